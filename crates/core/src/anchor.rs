@@ -1,0 +1,79 @@
+//! Where every path ends: the anchors a tenant has chosen to trust, and within what bounds.
+
+use std::sync::Arc;
+
+use crate::credential::api_key::ApiKeyAnchor;
+use crate::credential::jose::bundle::Bundle;
+use crate::credential::x509::Certificate;
+use crate::id::{TenantId, TrustDomain};
+use crate::model::federation::IssuerAnchor;
+use crate::question::Purpose;
+use crate::time::Time;
+
+/// One thing a tenant trusts without further proof.
+#[derive(Clone, Debug)]
+pub struct Anchor {
+    /// How a person calls it.
+    pub name: String,
+    /// What it is.
+    pub kind: AnchorKind,
+    /// Who answers for it, and until when.
+    pub stewardship: Stewardship,
+    /// What it may vouch for.
+    pub constraints: Constraints,
+    /// Whose it is; an identity belongs to the tenant that owns the anchor its path ends at.
+    pub tenant: TenantId,
+    /// Where it was read from, for the reader.
+    pub source: Option<String>,
+}
+
+/// What an anchor is.
+#[derive(Clone, Debug)]
+pub enum AnchorKind {
+    /// The digest of an API key.
+    ApiKey(ApiKeyAnchor),
+    /// A certificate (RFC 5280 6.1.1 (d)).
+    Certificate(Arc<Certificate>),
+    /// An issuer of tokens with its key set.
+    Issuer(IssuerAnchor),
+    /// A SPIFFE trust domain with its bundle.
+    TrustDomain(Bundle),
+}
+
+impl AnchorKind {
+    /// The name in a verdict.
+    pub fn name(&self) -> &'static str {
+        match self {
+            Self::ApiKey(_) => "api_key",
+            Self::Certificate(_) => "x509",
+            Self::Issuer(_) => "issuer",
+            Self::TrustDomain(_) => "trust_domain",
+        }
+    }
+}
+
+/// Who answers for an anchor, why it is there, since when and until when.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Stewardship {
+    /// Who answers for it.
+    pub owner: Option<String>,
+    /// Why it is trusted.
+    pub reason: Option<String>,
+    /// Since when.
+    pub added: Option<Time>,
+    /// Until when; afterwards no path may end here, whatever the certificate says.
+    pub expires: Option<Time>,
+}
+
+/// What an anchor may vouch for. An empty list constrains nothing; RFC 5937 for certificates.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Constraints {
+    /// Trust domains of SPIFFE IDs.
+    pub trust_domains: Vec<TrustDomain>,
+    /// DNS subtrees, as in RFC 5280 4.2.1.10: `example.com` is itself and all below it.
+    pub dns: Vec<String>,
+    /// Purposes.
+    pub purposes: Vec<Purpose>,
+    /// The most intermediates below it, self-issued ones not counted.
+    pub path_length: Option<u32>,
+}

@@ -1,0 +1,3 @@
+//! JSON Object Signing: compact JWS, JSON Web Keys, SPIFFE bundles.
+
+pub mod bundle;

@@ -1,0 +1,306 @@
+//! Names that are checked once and valid ever after: tenants, trust domains, SPIFFE IDs, digests.
+
+use std::fmt;
+
+use aws_lc_rs::digest;
+
+use crate::reason::Reason;
+
+/// Whose view a decision is made in, and whose anchor vouched for an identity.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct TenantId(String);
+
+impl TenantId {
+    /// The tenant of someone who works on files, without a server.
+    pub const LOCAL: &'static str = "local";
+
+    /// A name of 1 to 63 lower-case letters, digits and hyphens, as in a DNS label (RFC 1123 2.1).
+    pub fn parse(text: &str) -> Option<Self> {
+        let well_formed = (1..=63).contains(&text.len())
+            && !text.starts_with('-')
+            && !text.ends_with('-')
+            && text
+                .bytes()
+                .all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-');
+        well_formed.then(|| Self(text.to_owned()))
+    }
+
+    /// The tenant of someone who works on files.
+    pub fn local() -> Self {
+        Self(Self::LOCAL.to_owned())
+    }
+
+    /// The name.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Display for TenantId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+/// The name of a SPIFFE trust domain (SPIFFE-ID 2.1): 1 to 255 of `a-z 0-9 . - _`.
+///
+/// A name that looks like an IP address or a DNS name is nothing special.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct TrustDomain(String);
+
+impl TrustDomain {
+    /// The longest name, in bytes (SPIFFE-ID 2.3).
+    pub const MAX_BYTES: usize = 255;
+
+    /// Reads a bare name such as `example.org`.
+    pub fn parse(text: &str) -> Result<Self, Reason> {
+        let refuse = |detail| {
+            Err(Reason::IdInvalid {
+                id: text.to_owned(),
+                detail,
+            })
+        };
+        if text.is_empty() {
+            return refuse("the trust domain is empty");
+        }
+        if text.len() > Self::MAX_BYTES {
+            return refuse("the trust domain is longer than 255 bytes");
+        }
+        if text.bytes().any(|b| b.is_ascii_uppercase()) {
+            return refuse("the trust domain has upper-case letters");
+        }
+        if text.contains('@') {
+            return refuse("it has user information before the trust domain");
+        }
+        if text.contains(':') {
+            return refuse("it has a port after the trust domain");
+        }
+        if !text
+            .bytes()
+            .all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b".-_".contains(&b))
+        {
+            return refuse("the trust domain has characters other than a-z, 0-9, `.`, `-` and `_`");
+        }
+        Ok(Self(text.to_owned()))
+    }
+
+    /// The bare name.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Display for TrustDomain {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+/// A SPIFFE ID (SPIFFE-ID 2): a trust domain and a path, which is empty for the trust domain itself.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct SpiffeId {
+    text: String,
+    trust_domain: TrustDomain,
+}
+
+impl SpiffeId {
+    /// The longest ID, in bytes (SPIFFE-ID 2.3).
+    pub const MAX_BYTES: usize = 2048;
+
+    /// Reads an ID in its canonical form. The scheme is compared without regard to case
+    /// (SPIFFE-ID 2.4), everything else exactly.
+    pub fn parse(text: &str) -> Result<Self, Reason> {
+        let refuse = |detail| {
+            Err(Reason::IdInvalid {
+                id: text.to_owned(),
+                detail,
+            })
+        };
+        if text.len() > Self::MAX_BYTES {
+            return refuse("it is longer than 2048 bytes");
+        }
+        let Some((scheme, rest)) = text.split_once("://") else {
+            return refuse("it does not begin with `spiffe://`");
+        };
+        if !scheme.eq_ignore_ascii_case("spiffe") {
+            return refuse("it does not begin with `spiffe://`");
+        }
+        if rest.contains('?') {
+            return refuse("it has a query");
+        }
+        if rest.contains('#') {
+            return refuse("it has a fragment");
+        }
+        if rest.contains('%') {
+            return refuse("it has percent-encoding");
+        }
+        let (authority, path) = match rest.find('/') {
+            Some(slash) => rest.split_at(slash),
+            None => (rest, ""),
+        };
+        let trust_domain = TrustDomain::parse(authority).map_err(|reason| match reason {
+            Reason::IdInvalid { detail, .. } => Reason::IdInvalid {
+                id: text.to_owned(),
+                detail,
+            },
+            other => other,
+        })?;
+        if path == "/" || path.ends_with('/') {
+            return refuse("its path ends in `/`");
+        }
+        for segment in path.split('/').skip(1) {
+            if segment.is_empty() {
+                return refuse("its path has an empty segment");
+            }
+            if segment == "." || segment == ".." {
+                return refuse("its path has the segment `.` or `..`");
+            }
+            if !segment
+                .bytes()
+                .all(|b| b.is_ascii_alphanumeric() || b".-_".contains(&b))
+            {
+                return refuse(
+                    "its path has characters other than letters, digits, `.`, `-` and `_`",
+                );
+            }
+        }
+        Ok(Self {
+            text: format!("spiffe://{authority}{path}"),
+            trust_domain,
+        })
+    }
+
+    /// The whole ID in canonical form.
+    pub fn as_str(&self) -> &str {
+        &self.text
+    }
+
+    /// The path with its leading `/`, or nothing for the ID of a trust domain.
+    pub fn path(&self) -> &str {
+        self.text
+            .get("spiffe://".len() + self.trust_domain.0.len()..)
+            .unwrap_or_default()
+    }
+
+    /// The segments of the path.
+    pub fn segments(&self) -> impl Iterator<Item = &str> {
+        self.path().split('/').skip(1)
+    }
+
+    /// The trust domain.
+    pub fn trust_domain(&self) -> &TrustDomain {
+        &self.trust_domain
+    }
+}
+
+impl fmt::Display for SpiffeId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.text)
+    }
+}
+
+/// A SHA-256 digest.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Digest([u8; 32]);
+
+impl Digest {
+    /// The digest of `bytes`.
+    pub fn of(bytes: &[u8]) -> Self {
+        Self::of_parts(&[bytes])
+    }
+
+    /// The digest of several parts, each with its length, so that no two lists of parts that
+    /// differ are hashed alike.
+    pub fn of_list<'a>(parts: impl IntoIterator<Item = &'a [u8]>) -> Self {
+        let mut context = digest::Context::new(&digest::SHA256);
+        for part in parts {
+            context.update(&u64::try_from(part.len()).unwrap_or(u64::MAX).to_be_bytes());
+            context.update(part);
+        }
+        Self::from_context(context)
+    }
+
+    fn of_parts(parts: &[&[u8]]) -> Self {
+        let mut context = digest::Context::new(&digest::SHA256);
+        for part in parts {
+            context.update(part);
+        }
+        Self::from_context(context)
+    }
+
+    fn from_context(context: digest::Context) -> Self {
+        let mut bytes = [0; 32];
+        bytes.copy_from_slice(context.finish().as_ref());
+        Self(bytes)
+    }
+
+    /// The 32 bytes.
+    pub fn as_bytes(&self) -> &[u8; 32] {
+        &self.0
+    }
+
+    /// The first 8 bytes in hexadecimal: enough for a person to tell two apart.
+    pub fn short(&self) -> String {
+        hex(self.0.get(..8).unwrap_or_default())
+    }
+}
+
+impl fmt::Display for Digest {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&hex(&self.0))
+    }
+}
+
+impl fmt::Debug for Digest {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Digest({})", self.short())
+    }
+}
+
+/// Lower-case hexadecimal.
+pub(crate) fn hex(bytes: &[u8]) -> String {
+    const DIGITS: &[u8; 16] = b"0123456789abcdef";
+    let mut text = String::with_capacity(bytes.len() * 2);
+    for byte in bytes {
+        text.push(char::from(DIGITS[usize::from(byte >> 4)]));
+        text.push(char::from(DIGITS[usize::from(byte & 15)]));
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_path_of_an_id_is_what_follows_its_trust_domain() {
+        let id = SpiffeId::parse("SPIFFE://prod.example.com/ns/payments/sa/api-server").unwrap();
+        assert_eq!(
+            id.as_str(),
+            "spiffe://prod.example.com/ns/payments/sa/api-server"
+        );
+        assert_eq!(id.path(), "/ns/payments/sa/api-server");
+        assert_eq!(
+            id.segments().collect::<Vec<_>>(),
+            ["ns", "payments", "sa", "api-server"]
+        );
+        assert_eq!(SpiffeId::parse("spiffe://a").unwrap().path(), "");
+        assert_eq!(SpiffeId::parse("spiffe://a").unwrap().segments().count(), 0);
+    }
+
+    #[test]
+    fn a_list_is_not_hashed_like_its_concatenation() {
+        assert_ne!(
+            Digest::of_list([&b"ab"[..], b"c"]),
+            Digest::of_list([&b"a"[..], b"bc"])
+        );
+    }
+
+    #[test]
+    fn a_tenant_is_a_dns_label() {
+        assert!(TenantId::parse("demo-1").is_some());
+        for text in ["", "-a", "a-", "A", "a.b", "a/b", &"a".repeat(64)] {
+            assert!(TenantId::parse(text).is_none(), "{text}");
+        }
+    }
+}

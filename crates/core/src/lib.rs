@@ -1,0 +1,34 @@
+//! Decides whether a credential is to be believed, and says why.
+//!
+//! ```text
+//! Credential ──► Claims ──► Vouch ──► Path ──► Identity
+//! what is        what it     one        vouches    what may be
+//! presented      says        checked    that reach acted on
+//!                            statement  an anchor
+//! ```
+//!
+//! Every trust model is a rule for which vouches exist and what each must pass
+//! ([`model`]); one search over vouches serves all of them and remembers everything it tried
+//! ([`path`]). [`decide`] is total: it never fails and never panics, and a refusal is data
+//! ([`reason`]).
+//!
+//! This crate is pure. It has no clock, no randomness, no network and no disk: the same question
+//! in the same view gives the same verdict, byte for byte, so that a stored decision can be
+//! derived again years later.
+
+pub mod anchor;
+pub mod budget;
+pub mod credential;
+pub mod crypto;
+pub mod id;
+pub mod model;
+pub mod path;
+pub mod policy;
+pub mod question;
+pub mod reason;
+pub mod time;
+pub mod verdict;
+pub mod view;
+pub mod vouch;
+
+pub use model::decide;

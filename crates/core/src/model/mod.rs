@@ -1,0 +1,38 @@
+//! The trust models: which vouches there may be, and what each must pass.
+
+pub mod federation;
+pub mod pki;
+
+use crate::budget::Budget;
+use crate::credential::Credential;
+use crate::crypto::Verifier;
+use crate::path::Attempts;
+use crate::question::Question;
+use crate::reason::Reason;
+use crate::verdict::{Refusal, TrustModel, Verdict};
+use crate::view::View;
+
+/// Decides one question in one view. Total: it always answers, and never panics.
+pub fn decide(
+    question: &Question,
+    view: &View,
+    crypto: &dyn Verifier,
+    budget: &mut Budget,
+) -> Verdict {
+    match &question.credential {
+        Credential::X509(chain) => pki::decide(chain, question, view, crypto, budget),
+        Credential::Jwt(token) => federation::decide_jwt(token, question, view, crypto, budget),
+        Credential::Wit { token, proof } => {
+            federation::decide_wit(token, proof.as_deref(), question, view, crypto, budget)
+        }
+        Credential::ApiKey(key) => federation::decide_api_key(key, question, view),
+        Credential::Unsupported(kind) => Verdict::Reject(Refusal {
+            model: TrustModel::SharedSecret,
+            attempts: Attempts::before_search(
+                "the credential",
+                Reason::Unsupported { kind: kind.clone() },
+            ),
+            legs: Vec::new(),
+        }),
+    }
+}

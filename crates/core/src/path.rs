@@ -1,0 +1,311 @@
+//! The one search that all trust models share.
+//!
+//! A model says which vouches there may be and what each must pass; this search walks them from
+//! the credential towards the anchors, depth first, best candidates first, and remembers every
+//! path that failed and why. If models had searches of their own there would be as many
+//! explainers.
+
+use crate::budget::Budget;
+use crate::reason::Reason;
+use crate::vouch::Vouch;
+
+/// What a trust model answers so that the search can walk it.
+pub(crate) trait Model {
+    /// What stands on a path and wants vouching for: a certificate, a token.
+    type Statement;
+    /// A key of an anchor, at which a path ends.
+    type AnchorKey;
+    /// What a path that reached an anchor proves.
+    type Conclusion;
+
+    /// Who may have vouched for the last statement of the trail, best first. Refused when there is
+    /// no one, or when the trail may not grow longer.
+    fn candidates(
+        &self,
+        trail: &[Self::Statement],
+        budget: &mut Budget,
+    ) -> Result<Vec<Candidate<Self>>, Stop>;
+
+    /// Checks that the candidate really vouched for the last statement of the trail.
+    fn vouch(
+        &self,
+        trail: &[Self::Statement],
+        candidate: &Candidate<Self>,
+        budget: &mut Budget,
+    ) -> Result<Vouch, Stop>;
+
+    /// Whether all that stands on a path that reached an anchor fits together and answers the
+    /// question.
+    fn conclude(
+        &self,
+        trail: &[Self::Statement],
+        path: &[Vouch],
+        anchor: &Self::AnchorKey,
+        budget: &mut Budget,
+    ) -> Result<Self::Conclusion, Stop>;
+
+    /// How an attempt that stopped at this candidate names the place.
+    fn name_of(&self, candidate: &Candidate<Self>) -> String;
+
+    /// How an attempt that found no candidate names the place.
+    fn name_of_end(&self, trail: &[Self::Statement]) -> String;
+}
+
+/// Someone who may have vouched.
+pub(crate) enum Candidate<M: Model + ?Sized> {
+    /// A key of an anchor: the path ends.
+    Anchor(M::AnchorKey),
+    /// Another statement, which wants vouching for in turn.
+    Statement(M::Statement),
+}
+
+/// Why a step was not taken.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Stop {
+    /// The budget of the whole decision is used up: no other path is tried.
+    Exhausted(Reason),
+    /// This path is no good; another may be.
+    Refused(Reason),
+}
+
+impl From<Reason> for Stop {
+    fn from(reason: Reason) -> Self {
+        Self::Refused(reason)
+    }
+}
+
+/// A path that did not lead to an identity.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Attempt {
+    path: Vec<Vouch>,
+    stopped_at: String,
+    reason: Reason,
+    progress: Progress,
+}
+
+impl Attempt {
+    /// The vouches that held, from the credential upwards.
+    pub fn path(&self) -> &[Vouch] {
+        &self.path
+    }
+
+    /// Where it stopped.
+    pub fn stopped_at(&self) -> &str {
+        &self.stopped_at
+    }
+
+    /// Why it stopped.
+    pub fn reason(&self) -> &Reason {
+        &self.reason
+    }
+}
+
+/// How near an attempt came to an anchor; later is nearer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Progress {
+    /// The candidate did not vouch.
+    NotVouched,
+    /// No candidate was left.
+    DeadEnd,
+    /// An anchor was reached, and the path as a whole refused.
+    ReachedAnchor,
+    /// The search ended here because its budget did.
+    Exhausted,
+}
+
+/// The paths that failed, nearest to an anchor first; never none.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Attempts {
+    nearest: Attempt,
+    others: Vec<Attempt>,
+    left_out: usize,
+}
+
+impl Attempts {
+    /// A refusal before any path was tried.
+    pub(crate) fn before_search(stopped_at: impl Into<String>, reason: Reason) -> Self {
+        let nearest = Attempt {
+            path: Vec::new(),
+            stopped_at: stopped_at.into(),
+            reason,
+            progress: Progress::DeadEnd,
+        };
+        Self {
+            nearest,
+            others: Vec::new(),
+            left_out: 0,
+        }
+    }
+
+    /// The attempt that came nearest to an anchor; its reason is the reason of the refusal.
+    pub fn nearest(&self) -> &Attempt {
+        &self.nearest
+    }
+
+    /// All that were kept, nearest first.
+    pub fn iter(&self) -> impl Iterator<Item = &Attempt> {
+        std::iter::once(&self.nearest).chain(&self.others)
+    }
+
+    /// How many more there were.
+    pub fn left_out(&self) -> usize {
+        self.left_out
+    }
+}
+
+/// A path that holds, and what it proves.
+pub(crate) struct Found<M: Model> {
+    pub(crate) path: Vec<Vouch>,
+    pub(crate) anchor: M::AnchorKey,
+    pub(crate) conclusion: M::Conclusion,
+}
+
+/// Searches from `start` for a path that `model` accepts.
+pub(crate) fn search<M: Model>(
+    model: &M,
+    start: M::Statement,
+    budget: &mut Budget,
+) -> Result<Found<M>, Attempts> {
+    let mut walk = Walk {
+        model,
+        trail: vec![start],
+        path: Vec::new(),
+        failed: Vec::new(),
+        left_out: 0,
+    };
+    match walk.from_here(budget) {
+        Ended::Found(found) => Ok(found),
+        Ended::Exhausted | Ended::NotHere => Err(walk.attempts()),
+    }
+}
+
+struct Walk<'a, M: Model> {
+    model: &'a M,
+    trail: Vec<M::Statement>,
+    path: Vec<Vouch>,
+    failed: Vec<Attempt>,
+    left_out: usize,
+}
+
+enum Ended<M: Model> {
+    Exhausted,
+    Found(Found<M>),
+    NotHere,
+}
+
+impl<M: Model> Walk<'_, M> {
+    /// Tries every candidate above the last statement of the trail. Each level of this recursion
+    /// is one statement on the path, whose length the model bounds.
+    fn from_here(&mut self, budget: &mut Budget) -> Ended<M> {
+        let candidates = match self.model.candidates(&self.trail, budget) {
+            Ok(candidates) => candidates,
+            Err(stop) => {
+                let place = self.model.name_of_end(&self.trail);
+                return self.stopped(place, stop, Progress::DeadEnd, budget);
+            }
+        };
+        for candidate in candidates {
+            match self.try_candidate(candidate, budget) {
+                Ended::NotHere => {}
+                ended @ (Ended::Exhausted | Ended::Found(_)) => return ended,
+            }
+        }
+        Ended::NotHere
+    }
+
+    fn try_candidate(&mut self, candidate: Candidate<M>, budget: &mut Budget) -> Ended<M> {
+        let vouched = budget
+            .step()
+            .and_then(|()| self.model.vouch(&self.trail, &candidate, budget));
+        let vouch = match vouched {
+            Ok(vouch) => vouch,
+            Err(stop) => {
+                let place = self.model.name_of(&candidate);
+                return self.stopped(place, stop, Progress::NotVouched, budget);
+            }
+        };
+        self.path.push(vouch);
+        let ended = match candidate {
+            Candidate::Statement(statement) => {
+                self.trail.push(statement);
+                let ended = self.from_here(budget);
+                self.trail.pop();
+                ended
+            }
+            Candidate::Anchor(anchor) => {
+                match self
+                    .model
+                    .conclude(&self.trail, &self.path, &anchor, budget)
+                {
+                    Ok(conclusion) => {
+                        return Ended::Found(Found {
+                            path: std::mem::take(&mut self.path),
+                            anchor,
+                            conclusion,
+                        });
+                    }
+                    Err(stop) => {
+                        let place = self.model.name_of(&Candidate::Anchor(anchor));
+                        self.stopped(place, stop, Progress::ReachedAnchor, budget)
+                    }
+                }
+            }
+        };
+        self.path.pop();
+        ended
+    }
+
+    fn stopped(
+        &mut self,
+        stopped_at: String,
+        stop: Stop,
+        progress: Progress,
+        budget: &Budget,
+    ) -> Ended<M> {
+        let (reason, progress, ended) = match stop {
+            Stop::Exhausted(reason) => (reason, Progress::Exhausted, Ended::Exhausted),
+            Stop::Refused(reason) => (reason, progress, Ended::NotHere),
+        };
+        self.failed.push(Attempt {
+            path: self.path.clone(),
+            stopped_at,
+            reason,
+            progress,
+        });
+        // Sorting rarely and cutting keeps the nearest without keeping all.
+        if self.failed.len() >= 2 * budget.limits().attempts_kept.max(1) {
+            self.keep_nearest(budget.limits().attempts_kept.max(1));
+        }
+        ended
+    }
+
+    fn keep_nearest(&mut self, kept: usize) {
+        // Stable, so among equals the one found first stays first.
+        self.failed.sort_by_key(|attempt| {
+            (
+                std::cmp::Reverse(attempt.progress),
+                std::cmp::Reverse(attempt.path.len()),
+            )
+        });
+        self.left_out += self.failed.len().saturating_sub(kept);
+        self.failed.truncate(kept);
+    }
+
+    fn attempts(mut self) -> Attempts {
+        self.keep_nearest(usize::MAX);
+        let mut failed = self.failed.into_iter();
+        // A model refuses when it has no candidates, so a search that found nothing has failed
+        // somewhere; if not, the model has a bug, and the refusal says so.
+        let nearest = failed.next().unwrap_or_else(|| Attempt {
+            path: Vec::new(),
+            stopped_at: "the search".to_owned(),
+            reason: Reason::NoAnchors {},
+            progress: Progress::DeadEnd,
+        });
+        Attempts {
+            nearest,
+            others: failed.collect(),
+            left_out: self.left_out,
+        }
+    }
+}

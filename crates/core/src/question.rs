@@ -1,0 +1,111 @@
+//! What is asked: is this credential to be believed, now, for this?
+
+use crate::credential::Credential;
+use crate::id::{SpiffeId, TenantId, TrustDomain};
+use crate::time::Time;
+
+/// One question. Together with a [`View`](crate::view::View) it fixes the verdict, byte for byte.
+#[derive(Clone, Debug)]
+pub struct Question {
+    /// In whose view it is asked.
+    pub tenant: TenantId,
+    /// What was presented.
+    pub credential: Credential,
+    /// Which rules hold beyond RFC 5280.
+    pub profile: Profile,
+    /// What the credential is to be used for.
+    pub purpose: Purpose,
+    /// The time of the check.
+    pub now: Time,
+    /// What the relying party knows about the exchange in which it was presented.
+    pub context: Context,
+}
+
+/// What the relying party knows about the exchange.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
+pub struct Context {
+    /// Who the credential should be for; all of them must hold.
+    pub expected: Vec<ExpectedName>,
+    /// The names by which the relying party knows itself; a token must be for one of them.
+    pub audiences: Vec<String>,
+    /// The nonce it sent, which an ID token must carry.
+    pub nonce: Option<String>,
+    /// The most intermediates between end entity and anchor, self-issued ones not counted.
+    pub max_path_length: Option<u32>,
+    /// Whether a status that cannot be told refuses.
+    pub require_revocation: bool,
+}
+
+/// A name that the credential should be for.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub enum ExpectedName {
+    /// A DNS host name (RFC 9525); an IP literal is read as [`ExpectedName::Ip`].
+    Dns(String),
+    /// A mailbox (RFC 5280 4.2.1.6 `rfc822Name`).
+    Email(String),
+    /// An IP address.
+    Ip(std::net::IpAddr),
+    /// Exactly this SPIFFE ID.
+    Spiffe(SpiffeId),
+    /// Any SPIFFE ID of this trust domain.
+    TrustDomain(TrustDomain),
+}
+
+impl std::fmt::Display for ExpectedName {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Dns(name) | Self::Email(name) => f.write_str(name),
+            Self::Ip(address) => address.fmt(f),
+            Self::Spiffe(id) => id.fmt(f),
+            Self::TrustDomain(name) => write!(f, "the trust domain {name}"),
+        }
+    }
+}
+
+/// Which rules hold for certificates.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Profile {
+    /// Mutual TLS among one's own: the path validation of RFC 5280 without its rules on how a CA
+    /// must write certificates.
+    Private,
+    /// RFC 5280 and nothing more.
+    Rfc5280,
+    /// X.509-SVID: `Private` and the SPIFFE standard.
+    Spiffe,
+    /// RFC 5280 and the CA/Browser Forum Baseline Requirements.
+    WebPki,
+}
+
+impl Profile {
+    /// The name in a question.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Private => "private",
+            Self::Rfc5280 => "rfc5280",
+            Self::Spiffe => "spiffe",
+            Self::WebPki => "webpki",
+        }
+    }
+}
+
+/// What a certificate is to be used for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Purpose {
+    /// Anything: extended key usages are not compared.
+    Any,
+    /// To authenticate a TLS client (`id-kp-clientAuth`).
+    Client,
+    /// To authenticate a TLS server (`id-kp-serverAuth`).
+    Server,
+}
+
+impl Purpose {
+    /// The name in a question.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Any => "any",
+            Self::Client => "client",
+            Self::Server => "server",
+        }
+    }
+}

@@ -1,0 +1,643 @@
+//! The one table of refusals.
+//!
+//! A row is a code, the evidence it carries, a sentence, the smallest fix and the standard it
+//! rests on. `docs/reasons.md` is made from it, and every row has a worked example under
+//! `conformance/reasons/`. A code is never reused and never given another meaning.
+
+use super::{Entry, Evidence, Family};
+use crate::time::Time;
+
+macro_rules! catalogue {
+    ($($family:ident { $(
+        $variant:ident { $($field:ident: $type:ty),* $(,)? } = $code:literal,
+            $sentence:literal,
+            fix: $hint:literal,
+            spec: $spec:literal;
+    )* })*) => {
+        /// Why a credential was not believed: one variant for each row of the catalogue, with its
+        /// evidence.
+        #[derive(Clone, Debug, PartialEq, Eq)]
+        #[expect(missing_docs, reason = "the names of evidence are explained by the sentence they stand in")]
+        pub enum Reason {
+            $($(
+                #[doc = concat!("`", $code, "`: ", $sentence)]
+                $variant { $($field: $type),* },
+            )*)*
+        }
+
+        /// Every refusal there is, in the order of the table.
+        pub const CATALOGUE: &[Entry] = &[
+            $($(Entry {
+                code: $code,
+                family: Family::$family,
+                sentence: $sentence,
+                hint: $hint,
+                spec: $spec,
+                evidence: &[$(stringify!($field)),*],
+            },)*)*
+        ];
+
+        /// The place of each variant's row in [`CATALOGUE`].
+        #[derive(Clone, Copy)]
+        enum Row { $($($variant,)*)* }
+
+        impl Reason {
+            /// The row of the catalogue.
+            pub fn entry(&self) -> &'static Entry {
+                let row = match self { $($(Self::$variant { .. } => Row::$variant,)*)* };
+                &CATALOGUE[row as usize]
+            }
+
+            /// The typed facts, in the order of the table.
+            pub fn evidence(&self) -> Vec<(&'static str, Evidence)> {
+                match self {
+                    $($(Self::$variant { $($field),* } =>
+                        vec![$((stringify!($field), Evidence::from($field.clone()))),*],)*)*
+                }
+            }
+        }
+    };
+}
+
+catalogue! {
+    Input {
+        Base64urlNotCanonical { part: &'static str } = "input.base64url_not_canonical",
+            "The {part} of the token is not base64url in its one canonical form.",
+            fix: "Pass the token exactly as it was issued, without padding, line breaks or re-encoding.",
+            spec: "RFC 7515 2";
+        BundleMalformed { trust_domain: String, detail: String } = "input.bundle_malformed",
+            "The SPIFFE bundle of {trust_domain} cannot be read: {detail}.",
+            fix: "Fetch the bundle of {trust_domain} again from its bundle endpoint.",
+            spec: "SPIFFE Trust Domain and Bundle 4";
+        CertificateMalformed { position: String, detail: String } = "input.certificate_malformed",
+            "The {position} cannot be read as an X.509 certificate: {detail}.",
+            fix: "Export the certificate again as DER or PEM; what was given is damaged or is something else.",
+            spec: "RFC 5280 4.1";
+        CertificatesMissing {} = "input.certificates_missing",
+            "No certificate was given.",
+            fix: "Give the end-entity certificate first, then its intermediates.",
+            spec: "RFC 5280 6.1";
+        CrlMalformed { position: String, detail: String } = "input.crl_malformed",
+            "The {position} cannot be read as a certificate revocation list: {detail}.",
+            fix: "Fetch the list again from its distribution point.",
+            spec: "RFC 5280 5.1";
+        JsonDuplicateMember { part: &'static str, member: String } = "input.json_duplicate_member",
+            "The {part} names `{member}` twice, so two readers could take different values from it.",
+            fix: "Have the issuer send each member once; refuse the sender if it is not yours.",
+            spec: "RFC 8725 2.4; RFC 7519 4";
+        JsonMalformed { part: &'static str, detail: String } = "input.json_malformed",
+            "The {part} is not a JSON object: {detail}.",
+            fix: "Pass the {part} exactly as it was issued.",
+            spec: "RFC 8259";
+        JwkMalformed { key: String, detail: String } = "input.jwk_malformed",
+            "The key {key} cannot be read as a JSON Web Key: {detail}.",
+            fix: "Publish the key again with the members its type requires.",
+            spec: "RFC 7517 4; RFC 7518 6";
+        JwksMalformed { issuer: String, detail: String } = "input.jwks_malformed",
+            "The key set of {issuer} cannot be used: {detail}.",
+            fix: "Fetch the key set of {issuer} again.",
+            spec: "RFC 7517 5";
+        JwksPrivateKey { issuer: String, key: String } = "input.jwks_private_key",
+            "The key set of {issuer} publishes private or shared key material in key {key}.",
+            fix: "Treat {key} as stolen: have {issuer} replace it and publish only public members.",
+            spec: "RFC 7517 9.2";
+        Malformed { detail: String } = "input.malformed",
+            "The question cannot be read: {detail}.",
+            fix: "Correct the named field; the shape is described in docs/how-to/verify.md.",
+            spec: "docs/how-to/verify.md";
+        PemMalformed { detail: String } = "input.pem_malformed",
+            "The PEM text cannot be read: {detail}.",
+            fix: "Check that each block has matching BEGIN and END lines and nothing but base64 between them.",
+            spec: "RFC 7468 3";
+        PrivateKeyGiven { found: String } = "input.private_key_given",
+            "This is a private key ({found}), not a credential; it was not read further and is not shown.",
+            fix: "Give the certificate instead, and replace the key if it has now been where it should not be.",
+            spec: "RFC 5280 4.1";
+        TokenEncrypted {} = "input.token_encrypted",
+            "The token has five parts, so it is encrypted and cannot be checked by anyone but its recipient.",
+            fix: "Ask the issuer for a signed token, or decrypt it first at its recipient.",
+            spec: "RFC 7516 3.1";
+        TokenNotCompact { detail: String } = "input.token_not_compact",
+            "The token is not a compact JWS of three parts: {detail}.",
+            fix: "Pass the token in its compact form, `header.payload.signature`.",
+            spec: "RFC 7515 3.1";
+        TrustDocumentMalformed { detail: String } = "input.trust_document_malformed",
+            "The trust document cannot be read: {detail}.",
+            fix: "Correct the named field; the shape is described in docs/how-to/trust-documents.md.",
+            spec: "docs/how-to/trust-documents.md";
+        UnsafeText { claim: String, character: String } = "input.unsafe_text",
+            "The claim `{claim}` holds the character {character}, which can make a log or a rule show something else than is there.",
+            fix: "Refuse the token; have the issuer forbid such characters in `{claim}`.",
+            spec: "RFC 8725 3.10; Unicode TR 36";
+        Unrecognised { found: String } = "input.unrecognised",
+            "This is no credential that can be recognised: {found}.",
+            fix: "Give a certificate (PEM or DER), a JWT, an SSH key or certificate, or an API key.",
+            spec: "docs/how-to/verify.md";
+        Unsupported { kind: String } = "input.unsupported",
+            "Credentials of the kind {kind} are recognised but cannot be decided by this version.",
+            fix: "Give a certificate, a JWT, a WIT with its proof, or an API key.",
+            spec: "docs/how-to/verify.md";
+    }
+
+    Pki {
+        AnchorNotTrusted { subject: String, sha256: String } = "pki.anchor_not_trusted",
+            "The path ends at the self-signed certificate {subject}, which is not one of the trust anchors.",
+            fix: "If you mean to trust {subject} (SHA-256 {sha256}), add it to the trust document with an owner, a reason and an expiry.",
+            spec: "RFC 5280 6.1.1 (d)";
+        AuthorityKeyIdMismatch { subject: String, authority_key_id: String, subject_key_id: String } = "pki.authority_key_id_mismatch",
+            "The self-signed certificate {subject} names {authority_key_id} as its signing key, but its own key is {subject_key_id}.",
+            fix: "Reissue {subject} with an authority key identifier equal to its subject key identifier.",
+            spec: "CA/B BR 7.1.2.1.3";
+        AuthorityKeyIdMissing { subject: String } = "pki.authority_key_id_missing",
+            "The certificate {subject} has no authority key identifier naming the key that signed it.",
+            fix: "Reissue {subject} with the key identifier of its issuer, or verify it under the `private` profile.",
+            spec: "RFC 5280 4.2.1.1";
+        AuthorityKeyIdForm { subject: String, field: &'static str } = "pki.authority_key_id_form",
+            "The authority key identifier of {subject} carries `{field}`, which a root certificate must not.",
+            fix: "Reissue {subject} with a key identifier alone.",
+            spec: "CA/B BR 7.1.2.1.3";
+        BasicConstraintsMissing { subject: String } = "pki.basic_constraints_missing",
+            "The certificate {subject} issued another, but has no basic constraints to say it is a CA.",
+            fix: "Replace {subject} by a CA certificate; an end-entity certificate cannot issue.",
+            spec: "RFC 5280 4.2.1.9, 6.1.4 (k)";
+        CommonNameForm { common_name: String, detail: &'static str } = "pki.common_name_form",
+            "The common name `{common_name}` is not written as the Baseline Requirements ask: {detail}.",
+            fix: "Reissue with the name in the subject alternative names only, and no common name.",
+            spec: "CA/B BR 7.1.4.3";
+        CommonNameNotInSan { common_name: String, names: Vec<String> } = "pki.common_name_not_in_san",
+            "The common name `{common_name}` is not one of the subject alternative names ({names}).",
+            fix: "Reissue without a common name, or with an exact copy of one of the subject alternative names.",
+            spec: "CA/B BR 7.1.4.3";
+        CriticalExtensionUnknown { subject: String, oid: String } = "pki.critical_extension_unknown",
+            "The certificate {subject} has the critical extension {oid}, which this verifier does not know.",
+            fix: "Reissue {subject} without {oid}, or with it marked non-critical if it may be ignored.",
+            spec: "RFC 5280 4.2";
+        EndEntityIsCa { subject: String, detail: &'static str } = "pki.end_entity_is_ca",
+            "The certificate {subject} was shown as an end entity, but {detail}.",
+            fix: "Present an end-entity certificate; a CA certificate must not authenticate.",
+            spec: "CA/B BR 7.1.2.7.8; SPIFFE X.509-SVID 5.2";
+        Expired { subject: String, not_after: Time, at: Time, ago: String } = "pki.expired",
+            "The certificate {subject} expired on {not_after}, {ago} before the time of the check ({at}).",
+            fix: "Renew {subject}; if it should still be valid, check the clock.",
+            spec: "RFC 5280 4.1.2.5, 6.1.3 (a) (2)";
+        ExtendedKeyUsageAny { subject: String } = "pki.extended_key_usage_any",
+            "The certificate {subject} allows any extended key usage, which a server certificate of the public Web must not.",
+            fix: "Reissue {subject} with `serverAuth` alone.",
+            spec: "CA/B BR 7.1.2.7.10";
+        ExtendedKeyUsageCritical { subject: String } = "pki.extended_key_usage_critical",
+            "The extended key usage of {subject} is marked critical, which the Baseline Requirements forbid.",
+            fix: "Reissue {subject} with a non-critical extended key usage.",
+            spec: "CA/B BR 7.1.2.7.6";
+        ExtendedKeyUsageInRoot { subject: String } = "pki.extended_key_usage_in_root",
+            "The root certificate {subject} has an extended key usage, which the Baseline Requirements forbid.",
+            fix: "Reissue the root without it, and constrain intermediates instead.",
+            spec: "CA/B BR 7.1.2.1.2";
+        ExtendedKeyUsageMissing { subject: String, purpose: String } = "pki.extended_key_usage_missing",
+            "The certificate {subject} has no extended key usage, so it does not say that it may be used for {purpose}.",
+            fix: "Reissue {subject} with the extended key usage {purpose}.",
+            spec: "CA/B BR 7.1.2.7.6";
+        ExtendedKeyUsageNotPermitted { subject: String, purpose: String, usages: Vec<String> } = "pki.extended_key_usage_not_permitted",
+            "The certificate {subject} may be used for {usages}, not for {purpose}.",
+            fix: "Use a certificate issued for {purpose}, or ask for the purpose the certificate has.",
+            spec: "RFC 5280 4.2.1.12";
+        ExtensionCriticality { subject: String, extension: &'static str, required: &'static str } = "pki.extension_criticality",
+            "The extension {extension} of {subject} must be {required}.",
+            fix: "Reissue {subject} with {extension} {required}.",
+            spec: "RFC 5280 4.2.1, 4.2.2";
+        ExtensionDuplicate { subject: String, oid: String } = "pki.extension_duplicate",
+            "The certificate {subject} carries the extension {oid} more than once.",
+            fix: "Reissue {subject} with each extension once.",
+            spec: "RFC 5280 4.2";
+        ExtensionMalformed { subject: String, extension: String, detail: String } = "pki.extension_malformed",
+            "The extension {extension} of {subject} cannot be read: {detail}.",
+            fix: "Reissue {subject}; the CA that made it encodes {extension} wrongly.",
+            spec: "RFC 5280 4.2";
+        IssuerEmpty { subject: String } = "pki.issuer_empty",
+            "The certificate {subject} does not name its issuer.",
+            fix: "Reissue {subject} with the subject name of its issuer.",
+            spec: "RFC 5280 4.1.2.4";
+        IssuerNotFound { subject: String, issuer: String, authority_key_id: String } = "pki.issuer_not_found",
+            "Nothing given was issued as {issuer}, the issuer of {subject} (key identifier {authority_key_id}).",
+            fix: "Add the missing intermediate {issuer} to the chain, or the anchor above it to the trust document.",
+            spec: "RFC 5280 6.1";
+        KeyAlgorithmForbidden { subject: String, algorithm: String } = "pki.key_algorithm_forbidden",
+            "The key of {subject} is of the kind {algorithm}, which is not accepted.",
+            fix: "Reissue {subject} with an ECDSA P-256, P-384 or P-521, RSA (2048 bits or more) or Ed25519 key.",
+            spec: "RFC 8301 3.1; CA/B BR 6.1.5, 7.1.3.1";
+        KeyMalformed { subject: String, detail: String } = "pki.key_malformed",
+            "The public key of {subject} cannot be used: {detail}.",
+            fix: "Reissue {subject} with a well-formed key on a named curve.",
+            spec: "RFC 5480 2.1.1; CA/B BR 7.1.3.1.2";
+        KeySize { subject: String, bits: u32, required: &'static str } = "pki.key_size",
+            "The RSA key of {subject} has {bits} bits; {required}.",
+            fix: "Reissue {subject} with an RSA key of 2048, 3072 or 4096 bits, or an ECDSA P-256 key.",
+            spec: "CA/B BR 6.1.5; NIST SP 800-131A 3";
+        KeyUsageCertSignForbidden { subject: String } = "pki.key_usage_cert_sign_forbidden",
+            "The certificate {subject} is no CA, yet its key usage says it may sign certificates.",
+            fix: "Reissue {subject} without `keyCertSign`, or as a CA if it is one.",
+            spec: "RFC 5280 4.2.1.3, 4.2.1.9";
+        KeyUsageCertSignMissing { subject: String } = "pki.key_usage_cert_sign_missing",
+            "The key usage of {subject} does not allow it to sign certificates.",
+            fix: "Reissue the CA {subject} with `keyCertSign`.",
+            spec: "RFC 5280 4.2.1.3, 6.1.4 (n)";
+        KeyUsageNotPermitted { subject: String, required: &'static str } = "pki.key_usage_not_permitted",
+            "The key usage of {subject} does not include {required}.",
+            fix: "Reissue {subject} with {required} in its key usage.",
+            spec: "RFC 5280 4.2.1.3";
+        Loop { subject: String } = "pki.loop",
+            "The path comes back to {subject}, so it never reaches an anchor.",
+            fix: "Remove the cross-certificates that sign each other, or add the anchor above one of them.",
+            spec: "RFC 4158 2.4.2";
+        NameConstraintMalformed { subject: String, constraint: String, detail: &'static str } = "pki.name_constraint_malformed",
+            "The name constraint `{constraint}` of the CA {subject} cannot be applied: {detail}.",
+            fix: "Reissue the CA {subject} with the constraint in the form of RFC 5280 4.2.1.10.",
+            spec: "RFC 5280 4.2.1.10";
+        NameConstraintUnsupported { subject: String, kind: String } = "pki.name_constraint_unsupported",
+            "The CA {subject} constrains names of the kind {kind}, and such a name stands on the path, but this verifier cannot compare them.",
+            fix: "Reissue without the {kind} name, or constrain another kind of name.",
+            spec: "RFC 5280 4.2.1.10";
+        NameConstraintsEmpty { subject: String } = "pki.name_constraints_empty",
+            "The name constraints of {subject} neither permit nor exclude anything.",
+            fix: "Reissue {subject} with at least one subtree, or without name constraints.",
+            spec: "RFC 5280 4.2.1.10; CA/B BR 7.1.2.5.2";
+        NameConstraintsInEndEntity { subject: String } = "pki.name_constraints_in_end_entity",
+            "The end-entity certificate {subject} carries name constraints, which only a CA may.",
+            fix: "Reissue {subject} without name constraints.",
+            spec: "RFC 5280 4.2.1.10";
+        NameExcluded { subject: String, name: String, by: String, constraint: String } = "pki.name_excluded",
+            "The name {name} of {subject} is one that the CA {by} may not vouch for (excluded: {constraint}).",
+            fix: "Issue {name} from a CA that is not constrained this way.",
+            spec: "RFC 5280 4.2.1.10, 6.1.3 (c)";
+        NameMalformed { subject: String, name: String, detail: &'static str } = "pki.name_malformed",
+            "The name `{name}` of {subject} is not well formed: {detail}.",
+            fix: "Reissue {subject} with a well-formed name.",
+            spec: "RFC 5280 4.2.1.6; RFC 1034 3.5";
+        NameMismatch { expected: String, names: Vec<String> } = "pki.name_mismatch",
+            "The certificate is for {names}, not for {expected}.",
+            fix: "Connect by a name the certificate has, or reissue it with {expected} among its subject alternative names.",
+            spec: "RFC 9525 6; RFC 6125 6.4";
+        NameNotPermitted { subject: String, name: String, by: String, permitted: Vec<String> } = "pki.name_not_permitted",
+            "The name {name} of {subject} is outside what the CA {by} may vouch for (permitted: {permitted}).",
+            fix: "Issue {name} from a CA that may, or reissue {by} with it permitted.",
+            spec: "RFC 5280 4.2.1.10, 6.1.3 (b)";
+        NotACa { subject: String } = "pki.not_a_ca",
+            "The certificate {subject} issued another, but its basic constraints say it is not a CA.",
+            fix: "Replace {subject} by a CA certificate; an end-entity certificate cannot issue.",
+            spec: "RFC 5280 4.2.1.9, 6.1.4 (k)";
+        NotYetValid { subject: String, not_before: Time, at: Time, ahead: String } = "pki.not_yet_valid",
+            "The certificate {subject} is valid from {not_before}, {ahead} after the time of the check ({at}).",
+            fix: "Wait until {not_before}; if it should be valid now, check the clock.",
+            spec: "RFC 5280 4.1.2.5, 6.1.3 (a) (2)";
+        PathLengthExceeded { subject: String, allowed: u32, below: u32 } = "pki.path_length_exceeded",
+            "The CA {subject} allows {allowed} intermediates below it, but the path has {below}.",
+            fix: "Issue from a CA closer to {subject}, or reissue {subject} with a longer path length.",
+            spec: "RFC 5280 4.2.1.9, 6.1.4 (l)";
+        PathLengthWithoutCertSign { subject: String } = "pki.path_length_without_cert_sign",
+            "The certificate {subject} limits the path length, but is not a CA that may sign certificates.",
+            fix: "Reissue {subject} as a CA with `keyCertSign`, or without a path length.",
+            spec: "RFC 5280 4.2.1.9";
+        PolicyNotPermitted { subject: String, required_by: String } = "pki.policy_not_permitted",
+            "{required_by} requires a certificate policy that holds for the whole path, and none is left at {subject}.",
+            fix: "Issue {subject} under a policy that every certificate above it also asserts.",
+            spec: "RFC 5280 6.1.3 (f), 6.1.5 (g); RFC 9618";
+        PublicSuffixWildcard { name: String, suffix: String } = "pki.public_suffix_wildcard",
+            "The wildcard `{name}` covers everything under the public suffix `{suffix}`.",
+            fix: "Reissue for the domain that is registered under `{suffix}`.",
+            spec: "CA/B BR 3.2.2.6";
+        SanCriticality { subject: String, required: &'static str } = "pki.san_criticality",
+            "The subject alternative names of {subject} must be {required}, given whether it has a subject.",
+            fix: "Reissue {subject}: critical when the subject is empty, otherwise not critical.",
+            spec: "RFC 5280 4.2.1.6; CA/B BR 7.1.2.7.12";
+        SanMissing { subject: String } = "pki.san_missing",
+            "The certificate {subject} has no subject alternative names; the common name is not looked at.",
+            fix: "Reissue {subject} with its names as subject alternative names.",
+            spec: "RFC 9525 6.2; CA/B BR 7.1.2.7.12";
+        SerialInvalid { subject: String, serial: String, detail: &'static str } = "pki.serial_invalid",
+            "The serial number {serial} of {subject} {detail}.",
+            fix: "Reissue {subject} with a positive serial number of at most 20 octets.",
+            spec: "RFC 5280 4.1.2.2";
+        SignatureAlgorithmForbidden { subject: String, algorithm: String } = "pki.signature_algorithm_forbidden",
+            "The certificate {subject} is signed with {algorithm}, which is not accepted.",
+            fix: "Reissue {subject} with SHA-256 or better and an RSA, ECDSA, Ed25519 or ML-DSA key.",
+            spec: "RFC 9155 2; CA/B BR 7.1.3.2";
+        SignatureAlgorithmMismatch { subject: String, outer: String, inner: String } = "pki.signature_algorithm_mismatch",
+            "The certificate {subject} names two signature algorithms, {outer} outside and {inner} inside what is signed.",
+            fix: "Refuse {subject}; a CA writes the same algorithm in both places.",
+            spec: "RFC 5280 4.1.1.2";
+        SignatureInvalid { subject: String, issuer: String, issuer_key: String } = "pki.signature_invalid",
+            "The certificate {subject} was not signed by the key {issuer_key} of {issuer}, which has the name of its issuer.",
+            fix: "If {issuer} changed its key, add its certificate with the key that signed; otherwise treat {subject} as forged.",
+            spec: "RFC 5280 6.1.3 (a) (1)";
+        SubjectEmpty { position: String } = "pki.subject_empty",
+            "The {position} is a CA certificate without a subject name.",
+            fix: "Reissue the CA with a subject name.",
+            spec: "RFC 5280 4.1.2.6";
+        SubjectKeyIdMissing { subject: String } = "pki.subject_key_id_missing",
+            "The CA certificate {subject} has no subject key identifier.",
+            fix: "Reissue {subject} with one, or verify under the `private` profile.",
+            spec: "RFC 5280 4.2.1.2";
+        ValidatorsDisagree { second: String } = "pki.validators_disagree",
+            "This verifier accepts the path, but the second opinion (rustls-webpki) refuses it: {second}.",
+            fix: "Please report it with the certificates; until it is understood the path is refused.",
+            spec: "SECURITY.md";
+        VersionUnsupported { subject: String, version: u32 } = "pki.version_unsupported",
+            "The certificate {subject} is of version {version}; only version 3 can carry what a path needs.",
+            fix: "Reissue {subject} as an X.509 version 3 certificate.",
+            spec: "RFC 5280 4.1.2.1, 6.1.4 (k)";
+        WildcardMalformed { name: String, detail: &'static str } = "pki.wildcard_malformed",
+            "The wildcard `{name}` is not one that may stand in a certificate: {detail}.",
+            fix: "Reissue with `*.` followed by a whole domain name.",
+            spec: "RFC 9525 6.3; CA/B BR 1.6.1";
+    }
+
+    Revocation {
+        CrlCriticalExtensionUnknown { issuer: String, oid: String } = "revocation.crl_critical_extension_unknown",
+            "The revocation list of {issuer} has the critical extension {oid}, which this verifier does not know.",
+            fix: "Publish the list without {oid}.",
+            spec: "RFC 5280 5.2";
+        CrlDeltaUnsupported { issuer: String } = "revocation.crl_delta_unsupported",
+            "The revocation list of {issuer} is a delta list, which this version cannot combine with its base.",
+            fix: "Give the complete list of {issuer} instead.",
+            spec: "RFC 5280 5.2.4";
+        CrlExpired { issuer: String, next_update: Time, at: Time } = "revocation.crl_expired",
+            "The revocation list of {issuer} should have been replaced on {next_update}; at {at} it no longer tells who is revoked.",
+            fix: "Fetch the list again; if {issuer} no longer publishes, that is the fault to mend.",
+            spec: "RFC 5280 6.3.3 (a)";
+        CrlExtensionInvalid { issuer: String, extension: &'static str, detail: &'static str } = "revocation.crl_extension_invalid",
+            "The revocation list of {issuer} {detail} ({extension}).",
+            fix: "Have {issuer} publish a list that follows RFC 5280 5.2.",
+            spec: "RFC 5280 5.2";
+        CrlIndirectUnsupported { issuer: String } = "revocation.crl_indirect_unsupported",
+            "The revocation list of {issuer} speaks for other issuers (indirect), which this version cannot read.",
+            fix: "Give a list that {issuer} publishes for itself alone.",
+            spec: "RFC 5280 5.2.5";
+        CrlNotYetValid { issuer: String, this_update: Time, at: Time } = "revocation.crl_not_yet_valid",
+            "The revocation list of {issuer} is dated {this_update}, after the time of the check ({at}).",
+            fix: "Check the clock, here and at {issuer}.",
+            spec: "RFC 5280 5.1.2.4";
+        CrlSignatureInvalid { issuer: String } = "revocation.crl_signature_invalid",
+            "The revocation list that names {issuer} was not signed by the key of {issuer}.",
+            fix: "Fetch the list again from {issuer}; treat this one as forged.",
+            spec: "RFC 5280 6.3.3 (g)";
+        CrlSigningForbidden { issuer: String } = "revocation.crl_signing_forbidden",
+            "The key usage of {issuer} does not allow it to sign revocation lists.",
+            fix: "Reissue the CA {issuer} with `cRLSign`.",
+            spec: "RFC 5280 4.2.1.3, 6.3.3 (f)";
+        CredentialRevoked { subject: String, serial: String, revoked_at: Time, why: String, by: String } = "revocation.revoked",
+            "The certificate {subject} (serial {serial}) was revoked by {by} on {revoked_at}: {why}.",
+            fix: "Replace the credential; do not use it again.",
+            spec: "RFC 5280 6.3";
+        StatusUnknown { subject: String, issuer: String } = "revocation.status_unknown",
+            "Revocation must be checked, and no list of {issuer} covers {subject}.",
+            fix: "Give the current revocation list of {issuer}, or do not require one for this anchor.",
+            spec: "RFC 5280 6.3.3";
+    }
+
+    Spiffe {
+        BundleHasNoKeys { trust_domain: String, r#use: &'static str } = "spiffe.bundle_has_no_keys",
+            "The bundle of {trust_domain} holds no usable key for `{use}`, so no such SVID of it is believed.",
+            fix: "Fetch the bundle of {trust_domain} again; an empty one means all its SVIDs are withdrawn.",
+            spec: "SPIFFE Trust Domain and Bundle 4.1.3, 6";
+        IdInvalid { id: String, detail: &'static str } = "spiffe.id_invalid",
+            "`{id}` is not a SPIFFE ID: {detail}.",
+            fix: "Issue an ID of the form `spiffe://trust-domain/path` in lower-case trust domain and unescaped path.",
+            spec: "SPIFFE-ID 2";
+        IdMismatch { expected: String, id: String } = "spiffe.id_mismatch",
+            "The SVID is for {id}, not for {expected}.",
+            fix: "Expect {id} if that is who you meant to reach; otherwise you are talking to someone else.",
+            spec: "SPIFFE X.509-SVID 5";
+        KeyUsageMissing { subject: String, detail: &'static str } = "spiffe.key_usage",
+            "The key usage of the SVID {subject} is not what SPIFFE asks: {detail}.",
+            fix: "Reissue with a critical key usage: `digitalSignature` for a workload, `keyCertSign` for a signing certificate.",
+            spec: "SPIFFE X.509-SVID 4.3";
+        LeafIdWithoutPath { id: String } = "spiffe.leaf_id_without_path",
+            "The SVID {id} names a whole trust domain; a workload's ID has a path.",
+            fix: "Issue the workload an ID such as `{id}/ns/name`.",
+            spec: "SPIFFE X.509-SVID 2";
+        SigningIdWithPath { id: String } = "spiffe.signing_id_with_path",
+            "The signing certificate {id} has an ID with a path, which only workloads have.",
+            fix: "Reissue the signing certificate with the ID of its trust domain alone.",
+            spec: "SPIFFE X.509-SVID 2";
+        TrustDomainMismatch { id: String, trust_domain: String } = "spiffe.trust_domain_mismatch",
+            "The SVID {id} was signed by an authority of {trust_domain}, which may speak only for its own trust domain.",
+            fix: "Present an SVID signed by the authority of its own trust domain, or federate with that trust domain.",
+            spec: "SPIFFE-ID 3; SPIFFE X.509-SVID 5";
+        TrustDomainUnknown { trust_domain: String, known: Vec<String> } = "spiffe.trust_domain_unknown",
+            "There is no bundle for the trust domain {trust_domain} (known: {known}).",
+            fix: "If you mean to trust it, federate with {trust_domain} by adding its bundle.",
+            spec: "SPIFFE Trust Domain and Bundle 6";
+        UriSanCount { subject: String, count: usize } = "spiffe.uri_san_count",
+            "An X.509-SVID has exactly one URI name; {subject} has {count}.",
+            fix: "Reissue {subject} with its SPIFFE ID as the only URI name.",
+            spec: "SPIFFE X.509-SVID 2, 5";
+    }
+
+    Federation {
+        AlgorithmForbidden { algorithm: String } = "federation.algorithm_forbidden",
+            "The token asks to be checked with `{algorithm}`, which is never accepted.",
+            fix: "Have the issuer sign with ES256, RS256, PS256 or EdDSA; an unsigned or shared-secret token proves nothing.",
+            spec: "RFC 8725 3.1, 3.2";
+        AlgorithmNotAllowed { algorithm: String, allowed: Vec<String> } = "federation.algorithm_not_allowed",
+            "The token is signed with {algorithm}; for this issuer or kind of token only {allowed} is accepted.",
+            fix: "Have the issuer sign with one of {allowed}, or allow {algorithm} for it.",
+            spec: "RFC 8725 3.1; SPIFFE JWT-SVID 2.2";
+        ApiKeyExpired { key: String, expired: Time, at: Time } = "federation.api_key_expired",
+            "The API key {key} expired on {expired}; it is {at}.",
+            fix: "Issue a new key, or better a credential that renews itself.",
+            spec: "docs/how-to/trust-documents.md";
+        ApiKeyUnknown { digest: String } = "federation.api_key_unknown",
+            "No API key with the digest {digest} is known.",
+            fix: "Check that the whole key was given, and that its digest stands in the trust document.",
+            spec: "docs/how-to/trust-documents.md";
+        AudienceExtra { audiences: Vec<String>, expected: Vec<String> } = "federation.audience_extra",
+            "The token is for {audiences}; here it must be for {expected} alone, since any other party it is for could replay it.",
+            fix: "Ask the issuer for a token whose only audience is {expected}.",
+            spec: "RFC 8725 3.9; RFC 7523 3";
+        AudienceMismatch { audiences: Vec<String>, expected: Vec<String> } = "federation.audience_mismatch",
+            "The token is for {audiences}, not for {expected}; it was meant for someone else.",
+            fix: "Request a token with the audience {expected}; do not widen what this service accepts.",
+            spec: "RFC 7519 4.1.3; RFC 8725 3.9";
+        AuthorizedPartyMismatch { authorized_party: String, expected: Vec<String> } = "federation.authorized_party_mismatch",
+            "The token was issued to {authorized_party}, not to {expected}.",
+            fix: "Present a token that the issuer gave to {expected}.",
+            spec: "OpenID Connect Core 3.1.3.7 (4), (5)";
+        ClaimMissing { claim: &'static str } = "federation.claim_missing",
+            "The token has no `{claim}` claim.",
+            fix: "Have the issuer set `{claim}`; a token without it cannot be bounded.",
+            spec: "RFC 7519 4.1; RFC 8725 3.8, 3.9";
+        ClaimMistyped { claim: String, expected: &'static str, found: &'static str } = "federation.claim_mistyped",
+            "The claim `{claim}` must be {expected}, but is {found}.",
+            fix: "Have the issuer write `{claim}` as {expected}.",
+            spec: "RFC 7519 4.1";
+        CriticalHeaderUnsupported { names: Vec<String> } = "federation.critical_header_unsupported",
+            "The token says that {names} must be understood, and this verifier does not understand it.",
+            fix: "Have the issuer leave `crit` out, or use a relying party made for {names}.",
+            spec: "RFC 7515 4.1.11";
+        HeaderUnexpected { member: String } = "federation.header_unexpected",
+            "The header of the token has the member `{member}`, which this kind of token must not have.",
+            fix: "Have the issuer leave `{member}` out of the header.",
+            spec: "SPIFFE JWT-SVID 2";
+        IssuedInFuture { issued_at: Time, at: Time, ahead: String } = "federation.issued_in_future",
+            "The token says it was issued on {issued_at}, {ahead} after the time of the check ({at}).",
+            fix: "Check the clocks, here and at the issuer.",
+            spec: "RFC 7519 4.1.6; RFC 8725 3.8";
+        IssuerMismatch { issuer: String, expected: String } = "federation.issuer_mismatch",
+            "The token names the issuer {issuer}, but was checked as one of {expected}.",
+            fix: "Present a token of {expected}, or trust {issuer} in its own right.",
+            spec: "RFC 7519 4.1.1; RFC 8725 3.8";
+        IssuerUnknown { issuer: String } = "federation.issuer_unknown",
+            "The token was issued by {issuer}, which is not trusted here.",
+            fix: "If you mean to trust {issuer}, add it with its keys, its audiences and a rule on who may come from it.",
+            spec: "RFC 8725 3.8";
+        KeyAlgorithmMismatch { key: String, key_algorithm: String, algorithm: String } = "federation.key_algorithm_mismatch",
+            "The token is signed with {algorithm}, but its key {key} is for {key_algorithm}.",
+            fix: "Have the issuer sign with {key_algorithm}, or publish a key for {algorithm}.",
+            spec: "RFC 8725 3.1; RFC 7517 4.4";
+        KeyAmbiguous { issuer: String, count: usize } = "federation.key_ambiguous",
+            "The token does not say which of the {count} keys of {issuer} signed it.",
+            fix: "Have the issuer put the `kid` of its key in the header.",
+            spec: "RFC 7515 4.1.4; RFC 7515 6";
+        KeyDuplicate { issuer: String, key: String } = "federation.key_duplicate",
+            "The key set of {issuer} has two different keys called {key}, so a token cannot say which one it means.",
+            fix: "Have {issuer} give each key its own `kid`.",
+            spec: "RFC 7517 4.5";
+        KeyFromToken { member: String } = "federation.key_from_token",
+            "The token brings or points to its own key (`{member}`); anyone can sign with a key of their own.",
+            fix: "Refuse the sender; keys come from the trust document only.",
+            spec: "RFC 8725 3.10; RFC 7515 4.1.2, 4.1.3, 4.1.5, 4.1.6";
+        KeyNotForSigning { key: String, detail: String } = "federation.key_not_for_signing",
+            "The key {key} is not for checking signatures: {detail}.",
+            fix: "Have the issuer sign with a key published for `sig` and `verify`.",
+            spec: "RFC 7517 4.2, 4.3";
+        KeyUnknown { key: String, issuer: String, known: Vec<String> } = "federation.key_unknown",
+            "The key {key} that the token names is not one of {issuer} (known: {known}).",
+            fix: "Fetch the keys of {issuer} again; if {key} was removed there, the token is withdrawn.",
+            spec: "RFC 7517 5; RFC 7515 4.1.4";
+        KeyWeak { key: String, detail: String } = "federation.key_weak",
+            "The key {key} is not strong enough: {detail}.",
+            fix: "Have the issuer publish an RSA key of at least 2048 bits, or an ECDSA P-256 key.",
+            spec: "RFC 7518 3.3; RFC 8725 3.5";
+        LegacyKubernetesToken {} = "federation.legacy_kubernetes_token",
+            "This is a Kubernetes Secret token of the old kind: it is for any audience and never expires.",
+            fix: "Mount a projected service account token with an audience and an expiry instead.",
+            spec: "KEP-1205; KEP-2799";
+        LifetimeExcessive { lifetime: String, allowed: String } = "federation.lifetime_excessive",
+            "The token lives {lifetime}; more than {allowed} is not accepted from this issuer.",
+            fix: "Have the issuer shorten the lifetime, or raise `max_lifetime` for it in the trust document.",
+            spec: "RFC 8725 3.8; RFC 7523 3 (4)";
+        NonceMismatch {} = "federation.nonce_mismatch",
+            "The token does not carry the nonce that was asked for, so it may be a replay.",
+            fix: "Start the sign-in again and use the token it returns.",
+            spec: "OpenID Connect Core 3.1.3.7 (11)";
+        ProofInvalid { detail: String } = "federation.proof_invalid",
+            "The proof of possession does not fit the token: {detail}.",
+            fix: "Make a new proof with the key named in `cnf` for this token and this audience.",
+            spec: "draft-ietf-wimse-wpt 2; RFC 7800 3";
+        ProofMissing {} = "federation.proof_missing",
+            "A workload identity token is only believed together with proof that its holder has the key it names.",
+            fix: "Send a workload proof token (WPT) made with the key in `cnf` along with it.",
+            spec: "SPIFFE WIT-SVID 5; draft-ietf-wimse-wpt 2";
+        SubjectNotOfIssuer { subject: String, detail: String } = "federation.subject_not_of_issuer",
+            "The subject `{subject}` does not agree with the other claims: {detail}.",
+            fix: "Refuse the token; an issuer writes both from the same facts.",
+            spec: "RFC 8725 3.8";
+        TokenExpired { expired: Time, at: Time, ago: String } = "federation.token_expired",
+            "The token expired on {expired}, {ago} before the time of the check ({at}).",
+            fix: "Get a new token; if it should still be valid, check the clock.",
+            spec: "RFC 7519 4.1.4";
+        TokenNotYetValid { not_before: Time, at: Time, ahead: String } = "federation.token_not_yet_valid",
+            "The token is valid from {not_before}, {ahead} after the time of the check ({at}).",
+            fix: "Wait until then; if it should be valid now, check the clock.",
+            spec: "RFC 7519 4.1.5";
+        TokenSignatureInvalid { key: String, issuer: String } = "federation.signature_invalid",
+            "The token was not signed by the key {key} of {issuer}, or was changed after it was signed.",
+            fix: "Get a new token from {issuer}; if it fails again, treat the sender as hostile.",
+            spec: "RFC 7515 5.2";
+        TypeUnexpected { found: String, expected: Vec<String> } = "federation.type_unexpected",
+            "This is a token of the type {found}; here {expected} is expected.",
+            fix: "Present the token that was issued for this use; other kinds prove other things.",
+            spec: "RFC 8725 3.11";
+    }
+
+    Policy {
+        AnchorExpired { anchor: String, expires: Time, at: Time } = "policy.anchor_expired",
+            "The path ends at {anchor}, but its owner trusted it only until {expires}; it is {at}.",
+            fix: "Have the owner of {anchor} review it and set a new expiry, or remove it.",
+            spec: "docs/how-to/trust-documents.md";
+        AnchorName { anchor: String, name: String, permitted: Vec<String> } = "policy.anchor_name",
+            "{anchor} is trusted for {permitted} only, and {name} is not among them.",
+            fix: "Use an anchor that is trusted for {name}, or widen the constraint with a reason.",
+            spec: "RFC 5937 3";
+        AnchorPathLength { anchor: String, allowed: u32, intermediates: u32 } = "policy.anchor_path_length",
+            "{anchor} is trusted with at most {allowed} intermediates below it; the path has {intermediates}.",
+            fix: "Use a shorter path, or widen the constraint with a reason.",
+            spec: "RFC 5937 3";
+        AnchorPurpose { anchor: String, purpose: String, permitted: Vec<String> } = "policy.anchor_purpose",
+            "{anchor} is trusted for {permitted} only, not for {purpose}.",
+            fix: "Use an anchor that is trusted for {purpose}, or widen the constraint with a reason.",
+            spec: "RFC 5937 3";
+        AnchorTenant { anchor: String, tenant: String } = "policy.anchor_tenant",
+            "{anchor} belongs to another tenant than {tenant}.",
+            fix: "Add the anchor to {tenant} itself, or make a treaty between the two tenants.",
+            spec: "ARCHITECTURE.md";
+        AnchorTrustDomain { anchor: String, trust_domain: String, permitted: Vec<String> } = "policy.anchor_trust_domain",
+            "{anchor} is trusted for the trust domains {permitted} only, not for {trust_domain}.",
+            fix: "Use the bundle of {trust_domain} itself, or widen the constraint with a reason.",
+            spec: "RFC 5937 3; SPIFFE-ID 3";
+        NoAnchors {} = "policy.no_anchors",
+            "There is nothing to trust: no anchor was given for this kind of credential.",
+            fix: "Give a trust document with `--trust FILE`, or `--trust system` for the public Web.",
+            spec: "RFC 5280 6.1.1 (d)";
+        RuleInvalid { rule: String, detail: String } = "policy.rule_invalid",
+            "The rule {rule} cannot be used: {detail}.",
+            fix: "Correct the rule; the facts and matchers are listed in docs/how-to/trust-documents.md.",
+            spec: "docs/how-to/trust-documents.md";
+        RuleNotMatched { issuer: String, closest: String, differs: Vec<String> } = "policy.rule_not_matched",
+            "{issuer} really issued this token, but no rule admits it; the closest, {closest}, differs in {differs}.",
+            fix: "Present a token with the facts that {closest} asks for, or add a rule for these.",
+            spec: "docs/how-to/trust-documents.md";
+        SharedIssuerUnpinned { issuer: String, rule: String, population: String, pins: Vec<String> } = "policy.shared_issuer_unpinned",
+            "Trusting {issuer} by the rule {rule} admits {population}, since the issuer is shared by all its customers.",
+            fix: "Pin one of {pins} to your own value in every rule for {issuer}.",
+            spec: "docs/how-to/trust-documents.md";
+    }
+
+    Limit {
+        Certificates { given: usize, allowed: usize } = "limit.certificates",
+            "The chain brings {given} certificates; more than {allowed} are not read.",
+            fix: "Send the end-entity certificate and the intermediates that lead to its anchor, nothing else.",
+            spec: "RFC 4158 2.4";
+        InputSize { part: &'static str, size: usize, allowed: usize } = "limit.input_size",
+            "The {part} is {size} bytes long; more than {allowed} are not read.",
+            fix: "Send less; no honest {part} is this long.",
+            spec: "RFC 8725 3.6";
+        JsonDepth { part: &'static str, allowed: usize } = "limit.json_depth",
+            "The {part} is nested deeper than {allowed} levels.",
+            fix: "Refuse the sender; no honest {part} is nested like this.",
+            spec: "RFC 8259 9";
+        JsonMembers { part: &'static str, allowed: usize } = "limit.json_members",
+            "The {part} has more than {allowed} members and elements.",
+            fix: "Refuse the sender; no honest {part} has so many.",
+            spec: "RFC 8259 9";
+        NameComparisons { allowed: u32 } = "limit.name_comparisons",
+            "Comparing the names with the name constraints would take more than {allowed} comparisons.",
+            fix: "Issue certificates with fewer names, or CAs with fewer constraints.",
+            spec: "RFC 5280 8; CVE-2018-0739 class";
+        PathLength { allowed: u32 } = "limit.path_length",
+            "No anchor is reached within {allowed} intermediates.",
+            fix: "Shorten the path, or raise `limits.max_path_length` if you expect one this long.",
+            spec: "RFC 4158 2.4";
+        PolicyNodes { allowed: u32 } = "limit.policy_nodes",
+            "The certificate policies of the path would take more than {allowed} nodes to compare.",
+            fix: "Issue CA certificates with fewer policies and mappings.",
+            spec: "RFC 9618 1; CVE-2023-0464";
+        SearchSteps { allowed: u32 } = "limit.search_steps",
+            "The search for a path took more than {allowed} steps without reaching an anchor.",
+            fix: "Send only the intermediates that lead to the anchor.",
+            spec: "RFC 4158 2.4.2";
+        SignatureWork { allowed: u32 } = "limit.signature_work",
+            "The search for a path would take more than {allowed} microseconds of signature checks.",
+            fix: "Send only the intermediates that lead to the anchor, each with its key identifiers.",
+            spec: "RFC 4158 2.4.2";
+    }
+}

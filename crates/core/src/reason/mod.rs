@@ -1,0 +1,161 @@
+//! Why a credential was not believed.
+//!
+//! A refusal is data, never an error value that bubbles up: a stable code, one sentence, typed
+//! evidence, the smallest fix and the text of the standard it rests on. All of them come from the
+//! one table in [`catalogue`], which also makes `docs/reasons.md`.
+
+mod catalogue;
+mod evidence;
+
+pub use catalogue::{CATALOGUE, Reason};
+pub use evidence::{Evidence, printable};
+
+/// What a kind of refusal is about; the part of its code before the dot.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Family {
+    /// The bytes are not what they claim to be.
+    Input,
+    /// A federated issuer, its keys or its tokens.
+    Federation,
+    /// The work allowed for one decision ran out.
+    Limit,
+    /// A certificate or the path above it.
+    Pki,
+    /// A rule of the relying party.
+    Policy,
+    /// A withdrawn credential, or a status that cannot be told.
+    Revocation,
+    /// An identity of the SPIFFE standards.
+    Spiffe,
+}
+
+/// One row of the catalogue: what is the same for every refusal with this code.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Entry {
+    /// `family.snake_case`; never reused, never given another meaning.
+    pub code: &'static str,
+    /// What it is about.
+    pub family: Family,
+    /// One sentence; `{name}` stands for a piece of evidence.
+    pub sentence: &'static str,
+    /// The smallest fix; `{name}` stands for a piece of evidence.
+    pub hint: &'static str,
+    /// The standard and section it rests on.
+    pub spec: &'static str,
+    /// The names of its evidence.
+    pub evidence: &'static [&'static str],
+}
+
+impl Reason {
+    /// The stable code, `family.snake_case`.
+    pub fn code(&self) -> &'static str {
+        self.entry().code
+    }
+
+    /// The part of the code before the dot.
+    pub fn family(&self) -> Family {
+        self.entry().family
+    }
+
+    /// One sentence with this refusal's own evidence in it.
+    pub fn sentence(&self) -> String {
+        fill(self.entry().sentence, &self.evidence())
+    }
+
+    /// The smallest fix, with this refusal's own evidence in it.
+    pub fn hint(&self) -> String {
+        fill(self.entry().hint, &self.evidence())
+    }
+
+    /// The standard and section it rests on.
+    pub fn spec(&self) -> &'static str {
+        self.entry().spec
+    }
+}
+
+/// Puts evidence in the place of its `{name}`. Evidence is made safe to print first, so a hostile
+/// certificate cannot write on the reader's terminal.
+fn fill(template: &str, evidence: &[(&'static str, Evidence)]) -> String {
+    let mut filled = String::with_capacity(template.len() + 64);
+    let mut rest = template;
+    while let Some((before, after)) = rest.split_once('{') {
+        filled.push_str(before);
+        let Some((name, after)) = after.split_once('}') else {
+            rest = after;
+            continue;
+        };
+        match evidence.iter().find(|(known, _)| *known == name) {
+            Some((_, value)) => filled.push_str(&value.to_string()),
+            None => filled.push_str(name),
+        }
+        rest = after;
+    }
+    filled.push_str(rest);
+    filled
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use super::*;
+
+    #[test]
+    fn every_code_is_its_family_and_a_snake_case_name_and_stands_once() {
+        let mut seen = BTreeSet::new();
+        for entry in CATALOGUE {
+            let (family, name) = entry.code.split_once('.').unwrap();
+            assert_eq!(
+                format!("{:?}", entry.family).to_lowercase(),
+                family,
+                "{}",
+                entry.code
+            );
+            assert!(
+                name.chars()
+                    .all(|c| c.is_ascii_lowercase() || c == '_' || c.is_ascii_digit())
+            );
+            assert!(seen.insert(entry.code), "{} stands twice", entry.code);
+        }
+    }
+
+    #[test]
+    fn every_placeholder_names_a_piece_of_evidence() {
+        for entry in CATALOGUE {
+            for text in [entry.sentence, entry.hint] {
+                for piece in text.split('{').skip(1) {
+                    let name = piece.split('}').next().unwrap();
+                    assert!(
+                        entry.evidence.contains(&name),
+                        "{}: no evidence {name}",
+                        entry.code
+                    );
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn sentences_are_sentences() {
+        for entry in CATALOGUE {
+            for text in [entry.sentence, entry.hint] {
+                let first = text.chars().next().unwrap();
+                assert!(
+                    first.is_uppercase() || first == '{' || first == '`',
+                    "{}: {text}",
+                    entry.code
+                );
+                assert!(text.ends_with('.'), "{}: {text}", entry.code);
+            }
+        }
+    }
+
+    #[test]
+    fn evidence_cannot_write_on_the_terminal() {
+        let reason = Reason::IssuerUnknown {
+            issuer: "https://a\u{1b}[2J\u{202e}".to_owned(),
+        };
+        assert!(!reason.sentence().contains('\u{1b}'));
+        assert!(!reason.sentence().contains('\u{202e}'));
+    }
+}

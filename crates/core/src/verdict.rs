@@ -1,0 +1,345 @@
+//! What came of a question: believed, refused, or not to be told yet.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use crate::anchor::Anchor;
+use crate::id::{Digest, TenantId};
+use crate::path::Attempts;
+use crate::reason::Reason;
+use crate::time::Time;
+use crate::vouch::Vouch;
+
+/// The answer to a question. There is always one: deciding never fails and never panics.
+#[derive(Clone, Debug)]
+pub enum Verdict {
+    /// Believed. The identity may be acted on once its effects are committed.
+    Accept(Sealed),
+    /// Not believed, with every path that was tried.
+    Reject(Refusal),
+    /// Facts are missing. The shell may fetch them and ask again; at an enforcement point this
+    /// refuses.
+    Undetermined(Vec<Need>),
+}
+
+/// Which trust model decided.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum TrustModel {
+    /// Someone else's issuer, trusted for what it says.
+    Federation,
+    /// Certificates below a root.
+    Pki,
+    /// A secret that both sides hold: no one vouches but its holder.
+    SharedSecret,
+}
+
+impl TrustModel {
+    /// The name in a verdict.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Federation => "federation",
+            Self::Pki => "pki",
+            Self::SharedSecret => "shared_secret",
+        }
+    }
+
+    /// What an attacker must do to be believed all the same.
+    pub fn exposed_to(self) -> &'static [&'static str] {
+        match self {
+            Self::Federation => &["issuer-compromise", "token-theft"],
+            Self::Pki => &["root-ca-compromise"],
+            Self::SharedSecret => &["secret-theft"],
+        }
+    }
+}
+
+/// Who was shown to be there, by whom and on what grounds.
+#[derive(Clone, Debug)]
+pub struct Identity {
+    pub(crate) name: String,
+    pub(crate) kind: IdentityKind,
+    pub(crate) model: TrustModel,
+    pub(crate) path: Vec<Vouch>,
+    pub(crate) anchor: AnchorReached,
+    pub(crate) checks: Vec<Check>,
+    pub(crate) legs: Vec<Leg>,
+    pub(crate) facts: BTreeMap<String, String>,
+    pub(crate) revocation: Vec<StatusSource>,
+    pub(crate) valid_from: Time,
+    pub(crate) valid_until: Time,
+}
+
+impl Identity {
+    /// Its string form: a SPIFFE ID, the expected or first name of a certificate, or the subject
+    /// of a token with its issuer.
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// What kind of identity it is.
+    pub fn kind(&self) -> IdentityKind {
+        self.kind
+    }
+
+    /// The tenant it belongs to: the owner of the anchor key at the end of its path.
+    pub fn tenant(&self) -> &TenantId {
+        &self.anchor.anchor.tenant
+    }
+
+    /// Which trust model decided.
+    pub fn model(&self) -> TrustModel {
+        self.model
+    }
+
+    /// The vouches from the credential up to the anchor.
+    pub fn path(&self) -> &[Vouch] {
+        &self.path
+    }
+
+    /// The anchor and the key of it at the end of the path.
+    pub fn anchor(&self) -> &AnchorReached {
+        &self.anchor
+    }
+
+    /// Each check that passed, with what it compared.
+    pub fn checks(&self) -> &[Check] {
+        &self.checks
+    }
+
+    /// The parts of a decision in which several mechanisms had to agree.
+    pub fn legs(&self) -> &[Leg] {
+        &self.legs
+    }
+
+    /// The typed facts that rules may speak of, by name.
+    pub fn facts(&self) -> &BTreeMap<String, String> {
+        &self.facts
+    }
+
+    /// Where the status came from, and how old it is.
+    pub fn revocation(&self) -> &[StatusSource] {
+        &self.revocation
+    }
+
+    /// From when this verdict holds if nothing else changes.
+    pub fn valid_from(&self) -> Time {
+        self.valid_from
+    }
+
+    /// Until when this verdict holds if nothing else changes.
+    pub fn valid_until(&self) -> Time {
+        self.valid_until
+    }
+}
+
+/// The kind of name an identity has.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum IdentityKind {
+    /// The name of an API key.
+    ApiKey,
+    /// A name of a certificate.
+    Certificate,
+    /// A SPIFFE ID.
+    Spiffe,
+    /// A subject of an issuer.
+    Token,
+}
+
+impl IdentityKind {
+    /// The name in a verdict.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::ApiKey => "api_key",
+            Self::Certificate => "certificate",
+            Self::Spiffe => "spiffe",
+            Self::Token => "token",
+        }
+    }
+}
+
+/// The end of a path: an anchor and the one key of it that was used.
+#[derive(Clone, Debug)]
+pub struct AnchorReached {
+    /// The anchor.
+    pub anchor: Arc<Anchor>,
+    /// The key: a key identifier, a `kid` or a digest.
+    pub key: String,
+    /// What the key is called: the subject of a certificate, the issuer of a token.
+    pub subject: String,
+}
+
+/// A check that passed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Check {
+    /// What was checked.
+    pub what: &'static str,
+    /// What was compared with what.
+    pub compared: String,
+    /// The standard and section that asks for it.
+    pub spec: &'static str,
+}
+
+/// One part of a decision in which several mechanisms had to agree, a small verdict of its own.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Leg {
+    /// What this part shows.
+    pub what: &'static str,
+    /// The mechanism it rests on.
+    pub model: TrustModel,
+    /// What it ended at: a key, a rule, a name.
+    pub ends_at: String,
+    /// Why it failed, if it did; `None` with `decided` false means it was not reached.
+    pub reason: Option<Reason>,
+    /// Whether it was reached at all.
+    pub decided: bool,
+}
+
+/// Where a status came from.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct StatusSource {
+    /// `crl`.
+    pub source: &'static str,
+    /// Whose list it is.
+    pub issuer: String,
+    /// When it was made.
+    pub as_of: Time,
+    /// When the next one is due.
+    pub next: Option<Time>,
+}
+
+/// Not believed.
+#[derive(Clone, Debug)]
+pub struct Refusal {
+    pub(crate) model: TrustModel,
+    pub(crate) attempts: Attempts,
+    pub(crate) legs: Vec<Leg>,
+}
+
+impl Refusal {
+    /// The model under which it was refused.
+    pub fn model(&self) -> TrustModel {
+        self.model
+    }
+
+    /// The reason of the attempt that came nearest to an anchor.
+    pub fn reason(&self) -> &Reason {
+        self.attempts.nearest().reason()
+    }
+
+    /// Every path that was tried, nearest to an anchor first.
+    pub fn attempts(&self) -> &Attempts {
+        &self.attempts
+    }
+
+    /// The parts of a decision in which several mechanisms had to agree.
+    pub fn legs(&self) -> &[Leg] {
+        &self.legs
+    }
+}
+
+/// A fact without which there can be no verdict.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Need {
+    /// The name by which the relying party knows itself.
+    Audience,
+    /// The key set of an issuer that is trusted but whose keys are not known.
+    KeySet {
+        /// The issuer.
+        issuer: String,
+    },
+}
+
+impl Need {
+    /// One sentence: what is missing and how to give it.
+    pub fn sentence(&self) -> String {
+        match self {
+            Self::Audience => {
+                "The token names an audience, and nothing says who you are: give the \
+                               name of your service with `--audience` or `audience`."
+                    .to_owned()
+            }
+            Self::KeySet { issuer } => format!(
+                "The keys of {} are not known: add its `jwks` to the trust document.",
+                crate::reason::printable(issuer)
+            ),
+        }
+    }
+
+    /// The name in a verdict.
+    pub fn name(&self) -> &'static str {
+        match self {
+            Self::Audience => "audience",
+            Self::KeySet { .. } => "key_set",
+        }
+    }
+}
+
+/// A change that must be committed before an identity may be acted on: believing someone on first
+/// use, or using something once, is a write.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Effect {
+    /// Uses a nonce that no one may use again before `until`.
+    ConsumeNonce {
+        /// Whose nonces they are: one issuer's, for one tenant.
+        scope: String,
+        /// The nonce, or its digest.
+        nonce: String,
+        /// When it may be forgotten, since what carries it has expired.
+        until: Time,
+    },
+}
+
+/// An identity that opens only with the receipt for its effects.
+#[derive(Clone, Debug)]
+pub struct Sealed {
+    identity: Box<Identity>,
+    effects: Vec<Effect>,
+}
+
+/// Proof that effects were committed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Receipt {
+    effects: Digest,
+}
+
+impl Receipt {
+    /// For whoever stores effects: says that all of `effects` are durably committed.
+    pub fn committed(effects: &[Effect]) -> Self {
+        Self {
+            effects: digest_of(effects),
+        }
+    }
+}
+
+impl Sealed {
+    pub(crate) fn new(identity: Identity, effects: Vec<Effect>) -> Self {
+        Self {
+            identity: Box::new(identity),
+            effects,
+        }
+    }
+
+    /// What must be committed first.
+    pub fn effects(&self) -> &[Effect] {
+        &self.effects
+    }
+
+    /// To look at, for an explanation or a record; not to act on.
+    pub fn preview(&self) -> &Identity {
+        &self.identity
+    }
+
+    /// Opens with the receipt for exactly these effects; gives itself back otherwise.
+    pub fn open(self, receipt: &Receipt) -> Result<Identity, Self> {
+        if *receipt == Receipt::committed(&self.effects) {
+            Ok(*self.identity)
+        } else {
+            Err(self)
+        }
+    }
+}
+
+fn digest_of(effects: &[Effect]) -> Digest {
+    let texts: Vec<String> = effects.iter().map(|effect| format!("{effect:?}")).collect();
+    Digest::of_list(texts.iter().map(String::as_bytes))
+}

@@ -1,0 +1,67 @@
+//! One checked statement: this key says that.
+
+use crate::time::Time;
+
+/// A statement whose maker has been checked: the signature held, or the digest was known.
+///
+/// Only the core makes one, and only after the check, so a list of vouches is a list of facts.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Vouch {
+    pub(crate) vouches_for: String,
+    pub(crate) by: String,
+    pub(crate) how: How,
+    pub(crate) key: String,
+    pub(crate) valid: Option<(Time, Time)>,
+}
+
+impl Vouch {
+    /// Whom or what the statement is about.
+    pub fn vouches_for(&self) -> &str {
+        &self.vouches_for
+    }
+
+    /// Who made it.
+    pub fn by(&self) -> &str {
+        &self.by
+    }
+
+    /// What kind of statement it is.
+    pub fn how(&self) -> How {
+        self.how
+    }
+
+    /// The key it was made with: a key identifier, a `kid` or a digest.
+    pub fn key(&self) -> &str {
+        &self.key
+    }
+
+    /// From when to when it says it holds.
+    pub fn valid(&self) -> Option<(Time, Time)> {
+        self.valid
+    }
+}
+
+/// What kind of statement a vouch is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum How {
+    /// A known digest of a secret.
+    ApiKey,
+    /// A signed token.
+    Jwt,
+    /// A signed token together with proof of possession of the key it names.
+    Wit,
+    /// A signed certificate.
+    X509,
+}
+
+impl How {
+    /// The name in a verdict.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::ApiKey => "api_key",
+            Self::Jwt => "jwt",
+            Self::Wit => "wit",
+            Self::X509 => "x509",
+        }
+    }
+}
