@@ -394,8 +394,8 @@ catalogue! {
     }
 
     Spiffe {
-        BundleHasNoKeys { trust_domain: String, r#use: &'static str } = "spiffe.bundle_has_no_keys",
-            "The bundle of {trust_domain} holds no usable key for `{use}`, so no such SVID of it is believed.",
+        BundleHasNoKeys { trust_domain: String, key_use: &'static str } = "spiffe.bundle_has_no_keys",
+            "The bundle of {trust_domain} holds no usable key for `{key_use}`, so no such SVID of it is believed.",
             fix: "Fetch the bundle of {trust_domain} again; an empty one means all its SVIDs are withdrawn.",
             spec: "SPIFFE Trust Domain and Bundle 4.1.3, 6";
         IdInvalid { id: String, detail: &'static str } = "spiffe.id_invalid",
