@@ -101,6 +101,17 @@ pub enum Hash {
     Sha512,
 }
 
+impl Hash {
+    /// The name a person knows it by.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Sha256 => "SHA-256",
+            Self::Sha384 => "SHA-384",
+            Self::Sha512 => "SHA-512",
+        }
+    }
+}
+
 /// How a signature is made from a message.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Scheme {
@@ -116,6 +127,19 @@ pub enum Scheme {
     RsaPkcs1(Hash),
     /// RSASSA-PSS with MGF1 of the same hash and a salt as long as the hash (RFC 8017 8.1).
     RsaPss(Hash),
+}
+
+impl Scheme {
+    /// The name a person knows it by.
+    pub fn name(self) -> String {
+        match self {
+            Self::EcdsaDer(hash) | Self::EcdsaFixed(hash) => format!("ECDSA with {}", hash.name()),
+            Self::Ed25519 => "Ed25519".to_owned(),
+            Self::MlDsa => "ML-DSA".to_owned(),
+            Self::RsaPkcs1(hash) => format!("RSA PKCS#1 v1.5 with {}", hash.name()),
+            Self::RsaPss(hash) => format!("RSASSA-PSS with {}", hash.name()),
+        }
+    }
 }
 
 /// Nominal microseconds of one check on one core of a server processor, used to bound the work

@@ -1,9 +1,23 @@
 //! X.509 certificates and revocation lists, read but not believed.
+//!
+//! ASN.1 is read by the `der` crate; the structures here say what of it is kept. What makes a
+//! certificate unreadable is its outer shape. An extension that cannot be read is kept as a
+//! finding, because a broken certificate that no path needs must not refuse a good one.
 
-/// A certificate.
-#[derive(Clone, Debug)]
-pub struct Certificate {}
+mod algorithm;
+mod certificate;
+mod crl;
+mod der_read;
+mod extensions;
+mod general_name;
+mod name;
 
-/// A certificate revocation list.
-#[derive(Clone, Debug)]
-pub struct Crl {}
+pub use algorithm::{KeyProblem, SignatureAlgorithm};
+pub use certificate::Certificate;
+pub use crl::Crl;
+pub use extensions::{
+    AuthorityKeyId, BasicConstraints, Critical, ExtendedKeyUsage, Extensions, KeyUsage,
+    NameConstraints, PolicyConstraints, Subtree,
+};
+pub use general_name::{GeneralName, IpSubtree};
+pub use name::DistinguishedName;

@@ -1,0 +1,265 @@
+//! A certificate (RFC 5280 4.1).
+
+use std::ops::Range;
+
+use der::asn1::{AnyRef, BitStringRef, IntRef};
+use der::{Decode, Reader, SliceReader, Tag, Tagged};
+
+use super::algorithm::{self, KeyProblem, SignatureAlgorithm};
+use super::der_read::{Detail, context_number, decode, detail, expect, time};
+use super::extensions::Extensions;
+use super::name::DistinguishedName;
+use crate::crypto::PublicKey;
+use crate::id::{Digest, hex};
+use crate::time::Time;
+
+/// A certificate that could be read. Nothing of it is believed yet.
+#[derive(Clone, Debug)]
+pub struct Certificate {
+    der: Vec<u8>,
+    signed: Range<usize>,
+    public_key_info: Range<usize>,
+    signature: Vec<u8>,
+    signature_algorithm: SignatureAlgorithm,
+    inner_signature_algorithm: Option<SignatureAlgorithm>,
+    version: u32,
+    serial: Vec<u8>,
+    issuer: DistinguishedName,
+    subject: DistinguishedName,
+    not_before: Time,
+    not_after: Time,
+    public_key: Result<PublicKey, KeyProblem>,
+    extensions: Extensions,
+}
+
+impl Certificate {
+    /// Reads one DER certificate that fills `der`; says why it cannot.
+    pub fn parse(der: &[u8]) -> Result<Self, String> {
+        let mut outer = SliceReader::new(der).map_err(detail)?;
+        let (signed, algorithm, signature) = outer
+            .sequence(|reader| {
+                let signed = reader.tlv_bytes()?;
+                let algorithm = reader.tlv_bytes()?;
+                let signature = BitStringRef::decode(reader)?;
+                Ok::<_, der::Error>((signed, algorithm, signature))
+            })
+            .map_err(detail)?;
+        outer.finish().map_err(detail)?;
+        let signature = signature
+            .as_bytes()
+            .ok_or_else(|| "its signature is not whole bytes".to_owned())?
+            .to_vec();
+        let signature_algorithm =
+            algorithm::signature_algorithm(AnyRef::from_der(algorithm).map_err(detail)?)?;
+        let fields = Fields::parse(signed)?;
+        let inner_signature_algorithm = if fields.signature_algorithm == algorithm {
+            None
+        } else {
+            let inner = AnyRef::from_der(fields.signature_algorithm).map_err(detail)?;
+            Some(algorithm::signature_algorithm(inner)?)
+        };
+        Ok(Self {
+            signed: range_of(der, signed),
+            public_key_info: range_of(der, fields.public_key_info),
+            signature,
+            signature_algorithm,
+            inner_signature_algorithm,
+            version: fields.version,
+            serial: fields.serial,
+            issuer: DistinguishedName::parse(fields.issuer)?,
+            subject: DistinguishedName::parse(fields.subject)?,
+            not_before: fields.not_before,
+            not_after: fields.not_after,
+            public_key: algorithm::public_key(fields.public_key_info)?,
+            extensions: fields.extensions,
+            der: der.to_vec(),
+        })
+    }
+
+    /// The whole DER encoding.
+    pub fn der(&self) -> &[u8] {
+        &self.der
+    }
+
+    /// The bytes that are signed.
+    pub(crate) fn signed(&self) -> &[u8] {
+        self.der.get(self.signed.clone()).unwrap_or_default()
+    }
+
+    /// The `SubjectPublicKeyInfo`.
+    pub fn public_key_info(&self) -> &[u8] {
+        self.der
+            .get(self.public_key_info.clone())
+            .unwrap_or_default()
+    }
+
+    /// The signature over [`Certificate::signed`].
+    pub(crate) fn signature(&self) -> &[u8] {
+        &self.signature
+    }
+
+    /// The algorithm that signed it, as named outside of what is signed.
+    pub fn signature_algorithm(&self) -> &SignatureAlgorithm {
+        &self.signature_algorithm
+    }
+
+    /// The algorithm named inside of what is signed, where it is another one.
+    pub(crate) fn differing_inner_algorithm(&self) -> Option<&SignatureAlgorithm> {
+        self.inner_signature_algorithm.as_ref()
+    }
+
+    /// 1, 2 or 3.
+    pub fn version(&self) -> u32 {
+        self.version
+    }
+
+    /// The serial number as its INTEGER is written, most significant byte first.
+    pub fn serial(&self) -> &[u8] {
+        &self.serial
+    }
+
+    /// Who says it.
+    pub fn issuer(&self) -> &DistinguishedName {
+        &self.issuer
+    }
+
+    /// Whom it is about.
+    pub fn subject(&self) -> &DistinguishedName {
+        &self.subject
+    }
+
+    /// The first second in which it is valid.
+    pub fn not_before(&self) -> Time {
+        self.not_before
+    }
+
+    /// The last second in which it is valid.
+    pub fn not_after(&self) -> Time {
+        self.not_after
+    }
+
+    /// The key of the subject, or why it cannot be used.
+    pub fn public_key(&self) -> Result<&PublicKey, &KeyProblem> {
+        self.public_key.as_ref()
+    }
+
+    /// Its extensions.
+    pub fn extensions(&self) -> &Extensions {
+        &self.extensions
+    }
+
+    /// The SHA-256 digest of the whole certificate.
+    pub fn sha256(&self) -> Digest {
+        Digest::of(&self.der)
+    }
+
+    /// Whether issuer and subject are the same name (RFC 5280 6.1, self-issued).
+    pub fn is_self_issued(&self) -> bool {
+        self.issuer == self.subject
+    }
+
+    /// How its key is named: the subject key identifier, or the digest of the key where there is
+    /// none.
+    pub fn key_id(&self) -> String {
+        match &self.extensions.subject_key_id {
+            Some(id) => hex(&id.value),
+            None => Digest::of(self.public_key_info()).short(),
+        }
+    }
+
+    /// How a person knows it: its subject, or its first alternative name where that is empty.
+    pub fn title(&self) -> String {
+        if !self.subject.is_empty() {
+            return self.subject.to_string();
+        }
+        match &self.extensions.subject_alternative_names {
+            Some(names) => names
+                .value
+                .first()
+                .map(ToString::to_string)
+                .unwrap_or_default(),
+            None => self.subject.to_string(),
+        }
+    }
+}
+
+impl PartialEq for Certificate {
+    fn eq(&self, other: &Self) -> bool {
+        self.der == other.der
+    }
+}
+
+impl Eq for Certificate {}
+
+/// The fields of `TBSCertificate`, not yet judged.
+struct Fields<'a> {
+    version: u32,
+    serial: Vec<u8>,
+    signature_algorithm: &'a [u8],
+    issuer: &'a [u8],
+    not_before: Time,
+    not_after: Time,
+    subject: &'a [u8],
+    public_key_info: &'a [u8],
+    extensions: Extensions,
+}
+
+impl<'a> Fields<'a> {
+    fn parse(signed: &'a [u8]) -> Result<Self, Detail> {
+        let content = expect(AnyRef::from_der(signed).map_err(detail)?, Tag::Sequence)?;
+        let mut reader = SliceReader::new(content).map_err(detail)?;
+        let mut next = AnyRef::decode(&mut reader).map_err(detail)?;
+        let mut version = 1;
+        if context_number(next) == Some(0) {
+            let number: u8 = decode(AnyRef::from_der(next.value()).map_err(detail)?)?;
+            version = u32::from(number) + 1;
+            next = AnyRef::decode(&mut reader).map_err(detail)?;
+        }
+        let serial: IntRef<'_> = decode(next)?;
+        let serial = serial.as_bytes().to_vec();
+        let signature_algorithm = reader.tlv_bytes().map_err(detail)?;
+        let issuer = reader.tlv_bytes().map_err(detail)?;
+        let validity = super::der_read::sequence(reader.tlv_bytes().map_err(detail)?)?;
+        let [not_before, not_after] = validity.as_slice() else {
+            return Err("its validity is not two times".to_owned());
+        };
+        let (not_before, not_after) = (time(*not_before)?, time(*not_after)?);
+        let subject = reader.tlv_bytes().map_err(detail)?;
+        let public_key_info = reader.tlv_bytes().map_err(detail)?;
+        let extensions = optional_fields(&mut reader)?;
+        Ok(Self {
+            version,
+            serial,
+            signature_algorithm,
+            issuer,
+            not_before,
+            not_after,
+            subject,
+            public_key_info,
+            extensions,
+        })
+    }
+}
+
+/// What may follow the public key: two unique identifiers, which nobody uses, and the extensions.
+fn optional_fields(reader: &mut SliceReader<'_>) -> Result<Extensions, Detail> {
+    let mut extensions = Extensions::default();
+    let mut last = 0;
+    while !reader.is_finished() {
+        let field = AnyRef::decode(reader).map_err(detail)?;
+        let number = context_number(field)
+            .filter(|number| (1..=3).contains(number) && *number > last)
+            .ok_or_else(|| format!("{} stands after its public key", field.tag()))?;
+        if number == 3 {
+            extensions = Extensions::parse(field.value())?;
+        }
+        last = number;
+    }
+    Ok(extensions)
+}
+
+/// Where `part` lies in `whole`, which it is a slice of.
+fn range_of(whole: &[u8], part: &[u8]) -> Range<usize> {
+    let start = (part.as_ptr() as usize).saturating_sub(whole.as_ptr() as usize);
+    start..start + part.len()
+}

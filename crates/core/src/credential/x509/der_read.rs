@@ -1,0 +1,138 @@
+//! Small readers on top of `der` for what its derive cannot say: optional tagged fields of types
+//! that differ, and times before 1970.
+
+use der::asn1::AnyRef;
+use der::{Decode, Reader, SliceReader, Tag, Tagged};
+
+use crate::time::Time;
+
+/// Why a structure could not be read, for a person.
+pub(crate) type Detail = String;
+
+/// The elements of a SEQUENCE or SET, given the bytes inside it.
+pub(crate) fn elements(content: &[u8]) -> Result<Vec<AnyRef<'_>>, Detail> {
+    let mut reader = SliceReader::new(content).map_err(detail)?;
+    let mut elements = Vec::new();
+    while !reader.is_finished() {
+        elements.push(AnyRef::decode(&mut reader).map_err(detail)?);
+    }
+    Ok(elements)
+}
+
+/// The elements of a SEQUENCE, given with its header.
+pub(crate) fn sequence(bytes: &[u8]) -> Result<Vec<AnyRef<'_>>, Detail> {
+    elements(expect(
+        AnyRef::from_der(bytes).map_err(detail)?,
+        Tag::Sequence,
+    )?)
+}
+
+/// The content of `value` if it has the tag.
+pub(crate) fn expect(value: AnyRef<'_>, tag: Tag) -> Result<&[u8], Detail> {
+    if value.tag() == tag {
+        Ok(value.value())
+    } else {
+        Err(format!("{} stands where {tag} is expected", value.tag()))
+    }
+}
+
+/// Reads a whole value of type `T`.
+pub(crate) fn decode<'a, T>(value: AnyRef<'a>) -> Result<T, Detail>
+where
+    T: der::DecodeValue<'a, Error = der::Error> + der::FixedTag + 'a,
+{
+    value.decode_as::<T>().map_err(detail)
+}
+
+/// Reads a whole value of type `T` from bytes that must hold nothing else.
+pub(crate) fn decode_all<'a, T>(bytes: &'a [u8]) -> Result<T, Detail>
+where
+    T: Decode<'a, Error = der::Error>,
+{
+    T::from_der(bytes).map_err(detail)
+}
+
+/// The number of a context-specific tag.
+pub(crate) fn context_number(value: AnyRef<'_>) -> Option<u32> {
+    match value.tag() {
+        Tag::ContextSpecific { number, .. } => Some(number.value()),
+        _ => None,
+    }
+}
+
+/// `Time` of RFC 5280 4.1.2.5: UTCTime for 1950 to 2049, GeneralizedTime with four digits of the
+/// year, both in UTC and to the second.
+pub(crate) fn time(value: AnyRef<'_>) -> Result<Time, Detail> {
+    let digits = value.value();
+    let (year, rest) = match (value.tag(), digits) {
+        (Tag::UtcTime, [y1, y2, rest @ ..]) => {
+            let year = two_digits(*y1, *y2)?;
+            (
+                if year >= 50 {
+                    1900 + i16::from(year)
+                } else {
+                    2000 + i16::from(year)
+                },
+                rest,
+            )
+        }
+        (Tag::GeneralizedTime, [y1, y2, y3, y4, rest @ ..]) => (
+            i16::from(two_digits(*y1, *y2)?) * 100 + i16::from(two_digits(*y3, *y4)?),
+            rest,
+        ),
+        (tag, _) => return Err(format!("{tag} stands where a time is expected")),
+    };
+    let [m1, m2, d1, d2, h1, h2, i1, i2, s1, s2, b'Z'] = rest else {
+        return Err("a time is not written as YYMMDDHHMMSSZ or YYYYMMDDHHMMSSZ".to_owned());
+    };
+    Time::from_utc(
+        year,
+        two_digits(*m1, *m2)?,
+        two_digits(*d1, *d2)?,
+        two_digits(*h1, *h2)?,
+        two_digits(*i1, *i2)?,
+        two_digits(*s1, *s2)?,
+    )
+    .ok_or_else(|| "a time is not a date of the calendar".to_owned())
+}
+
+fn two_digits(tens: u8, ones: u8) -> Result<i8, Detail> {
+    let digit = |byte: u8| {
+        char::from(byte)
+            .to_digit(10)
+            .and_then(|digit| i8::try_from(digit).ok())
+    };
+    match (digit(tens), digit(ones)) {
+        (Some(tens), Some(ones)) => Ok(tens * 10 + ones),
+        _ => Err("a time has characters other than digits".to_owned()),
+    }
+}
+
+/// What `der` says of an error, in words that end a sentence.
+pub(crate) fn detail(error: der::Error) -> Detail {
+    let text = error.to_string();
+    text.trim_end_matches('.').to_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_utc_time_before_1970_is_read() {
+        let value = AnyRef::new(Tag::UtcTime, b"500101120000Z").unwrap();
+        assert_eq!(time(value).unwrap().to_string(), "1950-01-01T12:00:00Z");
+    }
+
+    #[test]
+    fn a_time_with_an_offset_or_without_seconds_is_refused() {
+        for text in [
+            &b"5001011200+0100"[..],
+            b"5001011200Z",
+            b"50010112000aZ",
+            b"501301120000Z",
+        ] {
+            assert!(time(AnyRef::new(Tag::UtcTime, text).unwrap()).is_err());
+        }
+    }
+}

@@ -1,0 +1,200 @@
+//! Distinguished names: printed for people, compared as RFC 5280 7.1 asks.
+
+use std::fmt;
+
+use const_oid::ObjectIdentifier;
+use const_oid::db::{rfc3280, rfc4519};
+use der::asn1::{AnyRef, BmpString};
+use der::{Decode, Tag, Tagged};
+
+use super::der_read::{Detail, detail, elements, expect};
+
+/// A distinguished name. Two are equal when RFC 5280 7.1 calls them equal: without regard to the
+/// case and the amount of white space in text, and to which string type holds it.
+#[derive(Clone)]
+pub struct DistinguishedName {
+    der: Vec<u8>,
+    canonical: Vec<Vec<u8>>,
+}
+
+impl DistinguishedName {
+    /// Reads a DER `Name`.
+    pub(crate) fn parse(der: &[u8]) -> Result<Self, Detail> {
+        let sets = elements(expect(
+            AnyRef::from_der(der).map_err(detail)?,
+            Tag::Sequence,
+        )?)?;
+        let mut canonical = Vec::with_capacity(sets.len());
+        for set in sets {
+            let mut attributes = Vec::new();
+            for attribute in elements(expect(set, Tag::Set)?)? {
+                attributes.push(canonical_attribute(attribute)?);
+            }
+            if attributes.is_empty() {
+                return Err("a relative distinguished name is empty".to_owned());
+            }
+            attributes.sort_unstable();
+            canonical.push(attributes.concat());
+        }
+        Ok(Self {
+            der: der.to_vec(),
+            canonical,
+        })
+    }
+
+    /// Whether it names nothing.
+    pub fn is_empty(&self) -> bool {
+        self.canonical.is_empty()
+    }
+
+    /// Its DER encoding.
+    pub fn der(&self) -> &[u8] {
+        &self.der
+    }
+
+    /// Its relative distinguished names in comparable form, most significant first.
+    pub(crate) fn canonical(&self) -> &[Vec<u8>] {
+        &self.canonical
+    }
+
+    /// Whether it lies in the subtree below `base` (RFC 5280 4.2.1.10 `directoryName`).
+    pub(crate) fn is_within(&self, base: &Self) -> bool {
+        self.canonical.starts_with(&base.canonical)
+    }
+
+    /// The values of the attributes of one type, as text where they are text.
+    pub(crate) fn values_of(&self, wanted: ObjectIdentifier) -> Vec<String> {
+        self.attributes()
+            .into_iter()
+            .filter(|(oid, _)| *oid == wanted)
+            .map(|(_, value)| text_of(value).unwrap_or_default())
+            .collect()
+    }
+
+    fn attributes(&self) -> Vec<(ObjectIdentifier, AnyRef<'_>)> {
+        let Ok(name) = AnyRef::from_der(&self.der) else {
+            return Vec::new();
+        };
+        let mut attributes = Vec::new();
+        for set in elements(name.value()).unwrap_or_default() {
+            for attribute in elements(set.value()).unwrap_or_default() {
+                if let Ok([oid, value]) =
+                    <[_; 2]>::try_from(elements(attribute.value()).unwrap_or_default())
+                    && let Ok(oid) = oid.decode_as()
+                {
+                    attributes.push((oid, value));
+                }
+            }
+        }
+        attributes
+    }
+}
+
+impl PartialEq for DistinguishedName {
+    fn eq(&self, other: &Self) -> bool {
+        self.der == other.der || self.canonical == other.canonical
+    }
+}
+
+impl Eq for DistinguishedName {}
+
+impl fmt::Display for DistinguishedName {
+    /// `CN=…, O=…`, most specific first as in RFC 4514 2.1; not escaped for a terminal.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut attributes = self.attributes();
+        if attributes.is_empty() {
+            return f.write_str("(empty name)");
+        }
+        attributes.reverse();
+        for (index, (oid, value)) in attributes.into_iter().enumerate() {
+            if index > 0 {
+                f.write_str(", ")?;
+            }
+            let text =
+                text_of(value).unwrap_or_else(|| format!("#{}", crate::id::hex(value.value())));
+            write!(f, "{}={text}", keyword(&oid))?;
+        }
+        Ok(())
+    }
+}
+
+impl fmt::Debug for DistinguishedName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "DistinguishedName({self})")
+    }
+}
+
+/// The keyword of an attribute type (RFC 4514 3, RFC 5280 A.1), otherwise its OID.
+fn keyword(oid: &ObjectIdentifier) -> String {
+    let keyword = match *oid {
+        rfc4519::CN => "CN",
+        rfc4519::C => "C",
+        rfc4519::DC => "DC",
+        rfc4519::L => "L",
+        rfc4519::O => "O",
+        rfc4519::OU => "OU",
+        rfc4519::SERIAL_NUMBER => "serialNumber",
+        rfc4519::ST => "ST",
+        rfc4519::UID => "UID",
+        rfc3280::EMAIL_ADDRESS => "emailAddress",
+        other => return other.to_string(),
+    };
+    keyword.to_owned()
+}
+
+/// The type of an attribute and its value in comparable form, each with its length so that no two
+/// lists of attributes look alike.
+fn canonical_attribute(attribute: AnyRef<'_>) -> Result<Vec<u8>, Detail> {
+    let parts = elements(expect(attribute, Tag::Sequence)?)?;
+    let [oid, value] = parts.as_slice() else {
+        return Err("an attribute of a name is not a type and a value".to_owned());
+    };
+    let oid = expect(*oid, Tag::ObjectIdentifier)?;
+    let value = match text_of(*value) {
+        Some(text) => [b"t", folded(&text).as_bytes()].concat(),
+        None => [b"d", value.tag().to_string().as_bytes(), value.value()].concat(),
+    };
+    let mut canonical = Vec::with_capacity(oid.len() + value.len() + 8);
+    for part in [oid, &value] {
+        canonical.extend_from_slice(&u32::try_from(part.len()).unwrap_or(u32::MAX).to_be_bytes());
+        canonical.extend_from_slice(part);
+    }
+    Ok(canonical)
+}
+
+/// The text of a value of one of the string types, `None` for other types and broken encodings.
+fn text_of(value: AnyRef<'_>) -> Option<String> {
+    let bytes = value.value();
+    match value.tag() {
+        Tag::Utf8String
+        | Tag::PrintableString
+        | Tag::Ia5String
+        | Tag::NumericString
+        | Tag::VisibleString => std::str::from_utf8(bytes).ok().map(str::to_owned),
+        // Read as Latin-1, which is what CAs put in it.
+        Tag::TeletexString => Some(bytes.iter().map(|byte| char::from(*byte)).collect()),
+        Tag::BmpString => BmpString::from_ucs2(bytes.to_vec())
+            .ok()
+            .map(|text| text.chars().collect()),
+        _ => None,
+    }
+}
+
+/// Without regard to case, and each run of white space as one blank, none at the ends.
+fn folded(text: &str) -> String {
+    let mut folded = String::with_capacity(text.len());
+    for word in text.split_whitespace() {
+        if !folded.is_empty() {
+            folded.push(' ');
+        }
+        if word.is_ascii() {
+            folded.extend(
+                word.bytes()
+                    .map(|byte| char::from(byte.to_ascii_lowercase())),
+            );
+        } else {
+            folded.extend(word.chars().flat_map(char::to_lowercase));
+        }
+    }
+    folded
+}
