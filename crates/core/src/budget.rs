@@ -87,6 +87,13 @@ impl Budget {
         pay(&mut self.search_steps, 1).ok_or(Stop::Exhausted(Reason::SearchSteps { allowed }))
     }
 
+    /// Pays for looking at a whole path, which costs as much as many steps.
+    pub(crate) fn whole_path(&mut self) -> Result<(), Stop> {
+        const STEPS: u32 = 16;
+        let allowed = self.limits.search_steps;
+        pay(&mut self.search_steps, STEPS).ok_or(Stop::Exhausted(Reason::SearchSteps { allowed }))
+    }
+
     /// Pays for one signature check of so many nominal microseconds.
     pub(crate) fn signature(&mut self, microseconds: u32) -> Result<(), Stop> {
         let allowed = self.limits.signature_work;

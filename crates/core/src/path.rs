@@ -62,6 +62,8 @@ pub(crate) enum Candidate<M: Model + ?Sized> {
 /// Why a step was not taken.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Stop {
+    /// No path can be accepted, whatever it is: no other is tried.
+    Decided(Reason),
     /// The budget of the whole decision is used up: no other path is tried.
     Exhausted(Reason),
     /// This path is no good; another may be.
@@ -84,6 +86,11 @@ pub struct Attempt {
 }
 
 impl Attempt {
+    /// Orders attempts: later is nearer to an anchor.
+    fn rank(&self) -> (Progress, usize) {
+        (self.progress, self.path.len())
+    }
+
     /// The vouches that held, from the credential upwards.
     pub fn path(&self) -> &[Vouch] {
         &self.path
@@ -109,8 +116,8 @@ enum Progress {
     DeadEnd,
     /// An anchor was reached, and the path as a whole refused.
     ReachedAnchor,
-    /// The search ended here because its budget did.
-    Exhausted,
+    /// The search ended here, because its budget did or because no path can be accepted.
+    Ended,
 }
 
 /// The paths that failed, nearest to an anchor first; never none.
@@ -135,6 +142,16 @@ impl Attempts {
             others: Vec::new(),
             left_out: 0,
         }
+    }
+
+    /// Adds a piece of input that could not take part in the search.
+    pub(crate) fn and_unusable(&mut self, what: String, reason: Reason) {
+        self.others.push(Attempt {
+            path: Vec::new(),
+            stopped_at: what,
+            reason,
+            progress: Progress::NotVouched,
+        });
     }
 
     /// The attempt that came nearest to an anchor; its reason is the reason of the refusal.
@@ -171,11 +188,13 @@ pub(crate) fn search<M: Model>(
         trail: vec![start],
         path: Vec::new(),
         failed: Vec::new(),
+        farthest_kept: None,
+        kept: budget.limits().attempts_kept.max(1),
         left_out: 0,
     };
     match walk.from_here(budget) {
         Ended::Found(found) => Ok(found),
-        Ended::Exhausted | Ended::NotHere => Err(walk.attempts()),
+        Ended::Hopeless | Ended::NotHere => Err(walk.attempts()),
     }
 }
 
@@ -184,11 +203,13 @@ struct Walk<'a, M: Model> {
     trail: Vec<M::Statement>,
     path: Vec<Vouch>,
     failed: Vec<Attempt>,
+    farthest_kept: Option<(Progress, usize)>,
+    kept: usize,
     left_out: usize,
 }
 
 enum Ended<M: Model> {
-    Exhausted,
+    Hopeless,
     Found(Found<M>),
     NotHere,
 }
@@ -201,13 +222,13 @@ impl<M: Model> Walk<'_, M> {
             Ok(candidates) => candidates,
             Err(stop) => {
                 let place = self.model.name_of_end(&self.trail);
-                return self.stopped(place, stop, Progress::DeadEnd, budget);
+                return self.stopped(|| place, stop, Progress::DeadEnd, budget);
             }
         };
         for candidate in candidates {
             match self.try_candidate(candidate, budget) {
                 Ended::NotHere => {}
-                ended @ (Ended::Exhausted | Ended::Found(_)) => return ended,
+                ended @ (Ended::Hopeless | Ended::Found(_)) => return ended,
             }
         }
         Ended::NotHere
@@ -220,7 +241,8 @@ impl<M: Model> Walk<'_, M> {
         let vouch = match vouched {
             Ok(vouch) => vouch,
             Err(stop) => {
-                let place = self.model.name_of(&candidate);
+                let model = self.model;
+                let place = || model.name_of(&candidate);
                 return self.stopped(place, stop, Progress::NotVouched, budget);
             }
         };
@@ -245,7 +267,8 @@ impl<M: Model> Walk<'_, M> {
                         });
                     }
                     Err(stop) => {
-                        let place = self.model.name_of(&Candidate::Anchor(anchor));
+                        let model = self.model;
+                        let place = || model.name_of(&Candidate::Anchor(anchor));
                         self.stopped(place, stop, Progress::ReachedAnchor, budget)
                     }
                 }
@@ -255,44 +278,54 @@ impl<M: Model> Walk<'_, M> {
         ended
     }
 
+    /// Remembers the attempt, unless enough that came nearer are remembered already: a hostile
+    /// graph has thousands, and each would cost a copy of its path.
     fn stopped(
         &mut self,
-        stopped_at: String,
+        place: impl FnOnce() -> String,
         stop: Stop,
         progress: Progress,
         budget: &Budget,
     ) -> Ended<M> {
         let (reason, progress, ended) = match stop {
-            Stop::Exhausted(reason) => (reason, Progress::Exhausted, Ended::Exhausted),
+            Stop::Decided(reason) | Stop::Exhausted(reason) => {
+                (reason, Progress::Ended, Ended::Hopeless)
+            }
             Stop::Refused(reason) => (reason, progress, Ended::NotHere),
         };
+        let kept = budget.limits().attempts_kept.max(1);
+        let farther = self.failed.len() >= kept
+            && self
+                .farthest_kept
+                .is_some_and(|farthest| (progress, self.path.len()) <= farthest);
+        if farther {
+            self.left_out += 1;
+            return ended;
+        }
+        let path = self.path.clone();
         self.failed.push(Attempt {
-            path: self.path.clone(),
-            stopped_at,
+            path,
+            stopped_at: place(),
             reason,
             progress,
         });
-        // Sorting rarely and cutting keeps the nearest without keeping all.
-        if self.failed.len() >= 2 * budget.limits().attempts_kept.max(1) {
-            self.keep_nearest(budget.limits().attempts_kept.max(1));
+        if self.failed.len() >= 2 * kept {
+            self.keep_nearest(kept);
         }
         ended
     }
 
     fn keep_nearest(&mut self, kept: usize) {
         // Stable, so among equals the one found first stays first.
-        self.failed.sort_by_key(|attempt| {
-            (
-                std::cmp::Reverse(attempt.progress),
-                std::cmp::Reverse(attempt.path.len()),
-            )
-        });
+        self.failed
+            .sort_by_key(|attempt| std::cmp::Reverse(attempt.rank()));
         self.left_out += self.failed.len().saturating_sub(kept);
         self.failed.truncate(kept);
+        self.farthest_kept = self.failed.last().map(Attempt::rank);
     }
 
     fn attempts(mut self) -> Attempts {
-        self.keep_nearest(usize::MAX);
+        self.keep_nearest(self.kept);
         let mut failed = self.failed.into_iter();
         // A model refuses when it has no candidates, so a search that found nothing has failed
         // somewhere; if not, the model has a bug, and the refusal says so.

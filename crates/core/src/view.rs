@@ -1,10 +1,11 @@
 //! What is known when a question is asked: an immutable snapshot.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use crate::anchor::Anchor;
-use crate::credential::x509::Crl;
-use crate::id::{Digest, TenantId};
+use crate::anchor::{Anchor, AnchorKind};
+use crate::credential::x509::{Certificate, Crl, DistinguishedName};
+use crate::id::{Digest, TenantId, TrustDomain};
 use crate::reason::Reason;
 
 /// Everything that a decision may rest on, fixed. Its epoch is a digest of its content, so that a
@@ -13,9 +14,31 @@ use crate::reason::Reason;
 pub struct View {
     tenant: TenantId,
     anchors: Vec<Arc<Anchor>>,
+    certificates: BTreeMap<CanonicalName, SameName>,
     crls: Vec<Arc<Crl>>,
     unusable: Vec<Unusable>,
     epoch: Digest,
+}
+
+/// The canonical form of a distinguished name.
+type CanonicalName = Vec<Vec<u8>>;
+
+/// A certificate at which a path may end.
+#[derive(Clone, Debug)]
+pub(crate) struct AnchorCertificate {
+    pub(crate) anchor: Arc<Anchor>,
+    pub(crate) certificate: Arc<Certificate>,
+    /// The trust domain whose bundle it comes from; it may vouch for no other.
+    pub(crate) trust_domain: Option<TrustDomain>,
+}
+
+/// The anchor certificates with one subject, found by their key identifier: after many key
+/// changes, or with many tenants' CAs of one name, looking at each would cost a signature each.
+#[derive(Clone, Debug, Default)]
+struct SameName {
+    all: Vec<AnchorCertificate>,
+    by_key_id: BTreeMap<Vec<u8>, Vec<usize>>,
+    without_key_id: Vec<usize>,
 }
 
 /// A piece of configuration that could not be read; it stays visible in every refusal that it may
@@ -37,9 +60,11 @@ impl View {
         unusable: Vec<Unusable>,
         epoch: Digest,
     ) -> Self {
+        let anchors: Vec<Arc<Anchor>> = anchors.into_iter().map(Arc::new).collect();
         Self {
             tenant,
-            anchors: anchors.into_iter().map(Arc::new).collect(),
+            certificates: index(&anchors),
+            anchors,
             crls: crls.into_iter().map(Arc::new).collect(),
             unusable,
             epoch,
@@ -56,6 +81,44 @@ impl View {
         &self.anchors
     }
 
+    /// Whether there is any certificate at which a path may end.
+    pub(crate) fn has_certificates(&self) -> bool {
+        !self.certificates.is_empty()
+    }
+
+    /// The anchor certificates with this subject, those whose key identifier is `key_id` first.
+    /// Where some have it, few of the others are returned: a CA that names the wrong key is rare.
+    pub(crate) fn certificates_named(
+        &self,
+        subject: &DistinguishedName,
+        key_id: Option<&[u8]>,
+    ) -> Vec<&AnchorCertificate> {
+        const OTHERS: usize = 64;
+        let Some(same) = self.certificates.get(subject.canonical()) else {
+            return Vec::new();
+        };
+        let Some(fitting) = key_id.and_then(|id| same.by_key_id.get(id)) else {
+            return same.all.iter().collect();
+        };
+        let others = (0..same.all.len())
+            .filter(|index| !fitting.contains(index))
+            .take(OTHERS);
+        let order = fitting
+            .iter()
+            .copied()
+            .chain(same.without_key_id.iter().copied().take(OTHERS));
+        let mut found: Vec<usize> = order.collect();
+        for other in others {
+            if !found.contains(&other) {
+                found.push(other);
+            }
+        }
+        found
+            .into_iter()
+            .filter_map(|index| same.all.get(index))
+            .collect()
+    }
+
     /// The revocation lists.
     pub fn crls(&self) -> &[Arc<Crl>] {
         &self.crls
@@ -70,4 +133,38 @@ impl View {
     pub fn epoch(&self) -> Digest {
         self.epoch
     }
+}
+
+fn index(anchors: &[Arc<Anchor>]) -> BTreeMap<CanonicalName, SameName> {
+    let mut index: BTreeMap<CanonicalName, SameName> = BTreeMap::new();
+    for anchor in anchors {
+        let (certificates, trust_domain) = match &anchor.kind {
+            AnchorKind::Certificate(certificate) => (std::slice::from_ref(certificate), None),
+            AnchorKind::TrustDomain(bundle) => (
+                bundle.x509_authorities.as_slice(),
+                Some(&bundle.trust_domain),
+            ),
+            AnchorKind::ApiKey(_) | AnchorKind::Issuer(_) => continue,
+        };
+        for certificate in certificates {
+            let same = index
+                .entry(certificate.subject().canonical().to_vec())
+                .or_default();
+            let place = same.all.len();
+            match &certificate.extensions().subject_key_id {
+                Some(id) => same
+                    .by_key_id
+                    .entry(id.value.clone())
+                    .or_default()
+                    .push(place),
+                None => same.without_key_id.push(place),
+            }
+            same.all.push(AnchorCertificate {
+                anchor: Arc::clone(anchor),
+                certificate: Arc::clone(certificate),
+                trust_domain: trust_domain.cloned(),
+            });
+        }
+    }
+    index
 }

@@ -1,16 +1,19 @@
 //! One checked statement: this key says that.
 
+use std::sync::Arc;
+
 use crate::time::Time;
 
 /// A statement whose maker has been checked: the signature held, or the digest was known.
 ///
 /// Only the core makes one, and only after the check, so a list of vouches is a list of facts.
+/// Cheap to clone, because a search copies the path so far into every attempt that fails.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Vouch {
-    pub(crate) vouches_for: String,
-    pub(crate) by: String,
+    pub(crate) vouches_for: Arc<str>,
+    pub(crate) by: Arc<str>,
     pub(crate) how: How,
-    pub(crate) key: String,
+    pub(crate) key: Arc<str>,
     pub(crate) valid: Option<(Time, Time)>,
 }
 

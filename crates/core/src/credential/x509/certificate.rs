@@ -1,6 +1,7 @@
 //! A certificate (RFC 5280 4.1).
 
 use std::ops::Range;
+use std::sync::{Arc, OnceLock};
 
 use der::asn1::{AnyRef, BitStringRef, IntRef};
 use der::{Decode, Reader, SliceReader, Tag, Tagged};
@@ -30,6 +31,9 @@ pub struct Certificate {
     not_after: Time,
     public_key: Result<PublicKey, KeyProblem>,
     extensions: Extensions,
+    /// Worked out when first asked for; the same every time.
+    title: OnceLock<Arc<str>>,
+    key_id: OnceLock<Arc<str>>,
 }
 
 impl Certificate {
@@ -73,6 +77,8 @@ impl Certificate {
             public_key: algorithm::public_key(fields.public_key_info)?,
             extensions: fields.extensions,
             der: der.to_vec(),
+            title: OnceLock::new(),
+            key_id: OnceLock::new(),
         })
     }
 
@@ -160,26 +166,36 @@ impl Certificate {
 
     /// How its key is named: the subject key identifier, or the digest of the key where there is
     /// none.
-    pub fn key_id(&self) -> String {
-        match &self.extensions.subject_key_id {
-            Some(id) => hex(&id.value),
-            None => Digest::of(self.public_key_info()).short(),
-        }
+    pub fn key_id(&self) -> Arc<str> {
+        let named = || match &self.extensions.subject_key_id {
+            Some(id) => hex(&id.value).into(),
+            None => Digest::of(self.public_key_info()).short().into(),
+        };
+        Arc::clone(self.key_id.get_or_init(named))
     }
 
     /// How a person knows it: its subject, or its first alternative name where that is empty.
-    pub fn title(&self) -> String {
-        if !self.subject.is_empty() {
-            return self.subject.to_string();
-        }
-        match &self.extensions.subject_alternative_names {
-            Some(names) => names
-                .value
-                .first()
-                .map(ToString::to_string)
-                .unwrap_or_default(),
-            None => self.subject.to_string(),
-        }
+    pub fn title(&self) -> Arc<str> {
+        let named = || {
+            let first_name = || {
+                Some(
+                    self.extensions
+                        .subject_alternative_names
+                        .as_ref()?
+                        .value
+                        .first()?
+                        .to_string(),
+                )
+            };
+            if self.subject.is_empty()
+                && let Some(name) = first_name()
+            {
+                name.into()
+            } else {
+                self.subject.to_string().into()
+            }
+        };
+        Arc::clone(self.title.get_or_init(named))
     }
 }
 
