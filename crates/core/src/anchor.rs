@@ -8,6 +8,7 @@ use crate::credential::x509::Certificate;
 use crate::id::{TenantId, TrustDomain};
 use crate::model::federation::IssuerAnchor;
 use crate::question::Purpose;
+use crate::reason::Reason;
 use crate::time::Time;
 
 /// One thing a tenant trusts without further proof.
@@ -25,6 +26,56 @@ pub struct Anchor {
     pub tenant: TenantId,
     /// Where it was read from, for the reader.
     pub source: Option<String>,
+}
+
+impl Anchor {
+    /// Whether a path of `tenant` may end here at `now`, whatever kind of anchor it is. The first
+    /// moment of its expiry is already too late.
+    pub(crate) fn admits(&self, tenant: &TenantId, now: Time) -> Result<(), Reason> {
+        if self.tenant != *tenant {
+            return Err(Reason::AnchorTenant {
+                anchor: self.name.clone(),
+                tenant: tenant.to_string(),
+            });
+        }
+        match self.stewardship.expires {
+            Some(expires) if now >= expires => Err(Reason::AnchorExpired {
+                anchor: self.name.clone(),
+                expires,
+                at: now,
+            }),
+            Some(_) | None => Ok(()),
+        }
+    }
+
+    /// Whether it may vouch for SPIFFE IDs of this trust domain.
+    pub(crate) fn admits_trust_domain(&self, trust_domain: &TrustDomain) -> Result<(), Reason> {
+        let permitted = &self.constraints.trust_domains;
+        if permitted.is_empty() || permitted.contains(trust_domain) {
+            return Ok(());
+        }
+        Err(Reason::AnchorTrustDomain {
+            anchor: self.name.clone(),
+            trust_domain: trust_domain.to_string(),
+            permitted: permitted.iter().map(TrustDomain::to_string).collect(),
+        })
+    }
+
+    /// Whether it may be used for `purpose`.
+    pub(crate) fn admits_purpose(&self, purpose: Purpose) -> Result<(), Reason> {
+        let permitted = &self.constraints.purposes;
+        if permitted.is_empty() || permitted.contains(&purpose) {
+            return Ok(());
+        }
+        Err(Reason::AnchorPurpose {
+            anchor: self.name.clone(),
+            purpose: purpose.name().to_owned(),
+            permitted: permitted
+                .iter()
+                .map(|purpose| purpose.name().to_owned())
+                .collect(),
+        })
+    }
 }
 
 /// What an anchor is.

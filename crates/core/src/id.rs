@@ -234,6 +234,18 @@ impl Digest {
         Self(bytes)
     }
 
+    /// Reads 64 hexadecimal digits of either case.
+    pub fn from_hex(text: &str) -> Option<Self> {
+        if text.len() != 64 || !text.bytes().all(|byte| byte.is_ascii_hexdigit()) {
+            return None;
+        }
+        let mut bytes = [0; 32];
+        for (index, byte) in bytes.iter_mut().enumerate() {
+            *byte = u8::from_str_radix(text.get(2 * index..2 * index + 2)?, 16).ok()?;
+        }
+        Some(Self(bytes))
+    }
+
     /// The 32 bytes.
     pub fn as_bytes(&self) -> &[u8; 32] {
         &self.0
@@ -294,6 +306,19 @@ mod tests {
             Digest::of_list([&b"ab"[..], b"c"]),
             Digest::of_list([&b"a"[..], b"bc"])
         );
+    }
+
+    #[test]
+    fn a_digest_is_read_back_from_its_hexadecimal_form() {
+        let digest = Digest::of(b"abc");
+        assert_eq!(Digest::from_hex(&digest.to_string()), Some(digest));
+        assert_eq!(
+            Digest::from_hex(&digest.to_string().to_uppercase()),
+            Some(digest)
+        );
+        for text in ["", "00", &"g".repeat(64), &"+1".repeat(32), &"0".repeat(66)] {
+            assert_eq!(Digest::from_hex(text), None, "{text}");
+        }
     }
 
     #[test]

@@ -2,6 +2,7 @@
 
 pub mod api_key;
 pub mod jose;
+pub(crate) mod members;
 pub mod x509;
 
 use std::fmt;

@@ -1,6 +1,6 @@
 //! Signatures checked by AWS-LC.
 
-use aws_lc_rs::signature::{self, UnparsedPublicKey, VerificationAlgorithm};
+use aws_lc_rs::signature::{self, ParsedPublicKey, UnparsedPublicKey, VerificationAlgorithm};
 
 use super::{Hash, KeyKind, NotSigned, PublicKey, Scheme, Verifier};
 
@@ -21,6 +21,20 @@ impl Verifier for AwsLc {
             .verify(message, signature)
             .map_err(|_| NotSigned)
     }
+}
+
+/// Whether AWS-LC takes the bytes for a key of this kind: a point on its curve, a modulus of a
+/// length and an exponent that it checks with.
+pub(super) fn is_key(kind: KeyKind, bytes: &[u8]) -> bool {
+    let scheme = match kind {
+        KeyKind::Ed25519 => Scheme::Ed25519,
+        KeyKind::MlDsa44 | KeyKind::MlDsa65 | KeyKind::MlDsa87 => Scheme::MlDsa,
+        KeyKind::P256 => Scheme::EcdsaFixed(Hash::Sha256),
+        KeyKind::P384 => Scheme::EcdsaFixed(Hash::Sha384),
+        KeyKind::P521 => Scheme::EcdsaFixed(Hash::Sha512),
+        KeyKind::Rsa(_) => Scheme::RsaPkcs1(Hash::Sha256),
+    };
+    algorithm(kind, scheme).is_some_and(|algorithm| ParsedPublicKey::new(algorithm, bytes).is_ok())
 }
 
 /// What AWS-LC calls the scheme for a kind of key; `None` where the two do not go together.

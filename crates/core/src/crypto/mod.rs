@@ -42,6 +42,11 @@ impl PublicKey {
         }
     }
 
+    /// Whether it can be a key at all: a point on its curve, a modulus and exponent in bounds.
+    pub(crate) fn is_well_formed(&self) -> bool {
+        aws_lc::is_key(self.kind, &self.bytes)
+    }
+
     /// Its kind.
     pub fn kind(&self) -> KeyKind {
         self.kind

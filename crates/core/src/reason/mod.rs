@@ -8,6 +8,7 @@ mod catalogue;
 mod evidence;
 
 pub use catalogue::{CATALOGUE, Reason};
+pub(crate) use evidence::is_unsafe_to_print;
 pub use evidence::{Evidence, printable};
 
 /// What a kind of refusal is about; the part of its code before the dot.

@@ -1,9 +1,16 @@
-//! SPIFFE bundles.
+//! SPIFFE bundles: the keys of one trust domain, by the kind of SVID they sign (SPIFFE Trust
+//! Domain and Bundle 4).
 
 use std::sync::Arc;
 
+use base64ct::{Base64, Encoding};
+use serde_json::{Map, Value};
+
+use super::json::kind_of;
+use super::jwk::{AddFailed, Jwk, KeySet, holds_secret};
 use crate::credential::x509::Certificate;
 use crate::id::TrustDomain;
+use crate::reason::Reason;
 
 /// The keys that may speak for a SPIFFE trust domain, by the kind of SVID they sign.
 #[derive(Clone, Debug)]
@@ -12,4 +19,214 @@ pub struct Bundle {
     pub trust_domain: TrustDomain,
     /// The X.509 authorities.
     pub x509_authorities: Vec<Arc<Certificate>>,
+    jwt_authorities: KeySet,
+    wit_authorities: KeySet,
+    sequence: Option<u64>,
+    refresh_hint: Option<u64>,
+    passed_over: Vec<String>,
+}
+
+impl Bundle {
+    /// Reads the bundle of `trust_domain`. What the standard tells a reader to ignore is passed
+    /// over and listed; a bundle without keys is well formed and means that nothing of the trust
+    /// domain is believed.
+    ///
+    /// # Errors
+    ///
+    /// `spiffe.id_invalid`, `input.bundle_malformed`, `input.jwks_private_key`,
+    /// `federation.key_duplicate`.
+    pub fn read(trust_domain: &str, bundle: &Value) -> Result<Self, Reason> {
+        let trust_domain = TrustDomain::parse(trust_domain)?;
+        let malformed = |detail: String| Reason::BundleMalformed {
+            trust_domain: trust_domain.to_string(),
+            detail,
+        };
+        let Value::Object(members) = bundle else {
+            return Err(malformed(format!("it is {}", kind_of(bundle))));
+        };
+        let keys = match members.get("keys") {
+            Some(Value::Array(keys)) => keys,
+            Some(other) => {
+                return Err(malformed(format!(
+                    "`keys` must be a list, but is {}",
+                    kind_of(other)
+                )));
+            }
+            None => return Err(malformed("it has no member `keys`".to_owned())),
+        };
+        let sequence = whole_number(members, "spiffe_sequence").map_err(malformed)?;
+        let refresh_hint = whole_number(members, "spiffe_refresh_hint").map_err(malformed)?;
+        let mut read = Self {
+            trust_domain: trust_domain.clone(),
+            x509_authorities: Vec::new(),
+            jwt_authorities: KeySet::default(),
+            wit_authorities: KeySet::default(),
+            sequence,
+            refresh_hint,
+            passed_over: Vec::new(),
+        };
+        for key in keys {
+            read.add(key).map_err(|failed| match failed {
+                AddFailed::Malformed(detail) => malformed(detail),
+                AddFailed::Refused(reason) => reason,
+            })?;
+        }
+        read.check_key_names()?;
+        Ok(read)
+    }
+
+    /// Reads a bundle map, `{"trust_domains": {"<name>": <bundle>, …}}` (SPIFFE Trust Domain and
+    /// Bundle 4.3). A name that stands twice has been refused with the JSON it stands in.
+    ///
+    /// # Errors
+    ///
+    /// As [`Bundle::read`].
+    pub fn read_map(map: &Value) -> Result<Vec<Self>, Reason> {
+        match map.get("trust_domains") {
+            Some(Value::Object(bundles)) => bundles
+                .iter()
+                .map(|(trust_domain, bundle)| Self::read(trust_domain, bundle))
+                .collect(),
+            Some(_) | None => Err(Reason::BundleMalformed {
+                trust_domain: "several trust domains".to_owned(),
+                detail: "it has no object `trust_domains`".to_owned(),
+            }),
+        }
+    }
+
+    /// The keys that sign JWT-SVIDs.
+    pub fn jwt_authorities(&self) -> &KeySet {
+        &self.jwt_authorities
+    }
+
+    /// The keys that sign WIT-SVIDs.
+    pub fn wit_authorities(&self) -> &KeySet {
+        &self.wit_authorities
+    }
+
+    /// Its number: a later bundle has a higher one.
+    pub fn sequence(&self) -> Option<u64> {
+        self.sequence
+    }
+
+    /// How often to look for a new one, in seconds.
+    pub fn refresh_hint(&self) -> Option<u64> {
+        self.refresh_hint
+    }
+
+    /// What was ignored, as the standard asks, and why.
+    pub fn passed_over(&self) -> &[String] {
+        &self.passed_over
+    }
+
+    /// Adds one entry to the authorities of its `use`. Values are compared with regard to case.
+    fn add(&mut self, entry: &Value) -> Result<(), AddFailed> {
+        let Value::Object(key) = entry else {
+            return Err(AddFailed::Malformed(format!("a key is {}", kind_of(entry))));
+        };
+        let owner = self.trust_domain.to_string();
+        if holds_secret(key) {
+            return Err(AddFailed::Refused(Reason::JwksPrivateKey {
+                issuer: owner,
+                key: key_name(key),
+            }));
+        }
+        match key.get("use").and_then(Value::as_str) {
+            Some("x509-svid") => {
+                self.add_x509_authority(key);
+                Ok(())
+            }
+            Some("jwt-svid") => add_named(&mut self.jwt_authorities, &owner, entry, "jwt-svid"),
+            Some("wit-svid") => add_named(&mut self.wit_authorities, &owner, entry, "wit-svid"),
+            Some(other) => {
+                self.passed_over
+                    .push(format!("a key with the use `{other}`"));
+                Ok(())
+            }
+            None => {
+                self.passed_over.push("a key without `use`".to_owned());
+                Ok(())
+            }
+        }
+    }
+
+    /// Adds the first certificate of `x5c`; further ones are ignored, as is an entry without any
+    /// (SPIFFE X.509-SVID 6.2).
+    fn add_x509_authority(&mut self, key: &Map<String, Value>) {
+        let encoded = key
+            .get("x5c")
+            .and_then(Value::as_array)
+            .and_then(|certificates| certificates.first())
+            .and_then(Value::as_str);
+        let Some(encoded) = encoded else {
+            self.passed_over
+                .push("an `x509-svid` key without `x5c`".to_owned());
+            return;
+        };
+        let certificate = Base64::decode_vec(encoded)
+            .map_err(|_| "it is not base64".to_owned())
+            .and_then(|der| Certificate::parse(&der));
+        match certificate {
+            Ok(certificate) => self.x509_authorities.push(Arc::new(certificate)),
+            Err(detail) => self.passed_over.push(format!(
+                "an `x509-svid` key whose certificate cannot be read: {detail}"
+            )),
+        }
+    }
+
+    /// A name means one key in the whole bundle (SPIFFE WIT-SVID 6).
+    fn check_key_names(&self) -> Result<(), Reason> {
+        let wit_names = self
+            .wit_authorities
+            .keys()
+            .iter()
+            .filter_map(|key| key.id());
+        for name in wit_names {
+            let is_jwt_name = |key: &Jwk| key.id() == Some(name);
+            if self.jwt_authorities.keys().iter().any(is_jwt_name) {
+                return Err(Reason::KeyDuplicate {
+                    issuer: self.trust_domain.to_string(),
+                    key: name.to_owned(),
+                });
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Adds a key, which must have a name.
+fn add_named(
+    authorities: &mut KeySet,
+    owner: &str,
+    entry: &Value,
+    key_use: &'static str,
+) -> Result<(), AddFailed> {
+    if entry
+        .get("kid")
+        .and_then(Value::as_str)
+        .is_none_or(str::is_empty)
+    {
+        return Err(AddFailed::Malformed(format!(
+            "a `{key_use}` key has no `kid`"
+        )));
+    }
+    authorities.add_all(owner, [entry], key_use)
+}
+
+fn key_name(key: &Map<String, Value>) -> String {
+    let name = key.get("kid").and_then(Value::as_str);
+    name.unwrap_or("without `kid`").to_owned()
+}
+
+fn whole_number(members: &Map<String, Value>, name: &str) -> Result<Option<u64>, String> {
+    match members.get(name) {
+        None => Ok(None),
+        Some(value) => match value.as_u64() {
+            Some(number) => Ok(Some(number)),
+            None => Err(format!(
+                "`{name}` must be a whole number, but is {}",
+                kind_of(value)
+            )),
+        },
+    }
 }

@@ -1,3 +1,12 @@
 //! JSON Object Signing: compact JWS, JSON Web Keys, SPIFFE bundles.
+//!
+//! Asymmetric signatures only. What a lenient reader would pass over is a refusal here, each with
+//! its code.
 
+pub mod algorithm;
+pub(crate) mod base64url;
 pub mod bundle;
+pub mod json;
+pub mod jwk;
+pub(crate) mod jws;
+mod rsa;
