@@ -16,6 +16,7 @@ pub struct View {
     anchors: Vec<Arc<Anchor>>,
     certificates: BTreeMap<CanonicalName, SameName>,
     crls: Vec<Arc<Crl>>,
+    crls_by_issuer: BTreeMap<CanonicalName, Vec<Arc<Crl>>>,
     unusable: Vec<Unusable>,
     epoch: Digest,
 }
@@ -61,11 +62,13 @@ impl View {
         epoch: Digest,
     ) -> Self {
         let anchors: Vec<Arc<Anchor>> = anchors.into_iter().map(Arc::new).collect();
+        let crls: Vec<Arc<Crl>> = crls.into_iter().map(Arc::new).collect();
         Self {
             tenant,
             certificates: index(&anchors),
             anchors,
-            crls: crls.into_iter().map(Arc::new).collect(),
+            crls_by_issuer: index_by_issuer(&crls),
+            crls,
             unusable,
             epoch,
         }
@@ -124,6 +127,13 @@ impl View {
         &self.crls
     }
 
+    /// The revocation lists that name `issuer` as theirs, in the order of their document.
+    pub(crate) fn crls_of(&self, issuer: &DistinguishedName) -> &[Arc<Crl>] {
+        self.crls_by_issuer
+            .get(issuer.canonical())
+            .map_or(&[], Vec::as_slice)
+    }
+
     /// What could not be read.
     pub fn unusable(&self) -> &[Unusable] {
         &self.unusable
@@ -133,6 +143,15 @@ impl View {
     pub fn epoch(&self) -> Digest {
         self.epoch
     }
+}
+
+fn index_by_issuer(crls: &[Arc<Crl>]) -> BTreeMap<CanonicalName, Vec<Arc<Crl>>> {
+    let mut index: BTreeMap<CanonicalName, Vec<Arc<Crl>>> = BTreeMap::new();
+    for crl in crls {
+        let issuer = crl.issuer().canonical().to_vec();
+        index.entry(issuer).or_default().push(Arc::clone(crl));
+    }
+    index
 }
 
 fn index(anchors: &[Arc<Anchor>]) -> BTreeMap<CanonicalName, SameName> {

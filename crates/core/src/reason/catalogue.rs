@@ -355,26 +355,34 @@ catalogue! {
             "The revocation list of {issuer} has the critical extension {oid}, which this verifier does not know.",
             fix: "Publish the list without {oid}.",
             spec: "RFC 5280 5.2";
-        CrlDeltaUnsupported { issuer: String } = "revocation.crl_delta_unsupported",
-            "The revocation list of {issuer} is a delta list, which this version cannot combine with its base.",
-            fix: "Give the complete list of {issuer} instead.",
-            spec: "RFC 5280 5.2.4";
+        CrlDeltaWithoutBase { issuer: String } = "revocation.crl_delta_without_base",
+            "The revocation list of {issuer} is a delta list, and the complete list that it builds on is not there.",
+            fix: "Give the complete list of {issuer} too.",
+            spec: "RFC 5280 5.2.4, 6.3.3 (c)";
         CrlExpired { issuer: String, next_update: Time, at: Time } = "revocation.crl_expired",
             "The revocation list of {issuer} should have been replaced on {next_update}; at {at} it no longer tells who is revoked.",
             fix: "Fetch the list again; if {issuer} no longer publishes, that is the fault to mend.",
             spec: "RFC 5280 6.3.3 (a)";
-        CrlExtensionInvalid { issuer: String, extension: &'static str, detail: &'static str } = "revocation.crl_extension_invalid",
-            "The revocation list of {issuer} {detail} ({extension}).",
-            fix: "Have {issuer} publish a list that follows RFC 5280 5.2.",
-            spec: "RFC 5280 5.2";
         CrlIndirectUnsupported { issuer: String } = "revocation.crl_indirect_unsupported",
             "The revocation list of {issuer} speaks for other issuers (indirect), which this version cannot read.",
             fix: "Give a list that {issuer} publishes for itself alone.",
             spec: "RFC 5280 5.2.5";
+        CrlInvalid { issuer: String, field: String, detail: String } = "revocation.crl_invalid",
+            "The revocation list of {issuer} does not follow its standard: its {field} {detail}.",
+            fix: "Have {issuer} publish a list that follows RFC 5280 5.",
+            spec: "RFC 5280 5.1, 5.2, 5.3";
         CrlNotYetValid { issuer: String, this_update: Time, at: Time } = "revocation.crl_not_yet_valid",
             "The revocation list of {issuer} is dated {this_update}, after the time of the check ({at}).",
             fix: "Check the clock, here and at {issuer}.",
             spec: "RFC 5280 5.1.2.4";
+        CrlOutOfScope { subject: String, issuer: String, detail: &'static str } = "revocation.crl_out_of_scope",
+            "No revocation list of {issuer} that was given speaks of {subject}: {detail}.",
+            fix: "Give the list that covers {subject}; its distribution points say where it is.",
+            spec: "RFC 5280 5.2.5, 6.3.3 (b)";
+        CrlSignatureAlgorithmForbidden { issuer: String, algorithm: String } = "revocation.crl_signature_algorithm_forbidden",
+            "The revocation list of {issuer} is signed with {algorithm}, which is not accepted.",
+            fix: "Have {issuer} sign its lists with SHA-256 or better.",
+            spec: "RFC 9155 2; CA/B BR 7.1.3.2";
         CrlSignatureInvalid { issuer: String } = "revocation.crl_signature_invalid",
             "The revocation list that names {issuer} was not signed by the key of {issuer}.",
             fix: "Fetch the list again from {issuer}; treat this one as forged.",

@@ -275,7 +275,7 @@ fn optional_fields(reader: &mut SliceReader<'_>) -> Result<Extensions, Detail> {
 }
 
 /// Where `part` lies in `whole`, which it is a slice of.
-fn range_of(whole: &[u8], part: &[u8]) -> Range<usize> {
+pub(super) fn range_of(whole: &[u8], part: &[u8]) -> Range<usize> {
     let start = (part.as_ptr() as usize).saturating_sub(whole.as_ptr() as usize);
     start..start + part.len()
 }

@@ -9,6 +9,7 @@ use der::{Decode, Tag, Tagged};
 use super::der_read::{
     Detail, context_number, decode, decode_all, detail, elements, expect, sequence,
 };
+use super::distribution_point::{DistributionPoint, distribution_points};
 use super::general_name::GeneralName;
 
 /// A value and whether its extension is critical.
@@ -27,7 +28,7 @@ pub struct Extensions {
     pub(crate) authority_key_id: Option<Critical<AuthorityKeyId>>,
     pub(crate) basic_constraints: Option<Critical<BasicConstraints>>,
     pub(crate) certificate_policies: Option<Critical<Vec<ObjectIdentifier>>>,
-    pub(crate) crl_distribution_points: Option<Critical<Vec<GeneralName>>>,
+    pub(crate) crl_distribution_points: Option<Critical<Vec<DistributionPoint>>>,
     pub(crate) extended_key_usage: Option<Critical<ExtendedKeyUsage>>,
     pub(crate) inhibit_any_policy: Option<Critical<u32>>,
     pub(crate) key_usage: Option<Critical<KeyUsage>>,
@@ -291,7 +292,7 @@ fn access_descriptions(content: &[u8]) -> Result<(), Detail> {
     Ok(())
 }
 
-fn authority_key_id(content: &[u8]) -> Result<AuthorityKeyId, Detail> {
+pub(super) fn authority_key_id(content: &[u8]) -> Result<AuthorityKeyId, Detail> {
     let mut id = AuthorityKeyId::default();
     for field in sequence(content)? {
         match context_number(field) {
@@ -339,29 +340,6 @@ fn certificate_policies(content: &[u8]) -> Result<Vec<ObjectIdentifier>, Detail>
         return Err("it names no policy".to_owned());
     }
     Ok(policies)
-}
-
-/// The full names of all distribution points (RFC 5280 4.2.1.13).
-fn distribution_points(content: &[u8]) -> Result<Vec<GeneralName>, Detail> {
-    let mut names = Vec::new();
-    for point in sequence(content)? {
-        for field in elements(expect(point, Tag::Sequence)?)? {
-            if context_number(field) == Some(0) {
-                names.extend(full_names(field)?);
-            }
-        }
-    }
-    Ok(names)
-}
-
-/// The `fullName` of a `DistributionPointName`, given its explicit tag.
-pub(super) fn full_names(field: AnyRef<'_>) -> Result<Vec<GeneralName>, Detail> {
-    let name = AnyRef::from_der(field.value()).map_err(detail)?;
-    match context_number(name) {
-        Some(0) => GeneralName::parse_list(name.value()),
-        Some(1) => Ok(Vec::new()),
-        _ => Err("a distribution point has a name of no known form".to_owned()),
-    }
 }
 
 fn extended_key_usage(content: &[u8]) -> Result<ExtendedKeyUsage, Detail> {

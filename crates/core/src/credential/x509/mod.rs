@@ -8,13 +8,16 @@ mod algorithm;
 mod certificate;
 mod crl;
 mod der_read;
+mod distribution_point;
 mod extensions;
 mod general_name;
 mod name;
 
 pub use algorithm::{KeyProblem, SignatureAlgorithm};
 pub use certificate::Certificate;
-pub use crl::Crl;
+pub(crate) use crl::CrlExtensions;
+pub use crl::{Crl, Revocation, RevocationReason};
+pub use distribution_point::{DistributionPoint, IssuingDistributionPoint, PointName, ReasonFlags};
 pub use extensions::{
     AuthorityKeyId, BasicConstraints, Critical, ExtendedKeyUsage, Extensions, KeyUsage,
     NameConstraints, PolicyConstraints, Subtree,

@@ -5,7 +5,7 @@ use std::fmt;
 use const_oid::ObjectIdentifier;
 use const_oid::db::{rfc3280, rfc4519};
 use der::asn1::{AnyRef, BmpString};
-use der::{Decode, Tag, Tagged};
+use der::{Decode, Encode, Tag, Tagged};
 
 use super::der_read::{Detail, detail, elements, expect};
 
@@ -60,6 +60,15 @@ impl DistinguishedName {
     /// Whether it lies in the subtree below `base` (RFC 5280 4.2.1.10 `directoryName`).
     pub(crate) fn is_within(&self, base: &Self) -> bool {
         self.canonical.starts_with(&base.canonical)
+    }
+
+    /// This name with one more relative distinguished name, given as the DER of its SET, at its
+    /// end (RFC 5280 4.2.1.13 `nameRelativeToCRLIssuer`).
+    pub(crate) fn with_relative(&self, relative: &[u8]) -> Result<Self, Detail> {
+        let own = expect(AnyRef::from_der(&self.der).map_err(detail)?, Tag::Sequence)?;
+        let content = [own, relative].concat();
+        let name = AnyRef::new(Tag::Sequence, &content).map_err(detail)?;
+        Self::parse(&name.to_der().map_err(detail)?)
     }
 
     /// The values of the attributes of one type, as text where they are text.

@@ -1,5 +1,7 @@
 //! Hierarchical PKI: certificates below a root.
 
+mod revocation;
+
 use crate::budget::Budget;
 use crate::crypto::Verifier;
 use crate::path::Attempts;

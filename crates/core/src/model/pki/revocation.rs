@@ -1,0 +1,409 @@
+//! Whether a certificate was revoked, by the lists of its issuer (RFC 5280 6.3.3).
+//!
+//! Lists are given, never fetched. As soon as one list names the issuer of a certificate, the
+//! relying party has shown that it means to check that issuer: a certificate that none of its
+//! lists can clear is then refused. Without any, it is refused only when status is required.
+
+use crate::budget::Budget;
+use crate::credential::x509::{
+    Certificate, Crl, DistributionPoint, GeneralName, IssuingDistributionPoint, PointName,
+    ReasonFlags, Revocation, RevocationReason, SignatureAlgorithm,
+};
+use crate::crypto::{self, Verifier};
+use crate::id::hex;
+use crate::path::Stop;
+use crate::question::{Profile, Question};
+use crate::reason::Reason;
+use crate::verdict::StatusSource;
+use crate::view::View;
+
+/// Bytes hashed in a nominal microsecond (SHA-256 at 1.5 GB/s).
+const BYTES_PER_MICROSECOND: usize = 1_500;
+
+/// The lists that clear `certificate`; none where there is no list of its issuer and none is
+/// required. `above` are the certificates above it on the path, its issuer first, the anchor last.
+/// Refused when it is revoked, and when its status cannot be told but must be.
+pub(super) fn status(
+    certificate: &Certificate,
+    above: &[&Certificate],
+    question: &Question,
+    view: &View,
+    crypto: &dyn Verifier,
+    budget: &mut Budget,
+) -> Result<Vec<StatusSource>, Stop> {
+    let inquiry = Inquiry {
+        certificate,
+        above,
+        question,
+        view,
+        crypto,
+    };
+    inquiry.status(budget)
+}
+
+struct Inquiry<'a> {
+    certificate: &'a Certificate,
+    above: &'a [&'a Certificate],
+    question: &'a Question,
+    view: &'a View,
+    crypto: &'a dyn Verifier,
+}
+
+impl Inquiry<'_> {
+    fn status(&self, budget: &mut Budget) -> Result<Vec<StatusSource>, Stop> {
+        let lists = self.view.crls_of(self.certificate.issuer());
+        let mut sources = Vec::new();
+        let mut covered = ReasonFlags::default();
+        let mut problem = None;
+        for list in lists.iter().filter(|list| !is_delta(list)) {
+            match self.usable(list, budget) {
+                Ok(reasons) => {
+                    self.not_revoked(list, &mut sources, budget)?;
+                    covered = covered.with(reasons);
+                }
+                Err(Stop::Refused(reason)) => problem = Some(nearer(problem, reason)),
+                Err(exhausted @ Stop::Exhausted(_)) => return Err(exhausted),
+            }
+        }
+        if covered.is_all() {
+            return Ok(sources);
+        }
+        if let Some(reason) = problem {
+            return Err(reason.into());
+        }
+        Err(match (lists.first(), self.other_list_issuer()) {
+            (_, Some(issuer)) => Reason::CrlIndirectUnsupported { issuer }.into(),
+            (Some(list), None) if sources.is_empty() => Reason::CrlDeltaWithoutBase {
+                issuer: list.issuer().to_string(),
+            }
+            .into(),
+            (Some(_), None) => self.out_of_scope("only some reasons for revocation are covered"),
+            (None, None) if self.question.context.require_revocation => Reason::StatusUnknown {
+                subject: self.certificate.title(),
+                issuer: self.certificate.issuer().to_string(),
+            }
+            .into(),
+            (None, None) => return Ok(sources),
+        })
+    }
+
+    /// Refused when the list, brought up to date by the newest delta that builds on it, names the
+    /// certificate.
+    fn not_revoked(
+        &self,
+        list: &Crl,
+        sources: &mut Vec<StatusSource>,
+        budget: &mut Budget,
+    ) -> Result<(), Stop> {
+        let mut revocation = list
+            .find(self.certificate.serial())
+            .map(|revocation| (list, revocation));
+        sources.push(source(list));
+        if let Some(delta) = self.delta(list, budget)? {
+            sources.push(source(delta));
+            match delta.find(self.certificate.serial()) {
+                Some(change) if change.reason == RevocationReason::RemoveFromCrl => {
+                    revocation = None;
+                }
+                Some(change) => revocation = Some((delta, change)),
+                None => {}
+            }
+        }
+        match revocation {
+            Some((list, revocation)) => Err(self.revoked(list, revocation).into()),
+            None => Ok(()),
+        }
+    }
+
+    /// The newest usable delta list that builds on a complete list (RFC 5280 5.2.4, 6.3.3 (c)).
+    fn delta(&self, complete: &Crl, budget: &mut Budget) -> Result<Option<&Crl>, Stop> {
+        let mut deltas: Vec<&Crl> = self
+            .view
+            .crls_of(complete.issuer())
+            .iter()
+            .map(AsRef::as_ref)
+            .filter(|list| builds_on(list, complete))
+            .collect();
+        deltas.sort_by(|one, other| number(other).cmp(&number(one)));
+        for delta in deltas {
+            match self.usable(delta, budget) {
+                Ok(_) => return Ok(Some(delta)),
+                // A relying party need not use deltas (RFC 5280 5.2.4): the complete list speaks.
+                Err(Stop::Refused(_)) => {}
+                Err(exhausted @ Stop::Exhausted(_)) => return Err(exhausted),
+            }
+        }
+        Ok(None)
+    }
+
+    /// For which reasons the list would name the certificate. Refused when it does not speak of
+    /// the certificate or is not to be believed.
+    fn usable(&self, list: &Crl, budget: &mut Budget) -> Result<ReasonFlags, Stop> {
+        let reasons = self.scope(list)?;
+        self.well_formed(list)?;
+        self.current(list)?;
+        self.signed(list, budget)?;
+        Ok(reasons)
+    }
+
+    /// RFC 5280 6.3.3 (b), (d).
+    fn scope(&self, list: &Crl) -> Result<ReasonFlags, Stop> {
+        let Some(extension) = &list.extensions().issuing_distribution_point else {
+            return Ok(ReasonFlags::ALL);
+        };
+        let point = &extension.value;
+        let is_ca = self
+            .certificate
+            .extensions()
+            .basic_constraints
+            .as_ref()
+            .is_some_and(|constraints| constraints.value.is_ca);
+        if point.only_attribute_certificates {
+            return Err(self.out_of_scope("it covers attribute certificates only"));
+        }
+        if point.only_user_certificates && is_ca {
+            return Err(self.out_of_scope("it covers end-entity certificates only"));
+        }
+        if point.only_ca_certificates && !is_ca {
+            return Err(self.out_of_scope("it covers CA certificates only"));
+        }
+        let reasons = point.only_some_reasons.unwrap_or(ReasonFlags::ALL);
+        match &point.name {
+            Some(name) => Ok(reasons.only(self.reasons_at(name, point)?)),
+            None => Ok(reasons),
+        }
+    }
+
+    /// The reasons for which the certificate says its status is told at a distribution point.
+    fn reasons_at(
+        &self,
+        name: &PointName,
+        issuing: &IssuingDistributionPoint,
+    ) -> Result<ReasonFlags, Stop> {
+        let own: &[DistributionPoint] = self
+            .certificate
+            .extensions()
+            .crl_distribution_points
+            .as_ref()
+            .map_or(&[], |points| &points.value);
+        if self.question.profile == Profile::WebPki {
+            let written_as_asked =
+                |point: &DistributionPoint| point.name.as_ref().is_none_or(PointName::is_only_uris);
+            if !name.is_only_uris() || !own.iter().all(written_as_asked) {
+                return Err(self.out_of_scope(
+                    "its distribution point, or that of the certificate, is not named by URIs alone \
+                     (CA/B BR 7.1.2.11.2, 7.2.2.1)",
+                ));
+            }
+        }
+        let issuer = self.certificate.issuer();
+        let names = name.complete(issuer);
+        let mut reasons = ReasonFlags::default();
+        for point in own.iter().filter(|point| is_by_issuer(point, issuing)) {
+            let Some(own_name) = &point.name else {
+                continue;
+            };
+            if own_name
+                .complete(issuer)
+                .iter()
+                .any(|name| names.contains(name))
+            {
+                reasons = reasons.with(point.reasons.unwrap_or(ReasonFlags::ALL));
+            }
+        }
+        // RFC 5280 6.3.3: beside those it names, a certificate has a point named as its issuer.
+        if names.contains(&GeneralName::Directory(issuer.clone())) {
+            reasons = ReasonFlags::ALL;
+        }
+        if reasons == ReasonFlags::default() {
+            return Err(
+                self.out_of_scope("its distribution point is not one that the certificate names")
+            );
+        }
+        Ok(reasons)
+    }
+
+    /// RFC 5280 5.1, 5.2, 5.3.
+    fn well_formed(&self, list: &Crl) -> Result<(), Stop> {
+        let issuer = list.issuer().to_string();
+        let extensions = list.extensions();
+        if let Some(oid) = &extensions.unknown_critical {
+            let oid = oid.to_string();
+            return Err(Reason::CrlCriticalExtensionUnknown { issuer, oid }.into());
+        }
+        let indirect = extensions
+            .issuing_distribution_point
+            .as_ref()
+            .is_some_and(|point| point.value.indirect);
+        if indirect || extensions.names_certificate_issuers {
+            return Err(Reason::CrlIndirectUnsupported { issuer }.into());
+        }
+        let invalid = |field: &str, detail: &str| {
+            Err(Reason::CrlInvalid {
+                issuer: issuer.clone(),
+                field: field.to_owned(),
+                detail: detail.to_owned(),
+            }
+            .into())
+        };
+        if let Some(defect) = list.defect() {
+            return invalid(&defect.field, &defect.detail);
+        }
+        match &extensions.number {
+            None => return invalid("crlNumber", "is missing"),
+            Some(number) if number.critical => return invalid("crlNumber", "is marked critical"),
+            Some(_) => {}
+        }
+        // RFC 5280 does not say that a serial stands once; the public Web holds CAs to it.
+        if self.question.profile == Profile::WebPki && list.names_a_serial_twice() {
+            return invalid("revokedCertificates", "names a serial number twice");
+        }
+        match list.signature_algorithm() {
+            SignatureAlgorithm::Known(_) => Ok(()),
+            SignatureAlgorithm::Forbidden(algorithm) => {
+                let algorithm = algorithm.clone();
+                Err(Reason::CrlSignatureAlgorithmForbidden { issuer, algorithm }.into())
+            }
+        }
+    }
+
+    /// RFC 5280 5.1.2.4, 5.1.2.5, 6.3.3 (a).
+    fn current(&self, list: &Crl) -> Result<(), Stop> {
+        let at = self.question.now;
+        let issuer = list.issuer().to_string();
+        if at < list.this_update() {
+            let this_update = list.this_update();
+            return Err(Reason::CrlNotYetValid {
+                issuer,
+                this_update,
+                at,
+            }
+            .into());
+        }
+        match list.next_update() {
+            Some(next_update) if next_update < at => Err(Reason::CrlExpired {
+                issuer,
+                next_update,
+                at,
+            }
+            .into()),
+            Some(_) | None => Ok(()),
+        }
+    }
+
+    /// RFC 5280 6.3.3 (f), (g). Any certificate on the path with the name of the issuer may have
+    /// signed: after a change of key it stands there twice.
+    fn signed(&self, list: &Crl, budget: &mut Budget) -> Result<(), Stop> {
+        let issuer = list.issuer().to_string();
+        for signer in self.above {
+            let Ok(key) = signer.public_key() else {
+                continue;
+            };
+            if signer.subject() != list.issuer() {
+                continue;
+            }
+            // Paid whether or not it is remembered, so that what happened before cannot change
+            // the verdict.
+            budget.signature(crypto::cost(key.kind()))?;
+            if list.verify(key, self.crypto).is_err() {
+                // Failures are not remembered; a long list costs its hashing every time.
+                let hashing = list.signed_length() / BYTES_PER_MICROSECOND;
+                budget.signature(u32::try_from(hashing).unwrap_or(u32::MAX))?;
+                continue;
+            }
+            return match &signer.extensions().key_usage {
+                Some(usage) if !usage.value.crl_sign() => {
+                    Err(Reason::CrlSigningForbidden { issuer }.into())
+                }
+                Some(_) | None => Ok(()),
+            };
+        }
+        Err(Reason::CrlSignatureInvalid { issuer }.into())
+    }
+
+    /// Another issuer of lists that the certificate names and of which there is a list.
+    fn other_list_issuer(&self) -> Option<String> {
+        let points = &self.certificate.extensions().crl_distribution_points;
+        points
+            .iter()
+            .flat_map(|points| &points.value)
+            .flat_map(|point| &point.list_issuer)
+            .find_map(|name| match name {
+                GeneralName::Directory(name)
+                    if name != self.certificate.issuer() && !self.view.crls_of(name).is_empty() =>
+                {
+                    Some(name.to_string())
+                }
+                _ => None,
+            })
+    }
+
+    fn out_of_scope(&self, detail: &'static str) -> Stop {
+        Reason::CrlOutOfScope {
+            subject: self.certificate.title(),
+            issuer: self.certificate.issuer().to_string(),
+            detail,
+        }
+        .into()
+    }
+
+    fn revoked(&self, list: &Crl, revocation: Revocation) -> Reason {
+        Reason::CredentialRevoked {
+            subject: self.certificate.title(),
+            serial: hex(self.certificate.serial()),
+            revoked_at: revocation.at,
+            why: revocation.reason.in_words().to_owned(),
+            by: list.issuer().to_string(),
+        }
+    }
+}
+
+/// Of two problems, the one worth telling: that a list is bad, before that it is another one.
+fn nearer(known: Option<Reason>, reason: Reason) -> Reason {
+    match known {
+        Some(known) if !matches!(known, Reason::CrlOutOfScope { .. }) => known,
+        Some(_) | None => reason,
+    }
+}
+
+fn is_delta(list: &Crl) -> bool {
+    list.extensions().base_number.is_some()
+}
+
+fn number(list: &Crl) -> Option<&impl Ord> {
+    list.extensions()
+        .number
+        .as_ref()
+        .map(|number| &number.value)
+}
+
+/// Whether a delta list has the scope of a complete one, is newer, and starts no later than it.
+fn builds_on(delta: &Crl, complete: &Crl) -> bool {
+    let (changes, base) = (delta.extensions(), complete.extensions());
+    let scope = |list: &Crl| {
+        let extensions = list.extensions();
+        let point = extensions.issuing_distribution_point.clone();
+        let key = extensions.authority_key_id.clone();
+        (point.map(|point| point.value), key.map(|key| key.value))
+    };
+    let (Some(starts_at), Some(complete_number)) = (&changes.base_number, &base.number) else {
+        return false;
+    };
+    starts_at.value <= complete_number.value
+        && number(delta) > number(complete)
+        && scope(delta) == scope(complete)
+}
+
+/// Whether a distribution point is one at which the issuer of the certificate speaks itself.
+fn is_by_issuer(point: &DistributionPoint, issuing: &IssuingDistributionPoint) -> bool {
+    point.list_issuer.is_empty() || issuing.indirect
+}
+
+fn source(list: &Crl) -> StatusSource {
+    StatusSource {
+        source: "crl",
+        issuer: list.issuer().to_string(),
+        as_of: list.this_update(),
+        next: list.next_update(),
+    }
+}
