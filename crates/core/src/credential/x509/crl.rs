@@ -11,7 +11,7 @@ use der::{Decode, Reader, SliceReader, Tag, Tagged};
 
 use super::algorithm::{self, SignatureAlgorithm};
 use super::certificate::range_of;
-use super::der_read::{Detail, context_number, decode, decode_all, detail, expect, sequence, time};
+use super::der_read::{Detail, context_number, decode_all, detail, expect, sequence, time};
 use super::distribution_point::{IssuingDistributionPoint, issuing_distribution_point};
 use super::extensions::{AuthorityKeyId, Critical, Extension, authority_key_id};
 use super::name::DistinguishedName;

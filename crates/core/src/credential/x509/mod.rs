@@ -15,7 +15,6 @@ mod name;
 
 pub use algorithm::{KeyProblem, SignatureAlgorithm};
 pub use certificate::Certificate;
-pub(crate) use crl::CrlExtensions;
 pub use crl::{Crl, Revocation, RevocationReason};
 pub use distribution_point::{DistributionPoint, IssuingDistributionPoint, PointName, ReasonFlags};
 pub use extensions::{

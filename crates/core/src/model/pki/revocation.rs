@@ -62,7 +62,9 @@ impl Inquiry<'_> {
                     covered = covered.with(reasons);
                 }
                 Err(Stop::Refused(reason)) => problem = Some(nearer(problem, reason)),
-                Err(exhausted @ Stop::Exhausted(_)) => return Err(exhausted),
+                Err(final_word @ (Stop::Decided(_) | Stop::Exhausted(_))) => {
+                    return Err(final_word);
+                }
             }
         }
         if covered.is_all() {
@@ -79,7 +81,7 @@ impl Inquiry<'_> {
             .into(),
             (Some(_), None) => self.out_of_scope("only some reasons for revocation are covered"),
             (None, None) if self.question.context.require_revocation => Reason::StatusUnknown {
-                subject: self.certificate.title(),
+                subject: self.certificate.title().to_string(),
                 issuer: self.certificate.issuer().to_string(),
             }
             .into(),
@@ -130,7 +132,9 @@ impl Inquiry<'_> {
                 Ok(_) => return Ok(Some(delta)),
                 // A relying party need not use deltas (RFC 5280 5.2.4): the complete list speaks.
                 Err(Stop::Refused(_)) => {}
-                Err(exhausted @ Stop::Exhausted(_)) => return Err(exhausted),
+                Err(final_word @ (Stop::Decided(_) | Stop::Exhausted(_))) => {
+                    return Err(final_word);
+                }
             }
         }
         Ok(None)
@@ -340,7 +344,7 @@ impl Inquiry<'_> {
 
     fn out_of_scope(&self, detail: &'static str) -> Stop {
         Reason::CrlOutOfScope {
-            subject: self.certificate.title(),
+            subject: self.certificate.title().to_string(),
             issuer: self.certificate.issuer().to_string(),
             detail,
         }
@@ -349,7 +353,7 @@ impl Inquiry<'_> {
 
     fn revoked(&self, list: &Crl, revocation: Revocation) -> Reason {
         Reason::CredentialRevoked {
-            subject: self.certificate.title(),
+            subject: self.certificate.title().to_string(),
             serial: hex(self.certificate.serial()),
             revoked_at: revocation.at,
             why: revocation.reason.in_words().to_owned(),
