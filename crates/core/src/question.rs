@@ -1,5 +1,7 @@
 //! What is asked: is this credential to be believed, now, for this?
 
+use const_oid::ObjectIdentifier;
+
 use crate::credential::Credential;
 use crate::id::{SpiffeId, TenantId, TrustDomain};
 use crate::time::Time;
@@ -34,6 +36,22 @@ pub struct Context {
     pub max_path_length: Option<u32>,
     /// Whether a status that cannot be told refuses.
     pub require_revocation: bool,
+    /// Under which policies certificates must have been issued.
+    pub policies: InitialPolicies,
+}
+
+/// The inputs of path validation that concern certificate policies (RFC 5280 6.1.1 (c), (e) to
+/// (g)). By default any policy will do, and none is required.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
+pub struct InitialPolicies {
+    /// The policies that are accepted, in the anchor's own words; empty means any.
+    pub accepted: Vec<ObjectIdentifier>,
+    /// Whether the path must hold under one of them.
+    pub require_explicit: bool,
+    /// Whether no CA may map a policy to one of another name.
+    pub inhibit_mapping: bool,
+    /// Whether `anyPolicy` in a certificate counts for nothing.
+    pub inhibit_any: bool,
 }
 
 /// A name that the credential should be for.

@@ -296,6 +296,14 @@ catalogue! {
             "The certificate {subject} limits the path length, but is not a CA that may sign certificates.",
             fix: "Reissue {subject} as a CA with `keyCertSign`, or without a path length.",
             spec: "RFC 5280 4.2.1.9";
+        PolicyMappingOfAny { subject: String } = "pki.policy_mapping_of_any",
+            "The CA {subject} maps a policy from or to `anyPolicy`, which would let it vouch for every policy.",
+            fix: "Reissue {subject} with mappings between named policies.",
+            spec: "RFC 5280 4.2.1.5, 6.1.4 (a)";
+        PolicyNotAccepted { subject: String, policies: Vec<String>, accepted: Vec<String> } = "pki.policy_not_accepted",
+            "The path to {subject} holds under the policies {policies}, and none of them is accepted ({accepted}).",
+            fix: "Issue {subject} under one of the accepted policies, or accept one that it has.",
+            spec: "RFC 5280 6.1.5 (g); RFC 9618 5.6";
         PolicyNotPermitted { subject: String, required_by: String } = "pki.policy_not_permitted",
             "{required_by} requires a certificate policy that holds for the whole path, and none is left at {subject}.",
             fix: "Issue {subject} under a policy that every certificate above it also asserts.",

@@ -1,5 +1,6 @@
 //! Hierarchical PKI: certificates below a root.
 
+mod policies;
 mod revocation;
 
 use crate::budget::Budget;
