@@ -9,6 +9,7 @@ use der::{Decode, Reader, SliceReader, Tag, Tagged};
 use super::algorithm::{self, KeyProblem, SignatureAlgorithm};
 use super::der_read::{Detail, context_number, decode, detail, expect, time};
 use super::extensions::Extensions;
+use super::general_name::GeneralName;
 use super::name::DistinguishedName;
 use crate::crypto::PublicKey;
 use crate::id::{Digest, hex};
@@ -152,6 +153,32 @@ impl Certificate {
     /// Its extensions.
     pub fn extensions(&self) -> &Extensions {
         &self.extensions
+    }
+
+    /// Its subject alternative names (RFC 5280 4.2.1.6).
+    pub fn alternative_names(&self) -> &[GeneralName] {
+        self.extensions
+            .subject_alternative_names
+            .as_ref()
+            .map_or(&[], |names| &names.value)
+    }
+
+    /// The URIs among its alternative names.
+    pub fn uris(&self) -> impl Iterator<Item = &str> {
+        self.alternative_names()
+            .iter()
+            .filter_map(|name| match name {
+                GeneralName::Uri(uri) => Some(uri.as_str()),
+                _ => None,
+            })
+    }
+
+    /// Whether its basic constraints say that it is a CA.
+    pub fn is_ca(&self) -> bool {
+        self.extensions
+            .basic_constraints
+            .as_ref()
+            .is_some_and(|basic| basic.value.is_ca)
     }
 
     /// The SHA-256 digest of the whole certificate.

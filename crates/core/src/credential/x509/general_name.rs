@@ -4,7 +4,6 @@ use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use const_oid::ObjectIdentifier;
-use der::Decode;
 use der::asn1::AnyRef;
 
 use super::der_read::{Detail, context_number, detail, elements};

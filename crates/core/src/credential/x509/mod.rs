@@ -21,5 +21,6 @@ pub use extensions::{
     AuthorityKeyId, BasicConstraints, Critical, ExtendedKeyUsage, Extensions, KeyUsage,
     NameConstraints, PolicyConstraints, Subtree,
 };
+pub(crate) use extensions::{CLIENT_AUTH, SERVER_AUTH};
 pub use general_name::{GeneralName, IpSubtree};
 pub use name::DistinguishedName;

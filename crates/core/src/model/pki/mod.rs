@@ -1,27 +1,125 @@
 //! Hierarchical PKI: certificates below a root.
+//!
+//! A vouch is a signature by the key of a certificate over another one; [`search`] finds them. A
+//! path of vouches that reached an anchor is judged as a whole by [`validate`], from the anchor
+//! down as in RFC 5280 6.1, under the rules of a profile.
+
+mod baseline;
+mod conforming;
+mod expectation;
+mod name_constraints;
+mod search;
+mod svid;
+mod validate;
+
+use std::sync::Arc;
 
 mod policies;
 mod revocation;
 
 use crate::budget::Budget;
+use crate::credential::x509::Certificate;
 use crate::crypto::Verifier;
-use crate::path::Attempts;
-use crate::question::Question;
+use crate::id::SpiffeId;
+use crate::path::{self, Attempts, Found};
+use crate::question::{Profile, Question};
 use crate::reason::Reason;
-use crate::verdict::{Refusal, TrustModel, Verdict};
+use crate::verdict::{AnchorReached, Identity, IdentityKind, Refusal, Sealed, TrustModel, Verdict};
 use crate::view::View;
+use search::{Chain, Pki, Unreadable};
 
 /// Decides on a certificate chain, end entity first.
 pub(crate) fn decide(
-    _chain: &[Vec<u8>],
-    _question: &Question,
-    _view: &View,
-    _crypto: &dyn Verifier,
-    _budget: &mut Budget,
+    chain: &[Vec<u8>],
+    question: &Question,
+    view: &View,
+    crypto: &dyn Verifier,
+    budget: &mut Budget,
 ) -> Verdict {
+    let chain = match Chain::read(chain, budget) {
+        Ok(chain) => chain,
+        Err((place, reason)) => return refused(Attempts::before_search(place, reason)),
+    };
+    if !view.has_certificates() {
+        let mut attempts =
+            Attempts::before_search(&*chain.end_entity().title(), Reason::NoAnchors {});
+        add_unusable(&mut attempts, &chain.unreadable, view);
+        return refused(attempts);
+    }
+    let model = Pki::new(&chain, question, view, crypto);
+    match path::search(&model, chain.start(), budget) {
+        Ok(found) => Verdict::Accept(Sealed::new(identity(found, chain.end_entity()), Vec::new())),
+        Err(mut attempts) => {
+            add_unusable(&mut attempts, &chain.unreadable, view);
+            refused(attempts)
+        }
+    }
+}
+
+fn refused(attempts: Attempts) -> Verdict {
     Verdict::Reject(Refusal {
         model: TrustModel::Pki,
-        attempts: Attempts::before_search("the chain", Reason::CertificatesMissing {}),
+        attempts,
         legs: Vec::new(),
     })
+}
+
+/// What could not be read may be just what was missing, so a refusal shows it.
+fn add_unusable(attempts: &mut Attempts, unreadable: &[Unreadable], view: &View) {
+    for piece in unreadable {
+        attempts.and_unusable(piece.position.clone(), piece.reason.clone());
+    }
+    for piece in view.unusable() {
+        attempts.and_unusable(piece.what.clone(), piece.reason.clone());
+    }
+}
+
+fn identity(found: Found<Pki<'_>>, end_entity: &Arc<Certificate>) -> Identity {
+    let Found {
+        path,
+        anchor,
+        conclusion,
+    } = found;
+    let (name, kind) = match conclusion.spiffe_id {
+        Some(id) => (id.to_string(), IdentityKind::Spiffe),
+        None => (conclusion.name, IdentityKind::Certificate),
+    };
+    debug_assert!(
+        path.first()
+            .is_some_and(|vouch| *vouch.vouches_for == *end_entity.title())
+    );
+    Identity {
+        name,
+        kind,
+        model: TrustModel::Pki,
+        path,
+        anchor: AnchorReached {
+            anchor: Arc::clone(&anchor.source.anchor),
+            key: anchor.source.certificate.key_id().to_string(),
+            subject: anchor.source.certificate.title().to_string(),
+        },
+        checks: conclusion.checks,
+        legs: Vec::new(),
+        facts: conclusion.facts,
+        revocation: conclusion.revocation,
+        valid_from: conclusion.valid_from,
+        valid_until: conclusion.valid_until,
+    }
+}
+
+/// The SPIFFE ID of a certificate whose only URI name is one.
+fn spiffe_id_of(certificate: &Certificate) -> Option<SpiffeId> {
+    let mut uris = certificate.uris();
+    match (uris.next(), uris.next()) {
+        (Some(uri), None) => SpiffeId::parse(uri).ok(),
+        _ => None,
+    }
+}
+
+impl Profile {
+    /// Whether the rules on how a conforming CA writes a certificate (RFC 5280 4) are enforced
+    /// besides those of path validation (RFC 5280 6).
+    fn is_strict_on_form(self) -> bool {
+        matches!(self, Self::Rfc5280 | Self::WebPki)
+    }
 }

@@ -1,0 +1,388 @@
+//! Whether a path that reached an anchor proves what was asked (RFC 5280 6.1).
+//!
+//! All signatures on it have been checked. What is left is judged from the anchor down, so that
+//! the first thing that is wrong is the first thing said.
+
+use std::collections::BTreeMap;
+
+use super::search::{Link, Pki, key_refused};
+use super::{baseline, conforming, expectation, name_constraints, spiffe_id_of, svid};
+use crate::anchor::Anchor;
+use crate::budget::Budget;
+use crate::credential::x509::{CLIENT_AUTH, Certificate, SERVER_AUTH};
+use crate::id::SpiffeId;
+use crate::path::Stop;
+use crate::question::{Profile, Purpose, Question};
+use crate::reason::Reason;
+use crate::time::{Time, duration_in_words};
+use crate::verdict::{Check, StatusSource};
+use crate::view::AnchorCertificate;
+
+/// What a valid path proves.
+pub(super) struct Conclusion {
+    pub(super) name: String,
+    pub(super) spiffe_id: Option<SpiffeId>,
+    pub(super) facts: BTreeMap<String, String>,
+    pub(super) checks: Vec<Check>,
+    pub(super) revocation: Vec<StatusSource>,
+    pub(super) valid_from: Time,
+    pub(super) valid_until: Time,
+}
+
+/// Judges the path from `trail` (end entity first) to `source`.
+pub(super) fn conclude(
+    model: &Pki<'_>,
+    trail: &[Link],
+    source: &AnchorCertificate,
+    budget: &mut Budget,
+) -> Result<Conclusion, Stop> {
+    let question = model.question;
+    let profile = question.profile;
+    let path: Vec<&Certificate> = std::iter::once(&*source.certificate)
+        .chain(trail.iter().rev().map(|link| &*link.certificate))
+        .collect();
+    let Some((end_entity, cas)) = path.split_last() else {
+        return Err(Reason::CertificatesMissing {}.into());
+    };
+
+    for (depth, ca) in cas.iter().enumerate() {
+        let below = cas.get(depth + 1..).unwrap_or_default();
+        readable(ca)?;
+        valid_now(ca, question.now)?;
+        authority(ca, below)?;
+        usable_for(ca, question.purpose)?;
+        if profile.is_strict_on_form() {
+            conforming::authority(ca, depth == 0, profile)?;
+        }
+        if profile == Profile::WebPki {
+            baseline::authority(ca, depth == 0)?;
+        }
+    }
+    readable(end_entity)?;
+    valid_now(end_entity, question.now)?;
+    end_entity
+        .public_key()
+        .map_err(|problem| key_refused(end_entity, problem))?;
+    usable_for(end_entity, question.purpose)?;
+    if profile.is_strict_on_form() {
+        conforming::end_entity(end_entity)?;
+    }
+    if profile == Profile::WebPki {
+        baseline::end_entity(end_entity, may_issue(end_entity, cas), question.purpose)?;
+    }
+    name_constraints::check(&path, profile, budget)?;
+    let spiffe_id = if profile == Profile::Spiffe {
+        Some(svid::check(end_entity, cas, source)?)
+    } else {
+        spiffe_id_of(end_entity)
+    };
+    anchor_admits(
+        &source.anchor,
+        end_entity,
+        spiffe_id.as_ref(),
+        cas,
+        question,
+    )?;
+    expectation::check(end_entity, &question.context.expected, profile)?;
+
+    Ok(Conclusion {
+        name: name_of(end_entity, question),
+        facts: facts_of(end_entity, spiffe_id.as_ref()),
+        spiffe_id,
+        checks: checks(&path, question),
+        revocation: Vec::new(),
+        valid_from: path
+            .iter()
+            .map(|certificate| certificate.not_before())
+            .max()
+            .unwrap_or(question.now),
+        valid_until: path
+            .iter()
+            .map(|certificate| certificate.not_after())
+            .chain(source.anchor.stewardship.expires)
+            .min()
+            .unwrap_or(question.now),
+    })
+}
+
+/// RFC 5280 4.2, 6.1.4 (o), 6.1.5 (f): every extension is read, there once, and known if critical.
+fn readable(certificate: &Certificate) -> Result<(), Reason> {
+    let subject = || certificate.title().to_string();
+    let extensions = certificate.extensions();
+    if let Some(oid) = &extensions.duplicate {
+        return Err(Reason::ExtensionDuplicate {
+            subject: subject(),
+            oid: oid.to_string(),
+        });
+    }
+    if let Some((extension, detail)) = &extensions.malformed {
+        let (extension, detail) = (extension.clone(), detail.clone());
+        return Err(Reason::ExtensionMalformed {
+            subject: subject(),
+            extension,
+            detail,
+        });
+    }
+    if let Some(oid) = &extensions.unknown_critical {
+        return Err(Reason::CriticalExtensionUnknown {
+            subject: subject(),
+            oid: oid.to_string(),
+        });
+    }
+    if let Some(inner) = certificate.differing_inner_algorithm() {
+        return Err(Reason::SignatureAlgorithmMismatch {
+            subject: subject(),
+            outer: certificate.signature_algorithm().name(),
+            inner: inner.name(),
+        });
+    }
+    Ok(())
+}
+
+/// RFC 5280 6.1.3 (a) (2); the anchor's own dates are enforced too, although the RFC does not ask
+/// for it.
+fn valid_now(certificate: &Certificate, at: Time) -> Result<(), Reason> {
+    let (not_before, not_after) = (certificate.not_before(), certificate.not_after());
+    if at < not_before {
+        return Err(Reason::NotYetValid {
+            subject: certificate.title().to_string(),
+            not_before,
+            at,
+            ahead: duration_in_words(not_before.since(at)),
+        });
+    }
+    if at > not_after {
+        return Err(Reason::Expired {
+            subject: certificate.title().to_string(),
+            not_after,
+            at,
+            ago: duration_in_words(at.since(not_after)),
+        });
+    }
+    Ok(())
+}
+
+/// RFC 5280 6.1.4 (k) to (n): what issued a certificate is a CA that may.
+fn authority(ca: &Certificate, below: &[&Certificate]) -> Result<(), Reason> {
+    let subject = || ca.title().to_string();
+    if ca.version() != 3 {
+        return Err(Reason::VersionUnsupported {
+            subject: subject(),
+            version: ca.version(),
+        });
+    }
+    let Some(basic) = &ca.extensions().basic_constraints else {
+        return Err(Reason::BasicConstraintsMissing { subject: subject() });
+    };
+    if !basic.value.is_ca {
+        return Err(Reason::NotACa { subject: subject() });
+    }
+    if ca
+        .extensions()
+        .key_usage
+        .as_ref()
+        .is_some_and(|usage| !usage.value.key_cert_sign())
+    {
+        return Err(Reason::KeyUsageCertSignMissing { subject: subject() });
+    }
+    let intermediates = below
+        .iter()
+        .filter(|certificate| !certificate.is_self_issued())
+        .count();
+    let intermediates = u32::try_from(intermediates).unwrap_or(u32::MAX);
+    match basic.value.path_length {
+        Some(allowed) if intermediates > allowed => Err(Reason::PathLengthExceeded {
+            subject: subject(),
+            allowed,
+            below: intermediates,
+        }),
+        _ => Ok(()),
+    }
+}
+
+/// Whether the path lengths above would let the end entity issue, if it is a CA.
+fn may_issue(end_entity: &Certificate, cas: &[&Certificate]) -> bool {
+    let own = usize::from(!end_entity.is_self_issued());
+    cas.iter().enumerate().all(|(depth, ca)| {
+        let below = cas.get(depth + 1..).unwrap_or_default();
+        let counted = below.iter().filter(|ca| !ca.is_self_issued()).count() + own;
+        let allowed = ca
+            .extensions()
+            .basic_constraints
+            .as_ref()
+            .and_then(|basic| basic.value.path_length);
+        allowed.is_none_or(|allowed| counted <= usize::try_from(allowed).unwrap_or(usize::MAX))
+    })
+}
+
+/// Extended key usage, on the way down as well: a CA that has one may vouch only for what it says.
+fn usable_for(certificate: &Certificate, purpose: Purpose) -> Result<(), Reason> {
+    let wanted = match purpose {
+        Purpose::Any => return Ok(()),
+        Purpose::Client => CLIENT_AUTH,
+        Purpose::Server => SERVER_AUTH,
+    };
+    match &certificate.extensions().extended_key_usage {
+        Some(usage) if !usage.value.usages.contains(&wanted) && !usage.value.any() => {
+            Err(Reason::ExtendedKeyUsageNotPermitted {
+                subject: certificate.title().to_string(),
+                purpose: purpose.extended_key_usage().to_owned(),
+                usages: usage.value.names(),
+            })
+        }
+        _ => Ok(()),
+    }
+}
+
+/// What the owner of the anchor allows it to vouch for (RFC 5937 3).
+fn anchor_admits(
+    anchor: &Anchor,
+    end_entity: &Certificate,
+    spiffe_id: Option<&SpiffeId>,
+    cas: &[&Certificate],
+    question: &Question,
+) -> Result<(), Reason> {
+    let name = || anchor.name.clone();
+    let intermediates = cas.iter().skip(1).filter(|ca| !ca.is_self_issued()).count();
+    let intermediates = u32::try_from(intermediates).unwrap_or(u32::MAX);
+    if let Some(allowed) = anchor.constraints.path_length
+        && intermediates > allowed
+    {
+        return Err(Reason::AnchorPathLength {
+            anchor: name(),
+            allowed,
+            intermediates,
+        });
+    }
+    let _ = (end_entity, spiffe_id, question);
+    Ok(())
+}
+
+/// How the identity is called: as it was expected, or by its first name.
+fn name_of(end_entity: &Certificate, question: &Question) -> String {
+    match question.context.expected.as_slice() {
+        [only] => only.to_string(),
+        _ => match end_entity.alternative_names().first() {
+            Some(name) => name.to_string(),
+            None => end_entity.title().to_string(),
+        },
+    }
+}
+
+fn facts_of(end_entity: &Certificate, spiffe_id: Option<&SpiffeId>) -> BTreeMap<String, String> {
+    let mut facts = BTreeMap::new();
+    facts.insert("x509.subject".to_owned(), end_entity.subject().to_string());
+    facts.insert(
+        "x509.serial".to_owned(),
+        crate::id::hex(end_entity.serial()),
+    );
+    if let Some(id) = spiffe_id {
+        facts.insert(
+            "spiffe.trust_domain".to_owned(),
+            id.trust_domain().to_string(),
+        );
+        facts.insert("spiffe.path".to_owned(), id.path().to_owned());
+    }
+    facts
+}
+
+/// What was compared with what, for whoever reads an acceptance.
+fn checks(path: &[&Certificate], question: &Question) -> Vec<Check> {
+    let mut checks = Vec::with_capacity(8);
+    let mut passed = |what, spec, compared: String| {
+        checks.push(Check {
+            what,
+            compared,
+            spec,
+        })
+    };
+    passed(
+        "signatures",
+        "RFC 5280 6.1.3 (a) (1)",
+        format!(
+            "{} signatures hold, from the end entity up to the anchor",
+            path.len() - 1
+        ),
+    );
+    let from = path
+        .iter()
+        .map(|certificate| certificate.not_before())
+        .max()
+        .unwrap_or(question.now);
+    let until = path
+        .iter()
+        .map(|certificate| certificate.not_after())
+        .min()
+        .unwrap_or(question.now);
+    passed(
+        "validity",
+        "RFC 5280 6.1.3 (a) (2)",
+        format!(
+            "{} is within {from} to {until}, when all of the path is valid",
+            question.now
+        ),
+    );
+    passed(
+        "authorities",
+        "RFC 5280 6.1.4 (k) to (n)",
+        format!(
+            "{} issued, each a CA that may sign certificates with a path as long as this",
+            path.len() - 1
+        ),
+    );
+    passed(
+        "critical extensions",
+        "RFC 5280 6.1.4 (o), 6.1.5 (f)",
+        "each is known and was processed".to_owned(),
+    );
+    let constrained = path
+        .iter()
+        .filter(|certificate| certificate.extensions().name_constraints.is_some())
+        .count();
+    passed(
+        "name constraints",
+        "RFC 5280 6.1.3 (b), (c)",
+        match constrained {
+            0 => "no CA on the path constrains names".to_owned(),
+            count => format!("every name is one that {count} constrained CAs may vouch for"),
+        },
+    );
+    passed(
+        "purpose",
+        "RFC 5280 4.2.1.12",
+        match question.purpose {
+            Purpose::Any => "any purpose was asked for".to_owned(),
+            purpose => format!(
+                "{} is allowed, or not restricted, all the way down",
+                purpose.extended_key_usage()
+            ),
+        },
+    );
+    for expected in &question.context.expected {
+        passed(
+            "name",
+            "RFC 9525 6",
+            format!("{expected} is among the subject alternative names"),
+        );
+    }
+    passed(
+        "profile",
+        "docs/how-to/verify.md",
+        format!(
+            "the rules of the profile `{}` hold",
+            question.profile.name()
+        ),
+    );
+    checks
+}
+
+impl Purpose {
+    /// The extended key usage that stands for it.
+    pub(super) fn extended_key_usage(self) -> &'static str {
+        match self {
+            Self::Any => "any purpose",
+            Self::Client => "clientAuth",
+            Self::Server => "serverAuth",
+        }
+    }
+}
