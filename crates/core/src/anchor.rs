@@ -4,9 +4,10 @@ use std::sync::Arc;
 
 use crate::credential::api_key::ApiKeyAnchor;
 use crate::credential::jose::bundle::Bundle;
-use crate::credential::x509::Certificate;
+use crate::credential::x509::{Certificate, GeneralName};
 use crate::id::{TenantId, TrustDomain};
 use crate::model::federation::IssuerAnchor;
+use crate::model::pki::dns_covers;
 use crate::question::Purpose;
 use crate::reason::Reason;
 use crate::time::Time;
@@ -58,6 +59,58 @@ impl Anchor {
             anchor: self.name.clone(),
             trust_domain: trust_domain.to_string(),
             permitted: permitted.iter().map(TrustDomain::to_string).collect(),
+        })
+    }
+
+    /// Whether it may have so many intermediates below it, self-issued ones not counted.
+    pub(crate) fn admits_path_length(&self, intermediates: u32) -> Result<(), Reason> {
+        match self.constraints.path_length {
+            Some(allowed) if intermediates > allowed => Err(Reason::AnchorPathLength {
+                anchor: self.name.clone(),
+                allowed,
+                intermediates,
+            }),
+            Some(_) | None => Ok(()),
+        }
+    }
+
+    /// Whether it may vouch for a certificate with these names. Where it is constrained, names of
+    /// a kind that no constraint speaks of are not admitted by silence.
+    pub(crate) fn admits_names(
+        &self,
+        trust_domain: Option<&TrustDomain>,
+        names: &[GeneralName],
+    ) -> Result<(), Reason> {
+        let Constraints {
+            trust_domains, dns, ..
+        } = &self.constraints;
+        match trust_domain {
+            Some(trust_domain) => self.admits_trust_domain(trust_domain)?,
+            None if !trust_domains.is_empty() => {
+                return Err(Reason::AnchorTrustDomain {
+                    anchor: self.name.clone(),
+                    trust_domain: "a certificate without a SPIFFE ID".to_owned(),
+                    permitted: trust_domains.iter().map(TrustDomain::to_string).collect(),
+                });
+            }
+            None => {}
+        }
+        if dns.is_empty() {
+            return Ok(());
+        }
+        let refused = names.iter().find(|name| match name {
+            GeneralName::Dns(name) => !dns.iter().any(|base| dns_covers(base, name)),
+            _ => trust_domain.is_none() || trust_domains.is_empty(),
+        });
+        let name = match refused {
+            Some(name) => name.to_string(),
+            None if names.is_empty() => "a certificate without names".to_owned(),
+            None => return Ok(()),
+        };
+        Err(Reason::AnchorName {
+            anchor: self.name.clone(),
+            name,
+            permitted: dns.clone(),
         })
     }
 

@@ -192,7 +192,7 @@ pub(crate) fn search<M: Model>(
         kept: budget.limits().attempts_kept.max(1),
         left_out: 0,
     };
-    match walk.from_here(budget) {
+    match walk.try_candidates(budget) {
         Ended::Found(found) => Ok(found),
         Ended::Hopeless | Ended::NotHere => Err(walk.attempts()),
     }
@@ -217,7 +217,7 @@ enum Ended<M: Model> {
 impl<M: Model> Walk<'_, M> {
     /// Tries every candidate above the last statement of the trail. Each level of this recursion
     /// is one statement on the path, whose length the model bounds.
-    fn from_here(&mut self, budget: &mut Budget) -> Ended<M> {
+    fn try_candidates(&mut self, budget: &mut Budget) -> Ended<M> {
         let candidates = match self.model.candidates(&self.trail, budget) {
             Ok(candidates) => candidates,
             Err(stop) => {
@@ -250,7 +250,7 @@ impl<M: Model> Walk<'_, M> {
         let ended = match candidate {
             Candidate::Statement(statement) => {
                 self.trail.push(statement);
-                let ended = self.from_here(budget);
+                let ended = self.try_candidates(budget);
                 self.trail.pop();
                 ended
             }

@@ -313,7 +313,7 @@ catalogue! {
             fix: "Reissue for the domain that is registered under `{suffix}`.",
             spec: "CA/B BR 3.2.2.6";
         SanCriticality { subject: String, required: &'static str } = "pki.san_criticality",
-            "The subject alternative names of {subject} must be {required}, given whether it has a subject.",
+            "The subject alternative names of {subject} must be {required}.",
             fix: "Reissue {subject}: critical when the subject is empty, otherwise not critical.",
             spec: "RFC 5280 4.2.1.6; CA/B BR 7.1.2.7.12";
         SanMissing { subject: String } = "pki.san_missing",

@@ -221,9 +221,16 @@ fn raw_key(kind: KeyKind, bytes: &[u8], length: usize) -> Result<PublicKey, KeyP
     }
 }
 
-/// The name of an OID in the standards that are known, otherwise its numbers.
-pub(super) fn oid_name(oid: &ObjectIdentifier) -> String {
-    const_oid::db::DB
-        .by_oid(oid)
-        .map_or_else(|| oid.to_string(), str::to_owned)
+/// The name of an OID in the standards that are known, without the prefix of its arc; otherwise its
+/// numbers.
+pub(crate) fn oid_name(oid: &ObjectIdentifier) -> String {
+    let Some(name) = const_oid::db::DB.by_oid(oid) else {
+        return oid.to_string();
+    };
+    let prefixes = ["id-ce-", "id-pe-", "id-kp-"];
+    prefixes
+        .iter()
+        .find_map(|prefix| name.strip_prefix(prefix))
+        .unwrap_or(name)
+        .to_owned()
 }

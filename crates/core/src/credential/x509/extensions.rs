@@ -74,6 +74,11 @@ impl KeyUsage {
         self.has(6)
     }
 
+    /// Whether no bit is set, which RFC 5280 4.2.1.3 does not allow.
+    pub fn is_empty(self) -> bool {
+        self.0 == 0
+    }
+
     fn has(self, bit: u16) -> bool {
         self.0 & (1 << bit) != 0
     }
@@ -360,9 +365,6 @@ fn key_usage(content: &[u8]) -> Result<KeyUsage, Detail> {
         if set {
             usage |= 1 << bit;
         }
-    }
-    if usage == 0 {
-        return Err("it allows no usage".to_owned());
     }
     Ok(KeyUsage(usage))
 }

@@ -13,6 +13,7 @@ mod extensions;
 mod general_name;
 mod name;
 
+pub(crate) use algorithm::oid_name;
 pub use algorithm::{KeyProblem, SignatureAlgorithm};
 pub use certificate::Certificate;
 pub use crl::{Crl, Revocation, RevocationReason};

@@ -57,20 +57,13 @@ pub(super) fn end_entity(
     let subject = || certificate.title().to_string();
     let extensions = certificate.extensions();
     key(certificate)?;
-    if certificate.version() != 3 {
-        let version = certificate.version();
-        return Err(Reason::VersionUnsupported {
-            subject: subject(),
-            version,
-        });
-    }
     let Some(names) = &extensions.subject_alternative_names else {
         return Err(Reason::SanMissing { subject: subject() });
     };
     if names.critical && !certificate.subject().is_empty() {
         return Err(Reason::SanCriticality {
             subject: subject(),
-            required: "not critical",
+            required: "not critical, since it has a subject",
         });
     }
     if certificate.is_ca() {

@@ -12,11 +12,6 @@ use crate::reason::Reason;
 pub(super) fn authority(ca: &Certificate, is_anchor: bool, profile: Profile) -> Result<(), Reason> {
     let subject = || ca.title().to_string();
     let extensions = ca.extensions();
-    common(ca)?;
-    // Anchors in wide use have the serial number 0, and no list can revoke an anchor by it.
-    if !is_anchor {
-        serial(ca)?;
-    }
     if ca.subject().is_empty() {
         let position = if is_anchor {
             "trust anchor"
@@ -27,6 +22,11 @@ pub(super) fn authority(ca: &Certificate, is_anchor: bool, profile: Profile) -> 
             position: position.to_owned(),
         });
     }
+    // Anchors in wide use have the serial number 0, and no list can revoke an anchor by it.
+    if !is_anchor {
+        serial(ca)?;
+    }
+    common(ca)?;
     // RFC 5280 4.2.1.1: only a self-signed certificate may leave out which key signed it.
     // CA/B BR 7.1.2.1.3 does not ask it of an anchor, cross-signed or not.
     let exempt = is_anchor && (ca.is_self_issued() || profile == Profile::WebPki);
@@ -64,9 +64,16 @@ pub(super) fn authority(ca: &Certificate, is_anchor: bool, profile: Profile) -> 
 }
 
 /// An end-entity certificate.
-pub(super) fn end_entity(certificate: &Certificate) -> Result<(), Reason> {
+pub(super) fn end_entity(certificate: &Certificate, profile: Profile) -> Result<(), Reason> {
     let subject = || certificate.title().to_string();
     let extensions = certificate.extensions();
+    if profile == Profile::WebPki && certificate.version() != 3 {
+        let version = certificate.version();
+        return Err(Reason::VersionUnsupported {
+            subject: subject(),
+            version,
+        });
+    }
     common(certificate)?;
     serial(certificate)?;
     names_its_issuing_key(certificate)?;
@@ -99,6 +106,18 @@ fn common(certificate: &Certificate) -> Result<(), Reason> {
     if certificate.issuer().is_empty() {
         return Err(Reason::IssuerEmpty { subject: subject() });
     }
+    if extensions
+        .key_usage
+        .as_ref()
+        .is_some_and(|usage| usage.value.is_empty())
+    {
+        let (extension, detail) = ("keyUsage".to_owned(), "it allows no usage".to_owned());
+        return Err(Reason::ExtensionMalformed {
+            subject: subject(),
+            extension,
+            detail,
+        });
+    }
     must_not_be_critical(
         certificate,
         extensions.authority_key_id.as_ref(),
@@ -118,7 +137,7 @@ fn common(certificate: &Certificate) -> Result<(), Reason> {
         if certificate.subject().is_empty() && !names.critical {
             return Err(Reason::SanCriticality {
                 subject: subject(),
-                required: "critical",
+                required: "critical, since its subject is empty",
             });
         }
         for name in &names.value {

@@ -1,5 +1,7 @@
 //! Whether a certificate is for who was expected (RFC 9525, RFC 5280 4.2.1.6).
 
+use std::net::IpAddr;
+
 use crate::credential::x509::{Certificate, GeneralName};
 use crate::id::SpiffeId;
 use crate::question::{ExpectedName, Profile};
@@ -60,7 +62,18 @@ fn mismatch(names: &[GeneralName], expected: &ExpectedName) -> Reason {
     }
     Reason::NameMismatch {
         expected: expected.to_string(),
-        names: names.iter().map(ToString::to_string).collect(),
+        names: names.iter().map(shown).collect(),
+    }
+}
+
+/// A name as a person would tell it from one of another kind that looks the same.
+fn shown(name: &GeneralName) -> String {
+    match name {
+        GeneralName::Dns(text) if text.parse::<IpAddr>().is_ok() => {
+            format!("the host called {text}")
+        }
+        GeneralName::Ip(_) => format!("the address {name}"),
+        _ => name.to_string(),
     }
 }
 

@@ -147,10 +147,7 @@ impl Kind {
 /// Whether all that `name` may stand for lies in the subtree.
 fn permits(base: &GeneralName, name: &GeneralName) -> bool {
     match (base, name) {
-        (GeneralName::Dns(base), GeneralName::Dns(name)) => {
-            let host = name.strip_prefix("*.").unwrap_or(name);
-            is_host(host) && dns_within(base, host)
-        }
+        (GeneralName::Dns(base), GeneralName::Dns(name)) => dns_covers(base, name),
         (
             GeneralName::Directory(_)
             | GeneralName::Email(_)
@@ -160,6 +157,12 @@ fn permits(base: &GeneralName, name: &GeneralName) -> bool {
         ) => matches(base, name) == Some(true),
         _ => false,
     }
+}
+
+/// Whether all DNS names that `name` may stand for are `base` or lie below it.
+pub(crate) fn dns_covers(base: &str, name: &str) -> bool {
+    let host = name.strip_prefix("*.").unwrap_or(name);
+    is_host(host) && dns_within(base, host)
 }
 
 /// Whether something that `name` may stand for lies in the subtree; a name that cannot be compared

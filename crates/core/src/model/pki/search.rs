@@ -120,10 +120,13 @@ pub(super) struct Pki<'a> {
     chain: &'a Chain,
     /// Those of the chain with a subject, by its canonical form.
     by_subject: BTreeMap<&'a [Vec<u8>], Vec<usize>>,
-    /// Which signatures were checked in this decision, by the place of the certificate and the
-    /// digest-free identity of the key: a graph of cross-signs asks for the same one many times.
-    checked: RefCell<BTreeMap<(usize, *const Certificate), Result<(), Reason>>>,
+    /// Which signatures were checked in this decision: a graph of cross-signs asks for the same
+    /// one many times.
+    checked: RefCell<BTreeMap<Edge, Result<(), Reason>>>,
 }
+
+/// A certificate, by its place, and the one whose key may have signed it, by its address.
+type Edge = (usize, *const Certificate);
 
 impl<'a> Pki<'a> {
     pub(super) fn new(
@@ -201,8 +204,8 @@ impl<'a> Pki<'a> {
         issuer: &Arc<Certificate>,
         budget: &mut Budget,
     ) -> Result<(), Stop> {
-        let question = (place, Arc::as_ptr(issuer));
-        if let Some(known) = self.checked.borrow().get(&question) {
+        let edge = (place, Arc::as_ptr(issuer));
+        if let Some(known) = self.checked.borrow().get(&edge) {
             return known.clone().map_err(Stop::Refused);
         }
         let (key, scheme) = match key_and_scheme(child, issuer) {
@@ -218,7 +221,7 @@ impl<'a> Pki<'a> {
                 issuer: issuer.title().to_string(),
                 issuer_key: issuer.key_id().to_string(),
             });
-        self.checked.borrow_mut().insert(question, answer.clone());
+        self.checked.borrow_mut().insert(edge, answer.clone());
         answer.map_err(Stop::Refused)
     }
 }
@@ -320,6 +323,9 @@ fn key_and_scheme<'c>(
     child: &Certificate,
     issuer: &'c Certificate,
 ) -> Result<(&'c PublicKey, Scheme), Reason> {
+    if let Some(inner) = child.differing_inner_algorithm() {
+        return Err(algorithms_differ(child, inner));
+    }
     let scheme = match child.signature_algorithm() {
         SignatureAlgorithm::Known(scheme) => *scheme,
         SignatureAlgorithm::Forbidden(algorithm) => {
@@ -333,6 +339,15 @@ fn key_and_scheme<'c>(
     match issuer.public_key() {
         Ok(key) => Ok((key, scheme)),
         Err(problem) => Err(key_refused(issuer, problem)),
+    }
+}
+
+/// RFC 5280 4.1.1.2: a certificate names the same algorithm outside and inside of what is signed.
+pub(super) fn algorithms_differ(certificate: &Certificate, inner: &SignatureAlgorithm) -> Reason {
+    Reason::SignatureAlgorithmMismatch {
+        subject: certificate.title().to_string(),
+        outer: certificate.signature_algorithm().name(),
+        inner: inner.name(),
     }
 }
 
@@ -397,6 +412,9 @@ fn likelihood(child: &Certificate, issuer: &Certificate, question: &Question) ->
 /// Why there is no one above the last certificate of a trail.
 fn no_issuer(trail: &[Link], child: &Certificate) -> Reason {
     let subject = child.title().to_string();
+    if child.issuer().is_empty() {
+        return Reason::IssuerEmpty { subject };
+    }
     if child.is_self_issued() {
         let is_loop = trail.len() > 1
             && trail

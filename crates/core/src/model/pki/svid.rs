@@ -63,7 +63,7 @@ fn leaf(certificate: &Certificate) -> Result<(), Reason> {
     if certificate.subject().is_empty() && names.is_some_and(|names| !names.critical) {
         return Err(Reason::SanCriticality {
             subject: subject(),
-            required: "critical",
+            required: "critical, since its subject is empty",
         });
     }
     let Some(usage) = &certificate.extensions().extended_key_usage else {

@@ -5,11 +5,11 @@
 
 use std::collections::BTreeMap;
 
-use super::search::{Link, Pki, key_refused};
+use super::search::{Link, Pki, algorithms_differ, key_refused};
 use super::{baseline, conforming, expectation, name_constraints, spiffe_id_of, svid};
 use crate::anchor::Anchor;
 use crate::budget::Budget;
-use crate::credential::x509::{CLIENT_AUTH, Certificate, SERVER_AUTH};
+use crate::credential::x509::{CLIENT_AUTH, Certificate, SERVER_AUTH, oid_name};
 use crate::id::SpiffeId;
 use crate::path::Stop;
 use crate::question::{Profile, Purpose, Question};
@@ -58,15 +58,7 @@ pub(super) fn conclude(
             baseline::authority(ca, depth == 0)?;
         }
     }
-    readable(end_entity)?;
-    valid_now(end_entity, question.now)?;
-    end_entity
-        .public_key()
-        .map_err(|problem| key_refused(end_entity, problem))?;
-    usable_for(end_entity, question.purpose)?;
-    if profile.is_strict_on_form() {
-        conforming::end_entity(end_entity)?;
-    }
+    end_entity_alone(end_entity, question).map_err(Stop::Decided)?;
     if profile == Profile::WebPki {
         baseline::end_entity(end_entity, may_issue(end_entity, cas), question.purpose)?;
     }
@@ -83,7 +75,7 @@ pub(super) fn conclude(
         cas,
         question,
     )?;
-    expectation::check(end_entity, &question.context.expected, profile)?;
+    expectation::check(end_entity, &question.context.expected, profile).map_err(Stop::Decided)?;
 
     Ok(Conclusion {
         name: name_of(end_entity, question),
@@ -105,6 +97,20 @@ pub(super) fn conclude(
     })
 }
 
+/// What does not depend on the path: if it fails on one it fails on all.
+fn end_entity_alone(end_entity: &Certificate, question: &Question) -> Result<(), Reason> {
+    readable(end_entity)?;
+    valid_now(end_entity, question.now)?;
+    end_entity
+        .public_key()
+        .map_err(|problem| key_refused(end_entity, problem))?;
+    usable_for(end_entity, question.purpose)?;
+    if question.profile.is_strict_on_form() {
+        conforming::end_entity(end_entity, question.profile)?;
+    }
+    Ok(())
+}
+
 /// RFC 5280 4.2, 6.1.4 (o), 6.1.5 (f): every extension is read, there once, and known if critical.
 fn readable(certificate: &Certificate) -> Result<(), Reason> {
     let subject = || certificate.title().to_string();
@@ -112,7 +118,7 @@ fn readable(certificate: &Certificate) -> Result<(), Reason> {
     if let Some(oid) = &extensions.duplicate {
         return Err(Reason::ExtensionDuplicate {
             subject: subject(),
-            oid: oid.to_string(),
+            oid: oid_name(oid),
         });
     }
     if let Some((extension, detail)) = &extensions.malformed {
@@ -130,11 +136,7 @@ fn readable(certificate: &Certificate) -> Result<(), Reason> {
         });
     }
     if let Some(inner) = certificate.differing_inner_algorithm() {
-        return Err(Reason::SignatureAlgorithmMismatch {
-            subject: subject(),
-            outer: certificate.signature_algorithm().name(),
-            inner: inner.name(),
-        });
+        return Err(algorithms_differ(certificate, inner));
     }
     Ok(())
 }
@@ -242,20 +244,14 @@ fn anchor_admits(
     cas: &[&Certificate],
     question: &Question,
 ) -> Result<(), Reason> {
-    let name = || anchor.name.clone();
+    anchor.admits(&question.tenant, question.now)?;
+    anchor.admits_purpose(question.purpose)?;
     let intermediates = cas.iter().skip(1).filter(|ca| !ca.is_self_issued()).count();
-    let intermediates = u32::try_from(intermediates).unwrap_or(u32::MAX);
-    if let Some(allowed) = anchor.constraints.path_length
-        && intermediates > allowed
-    {
-        return Err(Reason::AnchorPathLength {
-            anchor: name(),
-            allowed,
-            intermediates,
-        });
-    }
-    let _ = (end_entity, spiffe_id, question);
-    Ok(())
+    anchor.admits_path_length(u32::try_from(intermediates).unwrap_or(u32::MAX))?;
+    anchor.admits_names(
+        spiffe_id.map(SpiffeId::trust_domain),
+        end_entity.alternative_names(),
+    )
 }
 
 /// How the identity is called: as it was expected, or by its first name.
