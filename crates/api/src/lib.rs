@@ -1,1 +1,17 @@
-//! a
+//! The shapes that Avouch reads and writes: questions, trust documents, verdicts.
+//!
+//! No logic: what is written here is turned into the types of the core, and what the core answers
+//! is written out. Reading is strict, since what was meant cannot be guessed: a member that is not
+//! known, that stands twice or that is of another type is refused by its name, and a refusal never
+//! repeats a value, because most of them are secrets.
+
+mod members;
+mod question;
+mod strict;
+pub mod text;
+mod trust;
+mod verdict;
+
+pub use question::{Asked, Unreadable, expected_name, expected_spiffe, profile_for, purpose_for};
+pub use trust::{Entry, TrustDocument};
+pub use verdict::{Answer, Outcome};

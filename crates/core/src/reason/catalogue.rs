@@ -131,7 +131,7 @@ catalogue! {
             spec: "RFC 8725 3.10; Unicode TR 36";
         Unrecognised { found: String } = "input.unrecognised",
             "This is no credential that can be recognised: {found}.",
-            fix: "Give a certificate (PEM or DER), a JWT, an SSH key or certificate, or an API key.",
+            fix: "Give a certificate (PEM or DER), a JWT, or an API key.",
             spec: "docs/how-to/verify.md";
         Unsupported { kind: String } = "input.unsupported",
             "Credentials of the kind {kind} are recognised but cannot be decided by this version.",

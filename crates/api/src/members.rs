@@ -1,0 +1,234 @@
+//! Taking an object apart, member by member, until nothing is left.
+
+use avouch_core::reason::{Reason, printable};
+use avouch_core::time::Time;
+use serde_json::{Map, Value};
+
+/// Which document is being read; it decides the code of a refusal.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Document {
+    Question,
+    Trust,
+}
+
+impl Document {
+    /// The refusal of this document for `detail`, which never holds a value.
+    pub(crate) fn refuse(self, detail: impl Into<String>) -> Reason {
+        let detail = detail.into();
+        match self {
+            Self::Question => Reason::Malformed { detail },
+            Self::Trust => Reason::TrustDocumentMalformed { detail },
+        }
+    }
+}
+
+/// An object whose members are taken one by one. Whoever has taken all that is known calls
+/// [`Members::finish`], which refuses what is left by its name.
+pub(crate) struct Members {
+    document: Document,
+    path: String,
+    left: Map<String, Value>,
+    known: Vec<&'static str>,
+}
+
+impl Members {
+    /// Of the object `value` that stands at `path`, which is empty for the whole document.
+    pub(crate) fn of(document: Document, path: &str, value: Value) -> Result<Self, Reason> {
+        match value {
+            Value::Object(left) => Ok(Self {
+                document,
+                path: path.to_owned(),
+                left,
+                known: Vec::new(),
+            }),
+            other => Err(mistyped(document, path, "an object", &other)),
+        }
+    }
+
+    /// Where a member stands in the document.
+    pub(crate) fn path_of(&self, name: &str) -> String {
+        if self.path.is_empty() {
+            name.to_owned()
+        } else {
+            format!("{}.{name}", self.path)
+        }
+    }
+
+    /// The refusal of a member.
+    pub(crate) fn refuse(&self, name: &str, detail: &str) -> Reason {
+        self.document
+            .refuse(format!("`{}` {detail}", self.path_of(name)))
+    }
+
+    /// Takes a member of any type.
+    pub(crate) fn take(&mut self, name: &'static str) -> Option<Value> {
+        self.known.push(name);
+        self.left.remove(name)
+    }
+
+    /// Takes an object.
+    pub(crate) fn members(&mut self, name: &'static str) -> Result<Option<Self>, Reason> {
+        let path = self.path_of(name);
+        self.take(name)
+            .map(|value| Self::of(self.document, &path, value))
+            .transpose()
+    }
+
+    /// Takes a list.
+    pub(crate) fn list(&mut self, name: &'static str) -> Result<Option<Vec<Value>>, Reason> {
+        match self.take(name) {
+            None => Ok(None),
+            Some(Value::Array(list)) => Ok(Some(list)),
+            Some(other) => Err(self.mistyped(name, "a list", &other)),
+        }
+    }
+
+    /// Takes a text.
+    pub(crate) fn text(&mut self, name: &'static str) -> Result<Option<String>, Reason> {
+        match self.take(name) {
+            None => Ok(None),
+            Some(Value::String(text)) => Ok(Some(text)),
+            Some(other) => Err(self.mistyped(name, "a string", &other)),
+        }
+    }
+
+    /// Takes a text that must be there.
+    pub(crate) fn required_text(&mut self, name: &'static str) -> Result<String, Reason> {
+        self.text(name)?
+            .ok_or_else(|| self.refuse(name, "is missing"))
+    }
+
+    /// Takes a text or a list of texts. An empty list is refused: it could mean all or none.
+    pub(crate) fn texts(&mut self, name: &'static str) -> Result<Vec<String>, Reason> {
+        let list = match self.take(name) {
+            None => return Ok(Vec::new()),
+            Some(Value::String(text)) => return Ok(vec![text]),
+            Some(Value::Array(list)) if list.is_empty() => {
+                return Err(self.refuse(name, "is an empty list; leave it out instead"));
+            }
+            Some(Value::Array(list)) => list,
+            Some(other) => {
+                return Err(self.mistyped(name, "a string or a list of strings", &other));
+            }
+        };
+        list.into_iter()
+            .map(|element| match element {
+                Value::String(text) => Ok(text),
+                other => Err(self.mistyped(name, "a list of strings", &other)),
+            })
+            .collect()
+    }
+
+    /// Takes yes or no.
+    pub(crate) fn flag(&mut self, name: &'static str) -> Result<Option<bool>, Reason> {
+        match self.take(name) {
+            None => Ok(None),
+            Some(Value::Bool(flag)) => Ok(Some(flag)),
+            Some(other) => Err(self.mistyped(name, "true or false", &other)),
+        }
+    }
+
+    /// Takes a count.
+    pub(crate) fn count(&mut self, name: &'static str) -> Result<Option<u32>, Reason> {
+        let Some(value) = self.take(name) else {
+            return Ok(None);
+        };
+        match value.as_u64().map(u32::try_from) {
+            Some(Ok(count)) => Ok(Some(count)),
+            _ => Err(self.refuse(name, "must be a whole number from 0 to 4294967295")),
+        }
+    }
+
+    /// Takes a moment (RFC 3339), or a day, which stands for its first second in UTC.
+    pub(crate) fn time(&mut self, name: &'static str) -> Result<Option<Time>, Reason> {
+        let Some(text) = self.text(name)? else {
+            return Ok(None);
+        };
+        crate::text::time(&text).map(Some).ok_or_else(|| {
+            self.refuse(
+                name,
+                "must be a time such as `2026-01-31T09:30:00Z` or a day such as `2026-01-31`",
+            )
+        })
+    }
+
+    /// Takes one of a few names.
+    pub(crate) fn choice<T: Copy>(
+        &mut self,
+        name: &'static str,
+        choices: &[(&str, T)],
+    ) -> Result<Option<T>, Reason> {
+        let Some(text) = self.text(name)? else {
+            return Ok(None);
+        };
+        self.chosen(name, &text, choices).map(Some)
+    }
+
+    /// Takes any number of a few names.
+    pub(crate) fn choices<T: Copy>(
+        &mut self,
+        name: &'static str,
+        choices: &[(&str, T)],
+    ) -> Result<Vec<T>, Reason> {
+        self.texts(name)?
+            .iter()
+            .map(|text| self.chosen(name, text, choices))
+            .collect()
+    }
+
+    /// What is left, for a reader elsewhere that refuses what it does not know.
+    pub(crate) fn rest(self) -> Map<String, Value> {
+        self.left
+    }
+
+    /// The names of what has not been taken.
+    pub(crate) fn names_left(&self) -> impl Iterator<Item = &str> {
+        self.left.keys().map(String::as_str)
+    }
+
+    /// Refuses what is left.
+    pub(crate) fn finish(self) -> Result<(), Reason> {
+        let Some(name) = self.left.keys().next() else {
+            return Ok(());
+        };
+        let known: Vec<String> = self.known.iter().map(|name| format!("`{name}`")).collect();
+        Err(self.refuse(
+            &printable(name),
+            &format!(
+                "is not a member that is known here; these are: {}",
+                known.join(", ")
+            ),
+        ))
+    }
+
+    fn chosen<T: Copy>(&self, name: &str, text: &str, choices: &[(&str, T)]) -> Result<T, Reason> {
+        if let Some((_, value)) = choices.iter().find(|(choice, _)| *choice == text) {
+            return Ok(*value);
+        }
+        let names: Vec<String> = choices
+            .iter()
+            .map(|(name, _)| format!("`{name}`"))
+            .collect();
+        Err(self.refuse(name, &format!("must be one of {}", names.join(", "))))
+    }
+
+    fn mistyped(&self, name: &str, expected: &str, found: &Value) -> Reason {
+        mistyped(self.document, &self.path_of(name), expected, found)
+    }
+}
+
+fn mistyped(document: Document, path: &str, expected: &str, found: &Value) -> Reason {
+    let found = match found {
+        Value::Null => "null",
+        Value::Bool(_) => "true or false",
+        Value::Number(_) => "a number",
+        Value::String(_) => "a string",
+        Value::Array(_) => "a list",
+        Value::Object(_) => "an object",
+    };
+    if path.is_empty() {
+        document.refuse(format!("it must be {expected}, not {found}"))
+    } else {
+        document.refuse(format!("`{path}` must be {expected}, not {found}"))
+    }
+}

@@ -1,0 +1,364 @@
+//! A question: one JSON object.
+
+use std::fmt;
+use std::net::IpAddr;
+
+use avouch_core::budget::{Budget, Limits};
+use avouch_core::credential::Credential;
+use avouch_core::id::{SpiffeId, TenantId, TrustDomain};
+use avouch_core::question::{Context, ExpectedName, Profile, Purpose, Question};
+use avouch_core::reason::Reason;
+use avouch_core::time::Time;
+use serde::de::{Deserialize, Deserializer, MapAccess, Visitor};
+use serde_json::value::RawValue;
+use serde_json::{Map, Value};
+
+use crate::members::{Document, Members};
+use crate::strict::{Strict, insert_once};
+use crate::text;
+
+/// A question that could be read, with its trust document still as text, so that a caller who has
+/// read the same text before need not read it again.
+#[derive(Clone, Debug)]
+pub struct Asked<'a> {
+    id: Option<String>,
+    at: Option<Time>,
+    profile: Profile,
+    purpose: Purpose,
+    context: Context,
+    credential: Credential,
+    limits: Limits,
+    trust: Option<&'a str>,
+}
+
+/// A question that could not be read: a refusal, with the `id` it carried if that much was legible.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Unreadable {
+    /// The `id` of the question.
+    pub id: Option<String>,
+    /// Why, an `input.*`.
+    pub reason: Reason,
+}
+
+impl<'a> Asked<'a> {
+    /// Reads one JSON object.
+    pub fn read(json: &'a str) -> Result<Self, Box<Unreadable>> {
+        let unreadable = |detail: String| {
+            Box::new(Unreadable {
+                id: None,
+                reason: Document::Question.refuse(detail),
+            })
+        };
+        // Said here, because a general reader would quote what it found, and it may be a secret.
+        if !json.trim_start().starts_with('{') {
+            return Err(unreadable("it is not a JSON object".to_owned()));
+        }
+        let raw: Raw<'a> =
+            serde_json::from_str(json).map_err(|error| unreadable(error.to_string()))?;
+        let id = match raw.members.get("id") {
+            Some(Value::String(id)) => Some(id.clone()),
+            _ => None,
+        };
+        let trust = raw.trust.map(RawValue::get);
+        Self::take_apart(raw.members, trust).map_err(|reason| Box::new(Unreadable { id, reason }))
+    }
+
+    fn take_apart(members: Map<String, Value>, trust: Option<&'a str>) -> Result<Self, Reason> {
+        let mut members = Members::of(Document::Question, "", Value::Object(members))?;
+        let id = members.text("id")?;
+        let at = members.time("at")?;
+        let profile = members.choice("profile", PROFILES)?;
+        let purpose = members.choice("purpose", PURPOSES)?;
+        let expected = expect(members.members("expect")?)?;
+        let audiences = members.texts("audience")?;
+        let nonce = members.text("nonce")?;
+        let require_revocation = members.flag("require_revocation")?.unwrap_or(false);
+        let (max_path_length, limits) = limits(members.members("limits")?)?;
+        let credential = match members.members("credential")? {
+            Some(credential) => read_credential(credential)?,
+            None => return Err(members.refuse("credential", "is missing")),
+        };
+        members.finish()?;
+        let profile = profile.unwrap_or_else(|| profile_for(&expected));
+        Ok(Self {
+            id,
+            at,
+            profile,
+            purpose: purpose.unwrap_or_else(|| purpose_for(profile)),
+            context: Context {
+                expected,
+                audiences,
+                nonce,
+                max_path_length,
+                require_revocation,
+            },
+            credential,
+            limits,
+            trust,
+        })
+    }
+
+    /// What the asker calls the question.
+    pub fn id(&self) -> Option<&str> {
+        self.id.as_deref()
+    }
+
+    /// The text of the trust document it brings, JSON.
+    pub fn trust(&self) -> Option<&'a str> {
+        self.trust
+    }
+
+    /// What may be spent on it: the limits of the core, or tighter ones that it asked for.
+    pub fn budget(&self) -> Budget {
+        Budget::new(self.limits)
+    }
+
+    /// The question for the core, asked by `tenant`, at `now` unless it says when.
+    pub fn into_question(self, tenant: TenantId, now: Time) -> Question {
+        Question {
+            tenant,
+            credential: self.credential,
+            profile: self.profile,
+            purpose: self.purpose,
+            now: self.at.unwrap_or(now),
+            context: self.context,
+        }
+    }
+}
+
+const PROFILES: &[(&str, Profile)] = &[
+    ("private", Profile::Private),
+    ("rfc5280", Profile::Rfc5280),
+    ("spiffe", Profile::Spiffe),
+    ("webpki", Profile::WebPki),
+];
+
+pub(crate) const PURPOSES: &[(&str, Purpose)] = &[
+    ("any", Purpose::Any),
+    ("client", Purpose::Client),
+    ("server", Purpose::Server),
+];
+
+/// The profile when none is named: `spiffe` where a SPIFFE ID is expected, else `webpki`.
+pub fn profile_for(expected: &[ExpectedName]) -> Profile {
+    let spiffe = expected
+        .iter()
+        .any(|name| matches!(name, ExpectedName::Spiffe(_) | ExpectedName::TrustDomain(_)));
+    if spiffe {
+        Profile::Spiffe
+    } else {
+        Profile::WebPki
+    }
+}
+
+/// The purpose when none is named: a server's, as in TLS, where the profile speaks of the Web.
+pub fn purpose_for(profile: Profile) -> Purpose {
+    match profile {
+        Profile::Rfc5280 | Profile::WebPki => Purpose::Server,
+        Profile::Private | Profile::Spiffe => Purpose::Any,
+    }
+}
+
+/// A host name, or the address that it spells.
+pub fn expected_name(host: &str) -> ExpectedName {
+    let bare = host
+        .strip_prefix('[')
+        .and_then(|host| host.strip_suffix(']'))
+        .unwrap_or(host);
+    match bare.parse::<IpAddr>() {
+        Ok(address) => ExpectedName::Ip(address),
+        Err(_) => ExpectedName::Dns(host.to_owned()),
+    }
+}
+
+/// A SPIFFE ID, or a trust domain: its bare name or the ID of the domain itself, which no workload
+/// has. Says what is wrong with anything else.
+pub fn expected_spiffe(text: &str) -> Result<ExpectedName, &'static str> {
+    let read = if text.contains("://") {
+        SpiffeId::parse(text).map(|id| match id.path() {
+            "" => ExpectedName::TrustDomain(id.trust_domain().clone()),
+            _ => ExpectedName::Spiffe(id),
+        })
+    } else {
+        TrustDomain::parse(text).map(ExpectedName::TrustDomain)
+    };
+    read.map_err(|reason| match reason {
+        Reason::IdInvalid { detail, .. } => detail,
+        _ => "it cannot be read",
+    })
+}
+
+fn expect(members: Option<Members>) -> Result<Vec<ExpectedName>, Reason> {
+    let Some(mut members) = members else {
+        return Ok(Vec::new());
+    };
+    let mut expected = Vec::new();
+    expected.extend(members.texts("dns")?.iter().map(|name| expected_name(name)));
+    for text in members.texts("ip")? {
+        let address = text
+            .parse()
+            .map_err(|_| members.refuse("ip", "must be an IPv4 or IPv6 address"))?;
+        expected.push(ExpectedName::Ip(address));
+    }
+    expected.extend(members.texts("email")?.into_iter().map(ExpectedName::Email));
+    for text in members.texts("spiffe")? {
+        let name = expected_spiffe(&text).map_err(|detail| {
+            members.refuse(
+                "spiffe",
+                &format!("is neither a SPIFFE ID nor a trust domain: {detail}"),
+            )
+        })?;
+        expected.push(name);
+    }
+    if expected.is_empty() && members.names_left().next().is_none() {
+        return Err(Document::Question.refuse("`expect` is empty; leave it out instead"));
+    }
+    members.finish()?;
+    Ok(expected)
+}
+
+/// The path length the asker allows, and the limits of the core made tighter where asked. A
+/// question cannot loosen a limit: whoever asks must not choose how much work is done.
+fn limits(members: Option<Members>) -> Result<(Option<u32>, Limits), Reason> {
+    let mut limits = Limits::default();
+    let Some(mut members) = members else {
+        return Ok((None, limits));
+    };
+    let max_path_length = members.count("max_path_length")?;
+    for (name, limit) in [
+        ("name_comparisons", &mut limits.name_comparisons),
+        ("policy_nodes", &mut limits.policy_nodes),
+        ("search_steps", &mut limits.search_steps),
+        ("signature_work", &mut limits.signature_work),
+    ] {
+        *limit = members
+            .count(name)?
+            .map_or(*limit, |asked| asked.min(*limit));
+    }
+    for (name, limit) in [
+        ("certificates", &mut limits.certificates),
+        ("input_bytes", &mut limits.input_bytes),
+        ("json_depth", &mut limits.json_depth),
+        ("json_members", &mut limits.json_members),
+        ("token_bytes", &mut limits.token_bytes),
+    ] {
+        let asked = members
+            .count(name)?
+            .and_then(|asked| usize::try_from(asked).ok());
+        *limit = asked.map_or(*limit, |asked| asked.min(*limit));
+    }
+    members.finish()?;
+    Ok((max_path_length, limits))
+}
+
+fn read_credential(mut members: Members) -> Result<Credential, Reason> {
+    let mut found = Vec::new();
+    if let Some(mut x509) = members.members("x509")? {
+        let chain = x509
+            .list("chain")?
+            .ok_or_else(|| x509.refuse("chain", "is missing"))?;
+        x509.finish()?;
+        found.push(Credential::X509(read_chain(chain)?));
+    }
+    if let Some(token) = members.text("jwt")? {
+        found.push(Credential::Jwt(token));
+    }
+    if let Some(mut wit) = members.members("wit")? {
+        let token = wit.required_text("token")?;
+        let proof = wit.text("proof")?;
+        wit.finish()?;
+        found.push(Credential::Wit { token, proof });
+    }
+    if let Some(key) = members.text("api_key")? {
+        found.push(Credential::ApiKey(key));
+    }
+    // Known by name, not yet decided: whatever they hold is not looked at.
+    for kind in ["ssh", "openpgp", "saml"] {
+        if members.take(kind).is_some() {
+            found.push(Credential::Unsupported(kind.to_owned()));
+        }
+    }
+    members.finish()?;
+    let mut found = found.into_iter();
+    match (found.next(), found.next()) {
+        (Some(credential), None) => Ok(credential),
+        (None, _) => Err(Document::Question.refuse("`credential` is empty")),
+        (Some(_), Some(_)) => Err(Document::Question.refuse("`credential` holds more than one")),
+    }
+}
+
+fn read_chain(elements: Vec<Value>) -> Result<Vec<Vec<u8>>, Reason> {
+    let mut chain = Vec::with_capacity(elements.len());
+    for (index, element) in elements.into_iter().enumerate() {
+        let path = format!("credential.x509.chain[{index}]");
+        let Value::String(element) = element else {
+            return Err(Document::Question.refuse(format!("`{path}` must be a string")));
+        };
+        certificates(Document::Question, &path, &element, &mut chain)?;
+    }
+    Ok(chain)
+}
+
+/// The DER certificates of a text that is PEM, of one or several blocks, or base64 of one.
+pub(crate) fn certificates(
+    document: Document,
+    path: &str,
+    element: &str,
+    certificates: &mut Vec<Vec<u8>>,
+) -> Result<(), Reason> {
+    if !text::looks_like_pem(element) {
+        let der = text::base64(element)
+            .filter(|der| !der.is_empty())
+            .ok_or_else(|| document.refuse(format!("`{path}` is neither PEM nor base64")))?;
+        certificates.push(der);
+        return Ok(());
+    }
+    for block in text::pem_blocks(element)? {
+        if !block.is_certificate() {
+            return Err(document.refuse(format!(
+                "`{path}` holds a PEM block that is not a certificate"
+            )));
+        }
+        certificates.push(block.decode()?);
+    }
+    Ok(())
+}
+
+/// The members of a question, each once; the trust document is kept as the text it is.
+struct Raw<'a> {
+    members: Map<String, Value>,
+    trust: Option<&'a RawValue>,
+}
+
+impl<'de> Deserialize<'de> for Raw<'de> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_map(RawVisitor)
+    }
+}
+
+struct RawVisitor;
+
+impl<'de> Visitor<'de> for RawVisitor {
+    type Value = Raw<'de>;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a question, one JSON object")
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut access: A) -> Result<Raw<'de>, A::Error> {
+        let mut members = Map::new();
+        let mut trust = None;
+        while let Some(name) = access.next_key::<String>()? {
+            if name == "trust" {
+                let text: &'de RawValue = access.next_value()?;
+                if trust.replace(text).is_some() {
+                    return Err(serde::de::Error::custom("the member `trust` stands twice"));
+                }
+                continue;
+            }
+            let Strict(value) = access.next_value()?;
+            insert_once(&mut members, name, value)?;
+        }
+        Ok(Raw { members, trust })
+    }
+}

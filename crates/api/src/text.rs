@@ -1,0 +1,122 @@
+//! Bytes in their printed forms: PEM, base64, days and moments.
+
+use avouch_core::reason::{Reason, printable};
+use avouch_core::time::Time;
+use base64ct::{Base64, Encoding};
+
+const BEGIN: &str = "-----BEGIN ";
+const DASHES: &str = "-----";
+
+/// One block of PEM (RFC 7468 3), not yet decoded.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub struct PemBlock<'a> {
+    label: &'a str,
+    body: &'a str,
+}
+
+impl<'a> PemBlock<'a> {
+    /// What it says it holds, such as `CERTIFICATE`.
+    pub fn label(&self) -> &'a str {
+        self.label
+    }
+
+    /// Whether it says that it holds a private key, of whatever kind.
+    pub fn is_private_key(&self) -> bool {
+        self.label.contains("PRIVATE KEY")
+    }
+
+    /// Whether it says that it holds a certificate.
+    pub fn is_certificate(&self) -> bool {
+        matches!(self.label, "CERTIFICATE" | "X509 CERTIFICATE")
+    }
+
+    /// Whether it says that it holds a revocation list.
+    pub fn is_crl(&self) -> bool {
+        matches!(self.label, "X509 CRL" | "CRL")
+    }
+
+    /// Its bytes; `input.pem_malformed` where they are not base64.
+    pub fn decode(&self) -> Result<Vec<u8>, Reason> {
+        base64(self.body).ok_or_else(|| Reason::PemMalformed {
+            detail: format!(
+                "the block `{}` holds something other than base64",
+                printable(self.label)
+            ),
+        })
+    }
+}
+
+/// Whether `text` has the beginning of a PEM block anywhere.
+pub fn looks_like_pem(text: &str) -> bool {
+    text.contains(BEGIN)
+}
+
+/// The blocks of a PEM text, in order; what stands between them is skipped (RFC 7468 5.2).
+///
+/// A private key among them refuses the whole text before anything is decoded.
+pub fn pem_blocks(text: &str) -> Result<Vec<PemBlock<'_>>, Reason> {
+    let mut blocks = Vec::new();
+    let mut rest = text;
+    while let Some((_, after)) = rest.split_once(BEGIN) {
+        let Some((label, after)) = after.split_once(DASHES) else {
+            return Err(pem_malformed("a BEGIN line does not end in five hyphens"));
+        };
+        let Some((body, after)) = after.split_once("-----END ") else {
+            return Err(pem_malformed(&format!(
+                "the block `{}` has no END line",
+                shown(label)
+            )));
+        };
+        if body.contains(BEGIN) {
+            return Err(pem_malformed(&format!(
+                "the block `{}` has no END line",
+                shown(label)
+            )));
+        }
+        let Some(after) = after
+            .strip_prefix(label)
+            .and_then(|after| after.strip_prefix(DASHES))
+        else {
+            return Err(pem_malformed(&format!(
+                "the block `{}` ends with another name than it began with",
+                shown(label)
+            )));
+        };
+        blocks.push(PemBlock { label, body });
+        rest = after;
+    }
+    if let Some(key) = blocks.iter().find(|block| block.is_private_key()) {
+        return Err(Reason::PrivateKeyGiven {
+            found: format!("a PEM block `{}`", shown(key.label)),
+        });
+    }
+    Ok(blocks)
+}
+
+/// Standard base64 with padding (RFC 4648 4), in which white space is skipped.
+pub fn base64(text: &str) -> Option<Vec<u8>> {
+    let dense: Vec<u8> = text
+        .bytes()
+        .filter(|byte| !byte.is_ascii_whitespace())
+        .collect();
+    Base64::decode_vec(std::str::from_utf8(&dense).ok()?).ok()
+}
+
+/// A moment (RFC 3339), or a day, which stands for its first second in UTC.
+pub fn time(text: &str) -> Option<Time> {
+    if text.len() == "2026-01-31".len() {
+        return Time::parse(&format!("{text}T00:00:00Z")).ok();
+    }
+    Time::parse(text).ok()
+}
+
+fn pem_malformed(detail: &str) -> Reason {
+    Reason::PemMalformed {
+        detail: detail.to_owned(),
+    }
+}
+
+/// A label as it may be shown: cut, since without its hyphens it may be anything.
+fn shown(label: &str) -> String {
+    printable(&label.chars().take(40).collect::<String>())
+}

@@ -1,0 +1,480 @@
+//! Trust documents: what a tenant trusts, as it stands in a file.
+
+use std::sync::Arc;
+
+use avouch_core::anchor::{Anchor, AnchorKind, Constraints, Stewardship};
+use avouch_core::credential::api_key::ApiKeyAnchor;
+use avouch_core::credential::jose::bundle::Bundle;
+use avouch_core::credential::x509::{Certificate, Crl};
+use avouch_core::id::{Digest, TenantId, TrustDomain};
+use avouch_core::model::federation::IssuerAnchor;
+use avouch_core::reason::{Reason, printable};
+use avouch_core::view::{Unusable, View};
+use serde_json::{Map, Value};
+
+use crate::members::{Document, Members};
+use crate::question::{PURPOSES, certificates};
+use crate::strict::Strict;
+use crate::text::{self, PemBlock};
+
+/// What a tenant trusts, read from one text.
+///
+/// An anchor that cannot be read is set aside and not trusted, and shows in every refusal. A
+/// revocation list that cannot be read refuses the document: without it someone would be believed
+/// who was withdrawn.
+#[derive(Clone, Debug)]
+pub struct TrustDocument {
+    entries: Vec<Entry>,
+    crls: Vec<Crl>,
+    crl_digests: Vec<Digest>,
+    unusable: Vec<Unusable>,
+    digest: Digest,
+}
+
+/// An anchor, and the members it was made from that are peculiar to its kind, so that two of them
+/// can be compared member by member.
+#[derive(Clone, Debug)]
+pub struct Entry {
+    /// The anchor.
+    pub anchor: Anchor,
+    /// What its kind added to what every anchor has.
+    pub members: Map<String, Value>,
+}
+
+impl TrustDocument {
+    /// Reads a trust document in JSON or YAML, or a store of certificates in PEM or DER. `source`
+    /// is where it came from, for the reader; `tenant` owns every anchor that names no other.
+    pub fn read(bytes: &[u8], tenant: &TenantId, source: &str) -> Result<Self, Reason> {
+        let reader = Reader { tenant, source };
+        let mut document = match std::str::from_utf8(bytes) {
+            Ok(text) if text.trim().is_empty() => {
+                return Err(Document::Trust.refuse("it is empty"));
+            }
+            Ok(text) => reader.text(text)?,
+            Err(_) => reader.der(bytes)?,
+        };
+        document.digest = Digest::of(bytes);
+        Ok(document)
+    }
+
+    /// A store of certificates that `source` keeps, such as the operating system's. The reason for
+    /// their trust is one for all.
+    pub fn of_store(
+        certificates: &[Vec<u8>],
+        tenant: &TenantId,
+        source: &str,
+        stewardship: &Stewardship,
+    ) -> Self {
+        let mut document = Self::empty();
+        document.digest = Digest::of_list(certificates.iter().map(Vec::as_slice));
+        for (index, der) in certificates.iter().enumerate() {
+            let common = Common {
+                stewardship: stewardship.clone(),
+                ..Common::of_nothing(tenant)
+            };
+            document.add_certificate(der, index, common, source);
+        }
+        document
+    }
+
+    /// The anchors, in the order of the text.
+    pub fn entries(&self) -> &[Entry] {
+        &self.entries
+    }
+
+    /// The revocation lists.
+    pub fn crls(&self) -> &[Crl] {
+        &self.crls
+    }
+
+    /// The SHA-256 digests of the revocation lists, in the same order.
+    pub fn crl_digests(&self) -> &[Digest] {
+        &self.crl_digests
+    }
+
+    /// What could not be read.
+    pub fn unusable(&self) -> &[Unusable] {
+        &self.unusable
+    }
+
+    /// The digest of the text.
+    pub fn digest(&self) -> Digest {
+        self.digest
+    }
+
+    /// What `tenant` knows when these documents are all it has.
+    pub fn view(tenant: TenantId, documents: Vec<Self>) -> View {
+        let epoch = Digest::of_list(
+            documents
+                .iter()
+                .map(|document| document.digest.as_bytes().as_slice()),
+        );
+        let mut anchors = Vec::new();
+        let mut crls = Vec::new();
+        let mut unusable = Vec::new();
+        for document in documents {
+            anchors.extend(document.entries.into_iter().map(|entry| entry.anchor));
+            crls.extend(document.crls);
+            unusable.extend(document.unusable);
+        }
+        View::new(tenant, anchors, crls, unusable, epoch)
+    }
+
+    fn empty() -> Self {
+        Self {
+            entries: Vec::new(),
+            crls: Vec::new(),
+            crl_digests: Vec::new(),
+            unusable: Vec::new(),
+            digest: Digest::of(&[]),
+        }
+    }
+
+    /// Adds an anchor of one certificate, or sets it aside.
+    fn add_certificate(&mut self, der: &[u8], index: usize, common: Common, source: &str) {
+        let position = format!("certificate {} of {}", index + 1, printable(source));
+        match Certificate::parse(der) {
+            Ok(certificate) => {
+                let name = certificate.title().to_string();
+                let kind = AnchorKind::Certificate(Arc::new(certificate));
+                let anchor = common.anchor(name, kind, source);
+                self.entries.push(Entry {
+                    anchor,
+                    members: Map::new(),
+                });
+            }
+            Err(detail) => self.unusable.push(Unusable {
+                what: position.clone(),
+                reason: Reason::CertificateMalformed { position, detail },
+            }),
+        }
+    }
+
+    fn add_crl(&mut self, der: &[u8], source: &str) -> Result<(), Reason> {
+        let position = format!(
+            "revocation list {} of {}",
+            self.crls.len() + 1,
+            printable(source)
+        );
+        let crl = Crl::parse(der).map_err(|detail| Reason::CrlMalformed { position, detail })?;
+        self.crls.push(crl);
+        self.crl_digests.push(Digest::of(der));
+        Ok(())
+    }
+}
+
+/// Who reads, and for whom.
+struct Reader<'a> {
+    tenant: &'a TenantId,
+    source: &'a str,
+}
+
+impl Reader<'_> {
+    fn text(&self, text: &str) -> Result<TrustDocument, Reason> {
+        let refuse = |detail: String| Document::Trust.refuse(detail);
+        if text.trim_start().starts_with('{') {
+            let Strict(value) =
+                serde_json::from_str(text).map_err(|error| refuse(error.to_string()))?;
+            return self.document(value);
+        }
+        // A certificate in PEM inside a YAML document is indented or follows a key; a store of
+        // certificates has its first block at the beginning of a line.
+        if text.lines().any(|line| line.starts_with("-----BEGIN ")) {
+            return self.store(&text::pem_blocks(text)?);
+        }
+        let Strict(value) =
+            serde_norway::from_str(text).map_err(|error| refuse(error.to_string()))?;
+        self.document(value)
+    }
+
+    fn store(&self, blocks: &[PemBlock<'_>]) -> Result<TrustDocument, Reason> {
+        let mut document = TrustDocument::empty();
+        for block in blocks {
+            let der = block.decode()?;
+            if block.is_certificate() {
+                let index = document.entries.len() + document.unusable.len();
+                document.add_certificate(&der, index, Common::of_nothing(self.tenant), self.source);
+            } else if block.is_crl() {
+                document.add_crl(&der, self.source)?;
+            } else {
+                return Err(Document::Trust.refuse(format!(
+                    "it holds a PEM block `{}`; a store holds certificates and revocation lists",
+                    printable(block.label())
+                )));
+            }
+        }
+        Ok(document)
+    }
+
+    fn der(&self, bytes: &[u8]) -> Result<TrustDocument, Reason> {
+        let mut document = TrustDocument::empty();
+        if let Ok(crl) = Crl::parse(bytes) {
+            document.crls.push(crl);
+            return Ok(document);
+        }
+        if Certificate::parse(bytes).is_err() {
+            return Err(Document::Trust
+                .refuse("it is binary, and neither a certificate nor a revocation list in DER"));
+        }
+        document.add_certificate(bytes, 0, Common::of_nothing(self.tenant), self.source);
+        Ok(document)
+    }
+
+    fn document(&self, value: Value) -> Result<TrustDocument, Reason> {
+        let mut members = Members::of(Document::Trust, "", value)?;
+        let anchors = members.list("anchors")?;
+        let crls = members.list("crls")?.unwrap_or_default();
+        if anchors.is_none() && crls.is_empty() {
+            members.finish()?;
+            return Err(Document::Trust.refuse("it has neither `anchors` nor `crls`"));
+        }
+        members.finish()?;
+        let mut document = TrustDocument::empty();
+        for (index, anchor) in anchors.unwrap_or_default().into_iter().enumerate() {
+            self.anchor(index, anchor, &mut document);
+        }
+        for (index, crl) in crls.into_iter().enumerate() {
+            self.crl(index, crl, &mut document)?;
+        }
+        Ok(document)
+    }
+
+    fn crl(&self, index: usize, crl: Value, document: &mut TrustDocument) -> Result<(), Reason> {
+        let path = format!("crls[{index}]");
+        let Value::String(text) = crl else {
+            return Err(Document::Trust.refuse(format!("`{path}` must be a string")));
+        };
+        if !text::looks_like_pem(&text) {
+            let der = text::base64(&text)
+                .filter(|der| !der.is_empty())
+                .ok_or_else(|| {
+                    Document::Trust.refuse(format!("`{path}` is neither PEM nor base64"))
+                })?;
+            return document.add_crl(&der, self.source);
+        }
+        for block in text::pem_blocks(&text)? {
+            if !block.is_crl() {
+                return Err(Document::Trust.refuse(format!(
+                    "`{path}` holds a PEM block that is not a revocation list"
+                )));
+            }
+            document.add_crl(&block.decode()?, self.source)?;
+        }
+        Ok(())
+    }
+
+    /// Reads one anchor into the document, or sets it aside whole.
+    fn anchor(&self, index: usize, value: Value, document: &mut TrustDocument) {
+        let path = format!("anchors[{index}]");
+        let called = value.get("name").and_then(Value::as_str).map(printable);
+        let before = (document.entries.len(), document.unusable.len());
+        if let Err(reason) = self.read_anchor(&path, value, document) {
+            // Nothing of an anchor that is wrong in part is trusted.
+            document.entries.truncate(before.0);
+            document.unusable.truncate(before.1);
+            let what = match called {
+                Some(name) => format!("{path} ({name})"),
+                None => path,
+            };
+            document.unusable.push(Unusable { what, reason });
+        }
+    }
+
+    fn read_anchor(
+        &self,
+        path: &str,
+        value: Value,
+        document: &mut TrustDocument,
+    ) -> Result<(), Reason> {
+        let mut members = Members::of(Document::Trust, path, value)?;
+        let common = Common::take(&mut members, self.tenant)?;
+        let kinds: Vec<&'static str> = KINDS
+            .iter()
+            .copied()
+            .filter(|kind| members.names_left().any(|name| name == *kind))
+            .collect();
+        let kind = match kinds.as_slice() {
+            [kind] => *kind,
+            [] => {
+                return Err(Document::Trust.refuse(format!(
+                    "`{path}` says nothing to trust: it needs one of `x509`, `issuer`, \
+                     `trust_domain` and `api_key`"
+                )));
+            }
+            [one, other, ..] => {
+                return Err(Document::Trust.refuse(format!(
+                    "`{path}` is both `{one}` and `{other}`; make two anchors of it"
+                )));
+            }
+        };
+        let (name, kind, rest) = match kind {
+            "x509" => return self.x509(path, members, &common, document),
+            "issuer" => {
+                let rest = members.rest();
+                let name = rest
+                    .get("issuer")
+                    .and_then(Value::as_str)
+                    .unwrap_or_default();
+                let anchor = IssuerAnchor::read(&rest)?;
+                (name.to_owned(), AnchorKind::Issuer(anchor), rest)
+            }
+            "trust_domain" => {
+                let name = members.required_text("trust_domain")?;
+                let bundle = members
+                    .take("bundle")
+                    .ok_or_else(|| members.refuse("bundle", "is missing"))?;
+                members.finish()?;
+                let anchor = Bundle::read(&name, &bundle)?;
+                let rest = Map::from_iter([("bundle".to_owned(), bundle)]);
+                (name, AnchorKind::TrustDomain(anchor), rest)
+            }
+            "api_key" => {
+                let value = members.take("api_key").unwrap_or_default();
+                members.finish()?;
+                let anchor = ApiKeyAnchor::read(&value)?;
+                let name = format!("API key of {}", anchor.subject());
+                let rest = Map::from_iter([("api_key".to_owned(), value)]);
+                (name, AnchorKind::ApiKey(anchor), rest)
+            }
+            unsupported => {
+                return Err(members.refuse(
+                    unsupported,
+                    "is known by name, but this version cannot use it",
+                ));
+            }
+        };
+        document.entries.push(Entry {
+            anchor: common.anchor(name, kind, self.source),
+            members: rest,
+        });
+        Ok(())
+    }
+
+    /// One anchor for each certificate.
+    fn x509(
+        &self,
+        path: &str,
+        mut members: Members,
+        common: &Common,
+        document: &mut TrustDocument,
+    ) -> Result<(), Reason> {
+        let text = members.required_text("x509")?;
+        members.finish()?;
+        let mut ders = Vec::new();
+        certificates(Document::Trust, &format!("{path}.x509"), &text, &mut ders)?;
+        for (index, der) in ders.iter().enumerate() {
+            document.add_certificate(
+                der,
+                index,
+                common.clone(),
+                &format!("{path} of {}", self.source),
+            );
+        }
+        Ok(())
+    }
+}
+
+/// What an anchor can be; the last two are known by name and cannot be used yet.
+const KINDS: [&str; 6] = [
+    "x509",
+    "issuer",
+    "trust_domain",
+    "api_key",
+    "pin",
+    "introducer",
+];
+
+/// What every anchor has, whatever its kind.
+#[derive(Clone, Debug)]
+struct Common {
+    name: Option<String>,
+    stewardship: Stewardship,
+    constraints: Constraints,
+    tenant: TenantId,
+}
+
+impl Common {
+    fn of_nothing(tenant: &TenantId) -> Self {
+        Self {
+            name: None,
+            stewardship: Stewardship::default(),
+            constraints: Constraints::default(),
+            tenant: tenant.clone(),
+        }
+    }
+
+    fn take(members: &mut Members, tenant: &TenantId) -> Result<Self, Reason> {
+        let tenant = match members.text("tenant")? {
+            None => tenant.clone(),
+            Some(name) => TenantId::parse(&name).ok_or_else(|| {
+                members.refuse(
+                    "tenant",
+                    "must be 1 to 63 lower-case letters, digits and hyphens",
+                )
+            })?,
+        };
+        Ok(Self {
+            name: members.text("name")?,
+            stewardship: Stewardship {
+                owner: members.text("owner")?,
+                reason: members.text("reason")?,
+                added: members.time("added")?,
+                expires: members.time("expires")?,
+            },
+            constraints: constraints(members.members("constraints")?)?,
+            tenant,
+        })
+    }
+
+    fn anchor(self, name: String, kind: AnchorKind, source: &str) -> Anchor {
+        Anchor {
+            name: self.name.unwrap_or(name),
+            kind,
+            stewardship: self.stewardship,
+            constraints: self.constraints,
+            tenant: self.tenant,
+            source: Some(source.to_owned()),
+        }
+    }
+}
+
+fn constraints(members: Option<Members>) -> Result<Constraints, Reason> {
+    let Some(mut members) = members else {
+        return Ok(Constraints::default());
+    };
+    let trust_domains = members
+        .texts("trust_domains")?
+        .iter()
+        .map(|name| {
+            TrustDomain::parse(name)
+                .map_err(|_| members.refuse("trust_domains", "has a name that is no trust domain"))
+        })
+        .collect::<Result<_, _>>()?;
+    let dns = members.texts("dns")?;
+    if dns.iter().any(|name| !is_dns_subtree(name)) {
+        return Err(members.refuse(
+            "dns",
+            "must name domains such as `example.com`, which stands for itself and all below it",
+        ));
+    }
+    let constraints = Constraints {
+        trust_domains,
+        dns,
+        purposes: members.choices("purposes", PURPOSES)?,
+        path_length: members.count("path_length")?,
+    };
+    members.finish()?;
+    Ok(constraints)
+}
+
+/// Whether a name can be a subtree: labels of letters, digits, `-` and `_`, without a wildcard or
+/// a leading dot, which would mean something else than it seems to.
+fn is_dns_subtree(name: &str) -> bool {
+    name.len() <= 253
+        && name.split('.').all(|label| {
+            (1..=63).contains(&label.len())
+                && label
+                    .bytes()
+                    .all(|byte| byte.is_ascii_alphanumeric() || byte == b'-' || byte == b'_')
+        })
+}

@@ -1,0 +1,463 @@
+//! A verdict: one JSON object, whose members are always all there.
+
+use avouch_core::id::Digest;
+use avouch_core::path::{Attempt, Attempts};
+use avouch_core::reason::Reason;
+use avouch_core::time::Time;
+use avouch_core::verdict::{
+    AnchorReached, Check, Effect, Identity, Leg, Need, Refusal, StatusSource, Verdict,
+};
+use avouch_core::view::{Unusable, View};
+use avouch_core::vouch::Vouch;
+use serde::{Serialize, Serializer};
+use std::collections::BTreeMap;
+
+/// What came of a question, and what the shell knows of it: everything that a reader is shown.
+#[derive(Clone, Copy, Debug)]
+pub struct Answer<'a> {
+    /// What the asker calls the question.
+    pub id: Option<&'a str>,
+    /// What we call the decision.
+    pub decision: &'a str,
+    /// The time of the check, unless the question could not be read.
+    pub at: Option<Time>,
+    /// What was known, unless the question could not be read.
+    pub view: Option<&'a View>,
+    /// What came of it.
+    pub outcome: Outcome<'a>,
+}
+
+/// What came of a question.
+#[derive(Clone, Copy, Debug)]
+pub enum Outcome<'a> {
+    /// The core decided.
+    Decided(&'a Verdict),
+    /// The question, its credential or its trust document could not be read: a refusal before
+    /// anything was decided.
+    Unreadable {
+        /// Where it stands: a file, a member of the question.
+        place: &'a str,
+        /// Why it cannot be read.
+        reason: &'a Reason,
+    },
+}
+
+impl Answer<'_> {
+    /// The word for it: `accept`, `reject` or `undetermined`.
+    pub fn word(&self) -> &'static str {
+        match self.outcome {
+            Outcome::Decided(Verdict::Accept(_)) => "accept",
+            Outcome::Decided(Verdict::Reject(_)) | Outcome::Unreadable { .. } => "reject",
+            Outcome::Decided(Verdict::Undetermined(_)) => "undetermined",
+        }
+    }
+
+    /// Why it is a refusal, if it is one.
+    pub fn reason(&self) -> Option<&Reason> {
+        match self.outcome {
+            Outcome::Decided(Verdict::Reject(refusal)) => Some(refusal.reason()),
+            Outcome::Unreadable { reason, .. } => Some(reason),
+            Outcome::Decided(Verdict::Accept(_) | Verdict::Undetermined(_)) => None,
+        }
+    }
+
+    /// The verdict as JSON on one line, without a line break.
+    pub fn to_line(&self) -> String {
+        serde_json::to_string(self).unwrap_or_default()
+    }
+
+    /// The verdict as JSON for a person to read.
+    pub fn to_pretty(&self) -> String {
+        serde_json::to_string_pretty(self).unwrap_or_default()
+    }
+}
+
+impl Serialize for Answer<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut document = VerdictDocument::blank(self);
+        match self.outcome {
+            Outcome::Decided(Verdict::Accept(sealed)) => {
+                document.accepted(sealed.preview(), sealed.effects());
+            }
+            Outcome::Decided(Verdict::Reject(refusal)) => document.refused(refusal),
+            Outcome::Decided(Verdict::Undetermined(needs)) => {
+                document.needs = needs.iter().map(NeedDocument::of).collect();
+            }
+            Outcome::Unreadable { place, reason } => document.unreadable(place, reason),
+        }
+        document.serialize(serializer)
+    }
+}
+
+/// The members in the order in which they are written.
+#[derive(Serialize)]
+struct VerdictDocument<'a> {
+    id: Option<&'a str>,
+    decision: &'a str,
+    verdict: &'static str,
+    model: Option<&'static str>,
+    identity: Option<IdentityDocument<'a>>,
+    path: Vec<VouchDocument<'a>>,
+    anchor: Option<AnchorDocument<'a>>,
+    reason: Option<ReasonDocument<'a>>,
+    attempts: Vec<AttemptDocument<'a>>,
+    attempts_left_out: usize,
+    checks: Vec<CheckDocument<'a>>,
+    legs: Vec<LegDocument<'a>>,
+    needs: Vec<NeedDocument<'a>>,
+    effects: Vec<EffectDocument<'a>>,
+    unusable: Vec<UnusableDocument<'a>>,
+    exposed_to: &'static [&'static str],
+    revocation: Vec<StatusDocument<'a>>,
+    valid_from: Option<Moment>,
+    valid_until: Option<Moment>,
+    at: Option<Moment>,
+    epoch: Option<DigestText>,
+}
+
+impl<'a> VerdictDocument<'a> {
+    fn blank(answer: &Answer<'a>) -> Self {
+        Self {
+            id: answer.id,
+            decision: answer.decision,
+            verdict: answer.word(),
+            model: None,
+            identity: None,
+            path: Vec::new(),
+            anchor: None,
+            reason: None,
+            attempts: Vec::new(),
+            attempts_left_out: 0,
+            checks: Vec::new(),
+            legs: Vec::new(),
+            needs: Vec::new(),
+            effects: Vec::new(),
+            unusable: unusable(answer),
+            exposed_to: &[],
+            revocation: Vec::new(),
+            valid_from: None,
+            valid_until: None,
+            at: answer.at.map(Moment),
+            epoch: answer.view.map(|view| DigestText(view.epoch())),
+        }
+    }
+
+    fn accepted(&mut self, identity: &'a Identity, effects: &'a [Effect]) {
+        self.model = Some(identity.model().name());
+        self.identity = Some(IdentityDocument::of(identity));
+        self.path = vouches(identity.path());
+        self.anchor = Some(AnchorDocument::of(identity.anchor()));
+        self.checks = identity.checks().iter().map(CheckDocument::of).collect();
+        self.legs = identity.legs().iter().map(LegDocument::of).collect();
+        self.effects = effects.iter().map(EffectDocument::of).collect();
+        self.exposed_to = identity.model().exposed_to();
+        self.revocation = identity
+            .revocation()
+            .iter()
+            .map(StatusDocument::of)
+            .collect();
+        self.valid_from = Some(Moment(identity.valid_from()));
+        self.valid_until = Some(Moment(identity.valid_until()));
+    }
+
+    fn refused(&mut self, refusal: &'a Refusal) {
+        self.model = Some(refusal.model().name());
+        self.reason = Some(ReasonDocument(refusal.reason()));
+        self.attempts = attempts(refusal.attempts());
+        self.attempts_left_out = refusal.attempts().left_out();
+        self.legs = refusal.legs().iter().map(LegDocument::of).collect();
+        self.exposed_to = refusal.model().exposed_to();
+    }
+
+    /// Nothing was tried, and that is the one attempt.
+    fn unreadable(&mut self, place: &'a str, reason: &'a Reason) {
+        self.reason = Some(ReasonDocument(reason));
+        self.attempts = vec![AttemptDocument {
+            path: Vec::new(),
+            stopped_at: place,
+            reason: ReasonDocument(reason),
+        }];
+    }
+}
+
+/// What could not be read may be why a credential was not believed, never why it was.
+fn unusable<'a>(answer: &Answer<'a>) -> Vec<UnusableDocument<'a>> {
+    let view = match answer.outcome {
+        Outcome::Decided(Verdict::Accept(_)) => None,
+        Outcome::Decided(_) | Outcome::Unreadable { .. } => answer.view,
+    };
+    let unusable = view.map(View::unusable).unwrap_or_default();
+    unusable.iter().map(UnusableDocument::of).collect()
+}
+
+fn vouches(path: &[Vouch]) -> Vec<VouchDocument<'_>> {
+    path.iter().map(VouchDocument::of).collect()
+}
+
+fn attempts(attempts: &Attempts) -> Vec<AttemptDocument<'_>> {
+    attempts.iter().map(AttemptDocument::of).collect()
+}
+
+/// A moment in the form of RFC 3339.
+struct Moment(Time);
+
+impl Serialize for Moment {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(&self.0)
+    }
+}
+
+/// A digest in hexadecimal.
+struct DigestText(Digest);
+
+impl Serialize for DigestText {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(&self.0)
+    }
+}
+
+struct ReasonDocument<'a>(&'a Reason);
+
+impl Serialize for ReasonDocument<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        #[derive(Serialize)]
+        struct Members<'a> {
+            code: &'a str,
+            sentence: String,
+            hint: String,
+            evidence: EvidenceDocument<'a>,
+            spec: &'a str,
+        }
+        Members {
+            code: self.0.code(),
+            sentence: self.0.sentence(),
+            hint: self.0.hint(),
+            evidence: EvidenceDocument(self.0),
+            spec: self.0.spec(),
+        }
+        .serialize(serializer)
+    }
+}
+
+/// The evidence in the order of the catalogue.
+struct EvidenceDocument<'a>(&'a Reason);
+
+impl Serialize for EvidenceDocument<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let evidence = self.0.evidence();
+        serializer.collect_map(evidence.iter().map(|(name, fact)| (name, fact.to_json())))
+    }
+}
+
+#[derive(Serialize)]
+struct IdentityDocument<'a> {
+    name: &'a str,
+    kind: &'static str,
+    tenant: &'a str,
+    facts: &'a BTreeMap<String, String>,
+}
+
+impl<'a> IdentityDocument<'a> {
+    fn of(identity: &'a Identity) -> Self {
+        Self {
+            name: identity.name(),
+            kind: identity.kind().name(),
+            tenant: identity.tenant().as_str(),
+            facts: identity.facts(),
+        }
+    }
+}
+
+#[derive(Serialize)]
+struct VouchDocument<'a> {
+    vouches_for: &'a str,
+    by: &'a str,
+    how: &'static str,
+    key_id: &'a str,
+    valid: Option<(Moment, Moment)>,
+}
+
+impl<'a> VouchDocument<'a> {
+    fn of(vouch: &'a Vouch) -> Self {
+        Self {
+            vouches_for: vouch.vouches_for(),
+            by: vouch.by(),
+            how: vouch.how().name(),
+            key_id: vouch.key(),
+            valid: vouch
+                .valid()
+                .map(|(from, until)| (Moment(from), Moment(until))),
+        }
+    }
+}
+
+#[derive(Serialize)]
+struct AnchorDocument<'a> {
+    kind: &'static str,
+    key_id: &'a str,
+    name: &'a str,
+    subject: &'a str,
+    tenant: &'a str,
+    owner: Option<&'a str>,
+    reason: Option<&'a str>,
+    added: Option<Moment>,
+    expires: Option<Moment>,
+    source: Option<&'a str>,
+}
+
+impl<'a> AnchorDocument<'a> {
+    fn of(reached: &'a AnchorReached) -> Self {
+        let anchor = &reached.anchor;
+        Self {
+            kind: anchor.kind.name(),
+            key_id: &reached.key,
+            name: &anchor.name,
+            subject: &reached.subject,
+            tenant: anchor.tenant.as_str(),
+            owner: anchor.stewardship.owner.as_deref(),
+            reason: anchor.stewardship.reason.as_deref(),
+            added: anchor.stewardship.added.map(Moment),
+            expires: anchor.stewardship.expires.map(Moment),
+            source: anchor.source.as_deref(),
+        }
+    }
+}
+
+#[derive(Serialize)]
+struct AttemptDocument<'a> {
+    path: Vec<VouchDocument<'a>>,
+    stopped_at: &'a str,
+    reason: ReasonDocument<'a>,
+}
+
+impl<'a> AttemptDocument<'a> {
+    fn of(attempt: &'a Attempt) -> Self {
+        Self {
+            path: vouches(attempt.path()),
+            stopped_at: attempt.stopped_at(),
+            reason: ReasonDocument(attempt.reason()),
+        }
+    }
+}
+
+#[derive(Serialize)]
+struct CheckDocument<'a> {
+    what: &'a str,
+    compared: &'a str,
+    spec: &'a str,
+}
+
+impl<'a> CheckDocument<'a> {
+    fn of(check: &'a Check) -> Self {
+        Self {
+            what: check.what,
+            compared: &check.compared,
+            spec: check.spec,
+        }
+    }
+}
+
+#[derive(Serialize)]
+struct LegDocument<'a> {
+    what: &'a str,
+    model: &'static str,
+    verdict: &'static str,
+    ends_at: &'a str,
+    reason: Option<ReasonDocument<'a>>,
+}
+
+impl<'a> LegDocument<'a> {
+    fn of(leg: &'a Leg) -> Self {
+        Self {
+            what: leg.what,
+            model: leg.model.name(),
+            verdict: match (&leg.reason, leg.decided) {
+                (Some(_), _) => "reject",
+                (None, true) => "accept",
+                (None, false) => "not_reached",
+            },
+            ends_at: &leg.ends_at,
+            reason: leg.reason.as_ref().map(ReasonDocument),
+        }
+    }
+}
+
+#[derive(Serialize)]
+struct NeedDocument<'a> {
+    kind: &'static str,
+    issuer: Option<&'a str>,
+    sentence: String,
+}
+
+impl<'a> NeedDocument<'a> {
+    fn of(need: &'a Need) -> Self {
+        Self {
+            kind: need.name(),
+            issuer: match need {
+                Need::Audience => None,
+                Need::KeySet { issuer } => Some(issuer),
+            },
+            sentence: need.sentence(),
+        }
+    }
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "snake_case")]
+enum EffectDocument<'a> {
+    ConsumeNonce {
+        scope: &'a str,
+        nonce: &'a str,
+        until: Moment,
+    },
+}
+
+impl<'a> EffectDocument<'a> {
+    fn of(effect: &'a Effect) -> Self {
+        match effect {
+            Effect::ConsumeNonce {
+                scope,
+                nonce,
+                until,
+            } => Self::ConsumeNonce {
+                scope,
+                nonce,
+                until: Moment(*until),
+            },
+        }
+    }
+}
+
+#[derive(Serialize)]
+struct UnusableDocument<'a> {
+    what: &'a str,
+    reason: ReasonDocument<'a>,
+}
+
+impl<'a> UnusableDocument<'a> {
+    fn of(unusable: &'a Unusable) -> Self {
+        Self {
+            what: &unusable.what,
+            reason: ReasonDocument(&unusable.reason),
+        }
+    }
+}
+
+#[derive(Serialize)]
+struct StatusDocument<'a> {
+    source: &'a str,
+    issuer: &'a str,
+    as_of: Moment,
+    next: Option<Moment>,
+}
+
+impl<'a> StatusDocument<'a> {
+    fn of(status: &'a StatusSource) -> Self {
+        Self {
+            source: status.source,
+            issuer: &status.issuer,
+            as_of: Moment(status.as_of),
+            next: status.next.map(Moment),
+        }
+    }
+}
