@@ -1,2 +1,15 @@
-//! c
-fn main() {}
+//! `avouch`: is this credential to be believed, and why?
+
+use std::process::ExitCode;
+
+use avouch_cli::arguments::Arguments;
+use avouch_cli::output;
+use clap::Parser;
+
+fn main() -> ExitCode {
+    let arguments = Arguments::parse();
+    match avouch_cli::run(&arguments) {
+        Ok(exit) => exit.into(),
+        Err(fault) => output::report(&fault),
+    }
+}

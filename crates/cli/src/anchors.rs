@@ -1,0 +1,575 @@
+//! `anchor list` and `anchor diff`: what is trusted, and what has changed in it.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use avouch_api::{Entry, TrustDocument};
+use avouch_core::anchor::{Anchor, AnchorKind, Constraints, Stewardship};
+use avouch_core::credential::x509::Certificate;
+use avouch_core::id::Digest;
+use avouch_core::question::Purpose;
+use avouch_core::time::Time;
+use avouch_core::view::Unusable;
+use serde_json::{Value, json};
+
+use crate::arguments::{Common, DiffArguments, ListArguments};
+use crate::fault::{Exit, Fault};
+use crate::input::Stop;
+use crate::{clock, output, render, trust, verify};
+
+/// Lists the anchors of trust documents.
+pub fn list(arguments: &ListArguments, common: &Common) -> Result<Exit, Fault> {
+    let mut documents = Vec::with_capacity(arguments.trust.len());
+    for path in &arguments.trust {
+        match trust::document(path, &common.tenant) {
+            Ok(document) => documents.push(document),
+            Err(stop) => return refused(stop, common),
+        }
+    }
+    let usable = documents
+        .iter()
+        .all(|document| document.unusable().is_empty());
+    output::formatted(
+        common.output,
+        || render::anchor_list(&documents, clock::now(), output::style()),
+        || pretty(&list_json(&documents)),
+    )?;
+    Ok(if usable {
+        Exit::Accepted
+    } else {
+        Exit::FindingMedium
+    })
+}
+
+/// Tells what has changed from one trust document to another.
+pub fn diff(arguments: &DiffArguments, common: &Common) -> Result<Exit, Fault> {
+    let read = |path| trust::document(path, &common.tenant);
+    let (old, new) = match (read(&arguments.old), read(&arguments.new)) {
+        (Ok(old), Ok(new)) => (old, new),
+        (Err(stop), _) | (_, Err(stop)) => return refused(stop, common),
+    };
+    let changes = changes(&old, &new);
+    output::formatted(
+        common.output,
+        || render::anchor_diff(&changes, output::style()),
+        || pretty(&diff_json(&changes)),
+    )?;
+    Ok(changes
+        .iter()
+        .map(|change| change.severity())
+        .max()
+        .map_or(Exit::Accepted, Severity::exit))
+}
+
+fn refused(stop: Stop, common: &Common) -> Result<Exit, Fault> {
+    match stop {
+        Stop::Fault(fault) => Err(fault),
+        Stop::Refused { place, reason } => verify::tell_unreadable(&place, &reason, common),
+    }
+}
+
+/// How grave a change is: how much more is trusted than before.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Severity {
+    /// Only words have changed.
+    Info,
+    /// Less is trusted.
+    Low,
+    /// The same is trusted in another way, for longer or for more.
+    Medium,
+    /// Something is trusted that was not.
+    High,
+}
+
+impl Severity {
+    /// The name in a list of changes.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Info => "info",
+            Self::Low => "low",
+            Self::Medium => "medium",
+            Self::High => "high",
+        }
+    }
+
+    fn exit(self) -> Exit {
+        match self {
+            Self::Info => Exit::FindingInfo,
+            Self::Low => Exit::FindingLow,
+            Self::Medium => Exit::FindingMedium,
+            Self::High => Exit::FindingHigh,
+        }
+    }
+}
+
+/// One difference between two trust documents.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Change {
+    what: What,
+    anchor: String,
+    key: String,
+    details: Vec<Difference>,
+}
+
+/// A member that differs.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Difference {
+    /// Its name.
+    pub member: String,
+    /// What it was, in words.
+    pub old: String,
+    /// What it is.
+    pub new: String,
+    /// How grave that is.
+    pub severity: Severity,
+}
+
+/// What has happened to an anchor.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum What {
+    Added,
+    Changed,
+    CrlAdded,
+    CrlRemoved,
+    CrlReplaced,
+    Recertified,
+    Removed,
+    Unreadable,
+}
+
+impl Change {
+    /// The anchor it is about.
+    pub fn anchor(&self) -> &str {
+        &self.anchor
+    }
+
+    /// The key of the anchor.
+    pub fn key(&self) -> &str {
+        &self.key
+    }
+
+    /// The members that differ.
+    pub fn details(&self) -> &[Difference] {
+        &self.details
+    }
+
+    /// One word for it.
+    pub fn word(&self) -> &'static str {
+        match self.what {
+            What::Added => "added",
+            What::Changed => "changed",
+            What::CrlAdded => "crl_added",
+            What::CrlRemoved => "crl_removed",
+            What::CrlReplaced => "crl_replaced",
+            What::Recertified => "recertified",
+            What::Removed => "removed",
+            What::Unreadable => "unreadable",
+        }
+    }
+
+    /// What it means, in words.
+    pub fn meaning(&self) -> &'static str {
+        match self.what {
+            What::Added => "whoever holds this key can now vouch",
+            What::Changed => "the same key, in other bounds",
+            What::CrlAdded => "a revocation list more",
+            What::CrlRemoved => "what only this list revoked is believed again",
+            What::CrlReplaced => "another revocation list stands in its place",
+            What::Recertified => "the same key under another certificate",
+            What::Removed => "what only this key vouched for is no longer believed",
+            What::Unreadable => "it cannot be read, and is not trusted",
+        }
+    }
+
+    /// How grave it is.
+    pub fn severity(&self) -> Severity {
+        let of_details = self.details.iter().map(|detail| detail.severity).max();
+        match self.what {
+            What::Added | What::CrlRemoved => Severity::High,
+            What::Changed => of_details.unwrap_or(Severity::Info),
+            What::CrlAdded | What::CrlReplaced => Severity::Info,
+            What::Recertified => of_details.unwrap_or(Severity::Medium).max(Severity::Medium),
+            What::Removed | What::Unreadable => Severity::Low,
+        }
+    }
+}
+
+/// What has changed, in the order of the new document, and then what is gone.
+pub fn changes(old: &TrustDocument, new: &TrustDocument) -> Vec<Change> {
+    let mut before: BTreeMap<String, Vec<&Entry>> = BTreeMap::new();
+    for entry in old.entries() {
+        before.entry(key_of(&entry.anchor)).or_default().push(entry);
+    }
+    let mut changes = Vec::new();
+    let mut unmatched = Vec::new();
+    // Equal certificates are matched first, so that a key with two certificates of which one is
+    // gone does not look like two changes.
+    for entry in new.entries() {
+        let same_key = before.entry(key_of(&entry.anchor)).or_default();
+        match same_key.iter().position(|old| is_same_thing(old, entry)) {
+            Some(index) => changes.extend(changed(same_key.remove(index), entry)),
+            None => unmatched.push(entry),
+        }
+    }
+    for entry in unmatched {
+        let same_key = before.entry(key_of(&entry.anchor)).or_default();
+        if same_key.is_empty() {
+            changes.push(whole(What::Added, entry));
+        } else {
+            changes.push(recertified(same_key.remove(0), entry));
+        }
+    }
+    changes.extend(
+        before
+            .values()
+            .flatten()
+            .map(|entry| whole(What::Removed, entry)),
+    );
+    changes.extend(crl_changes(old, new));
+    let known: Vec<&Unusable> = old.unusable().iter().collect();
+    changes.extend(
+        new.unusable()
+            .iter()
+            .filter(|unusable| !known.contains(unusable))
+            .map(|unusable| Change {
+                what: What::Unreadable,
+                anchor: unusable.what.clone(),
+                key: String::new(),
+                details: Vec::new(),
+            }),
+    );
+    changes
+}
+
+/// What makes an anchor itself through all changes: its key, or the name whose keys it holds.
+fn key_of(anchor: &Anchor) -> String {
+    match &anchor.kind {
+        AnchorKind::ApiKey(key) => format!("api_key {}", key.sha256()),
+        AnchorKind::Certificate(certificate) => {
+            format!("x509 {}", Digest::of(certificate.public_key_info()))
+        }
+        AnchorKind::Issuer(_) => format!("issuer {}", anchor.name),
+        AnchorKind::TrustDomain(bundle) => format!("trust_domain {}", bundle.trust_domain),
+    }
+}
+
+fn is_same_thing(old: &Entry, new: &Entry) -> bool {
+    match (certificate_of(old), certificate_of(new)) {
+        (Some(old), Some(new)) => old == new,
+        _ => true,
+    }
+}
+
+fn certificate_of(entry: &Entry) -> Option<&Certificate> {
+    match &entry.anchor.kind {
+        AnchorKind::Certificate(certificate) => Some(certificate),
+        AnchorKind::ApiKey(_) | AnchorKind::Issuer(_) | AnchorKind::TrustDomain(_) => None,
+    }
+}
+
+fn whole(what: What, entry: &Entry) -> Change {
+    Change {
+        what,
+        anchor: entry.anchor.name.clone(),
+        key: key_of(&entry.anchor),
+        details: Vec::new(),
+    }
+}
+
+fn changed(old: &Entry, new: &Entry) -> Option<Change> {
+    let details = differences(old, new);
+    (!details.is_empty()).then(|| Change {
+        what: What::Changed,
+        anchor: new.anchor.name.clone(),
+        key: key_of(&new.anchor),
+        details,
+    })
+}
+
+fn recertified(old: &Entry, new: &Entry) -> Change {
+    let mut details = Vec::new();
+    if let (Some(before), Some(after)) = (certificate_of(old), certificate_of(new)) {
+        let facts = [
+            (
+                "sha256",
+                before.sha256().to_string(),
+                after.sha256().to_string(),
+            ),
+            (
+                "subject",
+                before.subject().to_string(),
+                after.subject().to_string(),
+            ),
+            (
+                "not_after",
+                before.not_after().to_string(),
+                after.not_after().to_string(),
+            ),
+        ];
+        for (member, old, new) in facts {
+            if old != new {
+                details.push(difference(member, old, new, Severity::Medium));
+            }
+        }
+    }
+    details.extend(differences(old, new));
+    Change {
+        what: What::Recertified,
+        anchor: new.anchor.name.clone(),
+        key: key_of(&new.anchor),
+        details,
+    }
+}
+
+/// The members that differ between two states of one anchor.
+fn differences(old: &Entry, new: &Entry) -> Vec<Difference> {
+    let mut found = Vec::new();
+    let (old_words, new_words) = (words(&old.anchor), words(&new.anchor));
+    for ((member, old), (_, new)) in old_words.into_iter().zip(new_words) {
+        if old != new {
+            found.push(difference(member, old, new, Severity::Info));
+        }
+    }
+    expiry(&old.anchor.stewardship, &new.anchor.stewardship, &mut found);
+    constraints(&old.anchor.constraints, &new.anchor.constraints, &mut found);
+    if old.anchor.tenant != new.anchor.tenant {
+        let (old, new) = (old.anchor.tenant.to_string(), new.anchor.tenant.to_string());
+        found.push(difference("tenant", old, new, Severity::Medium));
+    }
+    let names: BTreeSet<&String> = old.members.keys().chain(new.members.keys()).collect();
+    for name in names {
+        let (old, new) = (old.members.get(name), new.members.get(name));
+        if old != new {
+            // Which keys, audiences and rules are wider is not judged here: any change matters.
+            let (old, new) = (in_words(old), in_words(new));
+            found.push(difference(name, old, new, Severity::Medium));
+        }
+    }
+    found
+}
+
+/// What is said about an anchor for people only.
+fn words(anchor: &Anchor) -> [(&'static str, String); 4] {
+    let text = |text: &Option<String>| text.clone().unwrap_or_else(none);
+    [
+        ("name", anchor.name.clone()),
+        ("owner", text(&anchor.stewardship.owner)),
+        ("reason", text(&anchor.stewardship.reason)),
+        ("added", moment(anchor.stewardship.added)),
+    ]
+}
+
+fn expiry(old: &Stewardship, new: &Stewardship, found: &mut Vec<Difference>) {
+    if old.expires == new.expires {
+        return;
+    }
+    let longer = match (old.expires, new.expires) {
+        (Some(_), None) => true,
+        (Some(old), Some(new)) => new > old,
+        (None, _) => false,
+    };
+    let severity = if longer {
+        Severity::Medium
+    } else {
+        Severity::Low
+    };
+    found.push(difference(
+        "expires",
+        moment(old.expires),
+        moment(new.expires),
+        severity,
+    ));
+}
+
+fn constraints(old: &Constraints, new: &Constraints, found: &mut Vec<Difference>) {
+    let names = |constraints: &Constraints| {
+        let domains = constraints
+            .trust_domains
+            .iter()
+            .map(ToString::to_string)
+            .collect();
+        let purposes = constraints
+            .purposes
+            .iter()
+            .map(|p| p.name().to_owned())
+            .collect();
+        [
+            ("constraints.trust_domains", domains),
+            ("constraints.dns", constraints.dns.clone()),
+            ("constraints.purposes", purposes),
+        ]
+    };
+    for ((member, old), (_, new)) in names(old).into_iter().zip(names(new)) {
+        set_of_names(member, &old, &new, found);
+    }
+    if old.path_length != new.path_length {
+        let narrower = match (old.path_length, new.path_length) {
+            (None, Some(_)) => true,
+            (Some(old), Some(new)) => new < old,
+            (_, None) => false,
+        };
+        let severity = if narrower {
+            Severity::Low
+        } else {
+            Severity::Medium
+        };
+        let words = |length: Option<u32>| length.map_or_else(none, |length| length.to_string());
+        let (old, new) = (words(old.path_length), words(new.path_length));
+        found.push(difference("constraints.path_length", old, new, severity));
+    }
+}
+
+/// A constraint that names what is permitted; without a name it permits everything.
+fn set_of_names(member: &'static str, old: &[String], new: &[String], found: &mut Vec<Difference>) {
+    let (before, after): (BTreeSet<_>, BTreeSet<_>) = (old.iter().collect(), new.iter().collect());
+    if before == after {
+        return;
+    }
+    let narrower = !after.is_empty() && (before.is_empty() || after.is_subset(&before));
+    let severity = if narrower {
+        Severity::Low
+    } else {
+        Severity::Medium
+    };
+    let words = |names: &[String]| {
+        if names.is_empty() {
+            none()
+        } else {
+            names.join(", ")
+        }
+    };
+    found.push(difference(member, words(old), words(new), severity));
+}
+
+/// Revocation lists by their content. A list that was replaced by another is not grave; fewer
+/// lists than before are, since what only one of them revoked is believed again.
+fn crl_changes(old: &TrustDocument, new: &TrustDocument) -> Vec<Change> {
+    let before: BTreeSet<Digest> = old.crl_digests().iter().copied().collect();
+    let after: BTreeSet<Digest> = new.crl_digests().iter().copied().collect();
+    let change = |what, digest: &Digest| Change {
+        what,
+        anchor: "a revocation list".to_owned(),
+        key: format!("crl {digest}"),
+        details: Vec::new(),
+    };
+    let replaced = after.len() >= before.len();
+    let gone = if replaced {
+        What::CrlReplaced
+    } else {
+        What::CrlRemoved
+    };
+    let removed = before.difference(&after).map(|digest| change(gone, digest));
+    let added = after
+        .difference(&before)
+        .map(|digest| change(What::CrlAdded, digest));
+    removed.chain(added).collect()
+}
+
+fn difference(member: &str, old: String, new: String, severity: Severity) -> Difference {
+    Difference {
+        member: member.to_owned(),
+        old,
+        new,
+        severity,
+    }
+}
+
+fn in_words(value: Option<&Value>) -> String {
+    match value {
+        None => none(),
+        Some(Value::String(text)) => text.clone(),
+        Some(other) => other.to_string(),
+    }
+}
+
+fn moment(time: Option<Time>) -> String {
+    time.map_or_else(none, |time| time.to_string())
+}
+
+fn none() -> String {
+    "none".to_owned()
+}
+
+fn list_json(documents: &[TrustDocument]) -> Value {
+    let entries = documents.iter().flat_map(TrustDocument::entries);
+    let unusable = documents.iter().flat_map(TrustDocument::unusable);
+    let crls = documents.iter().flat_map(TrustDocument::crl_digests);
+    json!({
+        "anchors": entries.map(|entry| anchor_json(&entry.anchor)).collect::<Vec<_>>(),
+        "crls": crls.map(ToString::to_string).collect::<Vec<_>>(),
+        "unusable": unusable.map(unusable_json).collect::<Vec<_>>(),
+    })
+}
+
+fn anchor_json(anchor: &Anchor) -> Value {
+    let stewardship = &anchor.stewardship;
+    let constraints = &anchor.constraints;
+    let purposes: Vec<&str> = constraints
+        .purposes
+        .iter()
+        .map(|p: &Purpose| p.name())
+        .collect();
+    let domains: Vec<&str> = constraints
+        .trust_domains
+        .iter()
+        .map(|name| name.as_str())
+        .collect();
+    let certificate = match &anchor.kind {
+        AnchorKind::Certificate(certificate) => json!({
+            "subject": certificate.subject().to_string(),
+            "sha256": certificate.sha256().to_string(),
+            "not_before": certificate.not_before().to_string(),
+            "not_after": certificate.not_after().to_string(),
+        }),
+        AnchorKind::ApiKey(_) | AnchorKind::Issuer(_) | AnchorKind::TrustDomain(_) => Value::Null,
+    };
+    json!({
+        "name": anchor.name,
+        "kind": anchor.kind.name(),
+        "key": key_of(anchor),
+        "certificate": certificate,
+        "tenant": anchor.tenant.as_str(),
+        "owner": stewardship.owner,
+        "reason": stewardship.reason,
+        "added": stewardship.added.map(|time| time.to_string()),
+        "expires": stewardship.expires.map(|time| time.to_string()),
+        "constraints": {
+            "trust_domains": domains,
+            "dns": constraints.dns,
+            "purposes": purposes,
+            "path_length": constraints.path_length,
+        },
+        "source": anchor.source,
+    })
+}
+
+fn unusable_json(unusable: &Unusable) -> Value {
+    json!({
+        "what": unusable.what,
+        "code": unusable.reason.code(),
+        "sentence": unusable.reason.sentence(),
+    })
+}
+
+fn diff_json(changes: &[Change]) -> Value {
+    let severest = changes.iter().map(Change::severity).max();
+    json!({
+        "severity": severest.map(Severity::name),
+        "changes": changes.iter().map(|change| json!({
+            "change": change.word(),
+            "severity": change.severity().name(),
+            "anchor": change.anchor,
+            "key": change.key,
+            "meaning": change.meaning(),
+            "details": change.details.iter().map(|detail| json!({
+                "member": detail.member,
+                "old": detail.old,
+                "new": detail.new,
+                "severity": detail.severity.name(),
+            })).collect::<Vec<_>>(),
+        })).collect::<Vec<_>>(),
+    })
+}
+
+fn pretty(value: &Value) -> String {
+    serde_json::to_string_pretty(value).unwrap_or_default()
+}

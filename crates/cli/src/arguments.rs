@@ -1,0 +1,254 @@
+//! The commands and their arguments.
+
+use std::path::PathBuf;
+
+use avouch_core::id::TenantId;
+use avouch_core::question::{ExpectedName, Profile, Purpose};
+use avouch_core::time::Time;
+use clap::{Args, Parser, Subcommand, ValueEnum};
+
+/// Is this credential to be believed, and where does that trust end?
+///
+/// Takes a certificate, a token or an API key and what you trust, and answers with one verdict:
+/// accepted, with the path down to the trust anchor, or rejected, with every path that failed,
+/// why, and the smallest fix. Works offline, on files.
+#[derive(Debug, Parser)]
+#[command(name = "avouch", version, arg_required_else_help = true, after_help = EXIT_CODES)]
+pub struct Arguments {
+    /// What to do.
+    #[command(subcommand)]
+    pub command: Command,
+    /// What every command takes.
+    #[command(flatten)]
+    pub common: Common,
+}
+
+/// What every command takes.
+#[derive(Args, Debug)]
+pub struct Common {
+    /// How to write the answer
+    #[arg(short, long, global = true, value_enum, default_value_t = Format::Human)]
+    pub output: Format,
+    /// Whose anchors they are and who asks
+    #[arg(long, global = true, env = "AVOUCH_TENANT", default_value = TenantId::LOCAL,
+          value_parser = tenant)]
+    pub tenant: TenantId,
+}
+
+/// How to write an answer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Format {
+    /// For a person.
+    Human,
+    /// For a program.
+    Json,
+}
+
+/// The commands.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Look at what is trusted
+    #[command(subcommand)]
+    Anchor(AnchorCommand),
+    /// The same verdict drawn in full: every check, or every path that failed
+    #[command(after_help = EXPLAIN_EXAMPLES)]
+    Explain(QuestionArguments),
+    /// Decide on a credential, or on a file of questions
+    #[command(after_help = VERIFY_EXAMPLES)]
+    Verify(VerifyArguments),
+}
+
+/// Commands on trust anchors.
+#[derive(Debug, Subcommand)]
+pub enum AnchorCommand {
+    /// What has changed between two trust documents, and how grave it is
+    #[command(after_help = DIFF_EXAMPLES)]
+    Diff(DiffArguments),
+    /// The anchors of trust documents, with who answers for them and until when
+    #[command(after_help = LIST_EXAMPLES)]
+    List(ListArguments),
+}
+
+/// The arguments of `verify`.
+#[derive(Args, Debug)]
+pub struct VerifyArguments {
+    /// Read questions from FILE, one JSON object a line, and write a verdict a line in the same
+    /// order (`-` for standard input)
+    #[arg(long, value_name = "FILE", conflicts_with_all = [
+        "credentials", "intermediates", "dns", "ip", "email", "spiffe", "audience", "nonce",
+        "proof", "purpose", "profile", "max_path_length", "require_revocation",
+    ])]
+    pub batch: Option<PathBuf>,
+    /// How many threads decide at once in a batch [default: one for each core]
+    #[arg(long, value_name = "N", requires = "batch",
+          value_parser = clap::value_parser!(u16).range(1..=1024))]
+    pub jobs: Option<u16>,
+    /// The question.
+    #[command(flatten)]
+    pub question: QuestionArguments,
+}
+
+/// A question put together from arguments.
+#[derive(Args, Debug)]
+pub struct QuestionArguments {
+    /// Files with the credential (`-` for standard input): a certificate or chain in PEM or DER, a
+    /// JWT, an API key, told apart by what is in them. Several files make one chain
+    #[arg(value_name = "CREDENTIAL", required_unless_present = "batch")]
+    pub credentials: Vec<PathBuf>,
+    /// What to trust: a trust document (YAML or JSON), certificates (PEM or DER), or `system` for
+    /// the system's own store, which is the public Web PKI. May be repeated
+    #[arg(long, value_name = "FILE")]
+    pub trust: Vec<PathBuf>,
+    /// A revocation list (PEM or DER). May be repeated
+    #[arg(long, value_name = "FILE")]
+    pub crl: Vec<PathBuf>,
+    /// Certificates that may help to reach an anchor. May be repeated
+    #[arg(long, value_name = "FILE")]
+    pub intermediates: Vec<PathBuf>,
+    /// The host name the credential must be for. May be repeated, as the next three; all must hold
+    #[arg(long, value_name = "NAME")]
+    pub dns: Vec<String>,
+    /// The IP address it must be for
+    #[arg(long, value_name = "ADDRESS")]
+    pub ip: Vec<std::net::IpAddr>,
+    /// The mailbox it must be for
+    #[arg(long, value_name = "MAILBOX")]
+    pub email: Vec<String>,
+    /// The SPIFFE ID, or the trust domain, it must be for
+    #[arg(long, value_name = "ID", value_parser = spiffe)]
+    pub spiffe: Vec<ExpectedName>,
+    /// A name by which you, who are shown the token, know yourself. May be repeated; the token
+    /// must be for one of them
+    #[arg(long, value_name = "NAME")]
+    pub audience: Vec<String>,
+    /// The nonce you sent, which the ID token must carry
+    #[arg(long)]
+    pub nonce: Option<String>,
+    /// The proof of possession (WPT) that came with a workload identity token
+    #[arg(long, value_name = "FILE")]
+    pub proof: Option<PathBuf>,
+    /// What the certificate is to be used for [default: server, or any for spiffe and private]
+    #[arg(long, value_parser = purpose, value_name = "server|client|any")]
+    pub purpose: Option<Purpose>,
+    /// Which rules hold for certificates [default: spiffe when a SPIFFE ID is expected, else
+    /// webpki]
+    #[arg(long, value_parser = profile, value_name = "webpki|rfc5280|spiffe|private")]
+    pub profile: Option<Profile>,
+    /// The time of the check, such as 2026-01-31T09:30:00Z or 2026-01-31 [default: now]
+    #[arg(long, value_name = "TIME", value_parser = time)]
+    pub at: Option<Time>,
+    /// The most intermediates between end entity and anchor
+    #[arg(long, value_name = "N")]
+    pub max_path_length: Option<u32>,
+    /// Refuse when it cannot be told whether a certificate is revoked
+    #[arg(long)]
+    pub require_revocation: bool,
+}
+
+/// The arguments of `anchor list`.
+#[derive(Args, Debug)]
+pub struct ListArguments {
+    /// A trust document, certificates in PEM or DER, or `system`. May be repeated
+    #[arg(long, value_name = "FILE", required = true)]
+    pub trust: Vec<PathBuf>,
+}
+
+/// The arguments of `anchor diff`.
+#[derive(Args, Debug)]
+pub struct DiffArguments {
+    /// What was trusted
+    pub old: PathBuf,
+    /// What is trusted now
+    pub new: PathBuf,
+}
+
+fn tenant(text: &str) -> Result<TenantId, String> {
+    TenantId::parse(text)
+        .ok_or_else(|| "a tenant is 1 to 63 lower-case letters, digits and hyphens".to_owned())
+}
+
+fn spiffe(text: &str) -> Result<ExpectedName, String> {
+    avouch_api::expected_spiffe(text).map_err(str::to_owned)
+}
+
+fn time(text: &str) -> Result<Time, String> {
+    avouch_api::text::time(text)
+        .ok_or_else(|| "a time looks like 2026-01-31T09:30:00Z or 2026-01-31".to_owned())
+}
+
+fn purpose(text: &str) -> Result<Purpose, String> {
+    [Purpose::Any, Purpose::Client, Purpose::Server]
+        .into_iter()
+        .find(|purpose| purpose.name() == text)
+        .ok_or_else(|| "a purpose is server, client or any".to_owned())
+}
+
+fn profile(text: &str) -> Result<Profile, String> {
+    [
+        Profile::Private,
+        Profile::Rfc5280,
+        Profile::Spiffe,
+        Profile::WebPki,
+    ]
+    .into_iter()
+    .find(|profile| profile.name() == text)
+    .ok_or_else(|| "a profile is webpki, rfc5280, spiffe or private".to_owned())
+}
+
+const EXIT_CODES: &str = "\
+Exit codes:
+  0   accepted, done, nothing found
+  1   a fault on our side: a file cannot be read, the answer cannot be written
+  2   the arguments do not go together
+  3   rejected
+  4   undetermined: a fact is missing
+  11, 12, 13, 14   the highest finding is info, low, medium, high";
+
+const VERIFY_EXAMPLES: &str = "\
+Examples:
+  avouch verify server.pem --trust roots.pem --dns db.example.com
+  avouch verify chain.pem --trust system --dns example.com --at 2026-01-31
+  avouch verify svid.pem --trust trust.yaml --spiffe prod.example.com
+  avouch verify token.jwt --trust trust.yaml --audience vault
+  kubectl create token api | avouch verify - --trust trust.yaml --audience vault -o json
+  avouch verify --batch questions.jsonl > verdicts.jsonl
+
+Exit codes:
+  0   accepted; in a batch: all accepted
+  1   a fault on our side
+  2   the arguments do not go together
+  3   rejected; in a batch: at least one
+  4   undetermined; in a batch: at least one, and none rejected
+
+The shapes of questions and verdicts: docs/how-to/verify.md
+The shape of trust documents: docs/how-to/trust-documents.md";
+
+const EXPLAIN_EXAMPLES: &str = "\
+Examples:
+  avouch explain server.pem --trust roots.pem --dns db.example.com
+  avouch explain token.jwt --trust trust.yaml --audience vault
+
+Exit codes are those of `avouch verify`.";
+
+const LIST_EXAMPLES: &str = "\
+Examples:
+  avouch anchor list --trust trust.yaml
+  avouch anchor list --trust system -o json
+
+Exit codes:
+  0   every anchor can be used
+  13  an anchor cannot be read, and is not trusted
+  3   the document cannot be read at all";
+
+const DIFF_EXAMPLES: &str = "\
+Examples:
+  avouch anchor diff yesterday.yaml today.yaml
+  avouch anchor diff /etc/ssl/certs/ca-certificates.crt roots.pem -o json
+
+Exit codes tell the gravest change:
+  0   nothing has changed
+  11  info: only words, such as a name, an owner or a reason
+  12  low: less is trusted than before
+  13  medium: the same is trusted in another way, longer or for more
+  14  high: something is trusted that was not, or a revocation list is gone
+  3   a document cannot be read at all";

@@ -1,0 +1,98 @@
+//! What can go wrong that is no refusal, and how a run ends.
+
+use std::io;
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+/// Our side failed: the answer is not known.
+#[derive(Debug, thiserror::Error)]
+pub enum Fault {
+    /// A directory stands where a file should.
+    #[error("{} is a directory; name the files in it", .0.display())]
+    Directory(PathBuf),
+    /// A file cannot be read.
+    #[error("cannot read {what}: {why}")]
+    Read {
+        /// Its name.
+        what: String,
+        /// What the system said.
+        why: io::Error,
+    },
+    /// The system has no store of trusted certificates that could be read.
+    #[error("the system's trust store cannot be read: {0}")]
+    SystemStore(String),
+    /// A thread could not be started or ended in a panic.
+    #[error("a worker ended early; this is a bug, please report it")]
+    Worker,
+    /// The answer cannot be written.
+    #[error("cannot write the answer: {0}")]
+    Write(io::Error),
+    /// The arguments do not go together.
+    #[error("{0}")]
+    Usage(String),
+}
+
+impl Fault {
+    /// Whether it is that nobody reads on: the reader of a pipe has left, which needs no words.
+    pub fn is_closed_pipe(&self) -> bool {
+        matches!(self, Self::Write(why) if why.kind() == io::ErrorKind::BrokenPipe)
+    }
+
+    /// How the run ends.
+    pub fn exit(&self) -> Exit {
+        match self {
+            Self::Usage(_) => Exit::Usage,
+            Self::Directory(_)
+            | Self::Read { .. }
+            | Self::SystemStore(_)
+            | Self::Worker
+            | Self::Write(_) => Exit::Fault,
+        }
+    }
+}
+
+/// How a run ends; scripts rely on the numbers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Exit {
+    /// Accepted, done, clean.
+    Accepted,
+    /// Our side failed.
+    Fault,
+    /// The highest finding is grave.
+    FindingHigh,
+    /// The highest finding is worth knowing.
+    FindingInfo,
+    /// The highest finding is small.
+    FindingLow,
+    /// The highest finding is of some weight.
+    FindingMedium,
+    /// Rejected.
+    Rejected,
+    /// Undetermined.
+    Undetermined,
+    /// The arguments do not go together.
+    Usage,
+}
+
+impl Exit {
+    /// The number.
+    pub fn code(self) -> u8 {
+        match self {
+            Self::Accepted => 0,
+            Self::Fault => 1,
+            Self::Usage => 2,
+            Self::Rejected => 3,
+            Self::Undetermined => 4,
+            Self::FindingInfo => 11,
+            Self::FindingLow => 12,
+            Self::FindingMedium => 13,
+            Self::FindingHigh => 14,
+        }
+    }
+}
+
+impl From<Exit> for ExitCode {
+    fn from(exit: Exit) -> Self {
+        Self::from(exit.code())
+    }
+}

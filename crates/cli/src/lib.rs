@@ -1,0 +1,33 @@
+//! The command line of Avouch, as a library so that its pictures can be tested and made elsewhere.
+//!
+//! What it knows comes from files and from its arguments; the time comes from [`clock`] alone.
+//! Standard output carries data only.
+
+pub mod anchors;
+pub mod arguments;
+pub mod batch;
+pub mod clock;
+pub mod fault;
+pub mod input;
+pub mod output;
+pub mod recognise;
+pub mod render;
+pub mod trust;
+pub mod verify;
+
+use arguments::{AnchorCommand, Arguments, Command};
+use fault::{Exit, Fault};
+
+/// Does what the arguments say. What is refused is an answer, not a fault.
+pub fn run(arguments: &Arguments) -> Result<Exit, Fault> {
+    let common = &arguments.common;
+    match &arguments.command {
+        Command::Verify(verify) => match &verify.batch {
+            Some(questions) => batch::run(questions, verify, common),
+            None => verify::verify(&verify.question, common),
+        },
+        Command::Explain(question) => verify::explain(question, common),
+        Command::Anchor(AnchorCommand::List(list)) => anchors::list(list, common),
+        Command::Anchor(AnchorCommand::Diff(diff)) => anchors::diff(diff, common),
+    }
+}

@@ -1,0 +1,57 @@
+//! Writing: data to standard output, everything else to standard error.
+
+use std::io::{self, IsTerminal, Write};
+use std::process::ExitCode;
+
+use crate::arguments::Format;
+use crate::fault::Fault;
+use crate::render::Style;
+
+/// Writes data and a line break to standard output.
+pub fn data(text: &str) -> Result<(), Fault> {
+    let mut output = io::stdout().lock();
+    output
+        .write_all(text.as_bytes())
+        .and_then(|()| {
+            if text.ends_with('\n') {
+                Ok(())
+            } else {
+                output.write_all(b"\n")
+            }
+        })
+        .and_then(|()| output.flush())
+        .map_err(Fault::Write)
+}
+
+/// How to draw on standard output: in colour only on a terminal, and never against `NO_COLOR`
+/// (no-color.org).
+pub fn style() -> Style {
+    Style::new(colour_wanted() && io::stdout().is_terminal())
+}
+
+/// Tells a fault on standard error and gives the exit code.
+pub fn report(fault: &Fault) -> ExitCode {
+    if !fault.is_closed_pipe() {
+        let style = Style::new(colour_wanted() && io::stderr().is_terminal());
+        // Nothing is left to do if standard error is closed too.
+        let _ = writeln!(io::stderr().lock(), "{}", style.fault(&fault.to_string()));
+    }
+    fault.exit().into()
+}
+
+fn colour_wanted() -> bool {
+    let set = |name| std::env::var_os(name).is_some_and(|value| !value.is_empty());
+    !set("NO_COLOR") && std::env::var_os("TERM").is_none_or(|terminal| terminal != "dumb")
+}
+
+/// The answer in the form that was asked for, each made only when it is wanted.
+pub fn formatted(
+    format: Format,
+    human: impl FnOnce() -> String,
+    json: impl FnOnce() -> String,
+) -> Result<(), Fault> {
+    match format {
+        Format::Human => data(&human()),
+        Format::Json => data(&json()),
+    }
+}

@@ -1,0 +1,19 @@
+//! Drawing for people. Pure: what is drawn depends on what is given and on nothing else, and
+//! everything that came from outside is made safe to print first.
+
+mod anchors;
+mod layout;
+mod verdict;
+
+pub use anchors::{anchor_diff, anchor_list};
+pub use layout::Style;
+pub use verdict::answer;
+
+/// How much is told.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Detail {
+    /// Everything: each check that passed, each path that failed.
+    Full,
+    /// What one must know: the path that holds, or the one that came nearest.
+    Short,
+}

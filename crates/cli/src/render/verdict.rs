@@ -1,0 +1,395 @@
+//! A verdict, drawn like a compiler's diagnostic.
+
+use avouch_api::{Answer, Outcome};
+use avouch_core::anchor::{Anchor, AnchorKind};
+use avouch_core::path::{Attempt, Attempts};
+use avouch_core::reason::{Reason, printable};
+use avouch_core::verdict::{Identity, Leg, Need, Refusal, Verdict};
+use avouch_core::vouch::{How, Vouch};
+
+use super::Detail;
+use super::layout::{Page, Style, branch, count};
+
+/// Draws what came of a question.
+pub fn answer(answer: &Answer<'_>, detail: Detail, style: Style) -> String {
+    let mut page = Page::new(style);
+    match answer.outcome {
+        Outcome::Decided(Verdict::Accept(sealed)) => {
+            accepted(&mut page, sealed.preview(), detail);
+            page.field(0, COLUMN, "decision", answer.decision);
+        }
+        Outcome::Decided(Verdict::Reject(refusal)) => {
+            rejected(&mut page, answer, refusal, detail);
+        }
+        Outcome::Decided(Verdict::Undetermined(needs)) => undetermined(&mut page, answer, needs),
+        Outcome::Unreadable { place, reason } => {
+            unreadable(&mut page, answer, place, reason);
+        }
+    }
+    page.finish()
+}
+
+/// The column of names beside which the facts of an acceptance stand.
+const COLUMN: usize = 10;
+
+fn accepted(page: &mut Page, identity: &Identity, detail: Detail) {
+    let name = printable(identity.name());
+    page.headline("accepted", &page.style.good("accepted"), &name);
+    page.gap();
+    ladder(page, identity);
+    page.gap();
+    stewardship(page, identity);
+    page.field(
+        0,
+        COLUMN,
+        "identity",
+        &format!(
+            "{} of the tenant {}, decided by {}",
+            identity.kind().name().replace('_', " "),
+            identity.tenant(),
+            identity.model().name().replace('_', " "),
+        ),
+    );
+    page.field(
+        0,
+        COLUMN,
+        "valid",
+        &format!("{} to {}", identity.valid_from(), identity.valid_until()),
+    );
+    legs(page, identity.legs());
+    if detail == Detail::Full {
+        statements(page, identity);
+        checks(page, identity);
+        facts(page, identity);
+        page.gap();
+        page.field(
+            0,
+            COLUMN,
+            "exposed to",
+            &identity.model().exposed_to().join(", "),
+        );
+    }
+}
+
+/// The identity, who signed for it, who signed for them, and the anchor in which it ends.
+fn ladder(page: &mut Page, identity: &Identity) {
+    page.line(&format!(
+        "  {}",
+        page.style.strong(&printable(identity.name()))
+    ));
+    for (depth, vouch) in (1..).zip(identity.path()) {
+        page.line(&format!("  {}{}", branch(depth), said_by(vouch)));
+    }
+    let depth = identity.path().len() + 1;
+    let anchor = &identity.anchor().anchor;
+    page.line(&format!(
+        "  {}anchored in {}",
+        branch(depth),
+        anchor_in_words(anchor)
+    ));
+    page.line(&format!("  {}", page.style.faint(&counts(identity))));
+}
+
+fn said_by(vouch: &Vouch) -> String {
+    let by = printable(vouch.by());
+    let key = printable(vouch.key());
+    match vouch.how() {
+        How::X509 => format!("signed by {by}"),
+        How::Jwt => format!("signed by {by}, key {key}"),
+        How::Wit => format!("signed by {by}, key {key}, and proved by its holder"),
+        How::ApiKey => format!("known to {by} by its digest"),
+    }
+}
+
+fn anchor_in_words(anchor: &Anchor) -> String {
+    let name = printable(&anchor.name);
+    match &anchor.kind {
+        AnchorKind::ApiKey(_) => format!("the list of keys: {name}"),
+        AnchorKind::Certificate(_) => format!("the trusted certificate {name}"),
+        AnchorKind::Issuer(_) => format!("the trusted issuer {name}"),
+        AnchorKind::TrustDomain(bundle) => format!("the bundle of {}", bundle.trust_domain),
+    }
+}
+
+/// What the ladder is made of. The anchor is not a certificate of the path: it is what the tenant
+/// holds (RFC 5280 6.1), so it is counted apart, though its key made the last signature.
+fn counts(identity: &Identity) -> String {
+    let signatures = identity.path().len();
+    let signatures_in_words = count(signatures, "issuer signature", "issuer signatures");
+    let certificates = identity
+        .path()
+        .iter()
+        .filter(|vouch| vouch.how() == How::X509)
+        .count();
+    if certificates == 0 || certificates != signatures {
+        return match identity.path().first().map(Vouch::how) {
+            Some(How::ApiKey) | None => "1 anchor, no signature".to_owned(),
+            Some(How::Jwt | How::Wit | How::X509) => format!("{signatures_in_words}, 1 anchor"),
+        };
+    }
+    format!(
+        "{}, {signatures_in_words}, 1 anchor",
+        count(certificates + 1, "certificate", "certificates")
+    )
+}
+
+/// Who answers for the anchor, why it is there, since when and until when.
+fn stewardship(page: &mut Page, identity: &Identity) {
+    let reached = identity.anchor();
+    let anchor = &reached.anchor;
+    page.field(
+        0,
+        COLUMN,
+        "anchor",
+        &format!(
+            "{}, key {}",
+            printable(&anchor.name),
+            printable(&reached.key)
+        ),
+    );
+    let stewardship = &anchor.stewardship;
+    let told = [
+        ("owner", stewardship.owner.as_deref().map(printable)),
+        ("reason", stewardship.reason.as_deref().map(printable)),
+        ("added", stewardship.added.map(|time| time.to_string())),
+        ("expires", stewardship.expires.map(|time| time.to_string())),
+        ("source", anchor.source.as_deref().map(printable)),
+    ];
+    for (name, text) in told {
+        if let Some(text) = text {
+            page.field(2, COLUMN - 2, name, &text);
+        }
+    }
+}
+
+fn statements(page: &mut Page, identity: &Identity) {
+    page.gap();
+    page.line(&page.style.strong("statements, each checked"));
+    for vouch in identity.path() {
+        let text = format!(
+            "{} is vouched for by {}",
+            printable(vouch.vouches_for()),
+            printable(vouch.by())
+        );
+        let tick = page.style.good("✓");
+        page.hanging("  ✓ ", &format!("  {tick} "), &text);
+        let mut about = format!("{}, key {}", vouch.how().name(), printable(vouch.key()));
+        if let Some((from, until)) = vouch.valid() {
+            about.push_str(&format!(", from {from} to {until}"));
+        }
+        page.hanging("    ", "    ", &about);
+    }
+}
+
+fn checks(page: &mut Page, identity: &Identity) {
+    if identity.checks().is_empty() && identity.revocation().is_empty() {
+        return;
+    }
+    page.gap();
+    page.line(&page.style.strong("checks, all passed"));
+    let column = identity
+        .checks()
+        .iter()
+        .map(|check| check.what.chars().count())
+        .max()
+        .unwrap_or(0);
+    for check in identity.checks() {
+        let margin = format!("  ✓ {:<column$}  ", check.what);
+        let painted = format!("  {} {:<column$}  ", page.style.good("✓"), check.what);
+        let text = format!("{} ({})", printable(&check.compared), check.spec);
+        page.hanging(&margin, &painted, &text);
+    }
+    for status in identity.revocation() {
+        let next = match status.next {
+            Some(next) => format!("the next is due {next}"),
+            None => "it does not say when the next is due".to_owned(),
+        };
+        let text = format!(
+            "{} of {}, as of {}; {next}",
+            status.source,
+            printable(&status.issuer),
+            status.as_of
+        );
+        page.hanging("    ", "    ", &text);
+    }
+}
+
+fn facts(page: &mut Page, identity: &Identity) {
+    if identity.facts().is_empty() {
+        return;
+    }
+    page.gap();
+    page.line(&page.style.strong("facts that rules may speak of"));
+    let column = identity
+        .facts()
+        .keys()
+        .map(|name| name.chars().count())
+        .max()
+        .unwrap_or(0);
+    for (name, value) in identity.facts() {
+        page.field(2, column.min(40), &printable(name), &printable(value));
+    }
+}
+
+/// The parts in which several mechanisms had to agree.
+fn legs(page: &mut Page, legs: &[Leg]) {
+    if legs.is_empty() {
+        return;
+    }
+    page.gap();
+    page.line(&page.style.strong("legs, all of which must hold"));
+    let column = legs
+        .iter()
+        .map(|leg| leg.what.chars().count())
+        .max()
+        .unwrap_or(0);
+    for leg in legs {
+        let (mark, painted, text) = match (&leg.reason, leg.decided) {
+            (Some(reason), _) => (
+                "✗",
+                page.style.bad("✗"),
+                format!("{}: {}", printable(&leg.ends_at), reason.sentence()),
+            ),
+            (None, true) => ("✓", page.style.good("✓"), printable(&leg.ends_at)),
+            (None, false) => ("·", page.style.faint("·"), "not reached".to_owned()),
+        };
+        let what = leg.what;
+        let margin = format!("  {mark} {what:<column$}  ");
+        page.hanging(&margin, &format!("  {painted} {what:<column$}  "), &text);
+    }
+}
+
+fn rejected(page: &mut Page, answer: &Answer<'_>, refusal: &Refusal, detail: Detail) {
+    let attempts = refusal.attempts();
+    let nearest = attempts.nearest();
+    headline(page, nearest.reason());
+    attempt(page, nearest);
+    remarks(page, nearest.reason());
+    page.remark("decision", answer.decision);
+    legs(page, refusal.legs());
+    match detail {
+        Detail::Full => others(page, attempts),
+        Detail::Short => others_in_short(page, attempts),
+    }
+    unusable(page, answer);
+}
+
+fn headline(page: &mut Page, reason: &Reason) {
+    let word = format!("rejected[{}]", reason.code());
+    let painted = page.style.bad(&word);
+    page.headline(&word, &painted, &reason.sentence());
+}
+
+/// The vouches that held, and where it stopped.
+fn attempt(page: &mut Page, attempt: &Attempt) {
+    let bar = page.style.faint("|");
+    let stopped_at = printable(attempt.stopped_at());
+    page.line(&format!("  {} {stopped_at}", page.style.faint("-->")));
+    page.line(&format!("   {bar}"));
+    if let Some(first) = attempt.path().first() {
+        page.line(&format!("   {bar} {}", printable(first.vouches_for())));
+    }
+    for (depth, vouch) in (1..).zip(attempt.path()) {
+        page.line(&format!(
+            "   {bar} {}{} {}",
+            branch(depth),
+            said_by(vouch),
+            page.style.good("✓")
+        ));
+    }
+    let depth = match attempt.path().len() {
+        0 => 0,
+        vouches => vouches + 1,
+    };
+    page.line(&format!(
+        "   {bar} {}{} {}",
+        branch(depth),
+        stopped_at,
+        page.style.bad(&format!("✗ {}", attempt.reason().code()))
+    ));
+    page.line(&format!("   {bar}"));
+}
+
+/// What was expected and seen, the fix, and the standard.
+fn remarks(page: &mut Page, reason: &Reason) {
+    for (name, fact) in reason.evidence() {
+        page.remark(&name.replace('_', " "), &fact.to_string());
+    }
+    page.remark("fix", &reason.hint());
+    page.remark("spec", reason.spec());
+}
+
+fn others(page: &mut Page, attempts: &Attempts) {
+    for (index, other) in attempts.iter().enumerate().skip(1) {
+        page.gap();
+        let word = format!("also tried, {}[{}]", index, other.reason().code());
+        let painted = page.style.unsure(&word);
+        page.headline(&word, &painted, &other.reason().sentence());
+        attempt(page, other);
+        page.remark("fix", &other.reason().hint());
+        page.remark("spec", other.reason().spec());
+    }
+    if attempts.left_out() > 0 {
+        page.gap();
+        let more = count(attempts.left_out(), "more path", "more paths");
+        page.line(&format!(
+            "{more} further from an anchor failed and were not kept."
+        ));
+    }
+}
+
+fn others_in_short(page: &mut Page, attempts: &Attempts) {
+    let others = attempts.iter().count().saturating_sub(1) + attempts.left_out();
+    if others > 0 {
+        page.gap();
+        let more = count(others, "other path", "other paths");
+        page.line(&format!(
+            "{more} failed as well; `avouch explain` shows them."
+        ));
+    }
+}
+
+/// What was given to be trusted and could not be read: it may be why.
+fn unusable(page: &mut Page, answer: &Answer<'_>) {
+    let Some(view) = answer.view.filter(|view| !view.unusable().is_empty()) else {
+        return;
+    };
+    page.gap();
+    page.line(&page.style.unsure("could not be read, and is not trusted"));
+    for unusable in view.unusable() {
+        let text = format!(
+            "{}: {}",
+            printable(&unusable.what),
+            unusable.reason.sentence()
+        );
+        let mark = page.style.unsure("!");
+        page.hanging("  ! ", &format!("  {mark} "), &text);
+    }
+}
+
+fn undetermined(page: &mut Page, answer: &Answer<'_>, needs: &[Need]) {
+    let painted = page.style.unsure("undetermined");
+    page.headline(
+        "undetermined",
+        &painted,
+        "there can be no verdict without more facts",
+    );
+    for need in needs {
+        page.remark("need", &need.sentence());
+    }
+    page.remark("decision", answer.decision);
+    unusable(page, answer);
+}
+
+fn unreadable(page: &mut Page, answer: &Answer<'_>, place: &str, reason: &Reason) {
+    headline(page, reason);
+    page.line(&format!(
+        "  {} {}",
+        page.style.faint("-->"),
+        printable(place)
+    ));
+    page.line(&format!("   {}", page.style.faint("|")));
+    page.remark("fix", &reason.hint());
+    page.remark("spec", reason.spec());
+    page.remark("decision", answer.decision);
+}
