@@ -191,12 +191,6 @@ impl Certificate {
         self.issuer == self.subject
     }
 
-    /// Whether it says that it is a CA's (RFC 5280 4.2.1.9).
-    pub fn is_ca(&self) -> bool {
-        let constraints = self.extensions.basic_constraints.as_ref();
-        constraints.is_some_and(|constraints| constraints.value.is_ca)
-    }
-
     /// How its key is named: the subject key identifier, or the digest of the key where there is
     /// none.
     pub fn key_id(&self) -> Arc<str> {
