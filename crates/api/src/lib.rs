@@ -12,6 +12,8 @@ pub mod text;
 mod trust;
 mod verdict;
 
-pub use question::{Asked, Unreadable, expected_name, expected_spiffe, profile_for, purpose_for};
+pub use question::{
+    Asked, Unreadable, expected_name, expected_spiffe, policy_identifier, profile_for, purpose_for,
+};
 pub use trust::{Entry, TrustDocument};
 pub use verdict::{Answer, Outcome};

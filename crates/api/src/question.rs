@@ -6,9 +6,10 @@ use std::net::IpAddr;
 use avouch_core::budget::{Budget, Limits};
 use avouch_core::credential::Credential;
 use avouch_core::id::{SpiffeId, TenantId, TrustDomain};
-use avouch_core::question::{Context, ExpectedName, Profile, Purpose, Question};
+use avouch_core::question::{Context, ExpectedName, InitialPolicies, Profile, Purpose, Question};
 use avouch_core::reason::Reason;
 use avouch_core::time::Time;
+use const_oid::ObjectIdentifier;
 use serde::de::{Deserialize, Deserializer, MapAccess, Visitor};
 use serde_json::value::RawValue;
 use serde_json::{Map, Value};
@@ -73,6 +74,7 @@ impl<'a> Asked<'a> {
         let audiences = members.texts("audience")?;
         let nonce = members.text("nonce")?;
         let require_revocation = members.flag("require_revocation")?.unwrap_or(false);
+        let policies = policies(members.members("policies")?)?;
         let (max_path_length, limits) = limits(members.members("limits")?)?;
         let credential = match members.members("credential")? {
             Some(credential) => read_credential(credential)?,
@@ -91,6 +93,7 @@ impl<'a> Asked<'a> {
                 nonce,
                 max_path_length,
                 require_revocation,
+                policies,
             },
             credential,
             limits,
@@ -215,6 +218,37 @@ fn expect(members: Option<Members>) -> Result<Vec<ExpectedName>, Reason> {
     }
     members.finish()?;
     Ok(expected)
+}
+
+/// The object identifier that a text such as `2.23.140.1.2.1` spells.
+pub fn policy_identifier(text: &str) -> Option<ObjectIdentifier> {
+    ObjectIdentifier::new(text).ok()
+}
+
+fn policies(members: Option<Members>) -> Result<InitialPolicies, Reason> {
+    let Some(mut members) = members else {
+        return Ok(InitialPolicies::default());
+    };
+    let accepted = members
+        .texts("accepted")?
+        .iter()
+        .map(|text| {
+            policy_identifier(text).ok_or_else(|| {
+                members.refuse(
+                    "accepted",
+                    "must be object identifiers such as `2.23.140.1.2.1`",
+                )
+            })
+        })
+        .collect::<Result<_, _>>()?;
+    let policies = InitialPolicies {
+        accepted,
+        require_explicit: members.flag("require_explicit")?.unwrap_or(false),
+        inhibit_mapping: members.flag("inhibit_mapping")?.unwrap_or(false),
+        inhibit_any: members.flag("inhibit_any")?.unwrap_or(false),
+    };
+    members.finish()?;
+    Ok(policies)
 }
 
 /// The path length the asker allows, and the limits of the core made tighter where asked. A

@@ -26,7 +26,6 @@ use crate::text::{self, PemBlock};
 pub struct TrustDocument {
     entries: Vec<Entry>,
     crls: Vec<Crl>,
-    crl_digests: Vec<Digest>,
     unusable: Vec<Unusable>,
     digest: Digest,
 }
@@ -87,11 +86,6 @@ impl TrustDocument {
         &self.crls
     }
 
-    /// The SHA-256 digests of the revocation lists, in the same order.
-    pub fn crl_digests(&self) -> &[Digest] {
-        &self.crl_digests
-    }
-
     /// What could not be read.
     pub fn unusable(&self) -> &[Unusable] {
         &self.unusable
@@ -124,7 +118,6 @@ impl TrustDocument {
         Self {
             entries: Vec::new(),
             crls: Vec::new(),
-            crl_digests: Vec::new(),
             unusable: Vec::new(),
             digest: Digest::of(&[]),
         }
@@ -158,7 +151,6 @@ impl TrustDocument {
         );
         let crl = Crl::parse(der).map_err(|detail| Reason::CrlMalformed { position, detail })?;
         self.crls.push(crl);
-        self.crl_digests.push(Digest::of(der));
         Ok(())
     }
 }

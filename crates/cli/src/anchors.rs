@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use avouch_api::{Entry, TrustDocument};
 use avouch_core::anchor::{Anchor, AnchorKind, Constraints, Stewardship};
-use avouch_core::credential::x509::Certificate;
+use avouch_core::credential::x509::{Certificate, Crl};
 use avouch_core::id::Digest;
 use avouch_core::question::Purpose;
 use avouch_core::time::Time;
@@ -440,28 +440,43 @@ fn set_of_names(member: &'static str, old: &[String], new: &[String], found: &mu
     found.push(difference(member, words(old), words(new), severity));
 }
 
-/// Revocation lists by their content. A list that was replaced by another is not grave; fewer
-/// lists than before are, since what only one of them revoked is believed again.
+/// Revocation lists by their content. A list that was replaced by another of its issuer is not
+/// grave; fewer lists of one issuer are, since what only one of them revoked is believed again.
 fn crl_changes(old: &TrustDocument, new: &TrustDocument) -> Vec<Change> {
-    let before: BTreeSet<Digest> = old.crl_digests().iter().copied().collect();
-    let after: BTreeSet<Digest> = new.crl_digests().iter().copied().collect();
-    let change = |what, digest: &Digest| Change {
-        what,
-        anchor: "a revocation list".to_owned(),
-        key: format!("crl {digest}"),
-        details: Vec::new(),
-    };
-    let replaced = after.len() >= before.len();
-    let gone = if replaced {
-        What::CrlReplaced
-    } else {
-        What::CrlRemoved
-    };
-    let removed = before.difference(&after).map(|digest| change(gone, digest));
-    let added = after
-        .difference(&before)
-        .map(|digest| change(What::CrlAdded, digest));
-    removed.chain(added).collect()
+    let (before, after) = (lists_by_issuer(old), lists_by_issuer(new));
+    let none = BTreeMap::new();
+    let issuers: BTreeSet<&String> = before.keys().chain(after.keys()).collect();
+    let mut changes = Vec::new();
+    for issuer in issuers {
+        let old = before.get(issuer).unwrap_or(&none);
+        let new = after.get(issuer).unwrap_or(&none);
+        let gone = match new.len() >= old.len() {
+            true => What::CrlReplaced,
+            false => What::CrlRemoved,
+        };
+        let mut tell = |what, crl: &Crl| {
+            changes.push(Change {
+                what,
+                anchor: format!("revocation list of {issuer} as of {}", crl.this_update()),
+                key: format!("crl {}", crl.sha256()),
+                details: Vec::new(),
+            });
+        };
+        let removed = old.iter().filter(|(digest, _)| !new.contains_key(digest));
+        removed.for_each(|(_, crl)| tell(gone, crl));
+        let added = new.iter().filter(|(digest, _)| !old.contains_key(digest));
+        added.for_each(|(_, crl)| tell(What::CrlAdded, crl));
+    }
+    changes
+}
+
+fn lists_by_issuer(document: &TrustDocument) -> BTreeMap<String, BTreeMap<Digest, &Crl>> {
+    let mut lists: BTreeMap<String, BTreeMap<Digest, &Crl>> = BTreeMap::new();
+    for crl in document.crls() {
+        let issuer = crl.issuer().to_string();
+        lists.entry(issuer).or_default().insert(crl.sha256(), crl);
+    }
+    lists
 }
 
 fn difference(member: &str, old: String, new: String, severity: Severity) -> Difference {
@@ -492,10 +507,10 @@ fn none() -> String {
 fn list_json(documents: &[TrustDocument]) -> Value {
     let entries = documents.iter().flat_map(TrustDocument::entries);
     let unusable = documents.iter().flat_map(TrustDocument::unusable);
-    let crls = documents.iter().flat_map(TrustDocument::crl_digests);
+    let crls = documents.iter().flat_map(TrustDocument::crls);
     json!({
         "anchors": entries.map(|entry| anchor_json(&entry.anchor)).collect::<Vec<_>>(),
-        "crls": crls.map(ToString::to_string).collect::<Vec<_>>(),
+        "crls": crls.map(crl_json).collect::<Vec<_>>(),
         "unusable": unusable.map(unusable_json).collect::<Vec<_>>(),
     })
 }
@@ -539,6 +554,16 @@ fn anchor_json(anchor: &Anchor) -> Value {
             "path_length": constraints.path_length,
         },
         "source": anchor.source,
+    })
+}
+
+fn crl_json(crl: &Crl) -> Value {
+    json!({
+        "issuer": crl.issuer().to_string(),
+        "sha256": crl.sha256().to_string(),
+        "as_of": crl.this_update().to_string(),
+        "next": crl.next_update().map(|time| time.to_string()),
+        "entries": crl.len(),
     })
 }
 

@@ -6,6 +6,7 @@ use avouch_core::id::TenantId;
 use avouch_core::question::{ExpectedName, Profile, Purpose};
 use avouch_core::time::Time;
 use clap::{Args, Parser, Subcommand, ValueEnum};
+use const_oid::ObjectIdentifier;
 
 /// Is this credential to be believed, and where does that trust end?
 ///
@@ -76,7 +77,7 @@ pub struct VerifyArguments {
     /// order (`-` for standard input)
     #[arg(long, value_name = "FILE", conflicts_with_all = [
         "credentials", "intermediates", "dns", "ip", "email", "spiffe", "audience", "nonce",
-        "proof", "purpose", "profile", "max_path_length", "require_revocation",
+        "proof", "purpose", "profile", "max_path_length", "require_revocation", "policy",
     ])]
     pub batch: Option<PathBuf>,
     /// How many threads decide at once in a batch [default: one for each core]
@@ -140,6 +141,10 @@ pub struct QuestionArguments {
     /// The most intermediates between end entity and anchor
     #[arg(long, value_name = "N")]
     pub max_path_length: Option<u32>,
+    /// A certificate policy under which the path must hold, such as 2.23.140.1.2.1. May be
+    /// repeated; one of them must hold
+    #[arg(long, value_name = "OID", value_parser = policy)]
+    pub policy: Vec<ObjectIdentifier>,
     /// Refuse when it cannot be told whether a certificate is revoked
     #[arg(long)]
     pub require_revocation: bool,
@@ -169,6 +174,11 @@ fn tenant(text: &str) -> Result<TenantId, String> {
 
 fn spiffe(text: &str) -> Result<ExpectedName, String> {
     avouch_api::expected_spiffe(text).map_err(str::to_owned)
+}
+
+fn policy(text: &str) -> Result<ObjectIdentifier, String> {
+    avouch_api::policy_identifier(text)
+        .ok_or_else(|| "a policy is an object identifier such as 2.23.140.1.2.1".to_owned())
 }
 
 fn time(text: &str) -> Result<Time, String> {

@@ -8,7 +8,7 @@ use avouch_core::credential::Credential;
 use avouch_core::credential::x509::Certificate;
 use avouch_core::crypto::AwsLc;
 use avouch_core::decide;
-use avouch_core::question::{Context, ExpectedName, Question};
+use avouch_core::question::{Context, ExpectedName, InitialPolicies, Question};
 use avouch_core::reason::Reason;
 use avouch_core::verdict::Verdict;
 use avouch_core::view::View;
@@ -108,6 +108,11 @@ fn question(arguments: &QuestionArguments, common: &Common, credential: Credenti
             nonce: arguments.nonce.clone(),
             max_path_length: arguments.max_path_length,
             require_revocation: arguments.require_revocation,
+            policies: InitialPolicies {
+                accepted: arguments.policy.clone(),
+                require_explicit: !arguments.policy.is_empty(),
+                ..InitialPolicies::default()
+            },
         },
     }
 }
