@@ -8,14 +8,13 @@ mod baseline;
 mod conforming;
 mod expectation;
 mod name_constraints;
+mod policies;
+mod revocation;
 mod search;
 mod svid;
 mod validate;
 
 use std::sync::Arc;
-
-mod policies;
-mod revocation;
 
 use crate::budget::Budget;
 use crate::credential::x509::Certificate;

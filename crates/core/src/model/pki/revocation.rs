@@ -21,7 +21,7 @@ use crate::view::View;
 const BYTES_PER_MICROSECOND: usize = 1_500;
 
 /// The lists that clear `certificate`; none where there is no list of its issuer and none is
-/// required. `above` are the certificates above it on the path, its issuer first, the anchor last.
+/// required. `above` are the certificates above it on the path, in any order, its issuer among them.
 /// Refused when it is revoked, and when its status cannot be told but must be.
 pub(super) fn status(
     certificate: &Certificate,

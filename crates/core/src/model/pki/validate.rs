@@ -5,8 +5,12 @@
 
 use std::collections::BTreeMap;
 
+use const_oid::ObjectIdentifier;
+
 use super::search::{Link, Pki, algorithms_differ, key_refused};
-use super::{baseline, conforming, expectation, name_constraints, spiffe_id_of, svid};
+use super::{
+    baseline, conforming, expectation, name_constraints, policies, revocation, spiffe_id_of, svid,
+};
 use crate::anchor::Anchor;
 use crate::budget::Budget;
 use crate::credential::x509::{CLIENT_AUTH, Certificate, SERVER_AUTH, oid_name};
@@ -63,6 +67,12 @@ pub(super) fn conclude(
         baseline::end_entity(end_entity, may_issue(end_entity, cas), question.purpose)?;
     }
     name_constraints::check(&path, profile, budget)?;
+    let policies = policies::check(
+        path.get(1..).unwrap_or_default(),
+        Some(&source.certificate),
+        &question.context.policies,
+        budget,
+    )?;
     let spiffe_id = if profile == Profile::Spiffe {
         Some(svid::check(end_entity, cas, source)?)
     } else {
@@ -76,13 +86,14 @@ pub(super) fn conclude(
         question,
     )?;
     expectation::check(end_entity, &question.context.expected, profile).map_err(Stop::Decided)?;
+    let revocation = not_revoked(model, &path, budget)?;
 
     Ok(Conclusion {
         name: name_of(end_entity, question),
         facts: facts_of(end_entity, spiffe_id.as_ref()),
         spiffe_id,
-        checks: checks(&path, question),
-        revocation: Vec::new(),
+        checks: checks(&path, &policies, &revocation, question),
+        revocation,
         valid_from: path
             .iter()
             .map(|certificate| certificate.not_before())
@@ -95,6 +106,28 @@ pub(super) fn conclude(
             .min()
             .unwrap_or(question.now),
     })
+}
+
+/// The lists that clear each certificate below the anchor, from the anchor down.
+fn not_revoked(
+    model: &Pki<'_>,
+    path: &[&Certificate],
+    budget: &mut Budget,
+) -> Result<Vec<StatusSource>, Stop> {
+    let mut sources: Vec<StatusSource> = Vec::new();
+    for depth in 1..path.len() {
+        let Some((certificate, above)) = path.get(..=depth).and_then(<[_]>::split_last) else {
+            break;
+        };
+        let (question, view) = (model.question, model.view);
+        let told = revocation::status(certificate, above, question, view, model.crypto, budget)?;
+        for source in told {
+            if !sources.contains(&source) {
+                sources.push(source);
+            }
+        }
+    }
+    Ok(sources)
 }
 
 /// What does not depend on the path: if it fails on one it fails on all.
@@ -283,7 +316,12 @@ fn facts_of(end_entity: &Certificate, spiffe_id: Option<&SpiffeId>) -> BTreeMap<
 }
 
 /// What was compared with what, for whoever reads an acceptance.
-fn checks(path: &[&Certificate], question: &Question) -> Vec<Check> {
+fn checks(
+    path: &[&Certificate],
+    policies: &[ObjectIdentifier],
+    revocation: &[StatusSource],
+    question: &Question,
+) -> Vec<Check> {
     let mut checks = Vec::with_capacity(8);
     let mut passed = |what, spec, compared: String| {
         checks.push(Check {
@@ -341,6 +379,26 @@ fn checks(path: &[&Certificate], question: &Question) -> Vec<Check> {
         match constrained {
             0 => "no CA on the path constrains names".to_owned(),
             count => format!("every name is one that {count} constrained CAs may vouch for"),
+        },
+    );
+    let held: Vec<String> = policies.iter().map(oid_name).collect();
+    passed(
+        "policies",
+        "RFC 5280 6.1.5 (g); RFC 9618",
+        if held.is_empty() {
+            "none is required and none holds for the whole path".to_owned()
+        } else {
+            format!("the whole path holds under {}", held.join(", "))
+        },
+    );
+    let lists: Vec<&str> = revocation.iter().map(|list| list.issuer.as_str()).collect();
+    passed(
+        "revocation",
+        "RFC 5280 6.3.3",
+        if lists.is_empty() {
+            "not required, and no list of the issuers was given".to_owned()
+        } else {
+            format!("not revoked by the lists of {}", lists.join(", "))
         },
     );
     passed(

@@ -1,0 +1,11 @@
+//! The core as a whole: questions in, verdicts out. One binary, so that there is one to link.
+
+#![expect(
+    clippy::print_stdout,
+    reason = "a suite that cannot run says so in a line that `cargo xtask test` counts"
+)]
+
+mod ask;
+mod pki_bettertls;
+mod pki_limbo;
+mod suite;
