@@ -32,6 +32,7 @@ pub mod asn1;
 pub mod certificate;
 pub mod crl;
 pub mod extension;
+pub mod fixtures;
 pub mod key;
 pub mod moment;
 pub mod name;
