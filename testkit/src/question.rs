@@ -1,9 +1,10 @@
 //! Questions in the JSON of the contract, with the trust they are asked under.
 
+use base64ct::{Base64, Encoding};
 use serde_json::{Map, Value, json};
 
 use crate::NOW;
-use crate::world::pem;
+use crate::world::{Authority, pem};
 
 /// A question in the making, asked at [`NOW`].
 #[derive(Clone, Debug)]
@@ -95,6 +96,13 @@ impl QuestionForge {
         self.anchor_json(json!({"x509": certificate(der)}))
     }
 
+    /// Trusting a SPIFFE trust domain with these X.509 authorities.
+    pub fn bundle(self, trust_domain: &str, authorities: &[&Authority]) -> Self {
+        let keys: Vec<Value> = authorities.iter().map(|ca| x509_authority(ca)).collect();
+        let bundle = json!({"spiffe_sequence": 1, "keys": keys});
+        self.anchor_json(json!({"trust_domain": trust_domain, "bundle": bundle}))
+    }
+
     /// Trusting any anchor, as it stands in a trust document.
     pub fn anchor_json(mut self, anchor: Value) -> Self {
         self.anchors.push(anchor);
@@ -124,4 +132,13 @@ impl QuestionForge {
 
 fn certificate(der: &[u8]) -> Value {
     pem("CERTIFICATE", der).into()
+}
+
+/// An entry of a bundle (SPIFFE X.509-SVID 6.2). Only the certificate in it is ever used.
+fn x509_authority(authority: &Authority) -> Value {
+    json!({
+        "use": "x509-svid",
+        "kty": "OKP",
+        "x5c": [Base64::encode_string(&authority.certificate)],
+    })
 }
