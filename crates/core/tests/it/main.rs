@@ -8,4 +8,6 @@
 mod ask;
 mod pki_bettertls;
 mod pki_limbo;
+mod properties;
+mod small_world;
 mod suite;
