@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use crate::anchor::{Anchor, AnchorKind};
+use crate::credential::jose::bundle::Bundle;
 use crate::credential::x509::{Certificate, Crl, DistinguishedName};
 use crate::id::{Digest, TenantId, TrustDomain};
 use crate::reason::Reason;
@@ -87,6 +88,21 @@ impl View {
     /// Whether there is any certificate at which a path may end.
     pub(crate) fn has_certificates(&self) -> bool {
         !self.certificates.is_empty()
+    }
+
+    /// Whether any of them is an anchor of its own, not of the bundle of a trust domain.
+    pub(crate) fn has_certificates_of_any_name(&self) -> bool {
+        self.anchors
+            .iter()
+            .any(|anchor| matches!(anchor.kind, AnchorKind::Certificate(_)))
+    }
+
+    /// The bundles of trust domains.
+    pub(crate) fn bundles(&self) -> impl Iterator<Item = &Bundle> {
+        self.anchors.iter().filter_map(|anchor| match &anchor.kind {
+            AnchorKind::TrustDomain(bundle) => Some(bundle),
+            AnchorKind::ApiKey(_) | AnchorKind::Certificate(_) | AnchorKind::Issuer(_) => None,
+        })
     }
 
     /// The anchor certificates with this subject, those whose key identifier is `key_id` first.

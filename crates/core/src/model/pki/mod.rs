@@ -40,9 +40,8 @@ pub(crate) fn decide(
         Ok(chain) => chain,
         Err((place, reason)) => return refused(Attempts::before_search(place, reason)),
     };
-    if !view.has_certificates() {
-        let mut attempts =
-            Attempts::before_search(&*chain.end_entity().title(), Reason::NoAnchors {});
+    if let Some(reason) = nothing_to_trust(chain.end_entity(), question, view) {
+        let mut attempts = Attempts::before_search(&*chain.end_entity().title(), reason);
         add_unusable(&mut attempts, &chain.unreadable, view);
         return refused(attempts);
     }
@@ -54,6 +53,33 @@ pub(crate) fn decide(
             refused(attempts)
         }
     }
+}
+
+/// Why no search can find an anchor, if that is clear before any.
+fn nothing_to_trust(end_entity: &Certificate, question: &Question, view: &View) -> Option<Reason> {
+    let bundles = || view.bundles().map(|bundle| &bundle.trust_domain);
+    if view.has_certificates_of_any_name() || bundles().next().is_none() {
+        return (!view.has_certificates()).then_some(Reason::NoAnchors {});
+    }
+    // Only bundles are left, and each vouches for its own trust domain.
+    let id = spiffe_id_of(end_entity).filter(|_| question.profile == Profile::Spiffe)?;
+    let trust_domain = id.trust_domain();
+    let Some(bundle) = view
+        .bundles()
+        .find(|bundle| bundle.trust_domain == *trust_domain)
+    else {
+        let known = bundles().map(ToString::to_string).collect();
+        return Some(Reason::TrustDomainUnknown {
+            trust_domain: trust_domain.to_string(),
+            known,
+        });
+    };
+    let trust_domain = trust_domain.to_string();
+    let empty = bundle.x509_authorities.is_empty();
+    empty.then_some(Reason::BundleHasNoKeys {
+        trust_domain,
+        key_use: "x509-svid",
+    })
 }
 
 fn refused(attempts: Attempts) -> Verdict {
