@@ -47,6 +47,15 @@ pub(crate) trait Model {
     /// How an attempt that stopped at this candidate names the place.
     fn name_of(&self, candidate: &Candidate<Self>) -> String;
 
+    /// How an attempt that reached this anchor and was refused all the same names the place: the
+    /// statement at fault rather than the end of the path.
+    fn name_of_fault(
+        &self,
+        trail: &[Self::Statement],
+        anchor: &Self::AnchorKey,
+        reason: &Reason,
+    ) -> String;
+
     /// How an attempt that found no candidate names the place.
     fn name_of_end(&self, trail: &[Self::Statement]) -> String;
 }
@@ -68,6 +77,15 @@ pub(crate) enum Stop {
     Exhausted(Reason),
     /// This path is no good; another may be.
     Refused(Reason),
+}
+
+impl Stop {
+    /// Why, whatever it means for other paths.
+    fn reason(&self) -> &Reason {
+        match self {
+            Self::Decided(reason) | Self::Exhausted(reason) | Self::Refused(reason) => reason,
+        }
+    }
 }
 
 impl From<Reason> for Stop {
@@ -267,9 +285,10 @@ impl<M: Model> Walk<'_, M> {
                         });
                     }
                     Err(stop) => {
-                        let model = self.model;
-                        let place = || model.name_of(&Candidate::Anchor(anchor));
-                        self.stopped(place, stop, Progress::ReachedAnchor, budget)
+                        let place = self
+                            .model
+                            .name_of_fault(&self.trail, &anchor, stop.reason());
+                        self.stopped(|| place, stop, Progress::ReachedAnchor, budget)
                     }
                 }
             }

@@ -47,7 +47,34 @@ pub struct Entry {
     pub evidence: &'static [&'static str],
 }
 
+/// Which part of a path a refusal of the whole path is about.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum About {
+    /// The anchor at its end.
+    Anchor,
+    /// The credential at its beginning.
+    EndEntity,
+    /// The statement with this subject.
+    Subject(String),
+}
+
 impl Reason {
+    /// Which part of a path it is about.
+    pub(crate) fn about(&self) -> About {
+        let subject = self
+            .evidence()
+            .into_iter()
+            .find_map(|(name, value)| match value {
+                Evidence::Text(subject) if name == "subject" => Some(subject),
+                _ => None,
+            });
+        match (subject, self.family()) {
+            (Some(subject), _) => About::Subject(subject),
+            (None, Family::Policy) => About::Anchor,
+            (None, _) => About::EndEntity,
+        }
+    }
+
     /// The stable code, `family.snake_case`.
     pub fn code(&self) -> &'static str {
         self.entry().code

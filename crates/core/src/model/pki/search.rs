@@ -10,7 +10,7 @@ use crate::credential::x509::{Certificate, KeyProblem, SignatureAlgorithm};
 use crate::crypto::{PublicKey, Scheme, Verifier, cost};
 use crate::path::{Candidate, Model, Stop};
 use crate::question::Question;
-use crate::reason::Reason;
+use crate::reason::{About, Reason};
 use crate::view::{AnchorCertificate, View};
 use crate::vouch::{How, Vouch};
 
@@ -303,6 +303,17 @@ impl Model for Pki<'_> {
         match candidate {
             Candidate::Anchor(anchor) => anchor.source.certificate.title().to_string(),
             Candidate::Statement(link) => link.certificate.title().to_string(),
+        }
+    }
+
+    fn name_of_fault(&self, trail: &[Link], anchor: &AnchorKey, reason: &Reason) -> String {
+        match reason.about() {
+            About::Anchor => anchor.source.anchor.name.clone(),
+            About::EndEntity => trail
+                .first()
+                .map(|link| link.certificate.title().to_string())
+                .unwrap_or_default(),
+            About::Subject(subject) => subject,
         }
     }
 
