@@ -5,6 +5,7 @@ use std::sync::Arc;
 use avouch_core::anchor::{Anchor, AnchorKind, Constraints, Stewardship};
 use avouch_core::budget::Budget;
 use avouch_core::credential::Credential;
+use avouch_core::credential::jose::bundle::Bundle;
 use avouch_core::credential::x509::{Certificate, Crl};
 use avouch_core::crypto::AwsLc;
 use avouch_core::id::{Digest, TenantId};
@@ -18,6 +19,7 @@ use base64ct::{Base64, Encoding};
 pub(crate) struct Ask {
     pub(crate) question: Question,
     anchors: Vec<Vec<u8>>,
+    bundles: Vec<Bundle>,
     crls: Vec<Vec<u8>>,
 }
 
@@ -39,12 +41,18 @@ impl Ask {
                 context: Context::default(),
             },
             anchors: Vec::new(),
+            bundles: Vec::new(),
             crls: Vec::new(),
         }
     }
 
     pub(crate) fn anchor(mut self, der: &[u8]) -> Self {
         self.anchors.push(der.to_vec());
+        self
+    }
+
+    pub(crate) fn bundle(mut self, bundle: Bundle) -> Self {
+        self.bundles.push(bundle);
         self
     }
 
@@ -80,9 +88,15 @@ impl Ask {
 
     /// What is known when it is asked.
     pub(crate) fn view(&self) -> View {
-        let anchors = self.anchors.iter().map(|der| Anchor {
+        let certificates = self
+            .anchors
+            .iter()
+            .map(|der| Certificate::parse(der).unwrap());
+        let certificates = certificates.map(|one| AnchorKind::Certificate(Arc::new(one)));
+        let bundles = self.bundles.iter().cloned().map(AnchorKind::TrustDomain);
+        let anchors = certificates.chain(bundles).map(|kind| Anchor {
             name: "anchor".to_owned(),
-            kind: AnchorKind::Certificate(Arc::new(Certificate::parse(der).unwrap())),
+            kind,
             stewardship: Stewardship::default(),
             constraints: Constraints::default(),
             tenant: TenantId::local(),

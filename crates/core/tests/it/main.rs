@@ -10,4 +10,5 @@ mod pki_bettertls;
 mod pki_limbo;
 mod properties;
 mod small_world;
+mod spiffe_x509_svid;
 mod suite;
