@@ -93,19 +93,35 @@ pub(super) fn conclude(
         facts: facts_of(end_entity, spiffe_id.as_ref()),
         spiffe_id,
         checks: checks(&path, &policies, &revocation, question),
+        valid_from: valid_from(&path, &revocation, question),
+        valid_until: valid_until(&path, &source.anchor, &revocation, question),
         revocation,
-        valid_from: path
-            .iter()
-            .map(|certificate| certificate.not_before())
-            .max()
-            .unwrap_or(question.now),
-        valid_until: path
-            .iter()
-            .map(|certificate| certificate.not_after())
-            .chain(source.anchor.stewardship.expires)
-            .min()
-            .unwrap_or(question.now),
     })
+}
+
+/// The first second in which all that the verdict rests on holds.
+fn valid_from(path: &[&Certificate], revocation: &[StatusSource], question: &Question) -> Time {
+    let certificates = path.iter().map(|certificate| certificate.not_before());
+    let lists = revocation.iter().map(|source| source.as_of);
+    certificates.chain(lists).max().unwrap_or(question.now)
+}
+
+/// The last second in which all that the verdict rests on holds.
+fn valid_until(
+    path: &[&Certificate],
+    anchor: &Anchor,
+    revocation: &[StatusSource],
+    question: &Question,
+) -> Time {
+    let certificates = path.iter().map(|certificate| certificate.not_after());
+    let lists = revocation.iter().filter_map(|source| source.next);
+    // An anchor is no longer trusted in the second in which it expires.
+    let anchor = anchor.stewardship.expires.map(|expires| expires.plus(-1));
+    certificates
+        .chain(lists)
+        .chain(anchor)
+        .min()
+        .unwrap_or(question.now)
 }
 
 /// The lists that clear each certificate below the anchor, from the anchor down.
