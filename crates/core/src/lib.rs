@@ -20,6 +20,7 @@ pub mod anchor;
 pub mod budget;
 pub mod credential;
 pub mod crypto;
+pub mod explain;
 pub mod id;
 pub mod model;
 pub mod path;
