@@ -1,1 +1,10 @@
-//! Who may be believed: typed facts, presets of known issuers, and rules over facts.
+//! Trust rules: who may be believed, in terms of typed facts.
+//!
+//! No regular expressions. Every matcher can be compared with every other, so "what else would
+//! this admit" is computed, not guessed; and a fact that is absent never matches.
+
+pub mod facts;
+pub mod pattern;
+pub mod presets;
+pub mod rules;
+mod subject;

@@ -81,6 +81,10 @@ catalogue! {
             "The {position} cannot be read as a certificate revocation list: {detail}.",
             fix: "Fetch the list again from its distribution point.",
             spec: "RFC 5280 5.1";
+        HeaderMalformed { member: &'static str, detail: String } = "input.header_malformed",
+            "The header of the token cannot be used, because of `{member}`: {detail}.",
+            fix: "Have the issuer write `{member}` as the standard asks.",
+            spec: "RFC 7515 4.1";
         JsonDuplicateMember { part: &'static str, member: String } = "input.json_duplicate_member",
             "The {part} names `{member}` twice, so two readers could take different values from it.",
             fix: "Have the issuer send each member once; refuse the sender if it is not yours.",
@@ -485,6 +489,10 @@ catalogue! {
             "The claim `{claim}` must be {expected}, but is {found}.",
             fix: "Have the issuer write `{claim}` as {expected}.",
             spec: "RFC 7519 4.1";
+        ClaimUnexpected { claim: &'static str } = "federation.claim_unexpected",
+            "The token has the claim `{claim}`, which this kind of token must not have.",
+            fix: "Have the issuer leave `{claim}` out, or present the token as what it is.",
+            spec: "SPIFFE WIT-SVID 3";
         CriticalHeaderUnsupported { names: Vec<String> } = "federation.critical_header_unsupported",
             "The token says that {names} must be understood, and this verifier does not understand it.",
             fix: "Have the issuer leave `crit` out, or use a relying party made for {names}.",
@@ -492,17 +500,13 @@ catalogue! {
         HeaderUnexpected { member: String } = "federation.header_unexpected",
             "The header of the token has the member `{member}`, which this kind of token must not have.",
             fix: "Have the issuer leave `{member}` out of the header.",
-            spec: "SPIFFE JWT-SVID 2";
+            spec: "RFC 8725 3.10; SPIFFE JWT-SVID 2";
         IssuedInFuture { issued_at: Time, at: Time, ahead: String } = "federation.issued_in_future",
             "The token says it was issued on {issued_at}, {ahead} after the time of the check ({at}).",
             fix: "Check the clocks, here and at the issuer.",
             spec: "RFC 7519 4.1.6; RFC 8725 3.8";
-        IssuerMismatch { issuer: String, expected: String } = "federation.issuer_mismatch",
-            "The token names the issuer {issuer}, but was checked as one of {expected}.",
-            fix: "Present a token of {expected}, or trust {issuer} in its own right.",
-            spec: "RFC 7519 4.1.1; RFC 8725 3.8";
-        IssuerUnknown { issuer: String } = "federation.issuer_unknown",
-            "The token was issued by {issuer}, which is not trusted here.",
+        IssuerUnknown { issuer: String, known: Vec<String> } = "federation.issuer_unknown",
+            "The token was issued by {issuer}, which is not trusted here (trusted: {known}).",
             fix: "If you mean to trust {issuer}, add it with its keys, its audiences and a rule on who may come from it.",
             spec: "RFC 8725 3.8";
         KeyAlgorithmMismatch { key: String, key_algorithm: String, algorithm: String } = "federation.key_algorithm_mismatch",
@@ -548,11 +552,15 @@ catalogue! {
         ProofInvalid { detail: String } = "federation.proof_invalid",
             "The proof of possession does not fit the token: {detail}.",
             fix: "Make a new proof with the key named in `cnf` for this token and this audience.",
-            spec: "draft-ietf-wimse-wpt 2; RFC 7800 3";
+            spec: "draft-ietf-wimse-wpt-02 2; RFC 7800 3";
         ProofMissing {} = "federation.proof_missing",
-            "A workload identity token is only believed together with proof that its holder has the key it names.",
+            "The token is bound to a key, so it is only believed together with proof that its holder has that key.",
             fix: "Send a workload proof token (WPT) made with the key in `cnf` along with it.",
-            spec: "SPIFFE WIT-SVID 5; draft-ietf-wimse-wpt 2";
+            spec: "RFC 7800 3; SPIFFE WIT-SVID 5; draft-ietf-wimse-wpt-02 2";
+        SubjectMismatch { subject: String, expected: String } = "federation.subject_mismatch",
+            "The token is for {subject}, not for {expected}.",
+            fix: "Expect {subject} if that is who you meant to hear from; otherwise refuse the sender.",
+            spec: "RFC 7519 4.1.2";
         SubjectNotOfIssuer { subject: String, detail: String } = "federation.subject_not_of_issuer",
             "The subject `{subject}` does not agree with the other claims: {detail}.",
             fix: "Refuse the token; an issuer writes both from the same facts.",
@@ -608,9 +616,9 @@ catalogue! {
             "The rule {rule} cannot be used: {detail}.",
             fix: "Correct the rule; the facts and matchers are listed in docs/how-to/trust-documents.md.",
             spec: "docs/how-to/trust-documents.md";
-        RuleNotMatched { issuer: String, closest: String, differs: Vec<String> } = "policy.rule_not_matched",
+        RuleNotMatched { issuer: String, closest: String, differs: Vec<String>, fix_admits: String } = "policy.rule_not_matched",
             "{issuer} really issued this token, but no rule admits it; the closest, {closest}, differs in {differs}.",
-            fix: "Present a token with the facts that {closest} asks for, or add a rule for these.",
+            fix: "Present a token with the facts that {closest} asks for; a rule for these facts would admit {fix_admits}.",
             spec: "docs/how-to/trust-documents.md";
         SharedIssuerUnpinned { issuer: String, rule: String, population: String, pins: Vec<String> } = "policy.shared_issuer_unpinned",
             "Trusting {issuer} by the rule {rule} admits {population}, since the issuer is shared by all its customers.",

@@ -182,6 +182,7 @@ mod tests {
     fn evidence_cannot_write_on_the_terminal() {
         let reason = Reason::IssuerUnknown {
             issuer: "https://a\u{1b}[2J\u{202e}".to_owned(),
+            known: Vec::new(),
         };
         assert!(!reason.sentence().contains('\u{1b}'));
         assert!(!reason.sentence().contains('\u{202e}'));

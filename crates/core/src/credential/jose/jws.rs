@@ -1,1 +1,215 @@
-//! stub
+//! Compact JWS (RFC 7515 3.1) carrying JSON claims: read strictly, not yet believed.
+
+use std::collections::BTreeSet;
+
+use serde_json::{Map, Value};
+
+use super::algorithm::Algorithm;
+use super::base64url;
+use super::json::{self, kind_of};
+use crate::budget::{Budget, Limits};
+use crate::crypto::{PublicKey, Verifier, cost};
+use crate::path::Stop;
+use crate::reason::Reason;
+
+/// Header members that bring a key or point to one (RFC 7515 4.1.2, 4.1.3, 4.1.5, 4.1.6). They
+/// are never followed, and a token that has one is not worth a second look.
+const KEYS_IN_HEADER: [&str; 4] = ["jku", "jwk", "x5c", "x5u"];
+
+/// Header members that change what is signed (RFC 7797), or belong to encryption (RFC 7516).
+const NEVER_IN_HEADER: [&str; 3] = ["b64", "enc", "zip"];
+
+/// A token, taken apart.
+///
+/// It has no `Debug`: the signature makes it a bearer credential.
+pub(crate) struct Jws<'a> {
+    pub(crate) header: Header,
+    pub(crate) claims: Map<String, Value>,
+    signed: &'a str,
+    signature: Vec<u8>,
+}
+
+/// The protected header.
+pub(crate) struct Header {
+    pub(crate) algorithm: Algorithm,
+    pub(crate) key_id: Option<String>,
+    pub(crate) token_type: Option<String>,
+    /// The names of all other members, in order.
+    pub(crate) others: Vec<String>,
+}
+
+impl<'a> Jws<'a> {
+    /// Takes a token apart. The header comes first, and what it forbids ends the reading there:
+    /// nothing else of an unsigned or self-keyed token is looked at.
+    pub(crate) fn read(token: &'a str, limits: &Limits) -> Result<Self, Reason> {
+        if token.len() > limits.token_bytes {
+            return Err(Reason::InputSize {
+                part: "token",
+                size: token.len(),
+                allowed: limits.token_bytes,
+            });
+        }
+        let Parts {
+            header,
+            payload,
+            signature,
+            signed,
+        } = Parts::of(token)?;
+        let header = Header::read(&decode(header, "header")?, limits)?;
+        let claims = json::read_object(&decode(payload, "payload")?, "claims", limits)?;
+        let signature = decode(signature, "signature")?;
+        Ok(Self {
+            header,
+            claims,
+            signed,
+            signature,
+        })
+    }
+
+    /// Whether `key` signed it.
+    pub(crate) fn is_signed_by(
+        &self,
+        key: &PublicKey,
+        crypto: &dyn Verifier,
+        budget: &mut Budget,
+    ) -> Result<bool, Stop> {
+        budget.signature(cost(key.kind()))?;
+        let scheme = self.header.algorithm.scheme();
+        let checked = crypto.verify(key, scheme, self.signed.as_bytes(), &self.signature);
+        Ok(checked.is_ok())
+    }
+}
+
+struct Parts<'a> {
+    header: &'a str,
+    payload: &'a str,
+    signature: &'a str,
+    signed: &'a str,
+}
+
+impl<'a> Parts<'a> {
+    fn of(token: &'a str) -> Result<Self, Reason> {
+        let not_compact = |detail: String| Reason::TokenNotCompact { detail };
+        if token.trim_start().starts_with('{') {
+            return Err(not_compact("it is in the JSON serialization".to_owned()));
+        }
+        let count = token.bytes().filter(|byte| *byte == b'.').count() + 1;
+        if count == 5 {
+            return Err(Reason::TokenEncrypted {});
+        }
+        let parted = token
+            .rsplit_once('.')
+            .and_then(|(signed, signature)| Some((signed, signed.split_once('.')?, signature)));
+        match parted {
+            Some((signed, (header, payload), signature)) if count == 3 => Ok(Self {
+                header,
+                payload,
+                signature,
+                signed,
+            }),
+            Some(_) | None => Err(not_compact(format!("it has {count} parts"))),
+        }
+    }
+}
+
+fn decode(text: &str, part: &'static str) -> Result<Vec<u8>, Reason> {
+    base64url::decode(text).ok_or(Reason::Base64urlNotCanonical { part })
+}
+
+impl Header {
+    fn read(bytes: &[u8], limits: &Limits) -> Result<Self, Reason> {
+        let object = json::read_object(bytes, "header", limits)?;
+        let algorithm = match text(&object, "alg")? {
+            Some(name) => Algorithm::parse(name)?,
+            None => {
+                return Err(Reason::HeaderMalformed {
+                    member: "alg",
+                    detail: "it is missing".to_owned(),
+                });
+            }
+        };
+        refuse_members(&object)?;
+        let header = Self {
+            algorithm,
+            key_id: text(&object, "kid")?.map(str::to_owned),
+            token_type: text(&object, "typ")?.map(str::to_owned),
+            others: object
+                .keys()
+                .filter(|name| !matches!(name.as_str(), "alg" | "kid" | "typ"))
+                .cloned()
+                .collect(),
+        };
+        Ok(header)
+    }
+}
+
+/// Refuses the members that no kind of token may have here.
+fn refuse_members(object: &Map<String, Value>) -> Result<(), Reason> {
+    if let Some(critical) = object.get("crit") {
+        return Err(critical_header(critical));
+    }
+    for name in KEYS_IN_HEADER {
+        if object.contains_key(name) {
+            return Err(Reason::KeyFromToken {
+                member: name.to_owned(),
+            });
+        }
+    }
+    for name in NEVER_IN_HEADER {
+        if object.contains_key(name) {
+            return Err(Reason::HeaderUnexpected {
+                member: name.to_owned(),
+            });
+        }
+    }
+    // RFC 7519 5.2: the payload is itself a token.
+    let is_nested = text(object, "cty")?.is_some_and(|content| content.eq_ignore_ascii_case("JWT"));
+    if is_nested {
+        return Err(Reason::HeaderUnexpected {
+            member: "cty".to_owned(),
+        });
+    }
+    Ok(())
+}
+
+/// No extension is understood here, so every `crit` refuses; one that is not even well formed says
+/// so (RFC 7515 4.1.11).
+fn critical_header(critical: &Value) -> Reason {
+    let malformed = |detail: &str| Reason::HeaderMalformed {
+        member: "crit",
+        detail: detail.to_owned(),
+    };
+    let Value::Array(elements) = critical else {
+        return malformed("it is not a list of names");
+    };
+    let names: Option<Vec<String>> = elements
+        .iter()
+        .map(|element| element.as_str().map(str::to_owned))
+        .collect();
+    match names {
+        None => malformed("it is not a list of names"),
+        Some(names) if names.is_empty() => malformed("it is an empty list"),
+        Some(names) if names.iter().collect::<BTreeSet<_>>().len() < names.len() => {
+            malformed("it names a member twice")
+        }
+        Some(names) => Reason::CriticalHeaderUnsupported { names },
+    }
+}
+
+fn text<'a>(
+    object: &'a Map<String, Value>,
+    member: &'static str,
+) -> Result<Option<&'a str>, Reason> {
+    match object.get(member) {
+        None => Ok(None),
+        Some(Value::String(text)) if text.is_empty() => Err(Reason::HeaderMalformed {
+            member,
+            detail: "it is empty".to_owned(),
+        }),
+        Some(Value::String(text)) => Ok(Some(text)),
+        Some(other) => Err(Reason::HeaderMalformed {
+            member,
+            detail: format!("it must be a text, but is {}", kind_of(other)),
+        }),
+    }
+}

@@ -1,0 +1,476 @@
+//! Issuers that many people use: how to know them, what their claims mean, and which claim names
+//! the customer that never passes to another.
+
+use serde_json::{Map, Value};
+
+use super::facts::{is_email_verified, text_of};
+use super::subject;
+use crate::credential::jose::algorithm::Algorithm;
+use crate::reason::Reason;
+
+/// A kind of issuer whose claims are known.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Preset {
+    /// Buildkite agents.
+    Buildkite,
+    /// CircleCI jobs.
+    CircleCi,
+    /// Microsoft Entra ID.
+    Entra,
+    /// GitHub Actions jobs, on github.com, with data residency, or on a server of one's own.
+    GitHub,
+    /// GitLab CI jobs.
+    GitLab,
+    /// Sign in with Google, and Google service accounts.
+    Google,
+    /// The assertion that Google Identity-Aware Proxy signs for the service behind it.
+    GoogleIap,
+    /// HCP Terraform runs.
+    HcpTerraform,
+    /// Kubernetes service accounts.
+    Kubernetes,
+}
+
+/// A fact and the claim it is taken from, as a path of members.
+type Source = (&'static str, &'static [&'static str]);
+
+impl Preset {
+    /// All there are.
+    pub const ALL: [Self; 9] = [
+        Self::Buildkite,
+        Self::CircleCi,
+        Self::Entra,
+        Self::GitHub,
+        Self::GitLab,
+        Self::Google,
+        Self::GoogleIap,
+        Self::HcpTerraform,
+        Self::Kubernetes,
+    ];
+
+    /// The name in a trust document.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Buildkite => "buildkite",
+            Self::CircleCi => "circleci",
+            Self::Entra => "entra",
+            Self::GitHub => "github",
+            Self::GitLab => "gitlab",
+            Self::Google => "google",
+            Self::GoogleIap => "google-iap",
+            Self::HcpTerraform => "hcp-terraform",
+            Self::Kubernetes => "kubernetes",
+        }
+    }
+
+    /// Reads a name of a trust document.
+    pub fn parse(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|preset| preset.name() == name)
+    }
+
+    /// The preset of an issuer that is known by its name. Others, such as a GitLab server of one's
+    /// own, are told by the trust document.
+    pub fn of_issuer(issuer: &str) -> Option<Self> {
+        let rest = issuer.strip_prefix("https://")?;
+        let (host, path) = rest.split_once('/').unwrap_or((rest, ""));
+        match (host, path) {
+            ("agent.buildkite.com", "") => Some(Self::Buildkite),
+            ("oidc.circleci.com", path) if path.starts_with("org/") => Some(Self::CircleCi),
+            ("login.microsoftonline.com" | "sts.windows.net", _) => Some(Self::Entra),
+            ("token.actions.githubusercontent.com", _) | (_, "_services/token") => {
+                Some(Self::GitHub)
+            }
+            (host, "") if is_github_data_residency(host) => Some(Self::GitHub),
+            ("gitlab.com", "") => Some(Self::GitLab),
+            ("accounts.google.com", "") => Some(Self::Google),
+            ("cloud.google.com", "iap") => Some(Self::GoogleIap),
+            ("app.terraform.io", "") => Some(Self::HcpTerraform),
+            (host, _) if is_kubernetes(host, path) => Some(Self::Kubernetes),
+            _ => None,
+        }
+    }
+
+    /// Whose tokens the issuer signs, in words, when it signs those of many customers under one
+    /// name; `None` when the name is one customer's own.
+    pub fn shared_with(issuer: &str) -> Option<&'static str> {
+        match issuer {
+            "https://token.actions.githubusercontent.com" => Some("every repository on github.com"),
+            "https://gitlab.com" => Some("every project on gitlab.com"),
+            "https://agent.buildkite.com" => Some("every pipeline of every Buildkite organization"),
+            "https://app.terraform.io" => {
+                Some("every workspace of every HCP Terraform organization")
+            }
+            "https://accounts.google.com" => {
+                Some("every Google account and every Google service account")
+            }
+            // The tenant of all personal Microsoft accounts.
+            "https://login.microsoftonline.com/9188040d-6c67-4c5b-b112-36a304b66dad/v2.0" => {
+                Some("every personal Microsoft account")
+            }
+            _ => None,
+        }
+    }
+
+    /// Other spellings of an issuer that its tokens may carry. Google documents one.
+    pub(crate) fn alias(issuer: &str) -> Option<&'static str> {
+        (issuer == "https://accounts.google.com").then_some("accounts.google.com")
+    }
+
+    /// The facts that name a customer for good: no name that is given up and taken again, and
+    /// nothing its holder may change. Google has no such claim for a Workspace domain; `hd` is the
+    /// nearest, and follows the domain when it is sold.
+    pub fn pins(self) -> &'static [&'static str] {
+        match self {
+            Self::Buildkite => &["buildkite.organization_id", "buildkite.pipeline_id"],
+            Self::CircleCi => &["circleci.organization_id", "circleci.project_id"],
+            Self::Entra => &["entra.object_id"],
+            Self::GitHub => &[
+                "github.repository_id",
+                "github.repository_owner_id",
+                "github.enterprise_id",
+            ],
+            Self::GitLab => &["gitlab.project_id", "gitlab.namespace_id"],
+            Self::Google => &["subject", "google.hosted_domain"],
+            Self::GoogleIap => &["subject"],
+            Self::HcpTerraform => &[
+                "hcp_terraform.organization_id",
+                "hcp_terraform.project_id",
+                "hcp_terraform.workspace_id",
+            ],
+            Self::Kubernetes => &["k8s.service_account_uid"],
+        }
+    }
+
+    /// Whether this text of a `sub` itself names the customer for good.
+    pub(crate) fn is_immutable_subject(self, text: &str) -> bool {
+        match self {
+            Self::GitHub => subject::has_github_ids(text),
+            Self::Google | Self::GoogleIap => true,
+            Self::Buildkite
+            | Self::CircleCi
+            | Self::Entra
+            | Self::GitLab
+            | Self::HcpTerraform
+            | Self::Kubernetes => false,
+        }
+    }
+
+    /// What all names of its facts begin with.
+    pub fn prefix(self) -> &'static str {
+        match self {
+            Self::Buildkite => "buildkite.",
+            Self::CircleCi => "circleci.",
+            Self::Entra => "entra.",
+            Self::GitHub => "github.",
+            Self::GitLab => "gitlab.",
+            Self::Google => "google.",
+            Self::GoogleIap => "iap.",
+            Self::HcpTerraform => "hcp_terraform.",
+            Self::Kubernetes => "k8s.",
+        }
+    }
+
+    /// Whether tokens of this kind have a fact of this name.
+    pub fn has_fact(self, name: &str) -> bool {
+        self.sources().iter().any(|(fact, _)| *fact == name)
+            || self == Self::GitHub && name.starts_with(REPOSITORY_PROPERTY_FACT)
+    }
+
+    /// The only algorithms its tokens are signed with, when that is part of what makes them
+    /// believable. The headers that Identity-Aware Proxy adds without a signature prove nothing.
+    pub(crate) fn algorithms(self) -> Option<&'static [Algorithm]> {
+        match self {
+            Self::GoogleIap => Some(&[Algorithm::Es256]),
+            Self::Buildkite
+            | Self::CircleCi
+            | Self::Entra
+            | Self::GitHub
+            | Self::GitLab
+            | Self::Google
+            | Self::HcpTerraform
+            | Self::Kubernetes => None,
+        }
+    }
+
+    /// Whether the subject, and what else is said twice, agrees with the other claims.
+    pub(crate) fn check_subject(
+        self,
+        issuer: &str,
+        claims: &Map<String, Value>,
+    ) -> Result<(), Reason> {
+        subject::check(self, issuer, claims)
+    }
+
+    /// Gives each fact in `claims` to `take`.
+    pub(crate) fn for_each_fact(
+        self,
+        claims: &Map<String, Value>,
+        take: &mut dyn FnMut(String, String) -> Result<(), Reason>,
+    ) -> Result<(), Reason> {
+        for (fact, path) in self.sources() {
+            let is_unverified_email = *path == ["email"] && !self.verifies_email(claims);
+            if is_unverified_email {
+                continue;
+            }
+            if let Some(value) = claim_at(claims, path).and_then(text_of) {
+                take((*fact).to_owned(), value)?;
+            }
+        }
+        if self == Self::GitHub {
+            for (claim, value) in claims {
+                if let Some(property) = claim.strip_prefix("repo_property_")
+                    && let Some(value) = text_of(value)
+                {
+                    take(format!("{REPOSITORY_PROPERTY_FACT}{property}"), value)?;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn verifies_email(self, claims: &Map<String, Value>) -> bool {
+        // The proxy has signed the user in itself, and sends no `email_verified`.
+        self == Self::GoogleIap || is_email_verified(claims)
+    }
+
+    fn sources(self) -> &'static [Source] {
+        match self {
+            Self::Buildkite => BUILDKITE,
+            Self::CircleCi => CIRCLECI,
+            Self::Entra => ENTRA,
+            Self::GitHub => GITHUB,
+            Self::GitLab => GITLAB,
+            Self::Google => GOOGLE,
+            Self::GoogleIap => GOOGLE_IAP,
+            Self::HcpTerraform => HCP_TERRAFORM,
+            Self::Kubernetes => KUBERNETES,
+        }
+    }
+}
+
+/// The claim at a path of members.
+pub(super) fn claim_at<'a>(claims: &'a Map<String, Value>, path: &[&str]) -> Option<&'a Value> {
+    let (first, rest) = path.split_first()?;
+    rest.iter()
+        .try_fold(claims.get(*first)?, |value, member| value.get(member))
+}
+
+fn is_github_data_residency(host: &str) -> bool {
+    host.strip_prefix("token.actions.")
+        .and_then(|rest| rest.strip_suffix(".ghe.com"))
+        .is_some_and(|enterprise| !enterprise.is_empty() && !enterprise.contains('.'))
+}
+
+/// The default name inside a cluster, and those of the large hosted offerings.
+fn is_kubernetes(host: &str, path: &str) -> bool {
+    host.starts_with("kubernetes.default.svc")
+        || host == "kubernetes.default"
+        || host.starts_with("oidc.eks.")
+            && host.ends_with(".amazonaws.com")
+            && path.starts_with("id/")
+        || host == "container.googleapis.com" && path.contains("/clusters/")
+        || host.ends_with(".oic.prod-aks.azure.com")
+}
+
+/// Custom properties of a repository, each a claim of its own.
+const REPOSITORY_PROPERTY_FACT: &str = "github.repo_property_";
+
+const GITHUB: &[Source] = &[
+    ("github.actor", &["actor"]),
+    ("github.actor_id", &["actor_id"]),
+    ("github.base_ref", &["base_ref"]),
+    ("github.enterprise", &["enterprise"]),
+    ("github.enterprise_id", &["enterprise_id"]),
+    ("github.environment", &["environment"]),
+    ("github.event_name", &["event_name"]),
+    ("github.head_ref", &["head_ref"]),
+    ("github.job_workflow_ref", &["job_workflow_ref"]),
+    ("github.job_workflow_sha", &["job_workflow_sha"]),
+    ("github.ref", &["ref"]),
+    ("github.ref_protected", &["ref_protected"]),
+    ("github.ref_type", &["ref_type"]),
+    ("github.repository", &["repository"]),
+    ("github.repository_id", &["repository_id"]),
+    ("github.repository_owner", &["repository_owner"]),
+    ("github.repository_owner_id", &["repository_owner_id"]),
+    ("github.repository_visibility", &["repository_visibility"]),
+    ("github.run_id", &["run_id"]),
+    ("github.runner_environment", &["runner_environment"]),
+    ("github.sha", &["sha"]),
+    ("github.workflow", &["workflow"]),
+    ("github.workflow_ref", &["workflow_ref"]),
+    ("github.workflow_sha", &["workflow_sha"]),
+];
+
+const GITLAB: &[Source] = &[
+    ("gitlab.ci_config_ref_uri", &["ci_config_ref_uri"]),
+    ("gitlab.ci_config_sha", &["ci_config_sha"]),
+    ("gitlab.deployment_tier", &["deployment_tier"]),
+    ("gitlab.environment", &["environment"]),
+    ("gitlab.environment_protected", &["environment_protected"]),
+    ("gitlab.job_id", &["job_id"]),
+    ("gitlab.namespace_id", &["namespace_id"]),
+    ("gitlab.namespace_path", &["namespace_path"]),
+    ("gitlab.pipeline_id", &["pipeline_id"]),
+    ("gitlab.pipeline_source", &["pipeline_source"]),
+    ("gitlab.project_id", &["project_id"]),
+    ("gitlab.project_path", &["project_path"]),
+    ("gitlab.project_visibility", &["project_visibility"]),
+    ("gitlab.ref", &["ref"]),
+    ("gitlab.ref_path", &["ref_path"]),
+    ("gitlab.ref_protected", &["ref_protected"]),
+    ("gitlab.ref_type", &["ref_type"]),
+    ("gitlab.runner_environment", &["runner_environment"]),
+    ("gitlab.runner_id", &["runner_id"]),
+    ("gitlab.sha", &["sha"]),
+    ("gitlab.user_id", &["user_id"]),
+    ("gitlab.user_login", &["user_login"]),
+];
+
+const KUBERNETES: &[Source] = &[
+    ("k8s.namespace", &["kubernetes.io", "namespace"]),
+    ("k8s.node", &["kubernetes.io", "node", "name"]),
+    ("k8s.node_uid", &["kubernetes.io", "node", "uid"]),
+    ("k8s.pod", &["kubernetes.io", "pod", "name"]),
+    ("k8s.pod_uid", &["kubernetes.io", "pod", "uid"]),
+    (
+        "k8s.service_account",
+        &["kubernetes.io", "serviceaccount", "name"],
+    ),
+    (
+        "k8s.service_account_uid",
+        &["kubernetes.io", "serviceaccount", "uid"],
+    ),
+];
+
+const BUILDKITE: &[Source] = &[
+    ("buildkite.agent_id", &["agent_id"]),
+    ("buildkite.build_branch", &["build_branch"]),
+    ("buildkite.build_commit", &["build_commit"]),
+    ("buildkite.build_number", &["build_number"]),
+    ("buildkite.build_source", &["build_source"]),
+    ("buildkite.build_tag", &["build_tag"]),
+    ("buildkite.job_id", &["job_id"]),
+    ("buildkite.organization", &["organization_slug"]),
+    ("buildkite.organization_id", &["organization_id"]),
+    ("buildkite.pipeline", &["pipeline_slug"]),
+    ("buildkite.pipeline_id", &["pipeline_id"]),
+    ("buildkite.runner_environment", &["runner_environment"]),
+    ("buildkite.step", &["step_key"]),
+];
+
+const CIRCLECI: &[Source] = &[
+    ("circleci.job_id", &["oidc.circleci.com/job-id"]),
+    ("circleci.organization_id", &["oidc.circleci.com/org-id"]),
+    ("circleci.pipeline_id", &["oidc.circleci.com/pipeline-id"]),
+    ("circleci.project_id", &["oidc.circleci.com/project-id"]),
+    ("circleci.ssh_rerun", &["oidc.circleci.com/ssh-rerun"]),
+    ("circleci.vcs_origin", &["oidc.circleci.com/vcs-origin"]),
+    ("circleci.vcs_ref", &["oidc.circleci.com/vcs-ref"]),
+    ("circleci.workflow_id", &["oidc.circleci.com/workflow-id"]),
+];
+
+const HCP_TERRAFORM: &[Source] = &[
+    (
+        "hcp_terraform.organization",
+        &["terraform_organization_name"],
+    ),
+    (
+        "hcp_terraform.organization_id",
+        &["terraform_organization_id"],
+    ),
+    ("hcp_terraform.project", &["terraform_project_name"]),
+    ("hcp_terraform.project_id", &["terraform_project_id"]),
+    ("hcp_terraform.run_id", &["terraform_run_id"]),
+    ("hcp_terraform.run_phase", &["terraform_run_phase"]),
+    ("hcp_terraform.workspace", &["terraform_workspace_name"]),
+    ("hcp_terraform.workspace_id", &["terraform_workspace_id"]),
+];
+
+const GOOGLE: &[Source] = &[
+    ("google.authorized_party", &["azp"]),
+    ("google.email", &["email"]),
+    ("google.hosted_domain", &["hd"]),
+];
+
+const GOOGLE_IAP: &[Source] = &[
+    ("iap.email", &["email"]),
+    ("iap.hosted_domain", &["hd"]),
+    ("iap.identity_source", &["identity_source"]),
+];
+
+const ENTRA: &[Source] = &[
+    ("entra.application_id", &["azp"]),
+    ("entra.identity_type", &["idtyp"]),
+    ("entra.object_id", &["oid"]),
+    ("entra.tenant_id", &["tid"]),
+];
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn issuers_are_known_by_their_whole_name() {
+        for (issuer, preset) in [
+            (
+                "https://token.actions.githubusercontent.com",
+                Some(Preset::GitHub),
+            ),
+            (
+                "https://token.actions.githubusercontent.com/avocado-corp",
+                Some(Preset::GitHub),
+            ),
+            ("https://token.actions.octo.ghe.com", Some(Preset::GitHub)),
+            (
+                "https://ghes.example.com/_services/token",
+                Some(Preset::GitHub),
+            ),
+            ("https://gitlab.com", Some(Preset::GitLab)),
+            (
+                "https://kubernetes.default.svc.cluster.local",
+                Some(Preset::Kubernetes),
+            ),
+            (
+                "https://oidc.eks.eu-west-1.amazonaws.com/id/EXAMPLE",
+                Some(Preset::Kubernetes),
+            ),
+            ("https://oidc.circleci.com/org/1", Some(Preset::CircleCi)),
+            ("https://cloud.google.com/iap", Some(Preset::GoogleIap)),
+            (
+                "https://token.actions.githubusercontent.com@evil.test",
+                None,
+            ),
+            (
+                "https://token.actions.githubusercontent.com.evil.test",
+                None,
+            ),
+            ("https://gitlab.com.evil.test", None),
+            ("https://gitlab.com/evil", None),
+            ("http://gitlab.com", None),
+            ("https://token.actions.a.b.ghe.com", None),
+        ] {
+            assert_eq!(Preset::of_issuer(issuer), preset, "{issuer}");
+        }
+    }
+
+    #[test]
+    fn only_issuers_of_many_customers_are_shared() {
+        assert!(Preset::shared_with("https://token.actions.githubusercontent.com").is_some());
+        assert!(Preset::shared_with("https://token.actions.githubusercontent.com/corp").is_none());
+        assert!(Preset::shared_with("https://gitlab.example.com").is_none());
+    }
+
+    #[test]
+    fn every_pin_is_a_fact_of_its_preset() {
+        for preset in Preset::ALL {
+            assert_eq!(Preset::parse(preset.name()), Some(preset));
+            for (fact, _) in preset.sources() {
+                assert!(fact.starts_with(preset.prefix()), "{fact}");
+            }
+            for pin in preset.pins() {
+                assert!(*pin == "subject" || preset.has_fact(pin), "{pin}");
+            }
+        }
+    }
+}

@@ -1,0 +1,584 @@
+//! Rules over facts, and what can be computed about them before anyone presents a token.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use serde_json::{Map, Value};
+
+use super::facts::{CLAIMS, Facts, SUBJECT, may_be_a_fact};
+use super::pattern::Pattern;
+use super::presets::Preset;
+use crate::credential::jose::json::kind_of;
+use crate::reason::{Reason, printable};
+
+/// What one fact must be.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Matcher {
+    /// One of these texts, exactly.
+    AnyOf(BTreeSet<String>),
+    /// A text of this pattern.
+    Pattern(Pattern),
+}
+
+impl Matcher {
+    /// Exactly this text.
+    pub fn exactly(text: impl Into<String>) -> Self {
+        Self::AnyOf(BTreeSet::from([text.into()]))
+    }
+
+    /// Whether the text matches.
+    pub fn matches(&self, text: &str) -> bool {
+        match self {
+            Self::AnyOf(texts) => texts.contains(text),
+            Self::Pattern(pattern) => pattern.matches(text),
+        }
+    }
+
+    /// Whether no text matches.
+    pub fn is_empty(&self) -> bool {
+        match self {
+            Self::AnyOf(texts) => texts.is_empty(),
+            Self::Pattern(_) => false,
+        }
+    }
+
+    /// Whether some text matches both.
+    pub fn overlaps(&self, other: &Self) -> bool {
+        match (self, other) {
+            (Self::AnyOf(texts), matcher) | (matcher, Self::AnyOf(texts)) => {
+                texts.iter().any(|text| matcher.matches(text))
+            }
+            (Self::Pattern(one), Self::Pattern(two)) => one.overlaps(two),
+        }
+    }
+
+    /// Whether every text that matches `other` matches this too.
+    pub fn covers(&self, other: &Self) -> bool {
+        match (self, other) {
+            (matcher, Self::AnyOf(texts)) => texts.iter().all(|text| matcher.matches(text)),
+            (Self::AnyOf(texts), Self::Pattern(pattern)) => pattern
+                .only_text()
+                .is_some_and(|only| texts.contains(&only)),
+            (Self::Pattern(wide), Self::Pattern(narrow)) => wide.covers(narrow),
+        }
+    }
+
+    /// The texts that match, if they can be counted.
+    fn texts(&self) -> Option<Vec<String>> {
+        match self {
+            Self::AnyOf(texts) => Some(texts.iter().cloned().collect()),
+            Self::Pattern(pattern) => pattern.only_text().map(|only| vec![only]),
+        }
+    }
+
+    fn in_words(&self) -> String {
+        match self {
+            Self::AnyOf(texts) => {
+                let texts: Vec<String> = texts.iter().map(|text| printable(text)).collect();
+                texts.join(" or ")
+            }
+            Self::Pattern(pattern) => printable(&pattern.to_string()),
+        }
+    }
+}
+
+/// A rule: who may come from an issuer. All of its conditions must hold.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Rule {
+    name: String,
+    conditions: BTreeMap<String, Matcher>,
+}
+
+/// A fact that is not what a rule asks for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Difference {
+    /// The name of the fact.
+    pub fact: String,
+    /// What the rule asks for, in words.
+    pub expected: String,
+    /// What was seen, if anything.
+    pub seen: Option<String>,
+}
+
+impl Difference {
+    /// As one phrase.
+    pub fn in_words(&self) -> String {
+        let expected = &self.expected;
+        match &self.seen {
+            Some(seen) => format!("{} (expected {expected}, seen {seen})", self.fact),
+            None => format!(
+                "{} (expected {expected}, but the token has none)",
+                self.fact
+            ),
+        }
+    }
+}
+
+impl Rule {
+    /// A rule of these conditions.
+    ///
+    /// # Errors
+    ///
+    /// `policy.rule_invalid` when it has no conditions, or one that nothing can meet.
+    pub fn new(name: String, conditions: BTreeMap<String, Matcher>) -> Result<Self, Reason> {
+        let rule = Self { name, conditions };
+        if rule.conditions.is_empty() {
+            return Err(rule.invalid("it has no conditions, so it would admit everyone"));
+        }
+        match rule
+            .conditions
+            .iter()
+            .find(|(_, matcher)| matcher.is_empty())
+        {
+            Some((fact, _)) => Err(rule.invalid(format!("no value is listed for `{fact}`"))),
+            None => Ok(rule),
+        }
+    }
+
+    /// Reads `{"name": …, "facts": {"<fact>": "<exact text>" | ["<any of>", …] |
+    /// {"pattern": "a/*/**"}}}`. `number` is its place among its issuer's rules, and its name if
+    /// it has no other; a fact must be one that tokens of `preset` can have.
+    ///
+    /// # Errors
+    ///
+    /// `policy.rule_invalid`.
+    pub fn read(value: &Value, number: usize, preset: Option<Preset>) -> Result<Self, Reason> {
+        let fallback = format!("rule {number}");
+        let Value::Object(members) = value else {
+            return Err(invalid(&fallback, format!("it is {}", kind_of(value))));
+        };
+        let name = match members.get("name") {
+            None => fallback,
+            Some(Value::String(name)) if !name.is_empty() => name.clone(),
+            Some(other) => {
+                let detail = format!("its `name` must be a text, but is {}", kind_of(other));
+                return Err(invalid(&fallback, detail));
+            }
+        };
+        if let Some(unknown) = members
+            .keys()
+            .find(|key| !matches!(key.as_str(), "name" | "facts"))
+        {
+            return Err(invalid(
+                &name,
+                format!("it has no member `{unknown}`; it may have name, facts"),
+            ));
+        }
+        let Some(Value::Object(facts)) = members.get("facts") else {
+            return Err(invalid(&name, "it needs an object `facts`"));
+        };
+        let conditions = read_conditions(&name, facts, preset)?;
+        Self::new(name, conditions)
+    }
+
+    /// Its name.
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// What each fact must be.
+    pub fn conditions(&self) -> &BTreeMap<String, Matcher> {
+        &self.conditions
+    }
+
+    /// Whether the facts meet all conditions.
+    pub fn admits(&self, facts: &Facts) -> bool {
+        self.conditions
+            .iter()
+            .all(|(fact, matcher)| facts.get(fact).is_some_and(|text| matcher.matches(text)))
+    }
+
+    /// The conditions that the facts do not meet.
+    pub fn differences(&self, facts: &Facts) -> Vec<Difference> {
+        self.conditions
+            .iter()
+            .filter(|(fact, matcher)| !facts.get(fact).is_some_and(|text| matcher.matches(text)))
+            .map(|(fact, matcher)| Difference {
+                fact: fact.clone(),
+                expected: matcher.in_words(),
+                seen: facts.get(fact).map(str::to_owned),
+            })
+            .collect()
+    }
+
+    /// Whether some token could be admitted by both.
+    pub fn overlaps(&self, other: &Self) -> bool {
+        self.conditions.iter().all(|(fact, matcher)| {
+            other
+                .conditions
+                .get(fact)
+                .is_none_or(|theirs| matcher.overlaps(theirs))
+        })
+    }
+
+    /// Whether every token that `other` admits is admitted by this too.
+    pub fn covers(&self, other: &Self) -> bool {
+        self.conditions.iter().all(|(fact, matcher)| {
+            other
+                .conditions
+                .get(fact)
+                .is_some_and(|theirs| matcher.covers(theirs))
+        })
+    }
+
+    /// The tightest change of this rule that admits these facts: what differs, set to what was
+    /// seen. `None` when a fact that it asks for is not there at all.
+    pub fn adapted_to(&self, facts: &Facts) -> Option<Self> {
+        let mut conditions = self.conditions.clone();
+        for (fact, matcher) in &mut conditions {
+            let seen = facts.get(fact)?;
+            if !matcher.matches(seen) {
+                *matcher = Matcher::exactly(seen);
+            }
+        }
+        Some(Self {
+            name: self.name.clone(),
+            conditions,
+        })
+    }
+
+    /// Whom it admits, in words, beside those who have exactly `facts`: what it does not ask for
+    /// may be anything.
+    pub fn population(&self, facts: &Facts) -> String {
+        let asked: Vec<String> = self
+            .conditions
+            .iter()
+            .map(|(fact, matcher)| format!("{fact} = {}", matcher.in_words()))
+            .collect();
+        let free: Vec<&str> = facts
+            .names()
+            .filter(|name| *name != SUBJECT && !self.conditions.contains_key(*name))
+            .take(4)
+            .collect();
+        let asked = asked.join(" and ");
+        if free.is_empty() {
+            format!("every token with {asked}")
+        } else {
+            format!("every token with {asked}, whatever its {}", free.join(", "))
+        }
+    }
+
+    /// Whether it names a customer of a shared issuer for good.
+    pub(crate) fn pins(&self, preset: Preset) -> bool {
+        self.conditions.iter().any(|(fact, matcher)| {
+            let Some(texts) = matcher.texts() else {
+                return false;
+            };
+            if fact == SUBJECT {
+                texts.iter().all(|text| preset.is_immutable_subject(text))
+            } else {
+                preset.pins().contains(&fact.as_str())
+            }
+        })
+    }
+
+    fn invalid(&self, detail: impl Into<String>) -> Reason {
+        invalid(&self.name, detail)
+    }
+}
+
+/// The refusal when no rule admits the facts: the closest rule, and each fact that differs.
+pub(crate) fn not_matched(issuer: &str, rules: &[Rule], facts: &Facts) -> Option<Reason> {
+    let (closest, differences) = rules
+        .iter()
+        .map(|rule| (rule, rule.differences(facts)))
+        .min_by_key(|(_, differences)| differences.len())?;
+    let fix_admits = match closest.adapted_to(facts) {
+        Some(adapted) => adapted.population(facts),
+        None => "no one yet, since the token lacks a fact".to_owned(),
+    };
+    Some(Reason::RuleNotMatched {
+        issuer: issuer.to_owned(),
+        closest: closest.name.clone(),
+        differs: differences.iter().map(Difference::in_words).collect(),
+        fix_admits,
+    })
+}
+
+/// Refuses to trust an issuer of many customers without naming one of them for good.
+pub(crate) fn require_pins(
+    issuer: &str,
+    preset: Option<Preset>,
+    rules: &[Rule],
+) -> Result<(), Reason> {
+    let (Some(everyone), Some(preset)) = (Preset::shared_with(issuer), preset) else {
+        return Ok(());
+    };
+    let unpinned = |rule: String, population: String| Reason::SharedIssuerUnpinned {
+        issuer: issuer.to_owned(),
+        rule,
+        population,
+        pins: preset.pins().iter().map(|pin| (*pin).to_owned()).collect(),
+    };
+    if rules.is_empty() {
+        return Err(unpinned("(none)".to_owned(), everyone.to_owned()));
+    }
+    match rules.iter().find(|rule| !rule.pins(preset)) {
+        None => Ok(()),
+        Some(rule) => {
+            let population = rule.population(&Facts::default());
+            let conditions = population.trim_start_matches("every token ");
+            Err(unpinned(
+                rule.name.clone(),
+                format!("{everyone} {conditions}"),
+            ))
+        }
+    }
+}
+
+fn read_conditions(
+    rule: &str,
+    facts: &Map<String, Value>,
+    preset: Option<Preset>,
+) -> Result<BTreeMap<String, Matcher>, Reason> {
+    let mut conditions = BTreeMap::new();
+    for (fact, value) in facts {
+        check_fact_name(rule, fact, preset)?;
+        conditions.insert(fact.clone(), read_matcher(rule, fact, value)?);
+    }
+    Ok(conditions)
+}
+
+/// A misspelt fact would never match, and its author would not know why.
+fn check_fact_name(rule: &str, fact: &str, preset: Option<Preset>) -> Result<(), Reason> {
+    if let Some(claim) = fact.strip_prefix(CLAIMS) {
+        return if may_be_a_fact(claim) {
+            Ok(())
+        } else {
+            let detail = format!("`{claim}` is a claim that does not name its subject for long");
+            Err(invalid(rule, detail))
+        };
+    }
+    let is_known = fact == SUBJECT || preset.is_some_and(|preset| preset.has_fact(fact));
+    if is_known {
+        return Ok(());
+    }
+    let place = match preset {
+        Some(preset) => format!("tokens of {} have no fact `{fact}`", preset.name()),
+        None => format!("there is no fact `{fact}`; claims are called `{CLAIMS}<name>`"),
+    };
+    Err(invalid(rule, place))
+}
+
+fn read_matcher(rule: &str, fact: &str, value: &Value) -> Result<Matcher, Reason> {
+    match value {
+        Value::String(text) => {
+            let text = read_exact(rule, fact, text)?;
+            Ok(Matcher::exactly(text))
+        }
+        Value::Array(elements) => {
+            let mut texts = BTreeSet::new();
+            for element in elements {
+                let Value::String(text) = element else {
+                    return Err(invalid(
+                        rule,
+                        format!("a value of `{fact}` is {}", kind_of(element)),
+                    ));
+                };
+                texts.insert(read_exact(rule, fact, text)?.to_owned());
+            }
+            Ok(Matcher::AnyOf(texts))
+        }
+        Value::Object(members) => match (members.get("pattern"), members.len()) {
+            (Some(Value::String(pattern)), 1) => Pattern::parse(pattern)
+                .map(Matcher::Pattern)
+                .map_err(|detail| invalid(rule, format!("`{fact}`: {detail}"))),
+            _ => Err(invalid(
+                rule,
+                format!("`{fact}` needs the one member `pattern`"),
+            )),
+        },
+        other => Err(invalid(
+            rule,
+            format!(
+                "`{fact}` must be a text, a list of texts or a pattern, but is {}",
+                kind_of(other)
+            ),
+        )),
+    }
+}
+
+/// A star in an exact text is what someone wrote who meant a pattern.
+fn read_exact<'a>(rule: &str, fact: &str, text: &'a str) -> Result<&'a str, Reason> {
+    if text.is_empty() {
+        return Err(invalid(rule, format!("a value of `{fact}` is empty")));
+    }
+    if text.contains('*') {
+        let detail = format!(
+            "`{fact}` is compared exactly, so its `*` would stand for itself; write {{\"pattern\": …}}"
+        );
+        return Err(invalid(rule, detail));
+    }
+    Ok(text)
+}
+
+fn invalid(rule: &str, detail: impl Into<String>) -> Reason {
+    Reason::RuleInvalid {
+        rule: rule.to_owned(),
+        detail: detail.into(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn matcher(value: &Value) -> Matcher {
+        read_matcher("r", "f", value).unwrap()
+    }
+
+    fn rule(facts: &Value) -> Rule {
+        Rule::read(&json!({"name": "r", "facts": facts}), 1, None).unwrap()
+    }
+
+    #[test]
+    fn overlap_and_cover_of_matchers_agree_with_every_text() {
+        let texts = ["a", "b", "a/b", "b/b", "a/c"];
+        let matchers = [
+            json!("a"),
+            json!(["a", "b"]),
+            json!(["a/b", "b/b"]),
+            json!({"pattern": "*"}),
+            json!({"pattern": "a/*"}),
+            json!({"pattern": "a/b"}),
+        ]
+        .map(|value| matcher(&value));
+        for one in &matchers {
+            for two in &matchers {
+                let both = texts.iter().any(|t| one.matches(t) && two.matches(t));
+                assert_eq!(one.overlaps(two), both, "{one:?} {two:?}");
+                if one.covers(two) {
+                    assert!(texts.iter().all(|t| one.matches(t) || !two.matches(t)));
+                }
+            }
+        }
+        assert!(matcher(&json!({"pattern": "*"})).covers(&matcher(&json!(["a", "b"]))));
+        assert!(matcher(&json!("a/b")).covers(&matcher(&json!({"pattern": "a/b"}))));
+        assert!(!matcher(&json!(["a", "b"])).covers(&matcher(&json!({"pattern": "*"}))));
+        assert!(Matcher::AnyOf(BTreeSet::new()).is_empty());
+    }
+
+    #[test]
+    fn a_rule_covers_another_that_asks_for_more() {
+        let wide = rule(&json!({"claims.a": ["1", "2"]}));
+        let narrow = rule(&json!({"claims.a": "1", "claims.b": "x"}));
+        let elsewhere = rule(&json!({"claims.a": "3"}));
+        assert!(wide.covers(&narrow) && !narrow.covers(&wide));
+        assert!(wide.overlaps(&narrow) && narrow.overlaps(&wide));
+        assert!(!wide.overlaps(&elsewhere) && !wide.covers(&elsewhere));
+        // Neither asks for what the other does, so a token may have both.
+        assert!(rule(&json!({"claims.b": "y"})).overlaps(&elsewhere));
+    }
+
+    #[test]
+    fn an_absent_fact_never_matches() {
+        let facts = Facts::default();
+        let wide = rule(&json!({"claims.a": {"pattern": "*"}}));
+        assert!(!wide.admits(&facts));
+        assert_eq!(wide.differences(&facts)[0].seen, None);
+        assert_eq!(wide.adapted_to(&facts), None);
+    }
+
+    #[test]
+    fn a_rule_that_means_something_else_than_it_says_is_refused() {
+        for facts in [
+            json!({}),
+            json!({"claims.a": []}),
+            json!({"claims.a": ""}),
+            json!({"claims.a": "repo-*"}),
+            json!({"claims.a": {"pattern": "repo-*"}}),
+            json!({"claims.a": {"regex": ".*"}}),
+            json!({"claims.a": {"pattern": "a", "not": "b"}}),
+            json!({"claims.a": 7}),
+            json!({"claims.a": true}),
+            json!({"claims.preferred_username": "admin"}),
+            json!({"claims.exp": "1"}),
+            json!({"subjct": "a"}),
+            json!({"github.ref": "a"}),
+        ] {
+            let reason = Rule::read(&json!({"facts": facts}), 1, None).unwrap_err();
+            assert_eq!(reason.code(), "policy.rule_invalid", "{facts}");
+        }
+        for value in [
+            json!([]),
+            json!({}),
+            json!({"facts": {"claims.a": "b"}, "when": 1}),
+            json!({"name": 1}),
+        ] {
+            let reason = Rule::read(&value, 1, None).unwrap_err();
+            assert_eq!(reason.code(), "policy.rule_invalid", "{value}");
+        }
+        let misspelt = json!({"facts": {"github.repositry_id": "1"}});
+        assert!(Rule::read(&misspelt, 1, Some(Preset::GitHub)).is_err());
+    }
+
+    #[test]
+    fn the_closest_rule_and_what_its_fix_would_admit_are_named() {
+        let rules = [
+            rule(&json!({"claims.a": "x", "claims.b": "x"})),
+            Rule::read(
+                &json!({"name": "near", "facts": {"claims.a": "1", "claims.b": "x"}}),
+                2,
+                None,
+            )
+            .unwrap(),
+        ];
+        let claims = json!({"a": "1", "b": "2", "c": "3"});
+        let facts = Facts::of(claims.as_object().unwrap(), None, std::iter::empty()).unwrap();
+        assert_eq!(
+            not_matched("https://i.test", &rules, &facts),
+            Some(Reason::RuleNotMatched {
+                issuer: "https://i.test".to_owned(),
+                closest: "near".to_owned(),
+                differs: vec!["claims.b (expected x, seen 2)".to_owned()],
+                fix_admits: "every token with claims.a = 1 and claims.b = 2, whatever its claims.c"
+                    .to_owned(),
+            })
+        );
+    }
+
+    #[test]
+    fn a_shared_issuer_needs_a_pin_in_every_rule() {
+        let issuer = "https://token.actions.githubusercontent.com";
+        let read = |facts: Value| {
+            Rule::read(
+                &json!({"name": "r", "facts": facts}),
+                1,
+                Some(Preset::GitHub),
+            )
+            .unwrap()
+        };
+        let pinned = [
+            json!({"github.repository_id": "74"}),
+            json!({"github.repository_owner_id": ["65", "66"]}),
+            json!({"subject": "repo:octo-org@65/octo-repo@74:ref:refs/heads/main"}),
+        ];
+        for facts in pinned {
+            assert_eq!(
+                require_pins(issuer, Some(Preset::GitHub), &[read(facts)]),
+                Ok(())
+            );
+        }
+        for facts in [
+            json!({"github.repository": "octo-org/octo-repo"}),
+            json!({"github.repository_id": {"pattern": "*"}}),
+            json!({"subject": "repo:octo-org/octo-repo:ref:refs/heads/main"}),
+            json!({"subject": ["repo:o@1/r@2:pull_request", "repo:o/r:pull_request"]}),
+            json!({"claims.repository_id": "74"}),
+        ] {
+            let rules = [
+                read(json!({"github.repository_id": "74"})),
+                read(facts.clone()),
+            ];
+            let reason = require_pins(issuer, Some(Preset::GitHub), &rules).unwrap_err();
+            assert_eq!(reason.code(), "policy.shared_issuer_unpinned", "{facts}");
+        }
+        let reason = require_pins(issuer, Some(Preset::GitHub), &[]).unwrap_err();
+        assert!(
+            reason.sentence().contains("every repository on github.com"),
+            "{}",
+            reason.sentence()
+        );
+    }
+}
