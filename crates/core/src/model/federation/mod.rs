@@ -1,6 +1,31 @@
 //! Federation: an issuer, its keys, and what its tokens may say.
+//!
+//! A token is one statement, and the keys that may have signed it are the ends of its paths: those
+//! of the trusted issuer that it names, or of the bundle of the trust domain that its subject
+//! names. Which of the two it is decides what it must look like. API keys stand here too, the
+//! humblest of all: no one vouches for them but whoever holds them.
+
+mod api_key;
+mod audience;
+mod claims;
+mod issuer;
+mod legs;
+mod proof;
+mod subject;
+mod token;
+
+pub use claims::{CLOCK_LEEWAY, LIFETIME_MAX};
+pub use issuer::IssuerAnchor;
+pub use proof::PROOF_LIFETIME_MAX;
+
+pub(crate) use api_key::decide_api_key;
+
+use claims::Claims;
+use proof::Proof;
+use token::{Form, TokenModel};
 
 use crate::budget::Budget;
+use crate::credential::jose::jws::Jws;
 use crate::crypto::Verifier;
 use crate::path::Attempts;
 use crate::question::Question;
@@ -8,53 +33,79 @@ use crate::reason::Reason;
 use crate::verdict::{Refusal, TrustModel, Verdict};
 use crate::view::View;
 
-/// An issuer of tokens that a tenant trusts, with its keys and the bounds of that trust.
-#[derive(Clone, Debug)]
-pub struct IssuerAnchor {}
-
-impl IssuerAnchor {
-    /// Reads the members of an anchor that names an `issuer`.
-    ///
-    /// # Errors
-    ///
-    /// `input.trust_document_malformed` and the refusals of its keys and rules.
-    pub fn read(_members: &serde_json::Map<String, serde_json::Value>) -> Result<Self, Reason> {
-        Ok(Self {})
+/// Decides on a compact JWS that its bearer needs nothing but to show.
+pub(crate) fn decide_jwt(
+    token: &str,
+    question: &Question,
+    view: &View,
+    crypto: &dyn Verifier,
+    budget: &mut Budget,
+) -> Verdict {
+    let asked = Asked {
+        question,
+        view,
+        crypto,
+    };
+    let jws = match Jws::read(token, budget.limits()) {
+        Ok(jws) => jws,
+        Err(reason) => return refused("the token", reason),
+    };
+    let read = token::check_bearer_type(&jws)
+        .and_then(|()| Claims::read(&jws.claims))
+        .and_then(|claims| token::check_bearer_claims(&claims).map(|()| claims));
+    match read {
+        Ok(claims) => TokenModel::decide(asked, &jws, &claims, Form::Bearer, budget),
+        Err(reason) => refused("the token", reason),
     }
 }
 
-/// Decides on a compact JWS.
-pub(crate) fn decide_jwt(
-    _token: &str,
-    _question: &Question,
-    _view: &View,
-    _crypto: &dyn Verifier,
-    _budget: &mut Budget,
-) -> Verdict {
-    todo_refusal()
-}
-
-/// Decides on a workload identity token and its proof.
+/// Decides on a workload identity token and the proof that its holder has the key it names.
 pub(crate) fn decide_wit(
-    _token: &str,
-    _proof: Option<&str>,
-    _question: &Question,
-    _view: &View,
-    _crypto: &dyn Verifier,
-    _budget: &mut Budget,
+    token: &str,
+    proof: Option<&str>,
+    question: &Question,
+    view: &View,
+    crypto: &dyn Verifier,
+    budget: &mut Budget,
 ) -> Verdict {
-    todo_refusal()
+    let asked = Asked {
+        question,
+        view,
+        crypto,
+    };
+    let jws = match Jws::read(token, budget.limits()) {
+        Ok(jws) => jws,
+        Err(reason) => return refused("the token", reason),
+    };
+    let read = proof::check_wit_type(&jws)
+        .and_then(|()| Claims::read(&jws.claims))
+        .and_then(|claims| proof::check_wit_claims(&claims).map(|key| (claims, key)));
+    let (claims, key) = match read {
+        Ok(read) => read,
+        Err(reason) => return refused("the token", reason),
+    };
+    let Some(proof) = proof else {
+        return refused("the token", Reason::ProofMissing {});
+    };
+    match Proof::read(proof, token, key, budget.limits()) {
+        Ok(proof) => TokenModel::decide(asked, &jws, &claims, Form::Wit(&proof), budget),
+        Err(reason) => refused("the proof", reason),
+    }
 }
 
-/// Decides on an API key.
-pub(crate) fn decide_api_key(_key: &str, _question: &Question, _view: &View) -> Verdict {
-    todo_refusal()
+/// What is asked, in which view, and how signatures are checked.
+#[derive(Clone, Copy)]
+struct Asked<'a> {
+    question: &'a Question,
+    view: &'a View,
+    crypto: &'a dyn Verifier,
 }
 
-fn todo_refusal() -> Verdict {
+/// A refusal before any path was tried.
+fn refused(stopped_at: &str, reason: Reason) -> Verdict {
     Verdict::Reject(Refusal {
         model: TrustModel::Federation,
-        attempts: Attempts::before_search("the token", Reason::NoAnchors {}),
+        attempts: Attempts::before_search(stopped_at, reason),
         legs: Vec::new(),
     })
 }

@@ -1,0 +1,257 @@
+//! Issuers of tokens as anchors: their keys, and the bounds within which they are believed.
+
+use std::sync::Arc;
+
+use base64ct::{Base64, Encoding};
+use der::Document;
+use serde_json::{Map, Value};
+
+use super::claims::LIFETIME_MAX;
+use crate::credential::jose::algorithm::Algorithm;
+use crate::credential::jose::jwk::KeySet;
+use crate::credential::members::{Members, trust_document};
+use crate::credential::x509::Certificate;
+use crate::policy::presets::Preset;
+use crate::policy::rules::{Rule, require_pins};
+use crate::reason::Reason;
+
+/// The longest `max_lifetime`, in seconds: a leap year, which is what default tokens of Kubernetes
+/// pods live.
+const LIFETIME_ALLOWED_MAX: i64 = 366 * 86_400;
+
+/// An issuer of tokens that a tenant trusts, with its keys and the bounds of that trust.
+#[derive(Clone, Debug)]
+pub struct IssuerAnchor {
+    issuer: String,
+    preset: Option<Preset>,
+    keys: Option<KeySet>,
+    audiences: Vec<String>,
+    rules: Vec<Rule>,
+    algorithms: Vec<Algorithm>,
+    lifetime_max: i64,
+    single_audience: bool,
+    authorized_parties: Vec<String>,
+    fetched_under: Option<Arc<Certificate>>,
+}
+
+impl IssuerAnchor {
+    /// Reads the members of an anchor that names an `issuer`: `issuer`, and optionally `jwks` (a
+    /// JWK Set), `audiences`, `rules`, `preset`, `algorithms`, `max_lifetime` (seconds),
+    /// `single_audience`, `authorized_parties` and `fetched_under` (a certificate in PEM, or DER
+    /// in base64: the CA of the TLS connection over which the keys came).
+    ///
+    /// # Errors
+    ///
+    /// `input.trust_document_malformed`, the refusals of [`KeySet::read`] and [`Rule::read`], and
+    /// `policy.shared_issuer_unpinned`.
+    pub fn read(members: &Map<String, Value>) -> Result<Self, Reason> {
+        let members = Members::of(members, "anchor", &KNOWN_MEMBERS)?;
+        let issuer = members.required_text("issuer")?;
+        check_issuer(issuer)?;
+        let preset = read_preset(&members, issuer)?;
+        let keys = match members.get("jwks") {
+            Some(set) => Some(KeySet::read(issuer, set)?),
+            None => None,
+        };
+        let rules = read_rules(&members, preset)?;
+        require_pins(issuer, preset, &rules)?;
+        Ok(Self {
+            issuer: issuer.to_owned(),
+            preset,
+            keys,
+            audiences: members.texts("audiences")?,
+            rules,
+            algorithms: read_algorithms(&members, preset)?,
+            lifetime_max: read_lifetime_max(&members)?,
+            single_audience: members.flag("single_audience")?,
+            authorized_parties: members.texts("authorized_parties")?,
+            fetched_under: read_certificate(&members)?,
+        })
+    }
+
+    /// Its name, exactly as its tokens carry it.
+    pub fn issuer(&self) -> &str {
+        &self.issuer
+    }
+
+    /// What kind of issuer it is, if that is known.
+    pub fn preset(&self) -> Option<Preset> {
+        self.preset
+    }
+
+    /// Its keys, if they are known.
+    pub fn keys(&self) -> Option<&KeySet> {
+        self.keys.as_ref()
+    }
+
+    /// For whom its tokens may be; anyone whom the question names when empty.
+    pub fn audiences(&self) -> &[String] {
+        &self.audiences
+    }
+
+    /// Who may come from it; anyone when empty.
+    pub fn rules(&self) -> &[Rule] {
+        &self.rules
+    }
+
+    /// The algorithms that its tokens may be signed with.
+    pub fn algorithms(&self) -> &[Algorithm] {
+        &self.algorithms
+    }
+
+    /// The longest life of its tokens, in seconds.
+    pub fn lifetime_max(&self) -> i64 {
+        self.lifetime_max
+    }
+
+    /// Whether a token must be for one audience alone.
+    pub fn single_audience(&self) -> bool {
+        self.single_audience
+    }
+
+    /// To whom its tokens may have been issued (`azp`); anyone when empty.
+    pub fn authorized_parties(&self) -> &[String] {
+        &self.authorized_parties
+    }
+
+    /// The CA of the TLS connection over which its keys came.
+    pub fn fetched_under(&self) -> Option<&Arc<Certificate>> {
+        self.fetched_under.as_ref()
+    }
+
+    /// Whether this is the issuer that a token names. Names are compared exactly (RFC 7519 4.1.1),
+    /// but for one second spelling that Google documents.
+    pub(crate) fn is_named(&self, issuer: &str) -> bool {
+        self.issuer == issuer || Preset::alias(&self.issuer) == Some(issuer)
+    }
+}
+
+const KNOWN_MEMBERS: [&str; 10] = [
+    "algorithms",
+    "audiences",
+    "authorized_parties",
+    "fetched_under",
+    "issuer",
+    "jwks",
+    "max_lifetime",
+    "preset",
+    "rules",
+    "single_audience",
+];
+
+/// An issuer is an `https` URL without query and fragment (OpenID Connect Core 2), and here
+/// without user information, which only serves to deceive.
+fn check_issuer(issuer: &str) -> Result<(), Reason> {
+    let refuse = |detail: &str| Err(trust_document(format!("the issuer `{issuer}` {detail}")));
+    let Some(rest) = issuer.strip_prefix("https://") else {
+        return refuse("does not begin with `https://`");
+    };
+    let host = rest.split('/').next().unwrap_or_default();
+    if host.is_empty() {
+        return refuse("has no host");
+    }
+    if host.contains('@') {
+        return refuse("has user information before its host");
+    }
+    if rest.contains(['?', '#', ' ', '\\', '*']) {
+        return refuse("has characters that the name of an issuer cannot have");
+    }
+    let names_no_tenant = ["/common/", "/organizations/", "/consumers/", "/{tenantid}/"];
+    if host == "login.microsoftonline.com" && names_no_tenant.iter().any(|part| rest.contains(part)) {
+        return refuse("is no tenant's; write the one with the number of your tenant");
+    }
+    Ok(())
+}
+
+fn read_preset(members: &Members<'_>, issuer: &str) -> Result<Option<Preset>, Reason> {
+    let known = Preset::of_issuer(issuer);
+    let Some(name) = members.text("preset")? else {
+        return Ok(known);
+    };
+    let Some(preset) = Preset::parse(name) else {
+        let names = Preset::ALL.map(Preset::name).join(", ");
+        return Err(trust_document(format!("there is no preset `{name}`; there are {names}")));
+    };
+    match known {
+        Some(known) if known != preset => Err(trust_document(format!(
+            "the issuer `{issuer}` is of the preset `{}`, not `{name}`",
+            known.name()
+        ))),
+        Some(_) | None => Ok(Some(preset)),
+    }
+}
+
+fn read_rules(members: &Members<'_>, preset: Option<Preset>) -> Result<Vec<Rule>, Reason> {
+    match members.get("rules") {
+        None => Ok(Vec::new()),
+        Some(Value::Array(rules)) => rules
+            .iter()
+            .enumerate()
+            .map(|(index, rule)| Rule::read(rule, index + 1, preset))
+            .collect(),
+        Some(_) => Err(trust_document("`anchor.rules` must be a list of rules")),
+    }
+}
+
+fn read_algorithms(
+    members: &Members<'_>,
+    preset: Option<Preset>,
+) -> Result<Vec<Algorithm>, Reason> {
+    let possible = preset
+        .and_then(Preset::algorithms)
+        .unwrap_or(&Algorithm::ALL);
+    if members.get("algorithms").is_none() {
+        return Ok(possible.to_vec());
+    }
+    let names = members.texts("algorithms")?;
+    if names.is_empty() {
+        return Err(trust_document("`anchor.algorithms` is empty, so no token could be checked"));
+    }
+    names
+        .iter()
+        .map(|name| {
+            Algorithm::parse(name)
+                .ok()
+                .filter(|algorithm| possible.contains(algorithm))
+                .ok_or_else(|| {
+                    let possible = possible.iter().map(|algorithm| algorithm.name());
+                    trust_document(format!(
+                        "`anchor.algorithms` names `{name}`; possible are {}",
+                        possible.collect::<Vec<_>>().join(", ")
+                    ))
+                })
+        })
+        .collect()
+}
+
+fn read_lifetime_max(members: &Members<'_>) -> Result<i64, Reason> {
+    match members.seconds("max_lifetime")? {
+        None => Ok(LIFETIME_MAX),
+        Some(seconds) if seconds <= LIFETIME_ALLOWED_MAX => Ok(seconds),
+        Some(_) => Err(trust_document(format!(
+            "`anchor.max_lifetime` is over a year ({LIFETIME_ALLOWED_MAX} s)"
+        ))),
+    }
+}
+
+fn read_certificate(members: &Members<'_>) -> Result<Option<Arc<Certificate>>, Reason> {
+    let refuse = |detail: &str| trust_document(format!("`anchor.fetched_under` {detail}"));
+    let text = match members.get("fetched_under") {
+        None => return Ok(None),
+        Some(Value::String(text)) => text.trim(),
+        Some(_) => return Err(refuse("must be one certificate in PEM")),
+    };
+    let der = if text.starts_with("-----BEGIN") {
+        let (label, document) =
+            Document::from_pem(text).map_err(|_| refuse("cannot be read as PEM"))?;
+        if label != "CERTIFICATE" {
+            return Err(refuse("must be one certificate in PEM"));
+        }
+        document.into_vec()
+    } else {
+        Base64::decode_vec(text).map_err(|_| refuse("must be one certificate in PEM"))?
+    };
+    Certificate::parse(&der)
+        .map(|certificate| Some(Arc::new(certificate)))
+        .map_err(|detail| refuse(&format!("cannot be read: {detail}")))
+}
