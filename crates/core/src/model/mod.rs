@@ -25,7 +25,7 @@ pub fn decide(
         Credential::Wit { token, proof } => {
             federation::decide_wit(token, proof.as_deref(), question, view, crypto, budget)
         }
-        Credential::ApiKey(key) => federation::decide_api_key(key, question, view),
+        Credential::ApiKey(key) => federation::decide_api_key(key, question, view, budget),
         Credential::Unsupported(kind) => Verdict::Reject(Refusal {
             model: TrustModel::SharedSecret,
             attempts: Attempts::before_search(

@@ -72,7 +72,10 @@ impl<'a> Model for ApiKeyModel<'a> {
                 continue;
             };
             any_known = true;
-            if trail.last().is_some_and(|digest| known.is_digest_of(digest)) {
+            if trail
+                .last()
+                .is_some_and(|digest| known.is_digest_of(digest))
+            {
                 candidates.push(Candidate::Anchor(KnownKey { anchor, known }));
             }
         }
@@ -97,10 +100,10 @@ impl<'a> Model for ApiKeyModel<'a> {
             return Err(Reason::NoAnchors {}.into());
         };
         Ok(Vouch {
-            vouches_for: known.subject().to_owned(),
-            by: anchor.name.clone(),
+            vouches_for: known.subject().into(),
+            by: anchor.name.as_str().into(),
             how: How::ApiKey,
-            key: known.sha256().to_string(),
+            key: known.sha256().to_string().into(),
             valid: None,
         })
     }
@@ -115,7 +118,12 @@ impl<'a> Model for ApiKeyModel<'a> {
         let anchor = reached.anchor;
         anchor.admits(&self.question.tenant, self.question.now)?;
         super::subject::check_constraints(anchor, reached.known.subject(), None)?;
-        check_expected(&self.question.context.expected, reached.known.subject(), None, None)?;
+        check_expected(
+            &self.question.context.expected,
+            reached.known.subject(),
+            None,
+            None,
+        )?;
         Ok(())
     }
 

@@ -180,14 +180,18 @@ mod tests {
 
     fn check(claims: &Value, now: i64) -> Result<Time, Reason> {
         let claims = claims.as_object().unwrap();
-        Claims::read(claims).and_then(|claims| claims.check_times(Time::from_unix(now), LIFETIME_MAX))
+        Claims::read(claims)
+            .and_then(|claims| claims.check_times(Time::from_unix(now), LIFETIME_MAX))
     }
 
     #[test]
     fn times_hold_to_the_second() {
         let token = json!({"exp": 2000, "nbf": 1000, "iat": 1000});
         assert_eq!(check(&token, 1999), Ok(Time::from_unix(2000)));
-        assert_eq!(check(&token, 2000).unwrap_err().code(), "federation.token_expired");
+        assert_eq!(
+            check(&token, 2000).unwrap_err().code(),
+            "federation.token_expired"
+        );
         assert!(check(&token, 1000 - CLOCK_LEEWAY).is_ok());
         let early = check(&token, 1000 - CLOCK_LEEWAY - 1).unwrap_err();
         assert_eq!(early.code(), "federation.token_not_yet_valid");

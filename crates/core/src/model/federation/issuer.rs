@@ -157,7 +157,8 @@ fn check_issuer(issuer: &str) -> Result<(), Reason> {
         return refuse("has characters that the name of an issuer cannot have");
     }
     let names_no_tenant = ["/common/", "/organizations/", "/consumers/", "/{tenantid}/"];
-    if host == "login.microsoftonline.com" && names_no_tenant.iter().any(|part| rest.contains(part)) {
+    if host == "login.microsoftonline.com" && names_no_tenant.iter().any(|part| rest.contains(part))
+    {
         return refuse("is no tenant's; write the one with the number of your tenant");
     }
     Ok(())
@@ -170,7 +171,9 @@ fn read_preset(members: &Members<'_>, issuer: &str) -> Result<Option<Preset>, Re
     };
     let Some(preset) = Preset::parse(name) else {
         let names = Preset::ALL.map(Preset::name).join(", ");
-        return Err(trust_document(format!("there is no preset `{name}`; there are {names}")));
+        return Err(trust_document(format!(
+            "there is no preset `{name}`; there are {names}"
+        )));
     };
     match known {
         Some(known) if known != preset => Err(trust_document(format!(
@@ -205,7 +208,9 @@ fn read_algorithms(
     }
     let names = members.texts("algorithms")?;
     if names.is_empty() {
-        return Err(trust_document("`anchor.algorithms` is empty, so no token could be checked"));
+        return Err(trust_document(
+            "`anchor.algorithms` is empty, so no token could be checked",
+        ));
     }
     names
         .iter()

@@ -7,8 +7,10 @@
 
 mod api_key;
 mod audience;
+mod bearer;
 mod claims;
 mod issuer;
+mod keys;
 mod legs;
 mod proof;
 mod subject;
@@ -50,9 +52,9 @@ pub(crate) fn decide_jwt(
         Ok(jws) => jws,
         Err(reason) => return refused("the token", reason),
     };
-    let read = token::check_bearer_type(&jws)
+    let read = bearer::check_bearer_type(&jws)
         .and_then(|()| Claims::read(&jws.claims))
-        .and_then(|claims| token::check_bearer_claims(&claims).map(|()| claims));
+        .and_then(|claims| bearer::check_bearer_claims(&claims).map(|()| claims));
     match read {
         Ok(claims) => TokenModel::decide(asked, &jws, &claims, Form::Bearer, budget),
         Err(reason) => refused("the token", reason),

@@ -1,0 +1,596 @@
+//! Tokens in the one search: which keys may have signed one, whether one did, and what it proves.
+
+use std::sync::Arc;
+
+use super::Asked;
+use super::audience::{RelyingParty, check_nonce, check_parties};
+use super::bearer::is_spiffe;
+use super::claims::{CLOCK_LEEWAY, Claims, LIFETIME_MAX};
+use super::issuer::IssuerAnchor;
+use super::keys::{AnchorKey, Owner, select};
+use super::legs;
+use super::proof::Proof;
+use super::subject::{check_constraints, check_expected};
+use crate::anchor::{Anchor, AnchorKind};
+use crate::budget::Budget;
+use crate::credential::jose::algorithm::Algorithm;
+use crate::credential::jose::bundle::Bundle;
+use crate::credential::jose::jwk::KeySet;
+use crate::credential::jose::jws::Jws;
+use crate::id::SpiffeId;
+use crate::path::{self, Attempts, Candidate, Model, Stop};
+use crate::policy::facts::Facts;
+use crate::policy::presets::Preset;
+use crate::policy::rules::{Rule, not_matched};
+use crate::reason::Reason;
+use crate::time::Time;
+use crate::verdict::{
+    AnchorReached, Check, Effect, Identity, IdentityKind, Need, Refusal, Sealed, TrustModel,
+    Verdict,
+};
+use crate::vouch::{How, Vouch};
+
+/// How a token was presented.
+#[derive(Clone, Copy)]
+pub(super) enum Form<'a> {
+    /// Alone.
+    Bearer,
+    /// With proof that its holder has the key it names.
+    Wit(&'a Proof<'a>),
+}
+
+/// A token and what is asked about it.
+pub(super) struct TokenModel<'a> {
+    asked: Asked<'a>,
+    token: &'a Jws<'a>,
+    claims: &'a Claims<'a>,
+    subject: &'a str,
+    spiffe_id: Option<SpiffeId>,
+    form: Form<'a>,
+}
+
+/// What a token proves.
+pub(super) enum Proved {
+    /// Who its bearer is.
+    Identity(Box<Identity>, Vec<Effect>),
+    /// Everything but that it is for us, since no one says who we are.
+    AllButAudience,
+}
+
+impl<'a> TokenModel<'a> {
+    /// Decides on a token.
+    pub(super) fn decide(
+        asked: Asked<'a>,
+        token: &'a Jws<'a>,
+        claims: &'a Claims<'a>,
+        form: Form<'a>,
+        budget: &mut Budget,
+    ) -> Verdict {
+        let subject = claims.subject.unwrap_or_default();
+        let spiffe_id = match is_spiffe(subject).then(|| SpiffeId::parse(subject)) {
+            None => None,
+            Some(Ok(id)) => Some(id),
+            Some(Err(reason)) => return super::refused("the token", reason),
+        };
+        let model = Self {
+            asked,
+            token,
+            claims,
+            subject,
+            spiffe_id,
+            form,
+        };
+        match path::search(&model, (), budget) {
+            Ok(found) => match found.conclusion {
+                Proved::Identity(identity, effects) => {
+                    Verdict::Accept(Sealed::new(*identity, effects))
+                }
+                Proved::AllButAudience => Verdict::Undetermined(vec![Need::Audience]),
+            },
+            Err(attempts) => model.not_found(attempts),
+        }
+    }
+
+    /// A refusal, unless the keys that could turn it are not known.
+    fn not_found(&self, mut attempts: Attempts) -> Verdict {
+        let now = self.asked.question.now;
+        let keyless = self.issuers().find(|(anchor, issuer)| {
+            issuer.keys().is_none()
+                && anchor.admits(&self.asked.question.tenant, now).is_ok()
+                && self.claims.check_times(now, issuer.lifetime_max()).is_ok()
+        });
+        if let (Some((_, issuer)), Form::Bearer) = (keyless, self.form) {
+            return Verdict::Undetermined(vec![Need::KeySet {
+                issuer: issuer.issuer().to_owned(),
+            }]);
+        }
+        let legs = legs::of_refusal(self, &attempts);
+        for piece in self.asked.view.unusable() {
+            attempts.and_unusable(piece.what.clone(), piece.reason.clone());
+        }
+        Verdict::Reject(Refusal {
+            model: TrustModel::Federation,
+            attempts,
+            legs,
+        })
+    }
+
+    /// The trusted issuers that the token names.
+    fn issuers(&self) -> impl Iterator<Item = (&'a Arc<Anchor>, &'a IssuerAnchor)> {
+        let named = self.claims.issuer;
+        self.asked
+            .view
+            .anchors()
+            .iter()
+            .filter_map(move |anchor| match &anchor.kind {
+                AnchorKind::Issuer(issuer) if named.is_some_and(|name| issuer.is_named(name)) => {
+                    Some((anchor, issuer))
+                }
+                _ => None,
+            })
+    }
+
+    /// The trusted bundles of the trust domain that the subject names.
+    fn bundles(&self) -> impl Iterator<Item = (&'a Arc<Anchor>, &'a Bundle)> {
+        let trust_domain = self.spiffe_id.as_ref().map(|id| id.trust_domain().clone());
+        self.asked
+            .view
+            .anchors()
+            .iter()
+            .filter_map(move |anchor| match &anchor.kind {
+                AnchorKind::TrustDomain(bundle)
+                    if Some(&bundle.trust_domain) == trust_domain.as_ref() =>
+                {
+                    Some((anchor, bundle))
+                }
+                _ => None,
+            })
+    }
+
+    /// Every key that may have signed the token, and for each anchor that has none, why.
+    pub(super) fn anchor_keys(&self) -> Vec<AnchorKey<'a>> {
+        let mut keys = Vec::new();
+        if matches!(self.form, Form::Bearer) {
+            for (anchor, issuer) in self.issuers() {
+                // An issuer without keys is not a dead end but a question of its own.
+                if let Some(set) = issuer.keys() {
+                    self.push_keys(&mut keys, anchor, Owner::Issuer(issuer), set);
+                }
+            }
+        }
+        for (anchor, bundle) in self.bundles() {
+            let owner = Owner::TrustDomain(bundle);
+            let (set, key_use) = match self.form {
+                Form::Bearer => (bundle.jwt_authorities(), "jwt-svid"),
+                Form::Wit(_) => (bundle.wit_authorities(), "wit-svid"),
+            };
+            if set.keys().is_empty() && set.set_aside().is_empty() {
+                let reason = Reason::BundleHasNoKeys {
+                    trust_domain: bundle.trust_domain.to_string(),
+                    key_use,
+                };
+                keys.push(AnchorKey {
+                    anchor,
+                    owner,
+                    key: Err(reason),
+                });
+            } else {
+                self.push_keys(&mut keys, anchor, owner, set);
+            }
+        }
+        // What can hold comes first, and last of that what can only tell that a name is missing.
+        keys.sort_by_key(|key| (key.key.is_err(), self.names_no_one(key)));
+        keys
+    }
+
+    fn names_no_one(&self, key: &AnchorKey<'_>) -> bool {
+        matches!(
+            RelyingParty::of(&self.asked.question.context, self.admitted(key.owner)),
+            RelyingParty::Unknown
+        )
+    }
+
+    fn push_keys(
+        &self,
+        keys: &mut Vec<AnchorKey<'a>>,
+        anchor: &'a Arc<Anchor>,
+        owner: Owner<'a>,
+        set: &'a KeySet,
+    ) {
+        let start = keys.len();
+        let selected = select(set, self.token, &owner.name());
+        keys.extend(
+            selected
+                .into_iter()
+                .map(|key| AnchorKey { anchor, owner, key }),
+        );
+        debug_assert!(keys.len() > start, "an anchor answers for itself");
+    }
+
+    fn admitted(&self, owner: Owner<'a>) -> &'a [String] {
+        match owner {
+            Owner::Issuer(issuer) => issuer.audiences(),
+            Owner::TrustDomain(_) => &[],
+        }
+    }
+
+    /// What the header must be for keys of this owner, before any signature is looked at.
+    fn check_header(&self, owner: Owner<'_>) -> Result<(), Reason> {
+        let header = &self.token.header;
+        let allowed = match owner {
+            Owner::Issuer(issuer) => issuer.algorithms(),
+            Owner::TrustDomain(_) => &Algorithm::SPIFFE,
+        };
+        if !allowed.contains(&header.algorithm) {
+            return Err(Reason::AlgorithmNotAllowed {
+                algorithm: header.algorithm.name().to_owned(),
+                allowed: allowed.iter().map(|name| name.name().to_owned()).collect(),
+            });
+        }
+        let unexpected_type = |expected: &[&str]| {
+            Err(Reason::TypeUnexpected {
+                found: header.token_type.clone().unwrap_or_default(),
+                expected: expected.iter().map(|name| (*name).to_owned()).collect(),
+            })
+        };
+        match (owner, self.form, header.token_type.as_deref()) {
+            (Owner::Issuer(_), _, Some("JOSE")) => unexpected_type(&["JWT"]),
+            (Owner::TrustDomain(_), Form::Bearer, Some(found))
+                if !matches!(found, "JWT" | "JOSE") =>
+            {
+                unexpected_type(&["JWT", "JOSE"])
+            }
+            (Owner::TrustDomain(_), Form::Bearer, _) => match header.others.first() {
+                Some(member) => Err(Reason::HeaderUnexpected {
+                    member: member.clone(),
+                }),
+                None => Ok(()),
+            },
+            (Owner::Issuer(_), _, _) | (Owner::TrustDomain(_), Form::Wit(_), _) => Ok(()),
+        }
+    }
+
+    /// The life of the token, in the bounds of whoever signed it.
+    pub(super) fn check_times(&self, owner: Owner<'_>) -> Result<Time, Reason> {
+        let now = self.asked.question.now;
+        match owner {
+            Owner::Issuer(issuer) => {
+                if self.claims.issued_at.is_none() {
+                    return Err(Reason::ClaimMissing { claim: "iat" });
+                }
+                self.claims.check_times(now, issuer.lifetime_max())
+            }
+            Owner::TrustDomain(_) => self.claims.check_times(now, LIFETIME_MAX),
+        }
+    }
+
+    /// For whom the token is; `None` when no one says who we are. A WIT is for no one, and its
+    /// proof is.
+    pub(super) fn check_audience(&self, owner: Owner<'a>) -> Result<Option<&'a str>, Reason> {
+        let context = &self.asked.question.context;
+        let relying_party = RelyingParty::of(context, self.admitted(owner));
+        let audience = match self.form {
+            Form::Bearer => relying_party.check(&self.claims.audiences, context)?,
+            Form::Wit(proof) => relying_party.check(&proof.audiences(), context)?,
+        };
+        if let Owner::Issuer(issuer) = owner {
+            check_parties(issuer, self.claims)?;
+        }
+        check_nonce(context, self.claims)?;
+        Ok(audience)
+    }
+
+    /// What the anchor asks of the subject: that it may vouch for it, that its issuer wrote it, and
+    /// that a rule admits it. Gives the facts and the rule.
+    pub(super) fn check_subject(
+        &self,
+        anchor: &Anchor,
+        owner: Owner<'a>,
+    ) -> Result<(Facts, Option<&'a Rule>), Reason> {
+        anchor.admits(&self.asked.question.tenant, self.asked.question.now)?;
+        check_constraints(anchor, self.subject, self.spiffe_id.as_ref())?;
+        let issuer = match owner {
+            Owner::Issuer(issuer) => issuer,
+            Owner::TrustDomain(_) => return Ok((self.spiffe_facts()?, None)),
+        };
+        let preset = self.preset(issuer);
+        if let Some(preset) = preset {
+            preset.check_subject(issuer.issuer(), self.claims.all)?;
+        }
+        let asked = issuer
+            .rules()
+            .iter()
+            .flat_map(|rule| rule.conditions().keys());
+        let facts = Facts::of(self.claims.all, preset, asked.map(String::as_str))?;
+        let rules = issuer.rules();
+        match rules.iter().find(|rule| rule.admits(&facts)) {
+            Some(rule) => Ok((facts, Some(rule))),
+            None => match not_matched(issuer.issuer(), rules, &facts) {
+                Some(reason) => Err(reason),
+                None => Ok((facts, None)),
+            },
+        }
+    }
+
+    fn spiffe_facts(&self) -> Result<Facts, Reason> {
+        let mut facts = Facts::default();
+        facts.insert(
+            crate::policy::facts::SUBJECT.to_owned(),
+            self.subject.to_owned(),
+        )?;
+        if let Some(id) = &self.spiffe_id {
+            facts.insert(
+                "spiffe.trust_domain".to_owned(),
+                id.trust_domain().to_string(),
+            )?;
+            facts.insert("spiffe.path".to_owned(), id.path().to_owned())?;
+        }
+        Ok(facts)
+    }
+
+    /// The preset of the issuer, or of the token if it is plainly one of Kubernetes.
+    fn preset(&self, issuer: &IssuerAnchor) -> Option<Preset> {
+        issuer
+            .preset()
+            .or_else(|| self.is_of_kubernetes().then_some(Preset::Kubernetes))
+    }
+
+    /// Whether the token has the claims of a projected service account token.
+    fn is_of_kubernetes(&self) -> bool {
+        self.claims
+            .all
+            .get("kubernetes.io")
+            .is_some_and(serde_json::Value::is_object)
+    }
+
+    /// Whether its decision is told in legs.
+    pub(super) fn has_legs(&self, owner: Option<Owner<'_>>) -> bool {
+        match owner {
+            Some(Owner::Issuer(issuer)) => self.preset(issuer) == Some(Preset::Kubernetes),
+            Some(Owner::TrustDomain(_)) => false,
+            None => self.is_of_kubernetes(),
+        }
+    }
+
+    fn identity(
+        &self,
+        reached: &AnchorKey<'a>,
+        path: &[Vouch],
+        expires: Time,
+        audience: &str,
+        (facts, rule): (Facts, Option<&Rule>),
+    ) -> Identity {
+        let question = self.asked.question;
+        let valid_until = match reached.anchor.stewardship.expires {
+            Some(end) => end.min(expires),
+            None => expires,
+        };
+        let (name, kind) = match (reached.owner, &self.spiffe_id) {
+            (Owner::TrustDomain(_), Some(id)) => (id.to_string(), IdentityKind::Spiffe),
+            (owner, _) => (
+                format!("{}#{}", owner.name(), self.subject),
+                IdentityKind::Token,
+            ),
+        };
+        let legs = if self.has_legs(Some(reached.owner)) {
+            legs::of_acceptance(reached, rule, audience)
+        } else {
+            Vec::new()
+        };
+        Identity {
+            name,
+            kind,
+            model: TrustModel::Federation,
+            path: path.to_vec(),
+            anchor: AnchorReached {
+                anchor: Arc::clone(reached.anchor),
+                key: reached
+                    .key
+                    .as_ref()
+                    .map(|key| key.name())
+                    .unwrap_or_default(),
+                subject: reached.owner.name(),
+            },
+            checks: self.checks(reached, expires, audience, rule),
+            legs,
+            facts: facts.into_map(),
+            revocation: Vec::new(),
+            valid_from: self.claims.valid_from(question.now),
+            valid_until,
+        }
+    }
+
+    /// What was compared with what, in the order in which it was.
+    fn checks(
+        &self,
+        reached: &AnchorKey<'_>,
+        expires: Time,
+        audience: &str,
+        rule: Option<&Rule>,
+    ) -> Vec<Check> {
+        let now = self.asked.question.now;
+        let mut checks = vec![
+            Check {
+                what: "signature",
+                compared: format!("{} by {}", self.token.header.algorithm, reached.name()),
+                spec: "RFC 7515 5.2",
+            },
+            Check {
+                what: "time",
+                compared: format!("{now} is before {expires}"),
+                spec: "RFC 7519 4.1.4, 4.1.5",
+            },
+            Check {
+                what: "audience",
+                compared: audience.to_owned(),
+                spec: "RFC 7519 4.1.3",
+            },
+        ];
+        if let Some(rule) = rule {
+            checks.push(Check {
+                what: "rule",
+                compared: rule.name().to_owned(),
+                spec: "docs/how-to/trust-documents.md",
+            });
+        }
+        if let Form::Wit(proof) = self.form {
+            checks.push(Check {
+                what: "possession",
+                compared: format!("proof by the key {}", proof.key_name()),
+                spec: "draft-ietf-wimse-wpt-02 2; RFC 7800 3",
+            });
+        }
+        checks
+    }
+
+    /// What must not happen twice: the use of a nonce or of a proof.
+    fn effects(&self, owner: Owner<'_>, expires: Time) -> Vec<Effect> {
+        let mut effects = Vec::new();
+        if let Some(nonce) = &self.asked.question.context.nonce {
+            effects.push(Effect::ConsumeNonce {
+                scope: format!("nonce of {}", owner.name()),
+                nonce: nonce.clone(),
+                until: expires,
+            });
+        }
+        if let Form::Wit(proof) = self.form {
+            effects.push(proof.effect());
+        }
+        effects
+    }
+}
+
+impl<'a> Model for TokenModel<'a> {
+    /// The token itself; there is only one.
+    type Statement = ();
+    type AnchorKey = AnchorKey<'a>;
+    type Conclusion = Proved;
+
+    fn candidates(
+        &self,
+        _trail: &[()],
+        _budget: &mut Budget,
+    ) -> Result<Vec<Candidate<Self>>, Stop> {
+        let keys = self.anchor_keys();
+        if keys.is_empty() {
+            return Err(self.no_anchor().into());
+        }
+        Ok(keys.into_iter().map(Candidate::Anchor).collect())
+    }
+
+    fn vouch(
+        &self,
+        _trail: &[()],
+        candidate: &Candidate<Self>,
+        budget: &mut Budget,
+    ) -> Result<Vouch, Stop> {
+        let Candidate::Anchor(reached) = candidate else {
+            // Tokens are vouched for by anchors only; `candidates` gives nothing else.
+            return Err(self.no_anchor().into());
+        };
+        self.check_header(reached.owner)?;
+        let key = reached
+            .key
+            .as_ref()
+            .map_err(|reason| Stop::Refused(reason.clone()))?;
+        key.admits(self.token.header.algorithm)?;
+        if !self
+            .token
+            .is_signed_by(key.key(), self.asked.crypto, budget)?
+        {
+            return Err(Reason::TokenSignatureInvalid {
+                key: key.name(),
+                issuer: reached.owner.name(),
+            }
+            .into());
+        }
+        let from = self.claims.not_before.or(self.claims.issued_at);
+        Ok(Vouch {
+            vouches_for: self.subject.into(),
+            by: reached.owner.name().into(),
+            how: match self.form {
+                Form::Bearer => How::Jwt,
+                Form::Wit(_) => How::Wit,
+            },
+            key: key.name().into(),
+            valid: from.zip(self.claims.expires),
+        })
+    }
+
+    fn conclude(
+        &self,
+        _trail: &[()],
+        path: &[Vouch],
+        reached: &AnchorKey<'a>,
+        budget: &mut Budget,
+    ) -> Result<Proved, Stop> {
+        let owner = reached.owner;
+        let expires = self.check_times(owner)?;
+        if let Form::Wit(proof) = self.form {
+            proof.check(&self.asked, budget)?;
+        }
+        let audience = self.check_audience(owner)?;
+        let (facts, rule) = self.check_subject(reached.anchor, owner)?;
+        let email = ["google.email", "iap.email", "claims.email"]
+            .iter()
+            .find_map(|name| facts.get(name));
+        let id = match owner {
+            Owner::TrustDomain(_) => self.spiffe_id.as_ref(),
+            Owner::Issuer(_) => None,
+        };
+        let expected = &self.asked.question.context.expected;
+        check_expected(expected, self.subject, id, email)?;
+        let Some(audience) = audience else {
+            return Ok(Proved::AllButAudience);
+        };
+        let effects = self.effects(owner, expires.plus(CLOCK_LEEWAY));
+        let identity = self.identity(reached, path, expires, audience, (facts, rule));
+        Ok(Proved::Identity(Box::new(identity), effects))
+    }
+
+    fn name_of(&self, candidate: &Candidate<Self>) -> String {
+        match candidate {
+            Candidate::Anchor(reached) => reached.name(),
+            Candidate::Statement(()) => "the token".to_owned(),
+        }
+    }
+
+    fn name_of_end(&self, _trail: &[()]) -> String {
+        "the token".to_owned()
+    }
+}
+
+impl TokenModel<'_> {
+    /// Why there is no one who could have signed the token.
+    fn no_anchor(&self) -> Reason {
+        let anchors = self.asked.view.anchors();
+        let issuers: Vec<String> = anchors
+            .iter()
+            .filter_map(|anchor| match &anchor.kind {
+                AnchorKind::Issuer(issuer) => Some(issuer.issuer().to_owned()),
+                _ => None,
+            })
+            .collect();
+        let trust_domains: Vec<String> = anchors
+            .iter()
+            .filter_map(|anchor| match &anchor.kind {
+                AnchorKind::TrustDomain(bundle) => Some(bundle.trust_domain.to_string()),
+                _ => None,
+            })
+            .collect();
+        if issuers.is_empty() && trust_domains.is_empty() {
+            return Reason::NoAnchors {};
+        }
+        match (&self.spiffe_id, self.claims.issuer) {
+            (Some(id), _) => Reason::TrustDomainUnknown {
+                trust_domain: id.trust_domain().to_string(),
+                known: trust_domains,
+            },
+            (None, Some(issuer)) => Reason::IssuerUnknown {
+                issuer: issuer.to_owned(),
+                known: issuers,
+            },
+            (None, None) => Reason::ClaimMissing { claim: "iss" },
+        }
+    }
+}
