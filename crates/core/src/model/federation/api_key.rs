@@ -134,6 +134,10 @@ impl<'a> Model for ApiKeyModel<'a> {
         }
     }
 
+    fn name_of_fault(&self, _trail: &[Digest], reached: &KnownKey<'a>, _reason: &Reason) -> String {
+        reached.anchor.name.clone()
+    }
+
     fn name_of_end(&self, _trail: &[Digest]) -> String {
         "the API key".to_owned()
     }

@@ -9,6 +9,7 @@ use crate::credential::jose::bundle::Bundle;
 use crate::credential::jose::jwk::{Jwk, KeySet};
 use crate::credential::jose::jws::Jws;
 use crate::reason::Reason;
+use crate::vouch::Vouch;
 
 /// How many keys of one issuer are tried for a token that does not name its key. Issuers that
 /// rotate publish two or three at a time.
@@ -38,6 +39,13 @@ impl Owner<'_> {
 }
 
 impl AnchorKey<'_> {
+    /// Whether this key made the vouch.
+    pub(super) fn made(&self, vouch: &Vouch) -> bool {
+        let is_key = |key: &&Jwk| key.name() == vouch.key();
+        self.owner.name() == vouch.by() && self.key.as_ref().is_ok_and(is_key)
+    }
+
+    /// How an attempt calls it.
     pub(super) fn name(&self) -> String {
         match &self.key {
             Ok(key) => format!("key {} of {}", key.name(), self.anchor.name),

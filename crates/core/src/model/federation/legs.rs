@@ -6,7 +6,7 @@
 
 use super::keys::{AnchorKey, Owner};
 use super::token::TokenModel;
-use crate::path::{Attempts, Candidate, Model};
+use crate::path::Attempts;
 use crate::policy::rules::Rule;
 use crate::reason::Reason;
 use crate::verdict::{Leg, TrustModel};
@@ -35,16 +35,12 @@ pub(super) fn of_acceptance(
 /// says is looked at until its signature has held.
 pub(super) fn of_refusal(model: &TokenModel<'_>, attempts: &Attempts) -> Vec<Leg> {
     let nearest = attempts.nearest();
-    let keys = model.anchor_keys();
-    let reached = keys
+    let reached = model
+        .anchor_keys()
         .into_iter()
-        .map(Candidate::Anchor)
-        .find_map(|candidate| {
-            let is_nearest = model.name_of(&candidate) == nearest.stopped_at();
-            match candidate {
-                Candidate::Anchor(key) if is_nearest => Some(key),
-                Candidate::Anchor(_) | Candidate::Statement(()) => None,
-            }
+        .find(|key| match nearest.path().first() {
+            Some(vouch) => key.made(vouch),
+            None => key.name() == nearest.stopped_at(),
         });
     if !model.has_legs(reached.as_ref().map(|key| key.owner)) {
         return Vec::new();

@@ -22,7 +22,7 @@ use crate::path::{self, Attempts, Candidate, Model, Stop};
 use crate::policy::facts::Facts;
 use crate::policy::presets::Preset;
 use crate::policy::rules::{Rule, not_matched};
-use crate::reason::Reason;
+use crate::reason::{About, Reason};
 use crate::time::Time;
 use crate::verdict::{
     AnchorReached, Check, Effect, Identity, IdentityKind, Need, Refusal, Sealed, TrustModel,
@@ -552,6 +552,14 @@ impl<'a> Model for TokenModel<'a> {
         match candidate {
             Candidate::Anchor(reached) => reached.name(),
             Candidate::Statement(()) => "the token".to_owned(),
+        }
+    }
+
+    fn name_of_fault(&self, _trail: &[()], reached: &AnchorKey<'a>, reason: &Reason) -> String {
+        match (reason, reason.about()) {
+            (Reason::ProofInvalid { .. }, _) => "the proof".to_owned(),
+            (_, About::Anchor) => reached.anchor.name.clone(),
+            (_, About::EndEntity | About::Subject(_)) => "the token".to_owned(),
         }
     }
 
