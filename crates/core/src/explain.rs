@@ -69,7 +69,7 @@ pub fn also_admitted(reason: &Reason, question: &Question) -> Option<String> {
              RFC 5280 section 4 asks"
                 .to_owned(),
         ),
-        Reason::IssuerUnknown { issuer } => Some(format!(
+        Reason::IssuerUnknown { issuer, .. } => Some(format!(
             "every token that {} signs for your audiences, unless a rule says which",
             printable(issuer)
         )),
