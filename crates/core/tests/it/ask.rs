@@ -10,9 +10,10 @@ use avouch_core::credential::x509::{Certificate, Crl};
 use avouch_core::crypto::AwsLc;
 use avouch_core::id::{Digest, TenantId};
 use avouch_core::question::{Context, ExpectedName, Profile, Purpose, Question};
+use avouch_core::reason::Reason;
 use avouch_core::time::Time;
 use avouch_core::verdict::Verdict;
-use avouch_core::view::View;
+use avouch_core::view::{Unusable, View};
 use base64ct::{Base64, Encoding};
 
 /// A question about a certificate, with its view.
@@ -102,12 +103,23 @@ impl Ask {
             tenant: TenantId::local(),
             source: None,
         });
-        let crls = self.crls.iter().map(|der| Crl::parse(der).unwrap());
+        let mut unusable = Vec::new();
+        let mut crls = Vec::new();
+        for der in &self.crls {
+            let position = "revocation list".to_owned();
+            match Crl::parse(der) {
+                Ok(crl) => crls.push(crl),
+                Err(detail) => unusable.push(Unusable {
+                    what: position.clone(),
+                    reason: Reason::CrlMalformed { position, detail },
+                }),
+            }
+        }
         View::new(
             TenantId::local(),
             anchors.collect(),
-            crls.collect(),
-            Vec::new(),
+            crls,
+            unusable,
             Digest::of(b"a view of a test"),
         )
     }

@@ -8,6 +8,7 @@
 mod ask;
 mod pki_bettertls;
 mod pki_limbo;
+mod pki_pkits;
 mod properties;
 mod small_world;
 mod spiffe_x509_svid;

@@ -51,13 +51,13 @@ impl Deviations {
         self.0.insert(case.to_owned(), what);
     }
 
-    /// Fails unless the cases that deviate are exactly the known ones: an unexpected success
-    /// fails too, so that the list can only shrink.
-    pub(crate) fn must_be(&self, known: &[&str]) {
+    /// Fails unless the cases that deviate are exactly the known ones, each with its reason: an
+    /// unexpected success fails too, so that the list can only shrink.
+    pub(crate) fn must_be(&self, known: &[(&str, &str)]) {
         let unexpected: Vec<String> = self
             .0
             .iter()
-            .filter(|(case, _)| !known.contains(&case.as_str()))
+            .filter(|(case, _)| known.iter().all(|(known, _)| known != case))
             .map(|(case, what)| format!("{case}: {what}"))
             .collect();
         assert!(
@@ -66,8 +66,11 @@ impl Deviations {
             unexpected.len(),
             unexpected.join("\n")
         );
-        for case in known {
-            assert!(self.0.contains_key(*case), "{case} no longer deviates");
+        for (case, why) in known {
+            assert!(
+                self.0.contains_key(*case),
+                "{case} deviates no more ({why})"
+            );
         }
     }
 }

@@ -72,7 +72,7 @@ impl ReasonFlags {
     }
 
     pub(crate) fn only(self, others: Self) -> Self {
-        Self(self.0 & others.0)
+        Self(self.0 & others.0 & Self::ALL.0)
     }
 
     pub(crate) fn is_all(self) -> bool {
@@ -149,7 +149,8 @@ fn reason_flags(field: AnyRef<'_>) -> Result<ReasonFlags, Detail> {
     for (bit, set) in bits.bits().enumerate() {
         match (bit, set) {
             (_, false) => {}
-            (1..=8, true) => flags |= 1 << bit,
+            // Bit 0 stands for nothing, and some who mean "all the others" set it.
+            (0..=8, true) => flags |= 1 << bit,
             (_, true) => return Err("it names a reason that is not known".to_owned()),
         }
     }

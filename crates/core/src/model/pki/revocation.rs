@@ -21,11 +21,11 @@ use crate::view::View;
 const BYTES_PER_MICROSECOND: usize = 1_500;
 
 /// The lists that clear `certificate`; none where there is no list of its issuer and none is
-/// required. `above` are the certificates above it on the path, in any order, its issuer among them.
+/// required. `path` is the whole path, on which `certificate` stands, from the anchor down.
 /// Refused when it is revoked, and when its status cannot be told but must be.
 pub(super) fn status(
     certificate: &Certificate,
-    above: &[&Certificate],
+    path: &[&Certificate],
     question: &Question,
     view: &View,
     crypto: &dyn Verifier,
@@ -33,7 +33,7 @@ pub(super) fn status(
 ) -> Result<Vec<StatusSource>, Stop> {
     let inquiry = Inquiry {
         certificate,
-        above,
+        path,
         question,
         view,
         crypto,
@@ -43,7 +43,7 @@ pub(super) fn status(
 
 struct Inquiry<'a> {
     certificate: &'a Certificate,
-    above: &'a [&'a Certificate],
+    path: &'a [&'a Certificate],
     question: &'a Question,
     view: &'a View,
     crypto: &'a dyn Verifier,
@@ -296,10 +296,10 @@ impl Inquiry<'_> {
     }
 
     /// RFC 5280 6.3.3 (f), (g). Any certificate on the path with the name of the issuer may have
-    /// signed: after a change of key it stands there twice.
+    /// signed: after a change of key it stands there with both, and either speaks for it.
     fn signed(&self, list: &Crl, budget: &mut Budget) -> Result<(), Stop> {
         let issuer = list.issuer().to_string();
-        for signer in self.above {
+        for signer in self.path {
             let Ok(key) = signer.public_key() else {
                 continue;
             };

@@ -131,12 +131,9 @@ fn not_revoked(
     budget: &mut Budget,
 ) -> Result<Vec<StatusSource>, Stop> {
     let mut sources: Vec<StatusSource> = Vec::new();
-    for depth in 1..path.len() {
-        let Some((certificate, above)) = path.get(..=depth).and_then(<[_]>::split_last) else {
-            break;
-        };
+    for certificate in path.iter().skip(1) {
         let (question, view) = (model.question, model.view);
-        let told = revocation::status(certificate, above, question, view, model.crypto, budget)?;
+        let told = revocation::status(certificate, path, question, view, model.crypto, budget)?;
         for source in told {
             if !sources.contains(&source) {
                 sources.push(source);
