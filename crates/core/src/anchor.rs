@@ -4,10 +4,10 @@ use std::sync::Arc;
 
 use crate::credential::api_key::ApiKeyAnchor;
 use crate::credential::jose::bundle::Bundle;
+use crate::credential::x509::host::dns_covers;
 use crate::credential::x509::{Certificate, GeneralName};
 use crate::id::{TenantId, TrustDomain};
 use crate::model::federation::IssuerAnchor;
-use crate::model::pki::dns_covers;
 use crate::question::Purpose;
 use crate::reason::Reason;
 use crate::time::Time;

@@ -1,8 +1,8 @@
 //! How much work one decision may cost. Running out is a refusal of its own (`limit.*`), never a
 //! hang: whoever shows a credential chooses how hard it is to check, so the limit must be ours.
 
-use crate::path::Stop;
 use crate::reason::Reason;
+use crate::stop::Stop;
 
 /// What may be spent on one decision. Each number says where it comes from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -27,6 +27,7 @@ pub mod path;
 pub mod policy;
 pub mod question;
 pub mod reason;
+mod stop;
 pub mod time;
 pub mod verdict;
 pub mod view;

@@ -7,6 +7,7 @@
 
 use crate::budget::Budget;
 use crate::reason::Reason;
+use crate::stop::Stop;
 use crate::vouch::Vouch;
 
 /// What a trust model answers so that the search can walk it.
@@ -66,32 +67,6 @@ pub(crate) enum Candidate<M: Model + ?Sized> {
     Anchor(M::AnchorKey),
     /// Another statement, which wants vouching for in turn.
     Statement(M::Statement),
-}
-
-/// Why a step was not taken.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) enum Stop {
-    /// No path can be accepted, whatever it is: no other is tried.
-    Decided(Reason),
-    /// The budget of the whole decision is used up: no other path is tried.
-    Exhausted(Reason),
-    /// This path is no good; another may be.
-    Refused(Reason),
-}
-
-impl Stop {
-    /// Why, whatever it means for other paths.
-    fn reason(&self) -> &Reason {
-        match self {
-            Self::Decided(reason) | Self::Exhausted(reason) | Self::Refused(reason) => reason,
-        }
-    }
-}
-
-impl From<Reason> for Stop {
-    fn from(reason: Reason) -> Self {
-        Self::Refused(reason)
-    }
 }
 
 /// A path that did not lead to an identity.

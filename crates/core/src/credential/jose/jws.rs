@@ -9,8 +9,8 @@ use super::base64url;
 use super::json::{self, kind_of};
 use crate::budget::{Budget, Limits};
 use crate::crypto::{PublicKey, Verifier, cost};
-use crate::path::Stop;
 use crate::reason::Reason;
+use crate::stop::Stop;
 
 /// Header members that bring a key or point to one (RFC 7515 4.1.2, 4.1.3, 4.1.5, 4.1.6). They
 /// are never followed, and a token that has one is not worth a second look.

@@ -11,6 +11,7 @@ mod der_read;
 mod distribution_point;
 mod extensions;
 mod general_name;
+pub(crate) mod host;
 mod name;
 
 pub(crate) use algorithm::oid_name;

@@ -7,10 +7,11 @@ use crate::anchor::{Anchor, AnchorKind};
 use crate::budget::Budget;
 use crate::credential::api_key::ApiKeyAnchor;
 use crate::id::Digest;
-use crate::path::{self, Candidate, Model, Stop};
+use crate::path::{self, Candidate, Model};
 use crate::policy::facts::SUBJECT;
 use crate::question::Question;
 use crate::reason::Reason;
+use crate::stop::Stop;
 use crate::time::Time;
 use crate::verdict::{
     AnchorReached, Check, Identity, IdentityKind, Refusal, Sealed, TrustModel, Verdict,

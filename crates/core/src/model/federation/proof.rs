@@ -13,8 +13,8 @@ use crate::credential::jose::base64url;
 use crate::credential::jose::jwk::Jwk;
 use crate::credential::jose::jws::Jws;
 use crate::id::Digest;
-use crate::path::Stop;
 use crate::reason::Reason;
+use crate::stop::Stop;
 use crate::time::Time;
 use crate::verdict::Effect;
 

@@ -18,11 +18,12 @@ use crate::credential::jose::bundle::Bundle;
 use crate::credential::jose::jwk::KeySet;
 use crate::credential::jose::jws::Jws;
 use crate::id::SpiffeId;
-use crate::path::{self, Attempts, Candidate, Model, Stop};
+use crate::path::{self, Attempts, Candidate, Model};
 use crate::policy::facts::Facts;
 use crate::policy::presets::Preset;
 use crate::policy::rules::{Rule, not_matched};
 use crate::reason::{About, Reason};
+use crate::stop::Stop;
 use crate::time::Time;
 use crate::verdict::{
     AnchorReached, Check, Effect, Identity, IdentityKind, Need, Refusal, Sealed, TrustModel,

@@ -3,7 +3,7 @@
 //! Path validation (RFC 5280 6) does not ask for these; the profiles `rfc5280` and `webpki` do,
 //! since a CA that writes them wrong gets other things wrong too.
 
-use super::name_constraints::{is_host, mailbox};
+use crate::credential::x509::host::{is_host, mailbox};
 use crate::credential::x509::{Certificate, Critical, GeneralName};
 use crate::question::Profile;
 use crate::reason::Reason;

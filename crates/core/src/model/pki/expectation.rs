@@ -2,13 +2,13 @@
 
 use std::net::IpAddr;
 
+use crate::credential::x509::host::{is_host, mailbox};
 use crate::credential::x509::{Certificate, GeneralName};
 use crate::id::SpiffeId;
 use crate::question::{ExpectedName, Profile};
 use crate::reason::Reason;
 
 use super::baseline::public_suffix_of_wildcard;
-use super::name_constraints::{is_host, mailbox};
 
 /// Checks that the certificate is for all that was expected; the common name is never looked at.
 pub(super) fn check(

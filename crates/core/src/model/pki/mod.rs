@@ -25,7 +25,6 @@ use crate::question::{Profile, Question};
 use crate::reason::Reason;
 use crate::verdict::{AnchorReached, Identity, IdentityKind, Refusal, Sealed, TrustModel, Verdict};
 use crate::view::View;
-pub(crate) use name_constraints::dns_covers;
 use search::{Chain, Pki, Unreadable};
 
 /// Decides on a certificate chain, end entity first.

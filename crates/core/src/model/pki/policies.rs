@@ -16,9 +16,9 @@ use const_oid::db::rfc5280::ANY_POLICY;
 
 use crate::budget::Budget;
 use crate::credential::x509::Certificate;
-use crate::path::Stop;
 use crate::question::InitialPolicies;
 use crate::reason::Reason;
+use crate::stop::Stop;
 
 /// The policies, as the anchor names them, under which the whole path holds: the
 /// user-constrained policy set of RFC 9618 5.6, in which `anyPolicy` stands for all. `path` goes

@@ -11,9 +11,9 @@ use crate::credential::x509::{
 };
 use crate::crypto::{self, Verifier};
 use crate::id::hex;
-use crate::path::Stop;
 use crate::question::{Profile, Question};
 use crate::reason::Reason;
+use crate::stop::Stop;
 use crate::verdict::StatusSource;
 use crate::view::View;
 

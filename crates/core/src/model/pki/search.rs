@@ -8,9 +8,10 @@ use super::validate::{self, Conclusion};
 use crate::budget::Budget;
 use crate::credential::x509::{Certificate, KeyProblem, SignatureAlgorithm};
 use crate::crypto::{PublicKey, Scheme, Verifier, cost};
-use crate::path::{Candidate, Model, Stop};
+use crate::path::{Candidate, Model};
 use crate::question::Question;
 use crate::reason::{About, Reason};
+use crate::stop::Stop;
 use crate::view::{AnchorCertificate, View};
 use crate::vouch::{How, Vouch};
 
