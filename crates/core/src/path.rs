@@ -137,14 +137,20 @@ impl Attempts {
         }
     }
 
-    /// Adds a piece of input that could not take part in the search.
+    /// Adds a piece of input that could not take part in the search. Where there was nothing to
+    /// trust at all, that is the reason of the refusal.
     pub(crate) fn and_unusable(&mut self, what: String, reason: Reason) {
-        self.others.push(Attempt {
+        let attempt = Attempt {
             path: Vec::new(),
             stopped_at: what,
             reason,
             progress: Progress::NotVouched,
-        });
+        };
+        if self.nearest.reason == (Reason::NoAnchors {}) {
+            self.nearest = attempt;
+        } else {
+            self.others.push(attempt);
+        }
     }
 
     /// The attempt that came nearest to an anchor; its reason is the reason of the refusal.
