@@ -53,7 +53,7 @@ pub enum Command {
     Anchor(AnchorCommand),
     /// The same verdict drawn in full: every check, or every path that failed
     #[command(after_help = EXPLAIN_EXAMPLES)]
-    Explain(QuestionArguments),
+    Explain(ExplainArguments),
     /// Decide on a credential, or on a file of questions
     #[command(after_help = VERIFY_EXAMPLES)]
     Verify(VerifyArguments),
@@ -73,6 +73,10 @@ pub enum AnchorCommand {
 /// The arguments of `verify`.
 #[derive(Args, Debug)]
 pub struct VerifyArguments {
+    /// Files with the credential (`-` for standard input): a certificate or chain in PEM or DER, a
+    /// JWT, an API key, told apart by what is in them. Several files make one chain
+    #[arg(value_name = "CREDENTIAL", required_unless_present = "batch")]
+    pub credentials: Vec<PathBuf>,
     /// Read questions from FILE, one JSON object a line, and write a verdict a line in the same
     /// order (`-` for standard input)
     #[arg(long, value_name = "FILE", conflicts_with_all = [
@@ -89,13 +93,21 @@ pub struct VerifyArguments {
     pub question: QuestionArguments,
 }
 
+/// The arguments of `explain`.
+#[derive(Args, Debug)]
+pub struct ExplainArguments {
+    /// Files with the credential (`-` for standard input): a certificate or chain in PEM or DER, a
+    /// JWT, an API key, told apart by what is in them. Several files make one chain
+    #[arg(value_name = "CREDENTIAL", required = true)]
+    pub credentials: Vec<PathBuf>,
+    /// The question.
+    #[command(flatten)]
+    pub question: QuestionArguments,
+}
+
 /// A question put together from arguments.
 #[derive(Args, Debug)]
 pub struct QuestionArguments {
-    /// Files with the credential (`-` for standard input): a certificate or chain in PEM or DER, a
-    /// JWT, an API key, told apart by what is in them. Several files make one chain
-    #[arg(value_name = "CREDENTIAL", required_unless_present = "batch")]
-    pub credentials: Vec<PathBuf>,
     /// What to trust: a trust document (YAML or JSON), certificates (PEM or DER), or `system` for
     /// the system's own store, which is the public Web PKI. May be repeated
     #[arg(long, value_name = "FILE")]

@@ -7,6 +7,7 @@ pub mod anchors;
 pub mod arguments;
 pub mod batch;
 pub mod clock;
+pub mod credential;
 pub mod fault;
 pub mod input;
 pub mod output;
@@ -24,9 +25,11 @@ pub fn run(arguments: &Arguments) -> Result<Exit, Fault> {
     match &arguments.command {
         Command::Verify(verify) => match &verify.batch {
             Some(questions) => batch::run(questions, verify, common),
-            None => verify::verify(&verify.question, common),
+            None => verify::verify(&verify.credentials, &verify.question, common),
         },
-        Command::Explain(question) => verify::explain(question, common),
+        Command::Explain(explain) => {
+            verify::explain(&explain.credentials, &explain.question, common)
+        }
         Command::Anchor(AnchorCommand::List(list)) => anchors::list(list, common),
         Command::Anchor(AnchorCommand::Diff(diff)) => anchors::diff(diff, common),
     }

@@ -264,7 +264,7 @@ fn rejected(page: &mut Page, answer: &Answer<'_>, refusal: &Refusal, detail: Det
     let nearest = attempts.nearest();
     headline(page, nearest.reason());
     attempt(page, nearest);
-    remarks(page, nearest.reason());
+    remarks(page, nearest.reason(), detail);
     page.remark("decision", answer.decision);
     legs(page, refusal.legs());
     match detail {
@@ -301,19 +301,27 @@ fn attempt(page: &mut Page, attempt: &Attempt) {
         0 => 0,
         vouches => vouches + 1,
     };
-    page.line(&format!(
-        "   {bar} {}{} {}",
-        branch(depth),
-        stopped_at,
-        page.style.bad(&format!("✗ {}", attempt.reason().code()))
-    ));
+    let cross = page.style.bad(&format!("✗ {}", attempt.reason().code()));
+    // A path that ends for want of a voucher stops at the last one it names.
+    let is_named = attempt
+        .path()
+        .last()
+        .is_some_and(|vouch| vouch.by() == attempt.stopped_at());
+    let end = if is_named {
+        cross
+    } else {
+        format!("{stopped_at} {cross}")
+    };
+    page.line(&format!("   {bar} {}{end}", branch(depth)));
     page.line(&format!("   {bar}"));
 }
 
-/// What was expected and seen, the fix, and the standard.
-fn remarks(page: &mut Page, reason: &Reason) {
-    for (name, fact) in reason.evidence() {
-        page.remark(&name.replace('_', " "), &fact.to_string());
+/// What was expected and seen, where it is asked for, the fix, and the standard.
+fn remarks(page: &mut Page, reason: &Reason, detail: Detail) {
+    if detail == Detail::Full {
+        for (name, fact) in reason.evidence() {
+            page.remark(&name.replace('_', " "), &fact.to_string());
+        }
     }
     page.remark("fix", &reason.hint());
     page.remark("spec", reason.spec());
@@ -326,8 +334,7 @@ fn others(page: &mut Page, attempts: &Attempts) {
         let painted = page.style.unsure(&word);
         page.headline(&word, &painted, &other.reason().sentence());
         attempt(page, other);
-        page.remark("fix", &other.reason().hint());
-        page.remark("spec", other.reason().spec());
+        remarks(page, other.reason(), Detail::Full);
     }
     if attempts.left_out() > 0 {
         page.gap();
@@ -389,7 +396,6 @@ fn unreadable(page: &mut Page, answer: &Answer<'_>, place: &str, reason: &Reason
         printable(place)
     ));
     page.line(&format!("   {}", page.style.faint("|")));
-    page.remark("fix", &reason.hint());
-    page.remark("spec", reason.spec());
+    remarks(page, reason, Detail::Short);
     page.remark("decision", answer.decision);
 }
