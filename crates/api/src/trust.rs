@@ -66,12 +66,12 @@ impl TrustDocument {
     ) -> Self {
         let mut document = Self::empty();
         document.digest = Digest::of_list(certificates.iter().map(Vec::as_slice));
-        for (index, der) in certificates.iter().enumerate() {
+        for (number, der) in (1..).zip(certificates) {
             let common = Common {
                 stewardship: stewardship.clone(),
                 ..Common::of_nothing(tenant)
             };
-            document.add_certificate(der, index, common, source);
+            document.add_certificate(der, &nth(number, source), common, source);
         }
         document
     }
@@ -123,9 +123,8 @@ impl TrustDocument {
         }
     }
 
-    /// Adds an anchor of one certificate, or sets it aside.
-    fn add_certificate(&mut self, der: &[u8], index: usize, common: Common, source: &str) {
-        let position = format!("certificate {} of {}", index + 1, printable(source));
+    /// Adds an anchor of one certificate, or sets it aside; `position` is where it stands.
+    fn add_certificate(&mut self, der: &[u8], position: &str, common: Common, source: &str) {
         match Certificate::parse(der) {
             Ok(certificate) => {
                 let name = certificate.title().to_string();
@@ -137,8 +136,11 @@ impl TrustDocument {
                 });
             }
             Err(detail) => self.unusable.push(Unusable {
-                what: position.clone(),
-                reason: Reason::CertificateMalformed { position, detail },
+                what: position.to_owned(),
+                reason: Reason::CertificateMalformed {
+                    position: position.to_owned(),
+                    detail,
+                },
             }),
         }
     }
@@ -153,6 +155,11 @@ impl TrustDocument {
         self.crls.push(crl);
         Ok(())
     }
+}
+
+/// Which certificate of several.
+fn nth(number: usize, source: &str) -> String {
+    format!("certificate number {number} of {}", printable(source))
 }
 
 /// Who reads, and for whom.
@@ -184,8 +191,10 @@ impl Reader<'_> {
         for block in blocks {
             let der = block.decode()?;
             if block.is_certificate() {
-                let index = document.entries.len() + document.unusable.len();
-                document.add_certificate(&der, index, Common::of_nothing(self.tenant), self.source);
+                let number = 1 + document.entries.len() + document.unusable.len();
+                let position = nth(number, self.source);
+                let common = Common::of_nothing(self.tenant);
+                document.add_certificate(&der, &position, common, self.source);
             } else if block.is_crl() {
                 document.add_crl(&der, self.source)?;
             } else {
@@ -208,7 +217,6 @@ impl Reader<'_> {
             return Err(Document::Trust
                 .refuse("it is binary, and neither a certificate nor a revocation list in DER"));
         }
-        document.add_certificate(bytes, 0, Common::of_nothing(self.tenant), self.source);
         Ok(document)
     }
 
@@ -354,13 +362,15 @@ impl Reader<'_> {
         members.finish()?;
         let mut ders = Vec::new();
         certificates(Document::Trust, &format!("{path}.x509"), &text, &mut ders)?;
-        for (index, der) in ders.iter().enumerate() {
-            document.add_certificate(
-                der,
-                index,
-                common.clone(),
-                &format!("{path} of {}", self.source),
-            );
+        let source = format!("{path} of {}", self.source);
+        let is_one = ders.len() == 1;
+        for (number, der) in (1..).zip(&ders) {
+            let position = if is_one {
+                format!("certificate of {}", printable(&source))
+            } else {
+                nth(number, &source)
+            };
+            document.add_certificate(der, &position, common.clone(), &source);
         }
         Ok(())
     }

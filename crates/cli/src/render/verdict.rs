@@ -4,7 +4,8 @@ use avouch_api::{Answer, Outcome};
 use avouch_core::anchor::{Anchor, AnchorKind};
 use avouch_core::path::{Attempt, Attempts};
 use avouch_core::reason::{Reason, printable};
-use avouch_core::verdict::{Identity, Leg, Need, Refusal, Verdict};
+use avouch_core::verdict::{Identity, IdentityKind, Leg, Need, Refusal, Verdict};
+use avouch_core::view::View;
 use avouch_core::vouch::{How, Vouch};
 
 use super::Detail;
@@ -44,8 +45,8 @@ fn accepted(page: &mut Page, identity: &Identity, detail: Detail) {
         COLUMN,
         "identity",
         &format!(
-            "{} of the tenant {}, decided by {}",
-            identity.kind().name().replace('_', " "),
+            "{} of tenant {}, decided by {}",
+            kind_in_words(identity.kind()),
             identity.tenant(),
             identity.model().name().replace('_', " "),
         ),
@@ -68,6 +69,15 @@ fn accepted(page: &mut Page, identity: &Identity, detail: Detail) {
             "exposed to",
             &identity.model().exposed_to().join(", "),
         );
+    }
+}
+
+fn kind_in_words(kind: IdentityKind) -> &'static str {
+    match kind {
+        IdentityKind::ApiKey => "API key",
+        IdentityKind::Certificate => "name of a certificate",
+        IdentityKind::Spiffe => "SPIFFE ID",
+        IdentityKind::Token => "subject of a token",
     }
 }
 
@@ -267,11 +277,33 @@ fn rejected(page: &mut Page, answer: &Answer<'_>, refusal: &Refusal, detail: Det
     remarks(page, nearest.reason(), detail);
     page.remark("decision", answer.decision);
     legs(page, refusal.legs());
+    let others = other_paths(answer, attempts);
     match detail {
-        Detail::Full => others(page, attempts),
-        Detail::Short => others_in_short(page, attempts),
+        Detail::Full => in_full(page, &others),
+        Detail::Short => in_short(page, others.len() + attempts.left_out()),
+    }
+    if detail == Detail::Full && attempts.left_out() > 0 {
+        page.gap();
+        let more = count(attempts.left_out(), "more path", "more paths");
+        page.line(&format!(
+            "{more}, further from an anchor, failed and were not kept."
+        ));
     }
     unusable(page, answer);
+}
+
+/// The paths that failed beside the nearest. What could not be read is told apart from them.
+fn other_paths<'a>(answer: &Answer<'a>, attempts: &'a Attempts) -> Vec<&'a Attempt> {
+    let unusable = answer.view.map(View::unusable).unwrap_or_default();
+    attempts
+        .iter()
+        .skip(1)
+        .filter(|attempt| {
+            !unusable.iter().any(|unusable| {
+                unusable.what == attempt.stopped_at() && unusable.reason == *attempt.reason()
+            })
+        })
+        .collect()
 }
 
 fn headline(page: &mut Page, reason: &Reason) {
@@ -327,26 +359,18 @@ fn remarks(page: &mut Page, reason: &Reason, detail: Detail) {
     page.remark("spec", reason.spec());
 }
 
-fn others(page: &mut Page, attempts: &Attempts) {
-    for (index, other) in attempts.iter().enumerate().skip(1) {
+fn in_full(page: &mut Page, others: &[&Attempt]) {
+    for (number, other) in (1..).zip(others) {
         page.gap();
-        let word = format!("also tried, {}[{}]", index, other.reason().code());
+        let word = format!("also tried, {number}[{}]", other.reason().code());
         let painted = page.style.unsure(&word);
         page.headline(&word, &painted, &other.reason().sentence());
         attempt(page, other);
         remarks(page, other.reason(), Detail::Full);
     }
-    if attempts.left_out() > 0 {
-        page.gap();
-        let more = count(attempts.left_out(), "more path", "more paths");
-        page.line(&format!(
-            "{more} further from an anchor failed and were not kept."
-        ));
-    }
 }
 
-fn others_in_short(page: &mut Page, attempts: &Attempts) {
-    let others = attempts.iter().count().saturating_sub(1) + attempts.left_out();
+fn in_short(page: &mut Page, others: usize) {
     if others > 0 {
         page.gap();
         let more = count(others, "other path", "other paths");

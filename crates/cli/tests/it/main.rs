@@ -1,1 +1,8 @@
-//! The program as its users run it.
+//! The program as its users run it: real files, a real process, a scrubbed environment.
+
+mod anchors;
+mod batch;
+mod limbo;
+mod mistakes;
+mod run;
+mod verdicts;

@@ -1,0 +1,171 @@
+//! What is trusted, and what has changed in it.
+
+use avouch_testkit::certificate::CertificateForge;
+use avouch_testkit::crl::CrlForge;
+use avouch_testkit::world::{Authority, pem};
+
+use crate::run::Folder;
+
+fn document(anchors: &[(&str, &str)]) -> String {
+    let anchors: Vec<String> = anchors
+        .iter()
+        .map(|(certificate, rest)| {
+            let indented = certificate.replace('\n', "\n      ");
+            format!("  - x509: |\n      {indented}\n{rest}")
+        })
+        .collect();
+    format!("anchors:\n{}", anchors.concat())
+}
+
+fn both(folder: &Folder, arguments: &[&str]) -> String {
+    let human = folder.run(arguments);
+    let mut for_program = arguments.to_vec();
+    for_program.extend(["-o", "json"]);
+    let json = folder.run(&for_program);
+    assert_eq!(human.code, json.code);
+    format!("{}\n{}", human.told(), json.told())
+}
+
+fn root(name: &str) -> String {
+    pem("CERTIFICATE", &Authority::root(name).certificate)
+}
+
+const STEWARDSHIP: &str = "    name: corp
+    owner: platform team
+    reason: servers of the office
+    added: 2024-01-01
+    expires: 2025-01-01
+    constraints: {dns: [corp.example], purposes: server, path_length: 1}
+";
+
+#[test]
+fn a_list_tells_who_answers_for_each_anchor_and_until_when() {
+    let folder = Folder::new("anchor_list");
+    let (one, other) = (root("Corp Root"), root("Other Root"));
+    let text = document(&[
+        (&one, STEWARDSHIP),
+        (&other, ""),
+        ("AAAA", "    name: broken\n"),
+    ]);
+    folder.file("trust.yaml", text);
+    insta::assert_snapshot!(both(&folder, &["anchor", "list", "--trust", "trust.yaml"]));
+}
+
+#[test]
+fn equal_documents_do_not_differ() {
+    let folder = Folder::new("diff_equal");
+    let one = root("Corp Root");
+    folder
+        .file("old.yaml", document(&[(&one, STEWARDSHIP)]))
+        .file("new.yaml", document(&[(&one, STEWARDSHIP)]));
+    insta::assert_snapshot!(both(&folder, &["anchor", "diff", "old.yaml", "new.yaml"]), @r#"
+    exit 0
+    nothing has changed
+
+    exit 0
+    {
+      "changes": [],
+      "severity": null
+    }
+    "#);
+}
+
+#[test]
+fn a_difference_names_every_anchor_and_member_and_how_grave_it_is() {
+    let folder = Folder::new("diff_all");
+    let authority = Authority::root("Corp Root");
+    let renewed = CertificateForge::authority("Corp Root", &authority.key)
+        .valid("2024-01-01T00:00:00Z", "2044-01-01T00:00:00Z");
+    let renewed = pem("CERTIFICATE", &authority.issue(renewed));
+    let (kept, gone, come) = (root("Kept Root"), root("Gone Root"), root("New Root"));
+    let widened = STEWARDSHIP
+        .replace("[corp.example]", "[corp.example, example.org]")
+        .replace("2025", "2030")
+        .replace("office", "whole company");
+    folder
+        .file(
+            "old.yaml",
+            document(&[
+                (&kept, STEWARDSHIP),
+                (&pem("CERTIFICATE", &authority.certificate), ""),
+                (&gone, ""),
+            ]),
+        )
+        .file(
+            "new.yaml",
+            document(&[(&kept, &widened), (&renewed, ""), (&come, "")]),
+        );
+    insta::assert_snapshot!(both(&folder, &["anchor", "diff", "old.yaml", "new.yaml"]));
+}
+
+#[test]
+fn the_exit_code_tells_the_gravest_change() {
+    let folder = Folder::new("diff_codes");
+    let (one, other) = (root("Corp Root"), root("Other Root"));
+    let changed = |from: &str, to: &str| STEWARDSHIP.replace(from, to);
+    let old = document(&[(&one, STEWARDSHIP)]);
+    folder.file("old.yaml", &old);
+    for (new, code) in [
+        (document(&[(&one, STEWARDSHIP)]), 0),
+        (document(&[(&one, &changed("platform team", "mia"))]), 11),
+        (document(&[]), 12),
+        (
+            document(&[(&one, &changed("expires: 2025", "expires: 2024"))]),
+            12,
+        ),
+        (
+            document(&[(&one, &changed("path_length: 1", "path_length: 0"))]),
+            12,
+        ),
+        (
+            document(&[(&one, &changed("expires: 2025-01-01\n", "source: x\n"))]),
+            12,
+        ),
+        (
+            document(&[(&one, &changed("    expires: 2025-01-01\n", ""))]),
+            13,
+        ),
+        (
+            document(&[(&one, &changed("dns: [corp.example], ", ""))]),
+            13,
+        ),
+        (
+            document(&[(
+                &one,
+                &changed("purposes: server", "purposes: [server, client]"),
+            )]),
+            13,
+        ),
+        (document(&[(&one, STEWARDSHIP), (&other, "")]), 14),
+        ("anchors: 5\n".to_owned(), 3),
+    ] {
+        let new = if new == "anchors:\n" {
+            "anchors: []\n".to_owned()
+        } else {
+            new
+        };
+        folder.file("new.yaml", &new);
+        let ran = folder.run(&["anchor", "diff", "old.yaml", "new.yaml"]);
+        assert_eq!(ran.code, code, "{new}\n{ran:?}");
+    }
+    assert_eq!(
+        folder.run(&["anchor", "diff", "old.yaml", "nowhere"]).code,
+        1
+    );
+}
+
+#[test]
+fn a_revocation_list_that_is_gone_is_grave_and_one_that_was_replaced_is_not() {
+    let folder = Folder::new("diff_crls");
+    let root = Authority::root("Corp Root");
+    let store = pem("CERTIFICATE", &root.certificate);
+    let list = |number| pem("X509 CRL", &root.crl(CrlForge::complete().number(number)));
+    folder
+        .file("none.pem", &store)
+        .file("first.pem", store.clone() + &list(1))
+        .file("second.pem", store.clone() + &list(2));
+    let diff = |old, new| folder.run(&["anchor", "diff", old, new]).code;
+    assert_eq!(diff("first.pem", "second.pem"), 11);
+    assert_eq!(diff("none.pem", "first.pem"), 11);
+    assert_eq!(diff("first.pem", "none.pem"), 14);
+}

@@ -1,0 +1,352 @@
+//! What people give by mistake: each is told by its name, and no secret is shown.
+
+use avouch_testkit::asn1;
+use avouch_testkit::key::Key;
+use avouch_testkit::world::{Authority, pem};
+
+use crate::run::{Folder, Ran};
+
+fn code_of(ran: &Ran) -> String {
+    ran.json()["reason"]["code"]
+        .as_str()
+        .unwrap_or_default()
+        .to_owned()
+}
+
+#[test]
+fn a_missing_file_is_a_fault_that_names_it() {
+    let folder = Folder::new("missing_file");
+    let ran = folder.run(&["verify", "nowhere.pem"]);
+    insta::assert_snapshot!(ran.told(), @r"
+    exit 1
+    standard error:
+    error: cannot read nowhere.pem: No such file or directory (os error 2)
+    ");
+}
+
+#[test]
+fn a_directory_is_a_fault_that_says_what_to_do() {
+    let folder = Folder::new("directory");
+    let ran = folder.run(&["verify", "."]);
+    insta::assert_snapshot!(ran.told(), @r"
+    exit 1
+    standard error:
+    error: . is a directory; name the files in it
+    ");
+}
+
+#[test]
+fn an_empty_file_is_refused_by_name() {
+    let folder = Folder::new("empty_file");
+    folder.file("empty.pem", "");
+    let ran = folder.run(&["verify", "empty.pem"]);
+    insta::assert_snapshot!(ran.told(), @r"
+    exit 3
+    rejected[input.unrecognised]: This is no credential that can be recognised: it is empty.
+      --> empty.pem
+       |
+       = fix: Give a certificate (PEM or DER), a JWT, or an API key.
+       = spec: docs/how-to/verify.md
+       = decision: [decision]
+    ");
+}
+
+#[test]
+fn binary_junk_is_refused() {
+    let folder = Folder::new("binary_junk");
+    let junk: Vec<u8> = (0..300_u32).map(|n| (n * 97 % 251) as u8 | 0x80).collect();
+    folder.file("junk", junk);
+    let ran = folder.run(&["verify", "junk", "-o", "json"]);
+    assert_eq!(
+        (ran.code, code_of(&ran).as_str()),
+        (3, "input.unrecognised")
+    );
+}
+
+#[test]
+fn text_of_another_kind_is_refused() {
+    let folder = Folder::new("other_text");
+    folder.file("readme", "Dear reader,\nthis is no credential.\n");
+    let ran = folder.run(&["verify", "readme", "-o", "json"]);
+    assert_eq!(
+        (ran.code, code_of(&ran).as_str()),
+        (3, "input.unrecognised")
+    );
+}
+
+#[test]
+fn no_argument_is_a_usage_error() {
+    let folder = Folder::new("no_argument");
+    assert_eq!(folder.run(&["verify"]).code, 2);
+    assert_eq!(folder.run(&["verify", "--batch", "a", "b"]).code, 2);
+    assert_eq!(folder.run(&["anchor", "diff", "a"]).code, 2);
+    assert_eq!(folder.run(&["explain"]).code, 2);
+}
+
+#[test]
+fn standard_input_named_twice_is_a_usage_error() {
+    let folder = Folder::new("stdin_twice");
+    let ran = folder.run(&["verify", "-", "--trust", "-"]);
+    assert_eq!(ran.code, 2);
+    assert!(
+        ran.err.contains("standard input can be read only once"),
+        "{ran:?}"
+    );
+}
+
+/// A private key as PKCS#8 (RFC 8410 7).
+fn pkcs8(key: &Key) -> Vec<u8> {
+    asn1::sequence([
+        asn1::number(0),
+        asn1::sequence([asn1::oid("1.3.101.112")]),
+        asn1::octet_string(&asn1::octet_string(key.private())),
+    ])
+}
+
+/// Every form in which a private key may be given, and a part of it that must not be shown.
+fn private_keys() -> Vec<(&'static str, Vec<u8>, String)> {
+    let der = pkcs8(&Key::ed25519("given by mistake"));
+    let base64 = |der: &[u8]| {
+        let block = pem("X", der);
+        block
+            .lines()
+            .filter(|line| !line.starts_with('-'))
+            .collect::<Vec<_>>()
+            .join("\n")
+    };
+    let body = base64(&der);
+    // The end is the secret; the beginning only says what follows.
+    let secret = body.trim_end().chars().rev().take(20).collect::<Vec<_>>();
+    let secret: String = secret.into_iter().rev().collect();
+    let text = |text: String| (text.into_bytes(), secret.clone());
+    let mut keys = Vec::new();
+    for label in [
+        "PRIVATE KEY",
+        "EC PRIVATE KEY",
+        "RSA PRIVATE KEY",
+        "ENCRYPTED PRIVATE KEY",
+        "OPENSSH PRIVATE KEY",
+        "PGP PRIVATE KEY BLOCK",
+        "SOME NEW PRIVATE KEY",
+    ] {
+        let (bytes, secret) = text(pem(label, &der));
+        keys.push((label, bytes, secret));
+    }
+    let (bytes, hidden) = text(base64(&der));
+    keys.push(("base64 of DER", bytes, hidden));
+    let (bytes, hidden) = text(base64(pem("PRIVATE KEY", &der).as_bytes()));
+    keys.push(("base64 of PEM", bytes, hidden));
+    keys.push(("DER", der, secret.clone()));
+    let (bytes, _) =
+        text(r#"{"kty":"EC","crv":"P-256","x":"a","y":"b","d":"c2VjcmV0"}"#.to_owned());
+    keys.push(("a JSON Web Key", bytes, "c2VjcmV0".to_owned()));
+    let (bytes, _) = text(r#"{"keys":[{"kty":"oct","k":"c2VjcmV0"}]}"#.to_owned());
+    keys.push(("a key set", bytes, "c2VjcmV0".to_owned()));
+    keys
+}
+
+#[test]
+fn a_private_key_is_recognised_in_every_form_and_never_shown() {
+    let folder = Folder::new("private_key");
+    for (form, bytes, secret) in private_keys() {
+        folder.file("key", &bytes);
+        for format in ["human", "json"] {
+            let ran = folder.run(&["verify", "key", "-o", format]);
+            assert_eq!(ran.code, 3, "{form}: {ran:?}");
+            assert!(
+                ran.out.contains("input.private_key_given"),
+                "{form}: {ran:?}"
+            );
+            assert!(!ran.out.contains(&secret), "{form} is shown: {ran:?}");
+            assert_eq!(ran.err, "", "{form}");
+        }
+    }
+}
+
+#[test]
+fn a_private_key_beside_its_certificate_is_refused_too() {
+    let folder = Folder::new("private_key_beside");
+    let root = Authority::root("Root");
+    let leaf = root.server("a.example");
+    let key = Key::p256("a.example");
+    folder.file(
+        "both.pem",
+        pem("CERTIFICATE", &leaf) + &pem("PRIVATE KEY", key.private()),
+    );
+    let ran = folder.run(&["verify", "both.pem", "-o", "json"]);
+    assert_eq!(
+        (ran.code, code_of(&ran).as_str()),
+        (3, "input.private_key_given")
+    );
+}
+
+#[test]
+fn a_private_key_in_a_trust_document_is_refused() {
+    let folder = Folder::new("private_key_trusted");
+    let root = Authority::root("Root");
+    folder.certificates("leaf.pem", &[&root.server("a.example")]);
+    folder.file("trust.pem", pem("PRIVATE KEY", Key::p256("a").private()));
+    let ran = folder.run(&["verify", "leaf.pem", "--trust", "trust.pem", "-o", "json"]);
+    assert_eq!(
+        (ran.code, code_of(&ran).as_str()),
+        (3, "input.private_key_given")
+    );
+}
+
+#[test]
+fn a_damaged_pem_block_is_told_as_such() {
+    let folder = Folder::new("damaged_pem");
+    let whole = pem("CERTIFICATE", &Authority::root("Root").certificate);
+    for (damaged, part) in [
+        (
+            whole.replace("-----END CERTIFICATE-----", ""),
+            "no END line",
+        ),
+        (
+            whole.replace("END CERTIFICATE", "END X509 CRL"),
+            "another name",
+        ),
+        (whole.replacen('M', "*", 1), "other than base64"),
+    ] {
+        folder.file("damaged.pem", damaged);
+        let ran = folder.run(&["verify", "damaged.pem", "-o", "json"]);
+        assert_eq!(
+            (ran.code, code_of(&ran).as_str()),
+            (3, "input.pem_malformed")
+        );
+        assert!(ran.out.contains(part), "{ran:?}");
+    }
+}
+
+#[test]
+fn what_is_no_credential_is_told_by_its_name() {
+    let folder = Folder::new("no_credential");
+    for (text, part) in [
+        (
+            "-----BEGIN CERTIFICATE REQUEST-----\nAAAA\n-----END CERTIFICATE REQUEST-----\n",
+            "request",
+        ),
+        (
+            "-----BEGIN PUBLIC KEY-----\nAAAA\n-----END PUBLIC KEY-----\n",
+            "bare public key",
+        ),
+        (
+            "-----BEGIN X509 CRL-----\nAAAA\n-----END X509 CRL-----\n",
+            "revocation list",
+        ),
+        (
+            "-----BEGIN PKCS7-----\nAAAA\n-----END PKCS7-----\n",
+            "PKCS#7",
+        ),
+        (r#"{"keys":[{"kty":"EC"}]}"#, "public key set"),
+        (r#"{"anchors":[]}"#, "trust document"),
+        (r#"{"credential":{"jwt":"x"}}"#, "question"),
+        ("{", "begins like JSON"),
+    ] {
+        folder.file("input", text);
+        let ran = folder.run(&["verify", "input", "-o", "json"]);
+        assert_eq!(
+            (ran.code, code_of(&ran).as_str()),
+            (3, "input.unrecognised"),
+            "{text}"
+        );
+        let sentence = ran.json()["reason"]["sentence"]
+            .as_str()
+            .unwrap_or_default()
+            .to_owned();
+        assert!(sentence.contains(part), "{text}: {sentence}");
+    }
+}
+
+#[test]
+fn known_kinds_that_cannot_be_decided_are_refused_by_name() {
+    let folder = Folder::new("known_kinds");
+    for (text, kind) in [
+        ("ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIJ me@host", "ssh"),
+        ("host.example ssh-rsa AAAAB3NzaC1yc2E", "ssh"),
+        (
+            "-----BEGIN PGP PUBLIC KEY BLOCK-----\n\nxx\n-----END PGP PUBLIC KEY BLOCK-----\n",
+            "openpgp",
+        ),
+    ] {
+        folder.file("input", text);
+        let ran = folder.run(&["verify", "input", "-o", "json"]);
+        assert_eq!(
+            (ran.code, code_of(&ran).as_str()),
+            (3, "input.unsupported"),
+            "{text}"
+        );
+        assert_eq!(ran.json()["reason"]["evidence"]["kind"], kind);
+    }
+}
+
+#[test]
+fn an_api_key_is_never_shown() {
+    let folder = Folder::new("api_key");
+    let key = "sk_live_51H8dOpQ2eZvKYlo2C";
+    folder.file("key", key);
+    folder.file("trust.yaml", "anchors: []\n");
+    for format in ["human", "json"] {
+        let ran = folder.run(&["explain", "key", "--trust", "trust.yaml", "-o", format]);
+        assert_eq!(ran.code, 3, "{ran:?}");
+        assert!(!ran.out.contains(key) && !ran.err.contains(key), "{ran:?}");
+    }
+}
+
+#[test]
+fn a_wrong_trust_document_names_the_field() {
+    let folder = Folder::new("wrong_trust");
+    folder.certificates("leaf.pem", &[&Authority::root("Root").server("a.example")]);
+    for (document, part) in [
+        ("", "it is empty"),
+        ("anchors: 5\n", "`anchors` must be a list, not a number"),
+        (
+            "anchors: []\nanchor: []\n",
+            "`anchor` is not a member that is known here",
+        ),
+        ("anchors: []\nanchors: []\n", "stands twice"),
+        ("- a\n", "it must be an object, not a list"),
+        ("anchors: [}", "line 1 column"),
+        ("{\"anchors\": [],}", "line 1 column"),
+        ("crls: [5]\n", "`crls[0]` must be a string"),
+        ("crls: ['%%%']\n", "`crls[0]` is neither PEM nor base64"),
+    ] {
+        folder.file("trust.yaml", document);
+        let ran = folder.run(&["verify", "leaf.pem", "--trust", "trust.yaml", "-o", "json"]);
+        assert_eq!(
+            (ran.code, code_of(&ran).as_str()),
+            (3, "input.trust_document_malformed"),
+            "{document}: {ran:?}"
+        );
+        let sentence = ran.json()["reason"]["sentence"]
+            .as_str()
+            .unwrap_or_default()
+            .to_owned();
+        assert!(sentence.contains(part), "{document}: {sentence}");
+    }
+}
+
+#[test]
+fn a_decision_that_is_not_kept_is_a_usage_error() {
+    let folder = Folder::new("decision_id");
+    let ran = folder.run(&["explain", "01a20260-162c-70d5-8221-32d10c913395"]);
+    assert_eq!(ran.code, 2);
+    assert!(ran.err.contains("id of a decision"), "{ran:?}");
+}
+
+#[test]
+fn output_that_no_one_reads_ends_the_run_without_a_word() {
+    use std::process::Stdio;
+    let folder = Folder::new("closed_pipe");
+    folder.certificates("leaf.pem", &[&Authority::root("Root").server("a.example")]);
+    let mut child = folder
+        .command(&["verify", "leaf.pem"])
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
+    drop(child.stdout.take());
+    let ran = Ran::of(child.wait_with_output().unwrap());
+    // Whether the pipe was closed in time or not, there is neither a panic nor a complaint.
+    assert!(matches!(ran.code, 1 | 3), "{ran:?}");
+    assert_eq!(ran.err, "");
+}

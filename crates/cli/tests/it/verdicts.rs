@@ -1,0 +1,398 @@
+//! Exactly what a person and a program are told, together.
+
+use avouch_testkit::certificate::CertificateForge;
+use avouch_testkit::key::Key;
+use avouch_testkit::world::{Authority, pem};
+
+use crate::run::Folder;
+
+const AT: &str = "2024-06-01";
+
+/// Runs with the same arguments for a person and for a program.
+fn both(folder: &Folder, arguments: &[&str]) -> String {
+    let human = folder.run(arguments);
+    let mut for_program = arguments.to_vec();
+    for_program.extend(["-o", "json"]);
+    let json = folder.run(&for_program);
+    assert_eq!(human.code, json.code);
+    format!("{}\n{}", human.told(), json.told())
+}
+
+fn spiffe_world(name: &str) -> Folder {
+    let folder = Folder::new(name);
+    let root = Authority::root("Prod Root");
+    let issuing = root.intermediate("Prod Issuing CA");
+    let id = "spiffe://prod.example.com/ns/payments/sa/api-server";
+    let root_pem = pem("CERTIFICATE", &root.certificate).replace('\n', "\n      ");
+    folder
+        .certificates("svid.pem", &[&issuing.svid(id), &issuing.certificate])
+        .file(
+            "trust.yaml",
+            format!(
+                "anchors:
+  - name: production
+    owner: platform team
+    reason: identities of the production cluster
+    added: 2024-01-01
+    expires: 2024-07-01
+    constraints: {{trust_domains: prod.example.com}}
+    x509: |
+      {root_pem}
+"
+            ),
+        );
+    folder
+}
+
+#[test]
+fn an_svid_is_drawn_in_four_lines_and_counted() {
+    let folder = spiffe_world("four_lines");
+    let id = "spiffe://prod.example.com/ns/payments/sa/api-server";
+    let ran = folder.run(&[
+        "verify",
+        "svid.pem",
+        "--trust",
+        "trust.yaml",
+        "--spiffe",
+        id,
+        "--at",
+        AT,
+    ]);
+    assert_eq!(ran.code, 0, "{ran:?}");
+    let drawn: Vec<&str> = ran.out.lines().skip(2).take(5).collect();
+    insta::assert_snapshot!(drawn.join("\n"), @r"
+      spiffe://prod.example.com/ns/payments/sa/api-server
+      └─ signed by CN=Prod Issuing CA
+         └─ signed by CN=Prod Root
+            └─ anchored in the trusted certificate production
+      3 certificates, 2 issuer signatures, 1 anchor
+    ");
+}
+
+#[test]
+fn an_accepted_svid_explained() {
+    let folder = spiffe_world("accepted_svid");
+    insta::assert_snapshot!(both(
+        &folder,
+        &[
+            "explain",
+            "svid.pem",
+            "--trust",
+            "trust.yaml",
+            "--spiffe",
+            "prod.example.com",
+            "--at",
+            AT,
+        ]
+    ));
+}
+
+#[test]
+fn an_expired_anchor_is_refused_though_its_certificate_is_valid() {
+    let folder = spiffe_world("expired_anchor");
+    insta::assert_snapshot!(both(
+        &folder,
+        &[
+            "verify",
+            "svid.pem",
+            "--trust",
+            "trust.yaml",
+            "--spiffe",
+            "prod.example.com",
+            "--at",
+            "2024-07-01T00:00:01Z",
+        ]
+    ));
+}
+
+#[test]
+fn a_missing_intermediate_explained() {
+    let folder = Folder::new("missing_intermediate");
+    let root = Authority::root("Example Root");
+    let issuing = root.intermediate("Example Issuing CA");
+    folder
+        .certificates("leaf.pem", &[&issuing.server("db.example.com")])
+        .certificates("issuing.pem", &[&issuing.certificate])
+        .certificates("root.pem", &[&root.certificate]);
+    let arguments = [
+        "explain",
+        "leaf.pem",
+        "--trust",
+        "root.pem",
+        "--dns",
+        "db.example.com",
+        "--at",
+        AT,
+        "--profile",
+        "private",
+    ];
+    insta::assert_snapshot!(both(&folder, &arguments));
+    // The fix that it names works.
+    let mut mended = arguments.to_vec();
+    mended.extend(["--intermediates", "issuing.pem"]);
+    assert_eq!(folder.run(&mended).code, 0);
+}
+
+#[test]
+fn an_expired_certificate_explained_with_every_path_that_was_tried() {
+    let folder = Folder::new("expired");
+    let root = Authority::root("Example Root");
+    let other = Authority::root("Other Root");
+    let issuing = root.intermediate("Example Issuing CA");
+    let leaf = issuing.issue(
+        CertificateForge::server("db.example.com")
+            .valid("2024-01-01T00:00:00Z", "2024-05-28T23:59:59Z"),
+    );
+    folder
+        .certificates(
+            "chain.pem",
+            &[&leaf, &issuing.certificate, &other.cross_certify(&issuing)],
+        )
+        .certificates("roots.pem", &[&root.certificate, &other.certificate]);
+    insta::assert_snapshot!(both(
+        &folder,
+        &[
+            "explain",
+            "chain.pem",
+            "--trust",
+            "roots.pem",
+            "--dns",
+            "db.example.com",
+            "--at",
+            AT,
+            "--profile",
+            "private",
+        ]
+    ));
+}
+
+#[test]
+fn an_anchor_that_cannot_be_read_shows_in_the_refusal() {
+    let folder = Folder::new("unusable_anchor");
+    folder
+        .certificates("leaf.pem", &[&Authority::root("Root").server("a.example")])
+        .file(
+            "trust.yaml",
+            "anchors:\n  - {name: corp, x509: AAAA}\n  - {name: host, pin: x}\n",
+        );
+    insta::assert_snapshot!(both(
+        &folder,
+        &[
+            "verify",
+            "leaf.pem",
+            "--trust",
+            "trust.yaml",
+            "--dns",
+            "a.example",
+            "--at",
+            AT,
+        ]
+    ));
+}
+
+#[test]
+fn hostile_names_cannot_write_on_the_terminal() {
+    let folder = Folder::new("hostile_names");
+    let root = Authority::root("Root");
+    let forge = CertificateForge::server("a.example").subject("\u{1b}[2J\u{202e}evil\nline");
+    folder
+        .certificates("leaf.pem", &[&root.issue(forge)])
+        .certificates("root.pem", &[&root.certificate]);
+    let ran = folder.run(&[
+        "explain",
+        "leaf.pem",
+        "--trust",
+        "root.pem",
+        "--dns",
+        "b.example",
+        "--at",
+        AT,
+    ]);
+    assert_eq!(ran.code, 3);
+    assert!(!ran.out.contains(['\u{1b}', '\u{202e}']), "{ran:?}");
+    assert!(
+        !ran.out.lines().any(|line| line.starts_with("line")),
+        "{ran:?}"
+    );
+}
+
+#[test]
+fn every_form_of_a_certificate_is_told_apart_by_its_content() {
+    let folder = Folder::new("forms");
+    let root = Authority::root("Root");
+    let leaf = root.server("a.example");
+    let text = pem("CERTIFICATE", &leaf);
+    let body: String = text.lines().filter(|line| !line.starts_with('-')).collect();
+    folder
+        .certificates("root.pem", &[&root.certificate])
+        .file("root.der", &root.certificate)
+        .file("a.jwt", &text)
+        .file("b.pem", &leaf)
+        .file("c", &body)
+        .file(
+            "d",
+            format!(
+                "Bag Attributes\n  friendlyName: a\n{}",
+                text.replace('\n', "\r\n")
+            ),
+        );
+    for name in ["a.jwt", "b.pem", "c", "d"] {
+        for trust in ["root.pem", "root.der"] {
+            let ran = folder.run(&[
+                "verify",
+                name,
+                "--trust",
+                trust,
+                "--dns",
+                "a.example",
+                "--at",
+                AT,
+                "--profile",
+                "private",
+            ]);
+            assert_eq!(ran.code, 0, "{name}: {ran:?}");
+        }
+    }
+    let ran = folder.run_with(
+        &[
+            "verify",
+            "-",
+            "--trust",
+            "root.pem",
+            "--dns",
+            "a.example",
+            "--at",
+            AT,
+            "--profile",
+            "private",
+        ],
+        text,
+    );
+    assert_eq!(ran.code, 0, "{ran:?}");
+}
+
+#[test]
+fn files_of_one_chain_may_come_in_any_order() {
+    let folder = Folder::new("any_order");
+    let root = Authority::root("Root");
+    let issuing = root.intermediate("Issuing");
+    folder
+        .certificates("root.pem", &[&root.certificate])
+        .certificates("issuing.pem", &[&issuing.certificate])
+        .certificates("leaf.pem", &[&issuing.server("a.example")]);
+    for files in [["leaf.pem", "issuing.pem"], ["issuing.pem", "leaf.pem"]] {
+        let ran = folder.run(&[
+            "verify",
+            files[0],
+            files[1],
+            "--trust",
+            "root.pem",
+            "--dns",
+            "a.example",
+            "--at",
+            AT,
+            "--profile",
+            "private",
+        ]);
+        assert_eq!(ran.code, 0, "{ran:?}");
+    }
+    folder.file("key", "sk_live_51H8dOpQ2eZvKYlo2C");
+    assert_eq!(folder.run(&["verify", "leaf.pem", "key"]).code, 2);
+    assert_eq!(
+        folder.run(&["verify", "leaf.pem", "--proof", "key"]).code,
+        2
+    );
+}
+
+#[test]
+fn the_system_store_is_labelled_as_the_public_web() {
+    let folder = Folder::new("system_store");
+    let root = Authority::root("Root");
+    folder
+        .certificates("root.pem", &[&root.certificate])
+        .certificates("leaf.pem", &[&root.server("a.example")]);
+    let output = folder
+        .command(&[
+            "verify",
+            "leaf.pem",
+            "--trust",
+            "system",
+            "--dns",
+            "a.example",
+            "--at",
+            AT,
+            "--profile",
+            "private",
+            "-o",
+            "json",
+        ])
+        .env("SSL_CERT_FILE", folder.path().join("root.pem"))
+        .output()
+        .unwrap();
+    let ran = crate::run::Ran::of(output);
+    assert_eq!(ran.code, 0, "{ran:?}");
+    let anchor = &ran.json()["anchor"];
+    assert!(
+        anchor["source"]
+            .as_str()
+            .unwrap_or_default()
+            .contains("public Web PKI"),
+        "{anchor}"
+    );
+}
+
+#[test]
+fn the_tenant_can_come_from_the_environment() {
+    let folder = Folder::new("tenant");
+    let root = Authority::root_with("Root", Key::ed25519("Root"), |forge| forge);
+    folder
+        .certificates("root.pem", &[&root.certificate])
+        .certificates("leaf.pem", &[&root.server("a.example")]);
+    let arguments = [
+        "verify",
+        "leaf.pem",
+        "--trust",
+        "root.pem",
+        "--dns",
+        "a.example",
+        "--at",
+        AT,
+        "--profile",
+        "private",
+        "-o",
+        "json",
+    ];
+    let output = folder
+        .command(&arguments)
+        .env("AVOUCH_TENANT", "demo")
+        .output()
+        .unwrap();
+    assert_eq!(
+        crate::run::Ran::of(output).json()["identity"]["tenant"],
+        "demo"
+    );
+    let mut named = arguments.to_vec();
+    named.extend(["--tenant", "Not A Tenant"]);
+    assert_eq!(folder.run(&named).code, 2);
+}
+
+#[test]
+fn every_command_explains_itself() {
+    let folder = Folder::new("help");
+    for command in [
+        &["--help"][..],
+        &["verify", "--help"],
+        &["explain", "--help"],
+        &["anchor", "list", "--help"],
+        &["anchor", "diff", "--help"],
+    ] {
+        let ran = folder.run(command);
+        assert_eq!(ran.code, 0);
+        assert!(ran.out.contains("xit codes"), "{command:?}: {ran:?}");
+        assert!(
+            ran.out.lines().all(|line| line.chars().count() <= 100),
+            "{}",
+            ran.out
+        );
+    }
+}
