@@ -209,11 +209,12 @@ impl Reader<'_> {
 
     fn der(&self, bytes: &[u8]) -> Result<TrustDocument, Reason> {
         let mut document = TrustDocument::empty();
-        if let Ok(crl) = Crl::parse(bytes) {
-            document.crls.push(crl);
+        if Certificate::parse(bytes).is_ok() {
+            let common = Common::of_nothing(self.tenant);
+            document.add_certificate(bytes, &nth(1, self.source), common, self.source);
             return Ok(document);
         }
-        if Certificate::parse(bytes).is_err() {
+        if document.add_crl(bytes, self.source).is_err() {
             return Err(Document::Trust
                 .refuse("it is binary, and neither a certificate nor a revocation list in DER"));
         }

@@ -315,37 +315,49 @@ fn headline(page: &mut Page, reason: &Reason) {
 /// The vouches that held, and where it stopped.
 fn attempt(page: &mut Page, attempt: &Attempt) {
     let bar = page.style.faint("|");
+    let tick = page.style.good("✓");
+    let cross = page.style.bad(&format!("✗ {}", attempt.reason().code()));
     let stopped_at = printable(attempt.stopped_at());
     page.line(&format!("  {} {stopped_at}", page.style.faint("-->")));
     page.line(&format!("   {bar}"));
+    let place = place_on_path(attempt);
     if let Some(first) = attempt.path().first() {
-        page.line(&format!("   {bar} {}", printable(first.vouches_for())));
-    }
-    for (depth, vouch) in (1..).zip(attempt.path()) {
+        let mark = if place == Some(0) { &cross } else { "" };
         page.line(&format!(
-            "   {bar} {}{} {}",
-            branch(depth),
-            said_by(vouch),
-            page.style.good("✓")
+            "   {bar} {} {mark}",
+            printable(first.vouches_for())
         ));
     }
-    let depth = match attempt.path().len() {
-        0 => 0,
-        vouches => vouches + 1,
-    };
-    let cross = page.style.bad(&format!("✗ {}", attempt.reason().code()));
-    // A path that ends for want of a voucher stops at the last one it names.
-    let is_named = attempt
-        .path()
-        .last()
-        .is_some_and(|vouch| vouch.by() == attempt.stopped_at());
-    let end = if is_named {
-        cross
-    } else {
-        format!("{stopped_at} {cross}")
-    };
-    page.line(&format!("   {bar} {}{end}", branch(depth)));
+    for (depth, vouch) in (1..).zip(attempt.path()) {
+        let mark = if place == Some(depth) { &cross } else { &tick };
+        page.line(&format!(
+            "   {bar} {}{} {mark}",
+            branch(depth),
+            said_by(vouch)
+        ));
+    }
+    if place.is_none() {
+        let (depth, end) = match attempt.path().last() {
+            None => (0, format!("{stopped_at} {cross}")),
+            // A path that ends for want of a voucher stops at the last one it names.
+            Some(last) if last.by() == attempt.stopped_at() => (attempt.path().len() + 1, cross),
+            Some(_) => (attempt.path().len() + 1, format!("{stopped_at} {cross}")),
+        };
+        page.line(&format!("   {bar} {}{end}", branch(depth)));
+    }
     page.line(&format!("   {bar}"));
+}
+
+/// Which step of the path it stopped at, if that is not its end: the statement itself is at 0.
+fn place_on_path(attempt: &Attempt) -> Option<usize> {
+    let path = attempt.path();
+    if path.first()?.vouches_for() == attempt.stopped_at() {
+        return Some(0);
+    }
+    let index = path
+        .iter()
+        .position(|vouch| vouch.by() == attempt.stopped_at())?;
+    (index + 1 < path.len()).then_some(index + 1)
 }
 
 /// What was expected and seen, where it is asked for, the fix, and the standard.
