@@ -71,7 +71,10 @@ fn the_exit_code_tells_the_worst_verdict() {
     let folder = Folder::new("batch_exit");
     let accepted = question("accepted");
     let rejected = with(question("rejected"), "expect", json!({"dns": "b.example"}));
-    let all = folder.run_with(&["verify", "--batch", "-"], lines(&[accepted.clone()]));
+    let all = folder.run_with(
+        &["verify", "--batch", "-"],
+        lines(std::slice::from_ref(&accepted)),
+    );
     assert_eq!((all.code, words(&all)), (0, vec!["accept".to_owned()]));
     let one = folder.run_with(&["verify", "--batch", "-"], lines(&[accepted, rejected]));
     assert_eq!(one.code, 3);
