@@ -37,6 +37,7 @@ pub mod key;
 pub mod moment;
 pub mod name;
 pub mod question;
+pub mod token;
 pub mod world;
 
 /// The time at which every world is looked at, unless a test says otherwise.

@@ -6,6 +6,7 @@
 )]
 
 mod ask;
+mod hostile_tokens;
 mod pki_bettertls;
 mod pki_limbo;
 mod pki_pkits;
@@ -13,3 +14,4 @@ mod properties;
 mod small_world;
 mod spiffe_x509_svid;
 mod suite;
+mod token_ask;
