@@ -6,9 +6,12 @@
 
 use std::fmt;
 
-use jiff::Timestamp;
 use jiff::civil::DateTime;
-use jiff::tz::Offset;
+use jiff::{SignedDuration, Timestamp};
+
+/// 1970-01-01T00:00:00 in UTC. Moments are told by the calendar from here and not as timestamps,
+/// which end a day before `99991231235959Z`, the way to say "never" (RFC 5280 4.1.2.5).
+const EPOCH: DateTime = DateTime::constant(1970, 1, 1, 0, 0, 0, 0);
 
 /// Seconds since 1970-01-01T00:00:00Z, negative before.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -26,10 +29,24 @@ impl Time {
 
     /// Reads RFC 3339 with any offset; a fraction of a second is dropped.
     pub fn parse(text: &str) -> Result<Self, NotATime> {
-        let moment: Timestamp = text.parse().map_err(|_| NotATime)?;
+        let Ok(moment) = text.parse::<Timestamp>() else {
+            return Self::parse_last_day(text).ok_or(NotATime);
+        };
         // Floor, so that a fraction before 1970 is dropped in the same direction as after it.
         let negative_fraction = moment.subsec_nanosecond() < 0;
         Ok(Self(moment.as_second() - i64::from(negative_fraction)))
+    }
+
+    /// The last day of the calendar, on which there are no timestamps any more.
+    fn parse_last_day(text: &str) -> Option<Self> {
+        let is_last_day =
+            text.starts_with("9999-12-3") && text.len() == "9999-12-31T23:59:59Z".len();
+        let civil: DateTime = text
+            .strip_suffix('Z')
+            .filter(|_| is_last_day)?
+            .parse()
+            .ok()?;
+        Some(Self(civil.duration_since(EPOCH).as_secs()))
     }
 
     /// From a calendar date and time in UTC; `None` where there is no such moment.
@@ -42,7 +59,7 @@ impl Time {
         second: i8,
     ) -> Option<Self> {
         let civil = DateTime::new(year, month, day, hour, minute, second, 0).ok()?;
-        Some(Self(Offset::UTC.to_timestamp(civil).ok()?.as_second()))
+        Some(Self(civil.duration_since(EPOCH).as_secs()))
     }
 
     /// Seconds since 1970-01-01T00:00:00Z.
@@ -64,8 +81,8 @@ impl Time {
 impl fmt::Display for Time {
     /// RFC 3339 in UTC, or the bare seconds where the calendar ends.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match Timestamp::from_second(self.0) {
-            Ok(moment) => moment.fmt(f),
+        match EPOCH.checked_add(SignedDuration::from_secs(self.0)) {
+            Ok(civil) => write!(f, "{civil}Z"),
             Err(_) => write!(f, "{} s after 1970-01-01T00:00:00Z", self.0),
         }
     }
@@ -127,6 +144,22 @@ mod tests {
         assert_eq!(
             Time::from_utc(1950, 1, 1, 0, 0, 0).unwrap().unix(),
             -631_152_000
+        );
+    }
+
+    #[test]
+    fn never_is_a_moment_and_is_printed_as_one() {
+        let never = Time::from_utc(9999, 12, 31, 23, 59, 59).unwrap();
+        assert_eq!(never.unix(), 253_402_300_799);
+        assert_eq!(never.to_string(), "9999-12-31T23:59:59Z");
+        assert_eq!(Time::parse("9999-12-31T23:59:59Z"), Ok(never));
+        assert_eq!(Time::parse("9999-12-31 23:59:59Z"), Ok(never));
+        assert_eq!(Time::parse("9999-12-32T23:59:59Z"), Err(NotATime));
+        assert!(
+            never
+                .plus(1)
+                .to_string()
+                .ends_with("after 1970-01-01T00:00:00Z")
         );
     }
 

@@ -107,14 +107,14 @@ fn said_by(vouch: &Vouch) -> String {
         How::X509 => format!("signed by {by}"),
         How::Jwt => format!("signed by {by}, key {key}"),
         How::Wit => format!("signed by {by}, key {key}, and proved by its holder"),
-        How::ApiKey => format!("known to {by} by its digest"),
+        How::ApiKey => "known by its digest".to_owned(),
     }
 }
 
 fn anchor_in_words(anchor: &Anchor) -> String {
     let name = printable(&anchor.name);
     match &anchor.kind {
-        AnchorKind::ApiKey(_) => format!("the list of keys: {name}"),
+        AnchorKind::ApiKey(_) => format!("the digest kept as {name}"),
         AnchorKind::Certificate(_) => format!("the trusted certificate {name}"),
         AnchorKind::Issuer(_) => format!("the trusted issuer {name}"),
         AnchorKind::TrustDomain(bundle) => format!("the bundle of {}", bundle.trust_domain),

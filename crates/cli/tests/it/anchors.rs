@@ -17,15 +17,6 @@ fn document(anchors: &[(&str, &str)]) -> String {
     format!("anchors:\n{}", anchors.concat())
 }
 
-fn both(folder: &Folder, arguments: &[&str]) -> String {
-    let human = folder.run(arguments);
-    let mut for_program = arguments.to_vec();
-    for_program.extend(["-o", "json"]);
-    let json = folder.run(&for_program);
-    assert_eq!(human.code, json.code);
-    format!("{}\n{}", human.told(), json.told())
-}
-
 fn root(name: &str) -> String {
     pem("CERTIFICATE", &Authority::root(name).certificate)
 }
@@ -48,7 +39,7 @@ fn a_list_tells_who_answers_for_each_anchor_and_until_when() {
         ("AAAA", "    name: broken\n"),
     ]);
     folder.file("trust.yaml", text);
-    insta::assert_snapshot!(both(&folder, &["anchor", "list", "--trust", "trust.yaml"]));
+    insta::assert_snapshot!(folder.both(&["anchor", "list", "--trust", "trust.yaml"]));
 }
 
 #[test]
@@ -58,7 +49,7 @@ fn equal_documents_do_not_differ() {
     folder
         .file("old.yaml", document(&[(&one, STEWARDSHIP)]))
         .file("new.yaml", document(&[(&one, STEWARDSHIP)]));
-    insta::assert_snapshot!(both(&folder, &["anchor", "diff", "old.yaml", "new.yaml"]), @r#"
+    insta::assert_snapshot!(folder.both(&["anchor", "diff", "old.yaml", "new.yaml"]), @r#"
     exit 0
     nothing has changed
 
@@ -95,7 +86,7 @@ fn a_difference_names_every_anchor_and_member_and_how_grave_it_is() {
             "new.yaml",
             document(&[(&kept, &widened), (&renewed, ""), (&come, "")]),
         );
-    insta::assert_snapshot!(both(&folder, &["anchor", "diff", "old.yaml", "new.yaml"]));
+    insta::assert_snapshot!(folder.both(&["anchor", "diff", "old.yaml", "new.yaml"]));
 }
 
 #[test]

@@ -5,4 +5,6 @@ mod batch;
 mod limbo;
 mod mistakes;
 mod run;
+mod token;
+mod tokens;
 mod verdicts;

@@ -8,16 +8,6 @@ use crate::run::Folder;
 
 const AT: &str = "2024-06-01";
 
-/// Runs with the same arguments for a person and for a program.
-fn both(folder: &Folder, arguments: &[&str]) -> String {
-    let human = folder.run(arguments);
-    let mut for_program = arguments.to_vec();
-    for_program.extend(["-o", "json"]);
-    let json = folder.run(&for_program);
-    assert_eq!(human.code, json.code);
-    format!("{}\n{}", human.told(), json.told())
-}
-
 fn spiffe_world(name: &str) -> Folder {
     let folder = Folder::new(name);
     let root = Authority::root("Prod Root");
@@ -72,37 +62,31 @@ fn an_svid_is_drawn_in_four_lines_and_counted() {
 #[test]
 fn an_accepted_svid_explained() {
     let folder = spiffe_world("accepted_svid");
-    insta::assert_snapshot!(both(
-        &folder,
-        &[
-            "explain",
-            "svid.pem",
-            "--trust",
-            "trust.yaml",
-            "--spiffe",
-            "prod.example.com",
-            "--at",
-            AT,
-        ]
-    ));
+    insta::assert_snapshot!(folder.both(&[
+        "explain",
+        "svid.pem",
+        "--trust",
+        "trust.yaml",
+        "--spiffe",
+        "prod.example.com",
+        "--at",
+        AT,
+    ]));
 }
 
 #[test]
 fn an_expired_anchor_is_refused_though_its_certificate_is_valid() {
     let folder = spiffe_world("expired_anchor");
-    insta::assert_snapshot!(both(
-        &folder,
-        &[
-            "verify",
-            "svid.pem",
-            "--trust",
-            "trust.yaml",
-            "--spiffe",
-            "prod.example.com",
-            "--at",
-            "2024-07-01T00:00:01Z",
-        ]
-    ));
+    insta::assert_snapshot!(folder.both(&[
+        "verify",
+        "svid.pem",
+        "--trust",
+        "trust.yaml",
+        "--spiffe",
+        "prod.example.com",
+        "--at",
+        "2024-07-01T00:00:01Z",
+    ]));
 }
 
 #[test]
@@ -126,7 +110,7 @@ fn a_missing_intermediate_explained() {
         "--profile",
         "private",
     ];
-    insta::assert_snapshot!(both(&folder, &arguments));
+    insta::assert_snapshot!(folder.both(&arguments));
     // The fix that it names works.
     let mut mended = arguments.to_vec();
     mended.extend(["--intermediates", "issuing.pem"]);
@@ -149,21 +133,18 @@ fn an_expired_certificate_explained_with_every_path_that_was_tried() {
             &[&leaf, &issuing.certificate, &other.cross_certify(&issuing)],
         )
         .certificates("roots.pem", &[&root.certificate, &other.certificate]);
-    insta::assert_snapshot!(both(
-        &folder,
-        &[
-            "explain",
-            "chain.pem",
-            "--trust",
-            "roots.pem",
-            "--dns",
-            "db.example.com",
-            "--at",
-            AT,
-            "--profile",
-            "private",
-        ]
-    ));
+    insta::assert_snapshot!(folder.both(&[
+        "explain",
+        "chain.pem",
+        "--trust",
+        "roots.pem",
+        "--dns",
+        "db.example.com",
+        "--at",
+        AT,
+        "--profile",
+        "private",
+    ]));
 }
 
 #[test]
@@ -175,19 +156,16 @@ fn an_anchor_that_cannot_be_read_shows_in_the_refusal() {
             "trust.yaml",
             "anchors:\n  - {name: corp, x509: AAAA}\n  - {name: host, pin: x}\n",
         );
-    insta::assert_snapshot!(both(
-        &folder,
-        &[
-            "verify",
-            "leaf.pem",
-            "--trust",
-            "trust.yaml",
-            "--dns",
-            "a.example",
-            "--at",
-            AT,
-        ]
-    ));
+    insta::assert_snapshot!(folder.both(&[
+        "verify",
+        "leaf.pem",
+        "--trust",
+        "trust.yaml",
+        "--dns",
+        "a.example",
+        "--at",
+        AT,
+    ]));
 }
 
 #[test]

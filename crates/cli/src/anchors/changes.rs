@@ -1,71 +1,18 @@
-//! `anchor list` and `anchor diff`: what is trusted, and what has changed in it.
+//! What has changed from one trust document to another, and how grave that is.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 use avouch_api::{Entry, TrustDocument};
 use avouch_core::anchor::{Anchor, AnchorKind, Constraints, Stewardship};
+use avouch_core::credential::jose::jwk::{Jwk, KeySet};
 use avouch_core::credential::x509::{Certificate, Crl};
 use avouch_core::id::Digest;
-use avouch_core::question::Purpose;
 use avouch_core::time::Time;
 use avouch_core::view::Unusable;
 use serde_json::{Value, json};
 
-use crate::arguments::{Common, DiffArguments, ListArguments};
-use crate::fault::{Exit, Fault};
-use crate::input::Stop;
-use crate::{clock, output, render, trust, verify};
-
-/// Lists the anchors of trust documents.
-pub fn list(arguments: &ListArguments, common: &Common) -> Result<Exit, Fault> {
-    let mut documents = Vec::with_capacity(arguments.trust.len());
-    for path in &arguments.trust {
-        match trust::document(path, &common.tenant) {
-            Ok(document) => documents.push(document),
-            Err(stop) => return refused(stop, common),
-        }
-    }
-    let usable = documents
-        .iter()
-        .all(|document| document.unusable().is_empty());
-    output::formatted(
-        common.output,
-        || render::anchor_list(&documents, clock::now(), output::style()),
-        || pretty(&list_json(&documents)),
-    )?;
-    Ok(if usable {
-        Exit::Accepted
-    } else {
-        Exit::FindingMedium
-    })
-}
-
-/// Tells what has changed from one trust document to another.
-pub fn diff(arguments: &DiffArguments, common: &Common) -> Result<Exit, Fault> {
-    let read = |path| trust::document(path, &common.tenant);
-    let (old, new) = match (read(&arguments.old), read(&arguments.new)) {
-        (Ok(old), Ok(new)) => (old, new),
-        (Err(stop), _) | (_, Err(stop)) => return refused(stop, common),
-    };
-    let changes = changes(&old, &new);
-    output::formatted(
-        common.output,
-        || render::anchor_diff(&changes, output::style()),
-        || pretty(&diff_json(&changes)),
-    )?;
-    Ok(changes
-        .iter()
-        .map(|change| change.severity())
-        .max()
-        .map_or(Exit::Accepted, Severity::exit))
-}
-
-fn refused(stop: Stop, common: &Common) -> Result<Exit, Fault> {
-    match stop {
-        Stop::Fault(fault) => Err(fault),
-        Stop::Refused { place, reason } => verify::tell_unreadable(&place, &reason, common),
-    }
-}
+use crate::fault::Exit;
 
 /// How grave a change is: how much more is trusted than before.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -91,7 +38,8 @@ impl Severity {
         }
     }
 
-    fn exit(self) -> Exit {
+    /// How a run ends in which this is the gravest change.
+    pub fn exit(self) -> Exit {
         match self {
             Self::Info => Exit::FindingInfo,
             Self::Low => Exit::FindingLow,
@@ -241,13 +189,13 @@ pub fn changes(old: &TrustDocument, new: &TrustDocument) -> Vec<Change> {
 }
 
 /// What makes an anchor itself through all changes: its key, or the name whose keys it holds.
-fn key_of(anchor: &Anchor) -> String {
+pub(super) fn key_of(anchor: &Anchor) -> String {
     match &anchor.kind {
         AnchorKind::ApiKey(key) => format!("api_key {}", key.sha256()),
         AnchorKind::Certificate(certificate) => {
             format!("x509 {}", Digest::of(certificate.public_key_info()))
         }
-        AnchorKind::Issuer(_) => format!("issuer {}", anchor.name),
+        AnchorKind::Issuer(issuer) => format!("issuer {}", issuer.issuer()),
         AnchorKind::TrustDomain(bundle) => format!("trust_domain {}", bundle.trust_domain),
     }
 }
@@ -335,16 +283,66 @@ fn differences(old: &Entry, new: &Entry) -> Vec<Difference> {
         let (old, new) = (old.anchor.tenant.to_string(), new.anchor.tenant.to_string());
         found.push(difference("tenant", old, new, Severity::Medium));
     }
+    let keys_told = keys(old, new, &mut found);
     let names: BTreeSet<&String> = old.members.keys().chain(new.members.keys()).collect();
     for name in names {
+        let is_told = keys_told && matches!(name.as_str(), "jwks" | "bundle");
         let (old, new) = (old.members.get(name), new.members.get(name));
-        if old != new {
-            // Which keys, audiences and rules are wider is not judged here: any change matters.
+        if old != new && !is_told {
+            // Whether audiences or rules are wider is not judged here: any change matters.
             let (old, new) = (in_words(old), in_words(new));
             found.push(difference(name, old, new, Severity::Medium));
         }
     }
     found
+}
+
+/// The keys of an issuer or a trust domain: one more can vouch for everything the others can.
+/// Whether they differ.
+fn keys(old: &Entry, new: &Entry, found: &mut Vec<Difference>) -> bool {
+    let (before, after) = (keys_of(&old.anchor), keys_of(&new.anchor));
+    if before == after {
+        return false;
+    }
+    let severity = if after.is_subset(&before) {
+        Severity::Low
+    } else {
+        Severity::High
+    };
+    let words = |keys: BTreeSet<String>| match keys.is_empty() {
+        true => none(),
+        false => Vec::from_iter(keys).join(", "),
+    };
+    found.push(difference("keys", words(before), words(after), severity));
+    true
+}
+
+/// The keys that can vouch under a name, each with what makes it another key.
+fn keys_of(anchor: &Anchor) -> BTreeSet<String> {
+    let of_set = |kind: &'static str, set: &KeySet| {
+        let name = move |key: &Jwk| format!("{kind} {} {}", key.name(), key.thumbprint().short());
+        set.keys().iter().map(name).collect::<BTreeSet<_>>()
+    };
+    match &anchor.kind {
+        AnchorKind::Issuer(issuer) => issuer
+            .keys()
+            .map(|keys| of_set("jwt", keys))
+            .unwrap_or_default(),
+        AnchorKind::TrustDomain(bundle) => {
+            let mut keys = of_set("jwt-svid", bundle.jwt_authorities());
+            keys.extend(of_set("wit-svid", bundle.wit_authorities()));
+            let name = |authority: &Arc<Certificate>| {
+                format!(
+                    "x509-svid {} {}",
+                    authority.title(),
+                    authority.sha256().short()
+                )
+            };
+            keys.extend(bundle.x509_authorities.iter().map(name));
+            keys
+        }
+        AnchorKind::ApiKey(_) | AnchorKind::Certificate(_) => BTreeSet::new(),
+    }
 }
 
 /// What is said about an anchor for people only.
@@ -504,78 +502,8 @@ fn none() -> String {
     "none".to_owned()
 }
 
-fn list_json(documents: &[TrustDocument]) -> Value {
-    let entries = documents.iter().flat_map(TrustDocument::entries);
-    let unusable = documents.iter().flat_map(TrustDocument::unusable);
-    let crls = documents.iter().flat_map(TrustDocument::crls);
-    json!({
-        "anchors": entries.map(|entry| anchor_json(&entry.anchor)).collect::<Vec<_>>(),
-        "crls": crls.map(crl_json).collect::<Vec<_>>(),
-        "unusable": unusable.map(unusable_json).collect::<Vec<_>>(),
-    })
-}
-
-fn anchor_json(anchor: &Anchor) -> Value {
-    let stewardship = &anchor.stewardship;
-    let constraints = &anchor.constraints;
-    let purposes: Vec<&str> = constraints
-        .purposes
-        .iter()
-        .map(|p: &Purpose| p.name())
-        .collect();
-    let domains: Vec<&str> = constraints
-        .trust_domains
-        .iter()
-        .map(|name| name.as_str())
-        .collect();
-    let certificate = match &anchor.kind {
-        AnchorKind::Certificate(certificate) => json!({
-            "subject": certificate.subject().to_string(),
-            "sha256": certificate.sha256().to_string(),
-            "not_before": certificate.not_before().to_string(),
-            "not_after": certificate.not_after().to_string(),
-        }),
-        AnchorKind::ApiKey(_) | AnchorKind::Issuer(_) | AnchorKind::TrustDomain(_) => Value::Null,
-    };
-    json!({
-        "name": anchor.name,
-        "kind": anchor.kind.name(),
-        "key": key_of(anchor),
-        "certificate": certificate,
-        "tenant": anchor.tenant.as_str(),
-        "owner": stewardship.owner,
-        "reason": stewardship.reason,
-        "added": stewardship.added.map(|time| time.to_string()),
-        "expires": stewardship.expires.map(|time| time.to_string()),
-        "constraints": {
-            "trust_domains": domains,
-            "dns": constraints.dns,
-            "purposes": purposes,
-            "path_length": constraints.path_length,
-        },
-        "source": anchor.source,
-    })
-}
-
-fn crl_json(crl: &Crl) -> Value {
-    json!({
-        "issuer": crl.issuer().to_string(),
-        "sha256": crl.sha256().to_string(),
-        "as_of": crl.this_update().to_string(),
-        "next": crl.next_update().map(|time| time.to_string()),
-        "entries": crl.len(),
-    })
-}
-
-fn unusable_json(unusable: &Unusable) -> Value {
-    json!({
-        "what": unusable.what,
-        "code": unusable.reason.code(),
-        "sentence": unusable.reason.sentence(),
-    })
-}
-
-fn diff_json(changes: &[Change]) -> Value {
+/// The changes as JSON.
+pub(super) fn to_json(changes: &[Change]) -> Value {
     let severest = changes.iter().map(Change::severity).max();
     json!({
         "severity": severest.map(Severity::name),
@@ -593,8 +521,4 @@ fn diff_json(changes: &[Change]) -> Value {
             })).collect::<Vec<_>>(),
         })).collect::<Vec<_>>(),
     })
-}
-
-fn pretty(value: &Value) -> String {
-    serde_json::to_string_pretty(value).unwrap_or_default()
 }
