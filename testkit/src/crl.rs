@@ -24,6 +24,7 @@ pub struct CrlForge {
     without: Vec<String>,
     scheme: Option<Scheme>,
     inner_algorithm: Option<Vec<u8>>,
+    outer_algorithm: Option<Vec<u8>>,
     wrong_signature: bool,
 }
 
@@ -83,6 +84,7 @@ impl Default for CrlForge {
             without: Vec::new(),
             scheme: None,
             inner_algorithm: None,
+            outer_algorithm: None,
             wrong_signature: false,
         }
     }
@@ -166,6 +168,13 @@ impl CrlForge {
         self
     }
 
+    /// Writes another `AlgorithmIdentifier` in both places.
+    pub fn algorithm(mut self, der: Vec<u8>) -> Self {
+        self.inner_algorithm = Some(der.clone());
+        self.outer_algorithm = Some(der);
+        self
+    }
+
     /// Flips one bit of the signature.
     pub fn wrong_signature(mut self) -> Self {
         self.wrong_signature = true;
@@ -184,7 +193,8 @@ impl CrlForge {
         } else {
             signature
         };
-        asn1::sequence([to_be_signed, algorithm, asn1::bit_string(0, &signature)])
+        let outer = self.outer_algorithm.clone().unwrap_or(algorithm);
+        asn1::sequence([to_be_signed, outer, asn1::bit_string(0, &signature)])
     }
 
     fn to_be_signed(&self, issuer: &Name, algorithm: &[u8], key: &Key) -> Vec<u8> {

@@ -7,6 +7,7 @@
 )]
 
 mod command;
+mod fixtures;
 mod fuzz;
 mod reasons;
 mod suites;
@@ -24,7 +25,9 @@ cargo xtask COMMAND
   test       run every check: format, lints, documentation, tests, tidiness, fuzzing, benchmarks
   tidy       run only the checks of tidiness, which build nothing else
   fuzz N     run each fuzz target for N seconds
-  docs       write docs/reasons.md from the catalogue of reasons";
+  docs       write docs/reasons.md from the catalogue of reasons
+  fixtures   write the worked examples of reasons that are missing; with `--bless CODE` that
+             one anew";
 
 fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
@@ -38,6 +41,8 @@ fn main() -> ExitCode {
             Err(_) => Err(format!("`{seconds}` is not a number of seconds")),
         },
         ["docs"] => reasons::write(&workspace),
+        ["fixtures"] => fixtures::write(&workspace, None),
+        ["fixtures", "--bless", code] => fixtures::write(&workspace, Some(code)),
         _ => Err(USAGE.to_owned()),
     };
     match done {

@@ -28,7 +28,10 @@ const DIRECTION: [(&str, &[&str]); 5] = [
     ("avouch-api", &["avouch-core"]),
     ("avouch-core", &[]),
     ("avouch-testkit", &[]),
-    ("xtask", &["avouch-api", "avouch-core", "avouch-testkit"]),
+    (
+        "xtask",
+        &["avouch", "avouch-api", "avouch-core", "avouch-testkit"],
+    ),
 ];
 
 /// The one place that packages come from.

@@ -4,22 +4,22 @@ use std::collections::BTreeSet;
 
 use avouch_core::reason::CATALOGUE;
 
+use crate::fixtures::{FOLDER, PRESENTED, SHOWN};
 use crate::workspace::Workspace;
 
-const FOLDER: &str = "conformance/reasons";
-
-/// What each example consists of.
-const PARTS: [&str; 3] = ["question.json", "verdict.json", "human.txt"];
-
 pub(crate) fn missing(workspace: &Workspace) -> Vec<String> {
-    let mut findings = Vec::new();
     let codes: BTreeSet<&str> = CATALOGUE.iter().map(|entry| entry.code).collect();
+    let is_there = |code: &str, part: &str| {
+        let path = format!("{FOLDER}/{code}/{part}");
+        workspace.path(&path).is_file()
+    };
+    let mut findings = Vec::new();
     for code in &codes {
-        for part in PARTS {
-            let path = format!("{FOLDER}/{code}/{part}");
-            if !workspace.path(&path).is_file() {
-                findings.push(format!("{path} is missing; run `cargo xtask fixtures`"));
-            }
+        let presented = PRESENTED.iter().any(|part| is_there(code, part));
+        if !presented || !SHOWN.iter().all(|part| is_there(code, part)) {
+            findings.push(format!(
+                "{FOLDER}/{code} is not complete; run `cargo xtask fixtures`"
+            ));
         }
     }
     for folder in workspace.folders(FOLDER) {
