@@ -5,6 +5,15 @@
 //! known, that stands twice or that is of another type is refused by its name, and a refusal never
 //! repeats a value, because most of them are secrets.
 
+#![warn(
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    clippy::panic,
+    clippy::string_slice,
+    clippy::unreachable,
+    clippy::unwrap_used
+)]
+
 mod members;
 mod question;
 mod strict;

@@ -3,6 +3,15 @@
 //! What it knows comes from files and from its arguments; the time comes from [`clock`] alone.
 //! Standard output carries data only.
 
+#![warn(
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    clippy::panic,
+    clippy::string_slice,
+    clippy::unreachable,
+    clippy::unwrap_used
+)]
+
 pub mod anchors;
 pub mod arguments;
 pub mod batch;

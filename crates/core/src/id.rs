@@ -270,6 +270,10 @@ impl fmt::Debug for Digest {
 }
 
 /// Lower-case hexadecimal.
+#[expect(
+    clippy::indexing_slicing,
+    reason = "half an octet is less than the number of digits"
+)]
 pub(crate) fn hex(bytes: &[u8]) -> String {
     const DIGITS: &[u8; 16] = b"0123456789abcdef";
     let mut text = String::with_capacity(bytes.len() * 2);

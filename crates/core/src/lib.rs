@@ -16,6 +16,15 @@
 //! in the same view gives the same verdict, byte for byte, so that a stored decision can be
 //! derived again years later.
 
+#![warn(
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    clippy::panic,
+    clippy::string_slice,
+    clippy::unreachable,
+    clippy::unwrap_used
+)]
+
 pub mod anchor;
 pub mod budget;
 pub mod credential;

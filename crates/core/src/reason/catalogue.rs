@@ -43,6 +43,7 @@ macro_rules! catalogue {
 
         impl Reason {
             /// The row of the catalogue.
+            #[expect(clippy::indexing_slicing, reason = "there is a row for each variant")]
             pub fn entry(&self) -> &'static Entry {
                 let row = match self { $($(Self::$variant { .. } => Row::$variant,)*)* };
                 &CATALOGUE[row as usize]
