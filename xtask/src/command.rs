@@ -29,8 +29,9 @@ pub(crate) fn succeeds_quietly(command: &mut Command) -> bool {
         .is_ok_and(|status| status.success())
 }
 
-/// Runs to the end and hands each line of its output on while showing it; whether it succeeded.
-pub(crate) fn follow(command: &mut Command, mut each_line: impl FnMut(&str)) -> bool {
+/// Runs to the end and hands each line of its output on, which tells whether to show it; whether it
+/// succeeded.
+pub(crate) fn follow(command: &mut Command, mut each_line: impl FnMut(&str) -> bool) -> bool {
     println!("\n$ {}", shown(command));
     let Ok(mut child) = command.stdout(Stdio::piped()).spawn() else {
         return false;
@@ -38,8 +39,9 @@ pub(crate) fn follow(command: &mut Command, mut each_line: impl FnMut(&str)) -> 
     if let Some(output) = child.stdout.take() {
         for line in BufReader::new(output).split(b'\n').map_while(Result::ok) {
             let line = String::from_utf8_lossy(&line);
-            println!("{line}");
-            each_line(&line);
+            if each_line(&line) {
+                println!("{line}");
+            }
         }
     }
     child.wait().is_ok_and(|status| status.success())

@@ -38,8 +38,12 @@ fn lints(workspace: &Workspace, tally: &mut Tally) {
 }
 
 fn documentation(workspace: &Workspace, tally: &mut Tally) {
-    let mut command = cargo(workspace, &["doc", "--workspace", "--no-deps", "--locked"]);
-    command.env("RUSTDOCFLAGS", "-D warnings");
+    let arguments = ["doc", "--workspace", "--no-deps", "--locked"];
+    let mut command = cargo(workspace, &arguments);
+    command.arg("--document-private-items");
+    // Written for those who work on the crates, so it may link to what is private.
+    let flags = "-D warnings -A rustdoc::private-intra-doc-links";
+    command.env("RUSTDOCFLAGS", flags);
     one(tally, "documentation", succeeds(&mut command));
 }
 
@@ -56,7 +60,10 @@ fn tests(workspace: &Workspace, tally: &mut Tally) {
         }
     }
     let mut counted = Counted::default();
-    let succeeded = follow(&mut command, |line| counted.read(line));
+    let succeeded = follow(&mut command, |line| {
+        counted.read(line);
+        counted.is_worth_showing(line)
+    });
     let failed = !counted.failed.is_empty();
     tally.add(counted.into_tally());
     if !succeeded && !failed {
@@ -103,6 +110,8 @@ struct Counted {
     failed: Vec<String>,
     skipped: Vec<(String, String)>,
     skipped_inside: Vec<(String, String)>,
+    /// Whether the lines are about tests that passed, of which only what they skipped matters.
+    among_successes: bool,
 }
 
 impl Counted {
@@ -123,6 +132,17 @@ impl Counted {
             ("ignored", why) => self.skipped.push((name.to_owned(), why.to_owned())),
             _ => {}
         }
+    }
+
+    /// Whether a person wants to see the line.
+    fn is_worth_showing(&mut self, line: &str) -> bool {
+        match line {
+            "successes:" => self.among_successes = true,
+            "failures:" => self.among_successes = false,
+            _ if line.starts_with("test result:") => self.among_successes = false,
+            _ => {}
+        }
+        !self.among_successes || line.starts_with("skipped: ")
     }
 
     fn into_tally(self) -> Tally {
