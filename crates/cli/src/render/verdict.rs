@@ -4,7 +4,7 @@ use avouch_api::{Answer, Outcome};
 use avouch_core::anchor::{Anchor, AnchorKind};
 use avouch_core::path::{Attempt, Attempts};
 use avouch_core::reason::{Reason, printable};
-use avouch_core::verdict::{Identity, IdentityKind, Leg, Need, Refusal, Verdict};
+use avouch_core::verdict::{Effect, Identity, IdentityKind, Leg, Need, Refusal, Verdict};
 use avouch_core::view::View;
 use avouch_core::vouch::{How, Vouch};
 
@@ -17,6 +17,7 @@ pub fn answer(answer: &Answer<'_>, detail: Detail, style: Style) -> String {
     match answer.outcome {
         Outcome::Decided(Verdict::Accept(sealed)) => {
             accepted(&mut page, sealed.preview(), detail);
+            effects(&mut page, sealed.effects());
             page.field(0, COLUMN, "decision", answer.decision);
         }
         Outcome::Decided(Verdict::Reject(refusal)) => {
@@ -78,6 +79,20 @@ fn kind_in_words(kind: IdentityKind) -> &'static str {
         IdentityKind::Certificate => "name of a certificate",
         IdentityKind::Spiffe => "SPIFFE ID",
         IdentityKind::Token => "subject of a token",
+    }
+}
+
+/// What must be remembered before the identity may be acted on.
+fn effects(page: &mut Page, effects: &[Effect]) {
+    for effect in effects {
+        let text = match effect {
+            Effect::ConsumeNonce { nonce, until, .. } => format!(
+                "the nonce {} is used up by this; whoever acts on it must remember it until \
+                 {until}, or it can be replayed",
+                printable(nonce)
+            ),
+        };
+        page.field(0, COLUMN, "once only", &text);
     }
 }
 

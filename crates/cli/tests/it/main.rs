@@ -2,9 +2,9 @@
 
 mod anchors;
 mod batch;
+mod documents;
 mod limbo;
 mod mistakes;
 mod run;
-mod token;
 mod tokens;
 mod verdicts;

@@ -2,12 +2,23 @@
 
 use avouch_core::id::Digest;
 use avouch_testkit::key::Key;
+use avouch_testkit::token::TokenForge;
 use avouch_testkit::world::Authority;
 use base64ct::{Base64, Encoding};
 use serde_json::{Value, json};
 
 use crate::run::Folder;
-use crate::token::{jwk, token};
+
+fn token(key: &Key, kid: &str, claims: &Value) -> String {
+    TokenForge::saying(claims.clone()).sign(key, kid)
+}
+
+/// The public half of a key, for this use.
+fn jwk(key: &Key, kid: &str, key_use: &str) -> Value {
+    let mut jwk = avouch_testkit::token::jwk(key, kid);
+    jwk["use"] = json!(key_use);
+    jwk
+}
 
 const AT: &str = "2024-06-01T00:00:00Z";
 const AT_UNIX: i64 = 1_717_200_000;
@@ -274,6 +285,46 @@ fn svids_of_both_kinds_end_in_the_bundle_of_their_trust_domain() {
         AT,
     ]);
     insta::assert_snapshot!(format!("{}\n{}", x509.told(), jwt.told()));
+}
+
+#[test]
+fn a_wit_is_believed_with_proof_only_and_the_proof_is_used_up() {
+    let folder = Folder::new("wit");
+    let id = "spiffe://prod.example.com/api";
+    let (signer, holder) = (Key::p256("wit signer"), Key::p256("holder"));
+    let trust = json!({"anchors": [{
+        "trust_domain": "prod.example.com",
+        "bundle": {"keys": [jwk(&signer, "wit-1", "wit-svid")]},
+    }]});
+    let wit = TokenForge::wit_svid(id, &holder).sign(&signer, "wit-1");
+    let proof = TokenForge::proof(&wit, "https://db.example.com").sign_nameless(&holder);
+    folder
+        .file("trust.json", trust.to_string())
+        .file("wit", &wit)
+        .file("proof", &proof);
+    let arguments = [
+        "verify",
+        "wit",
+        "--trust",
+        "trust.json",
+        "--audience",
+        "https://db.example.com",
+        "--spiffe",
+        id,
+        "--at",
+        AT,
+    ];
+    let without = folder.run(&[&arguments[..], &["-o", "json"]].concat());
+    assert_eq!(without.json()["reason"]["code"], "federation.proof_missing");
+    let with = folder.run(&[&arguments[..], &["--proof", "proof"]].concat());
+    insta::assert_snapshot!(with.told());
+    let json = folder
+        .run(&[&arguments[..], &["--proof", "proof", "-o", "json"]].concat())
+        .json();
+    assert_eq!(
+        json["effects"][0]["consume_nonce"]["until"],
+        "2024-06-01T00:01:00Z"
+    );
 }
 
 #[test]
