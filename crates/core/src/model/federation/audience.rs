@@ -56,12 +56,17 @@ impl<'a> RelyingParty<'a> {
 }
 
 /// What an issuer's anchor asks beyond that the audience fits: that there is no other, and that
-/// the token was given to someone it knows (OpenID Connect Core 3.1.3.7).
-pub(super) fn check_parties(issuer: &IssuerAnchor, claims: &Claims<'_>) -> Result<(), Reason> {
+/// the token was given to someone it knows (OpenID Connect Core 3.1.3.7). `fits` is the audience
+/// that is the relying party.
+pub(super) fn check_parties(
+    issuer: &IssuerAnchor,
+    claims: &Claims<'_>,
+    fits: Option<&str>,
+) -> Result<(), Reason> {
     if issuer.single_audience() && claims.audiences.len() > 1 {
         return Err(Reason::AudienceExtra {
             audiences: owned(&claims.audiences),
-            expected: issuer.audiences().to_vec(),
+            expected: fits.map(str::to_owned).into_iter().collect(),
         });
     }
     let known = issuer.authorized_parties();

@@ -275,7 +275,7 @@ impl<'a> TokenModel<'a> {
             Form::Wit(proof) => relying_party.check(&proof.audiences(), context)?,
         };
         if let Owner::Issuer(issuer) = owner {
-            check_parties(issuer, self.claims)?;
+            check_parties(issuer, self.claims, audience)?;
         }
         check_nonce(context, self.claims)?;
         Ok(audience)
