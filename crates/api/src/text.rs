@@ -120,3 +120,43 @@ fn pem_malformed(detail: &str) -> Reason {
 fn shown(label: &str) -> String {
     printable(&label.chars().take(40).collect::<String>())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn text_between_blocks_is_skipped_and_blocks_keep_their_order() {
+        let text = "Bag Attributes\n-----BEGIN A-----\r\nAA==\r\n-----END A-----\nx\n\
+                    -----BEGIN B-----AQ==-----END B-----";
+        let blocks = pem_blocks(text).unwrap();
+        let read: Vec<_> = blocks
+            .iter()
+            .map(|block| (block.label(), block.decode().unwrap()))
+            .collect();
+        assert_eq!(read, [("A", vec![0]), ("B", vec![1])]);
+    }
+
+    #[test]
+    fn a_private_key_refuses_the_whole_text_before_anything_is_decoded() {
+        let text = "-----BEGIN CERTIFICATE-----\n%%%\n-----END CERTIFICATE-----\n\
+                    -----BEGIN EC PRIVATE KEY-----\nc2VjcmV0\n-----END EC PRIVATE KEY-----\n";
+        let reason = pem_blocks(text).err().unwrap();
+        assert_eq!(reason.code(), "input.private_key_given");
+        assert!(!reason.sentence().contains("c2VjcmV0"));
+    }
+
+    #[test]
+    fn what_stands_in_the_place_of_a_label_is_cut_before_it_is_shown() {
+        let text = format!("-----BEGIN {}-----", "secret".repeat(100));
+        let sentence = pem_blocks(&text).err().unwrap().sentence();
+        assert!(sentence.len() < 150, "{sentence}");
+    }
+
+    #[test]
+    fn a_day_is_its_first_second() {
+        assert_eq!(time("2026-01-31"), time("2026-01-31T00:00:00Z"));
+        assert_eq!(time("2026-02-30"), None);
+        assert_eq!(time("tomorrow"), None);
+    }
+}

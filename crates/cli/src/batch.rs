@@ -319,7 +319,7 @@ impl Desk<'_> {
         if let Some(view) = kept {
             return view;
         }
-        let view = TrustDocument::read(trust.as_bytes(), self.tenant, "the question")
+        let view = TrustDocument::read_json(trust, self.tenant, "the question")
             .map(|document| Arc::new(TrustDocument::view(self.tenant.clone(), vec![document])));
         let mut views = self.views.lock().unwrap_or_else(PoisonError::into_inner);
         views.keep(digest, view.clone());
