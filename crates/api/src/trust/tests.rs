@@ -1,0 +1,181 @@
+//! Trust documents, good and wrong.
+
+use super::*;
+
+const ROOT: &str = "-----BEGIN CERTIFICATE-----
+MIIBJzCB2qADAgECAhBlcVJ3haO7RkbacG/kys+MMAUGAytlcDAUMRIwEAYDVQQD
+DAlDb3JwIFJvb3QwHhcNMjQwMTAxMDAwMDAwWhcNMzQwMTAxMDAwMDAwWjAUMRIw
+EAYDVQQDDAlDb3JwIFJvb3QwKjAFBgMrZXADIQD+Y6/gQ9j5oR7R+6Jl/EvySUt3
+RUMrCv7m1O9EgvTUBqNCMEAwHQYDVR0OBBYEFHeD7I2N51wR9tes5UopoNoaUysW
+MA8GA1UdEwEB/wQFMAMBAf8wDgYDVR0PAQH/BAQDAgEGMAUGAytlcANBAC9mXd8N
+SH9VglJ/f75VyY9VL+Hmg94M5SWzNytbfp/ZJFryRvNbf7Rg2Hii0ga65e7NSKbI
+55gnzL57uTNvAwY=
+-----END CERTIFICATE-----
+";
+
+fn read(text: &str) -> Result<TrustDocument, Reason> {
+    TrustDocument::read(text.as_bytes(), &TenantId::local(), "trust.yaml")
+}
+
+/// Why the only anchor of a document was set aside.
+fn set_aside(anchor: &str) -> String {
+    let document = read(&format!("{{\"anchors\": [{anchor}]}}")).unwrap();
+    assert!(document.entries().is_empty(), "{anchor} is trusted");
+    assert_eq!(document.unusable().len(), 1);
+    document.unusable()[0].reason.sentence()
+}
+
+fn with_root(members: &str) -> String {
+    format!("{{\"x509\": {}, {members}}}", Value::from(ROOT))
+}
+
+#[test]
+fn several_certificates_in_one_text_are_several_anchors_with_one_owner() {
+    let anchor = serde_json::json!({"x509": ROOT.repeat(2), "owner": "mia"});
+    let document = read(&serde_json::json!({"anchors": [anchor]}).to_string()).unwrap();
+    let owners: Vec<_> = document
+        .entries()
+        .iter()
+        .map(|entry| entry.anchor.stewardship.owner.as_deref())
+        .collect();
+    assert_eq!(owners, [Some("mia"), Some("mia")]);
+}
+
+#[test]
+fn an_anchor_that_is_wrong_in_part_is_not_trusted_at_all() {
+    for (anchor, part) in [
+        (
+            with_root(r#""ownr": "mia""#),
+            "`anchors[0].ownr` is not a member",
+        ),
+        (
+            with_root(r#""expires": "soon""#),
+            "`anchors[0].expires` must be a time",
+        ),
+        (
+            with_root(r#""expires": null"#),
+            "`anchors[0].expires` must be a string, not null",
+        ),
+        (
+            with_root(r#""tenant": "A B""#),
+            "`anchors[0].tenant` must be",
+        ),
+        (
+            with_root(r#""constraints": {"dns": []}"#),
+            "`anchors[0].constraints.dns` is an empty list",
+        ),
+        (
+            with_root(r#""constraints": {"dns": "*.a.example"}"#),
+            "must name domains",
+        ),
+        (
+            with_root(r#""constraints": {"dns": ".a.example"}"#),
+            "must name domains",
+        ),
+        (
+            with_root(r#""constraints": {"trust_domains": "A"}"#),
+            "no trust domain",
+        ),
+        (
+            with_root(r#""constraints": {"purposes": "servers"}"#),
+            "must be one of",
+        ),
+        (
+            with_root(r#""constraints": {"path_length": -1}"#),
+            "must be a whole number",
+        ),
+        (
+            with_root(r#""constraints": {"path_len": 1}"#),
+            "`anchors[0].constraints.path_len`",
+        ),
+        (
+            with_root(r#""issuer": "https://a.example""#),
+            "both `x509` and `issuer`",
+        ),
+        (r#"{"name": "nothing"}"#.to_owned(), "says nothing to trust"),
+        (
+            r#"{"pin": "x"}"#.to_owned(),
+            "`anchors[0].pin` is known by name",
+        ),
+        (
+            r#"{"introducer": "x", "amount": 120}"#.to_owned(),
+            "introducer` is known by name",
+        ),
+        (
+            r#"{"trust_domain": "a.example"}"#.to_owned(),
+            "`anchors[0].bundle` is missing",
+        ),
+        (
+            r#"{"x509": 5}"#.to_owned(),
+            "`anchors[0].x509` must be a string",
+        ),
+        (
+            r#""x""#.to_owned(),
+            "`anchors[0]` must be an object, not a string",
+        ),
+    ] {
+        let sentence = set_aside(&anchor);
+        assert!(sentence.contains(part), "{anchor}: {sentence}");
+    }
+}
+
+#[test]
+fn one_wrong_certificate_of_several_is_set_aside_alone() {
+    let store = format!("{ROOT}-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n");
+    let document = read(&store).unwrap();
+    assert_eq!(
+        (document.entries().len(), document.unusable().len()),
+        (1, 1)
+    );
+    assert!(
+        document.unusable()[0].what.contains("number 2"),
+        "{document:?}"
+    );
+}
+
+#[test]
+fn a_revocation_list_that_cannot_be_read_refuses_the_document() {
+    let reason = read(r#"{"anchors": [], "crls": ["AAAA"]}"#).unwrap_err();
+    assert_eq!(reason.code(), "input.crl_malformed");
+    let store = format!("{ROOT}-----BEGIN X509 CRL-----\nAAAA\n-----END X509 CRL-----\n");
+    assert_eq!(read(&store).unwrap_err().code(), "input.crl_malformed");
+}
+
+#[test]
+fn yaml_and_json_of_the_same_content_are_the_same_anchors() {
+    let digest = "0a".repeat(32);
+    let yaml = format!("anchors:\n- api_key: {{sha256: {digest}, subject: a}}\n  owner: mia\n");
+    let json = format!(
+        r#"{{"anchors": [{{"owner": "mia", "api_key": {{"sha256": "{digest}", "subject": "a"}}}}]}}"#
+    );
+    let (yaml, json) = (read(&yaml).unwrap(), read(&json).unwrap());
+    assert_eq!(yaml.entries().len(), 1);
+    assert_eq!(yaml.entries()[0].members, json.entries()[0].members);
+    assert_eq!(
+        yaml.entries()[0].anchor.stewardship,
+        json.entries()[0].anchor.stewardship
+    );
+}
+
+#[test]
+fn hostile_nesting_is_refused_and_not_walked() {
+    let deep = format!("anchors: {}{}", "[".repeat(100_000), "]".repeat(100_000));
+    assert!(read(&deep).unwrap_err().sentence().contains("64 levels"));
+    let bomb = "a: &a [x,x,x,x,x,x,x,x]\nb: &b [*a,*a,*a,*a,*a,*a,*a,*a]\n\
+        c: &c [*b,*b,*b,*b,*b,*b,*b,*b]\nd: &d [*c,*c,*c,*c,*c,*c,*c,*c]\n\
+        e: &e [*d,*d,*d,*d,*d,*d,*d,*d]\nf: &f [*e,*e,*e,*e,*e,*e,*e,*e]\nanchors: [*f,*f]\n";
+    assert!(
+        read(bomb)
+            .unwrap_err()
+            .sentence()
+            .contains("repetition limit")
+    );
+}
+
+#[test]
+fn a_view_is_named_by_what_it_was_read_from() {
+    let epoch =
+        |text: &str| TrustDocument::view(TenantId::local(), vec![read(text).unwrap()]).epoch();
+    assert_eq!(epoch(ROOT), epoch(ROOT));
+    assert_ne!(epoch(ROOT), epoch(&ROOT.repeat(2)));
+}
