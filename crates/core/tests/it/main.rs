@@ -6,6 +6,8 @@
 )]
 
 mod ask;
+mod hostile_issuers;
+mod hostile_time;
 mod hostile_tokens;
 mod pki_bettertls;
 mod pki_limbo;
