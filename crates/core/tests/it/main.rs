@@ -5,13 +5,17 @@
     reason = "a suite that cannot run says so in a line that `cargo xtask test` counts"
 )]
 
+mod api_keys;
 mod ask;
+mod hostile_claims;
 mod hostile_issuers;
 mod hostile_time;
 mod hostile_tokens;
+mod kubernetes;
 mod pki_bettertls;
 mod pki_limbo;
 mod pki_pkits;
+mod presets;
 mod properties;
 mod small_world;
 mod spiffe_x509_svid;
