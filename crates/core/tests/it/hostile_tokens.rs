@@ -58,7 +58,10 @@ fn hostile_03_an_algorithm_outside_the_list_of_its_issuer_or_key_is_refused() {
     let rsa = Key::rsa(RsaTestKey::A);
     let mut open_key = jwk(&rsa, "key-1");
     open_key.as_object_mut().unwrap().remove("alg");
-    let anchor = |key: &Value, algorithms: &[&str]| json!({"issuer": ISSUER, "jwks": jwks(&[key.clone()]), "algorithms": algorithms});
+    let anchor = |key: &Value, algorithms: &[&str]| {
+        let keys = jwks(std::slice::from_ref(key));
+        json!({"issuer": ISSUER, "jwks": keys, "algorithms": algorithms})
+    };
     let signed_as = |algorithm| {
         good()
             .header("kid", "key-1".into())

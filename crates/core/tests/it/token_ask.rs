@@ -138,21 +138,21 @@ impl Ask {
                 let receipt = Receipt::committed(sealed.effects());
                 sealed.open(&receipt).unwrap()
             }
-            other => panic!("not accepted: {}", self::outcome(&other)),
+            other => panic!("not accepted: {}", outcome(&other)),
         }
     }
 
     pub(crate) fn effects(&self) -> Vec<Effect> {
         match self.decide() {
             Verdict::Accept(sealed) => sealed.effects().to_vec(),
-            other => panic!("not accepted: {}", self::outcome(&other)),
+            other => panic!("not accepted: {}", outcome(&other)),
         }
     }
 
     pub(crate) fn needs(&self) -> Vec<Need> {
         match self.decide() {
             Verdict::Undetermined(needs) => needs,
-            other => panic!("not undetermined: {}", self::outcome(&other)),
+            other => panic!("not undetermined: {}", outcome(&other)),
         }
     }
 
