@@ -1,6 +1,7 @@
 //! Which crate may know which, and what comes from outside.
 
 use std::collections::BTreeSet;
+use std::path::PathBuf;
 
 use serde_json::Value;
 
@@ -45,7 +46,13 @@ struct Package {
     licence: Option<String>,
     /// `None` for our own.
     source: Option<String>,
+    /// What is built in.
     dependencies: Vec<String>,
+    /// That, and what only tests are built from.
+    all_dependencies: Vec<String>,
+    /// How sources call it, if it is a library.
+    library: Option<String>,
+    manifest: PathBuf,
 }
 
 impl Packages {
@@ -81,6 +88,32 @@ impl Packages {
         findings
     }
 
+    /// Dependencies that no source file of their crate names.
+    pub(crate) fn unused(&self, workspace: &Workspace) -> Vec<String> {
+        let mut findings = Vec::new();
+        for package in self.ours() {
+            let sources: String = workspace
+                .files(&package.folder(workspace), &[".rs"])
+                .iter()
+                .map(|path| workspace.read(path))
+                .collect();
+            for dependency in &package.all_dependencies {
+                let library = self.library(dependency);
+                if !sources.contains(&format!("{library}::")) {
+                    findings.push(format!("{} does not use {dependency}", package.name));
+                }
+            }
+        }
+        findings
+    }
+
+    /// The name by which sources call a package.
+    fn library(&self, name: &str) -> String {
+        let package = self.0.iter().find(|package| package.name == name);
+        let library = package.and_then(|package| package.library.clone());
+        library.unwrap_or_else(|| name.replace('-', "_"))
+    }
+
     /// Packages from outside whose licence is not in `deny.toml`.
     pub(crate) fn licences(&self, workspace: &Workspace) -> Vec<String> {
         let allowed = allowed_licences(&workspace.read("deny.toml"));
@@ -111,17 +144,39 @@ impl Packages {
 impl Package {
     fn from_json(json: &Value) -> Self {
         let text = |value: &Value| value.as_str().map(str::to_owned);
-        let dependencies = json["dependencies"].as_array().into_iter().flatten();
+        let dependencies = || json["dependencies"].as_array().into_iter().flatten();
+        let targets = json["targets"].as_array().into_iter().flatten();
+        let is_library = |target: &&Value| {
+            let kinds = target["kind"].as_array().into_iter().flatten();
+            kinds
+                .filter_map(Value::as_str)
+                .any(|kind| kind.contains("lib"))
+        };
+        let mut library = targets.filter(is_library);
         Self {
             name: text(&json["name"]).unwrap_or_default(),
             licence: text(&json["license"]),
             source: text(&json["source"]),
             // `kind` is null for what is built in, "dev" and "build" otherwise.
-            dependencies: dependencies
+            dependencies: dependencies()
                 .filter(|dependency| dependency["kind"].as_str() != Some("dev"))
                 .filter_map(|dependency| text(&dependency["name"]))
                 .collect(),
+            all_dependencies: dependencies()
+                .filter_map(|dependency| text(&dependency["name"]))
+                .collect(),
+            library: library.next().and_then(|target| text(&target["name"])),
+            manifest: text(&json["manifest_path"]).unwrap_or_default().into(),
         }
+    }
+
+    /// Its folder, from the root of the project.
+    fn folder(&self, workspace: &Workspace) -> String {
+        let folder = self.manifest.parent();
+        let relative = folder.and_then(|folder| folder.strip_prefix(workspace.root()).ok());
+        relative
+            .map(|path| path.to_string_lossy().into_owned())
+            .unwrap_or_default()
     }
 }
 

@@ -17,6 +17,7 @@ pub(crate) fn run(workspace: &Workspace) -> Tally {
     match dependencies::Packages::read(workspace) {
         Ok(packages) => {
             tally.check("dependencies point down", &packages.wrong_direction());
+            tally.check("every dependency is used", &packages.unused(workspace));
             tally.check("licences are allowed", &packages.licences(workspace));
             tally.check("sources are allowed", &packages.sources());
         }
