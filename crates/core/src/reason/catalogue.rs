@@ -245,10 +245,6 @@ catalogue! {
             "The key usage of {subject} does not allow it to sign certificates.",
             fix: "Reissue the CA {subject} with `keyCertSign`.",
             spec: "RFC 5280 4.2.1.3, 6.1.4 (n)";
-        KeyUsageNotPermitted { subject: String, required: &'static str } = "pki.key_usage_not_permitted",
-            "The key usage of {subject} does not include {required}.",
-            fix: "Reissue {subject} with {required} in its key usage.",
-            spec: "RFC 5280 4.2.1.3";
         Loop { subject: String } = "pki.loop",
             "The path comes back to {subject}, so it never reaches an anchor.",
             fix: "Remove the cross-certificates that sign each other, or add the anchor above one of them.",
@@ -357,10 +353,6 @@ catalogue! {
             "The certificate {subject} is of version {version}; only version 3 can carry what a path needs.",
             fix: "Reissue {subject} as an X.509 version 3 certificate.",
             spec: "RFC 5280 4.1.2.1, 6.1.4 (k)";
-        WildcardMalformed { name: String, detail: &'static str } = "pki.wildcard_malformed",
-            "The wildcard `{name}` is not one that may stand in a certificate: {detail}.",
-            fix: "Reissue with `*.` followed by a whole domain name.",
-            spec: "RFC 9525 6.3; CA/B BR 1.6.1";
     }
 
     Revocation {
@@ -462,10 +454,6 @@ catalogue! {
             "The token is signed with {algorithm}; for this issuer or kind of token only {allowed} is accepted.",
             fix: "Have the issuer sign with one of {allowed}, or allow {algorithm} for it.",
             spec: "RFC 8725 3.1; SPIFFE JWT-SVID 2.2";
-        ApiKeyExpired { key: String, expired: Time, at: Time } = "federation.api_key_expired",
-            "The API key {key} expired on {expired}; it is {at}.",
-            fix: "Issue a new key, or better a credential that renews itself.",
-            spec: "docs/how-to/trust-documents.md";
         ApiKeyUnknown { digest: String } = "federation.api_key_unknown",
             "No API key with the digest {digest} is known.",
             fix: "Check that the whole key was given, and that its digest stands in the trust document.",

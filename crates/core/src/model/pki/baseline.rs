@@ -80,9 +80,6 @@ pub(super) fn end_entity(
     if purpose == Purpose::Client {
         return Ok(());
     }
-    for name in &names.value {
-        wildcard(name)?;
-    }
     common_names(certificate, &names.value)
 }
 
@@ -116,20 +113,6 @@ fn key(certificate: &Certificate) -> Result<(), Reason> {
         }),
         Ok(_) => Ok(()),
         Err(problem) => Err(super::search::key_refused(certificate, problem)),
-    }
-}
-
-/// BR 1.6.1: the asterisk of a wildcard is a whole label before a domain name.
-fn wildcard(name: &GeneralName) -> Result<(), Reason> {
-    match name {
-        GeneralName::Dns(name) if name.strip_prefix("*.").unwrap_or(name).contains('*') => {
-            let detail = "the asterisk is not a whole label before a domain name";
-            Err(Reason::WildcardMalformed {
-                name: name.clone(),
-                detail,
-            })
-        }
-        _ => Ok(()),
     }
 }
 
