@@ -1,10 +1,12 @@
 //! A verdict, drawn like a compiler's diagnostic.
 
 use avouch_api::{Answer, Outcome};
-use avouch_core::anchor::{Anchor, AnchorKind};
+use avouch_core::anchor::AnchorKind;
 use avouch_core::path::{Attempt, Attempts};
 use avouch_core::reason::{Reason, printable};
-use avouch_core::verdict::{Effect, Identity, IdentityKind, Leg, Need, Refusal, Verdict};
+use avouch_core::verdict::{
+    AnchorReached, Effect, Identity, IdentityKind, Leg, Need, Refusal, Verdict,
+};
 use avouch_core::view::View;
 use avouch_core::vouch::{How, Vouch};
 
@@ -106,12 +108,8 @@ fn ladder(page: &mut Page, identity: &Identity) {
         page.line(&format!("  {}{}", branch(depth), said_by(vouch)));
     }
     let depth = identity.path().len() + 1;
-    let anchor = &identity.anchor().anchor;
-    page.line(&format!(
-        "  {}anchored in {}",
-        branch(depth),
-        anchor_in_words(anchor)
-    ));
+    let place = anchor_in_words(identity.anchor());
+    page.line(&format!("  {}anchored in {place}", branch(depth)));
     page.line(&format!("  {}", page.style.faint(&counts(identity))));
 }
 
@@ -126,13 +124,20 @@ fn said_by(vouch: &Vouch) -> String {
     }
 }
 
-fn anchor_in_words(anchor: &Anchor) -> String {
+fn anchor_in_words(reached: &AnchorReached) -> String {
+    let anchor = &reached.anchor;
     let name = printable(&anchor.name);
-    match &anchor.kind {
-        AnchorKind::ApiKey(_) => format!("the digest kept as {name}"),
-        AnchorKind::Certificate(_) => format!("the trusted certificate {name}"),
-        AnchorKind::Issuer(_) => format!("the trusted issuer {name}"),
-        AnchorKind::TrustDomain(bundle) => format!("the bundle of {}", bundle.trust_domain),
+    match (&anchor.kind, &anchor.source) {
+        (AnchorKind::ApiKey(_), _) => format!("the digest kept as {name}"),
+        // Its name was told as that of the last signer.
+        (AnchorKind::Certificate(_), Some(source)) if anchor.name == reached.subject => {
+            format!("that certificate, from {}", printable(source))
+        }
+        (AnchorKind::Certificate(_), _) => format!("the trusted certificate {name}"),
+        (AnchorKind::Issuer(_), _) => format!("the trusted issuer {name}"),
+        (AnchorKind::TrustDomain(bundle), _) => {
+            format!("the bundle of {}", bundle.trust_domain)
+        }
     }
 }
 
@@ -407,19 +412,23 @@ fn in_short(page: &mut Page, others: usize) {
     }
 }
 
-/// What was given to be trusted and could not be read: it may be why.
+/// What was given to be trusted and could not be read: it may be why. What is said to be the reason
+/// already is not said again.
 fn unusable(page: &mut Page, answer: &Answer<'_>) {
-    let Some(view) = answer.view.filter(|view| !view.unusable().is_empty()) else {
+    let said = answer.reason();
+    let unusable = answer.view.map(View::unusable).unwrap_or_default();
+    let mut others = unusable
+        .iter()
+        .filter(|unusable| said != Some(&unusable.reason))
+        .peekable();
+    if others.peek().is_none() {
         return;
-    };
+    }
     page.gap();
     page.line(&page.style.unsure("could not be read, and is not trusted"));
-    for unusable in view.unusable() {
-        let text = format!(
-            "{}: {}",
-            printable(&unusable.what),
-            unusable.reason.sentence()
-        );
+    for unusable in others {
+        let what = printable(&unusable.what);
+        let text = format!("{what}: {}", unusable.reason.sentence());
         let mark = page.style.unsure("!");
         page.hanging("  ! ", &format!("  {mark} "), &text);
     }

@@ -103,6 +103,31 @@ fn pkcs8(key: &Key) -> Vec<u8> {
     ])
 }
 
+/// Private keys in the other binary forms there are, as far as they are looked at.
+fn binary_keys() -> Vec<(&'static str, Vec<u8>)> {
+    let secret = asn1::octet_string(&[0x80; 32]);
+    let algorithm = asn1::sequence([asn1::oid("1.2.840.113549.1.5.13")]);
+    let big = asn1::integer(&[0x7f; 128]);
+    let data = asn1::sequence([asn1::oid("1.2.840.113549.1.7.1")]);
+    vec![
+        ("SEC1", asn1::sequence([asn1::number(1), secret.clone()])),
+        (
+            "PKCS#1",
+            asn1::sequence([asn1::number(0), big.clone(), asn1::number(65_537), big]),
+        ),
+        ("encrypted PKCS#8", asn1::sequence([algorithm, secret])),
+        ("PKCS#12", asn1::sequence([asn1::number(3), data])),
+        (
+            "OpenPGP, old format",
+            vec![0x95, 0x01, 0x00, 0x04, 0xff, 0xff],
+        ),
+        (
+            "OpenPGP, new format",
+            vec![0xc5, 0x58, 0x06, 0xff, 0xff, 0xff],
+        ),
+    ]
+}
+
 /// Every form in which a private key may be given, and a part of it that must not be shown.
 fn private_keys() -> Vec<(&'static str, Vec<u8>, String)> {
     let der = pkcs8(&Key::ed25519("given by mistake"));
@@ -136,6 +161,9 @@ fn private_keys() -> Vec<(&'static str, Vec<u8>, String)> {
     keys.push(("base64 of DER", bytes, hidden));
     let (bytes, hidden) = text(base64(pem("PRIVATE KEY", &der).as_bytes()));
     keys.push(("base64 of PEM", bytes, hidden));
+    for (form, bytes) in binary_keys() {
+        keys.push((form, bytes, secret.clone()));
+    }
     keys.push(("DER", der, secret.clone()));
     let (bytes, _) =
         text(r#"{"kty":"EC","crv":"P-256","x":"a","y":"b","d":"c2VjcmV0"}"#.to_owned());
