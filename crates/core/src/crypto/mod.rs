@@ -5,6 +5,8 @@
 
 mod aws_lc;
 mod remembering;
+#[cfg(test)]
+mod wycheproof;
 
 pub use aws_lc::AwsLc;
 pub use remembering::Remembering;

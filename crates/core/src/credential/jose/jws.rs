@@ -19,12 +19,18 @@ const KEYS_IN_HEADER: [&str; 4] = ["jku", "jwk", "x5c", "x5u"];
 /// Header members that change what is signed (RFC 7797), or belong to encryption (RFC 7516).
 const NEVER_IN_HEADER: [&str; 3] = ["b64", "enc", "zip"];
 
-/// A token, taken apart.
+/// A token whose payload is a set of claims.
 ///
 /// It has no `Debug`: the signature makes it a bearer credential.
 pub(crate) struct Jws<'a> {
-    pub(crate) header: Header,
+    compact: Compact<'a>,
     pub(crate) claims: Map<String, Value>,
+}
+
+/// A token taken apart, whatever its payload is.
+pub(crate) struct Compact<'a> {
+    header: Header,
+    payload: &'a str,
     signed: &'a str,
     signature: Vec<u8>,
 }
@@ -39,9 +45,33 @@ pub(crate) struct Header {
 }
 
 impl<'a> Jws<'a> {
+    /// Takes a token apart and reads its claims.
+    pub(crate) fn read(token: &'a str, limits: &Limits) -> Result<Self, Reason> {
+        let compact = Compact::read(token, limits)?;
+        let payload = decode(compact.payload, "payload")?;
+        let claims = json::read_object(&payload, "claims", limits)?;
+        Ok(Self { compact, claims })
+    }
+
+    pub(crate) fn header(&self) -> &Header {
+        &self.compact.header
+    }
+
+    /// Whether `key` signed it.
+    pub(crate) fn is_signed_by(
+        &self,
+        key: &PublicKey,
+        crypto: &dyn Verifier,
+        budget: &mut Budget,
+    ) -> Result<bool, Stop> {
+        self.compact.is_signed_by(key, crypto, budget)
+    }
+}
+
+impl<'a> Compact<'a> {
     /// Takes a token apart. The header comes first, and what it forbids ends the reading there:
     /// nothing else of an unsigned or self-keyed token is looked at.
-    pub(crate) fn read(token: &'a str, limits: &Limits) -> Result<Self, Reason> {
+    fn read(token: &'a str, limits: &Limits) -> Result<Self, Reason> {
         if token.len() > limits.token_bytes {
             return Err(Reason::InputSize {
                 part: "token",
@@ -56,18 +86,16 @@ impl<'a> Jws<'a> {
             signed,
         } = Parts::of(token)?;
         let header = Header::read(&decode(header, "header")?, limits)?;
-        let claims = json::read_object(&decode(payload, "payload")?, "claims", limits)?;
         let signature = decode(signature, "signature")?;
         Ok(Self {
             header,
-            claims,
+            payload,
             signed,
             signature,
         })
     }
 
-    /// Whether `key` signed it.
-    pub(crate) fn is_signed_by(
+    fn is_signed_by(
         &self,
         key: &PublicKey,
         crypto: &dyn Verifier,
@@ -213,3 +241,7 @@ fn text<'a>(
         }),
     }
 }
+
+#[cfg(test)]
+#[path = "wycheproof.rs"]
+mod wycheproof;

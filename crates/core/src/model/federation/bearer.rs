@@ -7,7 +7,7 @@ use crate::reason::Reason;
 /// Refuses a token whose type says that it proves something else than who its bearer is
 /// (RFC 8725 3.11).
 pub(super) fn check_bearer_type(token: &Jws<'_>) -> Result<(), Reason> {
-    let Some(found) = &token.header.token_type else {
+    let Some(found) = &token.header().token_type else {
         return Ok(());
     };
     let name = media_type(found);

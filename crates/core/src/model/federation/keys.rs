@@ -60,7 +60,7 @@ pub(super) fn select<'a>(
     token: &Jws<'_>,
     owner: &str,
 ) -> Vec<Result<&'a Jwk, Reason>> {
-    let header = &token.header;
+    let header = token.header();
     if let Some(id) = &header.key_id {
         let named = set.keys().iter().find(|key| key.id() == Some(id));
         let set_aside = || set.set_aside().iter().find(|key| key.id() == Some(id));

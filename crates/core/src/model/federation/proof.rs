@@ -25,7 +25,7 @@ pub const PROOF_LIFETIME_MAX: i64 = 300;
 /// Refuses what is not a workload identity token (WIT-SVID 2): its type is exact and it names its
 /// key.
 pub(super) fn check_wit_type(token: &Jws<'_>) -> Result<(), Reason> {
-    match token.header.token_type.as_deref() {
+    match token.header().token_type.as_deref() {
         Some("wit+jwt") => {}
         found => {
             return Err(Reason::TypeUnexpected {
@@ -34,7 +34,7 @@ pub(super) fn check_wit_type(token: &Jws<'_>) -> Result<(), Reason> {
             });
         }
     }
-    if token.header.key_id.is_none() {
+    if token.header().key_id.is_none() {
         return Err(Reason::HeaderMalformed {
             member: "kid",
             detail: "it is missing".to_owned(),
@@ -92,14 +92,14 @@ impl<'a> Proof<'a> {
         limits: &Limits,
     ) -> Result<Self, Reason> {
         let jws = Jws::read(proof, limits)?;
-        let token_type = jws.header.token_type.as_deref().map(media_type);
+        let token_type = jws.header().token_type.as_deref().map(media_type);
         if !token_type.is_some_and(|found| found.eq_ignore_ascii_case("wpt+jwt")) {
             return Err(Reason::TypeUnexpected {
                 found: token_type.unwrap_or("(none)").to_owned(),
                 expected: vec!["wpt+jwt".to_owned()],
             });
         }
-        key.admits(jws.header.algorithm)?;
+        key.admits(jws.header().algorithm)?;
         let claims = Claims::read(&jws.claims)?;
         let expires = claims.required_expiry()?;
         let id = claims

@@ -217,7 +217,7 @@ impl<'a> TokenModel<'a> {
 
     /// What the header must be for keys of this owner, before any signature is looked at.
     fn check_header(&self, owner: Owner<'_>) -> Result<(), Reason> {
-        let header = &self.token.header;
+        let header = self.token.header();
         let allowed = match owner {
             Owner::Issuer(issuer) => issuer.algorithms(),
             Owner::TrustDomain(_) => &Algorithm::SPIFFE,
@@ -413,7 +413,7 @@ impl<'a> TokenModel<'a> {
         let mut checks = vec![
             Check {
                 what: "signature",
-                compared: format!("{} by {}", self.token.header.algorithm, reached.name()),
+                compared: format!("{} by {}", self.token.header().algorithm, reached.name()),
                 spec: "RFC 7515 5.2",
             },
             Check {
@@ -494,7 +494,7 @@ impl<'a> Model for TokenModel<'a> {
             .key
             .as_ref()
             .map_err(|reason| Stop::Refused(reason.clone()))?;
-        key.admits(self.token.header.algorithm)?;
+        key.admits(self.token.header().algorithm)?;
         if !self
             .token
             .is_signed_by(key.key(), self.asked.crypto, budget)?
