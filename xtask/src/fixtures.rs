@@ -26,9 +26,13 @@ pub(crate) const SHOWN: [&str; 2] = ["verdict.json", "human.txt"];
 /// What every decision of an example is called, so that it reads the same each time.
 const DECISION: &str = "00000000-0000-7000-8000-000000000000";
 
+/// Where the files are that a newcomer tries first.
+const EXAMPLE: &str = "docs/example";
+
 /// Writes the examples that are missing, and the one of `blessed` anew. One that is there is never
 /// changed otherwise: what it shows may be wrong now.
 pub(crate) fn write(workspace: &Workspace, blessed: Option<&str>) -> Result<(), String> {
+    write_example_files(workspace)?;
     let mut wrong = Vec::new();
     for fixture in fixtures::all() {
         let folder = workspace.path(&format!("{FOLDER}/{}", fixture.code));
@@ -64,6 +68,20 @@ pub(crate) fn write(workspace: &Workspace, blessed: Option<&str>) -> Result<(), 
     } else {
         Err(wrong.join("\n"))
     }
+}
+
+fn write_example_files(workspace: &Workspace) -> Result<(), String> {
+    let folder = workspace.path(EXAMPLE);
+    for file in fixtures::example_files() {
+        let path = folder.join(file.name);
+        if path.exists() {
+            continue;
+        }
+        fs::create_dir_all(&folder)
+            .and_then(|()| fs::write(&path, file.text))
+            .map_err(|error| format!("{} cannot be written: {error}", path.display()))?;
+    }
+    Ok(())
 }
 
 /// The name and the text of the file that holds what is presented.
@@ -221,6 +239,19 @@ mod tests {
                 Err(format!("{name} is not what the testkit makes"))
             }
         });
+    }
+
+    #[test]
+    fn the_files_that_a_newcomer_tries_first_are_what_the_testkit_makes() {
+        for file in fixtures::example_files() {
+            let path = Workspace::find().path(&format!("{EXAMPLE}/{}", file.name));
+            assert_eq!(
+                fs::read_to_string(path).ok(),
+                Some(file.text),
+                "{}",
+                file.name
+            );
+        }
     }
 
     #[test]
