@@ -309,64 +309,19 @@ impl Reader<'_> {
     ) -> Result<(), Reason> {
         let mut members = Members::of(Document::Trust, path, value)?;
         let common = Common::take(&mut members, self.tenant)?;
-        let kinds: Vec<&'static str> = KINDS
-            .iter()
-            .copied()
-            .filter(|kind| members.names_left().any(|name| name == *kind))
-            .collect();
-        let kind = match kinds.as_slice() {
-            [kind] => *kind,
-            [] => {
-                return Err(Document::Trust.refuse(format!(
-                    "`{path}` says nothing to trust: it needs one of `x509`, `issuer`, \
-                     `trust_domain` and `api_key`"
-                )));
-            }
-            [one, other, ..] => {
-                return Err(Document::Trust.refuse(format!(
-                    "`{path}` is both `{one}` and `{other}`; make two anchors of it"
-                )));
-            }
-        };
-        let (name, kind, rest) = match kind {
-            "x509" => return self.x509(path, members, &common, document),
-            "issuer" => {
-                let rest = members.rest();
-                let name = rest
-                    .get("issuer")
-                    .and_then(Value::as_str)
-                    .unwrap_or_default();
-                let anchor = IssuerAnchor::read(&rest)?;
-                (name.to_owned(), AnchorKind::Issuer(anchor), rest)
-            }
-            "trust_domain" => {
-                let name = members.required_text("trust_domain")?;
-                let bundle = members
-                    .take("bundle")
-                    .ok_or_else(|| members.refuse("bundle", "is missing"))?;
-                members.finish()?;
-                let anchor = Bundle::read(&name, &bundle)?;
-                let rest = Map::from_iter([("bundle".to_owned(), bundle)]);
-                (name, AnchorKind::TrustDomain(anchor), rest)
-            }
-            "api_key" => {
-                let value = members.take("api_key").unwrap_or_default();
-                members.finish()?;
-                let anchor = ApiKeyAnchor::read(&value)?;
-                let name = format!("API key of {}", anchor.subject());
-                let rest = Map::from_iter([("api_key".to_owned(), value)]);
-                (name, AnchorKind::ApiKey(anchor), rest)
-            }
-            unsupported => {
-                return Err(members.refuse(
-                    unsupported,
-                    "is known by name, but this version cannot use it",
-                ));
+        let read = match kind_of(path, &members)? {
+            Kind::ApiKey => api_key(members)?,
+            Kind::Issuer => issuer(members)?,
+            Kind::TrustDomain => trust_domain(members)?,
+            Kind::X509 => return self.x509(path, members, &common, document),
+            Kind::Unsupported(name) => {
+                let detail = "is known by name, but this version cannot use it";
+                return Err(members.refuse(name, detail));
             }
         };
         document.entries.push(Entry {
-            anchor: common.anchor(name, kind, self.source),
-            members: rest,
+            anchor: common.anchor(read.name, read.kind, self.source),
+            members: read.members,
         });
         Ok(())
     }
@@ -415,15 +370,84 @@ fn flow_depth(text: &str) -> usize {
     deepest
 }
 
-/// What an anchor can be; the last two are known by name and cannot be used yet.
-const KINDS: [&str; 6] = [
-    "x509",
-    "issuer",
-    "trust_domain",
-    "api_key",
-    "pin",
-    "introducer",
+/// What an anchor can be.
+#[derive(Clone, Copy)]
+enum Kind {
+    ApiKey,
+    Issuer,
+    TrustDomain,
+    /// Known by this name, and of no use yet.
+    Unsupported(&'static str),
+    X509,
+}
+
+/// The member that makes an anchor what it is.
+const KINDS: [(&str, Kind); 6] = [
+    ("x509", Kind::X509),
+    ("issuer", Kind::Issuer),
+    ("trust_domain", Kind::TrustDomain),
+    ("api_key", Kind::ApiKey),
+    ("pin", Kind::Unsupported("pin")),
+    ("introducer", Kind::Unsupported("introducer")),
 ];
+
+fn kind_of(path: &str, members: &Members) -> Result<Kind, Reason> {
+    let mut found = KINDS
+        .iter()
+        .filter(|(name, _)| members.names_left().any(|left| left == *name));
+    match (found.next(), found.next()) {
+        (Some((_, kind)), None) => Ok(*kind),
+        (Some((one, _)), Some((other, _))) => Err(Document::Trust.refuse(format!(
+            "`{path}` is both `{one}` and `{other}`; make two anchors of it"
+        ))),
+        (None, _) => Err(Document::Trust.refuse(format!(
+            "`{path}` says nothing to trust: it needs one of `x509`, `issuer`, `trust_domain` and \
+             `api_key`"
+        ))),
+    }
+}
+
+/// What the core made of the members of one kind, and its name if it is given no other.
+struct Read {
+    name: String,
+    kind: AnchorKind,
+    members: Map<String, Value>,
+}
+
+fn issuer(members: Members) -> Result<Read, Reason> {
+    let members = members.rest();
+    let anchor = IssuerAnchor::read(&members)?;
+    Ok(Read {
+        name: anchor.issuer().to_owned(),
+        kind: AnchorKind::Issuer(anchor),
+        members,
+    })
+}
+
+fn trust_domain(mut members: Members) -> Result<Read, Reason> {
+    let name = members.required_text("trust_domain")?;
+    let bundle = members
+        .take("bundle")
+        .ok_or_else(|| members.refuse("bundle", "is missing"))?;
+    members.finish()?;
+    let anchor = Bundle::read(&name, &bundle)?;
+    Ok(Read {
+        name,
+        kind: AnchorKind::TrustDomain(anchor),
+        members: Map::from_iter([("bundle".to_owned(), bundle)]),
+    })
+}
+
+fn api_key(mut members: Members) -> Result<Read, Reason> {
+    let value = members.take("api_key").unwrap_or_default();
+    members.finish()?;
+    let anchor = ApiKeyAnchor::read(&value)?;
+    Ok(Read {
+        name: format!("API key of {}", anchor.subject()),
+        kind: AnchorKind::ApiKey(anchor),
+        members: Map::from_iter([("api_key".to_owned(), value)]),
+    })
+}
 
 /// What every anchor has, whatever its kind.
 #[derive(Clone, Debug)]
