@@ -254,6 +254,7 @@ struct IdentityDocument<'a> {
     name: &'a str,
     kind: &'static str,
     tenant: &'a str,
+    assurance: &'static str,
     facts: &'a BTreeMap<String, String>,
 }
 
@@ -263,6 +264,7 @@ impl<'a> IdentityDocument<'a> {
             name: identity.name(),
             kind: identity.kind().name(),
             tenant: identity.tenant().as_str(),
+            assurance: identity.assurance().name(),
             facts: identity.facts(),
         }
     }

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use avouch_core::id::TenantId;
 use avouch_core::question::{ExpectedName, Profile, Purpose};
 use avouch_core::time::Time;
+use avouch_core::verdict::TrustModel;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use const_oid::ObjectIdentifier;
 
@@ -54,6 +55,9 @@ pub enum Command {
     /// The same verdict drawn in full: every check, or every path that failed
     #[command(after_help = EXPLAIN_EXAMPLES)]
     Explain(ExplainArguments),
+    /// What the trust models are, and which of your anchors rest on each
+    #[command(subcommand)]
+    Model(ModelCommand),
     /// Decide on a credential, or on a file of questions
     #[command(after_help = VERIFY_EXAMPLES)]
     Verify(VerifyArguments),
@@ -68,6 +72,24 @@ pub enum AnchorCommand {
     /// The anchors of trust documents, with who answers for them and until when
     #[command(after_help = LIST_EXAMPLES)]
     List(ListArguments),
+}
+
+/// Commands on trust models.
+#[derive(Debug, Subcommand)]
+pub enum ModelCommand {
+    /// Who is authoritative in a model, how its trust is established and how it propagates
+    Show(ModelArguments),
+}
+
+/// The arguments of `model show`.
+#[derive(Args, Debug)]
+pub struct ModelArguments {
+    /// The model [default: all]
+    #[arg(value_name = "pki|federation|shared_secret", value_parser = model)]
+    pub model: Option<TrustModel>,
+    /// What is trusted, to name the anchors that rest on each model. May be repeated
+    #[arg(long, value_name = "FILE")]
+    pub trust: Vec<PathBuf>,
 }
 
 /// The arguments of `verify`.
@@ -274,3 +296,8 @@ Exit codes tell the gravest change:
   13  medium: the same is trusted in another way, longer or for more
   14  high: something is trusted that was not, or a revocation list is gone
   3   a document cannot be read at all";
+
+fn model(text: &str) -> Result<TrustModel, String> {
+    TrustModel::named(text)
+        .ok_or_else(|| "the models are pki, federation and shared_secret".to_owned())
+}

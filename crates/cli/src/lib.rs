@@ -19,13 +19,14 @@ pub mod clock;
 pub mod credential;
 pub mod fault;
 pub mod input;
+pub mod models;
 pub mod output;
 pub mod recognise;
 pub mod render;
 pub mod trust;
 pub mod verify;
 
-use arguments::{AnchorCommand, Arguments, Command};
+use arguments::{AnchorCommand, Arguments, Command, ModelCommand};
 use fault::{Exit, Fault};
 
 /// Does what the arguments say. What is refused is an answer, not a fault.
@@ -41,5 +42,6 @@ pub fn run(arguments: &Arguments) -> Result<Exit, Fault> {
         }
         Command::Anchor(AnchorCommand::List(list)) => anchors::list(list, common),
         Command::Anchor(AnchorCommand::Diff(diff)) => anchors::diff(diff, common),
+        Command::Model(ModelCommand::Show(show)) => models::show(show, common),
     }
 }

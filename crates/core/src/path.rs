@@ -147,7 +147,7 @@ impl Attempts {
             progress: Progress::NotVouched,
         };
         if self.nearest.reason == (Reason::NoAnchors {}) {
-            self.nearest = attempt;
+            self.others.push(std::mem::replace(&mut self.nearest, attempt));
         } else {
             self.others.push(attempt);
         }

@@ -8,7 +8,7 @@ use crate::id::{Digest, TenantId};
 use crate::path::Attempts;
 use crate::reason::Reason;
 use crate::time::Time;
-use crate::vouch::Vouch;
+use crate::vouch::{How, Vouch};
 
 /// The answer to a question. There is always one: deciding never fails and never panics.
 #[derive(Clone, Debug)]
@@ -40,15 +40,6 @@ impl TrustModel {
             Self::Federation => "federation",
             Self::Pki => "pki",
             Self::SharedSecret => "shared_secret",
-        }
-    }
-
-    /// What an attacker must do to be believed all the same.
-    pub fn exposed_to(self) -> &'static [&'static str] {
-        match self {
-            Self::Federation => &["issuer-compromise", "token-theft"],
-            Self::Pki => &["root-ca-compromise"],
-            Self::SharedSecret => &["secret-theft"],
         }
     }
 }
@@ -91,6 +82,16 @@ impl Identity {
         self.model
     }
 
+    /// How sure it is that whoever presented the credential is its holder.
+    pub fn assurance(&self) -> Assurance {
+        match self.path.first().map(Vouch::how) {
+            Some(How::Wit) => Assurance::ProofOfPossession,
+            Some(How::X509) => Assurance::HolderOfKey,
+            Some(How::Jwt) => Assurance::Bearer,
+            Some(How::ApiKey) | None => Assurance::SharedSecret,
+        }
+    }
+
     /// The vouches from the credential up to the anchor.
     pub fn path(&self) -> &[Vouch] {
         &self.path
@@ -129,6 +130,41 @@ impl Identity {
     /// Until when this verdict holds if nothing else changes.
     pub fn valid_until(&self) -> Time {
         self.valid_until
+    }
+}
+
+/// How sure it is that whoever presented a credential is its holder; later is surer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Assurance {
+    /// A secret that both sides hold: whoever has seen it is believed.
+    SharedSecret,
+    /// A token: whoever has it is believed until it expires.
+    Bearer,
+    /// A certificate: its holder still has to prove possession of the key, as TLS does.
+    HolderOfKey,
+    /// The holder proved possession of the key named in the credential.
+    ProofOfPossession,
+}
+
+impl Assurance {
+    /// The name in a verdict.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::SharedSecret => "shared_secret",
+            Self::Bearer => "bearer",
+            Self::HolderOfKey => "holder_of_key",
+            Self::ProofOfPossession => "proof_of_possession",
+        }
+    }
+
+    /// What it means for whoever acts on it.
+    pub fn in_words(self) -> &'static str {
+        match self {
+            Self::SharedSecret => "whoever has seen the secret is believed",
+            Self::Bearer => "whoever has the token is believed until it expires",
+            Self::HolderOfKey => "its holder must still prove possession of the key, as TLS does",
+            Self::ProofOfPossession => "its holder proved possession of the key",
+        }
     }
 }
 

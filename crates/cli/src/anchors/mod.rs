@@ -60,7 +60,7 @@ pub fn diff(arguments: &DiffArguments, common: &Common) -> Result<Exit, Fault> {
         .map_or(Exit::Accepted, Severity::exit))
 }
 
-fn refused(stop: Stop, common: &Common) -> Result<Exit, Fault> {
+pub(crate) fn refused(stop: Stop, common: &Common) -> Result<Exit, Fault> {
     match stop {
         Stop::Fault(fault) => Err(fault),
         Stop::Refused { place, reason } => verify::tell_unreadable(&place, &reason, common),

@@ -3,10 +3,12 @@
 
 mod anchors;
 mod layout;
+mod models;
 mod verdict;
 
 pub use anchors::{anchor_diff, anchor_list};
 pub use layout::Style;
+pub use models::models;
 pub use verdict::answer;
 
 /// How much is told.

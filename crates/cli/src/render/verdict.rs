@@ -54,6 +54,7 @@ fn accepted(page: &mut Page, identity: &Identity, detail: Detail) {
             identity.model().name().replace('_', " "),
         ),
     );
+    page.field(0, COLUMN, "assurance", identity.assurance().in_words());
     page.field(
         0,
         COLUMN,

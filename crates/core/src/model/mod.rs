@@ -1,5 +1,6 @@
 //! The trust models: which vouches there may be, and what each must pass.
 
+mod description;
 pub mod federation;
 pub mod pki;
 
