@@ -147,7 +147,8 @@ impl Attempts {
             progress: Progress::NotVouched,
         };
         if self.nearest.reason == (Reason::NoAnchors {}) {
-            self.others.push(std::mem::replace(&mut self.nearest, attempt));
+            self.others
+                .push(std::mem::replace(&mut self.nearest, attempt));
         } else {
             self.others.push(attempt);
         }

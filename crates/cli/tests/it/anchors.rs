@@ -165,10 +165,7 @@ fn a_revocation_list_that_is_gone_is_grave_and_one_that_was_replaced_is_not() {
 fn a_model_tells_its_three_answers_and_which_anchors_rest_on_it() {
     let folder = Folder::new("model_show");
     folder.file("trust.yaml", document(&[(&root("Corp Root"), STEWARDSHIP)]));
-    insta::assert_snapshot!(both(
-        &folder,
-        &["model", "show", "pki", "--trust", "trust.yaml"]
-    ));
+    insta::assert_snapshot!(folder.both(&["model", "show", "pki", "--trust", "trust.yaml"]));
     let unknown = folder.run(&["model", "show", "blockchain"]);
     assert_eq!(unknown.code, 2);
 }
