@@ -138,9 +138,11 @@ fn show_question(question: &str) -> Result<Shown, String> {
     Ok(shown(&Answer {
         id: id.as_deref(),
         decision: DECISION,
-        at: Some(question.now),
-        view: Some(&view),
-        outcome: Outcome::Decided(&verdict),
+        outcome: Outcome::Decided {
+            question: &question,
+            view: &view,
+            verdict: &verdict,
+        },
     }))
 }
 
@@ -148,8 +150,6 @@ fn unreadable(id: Option<&str>, place: &str, reason: &Reason) -> Shown {
     shown(&Answer {
         id,
         decision: DECISION,
-        at: None,
-        view: None,
         outcome: Outcome::Unreadable { place, reason },
     })
 }

@@ -1,7 +1,9 @@
 //! A verdict: one JSON object, whose members are always all there.
 
+use avouch_core::explain;
 use avouch_core::id::Digest;
 use avouch_core::path::{Attempt, Attempts};
+use avouch_core::question::Question;
 use avouch_core::reason::Reason;
 use avouch_core::time::Time;
 use avouch_core::verdict::{
@@ -19,10 +21,6 @@ pub struct Answer<'a> {
     pub id: Option<&'a str>,
     /// What we call the decision.
     pub decision: &'a str,
-    /// The time of the check, unless the question could not be read.
-    pub at: Option<Time>,
-    /// What was known, unless the question could not be read.
-    pub view: Option<&'a View>,
     /// What came of it.
     pub outcome: Outcome<'a>,
 }
@@ -31,7 +29,14 @@ pub struct Answer<'a> {
 #[derive(Clone, Copy, Debug)]
 pub enum Outcome<'a> {
     /// The core decided.
-    Decided(&'a Verdict),
+    Decided {
+        /// What was asked.
+        question: &'a Question,
+        /// What was known.
+        view: &'a View,
+        /// What came of it.
+        verdict: &'a Verdict,
+    },
     /// The question, its credential or its trust document could not be read: a refusal before
     /// anything was decided.
     Unreadable {
@@ -42,22 +47,53 @@ pub enum Outcome<'a> {
     },
 }
 
-impl Answer<'_> {
+impl<'a> Answer<'a> {
     /// The word for it: `accept`, `reject` or `undetermined`.
     pub fn word(&self) -> &'static str {
+        match self.verdict() {
+            Some(Verdict::Accept(_)) => "accept",
+            Some(Verdict::Reject(_)) | None => "reject",
+            Some(Verdict::Undetermined(_)) => "undetermined",
+        }
+    }
+
+    /// The verdict, unless nothing could be decided.
+    pub fn verdict(&self) -> Option<&'a Verdict> {
         match self.outcome {
-            Outcome::Decided(Verdict::Accept(_)) => "accept",
-            Outcome::Decided(Verdict::Reject(_)) | Outcome::Unreadable { .. } => "reject",
-            Outcome::Decided(Verdict::Undetermined(_)) => "undetermined",
+            Outcome::Decided { verdict, .. } => Some(verdict),
+            Outcome::Unreadable { .. } => None,
         }
     }
 
     /// Why it is a refusal, if it is one.
-    pub fn reason(&self) -> Option<&Reason> {
+    pub fn reason(&self) -> Option<&'a Reason> {
         match self.outcome {
-            Outcome::Decided(Verdict::Reject(refusal)) => Some(refusal.reason()),
+            Outcome::Decided { verdict, .. } => match verdict {
+                Verdict::Reject(refusal) => Some(refusal.reason()),
+                Verdict::Accept(_) | Verdict::Undetermined(_) => None,
+            },
             Outcome::Unreadable { reason, .. } => Some(reason),
-            Outcome::Decided(Verdict::Accept(_) | Verdict::Undetermined(_)) => None,
+        }
+    }
+
+    /// What the fix would admit besides this credential, where that can be told.
+    pub fn also_admitted(&self) -> Option<String> {
+        match self.outcome {
+            Outcome::Decided { question, .. } => explain::also_admitted(self.reason()?, question),
+            Outcome::Unreadable { .. } => None,
+        }
+    }
+
+    /// What was given to be trusted and could not be read. It may be why a credential was not
+    /// believed, never why it was.
+    pub fn unusable(&self) -> &'a [Unusable] {
+        match self.outcome {
+            Outcome::Decided {
+                verdict: Verdict::Reject(_) | Verdict::Undetermined(_),
+                view,
+                ..
+            } => view.unusable(),
+            Outcome::Decided { .. } | Outcome::Unreadable { .. } => &[],
         }
     }
 
@@ -76,14 +112,19 @@ impl Serialize for Answer<'_> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         let mut document = VerdictDocument::blank(self);
         match self.outcome {
-            Outcome::Decided(Verdict::Accept(sealed)) => {
-                document.accepted(sealed.preview(), sealed.effects());
-            }
-            Outcome::Decided(Verdict::Reject(refusal)) => document.refused(refusal),
-            Outcome::Decided(Verdict::Undetermined(needs)) => {
-                document.needs = needs.iter().map(NeedDocument::of).collect();
+            Outcome::Decided {
+                question,
+                view,
+                verdict,
+            } => {
+                document.at = Some(Moment(question.now));
+                document.epoch = Some(DigestText(view.epoch()));
+                document.decided(verdict);
             }
             Outcome::Unreadable { place, reason } => document.unreadable(place, reason),
+        }
+        if let Some(reason) = &mut document.reason {
+            reason.also_admits = self.also_admitted();
         }
         document.serialize(serializer)
     }
@@ -132,13 +173,23 @@ impl<'a> VerdictDocument<'a> {
             legs: Vec::new(),
             needs: Vec::new(),
             effects: Vec::new(),
-            unusable: unusable(answer),
+            unusable: answer.unusable().iter().map(UnusableDocument::of).collect(),
             exposed_to: &[],
             revocation: Vec::new(),
             valid_from: None,
             valid_until: None,
-            at: answer.at.map(Moment),
-            epoch: answer.view.map(|view| DigestText(view.epoch())),
+            at: None,
+            epoch: None,
+        }
+    }
+
+    fn decided(&mut self, verdict: &'a Verdict) {
+        match verdict {
+            Verdict::Accept(sealed) => self.accepted(sealed.preview(), sealed.effects()),
+            Verdict::Reject(refusal) => self.refused(refusal),
+            Verdict::Undetermined(needs) => {
+                self.needs = needs.iter().map(NeedDocument::of).collect();
+            }
         }
     }
 
@@ -162,7 +213,7 @@ impl<'a> VerdictDocument<'a> {
 
     fn refused(&mut self, refusal: &'a Refusal) {
         self.model = Some(refusal.model().name());
-        self.reason = Some(ReasonDocument(refusal.reason()));
+        self.reason = Some(ReasonDocument::of(refusal.reason()));
         self.attempts = attempts(refusal.attempts());
         self.attempts_left_out = refusal.attempts().left_out();
         self.legs = refusal.legs().iter().map(LegDocument::of).collect();
@@ -171,23 +222,13 @@ impl<'a> VerdictDocument<'a> {
 
     /// Nothing was tried, and that is the one attempt.
     fn unreadable(&mut self, place: &'a str, reason: &'a Reason) {
-        self.reason = Some(ReasonDocument(reason));
+        self.reason = Some(ReasonDocument::of(reason));
         self.attempts = vec![AttemptDocument {
             path: Vec::new(),
             stopped_at: place,
-            reason: ReasonDocument(reason),
+            reason: ReasonDocument::of(reason),
         }];
     }
-}
-
-/// What could not be read may be why a credential was not believed, never why it was.
-fn unusable<'a>(answer: &Answer<'a>) -> Vec<UnusableDocument<'a>> {
-    let view = match answer.outcome {
-        Outcome::Decided(Verdict::Accept(_)) => None,
-        Outcome::Decided(_) | Outcome::Unreadable { .. } => answer.view,
-    };
-    let unusable = view.map(View::unusable).unwrap_or_default();
-    unusable.iter().map(UnusableDocument::of).collect()
 }
 
 fn vouches(path: &[Vouch]) -> Vec<VouchDocument<'_>> {
@@ -216,7 +257,19 @@ impl Serialize for DigestText {
     }
 }
 
-struct ReasonDocument<'a>(&'a Reason);
+struct ReasonDocument<'a> {
+    reason: &'a Reason,
+    also_admits: Option<String>,
+}
+
+impl<'a> ReasonDocument<'a> {
+    fn of(reason: &'a Reason) -> Self {
+        Self {
+            reason,
+            also_admits: None,
+        }
+    }
+}
 
 impl Serialize for ReasonDocument<'_> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
@@ -225,15 +278,18 @@ impl Serialize for ReasonDocument<'_> {
             code: &'a str,
             sentence: String,
             hint: String,
+            #[serde(skip_serializing_if = "Option::is_none")]
+            also_admits: Option<&'a str>,
             evidence: EvidenceDocument<'a>,
             spec: &'a str,
         }
         Members {
-            code: self.0.code(),
-            sentence: self.0.sentence(),
-            hint: self.0.hint(),
-            evidence: EvidenceDocument(self.0),
-            spec: self.0.spec(),
+            code: self.reason.code(),
+            sentence: self.reason.sentence(),
+            hint: self.reason.hint(),
+            also_admits: self.also_admits.as_deref(),
+            evidence: EvidenceDocument(self.reason),
+            spec: self.reason.spec(),
         }
         .serialize(serializer)
     }
@@ -337,7 +393,7 @@ impl<'a> AttemptDocument<'a> {
         Self {
             path: vouches(attempt.path()),
             stopped_at: attempt.stopped_at(),
-            reason: ReasonDocument(attempt.reason()),
+            reason: ReasonDocument::of(attempt.reason()),
         }
     }
 }
@@ -379,7 +435,7 @@ impl<'a> LegDocument<'a> {
                 (None, false) => "not_reached",
             },
             ends_at: &leg.ends_at,
-            reason: leg.reason.as_ref().map(ReasonDocument),
+            reason: leg.reason.as_ref().map(ReasonDocument::of),
         }
     }
 }
@@ -440,7 +496,7 @@ impl<'a> UnusableDocument<'a> {
     fn of(unusable: &'a Unusable) -> Self {
         Self {
             what: &unusable.what,
-            reason: ReasonDocument(&unusable.reason),
+            reason: ReasonDocument::of(&unusable.reason),
         }
     }
 }

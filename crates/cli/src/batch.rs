@@ -299,9 +299,11 @@ impl Desk<'_> {
             &Answer {
                 id: id.as_deref(),
                 decision: &clock::decision_id(),
-                at: Some(question.now),
-                view: Some(&view),
-                outcome: Outcome::Decided(&verdict),
+                outcome: Outcome::Decided {
+                    question: &question,
+                    view: &view,
+                    verdict: &verdict,
+                },
             },
             text,
         )
@@ -332,8 +334,6 @@ fn refuse(id: Option<&str>, place: &str, reason: &Reason, text: &mut String) -> 
         &Answer {
             id,
             decision: &clock::decision_id(),
-            at: None,
-            view: None,
             outcome: Outcome::Unreadable { place, reason },
         },
         text,

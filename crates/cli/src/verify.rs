@@ -57,10 +57,10 @@ pub fn explain(
 
 /// How a run ends for an answer.
 pub fn exit_of(answer: &Answer<'_>) -> Exit {
-    match answer.outcome {
-        Outcome::Decided(Verdict::Accept(_)) => Exit::Accepted,
-        Outcome::Decided(Verdict::Reject(_)) | Outcome::Unreadable { .. } => Exit::Rejected,
-        Outcome::Decided(Verdict::Undetermined(_)) => Exit::Undetermined,
+    match answer.verdict() {
+        Some(Verdict::Accept(_)) => Exit::Accepted,
+        Some(Verdict::Reject(_)) | None => Exit::Rejected,
+        Some(Verdict::Undetermined(_)) => Exit::Undetermined,
     }
 }
 
@@ -69,8 +69,6 @@ pub fn tell_unreadable(place: &str, reason: &Reason, common: &Common) -> Result<
     let answer = Answer {
         id: None,
         decision: &clock::decision_id(),
-        at: None,
-        view: None,
         outcome: Outcome::Unreadable { place, reason },
     };
     tell(&answer, common, Detail::Short)
@@ -101,9 +99,11 @@ impl Asking<'_> {
                 let answer = Answer {
                     id: None,
                     decision: &clock::decision_id(),
-                    at: Some(question.now),
-                    view: Some(&view),
-                    outcome: Outcome::Decided(&verdict),
+                    outcome: Outcome::Decided {
+                        question: &question,
+                        view: &view,
+                        verdict: &verdict,
+                    },
                 };
                 tell(&answer, self.common, detail)
             }

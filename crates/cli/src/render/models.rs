@@ -18,7 +18,7 @@ pub fn models(models: &[ModelInUse], style: Style) -> String {
         page.field(2, COLUMN, "exposed to", &model.exposed_to().join(", "));
         let anchors = match in_use.anchors.as_slice() {
             [] => "none of yours".to_owned(),
-            [few @ ..] if few.len() <= 6 => few.join("; "),
+            few if few.len() <= 6 => few.join("; "),
             many => count(many.len(), "anchor", "anchors"),
         };
         page.field(2, COLUMN, "rest on it", &anchors);

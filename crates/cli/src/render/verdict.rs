@@ -7,7 +7,6 @@ use avouch_core::reason::{Reason, printable};
 use avouch_core::verdict::{
     AnchorReached, Effect, Identity, IdentityKind, Leg, Need, Refusal, Verdict,
 };
-use avouch_core::view::View;
 use avouch_core::vouch::{How, Vouch};
 
 use super::Detail;
@@ -17,18 +16,16 @@ use super::layout::{Page, Style, branch, count};
 pub fn answer(answer: &Answer<'_>, detail: Detail, style: Style) -> String {
     let mut page = Page::new(style);
     match answer.outcome {
-        Outcome::Decided(Verdict::Accept(sealed)) => {
-            accepted(&mut page, sealed.preview(), detail);
-            effects(&mut page, sealed.effects());
-            page.field(0, COLUMN, "decision", answer.decision);
-        }
-        Outcome::Decided(Verdict::Reject(refusal)) => {
-            rejected(&mut page, answer, refusal, detail);
-        }
-        Outcome::Decided(Verdict::Undetermined(needs)) => undetermined(&mut page, answer, needs),
-        Outcome::Unreadable { place, reason } => {
-            unreadable(&mut page, answer, place, reason);
-        }
+        Outcome::Decided { verdict, .. } => match verdict {
+            Verdict::Accept(sealed) => {
+                accepted(&mut page, sealed.preview(), detail);
+                effects(&mut page, sealed.effects());
+                page.field(0, COLUMN, "decision", answer.decision);
+            }
+            Verdict::Reject(refusal) => rejected(&mut page, answer, refusal, detail),
+            Verdict::Undetermined(needs) => undetermined(&mut page, answer, needs),
+        },
+        Outcome::Unreadable { place, reason } => unreadable(&mut page, answer, place, reason),
     }
     page.finish()
 }
@@ -295,7 +292,7 @@ fn rejected(page: &mut Page, answer: &Answer<'_>, refusal: &Refusal, detail: Det
     let nearest = attempts.nearest();
     headline(page, nearest.reason());
     attempt(page, nearest);
-    remarks(page, nearest.reason(), detail);
+    remarks(page, nearest.reason(), answer.also_admitted(), detail);
     page.remark("decision", answer.decision);
     legs(page, refusal.legs());
     let others = other_paths(answer, attempts);
@@ -315,7 +312,7 @@ fn rejected(page: &mut Page, answer: &Answer<'_>, refusal: &Refusal, detail: Det
 
 /// The paths that failed beside the nearest. What could not be read is told apart from them.
 fn other_paths<'a>(answer: &Answer<'a>, attempts: &'a Attempts) -> Vec<&'a Attempt> {
-    let unusable = answer.view.map(View::unusable).unwrap_or_default();
+    let unusable = answer.unusable();
     attempts
         .iter()
         .skip(1)
@@ -381,14 +378,17 @@ fn place_on_path(attempt: &Attempt) -> Option<usize> {
     (index + 1 < path.len()).then_some(index + 1)
 }
 
-/// What was expected and seen, where it is asked for, the fix, and the standard.
-fn remarks(page: &mut Page, reason: &Reason, detail: Detail) {
+/// What was expected and seen, where it is asked for, the fix and how large it is, the standard.
+fn remarks(page: &mut Page, reason: &Reason, also_admits: Option<String>, detail: Detail) {
     if detail == Detail::Full {
         for (name, fact) in reason.evidence() {
             page.remark(&name.replace('_', " "), &fact.to_string());
         }
     }
     page.remark("fix", &reason.hint());
+    if let Some(also_admits) = also_admits {
+        page.remark("admits", &also_admits);
+    }
     page.remark("spec", reason.spec());
 }
 
@@ -399,7 +399,7 @@ fn in_full(page: &mut Page, others: &[&Attempt]) {
         let painted = page.style.unsure(&word);
         page.headline(&word, &painted, &other.reason().sentence());
         attempt(page, other);
-        remarks(page, other.reason(), Detail::Full);
+        remarks(page, other.reason(), None, Detail::Full);
     }
 }
 
@@ -417,8 +417,8 @@ fn in_short(page: &mut Page, others: usize) {
 /// already is not said again.
 fn unusable(page: &mut Page, answer: &Answer<'_>) {
     let said = answer.reason();
-    let unusable = answer.view.map(View::unusable).unwrap_or_default();
-    let mut others = unusable
+    let mut others = answer
+        .unusable()
         .iter()
         .filter(|unusable| said != Some(&unusable.reason))
         .peekable();
@@ -457,6 +457,6 @@ fn unreadable(page: &mut Page, answer: &Answer<'_>, place: &str, reason: &Reason
         printable(place)
     ));
     page.line(&format!("   {}", page.style.faint("|")));
-    remarks(page, reason, Detail::Short);
+    remarks(page, reason, None, Detail::Short);
     page.remark("decision", answer.decision);
 }
