@@ -150,6 +150,15 @@ impl Certificate {
         self.public_key.as_ref()
     }
 
+    /// Whether it has the unique identifiers of RFC 5280 4.1.2.8, which nobody uses. Rarely asked,
+    /// so it is read again instead of kept.
+    pub(crate) fn has_unique_ids(&self) -> bool {
+        let fields = super::der_read::sequence(self.signed()).unwrap_or_default();
+        fields
+            .into_iter()
+            .any(|field| matches!(context_number(field), Some(1 | 2)))
+    }
+
     /// Its extensions.
     pub fn extensions(&self) -> &Extensions {
         &self.extensions

@@ -11,6 +11,7 @@ mod name_constraints;
 mod policies;
 mod revocation;
 mod search;
+mod second_opinion;
 mod svid;
 mod validate;
 

@@ -8,8 +8,10 @@ use std::collections::BTreeMap;
 use const_oid::ObjectIdentifier;
 
 use super::search::{Link, Pki, algorithms_differ, key_refused};
+use super::second_opinion::Opinion;
 use super::{
-    baseline, conforming, expectation, name_constraints, policies, revocation, spiffe_id_of, svid,
+    baseline, conforming, expectation, name_constraints, policies, revocation, second_opinion,
+    spiffe_id_of, svid,
 };
 use crate::anchor::Anchor;
 use crate::budget::Budget;
@@ -87,12 +89,13 @@ pub(super) fn conclude(
     )?;
     expectation::check(end_entity, &question.context.expected, profile).map_err(Stop::Decided)?;
     let revocation = not_revoked(model, &path, budget)?;
+    let opinion = second_opinion::ask(&path, question)?;
 
     Ok(Conclusion {
         name: name_of(end_entity, question),
         facts: facts_of(end_entity, spiffe_id.as_ref()),
         spiffe_id,
-        checks: checks(&path, &policies, &revocation, question),
+        checks: checks(&path, &policies, &revocation, opinion, question),
         valid_from: valid_from(&path, &revocation, question),
         valid_until: valid_until(&path, &source.anchor, &revocation, question),
         revocation,
@@ -333,6 +336,7 @@ fn checks(
     path: &[&Certificate],
     policies: &[ObjectIdentifier],
     revocation: &[StatusSource],
+    opinion: Opinion,
     question: &Question,
 ) -> Vec<Check> {
     let mut checks = Vec::with_capacity(8);
@@ -439,6 +443,14 @@ fn checks(
             "the rules of the profile `{}` hold",
             question.profile.name()
         ),
+    );
+    passed(
+        "second opinion",
+        "SECURITY.md",
+        match opinion {
+            Opinion::Agrees => "rustls-webpki accepts the same path".to_owned(),
+            Opinion::Differs(why) => format!("rustls-webpki would not: {why}"),
+        },
     );
     checks
 }
