@@ -33,11 +33,9 @@ use crate::{clock, trust, verify};
 /// answered with a refusal and skipped.
 const LINE_BYTES: usize = 16 << 20;
 
-/// Lines are handed over in portions, so that handing over costs little beside deciding.
-const PORTION_LINES: usize = 64;
-
-/// A portion is full at this size too, so that long lines do not fill memory.
-const PORTION_BYTES: usize = 256 << 10;
+/// Lines are handed over in portions, so that handing over costs little beside deciding; short
+/// enough that a small file keeps more than one worker busy.
+const PORTION_BYTES: usize = 64 << 10;
 
 /// Where a question that cannot be read is said to have been refused.
 const THE_QUESTION: &str = "the question";
@@ -86,23 +84,8 @@ fn cores() -> usize {
 
 /// Lines on their way to a worker, and where their verdicts go.
 struct Portion {
-    lines: Vec<Line>,
+    lines: Vec<u8>,
     place: SyncSender<Decided>,
-}
-
-/// One line, or the length at which reading it was given up.
-enum Line {
-    Text(Vec<u8>),
-    TooLong,
-}
-
-impl Line {
-    fn is_blank(&self) -> bool {
-        match self {
-            Self::Text(text) => text.trim_ascii().is_empty(),
-            Self::TooLong => false,
-        }
-    }
 }
 
 /// The verdicts of one portion, a line each, and the worst of them.
@@ -155,41 +138,24 @@ fn read(
     }
 }
 
-/// The next lines, none at the end. Empty lines are skipped, as readers of JSON Lines do.
-///
-/// A portion also ends where reading on would wait, so that whoever asks one question and waits
-/// for its verdict gets it.
-fn portion<R: Read>(questions: &mut BufReader<R>) -> io::Result<Vec<Line>> {
+/// The next whole lines that are there, none at the end. Nothing is waited for once there is a
+/// line, so that whoever asks one question and waits for its verdict gets it.
+fn portion(questions: &mut impl BufRead) -> io::Result<Vec<u8>> {
     let mut lines = Vec::new();
-    let mut bytes = 0;
-    while let Some(line) = next_line(questions)? {
-        if let Line::Text(text) = &line {
-            bytes += text.len();
+    loop {
+        let read = questions.fill_buf()?;
+        let end = read.iter().rposition(|byte| *byte == b'\n');
+        let taken = end.map_or(read.len(), |end| end + 1);
+        lines.extend_from_slice(read.get(..taken).unwrap_or(read));
+        questions.consume(taken);
+        if taken == 0 || end.is_some() {
+            return Ok(lines);
         }
-        if !line.is_blank() {
-            lines.push(line);
-        }
-        let full = lines.len() >= PORTION_LINES || bytes >= PORTION_BYTES;
-        let would_wait = questions.buffer().is_empty();
-        if !lines.is_empty() && (full || would_wait) {
-            break;
+        if lines.len() > LINE_BYTES {
+            questions.skip_until(b'\n')?;
+            return Ok(lines);
         }
     }
-    Ok(lines)
-}
-
-fn next_line(questions: &mut impl BufRead) -> io::Result<Option<Line>> {
-    let mut line = Vec::new();
-    let limit = u64::try_from(LINE_BYTES).unwrap_or(u64::MAX);
-    let read = questions.take(limit).read_until(b'\n', &mut line)?;
-    if read == 0 {
-        return Ok(None);
-    }
-    if read < LINE_BYTES || line.last() == Some(&b'\n') {
-        return Ok(Some(Line::Text(line)));
-    }
-    questions.skip_until(b'\n')?;
-    Ok(Some(Line::TooLong))
 }
 
 /// Decides portion after portion until there are none.
@@ -246,31 +212,31 @@ struct Desk<'a> {
 }
 
 impl Desk<'_> {
-    fn decide_all(&self, lines: &[Line]) -> Decided {
+    /// Answers every line. Empty ones are skipped, as readers of JSON Lines do.
+    fn decide_all(&self, lines: &[u8]) -> Decided {
         let mut decided = Decided {
             text: String::new(),
             worst: Exit::Accepted,
         };
-        for line in lines {
-            let exit = match line {
-                Line::Text(bytes) => self.decide(bytes, &mut decided.text),
-                Line::TooLong => refuse(
-                    None,
-                    THE_QUESTION,
-                    &Reason::InputSize {
-                        part: "question",
-                        size: LINE_BYTES,
-                        allowed: LINE_BYTES - 1,
-                    },
-                    &mut decided.text,
-                ),
-            };
+        for line in lines.split(|byte| *byte == b'\n') {
+            if line.trim_ascii().is_empty() {
+                continue;
+            }
+            let exit = self.decide(line, &mut decided.text);
             decided.worst = worse(decided.worst, exit);
         }
         decided
     }
 
     fn decide(&self, line: &[u8], text: &mut String) -> Exit {
+        if line.len() > LINE_BYTES {
+            let reason = Reason::InputSize {
+                part: "question",
+                size: line.len(),
+                allowed: LINE_BYTES,
+            };
+            return refuse(None, THE_QUESTION, &reason, text);
+        }
         let Ok(line) = std::str::from_utf8(line) else {
             let detail = "it is not UTF-8".to_owned();
             return refuse(None, THE_QUESTION, &Reason::Malformed { detail }, text);

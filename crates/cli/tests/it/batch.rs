@@ -133,6 +133,22 @@ fn a_line_that_cannot_be_read_is_answered_and_the_rest_goes_on() {
 }
 
 #[test]
+fn a_line_that_is_too_long_is_refused_and_skipped() {
+    let folder = Folder::new("batch_long_line");
+    let input = [
+        lines(&[question("before")]),
+        "x".repeat(20 << 20) + "\n",
+        lines(&[question("after")]),
+        // The last line may lack its line break.
+        question("last").to_string(),
+    ]
+    .concat();
+    let ran = folder.run_with(&["verify", "--batch", "-"], input);
+    assert_eq!(words(&ran), ["accept", "reject", "accept", "accept"]);
+    assert_eq!(ran.lines()[1]["reason"]["code"], "limit.input_size");
+}
+
+#[test]
 fn trust_given_once_serves_every_question_that_brings_none() {
     let folder = Folder::new("batch_trust");
     let root = Authority::root("Root");
