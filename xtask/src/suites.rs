@@ -28,6 +28,13 @@ pub(crate) fn all(workspace: &Workspace) -> Tally {
 fn format(workspace: &Workspace, tally: &mut Tally) {
     let mut command = cargo(workspace, &["fmt", "--all", "--check"]);
     one(tally, "format", succeeds(&mut command));
+    // The fuzz targets are a workspace of their own.
+    let fuzz = "fuzz/Cargo.toml";
+    if workspace.path(fuzz).is_file() {
+        let arguments = ["fmt", "--manifest-path", fuzz, "--check"];
+        let succeeded = succeeds(&mut cargo(workspace, &arguments));
+        one(tally, "format of the fuzz targets", succeeded);
+    }
 }
 
 fn lints(workspace: &Workspace, tally: &mut Tally) {

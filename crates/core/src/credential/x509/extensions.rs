@@ -161,6 +161,7 @@ impl Extensions {
         Ok(extensions)
     }
 
+    #[expect(clippy::too_many_lines, reason = "one arm for each extension")]
     fn take(&mut self, extension: &Extension<'_>) -> Result<(), Detail> {
         let Extension {
             oid,

@@ -332,6 +332,7 @@ fn facts_of(end_entity: &Certificate, spiffe_id: Option<&SpiffeId>) -> BTreeMap<
 }
 
 /// What was compared with what, for whoever reads an acceptance.
+#[expect(clippy::too_many_lines, reason = "one entry for each check")]
 fn checks(
     path: &[&Certificate],
     policies: &[ObjectIdentifier],
