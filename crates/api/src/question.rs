@@ -66,6 +66,8 @@ impl<'a> Asked<'a> {
 
     fn take_apart(members: Map<String, Value>, trust: Option<&'a str>) -> Result<Self, Reason> {
         let mut members = Members::of(Document::Question, "", Value::Object(members))?;
+        // It was set aside as text; taken here so that a refusal lists it among what is known.
+        members.take("trust");
         let id = members.text("id")?;
         let at = members.time("at")?;
         let profile = members.choice("profile", PROFILES)?;

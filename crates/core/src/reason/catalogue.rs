@@ -206,8 +206,8 @@ catalogue! {
             fix: "Use a certificate issued for {purpose}, or ask for the purpose the certificate has.",
             spec: "RFC 5280 4.2.1.12";
         ExtensionCriticality { subject: String, extension: &'static str, required: &'static str } = "pki.extension_criticality",
-            "The extension {extension} of {subject} must be {required}.",
-            fix: "Reissue {subject} with {extension} {required}.",
+            "The extension {extension} of {subject} must be marked {required}.",
+            fix: "Reissue {subject} with {extension} marked {required}.",
             spec: "RFC 5280 4.2.1, 4.2.2";
         ExtensionDuplicate { subject: String, oid: String } = "pki.extension_duplicate",
             "The certificate {subject} carries the extension {oid} more than once.",
@@ -314,7 +314,7 @@ catalogue! {
             fix: "Reissue for the domain that is registered under `{suffix}`.",
             spec: "CA/B BR 3.2.2.6";
         SanCriticality { subject: String, required: &'static str } = "pki.san_criticality",
-            "The subject alternative names of {subject} must be {required}.",
+            "The subject alternative names of {subject} must be marked {required}.",
             fix: "Reissue {subject}: critical when the subject is empty, otherwise not critical.",
             spec: "RFC 5280 4.2.1.6; CA/B BR 7.1.2.7.12";
         SanMissing { subject: String } = "pki.san_missing",
@@ -591,7 +591,7 @@ catalogue! {
             spec: "RFC 5937 3";
         AnchorTenant { anchor: String, tenant: String } = "policy.anchor_tenant",
             "{anchor} belongs to another tenant than {tenant}.",
-            fix: "Add the anchor to {tenant} itself, or make a treaty between the two tenants.",
+            fix: "Add the anchor to {tenant} itself; what another tenant trusts counts for that tenant alone.",
             spec: "ARCHITECTURE.md";
         AnchorTrustDomain { anchor: String, trust_domain: String, permitted: Vec<String> } = "policy.anchor_trust_domain",
             "{anchor} is trusted for the trust domains {permitted} only, not for {trust_domain}.",

@@ -218,13 +218,13 @@ mod tests {
             json_members: 5,
             ..Limits::default()
         };
-        read(text.as_bytes(), "claims", &limits)
+        read(text.as_bytes(), "claims set", &limits)
     }
 
     #[test]
     fn what_is_read_is_what_serde_json_reads() {
         let text = r#"{"a":[1,-2,2.5,null,true],"b":"\u00e9"}"#;
-        let read = read(text.as_bytes(), "claims", &Limits::default());
+        let read = read(text.as_bytes(), "claims set", &Limits::default());
         assert_eq!(read, Ok(serde_json::from_str(text).unwrap()));
     }
 
@@ -237,7 +237,7 @@ mod tests {
             (r#"[{"c":1,"c":2}]"#, "c"),
         ] {
             let expected = Reason::JsonDuplicateMember {
-                part: "claims",
+                part: "claims set",
                 member: member.to_owned(),
             };
             assert_eq!(read_text(text), Err(expected), "{text}");
@@ -276,10 +276,10 @@ mod tests {
             let reason = read_text(text).unwrap_err();
             assert_eq!(reason.code(), "input.json_malformed", "{text}");
         }
-        let reason = read(b"{\"a\": secret}", "claims", &Limits::default()).unwrap_err();
+        let reason = read(b"{\"a\": secret}", "claims set", &Limits::default()).unwrap_err();
         assert!(!reason.sentence().contains("secret"));
         assert_eq!(
-            read(&[b'"', 0xff, b'"'], "claims", &Limits::default())
+            read(&[b'"', 0xff, b'"'], "claims set", &Limits::default())
                 .unwrap_err()
                 .code(),
             "input.json_malformed"
@@ -288,8 +288,8 @@ mod tests {
 
     #[test]
     fn an_object_is_asked_for_by_name() {
-        let reason = read_object(b"[1]", "claims", &Limits::default()).unwrap_err();
+        let reason = read_object(b"[1]", "claims set", &Limits::default()).unwrap_err();
         assert_eq!(reason.code(), "input.json_malformed");
-        assert!(read_object(b"{}", "claims", &Limits::default()).is_ok());
+        assert!(read_object(b"{}", "claims set", &Limits::default()).is_ok());
     }
 }

@@ -49,7 +49,7 @@ impl<'a> Jws<'a> {
     pub(crate) fn read(token: &'a str, limits: &Limits) -> Result<Self, Reason> {
         let compact = Compact::read(token, limits)?;
         let payload = decode(compact.payload, "payload")?;
-        let claims = json::read_object(&payload, "claims", limits)?;
+        let claims = json::read_object(&payload, "claims set", limits)?;
         Ok(Self { compact, claims })
     }
 
@@ -135,6 +135,7 @@ impl<'a> Parts<'a> {
                 signature,
                 signed,
             }),
+            Some(_) | None if count == 1 => Err(not_compact("it has no dots".to_owned())),
             Some(_) | None => Err(not_compact(format!("it has {count} parts"))),
         }
     }

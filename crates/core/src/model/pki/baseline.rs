@@ -63,7 +63,7 @@ pub(super) fn end_entity(
     if names.critical && !certificate.subject().is_empty() {
         return Err(Reason::SanCriticality {
             subject: subject(),
-            required: "not critical, since it has a subject",
+            required: "non-critical, since it has a subject",
         });
     }
     if certificate.is_ca() {

@@ -214,7 +214,7 @@ fn criticality<T>(
     Err(Reason::ExtensionCriticality {
         subject: certificate.title().to_string(),
         extension: name,
-        required: if critical { "critical" } else { "not critical" },
+        required: if critical { "critical" } else { "non-critical" },
     })
 }
 
