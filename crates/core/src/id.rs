@@ -246,6 +246,11 @@ impl Digest {
         Some(Self(bytes))
     }
 
+    /// From the 32 bytes of a digest made earlier.
+    pub fn from_bytes(bytes: [u8; 32]) -> Self {
+        Self(bytes)
+    }
+
     /// The 32 bytes.
     pub fn as_bytes(&self) -> &[u8; 32] {
         &self.0

@@ -1,0 +1,194 @@
+//! What changes, in which order, and what it adds up to.
+
+use std::collections::BTreeMap;
+use std::fmt;
+
+use avouch_core::id::TrustDomain;
+
+use crate::fault::Fault;
+use crate::names::{AnchorId, AuthorityId, EntryId};
+use crate::record::{AnchorRecord, AuthorityRecord, Entry, TrustDomainRecord};
+
+/// One change to what a tenant owns. Doing it twice is doing it once.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[expect(
+    clippy::large_enum_variant,
+    reason = "nearly every change puts an object"
+)]
+pub enum Change {
+    /// The object is as given from now on, whether it was there before or not.
+    Put(Object),
+    /// The object is gone, whether it was there before or not.
+    Remove(Key),
+}
+
+impl Change {
+    /// Which object changes.
+    pub fn key(&self) -> Key {
+        match self {
+            Self::Put(object) => object.key(),
+            Self::Remove(key) => key.clone(),
+        }
+    }
+}
+
+/// An object of a tenant.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Object {
+    /// A trust domain.
+    TrustDomain(TrustDomainRecord),
+    /// An authority.
+    Authority(AuthorityRecord),
+    /// An anchor.
+    Anchor(AnchorRecord),
+    /// A registration entry.
+    Entry(Entry),
+}
+
+impl Object {
+    /// Its kind and name.
+    pub fn key(&self) -> Key {
+        match self {
+            Self::TrustDomain(trust_domain) => Key::TrustDomain(trust_domain.name.clone()),
+            Self::Authority(authority) => Key::Authority(authority.id.clone()),
+            Self::Anchor(anchor) => Key::Anchor(anchor.id.clone()),
+            Self::Entry(entry) => Key::Entry(entry.id.clone()),
+        }
+    }
+
+    /// The trust domain of the tenant without which it cannot be.
+    pub(crate) fn needs(&self) -> Option<&TrustDomain> {
+        match self {
+            Self::TrustDomain(_) | Self::Anchor(_) => None,
+            Self::Authority(authority) => Some(&authority.trust_domain),
+            Self::Entry(entry) => Some(entry.spiffe_id.trust_domain()),
+        }
+    }
+}
+
+/// The kind and name of an object. In this order objects can be put: what others need is first.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Key {
+    /// A trust domain.
+    TrustDomain(TrustDomain),
+    /// An authority.
+    Authority(AuthorityId),
+    /// An anchor.
+    Anchor(AnchorId),
+    /// A registration entry.
+    Entry(EntryId),
+}
+
+/// How often a tenant has changed: the number of the last change, 0 before the first. All changes
+/// of one call have one number, and a higher number is never visible before a lower one.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Sequence(u64);
+
+impl Sequence {
+    /// Before the first change.
+    pub const START: Self = Self(0);
+
+    /// The number.
+    pub fn number(self) -> u64 {
+        self.0
+    }
+
+    pub(crate) fn next(self) -> Self {
+        Self(self.0.saturating_add(1))
+    }
+
+    /// SQL has no unsigned numbers.
+    pub(crate) fn from_stored(number: i64) -> Result<Self, Fault> {
+        u64::try_from(number)
+            .map(Self)
+            .map_err(|_| Fault::Corrupt(format!("{number} is not the number of a change")))
+    }
+
+    pub(crate) fn stored(self) -> i64 {
+        i64::try_from(self.0).unwrap_or(i64::MAX)
+    }
+}
+
+impl fmt::Display for Sequence {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+/// What has changed since.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Feed {
+    /// Up to where it goes; ask for what is after this next.
+    pub head: Sequence,
+    /// The last change of every object that has changed, each with its number, in the order of the
+    /// numbers and never part of a call without the rest. What was changed more than once is here
+    /// once.
+    pub changes: Vec<(Sequence, Change)>,
+}
+
+/// All that a tenant owns at one moment.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Snapshot {
+    /// The number of the last change in it.
+    pub sequence: Sequence,
+    /// Trust domains by name.
+    pub trust_domains: BTreeMap<TrustDomain, TrustDomainRecord>,
+    /// Authorities by name.
+    pub authorities: BTreeMap<AuthorityId, AuthorityRecord>,
+    /// Anchors by name.
+    pub anchors: BTreeMap<AnchorId, AnchorRecord>,
+    /// Registration entries by name.
+    pub entries: BTreeMap<EntryId, Entry>,
+}
+
+impl Snapshot {
+    /// Brings it up to the head of a feed that was asked for with its own sequence.
+    pub fn follow(&mut self, feed: Feed) {
+        for (_, change) in feed.changes {
+            self.change(change);
+        }
+        self.sequence = self.sequence.max(feed.head);
+    }
+
+    /// Makes one change.
+    pub fn change(&mut self, change: Change) {
+        match change {
+            Change::Put(object) => self.put(object),
+            Change::Remove(key) => self.remove(&key),
+        }
+    }
+
+    fn put(&mut self, object: Object) {
+        match object {
+            Object::TrustDomain(record) => {
+                self.trust_domains.insert(record.name.clone(), record);
+            }
+            Object::Authority(record) => {
+                self.authorities.insert(record.id.clone(), record);
+            }
+            Object::Anchor(record) => {
+                self.anchors.insert(record.id.clone(), record);
+            }
+            Object::Entry(entry) => {
+                self.entries.insert(entry.id.clone(), entry);
+            }
+        }
+    }
+
+    fn remove(&mut self, key: &Key) {
+        match key {
+            Key::TrustDomain(name) => {
+                self.trust_domains.remove(name);
+            }
+            Key::Authority(id) => {
+                self.authorities.remove(id);
+            }
+            Key::Anchor(id) => {
+                self.anchors.remove(id);
+            }
+            Key::Entry(id) => {
+                self.entries.remove(id);
+            }
+        }
+    }
+}

@@ -1,0 +1,399 @@
+//! Objects as rows: a kind, a name, and the content as JSON.
+//!
+//! What is written once is read for years, by older and by newer programs on one database. So a
+//! member is added with a default, is never given another meaning, and members that are not known
+//! are skipped. What cannot be read as what it was is damage, not a default.
+
+use avouch_core::id::{SpiffeId, TrustDomain};
+use avouch_core::time::Time;
+use base64ct::{Base64, Encoding};
+use serde::{Deserialize, Serialize};
+
+use crate::change::{Change, Key, Object};
+use crate::fault::Fault;
+use crate::keyring::Sealed;
+use crate::names::{AnchorId, AuthorityId, EntryId};
+use crate::record::{
+    AnchorRecord, AuthorityKind, AuthorityRecord, AuthorityRole, AuthorityState, Entry, Selector,
+    TrustDomainRecord,
+};
+
+/// One object of a tenant as it is stored; without a body it was removed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Row {
+    pub(crate) kind: String,
+    pub(crate) id: String,
+    pub(crate) trust_domain: Option<String>,
+    pub(crate) body: Option<String>,
+    /// The sealed private key of an authority.
+    pub(crate) secret: Option<Vec<u8>>,
+}
+
+impl Row {
+    pub(crate) fn of(change: &Change) -> Result<Self, Fault> {
+        let key = change.key();
+        let kind = kind_of(&key).to_owned();
+        let id = name_of(&key).to_owned();
+        let Change::Put(object) = change else {
+            return Ok(Self {
+                kind,
+                id,
+                trust_domain: None,
+                body: None,
+                secret: None,
+            });
+        };
+        Ok(Self {
+            kind,
+            id,
+            trust_domain: object.needs().map(ToString::to_string),
+            body: Some(body_of(object)?),
+            secret: match object {
+                Object::Authority(authority) => authority
+                    .private_key
+                    .as_ref()
+                    .map(|sealed| sealed.bytes().to_vec()),
+                Object::TrustDomain(_) | Object::Anchor(_) | Object::Entry(_) => None,
+            },
+        })
+    }
+
+    pub(crate) fn into_change(self) -> Result<Change, Fault> {
+        let damaged = format!("the {} `{}` cannot be read", self.kind, self.id);
+        self.read().ok_or(Fault::Corrupt(damaged))
+    }
+
+    fn read(self) -> Option<Change> {
+        let key = key_from(&self.kind, &self.id)?;
+        let Some(body) = self.body else {
+            return Some(Change::Remove(key));
+        };
+        let object = match key {
+            Key::TrustDomain(name) => Object::TrustDomain(StoredTrustDomain::read(&body, name)?),
+            Key::Authority(id) => Object::Authority(StoredAuthority::read(&body, id, self.secret)?),
+            Key::Anchor(id) => Object::Anchor(StoredAnchor::read(&body, id)?),
+            Key::Entry(id) => Object::Entry(StoredEntry::read(&body, id)?),
+        };
+        Some(Change::Put(object))
+    }
+}
+
+/// The kind of trust domains, which statements look for by name.
+pub(crate) const TRUST_DOMAIN: &str = "trust_domain";
+
+fn kind_of(key: &Key) -> &'static str {
+    match key {
+        Key::TrustDomain(_) => TRUST_DOMAIN,
+        Key::Authority(_) => "authority",
+        Key::Anchor(_) => "anchor",
+        Key::Entry(_) => "entry",
+    }
+}
+
+fn name_of(key: &Key) -> &str {
+    match key {
+        Key::TrustDomain(name) => name.as_str(),
+        Key::Authority(id) => id.as_str(),
+        Key::Anchor(id) => id.as_str(),
+        Key::Entry(id) => id.as_str(),
+    }
+}
+
+fn key_from(kind: &str, id: &str) -> Option<Key> {
+    match kind {
+        TRUST_DOMAIN => TrustDomain::parse(id).ok().map(Key::TrustDomain),
+        "authority" => AuthorityId::parse(id).map(Key::Authority),
+        "anchor" => AnchorId::parse(id).map(Key::Anchor),
+        "entry" => EntryId::parse(id).map(Key::Entry),
+        _ => None,
+    }
+}
+
+fn body_of(object: &Object) -> Result<String, Fault> {
+    let body = match object {
+        Object::TrustDomain(record) => serde_json::to_string(&StoredTrustDomain::of(record)),
+        Object::Authority(record) => serde_json::to_string(&StoredAuthority::of(record)),
+        Object::Anchor(record) => serde_json::to_string(&StoredAnchor::of(record)),
+        Object::Entry(entry) => serde_json::to_string(&StoredEntry::of(entry)),
+    };
+    body.map_err(|error| Fault::Bug(error.to_string()))
+}
+
+#[derive(Serialize, Deserialize)]
+struct StoredTrustDomain {
+    created: i64,
+}
+
+impl StoredTrustDomain {
+    fn of(record: &TrustDomainRecord) -> Self {
+        Self {
+            created: record.created.unix(),
+        }
+    }
+
+    fn read(body: &str, name: TrustDomain) -> Option<TrustDomainRecord> {
+        let stored: Self = serde_json::from_str(body).ok()?;
+        Some(TrustDomainRecord {
+            name,
+            created: Time::from_unix(stored.created),
+        })
+    }
+}
+
+#[derive(Serialize, Deserialize)]
+struct StoredAuthority {
+    trust_domain: String,
+    #[serde(with = "StoredAuthorityKind")]
+    kind: AuthorityKind,
+    #[serde(with = "StoredAuthorityRole")]
+    role: AuthorityRole,
+    #[serde(with = "StoredAuthorityState")]
+    state: AuthorityState,
+    since: i64,
+    not_before: i64,
+    not_after: i64,
+    public_key: String,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    certificates: Vec<String>,
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(remote = "AuthorityKind", rename_all = "snake_case")]
+enum StoredAuthorityKind {
+    X509,
+    Jwt,
+    Wit,
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(remote = "AuthorityRole", rename_all = "snake_case")]
+enum StoredAuthorityRole {
+    Root,
+    Intermediate,
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(remote = "AuthorityState", rename_all = "snake_case")]
+enum StoredAuthorityState {
+    Prepared,
+    Active,
+    Retired,
+    Tainted,
+    Revoked,
+}
+
+impl StoredAuthority {
+    fn of(record: &AuthorityRecord) -> Self {
+        let certificates = record.certificates.iter();
+        Self {
+            trust_domain: record.trust_domain.to_string(),
+            kind: record.kind,
+            role: record.role,
+            state: record.state,
+            since: record.since.unix(),
+            not_before: record.not_before.unix(),
+            not_after: record.not_after.unix(),
+            public_key: Base64::encode_string(&record.public_key),
+            certificates: certificates.map(|der| Base64::encode_string(der)).collect(),
+        }
+    }
+
+    fn read(body: &str, id: AuthorityId, secret: Option<Vec<u8>>) -> Option<AuthorityRecord> {
+        let stored: Self = serde_json::from_str(body).ok()?;
+        let certificates = stored.certificates.iter();
+        Some(AuthorityRecord {
+            id,
+            trust_domain: TrustDomain::parse(&stored.trust_domain).ok()?,
+            kind: stored.kind,
+            role: stored.role,
+            state: stored.state,
+            since: Time::from_unix(stored.since),
+            not_before: Time::from_unix(stored.not_before),
+            not_after: Time::from_unix(stored.not_after),
+            public_key: Base64::decode_vec(&stored.public_key).ok()?,
+            certificates: certificates
+                .map(|text| Base64::decode_vec(text).ok())
+                .collect::<Option<_>>()?,
+            private_key: secret.map(Sealed::from_stored),
+        })
+    }
+}
+
+#[derive(Serialize, Deserialize)]
+struct StoredAnchor {
+    document: String,
+}
+
+impl StoredAnchor {
+    fn of(record: &AnchorRecord) -> Self {
+        Self {
+            document: record.document.clone(),
+        }
+    }
+
+    fn read(body: &str, id: AnchorId) -> Option<AnchorRecord> {
+        let Self { document } = serde_json::from_str(body).ok()?;
+        Some(AnchorRecord { id, document })
+    }
+}
+
+#[derive(Serialize, Deserialize)]
+struct StoredEntry {
+    spiffe_id: String,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    parent: Option<String>,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    selectors: Vec<String>,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    dns_names: Vec<String>,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    federates_with: Vec<String>,
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    hint: String,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    x509_ttl: Option<u32>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    jwt_ttl: Option<u32>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    owner: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    purpose: Option<String>,
+    created: i64,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    expires: Option<i64>,
+}
+
+impl StoredEntry {
+    fn of(entry: &Entry) -> Self {
+        Self {
+            spiffe_id: entry.spiffe_id.to_string(),
+            parent: entry.parent.as_ref().map(ToString::to_string),
+            selectors: entry.selectors.iter().map(ToString::to_string).collect(),
+            dns_names: entry.dns_names.clone(),
+            federates_with: entry
+                .federates_with
+                .iter()
+                .map(ToString::to_string)
+                .collect(),
+            hint: entry.hint.clone(),
+            x509_ttl: entry.x509_ttl,
+            jwt_ttl: entry.jwt_ttl,
+            owner: entry.owner.clone(),
+            purpose: entry.purpose.clone(),
+            created: entry.created.unix(),
+            expires: entry.expires.map(Time::unix),
+        }
+    }
+
+    fn read(body: &str, id: EntryId) -> Option<Entry> {
+        let stored: Self = serde_json::from_str(body).ok()?;
+        let parent = match stored.parent {
+            Some(parent) => Some(SpiffeId::parse(&parent).ok()?),
+            None => None,
+        };
+        let selectors = stored.selectors.iter();
+        let federates_with = stored.federates_with.iter();
+        Some(Entry {
+            id,
+            spiffe_id: SpiffeId::parse(&stored.spiffe_id).ok()?,
+            parent,
+            selectors: selectors
+                .map(|text| Selector::parse(text))
+                .collect::<Option<_>>()?,
+            dns_names: stored.dns_names,
+            federates_with: federates_with
+                .map(|name| TrustDomain::parse(name).ok())
+                .collect::<Option<_>>()?,
+            hint: stored.hint,
+            x509_ttl: stored.x509_ttl,
+            jwt_ttl: stored.jwt_ttl,
+            owner: stored.owner,
+            purpose: stored.purpose,
+            created: Time::from_unix(stored.created),
+            expires: stored.expires.map(Time::from_unix),
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn row(kind: &str, id: &str, body: &str) -> Row {
+        Row {
+            kind: kind.to_owned(),
+            id: id.to_owned(),
+            trust_domain: None,
+            body: Some(body.to_owned()),
+            secret: None,
+        }
+    }
+
+    #[test]
+    fn an_entry_written_by_an_older_or_newer_program_is_read() {
+        let body = r#"{"spiffe_id":"spiffe://a.test/x","created":7,"from_the_future":[1]}"#;
+        let Ok(Change::Put(Object::Entry(entry))) = row("entry", "e", body).into_change() else {
+            panic!("not an entry");
+        };
+        assert_eq!(entry.spiffe_id.as_str(), "spiffe://a.test/x");
+        assert_eq!(entry.created, Time::from_unix(7));
+        assert_eq!((entry.hint.as_str(), entry.x509_ttl), ("", None));
+    }
+
+    #[test]
+    fn what_cannot_have_been_stored_is_damage_and_is_not_shown() {
+        for (kind, id, body) in [
+            ("entry", "e", r#"{"spiffe_id":"spiffe://A/x","created":7}"#),
+            ("entry", "e", r#"{"spiffe_id":"spiffe://a/x"}"#),
+            (
+                "entry",
+                "e/e",
+                r#"{"spiffe_id":"spiffe://a/x","created":7}"#,
+            ),
+            (
+                "entry",
+                "e",
+                r#"{"spiffe_id":"spiffe://a/x","created":7,"selectors":["x"]}"#,
+            ),
+            ("surprise", "e", "{}"),
+            ("trust_domain", "UPPER", r#"{"created":7}"#),
+            ("anchor", "a", "{"),
+            (
+                "authority",
+                "a",
+                r#"{"trust_domain":"a","kind":"x509","role":"root","state":"unheard","since":0,"not_before":0,"not_after":0,"public_key":""}"#,
+            ),
+        ] {
+            let fault = row(kind, id, body).into_change().unwrap_err();
+            let expected = format!("the {kind} `{id}` cannot be read");
+            assert_eq!(fault, Fault::Corrupt(expected), "{body}");
+        }
+    }
+
+    #[test]
+    fn an_authority_keeps_its_private_key_out_of_its_body() {
+        let record = AuthorityRecord {
+            id: AuthorityId::parse("k").unwrap(),
+            trust_domain: TrustDomain::parse("a.test").unwrap(),
+            kind: AuthorityKind::Jwt,
+            role: AuthorityRole::Root,
+            state: AuthorityState::Prepared,
+            since: Time::from_unix(1),
+            not_before: Time::from_unix(2),
+            not_after: Time::from_unix(3),
+            public_key: vec![1, 2, 3],
+            certificates: vec![vec![4], vec![5, 6]],
+            private_key: Some(Sealed::from_stored(vec![7; 40])),
+        };
+        let change = Change::Put(Object::Authority(record));
+        let row = Row::of(&change).unwrap();
+        assert_eq!(
+            row.body.as_deref(),
+            Some(
+                r#"{"trust_domain":"a.test","kind":"jwt","role":"root","state":"prepared","since":1,"not_before":2,"not_after":3,"public_key":"AQID","certificates":["BA==","BQY="]}"#
+            )
+        );
+        assert_eq!(row.secret, Some(vec![7; 40]));
+        assert_eq!(row.into_change(), Ok(change));
+    }
+}

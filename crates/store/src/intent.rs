@@ -1,0 +1,74 @@
+//! What was about to be signed, written down before it was.
+
+use avouch_core::id::{Digest, SpiffeId};
+use avouch_core::time::Time;
+
+use crate::names::{AuthorityId, EntryId, IntentId};
+
+/// What an authority is about to sign. There is nothing secret in it: a token cannot be made from
+/// the digest of its content.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct IntentRow {
+    /// Its name, unique within the tenant for ever.
+    pub id: IntentId,
+    /// What is to be signed.
+    pub kind: CredentialKind,
+    /// By which authority.
+    pub authority: AuthorityId,
+    /// For which registration entry, if for one.
+    pub entry: Option<EntryId>,
+    /// For whom.
+    pub subject: SpiffeId,
+    /// The SHA-256 digest of exactly the bytes to be signed.
+    pub content: Digest,
+    /// From when on the credential is valid.
+    pub not_before: Time,
+    /// Until when the credential is valid.
+    pub not_after: Time,
+    /// When the intent was made.
+    pub recorded: Time,
+}
+
+/// What is to be signed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum CredentialKind {
+    /// An X509-SVID.
+    X509,
+    /// A JWT-SVID.
+    Jwt,
+    /// A WIT-SVID.
+    Wit,
+    /// The certificate of an authority.
+    Authority,
+}
+
+impl CredentialKind {
+    const ALL: [Self; 4] = [Self::X509, Self::Jwt, Self::Wit, Self::Authority];
+
+    /// Reads a name.
+    pub fn parse(text: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|kind| kind.name() == text)
+    }
+
+    /// The name.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::X509 => "x509",
+            Self::Jwt => "jwt",
+            Self::Wit => "wit",
+            Self::Authority => "authority",
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn kinds_are_read_back_from_their_names() {
+        for kind in CredentialKind::ALL {
+            assert_eq!(CredentialKind::parse(kind.name()), Some(kind));
+        }
+    }
+}

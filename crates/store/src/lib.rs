@@ -1,0 +1,43 @@
+//! Remembers what tenants own. The only crate with SQL.
+//!
+//! ```text
+//!                    Change ──► Store::apply ──► Sequence     all or nothing, durable on return
+//! server (memory) ◄─ Snapshot ─ Store::load                   once, at the start
+//!                 ◄─ Feed ───── Store::changes_after          ever after
+//! issuer ── IntentRow ────────► Store::record_intents         before anything is signed
+//! ```
+//!
+//! Servers answer from memory, so a database has one thing to do: keep every object of a tenant as
+//! it was last, with the number of the change that made it so. An object is one row with its
+//! content as JSON; a removed one keeps its row without content. The change feed is that same table
+//! read in the order of those numbers, which is why it needs no table of its own and is never
+//! longer than the state. Only what is asked for by SQL (tenants, owners of trust domains, intents)
+//! has columns.
+//!
+//! One trait ([`Store`]); its engine is [`sqlite`], one file that needs nothing. Calls block;
+//! asynchronous callers put them on a thread that may.
+//!
+//! Private keys are sealed before they come here: see [`keyring`].
+
+mod change;
+mod codec;
+mod fault;
+mod intent;
+pub mod keyring;
+mod names;
+mod plan;
+mod record;
+pub mod sqlite;
+mod store;
+mod tenant;
+
+pub use change::{Change, Feed, Key, Object, Sequence, Snapshot};
+pub use fault::{Conflict, Fault};
+pub use intent::{CredentialKind, IntentRow};
+pub use names::{AnchorId, AuthorityId, EntryId, IntentId};
+pub use record::{
+    AnchorRecord, AuthorityKind, AuthorityRecord, AuthorityRole, AuthorityState, Entry, Selector,
+    TrustDomainRecord,
+};
+pub use store::{Operator, Store};
+pub use tenant::{TenantKind, TenantRecord};

@@ -1,0 +1,70 @@
+//! Names of objects, unique within their tenant and their kind.
+
+use std::fmt;
+
+/// The longest name, in bytes: a SHA-256 digest in hexadecimal fits twice.
+const MAX_BYTES: usize = 128;
+
+fn is_name(text: &str) -> bool {
+    (1..=MAX_BYTES).contains(&text.len())
+        && text
+            .bytes()
+            .all(|byte| byte.is_ascii_alphanumeric() || b"._-".contains(&byte))
+}
+
+macro_rules! names {
+    ($($(#[$attribute:meta])* $name:ident;)*) => {$(
+        $(#[$attribute])*
+        #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+        pub struct $name(String);
+
+        impl $name {
+            /// A name of 1 to 128 letters, digits, `.`, `_` and `-` of ASCII.
+            pub fn parse(text: &str) -> Option<Self> {
+                is_name(text).then(|| Self(text.to_owned()))
+            }
+
+            /// The name.
+            pub fn as_str(&self) -> &str {
+                &self.0
+            }
+        }
+
+        impl fmt::Display for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str(&self.0)
+            }
+        }
+    )*};
+}
+
+names! {
+    /// The name of an anchor.
+    AnchorId;
+    /// The name of an authority: the identifier of its key, as it stands in certificates and in
+    /// the `kid` of tokens.
+    AuthorityId;
+    /// The name of a registration entry.
+    EntryId;
+    /// The name of an intent: the serial number of the certificate in hexadecimal, or the `jti` of
+    /// the token.
+    IntentId;
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_name_can_stand_in_a_path_and_in_a_log() {
+        for text in ["a", "Ab-0_.z", &"f".repeat(128)] {
+            assert_eq!(
+                EntryId::parse(text).map(|id| id.to_string()).as_deref(),
+                Some(text)
+            );
+        }
+        for text in ["", "a/b", "a b", "a\n", "é", "a:b", &"f".repeat(129)] {
+            assert_eq!(EntryId::parse(text), None, "{text:?}");
+        }
+    }
+}

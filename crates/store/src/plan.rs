@@ -1,0 +1,77 @@
+//! What a call to `apply` comes to, worked out once for every engine.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use avouch_core::id::TrustDomain;
+
+use crate::change::{Change, Feed, Key, Object, Sequence};
+use crate::codec::Row;
+use crate::fault::Fault;
+
+/// The rows to write and what must hold for them. Names are in order, so that two calls that want
+/// the same rows take them in the same order and never wait for each other.
+pub(crate) struct Plan {
+    /// The last change of each object.
+    pub(crate) rows: Vec<Row>,
+    /// Trust domains that must be nobody else's: those that are put.
+    pub(crate) claimed: BTreeSet<TrustDomain>,
+    /// Trust domains that the tenant must have afterwards.
+    pub(crate) needed: BTreeSet<TrustDomain>,
+    /// Trust domains that nothing may need afterwards: those that are removed.
+    pub(crate) dropped: BTreeSet<TrustDomain>,
+}
+
+impl Plan {
+    pub(crate) fn of(changes: &[Change]) -> Result<Self, Fault> {
+        let last: BTreeMap<Key, &Change> = changes
+            .iter()
+            .map(|change| (change.key(), change))
+            .collect();
+        let mut plan = Self {
+            rows: Vec::with_capacity(last.len()),
+            claimed: BTreeSet::new(),
+            needed: BTreeSet::new(),
+            dropped: BTreeSet::new(),
+        };
+        for change in last.into_values() {
+            plan.rows.push(Row::of(change)?);
+            plan.note(change);
+        }
+        Ok(plan)
+    }
+
+    fn note(&mut self, change: &Change) {
+        match change {
+            Change::Put(Object::TrustDomain(record)) => {
+                self.claimed.insert(record.name.clone());
+            }
+            Change::Put(object) => self.needed.extend(object.needs().cloned()),
+            Change::Remove(Key::TrustDomain(name)) => {
+                self.dropped.insert(name.clone());
+            }
+            Change::Remove(Key::Authority(_) | Key::Anchor(_) | Key::Entry(_)) => {}
+        }
+    }
+}
+
+/// Puts the rows of a feed into an order in which they can be followed: by number, and within one
+/// what others need is put first and removed last.
+pub(crate) fn feed(head: Sequence, rows: Vec<(Sequence, Row)>) -> Result<Feed, Fault> {
+    let mut puts = BTreeMap::new();
+    let mut removals = BTreeMap::new();
+    for (sequence, row) in rows {
+        let change = row.into_change()?;
+        let key = change.key();
+        match change {
+            Change::Put(_) => puts.insert((sequence, key), change),
+            Change::Remove(_) => removals.insert((sequence, key), change),
+        };
+    }
+    let mut changes: Vec<(Sequence, Change)> = puts
+        .into_iter()
+        .chain(removals.into_iter().rev())
+        .map(|((sequence, _), change)| (sequence, change))
+        .collect();
+    changes.sort_by_key(|(sequence, _)| *sequence);
+    Ok(Feed { head, changes })
+}

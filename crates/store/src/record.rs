@@ -1,0 +1,173 @@
+//! The objects of a tenant, as they are remembered.
+
+use std::fmt;
+
+use avouch_core::id::{SpiffeId, TrustDomain};
+use avouch_core::time::Time;
+
+use crate::keyring::Sealed;
+use crate::names::{AnchorId, AuthorityId, EntryId};
+
+/// A trust domain of a tenant.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TrustDomainRecord {
+    /// Its name. Whoever has it first keeps it for ever, so that nobody can take over the name of
+    /// a tenant that is gone.
+    pub name: TrustDomain,
+    /// Since when.
+    pub created: Time,
+}
+
+/// An authority that signs for a trust domain: its public part, and its private key under seal.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct AuthorityRecord {
+    /// Its name.
+    pub id: AuthorityId,
+    /// For which trust domain it signs.
+    pub trust_domain: TrustDomain,
+    /// What it signs.
+    pub kind: AuthorityKind,
+    /// Where it stands in its chain.
+    pub role: AuthorityRole,
+    /// Where it is in its life.
+    pub state: AuthorityState,
+    /// Since when it is in that state.
+    pub since: Time,
+    /// From when on it may sign.
+    pub not_before: Time,
+    /// Until when what it signed can be valid.
+    pub not_after: Time,
+    /// The public key, a DER `SubjectPublicKeyInfo` (RFC 5280 4.1).
+    pub public_key: Vec<u8>,
+    /// Its own certificate and those above it up to the root, in DER; none for tokens.
+    pub certificates: Vec<Vec<u8>>,
+    /// The private key, unless it is kept elsewhere or was destroyed.
+    pub private_key: Option<Sealed>,
+}
+
+/// What an authority signs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum AuthorityKind {
+    /// X509-SVIDs.
+    X509,
+    /// JWT-SVIDs.
+    Jwt,
+    /// WIT-SVIDs.
+    Wit,
+}
+
+/// Where an authority stands in its chain.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum AuthorityRole {
+    /// It is published in the bundle. Every token key is a root.
+    Root,
+    /// It was signed by a root.
+    Intermediate,
+}
+
+/// Where an authority is in its life.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum AuthorityState {
+    /// Published, but not signing yet.
+    Prepared,
+    /// Signing.
+    Active,
+    /// Not signing any more; what it signed is still good.
+    Retired,
+    /// What it signed is to be replaced at once.
+    Tainted,
+    /// Out of the bundle.
+    Revoked,
+}
+
+/// An anchor that a tenant trusts.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct AnchorRecord {
+    /// Its name.
+    pub id: AnchorId,
+    /// One element of `trust.anchors` of a question, as JSON. It holds no secret: API keys stand in
+    /// it by their digests.
+    pub document: String,
+}
+
+/// A registration entry: which workloads get which identity.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Entry {
+    /// Its name.
+    pub id: EntryId,
+    /// The identity.
+    pub spiffe_id: SpiffeId,
+    /// The node whose workloads it is for; every node of the tenant if none.
+    pub parent: Option<SpiffeId>,
+    /// All that must be attested of a workload.
+    pub selectors: Vec<Selector>,
+    /// DNS names to put in X509-SVIDs.
+    pub dns_names: Vec<String>,
+    /// Trust domains whose bundles the workload gets as well.
+    pub federates_with: Vec<TrustDomain>,
+    /// What tells several identities of one workload apart (SPIFFE Workload API 5.2.1); may be
+    /// empty.
+    pub hint: String,
+    /// How long X509-SVIDs are valid, in seconds; the default of the issuer if none.
+    pub x509_ttl: Option<u32>,
+    /// How long JWT-SVIDs are valid, in seconds; the default of the issuer if none.
+    pub jwt_ttl: Option<u32>,
+    /// Who answers for it.
+    pub owner: Option<String>,
+    /// What it is for.
+    pub purpose: Option<String>,
+    /// Since when.
+    pub created: Time,
+    /// Until when.
+    pub expires: Option<Time>,
+}
+
+/// One attested fact that an entry asks for: a type, a colon and a value, such as `unix:uid:1000`.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Selector(String);
+
+impl Selector {
+    /// The longest selector, in bytes: a path of Linux (4096) with its type in front fits.
+    pub const MAX_BYTES: usize = 4160;
+
+    /// Reads a selector: a type of lower-case letters, digits, `_` and `-`, and a value that is not
+    /// empty and has no control characters.
+    pub fn parse(text: &str) -> Option<Self> {
+        let (kind, value) = text.split_once(':')?;
+        let well_formed = text.len() <= Self::MAX_BYTES
+            && !kind.is_empty()
+            && kind
+                .bytes()
+                .all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b"_-".contains(&b))
+            && !value.is_empty()
+            && !value.chars().any(char::is_control);
+        well_formed.then(|| Self(text.to_owned()))
+    }
+
+    /// The whole selector.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Display for Selector {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_selector_has_a_type_and_a_value() {
+        for text in ["unix:uid:1000", "unix:path:/usr/bin/a b", "k8s:ns:x"] {
+            assert_eq!(Selector::parse(text).unwrap().as_str(), text);
+        }
+        for text in ["", "unix", "unix:", ":uid", "Unix:uid:1", "unix:a\nb"] {
+            assert_eq!(Selector::parse(text), None, "{text:?}");
+        }
+        assert_eq!(Selector::parse(&format!("a:{}", "b".repeat(4160))), None);
+    }
+}

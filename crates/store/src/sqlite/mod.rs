@@ -1,0 +1,211 @@
+//! One SQLite file: the default, which needs nothing.
+//!
+//! One thread owns the connection that writes ([`writer`]) and commits what waits together, so that
+//! many small calls cost one flush of the disk; readers have connections of their own and never
+//! wait for it (write-ahead log). A commit is flushed before it is acknowledged
+//! (`synchronous=FULL`).
+
+mod reader;
+mod schema;
+mod statements;
+mod writer;
+
+use std::collections::BTreeMap;
+use std::fs::OpenOptions;
+use std::io;
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use avouch_core::id::TenantId;
+use avouch_core::time::Time;
+use rusqlite::{Connection, ErrorCode, OpenFlags};
+
+use crate::change::{Change, Feed, Sequence, Snapshot};
+use crate::fault::Fault;
+use crate::intent::IntentRow;
+use crate::plan::{self, Plan};
+use crate::store::{Operator, Store};
+use crate::tenant::TenantRecord;
+use reader::Readers;
+use writer::Writer;
+
+/// The name of the database in the folder of the deployment.
+pub const DATABASE_FILE: &str = "avouch.sqlite3";
+
+/// How long a call waits for another process that writes to the same file. One transaction takes
+/// milliseconds, so after so long something is wrong.
+const PATIENCE: Duration = Duration::from_secs(5);
+
+/// A store in one file.
+pub struct SqliteStore {
+    writer: Writer,
+    readers: Readers,
+}
+
+impl SqliteStore {
+    /// Opens `avouch.sqlite3` in the folder of the deployment, which must be there. The file is
+    /// made if it is missing, readable for its owner alone, and brought up to the schema of this
+    /// program.
+    pub fn open(folder: &Path) -> Result<Self, Fault> {
+        let file = DatabaseFile {
+            path: folder.join(DATABASE_FILE),
+            patience: PATIENCE,
+        };
+        Self::open_file(file)
+    }
+
+    fn open_file(file: DatabaseFile) -> Result<Self, Fault> {
+        file.make()?;
+        let mut connection = file.connect()?;
+        schema::migrate(&mut connection)?;
+        Ok(Self {
+            writer: Writer::start(connection)?,
+            readers: Readers::of(file),
+        })
+    }
+
+    fn apply_if(
+        &self,
+        tenant: &TenantId,
+        expected: Option<Sequence>,
+        changes: &[Change],
+    ) -> Result<Sequence, Fault> {
+        let plan = Plan::of(changes)?;
+        let tenant = tenant.clone();
+        self.writer
+            .write(move |connection| statements::apply(connection, &tenant, expected, &plan))
+    }
+}
+
+impl Store for SqliteStore {
+    fn add_tenant(&self, _: &Operator, tenant: &TenantRecord) -> Result<(), Fault> {
+        let tenant = tenant.clone();
+        self.writer
+            .write(move |connection| statements::add_tenant(connection, &tenant))
+    }
+
+    fn tenants(&self, _: &Operator) -> Result<Vec<TenantRecord>, Fault> {
+        self.readers.read(statements::tenants)
+    }
+
+    fn heads(&self, _: &Operator) -> Result<BTreeMap<TenantId, Sequence>, Fault> {
+        self.readers.read(statements::heads)
+    }
+
+    fn apply(&self, tenant: &TenantId, changes: &[Change]) -> Result<Sequence, Fault> {
+        self.apply_if(tenant, None, changes)
+    }
+
+    fn apply_at(
+        &self,
+        tenant: &TenantId,
+        at: Sequence,
+        changes: &[Change],
+    ) -> Result<Sequence, Fault> {
+        self.apply_if(tenant, Some(at), changes)
+    }
+
+    fn load(&self, tenant: &TenantId) -> Result<Snapshot, Fault> {
+        self.readers
+            .read(|connection| statements::load(connection, tenant))
+    }
+
+    fn changes_after(&self, tenant: &TenantId, after: Sequence) -> Result<Feed, Fault> {
+        let (head, rows) = self
+            .readers
+            .read(|connection| statements::changes_after(connection, tenant, after))?;
+        plan::feed(head, rows)
+    }
+
+    fn record_intents(&self, tenant: &TenantId, intents: &[IntentRow]) -> Result<(), Fault> {
+        let (tenant, intents) = (tenant.clone(), intents.to_vec());
+        self.writer
+            .write(move |connection| statements::record_intents(connection, &tenant, &intents))
+    }
+
+    fn intents(&self, tenant: &TenantId, from: Time, limit: u32) -> Result<Vec<IntentRow>, Fault> {
+        self.readers
+            .read(|connection| statements::intents(connection, tenant, from, limit))
+    }
+
+    fn forget_intents(&self, tenant: &TenantId, before: Time) -> Result<u64, Fault> {
+        let tenant = tenant.clone();
+        self.writer
+            .write(move |connection| statements::forget_intents(connection, &tenant, before))
+    }
+}
+
+/// Where the database is, and how connections to it are made.
+struct DatabaseFile {
+    path: PathBuf,
+    patience: Duration,
+}
+
+impl DatabaseFile {
+    /// Makes an empty file before SQLite would, which leaves it open to the group and to others.
+    /// The files beside it get the permissions of this one.
+    fn make(&self) -> Result<(), Fault> {
+        let made = OpenOptions::new()
+            .write(true)
+            .create_new(true)
+            .mode(0o600)
+            .open(&self.path);
+        match made {
+            Err(error) if error.kind() != io::ErrorKind::AlreadyExists => {
+                Err(Fault::Denied(format!("{}: {error}", self.path.display())))
+            }
+            Ok(_) | Err(_) => Ok(()),
+        }
+    }
+
+    fn connect(&self) -> Result<Connection, Fault> {
+        // Never created here: if the file is gone, everything is, and that must be seen.
+        let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+        let connection = Connection::open_with_flags(&self.path, flags)?;
+        connection.busy_timeout(self.patience)?;
+        let mode: String =
+            connection.pragma_update_and_check(None, "journal_mode", "wal", |row| row.get(0))?;
+        if mode != "wal" {
+            let why = format!("the journal of SQLite is `{mode}` on this file system, not `wal`");
+            return Err(Fault::Forgetful(why));
+        }
+        connection.pragma_update(None, "synchronous", "full")?;
+        connection.pragma_update(None, "foreign_keys", true)?;
+        connection.pragma_update(None, "trusted_schema", false)?;
+        connection.pragma_update(None, "cell_size_check", true)?;
+        connection.set_prepared_statement_cache_capacity(32);
+        Ok(connection)
+    }
+}
+
+impl From<rusqlite::Error> for Fault {
+    /// The texts of SQLite name tables and files, never values.
+    fn from(error: rusqlite::Error) -> Self {
+        let text = error.to_string();
+        let Some(code) = error.sqlite_error_code() else {
+            return match error {
+                rusqlite::Error::FromSqlConversionFailure(..)
+                | rusqlite::Error::IntegralValueOutOfRange(..)
+                | rusqlite::Error::InvalidColumnType(..)
+                | rusqlite::Error::QueryReturnedNoRows
+                | rusqlite::Error::Utf8Error(..) => Self::Corrupt(text),
+                _ => Self::Bug(text),
+            };
+        };
+        match code {
+            ErrorCode::DiskFull => Self::Full,
+            ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked => Self::Busy(text),
+            ErrorCode::SystemIoFailure => Self::Disk(text),
+            ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase => Self::Corrupt(text),
+            ErrorCode::CannotOpen
+            | ErrorCode::PermissionDenied
+            | ErrorCode::ReadOnly
+            | ErrorCode::AuthorizationForStatementDenied => Self::Denied(text),
+            _ => Self::Bug(text),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,79 @@
+//! The schema, and how a file of any earlier version becomes one of this.
+
+use rusqlite::{Connection, TransactionBehavior};
+
+use crate::fault::Fault;
+
+/// Marks a file as ours in its header ("AVCH"), so that no other database is taken for one.
+const APPLICATION: i64 = 0x4156_4348;
+
+/// One step to each version. A step that was released is never changed.
+const MIGRATIONS: [&str; 1] = ["
+    CREATE TABLE tenant (
+        id TEXT PRIMARY KEY,
+        parent TEXT REFERENCES tenant (id),
+        kind TEXT NOT NULL,
+        created INTEGER NOT NULL,
+        wrapped_key BLOB NOT NULL,
+        sequence INTEGER NOT NULL DEFAULT 0
+    ) STRICT, WITHOUT ROWID;
+
+    -- Every object as it was last; one without a body was removed by the change of that number.
+    CREATE TABLE object (
+        tenant TEXT NOT NULL REFERENCES tenant (id),
+        kind TEXT NOT NULL,
+        id TEXT NOT NULL,
+        trust_domain TEXT,
+        sequence INTEGER NOT NULL,
+        body TEXT,
+        secret BLOB,
+        PRIMARY KEY (tenant, kind, id)
+    ) STRICT;
+    CREATE INDEX object_by_sequence ON object (tenant, sequence);
+
+    -- Who has, or once had, a trust domain. Rows are never removed.
+    CREATE TABLE trust_domain (
+        name TEXT PRIMARY KEY,
+        tenant TEXT NOT NULL REFERENCES tenant (id)
+    ) STRICT, WITHOUT ROWID;
+
+    CREATE TABLE intent (
+        tenant TEXT NOT NULL REFERENCES tenant (id),
+        id TEXT NOT NULL,
+        kind TEXT NOT NULL,
+        authority TEXT NOT NULL,
+        entry TEXT,
+        subject TEXT NOT NULL,
+        content BLOB NOT NULL,
+        not_before INTEGER NOT NULL,
+        not_after INTEGER NOT NULL,
+        recorded INTEGER NOT NULL,
+        PRIMARY KEY (tenant, id)
+    ) STRICT;
+    CREATE INDEX intent_by_time ON intent (tenant, recorded);
+"];
+
+pub(super) fn migrate(connection: &mut Connection) -> Result<(), Fault> {
+    let known = i64::try_from(MIGRATIONS.len()).unwrap_or(i64::MAX);
+    // Immediate, so that of two processes that start at once the second waits and finds it done.
+    let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
+    let application: i64 =
+        transaction.pragma_query_value(None, "application_id", |row| row.get(0))?;
+    let found: i64 = transaction.pragma_query_value(None, "user_version", |row| row.get(0))?;
+    if application != APPLICATION && (application, found) != (0, 0) {
+        return Err(Fault::Denied(
+            "the file is the database of another program".to_owned(),
+        ));
+    }
+    if found > known {
+        return Err(Fault::Newer { found, known });
+    }
+    let done = usize::try_from(found).map_err(|_| Fault::Corrupt("its version".to_owned()))?;
+    for step in MIGRATIONS.iter().skip(done) {
+        transaction.execute_batch(step)?;
+    }
+    transaction.pragma_update(None, "application_id", APPLICATION)?;
+    transaction.pragma_update(None, "user_version", known)?;
+    transaction.commit()?;
+    Ok(())
+}

@@ -1,0 +1,364 @@
+//! What is said to SQLite. Every statement names a tenant, except the operator's.
+
+use std::collections::BTreeMap;
+
+use avouch_core::id::{Digest, SpiffeId, TenantId};
+use avouch_core::time::Time;
+use rusqlite::{Connection, OptionalExtension, Row as SqlRow, named_params, params};
+
+use crate::change::{Sequence, Snapshot};
+use crate::codec::{Row, TRUST_DOMAIN};
+use crate::fault::{Conflict, Fault};
+use crate::intent::{CredentialKind, IntentRow};
+use crate::keyring::WrappedKey;
+use crate::names::{AuthorityId, EntryId, IntentId};
+use crate::plan::Plan;
+use crate::tenant::{TenantKind, TenantRecord};
+
+pub(super) fn add_tenant(connection: &Connection, tenant: &TenantRecord) -> Result<(), Fault> {
+    if let Some(found) = find_tenant(connection, &tenant.id)? {
+        if found == *tenant {
+            return Ok(());
+        }
+        return Err(Conflict::TenantTaken(tenant.id.clone()).into());
+    }
+    let parent = match &tenant.parent {
+        Some(parent) => find_tenant(connection, parent)?
+            .ok_or_else(|| Conflict::UnknownTenant(parent.clone()))
+            .map(|parent| Some(parent.kind))?,
+        None => None,
+    };
+    if !tenant.kind.may_stand_below(parent) {
+        return Err(Conflict::Misplaced {
+            tenant: tenant.id.clone(),
+            parent: tenant.parent.clone(),
+        }
+        .into());
+    }
+    connection
+        .prepare_cached(
+            "INSERT INTO tenant (id, parent, kind, created, wrapped_key)
+             VALUES (?1, ?2, ?3, ?4, ?5)",
+        )?
+        .execute(params![
+            tenant.id.as_str(),
+            tenant.parent.as_ref().map(TenantId::as_str),
+            tenant.kind.name(),
+            tenant.created.unix(),
+            tenant.key.bytes(),
+        ])?;
+    Ok(())
+}
+
+fn find_tenant(connection: &Connection, id: &TenantId) -> Result<Option<TenantRecord>, Fault> {
+    connection
+        .prepare_cached("SELECT id, parent, kind, created, wrapped_key FROM tenant WHERE id = ?1")?
+        .query_row([id.as_str()], |row| Ok(read_tenant(row)))
+        .optional()?
+        .transpose()
+}
+
+pub(super) fn tenants(connection: &Connection) -> Result<Vec<TenantRecord>, Fault> {
+    connection
+        .prepare_cached("SELECT id, parent, kind, created, wrapped_key FROM tenant ORDER BY id")?
+        .query_map([], |row| Ok(read_tenant(row)))?
+        .map(|read| read?)
+        .collect()
+}
+
+fn read_tenant(row: &SqlRow<'_>) -> Result<TenantRecord, Fault> {
+    let id: String = row.get("id")?;
+    let parent: Option<String> = row.get("parent")?;
+    let kind: String = row.get("kind")?;
+    let damaged = || Fault::Corrupt(format!("the tenant `{id}` cannot be read"));
+    Ok(TenantRecord {
+        parent: match parent {
+            Some(parent) => Some(TenantId::parse(&parent).ok_or_else(damaged)?),
+            None => None,
+        },
+        kind: TenantKind::parse(&kind).ok_or_else(damaged)?,
+        created: Time::from_unix(row.get("created")?),
+        key: WrappedKey::from_stored(row.get("wrapped_key")?),
+        id: TenantId::parse(&id).ok_or_else(damaged)?,
+    })
+}
+
+pub(super) fn heads(connection: &Connection) -> Result<BTreeMap<TenantId, Sequence>, Fault> {
+    let mut statement = connection.prepare_cached("SELECT id, sequence FROM tenant")?;
+    let mut rows = statement.query([])?;
+    let mut heads = BTreeMap::new();
+    while let Some(row) = rows.next()? {
+        let id: String = row.get("id")?;
+        let damaged = || Fault::Corrupt(format!("the tenant `{id}` cannot be read"));
+        let tenant = TenantId::parse(&id).ok_or_else(damaged)?;
+        heads.insert(tenant, sequence_of(row)?);
+    }
+    Ok(heads)
+}
+
+fn sequence_of(row: &SqlRow<'_>) -> Result<Sequence, Fault> {
+    Sequence::from_stored(row.get("sequence")?)
+}
+
+pub(super) fn apply(
+    connection: &Connection,
+    tenant: &TenantId,
+    expected: Option<Sequence>,
+    plan: &Plan,
+) -> Result<Sequence, Fault> {
+    let found = head(connection, tenant)?.ok_or_else(|| Conflict::UnknownTenant(tenant.clone()))?;
+    if let Some(expected) = expected
+        && expected != found
+    {
+        return Err(Conflict::Moved { expected, found }.into());
+    }
+    if plan.rows.is_empty() {
+        return Ok(found);
+    }
+    let next = found.next();
+    connection
+        .prepare_cached("UPDATE tenant SET sequence = ?2 WHERE id = ?1")?
+        .execute(params![tenant.as_str(), next.stored()])?;
+    claim_trust_domains(connection, tenant, plan)?;
+    write_rows(connection, tenant, next, &plan.rows)?;
+    check_trust_domains(connection, tenant, plan)?;
+    Ok(next)
+}
+
+/// The number of the last change of a tenant, or nothing if there is no such tenant.
+fn head(connection: &Connection, tenant: &TenantId) -> Result<Option<Sequence>, Fault> {
+    connection
+        .prepare_cached("SELECT sequence FROM tenant WHERE id = ?1")?
+        .query_row([tenant.as_str()], |row| Ok(sequence_of(row)))
+        .optional()?
+        .transpose()
+}
+
+fn claim_trust_domains(
+    connection: &Connection,
+    tenant: &TenantId,
+    plan: &Plan,
+) -> Result<(), Fault> {
+    let mut claim = connection.prepare_cached(
+        "INSERT INTO trust_domain (name, tenant) VALUES (?1, ?2)
+         ON CONFLICT (name) DO UPDATE SET tenant = tenant
+         RETURNING tenant",
+    )?;
+    for name in &plan.claimed {
+        let owner: String =
+            claim.query_row([name.as_str(), tenant.as_str()], |row| row.get("tenant"))?;
+        if owner != tenant.as_str() {
+            return Err(Conflict::TrustDomainTaken(name.clone()).into());
+        }
+    }
+    Ok(())
+}
+
+fn write_rows(
+    connection: &Connection,
+    tenant: &TenantId,
+    sequence: Sequence,
+    rows: &[Row],
+) -> Result<(), Fault> {
+    let mut put = connection.prepare_cached(
+        "INSERT INTO object (tenant, kind, id, trust_domain, sequence, body, secret)
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)
+         ON CONFLICT (tenant, kind, id) DO UPDATE SET
+             trust_domain = excluded.trust_domain,
+             sequence = excluded.sequence,
+             body = excluded.body,
+             secret = excluded.secret",
+    )?;
+    // What was never there leaves no row when it is removed, nor does its second removal.
+    let mut remove = connection.prepare_cached(
+        "UPDATE object SET trust_domain = NULL, sequence = ?4, body = NULL, secret = NULL
+         WHERE tenant = ?1 AND kind = ?2 AND id = ?3 AND body IS NOT NULL",
+    )?;
+    for row in rows {
+        match &row.body {
+            Some(body) => put.execute(params![
+                tenant.as_str(),
+                row.kind,
+                row.id,
+                row.trust_domain,
+                sequence.stored(),
+                body,
+                row.secret,
+            ])?,
+            None => remove.execute(params![
+                tenant.as_str(),
+                row.kind,
+                row.id,
+                sequence.stored()
+            ])?,
+        };
+    }
+    Ok(())
+}
+
+fn check_trust_domains(
+    connection: &Connection,
+    tenant: &TenantId,
+    plan: &Plan,
+) -> Result<(), Fault> {
+    let mut there = connection.prepare_cached(
+        "SELECT 1 FROM object
+         WHERE tenant = ?1 AND kind = ?2 AND id = ?3 AND body IS NOT NULL",
+    )?;
+    for name in &plan.needed {
+        if !there.exists(params![tenant.as_str(), TRUST_DOMAIN, name.as_str()])? {
+            return Err(Conflict::UnknownTrustDomain(name.clone()).into());
+        }
+    }
+    let mut in_use = connection
+        .prepare_cached("SELECT 1 FROM object WHERE tenant = ?1 AND trust_domain = ?2 LIMIT 1")?;
+    for name in &plan.dropped {
+        if in_use.exists(params![tenant.as_str(), name.as_str()])? {
+            return Err(Conflict::TrustDomainInUse(name.clone()).into());
+        }
+    }
+    Ok(())
+}
+
+pub(super) fn load(connection: &Connection, tenant: &TenantId) -> Result<Snapshot, Fault> {
+    let mut snapshot = Snapshot {
+        sequence: head(connection, tenant)?.unwrap_or_default(),
+        ..Snapshot::default()
+    };
+    let mut statement = connection.prepare_cached(
+        "SELECT kind, id, sequence, body, secret FROM object
+         WHERE tenant = ?1 AND body IS NOT NULL",
+    )?;
+    let mut rows = statement.query([tenant.as_str()])?;
+    while let Some(row) = rows.next()? {
+        snapshot.change(read_object(row)?.into_change()?);
+    }
+    Ok(snapshot)
+}
+
+pub(super) fn changes_after(
+    connection: &Connection,
+    tenant: &TenantId,
+    after: Sequence,
+) -> Result<(Sequence, Vec<(Sequence, Row)>), Fault> {
+    let head = head(connection, tenant)?.unwrap_or_default();
+    let mut statement = connection.prepare_cached(
+        "SELECT kind, id, sequence, body, secret FROM object
+         WHERE tenant = ?1 AND sequence > ?2",
+    )?;
+    let mut found = statement.query(params![tenant.as_str(), after.stored()])?;
+    let mut rows = Vec::new();
+    while let Some(row) = found.next()? {
+        rows.push((sequence_of(row)?, read_object(row)?));
+    }
+    Ok((head, rows))
+}
+
+fn read_object(row: &SqlRow<'_>) -> rusqlite::Result<Row> {
+    Ok(Row {
+        kind: row.get("kind")?,
+        id: row.get("id")?,
+        trust_domain: None,
+        body: row.get("body")?,
+        secret: row.get("secret")?,
+    })
+}
+
+pub(super) fn record_intents(
+    connection: &Connection,
+    tenant: &TenantId,
+    intents: &[IntentRow],
+) -> Result<(), Fault> {
+    if head(connection, tenant)?.is_none() {
+        return Err(Conflict::UnknownTenant(tenant.clone()).into());
+    }
+    let mut insert = connection.prepare_cached(
+        "INSERT INTO intent (tenant, id, kind, authority, entry, subject, content,
+                             not_before, not_after, recorded)
+         VALUES (:tenant, :id, :kind, :authority, :entry, :subject, :content,
+                 :not_before, :not_after, :recorded)
+         ON CONFLICT (tenant, id) DO NOTHING",
+    )?;
+    for intent in intents {
+        let inserted = insert.execute(named_params! {
+            ":tenant": tenant.as_str(),
+            ":id": intent.id.as_str(),
+            ":kind": intent.kind.name(),
+            ":authority": intent.authority.as_str(),
+            ":entry": intent.entry.as_ref().map(EntryId::as_str),
+            ":subject": intent.subject.as_str(),
+            ":content": intent.content.as_bytes(),
+            ":not_before": intent.not_before.unix(),
+            ":not_after": intent.not_after.unix(),
+            ":recorded": intent.recorded.unix(),
+        })?;
+        if inserted == 0 && find_intent(connection, tenant, &intent.id)?.as_ref() != Some(intent) {
+            return Err(Conflict::IntentTaken(intent.id.clone()).into());
+        }
+    }
+    Ok(())
+}
+
+fn find_intent(
+    connection: &Connection,
+    tenant: &TenantId,
+    id: &IntentId,
+) -> Result<Option<IntentRow>, Fault> {
+    connection
+        .prepare_cached("SELECT * FROM intent WHERE tenant = ?1 AND id = ?2")?
+        .query_row([tenant.as_str(), id.as_str()], |row| Ok(read_intent(row)))
+        .optional()?
+        .transpose()
+}
+
+pub(super) fn intents(
+    connection: &Connection,
+    tenant: &TenantId,
+    from: Time,
+    limit: u32,
+) -> Result<Vec<IntentRow>, Fault> {
+    connection
+        .prepare_cached(
+            "SELECT * FROM intent WHERE tenant = ?1 AND recorded >= ?2
+             ORDER BY recorded, id LIMIT ?3",
+        )?
+        .query_map(params![tenant.as_str(), from.unix(), limit], |row| {
+            Ok(read_intent(row))
+        })?
+        .map(|read| read?)
+        .collect()
+}
+
+fn read_intent(row: &SqlRow<'_>) -> Result<IntentRow, Fault> {
+    let id: String = row.get("id")?;
+    let kind: String = row.get("kind")?;
+    let authority: String = row.get("authority")?;
+    let entry: Option<String> = row.get("entry")?;
+    let subject: String = row.get("subject")?;
+    let damaged = || Fault::Corrupt(format!("the intent `{id}` cannot be read"));
+    Ok(IntentRow {
+        kind: CredentialKind::parse(&kind).ok_or_else(damaged)?,
+        authority: AuthorityId::parse(&authority).ok_or_else(damaged)?,
+        entry: match entry {
+            Some(entry) => Some(EntryId::parse(&entry).ok_or_else(damaged)?),
+            None => None,
+        },
+        subject: SpiffeId::parse(&subject).map_err(|_| damaged())?,
+        content: Digest::from_bytes(row.get("content")?),
+        not_before: Time::from_unix(row.get("not_before")?),
+        not_after: Time::from_unix(row.get("not_after")?),
+        recorded: Time::from_unix(row.get("recorded")?),
+        id: IntentId::parse(&id).ok_or_else(damaged)?,
+    })
+}
+
+pub(super) fn forget_intents(
+    connection: &Connection,
+    tenant: &TenantId,
+    before: Time,
+) -> Result<u64, Fault> {
+    let forgotten = connection
+        .prepare_cached("DELETE FROM intent WHERE tenant = ?1 AND not_after < ?2")?
+        .execute(params![tenant.as_str(), before.unix()])?;
+    Ok(u64::try_from(forgotten).unwrap_or(u64::MAX))
+}

@@ -1,0 +1,229 @@
+//! What only this engine can show: its file, its disk, and calls that are committed together.
+
+use std::fs;
+use std::os::unix::fs::{MetadataExt, PermissionsExt};
+use std::sync::Barrier;
+use std::thread;
+
+use super::*;
+use crate::keyring::WrappedKey;
+use crate::{AnchorId, AnchorRecord, Conflict, Key, Object, TenantKind};
+
+const OPERATOR: Operator = Operator::of_this_deployment();
+
+fn tenant() -> TenantId {
+    TenantId::parse("acme").unwrap()
+}
+
+fn opened(folder: &Path) -> SqliteStore {
+    let store = SqliteStore::open(folder).unwrap();
+    let root = TenantRecord {
+        id: tenant(),
+        parent: None,
+        kind: TenantKind::Root,
+        created: Time::from_unix(0),
+        key: WrappedKey::from_stored(vec![1]),
+    };
+    store.add_tenant(&OPERATOR, &root).unwrap();
+    store
+}
+
+fn anchor(name: &str, bytes: usize) -> Change {
+    Change::Put(Object::Anchor(AnchorRecord {
+        id: AnchorId::parse(name).unwrap(),
+        document: "x".repeat(bytes),
+    }))
+}
+
+#[test]
+fn the_database_is_for_its_owner_alone() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = opened(folder.path());
+    store.apply(&tenant(), &[anchor("a", 10)]).unwrap();
+    let mut files = 0;
+    for file in fs::read_dir(folder.path()).unwrap() {
+        let file = file.unwrap();
+        assert_eq!(file.metadata().unwrap().mode() & 0o777, 0o600, "{file:?}");
+        files += 1;
+    }
+    assert_eq!(files, 3, "the database, its log and the index of the log");
+}
+
+#[test]
+fn a_full_disk_is_a_fault_and_nothing_is_lost() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = opened(folder.path());
+    let before = store.apply(&tenant(), &[anchor("a", 10)]).unwrap();
+    store
+        .writer
+        .write(|connection| {
+            let pages: i64 = connection.pragma_query_value(None, "page_count", |row| row.get(0))?;
+            connection.pragma_update(None, "max_page_count", pages + 4)?;
+            Ok(())
+        })
+        .unwrap();
+
+    let fault = store.apply(&tenant(), &[anchor("b", 1 << 20)]).unwrap_err();
+    assert_eq!(fault, Fault::Full);
+    assert!(fault.retryable());
+    let snapshot = store.load(&tenant()).unwrap();
+    assert_eq!((snapshot.sequence, snapshot.anchors.len()), (before, 1));
+
+    let unlimit = |connection: &Connection| {
+        connection.pragma_update(None, "max_page_count", 1 << 30)?;
+        Ok(())
+    };
+    store.writer.write(unlimit).unwrap();
+    store.apply(&tenant(), &[anchor("b", 1 << 20)]).unwrap();
+    assert_eq!(store.load(&tenant()).unwrap().anchors.len(), 2);
+}
+
+#[test]
+fn a_database_held_by_another_process_is_busy_and_still_read() {
+    let folder = tempfile::tempdir().unwrap();
+    drop(opened(folder.path()));
+    let file = || DatabaseFile {
+        path: folder.path().join(DATABASE_FILE),
+        patience: Duration::from_millis(20),
+    };
+    let store = SqliteStore::open_file(file()).unwrap();
+    let other = file().connect().unwrap();
+    other.execute_batch("BEGIN IMMEDIATE").unwrap();
+
+    let fault = store.apply(&tenant(), &[anchor("a", 10)]).unwrap_err();
+    assert!(matches!(fault, Fault::Busy(_)), "{fault}");
+    assert!(fault.retryable());
+    assert_eq!(store.load(&tenant()).unwrap().sequence, Sequence::START);
+
+    other.execute_batch("ROLLBACK").unwrap();
+    store.apply(&tenant(), &[anchor("a", 10)]).unwrap();
+}
+
+#[test]
+fn a_commit_that_is_refused_fails_every_call_in_it() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = opened(folder.path());
+    let refuse = |connection: &Connection| {
+        // Checked when the transaction ends: this row has no tenant.
+        connection.execute_batch(
+            "PRAGMA defer_foreign_keys = ON;
+             INSERT INTO intent VALUES ('nobody', 'i', 'x509', 'a', NULL, 's', x'', 0, 0, 0)",
+        )?;
+        Ok(())
+    };
+    store.writer.write(refuse).unwrap_err();
+    assert_eq!(store.load(&tenant()).unwrap().sequence, Sequence::START);
+    store.apply(&tenant(), &[anchor("a", 10)]).unwrap();
+}
+
+#[test]
+fn a_call_that_conflicts_takes_none_of_its_neighbours_with_it() {
+    const THREADS: usize = 16;
+    let folder = tempfile::tempdir().unwrap();
+    let store = opened(folder.path());
+    let start = Barrier::new(THREADS);
+    thread::scope(|scope| {
+        for number in 0..THREADS {
+            let (store, start) = (&store, &start);
+            scope.spawn(move || {
+                start.wait();
+                for round in 0..20 {
+                    let name = format!("a{number}-{round}");
+                    let good = store.apply(&tenant(), &[anchor(&name, 10)]);
+                    assert!(good.is_ok(), "{good:?}");
+                    let unknown = TenantId::parse("nobody").unwrap();
+                    let bad = store.apply(&unknown, &[anchor(&name, 10)]);
+                    assert_eq!(bad, Err(Conflict::UnknownTenant(unknown).into()));
+                }
+            });
+        }
+    });
+    let snapshot = store.load(&tenant()).unwrap();
+    assert_eq!(snapshot.anchors.len(), THREADS * 20);
+    assert_eq!(snapshot.sequence.number(), 320);
+}
+
+#[test]
+fn a_damaged_file_is_told_from_a_missing_one_and_from_a_foreign_one() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join(DATABASE_FILE);
+
+    fs::write(&path, "this is not a database, although it is long enough").unwrap();
+    let fault = SqliteStore::open(folder.path()).err().unwrap();
+    assert!(matches!(fault, Fault::Corrupt(_)), "{fault}");
+    assert!(!fault.retryable());
+
+    fs::remove_file(&path).unwrap();
+    let foreign = Connection::open(&path).unwrap();
+    foreign
+        .execute_batch("PRAGMA user_version = 1; CREATE TABLE t (c)")
+        .unwrap();
+    drop(foreign);
+    let fault = SqliteStore::open(folder.path()).err().unwrap();
+    assert!(matches!(fault, Fault::Denied(_)), "{fault}");
+
+    let missing = folder.path().join("missing");
+    let fault = SqliteStore::open(&missing).err().unwrap();
+    assert!(matches!(fault, Fault::Denied(_)), "{fault}");
+}
+
+#[test]
+fn a_row_that_cannot_be_read_is_damage() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = opened(folder.path());
+    store.apply(&tenant(), &[anchor("a", 10)]).unwrap();
+    let spoil = |connection: &Connection| {
+        connection.execute_batch("UPDATE object SET body = '{'")?;
+        Ok(())
+    };
+    store.writer.write(spoil).unwrap();
+    let fault = store.load(&tenant()).unwrap_err();
+    assert_eq!(
+        fault,
+        Fault::Corrupt("the anchor `a` cannot be read".to_owned())
+    );
+}
+
+#[test]
+fn a_database_of_a_later_program_is_left_alone() {
+    let folder = tempfile::tempdir().unwrap();
+    drop(opened(folder.path()));
+    let later = Connection::open(folder.path().join(DATABASE_FILE)).unwrap();
+    later.execute_batch("PRAGMA user_version = 99").unwrap();
+    drop(later);
+    let fault = SqliteStore::open(folder.path()).err().unwrap();
+    assert!(matches!(fault, Fault::Newer { found: 99, .. }), "{fault}");
+}
+
+#[test]
+fn a_file_that_cannot_be_written_is_refused_without_retry() {
+    let folder = tempfile::tempdir().unwrap();
+    drop(opened(folder.path()));
+    let path = folder.path().join(DATABASE_FILE);
+    fs::set_permissions(&path, fs::Permissions::from_mode(0o400)).unwrap();
+    let store = SqliteStore::open(folder.path());
+    // Whoever may read and write everything is not held by permissions.
+    if let Err(fault) = store {
+        assert!(matches!(fault, Fault::Denied(_)), "{fault}");
+    } else {
+        assert_eq!(fs::metadata(&path).unwrap().uid(), 0);
+    }
+}
+
+#[test]
+fn what_is_removed_leaves_no_content_in_its_row() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = opened(folder.path());
+    store.apply(&tenant(), &[anchor("a", 10)]).unwrap();
+    let gone = Key::Anchor(AnchorId::parse("a").unwrap());
+    store.apply(&tenant(), &[Change::Remove(gone)]).unwrap();
+    let left = store.readers.read(|connection| {
+        let left: i64 = connection.query_row(
+            "SELECT count(*) FROM object WHERE body IS NOT NULL OR secret IS NOT NULL",
+            [],
+            |row| row.get(0),
+        )?;
+        Ok(left)
+    });
+    assert_eq!(left, Ok(0));
+}

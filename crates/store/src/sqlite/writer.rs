@@ -1,0 +1,151 @@
+//! The one thread that writes.
+//!
+//! It takes all calls that wait, carries each out inside a savepoint of its own, commits once, and
+//! only then answers them all. A call that fails is undone alone; when the commit fails, every call
+//! in it has failed.
+
+use std::sync::mpsc::{self, Receiver, Sender, SyncSender};
+use std::thread::{self, JoinHandle};
+
+use rusqlite::Connection;
+
+use crate::fault::Fault;
+
+/// The most calls in one commit, so that the first of them does not wait for long.
+const MOST_AT_ONCE: usize = 256;
+
+pub(super) struct Writer {
+    /// Taken on drop, which ends the thread.
+    calls: Option<Sender<Box<dyn Call>>>,
+    thread: Option<JoinHandle<()>>,
+}
+
+impl Writer {
+    pub(super) fn start(connection: Connection) -> Result<Self, Fault> {
+        let (calls, waiting) = mpsc::channel();
+        let thread = thread::Builder::new()
+            .name("store-writer".to_owned())
+            .spawn(move || serve(&connection, &waiting))
+            .map_err(|error| Fault::Busy(format!("no thread for the writer: {error}")))?;
+        Ok(Self {
+            calls: Some(calls),
+            thread: Some(thread),
+        })
+    }
+
+    /// Carries `work` out and returns when it is durable.
+    pub(super) fn write<T: Send + 'static>(
+        &self,
+        work: impl FnOnce(&Connection) -> Result<T, Fault> + Send + 'static,
+    ) -> Result<T, Fault> {
+        let stopped = || Fault::Bug("the writer has stopped".to_owned());
+        let (answer, answered) = mpsc::sync_channel(1);
+        let call = Box::new(Work {
+            work: Some(work),
+            outcome: None,
+            answer,
+        });
+        let calls = self.calls.as_ref().ok_or_else(stopped)?;
+        calls.send(call).map_err(|_| stopped())?;
+        answered.recv().map_err(|_| stopped())?
+    }
+}
+
+impl Drop for Writer {
+    fn drop(&mut self) {
+        drop(self.calls.take());
+        if let Some(thread) = self.thread.take() {
+            // It panicked if this fails, and its callers were told.
+            drop(thread.join());
+        }
+    }
+}
+
+/// Something to write, and someone who waits for it.
+trait Call: Send {
+    /// Carries it out inside the open transaction, or leaves no trace of it there.
+    fn attempt(&mut self, connection: &Connection) -> Result<(), Fault>;
+
+    /// Tells whoever waits what came of it, once the transaction is over.
+    fn answer(self: Box<Self>, committed: Result<(), Fault>);
+}
+
+struct Work<T, F> {
+    work: Option<F>,
+    outcome: Option<Result<T, Fault>>,
+    answer: SyncSender<Result<T, Fault>>,
+}
+
+impl<T, F> Call for Work<T, F>
+where
+    T: Send,
+    F: FnOnce(&Connection) -> Result<T, Fault> + Send,
+{
+    fn attempt(&mut self, connection: &Connection) -> Result<(), Fault> {
+        let Some(work) = self.work.take() else {
+            return Ok(());
+        };
+        let outcome = in_savepoint(connection, work);
+        let attempted = outcome.as_ref().map(drop).map_err(Clone::clone);
+        self.outcome = Some(outcome);
+        attempted
+    }
+
+    fn answer(self: Box<Self>, committed: Result<(), Fault>) {
+        let Self {
+            outcome, answer, ..
+        } = *self;
+        let skipped = || Err(Fault::Bug("a call was not carried out".to_owned()));
+        let outcome = committed.and_then(|()| outcome.unwrap_or_else(skipped));
+        // This fails only if the caller is gone, and a caller waits.
+        drop(answer.send(outcome));
+    }
+}
+
+fn in_savepoint<T>(
+    connection: &Connection,
+    work: impl FnOnce(&Connection) -> Result<T, Fault>,
+) -> Result<T, Fault> {
+    connection.execute_batch("SAVEPOINT one_call")?;
+    let outcome = work(connection);
+    let ended = match &outcome {
+        Ok(_) => connection.execute_batch("RELEASE one_call"),
+        Err(_) => connection.execute_batch("ROLLBACK TO one_call; RELEASE one_call"),
+    };
+    if ended.is_err() {
+        // Half of a call must not be committed with the others: undo them all, which they see.
+        drop(connection.execute_batch("ROLLBACK"));
+    }
+    outcome
+}
+
+fn serve(connection: &Connection, waiting: &Receiver<Box<dyn Call>>) {
+    while let Ok(first) = waiting.recv() {
+        let mut calls = vec![first];
+        calls.extend(waiting.try_iter().take(MOST_AT_ONCE - 1));
+        let committed = commit_together(connection, &mut calls);
+        for call in calls {
+            call.answer(committed.clone());
+        }
+    }
+}
+
+fn commit_together(connection: &Connection, calls: &mut [Box<dyn Call>]) -> Result<(), Fault> {
+    connection.execute_batch("BEGIN IMMEDIATE")?;
+    for call in calls {
+        let attempted = call.attempt(connection);
+        // A full or failing disk makes SQLite undo the whole transaction at once; what came next
+        // would be committed alone, before it is complete.
+        if connection.is_autocommit() {
+            let undone = || Fault::Disk("the transaction was undone".to_owned());
+            return Err(attempted.err().unwrap_or_else(undone));
+        }
+    }
+    connection.execute_batch("COMMIT").map_err(|error| {
+        if !connection.is_autocommit() {
+            // If this fails too, the next BEGIN will, and say so.
+            drop(connection.execute_batch("ROLLBACK"));
+        }
+        Fault::from(error)
+    })
+}

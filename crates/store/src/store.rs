@@ -1,0 +1,86 @@
+//! What every engine promises.
+
+use std::collections::BTreeMap;
+
+use avouch_core::id::TenantId;
+use avouch_core::time::Time;
+
+use crate::change::{Change, Feed, Sequence, Snapshot};
+use crate::fault::Fault;
+use crate::intent::IntentRow;
+use crate::tenant::TenantRecord;
+
+/// Remembers what tenants own.
+///
+/// - **All or nothing.** A call that changes something changes all it was asked to, or nothing.
+/// - **Durable.** When it returns `Ok`, the change survives the death of this process at once, and
+///   the loss of power as far as the disk keeps its promises.
+/// - **In order.** The changes of a tenant are numbered; whoever sees one has seen all before.
+/// - **Again is harmless.** After a fault for which [`Fault::retryable`] holds, the call may have
+///   been carried out or not; repeating it does no harm and settles it.
+/// - **Apart.** A call for one tenant neither reads nor changes anything of another, and a tenant
+///   that does not exist owns nothing: it loads as empty and has no changes.
+///
+/// Every call blocks.
+pub trait Store: Send + Sync {
+    /// Adds a tenant to the tree.
+    ///
+    /// Conflicts when the tenant above it is missing or not of an earlier kind, and when the name
+    /// is taken by a tenant that differs in anything.
+    fn add_tenant(&self, operator: &Operator, tenant: &TenantRecord) -> Result<(), Fault>;
+
+    /// All tenants, by name.
+    fn tenants(&self, operator: &Operator) -> Result<Vec<TenantRecord>, Fault>;
+
+    /// The number of the last change of every tenant: whose feed has something new.
+    fn heads(&self, operator: &Operator) -> Result<BTreeMap<TenantId, Sequence>, Fault>;
+
+    /// Makes all changes, in their order, and returns their number. No changes have the number of
+    /// the last.
+    ///
+    /// Conflicts when the tenant does not exist, when a trust domain belongs to another tenant,
+    /// when an object needs a trust domain that the tenant does not have, and when a trust domain
+    /// that objects still need is removed.
+    fn apply(&self, tenant: &TenantId, changes: &[Change]) -> Result<Sequence, Fault>;
+
+    /// Like [`Store::apply`], if nothing has changed since `at`, so that of several servers that
+    /// saw the same and decided the same one acts.
+    ///
+    /// Conflicts also when something has changed since.
+    fn apply_at(
+        &self,
+        tenant: &TenantId,
+        at: Sequence,
+        changes: &[Change],
+    ) -> Result<Sequence, Fault>;
+
+    /// All that the tenant owns.
+    fn load(&self, tenant: &TenantId) -> Result<Snapshot, Fault>;
+
+    /// What has changed after `after`.
+    fn changes_after(&self, tenant: &TenantId, after: Sequence) -> Result<Feed, Fault>;
+
+    /// Writes down what is about to be signed. The same intent again is no conflict.
+    ///
+    /// Conflicts when the tenant does not exist, and when an intent of that name says something
+    /// else: a serial number is used once.
+    fn record_intents(&self, tenant: &TenantId, intents: &[IntentRow]) -> Result<(), Fault>;
+
+    /// The intents made at `from` or later, at most `limit`, the earliest first.
+    fn intents(&self, tenant: &TenantId, from: Time, limit: u32) -> Result<Vec<IntentRow>, Fault>;
+
+    /// Forgets intents for credentials that were no longer valid at `before`, and returns how many.
+    fn forget_intents(&self, tenant: &TenantId, before: Time) -> Result<u64, Fault>;
+}
+
+/// The right to see and change which tenants there are. Only who runs the deployment makes one, in
+/// one place that a reader can find; everything else is asked for with the name of a tenant.
+#[derive(Debug)]
+pub struct Operator(());
+
+impl Operator {
+    /// The operator of this deployment.
+    pub const fn of_this_deployment() -> Self {
+        Self(())
+    }
+}

@@ -1,0 +1,141 @@
+//! Objects to store, each with everything in it that it can have.
+
+use avouch_core::id::{Digest, SpiffeId, TenantId, TrustDomain};
+use avouch_core::time::Time;
+use avouch_store::keyring::{RootKey, TenantKey};
+use avouch_store::{
+    AnchorId, AnchorRecord, AuthorityId, AuthorityKind, AuthorityRecord, AuthorityRole,
+    AuthorityState, Change, CredentialKind, Entry, EntryId, IntentId, IntentRow, Key, Object,
+    Operator, Selector, Store, TenantKind, TenantRecord, TrustDomainRecord,
+};
+
+pub(crate) const OPERATOR: Operator = Operator::of_this_deployment();
+
+pub(crate) fn tenant(name: &str) -> TenantId {
+    TenantId::parse(name).unwrap()
+}
+
+pub(crate) fn trust_domain(name: &str) -> TrustDomain {
+    TrustDomain::parse(name).unwrap()
+}
+
+/// Adds a root `root`, if it is not there, and a tenant below it, and returns the key of the latter.
+pub(crate) fn add_tenant(store: &dyn Store, name: &str) -> TenantKey {
+    let folder = tempfile::tempdir().unwrap();
+    let root_key = RootKey::create(folder.path()).unwrap();
+    let tenants = store.tenants(&OPERATOR).unwrap();
+    if !tenants.iter().any(|there| there.id == tenant("root")) {
+        let (_, key) = root_key.new_tenant_key(&tenant("root")).unwrap();
+        let root = TenantRecord {
+            id: tenant("root"),
+            parent: None,
+            kind: TenantKind::Root,
+            created: Time::from_unix(1),
+            key,
+        };
+        store.add_tenant(&OPERATOR, &root).unwrap();
+    }
+    let (open, key) = root_key.new_tenant_key(&tenant(name)).unwrap();
+    let record = TenantRecord {
+        id: tenant(name),
+        parent: Some(tenant("root")),
+        kind: TenantKind::Tenant,
+        created: Time::from_unix(2),
+        key,
+    };
+    store.add_tenant(&OPERATOR, &record).unwrap();
+    open
+}
+
+pub(crate) fn domain(name: &str) -> Change {
+    Change::Put(Object::TrustDomain(TrustDomainRecord {
+        name: trust_domain(name),
+        created: Time::from_unix(1_700_000_000),
+    }))
+}
+
+pub(crate) fn without_domain(name: &str) -> Change {
+    Change::Remove(Key::TrustDomain(trust_domain(name)))
+}
+
+pub(crate) fn authority(id: &str, domain: &str, key: &TenantKey, secret: &[u8]) -> AuthorityRecord {
+    let id = AuthorityId::parse(id).unwrap();
+    AuthorityRecord {
+        trust_domain: trust_domain(domain),
+        kind: AuthorityKind::X509,
+        role: AuthorityRole::Intermediate,
+        state: AuthorityState::Active,
+        since: Time::from_unix(-5),
+        not_before: Time::from_unix(1_700_000_000),
+        not_after: Time::from_unix(4_000_000_000),
+        public_key: (0..=255).collect(),
+        certificates: vec![vec![0x30; 700], vec![0x30; 3]],
+        private_key: Some(key.seal(&id, secret).unwrap()),
+        id,
+    }
+}
+
+pub(crate) fn anchor(id: &str) -> Change {
+    Change::Put(Object::Anchor(AnchorRecord {
+        id: AnchorId::parse(id).unwrap(),
+        document: r#"{"x509": "…", "owner": "anna o'\"hara\\"}"#.to_owned(),
+    }))
+}
+
+pub(crate) fn full_entry(id: &str, spiffe_id: &str) -> Entry {
+    Entry {
+        id: EntryId::parse(id).unwrap(),
+        spiffe_id: SpiffeId::parse(spiffe_id).unwrap(),
+        parent: Some(SpiffeId::parse("spiffe://a.test/node/1").unwrap()),
+        selectors: ["unix:uid:1000", "unix:path:/usr/bin/ä b"]
+            .map(|text| Selector::parse(text).unwrap())
+            .to_vec(),
+        dns_names: vec!["db.example.com".to_owned(), "db".to_owned()],
+        federates_with: vec![trust_domain("b.test")],
+        hint: "internal".to_owned(),
+        x509_ttl: Some(3600),
+        jwt_ttl: Some(u32::MAX),
+        owner: Some("team \u{1f511}".to_owned()),
+        purpose: Some("'; DROP TABLE object; --".to_owned()),
+        created: Time::from_unix(0),
+        expires: Some(Time::from_unix(i64::MAX)),
+    }
+}
+
+pub(crate) fn bare_entry(id: &str, spiffe_id: &str) -> Entry {
+    Entry {
+        parent: None,
+        selectors: Vec::new(),
+        dns_names: Vec::new(),
+        federates_with: Vec::new(),
+        hint: String::new(),
+        x509_ttl: None,
+        jwt_ttl: None,
+        owner: None,
+        purpose: None,
+        expires: None,
+        ..full_entry(id, spiffe_id)
+    }
+}
+
+pub(crate) fn entry(id: &str, spiffe_id: &str) -> Change {
+    Change::Put(Object::Entry(full_entry(id, spiffe_id)))
+}
+
+pub(crate) fn without_entry(id: &str) -> Change {
+    Change::Remove(Key::Entry(EntryId::parse(id).unwrap()))
+}
+
+pub(crate) fn intent(id: &str, recorded: i64) -> IntentRow {
+    IntentRow {
+        id: IntentId::parse(id).unwrap(),
+        kind: CredentialKind::X509,
+        authority: AuthorityId::parse("k1").unwrap(),
+        entry: Some(EntryId::parse("e1").unwrap()),
+        subject: SpiffeId::parse("spiffe://a.test/x").unwrap(),
+        content: Digest::of(id.as_bytes()),
+        not_before: Time::from_unix(recorded - 10),
+        not_after: Time::from_unix(recorded + 3600),
+        recorded: Time::from_unix(recorded),
+    }
+}
