@@ -245,6 +245,10 @@ catalogue! {
             "The key usage of {subject} does not allow it to sign certificates.",
             fix: "Reissue the CA {subject} with `keyCertSign`.",
             spec: "RFC 5280 4.2.1.3, 6.1.4 (n)";
+        KeyUsageNotForKey { subject: String, algorithm: String } = "pki.key_usage_not_for_key",
+            "The key usage of {subject} says that its key may encrypt or agree on keys, but a key of the kind {algorithm} can only sign.",
+            fix: "Reissue {subject} with `digitalSignature` alone.",
+            spec: "RFC 9295 3; RFC 9881 5";
         Loop { subject: String } = "pki.loop",
             "The path comes back to {subject}, so it never reaches an anchor.",
             fix: "Remove the cross-certificates that sign each other, or add the anchor above one of them.",

@@ -64,6 +64,11 @@ impl KeyUsage {
         self.has(0)
     }
 
+    /// Bits 2, 3, 4, 7 or 8: to encrypt, or to agree on a key.
+    pub(crate) fn encrypts_or_agrees(self) -> bool {
+        [2, 3, 4, 7, 8].into_iter().any(|bit| self.has(bit))
+    }
+
     /// Bit 5.
     pub fn key_cert_sign(self) -> bool {
         self.has(5)

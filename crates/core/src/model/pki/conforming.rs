@@ -5,6 +5,7 @@
 
 use crate::credential::x509::host::{is_host, mailbox};
 use crate::credential::x509::{Certificate, Critical, GeneralName};
+use crate::crypto::KeyKind;
 use crate::question::Profile;
 use crate::reason::Reason;
 
@@ -118,6 +119,7 @@ fn common(certificate: &Certificate) -> Result<(), Reason> {
             detail,
         });
     }
+    usage_fits_key(certificate)?;
     must_not_be_critical(
         certificate,
         extensions.authority_key_id.as_ref(),
@@ -149,6 +151,25 @@ fn common(certificate: &Certificate) -> Result<(), Reason> {
                 });
             }
         }
+    }
+    Ok(())
+}
+
+/// RFC 9295 3, RFC 9881 5: a key that can only sign does not say that it may encrypt.
+fn usage_fits_key(certificate: &Certificate) -> Result<(), Reason> {
+    let Ok(key) = certificate.public_key() else {
+        return Ok(());
+    };
+    let usage = certificate.extensions().key_usage.as_ref();
+    let only_signs = match key.kind() {
+        KeyKind::Ed25519 | KeyKind::MlDsa44 | KeyKind::MlDsa65 | KeyKind::MlDsa87 => true,
+        KeyKind::P256 | KeyKind::P384 | KeyKind::P521 | KeyKind::Rsa(_) => false,
+    };
+    if only_signs && usage.is_some_and(|usage| usage.value.encrypts_or_agrees()) {
+        return Err(Reason::KeyUsageNotForKey {
+            subject: certificate.title().to_string(),
+            algorithm: key.kind().name(),
+        });
     }
     Ok(())
 }

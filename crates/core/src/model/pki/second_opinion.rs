@@ -128,7 +128,7 @@ struct Difference {
 
 /// The list of known differences. Each is a limit that the authors of rustls-webpki state, or a
 /// part of RFC 5280 that they chose not to follow; none is a rule that we lack.
-fn differences(path: &[&Certificate], question: &Question, error: &Error) -> [Difference; 12] {
+fn differences(path: &[&Certificate], question: &Question, error: &Error) -> [Difference; 13] {
     let below_anchor = path.get(1..).unwrap_or_default();
     let (end_entity, intermediates) = below_anchor
         .split_last()
@@ -193,6 +193,14 @@ fn differences(path: &[&Certificate], question: &Question, error: &Error) -> [Di
             "it does not read unique identifiers",
         ),
         when(
+            end_entity.is_some_and(has_wide_wildcard),
+            matches!(
+                error,
+                Error::CertNotValidForName(_) | Error::MalformedDnsIdentifier
+            ),
+            "it reads no wildcard right below a top-level domain",
+        ),
+        when(
             question.now.unix() < 0 || anywhere(|certificate| certificate.not_before().unix() < 0),
             matches!(error, Error::BadDerTime),
             "it knows no time before 1970",
@@ -217,6 +225,19 @@ fn is_unknown_algorithm(error: &Error) -> bool {
         Error::UnsupportedSignatureAlgorithmContext(_)
             | Error::UnsupportedSignatureAlgorithmForPublicKeyContext(_)
     )
+}
+
+/// Whether it has a name such as `*.internal`.
+fn has_wide_wildcard(certificate: &Certificate) -> bool {
+    certificate
+        .alternative_names()
+        .iter()
+        .any(|name| match name {
+            GeneralName::Dns(name) => name
+                .strip_prefix("*.")
+                .is_some_and(|parent| !parent.contains('.')),
+            _ => false,
+        })
 }
 
 fn names_repeat(path: &[&Certificate]) -> bool {
