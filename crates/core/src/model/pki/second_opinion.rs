@@ -128,7 +128,7 @@ struct Difference {
 
 /// The list of known differences. Each is a limit that the authors of rustls-webpki state, or a
 /// part of RFC 5280 that they chose not to follow; none is a rule that we lack.
-fn differences(path: &[&Certificate], question: &Question, error: &Error) -> [Difference; 13] {
+fn differences(path: &[&Certificate], question: &Question, error: &Error) -> [Difference; 14] {
     let below_anchor = path.get(1..).unwrap_or_default();
     let (end_entity, intermediates) = below_anchor
         .split_last()
@@ -171,6 +171,11 @@ fn differences(path: &[&Certificate], question: &Question, error: &Error) -> [Di
             below(allows_any_usage),
             matches!(error, Error::RequiredEkuNotFoundContext(_)),
             "it does not know `anyExtendedKeyUsage`",
+        ),
+        when(
+            below(has_long_path_length),
+            matches!(error, Error::BadDer | Error::ExtensionValueInvalid),
+            "it reads no path length over 255",
         ),
         when(
             !is_linked_byte_by_byte(path),
@@ -251,6 +256,12 @@ fn names_repeat(path: &[&Certificate]) -> bool {
 fn is_ca(certificate: &Certificate) -> bool {
     let basic = certificate.extensions().basic_constraints.as_ref();
     basic.is_some_and(|basic| basic.value.is_ca)
+}
+
+fn has_long_path_length(certificate: &Certificate) -> bool {
+    let basic = certificate.extensions().basic_constraints.as_ref();
+    let length = basic.and_then(|basic| basic.value.path_length);
+    length.is_some_and(|length| length > u32::from(u8::MAX))
 }
 
 fn constrains_other_names(certificate: &Certificate) -> bool {
