@@ -18,6 +18,7 @@ mod pki_ml_dsa;
 mod pki_pkits;
 mod pki_policies;
 mod pki_revocation;
+mod pki_second_opinion;
 mod presets;
 mod properties;
 mod small_world;
