@@ -105,132 +105,156 @@ fn known_difference(
     question: &Question,
     error: &Error,
 ) -> Option<&'static str> {
-    let differences = differences(path, question, error);
-    let mut on_this_path = differences.iter().filter(|difference| difference.holds);
     // Where names repeat it tries the wrong certificate of a name too, and of all its reasons it
     // tells only that a signature failed.
-    if matches!(error, Error::InvalidSignatureForPublicKey) && names_repeat(path) {
-        return on_this_path.next().map(|difference| difference.why);
-    }
-    on_this_path
-        .find(|difference| difference.is_told)
+    let hides_its_reason =
+        matches!(error, Error::InvalidSignatureForPublicKey) && names_repeat(path);
+    let asked = Asked {
+        path,
+        question,
+        hides_its_reason,
+    };
+    DIFFERENCES
+        .iter()
+        .filter(|difference| hides_its_reason || (difference.is_told_as)(error))
+        .find(|difference| (difference.has_cause_on)(&asked))
         .map(|difference| difference.why)
+}
+
+/// What rustls-webpki was asked.
+struct Asked<'a> {
+    path: &'a [&'a Certificate],
+    question: &'a Question,
+    hides_its_reason: bool,
+}
+
+impl Asked<'_> {
+    fn anywhere(&self, test: fn(&Certificate) -> bool) -> bool {
+        self.path.iter().any(|certificate| test(certificate))
+    }
+
+    fn below_anchor(&self, test: fn(&Certificate) -> bool) -> bool {
+        self.path
+            .iter()
+            .skip(1)
+            .any(|certificate| test(certificate))
+    }
+
+    fn intermediates(&self) -> &[&Certificate] {
+        let below_anchor = self.path.get(1..).unwrap_or_default();
+        below_anchor
+            .split_last()
+            .map_or(&[], |(_, intermediates)| intermediates)
+    }
+
+    fn end_entity(&self, test: fn(&Certificate) -> bool) -> bool {
+        self.path
+            .last()
+            .is_some_and(|certificate| test(certificate))
+    }
 }
 
 /// A way in which rustls-webpki is known to refuse what we accept.
 struct Difference {
     why: &'static str,
-    /// Whether there is cause for it on this path.
-    holds: bool,
-    /// Whether it is what rustls-webpki tells.
-    is_told: bool,
+    has_cause_on: fn(&Asked<'_>) -> bool,
+    is_told_as: fn(&Error) -> bool,
 }
 
-/// The list of known differences. Each is a limit that the authors of rustls-webpki state, or a
-/// part of RFC 5280 that they chose not to follow; none is a rule that we lack.
-fn differences(path: &[&Certificate], question: &Question, error: &Error) -> [Difference; 14] {
-    let below_anchor = path.get(1..).unwrap_or_default();
-    let (end_entity, intermediates) = below_anchor
-        .split_last()
-        .map_or((None, &[][..]), |(end_entity, above)| {
-            (Some(*end_entity), above)
-        });
-    let anywhere = |test: fn(&Certificate) -> bool| path.iter().any(|one| test(one));
-    let below = |test: fn(&Certificate) -> bool| below_anchor.iter().any(|one| test(one));
-    let among_cas = |test: fn(&Certificate) -> bool| intermediates.iter().any(|one| test(one));
-    let when = |holds: bool, is_told: bool, why: &'static str| Difference {
-        why,
-        holds,
-        is_told,
-    };
-    [
-        when(
-            end_entity.is_some_and(is_ca),
-            matches!(error, Error::CaUsedAsEndEntity),
-            "it accepts no CA as an end entity, which RFC 5280 does not forbid",
-        ),
-        when(
-            intermediates.len() > ITS_MOST_INTERMEDIATES,
-            matches!(error, Error::MaximumPathDepthExceeded),
-            "it follows at most six intermediates",
-        ),
-        when(
-            anywhere(constrains_other_names),
-            matches!(error, Error::NameConstraintViolation),
-            "it refuses names of a kind whose constraints it does not compare",
-        ),
-        when(
-            among_cas(Certificate::is_self_issued),
+/// The known differences. Each is a limit that the authors of rustls-webpki state, or a part of
+/// RFC 5280 that they chose not to follow; none is a rule that we lack.
+const DIFFERENCES: &[Difference] = &[
+    Difference {
+        why: "it accepts no CA as an end entity, which RFC 5280 does not forbid",
+        has_cause_on: |asked| asked.end_entity(Certificate::is_ca),
+        is_told_as: |error| matches!(error, Error::CaUsedAsEndEntity),
+    },
+    Difference {
+        why: "it follows at most six intermediates",
+        has_cause_on: |asked| asked.intermediates().len() > ITS_MOST_INTERMEDIATES,
+        is_told_as: |error| matches!(error, Error::MaximumPathDepthExceeded),
+    },
+    Difference {
+        why: "it refuses names of a kind whose constraints it does not compare",
+        has_cause_on: |asked| asked.anywhere(constrains_other_names),
+        is_told_as: |error| matches!(error, Error::NameConstraintViolation),
+    },
+    Difference {
+        why: "it counts and constrains self-issued certificates, which RFC 5280 does not",
+        has_cause_on: |asked| asked.intermediates().iter().any(|ca| ca.is_self_issued()),
+        is_told_as: |error| {
             matches!(
                 error,
                 Error::NameConstraintViolation | Error::PathLenConstraintViolated
-            ),
-            "it counts and constrains self-issued certificates, which RFC 5280 does not",
-        ),
-        when(
-            below(allows_any_usage),
-            matches!(error, Error::RequiredEkuNotFoundContext(_)),
-            "it does not know `anyExtendedKeyUsage`",
-        ),
-        when(
-            below(has_long_path_length),
-            matches!(error, Error::BadDer | Error::ExtensionValueInvalid),
-            "it reads no path length over 255",
-        ),
-        when(
-            !is_linked_byte_by_byte(path),
-            matches!(error, Error::UnknownIssuer),
-            "it compares names byte by byte, not as RFC 5280 7.1 asks",
-        ),
-        when(
-            anywhere(|certificate| certificate.version() != 3),
-            matches!(error, Error::UnsupportedCertVersion | Error::BadDer),
-            "it reads certificates of version 3 only",
-        ),
-        when(
-            below(has_other_critical),
-            matches!(error, Error::UnsupportedCriticalExtension),
-            "it does not know a critical extension that we process",
-        ),
-        when(
-            anywhere(Certificate::has_unique_ids),
-            matches!(error, Error::TrailingData(_)),
-            "it does not read unique identifiers",
-        ),
-        when(
-            end_entity.is_some_and(has_wide_wildcard),
+            )
+        },
+    },
+    Difference {
+        why: "it does not know `anyExtendedKeyUsage`",
+        has_cause_on: |asked| asked.below_anchor(allows_any_usage),
+        is_told_as: |error| matches!(error, Error::RequiredEkuNotFoundContext(_)),
+    },
+    Difference {
+        why: "it reads no path length over 255",
+        has_cause_on: |asked| asked.below_anchor(has_long_path_length),
+        is_told_as: |error| matches!(error, Error::BadDer),
+    },
+    Difference {
+        why: "it compares names byte by byte, not as RFC 5280 7.1 asks",
+        has_cause_on: |asked| !is_linked_byte_by_byte(asked.path),
+        is_told_as: |error| matches!(error, Error::UnknownIssuer),
+    },
+    Difference {
+        why: "it reads certificates of version 3 only",
+        has_cause_on: |asked| asked.anywhere(|certificate| certificate.version() != 3),
+        is_told_as: |error| matches!(error, Error::UnsupportedCertVersion | Error::BadDer),
+    },
+    Difference {
+        why: "it does not know a critical extension that we process",
+        has_cause_on: |asked| asked.below_anchor(has_other_critical),
+        is_told_as: |error| matches!(error, Error::UnsupportedCriticalExtension),
+    },
+    Difference {
+        why: "it does not read unique identifiers",
+        has_cause_on: |asked| asked.anywhere(Certificate::has_unique_ids),
+        is_told_as: |error| matches!(error, Error::TrailingData(_)),
+    },
+    Difference {
+        why: "it reads no wildcard right below a top-level domain",
+        has_cause_on: |asked| asked.end_entity(has_wide_wildcard),
+        is_told_as: |error| {
             matches!(
                 error,
                 Error::CertNotValidForName(_) | Error::MalformedDnsIdentifier
-            ),
-            "it reads no wildcard right below a top-level domain",
-        ),
-        when(
-            question.now.unix() < 0 || anywhere(|certificate| certificate.not_before().unix() < 0),
-            matches!(error, Error::BadDerTime),
-            "it knows no time before 1970",
-        ),
-        when(
-            is_unknown_algorithm(error),
-            is_unknown_algorithm(error),
-            "it does not know this way to write the kind of a key or a signature",
-        ),
-        when(
-            matches!(error, Error::MaximumNameConstraintComparisonsExceeded),
-            matches!(error, Error::MaximumNameConstraintComparisonsExceeded),
-            "it compares fewer names with constraints than our budget allows",
-        ),
-    ]
-}
-
-/// The signatures hold: it is only the form of their algorithms that may be unknown.
-fn is_unknown_algorithm(error: &Error) -> bool {
-    matches!(
-        error,
-        Error::UnsupportedSignatureAlgorithmContext(_)
-            | Error::UnsupportedSignatureAlgorithmForPublicKeyContext(_)
-    )
-}
+            )
+        },
+    },
+    Difference {
+        why: "it knows no time before 1970",
+        has_cause_on: |asked| {
+            asked.question.now.unix() < 0
+                || asked.anywhere(|certificate| certificate.not_before().unix() < 0)
+        },
+        is_told_as: |error| matches!(error, Error::BadDerTime),
+    },
+    Difference {
+        // The signatures hold: it is only the form of their algorithms that may be unknown.
+        why: "it does not know this way to write the kind of a key or a signature",
+        has_cause_on: |asked| !asked.hides_its_reason,
+        is_told_as: |error| {
+            matches!(
+                error,
+                Error::UnsupportedSignatureAlgorithmContext(_)
+                    | Error::UnsupportedSignatureAlgorithmForPublicKeyContext(_)
+            )
+        },
+    },
+    Difference {
+        why: "it compares fewer names with constraints than our budget allows",
+        has_cause_on: |asked| asked.anywhere(constrains_names),
+        is_told_as: |error| matches!(error, Error::MaximumNameConstraintComparisonsExceeded),
+    },
+];
 
 /// Whether it has a name such as `*.internal`.
 fn has_wide_wildcard(certificate: &Certificate) -> bool {
@@ -253,15 +277,14 @@ fn names_repeat(path: &[&Certificate]) -> bool {
     })
 }
 
-fn is_ca(certificate: &Certificate) -> bool {
-    let basic = certificate.extensions().basic_constraints.as_ref();
-    basic.is_some_and(|basic| basic.value.is_ca)
-}
-
 fn has_long_path_length(certificate: &Certificate) -> bool {
     let basic = certificate.extensions().basic_constraints.as_ref();
     let length = basic.and_then(|basic| basic.value.path_length);
     length.is_some_and(|length| length > u32::from(u8::MAX))
+}
+
+fn constrains_names(certificate: &Certificate) -> bool {
+    certificate.extensions().name_constraints.is_some()
 }
 
 fn constrains_other_names(certificate: &Certificate) -> bool {
