@@ -29,11 +29,12 @@ pub struct Arguments {
 #[derive(Args, Debug)]
 pub struct Common {
     /// How to write the answer
-    #[arg(short, long, global = true, value_enum, default_value_t = Format::Human)]
+    #[arg(short, long, global = true, value_enum, default_value_t = Format::Human,
+          display_order = 900)]
     pub output: Format,
     /// Whose anchors they are and who asks
     #[arg(long, global = true, env = "AVOUCH_TENANT", default_value = TenantId::LOCAL,
-          value_parser = tenant)]
+          value_parser = tenant, display_order = 901)]
     pub tenant: TenantId,
 }
 

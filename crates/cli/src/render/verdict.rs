@@ -393,9 +393,9 @@ fn remarks(page: &mut Page, reason: &Reason, also_admits: Option<String>, detail
 }
 
 fn in_full(page: &mut Page, others: &[&Attempt]) {
-    for (number, other) in (1..).zip(others) {
+    for other in others {
         page.gap();
-        let word = format!("also tried, {number}[{}]", other.reason().code());
+        let word = format!("also tried[{}]", other.reason().code());
         let painted = page.style.unsure(&word);
         page.headline(&word, &painted, &other.reason().sentence());
         attempt(page, other);
