@@ -73,6 +73,7 @@ pub fn also_admitted(reason: &Reason, question: &Question) -> Option<String> {
             "every token that {} signs for your audiences, unless a rule says which",
             printable(issuer)
         )),
+        Reason::RuleNotMatched { fix_admits, .. } => Some(printable(fix_admits)),
         Reason::LifetimeExcessive { lifetime, .. } => {
             Some(format!("a stolen token of this issuer, for {lifetime}"))
         }

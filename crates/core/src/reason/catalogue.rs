@@ -611,7 +611,7 @@ catalogue! {
             spec: "docs/how-to/trust-documents.md";
         RuleNotMatched { issuer: String, closest: String, differs: Vec<String>, fix_admits: String } = "policy.rule_not_matched",
             "{issuer} really issued this token, but no rule admits it; the closest, {closest}, differs in {differs}.",
-            fix: "Present a token with the facts that {closest} asks for; a rule for these facts would admit {fix_admits}.",
+            fix: "Present a token with the facts that {closest} asks for, or add a rule for these facts.",
             spec: "docs/how-to/trust-documents.md";
         SharedIssuerUnpinned { issuer: String, rule: String, population: String, pins: Vec<String> } = "policy.shared_issuer_unpinned",
             "Trusting {issuer} by the rule {rule} admits {population}, since the issuer is shared by all its customers.",

@@ -157,16 +157,18 @@ fn a_refusal_by_rule_says_what_is_near_and_what_the_fix_would_admit() {
         {"name": "other", "facts": {"gitlab.project_id": "21", "gitlab.ref": "main"}},
         {"name": "deploy", "facts": {"gitlab.project_id": "20", "gitlab.ref": "main"}},
     ]});
-    let reason = asked(&token, &issuer_key(), issuer, &more).reason();
+    let question = asked(&token, &issuer_key(), issuer, &more);
+    let reason = question.reason();
     assert_eq!(
         reason.sentence(),
         "https://gitlab.example.com really issued this token, but no rule admits it; the closest, \
          deploy, differs in gitlab.ref (expected main, seen dev)."
     );
     assert_eq!(
-        reason.hint(),
-        "Present a token with the facts that deploy asks for; a rule for these facts would admit \
-         every token with gitlab.project_id = 20 and gitlab.ref = dev, whatever its \
-         gitlab.project_path."
+        avouch_core::explain::also_admitted(&reason, &question.question).as_deref(),
+        Some(
+            "every token with gitlab.project_id = 20 and gitlab.ref = dev, whatever its \
+             gitlab.project_path"
+        )
     );
 }
