@@ -50,7 +50,8 @@ impl<'a> Members<'a> {
             .ok_or_else(|| trust_document(format!("`{}` needs a `{name}`", self.place)))
     }
 
-    /// A list of texts; empty when the member is not there.
+    /// A list of texts; empty when the member is not there. One that is written down empty is
+    /// refused: it may have been meant to admit nothing, and would admit everything.
     pub(crate) fn texts(&self, name: &str) -> Result<Vec<String>, Reason> {
         let Some(value) = self.get(name) else {
             return Ok(Vec::new());
@@ -58,6 +59,9 @@ impl<'a> Members<'a> {
         let Value::Array(elements) = value else {
             return Err(self.mistyped(name, "a list of texts", value));
         };
+        if elements.is_empty() {
+            return Err(self.empty(name));
+        }
         elements
             .iter()
             .map(|element| match element {
@@ -98,6 +102,14 @@ impl<'a> Members<'a> {
                 character: character.escape_unicode().to_string(),
             }),
         }
+    }
+
+    /// The refusal of a list without elements.
+    pub(crate) fn empty(&self, name: &str) -> Reason {
+        trust_document(format!(
+            "`{}.{name}` is empty; leave it out if it is to bound nothing",
+            self.place
+        ))
     }
 
     fn mistyped(&self, name: &str, expected: &str, found: &Value) -> Reason {

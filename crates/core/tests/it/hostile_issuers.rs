@@ -303,7 +303,7 @@ fn an_anchor_holds_only_as_its_owner_wants() {
 fn a_misspelt_member_of_an_anchor_is_refused() {
     for (member, value) in [
         ("audience", json!(["vault"])),
-        ("rule", json!([])),
+        ("rule", json!(["a"])),
         ("single_audiences", json!(true)),
     ] {
         let mut anchor = issuer();
@@ -314,6 +314,9 @@ fn a_misspelt_member_of_an_anchor_is_refused() {
     for (member, value) in [
         ("audiences", json!("vault")),
         ("audiences", json!([""])),
+        ("audiences", json!([])),
+        ("authorized_parties", json!([])),
+        ("rules", json!([])),
         ("algorithms", json!([])),
         ("algorithms", json!(["HS256"])),
         ("max_lifetime", json!("1h")),

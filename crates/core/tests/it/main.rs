@@ -29,3 +29,4 @@ mod spiffe_wit_svid;
 mod spiffe_x509_svid;
 mod suite;
 mod token_ask;
+mod token_properties;

@@ -187,6 +187,7 @@ fn read_preset(members: &Members<'_>, issuer: &str) -> Result<Option<Preset>, Re
 fn read_rules(members: &Members<'_>, preset: Option<Preset>) -> Result<Vec<Rule>, Reason> {
     match members.get("rules") {
         None => Ok(Vec::new()),
+        Some(Value::Array(rules)) if rules.is_empty() => Err(members.empty("rules")),
         Some(Value::Array(rules)) => rules
             .iter()
             .enumerate()
@@ -207,11 +208,6 @@ fn read_algorithms(
         return Ok(possible.to_vec());
     }
     let names = members.texts("algorithms")?;
-    if names.is_empty() {
-        return Err(trust_document(
-            "`anchor.algorithms` is empty, so no token could be checked",
-        ));
-    }
     names
         .iter()
         .map(|name| {
