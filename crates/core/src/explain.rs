@@ -25,6 +25,7 @@ pub fn for_peer(refusal: &Refusal) -> PeerExplanation {
     let sentence = match reason.family() {
         Family::Federation => "The token was not accepted.",
         Family::Input => "What was presented could not be read.",
+        Family::Issue => "The credential was not issued.",
         Family::Limit => "Checking what was presented would take more work than is allowed.",
         Family::Pki => "No path from the certificate to a trusted anchor was accepted.",
         Family::Policy => "The credential is not allowed here.",

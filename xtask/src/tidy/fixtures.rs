@@ -2,13 +2,11 @@
 
 use std::collections::BTreeSet;
 
-use avouch_core::reason::CATALOGUE;
-
-use crate::fixtures::{FOLDER, PRESENTED, SHOWN};
+use crate::fixtures::{FOLDER, PRESENTED, SHOWN, decided};
 use crate::workspace::Workspace;
 
 pub(crate) fn missing(workspace: &Workspace) -> Vec<String> {
-    let codes: BTreeSet<&str> = CATALOGUE.iter().map(|entry| entry.code).collect();
+    let codes: BTreeSet<&str> = decided().map(|entry| entry.code).collect();
     let is_there = |code: &str, part: &str| {
         let path = format!("{FOLDER}/{code}/{part}");
         workspace.path(&path).is_file()

@@ -576,6 +576,48 @@ catalogue! {
             spec: "RFC 8725 3.11";
     }
 
+    Issue {
+        IssueAudience { detail: String } = "issue.audience_invalid",
+            "The JWT-SVID cannot be issued for this audience: {detail}.",
+            fix: "Name the service that will receive the token, exactly as it calls itself.",
+            spec: "SPIFFE JWT-SVID 3.2";
+        IssueAuthorityExpired { authority: String, not_after: Time, at: Time } = "issue.authority_expired",
+            "The authority {authority} cannot sign on {at}: it is valid until {not_after}.",
+            fix: "Prepare and activate a new authority.",
+            spec: "RFC 5280 4.1.2.5";
+        IssueAuthorityState { authority: String, state: &'static str, action: &'static str } = "issue.authority_state",
+            "The authority {authority} is {state}, so it cannot {action}.",
+            fix: "Use another authority of the trust domain, or prepare and activate a new one.",
+            spec: "docs/glossary.md";
+        IssueDnsName { name: String, detail: &'static str } = "issue.dns_name_invalid",
+            "The certificate cannot carry the DNS name {name}: {detail}.",
+            fix: "Give the full name of one host, such as `db.example.com`.",
+            spec: "RFC 5280 4.2.1.6; RFC 1123 2.1";
+        IssueIdOutside { id: String, trust_domain: String } = "issue.id_outside_trust_domain",
+            "The ID {id} does not lie in the trust domain {trust_domain}, whose authority was asked.",
+            fix: "Ask the authority of the trust domain in the ID, or correct the registration entry.",
+            spec: "SPIFFE-ID 5";
+        IssueKeyKind { found: String, accepted: Vec<String> } = "issue.key_not_accepted",
+            "A credential for a key of the kind {found} is not issued here; accepted are: {accepted}.",
+            fix: "Make a new key of one of these kinds: {accepted}.",
+            spec: "SPIFFE X.509-SVID 4; SPIFFE WIT-SVID 3";
+        IssuePublicKey { detail: String } = "issue.public_key_malformed",
+            "The public key cannot be used: {detail}.",
+            fix: "Send the key as a DER SubjectPublicKeyInfo.",
+            spec: "RFC 5280 4.1.2.7";
+        IssueRequest { detail: String } = "issue.request_malformed",
+            "The certification request cannot be read: {detail}.",
+            fix: "Send a PKCS#10 request as DER, as `openssl req -new -outform DER` makes one.",
+            spec: "RFC 2986 4";
+        IssueRequestNotSigned {} = "issue.request_not_signed",
+            "The certification request was not signed by the private half of the key it brings.",
+            fix: "Make the request again with the key it is for.",
+            spec: "RFC 2986 3";
+        IssueTimeToLive { asked: u32, least: u32, most: u32 } = "issue.ttl_out_of_bounds",
+            "A credential for {asked} seconds is not issued here; the profile allows {least} to {most}.",
+            fix: "Ask for {least} to {most} seconds, or change the profile.",
+            spec: "docs/glossary.md";
+    }
     Policy {
         AnchorExpired { anchor: String, expires: Time, at: Time } = "policy.anchor_expired",
             "The path ends at {anchor}, but its owner trusted it only until {expires}; it is {at}.",

@@ -18,6 +18,8 @@ pub enum Family {
     Input,
     /// A federated issuer, its keys or its tokens.
     Federation,
+    /// A request for a credential, which is answered with this instead of one.
+    Issue,
     /// The work allowed for one decision ran out.
     Limit,
     /// A certificate or the path above it.

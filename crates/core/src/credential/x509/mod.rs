@@ -13,6 +13,7 @@ mod extensions;
 mod general_name;
 pub(crate) mod host;
 mod name;
+mod request;
 
 pub(crate) use algorithm::oid_name;
 pub use algorithm::{KeyProblem, SignatureAlgorithm};
@@ -26,3 +27,4 @@ pub use extensions::{
 pub(crate) use extensions::{CLIENT_AUTH, SERVER_AUTH};
 pub use general_name::{GeneralName, IpSubtree};
 pub use name::DistinguishedName;
+pub use request::{CertificationRequest, read_public_key};

@@ -1,0 +1,320 @@
+//! Certificates as DER (RFC 5280 4.1): what is to be signed, and what was.
+
+use std::str::FromStr;
+use std::time::Duration;
+
+use avouch_core::id::TrustDomain;
+use avouch_core::time::Time;
+use der::DateTime;
+use der::asn1::{AnyRef, BitStringRef, Ia5String, OctetString, UintRef, UtcTime};
+use der::asn1::{GeneralizedTime, ObjectIdentifier};
+use der::flagset::FlagSet;
+use der::oid::AssociatedOid;
+use der::{Decode, Encode, Sequence};
+use x509_cert::ext::Extension;
+use x509_cert::ext::pkix::constraints::name::GeneralSubtree;
+use x509_cert::ext::pkix::name::GeneralName;
+use x509_cert::ext::pkix::{
+    AuthorityKeyIdentifier, BasicConstraints, ExtendedKeyUsage, KeyUsage, KeyUsages,
+    NameConstraints, SubjectAltName, SubjectKeyIdentifier,
+};
+use x509_cert::name::Name;
+use x509_cert::spki::AlgorithmIdentifierRef;
+use x509_cert::time::Validity;
+
+use crate::fault::Fault;
+use crate::key::PublicHalf;
+use crate::signer::{Signature, SigningKind};
+
+const ECDSA_WITH_SHA_256: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.2.840.10045.4.3.2");
+const ED25519: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.3.101.112");
+const SERVER_AUTH: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.3.6.1.5.5.7.3.1");
+const CLIENT_AUTH: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.3.6.1.5.5.7.3.2");
+
+/// The longest common name (RFC 5280 A.1, `ub-common-name`).
+const COMMON_NAME_MAX: usize = 64;
+
+/// What a certificate will say.
+pub(crate) struct Content<'a> {
+    pub(crate) serial: [u8; 16],
+    /// How its issuer signs.
+    pub(crate) signed_with: SigningKind,
+    /// A DER `Name`.
+    pub(crate) issuer: &'a [u8],
+    pub(crate) not_before: Time,
+    pub(crate) not_after: Time,
+    /// A DER `Name`.
+    pub(crate) subject: &'a [u8],
+    pub(crate) public_half: &'a PublicHalf,
+    pub(crate) extensions: Vec<Extension>,
+}
+
+/// `TBSCertificate` (RFC 5280 4.1) of version 3.
+#[derive(Sequence)]
+struct ToBeSigned<'a> {
+    #[asn1(context_specific = "0")]
+    version: u8,
+    serial: UintRef<'a>,
+    algorithm: AlgorithmIdentifierRef<'a>,
+    issuer: AnyRef<'a>,
+    validity: Validity,
+    subject: AnyRef<'a>,
+    public_key: AnyRef<'a>,
+    #[asn1(context_specific = "3")]
+    extensions: Vec<Extension>,
+}
+
+/// `Certificate` (RFC 5280 4.1).
+#[derive(Sequence)]
+struct Signed<'a> {
+    to_be_signed: AnyRef<'a>,
+    algorithm: AlgorithmIdentifierRef<'a>,
+    signature: BitStringRef<'a>,
+}
+
+/// `ECDSA-Sig-Value` (RFC 3279 2.2.3).
+#[derive(Sequence)]
+struct EcdsaSignature<'a> {
+    r: UintRef<'a>,
+    s: UintRef<'a>,
+}
+
+impl Content<'_> {
+    /// The bytes to be signed.
+    pub(crate) fn to_der(&self) -> Result<Vec<u8>, Fault> {
+        self.encode()
+            .map_err(|_| Fault::Bug("the content of a certificate cannot be written"))
+    }
+
+    fn encode(&self) -> der::Result<Vec<u8>> {
+        ToBeSigned {
+            version: 2,
+            serial: UintRef::new(&self.serial)?,
+            algorithm: algorithm(self.signed_with),
+            issuer: AnyRef::from_der(self.issuer)?,
+            validity: Validity::new(moment(self.not_before)?, moment(self.not_after)?),
+            subject: AnyRef::from_der(self.subject)?,
+            public_key: AnyRef::from_der(self.public_half.info())?,
+            extensions: self.extensions.clone(),
+        }
+        .to_der()
+    }
+}
+
+/// The whole certificate, from the bytes that were signed.
+pub(crate) fn assemble(
+    to_be_signed: &[u8],
+    kind: SigningKind,
+    signature: &Signature,
+) -> Result<Vec<u8>, Fault> {
+    let signature = signature_bytes(kind, signature)?;
+    let encode = || {
+        Signed {
+            to_be_signed: AnyRef::from_der(to_be_signed)?,
+            algorithm: algorithm(kind),
+            signature: BitStringRef::from_bytes(&signature)?,
+        }
+        .to_der()
+    };
+    encode().map_err(|_| Fault::Bug("a certificate cannot be written"))
+}
+
+/// A signature as certificates carry it: two numbers in DER for ECDSA, the bytes for Ed25519.
+pub(crate) fn signature_bytes(kind: SigningKind, signature: &Signature) -> Result<Vec<u8>, Fault> {
+    let bytes = signature.as_bytes();
+    match kind {
+        SigningKind::Ed25519 => Ok(bytes.to_vec()),
+        SigningKind::P256 => {
+            let (r, s) = bytes.split_at(bytes.len() / 2);
+            let encode = || {
+                let (r, s) = (UintRef::new(r)?, UintRef::new(s)?);
+                EcdsaSignature { r, s }.to_der()
+            };
+            encode().map_err(|_: der::Error| Fault::Bug("a signature cannot be written"))
+        }
+    }
+}
+
+/// RFC 5758 3.2, RFC 8410 3: without parameters.
+fn algorithm(kind: SigningKind) -> AlgorithmIdentifierRef<'static> {
+    AlgorithmIdentifierRef {
+        oid: match kind {
+            SigningKind::Ed25519 => ED25519,
+            SigningKind::P256 => ECDSA_WITH_SHA_256,
+        },
+        parameters: None,
+    }
+}
+
+/// RFC 5280 4.1.2.5: UTCTime through 2049, GeneralizedTime from 2050.
+fn moment(time: Time) -> der::Result<x509_cert::time::Time> {
+    let seconds = u64::try_from(time.unix()).map_err(|_| der::ErrorKind::DateTime)?;
+    let moment = DateTime::from_unix_duration(Duration::from_secs(seconds))?;
+    Ok(match UtcTime::from_date_time(moment) {
+        Ok(moment) => moment.into(),
+        Err(_) => GeneralizedTime::from_date_time(moment).into(),
+    })
+}
+
+/// The subject of an authority: what it is, and its key identifier, so that no two authorities
+/// have one name.
+pub(crate) fn authority_name(
+    trust_domain: &TrustDomain,
+    role: &str,
+    key: &PublicHalf,
+) -> Result<Vec<u8>, Fault> {
+    let mut common_name = format!("{trust_domain} {role}");
+    if common_name.len() > COMMON_NAME_MAX {
+        role.clone_into(&mut common_name);
+    }
+    let identifier = hex(&key.identifier());
+    // Nothing in a trust domain or in hexadecimal digits means anything in RFC 4514.
+    let encode =
+        || Name::from_str(&format!("serialNumber={identifier},CN={common_name}"))?.to_der();
+    encode().map_err(|_: der::Error| Fault::Bug("the name of an authority cannot be written"))
+}
+
+/// A `Name` without any part.
+pub(crate) const NO_NAME: &[u8] = &[0x30, 0];
+
+/// The extensions of a signing certificate (X.509-SVID 4, RFC 5280 4.2.1): `trust_domain` as its
+/// SPIFFE ID and so many further signing certificates below it. Where `constrained`, it may vouch
+/// for URIs of that trust domain only.
+pub(crate) fn authority_extensions(
+    trust_domain: &TrustDomain,
+    further: u8,
+    constrained: bool,
+    key: &PublicHalf,
+    issuer: Option<&PublicHalf>,
+) -> Result<Vec<Extension>, Fault> {
+    let encode = || {
+        let id = uri(&format!("spiffe://{trust_domain}"))?;
+        let basic = BasicConstraints {
+            ca: true,
+            path_len_constraint: Some(further),
+        };
+        let usage = KeyUsage(KeyUsages::KeyCertSign | KeyUsages::CRLSign);
+        let mut extensions = vec![
+            extension(true, &basic)?,
+            extension(true, &usage)?,
+            extension(false, &SubjectAltName(vec![id]))?,
+            subject_key_id(key)?,
+        ];
+        if let Some(issuer) = issuer {
+            extensions.push(authority_key_id(issuer)?);
+        }
+        if constrained {
+            let subtree = GeneralSubtree {
+                base: uri(trust_domain.as_str())?,
+                minimum: 0,
+                maximum: None,
+            };
+            let constraints = NameConstraints {
+                permitted_subtrees: Some(vec![subtree]),
+                excluded_subtrees: None,
+            };
+            extensions.push(extension(true, &constraints)?);
+        }
+        Ok(extensions)
+    };
+    encode().map_err(|_: der::Error| Fault::Bug("the extensions of an authority cannot be written"))
+}
+
+/// The extensions that every leaf of an authority has in common (X.509-SVID 4): no CA, signs what
+/// it says, serves both ends of a connection.
+pub(crate) fn leaf_extensions(authority: &PublicHalf) -> Result<Vec<Extension>, Fault> {
+    let encode = || {
+        let basic = BasicConstraints {
+            ca: false,
+            path_len_constraint: None,
+        };
+        let usage = KeyUsage(FlagSet::from(KeyUsages::DigitalSignature));
+        Ok(vec![
+            extension(true, &basic)?,
+            extension(true, &usage)?,
+            extension(false, &ExtendedKeyUsage(vec![SERVER_AUTH, CLIENT_AUTH]))?,
+            authority_key_id(authority)?,
+        ])
+    };
+    encode().map_err(|_: der::Error| Fault::Bug("the extensions of a leaf cannot be written"))
+}
+
+/// The extensions that make a leaf the leaf of someone: its key, and its names, which are critical
+/// because its subject is empty (X.509-SVID 2, RFC 5280 4.2.1.6).
+pub(crate) fn leaf_names(
+    id: &str,
+    dns_names: &[String],
+    key: &PublicHalf,
+) -> Result<[Extension; 2], Fault> {
+    let encode = || {
+        let mut names = vec![uri(id)?];
+        for name in dns_names {
+            names.push(GeneralName::DnsName(Ia5String::new(name)?));
+        }
+        Ok([
+            subject_key_id(key)?,
+            extension(true, &SubjectAltName(names))?,
+        ])
+    };
+    encode().map_err(|_: der::Error| Fault::Bug("the names of a leaf cannot be written"))
+}
+
+fn uri(text: &str) -> der::Result<GeneralName> {
+    Ok(GeneralName::UniformResourceIdentifier(Ia5String::new(
+        text,
+    )?))
+}
+
+fn subject_key_id(key: &PublicHalf) -> der::Result<Extension> {
+    let identifier = OctetString::new(key.identifier())?;
+    extension(false, &SubjectKeyIdentifier(identifier))
+}
+
+fn authority_key_id(issuer: &PublicHalf) -> der::Result<Extension> {
+    let identifier = AuthorityKeyIdentifier {
+        key_identifier: Some(OctetString::new(issuer.identifier())?),
+        authority_cert_issuer: None,
+        authority_cert_serial_number: None,
+    };
+    extension(false, &identifier)
+}
+
+fn extension<T: AssociatedOid + Encode>(critical: bool, value: &T) -> der::Result<Extension> {
+    Ok(Extension {
+        extn_id: T::OID,
+        critical,
+        extn_value: OctetString::new(value.to_der()?)?,
+    })
+}
+
+/// Lower-case hexadecimal.
+pub(crate) fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_date_from_2050_is_written_with_four_digits_of_the_year() {
+        let text = |time: &str| {
+            let moment = moment(Time::parse(time).unwrap())
+                .unwrap()
+                .to_der()
+                .unwrap();
+            String::from_utf8(moment[2..].to_vec()).unwrap()
+        };
+        assert_eq!(text("2049-12-31T23:59:59Z"), "491231235959Z");
+        assert_eq!(text("2050-01-01T00:00:00Z"), "20500101000000Z");
+    }
+
+    #[test]
+    fn the_numbers_of_an_ecdsa_signature_are_written_minimally() {
+        let mut bytes = [0; 64];
+        bytes[31] = 0x80;
+        bytes[63] = 1;
+        let der = signature_bytes(SigningKind::P256, &Signature::new(bytes)).unwrap();
+        assert_eq!(der, [0x30, 7, 2, 2, 0, 0x80, 2, 1, 1]);
+    }
+}

@@ -1,0 +1,156 @@
+//! Public keys: those of authorities, and those that credentials are issued for.
+
+use avouch_core::credential::x509::{CertificationRequest, KeyProblem, read_public_key};
+use avouch_core::crypto::{AwsLc, KeyKind, PublicKey};
+use avouch_core::id::Digest;
+use avouch_core::reason::Reason;
+use base64ct::{Base64UrlUnpadded, Encoding};
+use serde_json::{Map, Value};
+
+/// A public key with its DER form.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PublicHalf {
+    key: PublicKey,
+    info: Vec<u8>,
+}
+
+impl PublicHalf {
+    /// Reads a DER `SubjectPublicKeyInfo` (RFC 5280 4.1.2.7).
+    ///
+    /// # Errors
+    ///
+    /// `issue.public_key_malformed`, `issue.key_not_accepted`.
+    pub fn from_info(info: &[u8]) -> Result<Self, Reason> {
+        let key = read_public_key(info).map_err(refused)?;
+        let info = info.to_vec();
+        Ok(Self { key, info })
+    }
+
+    /// Takes the key out of a certification request (PKCS#10, RFC 2986) whose sender has shown to
+    /// hold the private half. Everything else it asks for is passed over: who someone is, is not
+    /// for them to say.
+    ///
+    /// # Errors
+    ///
+    /// `issue.request_malformed`, `issue.request_not_signed`, and those of
+    /// [`PublicHalf::from_info`].
+    pub fn from_signing_request(der: &[u8]) -> Result<Self, Reason> {
+        let request =
+            CertificationRequest::parse(der).map_err(|detail| Reason::IssueRequest { detail })?;
+        let half = Self::from_info(request.public_key_info())?;
+        request
+            .check_signature(&half.key, &AwsLc)
+            .map_err(|_| Reason::IssueRequestNotSigned {})?;
+        Ok(half)
+    }
+
+    /// The key as the core knows it.
+    pub fn key(&self) -> &PublicKey {
+        &self.key
+    }
+
+    /// Its kind.
+    pub fn kind(&self) -> KeyKind {
+        self.key.kind()
+    }
+
+    /// The DER `SubjectPublicKeyInfo`.
+    pub fn info(&self) -> &[u8] {
+        &self.info
+    }
+
+    /// The key identifier: the leftmost 160 bits of the SHA-256 digest of the key (RFC 7093
+    /// 2 (1)).
+    pub fn identifier(&self) -> [u8; 20] {
+        let mut identifier = [0; 20];
+        let digest = Digest::of(self.key.bytes());
+        for (to, from) in identifier.iter_mut().zip(digest.as_bytes()) {
+            *to = *from;
+        }
+        identifier
+    }
+
+    /// The members of the key as a JSON Web Key that say which key it is (RFC 7518 6.2.1, RFC 8037
+    /// 2), or `None` for a kind that is not issued for.
+    pub(crate) fn jwk(&self) -> Option<Map<String, Value>> {
+        let (key_type, curve) = match self.kind() {
+            KeyKind::Ed25519 => ("OKP", "Ed25519"),
+            KeyKind::P256 => ("EC", "P-256"),
+            KeyKind::P384 => ("EC", "P-384"),
+            KeyKind::MlDsa44
+            | KeyKind::MlDsa65
+            | KeyKind::MlDsa87
+            | KeyKind::P521
+            | KeyKind::Rsa(_) => return None,
+        };
+        // In the order of their names, in which a thumbprint takes them.
+        let mut members = vec![("crv", curve.to_owned()), ("kty", key_type.to_owned())];
+        let bytes = self.key.bytes();
+        if key_type == "OKP" {
+            members.push(("x", Base64UrlUnpadded::encode_string(bytes)));
+        } else {
+            // An uncompressed point: 4, then two coordinates of one length (SEC 1 2.3.3).
+            let (_, coordinates) = bytes.split_first()?;
+            let (x, y) = coordinates.split_at_checked(coordinates.len() / 2)?;
+            members.push(("x", Base64UrlUnpadded::encode_string(x)));
+            members.push(("y", Base64UrlUnpadded::encode_string(y)));
+        }
+        let members = members.into_iter();
+        Some(
+            members
+                .map(|(name, value)| (name.to_owned(), value.into()))
+                .collect(),
+        )
+    }
+
+    /// The SHA-256 thumbprint of the key as a JSON Web Key, as base64url (RFC 7638): the same key
+    /// always has the same name, and two keys never have one.
+    pub(crate) fn thumbprint(&self) -> Option<String> {
+        let text = Value::Object(self.jwk()?).to_string();
+        let digest = Digest::of(text.as_bytes());
+        Some(Base64UrlUnpadded::encode_string(digest.as_bytes()))
+    }
+
+    /// Refuses a key of a kind that is not among those accepted.
+    pub(crate) fn check_kind(&self, accepted: &[KeyKind]) -> Result<(), Reason> {
+        if accepted.contains(&self.kind()) {
+            return Ok(());
+        }
+        Err(Reason::IssueKeyKind {
+            found: self.kind().name(),
+            accepted: accepted.iter().map(|kind| kind.name()).collect(),
+        })
+    }
+}
+
+fn refused(problem: KeyProblem) -> Reason {
+    let detail = match problem {
+        KeyProblem::Forbidden(found) => format!("it is of the kind {found}, which is not accepted"),
+        KeyProblem::Malformed(detail) => detail,
+        KeyProblem::Size(bits) => format!("it is an RSA key of {bits} bits, which is not accepted"),
+    };
+    Reason::IssuePublicKey { detail }
+}
+
+#[cfg(test)]
+mod tests {
+    use avouch_testkit::key::Key;
+
+    use super::*;
+
+    #[test]
+    fn a_thumbprint_takes_the_members_in_the_order_of_their_names() {
+        let half = PublicHalf::from_info(&Key::p256("a").public_key_info()).unwrap();
+        let jwk = half.jwk().unwrap();
+        let names: Vec<&str> = jwk.keys().map(String::as_str).collect();
+        assert_eq!(names, ["crv", "kty", "x", "y"]);
+        assert_eq!(half.thumbprint().unwrap().len(), 43);
+    }
+
+    #[test]
+    fn the_key_identifier_is_the_head_of_the_digest_of_the_key() {
+        let key = Key::p256("a");
+        let half = PublicHalf::from_info(&key.public_key_info()).unwrap();
+        assert_eq!(half.identifier().to_vec(), key.identifier());
+    }
+}

@@ -1,0 +1,46 @@
+//! Signs: authorities of SPIFFE trust domains, and the X.509-, JWT- and WIT-SVIDs they vouch for.
+//! The only crate that holds an issuing key.
+//!
+//! ```text
+//! request ──► Prepared ──► Linted ──► Recorded ──► issued
+//!    prepare         lint       record        sign
+//! ```
+//!
+//! A profile says what may be issued ([`profile`]); each stage owns the one before ([`stages`]).
+//! The lint is the core's own decision on exactly the content that will be signed, the record is
+//! durable before anything is signed ([`intent`]), and what was signed is decided on once more
+//! before it is released. Bad requests are refusals of the catalogue ([`Reason`]); what fails on
+//! our side is a [`Fault`].
+//!
+//! The clock and randomness are arguments. Keys are made and used through AWS-LC.
+//!
+//! [`Reason`]: avouch_core::reason::Reason
+//! [`Fault`]: fault::Fault
+
+#![warn(
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    clippy::panic,
+    clippy::string_slice,
+    clippy::unreachable,
+    clippy::unwrap_used
+)]
+
+pub mod authority;
+pub mod bundle;
+mod certificate;
+pub mod fault;
+pub mod intent;
+pub mod key;
+pub mod life_cycle;
+mod lint;
+pub mod profile;
+pub mod random;
+pub mod signer;
+pub mod stages;
+pub mod token;
+pub mod x509_svid;
+
+/// How many seconds before it is issued a certificate begins to be valid, so that a verifier whose
+/// clock is a little late does not refuse it.
+pub const BACKDATE: i64 = 10;

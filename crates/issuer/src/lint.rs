@@ -1,0 +1,149 @@
+//! The core's own decision on what is about to be signed.
+
+use std::sync::Arc;
+
+use avouch_core::anchor::{Anchor, AnchorKind, Constraints, Stewardship};
+use avouch_core::budget::Budget;
+use avouch_core::credential::Credential;
+use avouch_core::credential::x509::Certificate;
+use avouch_core::crypto::{NotSigned, PublicKey, Scheme, Verifier};
+use avouch_core::decide;
+use avouch_core::id::{Digest, SpiffeId, TenantId, TrustDomain};
+use avouch_core::question::{Context, ExpectedName, Profile, Purpose, Question};
+use avouch_core::time::Time;
+use avouch_core::verdict::Verdict;
+use avouch_core::view::View;
+use aws_lc_rs::digest;
+
+use crate::certificate::signature_bytes;
+use crate::fault::{Fault, NotIssued};
+use crate::signer::{Signature, SigningKind};
+
+/// Believes one throwaway signature, over one message and for one key, and asks another verifier
+/// about everything else.
+///
+/// The throwaway is a digest of the message in the form of a signature. No key can check it, so
+/// what carries it is worth nothing, and yet the core can decide on the very bytes that an
+/// authority is about to sign, below the authority's real certificates.
+pub(crate) struct Throwaway<'a> {
+    message: &'a [u8],
+    key: &'a PublicKey,
+    signature: Signature,
+    /// The signature as certificates carry it.
+    in_certificates: Vec<u8>,
+    others: &'a dyn Verifier,
+}
+
+impl<'a> Throwaway<'a> {
+    pub(crate) fn over(
+        message: &'a [u8],
+        key: &'a PublicKey,
+        others: &'a dyn Verifier,
+    ) -> Result<Self, Fault> {
+        let mut bytes = [0; 64];
+        let digest = digest::digest(&digest::SHA512, message);
+        for (to, from) in bytes.iter_mut().zip(digest.as_ref()) {
+            *to = *from;
+        }
+        let signature = Signature::new(bytes);
+        let kind = SigningKind::of(key.kind()).unwrap_or(SigningKind::P256);
+        Ok(Self {
+            message,
+            key,
+            in_certificates: signature_bytes(kind, &signature)?,
+            signature,
+            others,
+        })
+    }
+
+    pub(crate) fn signature(&self) -> &Signature {
+        &self.signature
+    }
+}
+
+impl Verifier for Throwaway<'_> {
+    fn verify(
+        &self,
+        key: &PublicKey,
+        scheme: Scheme,
+        message: &[u8],
+        signature: &[u8],
+    ) -> Result<(), NotSigned> {
+        let is_throwaway =
+            signature == self.signature.as_bytes() || signature == self.in_certificates;
+        if is_throwaway && message == self.message && key == self.key {
+            return Ok(());
+        }
+        self.others.verify(key, scheme, message, signature)
+    }
+}
+
+/// A view in which exactly these roots vouch for a trust domain.
+pub(crate) fn view_of_roots(
+    tenant: &TenantId,
+    trust_domain: &TrustDomain,
+    roots: &[Arc<Certificate>],
+) -> View {
+    let anchors = roots.iter().map(|root| Anchor {
+        constraints: Constraints {
+            trust_domains: vec![trust_domain.clone()],
+            ..Constraints::default()
+        },
+        ..anchor(
+            tenant,
+            trust_domain,
+            AnchorKind::Certificate(Arc::clone(root)),
+        )
+    });
+    let epoch = Digest::of_list(roots.iter().map(|root| root.der()));
+    View::new(
+        tenant.clone(),
+        anchors.collect(),
+        Vec::new(),
+        Vec::new(),
+        epoch,
+    )
+}
+
+/// An anchor of the issuer's own keys.
+pub(crate) fn anchor(tenant: &TenantId, trust_domain: &TrustDomain, kind: AnchorKind) -> Anchor {
+    Anchor {
+        name: trust_domain.to_string(),
+        kind,
+        stewardship: Stewardship::default(),
+        constraints: Constraints::default(),
+        tenant: tenant.clone(),
+        source: None,
+    }
+}
+
+/// Asks the core whether `credential` shows that its holder is `id`, as a server and to one who
+/// calls itself `audience` if it is a token.
+pub(crate) fn ask(
+    credential: Credential,
+    id: &SpiffeId,
+    audience: Option<&str>,
+    now: Time,
+    view: &View,
+    crypto: &dyn Verifier,
+) -> Result<(), NotIssued> {
+    let question = Question {
+        tenant: view.tenant().clone(),
+        credential,
+        profile: Profile::Spiffe,
+        purpose: Purpose::Server,
+        now,
+        context: Context {
+            expected: vec![ExpectedName::Spiffe(id.clone())],
+            audiences: audience.map(str::to_owned).into_iter().collect(),
+            ..Context::default()
+        },
+    };
+    match decide(&question, view, crypto, &mut Budget::default()) {
+        Verdict::Accept(_) => Ok(()),
+        Verdict::Reject(refusal) => Err(refusal.reason().clone().into()),
+        Verdict::Undetermined(_) => {
+            Err(Fault::Bug("the core lacks a fact about what we issue").into())
+        }
+    }
+}

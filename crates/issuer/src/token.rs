@@ -1,0 +1,499 @@
+//! JWT-SVIDs and WIT-SVIDs: signed statements of who a workload is (SPIFFE JWT-SVID, WIT-SVID).
+
+use std::fmt;
+use std::sync::Arc;
+
+use avouch_core::anchor::AnchorKind;
+use avouch_core::credential::Credential;
+use avouch_core::credential::jose::bundle::Bundle;
+use avouch_core::crypto::{KeyKind, Verifier};
+use avouch_core::id::{Digest, SpiffeId, TenantId, TrustDomain};
+use avouch_core::reason::Reason;
+use avouch_core::time::Time;
+use avouch_core::view::View;
+use base64ct::{Base64UrlUnpadded, Encoding};
+use serde_json::{Map, Value, json};
+
+use crate::bundle::token_key;
+use crate::fault::{Fault, NotIssued};
+use crate::intent::{CredentialKind, Intent};
+use crate::key::PublicHalf;
+use crate::life_cycle::LifeCycle;
+use crate::lint::{Throwaway, anchor, ask};
+use crate::profile::{JwtProfile, WitProfile, check_id};
+use crate::random::{Random, token_id};
+use crate::signer::{Signature, Signer, SigningKind};
+use crate::stages::{Draft, Prepared, private};
+
+/// The most audiences of one token. Each of them can show the token to the others as its holder
+/// would, so JWT-SVID 3.2 recommends one.
+const AUDIENCES_MAX: usize = 8;
+
+/// The longest audience, in bytes, as for a SPIFFE ID.
+const AUDIENCE_BYTES_MAX: usize = 2_048;
+
+/// Which tokens an authority signs. A key for one kind never signs the other.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum TokenKind {
+    /// JWT-SVIDs.
+    Jwt,
+    /// WIT-SVIDs.
+    Wit,
+}
+
+impl TokenKind {
+    /// The `use` of its keys in a bundle.
+    pub(crate) fn key_use(self) -> &'static str {
+        match self {
+            Self::Jwt => "jwt-svid",
+            Self::Wit => "wit-svid",
+        }
+    }
+
+    /// The `typ` of its tokens.
+    fn header_type(self) -> &'static str {
+        match self {
+            Self::Jwt => "JWT",
+            Self::Wit => "wit+jwt",
+        }
+    }
+}
+
+/// A key that signs tokens for a trust domain, and its life.
+#[derive(Clone)]
+pub struct TokenAuthority {
+    tenant: TenantId,
+    trust_domain: TrustDomain,
+    kind: TokenKind,
+    signer: Arc<dyn Signer>,
+    life: LifeCycle,
+    id: String,
+    /// The encoded header of its tokens.
+    header: String,
+    /// In which it alone vouches.
+    view: Arc<View>,
+}
+
+impl TokenAuthority {
+    /// An authority with the key of `signer`, new or stored. The key is P-256: SPIFFE does not
+    /// allow Ed25519 for tokens (JWT-SVID 2.2, WIT-SVID 2).
+    ///
+    /// # Errors
+    ///
+    /// [`Fault::AuthorityUnusable`] for another kind of key.
+    pub fn open(
+        tenant: TenantId,
+        trust_domain: TrustDomain,
+        kind: TokenKind,
+        signer: Arc<dyn Signer>,
+        life: LifeCycle,
+    ) -> Result<Self, Fault> {
+        let unusable = |detail: &str| Fault::AuthorityUnusable(format!("{trust_domain}: {detail}"));
+        let public = signer.public_half();
+        if SigningKind::of(public.kind()) != Some(SigningKind::P256) {
+            return Err(unusable("tokens are signed with P-256 keys only"));
+        }
+        let id = public
+            .thumbprint()
+            .ok_or_else(|| unusable("its key is no JSON Web Key"))?;
+        let header = json!({"alg": "ES256", "kid": id, "typ": kind.header_type()});
+        let header = Base64UrlUnpadded::encode_string(header.to_string().as_bytes());
+        let view = view_of_key(&tenant, &trust_domain, token_key(public, kind, &id)?)?;
+        Ok(Self {
+            tenant,
+            trust_domain,
+            kind,
+            life,
+            id,
+            header,
+            view: Arc::new(view),
+            signer,
+        })
+    }
+
+    /// The same authority at another point of its life.
+    #[must_use]
+    pub fn with_life(self, life: LifeCycle) -> Self {
+        Self { life, ..self }
+    }
+
+    /// Its name in records, refusals and the `kid` of its tokens: the thumbprint of its key
+    /// (RFC 7638).
+    pub fn id(&self) -> &str {
+        &self.id
+    }
+
+    /// Whose it is.
+    pub fn tenant(&self) -> &TenantId {
+        &self.tenant
+    }
+
+    /// For which trust domain it vouches.
+    pub fn trust_domain(&self) -> &TrustDomain {
+        &self.trust_domain
+    }
+
+    /// Which tokens it signs.
+    pub fn kind(&self) -> TokenKind {
+        self.kind
+    }
+
+    /// Where it is in its life.
+    pub fn life(&self) -> LifeCycle {
+        self.life
+    }
+
+    /// What signs for it.
+    pub fn signer(&self) -> &Arc<dyn Signer> {
+        &self.signer
+    }
+
+    pub(crate) fn key_digest(&self) -> Digest {
+        Digest::of(self.signer.public_half().info())
+    }
+
+    /// Settles a token with these claims, and `sub`, `jti`, `iat` and `exp` beside them.
+    fn draft(
+        self: &Arc<Self>,
+        id: SpiffeId,
+        ttl: u32,
+        mut claims: Value,
+        now: Time,
+        random: &dyn Random,
+    ) -> Result<TokenParts, NotIssued> {
+        self.life.check_may_sign(&self.id, now)?;
+        check_id(&id, &self.trust_domain)?;
+        let expires = now.plus(i64::from(ttl)).min(self.life.not_after());
+        let token_id = token_id(random)?;
+        if let Some(members) = claims.as_object_mut() {
+            members.insert("sub".to_owned(), id.as_str().into());
+            members.insert("jti".to_owned(), token_id.as_str().into());
+            members.insert("iat".to_owned(), now.unix().into());
+            members.insert("exp".to_owned(), expires.unix().into());
+        }
+        let claims = Base64UrlUnpadded::encode_string(claims.to_string().as_bytes());
+        let message = format!("{}.{claims}", self.header);
+        let intent = Intent {
+            tenant: self.tenant.clone(),
+            trust_domain: self.trust_domain.clone(),
+            kind: match self.kind {
+                TokenKind::Jwt => CredentialKind::JwtSvid,
+                TokenKind::Wit => CredentialKind::WitSvid,
+            },
+            subject: id,
+            serial: token_id,
+            authority: self.id.clone(),
+            not_before: now,
+            not_after: expires,
+            digest: Digest::of(message.as_bytes()),
+        };
+        Ok(TokenParts {
+            authority: Arc::clone(self),
+            message,
+            intent,
+            now,
+        })
+    }
+}
+
+/// A view in which exactly this key vouches for a trust domain, read as any bundle would be.
+fn view_of_key(
+    tenant: &TenantId,
+    trust_domain: &TrustDomain,
+    key: Map<String, Value>,
+) -> Result<View, Fault> {
+    let document = json!({"keys": [key]});
+    let bundle = Bundle::read(trust_domain.as_str(), &document)
+        .map_err(|_| Fault::Bug("the core cannot read our own bundle"))?;
+    let anchor = anchor(tenant, trust_domain, AnchorKind::TrustDomain(bundle));
+    let epoch = Digest::of(document.to_string().as_bytes());
+    let tenant = tenant.clone();
+    Ok(View::new(
+        tenant,
+        vec![anchor],
+        Vec::new(),
+        Vec::new(),
+        epoch,
+    ))
+}
+
+impl fmt::Debug for TokenAuthority {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("TokenAuthority")
+            .field("trust_domain", &self.trust_domain)
+            .field("kind", &self.kind)
+            .field("id", &self.id)
+            .field("life", &self.life)
+            .finish_non_exhaustive()
+    }
+}
+
+/// A signed token. Its `Debug` does not show the text: whoever has it can use it.
+#[derive(Clone, PartialEq, Eq)]
+pub struct TokenSvid {
+    /// Whose it is.
+    pub id: SpiffeId,
+    /// The compact JWS (RFC 7515 3.1).
+    pub token: String,
+    /// Its identifier (`jti`).
+    pub token_id: String,
+    /// When it was issued (`iat`).
+    pub issued: Time,
+    /// The first second in which it is no longer valid (`exp`).
+    pub expires: Time,
+}
+
+impl fmt::Debug for TokenSvid {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("TokenSvid")
+            .field("id", &self.id)
+            .field("token_id", &self.token_id)
+            .field("issued", &self.issued)
+            .field("expires", &self.expires)
+            .finish_non_exhaustive()
+    }
+}
+
+/// What drafts of tokens have in common.
+struct TokenParts {
+    authority: Arc<TokenAuthority>,
+    message: String,
+    intent: Intent,
+    now: Time,
+}
+
+impl TokenParts {
+    fn token(&self, signature: &Signature) -> String {
+        let signature = Base64UrlUnpadded::encode_string(signature.as_bytes());
+        format!("{}.{signature}", self.message)
+    }
+
+    fn release(self, signature: &Signature) -> TokenSvid {
+        TokenSvid {
+            token: self.token(signature),
+            id: self.intent.subject,
+            token_id: self.intent.serial,
+            issued: self.intent.not_before,
+            expires: self.intent.not_after,
+        }
+    }
+}
+
+/// What is asked for as a JWT-SVID.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct JwtRequest {
+    /// For whom.
+    pub id: SpiffeId,
+    /// Who will receive it, at least one.
+    pub audiences: Vec<String>,
+    /// For how many seconds; the usual time of the profile if nothing is said.
+    pub ttl: Option<u32>,
+}
+
+impl JwtProfile {
+    /// Prepares a JWT-SVID. It ends with its authority at the latest.
+    ///
+    /// # Errors
+    ///
+    /// `issue.authority_state`, `issue.authority_expired`, `issue.id_outside_trust_domain`,
+    /// `spiffe.leaf_id_without_path`, `issue.audience_invalid`, `issue.ttl_out_of_bounds`, or what
+    /// failed on our side.
+    pub fn prepare(
+        &self,
+        authority: &Arc<TokenAuthority>,
+        request: JwtRequest,
+        now: Time,
+        random: &dyn Random,
+    ) -> Result<Prepared<JwtDraft>, NotIssued> {
+        if authority.kind != TokenKind::Jwt {
+            return Err(Fault::Bug("another kind of authority was asked for a JWT-SVID").into());
+        }
+        let audience = check_audiences(&request.audiences)?.to_owned();
+        let ttl = self.lifetime.choose(request.ttl)?;
+        // RFC 7519 4.1.3: one audience may be a text, several are a list.
+        let claims = match request.audiences.as_slice() {
+            [one] => json!({"aud": one}),
+            several => json!({"aud": several}),
+        };
+        let parts = authority.draft(request.id, ttl, claims, now, random)?;
+        Ok(Prepared::new(JwtDraft { parts, audience }))
+    }
+}
+
+/// Checks the audiences; gives the first.
+fn check_audiences(audiences: &[String]) -> Result<&str, Reason> {
+    let refuse = |detail| Reason::IssueAudience { detail };
+    let Some(first) = audiences.first() else {
+        return Err(refuse("none is named".to_owned()));
+    };
+    if audiences.len() > AUDIENCES_MAX {
+        return Err(refuse(format!(
+            "{} are named, and {AUDIENCES_MAX} are allowed",
+            audiences.len()
+        )));
+    }
+    for audience in audiences {
+        if audience.is_empty() {
+            return Err(refuse("one of them is empty".to_owned()));
+        }
+        if audience.len() > AUDIENCE_BYTES_MAX {
+            return Err(refuse(format!(
+                "one of them has {} bytes, and {AUDIENCE_BYTES_MAX} are allowed",
+                audience.len()
+            )));
+        }
+    }
+    Ok(first)
+}
+
+/// A JWT-SVID that is to be signed.
+pub struct JwtDraft {
+    parts: TokenParts,
+    audience: String,
+}
+
+impl private::Draft for JwtDraft {
+    fn message(&self) -> &[u8] {
+        self.parts.message.as_bytes()
+    }
+
+    fn signer(&self) -> &dyn Signer {
+        self.parts.authority.signer.as_ref()
+    }
+
+    fn intent(&self) -> &Intent {
+        &self.parts.intent
+    }
+
+    fn judge(&self, signature: &Signature, crypto: &dyn Verifier) -> Result<(), NotIssued> {
+        let parts = &self.parts;
+        let credential = Credential::Jwt(parts.token(signature));
+        let (id, view) = (&parts.intent.subject, &parts.authority.view);
+        ask(
+            credential,
+            id,
+            Some(&self.audience),
+            parts.now,
+            view,
+            crypto,
+        )
+    }
+}
+
+impl Draft for JwtDraft {
+    type Issued = TokenSvid;
+
+    fn release(self, signature: &Signature) -> Result<TokenSvid, Fault> {
+        Ok(self.parts.release(signature))
+    }
+}
+
+/// What is asked for as a WIT-SVID.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct WitRequest {
+    /// For whom.
+    pub id: SpiffeId,
+    /// The key that its holder will prove to have: P-256 or P-384 (WIT-SVID 3).
+    pub public_half: PublicHalf,
+    /// For how many seconds; the usual time of the profile if nothing is said.
+    pub ttl: Option<u32>,
+}
+
+impl WitProfile {
+    /// Prepares a WIT-SVID. It ends with its authority at the latest.
+    ///
+    /// # Errors
+    ///
+    /// `issue.authority_state`, `issue.authority_expired`, `issue.id_outside_trust_domain`,
+    /// `spiffe.leaf_id_without_path`, `issue.key_not_accepted`, `issue.ttl_out_of_bounds`, or what
+    /// failed on our side.
+    pub fn prepare(
+        &self,
+        authority: &Arc<TokenAuthority>,
+        request: WitRequest,
+        now: Time,
+        random: &dyn Random,
+    ) -> Result<Prepared<WitDraft>, NotIssued> {
+        if authority.kind != TokenKind::Wit {
+            return Err(Fault::Bug("another kind of authority was asked for a WIT-SVID").into());
+        }
+        let holder = request.public_half;
+        holder.check_kind(&[KeyKind::P256, KeyKind::P384])?;
+        let ttl = self.lifetime.choose(request.ttl)?;
+        let algorithm = match holder.kind() {
+            KeyKind::P384 => "ES384",
+            _ => "ES256",
+        };
+        let mut key = holder
+            .jwk()
+            .ok_or(Fault::Bug("an accepted key is no JSON Web Key"))?;
+        key.insert("alg".to_owned(), algorithm.into());
+        let claims = json!({"cnf": {"jwk": key}});
+        let parts = authority.draft(request.id, ttl, claims, now, random)?;
+        Ok(Prepared::new(WitDraft {
+            parts,
+            holder,
+            algorithm,
+        }))
+    }
+}
+
+/// A WIT-SVID that is to be signed.
+pub struct WitDraft {
+    parts: TokenParts,
+    holder: PublicHalf,
+    algorithm: &'static str,
+}
+
+impl WitDraft {
+    /// What the holder would have signed to prove that it has the key (draft-ietf-wimse-wpt-02 2):
+    /// without a proof, the core would not believe the token.
+    fn proof(&self, token: &str) -> String {
+        let header = json!({"typ": "wpt+jwt", "alg": self.algorithm});
+        let token_hash = Digest::of(token.as_bytes());
+        let claims = json!({
+            "aud": "lint",
+            "exp": self.parts.now.plus(60).unix(),
+            "jti": "lint",
+            "wth": Base64UrlUnpadded::encode_string(token_hash.as_bytes()),
+        });
+        let part = |part: Value| Base64UrlUnpadded::encode_string(part.to_string().as_bytes());
+        format!("{}.{}", part(header), part(claims))
+    }
+}
+
+impl private::Draft for WitDraft {
+    fn message(&self) -> &[u8] {
+        self.parts.message.as_bytes()
+    }
+
+    fn signer(&self) -> &dyn Signer {
+        self.parts.authority.signer.as_ref()
+    }
+
+    fn intent(&self) -> &Intent {
+        &self.parts.intent
+    }
+
+    fn judge(&self, signature: &Signature, crypto: &dyn Verifier) -> Result<(), NotIssued> {
+        let parts = &self.parts;
+        let token = parts.token(signature);
+        let proof = self.proof(&token);
+        let holder = Throwaway::over(proof.as_bytes(), self.holder.key(), crypto)?;
+        let signed = Base64UrlUnpadded::encode_string(holder.signature().as_bytes());
+        let credential = Credential::Wit {
+            token,
+            proof: Some(format!("{proof}.{signed}")),
+        };
+        let (id, view) = (&parts.intent.subject, &parts.authority.view);
+        ask(credential, id, Some("lint"), parts.now, view, &holder)
+    }
+}
+
+impl Draft for WitDraft {
+    type Issued = TokenSvid;
+
+    fn release(self, signature: &Signature) -> Result<TokenSvid, Fault> {
+        Ok(self.parts.release(signature))
+    }
+}

@@ -1,0 +1,173 @@
+//! X.509-SVIDs: certificates of workloads (SPIFFE X.509-SVID).
+
+use std::sync::Arc;
+
+use avouch_core::credential::Credential;
+use avouch_core::crypto::Verifier;
+use avouch_core::id::{Digest, SpiffeId};
+use avouch_core::time::Time;
+
+use crate::BACKDATE;
+use crate::authority::X509Authority;
+use crate::certificate::{Content, NO_NAME, assemble, hex, leaf_names};
+use crate::fault::{Fault, NotIssued};
+use crate::intent::{CredentialKind, Intent};
+use crate::key::PublicHalf;
+use crate::lint::ask;
+use crate::profile::{X509Profile, check_dns_name, check_id};
+use crate::random::{Random, serial_number};
+use crate::signer::{Signature, Signer};
+use crate::stages::{Draft, Prepared, private};
+
+/// What is asked for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct X509Request {
+    /// For whom.
+    pub id: SpiffeId,
+    /// For which key.
+    pub public_half: PublicHalf,
+    /// For how many seconds; the usual time of the profile if nothing is said.
+    pub ttl: Option<u32>,
+    /// DNS names beside the ID.
+    pub dns_names: Vec<String>,
+}
+
+/// An X.509-SVID with the certificates a workload sends along.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct X509Svid {
+    /// Whose it is.
+    pub id: SpiffeId,
+    /// DER: the SVID first, then the intermediates up to the root, which is not among them.
+    pub chain: Vec<Vec<u8>>,
+    /// The serial number in hexadecimal.
+    pub serial: String,
+    /// The first second in which it is valid.
+    pub not_before: Time,
+    /// The last second in which it is valid.
+    pub not_after: Time,
+}
+
+impl X509Profile {
+    /// Prepares an X.509-SVID. It ends with its authority at the latest.
+    ///
+    /// # Errors
+    ///
+    /// `issue.authority_state`, `issue.authority_expired`, `issue.id_outside_trust_domain`,
+    /// `spiffe.leaf_id_without_path`, `issue.key_not_accepted`, `issue.ttl_out_of_bounds`,
+    /// `issue.dns_name_invalid`, or what failed on our side.
+    pub fn prepare(
+        &self,
+        authority: &Arc<X509Authority>,
+        request: X509Request,
+        now: Time,
+        random: &dyn Random,
+    ) -> Result<Prepared<X509Draft>, NotIssued> {
+        let life = authority.life();
+        life.check_may_sign(authority.id(), now)?;
+        check_id(&request.id, authority.trust_domain())?;
+        request.public_half.check_kind(&self.keys)?;
+        let ttl = self.lifetime.choose(request.ttl)?;
+        for name in &request.dns_names {
+            check_dns_name(name)?;
+        }
+        let serial = serial_number(random)?;
+        let not_before = now.plus(-BACKDATE).max(life.not_before());
+        let not_after = now.plus(i64::from(ttl)).min(life.not_after());
+        let mut extensions = authority.leaf_extensions().to_vec();
+        extensions.extend(leaf_names(
+            request.id.as_str(),
+            &request.dns_names,
+            &request.public_half,
+        )?);
+        let message = Content {
+            serial,
+            signed_with: authority.signs_with(),
+            issuer: authority.subject(),
+            not_before,
+            not_after,
+            subject: NO_NAME,
+            public_half: &request.public_half,
+            extensions,
+        }
+        .to_der()?;
+        Ok(Prepared::new(X509Draft {
+            intent: Intent {
+                tenant: authority.tenant().clone(),
+                trust_domain: authority.trust_domain().clone(),
+                kind: CredentialKind::X509Svid,
+                subject: request.id,
+                serial: hex(&serial),
+                authority: authority.id().to_owned(),
+                not_before,
+                not_after,
+                digest: Digest::of(&message),
+            },
+            authority: Arc::clone(authority),
+            message,
+            now,
+        }))
+    }
+}
+
+/// An X.509-SVID that is to be signed.
+pub struct X509Draft {
+    authority: Arc<X509Authority>,
+    message: Vec<u8>,
+    intent: Intent,
+    now: Time,
+}
+
+impl X509Draft {
+    fn chain(&self, signature: &Signature) -> Result<Vec<Vec<u8>>, Fault> {
+        let leaf = assemble(&self.message, self.authority.signs_with(), signature)?;
+        let above = self.authority.intermediates();
+        Ok(std::iter::once(leaf)
+            .chain(above.map(|certificate| certificate.der().to_vec()))
+            .collect())
+    }
+}
+
+impl private::Draft for X509Draft {
+    fn message(&self) -> &[u8] {
+        &self.message
+    }
+
+    fn signer(&self) -> &dyn Signer {
+        self.authority.signer().as_ref()
+    }
+
+    fn intent(&self) -> &Intent {
+        &self.intent
+    }
+
+    fn verifier(&self) -> &dyn Verifier {
+        self.authority.verifier()
+    }
+
+    fn judge(&self, signature: &Signature, crypto: &dyn Verifier) -> Result<(), NotIssued> {
+        let credential = Credential::X509(self.chain(signature)?);
+        let id = &self.intent.subject;
+        ask(
+            credential,
+            id,
+            None,
+            self.now,
+            self.authority.view(),
+            crypto,
+        )
+    }
+}
+
+impl Draft for X509Draft {
+    type Issued = X509Svid;
+
+    fn release(self, signature: &Signature) -> Result<X509Svid, Fault> {
+        Ok(X509Svid {
+            chain: self.chain(signature)?,
+            id: self.intent.subject,
+            serial: self.intent.serial,
+            not_before: self.intent.not_before,
+            not_after: self.intent.not_after,
+        })
+    }
+}
