@@ -6,6 +6,7 @@
     reason = "a tool of developers talks to its terminal"
 )]
 
+mod bettertls;
 mod command;
 mod fixtures;
 mod fuzz;

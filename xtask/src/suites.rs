@@ -3,7 +3,7 @@
 use crate::command::{cargo, follow, succeeds, succeeds_quietly};
 use crate::tally::Tally;
 use crate::workspace::Workspace;
-use crate::{fuzz, tidy};
+use crate::{bettertls, fuzz, tidy};
 
 /// Seconds each fuzz target runs as part of the tests: enough to see that it still works.
 const FUZZ_SECONDS: u32 = 10;
@@ -65,6 +65,11 @@ fn tests(workspace: &Workspace, tally: &mut Tally) {
         if let Ok(vectors) = vectors.canonicalize() {
             command.env("AVOUCH_VECTORS", vectors);
         }
+    }
+    if std::env::var_os("AVOUCH_BETTERTLS").is_none()
+        && let Some(cases) = bettertls::cases(workspace)
+    {
+        command.env("AVOUCH_BETTERTLS", cases);
     }
     let mut counted = Counted::default();
     let succeeded = follow(&mut command, |line| {

@@ -1,8 +1,7 @@
 //! BetterTLS (<https://github.com/Netflix/bettertls>): path building and name constraints.
 //!
 //! Its cases are made anew by its own tool, so they are not among the vectors of the project:
-//! `go run github.com/Netflix/bettertls/test-suites/cmd/bettertls@latest export-tests --out FILE`,
-//! and `AVOUCH_BETTERTLS=FILE`.
+//! `cargo xtask test` makes them where there is Go, and names their file in `AVOUCH_BETTERTLS`.
 
 use avouch_core::credential::x509::Certificate;
 use avouch_core::question::{ExpectedName, Profile, Purpose};
