@@ -10,6 +10,7 @@ mod bettertls;
 mod command;
 mod fixtures;
 mod fuzz;
+mod protocols;
 mod reasons;
 mod suites;
 mod tally;
@@ -28,7 +29,8 @@ cargo xtask COMMAND
   fuzz N     run each fuzz target for N seconds
   docs       write docs/reasons.md from the catalogue of reasons
   fixtures   write the worked examples of reasons that are missing; with `--bless CODE` that
-             one anew";
+             one anew
+  protocols  write crates/api/src/grpc from crates/api/proto";
 
 fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
@@ -44,6 +46,7 @@ fn main() -> ExitCode {
         ["docs"] => reasons::write(&workspace),
         ["fixtures"] => fixtures::write(&workspace, None),
         ["fixtures", "--bless", code] => fixtures::write(&workspace, Some(code)),
+        ["protocols"] => protocols::write(&workspace),
         _ => Err(USAGE.to_owned()),
     };
     match done {

@@ -3,7 +3,7 @@
 use crate::command::{cargo, follow, succeeds, succeeds_quietly};
 use crate::tally::Tally;
 use crate::workspace::Workspace;
-use crate::{bettertls, fuzz, tidy};
+use crate::{bettertls, fuzz, protocols, tidy};
 
 /// Seconds each fuzz target runs as part of the tests: enough to see that it still works.
 const FUZZ_SECONDS: u32 = 10;
@@ -17,6 +17,7 @@ pub(crate) fn all(workspace: &Workspace) -> Tally {
     format(workspace, &mut tally);
     tally.add(tidy::run(workspace));
     lints(workspace, &mut tally);
+    generated(workspace, &mut tally);
     documentation(workspace, &mut tally);
     tests(workspace, &mut tally);
     benchmarks(workspace, &mut tally);
@@ -42,6 +43,17 @@ fn lints(workspace: &Workspace, tally: &mut Tally) {
     let mut command = cargo(workspace, &arguments);
     command.args(["--", "-D", "warnings"]);
     one(tally, "lints", succeeds(&mut command));
+}
+
+/// What is made of the protocols is what is committed.
+fn generated(workspace: &Workspace, tally: &mut Tally) {
+    let findings = protocols::up_to_date(workspace);
+    if findings.is_empty() {
+        tally.pass(1);
+    }
+    for finding in findings {
+        tally.fail(finding);
+    }
 }
 
 fn documentation(workspace: &Workspace, tally: &mut Tally) {

@@ -14,6 +14,8 @@
     clippy::unwrap_used
 )]
 
+#[cfg(feature = "grpc")]
+pub mod grpc;
 mod members;
 mod question;
 mod strict;

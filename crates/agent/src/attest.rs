@@ -1,0 +1,192 @@
+//! What the kernel says of a workload.
+
+use std::collections::BTreeSet;
+use std::fmt;
+use std::fs;
+use std::io;
+
+use nix::unistd::{Gid, Group, Uid, User};
+
+use crate::executable::{Executable, Executables};
+use crate::peer::Peer;
+use crate::selector::{self, Selector};
+
+/// A workload and all that could be told of it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Attested {
+    process: u32,
+    selectors: Vec<Selector>,
+    absent: Vec<Absent>,
+}
+
+/// A fact that could not be told. It matches nothing.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Absent {
+    /// What it would have been about, such as `unix:path`.
+    pub kind: &'static str,
+    /// Why it is not known.
+    pub why: String,
+}
+
+/// Why nothing is said of a workload.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum NotAttested {
+    /// It has ended, so what was read may be about another.
+    #[error("the process has ended")]
+    Ended,
+    /// It speaks through a connection that it opened as someone else.
+    #[error("the process connected as user {then}, group {then_group} and is now user {now}, group {now_group}")]
+    Changed {
+        /// The user that connected.
+        then: u32,
+        /// The group that connected.
+        then_group: u32,
+        /// The user it is now.
+        now: u32,
+        /// The group it is now.
+        now_group: u32,
+    },
+    /// What the kernel shows of the process cannot be read.
+    #[error("the status of the process cannot be read: {0}")]
+    Unreadable(String),
+}
+
+/// Asks the kernel who `peer` is. Blocks on files and on the system's database of users.
+///
+/// # Errors
+///
+/// When the process has ended, has become another user since it connected, or cannot be seen.
+pub fn attest(peer: &Peer, executables: &Executables) -> Result<Attested, NotAttested> {
+    let mut found = Found::default();
+    let same_user = same_user(peer);
+    found.user(peer.user());
+    found.group(peer.group());
+    found.executable(executables.of(peer.process()));
+    // Last of all: only now is it certain that all of this was about this process.
+    if peer.has_ended() {
+        return Err(NotAttested::Ended);
+    }
+    same_user?;
+    Ok(Attested {
+        process: peer.process(),
+        selectors: found.selectors.into_iter().collect(),
+        absent: found.absent,
+    })
+}
+
+impl Attested {
+    /// The number of its process.
+    pub fn process(&self) -> u32 {
+        self.process
+    }
+
+    /// The facts, sorted.
+    pub fn selectors(&self) -> &[Selector] {
+        &self.selectors
+    }
+
+    /// The facts that could not be told, and why.
+    pub fn absent(&self) -> &[Absent] {
+        &self.absent
+    }
+}
+
+impl fmt::Display for Absent {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: {}", self.kind, self.why)
+    }
+}
+
+#[derive(Default)]
+struct Found {
+    selectors: BTreeSet<Selector>,
+    absent: Vec<Absent>,
+}
+
+impl Found {
+    fn user(&mut self, number: u32) {
+        self.selectors.insert(Selector::UnixUid(number));
+        let name = User::from_uid(Uid::from_raw(number)).map(|user| user.map(|user| user.name));
+        match named(name) {
+            Ok(name) => drop(self.selectors.insert(Selector::UnixUser(name))),
+            Err(why) => self.lack("unix:user", why),
+        }
+    }
+
+    fn group(&mut self, number: u32) {
+        self.selectors.insert(Selector::UnixGid(number));
+        let name = Group::from_gid(Gid::from_raw(number)).map(|group| group.map(|group| group.name));
+        match named(name) {
+            Ok(name) => drop(self.selectors.insert(Selector::UnixGroup(name))),
+            Err(why) => self.lack("unix:group", why),
+        }
+    }
+
+    fn executable(&mut self, executable: Result<Executable, String>) {
+        let executable = match executable {
+            Ok(executable) => executable,
+            Err(why) => {
+                self.lack("unix:path", why.clone());
+                return self.lack("unix:sha256", why);
+            }
+        };
+        self.selectors.insert(Selector::UnixPath(executable.path));
+        match executable.digest {
+            Ok(digest) => drop(self.selectors.insert(Selector::UnixSha256(digest))),
+            Err(why) => self.lack("unix:sha256", why),
+        }
+    }
+
+    fn lack(&mut self, kind: &'static str, why: String) {
+        self.absent.push(Absent { kind, why });
+    }
+}
+
+fn named(found: nix::Result<Option<String>>) -> Result<String, String> {
+    let name = found
+        .map_err(|error| format!("the system's database does not answer: {error}"))?
+        .ok_or_else(|| "the system's database has no name for the number".to_owned())?;
+    selector::name(&name).ok_or_else(|| "the name cannot be written as one word".to_owned())
+}
+
+/// A process may connect as root and then become someone lesser, or hand its connection to a
+/// program that is: it is served only as long as it is who it was.
+fn same_user(peer: &Peer) -> Result<(), NotAttested> {
+    let status = fs::read_to_string(format!("/proc/{}/status", peer.process()))
+        .map_err(|error: io::Error| NotAttested::Unreadable(error.to_string()))?;
+    let effective = |field| {
+        effective(&status, field)
+            .ok_or_else(|| NotAttested::Unreadable(format!("it has no field `{field}`")))
+    };
+    let (now, now_group) = (effective("Uid:")?, effective("Gid:")?);
+    if (now, now_group) == (peer.user(), peer.group()) {
+        return Ok(());
+    }
+    Err(NotAttested::Changed {
+        then: peer.user(),
+        then_group: peer.group(),
+        now,
+        now_group,
+    })
+}
+
+/// The second of the four numbers (real, effective, saved, file system) of a line of
+/// `proc_pid_status(5)`.
+fn effective(status: &str, field: &str) -> Option<u32> {
+    let numbers = status.lines().find_map(|line| line.strip_prefix(field))?;
+    numbers.split_ascii_whitespace().nth(1)?.parse().ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_effective_user_is_the_second_number_of_its_line() {
+        let status = "Name:\tUid:\t9\nUid:\t1000\t0\t1000\t1000\nGid:\t5\t6\t7\t8\n";
+        assert_eq!(effective(status, "Uid:"), Some(0));
+        assert_eq!(effective(status, "Gid:"), Some(6));
+        assert_eq!(effective("Uid:\t1000\n", "Uid:"), None);
+        assert_eq!(effective("", "Uid:"), None);
+    }
+}

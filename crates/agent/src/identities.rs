@@ -1,0 +1,434 @@
+//! What a workload may hold, and who says so.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
+use std::pin::Pin;
+use std::sync::Arc;
+
+use avouch_core::id::{SpiffeId, TrustDomain};
+use avouch_core::reason::Reason;
+use serde_json::{Map, Value, json};
+use tokio::sync::watch;
+use zeroize::Zeroizing;
+
+use crate::nearest::NearMiss;
+use crate::selector::Selector;
+
+/// An answer that takes a while.
+pub type Pending<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
+
+/// What a workload may hold at the moment, or why it may hold nothing.
+pub type Entitlement = Result<Entitled, NotIssued>;
+
+/// Whoever knows which workload may hold what. All that it is told of a workload was attested.
+pub trait Identities: Send + Sync + 'static {
+    /// The X.509-SVIDs and bundles for a workload with these facts, as they are and as they
+    /// change. It does not block, and whoever subscribes sees a current value at once.
+    ///
+    /// When the sender goes, the streams that read from it end as `Unavailable`.
+    fn subscribe(&self, selectors: &[Selector]) -> watch::Receiver<Arc<Entitlement>>;
+
+    /// A JWT-SVID for all of `audiences`, as each identity of the workload, or as `wanted` alone;
+    /// the default identity first, never none.
+    ///
+    /// # Errors
+    ///
+    /// When the workload has no identity, or not this one, or none can be made now.
+    fn jwt_svids<'a>(
+        &'a self,
+        selectors: &'a [Selector],
+        audiences: &'a [String],
+        wanted: Option<&'a SpiffeId>,
+    ) -> Pending<'a, Result<Vec<JwtSvid>, NotIssued>>;
+
+    /// Whether `token` is a JWT-SVID to be believed for `audience`, by the bundles that a workload
+    /// with these facts may rely on. Asked only for workloads that are entitled to something.
+    ///
+    /// # Errors
+    ///
+    /// The reason why it is not to be believed.
+    fn validate_jwt<'a>(
+        &'a self,
+        selectors: &'a [Selector],
+        audience: &'a str,
+        token: &'a Token,
+    ) -> Pending<'a, Result<ValidJwt, Box<Reason>>>;
+}
+
+/// All that a workload with at least one identity holds, except its JWT-SVIDs.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Entitled {
+    x509_svids: Vec<X509Svid>,
+    x509_bundles: BTreeMap<TrustDomain, Vec<Vec<u8>>>,
+    crls: Vec<Vec<u8>>,
+    jwt_bundles: BTreeMap<TrustDomain, JwtBundle>,
+}
+
+/// Why this is not all that a workload needs.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Incomplete {
+    /// Not one identity.
+    #[error("there is no X.509-SVID")]
+    NoSvid,
+    /// An identity whose peers could not be checked.
+    #[error("there is no X.509 bundle of {0}, which an X.509-SVID is from")]
+    NoX509Bundle(TrustDomain),
+    /// An identity whose tokens could not be checked.
+    #[error("there is no JWT bundle of {0}, which an X.509-SVID is from")]
+    NoJwtBundle(TrustDomain),
+}
+
+impl Entitled {
+    /// Takes the X.509-SVIDs, the default identity first; the CA certificates (DER) and the JWT
+    /// bundles of each trust domain that the workload may rely on, its own among them; and
+    /// revocation lists (DER). Of two identities with the same hint the second loses it.
+    ///
+    /// # Errors
+    ///
+    /// When a workload could not act on it: SPIFFE Workload API 5.2.1, 5.2.2 and 6.2.2.
+    pub fn new(
+        x509_svids: Vec<X509Svid>,
+        x509_bundles: BTreeMap<TrustDomain, Vec<Vec<u8>>>,
+        crls: Vec<Vec<u8>>,
+        jwt_bundles: BTreeMap<TrustDomain, JwtBundle>,
+    ) -> Result<Self, Incomplete> {
+        if x509_svids.is_empty() {
+            return Err(Incomplete::NoSvid);
+        }
+        for svid in &x509_svids {
+            let trust_domain = svid.spiffe_id.trust_domain();
+            if x509_bundles.get(trust_domain).is_none_or(Vec::is_empty) {
+                return Err(Incomplete::NoX509Bundle(trust_domain.clone()));
+            }
+            if !jwt_bundles.contains_key(trust_domain) {
+                return Err(Incomplete::NoJwtBundle(trust_domain.clone()));
+            }
+        }
+        let mut x509_svids = x509_svids;
+        keep_first(x509_svids.iter_mut().map(|svid| &mut svid.hint));
+        Ok(Self {
+            x509_svids,
+            x509_bundles,
+            crls,
+            jwt_bundles,
+        })
+    }
+
+    /// The X.509-SVIDs, at least one, the default identity first.
+    pub fn x509_svids(&self) -> &[X509Svid] {
+        &self.x509_svids
+    }
+
+    /// The CA certificates, as DER, of each trust domain.
+    pub fn x509_bundles(&self) -> &BTreeMap<TrustDomain, Vec<Vec<u8>>> {
+        &self.x509_bundles
+    }
+
+    /// The revocation lists, as DER.
+    pub fn crls(&self) -> &[Vec<u8>] {
+        &self.crls
+    }
+
+    /// The JWT keys of each trust domain.
+    pub fn jwt_bundles(&self) -> &BTreeMap<TrustDomain, JwtBundle> {
+        &self.jwt_bundles
+    }
+}
+
+/// Leaves each hint with the first who has it (SPIFFE Workload API 5.2.1: no two are alike).
+pub(crate) fn keep_first<'a>(hints: impl Iterator<Item = &'a mut Option<Hint>>) {
+    let mut seen = BTreeSet::new();
+    for hint in hints {
+        let again = hint.as_ref().is_some_and(|hint| !seen.insert(hint.clone()));
+        if again {
+            *hint = None;
+        }
+    }
+}
+
+/// One X.509-SVID and its key.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct X509Svid {
+    /// Its SPIFFE ID.
+    pub spiffe_id: SpiffeId,
+    /// Its certificate, as DER.
+    pub certificate: Vec<u8>,
+    /// The certificates between it and the bundle, as DER, the one that issued it first.
+    pub intermediates: Vec<Vec<u8>>,
+    /// Its private key.
+    pub private_key: PrivateKey,
+    /// What it is for.
+    pub hint: Option<Hint>,
+}
+
+/// One JWT-SVID.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct JwtSvid {
+    /// Its SPIFFE ID.
+    pub spiffe_id: SpiffeId,
+    /// The token.
+    pub token: Token,
+    /// What it is for.
+    pub hint: Option<Hint>,
+}
+
+/// A JWT-SVID that is to be believed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ValidJwt {
+    /// Whose it is.
+    pub spiffe_id: SpiffeId,
+    /// All that it claims.
+    pub claims: Map<String, Value>,
+}
+
+/// A private key as PKCS#8 DER. It is wiped from memory when dropped, and never shown.
+#[derive(Clone, PartialEq, Eq)]
+pub struct PrivateKey(Zeroizing<Vec<u8>>);
+
+impl PrivateKey {
+    /// The key with this PKCS#8 DER, which is not looked into.
+    pub fn from_pkcs8(der: Zeroizing<Vec<u8>>) -> Self {
+        Self(der)
+    }
+
+    /// The key itself: only for the message to the workload it belongs to.
+    pub(crate) fn expose(&self) -> &[u8] {
+        &self.0
+    }
+}
+
+impl fmt::Debug for PrivateKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("PrivateKey(…)")
+    }
+}
+
+/// A bearer token in its compact form. It is wiped from memory when dropped, and never shown.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Token(Zeroizing<String>);
+
+impl Token {
+    /// The token with this text, which is not looked into.
+    pub fn new(text: impl Into<String>) -> Self {
+        Self(Zeroizing::new(text.into()))
+    }
+
+    /// The token itself: to check it, or for the message to the workload that asked for it.
+    pub fn expose(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Debug for Token {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Token(…)")
+    }
+}
+
+/// What an identity is for, in the words of its operator: 1 to 1024 bytes (SPIFFE Workload API
+/// 5.2.1, 6.2.1).
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Hint(String);
+
+impl Hint {
+    /// The longest, in bytes.
+    pub const MAX_BYTES: usize = 1024;
+
+    /// Takes any text that is neither empty nor too long.
+    pub fn parse(text: &str) -> Option<Self> {
+        (1..=Self::MAX_BYTES)
+            .contains(&text.len())
+            .then(|| Self(text.to_owned()))
+    }
+
+    /// The text.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+/// The keys of a trust domain that sign JWT-SVIDs, and no others.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct JwtBundle(String);
+
+/// A text that is no JWK Set.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("it is not a JSON object with a list `keys`")]
+pub struct JwtBundleMalformed;
+
+impl JwtBundle {
+    /// Takes the keys for JWT-SVIDs out of a SPIFFE bundle (SPIFFE JWT-SVID 6): those whose `use`
+    /// is `jwt-svid` and that have a `kid`. Keys for other uses have no place in what a workload
+    /// gets (SPIFFE Workload API 6.2.2), and members of the bundle itself are left out.
+    ///
+    /// # Errors
+    ///
+    /// When it is no JWK Set.
+    pub fn from_spiffe_bundle(text: &str) -> Result<Self, JwtBundleMalformed> {
+        let bundle: Value = serde_json::from_str(text).map_err(|_| JwtBundleMalformed)?;
+        let keys = bundle
+            .get("keys")
+            .and_then(Value::as_array)
+            .ok_or(JwtBundleMalformed)?;
+        let member = |key: &Value, name| key.get(name).and_then(Value::as_str).map(str::to_owned);
+        let keys: Vec<&Value> = keys
+            .iter()
+            .filter(|key| member(key, "use").as_deref() == Some("jwt-svid"))
+            .filter(|key| member(key, "kid").is_some_and(|kid| !kid.is_empty()))
+            .collect();
+        Ok(Self(json!({ "keys": keys }).to_string()))
+    }
+
+    /// As a JWK Set (RFC 7517 5).
+    pub fn as_json(&self) -> &str {
+        &self.0
+    }
+}
+
+/// Why a workload gets no identity. The workload is told that much and no more; who runs the agent
+/// reads the rest in its log.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum NotIssued {
+    /// No registration entry selects it.
+    NoEntry {
+        /// The entries that came closest, the closest first.
+        near: Vec<NearMiss>,
+    },
+    /// It may not speak as the identity it asked for.
+    OtherIdentity {
+        /// What it asked for.
+        wanted: SpiffeId,
+        /// What it may speak as.
+        entitled: Vec<SpiffeId>,
+    },
+    /// It is entitled to one that cannot be made now; asking again later may help.
+    Unavailable {
+        /// What failed, without secrets.
+        why: String,
+    },
+}
+
+impl fmt::Display for NotIssued {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::NoEntry { near } if near.is_empty() => {
+                f.write_str("no registration entry comes near the workload")
+            }
+            Self::NoEntry { near } => {
+                f.write_str("no registration entry selects the workload")?;
+                near.iter().try_for_each(|miss| write!(f, "; {miss}"))
+            }
+            Self::OtherIdentity { wanted, entitled } => {
+                write!(f, "the workload asked for {wanted} and may speak as ")?;
+                let names: Vec<&str> = entitled.iter().map(SpiffeId::as_str).collect();
+                f.write_str(&names.join(", "))
+            }
+            Self::Unavailable { why } => write!(f, "no identity can be made now: {why}"),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn svid(id: &str, hint: Option<&str>) -> X509Svid {
+        X509Svid {
+            spiffe_id: SpiffeId::parse(id).unwrap(),
+            certificate: vec![1],
+            intermediates: Vec::new(),
+            private_key: PrivateKey::from_pkcs8(Zeroizing::new(b"secret".to_vec())),
+            hint: hint.and_then(Hint::parse),
+        }
+    }
+
+    fn own() -> TrustDomain {
+        TrustDomain::parse("demo.avouch.test").unwrap()
+    }
+
+    fn jwt_bundle() -> JwtBundle {
+        JwtBundle::from_spiffe_bundle(r#"{"keys":[]}"#).unwrap()
+    }
+
+    #[test]
+    fn a08_what_a_workload_could_not_act_on_is_not_sent() {
+        let x509 = BTreeMap::from([(own(), vec![vec![1]])]);
+        let jwt = BTreeMap::from([(own(), jwt_bundle())]);
+        let svids = || vec![svid("spiffe://demo.avouch.test/web", None)];
+        let new = |svids, x509: &BTreeMap<_, _>, jwt: &BTreeMap<_, _>| {
+            Entitled::new(svids, x509.clone(), Vec::new(), jwt.clone()).map(drop)
+        };
+        assert_eq!(new(svids(), &x509, &jwt), Ok(()));
+        assert_eq!(new(Vec::new(), &x509, &jwt), Err(Incomplete::NoSvid));
+        let missing = Err(Incomplete::NoX509Bundle(own()));
+        assert_eq!(new(svids(), &BTreeMap::new(), &jwt), missing);
+        let empty = BTreeMap::from([(own(), Vec::new())]);
+        assert_eq!(new(svids(), &empty, &jwt), missing);
+        let missing = Err(Incomplete::NoJwtBundle(own()));
+        assert_eq!(new(svids(), &x509, &BTreeMap::new()), missing);
+    }
+
+    #[test]
+    fn a09_of_two_identities_with_one_hint_the_first_keeps_it() {
+        let entitled = Entitled::new(
+            vec![
+                svid("spiffe://demo.avouch.test/a", Some("internal")),
+                svid("spiffe://demo.avouch.test/b", Some("internal")),
+                svid("spiffe://demo.avouch.test/c", None),
+                svid("spiffe://demo.avouch.test/d", Some("external")),
+            ],
+            BTreeMap::from([(own(), vec![vec![1]])]),
+            Vec::new(),
+            BTreeMap::from([(own(), jwt_bundle())]),
+        )
+        .unwrap();
+        let hints: Vec<Option<&str>> = entitled
+            .x509_svids()
+            .iter()
+            .map(|svid| svid.hint.as_ref().map(Hint::as_str))
+            .collect();
+        assert_eq!(hints, [Some("internal"), None, None, Some("external")]);
+    }
+
+    #[test]
+    fn a09_a_hint_has_at_most_1024_bytes() {
+        assert!(Hint::parse(&"x".repeat(1024)).is_some());
+        assert!(Hint::parse(&"x".repeat(1025)).is_none());
+        assert!(Hint::parse("").is_none());
+    }
+
+    #[test]
+    fn a15_keys_for_other_uses_are_left_out_of_a_jwt_bundle() {
+        let bundle = JwtBundle::from_spiffe_bundle(
+            r#"{"spiffe_sequence": 7, "keys": [
+                {"kty": "EC", "use": "x509-svid", "x5c": ["AA=="]},
+                {"kty": "EC", "use": "jwt-svid", "kid": "one"},
+                {"kty": "EC", "use": "jwt-svid"},
+                {"kty": "EC", "use": "jwt-svid", "kid": ""},
+                {"kty": "EC", "use": "wit-svid", "kid": "two"},
+                {"kty": "EC", "kid": "three"}]}"#,
+        )
+        .unwrap();
+        assert_eq!(
+            serde_json::from_str::<Value>(bundle.as_json()).unwrap(),
+            json!({"keys": [{"kty": "EC", "use": "jwt-svid", "kid": "one"}]})
+        );
+        for text in ["", "[]", "{}", r#"{"keys": {}}"#] {
+            assert_eq!(
+                JwtBundle::from_spiffe_bundle(text),
+                Err(JwtBundleMalformed)
+            );
+        }
+    }
+
+    #[test]
+    fn secrets_are_not_shown() {
+        let shown = format!(
+            "{:?} {:?}",
+            svid("spiffe://demo.avouch.test/web", None),
+            Token::new("secret")
+        );
+        assert!(!shown.contains("secret"), "{shown}");
+        assert!(!shown.contains("115, 101"), "{shown}");
+    }
+}

@@ -1,0 +1,39 @@
+//! Tells which workload is at the other end of a socket, and serves it the SPIFFE Workload API.
+//!
+//! ```text
+//! Peer ──► Attested ──► Entitlement ──► messages
+//! who      what the     what it may     on a stream,
+//! called   kernel says  hold            all of it each time
+//!          of it
+//! ```
+//!
+//! The agent asks a workload for nothing: what it needs to know it asks the kernel
+//! ([`attest`]), holding on to the process so that a recycled process number cannot speak for
+//! another (SPIFFE Workload Endpoint 4). What a workload may hold comes from whoever implements
+//! [`Identities`]; this crate has no key of an authority, no entries and no clock.
+//!
+//! Served are the X.509 and JWT profiles, and server reflection. The WIT profile answers
+//! `Unimplemented`, as the standard asks of who does not serve it.
+
+mod attest;
+mod endpoint;
+mod executable;
+mod identities;
+mod nearest;
+mod peer;
+mod profile;
+mod push;
+mod seats;
+mod selector;
+mod workload;
+
+pub use attest::{Absent, Attested, NotAttested, attest};
+pub use endpoint::{Endpoint, Fault, Limits};
+pub use executable::Executables;
+pub use identities::{
+    Entitled, Entitlement, Hint, Identities, Incomplete, JwtBundle, JwtBundleMalformed, JwtSvid,
+    NotIssued, Pending, PrivateKey, Token, ValidJwt, X509Svid,
+};
+pub use nearest::{Missing, NearMiss};
+pub use peer::{Peer, Unidentified};
+pub use selector::{Selector, SelectorMalformed};

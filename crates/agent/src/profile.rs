@@ -1,0 +1,167 @@
+//! The messages of each profile, made of what a workload holds.
+
+use std::collections::BTreeMap;
+
+use avouch_api::grpc::workload::{
+    Jwtsvid, JwtsvidResponse, JwtBundlesResponse, ValidateJwtsvidResponse, X509BundlesResponse,
+    X509svid, X509svidResponse,
+};
+use avouch_core::id::TrustDomain;
+use prost_types::value::Kind;
+use serde_json::{Map, Value};
+
+use crate::identities::{Entitled, Hint, JwtSvid, ValidJwt, keep_first};
+
+/// What one streaming method shows of all that a workload holds.
+pub(crate) struct Profile<M> {
+    /// The name of the method.
+    pub(crate) method: &'static str,
+    /// Whether it shows any difference between two states.
+    pub(crate) differ: fn(&Entitled, &Entitled) -> bool,
+    /// The message that shows a state.
+    pub(crate) render: fn(&Entitled) -> M,
+}
+
+/// SPIFFE Workload API 5.2.1.
+pub(crate) const X509_SVIDS: Profile<X509svidResponse> = Profile {
+    method: "FetchX509SVID",
+    differ: |a, b| a.x509_svids() != b.x509_svids() || x509_bundles_differ(a, b),
+    render: x509_svids,
+};
+
+/// SPIFFE Workload API 5.2.2.
+pub(crate) const X509_BUNDLES: Profile<X509BundlesResponse> = Profile {
+    method: "FetchX509Bundles",
+    differ: x509_bundles_differ,
+    render: |entitled| X509BundlesResponse {
+        crl: entitled.crls().to_vec(),
+        bundles: x509_bundles(entitled, |_| true),
+    },
+};
+
+/// SPIFFE Workload API 6.2.2.
+pub(crate) const JWT_BUNDLES: Profile<JwtBundlesResponse> = Profile {
+    method: "FetchJWTBundles",
+    differ: |a, b| a.jwt_bundles() != b.jwt_bundles(),
+    render: |entitled| JwtBundlesResponse {
+        bundles: entitled
+            .jwt_bundles()
+            .iter()
+            .map(|(name, bundle)| (id_of(name), bundle.as_json().as_bytes().to_vec()))
+            .collect(),
+    },
+};
+
+/// SPIFFE Workload API 6.2.1.
+pub(crate) fn jwt_svids(mut svids: Vec<JwtSvid>) -> JwtsvidResponse {
+    keep_first(svids.iter_mut().map(|svid| &mut svid.hint));
+    let svids = svids.into_iter().map(|svid| Jwtsvid {
+        spiffe_id: svid.spiffe_id.to_string(),
+        svid: svid.token.expose().to_owned(),
+        hint: text(svid.hint.as_ref()),
+    });
+    JwtsvidResponse {
+        svids: svids.collect(),
+    }
+}
+
+/// SPIFFE Workload API 6.2.3.
+pub(crate) fn valid_jwt(valid: ValidJwt) -> ValidateJwtsvidResponse {
+    ValidateJwtsvidResponse {
+        spiffe_id: valid.spiffe_id.to_string(),
+        claims: Some(structure(valid.claims)),
+    }
+}
+
+fn x509_svids(entitled: &Entitled) -> X509svidResponse {
+    let own = |name: &TrustDomain| {
+        let mut svids = entitled.x509_svids().iter();
+        svids.any(|svid| svid.spiffe_id.trust_domain() == name)
+    };
+    let svids = entitled.x509_svids().iter().map(|svid| {
+        let bundle = entitled.x509_bundles().get(svid.spiffe_id.trust_domain());
+        X509svid {
+            spiffe_id: svid.spiffe_id.to_string(),
+            x509_svid: [svid.certificate.as_slice(), &svid.intermediates.concat()].concat(),
+            x509_svid_key: svid.private_key.expose().to_vec(),
+            bundle: bundle.map(|bundle| bundle.concat()).unwrap_or_default(),
+            hint: text(svid.hint.as_ref()),
+        }
+    });
+    X509svidResponse {
+        svids: svids.collect(),
+        crl: entitled.crls().to_vec(),
+        federated_bundles: x509_bundles(entitled, |name| !own(name)),
+    }
+}
+
+fn x509_bundles(
+    entitled: &Entitled,
+    shown: impl Fn(&TrustDomain) -> bool,
+) -> BTreeMap<String, Vec<u8>> {
+    let bundles = entitled.x509_bundles().iter();
+    bundles
+        .filter(|(name, _)| shown(name))
+        .map(|(name, bundle)| (id_of(name), bundle.concat()))
+        .collect()
+}
+
+fn x509_bundles_differ(a: &Entitled, b: &Entitled) -> bool {
+    (a.x509_bundles(), a.crls()) != (b.x509_bundles(), b.crls())
+}
+
+/// Bundles are keyed by the SPIFFE ID of their trust domain.
+fn id_of(trust_domain: &TrustDomain) -> String {
+    format!("spiffe://{trust_domain}")
+}
+
+fn text(hint: Option<&Hint>) -> String {
+    hint.map(|hint| hint.as_str().to_owned()).unwrap_or_default()
+}
+
+fn structure(object: Map<String, Value>) -> prost_types::Struct {
+    let fields = object.into_iter().map(|(name, value)| (name, claim(value)));
+    prost_types::Struct {
+        fields: fields.collect(),
+    }
+}
+
+/// A number becomes a double, as in every `google.protobuf.Value`.
+fn claim(value: Value) -> prost_types::Value {
+    let kind = match value {
+        Value::Null => Kind::NullValue(0),
+        Value::Bool(truth) => Kind::BoolValue(truth),
+        Value::Number(number) => Kind::NumberValue(number.as_f64().unwrap_or(f64::NAN)),
+        Value::String(text) => Kind::StringValue(text),
+        Value::Array(values) => Kind::ListValue(prost_types::ListValue {
+            values: values.into_iter().map(claim).collect(),
+        }),
+        Value::Object(object) => Kind::StructValue(structure(object)),
+    };
+    prost_types::Value { kind: Some(kind) }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn a_claim_keeps_its_type() {
+        let kinds = [
+            (json!(null), Kind::NullValue(0)),
+            (json!(true), Kind::BoolValue(true)),
+            (json!(1_700_000_000), Kind::NumberValue(1.7e9)),
+            (json!("text"), Kind::StringValue("text".to_owned())),
+        ];
+        for (value, kind) in kinds {
+            assert_eq!(claim(value).kind, Some(kind));
+        }
+        let Some(Kind::ListValue(list)) = claim(json!([1, {"a": "b"}])).kind else {
+            panic!("a list stays a list");
+        };
+        assert_eq!(list.values.len(), 2);
+        assert_eq!(list.values[1], claim(json!({"a": "b"})));
+    }
+}

@@ -1,0 +1,198 @@
+//! Facts about a workload that registration entries select by.
+
+use std::fmt;
+
+use avouch_core::id::Digest;
+
+/// One fact about a workload, written `unix:uid:1000`.
+///
+/// Only facts that an attestor can tell exist, so that a mistyped one is found when it is written
+/// and not when a workload waits for its identity.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Selector {
+    /// `unix:gid`: the number of its effective group.
+    UnixGid(u32),
+    /// `unix:group`: the name of its effective group.
+    UnixGroup(String),
+    /// `unix:path`: where its executable is, for the agent as for the workload.
+    UnixPath(String),
+    /// `unix:sha256`: the digest of its executable.
+    UnixSha256(Digest),
+    /// `unix:uid`: the number of its effective user.
+    UnixUid(u32),
+    /// `unix:user`: the name of its effective user.
+    UnixUser(String),
+}
+
+/// A text that is no selector.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("`{text}` is no selector: {detail}")]
+pub struct SelectorMalformed {
+    text: String,
+    detail: &'static str,
+}
+
+impl Selector {
+    /// The kinds there are.
+    pub const KINDS: [&'static str; 6] = [
+        "unix:gid",
+        "unix:group",
+        "unix:path",
+        "unix:sha256",
+        "unix:uid",
+        "unix:user",
+    ];
+
+    /// Reads `unix:uid:1000` and the like, in the one form that [`fmt::Display`] writes.
+    ///
+    /// # Errors
+    ///
+    /// A kind that no attestor tells, or a value that no workload could ever have.
+    pub fn parse(text: &str) -> Result<Self, SelectorMalformed> {
+        let refuse = |detail| {
+            Err(SelectorMalformed {
+                text: text.escape_debug().to_string(),
+                detail,
+            })
+        };
+        let Some((kind, value)) = text
+            .match_indices(':')
+            .nth(1)
+            .and_then(|(colon, _)| Some((text.get(..colon)?, text.get(colon + 1..)?)))
+        else {
+            return refuse("it is not of the form `unix:uid:1000`");
+        };
+        let selector = match kind {
+            "unix:gid" => number(value).map(Self::UnixGid),
+            "unix:group" => name(value).map(Self::UnixGroup),
+            "unix:path" => path(value).map(Self::UnixPath),
+            "unix:sha256" => Digest::from_hex(value).map(Self::UnixSha256),
+            "unix:uid" => number(value).map(Self::UnixUid),
+            "unix:user" => name(value).map(Self::UnixUser),
+            _ => {
+                return refuse(
+                    "known are unix:gid, unix:group, unix:path, unix:sha256, unix:uid and unix:user",
+                );
+            }
+        };
+        match selector {
+            Some(selector) => Ok(selector),
+            None => refuse(match kind {
+                "unix:gid" | "unix:uid" => "its value is not a number from 0 to 4294967294",
+                "unix:path" => "its value is not an absolute path without `.`, `..` or `//`",
+                "unix:sha256" => "its value is not 64 hexadecimal digits",
+                _ => "its value is not a name",
+            }),
+        }
+    }
+
+    /// What it is about, such as `unix:uid`.
+    pub fn kind(&self) -> &'static str {
+        match self {
+            Self::UnixGid(_) => "unix:gid",
+            Self::UnixGroup(_) => "unix:group",
+            Self::UnixPath(_) => "unix:path",
+            Self::UnixSha256(_) => "unix:sha256",
+            Self::UnixUid(_) => "unix:uid",
+            Self::UnixUser(_) => "unix:user",
+        }
+    }
+}
+
+impl fmt::Display for Selector {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}:", self.kind())?;
+        match self {
+            Self::UnixGid(number) | Self::UnixUid(number) => number.fmt(f),
+            Self::UnixGroup(text) | Self::UnixPath(text) | Self::UnixUser(text) => text.fmt(f),
+            Self::UnixSha256(digest) => digest.fmt(f),
+        }
+    }
+}
+
+/// A user or a group by number; the highest means "none" to the kernel.
+fn number(text: &str) -> Option<u32> {
+    let canonical = text == "0" || !text.starts_with(['0', '+']);
+    let number = text.parse().ok().filter(|number| *number != u32::MAX)?;
+    canonical.then_some(number)
+}
+
+/// The name of a user or a group: whatever the system's own database may hold, as long as it can
+/// be printed and stays on its line.
+pub(crate) fn name(text: &str) -> Option<String> {
+    let printable = !text.is_empty() && !text.chars().any(|c| c.is_control() || c.is_whitespace());
+    printable.then(|| text.to_owned())
+}
+
+/// A path as the kernel writes it.
+pub(crate) fn path(text: &str) -> Option<String> {
+    let segments = text.strip_prefix('/')?;
+    let canonical = segments
+        .split('/')
+        .all(|segment| !matches!(segment, "" | "." | ".."));
+    let printable = !text.chars().any(char::is_control);
+    (canonical && printable).then(|| text.to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_selector_is_read_back_from_what_it_is_written_as() {
+        let digest = "ab".repeat(32);
+        let texts = [
+            "unix:gid:0".to_owned(),
+            "unix:group:www-data".to_owned(),
+            "unix:path:/usr/bin/with space:and colon".to_owned(),
+            format!("unix:sha256:{digest}"),
+            "unix:uid:1000".to_owned(),
+            "unix:user:alice@example.org".to_owned(),
+        ];
+        for (text, kind) in texts.iter().zip(Selector::KINDS) {
+            let selector = Selector::parse(text).unwrap();
+            assert_eq!(selector.to_string(), *text);
+            assert_eq!(selector.kind(), kind);
+        }
+    }
+
+    #[test]
+    fn a_selector_that_no_workload_could_have_is_refused() {
+        for text in [
+            "",
+            "unix",
+            "unix:uid",
+            "uid:1000",
+            "unix:uid:",
+            "unix:uid:-1",
+            "unix:uid:+1",
+            "unix:uid:01",
+            "unix:uid:alice",
+            "unix:uid:4294967295",
+            "unix:gid:4294967296",
+            "unix:udi:1000",
+            "UNIX:uid:1000",
+            "unix:user:",
+            "unix:user:two words",
+            "unix:group:a\nb",
+            "unix:path:",
+            "unix:path:relative",
+            "unix:path:/a//b",
+            "unix:path:/a/../b",
+            "unix:path:/a/",
+            "unix:sha256:00",
+            "docker:image_id:1",
+        ] {
+            assert!(Selector::parse(text).is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn what_is_wrong_with_a_selector_is_said_without_writing_on_the_terminal() {
+        let error = Selector::parse("unix:user:\u{1b}[2J").unwrap_err();
+        assert_eq!(
+            error.to_string(),
+            r"`unix:user:\u{1b}[2J` is no selector: its value is not a name"
+        );
+    }
+}

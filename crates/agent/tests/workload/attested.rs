@@ -1,0 +1,243 @@
+//! Who calls, told by the kernel.
+
+use std::fs;
+use std::io;
+use std::os::unix::fs::MetadataExt;
+use std::os::unix::process::CommandExt;
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
+
+use avouch_agent::{Endpoint, Executables, Fault, Limits, NotAttested, Peer, Selector, attest};
+use avouch_api::grpc::workload::X509svidRequest;
+use avouch_core::id::Digest;
+use tokio::net::{UnixListener, UnixStream};
+
+use crate::world::{HEADER, PATIENCE, WEB, World, client};
+
+/// A user who owns nothing, on every Linux.
+const NOBODY: u32 = 65534;
+
+/// A program whose executable is `executable`, which is these tests, and which does nothing but
+/// what `e07_...` does.
+fn workload(executable: &Path, address: &str) -> Command {
+    let mut command = Command::new(executable);
+    command
+        .args(["--exact", "--nocapture"])
+        .arg("attested::e07_a_workload_finds_the_endpoint_by_its_environment")
+        .env("SPIFFE_ENDPOINT_SOCKET", address)
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::null());
+    command
+}
+
+/// Fetches its identity like any workload. Other tests run this one in a process of its own, with
+/// an endpoint of theirs, and read what it was answered.
+#[tokio::test]
+async fn e07_a_workload_finds_the_endpoint_by_its_environment() {
+    let own = World::start().await;
+    let given = std::env::var("SPIFFE_ENDPOINT_SOCKET");
+    let address = given.as_ref().unwrap_or(&own.address);
+    let mut client = client(address, &[HEADER]).await;
+    let answer = async {
+        let mut stream = client.fetch_x509svid(X509svidRequest {}).await?.into_inner();
+        stream.message().await
+    };
+    let answer = answer.await.map(|message| message.unwrap().svids.remove(0).spiffe_id);
+    match (&answer, given.is_ok()) {
+        (Ok(spiffe_id), _) => println!("answer: {spiffe_id}"),
+        (Err(status), true) => println!("answer: {:?}", status.code()),
+        (Err(status), false) => panic!("its own endpoint knows it: {status}"),
+    }
+}
+
+fn answer(output: &std::process::Output) -> Option<String> {
+    let text = String::from_utf8_lossy(&output.stdout).into_owned();
+    let (_, answer) = text.split_once("answer: ")?;
+    answer.lines().next().map(str::to_owned)
+}
+
+#[tokio::test]
+async fn a_workload_is_known_by_its_user_its_group_and_its_executable() {
+    let world = World::start().await;
+    let executable = std::env::current_exe().unwrap().canonicalize().unwrap();
+    let ran = workload(&executable, &world.address);
+    let output = tokio::process::Command::from(ran).output().await.unwrap();
+    assert_eq!(answer(&output).as_deref(), Some(WEB));
+
+    let user = nix::unistd::geteuid();
+    let group = nix::unistd::getegid();
+    let mut expected = vec![
+        Selector::UnixGid(group.as_raw()),
+        Selector::UnixPath(executable.to_str().unwrap().to_owned()),
+        Selector::UnixSha256(Digest::of(&fs::read(&executable).unwrap())),
+        Selector::UnixUid(user.as_raw()),
+    ];
+    if let Ok(Some(user)) = nix::unistd::User::from_uid(user) {
+        expected.push(Selector::UnixUser(user.name));
+    }
+    if let Ok(Some(group)) = nix::unistd::Group::from_gid(group) {
+        expected.push(Selector::UnixGroup(group.name));
+    }
+    expected.sort();
+    assert_eq!(world.office.seen(), expected);
+}
+
+#[tokio::test]
+async fn a_workload_of_another_user_is_denied() {
+    if !nix::unistd::geteuid().is_root() {
+        println!("skipped: a workload of another user: only root can start one");
+        return;
+    }
+    let world = World::start().await;
+    let executable = world.folder.path().join("workload");
+    fs::copy(std::env::current_exe().unwrap(), &executable).unwrap();
+    let mut ran = workload(&executable, &world.address);
+    // Its own world has a folder of its own there.
+    ran.uid(NOBODY).gid(NOBODY).current_dir("/tmp");
+    let output = tokio::process::Command::from(ran).output().await.unwrap();
+    assert_eq!(answer(&output).as_deref(), Some("PermissionDenied"));
+    let seen = world.office.seen();
+    assert!(seen.contains(&Selector::UnixUid(NOBODY)), "{seen:?}");
+    assert!(seen.contains(&Selector::UnixGid(NOBODY)), "{seen:?}");
+    let path = executable.canonicalize().unwrap();
+    let path = Selector::UnixPath(path.to_str().unwrap().to_owned());
+    assert!(seen.contains(&path), "{seen:?}");
+}
+
+/// A process that has connected to a socket that nobody answers, and who the kernel says it is.
+async fn connected(executable: &Path) -> (Child, Peer) {
+    let folder = tempfile::tempdir().unwrap();
+    let socket = folder.path().join("silent.sock");
+    let listener = UnixListener::bind(&socket).unwrap();
+    let address = format!("unix://{}", socket.display());
+    let child = workload(executable, &address).spawn().unwrap();
+    let (stream, _) = tokio::time::timeout(PATIENCE, listener.accept())
+        .await
+        .expect("it connects")
+        .unwrap();
+    let peer = Peer::of(&stream).unwrap();
+    assert_eq!(peer.process(), child.id());
+    (child, peer)
+}
+
+#[tokio::test]
+async fn nothing_is_said_of_a_process_that_has_ended() {
+    let executable = std::env::current_exe().unwrap();
+    let (mut child, peer) = connected(&executable).await;
+    assert!(!peer.has_ended());
+    assert!(attest(&peer, &Executables::default()).is_ok());
+
+    child.kill().unwrap();
+    // Not waited for: its number cannot be given to another yet, and it is an end all the same.
+    let ended = tokio::time::timeout(PATIENCE, peer.end()).await;
+    assert!(ended.is_ok(), "its end is noticed");
+    assert!(peer.has_ended());
+    assert_eq!(attest(&peer, &Executables::default()), Err(NotAttested::Ended));
+    child.wait().unwrap();
+    assert_eq!(attest(&peer, &Executables::default()), Err(NotAttested::Ended));
+}
+
+#[tokio::test]
+async fn an_executable_that_was_replaced_is_not_taken_for_what_stands_in_its_place() {
+    let folder = tempfile::tempdir().unwrap();
+    let executable = folder.path().canonicalize().unwrap().join("workload");
+    fs::copy(std::env::current_exe().unwrap(), &executable).unwrap();
+    let (mut child, peer) = connected(&executable).await;
+    let executables = Executables::default();
+    let told = |selectors: &[Selector]| {
+        let kinds: Vec<&str> = selectors.iter().map(Selector::kind).collect();
+        (kinds.contains(&"unix:path"), kinds.contains(&"unix:sha256"))
+    };
+    let before = attest(&peer, &executables).unwrap();
+    assert_eq!(told(before.selectors()), (true, true));
+
+    let inode = fs::metadata(&executable).unwrap().ino();
+    let other = folder.path().join("other");
+    fs::copy("/proc/self/exe", &other).unwrap();
+    fs::rename(&other, &executable).unwrap();
+    assert_ne!(fs::metadata(&executable).unwrap().ino(), inode);
+    let after = attest(&peer, &executables).unwrap();
+    assert_eq!(told(after.selectors()), (false, false));
+    let absent: Vec<&str> = after.absent().iter().map(|absent| absent.kind).collect();
+    assert!(absent.ends_with(&["unix:path", "unix:sha256"]), "{absent:?}");
+    child.kill().unwrap();
+    child.wait().unwrap();
+}
+
+#[tokio::test]
+async fn a_larger_executable_than_is_read_has_a_path_and_no_digest() {
+    let (here, _there) = UnixStream::pair().unwrap();
+    let attested = attest(&Peer::of(&here).unwrap(), &Executables::new(1000)).unwrap();
+    let kinds: Vec<&str> = attested.selectors().iter().map(Selector::kind).collect();
+    assert!(kinds.contains(&"unix:path"));
+    assert!(!kinds.contains(&"unix:sha256"));
+    let why = &attested.absent().last().unwrap().why;
+    assert!(why.contains("more than 1000 are not read"), "{why}");
+}
+
+#[tokio::test]
+async fn a_socket_that_was_left_behind_is_replaced_and_one_that_is_served_is_not() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("new folder/agent.sock");
+    let first = Endpoint::bind(&path, Limits::default()).unwrap();
+    let taken = Endpoint::bind(&path, Limits::default()).unwrap_err();
+    assert!(matches!(taken, Fault::Taken(_)), "{taken}");
+    assert!(taken.retryable());
+    // As after `kill -9`: the socket stays, and nobody serves it.
+    drop(first);
+    assert!(path.exists());
+    Endpoint::bind(&path, Limits::default()).unwrap();
+    assert_eq!(fs::metadata(&path).unwrap().mode() & 0o777, 0o777);
+}
+
+#[tokio::test]
+async fn what_is_not_a_socket_is_not_deleted() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("diary.txt");
+    fs::write(&path, "dear diary").unwrap();
+    let fault = Endpoint::bind(&path, Limits::default()).unwrap_err();
+    assert!(matches!(fault, Fault::NotASocket(_)), "{fault}");
+    assert!(!fault.retryable());
+    assert_eq!(fs::read_to_string(&path).unwrap(), "dear diary");
+}
+
+#[tokio::test]
+async fn a_path_that_cannot_be_a_socket_is_refused_by_what_is_wrong_with_it() {
+    let relative = Endpoint::bind(Path::new("agent.sock"), Limits::default());
+    assert!(matches!(relative, Err(Fault::NotAbsolute(_))), "{relative:?}");
+    let long = format!("/tmp/{}", "x".repeat(103));
+    let long = Endpoint::bind(Path::new(&long), Limits::default());
+    assert!(matches!(long, Err(Fault::TooLong(_))), "{long:?}");
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("file");
+    fs::write(&file, "").unwrap();
+    let below = Endpoint::bind(&file.join("agent.sock"), Limits::default());
+    assert!(matches!(below, Err(Fault::Io { .. })), "{below:?}");
+}
+
+/// A user who has as many connections as it may.
+#[tokio::test]
+async fn a_connection_beyond_what_its_user_may_have_is_closed() -> io::Result<()> {
+    let world = World::start().await;
+    let limit = Limits::default().connections_per_user;
+    let mut held = Vec::new();
+    for _ in 0..limit {
+        held.push(UnixStream::connect(&world.socket).await?);
+    }
+    let one_more = UnixStream::connect(&world.socket).await?;
+    let closed = tokio::time::timeout(PATIENCE, async {
+        loop {
+            one_more.readable().await?;
+            match one_more.try_read(&mut [0; 1024]) {
+                Ok(0) => return Ok(true),
+                Ok(_) => return Ok(false),
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+                Err(_) => return Ok::<_, io::Error>(true),
+            }
+        }
+    });
+    assert!(closed.await.expect("it does not hang")?, "it is not answered");
+    drop(held);
+    Ok(())
+}
