@@ -35,7 +35,9 @@ pub enum NotAttested {
     #[error("the process has ended")]
     Ended,
     /// It speaks through a connection that it opened as someone else.
-    #[error("the process connected as user {then}, group {then_group} and is now user {now}, group {now_group}")]
+    #[error(
+        "the process connected as user {then}, group {then_group} and is now user {now}, group {now_group}"
+    )]
     Changed {
         /// The user that connected.
         then: u32,
@@ -115,7 +117,8 @@ impl Found {
 
     fn group(&mut self, number: u32) {
         self.selectors.insert(Selector::UnixGid(number));
-        let name = Group::from_gid(Gid::from_raw(number)).map(|group| group.map(|group| group.name));
+        let name =
+            Group::from_gid(Gid::from_raw(number)).map(|group| group.map(|group| group.name));
         match named(name) {
             Ok(name) => drop(self.selectors.insert(Selector::UnixGroup(name))),
             Err(why) => self.lack("unix:group", why),

@@ -172,8 +172,8 @@ impl Endpoint {
             executables: Arc::new(Executables::new(self.limits.executable_bytes)),
             stopping: is_stopping,
         };
-        let workload = SpiffeWorkloadApiServer::new(workload)
-            .max_decoding_message_size(LONGEST_REQUEST);
+        let workload =
+            SpiffeWorkloadApiServer::new(workload).max_decoding_message_size(LONGEST_REQUEST);
 
         let (accepted, connections) = mpsc::channel(16);
         let seats = Seats::new(self.limits.connections_per_user);

@@ -61,7 +61,8 @@ impl Executables {
     /// in its own file system. The executables of containers are thereby not told.
     pub(crate) fn of(&self, process: u32) -> Result<Executable, String> {
         let link = format!("/proc/{process}/exe");
-        let cannot = |what: &str, error: &io::Error| format!("the executable cannot be {what}: {error}");
+        let cannot =
+            |what: &str, error: &io::Error| format!("the executable cannot be {what}: {error}");
         let path = fs::read_link(&link).map_err(|error| cannot("told", &error))?;
         let path = path
             .to_str()
@@ -69,9 +70,8 @@ impl Executables {
             .ok_or("the path of the executable cannot be written as a selector")?;
         let file = File::open(&link).map_err(|error| cannot("opened", &error))?;
         let version = version(&file).map_err(|error| cannot("examined", &error))?;
-        let seen_from_here = fs::metadata(&path).is_ok_and(|here| {
-            (here.dev(), here.ino()) == (version.device, version.inode)
-        });
+        let seen_from_here = fs::metadata(&path)
+            .is_ok_and(|here| (here.dev(), here.ino()) == (version.device, version.inode));
         if !seen_from_here {
             return Err("the executable is another file, or none, as seen from the agent".into());
         }
@@ -103,12 +103,18 @@ impl Executables {
     }
 
     fn recall(&self, version: Version) -> Option<Digest> {
-        let known = self.known.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
+        let known = self
+            .known
+            .lock()
+            .unwrap_or_else(|poisoned| poisoned.into_inner());
         known.get(&version).copied()
     }
 
     fn remember(&self, version: Version, digest: Digest) {
-        let mut known = self.known.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
+        let mut known = self
+            .known
+            .lock()
+            .unwrap_or_else(|poisoned| poisoned.into_inner());
         if known.len() >= Self::MOST_REMEMBERED {
             known.clear();
         }

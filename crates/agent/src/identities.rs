@@ -414,10 +414,7 @@ mod tests {
             json!({"keys": [{"kty": "EC", "use": "jwt-svid", "kid": "one"}]})
         );
         for text in ["", "[]", "{}", r#"{"keys": {}}"#] {
-            assert_eq!(
-                JwtBundle::from_spiffe_bundle(text),
-                Err(JwtBundleMalformed)
-            );
+            assert_eq!(JwtBundle::from_spiffe_bundle(text), Err(JwtBundleMalformed));
         }
     }
 

@@ -15,6 +15,15 @@
 //! Served are the X.509 and JWT profiles, and server reflection. The WIT profile answers
 //! `Unimplemented`, as the standard asks of who does not serve it.
 
+#![warn(
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    clippy::panic,
+    clippy::string_slice,
+    clippy::unreachable,
+    clippy::unwrap_used
+)]
+
 mod attest;
 mod endpoint;
 mod executable;

@@ -141,7 +141,10 @@ mod tests {
     fn an_entry_selects_a_workload_that_has_all_it_asks_for() {
         let held = ["unix:uid:1000", "unix:gid:1000", "unix:user:alice"];
         assert_eq!(miss("web", &["unix:uid:1000"], &held), None);
-        assert_eq!(miss("web", &["unix:user:alice", "unix:gid:1000"], &held), None);
+        assert_eq!(
+            miss("web", &["unix:user:alice", "unix:gid:1000"], &held),
+            None
+        );
         assert!(miss("web", &["unix:uid:1000", "unix:gid:0"], &held).is_some());
     }
 

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use avouch_api::grpc::workload::{
-    Jwtsvid, JwtsvidResponse, JwtBundlesResponse, ValidateJwtsvidResponse, X509BundlesResponse,
+    JwtBundlesResponse, Jwtsvid, JwtsvidResponse, ValidateJwtsvidResponse, X509BundlesResponse,
     X509svid, X509svidResponse,
 };
 use avouch_core::id::TrustDomain;
@@ -116,7 +116,8 @@ fn id_of(trust_domain: &TrustDomain) -> String {
 }
 
 fn text(hint: Option<&Hint>) -> String {
-    hint.map(|hint| hint.as_str().to_owned()).unwrap_or_default()
+    hint.map(|hint| hint.as_str().to_owned())
+        .unwrap_or_default()
 }
 
 fn structure(object: Map<String, Value>) -> prost_types::Struct {

@@ -40,10 +40,15 @@ async fn e07_a_workload_finds_the_endpoint_by_its_environment() {
     let address = given.as_ref().unwrap_or(&own.address);
     let mut client = client(address, &[HEADER]).await;
     let answer = async {
-        let mut stream = client.fetch_x509svid(X509svidRequest {}).await?.into_inner();
+        let mut stream = client
+            .fetch_x509svid(X509svidRequest {})
+            .await?
+            .into_inner();
         stream.message().await
     };
-    let answer = answer.await.map(|message| message.unwrap().svids.remove(0).spiffe_id);
+    let answer = answer
+        .await
+        .map(|message| message.unwrap().svids.remove(0).spiffe_id);
     match (&answer, given.is_ok()) {
         (Ok(spiffe_id), _) => println!("answer: {spiffe_id}"),
         (Err(status), true) => println!("answer: {:?}", status.code()),
@@ -105,8 +110,9 @@ async fn a_workload_of_another_user_is_denied() {
     assert!(seen.contains(&path), "{seen:?}");
 }
 
-/// A process that has connected to a socket that nobody answers, and who the kernel says it is.
-async fn connected(executable: &Path) -> (Child, Peer) {
+/// A process that has connected to a socket where nobody answers, who the kernel says it is, and
+/// the connection.
+async fn connected(executable: &Path) -> (Child, Peer, UnixStream) {
     let folder = tempfile::tempdir().unwrap();
     let socket = folder.path().join("silent.sock");
     let listener = UnixListener::bind(&socket).unwrap();
@@ -118,13 +124,13 @@ async fn connected(executable: &Path) -> (Child, Peer) {
         .unwrap();
     let peer = Peer::of(&stream).unwrap();
     assert_eq!(peer.process(), child.id());
-    (child, peer)
+    (child, peer, stream)
 }
 
 #[tokio::test]
 async fn nothing_is_said_of_a_process_that_has_ended() {
     let executable = std::env::current_exe().unwrap();
-    let (mut child, peer) = connected(&executable).await;
+    let (mut child, peer, _stream) = connected(&executable).await;
     assert!(!peer.has_ended());
     assert!(attest(&peer, &Executables::default()).is_ok());
 
@@ -133,9 +139,15 @@ async fn nothing_is_said_of_a_process_that_has_ended() {
     let ended = tokio::time::timeout(PATIENCE, peer.end()).await;
     assert!(ended.is_ok(), "its end is noticed");
     assert!(peer.has_ended());
-    assert_eq!(attest(&peer, &Executables::default()), Err(NotAttested::Ended));
+    assert_eq!(
+        attest(&peer, &Executables::default()),
+        Err(NotAttested::Ended)
+    );
     child.wait().unwrap();
-    assert_eq!(attest(&peer, &Executables::default()), Err(NotAttested::Ended));
+    assert_eq!(
+        attest(&peer, &Executables::default()),
+        Err(NotAttested::Ended)
+    );
 }
 
 #[tokio::test]
@@ -143,7 +155,7 @@ async fn an_executable_that_was_replaced_is_not_taken_for_what_stands_in_its_pla
     let folder = tempfile::tempdir().unwrap();
     let executable = folder.path().canonicalize().unwrap().join("workload");
     fs::copy(std::env::current_exe().unwrap(), &executable).unwrap();
-    let (mut child, peer) = connected(&executable).await;
+    let (mut child, peer, _stream) = connected(&executable).await;
     let executables = Executables::default();
     let told = |selectors: &[Selector]| {
         let kinds: Vec<&str> = selectors.iter().map(Selector::kind).collect();
@@ -160,7 +172,10 @@ async fn an_executable_that_was_replaced_is_not_taken_for_what_stands_in_its_pla
     let after = attest(&peer, &executables).unwrap();
     assert_eq!(told(after.selectors()), (false, false));
     let absent: Vec<&str> = after.absent().iter().map(|absent| absent.kind).collect();
-    assert!(absent.ends_with(&["unix:path", "unix:sha256"]), "{absent:?}");
+    assert!(
+        absent.ends_with(&["unix:path", "unix:sha256"]),
+        "{absent:?}"
+    );
     child.kill().unwrap();
     child.wait().unwrap();
 }
@@ -205,7 +220,10 @@ async fn what_is_not_a_socket_is_not_deleted() {
 #[tokio::test]
 async fn a_path_that_cannot_be_a_socket_is_refused_by_what_is_wrong_with_it() {
     let relative = Endpoint::bind(Path::new("agent.sock"), Limits::default());
-    assert!(matches!(relative, Err(Fault::NotAbsolute(_))), "{relative:?}");
+    assert!(
+        matches!(relative, Err(Fault::NotAbsolute(_))),
+        "{relative:?}"
+    );
     let long = format!("/tmp/{}", "x".repeat(103));
     let long = Endpoint::bind(Path::new(&long), Limits::default());
     assert!(matches!(long, Err(Fault::TooLong(_))), "{long:?}");
@@ -237,7 +255,10 @@ async fn a_connection_beyond_what_its_user_may_have_is_closed() -> io::Result<()
             }
         }
     });
-    assert!(closed.await.expect("it does not hang")?, "it is not answered");
+    assert!(
+        closed.await.expect("it does not hang")?,
+        "it is not answered"
+    );
     drop(held);
     Ok(())
 }

@@ -19,23 +19,38 @@ use tonic_reflection::pb::v1::server_reflection_request::MessageRequest;
 use tonic_reflection::pb::v1::server_reflection_response::MessageResponse;
 
 use crate::world::{
-    Client, DATABASE, EXPIRES, FOREIGN, HEADER, Header, OWN, WEB, World, channel, entitled, jwt,
-    root, svid,
+    Client, DATABASE, FOREIGN, HEADER, Header, OWN, WEB, World, channel, entitled, jwt, now, root,
+    svid,
 };
 
 /// The status of each method of the two profiles that are served, by its name.
 async fn served(client: &mut Client) -> Vec<(&'static str, Result<(), Status>)> {
     let audience = vec!["db".to_owned()];
-    let token = jwt(OWN, WEB, &audience, EXPIRES);
+    let token = jwt(OWN, WEB, &audience, now());
     vec![
-        ("FetchX509SVID", first(client.fetch_x509svid(X509svidRequest {}).await).await),
-        ("FetchX509Bundles", first(client.fetch_x509_bundles(X509BundlesRequest {}).await).await),
-        ("FetchJWTSVID", client.fetch_jwtsvid(for_audience("db")).await.map(drop)),
-        ("FetchJWTBundles", first(client.fetch_jwt_bundles(JwtBundlesRequest {}).await).await),
+        (
+            "FetchX509SVID",
+            first(client.fetch_x509svid(X509svidRequest {}).await).await,
+        ),
+        (
+            "FetchX509Bundles",
+            first(client.fetch_x509_bundles(X509BundlesRequest {}).await).await,
+        ),
+        (
+            "FetchJWTSVID",
+            client.fetch_jwtsvid(for_audience("db")).await.map(drop),
+        ),
+        (
+            "FetchJWTBundles",
+            first(client.fetch_jwt_bundles(JwtBundlesRequest {}).await).await,
+        ),
         (
             "ValidateJWTSVID",
             client
-                .validate_jwtsvid(ValidateJwtsvidRequest { audience: "db".to_owned(), svid: token })
+                .validate_jwtsvid(ValidateJwtsvidRequest {
+                    audience: "db".to_owned(),
+                    svid: token,
+                })
                 .await
                 .map(drop),
         ),
@@ -45,8 +60,17 @@ async fn served(client: &mut Client) -> Vec<(&'static str, Result<(), Status>)> 
 async fn not_served(client: &mut Client) -> Vec<(&'static str, Result<(), Status>)> {
     let everything = WitsvidRequest::default();
     vec![
-        ("FetchWITSVID", client.fetch_witsvid(everything).await.map(drop)),
-        ("FetchWITBundles", client.fetch_wit_bundles(WitBundlesRequest {}).await.map(drop)),
+        (
+            "FetchWITSVID",
+            client.fetch_witsvid(everything).await.map(drop),
+        ),
+        (
+            "FetchWITBundles",
+            client
+                .fetch_wit_bundles(WitBundlesRequest {})
+                .await
+                .map(drop),
+        ),
     ]
 }
 
@@ -55,7 +79,9 @@ async fn first<M>(
     stream: Result<tonic::Response<tonic::Streaming<M>>, Status>,
 ) -> Result<(), Status> {
     let message = stream?.into_inner().message().await?;
-    message.map(drop).ok_or_else(|| Status::unknown("the stream ended"))
+    message
+        .map(drop)
+        .ok_or_else(|| Status::unknown("the stream ended"))
 }
 
 fn for_audience(audience: &str) -> JwtsvidRequest {
@@ -76,10 +102,18 @@ async fn a01_e02_e05_e06_both_profiles_are_served_to_whoever_opens_the_socket() 
 #[tokio::test]
 async fn a02_e11_the_service_has_the_methods_of_the_standard_and_no_others() {
     let descriptors = FileDescriptorSet::decode(WORKLOAD_DESCRIPTORS).unwrap();
-    let services: Vec<_> = descriptors.file.iter().flat_map(|file| &file.service).collect();
+    let services: Vec<_> = descriptors
+        .file
+        .iter()
+        .flat_map(|file| &file.service)
+        .collect();
     let names: Vec<&str> = services.iter().map(|service| service.name()).collect();
     assert_eq!(names, ["SpiffeWorkloadAPI"]);
-    let methods: Vec<&str> = services[0].method.iter().map(|method| method.name()).collect();
+    let methods: Vec<&str> = services[0]
+        .method
+        .iter()
+        .map(|method| method.name())
+        .collect();
     assert_eq!(
         methods,
         [
@@ -121,7 +155,13 @@ async fn a07_an_empty_mandatory_field_is_an_invalid_argument() {
 #[tokio::test]
 async fn a08_an_x509_svid_comes_with_its_chain_leaf_first_its_own_key_and_its_bundle() {
     let world = World::start().await;
-    let mut stream = world.client().await.fetch_x509svid(X509svidRequest {}).await.unwrap().into_inner();
+    let mut stream = world
+        .client()
+        .await
+        .fetch_x509svid(X509svidRequest {})
+        .await
+        .unwrap()
+        .into_inner();
     let message = stream.message().await.unwrap().unwrap();
     let [svid] = message.svids.as_slice() else {
         panic!("there is one identity");
@@ -131,8 +171,14 @@ async fn a08_an_x509_svid_comes_with_its_chain_leaf_first_its_own_key_and_its_bu
     assert_eq!(chain.len(), 2, "the leaf and its intermediate");
     let pair = EcdsaKeyPair::from_pkcs8(&ECDSA_P256_SHA256_ASN1_SIGNING, &svid.x509_svid_key);
     let public = pair.unwrap().public_key().as_ref().to_vec();
-    assert!(contains(&chain[0], &public), "the first certificate is of the key");
-    assert!(contains(&chain[0], WEB.as_bytes()), "the first certificate is of the identity");
+    assert!(
+        contains(&chain[0], &public),
+        "the first certificate is of the key"
+    );
+    assert!(
+        contains(&chain[0], WEB.as_bytes()),
+        "the first certificate is of the identity"
+    );
     assert_eq!(certificates(&svid.bundle), [root(OWN).certificate]);
     assert_eq!(message.crl.len(), 1);
     let foreign: Vec<(&str, &Vec<u8>)> = message
@@ -153,11 +199,20 @@ async fn a09_hints_reach_the_workload_and_no_two_are_alike() {
     ];
     let world = World::start_with(Ok(entitled(svids))).await;
     let mut client = world.client().await;
-    let mut stream = client.fetch_x509svid(X509svidRequest {}).await.unwrap().into_inner();
+    let mut stream = client
+        .fetch_x509svid(X509svidRequest {})
+        .await
+        .unwrap()
+        .into_inner();
     let x509 = stream.message().await.unwrap().unwrap().svids;
     let hints: Vec<&str> = x509.iter().map(|svid| svid.hint.as_str()).collect();
     assert_eq!(hints, ["internal", "", "external"]);
-    let jwt = client.fetch_jwtsvid(for_audience("db")).await.unwrap().into_inner().svids;
+    let jwt = client
+        .fetch_jwtsvid(for_audience("db"))
+        .await
+        .unwrap()
+        .into_inner()
+        .svids;
     let hints: Vec<&str> = jwt.iter().map(|svid| svid.hint.as_str()).collect();
     assert_eq!(hints, ["internal", "", "external"]);
 }
@@ -188,12 +243,20 @@ async fn a13_the_bundles_of_both_profiles_hold_the_own_trust_domain() {
     let world = World::start().await;
     let mut client = world.client().await;
     let names = ["spiffe://demo.avouch.test", "spiffe://partner.avouch.test"];
-    let mut x509 = client.fetch_x509_bundles(X509BundlesRequest {}).await.unwrap().into_inner();
+    let mut x509 = client
+        .fetch_x509_bundles(X509BundlesRequest {})
+        .await
+        .unwrap()
+        .into_inner();
     let x509 = x509.message().await.unwrap().unwrap();
     assert!(x509.bundles.keys().eq(&names));
     assert_eq!(x509.bundles[names[0]], root(OWN).certificate);
     assert_eq!(x509.crl.len(), 1);
-    let mut jwt = client.fetch_jwt_bundles(JwtBundlesRequest {}).await.unwrap().into_inner();
+    let mut jwt = client
+        .fetch_jwt_bundles(JwtBundlesRequest {})
+        .await
+        .unwrap()
+        .into_inner();
     let jwt = jwt.message().await.unwrap().unwrap();
     assert!(jwt.bundles.keys().eq(&names));
 }
@@ -202,7 +265,11 @@ async fn a13_the_bundles_of_both_profiles_hold_the_own_trust_domain() {
 async fn a12_a15_the_jwt_bundles_hold_no_keys_for_certificates() {
     let world = World::start().await;
     let mut client = world.client().await;
-    let mut stream = client.fetch_jwt_bundles(JwtBundlesRequest {}).await.unwrap().into_inner();
+    let mut stream = client
+        .fetch_jwt_bundles(JwtBundlesRequest {})
+        .await
+        .unwrap()
+        .into_inner();
     for (name, bundle) in stream.message().await.unwrap().unwrap().bundles {
         let bundle: serde_json::Value = serde_json::from_slice(&bundle).unwrap();
         let keys = bundle["keys"].as_array().unwrap();
@@ -226,9 +293,17 @@ async fn a21_the_default_identity_is_the_first_and_the_order_stays() {
     let world = World::start_with(Ok(entitled(svids()))).await;
     let mut client = world.client().await;
     for _ in 0..3 {
-        let mut stream = client.fetch_x509svid(X509svidRequest {}).await.unwrap().into_inner();
+        let mut stream = client
+            .fetch_x509svid(X509svidRequest {})
+            .await
+            .unwrap()
+            .into_inner();
         let message = stream.message().await.unwrap().unwrap();
-        let names: Vec<&str> = message.svids.iter().map(|svid| svid.spiffe_id.as_str()).collect();
+        let names: Vec<&str> = message
+            .svids
+            .iter()
+            .map(|svid| svid.spiffe_id.as_str())
+            .collect();
         assert_eq!(names, [WEB, DATABASE]);
     }
 }
@@ -242,7 +317,10 @@ async fn e04_every_method_without_the_header_is_an_invalid_argument() {
         &[("workload.spiffe.io", "True")],
         &[("workload.spiffe.io", "")],
         &[("broker.spiffe.io", "true")],
-        &[("workload.spiffe.io", "true"), ("workload.spiffe.io", "false")],
+        &[
+            ("workload.spiffe.io", "true"),
+            ("workload.spiffe.io", "false"),
+        ],
     ];
     for metadata in wrong {
         let mut client = world.client_with(metadata).await;
@@ -254,7 +332,11 @@ async fn e04_every_method_without_the_header_is_an_invalid_argument() {
             assert_eq!(code, Code::InvalidArgument, "{method} {metadata:?}");
         }
         let status = services(&world.address, metadata).await.unwrap_err();
-        assert_eq!(status.code(), Code::InvalidArgument, "reflection {metadata:?}");
+        assert_eq!(
+            status.code(),
+            Code::InvalidArgument,
+            "reflection {metadata:?}"
+        );
     }
 }
 
@@ -293,7 +375,11 @@ async fn services(
     let Some(MessageResponse::ListServicesResponse(list)) = message.message_response else {
         panic!("a list was asked for");
     };
-    Ok(list.service.into_iter().map(|service| service.name).collect())
+    Ok(list
+        .service
+        .into_iter()
+        .map(|service| service.name)
+        .collect())
 }
 
 /// The certificates that stand one after the other.
@@ -309,5 +395,7 @@ fn certificates(concatenated: &[u8]) -> Vec<Vec<u8>> {
 }
 
 fn contains(haystack: &[u8], needle: &[u8]) -> bool {
-    haystack.windows(needle.len()).any(|window| window == needle)
+    haystack
+        .windows(needle.len())
+        .any(|window| window == needle)
 }

@@ -4,13 +4,14 @@ use avouch_api::grpc::workload::{JwtsvidRequest, ValidateJwtsvidRequest, Validat
 use prost_types::value::Kind;
 use tonic::{Code, Status};
 
-use crate::world::{
-    Client, DATABASE, EXPIRES, FOREIGN, OWN, WEB, World, entitled, jwt, svid,
-};
+use crate::world::{Client, DATABASE, FOREIGN, OWN, WEB, World, entitled, jwt, now, svid};
 
 fn asked(audiences: &[&str], spiffe_id: &str) -> JwtsvidRequest {
     JwtsvidRequest {
-        audience: audiences.iter().map(|&audience| audience.to_owned()).collect(),
+        audience: audiences
+            .iter()
+            .map(|&audience| audience.to_owned())
+            .collect(),
         spiffe_id: spiffe_id.to_owned(),
     }
 }
@@ -43,7 +44,11 @@ async fn a14_a_token_for_each_identity_unless_one_is_named() {
 #[tokio::test]
 async fn a10_a14_a_workload_is_denied_an_identity_that_is_not_its_own() {
     let world = World::start().await;
-    let answer = world.client().await.fetch_jwtsvid(asked(&["db"], DATABASE)).await;
+    let answer = world
+        .client()
+        .await
+        .fetch_jwtsvid(asked(&["db"], DATABASE))
+        .await;
     let status = answer.unwrap_err();
     assert_eq!(status.code(), Code::PermissionDenied);
     assert!(!status.message().contains("web"), "{status}");
@@ -53,7 +58,10 @@ async fn a10_a14_a_workload_is_denied_an_identity_that_is_not_its_own() {
 async fn a16_a_token_is_believed_for_its_audience_and_its_claims_are_told() {
     let world = World::start().await;
     let mut client = world.client().await;
-    let answer = client.fetch_jwtsvid(asked(&["db", "cache"], "")).await.unwrap();
+    let answer = client
+        .fetch_jwtsvid(asked(&["db", "cache"], ""))
+        .await
+        .unwrap();
     let token = answer.into_inner().svids.remove(0).svid;
     for audience in ["db", "cache"] {
         let valid = validate(&mut client, audience, &token).await.unwrap();
@@ -69,9 +77,9 @@ async fn a16_a_token_that_is_not_to_be_believed_is_an_invalid_argument_with_a_co
     let world = World::start().await;
     let mut client = world.client().await;
     let audience = ["db".to_owned()];
-    let good = jwt(OWN, WEB, &audience, EXPIRES);
-    let expired = jwt(OWN, WEB, &audience, 1_700_000_000);
-    let forged = jwt(FOREIGN, WEB, &audience, EXPIRES);
+    let good = jwt(OWN, WEB, &audience, now());
+    let expired = jwt(OWN, WEB, &audience, now().plus(-3600));
+    let forged = jwt(FOREIGN, WEB, &audience, now());
     for (audience, token) in [
         ("other", good.as_str()),
         ("db", expired.as_str()),
@@ -92,12 +100,12 @@ async fn a17_a22_a_token_is_checked_by_the_bundle_of_its_own_trust_domain() {
     let mut client = world.client().await;
     let audience = ["db".to_owned()];
     let partner = "spiffe://partner.avouch.test/web";
-    let foreign = jwt(FOREIGN, partner, &audience, EXPIRES);
+    let foreign = jwt(FOREIGN, partner, &audience, now());
     let valid = validate(&mut client, "db", &foreign).await.unwrap();
     assert_eq!(valid.spiffe_id, partner);
 
     let unknown = "spiffe://unknown.avouch.test/web";
-    let unknown = jwt("unknown.avouch.test", unknown, &audience, EXPIRES);
+    let unknown = jwt("unknown.avouch.test", unknown, &audience, now());
     let status = validate(&mut client, "db", &unknown).await.unwrap_err();
     assert_eq!(status.code(), Code::InvalidArgument);
 }
@@ -106,6 +114,8 @@ async fn a17_a22_a_token_is_checked_by_the_bundle_of_its_own_trust_domain() {
 async fn a_request_that_is_longer_than_any_token_is_not_read() {
     let world = World::start().await;
     let long = "x".repeat(100 << 10);
-    let status = validate(&mut world.client().await, "db", &long).await.unwrap_err();
+    let status = validate(&mut world.client().await, "db", &long)
+        .await
+        .unwrap_err();
     assert_eq!(status.code(), Code::OutOfRange, "{status}");
 }

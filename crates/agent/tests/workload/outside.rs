@@ -1,0 +1,103 @@
+//! As a client of other people in another language sees it: go-spiffe, from its registry,
+//! unchanged. Where it cannot be had, the test says so and does not count.
+
+use std::path::{Path, PathBuf};
+use std::process::Stdio;
+use std::time::Duration;
+
+use tokio::io::{AsyncBufReadExt, BufReader};
+use tokio::process::Command;
+
+use crate::world::{DATABASE, WEB, World, entitled, svid};
+
+/// A client has this long from its start to its end.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+/// Why something cannot be had here: the last line that was said about it.
+type Missing = String;
+
+#[tokio::test]
+async fn go_spiffe_gets_its_identity_speaks_mutual_tls_and_follows_a_change() {
+    let program = match go_workload().await {
+        Ok(program) => program,
+        Err(why) => return println!("skipped: go-spiffe: {why}"),
+    };
+    let lines = run(Command::new(program)).await;
+    assert_eq!(
+        lines,
+        [
+            &format!("x509 {WEB}"),
+            "mutual TLS hello",
+            &format!("jwt {WEB}"),
+            &format!("checked here {WEB}"),
+            &format!("checked there {WEB}"),
+            "ready",
+            &format!("changed {DATABASE}"),
+            "mutual TLS hello",
+        ]
+    );
+}
+
+/// Runs a client to its end; what it holds changes when it says that it is ready. Gives what it
+/// wrote, line by line.
+async fn run(mut command: Command) -> Vec<String> {
+    let world = World::start().await;
+    let mut child = command
+        .env("SPIFFE_ENDPOINT_SOCKET", &world.address)
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .kill_on_drop(true)
+        .spawn()
+        .unwrap();
+    let mut output = BufReader::new(child.stdout.take().unwrap()).lines();
+    let finished = tokio::time::timeout(PATIENCE, async {
+        let mut lines = Vec::new();
+        while let Some(line) = output.next_line().await.unwrap() {
+            if line == "ready" {
+                world
+                    .office
+                    .change(Ok(entitled(vec![svid(DATABASE, None)])));
+            }
+            lines.push(line);
+        }
+        (lines, child.wait().await.unwrap())
+    });
+    let (lines, status) = finished.await.expect("a client ends");
+    assert!(status.success(), "{status}: {lines:?}");
+    lines
+}
+
+/// Fetches the modules, which needs a network the first time, and builds.
+async fn go_workload() -> Result<PathBuf, Missing> {
+    let folder = sources("go");
+    let mut fetch = Command::new("go");
+    succeed(fetch.args(["mod", "download"]).current_dir(&folder)).await?;
+    let program = scratch().join("go-workload");
+    let mut build = Command::new("go");
+    build.arg("build").arg("-o").arg(&program).arg(".");
+    let built = succeed(build.current_dir(&folder)).await;
+    // With all modules there, a build that fails is a failure of ours.
+    built.expect("the client can be built");
+    Ok(program)
+}
+
+async fn succeed(command: &mut Command) -> Result<(), Missing> {
+    let output = command.stdin(Stdio::null()).output().await;
+    let output = output.map_err(|error| format!("it cannot be started: {error}"))?;
+    if output.status.success() {
+        return Ok(());
+    }
+    let text = String::from_utf8_lossy(&output.stderr).into_owned();
+    let said = text.lines().last().unwrap_or("it failed and said nothing");
+    Err(said.to_owned())
+}
+
+fn sources(language: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+        .join("tests/outside")
+        .join(language)
+}
+
+fn scratch() -> PathBuf {
+    PathBuf::from(env!("CARGO_TARGET_TMPDIR"))
+}

@@ -1,7 +1,7 @@
 //! As the `spiffe` crate sees it, which other people wrote.
 
 use spiffe::workload_api::WorkloadApiClient;
-use spiffe::{X509Source, JwtSource};
+use spiffe::{JwtSource, X509Source};
 
 use crate::world::{DATABASE, PATIENCE, WEB, World, entitled, svid};
 
@@ -25,15 +25,25 @@ async fn the_spiffe_crate_gets_and_checks_what_it_needs() {
 #[tokio::test]
 async fn the_sources_of_the_spiffe_crate_follow_a_change() {
     let world = World::start().await;
-    let source = X509Source::builder().endpoint(&world.address).build().await.unwrap();
+    let source = X509Source::builder()
+        .endpoint(&world.address)
+        .build()
+        .await
+        .unwrap();
     assert_eq!(source.svid().unwrap().spiffe_id().to_string(), WEB);
     let mut updates = source.updated();
-    world.office.change(Ok(entitled(vec![svid(DATABASE, None)])));
+    world
+        .office
+        .change(Ok(entitled(vec![svid(DATABASE, None)])));
     let changed = tokio::time::timeout(PATIENCE, updates.changed()).await;
     assert!(changed.unwrap().is_ok());
     assert_eq!(source.svid().unwrap().spiffe_id().to_string(), DATABASE);
 
-    let source = JwtSource::builder().endpoint(&world.address).build().await.unwrap();
+    let source = JwtSource::builder()
+        .endpoint(&world.address)
+        .build()
+        .await
+        .unwrap();
     let token = source.fetch_jwt_svid(["db"]).await.unwrap();
     assert_eq!(token.spiffe_id().to_string(), DATABASE);
 }

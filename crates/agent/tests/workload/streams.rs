@@ -47,7 +47,9 @@ async fn a04_a06_each_message_is_the_whole_state() {
     let both = vec![svid(WEB, None), svid(DATABASE, None)];
     world.office.change(Ok(entitled(both)));
     assert_eq!(names(&mut stream).await, [WEB, DATABASE]);
-    world.office.change(Ok(entitled(vec![svid(DATABASE, None)])));
+    world
+        .office
+        .change(Ok(entitled(vec![svid(DATABASE, None)])));
     assert_eq!(names(&mut stream).await, [DATABASE]);
 }
 
@@ -88,9 +90,18 @@ async fn a11_every_stream_ends_as_denied_when_the_last_identity_goes() {
 
     world.office.change(Err(NotIssued::nearest([])));
     let denied = Some(Code::PermissionDenied);
-    assert_eq!(next(&mut svids).await.err().map(|status| status.code()), denied);
-    assert_eq!(next(&mut bundles).await.err().map(|status| status.code()), denied);
-    assert_eq!(next(&mut keys).await.err().map(|status| status.code()), denied);
+    assert_eq!(
+        next(&mut svids).await.err().map(|status| status.code()),
+        denied
+    );
+    assert_eq!(
+        next(&mut bundles).await.err().map(|status| status.code()),
+        denied
+    );
+    assert_eq!(
+        next(&mut keys).await.err().map(|status| status.code()),
+        denied
+    );
 
     world.office.change(Ok(web()));
     assert_eq!(names(&mut open(&mut client).await).await, [WEB]);
@@ -103,14 +114,21 @@ async fn a_slow_reader_finds_the_newest_state_and_not_all_that_were_between() {
     assert_eq!(names(&mut stream).await, [WEB]);
     for round in 0..200 {
         let key = format!("key {round}");
-        world.office.change(Ok(entitled(vec![svid_with_key(WEB, None, &key)])));
+        world
+            .office
+            .change(Ok(entitled(vec![svid_with_key(WEB, None, &key)])));
     }
-    world.office.change(Ok(entitled(vec![svid(DATABASE, None)])));
+    world
+        .office
+        .change(Ok(entitled(vec![svid(DATABASE, None)])));
     let mut messages = 1;
     while names(&mut stream).await != [DATABASE] {
         messages += 1;
     }
-    assert!(messages < 50, "{messages} messages for 201 changes in one moment");
+    assert!(
+        messages < 50,
+        "{messages} messages for 201 changes in one moment"
+    );
 }
 
 #[tokio::test]
@@ -119,7 +137,10 @@ async fn a_stream_that_nobody_reads_any_more_is_let_go() {
     let mut client = world.client().await;
     let mut stream = open(&mut client).await;
     assert_eq!(names(&mut stream).await, [WEB]);
-    eventually("the stream waits for changes", || world.office.streams() == 1).await;
+    eventually("the stream waits for changes", || {
+        world.office.streams() == 1
+    })
+    .await;
     drop(stream);
     eventually("the stream is let go", || world.office.streams() == 0).await;
 }

@@ -4,13 +4,12 @@ use std::collections::BTreeMap;
 use std::fs::{self, Permissions};
 use std::os::unix::fs::PermissionsExt;
 use std::path::PathBuf;
-use std::sync::{Arc, Mutex};
-use std::time::Duration;
+use std::sync::{Arc, LazyLock, Mutex};
+use std::time::{Duration, SystemTime};
 
-use aws_lc_rs::signature::{ECDSA_P256_SHA256_ASN1_SIGNING, EcdsaKeyPair};
 use avouch_agent::{
-    Endpoint, Entitled, Entitlement, Fault, Hint, Identities, JwtBundle, JwtSvid, Limits,
-    NearMiss, NotIssued, Pending, PrivateKey, Selector, Token, ValidJwt, X509Svid,
+    Endpoint, Entitled, Entitlement, Fault, Hint, Identities, JwtBundle, JwtSvid, Limits, NearMiss,
+    NotIssued, Pending, PrivateKey, Selector, Token, ValidJwt, X509Svid,
 };
 use avouch_api::grpc::WORKLOAD_HEADER;
 use avouch_api::grpc::workload::spiffe_workload_api_client::SpiffeWorkloadApiClient;
@@ -26,6 +25,7 @@ use avouch_testkit::crl::CrlForge;
 use avouch_testkit::key::Key;
 use avouch_testkit::question::QuestionForge;
 use avouch_testkit::world::Authority;
+use aws_lc_rs::signature::{ECDSA_P256_SHA256_ASN1_SIGNING, EcdsaKeyPair};
 use base64ct::{Base64UrlUnpadded, Encoding};
 use serde_json::{Value, json};
 use tempfile::TempDir;
@@ -47,11 +47,6 @@ pub(crate) const DATABASE: &str = "spiffe://demo.avouch.test/database";
 /// whenever the tests run.
 const FROM: &str = "2024-01-01T00:00:00Z";
 const UNTIL: &str = "2049-01-01T00:00:00Z";
-/// 2048-01-01, as a token says it.
-pub(crate) const EXPIRES: i64 = 2_461_449_600;
-/// When tokens are checked.
-const CHECKED_AT: &str = "2026-01-01T00:00:00Z";
-
 /// No answer takes this long.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(20);
 
@@ -214,7 +209,7 @@ impl Identities for Office {
             }
             let made = svids.into_iter().map(|svid| JwtSvid {
                 spiffe_id: svid.spiffe_id.clone(),
-                token: Token::new(jwt(OWN, svid.spiffe_id.as_str(), audiences, EXPIRES)),
+                token: Token::new(jwt(OWN, svid.spiffe_id.as_str(), audiences, now())),
                 hint: svid.hint.clone(),
             });
             Ok(made.collect())
@@ -236,7 +231,7 @@ fn believe(audience: &str, token: &str) -> Result<ValidJwt, Box<Reason>> {
     let anchor = |name: &str| json!({"trust_domain": name, "bundle": spiffe_bundle(name)});
     let asked = QuestionForge::jwt(token)
         .profile("spiffe")
-        .at(CHECKED_AT)
+        .at(&now().to_string())
         .audience(&[audience])
         .anchor_json(anchor(OWN))
         .anchor_json(anchor(FOREIGN))
@@ -247,7 +242,7 @@ fn believe(audience: &str, token: &str) -> Result<ValidJwt, Box<Reason>> {
     let tenant = TenantId::local();
     let trust = TrustDocument::read_json(asked.trust().unwrap(), &tenant, "bundles").unwrap();
     let view = TrustDocument::view(tenant, vec![trust]);
-    let question = asked.into_question(TenantId::local(), Time::parse(CHECKED_AT).unwrap());
+    let question = asked.into_question(TenantId::local(), now());
     let name = match decide(&question, &view, &AwsLc, &mut budget) {
         Verdict::Accept(sealed) => sealed.preview().name().to_owned(),
         Verdict::Reject(refusal) => return Err(Box::new(refusal.reason().clone())),
@@ -267,9 +262,7 @@ pub(crate) fn web() -> Entitled {
 }
 
 pub(crate) fn entitled(svids: Vec<X509Svid>) -> Entitled {
-    let own_root = root(OWN);
-    let crl = own_root.crl(CrlForge::complete());
-    Entitled::new(svids, x509_bundles(), vec![crl], jwt_bundles()).unwrap()
+    Entitled::new(svids, x509_bundles(), vec![crl()], jwt_bundles()).unwrap()
 }
 
 pub(crate) fn x509_bundles() -> BTreeMap<TrustDomain, Vec<Vec<u8>>> {
@@ -320,9 +313,21 @@ fn private_key(key: &Key) -> PrivateKey {
     PrivateKey::from_pkcs8(Zeroizing::new(der.as_ref().to_vec()))
 }
 
+/// The root of a trust domain. It is signed once, as no two ECDSA signatures are alike.
 pub(crate) fn root(name: &str) -> Authority {
-    let key = Key::p256(&format!("root of {name}"));
-    Authority::root_with(name, key, |forge| forge.valid(FROM, UNTIL))
+    static ROOTS: LazyLock<[Authority; 2]> = LazyLock::new(|| {
+        [OWN, FOREIGN].map(|name| {
+            let key = Key::p256(&format!("root of {name}"));
+            Authority::root_with(name, key, |forge| forge.valid(FROM, UNTIL))
+        })
+    });
+    ROOTS[usize::from(name == FOREIGN)].clone()
+}
+
+/// A revocation list of the own root.
+fn crl() -> Vec<u8> {
+    static CRL: LazyLock<Vec<u8>> = LazyLock::new(|| root(OWN).crl(CrlForge::complete()));
+    CRL.clone()
 }
 
 fn jwt_key(name: &str) -> Key {
@@ -344,16 +349,26 @@ fn spiffe_bundle(name: &str) -> Value {
     ]})
 }
 
-/// A token of a trust domain.
-pub(crate) fn jwt(issuer: &str, subject: &str, audiences: &[String], expires: i64) -> String {
+/// A token of a trust domain that was issued at `at` for five minutes.
+pub(crate) fn jwt(issuer: &str, subject: &str, audiences: &[String], at: Time) -> String {
     let part = |value: Value| Base64UrlUnpadded::encode_string(value.to_string().as_bytes());
     let header = part(json!({"alg": "ES256", "kid": "one", "typ": "JWT"}));
     let claims = part(json!({
-        "sub": subject, "aud": audiences, "exp": expires, "iat": 1_735_689_600, "jti": "a",
+        "sub": subject, "aud": audiences, "exp": at.plus(300).unix(), "iat": at.unix(), "jti": "a",
     }));
     let signed = format!("{header}.{claims}");
     let signature = jwt_key(issuer).sign_ecdsa_fixed(signed.as_bytes());
     format!("{signed}.{}", Base64UrlUnpadded::encode_string(&signature))
+}
+
+/// Clients of other people read the clock of the machine, so tokens must, too.
+#[expect(
+    clippy::disallowed_methods,
+    reason = "clients of other people read the clock"
+)]
+pub(crate) fn now() -> Time {
+    let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH);
+    Time::from_unix(i64::try_from(since.unwrap().as_secs()).unwrap())
 }
 
 pub(crate) fn id(text: &str) -> SpiffeId {
