@@ -14,8 +14,9 @@
 //! longer than the state. Only what is asked for by SQL (tenants, owners of trust domains, intents)
 //! has columns.
 //!
-//! One trait ([`Store`]); its engine is [`sqlite`], one file that needs nothing. Calls block;
-//! asynchronous callers put them on a thread that may.
+//! One trait ([`Store`]), two engines: [`sqlite`] in a file, which needs nothing, and
+//! [`postgresql`] for several servers on one database. The same suite of tests runs on both. Calls
+//! block; asynchronous callers put them on a thread that may.
 //!
 //! Private keys are sealed before they come here: see [`keyring`].
 
@@ -26,6 +27,7 @@ mod intent;
 pub mod keyring;
 mod names;
 mod plan;
+pub mod postgresql;
 mod record;
 pub mod sqlite;
 mod store;

@@ -1,9 +1,8 @@
 //! One SQLite file: the default, which needs nothing.
 //!
-//! One thread owns the connection that writes ([`writer`]) and commits what waits together, so that
-//! many small calls cost one flush of the disk; readers have connections of their own and never
-//! wait for it (write-ahead log). A commit is flushed before it is acknowledged
-//! (`synchronous=FULL`).
+//! One thread owns the connection that writes and commits what waits together, so that many small
+//! calls cost one flush of the disk; readers have connections of their own and never wait for it
+//! (write-ahead log). A commit is flushed before it is acknowledged (`synchronous=FULL`).
 
 mod reader;
 mod schema;

@@ -1,5 +1,8 @@
 //! The store as a server uses it: one suite for every engine.
 
+mod cluster;
+mod kill;
 mod objects;
+mod on_postgresql;
 mod on_sqlite;
 mod suite;

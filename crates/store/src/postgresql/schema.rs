@@ -1,0 +1,97 @@
+//! The schema, and how a database of any earlier version becomes one of this.
+
+use super::session::Session;
+use crate::fault::Fault;
+
+/// One step to each version. A step that was released is never changed.
+const MIGRATIONS: [&str; 1] = ["
+    CREATE TABLE avouch.tenant (
+        id TEXT PRIMARY KEY,
+        parent TEXT REFERENCES avouch.tenant (id),
+        kind TEXT NOT NULL,
+        created BIGINT NOT NULL,
+        wrapped_key BYTEA NOT NULL,
+        sequence BIGINT NOT NULL DEFAULT 0
+    );
+
+    -- Every object as it was last; one without a body was removed by the change of that number.
+    CREATE TABLE avouch.object (
+        tenant TEXT NOT NULL REFERENCES avouch.tenant (id),
+        kind TEXT NOT NULL,
+        id TEXT NOT NULL,
+        trust_domain TEXT,
+        sequence BIGINT NOT NULL,
+        body TEXT,
+        secret BYTEA,
+        PRIMARY KEY (tenant, kind, id)
+    );
+    CREATE INDEX object_by_sequence ON avouch.object (tenant, sequence);
+
+    -- Who has, or once had, a trust domain. Rows are never removed.
+    CREATE TABLE avouch.trust_domain (
+        name TEXT PRIMARY KEY,
+        tenant TEXT NOT NULL REFERENCES avouch.tenant (id)
+    );
+
+    CREATE TABLE avouch.intent (
+        tenant TEXT NOT NULL REFERENCES avouch.tenant (id),
+        id TEXT NOT NULL,
+        kind TEXT NOT NULL,
+        authority TEXT NOT NULL,
+        entry TEXT,
+        subject TEXT NOT NULL,
+        content BYTEA NOT NULL,
+        not_before BIGINT NOT NULL,
+        not_after BIGINT NOT NULL,
+        recorded BIGINT NOT NULL,
+        PRIMARY KEY (tenant, id)
+    );
+    CREATE INDEX intent_by_time ON avouch.intent (tenant, recorded);
+"];
+
+/// Held while migrating, so that of two servers that start at once the second waits and finds it
+/// done. The number is ours alone ("AVCH").
+const LOCK: &str = "SELECT pg_advisory_xact_lock(1096172360)";
+
+pub(super) fn migrate(session: &mut Session) -> Result<(), Fault> {
+    session.write(|session| {
+        session.batch(LOCK)?;
+        let known = i64::try_from(MIGRATIONS.len()).unwrap_or(i64::MAX);
+        let found = version(session)?;
+        if found > known {
+            return Err(Fault::Newer { found, known });
+        }
+        if found == known {
+            return Ok(());
+        }
+        let done = usize::try_from(found).map_err(|_| Fault::Corrupt("its version".to_owned()))?;
+        for step in MIGRATIONS.iter().skip(done) {
+            session.batch(step)?;
+        }
+        session.execute("UPDATE avouch.schema_version SET version = $1", &[&known])?;
+        Ok(())
+    })
+}
+
+/// The version of the schema, which is 0 after this made its table.
+fn version(session: &mut Session) -> Result<i64, Fault> {
+    let there = "SELECT to_regclass('avouch.schema_version') IS NOT NULL";
+    let there = session.query(there, &[])?;
+    let there: bool = there
+        .first()
+        .map(|row| row.try_get(0))
+        .transpose()?
+        .unwrap_or(false);
+    if !there {
+        session.batch(
+            "CREATE SCHEMA IF NOT EXISTS avouch;
+             CREATE TABLE avouch.schema_version (version BIGINT NOT NULL);
+             INSERT INTO avouch.schema_version VALUES (0)",
+        )?;
+    }
+    let rows = session.query("SELECT version FROM avouch.schema_version", &[])?;
+    let [row] = rows.as_slice() else {
+        return Err(Fault::Corrupt("its version is missing".to_owned()));
+    };
+    Ok(row.try_get(0)?)
+}

@@ -1,0 +1,425 @@
+//! What is said to PostgreSQL. Every statement names a tenant, except the operator's.
+
+use std::collections::BTreeMap;
+
+use avouch_core::id::{Digest, SpiffeId, TenantId};
+use avouch_core::time::Time;
+use postgres::Row as SqlRow;
+use postgres::fallible_iterator::FallibleIterator;
+
+use super::session::Session;
+use crate::change::{Sequence, Snapshot};
+use crate::codec::{Row, TRUST_DOMAIN};
+use crate::fault::{Conflict, Fault};
+use crate::intent::{CredentialKind, IntentRow};
+use crate::keyring::WrappedKey;
+use crate::names::{AuthorityId, EntryId, IntentId};
+use crate::plan::Plan;
+use crate::tenant::{TenantKind, TenantRecord};
+
+/// The most rows in one statement: beyond this, more in one round trip saves nothing.
+const MOST_ROWS: usize = 5_000;
+
+pub(super) fn add_tenant(session: &mut Session, tenant: &TenantRecord) -> Result<(), Fault> {
+    if let Some(found) = find_tenant(session, &tenant.id)? {
+        return same_tenant(&found, tenant);
+    }
+    let parent = match &tenant.parent {
+        Some(parent) => find_tenant(session, parent)?
+            .ok_or_else(|| Conflict::UnknownTenant(parent.clone()))
+            .map(|parent| Some(parent.kind))?,
+        None => None,
+    };
+    if !tenant.kind.may_stand_below(parent) {
+        return Err(Conflict::Misplaced {
+            tenant: tenant.id.clone(),
+            parent: tenant.parent.clone(),
+        }
+        .into());
+    }
+    let inserted = session.execute(
+        "INSERT INTO tenant (id, parent, kind, created, wrapped_key)
+         VALUES ($1, $2, $3, $4, $5)
+         ON CONFLICT (id) DO NOTHING",
+        &[
+            &tenant.id.as_str(),
+            &tenant.parent.as_ref().map(TenantId::as_str),
+            &tenant.kind.name(),
+            &tenant.created.unix(),
+            &tenant.key.bytes(),
+        ],
+    )?;
+    if inserted == 1 {
+        return Ok(());
+    }
+    // Another server added it between the look and the insertion.
+    match find_tenant(session, &tenant.id)? {
+        Some(found) => same_tenant(&found, tenant),
+        None => Err(Fault::Bug("a tenant was removed".to_owned())),
+    }
+}
+
+fn same_tenant(found: &TenantRecord, wanted: &TenantRecord) -> Result<(), Fault> {
+    if found == wanted {
+        return Ok(());
+    }
+    Err(Conflict::TenantTaken(wanted.id.clone()).into())
+}
+
+fn find_tenant(session: &mut Session, id: &TenantId) -> Result<Option<TenantRecord>, Fault> {
+    let rows = session.query(
+        "SELECT id, parent, kind, created, wrapped_key FROM tenant WHERE id = $1",
+        &[&id.as_str()],
+    )?;
+    rows.first().map(read_tenant).transpose()
+}
+
+pub(super) fn tenants(session: &mut Session) -> Result<Vec<TenantRecord>, Fault> {
+    // In the order of bytes, whatever the database was told to sort by.
+    let rows = session.query(
+        "SELECT id, parent, kind, created, wrapped_key FROM tenant ORDER BY id COLLATE \"C\"",
+        &[],
+    )?;
+    rows.iter().map(read_tenant).collect()
+}
+
+fn read_tenant(row: &SqlRow) -> Result<TenantRecord, Fault> {
+    let id: String = row.try_get("id")?;
+    let parent: Option<String> = row.try_get("parent")?;
+    let kind: String = row.try_get("kind")?;
+    let damaged = || Fault::Corrupt(format!("the tenant `{id}` cannot be read"));
+    Ok(TenantRecord {
+        parent: match parent {
+            Some(parent) => Some(TenantId::parse(&parent).ok_or_else(damaged)?),
+            None => None,
+        },
+        kind: TenantKind::parse(&kind).ok_or_else(damaged)?,
+        created: Time::from_unix(row.try_get("created")?),
+        key: WrappedKey::from_stored(row.try_get("wrapped_key")?),
+        id: TenantId::parse(&id).ok_or_else(damaged)?,
+    })
+}
+
+pub(super) fn heads(session: &mut Session) -> Result<BTreeMap<TenantId, Sequence>, Fault> {
+    let rows = session.query("SELECT id, sequence FROM tenant", &[])?;
+    rows.iter()
+        .map(|row| {
+            let id: String = row.try_get("id")?;
+            let damaged = || Fault::Corrupt(format!("the tenant `{id}` cannot be read"));
+            let tenant = TenantId::parse(&id).ok_or_else(damaged)?;
+            Ok((tenant, sequence_of(row)?))
+        })
+        .collect()
+}
+
+fn sequence_of(row: &SqlRow) -> Result<Sequence, Fault> {
+    Sequence::from_stored(row.try_get("sequence")?)
+}
+
+pub(super) fn apply(
+    session: &mut Session,
+    tenant: &TenantId,
+    expected: Option<Sequence>,
+    plan: &Plan,
+) -> Result<Sequence, Fault> {
+    // Whoever else changes this tenant waits here until this transaction is over.
+    let locked = session.query(
+        "SELECT sequence FROM tenant WHERE id = $1 FOR NO KEY UPDATE",
+        &[&tenant.as_str()],
+    )?;
+    let found = match locked.first() {
+        Some(row) => sequence_of(row)?,
+        None => return Err(Conflict::UnknownTenant(tenant.clone()).into()),
+    };
+    if let Some(expected) = expected
+        && expected != found
+    {
+        return Err(Conflict::Moved { expected, found }.into());
+    }
+    if plan.rows.is_empty() {
+        return Ok(found);
+    }
+    let next = found.next();
+    session.execute(
+        "UPDATE tenant SET sequence = $2 WHERE id = $1",
+        &[&tenant.as_str(), &next.stored()],
+    )?;
+    claim_trust_domains(session, tenant, plan)?;
+    for rows in plan.rows.chunks(MOST_ROWS) {
+        put_rows(session, tenant, next, rows)?;
+        remove_rows(session, tenant, next, rows)?;
+    }
+    check_trust_domains(session, tenant, plan)?;
+    Ok(next)
+}
+
+fn claim_trust_domains(session: &mut Session, tenant: &TenantId, plan: &Plan) -> Result<(), Fault> {
+    for name in &plan.claimed {
+        let owner = session.query(
+            "INSERT INTO trust_domain (name, tenant) VALUES ($1, $2)
+             ON CONFLICT (name) DO UPDATE SET tenant = trust_domain.tenant
+             RETURNING tenant",
+            &[&name.as_str(), &tenant.as_str()],
+        )?;
+        let owner: Option<String> = owner.first().map(|row| row.try_get(0)).transpose()?;
+        if owner.as_deref() != Some(tenant.as_str()) {
+            return Err(Conflict::TrustDomainTaken(name.clone()).into());
+        }
+    }
+    Ok(())
+}
+
+fn put_rows(
+    session: &mut Session,
+    tenant: &TenantId,
+    sequence: Sequence,
+    rows: &[Row],
+) -> Result<(), Fault> {
+    let put: Vec<&Row> = rows.iter().filter(|row| row.body.is_some()).collect();
+    if put.is_empty() {
+        return Ok(());
+    }
+    let kinds: Vec<&str> = put.iter().map(|row| row.kind.as_str()).collect();
+    let ids: Vec<&str> = put.iter().map(|row| row.id.as_str()).collect();
+    let trust_domains: Vec<Option<&str>> =
+        put.iter().map(|row| row.trust_domain.as_deref()).collect();
+    let bodies: Vec<Option<&str>> = put.iter().map(|row| row.body.as_deref()).collect();
+    let secrets: Vec<Option<&[u8]>> = put.iter().map(|row| row.secret.as_deref()).collect();
+    session.execute(
+        "INSERT INTO object (tenant, sequence, kind, id, trust_domain, body, secret)
+         SELECT $1, $2, * FROM unnest($3::text[], $4::text[], $5::text[], $6::text[], $7::bytea[])
+         ON CONFLICT (tenant, kind, id) DO UPDATE SET
+             trust_domain = excluded.trust_domain,
+             sequence = excluded.sequence,
+             body = excluded.body,
+             secret = excluded.secret",
+        &[
+            &tenant.as_str(),
+            &sequence.stored(),
+            &kinds,
+            &ids,
+            &trust_domains,
+            &bodies,
+            &secrets,
+        ],
+    )?;
+    Ok(())
+}
+
+/// What was never there leaves no row when it is removed, nor does its second removal.
+fn remove_rows(
+    session: &mut Session,
+    tenant: &TenantId,
+    sequence: Sequence,
+    rows: &[Row],
+) -> Result<(), Fault> {
+    let gone: Vec<&Row> = rows.iter().filter(|row| row.body.is_none()).collect();
+    if gone.is_empty() {
+        return Ok(());
+    }
+    let kinds: Vec<&str> = gone.iter().map(|row| row.kind.as_str()).collect();
+    let ids: Vec<&str> = gone.iter().map(|row| row.id.as_str()).collect();
+    session.execute(
+        "UPDATE object SET trust_domain = NULL, sequence = $2, body = NULL, secret = NULL
+         FROM unnest($3::text[], $4::text[]) AS gone (kind, id)
+         WHERE object.tenant = $1 AND object.kind = gone.kind AND object.id = gone.id
+             AND object.body IS NOT NULL",
+        &[&tenant.as_str(), &sequence.stored(), &kinds, &ids],
+    )?;
+    Ok(())
+}
+
+fn check_trust_domains(session: &mut Session, tenant: &TenantId, plan: &Plan) -> Result<(), Fault> {
+    for name in &plan.needed {
+        let there = session.query(
+            "SELECT 1 FROM object
+             WHERE tenant = $1 AND kind = $2 AND id = $3 AND body IS NOT NULL",
+            &[&tenant.as_str(), &TRUST_DOMAIN, &name.as_str()],
+        )?;
+        if there.is_empty() {
+            return Err(Conflict::UnknownTrustDomain(name.clone()).into());
+        }
+    }
+    for name in &plan.dropped {
+        let in_use = session.query(
+            "SELECT 1 FROM object WHERE tenant = $1 AND trust_domain = $2 LIMIT 1",
+            &[&tenant.as_str(), &name.as_str()],
+        )?;
+        if !in_use.is_empty() {
+            return Err(Conflict::TrustDomainInUse(name.clone()).into());
+        }
+    }
+    Ok(())
+}
+
+/// The number of the last change of a tenant, or nothing if there is no such tenant.
+fn head(session: &mut Session, tenant: &TenantId) -> Result<Option<Sequence>, Fault> {
+    let rows = session.query(
+        "SELECT sequence FROM tenant WHERE id = $1",
+        &[&tenant.as_str()],
+    )?;
+    rows.first().map(sequence_of).transpose()
+}
+
+pub(super) fn load(session: &mut Session, tenant: &TenantId) -> Result<Snapshot, Fault> {
+    let mut snapshot = Snapshot {
+        sequence: head(session, tenant)?.unwrap_or_default(),
+        ..Snapshot::default()
+    };
+    let mut rows = session.stream(
+        "SELECT kind, id, sequence, body, secret FROM object
+         WHERE tenant = $1 AND body IS NOT NULL",
+        &[&tenant.as_str()],
+    )?;
+    while let Some(row) = rows.next()? {
+        snapshot.change(read_object(&row)?.into_change()?);
+    }
+    Ok(snapshot)
+}
+
+pub(super) fn changes_after(
+    session: &mut Session,
+    tenant: &TenantId,
+    after: Sequence,
+) -> Result<(Sequence, Vec<(Sequence, Row)>), Fault> {
+    let head = head(session, tenant)?.unwrap_or_default();
+    let mut found = session.stream(
+        "SELECT kind, id, sequence, body, secret FROM object
+         WHERE tenant = $1 AND sequence > $2",
+        &[&tenant.as_str(), &after.stored()],
+    )?;
+    let mut rows = Vec::new();
+    while let Some(row) = found.next()? {
+        rows.push((sequence_of(&row)?, read_object(&row)?));
+    }
+    Ok((head, rows))
+}
+
+fn read_object(row: &SqlRow) -> Result<Row, Fault> {
+    Ok(Row {
+        kind: row.try_get("kind")?,
+        id: row.try_get("id")?,
+        trust_domain: None,
+        body: row.try_get("body")?,
+        secret: row.try_get("secret")?,
+    })
+}
+
+pub(super) fn record_intents(
+    session: &mut Session,
+    tenant: &TenantId,
+    intents: &[IntentRow],
+) -> Result<(), Fault> {
+    if head(session, tenant)?.is_none() {
+        return Err(Conflict::UnknownTenant(tenant.clone()).into());
+    }
+    for intents in intents.chunks(MOST_ROWS) {
+        let inserted = insert_intents(session, tenant, intents)?;
+        if usize::try_from(inserted).ok() != Some(intents.len()) {
+            check_intents(session, tenant, intents)?;
+        }
+    }
+    Ok(())
+}
+
+fn insert_intents(
+    session: &mut Session,
+    tenant: &TenantId,
+    intents: &[IntentRow],
+) -> Result<u64, Fault> {
+    fn column<'a, T>(rows: &'a [IntentRow], of: impl Fn(&'a IntentRow) -> T) -> Vec<T> {
+        rows.iter().map(of).collect()
+    }
+    session.execute(
+        "INSERT INTO intent (tenant, id, kind, authority, entry, subject, content,
+                             not_before, not_after, recorded)
+         SELECT $1, * FROM unnest($2::text[], $3::text[], $4::text[], $5::text[], $6::text[],
+                                  $7::bytea[], $8::bigint[], $9::bigint[], $10::bigint[])
+         ON CONFLICT (tenant, id) DO NOTHING",
+        &[
+            &tenant.as_str(),
+            &column(intents, |intent| intent.id.as_str()),
+            &column(intents, |intent| intent.kind.name()),
+            &column(intents, |intent| intent.authority.as_str()),
+            &column(intents, |intent| intent.entry.as_ref().map(EntryId::as_str)),
+            &column(intents, |intent| intent.subject.as_str()),
+            &column(intents, |intent| intent.content.as_bytes().as_slice()),
+            &column(intents, |intent| intent.not_before.unix()),
+            &column(intents, |intent| intent.not_after.unix()),
+            &column(intents, |intent| intent.recorded.unix()),
+        ],
+    )
+}
+
+/// Whether what is stored under these names says what these intents say.
+fn check_intents(
+    session: &mut Session,
+    tenant: &TenantId,
+    intents: &[IntentRow],
+) -> Result<(), Fault> {
+    let ids: Vec<&str> = intents.iter().map(|intent| intent.id.as_str()).collect();
+    let rows = session.query(
+        "SELECT * FROM intent WHERE tenant = $1 AND id = ANY($2)",
+        &[&tenant.as_str(), &ids],
+    )?;
+    let stored: BTreeMap<IntentId, IntentRow> = rows
+        .iter()
+        .map(|row| read_intent(row).map(|intent| (intent.id.clone(), intent)))
+        .collect::<Result<_, _>>()?;
+    match intents
+        .iter()
+        .find(|intent| stored.get(&intent.id) != Some(intent))
+    {
+        Some(intent) => Err(Conflict::IntentTaken(intent.id.clone()).into()),
+        None => Ok(()),
+    }
+}
+
+pub(super) fn intents(
+    session: &mut Session,
+    tenant: &TenantId,
+    from: Time,
+    limit: u32,
+) -> Result<Vec<IntentRow>, Fault> {
+    let rows = session.query(
+        "SELECT * FROM intent WHERE tenant = $1 AND recorded >= $2
+         ORDER BY recorded, id COLLATE \"C\" LIMIT $3",
+        &[&tenant.as_str(), &from.unix(), &i64::from(limit)],
+    )?;
+    rows.iter().map(read_intent).collect()
+}
+
+fn read_intent(row: &SqlRow) -> Result<IntentRow, Fault> {
+    let id: String = row.try_get("id")?;
+    let kind: String = row.try_get("kind")?;
+    let authority: String = row.try_get("authority")?;
+    let entry: Option<String> = row.try_get("entry")?;
+    let subject: String = row.try_get("subject")?;
+    let content: Vec<u8> = row.try_get("content")?;
+    let damaged = || Fault::Corrupt(format!("the intent `{id}` cannot be read"));
+    Ok(IntentRow {
+        kind: CredentialKind::parse(&kind).ok_or_else(damaged)?,
+        authority: AuthorityId::parse(&authority).ok_or_else(damaged)?,
+        entry: match entry {
+            Some(entry) => Some(EntryId::parse(&entry).ok_or_else(damaged)?),
+            None => None,
+        },
+        subject: SpiffeId::parse(&subject).map_err(|_| damaged())?,
+        content: Digest::from_bytes(content.try_into().map_err(|_| damaged())?),
+        not_before: Time::from_unix(row.try_get("not_before")?),
+        not_after: Time::from_unix(row.try_get("not_after")?),
+        recorded: Time::from_unix(row.try_get("recorded")?),
+        id: IntentId::parse(&id).ok_or_else(damaged)?,
+    })
+}
+
+pub(super) fn forget_intents(
+    session: &mut Session,
+    tenant: &TenantId,
+    before: Time,
+) -> Result<u64, Fault> {
+    session.execute(
+        "DELETE FROM intent WHERE tenant = $1 AND not_after < $2",
+        &[&tenant.as_str(), &before.unix()],
+    )
+}

@@ -1,0 +1,147 @@
+//! What was acknowledged survives the death of the process that wrote it (SIGKILL, at any moment)
+//! and of the database server.
+
+use std::collections::BTreeSet;
+use std::io::{BufRead, BufReader};
+use std::path::PathBuf;
+use std::process::{Child, Command, Stdio};
+
+use avouch_core::time::Time;
+use avouch_store::Store;
+use avouch_store::postgresql::PostgresqlStore;
+use avouch_store::sqlite::SqliteStore;
+
+use crate::cluster::Cluster;
+use crate::objects::*;
+use crate::on_postgresql::or_skipped;
+
+/// How often to kill; `AVOUCH_KILL_ROUNDS` says otherwise.
+const ROUNDS: u64 = 20;
+
+#[test]
+fn nothing_acknowledged_is_lost_when_the_process_is_killed_on_sqlite() {
+    let folder = tempfile::tempdir().unwrap();
+    let place = folder.path().to_str().unwrap();
+    add_tenant(&SqliteStore::open(folder.path()).unwrap(), "acme");
+    let mut told = Told::default();
+    for round in 0..rounds() {
+        told.read_until_killed(round, writer("sqlite", place, round), |child| {
+            child.kill().unwrap();
+        });
+        told.check(&SqliteStore::open(folder.path()).unwrap());
+    }
+    assert!(!told.changed.is_empty() && !told.recorded.is_empty());
+}
+
+#[test]
+fn nothing_acknowledged_is_lost_when_process_or_server_is_killed_on_postgresql() {
+    let name = "nothing_acknowledged_is_lost_when_process_or_server_is_killed_on_postgresql";
+    let Some(cluster) = or_skipped(name, Cluster::start()) else {
+        return;
+    };
+    let address = cluster.new_database();
+    add_tenant(&PostgresqlStore::connect(&address).unwrap(), "acme");
+    let mut told = Told::default();
+    for round in 0..rounds() {
+        let child = writer("postgresql", &address, round);
+        // Every fifth time it is the server that goes, and the writer with it.
+        if round % 5 == 4 {
+            told.read_until_killed(round, child, |_| cluster.crash().unwrap());
+            cluster.up().unwrap();
+        } else {
+            told.read_until_killed(round, child, |child| child.kill().unwrap());
+        }
+        told.check(&PostgresqlStore::connect(&address).unwrap());
+    }
+    assert!(!told.changed.is_empty() && !told.recorded.is_empty());
+}
+
+fn rounds() -> u64 {
+    let asked = std::env::var("AVOUCH_KILL_ROUNDS").ok();
+    asked.map_or(ROUNDS, |text| text.parse().unwrap())
+}
+
+/// The example `write_until_killed`, which cargo builds beside the tests.
+fn writer(engine: &str, place: &str, round: u64) -> Child {
+    let tests = std::env::current_exe().unwrap();
+    let build = tests.parent().and_then(|deps| deps.parent()).unwrap();
+    let program: PathBuf = build.join("examples/write_until_killed");
+    Command::new(&program)
+        .args([engine, place, &format!("r{round}")])
+        .stdout(Stdio::piped())
+        .stderr(Stdio::null())
+        .spawn()
+        .unwrap_or_else(|error| {
+            panic!(
+                "{}: {error}; `cargo test -p avouch-store` builds it",
+                program.display()
+            )
+        })
+}
+
+/// All that was acknowledged so far.
+#[derive(Default)]
+struct Told {
+    changed: BTreeSet<String>,
+    recorded: BTreeSet<String>,
+    last: u64,
+}
+
+impl Told {
+    /// Reads what the child tells, kills after some lines, another number of them in every round,
+    /// and reads what it had told until then.
+    fn read_until_killed(&mut self, round: u64, mut child: Child, kill: impl FnOnce(&mut Child)) {
+        let out = child.stdout.take().unwrap();
+        let mut lines = BufReader::new(out).lines();
+        for _ in 0..1 + round * 37 % 101 {
+            let line = lines.next().expect("the writer ended by itself").unwrap();
+            self.read(&line);
+        }
+        kill(&mut child);
+        // The last line is half a line if it does not parse.
+        lines
+            .map_while(Result::ok)
+            .for_each(|line| self.read(&line));
+        child.wait().unwrap();
+    }
+
+    fn read(&mut self, line: &str) {
+        match line.split(' ').collect::<Vec<_>>()[..] {
+            ["changed", name, sequence] => {
+                self.changed.insert(name.to_owned());
+                self.last = self.last.max(sequence.parse().unwrap());
+            }
+            ["recorded", name] => {
+                self.recorded.insert(name.to_owned());
+            }
+            _ => {}
+        }
+    }
+
+    fn check(&self, store: &dyn Store) {
+        let snapshot = store.load(&tenant("acme")).unwrap();
+        assert!(snapshot.sequence.number() >= self.last);
+        let stored: BTreeSet<&str> = snapshot.anchors.keys().map(|id| id.as_str()).collect();
+        for name in &self.changed {
+            assert!(
+                stored.contains(format!("{name}-a").as_str()),
+                "{name} is lost"
+            );
+        }
+        for id in &stored {
+            let name = &id[..id.len() - 1];
+            let both = ["a", "b"].map(|half| stored.contains(format!("{name}{half}").as_str()));
+            assert_eq!(both, [true, true], "half of a call is there: {id}");
+        }
+        let intents = store
+            .intents(&tenant("acme"), Time::from_unix(0), u32::MAX)
+            .unwrap();
+        let recorded: BTreeSet<&str> = intents.iter().map(|intent| intent.id.as_str()).collect();
+        for name in &self.recorded {
+            assert!(
+                recorded.contains(name.as_str()),
+                "the intent {name} is lost"
+            );
+        }
+    }
+}

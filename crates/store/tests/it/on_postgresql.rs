@@ -1,0 +1,193 @@
+//! The suite on a real PostgreSQL, and what only this engine can show.
+
+use std::sync::Arc;
+
+use avouch_store::postgresql::PostgresqlStore;
+use avouch_store::{Fault, Store};
+
+use crate::cluster::Cluster;
+use crate::objects::*;
+use crate::suite::{Engine, on_every_case};
+
+struct Postgresql {
+    _cluster: Arc<Cluster>,
+    address: String,
+}
+
+impl Engine for Postgresql {
+    fn open(&self) -> Box<dyn Store> {
+        Box::new(PostgresqlStore::connect(&self.address).unwrap())
+    }
+}
+
+fn fresh(case: &str) -> Option<Postgresql> {
+    let cluster = or_skipped(case, Cluster::shared())?;
+    let address = cluster.new_database();
+    Some(Postgresql {
+        _cluster: cluster,
+        address,
+    })
+}
+
+/// The cluster, or a line that names the test that was skipped.
+pub(crate) fn or_skipped<T>(case: &str, cluster: Result<T, String>) -> Option<T> {
+    match cluster {
+        Ok(cluster) => Some(cluster),
+        Err(why) => {
+            println!("skipped: store on PostgreSQL, {case}: {why}");
+            None
+        }
+    }
+}
+
+on_every_case!(fresh);
+
+#[test]
+fn a_lost_database_is_a_fault_and_is_found_again() {
+    let name = "a_lost_database_is_a_fault_and_is_found_again";
+    let Some(cluster) = or_skipped(name, Cluster::start()) else {
+        return;
+    };
+    let store = PostgresqlStore::connect(&cluster.new_database()).unwrap();
+    add_tenant(&store, "acme");
+    store.apply(&tenant("acme"), &[anchor("before")]).unwrap();
+
+    cluster.crash().unwrap();
+    for _ in 0..3 {
+        let fault = store
+            .apply(&tenant("acme"), &[anchor("while")])
+            .unwrap_err();
+        assert!(matches!(fault, Fault::Lost(_)), "{fault:?}");
+        assert!(fault.retryable());
+        let fault = store.load(&tenant("acme")).unwrap_err();
+        assert!(matches!(fault, Fault::Lost(_)), "{fault:?}");
+    }
+
+    cluster.up().unwrap();
+    store.apply(&tenant("acme"), &[anchor("after")]).unwrap();
+    let snapshot = store.load(&tenant("acme")).unwrap();
+    let names: Vec<&str> = snapshot.anchors.keys().map(|id| id.as_str()).collect();
+    assert_eq!(names, ["after", "before"]);
+}
+
+#[test]
+fn an_idle_connection_that_broke_is_replaced_unseen() {
+    let name = "an_idle_connection_that_broke_is_replaced_unseen";
+    let Some(cluster) = or_skipped(name, Cluster::start()) else {
+        return;
+    };
+    let store = PostgresqlStore::connect(&cluster.new_database()).unwrap();
+    add_tenant(&store, "acme");
+    for _ in 0..2 * PostgresqlStore::CONNECTIONS {
+        store.apply(&tenant("acme"), &[anchor("a")]).unwrap();
+    }
+    cluster.crash().unwrap();
+    cluster.up().unwrap();
+    for _ in 0..2 * PostgresqlStore::CONNECTIONS {
+        store.apply(&tenant("acme"), &[anchor("a")]).unwrap();
+    }
+}
+
+#[test]
+fn a_database_that_would_forget_is_refused() {
+    let name = "a_database_that_would_forget_is_refused";
+    let Some(cluster) = or_skipped(name, Cluster::start()) else {
+        return;
+    };
+    let address = cluster.new_database();
+    let mut client = postgres::Client::connect(&address, postgres::NoTls).unwrap();
+    client
+        .batch_execute("ALTER SYSTEM SET fsync TO off")
+        .unwrap();
+    client.batch_execute("SELECT pg_reload_conf()").unwrap();
+    cluster.crash().unwrap();
+    cluster.up().unwrap();
+    let fault = PostgresqlStore::connect(&address).err().unwrap();
+    assert!(matches!(fault, Fault::Forgetful(_)), "{fault:?}");
+    assert!(!fault.retryable());
+}
+
+#[test]
+fn commits_are_durable_even_where_the_default_is_that_they_are_not() {
+    let name = "commits_are_durable_even_where_the_default_is_that_they_are_not";
+    let Some(cluster) = or_skipped(name, Cluster::start()) else {
+        return;
+    };
+    let address = cluster.new_database();
+    let mut client = postgres::Client::connect(&address, postgres::NoTls).unwrap();
+    let lax = "ALTER DATABASE d0 SET synchronous_commit TO off";
+    client.batch_execute(lax).unwrap();
+    let store = PostgresqlStore::connect(&address).unwrap();
+    add_tenant(&store, "acme");
+    for round in 0..3 {
+        store
+            .apply(&tenant("acme"), &[anchor(&format!("a{round}"))])
+            .unwrap();
+        cluster.crash().unwrap();
+        cluster.up().unwrap();
+        assert_eq!(
+            store.load(&tenant("acme")).unwrap().anchors.len(),
+            round + 1
+        );
+    }
+}
+
+#[test]
+fn a_database_of_a_later_program_is_left_alone() {
+    let Some(engine) = fresh("a_database_of_a_later_program_is_left_alone") else {
+        return;
+    };
+    drop(engine.open());
+    let mut client = postgres::Client::connect(&engine.address, postgres::NoTls).unwrap();
+    let later = "UPDATE avouch.schema_version SET version = 99";
+    client.batch_execute(later).unwrap();
+    let fault = PostgresqlStore::connect(&engine.address).err().unwrap();
+    assert!(matches!(fault, Fault::Newer { found: 99, .. }), "{fault:?}");
+}
+
+#[test]
+fn a_database_that_is_not_there_is_refused_without_retry() {
+    let Some(engine) = fresh("a_database_that_is_not_there_is_refused_without_retry") else {
+        return;
+    };
+    let missing = engine.address.replace("dbname=", "dbname=missing_");
+    let fault = PostgresqlStore::connect(&missing).err().unwrap();
+    assert!(matches!(fault, Fault::Denied(_)), "{fault:?}");
+    assert!(!fault.retryable());
+}
+
+#[test]
+fn servers_that_start_at_once_make_the_schema_once() {
+    let Some(engine) = fresh("servers_that_start_at_once_make_the_schema_once") else {
+        return;
+    };
+    std::thread::scope(|scope| {
+        for number in 0..4 {
+            let engine = &engine;
+            scope.spawn(move || {
+                let store = engine.open();
+                let name = format!("x{number}");
+                assert_eq!(store.load(&tenant(&name)).unwrap().sequence.number(), 0);
+            });
+        }
+    });
+}
+
+#[test]
+fn a_row_held_for_too_long_is_busy() {
+    let Some(engine) = fresh("a_row_held_for_too_long_is_busy") else {
+        return;
+    };
+    let store = engine.open();
+    add_tenant(&*store, "acme");
+    let mut other = postgres::Client::connect(&engine.address, postgres::NoTls).unwrap();
+    other
+        .batch_execute("BEGIN; SELECT 1 FROM avouch.tenant FOR UPDATE")
+        .unwrap();
+    let fault = store.apply(&tenant("acme"), &[anchor("a")]).unwrap_err();
+    assert!(matches!(fault, Fault::Busy(_)), "{fault:?}");
+    assert!(fault.retryable());
+    assert!(store.load(&tenant("acme")).unwrap().anchors.is_empty());
+    other.batch_execute("ROLLBACK").unwrap();
+    store.apply(&tenant("acme"), &[anchor("a")]).unwrap();
+}
