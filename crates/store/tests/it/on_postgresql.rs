@@ -30,6 +30,7 @@ fn fresh(case: &str) -> Option<Postgresql> {
 }
 
 /// The cluster, or a line that names the test that was skipped.
+#[expect(clippy::print_stdout, reason = "`cargo xtask test` reads it")]
 pub(crate) fn or_skipped<T>(case: &str, cluster: Result<T, String>) -> Option<T> {
     match cluster {
         Ok(cluster) => Some(cluster),
