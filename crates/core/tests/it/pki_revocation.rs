@@ -469,6 +469,55 @@ fn after_a_change_of_key_either_key_of_the_path_speaks_for_the_ca() {
 }
 
 #[test]
+fn a_ca_may_certify_another_key_for_its_lists_alone() {
+    let root = Authority::root("Root");
+    let issuing = root.intermediate("Issuing");
+    let leaf = issuing.server("db.example.com");
+    let signs_lists = |issuer: &Authority| {
+        let key = Key::ed25519("lists");
+        let usage = extension::key_usage(&[KeyUsage::CrlSign]);
+        let named = crl_distribution_points(&[LIST]);
+        issuer.issue(
+            CertificateForge::bare("Issuing", &key)
+                .with(usage)
+                .with(named),
+        )
+    };
+    let list = CrlForge::complete().sign(&Name::common_name("Issuing"), &Key::ed25519("lists"));
+    let outcome = |signer: &[u8], lists: &[&[u8]]| {
+        let chain = [&leaf[..], &issuing.certificate, signer];
+        let ask = Ask::about(chain)
+            .anchor(&root.certificate)
+            .profile(Profile::Private)
+            .crl(&list);
+        lists.iter().fold(ask, |ask, list| ask.crl(list)).outcome()
+    };
+    // Certified by the CA itself, or by the one above it.
+    let certified = signs_lists(&root);
+    assert_eq!(outcome(&certified, &[]), "accept");
+    let self_issued = signs_lists(&issuing);
+    // Its own status is told where only it looks, by the key that certified it.
+    let only_there = IssuingDistributionPoint {
+        names: vec![GeneralName::uri(LIST)],
+        ..IssuingDistributionPoint::default()
+    };
+    let own = issuing.crl(CrlForge::complete().distribution_point(&only_there));
+    assert_eq!(outcome(&self_issued, &[&own]), "accept");
+    assert_eq!(
+        outcome(&self_issued, &[]),
+        "revocation.crl_signature_invalid"
+    );
+
+    let stranger = Authority::root("Stranger");
+    let invalid = "revocation.crl_signature_invalid";
+    assert_eq!(outcome(&signs_lists(&stranger), &[]), invalid);
+    let revoked = root.crl(CrlForge::complete().revoke_certificate(&certified));
+    assert_eq!(outcome(&certified, &[&revoked]), invalid);
+    let leaf_key = root.issue(CertificateForge::bare("Issuing", &Key::ed25519("lists")));
+    assert_eq!(outcome(&leaf_key, &[]), invalid);
+}
+
+#[test]
 fn a_list_signed_with_sha_1_is_refused_for_it() {
     let world = World::new();
     let sha_1 = asn1::sequence([asn1::oid("1.2.840.113549.1.1.5"), asn1::null()]);

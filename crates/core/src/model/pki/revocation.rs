@@ -4,18 +4,20 @@
 //! relying party has shown that it means to check that issuer: a certificate that none of its
 //! lists can clear is then refused. Without any, it is refused only when status is required.
 
+use super::search::Pki;
+use super::validate::{readable, valid_now};
 use crate::budget::Budget;
 use crate::credential::x509::{
     Certificate, Crl, DistributionPoint, GeneralName, IssuingDistributionPoint, PointName,
     ReasonFlags, Revocation, RevocationReason, SignatureAlgorithm,
 };
-use crate::crypto::{self, Verifier};
+use crate::crypto;
+
 use crate::id::hex;
-use crate::question::{Profile, Question};
+use crate::question::Profile;
 use crate::reason::Reason;
 use crate::stop::Stop;
 use crate::verdict::StatusSource;
-use crate::view::View;
 
 /// Bytes hashed in a nominal microsecond (SHA-256 at 1.5 GB/s).
 const BYTES_PER_MICROSECOND: usize = 1_500;
@@ -26,17 +28,14 @@ const BYTES_PER_MICROSECOND: usize = 1_500;
 pub(super) fn status(
     certificate: &Certificate,
     path: &[&Certificate],
-    question: &Question,
-    view: &View,
-    crypto: &dyn Verifier,
+    model: &Pki<'_>,
     budget: &mut Budget,
 ) -> Result<Vec<StatusSource>, Stop> {
     let inquiry = Inquiry {
         certificate,
         path,
-        question,
-        view,
-        crypto,
+        model,
+        signers: Signers::AnyoneForTheIssuer,
     };
     inquiry.status(budget)
 }
@@ -44,14 +43,22 @@ pub(super) fn status(
 struct Inquiry<'a> {
     certificate: &'a Certificate,
     path: &'a [&'a Certificate],
-    question: &'a Question,
-    view: &'a View,
-    crypto: &'a dyn Verifier,
+    model: &'a Pki<'a>,
+    signers: Signers,
+}
+
+/// Who may sign the lists that count.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Signers {
+    /// The issuer with a key of the path, or with one that it certified for its lists alone.
+    AnyoneForTheIssuer,
+    /// Only a key of the path: for those certified for lists, whose own lists they cannot sign.
+    OnThePath,
 }
 
 impl Inquiry<'_> {
     fn status(&self, budget: &mut Budget) -> Result<Vec<StatusSource>, Stop> {
-        let lists = self.view.crls_of(self.certificate.issuer());
+        let lists = self.model.view.crls_of(self.certificate.issuer());
         let mut sources = Vec::new();
         let mut covered = ReasonFlags::default();
         let mut problem = None;
@@ -80,11 +87,13 @@ impl Inquiry<'_> {
             }
             .into(),
             (Some(_), None) => self.out_of_scope("only some reasons for revocation are covered"),
-            (None, None) if self.question.context.require_revocation => Reason::StatusUnknown {
-                subject: self.certificate.title().to_string(),
-                issuer: self.certificate.issuer().to_string(),
+            (None, None) if self.model.question.context.require_revocation => {
+                Reason::StatusUnknown {
+                    subject: self.certificate.title().to_string(),
+                    issuer: self.certificate.issuer().to_string(),
+                }
+                .into()
             }
-            .into(),
             (None, None) => return Ok(sources),
         })
     }
@@ -120,6 +129,7 @@ impl Inquiry<'_> {
     /// The newest usable delta list that builds on a complete list (RFC 5280 5.2.4, 6.3.3 (c)).
     fn delta(&self, complete: &Crl, budget: &mut Budget) -> Result<Option<&Crl>, Stop> {
         let mut deltas: Vec<&Crl> = self
+            .model
             .view
             .crls_of(complete.issuer())
             .iter()
@@ -190,7 +200,7 @@ impl Inquiry<'_> {
             .crl_distribution_points
             .as_ref()
             .map_or(&[], |points| &points.value);
-        if self.question.profile == Profile::WebPki {
+        if self.model.question.profile == Profile::WebPki {
             let written_as_asked =
                 |point: &DistributionPoint| point.name.as_ref().is_none_or(PointName::is_only_uris);
             if !name.is_only_uris() || !own.iter().all(written_as_asked) {
@@ -229,10 +239,10 @@ impl Inquiry<'_> {
 
     /// RFC 5280 5.1, 5.2, 5.3.
     fn well_formed(&self, list: &Crl) -> Result<(), Stop> {
-        let issuer = list.issuer().to_string();
+        let issuer = || list.issuer().to_string();
         let extensions = list.extensions();
         if let Some(oid) = &extensions.unknown_critical {
-            let oid = oid.to_string();
+            let (issuer, oid) = (issuer(), oid.to_string());
             return Err(Reason::CrlCriticalExtensionUnknown { issuer, oid }.into());
         }
         let indirect = extensions
@@ -240,11 +250,11 @@ impl Inquiry<'_> {
             .as_ref()
             .is_some_and(|point| point.value.indirect);
         if indirect || extensions.names_certificate_issuers {
-            return Err(Reason::CrlIndirectUnsupported { issuer }.into());
+            return Err(Reason::CrlIndirectUnsupported { issuer: issuer() }.into());
         }
         let invalid = |field: &str, detail: &str| {
             Err(Reason::CrlInvalid {
-                issuer: issuer.clone(),
+                issuer: issuer(),
                 field: field.to_owned(),
                 detail: detail.to_owned(),
             }
@@ -259,13 +269,13 @@ impl Inquiry<'_> {
             Some(_) => {}
         }
         // RFC 5280 does not say that a serial stands once; the public Web holds CAs to it.
-        if self.question.profile == Profile::WebPki && list.names_a_serial_twice() {
+        if self.model.question.profile == Profile::WebPki && list.names_a_serial_twice() {
             return invalid("revokedCertificates", "names a serial number twice");
         }
         match list.signature_algorithm() {
             SignatureAlgorithm::Known(_) => Ok(()),
             SignatureAlgorithm::Forbidden(algorithm) => {
-                let algorithm = algorithm.clone();
+                let (issuer, algorithm) = (issuer(), algorithm.clone());
                 Err(Reason::CrlSignatureAlgorithmForbidden { issuer, algorithm }.into())
             }
         }
@@ -273,12 +283,12 @@ impl Inquiry<'_> {
 
     /// RFC 5280 5.1.2.4, 5.1.2.5, 6.3.3 (a).
     fn current(&self, list: &Crl) -> Result<(), Stop> {
-        let at = self.question.now;
-        let issuer = list.issuer().to_string();
+        let at = self.model.question.now;
+        let issuer = || list.issuer().to_string();
         if at < list.this_update() {
             let this_update = list.this_update();
             return Err(Reason::CrlNotYetValid {
-                issuer,
+                issuer: issuer(),
                 this_update,
                 at,
             }
@@ -286,7 +296,7 @@ impl Inquiry<'_> {
         }
         match list.next_update() {
             Some(next_update) if next_update < at => Err(Reason::CrlExpired {
-                issuer,
+                issuer: issuer(),
                 next_update,
                 at,
             }
@@ -298,31 +308,108 @@ impl Inquiry<'_> {
     /// RFC 5280 6.3.3 (f), (g). Any certificate on the path with the name of the issuer may have
     /// signed: after a change of key it stands there with both, and either speaks for it.
     fn signed(&self, list: &Crl, budget: &mut Budget) -> Result<(), Stop> {
-        let issuer = list.issuer().to_string();
-        for signer in self.path {
-            let Ok(key) = signer.public_key() else {
-                continue;
-            };
-            if signer.subject() != list.issuer() {
-                continue;
+        let named = |certificate: &&&Certificate| certificate.subject() == list.issuer();
+        for signer in self.path.iter().filter(named) {
+            if self.is_signed_by(list, signer, budget)? {
+                return match &signer.extensions().key_usage {
+                    Some(usage) if !usage.value.crl_sign() => Err(Reason::CrlSigningForbidden {
+                        issuer: list.issuer().to_string(),
+                    }
+                    .into()),
+                    Some(_) | None => Ok(()),
+                };
             }
-            // Paid whether or not it is remembered, so that what happened before cannot change
-            // the verdict.
-            budget.signature(crypto::cost(key.kind()))?;
-            if list.verify(key, self.crypto).is_err() {
-                // Failures are not remembered; a long list costs its hashing every time.
-                let hashing = list.signed_length() / BYTES_PER_MICROSECOND;
-                budget.signature(u32::try_from(hashing).unwrap_or(u32::MAX))?;
-                continue;
-            }
-            return match &signer.extensions().key_usage {
-                Some(usage) if !usage.value.crl_sign() => {
-                    Err(Reason::CrlSigningForbidden { issuer }.into())
-                }
-                Some(_) | None => Ok(()),
-            };
         }
-        Err(Reason::CrlSignatureInvalid { issuer }.into())
+        if self.signers == Signers::AnyoneForTheIssuer {
+            for signer in self.model.brought(list.issuer()) {
+                if self.is_list_signer(signer, budget)?
+                    && self.is_signed_by(list, signer, budget)?
+                {
+                    return Ok(());
+                }
+            }
+        }
+        Err(Reason::CrlSignatureInvalid {
+            issuer: list.issuer().to_string(),
+        }
+        .into())
+    }
+
+    fn is_signed_by(
+        &self,
+        list: &Crl,
+        signer: &Certificate,
+        budget: &mut Budget,
+    ) -> Result<bool, Stop> {
+        let Ok(key) = signer.public_key() else {
+            return Ok(false);
+        };
+        // Paid whether or not it is remembered, so that what happened before cannot change the
+        // verdict.
+        budget.signature(crypto::cost(key.kind()))?;
+        if list.verify(key, self.model.crypto).is_ok() {
+            return Ok(true);
+        }
+        // Failures are not remembered; a long list costs its hashing every time.
+        let hashing = list.signed_length() / BYTES_PER_MICROSECOND;
+        budget.signature(u32::try_from(hashing).unwrap_or(u32::MAX))?;
+        Ok(false)
+    }
+
+    /// Whether a certificate that is not on the path gives the issuer of a list another key to
+    /// sign it with: issued by that same CA, or by the one above it on the path, for this use by
+    /// name, and not revoked itself.
+    fn is_list_signer(&self, signer: &Certificate, budget: &mut Budget) -> Result<bool, Stop> {
+        let key_usage = signer.extensions().key_usage.as_ref();
+        let is_meant = key_usage.is_some_and(|usage| usage.value.crl_sign());
+        let at = self.model.question.now;
+        if !is_meant || readable(signer).is_err() || valid_now(signer, at).is_err() {
+            return Ok(false);
+        }
+        let of_that_name = |ca: &&Certificate| ca.subject() == signer.subject();
+        let Some(first) = self.path.iter().position(of_that_name) else {
+            return Ok(false);
+        };
+        let authorities = self.path.get(first.saturating_sub(1)..=first);
+        let mut is_issued = false;
+        for authority in authorities.unwrap_or_default() {
+            if authority.subject() == signer.issuer() {
+                is_issued |= self.is_issued_by(signer, authority, budget)?;
+            }
+        }
+        if !is_issued {
+            return Ok(false);
+        }
+        let inquiry = Inquiry {
+            certificate: signer,
+            path: self.path,
+            model: self.model,
+            signers: Signers::OnThePath,
+        };
+        match inquiry.status(budget) {
+            Ok(_) => Ok(true),
+            Err(Stop::Refused(_)) => Ok(false),
+            Err(final_word @ (Stop::Decided(_) | Stop::Exhausted(_))) => Err(final_word),
+        }
+    }
+
+    fn is_issued_by(
+        &self,
+        child: &Certificate,
+        authority: &Certificate,
+        budget: &mut Budget,
+    ) -> Result<bool, Stop> {
+        let (Ok(key), SignatureAlgorithm::Known(scheme)) =
+            (authority.public_key(), child.signature_algorithm())
+        else {
+            return Ok(false);
+        };
+        budget.signature(crypto::cost(key.kind()))?;
+        let held = self
+            .model
+            .crypto
+            .verify(key, *scheme, child.signed(), child.signature());
+        Ok(held.is_ok())
     }
 
     /// Another issuer of lists that the certificate names and of which there is a list.
@@ -334,7 +421,8 @@ impl Inquiry<'_> {
             .flat_map(|point| &point.list_issuer)
             .find_map(|name| match name {
                 GeneralName::Directory(name)
-                    if name != self.certificate.issuer() && !self.view.crls_of(name).is_empty() =>
+                    if name != self.certificate.issuer()
+                        && !self.model.view.crls_of(name).is_empty() =>
                 {
                     Some(name.to_string())
                 }

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use super::validate::{self, Conclusion};
 use crate::budget::Budget;
-use crate::credential::x509::{Certificate, KeyProblem, SignatureAlgorithm};
+use crate::credential::x509::{Certificate, DistinguishedName, KeyProblem, SignatureAlgorithm};
 use crate::crypto::{PublicKey, Scheme, Verifier, cost};
 use crate::path::{Candidate, Model};
 use crate::question::Question;
@@ -152,6 +152,18 @@ impl<'a> Pki<'a> {
             by_subject,
             checked: RefCell::default(),
         }
+    }
+
+    /// The certificates that the holder brought for one subject, in their order.
+    pub(super) fn brought(
+        &self,
+        subject: &DistinguishedName,
+    ) -> impl Iterator<Item = &Arc<Certificate>> {
+        let places = self.by_subject.get(subject.canonical());
+        places.into_iter().flatten().filter_map(|place| {
+            let index = place.checked_sub(END_ENTITY + 1)?;
+            self.chain.others.get(index)
+        })
     }
 
     /// The intermediates that may have issued the last certificate of the trail, the likeliest

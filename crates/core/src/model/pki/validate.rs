@@ -135,8 +135,7 @@ fn not_revoked(
 ) -> Result<Vec<StatusSource>, Stop> {
     let mut sources: Vec<StatusSource> = Vec::new();
     for certificate in path.iter().skip(1) {
-        let (question, view) = (model.question, model.view);
-        let told = revocation::status(certificate, path, question, view, model.crypto, budget)?;
+        let told = revocation::status(certificate, path, model, budget)?;
         for source in told {
             if !sources.contains(&source) {
                 sources.push(source);
@@ -161,7 +160,7 @@ fn end_entity_alone(end_entity: &Certificate, question: &Question) -> Result<(),
 }
 
 /// RFC 5280 4.2, 6.1.4 (o), 6.1.5 (f): every extension is read, there once, and known if critical.
-fn readable(certificate: &Certificate) -> Result<(), Reason> {
+pub(super) fn readable(certificate: &Certificate) -> Result<(), Reason> {
     let subject = || certificate.title().to_string();
     let extensions = certificate.extensions();
     if let Some(oid) = &extensions.duplicate {
@@ -192,7 +191,7 @@ fn readable(certificate: &Certificate) -> Result<(), Reason> {
 
 /// RFC 5280 6.1.3 (a) (2); the anchor's own dates are enforced too, although the RFC does not ask
 /// for it.
-fn valid_now(certificate: &Certificate, at: Time) -> Result<(), Reason> {
+pub(super) fn valid_now(certificate: &Certificate, at: Time) -> Result<(), Reason> {
     let (not_before, not_after) = (certificate.not_before(), certificate.not_after());
     if at < not_before {
         return Err(Reason::NotYetValid {
