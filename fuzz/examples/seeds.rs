@@ -1,0 +1,212 @@
+//! Writes the seeds: `cargo run --example seeds` in this directory.
+//!
+//! Good inputs for each target that reads bytes, and some that are wrong in one way. `decide`
+//! reads whole worlds from bytes that no one writes by hand; its seeds are what fuzzing kept.
+
+use std::path::Path;
+
+use avouch_fuzz::fixtures::{self, AUDIENCE, ISSUER, TRUST_DOMAIN};
+use avouch_testkit::certificate::CertificateForge;
+use avouch_testkit::crl::CrlForge;
+use avouch_testkit::extension::{self, IssuingDistributionPoint};
+use avouch_testkit::key::{Key, RsaTestKey};
+use avouch_testkit::name::GeneralName;
+use avouch_testkit::question::QuestionForge;
+use avouch_testkit::world::{Authority, pem};
+use serde_json::json;
+
+fn main() -> std::io::Result<()> {
+    let seeds = Path::new(env!("CARGO_MANIFEST_DIR")).join("seeds");
+    for (target, name, content) in [chains(), lists(), tokens(), documents()].concat() {
+        let directory = seeds.join(target);
+        std::fs::create_dir_all(&directory)?;
+        std::fs::write(directory.join(name), content)?;
+    }
+    Ok(())
+}
+
+/// The target, the name of the file, its content.
+type Seed = (&'static str, &'static str, Vec<u8>);
+
+fn chains() -> Vec<Seed> {
+    let root = fixtures::root();
+    let issuing = fixtures::issuing();
+    let constrained = root.intermediate_with("Constrained", Key::ed25519("c"), |forge| {
+        forge.path_length(0).with(extension::name_constraints(
+            &[
+                GeneralName::dns("example"),
+                GeneralName::ip_range("10.0.0.0/8"),
+            ],
+            &[GeneralName::email("b.example")],
+        ))
+    });
+    let mapped = root.intermediate_with("Mapped", Key::ed25519("m"), |forge| {
+        forge
+            .with(extension::certificate_policies(&["1.3.6.1.4.1.57264.1"]))
+            .with(extension::policy_mappings(&[(
+                "1.3.6.1.4.1.57264.1",
+                "1.3.6.1.4.1.57264.2",
+            )]))
+            .with(extension::policy_constraints(Some(0), Some(1)))
+    });
+    let other = Authority::root("Other");
+    let of_mapped = CertificateForge::server("a.example")
+        .with(extension::certificate_policies(&["1.3.6.1.4.1.57264.2"]))
+        .with(extension::crl_distribution_points(&[
+            "http://a.example/crl",
+        ]))
+        .with(extension::authority_information_access(
+            &["http://a.example/ocsp"],
+            &["http://a.example/ca"],
+        ));
+    let rsa = CertificateForge::server_with("a.example", &Key::rsa(RsaTestKey::A));
+    let kinds = [Key::p384("l"), Key::p521("l"), Key::ml_dsa_44("l")];
+    let mut seeds = vec![
+        chain(
+            "good",
+            64 | 3,
+            &[issuing.server("a.example"), issuing.certificate.clone()],
+        ),
+        chain(
+            "constrained",
+            64 | 3,
+            &[
+                constrained.server("a.example"),
+                constrained.certificate.clone(),
+            ],
+        ),
+        chain(
+            "mapped",
+            1,
+            &[mapped.issue(of_mapped), mapped.certificate.clone()],
+        ),
+        chain("svid", 2, &[root.svid("spiffe://example.org/w")]),
+        chain("rsa", 0, &[root.issue(rsa)]),
+        chain(
+            "crossed",
+            0,
+            &[
+                other.server("a.example"),
+                root.cross_certify(&other),
+                other.cross_certify(&root),
+                other.certificate.clone(),
+            ],
+        ),
+    ];
+    for (name, key) in ["p384", "p521", "ml-dsa-44"].into_iter().zip(kinds) {
+        let leaf = CertificateForge::client("a@a.example", &key);
+        seeds.push(chain(name, 4, &[root.issue(leaf)]));
+    }
+    seeds
+}
+
+fn chain(name: &'static str, how: u8, certificates: &[Vec<u8>]) -> Seed {
+    (
+        "chain",
+        name,
+        [&[how], certificates.concat().as_slice()].concat(),
+    )
+}
+
+fn lists() -> Vec<Seed> {
+    let issuing = fixtures::issuing();
+    let leaf = issuing.server("a.example");
+    let empty = issuing.crl(CrlForge::complete());
+    let revoked = issuing.crl(CrlForge::complete().revoke_certificate(&leaf));
+    let partition = IssuingDistributionPoint {
+        names: vec![GeneralName::uri("http://a.example/crl")],
+        only_user: true,
+        ..IssuingDistributionPoint::default()
+    };
+    let partial = issuing.crl(CrlForge::complete().distribution_point(&partition));
+    let delta = issuing.crl(CrlForge::complete().delta(1));
+    let of_root = fixtures::root().crl(CrlForge::complete());
+    vec![
+        ("crl", "empty", [empty, of_root].concat()),
+        ("crl", "revoked", revoked),
+        ("crl", "partial", partial),
+        ("crl", "delta", delta),
+    ]
+}
+
+fn tokens() -> Vec<Seed> {
+    let (issued, expires) = (1_717_199_000, 1_717_200_600);
+    let header = json!({"alg": "ES256", "kid": "k1", "typ": "JWT"});
+    let claims = json!({"iss": ISSUER, "sub": "repo:a/b:ref:refs/heads/main", "aud": AUDIENCE,
+        "iat": issued, "nbf": issued, "exp": expires, "jti": "1"});
+    let subject = format!("spiffe://{TRUST_DOMAIN}/w");
+    let svid = fixtures::token(
+        &json!({"alg": "ES256", "kid": "j1", "typ": "JWT"}),
+        &json!({"sub": subject, "aud": [AUDIENCE], "iat": issued, "exp": expires}),
+    );
+    let key = fixtures::key_set()["keys"][0].clone();
+    let wit = fixtures::token(
+        &json!({"alg": "ES256", "kid": "w1", "typ": "wit+jwt"}),
+        &json!({"iss": format!("spiffe://{TRUST_DOMAIN}"), "sub": subject, "iat": issued,
+            "exp": expires, "jti": "2", "cnf": {"jwk": key}}),
+    );
+    let proof = fixtures::token(
+        &json!({"alg": "ES256", "typ": "wpt+jwt"}),
+        &json!({"aud": AUDIENCE, "exp": expires, "jti": "3",
+            "wth": "AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA"}),
+    );
+    let none = fixtures::token(&json!({"alg": "none"}), &claims);
+    vec![
+        (
+            "jws",
+            "id-token",
+            fixtures::token(&header, &claims).into_bytes(),
+        ),
+        ("jws", "jwt-svid", svid.into_bytes()),
+        ("jws", "wit", format!("{wit} {proof}").into_bytes()),
+        ("jws", "none", none.into_bytes()),
+        (
+            "jws",
+            "api-key",
+            b"key 0123456789abcdef0123456789abcdef".to_vec(),
+        ),
+    ]
+}
+
+fn documents() -> Vec<Seed> {
+    let issuing = fixtures::issuing();
+    let leaf = issuing.server("a.example");
+    let asked = QuestionForge::x509(&[&leaf, &issuing.certificate])
+        .profile("webpki")
+        .expect("dns", "a.example")
+        .anchor(&fixtures::root().certificate)
+        .crl(&issuing.crl(CrlForge::complete()));
+    let claims = json!({"iss": ISSUER, "sub": "a", "aud": AUDIENCE});
+    let of_token = QuestionForge::jwt(&fixtures::token(&json!({"alg": "ES256"}), &claims))
+        .audience(&[AUDIENCE]);
+    let store = pem("CERTIFICATE", &fixtures::root().certificate);
+    let yaml = format!(
+        "anchors:\n  - x509: |\n      {}\n    owner: ops\n    expires: 2030-01-01T00:00:00Z\n    \
+         constraints:\n      dns: [example]\n      max_path_length: 1\n",
+        store.trim_end().replace('\n', "\n      ")
+    );
+    let map = json!({"trust_domains": {TRUST_DOMAIN: fixtures::bundle()}});
+    vec![
+        ("jwks", "good", fixtures::key_set().to_string().into_bytes()),
+        (
+            "bundle",
+            "good",
+            fixtures::bundle().to_string().into_bytes(),
+        ),
+        ("bundle", "map", map.to_string().into_bytes()),
+        (
+            "trust_document",
+            "json",
+            fixtures::trust_document().to_string().into_bytes(),
+        ),
+        ("trust_document", "yaml", yaml.into_bytes()),
+        ("trust_document", "pem", store.into_bytes()),
+        ("trust_document", "der", fixtures::root().certificate),
+        ("question", "x509", asked.to_json().to_string().into_bytes()),
+        (
+            "question",
+            "jwt",
+            of_token.to_json().to_string().into_bytes(),
+        ),
+    ]
+}
