@@ -54,6 +54,19 @@ impl Default for Limits {
     }
 }
 
+/// What one decision has cost so far, in the units of [`Limits`].
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Spent {
+    /// Steps of the search.
+    pub search_steps: u32,
+    /// Microseconds of signature checks at nominal speed.
+    pub signature_work: u32,
+    /// Comparisons of a name with a name constraint.
+    pub name_comparisons: u32,
+    /// Nodes of the policy graph.
+    pub policy_nodes: u32,
+}
+
 /// What is left for one decision.
 #[derive(Clone, Debug)]
 pub struct Budget {
@@ -81,17 +94,31 @@ impl Budget {
         &self.limits
     }
 
+    /// What was spent so far.
+    pub fn spent(&self) -> Spent {
+        Spent {
+            search_steps: self.limits.search_steps - self.search_steps,
+            signature_work: self.limits.signature_work - self.signature_work,
+            name_comparisons: self.limits.name_comparisons - self.name_comparisons,
+            policy_nodes: self.limits.policy_nodes - self.policy_nodes,
+        }
+    }
+
     /// Pays for one step of the search.
     pub(crate) fn step(&mut self) -> Result<(), Stop> {
         let allowed = self.limits.search_steps;
         pay(&mut self.search_steps, 1).ok_or(Stop::Exhausted(Reason::SearchSteps { allowed }))
     }
 
-    /// Pays for looking at a whole path, which costs as much as many steps.
-    pub(crate) fn whole_path(&mut self) -> Result<(), Stop> {
+    /// Pays for looking at a whole path, whose certificates have so many bytes together. It costs
+    /// as much as many steps, and more when they are long: each is read from end to end.
+    pub(crate) fn whole_path(&mut self, bytes: usize) -> Result<(), Stop> {
         const STEPS: u32 = 16;
+        const BYTES_IN_A_STEP: usize = 256;
         let allowed = self.limits.search_steps;
-        pay(&mut self.search_steps, STEPS).ok_or(Stop::Exhausted(Reason::SearchSteps { allowed }))
+        let steps = u32::try_from(bytes / BYTES_IN_A_STEP).unwrap_or(u32::MAX);
+        pay(&mut self.search_steps, steps.saturating_add(STEPS))
+            .ok_or(Stop::Exhausted(Reason::SearchSteps { allowed }))
     }
 
     /// Pays for one signature check of so many nominal microseconds.

@@ -119,8 +119,9 @@ impl View {
         let Some(fitting) = key_id.and_then(|id| same.by_key_id.get(id)) else {
             return same.all.iter().collect();
         };
+        // Places are handed out in order, so each list of them is sorted.
         let others = (0..same.all.len())
-            .filter(|index| !fitting.contains(index))
+            .filter(|index| fitting.binary_search(index).is_err())
             .take(OTHERS);
         let order = fitting
             .iter()

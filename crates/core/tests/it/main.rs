@@ -8,6 +8,7 @@
 mod api_keys;
 mod ask;
 mod hostile_claims;
+mod hostile_graphs;
 mod hostile_issuers;
 mod hostile_time;
 mod hostile_tokens;

@@ -1,6 +1,7 @@
 //! A certificate revocation list (RFC 5280 5.1).
 
 use std::cmp::Ordering;
+use std::collections::BTreeSet;
 use std::ops::Range;
 use std::sync::OnceLock;
 
@@ -441,15 +442,14 @@ impl Reading {
 
     /// The extensions of the list, given under their explicit tag (RFC 5280 5.2).
     fn extensions(&mut self, field: AnyRef<'_>) -> Result<(), Detail> {
-        let mut seen: Vec<ObjectIdentifier> = Vec::new();
+        let mut seen = BTreeSet::new();
         for value in sequence(field.value())? {
             let extension = Extension::parse(value)?;
             let name = algorithm::oid_name(&extension.oid);
-            if seen.contains(&extension.oid) {
+            if !seen.insert(extension.oid) {
                 self.defect(&name, "is there twice");
                 continue;
             }
-            seen.push(extension.oid);
             if let Err(detail) = self.extension(&extension) {
                 self.defect(&name, format!("cannot be read: {detail}"));
             }

@@ -1,5 +1,7 @@
 //! The extensions of a certificate (RFC 5280 4.2), each read into what path validation needs.
 
+use std::collections::BTreeSet;
+
 use const_oid::ObjectIdentifier;
 use const_oid::db::rfc5280;
 use const_oid::db::rfc5912;
@@ -150,14 +152,13 @@ impl Extensions {
         if list.is_empty() {
             return Err("the list of extensions is empty".to_owned());
         }
-        let mut seen: Vec<ObjectIdentifier> = Vec::with_capacity(list.len());
+        let mut seen = BTreeSet::new();
         for value in list {
             let extension = Extension::parse(value)?;
-            if seen.contains(&extension.oid) {
+            if !seen.insert(extension.oid) {
                 extensions.duplicate.get_or_insert(extension.oid);
                 continue;
             }
-            seen.push(extension.oid);
             if let Err(detail) = extensions.take(&extension) {
                 let name = super::algorithm::oid_name(&extension.oid);
                 extensions.malformed.get_or_insert((name, detail));
@@ -336,13 +337,14 @@ fn basic_constraints(content: &[u8]) -> Result<BasicConstraints, Detail> {
 
 fn certificate_policies(content: &[u8]) -> Result<Vec<ObjectIdentifier>, Detail> {
     let mut policies = Vec::new();
+    let mut seen = BTreeSet::new();
     for information in sequence(content)? {
         let parts = elements(expect(information, Tag::Sequence)?)?;
         let oid = parts
             .first()
             .ok_or_else(|| "a policy is empty".to_owned())?;
         let oid: ObjectIdentifier = decode(*oid)?;
-        if policies.contains(&oid) {
+        if !seen.insert(oid) {
             return Err(format!("it names the policy {oid} twice"));
         }
         policies.push(oid);

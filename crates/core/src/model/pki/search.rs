@@ -167,15 +167,17 @@ impl<'a> Pki<'a> {
     }
 
     /// The intermediates that may have issued the last certificate of the trail, the likeliest
-    /// first, and whether some were left out because the path would become too long.
+    /// first, and whether some were left out because the path would become too long. One that is
+    /// left out is paid for here, since no one tries it: a hostile chain has thousands.
     fn intermediates(
         &self,
         trail: &[Link],
         child: &Certificate,
         allowed: u32,
-    ) -> (Vec<Link>, bool) {
+        budget: &mut Budget,
+    ) -> Result<(Vec<Link>, bool), Stop> {
         let Some(places) = self.by_subject.get(child.issuer().canonical()) else {
-            return (Vec::new(), false);
+            return Ok((Vec::new(), false));
         };
         let counted = trail
             .iter()
@@ -194,9 +196,11 @@ impl<'a> Pki<'a> {
                 .iter()
                 .any(|seen| is_same_issuer(&seen.certificate, certificate))
             {
+                budget.step()?;
                 continue;
             }
             if is_deep || (is_full && !certificate.is_self_issued()) {
+                budget.step()?;
                 too_long = true;
                 continue;
             }
@@ -205,8 +209,8 @@ impl<'a> Pki<'a> {
                 certificate: Arc::clone(certificate),
             });
         }
-        found.sort_by_key(|link| likelihood(child, &link.certificate, self.question));
-        (found, too_long)
+        found.sort_by_cached_key(|link| likelihood(child, &link.certificate, self.question));
+        Ok((found, too_long))
     }
 
     /// Checks the signature of `child` with the key of `issuer`.
@@ -268,7 +272,7 @@ impl Model for Pki<'_> {
                 })
             })
             .collect();
-        let (intermediates, too_long) = self.intermediates(trail, child, allowed);
+        let (intermediates, too_long) = self.intermediates(trail, child, allowed, budget)?;
         candidates.extend(intermediates.into_iter().map(Candidate::Statement));
         match (candidates.is_empty(), too_long) {
             (false, _) => Ok(candidates),
@@ -308,7 +312,8 @@ impl Model for Pki<'_> {
         anchor: &AnchorKey,
         budget: &mut Budget,
     ) -> Result<Conclusion, Stop> {
-        budget.whole_path()?;
+        let sizes = trail.iter().map(|link| link.certificate.der().len());
+        budget.whole_path(sizes.sum::<usize>() + anchor.source.certificate.der().len())?;
         validate::conclude(self, trail, &anchor.source, budget)
     }
 
