@@ -27,10 +27,12 @@
 
 pub mod anchor;
 pub mod budget;
+pub mod cache;
 pub mod credential;
 pub mod crypto;
 pub mod explain;
 pub mod id;
+mod kept;
 pub mod model;
 pub mod path;
 pub mod policy;

@@ -17,7 +17,10 @@ use avouch_testkit::certificate::CertificateForge;
 use avouch_testkit::key::{Key, Scheme};
 use avouch_testkit::world::Authority;
 use aws_lc_rs::signature::{ECDSA_P256_SHA256_ASN1, UnparsedPublicKey};
-use rustls_pki_types::{CertificateDer, ServerName, UnixTime};
+use rustls_pki_types::{
+    AlgorithmIdentifier, CertificateDer, InvalidSignature, ServerName,
+    SignatureVerificationAlgorithm, UnixTime, alg_id,
+};
 use webpki::{EndEntityCert, KeyUsage, anchor_from_trusted_cert};
 
 use crate::contest::Row;
@@ -161,7 +164,7 @@ fn webpki(world: &World, anchors: &[Vec<u8>], with_chain: bool) -> impl FnMut() 
     move || {
         let leaf = EndEntityCert::try_from(&leaves[next() % LEAVES]).expect("it can be read");
         leaf.verify_for_usage(
-            &[webpki::aws_lc_rs::ECDSA_P256_SHA256],
+            &[&P256],
             &anchors,
             &chain,
             time,
@@ -172,6 +175,31 @@ fn webpki(world: &World, anchors: &[Vec<u8>], with_chain: bool) -> impl FnMut() 
         .expect("the path holds");
         leaf.verify_is_valid_for_subject_name(&host)
             .expect("the name fits");
+    }
+}
+
+/// ECDSA on P-256 for rustls-webpki, by the same library as everyone's.
+#[derive(Debug)]
+struct P256;
+
+impl SignatureVerificationAlgorithm for P256 {
+    fn public_key_alg_id(&self) -> AlgorithmIdentifier {
+        alg_id::ECDSA_P256
+    }
+
+    fn signature_alg_id(&self) -> AlgorithmIdentifier {
+        alg_id::ECDSA_SHA256
+    }
+
+    fn verify_signature(
+        &self,
+        public_key: &[u8],
+        message: &[u8],
+        signature: &[u8],
+    ) -> Result<(), InvalidSignature> {
+        UnparsedPublicKey::new(&ECDSA_P256_SHA256_ASN1, public_key)
+            .verify(message, signature)
+            .map_err(|_| InvalidSignature)
     }
 }
 

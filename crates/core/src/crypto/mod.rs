@@ -97,6 +97,22 @@ impl KeyKind {
     }
 }
 
+impl KeyKind {
+    /// A number of its own, the same in every run.
+    fn code(self) -> u32 {
+        match self {
+            Self::Ed25519 => 0,
+            Self::MlDsa44 => 1,
+            Self::MlDsa65 => 2,
+            Self::MlDsa87 => 3,
+            Self::P256 => 4,
+            Self::P384 => 5,
+            Self::P521 => 6,
+            Self::Rsa(bits) => 7_u32.saturating_add(bits),
+        }
+    }
+}
+
 /// A hash function inside a signature scheme.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Hash {
@@ -145,6 +161,25 @@ impl Scheme {
             Self::MlDsa => "ML-DSA".to_owned(),
             Self::RsaPkcs1(hash) => format!("RSA PKCS#1 v1.5 with {}", hash.name()),
             Self::RsaPss(hash) => format!("RSASSA-PSS with {}", hash.name()),
+        }
+    }
+}
+
+impl Scheme {
+    /// A number of its own, the same in every run.
+    fn code(self) -> u32 {
+        let of_hash = |hash| match hash {
+            Hash::Sha256 => 0,
+            Hash::Sha384 => 1,
+            Hash::Sha512 => 2,
+        };
+        match self {
+            Self::Ed25519 => 0,
+            Self::MlDsa => 1,
+            Self::EcdsaDer(hash) => 10 + of_hash(hash),
+            Self::EcdsaFixed(hash) => 20 + of_hash(hash),
+            Self::RsaPkcs1(hash) => 30 + of_hash(hash),
+            Self::RsaPss(hash) => 40 + of_hash(hash),
         }
     }
 }

@@ -3,35 +3,23 @@
 //! A signature that once held for a key and a message holds forever, so remembering it changes no
 //! verdict, only its cost. Failures are not remembered: an attacker has no end of them.
 
-use std::collections::BTreeSet;
-use std::sync::{Mutex, PoisonError};
-
 use super::{NotSigned, PublicKey, Scheme, Verifier};
 use crate::id::Digest;
+use crate::kept::Kept;
 
 /// Stands in front of another verifier and remembers what held, in bounded memory.
 #[derive(Debug)]
 pub struct Remembering<V> {
     inner: V,
-    capacity: usize,
-    held: Mutex<Generations>,
-}
-
-/// Two generations: when the young one is full it becomes the old one, and the old one is
-/// forgotten. What is used keeps moving to the young one.
-#[derive(Debug, Default)]
-struct Generations {
-    young: BTreeSet<Digest>,
-    old: BTreeSet<Digest>,
+    held: Kept<()>,
 }
 
 impl<V> Remembering<V> {
-    /// Remembers up to twice `capacity` signatures, 32 bytes each and their place in a set.
+    /// Remembers up to twice `capacity` signatures, 32 bytes each and their place in a map.
     pub fn new(inner: V, capacity: usize) -> Self {
         Self {
             inner,
-            capacity: capacity.max(1),
-            held: Mutex::default(),
+            held: Kept::new(capacity),
         }
     }
 }
@@ -44,31 +32,14 @@ impl<V: Verifier> Verifier for Remembering<V> {
         message: &[u8],
         signature: &[u8],
     ) -> Result<(), NotSigned> {
-        let scheme_name = format!("{scheme:?}");
-        let digest = Digest::of_list([scheme_name.as_bytes(), key.bytes(), signature, message]);
-        {
-            // A panic elsewhere cannot leave a set of digests half-written, so it stays usable.
-            let mut held = self.held.lock().unwrap_or_else(PoisonError::into_inner);
-            if held.young.contains(&digest) {
-                return Ok(());
-            }
-            if held.old.contains(&digest) {
-                held.remember(digest, self.capacity);
-                return Ok(());
-            }
+        // The kind of key goes in as well: the same bytes may be a key of two kinds.
+        let how = [key.kind().code(), scheme.code()].map(u32::to_be_bytes);
+        let digest = Digest::of_list([how.as_flattened(), key.bytes(), signature, message]);
+        if self.held.get(&digest).is_some() {
+            return Ok(());
         }
         self.inner.verify(key, scheme, message, signature)?;
-        let mut held = self.held.lock().unwrap_or_else(PoisonError::into_inner);
-        held.remember(digest, self.capacity);
+        self.held.put(digest, ());
         Ok(())
-    }
-}
-
-impl Generations {
-    fn remember(&mut self, digest: Digest, capacity: usize) {
-        if self.young.len() >= capacity {
-            self.old = std::mem::take(&mut self.young);
-        }
-        self.young.insert(digest);
     }
 }

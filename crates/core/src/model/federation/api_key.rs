@@ -171,7 +171,7 @@ impl ApiKeyModel<'_> {
             valid_until: anchor
                 .stewardship
                 .expires
-                .unwrap_or(Time::from_unix(FOREVER)),
+                .map_or(Time::from_unix(FOREVER), |expires| expires.plus(-1)),
         }
     }
 }

@@ -66,7 +66,7 @@ impl<'a> Claims<'a> {
 
     /// From when the token says it holds.
     pub(crate) fn valid_from(&self, now: Time) -> Time {
-        self.not_before.or(self.issued_at).unwrap_or(now).min(now)
+        self.not_before.max(self.issued_at).unwrap_or(now).min(now)
     }
 
     /// Whether the token holds at `now`, and does not live longer than `lifetime_max` seconds. A

@@ -362,7 +362,8 @@ impl<'a> TokenModel<'a> {
         (facts, rule): (Facts, Option<&Rule>),
     ) -> Identity {
         let question = self.asked.question;
-        let valid_until = match reached.anchor.stewardship.expires {
+        // In the second in which one of them expires it is too late.
+        let end = match reached.anchor.stewardship.expires {
             Some(end) => end.min(expires),
             None => expires,
         };
@@ -397,7 +398,7 @@ impl<'a> TokenModel<'a> {
             facts: facts.into_map(),
             revocation: Vec::new(),
             valid_from: self.claims.valid_from(question.now),
-            valid_until,
+            valid_until: end.plus(-1),
         }
     }
 

@@ -200,6 +200,11 @@ const DIFFERENCES: &[Difference] = &[
         is_told_as: |error| matches!(error, Error::BadDer),
     },
     Difference {
+        why: "it reads no certificate of 64 KiB or more",
+        has_cause_on: |asked| asked.anywhere(is_longer_than_it_reads),
+        is_told_as: |error| matches!(error, Error::BadDer),
+    },
+    Difference {
         why: "it compares names byte by byte, not as RFC 5280 7.1 asks",
         has_cause_on: |asked| !is_linked_byte_by_byte(asked.path),
         is_told_as: |error| matches!(error, Error::UnknownIssuer),
@@ -281,6 +286,10 @@ fn has_long_path_length(certificate: &Certificate) -> bool {
     let basic = certificate.extensions().basic_constraints.as_ref();
     let length = basic.and_then(|basic| basic.value.path_length);
     length.is_some_and(|length| length > u32::from(u8::MAX))
+}
+
+fn is_longer_than_it_reads(certificate: &Certificate) -> bool {
+    certificate.der().len() > usize::from(u16::MAX)
 }
 
 fn constrains_names(certificate: &Certificate) -> bool {

@@ -90,6 +90,7 @@ pub(super) fn conclude(
     expectation::check(end_entity, &question.context.expected, profile).map_err(Stop::Decided)?;
     let revocation = not_revoked(model, &path, budget)?;
     let opinion = second_opinion::ask(&path, question)?;
+    let (valid_from, valid_until) = span(&path, &source.anchor, model);
 
     Ok(Conclusion {
         name: name_of(end_entity, question),
@@ -98,33 +99,42 @@ pub(super) fn conclude(
         checks: checks(&path, &policies, &revocation, opinion, question),
         valid_from: valid_from(&path, &revocation, question),
         valid_until: valid_until(&path, &source.anchor, &revocation, question),
+        checks: checks(&path, &policies, &revocation, question),
+        valid_from,
+        valid_until,
         revocation,
     })
 }
 
-/// The first second in which all that the verdict rests on holds.
-fn valid_from(path: &[&Certificate], revocation: &[StatusSource], question: &Question) -> Time {
-    let certificates = path.iter().map(|certificate| certificate.not_before());
-    let lists = revocation.iter().map(|source| source.as_of);
-    certificates.chain(lists).max().unwrap_or(question.now)
-}
-
-/// The last second in which all that the verdict rests on holds.
-fn valid_until(
-    path: &[&Certificate],
-    anchor: &Anchor,
-    revocation: &[StatusSource],
-    question: &Question,
-) -> Time {
-    let certificates = path.iter().map(|certificate| certificate.not_after());
-    let lists = revocation.iter().filter_map(|source| source.next);
-    // An anchor is no longer trusted in the second in which it expires.
-    let anchor = anchor.stewardship.expires.map(|expires| expires.plus(-1));
-    certificates
-        .chain(lists)
-        .chain(anchor)
-        .min()
-        .unwrap_or(question.now)
+/// The first and the last second in which the same would be decided if nothing else changes.
+///
+/// Besides the certificates and the anchor that is up to every list of the issuers, not only those
+/// that cleared the path: one that is not yet valid may say otherwise as soon as it is.
+fn span(path: &[&Certificate], anchor: &Anchor, model: &Pki<'_>) -> (Time, Time) {
+    let now = model.question.now;
+    let starts = path.iter().map(|certificate| certificate.not_before());
+    let ends = path
+        .iter()
+        .map(|certificate| certificate.not_after().plus(1))
+        .chain(anchor.stewardship.expires);
+    let lists = path
+        .iter()
+        .skip(1)
+        .flat_map(|certificate| model.view.crls_of(certificate.issuer()))
+        .flat_map(|list| {
+            let end = list.next_update().map(|next_update| next_update.plus(1));
+            std::iter::once(list.this_update()).chain(end)
+        });
+    let (mut first, mut end) = (None, None);
+    for change in starts.chain(ends).chain(lists) {
+        if change <= now {
+            first = first.max(Some(change));
+        } else {
+            end = Some(end.map_or(change, |end: Time| end.min(change)));
+        }
+    }
+    let last = end.map_or(now, |end| end.plus(-1));
+    (first.unwrap_or(now), last)
 }
 
 /// The lists that clear each certificate below the anchor, from the anchor down.
