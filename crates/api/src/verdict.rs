@@ -401,7 +401,7 @@ impl<'a> AttemptDocument<'a> {
 #[derive(Serialize)]
 struct CheckDocument<'a> {
     what: &'a str,
-    compared: &'a str,
+    compared: String,
     spec: &'a str,
 }
 
@@ -409,7 +409,7 @@ impl<'a> CheckDocument<'a> {
     fn of(check: &'a Check) -> Self {
         Self {
             what: check.what,
-            compared: &check.compared,
+            compared: check.compared.to_string(),
             spec: check.spec,
         }
     }

@@ -1,6 +1,7 @@
 //! What came of a question: believed, refused, or not to be told yet.
 
 use std::collections::BTreeMap;
+use std::fmt;
 use std::sync::Arc;
 
 use crate::anchor::Anchor;
@@ -210,9 +211,74 @@ pub struct Check {
     /// What was checked.
     pub what: &'static str,
     /// What was compared with what.
-    pub compared: String,
+    pub compared: Compared,
     /// The standard and section that asks for it.
     pub spec: &'static str,
+}
+
+/// What was compared with what: a sentence and the facts in it. They are put together only for a
+/// reader, because most acceptances have none.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Compared {
+    sentence: &'static str,
+    facts: Vec<Fact>,
+}
+
+/// A fact in a sentence.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Fact {
+    Count(usize),
+    Text(String),
+    Time(Time),
+    Word(&'static str),
+}
+
+impl Compared {
+    /// A sentence in which each `{}` stands for one of the facts, in their order.
+    pub(crate) fn with(sentence: &'static str, facts: Vec<Fact>) -> Self {
+        Self { sentence, facts }
+    }
+}
+
+impl From<&'static str> for Compared {
+    fn from(sentence: &'static str) -> Self {
+        Self::with(sentence, Vec::new())
+    }
+}
+
+impl From<String> for Compared {
+    fn from(text: String) -> Self {
+        Self::with("{}", vec![Fact::Text(text)])
+    }
+}
+
+impl fmt::Display for Compared {
+    /// Not escaped for a terminal.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut facts = self.facts.iter();
+        let mut pieces = self.sentence.split("{}");
+        if let Some(first) = pieces.next() {
+            f.write_str(first)?;
+        }
+        for piece in pieces {
+            if let Some(fact) = facts.next() {
+                fact.fmt(f)?;
+            }
+            f.write_str(piece)?;
+        }
+        Ok(())
+    }
+}
+
+impl fmt::Display for Fact {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Count(count) => count.fmt(f),
+            Self::Text(text) => f.write_str(text),
+            Self::Time(time) => time.fmt(f),
+            Self::Word(word) => f.write_str(word),
+        }
+    }
 }
 
 /// One part of a decision in which several mechanisms had to agree, a small verdict of its own.

@@ -23,7 +23,7 @@ pub struct View {
 }
 
 /// The canonical form of a distinguished name.
-type CanonicalName = Vec<Vec<u8>>;
+type CanonicalName = Vec<u8>;
 
 /// A certificate at which a path may end.
 #[derive(Clone, Debug)]

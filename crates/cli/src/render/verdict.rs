@@ -224,7 +224,11 @@ fn checks(page: &mut Page, identity: &Identity) {
     for check in identity.checks() {
         let margin = format!("  ✓ {:<column$}  ", check.what);
         let painted = format!("  {} {:<column$}  ", page.style.good("✓"), check.what);
-        let text = format!("{} ({})", printable(&check.compared), check.spec);
+        let text = format!(
+            "{} ({})",
+            printable(&check.compared.to_string()),
+            check.spec
+        );
         page.hanging(&margin, &painted, &text);
     }
     for status in identity.revocation() {

@@ -17,7 +17,13 @@ fn main() {
     let quick = !std::env::args().any(|argument| argument == "--bench");
     let rounds = if quick { 1 } else { contest::ROUNDS };
     println!("{}", contest::HEAD);
-    for row in [worlds::cold(), worlds::issuer_seen(), tokens::es256()] {
+    let rows = [
+        worlds::cold(),
+        worlds::issuer_seen(),
+        worlds::again(),
+        tokens::es256(),
+    ];
+    for row in rows {
         row.run(rounds);
     }
     if !quick {

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use avouch_core::anchor::{Anchor, AnchorKind, Constraints, Stewardship};
 use avouch_core::budget::Budget;
+use avouch_core::cache::Cache;
 use avouch_core::credential::Credential;
 use avouch_core::credential::x509::Certificate;
 use avouch_core::crypto::{AwsLc, Remembering, Verifier};
@@ -16,6 +17,7 @@ use avouch_core::view::View;
 use avouch_testkit::certificate::CertificateForge;
 use avouch_testkit::key::{Key, Scheme};
 use avouch_testkit::world::Authority;
+use aws_lc_rs::digest;
 use aws_lc_rs::signature::{ECDSA_P256_SHA256_ASN1, UnparsedPublicKey};
 use rustls_pki_types::{
     AlgorithmIdentifier, CertificateDer, InvalidSignature, ServerName,
@@ -114,6 +116,36 @@ pub(crate) fn issuer_seen() -> Row {
         "rustls-webpki, the intermediate made an anchor",
         webpki(&world, &issuing, false),
     )
+}
+
+/// The very same questions again: what is presented is hashed, and all else compared.
+pub(crate) fn again() -> Row {
+    let world = World::new();
+    let cache = Cache::new(AwsLc, 4 * LEAVES);
+    let World {
+        questions, view, ..
+    } = world.clone();
+    let mut next = turns();
+    let hashed: Vec<Vec<u8>> = world
+        .leaves
+        .iter()
+        .map(|leaf| [leaf.as_slice(), &world.issuing.certificate].concat())
+        .collect();
+    let mut next_hashed = turns();
+    Row::new(
+        "X.509 leaf and intermediate, the very same again: at least 500,000/s",
+        1,
+        None,
+    )
+    .with("* aws-lc-rs: SHA-256 of both certificates", move || {
+        digest::digest(&digest::SHA256, &hashed[next_hashed() % LEAVES])
+    })
+    .with("avouch, through its cache", move || {
+        let question = &questions[next() % LEAVES];
+        let decision = cache.decide(question, &view, &mut Budget::default());
+        assert!(matches!(decision.verdict(), Verdict::Accept(_)));
+        decision
+    })
 }
 
 /// One verification after another, of signatures by one key over messages of the usual length.

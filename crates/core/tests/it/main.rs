@@ -7,6 +7,7 @@
 
 mod api_keys;
 mod ask;
+mod cached;
 mod hostile_claims;
 mod hostile_graphs;
 mod hostile_issuers;

@@ -113,14 +113,19 @@ impl Ask {
     }
 
     pub(crate) fn decide_within(&self, limits: Limits) -> Verdict {
-        let view = View::new(
+        let mut budget = Budget::new(limits);
+        avouch_core::decide(&self.question, &self.view(), &AwsLc, &mut budget)
+    }
+
+    /// What is known when it is asked.
+    pub(crate) fn view(&self) -> View {
+        View::new(
             TenantId::local(),
             self.anchors.clone(),
             Vec::new(),
             Vec::new(),
             Digest::of(b"a view of a test"),
-        );
-        avouch_core::decide(&self.question, &view, &AwsLc, &mut Budget::new(limits))
+        )
     }
 
     /// The reason of the refusal.

@@ -1,5 +1,6 @@
 //! Distinguished names: printed for people, compared as RFC 5280 7.1 asks.
 
+use std::borrow::Cow;
 use std::fmt;
 
 use const_oid::ObjectIdentifier;
@@ -14,7 +15,10 @@ use super::der_read::{Detail, detail, elements, expect};
 #[derive(Clone)]
 pub struct DistinguishedName {
     der: Vec<u8>,
-    canonical: Vec<Vec<u8>>,
+    /// The relative names one after another, most significant first, each with the count of its
+    /// attributes and they with their lengths: so a name begins with another's bytes only when it
+    /// begins with its relative names.
+    canonical: Vec<u8>,
 }
 
 impl DistinguishedName {
@@ -24,17 +28,26 @@ impl DistinguishedName {
             AnyRef::from_der(der).map_err(detail)?,
             Tag::Sequence,
         )?)?;
-        let mut canonical = Vec::with_capacity(sets.len());
+        let mut canonical = Vec::with_capacity(2 * der.len());
         for set in sets {
-            let mut attributes = Vec::new();
-            for attribute in elements(expect(set, Tag::Set)?)? {
-                attributes.push(canonical_attribute(attribute)?);
+            let attributes = elements(expect(set, Tag::Set)?)?;
+            push_length(&mut canonical, attributes.len());
+            match attributes.as_slice() {
+                [] => return Err("a relative distinguished name is empty".to_owned()),
+                [only] => push_attribute(&mut canonical, *only)?,
+                several => {
+                    let mut several = several
+                        .iter()
+                        .map(|attribute| {
+                            let mut one = Vec::new();
+                            push_attribute(&mut one, *attribute)?;
+                            Ok(one)
+                        })
+                        .collect::<Result<Vec<_>, Detail>>()?;
+                    several.sort_unstable();
+                    canonical.extend(several.concat());
+                }
             }
-            if attributes.is_empty() {
-                return Err("a relative distinguished name is empty".to_owned());
-            }
-            attributes.sort_unstable();
-            canonical.push(attributes.concat());
         }
         Ok(Self {
             der: der.to_vec(),
@@ -52,8 +65,8 @@ impl DistinguishedName {
         &self.der
     }
 
-    /// Its relative distinguished names in comparable form, most significant first.
-    pub(crate) fn canonical(&self) -> &[Vec<u8>] {
+    /// Its comparable form: equal for names that RFC 5280 7.1 calls equal.
+    pub(crate) fn canonical(&self) -> &[u8] {
         &self.canonical
     }
 
@@ -76,7 +89,7 @@ impl DistinguishedName {
         self.attributes()
             .into_iter()
             .filter(|(oid, _)| *oid == wanted)
-            .map(|(_, value)| text_of(value).unwrap_or_default())
+            .map(|(_, value)| text_of(value).unwrap_or_default().into_owned())
             .collect()
     }
 
@@ -119,9 +132,11 @@ impl fmt::Display for DistinguishedName {
             if index > 0 {
                 f.write_str(", ")?;
             }
-            let text =
-                text_of(value).unwrap_or_else(|| format!("#{}", crate::id::hex(value.value())));
-            write!(f, "{}={text}", keyword(&oid))?;
+            write!(f, "{}=", keyword(&oid))?;
+            match text_of(value) {
+                Some(text) => f.write_str(&text)?,
+                None => write!(f, "#{}", crate::id::hex(value.value()))?,
+            }
         }
         Ok(())
     }
@@ -134,8 +149,8 @@ impl fmt::Debug for DistinguishedName {
 }
 
 /// The keyword of an attribute type (RFC 4514 3, RFC 5280 A.1), otherwise its OID.
-fn keyword(oid: &ObjectIdentifier) -> String {
-    let keyword = match *oid {
+fn keyword(oid: &ObjectIdentifier) -> Cow<'static, str> {
+    Cow::Borrowed(match *oid {
         rfc4519::CN => "CN",
         rfc4519::C => "C",
         rfc4519::DC => "DC",
@@ -146,40 +161,53 @@ fn keyword(oid: &ObjectIdentifier) -> String {
         rfc4519::ST => "ST",
         rfc4519::UID => "UID",
         rfc3280::EMAIL_ADDRESS => "emailAddress",
-        other => return other.to_string(),
-    };
-    keyword.to_owned()
+        other => return Cow::Owned(other.to_string()),
+    })
 }
 
-/// The type of an attribute and its value in comparable form, each with its length so that no two
-/// lists of attributes look alike.
-fn canonical_attribute(attribute: AnyRef<'_>) -> Result<Vec<u8>, Detail> {
+/// Adds the type of an attribute and its value in comparable form, each with its length, so that
+/// no two lists of attributes look alike.
+fn push_attribute(canonical: &mut Vec<u8>, attribute: AnyRef<'_>) -> Result<(), Detail> {
     let parts = elements(expect(attribute, Tag::Sequence)?)?;
     let [oid, value] = parts.as_slice() else {
         return Err("an attribute of a name is not a type and a value".to_owned());
     };
     let oid = expect(*oid, Tag::ObjectIdentifier)?;
-    let value = match text_of(*value) {
-        Some(text) => [b"t", folded(&text).as_bytes()].concat(),
-        None => [b"d", value.tag().to_string().as_bytes(), value.value()].concat(),
-    };
-    let mut canonical = Vec::with_capacity(oid.len() + value.len() + 8);
-    for part in [oid, &value] {
-        canonical.extend_from_slice(&u32::try_from(part.len()).unwrap_or(u32::MAX).to_be_bytes());
-        canonical.extend_from_slice(part);
+    push_length(canonical, oid.len());
+    canonical.extend_from_slice(oid);
+    match text_of(*value) {
+        Some(text) => {
+            let text = folded(&text);
+            canonical.push(b't');
+            push_length(canonical, text.len());
+            canonical.extend_from_slice(text.as_bytes());
+        }
+        None => {
+            let tag = value.tag().to_string();
+            canonical.push(b'd');
+            push_length(canonical, tag.len());
+            canonical.extend_from_slice(tag.as_bytes());
+            push_length(canonical, value.value().len());
+            canonical.extend_from_slice(value.value());
+        }
     }
-    Ok(canonical)
+    Ok(())
+}
+
+fn push_length(canonical: &mut Vec<u8>, length: usize) {
+    let length = u32::try_from(length).unwrap_or(u32::MAX);
+    canonical.extend_from_slice(&length.to_be_bytes());
 }
 
 /// The text of a value of one of the string types, `None` for other types and broken encodings.
-fn text_of(value: AnyRef<'_>) -> Option<String> {
+fn text_of(value: AnyRef<'_>) -> Option<Cow<'_, str>> {
     let bytes = value.value();
     match value.tag() {
         Tag::Utf8String
         | Tag::PrintableString
         | Tag::Ia5String
         | Tag::NumericString
-        | Tag::VisibleString => std::str::from_utf8(bytes).ok().map(str::to_owned),
+        | Tag::VisibleString => std::str::from_utf8(bytes).ok().map(Cow::Borrowed),
         // Read as Latin-1, which is what CAs put in it.
         Tag::TeletexString => Some(bytes.iter().map(|byte| char::from(*byte)).collect()),
         Tag::BmpString => BmpString::from_ucs2(bytes.to_vec())

@@ -161,7 +161,7 @@ impl ApiKeyModel<'_> {
             },
             checks: vec![Check {
                 what: "digest",
-                compared: format!("SHA-256 {} is known", digest.short()),
+                compared: format!("SHA-256 {} is known", digest.short()).into(),
                 spec: "docs/how-to/trust-documents.md",
             }],
             legs: Vec::new(),

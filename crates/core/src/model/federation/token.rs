@@ -26,8 +26,8 @@ use crate::reason::{About, Reason};
 use crate::stop::Stop;
 use crate::time::Time;
 use crate::verdict::{
-    AnchorReached, Check, Effect, Identity, IdentityKind, Need, Refusal, Sealed, TrustModel,
-    Verdict,
+    AnchorReached, Check, Compared, Effect, Fact, Identity, IdentityKind, Need, Refusal, Sealed,
+    TrustModel, Verdict,
 };
 use crate::vouch::{How, Vouch};
 
@@ -414,31 +414,34 @@ impl<'a> TokenModel<'a> {
         let mut checks = vec![
             Check {
                 what: "signature",
-                compared: format!("{} by {}", self.token.header().algorithm, reached.name()),
+                compared: format!("{} by {}", self.token.header().algorithm, reached.name()).into(),
                 spec: "RFC 7515 5.2",
             },
             Check {
                 what: "time",
-                compared: format!("{now} is before {expires}"),
+                compared: Compared::with(
+                    "{} is before {}",
+                    vec![Fact::Time(now), Fact::Time(expires)],
+                ),
                 spec: "RFC 7519 4.1.4, 4.1.5",
             },
             Check {
                 what: "audience",
-                compared: audience.to_owned(),
+                compared: audience.to_owned().into(),
                 spec: "RFC 7519 4.1.3",
             },
         ];
         if let Some(rule) = rule {
             checks.push(Check {
                 what: "rule",
-                compared: rule.name().to_owned(),
+                compared: rule.name().to_owned().into(),
                 spec: "docs/how-to/trust-documents.md",
             });
         }
         if let Form::Wit(proof) = self.form {
             checks.push(Check {
                 what: "possession",
-                compared: format!("proof by the key {}", proof.key_name()),
+                compared: format!("proof by the key {}", proof.key_name()).into(),
                 spec: "draft-ietf-wimse-wpt-02 2; RFC 7800 3",
             });
         }

@@ -109,8 +109,8 @@ pub(super) struct Link {
 }
 
 /// The key of an anchor certificate.
-pub(super) struct AnchorKey {
-    pub(super) source: AnchorCertificate,
+pub(super) struct AnchorKey<'a> {
+    pub(super) source: &'a AnchorCertificate,
 }
 
 /// The trust model, for one question.
@@ -120,7 +120,7 @@ pub(super) struct Pki<'a> {
     pub(super) crypto: &'a dyn Verifier,
     chain: &'a Chain,
     /// Those of the chain with a subject, by its canonical form.
-    by_subject: BTreeMap<&'a [Vec<u8>], Vec<usize>>,
+    by_subject: BTreeMap<&'a [u8], Vec<usize>>,
     /// Which signatures were checked in this decision: a graph of cross-signs asks for the same
     /// one many times.
     checked: RefCell<BTreeMap<Edge, Result<(), Reason>>>,
@@ -136,7 +136,7 @@ impl<'a> Pki<'a> {
         view: &'a View,
         crypto: &'a dyn Verifier,
     ) -> Self {
-        let mut by_subject: BTreeMap<&[Vec<u8>], Vec<usize>> = BTreeMap::new();
+        let mut by_subject: BTreeMap<&[u8], Vec<usize>> = BTreeMap::new();
         for (index, certificate) in chain.others.iter().enumerate() {
             let place = END_ENTITY + 1 + index;
             by_subject
@@ -243,9 +243,9 @@ impl<'a> Pki<'a> {
     }
 }
 
-impl Model for Pki<'_> {
+impl<'a> Model for Pki<'a> {
     type Statement = Link;
-    type AnchorKey = AnchorKey;
+    type AnchorKey = AnchorKey<'a>;
     type Conclusion = Conclusion;
 
     fn candidates(
@@ -266,11 +266,7 @@ impl Model for Pki<'_> {
         let anchors = self.view.certificates_named(child.issuer(), key_id);
         let mut candidates: Vec<Candidate<Self>> = anchors
             .into_iter()
-            .map(|source| {
-                Candidate::Anchor(AnchorKey {
-                    source: source.clone(),
-                })
-            })
+            .map(|source| Candidate::Anchor(AnchorKey { source }))
             .collect();
         let (intermediates, too_long) = self.intermediates(trail, child, allowed, budget)?;
         candidates.extend(intermediates.into_iter().map(Candidate::Statement));
@@ -309,12 +305,12 @@ impl Model for Pki<'_> {
         &self,
         trail: &[Link],
         _path: &[Vouch],
-        anchor: &AnchorKey,
+        anchor: &AnchorKey<'a>,
         budget: &mut Budget,
     ) -> Result<Conclusion, Stop> {
         let sizes = trail.iter().map(|link| link.certificate.der().len());
         budget.whole_path(sizes.sum::<usize>() + anchor.source.certificate.der().len())?;
-        validate::conclude(self, trail, &anchor.source, budget)
+        validate::conclude(self, trail, anchor.source, budget)
     }
 
     fn name_of(&self, candidate: &Candidate<Self>) -> String {
@@ -324,7 +320,7 @@ impl Model for Pki<'_> {
         }
     }
 
-    fn name_of_fault(&self, trail: &[Link], anchor: &AnchorKey, reason: &Reason) -> String {
+    fn name_of_fault(&self, trail: &[Link], anchor: &AnchorKey<'a>, reason: &Reason) -> String {
         match reason.about() {
             About::Anchor => anchor.source.anchor.name.clone(),
             About::EndEntity => trail

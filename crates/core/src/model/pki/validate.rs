@@ -21,7 +21,7 @@ use crate::question::{Profile, Purpose, Question};
 use crate::reason::Reason;
 use crate::stop::Stop;
 use crate::time::{Time, duration_in_words};
-use crate::verdict::{Check, StatusSource};
+use crate::verdict::{Check, Compared, Fact, StatusSource};
 use crate::view::AnchorCertificate;
 
 /// What a valid path proves.
@@ -97,9 +97,6 @@ pub(super) fn conclude(
         facts: facts_of(end_entity, spiffe_id.as_ref()),
         spiffe_id,
         checks: checks(&path, &policies, &revocation, opinion, question),
-        valid_from: valid_from(&path, &revocation, question),
-        valid_until: valid_until(&path, &source.anchor, &revocation, question),
-        checks: checks(&path, &policies, &revocation, question),
         valid_from,
         valid_until,
         revocation,
@@ -349,52 +346,49 @@ fn checks(
     opinion: Opinion,
     question: &Question,
 ) -> Vec<Check> {
-    let mut checks = Vec::with_capacity(8);
-    let mut passed = |what, spec, compared: String| {
+    let mut checks = Vec::with_capacity(12);
+    let mut passed = |what, spec, compared: Compared| {
         checks.push(Check {
             what,
             compared,
             spec,
         })
     };
+    let starts = path.iter().map(|certificate| certificate.not_before());
+    let ends = path.iter().map(|certificate| certificate.not_after());
+    let signatures = Fact::Count(path.len() - 1);
     passed(
         "signatures",
         "RFC 5280 6.1.3 (a) (1)",
-        format!(
+        Compared::with(
             "{} signatures hold, from the end entity up to the anchor",
-            path.len() - 1
+            vec![signatures.clone()],
         ),
     );
-    let from = path
-        .iter()
-        .map(|certificate| certificate.not_before())
-        .max()
-        .unwrap_or(question.now);
-    let until = path
-        .iter()
-        .map(|certificate| certificate.not_after())
-        .min()
-        .unwrap_or(question.now);
     passed(
         "validity",
         "RFC 5280 6.1.3 (a) (2)",
-        format!(
-            "{} is within {from} to {until}, when all of the path is valid",
-            question.now
+        Compared::with(
+            "{} is within {} to {}, when all of the path is valid",
+            vec![
+                Fact::Time(question.now),
+                Fact::Time(starts.max().unwrap_or(question.now)),
+                Fact::Time(ends.min().unwrap_or(question.now)),
+            ],
         ),
     );
     passed(
         "authorities",
         "RFC 5280 6.1.4 (k) to (n)",
-        format!(
+        Compared::with(
             "{} issued, each a CA that may sign certificates with a path as long as this",
-            path.len() - 1
+            vec![signatures],
         ),
     );
     passed(
         "critical extensions",
         "RFC 5280 6.1.4 (o), 6.1.5 (f)",
-        "each is known and was processed".to_owned(),
+        "each is known and was processed".into(),
     );
     let constrained = path
         .iter()
@@ -404,8 +398,11 @@ fn checks(
         "name constraints",
         "RFC 5280 6.1.3 (b), (c)",
         match constrained {
-            0 => "no CA on the path constrains names".to_owned(),
-            count => format!("every name is one that {count} constrained CAs may vouch for"),
+            0 => "no CA on the path constrains names".into(),
+            count => Compared::with(
+                "every name is one that {} constrained CAs may vouch for",
+                vec![Fact::Count(count)],
+            ),
         },
     );
     let held: Vec<String> = policies.iter().map(oid_name).collect();
@@ -413,9 +410,12 @@ fn checks(
         "policies",
         "RFC 5280 6.1.5 (g); RFC 9618",
         if held.is_empty() {
-            "none is required and none holds for the whole path".to_owned()
+            "none is required and none holds for the whole path".into()
         } else {
-            format!("the whole path holds under {}", held.join(", "))
+            Compared::with(
+                "the whole path holds under {}",
+                vec![Fact::Text(held.join(", "))],
+            )
         },
     );
     let lists: Vec<&str> = revocation.iter().map(|list| list.issuer.as_str()).collect();
@@ -423,19 +423,22 @@ fn checks(
         "revocation",
         "RFC 5280 6.3.3",
         if lists.is_empty() {
-            "not required, and no list of the issuers was given".to_owned()
+            "not required, and no list of the issuers was given".into()
         } else {
-            format!("not revoked by the lists of {}", lists.join(", "))
+            Compared::with(
+                "not revoked by the lists of {}",
+                vec![Fact::Text(lists.join(", "))],
+            )
         },
     );
     passed(
         "purpose",
         "RFC 5280 4.2.1.12",
         match question.purpose {
-            Purpose::Any => "any purpose was asked for".to_owned(),
-            purpose => format!(
+            Purpose::Any => "any purpose was asked for".into(),
+            purpose => Compared::with(
                 "{} is allowed, or not restricted, all the way down",
-                purpose.extended_key_usage()
+                vec![Fact::Word(purpose.extended_key_usage())],
             ),
         },
     );
@@ -443,23 +446,28 @@ fn checks(
         passed(
             "name",
             "RFC 9525 6",
-            format!("{expected} is among the subject alternative names"),
+            Compared::with(
+                "{} is among the subject alternative names",
+                vec![Fact::Text(expected.to_string())],
+            ),
         );
     }
     passed(
         "profile",
         "docs/how-to/verify.md",
-        format!(
+        Compared::with(
             "the rules of the profile `{}` hold",
-            question.profile.name()
+            vec![Fact::Word(question.profile.name())],
         ),
     );
     passed(
         "second opinion",
         "SECURITY.md",
         match opinion {
-            Opinion::Agrees => "rustls-webpki accepts the same path".to_owned(),
-            Opinion::Differs(why) => format!("rustls-webpki would not: {why}"),
+            Opinion::Agrees => "rustls-webpki accepts the same path".into(),
+            Opinion::Differs(why) => {
+                Compared::with("rustls-webpki would not: {}", vec![Fact::Word(why)])
+            }
         },
     );
     checks
