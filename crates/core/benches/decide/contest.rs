@@ -45,6 +45,11 @@ impl Row {
         }
     }
 
+    /// What it compares.
+    pub(crate) fn title(&self) -> &'static str {
+        self.title
+    }
+
     /// Adds a contestant; what its operation returns is not optimised away.
     pub(crate) fn with<T>(
         mut self,

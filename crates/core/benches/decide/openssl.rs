@@ -15,9 +15,11 @@ const LEAVES: usize = 2_000;
 /// How often each run is done; the quickest counts.
 const RUNS: usize = 9;
 
+pub(crate) const TITLE: &str = "`openssl verify`, the same leaf and intermediate";
+
 /// Measures and prints, or says why not.
 pub(crate) fn beside() {
-    println!("\n`openssl verify`, the same leaf and intermediate (quickest of {RUNS} runs)");
+    println!("\n{TITLE} (quickest of {RUNS} runs)");
     match measure() {
         Ok(microseconds) => println!(
             "  {:<52} {microseconds:>9.3} us/op, by the wall, beyond the start of the program;\n  \

@@ -5,7 +5,9 @@ use const_oid::db::{fips204, rfc5912, rfc8410};
 use der::asn1::{AnyRef, BitStringRef, UintRef};
 use der::{Decode, Sequence, Tag};
 
-use super::der_read::{Detail, decode, decode_all, detail, elements, expect};
+use super::der_read::{
+    Detail, decode, decode_all, detail, each, elements, exactly, expect, inside,
+};
 use crate::crypto::{Hash, KeyKind, PublicKey, Scheme};
 
 /// Why the key of a certificate cannot be used. The certificate itself can still be read: a path
@@ -43,10 +45,9 @@ impl SignatureAlgorithm {
 pub(super) fn algorithm_identifier<'a>(
     value: AnyRef<'a>,
 ) -> Result<(ObjectIdentifier, Option<AnyRef<'a>>), Detail> {
-    let parts = elements(expect(value, Tag::Sequence)?)?;
-    match parts.as_slice() {
-        [oid] => Ok((decode(*oid)?, None)),
-        [oid, parameters] => Ok((decode(*oid)?, Some(*parameters))),
+    let mut parts = each(expect(value, Tag::Sequence)?)?;
+    match (parts.next(), parts.next(), parts.next()) {
+        (Some(oid), parameters, None) => Ok((decode(oid?)?, parameters.transpose()?)),
         _ => Err("an algorithm identifier is not a type with parameters".to_owned()),
     }
 }
@@ -135,12 +136,11 @@ fn hash_of(oid: ObjectIdentifier) -> Option<Hash> {
 /// The key of a `SubjectPublicKeyInfo` (RFC 5280 4.1.2.7), given whole. Refused only when it has
 /// not even the shape of one.
 pub(super) fn public_key(spki: &[u8]) -> Result<Result<PublicKey, KeyProblem>, Detail> {
-    let parts = super::der_read::sequence(spki)?;
-    let [algorithm, key] = parts.as_slice() else {
+    let Some([algorithm, key]) = exactly(inside(spki)?)? else {
         return Err("a public key is not an algorithm and a bit string".to_owned());
     };
-    let (oid, parameters) = algorithm_identifier(*algorithm)?;
-    let bits: BitStringRef<'_> = decode(*key)?;
+    let (oid, parameters) = algorithm_identifier(algorithm)?;
+    let bits: BitStringRef<'_> = decode(key)?;
     let bytes = bits
         .as_bytes()
         .ok_or_else(|| "a public key is not whole bytes".to_owned())?;

@@ -4,10 +4,10 @@ use std::ops::Range;
 use std::sync::{Arc, OnceLock};
 
 use der::asn1::{AnyRef, BitStringRef, IntRef};
-use der::{Decode, Reader, SliceReader, Tag, Tagged};
+use der::{Decode, Reader, SliceReader, Tagged};
 
 use super::algorithm::{self, KeyProblem, SignatureAlgorithm};
-use super::der_read::{Detail, context_number, decode, detail, expect, time};
+use super::der_read::{Detail, context_number, decode, detail, exactly, inside, time};
 use super::extensions::Extensions;
 use super::general_name::GeneralName;
 use super::name::DistinguishedName;
@@ -258,8 +258,7 @@ struct Fields<'a> {
 
 impl<'a> Fields<'a> {
     fn parse(signed: &'a [u8]) -> Result<Self, Detail> {
-        let content = expect(AnyRef::from_der(signed).map_err(detail)?, Tag::Sequence)?;
-        let mut reader = SliceReader::new(content).map_err(detail)?;
+        let mut reader = SliceReader::new(inside(signed)?).map_err(detail)?;
         let mut next = AnyRef::decode(&mut reader).map_err(detail)?;
         let mut version = 1;
         if context_number(next) == Some(0) {
@@ -271,11 +270,11 @@ impl<'a> Fields<'a> {
         let serial = serial.as_bytes().to_vec();
         let signature_algorithm = reader.tlv_bytes().map_err(detail)?;
         let issuer = reader.tlv_bytes().map_err(detail)?;
-        let validity = super::der_read::sequence(reader.tlv_bytes().map_err(detail)?)?;
-        let [not_before, not_after] = validity.as_slice() else {
+        let validity = inside(reader.tlv_bytes().map_err(detail)?)?;
+        let Some([not_before, not_after]) = exactly(validity)? else {
             return Err("its validity is not two times".to_owned());
         };
-        let (not_before, not_after) = (time(*not_before)?, time(*not_after)?);
+        let (not_before, not_after) = (time(not_before)?, time(not_after)?);
         let subject = reader.tlv_bytes().map_err(detail)?;
         let public_key_info = reader.tlv_bytes().map_err(detail)?;
         let extensions = optional_fields(&mut reader)?;

@@ -9,22 +9,49 @@ use crate::time::Time;
 /// Why a structure could not be read, for a person.
 pub(crate) type Detail = String;
 
+/// The elements of a SEQUENCE or SET one after another, given the bytes inside it. Nothing comes
+/// after one that cannot be read.
+pub(crate) fn each(
+    content: &[u8],
+) -> Result<impl Iterator<Item = Result<AnyRef<'_>, Detail>>, Detail> {
+    let mut reader = Some(SliceReader::new(content).map_err(detail)?);
+    Ok(std::iter::from_fn(move || {
+        let open = reader.as_mut().filter(|open| !open.is_finished())?;
+        let element = AnyRef::decode(open).map_err(detail);
+        if element.is_err() {
+            reader = None;
+        }
+        Some(element)
+    }))
+}
+
+/// The elements of a SEQUENCE or SET of so many, given the bytes inside it; `None` if there are
+/// more or fewer.
+pub(crate) fn exactly<const N: usize>(content: &[u8]) -> Result<Option<[AnyRef<'_>; N]>, Detail> {
+    let mut each = each(content)?;
+    let mut elements = [AnyRef::NULL; N];
+    for place in &mut elements {
+        match each.next() {
+            Some(element) => *place = element?,
+            None => return Ok(None),
+        }
+    }
+    Ok(each.next().is_none().then_some(elements))
+}
+
 /// The elements of a SEQUENCE or SET, given the bytes inside it.
 pub(crate) fn elements(content: &[u8]) -> Result<Vec<AnyRef<'_>>, Detail> {
-    let mut reader = SliceReader::new(content).map_err(detail)?;
-    let mut elements = Vec::new();
-    while !reader.is_finished() {
-        elements.push(AnyRef::decode(&mut reader).map_err(detail)?);
-    }
-    Ok(elements)
+    each(content)?.collect()
+}
+
+/// The bytes inside a SEQUENCE, given with its header.
+pub(crate) fn inside(bytes: &[u8]) -> Result<&[u8], Detail> {
+    expect(AnyRef::from_der(bytes).map_err(detail)?, Tag::Sequence)
 }
 
 /// The elements of a SEQUENCE, given with its header.
 pub(crate) fn sequence(bytes: &[u8]) -> Result<Vec<AnyRef<'_>>, Detail> {
-    elements(expect(
-        AnyRef::from_der(bytes).map_err(detail)?,
-        Tag::Sequence,
-    )?)
+    elements(inside(bytes)?)
 }
 
 /// The content of `value` if it has the tag.

@@ -6,10 +6,10 @@ use const_oid::ObjectIdentifier;
 use const_oid::db::rfc5280;
 use const_oid::db::rfc5912;
 use der::asn1::{AnyRef, BitStringRef, OctetStringRef};
-use der::{Decode, Tag, Tagged};
+use der::{Tag, Tagged};
 
 use super::der_read::{
-    Detail, context_number, decode, decode_all, detail, elements, expect, sequence,
+    Detail, context_number, decode, decode_all, each, elements, expect, inside, sequence,
 };
 use super::distribution_point::{DistributionPoint, distribution_points};
 use super::general_name::GeneralName;
@@ -148,13 +148,9 @@ impl Extensions {
     /// extension is kept.
     pub(super) fn parse(bytes: &[u8]) -> Result<Self, Detail> {
         let mut extensions = Self::default();
-        let list = sequence(bytes)?;
-        if list.is_empty() {
-            return Err("the list of extensions is empty".to_owned());
-        }
         let mut seen = BTreeSet::new();
-        for value in list {
-            let extension = Extension::parse(value)?;
+        for value in each(inside(bytes)?)? {
+            let extension = Extension::parse(value?)?;
             if !seen.insert(extension.oid) {
                 extensions.duplicate.get_or_insert(extension.oid);
                 continue;
@@ -163,6 +159,9 @@ impl Extensions {
                 let name = super::algorithm::oid_name(&extension.oid);
                 extensions.malformed.get_or_insert((name, detail));
             }
+        }
+        if seen.is_empty() {
+            return Err("the list of extensions is empty".to_owned());
         }
         Ok(extensions)
     }
@@ -246,8 +245,7 @@ impl Extensions {
                 );
             }
             rfc5280::ID_CE_SUBJECT_ALT_NAME => {
-                let content = expect(AnyRef::from_der(content).map_err(detail)?, Tag::Sequence)?;
-                let names = GeneralName::parse_list(content)?;
+                let names = GeneralName::parse_list(inside(content)?)?;
                 if names.is_empty() {
                     return Err("it holds no name".to_owned());
                 }
@@ -274,16 +272,19 @@ pub(super) struct Extension<'a> {
 
 impl<'a> Extension<'a> {
     pub(super) fn parse(value: AnyRef<'a>) -> Result<Self, Detail> {
-        let parts = elements(expect(value, Tag::Sequence)?)?;
-        let (oid, critical, content) = match parts.as_slice() {
-            [oid, content] => (oid, false, content),
-            [oid, critical, content] => (oid, decode(*critical)?, content),
-            _ => return Err("an extension is not a type, a flag and a value".to_owned()),
-        };
+        let mut parts = each(expect(value, Tag::Sequence)?)?;
+        let (oid, critical, content) =
+            match (parts.next(), parts.next(), parts.next(), parts.next()) {
+                (Some(oid), Some(content), None, None) => (oid?, false, content?),
+                (Some(oid), Some(critical), Some(content), None) => {
+                    (oid?, decode(critical?)?, content?)
+                }
+                _ => return Err("an extension is not a type, a flag and a value".to_owned()),
+            };
         Ok(Self {
-            oid: decode(*oid)?,
+            oid: decode(oid)?,
             critical,
-            content: expect(*content, Tag::OctetString)?,
+            content: expect(content, Tag::OctetString)?,
         })
     }
 }
@@ -306,7 +307,8 @@ fn access_descriptions(content: &[u8]) -> Result<(), Detail> {
 
 pub(super) fn authority_key_id(content: &[u8]) -> Result<AuthorityKeyId, Detail> {
     let mut id = AuthorityKeyId::default();
-    for field in sequence(content)? {
+    for field in each(inside(content)?)? {
+        let field = field?;
         match context_number(field) {
             Some(0) => id.key_id = Some(field.value().to_vec()),
             Some(1) => id.has_issuer = true,
@@ -322,14 +324,17 @@ fn basic_constraints(content: &[u8]) -> Result<BasicConstraints, Detail> {
         is_ca: false,
         path_length: None,
     };
-    let mut fields = sequence(content)?.into_iter().peekable();
-    if let Some(flag) = fields.next_if(|field| field.tag() == Tag::Boolean) {
+    let mut fields = each(inside(content)?)?;
+    let mut next = fields.next().transpose()?;
+    if let Some(flag) = next.filter(|field| field.tag() == Tag::Boolean) {
         constraints.is_ca = decode(flag)?;
+        next = fields.next().transpose()?;
     }
-    if let Some(length) = fields.next_if(|field| field.tag() == Tag::Integer) {
+    if let Some(length) = next.filter(|field| field.tag() == Tag::Integer) {
         constraints.path_length = Some(decode(length)?);
+        next = fields.next().transpose()?;
     }
-    match fields.next() {
+    match next {
         None => Ok(constraints),
         Some(_) => Err("it has a field that is not known".to_owned()),
     }
@@ -356,9 +361,8 @@ fn certificate_policies(content: &[u8]) -> Result<Vec<ObjectIdentifier>, Detail>
 }
 
 fn extended_key_usage(content: &[u8]) -> Result<ExtendedKeyUsage, Detail> {
-    let usages = sequence(content)?
-        .into_iter()
-        .map(decode)
+    let usages = each(inside(content)?)?
+        .map(|usage| decode(usage?))
         .collect::<Result<Vec<_>, _>>()?;
     if usages.is_empty() {
         return Err("it names no usage".to_owned());

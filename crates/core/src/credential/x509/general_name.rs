@@ -6,7 +6,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use const_oid::ObjectIdentifier;
 use der::asn1::AnyRef;
 
-use super::der_read::{Detail, context_number, detail, elements};
+use super::der_read::{Detail, context_number, detail, each, elements};
 use super::name::DistinguishedName;
 
 /// A name of a certificate. What it holds is as written; whether it is well formed is judged where
@@ -59,7 +59,7 @@ impl GeneralName {
 
     /// Reads a SEQUENCE OF names, given the bytes inside it.
     pub(crate) fn parse_list(content: &[u8]) -> Result<Vec<Self>, Detail> {
-        elements(content)?.into_iter().map(Self::parse).collect()
+        each(content)?.map(|name| Self::parse(name?)).collect()
     }
 
     /// What kind of name it is, in the words of RFC 5280.

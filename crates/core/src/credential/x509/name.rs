@@ -8,7 +8,7 @@ use const_oid::db::{rfc3280, rfc4519};
 use der::asn1::{AnyRef, BmpString};
 use der::{Decode, Encode, Tag, Tagged};
 
-use super::der_read::{Detail, detail, elements, expect};
+use super::der_read::{Detail, detail, each, exactly, expect, inside};
 
 /// A distinguished name. Two are equal when RFC 5280 7.1 calls them equal: without regard to the
 /// case and the amount of white space in text, and to which string type holds it.
@@ -24,30 +24,9 @@ pub struct DistinguishedName {
 impl DistinguishedName {
     /// Reads a DER `Name`.
     pub(crate) fn parse(der: &[u8]) -> Result<Self, Detail> {
-        let sets = elements(expect(
-            AnyRef::from_der(der).map_err(detail)?,
-            Tag::Sequence,
-        )?)?;
         let mut canonical = Vec::with_capacity(2 * der.len());
-        for set in sets {
-            let attributes = elements(expect(set, Tag::Set)?)?;
-            push_length(&mut canonical, attributes.len());
-            match attributes.as_slice() {
-                [] => return Err("a relative distinguished name is empty".to_owned()),
-                [only] => push_attribute(&mut canonical, *only)?,
-                several => {
-                    let mut several = several
-                        .iter()
-                        .map(|attribute| {
-                            let mut one = Vec::new();
-                            push_attribute(&mut one, *attribute)?;
-                            Ok(one)
-                        })
-                        .collect::<Result<Vec<_>, Detail>>()?;
-                    several.sort_unstable();
-                    canonical.extend(several.concat());
-                }
-            }
+        for set in each(inside(der)?)? {
+            push_relative(&mut canonical, expect(set?, Tag::Set)?)?;
         }
         Ok(Self {
             der: der.to_vec(),
@@ -94,14 +73,12 @@ impl DistinguishedName {
     }
 
     fn attributes(&self) -> Vec<(ObjectIdentifier, AnyRef<'_>)> {
-        let Ok(name) = AnyRef::from_der(&self.der) else {
-            return Vec::new();
-        };
         let mut attributes = Vec::new();
-        for set in elements(name.value()).unwrap_or_default() {
-            for attribute in elements(set.value()).unwrap_or_default() {
-                if let Ok([oid, value]) =
-                    <[_; 2]>::try_from(elements(attribute.value()).unwrap_or_default())
+        // All of it was read before, so nothing stops here.
+        let sets = inside(&self.der).and_then(each);
+        for set in sets.into_iter().flatten().flatten() {
+            for attribute in each(set.value()).into_iter().flatten().flatten() {
+                if let Ok(Some([oid, value])) = exactly(attribute.value())
                     && let Ok(oid) = oid.decode_as()
                 {
                     attributes.push((oid, value));
@@ -165,33 +142,52 @@ fn keyword(oid: &ObjectIdentifier) -> Cow<'static, str> {
     })
 }
 
+/// Adds a relative name, given the bytes inside its SET: the count of its attributes and they, in
+/// an order of their own.
+fn push_relative(canonical: &mut Vec<u8>, content: &[u8]) -> Result<(), Detail> {
+    if let Some([only]) = exactly(content)? {
+        push_length(canonical, 1);
+        return push_attribute(canonical, only);
+    }
+    let mut attributes = Vec::new();
+    for attribute in each(content)? {
+        let mut one = Vec::new();
+        push_attribute(&mut one, attribute?)?;
+        attributes.push(one);
+    }
+    if attributes.is_empty() {
+        return Err("a relative distinguished name is empty".to_owned());
+    }
+    attributes.sort_unstable();
+    push_length(canonical, attributes.len());
+    canonical.extend(attributes.concat());
+    Ok(())
+}
+
 /// Adds the type of an attribute and its value in comparable form, each with its length, so that
 /// no two lists of attributes look alike.
 fn push_attribute(canonical: &mut Vec<u8>, attribute: AnyRef<'_>) -> Result<(), Detail> {
-    let parts = elements(expect(attribute, Tag::Sequence)?)?;
-    let [oid, value] = parts.as_slice() else {
+    let Some([oid, value]) = exactly(expect(attribute, Tag::Sequence)?)? else {
         return Err("an attribute of a name is not a type and a value".to_owned());
     };
-    let oid = expect(*oid, Tag::ObjectIdentifier)?;
-    push_length(canonical, oid.len());
-    canonical.extend_from_slice(oid);
-    match text_of(*value) {
+    push_part(canonical, expect(oid, Tag::ObjectIdentifier)?);
+    match text_of(value) {
         Some(text) => {
-            let text = folded(&text);
             canonical.push(b't');
-            push_length(canonical, text.len());
-            canonical.extend_from_slice(text.as_bytes());
+            push_part(canonical, folded(&text).as_bytes());
         }
         None => {
-            let tag = value.tag().to_string();
             canonical.push(b'd');
-            push_length(canonical, tag.len());
-            canonical.extend_from_slice(tag.as_bytes());
-            push_length(canonical, value.value().len());
-            canonical.extend_from_slice(value.value());
+            push_part(canonical, value.tag().to_string().as_bytes());
+            push_part(canonical, value.value());
         }
     }
     Ok(())
+}
+
+fn push_part(canonical: &mut Vec<u8>, part: &[u8]) {
+    push_length(canonical, part.len());
+    canonical.extend_from_slice(part);
 }
 
 fn push_length(canonical: &mut Vec<u8>, length: usize) {

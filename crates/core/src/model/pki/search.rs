@@ -57,11 +57,11 @@ impl Chain {
         let Some(first) = ders.next() else {
             return Err((place(), Reason::CertificatesMissing {}));
         };
-        let end_entity = read_one(first, "end-entity certificate".to_owned())
+        let end_entity = read_one(first, || "end-entity certificate".to_owned())
             .map_err(|unreadable| (unreadable.position, unreadable.reason))?;
         let (mut others, mut unreadable) = (Vec::with_capacity(ders.len()), Vec::new());
         for (index, der) in ders.enumerate() {
-            match read_one(der, format!("certificate {} of the chain", index + 2)) {
+            match read_one(der, || format!("certificate {} of the chain", index + 2)) {
                 Ok(certificate) => others.push(certificate),
                 Err(piece) => unreadable.push(piece),
             }
@@ -86,16 +86,14 @@ impl Chain {
     }
 }
 
-fn read_one(der: &[u8], position: String) -> Result<Arc<Certificate>, Unreadable> {
-    Certificate::parse(der)
-        .map(Arc::new)
-        .map_err(|detail| Unreadable {
-            reason: Reason::CertificateMalformed {
-                position: position.clone(),
-                detail,
-            },
+fn read_one(der: &[u8], position: impl FnOnce() -> String) -> Result<Arc<Certificate>, Unreadable> {
+    Certificate::parse(der).map(Arc::new).map_err(|detail| {
+        let position = position();
+        Unreadable {
             position: format!("the {position}"),
-        })
+            reason: Reason::CertificateMalformed { position, detail },
+        }
+    })
 }
 
 /// The place of the end entity; the others follow in the order they were brought.
