@@ -4,12 +4,13 @@ use crate::command::{cargo, succeeds, succeeds_quietly};
 use crate::tally::Tally;
 use crate::workspace::Workspace;
 
-/// Runs each target for so many seconds.
-pub(crate) fn run(workspace: &Workspace, seconds: u32) -> Tally {
+/// Runs each target for so many seconds, or only the one that is asked for.
+pub(crate) fn run(workspace: &Workspace, seconds: u32, only: Option<&str>) -> Tally {
     let mut tally = Tally::default();
-    let targets = targets(&workspace.read("fuzz/Cargo.toml"));
+    let mut targets = targets(&workspace.read("fuzz/Cargo.toml"));
+    targets.retain(|target| only.is_none_or(|only| only == target));
     if targets.is_empty() {
-        tally.skip("fuzz targets", "fuzz/Cargo.toml lists none");
+        tally.fail("fuzz/Cargo.toml lists no such target");
         return tally;
     }
     if let Err(why) = ready(workspace) {
@@ -20,10 +21,18 @@ pub(crate) fn run(workspace: &Workspace, seconds: u32) -> Tally {
     }
     let limit = format!("-max_total_time={seconds}");
     for target in targets {
-        let arguments = ["fuzz", "run", "--sanitizer", "none", &target, "--", &limit];
+        // What is found is kept beside the seeds, in a directory that is not committed.
+        let found = format!("fuzz/corpus/{target}");
+        let seeds = format!("fuzz/seeds/{target}");
+        if let Err(why) = std::fs::create_dir_all(workspace.path(&found)) {
+            tally.fail(format!("fuzz target {target}: {found}: {why}"));
+            continue;
+        }
+        let arguments = ["fuzz", "run", "--sanitizer", "none", &target];
+        let inputs = [&found, &seeds, "--", &limit];
         // cargo-fuzz asks for unstable flags, which the pinned compiler allows on request only.
         let mut command = cargo(workspace, &arguments);
-        command.env("RUSTC_BOOTSTRAP", "1");
+        command.args(inputs).env("RUSTC_BOOTSTRAP", "1");
         if succeeds(&mut command) {
             tally.pass(1);
         } else {

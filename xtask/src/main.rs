@@ -26,7 +26,7 @@ cargo xtask COMMAND
 
   test       run every check: format, lints, documentation, tests, tidiness, fuzzing, benchmarks
   tidy       run only the checks of tidiness, which build nothing else
-  fuzz N     run each fuzz target for N seconds
+  fuzz N     run each fuzz target for N seconds; with its name only that one
   docs       write docs/reasons.md from the catalogue of reasons
   fixtures   write the worked examples of reasons that are missing; with `--bless CODE` that
              one anew
@@ -39,8 +39,10 @@ fn main() -> ExitCode {
     let done = match arguments.as_slice() {
         ["test"] => return suites::all(&workspace).report(),
         ["tidy"] => return tidy::run(&workspace).report(),
-        ["fuzz", seconds] => match seconds.parse() {
-            Ok(seconds) => return fuzz::run(&workspace, seconds).report(),
+        ["fuzz", seconds, only @ ..] if only.len() < 2 => match seconds.parse() {
+            Ok(seconds) => {
+                return fuzz::run(&workspace, seconds, only.first().copied()).report();
+            }
             Err(_) => Err(format!("`{seconds}` is not a number of seconds")),
         },
         ["docs"] => reasons::write(&workspace),

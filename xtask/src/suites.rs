@@ -21,7 +21,7 @@ pub(crate) fn all(workspace: &Workspace) -> Tally {
     documentation(workspace, &mut tally);
     tests(workspace, &mut tally);
     benchmarks(workspace, &mut tally);
-    tally.add(fuzz::run(workspace, FUZZ_SECONDS));
+    tally.add(fuzz::run(workspace, FUZZ_SECONDS, None));
     advisories(workspace, &mut tally);
     tally
 }
