@@ -13,7 +13,7 @@ use avouch_testkit::key::{Key, RsaTestKey};
 use avouch_testkit::name::GeneralName;
 use avouch_testkit::question::QuestionForge;
 use avouch_testkit::world::{Authority, pem};
-use serde_json::json;
+use serde_json::{Value, json};
 
 fn main() -> std::io::Result<()> {
     let seeds = Path::new(env!("CARGO_MANIFEST_DIR")).join("seeds");
@@ -131,35 +131,40 @@ fn lists() -> Vec<Seed> {
 
 fn tokens() -> Vec<Seed> {
     let (issued, expires) = (1_717_199_000, 1_717_200_600);
-    let header = json!({"alg": "ES256", "kid": "k1", "typ": "JWT"});
-    let claims = json!({"iss": ISSUER, "sub": "repo:a/b:ref:refs/heads/main", "aud": AUDIENCE,
-        "iat": issued, "nbf": issued, "exp": expires, "jti": "1"});
     let subject = format!("spiffe://{TRUST_DOMAIN}/w");
-    let svid = fixtures::token(
-        &json!({"alg": "ES256", "kid": "j1", "typ": "JWT"}),
-        &json!({"sub": subject, "aud": [AUDIENCE], "iat": issued, "exp": expires}),
-    );
     let key = fixtures::key_set()["keys"][0].clone();
-    let wit = fixtures::token(
-        &json!({"alg": "ES256", "kid": "w1", "typ": "wit+jwt"}),
-        &json!({"iss": format!("spiffe://{TRUST_DOMAIN}"), "sub": subject, "iat": issued,
+    let id_token = [
+        json!({"alg": "ES256", "kid": "k1", "typ": "JWT"}),
+        json!({"iss": ISSUER, "sub": "repo:a/b:ref:refs/heads/main", "aud": AUDIENCE,
+            "iat": issued, "nbf": issued, "exp": expires, "jti": "1"}),
+    ];
+    let svid = [
+        json!({"alg": "ES256", "kid": "j1", "typ": "JWT"}),
+        json!({"sub": subject, "aud": [AUDIENCE], "iat": issued, "exp": expires}),
+    ];
+    let wit = [
+        json!({"alg": "ES256", "kid": "w1", "typ": "wit+jwt"}),
+        json!({"iss": format!("spiffe://{TRUST_DOMAIN}"), "sub": subject, "iat": issued,
             "exp": expires, "jti": "2", "cnf": {"jwk": key}}),
-    );
-    let proof = fixtures::token(
-        &json!({"alg": "ES256", "typ": "wpt+jwt"}),
-        &json!({"aud": AUDIENCE, "exp": expires, "jti": "3",
+    ];
+    let proof = [
+        json!({"alg": "ES256", "typ": "wpt+jwt"}),
+        json!({"aud": AUDIENCE, "exp": expires, "jti": "3",
             "wth": "AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA"}),
-    );
-    let none = fixtures::token(&json!({"alg": "none"}), &claims);
+    ];
+    let none = [json!({"alg": "none"}), id_token[1].clone()];
+    let compact = |[header, claims]: &[Value; 2]| fixtures::token(header, claims);
+    let inside = |[header, claims]: &[Value; 2]| format!("{header}\n{claims}");
+    let both = format!("{} {}", compact(&wit), compact(&proof));
+    let both_inside = format!("{}\n{}", inside(&wit), inside(&proof));
     vec![
-        (
-            "jws",
-            "id-token",
-            fixtures::token(&header, &claims).into_bytes(),
-        ),
-        ("jws", "jwt-svid", svid.into_bytes()),
-        ("jws", "wit", format!("{wit} {proof}").into_bytes()),
-        ("jws", "none", none.into_bytes()),
+        ("jws", "id-token", inside(&id_token).into_bytes()),
+        ("jws", "id-token-compact", compact(&id_token).into_bytes()),
+        ("jws", "jwt-svid", inside(&svid).into_bytes()),
+        ("jws", "jwt-svid-compact", compact(&svid).into_bytes()),
+        ("jws", "wit", both_inside.into_bytes()),
+        ("jws", "wit-compact", both.into_bytes()),
+        ("jws", "none", compact(&none).into_bytes()),
         (
             "jws",
             "api-key",

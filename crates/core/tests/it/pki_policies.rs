@@ -83,7 +83,11 @@ fn the_policies_that_held_are_told() {
     };
     let mut checks = sealed.preview().checks().iter();
     let policies = checks.find(|check| check.what == "policies").unwrap();
-    assert!(policies.compared.contains(GOLD), "{}", policies.compared);
+    assert!(
+        policies.compared.to_string().contains(GOLD),
+        "{}",
+        policies.compared
+    );
 }
 
 #[test]

@@ -18,7 +18,7 @@ fn opinion(ask: &Ask) -> String {
         Verdict::Accept(sealed) => {
             let mut checks = sealed.preview().checks().iter();
             let check = checks.find(|check| check.what == "second opinion");
-            check.unwrap().compared.clone()
+            check.unwrap().compared.to_string()
         }
         Verdict::Reject(refusal) => panic!("{:?}", refusal.reason()),
         Verdict::Undetermined(needs) => panic!("{needs:?}"),
