@@ -276,8 +276,9 @@ fn an_anchor_holds_only_as_its_owner_wants() {
     };
     expires(0).is_refused("policy.anchor_expired");
     expires(1).is_accepted();
+    // The second before it expires is the last.
     let valid_until = expires(1).identity().valid_until();
-    assert_eq!(valid_until.unix(), avouch_testkit::token::NOW_SECONDS + 1);
+    assert_eq!(valid_until.unix(), avouch_testkit::token::NOW_SECONDS);
     ask(&good())
         .with_anchor(|anchor| anchor.constraints.dns = vec!["example.com".to_owned()])
         .is_refused("policy.anchor_name");
