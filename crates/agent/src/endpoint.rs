@@ -6,7 +6,7 @@ use std::os::unix::fs::{FileTypeExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::pin::Pin;
 use std::sync::Arc;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use avouch_api::grpc::workload::spiffe_workload_api_server::SpiffeWorkloadApiServer;
@@ -20,6 +20,7 @@ use tonic::transport::Server;
 use tonic::transport::server::Connected;
 use tonic::{Request, Status};
 
+use crate::authority::Mending;
 use crate::executable::Executables;
 use crate::identities::Identities;
 use crate::peer::Peer;
@@ -258,6 +259,7 @@ async fn accept(
         let connection = Connection {
             stream,
             caller,
+            mending: Mending::default(),
             _seat: seat,
         };
         if connections.send(Ok(connection)).await.is_err() {
@@ -282,6 +284,7 @@ fn require_header(request: Request<()>) -> Result<Request<()>, Status> {
 struct Connection {
     stream: UnixStream,
     caller: Caller,
+    mending: Mending,
     _seat: Seat,
 }
 
@@ -295,11 +298,16 @@ impl Connected for Connection {
 
 impl AsyncRead for Connection {
     fn poll_read(
-        mut self: Pin<&mut Self>,
+        self: Pin<&mut Self>,
         context: &mut Context<'_>,
         buffer: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_read(context, buffer)
+        let this = self.get_mut();
+        let before = buffer.filled().len();
+        ready!(Pin::new(&mut this.stream).poll_read(context, buffer))?;
+        let read = buffer.filled_mut().get_mut(before..).unwrap_or_default();
+        this.mending.read(read);
+        Poll::Ready(Ok(()))
     }
 }
 

@@ -25,6 +25,7 @@
 )]
 
 mod attest;
+mod authority;
 mod endpoint;
 mod executable;
 mod identities;

@@ -1,5 +1,5 @@
-//! As a client of other people in another language sees it: go-spiffe, from its registry,
-//! unchanged. Where it cannot be had, the test says so and does not count.
+//! As clients of other people see it, in other languages: go-spiffe and py-spiffe, from their
+//! registries, unchanged. Where they cannot be had, the test says so and does not count.
 
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
@@ -34,6 +34,28 @@ async fn go_spiffe_gets_its_identity_speaks_mutual_tls_and_follows_a_change() {
             "ready",
             &format!("changed {DATABASE}"),
             "mutual TLS hello",
+        ]
+    );
+}
+
+#[tokio::test]
+async fn py_spiffe_gets_its_identity_and_follows_a_change() {
+    let python = match python_with_spiffe().await {
+        Ok(python) => python,
+        Err(why) => return println!("skipped: py-spiffe: {why}"),
+    };
+    let mut command = Command::new(python);
+    command.arg(sources("python").join("workload.py"));
+    let lines = run(command).await;
+    assert_eq!(
+        lines,
+        [
+            &format!("x509 {WEB}"),
+            &format!("jwt {WEB}"),
+            &format!("checked here {WEB}"),
+            &format!("checked there {WEB}"),
+            "ready",
+            &format!("changed {DATABASE}"),
         ]
     );
 }
@@ -79,6 +101,22 @@ async fn go_workload() -> Result<PathBuf, Missing> {
     // With all modules there, a build that fails is a failure of ours.
     built.expect("the client can be built");
     Ok(program)
+}
+
+/// Makes an environment with the packages, which needs a network the first time.
+async fn python_with_spiffe() -> Result<PathBuf, Missing> {
+    let environment = scratch().join("py-spiffe");
+    let python = environment.join("bin/python");
+    let import = ["-c", "import spiffe"];
+    if succeed(Command::new(&python).args(import)).await.is_ok() {
+        return Ok(python);
+    }
+    let mut create = Command::new("python3");
+    succeed(create.args(["-m", "venv", "--clear"]).arg(&environment)).await?;
+    let mut install = Command::new(&python);
+    install.args(["-m", "pip", "install", "--quiet", "--requirement"]);
+    succeed(install.arg(sources("python").join("requirements.txt"))).await?;
+    Ok(python)
 }
 
 async fn succeed(command: &mut Command) -> Result<(), Missing> {

@@ -8,6 +8,7 @@
     unused_qualifications,
     clippy::allow_attributes,
     clippy::allow_attributes_without_reason,
+    clippy::too_many_lines,
     reason = "the code is generated"
 )]
 pub mod workload;
