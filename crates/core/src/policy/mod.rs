@@ -6,5 +6,6 @@
 pub mod facts;
 pub mod pattern;
 pub mod presets;
+mod reading;
 pub mod rules;
 mod subject;

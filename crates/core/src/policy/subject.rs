@@ -93,8 +93,13 @@ impl<'a> Subject<'a> {
         Ok(rest)
     }
 
-    /// `project_path:G/P:ref_type:branch:ref:B`, or another choice of claims after the first.
+    /// `project_path:G/P:ref_type:branch:ref:B`, or another choice of claims after the first. A
+    /// person who signs in with GitLab is a bare number.
     fn gitlab(&self) -> Result<(), Reason> {
+        let is_person = self.text.bytes().all(|byte| byte.is_ascii_digit());
+        if is_person {
+            return Ok(());
+        }
         let mut rest = self.text;
         while !rest.is_empty() {
             let (claim, after) = rest.split_once(':').unwrap_or((rest, ""));

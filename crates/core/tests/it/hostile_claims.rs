@@ -443,6 +443,9 @@ fn hostile_45_an_unprotected_branch_or_a_foreign_pipeline_is_told_by_its_claims(
     ))
     .is_refused("federation.subject_not_of_issuer");
     asked(&gitlab()).is_accepted();
+    // Someone who signs in with GitLab has no project, and no rule on projects admits them.
+    let person = TokenForge::oidc("https://gitlab.example.com", "12345", AUDIENCE);
+    asked(&person).is_refused("policy.rule_not_matched");
     // GitLab writes its booleans as texts; a rule with a boolean would never match, and says so.
     let anchor = json!({"issuer": "https://gitlab.example.com", "preset": "gitlab",
         "rules": [{"facts": {"gitlab.ref_protected": true}}]});

@@ -133,6 +133,14 @@ fn each_leg_fails_for_itself() {
         outcomes(&ask(&foreign)),
         ["not reached", "federation.issuer_unknown", "not reached"]
     );
+    assert_eq!(
+        outcomes(&ask(&token().without("aud"))),
+        ["not reached", "not reached", "federation.claim_missing"]
+    );
+    assert_eq!(
+        outcomes(&ask(&token().without("exp"))),
+        ["not reached", "not reached", "not reached"]
+    );
 }
 
 #[test]

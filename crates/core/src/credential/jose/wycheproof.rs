@@ -54,14 +54,35 @@ fn signatures_among_other_jose_come_out_as_flagged() {
     assert_eq!(deviations, BTreeMap::from([(SHARED_SECRETS, 2)]));
 }
 
-/// Asks every signature of a file that has `expected` vectors, and counts those that come out
-/// otherwise than flagged, by their reason.
-fn run(compressed: &[u8], expected: u64) -> BTreeMap<&'static str, u64> {
+#[test]
+fn a_key_with_the_mark_of_roca_is_refused_for_it() {
+    let file = read(vectors!("key"));
+    let is_roca = |group: &&Value| group["comment"] == "jws_rsa_roca_key";
+    let group = file["testGroups"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .find(is_roca)
+        .unwrap();
+    let set = KeySet::read("https://issuer.test", &group["public"]).unwrap();
+    assert!(set.keys().is_empty());
+    let reason = set.set_aside()[0].reason();
+    assert_eq!(reason.code(), "federation.key_weak");
+    assert!(reason.sentence().contains("ROCA"), "{}", reason.sentence());
+}
+
+fn read(compressed: &[u8]) -> Value {
     let mut text = String::new();
     GzDecoder::new(compressed)
         .read_to_string(&mut text)
         .unwrap();
-    let file: Value = serde_json::from_str(&text).unwrap();
+    serde_json::from_str(&text).unwrap()
+}
+
+/// Asks every signature of a file that has `expected` vectors, and counts those that come out
+/// otherwise than flagged, by their reason.
+fn run(compressed: &[u8], expected: u64) -> BTreeMap<&'static str, u64> {
+    let file = read(compressed);
     assert_eq!(file["numberOfTests"], expected);
     let mut deviations = BTreeMap::new();
     for group in file["testGroups"].as_array().unwrap() {

@@ -4,6 +4,8 @@
 //! A projected token is signed by the key of the service account issuer, not by the CA of the
 //! cluster. The CA is part of the story only where the keys were fetched over TLS under it.
 
+use serde_json::{Map, Value};
+
 use super::keys::{AnchorKey, Owner};
 use super::token::TokenModel;
 use crate::path::Attempts;
@@ -64,6 +66,28 @@ pub(super) fn of_refusal(model: &TokenModel<'_>, attempts: &Attempts) -> Vec<Leg
     };
     legs.extend(cluster_ca(&reached));
     legs
+}
+
+/// The legs of a token that was refused for what it says about itself, before anyone was asked
+/// who signed it.
+pub(super) fn of_unread(claims: &Map<String, Value>, reason: &Reason) -> Vec<Leg> {
+    if !is_of_kubernetes(claims) {
+        return Vec::new();
+    }
+    let audience = match reason {
+        Reason::ClaimMissing { claim: "aud" } => failed(
+            AUDIENCE,
+            "the audience of the token".to_owned(),
+            reason.clone(),
+        ),
+        _ => not_reached(AUDIENCE),
+    };
+    vec![not_reached(ISSUER_KEY), not_reached(FEDERATION), audience]
+}
+
+/// Whether a token has the claims of a projected service account token.
+pub(super) fn is_of_kubernetes(claims: &Map<String, Value>) -> bool {
+    claims.get("kubernetes.io").is_some_and(Value::is_object)
 }
 
 /// Each leg of a token whose signature held, on its own.

@@ -32,7 +32,7 @@ use crate::crypto::Verifier;
 use crate::path::Attempts;
 use crate::question::Question;
 use crate::reason::Reason;
-use crate::verdict::{Refusal, TrustModel, Verdict};
+use crate::verdict::{Leg, Refusal, TrustModel, Verdict};
 use crate::view::View;
 
 /// Decides on a compact JWS that its bearer needs nothing but to show.
@@ -57,7 +57,10 @@ pub(crate) fn decide_jwt(
         .and_then(|claims| bearer::check_bearer_claims(&claims).map(|()| claims));
     match read {
         Ok(claims) => TokenModel::decide(asked, &jws, &claims, Form::Bearer, budget),
-        Err(reason) => refused("the token", reason),
+        Err(reason) => {
+            let legs = legs::of_unread(&jws.claims, &reason);
+            refused_with("the token", reason, legs)
+        }
     }
 }
 
@@ -105,9 +108,13 @@ struct Asked<'a> {
 
 /// A refusal before any path was tried.
 fn refused(stopped_at: &str, reason: Reason) -> Verdict {
+    refused_with(stopped_at, reason, Vec::new())
+}
+
+fn refused_with(stopped_at: &str, reason: Reason, legs: Vec<Leg>) -> Verdict {
     Verdict::Reject(Refusal {
         model: TrustModel::Federation,
         attempts: Attempts::before_search(stopped_at, reason),
-        legs: Vec::new(),
+        legs,
     })
 }

@@ -333,15 +333,7 @@ impl<'a> TokenModel<'a> {
     fn preset(&self, issuer: &IssuerAnchor) -> Option<Preset> {
         issuer
             .preset()
-            .or_else(|| self.is_of_kubernetes().then_some(Preset::Kubernetes))
-    }
-
-    /// Whether the token has the claims of a projected service account token.
-    fn is_of_kubernetes(&self) -> bool {
-        self.claims
-            .all
-            .get("kubernetes.io")
-            .is_some_and(serde_json::Value::is_object)
+            .or_else(|| legs::is_of_kubernetes(self.claims.all).then_some(Preset::Kubernetes))
     }
 
     /// Whether its decision is told in legs.
@@ -349,7 +341,7 @@ impl<'a> TokenModel<'a> {
         match owner {
             Some(Owner::Issuer(issuer)) => self.preset(issuer) == Some(Preset::Kubernetes),
             Some(Owner::TrustDomain(_)) => false,
-            None => self.is_of_kubernetes(),
+            None => legs::is_of_kubernetes(self.claims.all),
         }
     }
 

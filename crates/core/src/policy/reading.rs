@@ -1,0 +1,137 @@
+//! Reading rules as a trust document has them. What could mean something else than it says is
+//! refused, since a rule that never matches and a rule that matches too much look alike on paper.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use serde_json::{Map, Value};
+
+use super::facts::{CLAIMS, SUBJECT, may_be_a_fact};
+use super::pattern::Pattern;
+use super::presets::Preset;
+use super::rules::{Matcher, Rule, invalid};
+use crate::credential::jose::json::kind_of;
+use crate::reason::Reason;
+
+impl Rule {
+    /// Reads `{"name": …, "facts": {"<fact>": "<exact text>" | ["<any of>", …] |
+    /// {"pattern": "a/*/**"}}}`. `number` is its place among its issuer's rules, and its name if
+    /// it has no other; a fact must be one that tokens of `preset` can have.
+    ///
+    /// # Errors
+    ///
+    /// `policy.rule_invalid`.
+    pub fn read(value: &Value, number: usize, preset: Option<Preset>) -> Result<Self, Reason> {
+        let fallback = format!("rule {number}");
+        let Value::Object(members) = value else {
+            return Err(invalid(&fallback, format!("it is {}", kind_of(value))));
+        };
+        let name = match members.get("name") {
+            None => fallback,
+            Some(Value::String(name)) if !name.is_empty() => name.clone(),
+            Some(other) => {
+                let detail = format!("its `name` must be a text, but is {}", kind_of(other));
+                return Err(invalid(&fallback, detail));
+            }
+        };
+        if let Some(unknown) = members
+            .keys()
+            .find(|key| !matches!(key.as_str(), "name" | "facts"))
+        {
+            return Err(invalid(
+                &name,
+                format!("it has no member `{unknown}`; it may have name, facts"),
+            ));
+        }
+        let Some(Value::Object(facts)) = members.get("facts") else {
+            return Err(invalid(&name, "it needs an object `facts`"));
+        };
+        let conditions = read_conditions(&name, facts, preset)?;
+        Self::new(name, conditions)
+    }
+}
+
+fn read_conditions(
+    rule: &str,
+    facts: &Map<String, Value>,
+    preset: Option<Preset>,
+) -> Result<BTreeMap<String, Matcher>, Reason> {
+    let mut conditions = BTreeMap::new();
+    for (fact, value) in facts {
+        check_fact_name(rule, fact, preset)?;
+        conditions.insert(fact.clone(), read_matcher(rule, fact, value)?);
+    }
+    Ok(conditions)
+}
+
+/// A misspelt fact would never match, and its author would not know why.
+fn check_fact_name(rule: &str, fact: &str, preset: Option<Preset>) -> Result<(), Reason> {
+    if let Some(claim) = fact.strip_prefix(CLAIMS) {
+        return if may_be_a_fact(claim) {
+            Ok(())
+        } else {
+            let detail = format!("`{claim}` is a claim that does not name its subject for long");
+            Err(invalid(rule, detail))
+        };
+    }
+    let is_known = fact == SUBJECT || preset.is_some_and(|preset| preset.has_fact(fact));
+    if is_known {
+        return Ok(());
+    }
+    let place = match preset {
+        Some(preset) => format!("tokens of {} have no fact `{fact}`", preset.name()),
+        None => format!("there is no fact `{fact}`; claims are called `{CLAIMS}<name>`"),
+    };
+    Err(invalid(rule, place))
+}
+
+pub(super) fn read_matcher(rule: &str, fact: &str, value: &Value) -> Result<Matcher, Reason> {
+    match value {
+        Value::String(text) => {
+            let text = read_exact(rule, fact, text)?;
+            Ok(Matcher::exactly(text))
+        }
+        Value::Array(elements) => {
+            let mut texts = BTreeSet::new();
+            for element in elements {
+                let Value::String(text) = element else {
+                    return Err(invalid(
+                        rule,
+                        format!("a value of `{fact}` is {}", kind_of(element)),
+                    ));
+                };
+                texts.insert(read_exact(rule, fact, text)?.to_owned());
+            }
+            Ok(Matcher::AnyOf(texts))
+        }
+        Value::Object(members) => match (members.get("pattern"), members.len()) {
+            (Some(Value::String(pattern)), 1) => Pattern::parse(pattern)
+                .map(Matcher::Pattern)
+                .map_err(|detail| invalid(rule, format!("`{fact}`: {detail}"))),
+            _ => Err(invalid(
+                rule,
+                format!("`{fact}` needs the one member `pattern`"),
+            )),
+        },
+        other => Err(invalid(
+            rule,
+            format!(
+                "`{fact}` must be a text, a list of texts or a pattern, but is {}",
+                kind_of(other)
+            ),
+        )),
+    }
+}
+
+/// A star in an exact text is what someone wrote who meant a pattern.
+fn read_exact<'a>(rule: &str, fact: &str, text: &'a str) -> Result<&'a str, Reason> {
+    if text.is_empty() {
+        return Err(invalid(rule, format!("a value of `{fact}` is empty")));
+    }
+    if text.contains('*') {
+        let detail = format!(
+            "`{fact}` is compared exactly, so its `*` would stand for itself; write {{\"pattern\": …}}"
+        );
+        return Err(invalid(rule, detail));
+    }
+    Ok(text)
+}
