@@ -8,7 +8,7 @@
 //! ```
 //!
 //! The agent asks a workload for nothing: what it needs to know it asks the kernel
-//! ([`attest`]), holding on to the process so that a recycled process number cannot speak for
+//! ([`attest()`]), holding on to the process so that a recycled process number cannot speak for
 //! another (SPIFFE Workload Endpoint 4). What a workload may hold comes from whoever implements
 //! [`Identities`]; this crate has no key of an authority, no entries and no clock.
 //!
