@@ -129,9 +129,11 @@ fn line(verdict: &Verdict, question: &Question, view: &View) -> String {
     Answer {
         id: None,
         decision: "fuzz",
-        at: Some(question.now),
-        view: Some(view),
-        outcome: Outcome::Decided(verdict),
+        outcome: Outcome::Decided {
+            question,
+            view,
+            verdict,
+        },
     }
     .to_line()
 }

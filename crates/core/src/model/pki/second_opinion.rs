@@ -202,7 +202,12 @@ const DIFFERENCES: &[Difference] = &[
     Difference {
         why: "it reads no certificate of 64 KiB or more",
         has_cause_on: |asked| asked.anywhere(is_longer_than_it_reads),
-        is_told_as: |error| matches!(error, Error::BadDer),
+        is_told_as: |error| {
+            matches!(
+                error,
+                Error::BadDer | Error::TrailingData(_) | Error::UnknownIssuer
+            )
+        },
     },
     Difference {
         why: "it compares names byte by byte, not as RFC 5280 7.1 asks",
