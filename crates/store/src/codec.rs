@@ -143,12 +143,9 @@ impl StoredTrustDomain {
 #[derive(Serialize, Deserialize)]
 struct StoredAuthority {
     trust_domain: String,
-    #[serde(with = "StoredAuthorityKind")]
-    kind: AuthorityKind,
-    #[serde(with = "StoredAuthorityRole")]
-    role: AuthorityRole,
-    #[serde(with = "StoredAuthorityState")]
-    state: AuthorityState,
+    kind: String,
+    role: String,
+    state: String,
     since: i64,
     not_before: i64,
     not_after: i64,
@@ -157,39 +154,14 @@ struct StoredAuthority {
     certificates: Vec<String>,
 }
 
-#[derive(Serialize, Deserialize)]
-#[serde(remote = "AuthorityKind", rename_all = "snake_case")]
-enum StoredAuthorityKind {
-    X509,
-    Jwt,
-    Wit,
-}
-
-#[derive(Serialize, Deserialize)]
-#[serde(remote = "AuthorityRole", rename_all = "snake_case")]
-enum StoredAuthorityRole {
-    Root,
-    Intermediate,
-}
-
-#[derive(Serialize, Deserialize)]
-#[serde(remote = "AuthorityState", rename_all = "snake_case")]
-enum StoredAuthorityState {
-    Prepared,
-    Active,
-    Retired,
-    Tainted,
-    Revoked,
-}
-
 impl StoredAuthority {
     fn of(record: &AuthorityRecord) -> Self {
         let certificates = record.certificates.iter();
         Self {
             trust_domain: record.trust_domain.to_string(),
-            kind: record.kind,
-            role: record.role,
-            state: record.state,
+            kind: record.kind.name().to_owned(),
+            role: record.role.name().to_owned(),
+            state: record.state.name().to_owned(),
             since: record.since.unix(),
             not_before: record.not_before.unix(),
             not_after: record.not_after.unix(),
@@ -204,9 +176,9 @@ impl StoredAuthority {
         Some(AuthorityRecord {
             id,
             trust_domain: TrustDomain::parse(&stored.trust_domain).ok()?,
-            kind: stored.kind,
-            role: stored.role,
-            state: stored.state,
+            kind: AuthorityKind::parse(&stored.kind)?,
+            role: AuthorityRole::parse(&stored.role)?,
+            state: AuthorityState::parse(&stored.state)?,
             since: Time::from_unix(stored.since),
             not_before: Time::from_unix(stored.not_before),
             not_after: Time::from_unix(stored.not_after),

@@ -56,6 +56,24 @@ pub enum AuthorityKind {
     Wit,
 }
 
+impl AuthorityKind {
+    const ALL: [Self; 3] = [Self::X509, Self::Jwt, Self::Wit];
+
+    /// Reads a name.
+    pub fn parse(text: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|one| one.name() == text)
+    }
+
+    /// The name.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::X509 => "x509",
+            Self::Jwt => "jwt",
+            Self::Wit => "wit",
+        }
+    }
+}
+
 /// Where an authority stands in its chain.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum AuthorityRole {
@@ -63,6 +81,23 @@ pub enum AuthorityRole {
     Root,
     /// It was signed by a root.
     Intermediate,
+}
+
+impl AuthorityRole {
+    const ALL: [Self; 2] = [Self::Root, Self::Intermediate];
+
+    /// Reads a name.
+    pub fn parse(text: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|one| one.name() == text)
+    }
+
+    /// The name.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Root => "root",
+            Self::Intermediate => "intermediate",
+        }
+    }
 }
 
 /// Where an authority is in its life.
@@ -78,6 +113,32 @@ pub enum AuthorityState {
     Tainted,
     /// Out of the bundle.
     Revoked,
+}
+
+impl AuthorityState {
+    const ALL: [Self; 5] = [
+        Self::Prepared,
+        Self::Active,
+        Self::Retired,
+        Self::Tainted,
+        Self::Revoked,
+    ];
+
+    /// Reads a name.
+    pub fn parse(text: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|one| one.name() == text)
+    }
+
+    /// The name.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Prepared => "prepared",
+            Self::Active => "active",
+            Self::Retired => "retired",
+            Self::Tainted => "tainted",
+            Self::Revoked => "revoked",
+        }
+    }
 }
 
 /// An anchor that a tenant trusts.
@@ -159,6 +220,20 @@ impl fmt::Display for Selector {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_an_authority_is_is_read_back_from_its_names() {
+        for kind in AuthorityKind::ALL {
+            assert_eq!(AuthorityKind::parse(kind.name()), Some(kind));
+        }
+        for role in AuthorityRole::ALL {
+            assert_eq!(AuthorityRole::parse(role.name()), Some(role));
+        }
+        for state in AuthorityState::ALL {
+            assert_eq!(AuthorityState::parse(state.name()), Some(state));
+        }
+        assert_eq!(AuthorityState::parse("unheard"), None);
+    }
 
     #[test]
     fn a_selector_has_a_type_and_a_value() {

@@ -95,6 +95,11 @@ impl Cluster {
         self.address(&name)
     }
 
+    /// Where its socket is.
+    pub(crate) fn folder(&self) -> &Path {
+        self.folder.path()
+    }
+
     fn address(&self, database: &str) -> String {
         let folder = self.folder.path().display();
         format!("host={folder} user=avouch dbname={database}")

@@ -1,6 +1,8 @@
 //! The store as a server uses it: one suite for every engine.
 
 mod cluster;
+mod cut;
+mod faults;
 mod kill;
 mod objects;
 mod on_postgresql;

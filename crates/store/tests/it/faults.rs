@@ -1,0 +1,136 @@
+//! Every write × {failed, failed but persisted}: what is there afterwards, and what comes of
+//! doing it again.
+
+use avouch_core::time::Time;
+use avouch_store::postgresql::PostgresqlStore;
+use avouch_store::{Fault, IntentRow, Sequence, Snapshot, Store, TenantRecord};
+
+use crate::cluster::Cluster;
+use crate::cut::{Cut, Wire};
+use crate::objects::*;
+use crate::on_postgresql::or_skipped;
+
+/// Something to write, which can be done again; the tenant is one that may be added.
+type Write = fn(&dyn Store, &TenantRecord) -> Result<(), Fault>;
+
+const WRITES: [(&str, Write); 5] = [
+    ("add_tenant", |store, other| {
+        store.add_tenant(&OPERATOR, other)
+    }),
+    ("apply: put", |store, _| {
+        store.apply(&tenant("acme"), &[anchor("new")]).map(drop)
+    }),
+    ("apply: remove", |store, _| {
+        store
+            .apply(&tenant("acme"), &[without_entry("old")])
+            .map(drop)
+    }),
+    ("record_intents", |store, _| {
+        store.record_intents(&tenant("acme"), &[intent("new", 200)])
+    }),
+    ("forget_intents", |store, _| {
+        let before = Time::from_unix(100_000);
+        store.forget_intents(&tenant("acme"), before).map(drop)
+    }),
+];
+
+#[test]
+fn a_write_that_failed_is_whole_or_absent_and_may_be_done_again() {
+    let name = "a_write_that_failed_is_whole_or_absent_and_may_be_done_again";
+    let Some(cluster) = or_skipped(name, Cluster::shared()) else {
+        return;
+    };
+    for (what, write) in WRITES {
+        let undisturbed = {
+            let store = prepared(&cluster.new_database());
+            write(&store, &other_tenant(&store)).unwrap();
+            contents(&store)
+        };
+        for cut in [Cut::BeforeCommit, Cut::AfterCommit] {
+            let address = cluster.new_database();
+            drop(prepared(&address));
+            let wire = Wire::to(cluster.folder());
+            let store = PostgresqlStore::connect(&address.replace(
+                &cluster.folder().display().to_string(),
+                &wire.host().display().to_string(),
+            ));
+            let store = store.unwrap();
+            let before = contents(&store);
+            let other = other_tenant(&store);
+            wire.cut_next(cut);
+            let fault = write(&store, &other).unwrap_err();
+            assert!(
+                wire.was_cut() && fault.retryable(),
+                "{what}, {cut:?}: {fault:?}"
+            );
+            assert!(
+                matches!(fault, Fault::Lost(_)),
+                "{what}, {cut:?}: {fault:?}"
+            );
+
+            let found = settled(&store, cut, &before);
+            let expected = match cut {
+                Cut::BeforeCommit => &before,
+                Cut::AfterCommit => &undisturbed,
+            };
+            assert_eq!(&found, expected, "{what}, {cut:?}");
+            write(&store, &other).unwrap();
+            assert_eq!(contents(&store), undisturbed, "{what}, {cut:?}, again");
+        }
+    }
+}
+
+/// What is there once the server has ended what it had begun. The answer that was lost would have
+/// told when that was, so this looks until it sees something new, and gives up in the end.
+fn settled(store: &dyn Store, cut: Cut, before: &Contents) -> Contents {
+    for _ in 0..1000 {
+        let found = contents(store);
+        if cut == Cut::BeforeCommit || found != *before {
+            return found;
+        }
+    }
+    contents(store)
+}
+
+/// A store with something to change.
+fn prepared(address: &str) -> PostgresqlStore {
+    let store = PostgresqlStore::connect(address).unwrap();
+    add_tenant(&store, "acme");
+    let changes = [domain("a.test"), entry("old", "spiffe://a.test/old")];
+    store.apply(&tenant("acme"), &changes).unwrap();
+    store
+        .record_intents(&tenant("acme"), &[intent("old", 100)])
+        .unwrap();
+    store
+}
+
+fn other_tenant(store: &dyn Store) -> TenantRecord {
+    TenantRecord {
+        id: tenant("other"),
+        ..store.tenants(&OPERATOR).unwrap().remove(0)
+    }
+}
+
+/// All that can be seen from outside, without the numbers of changes and the keys of tenants, which
+/// are others in every database.
+#[derive(Debug, PartialEq, Eq)]
+struct Contents {
+    tenants: Vec<String>,
+    snapshot: Snapshot,
+    intents: Vec<IntentRow>,
+}
+
+fn contents(store: &dyn Store) -> Contents {
+    let tenants = store.tenants(&OPERATOR).unwrap();
+    let name = |record: TenantRecord| record.id.to_string();
+    Contents {
+        tenants: tenants.into_iter().map(name).collect(),
+        snapshot: Snapshot {
+            sequence: Sequence::START,
+            ..store.load(&tenant("acme")).unwrap()
+        },
+        intents: store
+            .intents(&tenant("acme"), Time::from_unix(0), 100)
+            .unwrap(),
+    }
+}
