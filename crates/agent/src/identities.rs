@@ -23,10 +23,14 @@ pub type Entitlement = Result<Entitled, NotIssued>;
 /// Whoever knows which workload may hold what. All that it is told of a workload was attested.
 pub trait Identities: Send + Sync + 'static {
     /// The X.509-SVIDs and bundles for a workload with these facts, as they are and as they
-    /// change. It does not block, and whoever subscribes sees a current value at once.
+    /// change. What is not at hand may have to be issued first, so it takes a while; then whoever
+    /// subscribed sees a current value at once.
     ///
     /// When the sender goes, the streams that read from it end as `Unavailable`.
-    fn subscribe(&self, selectors: &[Selector]) -> watch::Receiver<Arc<Entitlement>>;
+    fn subscribe<'a>(
+        &'a self,
+        selectors: &'a [Selector],
+    ) -> Pending<'a, watch::Receiver<Arc<Entitlement>>>;
 
     /// A JWT-SVID for all of `audiences`, as each identity of the workload, or as `wanted` alone;
     /// the default identity first, never none.

@@ -28,8 +28,8 @@ use crate::push::Push;
 /// in microseconds unless a file system or a directory service hangs.
 const LONGEST_ATTESTATION: Duration = Duration::from_secs(5);
 
-/// How long a token may take to be made or checked; clients wait some 30 seconds and more.
-const LONGEST_TOKEN: Duration = Duration::from_secs(20);
+/// How long an identity may take to be issued or checked; clients wait some 30 seconds and more.
+const LONGEST_ANSWER: Duration = Duration::from_secs(20);
 
 /// The stream of one kind of message.
 type Messages<M> = Pin<Box<dyn Stream<Item = Result<M, Status>> + Send>>;
@@ -117,7 +117,8 @@ impl SpiffeWorkloadApi for Workload {
         }
         let caller = self.attested(&request).await?;
         let selectors = caller.selectors();
-        let entitlement = Arc::clone(&self.identities.subscribe(selectors).borrow());
+        let subscribed = in_time(self.identities.subscribe(selectors)).await?;
+        let entitlement = Arc::clone(&subscribed.borrow());
         if let Err(why) = entitlement.as_ref() {
             return Err(denied(&caller, "ValidateJWTSVID", why));
         }
@@ -179,7 +180,7 @@ impl Workload {
         let attested = self.attested(request).await?;
         let push = Push {
             peer: Arc::clone(&caller(request)?.peer),
-            entitlement: self.identities.subscribe(attested.selectors()),
+            entitlement: in_time(self.identities.subscribe(attested.selectors())).await?,
             attested,
             profile,
             stopping: self.stopping.clone(),
@@ -198,7 +199,7 @@ fn caller<M>(request: &Request<M>) -> Result<&Caller, Status> {
 }
 
 async fn in_time<T>(answer: Pending<'_, T>) -> Result<T, Status> {
-    let answered = tokio::time::timeout(LONGEST_TOKEN, answer).await;
+    let answered = tokio::time::timeout(LONGEST_ANSWER, answer).await;
     answered.map_err(|_| Status::unavailable("it takes too long"))
 }
 

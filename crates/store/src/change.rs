@@ -6,8 +6,11 @@ use std::fmt;
 use avouch_core::id::TrustDomain;
 
 use crate::fault::Fault;
-use crate::names::{AnchorId, AuthorityId, EntryId};
-use crate::record::{AnchorRecord, AuthorityRecord, Entry, TrustDomainRecord};
+use crate::names::{AdminId, AnchorId, AuthorityId, EntryId, JoinTokenId, NodeId};
+use crate::record::{
+    AdminRecord, AnchorRecord, AuthorityRecord, Entry, JoinTokenRecord, NodeRecord,
+    TrustDomainRecord,
+};
 
 /// One change to what a tenant owns. Doing it twice is doing it once.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -43,6 +46,12 @@ pub enum Object {
     Anchor(AnchorRecord),
     /// A registration entry.
     Entry(Entry),
+    /// A node.
+    Node(NodeRecord),
+    /// A join token.
+    JoinToken(JoinTokenRecord),
+    /// An administrator.
+    Admin(AdminRecord),
 }
 
 impl Object {
@@ -53,15 +62,21 @@ impl Object {
             Self::Authority(authority) => Key::Authority(authority.id.clone()),
             Self::Anchor(anchor) => Key::Anchor(anchor.id.clone()),
             Self::Entry(entry) => Key::Entry(entry.id.clone()),
+            Self::Node(node) => Key::Node(node.id.clone()),
+            Self::JoinToken(token) => Key::JoinToken(token.id.clone()),
+            Self::Admin(admin) => Key::Admin(admin.id.clone()),
         }
     }
 
     /// The trust domain of the tenant without which it cannot be.
     pub(crate) fn needs(&self) -> Option<&TrustDomain> {
         match self {
-            Self::TrustDomain(_) | Self::Anchor(_) => None,
+            // An administrator may come from a tenant above.
+            Self::TrustDomain(_) | Self::Anchor(_) | Self::Admin(_) => None,
             Self::Authority(authority) => Some(&authority.trust_domain),
             Self::Entry(entry) => Some(entry.spiffe_id.trust_domain()),
+            Self::Node(node) => Some(node.spiffe_id.trust_domain()),
+            Self::JoinToken(token) => Some(token.spiffe_id.trust_domain()),
         }
     }
 }
@@ -77,6 +92,12 @@ pub enum Key {
     Anchor(AnchorId),
     /// A registration entry.
     Entry(EntryId),
+    /// A node.
+    Node(NodeId),
+    /// A join token.
+    JoinToken(JoinTokenId),
+    /// An administrator.
+    Admin(AdminId),
 }
 
 /// How often a tenant has changed: the number of the last change, 0 before the first. All changes
@@ -139,6 +160,12 @@ pub struct Snapshot {
     pub anchors: BTreeMap<AnchorId, AnchorRecord>,
     /// Registration entries by name.
     pub entries: BTreeMap<EntryId, Entry>,
+    /// Nodes by name.
+    pub nodes: BTreeMap<NodeId, NodeRecord>,
+    /// Join tokens by name.
+    pub join_tokens: BTreeMap<JoinTokenId, JoinTokenRecord>,
+    /// Administrators by name.
+    pub admins: BTreeMap<AdminId, AdminRecord>,
 }
 
 impl Snapshot {
@@ -172,6 +199,15 @@ impl Snapshot {
             Object::Entry(entry) => {
                 self.entries.insert(entry.id.clone(), entry);
             }
+            Object::Node(node) => {
+                self.nodes.insert(node.id.clone(), node);
+            }
+            Object::JoinToken(token) => {
+                self.join_tokens.insert(token.id.clone(), token);
+            }
+            Object::Admin(admin) => {
+                self.admins.insert(admin.id.clone(), admin);
+            }
         }
     }
 
@@ -188,6 +224,15 @@ impl Snapshot {
             }
             Key::Entry(id) => {
                 self.entries.remove(id);
+            }
+            Key::Node(id) => {
+                self.nodes.remove(id);
+            }
+            Key::JoinToken(id) => {
+                self.join_tokens.remove(id);
+            }
+            Key::Admin(id) => {
+                self.admins.remove(id);
             }
         }
     }

@@ -12,10 +12,10 @@ use serde::{Deserialize, Serialize};
 use crate::change::{Change, Key, Object};
 use crate::fault::Fault;
 use crate::keyring::Sealed;
-use crate::names::{AnchorId, AuthorityId, EntryId};
+use crate::names::{AdminId, AnchorId, AuthorityId, EntryId, JoinTokenId, NodeId};
 use crate::record::{
-    AnchorRecord, AuthorityKind, AuthorityRecord, AuthorityRole, AuthorityState, Entry, Selector,
-    TrustDomainRecord,
+    AdminRecord, AnchorRecord, AuthorityKind, AuthorityRecord, AuthorityRole, AuthorityState,
+    Entry, JoinTokenRecord, NodeRecord, Selector, TrustDomainRecord,
 };
 
 /// One object of a tenant as it is stored; without a body it was removed.
@@ -53,7 +53,12 @@ impl Row {
                     .private_key
                     .as_ref()
                     .map(|sealed| sealed.bytes().to_vec()),
-                Object::TrustDomain(_) | Object::Anchor(_) | Object::Entry(_) => None,
+                Object::TrustDomain(_)
+                | Object::Anchor(_)
+                | Object::Entry(_)
+                | Object::Node(_)
+                | Object::JoinToken(_)
+                | Object::Admin(_) => None,
             },
         })
     }
@@ -73,6 +78,9 @@ impl Row {
             Key::Authority(id) => Object::Authority(StoredAuthority::read(&body, id, self.secret)?),
             Key::Anchor(id) => Object::Anchor(StoredAnchor::read(&body, id)?),
             Key::Entry(id) => Object::Entry(StoredEntry::read(&body, id)?),
+            Key::Node(id) => Object::Node(StoredNode::read(&body, id)?),
+            Key::JoinToken(id) => Object::JoinToken(StoredJoinToken::read(&body, id)?),
+            Key::Admin(id) => Object::Admin(StoredAdmin::read(&body, id)?),
         };
         Some(Change::Put(object))
     }
@@ -87,6 +95,9 @@ fn kind_of(key: &Key) -> &'static str {
         Key::Authority(_) => "authority",
         Key::Anchor(_) => "anchor",
         Key::Entry(_) => "entry",
+        Key::Node(_) => "node",
+        Key::JoinToken(_) => "join_token",
+        Key::Admin(_) => "admin",
     }
 }
 
@@ -96,6 +107,9 @@ fn name_of(key: &Key) -> &str {
         Key::Authority(id) => id.as_str(),
         Key::Anchor(id) => id.as_str(),
         Key::Entry(id) => id.as_str(),
+        Key::Node(id) => id.as_str(),
+        Key::JoinToken(id) => id.as_str(),
+        Key::Admin(id) => id.as_str(),
     }
 }
 
@@ -105,6 +119,9 @@ fn key_from(kind: &str, id: &str) -> Option<Key> {
         "authority" => AuthorityId::parse(id).map(Key::Authority),
         "anchor" => AnchorId::parse(id).map(Key::Anchor),
         "entry" => EntryId::parse(id).map(Key::Entry),
+        "node" => NodeId::parse(id).map(Key::Node),
+        "join_token" => JoinTokenId::parse(id).map(Key::JoinToken),
+        "admin" => AdminId::parse(id).map(Key::Admin),
         _ => None,
     }
 }
@@ -115,6 +132,9 @@ fn body_of(object: &Object) -> Result<String, Fault> {
         Object::Authority(record) => serde_json::to_string(&StoredAuthority::of(record)),
         Object::Anchor(record) => serde_json::to_string(&StoredAnchor::of(record)),
         Object::Entry(entry) => serde_json::to_string(&StoredEntry::of(entry)),
+        Object::Node(node) => serde_json::to_string(&StoredNode::of(node)),
+        Object::JoinToken(token) => serde_json::to_string(&StoredJoinToken::of(token)),
+        Object::Admin(admin) => serde_json::to_string(&StoredAdmin::of(admin)),
     };
     body.map_err(|error| Fault::Bug(error.to_string()))
 }
@@ -283,6 +303,105 @@ impl StoredEntry {
             purpose: stored.purpose,
             created: Time::from_unix(stored.created),
             expires: stored.expires.map(Time::from_unix),
+        })
+    }
+}
+
+#[derive(Serialize, Deserialize)]
+struct StoredNode {
+    spiffe_id: String,
+    attested_by: String,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    facts: Vec<String>,
+    created: i64,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    banned: Option<i64>,
+}
+
+impl StoredNode {
+    fn of(node: &NodeRecord) -> Self {
+        Self {
+            spiffe_id: node.spiffe_id.to_string(),
+            attested_by: node.attested_by.clone(),
+            facts: node.facts.iter().map(ToString::to_string).collect(),
+            created: node.created.unix(),
+            banned: node.banned.map(Time::unix),
+        }
+    }
+
+    fn read(body: &str, id: NodeId) -> Option<NodeRecord> {
+        let stored: Self = serde_json::from_str(body).ok()?;
+        let facts = stored.facts.iter();
+        Some(NodeRecord {
+            id,
+            spiffe_id: SpiffeId::parse(&stored.spiffe_id).ok()?,
+            attested_by: stored.attested_by,
+            facts: facts
+                .map(|text| Selector::parse(text))
+                .collect::<Option<_>>()?,
+            created: Time::from_unix(stored.created),
+            banned: stored.banned.map(Time::from_unix),
+        })
+    }
+}
+
+#[derive(Serialize, Deserialize)]
+struct StoredJoinToken {
+    node: String,
+    spiffe_id: String,
+    created: i64,
+    expires: i64,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    used: Option<i64>,
+}
+
+impl StoredJoinToken {
+    fn of(token: &JoinTokenRecord) -> Self {
+        Self {
+            node: token.node.to_string(),
+            spiffe_id: token.spiffe_id.to_string(),
+            created: token.created.unix(),
+            expires: token.expires.unix(),
+            used: token.used.map(Time::unix),
+        }
+    }
+
+    fn read(body: &str, id: JoinTokenId) -> Option<JoinTokenRecord> {
+        let stored: Self = serde_json::from_str(body).ok()?;
+        Some(JoinTokenRecord {
+            id,
+            node: NodeId::parse(&stored.node)?,
+            spiffe_id: SpiffeId::parse(&stored.spiffe_id).ok()?,
+            created: Time::from_unix(stored.created),
+            expires: Time::from_unix(stored.expires),
+            used: stored.used.map(Time::from_unix),
+        })
+    }
+}
+
+#[derive(Serialize, Deserialize)]
+struct StoredAdmin {
+    subject: String,
+    role: String,
+    created: i64,
+}
+
+impl StoredAdmin {
+    fn of(admin: &AdminRecord) -> Self {
+        Self {
+            subject: admin.subject.to_string(),
+            role: admin.role.clone(),
+            created: admin.created.unix(),
+        }
+    }
+
+    fn read(body: &str, id: AdminId) -> Option<AdminRecord> {
+        let stored: Self = serde_json::from_str(body).ok()?;
+        Some(AdminRecord {
+            id,
+            subject: SpiffeId::parse(&stored.subject).ok()?,
+            role: stored.role,
+            created: Time::from_unix(stored.created),
         })
     }
 }

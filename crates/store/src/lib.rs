@@ -36,10 +36,10 @@ mod tenant;
 pub use change::{Change, Feed, Key, Object, Sequence, Snapshot};
 pub use fault::{Conflict, Fault};
 pub use intent::{CredentialKind, IntentRow};
-pub use names::{AnchorId, AuthorityId, EntryId, IntentId};
+pub use names::{AdminId, AnchorId, AuthorityId, EntryId, IntentId, JoinTokenId, NodeId};
 pub use record::{
-    AnchorRecord, AuthorityKind, AuthorityRecord, AuthorityRole, AuthorityState, Entry, Selector,
-    TrustDomainRecord,
+    AdminRecord, AnchorRecord, AuthorityKind, AuthorityRecord, AuthorityRole, AuthorityState,
+    Entry, JoinTokenRecord, NodeRecord, Selector, TrustDomainRecord,
 };
 pub use store::{Operator, Store};
 pub use tenant::{TenantKind, TenantRecord};

@@ -46,6 +46,12 @@ names! {
     AuthorityId;
     /// The name of a registration entry.
     EntryId;
+    /// The name of someone who administers a tenant.
+    AdminId;
+    /// The name of a join token: the SHA-256 digest of the token in hexadecimal.
+    JoinTokenId;
+    /// The name of a node: one segment of the path of its SPIFFE ID.
+    NodeId;
     /// The name of an intent: the serial number of the certificate in hexadecimal, or the `jti` of
     /// the token.
     IntentId;

@@ -49,7 +49,14 @@ impl Plan {
             Change::Remove(Key::TrustDomain(name)) => {
                 self.dropped.insert(name.clone());
             }
-            Change::Remove(Key::Authority(_) | Key::Anchor(_) | Key::Entry(_)) => {}
+            Change::Remove(
+                Key::Authority(_)
+                | Key::Anchor(_)
+                | Key::Entry(_)
+                | Key::Node(_)
+                | Key::JoinToken(_)
+                | Key::Admin(_),
+            ) => {}
         }
     }
 }

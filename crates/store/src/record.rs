@@ -6,7 +6,7 @@ use avouch_core::id::{SpiffeId, TrustDomain};
 use avouch_core::time::Time;
 
 use crate::keyring::Sealed;
-use crate::names::{AnchorId, AuthorityId, EntryId};
+use crate::names::{AdminId, AnchorId, AuthorityId, EntryId, JoinTokenId, NodeId};
 
 /// A trust domain of a tenant.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -181,6 +181,53 @@ pub struct Entry {
     pub created: Time,
     /// Until when.
     pub expires: Option<Time>,
+}
+
+/// A node whose agent may ask for the identities of its workloads.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct NodeRecord {
+    /// Its name.
+    pub id: NodeId,
+    /// The identity of its agent.
+    pub spiffe_id: SpiffeId,
+    /// How it proved who it is, such as `join_token`.
+    pub attested_by: String,
+    /// What was told of it then, as selectors.
+    pub facts: Vec<Selector>,
+    /// Since when.
+    pub created: Time,
+    /// Since when it gets nothing any more.
+    pub banned: Option<Time>,
+}
+
+/// A token with which one node may join once. The token itself is not kept.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct JoinTokenRecord {
+    /// Its name.
+    pub id: JoinTokenId,
+    /// The only node that may join with it.
+    pub node: NodeId,
+    /// The identity that the node gets.
+    pub spiffe_id: SpiffeId,
+    /// Since when.
+    pub created: Time,
+    /// Until when.
+    pub expires: Time,
+    /// When it was used.
+    pub used: Option<Time>,
+}
+
+/// Someone who administers a tenant and all below it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct AdminRecord {
+    /// Its name.
+    pub id: AdminId,
+    /// Who it is.
+    pub subject: SpiffeId,
+    /// What it may do: the name of a role.
+    pub role: String,
+    /// Since when.
+    pub created: Time,
 }
 
 /// One attested fact that an entry asks for: a type, a colon and a value, such as `unix:uid:1000`.

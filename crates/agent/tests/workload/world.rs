@@ -179,11 +179,15 @@ impl Office {
 }
 
 impl Identities for Office {
-    fn subscribe(&self, selectors: &[Selector]) -> watch::Receiver<Arc<Entitlement>> {
-        match self.is_known(selectors) {
+    fn subscribe<'a>(
+        &'a self,
+        selectors: &'a [Selector],
+    ) -> Pending<'a, watch::Receiver<Arc<Entitlement>>> {
+        let subscribed = match self.is_known(selectors) {
             Ok(()) => self.state.subscribe(),
             Err(why) => watch::Sender::new(Arc::new(Err(why))).subscribe(),
-        }
+        };
+        Box::pin(async { subscribed })
     }
 
     fn jwt_svids<'a>(

@@ -4,9 +4,10 @@ use avouch_core::id::{Digest, SpiffeId, TenantId, TrustDomain};
 use avouch_core::time::Time;
 use avouch_store::keyring::{RootKey, TenantKey};
 use avouch_store::{
-    AnchorId, AnchorRecord, AuthorityId, AuthorityKind, AuthorityRecord, AuthorityRole,
-    AuthorityState, Change, CredentialKind, Entry, EntryId, IntentId, IntentRow, Key, Object,
-    Operator, Selector, Store, TenantKind, TenantRecord, TrustDomainRecord,
+    AdminId, AdminRecord, AnchorId, AnchorRecord, AuthorityId, AuthorityKind, AuthorityRecord,
+    AuthorityRole, AuthorityState, Change, CredentialKind, Entry, EntryId, IntentId, IntentRow,
+    JoinTokenId, JoinTokenRecord, Key, NodeId, NodeRecord, Object, Operator, Selector, Store,
+    TenantKind, TenantRecord, TrustDomainRecord,
 };
 
 pub(crate) const OPERATOR: Operator = Operator::of_this_deployment();
@@ -120,6 +121,37 @@ pub(crate) fn bare_entry(id: &str, spiffe_id: &str) -> Entry {
 
 pub(crate) fn entry(id: &str, spiffe_id: &str) -> Change {
     Change::Put(Object::Entry(full_entry(id, spiffe_id)))
+}
+
+pub(crate) fn node(id: &str, spiffe_id: &str) -> Change {
+    Change::Put(Object::Node(NodeRecord {
+        id: NodeId::parse(id).unwrap(),
+        spiffe_id: SpiffeId::parse(spiffe_id).unwrap(),
+        attested_by: "join_token".to_owned(),
+        facts: vec![Selector::parse("node:name:rack-1").unwrap()],
+        created: Time::from_unix(5),
+        banned: Some(Time::from_unix(6)),
+    }))
+}
+
+pub(crate) fn join_token(id: &str, spiffe_id: &str) -> Change {
+    Change::Put(Object::JoinToken(JoinTokenRecord {
+        id: JoinTokenId::parse(id).unwrap(),
+        node: NodeId::parse("rack-1").unwrap(),
+        spiffe_id: SpiffeId::parse(spiffe_id).unwrap(),
+        created: Time::from_unix(1),
+        expires: Time::from_unix(601),
+        used: Some(Time::from_unix(7)),
+    }))
+}
+
+pub(crate) fn admin(id: &str, subject: &str) -> Change {
+    Change::Put(Object::Admin(AdminRecord {
+        id: AdminId::parse(id).unwrap(),
+        subject: SpiffeId::parse(subject).unwrap(),
+        role: "auditor".to_owned(),
+        created: Time::from_unix(8),
+    }))
 }
 
 pub(crate) fn without_entry(id: &str) -> Change {
