@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use prost::Message;
+use prost_types::FileDescriptorSet;
 
 use crate::command::output;
 use crate::workspace::Workspace;
@@ -18,8 +19,14 @@ const MADE: &str = "crates/api/src/grpc";
 /// Files without a package get this name: that of the one protocol which has none.
 const WITHOUT_PACKAGE: &str = "workload";
 
+/// The protocols beside it, each with the name of its package.
+const WITH_PACKAGE: [(&str, &str); 1] = [("node", "avouch.node.v1")];
+
 /// Messages that hold a private key or a bearer token. Their `Debug` is written by hand.
-const SECRET: [&str; 4] = [
+const SECRET: [&str; 7] = [
+    ".avouch.node.v1.IssueJwtResponse",
+    ".avouch.node.v1.JoinRequest",
+    ".avouch.node.v1.WitAnswer",
     ".JWTSVID",
     ".ValidateJWTSVIDRequest",
     ".WITSVID",
@@ -53,20 +60,35 @@ pub(crate) fn up_to_date(workspace: &Workspace) -> Vec<String> {
 
 /// Each file by its name.
 fn make(workspace: &Workspace) -> Result<Vec<(String, Vec<u8>)>, String> {
+    let workload = compile(workspace, WITHOUT_PACKAGE)?;
+    let mut made = vec![
+        code(workspace, WITHOUT_PACKAGE, workload.clone())?,
+        descriptors(workload),
+    ];
+    for (protocol, package) in WITH_PACKAGE {
+        made.push(code(workspace, package, compile(workspace, protocol)?)?);
+    }
+    Ok(made)
+}
+
+/// A protocol with its comments.
+fn compile(workspace: &Workspace, protocol: &str) -> Result<FileDescriptorSet, String> {
     let sources = workspace.path(SOURCES);
-    let protocols = [sources.join(format!("{WITHOUT_PACKAGE}.proto"))];
     let mut compiler = protox::Compiler::new([&sources]).map_err(|error| error.to_string())?;
     compiler
         .include_source_info(true)
         .include_imports(true)
-        .open_files(protocols)
+        .open_files([sources.join(format!("{protocol}.proto"))])
         .map_err(|error| format!("{error:?}"))?;
-    let commented = compiler.file_descriptor_set();
-    let mut bare = commented.clone();
-    for file in &mut bare.file {
-        file.source_code_info = None;
-    }
+    Ok(compiler.file_descriptor_set())
+}
 
+/// The code of a protocol: its messages, client and server.
+fn code(
+    workspace: &Workspace,
+    package: &str,
+    protocol: FileDescriptorSet,
+) -> Result<(String, Vec<u8>), String> {
     let folder = tempfile::tempdir().map_err(|error| error.to_string())?;
     let mut config = tonic_prost_build::Config::new();
     config.default_package_filename(WITHOUT_PACKAGE);
@@ -76,18 +98,20 @@ fn make(workspace: &Workspace) -> Result<Vec<(String, Vec<u8>)>, String> {
         .btree_map(".")
         .skip_debug(SECRET)
         .out_dir(folder.path())
-        .compile_fds_with_config(commented, config)
+        .compile_fds_with_config(protocol, config)
         .map_err(|error| error.to_string())?;
+    let name = format!("{package}.rs");
+    let path = folder.path().join(&name);
+    Ok((name, formatted(workspace, path)?))
+}
 
-    let code = format!("{WITHOUT_PACKAGE}.rs");
-    let path = folder.path().join(&code);
-    Ok(vec![
-        (code, formatted(workspace, path)?),
-        (
-            format!("{WITHOUT_PACKAGE}.descriptors.bin"),
-            bare.encode_to_vec(),
-        ),
-    ])
+/// A protocol as reflection tells it, without comments.
+fn descriptors(mut protocol: FileDescriptorSet) -> (String, Vec<u8>) {
+    for file in &mut protocol.file {
+        file.source_code_info = None;
+    }
+    let name = format!("{WITHOUT_PACKAGE}.descriptors.bin");
+    (name, protocol.encode_to_vec())
 }
 
 /// The file as `cargo fmt` leaves it.

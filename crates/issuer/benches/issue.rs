@@ -114,6 +114,7 @@ fn jwt_svid(bencher: Bencher<'_, '_>) {
             id: SpiffeId::parse("spiffe://bench.avouch.test/ns/payments/api").unwrap(),
             audiences: vec!["vault".to_owned()],
             ttl: None,
+            issuer: None,
         };
         let prepared = profile.prepare(&authority, request, now(), &SystemRandom);
         issue_one(prepared.unwrap(), &Forgetful).unwrap()

@@ -134,7 +134,11 @@ pub(crate) fn check_id(id: &SpiffeId, trust_domain: &TrustDomain) -> Result<(), 
 
 /// Whether a certificate may carry a DNS name: the full name of one host (RFC 1123 2.1), in lower
 /// case so that it has one spelling.
-pub(crate) fn check_dns_name(name: &str) -> Result<(), Reason> {
+///
+/// # Errors
+///
+/// `issue.dns_name_invalid`.
+pub fn check_dns_name(name: &str) -> Result<(), Reason> {
     let refuse = |detail| {
         Err(Reason::IssueDnsName {
             name: name.to_owned(),

@@ -288,6 +288,9 @@ pub struct JwtRequest {
     pub audiences: Vec<String>,
     /// For how many seconds; the usual time of the profile if nothing is said.
     pub ttl: Option<u32>,
+    /// The address of the issuer (`iss`), for verifiers of OIDC that look there for its keys;
+    /// SPIFFE needs none.
+    pub issuer: Option<String>,
 }
 
 impl JwtProfile {
@@ -311,10 +314,13 @@ impl JwtProfile {
         let audience = check_audiences(&request.audiences)?.to_owned();
         let ttl = self.lifetime.choose(request.ttl)?;
         // RFC 7519 4.1.3: one audience may be a text, several are a list.
-        let claims = match request.audiences.as_slice() {
+        let mut claims = match request.audiences.as_slice() {
             [one] => json!({"aud": one}),
             several => json!({"aud": several}),
         };
+        if let (Some(issuer), Some(members)) = (request.issuer, claims.as_object_mut()) {
+            members.insert("iss".to_owned(), issuer.into());
+        }
         let parts = authority.draft(request.id, ttl, claims, now, random)?;
         Ok(Prepared::new(JwtDraft { parts, audience }))
     }

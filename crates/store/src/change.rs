@@ -109,6 +109,11 @@ impl Sequence {
     /// Before the first change.
     pub const START: Self = Self(0);
 
+    /// The change of this number, as someone says to have seen it.
+    pub fn of(number: u64) -> Self {
+        Self(number)
+    }
+
     /// The number.
     pub fn number(self) -> u64 {
         self.0

@@ -26,11 +26,24 @@ const OF_THE_CORE: [&str; 10] = [
 /// Which of our crates each of our crates may know outside its tests. Whoever is not named may not
 /// exist.
 const DIRECTION: [(&str, &[&str]); 8] = [
-    ("avouch", &["avouch-api", "avouch-core"]),
+    (
+        "avouch",
+        &[
+            "avouch-agent",
+            "avouch-api",
+            "avouch-core",
+            "avouch-server",
+            "avouch-store",
+        ],
+    ),
     ("avouch-agent", &["avouch-api", "avouch-core"]),
     ("avouch-api", &["avouch-core"]),
     ("avouch-core", &[]),
     ("avouch-issuer", &["avouch-core"]),
+    (
+        "avouch-server",
+        &["avouch-api", "avouch-core", "avouch-issuer", "avouch-store"],
+    ),
     ("avouch-store", &["avouch-core"]),
     ("avouch-testkit", &[]),
     (

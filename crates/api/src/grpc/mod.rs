@@ -13,6 +13,17 @@
 )]
 pub mod workload;
 
+/// What an agent and a server say to each other.
+#[expect(
+    unused_qualifications,
+    clippy::allow_attributes,
+    clippy::allow_attributes_without_reason,
+    clippy::too_many_lines,
+    reason = "the code is generated"
+)]
+#[path = "avouch.node.v1.rs"]
+pub mod node;
+
 use std::fmt;
 
 use workload::{Jwtsvid, ValidateJwtsvidRequest, Witsvid, X509svid};
@@ -61,6 +72,33 @@ impl fmt::Debug for Witsvid {
         f.debug_struct("Witsvid")
             .field("spiffe_id", &self.spiffe_id)
             .field("hint", &self.hint)
+            .finish_non_exhaustive()
+    }
+}
+
+/// Shows everything but the token.
+impl fmt::Debug for node::JoinRequest {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("JoinRequest").finish_non_exhaustive()
+    }
+}
+
+/// Shows everything but the token.
+impl fmt::Debug for node::IssueJwtResponse {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("IssueJwtResponse")
+            .field("expires", &self.expires)
+            .field("refusal", &self.refusal)
+            .finish_non_exhaustive()
+    }
+}
+
+/// Shows everything but the token.
+impl fmt::Debug for node::WitAnswer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("WitAnswer")
+            .field("expires", &self.expires)
+            .field("refusal", &self.refusal)
             .finish_non_exhaustive()
     }
 }

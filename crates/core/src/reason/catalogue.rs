@@ -589,18 +589,62 @@ catalogue! {
             "The authority {authority} is {state}, so it cannot {action}.",
             fix: "Use another authority of the trust domain, or prepare and activate a new one.",
             spec: "docs/glossary.md";
+        IssueConflict { detail: String } = "issue.conflict",
+            "What was asked for does not fit to what is there: {detail}.",
+            fix: "Look at what is there now, and ask again for what is still wanted.",
+            spec: "docs/how-to/run.md";
+        IssueCredentialMissing {} = "issue.credential_missing",
+            "The request brings no credential of an administrator.",
+            fix: "Send a JWT-SVID as `Authorization: Bearer`; the command finds one in the folder that `--data` names.",
+            spec: "RFC 6750 2.1";
         IssueDnsName { name: String, detail: &'static str } = "issue.dns_name_invalid",
             "The certificate cannot carry the DNS name {name}: {detail}.",
             fix: "Give the full name of one host, such as `db.example.com`.",
             spec: "RFC 5280 4.2.1.6; RFC 1123 2.1";
+        IssueEntryExpired { entry: String, expires: Time, at: Time } = "issue.entry_expired",
+            "The registration entry {entry} ended on {expires}; it is {at}.",
+            fix: "Have the owner of the entry review it and set a new expiry, or remove it.",
+            spec: "docs/how-to/run.md";
         IssueIdOutside { id: String, trust_domain: String } = "issue.id_outside_trust_domain",
             "The ID {id} does not lie in the trust domain {trust_domain}, whose authority was asked.",
             fix: "Ask the authority of the trust domain in the ID, or correct the registration entry.",
             spec: "SPIFFE-ID 5";
+        IssueIdReserved { id: String } = "issue.id_reserved",
+            "The ID {id} cannot be registered: the path `/avouch` is kept for nodes and servers.",
+            fix: "Choose a path that does not begin with `/avouch`.",
+            spec: "docs/how-to/run.md";
+        IssueJoinTokenExpired { expires: Time, at: Time } = "issue.join_token_expired",
+            "The join token ended on {expires}; it is {at}.",
+            fix: "Make a new one with `avouch node token`, and start the agent before it ends.",
+            spec: "docs/how-to/run.md";
+        IssueJoinTokenUnknown {} = "issue.join_token_unknown",
+            "The join token is not one of this server's.",
+            fix: "Check that it was copied as a whole and that the agent calls the server that made it.",
+            spec: "docs/how-to/run.md";
+        IssueJoinTokenUsed { used: Time } = "issue.join_token_used",
+            "The join token was used on {used}, and it can be used once only.",
+            fix: "If the agent that used it is not yours, ban its node; then make a new token.",
+            spec: "docs/how-to/run.md";
         IssueKeyKind { found: String, accepted: Vec<String> } = "issue.key_not_accepted",
             "A credential for a key of the kind {found} is not issued here; accepted are: {accepted}.",
             fix: "Make a new key of one of these kinds: {accepted}.",
             spec: "SPIFFE X.509-SVID 4; SPIFFE WIT-SVID 3";
+        IssueNodeNotAdmitted { node: String, detail: &'static str } = "issue.node_not_admitted",
+            "The node {node} gets no identities: {detail}.",
+            fix: "If it should, let it join again with a new join token.",
+            spec: "docs/how-to/run.md";
+        IssueNotPermitted { subject: String, verb: &'static str, noun: &'static str } = "issue.not_permitted",
+            "The role of {subject} does not let it {verb} the {noun} of this tenant.",
+            fix: "Ask someone who administers the tenant, or have them give {subject} another role.",
+            spec: "docs/how-to/run.md";
+        IssueObjectMalformed { object: &'static str, member: String, detail: String } = "issue.object_malformed",
+            "The {object} cannot be taken as it is: `{member}`: {detail}.",
+            fix: "Correct `{member}` and send the {object} again; nothing of it was stored.",
+            spec: "docs/how-to/run.md";
+        IssueObjectUnknown { object: &'static str, name: String } = "issue.object_unknown",
+            "There is no {object} `{name}` here.",
+            fix: "Check the name and the tenant; what another tenant has is not seen from here.",
+            spec: "docs/how-to/run.md";
         IssuePublicKey { detail: String } = "issue.public_key_malformed",
             "The public key cannot be used: {detail}.",
             fix: "Send the key as a DER SubjectPublicKeyInfo.",

@@ -172,6 +172,7 @@ pub(crate) fn bearer() -> JwtRequest {
         id: SpiffeId::parse(ID).unwrap(),
         audiences: vec!["vault".to_owned()],
         ttl: None,
+        issuer: None,
     }
 }
 

@@ -1,0 +1,200 @@
+//! Who may do what: roles, scoped to a tenant and all below it.
+//!
+//! The whole of it is one table, [`Role::may`]; `tests/it/roles.txt` is that table as a person
+//! reads it, compared line by line.
+
+use std::sync::Arc;
+
+use avouch_core::reason::Reason;
+
+use crate::caller::Caller;
+use crate::fault::Refused;
+use crate::plane::Plane;
+use crate::tenant::Tenant;
+
+/// What a role may be about.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Noun {
+    /// Administrators of the tenant.
+    Admin,
+    /// What the tenant trusts beside its own trust domains.
+    Anchor,
+    /// Authorities.
+    Authority,
+    /// Registration entries.
+    Entry,
+    /// Nodes and join tokens.
+    Node,
+    /// The tenant and those below it.
+    Tenant,
+    /// Trust domains.
+    TrustDomain,
+}
+
+impl Noun {
+    /// All of them.
+    pub const ALL: [Self; 7] = [
+        Self::Admin,
+        Self::Anchor,
+        Self::Authority,
+        Self::Entry,
+        Self::Node,
+        Self::Tenant,
+        Self::TrustDomain,
+    ];
+
+    /// In words, more than one.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Admin => "administrators",
+            Self::Anchor => "anchors",
+            Self::Authority => "authorities",
+            Self::Entry => "entries",
+            Self::Node => "nodes",
+            Self::Tenant => "tenants",
+            Self::TrustDomain => "trust domains",
+        }
+    }
+}
+
+/// What may be done with it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Verb {
+    /// See it.
+    Read,
+    /// Make it, change it, remove it.
+    Write,
+}
+
+impl Verb {
+    /// All of them.
+    pub const ALL: [Self; 2] = [Self::Read, Self::Write];
+
+    /// In words.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Read => "read",
+            Self::Write => "change",
+        }
+    }
+}
+
+/// What an administrator may do.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Role {
+    /// Everything but to add tenants and trust domains.
+    Administrator,
+    /// See everything, change nothing.
+    Auditor,
+    /// Replace authorities.
+    AuthorityManager,
+    /// Let nodes join, and ban them.
+    NodeManager,
+    /// Everything.
+    Operator,
+    /// Say which workloads get which identities.
+    Registrar,
+}
+
+impl Role {
+    /// All of them.
+    pub const ALL: [Self; 6] = [
+        Self::Administrator,
+        Self::Auditor,
+        Self::AuthorityManager,
+        Self::NodeManager,
+        Self::Operator,
+        Self::Registrar,
+    ];
+
+    /// Reads a name.
+    pub fn parse(text: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|role| role.name() == text)
+    }
+
+    /// The name.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Administrator => "administrator",
+            Self::Auditor => "auditor",
+            Self::AuthorityManager => "authority-manager",
+            Self::NodeManager => "node-manager",
+            Self::Operator => "operator",
+            Self::Registrar => "registrar",
+        }
+    }
+
+    /// Whether it lets its holder do this.
+    pub fn may(self, verb: Verb, noun: Noun) -> bool {
+        match (self, verb, noun) {
+            (Self::Operator, Verb::Read | Verb::Write, _) => true,
+            (
+                Self::Administrator
+                | Self::Auditor
+                | Self::AuthorityManager
+                | Self::NodeManager
+                | Self::Registrar,
+                Verb::Read,
+                _,
+            ) => true,
+            (Self::Administrator, Verb::Write, noun) => {
+                !matches!(noun, Noun::Tenant | Noun::TrustDomain)
+            }
+            (Self::AuthorityManager, Verb::Write, noun) => noun == Noun::Authority,
+            (Self::NodeManager, Verb::Write, noun) => noun == Noun::Node,
+            (Self::Registrar, Verb::Write, noun) => noun == Noun::Entry,
+            (Self::Auditor, Verb::Write, _) => false,
+        }
+    }
+}
+
+impl Plane {
+    /// The tenant, if `caller` may do this there.
+    ///
+    /// # Errors
+    ///
+    /// `issue.object_unknown` for who has no role there, as if there were no such tenant;
+    /// `issue.not_permitted` for who has another one.
+    pub fn permit(
+        &self,
+        caller: &Caller,
+        tenant: &str,
+        verb: Verb,
+        noun: Noun,
+    ) -> Result<Arc<Tenant>, Refused> {
+        let unknown = || Reason::IssueObjectUnknown {
+            object: "tenant",
+            name: tenant.chars().take(64).collect(),
+        };
+        let found = self.tenant_named(tenant).ok_or_else(unknown)?;
+        let roles = self.roles(caller, &found);
+        if roles.is_empty() {
+            return Err(unknown().into());
+        }
+        if roles.iter().any(|role| role.may(verb, noun)) {
+            return Ok(found);
+        }
+        Err(Reason::IssueNotPermitted {
+            subject: caller.id.to_string(),
+            verb: verb.name(),
+            noun: noun.name(),
+        }
+        .into())
+    }
+
+    /// What `caller` is in a tenant: the roles it has there and in all above.
+    pub fn roles(&self, caller: &Caller, tenant: &Arc<Tenant>) -> Vec<Role> {
+        let mut roles = Vec::new();
+        let mut at = Some(Arc::clone(tenant));
+        while let Some(tenant) = at {
+            tenant.read(|snapshot| {
+                let admins = snapshot.admins.values();
+                let own = admins.filter(|admin| admin.subject == caller.id);
+                // A role that this program does not know gives nothing.
+                roles.extend(own.filter_map(|admin| Role::parse(&admin.role)));
+            });
+            at = tenant.parent().and_then(|parent| self.tenant(parent));
+        }
+        roles
+    }
+}

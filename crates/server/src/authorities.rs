@@ -1,0 +1,140 @@
+//! The authorities of one tenant, opened.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use avouch_core::id::{TenantId, TrustDomain};
+use avouch_core::reason::Reason;
+use avouch_core::time::Time;
+use avouch_issuer::authority::X509Authority;
+use avouch_issuer::bundle;
+use avouch_issuer::life_cycle::State;
+use avouch_issuer::token::{TokenAuthority, TokenKind};
+use avouch_store::keyring::TenantKey;
+use avouch_store::{AuthorityId, AuthorityRecord};
+use serde_json::Value;
+
+use crate::authority_record::{self, Opened};
+use crate::fault::{Fault, Refused};
+
+/// What signs for the trust domains of a tenant.
+#[derive(Default)]
+pub(crate) struct Authorities {
+    x509: BTreeMap<AuthorityId, Arc<X509Authority>>,
+    tokens: BTreeMap<AuthorityId, Arc<TokenAuthority>>,
+}
+
+impl Authorities {
+    /// Opens a stored authority in the place of what had its name.
+    pub(crate) fn put(
+        &mut self,
+        tenant: &TenantId,
+        key: &TenantKey,
+        record: &AuthorityRecord,
+    ) -> Result<(), Fault> {
+        self.remove(&record.id);
+        match authority_record::open(tenant, key, record)? {
+            Some(Opened::X509(authority)) => {
+                self.x509.insert(record.id.clone(), authority);
+            }
+            Some(Opened::Token(authority)) => {
+                self.tokens.insert(record.id.clone(), authority);
+            }
+            None => {}
+        }
+        Ok(())
+    }
+
+    pub(crate) fn remove(&mut self, id: &AuthorityId) {
+        self.x509.remove(id);
+        self.tokens.remove(id);
+    }
+
+    pub(crate) fn x509_of(
+        &self,
+        trust_domain: &TrustDomain,
+    ) -> impl Iterator<Item = &Arc<X509Authority>> {
+        let all = self.x509.values();
+        all.filter(move |authority| authority.trust_domain() == trust_domain)
+    }
+
+    pub(crate) fn tokens_of(
+        &self,
+        trust_domain: &TrustDomain,
+    ) -> impl Iterator<Item = &Arc<TokenAuthority>> {
+        let all = self.tokens.values();
+        all.filter(move |authority| authority.trust_domain() == trust_domain)
+    }
+
+    /// The intermediate that signs X.509-SVIDs now.
+    pub(crate) fn signing_x509(
+        &self,
+        trust_domain: &TrustDomain,
+        now: Time,
+    ) -> Result<&Arc<X509Authority>, Refused> {
+        let intermediates = self.x509_of(trust_domain).filter(|one| !one.is_root());
+        let signing = intermediates
+            .filter(|one| one.life().check_may_sign(one.id(), now).is_ok())
+            .max_by_key(|one| one.life().not_after());
+        signing.ok_or_else(|| none_signs("X.509", trust_domain))
+    }
+
+    /// The key that signs tokens of a kind now.
+    pub(crate) fn signing_token(
+        &self,
+        kind: TokenKind,
+        trust_domain: &TrustDomain,
+        now: Time,
+    ) -> Result<&Arc<TokenAuthority>, Refused> {
+        let of_kind = self
+            .tokens_of(trust_domain)
+            .filter(|one| one.kind() == kind);
+        let signing = of_kind
+            .filter(|one| one.life().check_may_sign(one.id(), now).is_ok())
+            .max_by_key(|one| one.life().not_after());
+        signing.ok_or_else(|| none_signs("token", trust_domain))
+    }
+
+    /// The SPIFFE bundle of a trust domain.
+    pub(crate) fn bundle(
+        &self,
+        trust_domain: &TrustDomain,
+        sequence: u64,
+        refresh_hint: u32,
+        now: Time,
+    ) -> Result<Value, Fault> {
+        let x509 = self.x509_of(trust_domain).map(AsRef::as_ref);
+        let tokens = self.tokens_of(trust_domain).map(AsRef::as_ref);
+        Ok(bundle::spiffe_bundle(
+            x509,
+            tokens,
+            sequence,
+            refresh_hint,
+            now,
+        )?)
+    }
+
+    /// The keys that sign JWT-SVIDs, for verifiers of OIDC.
+    pub(crate) fn jwks(&self, now: Time) -> Result<Value, Fault> {
+        Ok(bundle::jwks(self.tokens.values().map(AsRef::as_ref), now)?)
+    }
+
+    /// Authorities whose signatures are to be replaced: key identifiers of certificates and of tokens.
+    pub(crate) fn distrusted(&self) -> Vec<String> {
+        let x509 = self.x509.values().map(|one| (one.id(), one.life()));
+        let tokens = self.tokens.values().map(|one| (one.id(), one.life()));
+        x509.chain(tokens)
+            .filter(|(_, life)| life.state() == State::Tainted)
+            .map(|(id, _)| id.to_owned())
+            .collect()
+    }
+}
+
+fn none_signs(kind: &str, trust_domain: &TrustDomain) -> Refused {
+    Reason::IssueAuthorityState {
+        authority: format!("{kind} of {trust_domain}"),
+        state: "not there",
+        action: "sign",
+    }
+    .into()
+}

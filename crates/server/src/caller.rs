@@ -1,0 +1,164 @@
+//! Who calls: found out by the core, under the bundle of the trust domain that the credential
+//! names.
+
+use avouch_core::anchor::{Anchor, AnchorKind, Constraints, Stewardship};
+use avouch_core::budget::Budget;
+use avouch_core::credential::Credential;
+use avouch_core::credential::jose::bundle::Bundle;
+use avouch_core::credential::x509::Certificate;
+use avouch_core::crypto::AwsLc;
+use avouch_core::decide;
+use avouch_core::id::{Digest, SpiffeId, TenantId, TrustDomain};
+use avouch_core::question::{Context, ExpectedName, Profile, Purpose, Question};
+use avouch_core::reason::Reason;
+use avouch_core::time::Time;
+use avouch_core::verdict::{Receipt, Verdict};
+use avouch_core::view::View;
+use base64ct::{Base64UrlUnpadded, Encoding};
+use serde_json::Value;
+
+use crate::fault::{Fault, Refused};
+use crate::plane::Plane;
+use crate::tenant::Tenant;
+
+/// Someone whose identity the core has accepted.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Caller {
+    /// Who it is.
+    pub id: SpiffeId,
+    /// Whose it is: the owner of the anchor that vouches for it.
+    pub tenant: TenantId,
+    /// Until when that holds if nothing else changes.
+    pub valid_until: Time,
+}
+
+impl Plane {
+    /// Who presents a chain of certificates (DER, the end entity first) as a TLS client.
+    ///
+    /// # Errors
+    ///
+    /// The core's reason.
+    pub fn identify_client(&self, chain: Vec<Vec<u8>>) -> Result<Caller, Refused> {
+        let Some(leaf) = chain.first() else {
+            return Err(Reason::CertificatesMissing {}.into());
+        };
+        let leaf = Certificate::parse(leaf).map_err(|detail| Reason::CertificateMalformed {
+            position: "end-entity certificate".to_owned(),
+            detail,
+        })?;
+        let named = leaf.uris().find_map(|uri| SpiffeId::parse(uri).ok());
+        let trust_domain = named.map(|id| id.trust_domain().clone());
+        let context = Context::default();
+        self.identify(
+            Credential::X509(chain),
+            trust_domain,
+            Purpose::Client,
+            context,
+        )
+    }
+
+    /// Who presents a JWT-SVID that was issued for this server.
+    ///
+    /// # Errors
+    ///
+    /// The core's reason.
+    pub fn identify_bearer(&self, token: &str) -> Result<Caller, Refused> {
+        let context = Context {
+            audiences: vec![self.server_id().to_string()],
+            ..Context::default()
+        };
+        let trust_domain = trust_domain_of(token);
+        let credential = Credential::Jwt(token.to_owned());
+        self.identify(credential, trust_domain, Purpose::Any, context)
+    }
+
+    /// `trust_domain` is what the credential claims: it chooses the bundle to ask, and nothing
+    /// else.
+    fn identify(
+        &self,
+        credential: Credential,
+        trust_domain: Option<TrustDomain>,
+        purpose: Purpose,
+        context: Context,
+    ) -> Result<Caller, Refused> {
+        let now = self.now();
+        let (view, expected) = match trust_domain {
+            Some(name) => (
+                self.view_of(&name, now)?,
+                vec![ExpectedName::TrustDomain(name)],
+            ),
+            None => (empty_view(self.root()?.id()), Vec::new()),
+        };
+        let question = Question {
+            tenant: view.tenant().clone(),
+            credential,
+            profile: Profile::Spiffe,
+            purpose,
+            now,
+            context: Context {
+                expected,
+                ..context
+            },
+        };
+        match decide(&question, &view, &AwsLc, &mut Budget::default()) {
+            Verdict::Accept(sealed) => {
+                let receipt = Receipt::committed(sealed.effects());
+                let identity = sealed
+                    .open(&receipt)
+                    .map_err(|_| Fault::Bug("an identity does not open".to_owned()))?;
+                Ok(Caller {
+                    id: SpiffeId::parse(identity.name())?,
+                    tenant: identity.tenant().clone(),
+                    valid_until: identity.valid_until(),
+                })
+            }
+            Verdict::Reject(refusal) => Err(refusal.reason().clone().into()),
+            Verdict::Undetermined(_) => {
+                Err(Fault::Bug("the core lacks a fact about a caller".to_owned()).into())
+            }
+        }
+    }
+
+    /// A view in which one trust domain of this deployment vouches for its own; an empty one for
+    /// any other.
+    fn view_of(&self, trust_domain: &TrustDomain, now: Time) -> Result<View, Fault> {
+        match self.owner_of(trust_domain) {
+            Some(tenant) => view_of_domain(&tenant, trust_domain, now),
+            None => Ok(empty_view(self.root()?.id())),
+        }
+    }
+}
+
+fn view_of_domain(tenant: &Tenant, trust_domain: &TrustDomain, now: Time) -> Result<View, Fault> {
+    let held = tenant.held();
+    let document =
+        held.authorities
+            .bundle(trust_domain, held.bundle_sequence.number(), u32::MAX, now)?;
+    let bundle = Bundle::read(trust_domain.as_str(), &document)
+        .map_err(|reason| Fault::Stored(reason.sentence()))?;
+    let anchor = Anchor {
+        name: trust_domain.to_string(),
+        kind: AnchorKind::TrustDomain(bundle),
+        stewardship: Stewardship::default(),
+        constraints: Constraints::default(),
+        tenant: tenant.id().clone(),
+        source: None,
+    };
+    let epoch = Digest::of(document.to_string().as_bytes());
+    let id = tenant.id().clone();
+    Ok(View::new(id, vec![anchor], Vec::new(), Vec::new(), epoch))
+}
+
+fn empty_view(tenant: &TenantId) -> View {
+    let epoch = Digest::of(b"");
+    View::new(tenant.clone(), Vec::new(), Vec::new(), Vec::new(), epoch)
+}
+
+/// The trust domain that a token claims its subject is in; nothing is believed of it here.
+fn trust_domain_of(token: &str) -> Option<TrustDomain> {
+    let claims = token.split('.').nth(1)?;
+    let claims = Base64UrlUnpadded::decode_vec(claims).ok()?;
+    let claims: Value = serde_json::from_slice(&claims).ok()?;
+    let subject = SpiffeId::parse(claims.get("sub")?.as_str()?).ok()?;
+    Some(subject.trust_domain().clone())
+}

@@ -1,0 +1,257 @@
+//! Registration entries: checked when they are written, not when a workload waits for them.
+
+use std::sync::Arc;
+
+use avouch_core::id::{SpiffeId, TrustDomain};
+use avouch_core::reason::Reason;
+use avouch_core::time::Time;
+use avouch_issuer::profile::check_dns_name;
+use avouch_issuer::random::Random;
+use avouch_store::{Change, Entry, EntryId, Key, Object, Selector, Snapshot};
+
+use crate::fault::Refused;
+use crate::issuing::Answers;
+use crate::plane::{Plane, RESERVED};
+use crate::tenant::Tenant;
+
+/// The longest hint in bytes (SPIFFE Workload API 5.2.1).
+const MOST_HINT_BYTES: usize = 1_024;
+
+/// The most elements of one list of an entry: more would be a table of its own.
+const MOST_ELEMENTS: usize = 256;
+
+/// A registration entry as it is asked for.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct EntryDraft {
+    /// Its name; a new one if none.
+    pub id: Option<String>,
+    /// The identity.
+    pub spiffe_id: String,
+    /// The node whose workloads it is for; every node if none.
+    pub parent: Option<String>,
+    /// All that must be attested of a workload, at least one.
+    pub selectors: Vec<String>,
+    /// DNS names to put in X.509-SVIDs.
+    pub dns_names: Vec<String>,
+    /// Trust domains whose bundles the workload gets as well.
+    pub federates_with: Vec<String>,
+    /// What tells several identities of one workload apart.
+    pub hint: String,
+    /// How long X.509-SVIDs are valid, in seconds.
+    pub x509_ttl: Option<u32>,
+    /// How long JWT-SVIDs are valid, in seconds.
+    pub jwt_ttl: Option<u32>,
+    /// Who answers for it.
+    pub owner: Option<String>,
+    /// What it is for.
+    pub purpose: Option<String>,
+    /// Until when.
+    pub expires: Option<Time>,
+}
+
+impl Plane {
+    /// Stores entries: those that are in order, with one commit. An entry of the same name is
+    /// replaced.
+    ///
+    /// # Errors
+    ///
+    /// What failed on our side; what is wrong with an element is its own answer.
+    pub fn put_entries(
+        &self,
+        tenant: &Arc<Tenant>,
+        drafts: Vec<EntryDraft>,
+    ) -> Result<Answers<Entry>, Refused> {
+        let now = self.now();
+        let mut answers = Vec::with_capacity(drafts.len());
+        for draft in drafts {
+            let name = match &draft.id {
+                Some(id) => EntryId::parse(id).ok_or_else(|| {
+                    malformed("id", "a name is 1 to 128 letters, digits, `.`, `_` and `-`")
+                }),
+                None => Ok(self.new_entry_id()?),
+            };
+            let checked = tenant.read(|snapshot| self.checked(snapshot, name?, draft, now));
+            answers.push(checked);
+        }
+        let accepted = answers.iter().flatten().cloned();
+        let changes: Vec<Change> = accepted
+            .map(|entry| Change::Put(Object::Entry(entry)))
+            .collect();
+        if !changes.is_empty() {
+            self.apply(tenant, &changes)?;
+        }
+        Ok(answers)
+    }
+
+    /// Removes entries, with one commit.
+    ///
+    /// # Errors
+    ///
+    /// What failed on our side; a name that is not there is its own answer.
+    pub fn remove_entries(
+        &self,
+        tenant: &Arc<Tenant>,
+        names: &[String],
+    ) -> Result<Answers<EntryId>, Refused> {
+        let found = names.iter().map(|name| {
+            let id = EntryId::parse(name);
+            let there = id.filter(|id| tenant.read(|snapshot| snapshot.entries.contains_key(id)));
+            there.ok_or_else(|| Reason::IssueObjectUnknown {
+                object: "registration entry",
+                name: name.chars().take(128).collect(),
+            })
+        });
+        let answers: Answers<EntryId> = found.collect();
+        let changes: Vec<Change> = answers
+            .iter()
+            .flatten()
+            .map(|id| Change::Remove(Key::Entry(id.clone())))
+            .collect();
+        if !changes.is_empty() {
+            self.apply(tenant, &changes)?;
+        }
+        Ok(answers)
+    }
+
+    /// Removes the entries of all tenants that have ended.
+    ///
+    /// # Errors
+    ///
+    /// What failed on our side.
+    pub fn remove_expired_entries(&self) -> Result<(), Refused> {
+        let now = self.now();
+        for tenant in self.all_tenants() {
+            let ended: Vec<Change> = tenant.read(|snapshot| {
+                let entries = snapshot.entries.values();
+                let ended = entries.filter(|entry| entry.expires.is_some_and(|end| end <= now));
+                ended
+                    .map(|entry| Change::Remove(Key::Entry(entry.id.clone())))
+                    .collect()
+            });
+            if !ended.is_empty() {
+                tracing::info!(tenant = %tenant.id(), entries = ended.len(), "entries have ended");
+                self.apply(&tenant, &ended)?;
+            }
+        }
+        Ok(())
+    }
+
+    fn new_entry_id(&self) -> Result<EntryId, Refused> {
+        let mut bytes = [0_u8; 10];
+        self.random.fill(&mut bytes)?;
+        let name: String = bytes.iter().map(|byte| format!("{byte:02x}")).collect();
+        EntryId::parse(&name)
+            .ok_or_else(|| crate::Fault::Bug("a new name is no name".to_owned()).into())
+    }
+
+    fn checked(
+        &self,
+        snapshot: &Snapshot,
+        id: EntryId,
+        draft: EntryDraft,
+        now: Time,
+    ) -> Result<Entry, Reason> {
+        let spiffe_id = check_id(snapshot, &draft.spiffe_id)?;
+        let parent = draft.parent.as_deref().map(SpiffeId::parse).transpose()?;
+        check_count("selectors", draft.selectors.len())?;
+        check_count("dns_names", draft.dns_names.len())?;
+        check_count("federates_with", draft.federates_with.len())?;
+        if draft.selectors.is_empty() {
+            let detail = "none is given, so no workload would ever get this identity";
+            return Err(malformed("selectors", detail));
+        }
+        let selectors = draft.selectors.iter().map(|text| {
+            Selector::parse(text).ok_or_else(|| {
+                let text: String = text.escape_debug().take(128).collect();
+                malformed(
+                    "selectors",
+                    &format!("`{text}` is not a type, a colon and a value, as `unix:uid:1000`"),
+                )
+            })
+        });
+        let selectors = selectors.collect::<Result<Vec<_>, _>>()?;
+        for name in &draft.dns_names {
+            check_dns_name(name)?;
+        }
+        let domains = draft.federates_with.iter();
+        let federates_with = domains
+            .map(|name| TrustDomain::parse(name))
+            .collect::<Result<Vec<_>, _>>()?;
+        self.settings.x509.lifetime.choose(draft.x509_ttl)?;
+        self.settings.jwt.lifetime.choose(draft.jwt_ttl)?;
+        check_words("hint", &draft.hint, MOST_HINT_BYTES)?;
+        for (member, words) in [("owner", &draft.owner), ("purpose", &draft.purpose)] {
+            check_words(member, words.as_deref().unwrap_or_default(), 1_024)?;
+        }
+        if draft.expires.is_some_and(|expires| expires <= now) {
+            return Err(malformed("expires", "it lies in the past"));
+        }
+        let there = snapshot.entries.get(&id);
+        Ok(Entry {
+            created: there.map_or(now, |there| there.created),
+            id,
+            spiffe_id,
+            parent,
+            selectors,
+            dns_names: draft.dns_names,
+            federates_with,
+            hint: draft.hint,
+            x509_ttl: draft.x509_ttl,
+            jwt_ttl: draft.jwt_ttl,
+            owner: draft.owner,
+            purpose: draft.purpose,
+            expires: draft.expires,
+        })
+    }
+}
+
+/// An identity that the tenant may register.
+fn check_id(snapshot: &Snapshot, text: &str) -> Result<SpiffeId, Reason> {
+    let id = SpiffeId::parse(text)?;
+    if !snapshot.trust_domains.contains_key(id.trust_domain()) {
+        let own = snapshot.trust_domains.keys().map(TrustDomain::as_str);
+        let own: Vec<&str> = own.take(5).collect();
+        return Err(Reason::IssueIdOutside {
+            id: id.to_string(),
+            trust_domain: own.join(", "),
+        });
+    }
+    if id.path().is_empty() {
+        return Err(Reason::LeafIdWithoutPath { id: id.to_string() });
+    }
+    if id.segments().next() == Some(RESERVED) {
+        return Err(Reason::IssueIdReserved { id: id.to_string() });
+    }
+    Ok(id)
+}
+
+fn check_count(member: &str, count: usize) -> Result<(), Reason> {
+    if count <= MOST_ELEMENTS {
+        return Ok(());
+    }
+    Err(malformed(
+        member,
+        &format!("{count} are given, and at most {MOST_ELEMENTS} are taken"),
+    ))
+}
+
+fn check_words(member: &str, words: &str, most: usize) -> Result<(), Reason> {
+    if words.len() > most {
+        return Err(malformed(
+            member,
+            &format!("it is longer than {most} bytes"),
+        ));
+    }
+    if words.chars().any(char::is_control) {
+        return Err(malformed(member, "it has control characters"));
+    }
+    Ok(())
+}
+
+fn malformed(member: &str, detail: &str) -> Reason {
+    Reason::IssueObjectMalformed {
+        object: "registration entry",
+        member: member.to_owned(),
+        detail: detail.to_owned(),
+    }
+}

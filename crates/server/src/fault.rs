@@ -1,0 +1,146 @@
+//! What fails on our side, and what is refused.
+
+use avouch_core::reason::Reason;
+use avouch_issuer::fault::NotIssued;
+use avouch_store::Conflict;
+use avouch_store::keyring::KeyringFault;
+
+/// Our own side failed: the disk, the database, the network.
+#[derive(Debug, thiserror::Error)]
+pub enum Fault {
+    /// The store failed.
+    #[error(transparent)]
+    Store(avouch_store::Fault),
+    /// A secret is out of reach.
+    #[error(transparent)]
+    Keyring(#[from] KeyringFault),
+    /// The issuer failed.
+    #[error(transparent)]
+    Issuer(#[from] avouch_issuer::fault::Fault),
+    /// What is stored cannot be used.
+    #[error("what is stored cannot be used: {0}")]
+    Stored(String),
+    /// An address cannot be listened on.
+    #[error("cannot listen on {address}: {source}{}", hint(.source, .flag))]
+    Listen {
+        /// Which address.
+        address: String,
+        /// The option that chooses another.
+        flag: &'static str,
+        /// What the system said.
+        source: std::io::Error,
+    },
+    /// Serving ended by itself.
+    #[error("{what} is not served any more: {why}")]
+    Serving {
+        /// What was served.
+        what: &'static str,
+        /// Why it ended.
+        why: String,
+    },
+    /// This cannot happen.
+    #[error("a bug in the server, please report it: {0}")]
+    Bug(String),
+}
+
+fn hint(source: &std::io::Error, flag: &str) -> String {
+    match source.kind() {
+        std::io::ErrorKind::AddrInUse => {
+            format!("; another process has it, so stop that one or choose another with {flag}")
+        }
+        std::io::ErrorKind::PermissionDenied | std::io::ErrorKind::AddrNotAvailable => {
+            format!("; choose another with {flag}")
+        }
+        _ => String::new(),
+    }
+}
+
+impl Fault {
+    /// Whether the same call may succeed later without anyone changing it.
+    pub fn retryable(&self) -> bool {
+        match self {
+            Self::Store(fault) => fault.retryable(),
+            Self::Issuer(fault) => fault.retryable(),
+            Self::Listen { .. } | Self::Serving { .. } => true,
+            Self::Bug(_) | Self::Keyring(_) | Self::Stored(_) => false,
+        }
+    }
+}
+
+/// Why something was not done: a refusal of the catalogue, or a fault of ours.
+#[derive(Debug, thiserror::Error)]
+pub enum Refused {
+    /// What was asked for is refused.
+    #[error("refused: {}", .0.code())]
+    Reason(Box<Reason>),
+    /// Our own side failed.
+    #[error(transparent)]
+    Fault(#[from] Fault),
+}
+
+impl From<Reason> for Refused {
+    fn from(reason: Reason) -> Self {
+        Self::Reason(Box::new(reason))
+    }
+}
+
+impl From<avouch_store::Fault> for Fault {
+    fn from(fault: avouch_store::Fault) -> Self {
+        Self::Store(fault)
+    }
+}
+
+impl From<avouch_store::Fault> for Refused {
+    /// A conflict is the fault of who asked; everything else is ours.
+    fn from(fault: avouch_store::Fault) -> Self {
+        match fault {
+            avouch_store::Fault::Conflict(conflict) => conflict.into(),
+            fault => Self::Fault(Fault::Store(fault)),
+        }
+    }
+}
+
+impl From<Conflict> for Refused {
+    fn from(conflict: Conflict) -> Self {
+        let reason = match conflict {
+            Conflict::UnknownTenant(tenant) => Reason::IssueObjectUnknown {
+                object: "tenant",
+                name: tenant.to_string(),
+            },
+            Conflict::UnknownTrustDomain(name) => Reason::IssueObjectUnknown {
+                object: "trust domain",
+                name: name.to_string(),
+            },
+            conflict @ (Conflict::TenantTaken(_)
+            | Conflict::Misplaced { .. }
+            | Conflict::TrustDomainTaken(_)
+            | Conflict::TrustDomainInUse(_)
+            | Conflict::Moved { .. }
+            | Conflict::IntentTaken(_)) => Reason::IssueConflict {
+                detail: conflict.to_string(),
+            },
+        };
+        reason.into()
+    }
+}
+
+impl From<NotIssued> for Refused {
+    fn from(not_issued: NotIssued) -> Self {
+        match not_issued {
+            NotIssued::Failed(fault) => Self::Fault(fault.into()),
+            NotIssued::Refused(reason) => reason.into(),
+        }
+    }
+}
+
+impl From<avouch_issuer::fault::Fault> for Refused {
+    fn from(fault: avouch_issuer::fault::Fault) -> Self {
+        Self::Fault(fault.into())
+    }
+}
+
+impl From<KeyringFault> for Refused {
+    fn from(fault: KeyringFault) -> Self {
+        Self::Fault(fault.into())
+    }
+}

@@ -1,0 +1,281 @@
+//! Issues SVIDs for registration entries, in batches: what is refused is refused by itself, and the
+//! intents of the rest are recorded with one call.
+
+use std::sync::Arc;
+
+use avouch_core::id::{SpiffeId, TenantId};
+use avouch_core::reason::Reason;
+use avouch_issuer::fault::{Fault as IssuerFault, NotIssued};
+use avouch_issuer::intent::{CredentialKind, Intent, IntentLog};
+use avouch_issuer::key::PublicHalf;
+use avouch_issuer::stages::{Draft, Prepared, issue, issue_one};
+use avouch_issuer::token::{JwtRequest, TokenKind, TokenSvid, WitRequest};
+use avouch_issuer::x509_svid::{X509Request, X509Svid};
+use avouch_store::{AuthorityId, Entry, EntryId, IntentId, IntentRow};
+
+use crate::fault::Refused;
+use crate::nodes::Admitted;
+use crate::plane::Plane;
+use crate::tenant::Tenant;
+
+/// A key that an SVID is asked for.
+#[derive(Clone, Debug)]
+pub struct Wanted {
+    /// The name of the registration entry.
+    pub entry: String,
+    /// The public key as a DER `SubjectPublicKeyInfo`.
+    pub public_key: Vec<u8>,
+}
+
+/// One answer for each element of a batch.
+pub type Answers<T> = Vec<Result<T, Reason>>;
+
+impl Plane {
+    /// Issues X.509-SVIDs for entries that a node serves.
+    ///
+    /// # Errors
+    ///
+    /// `issue.object_unknown` for a tenant that the node does not serve, or what failed on our
+    /// side; then nothing was issued.
+    pub fn issue_x509(
+        &self,
+        node: &Admitted,
+        tenant: &str,
+        wanted: &[Wanted],
+    ) -> Result<Answers<X509Svid>, Refused> {
+        let tenant = self.served(node, tenant)?;
+        let prepared = wanted.iter().map(|wanted| {
+            let entry = self.entry_for(node, &tenant, &wanted.entry)?;
+            let request = X509Request {
+                id: entry.spiffe_id,
+                public_half: PublicHalf::from_info(&wanted.public_key)?,
+                ttl: entry.x509_ttl,
+                dns_names: entry.dns_names,
+            };
+            self.prepare_x509(&tenant, request)
+        });
+        self.issue_all(prepared.collect())
+    }
+
+    /// Issues WIT-SVIDs for entries that a node serves.
+    ///
+    /// # Errors
+    ///
+    /// As for X.509-SVIDs.
+    pub fn issue_wit(
+        &self,
+        node: &Admitted,
+        tenant: &str,
+        wanted: &[Wanted],
+    ) -> Result<Answers<TokenSvid>, Refused> {
+        let tenant = self.served(node, tenant)?;
+        let now = self.now();
+        let prepared = wanted.iter().map(|wanted| {
+            let entry = self.entry_for(node, &tenant, &wanted.entry)?;
+            let domain = entry.spiffe_id.trust_domain().clone();
+            let authority = tenant
+                .held()
+                .authorities
+                .signing_token(TokenKind::Wit, &domain, now)
+                .cloned()?;
+            let request = WitRequest {
+                id: entry.spiffe_id,
+                public_half: PublicHalf::from_info(&wanted.public_key)?,
+                ttl: entry.x509_ttl,
+            };
+            let profile = &self.settings.wit;
+            Ok(profile.prepare(&authority, request, now, &self.random)?)
+        });
+        self.issue_all(prepared.collect())
+    }
+
+    /// Issues a JWT-SVID for an entry that a node serves.
+    ///
+    /// # Errors
+    ///
+    /// The reason for which it is refused, or what failed on our side.
+    pub fn issue_jwt(
+        &self,
+        node: &Admitted,
+        tenant: &str,
+        entry: &str,
+        audiences: Vec<String>,
+    ) -> Result<TokenSvid, Refused> {
+        let tenant = self.served(node, tenant)?;
+        let entry = self.entry_for(node, &tenant, entry)?;
+        self.sign_jwt(&tenant, entry.spiffe_id, audiences, entry.jwt_ttl)
+    }
+
+    /// Signs a JWT-SVID for an identity of a tenant.
+    pub(crate) fn sign_jwt(
+        &self,
+        tenant: &Arc<Tenant>,
+        id: SpiffeId,
+        audiences: Vec<String>,
+        ttl: Option<u32>,
+    ) -> Result<TokenSvid, Refused> {
+        let now = self.now();
+        let domain = id.trust_domain().clone();
+        let authority = tenant
+            .held()
+            .authorities
+            .signing_token(TokenKind::Jwt, &domain, now)
+            .cloned()?;
+        let request = JwtRequest {
+            issuer: Some(self.issuer_of(tenant.id())),
+            id,
+            audiences,
+            ttl,
+        };
+        let profile = &self.settings.jwt;
+        let prepared = profile.prepare(&authority, request, now, &self.random)?;
+        Ok(issue_one(prepared, &StoreLog::of(self))?)
+    }
+
+    /// Signs an X.509-SVID for an identity of a tenant.
+    pub(crate) fn sign_x509(
+        &self,
+        tenant: &Arc<Tenant>,
+        request: X509Request,
+    ) -> Result<X509Svid, Refused> {
+        let prepared = self.prepare_x509(tenant, request)?;
+        Ok(issue_one(prepared, &StoreLog::of(self))?)
+    }
+
+    /// The address of a tenant as an issuer of tokens, for verifiers of OIDC.
+    pub fn issuer_of(&self, tenant: &TenantId) -> String {
+        format!("{}/t/{tenant}", self.settings.public_url)
+    }
+
+    fn prepare_x509(
+        &self,
+        tenant: &Tenant,
+        request: X509Request,
+    ) -> Result<Prepared<impl Draft<Issued = X509Svid> + use<>>, Refused> {
+        let now = self.now();
+        let domain = request.id.trust_domain();
+        let authority = tenant
+            .held()
+            .authorities
+            .signing_x509(domain, now)
+            .cloned()?;
+        let profile = &self.settings.x509;
+        Ok(profile.prepare(&authority, request, now, &self.random)?)
+    }
+
+    /// A fault in one element is a fault of ours, and so of the whole batch.
+    fn issue_all<D: Draft>(
+        &self,
+        prepared: Vec<Result<Prepared<D>, Refused>>,
+    ) -> Result<Answers<D::Issued>, Refused> {
+        let mut batch = Vec::with_capacity(prepared.len());
+        for element in prepared {
+            batch.push(match element {
+                Ok(prepared) => Ok(prepared),
+                Err(Refused::Reason(reason)) => Err(NotIssued::Refused(*reason)),
+                Err(Refused::Fault(fault)) => return Err(fault.into()),
+            });
+        }
+        let answers = issue(batch, &StoreLog::of(self))?.into_iter();
+        answers
+            .map(|answer| match answer {
+                Ok(issued) => Ok(Ok(issued)),
+                Err(NotIssued::Refused(reason)) => Ok(Err(reason)),
+                Err(NotIssued::Failed(fault)) => Err(fault.into()),
+            })
+            .collect()
+    }
+
+    /// The tenant of this name, if the node serves it.
+    fn served(&self, node: &Admitted, tenant: &str) -> Result<Arc<Tenant>, Refused> {
+        let found = self.tenant_named(tenant);
+        let served = found.filter(|found| self.is_at_or_below(found, node.tenant.id()));
+        served.ok_or_else(|| {
+            Reason::IssueObjectUnknown {
+                object: "tenant",
+                name: tenant.chars().take(64).collect(),
+            }
+            .into()
+        })
+    }
+
+    fn is_at_or_below(&self, tenant: &Arc<Tenant>, top: &TenantId) -> bool {
+        let mut at = Some(Arc::clone(tenant));
+        while let Some(tenant) = at {
+            if tenant.id() == top {
+                return true;
+            }
+            at = tenant.parent().and_then(|parent| self.tenant(parent));
+        }
+        false
+    }
+
+    fn entry_for(&self, node: &Admitted, tenant: &Tenant, name: &str) -> Result<Entry, Refused> {
+        let found = EntryId::parse(name)
+            .and_then(|id| tenant.read(|snapshot| snapshot.entries.get(&id).cloned()));
+        let entry =
+            found
+                .filter(|entry| node.serves(entry))
+                .ok_or_else(|| Reason::IssueObjectUnknown {
+                    object: "registration entry",
+                    name: name.chars().take(128).collect(),
+                })?;
+        let now = self.now();
+        match entry.expires {
+            Some(expires) if expires <= now => Err(Reason::IssueEntryExpired {
+                entry: entry.id.to_string(),
+                expires,
+                at: now,
+            }
+            .into()),
+            Some(_) | None => Ok(entry),
+        }
+    }
+}
+
+/// Records intents in the store.
+pub(crate) struct StoreLog<'a>(&'a Plane);
+
+impl<'a> StoreLog<'a> {
+    pub(crate) fn of(plane: &'a Plane) -> Self {
+        Self(plane)
+    }
+
+    fn row(&self, intent: &Intent) -> Option<IntentRow> {
+        Some(IntentRow {
+            id: IntentId::parse(&intent.serial)?,
+            kind: match intent.kind {
+                CredentialKind::Authority => avouch_store::CredentialKind::Authority,
+                CredentialKind::JwtSvid => avouch_store::CredentialKind::Jwt,
+                CredentialKind::WitSvid => avouch_store::CredentialKind::Wit,
+                CredentialKind::X509Svid => avouch_store::CredentialKind::X509,
+            },
+            authority: AuthorityId::parse(&intent.authority)?,
+            entry: None,
+            subject: intent.subject.clone(),
+            content: intent.digest,
+            not_before: intent.not_before,
+            not_after: intent.not_after,
+            recorded: self.0.now(),
+        })
+    }
+}
+
+impl IntentLog for StoreLog<'_> {
+    /// All intents of one call are of one tenant.
+    fn record(&self, intents: &[Intent]) -> Result<(), IssuerFault> {
+        let Some(first) = intents.first() else {
+            return Ok(());
+        };
+        if intents.iter().any(|intent| intent.tenant != first.tenant) {
+            return Err(IssuerFault::Bug("a batch is of two tenants"));
+        }
+        let rows: Option<Vec<IntentRow>> = intents.iter().map(|intent| self.row(intent)).collect();
+        let rows = rows.ok_or(IssuerFault::Bug("an intent has no name"))?;
+        let recorded = self.0.store.record_intents(&first.tenant, &rows);
+        recorded.map_err(|fault| IssuerFault::NotRecorded {
+            detail: fault.to_string(),
+            retryable: fault.retryable(),
+        })
+    }
+}

@@ -1,0 +1,45 @@
+//! Serves: tenants, their authorities and registration entries from memory, for many tenants from
+//! one process.
+//!
+//! ```text
+//!  administrators ── HTTP ──┐                    ┌──► store    durable first
+//!  verifiers ────── HTTP ───┤                    │
+//!  agents ───────── gRPC ───┴──► Plane ──► Tenant ──► issuer   signs
+//!                                  │          │
+//!                                  └─ keeper ─┘ authorities follow each other in time
+//! ```
+//!
+//! The [`Plane`] holds what the store remembers of every tenant and answers from memory. A change
+//! is durable before it is seen; whoever follows a tenant is told of it at once. Who calls is found
+//! out by the core: an X.509-SVID of a node, or a JWT-SVID of an administrator, each under the
+//! bundle of the trust domain it names, and its tenant is the owner of that trust domain.
+
+#![warn(
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    clippy::panic,
+    clippy::string_slice,
+    clippy::unreachable,
+    clippy::unwrap_used
+)]
+
+pub mod access;
+mod authorities;
+mod authority_record;
+mod bundles;
+pub mod caller;
+pub mod clock;
+pub mod entries;
+pub mod fault;
+pub mod issuing;
+pub mod keeper;
+pub mod node_api;
+pub mod nodes;
+pub mod plane;
+pub mod settings;
+pub mod tenant;
+pub mod tls;
+
+pub use fault::{Fault, Refused};
+pub use plane::Plane;
+pub use settings::Settings;

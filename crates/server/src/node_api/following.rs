@@ -1,0 +1,120 @@
+//! One node that follows: told of everything at first, then of every change.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use avouch_api::grpc::node::{FollowRequest, Update};
+use avouch_core::id::TenantId;
+use tokio::sync::{mpsc, watch};
+use tonic::{Status, Streaming};
+
+use super::Session;
+use super::updates::{Position, updates};
+use crate::nodes::Admitted;
+use crate::plane::Plane;
+
+/// One stream.
+pub(super) struct Following {
+    pub(super) plane: Arc<Plane>,
+    /// Tells it apart from another stream of the same node.
+    pub(super) number: u64,
+    pub(super) node: Admitted,
+    pub(super) session: Arc<Session>,
+    pub(super) stopping: watch::Receiver<bool>,
+}
+
+impl Following {
+    /// Sends until the node leaves, is not admitted any more, or the server stops.
+    pub(super) async fn run(
+        mut self,
+        mut asked: Streaming<FollowRequest>,
+        sent: mpsc::Sender<Result<Update, Status>>,
+    ) {
+        let Ok(Some(first)) = asked.message().await else {
+            return;
+        };
+        let id = self.node.id().clone();
+        self.plane.presences.enter(&id, self.number);
+        let end = self.follow(first, &mut asked, &sent).await;
+        self.plane.presences.leave(&id, self.number);
+        if let Some(status) = end {
+            // Whoever has gone needs not be told.
+            drop(sent.send(Err(status)).await);
+        }
+    }
+
+    async fn follow(
+        &mut self,
+        first: FollowRequest,
+        asked: &mut Streaming<FollowRequest>,
+        sent: &mpsc::Sender<Result<Update, Status>>,
+    ) -> Option<Status> {
+        let mut news = self.node.tenant.news.subscribe();
+        let mut stopping = self.stopping.clone();
+        let mut positions: BTreeMap<TenantId, Position> = BTreeMap::new();
+        for (name, sequence) in &first.held {
+            if let Some(id) = TenantId::parse(name) {
+                positions.insert(id, Position::claimed(*sequence));
+            }
+        }
+        self.arrived(&first);
+        loop {
+            // Before looking, so that what changes meanwhile is looked at again.
+            news.mark_unchanged();
+            match self.session.admitted(&self.plane) {
+                Ok(node) => self.node = node,
+                Err(status) => return Some(status),
+            }
+            for tenant in self.plane.with_all_below(self.node.tenant.id()) {
+                let position = positions.entry(tenant.id().clone()).or_default();
+                let due = match updates(&self.plane, &self.node, &tenant, position) {
+                    Ok(due) => due,
+                    Err(fault) => return Some(super::failed(&fault)),
+                };
+                let (is_news, number) = (!due.is_empty(), position.number());
+                self.plane
+                    .presences
+                    .note(self.node.id(), self.number, tenant.id(), |progress| {
+                        progress.seen = number;
+                        if is_news {
+                            progress.sent = number;
+                        }
+                    });
+                for update in due {
+                    if sent.send(Ok(update)).await.is_err() {
+                        return None;
+                    }
+                }
+            }
+            // What arrives is only noted, so it is read until there is something to send.
+            loop {
+                tokio::select! {
+                    changed = news.changed() => match changed {
+                        Ok(()) => break,
+                        Err(_) => return Some(Status::unavailable("the server stops")),
+                    },
+                    message = asked.message() => match message {
+                        Ok(Some(message)) => self.arrived(&message),
+                        Ok(None) | Err(_) => return None,
+                    },
+                    () = sent.closed() => return None,
+                    _ = stopping.wait_for(|stopping| *stopping) => {
+                        return Some(Status::unavailable("the server stops"));
+                    }
+                }
+            }
+        }
+    }
+
+    fn arrived(&self, message: &FollowRequest) {
+        for (name, sequence) in &message.held {
+            if let Some(id) = TenantId::parse(name) {
+                self.plane
+                    .presences
+                    .note(self.node.id(), self.number, &id, |progress| {
+                        progress.arrived = progress.arrived.max(*sequence);
+                    });
+            }
+        }
+    }
+}

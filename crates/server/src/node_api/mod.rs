@@ -1,0 +1,342 @@
+//! What agents call: `avouch.node.v1` over mutual TLS.
+
+mod following;
+mod listener;
+mod updates;
+
+use std::pin::Pin;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use avouch_api::grpc::node::node_server::{Node, NodeServer};
+use avouch_api::grpc::node::{
+    FollowRequest, IssueJwtRequest, IssueJwtResponse, IssueWitRequest, IssueWitResponse,
+    IssueX509Request, IssueX509Response, JoinRequest, KeyForEntry, Membership, Refusal,
+    RenewRequest, Update, WitAnswer, X509Answer,
+};
+use avouch_core::reason::Reason;
+use tokio::net::TcpListener;
+use tokio::sync::{mpsc, watch};
+use tokio_stream::Stream;
+use tokio_stream::wrappers::ReceiverStream;
+use tonic::transport::Server;
+use tonic::{Request, Response, Status, Streaming};
+
+use crate::caller::Caller;
+use crate::fault::{Fault, Refused};
+use crate::issuing::Wanted;
+use crate::nodes::Admitted;
+use crate::plane::Plane;
+use crate::tls::ServerIdentity;
+use following::Following;
+use listener::Peer;
+
+/// The most elements of one batch.
+const MOST_ITEMS: usize = 500;
+
+/// The longest request in bytes: the largest batch with RSA keys, and room.
+const LONGEST_REQUEST: usize = 1 << 20;
+
+/// How many updates wait for a slow node; then it is told less often, and more at once.
+const WAITING_UPDATES: usize = 4;
+
+/// Serves nodes on a listener until `stopping` becomes true.
+///
+/// # Errors
+///
+/// When serving ends by itself.
+pub async fn serve(
+    listener: TcpListener,
+    identity: Arc<ServerIdentity>,
+    plane: Arc<Plane>,
+    mut stopping: watch::Receiver<bool>,
+) -> Result<(), Fault> {
+    let config = crate::tls::for_nodes(identity)?;
+    let service = NodeService {
+        plane,
+        stopping: stopping.clone(),
+        streams: Arc::default(),
+    };
+    let service = NodeServer::new(service).max_decoding_message_size(LONGEST_REQUEST);
+    let incoming = listener::accept(listener, Arc::new(config));
+    let served = Server::builder()
+        .http2_keepalive_interval(Some(std::time::Duration::from_secs(30)))
+        .add_service(service)
+        .serve_with_incoming_shutdown(incoming, async move {
+            // The sender lives as long as the server; its end is an end too.
+            drop(stopping.wait_for(|stopping| *stopping).await);
+        })
+        .await;
+    served.map_err(|error| Fault::Serving {
+        what: "the address for nodes",
+        why: error.to_string(),
+    })
+}
+
+#[derive(Clone)]
+struct NodeService {
+    plane: Arc<Plane>,
+    stopping: watch::Receiver<bool>,
+    streams: Arc<AtomicU64>,
+}
+
+#[tonic::async_trait]
+impl Node for NodeService {
+    type FollowStream = Pin<Box<dyn Stream<Item = Result<Update, Status>> + Send>>;
+
+    async fn join(&self, request: Request<JoinRequest>) -> Result<Response<Membership>, Status> {
+        let asked = request.into_inner();
+        let membership = self
+            .work(move |plane| {
+                let joined = plane.join(&asked.join_token, &asked.signing_request)?;
+                membership(plane, joined)
+            })
+            .await?;
+        tracing::info!(node = membership.spiffe_id, "a node has joined");
+        Ok(Response::new(membership))
+    }
+
+    async fn renew(&self, request: Request<RenewRequest>) -> Result<Response<Membership>, Status> {
+        let node = self.admitted(&request).await?;
+        let asked = request.into_inner();
+        let renewed = self.work(move |plane| {
+            let renewed = plane.renew(&node, &asked.signing_request)?;
+            membership(plane, renewed)
+        });
+        Ok(Response::new(renewed.await?))
+    }
+
+    async fn follow(
+        &self,
+        request: Request<Streaming<FollowRequest>>,
+    ) -> Result<Response<Self::FollowStream>, Status> {
+        let node = self.admitted(&request).await?;
+        let session = session(&request)?;
+        let (updates, stream) = mpsc::channel(WAITING_UPDATES);
+        let following = Following {
+            plane: Arc::clone(&self.plane),
+            number: self.streams.fetch_add(1, Ordering::Relaxed),
+            node,
+            session,
+            stopping: self.stopping.clone(),
+        };
+        tokio::spawn(following.run(request.into_inner(), updates));
+        Ok(Response::new(Box::pin(ReceiverStream::new(stream))))
+    }
+
+    async fn issue_x509(
+        &self,
+        request: Request<IssueX509Request>,
+    ) -> Result<Response<IssueX509Response>, Status> {
+        let node = self.admitted(&request).await?;
+        let asked = request.into_inner();
+        let wanted = wanted(asked.items)?;
+        let issued = self
+            .work(move |plane| plane.issue_x509(&node, &asked.tenant, &wanted))
+            .await?;
+        let answers = issued.into_iter().map(|answer| match answer {
+            Ok(svid) => X509Answer {
+                certificates: svid.chain,
+                refusal: None,
+            },
+            Err(reason) => X509Answer {
+                certificates: Vec::new(),
+                refusal: Some(refusal(&reason)),
+            },
+        });
+        let answers = answers.collect();
+        Ok(Response::new(IssueX509Response { answers }))
+    }
+
+    async fn issue_jwt(
+        &self,
+        request: Request<IssueJwtRequest>,
+    ) -> Result<Response<IssueJwtResponse>, Status> {
+        let node = self.admitted(&request).await?;
+        let asked = request.into_inner();
+        let issued = self
+            .try_work(move |plane| {
+                plane.issue_jwt(&node, &asked.tenant, &asked.entry, asked.audiences)
+            })
+            .await?;
+        let answer = match issued {
+            Ok(svid) => IssueJwtResponse {
+                token: svid.token,
+                issued: svid.issued.unix(),
+                expires: svid.expires.unix(),
+                refusal: None,
+            },
+            Err(reason) => IssueJwtResponse {
+                refusal: Some(refusal(&reason)),
+                ..IssueJwtResponse::default()
+            },
+        };
+        Ok(Response::new(answer))
+    }
+
+    async fn issue_wit(
+        &self,
+        request: Request<IssueWitRequest>,
+    ) -> Result<Response<IssueWitResponse>, Status> {
+        let node = self.admitted(&request).await?;
+        let asked = request.into_inner();
+        let wanted = wanted(asked.items)?;
+        let issued = self
+            .work(move |plane| plane.issue_wit(&node, &asked.tenant, &wanted))
+            .await?;
+        let answers = issued.into_iter().map(|answer| match answer {
+            Ok(svid) => WitAnswer {
+                token: svid.token,
+                issued: svid.issued.unix(),
+                expires: svid.expires.unix(),
+                refusal: None,
+            },
+            Err(reason) => WitAnswer {
+                refusal: Some(refusal(&reason)),
+                ..WitAnswer::default()
+            },
+        });
+        let answers = answers.collect();
+        Ok(Response::new(IssueWitResponse { answers }))
+    }
+}
+
+impl NodeService {
+    /// Does what blocks on a thread that may; a refusal ends the call.
+    async fn work<T: Send + 'static>(
+        &self,
+        work: impl FnOnce(&Plane) -> Result<T, Refused> + Send + 'static,
+    ) -> Result<T, Status> {
+        let done = self.try_work(work).await?;
+        done.map_err(|reason| refused(&reason))
+    }
+
+    /// Does what blocks on a thread that may; a refusal is an answer.
+    async fn try_work<T: Send + 'static>(
+        &self,
+        work: impl FnOnce(&Plane) -> Result<T, Refused> + Send + 'static,
+    ) -> Result<Result<T, Box<Reason>>, Status> {
+        let plane = Arc::clone(&self.plane);
+        let done = tokio::task::spawn_blocking(move || work(&plane)).await;
+        match done {
+            Ok(Ok(done)) => Ok(Ok(done)),
+            Ok(Err(Refused::Reason(reason))) => Ok(Err(reason)),
+            Ok(Err(Refused::Fault(fault))) => Err(failed(&fault)),
+            Err(_) => Err(Status::internal("the server failed; please report it")),
+        }
+    }
+
+    async fn admitted<T>(&self, request: &Request<T>) -> Result<Admitted, Status> {
+        session(request)?.admitted(&self.plane)
+    }
+}
+
+/// What is known of a connection.
+pub(crate) struct Session {
+    chain: Vec<Vec<u8>>,
+    /// Who calls, and under which state of the authorities that was found out.
+    known: Mutex<Option<(u64, Caller)>>,
+}
+
+impl Session {
+    fn new(chain: Vec<Vec<u8>>) -> Self {
+        Self {
+            chain,
+            known: Mutex::new(None),
+        }
+    }
+
+    /// The node that calls. Its certificates are looked at again only if the authorities have
+    /// changed.
+    fn admitted(&self, plane: &Plane) -> Result<Admitted, Status> {
+        if self.chain.is_empty() {
+            return Err(Status::unauthenticated("a node calls with its X.509-SVID"));
+        }
+        let identified = self.caller(plane).and_then(|caller| plane.admit(&caller));
+        identified.map_err(|refused| status(&refused))
+    }
+
+    fn caller(&self, plane: &Plane) -> Result<Caller, Refused> {
+        let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
+        let state = |caller: &Caller| {
+            let tenant = plane.tenant(&caller.tenant)?;
+            let sequence = tenant.held().bundle_sequence.number();
+            Some(sequence)
+        };
+        if let Some((sequence, caller)) = known.as_ref()
+            && state(caller) == Some(*sequence)
+        {
+            return Ok(caller.clone());
+        }
+        let caller = plane.identify_client(self.chain.clone())?;
+        *known = state(&caller).map(|sequence| (sequence, caller.clone()));
+        Ok(caller)
+    }
+}
+
+fn session<T>(request: &Request<T>) -> Result<Arc<Session>, Status> {
+    let peer = request.extensions().get::<Peer>();
+    let peer = peer.ok_or_else(|| Status::internal("the connection does not tell who called"))?;
+    Ok(Arc::clone(&peer.session))
+}
+
+fn membership(plane: &Plane, membership: crate::nodes::Membership) -> Result<Membership, Refused> {
+    let root = plane.root()?;
+    let bundle = plane.bundle(&root, plane.server_id().trust_domain())?;
+    Ok(Membership {
+        spiffe_id: membership.id.to_string(),
+        certificates: membership.certificates,
+        server_bundle: bundle.to_string(),
+    })
+}
+
+fn wanted(items: Vec<KeyForEntry>) -> Result<Vec<Wanted>, Status> {
+    if items.len() > MOST_ITEMS {
+        return Err(Status::invalid_argument(format!(
+            "{} items are asked for, and at most {MOST_ITEMS} are taken at once",
+            items.len()
+        )));
+    }
+    let wanted = items.into_iter().map(|item| Wanted {
+        entry: item.entry,
+        public_key: item.public_key,
+    });
+    Ok(wanted.collect())
+}
+
+fn refusal(reason: &Reason) -> Refusal {
+    Refusal {
+        code: reason.code().to_owned(),
+        sentence: reason.sentence(),
+        hint: reason.hint(),
+    }
+}
+
+fn status(refused: &Refused) -> Status {
+    match refused {
+        Refused::Reason(reason) => self::refused(reason),
+        Refused::Fault(fault) => failed(fault),
+    }
+}
+
+fn refused(reason: &Reason) -> Status {
+    let message = format!("{}: {} {}", reason.code(), reason.sentence(), reason.hint());
+    match reason {
+        Reason::IssueObjectUnknown { .. } => Status::not_found(message),
+        Reason::IssueNodeNotAdmitted { .. }
+        | Reason::IssueNotPermitted { .. }
+        | Reason::IssueJoinTokenExpired { .. }
+        | Reason::IssueJoinTokenUnknown {}
+        | Reason::IssueJoinTokenUsed { .. } => Status::permission_denied(message),
+        _ => Status::invalid_argument(message),
+    }
+}
+
+fn failed(fault: &Fault) -> Status {
+    tracing::error!(%fault, "a call of a node failed");
+    if fault.retryable() {
+        Status::unavailable("the server cannot do this now")
+    } else {
+        Status::internal("the server failed; its log says why")
+    }
+}

@@ -1,0 +1,178 @@
+//! What a node is told of a tenant: everything, or what has changed.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use avouch_api::grpc::node::{Bundle, Distrust, Entry, Update};
+use avouch_core::id::Digest;
+use avouch_store::{Key, Sequence};
+
+use crate::fault::Fault;
+use crate::nodes::Admitted;
+use crate::plane::Plane;
+use crate::tenant::{Held, Tenant};
+
+/// How many entries one message carries, so that none is longer than readers take (4 MiB).
+const ENTRIES_PER_MESSAGE: usize = 1_000;
+
+/// How far a node has been told of a tenant.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Position {
+    /// None before the first message.
+    number: Option<u64>,
+}
+
+impl Position {
+    /// What a node says it holds from before.
+    pub(super) fn claimed(number: u64) -> Self {
+        Self {
+            number: Some(number),
+        }
+    }
+
+    pub(super) fn number(self) -> u64 {
+        self.number.unwrap_or_default()
+    }
+}
+
+/// What a node is to be told now; moves its position on.
+pub(super) fn updates(
+    plane: &Plane,
+    node: &Admitted,
+    tenant: &Arc<Tenant>,
+    position: &mut Position,
+) -> Result<Vec<Update>, Fault> {
+    let held = tenant.held();
+    let sequence = held.snapshot.sequence;
+    if position.number == Some(sequence.number()) {
+        return Ok(Vec::new());
+    }
+    let telling = Telling {
+        plane,
+        node,
+        tenant,
+        held: &held,
+    };
+    let changed = position
+        .number
+        .and_then(|number| held.changed_after(Sequence::of(number)));
+    let updates = match changed {
+        Some(keys) => telling.changes(keys.collect()),
+        None => telling.everything(),
+    };
+    position.number = Some(sequence.number());
+    updates
+}
+
+struct Telling<'a> {
+    plane: &'a Plane,
+    node: &'a Admitted,
+    tenant: &'a Arc<Tenant>,
+    held: &'a Held,
+}
+
+impl Telling<'_> {
+    fn everything(&self) -> Result<Vec<Update>, Fault> {
+        let entries = self.held.snapshot.entries.values();
+        let own = entries.filter(|entry| self.node.serves(entry));
+        let entries: Vec<Entry> = own.map(told).collect();
+        let first = Update {
+            anew: true,
+            bundles: self.bundles()?,
+            distrust: Some(self.distrust()),
+            ..self.empty()
+        };
+        Ok(self.in_parts(first, entries))
+    }
+
+    fn changes(&self, keys: BTreeSet<&Key>) -> Result<Vec<Update>, Fault> {
+        let mut entries = Vec::new();
+        let mut removed = Vec::new();
+        let mut bundles = false;
+        for key in keys {
+            match key {
+                Key::Entry(id) => match self.held.snapshot.entries.get(id) {
+                    Some(entry) if self.node.serves(entry) => entries.push(told(entry)),
+                    Some(_) | None => removed.push(id.to_string()),
+                },
+                Key::Anchor(_) | Key::Authority(_) | Key::TrustDomain(_) => bundles = true,
+                Key::Admin(_) | Key::JoinToken(_) | Key::Node(_) => {}
+            }
+        }
+        if entries.is_empty() && removed.is_empty() && !bundles {
+            return Ok(Vec::new());
+        }
+        let mut first = Update {
+            removed,
+            ..self.empty()
+        };
+        if bundles {
+            first.bundles = self.bundles()?;
+            first.distrust = Some(self.distrust());
+        }
+        Ok(self.in_parts(first, entries))
+    }
+
+    fn in_parts(&self, first: Update, entries: Vec<Entry>) -> Vec<Update> {
+        let mut updates = vec![first];
+        for part in entries.chunks(ENTRIES_PER_MESSAGE) {
+            let is_free = updates.last().is_some_and(|last| last.entries.is_empty());
+            if !is_free {
+                updates.push(self.empty());
+            }
+            if let Some(last) = updates.last_mut() {
+                last.entries = part.to_vec();
+            }
+        }
+        let before_last = updates.len().saturating_sub(1);
+        for update in updates.iter_mut().take(before_last) {
+            update.more = true;
+        }
+        updates
+    }
+
+    fn empty(&self) -> Update {
+        Update {
+            tenant: self.tenant.id().to_string(),
+            sequence: self.held.snapshot.sequence.number(),
+            ..Update::default()
+        }
+    }
+
+    fn bundles(&self) -> Result<Vec<Bundle>, Fault> {
+        self.plane.bundles_known(self.held)
+    }
+
+    fn distrust(&self) -> Distrust {
+        Distrust {
+            authorities: self.held.authorities.distrusted(),
+        }
+    }
+}
+
+fn told(entry: &avouch_store::Entry) -> Entry {
+    Entry {
+        id: entry.id.to_string(),
+        spiffe_id: entry.spiffe_id.to_string(),
+        selectors: entry.selectors.iter().map(ToString::to_string).collect(),
+        federates_with: entry
+            .federates_with
+            .iter()
+            .map(ToString::to_string)
+            .collect(),
+        hint: entry.hint.clone(),
+        created: entry.created.unix(),
+        revision: revision(entry),
+    }
+}
+
+/// The head of a digest of what goes into SVIDs.
+fn revision(entry: &avouch_store::Entry) -> u64 {
+    let ttls = [entry.x509_ttl, entry.jwt_ttl].map(|ttl| format!("{ttl:?}"));
+    let parts = std::iter::once(entry.spiffe_id.as_str())
+        .chain(ttls.iter().map(String::as_str))
+        .chain(entry.dns_names.iter().map(String::as_str));
+    let digest = Digest::of_list(parts.map(str::as_bytes));
+    let head = digest.as_bytes().iter().take(8);
+    head.fold(0, |number, byte| number << 8 | u64::from(*byte))
+}

@@ -1,0 +1,394 @@
+//! All tenants of the deployment, in memory, behind one door.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
+
+use avouch_core::id::{SpiffeId, TenantId, TrustDomain};
+use avouch_core::reason::Reason;
+use avouch_core::time::Time;
+use avouch_issuer::random::SystemRandom;
+use avouch_store::keyring::RootKey;
+use avouch_store::{
+    AdminId, AdminRecord, Change, Object, Operator, Sequence, Store, TenantKind, TenantRecord,
+    TrustDomainRecord,
+};
+
+use crate::access::Role;
+use crate::clock::Clock;
+use crate::fault::{Fault, Refused};
+use crate::nodes::Presences;
+use crate::settings::Settings;
+use crate::tenant::Tenant;
+
+/// Where the deployment sees all of its tenants, and nowhere else.
+const OPERATOR: Operator = Operator::of_this_deployment();
+
+/// The head of paths that are kept for nodes, servers and operators of Avouch itself.
+pub const RESERVED: &str = "avouch";
+
+/// All tenants of the deployment.
+pub struct Plane {
+    pub(crate) store: Arc<dyn Store>,
+    root_key: RootKey,
+    pub(crate) settings: Settings,
+    clock: Arc<dyn Clock>,
+    pub(crate) random: SystemRandom,
+    tenants: RwLock<Tenants>,
+    server_id: SpiffeId,
+    pub(crate) presences: Presences,
+}
+
+#[derive(Default)]
+struct Tenants {
+    by_id: BTreeMap<TenantId, Arc<Tenant>>,
+    by_domain: BTreeMap<TrustDomain, TenantId>,
+}
+
+/// What a deployment begins with: its root tenant, from whose trust domain servers and operators
+/// are.
+#[derive(Clone, Debug)]
+pub struct Founding {
+    /// The name of the root tenant.
+    pub tenant: TenantId,
+    /// Its trust domain.
+    pub trust_domain: TrustDomain,
+}
+
+impl Plane {
+    /// Opens a deployment, or founds it if the store has no tenants. `root_key` is asked for with
+    /// the tenants that are there, so that it can refuse to be made anew beside them.
+    ///
+    /// # Errors
+    ///
+    /// What failed on our side.
+    pub fn open(
+        store: Arc<dyn Store>,
+        root_key: impl FnOnce(&[TenantRecord]) -> Result<RootKey, Fault>,
+        founding: &Founding,
+        settings: Settings,
+        clock: Arc<dyn Clock>,
+    ) -> Result<Arc<Self>, Refused> {
+        let records = store.tenants(&OPERATOR)?;
+        let root_key = root_key(&records)?;
+        let mut plane = Self {
+            store,
+            root_key,
+            settings,
+            clock,
+            random: SystemRandom,
+            tenants: RwLock::default(),
+            server_id: server_id(&founding.trust_domain)?,
+            presences: Presences::default(),
+        };
+        for record in records {
+            plane.open_tenant(record)?;
+        }
+        if plane.root().is_err() {
+            plane.add_tenant(&founding.tenant, None, TenantKind::Root)?;
+        }
+        // Not only when it was founded just now: a process may have ended in between.
+        let root = plane.root()?;
+        if root.read(|snapshot| snapshot.trust_domains.is_empty()) {
+            plane.add_trust_domain(&root, &founding.trust_domain)?;
+        }
+        let first = root.read(|snapshot| snapshot.trust_domains.keys().next().cloned());
+        let first = first.ok_or_else(|| Fault::Bug("the root has no trust domain".to_owned()))?;
+        plane.server_id = server_id(&first)?;
+        plane.tend_all()?;
+        let operator = plane.operator_id()?;
+        plane.put_admin(&root, "operator", operator, Role::Operator)?;
+        Ok(Arc::new(plane))
+    }
+
+    /// Now.
+    pub fn now(&self) -> Time {
+        self.clock.now()
+    }
+
+    /// What the operator has chosen.
+    pub fn settings(&self) -> &Settings {
+        &self.settings
+    }
+
+    /// Who this server is to nodes, and the audience of tokens for it.
+    pub fn server_id(&self) -> &SpiffeId {
+        &self.server_id
+    }
+
+    /// Who runs the deployment from its own machine.
+    pub fn operator_id(&self) -> Result<SpiffeId, Fault> {
+        reserved(self.server_id.trust_domain(), "operator")
+    }
+
+    /// The tenant above all others.
+    pub fn root(&self) -> Result<Arc<Tenant>, Fault> {
+        let tenants = self.tenants();
+        let mut all = tenants.by_id.values();
+        let root = all.find(|tenant| tenant.kind() == TenantKind::Root);
+        let root = root.ok_or_else(|| Fault::Stored("there is no root tenant".to_owned()))?;
+        Ok(Arc::clone(root))
+    }
+
+    /// A tenant by its name.
+    pub fn tenant(&self, id: &TenantId) -> Option<Arc<Tenant>> {
+        self.tenants().by_id.get(id).cloned()
+    }
+
+    /// A tenant by what may be its name.
+    pub fn tenant_named(&self, name: &str) -> Option<Arc<Tenant>> {
+        self.tenant(&TenantId::parse(name)?)
+    }
+
+    /// All tenants, by name.
+    pub fn all_tenants(&self) -> Vec<Arc<Tenant>> {
+        self.tenants().by_id.values().cloned().collect()
+    }
+
+    /// The tenant and all below it, by name.
+    pub fn with_all_below(&self, top: &TenantId) -> Vec<Arc<Tenant>> {
+        let tenants = self.tenants();
+        let below = |tenant: &&Arc<Tenant>| {
+            let mut at = Some(tenant.id());
+            while let Some(id) = at {
+                if id == top {
+                    return true;
+                }
+                at = tenants.by_id.get(id).and_then(|tenant| tenant.parent());
+            }
+            false
+        };
+        tenants.by_id.values().filter(below).cloned().collect()
+    }
+
+    /// Whose a trust domain is.
+    pub fn owner_of(&self, trust_domain: &TrustDomain) -> Option<Arc<Tenant>> {
+        let tenants = self.tenants();
+        let owner = tenants.by_domain.get(trust_domain)?;
+        tenants.by_id.get(owner).cloned()
+    }
+
+    /// Adds a tenant.
+    ///
+    /// # Errors
+    ///
+    /// `issue.conflict`, or what failed on our side.
+    pub fn add_tenant(
+        &self,
+        id: &TenantId,
+        parent: Option<&TenantId>,
+        kind: TenantKind,
+    ) -> Result<Arc<Tenant>, Refused> {
+        let (_, key) = self.root_key.new_tenant_key(id)?;
+        let record = TenantRecord {
+            id: id.clone(),
+            parent: parent.cloned(),
+            kind,
+            created: self.now(),
+            key,
+        };
+        self.store.add_tenant(&OPERATOR, &record)?;
+        let tenant = self.open_tenant(record)?;
+        self.tell(&tenant);
+        Ok(tenant)
+    }
+
+    /// Gives a tenant a trust domain with all its authorities. Again is harmless.
+    ///
+    /// # Errors
+    ///
+    /// `issue.conflict` where it belongs to someone else, or what failed on our side.
+    pub fn add_trust_domain(
+        &self,
+        tenant: &Arc<Tenant>,
+        trust_domain: &TrustDomain,
+    ) -> Result<(), Refused> {
+        let is_there = tenant.read(|snapshot| snapshot.trust_domains.contains_key(trust_domain));
+        if !is_there {
+            let record = TrustDomainRecord {
+                name: trust_domain.clone(),
+                created: self.now(),
+            };
+            let put = Change::Put(Object::TrustDomain(record));
+            self.apply(tenant, &[put])?;
+        }
+        self.tend(tenant)
+    }
+
+    /// Gives someone a role in a tenant and all below it, in the place of who had this name.
+    ///
+    /// # Errors
+    ///
+    /// What failed on our side.
+    pub fn put_admin(
+        &self,
+        tenant: &Arc<Tenant>,
+        name: &str,
+        subject: SpiffeId,
+        role: Role,
+    ) -> Result<AdminRecord, Refused> {
+        let id = AdminId::parse(name).ok_or_else(|| Reason::IssueObjectMalformed {
+            object: "administrator",
+            member: "name".to_owned(),
+            detail: "a name is 1 to 128 letters, digits, `.`, `_` and `-`".to_owned(),
+        })?;
+        let there = tenant.read(|snapshot| snapshot.admins.get(&id).cloned());
+        if let Some(there) = there
+            && there.subject == subject
+            && there.role == role.name()
+        {
+            return Ok(there);
+        }
+        let record = AdminRecord {
+            id,
+            subject,
+            role: role.name().to_owned(),
+            created: self.now(),
+        };
+        self.apply(tenant, &[Change::Put(Object::Admin(record.clone()))])?;
+        Ok(record)
+    }
+
+    /// Stores changes, and shows them once they are durable.
+    pub(crate) fn apply(
+        &self,
+        tenant: &Arc<Tenant>,
+        changes: &[Change],
+    ) -> Result<Sequence, Refused> {
+        let stored = |store: &dyn Store| store.apply(tenant.id(), changes);
+        self.change(tenant, changes, stored)
+    }
+
+    /// Stores changes if nothing has changed since `at`.
+    pub(crate) fn apply_at(
+        &self,
+        tenant: &Arc<Tenant>,
+        at: Sequence,
+        changes: &[Change],
+    ) -> Result<Sequence, Refused> {
+        let stored = |store: &dyn Store| store.apply_at(tenant.id(), at, changes);
+        self.change(tenant, changes, stored)
+    }
+
+    fn change(
+        &self,
+        tenant: &Arc<Tenant>,
+        changes: &[Change],
+        stored: impl FnOnce(&dyn Store) -> Result<Sequence, avouch_store::Fault>,
+    ) -> Result<Sequence, Refused> {
+        let changing = tenant.changing();
+        let sequence = stored(self.store.as_ref());
+        // Also after a fault: the change may have been stored, and then it is seen.
+        match &sequence {
+            Ok(sequence) if tenant.follow_own(*sequence, changes)? => {}
+            Ok(_) | Err(_) => {
+                let caught_up = self.catch_up(tenant);
+                if sequence.is_ok() {
+                    caught_up?;
+                }
+            }
+        }
+        self.note_domains(tenant);
+        drop(changing);
+        self.tell(tenant);
+        Ok(sequence?)
+    }
+
+    fn catch_up(&self, tenant: &Tenant) -> Result<(), Fault> {
+        let held = tenant.read(|snapshot| snapshot.sequence);
+        let feed = self.store.changes_after(tenant.id(), held)?;
+        tenant.follow(feed)
+    }
+
+    /// Follows what other servers have stored.
+    ///
+    /// # Errors
+    ///
+    /// What failed on our side; then what is held stays as it is.
+    pub fn follow_store(&self) -> Result<(), Fault> {
+        for (id, head) in self.store.heads(&OPERATOR)? {
+            match self.tenant(&id) {
+                Some(tenant) if tenant.read(|snapshot| snapshot.sequence) < head => {
+                    let changing = tenant.changing();
+                    self.catch_up(&tenant)?;
+                    self.note_domains(&tenant);
+                    drop(changing);
+                    self.tell(&tenant);
+                }
+                Some(_) => {}
+                None => self.open_new_tenants()?,
+            }
+        }
+        Ok(())
+    }
+
+    fn open_new_tenants(&self) -> Result<(), Fault> {
+        for record in self.store.tenants(&OPERATOR)? {
+            if self.tenant(&record.id).is_none() {
+                let tenant = self.open_tenant(record)?;
+                self.tell(&tenant);
+            }
+        }
+        Ok(())
+    }
+
+    fn open_tenant(&self, record: TenantRecord) -> Result<Arc<Tenant>, Fault> {
+        let key = self.root_key.unwrap(&record.id, &record.key)?;
+        let snapshot = self.store.load(&record.id)?;
+        let tenant = Arc::new(Tenant::open(record, key, snapshot)?);
+        let mut tenants = self.tenants_mut();
+        let opened = tenants.by_id.entry(tenant.id().clone()).or_insert(tenant);
+        let opened = Arc::clone(opened);
+        drop(tenants);
+        self.note_domains(&opened);
+        Ok(opened)
+    }
+
+    fn note_domains(&self, tenant: &Tenant) {
+        let named = |id: &TrustDomain| self.tenants().by_domain.contains_key(id);
+        let new: Vec<TrustDomain> = tenant.read(|snapshot| {
+            let names = snapshot.trust_domains.keys();
+            names.filter(|name| !named(name)).cloned().collect()
+        });
+        if !new.is_empty() {
+            let owned = new.into_iter().map(|name| (name, tenant.id().clone()));
+            self.tenants_mut().by_domain.extend(owned);
+        }
+    }
+
+    /// Wakes whoever follows the tenant, or one above it.
+    fn tell(&self, tenant: &Tenant) {
+        tenant.news.send_modify(|count| *count += 1);
+        let mut at = tenant.parent().and_then(|parent| self.tenant(parent));
+        while let Some(above) = at {
+            above.news.send_modify(|count| *count += 1);
+            at = above.parent().and_then(|parent| self.tenant(parent));
+        }
+    }
+
+    fn tenants(&self) -> RwLockReadGuard<'_, Tenants> {
+        self.tenants.read().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn tenants_mut(&self) -> RwLockWriteGuard<'_, Tenants> {
+        self.tenants.write().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl fmt::Debug for Plane {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Plane")
+            .field("server_id", &self.server_id)
+            .finish_non_exhaustive()
+    }
+}
+
+/// An identity of Avouch itself in a trust domain.
+pub(crate) fn reserved(trust_domain: &TrustDomain, path: &str) -> Result<SpiffeId, Fault> {
+    let id = format!("spiffe://{trust_domain}/{RESERVED}/{path}");
+    SpiffeId::parse(&id).map_err(|reason| Fault::Bug(reason.sentence()))
+}
+
+fn server_id(trust_domain: &TrustDomain) -> Result<SpiffeId, Fault> {
+    reserved(trust_domain, "server")
+}

@@ -1,0 +1,62 @@
+//! What an operator may choose.
+
+use avouch_issuer::profile::{JwtProfile, WitProfile, X509Profile};
+
+/// What holds for all tenants of a deployment.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    /// How long authorities live.
+    pub authorities: AuthorityLifetimes,
+    /// How long X.509-SVIDs of nodes and of the server itself are valid, in seconds.
+    pub node_ttl: u32,
+    /// How often verifiers should look for a new bundle, in seconds (SPIFFE Federation 5.2.3).
+    pub bundle_refresh_hint: u32,
+    /// What X.509-SVIDs may be like.
+    pub x509: X509Profile,
+    /// What JWT-SVIDs may be like.
+    pub jwt: JwtProfile,
+    /// What WIT-SVIDs may be like.
+    pub wit: WitProfile,
+    /// The address under which verifiers reach this deployment, without a slash at its end: the
+    /// head of every `iss`.
+    pub public_url: String,
+}
+
+/// How long authorities live, in seconds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct AuthorityLifetimes {
+    /// Roots.
+    pub root: u32,
+    /// Intermediates.
+    pub intermediate: u32,
+    /// Keys of tokens.
+    pub token: u32,
+}
+
+const DAY: u32 = 86_400;
+
+impl Default for AuthorityLifetimes {
+    /// A root of ten years can be pinned by those who do not follow a bundle; what signs day by day
+    /// is replaced within a month.
+    fn default() -> Self {
+        Self {
+            root: 3_650 * DAY,
+            intermediate: 30 * DAY,
+            token: 30 * DAY,
+        }
+    }
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self {
+            authorities: AuthorityLifetimes::default(),
+            node_ttl: 3_600,
+            bundle_refresh_hint: 300,
+            x509: X509Profile::default(),
+            jwt: JwtProfile::default(),
+            wit: WitProfile::default(),
+            public_url: "http://127.0.0.1:8080".to_owned(),
+        }
+    }
+}

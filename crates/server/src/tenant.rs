@@ -1,0 +1,190 @@
+//! One tenant in memory.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::sync::{Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
+
+use avouch_core::id::{TenantId, TrustDomain};
+use avouch_core::time::Time;
+use avouch_store::keyring::TenantKey;
+use avouch_store::{
+    AuthorityId, Change, Feed, Key, Object, Sequence, Snapshot, TenantKind, TenantRecord,
+};
+use tokio::sync::watch;
+
+use crate::authorities::Authorities;
+use crate::fault::Fault;
+
+/// How many calls that changed a tenant are remembered, so that an agent that was away for a while
+/// is told what it missed instead of everything.
+const REMEMBERED_CHANGES: usize = 4_096;
+
+/// A tenant, as the store remembers it, with its authorities opened.
+pub struct Tenant {
+    id: TenantId,
+    parent: Option<TenantId>,
+    kind: TenantKind,
+    created: Time,
+    pub(crate) key: TenantKey,
+    held: RwLock<Held>,
+    /// Whoever changes the tenant holds it until memory has followed the store.
+    changing: Mutex<()>,
+    /// Counts the changes of this tenant and of those below it.
+    pub(crate) news: watch::Sender<u64>,
+}
+
+/// What is known of a tenant at one moment.
+pub(crate) struct Held {
+    pub(crate) snapshot: Snapshot,
+    pub(crate) authorities: Authorities,
+    /// Since when each authority is published.
+    pub(crate) published: BTreeMap<AuthorityId, Sequence>,
+    /// When the authorities changed last.
+    pub(crate) bundle_sequence: Sequence,
+    recent: VecDeque<(Sequence, Vec<Key>)>,
+    /// What is older than this is not remembered in `recent`.
+    forgotten: Sequence,
+}
+
+impl Tenant {
+    /// Opens a tenant that was loaded.
+    pub(crate) fn open(
+        record: TenantRecord,
+        key: TenantKey,
+        snapshot: Snapshot,
+    ) -> Result<Self, Fault> {
+        let mut authorities = Authorities::default();
+        for authority in snapshot.authorities.values() {
+            authorities.put(&record.id, &key, authority)?;
+        }
+        let sequence = snapshot.sequence;
+        let ids = snapshot.authorities.keys();
+        let published = ids.map(|id| (id.clone(), sequence)).collect();
+        Ok(Self {
+            id: record.id,
+            parent: record.parent,
+            kind: record.kind,
+            created: record.created,
+            key,
+            held: RwLock::new(Held {
+                snapshot,
+                authorities,
+                published,
+                bundle_sequence: sequence,
+                recent: VecDeque::new(),
+                forgotten: sequence,
+            }),
+            changing: Mutex::new(()),
+            news: watch::Sender::new(0),
+        })
+    }
+
+    /// Its name.
+    pub fn id(&self) -> &TenantId {
+        &self.id
+    }
+
+    /// The tenant above it.
+    pub fn parent(&self) -> Option<&TenantId> {
+        self.parent.as_ref()
+    }
+
+    /// What it is.
+    pub fn kind(&self) -> TenantKind {
+        self.kind
+    }
+
+    /// Since when it is here.
+    pub fn created(&self) -> Time {
+        self.created
+    }
+
+    /// Reads what is stored of it.
+    pub fn read<T>(&self, look: impl FnOnce(&Snapshot) -> T) -> T {
+        look(&self.held().snapshot)
+    }
+
+    pub(crate) fn held(&self) -> RwLockReadGuard<'_, Held> {
+        self.held.read().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn held_mut(&self) -> RwLockWriteGuard<'_, Held> {
+        self.held.write().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(crate) fn changing(&self) -> MutexGuard<'_, ()> {
+        self.changing.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Follows changes that this process has stored as `sequence`, if it has seen all before.
+    pub(crate) fn follow_own(&self, sequence: Sequence, changes: &[Change]) -> Result<bool, Fault> {
+        let mut held = self.held_mut();
+        let is_next = held.snapshot.sequence.number().checked_add(1) == Some(sequence.number());
+        if is_next {
+            held.follow(&self.id, &self.key, sequence, changes.to_vec())?;
+        }
+        Ok(is_next)
+    }
+
+    /// Follows what the store has after what is held.
+    pub(crate) fn follow(&self, feed: Feed) -> Result<(), Fault> {
+        let mut held = self.held_mut();
+        if feed.head <= held.snapshot.sequence {
+            return Ok(());
+        }
+        let changes = feed.changes.into_iter().map(|(_, change)| change);
+        held.follow(&self.id, &self.key, feed.head, changes.collect())
+    }
+}
+
+impl Held {
+    fn follow(
+        &mut self,
+        tenant: &TenantId,
+        key: &TenantKey,
+        sequence: Sequence,
+        changes: Vec<Change>,
+    ) -> Result<(), Fault> {
+        let keys = changes.iter().map(Change::key).collect();
+        for change in changes {
+            match &change {
+                Change::Put(Object::Authority(record)) => {
+                    self.authorities.put(tenant, key, record)?;
+                    self.published.entry(record.id.clone()).or_insert(sequence);
+                    self.bundle_sequence = sequence;
+                }
+                Change::Remove(Key::Authority(id)) => {
+                    self.authorities.remove(id);
+                    self.published.remove(id);
+                    self.bundle_sequence = sequence;
+                }
+                Change::Put(Object::Anchor(_)) | Change::Remove(Key::Anchor(_)) => {
+                    self.bundle_sequence = sequence;
+                }
+                Change::Put(_) | Change::Remove(_) => {}
+            }
+            self.snapshot.change(change);
+        }
+        self.snapshot.sequence = sequence;
+        self.recent.push_back((sequence, keys));
+        if self.recent.len() > REMEMBERED_CHANGES
+            && let Some((oldest, _)) = self.recent.pop_front()
+        {
+            self.forgotten = oldest;
+        }
+        Ok(())
+    }
+
+    /// What has changed after `after`, if that is still remembered.
+    pub(crate) fn changed_after(&self, after: Sequence) -> Option<impl Iterator<Item = &Key>> {
+        if after < self.forgotten || after > self.snapshot.sequence {
+            return None;
+        }
+        let start = self.recent.partition_point(|(number, _)| *number <= after);
+        Some(self.recent.range(start..).flat_map(|(_, keys)| keys))
+    }
+
+    /// The trust domains of the tenant.
+    pub(crate) fn trust_domains(&self) -> impl Iterator<Item = &TrustDomain> {
+        self.snapshot.trust_domains.keys()
+    }
+}
