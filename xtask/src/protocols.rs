@@ -19,19 +19,32 @@ const MADE: &str = "crates/api/src/grpc";
 /// Files without a package get this name: that of the one protocol which has none.
 const WITHOUT_PACKAGE: &str = "workload";
 
-/// The protocols beside it, each with the name of its package.
-const WITH_PACKAGE: [(&str, &str); 1] = [("node", "avouch.node.v1")];
+/// The protocols that are served; what they import comes along.
+const PROTOCOLS: [&str; 5] = [
+    "envoy/extensions/transport_sockets/tls/v3/secret.proto",
+    "envoy/service/secret/v3/sds.proto",
+    "node.proto",
+    "spire/api/agent/delegatedidentity/v1/delegatedidentity.proto",
+    "workload.proto",
+];
 
 /// Messages that hold a private key or a bearer token. Their `Debug` is written by hand.
-const SECRET: [&str; 7] = [
-    ".avouch.node.v1.IssueJwtResponse",
-    ".avouch.node.v1.JoinRequest",
-    ".avouch.node.v1.WitAnswer",
+const SECRET: [&str; 11] = [
     ".JWTSVID",
     ".ValidateJWTSVIDRequest",
     ".WITSVID",
     ".X509SVID",
+    ".avouch.node.v1.IssueJwtResponse",
+    ".avouch.node.v1.JoinRequest",
+    ".avouch.node.v1.WitAnswer",
+    ".envoy.config.core.v3.DataSource",
+    ".envoy.service.discovery.v3.DiscoveryResponse",
+    ".spire.api.agent.delegatedidentity.v1.X509SVIDWithKey",
+    ".spire.api.types.JWTSVID",
 ];
+
+/// These messages come with `prost`.
+const WITH_PROST: &str = "google.protobuf.rs";
 
 /// Writes the code.
 pub(crate) fn write(workspace: &Workspace) -> Result<(), String> {
@@ -60,35 +73,6 @@ pub(crate) fn up_to_date(workspace: &Workspace) -> Vec<String> {
 
 /// Each file by its name.
 fn make(workspace: &Workspace) -> Result<Vec<(String, Vec<u8>)>, String> {
-    let workload = compile(workspace, WITHOUT_PACKAGE)?;
-    let mut made = vec![
-        code(workspace, WITHOUT_PACKAGE, workload.clone())?,
-        descriptors(workload),
-    ];
-    for (protocol, package) in WITH_PACKAGE {
-        made.push(code(workspace, package, compile(workspace, protocol)?)?);
-    }
-    Ok(made)
-}
-
-/// A protocol with its comments.
-fn compile(workspace: &Workspace, protocol: &str) -> Result<FileDescriptorSet, String> {
-    let sources = workspace.path(SOURCES);
-    let mut compiler = protox::Compiler::new([&sources]).map_err(|error| error.to_string())?;
-    compiler
-        .include_source_info(true)
-        .include_imports(true)
-        .open_files([sources.join(format!("{protocol}.proto"))])
-        .map_err(|error| format!("{error:?}"))?;
-    Ok(compiler.file_descriptor_set())
-}
-
-/// The code of a protocol: its messages, client and server.
-fn code(
-    workspace: &Workspace,
-    package: &str,
-    protocol: FileDescriptorSet,
-) -> Result<(String, Vec<u8>), String> {
     let folder = tempfile::tempdir().map_err(|error| error.to_string())?;
     let mut config = tonic_prost_build::Config::new();
     config.default_package_filename(WITHOUT_PACKAGE);
@@ -98,20 +82,38 @@ fn code(
         .btree_map(".")
         .skip_debug(SECRET)
         .out_dir(folder.path())
-        .compile_fds_with_config(protocol, config)
+        .compile_fds_with_config(described(workspace, &PROTOCOLS)?, config)
         .map_err(|error| error.to_string())?;
-    let name = format!("{package}.rs");
-    let path = folder.path().join(&name);
-    Ok((name, formatted(workspace, path)?))
-}
 
-/// A protocol as reflection tells it, without comments.
-fn descriptors(mut protocol: FileDescriptorSet) -> (String, Vec<u8>) {
-    for file in &mut protocol.file {
+    let mut made = Vec::new();
+    let files = fs::read_dir(folder.path()).map_err(|error| error.to_string())?;
+    for file in files {
+        let file = file.map_err(|error| error.to_string())?;
+        let name = file.file_name().to_string_lossy().into_owned();
+        if name != WITH_PROST {
+            made.push((name, formatted(workspace, file.path())?));
+        }
+    }
+    made.sort();
+    let mut bare = described(workspace, &[&format!("{WITHOUT_PACKAGE}.proto")])?;
+    for file in &mut bare.file {
         file.source_code_info = None;
     }
-    let name = format!("{WITHOUT_PACKAGE}.descriptors.bin");
-    (name, protocol.encode_to_vec())
+    let descriptors = format!("{WITHOUT_PACKAGE}.descriptors.bin");
+    made.push((descriptors, bare.encode_to_vec()));
+    Ok(made)
+}
+
+/// What the protocol files say, with all that they import.
+fn described(workspace: &Workspace, protocols: &[&str]) -> Result<FileDescriptorSet, String> {
+    let sources = workspace.path(SOURCES);
+    let mut compiler = protox::Compiler::new([&sources]).map_err(|error| error.to_string())?;
+    compiler
+        .include_source_info(true)
+        .include_imports(true)
+        .open_files(protocols.iter().map(|protocol| sources.join(protocol)))
+        .map_err(|error| format!("{error:?}"))?;
+    Ok(compiler.file_descriptor_set())
 }
 
 /// The file as `cargo fmt` leaves it.

@@ -9,6 +9,7 @@ use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
+use avouch_api::grpc::envoy::service::secret::v3::secret_discovery_service_server::SecretDiscoveryServiceServer;
 use avouch_api::grpc::workload::spiffe_workload_api_server::SpiffeWorkloadApiServer;
 use avouch_api::grpc::{WORKLOAD_DESCRIPTORS, WORKLOAD_HEADER};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
@@ -21,17 +22,23 @@ use tonic::transport::server::Connected;
 use tonic::{Request, Status};
 
 use crate::authority::Mending;
+use crate::caller::{Caller, Callers};
 use crate::executable::Executables;
 use crate::identities::Identities;
 use crate::peer::Peer;
+use crate::sds::Secrets;
 use crate::seats::{Seat, Seats};
-use crate::workload::{Caller, Workload};
+use crate::workload::Workload;
 
 /// The longest path of a socket in bytes, without the zero at its end (`unix(7)`, `sun_path`).
 const LONGEST_PATH: usize = 107;
 
 /// The longest request in bytes: a token of the longest header that servers take, and room.
 const LONGEST_REQUEST: usize = 64 << 10;
+
+/// The longest request of a proxy in bytes: Envoy 1.40 begins with the names of all
+/// its extensions, which are 60 KB, and room.
+const LONGEST_REQUEST_OF_ENVOY: usize = 1 << 20;
 
 /// How many requests one connection may have open; a client has one for each of five methods.
 const MOST_REQUESTS: u32 = 100;
@@ -150,7 +157,7 @@ impl Endpoint {
         format!("unix://{}", self.path.display())
     }
 
-    /// Serves the Workload API until `stop`, then ends each stream as `Unavailable` and removes
+    /// Serves the Workload API and Envoy's Secret Discovery Service until `stop`, then ends each stream as `Unavailable` and removes
     /// the socket.
     ///
     /// # Errors
@@ -168,13 +175,21 @@ impl Endpoint {
         let reflection_v1 = reflection().build_v1()?;
         let reflection_v1alpha = reflection().build_v1alpha()?;
         let (stopping, is_stopping) = watch::channel(false);
+        let callers = Callers::new(Executables::new(self.limits.executable_bytes));
+        let secrets = Secrets {
+            identities: Arc::clone(&identities),
+            callers: callers.clone(),
+            stopping: is_stopping.clone(),
+        };
         let workload = Workload {
             identities,
-            executables: Arc::new(Executables::new(self.limits.executable_bytes)),
+            callers,
             stopping: is_stopping,
         };
         let workload =
             SpiffeWorkloadApiServer::new(workload).max_decoding_message_size(LONGEST_REQUEST);
+        let secrets = SecretDiscoveryServiceServer::new(secrets)
+            .max_decoding_message_size(LONGEST_REQUEST_OF_ENVOY);
 
         let (accepted, connections) = mpsc::channel(16);
         let seats = Seats::new(self.limits.connections_per_user);
@@ -182,6 +197,8 @@ impl Endpoint {
         let served = Server::builder()
             .max_concurrent_streams(MOST_REQUESTS)
             .add_service(InterceptedService::new(workload, require_header))
+            // Envoy has no way to send the header.
+            .add_service(secrets)
             .add_service(InterceptedService::new(reflection_v1, require_header))
             .add_service(InterceptedService::new(reflection_v1alpha, require_header))
             .serve_with_incoming_shutdown(ReceiverStream::new(connections), async {

@@ -13,7 +13,12 @@
 //! [`Identities`]; this crate has no key of an authority, no entries and no clock.
 //!
 //! Served are the X.509 and JWT profiles, and server reflection. The WIT profile answers
-//! `Unimplemented`, as the standard asks of who does not serve it.
+//! `Unimplemented`, as the standard asks of who does not serve it. On the same socket Envoy finds
+//! its Secret Discovery Service, with the names of secrets that SPIRE made known: a SPIFFE ID or
+//! `default` for a certificate, a trust domain, `ROOTCA` or `ALL` for what peers are checked with.
+//! An Envoy of 1.18 or newer is told which roots are whose, so that no trust domain can vouch for
+//! another; its operator may do without by `disable_spiffe_cert_validation: true` in the metadata
+//! of the node. Revocation lists are not passed on, as Envoy then asks for one of every issuer.
 
 #![warn(
     clippy::expect_used,
@@ -26,6 +31,7 @@
 
 mod attest;
 mod authority;
+mod caller;
 mod endpoint;
 mod executable;
 mod identities;
@@ -33,7 +39,9 @@ mod nearest;
 mod peer;
 mod profile;
 mod push;
+mod sds;
 mod seats;
+mod secrets;
 mod selector;
 mod workload;
 

@@ -6,10 +6,10 @@ use tokio::sync::{mpsc, watch};
 use tonic::Status;
 
 use crate::attest::Attested;
+use crate::caller::denied;
 use crate::identities::{Entitled, Entitlement};
 use crate::peer::Peer;
 use crate::profile::Profile;
-use crate::workload::denied;
 
 /// What one stream sends, to whom and until when.
 pub(crate) struct Push<M> {

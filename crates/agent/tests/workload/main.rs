@@ -3,8 +3,10 @@
 
 mod attested;
 mod clauses;
+mod envoy;
 mod jwt;
 mod outside;
+mod secrets;
 mod spiffe_crate;
 mod streams;
 mod world;

@@ -14,7 +14,7 @@ use crate::world::{DATABASE, WEB, World, entitled, svid};
 const PATIENCE: Duration = Duration::from_secs(60);
 
 /// Why something cannot be had here: the last line that was said about it.
-type Missing = String;
+pub(crate) type Missing = String;
 
 #[tokio::test]
 async fn go_spiffe_gets_its_identity_speaks_mutual_tls_and_follows_a_change() {
@@ -40,7 +40,7 @@ async fn go_spiffe_gets_its_identity_speaks_mutual_tls_and_follows_a_change() {
 
 #[tokio::test]
 async fn py_spiffe_gets_its_identity_and_follows_a_change() {
-    let python = match python_with_spiffe().await {
+    let python = match python_with("spiffe", "requirements.txt").await {
         Ok(python) => python,
         Err(why) => return println!("skipped: py-spiffe: {why}"),
     };
@@ -103,11 +103,12 @@ async fn go_workload() -> Result<PathBuf, Missing> {
     Ok(program)
 }
 
-/// Makes an environment with the packages, which needs a network the first time.
-async fn python_with_spiffe() -> Result<PathBuf, Missing> {
-    let environment = scratch().join("py-spiffe");
+/// Makes an environment with the packages of a list, which needs a network the first time.
+/// `module` is there when they are.
+pub(crate) async fn python_with(module: &str, list: &str) -> Result<PathBuf, Missing> {
+    let environment = scratch().join(format!("python-{module}"));
     let python = environment.join("bin/python");
-    let import = ["-c", "import spiffe"];
+    let import = ["-c", &format!("import {module}")];
     if succeed(Command::new(&python).args(import)).await.is_ok() {
         return Ok(python);
     }
@@ -115,7 +116,7 @@ async fn python_with_spiffe() -> Result<PathBuf, Missing> {
     succeed(create.args(["-m", "venv", "--clear"]).arg(&environment)).await?;
     let mut install = Command::new(&python);
     install.args(["-m", "pip", "install", "--quiet", "--requirement"]);
-    succeed(install.arg(sources("python").join("requirements.txt"))).await?;
+    succeed(install.arg(sources("python").join(list))).await?;
     Ok(python)
 }
 
@@ -130,10 +131,10 @@ async fn succeed(command: &mut Command) -> Result<(), Missing> {
     Err(said.to_owned())
 }
 
-fn sources(language: &str) -> PathBuf {
+pub(crate) fn sources(name: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR"))
         .join("tests/outside")
-        .join(language)
+        .join(name)
 }
 
 fn scratch() -> PathBuf {

@@ -24,8 +24,88 @@ pub mod workload;
 #[path = "avouch.node.v1.rs"]
 pub mod node;
 
+/// The Secret Discovery Service of Envoy, in modules that are called like its packages.
+#[expect(
+    missing_docs,
+    unused_qualifications,
+    clippy::allow_attributes,
+    clippy::allow_attributes_without_reason,
+    clippy::too_many_lines,
+    reason = "the code is generated"
+)]
+pub mod envoy {
+    pub mod config {
+        pub mod core {
+            pub mod v3 {
+                include!("envoy.config.core.v3.rs");
+            }
+        }
+    }
+    pub mod extensions {
+        pub mod transport_sockets {
+            pub mod tls {
+                pub mod v3 {
+                    include!("envoy.extensions.transport_sockets.tls.v3.rs");
+                }
+            }
+        }
+    }
+    pub mod service {
+        pub mod discovery {
+            pub mod v3 {
+                include!("envoy.service.discovery.v3.rs");
+            }
+        }
+        pub mod secret {
+            pub mod v3 {
+                include!("envoy.service.secret.v3.rs");
+            }
+        }
+    }
+    pub mod r#type {
+        pub mod v3 {
+            include!("envoy.r#type.v3.rs");
+        }
+    }
+}
+
+/// What the protocols of others take from Google's.
+#[expect(missing_docs, reason = "the code is generated")]
+pub mod google {
+    pub mod rpc {
+        include!("google.rpc.rs");
+    }
+}
+
+/// The protocols of SPIRE, in modules that are called like its packages.
+#[expect(
+    missing_docs,
+    unused_qualifications,
+    clippy::allow_attributes,
+    clippy::allow_attributes_without_reason,
+    clippy::too_many_lines,
+    reason = "the code is generated"
+)]
+pub mod spire {
+    pub mod api {
+        pub mod agent {
+            pub mod delegatedidentity {
+                pub mod v1 {
+                    include!("spire.api.agent.delegatedidentity.v1.rs");
+                }
+            }
+        }
+        pub mod types {
+            include!("spire.api.types.rs");
+        }
+    }
+}
+
 use std::fmt;
 
+use envoy::config::core::v3::DataSource;
+use envoy::service::discovery::v3::DiscoveryResponse;
+use spire::api::agent::delegatedidentity::v1::X509svidWithKey;
 use workload::{Jwtsvid, ValidateJwtsvidRequest, Witsvid, X509svid};
 
 /// The SPIFFE Workload API as a `google.protobuf.FileDescriptorSet`, for server reflection.
@@ -103,9 +183,49 @@ impl fmt::Debug for node::WitAnswer {
     }
 }
 
+/// Shows nothing: it may be a private key.
+impl fmt::Debug for DataSource {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("DataSource").finish_non_exhaustive()
+    }
+}
+
+/// Shows everything but the resources, which may be private keys.
+impl fmt::Debug for DiscoveryResponse {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("DiscoveryResponse")
+            .field("version_info", &self.version_info)
+            .field("type_url", &self.type_url)
+            .field("nonce", &self.nonce)
+            .finish_non_exhaustive()
+    }
+}
+
+/// Shows everything but the private key.
+impl fmt::Debug for X509svidWithKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("X509svidWithKey")
+            .field("x509_svid", &self.x509_svid)
+            .finish_non_exhaustive()
+    }
+}
+
+/// Shows everything but the token.
+impl fmt::Debug for spire::api::types::Jwtsvid {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Jwtsvid")
+            .field("id", &self.id)
+            .field("expires_at", &self.expires_at)
+            .field("issued_at", &self.issued_at)
+            .field("hint", &self.hint)
+            .finish_non_exhaustive()
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::grpc::envoy::config::core::v3::data_source::Specifier;
 
     #[test]
     fn keys_and_tokens_are_not_shown() {
@@ -127,7 +247,28 @@ mod tests {
             wit_svid_key: secret(),
             ..Witsvid::default()
         };
-        let shown = format!("{x509:?} {jwt:?} {asked:?} {wit:?}");
+        let of_envoy = DataSource {
+            specifier: Some(Specifier::InlineBytes(b"secret".to_vec())),
+        };
+        let response = DiscoveryResponse {
+            resources: vec![prost_types::Any {
+                type_url: String::new(),
+                value: b"secret".to_vec(),
+            }],
+            ..DiscoveryResponse::default()
+        };
+        let delegated = X509svidWithKey {
+            x509_svid_key: b"secret".to_vec(),
+            ..X509svidWithKey::default()
+        };
+        let delegated_jwt = spire::api::types::Jwtsvid {
+            token: secret(),
+            ..spire::api::types::Jwtsvid::default()
+        };
+        let shown = format!(
+            "{x509:?} {jwt:?} {asked:?} {wit:?} {of_envoy:?} {response:?} {delegated:?} \
+             {delegated_jwt:?}"
+        );
         assert!(!shown.contains("secret"), "{shown}");
         assert!(!shown.contains("115, 101"), "{shown}");
     }

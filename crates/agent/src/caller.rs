@@ -1,0 +1,107 @@
+//! Who calls, and what it is told when it gets nothing.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::Mutex;
+use tonic::{Request, Status};
+
+use crate::attest::{Attested, attest};
+use crate::executable::Executables;
+use crate::identities::{NotIssued, Pending};
+use crate::peer::Peer;
+
+/// How long the kernel and the system's database of users may take to tell who calls. Both answer
+/// in microseconds unless a file system or a directory service hangs.
+const LONGEST_ATTESTATION: Duration = Duration::from_secs(5);
+
+/// How long an identity may take to be issued or checked; clients wait some 30 seconds and more.
+const LONGEST_ANSWER: Duration = Duration::from_secs(20);
+
+/// What each request knows of the connection that it came over.
+#[derive(Clone)]
+pub(crate) struct Caller {
+    pub(crate) peer: Arc<Peer>,
+    /// Attestations of one connection wait for each other, so that one workload cannot keep all
+    /// threads busy.
+    pub(crate) turn: Arc<Mutex<()>>,
+}
+
+/// Tells who callers are.
+#[derive(Clone)]
+pub(crate) struct Callers {
+    executables: Arc<Executables>,
+}
+
+impl Callers {
+    pub(crate) fn new(executables: Executables) -> Self {
+        Self {
+            executables: Arc::new(executables),
+        }
+    }
+
+    /// Who asks. Found anew for each request, since a process may run another program by now.
+    pub(crate) async fn attested(&self, caller: &Caller) -> Result<Attested, Status> {
+        let turn = caller.turn.clone().lock_owned().await;
+        let executables = Arc::clone(&self.executables);
+        let peer = Arc::clone(&caller.peer);
+        let attesting = tokio::task::spawn_blocking(move || {
+            // Held to the end of the work, even if nobody waits for it any more.
+            let _turn = turn;
+            attest(&peer, &executables)
+        });
+        let attested = tokio::time::timeout(LONGEST_ATTESTATION, attesting)
+            .await
+            .map_err(|_| Status::unavailable("it takes too long to tell who calls"))?
+            .map_err(|_| Status::internal("it could not be told who calls"))?;
+        attested.map_err(|why| {
+            let peer = &caller.peer;
+            tracing::warn!(
+                process = peer.process(), user = peer.user(), group = peer.group(), %why,
+                "a workload could not be attested"
+            );
+            no_identity()
+        })
+    }
+}
+
+/// The connection that a request came over.
+pub(crate) fn caller<M>(request: &Request<M>) -> Result<&Caller, Status> {
+    let caller = request.extensions().get::<Caller>();
+    caller.ok_or_else(|| Status::internal("the connection does not tell who called"))
+}
+
+pub(crate) async fn in_time<T>(answer: Pending<'_, T>) -> Result<T, Status> {
+    let answered = tokio::time::timeout(LONGEST_ANSWER, answer).await;
+    answered.map_err(|_| Status::unavailable("it takes too long"))
+}
+
+/// Tells the operator all about a denial, and the workload only that there was one: it may not
+/// learn which entries there are.
+pub(crate) fn denied(attested: &Attested, method: &str, why: &NotIssued) -> Status {
+    let selectors = joined(attested.selectors());
+    let absent = joined(attested.absent());
+    let process = attested.process();
+    match why {
+        NotIssued::NoEntry { .. } | NotIssued::OtherIdentity { .. } => {
+            tracing::warn!(process, method, selectors, absent, %why, "no identity issued");
+            no_identity()
+        }
+        NotIssued::Unavailable { .. } => {
+            tracing::error!(process, method, selectors, absent, %why, "no identity issued");
+            Status::unavailable("no identity can be issued now")
+        }
+    }
+}
+
+/// SPIFFE Workload API 5.3 and 6.3: to whoever is not entitled. These words are known from other
+/// agents, and people search for them.
+pub(crate) fn no_identity() -> Status {
+    Status::permission_denied("no identity issued")
+}
+
+/// A list for a line of the log.
+pub(crate) fn joined<T: ToString>(items: &[T]) -> String {
+    let items: Vec<String> = items.iter().map(T::to_string).collect();
+    items.join(", ")
+}
