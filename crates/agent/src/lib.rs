@@ -36,6 +36,7 @@ mod endpoint;
 mod executable;
 mod identities;
 mod nearest;
+pub mod node;
 mod peer;
 mod profile;
 mod push;

@@ -210,6 +210,12 @@ impl Certificate {
         Arc::clone(self.key_id.get_or_init(named))
     }
 
+    /// How the key that signed it is named (RFC 5280 4.2.1.1), if it says so.
+    pub fn authority_key_id(&self) -> Option<&[u8]> {
+        let extension = self.extensions.authority_key_id.as_ref()?;
+        extension.value.key_id.as_deref()
+    }
+
     /// How a person knows it: its subject, or its first alternative name where that is empty.
     pub fn title(&self) -> Arc<str> {
         let named = || {

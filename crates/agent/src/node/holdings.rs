@@ -1,0 +1,216 @@
+//! What the server says that the workloads of this node may hold.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use avouch_api::grpc::node::{self, Update};
+use avouch_core::credential::jose::bundle::Bundle;
+use avouch_core::id::{SpiffeId, TenantId, TrustDomain};
+use base64ct::{Base64, Encoding};
+use serde_json::Value;
+
+use crate::identities::{Hint, JwtBundle};
+use crate::nearest::NearMiss;
+use crate::selector::Selector;
+
+/// Entries and bundles of all tenants that the node serves.
+#[derive(Default)]
+pub(super) struct Holdings {
+    tenants: BTreeMap<TenantId, Holding>,
+}
+
+/// What is held of one tenant.
+#[derive(Default)]
+pub(super) struct Holding {
+    sequence: u64,
+    entries: BTreeMap<String, Entry>,
+    pub(super) bundles: BTreeMap<TrustDomain, HeldBundle>,
+    distrusted: BTreeSet<String>,
+}
+
+/// A registration entry.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Entry {
+    pub(super) key: EntryKey,
+    pub(super) spiffe_id: SpiffeId,
+    pub(super) federates_with: Vec<TrustDomain>,
+    pub(super) hint: Option<Hint>,
+    pub(super) created: i64,
+    pub(super) revision: u64,
+    /// None if one of them is of a kind that no attestor here tells: then it selects no one.
+    selectors: Option<Vec<Selector>>,
+}
+
+/// The name of an entry among all tenants.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct EntryKey {
+    pub(super) tenant: TenantId,
+    pub(super) id: String,
+}
+
+/// A bundle in the forms in which it is used.
+#[derive(Clone, Debug)]
+pub(super) struct HeldBundle {
+    /// CA certificates as DER.
+    pub(super) x509: Vec<Vec<u8>>,
+    pub(super) jwt: JwtBundle,
+    pub(super) whole: Bundle,
+    pub(super) revocation_lists: Vec<Vec<u8>>,
+}
+
+/// What an update comes to for those who hold something.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub(super) struct Arrived {
+    /// The tenant and the number of the change, if all of it has arrived.
+    pub(super) whole: Option<(TenantId, u64)>,
+}
+
+impl Holdings {
+    /// How far each tenant has been followed.
+    pub(super) fn positions(&self) -> BTreeMap<String, u64> {
+        let tenants = self.tenants.iter();
+        tenants
+            .filter(|(_, holding)| holding.sequence > 0)
+            .map(|(id, holding)| (id.to_string(), holding.sequence))
+            .collect()
+    }
+
+    /// Takes in what a server said.
+    pub(super) fn follow(&mut self, update: Update) -> Arrived {
+        let Some(tenant) = TenantId::parse(&update.tenant) else {
+            tracing::error!("the server names a tenant that cannot be");
+            return Arrived::default();
+        };
+        if update.gone {
+            self.tenants.remove(&tenant);
+            return Arrived::default();
+        }
+        let holding = self.tenants.entry(tenant.clone()).or_default();
+        if update.anew {
+            *holding = Holding::default();
+        }
+        for id in &update.removed {
+            holding.entries.remove(id);
+        }
+        for told in update.entries {
+            let id = told.id.clone();
+            match Entry::read(&tenant, told) {
+                Some(entry) => {
+                    holding.entries.insert(id, entry);
+                }
+                None => tracing::error!(%tenant, entry = id, "an entry cannot be read"),
+            }
+        }
+        if !update.bundles.is_empty() {
+            holding.bundles = read_bundles(&update.bundles);
+        }
+        if let Some(distrust) = update.distrust {
+            holding.distrusted = distrust.authorities.into_iter().collect();
+        }
+        if update.more {
+            return Arrived::default();
+        }
+        holding.sequence = update.sequence;
+        Arrived {
+            whole: Some((tenant, update.sequence)),
+        }
+    }
+
+    /// The entries that select a workload with these facts, the oldest first: it is the default
+    /// identity.
+    pub(super) fn selecting(&self, held: &[Selector]) -> Vec<Entry> {
+        let entries = self.tenants.values().flat_map(|one| one.entries.values());
+        let mut selecting: Vec<Entry> = entries
+            .filter(|entry| entry.selects(held))
+            .cloned()
+            .collect();
+        selecting.sort_by(|a, b| (a.created, &a.key).cmp(&(b.created, &b.key)));
+        selecting
+    }
+
+    /// The entries that do not select it, and what it lacks for each.
+    pub(super) fn misses<'a>(
+        &'a self,
+        held: &'a [Selector],
+    ) -> impl Iterator<Item = NearMiss> + 'a {
+        let entries = self.tenants.values().flat_map(|one| one.entries.values());
+        entries.filter_map(|entry| {
+            let wanted = entry.selectors.as_deref()?;
+            NearMiss::between(&entry.key.id, &entry.spiffe_id, wanted, held)
+        })
+    }
+
+    pub(super) fn entry(&self, key: &EntryKey) -> Option<&Entry> {
+        self.tenants.get(&key.tenant)?.entries.get(&key.id)
+    }
+
+    pub(super) fn of(&self, tenant: &TenantId) -> Option<&Holding> {
+        self.tenants.get(tenant)
+    }
+
+    /// Whether what an authority signed is to be replaced.
+    pub(super) fn distrusts(&self, tenant: &TenantId, authority: &str) -> bool {
+        let holding = self.tenants.get(tenant);
+        holding.is_some_and(|holding| holding.distrusted.contains(authority))
+    }
+}
+
+impl Entry {
+    fn read(tenant: &TenantId, told: node::Entry) -> Option<Self> {
+        let selectors = told.selectors.iter().map(|text| Selector::parse(text));
+        let selectors = selectors.collect::<Result<Vec<_>, _>>();
+        if let Err(error) = &selectors {
+            tracing::warn!(%tenant, entry = told.id, %error, "an entry selects no one here");
+        }
+        let domains = told.federates_with.iter();
+        Some(Self {
+            key: EntryKey {
+                tenant: tenant.clone(),
+                id: told.id,
+            },
+            spiffe_id: SpiffeId::parse(&told.spiffe_id).ok()?,
+            federates_with: domains
+                .map(|name| TrustDomain::parse(name).ok())
+                .collect::<Option<_>>()?,
+            hint: Hint::parse(&told.hint),
+            created: told.created,
+            revision: told.revision,
+            selectors: selectors.ok(),
+        })
+    }
+
+    fn selects(&self, held: &[Selector]) -> bool {
+        let wanted = self.selectors.as_deref().unwrap_or_default();
+        !wanted.is_empty() && wanted.iter().all(|selector| held.contains(selector))
+    }
+}
+
+fn read_bundles(bundles: &[node::Bundle]) -> BTreeMap<TrustDomain, HeldBundle> {
+    let read = bundles.iter().filter_map(|bundle| {
+        let name = TrustDomain::parse(&bundle.trust_domain).ok()?;
+        let held = HeldBundle::read(bundle);
+        if held.is_none() {
+            tracing::error!(trust_domain = %name, "a bundle cannot be read");
+        }
+        Some((name, held?))
+    });
+    read.collect()
+}
+
+impl HeldBundle {
+    fn read(told: &node::Bundle) -> Option<Self> {
+        let document: Value = serde_json::from_str(&told.document).ok()?;
+        let keys = document.get("keys")?.as_array()?.iter();
+        let x509 = keys
+            .filter(|key| key.get("use").and_then(Value::as_str) == Some("x509-svid"))
+            .filter_map(|key| {
+                let certificate = key.get("x5c")?.as_array()?.first()?.as_str()?;
+                Base64::decode_vec(certificate).ok()
+            });
+        Some(Self {
+            x509: x509.collect(),
+            jwt: JwtBundle::from_spiffe_bundle(&told.document).ok()?,
+            whole: Bundle::read(&told.trust_domain, &document).ok()?,
+            revocation_lists: told.revocation_lists.clone(),
+        })
+    }
+}

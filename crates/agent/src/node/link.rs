@@ -1,0 +1,278 @@
+//! The way to the server, as the member that this node is.
+
+use std::io;
+use std::path::PathBuf;
+use std::sync::{Arc, PoisonError, RwLock, Weak};
+use std::time::Duration;
+
+use avouch_api::grpc::node::node_client::NodeClient;
+use avouch_api::grpc::node::{self, JoinRequest, RenewRequest};
+use avouch_core::id::SpiffeId;
+use hyper_util::rt::TokioIo;
+use rustls::ClientConfig;
+use rustls::pki_types::ServerName;
+use tokio::net::TcpStream;
+use tokio::sync::watch;
+use tokio_rustls::TlsConnector;
+use tonic::transport::{Channel, Endpoint};
+use tonic::{Code, Status};
+use tower::service_fn;
+use zeroize::Zeroizing;
+
+use super::key::{KeyFault, NodeKey};
+use super::membership::Membership;
+use super::tls::{self, ServerVerifier};
+use super::{Shared, now};
+
+pub use super::tls::ServerTrust;
+
+/// How long the server may take to answer.
+const LONGEST_CALL: Duration = Duration::from_secs(10);
+
+/// The largest message of a server: what a node is told at first comes in parts of a thousand
+/// entries.
+const LARGEST_MESSAGE: usize = 16 << 20;
+
+/// How long to wait before the node's own SVID is looked at again.
+const TICK: Duration = Duration::from_secs(1);
+
+/// What a node needs to join.
+#[derive(Clone, Debug)]
+pub struct Joining {
+    /// The host and port of the server's address for nodes.
+    pub server: String,
+    /// By which bundle the server is known.
+    pub trust: ServerTrust,
+    /// Where the node's own identity is kept.
+    pub folder: PathBuf,
+    /// A join token; needed if no identity is kept, or one that has expired.
+    pub token: Option<Zeroizing<String>>,
+}
+
+/// Why there is no way to the server.
+#[derive(Debug, thiserror::Error)]
+pub enum LinkFault {
+    /// What is kept cannot be read or written.
+    #[error("the identity of the node in {}: {source}", folder.display())]
+    Kept {
+        /// In which folder.
+        folder: PathBuf,
+        /// What the system said.
+        source: io::Error,
+    },
+    /// There is neither an identity nor a token.
+    #[error(
+        "no identity of this node is kept in {}, or it has expired, so it has to join: give it a token, which `avouch node token` makes",
+        .0.display()
+    )]
+    NoToken(PathBuf),
+    /// A key could not be made.
+    #[error(transparent)]
+    Key(#[from] KeyFault),
+    /// The address is none.
+    #[error("`{0}` is not a host and a port, such as 127.0.0.1:8081")]
+    Address(String),
+    /// The server refuses.
+    #[error("the server refuses: {0}")]
+    Refused(String),
+    /// The server does not answer.
+    #[error("the server at {server} does not answer: {why}")]
+    Away {
+        /// Its address.
+        server: String,
+        /// What was seen.
+        why: String,
+    },
+    /// The server answers what cannot be used.
+    #[error("the server answers what cannot be used: {0}")]
+    Unusable(&'static str),
+    /// TLS cannot be spoken.
+    #[error("TLS cannot be set up: {0}")]
+    Tls(#[from] rustls::Error),
+}
+
+/// The way to the server.
+pub(super) struct Link {
+    server: String,
+    folder: PathBuf,
+    verifier: Arc<ServerVerifier>,
+    member: RwLock<Arc<Membership>>,
+    /// The connection as the present member; another one after each renewal.
+    channel: watch::Sender<Channel>,
+}
+
+impl Link {
+    pub(super) async fn open(joining: Joining) -> Result<Self, LinkFault> {
+        let kept = |source| LinkFault::Kept {
+            folder: joining.folder.clone(),
+            source,
+        };
+        let verifier = Arc::new(ServerVerifier::new(joining.trust.clone()));
+        let member = match Membership::read(&joining.folder).map_err(kept)? {
+            Some(member) => member,
+            None => {
+                let member = join(&joining, &verifier).await?;
+                member.write(&joining.folder).map_err(kept)?;
+                member
+            }
+        };
+        let channel = connect(&joining.server, tls::config(&verifier, Some(&member))?)?;
+        Ok(Self {
+            server: joining.server,
+            folder: joining.folder,
+            verifier,
+            member: RwLock::new(Arc::new(member)),
+            channel: watch::Sender::new(channel),
+        })
+    }
+
+    pub(super) fn id(&self) -> SpiffeId {
+        self.member().id.clone()
+    }
+
+    /// The server, as the member that the node is now.
+    pub(super) fn client(&self) -> NodeClient<Channel> {
+        client(self.channel.borrow().clone())
+    }
+
+    /// Tells when there is another connection to be used.
+    pub(super) fn connections(&self) -> watch::Receiver<Channel> {
+        self.channel.subscribe()
+    }
+
+    fn member(&self) -> Arc<Membership> {
+        let member = self.member.read().unwrap_or_else(PoisonError::into_inner);
+        Arc::clone(&member)
+    }
+
+    async fn renew(&self) -> Result<(), LinkFault> {
+        let key = NodeKey::generate()?;
+        let request = RenewRequest {
+            signing_request: key.signing_request()?,
+        };
+        let answer = in_time(self.client().renew(request)).await;
+        let answer = answer.map_err(|status| fault(&self.server, &status))?;
+        let member = member_of(key, answer.into_inner())?;
+        member
+            .write(&self.folder)
+            .map_err(|source| LinkFault::Kept {
+                folder: self.folder.clone(),
+                source,
+            })?;
+        self.verifier.follow(member.server_bundle.clone());
+        let channel = connect(&self.server, tls::config(&self.verifier, Some(&member))?)?;
+        *self.member.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(member);
+        self.channel.send_replace(channel);
+        Ok(())
+    }
+}
+
+/// Renews the node's own SVID when its time has come, for as long as the node is there.
+pub(super) async fn keep(shared: Weak<Shared>) {
+    let mut is_told = false;
+    loop {
+        tokio::time::sleep(TICK).await;
+        let Some(shared) = shared.upgrade() else {
+            return;
+        };
+        if now() < shared.link.member().validity.renew_at {
+            continue;
+        }
+        match shared.link.renew().await {
+            Ok(()) => is_told = false,
+            Err(error) => {
+                if !is_told {
+                    let until = shared.link.member().not_after();
+                    tracing::warn!(%error, %until, "the node could not renew its own identity");
+                }
+                is_told = true;
+            }
+        }
+    }
+}
+
+/// The answer, or a status when there is none in time.
+pub(super) async fn in_time<T>(
+    answer: impl Future<Output = Result<T, Status>>,
+) -> Result<T, Status> {
+    let answered = tokio::time::timeout(LONGEST_CALL, answer).await;
+    answered.map_err(|_| Status::unavailable("the server takes too long"))?
+}
+
+fn client(channel: Channel) -> NodeClient<Channel> {
+    NodeClient::new(channel).max_decoding_message_size(LARGEST_MESSAGE)
+}
+
+async fn join(joining: &Joining, verifier: &Arc<ServerVerifier>) -> Result<Membership, LinkFault> {
+    let token = joining.token.as_ref();
+    let token = token.ok_or_else(|| LinkFault::NoToken(joining.folder.clone()))?;
+    let key = NodeKey::generate()?;
+    let channel = connect(&joining.server, tls::config(verifier, None)?)?;
+    let request = JoinRequest {
+        join_token: token.as_str().to_owned(),
+        signing_request: key.signing_request()?,
+    };
+    let answer = in_time(client(channel).join(request)).await;
+    let answer = answer.map_err(|status| fault(&joining.server, &status))?;
+    member_of(key, answer.into_inner())
+}
+
+fn member_of(key: NodeKey, answer: node::Membership) -> Result<Membership, LinkFault> {
+    let member = Membership::of(
+        key,
+        &answer.spiffe_id,
+        answer.certificates,
+        answer.server_bundle,
+    );
+    member.ok_or(LinkFault::Unusable("it is no X.509-SVID"))
+}
+
+fn fault(server: &str, status: &Status) -> LinkFault {
+    match status.code() {
+        Code::Unavailable | Code::DeadlineExceeded | Code::Unknown | Code::Cancelled => {
+            LinkFault::Away {
+                server: server.to_owned(),
+                why: innermost(status),
+            }
+        }
+        _ => LinkFault::Refused(status.message().to_owned()),
+    }
+}
+
+/// What is at the bottom of it: the layers above say no more than that something failed.
+pub(super) fn innermost(status: &Status) -> String {
+    let mut error: &dyn std::error::Error = status;
+    while let Some(source) = error.source() {
+        error = source;
+    }
+    if std::ptr::addr_eq(error, status) {
+        return status.message().to_owned();
+    }
+    error.to_string()
+}
+
+/// A connection that is made when it is used, and again when it breaks.
+fn connect(server: &str, config: ClientConfig) -> Result<Channel, LinkFault> {
+    let address = || LinkFault::Address(server.to_owned());
+    let (host, _) = server.rsplit_once(':').ok_or_else(address)?;
+    let host = host.trim_matches(['[', ']']).to_owned();
+    let name = ServerName::try_from(host).map_err(|_| address())?;
+    let endpoint = Endpoint::from_shared(format!("http://{server}")).map_err(|_| address())?;
+    let endpoint = endpoint
+        .connect_timeout(LONGEST_CALL)
+        .http2_keep_alive_interval(Duration::from_secs(20))
+        .keep_alive_timeout(Duration::from_secs(10))
+        .keep_alive_while_idle(true);
+    let connector = TlsConnector::from(Arc::new(config));
+    let server = server.to_owned();
+    let connector = service_fn(move |_| {
+        let (connector, name, server) = (connector.clone(), name.clone(), server.clone());
+        async move {
+            let stream = TcpStream::connect(server).await?;
+            stream.set_nodelay(true)?;
+            let stream = connector.connect(name, stream).await?;
+            Ok::<_, io::Error>(TokioIo::new(stream))
+        }
+    });
+    Ok(endpoint.connect_with_connector_lazy(connector))
+}

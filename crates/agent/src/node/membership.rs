@@ -1,0 +1,116 @@
+//! The identity of the node itself, and the file it is kept in.
+
+use std::fs::{self, File, OpenOptions};
+use std::io::{self, Write};
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
+use std::path::Path;
+
+use avouch_core::credential::x509::Certificate;
+use avouch_core::id::SpiffeId;
+use avouch_core::time::Time;
+use base64ct::{Base64, Encoding};
+use serde_json::{Value, json};
+use zeroize::Zeroizing;
+
+use super::key::NodeKey;
+use super::now;
+use super::validity::Validity;
+
+/// The name of the file in the folder of the agent.
+const FILE: &str = "node.json";
+
+/// What makes the node a member: its X.509-SVID with the key, and the server's bundle as it was
+/// told last.
+pub(super) struct Membership {
+    pub(super) id: SpiffeId,
+    pub(super) key: NodeKey,
+    /// DER, the SVID first.
+    pub(super) certificates: Vec<Vec<u8>>,
+    pub(super) server_bundle: String,
+    pub(super) validity: Validity,
+}
+
+impl Membership {
+    /// What a server has answered, for the key that was in the request.
+    pub(super) fn of(
+        key: NodeKey,
+        spiffe_id: &str,
+        certificates: Vec<Vec<u8>>,
+        server_bundle: String,
+    ) -> Option<Self> {
+        let own = Certificate::parse(certificates.first()?).ok()?;
+        let id = SpiffeId::parse(spiffe_id).ok()?;
+        Some(Self {
+            validity: Validity::of(&own, now(), own.serial()),
+            id,
+            key,
+            certificates,
+            server_bundle,
+        })
+    }
+
+    /// Until when it holds.
+    pub(super) fn not_after(&self) -> Time {
+        self.validity.not_after
+    }
+
+    /// Reads what was kept; `None` if there is nothing, or nothing that can be used any more.
+    pub(super) fn read(folder: &Path) -> io::Result<Option<Self>> {
+        let path = folder.join(FILE);
+        let metadata = match fs::metadata(&path) {
+            Ok(metadata) => metadata,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+            Err(error) => return Err(error),
+        };
+        if metadata.mode() & 0o077 != 0 {
+            return Err(io::Error::new(
+                io::ErrorKind::PermissionDenied,
+                format!("{} can be read by others; make it 0600", path.display()),
+            ));
+        }
+        let text = Zeroizing::new(fs::read_to_string(&path)?);
+        let member = Self::parse(&text).filter(|member| now() < member.not_after());
+        Ok(member)
+    }
+
+    fn parse(text: &str) -> Option<Self> {
+        let kept: Value = serde_json::from_str(text).ok()?;
+        let text = |name| kept.get(name).and_then(Value::as_str);
+        let pkcs8 = Zeroizing::new(Base64::decode_vec(text("private_key")?).ok()?);
+        let certificates = kept.get("certificates")?.as_array()?.iter();
+        let certificates = certificates
+            .map(|one| Base64::decode_vec(one.as_str()?).ok())
+            .collect::<Option<Vec<_>>>()?;
+        Self::of(
+            NodeKey::from_pkcs8(pkcs8).ok()?,
+            text("spiffe_id")?,
+            certificates,
+            text("server_bundle")?.to_owned(),
+        )
+    }
+
+    /// Keeps it: the file is whole or as it was at any moment.
+    pub(super) fn write(&self, folder: &Path) -> io::Result<()> {
+        let certificates = self.certificates.iter();
+        let certificates: Vec<String> =
+            certificates.map(|der| Base64::encode_string(der)).collect();
+        let text = Zeroizing::new(
+            json!({
+                "spiffe_id": self.id.as_str(),
+                "private_key": Base64::encode_string(self.key.pkcs8()),
+                "certificates": certificates,
+                "server_bundle": self.server_bundle,
+            })
+            .to_string(),
+        );
+        fs::create_dir_all(folder)?;
+        let (path, new) = (folder.join(FILE), folder.join("node.json.new"));
+        let mut options = OpenOptions::new();
+        options.write(true).create(true).truncate(true).mode(0o600);
+        let mut file = options.open(&new)?;
+        file.write_all(text.as_bytes())?;
+        file.sync_all()?;
+        fs::rename(&new, &path)?;
+        File::open(folder)?.sync_all()
+    }
+}

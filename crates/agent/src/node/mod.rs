@@ -1,0 +1,138 @@
+//! A node that serves its workloads what a server says they may hold.
+//!
+//! ```text
+//! server ── Follow ──► Holdings    entries and bundles, as deltas
+//!                         │ selects by what was attested
+//! server ◄── Issue… ─── Svids      keys are made here and never leave but to their workload
+//!                         │
+//!                     Entitlement ──► Workload API, SDS
+//! ```
+//!
+//! What is held is served on when the server is away, until it expires. An SVID is renewed when
+//! half of its life is over, at a moment that differs from node to node and from SVID to SVID, and
+//! at once when its entry has changed or its authority is not to be trusted any more.
+
+mod follow;
+mod holdings;
+mod key;
+mod link;
+mod membership;
+mod serving;
+mod svids;
+mod tls;
+mod tokens;
+mod validity;
+
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use avouch_core::id::SpiffeId;
+use avouch_core::time::Time;
+use tokio::sync::watch;
+
+use holdings::Holdings;
+use link::Link;
+use svids::Svids;
+use tokens::Tokens;
+
+pub use link::{Joining, LinkFault, ServerTrust};
+
+/// A node: it follows one server, and knows what each of its workloads may hold.
+#[derive(Clone)]
+pub struct Node {
+    shared: Arc<Shared>,
+}
+
+struct Shared {
+    link: Link,
+    holdings: RwLock<Holdings>,
+    svids: Svids,
+    tokens: Tokens,
+    /// Counts the changes of anything that a workload may hold.
+    news: watch::Sender<u64>,
+    /// Whether all that the server had to say at first has arrived.
+    complete: watch::Sender<bool>,
+    /// Whether the server is away, so that it is said once.
+    away: AtomicBool,
+}
+
+impl Node {
+    /// Joins the deployment, or takes up the membership that is kept in the folder, and begins to
+    /// follow. To be called within a Tokio runtime.
+    ///
+    /// # Errors
+    ///
+    /// When the node may not join, or when what it keeps cannot be read or written.
+    pub async fn join(joining: Joining) -> Result<Self, LinkFault> {
+        let link = Link::open(joining).await?;
+        let node = Self {
+            shared: Arc::new(Shared {
+                link,
+                holdings: RwLock::default(),
+                svids: Svids::default(),
+                tokens: Tokens::default(),
+                news: watch::Sender::new(0),
+                complete: watch::Sender::new(false),
+                away: AtomicBool::new(false),
+            }),
+        };
+        tokio::spawn(follow::follow(Arc::downgrade(&node.shared)));
+        tokio::spawn(svids::keep(Arc::downgrade(&node.shared)));
+        tokio::spawn(link::keep(Arc::downgrade(&node.shared)));
+        Ok(node)
+    }
+
+    /// Who it is.
+    pub fn id(&self) -> SpiffeId {
+        self.shared.link.id()
+    }
+
+    /// Becomes `true` when all that the server had to say at first has arrived.
+    pub fn complete(&self) -> watch::Receiver<bool> {
+        self.shared.complete.subscribe()
+    }
+}
+
+impl Shared {
+    fn holdings(&self) -> RwLockReadGuard<'_, Holdings> {
+        self.holdings.read().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn holdings_mut(&self) -> RwLockWriteGuard<'_, Holdings> {
+        self.holdings
+            .write()
+            .unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Wakes whoever waits for a change.
+    fn tell(&self) {
+        self.news.send_modify(|count| *count += 1);
+    }
+
+    /// Says once that the server is away, and once that it is back.
+    fn note_away(&self, why: &str) {
+        if !self.away.swap(true, Ordering::Relaxed) {
+            let until = self.svids.first_to_expire();
+            let until = until.map_or_else(|| "nothing is held".to_owned(), |time| time.to_string());
+            tracing::warn!(
+                why,
+                until,
+                "the server is away; what is held is served until it expires"
+            );
+        }
+    }
+
+    fn note_back(&self) {
+        if self.away.swap(false, Ordering::Relaxed) {
+            tracing::info!("the server is back");
+        }
+    }
+}
+
+/// Now, by the clock of the machine, in whole seconds.
+fn now() -> Time {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH);
+    let seconds = since.map_or(0, |since| since.as_secs());
+    Time::from_unix(i64::try_from(seconds).unwrap_or(i64::MAX))
+}

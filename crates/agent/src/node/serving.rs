@@ -1,0 +1,316 @@
+//! What each workload may hold, made of entries, bundles and SVIDs.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::{Arc, Weak};
+use std::time::Duration;
+
+use avouch_api::grpc::node::IssueJwtRequest;
+use avouch_core::anchor::{Anchor, AnchorKind, Constraints, Stewardship};
+use avouch_core::budget::Budget;
+use avouch_core::credential::Credential;
+use avouch_core::crypto::AwsLc;
+use avouch_core::decide;
+use avouch_core::id::{Digest, SpiffeId, TenantId, TrustDomain};
+use avouch_core::question::{Context, Profile, Purpose, Question};
+use avouch_core::reason::Reason;
+use avouch_core::time::Time;
+use avouch_core::verdict::Verdict;
+use avouch_core::view::View;
+use base64ct::{Base64UrlUnpadded, Encoding};
+use serde_json::Value;
+use tokio::sync::watch;
+
+use super::holdings::{Entry, Holdings};
+use super::link::{in_time, innermost};
+use super::{Node, Shared, now, svids};
+use crate::identities::{
+    Entitled, Entitlement, Identities, JwtSvid, NotIssued, Pending, Token, ValidJwt, X509Svid,
+};
+use crate::selector::Selector;
+
+/// How long a workload that calls right after the agent has started waits for the first words of
+/// the server.
+const LONGEST_START: Duration = Duration::from_secs(10);
+
+impl Identities for Node {
+    fn subscribe<'a>(
+        &'a self,
+        selectors: &'a [Selector],
+    ) -> Pending<'a, watch::Receiver<Arc<Entitlement>>> {
+        Box::pin(async move {
+            self.wait_for_start().await;
+            // Before looking, so that what changes meanwhile is looked at again.
+            let news = self.shared.news.subscribe();
+            let first = entitlement(&self.shared, selectors).await;
+            let (sender, receiver) = watch::channel(Arc::new(first));
+            let shared = Arc::downgrade(&self.shared);
+            tokio::spawn(follow(shared, selectors.to_vec(), news, sender));
+            receiver
+        })
+    }
+
+    fn jwt_svids<'a>(
+        &'a self,
+        selectors: &'a [Selector],
+        audiences: &'a [String],
+        wanted: Option<&'a SpiffeId>,
+    ) -> Pending<'a, Result<Vec<JwtSvid>, NotIssued>> {
+        Box::pin(async move {
+            self.wait_for_start().await;
+            let entries = entries(&self.shared, selectors)?;
+            let mut chosen: Vec<Entry> = entries
+                .iter()
+                .filter(|entry| wanted.is_none_or(|wanted| entry.spiffe_id == *wanted))
+                .cloned()
+                .collect();
+            if let (Some(wanted), true) = (wanted, chosen.is_empty()) {
+                return Err(NotIssued::OtherIdentity {
+                    wanted: wanted.clone(),
+                    entitled: entries.into_iter().map(|entry| entry.spiffe_id).collect(),
+                });
+            }
+            // One token for each identity, whatever number of entries it has.
+            let mut seen = BTreeSet::new();
+            chosen.retain(|entry| seen.insert(entry.spiffe_id.to_string()));
+            let mut svids = Vec::with_capacity(chosen.len());
+            for entry in chosen {
+                svids.push(JwtSvid {
+                    token: jwt(&self.shared, &entry, audiences).await?,
+                    spiffe_id: entry.spiffe_id,
+                    hint: entry.hint,
+                });
+            }
+            Ok(svids)
+        })
+    }
+
+    fn validate_jwt<'a>(
+        &'a self,
+        selectors: &'a [Selector],
+        audience: &'a str,
+        token: &'a Token,
+    ) -> Pending<'a, Result<ValidJwt, Box<Reason>>> {
+        Box::pin(async move {
+            let views = views(&self.shared.holdings(), selectors);
+            let mut refused = Box::new(Reason::IssueObjectUnknown {
+                object: "registration entry",
+                name: "of the workload".to_owned(),
+            });
+            for view in views {
+                match validate(&view, audience, token, now()) {
+                    Ok(valid) => return Ok(valid),
+                    Err(reason) => refused = reason,
+                }
+            }
+            Err(refused)
+        })
+    }
+}
+
+impl Node {
+    async fn wait_for_start(&self) {
+        let mut complete = self.shared.complete.subscribe();
+        let started = complete.wait_for(|complete| *complete);
+        // When nothing has arrived, the workload is told that nothing can be issued now.
+        drop(tokio::time::timeout(LONGEST_START, started).await);
+    }
+}
+
+/// Keeps what a workload may hold up to date, for as long as someone looks at it.
+async fn follow(
+    shared: Weak<Shared>,
+    selectors: Vec<Selector>,
+    mut news: watch::Receiver<u64>,
+    sender: watch::Sender<Arc<Entitlement>>,
+) {
+    loop {
+        let changed = tokio::select! {
+            changed = news.changed() => changed,
+            () = sender.closed() => return,
+        };
+        let Some(shared) = shared.upgrade().filter(|_| changed.is_ok()) else {
+            return;
+        };
+        let now = entitlement(&shared, &selectors).await;
+        sender.send_if_modified(|held| {
+            let is_news = **held != now;
+            if is_news {
+                *held = Arc::new(now);
+            }
+            is_news
+        });
+    }
+}
+
+async fn entitlement(shared: &Shared, selectors: &[Selector]) -> Entitlement {
+    let entries = entries(shared, selectors)?;
+    let ensured = svids::ensure(shared, &entries).await;
+    let at = now();
+    let svids = entries
+        .iter()
+        .filter_map(|entry| shared.svids.of(entry, at).map(|svid| (entry, svid)));
+    let svids: Vec<(&Entry, X509Svid)> = svids
+        .map(|(entry, svid)| {
+            let hint = entry.hint.clone();
+            let svid = X509Svid {
+                hint,
+                ..X509Svid::clone(&svid)
+            };
+            (entry, svid)
+        })
+        .collect();
+    if let (true, Err(why)) = (svids.is_empty(), ensured) {
+        return Err(NotIssued::Unavailable { why });
+    }
+    entitled(&shared.holdings(), svids)
+}
+
+fn entries(shared: &Shared, selectors: &[Selector]) -> Result<Vec<Entry>, NotIssued> {
+    if !*shared.complete.borrow() {
+        return Err(NotIssued::Unavailable {
+            why: "the server has not said yet who may hold what".to_owned(),
+        });
+    }
+    let holdings = shared.holdings();
+    let entries = holdings.selecting(selectors);
+    if entries.is_empty() {
+        return Err(NotIssued::nearest(holdings.misses(selectors)));
+    }
+    Ok(entries)
+}
+
+/// The bundles of the trust domain of each entry, and those that it federates with, as the tenant
+/// of the entry knows them. Where two tenants know a trust domain, the first entry's tenant says
+/// what it is.
+fn entitled(holdings: &Holdings, svids: Vec<(&Entry, X509Svid)>) -> Entitlement {
+    let mut x509_bundles = BTreeMap::new();
+    let mut jwt_bundles = BTreeMap::new();
+    let mut revocation_lists = Vec::new();
+    for (entry, _) in &svids {
+        let Some(holding) = holdings.of(&entry.key.tenant) else {
+            continue;
+        };
+        for name in domains_of(entry) {
+            let Some(bundle) = holding.bundles.get(name) else {
+                continue;
+            };
+            if x509_bundles.contains_key(name) {
+                continue;
+            }
+            x509_bundles.insert(name.clone(), bundle.x509.clone());
+            jwt_bundles.insert(name.clone(), bundle.jwt.clone());
+            revocation_lists.extend(bundle.revocation_lists.iter().cloned());
+        }
+    }
+    let svids = svids.into_iter().map(|(_, svid)| svid).collect();
+    Entitled::new(svids, x509_bundles, revocation_lists, jwt_bundles).map_err(|incomplete| {
+        NotIssued::Unavailable {
+            why: incomplete.to_string(),
+        }
+    })
+}
+
+fn domains_of(entry: &Entry) -> impl Iterator<Item = &TrustDomain> {
+    std::iter::once(entry.spiffe_id.trust_domain()).chain(&entry.federates_with)
+}
+
+async fn jwt(shared: &Shared, entry: &Entry, audiences: &[String]) -> Result<Token, NotIssued> {
+    let mut audiences = audiences.to_vec();
+    audiences.sort();
+    audiences.dedup();
+    if let Some(token) = shared.tokens.fresh(entry, &audiences, now()) {
+        return Ok(token);
+    }
+    let request = IssueJwtRequest {
+        tenant: entry.key.tenant.to_string(),
+        entry: entry.key.id.clone(),
+        audiences: audiences.clone(),
+    };
+    let mut client = shared.link.client();
+    let answer = match in_time(client.issue_jwt(request)).await {
+        Ok(answer) => answer.into_inner(),
+        Err(status) => {
+            let held = shared.tokens.usable(entry, &audiences, now());
+            return held.ok_or_else(|| NotIssued::Unavailable {
+                why: innermost(&status),
+            });
+        }
+    };
+    if let Some(refusal) = answer.refusal {
+        return Err(NotIssued::Unavailable {
+            why: format!("{}: {} {}", refusal.code, refusal.sentence, refusal.hint),
+        });
+    }
+    let token = Token::new(answer.token);
+    let (issued, expires) = (answer.issued, answer.expires);
+    let (issued, expires) = (Time::from_unix(issued), Time::from_unix(expires));
+    shared
+        .tokens
+        .keep(entry, &audiences, &token, issued, expires);
+    Ok(token)
+}
+
+/// What a workload may rely on, for each tenant that it has an identity of.
+fn views(holdings: &Holdings, selectors: &[Selector]) -> Vec<View> {
+    let mut domains: BTreeMap<TenantId, BTreeSet<TrustDomain>> = BTreeMap::new();
+    for entry in holdings.selecting(selectors) {
+        let of_tenant = domains.entry(entry.key.tenant.clone()).or_default();
+        of_tenant.extend(domains_of(&entry).cloned());
+    }
+    let views = domains.into_iter().filter_map(|(tenant, domains)| {
+        let holding = holdings.of(&tenant)?;
+        let bundles = domains.iter().filter_map(|name| holding.bundles.get(name));
+        let anchors = bundles.map(|bundle| Anchor {
+            name: "SPIFFE bundle".to_owned(),
+            kind: AnchorKind::TrustDomain(bundle.whole.clone()),
+            stewardship: Stewardship::default(),
+            constraints: Constraints::default(),
+            tenant: tenant.clone(),
+            source: None,
+        });
+        let names = domains.iter().map(|name| name.as_str().as_bytes());
+        let epoch = Digest::of_list(names);
+        let anchors = anchors.collect();
+        Some(View::new(tenant, anchors, Vec::new(), Vec::new(), epoch))
+    });
+    views.collect()
+}
+
+fn validate(
+    view: &View,
+    audience: &str,
+    token: &Token,
+    now: Time,
+) -> Result<ValidJwt, Box<Reason>> {
+    let question = Question {
+        tenant: view.tenant().clone(),
+        credential: Credential::Jwt(token.expose().to_owned()),
+        profile: Profile::Spiffe,
+        purpose: Purpose::Any,
+        now,
+        context: Context {
+            audiences: vec![audience.to_owned()],
+            ..Context::default()
+        },
+    };
+    let malformed = |detail: &str| {
+        Box::new(Reason::Malformed {
+            detail: detail.to_owned(),
+        })
+    };
+    match decide(&question, view, &AwsLc, &mut Budget::default()) {
+        Verdict::Accept(sealed) => Ok(ValidJwt {
+            spiffe_id: SpiffeId::parse(sealed.preview().name())?,
+            claims: claims_of(token).ok_or_else(|| malformed("it has no claims"))?,
+        }),
+        Verdict::Reject(refusal) => Err(Box::new(refusal.reason().clone())),
+        Verdict::Undetermined(_) => Err(malformed("it cannot be told whom it is for")),
+    }
+}
+
+/// The claims of a token that the core has accepted.
+fn claims_of(token: &Token) -> Option<serde_json::Map<String, Value>> {
+    let claims = token.expose().split('.').nth(1)?;
+    let claims = Base64UrlUnpadded::decode_vec(claims).ok()?;
+    serde_json::from_slice(&claims).ok()
+}
