@@ -1,8 +1,9 @@
 //! The commands and their arguments.
 
+use std::net::SocketAddr;
 use std::path::PathBuf;
 
-use avouch_core::id::TenantId;
+use avouch_core::id::{SpiffeId, TenantId};
 use avouch_core::question::{ExpectedName, Profile, Purpose};
 use avouch_core::time::Time;
 use avouch_core::verdict::TrustModel;
@@ -56,12 +57,131 @@ pub enum Command {
     /// The same verdict drawn in full: every check, or every path that failed
     #[command(after_help = EXPLAIN_EXAMPLES)]
     Explain(ExplainArguments),
+    /// What the Workload API gives to this process, as to any workload
+    #[command(after_help = FETCH_EXAMPLES)]
+    Fetch(FetchArguments),
     /// What the trust models are, and which of your anchors rest on each
     #[command(subcommand)]
     Model(ModelCommand),
+    /// Start everything: server, store and one agent, with a tenant to begin with
+    #[command(after_help = UP_EXAMPLES)]
+    Up(UpArguments),
     /// Decide on a credential, or on a file of questions
     #[command(after_help = VERIFY_EXAMPLES)]
     Verify(VerifyArguments),
+}
+
+/// The arguments of `up`.
+#[derive(Args, Debug)]
+pub struct UpArguments {
+    /// Where everything is kept
+    #[arg(
+        long,
+        value_name = "DIR",
+        env = "AVOUCH_DATA",
+        default_value = "avouch-data"
+    )]
+    pub data: PathBuf,
+    /// The address for administrators and verifiers (HTTP)
+    #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:8080")]
+    pub listen: SocketAddr,
+    /// The address for nodes (gRPC over mutual TLS)
+    #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:8081")]
+    pub grpc_listen: SocketAddr,
+    /// The socket for workloads [default: agent.sock in the folder of --data]
+    #[arg(long, value_name = "PATH")]
+    pub socket: Option<PathBuf>,
+    /// A database instead of the file in the folder: postgres://user@host/name
+    #[arg(
+        long,
+        value_name = "ADDRESS",
+        env = "AVOUCH_STORE",
+        hide_env_values = true
+    )]
+    pub store: Option<String>,
+    /// The address under which verifiers reach this server, the head of every `iss` [default:
+    /// http:// and the address of --listen]
+    #[arg(long, value_name = "URL")]
+    pub public_url: Option<String>,
+    /// The trust domain of servers, nodes and operators; taken on the first start
+    #[arg(long, value_name = "NAME", default_value = "root.avouch.test")]
+    pub trust_domain: String,
+    /// How much the log tells, on standard error
+    #[arg(long, value_enum, default_value_t = LogLevel::Warn)]
+    pub log: LogLevel,
+}
+
+/// How much a log tells.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum LogLevel {
+    /// What failed.
+    Error,
+    /// And what someone should look at.
+    Warn,
+    /// And what happened.
+    Info,
+    /// And how.
+    Debug,
+}
+
+/// The arguments of `fetch`.
+#[derive(Args, Debug)]
+pub struct FetchArguments {
+    /// What to fetch.
+    #[command(subcommand)]
+    pub what: FetchCommand,
+    /// The socket of the Workload API, a path or `unix:///path` [default: agent.sock in the folder
+    /// of --data]
+    #[arg(
+        long,
+        value_name = "SOCKET",
+        env = "SPIFFE_ENDPOINT_SOCKET",
+        global = true
+    )]
+    pub socket: Option<String>,
+    /// The folder of the plane on this machine
+    #[arg(
+        long,
+        value_name = "DIR",
+        env = "AVOUCH_DATA",
+        default_value = "avouch-data",
+        global = true
+    )]
+    pub data: PathBuf,
+}
+
+/// What can be fetched.
+#[derive(Debug, Subcommand)]
+pub enum FetchCommand {
+    /// The CA certificates and keys of the trust domains that this process may rely on
+    Bundle(FetchBundleArguments),
+    /// JWT-SVIDs for an audience
+    Jwt(FetchJwtArguments),
+    /// X.509-SVIDs, with their keys and bundles
+    X509(FetchX509Arguments),
+}
+
+/// The arguments of `fetch bundle`.
+#[derive(Args, Debug)]
+pub struct FetchBundleArguments {}
+
+/// The arguments of `fetch jwt`.
+#[derive(Args, Debug)]
+pub struct FetchJwtArguments {
+    /// Who will receive the token. May be repeated
+    #[arg(long, value_name = "NAME", required = true)]
+    pub audience: Vec<String>,
+    /// As which identity [default: each of this process]
+    #[arg(long, value_name = "ID", value_parser = spiffe_id)]
+    pub spiffe_id: Option<SpiffeId>,
+}
+
+/// The arguments of `fetch x509`.
+#[derive(Args, Debug)]
+pub struct FetchX509Arguments {
+    /// Write svid.pem, key.pem (mode 0600) and bundle.pem into this folder
+    #[arg(long, value_name = "DIR")]
+    pub write: Option<PathBuf>,
 }
 
 /// Commands on trust anchors.
@@ -211,6 +331,10 @@ fn spiffe(text: &str) -> Result<ExpectedName, String> {
     avouch_api::expected_spiffe(text).map_err(str::to_owned)
 }
 
+fn spiffe_id(text: &str) -> Result<SpiffeId, String> {
+    SpiffeId::parse(text).map_err(|reason| reason.sentence())
+}
+
 fn policy(text: &str) -> Result<ObjectIdentifier, String> {
     avouch_api::policy_identifier(text)
         .ok_or_else(|| "a policy is an object identifier such as 2.23.140.1.2.1".to_owned())
@@ -267,6 +391,33 @@ Exit codes:
 
 The shapes of questions and verdicts: docs/how-to/verify.md
 The shape of trust documents: docs/how-to/trust-documents.md";
+
+const UP_EXAMPLES: &str = "\
+Examples:
+  avouch up
+  avouch up --data /var/lib/avouch --listen 127.0.0.1:9080 --grpc-listen 0.0.0.0:9081
+  avouch up --store postgres://avouch@db.example.com/avouch --public-url https://avouch.example.com
+
+In the folder of --data:
+  root.key        wraps the keys of all tenants; keep a copy elsewhere
+  avouch.sqlite3  the store, unless --store names another
+  operator.jwt    your credential (mode 0600), replaced every half hour; the commands find it
+  server.json     by what agents on other machines know this server
+  agent.sock      the socket for workloads
+
+How to go on: docs/how-to/run.md";
+
+const FETCH_EXAMPLES: &str = "\
+Examples:
+  avouch fetch x509
+  avouch fetch x509 --write /run/api
+  avouch fetch jwt --audience vault
+  avouch fetch bundle -o json
+
+Exit codes:
+  0   fetched
+  1   no agent answers, or it cannot issue now
+  3   no registration entry is for this process; `avouch why-not` and the log of the agent say why";
 
 const EXPLAIN_EXAMPLES: &str = "\
 Examples:

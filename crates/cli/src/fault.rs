@@ -30,6 +30,64 @@ pub enum Fault {
     /// The arguments do not go together.
     #[error("{0}")]
     Usage(String),
+    /// No agent serves the socket.
+    #[error(
+        "no agent serves {address}: {why}; start one with `avouch up`, or name its socket with --socket"
+    )]
+    NoAgent {
+        /// Which socket.
+        address: String,
+        /// What the system said.
+        why: String,
+    },
+    /// No registration entry is for this process.
+    #[error(
+        "no identity issued: no registration entry selects this process; the log of the agent names those that come near"
+    )]
+    NoIdentity,
+    /// A folder or a file in it cannot be used.
+    #[error("{}: {why}", path.display())]
+    Folder {
+        /// Which.
+        path: PathBuf,
+        /// Why not.
+        why: String,
+    },
+    /// What runs has ended, or could not start.
+    #[error("{0}")]
+    Run(String),
+    /// The server refuses.
+    #[error("{sentence} ({code})\n  fix: {hint}")]
+    Refused {
+        /// The code of the reason.
+        code: String,
+        /// What is wrong.
+        sentence: String,
+        /// The smallest fix.
+        hint: String,
+    },
+    /// The server failed.
+    #[error(transparent)]
+    Server(#[from] avouch_server::Fault),
+    /// The node failed.
+    #[error(transparent)]
+    Node(#[from] avouch_agent::node::LinkFault),
+    /// The socket of workloads failed.
+    #[error(transparent)]
+    Workloads(#[from] avouch_agent::Fault),
+}
+
+impl From<avouch_server::Refused> for Fault {
+    fn from(refused: avouch_server::Refused) -> Self {
+        match refused {
+            avouch_server::Refused::Fault(fault) => Self::Server(fault),
+            avouch_server::Refused::Reason(reason) => Self::Refused {
+                code: reason.code().to_owned(),
+                sentence: reason.sentence(),
+                hint: reason.hint(),
+            },
+        }
+    }
 }
 
 impl Fault {
@@ -42,7 +100,14 @@ impl Fault {
     pub fn exit(&self) -> Exit {
         match self {
             Self::Usage(_) => Exit::Usage,
+            Self::NoIdentity | Self::Refused { .. } => Exit::Rejected,
             Self::Directory(_)
+            | Self::Folder { .. }
+            | Self::NoAgent { .. }
+            | Self::Node(_)
+            | Self::Run(_)
+            | Self::Server(_)
+            | Self::Workloads(_)
             | Self::Read { .. }
             | Self::SystemStore(_)
             | Self::Worker

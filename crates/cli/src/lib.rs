@@ -18,12 +18,14 @@ pub mod batch;
 pub mod clock;
 pub mod credential;
 pub mod fault;
+pub mod fetch;
 pub mod input;
 pub mod models;
 pub mod output;
 pub mod recognise;
 pub mod render;
 pub mod trust;
+pub mod up;
 pub mod verify;
 
 use arguments::{AnchorCommand, Arguments, Command, ModelCommand};
@@ -43,5 +45,7 @@ pub fn run(arguments: &Arguments) -> Result<Exit, Fault> {
         Command::Anchor(AnchorCommand::List(list)) => anchors::list(list, common),
         Command::Anchor(AnchorCommand::Diff(diff)) => anchors::diff(diff, common),
         Command::Model(ModelCommand::Show(show)) => models::show(show, common),
+        Command::Fetch(fetch) => fetch::fetch(fetch, common),
+        Command::Up(arguments) => up::up(arguments),
     }
 }

@@ -18,6 +18,9 @@ use crate::nodes::Admitted;
 use crate::plane::Plane;
 use crate::tenant::Tenant;
 
+/// How long the credential of the operator is valid, in seconds: it is replaced in time.
+const OPERATOR_TTL: u32 = 3_600;
+
 /// A key that an SVID is asked for.
 #[derive(Clone, Debug)]
 pub struct Wanted {
@@ -104,6 +107,21 @@ impl Plane {
         let tenant = self.served(node, tenant)?;
         let entry = self.entry_for(node, &tenant, entry)?;
         self.sign_jwt(&tenant, entry.spiffe_id, audiences, entry.jwt_ttl)
+    }
+
+    /// A credential of who runs the deployment from its own machine: a JWT-SVID for this server.
+    ///
+    /// # Errors
+    ///
+    /// What failed on our side.
+    pub fn operator_token(&self) -> Result<TokenSvid, Refused> {
+        let audience = self.server_id().to_string();
+        self.sign_jwt(
+            &self.root()?,
+            self.operator_id()?,
+            vec![audience],
+            Some(OPERATOR_TTL),
+        )
     }
 
     /// Signs a JWT-SVID for an identity of a tenant.

@@ -36,6 +36,7 @@ pub mod keeper;
 pub mod node_api;
 pub mod nodes;
 pub mod plane;
+pub mod run;
 pub mod settings;
 pub mod tenant;
 pub mod tls;

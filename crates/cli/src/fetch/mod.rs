@@ -1,0 +1,159 @@
+//! `avouch fetch`: what the Workload API gives to this process, as to any workload.
+
+mod x509;
+
+use std::path::PathBuf;
+
+use avouch_api::grpc::WORKLOAD_HEADER;
+use avouch_api::grpc::workload::spiffe_workload_api_client::SpiffeWorkloadApiClient;
+use avouch_api::grpc::workload::{JwtBundlesRequest, JwtsvidRequest, X509BundlesRequest};
+use avouch_core::id::SpiffeId;
+use serde_json::{Value, json};
+use tonic::metadata::MetadataValue;
+use tonic::service::interceptor::InterceptedService;
+use tonic::transport::{Channel, Endpoint};
+use tonic::{Code, Request, Status, Streaming};
+
+use crate::arguments::{Common, FetchArguments, FetchCommand};
+use crate::fault::{Exit, Fault};
+use crate::output;
+
+type Client = SpiffeWorkloadApiClient<
+    InterceptedService<Channel, fn(Request<()>) -> Result<Request<()>, Status>>,
+>;
+
+/// Fetches and writes what was asked for.
+pub fn fetch(arguments: &FetchArguments, common: &Common) -> Result<Exit, Fault> {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .map_err(|error| Fault::Run(format!("a thread cannot be started: {error}")))?;
+    runtime.block_on(async {
+        let address = address(arguments);
+        let client = connect(&address).await?;
+        match &arguments.what {
+            FetchCommand::X509(x509) => x509::fetch(client, x509, common).await,
+            FetchCommand::Jwt(jwt) => {
+                let wanted = jwt.spiffe_id.as_ref();
+                fetch_jwt(client, jwt.audience.clone(), wanted, common).await
+            }
+            FetchCommand::Bundle(_) => fetch_bundles(client, common).await,
+        }
+    })
+}
+
+/// The address given, that of the environment, or that of the plane in the folder.
+fn address(arguments: &FetchArguments) -> String {
+    if let Some(socket) = &arguments.socket {
+        return match socket.strip_prefix("unix:") {
+            Some(_) => socket.clone(),
+            None => format!("unix://{}", absolute(socket)),
+        };
+    }
+    let socket = arguments.data.join("agent.sock");
+    format!("unix://{}", absolute(&socket.to_string_lossy()))
+}
+
+fn absolute(path: &str) -> String {
+    let absolute = std::path::absolute(path).unwrap_or_else(|_| PathBuf::from(path));
+    absolute.to_string_lossy().into_owned()
+}
+
+async fn connect(address: &str) -> Result<Client, Fault> {
+    let away = |why: String| Fault::NoAgent {
+        address: address.to_owned(),
+        why,
+    };
+    let endpoint = Endpoint::from_shared(address.to_owned());
+    let endpoint = endpoint.map_err(|error| away(error.to_string()))?;
+    let channel = endpoint.connect().await;
+    let channel = channel.map_err(|error| away(innermost(&error)))?;
+    let client = SpiffeWorkloadApiClient::with_interceptor(channel, with_header as fn(_) -> _);
+    Ok(client.max_decoding_message_size(64 << 20))
+}
+
+/// Without this nobody is served (SPIFFE Workload Endpoint 3).
+fn with_header(mut request: Request<()>) -> Result<Request<()>, Status> {
+    let value = MetadataValue::from_static("true");
+    request.metadata_mut().insert(WORKLOAD_HEADER, value);
+    Ok(request)
+}
+
+fn innermost(error: &dyn std::error::Error) -> String {
+    let mut error = error;
+    while let Some(source) = error.source() {
+        error = source;
+    }
+    error.to_string()
+}
+
+/// The first message of a stream: what there is now.
+async fn first<M>(stream: &mut Streaming<M>) -> Result<M, Fault> {
+    match stream.message().await {
+        Ok(Some(message)) => Ok(message),
+        Ok(None) => Err(Fault::Run("the agent said nothing".to_owned())),
+        Err(status) => Err(denied(&status)),
+    }
+}
+
+fn denied(status: &Status) -> Fault {
+    match status.code() {
+        Code::PermissionDenied => Fault::NoIdentity,
+        Code::InvalidArgument => Fault::Usage(status.message().to_owned()),
+        _ => Fault::Run(format!("the agent answers: {}", status.message())),
+    }
+}
+
+async fn fetch_jwt(
+    mut client: Client,
+    audience: Vec<String>,
+    wanted: Option<&SpiffeId>,
+    common: &Common,
+) -> Result<Exit, Fault> {
+    let request = JwtsvidRequest {
+        audience,
+        spiffe_id: wanted.map(ToString::to_string).unwrap_or_default(),
+    };
+    let answer = client.fetch_jwtsvid(request).await;
+    let svids = answer.map_err(|status| denied(&status))?.into_inner().svids;
+    let human = || {
+        let tokens: Vec<&str> = svids.iter().map(|svid| svid.svid.as_str()).collect();
+        tokens.join("\n")
+    };
+    let json = || {
+        let svids = svids
+            .iter()
+            .map(|svid| json!({"spiffe_id": svid.spiffe_id, "svid": svid.svid, "hint": svid.hint}));
+        let svids: Vec<Value> = svids.collect();
+        format!("{:#}", json!({"svids": svids}))
+    };
+    output::formatted(common.output, human, json)?;
+    Ok(Exit::Accepted)
+}
+
+async fn fetch_bundles(mut client: Client, common: &Common) -> Result<Exit, Fault> {
+    let x509 = client.fetch_x509_bundles(X509BundlesRequest {}).await;
+    let mut x509 = x509.map_err(|status| denied(&status))?.into_inner();
+    let x509 = first(&mut x509).await?.bundles;
+    let jwt = client.fetch_jwt_bundles(JwtBundlesRequest {}).await;
+    let mut jwt = jwt.map_err(|status| denied(&status))?.into_inner();
+    let jwt = first(&mut jwt).await?.bundles;
+    let human = || {
+        let bundles = x509
+            .iter()
+            .map(|(name, certificates)| format!("# {name}\n{}", x509::pem_of_all(certificates)));
+        bundles.collect::<Vec<String>>().join("\n")
+    };
+    let json = || {
+        let bundles = x509.iter().map(|(name, certificates)| {
+            let keys = jwt.get(name);
+            let keys = keys.and_then(|keys| serde_json::from_slice::<Value>(keys).ok());
+            let bundle = json!({"x509": x509::pem_of_all(certificates), "jwt": keys});
+            (name.clone(), bundle)
+        });
+        let bundles: serde_json::Map<String, Value> = bundles.collect();
+        format!("{:#}", json!({"bundles": bundles}))
+    };
+    output::formatted(common.output, human, json)?;
+    Ok(Exit::Accepted)
+}

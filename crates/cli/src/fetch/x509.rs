@@ -1,0 +1,157 @@
+//! `avouch fetch x509`.
+
+use std::fs::{self, OpenOptions};
+use std::io::Write;
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::{Path, PathBuf};
+
+use avouch_api::grpc::workload::{X509svid, X509svidRequest, X509svidResponse};
+use avouch_core::credential::x509::Certificate;
+use base64ct::LineEnding;
+use der::pem;
+use der::{Reader, SliceReader};
+use serde_json::{Value, json};
+use zeroize::Zeroizing;
+
+use super::{Client, denied, first};
+use crate::arguments::{Common, FetchX509Arguments};
+use crate::fault::{Exit, Fault};
+use crate::output;
+
+pub(super) async fn fetch(
+    mut client: Client,
+    arguments: &FetchX509Arguments,
+    common: &Common,
+) -> Result<Exit, Fault> {
+    let fetched = client.fetch_x509svid(X509svidRequest {}).await;
+    let mut stream = fetched.map_err(|status| denied(&status))?.into_inner();
+    let fetched = first(&mut stream).await?;
+    if let Some(folder) = &arguments.write {
+        write(folder, &fetched)?;
+    }
+    let human = || human(&fetched, arguments.write.as_deref());
+    output::formatted(common.output, human, || {
+        let svids: Vec<Value> = fetched.svids.iter().map(as_json).collect();
+        let federated = fetched.federated_bundles.iter();
+        let federated: serde_json::Map<String, Value> = federated
+            .map(|(name, bundle)| (name.clone(), pem_of_all(bundle).into()))
+            .collect();
+        format!(
+            "{:#}",
+            json!({"svids": svids, "federated_bundles": federated})
+        )
+    })?;
+    Ok(Exit::Accepted)
+}
+
+fn human(fetched: &X509svidResponse, folder: Option<&Path>) -> String {
+    let mut lines = Vec::new();
+    for (number, svid) in fetched.svids.iter().enumerate() {
+        let certificates = certificates(&svid.x509_svid);
+        lines.push(svid.spiffe_id.clone());
+        if !svid.hint.is_empty() {
+            lines.push(format!("  hint         {}", svid.hint));
+        }
+        if let Some(own) = certificates
+            .first()
+            .and_then(|own| Certificate::parse(own).ok())
+        {
+            lines.push(format!("  valid from   {}", own.not_before()));
+            lines.push(format!("  valid until  {}", own.not_after()));
+        }
+        let above = certificates.len().saturating_sub(1);
+        lines.push(format!("  certificates 1 and {above} above it"));
+        if let Some(folder) = folder {
+            let [chain, key, bundle] = files(folder, number);
+            lines.push(format!("  written to   {}", chain.display()));
+            lines.push(format!("               {}", key.display()));
+            lines.push(format!("               {}", bundle.display()));
+        }
+    }
+    if folder.is_none() {
+        lines.push(String::new());
+        lines.push("The private key is not shown; --write DIR writes it to a file.".to_owned());
+    }
+    lines.join("\n")
+}
+
+fn as_json(svid: &X509svid) -> Value {
+    json!({
+        "spiffe_id": svid.spiffe_id,
+        "hint": svid.hint,
+        "x509_svid": pem_of_all(&svid.x509_svid),
+        "bundle": pem_of_all(&svid.bundle),
+    })
+}
+
+/// The chain, the key and the bundle of an SVID. The first has the plain names.
+fn files(folder: &Path, number: usize) -> [PathBuf; 3] {
+    let number = match number {
+        0 => String::new(),
+        number => format!(".{number}"),
+    };
+    ["svid", "key", "bundle"].map(|name| folder.join(format!("{name}{number}.pem")))
+}
+
+fn write(folder: &Path, fetched: &X509svidResponse) -> Result<(), Fault> {
+    let fault = |path: &Path, why: std::io::Error| Fault::Folder {
+        path: path.to_owned(),
+        why: why.to_string(),
+    };
+    fs::create_dir_all(folder).map_err(|error| fault(folder, error))?;
+    for (number, svid) in fetched.svids.iter().enumerate() {
+        let [chain, key, bundle] = files(folder, number);
+        let pkcs8 = pem::encode_string("PRIVATE KEY", LineEnding::LF, &svid.x509_svid_key);
+        let pkcs8 = Zeroizing::new(pkcs8.unwrap_or_default());
+        let mut bundles = pem_of_all(&svid.bundle);
+        bundles.extend(
+            fetched
+                .federated_bundles
+                .values()
+                .map(|one| pem_of_all(one)),
+        );
+        for (path, text, mode) in [
+            (&chain, pem_of_all(&svid.x509_svid).as_str(), 0o644),
+            (&key, pkcs8.as_str(), 0o600),
+            (&bundle, bundles.as_str(), 0o644),
+        ] {
+            write_file(path, text, mode).map_err(|error| fault(path, error))?;
+        }
+    }
+    Ok(())
+}
+
+/// The file is whole, or as it was, at any moment: a server that reads it again finds either.
+fn write_file(path: &Path, text: &str, mode: u32) -> std::io::Result<()> {
+    let new = path.with_extension("pem.new");
+    // What is left of an earlier attempt may have other permissions.
+    drop(fs::remove_file(&new));
+    let mut options = OpenOptions::new();
+    let mut file = options.create_new(true).write(true).mode(mode).open(&new)?;
+    file.write_all(text.as_bytes())?;
+    file.sync_all()?;
+    fs::rename(&new, path)
+}
+
+/// Certificates as DER one after the other, as PEM.
+pub(super) fn pem_of_all(der: &[u8]) -> String {
+    let all = certificates(der);
+    let texts = all
+        .iter()
+        .filter_map(|der| pem::encode_string("CERTIFICATE", LineEnding::LF, der).ok());
+    texts.collect()
+}
+
+fn certificates(der: &[u8]) -> Vec<Vec<u8>> {
+    let mut certificates = Vec::new();
+    let Ok(mut reader) = SliceReader::new(der) else {
+        return certificates;
+    };
+    while !reader.is_finished() {
+        match reader.tlv_bytes() {
+            Ok(certificate) => certificates.push(certificate.to_vec()),
+            Err(_) => break,
+        }
+    }
+    certificates
+}

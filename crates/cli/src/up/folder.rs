@@ -1,0 +1,99 @@
+//! The folder of a deployment: who may read what in it, and that only one process uses it.
+
+use std::fs::{self, DirBuilder, File, OpenOptions, Permissions, TryLockError};
+use std::io::{self, Write};
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use crate::fault::Fault;
+
+/// Others may pass through, to the socket of workloads, and see nothing of what is in it.
+const MODE: u32 = 0o711;
+
+/// A folder that this process has to itself.
+#[derive(Clone, Debug)]
+pub(super) struct Folder {
+    path: PathBuf,
+    _lock: Arc<File>,
+}
+
+impl Folder {
+    /// Makes the folder if it is missing, and takes it for this process.
+    pub(super) fn open(path: &Path) -> Result<Self, Fault> {
+        let fault = |error: io::Error| Fault::Folder {
+            path: path.to_owned(),
+            why: error.to_string(),
+        };
+        let made = DirBuilder::new().recursive(true).mode(MODE).create(path);
+        made.map_err(fault)?;
+        // The kernel takes the user's mask off what is made.
+        fs::set_permissions(path, Permissions::from_mode(MODE)).map_err(fault)?;
+        let path = fs::canonicalize(path).map_err(fault)?;
+        let mut options = OpenOptions::new();
+        options.create(true).truncate(false).write(true).mode(0o600);
+        let lock = options.open(path.join("lock")).map_err(fault)?;
+        match lock.try_lock() {
+            Ok(()) => Ok(Self {
+                path,
+                _lock: Arc::new(lock),
+            }),
+            Err(TryLockError::WouldBlock) => Err(Fault::Folder {
+                path,
+                why: "another `avouch up` uses it; stop that one, or choose another folder with --data"
+                    .to_owned(),
+            }),
+            Err(TryLockError::Error(error)) => Err(fault(error)),
+        }
+    }
+
+    /// Where it is.
+    pub(super) fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// Where the agent keeps its own identity.
+    pub(super) fn agent(&self) -> PathBuf {
+        self.path.join("agent")
+    }
+
+    /// Where workloads call, unless they are told otherwise.
+    pub(super) fn socket(&self, chosen: Option<&Path>) -> PathBuf {
+        match chosen {
+            Some(chosen) => std::path::absolute(chosen).unwrap_or_else(|_| chosen.to_owned()),
+            None => self.path.join("agent.sock"),
+        }
+    }
+
+    /// Writes a file that everyone may read, if it is not as it should be.
+    pub(super) fn write_public(&self, name: &str, text: &str) -> Result<(), Fault> {
+        let is_same = fs::read_to_string(self.path.join(name)).is_ok_and(|there| there == text);
+        if is_same {
+            return Ok(());
+        }
+        self.write(name, text, 0o644)
+    }
+
+    /// Writes a file that only its owner may read.
+    pub(super) fn write_secret(&self, name: &str, text: &str) -> Result<(), Fault> {
+        self.write(name, text, 0o600)
+    }
+
+    /// The file is whole, or as it was, at any moment.
+    fn write(&self, name: &str, text: &str, mode: u32) -> Result<(), Fault> {
+        let write = || {
+            let new = self.path.join(format!("{name}.new"));
+            let mut options = OpenOptions::new();
+            options.create(true).truncate(true).write(true).mode(mode);
+            let mut file = options.open(&new)?;
+            file.set_permissions(Permissions::from_mode(mode))?;
+            file.write_all(text.as_bytes())?;
+            file.sync_all()?;
+            fs::rename(&new, self.path.join(name))
+        };
+        write().map_err(|error| Fault::Folder {
+            path: self.path.join(name),
+            why: error.to_string(),
+        })
+    }
+}

@@ -1,0 +1,68 @@
+//! What is said when everything is up.
+
+use std::fmt;
+use std::net::SocketAddr;
+use std::path::Path;
+
+use avouch_server::Plane;
+
+use super::demo;
+
+/// Where everything is, and what to try first.
+pub(super) struct Greeting<'a> {
+    pub(super) http: SocketAddr,
+    pub(super) nodes: SocketAddr,
+    pub(super) workloads: &'a str,
+    pub(super) data: &'a Path,
+    pub(super) plane: &'a Plane,
+}
+
+impl fmt::Display for Greeting<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self {
+            http,
+            nodes,
+            workloads,
+            ..
+        } = self;
+        writeln!(f, "Avouch is up.\n")?;
+        writeln!(f, "  HTTP       http://{http}")?;
+        writeln!(f, "  nodes      {nodes}")?;
+        writeln!(f, "  workloads  {workloads}")?;
+        writeln!(f, "  data       {}\n", self.data.display())?;
+        let tenants = self.plane.all_tenants();
+        writeln!(f, "{} tenants:", tenants.len())?;
+        for tenant in tenants.iter().take(5) {
+            tenant.read(|snapshot| {
+                let domains = snapshot.trust_domains.keys();
+                let domains: Vec<&str> = domains.map(|name| name.as_str()).collect();
+                let entries = snapshot.entries.len();
+                let (id, domains) = (tenant.id(), domains.join(", "));
+                writeln!(f, "  {id:<10} {domains} ({entries} entries)")
+            })?;
+        }
+        if tenants.len() > 5 {
+            writeln!(f, "  …")?;
+        }
+        self.first_steps(f)?;
+        writeln!(f, "Ctrl-C stops it; the next start finds everything again.")
+    }
+}
+
+impl Greeting<'_> {
+    fn first_steps(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let demo = self.plane.tenant_named(demo::TENANT);
+        let id = demo.and_then(|tenant| {
+            tenant.read(|snapshot| {
+                let first = snapshot.entries.values().next()?;
+                Some(first.spiffe_id.to_string())
+            })
+        });
+        let Some(id) = id else {
+            return writeln!(f);
+        };
+        writeln!(f, "\nYour own processes are {id}. In another terminal:\n")?;
+        writeln!(f, "  export SPIFFE_ENDPOINT_SOCKET={}", self.workloads)?;
+        writeln!(f, "  avouch fetch x509\n")
+    }
+}

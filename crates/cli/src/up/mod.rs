@@ -1,0 +1,287 @@
+//! `avouch up`: the whole plane from one command, with something real in it for a newcomer.
+//!
+//! ```text
+//! folder ──► store, root key ──► Plane ──► HTTP, nodes
+//!                                  │ join token, made here
+//!                                Node ──► socket of the Workload API
+//! ```
+//!
+//! The agent is one like any other: it joins over mutual TLS, and knows nothing but what the server
+//! tells it.
+
+mod demo;
+mod folder;
+mod greeting;
+mod logging;
+
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use avouch_agent::node::{Joining, LinkFault, Node, ServerTrust};
+use avouch_agent::{Endpoint, Limits};
+use avouch_core::id::{TenantId, TrustDomain};
+use avouch_server::clock::SystemClock;
+use avouch_server::plane::Founding;
+use avouch_server::run::{self, Listeners};
+use avouch_server::{Plane, Refused, Settings};
+use avouch_store::Store;
+use avouch_store::keyring::RootKey;
+use avouch_store::postgresql::PostgresqlStore;
+use avouch_store::sqlite::SqliteStore;
+use serde_json::json;
+use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::watch;
+use tokio::task::JoinHandle;
+
+use crate::arguments::UpArguments;
+use crate::fault::{Exit, Fault};
+use crate::output;
+use folder::Folder;
+use greeting::Greeting;
+
+/// The name of the local node.
+const LOCAL_NODE: &str = "local";
+
+/// How long a join token for the local node can be used: it is used at once.
+const TOKEN_TTL: u32 = 60;
+
+/// How often the files for the command and for agents are looked at.
+const FILES_PERIOD: Duration = Duration::from_secs(10);
+
+/// How long after a signal what is under way may take to end.
+const LONGEST_END: Duration = Duration::from_secs(10);
+
+/// Runs the plane until it is told to stop.
+pub fn up(arguments: &UpArguments) -> Result<Exit, Fault> {
+    logging::start(arguments.log)?;
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()
+        .map_err(|error| Fault::Run(format!("threads cannot be started: {error}")))?;
+    let ended = runtime.block_on(run_until_told(arguments));
+    // What blocks for good must not keep the process alive.
+    runtime.shutdown_timeout(LONGEST_END);
+    ended.map(|()| Exit::Accepted)
+}
+
+async fn run_until_told(arguments: &UpArguments) -> Result<(), Fault> {
+    // Before anything is made on disk: a taken address is the most common mistake.
+    let listeners = Listeners::open(arguments.listen, arguments.grpc_listen).await?;
+    let folder = Folder::open(&arguments.data)?;
+    let addresses = Addresses {
+        http: listeners.http_address()?,
+        nodes: listeners.node_address()?,
+    };
+    let plane = open(arguments, &folder, addresses).await?;
+    let endpoint = Endpoint::bind(
+        &folder.socket(arguments.socket.as_deref()),
+        Limits::default(),
+    )?;
+    let (stop, stopping) = watch::channel(false);
+    let is_alone = arguments.store.is_none();
+    let serving = tokio::spawn(run::run(
+        Arc::clone(&plane),
+        listeners,
+        is_alone,
+        stopping.clone(),
+    ));
+    let files = tokio::spawn(keep_files(Arc::clone(&plane), folder.clone()));
+    let node = join(&plane, &folder, addresses.nodes).await?;
+    let address = endpoint.address();
+    let workloads = tokio::spawn(endpoint.serve(Arc::new(node), until(stopping)));
+    output::data(
+        &Greeting {
+            http: addresses.http,
+            nodes: addresses.nodes,
+            workloads: &address,
+            data: folder.path(),
+            plane: &plane,
+        }
+        .to_string(),
+    )?;
+    wait(serving, workloads, &stop, files).await
+}
+
+/// Where it listens.
+#[derive(Clone, Copy)]
+struct Addresses {
+    http: SocketAddr,
+    nodes: SocketAddr,
+}
+
+async fn open(
+    arguments: &UpArguments,
+    folder: &Folder,
+    addresses: Addresses,
+) -> Result<Arc<Plane>, Fault> {
+    let public_url = arguments.public_url.clone();
+    let settings = Settings {
+        public_url: public_url.unwrap_or_else(|| format!("http://{}", addresses.http)),
+        ..Settings::default()
+    };
+    let founding = Founding {
+        tenant: TenantId::parse("root").ok_or_else(|| bug("`root` is no tenant"))?,
+        trust_domain: TrustDomain::parse(&arguments.trust_domain)
+            .map_err(|reason| Fault::Usage(reason.sentence()))?,
+    };
+    let store = arguments.store.clone();
+    let path = folder.path().to_owned();
+    blocking(move || {
+        let store = open_store(store.as_deref(), &path)?;
+        let root_key = |tenants: &[_]| Ok(RootKey::open_or_create(&path, tenants)?);
+        let plane = Plane::open(store, root_key, &founding, settings, Arc::new(SystemClock))?;
+        demo::make(&plane)?;
+        Ok(plane)
+    })
+    .await
+}
+
+fn open_store(address: Option<&str>, folder: &Path) -> Result<Arc<dyn Store>, Refused> {
+    Ok(match address {
+        Some(address) => Arc::new(PostgresqlStore::connect(address)?),
+        None => Arc::new(SqliteStore::open(folder)?),
+    })
+}
+
+/// Takes up the membership of the local node, or lets it join.
+async fn join(plane: &Arc<Plane>, folder: &Folder, server: SocketAddr) -> Result<Node, Fault> {
+    let trust = trust_of_server(plane)?;
+    let trust = ServerTrust::read(&trust).ok_or_else(|| bug("the own bundle cannot be read"))?;
+    let mut joining = Joining {
+        server: reachable(server).to_string(),
+        trust,
+        folder: folder.agent(),
+        token: None,
+    };
+    match Node::join(joining.clone()).await {
+        Err(LinkFault::NoToken(_)) => {}
+        joined => return Ok(joined?),
+    }
+    let plane = Arc::clone(plane);
+    let token = blocking(move || plane.new_join_token(&plane.root()?, LOCAL_NODE, TOKEN_TTL));
+    joining.token = Some(token.await?.token);
+    Ok(Node::join(joining).await?)
+}
+
+/// The address by which this machine reaches itself, also where it listens on all addresses.
+fn reachable(address: SocketAddr) -> SocketAddr {
+    let ip = match address {
+        SocketAddr::V4(_) if address.ip().is_unspecified() => std::net::Ipv4Addr::LOCALHOST.into(),
+        SocketAddr::V6(_) if address.ip().is_unspecified() => std::net::Ipv6Addr::LOCALHOST.into(),
+        SocketAddr::V4(_) | SocketAddr::V6(_) => address.ip(),
+    };
+    SocketAddr::new(ip, address.port())
+}
+
+/// By what agents know the server: an anchor of a trust document.
+fn trust_of_server(plane: &Plane) -> Result<String, Fault> {
+    let trust_domain = plane.server_id().trust_domain();
+    let bundle = plane.bundle(&plane.root()?, trust_domain)?;
+    Ok(json!({"trust_domain": trust_domain.as_str(), "bundle": bundle}).to_string())
+}
+
+/// Keeps the operator's credential and what agents know the server by.
+async fn keep_files(plane: Arc<Plane>, folder: Folder) {
+    let mut renew_at = None;
+    loop {
+        let (plane, folder) = (Arc::clone(&plane), folder.clone());
+        let kept = blocking(move || Ok(write_files(&plane, &folder, renew_at)));
+        match kept.await.and_then(|kept| kept) {
+            Ok(next) => renew_at = Some(next),
+            Err(error) => {
+                tracing::error!(%error, "the operator's credential could not be written");
+            }
+        }
+        tokio::time::sleep(FILES_PERIOD).await;
+    }
+}
+
+/// Writes what is due, and says when the credential is due again.
+fn write_files(
+    plane: &Plane,
+    folder: &Folder,
+    renew_at: Option<avouch_core::time::Time>,
+) -> Result<avouch_core::time::Time, Fault> {
+    folder.write_public("server.json", &trust_of_server(plane)?)?;
+    if let Some(renew_at) = renew_at
+        && plane.now() < renew_at
+    {
+        return Ok(renew_at);
+    }
+    let credential = plane.operator_token()?;
+    folder.write_secret("operator.jwt", &credential.token)?;
+    let half = credential.expires.since(credential.issued) / 2;
+    Ok(credential.issued.plus(half))
+}
+
+/// Until a signal comes, or until something ends by itself.
+async fn wait(
+    mut serving: JoinHandle<Result<(), Refused>>,
+    mut workloads: JoinHandle<Result<(), avouch_agent::Fault>>,
+    stop: &watch::Sender<bool>,
+    files: JoinHandle<()>,
+) -> Result<(), Fault> {
+    let ended = tokio::select! {
+        told = told_to_stop() => told,
+        ended = &mut serving => Err(ended_early(ended)),
+        ended = &mut workloads => Err(ended_early(ended)),
+    };
+    if ended.is_ok() {
+        tracing::info!("stopping; what is under way is ended first");
+    }
+    files.abort();
+    stop.send_replace(true);
+    let all = async {
+        if !workloads.is_finished() {
+            drop(workloads.await);
+        }
+        if !serving.is_finished() {
+            drop(serving.await);
+        }
+    };
+    if tokio::time::timeout(LONGEST_END, all).await.is_err() {
+        tracing::warn!("not all that was under way has ended in time");
+    }
+    ended
+}
+
+fn ended_early<E: Into<Fault>>(ended: Result<Result<(), E>, tokio::task::JoinError>) -> Fault {
+    match ended {
+        Ok(Ok(())) => Fault::Run("serving has ended by itself".to_owned()),
+        Ok(Err(error)) => error.into(),
+        Err(error) => bug(&error.to_string()),
+    }
+}
+
+async fn told_to_stop() -> Result<(), Fault> {
+    let cannot = |error: std::io::Error| Fault::Run(format!("signals cannot be heard: {error}"));
+    let mut interrupt = signal(SignalKind::interrupt()).map_err(cannot)?;
+    let mut terminate = signal(SignalKind::terminate()).map_err(cannot)?;
+    tokio::select! {
+        _ = interrupt.recv() => Ok(()),
+        _ = terminate.recv() => Ok(()),
+    }
+}
+
+async fn until(mut stopping: watch::Receiver<bool>) {
+    // The sender lives as long as the command; its end is an end too.
+    drop(stopping.wait_for(|stopping| *stopping).await);
+}
+
+async fn blocking<T: Send + 'static>(
+    work: impl FnOnce() -> Result<T, Refused> + Send + 'static,
+) -> Result<T, Fault> {
+    let done = tokio::task::spawn_blocking(work).await;
+    Ok(done.map_err(|error| bug(&error.to_string()))??)
+}
+
+fn bug(detail: &str) -> Fault {
+    Fault::Run(format!("a bug, please report it: {detail}"))
+}
+
+/// Where a command looks for what a running plane has left in its folder.
+pub fn default_folder() -> PathBuf {
+    PathBuf::from("avouch-data")
+}

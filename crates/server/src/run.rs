@@ -1,0 +1,188 @@
+//! A server from its start to its end: what it listens on, and what it does in time.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::net::TcpListener;
+use tokio::sync::watch;
+use tokio::task::JoinSet;
+
+use crate::fault::{Fault, Refused};
+use crate::node_api;
+use crate::plane::Plane;
+use crate::tls::ServerIdentity;
+
+/// How often entries are looked through for those that have ended.
+const ENTRIES_PERIOD: Duration = Duration::from_secs(5);
+
+/// How often the store is asked what other servers have stored.
+const STORE_PERIOD: Duration = Duration::from_millis(500);
+
+/// What a server listens on.
+#[derive(Debug)]
+pub struct Listeners {
+    http: TcpListener,
+    nodes: TcpListener,
+}
+
+impl Listeners {
+    /// Opens both addresses, for administrators and verifiers and for nodes.
+    ///
+    /// # Errors
+    ///
+    /// [`Fault::Listen`].
+    pub async fn open(http: SocketAddr, nodes: SocketAddr) -> Result<Self, Fault> {
+        Ok(Self {
+            http: listen(http, "--listen").await?,
+            nodes: listen(nodes, "--grpc-listen").await?,
+        })
+    }
+
+    /// Where administrators and verifiers call.
+    ///
+    /// # Errors
+    ///
+    /// [`Fault::Bug`].
+    pub fn http_address(&self) -> Result<SocketAddr, Fault> {
+        local(&self.http)
+    }
+
+    /// Where nodes call.
+    ///
+    /// # Errors
+    ///
+    /// [`Fault::Bug`].
+    pub fn node_address(&self) -> Result<SocketAddr, Fault> {
+        local(&self.nodes)
+    }
+}
+
+async fn listen(address: SocketAddr, flag: &'static str) -> Result<TcpListener, Fault> {
+    let listening = TcpListener::bind(address).await;
+    listening.map_err(|source| Fault::Listen {
+        address: address.to_string(),
+        flag,
+        source,
+    })
+}
+
+fn local(listener: &TcpListener) -> Result<SocketAddr, Fault> {
+    let address = listener.local_addr();
+    address.map_err(|error| Fault::Bug(error.to_string()))
+}
+
+/// Serves until `stopping` becomes true, then ends what is under way.
+///
+/// # Errors
+///
+/// What failed first; then everything else is ended, too.
+pub async fn run(
+    plane: Arc<Plane>,
+    listeners: Listeners,
+    is_alone: bool,
+    stopping: watch::Receiver<bool>,
+) -> Result<(), Refused> {
+    let identity = {
+        let plane = Arc::clone(&plane);
+        blocking(move || ServerIdentity::new(plane)).await?
+    };
+    let mut serving: JoinSet<Result<(), Fault>> = JoinSet::new();
+    serving.spawn(http::serve(
+        listeners.http,
+        Arc::clone(&plane),
+        stopping.clone(),
+    ));
+    serving.spawn(node_api::serve(
+        listeners.nodes,
+        Arc::clone(&identity),
+        Arc::clone(&plane),
+        stopping.clone(),
+    ));
+    let mut jobs = JoinSet::new();
+    jobs.spawn(tend(Arc::clone(&plane), identity));
+    jobs.spawn(remove_expired_entries(Arc::clone(&plane)));
+    if !is_alone {
+        jobs.spawn(follow_store(plane));
+    }
+    let mut first = Ok(());
+    while let Some(ended) = serving.join_next().await {
+        let ended = ended.unwrap_or_else(|error| Err(Fault::Bug(error.to_string())));
+        // Serving ends when it is told to; whatever ends by itself takes the rest with it.
+        if ended.is_err() || !*stopping.borrow() {
+            first = first.and(ended);
+            serving.abort_all();
+        }
+    }
+    Ok(first?)
+}
+
+/// Tends authorities and the server's own identity.
+async fn tend(plane: Arc<Plane>, identity: Arc<ServerIdentity>) {
+    let lifetimes = plane.settings().authorities;
+    let shortest = lifetimes
+        .root
+        .min(lifetimes.intermediate)
+        .min(lifetimes.token)
+        .min(plane.settings().node_ttl);
+    // A hundred looks in a life are enough to be in time.
+    let period = Duration::from_secs(u64::from((shortest / 100).clamp(1, 30)));
+    loop {
+        tokio::time::sleep(period).await;
+        let (plane, identity) = (Arc::clone(&plane), Arc::clone(&identity));
+        let tended = blocking(move || {
+            plane.tend_all()?;
+            identity.renew()
+        });
+        if let Err(error) = tended.await {
+            tracing::error!(%error, "what is due could not be done; it is tried again");
+        }
+    }
+}
+
+async fn remove_expired_entries(plane: Arc<Plane>) {
+    loop {
+        tokio::time::sleep(ENTRIES_PERIOD).await;
+        let plane = Arc::clone(&plane);
+        if let Err(error) = blocking(move || plane.remove_expired_entries()).await {
+            tracing::error!(%error, "entries that have ended could not be removed");
+        }
+    }
+}
+
+async fn follow_store(plane: Arc<Plane>) {
+    let mut is_told = false;
+    loop {
+        tokio::time::sleep(STORE_PERIOD).await;
+        let plane = Arc::clone(&plane);
+        match blocking(move || Ok(plane.follow_store()?)).await {
+            Ok(()) => is_told = false,
+            Err(error) => {
+                if !is_told {
+                    tracing::error!(%error, "the store does not answer; what is held is served on");
+                }
+                is_told = true;
+            }
+        }
+    }
+}
+
+async fn blocking<T: Send + 'static>(
+    work: impl FnOnce() -> Result<T, Refused> + Send + 'static,
+) -> Result<T, Refused> {
+    let done = tokio::task::spawn_blocking(work).await;
+    done.unwrap_or_else(|error| Err(Fault::Bug(error.to_string()).into()))
+}
+
+mod http {
+    use std::sync::Arc;
+    use tokio::sync::watch;
+    pub(super) async fn serve(
+        _l: tokio::net::TcpListener,
+        _p: Arc<crate::Plane>,
+        mut stopping: watch::Receiver<bool>,
+    ) -> Result<(), crate::Fault> {
+        drop(stopping.wait_for(|s| *s).await);
+        Ok(())
+    }
+}
