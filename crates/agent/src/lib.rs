@@ -32,9 +32,11 @@
 mod attest;
 mod authority;
 mod caller;
+pub mod command;
 mod endpoint;
 mod executable;
 mod identities;
+pub mod logging;
 mod nearest;
 pub mod node;
 mod peer;

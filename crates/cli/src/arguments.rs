@@ -3,6 +3,7 @@
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
+use avouch_agent::command::{AgentArguments, LogLevel};
 use avouch_core::id::{SpiffeId, TenantId};
 use avouch_core::question::{ExpectedName, Profile, Purpose};
 use avouch_core::time::Time;
@@ -51,6 +52,9 @@ pub enum Format {
 /// The commands.
 #[derive(Debug, Subcommand)]
 pub enum Command {
+    /// The agent of a node
+    #[command(subcommand)]
+    Agent(AgentCommand),
     /// Look at what is trusted
     #[command(subcommand)]
     Anchor(AnchorCommand),
@@ -63,6 +67,9 @@ pub enum Command {
     /// What the trust models are, and which of your anchors rest on each
     #[command(subcommand)]
     Model(ModelCommand),
+    /// A server for many nodes
+    #[command(subcommand)]
+    Server(ServerCommand),
     /// Start everything: server, store and one agent, with a tenant to begin with
     #[command(after_help = UP_EXAMPLES)]
     Up(UpArguments),
@@ -74,6 +81,17 @@ pub enum Command {
 /// The arguments of `up`.
 #[derive(Args, Debug)]
 pub struct UpArguments {
+    /// What the server is told.
+    #[command(flatten)]
+    pub server: ServerArguments,
+    /// The socket for workloads [default: agent.sock in the folder of --data]
+    #[arg(long, value_name = "PATH")]
+    pub socket: Option<PathBuf>,
+}
+
+/// What a server is told.
+#[derive(Args, Debug)]
+pub struct ServerArguments {
     /// Where everything is kept
     #[arg(
         long,
@@ -88,9 +106,6 @@ pub struct UpArguments {
     /// The address for nodes (gRPC over mutual TLS)
     #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:8081")]
     pub grpc_listen: SocketAddr,
-    /// The socket for workloads [default: agent.sock in the folder of --data]
-    #[arg(long, value_name = "PATH")]
-    pub socket: Option<PathBuf>,
     /// A database instead of the file in the folder: postgres://user@host/name
     #[arg(
         long,
@@ -106,22 +121,30 @@ pub struct UpArguments {
     /// The trust domain of servers, nodes and operators; taken on the first start
     #[arg(long, value_name = "NAME", default_value = "root.avouch.test")]
     pub trust_domain: String,
+    /// How long intermediate authorities and keys of tokens live, in seconds [default: 30 days]
+    #[arg(long, value_name = "SECONDS", value_parser = clap::value_parser!(u32).range(60..))]
+    pub authority_ttl: Option<u32>,
+    /// How long X.509-SVIDs are valid for which nothing else is said, in seconds
+    #[arg(long, value_name = "SECONDS", default_value_t = 3_600,
+          value_parser = clap::value_parser!(u32).range(10..=86_400))]
+    pub x509_ttl: u32,
     /// How much the log tells, on standard error
     #[arg(long, value_enum, default_value_t = LogLevel::Warn)]
     pub log: LogLevel,
 }
 
-/// How much a log tells.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub enum LogLevel {
-    /// What failed.
-    Error,
-    /// And what someone should look at.
-    Warn,
-    /// And what happened.
-    Info,
-    /// And how.
-    Debug,
+/// Commands on servers.
+#[derive(Debug, Subcommand)]
+pub enum ServerCommand {
+    /// A server without an agent, as several may run on one database
+    Run(ServerArguments),
+}
+
+/// Commands on agents.
+#[derive(Debug, Subcommand)]
+pub enum AgentCommand {
+    /// The agent of one node, as `avouch-agent` does
+    Run(AgentArguments),
 }
 
 /// The arguments of `fetch`.

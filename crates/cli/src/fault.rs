@@ -72,6 +72,9 @@ pub enum Fault {
     /// The node failed.
     #[error(transparent)]
     Node(#[from] avouch_agent::node::LinkFault),
+    /// The agent could not run.
+    #[error(transparent)]
+    Agent(#[from] avouch_agent::command::CommandFault),
     /// The socket of workloads failed.
     #[error(transparent)]
     Workloads(#[from] avouch_agent::Fault),
@@ -103,6 +106,7 @@ impl Fault {
             Self::NoIdentity | Self::Refused { .. } => Exit::Rejected,
             Self::Directory(_)
             | Self::Folder { .. }
+            | Self::Agent(_)
             | Self::NoAgent { .. }
             | Self::Node(_)
             | Self::Run(_)

@@ -28,7 +28,7 @@ pub mod trust;
 pub mod up;
 pub mod verify;
 
-use arguments::{AnchorCommand, Arguments, Command, ModelCommand};
+use arguments::{AgentCommand, AnchorCommand, Arguments, Command, ModelCommand, ServerCommand};
 use fault::{Exit, Fault};
 
 /// Does what the arguments say. What is refused is an answer, not a fault.
@@ -45,7 +45,9 @@ pub fn run(arguments: &Arguments) -> Result<Exit, Fault> {
         Command::Anchor(AnchorCommand::List(list)) => anchors::list(list, common),
         Command::Anchor(AnchorCommand::Diff(diff)) => anchors::diff(diff, common),
         Command::Model(ModelCommand::Show(show)) => models::show(show, common),
+        Command::Agent(AgentCommand::Run(agent)) => up::agent(agent),
         Command::Fetch(fetch) => fetch::fetch(fetch, common),
+        Command::Server(ServerCommand::Run(server)) => up::server(server),
         Command::Up(arguments) => up::up(arguments),
     }
 }

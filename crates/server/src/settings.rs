@@ -1,6 +1,6 @@
 //! What an operator may choose.
 
-use avouch_issuer::profile::{JwtProfile, WitProfile, X509Profile};
+use avouch_issuer::profile::{InvalidLifetime, JwtProfile, Lifetime, WitProfile, X509Profile};
 
 /// What holds for all tenants of a deployment.
 #[derive(Clone, Debug)]
@@ -32,6 +32,23 @@ pub struct AuthorityLifetimes {
     /// Keys of tokens.
     pub token: u32,
 }
+
+impl Settings {
+    /// How long X.509-SVIDs of workloads, of nodes and of the server are valid, in seconds.
+    ///
+    /// # Errors
+    ///
+    /// When no profile could say so.
+    pub fn set_x509_ttl(&mut self, seconds: u32) -> Result<(), InvalidLifetime> {
+        self.x509.lifetime = Lifetime::new(SHORTEST_X509, seconds, DAY)?;
+        self.node_ttl = seconds;
+        Ok(())
+    }
+}
+
+/// The shortest life of an X.509-SVID, in seconds: a node renews at half of it, and looks twice a
+/// second.
+const SHORTEST_X509: u32 = 10;
 
 const DAY: u32 = 86_400;
 

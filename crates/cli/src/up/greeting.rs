@@ -12,7 +12,8 @@ use super::demo;
 pub(super) struct Greeting<'a> {
     pub(super) http: SocketAddr,
     pub(super) nodes: SocketAddr,
-    pub(super) workloads: &'a str,
+    /// None for a server without an agent.
+    pub(super) workloads: Option<&'a str>,
     pub(super) data: &'a Path,
     pub(super) plane: &'a Plane,
 }
@@ -28,7 +29,9 @@ impl fmt::Display for Greeting<'_> {
         writeln!(f, "Avouch is up.\n")?;
         writeln!(f, "  HTTP       http://{http}")?;
         writeln!(f, "  nodes      {nodes}")?;
-        writeln!(f, "  workloads  {workloads}")?;
+        if let Some(workloads) = workloads {
+            writeln!(f, "  workloads  {workloads}")?;
+        }
         writeln!(f, "  data       {}\n", self.data.display())?;
         let tenants = self.plane.all_tenants();
         writeln!(f, "{} tenants:", tenants.len())?;
@@ -58,11 +61,11 @@ impl Greeting<'_> {
                 Some(first.spiffe_id.to_string())
             })
         });
-        let Some(id) = id else {
+        let (Some(id), Some(workloads)) = (id, self.workloads) else {
             return writeln!(f);
         };
         writeln!(f, "\nYour own processes are {id}. In another terminal:\n")?;
-        writeln!(f, "  export SPIFFE_ENDPOINT_SOCKET={}", self.workloads)?;
+        writeln!(f, "  export SPIFFE_ENDPOINT_SOCKET={workloads}")?;
         writeln!(f, "  avouch fetch x509\n")
     }
 }

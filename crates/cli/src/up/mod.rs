@@ -12,15 +12,15 @@
 mod demo;
 mod folder;
 mod greeting;
-mod logging;
 
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
+use avouch_agent::command::AgentArguments;
 use avouch_agent::node::{Joining, LinkFault, Node, ServerTrust};
-use avouch_agent::{Endpoint, Limits};
+use avouch_agent::{Endpoint, Limits, logging};
 use avouch_core::id::{TenantId, TrustDomain};
 use avouch_server::clock::SystemClock;
 use avouch_server::plane::Founding;
@@ -35,7 +35,7 @@ use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
-use crate::arguments::UpArguments;
+use crate::arguments::{ServerArguments, UpArguments};
 use crate::fault::{Exit, Fault};
 use crate::output;
 use folder::Folder;
@@ -55,53 +55,166 @@ const LONGEST_END: Duration = Duration::from_secs(10);
 
 /// Runs the plane until it is told to stop.
 pub fn up(arguments: &UpArguments) -> Result<Exit, Fault> {
-    logging::start(arguments.log)?;
+    logging::start(arguments.server.log);
+    run_on_threads(async {
+        let started = Started::open(&arguments.server, true).await?;
+        let socket = started.folder.socket(arguments.socket.as_deref());
+        let endpoint = Endpoint::bind(&socket, Limits::default())?;
+        let mut running = started.run();
+        let node = join(&running).await;
+        let node = match node {
+            Ok(node) => node,
+            // What has ended by itself says more than that nobody answered.
+            Err(away) => return Err(running.ended_meanwhile().await.unwrap_or(away)),
+        };
+        let address = endpoint.address();
+        let workloads = endpoint.serve(Arc::new(node), until(running.stopping.clone()));
+        running.workloads = Some(tokio::spawn(workloads));
+        output::data(&running.greeting(Some(&address)))?;
+        running.until_told().await
+    })
+}
+
+/// Runs a server until it is told to stop.
+pub fn server(arguments: &ServerArguments) -> Result<Exit, Fault> {
+    logging::start(arguments.log);
+    run_on_threads(async {
+        let running = Started::open(arguments, false).await?.run();
+        output::data(&running.greeting(None))?;
+        running.until_told().await
+    })
+}
+
+/// Runs the agent of a node until it is told to stop.
+pub fn agent(arguments: &AgentArguments) -> Result<Exit, Fault> {
+    logging::start(arguments.log);
+    let mut written = Ok(());
+    avouch_agent::command::run(arguments, |address| {
+        written = output::data(&format!("SPIFFE_ENDPOINT_SOCKET={address}"));
+    })?;
+    written.map(|()| Exit::Accepted)
+}
+
+fn run_on_threads(work: impl Future<Output = Result<(), Fault>>) -> Result<Exit, Fault> {
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .build()
         .map_err(|error| Fault::Run(format!("threads cannot be started: {error}")))?;
-    let ended = runtime.block_on(run_until_told(arguments));
+    let ended = runtime.block_on(work);
     // What blocks for good must not keep the process alive.
     runtime.shutdown_timeout(LONGEST_END);
     ended.map(|()| Exit::Accepted)
 }
 
-async fn run_until_told(arguments: &UpArguments) -> Result<(), Fault> {
-    // Before anything is made on disk: a taken address is the most common mistake.
-    let listeners = Listeners::open(arguments.listen, arguments.grpc_listen).await?;
-    let folder = Folder::open(&arguments.data)?;
-    let addresses = Addresses {
-        http: listeners.http_address()?,
-        nodes: listeners.node_address()?,
-    };
-    let plane = open(arguments, &folder, addresses).await?;
-    let endpoint = Endpoint::bind(
-        &folder.socket(arguments.socket.as_deref()),
-        Limits::default(),
-    )?;
-    let (stop, stopping) = watch::channel(false);
-    let is_alone = arguments.store.is_none();
-    let serving = tokio::spawn(run::run(
-        Arc::clone(&plane),
-        listeners,
-        is_alone,
-        stopping.clone(),
-    ));
-    let files = tokio::spawn(keep_files(Arc::clone(&plane), folder.clone()));
-    let node = join(&plane, &folder, addresses.nodes).await?;
-    let address = endpoint.address();
-    let workloads = tokio::spawn(endpoint.serve(Arc::new(node), until(stopping)));
-    output::data(
-        &Greeting {
-            http: addresses.http,
-            nodes: addresses.nodes,
-            workloads: &address,
-            data: folder.path(),
-            plane: &plane,
+/// A server that has all it needs.
+struct Started {
+    listeners: Listeners,
+    addresses: Addresses,
+    folder: Folder,
+    plane: Arc<Plane>,
+    is_alone: bool,
+}
+
+impl Started {
+    async fn open(arguments: &ServerArguments, with_demo: bool) -> Result<Self, Fault> {
+        // Before anything is made on disk: a taken address is the most common mistake.
+        let listeners = Listeners::open(arguments.listen, arguments.grpc_listen).await?;
+        let folder = Folder::open(&arguments.data)?;
+        let addresses = Addresses {
+            http: listeners.http_address()?,
+            nodes: listeners.node_address()?,
+        };
+        Ok(Self {
+            plane: open(arguments, &folder, addresses, with_demo).await?,
+            is_alone: arguments.store.is_none(),
+            listeners,
+            addresses,
+            folder,
+        })
+    }
+
+    fn run(self) -> Running {
+        let (stop, stopping) = watch::channel(false);
+        let plane = Arc::clone(&self.plane);
+        let serving = run::run(plane, self.listeners, self.is_alone, stopping.clone());
+        Running {
+            serving: tokio::spawn(serving),
+            files: tokio::spawn(keep_files(Arc::clone(&self.plane), self.folder.clone())),
+            workloads: None,
+            addresses: self.addresses,
+            folder: self.folder,
+            plane: self.plane,
+            stop,
+            stopping,
         }
-        .to_string(),
-    )?;
-    wait(serving, workloads, &stop, files).await
+    }
+}
+
+/// A server that serves.
+struct Running {
+    serving: JoinHandle<Result<(), Refused>>,
+    files: JoinHandle<()>,
+    workloads: Option<JoinHandle<Result<(), avouch_agent::Fault>>>,
+    addresses: Addresses,
+    folder: Folder,
+    plane: Arc<Plane>,
+    stop: watch::Sender<bool>,
+    stopping: watch::Receiver<bool>,
+}
+
+impl Running {
+    fn greeting(&self, workloads: Option<&str>) -> String {
+        let greeting = Greeting {
+            http: self.addresses.http,
+            nodes: self.addresses.nodes,
+            workloads,
+            data: self.folder.path(),
+            plane: &self.plane,
+        };
+        greeting.to_string()
+    }
+
+    /// What has ended by itself, if anything has.
+    async fn ended_meanwhile(&mut self) -> Option<Fault> {
+        if !self.serving.is_finished() {
+            return None;
+        }
+        Some(ended_early((&mut self.serving).await))
+    }
+
+    /// Until a signal comes, or until something ends by itself.
+    async fn until_told(mut self) -> Result<(), Fault> {
+        let ended = tokio::select! {
+            told = told_to_stop() => told,
+            ended = &mut self.serving => Err(ended_early(ended)),
+            ended = ended(&mut self.workloads) => Err(ended_early(ended)),
+        };
+        if ended.is_ok() {
+            tracing::info!("stopping; what is under way is ended first");
+        }
+        self.files.abort();
+        self.stop.send_replace(true);
+        let all = async {
+            if let Some(workloads) = self.workloads.filter(|one| !one.is_finished()) {
+                drop(workloads.await);
+            }
+            if !self.serving.is_finished() {
+                drop(self.serving.await);
+            }
+        };
+        if tokio::time::timeout(LONGEST_END, all).await.is_err() {
+            tracing::warn!("not all that was under way has ended in time");
+        }
+        ended
+    }
+}
+
+/// How a task ends, if there is one.
+async fn ended<T>(task: &mut Option<JoinHandle<T>>) -> Result<T, tokio::task::JoinError> {
+    match task {
+        Some(task) => task.await,
+        None => std::future::pending().await,
+    }
 }
 
 /// Where it listens.
@@ -112,15 +225,23 @@ struct Addresses {
 }
 
 async fn open(
-    arguments: &UpArguments,
+    arguments: &ServerArguments,
     folder: &Folder,
     addresses: Addresses,
+    with_demo: bool,
 ) -> Result<Arc<Plane>, Fault> {
     let public_url = arguments.public_url.clone();
-    let settings = Settings {
+    let mut settings = Settings {
         public_url: public_url.unwrap_or_else(|| format!("http://{}", addresses.http)),
         ..Settings::default()
     };
+    settings
+        .set_x509_ttl(arguments.x509_ttl)
+        .map_err(|error| Fault::Usage(format!("--x509-ttl: {error}")))?;
+    if let Some(ttl) = arguments.authority_ttl {
+        settings.authorities.intermediate = ttl;
+        settings.authorities.token = ttl;
+    }
     let founding = Founding {
         tenant: TenantId::parse("root").ok_or_else(|| bug("`root` is no tenant"))?,
         trust_domain: TrustDomain::parse(&arguments.trust_domain)
@@ -132,7 +253,9 @@ async fn open(
         let store = open_store(store.as_deref(), &path)?;
         let root_key = |tenants: &[_]| Ok(RootKey::open_or_create(&path, tenants)?);
         let plane = Plane::open(store, root_key, &founding, settings, Arc::new(SystemClock))?;
-        demo::make(&plane)?;
+        if with_demo {
+            demo::make(&plane)?;
+        }
         Ok(plane)
     })
     .await
@@ -146,13 +269,14 @@ fn open_store(address: Option<&str>, folder: &Path) -> Result<Arc<dyn Store>, Re
 }
 
 /// Takes up the membership of the local node, or lets it join.
-async fn join(plane: &Arc<Plane>, folder: &Folder, server: SocketAddr) -> Result<Node, Fault> {
+async fn join(running: &Running) -> Result<Node, Fault> {
+    let plane = &running.plane;
     let trust = trust_of_server(plane)?;
     let trust = ServerTrust::read(&trust).ok_or_else(|| bug("the own bundle cannot be read"))?;
     let mut joining = Joining {
-        server: reachable(server).to_string(),
+        server: reachable(running.addresses.nodes).to_string(),
         trust,
-        folder: folder.agent(),
+        folder: running.folder.agent(),
         token: None,
     };
     match Node::join(joining.clone()).await {
@@ -214,37 +338,6 @@ fn write_files(
     folder.write_secret("operator.jwt", &credential.token)?;
     let half = credential.expires.since(credential.issued) / 2;
     Ok(credential.issued.plus(half))
-}
-
-/// Until a signal comes, or until something ends by itself.
-async fn wait(
-    mut serving: JoinHandle<Result<(), Refused>>,
-    mut workloads: JoinHandle<Result<(), avouch_agent::Fault>>,
-    stop: &watch::Sender<bool>,
-    files: JoinHandle<()>,
-) -> Result<(), Fault> {
-    let ended = tokio::select! {
-        told = told_to_stop() => told,
-        ended = &mut serving => Err(ended_early(ended)),
-        ended = &mut workloads => Err(ended_early(ended)),
-    };
-    if ended.is_ok() {
-        tracing::info!("stopping; what is under way is ended first");
-    }
-    files.abort();
-    stop.send_replace(true);
-    let all = async {
-        if !workloads.is_finished() {
-            drop(workloads.await);
-        }
-        if !serving.is_finished() {
-            drop(serving.await);
-        }
-    };
-    if tokio::time::timeout(LONGEST_END, all).await.is_err() {
-        tracing::warn!("not all that was under way has ended in time");
-    }
-    ended
 }
 
 fn ended_early<E: Into<Fault>>(ended: Result<Result<(), E>, tokio::task::JoinError>) -> Fault {

@@ -5,11 +5,11 @@ use std::io::IsTerminal;
 use tracing_subscriber::filter::LevelFilter;
 use tracing_subscriber::fmt::time::SystemTime;
 
-use crate::arguments::LogLevel;
-use crate::fault::Fault;
+use crate::command::LogLevel;
 
-/// Starts it: lines for a person on a terminal, one JSON object a line everywhere else.
-pub(super) fn start(level: LogLevel) -> Result<(), Fault> {
+/// Starts it: lines for a person on a terminal, one JSON object a line everywhere else. A second
+/// start changes nothing.
+pub fn start(level: LogLevel) {
     let level = match level {
         LogLevel::Error => LevelFilter::ERROR,
         LogLevel::Warn => LevelFilter::WARN,
@@ -20,10 +20,10 @@ pub(super) fn start(level: LogLevel) -> Result<(), Fault> {
         .with_max_level(level)
         .with_timer(SystemTime)
         .with_writer(std::io::stderr);
-    let started = if std::io::stderr().is_terminal() {
+    // It fails only where a log has been started already.
+    drop(if std::io::stderr().is_terminal() {
         builder.compact().try_init()
     } else {
         builder.json().flatten_event(true).try_init()
-    };
-    started.map_err(|error| Fault::Run(format!("the log cannot be started: {error}")))
+    });
 }

@@ -1,0 +1,130 @@
+//! The agent as a command: `avouch-agent`, and `avouch agent run`.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use clap::{Args, ValueEnum};
+use tokio::signal::unix::{SignalKind, signal};
+use zeroize::Zeroizing;
+
+use crate::node::{Joining, LinkFault, Node, ServerTrust};
+use crate::{Endpoint, Fault, Limits};
+
+/// What the agent is told.
+#[derive(Args, Debug)]
+pub struct AgentArguments {
+    /// The host and port of the server's address for nodes
+    #[arg(long, value_name = "HOST:PORT", env = "AVOUCH_NODE_SERVER")]
+    pub server: String,
+    /// By what the server is known: the file server.json from its folder
+    #[arg(long, value_name = "FILE")]
+    pub server_trust: PathBuf,
+    /// The token to join with, needed on the first start and after a long absence. On a command
+    /// line everyone on the machine can read it; the environment is safer
+    #[arg(
+        long,
+        value_name = "TOKEN",
+        env = "AVOUCH_JOIN_TOKEN",
+        hide_env_values = true
+    )]
+    pub join_token: Option<String>,
+    /// Where the node keeps its own identity
+    #[arg(long, value_name = "DIR", default_value = "avouch-agent-data")]
+    pub agent_data: PathBuf,
+    /// The socket for workloads
+    #[arg(long, value_name = "PATH", default_value = "/run/avouch/agent.sock")]
+    pub socket: PathBuf,
+    /// How much the log tells, on standard error
+    #[arg(long, value_enum, default_value_t = LogLevel::Warn)]
+    pub log: LogLevel,
+}
+
+/// How much a log tells.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum LogLevel {
+    /// What failed.
+    Error,
+    /// And what someone should look at.
+    Warn,
+    /// And what happened.
+    Info,
+    /// And how.
+    Debug,
+}
+
+/// Why the agent does not run.
+#[derive(Debug, thiserror::Error)]
+pub enum CommandFault {
+    /// The file that says by what the server is known.
+    #[error("{}: {why}", path.display())]
+    ServerTrust {
+        /// Which file.
+        path: PathBuf,
+        /// What is wrong with it.
+        why: String,
+    },
+    /// The node could not join.
+    #[error(transparent)]
+    Link(#[from] LinkFault),
+    /// The socket could not be served.
+    #[error(transparent)]
+    Socket(#[from] Fault),
+    /// Threads or signals of the system.
+    #[error("the system does not let the agent run: {0}")]
+    System(#[from] std::io::Error),
+}
+
+/// Runs the agent until it is told to stop. `ready` is called with what clients are given as
+/// `SPIFFE_ENDPOINT_SOCKET`.
+///
+/// # Errors
+///
+/// Why it could not start, or why it ended by itself.
+pub fn run(arguments: &AgentArguments, ready: impl FnOnce(&str)) -> Result<(), CommandFault> {
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(2)
+        .enable_all()
+        .build()?;
+    runtime.block_on(run_until_told(arguments, ready))
+}
+
+async fn run_until_told(
+    arguments: &AgentArguments,
+    ready: impl FnOnce(&str),
+) -> Result<(), CommandFault> {
+    let joining = Joining {
+        server: arguments.server.clone(),
+        trust: server_trust(&arguments.server_trust)?,
+        folder: arguments.agent_data.clone(),
+        token: arguments.join_token.clone().map(Zeroizing::new),
+    };
+    let socket = std::path::absolute(&arguments.socket)?;
+    // Before the token is used up: a socket that cannot be served would cost it.
+    let endpoint = Endpoint::bind(&socket, Limits::default())?;
+    let node = Node::join(joining).await?;
+    ready(&endpoint.address());
+    tracing::info!(node = %node.id(), socket = %socket.display(), "the agent is up");
+    let mut interrupt = signal(SignalKind::interrupt())?;
+    let mut terminate = signal(SignalKind::terminate())?;
+    let told = async move {
+        tokio::select! {
+            _ = interrupt.recv() => {}
+            _ = terminate.recv() => {}
+        }
+    };
+    Ok(endpoint.serve(Arc::new(node), told).await?)
+}
+
+fn server_trust(path: &Path) -> Result<ServerTrust, CommandFault> {
+    let fault = |why: String| CommandFault::ServerTrust {
+        path: path.to_owned(),
+        why,
+    };
+    let text = fs::read_to_string(path).map_err(|error| fault(error.to_string()))?;
+    ServerTrust::read(&text).ok_or_else(|| {
+        let expected =
+            "it is not `{\"trust_domain\": …, \"bundle\": …}`, as `server.json` of a server";
+        fault(expected.to_owned())
+    })
+}
