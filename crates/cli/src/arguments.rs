@@ -205,6 +205,12 @@ pub struct FetchX509Arguments {
     /// Write svid.pem, key.pem (mode 0600) and bundle.pem into this folder
     #[arg(long, value_name = "DIR")]
     pub write: Option<PathBuf>,
+    /// Stay, and write them again whenever anything of it changes
+    #[arg(long, requires = "write")]
+    pub watch: bool,
+    /// A command for the shell after each time they were written, such as `nginx -s reload`
+    #[arg(long, value_name = "COMMAND", requires = "watch")]
+    pub run: Option<String>,
 }
 
 /// Commands on trust anchors.
@@ -434,6 +440,7 @@ const FETCH_EXAMPLES: &str = "\
 Examples:
   avouch fetch x509
   avouch fetch x509 --write /run/api
+  avouch fetch x509 --write /run/api --watch --run 'nginx -s reload'
   avouch fetch jwt --audience vault
   avouch fetch bundle -o json
 

@@ -29,6 +29,13 @@ pub fn style() -> Style {
     Style::new(colour_wanted() && io::stdout().is_terminal())
 }
 
+/// Tells on standard error what does not end the command.
+pub fn warn(text: &str) {
+    let style = Style::new(colour_wanted() && io::stderr().is_terminal());
+    // Nothing is left to do if standard error is closed.
+    let _ = writeln!(io::stderr().lock(), "{}", style.fault(text));
+}
+
 /// Tells a fault on standard error and gives the exit code.
 pub fn report(fault: &Fault) -> ExitCode {
     if !fault.is_closed_pipe() {

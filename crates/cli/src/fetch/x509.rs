@@ -4,6 +4,7 @@ use std::fs::{self, OpenOptions};
 use std::io::Write;
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use avouch_api::grpc::workload::{X509svid, X509svidRequest, X509svidResponse};
 use avouch_core::credential::x509::Certificate;
@@ -11,6 +12,7 @@ use base64ct::LineEnding;
 use der::pem;
 use der::{Reader, SliceReader};
 use serde_json::{Value, json};
+use tonic::Code;
 use zeroize::Zeroizing;
 
 use super::{Client, denied, first};
@@ -23,13 +25,74 @@ pub(super) async fn fetch(
     arguments: &FetchX509Arguments,
     common: &Common,
 ) -> Result<Exit, Fault> {
+    if arguments.watch {
+        return watch(client, arguments, common).await;
+    }
     let fetched = client.fetch_x509svid(X509svidRequest {}).await;
     let mut stream = fetched.map_err(|status| denied(&status))?.into_inner();
     let fetched = first(&mut stream).await?;
-    if let Some(folder) = &arguments.write {
-        write(folder, &fetched)?;
+    take(&fetched, arguments, common)?;
+    Ok(Exit::Accepted)
+}
+
+/// How long to wait before an agent that has gone is called again.
+const PAUSE: Duration = Duration::from_secs(1);
+
+/// Writes what there is and whatever comes after it, until a signal ends the command. An agent that
+/// restarts is waited for; who has no identity any more is told so.
+async fn watch(
+    mut client: Client,
+    arguments: &FetchX509Arguments,
+    common: &Common,
+) -> Result<Exit, Fault> {
+    loop {
+        let mut stream = match client.fetch_x509svid(X509svidRequest {}).await {
+            Ok(stream) => stream.into_inner(),
+            Err(status) if status.code() == Code::Unavailable => {
+                tokio::time::sleep(PAUSE).await;
+                continue;
+            }
+            Err(status) => return Err(denied(&status)),
+        };
+        loop {
+            match stream.message().await {
+                Ok(Some(fetched)) => {
+                    take(&fetched, arguments, common)?;
+                    if let Some(command) = &arguments.run {
+                        run(command).await?;
+                    }
+                }
+                Err(status) if status.code() == Code::PermissionDenied => {
+                    return Err(denied(&status));
+                }
+                Ok(None) | Err(_) => break,
+            }
+        }
+        tokio::time::sleep(PAUSE).await;
     }
-    let human = || human(&fetched, arguments.write.as_deref());
+}
+
+/// Runs a command. That it failed is said, and does not end the watch: the next certificate may
+/// come through.
+async fn run(command: &str) -> Result<(), Fault> {
+    let mut shell = tokio::process::Command::new("/bin/sh");
+    let ended = shell.arg("-c").arg(command).status().await;
+    let ended = ended.map_err(|error| Fault::Run(format!("/bin/sh: {error}")))?;
+    if !ended.success() {
+        output::warn(&format!("`{command}` ended with {ended}"));
+    }
+    Ok(())
+}
+
+fn take(
+    fetched: &X509svidResponse,
+    arguments: &FetchX509Arguments,
+    common: &Common,
+) -> Result<(), Fault> {
+    if let Some(folder) = &arguments.write {
+        write(folder, fetched)?;
+    }
+    let human = || human(fetched, arguments.write.as_deref());
     output::formatted(common.output, human, || {
         let svids: Vec<Value> = fetched.svids.iter().map(as_json).collect();
         let federated = fetched.federated_bundles.iter();
@@ -40,8 +103,7 @@ pub(super) async fn fetch(
             "{:#}",
             json!({"svids": svids, "federated_bundles": federated})
         )
-    })?;
-    Ok(Exit::Accepted)
+    })
 }
 
 fn human(fetched: &X509svidResponse, folder: Option<&Path>) -> String {

@@ -5,6 +5,8 @@ mod batch;
 mod documents;
 mod limbo;
 mod mistakes;
+mod plane;
 mod run;
 mod tokens;
+mod up;
 mod verdicts;

@@ -31,6 +31,13 @@ impl Folder {
         Self { path }
     }
 
+    /// A folder that is there.
+    pub(crate) fn at(path: &Path) -> Self {
+        Self {
+            path: path.to_owned(),
+        }
+    }
+
     pub(crate) fn path(&self) -> &Path {
         &self.path
     }

@@ -17,6 +17,17 @@ import (
 )
 
 func main() {
+	if len(os.Args) == 3 && os.Args[1] == "soak" {
+		duration, err := time.ParseDuration(os.Args[2])
+		if err == nil {
+			err = soak(duration)
+		}
+		if err != nil {
+			fmt.Fprintln(os.Stderr, err)
+			os.Exit(1)
+		}
+		return
+	}
 	if err := run(); err != nil {
 		fmt.Fprintln(os.Stderr, err)
 		os.Exit(1)

@@ -1,0 +1,110 @@
+//! A plane that runs as a process of its own.
+
+use std::io::{BufRead, BufReader};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Stdio};
+
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
+use tempfile::TempDir;
+
+use crate::run::{Folder, Ran};
+
+/// `avouch up`, with addresses that the system chose.
+pub(crate) struct Plane {
+    pub(crate) folder: Folder,
+    child: Child,
+    /// Paths of sockets are short, and those of test folders are not.
+    sockets: TempDir,
+    pub(crate) greeting: String,
+}
+
+impl Plane {
+    /// Starts one in a folder of this name, which must be the test's own.
+    pub(crate) fn start(name: &str, more: &[&str]) -> Self {
+        Self::start_in(Folder::new(name), more)
+    }
+
+    fn start_in(folder: Folder, more: &[&str]) -> Self {
+        let sockets = tempfile::tempdir().unwrap();
+        let socket = sockets.path().join("agent.sock");
+        let mut child = folder
+            .command(&[&arguments(&socket), more].concat())
+            .stderr(std::fs::File::create(folder.path().join("log")).unwrap())
+            .spawn()
+            .unwrap();
+        let mut greeting = String::new();
+        for line in BufReader::new(child.stdout.take().unwrap()).lines() {
+            let line = line.unwrap();
+            greeting += &line;
+            greeting.push('\n');
+            if line.starts_with("Ctrl-C") {
+                break;
+            }
+        }
+        let log = std::fs::read_to_string(folder.path().join("log")).unwrap();
+        assert!(greeting.contains("Ctrl-C"), "it did not start: {log}");
+        Self {
+            folder,
+            child,
+            sockets,
+            greeting,
+        }
+    }
+
+    /// Ends it with a signal, and starts it again on what it left.
+    pub(crate) fn again(mut self, signal: Signal, more: &[&str]) -> Self {
+        self.signal(signal);
+        let folder = Folder::at(self.folder.path());
+        drop(self);
+        Self::start_in(folder, more)
+    }
+
+    /// Sends a signal and waits for the end; gives its exit code, if it had one.
+    pub(crate) fn signal(&mut self, signal: Signal) -> Option<i32> {
+        let process = Pid::from_raw(i32::try_from(self.child.id()).unwrap());
+        kill(process, signal).unwrap();
+        self.child.wait().unwrap().code()
+    }
+
+    /// A command that talks to it.
+    pub(crate) fn run(&self, command: &[&str]) -> Ran {
+        let socket = self.socket();
+        let socket = ["--socket", socket.to_str().unwrap()];
+        match command.first() {
+            Some(&"fetch") => self.folder.run(&[command, &socket].concat()),
+            _ => self.folder.run(command),
+        }
+    }
+
+    pub(crate) fn socket(&self) -> PathBuf {
+        self.sockets.path().join("agent.sock")
+    }
+
+    pub(crate) fn log(&self) -> String {
+        std::fs::read_to_string(self.folder.path().join("log")).unwrap()
+    }
+}
+
+impl Drop for Plane {
+    fn drop(&mut self) {
+        drop(self.child.kill());
+        drop(self.child.wait());
+    }
+}
+
+fn arguments(socket: &Path) -> Vec<&str> {
+    let socket = socket.to_str().unwrap();
+    let any = "127.0.0.1:0";
+    vec![
+        "up",
+        "--listen",
+        any,
+        "--grpc-listen",
+        any,
+        "--socket",
+        socket,
+        "--log",
+        "info",
+    ]
+}

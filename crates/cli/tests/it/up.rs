@@ -1,0 +1,226 @@
+//! `avouch up` and `avouch fetch`: the whole, as a newcomer meets it.
+
+use std::fs;
+use std::os::unix::fs::PermissionsExt;
+use std::os::unix::process::CommandExt;
+use std::process::Command;
+use std::time::{Duration, Instant};
+
+use nix::sys::signal::Signal;
+use nix::unistd::Uid;
+use serde_json::Value;
+
+use crate::plane::Plane;
+use crate::run::Ran;
+
+fn json(ran: &Ran) -> Value {
+    assert_eq!(ran.code, 0, "{}{}", ran.out, ran.err);
+    serde_json::from_str(&ran.out).unwrap()
+}
+
+#[test]
+fn a_newcomer_gets_an_identity_at_once_that_others_believe() {
+    let plane = Plane::start("up-newcomer", &[]);
+    assert!(
+        plane.greeting.contains("SPIFFE_ENDPOINT_SOCKET=unix:///"),
+        "{}",
+        plane.greeting
+    );
+    let fetched = plane.run(&["fetch", "x509", "--write", "svid"]);
+    assert_eq!(fetched.code, 0, "{}", fetched.err);
+    assert!(
+        fetched.out.starts_with("spiffe://demo.avouch.test/user/"),
+        "{}",
+        fetched.out
+    );
+
+    let verified = plane.run(&[
+        "verify",
+        "svid/svid.pem",
+        "--trust",
+        "svid/bundle.pem",
+        "--spiffe",
+        "demo.avouch.test",
+    ]);
+    assert_eq!(verified.code, 0, "{}", verified.out);
+    let foreign = plane.run(&[
+        "verify",
+        "svid/svid.pem",
+        "--trust",
+        "svid/bundle.pem",
+        "--spiffe",
+        "other.avouch.test",
+    ]);
+    assert_eq!(foreign.code, 3, "{}", foreign.out);
+
+    let openssl = Command::new("openssl")
+        .args([
+            "verify",
+            "-CAfile",
+            "bundle.pem",
+            "-untrusted",
+            "svid.pem",
+            "svid.pem",
+        ])
+        .current_dir(plane.folder.path().join("svid"))
+        .output();
+    match openssl {
+        Ok(verified) => assert!(verified.status.success(), "{verified:?}"),
+        Err(why) => println!("skipped: openssl: {why}"),
+    }
+}
+
+#[test]
+fn a_token_is_believed_for_its_audience_and_for_no_other() {
+    let plane = Plane::start("up-token", &[]);
+    let token = plane.run(&["fetch", "jwt", "--audience", "vault"]);
+    let bundles = json(&plane.run(&["fetch", "bundle", "-o", "json"]));
+    let keys = &bundles["bundles"]["spiffe://demo.avouch.test"]["jwt"];
+    let trust =
+        serde_json::json!({"anchors": [{"trust_domain": "demo.avouch.test", "bundle": keys}]});
+    plane.folder.file("trust.json", trust.to_string());
+    plane.folder.file("token", &token.out);
+    let verify = |audience| {
+        plane
+            .run(&[
+                "verify",
+                "token",
+                "--trust",
+                "trust.json",
+                "--audience",
+                audience,
+            ])
+            .code
+    };
+    assert_eq!((verify("vault"), verify("database")), (0, 3));
+}
+
+#[test]
+fn secrets_are_for_their_owner_alone() {
+    let plane = Plane::start("up-secrets", &[]);
+    plane.run(&["fetch", "x509", "--write", "svid"]);
+    for (name, mode) in [
+        ("avouch-data", 0o711),
+        ("avouch-data/root.key", 0o600),
+        ("avouch-data/operator.jwt", 0o600),
+        ("avouch-data/avouch.sqlite3", 0o600),
+        ("avouch-data/agent/node.json", 0o600),
+        ("avouch-data/server.json", 0o644),
+        ("svid/key.pem", 0o600),
+    ] {
+        let metadata = fs::metadata(plane.folder.path().join(name)).unwrap();
+        assert_eq!(metadata.permissions().mode() & 0o777, mode, "{name}");
+    }
+    let log = plane.log();
+    for secret in ["root.key", "operator.jwt"] {
+        let secret = fs::read_to_string(plane.folder.path().join("avouch-data").join(secret));
+        assert!(!log.contains(secret.unwrap().trim()));
+    }
+}
+
+#[test]
+fn everything_is_found_again_after_it_was_stopped_and_after_it_was_killed() {
+    let bundle =
+        |plane: &Plane| json(&plane.run(&["fetch", "bundle", "-o", "json"]))["bundles"].clone();
+    let plane = Plane::start("up-again", &[]);
+    let before = bundle(&plane);
+    let plane = plane.again(Signal::SIGKILL, &[]);
+    assert_eq!(bundle(&plane), before);
+    let mut plane = plane.again(Signal::SIGINT, &[]);
+    assert_eq!(bundle(&plane), before);
+    assert_eq!(plane.signal(Signal::SIGTERM), Some(0), "{}", plane.log());
+    assert!(!plane.socket().exists());
+}
+
+#[test]
+fn a_taken_address_and_a_taken_folder_are_said_in_one_line() {
+    let plane = Plane::start("up-taken", &[]);
+    let http = plane
+        .greeting
+        .lines()
+        .find_map(|line| line.trim().strip_prefix("HTTP"));
+    let address = http.unwrap().trim().strip_prefix("http://").unwrap();
+    let taken = plane.run(&["up", "--listen", address, "--data", "elsewhere"]);
+    assert_eq!((taken.code, taken.out.as_str()), (1, ""));
+    assert!(
+        taken.err.contains("choose another with --listen"),
+        "{}",
+        taken.err
+    );
+    assert_eq!(taken.err.lines().count(), 1, "{}", taken.err);
+    assert!(!plane.folder.path().join("elsewhere").exists());
+
+    let any = "127.0.0.1:0";
+    let taken = plane.run(&["up", "--listen", any, "--grpc-listen", any]);
+    assert_eq!((taken.code, taken.out.as_str()), (1, ""));
+    assert!(
+        taken.err.contains("another `avouch up` uses it"),
+        "{}",
+        taken.err
+    );
+}
+
+#[test]
+fn an_identity_is_renewed_before_it_ends() {
+    let plane = Plane::start("up-renewal", &["--x509-ttl", "10"]);
+    let svid =
+        || json(&plane.run(&["fetch", "x509", "-o", "json"]))["svids"][0]["x509_svid"].clone();
+    let first = svid();
+    let started = Instant::now();
+    while svid() == first {
+        assert!(
+            started.elapsed() < Duration::from_secs(9),
+            "it was not renewed"
+        );
+        std::thread::sleep(Duration::from_millis(250));
+    }
+}
+
+#[test]
+fn who_has_no_entry_is_told_so_and_the_log_says_what_was_missing() {
+    if !Uid::effective().is_root() {
+        return println!("skipped: another user: only root can become one");
+    }
+    let plane = Plane::start("up-nobody", &[]);
+    let program = env!("CARGO_BIN_EXE_avouch");
+    // A copy that every user may run, wherever this was built.
+    let own = plane.socket().with_file_name("avouch");
+    fs::copy(program, &own).unwrap();
+    let folder = own.parent().unwrap();
+    fs::set_permissions(folder, fs::Permissions::from_mode(0o755)).unwrap();
+    let denied = Command::new(&own)
+        .args(["fetch", "x509", "--socket"])
+        .arg(plane.socket())
+        .uid(65_534)
+        .gid(65_534)
+        .current_dir("/")
+        .env_clear()
+        .output()
+        .unwrap();
+    assert_eq!(denied.status.code(), Some(3), "{denied:?}");
+    assert!(
+        String::from_utf8_lossy(&denied.stderr).contains("no identity issued"),
+        "{denied:?}"
+    );
+    let log = plane.log();
+    let line = log
+        .lines()
+        .find(|line| line.contains("no identity issued"))
+        .unwrap();
+    assert!(
+        line.contains("asks for unix:uid:0 where the workload has unix:uid:65534"),
+        "{line}"
+    );
+}
+
+#[test]
+fn without_an_agent_the_message_says_how_to_start_one() {
+    let folder = crate::run::Folder::new("fetch-nowhere");
+    let ran = folder.run(&["fetch", "x509"]);
+    assert_eq!((ran.code, ran.out.as_str()), (1, ""));
+    assert!(
+        ran.err.contains("start one with `avouch up`"),
+        "{}",
+        ran.err
+    );
+}
