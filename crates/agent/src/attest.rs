@@ -2,13 +2,11 @@
 
 use std::collections::BTreeSet;
 use std::fmt;
-use std::fs;
-use std::io;
 
 use nix::unistd::{Gid, Group, Uid, User};
 
 use crate::executable::{Executable, Executables};
-use crate::peer::Peer;
+use crate::peer::{Peer, effective};
 use crate::selector::{self, Selector};
 
 /// A workload and all that could be told of it.
@@ -155,13 +153,7 @@ fn named(found: nix::Result<Option<String>>) -> Result<String, String> {
 /// A process may connect as root and then become someone lesser, or hand its connection to a
 /// program that is: it is served only as long as it is who it was.
 fn same_user(peer: &Peer) -> Result<(), NotAttested> {
-    let status = fs::read_to_string(format!("/proc/{}/status", peer.process()))
-        .map_err(|error: io::Error| NotAttested::Unreadable(error.to_string()))?;
-    let effective = |field| {
-        effective(&status, field)
-            .ok_or_else(|| NotAttested::Unreadable(format!("it has no field `{field}`")))
-    };
-    let (now, now_group) = (effective("Uid:")?, effective("Gid:")?);
+    let (now, now_group) = effective(peer.process()).map_err(NotAttested::Unreadable)?;
     if (now, now_group) == (peer.user(), peer.group()) {
         return Ok(());
     }
@@ -171,25 +163,4 @@ fn same_user(peer: &Peer) -> Result<(), NotAttested> {
         now,
         now_group,
     })
-}
-
-/// The second of the four numbers (real, effective, saved, file system) of a line of
-/// `proc_pid_status(5)`.
-fn effective(status: &str, field: &str) -> Option<u32> {
-    let numbers = status.lines().find_map(|line| line.strip_prefix(field))?;
-    numbers.split_ascii_whitespace().nth(1)?.parse().ok()
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_effective_user_is_the_second_number_of_its_line() {
-        let status = "Name:\tUid:\t9\nUid:\t1000\t0\t1000\t1000\nGid:\t5\t6\t7\t8\n";
-        assert_eq!(effective(status, "Uid:"), Some(0));
-        assert_eq!(effective(status, "Gid:"), Some(6));
-        assert_eq!(effective("Uid:\t1000\n", "Uid:"), None);
-        assert_eq!(effective("", "Uid:"), None);
-    }
 }

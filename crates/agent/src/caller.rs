@@ -7,6 +7,7 @@ use tokio::sync::Mutex;
 use tonic::{Request, Status};
 
 use crate::attest::{Attested, attest};
+use crate::endpoint::Limits;
 use crate::executable::Executables;
 use crate::identities::{NotIssued, Pending};
 use crate::peer::Peer;
@@ -34,9 +35,9 @@ pub(crate) struct Callers {
 }
 
 impl Callers {
-    pub(crate) fn new(executables: Executables) -> Self {
+    pub(crate) fn new(limits: Limits) -> Self {
         Self {
-            executables: Arc::new(executables),
+            executables: Arc::new(Executables::new(limits.executable_bytes)),
         }
     }
 
@@ -100,8 +101,36 @@ pub(crate) fn no_identity() -> Status {
     Status::permission_denied("no identity issued")
 }
 
+/// How much of what a caller says is repeated: as much as a person reads in a line of a log, and
+/// less than the headers of a response may hold.
+const MOST_REPEATED: usize = 1024;
+
+/// What a caller said, so that it stays on its line of the log and is not too long for it.
+pub(crate) fn repeated(texts: &[String]) -> String {
+    let quoted: Vec<String> = texts.iter().map(|text| format!("{text:?}")).collect();
+    let whole = quoted.join(" ");
+    match whole.char_indices().nth(MOST_REPEATED) {
+        None => whole,
+        Some((end, _)) => format!("{}…", whole.get(..end).unwrap_or_default()),
+    }
+}
+
 /// A list for a line of the log.
 pub(crate) fn joined<T: ToString>(items: &[T]) -> String {
     let items: Vec<String> = items.iter().map(T::to_string).collect();
     items.join(", ")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_a_caller_said_stays_on_its_line() {
+        let said = ["a\nb".to_owned(), "\u{1b}[2J".to_owned()];
+        assert_eq!(repeated(&said), r#""a\nb" "\u{1b}[2J""#);
+        let long = repeated(&["é".repeat(5000)]);
+        assert_eq!(long.chars().count(), MOST_REPEATED + 1);
+        assert!(long.ends_with('…'));
+    }
 }

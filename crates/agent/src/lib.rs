@@ -19,6 +19,11 @@
 //! An Envoy of 1.18 or newer is told which roots are whose, so that no trust domain can vouch for
 //! another; its operator may do without by `disable_spiffe_cert_validation: true` in the metadata
 //! of the node. Revocation lists are not passed on, as Envoy then asks for one of every issuer.
+//!
+//! On a socket of its own ([`AdminEndpoint`]) programs that act for every workload of the machine
+//! find SPIRE's Delegated Identity API. They are known as any workload is, and must be on the list
+//! of delegates. The bundles that a delegate gets are those that it may rely on itself: to check
+//! peers of a foreign trust domain it needs an entry that federates with it.
 
 #![warn(
     clippy::expect_used,
@@ -29,10 +34,12 @@
     clippy::unwrap_used
 )]
 
+mod admin;
 mod attest;
 mod authority;
 mod caller;
 pub mod command;
+mod delegated;
 mod endpoint;
 mod executable;
 mod identities;
@@ -46,10 +53,12 @@ mod sds;
 mod seats;
 mod secrets;
 mod selector;
+mod socket;
 mod workload;
 
+pub use admin::AdminEndpoint;
 pub use attest::{Absent, Attested, NotAttested, attest};
-pub use endpoint::{Endpoint, Fault, Limits};
+pub use endpoint::{Endpoint, Limits};
 pub use executable::Executables;
 pub use identities::{
     Entitled, Entitlement, Hint, Identities, Incomplete, JwtBundle, JwtBundleMalformed, JwtSvid,
@@ -58,3 +67,4 @@ pub use identities::{
 pub use nearest::{Missing, NearMiss};
 pub use peer::{Peer, Unidentified};
 pub use selector::{Selector, SelectorMalformed};
+pub use socket::Fault;

@@ -7,6 +7,7 @@ use std::os::fd::{AsFd, OwnedFd};
 use nix::errno::Errno;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::socket::{getsockopt, sockopt};
+use rustix::process::{Pid, PidfdFlags, pidfd_open};
 use tokio::io::Interest;
 use tokio::io::unix::AsyncFd;
 use tokio::net::UnixStream;
@@ -76,6 +77,36 @@ impl Peer {
         })
     }
 
+    /// The process with this number, as it is now. Whoever names it answers for the number being
+    /// that of the process it means; from here on it is held.
+    ///
+    /// # Errors
+    ///
+    /// When there is none, or when the kernel does not answer.
+    pub(crate) fn numbered(process: u32) -> Result<Self, Unidentified> {
+        let number = i32::try_from(process).ok().and_then(Pid::from_raw);
+        let pidfd = pidfd_open(number.ok_or(Unidentified::Ended)?, PidfdFlags::NONBLOCK);
+        let pidfd = pidfd.map_err(|error| match error {
+            // The number of a thread is called invalid, or unknown.
+            rustix::io::Errno::SRCH | rustix::io::Errno::INVAL | rustix::io::Errno::NOENT => {
+                Unidentified::Ended
+            }
+            error => Unidentified::Kernel(error.into()),
+        })?;
+        let hold = Hold::Pidfd(watched(pidfd)?);
+        let (user, group) = effective(process).map_err(|_| Unidentified::Invisible)?;
+        let peer = Self {
+            process,
+            user,
+            group,
+            hold,
+        };
+        if peer.has_ended() {
+            return Err(Unidentified::Ended);
+        }
+        Ok(peer)
+    }
+
     /// Its number, as this process sees it.
     pub fn process(&self) -> u32 {
         self.process
@@ -122,6 +153,22 @@ fn watched(pidfd: OwnedFd) -> io::Result<AsyncFd<OwnedFd>> {
     AsyncFd::with_interest(pidfd, Interest::READABLE)
 }
 
+/// The effective user and group of a process now.
+pub(crate) fn effective(process: u32) -> Result<(u32, u32), String> {
+    let status = fs::read_to_string(format!("/proc/{process}/status"));
+    let status = status.map_err(|error| error.to_string())?;
+    let number =
+        |field| effective_in(&status, field).ok_or_else(|| format!("it has no field `{field}`"));
+    Ok((number("Uid:")?, number("Gid:")?))
+}
+
+/// The second of the four numbers (real, effective, saved, file system) of a line of
+/// `proc_pid_status(5)`.
+fn effective_in(status: &str, field: &str) -> Option<u32> {
+    let numbers = status.lines().find_map(|line| line.strip_prefix(field))?;
+    numbers.split_ascii_whitespace().nth(1)?.parse().ok()
+}
+
 /// When a process started, in clock ticks since the machine did (`proc_pid_stat(5)`, field 22).
 fn started_at(process: u32) -> Option<u64> {
     let stat = fs::read_to_string(format!("/proc/{process}/stat")).ok()?;
@@ -145,6 +192,27 @@ mod tests {
         assert_eq!(start_in(&format!("7 (a) b) c) {fields}")), Some(4711));
         assert_eq!(start_in("7 (cat) S"), None);
         assert_eq!(start_in(""), None);
+    }
+
+    #[test]
+    fn the_effective_user_is_the_second_number_of_its_line() {
+        let status = "Name:\tUid:\t9\nUid:\t1000\t0\t1000\t1000\nGid:\t5\t6\t7\t8\n";
+        assert_eq!(effective_in(status, "Uid:"), Some(0));
+        assert_eq!(effective_in(status, "Gid:"), Some(6));
+        assert_eq!(effective_in("Uid:\t1000\n", "Uid:"), None);
+        assert_eq!(effective_in("", "Uid:"), None);
+    }
+
+    #[tokio::test]
+    async fn a_process_is_known_by_its_number_as_long_as_it_runs() {
+        let peer = Peer::numbered(std::process::id()).unwrap();
+        assert_eq!(peer.user(), nix::unistd::geteuid().as_raw());
+        assert_eq!(peer.group(), nix::unistd::getegid().as_raw());
+        assert!(!peer.has_ended());
+        for nobody in [0, u32::MAX, i32::MAX.unsigned_abs()] {
+            let ended = Peer::numbered(nobody).unwrap_err();
+            assert!(matches!(ended, Unidentified::Ended), "{nobody}: {ended}");
+        }
     }
 
     #[test]

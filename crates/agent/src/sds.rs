@@ -12,13 +12,9 @@ use tokio_stream::wrappers::ReceiverStream;
 use tonic::{Request, Response, Status, Streaming};
 
 use crate::attest::Attested;
-use crate::caller::{Caller, Callers, caller, denied, in_time, joined};
+use crate::caller::{Caller, Callers, caller, denied, in_time, joined, repeated};
 use crate::identities::{Entitled, Entitlement, Identities};
 use crate::secrets::{Checks, NoSecrets, SECRET_TYPE, Wanted, names, secrets};
-
-/// How much of what a proxy says is repeated: as much as a person reads in a line of a log, and
-/// less than the headers of a response may hold.
-const MOST_REPEATED: usize = 1024;
 
 /// The implementation of the service, for all connections.
 #[derive(Clone)]
@@ -253,28 +249,4 @@ fn require_secrets(type_url: &str) -> Result<(), Status> {
     Err(Status::invalid_argument(format!(
         "only {SECRET_TYPE} is served here"
     )))
-}
-
-/// What a proxy said, so that it stays on its line of the log and is not too long for it.
-fn repeated(texts: &[String]) -> String {
-    let quoted: Vec<String> = texts.iter().map(|text| format!("{text:?}")).collect();
-    let whole = quoted.join(" ");
-    match whole.char_indices().nth(MOST_REPEATED) {
-        None => whole,
-        Some((end, _)) => format!("{}…", whole.get(..end).unwrap_or_default()),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn what_a_proxy_said_stays_on_its_line() {
-        let said = ["a\nb".to_owned(), "\u{1b}[2J".to_owned()];
-        assert_eq!(repeated(&said), r#""a\nb" "\u{1b}[2J""#);
-        let long = repeated(&["é".repeat(5000)]);
-        assert_eq!(long.chars().count(), MOST_REPEATED + 1);
-        assert!(long.ends_with('…'));
-    }
 }

@@ -3,6 +3,7 @@
 
 mod attested;
 mod clauses;
+mod delegated;
 mod envoy;
 mod jwt;
 mod outside;

@@ -141,7 +141,10 @@ pub(crate) const HEADER: (&str, &str) = (WORKLOAD_HEADER, "true");
 
 /// Whoever knows what the workloads may hold: what the test says.
 pub(crate) struct Office {
+    /// For workloads of the user who runs the tests.
     state: watch::Sender<Arc<Entitlement>>,
+    /// For workloads about which nothing is known but one fact.
+    others: Mutex<BTreeMap<Selector, watch::Sender<Arc<Entitlement>>>>,
     seen: Mutex<Vec<Selector>>,
 }
 
@@ -149,6 +152,7 @@ impl Office {
     fn new(entitlement: Entitlement) -> Self {
         Self {
             state: watch::Sender::new(Arc::new(entitlement)),
+            others: Mutex::default(),
             seen: Mutex::default(),
         }
     }
@@ -156,6 +160,16 @@ impl Office {
     /// From now on the workloads hold this.
     pub(crate) fn change(&self, entitlement: Entitlement) {
         self.state.send_replace(Arc::new(entitlement));
+    }
+
+    /// From now on a workload about which only this is known holds this.
+    pub(crate) fn register(&self, selector: Selector, entitlement: Entitlement) {
+        let mut others = self.others.lock().unwrap();
+        let sender = others.entry(selector).or_insert_with(|| {
+            let nothing = NotIssued::nearest([]);
+            watch::Sender::new(Arc::new(Err(nothing)))
+        });
+        sender.send_replace(Arc::new(entitlement));
     }
 
     /// How many streams wait for a change.
@@ -168,11 +182,19 @@ impl Office {
         self.seen.lock().unwrap().clone()
     }
 
-    fn is_known(&self, selectors: &[Selector]) -> Result<(), NotIssued> {
+    fn state(
+        &self,
+        selectors: &[Selector],
+    ) -> Result<watch::Receiver<Arc<Entitlement>>, NotIssued> {
         *self.seen.lock().unwrap() = selectors.to_vec();
+        if let [only] = selectors
+            && let Some(state) = self.others.lock().unwrap().get(only)
+        {
+            return Ok(state.subscribe());
+        }
         let wanted = [Selector::UnixUid(nix::unistd::geteuid().as_raw())];
         match NearMiss::between("web", &id(WEB), &wanted, selectors) {
-            None => Ok(()),
+            None => Ok(self.state.subscribe()),
             Some(miss) => Err(NotIssued::nearest([miss])),
         }
     }
@@ -183,10 +205,9 @@ impl Identities for Office {
         &'a self,
         selectors: &'a [Selector],
     ) -> Pending<'a, watch::Receiver<Arc<Entitlement>>> {
-        let subscribed = match self.is_known(selectors) {
-            Ok(()) => self.state.subscribe(),
-            Err(why) => watch::Sender::new(Arc::new(Err(why))).subscribe(),
-        };
+        let subscribed = self
+            .state(selectors)
+            .unwrap_or_else(|why| watch::Sender::new(Arc::new(Err(why))).subscribe());
         Box::pin(async { subscribed })
     }
 
@@ -197,8 +218,7 @@ impl Identities for Office {
         wanted: Option<&'a SpiffeId>,
     ) -> Pending<'a, Result<Vec<JwtSvid>, NotIssued>> {
         Box::pin(async move {
-            self.is_known(selectors)?;
-            let state = self.state.borrow().clone();
+            let state = self.state(selectors)?.borrow().clone();
             let entitled = state.as_ref().as_ref().map_err(Clone::clone)?;
             let svids = entitled.x509_svids().iter();
             let svids: Vec<&X509Svid> = svids

@@ -10,18 +10,14 @@ pub struct X509svidWithKey {
     #[prost(bytes = "vec", tag = "2")]
     pub x509_svid_key: ::prost::alloc::vec::Vec<u8>,
 }
-/// Asks for the X.509-SVIDs of a workload.
+/// Asks for the X.509-SVIDs of a workload, which is told by facts about it or by its process.
 #[derive(Clone, PartialEq, ::prost::Message)]
 pub struct SubscribeToX509sviDsRequest {
-    /// The facts about it; at least one.
+    /// The facts, unless it is told by its process.
     #[prost(message, repeated, tag = "1")]
     pub selectors: ::prost::alloc::vec::Vec<super::super::super::types::Selector>,
-}
-/// Asks for the X.509-SVIDs of a process.
-#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
-pub struct SubscribeToX509sviDsByPidRequest {
-    /// Its number, as the agent sees it.
-    #[prost(int32, tag = "1")]
+    /// The number of its process, as the agent sees it, unless it is told by facts.
+    #[prost(int32, tag = "2")]
     pub pid: i32,
 }
 /// All X.509-SVIDs of a workload.
@@ -47,24 +43,17 @@ pub struct SubscribeToX509BundlesResponse {
         ::prost::alloc::vec::Vec<u8>,
     >,
 }
-/// Asks for JWT-SVIDs of a workload.
+/// Asks for JWT-SVIDs of a workload, which is told by facts about it or by its process.
 #[derive(Clone, PartialEq, ::prost::Message)]
 pub struct FetchJwtsviDsRequest {
     /// Whom the tokens are for; at least one.
     #[prost(string, repeated, tag = "1")]
     pub audience: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
-    /// The facts about the workload; at least one.
+    /// The facts, unless it is told by its process.
     #[prost(message, repeated, tag = "2")]
     pub selectors: ::prost::alloc::vec::Vec<super::super::super::types::Selector>,
-}
-/// Asks for JWT-SVIDs of a process.
-#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
-pub struct FetchJwtsviDsByPidRequest {
-    /// Whom the tokens are for; at least one.
-    #[prost(string, repeated, tag = "1")]
-    pub audience: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
-    /// Its number, as the agent sees it.
-    #[prost(int32, tag = "2")]
+    /// The number of its process, as the agent sees it, unless it is told by facts.
+    #[prost(int32, tag = "3")]
     pub pid: i32,
 }
 /// JWT-SVIDs of a workload.
@@ -167,7 +156,7 @@ pub mod delegated_identity_client {
             self.inner = self.inner.max_encoding_message_size(limit);
             self
         }
-        /// Every X.509-SVID of a workload with these facts, and all of them again whenever one changes.
+        /// Every X.509-SVID of a workload, and all of them again whenever one changes.
         pub async fn subscribe_to_x509svi_ds(
             &mut self,
             request: impl tonic::IntoRequest<super::SubscribeToX509sviDsRequest>,
@@ -186,28 +175,6 @@ pub mod delegated_identity_client {
             req.extensions_mut().insert(GrpcMethod::new(
                 "spire.api.agent.delegatedidentity.v1.DelegatedIdentity",
                 "SubscribeToX509SVIDs",
-            ));
-            self.inner.server_streaming(req, path, codec).await
-        }
-        /// The same for a process.
-        pub async fn subscribe_to_x509svi_ds_by_pid(
-            &mut self,
-            request: impl tonic::IntoRequest<super::SubscribeToX509sviDsByPidRequest>,
-        ) -> std::result::Result<
-            tonic::Response<tonic::codec::Streaming<super::SubscribeToX509sviDsResponse>>,
-            tonic::Status,
-        > {
-            self.inner.ready().await.map_err(|e| {
-                tonic::Status::unknown(format!("Service was not ready: {}", e.into()))
-            })?;
-            let codec = tonic_prost::ProstCodec::default();
-            let path = http::uri::PathAndQuery::from_static(
-                "/spire.api.agent.delegatedidentity.v1.DelegatedIdentity/SubscribeToX509SVIDsByPID",
-            );
-            let mut req = request.into_request();
-            req.extensions_mut().insert(GrpcMethod::new(
-                "spire.api.agent.delegatedidentity.v1.DelegatedIdentity",
-                "SubscribeToX509SVIDsByPID",
             ));
             self.inner.server_streaming(req, path, codec).await
         }
@@ -233,7 +200,7 @@ pub mod delegated_identity_client {
             ));
             self.inner.server_streaming(req, path, codec).await
         }
-        /// A JWT-SVID for each identity of a workload with these facts.
+        /// A JWT-SVID for each identity of a workload.
         pub async fn fetch_jwtsvi_ds(
             &mut self,
             request: impl tonic::IntoRequest<super::FetchJwtsviDsRequest>,
@@ -250,26 +217,6 @@ pub mod delegated_identity_client {
             req.extensions_mut().insert(GrpcMethod::new(
                 "spire.api.agent.delegatedidentity.v1.DelegatedIdentity",
                 "FetchJWTSVIDs",
-            ));
-            self.inner.unary(req, path, codec).await
-        }
-        /// The same for a process.
-        pub async fn fetch_jwtsvi_ds_by_pid(
-            &mut self,
-            request: impl tonic::IntoRequest<super::FetchJwtsviDsByPidRequest>,
-        ) -> std::result::Result<tonic::Response<super::FetchJwtsviDsResponse>, tonic::Status>
-        {
-            self.inner.ready().await.map_err(|e| {
-                tonic::Status::unknown(format!("Service was not ready: {}", e.into()))
-            })?;
-            let codec = tonic_prost::ProstCodec::default();
-            let path = http::uri::PathAndQuery::from_static(
-                "/spire.api.agent.delegatedidentity.v1.DelegatedIdentity/FetchJWTSVIDsByPID",
-            );
-            let mut req = request.into_request();
-            req.extensions_mut().insert(GrpcMethod::new(
-                "spire.api.agent.delegatedidentity.v1.DelegatedIdentity",
-                "FetchJWTSVIDsByPID",
             ));
             self.inner.unary(req, path, codec).await
         }
@@ -315,24 +262,11 @@ pub mod delegated_identity_server {
                 Item = std::result::Result<super::SubscribeToX509sviDsResponse, tonic::Status>,
             > + std::marker::Send
             + 'static;
-        /// Every X.509-SVID of a workload with these facts, and all of them again whenever one changes.
+        /// Every X.509-SVID of a workload, and all of them again whenever one changes.
         async fn subscribe_to_x509svi_ds(
             &self,
             request: tonic::Request<super::SubscribeToX509sviDsRequest>,
         ) -> std::result::Result<tonic::Response<Self::SubscribeToX509SVIDsStream>, tonic::Status>;
-        /// Server streaming response type for the SubscribeToX509SVIDsByPID method.
-        type SubscribeToX509SVIDsByPIDStream: tonic::codegen::tokio_stream::Stream<
-                Item = std::result::Result<super::SubscribeToX509sviDsResponse, tonic::Status>,
-            > + std::marker::Send
-            + 'static;
-        /// The same for a process.
-        async fn subscribe_to_x509svi_ds_by_pid(
-            &self,
-            request: tonic::Request<super::SubscribeToX509sviDsByPidRequest>,
-        ) -> std::result::Result<
-            tonic::Response<Self::SubscribeToX509SVIDsByPIDStream>,
-            tonic::Status,
-        >;
         /// Server streaming response type for the SubscribeToX509Bundles method.
         type SubscribeToX509BundlesStream: tonic::codegen::tokio_stream::Stream<
                 Item = std::result::Result<super::SubscribeToX509BundlesResponse, tonic::Status>,
@@ -343,15 +277,10 @@ pub mod delegated_identity_server {
             &self,
             request: tonic::Request<super::SubscribeToX509BundlesRequest>,
         ) -> std::result::Result<tonic::Response<Self::SubscribeToX509BundlesStream>, tonic::Status>;
-        /// A JWT-SVID for each identity of a workload with these facts.
+        /// A JWT-SVID for each identity of a workload.
         async fn fetch_jwtsvi_ds(
             &self,
             request: tonic::Request<super::FetchJwtsviDsRequest>,
-        ) -> std::result::Result<tonic::Response<super::FetchJwtsviDsResponse>, tonic::Status>;
-        /// The same for a process.
-        async fn fetch_jwtsvi_ds_by_pid(
-            &self,
-            request: tonic::Request<super::FetchJwtsviDsByPidRequest>,
         ) -> std::result::Result<tonic::Response<super::FetchJwtsviDsResponse>, tonic::Status>;
         /// Server streaming response type for the SubscribeToJWTBundles method.
         type SubscribeToJWTBundlesStream: tonic::codegen::tokio_stream::Stream<
@@ -483,55 +412,6 @@ pub mod delegated_identity_server {
                     };
                     Box::pin(fut)
                 }
-                "/spire.api.agent.delegatedidentity.v1.DelegatedIdentity/SubscribeToX509SVIDsByPID" =>
-                {
-                    #[allow(non_camel_case_types)]
-                    struct SubscribeToX509SVIDsByPIDSvc<T: DelegatedIdentity>(pub Arc<T>);
-                    impl<T: DelegatedIdentity>
-                        tonic::server::ServerStreamingService<
-                            super::SubscribeToX509sviDsByPidRequest,
-                        > for SubscribeToX509SVIDsByPIDSvc<T>
-                    {
-                        type Response = super::SubscribeToX509sviDsResponse;
-                        type ResponseStream = T::SubscribeToX509SVIDsByPIDStream;
-                        type Future =
-                            BoxFuture<tonic::Response<Self::ResponseStream>, tonic::Status>;
-                        fn call(
-                            &mut self,
-                            request: tonic::Request<super::SubscribeToX509sviDsByPidRequest>,
-                        ) -> Self::Future {
-                            let inner = Arc::clone(&self.0);
-                            let fut = async move {
-                                <T as DelegatedIdentity>::subscribe_to_x509svi_ds_by_pid(
-                                    &inner, request,
-                                )
-                                .await
-                            };
-                            Box::pin(fut)
-                        }
-                    }
-                    let accept_compression_encodings = self.accept_compression_encodings;
-                    let send_compression_encodings = self.send_compression_encodings;
-                    let max_decoding_message_size = self.max_decoding_message_size;
-                    let max_encoding_message_size = self.max_encoding_message_size;
-                    let inner = self.inner.clone();
-                    let fut = async move {
-                        let method = SubscribeToX509SVIDsByPIDSvc(inner);
-                        let codec = tonic_prost::ProstCodec::default();
-                        let mut grpc = tonic::server::Grpc::new(codec)
-                            .apply_compression_config(
-                                accept_compression_encodings,
-                                send_compression_encodings,
-                            )
-                            .apply_max_message_size_config(
-                                max_decoding_message_size,
-                                max_encoding_message_size,
-                            );
-                        let res = grpc.server_streaming(method, req).await;
-                        Ok(res)
-                    };
-                    Box::pin(fut)
-                }
                 "/spire.api.agent.delegatedidentity.v1.DelegatedIdentity/SubscribeToX509Bundles" => {
                     #[allow(non_camel_case_types)]
                     struct SubscribeToX509BundlesSvc<T: DelegatedIdentity>(pub Arc<T>);
@@ -604,49 +484,6 @@ pub mod delegated_identity_server {
                     let inner = self.inner.clone();
                     let fut = async move {
                         let method = FetchJWTSVIDsSvc(inner);
-                        let codec = tonic_prost::ProstCodec::default();
-                        let mut grpc = tonic::server::Grpc::new(codec)
-                            .apply_compression_config(
-                                accept_compression_encodings,
-                                send_compression_encodings,
-                            )
-                            .apply_max_message_size_config(
-                                max_decoding_message_size,
-                                max_encoding_message_size,
-                            );
-                        let res = grpc.unary(method, req).await;
-                        Ok(res)
-                    };
-                    Box::pin(fut)
-                }
-                "/spire.api.agent.delegatedidentity.v1.DelegatedIdentity/FetchJWTSVIDsByPID" => {
-                    #[allow(non_camel_case_types)]
-                    struct FetchJWTSVIDsByPIDSvc<T: DelegatedIdentity>(pub Arc<T>);
-                    impl<T: DelegatedIdentity>
-                        tonic::server::UnaryService<super::FetchJwtsviDsByPidRequest>
-                        for FetchJWTSVIDsByPIDSvc<T>
-                    {
-                        type Response = super::FetchJwtsviDsResponse;
-                        type Future = BoxFuture<tonic::Response<Self::Response>, tonic::Status>;
-                        fn call(
-                            &mut self,
-                            request: tonic::Request<super::FetchJwtsviDsByPidRequest>,
-                        ) -> Self::Future {
-                            let inner = Arc::clone(&self.0);
-                            let fut = async move {
-                                <T as DelegatedIdentity>::fetch_jwtsvi_ds_by_pid(&inner, request)
-                                    .await
-                            };
-                            Box::pin(fut)
-                        }
-                    }
-                    let accept_compression_encodings = self.accept_compression_encodings;
-                    let send_compression_encodings = self.send_compression_encodings;
-                    let max_decoding_message_size = self.max_decoding_message_size;
-                    let max_encoding_message_size = self.max_encoding_message_size;
-                    let inner = self.inner.clone();
-                    let fut = async move {
-                        let method = FetchJWTSVIDsByPIDSvc(inner);
                         let codec = tonic_prost::ProstCodec::default();
                         let mut grpc = tonic::server::Grpc::new(codec)
                             .apply_compression_config(
