@@ -5,6 +5,7 @@ use std::fmt;
 
 use nix::unistd::{Gid, Group, Uid, User};
 
+use crate::cgroup::Groups;
 use crate::executable::{Executable, Executables};
 use crate::peer::{Peer, effective};
 use crate::selector::{self, Selector};
@@ -61,6 +62,7 @@ pub fn attest(peer: &Peer, executables: &Executables) -> Result<Attested, NotAtt
     let same_user = same_user(peer);
     found.user(peer.user());
     found.group(peer.group());
+    found.groups(Groups::of(peer.process()));
     found.executable(executables.of(peer.process()));
     // Last of all: only now is it certain that all of this was about this process.
     if peer.has_ended() {
@@ -120,6 +122,22 @@ impl Found {
         match named(name) {
             Ok(name) => drop(self.selectors.insert(Selector::UnixGroup(name))),
             Err(why) => self.lack("unix:group", why),
+        }
+    }
+
+    fn groups(&mut self, groups: Groups) {
+        self.fact("container:id", groups.container.map(Selector::ContainerId));
+        self.fact("k8s:pod-uid", groups.pod.map(Selector::PodUid));
+        self.fact("systemd:unit", groups.unit.map(Selector::SystemdUnit));
+        let user_unit = groups.user_unit;
+        let user_unit = user_unit.map(|(user, unit)| Selector::SystemdUserUnit(user, unit));
+        self.fact("systemd:user-unit", user_unit);
+    }
+
+    fn fact(&mut self, kind: &'static str, found: Result<Selector, String>) {
+        match found {
+            Ok(selector) => drop(self.selectors.insert(selector)),
+            Err(why) => self.lack(kind, why),
         }
     }
 

@@ -10,7 +10,9 @@
 //! The agent asks a workload for nothing: what it needs to know it asks the kernel
 //! ([`attest()`]), holding on to the process so that a recycled process number cannot speak for
 //! another (SPIFFE Workload Endpoint 4). What a workload may hold comes from whoever implements
-//! [`Identities`]; this crate has no key of an authority, no entries and no clock.
+//! [`Identities`]. Facts are the user, the group and the executable of the process, and, from the
+//! control groups that root put it into, its systemd unit, its container and its pod. This crate
+//! has no key of an authority, no entries and no clock.
 //!
 //! Served are the X.509 and JWT profiles, and server reflection. The WIT profile answers
 //! `Unimplemented`, as the standard asks of who does not serve it. On the same socket Envoy finds
@@ -38,6 +40,7 @@ mod admin;
 mod attest;
 mod authority;
 mod caller;
+mod cgroup;
 pub mod command;
 mod delegated;
 mod endpoint;

@@ -174,6 +174,35 @@ mod tests {
     }
 
     #[test]
+    fn a_miss_names_the_unit_and_the_container_that_there_were() {
+        let [wanted, found] = ["a", "b"].map(|digit| format!("container:id:{}", digit.repeat(64)));
+        let miss = miss(
+            "web",
+            &[
+                &wanted,
+                "systemd:unit:nginx.service",
+                "k8s:pod-uid:11111111-2222-3333-4444-555555555555",
+            ],
+            &[
+                &found,
+                "systemd:unit:evil.service",
+                "systemd:user-unit:1000/nginx.service",
+            ],
+        )
+        .unwrap();
+        assert_eq!(
+            miss.to_string(),
+            format!(
+                "entry web (spiffe://demo.avouch.test/web) asks for {wanted} where the workload \
+                 has {found} and asks for systemd:unit:nginx.service where the workload has \
+                 systemd:unit:evil.service and asks for \
+                 k8s:pod-uid:11111111-2222-3333-4444-555555555555, which is not known of the \
+                 workload"
+            )
+        );
+    }
+
+    #[test]
     fn the_closest_five_are_kept_and_the_closest_comes_first() {
         let held = ["unix:uid:1000", "unix:gid:1000"];
         let misses = [

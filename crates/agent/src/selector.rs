@@ -4,12 +4,23 @@ use std::fmt;
 
 use avouch_core::id::Digest;
 
+use crate::cgroup;
+
 /// One fact about a workload, written `unix:uid:1000`.
 ///
 /// Only facts that an attestor can tell exist, so that a mistyped one is found when it is written
 /// and not when a workload waits for its identity.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Selector {
+    /// `container:id`: the container that it is in, by the 64 digits of its runtime.
+    ContainerId(String),
+    /// `k8s:pod-uid`: the pod that its container is of.
+    PodUid(String),
+    /// `systemd:unit`: the unit of the system's manager that it is in.
+    SystemdUnit(String),
+    /// `systemd:user-unit`: the unit of the manager of the user with this number. That user can
+    /// make it look like any other of its own, and no one else can.
+    SystemdUserUnit(u32, String),
     /// `unix:gid`: the number of its effective group.
     UnixGid(u32),
     /// `unix:group`: the name of its effective group.
@@ -34,7 +45,11 @@ pub struct SelectorMalformed {
 
 impl Selector {
     /// The kinds there are.
-    pub const KINDS: [&'static str; 6] = [
+    pub const KINDS: [&'static str; 10] = [
+        "container:id",
+        "k8s:pod-uid",
+        "systemd:unit",
+        "systemd:user-unit",
         "unix:gid",
         "unix:group",
         "unix:path",
@@ -63,6 +78,12 @@ impl Selector {
             return refuse("it is not of the form `unix:uid:1000`");
         };
         let selector = match kind {
+            "container:id" => {
+                cgroup::container_id(value).map(|id| Self::ContainerId(id.to_owned()))
+            }
+            "k8s:pod-uid" => cgroup::pod_uid(value).map(Self::PodUid),
+            "systemd:unit" => unit(value).map(Self::SystemdUnit),
+            "systemd:user-unit" => user_unit(value),
             "unix:gid" => number(value).map(Self::UnixGid),
             "unix:group" => name(value).map(Self::UnixGroup),
             "unix:path" => path(value).map(Self::UnixPath),
@@ -71,13 +92,20 @@ impl Selector {
             "unix:user" => name(value).map(Self::UnixUser),
             _ => {
                 return refuse(
-                    "known are unix:gid, unix:group, unix:path, unix:sha256, unix:uid and unix:user",
+                    "known are container:id, k8s:pod-uid, systemd:unit, systemd:user-unit, \
+                     unix:gid, unix:group, unix:path, unix:sha256, unix:uid and unix:user",
                 );
             }
         };
         match selector {
             Some(selector) => Ok(selector),
             None => refuse(match kind {
+                "container:id" => "its value is not 64 hexadecimal digits",
+                "k8s:pod-uid" => "its value is not the UID of a pod",
+                "systemd:unit" => {
+                    "its value is not the name of a mount, scope, service, socket or swap"
+                }
+                "systemd:user-unit" => "its value is not of the form `1000/app.service`",
                 "unix:gid" | "unix:uid" => "its value is not a number from 0 to 4294967294",
                 "unix:path" => "its value is not an absolute path without `.`, `..` or `//`",
                 "unix:sha256" => "its value is not 64 hexadecimal digits",
@@ -89,6 +117,10 @@ impl Selector {
     /// What it is about, such as `unix:uid`.
     pub fn kind(&self) -> &'static str {
         match self {
+            Self::ContainerId(_) => "container:id",
+            Self::PodUid(_) => "k8s:pod-uid",
+            Self::SystemdUnit(_) => "systemd:unit",
+            Self::SystemdUserUnit(..) => "systemd:user-unit",
             Self::UnixGid(_) => "unix:gid",
             Self::UnixGroup(_) => "unix:group",
             Self::UnixPath(_) => "unix:path",
@@ -104,7 +136,13 @@ impl fmt::Display for Selector {
         write!(f, "{}:", self.kind())?;
         match self {
             Self::UnixGid(number) | Self::UnixUid(number) => number.fmt(f),
-            Self::UnixGroup(text) | Self::UnixPath(text) | Self::UnixUser(text) => text.fmt(f),
+            Self::ContainerId(text)
+            | Self::PodUid(text)
+            | Self::SystemdUnit(text)
+            | Self::UnixGroup(text)
+            | Self::UnixPath(text)
+            | Self::UnixUser(text) => text.fmt(f),
+            Self::SystemdUserUnit(user, unit) => write!(f, "{user}/{unit}"),
             Self::UnixSha256(digest) => digest.fmt(f),
         }
     }
@@ -115,6 +153,17 @@ fn number(text: &str) -> Option<u32> {
     let canonical = text == "0" || !text.starts_with(['0', '+']);
     let number = text.parse().ok().filter(|number| *number != u32::MAX)?;
     canonical.then_some(number)
+}
+
+/// The name of a unit that can hold processes.
+fn unit(text: &str) -> Option<String> {
+    cgroup::is_unit(text).then(|| text.to_owned())
+}
+
+/// A unit of a user: the number of the user, a slash and the name of the unit.
+fn user_unit(text: &str) -> Option<Selector> {
+    let (user, name) = text.split_once('/')?;
+    Some(Selector::SystemdUserUnit(number(user)?, unit(name)?))
 }
 
 /// The name of a user or a group: whatever the system's own database may hold, as long as it can
@@ -142,6 +191,10 @@ mod tests {
     fn a_selector_is_read_back_from_what_it_is_written_as() {
         let digest = "ab".repeat(32);
         let texts = [
+            format!("container:id:{digest}"),
+            "k8s:pod-uid:11111111-2222-3333-4444-555555555555".to_owned(),
+            "systemd:unit:getty@tty1.service".to_owned(),
+            "systemd:user-unit:1000/app-gnome\\x2dterminal.scope".to_owned(),
             "unix:gid:0".to_owned(),
             "unix:group:www-data".to_owned(),
             "unix:path:/usr/bin/with space:and colon".to_owned(),
@@ -182,6 +235,19 @@ mod tests {
             "unix:path:/a/",
             "unix:sha256:00",
             "docker:image_id:1",
+            "container:id:",
+            "container:id:0123456789ab",
+            "k8s:pod-uid:1",
+            "k8s:pod-uid:11111111_2222_3333_4444_555555555555",
+            "systemd:unit:nginx",
+            "systemd:unit:nginx.timer",
+            "systemd:unit:system.slice",
+            "systemd:unit:a/b.service",
+            "systemd:unit:two words.service",
+            "systemd:user-unit:app.service",
+            "systemd:user-unit:alice/app.service",
+            "systemd:user-unit:01000/app.service",
+            "systemd:user-unit:1000/",
         ] {
             assert!(Selector::parse(text).is_err(), "{text}");
         }
