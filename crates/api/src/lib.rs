@@ -16,7 +16,7 @@
 
 #[cfg(feature = "grpc")]
 pub mod grpc;
-mod members;
+pub mod members;
 mod question;
 mod strict;
 pub mod text;
@@ -26,5 +26,6 @@ mod verdict;
 pub use question::{
     Asked, Unreadable, expected_name, expected_spiffe, policy_identifier, profile_for, purpose_for,
 };
+pub use strict::{NotAValue, read_value};
 pub use trust::{Entry, TrustDocument};
 pub use verdict::{Answer, Outcome};

@@ -4,19 +4,26 @@ use avouch_core::reason::{Reason, printable};
 use avouch_core::time::Time;
 use serde_json::{Map, Value};
 
+use crate::strict::Strict;
+
 /// Which document is being read; it decides the code of a refusal.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Document {
+pub enum Document {
+    /// A question.
     Question,
+    /// What is sent to a server to be done; the name is of the object it is about.
+    Request(&'static str),
+    /// What is trusted.
     Trust,
 }
 
 impl Document {
     /// The refusal of this document for `detail`, which never holds a value.
-    pub(crate) fn refuse(self, detail: impl Into<String>) -> Reason {
+    pub fn refuse(self, detail: impl Into<String>) -> Reason {
         let detail = detail.into();
         match self {
             Self::Question => Reason::Malformed { detail },
+            Self::Request(object) => Reason::IssueBodyMalformed { object, detail },
             Self::Trust => Reason::TrustDocumentMalformed { detail },
         }
     }
@@ -24,7 +31,8 @@ impl Document {
 
 /// An object whose members are taken one by one. Whoever has taken all that is known calls
 /// [`Members::finish`], which refuses what is left by its name.
-pub(crate) struct Members {
+#[derive(Debug)]
+pub struct Members {
     document: Document,
     path: String,
     left: Map<String, Value>,
@@ -32,8 +40,23 @@ pub(crate) struct Members {
 }
 
 impl Members {
+    /// Of a text that is one JSON object, in which nothing stands twice.
+    ///
+    /// # Errors
+    ///
+    /// The refusal of the document, as for every reading below.
+    pub fn read(document: Document, json: &str) -> Result<Self, Reason> {
+        // Said here, because a general reader would quote what it found, and it may be a secret.
+        if !json.trim_start().starts_with('{') {
+            return Err(document.refuse("it is not a JSON object"));
+        }
+        let Strict(value) =
+            serde_json::from_str(json).map_err(|error| document.refuse(error.to_string()))?;
+        Self::of(document, "", value)
+    }
+
     /// Of the object `value` that stands at `path`, which is empty for the whole document.
-    pub(crate) fn of(document: Document, path: &str, value: Value) -> Result<Self, Reason> {
+    pub fn of(document: Document, path: &str, value: Value) -> Result<Self, Reason> {
         match value {
             Value::Object(left) => Ok(Self {
                 document,
@@ -46,7 +69,7 @@ impl Members {
     }
 
     /// Where a member stands in the document.
-    pub(crate) fn path_of(&self, name: &str) -> String {
+    pub fn path_of(&self, name: &str) -> String {
         if self.path.is_empty() {
             name.to_owned()
         } else {
@@ -55,19 +78,19 @@ impl Members {
     }
 
     /// The refusal of a member.
-    pub(crate) fn refuse(&self, name: &str, detail: &str) -> Reason {
+    pub fn refuse(&self, name: &str, detail: &str) -> Reason {
         self.document
             .refuse(format!("`{}` {detail}", self.path_of(name)))
     }
 
     /// Takes a member of any type.
-    pub(crate) fn take(&mut self, name: &'static str) -> Option<Value> {
+    pub fn take(&mut self, name: &'static str) -> Option<Value> {
         self.known.push(name);
         self.left.remove(name)
     }
 
     /// Takes an object.
-    pub(crate) fn members(&mut self, name: &'static str) -> Result<Option<Self>, Reason> {
+    pub fn members(&mut self, name: &'static str) -> Result<Option<Self>, Reason> {
         let path = self.path_of(name);
         self.take(name)
             .map(|value| Self::of(self.document, &path, value))
@@ -75,7 +98,7 @@ impl Members {
     }
 
     /// Takes a list.
-    pub(crate) fn list(&mut self, name: &'static str) -> Result<Option<Vec<Value>>, Reason> {
+    pub fn list(&mut self, name: &'static str) -> Result<Option<Vec<Value>>, Reason> {
         match self.take(name) {
             None => Ok(None),
             Some(Value::Array(list)) => Ok(Some(list)),
@@ -84,7 +107,7 @@ impl Members {
     }
 
     /// Takes a text.
-    pub(crate) fn text(&mut self, name: &'static str) -> Result<Option<String>, Reason> {
+    pub fn text(&mut self, name: &'static str) -> Result<Option<String>, Reason> {
         match self.take(name) {
             None => Ok(None),
             Some(Value::String(text)) => Ok(Some(text)),
@@ -93,13 +116,13 @@ impl Members {
     }
 
     /// Takes a text that must be there.
-    pub(crate) fn required_text(&mut self, name: &'static str) -> Result<String, Reason> {
+    pub fn required_text(&mut self, name: &'static str) -> Result<String, Reason> {
         self.text(name)?
             .ok_or_else(|| self.refuse(name, "is missing"))
     }
 
     /// Takes a text or a list of texts. An empty list is refused: it could mean all or none.
-    pub(crate) fn texts(&mut self, name: &'static str) -> Result<Vec<String>, Reason> {
+    pub fn texts(&mut self, name: &'static str) -> Result<Vec<String>, Reason> {
         let list = match self.take(name) {
             None => return Ok(Vec::new()),
             Some(Value::String(text)) => return Ok(vec![text]),
@@ -119,8 +142,19 @@ impl Members {
             .collect()
     }
 
+    /// Takes a list of texts, which may be empty.
+    pub fn text_list(&mut self, name: &'static str) -> Result<Vec<String>, Reason> {
+        let list = self.list(name)?.unwrap_or_default();
+        list.into_iter()
+            .map(|element| match element {
+                Value::String(text) => Ok(text),
+                other => Err(self.mistyped(name, "a list of strings", &other)),
+            })
+            .collect()
+    }
+
     /// Takes yes or no.
-    pub(crate) fn flag(&mut self, name: &'static str) -> Result<Option<bool>, Reason> {
+    pub fn flag(&mut self, name: &'static str) -> Result<Option<bool>, Reason> {
         match self.take(name) {
             None => Ok(None),
             Some(Value::Bool(flag)) => Ok(Some(flag)),
@@ -129,7 +163,7 @@ impl Members {
     }
 
     /// Takes a count.
-    pub(crate) fn count(&mut self, name: &'static str) -> Result<Option<u32>, Reason> {
+    pub fn count(&mut self, name: &'static str) -> Result<Option<u32>, Reason> {
         let Some(value) = self.take(name) else {
             return Ok(None);
         };
@@ -140,7 +174,7 @@ impl Members {
     }
 
     /// Takes a moment (RFC 3339), or a day, which stands for its first second in UTC.
-    pub(crate) fn time(&mut self, name: &'static str) -> Result<Option<Time>, Reason> {
+    pub fn time(&mut self, name: &'static str) -> Result<Option<Time>, Reason> {
         let Some(text) = self.text(name)? else {
             return Ok(None);
         };
@@ -153,7 +187,7 @@ impl Members {
     }
 
     /// Takes one of a few names.
-    pub(crate) fn choice<T: Copy>(
+    pub fn choice<T: Copy>(
         &mut self,
         name: &'static str,
         choices: &[(&str, T)],
@@ -165,7 +199,7 @@ impl Members {
     }
 
     /// Takes any number of a few names.
-    pub(crate) fn choices<T: Copy>(
+    pub fn choices<T: Copy>(
         &mut self,
         name: &'static str,
         choices: &[(&str, T)],
@@ -177,17 +211,17 @@ impl Members {
     }
 
     /// What is left, for a reader elsewhere that refuses what it does not know.
-    pub(crate) fn rest(self) -> Map<String, Value> {
+    pub fn rest(self) -> Map<String, Value> {
         self.left
     }
 
     /// The names of what has not been taken.
-    pub(crate) fn names_left(&self) -> impl Iterator<Item = &str> {
+    pub fn names_left(&self) -> impl Iterator<Item = &str> {
         self.left.keys().map(String::as_str)
     }
 
     /// Refuses what is left.
-    pub(crate) fn finish(self) -> Result<(), Reason> {
+    pub fn finish(self) -> Result<(), Reason> {
         let Some(name) = self.left.keys().next() else {
             return Ok(());
         };

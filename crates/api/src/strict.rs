@@ -5,6 +5,26 @@ use std::fmt;
 use serde::de::{Deserialize, Deserializer, Error, MapAccess, SeqAccess, Visitor};
 use serde_json::{Map, Number, Value};
 
+/// Why a text is no value: where, and what stands there, without quoting it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct NotAValue(pub String);
+
+/// Reads a file of JSON, or of YAML if it does not begin as an object or a list of JSON does.
+pub fn read_value(text: &str) -> Result<Value, NotAValue> {
+    if text.trim_start().starts_with(['{', '[']) {
+        let read = serde_json::from_str(text).map(|Strict(value)| value);
+        return read.map_err(|error| NotAValue(error.to_string()));
+    }
+    // The reader's work grows with the square of this depth, and it looks only afterwards.
+    if flow_depth(text) > FLOW_DEPTH_MAX {
+        return Err(NotAValue(format!(
+            "it is nested deeper than {FLOW_DEPTH_MAX} levels of brackets"
+        )));
+    }
+    let read = serde_norway::from_str(text).map(|Strict(value)| value);
+    read.map_err(|error| NotAValue(error.to_string()))
+}
+
 /// A value whose objects name each member once, at every depth. Two readers could take different
 /// values from one that does not.
 pub(crate) struct Strict(pub(crate) Value);
@@ -70,6 +90,24 @@ impl<'de> Visitor<'de> for StrictVisitor {
         }
         Ok(Value::from(object))
     }
+}
+
+/// Levels of brackets in YAML; a trust document with its key sets has six.
+const FLOW_DEPTH_MAX: usize = 64;
+
+/// How deep brackets are nested, counting those in texts too, which are few and balanced.
+fn flow_depth(text: &str) -> usize {
+    let mut depth = 0_usize;
+    let mut deepest = 0;
+    for byte in text.bytes() {
+        match byte {
+            b'[' | b'{' => depth += 1,
+            b']' | b'}' => depth = depth.saturating_sub(1),
+            _ => {}
+        }
+        deepest = deepest.max(depth);
+    }
+    deepest
 }
 
 /// Adds a member, or says that it stands twice.

@@ -93,6 +93,20 @@ pub fn pem_blocks(text: &str) -> Result<Vec<PemBlock<'_>>, Reason> {
     Ok(blocks)
 }
 
+/// One block of PEM (RFC 7468 2), in lines of 64 characters.
+pub fn to_pem(label: &str, der: &[u8]) -> String {
+    let encoded = Base64::encode_string(der);
+    let mut block = format!("-----BEGIN {label}-----\n");
+    for (place, character) in encoded.chars().enumerate() {
+        if place > 0 && place % 64 == 0 {
+            block.push('\n');
+        }
+        block.push(character);
+    }
+    block.push_str(&format!("\n-----END {label}-----\n"));
+    block
+}
+
 /// Standard base64 with padding (RFC 4648 4), in which white space is skipped.
 pub fn base64(text: &str) -> Option<Vec<u8>> {
     let dense: Vec<u8> = text
@@ -151,6 +165,15 @@ mod tests {
         let text = format!("-----BEGIN {}-----", "secret".repeat(100));
         let sentence = pem_blocks(&text).err().unwrap().sentence();
         assert!(sentence.len() < 150, "{sentence}");
+    }
+
+    #[test]
+    fn a_block_that_was_written_is_read_again() {
+        let der: Vec<u8> = (0..200).collect();
+        let text = to_pem("CERTIFICATE", &der);
+        assert!(text.lines().all(|line| line.len() <= 64), "{text}");
+        let blocks = pem_blocks(&text).unwrap();
+        assert_eq!(blocks[0].decode().unwrap(), der);
     }
 
     #[test]

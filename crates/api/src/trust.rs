@@ -14,7 +14,7 @@ use serde_json::{Map, Value};
 
 use crate::members::{Document, Members};
 use crate::question::{PURPOSES, certificates};
-use crate::strict::Strict;
+use crate::strict::{NotAValue, Strict, read_value};
 use crate::text::{self, PemBlock};
 
 /// What a tenant trusts, read from one text.
@@ -195,14 +195,7 @@ impl Reader<'_> {
     }
 
     fn yaml(&self, text: &str) -> Result<TrustDocument, Reason> {
-        // The reader's work grows with the square of this depth, and it looks only afterwards.
-        if flow_depth(text) > FLOW_DEPTH_MAX {
-            return Err(Document::Trust.refuse(format!(
-                "it is nested deeper than {FLOW_DEPTH_MAX} levels of brackets"
-            )));
-        }
-        let Strict(value) = serde_norway::from_str(text)
-            .map_err(|error| Document::Trust.refuse(error.to_string()))?;
+        let value = read_value(text).map_err(|NotAValue(why)| Document::Trust.refuse(why))?;
         self.document(value)
     }
 
@@ -350,24 +343,6 @@ impl Reader<'_> {
         }
         Ok(())
     }
-}
-
-/// Levels of brackets in YAML; a trust document with its key sets has six.
-const FLOW_DEPTH_MAX: usize = 64;
-
-/// How deep brackets are nested, counting those in texts too, which are few and balanced.
-fn flow_depth(text: &str) -> usize {
-    let mut depth = 0_usize;
-    let mut deepest = 0;
-    for byte in text.bytes() {
-        match byte {
-            b'[' | b'{' => depth += 1,
-            b']' | b'}' => depth = depth.saturating_sub(1),
-            _ => {}
-        }
-        deepest = deepest.max(depth);
-    }
-    deepest
 }
 
 /// What an anchor can be.

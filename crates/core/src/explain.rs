@@ -21,7 +21,11 @@ pub struct PeerExplanation {
 
 /// What the presenter is told.
 pub fn for_peer(refusal: &Refusal) -> PeerExplanation {
-    let reason = refusal.reason();
+    of_reason_for_peer(refusal.reason())
+}
+
+/// What the presenter is told of a reason, such as that for which nothing could be decided.
+pub fn of_reason_for_peer(reason: &Reason) -> PeerExplanation {
     let sentence = match reason.family() {
         Family::Federation => "The token was not accepted.",
         Family::Input => "What was presented could not be read.",

@@ -58,7 +58,11 @@ impl Plane {
         Ok(bundles)
     }
 
-    fn own_bundle(&self, held: &Held, trust_domain: &TrustDomain) -> Result<Value, Fault> {
+    pub(crate) fn own_bundle(
+        &self,
+        held: &Held,
+        trust_domain: &TrustDomain,
+    ) -> Result<Value, Fault> {
         held.authorities.bundle(
             trust_domain,
             held.bundle_sequence.number(),

@@ -1,5 +1,6 @@
 //! Registration entries: checked when they are written, not when a workload waits for them.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use avouch_core::id::{SpiffeId, TrustDomain};
@@ -49,6 +50,18 @@ pub struct EntryDraft {
     pub expires: Option<Time>,
 }
 
+/// What becomes of an entry whose name is taken.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Existing {
+    /// The one that is there stays, and the new one is refused.
+    Refuse,
+    /// The new one takes its place.
+    Replace,
+}
+
+/// How often entries are looked at anew because something else has changed meanwhile.
+const MOST_ATTEMPTS: usize = 8;
+
 impl Plane {
     /// Stores entries: those that are in order, with one commit. An entry of the same name is
     /// replaced.
@@ -61,7 +74,58 @@ impl Plane {
         tenant: &Arc<Tenant>,
         drafts: Vec<EntryDraft>,
     ) -> Result<Answers<Entry>, Refused> {
+        self.store_entries(tenant, drafts, Existing::Replace)
+    }
+
+    /// Stores entries: those that are in order, with one commit.
+    ///
+    /// # Errors
+    ///
+    /// What failed on our side; what is wrong with an element is its own answer.
+    pub fn store_entries(
+        &self,
+        tenant: &Arc<Tenant>,
+        drafts: Vec<EntryDraft>,
+        existing: Existing,
+    ) -> Result<Answers<Entry>, Refused> {
+        // New names are not taken; only who chose one may meet another who chose it too.
+        let may_meet =
+            existing == Existing::Refuse && drafts.iter().any(|draft| draft.id.is_some());
+        let mut conflict = None;
+        for _ in 0..MOST_ATTEMPTS {
+            let at = tenant.read(|snapshot| snapshot.sequence);
+            let answers = self.check_all(tenant, &drafts, existing)?;
+            let accepted = answers.iter().flatten().cloned();
+            let changes: Vec<Change> = accepted
+                .map(|entry| Change::Put(Object::Entry(entry)))
+                .collect();
+            if changes.is_empty() {
+                return Ok(answers);
+            }
+            if !may_meet {
+                self.apply(tenant, &changes)?;
+                return Ok(answers);
+            }
+            match self.apply_at(tenant, at, &changes) {
+                Ok(_) => return Ok(answers),
+                Err(Refused::Reason(reason)) => conflict = Some(reason),
+                Err(fault) => return Err(fault),
+            }
+        }
+        Err(conflict.map_or_else(
+            || crate::Fault::Bug("nothing was tried".to_owned()).into(),
+            Refused::Reason,
+        ))
+    }
+
+    fn check_all(
+        &self,
+        tenant: &Arc<Tenant>,
+        drafts: &[EntryDraft],
+        existing: Existing,
+    ) -> Result<Answers<Entry>, Refused> {
         let now = self.now();
+        let mut seen = BTreeSet::new();
         let mut answers = Vec::with_capacity(drafts.len());
         for draft in drafts {
             let name = match &draft.id {
@@ -70,15 +134,19 @@ impl Plane {
                 }),
                 None => Ok(self.new_entry_id()?),
             };
-            let checked = tenant.read(|snapshot| self.checked(snapshot, name?, draft, now));
-            answers.push(checked);
-        }
-        let accepted = answers.iter().flatten().cloned();
-        let changes: Vec<Change> = accepted
-            .map(|entry| Change::Put(Object::Entry(entry)))
-            .collect();
-        if !changes.is_empty() {
-            self.apply(tenant, &changes)?;
+            let answer = tenant.read(|snapshot| {
+                let name = name?;
+                let taken = snapshot.entries.contains_key(&name);
+                if existing == Existing::Refuse && (taken || seen.contains(&name)) {
+                    return Err(Reason::IssueConflict {
+                        detail: format!("there is a registration entry `{name}` already"),
+                    });
+                }
+                let entry = self.checked(snapshot, name, draft.clone(), now)?;
+                seen.insert(entry.id.clone());
+                Ok(entry)
+            });
+            answers.push(answer);
         }
         Ok(answers)
     }

@@ -290,10 +290,21 @@ impl IntentLog for StoreLog<'_> {
         }
         let rows: Option<Vec<IntentRow>> = intents.iter().map(|intent| self.row(intent)).collect();
         let rows = rows.ok_or(IssuerFault::Bug("an intent has no name"))?;
-        let recorded = self.0.store.record_intents(&first.tenant, &rows);
-        recorded.map_err(|fault| IssuerFault::NotRecorded {
-            detail: fault.to_string(),
-            retryable: fault.retryable(),
-        })
+        let counters = &self.0.counters;
+        match self.0.store.record_intents(&first.tenant, &rows) {
+            Ok(()) => {
+                for intent in intents {
+                    counters.issued(intent.kind);
+                }
+                Ok(())
+            }
+            Err(fault) => {
+                counters.store_failed();
+                Err(IssuerFault::NotRecorded {
+                    detail: fault.to_string(),
+                    retryable: fault.retryable(),
+                })
+            }
+        }
     }
 }

@@ -24,13 +24,17 @@
 )]
 
 pub mod access;
+mod administrators;
+mod anchors;
 mod authorities;
 mod authority_record;
 mod bundles;
 pub mod caller;
 pub mod clock;
+mod counters;
 pub mod entries;
 pub mod fault;
+pub mod http;
 pub mod issuing;
 pub mod keeper;
 pub mod node_api;
@@ -40,6 +44,8 @@ pub mod run;
 pub mod settings;
 pub mod tenant;
 pub mod tls;
+mod views;
+mod why_not;
 
 pub use fault::{Fault, Refused};
 pub use plane::Plane;

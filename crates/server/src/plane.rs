@@ -16,6 +16,7 @@ use avouch_store::{
 
 use crate::access::Role;
 use crate::clock::Clock;
+use crate::counters::Counters;
 use crate::fault::{Fault, Refused};
 use crate::nodes::Presences;
 use crate::settings::Settings;
@@ -37,6 +38,7 @@ pub struct Plane {
     tenants: RwLock<Tenants>,
     server_id: SpiffeId,
     pub(crate) presences: Presences,
+    pub(crate) counters: Counters,
 }
 
 #[derive(Default)]
@@ -80,6 +82,7 @@ impl Plane {
             tenants: RwLock::default(),
             server_id: server_id(&founding.trust_domain)?,
             presences: Presences::default(),
+            counters: Counters::default(),
         };
         for record in records {
             plane.open_tenant(record)?;
@@ -278,6 +281,11 @@ impl Plane {
     ) -> Result<Sequence, Refused> {
         let changing = tenant.changing();
         let sequence = stored(self.store.as_ref());
+        if let Err(fault) = &sequence
+            && !matches!(fault, avouch_store::Fault::Conflict(_))
+        {
+            self.counters.store_failed();
+        }
         // Also after a fault: the change may have been stored, and then it is seen.
         match &sequence {
             Ok(sequence) if tenant.follow_own(*sequence, changes)? => {}
@@ -319,6 +327,16 @@ impl Plane {
                 None => self.open_new_tenants()?,
             }
         }
+        Ok(())
+    }
+
+    /// Whether the store answers. What is answered from memory does not depend on it.
+    ///
+    /// # Errors
+    ///
+    /// Why it does not.
+    pub fn check_store(&self) -> Result<(), Fault> {
+        self.store.heads(&OPERATOR)?;
         Ok(())
     }
 

@@ -9,9 +9,9 @@ use tokio::sync::watch;
 use tokio::task::JoinSet;
 
 use crate::fault::{Fault, Refused};
-use crate::node_api;
 use crate::plane::Plane;
 use crate::tls::ServerIdentity;
+use crate::{http, node_api};
 
 /// How often entries are looked through for those that have ended.
 const ENTRIES_PERIOD: Duration = Duration::from_secs(5);
@@ -172,17 +172,4 @@ async fn blocking<T: Send + 'static>(
 ) -> Result<T, Refused> {
     let done = tokio::task::spawn_blocking(work).await;
     done.unwrap_or_else(|error| Err(Fault::Bug(error.to_string()).into()))
-}
-
-mod http {
-    use std::sync::Arc;
-    use tokio::sync::watch;
-    pub(super) async fn serve(
-        _l: tokio::net::TcpListener,
-        _p: Arc<crate::Plane>,
-        mut stopping: watch::Receiver<bool>,
-    ) -> Result<(), crate::Fault> {
-        drop(stopping.wait_for(|s| *s).await);
-        Ok(())
-    }
 }

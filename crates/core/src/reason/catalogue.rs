@@ -589,6 +589,10 @@ catalogue! {
             "The authority {authority} is {state}, so it cannot {action}.",
             fix: "Use another authority of the trust domain, or prepare and activate a new one.",
             spec: "docs/glossary.md";
+        IssueBodyMalformed { object: &'static str, detail: String } = "issue.body_malformed",
+            "The {object} that was sent cannot be read: {detail}.",
+            fix: "Send one JSON object with the members that `/openapi.json` names.",
+            spec: "docs/how-to/run.md";
         IssueConflict { detail: String } = "issue.conflict",
             "What was asked for does not fit to what is there: {detail}.",
             fix: "Look at what is there now, and ask again for what is still wanted.",
@@ -629,6 +633,10 @@ catalogue! {
             "A credential for a key of the kind {found} is not issued here; accepted are: {accepted}.",
             fix: "Make a new key of one of these kinds: {accepted}.",
             spec: "SPIFFE X.509-SVID 4; SPIFFE WIT-SVID 3";
+        IssueMethodNotAllowed { method: String, allowed: Vec<String> } = "issue.method_not_allowed",
+            "The address does not know the method {method}; it knows {allowed}.",
+            fix: "Use one of {allowed}; `/openapi.json` says what each does.",
+            spec: "RFC 9110 15.5.6";
         IssueNodeNotAdmitted { node: String, detail: &'static str } = "issue.node_not_admitted",
             "The node {node} gets no identities: {detail}.",
             fix: "If it should, let it join again with a new join token.",

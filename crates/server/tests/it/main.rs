@@ -1,1 +1,8 @@
-//! placeholder
+//! The server as those see it who call it over the network.
+
+mod http;
+mod isolation;
+mod managing;
+mod public;
+mod roles;
+mod world;

@@ -1,0 +1,170 @@
+//! Administrators: who has which role in a tenant.
+
+use std::sync::Arc;
+
+use avouch_core::id::{SpiffeId, TrustDomain};
+use avouch_core::reason::Reason;
+use avouch_store::{AdminId, AdminRecord, Change, Key, Object, Snapshot, TenantKind};
+
+use crate::access::{Noun, Role, Verb};
+use crate::caller::Caller;
+use crate::fault::{Fault, Refused};
+use crate::plane::Plane;
+use crate::tenant::Tenant;
+
+/// How often a change is tried anew because something else has changed meanwhile.
+const MOST_ATTEMPTS: usize = 8;
+
+impl Plane {
+    /// Gives someone a role on behalf of `caller`, who can give no more than it has.
+    ///
+    /// # Errors
+    ///
+    /// `issue.object_malformed`, `issue.object_unknown` for a trust domain that is neither the
+    /// tenant's nor of one above, `issue.not_permitted`, `issue.conflict` where the last operator
+    /// would go, or what failed on our side.
+    pub fn appoint(
+        &self,
+        caller: &Caller,
+        tenant: &Arc<Tenant>,
+        name: &str,
+        subject: SpiffeId,
+        role: &str,
+    ) -> Result<AdminRecord, Refused> {
+        let id = AdminId::parse(name).ok_or_else(|| {
+            malformed(
+                "name",
+                "a name is 1 to 128 letters, digits, `.`, `_` and `-`",
+            )
+        })?;
+        let role = Role::parse(role).ok_or_else(|| {
+            let all: Vec<&str> = Role::ALL.into_iter().map(Role::name).collect();
+            malformed("role", &format!("must be one of {}", all.join(", ")))
+        })?;
+        self.check_gives(caller, tenant, role)?;
+        self.check_home(tenant, subject.trust_domain())?;
+        let record = AdminRecord {
+            id,
+            subject,
+            role: role.name().to_owned(),
+            created: self.now(),
+        };
+        self.change_admins(caller, tenant, &record.id, Some(&record))?;
+        Ok(record)
+    }
+
+    /// Takes a role away on behalf of `caller`.
+    ///
+    /// # Errors
+    ///
+    /// `issue.object_unknown`, `issue.not_permitted` for a role that may more than the caller's
+    /// own, `issue.conflict` for the last operator of the deployment, or what failed on our side.
+    pub fn dismiss(
+        &self,
+        caller: &Caller,
+        tenant: &Arc<Tenant>,
+        name: &str,
+    ) -> Result<(), Refused> {
+        let id = AdminId::parse(name);
+        let there = id.filter(|id| tenant.read(|snapshot| snapshot.admins.contains_key(id)));
+        let id = there.ok_or_else(|| Reason::IssueObjectUnknown {
+            object: "administrator",
+            name: name.chars().take(128).collect(),
+        })?;
+        self.change_admins(caller, tenant, &id, None)
+    }
+
+    fn change_admins(
+        &self,
+        caller: &Caller,
+        tenant: &Arc<Tenant>,
+        id: &AdminId,
+        next: Option<&AdminRecord>,
+    ) -> Result<(), Refused> {
+        let change = match next {
+            Some(record) => Change::Put(Object::Admin(record.clone())),
+            None => Change::Remove(Key::Admin(id.clone())),
+        };
+        let mut conflict = None;
+        for _ in 0..MOST_ATTEMPTS {
+            let (at, before, is_last) = tenant.read(|snapshot| {
+                let before = snapshot.admins.get(id);
+                let before = before.and_then(|record| Role::parse(&record.role));
+                (snapshot.sequence, before, is_last_operator(snapshot, id))
+            });
+            if let Some(before) = before {
+                self.check_gives(caller, tenant, before)?;
+            }
+            let stays = next.is_some_and(|record| record.role == Role::Operator.name());
+            if tenant.kind() == TenantKind::Root && is_last && !stays {
+                return Err(Reason::IssueConflict {
+                    detail: format!("`{id}` is the last operator of the deployment"),
+                }
+                .into());
+            }
+            match self.apply_at(tenant, at, std::slice::from_ref(&change)) {
+                Ok(_) => return Ok(()),
+                Err(Refused::Reason(reason)) => conflict = Some(reason),
+                Err(fault) => return Err(fault),
+            }
+        }
+        Err(conflict.map_or_else(
+            || Fault::Bug("nothing was tried".to_owned()).into(),
+            Refused::Reason,
+        ))
+    }
+
+    /// Who could give a role that may more than its own would have it, too.
+    fn check_gives(
+        &self,
+        caller: &Caller,
+        tenant: &Arc<Tenant>,
+        role: Role,
+    ) -> Result<(), Refused> {
+        let own = self.roles(caller, tenant);
+        for noun in Noun::ALL {
+            for verb in Verb::ALL {
+                if role.may(verb, noun) && !own.iter().any(|own| own.may(verb, noun)) {
+                    return Err(Reason::IssueNotPermitted {
+                        subject: caller.id.to_string(),
+                        verb: verb.name(),
+                        noun: noun.name(),
+                    }
+                    .into());
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Whoever comes to own a trust domain says who is who in it. So a name that belongs to nobody
+    /// yet, or to someone beside, is not given a role.
+    fn check_home(&self, tenant: &Arc<Tenant>, trust_domain: &TrustDomain) -> Result<(), Refused> {
+        let mut at = Some(Arc::clone(tenant));
+        while let Some(tenant) = at {
+            if tenant.read(|snapshot| snapshot.trust_domains.contains_key(trust_domain)) {
+                return Ok(());
+            }
+            at = tenant.parent().and_then(|parent| self.tenant(parent));
+        }
+        Err(Reason::IssueObjectUnknown {
+            object: "trust domain",
+            name: trust_domain.to_string(),
+        }
+        .into())
+    }
+}
+
+fn is_last_operator(snapshot: &Snapshot, id: &AdminId) -> bool {
+    let operators = snapshot.admins.values();
+    let mut operators = operators.filter(|record| record.role == Role::Operator.name());
+    matches!((operators.next(), operators.next()), (Some(only), None) if only.id == *id)
+}
+
+fn malformed(member: &str, detail: &str) -> Reason {
+    Reason::IssueObjectMalformed {
+        object: "administrator",
+        member: member.to_owned(),
+        detail: detail.to_owned(),
+    }
+}

@@ -1,0 +1,75 @@
+//! What a tenant trusts beside its own trust domains.
+
+use std::sync::Arc;
+
+use avouch_core::anchor::AnchorKind;
+use avouch_core::reason::Reason;
+use avouch_store::{AnchorId, AnchorRecord, Change, Key, Object};
+use serde_json::{Value, json};
+
+use crate::fault::Refused;
+use crate::plane::Plane;
+use crate::tenant::Tenant;
+use crate::views;
+
+impl Plane {
+    /// Stores an anchor, one element of `trust.anchors` of a question, in the place of what had its
+    /// name. It is read first, as it will be when something is decided.
+    ///
+    /// # Errors
+    ///
+    /// Why it cannot be read; `issue.object_malformed`; `issue.conflict` for a bundle of a trust
+    /// domain of the tenant itself, which has one already; or what failed on our side.
+    pub fn put_anchor(
+        &self,
+        tenant: &Arc<Tenant>,
+        name: &str,
+        document: &Value,
+    ) -> Result<AnchorRecord, Refused> {
+        let id = AnchorId::parse(name).ok_or_else(|| Reason::IssueObjectMalformed {
+            object: "anchor",
+            member: "name".to_owned(),
+            detail: "a name is 1 to 128 letters, digits, `.`, `_` and `-`".to_owned(),
+        })?;
+        let text = json!({ "anchors": [document] }).to_string();
+        let read = views::read(&text, tenant, "the anchor")?;
+        if let Some(unusable) = read.unusable().first() {
+            return Err(unusable.reason.clone().into());
+        }
+        for entry in read.entries() {
+            if let AnchorKind::TrustDomain(bundle) = &entry.anchor.kind
+                && tenant.read(|held| held.trust_domains.contains_key(&bundle.trust_domain))
+            {
+                return Err(Reason::IssueConflict {
+                    detail: format!(
+                        "`{}` is a trust domain of the tenant itself, whose keys are made here",
+                        bundle.trust_domain
+                    ),
+                }
+                .into());
+            }
+        }
+        let record = AnchorRecord {
+            id,
+            document: document.to_string(),
+        };
+        self.apply(tenant, &[Change::Put(Object::Anchor(record.clone()))])?;
+        Ok(record)
+    }
+
+    /// Trusts an anchor no more.
+    ///
+    /// # Errors
+    ///
+    /// `issue.object_unknown`, or what failed on our side.
+    pub fn remove_anchor(&self, tenant: &Arc<Tenant>, name: &str) -> Result<(), Refused> {
+        let id = AnchorId::parse(name);
+        let there = id.filter(|id| tenant.read(|snapshot| snapshot.anchors.contains_key(id)));
+        let id = there.ok_or_else(|| Reason::IssueObjectUnknown {
+            object: "anchor",
+            name: name.chars().take(128).collect(),
+        })?;
+        self.apply(tenant, &[Change::Remove(Key::Anchor(id))])?;
+        Ok(())
+    }
+}

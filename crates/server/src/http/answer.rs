@@ -1,0 +1,95 @@
+//! What is answered when nothing is wrong.
+
+use avouch_core::id::Digest;
+use axum::body::Body;
+use axum::http::header::{CACHE_CONTROL, CONTENT_TYPE, ETAG, LOCATION, X_CONTENT_TYPE_OPTIONS};
+use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
+use axum::response::{IntoResponse, Response};
+use serde_json::Value;
+
+use super::call::Call;
+
+/// An answer.
+pub(super) struct Answer {
+    status: StatusCode,
+    headers: HeaderMap,
+    body: String,
+}
+
+impl Answer {
+    /// JSON that nobody is to keep.
+    pub(super) fn json(value: &Value) -> Self {
+        Self::text("application/json", value.to_string())
+    }
+
+    /// What was made, and where it is from now on.
+    pub(super) fn created(value: &Value, location: &str) -> Self {
+        let mut answer = Self::json(value);
+        answer.status = StatusCode::CREATED;
+        answer.set(LOCATION, location);
+        answer
+    }
+
+    /// Done, and nothing to say.
+    pub(super) fn done() -> Self {
+        Self {
+            status: StatusCode::NO_CONTENT,
+            headers: HeaderMap::new(),
+            body: String::new(),
+        }
+    }
+
+    /// Text that nobody is to keep.
+    pub(super) fn text(content_type: &'static str, body: String) -> Self {
+        let mut answer = Self {
+            status: StatusCode::OK,
+            headers: HeaderMap::new(),
+            body,
+        };
+        answer.set(CONTENT_TYPE, content_type);
+        answer.set(CACHE_CONTROL, "no-store");
+        answer
+    }
+
+    /// JSON that may be kept for so many seconds; nothing again for who has it already (RFC 9110
+    /// 13.1.2).
+    pub(super) fn kept(call: &Call, value: &Value, seconds: u32) -> Self {
+        let mut answer = Self::json(value);
+        let digest = Digest::of(answer.body.as_bytes()).to_string();
+        let tag = format!("\"{digest}\"");
+        answer.set(CACHE_CONTROL, &format!("public, max-age={seconds}"));
+        answer.set(ETAG, &tag);
+        let asked = call.if_none_match.as_deref().unwrap_or_default();
+        // The comparison is weak, so what a cache in between has made of the tag counts too.
+        let has_it = asked
+            .split(',')
+            .map(|one| one.trim().trim_start_matches("W/"))
+            .any(|one| one == tag || one == "*");
+        if has_it {
+            answer.status = StatusCode::NOT_MODIFIED;
+            answer.headers.remove(CONTENT_TYPE);
+            answer.body.clear();
+        }
+        answer
+    }
+
+    fn set(&mut self, name: HeaderName, value: &str) {
+        // What cannot stand in a header is left out; names and numbers of ours always can.
+        if let Ok(value) = HeaderValue::from_str(value) {
+            self.headers.insert(name, value);
+        }
+    }
+}
+
+impl IntoResponse for Answer {
+    fn into_response(self) -> Response {
+        let mut response = Response::new(Body::from(self.body));
+        *response.status_mut() = self.status;
+        *response.headers_mut() = self.headers;
+        let nosniff = HeaderValue::from_static("nosniff");
+        response
+            .headers_mut()
+            .insert(X_CONTENT_TYPE_OPTIONS, nosniff);
+        response
+    }
+}

@@ -1,0 +1,210 @@
+//! One request, read apart.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, OnceLock};
+
+use avouch_api::members::{Document, Members};
+use avouch_core::id::TrustDomain;
+use avouch_core::reason::Reason;
+use axum::extract::RawPathParams;
+
+use super::Http;
+use super::routes::Route;
+use crate::caller::Caller;
+use crate::fault::Refused;
+use crate::plane::Plane;
+use crate::tenant::Tenant;
+
+/// What a request shows, besides its address and what it sends.
+pub(super) struct Presented {
+    /// The header of this name; empty if it is no text.
+    pub(super) authorization: Option<String>,
+    pub(super) if_none_match: Option<String>,
+    pub(super) query: Option<String>,
+}
+
+/// One request.
+pub(super) struct Call {
+    pub(super) http: Arc<Http>,
+    /// What the request is called, in its answer and in the log.
+    pub(super) id: String,
+    pub(super) route: &'static Route,
+    pub(super) body: Vec<u8>,
+    pub(super) if_none_match: Option<String>,
+    authorization: Option<String>,
+    names: BTreeMap<String, String>,
+    query: BTreeMap<String, String>,
+    caller: OnceLock<Caller>,
+}
+
+/// Why there is no answer but a problem.
+pub(super) enum Stop {
+    /// It is refused, or it failed.
+    Refused(Refused),
+    /// Nobody has sent all of it in time.
+    Slow,
+    /// The credential of the caller is missing or was not believed.
+    Unauthenticated(Box<Reason>),
+    /// The store does not answer.
+    Unready(&'static str),
+}
+
+impl<T: Into<Refused>> From<T> for Stop {
+    fn from(refused: T) -> Self {
+        Self::Refused(refused.into())
+    }
+}
+
+impl Stop {
+    /// A word for it.
+    pub(super) fn code(&self) -> &'static str {
+        match self {
+            Self::Refused(Refused::Reason(reason)) | Self::Unauthenticated(reason) => reason.code(),
+            Self::Refused(Refused::Fault(_)) => "failed",
+            Self::Slow => "slow",
+            Self::Unready(_) => "unready",
+        }
+    }
+}
+
+impl Call {
+    pub(super) fn of(
+        http: Arc<Http>,
+        id: String,
+        route: &'static Route,
+        names: &RawPathParams,
+        presented: Presented,
+    ) -> Result<Self, (String, Stop)> {
+        let query = match query(route, presented.query.as_deref()) {
+            Ok(query) => query,
+            Err(reason) => return Err((id, reason.into())),
+        };
+        let names = names.iter();
+        Ok(Self {
+            http,
+            id,
+            route,
+            body: Vec::new(),
+            if_none_match: presented.if_none_match,
+            authorization: presented.authorization,
+            names: names
+                .map(|(name, value)| (name.to_owned(), value.to_owned()))
+                .collect(),
+            query,
+            caller: OnceLock::new(),
+        })
+    }
+
+    pub(super) fn plane(&self) -> &Arc<Plane> {
+        &self.http.plane
+    }
+
+    /// A part of the address by its name.
+    pub(super) fn name(&self, name: &str) -> &str {
+        self.names.get(name).map_or("", String::as_str)
+    }
+
+    /// What stands behind the question mark under a name.
+    pub(super) fn asked(&self, name: &str) -> Option<&str> {
+        self.query.get(name).map(String::as_str)
+    }
+
+    /// Who calls.
+    pub(super) fn caller(&self) -> Result<Caller, Stop> {
+        if let Some(caller) = self.caller.get() {
+            return Ok(caller.clone());
+        }
+        let missing = || Stop::Unauthenticated(Box::new(Reason::IssueCredentialMissing {}));
+        let authorization = self.authorization.as_deref().ok_or_else(missing)?;
+        // RFC 9110 11.1: the name of a scheme is compared without regard to case.
+        let (scheme, token) = authorization.split_once(' ').ok_or_else(missing)?;
+        if !scheme.eq_ignore_ascii_case("bearer") {
+            return Err(missing());
+        }
+        match self.plane().identify_bearer(token.trim()) {
+            Ok(caller) => Ok(self.caller.get_or_init(|| caller).clone()),
+            Err(Refused::Reason(reason)) => Err(Stop::Unauthenticated(reason)),
+            Err(Refused::Fault(fault)) => Err(fault.into()),
+        }
+    }
+
+    /// Who calls, if it says so at all.
+    pub(super) fn caller_if_any(&self) -> Result<Option<Caller>, Stop> {
+        match self.authorization {
+            Some(_) => self.caller().map(Some),
+            None => Ok(None),
+        }
+    }
+
+    /// Who calls, if that was found out.
+    pub(super) fn known_caller(&self) -> Option<&Caller> {
+        self.caller.get()
+    }
+
+    /// What was sent, as text.
+    pub(super) fn text(&self, object: &'static str) -> Result<&str, Reason> {
+        std::str::from_utf8(&self.body)
+            .map_err(|_| Document::Request(object).refuse("it is not UTF-8"))
+    }
+
+    /// What was sent, as the members of an object.
+    pub(super) fn members(&self, object: &'static str) -> Result<Members, Reason> {
+        Members::read(Document::Request(object), self.text(object)?)
+    }
+
+    /// As [`Call::members`]; nothing sent is an object without members.
+    pub(super) fn members_if_any(&self, object: &'static str) -> Result<Members, Reason> {
+        let text = self.text(object)?;
+        let text = if text.trim().is_empty() { "{}" } else { text };
+        Members::read(Document::Request(object), text)
+    }
+
+    /// The tenant of an address that anyone may call.
+    pub(super) fn any_tenant(&self) -> Result<Arc<Tenant>, Reason> {
+        let name = self.name("tenant");
+        let found = self.plane().tenant_named(name);
+        found.ok_or_else(|| Reason::IssueObjectUnknown {
+            object: "tenant",
+            name: name.chars().take(64).collect(),
+        })
+    }
+
+    /// The trust domain in the address, if it is the tenant's own.
+    pub(super) fn own_trust_domain(&self, tenant: &Tenant) -> Result<TrustDomain, Reason> {
+        let name = self.name("trust_domain");
+        let parsed = TrustDomain::parse(name).ok();
+        let own =
+            parsed.filter(|name| tenant.read(|snapshot| snapshot.trust_domains.contains_key(name)));
+        own.ok_or_else(|| Reason::IssueObjectUnknown {
+            object: "trust domain",
+            name: name.chars().take(256).collect(),
+        })
+    }
+}
+
+/// What stands behind the question mark. What is not known, or stands twice, is refused.
+fn query(route: &Route, query: Option<&str>) -> Result<BTreeMap<String, String>, Reason> {
+    let refuse = |detail: String| Document::Request("query of the address").refuse(detail);
+    let mut known = BTreeMap::new();
+    let Some(query) = query.filter(|query| !query.is_empty()) else {
+        return Ok(known);
+    };
+    for part in query.split('&') {
+        let (name, value) = part.split_once('=').unwrap_or((part, ""));
+        if !route.query.contains(&name) {
+            let name = avouch_core::reason::printable(name);
+            return Err(refuse(match route.query {
+                [] => format!("`{name}` is not known here; this address takes nothing"),
+                all => format!("`{name}` is not known here; these are: {}", all.join(", ")),
+            }));
+        }
+        // All that is asked for are names and numbers, which need no escapes.
+        if value.contains(['%', '+']) {
+            return Err(refuse(format!("`{name}` has escapes, and needs none")));
+        }
+        if known.insert(name.to_owned(), value.to_owned()).is_some() {
+            return Err(refuse(format!("`{name}` stands twice")));
+        }
+    }
+    Ok(known)
+}

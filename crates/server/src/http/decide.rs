@@ -1,0 +1,136 @@
+//! One question, one verdict.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use avouch_api::{Answer as Told, Asked, Outcome};
+use avouch_core::crypto::AwsLc;
+use avouch_core::decide;
+use avouch_core::explain;
+use avouch_core::id::TenantId;
+use avouch_core::reason::Reason;
+use avouch_core::view::View;
+use serde_json::{Value, json};
+
+use super::answer::Answer;
+use super::call::{Call, Stop};
+use crate::access::{Noun, Verb};
+use crate::fault::Refused;
+use crate::tenant::Tenant;
+use crate::views;
+
+/// Views of tenants, made again when what is in them has changed, and each minute, since keys leave
+/// a bundle when they end.
+#[derive(Default)]
+pub(super) struct Views(Mutex<BTreeMap<TenantId, Made>>);
+
+struct Made {
+    at: (u64, i64),
+    view: Arc<View>,
+}
+
+impl Views {
+    fn of(&self, call: &Call, tenant: &Arc<Tenant>) -> Result<Arc<View>, Refused> {
+        let minute = call.plane().now().unix() / 60;
+        let at = (tenant.held().bundle_sequence.number(), minute);
+        let known = |made: &&Made| made.at == at;
+        if let Some(made) = self.lock().get(tenant.id()).filter(known) {
+            return Ok(Arc::clone(&made.view));
+        }
+        let documents = call.plane().trust_of(tenant)?;
+        let view = Arc::new(views::view(tenant, documents));
+        let made = Made {
+            at,
+            view: Arc::clone(&view),
+        };
+        self.lock().insert(tenant.id().clone(), made);
+        Ok(view)
+    }
+
+    fn lock(&self) -> std::sync::MutexGuard<'_, BTreeMap<TenantId, Made>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Decides. Who may read the anchors of the tenant sees the whole verdict, and may add what else is
+/// to be trusted; everyone else learns a code.
+pub(super) fn answer(call: &Call) -> Result<Answer, Stop> {
+    let tenant = call.any_tenant()?;
+    let sees_all = match call.caller_if_any()? {
+        Some(caller) => call
+            .plane()
+            .permit(&caller, tenant.id().as_str(), Verb::Read, Noun::Anchor)
+            .is_ok(),
+        None => false,
+    };
+    let text = call.text("question")?;
+    let asked = match Asked::read(text) {
+        Ok(asked) => asked,
+        Err(unreadable) => {
+            let id = unreadable.id.as_deref();
+            return Ok(refused(
+                call,
+                id,
+                "the question",
+                &unreadable.reason,
+                sees_all,
+            ));
+        }
+    };
+    let id = asked.id().map(str::to_owned);
+    let view = match asked.trust().filter(|_| sees_all) {
+        None => call.http.views.of(call, &tenant)?,
+        Some(trust) => match views::read(trust, &tenant, "the question") {
+            Ok(document) => {
+                let mut documents = call.plane().trust_of(&tenant)?;
+                documents.push(document);
+                Arc::new(views::view(&tenant, documents))
+            }
+            Err(reason) => {
+                let place = "the trust document";
+                return Ok(refused(call, id.as_deref(), place, &reason, sees_all));
+            }
+        },
+    };
+    let mut budget = asked.budget();
+    let question = asked.into_question(tenant.id().clone(), call.plane().now());
+    let verdict = decide(&question, &view, &AwsLc, &mut budget);
+    let outcome = Outcome::Decided {
+        question: &question,
+        view: &view,
+        verdict: &verdict,
+    };
+    Ok(told(call, id.as_deref(), outcome, sees_all))
+}
+
+fn refused(call: &Call, id: Option<&str>, place: &str, reason: &Reason, sees_all: bool) -> Answer {
+    told(call, id, Outcome::Unreadable { place, reason }, sees_all)
+}
+
+fn told(call: &Call, id: Option<&str>, outcome: Outcome<'_>, sees_all: bool) -> Answer {
+    let answer = Told {
+        id,
+        decision: &call.id,
+        outcome,
+    };
+    if let Some(reason) = answer.reason() {
+        call.plane().counters.refused(reason.code());
+    }
+    if sees_all {
+        return Answer::text("application/json", answer.to_line());
+    }
+    Answer::json(&for_peer(&answer))
+}
+
+fn for_peer(answer: &Told<'_>) -> Value {
+    let reason = answer.reason().map(|reason| {
+        let told = explain::of_reason_for_peer(reason);
+        json!({ "code": told.code, "sentence": told.sentence })
+    });
+    json!({
+        "id": answer.id,
+        "decision": answer.decision,
+        "verdict": answer.word(),
+        "reason": reason,
+    })
+}

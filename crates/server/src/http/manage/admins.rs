@@ -1,0 +1,45 @@
+//! Administrators.
+
+use std::sync::Arc;
+
+use avouch_core::id::SpiffeId;
+use avouch_store::AdminRecord;
+use serde_json::{Value, json};
+
+use crate::http::answer::Answer;
+use crate::http::call::{Call, Stop};
+use crate::tenant::Tenant;
+
+pub(in crate::http) fn list(_: &Call, tenant: &Arc<Tenant>) -> Result<Answer, Stop> {
+    let admins: Vec<Value> =
+        tenant.read(|snapshot| snapshot.admins.values().map(to_json).collect());
+    Ok(Answer::json(&json!({ "admins": admins })))
+}
+
+pub(in crate::http) fn put(call: &Call, tenant: &Arc<Tenant>) -> Result<Answer, Stop> {
+    let mut members = call.members("administrator")?;
+    let subject = members.required_text("subject")?;
+    let role = members.required_text("role")?;
+    members.finish()?;
+    let subject = SpiffeId::parse(&subject)?;
+    let name = call.name("admin");
+    let record = call
+        .plane()
+        .appoint(&call.caller()?, tenant, name, subject, &role)?;
+    Ok(Answer::json(&to_json(&record)))
+}
+
+pub(in crate::http) fn remove(call: &Call, tenant: &Arc<Tenant>) -> Result<Answer, Stop> {
+    call.plane()
+        .dismiss(&call.caller()?, tenant, call.name("admin"))?;
+    Ok(Answer::done())
+}
+
+fn to_json(record: &AdminRecord) -> Value {
+    json!({
+        "name": record.id.as_str(),
+        "subject": record.subject.as_str(),
+        "role": record.role,
+        "created": record.created.to_string(),
+    })
+}

@@ -1,0 +1,76 @@
+//! A certificate for a signing request that someone brings by hand.
+
+use std::sync::Arc;
+
+use avouch_api::text::{pem_blocks, to_pem};
+use avouch_core::id::SpiffeId;
+use avouch_core::reason::Reason;
+use avouch_issuer::key::PublicHalf;
+use avouch_issuer::x509_svid::X509Request;
+use avouch_store::Entry;
+use serde_json::json;
+
+use super::unknown;
+use crate::http::answer::Answer;
+use crate::http::call::{Call, Stop};
+use crate::tenant::Tenant;
+
+pub(in crate::http) fn issue(call: &Call, tenant: &Arc<Tenant>) -> Result<Answer, Stop> {
+    let mut members = call.members("certification request")?;
+    let request = members.required_text("signing_request")?;
+    let id = members.required_text("spiffe_id")?;
+    members.finish()?;
+    let id = SpiffeId::parse(&id)?;
+    let entry = entry_of(call, tenant, &id)?;
+    let request = X509Request {
+        public_half: PublicHalf::from_signing_request(&signing_request(&request)?)?,
+        ttl: entry.x509_ttl,
+        dns_names: entry.dns_names,
+        id,
+    };
+    let svid = call.plane().sign_x509(tenant, request)?;
+    let blocks = svid.chain.iter().map(|der| to_pem("CERTIFICATE", der));
+    Ok(Answer::json(&json!({
+        "spiffe_id": svid.id.as_str(),
+        "serial": svid.serial,
+        "expires": svid.not_after.to_string(),
+        "certificates": blocks.collect::<String>(),
+    })))
+}
+
+/// An entry of this identity that has not ended.
+fn entry_of(call: &Call, tenant: &Tenant, id: &SpiffeId) -> Result<Entry, Reason> {
+    let now = call.plane().now();
+    let found = tenant.read(|snapshot| {
+        let entries = snapshot.entries.values();
+        let mut of_id: Vec<&Entry> = entries.filter(|entry| entry.spiffe_id == *id).collect();
+        of_id.sort_by_key(|entry| entry.expires.is_some_and(|end| end <= now));
+        of_id.first().map(|entry| (*entry).clone())
+    });
+    let entry = found.ok_or_else(|| unknown("registration entry", id.as_str()))?;
+    match entry.expires {
+        Some(expires) if expires <= now => Err(Reason::IssueEntryExpired {
+            entry: entry.id.to_string(),
+            expires,
+            at: now,
+        }),
+        Some(_) | None => Ok(entry),
+    }
+}
+
+fn signing_request(text: &str) -> Result<Vec<u8>, Reason> {
+    let blocks = pem_blocks(text)?;
+    let request = blocks.iter().find(|block| {
+        // The second is what older programs write (RFC 7468 7).
+        matches!(
+            block.label(),
+            "CERTIFICATE REQUEST" | "NEW CERTIFICATE REQUEST"
+        )
+    });
+    match request {
+        Some(block) => block.decode(),
+        None => Err(Reason::IssueRequest {
+            detail: "there is no PEM block `CERTIFICATE REQUEST`".to_owned(),
+        }),
+    }
+}

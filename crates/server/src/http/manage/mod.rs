@@ -1,0 +1,48 @@
+//! What administrators do: objects read from what they send, and written as what they see.
+
+pub(super) mod admins;
+pub(super) mod anchors;
+pub(super) mod authorities;
+pub(super) mod certificates;
+pub(super) mod entries;
+pub(super) mod nodes;
+pub(super) mod tenants;
+pub(super) mod why_not;
+
+use avouch_core::reason::Reason;
+use serde_json::{Map, Value, json};
+
+/// A refusal of one element of a batch.
+fn refusal(reason: &Reason) -> Value {
+    json!({ "problem": {
+        "code": reason.code(),
+        "detail": reason.sentence(),
+        "hint": reason.hint(),
+    }})
+}
+
+/// An object without the members that say nothing, so that what is read can be sent again.
+fn said(members: Value) -> Value {
+    let Value::Object(members) = members else {
+        return members;
+    };
+    let is_said = |value: &Value| match value {
+        Value::Null => false,
+        Value::String(text) => !text.is_empty(),
+        Value::Array(list) => !list.is_empty(),
+        Value::Bool(_) | Value::Number(_) | Value::Object(_) => true,
+    };
+    let said: Map<String, Value> = members
+        .into_iter()
+        .filter(|(_, value)| is_said(value))
+        .collect();
+    Value::Object(said)
+}
+
+/// The refusal for what is not there, or is another's.
+fn unknown(object: &'static str, name: &str) -> Reason {
+    Reason::IssueObjectUnknown {
+        object,
+        name: name.chars().take(128).collect(),
+    }
+}

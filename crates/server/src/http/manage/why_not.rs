@@ -1,0 +1,53 @@
+//! Why a workload gets no identity.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use avouch_api::members::Document;
+use avouch_core::id::SpiffeId;
+use avouch_store::Selector;
+use serde_json::{Value, json};
+
+use super::said;
+use crate::http::answer::Answer;
+use crate::http::call::{Call, Stop};
+use crate::tenant::Tenant;
+use crate::why_not::{Nearly, Workload, why_not};
+
+pub(in crate::http) fn answer(call: &Call, tenant: &Arc<Tenant>) -> Result<Answer, Stop> {
+    const OBJECT: &str = "workload";
+    let mut members = call.members(OBJECT)?;
+    let texts = members.text_list("selectors")?;
+    let node = members.text("node")?;
+    members.finish()?;
+    let mut selectors = BTreeSet::new();
+    for text in &texts {
+        let selector = Selector::parse(text).ok_or_else(|| {
+            Document::Request(OBJECT).refuse(
+                "each of `selectors` must be a type, a colon and a value, as `unix:uid:1000`",
+            )
+        })?;
+        selectors.insert(selector);
+    }
+    let workload = Workload {
+        selectors,
+        node: node.as_deref().map(SpiffeId::parse).transpose()?,
+    };
+    let (matching, near) = why_not(tenant, &workload, call.plane().now());
+    let list = |found: &[Nearly]| -> Vec<Value> { found.iter().map(to_json).collect() };
+    Ok(Answer::json(&json!({
+        "matching": list(&matching),
+        "nearly": list(&near),
+    })))
+}
+
+fn to_json(nearly: &Nearly) -> Value {
+    let missing: Vec<&str> = nearly.missing.iter().map(|one| one.as_str()).collect();
+    said(json!({
+        "entry": nearly.id.as_str(),
+        "spiffe_id": nearly.spiffe_id.as_str(),
+        "missing": missing,
+        "for_node": nearly.for_node.as_ref().map(|node| node.as_str()),
+        "ended": nearly.ended.map(|end| end.to_string()),
+    }))
+}

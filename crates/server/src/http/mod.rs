@@ -1,0 +1,374 @@
+//! What administrators and verifiers call: JSON over HTTP.
+//!
+//! Every address is one row of the table in [`routes`], from which both the router and
+//! `/openapi.json` are made. A row says who may call, so that no address can forget to ask; whoever
+//! may not is told before anything of what was sent is read.
+
+mod answer;
+mod call;
+mod decide;
+mod listener;
+mod manage;
+mod openapi;
+mod problem;
+mod public;
+mod routes;
+mod watch;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use avouch_core::reason::Reason;
+use axum::Router;
+use axum::body::{Body, to_bytes};
+use axum::extract::{RawPathParams, Request};
+use axum::http::header::{AUTHORIZATION, IF_NONE_MATCH};
+use axum::http::{Method as Named, Uri};
+use axum::response::{IntoResponse, Response};
+use axum::routing::MethodRouter;
+use tokio::net::TcpListener;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch as signal};
+
+use crate::caller::Caller;
+use crate::counters::Answered;
+use crate::fault::Fault;
+use crate::plane::Plane;
+use crate::tenant::Tenant;
+use answer::Answer;
+use call::{Call, Presented, Stop};
+use problem::Problem;
+use routes::{Access, Method, ROUTES, Route};
+
+/// How many requests are worked on at once; each may hold a thread. Half of the threads that the
+/// runtime has for this remain for nodes.
+const MOST_AT_ONCE: usize = 256;
+
+/// How long a caller may take to send what it sends.
+const LONGEST_SENDING: Duration = Duration::from_secs(30);
+
+/// How long an answer may take. Work that was begun is carried through even then.
+const LONGEST_WORK: Duration = Duration::from_secs(30);
+
+/// Serves administrators and verifiers on a listener until `stopping` becomes true.
+///
+/// # Errors
+///
+/// When serving ends by itself.
+pub async fn serve(
+    listener: TcpListener,
+    plane: Arc<Plane>,
+    mut stopping: signal::Receiver<bool>,
+) -> Result<(), Fault> {
+    let served = axum::serve(listener::Patient::new(listener), router(plane))
+        .with_graceful_shutdown(async move {
+            // The sender lives as long as the server; its end is an end too.
+            drop(stopping.wait_for(|stopping| *stopping).await);
+        })
+        .await;
+    served.map_err(|error| Fault::Serving {
+        what: "the address for administrators and verifiers",
+        why: error.to_string(),
+    })
+}
+
+/// All addresses.
+pub fn router(plane: Arc<Plane>) -> Router {
+    let http = Arc::new(Http::of(plane));
+    let mut router = Router::new();
+    let mut paths: Vec<&'static str> = ROUTES.iter().map(|route| route.path).collect();
+    paths.sort_unstable();
+    paths.dedup();
+    for path in paths {
+        router = router.route(path, methods_of(&http, path));
+    }
+    let of_unknown = Arc::clone(&http);
+    router.fallback(move |uri: Uri| {
+        let http = Arc::clone(&of_unknown);
+        async move { http.unknown(uri.path()) }
+    })
+}
+
+/// The methods and addresses that there are, such as `GET` and `/healthz`.
+pub fn addresses() -> impl Iterator<Item = (&'static str, &'static str)> {
+    ROUTES.iter().map(|route| (route.method.name(), route.path))
+}
+
+fn methods_of(http: &Arc<Http>, path: &'static str) -> MethodRouter {
+    let mut methods = MethodRouter::new();
+    let mut allowed = Vec::new();
+    for route in ROUTES.iter().filter(|route| route.path == path) {
+        allowed.push(route.method.name().to_owned());
+        let http = Arc::clone(http);
+        let handler = move |names: Result<RawPathParams, _>, request: Request| {
+            let http = Arc::clone(&http);
+            async move {
+                match names {
+                    Ok(names) => http.answer(route, &names, request).await,
+                    Err::<_, axum::extract::rejection::RawPathParamsRejection>(_) => {
+                        http.unknown(request.uri().path())
+                    }
+                }
+            }
+        };
+        methods = methods.on(route.method.filter(), handler);
+    }
+    let http = Arc::clone(http);
+    methods.fallback(move |method: Named| {
+        let refused = http.refused_method(path, &method, allowed.clone());
+        async move { refused }
+    })
+}
+
+/// What all requests share.
+struct Http {
+    plane: Arc<Plane>,
+    views: decide::Views,
+    store: watch::StoreState,
+    at_once: Arc<Semaphore>,
+}
+
+impl Http {
+    fn of(plane: Arc<Plane>) -> Self {
+        Self {
+            plane,
+            views: decide::Views::default(),
+            store: watch::StoreState::default(),
+            at_once: Arc::new(Semaphore::new(MOST_AT_ONCE)),
+        }
+    }
+
+    async fn answer(
+        self: Arc<Self>,
+        route: &'static Route,
+        names: &RawPathParams,
+        request: Request,
+    ) -> Response {
+        let id = uuid::Uuid::now_v7().to_string();
+        let call = Call::of(Arc::clone(&self), id, route, names, presented(&request));
+        let outcome = match call {
+            Ok(call) => self.work(call, request).await,
+            Err((id, stop)) => Outcome::refused(id, stop),
+        };
+        let response = outcome.into_response(&self);
+        self.plane.counters.answered(Answered {
+            method: route.method.name(),
+            route: route.path,
+            status: response.status().as_u16(),
+        });
+        response
+    }
+
+    /// Who calls and whether it may, then what it sends, then the work.
+    async fn work(&self, call: Call, request: Request) -> Outcome {
+        let id = call.id.clone();
+        // Whoever looks whether the server lives is answered even when it has too much to do.
+        let place = match call.route.access {
+            Access::Watcher(_) => None,
+            Access::Anyone(_) | Access::Administrator(_) | Access::Of(..) => {
+                match Arc::clone(&self.at_once).try_acquire_owned() {
+                    Ok(place) => Some(Arc::new(place)),
+                    Err(_) => return Outcome::problem(Problem::busy(id)),
+                }
+            }
+        };
+        let (mut call, allowed) = match blocking(place.clone(), move || {
+            let allowed = allow(&call);
+            (call, allowed)
+        })
+        .await
+        {
+            Ok((call, Ok(allowed))) => (call, allowed),
+            Ok((_, Err(stop))) => return Outcome::refused(id, stop),
+            Err(unfinished) => return Outcome::problem(unfinished.problem(id)),
+        };
+        call.body = match body(&call, request.into_body()).await {
+            Ok(body) => body,
+            Err(stop) => return Outcome::refused(id, stop),
+        };
+        let worked = blocking(place, move || {
+            let answer = allowed.run(&call);
+            note(&call, &answer);
+            answer
+        });
+        match worked.await {
+            Ok(Ok(answer)) => Outcome(Ok(answer)),
+            Ok(Err(stop)) => Outcome::refused(id, stop),
+            Err(unfinished) => Outcome::problem(unfinished.problem(id)),
+        }
+    }
+
+    fn unknown(&self, path: &str) -> Response {
+        self.refuse_address(
+            "none",
+            "other",
+            Reason::IssueObjectUnknown {
+                object: "address",
+                name: path.chars().take(256).collect(),
+            },
+        )
+    }
+
+    fn refused_method(&self, path: &'static str, method: &Named, allowed: Vec<String>) -> Response {
+        // Anyone can make up methods, and each would be counted by itself.
+        let known = Method::ALL.into_iter().map(Method::name);
+        let counted = known.into_iter().find(|name| *name == method.as_str());
+        let reason = Reason::IssueMethodNotAllowed {
+            method: method.as_str().chars().take(32).collect(),
+            allowed,
+        };
+        self.refuse_address(path, counted.unwrap_or("other"), reason)
+    }
+
+    fn refuse_address(
+        &self,
+        route: &'static str,
+        method: &'static str,
+        reason: Reason,
+    ) -> Response {
+        let id = uuid::Uuid::now_v7().to_string();
+        let response = Outcome::refused(id, reason.into()).into_response(self);
+        self.plane.counters.answered(Answered {
+            method,
+            route,
+            status: response.status().as_u16(),
+        });
+        response
+    }
+}
+
+/// What came of a request.
+struct Outcome(Result<Answer, Problem>);
+
+impl Outcome {
+    fn problem(problem: Problem) -> Self {
+        Self(Err(problem))
+    }
+
+    fn refused(id: String, stop: Stop) -> Self {
+        Self(Err(Problem::of(id, stop)))
+    }
+
+    fn into_response(self, http: &Http) -> Response {
+        match self.0 {
+            Ok(answer) => answer.into_response(),
+            Err(problem) => {
+                http.plane.counters.refused(problem.code());
+                problem.into_response()
+            }
+        }
+    }
+}
+
+/// A call that may be made, with what was found out on the way.
+enum Allowed {
+    Anyone(fn(&Call) -> Result<Answer, Stop>),
+    Administrator(fn(&Call, &Caller) -> Result<Answer, Stop>, Caller),
+    Of(fn(&Call, &Arc<Tenant>) -> Result<Answer, Stop>, Arc<Tenant>),
+}
+
+impl Allowed {
+    fn run(&self, call: &Call) -> Result<Answer, Stop> {
+        match self {
+            Self::Anyone(run) => run(call),
+            Self::Administrator(run, caller) => run(call, caller),
+            Self::Of(run, tenant) => run(call, tenant),
+        }
+    }
+}
+
+fn allow(call: &Call) -> Result<Allowed, Stop> {
+    match call.route.access {
+        Access::Anyone(run) | Access::Watcher(run) => Ok(Allowed::Anyone(run)),
+        Access::Administrator(run) => Ok(Allowed::Administrator(run, call.caller()?)),
+        Access::Of(verb, noun, run) => {
+            let caller = call.caller()?;
+            let tenant = call
+                .plane()
+                .permit(&caller, call.name("tenant"), verb, noun)?;
+            Ok(Allowed::Of(run, tenant))
+        }
+    }
+}
+
+/// Who has changed what is in the log, and who has tried to.
+fn note(call: &Call, answer: &Result<Answer, Stop>) {
+    if call.route.method == Method::Get {
+        return;
+    }
+    let Some(caller) = call.known_caller() else {
+        return;
+    };
+    let outcome = match answer {
+        Ok(_) => "done",
+        Err(stop) => stop.code(),
+    };
+    tracing::info!(
+        request = call.id, administrator = %caller.id, method = call.route.method.name(),
+        route = call.route.path, tenant = call.name("tenant"), outcome,
+        "an administrator has called"
+    );
+}
+
+/// What a request shows of its caller.
+fn presented(request: &Request) -> Presented {
+    let text = |name| {
+        let value = request.headers().get(name)?;
+        value.to_str().ok().map(str::to_owned)
+    };
+    Presented {
+        authorization: request
+            .headers()
+            .contains_key(AUTHORIZATION)
+            .then(|| text(AUTHORIZATION).unwrap_or_default()),
+        if_none_match: text(IF_NONE_MATCH),
+        query: request.uri().query().map(str::to_owned),
+    }
+}
+
+async fn body(call: &Call, body: Body) -> Result<Vec<u8>, Stop> {
+    let most = call.route.longest;
+    let read = tokio::time::timeout(LONGEST_SENDING, to_bytes(body, most)).await;
+    match read {
+        Ok(Ok(bytes)) => Ok(bytes.to_vec()),
+        Ok(Err(_)) => Err(Reason::InputSize {
+            part: "body of the request",
+            size: most.saturating_add(1),
+            allowed: most,
+        }
+        .into()),
+        Err(_) => Err(Stop::Slow),
+    }
+}
+
+/// Why blocking work has no answer.
+enum Unfinished {
+    Broken,
+    Slow,
+}
+
+impl Unfinished {
+    fn problem(&self, id: String) -> Problem {
+        match self {
+            Self::Broken => Problem::broken(id),
+            Self::Slow => Problem::slow(id),
+        }
+    }
+}
+
+/// Does what blocks on a thread that may. The place is given back when the work is done, which may
+/// be after the answer was given up.
+async fn blocking<T: Send + 'static>(
+    place: Option<Arc<OwnedSemaphorePermit>>,
+    work: impl FnOnce() -> T + Send + 'static,
+) -> Result<T, Unfinished> {
+    let done = tokio::task::spawn_blocking(move || {
+        let done = work();
+        drop(place);
+        done
+    });
+    match tokio::time::timeout(LONGEST_WORK, done).await {
+        Ok(Ok(done)) => Ok(done),
+        Ok(Err(_)) => Err(Unfinished::Broken),
+        Err(_) => Err(Unfinished::Slow),
+    }
+}

@@ -1,0 +1,137 @@
+//! The table of addresses in the form of OpenAPI 3.1.
+
+use serde_json::{Map, Value, json};
+
+use super::routes::{Access, ROUTES, Route};
+use crate::access::Role;
+use crate::fault::Fault;
+
+/// The shapes of what is sent and answered.
+const SCHEMAS: &str = include_str!("schemas.json");
+
+/// The whole document.
+pub(super) fn document() -> Result<Value, Fault> {
+    let schemas: Value = serde_json::from_str(SCHEMAS)
+        .map_err(|error| Fault::Bug(format!("the schemas cannot be read: {error}")))?;
+    let mut paths: Map<String, Value> = Map::new();
+    for route in ROUTES {
+        let path = paths.entry(route.path).or_insert_with(|| json!({}));
+        if let Some(methods) = path.as_object_mut() {
+            methods.insert(route.method.name().to_lowercase(), operation(route));
+        }
+    }
+    Ok(json!({
+        "openapi": "3.1.0",
+        "info": {
+            "title": "Avouch",
+            "version": env!("CARGO_PKG_VERSION"),
+            "description": "A trust plane for machine identities. Every refusal is a problem (RFC \
+                            9457) with a `code` of docs/reasons.md; what another tenant has answers \
+                            as what does not exist.",
+            "license": { "name": "Apache-2.0", "identifier": "Apache-2.0" },
+        },
+        "paths": paths,
+        "components": {
+            "schemas": schemas,
+            "securitySchemes": { "administrator": {
+                "type": "http",
+                "scheme": "bearer",
+                "bearerFormat": "JWT-SVID",
+                "description": "A JWT-SVID whose audience is the server",
+            }},
+        },
+    }))
+}
+
+fn operation(route: &Route) -> Value {
+    let mut operation = json!({
+        "summary": route.summary,
+        "operationId": name_of(route),
+        "parameters": parameters(route),
+        "responses": responses(route),
+    });
+    let Some(members) = operation.as_object_mut() else {
+        return operation;
+    };
+    if let Some(schema) = route.takes {
+        let body = json!({ "required": !route.may_be_empty, "content": content("application/json", schema) });
+        members.insert("requestBody".to_owned(), body);
+    }
+    if let Some(security) = security(route) {
+        members.insert("security".to_owned(), security);
+    }
+    if let Access::Of(verb, noun, _) = route.access {
+        let roles = Role::ALL.into_iter().filter(|role| role.may(verb, noun));
+        let roles: Vec<&str> = roles.map(Role::name).collect();
+        let description = format!("For the roles {}.", roles.join(", "));
+        members.insert("description".to_owned(), description.into());
+    }
+    operation
+}
+
+fn security(route: &Route) -> Option<Value> {
+    match route.access {
+        Access::Watcher(_) => None,
+        // The empty object says that it goes without, too.
+        Access::Anyone(_) if route.takes.is_some() => Some(json!([{}, { "administrator": [] }])),
+        Access::Anyone(_) => None,
+        Access::Administrator(_) | Access::Of(..) => Some(json!([{ "administrator": [] }])),
+    }
+}
+
+fn parameters(route: &Route) -> Value {
+    let names = route.path.split('/').filter_map(|part| {
+        let name = part.strip_prefix('{')?.strip_suffix('}')?;
+        let text = json!({ "type": "string" });
+        Some(json!({ "name": name, "in": "path", "required": true, "schema": text }))
+    });
+    let asked = route.query.iter().map(|name| {
+        let kind = if *name == "limit" {
+            "integer"
+        } else {
+            "string"
+        };
+        json!({ "name": name, "in": "query", "schema": { "type": kind } })
+    });
+    names.chain(asked).collect()
+}
+
+fn responses(route: &Route) -> Value {
+    let (status, meaning) = match (route.gives, route.creates) {
+        (None, _) => ("204", "Done"),
+        (Some(_), false) => ("200", "The answer"),
+        (Some(_), true) => ("201", "What was made"),
+    };
+    let mut answer = json!({ "description": meaning });
+    if let (Some(schema), Some(members)) = (route.gives, answer.as_object_mut()) {
+        let content_type = if schema == "Metrics" {
+            "text/plain"
+        } else {
+            "application/json"
+        };
+        members.insert("content".to_owned(), content(content_type, schema));
+    }
+    json!({
+        status: answer,
+        "default": {
+            "description": "Refused or failed",
+            "content": content("application/problem+json", "Problem"),
+        },
+    })
+}
+
+fn content(content_type: &str, schema: &str) -> Value {
+    let reference = format!("#/components/schemas/{schema}");
+    json!({ content_type: { "schema": { "$ref": reference } } })
+}
+
+/// A name of letters and digits, unique among all.
+fn name_of(route: &Route) -> String {
+    let method = route.method.name().to_lowercase();
+    let parts = route.path.split(|one: char| !one.is_ascii_alphanumeric());
+    let parts = parts.filter(|part| !part.is_empty()).map(|part| {
+        let (head, tail) = part.split_at_checked(1).unwrap_or((part, ""));
+        head.to_ascii_uppercase() + tail
+    });
+    method + &parts.collect::<String>()
+}

@@ -1,0 +1,240 @@
+//! What is answered when something is refused or fails: problem details (RFC 9457).
+
+use avouch_core::explain;
+use avouch_core::reason::{Family, Reason};
+use axum::body::Body;
+use axum::http::header::{
+    ALLOW, CACHE_CONTROL, CONTENT_TYPE, RETRY_AFTER, WWW_AUTHENTICATE, X_CONTENT_TYPE_OPTIONS,
+};
+use axum::http::{HeaderName, HeaderValue, StatusCode};
+use axum::response::{IntoResponse, Response};
+use serde_json::json;
+
+use super::call::Stop;
+use crate::fault::{Fault, Refused};
+
+/// A problem as its caller is told of it.
+pub(super) struct Problem {
+    id: String,
+    status: StatusCode,
+    code: &'static str,
+    detail: String,
+    hint: String,
+    headers: Vec<(HeaderName, String)>,
+}
+
+impl Problem {
+    pub(super) fn of(id: String, stop: Stop) -> Self {
+        match stop {
+            Stop::Refused(Refused::Reason(reason)) => Self::refused(id, &reason),
+            Stop::Refused(Refused::Fault(fault)) => Self::failed(id, &fault),
+            Stop::Slow => Self {
+                status: StatusCode::REQUEST_TIMEOUT,
+                detail: "The request was not sent in time.".to_owned(),
+                ..Self::later(id)
+            },
+            Stop::Unauthenticated(reason) => Self::unauthenticated(id, &reason),
+            Stop::Unready(why) => Self {
+                detail: why.to_owned(),
+                ..Self::later(id)
+            },
+        }
+    }
+
+    /// Too much is asked for at once.
+    pub(super) fn busy(id: String) -> Self {
+        Self {
+            detail: "The server has too much to do just now.".to_owned(),
+            ..Self::later(id)
+        }
+    }
+
+    /// The work took too long.
+    pub(super) fn slow(id: String) -> Self {
+        Self {
+            detail: "The server did not finish in time; what was asked for may still be done."
+                .to_owned(),
+            ..Self::later(id)
+        }
+    }
+
+    /// The work ended in a panic.
+    pub(super) fn broken(id: String) -> Self {
+        Self::failed(id, &Fault::Bug("the work of a request panicked".to_owned()))
+    }
+
+    pub(super) fn code(&self) -> &'static str {
+        self.code
+    }
+
+    fn refused(id: String, reason: &Reason) -> Self {
+        let headers = match reason {
+            Reason::IssueMethodNotAllowed { allowed, .. } => vec![(ALLOW, allowed.join(", "))],
+            _ => Vec::new(),
+        };
+        Self {
+            id,
+            status: status_of(reason.code(), reason.family()),
+            code: reason.code(),
+            detail: reason.sentence(),
+            hint: reason.hint(),
+            headers,
+        }
+    }
+
+    /// Who has not shown who it is learns a code, and nothing of what is known here.
+    fn unauthenticated(id: String, reason: &Reason) -> Self {
+        let is_missing = matches!(reason, Reason::IssueCredentialMissing {});
+        let (detail, hint, challenge) = if is_missing {
+            let challenge = "Bearer realm=\"avouch\"".to_owned();
+            (reason.sentence(), reason.hint(), challenge)
+        } else {
+            let told = explain::of_reason_for_peer(reason);
+            let hint = "Get a fresh JWT-SVID whose audience is this server.".to_owned();
+            // RFC 6750 3.1.
+            let challenge = "Bearer realm=\"avouch\", error=\"invalid_token\"".to_owned();
+            (told.sentence.to_owned(), hint, challenge)
+        };
+        Self {
+            id,
+            status: StatusCode::UNAUTHORIZED,
+            code: reason.code(),
+            detail,
+            hint,
+            headers: vec![(WWW_AUTHENTICATE, challenge)],
+        }
+    }
+
+    /// What failed inside is in the log, under the id of the request.
+    fn failed(id: String, fault: &Fault) -> Self {
+        tracing::error!(request = id, %fault, "a request failed");
+        if fault.retryable() {
+            return Self {
+                detail: "The server cannot do this now.".to_owned(),
+                ..Self::later(id)
+            };
+        }
+        Self {
+            id,
+            status: StatusCode::INTERNAL_SERVER_ERROR,
+            code: "server.failed",
+            detail: "The server failed.".to_owned(),
+            hint: "The log of the server says why, under the id of this request.".to_owned(),
+            headers: Vec::new(),
+        }
+    }
+
+    fn later(id: String) -> Self {
+        Self {
+            id,
+            status: StatusCode::SERVICE_UNAVAILABLE,
+            code: "server.unavailable",
+            detail: String::new(),
+            hint: "Try again in a moment.".to_owned(),
+            headers: vec![(RETRY_AFTER, "1".to_owned())],
+        }
+    }
+}
+
+impl IntoResponse for Problem {
+    fn into_response(self) -> Response {
+        let body = json!({
+            "type": format!("urn:avouch:reason:{}", self.code),
+            "title": title_of(self.code),
+            "status": self.status.as_u16(),
+            "detail": self.detail,
+            "instance": format!("urn:uuid:{}", self.id),
+            "code": self.code,
+            "hint": self.hint,
+            "decision": self.id,
+        });
+        let mut response = Response::new(Body::from(body.to_string()));
+        *response.status_mut() = self.status;
+        let headers = response.headers_mut();
+        headers.insert(
+            CONTENT_TYPE,
+            HeaderValue::from_static("application/problem+json"),
+        );
+        headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+        headers.insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
+        for (name, value) in self.headers {
+            if let Ok(value) = HeaderValue::from_str(&value) {
+                headers.insert(name, value);
+            }
+        }
+        response
+    }
+}
+
+/// The status for each row of the catalogue.
+pub(super) fn status_of(code: &str, family: Family) -> StatusCode {
+    match family {
+        Family::Issue => status_of_issue(code).unwrap_or(StatusCode::BAD_REQUEST),
+        Family::Limit if code == "limit.input_size" => StatusCode::PAYLOAD_TOO_LARGE,
+        Family::Federation
+        | Family::Input
+        | Family::Limit
+        | Family::Pki
+        | Family::Policy
+        | Family::Revocation
+        | Family::Spiffe => StatusCode::BAD_REQUEST,
+    }
+}
+
+/// `None` for a row that nobody has thought about, which a test finds.
+fn status_of_issue(code: &str) -> Option<StatusCode> {
+    Some(match code {
+        "issue.credential_missing" => StatusCode::UNAUTHORIZED,
+        "issue.node_not_admitted" | "issue.not_permitted" => StatusCode::FORBIDDEN,
+        "issue.object_unknown" => StatusCode::NOT_FOUND,
+        "issue.method_not_allowed" => StatusCode::METHOD_NOT_ALLOWED,
+        "issue.authority_state" | "issue.conflict" | "issue.entry_expired" => StatusCode::CONFLICT,
+        "issue.audience_invalid"
+        | "issue.authority_expired"
+        | "issue.body_malformed"
+        | "issue.dns_name_invalid"
+        | "issue.id_outside_trust_domain"
+        | "issue.id_reserved"
+        | "issue.join_token_expired"
+        | "issue.join_token_unknown"
+        | "issue.join_token_used"
+        | "issue.key_not_accepted"
+        | "issue.object_malformed"
+        | "issue.public_key_malformed"
+        | "issue.request_malformed"
+        | "issue.request_not_signed"
+        | "issue.ttl_out_of_bounds" => StatusCode::BAD_REQUEST,
+        _ => return None,
+    })
+}
+
+/// The code in words: the same for every problem of this type.
+fn title_of(code: &str) -> String {
+    let (_, name) = code.split_once('.').unwrap_or(("", code));
+    let mut characters = name.chars();
+    let first = characters.next().map(|first| first.to_ascii_uppercase());
+    let rest = characters.map(|one| if one == '_' { ' ' } else { one });
+    first.into_iter().chain(rest).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use avouch_core::reason::CATALOGUE;
+
+    use super::*;
+
+    #[test]
+    fn every_reason_of_issuing_has_a_status_of_its_own() {
+        for entry in CATALOGUE {
+            if entry.family == Family::Issue {
+                assert!(status_of_issue(entry.code).is_some(), "{}", entry.code);
+            }
+            assert!(status_of(entry.code, entry.family).is_client_error());
+        }
+    }
+
+    #[test]
+    fn a_title_is_the_code_in_words() {
+        assert_eq!(title_of("issue.object_unknown"), "Object unknown");
+    }
+}

@@ -1,0 +1,58 @@
+//! What a tenant publishes: bundles, keys and where to find them.
+
+use avouch_core::id::TrustDomain;
+use avouch_core::reason::Reason;
+use serde_json::json;
+
+use super::answer::Answer;
+use super::call::{Call, Stop};
+
+/// The SPIFFE bundle of the first trust domain of a tenant (SPIFFE Federation 5.1).
+pub(super) fn first_bundle(call: &Call) -> Result<Answer, Stop> {
+    let tenant = call.any_tenant()?;
+    let first = tenant.read(|snapshot| snapshot.trust_domains.keys().next().cloned());
+    let first = first.ok_or_else(|| Reason::IssueObjectUnknown {
+        object: "trust domain",
+        name: format!("of {}", tenant.id()),
+    })?;
+    let bundle = call.plane().bundle(&tenant, &first)?;
+    Ok(kept(call, &bundle))
+}
+
+/// The SPIFFE bundle of a trust domain.
+pub(super) fn bundle(call: &Call) -> Result<Answer, Stop> {
+    let tenant = call.any_tenant()?;
+    let name: TrustDomain = call.own_trust_domain(&tenant)?;
+    let bundle = call.plane().bundle(&tenant, &name)?;
+    Ok(kept(call, &bundle))
+}
+
+/// The keys of JWT-SVIDs, for verifiers of OIDC.
+pub(super) fn keys(call: &Call) -> Result<Answer, Stop> {
+    let tenant = call.any_tenant()?;
+    let keys = call.plane().jwks(&tenant)?;
+    Ok(kept(call, &keys))
+}
+
+/// Where an OIDC verifier finds the keys (OpenID Connect Discovery 1.0, section 3). Nobody logs in
+/// here, and yet the address for that is a required member; the name in its place leads nowhere, as
+/// it does where Kubernetes issues tokens.
+pub(super) fn discovery(call: &Call) -> Result<Answer, Stop> {
+    let tenant = call.any_tenant()?;
+    let issuer = call.plane().issuer_of(tenant.id());
+    let document = json!({
+        "jwks_uri": format!("{issuer}/keys"),
+        "issuer": issuer,
+        "authorization_endpoint": "urn:avouch:programmatic_authorization",
+        "response_types_supported": ["id_token"],
+        "subject_types_supported": ["public"],
+        "id_token_signing_alg_values_supported": ["ES256"],
+        "claims_supported": ["aud", "exp", "iat", "iss", "jti", "sub"],
+    });
+    Ok(kept(call, &document))
+}
+
+fn kept(call: &Call, document: &serde_json::Value) -> Answer {
+    let seconds = call.plane().settings().bundle_refresh_hint;
+    Answer::kept(call, document, seconds)
+}

@@ -1,0 +1,379 @@
+//! The table of all addresses.
+
+use std::sync::Arc;
+
+use axum::routing::MethodFilter;
+
+use super::answer::Answer;
+use super::call::{Call, Stop};
+use super::manage::{admins, anchors, authorities, certificates, entries, nodes, tenants, why_not};
+use super::{decide, public, watch};
+use crate::access::{Noun, Verb};
+use crate::caller::Caller;
+use crate::tenant::Tenant;
+
+/// The methods that are used.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Method {
+    Delete,
+    Get,
+    Post,
+    Put,
+}
+
+impl Method {
+    pub(super) const ALL: [Self; 4] = [Self::Delete, Self::Get, Self::Post, Self::Put];
+
+    pub(super) fn name(self) -> &'static str {
+        match self {
+            Self::Delete => "DELETE",
+            Self::Get => "GET",
+            Self::Post => "POST",
+            Self::Put => "PUT",
+        }
+    }
+
+    pub(super) fn filter(self) -> MethodFilter {
+        match self {
+            Self::Delete => MethodFilter::DELETE,
+            Self::Get => MethodFilter::GET,
+            Self::Post => MethodFilter::POST,
+            Self::Put => MethodFilter::PUT,
+        }
+    }
+}
+
+/// One address with one method.
+#[derive(Clone, Copy)]
+pub(super) struct Route {
+    pub(super) method: Method,
+    pub(super) path: &'static str,
+    /// What it does, for `/openapi.json`.
+    pub(super) summary: &'static str,
+    /// What may stand behind the question mark.
+    pub(super) query: &'static [&'static str],
+    /// The name of the schema of what is sent, if anything is.
+    pub(super) takes: Option<&'static str>,
+    /// Whether it goes without what is sent, too.
+    pub(super) may_be_empty: bool,
+    /// The name of the schema of what is answered, if anything is.
+    pub(super) gives: Option<&'static str>,
+    /// Whether its answer is something new.
+    pub(super) creates: bool,
+    /// The most bytes that are taken.
+    pub(super) longest: usize,
+    pub(super) access: Access,
+}
+
+/// Who may call, and what is done then.
+#[derive(Clone, Copy)]
+pub(super) enum Access {
+    /// Everyone. Who shows a credential may be told more.
+    Anyone(fn(&Call) -> Result<Answer, Stop>),
+    /// Everyone, and also while the server has too much to do.
+    Watcher(fn(&Call) -> Result<Answer, Stop>),
+    /// Whoever has an identity here; the work asks for the rest.
+    Administrator(fn(&Call, &Caller) -> Result<Answer, Stop>),
+    /// Who may do this in the tenant of the address.
+    Of(Verb, Noun, fn(&Call, &Arc<Tenant>) -> Result<Answer, Stop>),
+}
+
+/// Enough for one object of any kind.
+const OBJECT: usize = 1 << 20;
+
+/// Enough for a batch of registration entries.
+const BATCH: usize = 32 << 20;
+
+impl Route {
+    const fn get(path: &'static str, access: Access, gives: &'static str) -> Self {
+        Self::of(Method::Get, path, access).gives(gives)
+    }
+
+    const fn post(path: &'static str, access: Access) -> Self {
+        Self::of(Method::Post, path, access)
+    }
+
+    const fn put(path: &'static str, access: Access) -> Self {
+        Self::of(Method::Put, path, access)
+    }
+
+    const fn delete(path: &'static str, access: Access) -> Self {
+        Self::of(Method::Delete, path, access)
+    }
+
+    const fn of(method: Method, path: &'static str, access: Access) -> Self {
+        Self {
+            method,
+            path,
+            summary: "",
+            query: &[],
+            takes: None,
+            may_be_empty: false,
+            gives: None,
+            creates: false,
+            longest: OBJECT,
+            access,
+        }
+    }
+
+    const fn says(self, summary: &'static str) -> Self {
+        Self { summary, ..self }
+    }
+
+    const fn query(self, query: &'static [&'static str]) -> Self {
+        Self { query, ..self }
+    }
+
+    const fn takes(self, schema: &'static str) -> Self {
+        Self {
+            takes: Some(schema),
+            ..self
+        }
+    }
+
+    const fn optional(self) -> Self {
+        Self {
+            may_be_empty: true,
+            ..self
+        }
+    }
+
+    const fn gives(self, schema: &'static str) -> Self {
+        Self {
+            gives: Some(schema),
+            ..self
+        }
+    }
+
+    const fn creates(self, schema: &'static str) -> Self {
+        Self {
+            creates: true,
+            ..self.gives(schema)
+        }
+    }
+
+    const fn at_most(self, longest: usize) -> Self {
+        Self { longest, ..self }
+    }
+}
+
+/// All of them, in the order of their paths.
+pub(super) static ROUTES: &[Route] = &[
+    Route::get("/healthz", Access::Watcher(watch::health), "Status")
+        .says("Whether the server lives"),
+    Route::get("/metrics", Access::Watcher(watch::metrics), "Metrics")
+        .says("Its numbers, in the text format of Prometheus"),
+    Route::get("/openapi.json", Access::Watcher(watch::description), "Any").says("This document"),
+    Route::get("/readyz", Access::Watcher(watch::readiness), "Status")
+        .says("Whether the store answers, so that changes can be made"),
+    Route::get(
+        "/t/{tenant}/.well-known/openid-configuration",
+        Access::Anyone(public::discovery),
+        "Any",
+    )
+    .says("Where verifiers of OIDC find the keys of the tenant (OpenID Connect Discovery 1.0)"),
+    Route::get(
+        "/t/{tenant}/bundle",
+        Access::Anyone(public::first_bundle),
+        "Bundle",
+    )
+    .says("The SPIFFE bundle of the first trust domain of the tenant, by name"),
+    Route::get(
+        "/t/{tenant}/bundle/{trust_domain}",
+        Access::Anyone(public::bundle),
+        "Bundle",
+    )
+    .says("The SPIFFE bundle of a trust domain of the tenant"),
+    Route::post("/t/{tenant}/decide", Access::Anyone(decide::answer))
+        .takes("Question")
+        .gives("Verdict")
+        .says(
+            "Decides on a credential under what the tenant trusts. Who may read the anchors of the \
+             tenant sees the whole verdict, and what the question itself brings as `trust` counts \
+             too; everyone else learns a code, and `trust` is passed over",
+        ),
+    Route::get("/t/{tenant}/keys", Access::Anyone(public::keys), "KeySet")
+        .says("The keys of JWT-SVIDs of the tenant (RFC 7517)"),
+    Route::get(
+        "/v1/tenants",
+        Access::Administrator(tenants::list),
+        "Tenants",
+    )
+    .says("The tenants in which you have a role"),
+    Route::post("/v1/tenants", Access::Administrator(tenants::create))
+        .takes("NewTenant")
+        .creates("Tenant")
+        .says("Adds a tenant below another, and a trust domain if one is named"),
+    Route::get(
+        "/v1/tenants/{tenant}",
+        Access::Of(Verb::Read, Noun::Tenant, tenants::show),
+        "Tenant",
+    )
+    .says("A tenant"),
+    Route::get(
+        "/v1/tenants/{tenant}/admins",
+        Access::Of(Verb::Read, Noun::Admin, admins::list),
+        "Admins",
+    )
+    .says("Who administers the tenant; those above it administer it too"),
+    Route::delete(
+        "/v1/tenants/{tenant}/admins/{admin}",
+        Access::Of(Verb::Write, Noun::Admin, admins::remove),
+    )
+    .says("Takes a role away. Nobody takes more than they have"),
+    Route::put(
+        "/v1/tenants/{tenant}/admins/{admin}",
+        Access::Of(Verb::Write, Noun::Admin, admins::put),
+    )
+    .takes("NewAdmin")
+    .gives("Admin")
+    .says("Gives someone a role in the tenant and all below it. Nobody gives more than they have"),
+    Route::get(
+        "/v1/tenants/{tenant}/anchors",
+        Access::Of(Verb::Read, Noun::Anchor, anchors::list),
+        "Anchors",
+    )
+    .says("What the tenant trusts beside its own trust domains"),
+    Route::delete(
+        "/v1/tenants/{tenant}/anchors/{anchor}",
+        Access::Of(Verb::Write, Noun::Anchor, anchors::remove),
+    )
+    .says("Trusts an anchor no more"),
+    Route::put(
+        "/v1/tenants/{tenant}/anchors/{anchor}",
+        Access::Of(Verb::Write, Noun::Anchor, anchors::put),
+    )
+    .takes("AnchorDocument")
+    .gives("Anchor")
+    .says("Trusts an anchor: one element of `anchors` of a trust document"),
+    Route::get(
+        "/v1/tenants/{tenant}/authorities",
+        Access::Of(Verb::Read, Noun::Authority, authorities::list),
+        "Authorities",
+    )
+    .says("The authorities of the tenant, and which connected nodes know them"),
+    Route::post(
+        "/v1/tenants/{tenant}/authorities/{authority}/revoke",
+        Access::Of(Verb::Write, Noun::Authority, authorities::revoke),
+    )
+    .takes("Revoking")
+    .optional()
+    .gives("Authorities")
+    .says(
+        "Takes a tainted authority out of the bundle and destroys its key; refused while nodes \
+         may hold what it signed, unless `anyway`",
+    ),
+    Route::post(
+        "/v1/tenants/{tenant}/authorities/{authority}/taint",
+        Access::Of(Verb::Write, Noun::Authority, authorities::taint),
+    )
+    .gives("Authorities")
+    .says("Lets an authority sign no more, and has all that it signed replaced"),
+    Route::post(
+        "/v1/tenants/{tenant}/certificates",
+        Access::Of(Verb::Write, Noun::Entry, certificates::issue),
+    )
+    .takes("CertificationRequest")
+    .gives("Certificate")
+    .says("Issues an X.509-SVID for a registered identity and a signing request made by hand"),
+    Route::get(
+        "/v1/tenants/{tenant}/entries",
+        Access::Of(Verb::Read, Noun::Entry, entries::list),
+        "Entries",
+    )
+    .query(&["after", "limit"])
+    .says(
+        "Registration entries by name, `limit` at a time; `next` is the `after` of the next call",
+    ),
+    Route::post(
+        "/v1/tenants/{tenant}/entries",
+        Access::Of(Verb::Write, Noun::Entry, entries::create),
+    )
+    .takes("EntryOrEntries")
+    .creates("EntryOrAnswers")
+    .at_most(BATCH)
+    .says("Adds a registration entry, or many with an answer for each, in their order"),
+    Route::delete(
+        "/v1/tenants/{tenant}/entries/{entry}",
+        Access::Of(Verb::Write, Noun::Entry, entries::remove),
+    )
+    .says("Removes a registration entry"),
+    Route::get(
+        "/v1/tenants/{tenant}/entries/{entry}",
+        Access::Of(Verb::Read, Noun::Entry, entries::show),
+        "Entry",
+    )
+    .says("A registration entry"),
+    Route::put(
+        "/v1/tenants/{tenant}/entries/{entry}",
+        Access::Of(Verb::Write, Noun::Entry, entries::replace),
+    )
+    .takes("Entry")
+    .gives("Entry")
+    .says("Puts a registration entry in the place of what has this name"),
+    Route::post(
+        "/v1/tenants/{tenant}/join-tokens",
+        Access::Of(Verb::Write, Noun::Node, nodes::new_token),
+    )
+    .takes("NewJoinToken")
+    .gives("JoinToken")
+    .says("Makes a token with which one node joins, once. It is shown here and never again"),
+    Route::get(
+        "/v1/tenants/{tenant}/nodes",
+        Access::Of(Verb::Read, Noun::Node, nodes::list),
+        "Nodes",
+    )
+    .says("The nodes of the tenant, and up to which change each holds it"),
+    Route::post(
+        "/v1/tenants/{tenant}/nodes/{node}/ban",
+        Access::Of(Verb::Write, Noun::Node, nodes::ban),
+    )
+    .gives("Node")
+    .says("Gives a node nothing any more"),
+    Route::post(
+        "/v1/tenants/{tenant}/nodes/{node}/unban",
+        Access::Of(Verb::Write, Noun::Node, nodes::unban),
+    )
+    .gives("Node")
+    .says("Lets a banned node come back"),
+    Route::post(
+        "/v1/tenants/{tenant}/remove-entries",
+        Access::Of(Verb::Write, Noun::Entry, entries::remove_many),
+    )
+    .takes("EntryNames")
+    .gives("Answers")
+    .at_most(BATCH)
+    .says("Removes many registration entries, with an answer for each, in their order"),
+    Route::get(
+        "/v1/tenants/{tenant}/trust-domains",
+        Access::Of(Verb::Read, Noun::TrustDomain, tenants::trust_domains),
+        "TrustDomains",
+    )
+    .says("The trust domains of the tenant"),
+    Route::post(
+        "/v1/tenants/{tenant}/trust-domains",
+        Access::Of(Verb::Write, Noun::TrustDomain, tenants::add_trust_domain),
+    )
+    .takes("NewTrustDomain")
+    .creates("TrustDomain")
+    .says("Gives the tenant a trust domain with all its authorities"),
+    Route::post(
+        "/v1/tenants/{tenant}/trust-domains/{trust_domain}/prepare",
+        Access::Of(Verb::Write, Noun::Authority, authorities::prepare),
+    )
+    .gives("Authorities")
+    .says("Prepares a successor for each authority of a trust domain before its time"),
+    Route::post(
+        "/v1/tenants/{tenant}/trust-domains/{trust_domain}/replace",
+        Access::Of(Verb::Write, Noun::Authority, authorities::replace_all),
+    )
+    .gives("Authorities")
+    .says("Replaces every key of a trust domain, as if all were in the wrong hands"),
+    Route::post(
+        "/v1/tenants/{tenant}/why-not",
+        Access::Of(Verb::Read, Noun::Entry, why_not::answer),
+    )
+    .takes("Workload")
+    .gives("WhyNot")
+    .says("Which registration entries a workload matches, which nearly, and what is missing"),
+];

@@ -1,0 +1,228 @@
+//! For those who watch the server: whether it lives, whether it is ready, and its numbers.
+
+use std::collections::BTreeMap;
+use std::fmt::{Display, Write};
+use std::sync::{Arc, Mutex, PoisonError, mpsc};
+use std::time::Duration;
+
+use avouch_core::time::Time;
+use avouch_store::AuthorityState;
+use serde_json::json;
+
+use super::answer::Answer;
+use super::call::{Call, Stop};
+use super::openapi;
+use crate::fault::Fault;
+use crate::plane::Plane;
+
+/// How long the store may take to answer before it counts as not answering.
+const LONGEST_ANSWER: Duration = Duration::from_secs(2);
+
+/// What was last found out about the store. It is asked once a second at most, however often
+/// someone wants to know, and by one thread at a time, however long it takes.
+#[derive(Default)]
+pub(super) struct StoreState(Arc<Mutex<Known>>);
+
+#[derive(Default)]
+struct Known {
+    found: Option<(Time, Result<(), &'static str>)>,
+    is_asked: bool,
+}
+
+const SILENT: &str = "The store does not answer; what is in memory is served on.";
+
+impl StoreState {
+    fn check(&self, plane: &Arc<Plane>) -> Result<(), &'static str> {
+        let now = plane.now();
+        {
+            let mut known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+            match known.found {
+                Some((at, found)) if at == now => return found,
+                _ if known.is_asked => return Err(SILENT),
+                _ => known.is_asked = true,
+            }
+        }
+        let (tell, told) = mpsc::channel();
+        let plane = Arc::clone(plane);
+        let state = Arc::clone(&self.0);
+        std::thread::spawn(move || {
+            let found = plane.check_store().map_err(|fault| in_words(&fault));
+            let mut known = state.lock().unwrap_or_else(PoisonError::into_inner);
+            known.is_asked = false;
+            known.found = Some((plane.now(), found));
+            drop(known);
+            // Nobody may be waiting any more.
+            let _ = tell.send(found);
+        });
+        told.recv_timeout(LONGEST_ANSWER).unwrap_or(Err(SILENT))
+    }
+}
+
+/// What failed, without the names of machines and folders.
+fn in_words(fault: &Fault) -> &'static str {
+    use avouch_store::Fault as Store;
+    match fault {
+        Fault::Store(Store::Busy(_)) => "The database is busy.",
+        Fault::Store(Store::Lost(_)) => "The database cannot be reached.",
+        Fault::Store(Store::Full) => "The disk of the database is full.",
+        Fault::Store(Store::Disk(_)) => "The disk of the database failed.",
+        Fault::Store(Store::Denied(_)) => "The database does not let the server in.",
+        Fault::Store(Store::Corrupt(_)) => "The database is damaged.",
+        Fault::Store(Store::Newer { .. }) => "The database was used by a later version.",
+        Fault::Store(Store::Bug(_) | Store::Conflict(_) | Store::Forgetful(_))
+        | Fault::Bug(_)
+        | Fault::Issuer(_)
+        | Fault::Keyring(_)
+        | Fault::Listen { .. }
+        | Fault::Serving { .. }
+        | Fault::Stored(_) => "The store fails; the log of the server says why.",
+    }
+}
+
+/// It lives.
+pub(super) fn health(_: &Call) -> Result<Answer, Stop> {
+    Ok(Answer::json(&json!({ "status": "alive" })))
+}
+
+/// It can be asked for changes too.
+pub(super) fn readiness(call: &Call) -> Result<Answer, Stop> {
+    match call.http.store.check(call.plane()) {
+        Ok(()) => Ok(Answer::json(&json!({ "status": "ready" }))),
+        Err(why) => Err(Stop::Unready(why)),
+    }
+}
+
+/// All addresses in the form of OpenAPI.
+pub(super) fn description(_: &Call) -> Result<Answer, Stop> {
+    Ok(Answer::json(&openapi::document()?))
+}
+
+/// The numbers in the text format of Prometheus.
+pub(super) fn metrics(call: &Call) -> Result<Answer, Stop> {
+    let mut page = Page::default();
+    of_tenants(call.plane(), &mut page);
+    of_process(call.plane(), &mut page);
+    let content_type = "text/plain; version=0.0.4; charset=utf-8";
+    Ok(Answer::text(content_type, page.text))
+}
+
+fn of_tenants(plane: &Plane, page: &mut Page) {
+    let now = plane.now();
+    let tenants = plane.all_tenants();
+    let mut entries = 0;
+    let mut states: BTreeMap<(&str, &str), u64> = BTreeMap::new();
+    let mut ends: BTreeMap<(String, &str, &str), i64> = BTreeMap::new();
+    for tenant in &tenants {
+        tenant.read(|snapshot| {
+            entries += snapshot.entries.len();
+            for record in snapshot.authorities.values() {
+                let key = (record.kind.name(), record.state.name());
+                *states.entry(key).or_default() += 1;
+                if record.state == AuthorityState::Active {
+                    let name = record.trust_domain.to_string();
+                    let key = (name, record.kind.name(), record.role.name());
+                    let end = ends.entry(key).or_insert(i64::MIN);
+                    *end = record.not_after.since(now).max(*end);
+                }
+            }
+        });
+    }
+    page.gauge("avouch_tenants", "Tenants in memory.");
+    page.value("avouch_tenants", &[], tenants.len());
+    page.gauge("avouch_entries", "Registration entries of all tenants.");
+    page.value("avouch_entries", &[], entries);
+    page.gauge("avouch_nodes_connected", "Nodes that follow now.");
+    page.value("avouch_nodes_connected", &[], plane.presences.count());
+    page.gauge(
+        "avouch_authorities",
+        "Authorities by what they sign and their state.",
+    );
+    for ((kind, state), count) in states {
+        page.value(
+            "avouch_authorities",
+            &[("kind", kind), ("state", state)],
+            count,
+        );
+    }
+    let name = "avouch_authority_ends_in_seconds";
+    page.gauge(
+        name,
+        "Seconds until what signs now for a trust domain ends.",
+    );
+    for ((trust_domain, kind, role), seconds) in &ends {
+        let labels = [
+            ("trust_domain", trust_domain.as_str()),
+            ("kind", *kind),
+            ("role", *role),
+        ];
+        page.value(name, &labels, seconds);
+    }
+}
+
+fn of_process(plane: &Plane, page: &mut Page) {
+    let counters = &plane.counters;
+    page.counter(
+        "avouch_credentials_issued_total",
+        "Credentials whose intent was recorded.",
+    );
+    for (kind, count) in counters.all_issued() {
+        page.value("avouch_credentials_issued_total", &[("kind", kind)], count);
+    }
+    page.counter(
+        "avouch_refusals_total",
+        "Requests and credentials that were refused, by code.",
+    );
+    for (code, count) in counters.refusals() {
+        page.value("avouch_refusals_total", &[("code", code)], count);
+    }
+    page.counter(
+        "avouch_store_faults_total",
+        "Calls to the store that failed.",
+    );
+    page.value("avouch_store_faults_total", &[], counters.store_faults());
+    page.counter("avouch_http_requests_total", "Requests that were answered.");
+    for (answered, count) in counters.requests() {
+        let status = answered.status.to_string();
+        let labels = [
+            ("method", answered.method),
+            ("route", answered.route),
+            ("status", status.as_str()),
+        ];
+        page.value("avouch_http_requests_total", &labels, count);
+    }
+}
+
+/// The text format: <https://prometheus.io/docs/instrumenting/exposition_formats/>.
+#[derive(Default)]
+struct Page {
+    text: String,
+}
+
+impl Page {
+    fn gauge(&mut self, name: &str, help: &str) {
+        self.head(name, "gauge", help);
+    }
+
+    fn counter(&mut self, name: &str, help: &str) {
+        self.head(name, "counter", help);
+    }
+
+    fn head(&mut self, name: &str, kind: &str, help: &str) {
+        // Writing to a text does not fail.
+        let _ = writeln!(self.text, "# HELP {name} {help}\n# TYPE {name} {kind}");
+    }
+
+    /// The labels hold names of ours and of trust domains, none of which need escapes.
+    fn value(&mut self, name: &str, labels: &[(&str, &str)], value: impl Display) {
+        let labels: Vec<String> = labels
+            .iter()
+            .map(|(name, value)| format!("{name}=\"{value}\""))
+            .collect();
+        let labels = if labels.is_empty() {
+            String::new()
+        } else {
+            format!("{{{}}}", labels.join(","))
+        };
+        let _ = writeln!(self.text, "{name}{labels} {value}");
+    }
+}

@@ -1,0 +1,71 @@
+//! What a tenant knows when something is decided for it: its own trust domains and its anchors.
+
+use std::sync::Arc;
+
+use avouch_api::TrustDocument;
+use avouch_core::reason::Reason;
+use avouch_core::view::View;
+use serde_json::{Map, Value, json};
+
+use crate::fault::{Fault, Refused};
+use crate::plane::Plane;
+use crate::tenant::Tenant;
+
+impl Plane {
+    /// The documents that make up the view of a tenant: one of its own trust domains, and one of
+    /// the anchors that were given to it.
+    ///
+    /// # Errors
+    ///
+    /// What failed on our side.
+    pub(crate) fn trust_of(&self, tenant: &Arc<Tenant>) -> Result<Vec<TrustDocument>, Refused> {
+        let held = tenant.held();
+        let mut own = Vec::new();
+        for trust_domain in held.trust_domains() {
+            own.push(json!({
+                "trust_domain": trust_domain.as_str(),
+                "name": trust_domain.as_str(),
+                "bundle": self.own_bundle(&held, trust_domain)?,
+                "reason": "a trust domain of the tenant itself",
+            }));
+        }
+        let mut given = Vec::new();
+        for (id, record) in &held.snapshot.anchors {
+            let mut document: Map<String, Value> = serde_json::from_str(&record.document)
+                .map_err(|_| Fault::Stored(format!("the anchor {id} is no object")))?;
+            document.entry("name").or_insert_with(|| id.as_str().into());
+            given.push(document);
+        }
+        drop(held);
+        let mut documents = Vec::new();
+        if !own.is_empty() {
+            let text = json!({ "anchors": own }).to_string();
+            documents.push(read(&text, tenant, "the trust domains of the tenant")?);
+        }
+        if !given.is_empty() {
+            let text = json!({ "anchors": given }).to_string();
+            documents.push(read(&text, tenant, "the anchors of the tenant")?);
+        }
+        Ok(documents)
+    }
+}
+
+/// A view of these documents for a tenant.
+pub(crate) fn view(tenant: &Tenant, documents: Vec<TrustDocument>) -> View {
+    TrustDocument::view(tenant.id().clone(), documents)
+}
+
+/// Reads a trust document that may speak for the tenant only: the tenant of an identity is the
+/// owner of the anchor, so nobody may name another as the owner.
+pub(crate) fn read(text: &str, tenant: &Tenant, source: &str) -> Result<TrustDocument, Reason> {
+    let document = TrustDocument::read_json(text, tenant.id(), source)?;
+    let anchors = document.entries().iter().map(|entry| &entry.anchor);
+    for anchor in anchors {
+        if anchor.tenant != *tenant.id() {
+            return Err(Reason::TrustDocumentMalformed {
+                detail: "an anchor names another `tenant` as its owner".to_owned(),
+            });
+        }
+    }
+    Ok(document)
+}

@@ -1,0 +1,95 @@
+//! Which registration entries would give a workload an identity, which nearly, and what is missing.
+
+use std::collections::BTreeSet;
+
+use avouch_core::id::SpiffeId;
+use avouch_core::time::Time;
+use avouch_store::{Entry, EntryId, Selector};
+
+use crate::tenant::Tenant;
+
+/// The most entries that nearly match, nearest first: a person reads no more.
+const MOST_NEAR: usize = 10;
+
+/// The most entries that match: a workload has few identities.
+const MOST_MATCHING: usize = 100;
+
+/// What is known of a workload.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Workload {
+    /// What was attested of it.
+    pub(crate) selectors: BTreeSet<Selector>,
+    /// On which node it runs; any if none.
+    pub(crate) node: Option<SpiffeId>,
+}
+
+/// An entry and what keeps it from a workload.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Nearly {
+    /// The entry.
+    pub(crate) id: EntryId,
+    /// Its identity.
+    pub(crate) spiffe_id: SpiffeId,
+    /// Selectors that the entry asks for and the workload has not.
+    pub(crate) missing: Vec<Selector>,
+    /// The other node that it is for.
+    pub(crate) for_node: Option<SpiffeId>,
+    /// When it ended.
+    pub(crate) ended: Option<Time>,
+}
+
+impl Nearly {
+    fn of(entry: &Entry, workload: &Workload, now: Time) -> Self {
+        let missing = entry.selectors.iter();
+        let missing = missing.filter(|selector| !workload.selectors.contains(selector));
+        let elsewhere = |parent: &&SpiffeId| {
+            let node = workload.node.as_ref();
+            node.is_some_and(|node| node != *parent)
+        };
+        Self {
+            id: entry.id.clone(),
+            spiffe_id: entry.spiffe_id.clone(),
+            missing: missing.cloned().collect(),
+            for_node: entry.parent.as_ref().filter(elsewhere).cloned(),
+            ended: entry.expires.filter(|end| *end <= now),
+        }
+    }
+
+    fn distance(&self) -> usize {
+        let others = usize::from(self.for_node.is_some()) + usize::from(self.ended.is_some());
+        self.missing.len() + others
+    }
+}
+
+/// The entries that match a workload, and those that nearly do: at least one of their selectors was
+/// attested, or nothing but the node or the end of the entry is in the way.
+pub(crate) fn why_not(
+    tenant: &Tenant,
+    workload: &Workload,
+    now: Time,
+) -> (Vec<Nearly>, Vec<Nearly>) {
+    let mut matching = Vec::new();
+    let mut near: Vec<(usize, Nearly)> = Vec::new();
+    tenant.read(|snapshot| {
+        for entry in snapshot.entries.values() {
+            let nearly = Nearly::of(entry, workload, now);
+            let distance = nearly.distance();
+            if distance == 0 {
+                if matching.len() < MOST_MATCHING {
+                    matching.push(nearly);
+                }
+                continue;
+            }
+            if nearly.missing.len() == entry.selectors.len() {
+                continue;
+            }
+            let place = near.partition_point(|(other, _)| *other <= distance);
+            if place < MOST_NEAR {
+                near.insert(place, (distance, nearly));
+                near.truncate(MOST_NEAR);
+            }
+        }
+    });
+    let near = near.into_iter().map(|(_, nearly)| nearly).collect();
+    (matching, near)
+}

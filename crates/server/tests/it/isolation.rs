@@ -1,0 +1,113 @@
+//! What another tenant has answers as what does not exist.
+
+use avouch_core::id::SpiffeId;
+use avouch_server::access::Role;
+use avouch_server::http::addresses;
+use serde_json::{Value, json};
+
+use avouch_testkit::key::Key;
+use avouch_testkit::world::pem;
+
+use crate::world::{World, signing_request};
+
+/// Who may do everything in the tenant `one`, and has no role elsewhere.
+const ADMINISTRATOR: &str = "spiffe://one.test/administrator";
+
+/// What is sent where something must be: in order, so that nothing but the tenant is wrong.
+fn body(method: &str, path: &str) -> Option<Value> {
+    let named = path.rsplit('/').next().unwrap_or_default();
+    match (method, named) {
+        ("POST", "entries") => {
+            Some(json!({"spiffe_id": "spiffe://two.test/new", "selectors": ["unix:uid:1"]}))
+        }
+        ("PUT", "{entry}") => {
+            Some(json!({"spiffe_id": "spiffe://two.test/web", "selectors": ["unix:uid:1"]}))
+        }
+        ("POST", "remove-entries") => Some(json!({"entries": ["web"]})),
+        ("POST", "trust-domains") => Some(json!({"name": "new.test"})),
+        ("POST", "join-tokens") => Some(json!({"node": "new"})),
+        ("POST", "certificates") => Some(json!({
+            "signing_request": pem("CERTIFICATE REQUEST", &signing_request(&Key::p256("new"))),
+            "spiffe_id": "spiffe://two.test/web",
+        })),
+        ("POST", "why-not") => Some(json!({"selectors": ["unix:uid:0"]})),
+        ("PUT", "{admin}") => Some(json!({"subject": "spiffe://two.test/web", "role": "auditor"})),
+        ("PUT", "{anchor}") => Some(json!({"api_key": {"subject": "x"}})),
+        _ => None,
+    }
+}
+
+/// The name of an authority is longer than that of none.
+fn without_length(text: &str) -> String {
+    let (before, after) = text.split_once("(\"content-length\", \"").unwrap();
+    let (_, after) = after.split_once('"').unwrap();
+    format!("{before}{after}")
+}
+
+#[test]
+fn the_administrator_of_a_tenant_cannot_tell_another_from_none() {
+    let world = World::new();
+    let one = world.plane.tenant_named("one").unwrap();
+    let subject = SpiffeId::parse(ADMINISTRATOR).unwrap();
+    world
+        .plane
+        .put_admin(&one, "everything", subject, Role::Operator)
+        .unwrap();
+    let token = world.token(ADMINISTRATOR);
+    world.token("spiffe://two.test/web");
+    let two = world.plane.tenant_named("two").unwrap();
+    let authority = two.read(|held| held.authorities.keys().next().unwrap().to_string());
+    let node = world.plane.new_join_token(&two, "web", 60).unwrap();
+    let request = signing_request(&Key::p256("web"));
+    world.plane.join(&node.token, &request).unwrap();
+    let admin = SpiffeId::parse("spiffe://two.test/web").unwrap();
+    world
+        .plane
+        .put_admin(&two, "web", admin, Role::Operator)
+        .unwrap();
+    let api_key = json!({"trust_domain": "three.test", "bundle": {"keys": []}});
+    let anchor = world.plane.put_anchor(&two, "web", &api_key);
+    anchor.unwrap();
+    let of_tenants = addresses().filter(|(_, path)| path.starts_with("/v1/tenants/{tenant}"));
+    let mut seen = 0;
+    for (method, path) in of_tenants {
+        let objects = path
+            .replace("{entry}", "web")
+            .replace("{admin}", "web")
+            .replace("{anchor}", "web")
+            .replace("{node}", "web")
+            .replace("{authority}", &authority)
+            .replace("{trust_domain}", "two.test");
+        let body = body(method, path).map(|body| body.to_string());
+        let ask = |tenant: &str| {
+            let path = objects.replace("{tenant}", tenant);
+            world.call(&token, method, &path, body.as_deref())
+        };
+        let (other, none) = (ask("two"), ask("zzz"));
+        assert_eq!(other.status, 404, "{method} {path}: {}", other.body);
+        assert_eq!(other.code(), "issue.object_unknown");
+        let other = other.without_ids().replace("two", "zzz");
+        assert_eq!(other, none.without_ids(), "{method} {path}");
+        // Through the tenant of its own, nothing of another is found either.
+        if path.matches('{').count() > 1 && method != "PUT" {
+            let hide = |text: &str| {
+                let text = text.replace("web", "wow").replace("two.test", "wow.test");
+                text.replace(&authority, "none")
+            };
+            let own = objects.replace("{tenant}", "one");
+            let foreign = world.call(&token, method, &own, None);
+            let unknown = world.call(&token, method, &hide(&own), None);
+            assert_eq!(foreign.status, 404, "{method} {path}");
+            let foreign = hide(&foreign.without_ids());
+            assert_eq!(
+                without_length(&foreign),
+                without_length(&unknown.without_ids()),
+                "{method} {path}"
+            );
+        }
+        seen += 1;
+    }
+    assert!(seen >= 25, "only {seen} addresses were tried");
+    let tenants = world.call(&token, "GET", "/v1/tenants", None);
+    assert!(!tenants.body.contains("two"), "{}", tenants.body);
+}

@@ -1,0 +1,339 @@
+//! What administrators do with a tenant.
+
+use avouch_testkit::key::Key;
+use avouch_testkit::world::pem;
+use serde_json::{Value, json};
+
+use crate::world::{World, signing_request};
+
+#[test]
+fn a_tenant_is_added_with_its_trust_domain_and_serves_at_once() {
+    let world = World::new();
+    let token = world.operator();
+    let new = json!({"name": "three", "trust_domain": "three.test"});
+    let made = world.send(&token, "POST", "/v1/tenants", &new);
+    assert_eq!(made.status, 201, "{}", made.body);
+    assert_eq!(made.json()["trust_domains"], json!(["three.test"]));
+    assert_eq!(made.json()["parent"], "top");
+    assert_eq!(world.get("/t/three/bundle").status, 200);
+    let again = world.send(&token, "POST", "/v1/tenants", &new);
+    assert_eq!(
+        (again.status, again.code().as_str()),
+        (409, "issue.conflict")
+    );
+    // A trust domain that is taken leaves no tenant behind.
+    let taken = json!({"name": "four", "trust_domain": "three.test"});
+    assert_eq!(
+        world.send(&token, "POST", "/v1/tenants", &taken).status,
+        409
+    );
+    assert_eq!(
+        world.call(&token, "GET", "/v1/tenants/four", None).status,
+        404
+    );
+}
+
+#[test]
+fn what_is_sent_is_read_strictly_and_refused_by_name() {
+    let world = World::new();
+    let token = world.operator();
+    let entries = "/v1/tenants/one/entries";
+    for (body, detail) in [
+        (
+            r#"{"spiffe_id": "spiffe://one.test/a", "selector": []}"#,
+            "`selector` is not a member",
+        ),
+        (
+            r#"{"spiffe_id": "a", "spiffe_id": "b"}"#,
+            "the member `spiffe_id` stands twice",
+        ),
+        (
+            r#"{"spiffe_id": 7}"#,
+            "`spiffe_id` must be a string, not a number",
+        ),
+        (r#"{}"#, "`spiffe_id` is missing"),
+        (r#"["secret"]"#, "it is not a JSON object"),
+        ("", "it is not a JSON object"),
+    ] {
+        let refused = world.call(&token, "POST", entries, Some(body));
+        assert_eq!(
+            (refused.status, refused.code().as_str()),
+            (400, "issue.body_malformed")
+        );
+        let told = refused.json()["detail"].as_str().unwrap().to_owned();
+        assert!(told.contains(detail), "{told}");
+        assert!(!told.contains("secret"), "{told}");
+    }
+    let refused = world.call(&token, "GET", "/v1/tenants/one/entries?page=1", None);
+    assert_eq!(refused.code(), "issue.body_malformed");
+    let long = " ".repeat((1 << 20) + 1);
+    let refused = world.call(&token, "POST", "/v1/tenants", Some(&long));
+    assert_eq!(
+        (refused.status, refused.code().as_str()),
+        (413, "limit.input_size")
+    );
+}
+
+#[test]
+fn a_batch_is_answered_one_by_one_and_read_page_by_page() {
+    let world = World::new();
+    let token = world.operator();
+    let entries = "/v1/tenants/one/entries";
+    let entry =
+        |name: &str, id: &str| json!({"id": name, "spiffe_id": id, "selectors": ["unix:uid:1"]});
+    let batch = json!({"entries": [
+        entry("a", "spiffe://one.test/a"),
+        entry("b", "spiffe://two.test/b"),
+        entry("a", "spiffe://one.test/c"),
+        {"id": "d"},
+        entry("e", "spiffe://one.test/e"),
+    ]});
+    let answers = world.send(&token, "POST", entries, &batch).json();
+    let codes: Vec<Value> = answers["answers"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|answer| match &answer["problem"] {
+            Value::Null => answer["entry"]["id"].clone(),
+            problem => problem["code"].clone(),
+        })
+        .collect();
+    assert_eq!(
+        codes,
+        [
+            "a",
+            "issue.id_outside_trust_domain",
+            "issue.conflict",
+            "issue.body_malformed",
+            "e"
+        ]
+    );
+    let first = world
+        .call(&token, "GET", &format!("{entries}?limit=1"), None)
+        .json();
+    assert_eq!(
+        (&first["entries"][0]["id"], &first["next"]),
+        (&json!("a"), &json!("a"))
+    );
+    let path = format!("{entries}?limit=1&after=a");
+    let second = world.call(&token, "GET", &path, None).json();
+    assert_eq!(
+        (&second["entries"][0]["id"], &second["next"]),
+        (&json!("e"), &Value::Null)
+    );
+    let gone = json!({"entries": ["a", "nothing"]});
+    let gone = world
+        .send(&token, "POST", "/v1/tenants/one/remove-entries", &gone)
+        .json();
+    assert_eq!(gone["answers"][0], json!({"removed": "a"}));
+    assert_eq!(
+        gone["answers"][1]["problem"]["code"],
+        "issue.object_unknown"
+    );
+}
+
+#[test]
+fn keys_are_replaced_and_what_was_tainted_is_revoked() {
+    let world = World::new();
+    let token = world.operator();
+    let path = "/v1/tenants/one/authorities";
+    let state = |list: &Value, id: &str| {
+        let all = list["authorities"].as_array().unwrap();
+        let one = all.iter().find(|one| one["id"] == id).unwrap();
+        one["state"].as_str().unwrap().to_owned()
+    };
+    let before = world.call(&token, "GET", path, None).json();
+    let jwt = before["authorities"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .find(|one| one["kind"] == "jwt")
+        .unwrap();
+    assert_eq!(jwt["state"], "active");
+    assert!(jwt["published"].is_u64(), "{jwt}");
+    let id = jwt["id"].as_str().unwrap();
+    let early = world.call(&token, "POST", &format!("{path}/{id}/revoke"), None);
+    assert_eq!(
+        (early.status, early.code().as_str()),
+        (409, "issue.authority_state")
+    );
+    let replaced = "/v1/tenants/one/trust-domains/one.test/replace";
+    let after = world.call(&token, "POST", replaced, None).json();
+    assert_eq!(state(&after, id), "tainted");
+    let active = after["authorities"].as_array().unwrap().iter();
+    assert_eq!(active.filter(|one| one["state"] == "active").count(), 4);
+    let keys = world.get("/t/one/keys").json()["keys"]
+        .as_array()
+        .unwrap()
+        .len();
+    let revoked = world.call(&token, "POST", &format!("{path}/{id}/revoke"), None);
+    assert_eq!(state(&revoked.json(), id), "revoked");
+    assert_eq!(
+        world.get("/t/one/keys").json()["keys"]
+            .as_array()
+            .unwrap()
+            .len(),
+        keys - 1
+    );
+    let foreign = "/v1/tenants/one/trust-domains/two.test/replace";
+    assert_eq!(world.call(&token, "POST", foreign, None).status, 404);
+}
+
+#[test]
+fn a_node_is_let_in_with_a_token_and_banned() {
+    let world = World::new();
+    let token = world.operator();
+    let tokens = "/v1/tenants/one/join-tokens";
+    let made = world
+        .send(&token, "POST", tokens, &json!({"node": "n1", "ttl": 60}))
+        .json();
+    let secret = made["token"].as_str().unwrap();
+    world
+        .plane
+        .join(secret, &signing_request(&Key::p256("n1")))
+        .unwrap();
+    let nodes = world
+        .call(&token, "GET", "/v1/tenants/one/nodes", None)
+        .json();
+    assert_eq!(
+        nodes["nodes"][0]["spiffe_id"],
+        "spiffe://one.test/avouch/node/n1"
+    );
+    assert_eq!(nodes["nodes"][0]["connected"], false);
+    let banned = world
+        .call(&token, "POST", "/v1/tenants/one/nodes/n1/ban", None)
+        .json();
+    assert!(banned["banned"].is_string(), "{banned}");
+    let back = world
+        .call(&token, "POST", "/v1/tenants/one/nodes/n1/unban", None)
+        .json();
+    assert!(back["banned"].is_null(), "{back}");
+    let long = world.send(&token, "POST", tokens, &json!({"node": "n1", "ttl": 1}));
+    assert_eq!(long.code(), "issue.ttl_out_of_bounds");
+}
+
+#[test]
+fn an_anchor_is_read_before_it_is_stored_and_names_no_other_owner() {
+    let world = World::new();
+    let token = world.operator();
+    let bundle = world.get("/t/two/bundle").json();
+    let path = "/v1/tenants/one/anchors/partner";
+    let anchor = json!({"trust_domain": "two.test", "bundle": bundle, "reason": "a partner"});
+    let stored = world.send(&token, "PUT", path, &anchor);
+    assert_eq!(stored.status, 200, "{}", stored.body);
+    assert_eq!(stored.json()["anchor"], anchor);
+    let mut foreign = anchor.clone();
+    foreign["tenant"] = json!("two");
+    let refused = world.send(&token, "PUT", path, &foreign);
+    assert_eq!(refused.code(), "input.trust_document_malformed");
+    let own = json!({"trust_domain": "one.test", "bundle": bundle});
+    assert_eq!(
+        world.send(&token, "PUT", path, &own).code(),
+        "issue.conflict"
+    );
+    assert_eq!(
+        world
+            .send(&token, "PUT", path, &json!({"x509": "no"}))
+            .status,
+        400
+    );
+    let all = world
+        .call(&token, "GET", "/v1/tenants/one/anchors", None)
+        .json();
+    assert_eq!(all["anchors"].as_array().unwrap().len(), 1);
+    assert_eq!(world.call(&token, "DELETE", path, None).status, 204);
+}
+
+#[test]
+fn why_a_workload_gets_nothing_is_told_by_what_is_missing() {
+    let world = World::new();
+    let token = world.operator();
+    let entry = json!({
+        "id": "web", "spiffe_id": "spiffe://one.test/web",
+        "selectors": ["unix:uid:1", "unix:path:/web"],
+    });
+    world.send(&token, "POST", "/v1/tenants/one/entries", &entry);
+    let path = "/v1/tenants/one/why-not";
+    let asked = json!({"selectors": ["unix:uid:1", "unix:gid:1"]});
+    let told = world.send(&token, "POST", path, &asked).json();
+    assert_eq!(told["matching"], json!([]));
+    assert_eq!(told["nearly"][0]["missing"], json!(["unix:path:/web"]));
+    let asked = json!({"selectors": ["unix:uid:1", "unix:path:/web"]});
+    let told = world.send(&token, "POST", path, &asked).json();
+    assert_eq!(told["matching"][0]["entry"], "web");
+}
+
+#[test]
+fn a_signing_request_is_answered_with_a_chain_that_the_tenant_believes() {
+    let world = World::new();
+    let token = world.operator();
+    let entry = json!({"spiffe_id": "spiffe://one.test/web", "selectors": ["unix:uid:1"]});
+    world.send(&token, "POST", "/v1/tenants/one/entries", &entry);
+    let request = pem("CERTIFICATE REQUEST", &signing_request(&Key::p256("web")));
+    let body = json!({"signing_request": request, "spiffe_id": "spiffe://one.test/web"});
+    let path = "/v1/tenants/one/certificates";
+    let issued = world.send(&token, "POST", path, &body);
+    assert_eq!(issued.status, 200, "{}", issued.body);
+    let chain = issued.json()["certificates"].as_str().unwrap().to_owned();
+    let question = json!({
+        "id": "q", "profile": "spiffe", "expect": {"spiffe": "one.test"},
+        "credential": {"x509": {"chain": [chain]}},
+    });
+    let whole = world
+        .send(&token, "POST", "/t/one/decide", &question)
+        .json();
+    assert_eq!(whole["verdict"], "accept", "{whole}");
+    assert_eq!(whole["identity"]["name"], "spiffe://one.test/web");
+    assert_eq!(whole["identity"]["tenant"], "one");
+    // Another tenant does not believe it, and a stranger is not told why.
+    let stranger = crate::http::request("POST", "/t/two/decide", &[], Some(&question.to_string()));
+    let told = crate::http::send(world.address, &stranger).json();
+    assert_eq!(
+        (&told["id"], &told["verdict"]),
+        (&json!("q"), &json!("reject"))
+    );
+    let members: Vec<&String> = told.as_object().unwrap().keys().collect();
+    assert_eq!(members, ["decision", "id", "reason", "verdict"]);
+    assert!(told["reason"]["code"].is_string());
+    assert!(!told.to_string().contains("one.test"), "{told}");
+    let unknown = json!({"signing_request": request, "spiffe_id": "spiffe://one.test/none"});
+    assert_eq!(
+        world.send(&token, "POST", path, &unknown).code(),
+        "issue.object_unknown"
+    );
+}
+
+#[test]
+fn what_a_question_brings_to_be_trusted_counts_only_for_who_may_see_the_anchors() {
+    let world = World::new();
+    let token = world.operator();
+    let entry = json!({"spiffe_id": "spiffe://two.test/web", "selectors": ["unix:uid:1"]});
+    world.send(&token, "POST", "/v1/tenants/two/entries", &entry);
+    let request = pem("CERTIFICATE REQUEST", &signing_request(&Key::p256("web")));
+    let body = json!({"signing_request": request, "spiffe_id": "spiffe://two.test/web"});
+    let issued = world
+        .send(&token, "POST", "/v1/tenants/two/certificates", &body)
+        .json();
+    let bundle = world.get("/t/two/bundle").json();
+    let question = json!({
+        "expect": {"spiffe": "two.test"},
+        "credential": {"x509": {"chain": [issued["certificates"]]}},
+        "trust": {"anchors": [{"trust_domain": "two.test", "bundle": bundle}]},
+    });
+    let told = world
+        .send(&token, "POST", "/t/one/decide", &question)
+        .json();
+    assert_eq!(told["verdict"], "accept", "{told}");
+    let text = question.to_string();
+    let stranger = crate::http::request("POST", "/t/one/decide", &[], Some(&text));
+    let told = crate::http::send(world.address, &stranger).json();
+    assert_eq!(told["verdict"], "reject", "{told}");
+    // Nobody makes an identity of another tenant by saying so.
+    let mut forged = question;
+    forged["trust"]["anchors"][0]["tenant"] = json!("two");
+    let told = world.send(&token, "POST", "/t/one/decide", &forged).json();
+    assert_eq!(
+        told["reason"]["code"], "input.trust_document_malformed",
+        "{told}"
+    );
+}

@@ -1,0 +1,186 @@
+//! What anyone may ask for.
+
+use serde_json::json;
+
+use crate::http::{request, send};
+use crate::world::World;
+
+#[test]
+fn a_tenant_publishes_its_bundle_its_keys_and_where_they_are() {
+    let world = World::new();
+    let bundle = world.get("/t/one/bundle");
+    assert_eq!(bundle.status, 200);
+    assert_eq!(bundle.header("content-type"), Some("application/json"));
+    assert_eq!(bundle.header("cache-control"), Some("public, max-age=300"));
+    let mut uses: Vec<_> = bundle.json()["keys"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|key| key["use"].as_str().unwrap().to_owned())
+        .collect();
+    uses.sort();
+    assert_eq!(uses, ["jwt-svid", "wit-svid", "x509-svid"]);
+    assert_eq!(world.get("/t/one/bundle/one.test").body, bundle.body);
+    assert_ne!(world.get("/t/two/bundle").body, bundle.body);
+
+    let discovery = world.get("/t/one/.well-known/openid-configuration").json();
+    let issuer = "http://127.0.0.1:8080/t/one";
+    assert_eq!(discovery["issuer"], issuer);
+    assert_eq!(discovery["jwks_uri"], format!("{issuer}/keys"));
+    for member in [
+        "authorization_endpoint",
+        "response_types_supported",
+        "subject_types_supported",
+        "id_token_signing_alg_values_supported",
+    ] {
+        assert!(!discovery[member].is_null(), "{member}");
+    }
+    let keys = world.get("/t/one/keys").json();
+    assert_eq!(keys["keys"][0]["alg"], "ES256");
+    assert_eq!(keys["keys"].as_array().unwrap().len(), 1);
+}
+
+#[test]
+fn who_has_the_bundle_already_is_not_sent_it_again() {
+    let world = World::new();
+    let tag = world.get("/t/one/bundle");
+    let tag = tag.header("etag").unwrap();
+    let asked = request("GET", "/t/one/bundle", &[("if-none-match", tag)], None);
+    let again = send(world.address, &asked);
+    assert_eq!((again.status, again.body.as_str()), (304, ""));
+    assert_eq!(again.header("etag"), Some(tag));
+}
+
+#[test]
+fn a_foreign_trust_domain_is_not_published_by_a_tenant() {
+    let world = World::new();
+    for path in ["/t/one/bundle/two.test", "/t/one/bundle/none.test"] {
+        let refused = world.get(path);
+        assert_eq!(
+            (refused.status, refused.code().as_str()),
+            (404, "issue.object_unknown")
+        );
+    }
+    assert_eq!(world.get("/t/none/keys").status, 404);
+}
+
+#[test]
+fn the_server_says_that_it_lives_and_is_ready() {
+    let world = World::new();
+    assert_eq!(world.get("/healthz").json(), json!({"status": "alive"}));
+    assert_eq!(world.get("/readyz").json(), json!({"status": "ready"}));
+    let metrics = world.get("/metrics").body;
+    for line in [
+        "avouch_tenants 3\n",
+        "avouch_authorities{kind=\"x509\",state=\"active\"} 6\n",
+        "avouch_credentials_issued_total{kind=\"x509_svid\"} 1\n",
+        "avouch_http_requests_total{method=\"GET\",route=\"/readyz\",status=\"200\"} 1\n",
+    ] {
+        assert!(metrics.contains(line), "{line}{metrics}");
+    }
+}
+
+#[test]
+fn what_is_not_there_and_what_is_not_done_there_are_problems() {
+    let world = World::new();
+    let refused = world.get("/nothing");
+    assert_eq!(
+        (refused.status, refused.code().as_str()),
+        (404, "issue.object_unknown")
+    );
+    let refused = send(world.address, &request("PUT", "/healthz", &[], None));
+    assert_eq!(refused.status, 405);
+    assert_eq!(refused.code(), "issue.method_not_allowed");
+    assert_eq!(refused.header("allow"), Some("GET"));
+}
+
+#[test]
+fn every_address_is_described_and_every_description_is_an_address() {
+    let world = World::new();
+    let described = world.get("/openapi.json").json();
+    let mut described: Vec<(String, String)> = described["paths"]
+        .as_object()
+        .unwrap()
+        .iter()
+        .flat_map(|(path, methods)| {
+            let methods = methods.as_object().unwrap().keys();
+            methods.map(|method| (path.clone(), method.to_uppercase()))
+        })
+        .collect();
+    described.sort();
+    for (path, method) in &described {
+        let path = path.replace(['{', '}'], "");
+        let answer = send(world.address, &request(method, &path, &[], Some("")));
+        assert_ne!(answer.status, 405, "{method} {path}");
+        assert!(
+            answer.status != 404 || !answer.body.contains("no address"),
+            "{method} {path} is not served"
+        );
+    }
+    let mut served: Vec<(String, String)> = avouch_server::http::addresses()
+        .map(|(method, path)| (path.to_owned(), method.to_owned()))
+        .collect();
+    served.sort();
+    assert_eq!(described, served);
+}
+
+#[test]
+fn an_entry_is_made_read_changed_and_removed() {
+    let world = World::new();
+    let token = world.operator();
+    let entries = "/v1/tenants/one/entries";
+    let entry =
+        json!({"id": "web", "spiffe_id": "spiffe://one.test/web", "selectors": ["unix:uid:1"]});
+    let made = world.send(&token, "POST", entries, &entry);
+    assert_eq!(made.status, 201, "{}", made.body);
+    assert_eq!(made.header("location"), Some("/v1/tenants/one/entries/web"));
+    let again = world.send(&token, "POST", entries, &entry);
+    assert_eq!(
+        (again.status, again.code().as_str()),
+        (409, "issue.conflict")
+    );
+    // What is shown can be sent back.
+    let shown = world.call(&token, "GET", "/v1/tenants/one/entries/web", None);
+    assert_eq!(shown.body, made.body);
+    let mut changed = shown.json();
+    changed["owner"] = json!("ops");
+    let put = world.send(&token, "PUT", "/v1/tenants/one/entries/web", &changed);
+    assert_eq!((put.status, &put.json()["owner"]), (200, &json!("ops")));
+    assert_eq!(
+        world
+            .call(&token, "DELETE", "/v1/tenants/one/entries/web", None)
+            .status,
+        204
+    );
+    assert_eq!(
+        world
+            .call(&token, "DELETE", "/v1/tenants/one/entries/web", None)
+            .status,
+        404
+    );
+}
+
+#[test]
+fn who_shows_no_credential_is_asked_for_one() {
+    let world = World::new();
+    let missing = world.get("/v1/tenants");
+    assert_eq!(
+        (missing.status, missing.code().as_str()),
+        (401, "issue.credential_missing")
+    );
+    assert_eq!(
+        missing.header("www-authenticate"),
+        Some("Bearer realm=\"avouch\"")
+    );
+    let token = world.operator();
+    let (head, _) = token.rsplit_once('.').unwrap();
+    let refused = world.call(&format!("{head}.AAAA"), "GET", "/v1/tenants", None);
+    assert_eq!(refused.status, 401);
+    assert!(
+        refused
+            .header("www-authenticate")
+            .unwrap()
+            .contains("invalid_token")
+    );
+    assert!(!refused.body.contains("top.test"), "{}", refused.body);
+}

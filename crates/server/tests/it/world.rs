@@ -1,0 +1,146 @@
+//! A deployment with two tenants on a database of its own, served over HTTP.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use avouch_core::id::{TenantId, TrustDomain};
+use avouch_server::clock::SystemClock;
+use avouch_server::entries::EntryDraft;
+use avouch_server::nodes::Admitted;
+use avouch_server::plane::Founding;
+use avouch_server::{Plane, Settings, http};
+use avouch_store::TenantKind;
+use avouch_store::keyring::RootKey;
+use avouch_store::sqlite::SqliteStore;
+use avouch_testkit::asn1;
+use avouch_testkit::key::Key;
+use serde_json::Value;
+use tempfile::TempDir;
+use tokio::runtime::Runtime;
+use tokio::sync::watch;
+
+use crate::http::{Answer, request, send};
+
+/// A deployment that is served.
+pub(crate) struct World {
+    pub(crate) plane: Arc<Plane>,
+    pub(crate) address: SocketAddr,
+    node: Admitted,
+    stop: watch::Sender<bool>,
+    runtime: Option<Runtime>,
+    _folder: TempDir,
+}
+
+impl World {
+    /// With the tenants `one` and `two` below the root, each with a trust domain of its name.
+    pub(crate) fn new() -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let store = Arc::new(SqliteStore::open(folder.path()).unwrap());
+        let path = folder.path().to_owned();
+        let founding = Founding {
+            tenant: TenantId::parse("top").unwrap(),
+            trust_domain: TrustDomain::parse("top.test").unwrap(),
+        };
+        let key = move |tenants: &[_]| Ok(RootKey::open_or_create(&path, tenants)?);
+        let clock = Arc::new(SystemClock);
+        let plane = Plane::open(store, key, &founding, Settings::default(), clock).unwrap();
+        for name in ["one", "two"] {
+            let id = TenantId::parse(name).unwrap();
+            let tenant = plane
+                .add_tenant(&id, Some(&founding.tenant), TenantKind::Tenant)
+                .unwrap();
+            let domain = TrustDomain::parse(&format!("{name}.test")).unwrap();
+            plane.add_trust_domain(&tenant, &domain).unwrap();
+        }
+        let node = joined(&plane);
+        let runtime = Runtime::new().unwrap();
+        let listener = runtime
+            .block_on(tokio::net::TcpListener::bind("127.0.0.1:0"))
+            .unwrap();
+        let address = listener.local_addr().unwrap();
+        let (stop, stopping) = watch::channel(false);
+        runtime.spawn(http::serve(listener, Arc::clone(&plane), stopping));
+        Self {
+            plane,
+            address,
+            node,
+            stop,
+            runtime: Some(runtime),
+            _folder: folder,
+        }
+    }
+
+    /// A token for this server of whoever has this ID, which is registered if it is not yet.
+    pub(crate) fn token(&self, id: &str) -> String {
+        let name = id.split('/').nth(2).unwrap();
+        let owner = self
+            .plane
+            .owner_of(&TrustDomain::parse(name).unwrap())
+            .unwrap();
+        let draft = EntryDraft {
+            id: Some(id.rsplit('/').next().unwrap().to_owned()),
+            spiffe_id: id.to_owned(),
+            selectors: vec!["unix:uid:0".to_owned()],
+            ..EntryDraft::default()
+        };
+        let entry = self.plane.put_entries(&owner, vec![draft]).unwrap();
+        let entry = entry.into_iter().next().unwrap().unwrap();
+        let audience = vec![self.plane.server_id().to_string()];
+        let issued =
+            self.plane
+                .issue_jwt(&self.node, owner.id().as_str(), entry.id.as_str(), audience);
+        issued.unwrap().token
+    }
+
+    /// A token of who runs the deployment.
+    pub(crate) fn operator(&self) -> String {
+        self.plane.operator_token().unwrap().token
+    }
+
+    pub(crate) fn get(&self, path: &str) -> Answer {
+        send(self.address, &request("GET", path, &[], None))
+    }
+
+    pub(crate) fn call(&self, token: &str, method: &str, path: &str, body: Option<&str>) -> Answer {
+        let bearer = format!("Bearer {token}");
+        let headers = [("authorization", bearer.as_str())];
+        send(self.address, &request(method, path, &headers, body))
+    }
+
+    /// As [`World::call`] with JSON.
+    pub(crate) fn send(&self, token: &str, method: &str, path: &str, body: &Value) -> Answer {
+        self.call(token, method, path, Some(&body.to_string()))
+    }
+}
+
+impl Drop for World {
+    fn drop(&mut self) {
+        self.stop.send_replace(true);
+        if let Some(runtime) = self.runtime.take() {
+            runtime.shutdown_background();
+        }
+    }
+}
+
+/// A node of the root tenant, which serves all tenants.
+fn joined(plane: &Plane) -> Admitted {
+    let root = plane.root().unwrap();
+    let token = plane.new_join_token(&root, "node-1", 600).unwrap();
+    let request = signing_request(&Key::p256("node-1"));
+    let membership = plane.join(&token.token, &request).unwrap();
+    let caller = plane.identify_client(membership.certificates).unwrap();
+    plane.admit(&caller).unwrap()
+}
+
+/// A PKCS#10 request (RFC 2986) for a key, signed by it.
+pub(crate) fn signing_request(key: &Key) -> Vec<u8> {
+    let info = asn1::sequence([
+        asn1::number(0),
+        asn1::sequence::<Vec<u8>>([]),
+        key.public_key_info(),
+        asn1::constructed(0, &[]),
+    ]);
+    let signature = key.sign(key.scheme(), &info);
+    let algorithm = key.scheme().identifier_for(key.kind());
+    asn1::sequence([info, algorithm, asn1::bit_string(0, &signature)])
+}
