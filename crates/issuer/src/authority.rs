@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use avouch_core::credential::Credential;
 use avouch_core::credential::x509::Certificate;
-use avouch_core::crypto::{AwsLc, Hash, Remembering, Scheme, Verifier};
+use avouch_core::crypto::{AwsLc, Remembering, Verifier};
 use avouch_core::id::{Digest, SpiffeId, TenantId, TrustDomain};
 use avouch_core::time::Time;
 use avouch_core::view::View;
@@ -380,12 +380,8 @@ impl private::Draft for AuthorityDraft {
         let Some(root) = chain.last() else {
             return Err(Fault::Bug("a chain has no end").into());
         };
-        // A root is believed for its key alone, so its own signature is looked at here.
         let root = Certificate::parse(root)
             .map_err(|_| Fault::Bug("a certificate of ours cannot be read"))?;
-        if self.issuer.is_none() {
-            check_own_signature(&self.message, signature, self.signer.as_ref(), crypto)?;
-        }
         let view = view_of_roots(
             &self.intent.tenant,
             &self.intent.trust_domain,
@@ -401,26 +397,6 @@ impl private::Draft for AuthorityDraft {
             &throwaway,
         )
     }
-}
-
-fn check_own_signature(
-    message: &[u8],
-    signature: &Signature,
-    signer: &dyn Signer,
-    crypto: &dyn Verifier,
-) -> Result<(), Fault> {
-    let key = signer.public_half().key();
-    let scheme = match SigningKind::of(key.kind()) {
-        Some(SigningKind::Ed25519) => Scheme::Ed25519,
-        Some(SigningKind::P256) => Scheme::EcdsaFixed(Hash::Sha256),
-        None => return Err(Fault::Bug("authorities do not sign with this kind of key")),
-    };
-    crypto
-        .verify(key, scheme, message, signature.as_bytes())
-        .map_err(|_| Fault::SignedWrongly {
-            authority: hex(&signer.public_half().identifier()),
-            code: "pki.signature_invalid",
-        })
 }
 
 impl Draft for AuthorityDraft {

@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use avouch_core::crypto::KeyKind;
+use avouch_core::crypto::{AwsLc, Hash, KeyKind, Scheme, Verifier};
 use aws_lc_rs::encoding::{AsDer, PublicKeyX509Der};
 use aws_lc_rs::rand::SystemRandom;
 use aws_lc_rs::signature::{
@@ -10,6 +10,7 @@ use aws_lc_rs::signature::{
 };
 use zeroize::Zeroizing;
 
+use crate::certificate::hex;
 use crate::fault::Fault;
 use crate::key::PublicHalf;
 
@@ -27,6 +28,26 @@ pub trait Signer: Send + Sync {
     ///
     /// [`Fault::SignerFailed`].
     fn sign(&self, message: &[u8]) -> Result<Signature, Fault>;
+
+    /// Whether a signature of this key stands under a message.
+    ///
+    /// # Errors
+    ///
+    /// [`Fault::SignedWrongly`] if not.
+    fn check(&self, message: &[u8], signature: &Signature) -> Result<(), Fault> {
+        let public = self.public_half();
+        let scheme = match SigningKind::of(public.kind()) {
+            Some(SigningKind::Ed25519) => Scheme::Ed25519,
+            Some(SigningKind::P256) => Scheme::EcdsaFixed(Hash::Sha256),
+            None => return Err(Fault::Bug("authorities do not sign with this kind of key")),
+        };
+        AwsLc
+            .verify(public.key(), scheme, message, signature.as_bytes())
+            .map_err(|_| Fault::SignedWrongly {
+                authority: hex(&public.identifier()),
+                code: "pki.signature_invalid",
+            })
+    }
 }
 
 /// Where a private key is kept. An anchor records it, since it says who may have taken it.

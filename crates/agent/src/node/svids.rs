@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use avouch_api::grpc::node::{IssueX509Request, KeyForEntry};
 use avouch_core::credential::x509::Certificate;
@@ -23,9 +23,9 @@ const TICK: Duration = Duration::from_millis(500);
 /// How many SVIDs are asked for at once.
 const BATCH: usize = 50;
 
-/// How long an SVID is renewed after its last workload has left: a workload that restarts finds it
+/// How long an SVID is renewed after its last workload has left, in seconds: a workload that restarts finds it
 /// here, even if the server is away.
-const KEPT_UNUSED: Duration = Duration::from_secs(3_600);
+const KEPT_UNUSED: i64 = 3_600;
 
 /// How long to wait before something that could not be renewed is asked for again.
 const RETRY: i64 = 5;
@@ -46,7 +46,8 @@ struct Held {
     authority: String,
     validity: Validity,
     retry_at: Option<Time>,
-    used: Instant,
+    /// When it was last given to someone.
+    used: Time,
 }
 
 impl Svids {
@@ -57,7 +58,7 @@ impl Svids {
         if found.revision != entry.revision || found.validity.not_after < now {
             return None;
         }
-        found.used = Instant::now();
+        found.used = now;
         Some(Arc::clone(&found.svid))
     }
 
@@ -171,7 +172,7 @@ impl Held {
             }),
             revision: entry.revision,
             retry_at: None,
-            used: Instant::now(),
+            used: now(),
         })
     }
 }
@@ -244,7 +245,7 @@ fn due(shared: &Shared) -> Vec<Entry> {
     let holdings = shared.holdings();
     let mut held = shared.svids.lock();
     held.retain(|key, held| {
-        let is_used = Arc::strong_count(&held.svid) > 1 || held.used.elapsed() < KEPT_UNUSED;
+        let is_used = Arc::strong_count(&held.svid) > 1 || now.since(held.used) < KEPT_UNUSED;
         holdings.entry(key).is_some() && is_used
     });
     let due = held.iter().filter(|(_, held)| {

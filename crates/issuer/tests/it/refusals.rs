@@ -68,6 +68,21 @@ fn examples() -> Vec<Reason> {
     ]
 }
 
+/// Reasons that the server gives before the issuer is asked; its own tests have their examples.
+const OF_THE_SERVER: [&str; 11] = [
+    "issue.conflict",
+    "issue.credential_missing",
+    "issue.entry_expired",
+    "issue.id_reserved",
+    "issue.join_token_expired",
+    "issue.join_token_unknown",
+    "issue.join_token_used",
+    "issue.node_not_admitted",
+    "issue.not_permitted",
+    "issue.object_malformed",
+    "issue.object_unknown",
+];
+
 #[test]
 fn every_reason_of_issuing_has_an_example() {
     let seen: BTreeMap<&str, String> = examples()
@@ -76,7 +91,7 @@ fn every_reason_of_issuing_has_an_example() {
         .collect();
     let family = CATALOGUE
         .iter()
-        .filter(|entry| entry.family == Family::Issue);
+        .filter(|entry| entry.family == Family::Issue && !OF_THE_SERVER.contains(&entry.code));
     let expected: Vec<&str> = family.map(|entry| entry.code).collect();
     assert_eq!(seen.keys().copied().collect::<Vec<_>>(), expected);
     for (code, sentence) in seen {
