@@ -112,6 +112,10 @@ fn check_refusal(refusal: &Refusal, limits: Limits) {
     assert!(!attempts.is_empty(), "a refusal has an attempt");
     for attempt in attempts.iter().take(2 * limits.attempts_kept) {
         check_reason(attempt.reason());
+        // Both validators agree, or differ in a way that is known and explained.
+        if let Reason::ValidatorsDisagree { second } = attempt.reason() {
+            panic!("the second validator refuses what the first accepts: {second}");
+        }
     }
 }
 

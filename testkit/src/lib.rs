@@ -33,6 +33,7 @@ pub mod certificate;
 pub mod crl;
 pub mod extension;
 pub mod fixtures;
+pub mod graphs;
 pub mod key;
 pub mod moment;
 pub mod name;

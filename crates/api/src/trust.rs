@@ -303,8 +303,8 @@ impl Reader<'_> {
         let mut members = Members::of(Document::Trust, path, value)?;
         let common = Common::take(&mut members, self.tenant)?;
         let read = match kind_of(path, &members)? {
-            Kind::ApiKey => api_key(members)?,
-            Kind::Issuer => issuer(members)?,
+            Kind::ApiKey => api_key(path, members)?,
+            Kind::Issuer => issuer(path, members)?,
             Kind::TrustDomain => trust_domain(members)?,
             Kind::X509 => return self.x509(path, members, &common, document),
             Kind::Unsupported(name) => {
@@ -389,9 +389,9 @@ struct Read {
     members: Map<String, Value>,
 }
 
-fn issuer(members: Members) -> Result<Read, Reason> {
+fn issuer(path: &str, members: Members) -> Result<Read, Reason> {
     let members = members.rest();
-    let anchor = IssuerAnchor::read(&members)?;
+    let anchor = IssuerAnchor::read_at(path, &members)?;
     Ok(Read {
         name: anchor.issuer().to_owned(),
         kind: AnchorKind::Issuer(anchor),
@@ -413,10 +413,10 @@ fn trust_domain(mut members: Members) -> Result<Read, Reason> {
     })
 }
 
-fn api_key(mut members: Members) -> Result<Read, Reason> {
+fn api_key(path: &str, mut members: Members) -> Result<Read, Reason> {
     let value = members.take("api_key").unwrap_or_default();
     members.finish()?;
-    let anchor = ApiKeyAnchor::read(&value)?;
+    let anchor = ApiKeyAnchor::read_at(&format!("{path}.api_key"), &value)?;
     Ok(Read {
         name: format!("API key of {}", anchor.subject()),
         kind: AnchorKind::ApiKey(anchor),

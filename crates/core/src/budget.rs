@@ -7,8 +7,9 @@ use crate::stop::Stop;
 /// What may be spent on one decision. Each number says where it comes from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Limits {
-    /// Bytes of one credential or key set. Real chains stay under 20 KiB; the largest in public
-    /// suites that must be accepted are under 200 KiB.
+    /// Bytes of the certificates that the holder brings, together. Real chains stay under 20 KiB;
+    /// the largest in public suites that must be accepted are under 200 KiB. Reading so many takes
+    /// 25 ms where they are made to be slow to read.
     pub input_bytes: usize,
     /// Bytes of one compact token: header limits of common HTTP servers are 8 to 16 KiB.
     pub token_bytes: usize,
@@ -39,7 +40,7 @@ pub struct Limits {
 impl Default for Limits {
     fn default() -> Self {
         Self {
-            input_bytes: 4 << 20,
+            input_bytes: 2 << 20,
             token_bytes: 16 << 10,
             json_depth: 16,
             json_members: 2_000,
@@ -66,6 +67,9 @@ pub struct Spent {
     /// Nodes of the policy graph.
     pub policy_nodes: u32,
 }
+
+/// Bytes of a certificate that are read in a step of the search.
+const BYTES_IN_A_STEP: usize = 256;
 
 /// What is left for one decision.
 #[derive(Clone, Debug)]
@@ -110,11 +114,20 @@ impl Budget {
         pay(&mut self.search_steps, 1).ok_or(Stop::Exhausted(Reason::SearchSteps { allowed }))
     }
 
+    /// Pays for what a step costs beyond others because the certificate it starts from is long: its
+    /// names are compared and, where the path ends, told. Those of ordinary length cost nothing.
+    pub(crate) fn long_step(&mut self, bytes: usize) -> Result<(), Stop> {
+        const ORDINARY: usize = 4_096;
+        let allowed = self.limits.search_steps;
+        let steps = bytes.saturating_sub(ORDINARY) / BYTES_IN_A_STEP;
+        let steps = u32::try_from(steps).unwrap_or(u32::MAX);
+        pay(&mut self.search_steps, steps).ok_or(Stop::Exhausted(Reason::SearchSteps { allowed }))
+    }
+
     /// Pays for looking at a whole path, whose certificates have so many bytes together. It costs
     /// as much as many steps, and more when they are long: each is read from end to end.
     pub(crate) fn whole_path(&mut self, bytes: usize) -> Result<(), Stop> {
         const STEPS: u32 = 16;
-        const BYTES_IN_A_STEP: usize = 256;
         let allowed = self.limits.search_steps;
         let steps = u32::try_from(bytes / BYTES_IN_A_STEP).unwrap_or(u32::MAX);
         pay(&mut self.search_steps, steps.saturating_add(STEPS))

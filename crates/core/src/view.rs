@@ -7,6 +7,7 @@ use crate::anchor::{Anchor, AnchorKind};
 use crate::credential::jose::bundle::Bundle;
 use crate::credential::x509::{Certificate, Crl, DistinguishedName};
 use crate::id::{Digest, TenantId, TrustDomain};
+use crate::model::federation::IssuerAnchor;
 use crate::reason::Reason;
 
 /// Everything that a decision may rest on, fixed. Its epoch is a digest of its content, so that a
@@ -18,6 +19,9 @@ pub struct View {
     certificates: BTreeMap<CanonicalName, SameName>,
     crls: Vec<Arc<Crl>>,
     crls_by_issuer: BTreeMap<CanonicalName, Vec<Arc<Crl>>>,
+    /// The issuers of tokens, by each name that their tokens may carry.
+    issuers: BTreeMap<String, Vec<Arc<Anchor>>>,
+    trust_domains: BTreeMap<TrustDomain, Vec<Arc<Anchor>>>,
     unusable: Vec<Unusable>,
     epoch: Digest,
 }
@@ -67,6 +71,8 @@ impl View {
         Self {
             tenant,
             certificates: index(&anchors),
+            issuers: index_issuers(&anchors),
+            trust_domains: index_trust_domains(&anchors),
             anchors,
             crls_by_issuer: index_by_issuer(&crls),
             crls,
@@ -101,6 +107,31 @@ impl View {
     pub(crate) fn bundles(&self) -> impl Iterator<Item = &Bundle> {
         self.anchors.iter().filter_map(|anchor| match &anchor.kind {
             AnchorKind::TrustDomain(bundle) => Some(bundle),
+            AnchorKind::ApiKey(_) | AnchorKind::Certificate(_) | AnchorKind::Issuer(_) => None,
+        })
+    }
+
+    /// The issuers of tokens that are called `name`, in the order of their document.
+    pub(crate) fn issuers_named(
+        &self,
+        name: &str,
+    ) -> impl Iterator<Item = (&Arc<Anchor>, &IssuerAnchor)> {
+        let named = self.issuers.get(name).map_or(&[][..], Vec::as_slice);
+        named.iter().filter_map(|anchor| match &anchor.kind {
+            AnchorKind::Issuer(issuer) => Some((anchor, issuer)),
+            AnchorKind::ApiKey(_) | AnchorKind::Certificate(_) | AnchorKind::TrustDomain(_) => None,
+        })
+    }
+
+    /// The bundles of one trust domain, in the order of their document.
+    pub(crate) fn bundles_of(
+        &self,
+        trust_domain: &TrustDomain,
+    ) -> impl Iterator<Item = (&Arc<Anchor>, &Bundle)> {
+        let named = self.trust_domains.get(trust_domain);
+        let named = named.map_or(&[][..], Vec::as_slice);
+        named.iter().filter_map(|anchor| match &anchor.kind {
+            AnchorKind::TrustDomain(bundle) => Some((anchor, bundle)),
             AnchorKind::ApiKey(_) | AnchorKind::Certificate(_) | AnchorKind::Issuer(_) => None,
         })
     }
@@ -160,6 +191,31 @@ impl View {
     pub fn epoch(&self) -> Digest {
         self.epoch
     }
+}
+
+fn index_issuers(anchors: &[Arc<Anchor>]) -> BTreeMap<String, Vec<Arc<Anchor>>> {
+    let mut index: BTreeMap<String, Vec<Arc<Anchor>>> = BTreeMap::new();
+    for anchor in anchors {
+        let AnchorKind::Issuer(issuer) = &anchor.kind else {
+            continue;
+        };
+        for name in issuer.names() {
+            let same = index.entry(name.to_owned()).or_default();
+            same.push(Arc::clone(anchor));
+        }
+    }
+    index
+}
+
+fn index_trust_domains(anchors: &[Arc<Anchor>]) -> BTreeMap<TrustDomain, Vec<Arc<Anchor>>> {
+    let mut index: BTreeMap<TrustDomain, Vec<Arc<Anchor>>> = BTreeMap::new();
+    for anchor in anchors {
+        if let AnchorKind::TrustDomain(bundle) = &anchor.kind {
+            let same = index.entry(bundle.trust_domain.clone()).or_default();
+            same.push(Arc::clone(anchor));
+        }
+    }
+    index
 }
 
 fn index_by_issuer(crls: &[Arc<Crl>]) -> BTreeMap<CanonicalName, Vec<Arc<Crl>>> {

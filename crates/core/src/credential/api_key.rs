@@ -25,15 +25,27 @@ impl ApiKeyAnchor {
     ///
     /// `input.trust_document_malformed`, `input.unsafe_text`.
     pub fn read(value: &Value) -> Result<Self, Reason> {
+        Self::read_at("api_key", value)
+    }
+
+    /// Reads what stands at `place` of its document, which refusals name.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`ApiKeyAnchor::read`].
+    pub fn read_at(place: &str, value: &Value) -> Result<Self, Reason> {
         let object: &Map<String, Value> = value
             .as_object()
-            .ok_or_else(|| trust_document("`api_key` must be an object"))?;
-        let members = Members::of(object, "api_key", &["sha256", "subject"])?;
+            .ok_or_else(|| trust_document(format!("`{place}` must be an object")))?;
+        let members = Members::of(object, place, &["sha256", "subject"])?;
         let sha256 = members
             .text("sha256")?
             .and_then(Digest::from_hex)
             .ok_or_else(|| {
-                trust_document("`api_key.sha256` must be the 64 hexadecimal digits of a digest")
+                trust_document(format!(
+                    "`{}` must be the 64 hexadecimal digits of a digest",
+                    members.place("sha256")
+                ))
             })?;
         let subject = members.required_text("subject")?;
         Ok(Self {

@@ -112,10 +112,16 @@ impl<'a> Members<'a> {
         ))
     }
 
-    fn mistyped(&self, name: &str, expected: &str, found: &Value) -> Reason {
+    /// Where a member stands.
+    pub(crate) fn place(&self, name: &str) -> String {
+        format!("{}.{name}", self.place)
+    }
+
+    /// The refusal of a member of the wrong type.
+    pub(crate) fn mistyped(&self, name: &str, expected: &str, found: &Value) -> Reason {
         trust_document(format!(
-            "`{}.{name}` must be {expected}, but is {}",
-            self.place,
+            "`{}` must be {expected}, but is {}",
+            self.place(name),
             kind_of(found)
         ))
     }

@@ -184,6 +184,23 @@ impl Scheme {
     }
 }
 
+/// Nominal microseconds of hashing so many bytes for one check, which adds to [`cost`]: nothing for
+/// a credential of ordinary length, and all there is for one made long so that each check is slow.
+pub(crate) fn hashing_cost(scheme: Scheme, bytes: usize) -> u32 {
+    let bytes_in_a_microsecond = match scheme {
+        Scheme::EcdsaDer(hash)
+        | Scheme::EcdsaFixed(hash)
+        | Scheme::RsaPkcs1(hash)
+        | Scheme::RsaPss(hash) => match hash {
+            Hash::Sha256 => 1_500,
+            Hash::Sha384 | Hash::Sha512 => 500,
+        },
+        // SHA-512 (RFC 8032 5.1) and SHAKE256 (FIPS 204).
+        Scheme::Ed25519 | Scheme::MlDsa => 500,
+    };
+    u32::try_from(bytes / bytes_in_a_microsecond).unwrap_or(u32::MAX)
+}
+
 /// Nominal microseconds of one check on one core of a server processor, used to bound the work
 /// of a search, not to tell how long it takes.
 pub(crate) fn cost(kind: KeyKind) -> u32 {

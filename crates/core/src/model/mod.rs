@@ -20,6 +20,24 @@ pub fn decide(
     crypto: &dyn Verifier,
     budget: &mut Budget,
 ) -> Verdict {
+    let mut verdict = decide_by_kind(question, view, crypto, budget);
+    // What could not be read may be just what was missing, so every refusal shows it.
+    if let Verdict::Reject(refusal) = &mut verdict {
+        for piece in view.unusable() {
+            refusal
+                .attempts
+                .and_unusable(piece.what.clone(), piece.reason.clone());
+        }
+    }
+    verdict
+}
+
+fn decide_by_kind(
+    question: &Question,
+    view: &View,
+    crypto: &dyn Verifier,
+    budget: &mut Budget,
+) -> Verdict {
     match &question.credential {
         Credential::X509(chain) => pki::decide(chain, question, view, crypto, budget),
         Credential::Jwt(token) => federation::decide_jwt(token, question, view, crypto, budget),

@@ -262,8 +262,15 @@ impl<'a> Reader<'a> {
             owner,
             id: None,
         };
-        reader.id = reader.text("kid")?;
-        Ok(reader)
+        match reader.text("kid")? {
+            // A key without a name is one thing, a name without a letter another: nobody could
+            // tell in a verdict which key it is.
+            Some("") => Err(reader.malformed("`kid` is empty")),
+            id => {
+                reader.id = id;
+                Ok(reader)
+            }
+        }
     }
 
     /// How refusals call the key.
@@ -431,6 +438,19 @@ mod tests {
             "x": "MKBCTNIcKUSDii11ySs3526iDZ8AiTo7Tu6KPAqv7D4",
             "y": "4Etl6SRW2YiLUrN5vfvVHuhp7x8PxltmWWlbbM4IFyM",
             "use": "sig", "kid": "1"})
+    }
+
+    #[test]
+    fn a_name_without_a_letter_is_refused() {
+        let mut key = curve_key();
+        key["kid"] = json!("");
+        assert_eq!(
+            read(&key).unwrap_err(),
+            Reason::JwkMalformed {
+                key: "without `kid`".to_owned(),
+                detail: "`kid` is empty".to_owned(),
+            }
+        );
     }
 
     #[test]

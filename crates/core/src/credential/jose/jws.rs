@@ -8,7 +8,7 @@ use super::algorithm::Algorithm;
 use super::base64url;
 use super::json::{self, kind_of};
 use crate::budget::{Budget, Limits};
-use crate::crypto::{PublicKey, Verifier, cost};
+use crate::crypto::{PublicKey, Verifier, cost, hashing_cost};
 use crate::reason::Reason;
 use crate::stop::Stop;
 
@@ -101,8 +101,9 @@ impl<'a> Compact<'a> {
         crypto: &dyn Verifier,
         budget: &mut Budget,
     ) -> Result<bool, Stop> {
-        budget.signature(cost(key.kind()))?;
         let scheme = self.header.algorithm.scheme();
+        budget.signature(cost(key.kind()))?;
+        budget.signature(hashing_cost(scheme, self.signed.len()))?;
         let checked = crypto.verify(key, scheme, self.signed.as_bytes(), &self.signature);
         Ok(checked.is_ok())
     }

@@ -6,7 +6,7 @@ use der::asn1::{AnyRef, BitStringRef, UintRef};
 use der::{Decode, Sequence, Tag};
 
 use super::der_read::{
-    Detail, decode, decode_all, detail, each, elements, exactly, expect, inside,
+    Context, Detail, decode, decode_all, detail, each, elements, exactly, expect, inside,
 };
 use crate::crypto::{Hash, KeyKind, PublicKey, Scheme};
 
@@ -96,9 +96,9 @@ fn pss_hash(parameters: AnyRef<'_>) -> Result<Option<Hash>, Detail> {
     let (mut hash, mut mask_hash, mut salt) = (None, None, 20_u32);
     for field in elements(expect(parameters, Tag::Sequence)?)? {
         let inner = AnyRef::from_der(field.value()).map_err(detail)?;
-        match super::der_read::context_number(field) {
-            Some(0) => hash = hash_of(algorithm_identifier(inner)?.0),
-            Some(1) => {
+        match Context::of(field) {
+            Context::Constructed(0) => hash = hash_of(algorithm_identifier(inner)?.0),
+            Context::Constructed(1) => {
                 let (oid, mask_parameters) = algorithm_identifier(inner)?;
                 if oid == rfc5912::ID_MGF_1
                     && let Some(mask_parameters) = mask_parameters
@@ -106,8 +106,8 @@ fn pss_hash(parameters: AnyRef<'_>) -> Result<Option<Hash>, Detail> {
                     mask_hash = hash_of(algorithm_identifier(mask_parameters)?.0);
                 }
             }
-            Some(2) => salt = decode(inner)?,
-            Some(3) => {
+            Context::Constructed(2) => salt = decode(inner)?,
+            Context::Constructed(3) => {
                 if decode::<u32>(inner)? != 1 {
                     return Ok(None);
                 }

@@ -7,7 +7,7 @@ use der::asn1::{AnyRef, BitStringRef, IntRef};
 use der::{Decode, Reader, SliceReader, Tagged};
 
 use super::algorithm::{self, KeyProblem, SignatureAlgorithm};
-use super::der_read::{Detail, context_number, decode, detail, exactly, inside, time};
+use super::der_read::{Context, Detail, decode, detail, exactly, inside, time};
 use super::extensions::Extensions;
 use super::general_name::GeneralName;
 use super::name::DistinguishedName;
@@ -156,7 +156,7 @@ impl Certificate {
         let fields = super::der_read::sequence(self.signed()).unwrap_or_default();
         fields
             .into_iter()
-            .any(|field| matches!(context_number(field), Some(1 | 2)))
+            .any(|field| matches!(Context::of(field), Context::Primitive(1 | 2)))
     }
 
     /// Its extensions.
@@ -267,7 +267,7 @@ impl<'a> Fields<'a> {
         let mut reader = SliceReader::new(inside(signed)?).map_err(detail)?;
         let mut next = AnyRef::decode(&mut reader).map_err(detail)?;
         let mut version = 1;
-        if context_number(next) == Some(0) {
+        if Context::of(next) == Context::Constructed(0) {
             let number: u8 = decode(AnyRef::from_der(next.value()).map_err(detail)?)?;
             version = u32::from(number) + 1;
             next = AnyRef::decode(&mut reader).map_err(detail)?;
@@ -304,9 +304,14 @@ fn optional_fields(reader: &mut SliceReader<'_>) -> Result<Extensions, Detail> {
     let mut last = 0;
     while !reader.is_finished() {
         let field = AnyRef::decode(reader).map_err(detail)?;
-        let number = context_number(field)
-            .filter(|number| (1..=3).contains(number) && *number > last)
-            .ok_or_else(|| format!("{} stands after its public key", field.tag()))?;
+        let number = match Context::of(field) {
+            Context::Primitive(number @ (1 | 2)) | Context::Constructed(number @ 3)
+                if number > last =>
+            {
+                number
+            }
+            _ => return Err(format!("{} stands after its public key", field.tag())),
+        };
         if number == 3 {
             extensions = Extensions::parse(field.value())?;
         }

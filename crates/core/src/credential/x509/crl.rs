@@ -12,7 +12,7 @@ use der::{Decode, Reader, SliceReader, Tag, Tagged};
 
 use super::algorithm::{self, SignatureAlgorithm};
 use super::certificate::range_of;
-use super::der_read::{Detail, context_number, decode_all, detail, expect, sequence, time};
+use super::der_read::{Context, Detail, decode_all, detail, expect, sequence, time};
 use super::distribution_point::{IssuingDistributionPoint, issuing_distribution_point};
 use super::extensions::{AuthorityKeyId, Critical, Extension, authority_key_id};
 use super::name::DistinguishedName;
@@ -339,7 +339,7 @@ impl<'a> Fields<'a> {
                     next_update = Some(reading.update("nextUpdate", field)?);
                 }
                 Tag::Sequence if revoked.is_none() && extensions.is_none() => revoked = Some(field),
-                _ if context_number(field) == Some(0) && extensions.is_none() => {
+                _ if Context::of(field) == Context::Constructed(0) && extensions.is_none() => {
                     extensions = Some(field);
                 }
                 tag => return Err(format!("{tag} stands after its issuer")),

@@ -79,11 +79,30 @@ where
     T::from_der(bytes).map_err(detail)
 }
 
-/// The number of a context-specific tag.
-pub(crate) fn context_number(value: AnyRef<'_>) -> Option<u32> {
-    match value.tag() {
-        Tag::ContextSpecific { number, .. } => Some(number.value()),
-        _ => None,
+/// A context-specific tag and its form. DER leaves no choice of form: an explicit tag, and an
+/// implicit one of a SEQUENCE or SET, is constructed, and an implicit one of a simple type is
+/// primitive (X.690 8.14). Who takes one for the other reads what others do not.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Context {
+    Constructed(u32),
+    Primitive(u32),
+    /// A tag of another class.
+    Not,
+}
+
+impl Context {
+    pub(crate) fn of(value: AnyRef<'_>) -> Self {
+        match value.tag() {
+            Tag::ContextSpecific {
+                number,
+                constructed: true,
+            } => Self::Constructed(number.value()),
+            Tag::ContextSpecific {
+                number,
+                constructed: false,
+            } => Self::Primitive(number.value()),
+            _ => Self::Not,
+        }
     }
 }
 
@@ -149,6 +168,58 @@ mod tests {
     fn a_utc_time_before_1970_is_read() {
         let value = AnyRef::new(Tag::UtcTime, b"500101120000Z").unwrap();
         assert_eq!(time(value).unwrap().to_string(), "1950-01-01T12:00:00Z");
+    }
+
+    #[test]
+    fn a_tag_of_the_wrong_form_is_another_tag() {
+        use crate::credential::x509::Certificate;
+        use avouch_testkit::certificate::CertificateForge;
+        use avouch_testkit::extension::{authority_key_id, name_constraints, policy_constraints};
+        use avouch_testkit::key::Key;
+        use avouch_testkit::name::GeneralName;
+
+        let names = [
+            GeneralName::dns("a.example"),
+            GeneralName::email("a@a.example"),
+            GeneralName::uri("spiffe://a.example/a"),
+            GeneralName::ip("10.0.0.1"),
+            GeneralName::directory("A"),
+        ];
+        let key = Key::ed25519("a");
+        let der = CertificateForge::authority("A", &key)
+            .names(&names)
+            .with(authority_key_id(&key.identifier()))
+            .with(policy_constraints(Some(1), Some(2)))
+            .with(name_constraints(&names[..1], &names[4..]))
+            .unique_ids(Some(b"one"), Some(b"two"))
+            .sign(&"A".into(), &Key::ed25519("a"));
+        let reads = |der: &[u8]| {
+            Certificate::parse(der)
+                .is_ok_and(|certificate| certificate.extensions().malformed.is_none())
+        };
+        assert!(reads(&der));
+        // The version, five names, the name of a key, two numbers and two unique identifiers.
+        for start in [
+            &[0xa0, 3, 2, 1, 2][..],
+            b"\x81\x0ba@a.example",
+            b"\x82\x09a.example",
+            b"\x86\x14spiffe:",
+            &[0x87, 4, 10, 0, 0, 1],
+            &[0xa4, 14, 0x30, 12],
+            &[0x80, 20],
+            &[0x80, 1, 1],
+            &[0x81, 1, 2],
+            b"\x81\x04\x00one",
+            b"\x82\x04\x00two",
+        ] {
+            let place = der
+                .windows(start.len())
+                .position(|window| window == start)
+                .unwrap_or_else(|| panic!("{start:02x?} is not there"));
+            let mut other = der.clone();
+            other[place] ^= 0x20;
+            assert!(!reads(&other), "{start:02x?}");
+        }
     }
 
     #[test]

@@ -4,7 +4,7 @@
 use der::asn1::{AnyRef, BitStringRef};
 use der::{Decode, Encode, Tag};
 
-use super::der_read::{Detail, context_number, decode, detail, elements, expect, sequence};
+use super::der_read::{Context, Detail, decode, detail, elements, expect, sequence};
 use super::general_name::GeneralName;
 use super::name::DistinguishedName;
 
@@ -92,10 +92,10 @@ pub(super) fn distribution_points(content: &[u8]) -> Result<Vec<DistributionPoin
 fn distribution_point(value: AnyRef<'_>) -> Result<DistributionPoint, Detail> {
     let mut point = DistributionPoint::default();
     for field in elements(expect(value, Tag::Sequence)?)? {
-        match context_number(field) {
-            Some(0) => point.name = Some(point_name(field)?),
-            Some(1) => point.reasons = Some(reason_flags(field)?),
-            Some(2) => point.list_issuer = GeneralName::parse_list(field.value())?,
+        match Context::of(field) {
+            Context::Constructed(0) => point.name = Some(point_name(field)?),
+            Context::Primitive(1) => point.reasons = Some(reason_flags(field)?),
+            Context::Constructed(2) => point.list_issuer = GeneralName::parse_list(field.value())?,
             _ => return Err("a distribution point has a field that is not known".to_owned()),
         }
     }
@@ -115,13 +115,13 @@ pub(super) fn issuing_distribution_point(
         return Err("it says nothing".to_owned());
     }
     for field in fields {
-        match context_number(field) {
-            Some(0) => point.name = Some(point_name(field)?),
-            Some(1) => point.only_user_certificates = truth(field)?,
-            Some(2) => point.only_ca_certificates = truth(field)?,
-            Some(3) => point.only_some_reasons = Some(reason_flags(field)?),
-            Some(4) => point.indirect = truth(field)?,
-            Some(5) => point.only_attribute_certificates = truth(field)?,
+        match Context::of(field) {
+            Context::Constructed(0) => point.name = Some(point_name(field)?),
+            Context::Primitive(1) => point.only_user_certificates = truth(field)?,
+            Context::Primitive(2) => point.only_ca_certificates = truth(field)?,
+            Context::Primitive(3) => point.only_some_reasons = Some(reason_flags(field)?),
+            Context::Primitive(4) => point.indirect = truth(field)?,
+            Context::Primitive(5) => point.only_attribute_certificates = truth(field)?,
             _ => return Err("it has a field that is not known".to_owned()),
         }
     }
@@ -131,9 +131,9 @@ pub(super) fn issuing_distribution_point(
 /// A `DistributionPointName`, given its explicit tag.
 fn point_name(field: AnyRef<'_>) -> Result<PointName, Detail> {
     let name = AnyRef::from_der(field.value()).map_err(detail)?;
-    match context_number(name) {
-        Some(0) => Ok(PointName::Full(GeneralName::parse_list(name.value())?)),
-        Some(1) => {
+    match Context::of(name) {
+        Context::Constructed(0) => Ok(PointName::Full(GeneralName::parse_list(name.value())?)),
+        Context::Constructed(1) => {
             let relative = AnyRef::new(Tag::Set, name.value()).map_err(detail)?;
             Ok(PointName::Relative(relative.to_der().map_err(detail)?))
         }

@@ -9,7 +9,7 @@ use der::asn1::{AnyRef, BitStringRef, OctetStringRef};
 use der::{Tag, Tagged};
 
 use super::der_read::{
-    Detail, context_number, decode, decode_all, each, elements, expect, inside, sequence,
+    Context, Detail, decode, decode_all, each, elements, expect, inside, sequence,
 };
 use super::distribution_point::{DistributionPoint, distribution_points};
 use super::general_name::GeneralName;
@@ -309,10 +309,10 @@ pub(super) fn authority_key_id(content: &[u8]) -> Result<AuthorityKeyId, Detail>
     let mut id = AuthorityKeyId::default();
     for field in each(inside(content)?)? {
         let field = field?;
-        match context_number(field) {
-            Some(0) => id.key_id = Some(field.value().to_vec()),
-            Some(1) => id.has_issuer = true,
-            Some(2) => id.has_serial = true,
+        match Context::of(field) {
+            Context::Primitive(0) => id.key_id = Some(field.value().to_vec()),
+            Context::Constructed(1) => id.has_issuer = true,
+            Context::Primitive(2) => id.has_serial = true,
             _ => return Err("it has a field that is not known".to_owned()),
         }
     }
@@ -388,9 +388,9 @@ fn name_constraints(content: &[u8]) -> Result<NameConstraints, Detail> {
             .into_iter()
             .map(subtree)
             .collect::<Result<_, _>>()?;
-        match context_number(field) {
-            Some(0) => constraints.permitted = subtrees,
-            Some(1) => constraints.excluded = subtrees,
+        match Context::of(field) {
+            Context::Constructed(0) => constraints.permitted = subtrees,
+            Context::Constructed(1) => constraints.excluded = subtrees,
             _ => return Err("it has a field that is neither permitted nor excluded".to_owned()),
         }
     }
@@ -416,9 +416,9 @@ fn policy_constraints(content: &[u8]) -> Result<PolicyConstraints, Detail> {
     }
     for field in fields {
         let skip = implicit_number(field)?;
-        match context_number(field) {
-            Some(0) => constraints.require_explicit = Some(skip),
-            Some(1) => constraints.inhibit_mapping = Some(skip),
+        match Context::of(field) {
+            Context::Primitive(0) => constraints.require_explicit = Some(skip),
+            Context::Primitive(1) => constraints.inhibit_mapping = Some(skip),
             _ => return Err("it has a field that is not known".to_owned()),
         }
     }

@@ -6,7 +6,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use const_oid::ObjectIdentifier;
 use der::asn1::AnyRef;
 
-use super::der_read::{Detail, context_number, detail, each, elements};
+use super::der_read::{Context, Detail, detail, each, elements};
 use super::name::DistinguishedName;
 
 /// A name of a certificate. What it holds is as written; whether it is well formed is judged where
@@ -32,28 +32,34 @@ pub enum GeneralName {
 impl GeneralName {
     /// Reads one tagged name.
     pub(crate) fn parse(value: AnyRef<'_>) -> Result<Self, Detail> {
-        let number = context_number(value).ok_or_else(|| {
-            format!(
-                "{} stands where a name is expected",
-                der::Tagged::tag(&value)
-            )
-        })?;
-        Ok(match number {
-            0 => {
+        Ok(match Context::of(value) {
+            Context::Constructed(0) => {
                 let parts = elements(value.value())?;
                 let oid = parts
                     .first()
                     .ok_or_else(|| "an otherName is empty".to_owned())?;
                 Self::Other(oid.decode_as().map_err(detail)?)
             }
-            1 => Self::Email(ascii(value, "rfc822Name")?),
-            2 => Self::Dns(ascii(value, "dNSName")?),
+            Context::Primitive(1) => Self::Email(ascii(value, "rfc822Name")?),
+            Context::Primitive(2) => Self::Dns(ascii(value, "dNSName")?),
             // The CHOICE inside makes the tag explicit.
-            4 => Self::Directory(DistinguishedName::parse(value.value())?),
-            6 => Self::Uri(ascii(value, "uniformResourceIdentifier")?),
-            7 => Self::Ip(value.value().to_vec()),
-            3 | 5 | 8 => Self::Rare(number),
-            _ => return Err(format!("there is no kind of name with the tag [{number}]")),
+            Context::Constructed(4) => Self::Directory(DistinguishedName::parse(value.value())?),
+            Context::Primitive(6) => Self::Uri(ascii(value, "uniformResourceIdentifier")?),
+            Context::Primitive(7) => Self::Ip(value.value().to_vec()),
+            Context::Constructed(number @ (3 | 5)) | Context::Primitive(number @ 8) => {
+                Self::Rare(number)
+            }
+            Context::Constructed(number) | Context::Primitive(number) => {
+                return Err(format!(
+                    "there is no kind of name with the tag [{number}] of this form"
+                ));
+            }
+            Context::Not => {
+                return Err(format!(
+                    "{} stands where a name is expected",
+                    der::Tagged::tag(&value)
+                ));
+            }
         })
     }
 

@@ -5,7 +5,7 @@ use der::asn1::{AnyRef, BitStringRef};
 use der::{Decode, Encode, Reader, SliceReader, Tag};
 
 use super::algorithm::{self, KeyProblem, SignatureAlgorithm};
-use super::der_read::{Detail, context_number, decode, detail, elements, expect};
+use super::der_read::{Context, Detail, decode, detail, elements, expect};
 use crate::crypto::{NotSigned, PublicKey, Verifier};
 
 /// Reads a DER `SubjectPublicKeyInfo` (RFC 5280 4.1.2.7) that fills `info`, and makes sure that it
@@ -85,7 +85,9 @@ fn public_key_info(info: &[u8]) -> Result<Vec<u8>, Detail> {
     let fields = elements(expect(info, Tag::Sequence)?)?;
     let (version, subject, key) = match fields.as_slice() {
         [version, subject, key] => (version, subject, key),
-        [version, subject, key, attributes] if context_number(*attributes) == Some(0) => {
+        [version, subject, key, attributes]
+            if Context::of(*attributes) == Context::Constructed(0) =>
+        {
             (version, subject, key)
         }
         _ => return Err("it is not a version, a subject, a key and attributes".to_owned()),

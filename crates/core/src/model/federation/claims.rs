@@ -41,9 +41,9 @@ impl<'a> Claims<'a> {
             issuer: text(all, "iss")?,
             subject: text(all, "sub")?,
             audiences: audiences(all)?,
-            expires: seconds(all, "exp")?,
-            not_before: seconds(all, "nbf")?,
-            issued_at: seconds(all, "iat")?,
+            expires: seconds(all, "exp", Rounded::Down)?,
+            not_before: seconds(all, "nbf", Rounded::Up)?,
+            issued_at: seconds(all, "iat", Rounded::Up)?,
             id: text(all, "jti")?,
             authorized_party: text(all, "azp")?,
             nonce: text(all, "nonce")?,
@@ -149,19 +149,52 @@ fn audiences(claims: &Map<String, Value>) -> Result<Vec<&str>, Reason> {
     }
 }
 
-/// A moment in whole seconds since 1970. RFC 7519 2 allows fractions, which no issuer writes and
-/// two readers round differently.
-fn seconds(claims: &Map<String, Value>, claim: &str) -> Result<Option<Time>, Reason> {
-    const EXPECTED: &str = "a whole number of seconds since 1970";
-    match claims.get(claim) {
-        None => Ok(None),
-        Some(value) => match value.as_i64() {
-            Some(seconds) if seconds >= 0 => Ok(Some(Time::from_unix(seconds))),
-            Some(_) => Err(mistyped(claim, EXPECTED, "a negative number")),
-            None if value.is_u64() => Err(mistyped(claim, EXPECTED, "a number beyond all time")),
-            None => Err(mistyped(claim, EXPECTED, kind_of(value))),
+/// Which way a fraction of a second is rounded, so that a token never holds longer than it says.
+#[derive(Clone, Copy)]
+enum Rounded {
+    Down,
+    Up,
+}
+
+/// A moment in seconds since 1970, to the second: RFC 7519 2 allows fractions, which few issuers
+/// write.
+fn seconds(
+    claims: &Map<String, Value>,
+    claim: &str,
+    rounded: Rounded,
+) -> Result<Option<Time>, Reason> {
+    const EXPECTED: &str = "a number of seconds since 1970";
+    let Some(value) = claims.get(claim) else {
+        return Ok(None);
+    };
+    let Value::Number(number) = value else {
+        return Err(mistyped(claim, EXPECTED, kind_of(value)));
+    };
+    let seconds = match (number.as_i64(), number.as_f64()) {
+        (Some(whole), _) => Some(whole),
+        (None, Some(fraction)) => match rounded {
+            Rounded::Down => whole(fraction.floor()),
+            Rounded::Up => whole(fraction.ceil()),
         },
+        (None, None) => None,
+    };
+    match seconds {
+        None => Err(mistyped(claim, EXPECTED, "a number beyond all time")),
+        Some(..0) => Err(mistyped(claim, EXPECTED, "a negative number")),
+        Some(seconds) => Ok(Some(Time::from_unix(seconds))),
     }
+}
+
+/// A number that has no fraction as one that cannot have any; `None` where it is so large that it
+/// could have had one.
+fn whole(number: f64) -> Option<i64> {
+    const LARGEST: f64 = 9_007_199_254_740_991.0;
+    #[expect(
+        clippy::cast_possible_truncation,
+        reason = "it fits, and has no fraction"
+    )]
+    let whole = number as i64;
+    (number.abs() <= LARGEST).then_some(whole)
 }
 
 fn mistyped(claim: &str, expected: &'static str, found: &'static str) -> Reason {
@@ -199,6 +232,33 @@ mod tests {
         assert!(check(&unborn, 1000 - CLOCK_LEEWAY).is_ok());
         let early = check(&unborn, 1000 - CLOCK_LEEWAY - 1).unwrap_err();
         assert_eq!(early.code(), "federation.issued_in_future");
+    }
+
+    #[test]
+    fn a_fraction_of_a_second_never_makes_a_token_hold_longer() {
+        let token = json!({"exp": 2000.9, "nbf": 1000.1, "iat": 1000.1});
+        assert_eq!(check(&token, 1999), Ok(Time::from_unix(2000)));
+        let late = check(&token, 2000).unwrap_err();
+        assert_eq!(late.code(), "federation.token_expired");
+        assert!(check(&token, 1001 - CLOCK_LEEWAY).is_ok());
+        let early = check(&token, 1000 - CLOCK_LEEWAY).unwrap_err();
+        assert_eq!(early.code(), "federation.token_not_yet_valid");
+        let unborn = json!({"exp": 2000.9, "iat": 1000.1});
+        assert!(check(&unborn, 1001 - CLOCK_LEEWAY).is_ok());
+        let early = check(&unborn, 1000 - CLOCK_LEEWAY).unwrap_err();
+        assert_eq!(early.code(), "federation.issued_in_future");
+    }
+
+    #[test]
+    fn a_number_that_is_no_moment_is_refused() {
+        for expires in [json!(-1), json!(-0.5), json!(1e300), json!(u64::MAX)] {
+            let reason = check(&json!({"exp": expires}), 1000).unwrap_err();
+            assert_eq!(reason.code(), "federation.claim_mistyped", "{expires}");
+        }
+        assert_eq!(
+            check(&json!({"exp": 1.5e3}), 1000),
+            Ok(Time::from_unix(1500))
+        );
     }
 
     #[test]

@@ -45,7 +45,17 @@ impl IssuerAnchor {
     /// `input.trust_document_malformed`, the refusals of [`KeySet::read`] and [`Rule::read`], and
     /// `policy.shared_issuer_unpinned`.
     pub fn read(members: &Map<String, Value>) -> Result<Self, Reason> {
-        let members = Members::of(members, "anchor", &KNOWN_MEMBERS)?;
+        Self::read_at("anchor", members)
+    }
+
+    /// Reads the members of the anchor that stands at `place` of its document, which refusals
+    /// name.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`IssuerAnchor::read`].
+    pub fn read_at(place: &str, members: &Map<String, Value>) -> Result<Self, Reason> {
+        let members = Members::of(members, place, &KNOWN_MEMBERS)?;
         let issuer = members.required_text("issuer")?;
         check_issuer(issuer)?;
         let preset = read_preset(&members, issuer)?;
@@ -119,10 +129,10 @@ impl IssuerAnchor {
         self.fetched_under.as_ref()
     }
 
-    /// Whether this is the issuer that a token names. Names are compared exactly (RFC 7519 4.1.1),
-    /// but for one second spelling that Google documents.
-    pub(crate) fn is_named(&self, issuer: &str) -> bool {
-        self.issuer == issuer || Preset::alias(&self.issuer) == Some(issuer)
+    /// What its tokens may call it. Names are compared exactly (RFC 7519 4.1.1), but for one second
+    /// spelling that Google documents.
+    pub(crate) fn names(&self) -> impl Iterator<Item = &str> {
+        std::iter::once(self.issuer.as_str()).chain(Preset::alias(&self.issuer))
     }
 }
 
@@ -193,7 +203,7 @@ fn read_rules(members: &Members<'_>, preset: Option<Preset>) -> Result<Vec<Rule>
             .enumerate()
             .map(|(index, rule)| Rule::read(rule, index + 1, preset))
             .collect(),
-        Some(_) => Err(trust_document("`anchor.rules` must be a list of rules")),
+        Some(other) => Err(members.mistyped("rules", "a list of rules", other)),
     }
 }
 
@@ -217,7 +227,8 @@ fn read_algorithms(
                 .ok_or_else(|| {
                     let possible = possible.iter().map(|algorithm| algorithm.name());
                     trust_document(format!(
-                        "`anchor.algorithms` names `{name}`; possible are {}",
+                        "`{}` names `{name}`; possible are {}",
+                        members.place("algorithms"),
                         possible.collect::<Vec<_>>().join(", ")
                     ))
                 })
@@ -230,13 +241,15 @@ fn read_lifetime_max(members: &Members<'_>) -> Result<i64, Reason> {
         None => Ok(LIFETIME_MAX),
         Some(seconds) if seconds <= LIFETIME_ALLOWED_MAX => Ok(seconds),
         Some(_) => Err(trust_document(format!(
-            "`anchor.max_lifetime` is over a year ({LIFETIME_ALLOWED_MAX} s)"
+            "`{}` is over a year ({LIFETIME_ALLOWED_MAX} s)",
+            members.place("max_lifetime")
         ))),
     }
 }
 
 fn read_certificate(members: &Members<'_>) -> Result<Option<Arc<Certificate>>, Reason> {
-    let refuse = |detail: &str| trust_document(format!("`anchor.fetched_under` {detail}"));
+    let place = members.place("fetched_under");
+    let refuse = |detail: &str| trust_document(format!("`{place}` {detail}"));
     let text = match members.get("fetched_under") {
         None => return Ok(None),
         Some(Value::String(text)) => text.trim(),

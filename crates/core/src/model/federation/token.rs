@@ -93,7 +93,7 @@ impl<'a> TokenModel<'a> {
     }
 
     /// A refusal, unless the keys that could turn it are not known.
-    fn not_found(&self, mut attempts: Attempts) -> Verdict {
+    fn not_found(&self, attempts: Attempts) -> Verdict {
         let now = self.asked.question.now;
         let keyless = self.issuers().find(|(anchor, issuer)| {
             issuer.keys().is_none()
@@ -106,9 +106,6 @@ impl<'a> TokenModel<'a> {
             }]);
         }
         let legs = legs::of_refusal(self, &attempts);
-        for piece in self.asked.view.unusable() {
-            attempts.and_unusable(piece.what.clone(), piece.reason.clone());
-        }
         Verdict::Reject(Refusal {
             model: TrustModel::Federation,
             attempts,
@@ -118,34 +115,16 @@ impl<'a> TokenModel<'a> {
 
     /// The trusted issuers that the token names.
     fn issuers(&self) -> impl Iterator<Item = (&'a Arc<Anchor>, &'a IssuerAnchor)> {
+        let view = self.asked.view;
         let named = self.claims.issuer;
-        self.asked
-            .view
-            .anchors()
-            .iter()
-            .filter_map(move |anchor| match &anchor.kind {
-                AnchorKind::Issuer(issuer) if named.is_some_and(|name| issuer.is_named(name)) => {
-                    Some((anchor, issuer))
-                }
-                _ => None,
-            })
+        named.into_iter().flat_map(|name| view.issuers_named(name))
     }
 
     /// The trusted bundles of the trust domain that the subject names.
     fn bundles(&self) -> impl Iterator<Item = (&'a Arc<Anchor>, &'a Bundle)> {
-        let trust_domain = self.spiffe_id.as_ref().map(|id| id.trust_domain().clone());
-        self.asked
-            .view
-            .anchors()
-            .iter()
-            .filter_map(move |anchor| match &anchor.kind {
-                AnchorKind::TrustDomain(bundle)
-                    if Some(&bundle.trust_domain) == trust_domain.as_ref() =>
-                {
-                    Some((anchor, bundle))
-                }
-                _ => None,
-            })
+        let view = self.asked.view;
+        let named = self.spiffe_id.as_ref().map(SpiffeId::trust_domain);
+        named.into_iter().flat_map(|name| view.bundles_of(name))
     }
 
     /// Every key that may have signed the token, and for each anchor that has none, why.

@@ -4,10 +4,12 @@ use std::net::{IpAddr, Ipv4Addr};
 
 use const_oid::db::rfc4519::CN;
 
+use crate::budget::Budget;
 use crate::credential::x509::{Certificate, GeneralName, SERVER_AUTH};
 use crate::crypto::KeyKind;
 use crate::question::Purpose;
 use crate::reason::Reason;
+use crate::stop::Stop;
 
 /// A CA certificate.
 pub(super) fn authority(ca: &Certificate, is_anchor: bool) -> Result<(), Reason> {
@@ -53,18 +55,20 @@ pub(super) fn end_entity(
     certificate: &Certificate,
     may_issue: bool,
     purpose: Purpose,
-) -> Result<(), Reason> {
+    budget: &mut Budget,
+) -> Result<(), Stop> {
     let subject = || certificate.title().to_string();
     let extensions = certificate.extensions();
     key(certificate)?;
     let Some(names) = &extensions.subject_alternative_names else {
-        return Err(Reason::SanMissing { subject: subject() });
+        return Err(Reason::SanMissing { subject: subject() }.into());
     };
     if names.critical && !certificate.subject().is_empty() {
         return Err(Reason::SanCriticality {
             subject: subject(),
             required: "non-critical, since it has a subject",
-        });
+        }
+        .into());
     }
     if certificate.is_ca() {
         // A path length of zero above it takes all effect from its being a CA (RFC 5280 4.2.1.9),
@@ -74,13 +78,17 @@ pub(super) fn end_entity(
             subject: subject(),
             detail,
         };
-        return if may_issue { Err(refusal) } else { Ok(()) };
+        return if may_issue {
+            Err(refusal.into())
+        } else {
+            Ok(())
+        };
     }
     extended_key_usage(certificate, purpose)?;
     if purpose == Purpose::Client {
         return Ok(());
     }
-    common_names(certificate, &names.value)
+    common_names(certificate, &names.value, budget)
 }
 
 /// BR 7.1.2.7.6, 7.1.2.7.10.
@@ -130,12 +138,18 @@ pub(super) fn public_suffix_of_wildcard(name: &str) -> Option<String> {
 ///
 /// A certificate for an internal name or a reserved address cannot be one of the public Web at all
 /// (BR 4.2.2, 7.1.2.7.12), so only the form of its common name is judged.
-fn common_names(certificate: &Certificate, names: &[GeneralName]) -> Result<(), Reason> {
-    let is_public = names.iter().all(is_public);
+fn common_names(
+    certificate: &Certificate,
+    names: &[GeneralName],
+    budget: &mut Budget,
+) -> Result<(), Stop> {
     for common_name in certificate.subject().values_of(CN) {
+        budget.name_comparisons(names.len())?;
         if names.iter().any(|name| is_copy(&common_name, name)) {
             continue;
         }
+        // Looked through twice more.
+        budget.name_comparisons(names.len().saturating_mul(2))?;
         if let Some(detail) = names
             .iter()
             .find_map(|name| loosely_the_same(&common_name, name))
@@ -143,11 +157,12 @@ fn common_names(certificate: &Certificate, names: &[GeneralName]) -> Result<(), 
             return Err(Reason::CommonNameForm {
                 common_name,
                 detail,
-            });
+            }
+            .into());
         }
-        if is_public {
+        if names.iter().all(is_public) {
             let names = names.iter().map(ToString::to_string).collect();
-            return Err(Reason::CommonNameNotInSan { common_name, names });
+            return Err(Reason::CommonNameNotInSan { common_name, names }.into());
         }
     }
     Ok(())

@@ -42,14 +42,14 @@ pub(crate) fn decide(
     };
     if let Some(reason) = nothing_to_trust(chain.end_entity(), question, view) {
         let mut attempts = Attempts::before_search(&*chain.end_entity().title(), reason);
-        add_unusable(&mut attempts, &chain.unreadable, view);
+        add_unreadable(&mut attempts, &chain.unreadable);
         return refused(attempts);
     }
     let model = Pki::new(&chain, question, view, crypto);
     match path::search(&model, chain.start(), budget) {
         Ok(found) => Verdict::Accept(Sealed::new(identity(found, chain.end_entity()), Vec::new())),
         Err(mut attempts) => {
-            add_unusable(&mut attempts, &chain.unreadable, view);
+            add_unreadable(&mut attempts, &chain.unreadable);
             refused(attempts)
         }
     }
@@ -91,12 +91,9 @@ fn refused(attempts: Attempts) -> Verdict {
 }
 
 /// What could not be read may be just what was missing, so a refusal shows it.
-fn add_unusable(attempts: &mut Attempts, unreadable: &[Unreadable], view: &View) {
+fn add_unreadable(attempts: &mut Attempts, unreadable: &[Unreadable]) {
     for piece in unreadable {
         attempts.and_unusable(piece.position.clone(), piece.reason.clone());
-    }
-    for piece in view.unusable() {
-        attempts.and_unusable(piece.what.clone(), piece.reason.clone());
     }
 }
 

@@ -105,12 +105,12 @@ impl State {
             }
             targets.entry(*from).or_default().insert(*to);
         }
-        for (policy, to) in targets {
-            if self.mapping > 0 {
+        if self.mapping > 0 {
+            for (policy, to) in targets {
                 self.graph.map(policy, to);
-            } else {
-                self.graph.remove(&policy);
             }
+        } else {
+            self.graph.remove(targets.keys());
         }
         Ok(())
     }
@@ -296,11 +296,13 @@ impl Graph {
         }
     }
 
-    /// The last certificate maps `policy` although mappings no longer count (RFC 9618 5.4 (b)
-    /// (2)).
-    fn remove(&mut self, policy: &ObjectIdentifier) {
+    /// The last certificate maps these policies although mappings no longer count (RFC 9618 5.4
+    /// (b) (2)).
+    fn remove<'p>(&mut self, policies: impl Iterator<Item = &'p ObjectIdentifier>) {
         if let Some(level) = self.levels.last_mut() {
-            level.remove(policy);
+            for policy in policies {
+                level.remove(policy);
+            }
         }
         self.prune();
     }

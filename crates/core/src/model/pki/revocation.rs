@@ -19,9 +19,6 @@ use crate::reason::Reason;
 use crate::stop::Stop;
 use crate::verdict::StatusSource;
 
-/// Bytes hashed in a nominal microsecond (SHA-256 at 1.5 GB/s).
-const BYTES_PER_MICROSECOND: usize = 1_500;
-
 /// The lists that clear `certificate`; none where there is no list of its issuer and none is
 /// required. `path` is the whole path, on which `certificate` stands, from the anchor down.
 /// Refused when it is revoked, and when its status cannot be told but must be.
@@ -322,6 +319,7 @@ impl Inquiry<'_> {
         }
         if self.signers == Signers::AnyoneForTheIssuer {
             for signer in self.model.brought(list.issuer()) {
+                budget.step()?;
                 if self.is_list_signer(signer, budget)?
                     && self.is_signed_by(list, signer, budget)?
                 {
@@ -341,7 +339,9 @@ impl Inquiry<'_> {
         signer: &Certificate,
         budget: &mut Budget,
     ) -> Result<bool, Stop> {
-        let Ok(key) = signer.public_key() else {
+        let (Ok(key), SignatureAlgorithm::Known(scheme)) =
+            (signer.public_key(), list.signature_algorithm())
+        else {
             return Ok(false);
         };
         // Paid whether or not it is remembered, so that what happened before cannot change the
@@ -351,8 +351,7 @@ impl Inquiry<'_> {
             return Ok(true);
         }
         // Failures are not remembered; a long list costs its hashing every time.
-        let hashing = list.signed_length() / BYTES_PER_MICROSECOND;
-        budget.signature(u32::try_from(hashing).unwrap_or(u32::MAX))?;
+        budget.signature(crypto::hashing_cost(*scheme, list.signed_length()))?;
         Ok(false)
     }
 
@@ -405,6 +404,7 @@ impl Inquiry<'_> {
             return Ok(false);
         };
         budget.signature(crypto::cost(key.kind()))?;
+        budget.signature(crypto::hashing_cost(*scheme, child.signed().len()))?;
         let held = self
             .model
             .crypto

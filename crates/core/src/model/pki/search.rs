@@ -7,7 +7,7 @@ use std::sync::Arc;
 use super::validate::{self, Conclusion};
 use crate::budget::Budget;
 use crate::credential::x509::{Certificate, DistinguishedName, KeyProblem, SignatureAlgorithm};
-use crate::crypto::{PublicKey, Scheme, Verifier, cost};
+use crate::crypto::{PublicKey, Scheme, Verifier, cost, hashing_cost};
 use crate::path::{Candidate, Model};
 use crate::question::Question;
 use crate::reason::{About, Reason};
@@ -228,6 +228,7 @@ impl<'a> Pki<'a> {
             Err(reason) => return Err(Stop::Refused(reason)),
         };
         budget.signature(cost(key.kind()))?;
+        budget.signature(hashing_cost(scheme, child.signed().len()))?;
         let answer = self
             .crypto
             .verify(key, scheme, child.signed(), child.signature())
@@ -255,6 +256,7 @@ impl<'a> Model for Pki<'a> {
             return Err(Stop::Refused(Reason::CertificatesMissing {}));
         };
         let child = &last.certificate;
+        budget.long_step(child.der().len())?;
         let allowed = self
             .question
             .context

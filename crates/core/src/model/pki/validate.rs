@@ -66,7 +66,8 @@ pub(super) fn conclude(
     }
     end_entity_alone(end_entity, question).map_err(Stop::Decided)?;
     if profile == Profile::WebPki {
-        baseline::end_entity(end_entity, may_issue(end_entity, cas), question.purpose)?;
+        let may_issue = may_issue(end_entity, cas);
+        baseline::end_entity(end_entity, may_issue, question.purpose, budget)?;
     }
     name_constraints::check(&path, profile, budget)?;
     let policies = policies::check(
