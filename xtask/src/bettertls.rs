@@ -20,6 +20,8 @@ pub(crate) fn cases(workspace: &Workspace) -> Option<PathBuf> {
     if !succeeds_quietly(Command::new("go").arg("version")) {
         return None;
     }
+    // `target` is not there where cargo builds into another directory.
+    fs::create_dir_all(file.parent()?).ok()?;
     // Under another name until it is whole.
     let unfinished = file.with_extension("unfinished");
     let mut export = Command::new("go");

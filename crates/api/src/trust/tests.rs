@@ -120,6 +120,41 @@ fn an_anchor_that_is_wrong_in_part_is_not_trusted_at_all() {
 }
 
 #[test]
+fn a_wrong_member_is_named_by_its_place_in_the_document() {
+    let issuer = |member: &str| format!(r#"{{"issuer": "https://a.example", {member}}}"#);
+    for (anchor, place) in [
+        (issuer(r#""rules": 7"#), "`anchors[0].rules` must be"),
+        (
+            issuer(r#""algorithms": ["HS256"]"#),
+            "`anchors[0].algorithms` names `HS256`",
+        ),
+        (
+            issuer(r#""max_lifetime": 99999999"#),
+            "`anchors[0].max_lifetime` is over",
+        ),
+        (
+            issuer(r#""fetched_under": "AAAA""#),
+            "`anchors[0].fetched_under` cannot be read",
+        ),
+        (
+            issuer(r#""audience": ["a"]"#),
+            "`anchors[0]` has no member `audience`",
+        ),
+        (
+            r#"{"api_key": {"sha256": "00", "subject": "a"}}"#.to_owned(),
+            "`anchors[0].api_key.sha256` must be",
+        ),
+        (
+            r#"{"api_key": "00"}"#.to_owned(),
+            "`anchors[0].api_key` must be an object",
+        ),
+    ] {
+        let sentence = set_aside(&anchor);
+        assert!(sentence.contains(place), "{sentence}");
+    }
+}
+
+#[test]
 fn one_wrong_certificate_of_several_is_set_aside_alone() {
     let store = format!("{ROOT}-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n");
     let document = read(&store).unwrap();

@@ -1,9 +1,15 @@
 //! Hostile tokens 14 to 18, 20 and 27: which key, and whose.
 
-use avouch_core::id::TenantId;
+use avouch_core::budget::Budget;
+use avouch_core::crypto::AwsLc;
+use avouch_core::decide;
+use avouch_core::id::{Digest, TenantId};
+use avouch_core::reason::Reason;
 use avouch_core::verdict::{Need, Verdict};
+use avouch_core::view::{Unusable, View};
 use avouch_testkit::key::Key;
 use avouch_testkit::token::{TokenForge, encode, jwk, jwks};
+use avouch_testkit::world::Authority;
 use serde_json::{Value, json};
 
 use crate::token_ask::{
@@ -339,6 +345,43 @@ fn a_misspelt_member_of_an_anchor_is_refused() {
             reason.code(),
             "input.trust_document_malformed",
             "{member} {value}"
+        );
+    }
+}
+
+#[test]
+fn what_could_not_be_read_shows_in_every_refusal() {
+    let piece = Unusable {
+        what: "anchors[0] (vault)".to_owned(),
+        reason: Reason::NoAnchors {},
+    };
+    let view = View::new(
+        TenantId::local(),
+        Vec::new(),
+        Vec::new(),
+        vec![piece.clone()],
+        Digest::of(b"a view of a test"),
+    );
+    let asked = |ask: Ask| ask.question;
+    let root = Authority::root("Root");
+    for question in [
+        asked(Ask::jwt("x")),
+        asked(Ask::jwt(good().without("sub").sign(&issuer_key(), "key-1"))),
+        asked(ask(&good().claim("sub", "spiffe://A/".into()))),
+        asked(ask(&good())),
+        asked(Ask::wit("x", None)),
+        asked(Ask::api_key("x")),
+        crate::ask::Ask::about([b"x"]).question,
+        crate::ask::Ask::about([root.server("a.example")]).question,
+    ] {
+        let verdict = decide(&question, &view, &AwsLc, &mut Budget::default());
+        let Verdict::Reject(refusal) = verdict else {
+            panic!("{question:?}");
+        };
+        let mut attempts = refusal.attempts().iter();
+        assert!(
+            attempts.any(|attempt| attempt.stopped_at() == piece.what),
+            "{question:?}"
         );
     }
 }

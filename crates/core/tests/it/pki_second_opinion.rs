@@ -52,6 +52,8 @@ fn what_it_is_known_to_refuse_is_accepted_and_said() {
     let uris = extension::name_constraints(&permitted, &[]);
     let id = [GeneralName::uri("spiffe://example.com/db")];
     let policies = certificate_policies(&["2.5.29.32.0"]).critical();
+    let excluded = [GeneralName::dns("example.org")];
+    let constrained = issuing(|ca| ca.with(extension::name_constraints(&[], &excluded)));
     let wide = below(&plain, |leaf| leaf.names(&[GeneralName::dns("*.internal")]))
         .expect(ExpectedName::Dns("db.internal".to_owned()));
     for (ask, why) in [
@@ -69,6 +71,18 @@ fn what_it_is_known_to_refuse_is_accepted_and_said() {
             "over 255",
         ),
         (wide, "below a top-level domain"),
+        (
+            below(&constrained, |leaf| {
+                leaf.names(&[GeneralName::dns("10.0.0.1")])
+            }),
+            "ends in a number",
+        ),
+        (
+            below(&constrained, |leaf| {
+                leaf.names(&[GeneralName::dns("a-.example.net")])
+            }),
+            "hyphen at an end",
+        ),
     ] {
         let said = opinion(&ask);
         assert!(said.starts_with("rustls-webpki would not: "), "{said}");

@@ -166,6 +166,11 @@ fn permits(base: &GeneralName, name: &GeneralName) -> bool {
 /// might.
 fn excludes(base: &GeneralName, name: &GeneralName) -> bool {
     match (base, name) {
+        (GeneralName::Dns(_), GeneralName::Dns(name))
+            if !is_host(name.strip_prefix("*.").unwrap_or(name)) =>
+        {
+            true
+        }
         (GeneralName::Dns(base), GeneralName::Dns(name)) => match name.strip_prefix("*.") {
             // `*.example.com` may stand for any one label below, so also for an excluded one.
             Some(host) => {
@@ -315,6 +320,10 @@ mod tests {
         assert!(excludes(&dns("bar.example.com"), &dns("*.example.com")));
         assert!(excludes(&dns("example.com"), &dns("*.example.com")));
         assert!(!excludes(&dns("a.bar.example.com"), &dns("*.example.com")));
+        // What is no host name cannot be compared, so it might be any.
+        for name in ["\0\0\0", "", "a..test", "*", "a.test.", "*.*.test"] {
+            assert!(excludes(&dns("example.com"), &dns(name)), "{name:?}");
+        }
         assert!(!permits(&dns("foo.example.com"), &dns("*.example.com")));
     }
 

@@ -240,6 +240,11 @@ const DIFFERENCES: &[Difference] = &[
         },
     },
     Difference {
+        why: "it reads no host name that ends in a number or has a label with a hyphen at an end",
+        has_cause_on: |asked| asked.below_anchor(has_loose_host_name),
+        is_told_as: |error| matches!(error, Error::MalformedDnsIdentifier),
+    },
+    Difference {
         why: "it knows no time before 1970",
         has_cause_on: |asked| {
             asked.question.now.unix() < 0
@@ -275,6 +280,22 @@ fn has_wide_wildcard(certificate: &Certificate) -> bool {
             GeneralName::Dns(name) => name
                 .strip_prefix("*.")
                 .is_some_and(|parent| !parent.contains('.')),
+            _ => false,
+        })
+}
+
+/// Whether it has a name such as `10.0.0.1` or `-a.example` among its host names.
+fn has_loose_host_name(certificate: &Certificate) -> bool {
+    let is_number = |label: &str| label.bytes().all(|byte| byte.is_ascii_digit());
+    certificate
+        .alternative_names()
+        .iter()
+        .any(|name| match name {
+            GeneralName::Dns(name) => {
+                let mut labels = name.split('.');
+                labels.any(|label| label.starts_with('-') || label.ends_with('-'))
+                    || name.rsplit('.').next().is_some_and(is_number)
+            }
             _ => false,
         })
 }
