@@ -72,6 +72,14 @@ fn a_key_is_no_name_of_a_host() {
 }
 
 #[test]
+fn an_anchor_of_names_of_hosts_vouches_for_no_key() {
+    Ask::api_key(KEY)
+        .trust(&known(KEY))
+        .with_anchor(|anchor| anchor.constraints.dns = vec!["example.com".to_owned()])
+        .is_refused("policy.anchor_name");
+}
+
+#[test]
 fn a_key_is_never_shown() {
     let asked = Ask::api_key(KEY).trust(&known("another"));
     let Verdict::Reject(refusal) = asked.decide() else {

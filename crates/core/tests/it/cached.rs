@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use avouch_core::anchor::{Anchor, AnchorKind, Constraints, Stewardship};
-use avouch_core::budget::Budget;
+use avouch_core::budget::{Budget, Limits};
 use avouch_core::cache::Cache;
 use avouch_core::credential::Credential;
 use avouch_core::credential::x509::{Certificate, Crl};
@@ -217,7 +217,8 @@ fn a_decision_is_not_remembered_for_another_question() {
     let view = month.view(&[]);
     let cache = Cache::new(AwsLc, 16);
     let kept = cache.decide(&question, &view, &mut Budget::default());
-    let changes: [fn(&mut Question); 8] = [
+    let changes: [fn(&mut Question); 9] = [
+        |question| question.context.require_revocation = true,
         |question| question.tenant = TenantId::parse("another").unwrap(),
         |question| question.profile = Profile::Private,
         |question| question.purpose = Purpose::Any,
@@ -247,6 +248,32 @@ fn a_decision_is_not_remembered_for_another_question() {
     let view = revoked.view(&chain[0]);
     let decided = cache.decide(&question, &view, &mut Budget::default());
     assert_eq!(outcome(decided.verdict()), "revocation.revoked");
+}
+
+#[test]
+fn a_decision_is_not_remembered_for_other_limits_nor_with_effects() {
+    let ask = token_ask::ask(&token_ask::good());
+    let view = ask.view();
+    let cache = Cache::new(AwsLc, 16);
+    let decide =
+        |question: &Question, limits| cache.decide(question, &view, &mut Budget::new(limits));
+    let question = ask.question;
+    let kept = decide(&question, Limits::default());
+    assert!(Arc::ptr_eq(&kept, &decide(&question, Limits::default())));
+    let tighter = Limits {
+        signature_work: 1,
+        ..Limits::default()
+    };
+    let refused = decide(&question, tighter);
+    assert_eq!(outcome(refused.verdict()), "limit.signature_work");
+    // A nonce may be used once, so each use has an effect of its own.
+    let mut question = question;
+    let token = token_ask::good().claim("nonce", "n".into());
+    question.credential = Credential::Jwt(token.sign(&token_ask::issuer_key(), "key-1"));
+    question.context.nonce = Some("n".to_owned());
+    let first = decide(&question, Limits::default());
+    assert_eq!(outcome(first.verdict()), "accept");
+    assert!(!Arc::ptr_eq(&first, &decide(&question, Limits::default())));
 }
 
 #[test]

@@ -8,7 +8,7 @@ use avouch_core::reason::Reason;
 use avouch_core::verdict::{Need, Verdict};
 use avouch_core::view::{Unusable, View};
 use avouch_testkit::key::Key;
-use avouch_testkit::token::{TokenForge, encode, jwk, jwks};
+use avouch_testkit::token::{NOW_SECONDS, TokenForge, encode, jwk, jwks};
 use avouch_testkit::world::Authority;
 use serde_json::{Value, json};
 
@@ -240,7 +240,7 @@ fn an_issuer_whose_keys_are_not_known_is_a_question_not_an_answer() {
     asked.clone().trust(&issuer()).is_accepted();
     // Keys would not help a token that has expired.
     asked
-        .at(avouch_testkit::token::NOW_SECONDS + 600)
+        .at(NOW_SECONDS + 600)
         .is_refused("federation.issuer_unknown");
     // And no one asks for keys of an issuer that is not trusted.
     let other = TokenForge::oidc("https://evil.example", "job", AUDIENCE);
@@ -275,8 +275,7 @@ fn a_relying_party_without_a_name_is_a_question_not_an_answer() {
 fn an_anchor_holds_only_as_its_owner_wants() {
     let expires = |seconds: i64| {
         ask(&good()).with_anchor(|anchor| {
-            let end =
-                avouch_core::time::Time::from_unix(avouch_testkit::token::NOW_SECONDS + seconds);
+            let end = avouch_core::time::Time::from_unix(NOW_SECONDS + seconds);
             anchor.stewardship.expires = Some(end);
         })
     };
@@ -284,7 +283,7 @@ fn an_anchor_holds_only_as_its_owner_wants() {
     expires(1).is_accepted();
     // The second before it expires is the last.
     let valid_until = expires(1).identity().valid_until();
-    assert_eq!(valid_until.unix(), avouch_testkit::token::NOW_SECONDS);
+    assert_eq!(valid_until.unix(), NOW_SECONDS);
     ask(&good())
         .with_anchor(|anchor| anchor.constraints.dns = vec!["example.com".to_owned()])
         .is_refused("policy.anchor_name");
@@ -384,4 +383,39 @@ fn what_could_not_be_read_shows_in_every_refusal() {
             "{question:?}"
         );
     }
+}
+
+#[test]
+fn keys_that_are_not_known_are_asked_for_only_where_the_anchor_could_admit_the_token() {
+    let keyless = json!({"issuer": ISSUER});
+    let token = good().sign(&issuer_key(), "key-1");
+    let asked = || Ask::jwt(token.clone()).trust(&keyless);
+    assert!(matches!(asked().needs().as_slice(), [Need::KeySet { .. }]));
+    let foreign = asked().with_anchor(|anchor| anchor.tenant = TenantId::parse("other").unwrap());
+    assert_ne!(outcome(&foreign.decide()), "undetermined");
+    let expired = asked().at(NOW_SECONDS + 601);
+    assert_ne!(outcome(&expired.decide()), "undetermined");
+}
+
+#[test]
+fn keys_that_cannot_have_signed_do_not_make_a_nameless_token_ambiguous() {
+    let mut keys = vec![jwk(&issuer_key(), "key-1")];
+    keys.extend((0..5).map(|number| {
+        let name = format!("other {number}");
+        jwk(&Key::ed25519(&name), &name)
+    }));
+    let anchor = json!({"issuer": ISSUER, "jwks": jwks(&keys)});
+    let nameless = good().sign_nameless(&issuer_key());
+    Ask::jwt(nameless).trust(&anchor).is_accepted();
+}
+
+#[test]
+fn a_set_of_a_hundred_keys_is_read_and_one_more_is_not() {
+    let anchor = |count: usize| {
+        let key = jwk(&issuer_key(), "key-1");
+        json!({"issuer": ISSUER, "jwks": jwks(&vec![key; count])})
+    };
+    assert!(read_anchor(&anchor(100)).is_ok());
+    let reason = read_anchor(&anchor(101)).unwrap_err();
+    assert_eq!(reason.code(), "input.jwks_malformed");
 }

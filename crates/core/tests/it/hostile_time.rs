@@ -2,6 +2,7 @@
 
 use avouch_core::model::federation::{CLOCK_LEEWAY, LIFETIME_MAX, PROOF_LIFETIME_MAX};
 use avouch_core::question::ExpectedName;
+use avouch_core::time::Time;
 use avouch_core::verdict::Effect;
 use avouch_testkit::key::Key;
 use avouch_testkit::token::{NOW_SECONDS, TokenForge};
@@ -268,4 +269,24 @@ fn a_token_is_of_whom_one_expects() {
         .is_refused("federation.subject_mismatch");
     let id = avouch_core::id::SpiffeId::parse(WORKLOAD).unwrap();
     expected(ExpectedName::Spiffe(id)).is_refused("federation.subject_mismatch");
+}
+
+#[test]
+fn a_verdict_on_a_token_holds_from_the_later_of_its_beginnings() {
+    let token = good()
+        .claim("iat", (NOW_SECONDS - 100).into())
+        .claim("nbf", (NOW_SECONDS - 50).into());
+    let identity = ask(&token).identity();
+    assert_eq!(identity.valid_from(), Time::from_unix(NOW_SECONDS - 50));
+}
+
+#[test]
+fn a_nonce_is_remembered_beyond_the_expiry_of_its_token_by_the_leeway_of_clocks() {
+    let token = good().claim("nonce", "n".into());
+    let effects = ask(&token).nonce("n").effects();
+    let [Effect::ConsumeNonce { until, .. }] = effects.as_slice() else {
+        panic!("{effects:?}");
+    };
+    let expires = Time::from_unix(NOW_SECONDS + 600);
+    assert_eq!(*until, expires.plus(CLOCK_LEEWAY));
 }

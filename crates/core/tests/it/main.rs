@@ -8,6 +8,7 @@
 mod api_keys;
 mod ask;
 mod cached;
+mod each_check;
 mod hostile_claims;
 mod hostile_graphs;
 mod hostile_issuers;

@@ -197,6 +197,43 @@ fn a_delta_list_adds_to_the_complete_list_it_builds_on() {
 }
 
 #[test]
+fn the_newest_delta_list_counts_and_a_serial_it_names_twice_stays_revoked() {
+    let world = World::new();
+    let serial = serial_of(&world.leaf);
+    let entry = |reason| Entry::new(&serial, "2024-05-30T00:00:00Z").reason(reason);
+    let held = || CrlForge::complete().number(1).revoke(entry(6));
+    let still = || CrlForge::complete().number(2).delta(1).revoke(entry(6));
+    let lifted = || CrlForge::complete().number(3).delta(1).revoke(entry(8));
+    for lists in [[held(), still(), lifted()], [held(), lifted(), still()]] {
+        assert_eq!(world.outcome(lists), "accept");
+    }
+    let both = lifted().revoke(entry(1));
+    assert_eq!(world.outcome([held(), both]), "revocation.revoked");
+}
+
+#[test]
+fn a_list_that_one_key_signed_is_not_that_of_another_of_the_same_name() {
+    let one = Authority::root("Root");
+    let other = Authority::root_with("Root", Key::ed25519("other"), |forge| forge);
+    let view = World::new()
+        .ask()
+        .anchor(&other.certificate)
+        .crl(&one.crl(CrlForge::complete()))
+        .view();
+    let crypto = Counting::default();
+    let decided = |leaf: &[u8]| {
+        let question = Ask::about([leaf]).question;
+        crate::ask::outcome(&decide(&question, &view, &crypto))
+    };
+    // The signature is remembered with the list.
+    assert_eq!(decided(&one.server("db.example.com")), "accept");
+    assert_eq!(
+        decided(&other.server("db.example.com")),
+        "revocation.crl_signature_invalid"
+    );
+}
+
+#[test]
 fn a_delta_list_of_another_scope_is_not_combined() {
     let world = World::new();
     let point = IssuingDistributionPoint {
@@ -350,6 +387,25 @@ fn a_certificate_whose_status_another_signs_is_not_cleared_by_silence() {
 }
 
 #[test]
+fn a_point_at_which_another_speaks_is_not_one_of_the_issuer() {
+    let uri = GeneralName::uri(LIST).to_der();
+    let name = asn1::constructed(0, &asn1::constructed(0, &uri));
+    let other = asn1::constructed(2, &GeneralName::directory("Status").to_der());
+    let point =
+        |parts: Vec<Vec<u8>>| Extension::raw("2.5.29.31", asn1::sequence([asn1::sequence(parts)]));
+    let list = || {
+        CrlForge::complete().distribution_point(&IssuingDistributionPoint {
+            names: vec![GeneralName::uri(LIST)],
+            ..IssuingDistributionPoint::default()
+        })
+    };
+    let own = World::with(|leaf| leaf.with(point(vec![name.clone()])));
+    assert_eq!(own.outcome([list()]), "accept");
+    let others = World::with(|leaf| leaf.with(point(vec![name.clone(), other.clone()])));
+    assert_eq!(others.outcome([list()]), "revocation.crl_out_of_scope");
+}
+
+#[test]
 fn an_unknown_critical_extension_of_a_list_or_an_entry_refuses_the_list() {
     let world = World::new();
     let unknown = || Extension::raw("1.3.6.1.4.1.55738.666.1", vec![5, 0]);
@@ -473,16 +529,14 @@ fn a_ca_may_certify_another_key_for_its_lists_alone() {
     let root = Authority::root("Root");
     let issuing = root.intermediate("Issuing");
     let leaf = issuing.server("db.example.com");
-    let signs_lists = |issuer: &Authority| {
-        let key = Key::ed25519("lists");
+    let forge = || {
         let usage = extension::key_usage(&[KeyUsage::CrlSign]);
         let named = crl_distribution_points(&[LIST]);
-        issuer.issue(
-            CertificateForge::bare("Issuing", &key)
-                .with(usage)
-                .with(named),
-        )
+        CertificateForge::bare("Issuing", &Key::ed25519("lists"))
+            .with(usage)
+            .with(named)
     };
+    let signs_lists = |issuer: &Authority| issuer.issue(forge());
     let list = CrlForge::complete().sign(&Name::common_name("Issuing"), &Key::ed25519("lists"));
     let outcome = |signer: &[u8], lists: &[&[u8]]| {
         let chain = [&leaf[..], &issuing.certificate, signer];
@@ -513,6 +567,8 @@ fn a_ca_may_certify_another_key_for_its_lists_alone() {
     assert_eq!(outcome(&signs_lists(&stranger), &[]), invalid);
     let revoked = root.crl(CrlForge::complete().revoke_certificate(&certified));
     assert_eq!(outcome(&certified, &[&revoked]), invalid);
+    let expired = root.issue(forge().valid("2020-01-01T00:00:00Z", "2021-01-01T00:00:00Z"));
+    assert_eq!(outcome(&expired, &[]), invalid);
     let leaf_key = root.issue(CertificateForge::bare("Issuing", &Key::ed25519("lists")));
     assert_eq!(outcome(&leaf_key, &[]), invalid);
 }

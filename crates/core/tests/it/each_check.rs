@@ -1,0 +1,326 @@
+//! One test for each check whose loss nothing else in this binary would notice, most of them because
+//! a larger suite or a worked example does: each is told apart here, at its boundary.
+
+use avouch_core::anchor::Anchor;
+use avouch_core::budget::{Budget, Limits, Spent};
+use avouch_core::crypto::AwsLc;
+use avouch_core::decide;
+use avouch_core::id::{TenantId, TrustDomain};
+use avouch_core::question::{ExpectedName, Profile, Purpose};
+use avouch_core::time::Time;
+use avouch_core::verdict::Verdict;
+use avouch_core::view::View;
+use avouch_testkit::certificate::CertificateForge;
+use avouch_testkit::extension::{self, CLIENT_AUTH, Extension};
+use avouch_testkit::key::Key;
+use avouch_testkit::name::{self, GeneralName, Name};
+use avouch_testkit::world::Authority;
+
+use crate::ask::{Ask, outcome};
+
+const HOST: &str = "db.example.com";
+
+fn root() -> Authority {
+    Authority::root("Root")
+}
+
+/// A chain below [`root`], asked about as loosely as a question can be.
+fn below_root<T: AsRef<[u8]>>(chain: impl IntoIterator<Item = T>) -> Ask {
+    Ask::about(chain)
+        .anchor(&root().certificate)
+        .profile(Profile::Private)
+        .purpose(Purpose::Server)
+}
+
+fn spent(ask: &Ask, limits: Limits) -> (Verdict, Spent) {
+    let mut budget = Budget::new(limits);
+    let verdict = decide(&ask.question, &ask.view(), &AwsLc, &mut budget);
+    (verdict, budget.spent())
+}
+
+fn within(ask: &Ask, limits: Limits) -> String {
+    outcome(&spent(ask, limits).0)
+}
+
+/// What is decided when the anchor is changed.
+fn with_anchor(ask: &Ask, change: impl Fn(&mut Anchor)) -> String {
+    let view = ask.view();
+    let anchors = view.anchors().iter().map(|anchor| {
+        let mut anchor = (**anchor).clone();
+        change(&mut anchor);
+        anchor
+    });
+    let view = View::new(
+        TenantId::local(),
+        anchors.collect(),
+        Vec::new(),
+        Vec::new(),
+        view.epoch(),
+    );
+    outcome(&decide(
+        &ask.question,
+        &view,
+        &AwsLc,
+        &mut Budget::default(),
+    ))
+}
+
+#[test]
+fn an_accepted_path_holds_nothing_of_those_that_failed_before_it() {
+    let issuing = root().intermediate("Issuing");
+    let stray = Authority::root("Nowhere").cross_certify(&issuing);
+    let leaf = issuing.server(HOST);
+    let ask = below_root([&leaf, &stray, &issuing.certificate]);
+    let Verdict::Accept(sealed) = ask.decide() else {
+        panic!("refused");
+    };
+    let path = sealed.preview().path();
+    assert_eq!(path.len(), 2);
+    for pair in path.windows(2) {
+        assert_eq!(pair[0].by(), pair[1].vouches_for());
+    }
+}
+
+#[test]
+fn what_is_not_kept_of_the_attempts_is_counted() {
+    let look_alikes: Vec<Authority> = (0..20)
+        .map(|number| Authority::root_with("CA", Key::ed25519(&format!("{number}")), |forge| forge))
+        .collect();
+    let leaf = CertificateForge::server(HOST)
+        .without("2.5.29.35")
+        .sign(&"CA".into(), &Key::ed25519("no one"));
+    let chain = std::iter::once(&leaf).chain(look_alikes.iter().map(|one| &one.certificate));
+    for kept in [1, 4, 20, 32] {
+        let limits = Limits {
+            attempts_kept: kept,
+            ..Limits::default()
+        };
+        let Verdict::Reject(refusal) = spent(&below_root(chain.clone()), limits).0 else {
+            panic!("accepted");
+        };
+        let shown = refusal.attempts().iter().count();
+        assert_eq!(shown, kept.min(20));
+        assert_eq!(shown + refusal.attempts().left_out(), 20, "{kept}");
+    }
+}
+
+#[test]
+fn names_are_paid_for_once_for_each_constraint() {
+    let excluded: Vec<GeneralName> = (0..10)
+        .map(|number| GeneralName::dns(&format!("{number}.test")))
+        .collect();
+    let issuing = root().intermediate_with("Issuing", Key::ed25519("Issuing"), |forge| {
+        forge.with(extension::name_constraints(&[], &excluded))
+    });
+    let leaf = issuing.issue(
+        CertificateForge::server(HOST)
+            .names(&[GeneralName::dns(HOST), GeneralName::dns("a.example.com")]),
+    );
+    // Two alternative names and the subject.
+    let ask = below_root([&leaf, &issuing.certificate]);
+    assert_eq!(spent(&ask, Limits::default()).1.name_comparisons, 30);
+}
+
+#[test]
+fn a_limit_is_the_last_that_is_allowed() {
+    let issuing = root().intermediate("Issuing");
+    let leaf = issuing.server(HOST);
+    let ask = below_root([&leaf, &issuing.certificate]);
+    let bytes = leaf.len() + issuing.certificate.len();
+    let limits = |certificates, input_bytes| Limits {
+        certificates,
+        input_bytes,
+        ..Limits::default()
+    };
+    assert_eq!(within(&ask, limits(2, bytes)), "accept");
+    assert_eq!(within(&ask, limits(1, bytes)), "limit.certificates");
+    assert_eq!(within(&ask, limits(2, bytes - 1)), "limit.input_size");
+}
+
+#[test]
+fn only_intermediates_that_are_not_self_issued_count_for_the_length_of_a_path() {
+    let asked = |ask: Ask, most: u32| {
+        let mut ask = ask;
+        ask.question.context.max_path_length = Some(most);
+        ask.outcome()
+    };
+    let direct = root().server(HOST);
+    assert_eq!(asked(below_root([&direct]), 0), "accept");
+    let old = root().intermediate("Issuing");
+    let leaf = old.server(HOST);
+    let one = below_root([&leaf, &old.certificate]);
+    assert_eq!(asked(one, 0), "limit.path_length");
+    let one = below_root([&leaf, &old.certificate]);
+    assert_eq!(asked(one, 1), "accept");
+    let new = Authority::root_with("Issuing", Key::ed25519("new"), |forge| forge);
+    let (leaf, new_with_old) = (new.server(HOST), old.cross_certify(&new));
+    let rolled = below_root([&leaf, &new_with_old, &old.certificate]);
+    assert_eq!(asked(rolled, 1), "accept");
+}
+
+#[test]
+fn no_path_is_searched_beyond_what_recursion_may_take() {
+    let path = |count: usize| {
+        let mut chain = Vec::new();
+        let mut issuer = root();
+        for depth in 0..count {
+            issuer = issuer.intermediate(&format!("CA {depth}"));
+            chain.insert(0, issuer.certificate.clone());
+        }
+        chain.insert(0, issuer.server(HOST));
+        let mut ask = below_root(chain);
+        ask.question.context.max_path_length = Some(1_000);
+        ask.outcome()
+    };
+    assert_eq!(path(64), "accept");
+    assert_eq!(path(65), "limit.path_length");
+}
+
+#[test]
+fn one_key_under_two_names_is_no_loop() {
+    let key = Key::ed25519("shared");
+    let upper = root().intermediate_with("Upper", key.clone(), |forge| forge);
+    let lower = upper.intermediate_with("Lower", key, |forge| forge);
+    let leaf = lower.server(HOST);
+    let ask = below_root([&leaf, &lower.certificate, &upper.certificate]);
+    assert_eq!(ask.outcome(), "accept");
+}
+
+#[test]
+fn the_likeliest_issuer_is_tried_first() {
+    let issuing = root().intermediate("Issuing");
+    let leaf = issuing.server(HOST);
+    let alone = below_root([&leaf, &issuing.certificate]);
+    let alone = spent(&alone, Limits::default()).1;
+    let again = || CertificateForge::authority("Issuing", &Key::ed25519("Issuing"));
+    let other_key = Authority::root_with("Issuing", Key::ed25519("other"), |forge| forge);
+    let expired = root().issue(again().valid("2020-01-01T00:00:00Z", "2021-01-01T00:00:00Z"));
+    let not_a_ca = root().issue(again().with(extension::basic_constraints(false, None)));
+    for before in [&other_key.certificate, &expired, &not_a_ca] {
+        let ask = below_root([&leaf, before, &issuing.certificate]);
+        let (verdict, spent) = spent(&ask, Limits::default());
+        assert_eq!(outcome(&verdict), "accept");
+        assert_eq!(spent, alone);
+    }
+}
+
+#[test]
+fn a_ca_is_held_to_what_an_end_entity_is_held_to() {
+    let through = |change: fn(CertificateForge) -> CertificateForge| {
+        let issuing = root().intermediate_with("Issuing", Key::ed25519("Issuing"), change);
+        let leaf = issuing.server(HOST);
+        below_root([&leaf, &issuing.certificate]).outcome()
+    };
+    let unknown = || Extension::raw("1.2.3.4", vec![5, 0]).critical();
+    assert_eq!(through(|ca| ca), "accept");
+    assert_eq!(
+        through(|ca| ca.valid("2020-01-01T00:00:00Z", "2021-01-01T00:00:00Z")),
+        "pki.expired"
+    );
+    assert_eq!(
+        through(|ca| ca.with(extension::extended_key_usage(&[CLIENT_AUTH]))),
+        "pki.extended_key_usage_not_permitted"
+    );
+    assert_eq!(
+        through(|ca| ca.with(Extension::raw("1.2.3.4", vec![5, 0]).critical())),
+        "pki.critical_extension_unknown"
+    );
+    let leaf = root().issue(CertificateForge::server(HOST).with(unknown()));
+    assert_eq!(
+        below_root([&leaf]).outcome(),
+        "pki.critical_extension_unknown"
+    );
+}
+
+#[test]
+fn an_anchor_vouches_only_for_what_it_may() {
+    let issuing = root().intermediate("Issuing");
+    let leaf = issuing.server(HOST);
+    let ask = below_root([&leaf, &issuing.certificate]);
+    assert_eq!(with_anchor(&ask, |_| ()), "accept");
+    assert_eq!(
+        with_anchor(&ask, |anchor| anchor.tenant =
+            TenantId::parse("other").unwrap()),
+        "policy.anchor_tenant"
+    );
+    let now = Time::parse(avouch_testkit::NOW).unwrap();
+    let until = |end: Time| with_anchor(&ask, |anchor| anchor.stewardship.expires = Some(end));
+    assert_eq!(until(now.plus(1)), "accept");
+    assert_eq!(until(now), "policy.anchor_expired");
+    let purpose = |purpose| with_anchor(&ask, |anchor| anchor.constraints.purposes = vec![purpose]);
+    assert_eq!(purpose(Purpose::Server), "accept");
+    assert_eq!(purpose(Purpose::Client), "policy.anchor_purpose");
+    let length = |most| with_anchor(&ask, |anchor| anchor.constraints.path_length = Some(most));
+    assert_eq!(length(1), "accept");
+    assert_eq!(length(0), "policy.anchor_path_length");
+    let dns = |ask: &Ask, name: &str| {
+        with_anchor(ask, |anchor| {
+            anchor.constraints.dns = vec![name.to_owned()];
+        })
+    };
+    assert_eq!(dns(&ask, "example.com"), "accept");
+    assert_eq!(dns(&ask, "example.org"), "policy.anchor_name");
+    // A name of a kind of which nothing is said, and no name at all.
+    let mixed = [GeneralName::dns(HOST), GeneralName::email("a@example.com")];
+    let mixed = issuing.issue(CertificateForge::server(HOST).names(&mixed));
+    let mixed = below_root([&mixed, &issuing.certificate]);
+    assert_eq!(dns(&mixed, "example.com"), "policy.anchor_name");
+    let nameless = issuing.issue(CertificateForge::server(HOST).without("2.5.29.17"));
+    let nameless = below_root([&nameless, &issuing.certificate]);
+    assert_eq!(dns(&nameless, "example.com"), "policy.anchor_name");
+    let trust_domain = |ask: &Ask| {
+        with_anchor(ask, |anchor| {
+            anchor.constraints.trust_domains = vec![TrustDomain::parse("example.com").unwrap()];
+        })
+    };
+    assert_eq!(trust_domain(&ask), "policy.anchor_trust_domain");
+}
+
+#[test]
+fn what_no_path_can_mend_is_refused_on_the_first() {
+    let issuing = root().intermediate("Issuing");
+    let again = root().issue(
+        CertificateForge::authority("Issuing", &issuing.key)
+            .valid("2024-02-01T00:00:00Z", "2030-01-01T00:00:00Z"),
+    );
+    let leaf = issuing.server(HOST);
+    let other = ExpectedName::Dns("other.example.com".to_owned());
+    let ask = below_root([&leaf, &issuing.certificate, &again]).expect(other);
+    let Verdict::Reject(refusal) = ask.decide() else {
+        panic!("accepted");
+    };
+    assert_eq!(refusal.reason().code(), "pki.name_mismatch");
+    assert_eq!(refusal.attempts().iter().count(), 1);
+}
+
+#[test]
+fn constraints_hold_for_every_name_but_those_of_self_issued_cas() {
+    let constrained = |excluded: &[GeneralName]| {
+        let names = extension::name_constraints(&[], excluded);
+        root().intermediate_with("Issuing", Key::ed25519("Issuing"), |ca| ca.with(names))
+    };
+    let outcome = |excluded: &[GeneralName], leaf: CertificateForge| {
+        let issuing = constrained(excluded);
+        below_root([&issuing.issue(leaf), &issuing.certificate]).outcome()
+    };
+    let server = || CertificateForge::server(HOST);
+    let itself = [GeneralName::directory("Issuing")];
+    assert_eq!(
+        outcome(&itself, server().subject("Issuing")),
+        "pki.name_excluded"
+    );
+    let issuing = constrained(&itself);
+    let new = Authority::root_with("Issuing", Key::ed25519("new"), |ca| ca);
+    let rolled = issuing.cross_certify(&new);
+    let leaf = new.issue(server());
+    let ask = below_root([&leaf, &rolled, &issuing.certificate]);
+    assert_eq!(ask.outcome(), "accept");
+    let mail = [GeneralName::email("example.com")];
+    let with_mail = Name::common_name("a").with(name::EMAIL_ADDRESS, "a@example.com");
+    assert_eq!(
+        outcome(&mail, server().subject(with_mail)),
+        "pki.name_excluded"
+    );
+    let wrong = [GeneralName::dns("*.example.org")];
+    assert_eq!(outcome(&wrong, server()), "pki.name_constraint_malformed");
+}
