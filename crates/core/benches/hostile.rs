@@ -36,7 +36,7 @@ use serde_json::{Value, json};
 const LIMIT: f64 = 50.0;
 
 /// How often each is run.
-const RUNS: usize = 5;
+const RUNS: usize = 20;
 
 fn main() {
     // `cargo test --benches` runs this too, and wants to know only whether it starts.

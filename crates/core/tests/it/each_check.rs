@@ -324,3 +324,35 @@ fn constraints_hold_for_every_name_but_those_of_self_issued_cas() {
     let wrong = [GeneralName::dns("*.example.org")];
     assert_eq!(outcome(&wrong, server()), "pki.name_constraint_malformed");
 }
+
+#[test]
+fn issuers_that_no_one_tries_are_paid_for() {
+    // Copies of one root, each of which would close a loop.
+    let copies: Vec<Vec<u8>> = (0..30)
+        .map(|second| {
+            let from = format!("2024-01-01T00:00:{second:02}Z");
+            let key = Key::ed25519("Other");
+            CertificateForge::authority("Other", &key)
+                .valid(from.as_str(), "2030-01-01T00:00:00Z")
+                .sign(&"Other".into(), &key)
+        })
+        .collect();
+    let leaf = Authority::root("Other").server(HOST);
+    let ask = below_root(std::iter::once(&leaf).chain(&copies));
+    assert_eq!(spent(&ask, Limits::default()).1.search_steps, 30 * (1 + 30));
+    // Issuers that would make the path too long.
+    let lower = Authority::root("Upper").intermediate("Lower");
+    let uppers: Vec<Vec<u8>> = (0..30)
+        .map(|number| {
+            let key = Key::ed25519(&format!("{number}"));
+            root().issue(CertificateForge::authority("Upper", &key))
+        })
+        .collect();
+    let leaf = lower.server(HOST);
+    let chain = [&leaf, &lower.certificate].into_iter().chain(&uppers);
+    let mut ask = below_root(chain);
+    ask.question.context.max_path_length = Some(1);
+    let (verdict, spent) = spent(&ask, Limits::default());
+    assert_eq!(outcome(&verdict), "limit.path_length");
+    assert_eq!(spent.search_steps, 1 + 30);
+}
