@@ -356,3 +356,46 @@ fn issuers_that_no_one_tries_are_paid_for() {
     assert_eq!(outcome(&verdict), "limit.path_length");
     assert_eq!(spent.search_steps, 1 + 30);
 }
+
+#[test]
+fn an_anchor_that_another_issued_is_not_counted_among_the_intermediates() {
+    let issuing = root().intermediate("Issuing");
+    let leaf = issuing.server(HOST);
+    let ask = Ask::about([&leaf])
+        .anchor(&issuing.certificate)
+        .profile(Profile::Private);
+    let outcome = with_anchor(&ask, |anchor| anchor.constraints.path_length = Some(0));
+    assert_eq!(outcome, "accept");
+}
+
+#[test]
+fn a_ca_that_may_issue_is_no_end_entity_of_the_public_web() {
+    let with_length = |most: u64| {
+        let issuing = root().intermediate_with("Issuing", Key::ed25519("Issuing"), |ca| {
+            ca.path_length(most)
+        });
+        let ca = extension::basic_constraints(true, None);
+        let leaf = issuing.issue(CertificateForge::server(HOST).with(ca));
+        below_root([&leaf, &issuing.certificate])
+            .profile(Profile::WebPki)
+            .outcome()
+    };
+    assert_eq!(with_length(1), "pki.end_entity_is_ca");
+    assert_eq!(with_length(0), "accept");
+}
+
+#[test]
+fn an_end_entity_may_ask_for_a_policy_that_it_does_not_have() {
+    let asking = |policies: &[&str]| {
+        let policies = extension::certificate_policies(policies);
+        let explicit = extension::policy_constraints(Some(0), None).critical();
+        let issuing = root().intermediate_with("Issuing", Key::ed25519("Issuing"), |ca| {
+            ca.with(policies.clone())
+        });
+        let leaf = CertificateForge::server(HOST).with(explicit);
+        let leaf = issuing.issue(leaf.with(extension::certificate_policies(&["1.2.3.4"])));
+        below_root([&leaf, &issuing.certificate]).outcome()
+    };
+    assert_eq!(asking(&["1.2.3.4"]), "accept");
+    assert_eq!(asking(&["1.2.3.5"]), "pki.policy_not_permitted");
+}
