@@ -115,18 +115,12 @@ impl Plane {
     ///
     /// `issue.object_unknown`, `issue.authority_state`, or what failed on our side.
     pub fn taint(&self, tenant: &Arc<Tenant>, id: &str) -> Result<(), Refused> {
-        let now = self.now();
         let record = authority(tenant, id)?;
-        let life = life_of(&record)?.taint(id)?;
-        let mut changes = vec![put(in_state(&record, life.state(), now)?)];
-        for below in signed_by(tenant, &record) {
-            if let Ok(life) = life_of(&below)?.taint(below.id.as_str()) {
-                changes.push(put(in_state(&below, life.state(), now)?));
-            }
-        }
-        self.apply(tenant, &changes)?;
-        report(tenant, &changes);
-        self.tend(tenant)
+        life_of(&record)?.taint(id)?;
+        let mut tainted = signed_by(tenant, &record);
+        let trust_domain = record.trust_domain.clone();
+        tainted.push(record);
+        self.taint_all(tenant, trust_domain, tainted)
     }
 
     /// Takes a tainted authority out of the bundle: what it signed is believed no more. Its key is
@@ -192,22 +186,33 @@ impl Plane {
         tenant: &Arc<Tenant>,
         trust_domain: &TrustDomain,
     ) -> Result<(), Refused> {
-        let now = self.now();
         let records: Vec<AuthorityRecord> = tenant.read(|snapshot| {
             let all = snapshot.authorities.values();
             all.filter(|record| record.trust_domain == *trust_domain)
                 .cloned()
                 .collect()
         });
-        let mut changes = Vec::new();
+        self.taint_all(tenant, trust_domain.clone(), records)
+    }
+
+    /// Taints those of the authorities that can be, and has others sign with the same change: at no
+    /// moment is there none that signs.
+    fn taint_all(
+        &self,
+        tenant: &Arc<Tenant>,
+        trust_domain: TrustDomain,
+        records: Vec<AuthorityRecord>,
+    ) -> Result<(), Refused> {
+        let mut draft = Draft::of(self, tenant, trust_domain);
         for record in records {
             if let Ok(life) = life_of(&record)?.taint(record.id.as_str()) {
-                changes.push(put(in_state(&record, life.state(), now)?));
+                draft.put(in_state(&record, life.state(), draft.now)?);
             }
         }
+        let changes = draft.work()?;
         self.apply(tenant, &changes)?;
         report(tenant, &changes);
-        self.tend(tenant)
+        Ok(())
     }
 }
 

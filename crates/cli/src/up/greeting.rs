@@ -41,7 +41,11 @@ impl fmt::Display for Greeting<'_> {
                 let domains: Vec<&str> = domains.map(|name| name.as_str()).collect();
                 let entries = snapshot.entries.len();
                 let (id, domains) = (tenant.id(), domains.join(", "));
-                writeln!(f, "  {id:<10} {domains} ({entries} entries)")
+                let entries = match entries {
+                    1 => "1 entry".to_owned(),
+                    entries => format!("{entries} entries"),
+                };
+                writeln!(f, "  {:<10} {domains} ({entries})", id.as_str())
             })?;
         }
         if tenants.len() > 5 {

@@ -1,0 +1,117 @@
+//! Registration entries: written, loaded at the start, pushed to a node.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use avouch_api::grpc::node::{FollowRequest, Update};
+use tokio::runtime::Runtime;
+use tokio_stream::wrappers::ReceiverStream;
+use tonic::Streaming;
+
+use crate::deployment;
+use crate::measure::{ROUNDS, memory, percentile, report, round};
+
+/// How many are written in a round.
+const PER_ROUND: usize = 50_000;
+
+/// How many are there at the start.
+const MANY: usize = 1_000_000;
+
+/// How many are there while changes are pushed.
+const PUSHED_BESIDE: usize = 100_000;
+
+/// How many changes are pushed.
+const CHANGES: usize = 500;
+
+pub(crate) fn write() {
+    let folder = tempfile::tempdir().unwrap();
+    let plane = deployment::open(folder.path());
+    println!("Entries in batches of 1,000 into SQLite, {ROUNDS} rounds: median (least to most)");
+    let rounds: Vec<_> = (0..ROUNDS)
+        .map(|number| {
+            let from = number * PER_ROUND;
+            round(|| deployment::write_entries(&plane, from, from + PER_ROUND, "other"))
+        })
+        .collect();
+    report("entries", PER_ROUND, &rounds, "wanted 20,000/s");
+}
+
+pub(crate) fn start() {
+    let folder = tempfile::tempdir().unwrap();
+    let before = memory();
+    let plane = deployment::open(folder.path());
+    deployment::write_entries(&plane, 0, MANY, "other");
+    drop(plane);
+    let mut times: Vec<Duration> = Vec::new();
+    let mut most = 0;
+    for _ in 0..ROUNDS {
+        let started = Instant::now();
+        let plane = deployment::open(folder.path());
+        times.push(started.elapsed());
+        most = most.max(memory());
+        drop(plane);
+    }
+    println!(
+        "Start with {MANY} entries in SQLite, {ROUNDS} rounds: median {:.0} ms, most {:.0} ms; wanted 5,000 ms",
+        percentile(&mut times, 0.5),
+        percentile(&mut times, 1.0),
+    );
+    println!("  memory with all of them {most} MiB, {before} MiB before anything; wanted 500 MB");
+}
+
+pub(crate) fn push() {
+    let folder = tempfile::tempdir().unwrap();
+    let plane = deployment::open(folder.path());
+    deployment::write_entries(&plane, 0, PUSHED_BESIDE, "other");
+    let runtime = Runtime::new().unwrap();
+    let (mut client, _stop) = runtime.block_on(deployment::serve(&plane));
+    let (asked, asking) = tokio::sync::mpsc::channel(1);
+    let mut updates = runtime.block_on(async {
+        asked.send(FollowRequest::default()).await.unwrap();
+        let followed = client.follow(ReceiverStream::new(asking)).await;
+        let mut updates = followed.unwrap().into_inner();
+        let first = updates.message().await.unwrap().unwrap();
+        assert!(first.anew && !first.more);
+        updates
+    });
+    let tenant = deployment::tenant(&plane);
+    let (mut created, mut removed) = (Vec::new(), Vec::new());
+    for number in 0..CHANGES {
+        let draft = deployment::entry(PUSHED_BESIDE + number, "node-1");
+        let name = draft.id.clone().unwrap();
+        let writing = Arc::clone(&plane);
+        let of_tenant = Arc::clone(&tenant);
+        created.push(runtime.block_on(arrives(&mut updates, move || {
+            drop(writing.put_entries(&of_tenant, vec![draft]).unwrap());
+        })));
+        let writing = Arc::clone(&plane);
+        let of_tenant = Arc::clone(&tenant);
+        removed.push(runtime.block_on(arrives(&mut updates, move || {
+            drop(writing.remove_entries(&of_tenant, &[name]).unwrap());
+        })));
+    }
+    println!(
+        "A change at {PUSHED_BESIDE} entries until a node has it, with its commit, {CHANGES} times each"
+    );
+    for (name, times) in [("created", &mut created), ("removed", &mut removed)] {
+        println!(
+            "  {name}: median {:.1} ms, p99 {:.1} ms, most {:.1} ms; wanted p99 200 ms",
+            percentile(times, 0.5),
+            percentile(times, 0.99),
+            percentile(times, 1.0),
+        );
+    }
+}
+
+async fn arrives(
+    updates: &mut Streaming<Update>,
+    change: impl FnOnce() + Send + 'static,
+) -> Duration {
+    let started = Instant::now();
+    let changing = tokio::task::spawn_blocking(change);
+    let update = updates.message().await.unwrap().unwrap();
+    assert!(update.entries.len() + update.removed.len() == 1);
+    let arrived = started.elapsed();
+    changing.await.unwrap();
+    arrived
+}

@@ -1,0 +1,61 @@
+//! Time, processor time and memory of this process.
+
+use std::time::{Duration, Instant};
+
+use rustix::time::{ClockId, clock_gettime};
+
+/// How often each thing is measured.
+pub(crate) const ROUNDS: usize = 5;
+
+/// What a round took.
+pub(crate) struct Round {
+    pub(crate) wall: Duration,
+    pub(crate) processor: Duration,
+}
+
+pub(crate) fn round(work: impl FnOnce()) -> Round {
+    let (started, busy) = (Instant::now(), processor());
+    work();
+    Round {
+        wall: started.elapsed(),
+        processor: processor() - busy,
+    }
+}
+
+fn processor() -> Duration {
+    let time = clock_gettime(ClockId::ProcessCPUTime);
+    let seconds = u64::try_from(time.tv_sec).unwrap();
+    Duration::new(seconds, u32::try_from(time.tv_nsec).unwrap())
+}
+
+/// Prints how many there were per second of the wall and of the processor: median, least, most.
+pub(crate) fn report(name: &str, count: usize, rounds: &[Round], limit: &str) {
+    let per = |time: fn(&Round) -> Duration| {
+        let mut rates: Vec<f64> = rounds
+            .iter()
+            .map(|round| count as f64 / time(round).as_secs_f64())
+            .collect();
+        rates.sort_by(f64::total_cmp);
+        (rates[rates.len() / 2], rates[0], rates[rates.len() - 1])
+    };
+    let (wall, processor) = (per(|round| round.wall), per(|round| round.processor));
+    println!(
+        "  {name:<34} {:>8.0}/s ({:.0} to {:.0}), {:>8.0} per processor second ({:.0} to {:.0}); {limit}",
+        wall.0, wall.1, wall.2, processor.0, processor.1, processor.2
+    );
+}
+
+/// Memory that is this process's own, in MiB.
+pub(crate) fn memory() -> u64 {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap();
+    let line = status.lines().find(|line| line.starts_with("VmRSS:"));
+    let kilobytes = line.and_then(|line| line.split_whitespace().nth(1));
+    kilobytes.unwrap().parse::<u64>().unwrap() / 1024
+}
+
+/// The value below which this share of the times lies, in milliseconds.
+pub(crate) fn percentile(times: &mut [Duration], share: f64) -> f64 {
+    times.sort();
+    let place = ((times.len() - 1) as f64 * share).round();
+    times[place as usize].as_secs_f64() * 1e3
+}
