@@ -20,6 +20,9 @@ pub type Pending<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
 /// What a workload may hold at the moment, or why it may hold nothing.
 pub type Entitlement = Result<Entitled, NotIssued>;
 
+/// The WIT-SVIDs that a workload may hold at the moment, or why it may hold none.
+pub type WitEntitlement = Result<WitEntitled, NotIssued>;
+
 /// Whoever knows which workload may hold what. All that it is told of a workload was attested.
 pub trait Identities: Send + Sync + 'static {
     /// The X.509-SVIDs and bundles for a workload with these facts, as they are and as they
@@ -31,6 +34,18 @@ pub trait Identities: Send + Sync + 'static {
         &'a self,
         selectors: &'a [Selector],
     ) -> Pending<'a, watch::Receiver<Arc<Entitlement>>>;
+
+    /// The WIT-SVIDs and bundles for a workload with these facts, as each identity of it or as
+    /// `wanted` alone, as [`Identities::subscribe`] gives the others; `None` where the WIT profile
+    /// is not served.
+    fn subscribe_wit<'a>(
+        &'a self,
+        selectors: &'a [Selector],
+        wanted: Option<&'a SpiffeId>,
+    ) -> Option<Pending<'a, watch::Receiver<Arc<WitEntitlement>>>> {
+        let _ = (selectors, wanted);
+        None
+    }
 
     /// A JWT-SVID for all of `audiences`, as each identity of the workload, or as `wanted` alone;
     /// the default identity first, never none.
@@ -72,7 +87,7 @@ pub struct Entitled {
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Incomplete {
     /// Not one identity.
-    #[error("there is no X.509-SVID")]
+    #[error("there is no SVID")]
     NoSvid,
     /// An identity whose peers could not be checked.
     #[error("there is no X.509 bundle of {0}, which an X.509-SVID is from")]
@@ -165,6 +180,56 @@ pub struct X509Svid {
     pub hint: Option<Hint>,
 }
 
+/// The WIT-SVIDs of a workload with at least one identity, and the keys that WIT-SVIDs of others are
+/// checked with.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct WitEntitled {
+    svids: Vec<WitSvid>,
+    bundles: BTreeMap<TrustDomain, JwtBundle>,
+}
+
+impl WitEntitled {
+    /// Takes the WIT-SVIDs, the default identity first, and the WIT bundle of each trust domain
+    /// that the workload may rely on. Of two identities with the same hint the second loses it.
+    ///
+    /// # Errors
+    ///
+    /// When there is no WIT-SVID.
+    pub fn new(
+        mut svids: Vec<WitSvid>,
+        bundles: BTreeMap<TrustDomain, JwtBundle>,
+    ) -> Result<Self, Incomplete> {
+        if svids.is_empty() {
+            return Err(Incomplete::NoSvid);
+        }
+        keep_first(svids.iter_mut().map(|svid| &mut svid.hint));
+        Ok(Self { svids, bundles })
+    }
+
+    /// The WIT-SVIDs, at least one, the default identity first.
+    pub fn svids(&self) -> &[WitSvid] {
+        &self.svids
+    }
+
+    /// The WIT keys of each trust domain.
+    pub fn bundles(&self) -> &BTreeMap<TrustDomain, JwtBundle> {
+        &self.bundles
+    }
+}
+
+/// One WIT-SVID and the key whose possession its holder proves.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct WitSvid {
+    /// Its SPIFFE ID.
+    pub spiffe_id: SpiffeId,
+    /// The token.
+    pub token: Token,
+    /// The private key as a JSON Web Key (RFC 7517).
+    pub private_key: Token,
+    /// What it is for.
+    pub hint: Option<Hint>,
+}
+
 /// One JWT-SVID.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct JwtSvid {
@@ -251,7 +316,7 @@ impl Hint {
     }
 }
 
-/// The keys of a trust domain that sign JWT-SVIDs, and no others.
+/// The keys of a trust domain that sign JWT-SVIDs, or WIT-SVIDs, and no others.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct JwtBundle(String);
 
@@ -269,6 +334,19 @@ impl JwtBundle {
     ///
     /// When it is no JWK Set.
     pub fn from_spiffe_bundle(text: &str) -> Result<Self, JwtBundleMalformed> {
+        Self::of_use(text, "jwt-svid")
+    }
+
+    /// Takes the keys for WIT-SVIDs out of a SPIFFE bundle (SPIFFE WIT-SVID 6), in the same way.
+    ///
+    /// # Errors
+    ///
+    /// When it is no JWK Set.
+    pub fn wit_from_spiffe_bundle(text: &str) -> Result<Self, JwtBundleMalformed> {
+        Self::of_use(text, "wit-svid")
+    }
+
+    fn of_use(text: &str, wanted: &str) -> Result<Self, JwtBundleMalformed> {
         let bundle: Value = serde_json::from_str(text).map_err(|_| JwtBundleMalformed)?;
         let keys = bundle
             .get("keys")
@@ -277,7 +355,7 @@ impl JwtBundle {
         let member = |key: &Value, name| key.get(name).and_then(Value::as_str).map(str::to_owned);
         let keys: Vec<&Value> = keys
             .iter()
-            .filter(|key| member(key, "use").as_deref() == Some("jwt-svid"))
+            .filter(|key| member(key, "use").as_deref() == Some(wanted))
             .filter(|key| member(key, "kid").is_some_and(|kid| !kid.is_empty()))
             .collect();
         Ok(Self(json!({ "keys": keys }).to_string()))

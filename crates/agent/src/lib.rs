@@ -12,10 +12,9 @@
 //! another (SPIFFE Workload Endpoint 4). What a workload may hold comes from whoever implements
 //! [`Identities`]. Facts are the user, the group and the executable of the process, and, from the
 //! control groups that root put it into, its systemd unit, its container and its pod. This crate
-//! has no key of an authority, no entries and no clock.
+//! has no key of an authority. [`node`] is who implements it for a server of Avouch.
 //!
-//! Served are the X.509 and JWT profiles, and server reflection. The WIT profile answers
-//! `Unimplemented`, as the standard asks of who does not serve it. On the same socket Envoy finds
+//! Served are the X.509, JWT and WIT profiles, and server reflection. On the same socket Envoy finds
 //! its Secret Discovery Service, with the names of secrets that SPIRE made known: a SPIFFE ID or
 //! `default` for a certificate, a trust domain, `ROOTCA` or `ALL` for what peers are checked with.
 //! An Envoy of 1.18 or newer is told which roots are whose, so that no trust domain can vouch for
@@ -65,7 +64,8 @@ pub use endpoint::{Endpoint, Limits};
 pub use executable::Executables;
 pub use identities::{
     Entitled, Entitlement, Hint, Identities, Incomplete, JwtBundle, JwtBundleMalformed, JwtSvid,
-    NotIssued, Pending, PrivateKey, Token, ValidJwt, X509Svid,
+    NotIssued, Pending, PrivateKey, Token, ValidJwt, WitEntitled, WitEntitlement, WitSvid,
+    X509Svid,
 };
 pub use nearest::{Missing, NearMiss};
 pub use peer::{Peer, Unidentified};

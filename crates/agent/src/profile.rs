@@ -3,34 +3,34 @@
 use std::collections::BTreeMap;
 
 use avouch_api::grpc::workload::{
-    JwtBundlesResponse, Jwtsvid, JwtsvidResponse, ValidateJwtsvidResponse, X509BundlesResponse,
-    X509svid, X509svidResponse,
+    JwtBundlesResponse, Jwtsvid, JwtsvidResponse, ValidateJwtsvidResponse, WitBundlesResponse,
+    Witsvid, WitsvidResponse, X509BundlesResponse, X509svid, X509svidResponse,
 };
 use avouch_core::id::TrustDomain;
 use prost_types::value::Kind;
 use serde_json::{Map, Value};
 
-use crate::identities::{Entitled, Hint, JwtSvid, ValidJwt, keep_first};
+use crate::identities::{Entitled, Hint, JwtSvid, ValidJwt, WitEntitled, keep_first};
 
 /// What one streaming method shows of all that a workload holds.
-pub(crate) struct Profile<M> {
+pub(crate) struct Profile<E, M> {
     /// The name of the method.
     pub(crate) method: &'static str,
     /// Whether it shows any difference between two states.
-    pub(crate) differ: fn(&Entitled, &Entitled) -> bool,
+    pub(crate) differ: fn(&E, &E) -> bool,
     /// The message that shows a state.
-    pub(crate) render: fn(&Entitled) -> M,
+    pub(crate) render: fn(&E) -> M,
 }
 
 /// SPIFFE Workload API 5.2.1.
-pub(crate) const X509_SVIDS: Profile<X509svidResponse> = Profile {
+pub(crate) const X509_SVIDS: Profile<Entitled, X509svidResponse> = Profile {
     method: "FetchX509SVID",
     differ: |a, b| a.x509_svids() != b.x509_svids() || x509_bundles_differ(a, b),
     render: x509_svids,
 };
 
 /// SPIFFE Workload API 5.2.2.
-pub(crate) const X509_BUNDLES: Profile<X509BundlesResponse> = Profile {
+pub(crate) const X509_BUNDLES: Profile<Entitled, X509BundlesResponse> = Profile {
     method: "FetchX509Bundles",
     differ: x509_bundles_differ,
     render: |entitled| X509BundlesResponse {
@@ -40,7 +40,7 @@ pub(crate) const X509_BUNDLES: Profile<X509BundlesResponse> = Profile {
 };
 
 /// SPIFFE Workload API 6.2.2.
-pub(crate) const JWT_BUNDLES: Profile<JwtBundlesResponse> = Profile {
+pub(crate) const JWT_BUNDLES: Profile<Entitled, JwtBundlesResponse> = Profile {
     method: "FetchJWTBundles",
     differ: |a, b| a.jwt_bundles() != b.jwt_bundles(),
     render: |entitled| JwtBundlesResponse {
@@ -49,6 +49,37 @@ pub(crate) const JWT_BUNDLES: Profile<JwtBundlesResponse> = Profile {
             .iter()
             .map(|(name, bundle)| (id_of(name), bundle.as_json().as_bytes().to_vec()))
             .collect(),
+    },
+};
+
+/// SPIFFE Workload API 7.2.1.
+pub(crate) const WIT_SVIDS: Profile<WitEntitled, WitsvidResponse> = Profile {
+    method: "FetchWITSVID",
+    differ: |a, b| a.svids() != b.svids(),
+    render: |entitled| {
+        let svids = entitled.svids().iter().map(|svid| Witsvid {
+            spiffe_id: svid.spiffe_id.to_string(),
+            wit_svid: svid.token.expose().to_owned(),
+            wit_svid_key: svid.private_key.expose().to_owned(),
+            hint: text(svid.hint.as_ref()),
+        });
+        WitsvidResponse {
+            svids: svids.collect(),
+        }
+    },
+};
+
+/// SPIFFE Workload API 7.2.2.
+pub(crate) const WIT_BUNDLES: Profile<WitEntitled, WitBundlesResponse> = Profile {
+    method: "FetchWITBundles",
+    differ: |a, b| a.bundles() != b.bundles(),
+    render: |entitled| {
+        let bundles = entitled.bundles().iter();
+        WitBundlesResponse {
+            bundles: bundles
+                .map(|(name, bundle)| (id_of(name), bundle.as_json().to_owned()))
+                .collect(),
+        }
     },
 };
 

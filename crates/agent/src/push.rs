@@ -7,25 +7,25 @@ use tonic::Status;
 
 use crate::attest::Attested;
 use crate::caller::denied;
-use crate::identities::{Entitled, Entitlement};
+use crate::identities::NotIssued;
 use crate::peer::Peer;
 use crate::profile::Profile;
 
 /// What one stream sends, to whom and until when.
-pub(crate) struct Push<M> {
+pub(crate) struct Push<E, M> {
     pub(crate) peer: Arc<Peer>,
     pub(crate) attested: Attested,
-    pub(crate) profile: Profile<M>,
-    pub(crate) entitlement: watch::Receiver<Arc<Entitlement>>,
+    pub(crate) profile: Profile<E, M>,
+    pub(crate) entitlement: watch::Receiver<Arc<Result<E, NotIssued>>>,
     pub(crate) stopping: watch::Receiver<bool>,
 }
 
-impl<M> Push<M> {
+impl<E, M> Push<E, M> {
     /// Sends the whole state at once, and again whenever the part of it that the profile shows has
     /// changed (SPIFFE Workload API 4), until the workload loses its identities, hangs up or ends,
     /// or the agent stops.
     pub(crate) async fn run(mut self, messages: mpsc::Sender<Result<M, Status>>) {
-        let mut sent: Option<Arc<Entitlement>> = None;
+        let mut sent: Option<Arc<Result<E, NotIssued>>> = None;
         loop {
             // A process that ended left its connection to a child, which is someone else.
             if self.peer.has_ended() {
@@ -52,7 +52,7 @@ impl<M> Push<M> {
         }
     }
 
-    fn is_news(&self, now: &Entitled, sent: Option<&Entitlement>) -> bool {
+    fn is_news(&self, now: &E, sent: Option<&Result<E, NotIssued>>) -> bool {
         match sent {
             Some(Ok(sent)) => (self.profile.differ)(sent, now),
             Some(Err(_)) | None => true,

@@ -16,8 +16,9 @@ use tokio_stream::Stream;
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::{Request, Response, Status};
 
-use crate::caller::{Callers, caller, denied, in_time};
-use crate::identities::{Identities, Token};
+use crate::attest::Attested;
+use crate::caller::{Caller, Callers, caller, denied, in_time};
+use crate::identities::{Entitled, Identities, NotIssued, Token, WitEntitled};
 use crate::profile::{self, Profile};
 use crate::push::Push;
 
@@ -113,16 +114,21 @@ impl SpiffeWorkloadApi for Workload {
 
     async fn fetch_witsvid(
         &self,
-        _: Request<WitsvidRequest>,
+        request: Request<WitsvidRequest>,
     ) -> Result<Response<Self::FetchWITSVIDStream>, Status> {
-        Err(Status::unimplemented("the WIT profile is not served"))
+        let wanted = match request.get_ref().spiffe_id.as_str() {
+            "" => None,
+            id => Some(SpiffeId::parse(id).map_err(|reason| refusal(&reason))?),
+        };
+        self.wit_stream(&request, wanted.as_ref(), profile::WIT_SVIDS)
+            .await
     }
 
     async fn fetch_wit_bundles(
         &self,
-        _: Request<WitBundlesRequest>,
+        request: Request<WitBundlesRequest>,
     ) -> Result<Response<Self::FetchWITBundlesStream>, Status> {
-        Err(Status::unimplemented("the WIT profile is not served"))
+        self.wit_stream(&request, None, profile::WIT_BUNDLES).await
     }
 }
 
@@ -131,13 +137,40 @@ impl Workload {
     async fn stream<R, M: Send + 'static>(
         &self,
         request: &Request<R>,
-        profile: Profile<M>,
+        profile: Profile<Entitled, M>,
     ) -> Result<Response<Messages<M>>, Status> {
         let caller = caller(request)?;
         let attested = self.callers.attested(caller).await?;
+        let entitlement = in_time(self.identities.subscribe(attested.selectors())).await?;
+        Ok(self.pushed(caller, attested, profile, entitlement))
+    }
+
+    /// The same for what it holds of the WIT profile.
+    async fn wit_stream<R, M: Send + 'static>(
+        &self,
+        request: &Request<R>,
+        wanted: Option<&SpiffeId>,
+        profile: Profile<WitEntitled, M>,
+    ) -> Result<Response<Messages<M>>, Status> {
+        let caller = caller(request)?;
+        let attested = self.callers.attested(caller).await?;
+        let subscribed = self.identities.subscribe_wit(attested.selectors(), wanted);
+        let subscribed =
+            subscribed.ok_or_else(|| Status::unimplemented("the WIT profile is not served"))?;
+        let entitlement = in_time(subscribed).await?;
+        Ok(self.pushed(caller, attested, profile, entitlement))
+    }
+
+    fn pushed<E: Send + Sync + 'static, M: Send + 'static>(
+        &self,
+        caller: &Caller,
+        attested: Attested,
+        profile: Profile<E, M>,
+        entitlement: watch::Receiver<Arc<Result<E, NotIssued>>>,
+    ) -> Response<Messages<M>> {
         let push = Push {
             peer: Arc::clone(&caller.peer),
-            entitlement: in_time(self.identities.subscribe(attested.selectors())).await?,
+            entitlement,
             attested,
             profile,
             stopping: self.stopping.clone(),
@@ -145,7 +178,7 @@ impl Workload {
         // Room for one: a slow reader finds the newest state, and not all that were between.
         let (messages, stream) = mpsc::channel(1);
         tokio::spawn(push.run(messages));
-        Ok(Response::new(Box::pin(ReceiverStream::new(stream))))
+        Response::new(Box::pin(ReceiverStream::new(stream)))
     }
 }
 

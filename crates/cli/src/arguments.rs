@@ -180,6 +180,8 @@ pub enum FetchCommand {
     Bundle(FetchBundleArguments),
     /// JWT-SVIDs for an audience
     Jwt(FetchJwtArguments),
+    /// WIT-SVIDs, which are worth something only with the key they name
+    Wit(FetchWitArguments),
     /// X.509-SVIDs, with their keys and bundles
     X509(FetchX509Arguments),
 }
@@ -197,6 +199,17 @@ pub struct FetchJwtArguments {
     /// As which identity [default: each of this process]
     #[arg(long, value_name = "ID", value_parser = spiffe_id)]
     pub spiffe_id: Option<SpiffeId>,
+}
+
+/// The arguments of `fetch wit`.
+#[derive(Args, Debug)]
+pub struct FetchWitArguments {
+    /// As which identity [default: each of this process]
+    #[arg(long, value_name = "ID", value_parser = spiffe_id)]
+    pub spiffe_id: Option<SpiffeId>,
+    /// Write wit.jwt and its private key wit.jwk (both mode 0600) into this folder
+    #[arg(long, value_name = "DIR")]
+    pub write: Option<PathBuf>,
 }
 
 /// The arguments of `fetch x509`.

@@ -10,6 +10,7 @@ use tokio_stream::wrappers::ReceiverStream;
 use tonic::{Status, Streaming};
 
 use super::Shared;
+use super::kinds::{Wit, X509};
 use super::link::{in_time, innermost};
 use super::svids;
 
@@ -66,7 +67,8 @@ async fn once(shared: &Arc<Shared>) -> Result<(), Status> {
             shared.tokens.forget_distrusted(&shared.holdings());
             // What is not to be trusted any more is replaced before the change is said to have
             // arrived, so that the server knows when nobody holds it.
-            svids::replace_distrusted(shared).await;
+            svids::replace_distrusted::<X509>(shared).await;
+            svids::replace_distrusted::<Wit>(shared).await;
         }
         shared.tell();
         shared.complete.send_replace(true);

@@ -53,6 +53,7 @@ pub(super) struct HeldBundle {
     /// CA certificates as DER.
     pub(super) x509: Vec<Vec<u8>>,
     pub(super) jwt: JwtBundle,
+    pub(super) wit: JwtBundle,
     pub(super) whole: Bundle,
     pub(super) revocation_lists: Vec<Vec<u8>>,
 }
@@ -209,6 +210,7 @@ impl HeldBundle {
         Some(Self {
             x509: x509.collect(),
             jwt: JwtBundle::from_spiffe_bundle(&told.document).ok()?,
+            wit: JwtBundle::wit_from_spiffe_bundle(&told.document).ok()?,
             whole: Bundle::read(&told.trust_domain, &document).ok()?,
             revocation_lists: told.revocation_lists.clone(),
         })

@@ -1,8 +1,9 @@
 //! Keys that are made on the node.
 
-use aws_lc_rs::encoding::{AsDer, PublicKeyX509Der};
+use aws_lc_rs::encoding::{AsBigEndian, AsDer, EcPrivateKeyBin, PublicKeyX509Der};
 use aws_lc_rs::rand::SystemRandom;
 use aws_lc_rs::signature::{ECDSA_P256_SHA256_ASN1_SIGNING, EcdsaKeyPair, KeyPair};
+use base64ct::{Base64UrlUnpadded, Encoding};
 use const_oid::db::rfc5912::ECDSA_WITH_SHA_256;
 use der::asn1::BitString;
 use der::{Decode, Encode};
@@ -55,6 +56,25 @@ impl NodeKey {
     /// As a DER `SubjectPublicKeyInfo`.
     pub(super) fn public_key(&self) -> &[u8] {
         &self.public_key
+    }
+
+    /// As a JSON Web Key (RFC 7518 6.2.2).
+    pub(super) fn to_jwk(&self) -> Result<Zeroizing<String>, KeyFault> {
+        let secret: EcPrivateKeyBin<'_> = self
+            .pair
+            .private_key()
+            .as_be_bytes()
+            .map_err(|_| KeyFault)?;
+        let secret = Zeroizing::new(Base64UrlUnpadded::encode_string(secret.as_ref()));
+        // An uncompressed point: 4, then two coordinates of 32 bytes (SEC 1 2.3.3).
+        let point = self.pair.public_key().as_ref().get(1..).ok_or(KeyFault)?;
+        let (x, y) = point.split_at_checked(32).ok_or(KeyFault)?;
+        Ok(Zeroizing::new(format!(
+            r#"{{"kty":"EC","crv":"P-256","alg":"ES256","x":"{}","y":"{}","d":"{}"}}"#,
+            Base64UrlUnpadded::encode_string(x),
+            Base64UrlUnpadded::encode_string(y),
+            secret.as_str(),
+        )))
     }
 
     /// A PKCS#10 request (RFC 2986) as DER, which shows that its sender holds the key. It names no

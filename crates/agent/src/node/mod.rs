@@ -15,6 +15,7 @@
 mod follow;
 mod holdings;
 mod key;
+mod kinds;
 mod link;
 mod membership;
 mod serving;
@@ -32,6 +33,7 @@ use avouch_core::time::Time;
 use tokio::sync::watch;
 
 use holdings::Holdings;
+use kinds::{Wit, X509};
 use link::Link;
 use svids::Svids;
 use tokens::Tokens;
@@ -47,7 +49,8 @@ pub struct Node {
 struct Shared {
     link: Link,
     holdings: RwLock<Holdings>,
-    svids: Svids,
+    x509: Svids<X509>,
+    wit: Svids<Wit>,
     tokens: Tokens,
     /// Counts the changes of anything that a workload may hold.
     news: watch::Sender<u64>,
@@ -70,7 +73,8 @@ impl Node {
             shared: Arc::new(Shared {
                 link,
                 holdings: RwLock::default(),
-                svids: Svids::default(),
+                x509: Svids::default(),
+                wit: Svids::default(),
                 tokens: Tokens::default(),
                 news: watch::Sender::new(0),
                 complete: watch::Sender::new(false),
@@ -78,7 +82,8 @@ impl Node {
             }),
         };
         tokio::spawn(follow::follow(Arc::downgrade(&node.shared)));
-        tokio::spawn(svids::keep(Arc::downgrade(&node.shared)));
+        tokio::spawn(svids::keep::<X509>(Arc::downgrade(&node.shared)));
+        tokio::spawn(svids::keep::<Wit>(Arc::downgrade(&node.shared)));
         tokio::spawn(link::keep(Arc::downgrade(&node.shared)));
         Ok(node)
     }
@@ -113,7 +118,7 @@ impl Shared {
     /// Says once that the server is away, and once that it is back.
     fn note_away(&self, why: &str) {
         if !self.away.swap(true, Ordering::Relaxed) {
-            let until = self.svids.first_to_expire();
+            let until = self.x509.first_to_expire();
             let until = until.map_or_else(|| "nothing is held".to_owned(), |time| time.to_string());
             tracing::warn!(
                 why,

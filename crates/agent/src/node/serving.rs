@@ -21,10 +21,12 @@ use serde_json::Value;
 use tokio::sync::watch;
 
 use super::holdings::{Entry, Holdings};
+use super::kinds::{Wit, X509};
 use super::link::{in_time, innermost};
 use super::{Node, Shared, now, svids};
 use crate::identities::{
-    Entitled, Entitlement, Identities, JwtSvid, NotIssued, Pending, Token, ValidJwt, X509Svid,
+    Entitled, Entitlement, Identities, JwtSvid, NotIssued, Pending, Token, ValidJwt, WitEntitled,
+    WitEntitlement, WitSvid, X509Svid,
 };
 use crate::selector::Selector;
 
@@ -41,12 +43,30 @@ impl Identities for Node {
             self.wait_for_start().await;
             // Before looking, so that what changes meanwhile is looked at again.
             let news = self.shared.news.subscribe();
-            let first = entitlement(&self.shared, selectors).await;
+            let first = entitlement(Arc::clone(&self.shared), selectors.to_vec()).await;
             let (sender, receiver) = watch::channel(Arc::new(first));
-            let shared = Arc::downgrade(&self.shared);
-            tokio::spawn(follow(shared, selectors.to_vec(), news, sender));
+            let (shared, selectors) = (Arc::downgrade(&self.shared), selectors.to_vec());
+            let made = move |shared| entitlement(shared, selectors.clone());
+            tokio::spawn(follow(shared, made, news, sender));
             receiver
         })
+    }
+
+    fn subscribe_wit<'a>(
+        &'a self,
+        selectors: &'a [Selector],
+        wanted: Option<&'a SpiffeId>,
+    ) -> Option<Pending<'a, watch::Receiver<Arc<WitEntitlement>>>> {
+        Some(Box::pin(async move {
+            self.wait_for_start().await;
+            let news = self.shared.news.subscribe();
+            let (selectors, wanted) = (selectors.to_vec(), wanted.cloned());
+            let made = move |shared| wit_entitlement(shared, selectors.clone(), wanted.clone());
+            let first = made(Arc::clone(&self.shared)).await;
+            let (sender, receiver) = watch::channel(Arc::new(first));
+            tokio::spawn(follow(Arc::downgrade(&self.shared), made, news, sender));
+            receiver
+        }))
     }
 
     fn jwt_svids<'a>(
@@ -57,18 +77,7 @@ impl Identities for Node {
     ) -> Pending<'a, Result<Vec<JwtSvid>, NotIssued>> {
         Box::pin(async move {
             self.wait_for_start().await;
-            let entries = entries(&self.shared, selectors)?;
-            let mut chosen: Vec<Entry> = entries
-                .iter()
-                .filter(|entry| wanted.is_none_or(|wanted| entry.spiffe_id == *wanted))
-                .cloned()
-                .collect();
-            if let (Some(wanted), true) = (wanted, chosen.is_empty()) {
-                return Err(NotIssued::OtherIdentity {
-                    wanted: wanted.clone(),
-                    entitled: entries.into_iter().map(|entry| entry.spiffe_id).collect(),
-                });
-            }
+            let mut chosen = chosen(entries(&self.shared, selectors)?, wanted)?;
             // One token for each identity, whatever number of entries it has.
             let mut seen = BTreeSet::new();
             chosen.retain(|entry| seen.insert(entry.spiffe_id.to_string()));
@@ -117,12 +126,15 @@ impl Node {
 }
 
 /// Keeps what a workload may hold up to date, for as long as someone looks at it.
-async fn follow(
+async fn follow<E, W>(
     shared: Weak<Shared>,
-    selectors: Vec<Selector>,
+    made: impl Fn(Arc<Shared>) -> W,
     mut news: watch::Receiver<u64>,
-    sender: watch::Sender<Arc<Entitlement>>,
-) {
+    sender: watch::Sender<Arc<E>>,
+) where
+    E: PartialEq,
+    W: Future<Output = E>,
+{
     loop {
         let changed = tokio::select! {
             changed = news.changed() => changed,
@@ -131,7 +143,7 @@ async fn follow(
         let Some(shared) = shared.upgrade().filter(|_| changed.is_ok()) else {
             return;
         };
-        let now = entitlement(&shared, &selectors).await;
+        let now = made(shared).await;
         sender.send_if_modified(|held| {
             let is_news = **held != now;
             if is_news {
@@ -142,13 +154,13 @@ async fn follow(
     }
 }
 
-async fn entitlement(shared: &Shared, selectors: &[Selector]) -> Entitlement {
-    let entries = entries(shared, selectors)?;
-    let ensured = svids::ensure(shared, &entries).await;
+async fn entitlement(shared: Arc<Shared>, selectors: Vec<Selector>) -> Entitlement {
+    let entries = entries(&shared, &selectors)?;
+    let ensured = svids::ensure::<X509>(&shared, &entries).await;
     let at = now();
     let svids = entries
         .iter()
-        .filter_map(|entry| shared.svids.of(entry, at).map(|svid| (entry, svid)));
+        .filter_map(|entry| shared.x509.of(entry, at).map(|svid| (entry, svid)));
     let svids: Vec<(&Entry, X509Svid)> = svids
         .map(|(entry, svid)| {
             let hint = entry.hint.clone();
@@ -163,6 +175,60 @@ async fn entitlement(shared: &Shared, selectors: &[Selector]) -> Entitlement {
         return Err(NotIssued::Unavailable { why });
     }
     entitled(&shared.holdings(), svids)
+}
+
+async fn wit_entitlement(
+    shared: Arc<Shared>,
+    selectors: Vec<Selector>,
+    wanted: Option<SpiffeId>,
+) -> WitEntitlement {
+    let entries = chosen(entries(&shared, &selectors)?, wanted.as_ref())?;
+    let ensured = svids::ensure::<Wit>(&shared, &entries).await;
+    let at = now();
+    let svids = entries.iter().filter_map(|entry| {
+        let svid = shared.wit.of(entry, at)?;
+        let hint = entry.hint.clone();
+        Some(WitSvid {
+            hint,
+            ..WitSvid::clone(&svid)
+        })
+    });
+    let svids: Vec<WitSvid> = svids.collect();
+    if let (true, Err(why)) = (svids.is_empty(), ensured) {
+        return Err(NotIssued::Unavailable { why });
+    }
+    let holdings = shared.holdings();
+    let mut bundles = BTreeMap::new();
+    for entry in &entries {
+        let Some(holding) = holdings.of(&entry.key.tenant) else {
+            continue;
+        };
+        for name in domains_of(entry) {
+            if let (Some(bundle), false) = (holding.bundles.get(name), bundles.contains_key(name)) {
+                bundles.insert(name.clone(), bundle.wit.clone());
+            }
+        }
+    }
+    WitEntitled::new(svids, bundles).map_err(|incomplete| NotIssued::Unavailable {
+        why: incomplete.to_string(),
+    })
+}
+
+/// Those of the entries that are for the identity that is wanted, if one is.
+fn chosen(entries: Vec<Entry>, wanted: Option<&SpiffeId>) -> Result<Vec<Entry>, NotIssued> {
+    let Some(wanted) = wanted else {
+        return Ok(entries);
+    };
+    let (chosen, others): (Vec<Entry>, Vec<Entry>) = entries
+        .into_iter()
+        .partition(|entry| entry.spiffe_id == *wanted);
+    if chosen.is_empty() {
+        return Err(NotIssued::OtherIdentity {
+            wanted: wanted.clone(),
+            entitled: others.into_iter().map(|entry| entry.spiffe_id).collect(),
+        });
+    }
+    Ok(chosen)
 }
 
 fn entries(shared: &Shared, selectors: &[Selector]) -> Result<Vec<Entry>, NotIssued> {

@@ -1,21 +1,21 @@
-//! X.509-SVIDs that are held for workloads: issued when first asked for, renewed ever after.
+//! SVIDs with keys that are held for workloads: issued when first asked for, renewed ever after.
+//!
+//! X.509-SVIDs and WIT-SVIDs live alike; what differs is a [`Kind`].
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::Duration;
 
-use avouch_api::grpc::node::{IssueX509Request, KeyForEntry};
-use avouch_core::credential::x509::Certificate;
+use avouch_api::grpc::node::{KeyForEntry, Refusal};
 use avouch_core::id::TenantId;
 use avouch_core::time::Time;
-use zeroize::Zeroizing;
+use tonic::Status;
 
 use super::holdings::{Entry, EntryKey};
 use super::key::NodeKey;
 use super::link::{in_time, innermost};
 use super::validity::Validity;
 use super::{Shared, now};
-use crate::identities::{PrivateKey, X509Svid};
 
 /// How often it is looked whether something is to be renewed.
 const TICK: Duration = Duration::from_millis(500);
@@ -23,26 +23,60 @@ const TICK: Duration = Duration::from_millis(500);
 /// How many SVIDs are asked for at once.
 const BATCH: usize = 50;
 
-/// How long an SVID is renewed after its last workload has left, in seconds: a workload that restarts finds it
-/// here, even if the server is away.
+/// How long an SVID is renewed after its last workload has left, in seconds: a workload that
+/// restarts finds it here, even if the server is away.
 const KEPT_UNUSED: i64 = 3_600;
 
 /// How long to wait before something that could not be renewed is asked for again.
 const RETRY: i64 = 5;
 
-/// All X.509-SVIDs that are held.
-#[derive(Default)]
-pub(super) struct Svids {
-    held: Mutex<BTreeMap<EntryKey, Held>>,
+/// What is issued for a key that was made here.
+pub(super) trait Kind: Sized + Send + Sync + 'static {
+    /// What a workload is given.
+    type Svid: Send + Sync;
+
+    /// What a server answers for one key.
+    type Answer: Send;
+
+    /// How it is called in the log.
+    const NAME: &'static str;
+
+    /// Those that the node holds.
+    fn all(shared: &Shared) -> &Svids<Self>;
+
+    /// Asks the server.
+    fn ask(
+        shared: &Shared,
+        tenant: String,
+        items: Vec<KeyForEntry>,
+    ) -> impl Future<Output = Result<Vec<Self::Answer>, Status>> + Send;
+
+    /// Why there is none.
+    fn refusal(answer: &Self::Answer) -> Option<&Refusal>;
+
+    /// What the server gave, unless it is something else than was asked for.
+    fn take(entry: &Entry, key: &NodeKey, answer: Self::Answer) -> Option<Issued<Self>>;
+}
+
+/// What the server gave.
+pub(super) struct Issued<K: Kind> {
+    pub(super) svid: K::Svid,
+    /// The authority that signed it, as it is named where it is distrusted.
+    pub(super) authority: String,
+    pub(super) validity: Validity,
+}
+
+/// All SVIDs of a kind that are held.
+pub(super) struct Svids<K: Kind> {
+    held: Mutex<BTreeMap<EntryKey, Held<K>>>,
     /// One asks at a time, so that nothing is asked for twice.
     asking: tokio::sync::Mutex<()>,
 }
 
-struct Held {
-    svid: Arc<X509Svid>,
+struct Held<K: Kind> {
+    svid: Arc<K::Svid>,
     /// Of the entry that it was issued for.
     revision: u64,
-    /// The key identifier of the authority that signed it, in hexadecimal.
     authority: String,
     validity: Validity,
     retry_at: Option<Time>,
@@ -50,9 +84,18 @@ struct Held {
     used: Time,
 }
 
-impl Svids {
+impl<K: Kind> Default for Svids<K> {
+    fn default() -> Self {
+        Self {
+            held: Mutex::default(),
+            asking: tokio::sync::Mutex::default(),
+        }
+    }
+}
+
+impl<K: Kind> Svids<K> {
     /// The SVID for an entry as it is now, if a good one is held.
-    pub(super) fn of(&self, entry: &Entry, now: Time) -> Option<Arc<X509Svid>> {
+    pub(super) fn of(&self, entry: &Entry, now: Time) -> Option<Arc<K::Svid>> {
         let mut held = self.lock();
         let found = held.get_mut(&entry.key)?;
         if found.revision != entry.revision || found.validity.not_after < now {
@@ -68,7 +111,7 @@ impl Svids {
         held.values().map(|held| held.validity.not_after).min()
     }
 
-    fn lock(&self) -> MutexGuard<'_, BTreeMap<EntryKey, Held>> {
+    fn lock(&self) -> MutexGuard<'_, BTreeMap<EntryKey, Held<K>>> {
         self.held.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -78,25 +121,25 @@ impl Svids {
 /// # Errors
 ///
 /// What failed or was refused first, without secrets; what was issued is held all the same.
-pub(super) async fn ensure(shared: &Shared, entries: &[Entry]) -> Result<(), String> {
-    if missing(shared, entries).is_empty() {
+pub(super) async fn ensure<K: Kind>(shared: &Shared, entries: &[Entry]) -> Result<(), String> {
+    if missing::<K>(shared, entries).is_empty() {
         return Ok(());
     }
-    let _asking = shared.svids.asking.lock().await;
+    let _asking = K::all(shared).asking.lock().await;
     // Whoever asked before may have asked for these.
-    issue(shared, missing(shared, entries)).await
+    issue::<K>(shared, missing::<K>(shared, entries)).await
 }
 
-fn missing(shared: &Shared, entries: &[Entry]) -> Vec<Entry> {
+fn missing<K: Kind>(shared: &Shared, entries: &[Entry]) -> Vec<Entry> {
     let now = now();
     let missing = entries
         .iter()
-        .filter(|entry| shared.svids.of(entry, now).is_none());
+        .filter(|entry| K::all(shared).of(entry, now).is_none());
     missing.cloned().collect()
 }
 
 /// Has SVIDs issued for these entries, whatever is held.
-async fn issue(shared: &Shared, entries: Vec<Entry>) -> Result<(), String> {
+async fn issue<K: Kind>(shared: &Shared, entries: Vec<Entry>) -> Result<(), String> {
     let mut by_tenant: BTreeMap<TenantId, Vec<Entry>> = BTreeMap::new();
     for entry in entries {
         let of_tenant = by_tenant.entry(entry.key.tenant.clone()).or_default();
@@ -105,14 +148,18 @@ async fn issue(shared: &Shared, entries: Vec<Entry>) -> Result<(), String> {
     let mut first = Ok(());
     for (tenant, entries) in by_tenant {
         for batch in entries.chunks(BATCH) {
-            let issued = issue_batch(shared, &tenant, batch).await;
+            let issued = issue_batch::<K>(shared, &tenant, batch).await;
             first = first.and(issued);
         }
     }
     first
 }
 
-async fn issue_batch(shared: &Shared, tenant: &TenantId, batch: &[Entry]) -> Result<(), String> {
+async fn issue_batch<K: Kind>(
+    shared: &Shared,
+    tenant: &TenantId,
+    batch: &[Entry],
+) -> Result<(), String> {
     let mut keys = Vec::with_capacity(batch.len());
     for _ in batch {
         keys.push(NodeKey::generate().map_err(|fault| fault.to_string())?);
@@ -121,67 +168,49 @@ async fn issue_batch(shared: &Shared, tenant: &TenantId, batch: &[Entry]) -> Res
         entry: entry.key.id.clone(),
         public_key: key.public_key().to_vec(),
     });
-    let request = IssueX509Request {
-        tenant: tenant.to_string(),
-        items: items.collect(),
-    };
-    let mut client = shared.link.client();
-    let answer = in_time(client.issue_x509(request)).await;
-    let answers = answer
-        .map_err(|status| innermost(&status))?
-        .into_inner()
-        .answers;
+    let answered = in_time(K::ask(shared, tenant.to_string(), items.collect())).await;
+    let answers = answered.map_err(|status| innermost(&status))?;
     if answers.len() != batch.len() {
         return Err("the server gave another number of answers than was asked for".to_owned());
     }
     let mut first = Ok(());
     for ((entry, key), answer) in batch.iter().zip(keys).zip(answers) {
-        if let Some(refusal) = answer.refusal {
+        if let Some(refusal) = K::refusal(&answer) {
             let why = format!("{}: {} {}", refusal.code, refusal.sentence, refusal.hint);
-            tracing::warn!(entry = entry.key.id, why, "an X.509-SVID was refused");
+            let id = &entry.key.id;
+            tracing::warn!(kind = K::NAME, entry = id, why, "an SVID was refused");
             first = first.and(Err(why));
             continue;
         }
-        match Held::of(entry, &key, answer.certificates) {
-            Some(held) => {
-                shared.svids.lock().insert(entry.key.clone(), held);
+        match K::take(entry, &key, answer) {
+            Some(issued) => {
+                let held = Held::<K>::of(entry, issued);
+                K::all(shared).lock().insert(entry.key.clone(), held);
             }
-            None => first = first.and(Err("the server gave what is no X.509-SVID".to_owned())),
+            None => first = first.and(Err(format!("the server gave what is no {}", K::NAME))),
         }
     }
     first
 }
 
-impl Held {
-    fn of(entry: &Entry, key: &NodeKey, certificates: Vec<Vec<u8>>) -> Option<Self> {
-        let mut certificates = certificates.into_iter();
-        let own = certificates.next()?;
-        let parsed = Certificate::parse(&own).ok()?;
-        let is_ours = parsed.public_key_info() == key.public_key()
-            && parsed.uris().any(|uri| uri == entry.spiffe_id.as_str());
-        let authority = parsed.authority_key_id()?;
-        is_ours.then(|| Self {
-            validity: Validity::of(&parsed, now(), parsed.serial()),
-            authority: authority.iter().map(|byte| format!("{byte:02x}")).collect(),
-            svid: Arc::new(X509Svid {
-                spiffe_id: entry.spiffe_id.clone(),
-                certificate: own,
-                intermediates: certificates.collect(),
-                private_key: PrivateKey::from_pkcs8(Zeroizing::new(key.pkcs8().to_vec())),
-                hint: entry.hint.clone(),
-            }),
+impl<K: Kind> Held<K> {
+    fn of(entry: &Entry, issued: Issued<K>) -> Self {
+        Self {
+            svid: Arc::new(issued.svid),
             revision: entry.revision,
+            authority: issued.authority,
+            validity: issued.validity,
             retry_at: None,
             used: now(),
-        })
+        }
     }
 }
 
 /// Replaces at once what an authority signed that is not to be trusted any more.
-pub(super) async fn replace_distrusted(shared: &Shared) {
+pub(super) async fn replace_distrusted<K: Kind>(shared: &Shared) {
     let due: Vec<Entry> = {
         let holdings = shared.holdings();
-        let held = shared.svids.lock();
+        let held = K::all(shared).lock();
         let distrusted = held
             .iter()
             .filter(|(key, held)| holdings.distrusts(&key.tenant, &held.authority));
@@ -192,8 +221,8 @@ pub(super) async fn replace_distrusted(shared: &Shared) {
     if due.is_empty() {
         return;
     }
-    let _asking = shared.svids.asking.lock().await;
-    match issue(shared, due.clone()).await {
+    let _asking = K::all(shared).asking.lock().await;
+    match issue::<K>(shared, due.clone()).await {
         Ok(()) => tracing::info!(
             svids = due.len(),
             "SVIDs of a tainted authority were replaced"
@@ -203,13 +232,13 @@ pub(super) async fn replace_distrusted(shared: &Shared) {
                 why,
                 "SVIDs of a tainted authority could not be replaced yet"
             );
-            renew_now(shared, &due);
+            renew_now::<K>(shared, &due);
         }
     }
 }
 
-fn renew_now(shared: &Shared, entries: &[Entry]) {
-    let mut held = shared.svids.lock();
+fn renew_now<K: Kind>(shared: &Shared, entries: &[Entry]) {
+    let mut held = K::all(shared).lock();
     for entry in entries {
         if let Some(held) = held.get_mut(&entry.key) {
             held.validity.renew_at = Time::from_unix(0);
@@ -218,32 +247,32 @@ fn renew_now(shared: &Shared, entries: &[Entry]) {
 }
 
 /// Renews what is due and forgets what nobody needs, for as long as the node is there.
-pub(super) async fn keep(shared: Weak<Shared>) {
+pub(super) async fn keep<K: Kind>(shared: Weak<Shared>) {
     loop {
         tokio::time::sleep(TICK).await;
         let Some(shared) = shared.upgrade() else {
             return;
         };
-        let due = due(&shared);
+        let due = due::<K>(&shared);
         if due.is_empty() {
             continue;
         }
-        let asking = shared.svids.asking.lock().await;
-        let renewed = issue(&shared, due.clone()).await;
+        let asking = K::all(&shared).asking.lock().await;
+        let renewed = issue::<K>(&shared, due.clone()).await;
         drop(asking);
         if let Err(why) = renewed {
             tracing::debug!(why, "some SVIDs were not renewed");
-            put_off(&shared, &due);
+            put_off::<K>(&shared, &due);
         }
         shared.tell();
     }
 }
 
 /// What is to be renewed now. What has no entry any more, or was not used for long, is forgotten.
-fn due(shared: &Shared) -> Vec<Entry> {
+fn due<K: Kind>(shared: &Shared) -> Vec<Entry> {
     let now = now();
     let holdings = shared.holdings();
-    let mut held = shared.svids.lock();
+    let mut held = K::all(shared).lock();
     held.retain(|key, held| {
         let is_used = Arc::strong_count(&held.svid) > 1 || now.since(held.used) < KEPT_UNUSED;
         holdings.entry(key).is_some() && is_used
@@ -256,9 +285,9 @@ fn due(shared: &Shared) -> Vec<Entry> {
         .collect()
 }
 
-fn put_off(shared: &Shared, entries: &[Entry]) {
+fn put_off<K: Kind>(shared: &Shared, entries: &[Entry]) {
     let now = now();
-    let mut held = shared.svids.lock();
+    let mut held = K::all(shared).lock();
     for entry in entries {
         if let Some(held) = held.get_mut(&entry.key)
             && held.validity.renew_at <= now

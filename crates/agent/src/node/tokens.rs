@@ -86,7 +86,7 @@ impl Tokens {
 }
 
 /// The `kid` of a token.
-fn key_of(token: &Token) -> Option<String> {
+pub(super) fn key_of(token: &Token) -> Option<String> {
     let header = token.expose().split('.').next()?;
     let header = Base64UrlUnpadded::decode_vec(header).ok()?;
     let header: Value = serde_json::from_slice(&header).ok()?;

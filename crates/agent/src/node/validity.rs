@@ -17,14 +17,19 @@ impl Validity {
     /// of its life before: `seed` says when, so that a thousand nodes that started together do not
     /// ask together.
     pub(super) fn of(certificate: &Certificate, now: Time, seed: &[u8]) -> Self {
-        let left = certificate.not_after().since(now).max(0);
+        Self::until(certificate.not_after(), now, seed)
+    }
+
+    /// Of what is good until `not_after`.
+    pub(super) fn until(not_after: Time, now: Time, seed: &[u8]) -> Self {
+        let left = not_after.since(now).max(0);
         let spread = left / 10;
         let digest = Digest::of(seed);
         let lot = digest.as_bytes().iter().take(4);
         let lot = lot.fold(0_i64, |number, byte| number << 8 | i64::from(*byte));
         let earlier = if spread > 0 { lot % spread } else { 0 };
         Self {
-            not_after: certificate.not_after(),
+            not_after,
             renew_at: now.plus(left / 2 - earlier),
         }
     }

@@ -1,5 +1,7 @@
 //! `avouch fetch`: what the Workload API gives to this process, as to any workload.
 
+mod files;
+mod wit;
 mod x509;
 
 use std::path::PathBuf;
@@ -37,6 +39,7 @@ pub fn fetch(arguments: &FetchArguments, common: &Common) -> Result<Exit, Fault>
                 let wanted = jwt.spiffe_id.as_ref();
                 fetch_jwt(client, jwt.audience.clone(), wanted, common).await
             }
+            FetchCommand::Wit(wit) => wit::fetch(client, wit, common).await,
             FetchCommand::Bundle(_) => fetch_bundles(client, common).await,
         }
     })

@@ -1,8 +1,5 @@
 //! `avouch fetch x509`.
 
-use std::fs::{self, OpenOptions};
-use std::io::Write;
-use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -15,6 +12,7 @@ use serde_json::{Value, json};
 use tonic::Code;
 use zeroize::Zeroizing;
 
+use super::files::write_file;
 use super::{Client, denied, first};
 use crate::arguments::{Common, FetchX509Arguments};
 use crate::fault::{Exit, Fault};
@@ -156,11 +154,6 @@ fn files(folder: &Path, number: usize) -> [PathBuf; 3] {
 }
 
 fn write(folder: &Path, fetched: &X509svidResponse) -> Result<(), Fault> {
-    let fault = |path: &Path, why: std::io::Error| Fault::Folder {
-        path: path.to_owned(),
-        why: why.to_string(),
-    };
-    fs::create_dir_all(folder).map_err(|error| fault(folder, error))?;
     for (number, svid) in fetched.svids.iter().enumerate() {
         let [chain, key, bundle] = files(folder, number);
         let pkcs8 = pem::encode_string("PRIVATE KEY", LineEnding::LF, &svid.x509_svid_key);
@@ -177,22 +170,10 @@ fn write(folder: &Path, fetched: &X509svidResponse) -> Result<(), Fault> {
             (&key, pkcs8.as_str(), 0o600),
             (&bundle, bundles.as_str(), 0o644),
         ] {
-            write_file(path, text, mode).map_err(|error| fault(path, error))?;
+            write_file(path, text, mode)?;
         }
     }
     Ok(())
-}
-
-/// The file is whole, or as it was, at any moment: a server that reads it again finds either.
-fn write_file(path: &Path, text: &str, mode: u32) -> std::io::Result<()> {
-    let new = path.with_extension("pem.new");
-    // What is left of an earlier attempt may have other permissions.
-    drop(fs::remove_file(&new));
-    let mut options = OpenOptions::new();
-    let mut file = options.create_new(true).write(true).mode(mode).open(&new)?;
-    file.write_all(text.as_bytes())?;
-    file.sync_all()?;
-    fs::rename(&new, path)
 }
 
 /// Certificates as DER one after the other, as PEM.

@@ -5,6 +5,7 @@ mod batch;
 mod documents;
 mod limbo;
 mod mistakes;
+mod mutual_tls;
 mod plane;
 mod run;
 mod tokens;

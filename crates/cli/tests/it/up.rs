@@ -1,11 +1,17 @@
 //! `avouch up` and `avouch fetch`: the whole, as a newcomer meets it.
 
+#![expect(
+    clippy::disallowed_methods,
+    reason = "it waits for what happens in another process, and no longer than it may take"
+)]
+
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::os::unix::process::CommandExt;
 use std::process::Command;
 use std::time::{Duration, Instant};
 
+use base64ct::{Base64UrlUnpadded, Encoding};
 use nix::sys::signal::Signal;
 use nix::unistd::Uid;
 use serde_json::Value;
@@ -93,6 +99,34 @@ fn a_token_is_believed_for_its_audience_and_for_no_other() {
             .code
     };
     assert_eq!((verify("vault"), verify("database")), (0, 3));
+}
+
+#[test]
+fn a19_a_wit_comes_with_the_key_it_names_and_its_bundle_with_names_of_keys() {
+    let plane = Plane::start("up-wit", &[]);
+    let fetched = json(&plane.run(&["fetch", "wit", "--write", "wit", "-o", "json"]));
+    let token = fetched["svids"][0]["svid"].as_str().unwrap();
+    let part = |number: usize| -> Value {
+        let part = token.split('.').nth(number).unwrap();
+        serde_json::from_slice(&Base64UrlUnpadded::decode_vec(part).unwrap()).unwrap()
+    };
+    assert_eq!(part(0)["typ"], "wit+jwt");
+    assert!(part(0)["kid"].is_string());
+    assert_eq!(part(1)["sub"], fetched["svids"][0]["spiffe_id"]);
+    assert!(part(1).get("aud").is_none());
+    let key = fs::read_to_string(plane.folder.path().join("wit/wit.jwk")).unwrap();
+    let key: Value = serde_json::from_str(&key).unwrap();
+    let named = &part(1)["cnf"]["jwk"];
+    assert_eq!((&named["x"], &named["y"]), (&key["x"], &key["y"]));
+    assert!(key["d"].is_string() && named.get("d").is_none());
+
+    let own = plane.run(&[
+        "fetch",
+        "wit",
+        "--spiffe-id",
+        "spiffe://demo.avouch.test/not-me",
+    ]);
+    assert_eq!(own.code, 3, "{}", own.err);
 }
 
 #[test]

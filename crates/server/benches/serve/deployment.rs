@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use avouch_api::grpc::node::node_client::NodeClient;
 use avouch_core::id::{TenantId, TrustDomain};
+use avouch_issuer::signer::{Signer, SigningKind, SoftwareKey};
 use avouch_server::clock::SystemClock;
 use avouch_server::entries::EntryDraft;
 use avouch_server::node_api;
@@ -16,7 +17,7 @@ use avouch_store::TenantKind;
 use avouch_store::keyring::RootKey;
 use avouch_store::sqlite::SqliteStore;
 use avouch_testkit::asn1;
-use avouch_testkit::key::Key;
+use avouch_testkit::key::{Kind, Scheme};
 use hyper_util::rt::TokioIo;
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
 use rustls::crypto::aws_lc_rs;
@@ -95,7 +96,7 @@ pub(crate) async fn serve(plane: &Arc<Plane>) -> (NodeClient<Channel>, watch::Se
 }
 
 fn connect(plane: &Plane, node: &str, address: String) -> Channel {
-    let key = Key::p256(node);
+    let key = SoftwareKey::generate(SigningKind::P256).unwrap();
     let token = plane.new_join_token(&tenant(plane), node, 600).unwrap();
     let member = plane.join(&token.token, &signing_request(&key)).unwrap();
     let chain = member.certificates.into_iter().map(CertificateDer::from);
@@ -107,7 +108,7 @@ fn connect(plane: &Plane, node: &str, address: String) -> Channel {
         .with_custom_certificate_verifier(Arc::new(AnyServer))
         .with_client_auth_cert(
             chain.collect(),
-            PrivatePkcs8KeyDer::from(key.private().to_vec()).into(),
+            PrivatePkcs8KeyDer::from(key.to_pkcs8().unwrap().to_vec()).into(),
         )
         .unwrap();
     config.alpn_protocols = vec![b"h2".to_vec()];
@@ -126,16 +127,28 @@ fn connect(plane: &Plane, node: &str, address: String) -> Channel {
 }
 
 /// A PKCS#10 request (RFC 2986) for a key, signed by it.
-fn signing_request(key: &Key) -> Vec<u8> {
+fn signing_request(key: &SoftwareKey) -> Vec<u8> {
     let info = asn1::sequence([
         asn1::number(0),
         asn1::sequence::<Vec<u8>>([]),
-        key.public_key_info(),
+        key.public_half().info().to_vec(),
         asn1::constructed(0, &[]),
     ]);
-    let signature = key.sign(key.scheme(), &info);
-    let algorithm = key.scheme().identifier_for(key.kind());
+    let signature = key.sign(&info).unwrap();
+    let (r, s) = signature.as_bytes().split_at(32);
+    let signature = asn1::sequence([r, s].map(positive));
+    let algorithm = Scheme::EcdsaSha256.identifier_for(Kind::P256);
     asn1::sequence([info, algorithm, asn1::bit_string(0, &signature)])
+}
+
+/// A positive INTEGER in DER: no zeros in front but the one that keeps it positive.
+fn positive(octets: &[u8]) -> Vec<u8> {
+    let zeros = octets.iter().take_while(|octet| **octet == 0).count();
+    let mut shortest = octets[zeros..].to_vec();
+    if shortest.first().is_none_or(|head| head & 0x80 != 0) {
+        shortest.insert(0, 0);
+    }
+    asn1::integer(&shortest)
 }
 
 /// Who the server is, is not what is measured here.

@@ -1,0 +1,31 @@
+//! Files that other programs read again and again.
+
+use std::fs::{self, OpenOptions};
+use std::io::Write;
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::Path;
+
+use crate::fault::Fault;
+
+/// Writes a file, and its folder if there is none. It is whole, or as it was, at any moment: a
+/// program that reads it again finds either.
+pub(super) fn write_file(path: &Path, text: &str, mode: u32) -> Result<(), Fault> {
+    let write = || {
+        if let Some(folder) = path.parent() {
+            fs::create_dir_all(folder)?;
+        }
+        let mut new = path.as_os_str().to_owned();
+        new.push(".new");
+        // What is left of an earlier attempt may have other permissions.
+        drop(fs::remove_file(&new));
+        let mut options = OpenOptions::new();
+        let mut file = options.create_new(true).write(true).mode(mode).open(&new)?;
+        file.write_all(text.as_bytes())?;
+        file.sync_all()?;
+        fs::rename(&new, path)
+    };
+    write().map_err(|why| Fault::Folder {
+        path: path.to_owned(),
+        why: why.to_string(),
+    })
+}

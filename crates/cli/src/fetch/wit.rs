@@ -1,0 +1,50 @@
+//! `avouch fetch wit`.
+
+use avouch_api::grpc::workload::{Witsvid, WitsvidRequest};
+use serde_json::{Value, json};
+
+use super::files::write_file;
+use super::{Client, denied, first};
+use crate::arguments::{Common, FetchWitArguments};
+use crate::fault::{Exit, Fault};
+use crate::output;
+
+pub(super) async fn fetch(
+    mut client: Client,
+    arguments: &FetchWitArguments,
+    common: &Common,
+) -> Result<Exit, Fault> {
+    let wanted = arguments.spiffe_id.as_ref();
+    let request = WitsvidRequest {
+        spiffe_id: wanted.map(ToString::to_string).unwrap_or_default(),
+    };
+    let fetched = client.fetch_witsvid(request).await;
+    let mut stream = fetched.map_err(|status| denied(&status))?.into_inner();
+    let svids = first(&mut stream).await?.svids;
+    if let Some(folder) = &arguments.write {
+        for (number, svid) in svids.iter().enumerate() {
+            let number = match number {
+                0 => String::new(),
+                number => format!(".{number}"),
+            };
+            let token = folder.join(format!("wit{number}.jwt"));
+            write_file(&token, &svid.wit_svid, 0o600)?;
+            let key = folder.join(format!("wit{number}.jwk"));
+            write_file(&key, &svid.wit_svid_key, 0o600)?;
+        }
+    }
+    let human = || {
+        let tokens: Vec<&str> = svids.iter().map(|svid| svid.wit_svid.as_str()).collect();
+        tokens.join("\n")
+    };
+    output::formatted(common.output, human, || {
+        let svids: Vec<Value> = svids.iter().map(as_json).collect();
+        format!("{:#}", json!({"svids": svids}))
+    })?;
+    Ok(Exit::Accepted)
+}
+
+/// Without the key: whoever wants it has it written to a file.
+fn as_json(svid: &Witsvid) -> Value {
+    json!({"spiffe_id": svid.spiffe_id, "svid": svid.wit_svid, "hint": svid.hint})
+}

@@ -1,0 +1,188 @@
+//! The how-to of mutual TLS with programs of other people: nginx and Python, as it is written down
+//! in `docs/how-to/mutual-tls.md`. Where they cannot be had, the test says so and does not count.
+
+#![expect(
+    clippy::disallowed_methods,
+    reason = "it waits for what happens in another process, and no longer than it may take"
+)]
+
+use std::fs;
+use std::net::TcpStream;
+use std::os::unix::fs::{PermissionsExt, chown};
+use std::os::unix::process::CommandExt;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+use nix::unistd::Uid;
+
+use crate::plane::Plane;
+
+const PROXY: u32 = 33;
+const SERVICE: u32 = 34;
+
+#[test]
+fn nginx_and_python_speak_mutual_tls_by_identities_of_ours() {
+    for program in ["nginx", "python3", "curl"] {
+        if Command::new(program).arg("-V").output().is_err() {
+            return println!("skipped: {program}: it is not installed");
+        }
+    }
+    if !Uid::effective().is_root() {
+        return println!("skipped: other users: only root can become one");
+    }
+    let plane = Plane::start("mutual-tls", &[]);
+    register(&plane, "proxy", PROXY);
+    register(&plane, "service", SERVICE);
+    let place = Place::new(&plane);
+    place.fetch("proxy", PROXY);
+    place.fetch("service", SERVICE);
+
+    let examples = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docs/example/mutual-tls");
+    let (front, behind) = (free_port(), free_port());
+    let configuration = fs::read_to_string(examples.join("nginx.conf")).unwrap();
+    let configuration = configuration
+        .replace("127.0.0.1:9443", &format!("127.0.0.1:{front}"))
+        .replace("127.0.0.1:9444", &format!("127.0.0.1:{behind}"));
+    fs::write(place.of("proxy").join("nginx.conf"), configuration).unwrap();
+    let source = fs::read(examples.join("service.py")).unwrap();
+    fs::write(place.of("service").join("service.py"), source).unwrap();
+    let _service = Running::start(
+        Command::new("python3")
+            .arg(place.of("service").join("service.py"))
+            .arg(place.of("service"))
+            .arg(behind.to_string())
+            .arg("spiffe://demo.avouch.test/proxy")
+            .uid(SERVICE)
+            .gid(SERVICE),
+        behind,
+    );
+    let _proxy = Running::start(
+        Command::new("nginx")
+            .arg("-p")
+            .arg(place.of("proxy"))
+            .args(["-c", "nginx.conf"])
+            .uid(PROXY)
+            .gid(PROXY),
+        front,
+    );
+
+    let hello = place.curl("proxy.demo.avouch.test", front, Some("proxy"));
+    assert_eq!(hello, "hello spiffe://demo.avouch.test/proxy\n");
+    let of_service = place.curl("proxy.demo.avouch.test", front, Some("service"));
+    assert_eq!(of_service, "hello spiffe://demo.avouch.test/proxy\n");
+    let nobody = place.curl("proxy.demo.avouch.test", front, None);
+    assert!(
+        nobody.contains("No required SSL certificate was sent"),
+        "{nobody}"
+    );
+    let itself = place.curl("service.demo.avouch.test", behind, Some("service"));
+    assert_eq!(itself, "not spiffe://demo.avouch.test/service\n");
+}
+
+fn register(plane: &Plane, name: &str, user: u32) {
+    let id = format!("spiffe://demo.avouch.test/{name}");
+    let selector = format!("unix:uid:{user}");
+    let host = format!("{name}.demo.avouch.test");
+    let created = plane.run(&[
+        "entry",
+        "create",
+        "--tenant",
+        "demo",
+        "--id",
+        name,
+        "--spiffe-id",
+        &id,
+        "--selector",
+        &selector,
+        "--dns",
+        &host,
+    ]);
+    assert_eq!(created.code, 0, "{}{}", created.out, created.err);
+}
+
+/// Where each program has its files, and the programs that other users run.
+struct Place {
+    folder: PathBuf,
+    socket: PathBuf,
+}
+
+impl Place {
+    fn new(plane: &Plane) -> Self {
+        let socket = plane.socket();
+        let folder = socket.parent().unwrap().to_owned();
+        fs::set_permissions(&folder, fs::Permissions::from_mode(0o755)).unwrap();
+        // A copy that every user may run, wherever this was built.
+        fs::copy(env!("CARGO_BIN_EXE_avouch"), folder.join("avouch")).unwrap();
+        Self { folder, socket }
+    }
+
+    fn of(&self, name: &str) -> PathBuf {
+        self.folder.join(name)
+    }
+
+    fn fetch(&self, name: &str, user: u32) {
+        let own = self.of(name);
+        fs::create_dir_all(&own).unwrap();
+        chown(&own, Some(user), Some(user)).unwrap();
+        let fetched = Command::new(self.folder.join("avouch"))
+            .args(["fetch", "x509", "--socket"])
+            .arg(&self.socket)
+            .arg("--write")
+            .arg(&own)
+            .current_dir("/")
+            .env_clear()
+            .uid(user)
+            .gid(user)
+            .output()
+            .unwrap();
+        assert!(fetched.status.success(), "{fetched:?}");
+    }
+
+    /// What a host answers to the caller of this name, or to nobody in particular.
+    fn curl(&self, host: &str, port: u16, caller: Option<&str>) -> String {
+        let mut curl = Command::new("curl");
+        curl.args(["--silent", "--show-error", "--max-time", "20", "--cacert"])
+            .arg(self.of("proxy").join("bundle.pem"))
+            .args(["--resolve", &format!("{host}:{port}:127.0.0.1")]);
+        if let Some(caller) = caller {
+            curl.arg("--cert").arg(self.of(caller).join("svid.pem"));
+            curl.arg("--key").arg(self.of(caller).join("key.pem"));
+        }
+        let answer = curl
+            .arg(format!("https://{host}:{port}/"))
+            .output()
+            .unwrap();
+        String::from_utf8_lossy(&[answer.stdout, answer.stderr].concat()).into_owned()
+    }
+}
+
+/// A program that serves a port.
+struct Running(Child);
+
+impl Running {
+    fn start(command: &mut Command, port: u16) -> Self {
+        let running = Self(command.stdin(Stdio::null()).spawn().unwrap());
+        let started = Instant::now();
+        while TcpStream::connect(("127.0.0.1", port)).is_err() {
+            assert!(
+                started.elapsed() < Duration::from_secs(20),
+                "nothing serves the port"
+            );
+            std::thread::sleep(Duration::from_millis(50));
+        }
+        running
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        drop(self.0.kill());
+        drop(self.0.wait());
+    }
+}
+
+fn free_port() -> u16 {
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    listener.local_addr().unwrap().port()
+}
