@@ -11,6 +11,12 @@ use avouch_core::verdict::TrustModel;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use const_oid::ObjectIdentifier;
 
+use crate::manage::arguments::{
+    ANCHOR_PUT_EXAMPLES, AdminArguments, AnchorDeleteArguments, AnchorPutArguments,
+    AuthorityArguments, EntryArguments, NodeArguments, Remote, TenantArguments,
+    TrustDomainArguments, WHY_NOT_EXAMPLES, WhyNotArguments,
+};
+
 /// Is this credential to be believed, and where does that trust end?
 ///
 /// Takes a certificate, a token or an API key and what you trust, and answers with one verdict:
@@ -52,12 +58,18 @@ pub enum Format {
 /// The commands.
 #[derive(Debug, Subcommand)]
 pub enum Command {
+    /// Who administers a tenant
+    Admin(AdminArguments),
     /// The agent of a node
     #[command(subcommand)]
     Agent(AgentCommand),
     /// Look at what is trusted
     #[command(subcommand)]
     Anchor(AnchorCommand),
+    /// What signs for a tenant, and what to do when a key may be in the wrong hands
+    Authority(AuthorityArguments),
+    /// Which workloads get which identity
+    Entry(EntryArguments),
     /// The same verdict drawn in full: every check, or every path that failed
     #[command(after_help = EXPLAIN_EXAMPLES)]
     Explain(ExplainArguments),
@@ -67,15 +79,24 @@ pub enum Command {
     /// What the trust models are, and which of your anchors rest on each
     #[command(subcommand)]
     Model(ModelCommand),
+    /// The machines whose workloads get identities
+    Node(NodeArguments),
     /// A server for many nodes
     #[command(subcommand)]
     Server(ServerCommand),
+    /// Who shares the server, each apart from the others
+    Tenant(TenantArguments),
+    /// The trust domains of a tenant
+    TrustDomain(TrustDomainArguments),
     /// Start everything: server, store and one agent, with a tenant to begin with
     #[command(after_help = UP_EXAMPLES)]
     Up(UpArguments),
     /// Decide on a credential, or on a file of questions
     #[command(after_help = VERIFY_EXAMPLES)]
     Verify(VerifyArguments),
+    /// Why a workload gets no identity: which registration entries come near, and what is missing
+    #[command(after_help = WHY_NOT_EXAMPLES)]
+    WhyNot(WhyNotArguments),
 }
 
 /// The arguments of `up`.
@@ -229,12 +250,19 @@ pub struct FetchX509Arguments {
 /// Commands on trust anchors.
 #[derive(Debug, Subcommand)]
 pub enum AnchorCommand {
+    /// Have a tenant of a server trust an anchor no more
+    #[command(after_help = "Examples:\n  avouch anchor delete partner --tenant demo")]
+    Delete(AnchorDeleteArguments),
     /// What has changed between two trust documents, and how grave it is
     #[command(after_help = DIFF_EXAMPLES)]
     Diff(DiffArguments),
-    /// The anchors of trust documents, with who answers for them and until when
+    /// The anchors of trust documents, with who answers for them and until when; without --trust,
+    /// those of a tenant of a server
     #[command(after_help = LIST_EXAMPLES)]
     List(ListArguments),
+    /// Have a tenant of a server trust an anchor
+    #[command(after_help = ANCHOR_PUT_EXAMPLES)]
+    Put(AnchorPutArguments),
 }
 
 /// Commands on trust models.
@@ -351,8 +379,11 @@ pub struct QuestionArguments {
 #[derive(Args, Debug)]
 pub struct ListArguments {
     /// A trust document, certificates in PEM or DER, or `system`. May be repeated
-    #[arg(long, value_name = "FILE", required = true)]
+    #[arg(long, value_name = "FILE")]
     pub trust: Vec<PathBuf>,
+    /// Which server.
+    #[command(flatten)]
+    pub remote: Remote,
 }
 
 /// The arguments of `anchor diff`.
@@ -473,6 +504,7 @@ const LIST_EXAMPLES: &str = "\
 Examples:
   avouch anchor list --trust trust.yaml
   avouch anchor list --trust system -o json
+  avouch anchor list --tenant demo
 
 Exit codes:
   0   every anchor can be used

@@ -40,6 +40,16 @@ pub enum Fault {
         /// What the system said.
         why: String,
     },
+    /// No server answers.
+    #[error(
+        "no server answers at {server}: {why}; start one with `avouch up`, or name another with --server"
+    )]
+    NoServer {
+        /// Which server.
+        server: String,
+        /// What the system said.
+        why: String,
+    },
     /// No registration entry is for this process.
     #[error(
         "no identity issued: no registration entry selects this process; the log of the agent names those that come near"
@@ -108,6 +118,7 @@ impl Fault {
             | Self::Folder { .. }
             | Self::Agent(_)
             | Self::NoAgent { .. }
+            | Self::NoServer { .. }
             | Self::Node(_)
             | Self::Run(_)
             | Self::Server(_)

@@ -20,6 +20,7 @@ pub mod credential;
 pub mod fault;
 pub mod fetch;
 pub mod input;
+pub mod manage;
 pub mod models;
 pub mod output;
 pub mod recognise;
@@ -42,7 +43,19 @@ pub fn run(arguments: &Arguments) -> Result<Exit, Fault> {
         Command::Explain(explain) => {
             verify::explain(&explain.credentials, &explain.question, common)
         }
+        Command::Admin(admin) => manage::admin(admin, common),
+        Command::Anchor(AnchorCommand::Delete(delete)) => manage::delete_anchor(delete, common),
+        Command::Anchor(AnchorCommand::List(list)) if list.trust.is_empty() => {
+            manage::list_anchors(&list.remote, common)
+        }
         Command::Anchor(AnchorCommand::List(list)) => anchors::list(list, common),
+        Command::Anchor(AnchorCommand::Put(put)) => manage::put_anchor(put, common),
+        Command::Authority(authority) => manage::authority(authority, common),
+        Command::Entry(entry) => manage::entry(entry, common),
+        Command::Node(node) => manage::node(node, common),
+        Command::Tenant(tenant) => manage::tenant(tenant, common),
+        Command::TrustDomain(domain) => manage::trust_domain(domain, common),
+        Command::WhyNot(why_not) => manage::why_not(why_not, common),
         Command::Anchor(AnchorCommand::Diff(diff)) => anchors::diff(diff, common),
         Command::Model(ModelCommand::Show(show)) => models::show(show, common),
         Command::Agent(AgentCommand::Run(agent)) => up::agent(agent),

@@ -4,6 +4,7 @@ mod anchors;
 mod batch;
 mod documents;
 mod limbo;
+mod manage;
 mod mistakes;
 mod mutual_tls;
 mod plane;

@@ -69,7 +69,8 @@ fn examples() -> Vec<Reason> {
 }
 
 /// Reasons that the server gives before the issuer is asked; its own tests have their examples.
-const OF_THE_SERVER: [&str; 11] = [
+const OF_THE_SERVER: [&str; 13] = [
+    "issue.body_malformed",
     "issue.conflict",
     "issue.credential_missing",
     "issue.entry_expired",
@@ -77,6 +78,7 @@ const OF_THE_SERVER: [&str; 11] = [
     "issue.join_token_expired",
     "issue.join_token_unknown",
     "issue.join_token_used",
+    "issue.method_not_allowed",
     "issue.node_not_admitted",
     "issue.not_permitted",
     "issue.object_malformed",

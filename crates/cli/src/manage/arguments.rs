@@ -1,0 +1,363 @@
+//! The arguments of commands that ask a server.
+
+use std::path::PathBuf;
+
+use clap::{Args, Subcommand};
+
+/// Which server, and with what it is asked.
+#[derive(Args, Clone, Debug)]
+pub struct Remote {
+    /// The server, on this machine
+    #[arg(
+        long,
+        value_name = "URL",
+        env = "AVOUCH_SERVER",
+        global = true,
+        default_value = "http://127.0.0.1:8080",
+        display_order = 902
+    )]
+    pub server: String,
+    /// The folder of the plane, where your credential is (operator.jwt)
+    #[arg(
+        long,
+        value_name = "DIR",
+        env = "AVOUCH_DATA",
+        global = true,
+        default_value = "avouch-data",
+        display_order = 903
+    )]
+    pub data: PathBuf,
+}
+
+macro_rules! noun {
+    ($(#[$attribute:meta])* $name:ident: $command:ident) => {
+        $(#[$attribute])*
+        #[derive(Args, Debug)]
+        pub struct $name {
+            /// What to do.
+            #[command(subcommand)]
+            pub command: $command,
+            /// Which server.
+            #[command(flatten)]
+            pub remote: Remote,
+        }
+    };
+}
+
+noun! { /// The arguments of `tenant`.
+TenantArguments: TenantCommand }
+noun! { /// The arguments of `trust-domain`.
+TrustDomainArguments: TrustDomainCommand }
+noun! { /// The arguments of `entry`.
+EntryArguments: EntryCommand }
+noun! { /// The arguments of `authority`.
+AuthorityArguments: AuthorityCommand }
+noun! { /// The arguments of `node`.
+NodeArguments: NodeCommand }
+noun! { /// The arguments of `admin`.
+AdminArguments: AdminCommand }
+
+/// Commands on tenants.
+#[derive(Debug, Subcommand)]
+pub enum TenantCommand {
+    /// Add a tenant
+    #[command(
+        after_help = "Examples:\n  avouch tenant create shop --trust-domain shop.example.com\n  avouch tenant create staging --parent shop --kind environment"
+    )]
+    Create {
+        /// Its name
+        name: String,
+        /// The tenant above it [default: the root]
+        #[arg(long, value_name = "TENANT")]
+        parent: Option<String>,
+        /// What it is [default: tenant, or environment below a tenant]
+        #[arg(long, value_name = "organisation|tenant|environment")]
+        kind: Option<String>,
+        /// A trust domain for it
+        #[arg(long, value_name = "NAME")]
+        trust_domain: Option<String>,
+    },
+    /// The tenants in which you have a role
+    #[command(after_help = "Examples:\n  avouch tenant list\n  avouch tenant list -o json")]
+    List,
+    /// One tenant
+    #[command(after_help = "Examples:\n  avouch tenant show demo")]
+    Show {
+        /// Its name [default: that of --tenant]
+        name: Option<String>,
+    },
+}
+
+/// Commands on trust domains.
+#[derive(Debug, Subcommand)]
+pub enum TrustDomainCommand {
+    /// Give the tenant a trust domain with all its authorities
+    #[command(
+        after_help = "Examples:\n  avouch trust-domain create shop.example.com --tenant shop"
+    )]
+    Create {
+        /// Its name
+        name: String,
+    },
+    /// The trust domains of the tenant
+    #[command(after_help = "Examples:\n  avouch trust-domain list --tenant demo")]
+    List,
+}
+
+/// Commands on registration entries.
+#[derive(Debug, Subcommand)]
+pub enum EntryCommand {
+    /// Say which workloads get which identity
+    #[command(after_help = ENTRY_CREATE_EXAMPLES)]
+    Create(EntryMembers),
+    /// Take registration entries away
+    #[command(after_help = "Examples:\n  avouch entry delete web --tenant demo")]
+    Delete {
+        /// Their names
+        #[arg(required = true, value_name = "ENTRY")]
+        entries: Vec<String>,
+    },
+    /// The registration entries of the tenant
+    #[command(
+        after_help = "Examples:\n  avouch entry list --tenant demo\n  avouch entry list --tenant demo -o json > entries.json"
+    )]
+    List,
+    /// One registration entry
+    #[command(after_help = "Examples:\n  avouch entry show web --tenant demo -o json")]
+    Show {
+        /// Its name
+        entry: String,
+    },
+    /// Change what is named of a registration entry, or put another in its place
+    #[command(after_help = ENTRY_UPDATE_EXAMPLES)]
+    Update {
+        /// Its name
+        entry: String,
+        /// What is to be changed.
+        #[command(flatten)]
+        members: EntryMembers,
+    },
+}
+
+/// The members of a registration entry.
+#[derive(Args, Debug)]
+pub struct EntryMembers {
+    /// Read it from FILE, JSON or YAML (`-` for standard input): one entry, or `entries` with many
+    #[arg(short, long, value_name = "FILE", conflicts_with_all = [
+        "id", "spiffe_id", "node", "selector", "dns", "federates_with", "hint", "x509_ttl",
+        "jwt_ttl", "owner", "purpose", "expires",
+    ])]
+    pub file: Option<PathBuf>,
+    /// Its name [default: a new one]
+    #[arg(long, value_name = "NAME")]
+    pub id: Option<String>,
+    /// The identity
+    #[arg(long, value_name = "ID")]
+    pub spiffe_id: Option<String>,
+    /// What must be attested of a workload, such as unix:uid:1000. May be repeated; all must hold
+    #[arg(long, value_name = "SELECTOR")]
+    pub selector: Vec<String>,
+    /// The SPIFFE ID of the one node whose workloads it is for [default: every node]
+    #[arg(long, value_name = "ID")]
+    pub node: Option<String>,
+    /// A DNS name to put in X.509-SVIDs. May be repeated
+    #[arg(long, value_name = "NAME")]
+    pub dns: Vec<String>,
+    /// A trust domain whose bundle the workload gets as well. May be repeated
+    #[arg(long, value_name = "NAME")]
+    pub federates_with: Vec<String>,
+    /// What tells several identities of one workload apart
+    #[arg(long)]
+    pub hint: Option<String>,
+    /// How long X.509-SVIDs are valid
+    #[arg(long, value_name = "SECONDS")]
+    pub x509_ttl: Option<u32>,
+    /// How long JWT-SVIDs are valid
+    #[arg(long, value_name = "SECONDS")]
+    pub jwt_ttl: Option<u32>,
+    /// Who answers for it
+    #[arg(long, value_name = "WHO")]
+    pub owner: Option<String>,
+    /// What it is for
+    #[arg(long, value_name = "WHY")]
+    pub purpose: Option<String>,
+    /// Until when, such as 2026-01-31T09:30:00Z or 2026-01-31
+    #[arg(long, value_name = "TIME")]
+    pub expires: Option<String>,
+}
+
+/// Commands on authorities.
+#[derive(Debug, Subcommand)]
+pub enum AuthorityCommand {
+    /// The authorities of the tenant, and how many nodes know each
+    #[command(after_help = "Examples:\n  avouch authority list --tenant demo")]
+    List,
+    /// Prepare successors for the authorities of a trust domain before their time
+    #[command(after_help = "Examples:\n  avouch authority prepare demo.avouch.test --tenant demo")]
+    Prepare {
+        /// Its name
+        trust_domain: String,
+    },
+    /// Replace every key of a trust domain, as if all were in the wrong hands
+    #[command(after_help = REPLACE_EXAMPLES)]
+    Replace {
+        /// Its name
+        trust_domain: String,
+    },
+    /// Take a tainted authority out of the bundle and destroy its key
+    #[command(after_help = "Examples:\n  avouch authority revoke 3f2a… --tenant demo")]
+    Revoke {
+        /// The authority
+        authority: String,
+        /// Also while nodes may still hold what it signed
+        #[arg(long)]
+        anyway: bool,
+    },
+    /// Let an authority sign no more, and have all that it signed replaced
+    #[command(after_help = "Examples:\n  avouch authority taint 3f2a… --tenant demo")]
+    Taint {
+        /// The authority
+        authority: String,
+    },
+}
+
+/// Commands on nodes.
+#[derive(Debug, Subcommand)]
+pub enum NodeCommand {
+    /// Give a node nothing any more
+    #[command(after_help = "Examples:\n  avouch node ban web-1 --tenant demo")]
+    Ban {
+        /// Its name
+        node: String,
+    },
+    /// The nodes of the tenant
+    #[command(after_help = "Examples:\n  avouch node list --tenant demo")]
+    List,
+    /// Make a token with which one node joins, once; it is shown only now
+    #[command(
+        after_help = "Examples:\n  avouch node token web-1 --tenant demo\n  avouch node token web-1 --tenant demo --ttl 3600 -o json"
+    )]
+    Token {
+        /// The name that the node will have
+        node: String,
+        /// How long the token can be used [default: 600]
+        #[arg(long, value_name = "SECONDS")]
+        ttl: Option<u32>,
+    },
+    /// Let a banned node come back
+    #[command(after_help = "Examples:\n  avouch node unban web-1 --tenant demo")]
+    Unban {
+        /// Its name
+        node: String,
+    },
+}
+
+/// Commands on administrators.
+#[derive(Debug, Subcommand)]
+pub enum AdminCommand {
+    /// Take a role away
+    #[command(after_help = "Examples:\n  avouch admin delete anna --tenant demo")]
+    Delete {
+        /// The name under which it was given
+        name: String,
+    },
+    /// Who administers the tenant
+    #[command(after_help = "Examples:\n  avouch admin list --tenant demo")]
+    List,
+    /// Give someone a role in the tenant and all below it
+    #[command(
+        after_help = "Examples:\n  avouch admin put anna --tenant demo --subject spiffe://demo.avouch.test/user/anna --role registrar"
+    )]
+    Put {
+        /// A name for it
+        name: String,
+        /// Who: a SPIFFE ID of a trust domain of the tenant, or of one above it
+        #[arg(long, value_name = "ID")]
+        subject: String,
+        /// What it may do
+        #[arg(
+            long,
+            value_name = "operator|administrator|auditor|registrar|node-manager|authority-manager"
+        )]
+        role: String,
+    },
+}
+
+/// The arguments of `anchor put`.
+#[derive(Args, Debug)]
+pub struct AnchorPutArguments {
+    /// A name for it
+    pub name: String,
+    /// The anchor, JSON or YAML (`-` for standard input): one element of `anchors` of a trust
+    /// document
+    #[arg(short, long, value_name = "FILE")]
+    pub file: PathBuf,
+    /// Which server.
+    #[command(flatten)]
+    pub remote: Remote,
+}
+
+/// The arguments of `anchor delete`.
+#[derive(Args, Debug)]
+pub struct AnchorDeleteArguments {
+    /// Its name
+    pub name: String,
+    /// Which server.
+    #[command(flatten)]
+    pub remote: Remote,
+}
+
+/// The arguments of `why-not`.
+#[derive(Args, Debug)]
+pub struct WhyNotArguments {
+    /// What is attested of the workload, such as unix:uid:1000. May be repeated
+    #[arg(long, value_name = "SELECTOR", required = true)]
+    pub selector: Vec<String>,
+    /// The SPIFFE ID of the node it runs on [default: any]
+    #[arg(long, value_name = "ID")]
+    pub node: Option<String>,
+    /// Which server.
+    #[command(flatten)]
+    pub remote: Remote,
+}
+
+const ENTRY_CREATE_EXAMPLES: &str = "\
+Examples:
+  avouch entry create --tenant demo --spiffe-id spiffe://demo.avouch.test/web --selector unix:uid:1000
+  avouch entry create --tenant demo -f entries.yaml
+
+A file with many:
+  entries:
+    - spiffe_id: spiffe://demo.avouch.test/web
+      selectors: [\"unix:uid:1000\"]
+      owner: the web team
+
+Exit codes:
+  0   all were stored
+  3   at least one was refused; the others are stored";
+
+const ENTRY_UPDATE_EXAMPLES: &str = "\
+Examples:
+  avouch entry update web --tenant demo --owner 'the web team'
+  avouch entry show web --tenant demo -o json > web.json; avouch entry update web --tenant demo -f web.json";
+
+const REPLACE_EXAMPLES: &str = "\
+Examples:
+  avouch authority replace demo.avouch.test --tenant demo
+
+What was signed is replaced at once and still believed; then revoke each tainted authority, and what
+it signed is believed no more.";
+
+/// Examples of `why-not`.
+pub const WHY_NOT_EXAMPLES: &str = "\
+Examples:
+  avouch why-not --tenant demo --selector unix:uid:1000 --selector unix:path:/usr/bin/web
+
+Exit codes:
+  0   at least one registration entry matches
+  3   none does; those that come near are shown with what is missing";
+
+/// Examples of `anchor put`.
+pub const ANCHOR_PUT_EXAMPLES: &str = "\
+Examples:
+  avouch anchor put partner --tenant demo -f partner.yaml";

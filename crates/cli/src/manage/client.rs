@@ -1,0 +1,226 @@
+//! The server as the command calls it.
+
+use std::fs::File;
+use std::io::Read;
+use std::net::IpAddr;
+use std::os::unix::fs::PermissionsExt;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use serde_json::Value;
+use ureq::Agent;
+use ureq::http::{Request, Uri};
+use ureq::tls::{Certificate, RootCerts, TlsConfig};
+use zeroize::Zeroizing;
+
+use super::arguments::Remote;
+use crate::fault::Fault;
+
+/// The file of the operator's credential in the folder of the plane.
+const CREDENTIAL_FILE: &str = "operator.jwt";
+
+/// The longest credential in bytes.
+const LONGEST_CREDENTIAL: u64 = 64 << 10;
+
+/// How long a call may take.
+const LONGEST_CALL: Duration = Duration::from_secs(60);
+
+/// The longest answer in bytes.
+const LONGEST_ANSWER: u64 = 256 << 20;
+
+/// A server, and what is shown to it.
+pub(super) struct Client {
+    agent: Agent,
+    server: String,
+    credential: Zeroizing<String>,
+}
+
+impl Client {
+    /// Reads the credential; nothing is sent yet.
+    pub(super) fn open(remote: &Remote) -> Result<Self, Fault> {
+        let server = remote.server.trim_end_matches('/').to_owned();
+        let is_secure = check_server(&server)?;
+        let mut config = Agent::config_builder()
+            .http_status_as_error(false)
+            // The credential goes to the server that was named and to no other.
+            .max_redirects(0)
+            .proxy(None)
+            .timeout_global(Some(LONGEST_CALL));
+        if is_secure {
+            config = config.tls_config(tls());
+        }
+        Ok(Self {
+            agent: config.build().into(),
+            server,
+            credential: credential(&remote.data)?,
+        })
+    }
+
+    pub(super) fn get(&self, path: &str) -> Result<Value, Fault> {
+        self.call("GET", path, None)
+    }
+
+    pub(super) fn post(&self, path: &str, body: &Value) -> Result<Value, Fault> {
+        self.call("POST", path, Some(body))
+    }
+
+    pub(super) fn put(&self, path: &str, body: &Value) -> Result<Value, Fault> {
+        self.call("PUT", path, Some(body))
+    }
+
+    pub(super) fn delete(&self, path: &str) -> Result<Value, Fault> {
+        self.call("DELETE", path, None)
+    }
+
+    fn call(&self, method: &str, path: &str, body: Option<&Value>) -> Result<Value, Fault> {
+        let request = Request::builder()
+            .method(method)
+            .uri(format!("{}{path}", self.server))
+            .header(
+                "authorization",
+                format!("Bearer {}", self.credential.as_str()),
+            )
+            .header("content-type", "application/json");
+        let body = body.map(Value::to_string).unwrap_or_default();
+        let request = request
+            .body(body)
+            .map_err(|_| Fault::Usage(format!("`{path}` cannot be asked for")))?;
+        let mut answer = self.agent.run(request).map_err(|error| self.away(&error))?;
+        let status = answer.status();
+        let text = answer
+            .body_mut()
+            .with_config()
+            .limit(LONGEST_ANSWER)
+            .read_to_string()
+            .map_err(|error| self.away(&error))?;
+        if status.is_success() {
+            if text.is_empty() {
+                return Ok(Value::Null);
+            }
+            return serde_json::from_str(&text).map_err(|_| self.foreign());
+        }
+        let problem: Value = serde_json::from_str(&text).map_err(|_| self.foreign())?;
+        let member = |name: &str| problem.get(name)?.as_str().map(str::to_owned);
+        let (Some(code), Some(sentence), Some(hint)) =
+            (member("code"), member("detail"), member("hint"))
+        else {
+            return Err(self.foreign());
+        };
+        if status.is_client_error() {
+            return Err(Fault::Refused {
+                code,
+                sentence,
+                hint,
+            });
+        }
+        let request = member("decision").unwrap_or_default();
+        Err(Fault::Run(format!("{sentence} {hint} (request {request})")))
+    }
+
+    fn away(&self, error: &ureq::Error) -> Fault {
+        Fault::NoServer {
+            server: self.server.clone(),
+            why: error.to_string(),
+        }
+    }
+
+    fn foreign(&self) -> Fault {
+        Fault::Run(format!(
+            "{} answers, but not as a server of Avouch does; is it another program?",
+            self.server
+        ))
+    }
+}
+
+/// Whether the address is one of HTTPS. Any other must be on this machine: a credential that anyone
+/// on the way can read is anyone's.
+fn check_server(server: &str) -> Result<bool, Fault> {
+    let usage = |detail: &str| Err(Fault::Usage(format!("--server {server}: {detail}")));
+    let uri = server.parse::<Uri>().ok();
+    let uri = uri.filter(|uri| uri.path().len() <= 1 && uri.query().is_none());
+    let authority = uri.as_ref().and_then(Uri::authority);
+    let authority = authority.filter(|authority| !authority.as_str().contains('@'));
+    let (Some(uri), Some(authority)) = (&uri, authority) else {
+        return usage("an address looks like http://127.0.0.1:8080 or https://avouch.example.com");
+    };
+    let host = authority.host();
+    let address = host.trim_start_matches('[').trim_end_matches(']');
+    let is_here = host == "localhost"
+        || address
+            .parse()
+            .is_ok_and(|address: IpAddr| address.is_loopback());
+    match uri.scheme_str() {
+        Some("https") => Ok(true),
+        Some("http") if is_here => Ok(false),
+        Some("http") => usage("your credential would cross the network unprotected; use https"),
+        _ => usage("an address begins with http:// or https://"),
+    }
+}
+
+/// TLS under what the system trusts.
+fn tls() -> TlsConfig {
+    let found = rustls_native_certs::load_native_certs().certs;
+    let roots = found
+        .iter()
+        .map(|der| Certificate::from_der(der).to_owned());
+    TlsConfig::builder()
+        .root_certs(RootCerts::from(roots))
+        .unversioned_rustls_crypto_provider(Arc::new(rustls::crypto::aws_lc_rs::default_provider()))
+        .build()
+}
+
+fn credential(folder: &Path) -> Result<Zeroizing<String>, Fault> {
+    let path = folder.join(CREDENTIAL_FILE);
+    let fault = |why: String| Fault::Folder {
+        path: path.clone(),
+        why,
+    };
+    let open = File::open(&path).map_err(|error| {
+        fault(format!(
+            "{error}; the credential of the operator is in the folder of a plane that runs: start \
+             one with `avouch up`, or name its folder with --data"
+        ))
+    })?;
+    let metadata = open.metadata().map_err(|error| fault(error.to_string()))?;
+    let mode = metadata.permissions().mode() & 0o777;
+    if mode & 0o077 != 0 {
+        return Err(fault(format!(
+            "others may read this credential (mode {mode:04o}), so it is not used; `chmod 600` it, \
+             and find out who has read it"
+        )));
+    }
+    let mut text = Zeroizing::new(String::new());
+    open.take(LONGEST_CREDENTIAL)
+        .read_to_string(&mut text)
+        .map_err(|error| fault(error.to_string()))?;
+    Ok(Zeroizing::new(text.trim().to_owned()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::check_server;
+
+    #[test]
+    fn a_credential_is_sent_unprotected_to_this_machine_only() {
+        for (server, is_secure) in [
+            ("http://127.0.0.1:8080", false),
+            ("http://localhost:1", false),
+            ("http://[::1]:80", false),
+            ("https://avouch.example.com", true),
+        ] {
+            assert_eq!(check_server(server).ok(), Some(is_secure), "{server}");
+        }
+        for server in [
+            "http://10.0.0.1:8080",
+            "http://localhost.example.com",
+            "http://127.0.0.1@example.com",
+            "https://user@example.com",
+            "http://127.0.0.1/v1",
+            "ftp://127.0.0.1",
+            "127.0.0.1:8080",
+        ] {
+            assert!(check_server(server).is_err(), "{server}");
+        }
+    }
+}

@@ -1,0 +1,231 @@
+//! `entry`: which workloads get which identity.
+
+use avouch_core::reason::printable;
+use serde_json::{Value, json};
+
+use super::arguments::{EntryArguments, EntryCommand, EntryMembers};
+use super::client::Client;
+use super::table::{Column, members, table};
+use super::{list_of, path, pretty, read, segment, tell_one};
+use crate::arguments::{Common, Format};
+use crate::fault::{Exit, Fault};
+use crate::output;
+
+/// How many entries are read at once.
+const PAGE: usize = 1_000;
+
+/// How many entries are sent at once.
+const BATCH: usize = 5_000;
+
+const ROW: [Column; 6] = [
+    ("ENTRY", "id"),
+    ("SPIFFE ID", "spiffe_id"),
+    ("SELECTORS", "selectors"),
+    ("FOR NODE", "parent"),
+    ("OWNER", "owner"),
+    ("EXPIRES", "expires"),
+];
+
+const ALL: [Column; 13] = [
+    ("entry", "id"),
+    ("SPIFFE ID", "spiffe_id"),
+    ("selectors", "selectors"),
+    ("for node", "parent"),
+    ("DNS names", "dns_names"),
+    ("federates with", "federates_with"),
+    ("hint", "hint"),
+    ("X.509 seconds", "x509_ttl"),
+    ("JWT seconds", "jwt_ttl"),
+    ("owner", "owner"),
+    ("purpose", "purpose"),
+    ("since", "created"),
+    ("expires", "expires"),
+];
+
+/// `entry`.
+pub fn entry(arguments: &EntryArguments, common: &Common) -> Result<Exit, Fault> {
+    let asking = Asking {
+        path: path(common, "entries")?,
+        client: Client::open(&arguments.remote)?,
+        common,
+    };
+    match &arguments.command {
+        EntryCommand::List => asking.list(),
+        EntryCommand::Create(members) => asking.create(members),
+        EntryCommand::Show { entry } => {
+            let answer = asking.client.get(&asking.at(entry)?)?;
+            tell_one(common, &answer, &ALL)
+        }
+        EntryCommand::Update { entry, members } => asking.update(entry, members),
+        EntryCommand::Delete { entries } => asking.delete(entries),
+    }
+}
+
+struct Asking<'a> {
+    client: Client,
+    path: String,
+    common: &'a Common,
+}
+
+impl Asking<'_> {
+    fn at(&self, entry: &str) -> Result<String, Fault> {
+        Ok(format!("{}/{}", self.path, segment(entry)?))
+    }
+
+    fn list(&self) -> Result<Exit, Fault> {
+        let mut entries = Vec::new();
+        let mut next: Option<String> = None;
+        loop {
+            let after = match &next {
+                Some(after) => format!("&after={}", segment(after)?),
+                None => String::new(),
+            };
+            let page = self
+                .client
+                .get(&format!("{}?limit={PAGE}{after}", self.path))?;
+            entries.extend_from_slice(list_of(&page, "entries"));
+            next = page.get("next").and_then(Value::as_str).map(str::to_owned);
+            if next.is_none() {
+                break;
+            }
+        }
+        output::formatted(
+            self.common.output,
+            || table(&ROW, &entries),
+            || pretty(&json!({ "entries": entries })),
+        )?;
+        Ok(Exit::Accepted)
+    }
+
+    fn create(&self, members: &EntryMembers) -> Result<Exit, Fault> {
+        let Some(file) = &members.file else {
+            let answer = self.client.post(&self.path, &named(members))?;
+            return tell_one(self.common, &answer, &ALL);
+        };
+        let list = match read(file)? {
+            Value::Array(list) => list,
+            Value::Object(mut one) => match one.remove("entries") {
+                Some(Value::Array(list)) if one.is_empty() => list,
+                Some(_) => {
+                    return Err(Fault::Usage(
+                        "`entries` must be a list, and stand alone".to_owned(),
+                    ));
+                }
+                None => {
+                    let answer = self.client.post(&self.path, &Value::Object(one))?;
+                    return tell_one(self.common, &answer, &ALL);
+                }
+            },
+            _ => return Err(Fault::Usage("a file holds an entry or many".to_owned())),
+        };
+        let mut answers = Vec::with_capacity(list.len());
+        for batch in list.chunks(BATCH) {
+            let answer = self.client.post(&self.path, &json!({ "entries": batch }))?;
+            answers.extend_from_slice(list_of(&answer, "answers"));
+        }
+        self.tell_answers(&answers, "entry")
+    }
+
+    /// What is named is changed and the rest stays; a file takes the place of all.
+    fn update(&self, entry: &str, members: &EntryMembers) -> Result<Exit, Fault> {
+        let path = self.at(entry)?;
+        let next = match &members.file {
+            Some(file) => read(file)?,
+            None => {
+                let mut there = self.client.get(&path)?;
+                let changed = named(members);
+                if let (Some(there), Value::Object(changed)) = (there.as_object_mut(), changed) {
+                    if changed.is_empty() {
+                        return Err(Fault::Usage(
+                            "nothing is named that is to change".to_owned(),
+                        ));
+                    }
+                    there.extend(changed);
+                }
+                there
+            }
+        };
+        let answer = self.client.put(&path, &next)?;
+        tell_one(self.common, &answer, &ALL)
+    }
+
+    fn delete(&self, entries: &[String]) -> Result<Exit, Fault> {
+        let path = path(self.common, "remove-entries")?;
+        let mut answers = Vec::with_capacity(entries.len());
+        for batch in entries.chunks(BATCH) {
+            let answer = self.client.post(&path, &json!({ "entries": batch }))?;
+            answers.extend_from_slice(list_of(&answer, "answers"));
+        }
+        self.tell_answers(&answers, "removed")
+    }
+
+    /// What was done is data; what was refused is told beside it, by its place in what was sent.
+    fn tell_answers(&self, answers: &[Value], done: &str) -> Result<Exit, Fault> {
+        let is_refused = |answer: &&Value| answer.get("problem").is_some();
+        let refused = answers.iter().filter(is_refused).count();
+        match self.common.output {
+            Format::Json => output::data(&pretty(&json!({ "answers": answers })))?,
+            Format::Human => {
+                let rows = answers.iter().filter_map(|answer| answer.get(done));
+                let rows: Vec<Value> = rows.cloned().collect();
+                output::data(&drawn(&rows))?;
+                for (place, answer) in (1..).zip(answers) {
+                    if let Some(problem) = answer.get("problem") {
+                        output::warn(&in_words(place, problem));
+                    }
+                }
+            }
+        }
+        Ok(if refused == 0 {
+            Exit::Accepted
+        } else {
+            Exit::Rejected
+        })
+    }
+}
+
+fn drawn(rows: &[Value]) -> String {
+    match rows {
+        [] => String::new(),
+        [one] if one.is_object() => members(&ALL, one),
+        rows if rows.iter().all(Value::is_string) => rows
+            .iter()
+            .filter_map(Value::as_str)
+            .map(|name| format!("{}\n", printable(name)))
+            .collect(),
+        rows => table(&ROW, rows),
+    }
+}
+
+fn in_words(place: usize, problem: &Value) -> String {
+    let member = |name: &str| {
+        let text = problem.get(name).and_then(Value::as_str);
+        printable(text.unwrap_or_default())
+    };
+    format!(
+        "number {place}: {} ({})\n  fix: {}",
+        member("detail"),
+        member("code"),
+        member("hint")
+    )
+}
+
+/// The members that the arguments name.
+fn named(members: &EntryMembers) -> Value {
+    let text = |text: &Option<String>| text.as_ref().map(|text| json!(text));
+    let list = |list: &[String]| (!list.is_empty()).then(|| json!(list));
+    super::said([
+        ("id", text(&members.id)),
+        ("spiffe_id", text(&members.spiffe_id)),
+        ("parent", text(&members.node)),
+        ("selectors", list(&members.selector)),
+        ("dns_names", list(&members.dns)),
+        ("federates_with", list(&members.federates_with)),
+        ("hint", text(&members.hint)),
+        ("x509_ttl", members.x509_ttl.map(|ttl| json!(ttl))),
+        ("jwt_ttl", members.jwt_ttl.map(|ttl| json!(ttl))),
+        ("owner", text(&members.owner)),
+        ("purpose", text(&members.purpose)),
+        ("expires", text(&members.expires)),
+    ])
+}

@@ -1,0 +1,382 @@
+//! Commands that ask a server: tenants and everything they have.
+
+pub mod arguments;
+mod client;
+mod entries;
+mod table;
+
+use avouch_core::id::TenantId;
+use serde_json::{Map, Value, json};
+
+use crate::arguments::{Common, Format};
+use crate::fault::{Exit, Fault};
+use crate::input::{self, Stop};
+use crate::output;
+use arguments::{
+    AdminArguments, AdminCommand, AnchorDeleteArguments, AnchorPutArguments, AuthorityArguments,
+    AuthorityCommand, NodeArguments, NodeCommand, Remote, TenantArguments, TenantCommand,
+    TrustDomainArguments, TrustDomainCommand, WhyNotArguments,
+};
+use client::Client;
+pub use entries::entry;
+use table::{Column, members, table};
+
+/// The longest file that is sent.
+const LONGEST_FILE: usize = 64 << 20;
+
+const TENANT: [Column; 6] = [
+    ("NAME", "name"),
+    ("KIND", "kind"),
+    ("PARENT", "parent"),
+    ("TRUST DOMAINS", "trust_domains"),
+    ("ROLES", "roles"),
+    ("CREATED", "created"),
+];
+
+/// `tenant`.
+pub fn tenant(arguments: &TenantArguments, common: &Common) -> Result<Exit, Fault> {
+    let client = Client::open(&arguments.remote)?;
+    match &arguments.command {
+        TenantCommand::List => {
+            let answer = client.get("/v1/tenants")?;
+            tell_list(common, &answer, "tenants", &TENANT)
+        }
+        TenantCommand::Show { name } => {
+            let name = match name {
+                Some(name) => name.as_str(),
+                None => named(common)?,
+            };
+            let answer = client.get(&format!("/v1/tenants/{}", segment(name)?))?;
+            tell_one(common, &answer, &TENANT)
+        }
+        TenantCommand::Create {
+            name,
+            parent,
+            kind,
+            trust_domain,
+        } => {
+            let new = said([
+                ("name", Some(json!(name))),
+                ("parent", parent.as_ref().map(|one| json!(one))),
+                ("kind", kind.as_ref().map(|one| json!(one))),
+                ("trust_domain", trust_domain.as_ref().map(|one| json!(one))),
+            ]);
+            let answer = client.post("/v1/tenants", &new)?;
+            tell_one(common, &answer, &TENANT)
+        }
+    }
+}
+
+const TRUST_DOMAIN: [Column; 2] = [("NAME", "name"), ("CREATED", "created")];
+
+/// `trust-domain`.
+pub fn trust_domain(arguments: &TrustDomainArguments, common: &Common) -> Result<Exit, Fault> {
+    let path = path(common, "trust-domains")?;
+    let client = Client::open(&arguments.remote)?;
+    match &arguments.command {
+        TrustDomainCommand::List => {
+            let answer = client.get(&path)?;
+            tell_list(common, &answer, "trust_domains", &TRUST_DOMAIN)
+        }
+        TrustDomainCommand::Create { name } => {
+            let answer = client.post(&path, &json!({ "name": name }))?;
+            tell_one(common, &answer, &TRUST_DOMAIN)
+        }
+    }
+}
+
+const AUTHORITY: [Column; 8] = [
+    ("AUTHORITY", "id"),
+    ("TRUST DOMAIN", "trust_domain"),
+    ("KIND", "kind"),
+    ("ROLE", "role"),
+    ("STATE", "state"),
+    ("UNTIL", "not_after"),
+    ("NODES", "nodes_connected"),
+    ("KNOW IT", "nodes_holding"),
+];
+
+/// `authority`.
+pub fn authority(arguments: &AuthorityArguments, common: &Common) -> Result<Exit, Fault> {
+    let nothing = json!({});
+    let client = Client::open(&arguments.remote)?;
+    let at = |what: &str, name: &str, step: &str| -> Result<String, Fault> {
+        let name = segment(name)?;
+        path(common, &format!("{what}/{name}/{step}"))
+    };
+    let answer = match &arguments.command {
+        AuthorityCommand::List => client.get(&path(common, "authorities")?)?,
+        AuthorityCommand::Prepare { trust_domain } => {
+            client.post(&at("trust-domains", trust_domain, "prepare")?, &nothing)?
+        }
+        AuthorityCommand::Replace { trust_domain } => {
+            client.post(&at("trust-domains", trust_domain, "replace")?, &nothing)?
+        }
+        AuthorityCommand::Revoke { authority, anyway } => {
+            let how = json!({ "anyway": anyway });
+            client.post(&at("authorities", authority, "revoke")?, &how)?
+        }
+        AuthorityCommand::Taint { authority } => {
+            client.post(&at("authorities", authority, "taint")?, &nothing)?
+        }
+    };
+    tell_list(common, &answer, "authorities", &AUTHORITY)
+}
+
+const NODE: [Column; 6] = [
+    ("NODE", "name"),
+    ("SPIFFE ID", "spiffe_id"),
+    ("ATTESTED BY", "attested_by"),
+    ("CONNECTED", "connected"),
+    ("BANNED", "banned"),
+    ("SINCE", "created"),
+];
+
+const JOIN_TOKEN: [Column; 4] = [
+    ("TOKEN", "token"),
+    ("NODE", "node"),
+    ("SPIFFE ID", "spiffe_id"),
+    ("UNTIL", "expires"),
+];
+
+/// `node`.
+pub fn node(arguments: &NodeArguments, common: &Common) -> Result<Exit, Fault> {
+    let client = Client::open(&arguments.remote)?;
+    let step = |node: &str, step: &str| -> Result<Value, Fault> {
+        let node = segment(node)?;
+        client.post(&path(common, &format!("nodes/{node}/{step}"))?, &json!({}))
+    };
+    match &arguments.command {
+        NodeCommand::List => {
+            let answer = client.get(&path(common, "nodes")?)?;
+            tell_list(common, &answer, "nodes", &NODE)
+        }
+        NodeCommand::Ban { node } => tell_one(common, &step(node, "ban")?, &NODE),
+        NodeCommand::Unban { node } => tell_one(common, &step(node, "unban")?, &NODE),
+        NodeCommand::Token { node, ttl } => {
+            let new = said([
+                ("node", Some(json!(node))),
+                ("ttl", ttl.map(|ttl| json!(ttl))),
+            ]);
+            let answer = client.post(&path(common, "join-tokens")?, &new)?;
+            tell_one(common, &answer, &JOIN_TOKEN)
+        }
+    }
+}
+
+const ADMIN: [Column; 4] = [
+    ("NAME", "name"),
+    ("SUBJECT", "subject"),
+    ("ROLE", "role"),
+    ("SINCE", "created"),
+];
+
+/// `admin`.
+pub fn admin(arguments: &AdminArguments, common: &Common) -> Result<Exit, Fault> {
+    let client = Client::open(&arguments.remote)?;
+    let at = |name: &str| path(common, &format!("admins/{}", segment(name)?));
+    match &arguments.command {
+        AdminCommand::List => {
+            let answer = client.get(&path(common, "admins")?)?;
+            tell_list(common, &answer, "admins", &ADMIN)
+        }
+        AdminCommand::Put {
+            name,
+            subject,
+            role,
+        } => {
+            let new = json!({ "subject": subject, "role": role });
+            let answer = client.put(&at(name)?, &new)?;
+            tell_one(common, &answer, &ADMIN)
+        }
+        AdminCommand::Delete { name } => {
+            client.delete(&at(name)?)?;
+            tell_removed(common, name)
+        }
+    }
+}
+
+/// `anchor list` without files.
+pub fn list_anchors(remote: &Remote, common: &Common) -> Result<Exit, Fault> {
+    const KINDS: [&str; 4] = ["trust_domain", "issuer", "x509", "api_key"];
+    const ANCHOR: [Column; 5] = [
+        ("NAME", "name"),
+        ("KIND", "kind"),
+        ("OWNER", "owner"),
+        ("REASON", "reason"),
+        ("EXPIRES", "expires"),
+    ];
+    let path = path(common, "anchors")?;
+    let answer = Client::open(remote)?.get(&path)?;
+    if common.output == Format::Json {
+        return tell_json(&answer);
+    }
+    let rows = list_of(&answer, "anchors").iter().map(|anchor| {
+        let document = anchor.get("anchor").cloned().unwrap_or_default();
+        let kind = KINDS.into_iter().find(|kind| document.get(kind).is_some());
+        let shown = |name: &str| document.get(name).cloned().unwrap_or_default();
+        json!({
+            "name": anchor.get("name"),
+            "kind": kind,
+            "owner": shown("owner"),
+            "reason": shown("reason"),
+            "expires": shown("expires"),
+        })
+    });
+    output::data(&table(&ANCHOR, &rows.collect::<Vec<_>>()))?;
+    Ok(Exit::Accepted)
+}
+
+/// `anchor put`.
+pub fn put_anchor(arguments: &AnchorPutArguments, common: &Common) -> Result<Exit, Fault> {
+    let path = path(common, &format!("anchors/{}", segment(&arguments.name)?))?;
+    let document = read(&arguments.file)?;
+    let answer = Client::open(&arguments.remote)?.put(&path, &document)?;
+    match common.output {
+        Format::Human => output::data(&arguments.name)?,
+        Format::Json => output::data(&pretty(&answer))?,
+    }
+    Ok(Exit::Accepted)
+}
+
+/// `anchor delete`.
+pub fn delete_anchor(arguments: &AnchorDeleteArguments, common: &Common) -> Result<Exit, Fault> {
+    let path = path(common, &format!("anchors/{}", segment(&arguments.name)?))?;
+    Client::open(&arguments.remote)?.delete(&path)?;
+    tell_removed(common, &arguments.name)
+}
+
+/// `why-not`.
+pub fn why_not(arguments: &WhyNotArguments, common: &Common) -> Result<Exit, Fault> {
+    const NEARLY: [Column; 6] = [
+        ("ENTRY", "entry"),
+        ("SPIFFE ID", "spiffe_id"),
+        ("MATCHES", "matches"),
+        ("MISSING", "missing"),
+        ("FOR NODE", "for_node"),
+        ("ENDED", "ended"),
+    ];
+    let workload = said([
+        ("selectors", Some(json!(arguments.selector))),
+        ("node", arguments.node.as_ref().map(|node| json!(node))),
+    ]);
+    let path = path(common, "why-not")?;
+    let answer = Client::open(&arguments.remote)?.post(&path, &workload)?;
+    let matching = list_of(&answer, "matching");
+    let exit = if matching.is_empty() {
+        Exit::Rejected
+    } else {
+        Exit::Accepted
+    };
+    if common.output == Format::Json {
+        output::data(&pretty(&answer))?;
+        return Ok(exit);
+    }
+    let marked = |list: &[Value], matches: bool| -> Vec<Value> {
+        let mut list = list.to_vec();
+        for one in &mut list {
+            if let Some(members) = one.as_object_mut() {
+                members.insert("matches".to_owned(), matches.into());
+            }
+        }
+        list
+    };
+    let mut rows = marked(matching, true);
+    rows.extend(marked(list_of(&answer, "nearly"), false));
+    output::data(&table(&NEARLY, &rows))?;
+    Ok(exit)
+}
+
+/// The address of what a tenant has.
+fn path(common: &Common, what: &str) -> Result<String, Fault> {
+    Ok(format!("/v1/tenants/{}/{what}", named(common)?))
+}
+
+/// The tenant, which must be named: nobody should change one by chance.
+fn named(common: &Common) -> Result<&str, Fault> {
+    match common.tenant.as_str() {
+        TenantId::LOCAL => Err(Fault::Usage(
+            "which tenant? name it with --tenant or AVOUCH_TENANT; `avouch tenant list` shows them"
+                .to_owned(),
+        )),
+        name => Ok(name),
+    }
+}
+
+/// A name as a part of an address. All names are of characters that need no escapes.
+fn segment(name: &str) -> Result<&str, Fault> {
+    let fits = |byte: u8| byte.is_ascii_alphanumeric() || b"._-".contains(&byte);
+    if name.is_empty() || name == "." || name == ".." || !name.bytes().all(fits) {
+        return Err(Fault::Usage(format!(
+            "`{}` is no name: names are of letters, digits, `.`, `_` and `-`",
+            avouch_core::reason::printable(name)
+        )));
+    }
+    Ok(name)
+}
+
+/// An object of those members that are there.
+fn said<const N: usize>(members: [(&str, Option<Value>); N]) -> Value {
+    let there = members
+        .into_iter()
+        .filter_map(|(name, value)| Some((name.to_owned(), value?)));
+    Value::Object(there.collect::<Map<String, Value>>())
+}
+
+/// Reads a file of JSON or YAML.
+fn read(path: &std::path::Path) -> Result<Value, Fault> {
+    let refuse = |why: String| Fault::Usage(format!("{}: {why}", input::name_of(path)));
+    let bytes = match input::read(path, "file", LONGEST_FILE) {
+        Ok(bytes) => bytes,
+        Err(Stop::Fault(fault)) => return Err(fault),
+        Err(Stop::Refused { reason, .. }) => return Err(refuse(reason.sentence())),
+    };
+    let text = String::from_utf8(bytes).map_err(|_| refuse("it is not UTF-8".to_owned()))?;
+    avouch_api::read_value(&text).map_err(|avouch_api::NotAValue(why)| refuse(why))
+}
+
+fn list_of<'a>(answer: &'a Value, name: &str) -> &'a [Value] {
+    let list = answer.get(name).and_then(Value::as_array);
+    list.map_or(&[], Vec::as_slice)
+}
+
+fn tell_list(
+    common: &Common,
+    answer: &Value,
+    name: &str,
+    columns: &[Column],
+) -> Result<Exit, Fault> {
+    output::formatted(
+        common.output,
+        || table(columns, list_of(answer, name)),
+        || pretty(answer),
+    )?;
+    Ok(Exit::Accepted)
+}
+
+fn tell_one(common: &Common, answer: &Value, columns: &[Column]) -> Result<Exit, Fault> {
+    output::formatted(
+        common.output,
+        || members(columns, answer),
+        || pretty(answer),
+    )?;
+    Ok(Exit::Accepted)
+}
+
+fn tell_removed(common: &Common, name: &str) -> Result<Exit, Fault> {
+    output::formatted(
+        common.output,
+        || name.to_owned(),
+        || pretty(&json!({ "removed": name })),
+    )?;
+    Ok(Exit::Accepted)
+}
+
+fn tell_json(answer: &Value) -> Result<Exit, Fault> {
+    output::data(&pretty(answer))?;
+    Ok(Exit::Accepted)
+}
+
+fn pretty(value: &Value) -> String {
+    serde_json::to_string_pretty(value).unwrap_or_default()
+}

@@ -1,0 +1,220 @@
+//! The commands that ask a server, as a person and as a program see them.
+
+use std::fs::{self, Permissions};
+use std::os::unix::fs::PermissionsExt;
+use std::time::{Duration, Instant};
+
+use crate::plane::Plane;
+use crate::run::{Folder, Ran};
+
+/// A plane, and its address.
+struct Served {
+    plane: Plane,
+    server: String,
+}
+
+impl Served {
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "a limit on how long the test waits for the credential"
+    )]
+    fn start(name: &str) -> Self {
+        let plane = Plane::start(name, &[]);
+        let mut lines = plane.greeting.lines();
+        let server = lines.find_map(|line| line.trim().strip_prefix("HTTP"));
+        let server = server.unwrap().trim().to_owned();
+        let credential = plane.folder.path().join("avouch-data/operator.jwt");
+        let start = Instant::now();
+        while !credential.exists() {
+            assert!(start.elapsed() < Duration::from_secs(20), "no credential");
+            std::thread::yield_now();
+        }
+        Self { plane, server }
+    }
+
+    fn run(&self, command: &[&str]) -> Ran {
+        let server = ["--server", &self.server];
+        self.plane.folder.run(&[command, &server].concat())
+    }
+
+    /// What a person and a program are told, without what differs from run to run.
+    fn both(&self, command: &[&str]) -> String {
+        let human = self.run(command);
+        let json = self.run(&[command, &["-o", "json"]].concat());
+        assert_eq!(human.code, json.code);
+        steady(&format!("{}\n{}", human.told(), json.told()))
+    }
+}
+
+/// Times and names that are made anew at each run are left out. What is as wide as another stays
+/// so, since columns are as wide as what is in them.
+fn steady(text: &str) -> String {
+    let mut steady = String::new();
+    for word in text.split_inclusive([' ', '"', '\n', ',']) {
+        let bare = word.trim_end_matches([' ', '"', '\n', ',']);
+        let is_time = bare.len() == 20 && bare.ends_with('Z') && bare.contains("T");
+        let is_id = bare.len() == 40 && bare.bytes().all(|byte| byte.is_ascii_hexdigit());
+        if is_time {
+            steady.push_str(&word.replace(bare, "2026-00-00T00:00:00Z"));
+        } else if is_id {
+            steady.push_str(&word.replace(bare, &"0".repeat(40)));
+        } else {
+            steady.push_str(word);
+        }
+    }
+    steady
+}
+
+#[test]
+fn an_entry_is_made_shown_changed_and_taken_away() {
+    let served = Served::start("manage-entry");
+    let demo = ["--tenant", "demo"];
+    let run = |command: &[&str]| served.run(&[command, &demo].concat());
+    let made = run(&[
+        "entry",
+        "create",
+        "--id",
+        "web",
+        "--spiffe-id",
+        "spiffe://demo.avouch.test/web",
+        "--selector",
+        "unix:uid:4242",
+        "--owner",
+        "the web team",
+    ]);
+    assert_eq!(made.code, 0, "{}", made.err);
+    insta::assert_snapshot!(
+        "entry_show",
+        served.both(&["entry", "show", "web", "--tenant", "demo"])
+    );
+    let changed = run(&["entry", "update", "web", "--purpose", "the shop"]);
+    assert!(changed.out.contains("the web team") && changed.out.contains("the shop"));
+    // What is shown can be put back.
+    let shown = run(&["entry", "show", "web", "-o", "json"]);
+    served.plane.folder.file("web.json", &shown.out);
+    let put = run(&["entry", "update", "web", "-f", "web.json", "-o", "json"]);
+    assert_eq!(put.out, shown.out);
+    let near = served.both(&[
+        "why-not",
+        "--tenant",
+        "demo",
+        "--selector",
+        "unix:uid:1",
+        "--selector",
+        "unix:uid:4242",
+    ]);
+    assert!(near.starts_with("exit 0") && near.contains("web"), "{near}");
+    assert_eq!(run(&["why-not", "--selector", "unix:uid:1"]).code, 3);
+    assert_eq!(run(&["entry", "delete", "web"]).out, "web\n");
+    insta::assert_snapshot!(
+        "entry_unknown",
+        served.both(&["entry", "show", "web", "--tenant", "demo"])
+    );
+}
+
+#[test]
+fn a_file_of_entries_is_stored_as_far_as_it_is_right() {
+    let served = Served::start("manage-file");
+    served.plane.folder.file(
+        "entries.yaml",
+        "entries:\n\
+         - id: a\n  spiffe_id: spiffe://demo.avouch.test/a\n  selectors: ['unix:uid:1']\n\
+         - id: b\n  spiffe_id: spiffe://other.test/b\n  selectors: ['unix:uid:1']\n\
+         - id: c\n  spiffe_id: spiffe://demo.avouch.test/c\n  selectors: ['unix:uid:1']\n  owners: me\n",
+    );
+    insta::assert_snapshot!(
+        "entry_file",
+        steady(
+            &served
+                .run(&["entry", "create", "--tenant", "demo", "-f", "entries.yaml"])
+                .told()
+        )
+    );
+    let list = served.run(&["entry", "list", "--tenant", "demo", "-o", "json"]);
+    assert_eq!(list.json()["entries"][0]["id"], "a");
+}
+
+#[test]
+fn what_a_tenant_has_is_listed() {
+    let served = Served::start("manage-lists");
+    insta::assert_snapshot!("tenant_list", served.both(&["tenant", "list"]));
+    let authorities = served.both(&["authority", "list", "--tenant", "demo"]);
+    assert!(authorities.contains("AUTHORITY"), "{authorities}");
+    insta::assert_snapshot!(
+        "admin_list",
+        served.both(&["admin", "list", "--tenant", "root"])
+    );
+    let nodes = served.run(&["node", "list", "--tenant", "root"]);
+    assert!(nodes.out.contains("local"), "{}", nodes.out);
+    let token = served.run(&["node", "token", "web-1", "--tenant", "demo", "-o", "json"]);
+    let token = token.json()["token"].as_str().unwrap().to_owned();
+    assert!(token.starts_with("demo.") && !served.plane.log().contains(&token));
+    let made = served.run(&["tenant", "create", "shop", "--trust-domain", "shop.test"]);
+    assert_eq!(made.code, 0, "{}", made.err);
+    let domains = served.run(&["trust-domain", "list", "--tenant", "shop"]);
+    assert!(domains.out.contains("shop.test"), "{}", domains.out);
+    let replaced = served.run(&["authority", "replace", "shop.test", "--tenant", "shop"]);
+    assert!(replaced.out.contains("tainted"), "{}", replaced.out);
+    let last = served.run(&["admin", "delete", "operator", "--tenant", "root"]);
+    assert_eq!(last.code, 3, "{}", last.err);
+    assert!(last.err.contains("issue.conflict"), "{}", last.err);
+}
+
+#[test]
+fn an_anchor_is_given_to_a_tenant_and_taken_away() {
+    let served = Served::start("manage-anchor");
+    let anchor = r#"{"trust_domain": "partner.test", "owner": "sales", "bundle": {"keys": []}}"#;
+    served.plane.folder.file("anchor.json", anchor);
+    let put = [
+        "anchor",
+        "put",
+        "partner",
+        "-f",
+        "anchor.json",
+        "--tenant",
+        "demo",
+    ];
+    assert_eq!(served.run(&put).out, "partner\n");
+    insta::assert_snapshot!(
+        "anchor_list_of_a_tenant",
+        served.both(&["anchor", "list", "--tenant", "demo"])
+    );
+    let gone = served.run(&["anchor", "delete", "partner", "--tenant", "demo"]);
+    assert_eq!(gone.code, 0, "{}", gone.err);
+}
+
+#[test]
+fn a_credential_that_others_can_read_is_not_used() {
+    let folder = Folder::new("manage-exposed");
+    fs::create_dir(folder.path().join("avouch-data")).unwrap();
+    let path = folder.path().join("avouch-data/operator.jwt");
+    fs::write(&path, "secret").unwrap();
+    fs::set_permissions(&path, Permissions::from_mode(0o640)).unwrap();
+    let refused = folder.run(&["tenant", "list"]);
+    assert_eq!(refused.code, 1);
+    assert!(refused.err.contains("others may read"), "{}", refused.err);
+}
+
+#[test]
+fn where_no_server_answers_the_way_to_start_one_is_told() {
+    let folder = Folder::new("manage-away");
+    let away = folder.run(&["tenant", "list"]);
+    assert_eq!(away.code, 1);
+    assert!(away.err.contains("avouch up"), "{}", away.err);
+    fs::create_dir(folder.path().join("avouch-data")).unwrap();
+    let path = folder.path().join("avouch-data/operator.jwt");
+    fs::write(&path, "secret").unwrap();
+    fs::set_permissions(&path, Permissions::from_mode(0o600)).unwrap();
+    let away = folder.run(&["tenant", "list", "--server", "http://127.0.0.1:9"]);
+    assert_eq!(away.code, 1);
+    assert!(
+        away.err.contains("start one with `avouch up`"),
+        "{}",
+        away.err
+    );
+    let unsafe_address = folder.run(&["tenant", "list", "--server", "http://10.0.0.1:8080"]);
+    assert_eq!(unsafe_address.code, 2, "{}", unsafe_address.err);
+    let nobody = folder.run(&["entry", "list"]);
+    assert_eq!(nobody.code, 2);
+    assert!(nobody.err.contains("--tenant"), "{}", nobody.err);
+}
