@@ -1,5 +1,6 @@
 //! The server as those see it who call it over the network.
 
+mod away;
 mod http;
 mod isolation;
 mod managing;

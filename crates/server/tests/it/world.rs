@@ -2,6 +2,7 @@
 
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use avouch_core::id::{TenantId, TrustDomain};
 use avouch_server::clock::SystemClock;
@@ -19,12 +20,14 @@ use tempfile::TempDir;
 use tokio::runtime::Runtime;
 use tokio::sync::watch;
 
+use crate::away::Switched;
 use crate::http::{Answer, request, send};
 
 /// A deployment that is served.
 pub(crate) struct World {
     pub(crate) plane: Arc<Plane>,
     pub(crate) address: SocketAddr,
+    is_away: Arc<AtomicBool>,
     node: Admitted,
     stop: watch::Sender<bool>,
     runtime: Option<Runtime>,
@@ -36,6 +39,11 @@ impl World {
     pub(crate) fn new() -> Self {
         let folder = tempfile::tempdir().unwrap();
         let store = Arc::new(SqliteStore::open(folder.path()).unwrap());
+        let is_away = Arc::new(AtomicBool::new(false));
+        let store = Arc::new(Switched {
+            store,
+            is_away: Arc::clone(&is_away),
+        });
         let path = folder.path().to_owned();
         let founding = Founding {
             tenant: TenantId::parse("top").unwrap(),
@@ -63,6 +71,7 @@ impl World {
         Self {
             plane,
             address,
+            is_away,
             node,
             stop,
             runtime: Some(runtime),
@@ -90,6 +99,11 @@ impl World {
             self.plane
                 .issue_jwt(&self.node, owner.id().as_str(), entry.id.as_str(), audience);
         issued.unwrap().token
+    }
+
+    /// Takes the store away, or gives it back.
+    pub(crate) fn store_away(&self, is_away: bool) {
+        self.is_away.store(is_away, Ordering::SeqCst);
     }
 
     /// A token of who runs the deployment.

@@ -1,0 +1,120 @@
+//! A store that can be taken away.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use avouch_core::id::TenantId;
+use avouch_core::time::Time;
+use avouch_store::{
+    Change, Fault, Feed, IntentRow, Operator, Sequence, Snapshot, Store, TenantRecord,
+};
+use serde_json::json;
+
+use crate::world::World;
+
+/// What is said of where the database is, which no caller is to learn.
+const INSIDE: &str = "db-7.internal";
+
+/// A store that answers only while it is there.
+pub(crate) struct Switched {
+    pub(crate) store: Arc<dyn Store>,
+    pub(crate) is_away: Arc<AtomicBool>,
+}
+
+impl Switched {
+    fn store(&self) -> Result<&dyn Store, Fault> {
+        if self.is_away.load(Ordering::SeqCst) {
+            return Err(Fault::Lost(INSIDE.to_owned()));
+        }
+        Ok(self.store.as_ref())
+    }
+}
+
+impl Store for Switched {
+    fn add_tenant(&self, operator: &Operator, tenant: &TenantRecord) -> Result<(), Fault> {
+        self.store()?.add_tenant(operator, tenant)
+    }
+
+    fn tenants(&self, operator: &Operator) -> Result<Vec<TenantRecord>, Fault> {
+        self.store()?.tenants(operator)
+    }
+
+    fn heads(&self, operator: &Operator) -> Result<BTreeMap<TenantId, Sequence>, Fault> {
+        self.store()?.heads(operator)
+    }
+
+    fn apply(&self, tenant: &TenantId, changes: &[Change]) -> Result<Sequence, Fault> {
+        self.store()?.apply(tenant, changes)
+    }
+
+    fn apply_at(
+        &self,
+        tenant: &TenantId,
+        at: Sequence,
+        changes: &[Change],
+    ) -> Result<Sequence, Fault> {
+        self.store()?.apply_at(tenant, at, changes)
+    }
+
+    fn load(&self, tenant: &TenantId) -> Result<Snapshot, Fault> {
+        self.store()?.load(tenant)
+    }
+
+    fn changes_after(&self, tenant: &TenantId, after: Sequence) -> Result<Feed, Fault> {
+        self.store()?.changes_after(tenant, after)
+    }
+
+    fn record_intents(&self, tenant: &TenantId, intents: &[IntentRow]) -> Result<(), Fault> {
+        self.store()?.record_intents(tenant, intents)
+    }
+
+    fn intents(&self, tenant: &TenantId, from: Time, limit: u32) -> Result<Vec<IntentRow>, Fault> {
+        self.store()?.intents(tenant, from, limit)
+    }
+
+    fn forget_intents(&self, tenant: &TenantId, before: Time) -> Result<u64, Fault> {
+        self.store()?.forget_intents(tenant, before)
+    }
+}
+
+#[test]
+fn without_the_store_nothing_changes_and_what_is_in_memory_is_served_on() {
+    let world = World::new();
+    let token = world.operator();
+    world.store_away(true);
+    let entry = json!({"spiffe_id": "spiffe://one.test/web", "selectors": ["unix:uid:1"]});
+    let refused = world.send(&token, "POST", "/v1/tenants/one/entries", &entry);
+    assert_eq!(
+        (refused.status, refused.code().as_str()),
+        (503, "server.unavailable")
+    );
+    assert_eq!(refused.header("retry-after"), Some("1"));
+    let unready = world.get("/readyz");
+    assert_eq!(
+        (unready.status, unready.code().as_str()),
+        (503, "server.unavailable")
+    );
+    assert_eq!(unready.json()["detail"], "The database cannot be reached.");
+    for told in [&refused, &unready] {
+        assert!(!told.body.contains(INSIDE), "{}", told.body);
+    }
+    assert_eq!(world.get("/healthz").status, 200);
+    assert_eq!(world.get("/t/one/bundle").status, 200);
+    let list = world.call(&token, "GET", "/v1/tenants/one/entries", None);
+    assert_eq!(list.json(), json!({"entries": []}));
+    let question =
+        json!({"credential": {"jwt": token}, "audience": "spiffe://top.test/avouch/server"});
+    let told = world
+        .send(&token, "POST", "/t/top/decide", &question)
+        .json();
+    assert_eq!(told["verdict"], "accept", "{told}");
+    let metrics = world.get("/metrics").body;
+    assert!(
+        metrics.contains("avouch_store_faults_total 1\n"),
+        "{metrics}"
+    );
+    world.store_away(false);
+    let stored = world.send(&token, "POST", "/v1/tenants/one/entries", &entry);
+    assert_eq!(stored.status, 201, "{}", stored.body);
+}
