@@ -73,8 +73,17 @@ impl Plane {
         let socket = ["--socket", socket.to_str().unwrap()];
         match command.first() {
             Some(&"fetch") => self.folder.run(&[command, &socket].concat()),
-            _ => self.folder.run(command),
+            Some(&"verify" | &"up") => self.folder.run(command),
+            // What manages it finds the operator's credential in the folder.
+            _ => self.folder.run(&[command, &["--server", &self.http()]].concat()),
         }
+    }
+
+    /// Where it serves HTTP.
+    pub(crate) fn http(&self) -> String {
+        let mut lines = self.greeting.lines();
+        let address = lines.find_map(|line| line.trim().strip_prefix("HTTP"));
+        address.unwrap().trim().to_owned()
     }
 
     pub(crate) fn socket(&self) -> PathBuf {
