@@ -22,6 +22,7 @@ use avouch_agent::command::AgentArguments;
 use avouch_agent::node::{Joining, LinkFault, Node, ServerTrust};
 use avouch_agent::{Endpoint, Limits, logging};
 use avouch_core::id::{TenantId, TrustDomain};
+use avouch_core::time::Time;
 use avouch_server::clock::SystemClock;
 use avouch_server::plane::Founding;
 use avouch_server::run::{self, Listeners};
@@ -113,6 +114,8 @@ struct Started {
     folder: Folder,
     plane: Arc<Plane>,
     is_alone: bool,
+    /// When the operator's credential is due again.
+    renew_at: Time,
 }
 
 impl Started {
@@ -124,8 +127,15 @@ impl Started {
             http: listeners.http_address()?,
             nodes: listeners.node_address()?,
         };
+        let plane = open(arguments, &folder, addresses, with_demo).await?;
+        let renew_at = {
+            let (plane, folder) = (Arc::clone(&plane), folder.clone());
+            // Before anything is said, so that whoever waits for the greeting can use them.
+            blocking(move || Ok(write_files(&plane, &folder, None))).await??
+        };
         Ok(Self {
-            plane: open(arguments, &folder, addresses, with_demo).await?,
+            plane,
+            renew_at,
             is_alone: arguments.store.is_none(),
             listeners,
             addresses,
@@ -139,7 +149,11 @@ impl Started {
         let serving = run::run(plane, self.listeners, self.is_alone, stopping.clone());
         Running {
             serving: tokio::spawn(serving),
-            files: tokio::spawn(keep_files(Arc::clone(&self.plane), self.folder.clone())),
+            files: tokio::spawn(keep_files(
+                Arc::clone(&self.plane),
+                self.folder.clone(),
+                self.renew_at,
+            )),
             workloads: None,
             addresses: self.addresses,
             folder: self.folder,
@@ -307,27 +321,22 @@ fn trust_of_server(plane: &Plane) -> Result<String, Fault> {
 }
 
 /// Keeps the operator's credential and what agents know the server by.
-async fn keep_files(plane: Arc<Plane>, folder: Folder) {
-    let mut renew_at = None;
+async fn keep_files(plane: Arc<Plane>, folder: Folder, mut renew_at: Time) {
     loop {
+        tokio::time::sleep(FILES_PERIOD).await;
         let (plane, folder) = (Arc::clone(&plane), folder.clone());
-        let kept = blocking(move || Ok(write_files(&plane, &folder, renew_at)));
+        let kept = blocking(move || Ok(write_files(&plane, &folder, Some(renew_at))));
         match kept.await.and_then(|kept| kept) {
-            Ok(next) => renew_at = Some(next),
+            Ok(next) => renew_at = next,
             Err(error) => {
                 tracing::error!(%error, "the operator's credential could not be written");
             }
         }
-        tokio::time::sleep(FILES_PERIOD).await;
     }
 }
 
 /// Writes what is due, and says when the credential is due again.
-fn write_files(
-    plane: &Plane,
-    folder: &Folder,
-    renew_at: Option<avouch_core::time::Time>,
-) -> Result<avouch_core::time::Time, Fault> {
+fn write_files(plane: &Plane, folder: &Folder, renew_at: Option<Time>) -> Result<Time, Fault> {
     folder.write_public("server.json", &trust_of_server(plane)?)?;
     if let Some(renew_at) = renew_at
         && plane.now() < renew_at

@@ -75,7 +75,9 @@ impl Plane {
             Some(&"fetch") => self.folder.run(&[command, &socket].concat()),
             Some(&"verify" | &"up") => self.folder.run(command),
             // What manages it finds the operator's credential in the folder.
-            _ => self.folder.run(&[command, &["--server", &self.http()]].concat()),
+            _ => self
+                .folder
+                .run(&[command, &["--server", &self.http()]].concat()),
         }
     }
 
