@@ -3,6 +3,7 @@
 mod anchors;
 mod batch;
 mod documents;
+mod killed;
 mod limbo;
 mod manage;
 mod mistakes;

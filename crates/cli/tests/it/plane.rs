@@ -62,9 +62,15 @@ impl Plane {
 
     /// Sends a signal and waits for the end; gives its exit code, if it had one.
     pub(crate) fn signal(&mut self, signal: Signal) -> Option<i32> {
-        let process = Pid::from_raw(i32::try_from(self.child.id()).unwrap());
-        kill(process, signal).unwrap();
+        self.send(signal);
         self.child.wait().unwrap().code()
+    }
+
+    /// Sends a signal.
+    pub(crate) fn send(&self, signal: Signal) {
+        let process = Pid::from_raw(i32::try_from(self.child.id()).unwrap());
+        // It stays a process until it is waited for, so its number is nobody else's.
+        kill(process, signal).unwrap();
     }
 
     /// A command that talks to it.

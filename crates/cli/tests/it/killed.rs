@@ -1,0 +1,108 @@
+//! A plane that is killed again and again while someone writes to it: what was acknowledged is there
+//! afterwards, and so are its keys. `AVOUCH_KILL_ROUNDS` says how often; 5 times unless it does.
+
+#![expect(
+    clippy::disallowed_methods,
+    reason = "the moment of a kill is chosen by time, which is what makes it any moment"
+)]
+
+use std::collections::BTreeSet;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread;
+use std::time::Duration;
+
+use nix::sys::signal::Signal;
+use serde_json::Value;
+
+use crate::plane::Plane;
+
+/// How many write at once.
+const WRITERS: usize = 3;
+
+#[test]
+fn what_was_acknowledged_is_there_after_a_kill_and_the_keys_are_the_same() {
+    let rounds = std::env::var("AVOUCH_KILL_ROUNDS");
+    let rounds = rounds.map_or(5, |rounds| rounds.parse().unwrap());
+    let mut plane = Plane::start("killed", &[]);
+    let keys = bundles(&plane);
+    let mut acknowledged = BTreeSet::new();
+    for round in 0..rounds {
+        let killed = AtomicBool::new(false);
+        let written = thread::scope(|scope| {
+            let writers: Vec<_> = (0..WRITERS)
+                .map(|writer| {
+                    let (plane, killed) = (&plane, &killed);
+                    scope.spawn(move || write(plane, &format!("{round}-{writer}"), killed))
+                })
+                .collect();
+            // Another moment in each round, in steps that no period of the program has.
+            thread::sleep(Duration::from_millis(60 + round * 37 % 211));
+            killed.store(true, Ordering::SeqCst);
+            plane.send(Signal::SIGKILL);
+            let written = writers.into_iter().map(|writer| writer.join().unwrap());
+            written.collect::<Vec<_>>().concat()
+        });
+        acknowledged.extend(written);
+        plane = plane.again(Signal::SIGKILL, &[]);
+        let there = entries(&plane);
+        let missing: Vec<&String> = acknowledged.difference(&there).collect();
+        assert!(
+            missing.is_empty(),
+            "round {round}: {missing:?} of {}",
+            acknowledged.len()
+        );
+        assert_eq!(bundles(&plane), keys, "round {round}");
+    }
+    assert!(
+        acknowledged.len() >= usize::try_from(rounds).unwrap(),
+        "{}",
+        acknowledged.len()
+    );
+    println!(
+        "{rounds} kills, {} entries acknowledged, none missing",
+        acknowledged.len()
+    );
+}
+
+/// Creates entries one after the other until the plane is gone; the names of those that were
+/// acknowledged.
+fn write(plane: &Plane, name: &str, killed: &AtomicBool) -> Vec<String> {
+    let mut acknowledged = Vec::new();
+    for number in 0.. {
+        let id = format!("{name}-{number}");
+        let spiffe_id = format!("spiffe://demo.avouch.test/{id}");
+        let created = plane.run(&[
+            "entry",
+            "create",
+            "--tenant",
+            "demo",
+            "--id",
+            &id,
+            "--spiffe-id",
+            &spiffe_id,
+            "--selector",
+            "unix:uid:4000000000",
+        ]);
+        if created.code == 0 {
+            acknowledged.push(id);
+        } else {
+            assert!(killed.load(Ordering::SeqCst), "{}", created.err);
+            break;
+        }
+    }
+    acknowledged
+}
+
+fn entries(plane: &Plane) -> BTreeSet<String> {
+    let listed = plane.run(&["entry", "list", "--tenant", "demo", "-o", "json"]);
+    let listed: Value = serde_json::from_str(&listed.out).unwrap();
+    let entries = listed["entries"].as_array().unwrap().iter();
+    entries
+        .map(|entry| entry["id"].as_str().unwrap().to_owned())
+        .collect()
+}
+
+fn bundles(plane: &Plane) -> Value {
+    let fetched = plane.run(&["fetch", "bundle", "-o", "json"]);
+    serde_json::from_str(&fetched.out).unwrap()
+}
