@@ -4,12 +4,14 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use avouch_core::id::SpiffeId;
 use clap::{Args, ValueEnum};
 use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::watch;
 use zeroize::Zeroizing;
 
 use crate::node::{Joining, LinkFault, Node, ServerTrust};
-use crate::{Endpoint, Fault, Limits};
+use crate::{AdminEndpoint, Endpoint, Fault, Identities, Limits};
 
 /// What the agent is told.
 #[derive(Args, Debug)]
@@ -35,9 +37,93 @@ pub struct AgentArguments {
     /// The socket for workloads
     #[arg(long, value_name = "PATH", default_value = "/run/avouch/agent.sock")]
     pub socket: PathBuf,
+    /// Who may fetch the identities of others, and where.
+    #[command(flatten)]
+    pub delegation: DelegationArguments,
     /// How much the log tells, on standard error
     #[arg(long, value_enum, default_value_t = LogLevel::Warn)]
     pub log: LogLevel,
+}
+
+/// Who may fetch the identities of others, and where.
+#[derive(Args, Clone, Debug)]
+pub struct DelegationArguments {
+    /// A socket for the Delegated Identity API, open to the user and the group of the agent
+    #[arg(long, value_name = "PATH", requires = "delegate")]
+    pub admin_socket: Option<PathBuf>,
+    /// The SPIFFE ID of a workload that may fetch the identities of others there. May be repeated
+    #[arg(long, value_name = "ID", requires = "admin_socket", value_parser = spiffe_id)]
+    pub delegate: Vec<SpiffeId>,
+}
+
+fn spiffe_id(text: &str) -> Result<SpiffeId, String> {
+    SpiffeId::parse(text).map_err(|reason| reason.sentence())
+}
+
+/// The sockets of an agent.
+#[derive(Debug)]
+pub struct Sockets {
+    workloads: Endpoint,
+    admin: Option<AdminEndpoint>,
+}
+
+impl Sockets {
+    /// Opens them. To be called within a Tokio runtime.
+    ///
+    /// # Errors
+    ///
+    /// As for [`Endpoint::bind`].
+    pub fn bind(socket: &Path, delegation: &DelegationArguments) -> Result<Self, Fault> {
+        let workloads = Endpoint::bind(socket, Limits::default())?;
+        let admin = match &delegation.admin_socket {
+            Some(path) => {
+                let path = std::path::absolute(path).unwrap_or_else(|_| path.clone());
+                let delegates = delegation.delegate.iter().cloned();
+                Some(AdminEndpoint::bind(&path, delegates, Limits::default())?)
+            }
+            None => None,
+        };
+        Ok(Self { workloads, admin })
+    }
+
+    /// What clients are given as `SPIFFE_ENDPOINT_SOCKET`.
+    pub fn address(&self) -> String {
+        self.workloads.address()
+    }
+
+    /// Serves all of them until `stop`.
+    ///
+    /// # Errors
+    ///
+    /// When serving one of them ends by itself.
+    pub async fn serve(
+        self,
+        identities: Arc<dyn Identities>,
+        stop: impl Future<Output = ()>,
+    ) -> Result<(), Fault> {
+        let (stopping, mut stopped) = watch::channel(false);
+        let mut admin_stopped = stopping.subscribe();
+        let admin = async {
+            let Some(admin) = self.admin else {
+                return Ok(());
+            };
+            let stop = async move { drop(admin_stopped.wait_for(|stop| *stop).await) };
+            admin.serve(Arc::clone(&identities), stop).await
+        };
+        let workloads = self.workloads.serve(Arc::clone(&identities), async move {
+            drop(stopped.wait_for(|stop| *stop).await);
+        });
+        let stop = async {
+            stop.await;
+            stopping.send_replace(true);
+        };
+        let serving = async { tokio::try_join!(workloads, admin) };
+        tokio::pin!(serving, stop);
+        tokio::select! {
+            ended = &mut serving => ended.map(drop),
+            () = &mut stop => serving.await.map(drop),
+        }
+    }
 }
 
 /// How much a log tells.
@@ -101,9 +187,9 @@ async fn run_until_told(
     };
     let socket = std::path::absolute(&arguments.socket)?;
     // Before the token is used up: a socket that cannot be served would cost it.
-    let endpoint = Endpoint::bind(&socket, Limits::default())?;
+    let sockets = Sockets::bind(&socket, &arguments.delegation)?;
     let node = Node::join(joining).await?;
-    ready(&endpoint.address());
+    ready(&sockets.address());
     tracing::info!(node = %node.id(), socket = %socket.display(), "the agent is up");
     let mut interrupt = signal(SignalKind::interrupt())?;
     let mut terminate = signal(SignalKind::terminate())?;
@@ -113,7 +199,7 @@ async fn run_until_told(
             _ = terminate.recv() => {}
         }
     };
-    Ok(endpoint.serve(Arc::new(node), told).await?)
+    Ok(sockets.serve(Arc::new(node), told).await?)
 }
 
 fn server_trust(path: &Path) -> Result<ServerTrust, CommandFault> {

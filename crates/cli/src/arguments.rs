@@ -3,7 +3,7 @@
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
-use avouch_agent::command::{AgentArguments, LogLevel};
+use avouch_agent::command::{AgentArguments, DelegationArguments, LogLevel};
 use avouch_core::id::{SpiffeId, TenantId};
 use avouch_core::question::{ExpectedName, Profile, Purpose};
 use avouch_core::time::Time;
@@ -108,6 +108,9 @@ pub struct UpArguments {
     /// The socket for workloads [default: agent.sock in the folder of --data]
     #[arg(long, value_name = "PATH")]
     pub socket: Option<PathBuf>,
+    /// Who may fetch the identities of others, and where.
+    #[command(flatten)]
+    pub delegation: DelegationArguments,
 }
 
 /// What a server is told.

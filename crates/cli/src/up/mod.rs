@@ -18,9 +18,9 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use avouch_agent::command::AgentArguments;
+use avouch_agent::command::{AgentArguments, Sockets};
+use avouch_agent::logging;
 use avouch_agent::node::{Joining, LinkFault, Node, ServerTrust};
-use avouch_agent::{Endpoint, Limits, logging};
 use avouch_core::id::{TenantId, TrustDomain};
 use avouch_core::time::Time;
 use avouch_server::clock::SystemClock;
@@ -60,7 +60,7 @@ pub fn up(arguments: &UpArguments) -> Result<Exit, Fault> {
     run_on_threads(async {
         let started = Started::open(&arguments.server, true).await?;
         let socket = started.folder.socket(arguments.socket.as_deref());
-        let endpoint = Endpoint::bind(&socket, Limits::default())?;
+        let sockets = Sockets::bind(&socket, &arguments.delegation)?;
         let mut running = started.run();
         let node = join(&running).await;
         let node = match node {
@@ -68,8 +68,8 @@ pub fn up(arguments: &UpArguments) -> Result<Exit, Fault> {
             // What has ended by itself says more than that nobody answered.
             Err(away) => return Err(running.ended_meanwhile().await.unwrap_or(away)),
         };
-        let address = endpoint.address();
-        let workloads = endpoint.serve(Arc::new(node), until(running.stopping.clone()));
+        let address = sockets.address();
+        let workloads = sockets.serve(Arc::new(node), until(running.stopping.clone()));
         running.workloads = Some(tokio::spawn(workloads));
         output::data(&running.greeting(Some(&address)))?;
         running.until_told().await
