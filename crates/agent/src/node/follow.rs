@@ -42,7 +42,7 @@ async fn once(shared: &Arc<Shared>) -> Result<(), Status> {
     let mut connections = shared.link.connections();
     connections.mark_unchanged();
     let (asked, asking) = mpsc::channel(16);
-    let held = shared.holdings().positions();
+    let held = shared.holdings_mut().positions();
     drop(asked.send(FollowRequest { held }).await);
     let mut client = shared.link.client();
     let followed = in_time(client.follow(ReceiverStream::new(asking))).await?;

@@ -16,6 +16,9 @@ use crate::selector::Selector;
 #[derive(Default)]
 pub(super) struct Holdings {
     tenants: BTreeMap<TenantId, Holding>,
+    /// What takes the place of all that is held of a tenant once all of it has arrived: until then
+    /// nobody loses an identity because it comes in a later part.
+    arriving: BTreeMap<TenantId, Holding>,
 }
 
 /// What is held of one tenant.
@@ -66,8 +69,10 @@ pub(super) struct Arrived {
 }
 
 impl Holdings {
-    /// How far each tenant has been followed.
-    pub(super) fn positions(&self) -> BTreeMap<String, u64> {
+    /// How far each tenant has been followed. Who asks begins anew: what had arrived in part is
+    /// forgotten.
+    pub(super) fn positions(&mut self) -> BTreeMap<String, u64> {
+        self.arriving.clear();
         let tenants = self.tenants.iter();
         tenants
             .filter(|(_, holding)| holding.sequence > 0)
@@ -83,12 +88,16 @@ impl Holdings {
         };
         if update.gone {
             self.tenants.remove(&tenant);
+            self.arriving.remove(&tenant);
             return Arrived::default();
         }
-        let holding = self.tenants.entry(tenant.clone()).or_default();
         if update.anew {
-            *holding = Holding::default();
+            self.arriving.insert(tenant.clone(), Holding::default());
         }
+        let holding = match self.arriving.get_mut(&tenant) {
+            Some(arriving) => arriving,
+            None => self.tenants.entry(tenant.clone()).or_default(),
+        };
         for id in &update.removed {
             holding.entries.remove(id);
         }
@@ -111,6 +120,9 @@ impl Holdings {
             return Arrived::default();
         }
         holding.sequence = update.sequence;
+        if let Some(arrived) = self.arriving.remove(&tenant) {
+            self.tenants.insert(tenant.clone(), arrived);
+        }
         Arrived {
             whole: Some((tenant, update.sequence)),
         }
@@ -214,5 +226,77 @@ impl HeldBundle {
             whole: Bundle::read(&told.trust_domain, &document).ok()?,
             revocation_lists: told.revocation_lists.clone(),
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn entry(id: &str) -> node::Entry {
+        node::Entry {
+            id: id.to_owned(),
+            spiffe_id: format!("spiffe://demo.avouch.test/{id}"),
+            selectors: vec!["unix:uid:1000".to_owned()],
+            ..node::Entry::default()
+        }
+    }
+
+    fn update(entries: &[&str], sequence: u64) -> Update {
+        Update {
+            tenant: "demo".to_owned(),
+            sequence,
+            entries: entries.iter().map(|id| entry(id)).collect(),
+            ..Update::default()
+        }
+    }
+
+    fn selecting(holdings: &Holdings) -> Vec<String> {
+        let held = [Selector::parse("unix:uid:1000").unwrap()];
+        let selecting = holdings.selecting(&held).into_iter();
+        selecting.map(|entry| entry.key.id).collect()
+    }
+
+    #[test]
+    fn what_comes_in_parts_takes_its_place_as_a_whole() {
+        let mut holdings = Holdings::default();
+        holdings.follow(update(&["a", "b"], 1));
+        let first = Update {
+            anew: true,
+            more: true,
+            ..update(&["a"], 7)
+        };
+        assert_eq!(holdings.follow(first).whole, None);
+        assert_eq!(selecting(&holdings), ["a", "b"]);
+        let last = holdings.follow(update(&["c"], 7));
+        assert_eq!(last.whole.map(|(_, sequence)| sequence), Some(7));
+        assert_eq!(selecting(&holdings), ["a", "c"]);
+    }
+
+    #[test]
+    fn a_connection_that_breaks_between_parts_leaves_what_was_held() {
+        let mut holdings = Holdings::default();
+        holdings.follow(update(&["a"], 3));
+        let first = Update {
+            anew: true,
+            more: true,
+            ..update(&[], 9)
+        };
+        holdings.follow(first);
+        let positions = holdings.positions();
+        assert_eq!(positions, BTreeMap::from([("demo".to_owned(), 3)]));
+        holdings.follow(update(&["b"], 4));
+        assert_eq!(selecting(&holdings), ["a", "b"]);
+    }
+
+    #[test]
+    fn the_oldest_entry_is_the_default_and_one_of_an_unknown_fact_selects_no_one() {
+        let mut holdings = Holdings::default();
+        let mut newer = update(&["a", "b", "c"], 1);
+        newer.entries[0].created = 20;
+        newer.entries[1].created = 10;
+        newer.entries[2].selectors = vec!["moon:phase:full".to_owned()];
+        holdings.follow(newer);
+        assert_eq!(selecting(&holdings), ["b", "a"]);
     }
 }

@@ -34,6 +34,10 @@ use crate::selector::Selector;
 /// the server.
 const LONGEST_START: Duration = Duration::from_secs(10);
 
+/// How long a workload that listens goes without a look at what it holds: well within the time for
+/// which unused SVIDs are kept.
+const LONGEST_UNSEEN: Duration = Duration::from_secs(1_200);
+
 impl Identities for Node {
     fn subscribe<'a>(
         &'a self,
@@ -138,6 +142,8 @@ async fn follow<E, W>(
     loop {
         let changed = tokio::select! {
             changed = news.changed() => changed,
+            // What nobody looks at for long is not renewed, and this workload looks at it.
+            () = tokio::time::sleep(LONGEST_UNSEEN) => Ok(()),
             () = sender.closed() => return,
         };
         let Some(shared) = shared.upgrade().filter(|_| changed.is_ok()) else {

@@ -274,7 +274,7 @@ fn due<K: Kind>(shared: &Shared) -> Vec<Entry> {
     let holdings = shared.holdings();
     let mut held = K::all(shared).lock();
     held.retain(|key, held| {
-        let is_used = Arc::strong_count(&held.svid) > 1 || now.since(held.used) < KEPT_UNUSED;
+        let is_used = now.since(held.used) < KEPT_UNUSED;
         holdings.entry(key).is_some() && is_used
     });
     let due = held.iter().filter(|(_, held)| {
