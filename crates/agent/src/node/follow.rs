@@ -58,6 +58,10 @@ async fn once(shared: &Arc<Shared>) -> Result<(), Status> {
         let Some(update) = update else {
             return Err(Status::unavailable("the server has ended the stream"));
         };
+        if update.current {
+            shared.complete.send_replace(true);
+            continue;
+        }
         let is_distrust = update.distrust.is_some();
         let arrived = shared.holdings_mut().follow(update);
         let Some((tenant, sequence)) = arrived.whole else {
@@ -71,7 +75,6 @@ async fn once(shared: &Arc<Shared>) -> Result<(), Status> {
             svids::replace_distrusted::<Wit>(shared).await;
         }
         shared.tell();
-        shared.complete.send_replace(true);
         let held = BTreeMap::from([(tenant.to_string(), sequence)]);
         drop(asked.send(FollowRequest { held }).await);
     }

@@ -68,6 +68,9 @@ pub struct Update {
     /// Whether the tenant is served no more, and all of it is to be forgotten.
     #[prost(bool, tag = "9")]
     pub gone: bool,
+    /// Nothing but that all there was to say at first has been said: of no tenant, and once.
+    #[prost(bool, tag = "10")]
+    pub current: bool,
 }
 /// Authorities that signed what is to be replaced.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]

@@ -72,6 +72,7 @@ pub(crate) fn push() {
         let mut updates = followed.unwrap().into_inner();
         let first = updates.message().await.unwrap().unwrap();
         assert!(first.anew && !first.more);
+        assert!(updates.message().await.unwrap().unwrap().current);
         updates
     });
     let tenant = deployment::tenant(&plane);

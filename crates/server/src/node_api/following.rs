@@ -58,6 +58,7 @@ impl Following {
             }
         }
         self.arrived(&first);
+        let mut is_current = false;
         loop {
             // Before looking, so that what changes meanwhile is looked at again.
             news.mark_unchanged();
@@ -84,6 +85,16 @@ impl Following {
                     if sent.send(Ok(update)).await.is_err() {
                         return None;
                     }
+                }
+            }
+            if !is_current {
+                is_current = true;
+                let current = Update {
+                    current: true,
+                    ..Update::default()
+                };
+                if sent.send(Ok(current)).await.is_err() {
+                    return None;
                 }
             }
             // What arrives is only noted, so it is read until there is something to send.
