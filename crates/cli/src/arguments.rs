@@ -17,11 +17,12 @@ use crate::manage::arguments::{
     TrustDomainArguments, WHY_NOT_EXAMPLES, WhyNotArguments,
 };
 
-/// Is this credential to be believed, and where does that trust end?
+/// A trust plane for machine identities: decides on credentials, and issues them.
 ///
-/// Takes a certificate, a token or an API key and what you trust, and answers with one verdict:
-/// accepted, with the path down to the trust anchor, or rejected, with every path that failed,
-/// why, and the smallest fix. Works offline, on files.
+/// `avouch verify` takes a certificate, a token or an API key and what you trust, and answers with
+/// one verdict: accepted, with the path down to the trust anchor, or rejected, with every path that
+/// failed, why, and the smallest fix. It works offline, on files. `avouch up` starts a server and an
+/// agent that give SPIFFE identities to workloads.
 #[derive(Debug, Parser)]
 #[command(name = "avouch", version, arg_required_else_help = true, after_help = EXIT_CODES)]
 pub struct Arguments {
