@@ -5,5 +5,6 @@ mod http;
 mod isolation;
 mod managing;
 mod public;
+mod refusals;
 mod roles;
 mod world;

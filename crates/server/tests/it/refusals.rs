@@ -1,0 +1,292 @@
+//! Each refusal of the server, from a deployment whose clock is set by hand.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, Ordering};
+
+use avouch_core::id::{TenantId, TrustDomain};
+use avouch_core::reason::Reason;
+use avouch_core::time::Time;
+use avouch_server::access::{Noun, Role, Verb};
+use avouch_server::caller::Caller;
+use avouch_server::clock::Clock;
+use avouch_server::entries::EntryDraft;
+use avouch_server::issuing::Wanted;
+use avouch_server::nodes::Admitted;
+use avouch_server::plane::Founding;
+use avouch_server::tenant::Tenant;
+use avouch_server::{Plane, Refused, Settings};
+use avouch_store::keyring::RootKey;
+use avouch_store::sqlite::SqliteStore;
+use avouch_store::{AuthorityState, TenantKind};
+use avouch_testkit::key::Key;
+use tempfile::TempDir;
+
+use crate::world::signing_request;
+
+const START: i64 = 1_800_000_000;
+const DAY: i64 = 86_400;
+
+#[derive(Default)]
+struct SetClock(AtomicI64);
+
+impl Clock for SetClock {
+    fn now(&self) -> Time {
+        Time::from_unix(START + self.0.load(Ordering::SeqCst))
+    }
+}
+
+struct Deployment {
+    plane: Arc<Plane>,
+    clock: Arc<SetClock>,
+    tenant: Arc<Tenant>,
+    _folder: TempDir,
+}
+
+impl Deployment {
+    fn new() -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let store = Arc::new(SqliteStore::open(folder.path()).unwrap());
+        let founding = Founding {
+            tenant: TenantId::parse("top").unwrap(),
+            trust_domain: TrustDomain::parse("top.test").unwrap(),
+        };
+        let path = folder.path().to_owned();
+        let key = move |tenants: &[_]| Ok(RootKey::open_or_create(&path, tenants)?);
+        let clock = Arc::new(SetClock::default());
+        let settings = Settings::default();
+        let plane = Plane::open(store, key, &founding, settings, clock.clone()).unwrap();
+        let id = TenantId::parse("shop").unwrap();
+        let tenant = plane.add_tenant(&id, Some(&founding.tenant), TenantKind::Tenant);
+        let tenant = tenant.unwrap();
+        plane.add_trust_domain(&tenant, &domain()).unwrap();
+        Self {
+            plane,
+            clock,
+            tenant,
+            _folder: folder,
+        }
+    }
+
+    fn pass(&self, seconds: i64) {
+        self.clock.0.fetch_add(seconds, Ordering::SeqCst);
+    }
+
+    /// Lets a node of this name join; who calls, and as what it is admitted.
+    fn join(&self, name: &str) -> (Caller, Admitted) {
+        let token = self.plane.new_join_token(&self.tenant, name, 600).unwrap();
+        let request = signing_request(&Key::p256(name));
+        let member = self.plane.join(&token.token, &request).unwrap();
+        let caller = self.plane.identify_client(member.certificates).unwrap();
+        let admitted = self.plane.admit(&caller).unwrap();
+        (caller, admitted)
+    }
+
+    fn put(&self, draft: EntryDraft) -> Result<(), Reason> {
+        let answers = self.plane.put_entries(&self.tenant, vec![draft]).unwrap();
+        answers.into_iter().next().unwrap().map(drop)
+    }
+
+    fn issue(&self, node: &Admitted, entry: &str) -> Result<(), Reason> {
+        let wanted = [Wanted {
+            entry: entry.to_owned(),
+            public_key: Key::p256("workload").public_key_info(),
+        }];
+        let answers = self.plane.issue_x509(node, "shop", &wanted).unwrap();
+        answers.into_iter().next().unwrap().map(drop)
+    }
+
+    /// Which authorities there are, by what they sign and their state.
+    fn authorities(&self, state: AuthorityState) -> usize {
+        self.tenant.read(|snapshot| {
+            let all = snapshot.authorities.values();
+            all.filter(|authority| authority.state == state).count()
+        })
+    }
+}
+
+fn domain() -> TrustDomain {
+    TrustDomain::parse("shop.test").unwrap()
+}
+
+fn draft(id: &str) -> EntryDraft {
+    EntryDraft {
+        id: Some(id.to_owned()),
+        spiffe_id: format!("spiffe://shop.test/{id}"),
+        selectors: vec!["unix:uid:1000".to_owned()],
+        ..EntryDraft::default()
+    }
+}
+
+fn refused<T: std::fmt::Debug>(answer: Result<T, Refused>) -> Reason {
+    match answer {
+        Err(Refused::Reason(reason)) => *reason,
+        other => panic!("not refused: {other:?}"),
+    }
+}
+
+/// One reason for each code that is not about the form of a request over HTTP.
+fn examples() -> Vec<Reason> {
+    let world = Deployment::new();
+    let (plane, tenant) = (&world.plane, &world.tenant);
+    let request = signing_request(&Key::p256("other"));
+    let (caller, node) = world.join("node-1");
+
+    let used = plane.new_join_token(tenant, "node-2", 600).unwrap().token;
+    plane.join(&used, &request).unwrap();
+    let late = plane.new_join_token(tenant, "node-3", 600).unwrap().token;
+    let limited = EntryDraft {
+        expires: Some(plane.now().plus(60)),
+        ..draft("limited")
+    };
+    world.put(limited).unwrap();
+    world.pass(601);
+    let auditor = Caller {
+        id: "spiffe://shop.test/anna".parse_id(),
+        ..caller.clone()
+    };
+    plane
+        .put_admin(tenant, "anna", auditor.id.clone(), Role::Auditor)
+        .unwrap();
+    let taken = plane.add_trust_domain(&plane.root().unwrap(), &domain());
+    plane.set_banned(tenant, "node-1", true).unwrap();
+    vec![
+        refused(taken),
+        world.issue(&node, "limited").unwrap_err(),
+        world
+            .put(EntryDraft {
+                spiffe_id: "spiffe://shop.test/avouch/server".to_owned(),
+                ..draft("reserved")
+            })
+            .unwrap_err(),
+        refused(plane.join(&late, &request)),
+        refused(plane.join("shop.nothing", &request)),
+        refused(plane.join(&used, &request)),
+        refused(plane.admit(&caller).map(|_| ())),
+        refused(
+            plane
+                .permit(&auditor, "shop", Verb::Write, Noun::Entry)
+                .map(|_| ()),
+        ),
+        world
+            .put(EntryDraft {
+                selectors: Vec::new(),
+                ..draft("nobody")
+            })
+            .unwrap_err(),
+        refused(
+            plane
+                .permit(&auditor, "elsewhere", Verb::Read, Noun::Entry)
+                .map(|_| ()),
+        ),
+    ]
+}
+
+trait ParseId {
+    fn parse_id(&self) -> avouch_core::id::SpiffeId;
+}
+
+impl ParseId for str {
+    fn parse_id(&self) -> avouch_core::id::SpiffeId {
+        avouch_core::id::SpiffeId::parse(self).unwrap()
+    }
+}
+
+#[test]
+fn every_refusal_of_the_server_has_an_example_that_reads_as_a_sentence() {
+    let examples = examples();
+    let codes: BTreeSet<&str> = examples.iter().map(Reason::code).collect();
+    let expected = [
+        "issue.conflict",
+        "issue.entry_expired",
+        "issue.id_reserved",
+        "issue.join_token_expired",
+        "issue.join_token_unknown",
+        "issue.join_token_used",
+        "issue.node_not_admitted",
+        "issue.not_permitted",
+        "issue.object_malformed",
+        "issue.object_unknown",
+    ];
+    assert_eq!(codes.into_iter().collect::<Vec<_>>(), expected);
+    for reason in &examples {
+        let (sentence, hint) = (reason.sentence(), reason.hint());
+        assert!(!sentence.contains(['{', '}']), "{sentence}");
+        assert!(!hint.contains(['{', '}']), "{hint}");
+    }
+}
+
+#[test]
+fn of_two_who_bring_the_same_join_token_at_once_one_joins() {
+    let world = Deployment::new();
+    let token = world.plane.new_join_token(&world.tenant, "node-1", 600);
+    let token = token.unwrap().token;
+    let joined = std::thread::scope(|scope| {
+        let tries: Vec<_> = (0..8)
+            .map(|number| {
+                let (plane, token) = (&world.plane, &token);
+                scope.spawn(move || {
+                    let request = signing_request(&Key::p256(&format!("try-{number}")));
+                    plane.join(token, &request).is_ok()
+                })
+            })
+            .collect();
+        let joined = tries.into_iter().map(|one| one.join().unwrap());
+        joined.filter(|joined| *joined).count()
+    });
+    assert_eq!(joined, 1);
+}
+
+#[test]
+fn through_a_year_of_rotations_what_was_issued_is_believed_and_one_authority_signs() {
+    let world = Deployment::new();
+    world.put(draft("web")).unwrap();
+    let (_, node) = world.join("node-1");
+    for day in 0..365 {
+        world.pass(DAY);
+        world.plane.tend_all().unwrap();
+        // Looked at by the core before it is handed out.
+        world.issue(&node, "web").unwrap_or_else(|reason| {
+            panic!("day {day}: {}", reason.sentence());
+        });
+        assert_eq!(world.authorities(AuthorityState::Active), 4, "day {day}");
+        assert!(world.authorities(AuthorityState::Retired) <= 3, "day {day}");
+    }
+}
+
+#[test]
+fn a_drill_replaces_every_key_and_leaves_nothing_that_could_sign_before() {
+    let world = Deployment::new();
+    let keys = |state| {
+        world.tenant.read(|snapshot| {
+            let all = snapshot.authorities.values();
+            let of_state = all.filter(|authority| authority.state == state);
+            of_state
+                .map(|authority| authority.id.to_string())
+                .collect::<BTreeSet<_>>()
+        })
+    };
+    let before = keys(AuthorityState::Active);
+    let head = world.tenant.read(|snapshot| snapshot.sequence);
+    world.plane.replace_all(&world.tenant, &domain()).unwrap();
+    // One change: at no moment is there none that signs.
+    let after = world.tenant.read(|snapshot| snapshot.sequence);
+    assert_eq!(after.number(), head.number() + 1);
+    assert_eq!(keys(AuthorityState::Tainted), before);
+    assert_eq!(keys(AuthorityState::Active).len(), 4);
+    assert!(keys(AuthorityState::Active).is_disjoint(&before));
+    for id in &before {
+        // What a root signed is revoked with it.
+        match world.plane.revoke(&world.tenant, id, false) {
+            Ok(()) => {}
+            Err(refused) => assert_eq!(refused.to_string(), "refused: issue.authority_state"),
+        }
+    }
+    assert_eq!(keys(AuthorityState::Revoked), before);
+    let has_key = world.tenant.read(|snapshot| {
+        let revoked = snapshot.authorities.values();
+        let mut revoked = revoked.filter(|one| one.state == AuthorityState::Revoked);
+        revoked.any(|authority| authority.private_key.is_some())
+    });
+    assert!(!has_key, "the key of a revoked authority is still there");
+}
