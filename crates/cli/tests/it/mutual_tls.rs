@@ -14,7 +14,8 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
-use nix::unistd::Uid;
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::{Pid, Uid};
 
 use crate::plane::Plane;
 
@@ -162,7 +163,12 @@ struct Running(Child);
 
 impl Running {
     fn start(command: &mut Command, port: u16) -> Self {
-        let running = Self(command.stdin(Stdio::null()).spawn().unwrap());
+        // What it leaves behind must not hold on to what whoever runs the tests reads.
+        let quiet = command
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(Stdio::null());
+        let running = Self(quiet.spawn().unwrap());
         let started = Instant::now();
         while TcpStream::connect(("127.0.0.1", port)).is_err() {
             assert!(
@@ -177,7 +183,9 @@ impl Running {
 
 impl Drop for Running {
     fn drop(&mut self) {
-        drop(self.0.kill());
+        // Asked, not killed: a killed nginx leaves its workers behind.
+        let process = Pid::from_raw(i32::try_from(self.0.id()).unwrap());
+        drop(kill(process, Signal::SIGTERM));
         drop(self.0.wait());
     }
 }
