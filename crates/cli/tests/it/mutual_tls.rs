@@ -185,7 +185,8 @@ impl Drop for Running {
     fn drop(&mut self) {
         // Asked, not killed: a killed nginx leaves its workers behind.
         let process = Pid::from_raw(i32::try_from(self.0.id()).unwrap());
-        drop(kill(process, Signal::SIGTERM));
+        // It may have ended by itself.
+        let _ = kill(process, Signal::SIGTERM);
         drop(self.0.wait());
     }
 }
