@@ -38,6 +38,20 @@ pub(crate) struct Nearly {
     pub(crate) ended: Option<Time>,
 }
 
+impl Workload {
+    /// Whether something of the kind of a selector is known of it, such as another `unix:uid`.
+    fn has_of_kind(&self, selector: &Selector) -> bool {
+        let kind = kind_of(selector);
+        kind.is_some() && self.selectors.iter().any(|held| kind_of(held) == kind)
+    }
+}
+
+/// The head of a selector up to its second colon.
+fn kind_of(selector: &Selector) -> Option<&str> {
+    let (end, _) = selector.as_str().match_indices(':').nth(1)?;
+    selector.as_str().get(..end)
+}
+
 impl Nearly {
     fn of(entry: &Entry, workload: &Workload, now: Time) -> Self {
         let missing = entry.selectors.iter();
@@ -62,7 +76,8 @@ impl Nearly {
 }
 
 /// The entries that match a workload, and those that nearly do: at least one of their selectors was
-/// attested, or nothing but the node or the end of the entry is in the way.
+/// attested, or one of the same kind with another value, or nothing but the node or the end of the
+/// entry is in the way.
 pub(crate) fn why_not(
     tenant: &Tenant,
     workload: &Workload,
@@ -80,7 +95,8 @@ pub(crate) fn why_not(
                 }
                 continue;
             }
-            if nearly.missing.len() == entry.selectors.len() {
+            let has_any = nearly.missing.len() < entry.selectors.len();
+            if !has_any && !nearly.missing.iter().any(|one| workload.has_of_kind(one)) {
                 continue;
             }
             let place = near.partition_point(|(other, _)| *other <= distance);

@@ -258,6 +258,13 @@ fn why_a_workload_gets_nothing_is_told_by_what_is_missing() {
     let told = world.send(&token, "POST", path, &asked).json();
     assert_eq!(told["matching"], json!([]));
     assert_eq!(told["nearly"][0]["missing"], json!(["unix:path:/web"]));
+    let another_user = json!({"selectors": ["unix:uid:2"]});
+    let told = world.send(&token, "POST", path, &another_user).json();
+    let missing = &told["nearly"][0]["missing"];
+    assert_eq!(missing, &json!(["unix:uid:1", "unix:path:/web"]));
+    let of_no_kind = json!({"selectors": ["k8s:pod-uid:x"]});
+    let told = world.send(&token, "POST", path, &of_no_kind).json();
+    assert_eq!(told["nearly"], json!([]));
     let asked = json!({"selectors": ["unix:uid:1", "unix:path:/web"]});
     let told = world.send(&token, "POST", path, &asked).json();
     assert_eq!(told["matching"][0]["entry"], "web");
