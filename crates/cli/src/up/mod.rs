@@ -14,7 +14,7 @@ mod folder;
 mod greeting;
 
 use std::net::SocketAddr;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -381,9 +381,4 @@ async fn blocking<T: Send + 'static>(
 
 fn bug(detail: &str) -> Fault {
     Fault::Run(format!("a bug, please report it: {detail}"))
-}
-
-/// Where a command looks for what a running plane has left in its folder.
-pub fn default_folder() -> PathBuf {
-    PathBuf::from("avouch-data")
 }

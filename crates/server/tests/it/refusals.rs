@@ -238,6 +238,34 @@ fn of_two_who_bring_the_same_join_token_at_once_one_joins() {
 }
 
 #[test]
+fn a_node_gets_nothing_for_another_node_and_nothing_of_another_tenant() {
+    let world = Deployment::new();
+    let (_, node) = world.join("node-1");
+    let other = EntryDraft {
+        parent: Some("spiffe://shop.test/avouch/node/node-2".to_owned()),
+        ..draft("other")
+    };
+    let own = EntryDraft {
+        parent: Some(node.id().to_string()),
+        ..draft("own")
+    };
+    world.put(other).unwrap();
+    world.put(own).unwrap();
+    world.issue(&node, "own").unwrap();
+    let refused_for = |entry| world.issue(&node, entry).unwrap_err().code();
+    assert_eq!(refused_for("other"), "issue.object_unknown");
+    // As if there were no such tenant: the one above, and one that there is not.
+    for tenant in ["top", "nowhere"] {
+        let reason = refused(world.plane.issue_x509(&node, tenant, &[]));
+        assert_eq!(reason.code(), "issue.object_unknown", "{tenant}");
+        let jwt = world
+            .plane
+            .issue_jwt(&node, tenant, "own", vec!["vault".to_owned()]);
+        assert_eq!(refused(jwt).code(), "issue.object_unknown", "{tenant}");
+    }
+}
+
+#[test]
 fn through_a_year_of_rotations_what_was_issued_is_believed_and_one_authority_signs() {
     let world = Deployment::new();
     world.put(draft("web")).unwrap();
