@@ -5,6 +5,9 @@ use crate::workspace::Workspace;
 /// A longer file asks to be split by meaning.
 const LONGEST_FILE: usize = 800;
 
+/// Tables, one row after another: in two files there would be two of them.
+const TABLES: [&str; 1] = ["crates/core/src/reason/catalogue.rs"];
+
 /// Words that say something was left undone, belong to one machine, or have a better word; each
 /// is put together here so that this file does not hold it.
 const UNWANTED: [(&[&str], &str); 9] = [
@@ -25,7 +28,7 @@ const UNWANTED: [(&[&str], &str); 9] = [
 pub(crate) fn long_files(workspace: &Workspace) -> Vec<String> {
     let files = workspace.files(".", &[".rs"]).into_iter();
     files
-        .filter(|path| !is_generated(path))
+        .filter(|path| !is_generated(path) && !TABLES.contains(&path.as_str()))
         .filter_map(|path| {
             let lines = workspace.read(&path).lines().count();
             (lines > LONGEST_FILE).then(|| format!("{path} has {lines} lines"))
