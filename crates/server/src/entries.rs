@@ -30,6 +30,8 @@ pub struct EntryDraft {
     pub spiffe_id: String,
     /// The node whose workloads it is for; every node if none.
     pub parent: Option<String>,
+    /// All that must have been attested of a node; nothing if empty.
+    pub node_selectors: Vec<String>,
     /// All that must be attested of a workload, at least one.
     pub selectors: Vec<String>,
     /// DNS names to put in X.509-SVIDs.
@@ -221,6 +223,7 @@ impl Plane {
     ) -> Result<Entry, Reason> {
         let spiffe_id = check_id(snapshot, &draft.spiffe_id)?;
         let parent = draft.parent.as_deref().map(SpiffeId::parse).transpose()?;
+        check_count("node_selectors", draft.node_selectors.len())?;
         check_count("selectors", draft.selectors.len())?;
         check_count("dns_names", draft.dns_names.len())?;
         check_count("federates_with", draft.federates_with.len())?;
@@ -228,16 +231,8 @@ impl Plane {
             let detail = "none is given, so no workload would ever get this identity";
             return Err(malformed("selectors", detail));
         }
-        let selectors = draft.selectors.iter().map(|text| {
-            Selector::parse(text).ok_or_else(|| {
-                let text: String = text.escape_debug().take(128).collect();
-                malformed(
-                    "selectors",
-                    &format!("`{text}` is not a type, a colon and a value, as `unix:uid:1000`"),
-                )
-            })
-        });
-        let selectors = selectors.collect::<Result<Vec<_>, _>>()?;
+        let node_selectors = read_selectors("node_selectors", &draft.node_selectors)?;
+        let selectors = read_selectors("selectors", &draft.selectors)?;
         for name in &draft.dns_names {
             check_dns_name(name)?;
         }
@@ -260,6 +255,7 @@ impl Plane {
             id,
             spiffe_id,
             parent,
+            node_selectors,
             selectors,
             dns_names: draft.dns_names,
             federates_with,
@@ -291,6 +287,17 @@ fn check_id(snapshot: &Snapshot, text: &str) -> Result<SpiffeId, Reason> {
         return Err(Reason::IssueIdReserved { id: id.to_string() });
     }
     Ok(id)
+}
+
+fn read_selectors(member: &str, texts: &[String]) -> Result<Vec<Selector>, Reason> {
+    let selectors = texts.iter().map(|text| {
+        Selector::parse(text).ok_or_else(|| {
+            let text: String = text.escape_debug().take(128).collect();
+            let detail = "is not a type, a colon and a value, as `unix:uid:1000`";
+            malformed(member, &format!("`{text}` {detail}"))
+        })
+    });
+    selectors.collect()
 }
 
 fn check_count(member: &str, count: usize) -> Result<(), Reason> {

@@ -21,6 +21,8 @@ pub(crate) struct Workload {
     pub(crate) selectors: BTreeSet<Selector>,
     /// On which node it runs; any if none.
     pub(crate) node: Option<SpiffeId>,
+    /// What was attested of that node; not known if none.
+    pub(crate) node_facts: Option<BTreeSet<Selector>>,
 }
 
 /// An entry and what keeps it from a workload.
@@ -32,6 +34,8 @@ pub(crate) struct Nearly {
     pub(crate) spiffe_id: SpiffeId,
     /// Selectors that the entry asks for and the workload has not.
     pub(crate) missing: Vec<Selector>,
+    /// Selectors of nodes that the entry asks for and the node of the workload has not.
+    pub(crate) node_missing: Vec<Selector>,
     /// The other node that it is for.
     pub(crate) for_node: Option<SpiffeId>,
     /// When it ended.
@@ -60,10 +64,18 @@ impl Nearly {
             let node = workload.node.as_ref();
             node.is_some_and(|node| node != *parent)
         };
+        let node_missing = match &workload.node_facts {
+            Some(facts) => {
+                let asked = entry.node_selectors.iter();
+                asked.filter(|one| !facts.contains(one)).cloned().collect()
+            }
+            None => Vec::new(),
+        };
         Self {
             id: entry.id.clone(),
             spiffe_id: entry.spiffe_id.clone(),
             missing: missing.cloned().collect(),
+            node_missing,
             for_node: entry.parent.as_ref().filter(elsewhere).cloned(),
             ended: entry.expires.filter(|end| *end <= now),
         }
@@ -71,7 +83,7 @@ impl Nearly {
 
     fn distance(&self) -> usize {
         let others = usize::from(self.for_node.is_some()) + usize::from(self.ended.is_some());
-        self.missing.len() + others
+        self.missing.len() + self.node_missing.len() + others
     }
 }
 

@@ -6,9 +6,9 @@ use std::fmt;
 use avouch_core::id::TrustDomain;
 
 use crate::fault::Fault;
-use crate::names::{AdminId, AnchorId, AuthorityId, EntryId, JoinTokenId, NodeId};
+use crate::names::{AdminId, AnchorId, AttestorId, AuthorityId, EntryId, JoinTokenId, NodeId};
 use crate::record::{
-    AdminRecord, AnchorRecord, AuthorityRecord, Entry, JoinTokenRecord, NodeRecord,
+    AdminRecord, AnchorRecord, AttestorRecord, AuthorityRecord, Entry, JoinTokenRecord, NodeRecord,
     TrustDomainRecord,
 };
 
@@ -52,6 +52,8 @@ pub enum Object {
     JoinToken(JoinTokenRecord),
     /// An administrator.
     Admin(AdminRecord),
+    /// An attestor of nodes.
+    Attestor(AttestorRecord),
 }
 
 impl Object {
@@ -65,6 +67,7 @@ impl Object {
             Self::Node(node) => Key::Node(node.id.clone()),
             Self::JoinToken(token) => Key::JoinToken(token.id.clone()),
             Self::Admin(admin) => Key::Admin(admin.id.clone()),
+            Self::Attestor(attestor) => Key::Attestor(attestor.id.clone()),
         }
     }
 
@@ -72,7 +75,7 @@ impl Object {
     pub(crate) fn needs(&self) -> Option<&TrustDomain> {
         match self {
             // An administrator may come from a tenant above.
-            Self::TrustDomain(_) | Self::Anchor(_) | Self::Admin(_) => None,
+            Self::TrustDomain(_) | Self::Anchor(_) | Self::Admin(_) | Self::Attestor(_) => None,
             Self::Authority(authority) => Some(&authority.trust_domain),
             Self::Entry(entry) => Some(entry.spiffe_id.trust_domain()),
             Self::Node(node) => Some(node.spiffe_id.trust_domain()),
@@ -98,6 +101,8 @@ pub enum Key {
     JoinToken(JoinTokenId),
     /// An administrator.
     Admin(AdminId),
+    /// An attestor of nodes.
+    Attestor(AttestorId),
 }
 
 /// How often a tenant has changed: the number of the last change, 0 before the first. All changes
@@ -171,6 +176,8 @@ pub struct Snapshot {
     pub join_tokens: BTreeMap<JoinTokenId, JoinTokenRecord>,
     /// Administrators by name.
     pub admins: BTreeMap<AdminId, AdminRecord>,
+    /// Attestors of nodes by name.
+    pub attestors: BTreeMap<AttestorId, AttestorRecord>,
 }
 
 impl Snapshot {
@@ -213,6 +220,9 @@ impl Snapshot {
             Object::Admin(admin) => {
                 self.admins.insert(admin.id.clone(), admin);
             }
+            Object::Attestor(attestor) => {
+                self.attestors.insert(attestor.id.clone(), attestor);
+            }
         }
     }
 
@@ -238,6 +248,9 @@ impl Snapshot {
             }
             Key::Admin(id) => {
                 self.admins.remove(id);
+            }
+            Key::Attestor(id) => {
+                self.attestors.remove(id);
             }
         }
     }

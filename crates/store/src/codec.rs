@@ -12,10 +12,10 @@ use serde::{Deserialize, Serialize};
 use crate::change::{Change, Key, Object};
 use crate::fault::Fault;
 use crate::keyring::Sealed;
-use crate::names::{AdminId, AnchorId, AuthorityId, EntryId, JoinTokenId, NodeId};
+use crate::names::{AdminId, AnchorId, AttestorId, AuthorityId, EntryId, JoinTokenId, NodeId};
 use crate::record::{
-    AdminRecord, AnchorRecord, AuthorityKind, AuthorityRecord, AuthorityRole, AuthorityState,
-    Entry, JoinTokenRecord, NodeRecord, Selector, TrustDomainRecord,
+    AdminRecord, AnchorRecord, AttestorRecord, AuthorityKind, AuthorityRecord, AuthorityRole,
+    AuthorityState, Entry, JoinTokenRecord, NodeRecord, Selector, TrustDomainRecord,
 };
 
 /// One object of a tenant as it is stored; without a body it was removed.
@@ -58,7 +58,8 @@ impl Row {
                 | Object::Entry(_)
                 | Object::Node(_)
                 | Object::JoinToken(_)
-                | Object::Admin(_) => None,
+                | Object::Admin(_)
+                | Object::Attestor(_) => None,
             },
         })
     }
@@ -81,6 +82,7 @@ impl Row {
             Key::Node(id) => Object::Node(StoredNode::read(&body, id)?),
             Key::JoinToken(id) => Object::JoinToken(StoredJoinToken::read(&body, id)?),
             Key::Admin(id) => Object::Admin(StoredAdmin::read(&body, id)?),
+            Key::Attestor(id) => Object::Attestor(StoredAttestor::read(&body, id)?),
         };
         Some(Change::Put(object))
     }
@@ -98,6 +100,7 @@ fn kind_of(key: &Key) -> &'static str {
         Key::Node(_) => "node",
         Key::JoinToken(_) => "join_token",
         Key::Admin(_) => "admin",
+        Key::Attestor(_) => "attestor",
     }
 }
 
@@ -110,6 +113,7 @@ fn name_of(key: &Key) -> &str {
         Key::Node(id) => id.as_str(),
         Key::JoinToken(id) => id.as_str(),
         Key::Admin(id) => id.as_str(),
+        Key::Attestor(id) => id.as_str(),
     }
 }
 
@@ -122,6 +126,7 @@ fn key_from(kind: &str, id: &str) -> Option<Key> {
         "node" => NodeId::parse(id).map(Key::Node),
         "join_token" => JoinTokenId::parse(id).map(Key::JoinToken),
         "admin" => AdminId::parse(id).map(Key::Admin),
+        "attestor" => AttestorId::parse(id).map(Key::Attestor),
         _ => None,
     }
 }
@@ -135,6 +140,7 @@ fn body_of(object: &Object) -> Result<String, Fault> {
         Object::Node(node) => serde_json::to_string(&StoredNode::of(node)),
         Object::JoinToken(token) => serde_json::to_string(&StoredJoinToken::of(token)),
         Object::Admin(admin) => serde_json::to_string(&StoredAdmin::of(admin)),
+        Object::Attestor(attestor) => serde_json::to_string(&StoredAttestor::of(attestor)),
     };
     body.map_err(|error| Fault::Bug(error.to_string()))
 }
@@ -230,10 +236,30 @@ impl StoredAnchor {
 }
 
 #[derive(Serialize, Deserialize)]
+struct StoredAttestor {
+    document: String,
+}
+
+impl StoredAttestor {
+    fn of(record: &AttestorRecord) -> Self {
+        Self {
+            document: record.document.clone(),
+        }
+    }
+
+    fn read(body: &str, id: AttestorId) -> Option<AttestorRecord> {
+        let Self { document } = serde_json::from_str(body).ok()?;
+        Some(AttestorRecord { id, document })
+    }
+}
+
+#[derive(Serialize, Deserialize)]
 struct StoredEntry {
     spiffe_id: String,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     parent: Option<String>,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    node_selectors: Vec<String>,
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     selectors: Vec<String>,
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
@@ -260,6 +286,11 @@ impl StoredEntry {
         Self {
             spiffe_id: entry.spiffe_id.to_string(),
             parent: entry.parent.as_ref().map(ToString::to_string),
+            node_selectors: entry
+                .node_selectors
+                .iter()
+                .map(ToString::to_string)
+                .collect(),
             selectors: entry.selectors.iter().map(ToString::to_string).collect(),
             dns_names: entry.dns_names.clone(),
             federates_with: entry
@@ -283,12 +314,16 @@ impl StoredEntry {
             Some(parent) => Some(SpiffeId::parse(&parent).ok()?),
             None => None,
         };
+        let node_selectors = stored.node_selectors.iter();
         let selectors = stored.selectors.iter();
         let federates_with = stored.federates_with.iter();
         Some(Entry {
             id,
             spiffe_id: SpiffeId::parse(&stored.spiffe_id).ok()?,
             parent,
+            node_selectors: node_selectors
+                .map(|text| Selector::parse(text))
+                .collect::<Option<_>>()?,
             selectors: selectors
                 .map(|text| Selector::parse(text))
                 .collect::<Option<_>>()?,
@@ -311,9 +346,15 @@ impl StoredEntry {
 struct StoredNode {
     spiffe_id: String,
     attested_by: String,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    attestor: Option<String>,
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     facts: Vec<String>,
     created: i64,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    attested: Option<i64>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    evidence_made: Option<i64>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     banned: Option<i64>,
 }
@@ -323,8 +364,11 @@ impl StoredNode {
         Self {
             spiffe_id: node.spiffe_id.to_string(),
             attested_by: node.attested_by.clone(),
+            attestor: node.attestor.as_ref().map(ToString::to_string),
             facts: node.facts.iter().map(ToString::to_string).collect(),
             created: node.created.unix(),
+            attested: Some(node.attested.unix()),
+            evidence_made: node.evidence_made.map(Time::unix),
             banned: node.banned.map(Time::unix),
         }
     }
@@ -332,14 +376,21 @@ impl StoredNode {
     fn read(body: &str, id: NodeId) -> Option<NodeRecord> {
         let stored: Self = serde_json::from_str(body).ok()?;
         let facts = stored.facts.iter();
+        let attestor = match stored.attestor {
+            Some(attestor) => Some(AttestorId::parse(&attestor)?),
+            None => None,
+        };
         Some(NodeRecord {
             id,
             spiffe_id: SpiffeId::parse(&stored.spiffe_id).ok()?,
             attested_by: stored.attested_by,
+            attestor,
             facts: facts
                 .map(|text| Selector::parse(text))
                 .collect::<Option<_>>()?,
             created: Time::from_unix(stored.created),
+            attested: Time::from_unix(stored.attested.unwrap_or(stored.created)),
+            evidence_made: stored.evidence_made.map(Time::from_unix),
             banned: stored.banned.map(Time::from_unix),
         })
     }

@@ -36,10 +36,12 @@ mod tenant;
 pub use change::{Change, Feed, Key, Object, Sequence, Snapshot};
 pub use fault::{Conflict, Fault};
 pub use intent::{CredentialKind, IntentRow};
-pub use names::{AdminId, AnchorId, AuthorityId, EntryId, IntentId, JoinTokenId, NodeId};
+pub use names::{
+    AdminId, AnchorId, AttestorId, AuthorityId, EntryId, IntentId, JoinTokenId, NodeId,
+};
 pub use record::{
-    AdminRecord, AnchorRecord, AuthorityKind, AuthorityRecord, AuthorityRole, AuthorityState,
-    Entry, JoinTokenRecord, NodeRecord, Selector, TrustDomainRecord,
+    AdminRecord, AnchorRecord, AttestorRecord, AuthorityKind, AuthorityRecord, AuthorityRole,
+    AuthorityState, Entry, JoinTokenRecord, NodeRecord, Selector, TrustDomainRecord,
 };
 pub use store::{Operator, Store};
 pub use tenant::{TenantKind, TenantRecord};

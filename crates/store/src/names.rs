@@ -41,6 +41,8 @@ macro_rules! names {
 names! {
     /// The name of an anchor.
     AnchorId;
+    /// The name of an attestor of nodes.
+    AttestorId;
     /// The name of an authority: the identifier of its key, as it stands in certificates and in
     /// the `kid` of tokens.
     AuthorityId;

@@ -55,7 +55,8 @@ impl Plan {
                 | Key::Entry(_)
                 | Key::Node(_)
                 | Key::JoinToken(_)
-                | Key::Admin(_),
+                | Key::Admin(_)
+                | Key::Attestor(_),
             ) => {}
         }
     }

@@ -6,7 +6,7 @@ use avouch_core::id::{SpiffeId, TrustDomain};
 use avouch_core::time::Time;
 
 use crate::keyring::Sealed;
-use crate::names::{AdminId, AnchorId, AuthorityId, EntryId, JoinTokenId, NodeId};
+use crate::names::{AdminId, AnchorId, AttestorId, AuthorityId, EntryId, JoinTokenId, NodeId};
 
 /// A trust domain of a tenant.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -151,6 +151,15 @@ pub struct AnchorRecord {
     pub document: String,
 }
 
+/// What a tenant accepts from nodes that join without a token.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct AttestorRecord {
+    /// Its name.
+    pub id: AttestorId,
+    /// Its method and whom that believes, as JSON.
+    pub document: String,
+}
+
 /// A registration entry: which workloads get which identity.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Entry {
@@ -160,6 +169,8 @@ pub struct Entry {
     pub spiffe_id: SpiffeId,
     /// The node whose workloads it is for; every node of the tenant if none.
     pub parent: Option<SpiffeId>,
+    /// All that must have been attested of a node for it to serve the entry; nothing if empty.
+    pub node_selectors: Vec<Selector>,
     /// All that must be attested of a workload.
     pub selectors: Vec<Selector>,
     /// DNS names to put in X509-SVIDs.
@@ -192,10 +203,17 @@ pub struct NodeRecord {
     pub spiffe_id: SpiffeId,
     /// How it proved who it is, such as `join_token`.
     pub attested_by: String,
+    /// The attestor that believed it; none for a join token.
+    pub attestor: Option<AttestorId>,
     /// What was told of it then, as selectors.
     pub facts: Vec<Selector>,
     /// Since when.
     pub created: Time,
+    /// When it proved who it is last.
+    pub attested: Time,
+    /// When what it proved that with was made, if the same can be shown again: nothing as old is
+    /// taken any more.
+    pub evidence_made: Option<Time>,
     /// Since when it gets nothing any more.
     pub banned: Option<Time>,
 }

@@ -144,7 +144,7 @@ pub enum EntryCommand {
 pub struct EntryMembers {
     /// Read it from FILE, JSON or YAML (`-` for standard input): one entry, or `entries` with many
     #[arg(short, long, value_name = "FILE", conflicts_with_all = [
-        "id", "spiffe_id", "node", "selector", "dns", "federates_with", "hint", "x509_ttl",
+        "id", "spiffe_id", "node", "node_selector", "selector", "dns", "federates_with", "hint", "x509_ttl",
         "jwt_ttl", "owner", "purpose", "expires",
     ])]
     pub file: Option<PathBuf>,
@@ -160,6 +160,10 @@ pub struct EntryMembers {
     /// The SPIFFE ID of the one node whose workloads it is for [default: every node]
     #[arg(long, value_name = "ID")]
     pub node: Option<String>,
+    /// What must have been attested of a node for it to serve the entry, such as
+    /// x509pop:subject:cn:web-1. May be repeated; all must hold
+    #[arg(long, value_name = "SELECTOR")]
+    pub node_selector: Vec<String>,
     /// A DNS name to put in X.509-SVIDs. May be repeated
     #[arg(long, value_name = "NAME")]
     pub dns: Vec<String>,

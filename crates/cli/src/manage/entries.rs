@@ -26,11 +26,12 @@ const ROW: [Column; 6] = [
     ("EXPIRES", "expires"),
 ];
 
-const ALL: [Column; 13] = [
+const ALL: [Column; 14] = [
     ("entry", "id"),
     ("SPIFFE ID", "spiffe_id"),
     ("selectors", "selectors"),
     ("for node", "parent"),
+    ("for nodes with", "node_selectors"),
     ("DNS names", "dns_names"),
     ("federates with", "federates_with"),
     ("hint", "hint"),
@@ -218,6 +219,7 @@ fn named(members: &EntryMembers) -> Value {
         ("id", text(&members.id)),
         ("spiffe_id", text(&members.spiffe_id)),
         ("parent", text(&members.node)),
+        ("node_selectors", list(&members.node_selector)),
         ("selectors", list(&members.selector)),
         ("dns_names", list(&members.dns)),
         ("federates_with", list(&members.federates_with)),

@@ -248,11 +248,12 @@ pub fn delete_anchor(arguments: &AnchorDeleteArguments, common: &Common) -> Resu
 
 /// `why-not`.
 pub fn why_not(arguments: &WhyNotArguments, common: &Common) -> Result<Exit, Fault> {
-    const NEARLY: [Column; 6] = [
+    const NEARLY: [Column; 7] = [
         ("ENTRY", "entry"),
         ("SPIFFE ID", "spiffe_id"),
         ("MATCHES", "matches"),
         ("MISSING", "missing"),
+        ("NODE LACKS", "node_missing"),
         ("FOR NODE", "for_node"),
         ("ENDED", "ended"),
     ];

@@ -63,7 +63,13 @@ impl Following {
             // Before looking, so that what changes meanwhile is looked at again.
             news.mark_unchanged();
             match self.session.admitted(&self.plane) {
-                Ok(node) => self.node = node,
+                Ok(node) => {
+                    // Other facts select other entries, so it is told everything anew.
+                    if node.facts != self.node.facts {
+                        positions.clear();
+                    }
+                    self.node = node;
+                }
                 Err(status) => return Some(status),
             }
             for tenant in self.plane.with_all_below(self.node.tenant.id()) {

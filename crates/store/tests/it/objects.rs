@@ -4,10 +4,10 @@ use avouch_core::id::{Digest, SpiffeId, TenantId, TrustDomain};
 use avouch_core::time::Time;
 use avouch_store::keyring::{RootKey, TenantKey};
 use avouch_store::{
-    AdminId, AdminRecord, AnchorId, AnchorRecord, AuthorityId, AuthorityKind, AuthorityRecord,
-    AuthorityRole, AuthorityState, Change, CredentialKind, Entry, EntryId, IntentId, IntentRow,
-    JoinTokenId, JoinTokenRecord, Key, NodeId, NodeRecord, Object, Operator, Selector, Store,
-    TenantKind, TenantRecord, TrustDomainRecord,
+    AdminId, AdminRecord, AnchorId, AnchorRecord, AttestorId, AttestorRecord, AuthorityId,
+    AuthorityKind, AuthorityRecord, AuthorityRole, AuthorityState, Change, CredentialKind, Entry,
+    EntryId, IntentId, IntentRow, JoinTokenId, JoinTokenRecord, Key, NodeId, NodeRecord, Object,
+    Operator, Selector, Store, TenantKind, TenantRecord, TrustDomainRecord,
 };
 
 pub(crate) const OPERATOR: Operator = Operator::of_this_deployment();
@@ -88,6 +88,7 @@ pub(crate) fn full_entry(id: &str, spiffe_id: &str) -> Entry {
         id: EntryId::parse(id).unwrap(),
         spiffe_id: SpiffeId::parse(spiffe_id).unwrap(),
         parent: Some(SpiffeId::parse("spiffe://a.test/node/1").unwrap()),
+        node_selectors: vec![Selector::parse("x509pop:subject:cn:rack 1").unwrap()],
         selectors: ["unix:uid:1000", "unix:path:/usr/bin/ä b"]
             .map(|text| Selector::parse(text).unwrap())
             .to_vec(),
@@ -106,6 +107,7 @@ pub(crate) fn full_entry(id: &str, spiffe_id: &str) -> Entry {
 pub(crate) fn bare_entry(id: &str, spiffe_id: &str) -> Entry {
     Entry {
         parent: None,
+        node_selectors: Vec::new(),
         selectors: Vec::new(),
         dns_names: Vec::new(),
         federates_with: Vec::new(),
@@ -127,9 +129,12 @@ pub(crate) fn node(id: &str, spiffe_id: &str) -> Change {
     Change::Put(Object::Node(NodeRecord {
         id: NodeId::parse(id).unwrap(),
         spiffe_id: SpiffeId::parse(spiffe_id).unwrap(),
-        attested_by: "join_token".to_owned(),
+        attested_by: "k8s_psat".to_owned(),
+        attestor: Some(AttestorId::parse("cluster-1").unwrap()),
         facts: vec![Selector::parse("node:name:rack-1").unwrap()],
         created: Time::from_unix(5),
+        attested: Time::from_unix(7),
+        evidence_made: Some(Time::from_unix(4)),
         banned: Some(Time::from_unix(6)),
     }))
 }
@@ -151,6 +156,13 @@ pub(crate) fn admin(id: &str, subject: &str) -> Change {
         subject: SpiffeId::parse(subject).unwrap(),
         role: "auditor".to_owned(),
         created: Time::from_unix(8),
+    }))
+}
+
+pub(crate) fn attestor(id: &str) -> Change {
+    Change::Put(Object::Attestor(AttestorRecord {
+        id: AttestorId::parse(id).unwrap(),
+        document: r#"{"method": "x509pop"}"#.to_owned(),
     }))
 }
 

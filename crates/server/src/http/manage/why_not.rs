@@ -29,9 +29,13 @@ pub(in crate::http) fn answer(call: &Call, tenant: &Arc<Tenant>) -> Result<Answe
         })?;
         selectors.insert(selector);
     }
+    let node = node.as_deref().map(SpiffeId::parse).transpose()?;
     let workload = Workload {
         selectors,
-        node: node.as_deref().map(SpiffeId::parse).transpose()?,
+        node_facts: node
+            .as_ref()
+            .map(|node| call.plane().facts_of(tenant, node)),
+        node,
     };
     let (matching, near) = why_not(tenant, &workload, call.plane().now());
     let list = |found: &[Nearly]| -> Vec<Value> { found.iter().map(to_json).collect() };
@@ -43,10 +47,12 @@ pub(in crate::http) fn answer(call: &Call, tenant: &Arc<Tenant>) -> Result<Answe
 
 fn to_json(nearly: &Nearly) -> Value {
     let missing: Vec<&str> = nearly.missing.iter().map(|one| one.as_str()).collect();
+    let node_missing: Vec<&str> = nearly.node_missing.iter().map(|one| one.as_str()).collect();
     said(json!({
         "entry": nearly.id.as_str(),
         "spiffe_id": nearly.spiffe_id.as_str(),
         "missing": missing,
+        "node_missing": node_missing,
         "for_node": nearly.for_node.as_ref().map(|node| node.as_str()),
         "ended": nearly.ended.map(|end| end.to_string()),
     }))

@@ -1,0 +1,180 @@
+//! Nodes: how they join, who they are, and what each of them holds already.
+
+mod presences;
+mod tokens;
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use avouch_core::id::SpiffeId;
+use avouch_core::reason::Reason;
+use avouch_issuer::key::PublicHalf;
+use avouch_issuer::x509_svid::X509Request;
+use avouch_store::{Change, Entry, Key, NodeId, NodeRecord, Object, Selector};
+
+use crate::caller::Caller;
+use crate::fault::Refused;
+use crate::plane::Plane;
+use crate::tenant::Tenant;
+
+pub(crate) use presences::Presences;
+pub use tokens::JoinToken;
+
+/// How often a join is tried anew because something else has changed meanwhile.
+const MOST_ATTEMPTS: usize = 16;
+
+/// A node that is known and not banned.
+#[derive(Clone)]
+pub struct Admitted {
+    /// Its tenant: it serves that one and all below it.
+    pub(crate) tenant: Arc<Tenant>,
+    /// Who it is.
+    pub(crate) id: SpiffeId,
+    /// What was attested of it when it joined.
+    pub(crate) facts: Arc<BTreeSet<Selector>>,
+}
+
+impl Admitted {
+    /// Who it is.
+    pub fn id(&self) -> &SpiffeId {
+        &self.id
+    }
+
+    /// Whether an entry is for its workloads.
+    pub(crate) fn serves(&self, entry: &Entry) -> bool {
+        let is_parent = entry.parent.as_ref().is_none_or(|one| *one == self.id);
+        is_parent
+            && entry
+                .node_selectors
+                .iter()
+                .all(|one| self.facts.contains(one))
+    }
+}
+
+/// The identity that a node gets.
+#[derive(Clone, Debug)]
+pub struct Membership {
+    /// Who it is.
+    pub id: SpiffeId,
+    /// Its X.509-SVID and the intermediates above it, as DER.
+    pub certificates: Vec<Vec<u8>>,
+}
+
+impl Plane {
+    /// The next X.509-SVID of a node.
+    ///
+    /// # Errors
+    ///
+    /// Those of a signing request, or what failed on our side.
+    pub fn renew(&self, node: &Admitted, signing_request: &[u8]) -> Result<Membership, Refused> {
+        let public_half = PublicHalf::from_signing_request(signing_request)?;
+        self.sign_node(&node.tenant, &node.id, public_half)
+    }
+
+    /// The node that calls, if it may.
+    ///
+    /// # Errors
+    ///
+    /// `issue.node_not_admitted`.
+    pub fn admit(&self, caller: &Caller) -> Result<Admitted, Refused> {
+        let refuse = |detail| Reason::IssueNodeNotAdmitted {
+            node: caller.id.to_string(),
+            detail,
+        };
+        if caller.valid_until <= self.now() {
+            return Err(refuse("the X.509-SVID it called with has expired").into());
+        }
+        let tenant = self.tenant(&caller.tenant);
+        let tenant = tenant.ok_or_else(|| refuse("it is not known here"))?;
+        let found = tenant.read(|snapshot| {
+            let name = NodeId::parse(caller.id.segments().last()?)?;
+            let node = snapshot.nodes.get(&name)?;
+            (node.spiffe_id == caller.id).then(|| (node.banned, node.facts.clone()))
+        });
+        match found {
+            Some((None, facts)) => Ok(Admitted {
+                tenant,
+                id: caller.id.clone(),
+                facts: Arc::new(facts.into_iter().collect()),
+            }),
+            Some((Some(_), _)) => Err(refuse("it is banned").into()),
+            None => Err(refuse("it is not known here").into()),
+        }
+    }
+
+    /// What was attested of a node that serves a tenant; nothing of one that is not known.
+    pub(crate) fn facts_of(&self, tenant: &Arc<Tenant>, node: &SpiffeId) -> BTreeSet<Selector> {
+        let mut at = Some(Arc::clone(tenant));
+        while let Some(tenant) = at {
+            let facts = tenant.read(|snapshot| {
+                let name = NodeId::parse(node.segments().last()?)?;
+                let record = snapshot.nodes.get(&name)?;
+                (record.spiffe_id == *node).then(|| record.facts.iter().cloned().collect())
+            });
+            if let Some(facts) = facts {
+                return facts;
+            }
+            at = tenant.parent().and_then(|parent| self.tenant(parent));
+        }
+        BTreeSet::new()
+    }
+
+    /// Bans a node, or lets it come back.
+    ///
+    /// # Errors
+    ///
+    /// `issue.object_unknown`, or what failed on our side.
+    pub fn set_banned(
+        &self,
+        tenant: &Arc<Tenant>,
+        node: &str,
+        banned: bool,
+    ) -> Result<NodeRecord, Refused> {
+        let mut record = find(tenant, node)?;
+        if record.banned.is_some() != banned {
+            record.banned = banned.then(|| self.now());
+            self.apply(tenant, &[Change::Put(Object::Node(record.clone()))])?;
+        }
+        Ok(record)
+    }
+
+    /// Forgets a node: it gets nothing until it joins again.
+    ///
+    /// # Errors
+    ///
+    /// `issue.object_unknown`, or what failed on our side.
+    pub fn evict(&self, tenant: &Arc<Tenant>, node: &str) -> Result<(), Refused> {
+        let record = find(tenant, node)?;
+        self.apply(tenant, &[Change::Remove(Key::Node(record.id))])?;
+        Ok(())
+    }
+
+    fn sign_node(
+        &self,
+        tenant: &Arc<Tenant>,
+        id: &SpiffeId,
+        public_half: PublicHalf,
+    ) -> Result<Membership, Refused> {
+        let request = X509Request {
+            id: id.clone(),
+            public_half,
+            ttl: Some(self.settings.node_ttl),
+            dns_names: Vec::new(),
+        };
+        let svid = self.sign_x509(tenant, request)?;
+        Ok(Membership {
+            id: svid.id,
+            certificates: svid.chain,
+        })
+    }
+}
+
+/// A node of a tenant by what may be its name.
+pub(crate) fn find(tenant: &Tenant, node: &str) -> Result<NodeRecord, Reason> {
+    let found = NodeId::parse(node);
+    let found = found.and_then(|id| tenant.read(|snapshot| snapshot.nodes.get(&id).cloned()));
+    found.ok_or_else(|| Reason::IssueObjectUnknown {
+        object: "node",
+        name: node.chars().take(128).collect(),
+    })
+}
