@@ -25,6 +25,10 @@ use crate::tenant::Tenant;
 /// Where the deployment sees all of its tenants, and nowhere else.
 const OPERATOR: Operator = Operator::of_this_deployment();
 
+/// How much longer than its end a use is remembered, in seconds: so far apart may the clocks of
+/// servers be that share a store.
+const USES_MARGIN: i64 = 300;
+
 /// The head of paths that are kept for nodes, servers and operators of Avouch itself.
 pub const RESERVED: &str = "avouch";
 
@@ -338,6 +342,23 @@ impl Plane {
     pub fn check_store(&self) -> Result<(), Fault> {
         self.store.heads(&OPERATOR)?;
         Ok(())
+    }
+
+    /// Forgets what was used once and would not be accepted any more.
+    ///
+    /// # Errors
+    ///
+    /// What failed on our side.
+    pub fn forget_uses(&self) -> Result<u64, Fault> {
+        let before = self.now().plus(-USES_MARGIN);
+        let mut all = 0;
+        loop {
+            let forgotten = self.store.forget_uses(&OPERATOR, before)?;
+            all += forgotten;
+            if forgotten == 0 {
+                return Ok(all);
+            }
+        }
     }
 
     fn open_new_tenants(&self) -> Result<(), Fault> {

@@ -16,6 +16,9 @@ use crate::{http, node_api};
 /// How often entries are looked through for those that have ended.
 const ENTRIES_PERIOD: Duration = Duration::from_secs(5);
 
+/// How often uses are looked through for those that need not be remembered any more.
+const USES_PERIOD: Duration = Duration::from_secs(60);
+
 /// How often the store is asked what other servers have stored.
 const STORE_PERIOD: Duration = Duration::from_millis(500);
 
@@ -102,6 +105,7 @@ pub async fn run(
     let mut jobs = JoinSet::new();
     jobs.spawn(tend(Arc::clone(&plane), identity));
     jobs.spawn(remove_expired_entries(Arc::clone(&plane)));
+    jobs.spawn(forget_uses(Arc::clone(&plane)));
     if !is_alone {
         jobs.spawn(follow_store(plane));
     }
@@ -146,6 +150,16 @@ async fn remove_expired_entries(plane: Arc<Plane>) {
         let plane = Arc::clone(&plane);
         if let Err(error) = blocking(move || plane.remove_expired_entries()).await {
             tracing::error!(%error, "entries that have ended could not be removed");
+        }
+    }
+}
+
+async fn forget_uses(plane: Arc<Plane>) {
+    loop {
+        tokio::time::sleep(USES_PERIOD).await;
+        let plane = Arc::clone(&plane);
+        if let Err(error) = blocking(move || Ok(plane.forget_uses()?)).await {
+            tracing::error!(%error, "uses that have ended could not be forgotten");
         }
     }
 }

@@ -11,8 +11,8 @@ use avouch_core::time::Time;
 use avouch_store::postgresql::PostgresqlStore;
 use avouch_store::sqlite::SqliteStore;
 use avouch_store::{
-    AnchorId, AnchorRecord, AuthorityId, Change, CredentialKind, Fault, IntentId, IntentRow,
-    Object, Store,
+    AnchorId, AnchorRecord, AttemptId, AuthorityId, Change, CredentialKind, Fault, IntentId,
+    IntentRow, Object, SingleUse, Store, UseKind, Used,
 };
 
 /// How many write at once, so that commits are shared.
@@ -51,7 +51,7 @@ fn write(store: &dyn Store, run: &str) -> Result<(), Fault> {
     })
 }
 
-/// Puts two anchors in one call, then records an intent, and so on.
+/// Puts two anchors in one call, then records an intent, then uses something once, and so on.
 fn write_on(store: &dyn Store, tenant: &TenantId, name: &str) -> Result<(), Fault> {
     for round in 0_u64.. {
         let pair = [anchor(name, round, "a")?, anchor(name, round, "b")?];
@@ -59,6 +59,10 @@ fn write_on(store: &dyn Store, tenant: &TenantId, name: &str) -> Result<(), Faul
         tell(&format!("changed {name}-{round} {sequence}"))?;
         store.record_intents(tenant, &[intent(name, round)?])?;
         tell(&format!("recorded {name}-{round}"))?;
+        if store.use_once(tenant, &[used(name, round)])? != [Used::First] {
+            return Err(bug("something new was used before"));
+        }
+        tell(&format!("used {name}-{round}"))?;
     }
     Ok(())
 }
@@ -84,6 +88,19 @@ fn intent(name: &str, round: u64) -> Result<IntentRow, Fault> {
         not_after: Time::from_unix(1),
         recorded: Time::from_unix(0),
     })
+}
+
+/// As the tests make one, by the attempt of number 1.
+fn used(name: &str, round: u64) -> SingleUse {
+    let mut attempt = [0; 16];
+    attempt[1] = 1;
+    SingleUse {
+        kind: UseKind::Token,
+        digest: Digest::of(format!("{name}-{round}").as_bytes()),
+        attempt: AttemptId::from_bytes(attempt),
+        at: Time::from_unix(1_001),
+        until: Time::from_unix(2_000),
+    }
 }
 
 fn tell(what: &str) -> Result<(), Fault> {

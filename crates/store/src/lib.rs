@@ -5,14 +5,15 @@
 //! server (memory) ◄─ Snapshot ─ Store::load                   once, at the start
 //!                 ◄─ Feed ───── Store::changes_after          ever after
 //! issuer ── IntentRow ────────► Store::record_intents         before anything is signed
+//! exchange ─ SingleUse ───────► Store::use_once               before anything used is believed
 //! ```
 //!
 //! Servers answer from memory, so a database has one thing to do: keep every object of a tenant as
 //! it was last, with the number of the change that made it so. An object is one row with its
 //! content as JSON; a removed one keeps its row without content. The change feed is that same table
 //! read in the order of those numbers, which is why it needs no table of its own and is never
-//! longer than the state. Only what is asked for by SQL (tenants, owners of trust domains, intents)
-//! has columns.
+//! longer than the state. Only what is asked for by SQL (tenants, owners of trust domains, intents,
+//! single uses) has columns.
 //!
 //! One trait ([`Store`]), two engines: [`sqlite`] in a file, which needs nothing, and
 //! [`postgresql`] for several servers on one database. The same suite of tests runs on both. Calls
@@ -29,6 +30,7 @@ mod names;
 mod plan;
 pub mod postgresql;
 mod record;
+mod single_use;
 pub mod sqlite;
 mod store;
 mod tenant;
@@ -43,5 +45,6 @@ pub use record::{
     AdminRecord, AnchorRecord, AttestorRecord, AuthorityKind, AuthorityRecord, AuthorityRole,
     AuthorityState, Entry, JoinTokenRecord, NodeRecord, Selector, TrustDomainRecord,
 };
+pub use single_use::{AttemptId, SingleUse, UseKind, Used};
 pub use store::{Operator, Store};
 pub use tenant::{TenantKind, TenantRecord};

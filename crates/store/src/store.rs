@@ -8,7 +8,11 @@ use avouch_core::time::Time;
 use crate::change::{Change, Feed, Sequence, Snapshot};
 use crate::fault::Fault;
 use crate::intent::IntentRow;
+use crate::single_use::{SingleUse, Used};
 use crate::tenant::TenantRecord;
+
+/// The most that one call forgets, so that others do not wait for it for long.
+pub(crate) const MOST_FORGOTTEN: i64 = 10_000;
 
 /// Remembers what tenants own.
 ///
@@ -71,6 +75,22 @@ pub trait Store: Send + Sync {
 
     /// Forgets intents for credentials that were no longer valid at `before`, and returns how many.
     fn forget_intents(&self, tenant: &TenantId, before: Time) -> Result<u64, Fault>;
+
+    /// Uses what may be used once, and says of each, in its place, whether this was the first time.
+    ///
+    /// Of all who ever use the same thing of a tenant exactly one is told [`Used::First`], however
+    /// many try at once, on however many servers, before and after any restart; when it is told,
+    /// that is durable. Within one call whoever stands first is. All of a call are used or, after a
+    /// fault, perhaps none; asking again as the same attempt settles it and is no second use.
+    ///
+    /// Calls that come at the same time share a commit, so callers need not gather uses themselves.
+    ///
+    /// Conflicts when the tenant does not exist.
+    fn use_once(&self, tenant: &TenantId, uses: &[SingleUse]) -> Result<Vec<Used>, Fault>;
+
+    /// Forgets, for all tenants, uses that were to be remembered until a time before `before`: some
+    /// thousands at a time. Returns how many, which is 0 when none is left.
+    fn forget_uses(&self, operator: &Operator, before: Time) -> Result<u64, Fault>;
 }
 
 /// The right to see and change which tenants there are. Only who runs the deployment makes one, in

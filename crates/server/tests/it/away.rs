@@ -7,7 +7,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use avouch_core::id::TenantId;
 use avouch_core::time::Time;
 use avouch_store::{
-    Change, Fault, Feed, IntentRow, Operator, Sequence, Snapshot, Store, TenantRecord,
+    Change, Fault, Feed, IntentRow, Operator, Sequence, SingleUse, Snapshot, Store, TenantRecord,
+    Used,
 };
 use serde_json::json;
 
@@ -75,6 +76,14 @@ impl Store for Switched {
 
     fn forget_intents(&self, tenant: &TenantId, before: Time) -> Result<u64, Fault> {
         self.store()?.forget_intents(tenant, before)
+    }
+
+    fn use_once(&self, tenant: &TenantId, uses: &[SingleUse]) -> Result<Vec<Used>, Fault> {
+        self.store()?.use_once(tenant, uses)
+    }
+
+    fn forget_uses(&self, operator: &Operator, before: Time) -> Result<u64, Fault> {
+        self.store()?.forget_uses(operator, before)
     }
 }
 

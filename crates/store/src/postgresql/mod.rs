@@ -7,6 +7,7 @@
 mod schema;
 mod session;
 mod statements;
+mod uses;
 
 use std::collections::BTreeMap;
 use std::io;
@@ -25,15 +26,18 @@ use crate::change::{Change, Feed, Sequence, Snapshot};
 use crate::fault::Fault;
 use crate::intent::IntentRow;
 use crate::plan::{self, Plan};
+use crate::single_use::{SingleUse, Used};
 use crate::store::{Operator, Store};
 use crate::tenant::TenantRecord;
 use session::Session;
+use uses::Gathered;
 
 /// A store in a database of PostgreSQL.
 pub struct PostgresqlStore {
     /// Taken on drop, which ends the threads.
     calls: Option<Sender<Call>>,
     threads: Vec<JoinHandle<()>>,
+    uses: Arc<Gathered>,
 }
 
 impl PostgresqlStore {
@@ -65,6 +69,7 @@ impl PostgresqlStore {
         Ok(Self {
             calls: Some(calls),
             threads,
+            uses: Arc::default(),
         })
     }
 
@@ -72,15 +77,18 @@ impl PostgresqlStore {
         &self,
         work: impl FnOnce(&mut Session) -> Result<T, Fault> + Send + 'static,
     ) -> Result<T, Fault> {
-        let stopped = || Fault::Bug("the connections have stopped".to_owned());
         let (answer, answered) = mpsc::sync_channel(1);
-        let call = Call(Box::new(move |session| {
+        self.send(move |session| {
             // This fails only if the caller is gone, and a caller waits.
             drop(answer.send(work(session)));
-        }));
-        let calls = self.calls.as_ref().ok_or_else(stopped)?;
-        calls.send(call).map_err(|_| stopped())?;
+        })?;
         answered.recv().map_err(|_| stopped())?
+    }
+
+    /// Has something done on a connection, when one is free.
+    fn send(&self, work: impl FnOnce(&mut Session) + Send + 'static) -> Result<(), Fault> {
+        let calls = self.calls.as_ref().ok_or_else(stopped)?;
+        calls.send(Call(Box::new(work))).map_err(|_| stopped())
     }
 
     fn apply_if(
@@ -167,6 +175,21 @@ impl Store for PostgresqlStore {
             session.write(|session| statements::forget_intents(session, &tenant, before))
         })
     }
+
+    fn use_once(&self, tenant: &TenantId, uses: &[SingleUse]) -> Result<Vec<Used>, Fault> {
+        let answered = self.uses.add(tenant, uses);
+        let gathered = Arc::clone(&self.uses);
+        self.send(move |session| gathered.carry_out(session))?;
+        answered.recv().map_err(|_| stopped())?
+    }
+
+    fn forget_uses(&self, _: &Operator, before: Time) -> Result<u64, Fault> {
+        self.call(move |session| session.write(|session| uses::forget_uses(session, before)))
+    }
+}
+
+fn stopped() -> Fault {
+    Fault::Bug("the connections have stopped".to_owned())
 }
 
 /// Something to do on a connection, which answers its caller itself.

@@ -4,7 +4,8 @@ use super::session::Session;
 use crate::fault::Fault;
 
 /// One step to each version. A step that was released is never changed.
-const MIGRATIONS: [&str; 1] = ["
+const MIGRATIONS: [&str; 2] = [
+    "
     CREATE TABLE avouch.tenant (
         id TEXT PRIMARY KEY,
         parent TEXT REFERENCES avouch.tenant (id),
@@ -47,7 +48,22 @@ const MIGRATIONS: [&str; 1] = ["
         PRIMARY KEY (tenant, id)
     );
     CREATE INDEX intent_by_time ON avouch.intent (tenant, recorded);
-"];
+",
+    "
+    -- What may be used once and was, as long as it would be accepted. Without a reference to the
+    -- tenant, which would lock its row thousands of times a second; tenants are never removed.
+    CREATE TABLE avouch.single_use (
+        tenant TEXT NOT NULL,
+        kind TEXT NOT NULL,
+        digest BYTEA NOT NULL,
+        attempt BYTEA NOT NULL,
+        used BIGINT NOT NULL,
+        until BIGINT NOT NULL,
+        PRIMARY KEY (tenant, kind, digest)
+    );
+    CREATE INDEX single_use_by_end ON avouch.single_use (until);
+",
+];
 
 /// Held while migrating, so that of two servers that start at once the second waits and finds it
 /// done. The number is ours alone ("AVCH").

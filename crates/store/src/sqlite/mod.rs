@@ -7,6 +7,7 @@
 mod reader;
 mod schema;
 mod statements;
+mod uses;
 mod writer;
 
 use std::collections::BTreeMap;
@@ -24,6 +25,7 @@ use crate::change::{Change, Feed, Sequence, Snapshot};
 use crate::fault::Fault;
 use crate::intent::IntentRow;
 use crate::plan::{self, Plan};
+use crate::single_use::{SingleUse, Used};
 use crate::store::{Operator, Store};
 use crate::tenant::TenantRecord;
 use reader::Readers;
@@ -132,6 +134,17 @@ impl Store for SqliteStore {
         let tenant = tenant.clone();
         self.writer
             .write(move |connection| statements::forget_intents(connection, &tenant, before))
+    }
+
+    fn use_once(&self, tenant: &TenantId, uses: &[SingleUse]) -> Result<Vec<Used>, Fault> {
+        let (tenant, uses) = (tenant.clone(), uses.to_vec());
+        self.writer
+            .write(move |connection| uses::use_once(connection, &tenant, &uses))
+    }
+
+    fn forget_uses(&self, _: &Operator, before: Time) -> Result<u64, Fault> {
+        self.writer
+            .write(move |connection| uses::forget_uses(connection, before))
     }
 }
 

@@ -8,7 +8,8 @@ use crate::fault::Fault;
 const APPLICATION: i64 = 0x4156_4348;
 
 /// One step to each version. A step that was released is never changed.
-const MIGRATIONS: [&str; 1] = ["
+const MIGRATIONS: [&str; 2] = [
+    "
     CREATE TABLE tenant (
         id TEXT PRIMARY KEY,
         parent TEXT REFERENCES tenant (id),
@@ -51,7 +52,21 @@ const MIGRATIONS: [&str; 1] = ["
         PRIMARY KEY (tenant, id)
     ) STRICT;
     CREATE INDEX intent_by_time ON intent (tenant, recorded);
-"];
+",
+    "
+    -- What may be used once and was, as long as it would be accepted.
+    CREATE TABLE single_use (
+        tenant TEXT NOT NULL REFERENCES tenant (id),
+        kind TEXT NOT NULL,
+        digest BLOB NOT NULL,
+        attempt BLOB NOT NULL,
+        used INTEGER NOT NULL,
+        until INTEGER NOT NULL,
+        PRIMARY KEY (tenant, kind, digest)
+    ) STRICT, WITHOUT ROWID;
+    CREATE INDEX single_use_by_end ON single_use (until);
+",
+];
 
 pub(super) fn migrate(connection: &mut Connection) -> Result<(), Fault> {
     let known = i64::try_from(MIGRATIONS.len()).unwrap_or(i64::MAX);

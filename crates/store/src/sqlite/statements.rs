@@ -126,7 +126,7 @@ pub(super) fn apply(
 }
 
 /// The number of the last change of a tenant, or nothing if there is no such tenant.
-fn head(connection: &Connection, tenant: &TenantId) -> Result<Option<Sequence>, Fault> {
+pub(super) fn head(connection: &Connection, tenant: &TenantId) -> Result<Option<Sequence>, Fault> {
     connection
         .prepare_cached("SELECT sequence FROM tenant WHERE id = ?1")?
         .query_row([tenant.as_str()], |row| Ok(sequence_of(row)))

@@ -3,7 +3,7 @@
 
 use avouch_core::time::Time;
 use avouch_store::postgresql::PostgresqlStore;
-use avouch_store::{Fault, IntentRow, Sequence, Snapshot, Store, TenantRecord};
+use avouch_store::{Fault, IntentRow, Sequence, Snapshot, Store, TenantRecord, Used};
 
 use crate::cluster::Cluster;
 use crate::cut::{Cut, Wire};
@@ -49,12 +49,7 @@ fn a_write_that_failed_is_whole_or_absent_and_may_be_done_again() {
         for cut in [Cut::BeforeCommit, Cut::AfterCommit] {
             let address = cluster.new_database();
             drop(prepared(&address));
-            let wire = Wire::to(cluster.folder());
-            let store = PostgresqlStore::connect(&address.replace(
-                &cluster.folder().display().to_string(),
-                &wire.host().display().to_string(),
-            ));
-            let store = store.unwrap();
+            let (wire, store) = through_a_wire(&cluster, &address);
             let before = contents(&store);
             let other = other_tenant(&store);
             wire.cut_next(cut);
@@ -80,6 +75,45 @@ fn a_write_that_failed_is_whole_or_absent_and_may_be_done_again() {
     }
 }
 
+#[test]
+fn a_use_whose_answer_was_lost_is_of_whoever_tried_or_of_nobody() {
+    let name = "a_use_whose_answer_was_lost_is_of_whoever_tried_or_of_nobody";
+    let Some(cluster) = or_skipped(name, Cluster::shared()) else {
+        return;
+    };
+    let acme = tenant("acme");
+    for (cut, asks_again_first) in [
+        (Cut::BeforeCommit, true),
+        (Cut::BeforeCommit, false),
+        (Cut::AfterCommit, true),
+        (Cut::AfterCommit, false),
+    ] {
+        let address = cluster.new_database();
+        drop(prepared(&address));
+        let (wire, store) = through_a_wire(&cluster, &address);
+        wire.cut_next(cut);
+        let fault = store.use_once(&acme, &[used("a", 1)]).unwrap_err();
+        assert!(
+            wire.was_cut() && matches!(fault, Fault::Lost(_)),
+            "{cut:?}: {fault:?}"
+        );
+
+        let attempts = if asks_again_first { [1, 2] } else { [2, 1] };
+        let told = attempts.map(|attempt| {
+            let told = store.use_once(&acme, &[used("a", attempt)]).unwrap();
+            (attempt, told == [Used::First])
+        });
+        let expected = match (cut, asks_again_first) {
+            // It was used, and never by another.
+            (Cut::AfterCommit, _) | (_, true) => 1,
+            (Cut::BeforeCommit, false) => 2,
+        };
+        for (attempt, is_first) in told {
+            assert_eq!(is_first, attempt == expected, "{cut:?}: {told:?}");
+        }
+    }
+}
+
 /// What is there once the server has ended what it had begun. The answer that was lost would have
 /// told when that was, so this looks until it sees something new, and gives up in the end.
 fn settled(store: &dyn Store, cut: Cut, before: &Contents) -> Contents {
@@ -90,6 +124,17 @@ fn settled(store: &dyn Store, cut: Cut, before: &Contents) -> Contents {
         }
     }
     contents(store)
+}
+
+/// A store on a wire that can be cut.
+fn through_a_wire(cluster: &Cluster, address: &str) -> (Wire, PostgresqlStore) {
+    let wire = Wire::to(cluster.folder());
+    let through = address.replace(
+        &cluster.folder().display().to_string(),
+        &wire.host().display().to_string(),
+    );
+    let store = PostgresqlStore::connect(&through).unwrap();
+    (wire, store)
 }
 
 /// A store with something to change.

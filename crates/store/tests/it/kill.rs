@@ -7,9 +7,9 @@ use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
 
 use avouch_core::time::Time;
-use avouch_store::Store;
 use avouch_store::postgresql::PostgresqlStore;
 use avouch_store::sqlite::SqliteStore;
+use avouch_store::{Store, Used};
 
 use crate::cluster::Cluster;
 use crate::objects::*;
@@ -30,7 +30,7 @@ fn nothing_acknowledged_is_lost_when_the_process_is_killed_on_sqlite() {
         });
         told.check(&SqliteStore::open(folder.path()).unwrap());
     }
-    assert!(!told.changed.is_empty() && !told.recorded.is_empty());
+    told.has_something_of_each();
 }
 
 #[test]
@@ -53,7 +53,7 @@ fn nothing_acknowledged_is_lost_when_process_or_server_is_killed_on_postgresql()
         }
         told.check(&PostgresqlStore::connect(&address).unwrap());
     }
-    assert!(!told.changed.is_empty() && !told.recorded.is_empty());
+    told.has_something_of_each();
 }
 
 fn rounds() -> u64 {
@@ -84,6 +84,7 @@ fn writer(engine: &str, place: &str, round: u64) -> Child {
 struct Told {
     changed: BTreeSet<String>,
     recorded: BTreeSet<String>,
+    used: BTreeSet<String>,
     last: u64,
 }
 
@@ -105,6 +106,12 @@ impl Told {
         child.wait().unwrap();
     }
 
+    fn has_something_of_each(&self) {
+        for all in [&self.changed, &self.recorded, &self.used] {
+            assert!(!all.is_empty());
+        }
+    }
+
     fn read(&mut self, line: &str) {
         match line.split(' ').collect::<Vec<_>>()[..] {
             ["changed", name, sequence] => {
@@ -113,6 +120,9 @@ impl Told {
             }
             ["recorded", name] => {
                 self.recorded.insert(name.to_owned());
+            }
+            ["used", name] => {
+                self.used.insert(name.to_owned());
             }
             _ => {}
         }
@@ -142,6 +152,12 @@ impl Told {
                 recorded.contains(name.as_str()),
                 "the intent {name} is lost"
             );
+        }
+        let anew: Vec<_> = self.used.iter().map(|name| used(name, 2)).collect();
+        let told = store.use_once(&tenant("acme"), &anew).unwrap();
+        let at = used("", 1).at;
+        for (name, told) in self.used.iter().zip(told) {
+            assert_eq!(told, Used::Before { at }, "{name} can be used again");
         }
     }
 }

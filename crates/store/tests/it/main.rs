@@ -8,3 +8,4 @@ mod objects;
 mod on_postgresql;
 mod on_sqlite;
 mod suite;
+mod uses;

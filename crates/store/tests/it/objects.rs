@@ -4,10 +4,11 @@ use avouch_core::id::{Digest, SpiffeId, TenantId, TrustDomain};
 use avouch_core::time::Time;
 use avouch_store::keyring::{RootKey, TenantKey};
 use avouch_store::{
-    AdminId, AdminRecord, AnchorId, AnchorRecord, AttestorId, AttestorRecord, AuthorityId,
-    AuthorityKind, AuthorityRecord, AuthorityRole, AuthorityState, Change, CredentialKind, Entry,
-    EntryId, IntentId, IntentRow, JoinTokenId, JoinTokenRecord, Key, NodeId, NodeRecord, Object,
-    Operator, Selector, Store, TenantKind, TenantRecord, TrustDomainRecord,
+    AdminId, AdminRecord, AnchorId, AnchorRecord, AttemptId, AttestorId, AttestorRecord,
+    AuthorityId, AuthorityKind, AuthorityRecord, AuthorityRole, AuthorityState, Change,
+    CredentialKind, Entry, EntryId, IntentId, IntentRow, JoinTokenId, JoinTokenRecord, Key, NodeId,
+    NodeRecord, Object, Operator, Selector, SingleUse, Store, TenantKind, TenantRecord,
+    TrustDomainRecord, UseKind,
 };
 
 pub(crate) const OPERATOR: Operator = Operator::of_this_deployment();
@@ -181,5 +182,18 @@ pub(crate) fn intent(id: &str, recorded: i64) -> IntentRow {
         not_before: Time::from_unix(recorded - 10),
         not_after: Time::from_unix(recorded + 3600),
         recorded: Time::from_unix(recorded),
+    }
+}
+
+/// Someone of this number uses the token of this name.
+pub(crate) fn used(name: &str, attempt: u16) -> SingleUse {
+    let mut id = [0; 16];
+    id[..2].copy_from_slice(&attempt.to_be_bytes());
+    SingleUse {
+        kind: UseKind::Token,
+        digest: Digest::of(name.as_bytes()),
+        attempt: AttemptId::from_bytes(id),
+        at: Time::from_unix(1_000 + i64::from(attempt)),
+        until: Time::from_unix(2_000),
     }
 }

@@ -12,6 +12,7 @@ use proptest::prelude::*;
 use proptest::test_runner::{Config, TestRunner};
 
 use crate::objects::*;
+pub(crate) use crate::uses::*;
 
 /// An engine with one database, which outlives the stores that are opened on it.
 pub(crate) trait Engine {
@@ -50,6 +51,13 @@ macro_rules! on_every_case {
             writers_at_once_lose_nothing,
             a_reader_never_sees_part_of_a_call,
             ten_thousand_entries_go_in_one_call,
+            what_was_used_stays_used_after_a_restart,
+            whoever_asks_again_is_still_the_first,
+            every_use_of_a_call_is_answered_in_its_place,
+            of_a_thousand_at_once_one_is_the_first,
+            uses_in_opposite_orders_never_hold_each_other_up,
+            the_same_digest_of_another_tenant_or_kind_is_another_thing,
+            a_use_is_forgotten_after_its_end_and_not_before,
         }
     };
 }
@@ -345,7 +353,8 @@ pub(crate) fn a_tenant_that_does_not_exist_owns_nothing_and_gets_nothing(engine:
     let at_start = store.apply_at(&nobody, Sequence::START, &[anchor("x")]);
     assert_eq!(at_start, Err(unknown.clone()));
     let recorded = store.record_intents(&nobody, &[intent("i1", 100)]);
-    assert_eq!(recorded, Err(unknown));
+    assert_eq!(recorded, Err(unknown.clone()));
+    assert_eq!(store.use_once(&nobody, &[used("x", 1)]), Err(unknown));
 }
 
 pub(crate) fn two_tenants_may_have_the_same_names_and_never_see_each_other(engine: &dyn Engine) {

@@ -1,0 +1,202 @@
+//! What may be used once, in PostgreSQL. The key of the table makes one of many the first, on
+//! whichever server they are: who comes second waits until the first has committed, or takes its
+//! place if that fails.
+//!
+//! Each use alone would cost a commit, so those that wait are written together ([`Gathered`]).
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::mem;
+use std::sync::mpsc::{self, Receiver, SyncSender};
+use std::sync::{Mutex, PoisonError};
+
+use avouch_core::id::TenantId;
+use avouch_core::time::Time;
+
+use super::session::Session;
+use crate::fault::{Conflict, Fault};
+use crate::single_use::{SingleUse, Used};
+use crate::store::MOST_FORGOTTEN;
+
+/// The most uses in one transaction, so that the first of them does not wait for long.
+const MOST_AT_ONCE: usize = 1_024;
+
+/// Calls that wait to be carried out together.
+#[derive(Default)]
+pub(super) struct Gathered(Mutex<Vec<Waiting>>);
+
+/// A call and who waits for its answer.
+struct Waiting {
+    tenant: TenantId,
+    uses: Vec<SingleUse>,
+    answer: SyncSender<Result<Vec<Used>, Fault>>,
+}
+
+impl Gathered {
+    /// Puts a call beside those that wait; its answer comes out of what is returned.
+    pub(super) fn add(
+        &self,
+        tenant: &TenantId,
+        uses: &[SingleUse],
+    ) -> Receiver<Result<Vec<Used>, Fault>> {
+        let (answer, answered) = mpsc::sync_channel(1);
+        self.lock().push(Waiting {
+            tenant: tenant.clone(),
+            uses: uses.to_vec(),
+            answer,
+        });
+        answered
+    }
+
+    /// Carries out what waits in one transaction, and then answers it. Another connection may have
+    /// done so before; then there is nothing to do.
+    pub(super) fn carry_out(&self, session: &mut Session) {
+        loop {
+            let calls = self.take();
+            if calls.is_empty() {
+                return;
+            }
+            let outcome = session.write(|session| use_all(session, &calls));
+            match outcome {
+                Ok(outcomes) => calls
+                    .into_iter()
+                    .zip(outcomes)
+                    // This fails only if the caller is gone, and a caller waits.
+                    .for_each(|(call, outcome)| drop(call.answer.send(outcome))),
+                Err(fault) => calls
+                    .into_iter()
+                    .for_each(|call| drop(call.answer.send(Err(fault.clone())))),
+            }
+        }
+    }
+
+    /// Those who wait longest, as many as may go together; one call is never taken apart.
+    fn take(&self) -> Vec<Waiting> {
+        let mut waiting = self.lock();
+        let mut size = 0;
+        let fits = waiting.iter().take_while(|call| {
+            let is_first = size == 0;
+            size += call.uses.len().max(1);
+            is_first || size <= MOST_AT_ONCE
+        });
+        let count = fits.count();
+        let later = waiting.split_off(count);
+        mem::replace(&mut waiting, later)
+    }
+
+    fn lock(&self) -> std::sync::MutexGuard<'_, Vec<Waiting>> {
+        // The list is whole at any moment, whoever panicked while holding it.
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Where a thing stands in the table.
+type Place<'a> = (&'a str, &'a str, &'a [u8]);
+
+fn place<'a>(tenant: &'a TenantId, one: &'a SingleUse) -> Place<'a> {
+    let digest = one.digest.as_bytes().as_slice();
+    (tenant.as_str(), one.kind.name(), digest)
+}
+
+/// What each call is told. A conflict of one is no matter of the others.
+fn use_all(
+    session: &mut Session,
+    calls: &[Waiting],
+) -> Result<Vec<Result<Vec<Used>, Fault>>, Fault> {
+    let known = known_tenants(session, calls)?;
+    let mut uses: Vec<(Place<'_>, &SingleUse)> = calls
+        .iter()
+        .filter(|call| known.contains(call.tenant.as_str()))
+        .flat_map(|call| call.uses.iter().map(|one| (place(&call.tenant, one), one)))
+        .collect();
+    // Two transactions that want the same things take them in the same order, so they never wait
+    // for each other. The order is stable: of two uses of one thing, who asked first is the first.
+    uses.sort_by_key(|(place, _)| *place);
+    let inserted = insert(session, &uses)?;
+    let is_everyone_first = usize::try_from(inserted).ok() == Some(uses.len());
+    let before = if is_everyone_first {
+        BTreeMap::new()
+    } else {
+        find(session, &uses)?
+    };
+    let told = |call: &Waiting| {
+        if !known.contains(call.tenant.as_str()) {
+            return Err(Conflict::UnknownTenant(call.tenant.clone()).into());
+        }
+        let each = call.uses.iter().map(|one| {
+            if is_everyone_first {
+                return Ok(Used::First);
+            }
+            let (tenant, kind, digest) = place(&call.tenant, one);
+            let stored = before.get(&(tenant.to_owned(), kind.to_owned(), digest.to_vec()));
+            // It was in the way a moment ago, and has been forgotten since: it had expired.
+            let (first, at) = stored
+                .ok_or_else(|| Fault::Busy("what was used before is being forgotten".to_owned()))?;
+            Ok(Used::told(one.attempt, first, *at))
+        });
+        each.collect()
+    };
+    Ok(calls.iter().map(told).collect())
+}
+
+fn known_tenants(session: &mut Session, calls: &[Waiting]) -> Result<BTreeSet<String>, Fault> {
+    let wanted: BTreeSet<&str> = calls.iter().map(|call| call.tenant.as_str()).collect();
+    let wanted: Vec<&str> = wanted.into_iter().collect();
+    let rows = session.query("SELECT id FROM tenant WHERE id = ANY($1)", &[&wanted])?;
+    rows.iter().map(|row| Ok(row.try_get("id")?)).collect()
+}
+
+fn insert(session: &mut Session, uses: &[(Place<'_>, &SingleUse)]) -> Result<u64, Fault> {
+    let (tenants, kinds, digests) = columns(uses);
+    let attempts: Vec<&[u8]> = uses.iter().map(|(_, one)| one.attempt.bytes()).collect();
+    let used: Vec<i64> = uses.iter().map(|(_, one)| one.at.unix()).collect();
+    let until: Vec<i64> = uses.iter().map(|(_, one)| one.until.unix()).collect();
+    session.execute(
+        "INSERT INTO single_use (tenant, kind, digest, attempt, used, until)
+         SELECT * FROM unnest($1::text[], $2::text[], $3::bytea[], $4::bytea[], $5::bigint[],
+                              $6::bigint[])
+         ON CONFLICT (tenant, kind, digest) DO NOTHING",
+        &[&tenants, &kinds, &digests, &attempts, &used, &until],
+    )
+}
+
+type Columns<'a> = (Vec<&'a str>, Vec<&'a str>, Vec<&'a [u8]>);
+
+fn columns<'a>(uses: &[(Place<'a>, &SingleUse)]) -> Columns<'a> {
+    let tenants = uses.iter().map(|((tenant, _, _), _)| *tenant).collect();
+    let kinds = uses.iter().map(|((_, kind, _), _)| *kind).collect();
+    let digests = uses.iter().map(|((_, _, digest), _)| *digest).collect();
+    (tenants, kinds, digests)
+}
+
+/// Who used each of these things first, and when.
+type Firsts = BTreeMap<(String, String, Vec<u8>), (Vec<u8>, Time)>;
+
+fn find(session: &mut Session, uses: &[(Place<'_>, &SingleUse)]) -> Result<Firsts, Fault> {
+    let (tenants, kinds, digests) = columns(uses);
+    let rows = session.query(
+        "SELECT single_use.tenant, single_use.kind, single_use.digest, attempt, used
+         FROM unnest($1::text[], $2::text[], $3::bytea[]) AS wanted (tenant, kind, digest)
+         JOIN single_use USING (tenant, kind, digest)",
+        &[&tenants, &kinds, &digests],
+    )?;
+    rows.iter()
+        .map(|row| {
+            let place = (
+                row.try_get("tenant")?,
+                row.try_get("kind")?,
+                row.try_get("digest")?,
+            );
+            let at = Time::from_unix(row.try_get("used")?);
+            Ok((place, (row.try_get("attempt")?, at)))
+        })
+        .collect()
+}
+
+/// Several servers may forget at once; each takes what the others leave.
+pub(super) fn forget_uses(session: &mut Session, before: Time) -> Result<u64, Fault> {
+    session.execute(
+        "DELETE FROM single_use WHERE ctid = ANY(ARRAY(
+             SELECT ctid FROM single_use WHERE until < $1 LIMIT $2 FOR UPDATE SKIP LOCKED))",
+        &[&before.unix(), &MOST_FORGOTTEN],
+    )
+}

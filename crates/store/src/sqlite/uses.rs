@@ -1,0 +1,61 @@
+//! What may be used once, in SQLite. The one thread that writes is what makes one of many the
+//! first; the key of the table keeps other processes to it.
+
+use avouch_core::id::TenantId;
+use avouch_core::time::Time;
+use rusqlite::{Connection, params};
+
+use super::statements::head;
+use crate::fault::{Conflict, Fault};
+use crate::single_use::{SingleUse, Used};
+use crate::store::MOST_FORGOTTEN;
+
+pub(super) fn use_once(
+    connection: &Connection,
+    tenant: &TenantId,
+    uses: &[SingleUse],
+) -> Result<Vec<Used>, Fault> {
+    if head(connection, tenant)?.is_none() {
+        return Err(Conflict::UnknownTenant(tenant.clone()).into());
+    }
+    let mut insert = connection.prepare_cached(
+        "INSERT INTO single_use (tenant, kind, digest, attempt, used, until)
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6)
+         ON CONFLICT (tenant, kind, digest) DO NOTHING",
+    )?;
+    let mut find = connection.prepare_cached(
+        "SELECT attempt, used FROM single_use WHERE tenant = ?1 AND kind = ?2 AND digest = ?3",
+    )?;
+    let mut told = Vec::with_capacity(uses.len());
+    for one in uses {
+        let (kind, digest) = (one.kind.name(), one.digest.as_bytes().as_slice());
+        let inserted = insert.execute(params![
+            tenant.as_str(),
+            kind,
+            digest,
+            one.attempt.bytes(),
+            one.at.unix(),
+            one.until.unix(),
+        ])?;
+        if inserted == 1 {
+            told.push(Used::First);
+            continue;
+        }
+        let (first, at): (Vec<u8>, i64) = find
+            .query_row(params![tenant.as_str(), kind, digest], |row| {
+                Ok((row.get("attempt")?, row.get("used")?))
+            })?;
+        told.push(Used::told(one.attempt, &first, Time::from_unix(at)));
+    }
+    Ok(told)
+}
+
+pub(super) fn forget_uses(connection: &Connection, before: Time) -> Result<u64, Fault> {
+    let forgotten = connection
+        .prepare_cached(
+            "DELETE FROM single_use WHERE (tenant, kind, digest) IN (
+                 SELECT tenant, kind, digest FROM single_use WHERE until < ?1 LIMIT ?2)",
+        )?
+        .execute(params![before.unix(), MOST_FORGOTTEN])?;
+    Ok(u64::try_from(forgotten).unwrap_or(u64::MAX))
+}

@@ -1,0 +1,179 @@
+//! What may be used once, on every engine.
+
+use std::sync::Barrier;
+use std::thread;
+
+use avouch_core::time::Time;
+use avouch_store::{SingleUse, Store, UseKind, Used};
+
+use crate::objects::*;
+use crate::suite::Engine;
+
+/// How a use is answered that was not the first, when the first was by the one of this number.
+fn before(attempt: u16) -> Used {
+    let at = used("", attempt).at;
+    Used::Before { at }
+}
+
+fn with_tenant(engine: &dyn Engine) -> Box<dyn Store> {
+    let store = engine.open();
+    add_tenant(&*store, "acme");
+    store
+}
+
+/// What one who uses one thing is told.
+fn told(store: &dyn Store, one: SingleUse) -> Used {
+    let told = store.use_once(&tenant("acme"), &[one]).unwrap();
+    assert_eq!(told.len(), 1);
+    told[0]
+}
+
+pub(crate) fn what_was_used_stays_used_after_a_restart(engine: &dyn Engine) {
+    let store = with_tenant(engine);
+    assert_eq!(told(&*store, used("a", 1)), Used::First);
+    assert_eq!(told(&*store, used("a", 2)), before(1));
+    drop(store);
+    let store = engine.open();
+    assert_eq!(told(&*store, used("a", 3)), before(1));
+    assert_eq!(told(&*store, used("b", 3)), Used::First);
+}
+
+pub(crate) fn whoever_asks_again_is_still_the_first(engine: &dyn Engine) {
+    let store = with_tenant(engine);
+    assert_eq!(told(&*store, used("a", 1)), Used::First);
+    drop(store);
+    let store = engine.open();
+    let later = SingleUse {
+        at: Time::from_unix(1_500),
+        ..used("a", 1)
+    };
+    assert_eq!(told(&*store, later), Used::First);
+    // The first time is when it was used, however often it was asked again.
+    assert_eq!(told(&*store, used("a", 2)), before(1));
+}
+
+pub(crate) fn every_use_of_a_call_is_answered_in_its_place(engine: &dyn Engine) {
+    let store = with_tenant(engine);
+    let acme = tenant("acme");
+    assert_eq!(store.use_once(&acme, &[]), Ok(Vec::new()));
+    store
+        .use_once(&acme, &[used("b", 1), used("d", 2)])
+        .unwrap();
+    let call = [
+        used("d", 3),
+        used("c", 4),
+        used("a", 5),
+        used("c", 6),
+        used("b", 1),
+        used("a", 5),
+    ];
+    let expected = [
+        before(2),
+        Used::First,
+        Used::First,
+        before(4),
+        Used::First,
+        Used::First,
+    ];
+    assert_eq!(store.use_once(&acme, &call), Ok(expected.to_vec()));
+    let many: Vec<SingleUse> = (0..3_000).map(|n| used(&format!("m{n}"), 7)).collect();
+    let all = store.use_once(&acme, &many).unwrap();
+    assert_eq!(all, vec![Used::First; 3_000]);
+}
+
+pub(crate) fn of_a_thousand_at_once_one_is_the_first(engine: &dyn Engine) {
+    const ATTEMPTS: u16 = 1_000;
+    let first_server = with_tenant(engine);
+    let second_server = engine.open();
+    let start = Barrier::new(usize::from(ATTEMPTS));
+    let all: Vec<(u16, Used)> = thread::scope(|scope| {
+        let attempts: Vec<_> = (0..ATTEMPTS)
+            .map(|attempt| {
+                let servers = [&first_server, &second_server];
+                let (store, start) = (servers[usize::from(attempt % 2)], &start);
+                scope.spawn(move || {
+                    start.wait();
+                    (attempt, told(&**store, used("the token", attempt)))
+                })
+            })
+            .collect();
+        attempts
+            .into_iter()
+            .map(|one| one.join().unwrap())
+            .collect()
+    });
+    let first: Vec<u16> = all
+        .iter()
+        .filter(|(_, told)| *told == Used::First)
+        .map(|(attempt, _)| *attempt)
+        .collect();
+    let [winner] = first[..] else {
+        panic!("{} were the first: {first:?}", first.len());
+    };
+    for (attempt, told) in all {
+        assert!(attempt == winner || told == before(winner), "{attempt}");
+    }
+}
+
+pub(crate) fn uses_in_opposite_orders_never_hold_each_other_up(engine: &dyn Engine) {
+    let servers = [with_tenant(engine), engine.open()];
+    let start = Barrier::new(2);
+    let firsts: Vec<usize> = thread::scope(|scope| {
+        let calls: Vec<_> = (0..2_u16)
+            .map(|side| {
+                let (store, start) = (&servers[usize::from(side)], &start);
+                scope.spawn(move || {
+                    start.wait();
+                    let mut firsts = 0;
+                    for round in 0..20 {
+                        let mut call: Vec<SingleUse> = (0..50)
+                            .map(|n| used(&format!("{round}-{n}"), side))
+                            .collect();
+                        if side == 1 {
+                            call.reverse();
+                        }
+                        let told = store.use_once(&tenant("acme"), &call).unwrap();
+                        firsts += told.iter().filter(|told| **told == Used::First).count();
+                    }
+                    firsts
+                })
+            })
+            .collect();
+        calls.into_iter().map(|call| call.join().unwrap()).collect()
+    });
+    assert_eq!(firsts.iter().sum::<usize>(), 20 * 50);
+}
+
+pub(crate) fn the_same_digest_of_another_tenant_or_kind_is_another_thing(engine: &dyn Engine) {
+    let store = with_tenant(engine);
+    add_tenant(&*store, "other");
+    let proof = SingleUse {
+        kind: UseKind::Proof,
+        ..used("a", 2)
+    };
+    assert_eq!(told(&*store, used("a", 1)), Used::First);
+    assert_eq!(told(&*store, proof), Used::First);
+    let of_other = store.use_once(&tenant("other"), &[used("a", 3)]);
+    assert_eq!(of_other, Ok(vec![Used::First]));
+}
+
+pub(crate) fn a_use_is_forgotten_after_its_end_and_not_before(engine: &dyn Engine) {
+    let store = with_tenant(engine);
+    let longer = SingleUse {
+        until: Time::from_unix(2_001),
+        ..used("longer", 1)
+    };
+    let both = [used("a", 1), longer];
+    store.use_once(&tenant("acme"), &both).unwrap();
+    let forget = |before| {
+        store
+            .forget_uses(&OPERATOR, Time::from_unix(before))
+            .unwrap()
+    };
+    assert_eq!(forget(2_000), 0);
+    assert_eq!(told(&*store, used("a", 2)), before(1));
+    assert_eq!(forget(2_001), 1);
+    assert_eq!(forget(2_001), 0);
+    assert_eq!(told(&*store, used("a", 2)), Used::First);
+    assert_eq!(told(&*store, used("longer", 2)), before(1));
+}
