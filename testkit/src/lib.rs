@@ -34,6 +34,7 @@ pub mod crl;
 pub mod extension;
 pub mod fixtures;
 pub mod graphs;
+pub mod https;
 pub mod key;
 pub mod moment;
 pub mod name;

@@ -24,11 +24,12 @@ pub(crate) const PRESENTED: [&str; 2] = ["question.json", "credential.txt"];
 pub(crate) const SHOWN: [&str; 2] = ["verdict.json", "human.txt"];
 
 /// The rows that have an example here: those that a question is answered with. A reason not to issue
-/// answers a request instead, and the tests of `crates/issuer` give each of them one.
+/// or to fetch answers a request instead, and the tests of `crates/issuer` and `crates/server` give
+/// each of them one.
 pub(crate) fn decided() -> impl Iterator<Item = &'static Entry> {
     CATALOGUE
         .iter()
-        .filter(|entry| entry.family != Family::Issue)
+        .filter(|entry| !matches!(entry.family, Family::Fetch | Family::Issue))
 }
 
 /// What every decision of an example is called, so that it reads the same each time.

@@ -30,7 +30,8 @@ fn document() -> String {
         "# Reasons\n\n\
          Why a credential was not believed: {} reasons, each with a stable code that is never reused\n\
          and never given another meaning. `{{name}}` stands for a piece of evidence. Each has a worked\n\
-         example under `conformance/reasons/`, or for issuing in the tests of `crates/issuer`.\n\n\
+         example under `conformance/reasons/`, or for issuing and fetching in the tests of `crates/issuer`\n\
+         and `crates/server`.\n\n\
          This file is made by `cargo xtask docs` from `crates/core/src/reason/catalogue.rs`.\n",
         CATALOGUE.len()
     );
@@ -69,6 +70,7 @@ fn section(entry: &Entry) -> String {
 fn heading(family: Family) -> &'static str {
     match family {
         Family::Federation => "Federation",
+        Family::Fetch => "Fetching",
         Family::Input => "Input",
         Family::Issue => "Issuing",
         Family::Limit => "Limits",
@@ -82,6 +84,7 @@ fn heading(family: Family) -> &'static str {
 fn about(family: Family) -> &'static str {
     match family {
         Family::Federation => "A federated issuer, its keys or its tokens.",
+        Family::Fetch => "Something that had to be fetched from elsewhere.",
         Family::Input => "The bytes are not what they claim to be.",
         Family::Issue => "A request for a credential, which is answered with this instead of one.",
         Family::Limit => "The work allowed for one decision ran out.",

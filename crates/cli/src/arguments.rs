@@ -143,6 +143,10 @@ pub struct ServerArguments {
     /// http:// and the address of --listen]
     #[arg(long, value_name = "URL")]
     pub public_url: Option<String>,
+    /// What may be fetched from besides the public Internet: a block of addresses or the name of a
+    /// host, as often as needed
+    #[arg(long, value_name = "CIDR|HOST")]
+    pub allow_fetch: Vec<String>,
     /// The trust domain of servers, nodes and operators; taken on the first start
     #[arg(long, value_name = "NAME", default_value = "root.avouch.test")]
     pub trust_domain: String,

@@ -28,6 +28,7 @@ pub fn for_peer(refusal: &Refusal) -> PeerExplanation {
 pub fn of_reason_for_peer(reason: &Reason) -> PeerExplanation {
     let sentence = match reason.family() {
         Family::Federation => "The token was not accepted.",
+        Family::Fetch => "Something that was needed could not be fetched.",
         Family::Input => "What was presented could not be read.",
         Family::Issue => "The credential was not issued.",
         Family::Limit => "Checking what was presented would take more work than is allowed.",

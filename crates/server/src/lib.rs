@@ -34,6 +34,7 @@ pub mod clock;
 mod counters;
 pub mod entries;
 pub mod fault;
+pub mod fetch;
 pub mod http;
 pub mod issuing;
 pub mod keeper;

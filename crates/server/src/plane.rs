@@ -18,6 +18,7 @@ use crate::access::Role;
 use crate::clock::Clock;
 use crate::counters::Counters;
 use crate::fault::{Fault, Refused};
+use crate::fetch::Fetcher;
 use crate::nodes::Presences;
 use crate::settings::Settings;
 use crate::tenant::Tenant;
@@ -43,6 +44,7 @@ pub struct Plane {
     server_id: SpiffeId,
     pub(crate) presences: Presences,
     pub(crate) counters: Counters,
+    fetcher: Fetcher,
 }
 
 #[derive(Default)]
@@ -78,6 +80,7 @@ impl Plane {
         let records = store.tenants(&OPERATOR)?;
         let root_key = root_key(&records)?;
         let mut plane = Self {
+            fetcher: Fetcher::new(settings.fetch.clone()),
             store,
             root_key,
             settings,
@@ -116,6 +119,11 @@ impl Plane {
     /// What the operator has chosen.
     pub fn settings(&self) -> &Settings {
         &self.settings
+    }
+
+    /// What fetches from elsewhere.
+    pub fn fetcher(&self) -> &Fetcher {
+        &self.fetcher
     }
 
     /// Who this server is to nodes, and the audience of tokens for it.

@@ -2,6 +2,8 @@
 
 use avouch_issuer::profile::{InvalidLifetime, JwtProfile, Lifetime, WitProfile, X509Profile};
 
+use crate::fetch::Permitted;
+
 /// What holds for all tenants of a deployment.
 #[derive(Clone, Debug)]
 pub struct Settings {
@@ -20,6 +22,8 @@ pub struct Settings {
     /// The address under which verifiers reach this deployment, without a slash at its end: the
     /// head of every `iss`.
     pub public_url: String,
+    /// What may be called besides the public Internet.
+    pub fetch: Permitted,
 }
 
 /// How long authorities live, in seconds.
@@ -74,6 +78,7 @@ impl Default for Settings {
             jwt: JwtProfile::default(),
             wit: WitProfile::default(),
             public_url: "http://127.0.0.1:8080".to_owned(),
+            fetch: Permitted::default(),
         }
     }
 }

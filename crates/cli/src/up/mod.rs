@@ -24,6 +24,7 @@ use avouch_agent::node::{Joining, LinkFault, Node, ServerTrust};
 use avouch_core::id::{TenantId, TrustDomain};
 use avouch_core::time::Time;
 use avouch_server::clock::SystemClock;
+use avouch_server::fetch::Permitted;
 use avouch_server::plane::Founding;
 use avouch_server::run::{self, Listeners};
 use avouch_server::{Plane, Refused, Settings};
@@ -252,6 +253,12 @@ async fn open(
     settings
         .set_x509_ttl(arguments.x509_ttl)
         .map_err(|error| Fault::Usage(format!("--x509-ttl: {error}")))?;
+    settings.fetch =
+        Permitted::read(arguments.allow_fetch.iter().map(String::as_str)).map_err(|text| {
+            Fault::Usage(format!(
+                "--allow-fetch: `{text}` is no block, address or host"
+            ))
+        })?;
     if let Some(ttl) = arguments.authority_ttl {
         settings.authorities.intermediate = ttl;
         settings.authorities.token = ttl;

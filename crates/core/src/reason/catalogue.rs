@@ -576,6 +576,57 @@ catalogue! {
             spec: "RFC 8725 3.11";
     }
 
+    Fetch {
+        FetchAddress { host: String, address: String, range: &'static str } = "fetch.address_forbidden",
+            "{host} leads to {address}, which is {range}; only the public Internet is called.",
+            fix: "If it is meant, have the operator start the server with `--allow-fetch {address}` or `--allow-fetch {host}`.",
+            spec: "RFC 6890; docs/how-to/issuers.md";
+        FetchBroken { host: String, detail: String } = "fetch.answer_broken",
+            "{host} did not give a whole HTTP answer: {detail}.",
+            fix: "See what {host} answers, for instance with curl, and have it answer by HTTP/1.1.",
+            spec: "RFC 9112";
+        FetchBudget { detail: String } = "fetch.budget_spent",
+            "The tenant has fetched as much as it may for now: {detail}.",
+            fix: "Wait a moment; if this is usual, have fewer issuers and bundles, or refresh them less often.",
+            spec: "docs/how-to/issuers.md";
+        FetchEncoded { host: String, encoding: String } = "fetch.encoding_refused",
+            "{host} answered with a body that is encoded as {encoding}, though it was asked for none.",
+            fix: "Have {host} honour `Accept-Encoding: identity`.",
+            spec: "RFC 9110 12.5.3";
+        FetchLarge { host: String, part: &'static str, allowed: usize } = "fetch.too_large",
+            "The {part} of the answer of {host} has more than {allowed} bytes.",
+            fix: "See what {host} answers; no honest document of this kind is so large.",
+            spec: "docs/how-to/issuers.md";
+        FetchRedirect { url: String, location: String } = "fetch.redirect_refused",
+            "{url} redirects to {location}, which is not followed.",
+            fix: "Give the address at which it really is; a redirect is followed at the same host only, and only where it is expected.",
+            spec: "RFC 9110 15.4; OpenID Connect Discovery 4.3";
+        FetchSlow { host: String, phase: &'static str, milliseconds: u32 } = "fetch.too_slow",
+            "{host} took longer than {milliseconds} ms for {phase}.",
+            fix: "See whether {host} is overloaded or a firewall drops what is sent to it.",
+            spec: "docs/how-to/issuers.md";
+        FetchStatus { url: String, status: u32 } = "fetch.status",
+            "{url} answered with the status {status}.",
+            fix: "Check the address, and that it may be read without a credential.",
+            spec: "RFC 9110 15";
+        FetchTls { host: String, detail: String } = "fetch.tls_failed",
+            "{host} has not shown that it is {host}: {detail}.",
+            fix: "If it has a certificate of a private CA, give that CA with it; otherwise do not trust what answers there.",
+            spec: "RFC 9110 4.3.4; RFC 9525";
+        FetchUnreachable { host: String, detail: String } = "fetch.unreachable",
+            "{host} cannot be reached: {detail}.",
+            fix: "Check that it is up and that this server may reach it.",
+            spec: "RFC 9110 4.3.3";
+        FetchUnresolved { host: String, detail: String } = "fetch.name_unresolved",
+            "The name {host} cannot be resolved: {detail}.",
+            fix: "Check the name, and the name servers of this machine.",
+            spec: "RFC 1034 5";
+        FetchUrl { url: String, detail: &'static str } = "fetch.url_refused",
+            "The address {url} is not called: {detail}.",
+            fix: "Write it as `https://host/path`, with a port if it needs one.",
+            spec: "RFC 3986 3; RFC 9110 4.2.2";
+    }
+
     Issue {
         IssueAudience { detail: String } = "issue.audience_invalid",
             "The JWT-SVID cannot be issued for this audience: {detail}.",

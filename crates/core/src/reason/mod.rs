@@ -18,6 +18,8 @@ pub enum Family {
     Input,
     /// A federated issuer, its keys or its tokens.
     Federation,
+    /// Something that had to be fetched from elsewhere.
+    Fetch,
     /// A request for a credential, which is answered with this instead of one.
     Issue,
     /// The work allowed for one decision ran out.

@@ -170,6 +170,10 @@ impl IntoResponse for Problem {
 pub(super) fn status_of(code: &str, family: Family) -> StatusCode {
     match family {
         Family::Issue => status_of_issue(code).unwrap_or(StatusCode::BAD_REQUEST),
+        Family::Fetch if code == "fetch.url_refused" => StatusCode::BAD_REQUEST,
+        Family::Fetch if code == "fetch.budget_spent" => StatusCode::TOO_MANY_REQUESTS,
+        // RFC 4918 11.4: what it depended on has failed.
+        Family::Fetch => StatusCode::FAILED_DEPENDENCY,
         Family::Limit if code == "limit.input_size" => StatusCode::PAYLOAD_TOO_LARGE,
         Family::Federation
         | Family::Input

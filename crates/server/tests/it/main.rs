@@ -1,6 +1,7 @@
 //! The server as those see it who call it over the network.
 
 mod away;
+mod fetching;
 mod http;
 mod isolation;
 mod managing;

@@ -1,0 +1,103 @@
+//! What came back.
+
+use std::fmt;
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use avouch_core::reason::Reason;
+use axum::http::header::{AGE, CACHE_CONTROL};
+use axum::http::{HeaderMap, HeaderName};
+use rustls::pki_types::CertificateDer;
+
+use super::target::Target;
+
+/// An answer as a whole: no part of it is still on its way.
+#[derive(Clone)]
+pub struct Fetched {
+    pub(super) target: Target,
+    pub(super) address: SocketAddr,
+    pub(super) status: u16,
+    pub(super) headers: HeaderMap,
+    pub(super) body: Vec<u8>,
+    pub(super) certificates: Vec<CertificateDer<'static>>,
+}
+
+impl Fetched {
+    /// Where it came from in the end.
+    pub fn target(&self) -> &Target {
+        &self.target
+    }
+
+    /// The very address that was called.
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// The status (RFC 9110 15).
+    pub fn status(&self) -> u16 {
+        self.status
+    }
+
+    /// A field of the head that is text.
+    pub fn header(&self, name: HeaderName) -> Option<&str> {
+        self.headers.get(name)?.to_str().ok()
+    }
+
+    /// The body.
+    pub fn body(&self) -> &[u8] {
+        &self.body
+    }
+
+    /// The certificates that the other side has shown, its own first.
+    pub fn certificates(&self) -> &[CertificateDer<'static>] {
+        &self.certificates
+    }
+
+    /// How long it may be used without asking again, if it says so (RFC 9111 5.2.2): nothing at all
+    /// for `no-store` and `no-cache`.
+    pub fn fresh_for(&self) -> Option<Duration> {
+        let mut longest = None;
+        for value in self.headers.get_all(CACHE_CONTROL) {
+            for directive in value.to_str().ok()?.split(',') {
+                let (name, value) = directive.split_once('=').unwrap_or((directive, ""));
+                match name.trim().to_ascii_lowercase().as_str() {
+                    "no-store" | "no-cache" => return Some(Duration::ZERO),
+                    "max-age" => {
+                        let seconds = value.trim().trim_matches('"').parse().ok()?;
+                        longest = Some(Duration::from_secs(seconds));
+                    }
+                    _ => {}
+                }
+            }
+        }
+        let age = self.header(AGE).and_then(|age| age.trim().parse().ok());
+        let age = Duration::from_secs(age.unwrap_or(0));
+        longest.map(|longest: Duration| longest.saturating_sub(age))
+    }
+
+    /// This answer, if its status is 200.
+    ///
+    /// # Errors
+    ///
+    /// `fetch.status`.
+    pub fn when_ok(self) -> Result<Self, Reason> {
+        match self.status {
+            200 => Ok(self),
+            status => Err(Reason::FetchStatus {
+                url: self.target.to_string(),
+                status: u32::from(status),
+            }),
+        }
+    }
+}
+
+impl fmt::Debug for Fetched {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Fetched")
+            .field("target", &self.target.to_string())
+            .field("address", &self.address)
+            .field("status", &self.status)
+            .field("bytes", &self.body.len())
+            .finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,252 @@
+//! Fetches from elsewhere; elsewhere is hostile until shown otherwise.
+//!
+//! ```text
+//! address ─► budget of the tenant ─► names resolved ─► every address judged
+//!                                                          │ the very one
+//!            Fetched ◄─ HTTP/1.1, capped ◄─ TLS ◄─ socket ◄┘
+//! ```
+//!
+//! Only `https`. A name is resolved once, and what is connected to is the address that was judged,
+//! so a name that changes in between gains nothing. Redirects are not followed unless the caller
+//! allows some, and then at the same host and port. Compressed answers are not asked for and not
+//! taken, so the cap on bytes holds for what comes and for what is read. Proxies of the environment
+//! are not looked at: they would connect to addresses that nobody has judged.
+//!
+//! What the other side did wrong is a refusal (`fetch.*`); only our own side fails.
+
+mod address;
+mod answer;
+mod budget;
+mod connection;
+mod flight;
+mod request;
+mod resolve;
+mod target;
+
+use std::fmt;
+use std::sync::Arc;
+use tokio::time::Instant;
+
+use avouch_core::id::TenantId;
+use avouch_core::reason::Reason;
+use axum::body::Body;
+use axum::http::header::{
+    ACCEPT_ENCODING, CONNECTION, CONTENT_ENCODING, CONTENT_LENGTH, HOST, LOCATION, USER_AGENT,
+};
+use axum::http::{self, HeaderMap, HeaderValue, Method};
+use hyper::client::conn::http1;
+use hyper_util::rt::TokioIo;
+use tokio_stream::StreamExt;
+
+pub use address::{Network, Permitted};
+pub use answer::Fetched;
+pub use flight::Flights;
+pub use request::{Limits, Request, Trust, certificates};
+pub use resolve::{Resolve, SystemResolver};
+pub use target::Target;
+
+use budget::{Budgets, Place};
+use connection::{Connection, Connector, too_slow};
+use resolve::Lookups;
+
+use crate::fault::{Fault, Refused};
+
+/// The most fields in the head of an answer.
+const MOST_FIELDS: usize = 100;
+
+/// The least room that the HTTP library takes for a connection.
+const LEAST_BUFFER: usize = 8_192;
+
+/// Fetches for all tenants, within the bounds of each.
+pub struct Fetcher {
+    connector: Connector,
+    budgets: Budgets,
+}
+
+impl Fetcher {
+    /// A fetcher that calls the public Internet, and what else is permitted.
+    pub fn new(permitted: Permitted) -> Self {
+        Self::resolving_with(permitted, Arc::new(SystemResolver))
+    }
+
+    /// As [`Fetcher::new`], with names resolved by `resolver`.
+    pub fn resolving_with(permitted: Permitted, resolver: Arc<dyn Resolve>) -> Self {
+        Self {
+            connector: Connector::of(permitted, Lookups::of(resolver)),
+            budgets: Budgets::default(),
+        }
+    }
+
+    /// Fetches for a tenant: an answer of any status, as a whole.
+    ///
+    /// # Errors
+    ///
+    /// `fetch.*`, or what failed on our side.
+    pub async fn fetch(&self, tenant: &TenantId, request: &Request) -> Result<Fetched, Refused> {
+        let place = self.budgets.take(tenant, Instant::now())?;
+        let allowed = request.limits.whole;
+        let fetching = self.follow(request, &place);
+        let fetched = match tokio::time::timeout(allowed, fetching).await {
+            Ok(fetched) => fetched,
+            Err(_) => Err(too_slow(&request.target, "the whole answer", allowed).into()),
+        };
+        match &fetched {
+            Ok(fetched) => tracing::debug!(
+                %tenant, target = %request.target, status = fetched.status(), "fetched"
+            ),
+            Err(Refused::Reason(reason)) => tracing::info!(
+                %tenant, host = %request.target.host(), code = reason.code(), "nothing was fetched"
+            ),
+            Err(Refused::Fault(fault)) => tracing::error!(%tenant, %fault, "fetching failed"),
+        }
+        fetched
+    }
+
+    async fn follow(&self, request: &Request, place: &Place) -> Result<Fetched, Refused> {
+        let mut target = request.target.clone();
+        let mut left = match request.method {
+            Method::GET => request.limits.redirects,
+            // What was sent to one address must not be sent to another.
+            _ => 0,
+        };
+        loop {
+            let fetched = self.exchange(request, &target, place).await?;
+            let is_redirect = matches!(fetched.status, 301 | 302 | 303 | 307 | 308);
+            if !is_redirect {
+                return Ok(fetched);
+            }
+            let location = fetched.header(LOCATION).unwrap_or_default();
+            let next = target.follow(location).filter(|_| left > 0);
+            target = next.ok_or_else(|| Reason::FetchRedirect {
+                url: target.to_string(),
+                location: location.chars().take(256).collect(),
+            })?;
+            left = left.saturating_sub(1);
+        }
+    }
+
+    /// One request, one answer, one connection.
+    async fn exchange(
+        &self,
+        request: &Request,
+        target: &Target,
+        place: &Place,
+    ) -> Result<Fetched, Refused> {
+        let Connection {
+            stream,
+            address,
+            certificates,
+        } = self.connector.connect(request, target, place).await?;
+        let limits = request.limits;
+        let (mut sender, connection) = http1::Builder::new()
+            .max_headers(MOST_FIELDS)
+            .max_header_size(limits.head)
+            .max_buf_size(limits.head.max(LEAST_BUFFER))
+            .handshake(TokioIo::new(stream))
+            .await
+            .map_err(|error| broken(target, &error))?;
+        // It ends with this exchange, whatever the other side still wants to say.
+        let mut connections = tokio::task::JoinSet::new();
+        connections.spawn(connection);
+        let sending = sender.send_request(message(request, target)?);
+        let answer = match tokio::time::timeout(limits.first_byte, sending).await {
+            Ok(answer) => answer.map_err(|error| match error.is_parse_too_large() {
+                true => too_large(target, "head", limits.head),
+                false => broken(target, &error),
+            })?,
+            Err(_) => return Err(too_slow(target, "the first byte", limits.first_byte).into()),
+        };
+        let (parts, body) = answer.into_parts();
+        refuse_encoded(target, &parts.headers)?;
+        refuse_announced(target, &parts.headers, limits.body)?;
+        Ok(Fetched {
+            target: target.clone(),
+            address,
+            status: parts.status.as_u16(),
+            headers: parts.headers,
+            body: read(target, Body::new(body), limits.body).await?,
+            certificates,
+        })
+    }
+}
+
+impl fmt::Debug for Fetcher {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Fetcher")
+    }
+}
+
+fn message(request: &Request, target: &Target) -> Result<http::Request<Body>, Refused> {
+    let bug = |error: http::Error| Fault::Bug(error.to_string());
+    let mut message = http::Request::builder()
+        .method(request.method.clone())
+        .uri(target.path())
+        .body(Body::from(request.body.clone()))
+        .map_err(bug)?;
+    let headers = message.headers_mut();
+    for (name, value) in &request.headers {
+        headers.append(name.clone(), value.clone());
+    }
+    let host = HeaderValue::from_str(&target.authority());
+    headers.insert(HOST, host.map_err(|error| bug(error.into()))?);
+    headers.insert(ACCEPT_ENCODING, HeaderValue::from_static("identity"));
+    headers.insert(CONNECTION, HeaderValue::from_static("close"));
+    headers.insert(USER_AGENT, HeaderValue::from_static("avouch"));
+    Ok(message)
+}
+
+/// Asked for is `identity`; whatever else comes could grow without end when it is unpacked.
+fn refuse_encoded(target: &Target, headers: &HeaderMap) -> Result<(), Reason> {
+    for value in headers.get_all(CONTENT_ENCODING) {
+        let encoding = String::from_utf8_lossy(value.as_bytes());
+        if !encoding.trim().eq_ignore_ascii_case("identity") {
+            return Err(Reason::FetchEncoded {
+                host: target.host(),
+                encoding: encoding.chars().take(64).collect(),
+            });
+        }
+    }
+    Ok(())
+}
+
+fn refuse_announced(target: &Target, headers: &HeaderMap, most: usize) -> Result<(), Reason> {
+    let announced = headers
+        .get(CONTENT_LENGTH)
+        .and_then(|length| length.to_str().ok())
+        .and_then(|length| length.parse::<usize>().ok());
+    match announced {
+        Some(length) if length > most => Err(too_large(target, "body", most)),
+        Some(_) | None => Ok(()),
+    }
+}
+
+async fn read(target: &Target, body: Body, most: usize) -> Result<Vec<u8>, Reason> {
+    let mut read = Vec::new();
+    let mut parts = body.into_data_stream();
+    while let Some(part) = parts.next().await {
+        let part = part.map_err(|error| Reason::FetchBroken {
+            host: target.host(),
+            detail: error.to_string().chars().take(256).collect(),
+        })?;
+        if read.len() + part.len() > most {
+            return Err(too_large(target, "body", most));
+        }
+        read.extend_from_slice(&part);
+    }
+    Ok(read)
+}
+
+fn too_large(target: &Target, part: &'static str, allowed: usize) -> Reason {
+    Reason::FetchLarge {
+        host: target.host(),
+        part,
+        allowed,
+    }
+}
+
+fn broken(target: &Target, error: &hyper::Error) -> Reason {
+    Reason::FetchBroken {
+        host: target.host(),
+        detail: error.to_string().chars().take(256).collect(),
+    }
+}
