@@ -1,6 +1,7 @@
 //! Names that are checked once and valid ever after: tenants, trust domains, SPIFFE IDs, digests.
 
 use std::fmt;
+use std::sync::Arc;
 
 use aws_lc_rs::digest;
 
@@ -8,7 +9,7 @@ use crate::reason::Reason;
 
 /// Whose view a decision is made in, and whose anchor vouched for an identity.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct TenantId(String);
+pub struct TenantId(Arc<str>);
 
 impl TenantId {
     /// The tenant of someone who works on files, without a server.
@@ -22,12 +23,12 @@ impl TenantId {
             && text
                 .bytes()
                 .all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-');
-        well_formed.then(|| Self(text.to_owned()))
+        well_formed.then(|| Self(text.into()))
     }
 
     /// The tenant of someone who works on files.
     pub fn local() -> Self {
-        Self(Self::LOCAL.to_owned())
+        Self(Self::LOCAL.into())
     }
 
     /// The name.
@@ -46,7 +47,7 @@ impl fmt::Display for TenantId {
 ///
 /// A name that looks like an IP address or a DNS name is nothing special.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct TrustDomain(String);
+pub struct TrustDomain(Arc<str>);
 
 impl TrustDomain {
     /// The longest name, in bytes (SPIFFE-ID 2.3).
@@ -81,7 +82,7 @@ impl TrustDomain {
         {
             return refuse("the trust domain has characters other than a-z, 0-9, `.`, `-` and `_`");
         }
-        Ok(Self(text.to_owned()))
+        Ok(Self(text.into()))
     }
 
     /// The bare name.
@@ -99,7 +100,7 @@ impl fmt::Display for TrustDomain {
 /// A SPIFFE ID (SPIFFE-ID 2): a trust domain and a path, which is empty for the trust domain itself.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct SpiffeId {
-    text: String,
+    text: Arc<str>,
     trust_domain: TrustDomain,
 }
 
@@ -165,7 +166,7 @@ impl SpiffeId {
             }
         }
         Ok(Self {
-            text: format!("spiffe://{authority}{path}"),
+            text: format!("spiffe://{authority}{path}").into(),
             trust_domain,
         })
     }
@@ -190,6 +191,19 @@ impl SpiffeId {
     /// The trust domain.
     pub fn trust_domain(&self) -> &TrustDomain {
         &self.trust_domain
+    }
+
+    /// The same ID, which keeps the name of its trust domain together with others where it is
+    /// that of `trust_domain`: a million IDs are mostly of one.
+    #[must_use]
+    pub fn sharing(self, trust_domain: &TrustDomain) -> Self {
+        if self.trust_domain != *trust_domain {
+            return self;
+        }
+        Self {
+            trust_domain: trust_domain.clone(),
+            ..self
+        }
     }
 }
 

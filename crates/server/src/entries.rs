@@ -8,7 +8,7 @@ use avouch_core::reason::Reason;
 use avouch_core::time::Time;
 use avouch_issuer::profile::check_dns_name;
 use avouch_issuer::random::Random;
-use avouch_store::{Change, Entry, EntryId, Key, Object, Selector, Snapshot};
+use avouch_store::{Change, Entry, EntryExtras, EntryId, Extras, Key, Object, Selector, Snapshot};
 
 use crate::fault::Refused;
 use crate::issuing::Answers;
@@ -193,7 +193,8 @@ impl Plane {
         for tenant in self.all_tenants() {
             let ended: Vec<Change> = tenant.read(|snapshot| {
                 let entries = snapshot.entries.values();
-                let ended = entries.filter(|entry| entry.expires.is_some_and(|end| end <= now));
+                let ended =
+                    entries.filter(|entry| entry.extras.expires.is_some_and(|end| end <= now));
                 ended
                     .map(|entry| Change::Remove(Key::Entry(entry.id.clone())))
                     .collect()
@@ -255,16 +256,18 @@ impl Plane {
             id,
             spiffe_id,
             parent,
-            node_selectors,
-            selectors,
-            dns_names: draft.dns_names,
-            federates_with,
-            hint: draft.hint,
-            x509_ttl: draft.x509_ttl,
-            jwt_ttl: draft.jwt_ttl,
-            owner: draft.owner,
-            purpose: draft.purpose,
-            expires: draft.expires,
+            selectors: selectors.into(),
+            extras: Extras::from(EntryExtras {
+                node_selectors,
+                dns_names: draft.dns_names,
+                federates_with,
+                hint: draft.hint,
+                x509_ttl: draft.x509_ttl,
+                jwt_ttl: draft.jwt_ttl,
+                owner: draft.owner,
+                purpose: draft.purpose,
+                expires: draft.expires,
+            }),
         })
     }
 }

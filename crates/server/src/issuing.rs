@@ -50,10 +50,10 @@ impl Plane {
         let prepared = wanted.iter().map(|wanted| {
             let entry = self.entry_for(node, &tenant, &wanted.entry)?;
             let request = X509Request {
-                id: entry.spiffe_id,
+                id: entry.spiffe_id.clone(),
                 public_half: PublicHalf::from_info(&wanted.public_key)?,
-                ttl: entry.x509_ttl,
-                dns_names: entry.dns_names,
+                ttl: entry.extras.x509_ttl,
+                dns_names: entry.extras.dns_names.clone(),
             };
             self.prepare_x509(&tenant, request)
         });
@@ -75,16 +75,16 @@ impl Plane {
         let now = self.now();
         let prepared = wanted.iter().map(|wanted| {
             let entry = self.entry_for(node, &tenant, &wanted.entry)?;
-            let domain = entry.spiffe_id.trust_domain().clone();
+            let domain = entry.spiffe_id.trust_domain();
             let authority = tenant
                 .held()
                 .authorities
-                .signing_token(TokenKind::Wit, &domain, now)
+                .signing_token(TokenKind::Wit, domain, now)
                 .cloned()?;
             let request = WitRequest {
-                id: entry.spiffe_id,
+                id: entry.spiffe_id.clone(),
                 public_half: PublicHalf::from_info(&wanted.public_key)?,
-                ttl: entry.x509_ttl,
+                ttl: entry.extras.x509_ttl,
             };
             let profile = &self.settings.wit;
             Ok(profile.prepare(&authority, request, now, &self.random)?)
@@ -106,7 +106,8 @@ impl Plane {
     ) -> Result<TokenSvid, Refused> {
         let tenant = self.served(node, tenant)?;
         let entry = self.entry_for(node, &tenant, entry)?;
-        self.sign_jwt(&tenant, entry.spiffe_id, audiences, entry.jwt_ttl)
+        let ttl = entry.extras.jwt_ttl;
+        self.sign_jwt(&tenant, entry.spiffe_id.clone(), audiences, ttl)
     }
 
     /// A credential of who runs the deployment from its own machine: a JWT-SVID for this server.
@@ -228,7 +229,12 @@ impl Plane {
         false
     }
 
-    fn entry_for(&self, node: &Admitted, tenant: &Tenant, name: &str) -> Result<Entry, Refused> {
+    fn entry_for(
+        &self,
+        node: &Admitted,
+        tenant: &Tenant,
+        name: &str,
+    ) -> Result<Arc<Entry>, Refused> {
         let found = EntryId::parse(name)
             .and_then(|id| tenant.read(|snapshot| snapshot.entries.get(&id).cloned()));
         let entry =
@@ -239,7 +245,7 @@ impl Plane {
                     name: name.chars().take(128).collect(),
                 })?;
         let now = self.now();
-        match entry.expires {
+        match entry.extras.expires {
             Some(expires) if expires <= now => Err(Reason::IssueEntryExpired {
                 entry: entry.id.to_string(),
                 expires,

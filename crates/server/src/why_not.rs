@@ -66,7 +66,7 @@ impl Nearly {
         };
         let node_missing = match &workload.node_facts {
             Some(facts) => {
-                let asked = entry.node_selectors.iter();
+                let asked = entry.extras.node_selectors.iter();
                 asked.filter(|one| !facts.contains(one)).cloned().collect()
             }
             None => Vec::new(),
@@ -77,7 +77,7 @@ impl Nearly {
             missing: missing.cloned().collect(),
             node_missing,
             for_node: entry.parent.as_ref().filter(elsewhere).cloned(),
-            ended: entry.expires.filter(|end| *end <= now),
+            ended: entry.extras.expires.filter(|end| *end <= now),
         }
     }
 

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
+use std::sync::Arc;
 
 use avouch_core::id::TrustDomain;
 
@@ -11,13 +12,10 @@ use crate::record::{
     AdminRecord, AnchorRecord, AttestorRecord, AuthorityRecord, Entry, JoinTokenRecord, NodeRecord,
     TrustDomainRecord,
 };
+use crate::shared::Shared;
 
 /// One change to what a tenant owns. Doing it twice is doing it once.
 #[derive(Clone, Debug, PartialEq, Eq)]
-#[expect(
-    clippy::large_enum_variant,
-    reason = "nearly every change puts an object"
-)]
 pub enum Change {
     /// The object is as given from now on, whether it was there before or not.
     Put(Object),
@@ -169,7 +167,7 @@ pub struct Snapshot {
     /// Anchors by name.
     pub anchors: BTreeMap<AnchorId, AnchorRecord>,
     /// Registration entries by name.
-    pub entries: BTreeMap<EntryId, Entry>,
+    pub entries: BTreeMap<EntryId, Arc<Entry>>,
     /// Nodes by name.
     pub nodes: BTreeMap<NodeId, NodeRecord>,
     /// Join tokens by name.
@@ -178,9 +176,18 @@ pub struct Snapshot {
     pub admins: BTreeMap<AdminId, AdminRecord>,
     /// Attestors of nodes by name.
     pub attestors: BTreeMap<AttestorId, AttestorRecord>,
+    shared: Shared,
 }
 
 impl Snapshot {
+    /// Nothing, after the change of this number.
+    pub(crate) fn at(sequence: Sequence) -> Self {
+        Self {
+            sequence,
+            ..Self::default()
+        }
+    }
+
     /// Brings it up to the head of a feed that was asked for with its own sequence.
     pub fn follow(&mut self, feed: Feed) {
         for (_, change) in feed.changes {
@@ -209,7 +216,8 @@ impl Snapshot {
                 self.anchors.insert(record.id.clone(), record);
             }
             Object::Entry(entry) => {
-                self.entries.insert(entry.id.clone(), entry);
+                let entry = self.shared.entry(entry);
+                self.entries.insert(entry.id.clone(), Arc::new(entry));
             }
             Object::Node(node) => {
                 self.nodes.insert(node.id.clone(), node);

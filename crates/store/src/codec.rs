@@ -15,7 +15,7 @@ use crate::keyring::Sealed;
 use crate::names::{AdminId, AnchorId, AttestorId, AuthorityId, EntryId, JoinTokenId, NodeId};
 use crate::record::{
     AdminRecord, AnchorRecord, AttestorRecord, AuthorityKind, AuthorityRecord, AuthorityRole,
-    AuthorityState, Entry, JoinTokenRecord, NodeRecord, Selector, TrustDomainRecord,
+    AuthorityState, Entry, EntryExtras, JoinTokenRecord, NodeRecord, Selector, TrustDomainRecord,
 };
 
 /// One object of a tenant as it is stored; without a body it was removed.
@@ -283,28 +283,29 @@ struct StoredEntry {
 
 impl StoredEntry {
     fn of(entry: &Entry) -> Self {
+        let extras = &entry.extras;
         Self {
             spiffe_id: entry.spiffe_id.to_string(),
             parent: entry.parent.as_ref().map(ToString::to_string),
-            node_selectors: entry
+            node_selectors: extras
                 .node_selectors
                 .iter()
                 .map(ToString::to_string)
                 .collect(),
             selectors: entry.selectors.iter().map(ToString::to_string).collect(),
-            dns_names: entry.dns_names.clone(),
-            federates_with: entry
+            dns_names: extras.dns_names.clone(),
+            federates_with: extras
                 .federates_with
                 .iter()
                 .map(ToString::to_string)
                 .collect(),
-            hint: entry.hint.clone(),
-            x509_ttl: entry.x509_ttl,
-            jwt_ttl: entry.jwt_ttl,
-            owner: entry.owner.clone(),
-            purpose: entry.purpose.clone(),
+            hint: extras.hint.clone(),
+            x509_ttl: extras.x509_ttl,
+            jwt_ttl: extras.jwt_ttl,
+            owner: extras.owner.clone(),
+            purpose: extras.purpose.clone(),
             created: entry.created.unix(),
-            expires: entry.expires.map(Time::unix),
+            expires: extras.expires.map(Time::unix),
         }
     }
 
@@ -317,14 +318,8 @@ impl StoredEntry {
         let node_selectors = stored.node_selectors.iter();
         let selectors = stored.selectors.iter();
         let federates_with = stored.federates_with.iter();
-        Some(Entry {
-            id,
-            spiffe_id: SpiffeId::parse(&stored.spiffe_id).ok()?,
-            parent,
+        let extras = EntryExtras {
             node_selectors: node_selectors
-                .map(|text| Selector::parse(text))
-                .collect::<Option<_>>()?,
-            selectors: selectors
                 .map(|text| Selector::parse(text))
                 .collect::<Option<_>>()?,
             dns_names: stored.dns_names,
@@ -336,8 +331,17 @@ impl StoredEntry {
             jwt_ttl: stored.jwt_ttl,
             owner: stored.owner,
             purpose: stored.purpose,
-            created: Time::from_unix(stored.created),
             expires: stored.expires.map(Time::from_unix),
+        };
+        Some(Entry {
+            id,
+            spiffe_id: SpiffeId::parse(&stored.spiffe_id).ok()?,
+            parent,
+            selectors: selectors
+                .map(|text| Selector::parse(text))
+                .collect::<Option<_>>()?,
+            created: Time::from_unix(stored.created),
+            extras: extras.into(),
         })
     }
 }
@@ -479,7 +483,10 @@ mod tests {
         };
         assert_eq!(entry.spiffe_id.as_str(), "spiffe://a.test/x");
         assert_eq!(entry.created, Time::from_unix(7));
-        assert_eq!((entry.hint.as_str(), entry.x509_ttl), ("", None));
+        assert_eq!(
+            (entry.extras.hint.as_str(), entry.extras.x509_ttl),
+            ("", None)
+        );
     }
 
     #[test]

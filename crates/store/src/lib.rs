@@ -30,6 +30,7 @@ mod names;
 mod plan;
 pub mod postgresql;
 mod record;
+mod shared;
 mod single_use;
 pub mod sqlite;
 mod store;
@@ -43,7 +44,8 @@ pub use names::{
 };
 pub use record::{
     AdminRecord, AnchorRecord, AttestorRecord, AuthorityKind, AuthorityRecord, AuthorityRole,
-    AuthorityState, Entry, JoinTokenRecord, NodeRecord, Selector, TrustDomainRecord,
+    AuthorityState, Entry, EntryExtras, Extras, JoinTokenRecord, NodeRecord, Selector,
+    TrustDomainRecord,
 };
 pub use single_use::{AttemptId, SingleUse, UseKind, Used};
 pub use store::{Operator, Store};

@@ -1,6 +1,7 @@
 //! Names of objects, unique within their tenant and their kind.
 
 use std::fmt;
+use std::sync::Arc;
 
 /// The longest name, in bytes: a SHA-256 digest in hexadecimal fits twice.
 const MAX_BYTES: usize = 128;
@@ -16,12 +17,12 @@ macro_rules! names {
     ($($(#[$attribute:meta])* $name:ident;)*) => {$(
         $(#[$attribute])*
         #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-        pub struct $name(String);
+        pub struct $name(Arc<str>);
 
         impl $name {
             /// A name of 1 to 128 letters, digits, `.`, `_` and `-` of ASCII.
             pub fn parse(text: &str) -> Option<Self> {
-                is_name(text).then(|| Self(text.to_owned()))
+                is_name(text).then(|| Self(text.into()))
             }
 
             /// The name.

@@ -1,6 +1,8 @@
 //! The objects of a tenant, as they are remembered.
 
 use std::fmt;
+use std::ops::Deref;
+use std::sync::Arc;
 
 use avouch_core::id::{SpiffeId, TrustDomain};
 use avouch_core::time::Time;
@@ -160,7 +162,8 @@ pub struct AttestorRecord {
     pub document: String,
 }
 
-/// A registration entry: which workloads get which identity.
+/// A registration entry: which workloads get which identity. A tenant may have a million, so what
+/// few of them say is kept apart.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Entry {
     /// Its name.
@@ -169,10 +172,39 @@ pub struct Entry {
     pub spiffe_id: SpiffeId,
     /// The node whose workloads it is for; every node of the tenant if none.
     pub parent: Option<SpiffeId>,
+    /// All that must be attested of a workload.
+    pub selectors: Box<[Selector]>,
+    /// Since when.
+    pub created: Time,
+    /// What else it says, if anything.
+    pub extras: Extras,
+}
+
+/// What an entry may say beside who gets which identity. It reads as [`EntryExtras`], and takes no
+/// room where nothing is said.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Extras(Option<Box<EntryExtras>>);
+
+impl From<EntryExtras> for Extras {
+    fn from(extras: EntryExtras) -> Self {
+        Self((extras != EntryExtras::NONE).then(|| Box::new(extras)))
+    }
+}
+
+impl Deref for Extras {
+    type Target = EntryExtras;
+
+    fn deref(&self) -> &EntryExtras {
+        static NONE: EntryExtras = EntryExtras::NONE;
+        self.0.as_deref().unwrap_or(&NONE)
+    }
+}
+
+/// What an entry may say beside who gets which identity.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct EntryExtras {
     /// All that must have been attested of a node for it to serve the entry; nothing if empty.
     pub node_selectors: Vec<Selector>,
-    /// All that must be attested of a workload.
-    pub selectors: Vec<Selector>,
     /// DNS names to put in X509-SVIDs.
     pub dns_names: Vec<String>,
     /// Trust domains whose bundles the workload gets as well.
@@ -188,10 +220,23 @@ pub struct Entry {
     pub owner: Option<String>,
     /// What it is for.
     pub purpose: Option<String>,
-    /// Since when.
-    pub created: Time,
     /// Until when.
     pub expires: Option<Time>,
+}
+
+impl EntryExtras {
+    /// Nothing.
+    pub const NONE: Self = Self {
+        node_selectors: Vec::new(),
+        dns_names: Vec::new(),
+        federates_with: Vec::new(),
+        hint: String::new(),
+        x509_ttl: None,
+        jwt_ttl: None,
+        owner: None,
+        purpose: None,
+        expires: None,
+    };
 }
 
 /// A node whose agent may ask for the identities of its workloads.
@@ -250,7 +295,7 @@ pub struct AdminRecord {
 
 /// One attested fact that an entry asks for: a type, a colon and a value, such as `unix:uid:1000`.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct Selector(String);
+pub struct Selector(Arc<str>);
 
 impl Selector {
     /// The longest selector, in bytes: a path of Linux (4096) with its type in front fits.
@@ -267,7 +312,7 @@ impl Selector {
                 .all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b"_-".contains(&b))
             && !value.is_empty()
             && !value.chars().any(char::is_control);
-        well_formed.then(|| Self(text.to_owned()))
+        well_formed.then(|| Self(text.into()))
     }
 
     /// The whole selector.

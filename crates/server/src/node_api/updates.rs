@@ -75,7 +75,7 @@ impl Telling<'_> {
     fn everything(&self) -> Result<Vec<Update>, Fault> {
         let entries = self.held.snapshot.entries.values();
         let own = entries.filter(|entry| self.node.serves(entry));
-        let entries: Vec<Entry> = own.map(told).collect();
+        let entries: Vec<Entry> = own.map(|entry| told(entry)).collect();
         let first = Update {
             anew: true,
             bundles: self.bundles()?,
@@ -151,16 +151,17 @@ impl Telling<'_> {
 }
 
 fn told(entry: &avouch_store::Entry) -> Entry {
+    let extras = &entry.extras;
     Entry {
         id: entry.id.to_string(),
         spiffe_id: entry.spiffe_id.to_string(),
         selectors: entry.selectors.iter().map(ToString::to_string).collect(),
-        federates_with: entry
+        federates_with: extras
             .federates_with
             .iter()
             .map(ToString::to_string)
             .collect(),
-        hint: entry.hint.clone(),
+        hint: extras.hint.clone(),
         created: entry.created.unix(),
         revision: revision(entry),
     }
@@ -168,10 +169,10 @@ fn told(entry: &avouch_store::Entry) -> Entry {
 
 /// The head of a digest of what goes into SVIDs.
 fn revision(entry: &avouch_store::Entry) -> u64 {
-    let ttls = [entry.x509_ttl, entry.jwt_ttl].map(|ttl| format!("{ttl:?}"));
+    let ttls = [entry.extras.x509_ttl, entry.extras.jwt_ttl].map(|ttl| format!("{ttl:?}"));
     let parts = std::iter::once(entry.spiffe_id.as_str())
         .chain(ttls.iter().map(String::as_str))
-        .chain(entry.dns_names.iter().map(String::as_str));
+        .chain(entry.extras.dns_names.iter().map(String::as_str));
     let digest = Digest::of_list(parts.map(str::as_bytes));
     let head = digest.as_bytes().iter().take(8);
     head.fold(0, |number, byte| number << 8 | u64::from(*byte))

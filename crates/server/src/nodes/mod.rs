@@ -45,6 +45,7 @@ impl Admitted {
         let is_parent = entry.parent.as_ref().is_none_or(|one| *one == self.id);
         is_parent
             && entry
+                .extras
                 .node_selectors
                 .iter()
                 .all(|one| self.facts.contains(one))

@@ -262,10 +262,7 @@ fn head(session: &mut Session, tenant: &TenantId) -> Result<Option<Sequence>, Fa
 }
 
 pub(super) fn load(session: &mut Session, tenant: &TenantId) -> Result<Snapshot, Fault> {
-    let mut snapshot = Snapshot {
-        sequence: head(session, tenant)?.unwrap_or_default(),
-        ..Snapshot::default()
-    };
+    let mut snapshot = Snapshot::at(head(session, tenant)?.unwrap_or_default());
     let mut rows = session.stream(
         "SELECT kind, id, sequence, body, secret FROM object
          WHERE tenant = $1 AND body IS NOT NULL",

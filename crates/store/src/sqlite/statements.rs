@@ -221,10 +221,7 @@ fn check_trust_domains(
 }
 
 pub(super) fn load(connection: &Connection, tenant: &TenantId) -> Result<Snapshot, Fault> {
-    let mut snapshot = Snapshot {
-        sequence: head(connection, tenant)?.unwrap_or_default(),
-        ..Snapshot::default()
-    };
+    let mut snapshot = Snapshot::at(head(connection, tenant)?.unwrap_or_default());
     let mut statement = connection.prepare_cached(
         "SELECT kind, id, sequence, body, secret FROM object
          WHERE tenant = ?1 AND body IS NOT NULL",

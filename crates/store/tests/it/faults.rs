@@ -168,12 +168,11 @@ struct Contents {
 fn contents(store: &dyn Store) -> Contents {
     let tenants = store.tenants(&OPERATOR).unwrap();
     let name = |record: TenantRecord| record.id.to_string();
+    let mut snapshot = store.load(&tenant("acme")).unwrap();
+    snapshot.sequence = Sequence::START;
     Contents {
         tenants: tenants.into_iter().map(name).collect(),
-        snapshot: Snapshot {
-            sequence: Sequence::START,
-            ..store.load(&tenant("acme")).unwrap()
-        },
+        snapshot,
         intents: store
             .intents(&tenant("acme"), Time::from_unix(0), 100)
             .unwrap(),

@@ -6,9 +6,9 @@ use avouch_store::keyring::{RootKey, TenantKey};
 use avouch_store::{
     AdminId, AdminRecord, AnchorId, AnchorRecord, AttemptId, AttestorId, AttestorRecord,
     AuthorityId, AuthorityKind, AuthorityRecord, AuthorityRole, AuthorityState, Change,
-    CredentialKind, Entry, EntryId, IntentId, IntentRow, JoinTokenId, JoinTokenRecord, Key, NodeId,
-    NodeRecord, Object, Operator, Selector, SingleUse, Store, TenantKind, TenantRecord,
-    TrustDomainRecord, UseKind,
+    CredentialKind, Entry, EntryExtras, EntryId, Extras, IntentId, IntentRow, JoinTokenId,
+    JoinTokenRecord, Key, NodeId, NodeRecord, Object, Operator, Selector, SingleUse, Store,
+    TenantKind, TenantRecord, TrustDomainRecord, UseKind,
 };
 
 pub(crate) const OPERATOR: Operator = Operator::of_this_deployment();
@@ -89,35 +89,29 @@ pub(crate) fn full_entry(id: &str, spiffe_id: &str) -> Entry {
         id: EntryId::parse(id).unwrap(),
         spiffe_id: SpiffeId::parse(spiffe_id).unwrap(),
         parent: Some(SpiffeId::parse("spiffe://a.test/node/1").unwrap()),
-        node_selectors: vec![Selector::parse("x509pop:subject:cn:rack 1").unwrap()],
         selectors: ["unix:uid:1000", "unix:path:/usr/bin/ä b"]
             .map(|text| Selector::parse(text).unwrap())
-            .to_vec(),
-        dns_names: vec!["db.example.com".to_owned(), "db".to_owned()],
-        federates_with: vec![trust_domain("b.test")],
-        hint: "internal".to_owned(),
-        x509_ttl: Some(3600),
-        jwt_ttl: Some(u32::MAX),
-        owner: Some("team \u{1f511}".to_owned()),
-        purpose: Some("'; DROP TABLE object; --".to_owned()),
+            .into(),
         created: Time::from_unix(0),
-        expires: Some(Time::from_unix(i64::MAX)),
+        extras: Extras::from(EntryExtras {
+            node_selectors: vec![Selector::parse("x509pop:subject:cn:rack 1").unwrap()],
+            dns_names: vec!["db.example.com".to_owned(), "db".to_owned()],
+            federates_with: vec![trust_domain("b.test")],
+            hint: "internal".to_owned(),
+            x509_ttl: Some(3600),
+            jwt_ttl: Some(u32::MAX),
+            owner: Some("team \u{1f511}".to_owned()),
+            purpose: Some("'; DROP TABLE object; --".to_owned()),
+            expires: Some(Time::from_unix(i64::MAX)),
+        }),
     }
 }
 
 pub(crate) fn bare_entry(id: &str, spiffe_id: &str) -> Entry {
     Entry {
         parent: None,
-        node_selectors: Vec::new(),
-        selectors: Vec::new(),
-        dns_names: Vec::new(),
-        federates_with: Vec::new(),
-        hint: String::new(),
-        x509_ttl: None,
-        jwt_ttl: None,
-        owner: None,
-        purpose: None,
-        expires: None,
+        selectors: Box::default(),
+        extras: Extras::default(),
         ..full_entry(id, spiffe_id)
     }
 }

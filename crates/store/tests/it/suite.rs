@@ -141,7 +141,7 @@ pub(crate) fn an_object_put_again_replaces_the_one_before(engine: &dyn Engine) {
     let snapshot = store.load(&tenant("acme")).unwrap();
     assert_eq!(
         snapshot.entries.into_values().collect::<Vec<_>>(),
-        [changed]
+        [changed.into()]
     );
 }
 

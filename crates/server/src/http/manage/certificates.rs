@@ -24,8 +24,8 @@ pub(in crate::http) fn issue(call: &Call, tenant: &Arc<Tenant>) -> Result<Answer
     let entry = entry_of(call, tenant, &id)?;
     let request = X509Request {
         public_half: PublicHalf::from_signing_request(&signing_request(&request)?)?,
-        ttl: entry.x509_ttl,
-        dns_names: entry.dns_names,
+        ttl: entry.extras.x509_ttl,
+        dns_names: entry.extras.dns_names.clone(),
         id,
     };
     let svid = call.plane().sign_x509(tenant, request)?;
@@ -39,16 +39,16 @@ pub(in crate::http) fn issue(call: &Call, tenant: &Arc<Tenant>) -> Result<Answer
 }
 
 /// An entry of this identity that has not ended.
-fn entry_of(call: &Call, tenant: &Tenant, id: &SpiffeId) -> Result<Entry, Reason> {
+fn entry_of(call: &Call, tenant: &Tenant, id: &SpiffeId) -> Result<Arc<Entry>, Reason> {
     let now = call.plane().now();
     let found = tenant.read(|snapshot| {
         let entries = snapshot.entries.values();
-        let mut of_id: Vec<&Entry> = entries.filter(|entry| entry.spiffe_id == *id).collect();
-        of_id.sort_by_key(|entry| entry.expires.is_some_and(|end| end <= now));
-        of_id.first().map(|entry| (*entry).clone())
+        let mut of_id: Vec<&Arc<Entry>> = entries.filter(|entry| entry.spiffe_id == *id).collect();
+        of_id.sort_by_key(|entry| entry.extras.expires.is_some_and(|end| end <= now));
+        of_id.first().map(|entry| Arc::clone(entry))
     });
     let entry = found.ok_or_else(|| unknown("registration entry", id.as_str()))?;
-    match entry.expires {
+    match entry.extras.expires {
         Some(expires) if expires <= now => Err(Reason::IssueEntryExpired {
             entry: entry.id.to_string(),
             expires,

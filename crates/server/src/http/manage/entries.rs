@@ -35,7 +35,8 @@ pub(in crate::http) fn list(call: &Call, tenant: &Arc<Tenant>) -> Result<Answer,
     };
     let (entries, next) = tenant.read(|snapshot| {
         let mut rest = snapshot.entries.range((after, Bound::Unbounded));
-        let page: Vec<&Entry> = rest.by_ref().take(limit).map(|(_, entry)| entry).collect();
+        let page = rest.by_ref().take(limit).map(|(_, entry)| entry.as_ref());
+        let page: Vec<&Entry> = page.collect();
         let last = page.last().map(|entry| entry.id.to_string());
         let next = last.filter(|_| rest.next().is_some());
         let page: Vec<Value> = page.into_iter().map(to_json).collect();
@@ -108,8 +109,9 @@ fn store_readable(
 
 pub(in crate::http) fn show(call: &Call, tenant: &Arc<Tenant>) -> Result<Answer, Stop> {
     let name = call.name("entry");
-    let entry = EntryId::parse(name)
-        .and_then(|id| tenant.read(|snapshot| snapshot.entries.get(&id).map(to_json)));
+    let entry = EntryId::parse(name).and_then(|id| {
+        tenant.read(|snapshot| snapshot.entries.get(&id).map(|entry| to_json(entry)))
+    });
     Ok(Answer::json(&entry.ok_or_else(|| unknown(OBJECT, name))?))
 }
 
@@ -189,20 +191,21 @@ fn draft(mut members: Members) -> Result<EntryDraft, Reason> {
 /// A registration entry as it is shown.
 pub(in crate::http) fn to_json(entry: &Entry) -> Value {
     let texts = |list: Vec<&str>| Value::from(list);
+    let extras = &entry.extras;
     said(json!({
         "id": entry.id.as_str(),
         "spiffe_id": entry.spiffe_id.as_str(),
         "parent": entry.parent.as_ref().map(|parent| parent.as_str()),
-        "node_selectors": texts(entry.node_selectors.iter().map(|one| one.as_str()).collect()),
+        "node_selectors": texts(entry.extras.node_selectors.iter().map(|one| one.as_str()).collect()),
         "selectors": texts(entry.selectors.iter().map(|one| one.as_str()).collect()),
-        "dns_names": entry.dns_names,
-        "federates_with": texts(entry.federates_with.iter().map(|one| one.as_str()).collect()),
-        "hint": entry.hint,
-        "x509_ttl": entry.x509_ttl,
-        "jwt_ttl": entry.jwt_ttl,
-        "owner": entry.owner,
-        "purpose": entry.purpose,
+        "dns_names": extras.dns_names,
+        "federates_with": texts(extras.federates_with.iter().map(|one| one.as_str()).collect()),
+        "hint": extras.hint,
+        "x509_ttl": extras.x509_ttl,
+        "jwt_ttl": extras.jwt_ttl,
+        "owner": extras.owner,
+        "purpose": extras.purpose,
         "created": entry.created.to_string(),
-        "expires": entry.expires.map(|end| end.to_string()),
+        "expires": extras.expires.map(|end| end.to_string()),
     }))
 }
