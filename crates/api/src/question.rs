@@ -96,6 +96,7 @@ impl<'a> Asked<'a> {
                 max_path_length,
                 require_revocation,
                 policies,
+                ..Context::default()
             },
             credential,
             limits,

@@ -13,7 +13,7 @@ use const_oid::ObjectIdentifier;
 
 use crate::manage::arguments::{
     ANCHOR_PUT_EXAMPLES, AdminArguments, AnchorDeleteArguments, AnchorPutArguments,
-    AuthorityArguments, EntryArguments, NodeArguments, Remote, TenantArguments,
+    AuthorityArguments, EntryArguments, NodeArguments, Remote, RuleArguments, TenantArguments,
     TrustDomainArguments, WHY_NOT_EXAMPLES, WhyNotArguments,
 };
 
@@ -82,6 +82,8 @@ pub enum Command {
     Model(ModelCommand),
     /// The machines whose workloads get identities
     Node(NodeArguments),
+    /// Who may exchange what they have for an identity of the tenant
+    Rule(RuleArguments),
     /// A server for many nodes
     #[command(subcommand)]
     Server(ServerCommand),

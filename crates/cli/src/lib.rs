@@ -55,6 +55,7 @@ pub fn run(arguments: &Arguments) -> Result<Exit, Fault> {
         Command::Node(node) => manage::node(node, common),
         Command::Tenant(tenant) => manage::tenant(tenant, common),
         Command::TrustDomain(domain) => manage::trust_domain(domain, common),
+        Command::Rule(rule) => manage::rule(rule, common),
         Command::WhyNot(why_not) => manage::why_not(why_not, common),
         Command::Anchor(AnchorCommand::Diff(diff)) => anchors::diff(diff, common),
         Command::Model(ModelCommand::Show(show)) => models::show(show, common),

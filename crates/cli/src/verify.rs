@@ -151,6 +151,7 @@ impl Asking<'_> {
                     require_explicit: !arguments.policy.is_empty(),
                     ..InitialPolicies::default()
                 },
+                ..Context::default()
             },
         }
     }

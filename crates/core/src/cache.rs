@@ -15,7 +15,7 @@ use crate::crypto::Verifier;
 use crate::id::Digest;
 use crate::kept::Kept;
 use crate::model;
-use crate::question::{Context, ExpectedName, InitialPolicies, Profile, Purpose, Question};
+use crate::question::{Context, ExpectedName, Holder, InitialPolicies, Profile, Purpose, Question};
 use crate::time::Time;
 use crate::verdict::Verdict;
 use crate::view::View;
@@ -150,6 +150,8 @@ impl Text {
             max_path_length,
             require_revocation,
             policies,
+            holder: Holder { jkt, certificate },
+            access_token,
         } = context;
         self.count(expected.len());
         for name in expected {
@@ -164,6 +166,10 @@ impl Text {
         self.optional(most.as_ref().map(<[u8; 4]>::as_slice));
         self.part(&[u8::from(*require_revocation)]);
         self.policies(policies);
+        for key in [jkt, certificate] {
+            self.optional(key.as_ref().map(|digest| digest.as_bytes().as_slice()));
+        }
+        self.part(&[u8::from(*access_token)]);
     }
 
     fn expected(&mut self, name: &ExpectedName) {

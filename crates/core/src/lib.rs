@@ -30,6 +30,7 @@ pub mod budget;
 pub mod cache;
 pub mod credential;
 pub mod crypto;
+pub mod exchange;
 pub mod explain;
 pub mod id;
 mod kept;

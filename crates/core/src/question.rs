@@ -2,8 +2,11 @@
 
 use const_oid::ObjectIdentifier;
 
+use serde_json::Value;
+
 use crate::credential::Credential;
-use crate::id::{SpiffeId, TenantId, TrustDomain};
+use crate::credential::jose::base64url;
+use crate::id::{Digest, SpiffeId, TenantId, TrustDomain};
 use crate::time::Time;
 
 /// One question. Together with a [`View`](crate::view::View) it fixes the verdict, byte for byte.
@@ -38,6 +41,40 @@ pub struct Context {
     pub require_revocation: bool,
     /// Under which policies certificates must have been issued.
     pub policies: InitialPolicies,
+    /// Which keys whoever presents it has proved to have, in the same exchange.
+    pub holder: Holder,
+    /// Whether an access token (RFC 9068) is asked about, which proves nothing elsewhere.
+    pub access_token: bool,
+}
+
+/// The keys that whoever presents a token has proved to have: a token that is bound to a key
+/// (RFC 7800 3.1) is believed only from its holder.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
+pub struct Holder {
+    /// The thumbprint of the key of a DPoP proof (RFC 9449 6.1).
+    pub jkt: Option<Digest>,
+    /// The digest of the certificate of a TLS client (RFC 8705 3.1).
+    pub certificate: Option<Digest>,
+}
+
+impl Holder {
+    /// Whether this is the holder of a token with the confirmation `cnf`. Every member must be
+    /// known and hold: a bound that is not understood is not a bound that is met.
+    pub(crate) fn is_meant_by(&self, cnf: &Value) -> bool {
+        let Value::Object(members) = cnf else {
+            return false;
+        };
+        let proved = |name: &str| match name {
+            "jkt" => self.jkt,
+            "x5t#S256" => self.certificate,
+            _ => None,
+        };
+        !members.is_empty()
+            && members.iter().all(|(name, value)| {
+                let digest = proved(name).map(|digest| base64url::encode(digest.as_bytes()));
+                digest.is_some() && value.as_str() == digest.as_deref()
+            })
+    }
 }
 
 /// The inputs of path validation that concern certificate policies (RFC 5280 6.1.1 (c), (e) to

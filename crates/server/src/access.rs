@@ -25,6 +25,8 @@ pub enum Noun {
     Entry,
     /// Nodes and join tokens.
     Node,
+    /// Exchange rules.
+    Rule,
     /// The tenant and those below it.
     Tenant,
     /// Trust domains.
@@ -33,12 +35,13 @@ pub enum Noun {
 
 impl Noun {
     /// All of them.
-    pub const ALL: [Self; 7] = [
+    pub const ALL: [Self; 8] = [
         Self::Admin,
         Self::Anchor,
         Self::Authority,
         Self::Entry,
         Self::Node,
+        Self::Rule,
         Self::Tenant,
         Self::TrustDomain,
     ];
@@ -51,6 +54,7 @@ impl Noun {
             Self::Authority => "authorities",
             Self::Entry => "entries",
             Self::Node => "nodes",
+            Self::Rule => "rules",
             Self::Tenant => "tenants",
             Self::TrustDomain => "trust domains",
         }

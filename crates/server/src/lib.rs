@@ -33,6 +33,7 @@ pub mod caller;
 pub mod clock;
 mod counters;
 pub mod entries;
+mod exchange;
 pub mod fault;
 pub mod fetch;
 pub mod http;

@@ -40,6 +40,8 @@ pub(crate) struct Held {
     pub(crate) published: BTreeMap<AuthorityId, Sequence>,
     /// When the authorities changed last.
     pub(crate) bundle_sequence: Sequence,
+    /// When the exchange rules changed last.
+    pub(crate) rules_sequence: Sequence,
     recent: VecDeque<(Sequence, Vec<Key>)>,
     /// What is older than this is not remembered in `recent`.
     forgotten: Sequence,
@@ -70,6 +72,7 @@ impl Tenant {
                 authorities,
                 published,
                 bundle_sequence: sequence,
+                rules_sequence: sequence,
                 recent: VecDeque::new(),
                 forgotten: sequence,
             }),
@@ -159,6 +162,9 @@ impl Held {
                 }
                 Change::Put(Object::Anchor(_)) | Change::Remove(Key::Anchor(_)) => {
                     self.bundle_sequence = sequence;
+                }
+                Change::Put(Object::Rule(_)) | Change::Remove(Key::Rule(_)) => {
+                    self.rules_sequence = sequence;
                 }
                 Change::Put(_) | Change::Remove(_) => {}
             }

@@ -7,10 +7,12 @@ use std::sync::Arc;
 use avouch_core::id::TrustDomain;
 
 use crate::fault::Fault;
-use crate::names::{AdminId, AnchorId, AttestorId, AuthorityId, EntryId, JoinTokenId, NodeId};
+use crate::names::{
+    AdminId, AnchorId, AttestorId, AuthorityId, EntryId, JoinTokenId, NodeId, RuleId,
+};
 use crate::record::{
     AdminRecord, AnchorRecord, AttestorRecord, AuthorityRecord, Entry, JoinTokenRecord, NodeRecord,
-    TrustDomainRecord,
+    RuleRecord, TrustDomainRecord,
 };
 use crate::shared::Shared;
 
@@ -52,6 +54,8 @@ pub enum Object {
     Admin(AdminRecord),
     /// An attestor of nodes.
     Attestor(AttestorRecord),
+    /// An exchange rule.
+    Rule(RuleRecord),
 }
 
 impl Object {
@@ -66,6 +70,7 @@ impl Object {
             Self::JoinToken(token) => Key::JoinToken(token.id.clone()),
             Self::Admin(admin) => Key::Admin(admin.id.clone()),
             Self::Attestor(attestor) => Key::Attestor(attestor.id.clone()),
+            Self::Rule(rule) => Key::Rule(rule.id.clone()),
         }
     }
 
@@ -73,7 +78,11 @@ impl Object {
     pub(crate) fn needs(&self) -> Option<&TrustDomain> {
         match self {
             // An administrator may come from a tenant above.
-            Self::TrustDomain(_) | Self::Anchor(_) | Self::Admin(_) | Self::Attestor(_) => None,
+            Self::TrustDomain(_)
+            | Self::Anchor(_)
+            | Self::Admin(_)
+            | Self::Attestor(_)
+            | Self::Rule(_) => None,
             Self::Authority(authority) => Some(&authority.trust_domain),
             Self::Entry(entry) => Some(entry.spiffe_id.trust_domain()),
             Self::Node(node) => Some(node.spiffe_id.trust_domain()),
@@ -101,6 +110,8 @@ pub enum Key {
     Admin(AdminId),
     /// An attestor of nodes.
     Attestor(AttestorId),
+    /// An exchange rule.
+    Rule(RuleId),
 }
 
 /// How often a tenant has changed: the number of the last change, 0 before the first. All changes
@@ -176,6 +187,8 @@ pub struct Snapshot {
     pub admins: BTreeMap<AdminId, AdminRecord>,
     /// Attestors of nodes by name.
     pub attestors: BTreeMap<AttestorId, AttestorRecord>,
+    /// Exchange rules by name.
+    pub rules: BTreeMap<RuleId, RuleRecord>,
     shared: Shared,
 }
 
@@ -228,6 +241,9 @@ impl Snapshot {
             Object::Admin(admin) => {
                 self.admins.insert(admin.id.clone(), admin);
             }
+            Object::Rule(rule) => {
+                self.rules.insert(rule.id.clone(), rule);
+            }
             Object::Attestor(attestor) => {
                 self.attestors.insert(attestor.id.clone(), attestor);
             }
@@ -256,6 +272,9 @@ impl Snapshot {
             }
             Key::Admin(id) => {
                 self.admins.remove(id);
+            }
+            Key::Rule(id) => {
+                self.rules.remove(id);
             }
             Key::Attestor(id) => {
                 self.attestors.remove(id);

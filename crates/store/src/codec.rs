@@ -12,10 +12,13 @@ use serde::{Deserialize, Serialize};
 use crate::change::{Change, Key, Object};
 use crate::fault::Fault;
 use crate::keyring::Sealed;
-use crate::names::{AdminId, AnchorId, AttestorId, AuthorityId, EntryId, JoinTokenId, NodeId};
+use crate::names::{
+    AdminId, AnchorId, AttestorId, AuthorityId, EntryId, JoinTokenId, NodeId, RuleId,
+};
 use crate::record::{
     AdminRecord, AnchorRecord, AttestorRecord, AuthorityKind, AuthorityRecord, AuthorityRole,
-    AuthorityState, Entry, EntryExtras, JoinTokenRecord, NodeRecord, Selector, TrustDomainRecord,
+    AuthorityState, Entry, EntryExtras, JoinTokenRecord, NodeRecord, RuleRecord, Selector,
+    TrustDomainRecord,
 };
 
 /// One object of a tenant as it is stored; without a body it was removed.
@@ -59,7 +62,8 @@ impl Row {
                 | Object::Node(_)
                 | Object::JoinToken(_)
                 | Object::Admin(_)
-                | Object::Attestor(_) => None,
+                | Object::Attestor(_)
+                | Object::Rule(_) => None,
             },
         })
     }
@@ -83,6 +87,7 @@ impl Row {
             Key::JoinToken(id) => Object::JoinToken(StoredJoinToken::read(&body, id)?),
             Key::Admin(id) => Object::Admin(StoredAdmin::read(&body, id)?),
             Key::Attestor(id) => Object::Attestor(StoredAttestor::read(&body, id)?),
+            Key::Rule(id) => Object::Rule(StoredRule::read(&body, id)?),
         };
         Some(Change::Put(object))
     }
@@ -101,6 +106,7 @@ fn kind_of(key: &Key) -> &'static str {
         Key::JoinToken(_) => "join_token",
         Key::Admin(_) => "admin",
         Key::Attestor(_) => "attestor",
+        Key::Rule(_) => "rule",
     }
 }
 
@@ -114,6 +120,7 @@ fn name_of(key: &Key) -> &str {
         Key::JoinToken(id) => id.as_str(),
         Key::Admin(id) => id.as_str(),
         Key::Attestor(id) => id.as_str(),
+        Key::Rule(id) => id.as_str(),
     }
 }
 
@@ -127,6 +134,7 @@ fn key_from(kind: &str, id: &str) -> Option<Key> {
         "join_token" => JoinTokenId::parse(id).map(Key::JoinToken),
         "admin" => AdminId::parse(id).map(Key::Admin),
         "attestor" => AttestorId::parse(id).map(Key::Attestor),
+        "rule" => RuleId::parse(id).map(Key::Rule),
         _ => None,
     }
 }
@@ -141,6 +149,7 @@ fn body_of(object: &Object) -> Result<String, Fault> {
         Object::JoinToken(token) => serde_json::to_string(&StoredJoinToken::of(token)),
         Object::Admin(admin) => serde_json::to_string(&StoredAdmin::of(admin)),
         Object::Attestor(attestor) => serde_json::to_string(&StoredAttestor::of(attestor)),
+        Object::Rule(rule) => serde_json::to_string(&StoredRule::of(rule)),
     };
     body.map_err(|error| Fault::Bug(error.to_string()))
 }
@@ -456,6 +465,30 @@ impl StoredAdmin {
             id,
             subject: SpiffeId::parse(&stored.subject).ok()?,
             role: stored.role,
+            created: Time::from_unix(stored.created),
+        })
+    }
+}
+
+#[derive(Serialize, Deserialize)]
+struct StoredRule {
+    document: String,
+    created: i64,
+}
+
+impl StoredRule {
+    fn of(rule: &RuleRecord) -> Self {
+        Self {
+            document: rule.document.clone(),
+            created: rule.created.unix(),
+        }
+    }
+
+    fn read(body: &str, id: RuleId) -> Option<RuleRecord> {
+        let stored: Self = serde_json::from_str(body).ok()?;
+        Some(RuleRecord {
+            id,
+            document: stored.document,
             created: Time::from_unix(stored.created),
         })
     }

@@ -40,11 +40,11 @@ pub use change::{Change, Feed, Key, Object, Sequence, Snapshot};
 pub use fault::{Conflict, Fault};
 pub use intent::{CredentialKind, IntentRow};
 pub use names::{
-    AdminId, AnchorId, AttestorId, AuthorityId, EntryId, IntentId, JoinTokenId, NodeId,
+    AdminId, AnchorId, AttestorId, AuthorityId, EntryId, IntentId, JoinTokenId, NodeId, RuleId,
 };
 pub use record::{
     AdminRecord, AnchorRecord, AttestorRecord, AuthorityKind, AuthorityRecord, AuthorityRole,
-    AuthorityState, Entry, EntryExtras, Extras, JoinTokenRecord, NodeRecord, Selector,
+    AuthorityState, Entry, EntryExtras, Extras, JoinTokenRecord, NodeRecord, RuleRecord, Selector,
     TrustDomainRecord,
 };
 pub use single_use::{AttemptId, SingleUse, UseKind, Used};

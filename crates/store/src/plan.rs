@@ -56,7 +56,8 @@ impl Plan {
                 | Key::Node(_)
                 | Key::JoinToken(_)
                 | Key::Admin(_)
-                | Key::Attestor(_),
+                | Key::Attestor(_)
+                | Key::Rule(_),
             ) => {}
         }
     }

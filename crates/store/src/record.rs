@@ -8,7 +8,9 @@ use avouch_core::id::{SpiffeId, TrustDomain};
 use avouch_core::time::Time;
 
 use crate::keyring::Sealed;
-use crate::names::{AdminId, AnchorId, AttestorId, AuthorityId, EntryId, JoinTokenId, NodeId};
+use crate::names::{
+    AdminId, AnchorId, AttestorId, AuthorityId, EntryId, JoinTokenId, NodeId, RuleId,
+};
 
 /// A trust domain of a tenant.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -160,6 +162,17 @@ pub struct AttestorRecord {
     pub id: AttestorId,
     /// Its method and whom that believes, as JSON.
     pub document: String,
+}
+
+/// A rule of a tenant: who may exchange what they have for what (RFC 8693).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RuleRecord {
+    /// Its name.
+    pub id: RuleId,
+    /// The rule as it was sent, as JSON. It holds no secret.
+    pub document: String,
+    /// Since when it is as it is.
+    pub created: Time,
 }
 
 /// A registration entry: which workloads get which identity. A tenant may have a million, so what

@@ -56,6 +56,8 @@ noun! { /// The arguments of `node`.
 NodeArguments: NodeCommand }
 noun! { /// The arguments of `admin`.
 AdminArguments: AdminCommand }
+noun! { /// The arguments of `rule`.
+RuleArguments: RuleCommand }
 
 /// Commands on tenants.
 #[derive(Debug, Subcommand)]
@@ -253,6 +255,44 @@ pub enum NodeCommand {
     Unban {
         /// Its name
         node: String,
+    },
+}
+
+/// Commands on exchange rules.
+#[derive(Debug, Subcommand)]
+pub enum RuleCommand {
+    /// Let nobody exchange anything under a rule any more
+    #[command(after_help = "Examples:\n  avouch rule delete deploy --tenant demo")]
+    Delete {
+        /// Its name
+        rule: String,
+    },
+    /// The exchange rules of the tenant, whom each admits and what it gives
+    #[command(after_help = "Examples:\n  avouch rule list --tenant demo")]
+    List,
+    /// Whom a rule would admit, what it would give, and what is wrong with it; nothing is stored
+    #[command(
+        after_help = "Examples:\n  avouch rule preview --tenant demo -f deploy.yaml\n\nExit codes:\n  0   it can be used\n  3   it would be refused"
+    )]
+    Preview {
+        /// The rule, JSON or YAML (`-` for standard input)
+        #[arg(short, long, value_name = "FILE")]
+        file: PathBuf,
+    },
+    /// Let some exchange what they have for an identity of the tenant
+    #[command(after_help = "Examples:\n  avouch rule put deploy --tenant demo -f deploy.yaml")]
+    Put {
+        /// A name for it
+        rule: String,
+        /// The rule, JSON or YAML (`-` for standard input)
+        #[arg(short, long, value_name = "FILE")]
+        file: PathBuf,
+    },
+    /// One exchange rule
+    #[command(after_help = "Examples:\n  avouch rule show deploy --tenant demo -o json")]
+    Show {
+        /// Its name
+        rule: String,
     },
 }
 

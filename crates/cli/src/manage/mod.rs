@@ -3,6 +3,7 @@
 pub mod arguments;
 mod client;
 mod entries;
+mod rules;
 mod table;
 
 use avouch_core::id::TenantId;
@@ -19,6 +20,7 @@ use arguments::{
 };
 use client::Client;
 pub use entries::entry;
+pub use rules::rule;
 use table::{Column, members, table};
 
 /// The longest file that is sent.

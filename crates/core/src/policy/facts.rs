@@ -88,6 +88,11 @@ impl Facts {
         self.facts.keys().map(String::as_str)
     }
 
+    /// The facts of whoever was believed.
+    pub(crate) fn of_map(facts: BTreeMap<String, String>) -> Self {
+        Self { facts }
+    }
+
     /// All facts by name.
     pub(crate) fn into_map(self) -> BTreeMap<String, String> {
         self.facts

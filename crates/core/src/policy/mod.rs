@@ -6,6 +6,6 @@
 pub mod facts;
 pub mod pattern;
 pub mod presets;
-mod reading;
+pub(crate) mod reading;
 pub mod rules;
 mod subject;

@@ -141,6 +141,78 @@ impl Preset {
         }
     }
 
+    /// Facts that rules often leave open, and whom that admits; one fact of each list is enough.
+    pub fn often_forgotten(self) -> &'static [(&'static [&'static str], &'static str)] {
+        match self {
+            Self::GitHub => &[
+                (
+                    &["github.event_name", "github.environment"],
+                    "jobs of `pull_request`, `pull_request_target` and `workflow_run` too, which \
+                     run for what others propose",
+                ),
+                (
+                    &["github.ref", "github.environment", "github.ref_protected"],
+                    "every branch and tag, whoever may push it",
+                ),
+                (
+                    &[
+                        "github.job_workflow_ref",
+                        "github.workflow_ref",
+                        "github.environment",
+                    ],
+                    "every workflow file, whoever may write one",
+                ),
+            ],
+            Self::GitLab => &[
+                (
+                    &["gitlab.ref_protected", "gitlab.environment_protected"],
+                    "branches that are not protected too, which whoever may push can write",
+                ),
+                (
+                    &["gitlab.pipeline_source"],
+                    "pipelines of merge requests too, which run for what others propose",
+                ),
+            ],
+            Self::Buildkite => &[(
+                &["buildkite.build_branch", "buildkite.step"],
+                "every branch and step",
+            )],
+            Self::CircleCi => &[
+                (&["circleci.vcs_ref"], "every branch"),
+                (
+                    &["circleci.ssh_rerun"],
+                    "jobs that someone has run again to look into over SSH",
+                ),
+            ],
+            Self::HcpTerraform => &[(
+                &["hcp_terraform.run_phase"],
+                "plans too, not only what was confirmed to be applied",
+            )],
+            Self::Kubernetes => &[(
+                &["k8s.service_account_uid"],
+                "a service account that was made anew under the same name",
+            )],
+            Self::Entra | Self::Google | Self::GoogleIap => &[],
+        }
+    }
+
+    /// Whether its tokens may say how their subject has signed in (`acr`, `amr`, `auth_time`).
+    /// Those of jobs and of workloads cannot: nobody has.
+    pub fn tells_how_one_signed_in(self) -> bool {
+        match self {
+            Self::Entra => true,
+            // Google documents none of the claims, and the proxy leaves them out.
+            Self::Google
+            | Self::GoogleIap
+            | Self::Buildkite
+            | Self::CircleCi
+            | Self::GitHub
+            | Self::GitLab
+            | Self::HcpTerraform
+            | Self::Kubernetes => false,
+        }
+    }
+
     /// Whether this text of a `sub` itself names the customer for good.
     pub(crate) fn is_immutable_subject(self, text: &str) -> bool {
         match self {

@@ -45,19 +45,58 @@ impl Rule {
         let Some(Value::Object(facts)) = members.get("facts") else {
             return Err(invalid(&name, "it needs an object `facts`"));
         };
-        let conditions = read_conditions(&name, facts, preset)?;
+        Self::of_facts(name, facts, Vocabulary::Token(preset))
+    }
+
+    /// Reads `{"<fact>": …}` as the conditions of a rule.
+    ///
+    /// # Errors
+    ///
+    /// `policy.rule_invalid`.
+    pub(crate) fn of_facts(
+        name: String,
+        facts: &Map<String, Value>,
+        vocabulary: Vocabulary,
+    ) -> Result<Self, Reason> {
+        let conditions = read_conditions(&name, facts, vocabulary)?;
         Self::new(name, conditions)
+    }
+}
+
+/// Which facts there are.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Vocabulary {
+    /// Those of tokens of an issuer.
+    Token(Option<Preset>),
+    /// These, beside the subject.
+    Named(&'static [&'static str]),
+}
+
+impl Vocabulary {
+    /// Whether a credential can have this fact; says why not.
+    pub(crate) fn check(self, rule: &str, fact: &str) -> Result<(), Reason> {
+        match self {
+            Self::Token(preset) => check_fact_name(rule, fact, preset),
+            Self::Named(names) if fact == SUBJECT || names.contains(&fact) => Ok(()),
+            Self::Named(names) => Err(invalid(
+                rule,
+                format!(
+                    "there is no fact `{fact}`; there are {SUBJECT}, {}",
+                    names.join(", ")
+                ),
+            )),
+        }
     }
 }
 
 fn read_conditions(
     rule: &str,
     facts: &Map<String, Value>,
-    preset: Option<Preset>,
+    vocabulary: Vocabulary,
 ) -> Result<BTreeMap<String, Matcher>, Reason> {
     let mut conditions = BTreeMap::new();
     for (fact, value) in facts {
-        check_fact_name(rule, fact, preset)?;
+        vocabulary.check(rule, fact)?;
         conditions.insert(fact.clone(), read_matcher(rule, fact, value)?);
     }
     Ok(conditions)

@@ -304,7 +304,7 @@ pub(crate) fn require_pins(
     }
 }
 
-pub(super) fn invalid(rule: &str, detail: impl Into<String>) -> Reason {
+pub(crate) fn invalid(rule: &str, detail: impl Into<String>) -> Reason {
     Reason::RuleInvalid {
         rule: rule.to_owned(),
         detail: detail.into(),

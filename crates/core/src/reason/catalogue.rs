@@ -628,6 +628,14 @@ catalogue! {
     }
 
     Issue {
+        IssueActor { detail: String } = "issue.actor_not_allowed",
+            "Nobody may act for this subject in this way: {detail}.",
+            fix: "Let the rule name who may act (`actors`), or leave `actor_token` out.",
+            spec: "RFC 8693 2.1, 4.4";
+        IssueAssurance { missing: String, acr: Vec<String>, max_age: i64 } = "issue.assurance_insufficient",
+            "The subject has not signed in as surely as the rule asks: {missing}.",
+            fix: "Have the subject sign in again as the rule asks, and exchange the new token.",
+            spec: "RFC 9470 3; OpenID Connect Core 2";
         IssueAudience { detail: String } = "issue.audience_invalid",
             "The JWT-SVID cannot be issued for this audience: {detail}.",
             fix: "Name the service that will receive the token, exactly as it calls itself.",
@@ -644,6 +652,10 @@ catalogue! {
             "The {object} that was sent cannot be read: {detail}.",
             fix: "Send one JSON object with the members that `/openapi.json` names.",
             spec: "docs/how-to/run.md";
+        IssueClient { detail: String } = "issue.client_not_authenticated",
+            "The client has not shown who it is: {detail}.",
+            fix: "Sign a fresh assertion whose audience is the issuer identifier of the tenant, with a key that a rule names.",
+            spec: "RFC 6749 5.2; RFC 7523 3";
         IssueConflict { detail: String } = "issue.conflict",
             "What was asked for does not fit to what is there: {detail}.",
             fix: "Look at what is there now, and ask again for what is still wanted.",
@@ -652,6 +664,10 @@ catalogue! {
             "The request brings no credential of an administrator.",
             fix: "Send a JWT-SVID as `Authorization: Bearer`; the command finds one in the folder that `--data` names.",
             spec: "RFC 6750 2.1";
+        IssueDelegation { detail: String } = "issue.delegation_refused",
+            "The chain of those who act for one another is refused: {detail}.",
+            fix: "Exchange the token of the first subject again instead of handing it on.",
+            spec: "RFC 8693 4.1";
         IssueDnsName { name: String, detail: &'static str } = "issue.dns_name_invalid",
             "The certificate cannot carry the DNS name {name}: {detail}.",
             fix: "Give the full name of one host, such as `db.example.com`.",
@@ -660,6 +676,14 @@ catalogue! {
             "The registration entry {entry} ended on {expires}; it is {at}.",
             fix: "Have the owner of the entry review it and set a new expiry, or remove it.",
             spec: "docs/how-to/run.md";
+        IssueExchange { subject: String, closest: String, differs: Vec<String> } = "issue.exchange_not_admitted",
+            "No rule of this tenant gives {subject} anything; the closest, {closest}, differs in {differs}.",
+            fix: "Present a token with the facts that {closest} asks for, or add a rule; `avouch rule preview` shows whom it would admit.",
+            spec: "RFC 8693 2.2.2";
+        IssueGrant { grant: String, supported: Vec<String> } = "issue.grant_unsupported",
+            "The grant {grant} is not known here; known are: {supported}.",
+            fix: "Send one of {supported} as `grant_type`.",
+            spec: "RFC 6749 5.2";
         IssueIdOutside { id: String, trust_domain: String } = "issue.id_outside_trust_domain",
             "The ID {id} does not lie in the trust domain {trust_domain}, whose authority was asked.",
             fix: "Ask the authority of the trust domain in the ID, or correct the registration entry.",
@@ -684,6 +708,10 @@ catalogue! {
             "A credential for a key of the kind {found} is not issued here; accepted are: {accepted}.",
             fix: "Make a new key of one of these kinds: {accepted}.",
             spec: "SPIFFE X.509-SVID 4; SPIFFE WIT-SVID 3";
+        IssueLineage { anchor: String } = "issue.lineage_broken",
+            "The token descends from {anchor}, which is not trusted here any more.",
+            fix: "Begin again with a token of an issuer that is trusted now.",
+            spec: "docs/how-to/exchange.md";
         IssueMethodNotAllowed { method: String, allowed: Vec<String> } = "issue.method_not_allowed",
             "The address does not know the method {method}; it knows {allowed}.",
             fix: "Use one of {allowed}; `/openapi.json` says what each does.",
@@ -704,6 +732,14 @@ catalogue! {
             "There is no {object} `{name}` here.",
             fix: "Check the name and the tenant; what another tenant has is not seen from here.",
             spec: "docs/how-to/run.md";
+        IssueProof { detail: String } = "issue.proof_invalid",
+            "The proof that the sender has its key is not good: {detail}.",
+            fix: "Sign a new DPoP proof for this address and this moment.",
+            spec: "RFC 9449 4.3";
+        IssueProofRequired { rule: String } = "issue.proof_required",
+            "The rule {rule} gives nothing to bearers, and no key was proved with the request.",
+            fix: "Send a DPoP proof, call over mutual TLS, or have the rule say `bearer` with a reason and an end.",
+            spec: "RFC 9449 5; RFC 8705 3";
         IssuePublicKey { detail: String } = "issue.public_key_malformed",
             "The public key cannot be used: {detail}.",
             fix: "Send the key as a DER SubjectPublicKeyInfo.",
@@ -716,10 +752,42 @@ catalogue! {
             "The certification request was not signed by the private half of the key it brings.",
             fix: "Make the request again with the key it is for.",
             spec: "RFC 2986 3";
+        IssueScope { asked: String, allowed: Vec<String> } = "issue.scope_not_allowed",
+            "The scope {asked} is wider than what may be had here; that is: {allowed}.",
+            fix: "Ask for less.",
+            spec: "RFC 6749 5.2; RFC 8693 2.1";
+        IssueSubjectEnds { left: i64, least: i64 } = "issue.subject_ends_soon",
+            "What was presented ends in {left} seconds, and nothing shorter than {least} seconds is issued.",
+            fix: "Present a fresh token.",
+            spec: "RFC 8693 5";
+        IssueTarget { asked: String, allowed: Vec<String> } = "issue.target_not_allowed",
+            "A credential for {asked} cannot be had here; possible are: {allowed}.",
+            fix: "Name one of the audiences of the rule as `audience` or `resource`.",
+            spec: "RFC 8693 2.2.2; RFC 8707 2";
+        IssueTemplate { fact: String, detail: String } = "issue.template_unfit",
+            "No identity can be made of this token: its {fact} {detail}.",
+            fix: "Make the identity of another fact, one whose values are a single path segment.",
+            spec: "SPIFFE-ID 2.2";
+        IssueTokenTypeFalse { parameter: &'static str, detail: String } = "issue.token_type_false",
+            "What was sent is not what `{parameter}` says: {detail}.",
+            fix: "Send the token that the type names, or name the type that the token has.",
+            spec: "RFC 8693 2.1; RFC 8725 3.11";
+        IssueTokenType { parameter: &'static str, found: String, supported: Vec<String> } = "issue.token_type_unsupported",
+            "The `{parameter}` {found} is not known here; known are: {supported}.",
+            fix: "Send one of {supported}.",
+            spec: "RFC 8693 3";
+        IssueUsed { what: &'static str, at: Time } = "issue.token_used",
+            "The {what} was used on {at}, and it can be used once only.",
+            fix: "Get a fresh one; if it was not you who used it, someone else has it.",
+            spec: "RFC 8693 5; RFC 7523 3; RFC 9449 11.1";
         IssueTimeToLive { asked: u32, least: u32, most: u32 } = "issue.ttl_out_of_bounds",
             "A credential for {asked} seconds is not issued here; the profile allows {least} to {most}.",
             fix: "Ask for {least} to {most} seconds, or change the profile.",
             spec: "docs/glossary.md";
+        IssueUndecided { need: String } = "issue.undecided",
+            "It cannot be told whether this is to be believed: {need}",
+            fix: "Give the tenant what is missing, and send the request again.",
+            spec: "ARCHITECTURE.md";
     }
     Policy {
         AnchorExpired { anchor: String, expires: Time, at: Time } = "policy.anchor_expired",

@@ -6,6 +6,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use avouch_api::{Answer as Told, Asked, Outcome};
 use avouch_core::crypto::AwsLc;
 use avouch_core::decide;
+use avouch_core::exchange::Rules;
 use avouch_core::explain;
 use avouch_core::id::TenantId;
 use avouch_core::reason::Reason;
@@ -15,6 +16,7 @@ use serde_json::{Value, json};
 use super::answer::Answer;
 use super::call::{Call, Stop};
 use crate::access::{Noun, Verb};
+use crate::exchange::rules::rules_of;
 use crate::fault::Refused;
 use crate::tenant::Tenant;
 use crate::views;
@@ -25,26 +27,46 @@ use crate::views;
 pub(super) struct Views(Mutex<BTreeMap<TenantId, Made>>);
 
 struct Made {
-    at: (u64, i64),
-    view: Arc<View>,
+    at: (u64, u64, i64),
+    known: Arc<Known>,
+}
+
+/// What a tenant knows at one moment.
+pub(super) struct Known {
+    /// What it trusts.
+    pub(super) view: Arc<View>,
+    /// What it gives to whom.
+    #[expect(dead_code, reason = "exchange reads it")]
+    pub(super) rules: Rules,
 }
 
 impl Views {
     fn of(&self, call: &Call, tenant: &Arc<Tenant>) -> Result<Arc<View>, Refused> {
-        let minute = call.plane().now().unix() / 60;
-        let at = (tenant.held().bundle_sequence.number(), minute);
-        let known = |made: &&Made| made.at == at;
-        if let Some(made) = self.lock().get(tenant.id()).filter(known) {
-            return Ok(Arc::clone(&made.view));
+        Ok(Arc::clone(&self.known(call, tenant)?.view))
+    }
+
+    /// What the tenant trusts, and its exchange rules.
+    pub(super) fn known(&self, call: &Call, tenant: &Arc<Tenant>) -> Result<Arc<Known>, Refused> {
+        let now = call.plane().now();
+        let at = {
+            let held = tenant.held();
+            let (bundle, rules) = (held.bundle_sequence, held.rules_sequence);
+            (bundle.number(), rules.number(), now.unix() / 60)
+        };
+        let is_current = |made: &&Made| made.at == at;
+        if let Some(made) = self.lock().get(tenant.id()).filter(is_current) {
+            return Ok(Arc::clone(&made.known));
         }
         let documents = call.plane().trust_of(tenant)?;
         let view = Arc::new(views::view(tenant, documents));
+        let rules = rules_of(tenant, &view, now);
+        let known = Arc::new(Known { view, rules });
         let made = Made {
             at,
-            view: Arc::clone(&view),
+            known: Arc::clone(&known),
         };
         self.lock().insert(tenant.id().clone(), made);
-        Ok(view)
+        Ok(known)
     }
 
     fn lock(&self) -> std::sync::MutexGuard<'_, BTreeMap<TenantId, Made>> {

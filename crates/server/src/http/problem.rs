@@ -188,26 +188,42 @@ pub(super) fn status_of(code: &str, family: Family) -> StatusCode {
 /// `None` for a row that nobody has thought about, which a test finds.
 fn status_of_issue(code: &str) -> Option<StatusCode> {
     Some(match code {
-        "issue.credential_missing" => StatusCode::UNAUTHORIZED,
+        "issue.client_not_authenticated" | "issue.credential_missing" => StatusCode::UNAUTHORIZED,
         "issue.node_not_admitted" | "issue.not_permitted" => StatusCode::FORBIDDEN,
         "issue.object_unknown" => StatusCode::NOT_FOUND,
         "issue.method_not_allowed" => StatusCode::METHOD_NOT_ALLOWED,
         "issue.authority_state" | "issue.conflict" | "issue.entry_expired" => StatusCode::CONFLICT,
-        "issue.audience_invalid"
+        "issue.actor_not_allowed"
+        | "issue.assurance_insufficient"
+        | "issue.audience_invalid"
         | "issue.authority_expired"
         | "issue.body_malformed"
+        | "issue.delegation_refused"
         | "issue.dns_name_invalid"
+        | "issue.exchange_not_admitted"
+        | "issue.grant_unsupported"
         | "issue.id_outside_trust_domain"
         | "issue.id_reserved"
         | "issue.join_token_expired"
         | "issue.join_token_unknown"
         | "issue.join_token_used"
         | "issue.key_not_accepted"
+        | "issue.lineage_broken"
         | "issue.object_malformed"
+        | "issue.proof_invalid"
+        | "issue.proof_required"
         | "issue.public_key_malformed"
         | "issue.request_malformed"
         | "issue.request_not_signed"
-        | "issue.ttl_out_of_bounds" => StatusCode::BAD_REQUEST,
+        | "issue.scope_not_allowed"
+        | "issue.subject_ends_soon"
+        | "issue.target_not_allowed"
+        | "issue.template_unfit"
+        | "issue.token_type_false"
+        | "issue.token_type_unsupported"
+        | "issue.token_used"
+        | "issue.ttl_out_of_bounds"
+        | "issue.undecided" => StatusCode::BAD_REQUEST,
         _ => return None,
     })
 }

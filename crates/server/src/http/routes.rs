@@ -6,7 +6,9 @@ use axum::routing::MethodFilter;
 
 use super::answer::Answer;
 use super::call::{Call, Stop};
-use super::manage::{admins, anchors, authorities, certificates, entries, nodes, tenants, why_not};
+use super::manage::{
+    admins, anchors, authorities, certificates, entries, nodes, rules, tenants, why_not,
+};
 use super::{decide, public, watch};
 use crate::access::{Noun, Verb};
 use crate::caller::Caller;
@@ -337,6 +339,13 @@ pub(super) static ROUTES: &[Route] = &[
     .gives("Node")
     .says("Lets a banned node come back"),
     Route::post(
+        "/v1/tenants/{tenant}/preview-rule",
+        Access::Of(Verb::Read, Noun::Rule, rules::preview),
+    )
+    .takes("RuleDocument")
+    .gives("RulePreview")
+    .says("Whom an exchange rule would admit, what it would give, and what is wrong with it"),
+    Route::post(
         "/v1/tenants/{tenant}/remove-entries",
         Access::Of(Verb::Write, Noun::Entry, entries::remove_many),
     )
@@ -344,6 +353,33 @@ pub(super) static ROUTES: &[Route] = &[
     .gives("Answers")
     .at_most(BATCH)
     .says("Removes many registration entries, with an answer for each, in their order"),
+    Route::get(
+        "/v1/tenants/{tenant}/rules",
+        Access::Of(Verb::Read, Noun::Rule, rules::list),
+        "Rules",
+    )
+    .says("Who may exchange what for what"),
+    Route::delete(
+        "/v1/tenants/{tenant}/rules/{rule}",
+        Access::Of(Verb::Write, Noun::Rule, rules::remove),
+    )
+    .says("Lets nobody exchange anything under a rule any more"),
+    Route::get(
+        "/v1/tenants/{tenant}/rules/{rule}",
+        Access::Of(Verb::Read, Noun::Rule, rules::show),
+        "Rule",
+    )
+    .says("An exchange rule, whom it admits and what it gives"),
+    Route::put(
+        "/v1/tenants/{tenant}/rules/{rule}",
+        Access::Of(Verb::Write, Noun::Rule, rules::put),
+    )
+    .takes("RuleDocument")
+    .gives("Rule")
+    .says(
+        "Lets some exchange what they have for an identity of the tenant, in the place of what \
+         had this name; refused when it admits more than it names",
+    ),
     Route::get(
         "/v1/tenants/{tenant}/trust-domains",
         Access::Of(Verb::Read, Noun::TrustDomain, tenants::trust_domains),

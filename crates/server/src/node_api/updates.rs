@@ -96,7 +96,11 @@ impl Telling<'_> {
                     Some(_) | None => removed.push(id.to_string()),
                 },
                 Key::Anchor(_) | Key::Authority(_) | Key::TrustDomain(_) => bundles = true,
-                Key::Admin(_) | Key::Attestor(_) | Key::JoinToken(_) | Key::Node(_) => {}
+                Key::Admin(_)
+                | Key::Attestor(_)
+                | Key::JoinToken(_)
+                | Key::Node(_)
+                | Key::Rule(_) => {}
             }
         }
         if entries.is_empty() && removed.is_empty() && !bundles {

@@ -32,9 +32,20 @@ fn body(method: &str, path: &str) -> Option<Value> {
         })),
         ("POST", "why-not") => Some(json!({"selectors": ["unix:uid:0"]})),
         ("PUT", "{admin}") => Some(json!({"subject": "spiffe://two.test/web", "role": "auditor"})),
+        ("PUT", "{rule}") | ("POST", "preview-rule") => Some(json!({
+            "from": {"trust_domain": "two.test", "facts": {"spiffe.path": "/web"}},
+            "gives": {"spiffe_id": "spiffe://two.test/ci", "audiences": ["a"]},
+            "owner": "web", "reason": "a test",
+        })),
         ("PUT", "{anchor}") => Some(json!({"api_key": {"subject": "x"}})),
         _ => None,
     }
+}
+
+/// Puts an exchange rule of the tenant `two`.
+fn two_rule(world: &World, rule: &Value) -> crate::http::Answer {
+    let path = "/v1/tenants/two/rules/web";
+    world.send(&world.operator(), "PUT", path, rule)
 }
 
 /// The name of an authority is longer than that of none.
@@ -68,6 +79,9 @@ fn the_administrator_of_a_tenant_cannot_tell_another_from_none() {
     let api_key = json!({"trust_domain": "three.test", "bundle": {"keys": []}});
     let anchor = world.plane.put_anchor(&two, "web", &api_key);
     anchor.unwrap();
+    let rule = body("PUT", "{rule}").unwrap();
+    let rule = two_rule(&world, &rule);
+    assert_eq!(rule.status, 200, "{}", rule.body);
     let of_tenants = addresses().filter(|(_, path)| path.starts_with("/v1/tenants/{tenant}"));
     let mut seen = 0;
     for (method, path) in of_tenants {
@@ -76,6 +90,7 @@ fn the_administrator_of_a_tenant_cannot_tell_another_from_none() {
             .replace("{admin}", "web")
             .replace("{anchor}", "web")
             .replace("{node}", "web")
+            .replace("{rule}", "web")
             .replace("{authority}", &authority)
             .replace("{trust_domain}", "two.test");
         let body = body(method, path).map(|body| body.to_string());

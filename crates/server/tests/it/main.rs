@@ -8,4 +8,5 @@ mod managing;
 mod public;
 mod refusals;
 mod roles;
+mod rules;
 mod world;

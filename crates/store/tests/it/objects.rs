@@ -7,8 +7,8 @@ use avouch_store::{
     AdminId, AdminRecord, AnchorId, AnchorRecord, AttemptId, AttestorId, AttestorRecord,
     AuthorityId, AuthorityKind, AuthorityRecord, AuthorityRole, AuthorityState, Change,
     CredentialKind, Entry, EntryExtras, EntryId, Extras, IntentId, IntentRow, JoinTokenId,
-    JoinTokenRecord, Key, NodeId, NodeRecord, Object, Operator, Selector, SingleUse, Store,
-    TenantKind, TenantRecord, TrustDomainRecord, UseKind,
+    JoinTokenRecord, Key, NodeId, NodeRecord, Object, Operator, RuleId, RuleRecord, Selector,
+    SingleUse, Store, TenantKind, TenantRecord, TrustDomainRecord, UseKind,
 };
 
 pub(crate) const OPERATOR: Operator = Operator::of_this_deployment();
@@ -158,6 +158,14 @@ pub(crate) fn attestor(id: &str) -> Change {
     Change::Put(Object::Attestor(AttestorRecord {
         id: AttestorId::parse(id).unwrap(),
         document: r#"{"method": "x509pop"}"#.to_owned(),
+    }))
+}
+
+pub(crate) fn rule(id: &str) -> Change {
+    Change::Put(Object::Rule(RuleRecord {
+        id: RuleId::parse(id).unwrap(),
+        document: r#"{"from": {"anchor": "x1"}}"#.to_owned(),
+        created: Time::from_unix(9),
     }))
 }
 

@@ -92,6 +92,7 @@ pub(crate) fn what_is_put_is_loaded_again_after_a_restart(engine: &dyn Engine) {
                 join_token("t1", "spiffe://a.test/node/n2"),
                 admin("p1", "spiffe://above.test/people/p1"),
                 attestor("m1"),
+                rule("r1"),
                 Change::Put(Object::Entry(bare.clone())),
                 Change::Put(Object::Authority(root.clone())),
                 Change::Put(Object::Authority(without_key.clone())),
@@ -115,6 +116,7 @@ pub(crate) fn what_is_put_is_loaded_again_after_a_restart(engine: &dyn Engine) {
     expected.change(join_token("t1", "spiffe://a.test/node/n2"));
     expected.change(admin("p1", "spiffe://above.test/people/p1"));
     expected.change(attestor("m1"));
+    expected.change(rule("r1"));
     expected.change(Change::Put(Object::Entry(bare)));
     expected.sequence = sequence;
     assert_eq!(loaded, expected);

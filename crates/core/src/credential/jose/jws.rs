@@ -42,15 +42,48 @@ pub(crate) struct Header {
     pub(crate) token_type: Option<String>,
     /// The names of all other members, in order.
     pub(crate) others: Vec<String>,
+    /// The key that it brings, where it is one that proves nothing but that its sender has a key.
+    key: Option<Map<String, Value>>,
+}
+
+/// Where the key of a token comes from.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Keyed {
+    /// From whoever is trusted; what the token itself says of keys is refused.
+    ByTrust,
+    /// From its own header, as that of a DPoP proof (RFC 9449 4.2).
+    ByItself,
 }
 
 impl<'a> Jws<'a> {
     /// Takes a token apart and reads its claims.
     pub(crate) fn read(token: &'a str, limits: &Limits) -> Result<Self, Reason> {
-        let compact = Compact::read(token, limits)?;
+        Self::of(Compact::read(token, Keyed::ByTrust, limits)?, limits)
+    }
+
+    /// Takes a proof apart that brings the key it was signed with, and gives that key's members.
+    /// Such a proof shows that its sender has the key, and nothing of who that is.
+    pub(crate) fn read_with_own_key(
+        token: &'a str,
+        limits: &Limits,
+    ) -> Result<(Self, Map<String, Value>), Reason> {
+        let mut compact = Compact::read(token, Keyed::ByItself, limits)?;
+        let key = compact.header.key.take().ok_or(Reason::HeaderMalformed {
+            member: "jwk",
+            detail: "it is missing".to_owned(),
+        })?;
+        Ok((Self::of(compact, limits)?, key))
+    }
+
+    fn of(compact: Compact<'a>, limits: &Limits) -> Result<Self, Reason> {
         let payload = decode(compact.payload, "payload")?;
         let claims = json::read_object(&payload, "claims set", limits)?;
         Ok(Self { compact, claims })
+    }
+
+    /// What the signature is over, which has one spelling: an ECDSA signature has two.
+    pub(crate) fn signed(&self) -> &'a str {
+        self.compact.signed
     }
 
     pub(crate) fn header(&self) -> &Header {
@@ -71,7 +104,7 @@ impl<'a> Jws<'a> {
 impl<'a> Compact<'a> {
     /// Takes a token apart. The header comes first, and what it forbids ends the reading there:
     /// nothing else of an unsigned or self-keyed token is looked at.
-    fn read(token: &'a str, limits: &Limits) -> Result<Self, Reason> {
+    fn read(token: &'a str, keyed: Keyed, limits: &Limits) -> Result<Self, Reason> {
         if token.len() > limits.token_bytes {
             return Err(Reason::InputSize {
                 part: "token",
@@ -85,7 +118,7 @@ impl<'a> Compact<'a> {
             signature,
             signed,
         } = Parts::of(token)?;
-        let header = Header::read(&decode(header, "header")?, limits)?;
+        let header = Header::read(&decode(header, "header")?, keyed, limits)?;
         let signature = decode(signature, "signature")?;
         Ok(Self {
             header,
@@ -147,8 +180,12 @@ fn decode(text: &str, part: &'static str) -> Result<Vec<u8>, Reason> {
 }
 
 impl Header {
-    fn read(bytes: &[u8], limits: &Limits) -> Result<Self, Reason> {
-        let object = json::read_object(bytes, "header", limits)?;
+    fn read(bytes: &[u8], keyed: Keyed, limits: &Limits) -> Result<Self, Reason> {
+        let mut object = json::read_object(bytes, "header", limits)?;
+        let key = match keyed {
+            Keyed::ByTrust => None,
+            Keyed::ByItself => own_key(&mut object)?,
+        };
         let algorithm = match text(&object, "alg")? {
             Some(name) => Algorithm::parse(name)?,
             None => {
@@ -168,8 +205,20 @@ impl Header {
                 .filter(|name| !matches!(name.as_str(), "alg" | "kid" | "typ"))
                 .cloned()
                 .collect(),
+            key,
         };
         Ok(header)
+    }
+}
+
+fn own_key(object: &mut Map<String, Value>) -> Result<Option<Map<String, Value>>, Reason> {
+    match object.remove("jwk") {
+        None => Ok(None),
+        Some(Value::Object(key)) => Ok(Some(key)),
+        Some(other) => Err(Reason::HeaderMalformed {
+            member: "jwk",
+            detail: format!("it must be an object, but is {}", kind_of(&other)),
+        }),
     }
 }
 

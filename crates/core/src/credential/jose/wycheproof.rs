@@ -8,7 +8,7 @@ use std::io::Read;
 use flate2::read::GzDecoder;
 use serde_json::{Value, json};
 
-use super::Compact;
+use super::{Compact, Keyed};
 use crate::budget::{Budget, Limits};
 use crate::credential::jose::jwk::KeySet;
 use crate::crypto::AwsLc;
@@ -126,7 +126,7 @@ fn reason(set: &Value, id: &Value) -> &'static str {
 fn is_accepted(token: &str, set: &Value) -> bool {
     let limits = Limits::default();
     let (Ok(compact), Ok(set)) = (
-        Compact::read(token, &limits),
+        Compact::read(token, Keyed::ByTrust, &limits),
         KeySet::read("https://issuer.test", set),
     ) else {
         return false;

@@ -2,12 +2,24 @@
 
 use super::claims::Claims;
 use crate::credential::jose::jws::Jws;
+use crate::question::Context;
 use crate::reason::Reason;
 
 /// Refuses a token whose type says that it proves something else than who its bearer is
 /// (RFC 8725 3.11).
-pub(super) fn check_bearer_type(token: &Jws<'_>) -> Result<(), Reason> {
-    let Some(found) = &token.header().token_type else {
+pub(super) fn check_bearer_type(token: &Jws<'_>, context: &Context) -> Result<(), Reason> {
+    let found = token.header().token_type.as_ref();
+    if context.access_token {
+        // RFC 9068 4: anything else is refused, a type left out with it.
+        return match found.map(|found| media_type(found)) {
+            Some(name) if name.eq_ignore_ascii_case("at+jwt") => Ok(()),
+            Some(_) | None => Err(Reason::TypeUnexpected {
+                found: found.map_or("(none)", String::as_str).to_owned(),
+                expected: vec!["at+jwt".to_owned()],
+            }),
+        };
+    }
+    let Some(found) = found else {
         return Ok(());
     };
     let name = media_type(found);
@@ -35,7 +47,7 @@ pub(super) fn media_type(token_type: &str) -> &str {
 }
 
 /// What every token that is shown alone must say about itself, whoever issued it.
-pub(super) fn check_bearer_claims(claims: &Claims<'_>) -> Result<(), Reason> {
+pub(super) fn check_bearer_claims(claims: &Claims<'_>, context: &Context) -> Result<(), Reason> {
     let is_legacy = claims.issuer == Some("kubernetes/serviceaccount")
         || claims
             .all
@@ -43,7 +55,9 @@ pub(super) fn check_bearer_claims(claims: &Claims<'_>) -> Result<(), Reason> {
     if is_legacy {
         return Err(Reason::LegacyKubernetesToken {});
     }
-    if claims.all.contains_key("cnf") {
+    if let Some(cnf) = claims.all.get("cnf")
+        && !context.holder.is_meant_by(cnf)
+    {
         return Err(Reason::ProofMissing {});
     }
     let subject = claims.required_subject()?;

@@ -113,7 +113,7 @@ impl<'a> Claims<'a> {
 }
 
 /// A claim that is a text and says something, if it is there.
-pub(super) fn text<'a>(
+pub(crate) fn text<'a>(
     claims: &'a Map<String, Value>,
     claim: &str,
 ) -> Result<Option<&'a str>, Reason> {
@@ -151,14 +151,14 @@ fn audiences(claims: &Map<String, Value>) -> Result<Vec<&str>, Reason> {
 
 /// Which way a fraction of a second is rounded, so that a token never holds longer than it says.
 #[derive(Clone, Copy)]
-enum Rounded {
+pub(crate) enum Rounded {
     Down,
     Up,
 }
 
 /// A moment in seconds since 1970, to the second: RFC 7519 2 allows fractions, which few issuers
 /// write.
-fn seconds(
+pub(crate) fn seconds(
     claims: &Map<String, Value>,
     claim: &str,
     rounded: Rounded,

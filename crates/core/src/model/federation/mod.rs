@@ -8,7 +8,7 @@
 mod api_key;
 mod audience;
 mod bearer;
-mod claims;
+pub(crate) mod claims;
 mod issuer;
 mod keys;
 mod legs;
@@ -52,9 +52,10 @@ pub(crate) fn decide_jwt(
         Ok(jws) => jws,
         Err(reason) => return refused("the token", reason),
     };
-    let read = bearer::check_bearer_type(&jws)
+    let context = &question.context;
+    let read = bearer::check_bearer_type(&jws, context)
         .and_then(|()| Claims::read(&jws.claims))
-        .and_then(|claims| bearer::check_bearer_claims(&claims).map(|()| claims));
+        .and_then(|claims| bearer::check_bearer_claims(&claims, context).map(|()| claims));
     match read {
         Ok(claims) => TokenModel::decide(asked, &jws, &claims, Form::Bearer, budget),
         Err(reason) => {

@@ -216,7 +216,8 @@ impl<'a> TokenModel<'a> {
         match (owner, self.form, header.token_type.as_deref()) {
             (Owner::Issuer(_), _, Some("JOSE")) => unexpected_type(&["JWT"]),
             (Owner::TrustDomain(_), Form::Bearer, Some(found))
-                if !matches!(found, "JWT" | "JOSE") =>
+                if !matches!(found, "JWT" | "JOSE")
+                    && !self.asked.question.context.access_token =>
             {
                 unexpected_type(&["JWT", "JOSE"])
             }

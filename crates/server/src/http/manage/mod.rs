@@ -6,6 +6,7 @@ pub(super) mod authorities;
 pub(super) mod certificates;
 pub(super) mod entries;
 pub(super) mod nodes;
+pub(super) mod rules;
 pub(super) mod tenants;
 pub(super) mod why_not;
 

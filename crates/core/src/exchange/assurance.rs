@@ -1,0 +1,209 @@
+//! How surely a subject has signed in: `acr`, `amr` and `auth_time` (OpenID Connect Core 2,
+//! RFC 8176), and what a rule asks of them.
+
+use std::collections::BTreeSet;
+
+use serde_json::{Map, Value};
+
+use super::rule::Cap;
+use crate::credential::jose::json::kind_of;
+use crate::model::federation::CLOCK_LEEWAY;
+use crate::model::federation::claims::{Rounded, seconds};
+use crate::reason::Reason;
+use crate::time::{Time, duration_in_words};
+
+/// What a token says of how its subject signed in.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct SignedIn {
+    /// The class.
+    pub acr: Option<String>,
+    /// The methods.
+    pub amr: BTreeSet<String>,
+    /// When.
+    pub at: Option<Time>,
+}
+
+/// Methods of RFC 8176 2 by what they show: that the subject knows, has, or is something.
+const KNOWS: [&str; 3] = ["kba", "pin", "pwd"];
+const HAS: [&str; 7] = ["hwk", "otp", "pop", "sc", "sms", "swk", "tel"];
+const IS: [&str; 6] = ["face", "fpt", "iris", "retina", "vbm", "user"];
+
+impl SignedIn {
+    /// Reads the claims; one of the wrong type is refused, never passed over.
+    pub(super) fn read(claims: &Map<String, Value>) -> Result<Self, Reason> {
+        let mistyped = |claim: &str, expected, found| Reason::ClaimMistyped {
+            claim: claim.to_owned(),
+            expected,
+            found,
+        };
+        let acr = match claims.get("acr") {
+            None => None,
+            Some(Value::String(acr)) => Some(acr.clone()),
+            Some(other) => return Err(mistyped("acr", "a text", kind_of(other))),
+        };
+        let amr = match claims.get("amr") {
+            None => BTreeSet::new(),
+            Some(Value::Array(methods)) => methods
+                .iter()
+                .map(|method| match method {
+                    Value::String(method) => Ok(method.clone()),
+                    other => Err(mistyped("amr", "a list of texts", kind_of(other))),
+                })
+                .collect::<Result<_, _>>()?,
+            Some(other) => return Err(mistyped("amr", "a list of texts", kind_of(other))),
+        };
+        Ok(Self {
+            acr,
+            amr,
+            at: seconds(claims, "auth_time", Rounded::Down)?,
+        })
+    }
+
+    /// Whether several factors were used: the issuer says so, or names methods of two kinds.
+    pub fn is_multi_factor(&self) -> bool {
+        let used = |kind: &[&str]| kind.iter().any(|method| self.amr.contains(*method));
+        let kinds = [used(&KNOWS), used(&HAS), used(&IS)];
+        self.amr.contains("mfa") || kinds.into_iter().filter(|used| *used).count() >= 2
+    }
+}
+
+/// What a rule asks of it.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct AssuranceRule {
+    /// The class must be one of these; any will do if there is none.
+    pub(super) acr: Vec<String>,
+    /// All of these methods must have been used.
+    pub(super) amr: Vec<String>,
+    /// Whether several factors must have been used.
+    pub(super) multi_factor: bool,
+    /// How many seconds ago the subject may have signed in at most.
+    pub(super) max_age: Option<i64>,
+    /// What is given to whoever has not signed in like that; nothing if there is none.
+    pub(super) otherwise: Option<Cap>,
+}
+
+impl AssuranceRule {
+    /// Whether it asks for anything.
+    pub fn asks(&self) -> bool {
+        !self.acr.is_empty() || !self.amr.is_empty() || self.multi_factor || self.max_age.is_some()
+    }
+
+    /// Whether the subject has signed in as the rule asks. What a token does not say was not so.
+    ///
+    /// # Errors
+    ///
+    /// `issue.assurance_insufficient`.
+    pub fn check(&self, signed_in: Option<&SignedIn>, now: Time) -> Result<(), Reason> {
+        if !self.asks() {
+            return Ok(());
+        }
+        let nothing = SignedIn::default();
+        let said = signed_in.unwrap_or(&nothing);
+        match self.missing(said, now) {
+            None => Ok(()),
+            Some(missing) => Err(Reason::IssueAssurance {
+                missing,
+                acr: self.acr.clone(),
+                max_age: self.max_age.unwrap_or(-1),
+            }),
+        }
+    }
+
+    fn missing(&self, said: &SignedIn, now: Time) -> Option<String> {
+        let acr = said.acr.as_deref();
+        if !self.acr.is_empty() && !acr.is_some_and(|acr| self.acr.iter().any(|one| one == acr)) {
+            return Some(match acr {
+                Some(acr) => format!("`acr` is {acr}"),
+                None => "the token has no `acr`".to_owned(),
+            });
+        }
+        if (self.multi_factor || !self.amr.is_empty()) && said.amr.is_empty() {
+            return Some("the token has no `amr`".to_owned());
+        }
+        let methods = || said.amr.iter().cloned().collect::<Vec<_>>().join(", ");
+        if let Some(missing) = self.amr.iter().find(|method| !said.amr.contains(*method)) {
+            return Some(format!("`amr` is {}, without {missing}", methods()));
+        }
+        if self.multi_factor && !said.is_multi_factor() {
+            return Some(format!("`amr` is {}, which is one factor", methods()));
+        }
+        let max_age = self.max_age?;
+        match said.at {
+            None => Some("the token has no `auth_time`".to_owned()),
+            Some(at) if at > now.plus(CLOCK_LEEWAY) => {
+                Some(format!("`auth_time` is {at}, which has not come yet"))
+            }
+            Some(at) if now.since(at) > max_age => Some(format!(
+                "that was {} ago, and {} are allowed",
+                duration_in_words(now.since(at)),
+                duration_in_words(max_age)
+            )),
+            Some(_) => None,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn said(claims: &Value) -> SignedIn {
+        SignedIn::read(claims.as_object().unwrap()).unwrap()
+    }
+
+    fn now() -> Time {
+        Time::from_unix(10_000)
+    }
+
+    #[test]
+    fn hostile_57_what_a_token_does_not_say_was_not_so() {
+        let rule = AssuranceRule {
+            acr: vec!["phr".to_owned()],
+            multi_factor: true,
+            max_age: Some(600),
+            ..AssuranceRule::default()
+        };
+        let good = json!({"acr": "phr", "amr": ["hwk", "pwd"], "auth_time": 9_500});
+        assert_eq!(rule.check(Some(&said(&good)), now()), Ok(()));
+        for (claim, value, missing) in [
+            ("acr", json!(null), "no `acr`"),
+            ("acr", json!("loa1"), "`acr` is loa1"),
+            ("amr", json!(null), "no `amr`"),
+            ("amr", json!(["pwd"]), "one factor"),
+            ("amr", json!(["pwd", "pin"]), "one factor"),
+            ("auth_time", json!(null), "no `auth_time`"),
+            ("auth_time", json!(9_399), "ago"),
+            ("auth_time", json!(10_061), "has not come"),
+        ] {
+            let mut claims = good.clone();
+            let members = claims.as_object_mut().unwrap();
+            members.remove(claim);
+            if !value.is_null() {
+                members.insert(claim.to_owned(), value.clone());
+            }
+            let reason = rule.check(Some(&said(&claims)), now()).unwrap_err();
+            assert_eq!(reason.code(), "issue.assurance_insufficient");
+            assert!(reason.sentence().contains(missing), "{}", reason.sentence());
+        }
+        assert!(rule.check(None, now()).is_err());
+    }
+
+    #[test]
+    fn claims_of_the_wrong_type_are_refused() {
+        for claims in [
+            json!({"acr": 1}),
+            json!({"amr": "mfa"}),
+            json!({"amr": [1]}),
+            json!({"auth_time": "9500"}),
+        ] {
+            let read = SignedIn::read(claims.as_object().unwrap());
+            assert_eq!(
+                read.unwrap_err().code(),
+                "federation.claim_mistyped",
+                "{claims}"
+            );
+        }
+    }
+}

@@ -1,0 +1,200 @@
+//! Proofs that the sender of a request has a key (RFC 9449).
+
+use crate::budget::{Budget, Limits};
+use crate::credential::jose::base64url;
+use crate::credential::jose::jwk::Jwk;
+use crate::credential::jose::jws::Jws;
+use crate::crypto::Verifier;
+use crate::id::Digest;
+use crate::model::federation::claims::{Rounded, seconds, text};
+use crate::reason::{Reason, printable};
+use crate::stop::Stop;
+use crate::time::Time;
+
+/// How many seconds from now a proof may be, before or after: the clocks of clients are what they
+/// are, and a proof is remembered for as long as it would be taken again (RFC 9449 11.1).
+pub const WINDOW: i64 = 60;
+
+/// The longest `jti` that is looked at; nobody needs more than a UUID.
+const ID_BYTES_MAX: usize = 256;
+
+/// The request that a proof is for.
+#[derive(Clone, Copy, Debug)]
+pub struct Request<'a> {
+    /// Its method.
+    pub method: &'a str,
+    /// Its address, as its sender knows it, without query and fragment.
+    pub address: &'a str,
+    /// The access token that comes with it, if one does.
+    pub access_token: Option<&'a str>,
+    /// When it came.
+    pub now: Time,
+}
+
+/// A proof that holds, once.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Proved {
+    /// The thumbprint of the key (RFC 7638).
+    pub thumbprint: Digest,
+    /// What may be used once: the key and the `jti`.
+    pub use_digest: Digest,
+    /// Until when that must be remembered.
+    pub until: Time,
+}
+
+impl Proved {
+    /// Checks a proof in the order of RFC 9449 4.3.
+    ///
+    /// # Errors
+    ///
+    /// `issue.proof_invalid`, and `limit.signature_work`.
+    pub fn check(
+        proof: &str,
+        request: Request<'_>,
+        crypto: &dyn Verifier,
+        budget: &mut Budget,
+    ) -> Result<Self, Reason> {
+        let (jws, key) = read(proof, budget.limits())?;
+        let signed = jws.is_signed_by(key.key(), crypto, budget);
+        match signed {
+            Ok(true) => {}
+            Ok(false) => return Err(invalid("it was not signed by the key in it")),
+            Err(Stop::Decided(reason) | Stop::Exhausted(reason) | Stop::Refused(reason)) => {
+                return Err(reason);
+            }
+        }
+        let claim = |name: &'static str| said(text(&jws.claims, name));
+        let required = |name: &'static str| {
+            claim(name)?.ok_or_else(|| invalid(&format!("`{name}` is missing")))
+        };
+        let method = required("htm")?;
+        if method != request.method {
+            let method = printable(method);
+            return Err(invalid(&format!(
+                "`htm` is {method}, which is not how this was sent"
+            )));
+        }
+        let address = required("htu")?;
+        if normalised(address) != normalised(request.address) {
+            let address = printable(address);
+            return Err(invalid(&format!(
+                "`htu` is {address}, which is not this address"
+            )));
+        }
+        let made = said(seconds(&jws.claims, "iat", Rounded::Down))?
+            .ok_or_else(|| invalid("`iat` is missing"))?;
+        if request.now.since(made).abs() > WINDOW {
+            return Err(invalid(&format!(
+                "it was made on {made}, and it is {}",
+                request.now
+            )));
+        }
+        check_token(request.access_token, claim("ath")?)?;
+        let id = required("jti")?;
+        if id.len() > ID_BYTES_MAX {
+            return Err(invalid("its `jti` is too long"));
+        }
+        let thumbprint = key.thumbprint();
+        Ok(Self {
+            thumbprint,
+            use_digest: Digest::of_list([b"dpop", thumbprint.as_bytes().as_slice(), id.as_bytes()]),
+            until: made.plus(2 * WINDOW),
+        })
+    }
+}
+
+/// Takes a proof apart: what it is, and the public key in it.
+fn read<'a>(proof: &'a str, limits: &Limits) -> Result<(Jws<'a>, Jwk), Reason> {
+    let (jws, key) = said(Jws::read_with_own_key(proof, limits))?;
+    if jws.header().token_type.as_deref() != Some("dpop+jwt") {
+        return Err(invalid("its `typ` is not `dpop+jwt`"));
+    }
+    let key = match Jwk::read(&key, "the sender", "sig") {
+        Err(Reason::JwksPrivateKey { .. }) => {
+            return Err(invalid(
+                "it brings a private key; that key is known now and must not be used again",
+            ));
+        }
+        key => said(key)?,
+    };
+    said(key.admits(jws.header().algorithm))?;
+    Ok((jws, key))
+}
+
+/// Where a token comes with the proof, the proof must be for it (RFC 9449 4.2 `ath`).
+fn check_token(token: Option<&str>, hash: Option<&str>) -> Result<(), Reason> {
+    match (token, hash) {
+        (None, _) => Ok(()),
+        (Some(_), None) => Err(invalid("`ath` is missing")),
+        (Some(token), Some(hash)) => {
+            let expected = base64url::encode(Digest::of(token.as_bytes()).as_bytes());
+            if hash == expected {
+                Ok(())
+            } else {
+                Err(invalid("`ath` is of another token"))
+            }
+        }
+    }
+}
+
+/// Scheme and host in lower case, without the port that goes without saying, without query and
+/// fragment (RFC 9449 4.3 (9); RFC 3986 6.2.2, 6.2.3).
+fn normalised(address: &str) -> Option<String> {
+    let address = address.split(['?', '#']).next()?;
+    let (scheme, rest) = address.split_once("://")?;
+    let scheme = scheme.to_ascii_lowercase();
+    let (host, path) = match rest.find('/') {
+        Some(at) => rest.split_at_checked(at)?,
+        None => (rest, "/"),
+    };
+    let host = host.to_ascii_lowercase();
+    let without_port = match scheme.as_str() {
+        "http" => host.strip_suffix(":80"),
+        "https" => host.strip_suffix(":443"),
+        _ => None,
+    };
+    let host = without_port.unwrap_or(&host);
+    Some(format!("{scheme}://{host}{path}"))
+}
+
+/// What is wrong with a proof is one refusal, whatever it is; the code of the inner one is named.
+fn said<T>(read: Result<T, Reason>) -> Result<T, Reason> {
+    read.map_err(|reason| match reason {
+        Reason::IssueProof { .. } => reason,
+        other => invalid(&format!("{} ({})", other.sentence(), other.code())),
+    })
+}
+
+fn invalid(detail: &str) -> Reason {
+    Reason::IssueProof {
+        detail: detail.trim_end_matches('.').to_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_address_has_one_spelling() {
+        let here = normalised("https://a.test/t/one/token");
+        for same in [
+            "HTTPS://A.test/t/one/token",
+            "https://a.test:443/t/one/token",
+            "https://a.test/t/one/token?x=1",
+            "https://a.test/t/one/token#x",
+        ] {
+            assert_eq!(normalised(same), here, "{same}");
+        }
+        for other in [
+            "http://a.test/t/one/token",
+            "https://a.test:8443/t/one/token",
+            "https://a.test/t/two/token",
+            "https://a.test/t/one/token/",
+            "https://a.test@b.test/t/one/token",
+            "a.test/t/one/token",
+        ] {
+            assert_ne!(normalised(other), here, "{other}");
+        }
+    }
+}

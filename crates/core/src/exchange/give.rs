@@ -1,0 +1,374 @@
+//! What someone gets: which rule admits them, and within what bounds.
+
+use super::Believed;
+use super::assurance::SignedIn;
+use super::delegation::{Actor, extended};
+use super::rule::{ExchangeRule, IssuedKind, Rules};
+use super::statement::{Ancestor, may_grow};
+use crate::anchor::AnchorKind;
+use crate::id::{Digest, SpiffeId, TrustDomain};
+use crate::reason::{Reason, printable};
+use crate::time::Time;
+use crate::verdict::{Identity, IdentityKind};
+use crate::view::View;
+
+/// What is asked for.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Wanted {
+    /// What kind of credential; the first that the rule gives if nothing is said.
+    pub kind: Option<IssuedKind>,
+    /// For whom; all that the rule gives if it gives one.
+    pub audiences: Vec<String>,
+    /// How much; all that may be had if nothing is said.
+    pub scopes: Option<Vec<String>>,
+}
+
+/// Where and when it is asked.
+#[derive(Clone, Copy, Debug)]
+pub struct Place<'a> {
+    /// What the tenant trusts.
+    pub view: &'a View,
+    /// Its rules.
+    pub rules: &'a Rules,
+    /// The trust domains whose keys are its own.
+    pub own: &'a [TrustDomain],
+    /// Its issuer identifier.
+    pub issuer: &'a str,
+    /// Now.
+    pub now: Time,
+}
+
+/// What is given.
+#[derive(Clone, Debug)]
+pub struct Given<'a> {
+    /// Under which rule.
+    pub rule: &'a ExchangeRule,
+    /// What.
+    pub kind: IssuedKind,
+    /// The identity.
+    pub id: SpiffeId,
+    /// For whom.
+    pub audiences: Vec<String>,
+    /// How much.
+    pub scopes: Vec<String>,
+    /// For how many seconds.
+    pub lifetime: i64,
+    /// Who acts for the identity, whoever acts now first.
+    pub actors: Vec<Actor>,
+    /// What it descends from, the first ancestor first.
+    pub lineage: Vec<Ancestor>,
+    /// How the subject signed in, if its token says so.
+    pub signed_in: Option<SignedIn>,
+    /// Whether it is less than usual, because the subject has not signed in as the rule asks.
+    pub is_capped: bool,
+}
+
+/// What `subject` gets, through `actor` if there is one. `digest` names what was presented.
+///
+/// # Errors
+///
+/// `issue.exchange_not_admitted` and the other reasons for which nothing is given.
+pub fn give<'a>(
+    place: Place<'a>,
+    subject: &Believed,
+    digest: Digest,
+    actor: Option<&Believed>,
+    wanted: &Wanted,
+) -> Result<Given<'a>, Reason> {
+    let admitting = admitting(place, subject)?;
+    let mut first_refusal = None;
+    for rule in admitting {
+        match under(place, rule, subject, digest, actor, wanted) {
+            Ok(given) => return Ok(given),
+            Err(reason) => first_refusal = first_refusal.or(Some(reason)),
+        }
+    }
+    // `admitting` gives at least one rule.
+    Err(first_refusal.unwrap_or_else(|| none_closest(subject)))
+}
+
+/// The rules that admit the subject, or which comes closest.
+fn admitting<'a>(place: Place<'a>, subject: &Believed) -> Result<Vec<&'a ExchangeRule>, Reason> {
+    let live = |rule: &&ExchangeRule| !rule.has_ended(place.now);
+    let mut closest: Option<(&str, Vec<String>)> = None;
+    let mut admitting = Vec::new();
+    for rule in place.rules.usable.iter().filter(live) {
+        let mut differs = rule.admits.differences(subject);
+        if differs.is_empty()
+            && let Some(wrong) = wrong_audience(place, rule, subject)
+        {
+            differs.push(wrong);
+        }
+        if differs.is_empty() {
+            admitting.push(rule);
+            continue;
+        }
+        // Someone from elsewhere is farther away than anyone from the right place.
+        let distance = |rule: &ExchangeRule, count: usize| {
+            (!rule.admits.is_from_source(&subject.identity), count)
+        };
+        let is_closer = closest.as_ref().is_none_or(|(name, found)| {
+            let found_rule = place.rules.usable.iter().find(|rule| rule.name() == *name);
+            found_rule.is_none_or(|found_rule| {
+                distance(rule, differs.len()) < distance(found_rule, found.len())
+            })
+        });
+        if is_closer {
+            closest = Some((rule.name(), differs));
+        }
+    }
+    if !admitting.is_empty() {
+        return Ok(admitting);
+    }
+    Err(match closest {
+        None => none_closest(subject),
+        Some((name, differs)) => Reason::IssueExchange {
+            subject: subject.identity.name().to_owned(),
+            closest: name.to_owned(),
+            differs,
+        },
+    })
+}
+
+fn none_closest(subject: &Believed) -> Reason {
+    Reason::IssueExchange {
+        subject: subject.identity.name().to_owned(),
+        closest: "(none)".to_owned(),
+        differs: vec!["everything, since there is no rule".to_owned()],
+    }
+}
+
+/// A token must be for this tenant alone, or for the one name that the rule gives instead: what is
+/// for others, too, can have been kept by any of them.
+fn wrong_audience(place: Place<'_>, rule: &ExchangeRule, subject: &Believed) -> Option<String> {
+    let audiences = &subject.statement.as_ref()?.audiences;
+    // A workload identity token is for nobody; its proof is, and has been checked.
+    if audiences.is_empty() {
+        return None;
+    }
+    let fits = |audience: &String| match rule.subject_audiences() {
+        [] => audience == place.issuer,
+        names => names.contains(audience),
+    };
+    match audiences.as_slice() {
+        [one] if fits(one) => None,
+        several => Some(format!(
+            "audience (expected {} alone, seen {})",
+            match rule.subject_audiences() {
+                [] => printable(place.issuer),
+                names => printable(&names.join(" or ")),
+            },
+            printable(&several.join(", "))
+        )),
+    }
+}
+
+fn under<'a>(
+    place: Place<'a>,
+    rule: &'a ExchangeRule,
+    subject: &Believed,
+    digest: Digest,
+    actor: Option<&Believed>,
+    wanted: &Wanted,
+) -> Result<Given<'a>, Reason> {
+    let statement = subject.statement.as_ref();
+    let lineage = lineage(place, subject, digest)?;
+    let signed_in = statement.map(|statement| &statement.signed_in);
+    let cap = match rule.assurance.check(signed_in, place.now) {
+        Ok(()) => None,
+        Err(reason) => Some(rule.assurance.otherwise.as_ref().ok_or(reason)?),
+    };
+    let kind = kind(rule, wanted)?;
+    let scopes = match cap {
+        None => &rule.gives.scopes,
+        Some(cap) => &cap.scopes,
+    };
+    let said = statement.and_then(|statement| statement.scopes.as_deref());
+    let lifetime = match cap.and_then(|cap| cap.lifetime) {
+        Some(lifetime) => lifetime.min(rule.gives.lifetime),
+        None => rule.gives.lifetime,
+    };
+    let descends = lineage.len() > 1;
+    Ok(Given {
+        kind,
+        id: rule.gives.template.fill(subject.identity.facts())?,
+        audiences: audiences(rule, kind, wanted)?,
+        scopes: narrowed(scopes, said, wanted.scopes.as_deref())?,
+        lifetime: bounded(place, rule, &subject.identity, lifetime, descends),
+        actors: actors(rule, subject, actor)?,
+        lineage,
+        signed_in: signed_in.cloned(),
+        is_capped: cap.is_some(),
+        rule,
+    })
+}
+
+/// What the subject descends from, and itself. What the tenant has signed says so; every anchor in
+/// it must still be trusted, so that what descends from one that is not dies with it.
+fn lineage(place: Place<'_>, subject: &Believed, digest: Digest) -> Result<Vec<Ancestor>, Reason> {
+    let anchor = &subject.identity.anchor().anchor;
+    let is_own = match &anchor.kind {
+        AnchorKind::TrustDomain(bundle) => place.own.contains(&bundle.trust_domain),
+        AnchorKind::ApiKey(_) | AnchorKind::Certificate(_) | AnchorKind::Issuer(_) => false,
+    };
+    let said = subject.statement.as_ref().filter(|_| is_own);
+    let mut lineage = said.map_or_else(Vec::new, |statement| statement.lineage.clone());
+    let trusted = |ancestor: &Ancestor| {
+        let mut anchors = place.view.anchors().iter();
+        let mut clients = place.rules.usable.iter();
+        anchors.any(|anchor| anchor.name == ancestor.anchor)
+            || clients.any(|rule| rule.is_client_called(&ancestor.anchor))
+    };
+    if let Some(gone) = lineage.iter().find(|ancestor| !trusted(ancestor)) {
+        return Err(Reason::IssueLineage {
+            anchor: gone.anchor.clone(),
+        });
+    }
+    if !may_grow(&lineage) {
+        return Err(Reason::IssueDelegation {
+            detail: "the token descends from too many others".to_owned(),
+        });
+    }
+    lineage.push(Ancestor::of(&subject.identity, digest));
+    Ok(lineage)
+}
+
+fn kind(rule: &ExchangeRule, wanted: &Wanted) -> Result<IssuedKind, Reason> {
+    let kinds = &rule.gives.kinds;
+    let first = kinds.first().copied().unwrap_or(IssuedKind::JwtSvid);
+    let kind = wanted.kind.unwrap_or(first);
+    if kinds.contains(&kind) {
+        return Ok(kind);
+    }
+    Err(Reason::IssueTokenType {
+        parameter: "requested_token_type",
+        found: kind.name().to_owned(),
+        supported: kinds.iter().map(|kind| kind.name().to_owned()).collect(),
+    })
+}
+
+/// Each audience must be one of the rule's, compared exactly.
+fn audiences(
+    rule: &ExchangeRule,
+    kind: IssuedKind,
+    wanted: &Wanted,
+) -> Result<Vec<String>, Reason> {
+    let allowed = &rule.gives.audiences;
+    let refuse = |asked: String| Reason::IssueTarget {
+        asked,
+        allowed: allowed.clone(),
+    };
+    if let Some(other) = wanted.audiences.iter().find(|one| !allowed.contains(one)) {
+        return Err(refuse(other.clone()));
+    }
+    if kind == IssuedKind::X509Svid {
+        return Ok(Vec::new());
+    }
+    match (wanted.audiences.as_slice(), allowed.as_slice()) {
+        ([], [only]) => Ok(vec![only.clone()]),
+        ([], _) => Err(refuse("no one in particular".to_owned())),
+        (asked, _) => Ok(asked.to_vec()),
+    }
+}
+
+/// What is asked for, within what the rule gives and what the token allowed.
+fn narrowed(
+    given: &[String],
+    said: Option<&[String]>,
+    asked: Option<&[String]>,
+) -> Result<Vec<String>, Reason> {
+    let may =
+        |scope: &&String| given.contains(scope) && said.is_none_or(|said| said.contains(scope));
+    let Some(asked) = asked else {
+        return Ok(given.iter().filter(may).cloned().collect());
+    };
+    match asked.iter().find(|scope| !may(scope)) {
+        None => Ok(asked.to_vec()),
+        Some(wider) => Err(Reason::IssueScope {
+            asked: wider.clone(),
+            allowed: given.iter().filter(may).cloned().collect(),
+        }),
+    }
+}
+
+/// How long it may be valid: what the rule says, and never longer than the rule, the anchor and the
+/// exception that allows it; nor than what was presented, unless the rule says so and nobody has
+/// exchanged it before.
+fn bounded(
+    place: Place<'_>,
+    rule: &ExchangeRule,
+    subject: &Identity,
+    lifetime: i64,
+    descends: bool,
+) -> i64 {
+    let anchor = &subject.anchor().anchor;
+    let ends = [
+        rule.stewardship.expires,
+        anchor.stewardship.expires,
+        rule.bearer
+            .as_ref()
+            .filter(|bearer| bearer.holds(place.now))
+            .map(|bearer| bearer.expires),
+        // The verdict holds for the whole of its last second.
+        (!rule.gives.outlives || descends).then(|| subject.valid_until().plus(1)),
+    ];
+    let left = ends.into_iter().flatten().map(|end| end.since(place.now));
+    left.fold(lifetime, i64::min)
+}
+
+/// Who acts for the subject then.
+fn actors(
+    rule: &ExchangeRule,
+    subject: &Believed,
+    actor: Option<&Believed>,
+) -> Result<Vec<Actor>, Reason> {
+    let statement = subject.statement.as_ref();
+    let chain = statement.map_or(&[][..], |statement| statement.actors.as_slice());
+    let Some(actor) = actor else {
+        return Ok(chain.to_vec());
+    };
+    let refuse = |detail: String| Reason::IssueActor { detail };
+    if rule.actors.is_empty() {
+        return Err(refuse(format!(
+            "the rule {} names nobody who may",
+            rule.name()
+        )));
+    }
+    let differences = rule
+        .actors
+        .iter()
+        .map(|admission| admission.differences(actor));
+    let Some(closest) = differences.min_by_key(Vec::len) else {
+        return Err(refuse("nobody may".to_owned()));
+    };
+    if !closest.is_empty() {
+        return Err(refuse(format!(
+            "{} differs from who may in {}",
+            printable(actor.identity.name()),
+            closest.join(", ")
+        )));
+    }
+    let name = name_of(actor);
+    if let Some(named) = statement.and_then(|statement| statement.may_act.as_ref())
+        && !named.is(&name)
+    {
+        return Err(refuse(format!(
+            "the token lets {} act, not {}",
+            printable(&named.to_string()),
+            printable(&name.to_string())
+        )));
+    }
+    extended(&name_of(subject), chain, name)
+}
+
+fn name_of(believed: &Believed) -> Actor {
+    let identity = &believed.identity;
+    match (&believed.statement, identity.kind()) {
+        // A SPIFFE ID says itself whose it is.
+        (_, IdentityKind::Spiffe) | (None, _) => Actor {
+            issuer: None,
+            subject: identity.name().to_owned(),
+        },
+        (Some(statement), _) => statement.subject.clone(),
+    }
+}

@@ -1,0 +1,30 @@
+//! Exchange: what may be had for a credential that was believed (RFC 8693).
+//!
+//! Deciding who someone is and deciding what they get are two things. The first is
+//! [`decide`](crate::decide), under what the tenant trusts; the second is here: a rule of the
+//! tenant admits an identity by its typed facts, and gives it one identity of the tenant, for named
+//! audiences, never wider and never for longer than what was shown. Nothing here signs anything.
+
+pub mod assurance;
+pub mod delegation;
+pub mod dpop;
+mod give;
+mod reading;
+pub mod rule;
+pub mod statement;
+mod template;
+
+pub use give::{Given, Wanted, give};
+pub use rule::{ExchangeRule, IssuedKind, Rules};
+pub use statement::Statement;
+
+use crate::verdict::Identity;
+
+/// Someone who was believed, and what their token says beside.
+#[derive(Clone, Debug)]
+pub struct Believed {
+    /// Who it is.
+    pub identity: Identity,
+    /// What the token says, if it was one.
+    pub statement: Option<Statement>,
+}

@@ -1,0 +1,355 @@
+//! Exchange rules: whom they admit, what they give, and whom else that would be.
+
+use std::fmt;
+
+use super::Believed;
+use super::assurance::AssuranceRule;
+use super::template::Template;
+use crate::anchor::{AnchorKind, Stewardship};
+use crate::credential::jose::jwk::KeySet;
+use crate::id::{Digest, TrustDomain};
+use crate::policy::facts::Facts;
+use crate::policy::presets::Preset;
+use crate::policy::rules::Rule;
+use crate::reason::{Reason, printable};
+use crate::time::Time;
+use crate::verdict::Identity;
+
+/// How long what is given is valid unless its rule says otherwise, in seconds: a quarter of an hour.
+pub const LIFETIME_USUAL: i64 = 900;
+
+/// One rule of a tenant.
+#[derive(Clone, Debug)]
+pub struct ExchangeRule {
+    pub(super) name: String,
+    pub(super) admits: Admission,
+    pub(super) gives: Grant,
+    pub(super) subject_audiences: Vec<String>,
+    pub(super) actors: Vec<Admission>,
+    pub(super) assurance: AssuranceRule,
+    pub(super) bearer: Option<Exception>,
+    pub(super) reuse: Option<Exception>,
+    pub(super) unpinned: Option<Exception>,
+    pub(super) stewardship: Stewardship,
+}
+
+/// Someone from somewhere.
+#[derive(Clone, Debug)]
+pub struct Admission {
+    pub(super) source: Source,
+    /// What their facts must be; anything where the source itself is one subject.
+    pub(super) facts: Option<Rule>,
+    pub(super) preset: Option<Preset>,
+    /// What the issuer is called, for a reader.
+    pub(super) called: String,
+}
+
+/// Who vouches for whoever is admitted.
+#[derive(Clone, Debug)]
+pub enum Source {
+    /// An anchor of the tenant, by its name.
+    Anchor(String),
+    /// A client with keys of its own (RFC 7523 2.2; RFC 8705 2.2).
+    Client {
+        /// Its `client_id`.
+        id: String,
+        /// The keys of its assertions.
+        keys: Option<KeySet>,
+        /// The SHA-256 digest of its certificate.
+        certificate: Option<Digest>,
+    },
+    /// A trust domain whose bundle the tenant has.
+    TrustDomain(TrustDomain),
+}
+
+/// What is given.
+#[derive(Clone, Debug)]
+pub struct Grant {
+    pub(super) template: Template,
+    pub(super) kinds: Vec<IssuedKind>,
+    pub(super) audiences: Vec<String>,
+    pub(super) scopes: Vec<String>,
+    pub(super) lifetime: i64,
+    /// Whether it may be valid for longer than what was presented.
+    pub(super) outlives: bool,
+}
+
+/// Less of it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Cap {
+    pub(super) lifetime: Option<i64>,
+    pub(super) scopes: Vec<String>,
+}
+
+/// Something that is not done, done all the same, for a reason and for a time.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Exception {
+    pub(super) reason: String,
+    pub(super) expires: Time,
+}
+
+impl Exception {
+    /// Whether it holds at `now`.
+    pub fn holds(&self, now: Time) -> bool {
+        now < self.expires
+    }
+}
+
+/// What is issued.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum IssuedKind {
+    /// An access token (RFC 9068).
+    AccessToken,
+    /// A JWT-SVID.
+    JwtSvid,
+    /// An X.509-SVID for a signing request.
+    X509Svid,
+}
+
+impl IssuedKind {
+    /// All of them.
+    pub const ALL: [Self; 3] = [Self::AccessToken, Self::JwtSvid, Self::X509Svid];
+
+    /// The name in a rule.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::AccessToken => "access-token",
+            Self::JwtSvid => "jwt-svid",
+            Self::X509Svid => "x509-svid",
+        }
+    }
+}
+
+impl ExchangeRule {
+    /// Its name.
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// Whom it admits.
+    pub fn admits(&self) -> &Admission {
+        &self.admits
+    }
+
+    /// The trust domain of the identities it gives.
+    pub fn trust_domain(&self) -> &TrustDomain {
+        self.gives.template.trust_domain()
+    }
+
+    /// The first segment of the path of the identities it gives, if it is always the same.
+    pub fn first_segment(&self) -> Option<&str> {
+        self.gives.template.first_segment()
+    }
+
+    /// The names for which a token may be that is exchanged under it; the issuer identifier of the
+    /// tenant if there is none.
+    pub fn subject_audiences(&self) -> &[String] {
+        &self.subject_audiences
+    }
+
+    /// Whether what it gives may be shown by whoever has it.
+    pub fn gives_to_bearers(&self, now: Time) -> bool {
+        self.bearer.as_ref().is_some_and(|bearer| bearer.holds(now))
+    }
+
+    /// Whether what is presented may be presented again.
+    pub fn lets_reuse(&self, now: Time) -> bool {
+        self.reuse.as_ref().is_some_and(|reuse| reuse.holds(now))
+    }
+
+    /// Whether it has ended.
+    pub fn has_ended(&self, now: Time) -> bool {
+        self.stewardship.expires.is_some_and(|end| now >= end)
+    }
+
+    /// Whom it admits, in words.
+    pub fn population(&self) -> String {
+        self.admits.population()
+    }
+
+    /// What a reader of the rule may not have thought of.
+    pub fn remarks(&self, now: Time) -> Vec<String> {
+        let mut remarks = self.admits.forgotten();
+        let exceptions = [
+            (
+                "bearer",
+                &self.bearer,
+                "whoever has what it gives can use it",
+            ),
+            (
+                "reuse",
+                &self.reuse,
+                "whoever has seen a token can exchange it again until it expires",
+            ),
+            (
+                "unpinned",
+                &self.unpinned,
+                "a name that is given up and taken again is admitted too",
+            ),
+        ];
+        for (name, exception, meaning) in exceptions {
+            if let Some(exception) = exception {
+                let state = if exception.holds(now) {
+                    "until"
+                } else {
+                    "ended on"
+                };
+                remarks.push(format!(
+                    "{name} ({state} {}, because: {}): {meaning}",
+                    exception.expires,
+                    printable(&exception.reason)
+                ));
+            }
+        }
+        if self.gives.outlives {
+            remarks.push(format!(
+                "what it gives is valid for {} seconds, whether what was presented is by then or not",
+                self.gives.lifetime
+            ));
+        }
+        remarks
+    }
+}
+
+impl fmt::Display for Grant {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let kinds: Vec<&str> = self.kinds.iter().map(|kind| kind.name()).collect();
+        write!(f, "{} as {}", self.template, kinds.join(", "))?;
+        if !self.audiences.is_empty() {
+            write!(f, " for {}", self.audiences.join(", "))?;
+        }
+        write!(f, ", {} s", self.lifetime)
+    }
+}
+
+impl ExchangeRule {
+    /// Whether it admits the client whose anchor has this name.
+    pub(super) fn is_client_called(&self, anchor: &str) -> bool {
+        match &self.admits.source {
+            Source::Client { id, .. } => client_anchor(id) == anchor,
+            Source::Anchor(_) | Source::TrustDomain(_) => false,
+        }
+    }
+
+    /// What it gives, in words.
+    pub fn grant_in_words(&self) -> String {
+        self.gives.to_string()
+    }
+}
+
+impl Admission {
+    /// Who vouches.
+    pub fn source(&self) -> &Source {
+        &self.source
+    }
+
+    /// Whether the identity comes from the source.
+    pub(super) fn is_from_source(&self, identity: &Identity) -> bool {
+        let anchor = &identity.anchor().anchor;
+        match (&self.source, &anchor.kind) {
+            (Source::TrustDomain(name), AnchorKind::TrustDomain(bundle)) => {
+                bundle.trust_domain == *name
+            }
+            (
+                Source::Anchor(name),
+                AnchorKind::ApiKey(_) | AnchorKind::Certificate(_) | AnchorKind::Issuer(_),
+            ) => anchor.name == *name,
+            (Source::Client { id, .. }, _) => {
+                anchor.name == client_anchor(id) && identity.facts().get("subject") == Some(id)
+            }
+            (Source::Anchor(_) | Source::TrustDomain(_), _) => false,
+        }
+    }
+
+    /// In what the identity is not who is admitted; empty when it is.
+    pub(super) fn differences(&self, believed: &Believed) -> Vec<String> {
+        let identity = &believed.identity;
+        if !self.is_from_source(identity) {
+            let anchor = printable(&identity.anchor().anchor.name);
+            return vec![format!(
+                "who vouches (expected {}, seen {anchor})",
+                printable(&self.called)
+            )];
+        }
+        let Some(rule) = &self.facts else {
+            return Vec::new();
+        };
+        let facts = Facts::of_map(identity.facts().clone());
+        let differences = rule.differences(&facts).into_iter();
+        differences
+            .map(|difference| difference.in_words())
+            .collect()
+    }
+
+    fn population(&self) -> String {
+        let everyone = match &self.source {
+            Source::Client { id, .. } => return format!("the client {}", printable(id)),
+            Source::Anchor(_) => Preset::shared_with(&self.called).map_or_else(
+                || format!("every subject of {}", printable(&self.called)),
+                str::to_owned,
+            ),
+            Source::TrustDomain(name) => format!("every workload of {name}"),
+        };
+        match &self.facts {
+            None => everyone,
+            Some(rule) => {
+                let population = rule.population(&Facts::default());
+                let conditions = population.trim_start_matches("every token ");
+                format!("{everyone} {conditions}")
+            }
+        }
+    }
+
+    /// What the facts leave open that others have left open to their cost.
+    fn forgotten(&self) -> Vec<String> {
+        let (Some(preset), Some(rule)) = (self.preset, &self.facts) else {
+            return Vec::new();
+        };
+        let open = |facts: &&(&[&str], &str)| {
+            !facts
+                .0
+                .iter()
+                .any(|fact| rule.conditions().contains_key(*fact))
+        };
+        let often = preset.often_forgotten().iter().filter(open);
+        often
+            .map(|(facts, admitted)| format!("{} not asked for: {admitted}", facts.join(", ")))
+            .collect()
+    }
+}
+
+/// The name of the anchor that vouches for a client with keys of its own.
+pub fn client_anchor(id: &str) -> String {
+    format!("the client {id}")
+}
+
+/// The rules of a tenant.
+#[derive(Clone, Debug, Default)]
+pub struct Rules {
+    /// Those that can be used, by name.
+    pub usable: Vec<ExchangeRule>,
+    /// Those that cannot, and why.
+    pub unusable: Vec<(String, Reason)>,
+}
+
+impl Rules {
+    /// The names for which tokens may be that are exchanged here, of all rules.
+    pub fn subject_audiences(&self, issuer: &str) -> Vec<String> {
+        let mut names = vec![issuer.to_owned()];
+        for rule in &self.usable {
+            for audience in &rule.subject_audiences {
+                if !names.contains(audience) {
+                    names.push(audience.clone());
+                }
+            }
+        }
+        names
+    }
+
+    /// The rules that admit a client of this name with keys of its own.
+    pub fn clients<'a>(&'a self, id: &'a str, now: Time) -> impl Iterator<Item = &'a Source> {
+        let live = self.usable.iter().filter(move |rule| !rule.has_ended(now));
+        live.map(|rule| &rule.admits.source)
+            .filter(move |source| matches!(source, Source::Client { id: known, .. } if known == id))
+    }
+}

@@ -1,0 +1,151 @@
+//! What a token says beside who its subject is, read once it is believed.
+
+use serde_json::{Map, Value};
+
+use super::assurance::SignedIn;
+use super::delegation::{Actor, read_chain, read_may_act};
+use crate::budget::Limits;
+use crate::credential::jose::json::kind_of;
+use crate::credential::jose::jws::Jws;
+use crate::id::Digest;
+use crate::model::federation::claims::Claims;
+use crate::reason::Reason;
+use crate::time::Time;
+use crate::verdict::Identity;
+
+/// The most ancestors that a token may name.
+const ANCESTORS_MAX: usize = 8;
+
+/// The claim in which a token that was exchanged names what it descends from.
+pub const LINEAGE: &str = "lineage";
+
+/// What a token says.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Statement {
+    /// What may be used once: its issuer and `jti`, or what was signed where it has no `jti`.
+    pub use_digest: Digest,
+    /// Until when that must be remembered.
+    pub expires: Time,
+    /// For whom it is.
+    pub audiences: Vec<String>,
+    /// The subject as the issuer calls it.
+    pub subject: Actor,
+    /// Who acts in it, whoever acts now first.
+    pub actors: Vec<Actor>,
+    /// Who may act for the subject.
+    pub may_act: Option<Actor>,
+    /// What it allows, if it says so.
+    pub scopes: Option<Vec<String>>,
+    /// How the subject signed in.
+    pub signed_in: SignedIn,
+    /// What it says it descends from, the first ancestor first. Only what the tenant itself has
+    /// signed is believed about that.
+    pub lineage: Vec<Ancestor>,
+}
+
+/// What a credential descends from: an anchor and the key of it that vouched, and the digest of
+/// what was presented.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Ancestor {
+    /// The name of the anchor.
+    pub anchor: String,
+    /// What its key is called there: an issuer, a trust domain, the subject of a certificate.
+    pub issuer: String,
+    /// The key.
+    pub key: String,
+    /// What may be used once of what was presented.
+    pub digest: Digest,
+}
+
+impl Statement {
+    /// Reads the token for which `identity` was believed.
+    ///
+    /// # Errors
+    ///
+    /// `federation.claim_mistyped`, `issue.delegation_refused`, and those of reading a token.
+    pub fn of(identity: &Identity, token: &str) -> Result<Self, Reason> {
+        let jws = Jws::read(token, &Limits::default())?;
+        let claims = Claims::read(&jws.claims)?;
+        let owner = identity.anchor().subject.as_str();
+        let use_digest = match claims.id {
+            Some(id) => Digest::of_list([b"jti", owner.as_bytes(), id.as_bytes()]),
+            None => Digest::of_list([b"jws", owner.as_bytes(), jws.signed().as_bytes()]),
+        };
+        Ok(Self {
+            use_digest,
+            expires: claims.required_expiry()?,
+            audiences: claims.audiences.iter().map(ToString::to_string).collect(),
+            subject: Actor {
+                issuer: claims.issuer.map(str::to_owned),
+                subject: claims.required_subject()?.to_owned(),
+            },
+            actors: read_chain(claims.all)?,
+            may_act: read_may_act(claims.all)?,
+            scopes: read_scopes(claims.all)?,
+            signed_in: SignedIn::read(claims.all)?,
+            lineage: read_lineage(claims.all),
+        })
+    }
+}
+
+/// RFC 8693 4.2: texts divided by single spaces.
+fn read_scopes(claims: &Map<String, Value>) -> Result<Option<Vec<String>>, Reason> {
+    match claims.get("scope") {
+        None => Ok(None),
+        Some(Value::String(scopes)) => {
+            let scopes = scopes.split(' ').filter(|scope| !scope.is_empty());
+            Ok(Some(scopes.map(str::to_owned).collect()))
+        }
+        Some(other) => Err(Reason::ClaimMistyped {
+            claim: "scope".to_owned(),
+            expected: "a text",
+            found: kind_of(other),
+        }),
+    }
+}
+
+/// Others may use this name for something else, so what is not a lineage is none.
+fn read_lineage(claims: &Map<String, Value>) -> Vec<Ancestor> {
+    let Some(Value::Array(list)) = claims.get(LINEAGE) else {
+        return Vec::new();
+    };
+    let read: Option<Vec<Ancestor>> = list.iter().map(read_ancestor).collect();
+    read.unwrap_or_default()
+}
+
+fn read_ancestor(value: &Value) -> Option<Ancestor> {
+    let text = |name: &str| value.get(name)?.as_str().map(str::to_owned);
+    Some(Ancestor {
+        anchor: text("anchor")?,
+        issuer: text("iss")?,
+        key: text("key")?,
+        digest: Digest::from_hex(value.get("digest")?.as_str()?)?,
+    })
+}
+
+impl Ancestor {
+    /// As one element of the claim `lineage`.
+    pub fn to_claim(&self) -> Value {
+        serde_json::json!({
+            "anchor": self.anchor,
+            "iss": self.issuer,
+            "key": self.key,
+            "digest": self.digest.to_string(),
+        })
+    }
+
+    pub(super) fn of(identity: &Identity, digest: Digest) -> Self {
+        let reached = identity.anchor();
+        Self {
+            anchor: reached.anchor.name.clone(),
+            issuer: reached.subject.clone(),
+            key: reached.key.clone(),
+            digest,
+        }
+    }
+}
+
+/// Whether a lineage may have one more.
+pub(super) fn may_grow(lineage: &[Ancestor]) -> bool {
+    lineage.len() < ANCESTORS_MAX
+}

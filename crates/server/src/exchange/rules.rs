@@ -1,0 +1,133 @@
+//! Exchange rules of tenants: stored as they were sent, and read again whenever what the tenant
+//! trusts has changed.
+
+use std::sync::Arc;
+
+use avouch_core::exchange::{ExchangeRule, Rules};
+use avouch_core::reason::Reason;
+use avouch_core::time::Time;
+use avouch_core::view::View;
+use avouch_store::{Change, Key, Object, RuleId, RuleRecord};
+use serde_json::{Map, Value};
+
+use crate::fault::Refused;
+use crate::plane::{Plane, RESERVED};
+use crate::tenant::Tenant;
+use crate::views;
+
+impl Plane {
+    /// Stores a rule in the place of what had its name. It is read first, as it will be when
+    /// something is exchanged.
+    ///
+    /// # Errors
+    ///
+    /// Why it cannot be used; `issue.object_malformed`, or what failed on our side.
+    pub(crate) fn put_rule(
+        &self,
+        tenant: &Arc<Tenant>,
+        name: &str,
+        document: &Map<String, Value>,
+    ) -> Result<RuleRecord, Refused> {
+        let id = RuleId::parse(name).ok_or_else(|| Reason::IssueObjectMalformed {
+            object: "rule",
+            member: "name".to_owned(),
+            detail: "a name is 1 to 128 letters, digits, `.`, `_` and `-`".to_owned(),
+        })?;
+        self.preview_rule(tenant, name, document)?;
+        let record = RuleRecord {
+            id,
+            document: Value::Object(document.clone()).to_string(),
+            created: self.now(),
+        };
+        self.apply(tenant, &[Change::Put(Object::Rule(record.clone()))])?;
+        Ok(record)
+    }
+
+    /// Reads a rule without storing it.
+    ///
+    /// # Errors
+    ///
+    /// Why it cannot be used, or what failed on our side.
+    pub(crate) fn preview_rule(
+        &self,
+        tenant: &Arc<Tenant>,
+        name: &str,
+        document: &Map<String, Value>,
+    ) -> Result<ExchangeRule, Refused> {
+        let view = views::view(tenant, self.trust_of(tenant)?);
+        Ok(read(tenant, name, document, &view, self.now())?)
+    }
+
+    /// All rules of a tenant as they are now.
+    ///
+    /// # Errors
+    ///
+    /// What failed on our side.
+    pub(crate) fn rules(&self, tenant: &Arc<Tenant>) -> Result<Rules, Refused> {
+        let view = views::view(tenant, self.trust_of(tenant)?);
+        Ok(rules_of(tenant, &view, self.now()))
+    }
+
+    /// Lets nobody exchange anything under a rule any more.
+    ///
+    /// # Errors
+    ///
+    /// `issue.object_unknown`, or what failed on our side.
+    pub(crate) fn remove_rule(&self, tenant: &Arc<Tenant>, name: &str) -> Result<(), Refused> {
+        let id = RuleId::parse(name);
+        let there = id.filter(|id| tenant.read(|snapshot| snapshot.rules.contains_key(id)));
+        let id = there.ok_or_else(|| Reason::IssueObjectUnknown {
+            object: "rule",
+            name: name.chars().take(128).collect(),
+        })?;
+        self.apply(tenant, &[Change::Remove(Key::Rule(id))])?;
+        Ok(())
+    }
+}
+
+/// The rules of a tenant that knows `view`. One that cannot be used gives nothing, and is shown.
+pub(crate) fn rules_of(tenant: &Tenant, view: &View, now: Time) -> Rules {
+    let records: Vec<RuleRecord> =
+        tenant.read(|snapshot| snapshot.rules.values().cloned().collect());
+    let mut rules = Rules::default();
+    for record in records {
+        let name = record.id.as_str();
+        let damaged = || Reason::RuleInvalid {
+            rule: name.to_owned(),
+            detail: "what is stored of it is no object".to_owned(),
+        };
+        let document = serde_json::from_str(&record.document);
+        let rule = document
+            .map_err(|_| damaged())
+            .and_then(|document| read(tenant, name, &document, view, now));
+        match rule {
+            Ok(rule) => rules.usable.push(rule),
+            Err(reason) => rules.unusable.push((name.to_owned(), reason)),
+        }
+    }
+    rules
+}
+
+/// Reads a rule, which may give identities of the tenant itself and of no one else.
+fn read(
+    tenant: &Tenant,
+    name: &str,
+    document: &Map<String, Value>,
+    view: &View,
+    now: Time,
+) -> Result<ExchangeRule, Reason> {
+    let rule = ExchangeRule::read(name, document, view, now)?;
+    let trust_domain = rule.trust_domain();
+    if !tenant.read(|snapshot| snapshot.trust_domains.contains_key(trust_domain)) {
+        return Err(Reason::IssueObjectUnknown {
+            object: "trust domain",
+            name: trust_domain.to_string(),
+        });
+    }
+    if rule.first_segment() == Some(RESERVED) {
+        return Err(Reason::IssueIdReserved {
+            id: format!("spiffe://{trust_domain}/{RESERVED}"),
+        });
+    }
+    Ok(rule)
+}
