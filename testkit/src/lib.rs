@@ -38,6 +38,7 @@ pub mod https;
 pub mod key;
 pub mod moment;
 pub mod name;
+pub mod postgresql;
 pub mod question;
 pub mod token;
 pub mod world;

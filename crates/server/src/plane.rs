@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
+use std::time::Duration;
 
 use avouch_core::id::{SpiffeId, TenantId, TrustDomain};
 use avouch_core::reason::Reason;
@@ -326,7 +327,20 @@ impl Plane {
     ///
     /// What failed on our side; then what is held stays as it is.
     pub fn follow_store(&self) -> Result<(), Fault> {
-        for (id, head) in self.store.heads(&OPERATOR)? {
+        self.follow_heads(self.store.heads(&OPERATOR)?)
+    }
+
+    /// Follows what other servers store as soon as they have, for as long as `at_most`.
+    ///
+    /// # Errors
+    ///
+    /// What failed on our side; then what is held stays as it is.
+    pub fn follow_news(&self, at_most: Duration) -> Result<(), Fault> {
+        self.follow_heads(self.store.wait_for_change(&OPERATOR, at_most)?)
+    }
+
+    fn follow_heads(&self, heads: BTreeMap<TenantId, Sequence>) -> Result<(), Fault> {
+        for (id, head) in heads {
             match self.tenant(&id) {
                 Some(tenant) if tenant.read(|snapshot| snapshot.sequence) < head => {
                     let changing = tenant.changing();

@@ -19,8 +19,11 @@ const ENTRIES_PERIOD: Duration = Duration::from_secs(5);
 /// How often uses are looked through for those that need not be remembered any more.
 const USES_PERIOD: Duration = Duration::from_secs(60);
 
-/// How often the store is asked what other servers have stored.
+/// How long the store is listened to at a time, which is how long a server that stops waits for it.
 const STORE_PERIOD: Duration = Duration::from_millis(500);
+
+/// How often the store is asked what it has, in periods, should a notice have been lost.
+const STORE_LOOK: u32 = 10;
 
 /// What a server listens on.
 #[derive(Debug)]
@@ -166,16 +169,27 @@ async fn forget_uses(plane: Arc<Plane>) {
 
 async fn follow_store(plane: Arc<Plane>) {
     let mut is_told = false;
+    let mut until_look = 0;
     loop {
-        tokio::time::sleep(STORE_PERIOD).await;
-        let plane = Arc::clone(&plane);
-        match blocking(move || Ok(plane.follow_store()?)).await {
+        let looks = until_look == 0;
+        until_look = if looks { STORE_LOOK } else { until_look - 1 };
+        let followed = {
+            let plane = Arc::clone(&plane);
+            blocking(move || {
+                if looks {
+                    plane.follow_store()?;
+                }
+                Ok(plane.follow_news(STORE_PERIOD)?)
+            })
+        };
+        match followed.await {
             Ok(()) => is_told = false,
             Err(error) => {
                 if !is_told {
                     tracing::error!(%error, "the store does not answer; what is held is served on");
                 }
                 is_told = true;
+                tokio::time::sleep(STORE_PERIOD).await;
             }
         }
     }

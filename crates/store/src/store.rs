@@ -1,6 +1,8 @@
 //! What every engine promises.
 
 use std::collections::BTreeMap;
+use std::thread;
+use std::time::Duration;
 
 use avouch_core::id::TenantId;
 use avouch_core::time::Time;
@@ -38,6 +40,25 @@ pub trait Store: Send + Sync {
 
     /// The number of the last change of every tenant: whose feed has something new.
     fn heads(&self, operator: &Operator) -> Result<BTreeMap<TenantId, Sequence>, Fault>;
+
+    /// Blocks until something has changed, on whichever server, and says which tenants have and the
+    /// numbers of their last changes; returns after `at_most` in any case, and may return for no
+    /// reason. What happened before the first call is for [`Store::heads`] to tell, and so is now
+    /// and then what a notice that got lost would have told.
+    ///
+    /// An engine that cannot tell waits, and returns the numbers of all.
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "nobody would tell, so there is nothing to wait for but time"
+    )]
+    fn wait_for_change(
+        &self,
+        operator: &Operator,
+        at_most: Duration,
+    ) -> Result<BTreeMap<TenantId, Sequence>, Fault> {
+        thread::sleep(at_most);
+        self.heads(operator)
+    }
 
     /// Makes all changes, in their order, and returns their number. No changes have the number of
     /// the last.

@@ -4,21 +4,23 @@
 //! they come. Changes of one tenant take turns, because each locks the tenant's row before it gives
 //! out the next number; that is why a higher number is never visible before a lower one.
 
+mod address;
+mod listener;
 mod schema;
 mod session;
 mod statements;
+mod tls;
 mod uses;
 
 use std::collections::BTreeMap;
 use std::io;
-use std::net::IpAddr;
 use std::sync::mpsc::{self, Receiver, Sender};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::{self, JoinHandle};
+use std::time::Duration;
 
 use avouch_core::id::TenantId;
 use avouch_core::time::Time;
-use postgres::config::{Host, SslMode};
 use postgres::error::SqlState;
 use postgres::types::{WasNull, WrongType};
 
@@ -29,6 +31,8 @@ use crate::plan::{self, Plan};
 use crate::single_use::{SingleUse, Used};
 use crate::store::{Operator, Store};
 use crate::tenant::TenantRecord;
+use address::Address;
+use listener::Listener;
 use session::Session;
 use uses::Gathered;
 
@@ -38,6 +42,7 @@ pub struct PostgresqlStore {
     calls: Option<Sender<Call>>,
     threads: Vec<JoinHandle<()>>,
     uses: Arc<Gathered>,
+    listener: Listener,
 }
 
 impl PostgresqlStore {
@@ -48,20 +53,16 @@ impl PostgresqlStore {
     /// Connects to the database at `address`, `postgres://USER:PASSWORD@HOST/DATABASE` or
     /// `host=… user=… dbname=…`, and brings it up to the schema of this program.
     ///
-    /// Connections are not encrypted yet, so the host must be a directory of Unix sockets or this
-    /// machine itself.
+    /// Connections that leave this machine are encrypted, and the certificate of the server must be
+    /// for the host and come from a root of the system, or of the file `sslrootcert`.
     pub fn connect(address: &str) -> Result<Self, Fault> {
-        // What is wrong with it is not said: the text may be a password.
-        let config: postgres::Config = address.parse().map_err(|_| {
-            Fault::Denied("the address is not postgres://USER:PASSWORD@HOST/DATABASE".to_owned())
-        })?;
-        stays_on_this_machine(&config)?;
-        let mut first = Session::new(config.clone());
+        let address = Address::parse(address)?.kept_alive();
+        let mut first = Session::new(address.clone());
         schema::migrate(&mut first)?;
         let (calls, waiting) = mpsc::channel();
         let waiting = Arc::new(Mutex::new(waiting));
         let mut sessions = vec![first];
-        sessions.resize_with(Self::CONNECTIONS, || Session::new(config.clone()));
+        sessions.resize_with(Self::CONNECTIONS, || Session::new(address.clone()));
         let threads = sessions
             .into_iter()
             .map(|session| start(session, Arc::clone(&waiting)))
@@ -70,6 +71,7 @@ impl PostgresqlStore {
             calls: Some(calls),
             threads,
             uses: Arc::default(),
+            listener: Listener::to(address),
         })
     }
 
@@ -127,6 +129,17 @@ impl Store for PostgresqlStore {
 
     fn heads(&self, _: &Operator) -> Result<BTreeMap<TenantId, Sequence>, Fault> {
         self.call(|session| session.read(statements::heads))
+    }
+
+    fn wait_for_change(
+        &self,
+        operator: &Operator,
+        at_most: Duration,
+    ) -> Result<BTreeMap<TenantId, Sequence>, Fault> {
+        match self.listener.wait(at_most)? {
+            Some(heads) => Ok(heads),
+            None => self.heads(operator),
+        }
     }
 
     fn apply(&self, tenant: &TenantId, changes: &[Change]) -> Result<Sequence, Fault> {
@@ -214,23 +227,6 @@ fn start(
         .map_err(|error| Fault::Busy(format!("no thread for a connection: {error}")))
 }
 
-fn stays_on_this_machine(config: &postgres::Config) -> Result<(), Fault> {
-    let refuse = |why: &str| Err(Fault::Denied(why.to_owned()));
-    if config.get_ssl_mode() == SslMode::Require {
-        return refuse("connections are not encrypted yet, and the address requires it");
-    }
-    let named = config.get_hosts().iter().all(|host| match host {
-        Host::Unix(_) => true,
-        Host::Tcp(name) => {
-            name == "localhost" || name.parse().is_ok_and(|ip: IpAddr| ip.is_loopback())
-        }
-    });
-    if named && config.get_hostaddrs().iter().all(IpAddr::is_loopback) {
-        return Ok(());
-    }
-    refuse("connections are not encrypted yet, so the database must be on this machine")
-}
-
 impl From<postgres::Error> for Fault {
     /// The messages of PostgreSQL name tables and constraints; values stand in its details, which
     /// are left out.
@@ -263,10 +259,16 @@ fn without_answer(error: &postgres::Error) -> Fault {
     if source.is::<WasNull>() || source.is::<WrongType>() {
         return Fault::Corrupt(text);
     }
-    if error.is_closed() || source.is::<io::Error>() {
+    let is_network = source.downcast_ref::<io::Error>().is_some_and(|error| {
+        !error
+            .get_ref()
+            .is_some_and(|inner| inner.is::<rustls::Error>())
+    });
+    if error.is_closed() || is_network {
         return Fault::Lost(format!("{text}: {source}"));
     }
-    Fault::Denied(text)
+    // The other end is not who it must be, or does not speak TLS, or we are not let in.
+    Fault::Denied(format!("{text}: {source}"))
 }
 
 fn is_denial(code: &SqlState) -> bool {
@@ -284,32 +286,19 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_unencrypted_connection_stays_on_this_machine() {
-        for (address, fine) in [
-            ("postgres://u@localhost/d", true),
-            ("postgres://u@127.0.0.1:5433/d", true),
-            ("postgres://u@[::1]/d", true),
-            ("host=/run/postgresql user=u", true),
-            ("postgres://u@db.example.com/d", false),
-            ("postgres://u@localhost,db.example.com/d", false),
-            ("postgres://u@localhost/d?hostaddr=192.0.2.1", false),
-            ("postgres://u@localhost/d?sslmode=require", false),
-        ] {
-            let config = address.parse().unwrap();
-            assert_eq!(stays_on_this_machine(&config).is_ok(), fine, "{address}");
-        }
-    }
-
-    #[test]
     fn a_password_is_never_in_a_fault() {
         for address in [
+            "postgres://u:secret@localhost/d?sslmode=prefer",
+            "host=db.example.com password=secret sslmode=disable",
+            "host=127.0.0.1 port=1 password='sec ret' sslrootcert=/missing sslmode=require",
             "postgres://u:se?cret@localhost/d",
             "postgres://u:secret@localhost:99999999/d",
             "postgres://u:secret@db.example.com/d",
             "postgres://u:secret@127.0.0.1:1/d?connect_timeout=1",
         ] {
             let fault = PostgresqlStore::connect(address).err().unwrap();
-            assert!(!format!("{fault} {fault:?}").contains("cret"), "{fault}");
+            let told = format!("{fault} {fault:?}");
+            assert!(!told.contains("cret") && !told.contains("sec "), "{told}");
         }
     }
 }

@@ -1,15 +1,12 @@
 //! One connection, made when it is needed and made again when it broke.
 
 use std::collections::BTreeMap;
-use std::time::Duration;
 
 use postgres::types::ToSql;
-use postgres::{Client, Config, NoTls, Row, RowIter, Statement};
+use postgres::{Client, NoTls, Row, RowIter, Statement};
 
+use super::address::Address;
 use crate::fault::Fault;
-
-/// How long a server may take to accept a connection.
-const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// What holds on every connection. Locks are held for milliseconds, and the longest statement reads
 /// all that one tenant owns; whatever waits longer is a fault that can be told.
@@ -23,7 +20,7 @@ const SETTINGS: &str = "
         WHERE current_setting('synchronous_commit') = 'off'";
 
 pub(super) struct Session {
-    config: Config,
+    address: Address,
     connection: Option<Connection>,
 }
 
@@ -33,13 +30,9 @@ struct Connection {
 }
 
 impl Session {
-    pub(super) fn new(mut config: Config) -> Self {
-        if config.get_connect_timeout().is_none() {
-            config.connect_timeout(CONNECT_TIMEOUT);
-        }
-        config.application_name("avouch");
+    pub(super) fn new(address: Address) -> Self {
         Self {
-            config,
+            address,
             connection: None,
         }
     }
@@ -84,7 +77,10 @@ impl Session {
             // It broke while nobody used it; nothing has begun, so a new one will do.
             self.connection = None;
         }
-        let mut connection = self.connect()?;
+        let mut connection = Connection {
+            client: connect(&self.address)?,
+            prepared: BTreeMap::new(),
+        };
         connection.client.batch_execute(statement)?;
         self.connection = Some(connection);
         Ok(())
@@ -96,20 +92,6 @@ impl Session {
             self.connection = None;
         }
         ended
-    }
-
-    fn connect(&self) -> Result<Connection, Fault> {
-        let mut client = self.config.connect(NoTls)?;
-        let fsync = client.query_opt("SELECT current_setting('fsync', true)", &[])?;
-        let fsync: Option<String> = fsync.and_then(|row| row.try_get(0).ok());
-        if fsync.as_deref() == Some("off") {
-            return Err(Fault::Forgetful("its setting `fsync` is off".to_owned()));
-        }
-        client.batch_execute(SETTINGS)?;
-        Ok(Connection {
-            client,
-            prepared: BTreeMap::new(),
-        })
     }
 
     /// Carries out statements without parameters.
@@ -156,6 +138,21 @@ impl Session {
             .as_mut()
             .ok_or_else(|| Fault::Bug("a statement outside a transaction".to_owned()))
     }
+}
+
+/// A new connection, on which the settings of this program hold.
+pub(super) fn connect(address: &Address) -> Result<Client, Fault> {
+    let mut client = match &address.tls {
+        Some(tls) => address.config.connect(tls.clone())?,
+        None => address.config.connect(NoTls)?,
+    };
+    let fsync = client.query_opt("SELECT current_setting('fsync', true)", &[])?;
+    let fsync: Option<String> = fsync.and_then(|row| row.try_get(0).ok());
+    if fsync.as_deref() == Some("off") {
+        return Err(Fault::Forgetful("its setting `fsync` is off".to_owned()));
+    }
+    client.batch_execute(SETTINGS)?;
+    Ok(client)
 }
 
 impl Connection {

@@ -7,6 +7,7 @@ use avouch_core::time::Time;
 use postgres::Row as SqlRow;
 use postgres::fallible_iterator::FallibleIterator;
 
+use super::listener::CHANNEL;
 use super::session::Session;
 use crate::change::{Sequence, Snapshot};
 use crate::codec::{Row, TRUST_DOMAIN};
@@ -50,7 +51,7 @@ pub(super) fn add_tenant(session: &mut Session, tenant: &TenantRecord) -> Result
         ],
     )?;
     if inserted == 1 {
-        return Ok(());
+        return tell(session, &tenant.id, Sequence::START);
     }
     // Another server added it between the look and the insertion.
     match find_tenant(session, &tenant.id)? {
@@ -150,7 +151,15 @@ pub(super) fn apply(
         remove_rows(session, tenant, next, rows)?;
     }
     check_trust_domains(session, tenant, plan)?;
+    tell(session, tenant, next)?;
     Ok(next)
+}
+
+/// Tells whoever listens once this is committed, and nobody if it is not.
+fn tell(session: &mut Session, tenant: &TenantId, sequence: Sequence) -> Result<(), Fault> {
+    let notice = format!("{tenant} {sequence}");
+    session.execute("SELECT pg_notify($1, $2)", &[&CHANNEL, &notice])?;
+    Ok(())
 }
 
 fn claim_trust_domains(session: &mut Session, tenant: &TenantId, plan: &Plan) -> Result<(), Fault> {

@@ -4,8 +4,8 @@
 use avouch_core::time::Time;
 use avouch_store::postgresql::PostgresqlStore;
 use avouch_store::{Fault, IntentRow, Sequence, Snapshot, Store, TenantRecord, Used};
+use avouch_testkit::postgresql::Cluster;
 
-use crate::cluster::Cluster;
 use crate::cut::{Cut, Wire};
 use crate::objects::*;
 use crate::on_postgresql::or_skipped;

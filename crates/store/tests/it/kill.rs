@@ -10,8 +10,8 @@ use avouch_core::time::Time;
 use avouch_store::postgresql::PostgresqlStore;
 use avouch_store::sqlite::SqliteStore;
 use avouch_store::{Store, Used};
+use avouch_testkit::postgresql::Cluster;
 
-use crate::cluster::Cluster;
 use crate::objects::*;
 use crate::on_postgresql::or_skipped;
 

@@ -1,11 +1,11 @@
 //! The store as a server uses it: one suite for every engine.
 
-mod cluster;
 mod cut;
 mod faults;
 mod kill;
 mod objects;
 mod on_postgresql;
 mod on_sqlite;
+mod over_tls;
 mod suite;
 mod uses;

@@ -1,11 +1,13 @@
 //! The suite on a real PostgreSQL, and what only this engine can show.
 
 use std::sync::Arc;
+use std::thread;
+use std::time::{Duration, Instant};
 
 use avouch_store::postgresql::PostgresqlStore;
 use avouch_store::{Fault, Store};
+use avouch_testkit::postgresql::Cluster;
 
-use crate::cluster::Cluster;
 use crate::objects::*;
 use crate::suite::{Engine, on_every_case};
 
@@ -162,7 +164,7 @@ fn servers_that_start_at_once_make_the_schema_once() {
     let Some(engine) = fresh("servers_that_start_at_once_make_the_schema_once") else {
         return;
     };
-    std::thread::scope(|scope| {
+    thread::scope(|scope| {
         for number in 0..4 {
             let engine = &engine;
             scope.spawn(move || {
@@ -191,4 +193,84 @@ fn a_row_held_for_too_long_is_busy() {
     assert!(store.load(&tenant("acme")).unwrap().anchors.is_empty());
     other.batch_execute("ROLLBACK").unwrap();
     store.apply(&tenant("acme"), &[anchor("a")]).unwrap();
+}
+
+#[test]
+#[expect(
+    clippy::disallowed_methods,
+    reason = "how fast it is heard of is what is tested"
+)]
+fn a_change_is_heard_of_by_all_servers_at_once() {
+    let Some(engine) = fresh("a_change_is_heard_of_by_all_servers_at_once") else {
+        return;
+    };
+    const LONG: Duration = Duration::from_secs(20);
+    let (writer, listener) = (engine.open(), engine.open());
+    add_tenant(&*writer, "acme");
+    // The first time it says what is there; after that only what is new.
+    let heads = listener.wait_for_change(&OPERATOR, LONG).unwrap();
+    assert_eq!(heads.len(), 2);
+    let begun = Instant::now();
+    let quiet = Duration::from_millis(50);
+    assert!(
+        listener
+            .wait_for_change(&OPERATOR, quiet)
+            .unwrap()
+            .is_empty()
+    );
+    assert!(begun.elapsed() >= quiet);
+
+    let mut delays: Vec<Duration> = (0..100)
+        .map(|round| {
+            let name = format!("a{round}");
+            thread::scope(|scope| {
+                let heard = scope.spawn(|| {
+                    let heads = listener.wait_for_change(&OPERATOR, LONG).unwrap();
+                    (heads, Instant::now())
+                });
+                let number = writer.apply(&tenant("acme"), &[anchor(&name)]).unwrap();
+                let committed = Instant::now();
+                let (heads, heard) = heard.join().unwrap();
+                assert_eq!(heads.get(&tenant("acme")), Some(&number));
+                heard.saturating_duration_since(committed)
+            })
+        })
+        .collect();
+    delays.sort_unstable();
+    println!(
+        "heard after: median {:?}, longest {:?}",
+        delays[50], delays[99]
+    );
+    assert!(delays[50] < Duration::from_millis(100), "{delays:?}");
+
+    // What is undone is not told, and a new tenant is.
+    writer
+        .apply(&tenant("acme"), &[entry("e", "spiffe://no.test/x")])
+        .unwrap_err();
+    add_tenant(&*writer, "other");
+    let heads = listener.wait_for_change(&OPERATOR, LONG).unwrap();
+    assert_eq!(heads.keys().collect::<Vec<_>>(), [&tenant("other")]);
+}
+
+#[test]
+fn listening_goes_on_after_the_server_was_away() {
+    let name = "listening_goes_on_after_the_server_was_away";
+    let Some(cluster) = or_skipped(name, Cluster::start()) else {
+        return;
+    };
+    let store = PostgresqlStore::connect(&cluster.new_database()).unwrap();
+    add_tenant(&store, "acme");
+    let wait = || store.wait_for_change(&OPERATOR, Duration::from_secs(5));
+    assert_eq!(wait().unwrap().len(), 2);
+    cluster.crash().unwrap();
+    for _ in 0..3 {
+        let fault = wait().unwrap_err();
+        assert!(matches!(fault, Fault::Lost(_)), "{fault:?}");
+    }
+    cluster.up().unwrap();
+    let number = store.apply(&tenant("acme"), &[anchor("a")]).unwrap();
+    // Whatever was missed is told when listening begins again.
+    assert_eq!(wait().unwrap()[&tenant("acme")], number);
+    let number = store.apply(&tenant("acme"), &[anchor("b")]).unwrap();
+    assert_eq!(wait().unwrap()[&tenant("acme")], number);
 }
