@@ -29,11 +29,13 @@ const PROTOCOLS: [&str; 5] = [
 ];
 
 /// Messages that hold a private key or a bearer token. Their `Debug` is written by hand.
-const SECRET: [&str; 11] = [
+const SECRET: [&str; 13] = [
     ".JWTSVID",
     ".ValidateJWTSVIDRequest",
     ".WITSVID",
     ".X509SVID",
+    ".avouch.node.v1.Evidence",
+    ".avouch.node.v1.Evidence.shown",
     ".avouch.node.v1.IssueJwtResponse",
     ".avouch.node.v1.JoinRequest",
     ".avouch.node.v1.WitAnswer",

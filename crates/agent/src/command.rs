@@ -10,7 +10,7 @@ use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::watch;
 use zeroize::Zeroizing;
 
-use crate::node::{Joining, LinkFault, Node, ServerTrust};
+use crate::node::{Attesting, Evidence, Joining, LinkFault, Node, ServerTrust};
 use crate::{AdminEndpoint, Endpoint, Fault, Identities, Limits};
 
 /// What the agent is told.
@@ -31,6 +31,9 @@ pub struct AgentArguments {
         hide_env_values = true
     )]
     pub join_token: Option<String>,
+    /// How the node shows who it is, if not by a token.
+    #[command(flatten)]
+    pub attestation: AttestationArguments,
     /// Where the node keeps its own identity
     #[arg(long, value_name = "DIR", default_value = "avouch-agent-data")]
     pub agent_data: PathBuf,
@@ -43,6 +46,71 @@ pub struct AgentArguments {
     /// How much the log tells, on standard error
     #[arg(long, value_enum, default_value_t = LogLevel::Warn)]
     pub log: LogLevel,
+}
+
+/// How a node shows who it is, if not by a token.
+#[derive(Args, Clone, Debug)]
+pub struct AttestationArguments {
+    /// Show who the node is in this way instead of with a join token
+    #[arg(
+        long,
+        value_enum,
+        value_name = "METHOD",
+        requires = "attest_tenant",
+        conflicts_with = "join_token"
+    )]
+    pub attest: Option<Method>,
+    /// The tenant whose node it is
+    #[arg(long, value_name = "TENANT", requires = "attest")]
+    pub attest_tenant: Option<String>,
+    /// The attestor of the tenant [default: the one that is called like the method]
+    #[arg(long, value_name = "NAME", requires = "attest")]
+    pub attestor: Option<String>,
+    /// The certificate of the node: for x509pop in PEM, with the intermediates above it
+    #[arg(long, value_name = "FILE", required_if_eq("attest", "x509pop"))]
+    pub cert: Option<PathBuf>,
+    /// The key of that certificate: for x509pop in PEM
+    #[arg(long, value_name = "FILE", required_if_eq("attest", "x509pop"))]
+    pub key: Option<PathBuf>,
+    /// The token of the pod, for k8s-psat
+    #[arg(
+        long,
+        value_name = "FILE",
+        default_value = "/var/run/secrets/tokens/avouch-agent"
+    )]
+    pub token_path: PathBuf,
+}
+
+/// How a node shows who it is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Method {
+    /// By a token that Kubernetes projects into its pod
+    #[value(name = "k8s-psat", alias = "k8s_psat")]
+    K8sPsat,
+    /// By a certificate and its key
+    #[value(name = "x509pop")]
+    X509Pop,
+}
+
+impl AttestationArguments {
+    fn attesting(&self) -> Option<Attesting> {
+        let file = |path: &Option<PathBuf>| path.clone().unwrap_or_default();
+        let evidence = match self.attest? {
+            Method::K8sPsat => Evidence::K8sPsat {
+                token: self.token_path.clone(),
+            },
+            Method::X509Pop => Evidence::X509Pop {
+                certificate: file(&self.cert),
+                key: file(&self.key),
+            },
+        };
+        let named = self.attestor.clone();
+        Some(Attesting {
+            tenant: self.attest_tenant.clone()?,
+            attestor: named.unwrap_or_else(|| evidence.method().to_owned()),
+            evidence,
+        })
+    }
 }
 
 /// Who may fetch the identities of others, and where.
@@ -184,6 +252,7 @@ async fn run_until_told(
         trust: server_trust(&arguments.server_trust)?,
         folder: arguments.agent_data.clone(),
         token: arguments.join_token.clone().map(Zeroizing::new),
+        attesting: arguments.attestation.attesting(),
     };
     let socket = std::path::absolute(&arguments.socket)?;
     // Before the token is used up: a socket that cannot be served would cost it.

@@ -15,6 +15,8 @@
 )]
 
 #[cfg(feature = "grpc")]
+pub mod attestation;
+#[cfg(feature = "grpc")]
 pub mod grpc;
 pub mod members;
 mod question;

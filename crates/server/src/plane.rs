@@ -20,7 +20,7 @@ use crate::clock::Clock;
 use crate::counters::Counters;
 use crate::fault::{Fault, Refused};
 use crate::fetch::Fetcher;
-use crate::nodes::Presences;
+use crate::nodes::{Known, Presences, RefusedNodes};
 use crate::settings::Settings;
 use crate::tenant::Tenant;
 
@@ -44,6 +44,8 @@ pub struct Plane {
     tenants: RwLock<Tenants>,
     server_id: SpiffeId,
     pub(crate) presences: Presences,
+    pub(crate) attestors: Known,
+    pub(crate) refused_nodes: RefusedNodes,
     pub(crate) counters: Counters,
     fetcher: Fetcher,
 }
@@ -90,6 +92,8 @@ impl Plane {
             tenants: RwLock::default(),
             server_id: server_id(&founding.trust_domain)?,
             presences: Presences::default(),
+            attestors: Known::default(),
+            refused_nodes: RefusedNodes::default(),
             counters: Counters::default(),
         };
         for record in records {

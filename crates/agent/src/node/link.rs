@@ -5,20 +5,27 @@ use std::path::PathBuf;
 use std::sync::{Arc, PoisonError, RwLock, Weak};
 use std::time::Duration;
 
+use avouch_api::attestation::statement;
+use avouch_api::grpc::node::attest_reply::Step as Reply;
+use avouch_api::grpc::node::attest_request::Step;
 use avouch_api::grpc::node::node_client::NodeClient;
-use avouch_api::grpc::node::{self, JoinRequest, RenewRequest};
+use avouch_api::grpc::node::{
+    self, AttestReply, AttestRequest, Intention, JoinRequest, RenewRequest,
+};
 use avouch_core::id::SpiffeId;
 use hyper_util::rt::TokioIo;
 use rustls::ClientConfig;
 use rustls::pki_types::ServerName;
 use tokio::net::TcpStream;
-use tokio::sync::watch;
+use tokio::sync::{mpsc, watch};
 use tokio_rustls::TlsConnector;
+use tokio_stream::wrappers::ReceiverStream;
 use tonic::transport::{Channel, Endpoint};
-use tonic::{Code, Status};
+use tonic::{Code, Status, Streaming};
 use tower::service_fn;
 use zeroize::Zeroizing;
 
+use super::evidence::{Attesting, EvidenceFault};
 use super::key::{KeyFault, NodeKey};
 use super::membership::Membership;
 use super::tls::{self, ServerVerifier};
@@ -47,6 +54,8 @@ pub struct Joining {
     pub folder: PathBuf,
     /// A join token; needed if no identity is kept, or one that has expired.
     pub token: Option<Zeroizing<String>>,
+    /// What the node shows instead of a token.
+    pub attesting: Option<Attesting>,
 }
 
 /// Why there is no way to the server.
@@ -62,10 +71,13 @@ pub enum LinkFault {
     },
     /// There is neither an identity nor a token.
     #[error(
-        "no identity of this node is kept in {}, or it has expired, so it has to join: give it a token, which `avouch node token` makes",
+        "no identity of this node is kept in {}, or it has expired, so it has to join: give it a token, which `avouch node token` makes, or have it show who it is with `--attest`",
         .0.display()
     )]
     NoToken(PathBuf),
+    /// There is nothing to show.
+    #[error("what the node would show to join: {0}")]
+    Evidence(#[from] EvidenceFault),
     /// A key could not be made.
     #[error(transparent)]
     Key(#[from] KeyFault),
@@ -93,8 +105,7 @@ pub enum LinkFault {
 
 /// The way to the server.
 pub(super) struct Link {
-    server: String,
-    folder: PathBuf,
+    joining: Joining,
     verifier: Arc<ServerVerifier>,
     member: RwLock<Arc<Membership>>,
     /// The connection as the present member; another one after each renewal.
@@ -118,8 +129,11 @@ impl Link {
         };
         let channel = connect(&joining.server, tls::config(&verifier, Some(&member))?)?;
         Ok(Self {
-            server: joining.server,
-            folder: joining.folder,
+            // A token is used up, and not kept.
+            joining: Joining {
+                token: None,
+                ..joining
+            },
             verifier,
             member: RwLock::new(Arc::new(member)),
             channel: watch::Sender::new(channel),
@@ -146,24 +160,34 @@ impl Link {
     }
 
     async fn renew(&self) -> Result<(), LinkFault> {
+        let is_over = self.member().not_after() <= now();
+        let member = if is_over && self.joining.attesting.is_some() {
+            join(&self.joining, &self.verifier).await?
+        } else {
+            self.next().await?
+        };
+        let kept = member.write(&self.joining.folder);
+        kept.map_err(|source| LinkFault::Kept {
+            folder: self.joining.folder.clone(),
+            source,
+        })?;
+        self.verifier.follow(member.server_bundle.clone());
+        let config = tls::config(&self.verifier, Some(&member))?;
+        let channel = connect(&self.joining.server, config)?;
+        *self.member.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(member);
+        self.channel.send_replace(channel);
+        Ok(())
+    }
+
+    /// The membership that follows the present one.
+    async fn next(&self) -> Result<Membership, LinkFault> {
         let key = NodeKey::generate()?;
         let request = RenewRequest {
             signing_request: key.signing_request()?,
         };
         let answer = in_time(self.client().renew(request)).await;
-        let answer = answer.map_err(|status| fault(&self.server, &status))?;
-        let member = member_of(key, answer.into_inner())?;
-        member
-            .write(&self.folder)
-            .map_err(|source| LinkFault::Kept {
-                folder: self.folder.clone(),
-                source,
-            })?;
-        self.verifier.follow(member.server_bundle.clone());
-        let channel = connect(&self.server, tls::config(&self.verifier, Some(&member))?)?;
-        *self.member.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(member);
-        self.channel.send_replace(channel);
-        Ok(())
+        let answer = answer.map_err(|status| fault(&self.joining.server, &status))?;
+        member_of(key, answer.into_inner())
     }
 }
 
@@ -192,9 +216,9 @@ pub(super) async fn keep(shared: Weak<Shared>) {
 }
 
 /// The answer, or a status when there is none in time.
-pub(super) async fn in_time<T>(
-    answer: impl Future<Output = Result<T, Status>>,
-) -> Result<T, Status> {
+pub(super) async fn in_time<T, E: From<Status>>(
+    answer: impl Future<Output = Result<T, E>>,
+) -> Result<T, E> {
     let answered = tokio::time::timeout(LONGEST_CALL, answer).await;
     answered.map_err(|_| Status::unavailable("the server takes too long"))?
 }
@@ -204,17 +228,99 @@ fn client(channel: Channel) -> NodeClient<Channel> {
 }
 
 async fn join(joining: &Joining, verifier: &Arc<ServerVerifier>) -> Result<Membership, LinkFault> {
-    let token = joining.token.as_ref();
-    let token = token.ok_or_else(|| LinkFault::NoToken(joining.folder.clone()))?;
     let key = NodeKey::generate()?;
     let channel = connect(&joining.server, tls::config(verifier, None)?)?;
+    let client = client(channel);
+    if let Some(attesting) = &joining.attesting {
+        let attested = in_time(attest(client, joining, attesting, &key)).await;
+        return member_of(key, attested.map_err(|stop| stop.fault(&joining.server))?);
+    }
+    let token = joining.token.as_ref();
+    let token = token.ok_or_else(|| LinkFault::NoToken(joining.folder.clone()))?;
     let request = JoinRequest {
         join_token: token.as_str().to_owned(),
         signing_request: key.signing_request()?,
     };
-    let answer = in_time(client(channel).join(request)).await;
+    let mut client = client;
+    let answer = in_time(client.join(request)).await;
     let answer = answer.map_err(|status| fault(&joining.server, &status))?;
     member_of(key, answer.into_inner())
+}
+
+/// Says what it will show, is sent a challenge, and shows it.
+async fn attest(
+    mut client: NodeClient<Channel>,
+    joining: &Joining,
+    attesting: &Attesting,
+    key: &NodeKey,
+) -> Result<node::Membership, Stop> {
+    let signing_request = key.signing_request().map_err(LinkFault::from)?;
+    let intention = Intention {
+        tenant: attesting.tenant.clone(),
+        attestor: attesting.attestor.clone(),
+        method: attesting.evidence.method().to_owned(),
+    };
+    let (steps, asked) = mpsc::channel(2);
+    send(&steps, Step::Intention(intention.clone())).await;
+    let answer = client.attest(ReceiverStream::new(asked)).await?;
+    let mut replies = answer.into_inner();
+    let Some(Reply::Challenge(challenge)) = next_reply(&mut replies).await? else {
+        return Err(LinkFault::Unusable("it sends no challenge").into());
+    };
+    let server = joining.trust.trust_domain.as_str();
+    let statement = statement(server, &intention, &challenge, &signing_request);
+    let evidence = node::Evidence {
+        shown: Some(
+            attesting
+                .evidence
+                .shown(&statement)
+                .map_err(LinkFault::from)?,
+        ),
+        signing_request,
+    };
+    send(&steps, Step::Evidence(evidence)).await;
+    match next_reply(&mut replies).await? {
+        Some(Reply::Membership(membership)) => Ok(membership),
+        Some(Reply::Challenge(_)) | None => {
+            Err(LinkFault::Unusable("it sends no membership").into())
+        }
+    }
+}
+
+/// Why a node was not attested: the server said so, or something here is not as it should be.
+enum Stop {
+    Status(Status),
+    Fault(LinkFault),
+}
+
+impl Stop {
+    fn fault(self, server: &str) -> LinkFault {
+        match self {
+            Self::Status(status) => fault(server, &status),
+            Self::Fault(fault) => fault,
+        }
+    }
+}
+
+impl From<Status> for Stop {
+    fn from(status: Status) -> Self {
+        Self::Status(status)
+    }
+}
+
+impl From<LinkFault> for Stop {
+    fn from(fault: LinkFault) -> Self {
+        Self::Fault(fault)
+    }
+}
+
+/// A server that has gone is seen by what it does not answer.
+async fn send(steps: &mpsc::Sender<AttestRequest>, step: Step) {
+    drop(steps.send(AttestRequest { step: Some(step) }).await);
+}
+
+async fn next_reply(replies: &mut Streaming<AttestReply>) -> Result<Option<Reply>, Status> {
+    Ok(replies.message().await?.and_then(|reply| reply.step))
 }
 
 fn member_of(key: NodeKey, answer: node::Membership) -> Result<Membership, LinkFault> {

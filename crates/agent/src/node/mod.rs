@@ -12,6 +12,7 @@
 //! half of its life is over, at a moment that differs from node to node and from SVID to SVID, and
 //! at once when its entry has changed or its authority is not to be trusted any more.
 
+mod evidence;
 mod follow;
 mod holdings;
 mod key;
@@ -38,6 +39,7 @@ use link::Link;
 use svids::Svids;
 use tokens::Tokens;
 
+pub use evidence::{Attesting, Evidence, EvidenceFault};
 pub use link::{Joining, LinkFault, ServerTrust};
 
 /// A node: it follows one server, and knows what each of its workloads may hold.

@@ -10,6 +10,111 @@ pub struct JoinRequest {
     #[prost(bytes = "vec", tag = "2")]
     pub signing_request: ::prost::alloc::vec::Vec<u8>,
 }
+/// A step of a node that attests itself.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct AttestRequest {
+    /// Which one.
+    #[prost(oneof = "attest_request::Step", tags = "1, 2")]
+    pub step: ::core::option::Option<attest_request::Step>,
+}
+/// Nested message and enum types in `AttestRequest`.
+pub mod attest_request {
+    /// Which one.
+    #[derive(Clone, PartialEq, Eq, Hash, ::prost::Oneof)]
+    pub enum Step {
+        /// First.
+        #[prost(message, tag = "1")]
+        Intention(super::Intention),
+        /// Then.
+        #[prost(message, tag = "2")]
+        Evidence(super::Evidence),
+    }
+}
+/// What a node is about to show.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct Intention {
+    /// Whose node it is.
+    #[prost(string, tag = "1")]
+    pub tenant: ::prost::alloc::string::String,
+    /// The attestor of the tenant that is to believe it.
+    #[prost(string, tag = "2")]
+    pub attestor: ::prost::alloc::string::String,
+    /// How: `x509pop`, `sshpop`, `k8s_psat`.
+    #[prost(string, tag = "3")]
+    pub method: ::prost::alloc::string::String,
+}
+/// What a node shows.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+#[prost(skip_debug)]
+pub struct Evidence {
+    /// A PKCS#10 request, as DER, whose key the identity is for. What is signed below names it, so that
+    /// nobody on the way can put in a key of their own.
+    #[prost(bytes = "vec", tag = "1")]
+    pub signing_request: ::prost::alloc::vec::Vec<u8>,
+    /// By the method of the intention.
+    #[prost(oneof = "evidence::Shown", tags = "2, 3, 4")]
+    pub shown: ::core::option::Option<evidence::Shown>,
+}
+/// Nested message and enum types in `Evidence`.
+pub mod evidence {
+    /// By the method of the intention.
+    #[derive(Clone, PartialEq, Eq, Hash, ::prost::Oneof)]
+    #[prost(skip_debug)]
+    pub enum Shown {
+        /// A certificate.
+        #[prost(message, tag = "2")]
+        X509pop(super::X509Possession),
+        /// A host certificate.
+        #[prost(message, tag = "3")]
+        Sshpop(super::SshPossession),
+        /// A token of a service account.
+        #[prost(string, tag = "4")]
+        K8sPsat(::prost::alloc::string::String),
+    }
+}
+/// A certificate, and that the node has its key.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct X509Possession {
+    /// The certificate of the node and the intermediates above it, each as DER.
+    #[prost(bytes = "vec", repeated, tag = "1")]
+    pub certificates: ::prost::alloc::vec::Vec<::prost::alloc::vec::Vec<u8>>,
+    /// How it is signed: the number of a TLS SignatureScheme (RFC 8446 4.2.3).
+    #[prost(uint32, tag = "2")]
+    pub scheme: u32,
+    /// The signature over the statement.
+    #[prost(bytes = "vec", tag = "3")]
+    pub signature: ::prost::alloc::vec::Vec<u8>,
+}
+/// A host certificate of SSH, and that the node has its key.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct SshPossession {
+    /// The certificate as it is on the wire (PROTOCOL.certkeys).
+    #[prost(bytes = "vec", tag = "1")]
+    pub certificate: ::prost::alloc::vec::Vec<u8>,
+    /// The signature over the statement (PROTOCOL.sshsig).
+    #[prost(bytes = "vec", tag = "2")]
+    pub signature: ::prost::alloc::vec::Vec<u8>,
+}
+/// A step of the server.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct AttestReply {
+    /// Which one.
+    #[prost(oneof = "attest_reply::Step", tags = "1, 2")]
+    pub step: ::core::option::Option<attest_reply::Step>,
+}
+/// Nested message and enum types in `AttestReply`.
+pub mod attest_reply {
+    /// Which one.
+    #[derive(Clone, PartialEq, Eq, Hash, ::prost::Oneof)]
+    pub enum Step {
+        /// 32 random bytes.
+        #[prost(bytes, tag = "1")]
+        Challenge(::prost::alloc::vec::Vec<u8>),
+        /// Who the node is.
+        #[prost(message, tag = "2")]
+        Membership(super::Membership),
+    }
+}
 /// A node asks for its next X.509-SVID.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct RenewRequest {
@@ -322,6 +427,26 @@ pub mod node_client {
                 .insert(GrpcMethod::new("avouch.node.v1.Node", "Join"));
             self.inner.unary(req, path, codec).await
         }
+        /// Lets a node join that shows who it is. It says what it will show and is sent a challenge; it
+        /// sends the evidence and is sent its membership. A challenge lives as long as the call, so it is
+        /// answered once, on the server that sent it.
+        pub async fn attest(
+            &mut self,
+            request: impl tonic::IntoStreamingRequest<Message = super::AttestRequest>,
+        ) -> std::result::Result<
+            tonic::Response<tonic::codec::Streaming<super::AttestReply>>,
+            tonic::Status,
+        > {
+            self.inner.ready().await.map_err(|e| {
+                tonic::Status::unknown(format!("Service was not ready: {}", e.into()))
+            })?;
+            let codec = tonic_prost::ProstCodec::default();
+            let path = http::uri::PathAndQuery::from_static("/avouch.node.v1.Node/Attest");
+            let mut req = request.into_streaming_request();
+            req.extensions_mut()
+                .insert(GrpcMethod::new("avouch.node.v1.Node", "Attest"));
+            self.inner.streaming(req, path, codec).await
+        }
         /// Gives the caller its next X.509-SVID.
         pub async fn renew(
             &mut self,
@@ -420,6 +545,18 @@ pub mod node_server {
             &self,
             request: tonic::Request<super::JoinRequest>,
         ) -> std::result::Result<tonic::Response<super::Membership>, tonic::Status>;
+        /// Server streaming response type for the Attest method.
+        type AttestStream: tonic::codegen::tokio_stream::Stream<
+                Item = std::result::Result<super::AttestReply, tonic::Status>,
+            > + std::marker::Send
+            + 'static;
+        /// Lets a node join that shows who it is. It says what it will show and is sent a challenge; it
+        /// sends the evidence and is sent its membership. A challenge lives as long as the call, so it is
+        /// answered once, on the server that sent it.
+        async fn attest(
+            &self,
+            request: tonic::Request<tonic::Streaming<super::AttestRequest>>,
+        ) -> std::result::Result<tonic::Response<Self::AttestStream>, tonic::Status>;
         /// Gives the caller its next X.509-SVID.
         async fn renew(
             &self,
@@ -557,6 +694,45 @@ pub mod node_server {
                                 max_encoding_message_size,
                             );
                         let res = grpc.unary(method, req).await;
+                        Ok(res)
+                    };
+                    Box::pin(fut)
+                }
+                "/avouch.node.v1.Node/Attest" => {
+                    #[allow(non_camel_case_types)]
+                    struct AttestSvc<T: Node>(pub Arc<T>);
+                    impl<T: Node> tonic::server::StreamingService<super::AttestRequest> for AttestSvc<T> {
+                        type Response = super::AttestReply;
+                        type ResponseStream = T::AttestStream;
+                        type Future =
+                            BoxFuture<tonic::Response<Self::ResponseStream>, tonic::Status>;
+                        fn call(
+                            &mut self,
+                            request: tonic::Request<tonic::Streaming<super::AttestRequest>>,
+                        ) -> Self::Future {
+                            let inner = Arc::clone(&self.0);
+                            let fut = async move { <T as Node>::attest(&inner, request).await };
+                            Box::pin(fut)
+                        }
+                    }
+                    let accept_compression_encodings = self.accept_compression_encodings;
+                    let send_compression_encodings = self.send_compression_encodings;
+                    let max_decoding_message_size = self.max_decoding_message_size;
+                    let max_encoding_message_size = self.max_encoding_message_size;
+                    let inner = self.inner.clone();
+                    let fut = async move {
+                        let method = AttestSvc(inner);
+                        let codec = tonic_prost::ProstCodec::default();
+                        let mut grpc = tonic::server::Grpc::new(codec)
+                            .apply_compression_config(
+                                accept_compression_encodings,
+                                send_compression_encodings,
+                            )
+                            .apply_max_message_size_config(
+                                max_decoding_message_size,
+                                max_encoding_message_size,
+                            );
+                        let res = grpc.streaming(method, req).await;
                         Ok(res)
                     };
                     Box::pin(fut)

@@ -156,6 +156,13 @@ impl fmt::Debug for Witsvid {
     }
 }
 
+/// Shows nothing: what one method shows is a token.
+impl fmt::Debug for node::Evidence {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Evidence").finish_non_exhaustive()
+    }
+}
+
 /// Shows everything but the token.
 impl fmt::Debug for node::JoinRequest {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

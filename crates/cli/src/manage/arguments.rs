@@ -230,15 +230,37 @@ pub enum AuthorityCommand {
 /// Commands on nodes.
 #[derive(Debug, Subcommand)]
 pub enum NodeCommand {
+    /// What the tenant accepts from nodes that join without a token
+    Attestor(AttestorArguments),
     /// Give a node nothing any more
     #[command(after_help = "Examples:\n  avouch node ban web-1 --tenant demo")]
     Ban {
         /// Its name
         node: String,
     },
+    /// Forget a node: it gets nothing until it joins again
+    #[command(after_help = "Examples:\n  avouch node evict web-1 --tenant demo")]
+    Evict {
+        /// Its name
+        node: String,
+    },
     /// The nodes of the tenant
     #[command(after_help = "Examples:\n  avouch node list --tenant demo")]
     List,
+    /// The last nodes that the server did not let in, or why it did not let in one
+    #[command(
+        after_help = "Examples:\n  avouch node refused --tenant demo\n  avouch node refused 0193f2c1-7c1e-7bb4-8f5e-3a1c9d2e4b60 --tenant demo"
+    )]
+    Refused {
+        /// The id that the agent was told
+        decision: Option<String>,
+    },
+    /// One node: how it joined, and what was attested of it
+    #[command(after_help = "Examples:\n  avouch node show web-1 --tenant demo")]
+    Show {
+        /// Its name
+        node: String,
+    },
     /// Make a token with which one node joins, once; it is shown only now
     #[command(
         after_help = "Examples:\n  avouch node token web-1 --tenant demo\n  avouch node token web-1 --tenant demo --ttl 3600 -o json"
@@ -293,6 +315,42 @@ pub enum RuleCommand {
     Show {
         /// Its name
         rule: String,
+    },
+}
+
+/// The arguments of `node attestor`.
+#[derive(Args, Debug)]
+pub struct AttestorArguments {
+    /// What to do.
+    #[command(subcommand)]
+    pub command: AttestorCommand,
+}
+
+/// Commands on attestors.
+#[derive(Debug, Subcommand)]
+pub enum AttestorCommand {
+    /// Accept nothing by an attestor any more; nodes that it let join stay
+    #[command(
+        alias = "remove",
+        after_help = "Examples:\n  avouch node attestor delete x509pop --tenant demo"
+    )]
+    Delete {
+        /// Its name
+        name: String,
+    },
+    /// The attestors of the tenant
+    #[command(after_help = "Examples:\n  avouch node attestor list --tenant demo -o json")]
+    List,
+    /// Accept nodes by a method, from those whom a file names
+    #[command(
+        after_help = "Examples:\n  avouch node attestor put x509pop -f machines.yaml --tenant demo"
+    )]
+    Put {
+        /// Its name; agents ask for the one that is called like their method
+        name: String,
+        /// Read it from FILE, JSON or YAML (`-` for standard input)
+        #[arg(short, long, value_name = "FILE")]
+        file: PathBuf,
     },
 }
 

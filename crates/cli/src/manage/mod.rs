@@ -3,6 +3,7 @@
 pub mod arguments;
 mod client;
 mod entries;
+mod nodes;
 mod rules;
 mod table;
 
@@ -15,11 +16,12 @@ use crate::input::{self, Stop};
 use crate::output;
 use arguments::{
     AdminArguments, AdminCommand, AnchorDeleteArguments, AnchorPutArguments, AuthorityArguments,
-    AuthorityCommand, NodeArguments, NodeCommand, Remote, TenantArguments, TenantCommand,
-    TrustDomainArguments, TrustDomainCommand, WhyNotArguments,
+    AuthorityCommand, Remote, TenantArguments, TenantCommand, TrustDomainArguments,
+    TrustDomainCommand, WhyNotArguments,
 };
 use client::Client;
 pub use entries::entry;
+pub use nodes::node;
 pub use rules::rule;
 use table::{Column, members, table};
 
@@ -123,47 +125,6 @@ pub fn authority(arguments: &AuthorityArguments, common: &Common) -> Result<Exit
         }
     };
     tell_list(common, &answer, "authorities", &AUTHORITY)
-}
-
-const NODE: [Column; 6] = [
-    ("NODE", "name"),
-    ("SPIFFE ID", "spiffe_id"),
-    ("ATTESTED BY", "attested_by"),
-    ("CONNECTED", "connected"),
-    ("BANNED", "banned"),
-    ("SINCE", "created"),
-];
-
-const JOIN_TOKEN: [Column; 4] = [
-    ("TOKEN", "token"),
-    ("NODE", "node"),
-    ("SPIFFE ID", "spiffe_id"),
-    ("UNTIL", "expires"),
-];
-
-/// `node`.
-pub fn node(arguments: &NodeArguments, common: &Common) -> Result<Exit, Fault> {
-    let client = Client::open(&arguments.remote)?;
-    let step = |node: &str, step: &str| -> Result<Value, Fault> {
-        let node = segment(node)?;
-        client.post(&path(common, &format!("nodes/{node}/{step}"))?, &json!({}))
-    };
-    match &arguments.command {
-        NodeCommand::List => {
-            let answer = client.get(&path(common, "nodes")?)?;
-            tell_list(common, &answer, "nodes", &NODE)
-        }
-        NodeCommand::Ban { node } => tell_one(common, &step(node, "ban")?, &NODE),
-        NodeCommand::Unban { node } => tell_one(common, &step(node, "unban")?, &NODE),
-        NodeCommand::Token { node, ttl } => {
-            let new = said([
-                ("node", Some(json!(node))),
-                ("ttl", ttl.map(|ttl| json!(ttl))),
-            ]);
-            let answer = client.post(&path(common, "join-tokens")?, &new)?;
-            tell_one(common, &answer, &JOIN_TOKEN)
-        }
-    }
 }
 
 const ADMIN: [Column; 4] = [

@@ -299,6 +299,7 @@ async fn join(running: &Running) -> Result<Node, Fault> {
         trust,
         folder: running.folder.agent(),
         token: None,
+        attesting: None,
     };
     match Node::join(joining.clone()).await {
         Err(LinkFault::NoToken(_)) => {}

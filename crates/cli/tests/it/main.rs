@@ -8,6 +8,7 @@ mod limbo;
 mod manage;
 mod mistakes;
 mod mutual_tls;
+mod nodes;
 mod plane;
 mod run;
 mod tokens;

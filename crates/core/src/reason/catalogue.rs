@@ -636,6 +636,22 @@ catalogue! {
             "The subject has not signed in as surely as the rule asks: {missing}.",
             fix: "Have the subject sign in again as the rule asks, and exchange the new token.",
             spec: "RFC 9470 3; OpenID Connect Core 2";
+        IssueAttestationFact { method: &'static str, fact: &'static str } = "issue.attestation_fact_missing",
+            "What the node showed by {method} does not tell {fact}, from which the node would have its name.",
+            fix: "Have the issuer say it, or let the node join by another method or with a join token.",
+            spec: "docs/how-to/nodes.md";
+        IssueAttestationMalformed { method: String, detail: String } = "issue.attestation_malformed",
+            "What the node showed by {method} cannot be read: {detail}.",
+            fix: "Use an agent of the same version as the server, with the files that its help names.",
+            spec: "docs/how-to/nodes.md";
+        IssueAttestationNotProven { method: &'static str } = "issue.attestation_not_proven",
+            "The node did not show by {method} that it has the key: the challenge of the server was not signed with it.",
+            fix: "Give the agent the key that belongs to the certificate; if it has it, treat the sender as hostile.",
+            spec: "docs/how-to/nodes.md";
+        IssueAttestorUnknown { tenant: String, attestor: String, method: String } = "issue.attestor_unknown",
+            "The tenant `{tenant}` has no attestor `{attestor}` of the method {method}.",
+            fix: "Correct `--attest-tenant` and `--attestor` of the agent, or make one with `avouch node attestor put`.",
+            spec: "docs/how-to/nodes.md";
         IssueAudience { detail: String } = "issue.audience_invalid",
             "The JWT-SVID cannot be issued for this audience: {detail}.",
             fix: "Name the service that will receive the token, exactly as it calls itself.",
@@ -716,6 +732,14 @@ catalogue! {
             "The address does not know the method {method}; it knows {allowed}.",
             fix: "Use one of {allowed}; `/openapi.json` says what each does.",
             spec: "RFC 9110 15.5.6";
+        IssueNodeJoined { node: String, since: Time, detail: &'static str } = "issue.node_joined_already",
+            "The node {node} joined on {since}, and what it shows does not let it join again: {detail}.",
+            fix: "If that was not it, ban the node; otherwise show something newer, or let the attestor take it with `rejoin`.",
+            spec: "docs/how-to/nodes.md";
+        IssueNodeNameTaken { node: String, attested_by: String } = "issue.node_name_taken",
+            "The name {node} is that of a node which joined in another way, by {attested_by}.",
+            fix: "Evict that node if it is gone, and let this one join again.",
+            spec: "docs/how-to/nodes.md";
         IssueNodeNotAdmitted { node: String, detail: &'static str } = "issue.node_not_admitted",
             "The node {node} gets no identities: {detail}.",
             fix: "If it should, let it join again with a new join token.",
@@ -756,6 +780,30 @@ catalogue! {
             "The scope {asked} is wider than what may be had here; that is: {allowed}.",
             fix: "Ask for less.",
             spec: "RFC 6749 5.2; RFC 8693 2.1";
+        IssueSshAuthority { authority: String } = "issue.ssh_authority_unknown",
+            "The host certificate was signed by {authority}, which the attestor does not trust.",
+            fix: "Have the host certified by a trusted authority, or add the key of this one to the attestor.",
+            spec: "OpenSSH PROTOCOL.certkeys";
+        IssueSshKind { found: &'static str } = "issue.ssh_not_a_host",
+            "What the node showed is {found}, not the certificate of a host.",
+            fix: "Certify the key of the host with `ssh-keygen -h`.",
+            spec: "OpenSSH PROTOCOL.certkeys";
+        IssueSshNotSigned { authority: String } = "issue.ssh_not_signed",
+            "The host certificate was not signed by {authority}, which it names, or was changed after it was signed.",
+            fix: "Have the host certified anew; if it fails again, treat the sender as hostile.",
+            spec: "OpenSSH PROTOCOL.certkeys";
+        IssueSshNotValid { from: Time, until: Time, at: Time } = "issue.ssh_not_valid",
+            "The host certificate is valid from {from} to {until}; it is {at}.",
+            fix: "Have the host certified anew; if it should be valid now, check the clock.",
+            spec: "OpenSSH PROTOCOL.certkeys";
+        IssueSshOption { option: String } = "issue.ssh_option_unknown",
+            "The host certificate holds only under the critical option {option}, which is not known here.",
+            fix: "Have the host certified without it; no critical option is defined for hosts.",
+            spec: "OpenSSH PROTOCOL.certkeys";
+        IssueSshPrincipal { principals: Vec<String>, accepted: Vec<String> } = "issue.ssh_principal",
+            "The host certificate is for {principals}, and the attestor takes only {accepted}.",
+            fix: "Have the host certified with its own name by `ssh-keygen -n`, or let the attestor take more names.",
+            spec: "OpenSSH PROTOCOL.certkeys";
         IssueSubjectEnds { left: i64, least: i64 } = "issue.subject_ends_soon",
             "What was presented ends in {left} seconds, and nothing shorter than {least} seconds is issued.",
             fix: "Present a fresh token.",

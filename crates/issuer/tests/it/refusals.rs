@@ -69,7 +69,11 @@ fn examples() -> Vec<Reason> {
 }
 
 /// Reasons that the server gives before the issuer is asked; its own tests have their examples.
-const OF_THE_SERVER: [&str; 13] = [
+const OF_THE_SERVER: [&str; 25] = [
+    "issue.attestation_fact_missing",
+    "issue.attestation_malformed",
+    "issue.attestation_not_proven",
+    "issue.attestor_unknown",
     "issue.body_malformed",
     "issue.conflict",
     "issue.credential_missing",
@@ -79,10 +83,18 @@ const OF_THE_SERVER: [&str; 13] = [
     "issue.join_token_unknown",
     "issue.join_token_used",
     "issue.method_not_allowed",
+    "issue.node_joined_already",
+    "issue.node_name_taken",
     "issue.node_not_admitted",
     "issue.not_permitted",
     "issue.object_malformed",
     "issue.object_unknown",
+    "issue.ssh_authority_unknown",
+    "issue.ssh_not_a_host",
+    "issue.ssh_not_signed",
+    "issue.ssh_not_valid",
+    "issue.ssh_option_unknown",
+    "issue.ssh_principal",
 ];
 
 #[test]

@@ -189,6 +189,19 @@ pub(super) fn status_of(code: &str, family: Family) -> StatusCode {
 fn status_of_issue(code: &str) -> Option<StatusCode> {
     Some(match code {
         "issue.client_not_authenticated" | "issue.credential_missing" => StatusCode::UNAUTHORIZED,
+        // Told to nodes, over gRPC only.
+        "issue.attestation_fact_missing"
+        | "issue.attestation_malformed"
+        | "issue.attestation_not_proven"
+        | "issue.attestor_unknown"
+        | "issue.node_joined_already"
+        | "issue.node_name_taken"
+        | "issue.ssh_authority_unknown"
+        | "issue.ssh_not_a_host"
+        | "issue.ssh_not_signed"
+        | "issue.ssh_not_valid"
+        | "issue.ssh_option_unknown"
+        | "issue.ssh_principal" => StatusCode::FORBIDDEN,
         "issue.node_not_admitted" | "issue.not_permitted" => StatusCode::FORBIDDEN,
         "issue.object_unknown" => StatusCode::NOT_FOUND,
         "issue.method_not_allowed" => StatusCode::METHOD_NOT_ALLOWED,

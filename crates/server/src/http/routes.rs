@@ -7,7 +7,7 @@ use axum::routing::MethodFilter;
 use super::answer::Answer;
 use super::call::{Call, Stop};
 use super::manage::{
-    admins, anchors, authorities, certificates, entries, nodes, rules, tenants, why_not,
+    admins, anchors, attestors, authorities, certificates, entries, nodes, rules, tenants, why_not,
 };
 use super::{decide, public, watch};
 use crate::access::{Noun, Verb};
@@ -249,6 +249,24 @@ pub(super) static ROUTES: &[Route] = &[
     .gives("Anchor")
     .says("Trusts an anchor: one element of `anchors` of a trust document"),
     Route::get(
+        "/v1/tenants/{tenant}/attestors",
+        Access::Of(Verb::Read, Noun::Node, attestors::list),
+        "Attestors",
+    )
+    .says("What the tenant accepts from nodes that join without a token"),
+    Route::delete(
+        "/v1/tenants/{tenant}/attestors/{attestor}",
+        Access::Of(Verb::Write, Noun::Node, attestors::remove),
+    )
+    .says("Accepts nothing by an attestor any more; nodes that it let join stay"),
+    Route::put(
+        "/v1/tenants/{tenant}/attestors/{attestor}",
+        Access::Of(Verb::Write, Noun::Node, attestors::put),
+    )
+    .takes("AttestorDocument")
+    .gives("Attestor")
+    .says("Accepts nodes by a method, from those whom it names"),
+    Route::get(
         "/v1/tenants/{tenant}/authorities",
         Access::Of(Verb::Read, Noun::Authority, authorities::list),
         "Authorities",
@@ -326,6 +344,17 @@ pub(super) static ROUTES: &[Route] = &[
         "Nodes",
     )
     .says("The nodes of the tenant, and up to which change each holds it"),
+    Route::delete(
+        "/v1/tenants/{tenant}/nodes/{node}",
+        Access::Of(Verb::Write, Noun::Node, nodes::evict),
+    )
+    .says("Forgets a node: it gets nothing until it joins again"),
+    Route::get(
+        "/v1/tenants/{tenant}/nodes/{node}",
+        Access::Of(Verb::Read, Noun::Node, nodes::show),
+        "Node",
+    )
+    .says("A node: how it joined, and what was attested of it"),
     Route::post(
         "/v1/tenants/{tenant}/nodes/{node}/ban",
         Access::Of(Verb::Write, Noun::Node, nodes::ban),
@@ -338,6 +367,12 @@ pub(super) static ROUTES: &[Route] = &[
     )
     .gives("Node")
     .says("Lets a banned node come back"),
+    Route::get(
+        "/v1/tenants/{tenant}/refused-nodes",
+        Access::Of(Verb::Read, Noun::Node, nodes::refused),
+        "RefusedNodes",
+    )
+    .says("The last nodes that this server did not let in, newest first, and why"),
     Route::post(
         "/v1/tenants/{tenant}/preview-rule",
         Access::Of(Verb::Read, Noun::Rule, rules::preview),

@@ -1,6 +1,7 @@
 //! Connections of nodes.
 
 use std::io;
+use std::net::SocketAddr;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
@@ -68,11 +69,13 @@ async fn shake_hands(acceptor: TlsAcceptor, stream: TcpStream) -> Option<Connect
         }
         Err(_) => return None,
     };
+    let address = stream.get_ref().0.peer_addr().ok();
     let certificates = stream.get_ref().1.peer_certificates().unwrap_or_default();
     let chain = certificates.iter().map(|one| one.to_vec()).collect();
     Some(Connection {
         peer: Peer {
             session: Arc::new(Session::new(chain)),
+            address,
         },
         stream,
     })
@@ -82,6 +85,7 @@ async fn shake_hands(acceptor: TlsAcceptor, stream: TcpStream) -> Option<Connect
 #[derive(Clone)]
 pub(super) struct Peer {
     pub(super) session: Arc<Session>,
+    pub(super) address: Option<SocketAddr>,
 }
 
 /// A connection and whose it is.

@@ -1,18 +1,20 @@
 //! What agents call: `avouch.node.v1` over mutual TLS.
 
+mod attesting;
 mod following;
 mod listener;
 mod updates;
 
+use std::net::SocketAddr;
 use std::pin::Pin;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use avouch_api::grpc::node::node_server::{Node, NodeServer};
 use avouch_api::grpc::node::{
-    FollowRequest, IssueJwtRequest, IssueJwtResponse, IssueWitRequest, IssueWitResponse,
-    IssueX509Request, IssueX509Response, JoinRequest, KeyForEntry, Membership, Refusal,
-    RenewRequest, Update, WitAnswer, X509Answer,
+    AttestReply, AttestRequest, FollowRequest, IssueJwtRequest, IssueJwtResponse, IssueWitRequest,
+    IssueWitResponse, IssueX509Request, IssueX509Response, JoinRequest, KeyForEntry, Membership,
+    Refusal, RenewRequest, Update, WitAnswer, X509Answer,
 };
 use avouch_core::reason::Reason;
 use tokio::net::TcpListener;
@@ -28,6 +30,7 @@ use crate::issuing::Wanted;
 use crate::nodes::Admitted;
 use crate::plane::Plane;
 use crate::tls::ServerIdentity;
+use attesting::Room;
 use following::Following;
 use listener::Peer;
 
@@ -56,6 +59,7 @@ pub async fn serve(
         plane,
         stopping: stopping.clone(),
         streams: Arc::default(),
+        room: Arc::default(),
     };
     let service = NodeServer::new(service).max_decoding_message_size(LONGEST_REQUEST);
     let incoming = listener::accept(listener, Arc::new(config));
@@ -78,22 +82,28 @@ struct NodeService {
     plane: Arc<Plane>,
     stopping: watch::Receiver<bool>,
     streams: Arc<AtomicU64>,
+    room: Arc<Room>,
 }
 
 #[tonic::async_trait]
 impl Node for NodeService {
+    type AttestStream = Pin<Box<dyn Stream<Item = Result<AttestReply, Status>> + Send>>;
     type FollowStream = Pin<Box<dyn Stream<Item = Result<Update, Status>> + Send>>;
 
     async fn join(&self, request: Request<JoinRequest>) -> Result<Response<Membership>, Status> {
-        let asked = request.into_inner();
-        let membership = self
-            .work(move |plane| {
-                let joined = plane.join(&asked.join_token, &asked.signing_request)?;
-                membership(plane, joined)
-            })
-            .await?;
+        let address = address(&request);
+        let membership = self.join_with_token(request.into_inner(), address).await?;
         tracing::info!(node = membership.spiffe_id, "a node has joined");
         Ok(Response::new(membership))
+    }
+
+    async fn attest(
+        &self,
+        request: Request<Streaming<AttestRequest>>,
+    ) -> Result<Response<Self::AttestStream>, Status> {
+        let address = address(&request);
+        let replies = self.begin_attesting(request.into_inner(), address)?;
+        Ok(Response::new(Box::pin(ReceiverStream::new(replies))))
     }
 
     async fn renew(&self, request: Request<RenewRequest>) -> Result<Response<Membership>, Status> {
@@ -280,6 +290,11 @@ fn session<T>(request: &Request<T>) -> Result<Arc<Session>, Status> {
     Ok(Arc::clone(&peer.session))
 }
 
+/// From where a caller calls.
+fn address<T>(request: &Request<T>) -> Option<SocketAddr> {
+    request.extensions().get::<Peer>()?.address
+}
+
 fn membership(plane: &Plane, membership: crate::nodes::Membership) -> Result<Membership, Refused> {
     let root = plane.root()?;
     let bundle = plane.bundle(&root, plane.server_id().trust_domain())?;
@@ -323,11 +338,9 @@ fn refused(reason: &Reason) -> Status {
     let message = format!("{}: {} {}", reason.code(), reason.sentence(), reason.hint());
     match reason {
         Reason::IssueObjectUnknown { .. } => Status::not_found(message),
-        Reason::IssueNodeNotAdmitted { .. }
-        | Reason::IssueNotPermitted { .. }
-        | Reason::IssueJoinTokenExpired { .. }
-        | Reason::IssueJoinTokenUnknown {}
-        | Reason::IssueJoinTokenUsed { .. } => Status::permission_denied(message),
+        Reason::IssueNodeNotAdmitted { .. } | Reason::IssueNotPermitted { .. } => {
+            Status::permission_denied(message)
+        }
         _ => Status::invalid_argument(message),
     }
 }

@@ -1,5 +1,6 @@
 //! Nodes: how they join, who they are, and what each of them holds already.
 
+mod attestation;
 mod presences;
 mod tokens;
 
@@ -14,9 +15,10 @@ use avouch_store::{Change, Entry, Key, NodeId, NodeRecord, Object, Selector};
 
 use crate::caller::Caller;
 use crate::fault::Refused;
-use crate::plane::Plane;
+use crate::plane::{Plane, RESERVED};
 use crate::tenant::Tenant;
 
+pub(crate) use attestation::{Known, RefusedNode, RefusedNodes};
 pub(crate) use presences::Presences;
 pub use tokens::JoinToken;
 
@@ -168,6 +170,17 @@ impl Plane {
             certificates: svid.chain,
         })
     }
+}
+
+/// The ID of a node of this name, in the first trust domain of its tenant.
+fn node_id(tenant: &Tenant, node: &NodeId) -> Result<SpiffeId, Reason> {
+    let domain = tenant.read(|snapshot| snapshot.trust_domains.keys().next().cloned());
+    let domain = domain.ok_or_else(|| Reason::IssueObjectUnknown {
+        object: "trust domain",
+        name: format!("of {}", tenant.id()),
+    })?;
+    // The ID is checked as any other, so a node of the name `..` is refused here.
+    SpiffeId::parse(&format!("spiffe://{domain}/{RESERVED}/node/{node}"))
 }
 
 /// A node of a tenant by what may be its name.

@@ -11,9 +11,9 @@ use avouch_store::{Change, JoinTokenId, JoinTokenRecord, NodeId, NodeRecord, Obj
 use base64ct::{Base64UrlUnpadded, Encoding};
 use zeroize::Zeroizing;
 
-use super::{MOST_ATTEMPTS, Membership};
+use super::{MOST_ATTEMPTS, Membership, node_id};
 use crate::fault::{Fault, Refused};
-use crate::plane::{Plane, RESERVED};
+use crate::plane::Plane;
 use crate::tenant::Tenant;
 
 /// Random bytes of a join token: nobody guesses 256 bits.
@@ -48,13 +48,7 @@ impl Plane {
             member: "node".to_owned(),
             detail: "a name is 1 to 128 letters, digits, `.`, `_` and `-`".to_owned(),
         })?;
-        let domain = tenant.read(|snapshot| snapshot.trust_domains.keys().next().cloned());
-        let domain = domain.ok_or_else(|| Reason::IssueObjectUnknown {
-            object: "trust domain",
-            name: format!("of {}", tenant.id()),
-        })?;
-        // The ID is checked as any other, so a node of the name `..` is refused here.
-        let spiffe_id = SpiffeId::parse(&format!("spiffe://{domain}/{RESERVED}/node/{node}"))?;
+        let spiffe_id = node_id(tenant, &node)?;
         let mut bytes = Zeroizing::new([0; TOKEN_BYTES]);
         self.random.fill(bytes.as_mut_slice())?;
         let secret = Base64UrlUnpadded::encode_string(bytes.as_slice());

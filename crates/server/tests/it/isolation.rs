@@ -6,7 +6,7 @@ use avouch_server::http::addresses;
 use serde_json::{Value, json};
 
 use avouch_testkit::key::Key;
-use avouch_testkit::world::pem;
+use avouch_testkit::world::{Authority, pem};
 
 use crate::world::{World, signing_request};
 
@@ -37,6 +37,7 @@ fn body(method: &str, path: &str) -> Option<Value> {
             "gives": {"spiffe_id": "spiffe://two.test/ci", "audiences": ["a"]},
             "owner": "web", "reason": "a test",
         })),
+        ("PUT", "{attestor}") => Some(attestor()),
         ("PUT", "{anchor}") => Some(json!({"api_key": {"subject": "x"}})),
         _ => None,
     }
@@ -46,6 +47,11 @@ fn body(method: &str, path: &str) -> Option<Value> {
 fn two_rule(world: &World, rule: &Value) -> crate::http::Answer {
     let path = "/v1/tenants/two/rules/web";
     world.send(&world.operator(), "PUT", path, rule)
+}
+
+fn attestor() -> Value {
+    let root = Authority::root("machines").certificate;
+    json!({"method": "x509pop", "trust": {"anchors": [{"x509": pem("CERTIFICATE", &root)}]}})
 }
 
 /// The name of an authority is longer than that of none.
@@ -82,6 +88,7 @@ fn the_administrator_of_a_tenant_cannot_tell_another_from_none() {
     let rule = body("PUT", "{rule}").unwrap();
     let rule = two_rule(&world, &rule);
     assert_eq!(rule.status, 200, "{}", rule.body);
+    world.plane.put_attestor(&two, "web", &attestor()).unwrap();
     let of_tenants = addresses().filter(|(_, path)| path.starts_with("/v1/tenants/{tenant}"));
     let mut seen = 0;
     for (method, path) in of_tenants {
@@ -89,6 +96,7 @@ fn the_administrator_of_a_tenant_cannot_tell_another_from_none() {
             .replace("{entry}", "web")
             .replace("{admin}", "web")
             .replace("{anchor}", "web")
+            .replace("{attestor}", "web")
             .replace("{node}", "web")
             .replace("{rule}", "web")
             .replace("{authority}", &authority)

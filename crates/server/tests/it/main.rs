@@ -1,5 +1,6 @@
 //! The server as those see it who call it over the network.
 
+mod attesting;
 mod away;
 mod fetching;
 mod http;

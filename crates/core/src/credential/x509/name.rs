@@ -63,6 +63,11 @@ impl DistinguishedName {
         Self::parse(&name.to_der().map_err(detail)?)
     }
 
+    /// Its common names, most significant first.
+    pub fn common_names(&self) -> Vec<String> {
+        self.values_of(rfc4519::CN)
+    }
+
     /// The values of the attributes of one type, as text where they are text.
     pub(crate) fn values_of(&self, wanted: ObjectIdentifier) -> Vec<String> {
         self.attributes()

@@ -11,6 +11,7 @@ use serde_json::{Value, json};
 use super::said;
 use crate::http::answer::Answer;
 use crate::http::call::{Call, Stop};
+use crate::nodes::find;
 use crate::tenant::Tenant;
 
 /// How long a join token can be used, in seconds: whoever has it can become the node.
@@ -25,6 +26,37 @@ pub(in crate::http) fn list(call: &Call, tenant: &Arc<Tenant>) -> Result<Answer,
         nodes.map(|node| to_json(&followers, node)).collect()
     });
     Ok(Answer::json(&json!({ "nodes": nodes })))
+}
+
+pub(in crate::http) fn show(call: &Call, tenant: &Arc<Tenant>) -> Result<Answer, Stop> {
+    let node = find(tenant, call.name("node"))?;
+    let followers = call.plane().presences.of(tenant.id());
+    Ok(Answer::json(&to_json(&followers, &node)))
+}
+
+pub(in crate::http) fn evict(call: &Call, tenant: &Arc<Tenant>) -> Result<Answer, Stop> {
+    call.plane().evict(tenant, call.name("node"))?;
+    Ok(Answer::done())
+}
+
+pub(in crate::http) fn refused(call: &Call, tenant: &Arc<Tenant>) -> Result<Answer, Stop> {
+    let refused = call.plane().refused_nodes.of(tenant.id());
+    let refused: Vec<Value> = refused
+        .iter()
+        .map(|one| {
+            said(json!({
+                "decision": one.decision,
+                "at": one.at.to_string(),
+                "address": one.address.map(|address| address.ip().to_string()),
+                "method": one.method,
+                "attestor": one.attestor,
+                "code": one.reason.code(),
+                "detail": one.reason.sentence(),
+                "hint": one.reason.hint(),
+            }))
+        })
+        .collect();
+    Ok(Answer::json(&json!({ "refused": refused })))
 }
 
 pub(in crate::http) fn ban(call: &Call, tenant: &Arc<Tenant>) -> Result<Answer, Stop> {
@@ -70,6 +102,8 @@ fn to_json(followers: &BTreeMap<SpiffeId, u64>, node: &NodeRecord) -> Value {
         "name": node.id.as_str(),
         "spiffe_id": node.spiffe_id.as_str(),
         "attested_by": node.attested_by,
+        "attestor": node.attestor.as_ref().map(|attestor| attestor.as_str()),
+        "attested": node.attested.to_string(),
         "facts": facts,
         "created": node.created.to_string(),
         "banned": node.banned.map(|since| since.to_string()),

@@ -1,0 +1,222 @@
+//! Nodes that join by what they show, as processes of their own, over real sockets.
+
+use std::fs::File;
+use std::io::{BufRead, BufReader};
+use std::path::Path;
+use std::process::Child;
+
+use avouch_testkit::certificate::CertificateForge;
+use avouch_testkit::key::{Key, RsaTestKey};
+use avouch_testkit::world::{Authority, pem};
+use serde_json::json;
+
+use crate::plane::Plane;
+use crate::run::Ran;
+
+/// An agent that runs until it is dropped.
+pub(crate) struct Agent {
+    child: Child,
+    socket: String,
+    _sockets: tempfile::TempDir,
+}
+
+impl Agent {
+    /// Starts one that must come up.
+    pub(crate) fn start(plane: &Plane, name: &str, more: &[&str]) -> Self {
+        let sockets = tempfile::tempdir().unwrap();
+        let socket = sockets.path().join("agent.sock");
+        let socket = socket.to_str().unwrap().to_owned();
+        let log = plane.folder.path().join(format!("{name}.log"));
+        let mut command = command(plane, name, &socket, more);
+        command.stderr(File::create(&log).unwrap());
+        let mut child = command.spawn().unwrap();
+        let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
+        let first = lines.next().transpose().unwrap();
+        let log = std::fs::read_to_string(&log).unwrap();
+        assert!(first.is_some(), "the agent did not come up: {log}");
+        Self {
+            child,
+            socket,
+            _sockets: sockets,
+        }
+    }
+
+    /// What a workload of this user gets from it.
+    pub(crate) fn fetch(&self, plane: &Plane) -> Ran {
+        let arguments = ["fetch", "x509", "-o", "json", "--socket", &self.socket];
+        plane.folder.run(&arguments)
+    }
+}
+
+impl Drop for Agent {
+    fn drop(&mut self) {
+        drop(self.child.kill());
+        drop(self.child.wait());
+    }
+}
+
+fn command(plane: &Plane, name: &str, socket: &str, more: &[&str]) -> std::process::Command {
+    let mut lines = plane.greeting.lines();
+    let server = lines.find_map(|line| line.trim().strip_prefix("nodes"));
+    let server = server.expect(&plane.greeting).trim();
+    let data = format!("{name}-data");
+    let arguments = [
+        &[
+            "agent",
+            "run",
+            "--server",
+            server,
+            "--server-trust",
+            "avouch-data/server.json",
+            "--agent-data",
+            &data,
+            "--socket",
+            socket,
+        ],
+        more,
+    ];
+    plane.folder.command(&arguments.concat())
+}
+
+/// Runs one that must not come up.
+pub(crate) fn refused(plane: &Plane, name: &str, more: &[&str]) -> Ran {
+    let sockets = tempfile::tempdir().unwrap();
+    let socket = sockets.path().join("agent.sock");
+    let output = command(plane, name, socket.to_str().unwrap(), more).output();
+    Ran::of(output.unwrap())
+}
+
+/// Registers an identity for this user on nodes of which this was attested.
+pub(crate) fn entry(plane: &Plane, name: &str, node_selector: &str) {
+    let uid = format!("unix:uid:{}", nix::unistd::getuid());
+    let id = format!("spiffe://demo.avouch.test/{name}");
+    let made = plane.run(&[
+        "entry",
+        "create",
+        "--id",
+        name,
+        "--spiffe-id",
+        &id,
+        "--selector",
+        &uid,
+        "--node-selector",
+        node_selector,
+        "--tenant",
+        "demo",
+    ]);
+    assert_eq!(made.code, 0, "{}", made.err);
+}
+
+pub(crate) fn attestor(plane: &Plane, name: &str, document: &serde_json::Value) {
+    plane.folder.file("attestor.json", document.to_string());
+    let put = [
+        "node",
+        "attestor",
+        "put",
+        name,
+        "-f",
+        "attestor.json",
+        "--tenant",
+        "demo",
+    ];
+    let put = plane.run(&put);
+    assert_eq!(put.code, 0, "{}", put.err);
+}
+
+/// The node whose name begins like this.
+pub(crate) fn node(plane: &Plane, beginning: &str) -> serde_json::Value {
+    let list = plane.run(&["node", "list", "--tenant", "demo", "-o", "json"]);
+    let list = list.json();
+    let nodes = list["nodes"].as_array().unwrap();
+    let found = nodes
+        .iter()
+        .find(|node| node["name"].as_str().unwrap().starts_with(beginning));
+    found.unwrap_or_else(|| panic!("{list}")).clone()
+}
+
+/// What a refused node was told, and what the operator is.
+pub(crate) fn assert_refused(plane: &Plane, ran: &Ran, code: &str, sentence: &str) {
+    assert_eq!(ran.code, 1, "{ran:?}");
+    assert!(ran.err.contains(code), "{}", ran.err);
+    assert!(!ran.err.contains(sentence), "{}", ran.err);
+    let decision = ran.err.split("under ").nth(1).unwrap();
+    let decision: String = decision.chars().take(36).collect();
+    let why = plane.run(&["node", "refused", &decision, "--tenant", "demo"]);
+    assert!(why.out.contains(sentence), "{}{}", why.out, why.err);
+    assert!(plane.log().contains(&decision), "it is not in the log");
+}
+
+fn certify(plane: &Plane, authority: &Authority, name: &str) {
+    let key = Key::rsa(RsaTestKey::A);
+    let forge = CertificateForge::server_with(name, &key);
+    let leaf = authority.issue(forge.valid("2020-01-01T00:00:00Z", "2045-01-01T00:00:00Z"));
+    plane.folder.certificates(&format!("{name}.pem"), &[&leaf]);
+    let key = pem("PRIVATE KEY", key.private());
+    plane.folder.file(&format!("{name}.key"), key);
+}
+
+#[test]
+fn a_machine_joins_with_its_certificate_and_serves_what_is_for_such_machines() {
+    let plane = Plane::start("node-x509pop", &[]);
+    let root = Authority::root("machines");
+    let trusted = pem("CERTIFICATE", &root.certificate);
+    let document = json!({"method": "x509pop", "trust": {"anchors": [{"x509": trusted}]}});
+    attestor(&plane, "x509pop", &document);
+    entry(&plane, "on-web-1", "x509pop:subject:cn:web-1");
+    entry(&plane, "on-db-1", "x509pop:subject:cn:db-1");
+    certify(&plane, &root, "web-1");
+    certify(&plane, &Authority::root("strangers"), "stranger");
+    let with = |name: &str| {
+        let files = [format!("{name}.pem"), format!("{name}.key")];
+        let by = ["--attest", "x509pop", "--attest-tenant", "demo"];
+        let by = by.map(str::to_owned).to_vec();
+        let [certificate, key] = files;
+        [
+            by,
+            vec!["--cert".to_owned(), certificate, "--key".to_owned(), key],
+        ]
+        .concat()
+    };
+    let arguments = with("web-1");
+    let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
+    let agent = Agent::start(&plane, "web-1", &arguments);
+    let fetched = agent.fetch(&plane);
+    assert!(fetched.out.contains("/on-web-1"), "{fetched:?}");
+    assert!(!fetched.out.contains("/on-db-1"), "{fetched:?}");
+    let shown = node(&plane, "x509pop-");
+    assert_eq!(shown["attested_by"], "x509pop");
+    let facts = shown["facts"].as_array().unwrap();
+    assert!(facts.contains(&json!("x509pop:subject:cn:web-1")));
+    let human = plane.run(&[
+        "node",
+        "show",
+        shown["name"].as_str().unwrap(),
+        "--tenant",
+        "demo",
+    ]);
+    assert!(human.out.contains("x509pop:subject:cn:web-1"), "{human:?}");
+
+    let arguments = with("stranger");
+    let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
+    let stranger = refused(&plane, "stranger", &arguments);
+    assert_refused(&plane, &stranger, "pki.", "CN=strangers");
+    assert!(!Path::new("stranger-data").join("node.json").exists());
+    let mut nowhere = with("web-1");
+    nowhere.extend(["--attestor".to_owned(), "none".to_owned()]);
+    let nowhere: Vec<&str> = nowhere.iter().map(String::as_str).collect();
+    let nowhere = refused(&plane, "nowhere", &nowhere);
+    assert_refused(
+        &plane,
+        &nowhere,
+        "issue.attestor_unknown",
+        "has no attestor",
+    );
+    // A token that is none is told no more.
+    let token = refused(&plane, "token", &["--join-token", "demo.none"]);
+    assert_refused(
+        &plane,
+        &token,
+        "issue.join_token_unknown",
+        "one of this server's",
+    );
+}

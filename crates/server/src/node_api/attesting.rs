@@ -1,0 +1,202 @@
+//! One node that joins, or is refused: who calls has shown nothing yet, so it learns a code and the
+//! id of a decision, and is given little time and little work.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use avouch_api::grpc::node::attest_reply::Step as Reply;
+use avouch_api::grpc::node::attest_request::Step;
+use avouch_api::grpc::node::{
+    AttestReply, AttestRequest, Evidence, Intention, JoinRequest, Membership,
+};
+use avouch_core::explain;
+use avouch_core::reason::Reason;
+use tokio::sync::{Semaphore, mpsc};
+use tonic::{Status, Streaming};
+
+use super::{NodeService, membership};
+use crate::fault::Refused;
+use crate::nodes::RefusedNode;
+use crate::plane::Plane;
+
+/// How long a node may take for one step.
+const LONGEST_STEP: Duration = Duration::from_secs(10);
+
+/// How many nodes may be on their way at once: each holds a task and a buffer.
+const MOST_ON_THEIR_WAY: usize = 512;
+
+/// How many are looked at at once, so that whoever has an identity is not kept waiting by those who
+/// have none.
+const MOST_LOOKED_AT: usize = 2;
+
+/// What is left for nodes that have no identity yet.
+pub(super) struct Room {
+    on_their_way: Arc<Semaphore>,
+    looked_at: Semaphore,
+}
+
+impl Default for Room {
+    fn default() -> Self {
+        Self {
+            on_their_way: Arc::new(Semaphore::new(MOST_ON_THEIR_WAY)),
+            looked_at: Semaphore::new(MOST_LOOKED_AT),
+        }
+    }
+}
+
+/// Who asks to be let in, and how.
+struct Asking {
+    tenant: String,
+    attestor: Option<String>,
+    method: String,
+    address: Option<SocketAddr>,
+}
+
+impl NodeService {
+    /// Lets a node join with a token.
+    pub(super) async fn join_with_token(
+        &self,
+        asked: JoinRequest,
+        address: Option<SocketAddr>,
+    ) -> Result<Membership, Status> {
+        let asking = Asking {
+            tenant: asked.join_token.split('.').next().unwrap_or("").to_owned(),
+            attestor: None,
+            method: "join_token".to_owned(),
+            address,
+        };
+        self.look(asking, move |plane| {
+            let joined = plane.join(&asked.join_token, &asked.signing_request)?;
+            membership(plane, joined)
+        })
+        .await
+    }
+
+    /// Begins a call in which a node shows who it is.
+    pub(super) fn begin_attesting(
+        &self,
+        asked: Streaming<AttestRequest>,
+        address: Option<SocketAddr>,
+    ) -> Result<mpsc::Receiver<Result<AttestReply, Status>>, Status> {
+        let place = Arc::clone(&self.room.on_their_way).try_acquire_owned();
+        let place = place.map_err(|_| {
+            Status::resource_exhausted("too many nodes want to join at once; try again")
+        })?;
+        let (replies, stream) = mpsc::channel(1);
+        let service = self.clone();
+        tokio::spawn(async move {
+            let end = service.converse(asked, address, &replies).await;
+            drop(place);
+            // Whoever has gone needs not be told.
+            drop(
+                replies
+                    .send(end.map(|member| reply(Reply::Membership(member))))
+                    .await,
+            );
+        });
+        Ok(stream)
+    }
+
+    async fn converse(
+        &self,
+        mut asked: Streaming<AttestRequest>,
+        address: Option<SocketAddr>,
+        replies: &mpsc::Sender<Result<AttestReply, Status>>,
+    ) -> Result<Membership, Status> {
+        let intention = match step(&mut asked).await? {
+            Some(Step::Intention(intention)) => intention,
+            Some(Step::Evidence(_)) | None => return Err(out_of_order()),
+        };
+        let meant = intention.clone();
+        let challenge = self.look(Asking::of(&intention, address), move |plane| {
+            plane.check_intention(&meant)?;
+            Ok(plane.challenge()?)
+        });
+        let challenge = challenge.await?;
+        let sent = replies.send(Ok(reply(Reply::Challenge(challenge.to_vec()))));
+        if sent.await.is_err() {
+            return Err(Status::cancelled("the node has gone"));
+        }
+        let evidence = match step(&mut asked).await? {
+            Some(Step::Evidence(evidence)) => evidence,
+            Some(Step::Intention(_)) | None => return Err(out_of_order()),
+        };
+        self.decide(intention, address, challenge, evidence).await
+    }
+
+    async fn decide(
+        &self,
+        intention: Intention,
+        address: Option<SocketAddr>,
+        challenge: [u8; 32],
+        evidence: Evidence,
+    ) -> Result<Membership, Status> {
+        let method = intention.method.clone();
+        let joined = self.look(Asking::of(&intention, address), move |plane| {
+            let joined = plane.attest(&intention, &challenge, &evidence)?;
+            membership(plane, joined)
+        });
+        let joined = joined.await?;
+        tracing::info!(node = joined.spiffe_id, method, "a node was attested");
+        Ok(joined)
+    }
+
+    /// Does what blocks, for few at once. A refusal is noted for the tenant, and told as a code.
+    async fn look<T: Send + 'static>(
+        &self,
+        asking: Asking,
+        work: impl FnOnce(&Plane) -> Result<T, Refused> + Send + 'static,
+    ) -> Result<T, Status> {
+        let place = self.room.looked_at.acquire().await;
+        let place = place.map_err(|_| Status::unavailable("the server stops"))?;
+        let done = self.try_work(work).await?;
+        drop(place);
+        done.map_err(|reason| self.refuse(asking, *reason))
+    }
+
+    fn refuse(&self, asking: Asking, reason: Reason) -> Status {
+        let decision = uuid::Uuid::now_v7().to_string();
+        let told = explain::of_reason_for_peer(&reason);
+        let status = Status::permission_denied(format!(
+            "{}: {} Whoever runs the server is told why by `avouch node refused`, under {decision}",
+            told.code, told.sentence
+        ));
+        let refused = RefusedNode {
+            decision,
+            at: self.plane.now(),
+            address: asking.address,
+            method: asking.method,
+            attestor: asking.attestor,
+            reason,
+        };
+        self.plane.note_refused(&asking.tenant, refused);
+        status
+    }
+}
+
+impl Asking {
+    fn of(intention: &Intention, address: Option<SocketAddr>) -> Self {
+        let short = |text: &str| text.chars().take(64).collect::<String>();
+        Self {
+            tenant: short(&intention.tenant),
+            attestor: Some(short(&intention.attestor)),
+            method: short(&intention.method),
+            address,
+        }
+    }
+}
+
+async fn step(asked: &mut Streaming<AttestRequest>) -> Result<Option<Step>, Status> {
+    let message = tokio::time::timeout(LONGEST_STEP, asked.message()).await;
+    let message = message.map_err(|_| Status::deadline_exceeded("the node takes too long"))?;
+    Ok(message?.and_then(|message| message.step))
+}
+
+fn reply(step: Reply) -> AttestReply {
+    AttestReply { step: Some(step) }
+}
+
+fn out_of_order() -> Status {
+    Status::invalid_argument("a node says what it will show, and shows it when it is asked")
+}

@@ -1,0 +1,279 @@
+//! How a node shows who it is without a join token: one file for each method.
+//!
+//! ```text
+//! attestor, an object of the tenant ── read ──► Attestation
+//! evidence and statement ──────────── check ──► Attested: a name and facts ──► a node is known
+//! ```
+//!
+//! Whom an attestor believes is a trust document, and the core decides under it. Whoever asks has
+//! shown nothing yet, so sizes and counts are looked at before any work, and the work is bounded.
+
+mod attestor;
+mod decision;
+mod k8s_psat;
+mod refusals;
+mod x509pop;
+
+use std::sync::Arc;
+
+use avouch_api::attestation::statement;
+use avouch_api::grpc::node::evidence::Shown;
+use avouch_api::grpc::node::{Evidence, Intention};
+use avouch_core::reason::Reason;
+use avouch_core::time::Time;
+use avouch_issuer::key::PublicHalf;
+use avouch_issuer::random::Random;
+use avouch_store::{AttestorId, Change, NodeId, NodeRecord, Object, Selector};
+
+use super::{MOST_ATTEMPTS, Membership, node_id};
+use crate::fault::{Fault, Refused};
+use crate::plane::Plane;
+use crate::tenant::Tenant;
+
+pub(crate) use attestor::Known;
+use attestor::{Attestor, Rejoin};
+pub(crate) use refusals::{RefusedNode, RefusedNodes};
+
+/// The longest signing request in bytes; one with a P-256 key has 200.
+const LONGEST_SIGNING_REQUEST: usize = 4 << 10;
+
+/// The most facts of one node.
+const MOST_FACTS: usize = 64;
+
+/// A way in which a node shows who it is, as one attestor has it.
+pub(super) trait Attestation: Send + Sync {
+    /// Which node shows this, and what is known of it then. `statement` is what it had to sign.
+    fn check(&self, shown: &Shown, moment: &Moment<'_>) -> Result<Attested, Refused>;
+}
+
+/// For whom and when something is checked.
+pub(super) struct Moment<'a> {
+    /// The tenant whose attestor is asked.
+    pub(super) tenant: &'a Tenant,
+    /// What the node had to sign.
+    pub(super) statement: &'a [u8],
+    /// Now.
+    pub(super) now: Time,
+}
+
+/// A node that has shown who it is.
+#[derive(Debug)]
+pub(super) struct Attested {
+    /// The last part of its name: the same for the same node, and for no other under this attestor.
+    pub(super) name: String,
+    /// What is known of it.
+    pub(super) facts: Facts,
+    /// When what it showed was made, if the same can be shown again.
+    pub(super) made: Option<Time>,
+}
+
+/// What is known of a node, as selectors.
+#[derive(Debug, Default)]
+pub(super) struct Facts(Vec<Selector>);
+
+impl Facts {
+    /// Notes a fact. What cannot be a selector, and what is beyond all measure, is passed over: an
+    /// absent fact never matches.
+    pub(super) fn note(&mut self, name: &str, value: &str) {
+        if self.0.len() < MOST_FACTS
+            && let Some(fact) = Selector::parse(&format!("{name}:{value}"))
+        {
+            self.0.push(fact);
+        }
+    }
+}
+
+/// The ways there are.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Method {
+    /// A token that Kubernetes projects into a pod.
+    K8sPsat,
+    /// A certificate and its key.
+    X509Pop,
+}
+
+impl Method {
+    const ALL: [(&'static str, Self); 2] =
+        [("k8s_psat", Self::K8sPsat), ("x509pop", Self::X509Pop)];
+
+    /// The name.
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Self::K8sPsat => "k8s_psat",
+            Self::X509Pop => "x509pop",
+        }
+    }
+}
+
+impl Plane {
+    /// Random bytes for a node to sign.
+    pub(crate) fn challenge(&self) -> Result<[u8; 32], Fault> {
+        let mut challenge = [0; 32];
+        self.random.fill(&mut challenge)?;
+        Ok(challenge)
+    }
+
+    /// Whether there is what a node means to be attested by.
+    ///
+    /// # Errors
+    ///
+    /// `issue.attestor_unknown`, also where there is no such tenant, or what failed on our side.
+    pub fn check_intention(&self, intention: &Intention) -> Result<(), Refused> {
+        self.attestor(intention).map(drop)
+    }
+
+    /// Lets the node join that shows who it is. `challenge` was made for this call alone.
+    ///
+    /// # Errors
+    ///
+    /// Why it is not believed, or what failed on our side.
+    pub fn attest(
+        &self,
+        intention: &Intention,
+        challenge: &[u8],
+        evidence: &Evidence,
+    ) -> Result<Membership, Refused> {
+        let (tenant, attestor) = self.attestor(intention)?;
+        let size = evidence.signing_request.len();
+        if size > LONGEST_SIGNING_REQUEST {
+            return Err(Reason::InputSize {
+                part: "certification request",
+                size,
+                allowed: LONGEST_SIGNING_REQUEST,
+            }
+            .into());
+        }
+        let shown = evidence.shown.as_ref().ok_or_else(|| {
+            let detail = "there is nothing of it";
+            malformed(attestor.method, detail)
+        })?;
+        let public_half = PublicHalf::from_signing_request(&evidence.signing_request)?;
+        let server = self.server_id().trust_domain().as_str();
+        let moment = Moment {
+            tenant: &tenant,
+            statement: &statement(server, intention, challenge, &evidence.signing_request),
+            now: self.now(),
+        };
+        let attested = attestor.attestation.check(shown, &moment)?;
+        self.take_in(
+            &tenant,
+            &intention.attestor,
+            &attestor,
+            &attested,
+            public_half,
+        )
+    }
+
+    fn attestor(&self, intention: &Intention) -> Result<(Arc<Tenant>, Arc<Attestor>), Refused> {
+        let tenant = self.tenant_named(&intention.tenant);
+        let id = AttestorId::parse(&intention.attestor);
+        let found = tenant.zip(id).and_then(|(tenant, id)| {
+            let record = tenant.read(|snapshot| snapshot.attestors.get(&id).cloned());
+            Some((tenant, record?))
+        });
+        let found = found.map(|(tenant, record)| {
+            let attestor = self.attestors.get(&tenant, &record)?;
+            Ok::<_, Fault>((tenant, attestor))
+        });
+        let found = found.transpose()?;
+        let of_method =
+            found.filter(|(_, attestor)| attestor.method.name() == intention.method.as_str());
+        of_method.ok_or_else(|| {
+            let named = |text: &str| text.chars().take(64).collect();
+            Reason::IssueAttestorUnknown {
+                tenant: named(&intention.tenant),
+                attestor: named(&intention.attestor),
+                method: named(&intention.method),
+            }
+            .into()
+        })
+    }
+
+    /// Makes a node known that has shown who it is, with one change that nothing else comes between.
+    fn take_in(
+        &self,
+        tenant: &Arc<Tenant>,
+        name: &str,
+        attestor: &Attestor,
+        attested: &Attested,
+        public_half: PublicHalf,
+    ) -> Result<Membership, Refused> {
+        let method = attestor.method.name();
+        let name = AttestorId::parse(name).ok_or_else(|| bug("a known attestor has no name"))?;
+        let id = NodeId::parse(&format!("{name}-{}", attested.name));
+        let id = id.ok_or_else(|| malformed(attestor.method, "its name is none for a node"))?;
+        let spiffe_id = node_id(tenant, &id)?;
+        let mut conflict = None;
+        for _ in 0..MOST_ATTEMPTS {
+            let now = self.now();
+            let (at, before) = tenant.read(|snapshot| {
+                let node = snapshot.nodes.get(&id).cloned();
+                (snapshot.sequence, node)
+            });
+            if let Some(before) = &before {
+                check_rejoin(before, attestor, attested)?;
+            }
+            let membership = self.sign_node(tenant, &spiffe_id, public_half.clone())?;
+            let node = NodeRecord {
+                id: id.clone(),
+                spiffe_id: spiffe_id.clone(),
+                attested_by: method.to_owned(),
+                attestor: Some(name.clone()),
+                facts: attested.facts.0.clone(),
+                created: before.as_ref().map_or(now, |before| before.created),
+                attested: now,
+                evidence_made: attested
+                    .made
+                    .max(before.and_then(|before| before.evidence_made)),
+                banned: None,
+            };
+            match self.apply_at(tenant, at, &[Change::Put(Object::Node(node))]) {
+                Ok(_) => return Ok(membership),
+                Err(reason @ Refused::Reason(_)) => conflict = Some(reason),
+                Err(fault) => return Err(fault),
+            }
+        }
+        Err(conflict.unwrap_or_else(|| bug("nothing was tried").into()))
+    }
+}
+
+/// Whether a node that is known may join again with what it shows now.
+fn check_rejoin(before: &NodeRecord, attestor: &Attestor, now: &Attested) -> Result<(), Reason> {
+    let node = before.spiffe_id.to_string();
+    if before.banned.is_some() {
+        let detail = "it is banned";
+        return Err(Reason::IssueNodeNotAdmitted { node, detail });
+    }
+    if before.attested_by != attestor.method.name() {
+        return Err(Reason::IssueNodeNameTaken {
+            node,
+            attested_by: before.attested_by.clone(),
+        });
+    }
+    let detail = match attestor.rejoin {
+        Rejoin::Always => return Ok(()),
+        Rejoin::Never => "the attestor lets every node join once",
+        Rejoin::Fresh => match (now.made, before.evidence_made) {
+            (Some(made), Some(last)) if made <= last => {
+                "it was shown before, or is no newer than what was"
+            }
+            (Some(_) | None, _) => return Ok(()),
+        },
+    };
+    Err(Reason::IssueNodeJoined {
+        node,
+        since: before.attested,
+        detail,
+    })
+}
+
+fn malformed(method: Method, detail: &str) -> Reason {
+    Reason::IssueAttestationMalformed {
+        method: method.name().to_owned(),
+        detail: detail.to_owned(),
+    }
+}
+
+fn bug(what: &str) -> Fault {
+    Fault::Bug(what.to_owned())
+}
