@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 
 use avouch_agent::command::{AgentArguments, DelegationArguments, LogLevel};
-use avouch_core::id::{SpiffeId, TenantId};
+use avouch_core::id::{SpiffeId, TenantId, TrustDomain};
 use avouch_core::question::{ExpectedName, Profile, Purpose};
 use avouch_core::time::Time;
 use avouch_core::verdict::TrustModel;
@@ -130,6 +130,22 @@ pub struct ServerArguments {
     /// The address for administrators and verifiers (HTTP)
     #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:8080")]
     pub listen: SocketAddr,
+    /// The certificate for --listen (PEM, with the intermediates above it), which then speaks HTTPS;
+    /// read anew when the file changes
+    #[arg(long, value_name = "FILE", requires = "tls_key")]
+    pub tls_cert: Option<PathBuf>,
+    /// The private key of --tls-cert (PEM)
+    #[arg(long, value_name = "FILE", requires = "tls_cert")]
+    pub tls_key: Option<PathBuf>,
+    /// Let --listen speak without TLS on an address that other machines reach, where something
+    /// before it ends TLS
+    #[arg(long, conflicts_with = "tls_cert")]
+    pub plain_http: bool,
+    /// An address where the same is served with an X.509-SVID (`https_spiffe`): that of the trust
+    /// domain whose name a client asks for, or else of the one named here, or else of the root. May
+    /// be repeated
+    #[arg(long, value_name = "[TRUST-DOMAIN=]ADDRESS", value_parser = spiffe_listen)]
+    pub spiffe_listen: Vec<SpiffeListen>,
     /// The address for nodes (gRPC over mutual TLS)
     #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:8081")]
     pub grpc_listen: SocketAddr,
@@ -142,7 +158,7 @@ pub struct ServerArguments {
     )]
     pub store: Option<String>,
     /// The address under which verifiers reach this server, the head of every `iss` [default:
-    /// http:// and the address of --listen]
+    /// http:// or https:// and the address of --listen]
     #[arg(long, value_name = "URL")]
     pub public_url: Option<String>,
     /// What may be fetched from besides the public Internet: a block of addresses or the name of a
@@ -162,6 +178,15 @@ pub struct ServerArguments {
     /// How much the log tells, on standard error
     #[arg(long, value_enum, default_value_t = LogLevel::Warn)]
     pub log: LogLevel,
+}
+
+/// An address where X.509-SVIDs are shown.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SpiffeListen {
+    /// Of which trust domain, where a client names none.
+    pub trust_domain: Option<TrustDomain>,
+    /// The address.
+    pub address: SocketAddr,
 }
 
 /// Commands on servers.
@@ -418,6 +443,23 @@ fn spiffe_id(text: &str) -> Result<SpiffeId, String> {
     SpiffeId::parse(text).map_err(|reason| reason.sentence())
 }
 
+fn spiffe_listen(text: &str) -> Result<SpiffeListen, String> {
+    let (trust_domain, address) = match text.split_once('=') {
+        Some((name, address)) => {
+            let parsed = TrustDomain::parse(name).map_err(|reason| reason.sentence())?;
+            (Some(parsed), address)
+        }
+        None => (None, text),
+    };
+    let address = address.parse().map_err(|_| {
+        "an address looks like 127.0.0.1:8443 or demo.example.com=127.0.0.1:8443".to_owned()
+    })?;
+    Ok(SpiffeListen {
+        trust_domain,
+        address,
+    })
+}
+
 fn policy(text: &str) -> Result<ObjectIdentifier, String> {
     avouch_api::policy_identifier(text)
         .ok_or_else(|| "a policy is an object identifier such as 2.23.140.1.2.1".to_owned())
@@ -479,6 +521,8 @@ const UP_EXAMPLES: &str = "\
 Examples:
   avouch up
   avouch up --data /var/lib/avouch --listen 127.0.0.1:9080 --grpc-listen 0.0.0.0:9081
+  avouch up --listen 0.0.0.0:443 --tls-cert fullchain.pem --tls-key key.pem --public-url https://avouch.example.com
+  avouch up --spiffe-listen 0.0.0.0:8443
   avouch up --store postgres://avouch@db.example.com/avouch --public-url https://avouch.example.com
 
 In the folder of --data:

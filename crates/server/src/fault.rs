@@ -30,6 +30,14 @@ pub enum Fault {
         /// What the system said.
         source: std::io::Error,
     },
+    /// The certificate that the server shows, or its key, cannot be used.
+    #[error("{}: {why}", .path.display())]
+    Certificate {
+        /// Which file.
+        path: std::path::PathBuf,
+        /// Why not.
+        why: String,
+    },
     /// Serving ended by itself.
     #[error("{what} is not served any more: {why}")]
     Serving {
@@ -62,7 +70,7 @@ impl Fault {
             Self::Store(fault) => fault.retryable(),
             Self::Issuer(fault) => fault.retryable(),
             Self::Listen { .. } | Self::Serving { .. } => true,
-            Self::Bug(_) | Self::Keyring(_) | Self::Stored(_) => false,
+            Self::Bug(_) | Self::Certificate { .. } | Self::Keyring(_) | Self::Stored(_) => false,
         }
     }
 }

@@ -4,13 +4,14 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
+use avouch_core::id::TrustDomain;
 use tokio::net::TcpListener;
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 
 use crate::fault::{Fault, Refused};
 use crate::plane::Plane;
-use crate::tls::ServerIdentity;
+use crate::tls::{ServerIdentity, Shown, SpiffeEndpoint, WebCertificate};
 use crate::{http, node_api};
 
 /// How often entries are looked through for those that have ended.
@@ -25,11 +26,16 @@ const STORE_PERIOD: Duration = Duration::from_millis(500);
 /// How often the store is asked what it has, in periods, should a notice have been lost.
 const STORE_LOOK: u32 = 10;
 
+/// How often the files of the certificate are looked at.
+const CERTIFICATE_PERIOD: Duration = Duration::from_secs(2);
+
 /// What a server listens on.
 #[derive(Debug)]
 pub struct Listeners {
     http: TcpListener,
+    certificate: Option<Arc<WebCertificate>>,
     nodes: TcpListener,
+    endpoints: Vec<(TcpListener, Option<TrustDomain>)>,
 }
 
 impl Listeners {
@@ -41,8 +47,34 @@ impl Listeners {
     pub async fn open(http: SocketAddr, nodes: SocketAddr) -> Result<Self, Fault> {
         Ok(Self {
             http: listen(http, "--listen").await?,
+            certificate: None,
             nodes: listen(nodes, "--grpc-listen").await?,
+            endpoints: Vec::new(),
         })
+    }
+
+    /// Has HTTP spoken over TLS, with a certificate that is read anew when its files change.
+    #[must_use]
+    pub fn with_certificate(mut self, certificate: Arc<WebCertificate>) -> Self {
+        self.certificate = Some(certificate);
+        self
+    }
+
+    /// Opens an address where an X.509-SVID is shown: that of the trust domain whose name a client
+    /// asks for, or else that of `trust_domain`, or else that of the root.
+    ///
+    /// # Errors
+    ///
+    /// [`Fault::Listen`].
+    pub async fn open_endpoint(
+        &mut self,
+        address: SocketAddr,
+        trust_domain: Option<TrustDomain>,
+    ) -> Result<SocketAddr, Fault> {
+        let listener = listen(address, "--spiffe-listen").await?;
+        let address = local(&listener)?;
+        self.endpoints.push((listener, trust_domain));
+        Ok(address)
     }
 
     /// Where administrators and verifiers call.
@@ -94,11 +126,19 @@ pub async fn run(
         blocking(move || ServerIdentity::new(plane)).await?
     };
     let mut serving: JoinSet<Result<(), Fault>> = JoinSet::new();
-    serving.spawn(http::serve(
-        listeners.http,
-        Arc::clone(&plane),
-        stopping.clone(),
-    ));
+    let shown = match &listeners.certificate {
+        Some(certificate) => Shown::Web(Arc::clone(certificate)),
+        None => Shown::Nothing,
+    };
+    let mut of_http = vec![(listeners.http, shown)];
+    for (listener, trust_domain) in listeners.endpoints {
+        let endpoint = SpiffeEndpoint::new(Arc::clone(&plane), trust_domain);
+        of_http.push((listener, Shown::Spiffe(Arc::new(endpoint))));
+    }
+    for (listener, shown) in of_http {
+        let plane = Arc::clone(&plane);
+        serving.spawn(http::serve(listener, shown, plane, stopping.clone()));
+    }
     serving.spawn(node_api::serve(
         listeners.nodes,
         Arc::clone(&identity),
@@ -109,6 +149,9 @@ pub async fn run(
     jobs.spawn(tend(Arc::clone(&plane), identity));
     jobs.spawn(remove_expired_entries(Arc::clone(&plane)));
     jobs.spawn(forget_uses(Arc::clone(&plane)));
+    if let Some(certificate) = listeners.certificate {
+        jobs.spawn(follow_files(certificate));
+    }
     if !is_alone {
         jobs.spawn(follow_store(plane));
     }
@@ -144,6 +187,15 @@ async fn tend(plane: Arc<Plane>, identity: Arc<ServerIdentity>) {
         if let Err(error) = tended.await {
             tracing::error!(%error, "what is due could not be done; it is tried again");
         }
+    }
+}
+
+async fn follow_files(certificate: Arc<WebCertificate>) {
+    loop {
+        tokio::time::sleep(CERTIFICATE_PERIOD).await;
+        let certificate = Arc::clone(&certificate);
+        let followed = tokio::task::spawn_blocking(move || certificate.follow());
+        drop(followed.await);
     }
 }
 

@@ -7,7 +7,7 @@ use avouch_core::id::{TenantId, TrustDomain};
 use avouch_core::time::Time;
 use avouch_store::keyring::TenantKey;
 use avouch_store::{
-    AuthorityId, Change, Feed, Key, Object, Sequence, Snapshot, TenantKind, TenantRecord,
+    AnchorId, AuthorityId, Change, Feed, Key, Object, Sequence, Snapshot, TenantKind, TenantRecord,
 };
 use tokio::sync::watch;
 
@@ -38,10 +38,14 @@ pub(crate) struct Held {
     pub(crate) authorities: Authorities,
     /// Since when each authority is published.
     pub(crate) published: BTreeMap<AuthorityId, Sequence>,
-    /// When the authorities changed last.
+    /// Since when each anchor is as it is.
+    pub(crate) anchored: BTreeMap<AnchorId, Sequence>,
+    /// When the authorities changed last: the number of the bundles that the tenant publishes.
     pub(crate) bundle_sequence: Sequence,
     /// When the exchange rules changed last.
     pub(crate) rules_sequence: Sequence,
+    /// When the authorities or the anchors changed last.
+    pub(crate) trust_sequence: Sequence,
     recent: VecDeque<(Sequence, Vec<Key>)>,
     /// What is older than this is not remembered in `recent`.
     forgotten: Sequence,
@@ -61,6 +65,8 @@ impl Tenant {
         let sequence = snapshot.sequence;
         let ids = snapshot.authorities.keys();
         let published = ids.map(|id| (id.clone(), sequence)).collect();
+        let ids = snapshot.anchors.keys();
+        let anchored = ids.map(|id| (id.clone(), sequence)).collect();
         Ok(Self {
             id: record.id,
             parent: record.parent,
@@ -71,8 +77,10 @@ impl Tenant {
                 snapshot,
                 authorities,
                 published,
+                anchored,
                 bundle_sequence: sequence,
                 rules_sequence: sequence,
+                trust_sequence: sequence,
                 recent: VecDeque::new(),
                 forgotten: sequence,
             }),
@@ -154,14 +162,21 @@ impl Held {
                     self.authorities.put(tenant, key, record)?;
                     self.published.entry(record.id.clone()).or_insert(sequence);
                     self.bundle_sequence = sequence;
+                    self.trust_sequence = sequence;
                 }
                 Change::Remove(Key::Authority(id)) => {
                     self.authorities.remove(id);
                     self.published.remove(id);
                     self.bundle_sequence = sequence;
+                    self.trust_sequence = sequence;
                 }
-                Change::Put(Object::Anchor(_)) | Change::Remove(Key::Anchor(_)) => {
-                    self.bundle_sequence = sequence;
+                Change::Put(Object::Anchor(record)) => {
+                    self.anchored.insert(record.id.clone(), sequence);
+                    self.trust_sequence = sequence;
+                }
+                Change::Remove(Key::Anchor(id)) => {
+                    self.anchored.remove(id);
+                    self.trust_sequence = sequence;
                 }
                 Change::Put(Object::Rule(_)) | Change::Remove(Key::Rule(_)) => {
                     self.rules_sequence = sequence;

@@ -11,8 +11,8 @@ use crate::names::{
     AdminId, AnchorId, AttestorId, AuthorityId, EntryId, JoinTokenId, NodeId, RuleId,
 };
 use crate::record::{
-    AdminRecord, AnchorRecord, AttestorRecord, AuthorityRecord, Entry, JoinTokenRecord, NodeRecord,
-    RuleRecord, TrustDomainRecord,
+    AdminRecord, AnchorRecord, AttestorRecord, AuthorityRecord, Entry, FederationRecord,
+    JoinTokenRecord, NodeRecord, RuleRecord, TrustDomainRecord,
 };
 use crate::shared::Shared;
 
@@ -44,6 +44,8 @@ pub enum Object {
     Authority(AuthorityRecord),
     /// An anchor.
     Anchor(AnchorRecord),
+    /// A federation relation.
+    Federation(FederationRecord),
     /// A registration entry.
     Entry(Entry),
     /// A node.
@@ -65,6 +67,7 @@ impl Object {
             Self::TrustDomain(trust_domain) => Key::TrustDomain(trust_domain.name.clone()),
             Self::Authority(authority) => Key::Authority(authority.id.clone()),
             Self::Anchor(anchor) => Key::Anchor(anchor.id.clone()),
+            Self::Federation(relation) => Key::Federation(relation.trust_domain.clone()),
             Self::Entry(entry) => Key::Entry(entry.id.clone()),
             Self::Node(node) => Key::Node(node.id.clone()),
             Self::JoinToken(token) => Key::JoinToken(token.id.clone()),
@@ -82,6 +85,7 @@ impl Object {
             | Self::Anchor(_)
             | Self::Admin(_)
             | Self::Attestor(_)
+            | Self::Federation(_)
             | Self::Rule(_) => None,
             Self::Authority(authority) => Some(&authority.trust_domain),
             Self::Entry(entry) => Some(entry.spiffe_id.trust_domain()),
@@ -100,6 +104,8 @@ pub enum Key {
     Authority(AuthorityId),
     /// An anchor.
     Anchor(AnchorId),
+    /// The relation to a foreign trust domain.
+    Federation(TrustDomain),
     /// A registration entry.
     Entry(EntryId),
     /// A node.
@@ -177,6 +183,8 @@ pub struct Snapshot {
     pub authorities: BTreeMap<AuthorityId, AuthorityRecord>,
     /// Anchors by name.
     pub anchors: BTreeMap<AnchorId, AnchorRecord>,
+    /// Federation relations by their trust domain.
+    pub federations: BTreeMap<TrustDomain, FederationRecord>,
     /// Registration entries by name.
     pub entries: BTreeMap<EntryId, Arc<Entry>>,
     /// Nodes by name.
@@ -228,6 +236,10 @@ impl Snapshot {
             Object::Anchor(record) => {
                 self.anchors.insert(record.id.clone(), record);
             }
+            Object::Federation(relation) => {
+                self.federations
+                    .insert(relation.trust_domain.clone(), relation);
+            }
             Object::Entry(entry) => {
                 let entry = self.shared.entry(entry);
                 self.entries.insert(entry.id.clone(), Arc::new(entry));
@@ -260,6 +272,9 @@ impl Snapshot {
             }
             Key::Anchor(id) => {
                 self.anchors.remove(id);
+            }
+            Key::Federation(name) => {
+                self.federations.remove(name);
             }
             Key::Entry(id) => {
                 self.entries.remove(id);

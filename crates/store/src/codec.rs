@@ -17,8 +17,8 @@ use crate::names::{
 };
 use crate::record::{
     AdminRecord, AnchorRecord, AttestorRecord, AuthorityKind, AuthorityRecord, AuthorityRole,
-    AuthorityState, Entry, EntryExtras, JoinTokenRecord, NodeRecord, RuleRecord, Selector,
-    TrustDomainRecord,
+    AuthorityState, Entry, EntryExtras, FederationRecord, JoinTokenRecord, NodeRecord, RuleRecord,
+    Selector, TrustDomainRecord,
 };
 
 /// One object of a tenant as it is stored; without a body it was removed.
@@ -58,6 +58,7 @@ impl Row {
                     .map(|sealed| sealed.bytes().to_vec()),
                 Object::TrustDomain(_)
                 | Object::Anchor(_)
+                | Object::Federation(_)
                 | Object::Entry(_)
                 | Object::Node(_)
                 | Object::JoinToken(_)
@@ -82,6 +83,7 @@ impl Row {
             Key::TrustDomain(name) => Object::TrustDomain(StoredTrustDomain::read(&body, name)?),
             Key::Authority(id) => Object::Authority(StoredAuthority::read(&body, id, self.secret)?),
             Key::Anchor(id) => Object::Anchor(StoredAnchor::read(&body, id)?),
+            Key::Federation(name) => Object::Federation(StoredFederation::read(&body, name)?),
             Key::Entry(id) => Object::Entry(StoredEntry::read(&body, id)?),
             Key::Node(id) => Object::Node(StoredNode::read(&body, id)?),
             Key::JoinToken(id) => Object::JoinToken(StoredJoinToken::read(&body, id)?),
@@ -101,6 +103,7 @@ fn kind_of(key: &Key) -> &'static str {
         Key::TrustDomain(_) => TRUST_DOMAIN,
         Key::Authority(_) => "authority",
         Key::Anchor(_) => "anchor",
+        Key::Federation(_) => "federation",
         Key::Entry(_) => "entry",
         Key::Node(_) => "node",
         Key::JoinToken(_) => "join_token",
@@ -115,6 +118,7 @@ fn name_of(key: &Key) -> &str {
         Key::TrustDomain(name) => name.as_str(),
         Key::Authority(id) => id.as_str(),
         Key::Anchor(id) => id.as_str(),
+        Key::Federation(name) => name.as_str(),
         Key::Entry(id) => id.as_str(),
         Key::Node(id) => id.as_str(),
         Key::JoinToken(id) => id.as_str(),
@@ -129,6 +133,7 @@ fn key_from(kind: &str, id: &str) -> Option<Key> {
         TRUST_DOMAIN => TrustDomain::parse(id).ok().map(Key::TrustDomain),
         "authority" => AuthorityId::parse(id).map(Key::Authority),
         "anchor" => AnchorId::parse(id).map(Key::Anchor),
+        "federation" => TrustDomain::parse(id).ok().map(Key::Federation),
         "entry" => EntryId::parse(id).map(Key::Entry),
         "node" => NodeId::parse(id).map(Key::Node),
         "join_token" => JoinTokenId::parse(id).map(Key::JoinToken),
@@ -144,6 +149,7 @@ fn body_of(object: &Object) -> Result<String, Fault> {
         Object::TrustDomain(record) => serde_json::to_string(&StoredTrustDomain::of(record)),
         Object::Authority(record) => serde_json::to_string(&StoredAuthority::of(record)),
         Object::Anchor(record) => serde_json::to_string(&StoredAnchor::of(record)),
+        Object::Federation(relation) => serde_json::to_string(&StoredFederation::of(relation)),
         Object::Entry(entry) => serde_json::to_string(&StoredEntry::of(entry)),
         Object::Node(node) => serde_json::to_string(&StoredNode::of(node)),
         Object::JoinToken(token) => serde_json::to_string(&StoredJoinToken::of(token)),
@@ -259,6 +265,30 @@ impl StoredAttestor {
     fn read(body: &str, id: AttestorId) -> Option<AttestorRecord> {
         let Self { document } = serde_json::from_str(body).ok()?;
         Some(AttestorRecord { id, document })
+    }
+}
+
+#[derive(Serialize, Deserialize)]
+struct StoredFederation {
+    document: String,
+    created: i64,
+}
+
+impl StoredFederation {
+    fn of(record: &FederationRecord) -> Self {
+        Self {
+            document: record.document.clone(),
+            created: record.created.unix(),
+        }
+    }
+
+    fn read(body: &str, trust_domain: TrustDomain) -> Option<FederationRecord> {
+        let Self { document, created } = serde_json::from_str(body).ok()?;
+        Some(FederationRecord {
+            trust_domain,
+            document,
+            created: Time::from_unix(created),
+        })
     }
 }
 

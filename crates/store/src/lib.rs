@@ -44,8 +44,8 @@ pub use names::{
 };
 pub use record::{
     AdminRecord, AnchorRecord, AttestorRecord, AuthorityKind, AuthorityRecord, AuthorityRole,
-    AuthorityState, Entry, EntryExtras, Extras, JoinTokenRecord, NodeRecord, RuleRecord, Selector,
-    TrustDomainRecord,
+    AuthorityState, Entry, EntryExtras, Extras, FederationRecord, JoinTokenRecord, NodeRecord,
+    RuleRecord, Selector, TrustDomainRecord,
 };
 pub use single_use::{AttemptId, SingleUse, UseKind, Used};
 pub use store::{Operator, Store};

@@ -52,6 +52,7 @@ impl Plan {
             Change::Remove(
                 Key::Authority(_)
                 | Key::Anchor(_)
+                | Key::Federation(_)
                 | Key::Entry(_)
                 | Key::Node(_)
                 | Key::JoinToken(_)

@@ -175,6 +175,18 @@ pub struct RuleRecord {
     pub created: Time,
 }
 
+/// A federation relation: where the bundle of a foreign trust domain is fetched. The bundle itself
+/// is an anchor.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct FederationRecord {
+    /// The foreign trust domain.
+    pub trust_domain: TrustDomain,
+    /// How it is fetched, as JSON. It holds no secret.
+    pub document: String,
+    /// Since when.
+    pub created: Time,
+}
+
 /// A registration entry: which workloads get which identity. A tenant may have a million, so what
 /// few of them say is kept apart.
 #[derive(Clone, Debug, PartialEq, Eq)]

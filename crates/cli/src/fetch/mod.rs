@@ -4,7 +4,9 @@ mod files;
 mod wit;
 mod x509;
 
-use std::path::PathBuf;
+pub(crate) use x509::certificates;
+
+use std::path::{Path, PathBuf};
 
 use avouch_api::grpc::WORKLOAD_HEADER;
 use avouch_api::grpc::workload::spiffe_workload_api_client::SpiffeWorkloadApiClient;
@@ -20,7 +22,7 @@ use crate::arguments::{Common, FetchArguments, FetchCommand};
 use crate::fault::{Exit, Fault};
 use crate::output;
 
-type Client = SpiffeWorkloadApiClient<
+pub(crate) type Client = SpiffeWorkloadApiClient<
     InterceptedService<Channel, fn(Request<()>) -> Result<Request<()>, Status>>,
 >;
 
@@ -31,7 +33,7 @@ pub fn fetch(arguments: &FetchArguments, common: &Common) -> Result<Exit, Fault>
         .build()
         .map_err(|error| Fault::Run(format!("a thread cannot be started: {error}")))?;
     runtime.block_on(async {
-        let address = address(arguments);
+        let address = address(arguments.socket.as_deref(), &arguments.data);
         let client = connect(&address).await?;
         match &arguments.what {
             FetchCommand::X509(x509) => x509::fetch(client, x509, common).await,
@@ -46,14 +48,14 @@ pub fn fetch(arguments: &FetchArguments, common: &Common) -> Result<Exit, Fault>
 }
 
 /// The address given, that of the environment, or that of the plane in the folder.
-fn address(arguments: &FetchArguments) -> String {
-    if let Some(socket) = &arguments.socket {
+pub(crate) fn address(socket: Option<&str>, data: &Path) -> String {
+    if let Some(socket) = socket {
         return match socket.strip_prefix("unix:") {
-            Some(_) => socket.clone(),
+            Some(_) => socket.to_owned(),
             None => format!("unix://{}", absolute(socket)),
         };
     }
-    let socket = arguments.data.join("agent.sock");
+    let socket = data.join("agent.sock");
     format!("unix://{}", absolute(&socket.to_string_lossy()))
 }
 
@@ -62,7 +64,7 @@ fn absolute(path: &str) -> String {
     absolute.to_string_lossy().into_owned()
 }
 
-async fn connect(address: &str) -> Result<Client, Fault> {
+pub(crate) async fn connect(address: &str) -> Result<Client, Fault> {
     let away = |why: String| Fault::NoAgent {
         address: address.to_owned(),
         why,
@@ -91,7 +93,7 @@ fn innermost(error: &dyn std::error::Error) -> String {
 }
 
 /// The first message of a stream: what there is now.
-async fn first<M>(stream: &mut Streaming<M>) -> Result<M, Fault> {
+pub(crate) async fn first<M>(stream: &mut Streaming<M>) -> Result<M, Fault> {
     match stream.message().await {
         Ok(Some(message)) => Ok(message),
         Ok(None) => Err(Fault::Run("the agent said nothing".to_owned())),
@@ -99,7 +101,7 @@ async fn first<M>(stream: &mut Streaming<M>) -> Result<M, Fault> {
     }
 }
 
-fn denied(status: &Status) -> Fault {
+pub(crate) fn denied(status: &Status) -> Fault {
     match status.code() {
         Code::PermissionDenied => Fault::NoIdentity,
         Code::InvalidArgument => Fault::Usage(status.message().to_owned()),

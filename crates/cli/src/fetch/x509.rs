@@ -185,7 +185,8 @@ pub(super) fn pem_of_all(der: &[u8]) -> String {
     texts.collect()
 }
 
-fn certificates(der: &[u8]) -> Vec<Vec<u8>> {
+/// Certificates as DER one after the other, apart.
+pub(crate) fn certificates(der: &[u8]) -> Vec<Vec<u8>> {
     let mut certificates = Vec::new();
     let Ok(mut reader) = SliceReader::new(der) else {
         return certificates;

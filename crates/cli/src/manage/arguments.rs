@@ -7,7 +7,7 @@ use clap::{Args, Subcommand};
 /// Which server, and with what it is asked.
 #[derive(Args, Clone, Debug)]
 pub struct Remote {
-    /// The server, on this machine
+    /// The server
     #[arg(
         long,
         value_name = "URL",
@@ -27,6 +27,38 @@ pub struct Remote {
         display_order = 903
     )]
     pub data: PathBuf,
+    /// Believe these certificates (PEM) about the server, instead of what the system believes
+    #[arg(
+        long,
+        value_name = "FILE",
+        env = "AVOUCH_CA",
+        global = true,
+        display_order = 904
+    )]
+    pub ca: Option<PathBuf>,
+    /// Show this X.509-SVID (PEM, with the intermediates above it) instead of operator.jwt, as
+    /// `avouch fetch x509 --write` writes it
+    #[arg(
+        long,
+        value_name = "FILE",
+        env = "AVOUCH_CERT",
+        global = true,
+        display_order = 905
+    )]
+    pub cert: Option<PathBuf>,
+    /// The private key of --cert (PEM, mode 0600)
+    #[arg(
+        long,
+        value_name = "FILE",
+        env = "AVOUCH_KEY",
+        global = true,
+        display_order = 906
+    )]
+    pub key: Option<PathBuf>,
+    /// Show the X.509-SVID of this process, from the Workload API at SPIFFE_ENDPOINT_SOCKET, to a
+    /// server that shows its own (`--spiffe-listen`)
+    #[arg(long, global = true, display_order = 907, conflicts_with_all = ["cert", "key", "ca"])]
+    pub as_workload: bool,
 }
 
 macro_rules! noun {

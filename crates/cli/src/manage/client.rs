@@ -5,16 +5,17 @@ use std::io::Read;
 use std::net::IpAddr;
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
-use std::sync::Arc;
 use std::time::Duration;
 
 use serde_json::Value;
 use ureq::Agent;
 use ureq::http::{Request, Uri};
-use ureq::tls::{Certificate, RootCerts, TlsConfig};
+use ureq::unversioned::resolver::DefaultResolver;
+use ureq::unversioned::transport::{Connector, TcpConnector};
 use zeroize::Zeroizing;
 
 use super::arguments::Remote;
+use super::secured::Secured;
 use crate::fault::Fault;
 
 /// The file of the operator's credential in the folder of the plane.
@@ -33,7 +34,8 @@ const LONGEST_ANSWER: u64 = 256 << 20;
 pub(super) struct Client {
     agent: Agent,
     server: String,
-    credential: Zeroizing<String>,
+    /// None where a certificate is shown.
+    credential: Option<Zeroizing<String>>,
 }
 
 impl Client {
@@ -41,19 +43,32 @@ impl Client {
     pub(super) fn open(remote: &Remote) -> Result<Self, Fault> {
         let server = remote.server.trim_end_matches('/').to_owned();
         let is_secure = check_server(&server)?;
-        let mut config = Agent::config_builder()
+        let shows_certificate = remote.as_workload || remote.cert.is_some();
+        if shows_certificate && !is_secure {
+            return Err(Fault::Usage(format!(
+                "--server {server}: a certificate is shown over TLS only; name the server with https"
+            )));
+        }
+        let config = Agent::config_builder()
             .http_status_as_error(false)
             // The credential goes to the server that was named and to no other.
             .max_redirects(0)
             .proxy(None)
-            .timeout_global(Some(LONGEST_CALL));
-        if is_secure {
-            config = config.tls_config(tls());
-        }
+            .timeout_global(Some(LONGEST_CALL))
+            .build();
+        let agent = if is_secure {
+            let connector = TcpConnector::default().chain(Secured::of(remote)?);
+            Agent::with_parts(config, connector, DefaultResolver::default())
+        } else {
+            config.into()
+        };
         Ok(Self {
-            agent: config.build().into(),
+            agent,
             server,
-            credential: credential(&remote.data)?,
+            credential: match shows_certificate {
+                true => None,
+                false => Some(credential(&remote.data)?),
+            },
         })
     }
 
@@ -74,14 +89,13 @@ impl Client {
     }
 
     fn call(&self, method: &str, path: &str, body: Option<&Value>) -> Result<Value, Fault> {
-        let request = Request::builder()
+        let mut request = Request::builder()
             .method(method)
             .uri(format!("{}{path}", self.server))
-            .header(
-                "authorization",
-                format!("Bearer {}", self.credential.as_str()),
-            )
             .header("content-type", "application/json");
+        if let Some(credential) = &self.credential {
+            request = request.header("authorization", format!("Bearer {}", credential.as_str()));
+        }
         let body = body.map(Value::to_string).unwrap_or_default();
         let request = request
             .body(body)
@@ -158,18 +172,6 @@ fn check_server(server: &str) -> Result<bool, Fault> {
     }
 }
 
-/// TLS under what the system trusts.
-fn tls() -> TlsConfig {
-    let found = rustls_native_certs::load_native_certs().certs;
-    let roots = found
-        .iter()
-        .map(|der| Certificate::from_der(der).to_owned());
-    TlsConfig::builder()
-        .root_certs(RootCerts::from(roots))
-        .unversioned_rustls_crypto_provider(Arc::new(rustls::crypto::aws_lc_rs::default_provider()))
-        .build()
-}
-
 fn credential(folder: &Path) -> Result<Zeroizing<String>, Fault> {
     let path = folder.join(CREDENTIAL_FILE);
     let fault = |why: String| Fault::Folder {
@@ -182,6 +184,16 @@ fn credential(folder: &Path) -> Result<Zeroizing<String>, Fault> {
              one with `avouch up`, or name its folder with --data"
         ))
     })?;
+    let text = secret(&path, &open)?;
+    Ok(Zeroizing::new(text.trim().to_owned()))
+}
+
+/// Reads what only its owner may read.
+pub(super) fn secret(path: &Path, open: &File) -> Result<Zeroizing<String>, Fault> {
+    let fault = |why: String| Fault::Folder {
+        path: path.to_owned(),
+        why,
+    };
     let metadata = open.metadata().map_err(|error| fault(error.to_string()))?;
     let mode = metadata.permissions().mode() & 0o777;
     if mode & 0o077 != 0 {
@@ -194,7 +206,7 @@ fn credential(folder: &Path) -> Result<Zeroizing<String>, Fault> {
     open.take(LONGEST_CREDENTIAL)
         .read_to_string(&mut text)
         .map_err(|error| fault(error.to_string()))?;
-    Ok(Zeroizing::new(text.trim().to_owned()))
+    Ok(text)
 }
 
 #[cfg(test)]

@@ -5,6 +5,7 @@ mod client;
 mod entries;
 mod nodes;
 mod rules;
+mod secured;
 mod table;
 
 use avouch_core::id::TenantId;

@@ -10,7 +10,9 @@ use super::demo;
 
 /// Where everything is, and what to try first.
 pub(super) struct Greeting<'a> {
-    pub(super) http: SocketAddr,
+    pub(super) http: &'a str,
+    /// Where X.509-SVIDs are shown.
+    pub(super) endpoints: &'a [SocketAddr],
     pub(super) nodes: SocketAddr,
     /// None for a server without an agent.
     pub(super) workloads: Option<&'a str>,
@@ -27,7 +29,10 @@ impl fmt::Display for Greeting<'_> {
             ..
         } = self;
         writeln!(f, "Avouch is up.\n")?;
-        writeln!(f, "  HTTP       http://{http}")?;
+        writeln!(f, "  HTTP       {http}")?;
+        for endpoint in self.endpoints {
+            writeln!(f, "  SPIFFE     https://{endpoint}")?;
+        }
         writeln!(f, "  nodes      {nodes}")?;
         if let Some(workloads) = workloads {
             writeln!(f, "  workloads  {workloads}")?;

@@ -27,6 +27,7 @@ use avouch_server::clock::SystemClock;
 use avouch_server::fetch::Permitted;
 use avouch_server::plane::Founding;
 use avouch_server::run::{self, Listeners};
+use avouch_server::tls::{WebCertificate, WebFiles};
 use avouch_server::{Plane, Refused, Settings};
 use avouch_store::Store;
 use avouch_store::keyring::RootKey;
@@ -37,7 +38,7 @@ use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
-use crate::arguments::{ServerArguments, UpArguments};
+use crate::arguments::{ServerArguments, SpiffeListen, UpArguments};
 use crate::fault::{Exit, Fault};
 use crate::output;
 use folder::Folder;
@@ -112,6 +113,7 @@ fn run_on_threads(work: impl Future<Output = Result<(), Fault>>) -> Result<Exit,
 struct Started {
     listeners: Listeners,
     addresses: Addresses,
+    endpoints: Vec<SocketAddr>,
     folder: Folder,
     plane: Arc<Plane>,
     is_alone: bool,
@@ -122,11 +124,15 @@ struct Started {
 impl Started {
     async fn open(arguments: &ServerArguments, with_demo: bool) -> Result<Self, Fault> {
         // Before anything is made on disk: a taken address is the most common mistake.
-        let listeners = Listeners::open(arguments.listen, arguments.grpc_listen).await?;
+        let (listeners, endpoints) = listeners(arguments).await?;
         let folder = Folder::open(&arguments.data)?;
         let addresses = Addresses {
             http: listeners.http_address()?,
             nodes: listeners.node_address()?,
+            scheme: match arguments.tls_cert {
+                Some(_) => "https",
+                None => "http",
+            },
         };
         let plane = open(arguments, &folder, addresses, with_demo).await?;
         let renew_at = {
@@ -140,6 +146,7 @@ impl Started {
             is_alone: arguments.store.is_none(),
             listeners,
             addresses,
+            endpoints,
             folder,
         })
     }
@@ -157,6 +164,7 @@ impl Started {
             )),
             workloads: None,
             addresses: self.addresses,
+            endpoints: self.endpoints,
             folder: self.folder,
             plane: self.plane,
             stop,
@@ -171,6 +179,7 @@ struct Running {
     files: JoinHandle<()>,
     workloads: Option<JoinHandle<Result<(), avouch_agent::Fault>>>,
     addresses: Addresses,
+    endpoints: Vec<SocketAddr>,
     folder: Folder,
     plane: Arc<Plane>,
     stop: watch::Sender<bool>,
@@ -180,7 +189,8 @@ struct Running {
 impl Running {
     fn greeting(&self, workloads: Option<&str>) -> String {
         let greeting = Greeting {
-            http: self.addresses.http,
+            http: &self.addresses.url(),
+            endpoints: &self.endpoints,
             nodes: self.addresses.nodes,
             workloads,
             data: self.folder.path(),
@@ -237,6 +247,51 @@ async fn ended<T>(task: &mut Option<JoinHandle<T>>) -> Result<T, tokio::task::Jo
 struct Addresses {
     http: SocketAddr,
     nodes: SocketAddr,
+    scheme: &'static str,
+}
+
+impl Addresses {
+    fn url(&self) -> String {
+        format!("{}://{}", self.scheme, self.http)
+    }
+}
+
+/// Opens what the server listens on, and says where X.509-SVIDs are shown.
+async fn listeners(arguments: &ServerArguments) -> Result<(Listeners, Vec<SocketAddr>), Fault> {
+    check_protected(arguments)?;
+    let mut listeners = Listeners::open(arguments.listen, arguments.grpc_listen).await?;
+    if let (Some(certificate), Some(key)) = (&arguments.tls_cert, &arguments.tls_key) {
+        let certificate = WebCertificate::read(WebFiles {
+            certificate: certificate.clone(),
+            key: key.clone(),
+        })?;
+        listeners = listeners.with_certificate(certificate);
+    }
+    let mut endpoints = Vec::new();
+    for SpiffeListen {
+        address,
+        trust_domain,
+    } in &arguments.spiffe_listen
+    {
+        let opened = listeners.open_endpoint(*address, trust_domain.clone());
+        endpoints.push(opened.await?);
+    }
+    Ok((listeners, endpoints))
+}
+
+/// Who can read what is on its way can be who sent it: administrators show tokens.
+fn check_protected(arguments: &ServerArguments) -> Result<(), Fault> {
+    let is_safe =
+        arguments.listen.ip().is_loopback() || arguments.tls_cert.is_some() || arguments.plain_http;
+    if is_safe {
+        return Ok(());
+    }
+    Err(Fault::Usage(format!(
+        "--listen {}: other machines reach this address, and the credentials of administrators \
+         would cross the network unprotected; give --tls-cert and --tls-key, or say --plain-http if \
+         something before it ends TLS",
+        arguments.listen
+    )))
 }
 
 async fn open(
@@ -247,7 +302,7 @@ async fn open(
 ) -> Result<Arc<Plane>, Fault> {
     let public_url = arguments.public_url.clone();
     let mut settings = Settings {
-        public_url: public_url.unwrap_or_else(|| format!("http://{}", addresses.http)),
+        public_url: public_url.unwrap_or_else(|| addresses.url()),
         ..Settings::default()
     };
     settings

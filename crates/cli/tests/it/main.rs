@@ -11,6 +11,7 @@ mod mutual_tls;
 mod nodes;
 mod plane;
 mod run;
+mod secured;
 mod tokens;
 mod up;
 mod verdicts;

@@ -50,8 +50,8 @@ impl Views {
         let now = call.plane().now();
         let at = {
             let held = tenant.held();
-            let (bundle, rules) = (held.bundle_sequence, held.rules_sequence);
-            (bundle.number(), rules.number(), now.unix() / 60)
+            let (trust, rules) = (held.trust_sequence, held.rules_sequence);
+            (trust.number(), rules.number(), now.unix() / 60)
         };
         let is_current = |made: &&Made| made.at == at;
         if let Some(made) = self.lock().get(tenant.id()).filter(is_current) {

@@ -8,11 +8,17 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
-use axum::serve::Listener;
+use axum::extract::connect_info::Connected;
+use axum::serve::{IncomingStream, Listener};
+use rustls::server::Acceptor;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
-use tokio::time::{Instant, Sleep, sleep};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
+use tokio::time::{Instant, Sleep, sleep, timeout};
+use tokio_rustls::LazyConfigAcceptor;
+use tokio_rustls::server::TlsStream;
+
+use crate::tls::Shown;
 
 /// The most connections at once; more wait in the queue of the system.
 const MOST_CONNECTIONS: usize = 4_096;
@@ -20,18 +26,28 @@ const MOST_CONNECTIONS: usize = 4_096;
 /// For how long a connection may be silent.
 const LONGEST_SILENCE: Duration = Duration::from_secs(75);
 
+/// How long a handshake may take.
+const LONGEST_HANDSHAKE: Duration = Duration::from_secs(10);
+
+/// How many connections whose handshake is done may wait to be served.
+const MOST_WAITING: usize = 64;
+
 /// A listener that takes so many connections at once.
 pub(super) struct Patient {
-    listener: TcpListener,
-    places: Arc<Semaphore>,
+    address: SocketAddr,
+    connections: mpsc::Receiver<(Connection, SocketAddr)>,
 }
 
 impl Patient {
-    pub(super) fn new(listener: TcpListener) -> Self {
-        Self {
-            listener,
-            places: Arc::new(Semaphore::new(MOST_CONNECTIONS)),
-        }
+    /// Takes connections for as long as someone wants them; with TLS where something is shown.
+    pub(super) fn open(listener: TcpListener, shown: Shown) -> io::Result<Self> {
+        let address = listener.local_addr()?;
+        let (accepted, connections) = mpsc::channel(MOST_WAITING);
+        tokio::spawn(take(listener, shown, accepted));
+        Ok(Self {
+            address,
+            connections,
+        })
     }
 }
 
@@ -40,28 +56,116 @@ impl Listener for Patient {
     type Addr = SocketAddr;
 
     async fn accept(&mut self) -> (Connection, SocketAddr) {
-        let place = Arc::clone(&self.places).acquire_owned().await.ok();
-        let (stream, address) = Listener::accept(&mut self.listener).await;
-        // Small answers: waiting to fill packets would only delay them.
-        drop(stream.set_nodelay(true));
-        let connection = Connection {
-            stream,
-            silence: Box::pin(sleep(LONGEST_SILENCE)),
-            _place: place,
-        };
-        (connection, address)
+        match self.connections.recv().await {
+            Some(connection) => connection,
+            // What takes them ends only after this.
+            None => std::future::pending().await,
+        }
     }
 
     fn local_addr(&self) -> io::Result<SocketAddr> {
-        self.listener.local_addr()
+        Ok(self.address)
+    }
+}
+
+async fn take(
+    mut listener: TcpListener,
+    shown: Shown,
+    accepted: mpsc::Sender<(Connection, SocketAddr)>,
+) {
+    let places = Arc::new(Semaphore::new(MOST_CONNECTIONS));
+    loop {
+        let place = Arc::clone(&places).acquire_owned().await.ok();
+        let (stream, address) = tokio::select! {
+            taken = Listener::accept(&mut listener) => taken,
+            () = accepted.closed() => return,
+        };
+        // Small answers: waiting to fill packets would only delay them.
+        drop(stream.set_nodelay(true));
+        let (shown, accepted) = (shown.clone(), accepted.clone());
+        // By itself, so that nobody waits for the handshake of another.
+        tokio::spawn(async move {
+            let stream = match timeout(LONGEST_HANDSHAKE, secured(stream, &shown)).await {
+                Ok(Some(stream)) => stream,
+                Ok(None) | Err(_) => return,
+            };
+            let connection = Connection {
+                stream,
+                silence: Box::pin(sleep(LONGEST_SILENCE)),
+                _place: place,
+            };
+            // Whoever stops takes no more.
+            drop(accepted.send((connection, address)).await);
+        });
+    }
+}
+
+/// Shakes hands, where TLS is spoken.
+async fn secured(stream: TcpStream, shown: &Shown) -> Option<Stream> {
+    if matches!(shown, Shown::Nothing) {
+        return Some(Stream::Plain(stream));
+    }
+    let failed = |error: io::Error| tracing::info!(%error, "a connection was not made");
+    let started = LazyConfigAcceptor::new(Acceptor::default(), stream).await;
+    let started = started.map_err(failed).ok()?;
+    let name = started.client_hello().server_name().map(str::to_owned);
+    let config = match shown.config(name).await {
+        Ok(config) => config?,
+        Err(error) => {
+            tracing::warn!(%error, "there is nothing to show to who connects");
+            return None;
+        }
+    };
+    let shaken = started.into_stream(config).await;
+    Some(Stream::Secured(Box::new(shaken.map_err(failed).ok()?)))
+}
+
+/// Who is at the other end, as far as TLS tells: the chain of certificates whose key it holds, the
+/// end entity first, not yet believed.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Peer {
+    pub(super) certificates: Arc<Vec<Vec<u8>>>,
+}
+
+impl Connected<IncomingStream<'_, Patient>> for Peer {
+    fn connect_info(stream: IncomingStream<'_, Patient>) -> Self {
+        let certificates = match &stream.io().stream {
+            Stream::Plain(_) => None,
+            Stream::Secured(stream) => stream.get_ref().1.peer_certificates(),
+        };
+        let certificates = certificates.unwrap_or_default().iter();
+        Self {
+            certificates: Arc::new(certificates.map(|one| one.to_vec()).collect()),
+        }
     }
 }
 
 /// A connection that ends when nothing has come for too long.
 pub(super) struct Connection {
-    stream: TcpStream,
+    stream: Stream,
     silence: Pin<Box<Sleep>>,
     _place: Option<OwnedSemaphorePermit>,
+}
+
+enum Stream {
+    Plain(TcpStream),
+    Secured(Box<TlsStream<TcpStream>>),
+}
+
+impl Connection {
+    fn reading(&mut self) -> &mut (dyn AsyncRead + Send + Unpin) {
+        match &mut self.stream {
+            Stream::Plain(stream) => stream,
+            Stream::Secured(stream) => stream,
+        }
+    }
+
+    fn writing(&mut self) -> &mut (dyn AsyncWrite + Send + Unpin) {
+        match &mut self.stream {
+            Stream::Plain(stream) => stream,
+            Stream::Secured(stream) => stream,
+        }
+    }
 }
 
 impl AsyncRead for Connection {
@@ -70,7 +174,7 @@ impl AsyncRead for Connection {
         context: &mut Context<'_>,
         buffer: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
-        let read = Pin::new(&mut self.stream).poll_read(context, buffer);
+        let read = Pin::new(self.reading()).poll_read(context, buffer);
         if read.is_ready() {
             self.silence
                 .as_mut()
@@ -90,7 +194,7 @@ impl AsyncWrite for Connection {
         context: &mut Context<'_>,
         bytes: &[u8],
     ) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.stream).poll_write(context, bytes)
+        Pin::new(self.writing()).poll_write(context, bytes)
     }
 
     fn poll_write_vectored(
@@ -98,18 +202,21 @@ impl AsyncWrite for Connection {
         context: &mut Context<'_>,
         slices: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.stream).poll_write_vectored(context, slices)
+        Pin::new(self.writing()).poll_write_vectored(context, slices)
     }
 
     fn is_write_vectored(&self) -> bool {
-        self.stream.is_write_vectored()
+        match &self.stream {
+            Stream::Plain(stream) => stream.is_write_vectored(),
+            Stream::Secured(stream) => stream.is_write_vectored(),
+        }
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_flush(context)
+        Pin::new(self.writing()).poll_flush(context)
     }
 
     fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_shutdown(context)
+        Pin::new(self.writing()).poll_shutdown(context)
     }
 }

@@ -21,8 +21,8 @@ use std::time::Duration;
 use avouch_core::reason::Reason;
 use axum::Router;
 use axum::body::{Body, to_bytes};
-use axum::extract::{RawPathParams, Request};
-use axum::http::header::{AUTHORIZATION, IF_NONE_MATCH};
+use axum::extract::{ConnectInfo, RawPathParams, Request};
+use axum::http::header::{AUTHORIZATION, IF_NONE_MATCH, ORIGIN};
 use axum::http::{Method as Named, Uri};
 use axum::response::{IntoResponse, Response};
 use axum::routing::MethodRouter;
@@ -34,8 +34,10 @@ use crate::counters::Answered;
 use crate::fault::Fault;
 use crate::plane::Plane;
 use crate::tenant::Tenant;
+use crate::tls::Shown;
 use answer::Answer;
 use call::{Call, Presented, Stop};
+use listener::{Patient, Peer};
 use problem::Problem;
 use routes::{Access, Method, ROUTES, Route};
 
@@ -49,26 +51,31 @@ const LONGEST_SENDING: Duration = Duration::from_secs(30);
 /// How long an answer may take. Work that was begun is carried through even then.
 const LONGEST_WORK: Duration = Duration::from_secs(30);
 
-/// Serves administrators and verifiers on a listener until `stopping` becomes true.
+/// Serves administrators and verifiers on a listener until `stopping` becomes true; over TLS if
+/// something is shown to them.
 ///
 /// # Errors
 ///
 /// When serving ends by itself.
 pub async fn serve(
     listener: TcpListener,
+    shown: Shown,
     plane: Arc<Plane>,
     mut stopping: signal::Receiver<bool>,
 ) -> Result<(), Fault> {
-    let served = axum::serve(listener::Patient::new(listener), router(plane))
+    let ended = |error: std::io::Error| Fault::Serving {
+        what: "the address for administrators and verifiers",
+        why: error.to_string(),
+    };
+    let listener = Patient::open(listener, shown).map_err(ended)?;
+    let service = router(plane).into_make_service_with_connect_info::<Peer>();
+    let served = axum::serve(listener, service)
         .with_graceful_shutdown(async move {
             // The sender lives as long as the server; its end is an end too.
             drop(stopping.wait_for(|stopping| *stopping).await);
         })
         .await;
-    served.map_err(|error| Fault::Serving {
-        what: "the address for administrators and verifiers",
-        why: error.to_string(),
-    })
+    served.map_err(ended)
 }
 
 /// All addresses.
@@ -322,6 +329,20 @@ fn presented(request: &Request) -> Presented {
             .then(|| text(AUTHORIZATION).unwrap_or_default()),
         if_none_match: text(IF_NONE_MATCH),
         query: request.uri().query().map(str::to_owned),
+        certificates: certificates(request),
+    }
+}
+
+/// The chain that the caller showed in its handshake. A browser shows it for any page that sends a
+/// form here, and then names that page (RFC 6454 7): then it says nothing of who wants what is
+/// asked for.
+fn certificates(request: &Request) -> Arc<Vec<Vec<u8>>> {
+    let peer = request.extensions().get::<ConnectInfo<Peer>>();
+    match peer {
+        Some(ConnectInfo(peer)) if !request.headers().contains_key(ORIGIN) => {
+            Arc::clone(&peer.certificates)
+        }
+        Some(_) | None => Arc::default(),
     }
 }
 

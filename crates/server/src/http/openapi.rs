@@ -38,6 +38,9 @@ pub(super) fn document() -> Result<Value, Fault> {
                 "scheme": "bearer",
                 "bearerFormat": "JWT-SVID",
                 "description": "A JWT-SVID whose audience is the server",
+            }, "workload": {
+                "type": "mutualTLS",
+                "description": "An X.509-SVID of a trust domain here, shown in the handshake",
             }},
         },
     }))
@@ -73,9 +76,13 @@ fn security(route: &Route) -> Option<Value> {
     match route.access {
         Access::Watcher(_) => None,
         // The empty object says that it goes without, too.
-        Access::Anyone(_) if route.takes.is_some() => Some(json!([{}, { "administrator": [] }])),
+        Access::Anyone(_) if route.takes.is_some() => {
+            Some(json!([{}, { "administrator": [] }, { "workload": [] }]))
+        }
         Access::Anyone(_) => None,
-        Access::Administrator(_) | Access::Of(..) => Some(json!([{ "administrator": [] }])),
+        Access::Administrator(_) | Access::Of(..) => {
+            Some(json!([{ "administrator": [] }, { "workload": [] }]))
+        }
     }
 }
 

@@ -90,7 +90,9 @@ impl Problem {
             (reason.sentence(), reason.hint(), challenge)
         } else {
             let told = explain::of_reason_for_peer(reason);
-            let hint = "Get a fresh JWT-SVID whose audience is this server.".to_owned();
+            let hint = "Get a fresh JWT-SVID whose audience is this server, or call with a fresh \
+                        X.509-SVID."
+                .to_owned();
             // RFC 6750 3.1.
             let challenge = "Bearer realm=\"avouch\", error=\"invalid_token\"".to_owned();
             (told.sentence.to_owned(), hint, challenge)

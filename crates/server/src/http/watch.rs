@@ -71,6 +71,7 @@ fn in_words(fault: &Fault) -> &'static str {
         Fault::Store(Store::Newer { .. }) => "The database was used by a later version.",
         Fault::Store(Store::Bug(_) | Store::Conflict(_) | Store::Forgetful(_))
         | Fault::Bug(_)
+        | Fault::Certificate { .. }
         | Fault::Issuer(_)
         | Fault::Keyring(_)
         | Fault::Listen { .. }

@@ -98,6 +98,7 @@ impl Telling<'_> {
                 Key::Anchor(_) | Key::Authority(_) | Key::TrustDomain(_) => bundles = true,
                 Key::Admin(_)
                 | Key::Attestor(_)
+                | Key::Federation(_)
                 | Key::JoinToken(_)
                 | Key::Node(_)
                 | Key::Rule(_) => {}

@@ -62,6 +62,11 @@ pub(crate) fn send(address: SocketAddr, request: &[u8]) -> Answer {
     stream.write_all(request).unwrap();
     let mut text = String::new();
     stream.read_to_string(&mut text).unwrap();
+    read(&text)
+}
+
+/// An answer from its text.
+pub(crate) fn read(text: &str) -> Answer {
     let (head, body) = text.split_once("\r\n\r\n").unwrap();
     let mut lines = head.lines();
     let status = lines.next().unwrap().split(' ').nth(1).unwrap();

@@ -10,4 +10,6 @@ mod public;
 mod refusals;
 mod roles;
 mod rules;
+mod secured;
+mod tls;
 mod world;

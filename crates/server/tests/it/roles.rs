@@ -30,7 +30,7 @@ fn rights_are_as_the_table_says() {
 }
 
 /// A way to see, and a way to change, of each noun that has both at hand.
-const CELLS: [(Noun, Verb, &str, &str); 10] = [
+pub(crate) const CELLS: [(Noun, Verb, &str, &str); 10] = [
     (Noun::Admin, Verb::Read, "GET", "admins"),
     (Noun::Admin, Verb::Write, "DELETE", "admins/none"),
     (Noun::Anchor, Verb::Read, "GET", "anchors"),

@@ -7,8 +7,10 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use avouch_core::id::{TenantId, TrustDomain};
 use avouch_server::clock::SystemClock;
 use avouch_server::entries::EntryDraft;
+use avouch_server::issuing::Wanted;
 use avouch_server::nodes::Admitted;
 use avouch_server::plane::Founding;
+use avouch_server::tls::Shown;
 use avouch_server::{Plane, Settings, http};
 use avouch_store::TenantKind;
 use avouch_store::keyring::RootKey;
@@ -22,6 +24,7 @@ use tokio::sync::watch;
 
 use crate::away::Switched;
 use crate::http::{Answer, request, send};
+use crate::tls::Identity;
 
 /// A deployment that is served.
 pub(crate) struct World {
@@ -67,7 +70,12 @@ impl World {
             .unwrap();
         let address = listener.local_addr().unwrap();
         let (stop, stopping) = watch::channel(false);
-        runtime.spawn(http::serve(listener, Arc::clone(&plane), stopping));
+        runtime.spawn(http::serve(
+            listener,
+            Shown::Nothing,
+            Arc::clone(&plane),
+            stopping,
+        ));
         Self {
             plane,
             address,
@@ -99,6 +107,45 @@ impl World {
             self.plane
                 .issue_jwt(&self.node, owner.id().as_str(), entry.id.as_str(), audience);
         issued.unwrap().token
+    }
+
+    /// The X.509-SVID of whoever has this ID, which is registered if it is not yet, for an Ed25519
+    /// key that is derived from the ID.
+    pub(crate) fn svid(&self, id: &str) -> Identity {
+        self.token(id);
+        let key = Key::ed25519(id);
+        let name = id.split('/').nth(2).unwrap();
+        let owner = self.plane.owner_of(&TrustDomain::parse(name).unwrap());
+        let wanted = Wanted {
+            entry: id.rsplit('/').next().unwrap().to_owned(),
+            public_key: key.public_key_info(),
+        };
+        let owner = owner.unwrap();
+        let issued = self
+            .plane
+            .issue_x509(&self.node, owner.id().as_str(), &[wanted]);
+        let svid = issued.unwrap().into_iter().next().unwrap().unwrap();
+        Identity {
+            chain: svid.chain,
+            key,
+        }
+    }
+
+    /// Serves the same on one more address.
+    pub(crate) fn serve(&self, shown: Shown) -> SocketAddr {
+        let runtime = self.runtime.as_ref().unwrap();
+        let listener = runtime
+            .block_on(tokio::net::TcpListener::bind("127.0.0.1:0"))
+            .unwrap();
+        let address = listener.local_addr().unwrap();
+        let stopping = self.stop.subscribe();
+        runtime.spawn(http::serve(
+            listener,
+            shown,
+            Arc::clone(&self.plane),
+            stopping,
+        ));
+        address
     }
 
     /// Takes the store away, or gives it back.

@@ -6,9 +6,9 @@ use avouch_store::keyring::{RootKey, TenantKey};
 use avouch_store::{
     AdminId, AdminRecord, AnchorId, AnchorRecord, AttemptId, AttestorId, AttestorRecord,
     AuthorityId, AuthorityKind, AuthorityRecord, AuthorityRole, AuthorityState, Change,
-    CredentialKind, Entry, EntryExtras, EntryId, Extras, IntentId, IntentRow, JoinTokenId,
-    JoinTokenRecord, Key, NodeId, NodeRecord, Object, Operator, RuleId, RuleRecord, Selector,
-    SingleUse, Store, TenantKind, TenantRecord, TrustDomainRecord, UseKind,
+    CredentialKind, Entry, EntryExtras, EntryId, Extras, FederationRecord, IntentId, IntentRow,
+    JoinTokenId, JoinTokenRecord, Key, NodeId, NodeRecord, Object, Operator, RuleId, RuleRecord,
+    Selector, SingleUse, Store, TenantKind, TenantRecord, TrustDomainRecord, UseKind,
 };
 
 pub(crate) const OPERATOR: Operator = Operator::of_this_deployment();
@@ -165,6 +165,14 @@ pub(crate) fn rule(id: &str) -> Change {
     Change::Put(Object::Rule(RuleRecord {
         id: RuleId::parse(id).unwrap(),
         document: r#"{"from": {"anchor": "x1"}}"#.to_owned(),
+        created: Time::from_unix(9),
+    }))
+}
+
+pub(crate) fn federation(trust_domain: &str) -> Change {
+    Change::Put(Object::Federation(FederationRecord {
+        trust_domain: TrustDomain::parse(trust_domain).unwrap(),
+        document: r#"{"url":"https://b.test/"}"#.to_owned(),
         created: Time::from_unix(9),
     }))
 }

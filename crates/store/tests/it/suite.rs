@@ -93,6 +93,7 @@ pub(crate) fn what_is_put_is_loaded_again_after_a_restart(engine: &dyn Engine) {
                 admin("p1", "spiffe://above.test/people/p1"),
                 attestor("m1"),
                 rule("r1"),
+                federation("partner.test"),
                 Change::Put(Object::Entry(bare.clone())),
                 Change::Put(Object::Authority(root.clone())),
                 Change::Put(Object::Authority(without_key.clone())),
@@ -117,6 +118,7 @@ pub(crate) fn what_is_put_is_loaded_again_after_a_restart(engine: &dyn Engine) {
     expected.change(admin("p1", "spiffe://above.test/people/p1"));
     expected.change(attestor("m1"));
     expected.change(rule("r1"));
+    expected.change(federation("partner.test"));
     expected.change(Change::Put(Object::Entry(bare)));
     expected.sequence = sequence;
     assert_eq!(loaded, expected);

@@ -1,15 +1,12 @@
-//! TLS among nodes and servers: rustls carries it, and who someone is, the core decides.
+//! TLS among nodes and servers.
 
 use std::fmt;
 use std::sync::{Arc, PoisonError, RwLock};
 
 use avouch_core::time::Time;
-use avouch_issuer::key::PublicHalf;
-use avouch_issuer::signer::{Signer, SigningKind, SoftwareKey};
-use avouch_issuer::x509_svid::X509Request;
 use rustls::client::danger::HandshakeSignatureValid;
 use rustls::crypto::{CryptoProvider, aws_lc_rs, verify_tls13_signature};
-use rustls::pki_types::{CertificateDer, PrivateKeyDer, PrivatePkcs8KeyDer, UnixTime};
+use rustls::pki_types::{CertificateDer, UnixTime};
 use rustls::server::danger::{ClientCertVerified, ClientCertVerifier};
 use rustls::server::{ClientHello, ResolvesServerCert};
 use rustls::sign::CertifiedKey;
@@ -18,6 +15,7 @@ use rustls::{
     SignatureScheme,
 };
 
+use super::Svid;
 use crate::fault::{Fault, Refused};
 use crate::plane::Plane;
 
@@ -66,22 +64,10 @@ impl ServerIdentity {
         if is_fresh {
             return Ok(());
         }
-        let key = SoftwareKey::generate(SigningKind::P256)?;
-        let request = X509Request {
-            id: self.plane.server_id().clone(),
-            public_half: PublicHalf::clone(key.public_half()),
-            ttl: Some(self.plane.settings().node_ttl),
-            dns_names: Vec::new(),
-        };
-        let svid = self.plane.sign_x509(&root, request)?;
-        let pkcs8 = PrivatePkcs8KeyDer::from(key.to_pkcs8()?.to_vec());
-        let signing = aws_lc_rs::sign::any_ecdsa_type(&PrivateKeyDer::Pkcs8(pkcs8))
-            .map_err(|error| Fault::Bug(error.to_string()))?;
-        let chain = svid.chain.into_iter().map(CertificateDer::from).collect();
-        let half_life = svid.not_after.since(now) / 2;
+        let svid = Svid::issue(&self.plane, &root, self.plane.server_id().clone())?;
         *self.held.write().unwrap_or_else(PoisonError::into_inner) = Some(HeldIdentity {
-            key: Arc::new(CertifiedKey::new(chain, signing)),
-            renew_at: now.plus(half_life),
+            key: svid.key,
+            renew_at: svid.renew_at,
             bundle_sequence,
         });
         Ok(())

@@ -1,0 +1,244 @@
+//! TLS to the server: whom the command believes, and what it shows.
+
+use std::fmt;
+use std::fs::File;
+use std::io::{Read, Write};
+use std::path::Path;
+use std::sync::Arc;
+
+use avouch_api::grpc::workload::{X509svid, X509svidRequest};
+use avouch_core::credential::jose::bundle::Bundle;
+use avouch_core::id::SpiffeId;
+use avouch_server::clock::SystemClock;
+use avouch_server::tls::SpiffePeer;
+use base64ct::{Base64, Encoding};
+use rustls::client::WantsClientCert;
+use rustls::crypto::aws_lc_rs;
+use rustls::pki_types::pem::PemObject;
+use rustls::pki_types::{CertificateDer, PrivateKeyDer, PrivatePkcs8KeyDer, ServerName};
+use rustls::{
+    ClientConfig, ClientConnection, ConfigBuilder, RootCertStore, StreamOwned, WantsVerifier,
+};
+use serde_json::{Value, json};
+use ureq::unversioned::transport::{
+    Buffers, ConnectionDetails, Connector, LazyBuffers, NextTimeout, Transport, TransportAdapter,
+};
+
+use super::arguments::Remote;
+use super::client::secret;
+use crate::fault::Fault;
+use crate::fetch;
+use crate::input;
+
+/// Speaks TLS on connections that others make.
+pub(super) struct Secured {
+    config: Arc<ClientConfig>,
+}
+
+impl Secured {
+    /// Reads what is to be believed and shown.
+    pub(super) fn of(remote: &Remote) -> Result<Self, Fault> {
+        let config = match (&remote.cert, &remote.key) {
+            _ if remote.as_workload => as_workload(remote)?,
+            (Some(certificate), Some(key)) => shown(
+                believing(remote.ca.as_deref())?,
+                certificates(certificate)?,
+                key_of(key)?,
+            )?,
+            (None, None) => believing(remote.ca.as_deref())?.with_no_client_auth(),
+            (Some(_), None) | (None, Some(_)) => {
+                return Err(Fault::Usage("--cert and --key go together".to_owned()));
+            }
+        };
+        Ok(Self {
+            config: Arc::new(config),
+        })
+    }
+}
+
+fn builder() -> Result<ConfigBuilder<ClientConfig, WantsVerifier>, Fault> {
+    let provider = Arc::new(aws_lc_rs::default_provider());
+    let builder = ClientConfig::builder_with_provider(provider);
+    let builder = builder.with_safe_default_protocol_versions();
+    builder.map_err(|error| Fault::Run(error.to_string()))
+}
+
+/// Believes the certificates of a file, or those that the system believes.
+fn believing(file: Option<&Path>) -> Result<ConfigBuilder<ClientConfig, WantsClientCert>, Fault> {
+    let found = match file {
+        Some(file) => certificates(file)?,
+        None => rustls_native_certs::load_native_certs().certs,
+    };
+    let mut roots = RootCertStore::empty();
+    roots.add_parsable_certificates(found);
+    Ok(builder()?.with_root_certificates(roots))
+}
+
+fn shown(
+    builder: ConfigBuilder<ClientConfig, WantsClientCert>,
+    chain: Vec<CertificateDer<'static>>,
+    key: PrivateKeyDer<'static>,
+) -> Result<ClientConfig, Fault> {
+    let config = builder.with_client_auth_cert(chain, key);
+    config.map_err(|error| {
+        Fault::Usage(format!(
+            "the certificate and its key are of no use: {error}"
+        ))
+    })
+}
+
+/// Shows the X.509-SVID that the Workload API gives this process, and believes the server of the
+/// same trust domain.
+fn as_workload(remote: &Remote) -> Result<ClientConfig, Fault> {
+    let svid = own_svid(remote)?;
+    let id = SpiffeId::parse(&svid.spiffe_id).map_err(|reason| Fault::Run(reason.sentence()))?;
+    let trust_domain = id.trust_domain();
+    let server = format!("spiffe://{trust_domain}/avouch/server");
+    let server = SpiffeId::parse(&server).map_err(|reason| Fault::Run(reason.sentence()))?;
+    let keys = fetch::certificates(&svid.bundle)
+        .into_iter()
+        .map(|der| json!({"kty": "any", "use": "x509-svid", "x5c": [Base64::encode_string(&der)]}));
+    let document = json!({ "keys": keys.collect::<Vec<Value>>() });
+    let bundle = Bundle::read(trust_domain.as_str(), &document)
+        .map_err(|reason| Fault::Run(reason.sentence()))?;
+    let peer = SpiffePeer::new(server, bundle, Arc::new(SystemClock));
+    let chain = fetch::certificates(&svid.x509_svid).into_iter();
+    let key = PrivatePkcs8KeyDer::from(svid.x509_svid_key.clone());
+    shown(
+        builder()?
+            .dangerous()
+            .with_custom_certificate_verifier(Arc::new(peer)),
+        chain.map(CertificateDer::from).collect(),
+        PrivateKeyDer::Pkcs8(key),
+    )
+}
+
+fn own_svid(remote: &Remote) -> Result<X509svid, Fault> {
+    let socket = std::env::var("SPIFFE_ENDPOINT_SOCKET").ok();
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .map_err(|error| Fault::Run(format!("a thread cannot be started: {error}")))?;
+    runtime.block_on(async {
+        let address = fetch::address(socket.as_deref(), &remote.data);
+        let mut client = fetch::connect(&address).await?;
+        let fetched = client.fetch_x509svid(X509svidRequest {}).await;
+        let mut stream = fetched
+            .map_err(|status| fetch::denied(&status))?
+            .into_inner();
+        let fetched = fetch::first(&mut stream).await?;
+        // SPIFFE Workload API 4.4: the first is the one to be used where none is chosen.
+        fetched.svids.into_iter().next().ok_or(Fault::NoIdentity)
+    })
+}
+
+fn certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>, Fault> {
+    let text = std::fs::read(path).map_err(|why| Fault::Read {
+        what: input::name_of(path),
+        why,
+    })?;
+    let found: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(&text).collect();
+    let found = found.ok().filter(|found| !found.is_empty());
+    found.ok_or_else(|| {
+        Fault::Usage(format!(
+            "{}: it holds no certificate in PEM",
+            input::name_of(path)
+        ))
+    })
+}
+
+fn key_of(path: &Path) -> Result<PrivateKeyDer<'static>, Fault> {
+    let open = File::open(path).map_err(|why| Fault::Read {
+        what: input::name_of(path),
+        why,
+    })?;
+    let text = secret(path, &open)?;
+    PrivateKeyDer::from_pem_slice(text.as_bytes()).map_err(|_| {
+        Fault::Usage(format!(
+            "{}: it holds no private key in PEM",
+            input::name_of(path)
+        ))
+    })
+}
+
+impl fmt::Debug for Secured {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Secured")
+    }
+}
+
+impl<In: Transport> Connector<In> for Secured {
+    type Out = Speaking;
+
+    fn connect(
+        &self,
+        details: &ConnectionDetails<'_>,
+        chained: Option<In>,
+    ) -> Result<Option<Speaking>, ureq::Error> {
+        let Some(transport) = chained else {
+            return Ok(None);
+        };
+        let host = details.uri.host().unwrap_or_default();
+        let host = host
+            .trim_start_matches('[')
+            .trim_end_matches(']')
+            .to_owned();
+        let name = ServerName::try_from(host)
+            .map_err(|_| ureq::Error::Tls("the host has no name that a certificate could have"))?;
+        let mut connection = ClientConnection::new(Arc::clone(&self.config), name)?;
+        let boxed: Box<dyn Transport> = Box::new(transport);
+        let mut socket = TransportAdapter::new(boxed, details.current_time.clone());
+        socket.set_timeout(details.timeout);
+        connection.complete_io(&mut socket)?;
+        Ok(Some(Speaking {
+            buffers: LazyBuffers::new(
+                details.config.input_buffer_size(),
+                details.config.output_buffer_size(),
+            ),
+            stream: StreamOwned {
+                conn: connection,
+                sock: socket,
+            },
+        }))
+    }
+}
+
+/// A connection over TLS.
+pub(super) struct Speaking {
+    buffers: LazyBuffers,
+    stream: StreamOwned<ClientConnection, TransportAdapter>,
+}
+
+impl fmt::Debug for Speaking {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Speaking")
+    }
+}
+
+impl Transport for Speaking {
+    fn buffers(&mut self) -> &mut dyn Buffers {
+        &mut self.buffers
+    }
+
+    fn transmit_output(&mut self, amount: usize, timeout: NextTimeout) -> Result<(), ureq::Error> {
+        self.stream.get_mut().set_timeout(timeout);
+        let output = self.buffers.output().get(..amount).unwrap_or_default();
+        self.stream.write_all(output)?;
+        Ok(())
+    }
+
+    fn await_input(&mut self, timeout: NextTimeout) -> Result<bool, ureq::Error> {
+        self.stream.get_mut().set_timeout(timeout);
+        let read = self.stream.read(self.buffers.input_append_buf())?;
+        self.buffers.input_appended(read);
+        Ok(read > 0)
+    }
+
+    fn is_open(&mut self) -> bool {
+        self.stream.get_mut().get_mut().is_open()
+    }
+
+    fn is_tls(&self) -> bool {
+        true
+    }
+}
