@@ -13,6 +13,7 @@ use crate::caller::Callers;
 use crate::delegated::Delegated;
 use crate::endpoint::{LONGEST_REQUEST, Limits, MOST_REQUESTS};
 use crate::identities::Identities;
+use crate::kubelet::Kubelet;
 use crate::socket::{Fault, Socket};
 
 /// How many requests one connection may have open; a delegate has a stream for each workload.
@@ -25,6 +26,7 @@ pub struct AdminEndpoint {
     socket: Socket,
     delegates: Arc<BTreeSet<SpiffeId>>,
     limits: Limits,
+    kubelet: Option<Arc<Kubelet>>,
 }
 
 impl AdminEndpoint {
@@ -45,7 +47,14 @@ impl AdminEndpoint {
             socket: Socket::open(path, 0o770)?,
             delegates: Arc::new(delegates.into_iter().collect()),
             limits,
+            kubelet: None,
         })
+    }
+
+    /// Asks the kubelet of this node about workloads in pods.
+    #[must_use]
+    pub fn with_kubelet(self, kubelet: Option<Arc<Kubelet>>) -> Self {
+        Self { kubelet, ..self }
     }
 
     /// What delegates are given.
@@ -67,7 +76,7 @@ impl AdminEndpoint {
         let (stopping, is_stopping) = watch::channel(false);
         let delegated = Delegated {
             identities,
-            callers: Callers::new(self.limits),
+            callers: Callers::new(self.limits, self.kubelet),
             delegates: self.delegates,
             stopping: is_stopping,
         };

@@ -7,6 +7,7 @@ use nix::unistd::{Gid, Group, Uid, User};
 
 use crate::cgroup::Groups;
 use crate::executable::{Executable, Executables};
+use crate::kubelet::Told;
 use crate::peer::{Peer, effective};
 use crate::selector::{self, Selector};
 
@@ -80,6 +81,27 @@ impl Attested {
     /// The number of its process.
     pub fn process(&self) -> u32 {
         self.process
+    }
+
+    /// Adds what was told by someone else than the kernel.
+    pub(crate) fn add(&mut self, told: Told) {
+        self.selectors.extend(told.selectors);
+        self.selectors.sort();
+        self.selectors.dedup();
+        self.absent.extend(told.absent);
+    }
+
+    /// Its pod and its container, if it is in one.
+    pub(crate) fn pod(&self) -> Option<(&str, &str)> {
+        let pod = self.selectors.iter().find_map(|one| match one {
+            Selector::PodUid(uid) => Some(uid.as_str()),
+            _ => None,
+        });
+        let container = self.selectors.iter().find_map(|one| match one {
+            Selector::ContainerId(id) => Some(id.as_str()),
+            _ => None,
+        });
+        pod.zip(container)
     }
 
     /// The facts, sorted.

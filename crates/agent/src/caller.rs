@@ -6,10 +6,11 @@ use std::time::Duration;
 use tokio::sync::Mutex;
 use tonic::{Request, Status};
 
-use crate::attest::{Attested, attest};
+use crate::attest::{Attested, NotAttested, attest};
 use crate::endpoint::Limits;
 use crate::executable::Executables;
 use crate::identities::{NotIssued, Pending};
+use crate::kubelet::Kubelet;
 use crate::peer::Peer;
 
 /// How long the kernel and the system's database of users may take to tell who calls. Both answer
@@ -32,17 +33,36 @@ pub(crate) struct Caller {
 #[derive(Clone)]
 pub(crate) struct Callers {
     executables: Arc<Executables>,
+    kubelet: Option<Arc<Kubelet>>,
 }
 
 impl Callers {
-    pub(crate) fn new(limits: Limits) -> Self {
+    pub(crate) fn new(limits: Limits, kubelet: Option<Arc<Kubelet>>) -> Self {
         Self {
             executables: Arc::new(Executables::new(limits.executable_bytes)),
+            kubelet,
         }
     }
 
     /// Who asks. Found anew for each request, since a process may run another program by now.
     pub(crate) async fn attested(&self, caller: &Caller) -> Result<Attested, Status> {
+        let mut attested = self.by_the_kernel(caller).await?;
+        let Some(kubelet) = &self.kubelet else {
+            return Ok(attested);
+        };
+        let Some((pod, container)) = attested.pod() else {
+            return Ok(attested);
+        };
+        let told = kubelet.told(pod, container).await;
+        attested.add(told);
+        // The kubelet took its time, and meanwhile the process may have left what it was in.
+        if caller.peer.has_ended() {
+            return Err(not_attested(&caller.peer, &NotAttested::Ended));
+        }
+        Ok(attested)
+    }
+
+    async fn by_the_kernel(&self, caller: &Caller) -> Result<Attested, Status> {
         let turn = caller.turn.clone().lock_owned().await;
         let executables = Arc::clone(&self.executables);
         let peer = Arc::clone(&caller.peer);
@@ -55,15 +75,16 @@ impl Callers {
             .await
             .map_err(|_| Status::unavailable("it takes too long to tell who calls"))?
             .map_err(|_| Status::internal("it could not be told who calls"))?;
-        attested.map_err(|why| {
-            let peer = &caller.peer;
-            tracing::warn!(
-                process = peer.process(), user = peer.user(), group = peer.group(), %why,
-                "a workload could not be attested"
-            );
-            no_identity()
-        })
+        attested.map_err(|why| not_attested(&caller.peer, &why))
     }
+}
+
+fn not_attested(peer: &Peer, why: &NotAttested) -> Status {
+    tracing::warn!(
+        process = peer.process(), user = peer.user(), group = peer.group(), %why,
+        "a workload could not be attested"
+    );
+    no_identity()
 }
 
 /// The connection that a request came over.

@@ -11,7 +11,9 @@ use tokio::sync::watch;
 use zeroize::Zeroizing;
 
 use crate::node::{Attesting, Evidence, Joining, LinkFault, Node, ServerTrust};
-use crate::{AdminEndpoint, Endpoint, Fault, Identities, Limits};
+use crate::{
+    AdminEndpoint, Endpoint, Fault, Identities, Kubelet, KubeletAccess, KubeletFault, Limits,
+};
 
 /// What the agent is told.
 #[derive(Args, Debug)]
@@ -43,6 +45,9 @@ pub struct AgentArguments {
     /// Who may fetch the identities of others, and where.
     #[command(flatten)]
     pub delegation: DelegationArguments,
+    /// How pods are told from each other.
+    #[command(flatten)]
+    pub kubelet: KubeletArguments,
     /// How much the log tells, on standard error
     #[arg(long, value_enum, default_value_t = LogLevel::Warn)]
     pub log: LogLevel,
@@ -113,6 +118,39 @@ impl AttestationArguments {
     }
 }
 
+/// How pods are told from each other.
+#[derive(Args, Clone, Debug)]
+pub struct KubeletArguments {
+    /// The kubelet of this node, which says whose pods are whose: its address, or http:// and its
+    /// read-only port
+    #[arg(long, value_name = "URL")]
+    pub kubelet: Option<String>,
+    /// A file with the token that the kubelet is shown, read each time
+    #[arg(long, value_name = "FILE", requires = "kubelet")]
+    pub kubelet_token: Option<PathBuf>,
+    /// A file with the authorities (PEM) of the kubelet's certificate
+    #[arg(long, value_name = "FILE", requires = "kubelet")]
+    pub kubelet_ca: Option<PathBuf>,
+    /// Do not check the kubelet's certificate: whoever takes its port says who pods are
+    #[arg(long, requires = "kubelet", conflicts_with = "kubelet_ca")]
+    pub kubelet_unchecked: bool,
+}
+
+impl KubeletArguments {
+    fn open(&self) -> Result<Option<Arc<Kubelet>>, KubeletFault> {
+        let Some(address) = self.kubelet.clone() else {
+            return Ok(None);
+        };
+        let kubelet = Kubelet::new(KubeletAccess {
+            address,
+            token: self.kubelet_token.clone(),
+            authorities: self.kubelet_ca.clone(),
+            is_unchecked: self.kubelet_unchecked,
+        });
+        Ok(Some(Arc::new(kubelet?)))
+    }
+}
+
 /// Who may fetch the identities of others, and where.
 #[derive(Args, Clone, Debug)]
 pub struct DelegationArguments {
@@ -152,6 +190,15 @@ impl Sockets {
             None => None,
         };
         Ok(Self { workloads, admin })
+    }
+
+    /// Asks the kubelet of this node about workloads in pods.
+    #[must_use]
+    pub fn with_kubelet(self, kubelet: Option<Arc<Kubelet>>) -> Self {
+        Self {
+            workloads: self.workloads.with_kubelet(kubelet.clone()),
+            admin: self.admin.map(|admin| admin.with_kubelet(kubelet)),
+        }
     }
 
     /// What clients are given as `SPIFFE_ENDPOINT_SOCKET`.
@@ -218,6 +265,9 @@ pub enum CommandFault {
         /// What is wrong with it.
         why: String,
     },
+    /// The kubelet could not be asked.
+    #[error("--kubelet: {0}")]
+    Kubelet(#[from] KubeletFault),
     /// The node could not join.
     #[error(transparent)]
     Link(#[from] LinkFault),
@@ -256,7 +306,8 @@ async fn run_until_told(
     };
     let socket = std::path::absolute(&arguments.socket)?;
     // Before the token is used up: a socket that cannot be served would cost it.
-    let sockets = Sockets::bind(&socket, &arguments.delegation)?;
+    let kubelet = arguments.kubelet.open()?;
+    let sockets = Sockets::bind(&socket, &arguments.delegation)?.with_kubelet(kubelet);
     let node = Node::join(joining).await?;
     ready(&sockets.address());
     tracing::info!(node = %node.id(), socket = %socket.display(), "the agent is up");

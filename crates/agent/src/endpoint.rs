@@ -14,6 +14,7 @@ use tonic::{Request, Status};
 use crate::caller::Callers;
 use crate::executable::Executables;
 use crate::identities::Identities;
+use crate::kubelet::Kubelet;
 use crate::sds::Secrets;
 use crate::socket::{Fault, Socket};
 use crate::workload::Workload;
@@ -52,6 +53,7 @@ impl Default for Limits {
 pub struct Endpoint {
     socket: Socket,
     limits: Limits,
+    kubelet: Option<Arc<Kubelet>>,
 }
 
 impl Endpoint {
@@ -64,7 +66,17 @@ impl Endpoint {
     pub fn bind(path: &Path, limits: Limits) -> Result<Self, Fault> {
         // Workloads of every user may call: who they are, the kernel tells.
         let socket = Socket::open(path, 0o777)?;
-        Ok(Self { socket, limits })
+        Ok(Self {
+            socket,
+            limits,
+            kubelet: None,
+        })
+    }
+
+    /// Asks the kubelet of this node about workloads in pods.
+    #[must_use]
+    pub fn with_kubelet(self, kubelet: Option<Arc<Kubelet>>) -> Self {
+        Self { kubelet, ..self }
     }
 
     /// What clients are given as `SPIFFE_ENDPOINT_SOCKET` (SPIFFE Workload Endpoint 4).
@@ -90,7 +102,7 @@ impl Endpoint {
         let reflection_v1 = reflection().build_v1()?;
         let reflection_v1alpha = reflection().build_v1alpha()?;
         let (stopping, is_stopping) = watch::channel(false);
-        let callers = Callers::new(self.limits);
+        let callers = Callers::new(self.limits, self.kubelet);
         let secrets = Secrets {
             identities: Arc::clone(&identities),
             callers: callers.clone(),

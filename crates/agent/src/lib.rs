@@ -45,6 +45,7 @@ mod delegated;
 mod endpoint;
 mod executable;
 mod identities;
+mod kubelet;
 pub mod logging;
 mod nearest;
 pub mod node;
@@ -67,7 +68,8 @@ pub use identities::{
     NotIssued, Pending, PrivateKey, Token, ValidJwt, WitEntitled, WitEntitlement, WitSvid,
     X509Svid,
 };
+pub use kubelet::{Kubelet, KubeletAccess, KubeletFault};
 pub use nearest::{Missing, NearMiss};
 pub use peer::{Peer, Unidentified};
-pub use selector::{Selector, SelectorMalformed};
+pub use selector::{PodFact, Selector, SelectorMalformed};
 pub use socket::Fault;

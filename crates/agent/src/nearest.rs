@@ -3,6 +3,7 @@
 use std::fmt;
 
 use avouch_core::id::SpiffeId;
+use avouch_core::template::{IdTemplate, Unfilled};
 
 use crate::identities::NotIssued;
 use crate::selector::Selector;
@@ -11,9 +12,11 @@ use crate::selector::Selector;
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct NearMiss {
     entry: String,
-    spiffe_id: SpiffeId,
+    identity: String,
     matched: usize,
     missing: Vec<Missing>,
+    /// The place of its identity that stays open.
+    unfilled: Option<Unfilled>,
 }
 
 /// A fact that an entry asks for and the workload does not have.
@@ -34,19 +37,35 @@ impl NearMiss {
         wanted: &[Selector],
         held: &[Selector],
     ) -> Option<Self> {
+        let identity = IdTemplate::from(spiffe_id.clone());
+        Self::between_with_places(entry, &identity, wanted, held, None)
+    }
+
+    /// As [`NearMiss::between`], for an entry whose identity may have places; `unfilled` is the one
+    /// that stays open. A place is a condition, too.
+    pub(crate) fn between_with_places(
+        entry: &str,
+        identity: &IdTemplate,
+        wanted: &[Selector],
+        held: &[Selector],
+        unfilled: Option<Unfilled>,
+    ) -> Option<Self> {
         let missing: Vec<Missing> = wanted
             .iter()
             .filter(|selector| !held.contains(selector))
             .map(|selector| Missing::among(selector, held))
             .collect();
-        if missing.is_empty() && !wanted.is_empty() {
+        let has_places = identity.places().next().is_some();
+        let is_conditional = has_places || !wanted.is_empty();
+        if missing.is_empty() && unfilled.is_none() && is_conditional {
             return None;
         }
         Some(Self {
             entry: entry.to_owned(),
-            spiffe_id: spiffe_id.clone(),
+            identity: identity.to_string(),
             matched: wanted.len() - missing.len(),
             missing,
+            unfilled,
         })
     }
 
@@ -55,9 +74,9 @@ impl NearMiss {
         &self.entry
     }
 
-    /// The identity it would have given.
-    pub fn spiffe_id(&self) -> &SpiffeId {
-        &self.spiffe_id
+    /// The identity it would have given, with its places if it has any.
+    pub fn identity(&self) -> &str {
+        &self.identity
     }
 
     /// What the workload lacks.
@@ -74,7 +93,10 @@ impl NotIssued {
     /// least, and of these those that matched most.
     pub fn nearest(misses: impl IntoIterator<Item = NearMiss>) -> Self {
         let mut near: Vec<NearMiss> = Vec::new();
-        let distance = |miss: &NearMiss| (miss.missing.len(), usize::MAX - miss.matched);
+        let distance = |miss: &NearMiss| {
+            let lacks = miss.missing.len() + usize::from(miss.unfilled.is_some());
+            (lacks, usize::MAX - miss.matched)
+        };
         for miss in misses {
             let place = near.partition_point(|other| distance(other) <= distance(&miss));
             if place < Self::MOST_NEAR {
@@ -98,15 +120,15 @@ impl Missing {
 
 impl fmt::Display for NearMiss {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "entry {} ({})", self.entry, self.spiffe_id)?;
-        if self.missing.is_empty() {
+        write!(f, "entry {} ({})", self.entry, self.identity)?;
+        let missing = self.missing.iter().map(Missing::to_string);
+        let unfilled = self.unfilled.iter();
+        let unfilled = unfilled.map(|place| format!("cannot be filled in: {place}"));
+        let lacks: Vec<String> = missing.chain(unfilled).collect();
+        if lacks.is_empty() {
             return f.write_str(" has no selectors, so it selects no one");
         }
-        for (index, missing) in self.missing.iter().enumerate() {
-            f.write_str(if index == 0 { " " } else { " and " })?;
-            missing.fmt(f)?;
-        }
-        Ok(())
+        write!(f, " {}", lacks.join(" and "))
     }
 }
 

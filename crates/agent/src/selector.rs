@@ -14,6 +14,9 @@ use crate::cgroup;
 pub enum Selector {
     /// `container:id`: the container that it is in, by the 64 digits of its runtime.
     ContainerId(String),
+    /// `k8s:ns` and the like: what the kubelet says of the pod that its container is of, and of the
+    /// container.
+    Pod(PodFact, String),
     /// `k8s:pod-uid`: the pod that its container is of.
     PodUid(String),
     /// `systemd:unit`: the unit of the system's manager that it is in.
@@ -35,6 +38,59 @@ pub enum Selector {
     UnixUser(String),
 }
 
+/// What the kubelet says of a pod or of a container.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum PodFact {
+    /// `k8s:container-image`: the image of the container, by the name it was asked for and by its
+    /// digest.
+    ContainerImage,
+    /// `k8s:container-name`: the name of the container in its pod.
+    ContainerName,
+    /// `k8s:node-name`: the node, as the cluster calls it.
+    NodeName,
+    /// `k8s:ns`: the namespace.
+    Namespace,
+    /// `k8s:pod-label`: a label, as a key, a colon and a value.
+    Label,
+    /// `k8s:pod-name`: the name of the pod.
+    Name,
+    /// `k8s:pod-owner`: who made the pod, as a kind, a colon and a name.
+    Owner,
+    /// `k8s:sa`: the service account.
+    ServiceAccount,
+}
+
+impl PodFact {
+    const ALL: [Self; 8] = [
+        Self::ContainerImage,
+        Self::ContainerName,
+        Self::NodeName,
+        Self::Namespace,
+        Self::Label,
+        Self::Name,
+        Self::Owner,
+        Self::ServiceAccount,
+    ];
+
+    fn kind(self) -> &'static str {
+        match self {
+            Self::ContainerImage => "k8s:container-image",
+            Self::ContainerName => "k8s:container-name",
+            Self::NodeName => "k8s:node-name",
+            Self::Namespace => "k8s:ns",
+            Self::Label => "k8s:pod-label",
+            Self::Name => "k8s:pod-name",
+            Self::Owner => "k8s:pod-owner",
+            Self::ServiceAccount => "k8s:sa",
+        }
+    }
+
+    /// Whether its value is a name, a colon and more.
+    fn is_pair(self) -> bool {
+        matches!(self, Self::Label | Self::Owner)
+    }
+}
+
 /// A text that is no selector.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("`{text}` is no selector: {detail}")]
@@ -45,9 +101,17 @@ pub struct SelectorMalformed {
 
 impl Selector {
     /// The kinds there are.
-    pub const KINDS: [&'static str; 10] = [
+    pub const KINDS: [&'static str; 18] = [
         "container:id",
+        "k8s:container-image",
+        "k8s:container-name",
+        "k8s:node-name",
+        "k8s:ns",
+        "k8s:pod-label",
+        "k8s:pod-name",
+        "k8s:pod-owner",
         "k8s:pod-uid",
+        "k8s:sa",
         "systemd:unit",
         "systemd:user-unit",
         "unix:gid",
@@ -90,17 +154,24 @@ impl Selector {
             "unix:sha256" => Digest::from_hex(value).map(Self::UnixSha256),
             "unix:uid" => number(value).map(Self::UnixUid),
             "unix:user" => name(value).map(Self::UnixUser),
-            _ => {
-                return refuse(
-                    "known are container:id, k8s:pod-uid, systemd:unit, systemd:user-unit, \
-                     unix:gid, unix:group, unix:path, unix:sha256, unix:uid and unix:user",
-                );
-            }
+            kind => match PodFact::ALL.into_iter().find(|fact| fact.kind() == kind) {
+                Some(fact) => Self::of_pod(fact, value),
+                None => {
+                    return refuse(
+                        "known are container:id, k8s:container-image, k8s:container-name, \
+                         k8s:node-name, k8s:ns, k8s:pod-label, k8s:pod-name, k8s:pod-owner, \
+                         k8s:pod-uid, k8s:sa, systemd:unit, systemd:user-unit, unix:gid, \
+                         unix:group, unix:path, unix:sha256, unix:uid and unix:user",
+                    );
+                }
+            },
         };
         match selector {
             Some(selector) => Ok(selector),
             None => refuse(match kind {
                 "container:id" => "its value is not 64 hexadecimal digits",
+                "k8s:pod-label" => "its value is not of the form `key:value`",
+                "k8s:pod-owner" => "its value is not of the form `ReplicaSet:name`",
                 "k8s:pod-uid" => "its value is not the UID of a pod",
                 "systemd:unit" => {
                     "its value is not the name of a mount, scope, service, socket or swap"
@@ -114,10 +185,21 @@ impl Selector {
         }
     }
 
+    /// A fact that the kubelet tells, if its value can be written on a line.
+    pub(crate) fn of_pod(fact: PodFact, value: &str) -> Option<Self> {
+        let (name, _) = match fact.is_pair() {
+            true => value.split_once(':')?,
+            false => (value, ""),
+        };
+        let printable = !value.chars().any(|c| c.is_control() || c.is_whitespace());
+        (printable && !name.is_empty()).then(|| Self::Pod(fact, value.to_owned()))
+    }
+
     /// What it is about, such as `unix:uid`.
     pub fn kind(&self) -> &'static str {
         match self {
             Self::ContainerId(_) => "container:id",
+            Self::Pod(fact, _) => fact.kind(),
             Self::PodUid(_) => "k8s:pod-uid",
             Self::SystemdUnit(_) => "systemd:unit",
             Self::SystemdUserUnit(..) => "systemd:user-unit",
@@ -137,6 +219,7 @@ impl fmt::Display for Selector {
         match self {
             Self::UnixGid(number) | Self::UnixUid(number) => number.fmt(f),
             Self::ContainerId(text)
+            | Self::Pod(_, text)
             | Self::PodUid(text)
             | Self::SystemdUnit(text)
             | Self::UnixGroup(text)
@@ -192,7 +275,15 @@ mod tests {
         let digest = "ab".repeat(32);
         let texts = [
             format!("container:id:{digest}"),
+            "k8s:container-image:registry:5000/web@sha256:ab".to_owned(),
+            "k8s:container-name:main".to_owned(),
+            "k8s:node-name:worker-1.example.com".to_owned(),
+            "k8s:ns:payments".to_owned(),
+            "k8s:pod-label:app.kubernetes.io/name:".to_owned(),
+            "k8s:pod-name:web-7c9f".to_owned(),
+            "k8s:pod-owner:ReplicaSet:web".to_owned(),
             "k8s:pod-uid:11111111-2222-3333-4444-555555555555".to_owned(),
+            "k8s:sa:api-server".to_owned(),
             "systemd:unit:getty@tty1.service".to_owned(),
             "systemd:user-unit:1000/app-gnome\\x2dterminal.scope".to_owned(),
             "unix:gid:0".to_owned(),
@@ -237,6 +328,12 @@ mod tests {
             "docker:image_id:1",
             "container:id:",
             "container:id:0123456789ab",
+            "k8s:ns:",
+            "k8s:ns:two words",
+            "k8s:namespace:payments",
+            "k8s:pod-label:app",
+            "k8s:pod-label::web",
+            "k8s:pod-owner:web",
             "k8s:pod-uid:1",
             "k8s:pod-uid:11111111_2222_3333_4444_555555555555",
             "systemd:unit:nginx",

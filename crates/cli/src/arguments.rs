@@ -439,7 +439,7 @@ fn spiffe(text: &str) -> Result<ExpectedName, String> {
     avouch_api::expected_spiffe(text).map_err(str::to_owned)
 }
 
-fn spiffe_id(text: &str) -> Result<SpiffeId, String> {
+pub(crate) fn spiffe_id(text: &str) -> Result<SpiffeId, String> {
     SpiffeId::parse(text).map_err(|reason| reason.sentence())
 }
 

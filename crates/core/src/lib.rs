@@ -40,6 +40,7 @@ pub mod policy;
 pub mod question;
 pub mod reason;
 mod stop;
+pub mod template;
 pub mod time;
 pub mod verdict;
 pub mod view;

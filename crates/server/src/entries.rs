@@ -5,14 +5,15 @@ use std::sync::Arc;
 
 use avouch_core::id::{SpiffeId, TrustDomain};
 use avouch_core::reason::Reason;
+use avouch_core::template::Whose;
 use avouch_core::time::Time;
-use avouch_issuer::profile::check_dns_name;
 use avouch_issuer::random::Random;
 use avouch_store::{Change, Entry, EntryExtras, EntryId, Extras, Key, Object, Selector, Snapshot};
 
 use crate::fault::Refused;
+use crate::grants::{check_identity, check_name};
 use crate::issuing::Answers;
-use crate::plane::{Plane, RESERVED};
+use crate::plane::Plane;
 use crate::tenant::Tenant;
 
 /// The longest hint in bytes (SPIFFE Workload API 5.2.1).
@@ -26,15 +27,16 @@ const MOST_ELEMENTS: usize = 256;
 pub struct EntryDraft {
     /// Its name; a new one if none.
     pub id: Option<String>,
-    /// The identity.
+    /// The identity, or one with places for facts of the workload, such as
+    /// `spiffe://example.org/ns/{k8s.ns}`.
     pub spiffe_id: String,
     /// The node whose workloads it is for; every node if none.
     pub parent: Option<String>,
     /// All that must have been attested of a node; nothing if empty.
     pub node_selectors: Vec<String>,
-    /// All that must be attested of a workload, at least one.
+    /// All that must be attested of a workload: at least one, unless the identity has places.
     pub selectors: Vec<String>,
-    /// DNS names to put in X.509-SVIDs.
+    /// DNS names to put in X.509-SVIDs, with places too.
     pub dns_names: Vec<String>,
     /// Trust domains whose bundles the workload gets as well.
     pub federates_with: Vec<String>,
@@ -222,20 +224,22 @@ impl Plane {
         draft: EntryDraft,
         now: Time,
     ) -> Result<Entry, Reason> {
-        let spiffe_id = check_id(snapshot, &draft.spiffe_id)?;
+        let spiffe_id = check_identity(snapshot, &draft.spiffe_id)?;
         let parent = draft.parent.as_deref().map(SpiffeId::parse).transpose()?;
         check_count("node_selectors", draft.node_selectors.len())?;
         check_count("selectors", draft.selectors.len())?;
         check_count("dns_names", draft.dns_names.len())?;
         check_count("federates_with", draft.federates_with.len())?;
-        if draft.selectors.is_empty() {
+        // A place of a workload's fact is a condition, too: who does not have it gets nothing.
+        let is_conditional = spiffe_id.places().any(|one| one.whose() == Whose::Workload);
+        if draft.selectors.is_empty() && !is_conditional {
             let detail = "none is given, so no workload would ever get this identity";
             return Err(malformed("selectors", detail));
         }
         let node_selectors = read_selectors("node_selectors", &draft.node_selectors)?;
         let selectors = read_selectors("selectors", &draft.selectors)?;
         for name in &draft.dns_names {
-            check_dns_name(name)?;
+            check_name(name)?;
         }
         let domains = draft.federates_with.iter();
         let federates_with = domains
@@ -270,26 +274,6 @@ impl Plane {
             }),
         })
     }
-}
-
-/// An identity that the tenant may register.
-fn check_id(snapshot: &Snapshot, text: &str) -> Result<SpiffeId, Reason> {
-    let id = SpiffeId::parse(text)?;
-    if !snapshot.trust_domains.contains_key(id.trust_domain()) {
-        let own = snapshot.trust_domains.keys().map(TrustDomain::as_str);
-        let own: Vec<&str> = own.take(5).collect();
-        return Err(Reason::IssueIdOutside {
-            id: id.to_string(),
-            trust_domain: own.join(", "),
-        });
-    }
-    if id.path().is_empty() {
-        return Err(Reason::LeafIdWithoutPath { id: id.to_string() });
-    }
-    if id.segments().next() == Some(RESERVED) {
-        return Err(Reason::IssueIdReserved { id: id.to_string() });
-    }
-    Ok(id)
 }
 
 fn read_selectors(member: &str, texts: &[String]) -> Result<Vec<Selector>, Reason> {

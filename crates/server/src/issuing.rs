@@ -14,6 +14,7 @@ use avouch_issuer::x509_svid::{X509Request, X509Svid};
 use avouch_store::{AuthorityId, Entry, EntryId, IntentId, IntentRow};
 
 use crate::fault::Refused;
+use crate::grants::{Granted, node_facts};
 use crate::nodes::Admitted;
 use crate::plane::Plane;
 use crate::tenant::Tenant;
@@ -28,6 +29,8 @@ pub struct Wanted {
     pub entry: String,
     /// The public key as a DER `SubjectPublicKeyInfo`.
     pub public_key: Vec<u8>,
+    /// What was attested of the workload, as far as the entry asks for it; of entries with places.
+    pub facts: Vec<String>,
 }
 
 /// One answer for each element of a batch.
@@ -47,13 +50,15 @@ impl Plane {
         wanted: &[Wanted],
     ) -> Result<Answers<X509Svid>, Refused> {
         let tenant = self.served(node, tenant)?;
+        let facts = node_facts(node);
         let prepared = wanted.iter().map(|wanted| {
             let entry = self.entry_for(node, &tenant, &wanted.entry)?;
+            let granted = Granted::of(&entry, &facts, &wanted.facts)?;
             let request = X509Request {
-                id: entry.spiffe_id.clone(),
+                id: granted.id,
                 public_half: PublicHalf::from_info(&wanted.public_key)?,
-                ttl: entry.extras.x509_ttl,
-                dns_names: entry.extras.dns_names.clone(),
+                ttl: granted.x509_ttl,
+                dns_names: granted.dns_names,
             };
             self.prepare_x509(&tenant, request)
         });
@@ -73,18 +78,20 @@ impl Plane {
     ) -> Result<Answers<TokenSvid>, Refused> {
         let tenant = self.served(node, tenant)?;
         let now = self.now();
+        let facts = node_facts(node);
         let prepared = wanted.iter().map(|wanted| {
             let entry = self.entry_for(node, &tenant, &wanted.entry)?;
-            let domain = entry.spiffe_id.trust_domain();
+            let granted = Granted::of(&entry, &facts, &wanted.facts)?;
+            let domain = granted.id.trust_domain();
             let authority = tenant
                 .held()
                 .authorities
                 .signing_token(TokenKind::Wit, domain, now)
                 .cloned()?;
             let request = WitRequest {
-                id: entry.spiffe_id.clone(),
+                id: granted.id,
                 public_half: PublicHalf::from_info(&wanted.public_key)?,
-                ttl: entry.extras.x509_ttl,
+                ttl: granted.x509_ttl,
             };
             let profile = &self.settings.wit;
             Ok(profile.prepare(&authority, request, now, &self.random)?)
@@ -92,7 +99,8 @@ impl Plane {
         self.issue_all(prepared.collect())
     }
 
-    /// Issues a JWT-SVID for an entry that a node serves.
+    /// Issues a JWT-SVID for an entry that a node serves; `facts` are those of the workload that
+    /// the entry asks for, if it has places.
     ///
     /// # Errors
     ///
@@ -102,12 +110,13 @@ impl Plane {
         node: &Admitted,
         tenant: &str,
         entry: &str,
+        facts: &[String],
         audiences: Vec<String>,
     ) -> Result<TokenSvid, Refused> {
         let tenant = self.served(node, tenant)?;
         let entry = self.entry_for(node, &tenant, entry)?;
-        let ttl = entry.extras.jwt_ttl;
-        self.sign_jwt(&tenant, entry.spiffe_id.clone(), audiences, ttl)
+        let granted = Granted::of(&entry, &node_facts(node), facts)?;
+        self.sign_jwt(&tenant, granted.id, audiences, granted.jwt_ttl)
     }
 
     /// A credential of who runs the deployment from its own machine: a JWT-SVID for this server.

@@ -36,6 +36,7 @@ pub mod entries;
 mod exchange;
 pub mod fault;
 pub mod fetch;
+mod grants;
 pub mod http;
 pub mod issuing;
 pub mod keeper;

@@ -3,9 +3,11 @@
 use std::collections::BTreeSet;
 
 use avouch_core::id::SpiffeId;
+use avouch_core::template::{IdTemplate, Unfilled, Whose};
 use avouch_core::time::Time;
 use avouch_store::{Entry, EntryId, Selector};
 
+use crate::grants::texts_of_node;
 use crate::tenant::Tenant;
 
 /// The most entries that nearly match, nearest first: a person reads no more.
@@ -30,12 +32,14 @@ pub(crate) struct Workload {
 pub(crate) struct Nearly {
     /// The entry.
     pub(crate) id: EntryId,
-    /// Its identity.
-    pub(crate) spiffe_id: SpiffeId,
+    /// Its identity, with all places filled that can be.
+    pub(crate) spiffe_id: IdTemplate,
     /// Selectors that the entry asks for and the workload has not.
     pub(crate) missing: Vec<Selector>,
     /// Selectors of nodes that the entry asks for and the node of the workload has not.
     pub(crate) node_missing: Vec<Selector>,
+    /// Places of the identity that cannot be filled, and why.
+    pub(crate) unfilled: Vec<Unfilled>,
     /// The other node that it is for.
     pub(crate) for_node: Option<SpiffeId>,
     /// When it ended.
@@ -43,6 +47,27 @@ pub(crate) struct Nearly {
 }
 
 impl Workload {
+    /// What an identity becomes for it, and which of its places stay open.
+    fn identity(&self, identity: &IdTemplate) -> (IdTemplate, Vec<Unfilled>) {
+        if identity.fixed().is_some() {
+            return (identity.clone(), Vec::new());
+        }
+        let facts: Vec<&str> = self.selectors.iter().map(Selector::as_str).collect();
+        let node = self.node.as_ref().zip(self.node_facts.as_ref());
+        let node = node.map(|(node, known)| texts_of_node(node, known));
+        let narrowed = match &node {
+            Some(node) => identity.narrowed(Whose::Node, node),
+            None => identity.clone(),
+        };
+        let narrowed = narrowed.narrowed(Whose::Workload, &facts);
+        let unfilled = narrowed.places().filter_map(|place| match place.whose() {
+            Whose::Node => place.check(node.as_ref()?).err(),
+            Whose::Workload => place.check(&facts).err(),
+        });
+        let unfilled = unfilled.collect();
+        (narrowed, unfilled)
+    }
+
     /// Whether something of the kind of a selector is known of it, such as another `unix:uid`.
     fn has_of_kind(&self, selector: &Selector) -> bool {
         let kind = kind_of(selector);
@@ -58,6 +83,7 @@ fn kind_of(selector: &Selector) -> Option<&str> {
 
 impl Nearly {
     fn of(entry: &Entry, workload: &Workload, now: Time) -> Self {
+        let (spiffe_id, unfilled) = workload.identity(&entry.spiffe_id);
         let missing = entry.selectors.iter();
         let missing = missing.filter(|selector| !workload.selectors.contains(selector));
         let elsewhere = |parent: &&SpiffeId| {
@@ -73,9 +99,10 @@ impl Nearly {
         };
         Self {
             id: entry.id.clone(),
-            spiffe_id: entry.spiffe_id.clone(),
+            spiffe_id,
             missing: missing.cloned().collect(),
             node_missing,
+            unfilled,
             for_node: entry.parent.as_ref().filter(elsewhere).cloned(),
             ended: entry.extras.expires.filter(|end| *end <= now),
         }
@@ -83,7 +110,8 @@ impl Nearly {
 
     fn distance(&self) -> usize {
         let others = usize::from(self.for_node.is_some()) + usize::from(self.ended.is_some());
-        self.missing.len() + self.node_missing.len() + others
+        let of_node = self.node_missing.len();
+        self.missing.len() + self.unfilled.len() + of_node + others
     }
 }
 
@@ -107,7 +135,8 @@ pub(crate) fn why_not(
                 }
                 continue;
             }
-            let has_any = nearly.missing.len() < entry.selectors.len();
+            let has_filled = nearly.spiffe_id != entry.spiffe_id;
+            let has_any = nearly.missing.len() < entry.selectors.len() || has_filled;
             if !has_any && !nearly.missing.iter().any(|one| workload.has_of_kind(one)) {
                 continue;
             }

@@ -5,6 +5,7 @@
 //! are skipped. What cannot be read as what it was is damage, not a default.
 
 use avouch_core::id::{SpiffeId, TrustDomain};
+use avouch_core::template::IdTemplate;
 use avouch_core::time::Time;
 use base64ct::{Base64, Encoding};
 use serde::{Deserialize, Serialize};
@@ -374,7 +375,7 @@ impl StoredEntry {
         };
         Some(Entry {
             id,
-            spiffe_id: SpiffeId::parse(&stored.spiffe_id).ok()?,
+            spiffe_id: IdTemplate::parse(&stored.spiffe_id).ok()?,
             parent,
             selectors: selectors
                 .map(|text| Selector::parse(text))

@@ -5,6 +5,7 @@ use std::ops::Deref;
 use std::sync::Arc;
 
 use avouch_core::id::{SpiffeId, TrustDomain};
+use avouch_core::template::IdTemplate;
 use avouch_core::time::Time;
 
 use crate::keyring::Sealed;
@@ -193,8 +194,8 @@ pub struct FederationRecord {
 pub struct Entry {
     /// Its name.
     pub id: EntryId,
-    /// The identity.
-    pub spiffe_id: SpiffeId,
+    /// The identity, or what becomes one by the facts of a workload.
+    pub spiffe_id: IdTemplate,
     /// The node whose workloads it is for; every node of the tenant if none.
     pub parent: Option<SpiffeId>,
     /// All that must be attested of a workload.
@@ -230,7 +231,7 @@ impl Deref for Extras {
 pub struct EntryExtras {
     /// All that must have been attested of a node for it to serve the entry; nothing if empty.
     pub node_selectors: Vec<Selector>,
-    /// DNS names to put in X509-SVIDs.
+    /// DNS names to put in X509-SVIDs, with places for facts too.
     pub dns_names: Vec<String>,
     /// Trust domains whose bundles the workload gets as well.
     pub federates_with: Vec<TrustDomain>,

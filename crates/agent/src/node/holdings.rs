@@ -1,10 +1,12 @@
 //! What the server says that the workloads of this node may hold.
 
+use std::cell::OnceCell;
 use std::collections::{BTreeMap, BTreeSet};
 
 use avouch_api::grpc::node::{self, Update};
 use avouch_core::credential::jose::bundle::Bundle;
 use avouch_core::id::{SpiffeId, TenantId, TrustDomain};
+use avouch_core::template::{IdTemplate, Unfilled, Whose};
 use base64ct::{Base64, Encoding};
 use serde_json::Value;
 
@@ -25,12 +27,26 @@ pub(super) struct Holdings {
 #[derive(Default)]
 pub(super) struct Holding {
     sequence: u64,
-    entries: BTreeMap<String, Entry>,
+    entries: BTreeMap<String, Registered>,
     pub(super) bundles: BTreeMap<TrustDomain, HeldBundle>,
     distrusted: BTreeSet<String>,
 }
 
-/// A registration entry.
+/// A registration entry, as the server told it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Registered {
+    identity: IdTemplate,
+    /// What the facts begin with that fill its places, those of its DNS names too.
+    kinds: Vec<String>,
+    federates_with: Vec<TrustDomain>,
+    hint: Option<Hint>,
+    created: i64,
+    revision: u64,
+    /// None if one of them is of a kind that no attestor here tells: then it selects no one.
+    selectors: Option<Vec<Selector>>,
+}
+
+/// What a registration entry gives one workload.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Entry {
     pub(super) key: EntryKey,
@@ -39,15 +55,16 @@ pub(super) struct Entry {
     pub(super) hint: Option<Hint>,
     pub(super) created: i64,
     pub(super) revision: u64,
-    /// None if one of them is of a kind that no attestor here tells: then it selects no one.
-    selectors: Option<Vec<Selector>>,
 }
 
-/// The name of an entry among all tenants.
+/// The name of an entry among all tenants, and for whom it is.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct EntryKey {
     pub(super) tenant: TenantId,
     pub(super) id: String,
+    /// The facts of the workload that the entry asks for, if it has places for facts: workloads
+    /// with other ones get another identity from it. None where all get the same.
+    pub(super) facts: Vec<String>,
 }
 
 /// A bundle in the forms in which it is used.
@@ -103,7 +120,7 @@ impl Holdings {
         }
         for told in update.entries {
             let id = told.id.clone();
-            match Entry::read(&tenant, told) {
+            match Registered::read(&tenant, told) {
                 Some(entry) => {
                     holding.entries.insert(id, entry);
                 }
@@ -128,13 +145,15 @@ impl Holdings {
         }
     }
 
-    /// The entries that select a workload with these facts, the oldest first: it is the default
-    /// identity.
+    /// What the entries give that select a workload with these facts, the oldest first: it is the
+    /// default identity.
     pub(super) fn selecting(&self, held: &[Selector]) -> Vec<Entry> {
-        let entries = self.tenants.values().flat_map(|one| one.entries.values());
+        let facts = Facts::of(held);
+        let entries = self
+            .registered()
+            .filter(|(_, _, registered)| registered.selects(held));
         let mut selecting: Vec<Entry> = entries
-            .filter(|entry| entry.selects(held))
-            .cloned()
+            .filter_map(|(tenant, id, registered)| registered.give(tenant, id, facts.texts()).ok())
             .collect();
         selecting.sort_by(|a, b| (a.created, &a.key).cmp(&(b.created, &b.key)));
         selecting
@@ -145,15 +164,48 @@ impl Holdings {
         &'a self,
         held: &'a [Selector],
     ) -> impl Iterator<Item = NearMiss> + 'a {
-        let entries = self.tenants.values().flat_map(|one| one.entries.values());
-        entries.filter_map(|entry| {
-            let wanted = entry.selectors.as_deref()?;
-            NearMiss::between(&entry.key.id, &entry.spiffe_id, wanted, held)
+        let facts = Facts::of(held);
+        self.registered()
+            .filter_map(move |(tenant, id, registered)| {
+                let wanted = registered.selectors.as_deref()?;
+                let identity = &registered.identity;
+                let given = registered.give(tenant, id, facts.texts());
+                NearMiss::between_with_places(id, identity, wanted, held, given.err())
+            })
+    }
+
+    fn registered(&self) -> impl Iterator<Item = (&TenantId, &str, &Registered)> {
+        self.tenants.iter().flat_map(|(tenant, holding)| {
+            let entries = holding.entries.iter();
+            entries.map(move |(id, registered)| (tenant, id.as_str(), registered))
         })
     }
 
-    pub(super) fn entry(&self, key: &EntryKey) -> Option<&Entry> {
-        self.tenants.get(&key.tenant)?.entries.get(&key.id)
+    /// What an entry gives now for whom it was looked up before; `None` if it is not there any more
+    /// or gives that workload something else.
+    pub(super) fn entry(&self, key: &EntryKey) -> Option<Entry> {
+        let registered = self.tenants.get(&key.tenant)?.entries.get(&key.id)?;
+        let selectors = registered.selectors.iter().flatten();
+        let is_selected = key.facts.is_empty()
+            || selectors
+                .into_iter()
+                .all(|one| key.facts.contains(&one.to_string()));
+        let entry = registered.give(&key.tenant, &key.id, &key.facts).ok()?;
+        (is_selected && entry.key == *key).then_some(entry)
+    }
+
+    /// Whether an entry still gives what it gave.
+    pub(super) fn has(&self, key: &EntryKey) -> bool {
+        if key.facts.is_empty() {
+            let entries = self
+                .tenants
+                .get(&key.tenant)
+                .map(|holding| &holding.entries);
+            return entries
+                .and_then(|entries| entries.get(&key.id))
+                .is_some_and(|registered| registered.kinds.is_empty());
+        }
+        self.entry(key).is_some()
     }
 
     pub(super) fn of(&self, tenant: &TenantId) -> Option<&Holding> {
@@ -167,7 +219,27 @@ impl Holdings {
     }
 }
 
-impl Entry {
+/// The facts of a workload as texts, made when they are first asked for: few entries have places.
+struct Facts<'a> {
+    held: &'a [Selector],
+    texts: OnceCell<Vec<String>>,
+}
+
+impl<'a> Facts<'a> {
+    fn of(held: &'a [Selector]) -> Self {
+        Self {
+            held,
+            texts: OnceCell::new(),
+        }
+    }
+
+    fn texts(&self) -> &[String] {
+        self.texts
+            .get_or_init(|| self.held.iter().map(Selector::to_string).collect())
+    }
+}
+
+impl Registered {
     fn read(tenant: &TenantId, told: node::Entry) -> Option<Self> {
         let selectors = told.selectors.iter().map(|text| Selector::parse(text));
         let selectors = selectors.collect::<Result<Vec<_>, _>>();
@@ -176,11 +248,8 @@ impl Entry {
         }
         let domains = told.federates_with.iter();
         Some(Self {
-            key: EntryKey {
-                tenant: tenant.clone(),
-                id: told.id,
-            },
-            spiffe_id: SpiffeId::parse(&told.spiffe_id).ok()?,
+            identity: IdTemplate::parse(&told.spiffe_id).ok()?,
+            kinds: told.kinds,
             federates_with: domains
                 .map(|name| TrustDomain::parse(name).ok())
                 .collect::<Option<_>>()?,
@@ -191,9 +260,62 @@ impl Entry {
         })
     }
 
+    /// Whether a workload has all that is asked for. What a place asks for is seen when it is
+    /// filled.
     fn selects(&self, held: &[Selector]) -> bool {
-        let wanted = self.selectors.as_deref().unwrap_or_default();
-        !wanted.is_empty() && wanted.iter().all(|selector| held.contains(selector))
+        let has_places = !self.kinds.is_empty();
+        self.selectors.as_deref().is_some_and(|wanted| {
+            (has_places || !wanted.is_empty())
+                && wanted.iter().all(|selector| held.contains(selector))
+        })
+    }
+
+    /// What it gives a workload with these facts.
+    fn give(&self, tenant: &TenantId, id: &str, facts: &[String]) -> Result<Entry, Unfilled> {
+        let filled = match self.identity.fixed() {
+            Some(id) => id.clone(),
+            None => {
+                let filled = self.identity.fill(Whose::Workload, facts)?;
+                let id = filled.fixed().cloned();
+                id.ok_or_else(|| Unfilled::of_identity("is still open"))?
+            }
+        };
+        Ok(Entry {
+            key: EntryKey {
+                tenant: tenant.clone(),
+                id: id.to_owned(),
+                facts: self.needed(facts),
+            },
+            spiffe_id: filled,
+            federates_with: self.federates_with.clone(),
+            hint: self.hint.clone(),
+            created: self.created,
+            revision: self.revision,
+        })
+    }
+
+    /// Those of the facts that the server needs to see.
+    fn needed(&self, facts: &[String]) -> Vec<String> {
+        if self.kinds.is_empty() {
+            return Vec::new();
+        }
+        let is_of_kind = |fact: &str| {
+            let mut kinds = self.kinds.iter();
+            kinds.any(|kind| {
+                let rest = fact.strip_prefix(kind.as_str());
+                rest.is_some_and(|rest| rest.starts_with(':'))
+            })
+        };
+        let mut needed: Vec<String> = facts
+            .iter()
+            .filter(|fact| is_of_kind(fact))
+            .cloned()
+            .collect();
+        let selectors = self.selectors.iter().flatten();
+        needed.extend(selectors.map(Selector::to_string));
+        needed.sort();
+        needed.dedup();
+        needed
     }
 }
 
@@ -298,5 +420,64 @@ mod tests {
         newer.entries[2].selectors = vec!["moon:phase:full".to_owned()];
         holdings.follow(newer);
         assert_eq!(selecting(&holdings), ["b", "a"]);
+    }
+
+    fn templated(selectors: &[&str]) -> Update {
+        let mut told = update(&["user"], 1);
+        told.entries[0].spiffe_id = "spiffe://demo.avouch.test/user/{unix.user}".to_owned();
+        told.entries[0].selectors = selectors.iter().map(|one| (*one).to_owned()).collect();
+        told.entries[0].kinds = vec!["unix:user".to_owned()];
+        told
+    }
+
+    fn held(texts: &[&str]) -> Vec<Selector> {
+        let held = texts.iter().map(|text| Selector::parse(text).unwrap());
+        held.collect()
+    }
+
+    #[test]
+    fn an_entry_with_a_place_gives_each_workload_an_identity_of_its_own() {
+        let mut holdings = Holdings::default();
+        holdings.follow(templated(&["unix:gid:7"]));
+        let given = |user: &str| {
+            let user = format!("unix:user:{user}");
+            let held = held(&["unix:gid:7", "unix:uid:1", &user]);
+            holdings.selecting(&held).pop().unwrap()
+        };
+        let (anna, otto) = (given("anna"), given("otto"));
+        assert_eq!(
+            anna.spiffe_id.as_str(),
+            "spiffe://demo.avouch.test/user/anna"
+        );
+        assert_eq!(anna.key.facts, ["unix:gid:7", "unix:user:anna"]);
+        assert_ne!(anna.key, otto.key);
+        assert_eq!(holdings.entry(&anna.key), Some(anna.clone()));
+        assert!(holdings.has(&otto.key));
+
+        // It asks for something else now, which is not known of whom it was given to.
+        holdings.follow(templated(&["unix:gid:8"]));
+        assert_eq!(holdings.entry(&anna.key), None);
+        assert!(!holdings.has(&anna.key));
+    }
+
+    #[test]
+    fn a_place_that_stays_open_gives_nothing_and_says_so() {
+        let mut holdings = Holdings::default();
+        holdings.follow(templated(&[]));
+        for (held, why) in [
+            (held(&["unix:uid:1"]), "unix.user has no value"),
+            (
+                held(&["unix:user:a", "unix:user:b"]),
+                "unix.user has several values",
+            ),
+            (
+                held(&["unix:user:a@b"]),
+                "unix.user is `a@b`, which is not one segment of a SPIFFE ID",
+            ),
+        ] {
+            assert_eq!(holdings.selecting(&held), []);
+            let miss = holdings.misses(&held).next().unwrap().to_string();
+            assert!(miss.ends_with(why), "{miss}");
+        }
     }
 }

@@ -297,6 +297,7 @@ async fn jwt(shared: &Shared, entry: &Entry, audiences: &[String]) -> Result<Tok
         tenant: entry.key.tenant.to_string(),
         entry: entry.key.id.clone(),
         audiences: audiences.clone(),
+        facts: entry.key.facts.clone(),
     };
     let mut client = shared.link.client();
     let answer = match in_time(client.issue_jwt(request)).await {

@@ -167,6 +167,7 @@ async fn issue_batch<K: Kind>(
     let items = batch.iter().zip(&keys).map(|(entry, key)| KeyForEntry {
         entry: entry.key.id.clone(),
         public_key: key.public_key().to_vec(),
+        facts: entry.key.facts.clone(),
     });
     let answered = in_time(K::ask(shared, tenant.to_string(), items.collect())).await;
     let answers = answered.map_err(|status| innermost(&status))?;
@@ -215,7 +216,7 @@ pub(super) async fn replace_distrusted<K: Kind>(shared: &Shared) {
             .iter()
             .filter(|(key, held)| holdings.distrusts(&key.tenant, &held.authority));
         distrusted
-            .filter_map(|(key, _)| holdings.entry(key).cloned())
+            .filter_map(|(key, _)| holdings.entry(key))
             .collect()
     };
     if due.is_empty() {
@@ -275,14 +276,13 @@ fn due<K: Kind>(shared: &Shared) -> Vec<Entry> {
     let mut held = K::all(shared).lock();
     held.retain(|key, held| {
         let is_used = now.since(held.used) < KEPT_UNUSED;
-        holdings.entry(key).is_some() && is_used
+        holdings.has(key) && is_used
     });
     let due = held.iter().filter(|(_, held)| {
         let may_ask = held.retry_at.is_none_or(|retry_at| retry_at <= now);
         held.validity.renew_at <= now && may_ask
     });
-    due.filter_map(|(key, _)| holdings.entry(key).cloned())
-        .collect()
+    due.filter_map(|(key, _)| holdings.entry(key)).collect()
 }
 
 fn put_off<K: Kind>(shared: &Shared, entries: &[Entry]) {

@@ -19,7 +19,7 @@ const NOBODY: u32 = 65534;
 
 /// A program whose executable is `executable`, which is these tests, and which does nothing but
 /// what `e07_...` does.
-fn workload(executable: &Path, address: &str) -> Command {
+pub(crate) fn workload(executable: &Path, address: &str) -> Command {
     let mut command = Command::new(executable);
     command
         .args(["--exact", "--nocapture"])
@@ -56,7 +56,7 @@ async fn e07_a_workload_finds_the_endpoint_by_its_environment() {
     }
 }
 
-fn answer(output: &std::process::Output) -> Option<String> {
+pub(crate) fn answer(output: &std::process::Output) -> Option<String> {
     let text = String::from_utf8_lossy(&output.stdout).into_owned();
     let (_, answer) = text.split_once("answer: ")?;
     answer.lines().next().map(str::to_owned)
@@ -183,36 +183,47 @@ async fn an_executable_that_was_replaced_is_not_taken_for_what_stands_in_its_pla
     child.wait().unwrap();
 }
 
-/// A control group such as Docker makes for a container, which is removed again.
-struct ControlGroup {
+/// A control group such as runtimes make for a container, which is removed again.
+pub(crate) struct ControlGroup {
     folder: PathBuf,
-    /// What had to be made for it to be in.
-    parent: Option<PathBuf>,
+    /// What had to be made for it to be in, the innermost first.
+    made: Vec<PathBuf>,
 }
 
 impl ControlGroup {
-    fn make(id: &str) -> io::Result<Self> {
+    /// Makes it at a path below the top.
+    pub(crate) fn make(path: &str) -> io::Result<Self> {
         let mounts = fs::read_to_string("/proc/self/mounts")?;
         let unified = mounts.lines().find_map(|line| {
             let mut fields = line.split(' ');
             let place = fields.nth(1)?;
             (fields.next()? == "cgroup2").then(|| PathBuf::from(place))
         });
-        let parent = unified.ok_or(io::ErrorKind::NotFound)?.join("docker");
-        let is_new = !parent.exists();
-        let folder = parent.join(id);
-        fs::create_dir_all(&folder)?;
-        Ok(Self {
-            folder,
-            parent: is_new.then_some(parent),
-        })
+        let mut folder = unified.ok_or(io::ErrorKind::NotFound)?;
+        let mut made = Vec::new();
+        for name in path.split('/') {
+            folder.push(name);
+            match fs::create_dir(&folder) {
+                Ok(()) => made.insert(0, folder.clone()),
+                Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(Self { folder, made })
+    }
+
+    /// Where the numbers of its processes are written.
+    pub(crate) fn processes(&self) -> PathBuf {
+        self.folder.join("cgroup.procs")
     }
 }
 
 impl Drop for ControlGroup {
     fn drop(&mut self) {
-        fs::remove_dir(&self.folder).ok();
-        self.parent.as_ref().map(fs::remove_dir);
+        for folder in &self.made {
+            // Another test may use it, too.
+            fs::remove_dir(folder).ok();
+        }
     }
 }
 
@@ -221,8 +232,8 @@ async fn a_process_that_was_put_into_a_container_is_known_by_it() {
     let id = Digest::of(b"a container of the tests").to_string();
     let executable = std::env::current_exe().unwrap();
     let (mut child, peer, _stream) = connected(&executable).await;
-    let group = ControlGroup::make(&id).and_then(|group| {
-        fs::write(group.folder.join("cgroup.procs"), child.id().to_string())?;
+    let group = ControlGroup::make(&format!("docker/{id}")).and_then(|group| {
+        fs::write(group.processes(), child.id().to_string())?;
         Ok(group)
     });
     let attested = attest(&peer, &Executables::default()).unwrap();

@@ -6,6 +6,7 @@ mod clauses;
 mod delegated;
 mod envoy;
 mod jwt;
+mod kubelet;
 mod outside;
 mod secrets;
 mod spiffe_crate;

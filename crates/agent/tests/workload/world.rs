@@ -8,8 +8,8 @@ use std::sync::{Arc, LazyLock, Mutex};
 use std::time::{Duration, SystemTime};
 
 use avouch_agent::{
-    Endpoint, Entitled, Entitlement, Fault, Hint, Identities, JwtBundle, JwtSvid, Limits, NearMiss,
-    NotIssued, Pending, PrivateKey, Selector, Token, ValidJwt, X509Svid,
+    Endpoint, Entitled, Entitlement, Fault, Hint, Identities, JwtBundle, JwtSvid, Kubelet, Limits,
+    NearMiss, NotIssued, Pending, PrivateKey, Selector, Token, ValidJwt, X509Svid,
 };
 use avouch_api::grpc::WORKLOAD_HEADER;
 use avouch_api::grpc::workload::spiffe_workload_api_client::SpiffeWorkloadApiClient;
@@ -45,8 +45,8 @@ pub(crate) const DATABASE: &str = "spiffe://demo.avouch.test/database";
 
 /// Clients of other people read the clock of the machine, so what they are given must be valid
 /// whenever the tests run.
-const FROM: &str = "2024-01-01T00:00:00Z";
-const UNTIL: &str = "2049-01-01T00:00:00Z";
+pub(crate) const FROM: &str = "2024-01-01T00:00:00Z";
+pub(crate) const UNTIL: &str = "2049-01-01T00:00:00Z";
 /// No answer takes this long.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(20);
 
@@ -70,12 +70,21 @@ impl World {
 
     /// An agent whose workloads of the user who runs the tests hold this.
     pub(crate) async fn start_with(entitlement: Entitlement) -> Self {
+        Self::start_on_a_node(entitlement, None).await
+    }
+
+    /// The same, on a node with this kubelet.
+    pub(crate) async fn start_on_a_node(
+        entitlement: Entitlement,
+        kubelet: Option<Arc<Kubelet>>,
+    ) -> Self {
         let folder = tempfile::tempdir().unwrap();
         // Other users must be able to reach the socket.
         fs::set_permissions(folder.path(), Permissions::from_mode(0o755)).unwrap();
         let socket = folder.path().join("agent.sock");
         let office = Arc::new(Office::new(entitlement));
         let endpoint = Endpoint::bind(&socket, Limits::default()).unwrap();
+        let endpoint = endpoint.with_kubelet(kubelet);
         let address = endpoint.address();
         let (stop, stopped) = oneshot::channel();
         let identities: Arc<dyn Identities> = office.clone();
@@ -327,14 +336,18 @@ pub(crate) fn svid_with_key(spiffe_id: &str, hint: Option<&str>, key: &str) -> X
 }
 
 fn private_key(key: &Key) -> PrivateKey {
+    PrivateKey::from_pkcs8(Zeroizing::new(pkcs8(key)))
+}
+
+/// A private key as PKCS#8 DER.
+pub(crate) fn pkcs8(key: &Key) -> Vec<u8> {
     let pair = EcdsaKeyPair::from_private_key_and_public_key(
         &ECDSA_P256_SHA256_ASN1_SIGNING,
         key.private(),
         key.public(),
     )
     .unwrap();
-    let der = pair.to_pkcs8v1().unwrap();
-    PrivateKey::from_pkcs8(Zeroizing::new(der.as_ref().to_vec()))
+    pair.to_pkcs8v1().unwrap().as_ref().to_vec()
 }
 
 /// The root of a trust domain. It is signed once, as no two ECDSA signatures are alike.

@@ -190,7 +190,7 @@ pub struct Entry {
     /// Its name.
     #[prost(string, tag = "1")]
     pub id: ::prost::alloc::string::String,
-    /// The identity.
+    /// The identity, or what becomes one when its places are filled with facts of a workload.
     #[prost(string, tag = "2")]
     pub spiffe_id: ::prost::alloc::string::String,
     /// All that must be attested of a workload.
@@ -208,6 +208,10 @@ pub struct Entry {
     /// Changes with whatever an SVID would be different for, so that it is issued anew.
     #[prost(uint64, tag = "7")]
     pub revision: u64,
+    /// What the facts begin with that are needed to issue for it, such as `k8s:ns`: those of the
+    /// places. None if it has no places.
+    #[prost(string, repeated, tag = "8")]
+    pub kinds: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
 }
 /// What a trust domain publishes.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
@@ -241,6 +245,10 @@ pub struct KeyForEntry {
     /// The public key as a DER `SubjectPublicKeyInfo`.
     #[prost(bytes = "vec", tag = "2")]
     pub public_key: ::prost::alloc::vec::Vec<u8>,
+    /// What was attested of the workload, of the kinds that the entry names, and its selectors; none
+    /// for an entry without places.
+    #[prost(string, repeated, tag = "3")]
+    pub facts: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
 }
 /// The answers, in the order of what was asked.
 #[derive(Clone, PartialEq, ::prost::Message)]
@@ -271,6 +279,9 @@ pub struct IssueJwtRequest {
     /// Who will receive it.
     #[prost(string, repeated, tag = "3")]
     pub audiences: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
+    /// As those of `KeyForEntry`.
+    #[prost(string, repeated, tag = "4")]
+    pub facts: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
 }
 /// A JWT-SVID, or why there is none.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]

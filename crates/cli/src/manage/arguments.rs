@@ -2,7 +2,10 @@
 
 use std::path::PathBuf;
 
+use avouch_core::id::SpiffeId;
 use clap::{Args, Subcommand};
+
+use crate::arguments::spiffe_id;
 
 /// Which server, and with what it is asked.
 #[derive(Args, Clone, Debug)]
@@ -141,6 +144,16 @@ pub enum TrustDomainCommand {
 /// Commands on registration entries.
 #[derive(Debug, Subcommand)]
 pub enum EntryCommand {
+    /// All identities that registration entries can ever give
+    #[command(after_help = ENTRY_BOUNDS_EXAMPLES)]
+    Bounds {
+        /// To the workloads of the node with this SPIFFE ID [default: of any node]
+        #[arg(long, value_name = "ID", value_parser = spiffe_id)]
+        node: Option<SpiffeId>,
+        /// Only entries that could ever give this one
+        #[arg(long, value_name = "ID", value_parser = spiffe_id)]
+        could: Option<SpiffeId>,
+    },
     /// Say which workloads get which identity
     #[command(after_help = ENTRY_CREATE_EXAMPLES)]
     Create(EntryMembers),
@@ -185,7 +198,7 @@ pub struct EntryMembers {
     /// Its name [default: a new one]
     #[arg(long, value_name = "NAME")]
     pub id: Option<String>,
-    /// The identity
+    /// The identity, or one with places for facts: spiffe://example.org/ns/{k8s.ns}/sa/{k8s.sa}
     #[arg(long, value_name = "ID")]
     pub spiffe_id: Option<String>,
     /// What must be attested of a workload, such as unix:uid:1000. May be repeated; all must hold
@@ -458,6 +471,7 @@ pub struct WhyNotArguments {
 const ENTRY_CREATE_EXAMPLES: &str = "\
 Examples:
   avouch entry create --tenant demo --spiffe-id spiffe://demo.avouch.test/web --selector unix:uid:1000
+  avouch entry create --tenant demo --spiffe-id 'spiffe://demo.avouch.test/user/{unix.user}'
   avouch entry create --tenant demo -f entries.yaml
 
 A file with many:
@@ -469,6 +483,15 @@ A file with many:
 Exit codes:
   0   all were stored
   3   at least one was refused; the others are stored";
+
+const ENTRY_BOUNDS_EXAMPLES: &str = "\
+Examples:
+  avouch entry bounds --tenant demo --node spiffe://demo.avouch.test/avouch/node/web-1
+  avouch entry bounds --tenant demo --could spiffe://demo.avouch.test/user/root
+
+Exit codes:
+  0   here they are
+  3   no entry could ever give it";
 
 const ENTRY_UPDATE_EXAMPLES: &str = "\
 Examples:

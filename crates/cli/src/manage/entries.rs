@@ -1,5 +1,6 @@
 //! `entry`: which workloads get which identity.
 
+use avouch_core::id::SpiffeId;
 use avouch_core::reason::printable;
 use serde_json::{Value, json};
 
@@ -24,6 +25,14 @@ const ROW: [Column; 6] = [
     ("FOR NODE", "parent"),
     ("OWNER", "owner"),
     ("EXPIRES", "expires"),
+];
+
+const BOUND: [Column; 5] = [
+    ("ENTRY", "entry"),
+    ("IDS", "ids"),
+    ("OPEN", "open"),
+    ("FOR NODE", "for_node"),
+    ("ENDS", "ends"),
 ];
 
 const ALL: [Column; 14] = [
@@ -52,6 +61,7 @@ pub fn entry(arguments: &EntryArguments, common: &Common) -> Result<Exit, Fault>
     };
     match &arguments.command {
         EntryCommand::List => asking.list(),
+        EntryCommand::Bounds { node, could } => asking.bounds(node.as_ref(), could.as_ref()),
         EntryCommand::Create(members) => asking.create(members),
         EntryCommand::Show { entry } => {
             let answer = asking.client.get(&asking.at(entry)?)?;
@@ -74,28 +84,45 @@ impl Asking<'_> {
     }
 
     fn list(&self) -> Result<Exit, Fault> {
-        let mut entries = Vec::new();
-        let mut next: Option<String> = None;
-        loop {
-            let after = match &next {
-                Some(after) => format!("&after={}", segment(after)?),
-                None => String::new(),
-            };
-            let page = self
-                .client
-                .get(&format!("{}?limit={PAGE}{after}", self.path))?;
-            entries.extend_from_slice(list_of(&page, "entries"));
-            next = page.get("next").and_then(Value::as_str).map(str::to_owned);
-            if next.is_none() {
-                break;
-            }
-        }
+        let entries = self.all(&self.path, "entries", "")?;
         output::formatted(
             self.common.output,
             || table(&ROW, &entries),
             || pretty(&json!({ "entries": entries })),
         )?;
         Ok(Exit::Accepted)
+    }
+
+    fn bounds(&self, node: Option<&SpiffeId>, could: Option<&SpiffeId>) -> Result<Exit, Fault> {
+        let asked = [("node", node), ("could", could)];
+        let asked = asked.map(|(name, id)| id.map(|id| format!("&{name}={id}")));
+        let asked: String = asked.into_iter().flatten().collect();
+        let bounds = self.all(&path(self.common, "bounds")?, "bounds", &asked)?;
+        output::formatted(
+            self.common.output,
+            || table(&BOUND, &bounds),
+            || pretty(&json!({ "bounds": bounds })),
+        )?;
+        Ok(match (could, bounds.as_slice()) {
+            (Some(_), []) => Exit::Rejected,
+            _ => Exit::Accepted,
+        })
+    }
+
+    /// A list that comes in pages.
+    fn all(&self, path: &str, name: &str, asked: &str) -> Result<Vec<Value>, Fault> {
+        let mut all = Vec::new();
+        let mut after = String::new();
+        loop {
+            let page = self
+                .client
+                .get(&format!("{path}?limit={PAGE}{asked}{after}"))?;
+            all.extend_from_slice(list_of(&page, name));
+            let Some(next) = page.get("next").and_then(Value::as_str) else {
+                return Ok(all);
+            };
+            after = format!("&after={}", segment(next)?);
+        }
     }
 
     fn create(&self, members: &EntryMembers) -> Result<Exit, Fault> {

@@ -212,12 +212,13 @@ pub fn delete_anchor(arguments: &AnchorDeleteArguments, common: &Common) -> Resu
 
 /// `why-not`.
 pub fn why_not(arguments: &WhyNotArguments, common: &Common) -> Result<Exit, Fault> {
-    const NEARLY: [Column; 7] = [
+    const NEARLY: [Column; 8] = [
         ("ENTRY", "entry"),
         ("SPIFFE ID", "spiffe_id"),
         ("MATCHES", "matches"),
         ("MISSING", "missing"),
         ("NODE LACKS", "node_missing"),
+        ("UNFILLED", "unfilled"),
         ("FOR NODE", "for_node"),
         ("ENDED", "ended"),
     ];

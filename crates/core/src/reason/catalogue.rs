@@ -692,6 +692,10 @@ catalogue! {
             "The registration entry {entry} ended on {expires}; it is {at}.",
             fix: "Have the owner of the entry review it and set a new expiry, or remove it.",
             spec: "docs/how-to/run.md";
+        IssueEntryUnfilled { entry: String, place: String, why: String } = "issue.entry_unfilled",
+            "The registration entry {entry} gives no identity here: {place} {why}.",
+            fix: "Look with `avouch why-not` at what is attested; register this workload by an entry of its own if its facts cannot stand in a name.",
+            spec: "docs/how-to/dynamic-entries.md";
         IssueExchange { subject: String, closest: String, differs: Vec<String> } = "issue.exchange_not_admitted",
             "No rule of this tenant gives {subject} anything; the closest, {closest}, differs in {differs}.",
             fix: "Present a token with the facts that {closest} asks for, or add a rule; `avouch rule preview` shows whom it would admit.",

@@ -69,7 +69,7 @@ fn examples() -> Vec<Reason> {
 }
 
 /// Reasons that the server gives before the issuer is asked; its own tests have their examples.
-const OF_THE_SERVER: [&str; 25] = [
+const OF_THE_SERVER: [&str; 26] = [
     "issue.attestation_fact_missing",
     "issue.attestation_malformed",
     "issue.attestation_not_proven",
@@ -78,6 +78,7 @@ const OF_THE_SERVER: [&str; 25] = [
     "issue.conflict",
     "issue.credential_missing",
     "issue.entry_expired",
+    "issue.entry_unfilled",
     "issue.id_reserved",
     "issue.join_token_expired",
     "issue.join_token_unknown",

@@ -60,6 +60,7 @@ async fn x509(client: &NodeClient<Channel>, batch: usize, count: usize) {
                 let items = (0..batch).map(|number| KeyForEntry {
                     entry: format!("entry-{}", (call * batch + number) % 1_000),
                     public_key: key.clone(),
+                    facts: Vec::new(),
                 });
                 let request = IssueX509Request {
                     tenant: TENANT.to_owned(),
@@ -88,6 +89,7 @@ async fn jwt(client: &NodeClient<Channel>, count: usize) {
                     tenant: TENANT.to_owned(),
                     entry: format!("entry-{}", call % 1_000),
                     audiences: vec!["vault".to_owned()],
+                    facts: Vec::new(),
                 };
                 let answer = client.issue_jwt(request).await.unwrap().into_inner();
                 assert!(!answer.token.is_empty());

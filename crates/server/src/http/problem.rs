@@ -207,7 +207,10 @@ fn status_of_issue(code: &str) -> Option<StatusCode> {
         "issue.node_not_admitted" | "issue.not_permitted" => StatusCode::FORBIDDEN,
         "issue.object_unknown" => StatusCode::NOT_FOUND,
         "issue.method_not_allowed" => StatusCode::METHOD_NOT_ALLOWED,
-        "issue.authority_state" | "issue.conflict" | "issue.entry_expired" => StatusCode::CONFLICT,
+        "issue.authority_state"
+        | "issue.conflict"
+        | "issue.entry_expired"
+        | "issue.entry_unfilled" => StatusCode::CONFLICT,
         "issue.actor_not_allowed"
         | "issue.assurance_insufficient"
         | "issue.audience_invalid"

@@ -7,7 +7,8 @@ use axum::routing::MethodFilter;
 use super::answer::Answer;
 use super::call::{Call, Stop};
 use super::manage::{
-    admins, anchors, attestors, authorities, certificates, entries, nodes, rules, tenants, why_not,
+    admins, anchors, attestors, authorities, bounds, certificates, entries, nodes, rules, tenants,
+    why_not,
 };
 use super::{decide, public, watch};
 use crate::access::{Noun, Verb};
@@ -289,6 +290,17 @@ pub(super) static ROUTES: &[Route] = &[
     )
     .gives("Authorities")
     .says("Lets an authority sign no more, and has all that it signed replaced"),
+    Route::get(
+        "/v1/tenants/{tenant}/bounds",
+        Access::Of(Verb::Read, Noun::Entry, bounds::answer),
+        "Bounds",
+    )
+    .query(&["after", "could", "limit", "node"])
+    .says(
+        "All identities that registration entries could ever give: any of them, or those for the \
+         workloads of one `node`, or those that `could` become one ID. What is not in it is not \
+         issued",
+    ),
     Route::post(
         "/v1/tenants/{tenant}/certificates",
         Access::Of(Verb::Write, Noun::Entry, certificates::issue),

@@ -166,7 +166,13 @@ impl Node for NodeService {
         let asked = request.into_inner();
         let issued = self
             .try_work(move |plane| {
-                plane.issue_jwt(&node, &asked.tenant, &asked.entry, asked.audiences)
+                let IssueJwtRequest {
+                    tenant,
+                    entry,
+                    audiences,
+                    facts,
+                } = asked;
+                plane.issue_jwt(&node, &tenant, &entry, &facts, audiences)
             })
             .await?;
         let answer = match issued {
@@ -315,6 +321,7 @@ fn wanted(items: Vec<KeyForEntry>) -> Result<Vec<Wanted>, Status> {
     let wanted = items.into_iter().map(|item| Wanted {
         entry: item.entry,
         public_key: item.public_key,
+        facts: item.facts,
     });
     Ok(wanted.collect())
 }

@@ -5,9 +5,11 @@ use std::sync::Arc;
 
 use avouch_api::grpc::node::{Bundle, Distrust, Entry, Update};
 use avouch_core::id::Digest;
+use avouch_core::template::Whose;
 use avouch_store::{Key, Sequence};
 
 use crate::fault::Fault;
+use crate::grants::{self, kinds};
 use crate::nodes::Admitted;
 use crate::plane::Plane;
 use crate::tenant::{Held, Tenant};
@@ -50,6 +52,7 @@ pub(super) fn updates(
     let telling = Telling {
         plane,
         node,
+        node_facts: grants::node_facts(node),
         tenant,
         held: &held,
     };
@@ -67,6 +70,8 @@ pub(super) fn updates(
 struct Telling<'a> {
     plane: &'a Plane,
     node: &'a Admitted,
+    /// What was told of the node when it was attested.
+    node_facts: Vec<String>,
     tenant: &'a Arc<Tenant>,
     held: &'a Held,
 }
@@ -74,8 +79,7 @@ struct Telling<'a> {
 impl Telling<'_> {
     fn everything(&self) -> Result<Vec<Update>, Fault> {
         let entries = self.held.snapshot.entries.values();
-        let own = entries.filter(|entry| self.node.serves(entry));
-        let entries: Vec<Entry> = own.map(|entry| told(entry)).collect();
+        let entries: Vec<Entry> = entries.filter_map(|entry| self.told(entry)).collect();
         let first = Update {
             anew: true,
             bundles: self.bundles()?,
@@ -91,10 +95,13 @@ impl Telling<'_> {
         let mut bundles = false;
         for key in keys {
             match key {
-                Key::Entry(id) => match self.held.snapshot.entries.get(id) {
-                    Some(entry) if self.node.serves(entry) => entries.push(told(entry)),
-                    Some(_) | None => removed.push(id.to_string()),
-                },
+                Key::Entry(id) => {
+                    let entry = self.held.snapshot.entries.get(id);
+                    match entry.and_then(|entry| self.told(entry)) {
+                        Some(told) => entries.push(told),
+                        None => removed.push(id.to_string()),
+                    }
+                }
                 Key::Anchor(_) | Key::Authority(_) | Key::TrustDomain(_) => bundles = true,
                 Key::Admin(_)
                 | Key::Attestor(_)
@@ -116,6 +123,19 @@ impl Telling<'_> {
             first.distrust = Some(self.distrust());
         }
         Ok(self.in_parts(first, entries))
+    }
+
+    /// An entry as the node is told of it: with the facts of the node filled in. None if it is for
+    /// another node, or if this one lacks a fact that it names.
+    fn told(&self, entry: &avouch_store::Entry) -> Option<Entry> {
+        if !self.node.serves(entry) {
+            return None;
+        }
+        if entry.spiffe_id.fixed().is_some() {
+            return Some(told(entry, entry.spiffe_id.as_str()));
+        }
+        let identity = entry.spiffe_id.fill(Whose::Node, &self.node_facts).ok()?;
+        Some(told(entry, identity.as_str()))
     }
 
     fn in_parts(&self, first: Update, entries: Vec<Entry>) -> Vec<Update> {
@@ -155,11 +175,11 @@ impl Telling<'_> {
     }
 }
 
-fn told(entry: &avouch_store::Entry) -> Entry {
+fn told(entry: &avouch_store::Entry, identity: &str) -> Entry {
     let extras = &entry.extras;
     Entry {
         id: entry.id.to_string(),
-        spiffe_id: entry.spiffe_id.to_string(),
+        spiffe_id: identity.to_owned(),
         selectors: entry.selectors.iter().map(ToString::to_string).collect(),
         federates_with: extras
             .federates_with
@@ -168,14 +188,15 @@ fn told(entry: &avouch_store::Entry) -> Entry {
             .collect(),
         hint: extras.hint.clone(),
         created: entry.created.unix(),
-        revision: revision(entry),
+        revision: revision(entry, identity),
+        kinds: kinds(entry),
     }
 }
 
 /// The head of a digest of what goes into SVIDs.
-fn revision(entry: &avouch_store::Entry) -> u64 {
+fn revision(entry: &avouch_store::Entry, identity: &str) -> u64 {
     let ttls = [entry.extras.x509_ttl, entry.extras.jwt_ttl].map(|ttl| format!("{ttl:?}"));
-    let parts = std::iter::once(entry.spiffe_id.as_str())
+    let parts = std::iter::once(identity)
         .chain(ttls.iter().map(String::as_str))
         .chain(entry.extras.dns_names.iter().map(String::as_str));
     let digest = Digest::of_list(parts.map(str::as_bytes));

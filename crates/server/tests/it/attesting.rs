@@ -123,6 +123,7 @@ fn issue(world: &World, node: &Admitted, entry: &str) -> Result<(), Reason> {
     let wanted = [Wanted {
         entry: entry.to_owned(),
         public_key: Key::p256("workload").public_key_info(),
+        facts: Vec::new(),
     }];
     let answers = world.plane.issue_x509(node, "one", &wanted).unwrap();
     answers.into_iter().next().unwrap().map(drop)

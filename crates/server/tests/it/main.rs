@@ -2,6 +2,7 @@
 
 mod attesting;
 mod away;
+mod dynamic;
 mod fetching;
 mod http;
 mod isolation;

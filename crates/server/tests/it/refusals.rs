@@ -36,15 +36,15 @@ impl Clock for SetClock {
     }
 }
 
-struct Deployment {
-    plane: Arc<Plane>,
+pub(crate) struct Deployment {
+    pub(crate) plane: Arc<Plane>,
     clock: Arc<SetClock>,
     tenant: Arc<Tenant>,
     _folder: TempDir,
 }
 
 impl Deployment {
-    fn new() -> Self {
+    pub(crate) fn new() -> Self {
         let folder = tempfile::tempdir().unwrap();
         let store = Arc::new(SqliteStore::open(folder.path()).unwrap());
         let founding = Founding {
@@ -73,7 +73,7 @@ impl Deployment {
     }
 
     /// Lets a node of this name join; who calls, and as what it is admitted.
-    fn join(&self, name: &str) -> (Caller, Admitted) {
+    pub(crate) fn join(&self, name: &str) -> (Caller, Admitted) {
         let token = self.plane.new_join_token(&self.tenant, name, 600).unwrap();
         let request = signing_request(&Key::p256(name));
         let member = self.plane.join(&token.token, &request).unwrap();
@@ -82,7 +82,7 @@ impl Deployment {
         (caller, admitted)
     }
 
-    fn put(&self, draft: EntryDraft) -> Result<(), Reason> {
+    pub(crate) fn put(&self, draft: EntryDraft) -> Result<(), Reason> {
         let answers = self.plane.put_entries(&self.tenant, vec![draft]).unwrap();
         answers.into_iter().next().unwrap().map(drop)
     }
@@ -91,6 +91,7 @@ impl Deployment {
         let wanted = [Wanted {
             entry: entry.to_owned(),
             public_key: Key::p256("workload").public_key_info(),
+            facts: Vec::new(),
         }];
         let answers = self.plane.issue_x509(node, "shop", &wanted).unwrap();
         answers.into_iter().next().unwrap().map(drop)
@@ -109,7 +110,7 @@ fn domain() -> TrustDomain {
     TrustDomain::parse("shop.test").unwrap()
 }
 
-fn draft(id: &str) -> EntryDraft {
+pub(crate) fn draft(id: &str) -> EntryDraft {
     EntryDraft {
         id: Some(id.to_owned()),
         spiffe_id: format!("spiffe://shop.test/{id}"),
@@ -140,6 +141,11 @@ fn examples() -> Vec<Reason> {
         ..draft("limited")
     };
     world.put(limited).unwrap();
+    let open = EntryDraft {
+        spiffe_id: "spiffe://shop.test/user/{unix.user}".to_owned(),
+        ..draft("open")
+    };
+    world.put(open).unwrap();
     world.pass(601);
     let auditor = Caller {
         id: "spiffe://shop.test/anna".parse_id(),
@@ -153,6 +159,7 @@ fn examples() -> Vec<Reason> {
     vec![
         refused(taken),
         world.issue(&node, "limited").unwrap_err(),
+        world.issue(&node, "open").unwrap_err(),
         world
             .put(EntryDraft {
                 spiffe_id: "spiffe://shop.test/avouch/server".to_owned(),
@@ -199,6 +206,7 @@ fn every_refusal_of_the_server_has_an_example_that_reads_as_a_sentence() {
     let expected = [
         "issue.conflict",
         "issue.entry_expired",
+        "issue.entry_unfilled",
         "issue.id_reserved",
         "issue.join_token_expired",
         "issue.join_token_unknown",
@@ -260,7 +268,7 @@ fn a_node_gets_nothing_for_another_node_and_nothing_of_another_tenant() {
         assert_eq!(reason.code(), "issue.object_unknown", "{tenant}");
         let jwt = world
             .plane
-            .issue_jwt(&node, tenant, "own", vec!["vault".to_owned()]);
+            .issue_jwt(&node, tenant, "own", &[], vec!["vault".to_owned()]);
         assert_eq!(refused(jwt).code(), "issue.object_unknown", "{tenant}");
     }
 }

@@ -103,9 +103,13 @@ impl World {
         let entry = self.plane.put_entries(&owner, vec![draft]).unwrap();
         let entry = entry.into_iter().next().unwrap().unwrap();
         let audience = vec![self.plane.server_id().to_string()];
-        let issued =
-            self.plane
-                .issue_jwt(&self.node, owner.id().as_str(), entry.id.as_str(), audience);
+        let issued = self.plane.issue_jwt(
+            &self.node,
+            owner.id().as_str(),
+            entry.id.as_str(),
+            &[],
+            audience,
+        );
         issued.unwrap().token
     }
 
@@ -119,6 +123,7 @@ impl World {
         let wanted = Wanted {
             entry: id.rsplit('/').next().unwrap().to_owned(),
             public_key: key.public_key_info(),
+            facts: Vec::new(),
         };
         let owner = owner.unwrap();
         let issued = self

@@ -1,6 +1,7 @@
 //! Objects to store, each with everything in it that it can have.
 
 use avouch_core::id::{Digest, SpiffeId, TenantId, TrustDomain};
+use avouch_core::template::IdTemplate;
 use avouch_core::time::Time;
 use avouch_store::keyring::{RootKey, TenantKey};
 use avouch_store::{
@@ -87,7 +88,7 @@ pub(crate) fn anchor(id: &str) -> Change {
 pub(crate) fn full_entry(id: &str, spiffe_id: &str) -> Entry {
     Entry {
         id: EntryId::parse(id).unwrap(),
-        spiffe_id: SpiffeId::parse(spiffe_id).unwrap(),
+        spiffe_id: IdTemplate::parse(spiffe_id).unwrap(),
         parent: Some(SpiffeId::parse("spiffe://a.test/node/1").unwrap()),
         selectors: ["unix:uid:1000", "unix:path:/usr/bin/ä b"]
             .map(|text| Selector::parse(text).unwrap())

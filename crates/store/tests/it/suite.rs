@@ -695,8 +695,9 @@ fn with_domain(engine: &dyn Engine) -> Box<dyn Store> {
 fn in_domain(change: Change, name: &str) -> Change {
     match change {
         Change::Put(Object::Entry(mut entry)) => {
-            let id = format!("spiffe://{name}{}", entry.spiffe_id.path());
-            entry.spiffe_id = avouch_core::id::SpiffeId::parse(&id).unwrap();
+            let path = entry.spiffe_id.fixed().unwrap().path();
+            let id = format!("spiffe://{name}{path}");
+            entry.spiffe_id = avouch_core::template::IdTemplate::parse(&id).unwrap();
             Change::Put(Object::Entry(entry))
         }
         other => other,

@@ -11,6 +11,7 @@ use avouch_store::Entry;
 use serde_json::json;
 
 use super::unknown;
+use crate::grants::Granted;
 use crate::http::answer::Answer;
 use crate::http::call::{Call, Stop};
 use crate::tenant::Tenant;
@@ -21,12 +22,14 @@ pub(in crate::http) fn issue(call: &Call, tenant: &Arc<Tenant>) -> Result<Answer
     let id = members.required_text("spiffe_id")?;
     members.finish()?;
     let id = SpiffeId::parse(&id)?;
+    // Nothing was attested of who brings a request by hand.
     let entry = entry_of(call, tenant, &id)?;
+    let granted = Granted::of(&entry, &[], &[])?;
     let request = X509Request {
         public_half: PublicHalf::from_signing_request(&signing_request(&request)?)?,
-        ttl: entry.extras.x509_ttl,
-        dns_names: entry.extras.dns_names.clone(),
-        id,
+        ttl: granted.x509_ttl,
+        dns_names: granted.dns_names,
+        id: granted.id,
     };
     let svid = call.plane().sign_x509(tenant, request)?;
     let blocks = svid.chain.iter().map(|der| to_pem("CERTIFICATE", der));
@@ -43,7 +46,9 @@ fn entry_of(call: &Call, tenant: &Tenant, id: &SpiffeId) -> Result<Arc<Entry>, R
     let now = call.plane().now();
     let found = tenant.read(|snapshot| {
         let entries = snapshot.entries.values();
-        let mut of_id: Vec<&Arc<Entry>> = entries.filter(|entry| entry.spiffe_id == *id).collect();
+        let mut of_id: Vec<&Arc<Entry>> = entries
+            .filter(|entry| entry.spiffe_id.fixed() == Some(id))
+            .collect();
         of_id.sort_by_key(|entry| entry.extras.expires.is_some_and(|end| end <= now));
         of_id.first().map(|entry| Arc::clone(entry))
     });

@@ -49,7 +49,7 @@ pub(in crate::http) fn list(call: &Call, tenant: &Arc<Tenant>) -> Result<Answer,
     Ok(Answer::json(&answer))
 }
 
-fn limit(call: &Call) -> Result<usize, Reason> {
+pub(super) fn limit(call: &Call) -> Result<usize, Reason> {
     let Some(text) = call.asked("limit") else {
         return Ok(USUAL_PAGE);
     };

@@ -4,6 +4,7 @@ pub(super) mod admins;
 pub(super) mod anchors;
 pub(super) mod attestors;
 pub(super) mod authorities;
+pub(super) mod bounds;
 pub(super) mod certificates;
 pub(super) mod entries;
 pub(super) mod nodes;

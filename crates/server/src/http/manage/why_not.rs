@@ -30,11 +30,12 @@ pub(in crate::http) fn answer(call: &Call, tenant: &Arc<Tenant>) -> Result<Answe
         selectors.insert(selector);
     }
     let node = node.as_deref().map(SpiffeId::parse).transpose()?;
+    let node_facts = node
+        .as_ref()
+        .map(|node| call.plane().facts_of(tenant, node));
     let workload = Workload {
         selectors,
-        node_facts: node
-            .as_ref()
-            .map(|node| call.plane().facts_of(tenant, node)),
+        node_facts,
         node,
     };
     let (matching, near) = why_not(tenant, &workload, call.plane().now());
@@ -48,11 +49,13 @@ pub(in crate::http) fn answer(call: &Call, tenant: &Arc<Tenant>) -> Result<Answe
 fn to_json(nearly: &Nearly) -> Value {
     let missing: Vec<&str> = nearly.missing.iter().map(|one| one.as_str()).collect();
     let node_missing: Vec<&str> = nearly.node_missing.iter().map(|one| one.as_str()).collect();
+    let unfilled: Vec<String> = nearly.unfilled.iter().map(ToString::to_string).collect();
     said(json!({
         "entry": nearly.id.as_str(),
         "spiffe_id": nearly.spiffe_id.as_str(),
         "missing": missing,
         "node_missing": node_missing,
+        "unfilled": unfilled,
         "for_node": nearly.for_node.as_ref().map(|node| node.as_str()),
         "ended": nearly.ended.map(|end| end.to_string()),
     }))
