@@ -71,10 +71,12 @@ pub struct AttestationArguments {
     /// The attestor of the tenant [default: the one that is called like the method]
     #[arg(long, value_name = "NAME", requires = "attest")]
     pub attestor: Option<String>,
-    /// The certificate of the node: for x509pop in PEM, with the intermediates above it
+    /// The certificate of the node: for x509pop in PEM, with the intermediates above it; for sshpop
+    /// that of the host [default there: /etc/ssh/ssh_host_ed25519_key-cert.pub]
     #[arg(long, value_name = "FILE", required_if_eq("attest", "x509pop"))]
     pub cert: Option<PathBuf>,
-    /// The key of that certificate: for x509pop in PEM
+    /// The key of that certificate: for x509pop in PEM; for sshpop in the form of OpenSSH, Ed25519 or
+    /// ECDSA [default there: /etc/ssh/ssh_host_ed25519_key]
     #[arg(long, value_name = "FILE", required_if_eq("attest", "x509pop"))]
     pub key: Option<PathBuf>,
     /// The token of the pod, for k8s-psat
@@ -92,6 +94,9 @@ pub enum Method {
     /// By a token that Kubernetes projects into its pod
     #[value(name = "k8s-psat", alias = "k8s_psat")]
     K8sPsat,
+    /// By the certificate of a host of SSH and its key
+    #[value(name = "sshpop")]
+    SshPop,
     /// By a certificate and its key
     #[value(name = "x509pop")]
     X509Pop,
@@ -99,14 +104,21 @@ pub enum Method {
 
 impl AttestationArguments {
     fn attesting(&self) -> Option<Attesting> {
-        let file = |path: &Option<PathBuf>| path.clone().unwrap_or_default();
+        let or = |path: &Option<PathBuf>, usual: &str| {
+            let path = path.clone();
+            path.unwrap_or_else(|| PathBuf::from(usual))
+        };
         let evidence = match self.attest? {
             Method::K8sPsat => Evidence::K8sPsat {
                 token: self.token_path.clone(),
             },
+            Method::SshPop => Evidence::SshPop {
+                certificate: or(&self.cert, "/etc/ssh/ssh_host_ed25519_key-cert.pub"),
+                key: or(&self.key, "/etc/ssh/ssh_host_ed25519_key"),
+            },
             Method::X509Pop => Evidence::X509Pop {
-                certificate: file(&self.cert),
-                key: file(&self.key),
+                certificate: or(&self.cert, ""),
+                key: or(&self.key, ""),
             },
         };
         let named = self.attestor.clone();

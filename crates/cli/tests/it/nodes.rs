@@ -220,3 +220,39 @@ fn a_machine_joins_with_its_certificate_and_serves_what_is_for_such_machines() {
         "one of this server's",
     );
 }
+
+#[test]
+fn a_host_of_ssh_joins_with_its_certificate() {
+    let is_there = std::process::Command::new("ssh-keygen").arg("-?").output();
+    if is_there.is_err() {
+        println!("skipped: hosts of SSH: `ssh-keygen` is not installed");
+        return;
+    }
+    let plane = Plane::start("node-sshpop", &[]);
+    let keygen = |arguments: &[&str]| {
+        let mut command = std::process::Command::new("ssh-keygen");
+        let command = command.args(arguments).current_dir(plane.folder.path());
+        assert!(command.output().unwrap().status.success(), "{arguments:?}");
+    };
+    for (kind, name) in [("ed25519", "ca"), ("ed25519", "one"), ("ecdsa", "two")] {
+        drop(std::fs::remove_file(plane.folder.path().join(name)));
+        keygen(&["-q", "-t", kind, "-N", "", "-f", name]);
+    }
+    let authority = std::fs::read_to_string(plane.folder.path().join("ca.pub")).unwrap();
+    let document = json!({"method": "sshpop", "authorities": [authority]});
+    attestor(&plane, "sshpop", &document);
+    entry(&plane, "on-hosts", "sshpop:principal:one.example.com");
+    for name in ["one", "two"] {
+        let principal = format!("{name}.example.com");
+        let public = format!("{name}.pub");
+        keygen(&[
+            "-q", "-s", "ca", "-h", "-I", name, "-n", &principal, &public,
+        ]);
+        let certificate = format!("{name}-cert.pub");
+        let by = ["--attest", "sshpop", "--attest-tenant", "demo"];
+        let with = ["--cert", &certificate, "--key", name];
+        let agent = Agent::start(&plane, name, &[&by[..], &with].concat());
+        let served = agent.fetch(&plane).out.contains("/on-hosts");
+        assert_eq!(served, name == "one");
+    }
+}

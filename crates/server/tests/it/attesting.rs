@@ -55,14 +55,14 @@ fn machine(authority: &Authority, name: &str) -> (Vec<Vec<u8>>, Key) {
 
 /// What a node signs, and what it sends.
 #[derive(Clone)]
-struct Asked {
-    intention: Intention,
-    challenge: [u8; 32],
-    request: Vec<u8>,
+pub(crate) struct Asked {
+    pub(crate) intention: Intention,
+    pub(crate) challenge: [u8; 32],
+    pub(crate) request: Vec<u8>,
 }
 
 impl Asked {
-    fn new(intention: Intention) -> Self {
+    pub(crate) fn new(intention: Intention) -> Self {
         Self {
             intention,
             challenge: CHALLENGE,
@@ -70,7 +70,7 @@ impl Asked {
         }
     }
 
-    fn statement(&self) -> Vec<u8> {
+    pub(crate) fn statement(&self) -> Vec<u8> {
         statement("top.test", &self.intention, &self.challenge, &self.request)
     }
 
@@ -83,7 +83,7 @@ impl Asked {
         })
     }
 
-    fn send(&self, world: &World, shown: Shown) -> Result<Membership, Refused> {
+    pub(crate) fn send(&self, world: &World, shown: Shown) -> Result<Membership, Refused> {
         let evidence = Evidence {
             signing_request: self.request.clone(),
             shown: Some(shown),

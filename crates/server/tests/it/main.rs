@@ -1,6 +1,7 @@
 //! The server as those see it who call it over the network.
 
 mod attesting;
+mod attesting_ssh;
 mod away;
 mod dynamic;
 mod fetching;

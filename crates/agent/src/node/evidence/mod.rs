@@ -1,6 +1,7 @@
 //! What a node shows to join without a token: one file for each method.
 
 mod k8s_psat;
+mod sshpop;
 mod x509pop;
 
 use std::fs;
@@ -32,6 +33,13 @@ pub enum Evidence {
         /// The file of the token.
         token: PathBuf,
     },
+    /// The certificate of a host of SSH and its key.
+    SshPop {
+        /// The certificate, as in a file `-cert.pub`.
+        certificate: PathBuf,
+        /// The key, in the form of OpenSSH.
+        key: PathBuf,
+    },
     /// A certificate and its key.
     X509Pop {
         /// The certificate of the node and the intermediates above it, in PEM.
@@ -56,6 +64,7 @@ impl Evidence {
     pub fn method(&self) -> &'static str {
         match self {
             Self::K8sPsat { .. } => "k8s_psat",
+            Self::SshPop { .. } => "sshpop",
             Self::X509Pop { .. } => "x509pop",
         }
     }
@@ -64,6 +73,7 @@ impl Evidence {
     pub(super) fn shown(&self, statement: &[u8]) -> Result<Shown, EvidenceFault> {
         match self {
             Self::K8sPsat { token } => k8s_psat::shown(token),
+            Self::SshPop { certificate, key } => sshpop::shown(certificate, key, statement),
             Self::X509Pop { certificate, key } => x509pop::shown(certificate, key, statement),
         }
     }

@@ -13,6 +13,7 @@ use avouch_store::{AttestorId, AttestorRecord, Change, Key, Object};
 use serde_json::Value;
 
 use super::k8s_psat::K8sPsat;
+use super::sshpop::SshPop;
 use super::x509pop::X509Pop;
 use super::{Attestation, Method};
 use crate::fault::{Fault, Refused};
@@ -63,6 +64,7 @@ impl Attestor {
         let rejoin = members.choice("rejoin", &Rejoin::ALL)?;
         let attestation: Box<dyn Attestation> = match method {
             Method::K8sPsat => Box::new(K8sPsat::read(members, tenant)?),
+            Method::SshPop => Box::new(SshPop::read(members)?),
             Method::X509Pop => Box::new(X509Pop::read(members, tenant)?),
         };
         Ok(Self {

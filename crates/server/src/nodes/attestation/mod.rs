@@ -12,6 +12,7 @@ mod attestor;
 mod decision;
 mod k8s_psat;
 mod refusals;
+mod sshpop;
 mod x509pop;
 
 use std::sync::Arc;
@@ -88,18 +89,24 @@ impl Facts {
 pub(crate) enum Method {
     /// A token that Kubernetes projects into a pod.
     K8sPsat,
+    /// A host certificate of SSH and its key.
+    SshPop,
     /// A certificate and its key.
     X509Pop,
 }
 
 impl Method {
-    const ALL: [(&'static str, Self); 2] =
-        [("k8s_psat", Self::K8sPsat), ("x509pop", Self::X509Pop)];
+    const ALL: [(&'static str, Self); 3] = [
+        ("k8s_psat", Self::K8sPsat),
+        ("sshpop", Self::SshPop),
+        ("x509pop", Self::X509Pop),
+    ];
 
     /// The name.
     pub(crate) fn name(self) -> &'static str {
         match self {
             Self::K8sPsat => "k8s_psat",
+            Self::SshPop => "sshpop",
             Self::X509Pop => "x509pop",
         }
     }
