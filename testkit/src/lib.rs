@@ -40,6 +40,7 @@ pub mod moment;
 pub mod name;
 pub mod postgresql;
 pub mod question;
+pub mod softhsm;
 pub mod token;
 pub mod world;
 

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use avouch_core::anchor::{Anchor, AnchorKind, Constraints, Stewardship};
+use avouch_core::anchor::{Anchor, AnchorKind, Constraints, KeyOrigin, Stewardship};
 use avouch_core::credential::api_key::ApiKeyAnchor;
 use avouch_core::credential::jose::bundle::Bundle;
 use avouch_core::credential::x509::{Certificate, Crl};
@@ -424,6 +424,16 @@ fn api_key(path: &str, mut members: Members) -> Result<Read, Reason> {
     })
 }
 
+fn key_origin(members: &mut Members) -> Result<Option<KeyOrigin>, Reason> {
+    let Some(name) = members.text("key_origin")? else {
+        return Ok(None);
+    };
+    match KeyOrigin::parse(&name) {
+        Some(origin) => Ok(Some(origin)),
+        None => Err(members.refuse("key_origin", "must be file, memory, pkcs11 or tpm")),
+    }
+}
+
 /// What every anchor has, whatever its kind.
 #[derive(Clone, Debug)]
 struct Common {
@@ -460,6 +470,7 @@ impl Common {
                 reason: members.text("reason")?,
                 added: members.time("added")?,
                 expires: members.time("expires")?,
+                key_origin: key_origin(members)?,
             },
             constraints: constraints(members.members("constraints")?)?,
             tenant,

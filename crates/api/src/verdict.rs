@@ -1,5 +1,6 @@
 //! A verdict: one JSON object, whose members are always all there.
 
+use avouch_core::anchor::KeyOrigin;
 use avouch_core::explain;
 use avouch_core::id::Digest;
 use avouch_core::path::{Attempt, Attempts};
@@ -360,6 +361,8 @@ struct AnchorDocument<'a> {
     reason: Option<&'a str>,
     added: Option<Moment>,
     expires: Option<Moment>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    key_origin: Option<&'static str>,
     source: Option<&'a str>,
 }
 
@@ -376,6 +379,7 @@ impl<'a> AnchorDocument<'a> {
             reason: anchor.stewardship.reason.as_deref(),
             added: anchor.stewardship.added.map(Moment),
             expires: anchor.stewardship.expires.map(Moment),
+            key_origin: anchor.stewardship.key_origin.map(KeyOrigin::name),
             source: anchor.source.as_deref(),
         }
     }

@@ -157,6 +157,15 @@ pub struct ServerArguments {
         hide_env_values = true
     )]
     pub store: Option<String>,
+    /// The token in which keys of new authorities are made and stay, instead of the store:
+    /// `pkcs11:token=LABEL?module-path=LIBRARY&pin-source=FILE` (RFC 7512). FILE holds the PIN and
+    /// has mode 0600
+    #[arg(long, value_name = "ADDRESS", env = "AVOUCH_KEYS")]
+    pub keys: Option<String>,
+    /// Where the key is that wraps the keys of tenants: `root.key` in the folder of --data, or the
+    /// token of --keys. Taken on the first start, and to be told on each
+    #[arg(long, value_enum, default_value_t = RootKeyPlace::File)]
+    pub root_key: RootKeyPlace,
     /// The address under which verifiers reach this server, the head of every `iss` [default:
     /// http:// or https:// and the address of --listen]
     #[arg(long, value_name = "URL")]
@@ -187,6 +196,15 @@ pub struct SpiffeListen {
     pub trust_domain: Option<TrustDomain>,
     /// The address.
     pub address: SocketAddr,
+}
+
+/// Where the root key of a deployment is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum RootKeyPlace {
+    /// In a file with mode 0600.
+    File,
+    /// In the token of `--keys`, which it does not leave.
+    Token,
 }
 
 /// Commands on servers.
@@ -271,7 +289,8 @@ pub struct FetchWitArguments {
 /// The arguments of `fetch x509`.
 #[derive(Args, Debug)]
 pub struct FetchX509Arguments {
-    /// Write svid.pem, key.pem (mode 0600) and bundle.pem into this folder
+    /// Write svid.pem, key.pem (mode 0600), bundle.pem and the revocation lists crl.pem into this
+    /// folder
     #[arg(long, value_name = "DIR")]
     pub write: Option<PathBuf>,
     /// Stay, and write them again whenever anything of it changes

@@ -167,6 +167,40 @@ pub struct Stewardship {
     pub added: Option<Time>,
     /// Until when; afterwards no path may end here, whatever the certificate says.
     pub expires: Option<Time>,
+    /// Where the private key is kept, as its owner says: it tells who may have taken it.
+    pub key_origin: Option<KeyOrigin>,
+}
+
+/// Where a private key is kept.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum KeyOrigin {
+    /// In a file or a database, and in memory while it signs.
+    File,
+    /// In the memory of one process, and gone with it.
+    Memory,
+    /// In a token that speaks PKCS #11, which it does not leave.
+    Pkcs11,
+    /// In a Trusted Platform Module, which it does not leave.
+    Tpm,
+}
+
+impl KeyOrigin {
+    const ALL: [Self; 4] = [Self::File, Self::Memory, Self::Pkcs11, Self::Tpm];
+
+    /// Reads a name.
+    pub fn parse(text: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|one| one.name() == text)
+    }
+
+    /// The name in trust documents and verdicts.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::File => "file",
+            Self::Memory => "memory",
+            Self::Pkcs11 => "pkcs11",
+            Self::Tpm => "tpm",
+        }
+    }
 }
 
 /// What an anchor may vouch for. An empty list constrains nothing; RFC 5937 for certificates.

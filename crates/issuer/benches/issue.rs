@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use avouch_core::id::{SpiffeId, TenantId, TrustDomain};
 use avouch_core::time::Time;
-use avouch_issuer::authority::{AuthorityPlan, X509Authority};
+use avouch_issuer::authority::{AuthorityPlan, Use, X509Authority};
 use avouch_issuer::fault::Fault;
 use avouch_issuer::intent::{Intent, IntentLog};
 use avouch_issuer::life_cycle::{LifeCycle, State};
@@ -54,6 +54,8 @@ fn intermediate() -> Arc<X509Authority> {
         trust_domain: trust_domain(),
         lifetime: 86_400,
         constrain_names: false,
+        used_for: Use::Services,
+        permit_dns: Vec::new(),
     };
     let active = |authority: X509Authority| {
         let life = authority.life().activate(authority.id()).unwrap();

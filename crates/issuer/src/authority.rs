@@ -7,20 +7,26 @@ use avouch_core::credential::Credential;
 use avouch_core::credential::x509::Certificate;
 use avouch_core::crypto::{AwsLc, Remembering, Verifier};
 use avouch_core::id::{Digest, SpiffeId, TenantId, TrustDomain};
+use avouch_core::question::Purpose;
 use avouch_core::time::Time;
 use avouch_core::view::View;
+use der::asn1::ObjectIdentifier;
 use der::{Decode, Encode};
 use x509_cert::ext::Extension;
+use x509_cert::ext::pkix::name::GeneralName;
+use x509_cert::ext::pkix::{ExtendedKeyUsage, NameConstraints};
 
 use crate::BACKDATE;
 use crate::certificate::{
-    Content, NO_NAME, assemble, authority_extensions, authority_name, hex, leaf_extensions,
-    leaf_names,
+    ANY_PURPOSE, AuthorityContent, CLIENT_AUTH, Content, EMAIL_PROTECTION, NO_NAME, SERVER_AUTH,
+    assemble, authority_extensions, authority_name, hex, leaf_extensions, leaf_names,
 };
 use crate::fault::{Fault, NotIssued};
 use crate::intent::{CredentialKind, Intent};
+use crate::key::PublicHalf;
 use crate::life_cycle::LifeCycle;
 use crate::lint::{Throwaway, ask, view_of_roots};
+use crate::profile::check_dns_name;
 use crate::random::{Random, serial_number};
 use crate::signer::{Signature, Signer, SigningKind};
 use crate::stages::{Draft, Prepared, private};
@@ -41,6 +47,8 @@ pub struct X509Authority {
     subject: Vec<u8>,
     /// What all of its leaves have in common.
     leaf_extensions: Vec<Extension>,
+    /// What its leaves are tried out for.
+    leaf_purpose: Purpose,
     /// In which its root alone vouches.
     view: Arc<View>,
     /// Remembers that those above signed each other: each leaf would have it checked twice.
@@ -87,11 +95,22 @@ impl X509Authority {
             ));
         };
         let root = above.last().unwrap_or(&own);
+        let (subject, purposes) = read_own(&own)?;
         Ok(Self {
-            view: Arc::new(view_of_roots(&tenant, &trust_domain, &[Arc::clone(root)])),
-            id: hex(&public.identifier()),
-            subject: subject_of(&own)?,
-            leaf_extensions: leaf_extensions(public)?,
+            view: Arc::new(view_of_roots(
+                &tenant,
+                &trust_domain,
+                &[Arc::clone(root)],
+                Vec::new(),
+            )),
+            id: name_of(public),
+            leaf_purpose: if purposes.contains(&SERVER_AUTH) {
+                Purpose::Server
+            } else {
+                Purpose::Client
+            },
+            leaf_extensions: leaf_extensions(public, &purposes)?,
+            subject,
             verifier: Arc::new(Remembering::new(AwsLc, REMEMBERED)),
             tenant,
             trust_domain,
@@ -176,6 +195,10 @@ impl X509Authority {
         &self.leaf_extensions
     }
 
+    pub(crate) fn leaf_purpose(&self) -> Purpose {
+        self.leaf_purpose
+    }
+
     pub(crate) fn verifier(&self) -> &dyn Verifier {
         self.verifier.as_ref()
     }
@@ -195,13 +218,103 @@ impl fmt::Debug for X509Authority {
     }
 }
 
-/// The subject of a certificate as it is written there.
-fn subject_of(certificate: &Certificate) -> Result<Vec<u8>, Fault> {
+/// The subject of a certificate as it is written there, and for what of all that our leaves are for
+/// it lets them be.
+fn read_own(certificate: &Certificate) -> Result<(Vec<u8>, Vec<ObjectIdentifier>), Fault> {
     let read = || {
         let whole = x509_cert::Certificate::from_der(certificate.der())?;
-        whole.tbs_certificate().subject().to_der()
+        let content = whole.tbs_certificate();
+        let usage = content.get_extension::<ExtendedKeyUsage>()?;
+        let mut purposes = vec![SERVER_AUTH, CLIENT_AUTH];
+        if let Some((_, ExtendedKeyUsage(permitted))) = usage
+            && !permitted.contains(&ANY_PURPOSE)
+        {
+            purposes.retain(|purpose| permitted.contains(purpose));
+            // Nothing of ours may be below it; the core says so of the first leaf.
+            if purposes.is_empty() {
+                purposes.push(SERVER_AUTH);
+            }
+        }
+        Ok((content.subject().to_der()?, purposes))
     };
     read().map_err(|error: der::Error| Fault::AuthorityUnusable(error.to_string()))
+}
+
+/// How the authority of a key that signs certificates is called: the key identifier in hexadecimal.
+pub fn name_of(key: &PublicHalf) -> String {
+    hex(&key.identifier())
+}
+
+/// What an intermediate lets certificates below it have names of, as DER says: whether only SPIFFE
+/// IDs of certain trust domains, and the DNS subtrees, all if there are none.
+pub fn name_bounds(certificate: &[u8]) -> (bool, Vec<String>) {
+    let read = || {
+        let whole = x509_cert::Certificate::from_der(certificate).ok()?;
+        let constraints = whole.tbs_certificate().get_extension::<NameConstraints>();
+        constraints.ok()??.1.permitted_subtrees
+    };
+    let (mut ids, mut dns) = (false, Vec::new());
+    for subtree in read().unwrap_or_default() {
+        match subtree.base {
+            GeneralName::UniformResourceIdentifier(_) => ids = true,
+            GeneralName::DnsName(name) => dns.push(name.to_string()),
+            _ => {}
+        }
+    }
+    (ids, dns)
+}
+
+/// For whom an intermediate signs certificates. Its extended key usages (RFC 5280 4.2.1.12) say so,
+/// and no certificate below it counts for anything else.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Use {
+    /// Workloads and servers, at both ends of a connection.
+    #[default]
+    Services,
+    /// People: as clients, and to sign mail.
+    People,
+    /// Devices, as clients only.
+    Devices,
+    /// The components of a Kubernetes cluster, at both ends of a connection.
+    Cluster,
+}
+
+impl Use {
+    /// All of them.
+    pub const ALL: [Self; 4] = [Self::Services, Self::People, Self::Devices, Self::Cluster];
+
+    /// Reads a name.
+    pub fn parse(text: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|one| one.name() == text)
+    }
+
+    /// The name.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Services => "services",
+            Self::People => "people",
+            Self::Devices => "devices",
+            Self::Cluster => "cluster",
+        }
+    }
+
+    /// The role in the name of an intermediate.
+    fn role(self) -> &'static str {
+        match self {
+            Self::Services => "intermediate",
+            Self::People => "people",
+            Self::Devices => "devices",
+            Self::Cluster => "cluster",
+        }
+    }
+
+    fn purposes(self) -> &'static [ObjectIdentifier] {
+        match self {
+            Self::Services | Self::Cluster => &[SERVER_AUTH, CLIENT_AUTH],
+            Self::People => &[CLIENT_AUTH, EMAIL_PROTECTION],
+            Self::Devices => &[CLIENT_AUTH],
+        }
+    }
 }
 
 /// What authorities are to be like.
@@ -217,6 +330,11 @@ pub struct AuthorityPlan {
     /// domain only (X.509-SVID 4.2). Not every verifier knows one for URIs, and those that do not
     /// must refuse it: rustls-webpki 0.103 refuses every leaf below.
     pub constrain_names: bool,
+    /// For whom intermediates sign.
+    pub used_for: Use,
+    /// The DNS subtrees that certificates below intermediates may have names of, as a critical name
+    /// constraint (RFC 5280 4.2.1.10); empty permits all.
+    pub permit_dns: Vec<String>,
 }
 
 impl AuthorityPlan {
@@ -232,8 +350,15 @@ impl AuthorityPlan {
         random: &dyn Random,
     ) -> Result<Prepared<AuthorityDraft>, NotIssued> {
         let subject = authority_name(&self.trust_domain, "root", signer.public_half())?;
-        let extensions =
-            authority_extensions(&self.trust_domain, 1, false, signer.public_half(), None)?;
+        let extensions = authority_extensions(&AuthorityContent {
+            trust_domain: &self.trust_domain,
+            further: 1,
+            constrain_uris: false,
+            permit_dns: &[],
+            purposes: &[],
+            key: signer.public_half(),
+            issuer: None,
+        })?;
         let draft = self.draft(None, signer, subject, extensions, now, random)?;
         Ok(Prepared::new(draft))
     }
@@ -242,7 +367,8 @@ impl AuthorityPlan {
     ///
     /// # Errors
     ///
-    /// `issue.authority_state`, `issue.authority_expired`, or what failed on our side.
+    /// `issue.authority_state`, `issue.authority_expired`, `issue.dns_name_invalid`, the core's reason
+    /// where the root may not have it below itself, or what failed on our side.
     pub fn prepare_intermediate(
         &self,
         root: &Arc<X509Authority>,
@@ -251,14 +377,20 @@ impl AuthorityPlan {
         random: &dyn Random,
     ) -> Result<Prepared<AuthorityDraft>, NotIssued> {
         root.life().check_may_sign(root.id(), now)?;
-        let subject = authority_name(&self.trust_domain, "intermediate", signer.public_half())?;
-        let extensions = authority_extensions(
-            &self.trust_domain,
-            0,
-            self.constrain_names,
-            signer.public_half(),
-            Some(root.signer().public_half()),
-        )?;
+        for name in &self.permit_dns {
+            check_dns_name(name)?;
+        }
+        let role = self.used_for.role();
+        let subject = authority_name(&self.trust_domain, role, signer.public_half())?;
+        let extensions = authority_extensions(&AuthorityContent {
+            trust_domain: &self.trust_domain,
+            further: 0,
+            constrain_uris: self.constrain_names,
+            permit_dns: &self.permit_dns,
+            purposes: self.used_for.purposes(),
+            key: signer.public_half(),
+            issuer: Some(root.signer().public_half()),
+        })?;
         let draft = self.draft(Some(root), signer, subject, extensions, now, random)?;
         Ok(Prepared::new(draft))
     }
@@ -280,7 +412,7 @@ impl AuthorityPlan {
         let wanted = now.plus(i64::from(self.lifetime));
         let not_after = issuer.map_or(wanted, |issuer| issuer.life().not_after().min(wanted));
         let message = Content {
-            serial,
+            serial: &serial,
             signed_with,
             issuer: issuer.map_or(&subject, |issuer| &issuer.subject),
             not_before,
@@ -331,25 +463,31 @@ impl AuthorityDraft {
         let above = self.issuer.iter().flat_map(|issuer| issuer.chain());
         Ok(std::iter::once(own).chain(above).collect())
     }
+}
 
-    /// What a leaf of this authority would have signed: it vouches for leaves, so that is what it
-    /// is judged by.
-    fn sample_leaf(&self, id: &SpiffeId, kind: SigningKind) -> Result<Vec<u8>, Fault> {
-        let public = self.signer.public_half();
-        let mut extensions = leaf_extensions(public)?;
-        extensions.extend(leaf_names(id.as_str(), &[], public)?);
-        Content {
-            serial: [0x40; 16],
-            signed_with: kind,
-            issuer: &self.subject,
-            not_before: self.intent.not_before,
-            not_after: self.intent.not_after,
-            subject: NO_NAME,
-            public_half: public,
-            extensions,
-        }
-        .to_der()
+/// What a leaf of an authority would have signed: it vouches for leaves, so that is what it is
+/// judged by.
+pub(crate) fn sample_leaf(
+    issuer: &PublicHalf,
+    subject: &[u8],
+    id: &SpiffeId,
+    kind: SigningKind,
+    serial: &[u8],
+    (not_before, not_after): (Time, Time),
+) -> Result<Vec<u8>, Fault> {
+    let mut extensions = leaf_extensions(issuer, &[SERVER_AUTH, CLIENT_AUTH])?;
+    extensions.extend(leaf_names(id.as_str(), &[], issuer)?);
+    Content {
+        serial,
+        signed_with: kind,
+        issuer: subject,
+        not_before,
+        not_after,
+        subject: NO_NAME,
+        public_half: issuer,
+        extensions,
     }
+    .to_der()
 }
 
 impl private::Draft for AuthorityDraft {
@@ -374,7 +512,9 @@ impl private::Draft for AuthorityDraft {
         let key = self.signer.public_half().key();
         let kind = SigningKind::of(key.kind())
             .ok_or(Fault::Bug("authorities do not sign with this kind of key"))?;
-        let sample = self.sample_leaf(&id, kind)?;
+        let public = self.signer.public_half();
+        let validity = (self.intent.not_before, self.intent.not_after);
+        let sample = sample_leaf(public, &self.subject, &id, kind, &[0x40; 16], validity)?;
         let throwaway = Throwaway::over(&sample, key, crypto)?;
         let leaf = assemble(&sample, kind, throwaway.signature())?;
         let Some(root) = chain.last() else {
@@ -386,12 +526,14 @@ impl private::Draft for AuthorityDraft {
             &self.intent.tenant,
             &self.intent.trust_domain,
             &[Arc::new(root)],
+            Vec::new(),
         );
         let presented = std::iter::once(leaf).chain(chain).collect();
         ask(
             Credential::X509(presented),
             &id,
             None,
+            Purpose::Any,
             self.now,
             &view,
             &throwaway,

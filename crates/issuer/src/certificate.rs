@@ -6,7 +6,7 @@ use std::time::Duration;
 use avouch_core::id::TrustDomain;
 use avouch_core::time::Time;
 use der::DateTime;
-use der::asn1::{AnyRef, BitStringRef, Ia5String, OctetString, UintRef, UtcTime};
+use der::asn1::{AnyRef, BitStringRef, Ia5String, OctetString, Uint, UintRef, UtcTime};
 use der::asn1::{GeneralizedTime, ObjectIdentifier};
 use der::flagset::FlagSet;
 use der::oid::AssociatedOid;
@@ -15,8 +15,8 @@ use x509_cert::ext::Extension;
 use x509_cert::ext::pkix::constraints::name::GeneralSubtree;
 use x509_cert::ext::pkix::name::GeneralName;
 use x509_cert::ext::pkix::{
-    AuthorityKeyIdentifier, BasicConstraints, ExtendedKeyUsage, KeyUsage, KeyUsages,
-    NameConstraints, SubjectAltName, SubjectKeyIdentifier,
+    AuthorityKeyIdentifier, BasicConstraints, CrlNumber, CrlReason, ExtendedKeyUsage, KeyUsage,
+    KeyUsages, NameConstraints, SubjectAltName, SubjectKeyIdentifier,
 };
 use x509_cert::name::Name;
 use x509_cert::spki::AlgorithmIdentifierRef;
@@ -24,19 +24,24 @@ use x509_cert::time::Validity;
 
 use crate::fault::Fault;
 use crate::key::PublicHalf;
+use crate::revocation_list::Revoked;
 use crate::signer::{Signature, SigningKind};
 
 const ECDSA_WITH_SHA_256: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.2.840.10045.4.3.2");
 const ED25519: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.3.101.112");
-const SERVER_AUTH: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.3.6.1.5.5.7.3.1");
-const CLIENT_AUTH: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.3.6.1.5.5.7.3.2");
+/// `anyExtendedKeyUsage` (RFC 5280 4.2.1.12).
+pub(crate) const ANY_PURPOSE: ObjectIdentifier = ObjectIdentifier::new_unwrap("2.5.29.37.0");
+pub(crate) const EMAIL_PROTECTION: ObjectIdentifier =
+    ObjectIdentifier::new_unwrap("1.3.6.1.5.5.7.3.4");
+pub(crate) const SERVER_AUTH: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.3.6.1.5.5.7.3.1");
+pub(crate) const CLIENT_AUTH: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.3.6.1.5.5.7.3.2");
 
 /// The longest common name (RFC 5280 A.1, `ub-common-name`).
 const COMMON_NAME_MAX: usize = 64;
 
 /// What a certificate will say.
 pub(crate) struct Content<'a> {
-    pub(crate) serial: [u8; 16],
+    pub(crate) serial: &'a [u8],
     /// How its issuer signs.
     pub(crate) signed_with: SigningKind,
     /// A DER `Name`.
@@ -64,7 +69,111 @@ struct ToBeSigned<'a> {
     extensions: Vec<Extension>,
 }
 
-/// `Certificate` (RFC 5280 4.1).
+/// What a revocation list will say.
+pub(crate) struct ListContent<'a> {
+    /// How its issuer signs.
+    pub(crate) signed_with: SigningKind,
+    /// A DER `Name`.
+    pub(crate) issuer: &'a [u8],
+    pub(crate) this_update: Time,
+    pub(crate) next_update: Time,
+    pub(crate) entries: Vec<ListEntry>,
+    pub(crate) number: u64,
+    /// Of the issuer.
+    pub(crate) public_half: &'a PublicHalf,
+}
+
+/// A certificate that a revocation list names.
+pub(crate) struct ListEntry {
+    serial: Vec<u8>,
+    at: Time,
+    reason: u8,
+}
+
+impl ListEntry {
+    /// `None` if its serial number is not in hexadecimal.
+    pub(crate) fn of(revoked: &Revoked) -> Option<Self> {
+        Some(Self {
+            serial: from_hex(&revoked.serial)?,
+            at: revoked.at,
+            reason: revoked.reason,
+        })
+    }
+
+    pub(crate) fn serial(&self) -> &[u8] {
+        &self.serial
+    }
+}
+
+/// `TBSCertList` (RFC 5280 5.1) of version 2.
+#[derive(Sequence)]
+struct ListToBeSigned<'a> {
+    version: u8,
+    algorithm: AlgorithmIdentifierRef<'a>,
+    issuer: AnyRef<'a>,
+    this_update: x509_cert::time::Time,
+    next_update: x509_cert::time::Time,
+    /// Absent where there are none (RFC 5280 5.1.2.6).
+    revoked: Option<Vec<RevokedCertificate<'a>>>,
+    #[asn1(context_specific = "0")]
+    extensions: Vec<Extension>,
+}
+
+/// An element of `revokedCertificates` (RFC 5280 5.1).
+#[derive(Sequence)]
+struct RevokedCertificate<'a> {
+    serial: UintRef<'a>,
+    at: x509_cert::time::Time,
+    extensions: Option<Vec<Extension>>,
+}
+
+impl ListContent<'_> {
+    /// The bytes to be signed.
+    pub(crate) fn to_der(&self) -> Result<Vec<u8>, Fault> {
+        self.encode()
+            .map_err(|_| Fault::Bug("the content of a revocation list cannot be written"))
+    }
+
+    fn encode(&self) -> der::Result<Vec<u8>> {
+        let revoked = self.entries.iter().map(|entry| {
+            Ok(RevokedCertificate {
+                serial: UintRef::new(&entry.serial)?,
+                at: moment(entry.at)?,
+                extensions: reason_extension(entry.reason)?,
+            })
+        });
+        let revoked = revoked.collect::<der::Result<Vec<_>>>()?;
+        let number = CrlNumber(Uint::new(&self.number.to_be_bytes())?);
+        ListToBeSigned {
+            version: 1,
+            algorithm: algorithm(self.signed_with),
+            issuer: AnyRef::from_der(self.issuer)?,
+            this_update: moment(self.this_update)?,
+            next_update: moment(self.next_update)?,
+            revoked: (!revoked.is_empty()).then_some(revoked),
+            extensions: vec![
+                authority_key_id(self.public_half)?,
+                extension(false, &number)?,
+            ],
+        }
+        .to_der()
+    }
+}
+
+/// RFC 5280 5.3.1: no reason is said by leaving it away.
+fn reason_extension(reason: u8) -> der::Result<Option<Vec<Extension>>> {
+    const ENUMERATED: u8 = 0x0a;
+    if reason == 0 {
+        return Ok(None);
+    }
+    Ok(Some(vec![Extension {
+        extn_id: CrlReason::OID,
+        critical: false,
+        extn_value: OctetString::new([ENUMERATED, 1, reason])?,
+    }]))
+}
+
+/// `Certificate` (RFC 5280 4.1), and `CertificateList` (RFC 5280 5.1), which has the same shape.
 #[derive(Sequence)]
 struct Signed<'a> {
     to_be_signed: AnyRef<'a>,
@@ -89,7 +198,7 @@ impl Content<'_> {
     fn encode(&self) -> der::Result<Vec<u8>> {
         ToBeSigned {
             version: 2,
-            serial: UintRef::new(&self.serial)?,
+            serial: UintRef::new(self.serial)?,
             algorithm: algorithm(self.signed_with),
             issuer: AnyRef::from_der(self.issuer)?,
             validity: Validity::new(moment(self.not_before)?, moment(self.not_after)?),
@@ -101,7 +210,7 @@ impl Content<'_> {
     }
 }
 
-/// The whole certificate, from the bytes that were signed.
+/// The whole certificate or revocation list, from the bytes that were signed.
 pub(crate) fn assemble(
     to_be_signed: &[u8],
     kind: SigningKind,
@@ -177,40 +286,57 @@ pub(crate) fn authority_name(
 /// A `Name` without any part.
 pub(crate) const NO_NAME: &[u8] = &[0x30, 0];
 
-/// The extensions of a signing certificate (X.509-SVID 4, RFC 5280 4.2.1): `trust_domain` as its
-/// SPIFFE ID and so many further signing certificates below it. Where `constrained`, it may vouch
-/// for URIs of that trust domain only.
+/// What a signing certificate says in its extensions (X.509-SVID 4, RFC 5280 4.2.1).
+pub(crate) struct AuthorityContent<'a> {
+    /// Its SPIFFE ID.
+    pub(crate) trust_domain: &'a TrustDomain,
+    /// How many further signing certificates may be below it.
+    pub(crate) further: u8,
+    /// Whether it may vouch for URIs of the trust domain only.
+    pub(crate) constrain_uris: bool,
+    /// The DNS subtrees that it may vouch for; all if empty.
+    pub(crate) permit_dns: &'a [String],
+    /// What certificates below it may be for; anything if empty.
+    pub(crate) purposes: &'a [ObjectIdentifier],
+    pub(crate) key: &'a PublicHalf,
+    /// `None` for a root.
+    pub(crate) issuer: Option<&'a PublicHalf>,
+}
+
+/// The extensions of a signing certificate.
 pub(crate) fn authority_extensions(
-    trust_domain: &TrustDomain,
-    further: u8,
-    constrained: bool,
-    key: &PublicHalf,
-    issuer: Option<&PublicHalf>,
+    content: &AuthorityContent<'_>,
 ) -> Result<Vec<Extension>, Fault> {
     let encode = || {
-        let id = uri(&format!("spiffe://{trust_domain}"))?;
+        let id = uri(&format!("spiffe://{}", content.trust_domain))?;
         let basic = BasicConstraints {
             ca: true,
-            path_len_constraint: Some(further),
+            path_len_constraint: Some(content.further),
         };
         let usage = KeyUsage(KeyUsages::KeyCertSign | KeyUsages::CRLSign);
         let mut extensions = vec![
             extension(true, &basic)?,
             extension(true, &usage)?,
             extension(false, &SubjectAltName(vec![id]))?,
-            subject_key_id(key)?,
+            subject_key_id(content.key)?,
         ];
-        if let Some(issuer) = issuer {
+        if let Some(issuer) = content.issuer {
             extensions.push(authority_key_id(issuer)?);
         }
-        if constrained {
-            let subtree = GeneralSubtree {
-                base: uri(trust_domain.as_str())?,
-                minimum: 0,
-                maximum: None,
-            };
+        if !content.purposes.is_empty() {
+            let purposes = ExtendedKeyUsage(content.purposes.to_vec());
+            extensions.push(extension(false, &purposes)?);
+        }
+        let mut permitted = Vec::new();
+        if content.constrain_uris {
+            permitted.push(subtree(uri(content.trust_domain.as_str())?));
+        }
+        for name in content.permit_dns {
+            permitted.push(subtree(GeneralName::DnsName(Ia5String::new(name)?)));
+        }
+        if !permitted.is_empty() {
             let constraints = NameConstraints {
-                permitted_subtrees: Some(vec![subtree]),
+                permitted_subtrees: Some(permitted),
                 excluded_subtrees: None,
             };
             extensions.push(extension(true, &constraints)?);
@@ -220,9 +346,20 @@ pub(crate) fn authority_extensions(
     encode().map_err(|_: der::Error| Fault::Bug("the extensions of an authority cannot be written"))
 }
 
+fn subtree(base: GeneralName) -> GeneralSubtree {
+    GeneralSubtree {
+        base,
+        minimum: 0,
+        maximum: None,
+    }
+}
+
 /// The extensions that every leaf of an authority has in common (X.509-SVID 4): no CA, signs what
-/// it says, serves both ends of a connection.
-pub(crate) fn leaf_extensions(authority: &PublicHalf) -> Result<Vec<Extension>, Fault> {
+/// it says, is for these purposes, such as both ends of a connection.
+pub(crate) fn leaf_extensions(
+    authority: &PublicHalf,
+    purposes: &[ObjectIdentifier],
+) -> Result<Vec<Extension>, Fault> {
     let encode = || {
         let basic = BasicConstraints {
             ca: false,
@@ -232,7 +369,7 @@ pub(crate) fn leaf_extensions(authority: &PublicHalf) -> Result<Vec<Extension>, 
         Ok(vec![
             extension(true, &basic)?,
             extension(true, &usage)?,
-            extension(false, &ExtendedKeyUsage(vec![SERVER_AUTH, CLIENT_AUTH]))?,
+            extension(false, &ExtendedKeyUsage(purposes.to_vec()))?,
             authority_key_id(authority)?,
         ])
     };
@@ -290,6 +427,20 @@ fn extension<T: AssociatedOid + Encode>(critical: bool, value: &T) -> der::Resul
 /// Lower-case hexadecimal.
 pub(crate) fn hex(bytes: &[u8]) -> String {
     bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+/// Reads hexadecimal of whole bytes.
+pub(crate) fn from_hex(text: &str) -> Option<Vec<u8>> {
+    let digits: Option<Vec<u32>> = text.chars().map(|one| one.to_digit(16)).collect();
+    let pairs = digits?;
+    if pairs.is_empty() || pairs.len() % 2 != 0 {
+        return None;
+    }
+    let bytes = pairs.chunks_exact(2).map(|pair| match pair {
+        [high, low] => u8::try_from(high << 4 | low).ok(),
+        _ => None,
+    });
+    bytes.collect()
 }
 
 #[cfg(test)]

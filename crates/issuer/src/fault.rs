@@ -32,6 +32,12 @@ pub enum Fault {
         /// The code of the reason.
         code: &'static str,
     },
+    /// The token with the keys failed.
+    #[error("the PKCS #11 token failed: {0}")]
+    TokenFailed(String),
+    /// The token with the keys is not there, does not let us in, or does not have what it should.
+    #[error("the PKCS #11 token cannot be used: {0}")]
+    TokenUnusable(String),
     /// The signer did not sign.
     #[error("the signer did not sign: {0}")]
     SignerFailed(&'static str),
@@ -44,12 +50,13 @@ impl Fault {
     /// Whether the same call may succeed later.
     pub fn retryable(&self) -> bool {
         match self {
-            Self::NoRandomness | Self::SignerFailed(_) => true,
+            Self::NoRandomness | Self::SignerFailed(_) | Self::TokenFailed(_) => true,
             Self::NotRecorded { retryable, .. } => *retryable,
             Self::AuthorityUnusable(_)
             | Self::Bug(_)
             | Self::KeyUnusable(_)
-            | Self::SignedWrongly { .. } => false,
+            | Self::SignedWrongly { .. }
+            | Self::TokenUnusable(_) => false,
         }
     }
 }

@@ -29,7 +29,8 @@ pub struct Intent {
     pub kind: CredentialKind,
     /// Who it is for; the ID of the trust domain for an authority.
     pub subject: SpiffeId,
-    /// The serial number of a certificate in hexadecimal, or the identifier of a token (`jti`).
+    /// The serial number of a certificate in hexadecimal, the identifier of a token (`jti`), or the
+    /// name of a revocation list.
     pub serial: String,
     /// The authority that will sign: a key identifier in hexadecimal, or a `kid`.
     pub authority: String,
@@ -46,8 +47,12 @@ pub struct Intent {
 pub enum CredentialKind {
     /// A signing certificate.
     Authority,
+    /// A certificate that is no X.509-SVID.
+    Certificate,
     /// A JWT-SVID.
     JwtSvid,
+    /// A list of revoked certificates.
+    RevocationList,
     /// A WIT-SVID.
     WitSvid,
     /// An X.509-SVID.
@@ -59,7 +64,9 @@ impl CredentialKind {
     pub fn name(self) -> &'static str {
         match self {
             Self::Authority => "authority",
+            Self::Certificate => "certificate",
             Self::JwtSvid => "jwt_svid",
+            Self::RevocationList => "revocation_list",
             Self::WitSvid => "wit_svid",
             Self::X509Svid => "x509_svid",
         }

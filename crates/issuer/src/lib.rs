@@ -1,4 +1,5 @@
-//! Signs: authorities of SPIFFE trust domains, and the X.509-, JWT- and WIT-SVIDs they vouch for.
+//! Signs: authorities of SPIFFE trust domains, the X.509-, JWT- and WIT-SVIDs they vouch for, and
+//! their revocation lists.
 //! The only crate that holds an issuing key.
 //!
 //! ```text
@@ -12,7 +13,8 @@
 //! before it is released. Bad requests are refusals of the catalogue ([`Reason`]); what fails on
 //! our side is a [`Fault`].
 //!
-//! The clock and randomness are arguments. Keys are made and used through AWS-LC.
+//! The clock and randomness are arguments. Keys are made and used through AWS-LC, or in a token
+//! that speaks PKCS #11 ([`key_manager`]).
 //!
 //! [`Reason`]: avouch_core::reason::Reason
 //! [`Fault`]: fault::Fault
@@ -32,10 +34,13 @@ mod certificate;
 pub mod fault;
 pub mod intent;
 pub mod key;
+pub mod key_manager;
 pub mod life_cycle;
 mod lint;
+pub mod pkcs11;
 pub mod profile;
 pub mod random;
+pub mod revocation_list;
 pub mod signer;
 pub mod stages;
 pub mod token;

@@ -1,9 +1,11 @@
 //! The life of an authority: prepared, active, retired, tainted, revoked.
 //!
 //! ```text
-//! prepared ──► active ──► retired ──► (expired)
-//!     └───────────┴──────────┴──► tainted ──► revoked
+//! (requested) ──► prepared ──► active ──► retired ──► (expired)
+//!                     └───────────┴──────────┴──► tainted ──► revoked
 //! ```
+//!
+//! Requested is only what has its certificate from elsewhere.
 //!
 //! An authority is published as soon as it is prepared, long before it signs, so that whoever
 //! trusts the trust domain knows its key when the first credential of it turns up (SPIFFE
@@ -29,6 +31,8 @@ pub enum State {
     Active,
     /// Published, but does not sign yet.
     Prepared,
+    /// Has a key, and waits for a certificate from elsewhere.
+    Requested,
     /// Signs no more; what it signed is still believed.
     Retired,
     /// No longer believed, and no longer published.
@@ -43,6 +47,7 @@ impl State {
         match self {
             Self::Active => "active",
             Self::Prepared => "prepared",
+            Self::Requested => "requested",
             Self::Retired => "retired",
             Self::Revoked => "revoked",
             Self::Tainted => "tainted",
@@ -54,6 +59,7 @@ impl State {
         match name {
             "active" => Some(Self::Active),
             "prepared" => Some(Self::Prepared),
+            "requested" => Some(Self::Requested),
             "retired" => Some(Self::Retired),
             "revoked" => Some(Self::Revoked),
             "tainted" => Some(Self::Tainted),
@@ -100,6 +106,26 @@ impl LifeCycle {
         self.not_after
     }
 
+    /// The certificate it asked for is here, for so long.
+    ///
+    /// # Errors
+    ///
+    /// `issue.authority_state` unless it was requested.
+    pub fn answer(
+        self,
+        authority: &str,
+        not_before: Time,
+        not_after: Time,
+    ) -> Result<Self, Reason> {
+        let from = [State::Requested];
+        let life = self.step(State::Prepared, &from, "take a certificate", authority)?;
+        Ok(Self {
+            not_before,
+            not_after,
+            ..life
+        })
+    }
+
     /// It signs from now on. `authority` names it in a refusal, here and below.
     ///
     /// # Errors
@@ -141,7 +167,7 @@ impl LifeCycle {
 
     /// Whether its key belongs in the bundle.
     pub fn is_published(&self, now: Time) -> bool {
-        self.state != State::Revoked && now <= self.not_after
+        !matches!(self.state, State::Requested | State::Revoked) && now <= self.not_after
     }
 
     /// Whether it may sign now.
@@ -177,7 +203,7 @@ impl LifeCycle {
         }
     }
 
-    fn refuse(&self, action: &'static str, authority: &str) -> Reason {
+    pub(crate) fn refuse(&self, action: &'static str, authority: &str) -> Reason {
         Reason::IssueAuthorityState {
             authority: authority.to_owned(),
             state: self.state.name(),
@@ -264,16 +290,18 @@ mod tests {
 
     #[test]
     fn each_step_is_allowed_from_its_states_and_no_other() {
-        use State::{Active, Prepared, Retired, Revoked, Tainted};
+        use State::{Active, Prepared, Requested, Retired, Revoked, Tainted};
         type Transition = fn(LifeCycle, &str) -> Result<LifeCycle, Reason>;
-        let table: [(Transition, State, &[State]); 4] = [
+        let answer: Transition = |life, name| life.answer(name, at(0), at(10));
+        let table: [(Transition, State, &[State]); 5] = [
+            (answer, Prepared, &[Requested]),
             (LifeCycle::activate, Active, &[Prepared]),
             (LifeCycle::retire, Retired, &[Active]),
             (LifeCycle::taint, Tainted, &[Prepared, Active, Retired]),
             (LifeCycle::revoke, Revoked, &[Tainted]),
         ];
         for (step, to, allowed) in table {
-            for from in [Active, Prepared, Retired, Revoked, Tainted] {
+            for from in [Active, Prepared, Requested, Retired, Revoked, Tainted] {
                 match step(life(from, 0, 10), "a") {
                     Ok(life) => assert!(allowed.contains(&from) && life.state() == to),
                     Err(reason) => {
@@ -298,6 +326,7 @@ mod tests {
         );
         for state in [
             State::Prepared,
+            State::Requested,
             State::Retired,
             State::Tainted,
             State::Revoked,

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use avouch_core::anchor::{Anchor, AnchorKind, Constraints, Stewardship};
 use avouch_core::budget::Budget;
 use avouch_core::credential::Credential;
-use avouch_core::credential::x509::Certificate;
+use avouch_core::credential::x509::{Certificate, Crl};
 use avouch_core::crypto::{NotSigned, PublicKey, Scheme, Verifier};
 use avouch_core::decide;
 use avouch_core::id::{Digest, SpiffeId, TenantId, TrustDomain};
@@ -78,11 +78,12 @@ impl Verifier for Throwaway<'_> {
     }
 }
 
-/// A view in which exactly these roots vouch for a trust domain.
+/// A view in which exactly these roots vouch for a trust domain, as far as these lists let them.
 pub(crate) fn view_of_roots(
     tenant: &TenantId,
     trust_domain: &TrustDomain,
     roots: &[Arc<Certificate>],
+    lists: Vec<Crl>,
 ) -> View {
     let anchors = roots.iter().map(|root| Anchor {
         constraints: Constraints {
@@ -96,13 +97,7 @@ pub(crate) fn view_of_roots(
         )
     });
     let epoch = Digest::of_list(roots.iter().map(|root| root.der()));
-    View::new(
-        tenant.clone(),
-        anchors.collect(),
-        Vec::new(),
-        Vec::new(),
-        epoch,
-    )
+    View::new(tenant.clone(), anchors.collect(), lists, Vec::new(), epoch)
 }
 
 /// An anchor of the issuer's own keys.
@@ -117,12 +112,13 @@ pub(crate) fn anchor(tenant: &TenantId, trust_domain: &TrustDomain, kind: Anchor
     }
 }
 
-/// Asks the core whether `credential` shows that its holder is `id`, as a server and to one who
+/// Asks the core whether `credential` shows that its holder is `id`, for `purpose`, and to one who
 /// calls itself `audience` if it is a token.
 pub(crate) fn ask(
     credential: Credential,
     id: &SpiffeId,
     audience: Option<&str>,
+    purpose: Purpose,
     now: Time,
     view: &View,
     crypto: &dyn Verifier,
@@ -131,7 +127,7 @@ pub(crate) fn ask(
         tenant: view.tenant().clone(),
         credential,
         profile: Profile::Spiffe,
-        purpose: Purpose::Server,
+        purpose,
         now,
         context: Context {
             expected: vec![ExpectedName::Spiffe(id.clone())],

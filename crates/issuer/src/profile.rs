@@ -36,6 +36,11 @@ impl Lifetime {
         }
     }
 
+    /// The longest, in seconds.
+    pub fn most(&self) -> u32 {
+        self.most
+    }
+
     /// How long what is asked for is valid, in seconds.
     ///
     /// # Errors

@@ -57,6 +57,8 @@ pub enum Origin {
     File,
     /// In the memory of one process, and gone with it.
     Memory,
+    /// In a token that speaks PKCS #11, which it never leaves.
+    Pkcs11,
 }
 
 impl Origin {
@@ -65,6 +67,7 @@ impl Origin {
         match self {
             Self::File => "file",
             Self::Memory => "memory",
+            Self::Pkcs11 => "pkcs11",
         }
     }
 }

@@ -8,6 +8,7 @@ use avouch_core::credential::Credential;
 use avouch_core::credential::jose::bundle::Bundle;
 use avouch_core::crypto::{KeyKind, Verifier};
 use avouch_core::id::{Digest, SpiffeId, TenantId, TrustDomain};
+use avouch_core::question::Purpose;
 use avouch_core::reason::Reason;
 use avouch_core::time::Time;
 use avouch_core::view::View;
@@ -72,6 +73,12 @@ pub struct TokenAuthority {
     header: String,
     /// In which it alone vouches.
     view: Arc<View>,
+}
+
+/// How the authority of a key that signs tokens is called: the thumbprint of the key (RFC 7638);
+/// empty for a key that signs none.
+pub fn name_of(key: &PublicHalf) -> String {
+    key.thumbprint().unwrap_or_default()
 }
 
 impl TokenAuthority {
@@ -379,6 +386,7 @@ impl private::Draft for JwtDraft {
             credential,
             id,
             Some(&self.audience),
+            Purpose::Any,
             parts.now,
             view,
             crypto,
@@ -492,7 +500,16 @@ impl private::Draft for WitDraft {
             proof: Some(format!("{proof}.{signed}")),
         };
         let (id, view) = (&parts.intent.subject, &parts.authority.view);
-        ask(credential, id, Some("lint"), parts.now, view, &holder)
+        let purpose = Purpose::Any;
+        ask(
+            credential,
+            id,
+            Some("lint"),
+            purpose,
+            parts.now,
+            view,
+            &holder,
+        )
     }
 }
 

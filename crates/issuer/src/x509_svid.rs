@@ -80,7 +80,7 @@ impl X509Profile {
             &request.public_half,
         )?);
         let message = Content {
-            serial,
+            serial: &serial,
             signed_with: authority.signs_with(),
             issuer: authority.subject(),
             not_before,
@@ -151,6 +151,7 @@ impl private::Draft for X509Draft {
             credential,
             id,
             None,
+            self.authority.leaf_purpose(),
             self.now,
             self.authority.view(),
             crypto,

@@ -10,18 +10,20 @@ use avouch_issuer::authority::X509Authority;
 use avouch_issuer::bundle;
 use avouch_issuer::life_cycle::State;
 use avouch_issuer::token::{TokenAuthority, TokenKind};
-use avouch_store::keyring::TenantKey;
-use avouch_store::{AuthorityId, AuthorityRecord};
+use avouch_store::{AuthorityId, AuthorityRecord, AuthorityUse};
 use serde_json::Value;
 
 use crate::authority_record::{self, Opened};
 use crate::fault::{Fault, Refused};
+use crate::keys::Keys;
 
 /// What signs for the trust domains of a tenant.
 #[derive(Default)]
 pub(crate) struct Authorities {
     x509: BTreeMap<AuthorityId, Arc<X509Authority>>,
     tokens: BTreeMap<AuthorityId, Arc<TokenAuthority>>,
+    /// For whom those sign that do not sign for services.
+    uses: BTreeMap<AuthorityId, AuthorityUse>,
 }
 
 impl Authorities {
@@ -29,13 +31,16 @@ impl Authorities {
     pub(crate) fn put(
         &mut self,
         tenant: &TenantId,
-        key: &TenantKey,
+        keys: &Keys,
         record: &AuthorityRecord,
     ) -> Result<(), Fault> {
         self.remove(&record.id);
-        match authority_record::open(tenant, key, record)? {
+        match authority_record::open(tenant, keys, record)? {
             Some(Opened::X509(authority)) => {
                 self.x509.insert(record.id.clone(), authority);
+                if record.used_for != AuthorityUse::Services {
+                    self.uses.insert(record.id.clone(), record.used_for);
+                }
             }
             Some(Opened::Token(authority)) => {
                 self.tokens.insert(record.id.clone(), authority);
@@ -47,7 +52,12 @@ impl Authorities {
 
     pub(crate) fn remove(&mut self, id: &AuthorityId) {
         self.x509.remove(id);
+        self.uses.remove(id);
         self.tokens.remove(id);
+    }
+
+    fn used_for(&self, id: &AuthorityId) -> AuthorityUse {
+        self.uses.get(id).copied().unwrap_or_default()
     }
 
     pub(crate) fn x509_of(
@@ -66,17 +76,26 @@ impl Authorities {
         all.filter(move |authority| authority.trust_domain() == trust_domain)
     }
 
-    /// The intermediate that signs X.509-SVIDs now.
+    /// The intermediate that signs certificates for a use now.
     pub(crate) fn signing_x509(
         &self,
         trust_domain: &TrustDomain,
+        used_for: AuthorityUse,
         now: Time,
     ) -> Result<&Arc<X509Authority>, Refused> {
-        let intermediates = self.x509_of(trust_domain).filter(|one| !one.is_root());
+        let intermediates = self.x509.iter().filter(|(id, one)| {
+            one.trust_domain() == trust_domain && !one.is_root() && self.used_for(id) == used_for
+        });
+        let intermediates = intermediates.map(|(_, one)| one);
         let signing = intermediates
             .filter(|one| one.life().check_may_sign(one.id(), now).is_ok())
             .max_by_key(|one| one.life().not_after());
-        signing.ok_or_else(|| none_signs("X.509", trust_domain))
+        signing.ok_or_else(|| match used_for {
+            AuthorityUse::Services => none_signs("X.509", trust_domain),
+            AuthorityUse::People | AuthorityUse::Devices | AuthorityUse::Cluster => {
+                none_signs(&format!("X.509 for {}", used_for.name()), trust_domain)
+            }
+        })
     }
 
     /// The key that signs tokens of a kind now.

@@ -2,17 +2,18 @@
 
 use std::sync::Arc;
 
+use avouch_core::credential::x509::Certificate;
 use avouch_core::id::TenantId;
 use avouch_core::time::Time;
-use avouch_issuer::authority::X509Authority;
+use avouch_issuer::authority::{self, Use, X509Authority};
 use avouch_issuer::life_cycle::{LifeCycle, State};
-use avouch_issuer::signer::{Origin, Signer, SigningKind, SoftwareKey};
 use avouch_issuer::token::{TokenAuthority, TokenKind};
-use avouch_store::keyring::TenantKey;
-use avouch_store::{AuthorityId, AuthorityKind, AuthorityRecord, AuthorityRole, AuthorityState};
-use zeroize::Zeroizing;
+use avouch_store::{
+    AuthorityId, AuthorityKind, AuthorityRecord, AuthorityRole, AuthorityState, AuthorityUse,
+};
 
 use crate::fault::Fault;
+use crate::keys::{Keys, Place};
 
 /// An authority that can sign.
 #[derive(Clone)]
@@ -21,35 +22,22 @@ pub(crate) enum Opened {
     Token(Arc<TokenAuthority>),
 }
 
-/// A new key, and the form in which it is sealed.
-pub(crate) struct NewKey {
-    pub(crate) signer: Arc<dyn Signer>,
-    pub(crate) pkcs8: Zeroizing<Vec<u8>>,
-}
-
-impl NewKey {
-    /// P-256: every SPIFFE client knows it, and tokens allow no other of our kinds.
-    pub(crate) fn generate() -> Result<Self, Fault> {
-        let key = SoftwareKey::generate(SigningKind::P256)?;
-        let pkcs8 = key.to_pkcs8()?;
-        Ok(Self {
-            signer: Arc::new(SoftwareKey::from_pkcs8(&pkcs8, Origin::File)?),
-            pkcs8,
-        })
-    }
-}
-
-/// Opens what was stored. An authority without its private key is not opened: it signs nothing.
+/// Opens what was stored. An authority without a private key, or without the certificate it asked
+/// for, is not opened: it signs nothing.
 pub(crate) fn open(
     tenant: &TenantId,
-    key: &TenantKey,
+    keys: &Keys,
     record: &AuthorityRecord,
 ) -> Result<Option<Opened>, Fault> {
-    let Some(sealed) = &record.private_key else {
+    if matches!(
+        record.state,
+        AuthorityState::Requested | AuthorityState::Revoked
+    ) {
+        return Ok(None);
+    }
+    let Some(signer) = keys.open(record)? else {
         return Ok(None);
     };
-    let pkcs8 = key.open(&record.id, sealed)?;
-    let signer: Arc<dyn Signer> = Arc::new(SoftwareKey::from_pkcs8(&pkcs8, Origin::File)?);
     let life = life_of(record)?;
     let token = |kind| {
         let domain = record.trust_domain.clone();
@@ -92,10 +80,12 @@ pub(crate) fn in_state(
     Ok(AuthorityRecord {
         state,
         since: now,
-        // A revoked authority never signs again, and a key that is gone cannot be stolen.
+        // A revoked authority never signs again, and a key that is gone cannot be stolen. One that
+        // is kept elsewhere is destroyed there, and its address is forgotten after that.
         private_key: match state {
             AuthorityState::Revoked => None,
-            AuthorityState::Prepared
+            AuthorityState::Requested
+            | AuthorityState::Prepared
             | AuthorityState::Active
             | AuthorityState::Retired
             | AuthorityState::Tainted => record.private_key.clone(),
@@ -108,11 +98,12 @@ pub(crate) fn in_state(
 pub(crate) fn of_x509(
     authority: &X509Authority,
     role: AuthorityRole,
-    key: &TenantKey,
-    pkcs8: &[u8],
+    used_for: AuthorityUse,
+    place: impl FnOnce(&AuthorityId) -> Result<Place, Fault>,
     now: Time,
 ) -> Result<AuthorityRecord, Fault> {
     let id = name(authority.id())?;
+    let Place { sealed, address } = place(&id)?;
     Ok(AuthorityRecord {
         trust_domain: authority.trust_domain().clone(),
         kind: AuthorityKind::X509,
@@ -123,7 +114,11 @@ pub(crate) fn of_x509(
         not_after: authority.life().not_after(),
         public_key: authority.signer().public_half().info().to_vec(),
         certificates: authority.chain(),
-        private_key: Some(key.seal(&id, pkcs8)?),
+        private_key: sealed,
+        key_address: address,
+        used_for,
+        revoked: Vec::new(),
+        revocation_list: None,
         id,
     })
 }
@@ -131,11 +126,11 @@ pub(crate) fn of_x509(
 /// A new authority for tokens as it is stored.
 pub(crate) fn of_token(
     authority: &TokenAuthority,
-    key: &TenantKey,
-    pkcs8: &[u8],
+    place: impl FnOnce(&AuthorityId) -> Result<Place, Fault>,
     now: Time,
 ) -> Result<AuthorityRecord, Fault> {
     let id = name(authority.id())?;
+    let Place { sealed, address } = place(&id)?;
     Ok(AuthorityRecord {
         trust_domain: authority.trust_domain().clone(),
         kind: match authority.kind() {
@@ -149,11 +144,51 @@ pub(crate) fn of_token(
         not_after: authority.life().not_after(),
         public_key: authority.signer().public_half().info().to_vec(),
         certificates: Vec::new(),
-        private_key: Some(key.seal(&id, pkcs8)?),
+        private_key: sealed,
+        key_address: address,
+        used_for: AuthorityUse::Services,
+        revoked: Vec::new(),
+        revocation_list: None,
         id,
     })
 }
 
-fn name(id: &str) -> Result<AuthorityId, Fault> {
+/// What certificates below an intermediate may have names of, as its own certificate says.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct NameBounds {
+    /// Only SPIFFE IDs of the trust domain.
+    pub(crate) ids: bool,
+    /// These DNS subtrees; all if empty.
+    pub(crate) dns: Vec<String>,
+}
+
+/// The bounds of an intermediate, which its successor has too.
+pub(crate) fn name_bounds(record: &AuthorityRecord) -> NameBounds {
+    let own = record.certificates.first();
+    let (ids, dns) = own.map_or_else(Default::default, |own| authority::name_bounds(own));
+    NameBounds { ids, dns }
+}
+
+/// A use as the issuer knows it.
+pub(crate) fn use_of(used_for: AuthorityUse) -> Use {
+    match used_for {
+        AuthorityUse::Services => Use::Services,
+        AuthorityUse::People => Use::People,
+        AuthorityUse::Devices => Use::Devices,
+        AuthorityUse::Cluster => Use::Cluster,
+    }
+}
+
+/// The serial number of a stored certificate, in hexadecimal.
+pub(crate) fn serial_of(certificate: &[u8]) -> Result<String, Fault> {
+    let read = Certificate::parse(certificate).map_err(Fault::Stored)?;
+    Ok(read
+        .serial()
+        .iter()
+        .map(|byte| format!("{byte:02x}"))
+        .collect())
+}
+
+pub(crate) fn name(id: &str) -> Result<AuthorityId, Fault> {
     AuthorityId::parse(id).ok_or_else(|| Fault::Bug("an authority has no name".to_owned()))
 }

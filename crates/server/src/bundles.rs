@@ -50,7 +50,10 @@ impl Plane {
             bundles.push(Bundle {
                 trust_domain: trust_domain.to_string(),
                 document: self.own_bundle(held, trust_domain)?.to_string(),
-                revocation_lists: Vec::new(),
+                revocation_lists: held
+                    .revocation_lists(trust_domain, self.now())
+                    .map(<[u8]>::to_vec)
+                    .collect(),
             });
         }
         let anchors = held.snapshot.anchors.values();

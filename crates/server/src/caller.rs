@@ -5,7 +5,7 @@ use avouch_core::anchor::{Anchor, AnchorKind, Constraints, Stewardship};
 use avouch_core::budget::Budget;
 use avouch_core::credential::Credential;
 use avouch_core::credential::jose::bundle::Bundle;
-use avouch_core::credential::x509::Certificate;
+use avouch_core::credential::x509::{Certificate, Crl};
 use avouch_core::crypto::AwsLc;
 use avouch_core::decide;
 use avouch_core::id::{Digest, SpiffeId, TenantId, TrustDomain};
@@ -146,7 +146,12 @@ fn view_of_domain(tenant: &Tenant, trust_domain: &TrustDomain, now: Time) -> Res
     };
     let epoch = Digest::of(document.to_string().as_bytes());
     let id = tenant.id().clone();
-    Ok(View::new(id, vec![anchor], Vec::new(), Vec::new(), epoch))
+    let lists = held.revocation_lists(trust_domain, now);
+    let lists = lists
+        .map(Crl::parse)
+        .collect::<Result<Vec<Crl>, String>>()
+        .map_err(Fault::Stored)?;
+    Ok(View::new(id, vec![anchor], lists, Vec::new(), epoch))
 }
 
 fn empty_view(tenant: &TenantId) -> View {

@@ -26,9 +26,11 @@ pub(crate) struct Answered {
 }
 
 /// The kinds of credentials with their names.
-const KINDS: [(CredentialKind, &str); 4] = [
+const KINDS: [(CredentialKind, &str); 6] = [
     (CredentialKind::Authority, "authority"),
+    (CredentialKind::Certificate, "certificate"),
     (CredentialKind::JwtSvid, "jwt_svid"),
+    (CredentialKind::RevocationList, "revocation_list"),
     (CredentialKind::WitSvid, "wit_svid"),
     (CredentialKind::X509Svid, "x509_svid"),
 ];

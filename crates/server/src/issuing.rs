@@ -11,7 +11,7 @@ use avouch_issuer::key::PublicHalf;
 use avouch_issuer::stages::{Draft, Prepared, issue, issue_one};
 use avouch_issuer::token::{JwtRequest, TokenKind, TokenSvid, WitRequest};
 use avouch_issuer::x509_svid::{X509Request, X509Svid};
-use avouch_store::{AuthorityId, Entry, EntryId, IntentId, IntentRow};
+use avouch_store::{AuthorityId, AuthorityUse, Entry, EntryId, IntentId, IntentRow};
 
 use crate::fault::Refused;
 use crate::grants::{Granted, node_facts};
@@ -185,7 +185,7 @@ impl Plane {
         let authority = tenant
             .held()
             .authorities
-            .signing_x509(domain, now)
+            .signing_x509(domain, AuthorityUse::Services, now)
             .cloned()?;
         let profile = &self.settings.x509;
         Ok(profile.prepare(&authority, request, now, &self.random)?)
@@ -279,6 +279,8 @@ impl<'a> StoreLog<'a> {
             id: IntentId::parse(&intent.serial)?,
             kind: match intent.kind {
                 CredentialKind::Authority => avouch_store::CredentialKind::Authority,
+                CredentialKind::Certificate => avouch_store::CredentialKind::Certificate,
+                CredentialKind::RevocationList => avouch_store::CredentialKind::RevocationList,
                 CredentialKind::JwtSvid => avouch_store::CredentialKind::Jwt,
                 CredentialKind::WitSvid => avouch_store::CredentialKind::Wit,
                 CredentialKind::X509Svid => avouch_store::CredentialKind::X509,

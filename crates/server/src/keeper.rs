@@ -5,24 +5,28 @@
 //! tenant becomes one change, which is stored only if nothing else has changed meanwhile, so that
 //! of several servers that see the same one acts.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use avouch_core::id::TrustDomain;
 use avouch_core::reason::Reason;
 use avouch_core::time::Time;
-use avouch_issuer::authority::{AuthorityPlan, X509Authority};
+use avouch_issuer::authority::{self, AuthorityPlan, X509Authority};
+use avouch_issuer::key::PublicHalf;
+use avouch_issuer::key_manager::{Kept, NewKey};
 use avouch_issuer::life_cycle::{LifeCycle, State, Step, due};
 use avouch_issuer::stages::issue_one;
-use avouch_issuer::token::{TokenAuthority, TokenKind};
+use avouch_issuer::token::{self, TokenAuthority, TokenKind};
 use avouch_store::{
-    AuthorityId, AuthorityKind, AuthorityRecord, AuthorityRole, AuthorityState, Change, Key, Object,
+    AuthorityId, AuthorityKind, AuthorityRecord, AuthorityRole, AuthorityState, AuthorityUse,
+    Change, Key, Object, RevokedCertificate, Sequence,
 };
 
-use crate::authority_record::{self, NewKey, Opened, in_state, life_of};
+use crate::authority_record::{self, NameBounds, Opened, in_state, life_of};
 use crate::fault::{Fault, Refused};
 use crate::issuing::StoreLog;
 use crate::plane::Plane;
+use crate::revocations::{CA_COMPROMISE, with_revoked};
 use crate::tenant::Tenant;
 
 /// How often a plan is made anew because something else has changed meanwhile.
@@ -33,22 +37,34 @@ const MOST_ROUNDS: usize = 8;
 
 /// Authorities of which one signs at a time.
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum Group {
+pub(crate) enum Group {
     /// They sign intermediates. The first, since the second needs one of them.
     Root,
-    /// They sign X.509-SVIDs.
-    Intermediate,
+    /// They sign certificates for one use.
+    Intermediate(AuthorityUse),
     Jwt,
     Wit,
 }
 
 impl Group {
-    const ALL: [Self; 4] = [Self::Root, Self::Intermediate, Self::Jwt, Self::Wit];
+    /// Those that every trust domain has.
+    const ALL: [Self; 4] = [
+        Self::Root,
+        Self::Intermediate(AuthorityUse::Services),
+        Self::Jwt,
+        Self::Wit,
+    ];
 
-    fn has(self, record: &AuthorityRecord) -> bool {
+    pub(crate) fn has(self, record: &AuthorityRecord) -> bool {
+        // What waits for its certificate is no authority yet.
+        if record.state == AuthorityState::Requested {
+            return false;
+        }
         let own = match (record.kind, record.role) {
             (AuthorityKind::X509, AuthorityRole::Root) => Self::Root,
-            (AuthorityKind::X509, AuthorityRole::Intermediate) => Self::Intermediate,
+            (AuthorityKind::X509, AuthorityRole::Intermediate) => {
+                Self::Intermediate(record.used_for)
+            }
             (AuthorityKind::Jwt, AuthorityRole::Root | AuthorityRole::Intermediate) => Self::Jwt,
             (AuthorityKind::Wit, AuthorityRole::Root | AuthorityRole::Intermediate) => Self::Wit,
         };
@@ -87,8 +103,16 @@ impl Plane {
                 (snapshot.sequence, domains)
             });
             let mut changes = Vec::new();
+            let mut made = Vec::new();
             for domain in domains {
-                changes.extend(Draft::of(self, tenant, domain).work()?);
+                let mut draft = Draft::of(self, tenant, domain);
+                let worked = draft.work();
+                made.append(&mut draft.made);
+                if let Err(refused) = worked {
+                    discard(tenant, &made);
+                    return Err(refused);
+                }
+                changes.extend(draft.take_changes());
             }
             if changes.is_empty() {
                 return Ok(());
@@ -98,7 +122,10 @@ impl Plane {
                     report(tenant, &changes);
                     return Ok(());
                 }
-                Err(Refused::Reason(reason)) => conflict = Some(reason),
+                Err(Refused::Reason(reason)) => {
+                    discard(tenant, &made);
+                    conflict = Some(reason);
+                }
                 Err(fault) => return Err(fault),
             }
         }
@@ -131,7 +158,6 @@ impl Plane {
     /// `issue.object_unknown`, `issue.authority_state`; `issue.conflict` while nodes still hold
     /// what it signed, unless `anyway`; or what failed on our side.
     pub fn revoke(&self, tenant: &Arc<Tenant>, id: &str, anyway: bool) -> Result<(), Refused> {
-        let now = self.now();
         let record = authority(tenant, id)?;
         let life = life_of(&record)?.revoke(id)?;
         let behind = self.behind(tenant, tenant.read(|snapshot| snapshot.sequence));
@@ -146,15 +172,18 @@ impl Plane {
             }
             .into());
         }
-        let mut changes = vec![put(in_state(&record, life.state(), now)?)];
-        for below in signed_by(tenant, &record) {
+        let mut draft = Draft::of(self, tenant, record.trust_domain.clone());
+        let below = signed_by(tenant, &record);
+        draft.revoke(&record, life.state())?;
+        for below in below {
             if let Ok(life) = life_of(&below)?.revoke(below.id.as_str()) {
-                changes.push(put(in_state(&below, life.state(), now)?));
+                draft.revoke(&below, life.state())?;
             }
         }
-        self.apply(tenant, &changes)?;
-        report(tenant, &changes);
-        Ok(())
+        draft.sign_changed_lists()?;
+        draft.store(None)?;
+        // The key is destroyed once it is on record that it signs no more.
+        self.tend(tenant)
     }
 
     /// Prepares a successor for each authority of a trust domain that signs, without waiting for
@@ -165,15 +194,13 @@ impl Plane {
     /// What failed on our side.
     pub fn prepare(&self, tenant: &Arc<Tenant>, trust_domain: &TrustDomain) -> Result<(), Refused> {
         let mut draft = Draft::of(self, tenant, trust_domain.clone());
-        for group in Group::ALL {
+        for group in draft.groups() {
             if !draft.has(group, State::Prepared) {
                 draft.prepare(group)?;
             }
         }
-        let changes = draft.into_changes();
-        self.apply(tenant, &changes)?;
-        report(tenant, &changes);
-        Ok(())
+        draft.sign_due_lists()?;
+        draft.store(None)
     }
 
     /// Replaces every key of a trust domain, as if all of them were in the wrong hands.
@@ -209,25 +236,45 @@ impl Plane {
                 draft.put(in_state(&record, life.state(), draft.now)?);
             }
         }
-        let changes = draft.work()?;
-        self.apply(tenant, &changes)?;
-        report(tenant, &changes);
-        Ok(())
+        draft.work()?;
+        draft.store(None)
     }
 }
 
+/// Destroys keys that were made elsewhere for what was not stored.
+fn discard(tenant: &Tenant, made: &[String]) {
+    for address in made {
+        if let Err(error) = tenant.keys.destroy(address) {
+            tracing::error!(tenant = %tenant.id(), %error, "a key that nothing uses is left");
+        }
+    }
+}
+
+/// How the authority of a key that signs certificates is called.
+pub(crate) fn x509_name(key: &PublicHalf) -> String {
+    authority::name_of(key)
+}
+
+fn token_name(key: &PublicHalf) -> String {
+    token::name_of(key)
+}
+
 /// The authorities of one trust domain while what is due is worked out.
-struct Draft<'a> {
-    plane: &'a Plane,
-    tenant: &'a Arc<Tenant>,
-    trust_domain: TrustDomain,
-    now: Time,
-    records: BTreeMap<AuthorityId, AuthorityRecord>,
+pub(crate) struct Draft<'a> {
+    pub(crate) plane: &'a Plane,
+    pub(crate) tenant: &'a Arc<Tenant>,
+    pub(crate) trust_domain: TrustDomain,
+    pub(crate) now: Time,
+    pub(crate) records: BTreeMap<AuthorityId, AuthorityRecord>,
     changes: BTreeMap<AuthorityId, Change>,
+    /// Where the keys are that were made elsewhere.
+    made: Vec<String>,
+    /// What new intermediates may vouch for, where it is not what their predecessors may.
+    pub(crate) bounds: Option<NameBounds>,
 }
 
 impl<'a> Draft<'a> {
-    fn of(plane: &'a Plane, tenant: &'a Arc<Tenant>, trust_domain: TrustDomain) -> Self {
+    pub(crate) fn of(plane: &'a Plane, tenant: &'a Arc<Tenant>, trust_domain: TrustDomain) -> Self {
         let records = tenant.read(|snapshot| {
             let all = snapshot.authorities.iter();
             all.filter(|(_, record)| record.trust_domain == trust_domain)
@@ -237,6 +284,8 @@ impl<'a> Draft<'a> {
         Self {
             now: plane.now(),
             changes: BTreeMap::new(),
+            made: Vec::new(),
+            bounds: None,
             plane,
             tenant,
             trust_domain,
@@ -244,19 +293,83 @@ impl<'a> Draft<'a> {
         }
     }
 
-    fn work(mut self) -> Result<Vec<Change>, Refused> {
-        for group in Group::ALL {
+    /// Works out all that is due.
+    pub(crate) fn work(&mut self) -> Result<(), Refused> {
+        for group in self.groups() {
             for _ in 0..MOST_ROUNDS {
                 if !self.round(group)? {
                     break;
                 }
             }
         }
-        Ok(self.into_changes())
+        self.destroy_keys();
+        self.sign_due_lists()
     }
 
-    fn into_changes(self) -> Vec<Change> {
-        self.changes.into_values().collect()
+    /// The groups that the trust domain has: those that each has, and those for further uses of
+    /// which there is an authority.
+    fn groups(&self) -> Vec<Group> {
+        let mut groups = Group::ALL.to_vec();
+        for used_for in AuthorityUse::ALL {
+            let group = Group::Intermediate(used_for);
+            if !groups.contains(&group) && self.records.values().any(|record| group.has(record)) {
+                groups.push(group);
+            }
+        }
+        groups
+    }
+
+    /// Destroys the keys of revoked authorities that are kept elsewhere. What fails is tried again.
+    fn destroy_keys(&mut self) {
+        let revoked = self.records.values().filter(|record| {
+            record.state == AuthorityState::Revoked && record.key_address.is_some()
+        });
+        for record in revoked.cloned().collect::<Vec<_>>() {
+            let address = record.key_address.as_deref().unwrap_or_default();
+            match self.tenant.keys.destroy(address) {
+                Ok(()) => self.put(AuthorityRecord {
+                    key_address: None,
+                    ..record
+                }),
+                Err(error) => tracing::error!(
+                    tenant = %self.tenant.id(), authority = %record.id, %error,
+                    "the key of a revoked authority could not be destroyed; it is tried again"
+                ),
+            }
+        }
+    }
+
+    /// The authorities that have changed so far.
+    pub(crate) fn changed_records(&self) -> BTreeSet<AuthorityId> {
+        self.changes.keys().cloned().collect()
+    }
+
+    /// The changes so far; none are left.
+    pub(crate) fn take_changes(&mut self) -> Vec<Change> {
+        std::mem::take(&mut self.changes).into_values().collect()
+    }
+
+    /// Stores what was worked out, if nothing else has changed since `at` where that is said.
+    /// Otherwise the keys that were made for it are destroyed.
+    pub(crate) fn store(mut self, at: Option<Sequence>) -> Result<(), Refused> {
+        let changes = self.take_changes();
+        let stored = match at {
+            Some(at) => self.plane.apply_at(self.tenant, at, &changes),
+            None => self.plane.apply(self.tenant, &changes),
+        };
+        match stored {
+            Ok(_) => {
+                report(self.tenant, &changes);
+                Ok(())
+            }
+            Err(refused) => {
+                // After a fault the change may have been stored, and then the keys are in use.
+                if matches!(refused, Refused::Reason(_)) {
+                    discard(self.tenant, &self.made);
+                }
+                Err(refused)
+            }
+        }
     }
 
     /// Does what is due for one group; whether there was anything to do.
@@ -313,7 +426,7 @@ impl<'a> Draft<'a> {
         }
     }
 
-    fn has(&self, group: Group, state: State) -> bool {
+    pub(crate) fn has(&self, group: Group, state: State) -> bool {
         let mut of_group = self.records.values().filter(|record| group.has(record));
         of_group.any(|record| record.state.name() == state.name() && self.now <= record.not_after)
     }
@@ -332,41 +445,82 @@ impl<'a> Draft<'a> {
         Ok(())
     }
 
+    /// Revokes an authority; the list of the one above it names it from now on.
+    fn revoke(&mut self, record: &AuthorityRecord, state: State) -> Result<(), Refused> {
+        self.put(in_state(record, state, self.now)?);
+        let Some(above) = record.certificates.get(1) else {
+            return Ok(());
+        };
+        let issuer = self.records.values().find(|one| {
+            one.certificates.first() == Some(above) && one.state != AuthorityState::Revoked
+        });
+        if let (Some(issuer), Some(own)) = (issuer.cloned(), record.certificates.first()) {
+            let revoked = RevokedCertificate {
+                serial: authority_record::serial_of(own)?,
+                at: self.now,
+                reason: CA_COMPROMISE,
+                not_after: record.not_after,
+            };
+            self.put(with_revoked(issuer, [revoked]));
+        }
+        Ok(())
+    }
+
     fn forget(&mut self, id: Option<&AuthorityId>) {
         if let Some(id) = id {
-            self.records.remove(id);
+            let record = self.records.remove(id);
+            // It has ended, so nothing is lost if the change is not stored.
+            if let Some(address) = record.and_then(|record| record.key_address) {
+                discard(self.tenant, &[address]);
+            }
             let gone = Change::Remove(Key::Authority(id.clone()));
             self.changes.insert(id.clone(), gone);
         }
     }
 
-    fn put(&mut self, record: AuthorityRecord) {
+    pub(crate) fn put(&mut self, record: AuthorityRecord) {
         self.changes.insert(record.id.clone(), put(record.clone()));
         self.records.insert(record.id.clone(), record);
     }
 
-    fn prepare(&mut self, group: Group) -> Result<(), Refused> {
-        let key = NewKey::generate()?;
+    pub(crate) fn prepare(&mut self, group: Group) -> Result<(), Refused> {
         let record = match group {
-            Group::Root => self.new_x509(AuthorityRole::Root, &key)?,
-            Group::Intermediate => self.new_x509(AuthorityRole::Intermediate, &key)?,
-            Group::Jwt => self.new_token(TokenKind::Jwt, &key)?,
-            Group::Wit => self.new_token(TokenKind::Wit, &key)?,
+            Group::Root => self.new_x509(AuthorityRole::Root, AuthorityUse::Services)?,
+            Group::Intermediate(used_for) => {
+                self.new_x509(AuthorityRole::Intermediate, used_for)?
+            }
+            Group::Jwt => self.new_token(TokenKind::Jwt)?,
+            Group::Wit => self.new_token(TokenKind::Wit)?,
         };
         self.put(record);
         Ok(())
     }
 
-    fn new_x509(&self, role: AuthorityRole, key: &NewKey) -> Result<AuthorityRecord, Refused> {
+    /// A new key, which is destroyed again unless the change is stored.
+    pub(crate) fn new_key(
+        &mut self,
+        name: &dyn Fn(&PublicHalf) -> String,
+    ) -> Result<NewKey, Fault> {
+        let key = self.tenant.keys.generate(self.tenant.id(), name)?;
+        if let Kept::Elsewhere(address) = &key.kept {
+            self.made.push(address.clone());
+        }
+        Ok(key)
+    }
+
+    fn new_x509(
+        &mut self,
+        role: AuthorityRole,
+        used_for: AuthorityUse,
+    ) -> Result<AuthorityRecord, Refused> {
+        let key = self.new_key(&x509_name)?;
         let lifetimes = self.plane.settings.authorities;
         let plan = AuthorityPlan {
-            tenant: self.tenant.id().clone(),
-            trust_domain: self.trust_domain.clone(),
             lifetime: match role {
                 AuthorityRole::Root => lifetimes.root,
                 AuthorityRole::Intermediate => lifetimes.intermediate,
             },
-            constrain_names: false,
+            ..self.plan_of(used_for)
         };
         let signer = Arc::clone(&key.signer);
         let random = &self.plane.random;
@@ -378,12 +532,33 @@ impl<'a> Draft<'a> {
             }
         };
         let authority = issue_one(prepared, &StoreLog::of(self.plane))?;
-        let record =
-            authority_record::of_x509(&authority, role, &self.tenant.key, &key.pkcs8, self.now)?;
+        let place = |id: &AuthorityId| self.tenant.keys.place(id, &key.kept);
+        let record = authority_record::of_x509(&authority, role, used_for, place, self.now)?;
         Ok(record)
     }
 
-    fn new_token(&self, kind: TokenKind, key: &NewKey) -> Result<AuthorityRecord, Refused> {
+    /// What a new authority for this use is to be like: as its predecessor, where there is one.
+    fn plan_of(&self, used_for: AuthorityUse) -> AuthorityPlan {
+        let bounds = self.bounds.clone().unwrap_or_else(|| {
+            let last = self.records.values().filter(|record| {
+                Group::Intermediate(used_for).has(record)
+                    && record.state != AuthorityState::Requested
+            });
+            let last = last.max_by_key(|record| record.not_before);
+            last.map(authority_record::name_bounds).unwrap_or_default()
+        });
+        AuthorityPlan {
+            tenant: self.tenant.id().clone(),
+            trust_domain: self.trust_domain.clone(),
+            lifetime: self.plane.settings.authorities.intermediate,
+            constrain_names: bounds.ids,
+            permit_dns: bounds.dns,
+            used_for: authority_record::use_of(used_for),
+        }
+    }
+
+    fn new_token(&mut self, kind: TokenKind) -> Result<AuthorityRecord, Refused> {
+        let key = self.new_key(&token_name)?;
         let lifetime = i64::from(self.plane.settings.authorities.token);
         let authority = TokenAuthority::open(
             self.tenant.id().clone(),
@@ -392,12 +567,12 @@ impl<'a> Draft<'a> {
             Arc::clone(&key.signer),
             LifeCycle::prepared(self.now, self.now.plus(lifetime)),
         )?;
-        let sealing = &self.tenant.key;
-        let record = authority_record::of_token(&authority, sealing, &key.pkcs8, self.now)?;
+        let place = |id: &AuthorityId| self.tenant.keys.place(id, &key.kept);
+        let record = authority_record::of_token(&authority, place, self.now)?;
         Ok(record)
     }
 
-    fn signing_root(&self) -> Result<Arc<X509Authority>, Refused> {
+    pub(crate) fn signing_root(&self) -> Result<Arc<X509Authority>, Refused> {
         let roots = self.records.values().filter(|record| {
             Group::Root.has(record)
                 && record.state == AuthorityState::Active
@@ -406,7 +581,7 @@ impl<'a> Draft<'a> {
         let Some(root) = roots.max_by_key(|record| record.not_after) else {
             return Err(Fault::Bug("there is no root to sign with".to_owned()).into());
         };
-        match authority_record::open(self.tenant.id(), &self.tenant.key, root)? {
+        match authority_record::open(self.tenant.id(), &self.tenant.keys, root)? {
             Some(Opened::X509(root)) => Ok(root),
             Some(Opened::Token(_)) | None => {
                 Err(Fault::Stored(format!("the root {} has no key", root.id)).into())
@@ -415,7 +590,7 @@ impl<'a> Draft<'a> {
     }
 }
 
-fn authority(tenant: &Tenant, id: &str) -> Result<AuthorityRecord, Refused> {
+pub(crate) fn authority(tenant: &Tenant, id: &str) -> Result<AuthorityRecord, Refused> {
     let found = AuthorityId::parse(id)
         .and_then(|id| tenant.read(|snapshot| snapshot.authorities.get(&id).cloned()));
     found.ok_or_else(|| {

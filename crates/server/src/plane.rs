@@ -12,7 +12,7 @@ use avouch_issuer::random::SystemRandom;
 use avouch_store::keyring::RootKey;
 use avouch_store::{
     AdminId, AdminRecord, Change, Object, Operator, Sequence, Store, TenantKind, TenantRecord,
-    TrustDomainRecord,
+    TrustDomainRecord, Upstream,
 };
 
 use crate::access::Role;
@@ -20,6 +20,8 @@ use crate::clock::Clock;
 use crate::counters::Counters;
 use crate::fault::{Fault, Refused};
 use crate::fetch::Fetcher;
+use crate::keys::Keys;
+use crate::nodes::Presences;
 use crate::nodes::{Known, Presences, RefusedNodes};
 use crate::settings::Settings;
 use crate::tenant::Tenant;
@@ -228,6 +230,7 @@ impl Plane {
             let record = TrustDomainRecord {
                 name: trust_domain.clone(),
                 created: self.now(),
+                upstream: Upstream::Own,
             };
             let put = Change::Put(Object::TrustDomain(record));
             self.apply(tenant, &[put])?;
@@ -400,7 +403,8 @@ impl Plane {
     fn open_tenant(&self, record: TenantRecord) -> Result<Arc<Tenant>, Fault> {
         let key = self.root_key.unwrap(&record.id, &record.key)?;
         let snapshot = self.store.load(&record.id)?;
-        let tenant = Arc::new(Tenant::open(record, key, snapshot)?);
+        let keys = Keys::of(key, Arc::clone(&self.settings.keys));
+        let tenant = Arc::new(Tenant::open(record, keys, snapshot)?);
         let mut tenants = self.tenants_mut();
         let opened = tenants.by_id.entry(tenant.id().clone()).or_insert(tenant);
         let opened = Arc::clone(opened);

@@ -1,5 +1,8 @@
 //! What an operator may choose.
 
+use std::sync::Arc;
+
+use avouch_issuer::key_manager::{FileKeys, KeyManager};
 use avouch_issuer::profile::{InvalidLifetime, JwtProfile, Lifetime, WitProfile, X509Profile};
 
 use crate::fetch::Permitted;
@@ -7,12 +10,16 @@ use crate::fetch::Permitted;
 /// What holds for all tenants of a deployment.
 #[derive(Clone, Debug)]
 pub struct Settings {
+    /// Where the keys of new authorities are made and kept.
+    pub keys: Arc<dyn KeyManager>,
     /// How long authorities live.
     pub authorities: AuthorityLifetimes,
     /// How long X.509-SVIDs of nodes and of the server itself are valid, in seconds.
     pub node_ttl: u32,
     /// How often verifiers should look for a new bundle, in seconds (SPIFFE Federation 5.2.3).
     pub bundle_refresh_hint: u32,
+    /// For how many seconds a revocation list counts; a new one is there after half of that.
+    pub revocation_list_ttl: u32,
     /// What X.509-SVIDs may be like.
     pub x509: X509Profile,
     /// What JWT-SVIDs may be like.
@@ -71,9 +78,13 @@ impl Default for AuthorityLifetimes {
 impl Default for Settings {
     fn default() -> Self {
         Self {
+            keys: Arc::new(FileKeys),
             authorities: AuthorityLifetimes::default(),
             node_ttl: 3_600,
             bundle_refresh_hint: 300,
+            // Longer than any X.509-SVID is valid: whoever is cut off from here is stopped by the
+            // end of its own, not by that of a list.
+            revocation_list_ttl: 7 * DAY,
             x509: X509Profile::default(),
             jwt: JwtProfile::default(),
             wit: WitProfile::default(),

@@ -5,7 +5,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard, RwLockW
 
 use avouch_core::id::{TenantId, TrustDomain};
 use avouch_core::time::Time;
-use avouch_store::keyring::TenantKey;
+use avouch_issuer::signer::Origin;
 use avouch_store::{
     AnchorId, AuthorityId, Change, Feed, Key, Object, Sequence, Snapshot, TenantKind, TenantRecord,
 };
@@ -13,6 +13,7 @@ use tokio::sync::watch;
 
 use crate::authorities::Authorities;
 use crate::fault::Fault;
+use crate::keys::{Keys, origin_of};
 
 /// How many calls that changed a tenant are remembered, so that an agent that was away for a while
 /// is told what it missed instead of everything.
@@ -24,7 +25,7 @@ pub struct Tenant {
     parent: Option<TenantId>,
     kind: TenantKind,
     created: Time,
-    pub(crate) key: TenantKey,
+    pub(crate) keys: Keys,
     held: RwLock<Held>,
     /// Whoever changes the tenant holds it until memory has followed the store.
     changing: Mutex<()>,
@@ -55,12 +56,12 @@ impl Tenant {
     /// Opens a tenant that was loaded.
     pub(crate) fn open(
         record: TenantRecord,
-        key: TenantKey,
+        keys: Keys,
         snapshot: Snapshot,
     ) -> Result<Self, Fault> {
         let mut authorities = Authorities::default();
         for authority in snapshot.authorities.values() {
-            authorities.put(&record.id, &key, authority)?;
+            authorities.put(&record.id, &keys, authority)?;
         }
         let sequence = snapshot.sequence;
         let ids = snapshot.authorities.keys();
@@ -72,7 +73,7 @@ impl Tenant {
             parent: record.parent,
             kind: record.kind,
             created: record.created,
-            key,
+            keys,
             held: RwLock::new(Held {
                 snapshot,
                 authorities,
@@ -131,7 +132,7 @@ impl Tenant {
         let mut held = self.held_mut();
         let is_next = held.snapshot.sequence.number().checked_add(1) == Some(sequence.number());
         if is_next {
-            held.follow(&self.id, &self.key, sequence, changes.to_vec())?;
+            held.follow(&self.id, &self.keys, sequence, changes.to_vec())?;
         }
         Ok(is_next)
     }
@@ -143,7 +144,7 @@ impl Tenant {
             return Ok(());
         }
         let changes = feed.changes.into_iter().map(|(_, change)| change);
-        held.follow(&self.id, &self.key, feed.head, changes.collect())
+        held.follow(&self.id, &self.keys, feed.head, changes.collect())
     }
 }
 
@@ -151,15 +152,15 @@ impl Held {
     fn follow(
         &mut self,
         tenant: &TenantId,
-        key: &TenantKey,
+        keys: &Keys,
         sequence: Sequence,
         changes: Vec<Change>,
     ) -> Result<(), Fault> {
-        let keys = changes.iter().map(Change::key).collect();
+        let changed = changes.iter().map(Change::key).collect();
         for change in changes {
             match &change {
                 Change::Put(Object::Authority(record)) => {
-                    self.authorities.put(tenant, key, record)?;
+                    self.authorities.put(tenant, keys, record)?;
                     self.published.entry(record.id.clone()).or_insert(sequence);
                     self.bundle_sequence = sequence;
                     self.trust_sequence = sequence;
@@ -186,7 +187,7 @@ impl Held {
             self.snapshot.change(change);
         }
         self.snapshot.sequence = sequence;
-        self.recent.push_back((sequence, keys));
+        self.recent.push_back((sequence, changed));
         if self.recent.len() > REMEMBERED_CHANGES
             && let Some((oldest, _)) = self.recent.pop_front()
         {
@@ -202,6 +203,16 @@ impl Held {
         }
         let start = self.recent.partition_point(|(number, _)| *number <= after);
         Some(self.recent.range(start..).flat_map(|(_, keys)| keys))
+    }
+
+    /// Where the keys are kept that vouch for a trust domain: for all of them, the place from which
+    /// a key is taken the most easily. `None` if there are none.
+    pub(crate) fn key_origin(&self, trust_domain: &TrustDomain) -> Option<&'static str> {
+        let records = self.snapshot.authorities.values();
+        let own = records.filter(|record| record.trust_domain == *trust_domain);
+        let origins: Vec<&str> = own.filter_map(origin_of).collect();
+        let known = [Origin::File, Origin::Memory, Origin::Pkcs11].map(Origin::name);
+        known.into_iter().find(|name| origins.contains(name))
     }
 
     /// The trust domains of the tenant.

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use avouch_api::TrustDocument;
 use avouch_core::reason::Reason;
 use avouch_core::view::View;
+use base64ct::{Base64, Encoding};
 use serde_json::{Map, Value, json};
 
 use crate::fault::{Fault, Refused};
@@ -21,13 +22,17 @@ impl Plane {
     pub(crate) fn trust_of(&self, tenant: &Arc<Tenant>) -> Result<Vec<TrustDocument>, Refused> {
         let held = tenant.held();
         let mut own = Vec::new();
+        let mut lists = Vec::new();
         for trust_domain in held.trust_domains() {
             own.push(json!({
                 "trust_domain": trust_domain.as_str(),
                 "name": trust_domain.as_str(),
                 "bundle": self.own_bundle(&held, trust_domain)?,
                 "reason": "a trust domain of the tenant itself",
+                "key_origin": held.key_origin(trust_domain),
             }));
+            let current = held.revocation_lists(trust_domain, self.now());
+            lists.extend(current.map(Base64::encode_string));
         }
         let mut given = Vec::new();
         for (id, record) in &held.snapshot.anchors {
@@ -39,7 +44,7 @@ impl Plane {
         drop(held);
         let mut documents = Vec::new();
         if !own.is_empty() {
-            let text = json!({ "anchors": own }).to_string();
+            let text = json!({ "anchors": own, "crls": lists }).to_string();
             documents.push(read(&text, tenant, "the trust domains of the tenant")?);
         }
         if !given.is_empty() {

@@ -18,8 +18,9 @@ use crate::names::{
 };
 use crate::record::{
     AdminRecord, AnchorRecord, AttestorRecord, AuthorityKind, AuthorityRecord, AuthorityRole,
-    AuthorityState, Entry, EntryExtras, FederationRecord, JoinTokenRecord, NodeRecord, RuleRecord,
-    Selector, TrustDomainRecord,
+    AuthorityState, AuthorityUse, Entry, EntryExtras, FederationRecord, JoinTokenRecord,
+    NodeRecord, RevocationListRecord, RevokedCertificate, RuleRecord, Selector, TrustDomainRecord,
+    Upstream,
 };
 
 /// One object of a tenant as it is stored; without a body it was removed.
@@ -164,12 +165,17 @@ fn body_of(object: &Object) -> Result<String, Fault> {
 #[derive(Serialize, Deserialize)]
 struct StoredTrustDomain {
     created: i64,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    upstream: Option<String>,
 }
 
 impl StoredTrustDomain {
     fn of(record: &TrustDomainRecord) -> Self {
+        let upstream =
+            (record.upstream != Upstream::Own).then(|| record.upstream.name().to_owned());
         Self {
             created: record.created.unix(),
+            upstream,
         }
     }
 
@@ -178,6 +184,10 @@ impl StoredTrustDomain {
         Some(TrustDomainRecord {
             name,
             created: Time::from_unix(stored.created),
+            upstream: match stored.upstream {
+                Some(upstream) => Upstream::parse(&upstream)?,
+                None => Upstream::Own,
+            },
         })
     }
 }
@@ -194,6 +204,30 @@ struct StoredAuthority {
     public_key: String,
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     certificates: Vec<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    key_address: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    used_for: Option<String>,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    revoked: Vec<StoredRevocation>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    revocation_list: Option<StoredRevocationList>,
+}
+
+#[derive(Serialize, Deserialize)]
+struct StoredRevocation {
+    serial: String,
+    at: i64,
+    reason: u8,
+    not_after: i64,
+}
+
+#[derive(Serialize, Deserialize)]
+struct StoredRevocationList {
+    number: u64,
+    this_update: i64,
+    next_update: i64,
+    der: String,
 }
 
 impl StoredAuthority {
@@ -209,6 +243,14 @@ impl StoredAuthority {
             not_after: record.not_after.unix(),
             public_key: Base64::encode_string(&record.public_key),
             certificates: certificates.map(|der| Base64::encode_string(der)).collect(),
+            key_address: record.key_address.clone(),
+            used_for: (record.used_for != AuthorityUse::Services)
+                .then(|| record.used_for.name().to_owned()),
+            revoked: record.revoked.iter().map(StoredRevocation::of).collect(),
+            revocation_list: record
+                .revocation_list
+                .as_ref()
+                .map(StoredRevocationList::of),
         }
     }
 
@@ -229,6 +271,60 @@ impl StoredAuthority {
                 .map(|text| Base64::decode_vec(text).ok())
                 .collect::<Option<_>>()?,
             private_key: secret.map(Sealed::from_stored),
+            key_address: stored.key_address,
+            used_for: match stored.used_for {
+                Some(used_for) => AuthorityUse::parse(&used_for)?,
+                None => AuthorityUse::Services,
+            },
+            revoked: stored
+                .revoked
+                .into_iter()
+                .map(StoredRevocation::read)
+                .collect(),
+            revocation_list: match stored.revocation_list {
+                Some(list) => Some(list.read()?),
+                None => None,
+            },
+        })
+    }
+}
+
+impl StoredRevocation {
+    fn of(revoked: &RevokedCertificate) -> Self {
+        Self {
+            serial: revoked.serial.clone(),
+            at: revoked.at.unix(),
+            reason: revoked.reason,
+            not_after: revoked.not_after.unix(),
+        }
+    }
+
+    fn read(self) -> RevokedCertificate {
+        RevokedCertificate {
+            serial: self.serial,
+            at: Time::from_unix(self.at),
+            reason: self.reason,
+            not_after: Time::from_unix(self.not_after),
+        }
+    }
+}
+
+impl StoredRevocationList {
+    fn of(list: &RevocationListRecord) -> Self {
+        Self {
+            number: list.number,
+            this_update: list.this_update.unix(),
+            next_update: list.next_update.unix(),
+            der: Base64::encode_string(&list.der),
+        }
+    }
+
+    fn read(self) -> Option<RevocationListRecord> {
+        Some(RevocationListRecord {
+            number: self.number,
+            this_update: Time::from_unix(self.this_update),
+            next_update: Time::from_unix(self.next_update),
+            der: Base64::decode_vec(&self.der).ok()?,
         })
     }
 }
@@ -597,6 +693,10 @@ mod tests {
             public_key: vec![1, 2, 3],
             certificates: vec![vec![4], vec![5, 6]],
             private_key: Some(Sealed::from_stored(vec![7; 40])),
+            key_address: None,
+            used_for: AuthorityUse::Services,
+            revoked: Vec::new(),
+            revocation_list: None,
         };
         let change = Change::Put(Object::Authority(record));
         let row = Row::of(&change).unwrap();

@@ -40,10 +40,21 @@ pub enum CredentialKind {
     Wit,
     /// The certificate of an authority.
     Authority,
+    /// A certificate that is no X509-SVID.
+    Certificate,
+    /// A list of revoked certificates.
+    RevocationList,
 }
 
 impl CredentialKind {
-    const ALL: [Self; 4] = [Self::X509, Self::Jwt, Self::Wit, Self::Authority];
+    const ALL: [Self; 6] = [
+        Self::X509,
+        Self::Jwt,
+        Self::Wit,
+        Self::Authority,
+        Self::Certificate,
+        Self::RevocationList,
+    ];
 
     /// Reads a name.
     pub fn parse(text: &str) -> Option<Self> {
@@ -57,6 +68,8 @@ impl CredentialKind {
             Self::Jwt => "jwt",
             Self::Wit => "wit",
             Self::Authority => "authority",
+            Self::Certificate => "certificate",
+            Self::RevocationList => "revocation_list",
         }
     }
 }

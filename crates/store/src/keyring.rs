@@ -8,7 +8,8 @@
 //!
 //! Whoever has the database without the file has public data only. Everything is sealed with
 //! AES-256-GCM (NIST SP 800-38D) under a random nonce, together with what it is for: bytes moved to
-//! another tenant or another authority do not open. To destroy a tenant's wrapped key is to destroy
+//! another tenant or another authority do not open. The root key may be kept elsewhere, such as in a
+//! token, which then does the wrapping ([`RootKeeper`]). To destroy a tenant's wrapped key is to destroy
 //! all it sealed.
 
 use std::fmt;
@@ -34,8 +35,11 @@ const ROOT_KEY_LABEL: &str = "avouch-root-key-1:";
 
 const KEY_BYTES: usize = 32;
 
-/// The only format of sealed bytes so far: this byte, the nonce, the ciphertext with its tag.
+/// Bytes that were sealed here: this byte, the nonce, the ciphertext with its tag.
 const FORMAT: u8 = 1;
+
+/// Bytes that were wrapped elsewhere: this byte, and what that wrote.
+const FORMAT_ELSEWHERE: u8 = 2;
 
 /// Why a secret is out of reach. No text in it comes from a secret.
 #[derive(Debug, thiserror::Error)]
@@ -65,15 +69,72 @@ pub enum KeyringFault {
     /// The private key does not open with the key of the tenant.
     #[error("the private key of `{0}` was sealed for someone else, or is damaged")]
     NotSealedForThis(AuthorityId),
+    /// What keeps the root key failed.
+    #[error("the root key, which is kept elsewhere: {0}")]
+    Elsewhere(String),
     /// The library of cryptography failed.
     #[error("cryptography failed")]
     Cryptography,
 }
 
 /// The key that wraps the keys of all tenants.
-pub struct RootKey(Cipher);
+pub struct RootKey(Root);
+
+enum Root {
+    Here(Cipher),
+    Elsewhere(Box<dyn RootKeeper>),
+}
+
+/// Wraps with a key that it does not give away, such as one in a token.
+pub trait RootKeeper: Send + Sync {
+    /// Wraps a secret together with what it is for.
+    ///
+    /// # Errors
+    ///
+    /// What it failed with, in words.
+    fn wrap(&self, context: &[u8], secret: &[u8]) -> Result<Vec<u8>, String>;
+
+    /// Unwraps what was wrapped for this; `None` for anything else.
+    ///
+    /// # Errors
+    ///
+    /// What it failed with, in words.
+    fn unwrap(&self, context: &[u8], wrapped: &[u8]) -> Result<Option<Zeroizing<Vec<u8>>>, String>;
+}
+
+impl Root {
+    fn seal(&self, context: Digest, secret: &[u8]) -> Result<Vec<u8>, KeyringFault> {
+        let keeper = match self {
+            Self::Here(cipher) => return cipher.seal(context, secret),
+            Self::Elsewhere(keeper) => keeper,
+        };
+        let wrapped = keeper.wrap(context.as_bytes(), secret);
+        let mut sealed = wrapped.map_err(KeyringFault::Elsewhere)?;
+        sealed.insert(0, FORMAT_ELSEWHERE);
+        Ok(sealed)
+    }
+
+    fn open(
+        &self,
+        context: Digest,
+        sealed: &[u8],
+    ) -> Result<Option<Zeroizing<Vec<u8>>>, KeyringFault> {
+        match (self, sealed.split_first()) {
+            (Self::Here(cipher), _) => Ok(cipher.open(context, sealed)),
+            (Self::Elsewhere(keeper), Some((&FORMAT_ELSEWHERE, wrapped))) => keeper
+                .unwrap(context.as_bytes(), wrapped)
+                .map_err(KeyringFault::Elsewhere),
+            (Self::Elsewhere(_), Some(_) | None) => Ok(None),
+        }
+    }
+}
 
 impl RootKey {
+    /// A key that is kept elsewhere.
+    pub fn kept_by(keeper: Box<dyn RootKeeper>) -> Self {
+        Self(Root::Elsewhere(keeper))
+    }
+
     /// Reads the key from `root.key` in the folder of the deployment.
     pub fn open(folder: &Path) -> Result<Self, KeyringFault> {
         let path = folder.join(ROOT_KEY_FILE);
@@ -93,7 +154,7 @@ impl RootKey {
             .read_to_string(&mut text)
             .map_err(failed)?;
         let key = decode_root_key(&text).ok_or_else(|| KeyringFault::NotARootKey(path.clone()))?;
-        Ok(Self(Cipher::new(&key)?))
+        Ok(Self(Root::Here(Cipher::new(&key)?)))
     }
 
     /// Reads the key, or makes it as long as there is no tenant whose key it would have to open:
@@ -116,7 +177,7 @@ impl RootKey {
         let path = folder.join(ROOT_KEY_FILE);
         write_root_key(folder, &path, &key)
             .map_err(|source| KeyringFault::File { path, source })?;
-        Ok(Self(Cipher::new(&key)?))
+        Ok(Self(Root::Here(Cipher::new(&key)?)))
     }
 
     /// A new key for a tenant, open and wrapped.
@@ -142,7 +203,7 @@ impl RootKey {
         let refuse = || KeyringFault::NotWrappedByThis(tenant.clone());
         let opened = self
             .0
-            .open(wrapping(tenant), &wrapped.0)
+            .open(wrapping(tenant), &wrapped.0)?
             .ok_or_else(refuse)?;
         let key: &[u8; KEY_BYTES] = opened.as_slice().try_into().map_err(|_| refuse())?;
         Ok(TenantKey {

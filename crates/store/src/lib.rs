@@ -44,8 +44,9 @@ pub use names::{
 };
 pub use record::{
     AdminRecord, AnchorRecord, AttestorRecord, AuthorityKind, AuthorityRecord, AuthorityRole,
-    AuthorityState, Entry, EntryExtras, Extras, FederationRecord, JoinTokenRecord, NodeRecord,
-    RuleRecord, Selector, TrustDomainRecord,
+    AuthorityState, AuthorityUse, Entry, EntryExtras, Extras, FederationRecord, JoinTokenRecord,
+    NodeRecord, RevocationListRecord, RevokedCertificate, RuleRecord, Selector, TrustDomainRecord,
+    Upstream,
 };
 pub use single_use::{AttemptId, SingleUse, UseKind, Used};
 pub use store::{Operator, Store};

@@ -21,6 +21,35 @@ pub struct TrustDomainRecord {
     pub name: TrustDomain,
     /// Since when.
     pub created: Time,
+    /// Whose root its certificates end at.
+    pub upstream: Upstream,
+}
+
+/// Whose root the certificates of a trust domain end at.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Upstream {
+    /// One whose key is kept here.
+    #[default]
+    Own,
+    /// One that is kept elsewhere: it signs our requests, and its certificate is all there is here.
+    Elsewhere,
+}
+
+impl Upstream {
+    const ALL: [Self; 2] = [Self::Own, Self::Elsewhere];
+
+    /// Reads a name.
+    pub fn parse(text: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|one| one.name() == text)
+    }
+
+    /// The name.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Own => "own",
+            Self::Elsewhere => "elsewhere",
+        }
+    }
 }
 
 /// An authority that signs for a trust domain: its public part, and its private key under seal.
@@ -48,6 +77,75 @@ pub struct AuthorityRecord {
     pub certificates: Vec<Vec<u8>>,
     /// The private key, unless it is kept elsewhere or was destroyed.
     pub private_key: Option<Sealed>,
+    /// Where the private key is kept if not here, such as in a token (RFC 7512). There is no secret
+    /// in it.
+    pub key_address: Option<String>,
+    /// For whom it signs certificates.
+    pub used_for: AuthorityUse,
+    /// The certificates that it revoked and that have not ended yet.
+    pub revoked: Vec<RevokedCertificate>,
+    /// The list of them that it signed last; none before the first, and none for tokens.
+    pub revocation_list: Option<RevocationListRecord>,
+}
+
+/// For whom an authority signs certificates.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum AuthorityUse {
+    /// Workloads and servers.
+    #[default]
+    Services,
+    /// People.
+    People,
+    /// Devices.
+    Devices,
+    /// The components of a Kubernetes cluster.
+    Cluster,
+}
+
+impl AuthorityUse {
+    /// All of them.
+    pub const ALL: [Self; 4] = [Self::Services, Self::People, Self::Devices, Self::Cluster];
+
+    /// Reads a name.
+    pub fn parse(text: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|one| one.name() == text)
+    }
+
+    /// The name.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Services => "services",
+            Self::People => "people",
+            Self::Devices => "devices",
+            Self::Cluster => "cluster",
+        }
+    }
+}
+
+/// A certificate that is believed no more, before its end.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RevokedCertificate {
+    /// Its serial number in hexadecimal.
+    pub serial: String,
+    /// Since when.
+    pub at: Time,
+    /// Why: a `CRLReason` (RFC 5280 5.3.1) by its number.
+    pub reason: u8,
+    /// When it ends by itself; afterwards no list needs to name it.
+    pub not_after: Time,
+}
+
+/// A signed list of revoked certificates.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RevocationListRecord {
+    /// Its number, which grows with each list of the authority (RFC 5280 5.2.3).
+    pub number: u64,
+    /// When it was signed.
+    pub this_update: Time,
+    /// By when the next one is there.
+    pub next_update: Time,
+    /// The list in DER.
+    pub der: Vec<u8>,
 }
 
 /// What an authority signs.
@@ -108,6 +206,8 @@ impl AuthorityRole {
 /// Where an authority is in its life.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum AuthorityState {
+    /// It has a key, and waits for a certificate from elsewhere.
+    Requested,
     /// Published, but not signing yet.
     Prepared,
     /// Signing.
@@ -121,7 +221,8 @@ pub enum AuthorityState {
 }
 
 impl AuthorityState {
-    const ALL: [Self; 5] = [
+    const ALL: [Self; 6] = [
+        Self::Requested,
         Self::Prepared,
         Self::Active,
         Self::Retired,
@@ -137,6 +238,7 @@ impl AuthorityState {
     /// The name.
     pub fn name(self) -> &'static str {
         match self {
+            Self::Requested => "requested",
             Self::Prepared => "prepared",
             Self::Active => "active",
             Self::Retired => "retired",
@@ -367,6 +469,12 @@ mod tests {
         }
         for state in AuthorityState::ALL {
             assert_eq!(AuthorityState::parse(state.name()), Some(state));
+        }
+        for used_for in AuthorityUse::ALL {
+            assert_eq!(AuthorityUse::parse(used_for.name()), Some(used_for));
+        }
+        for upstream in Upstream::ALL {
+            assert_eq!(Upstream::parse(upstream.name()), Some(upstream));
         }
         assert_eq!(AuthorityState::parse("unheard"), None);
     }

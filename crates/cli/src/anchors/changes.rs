@@ -346,13 +346,20 @@ fn keys_of(anchor: &Anchor) -> BTreeSet<String> {
 }
 
 /// What is said about an anchor for people only.
-fn words(anchor: &Anchor) -> [(&'static str, String); 4] {
+fn words(anchor: &Anchor) -> [(&'static str, String); 5] {
     let text = |text: &Option<String>| text.clone().unwrap_or_else(none);
     [
         ("name", anchor.name.clone()),
         ("owner", text(&anchor.stewardship.owner)),
         ("reason", text(&anchor.stewardship.reason)),
         ("added", moment(anchor.stewardship.added)),
+        (
+            "key_origin",
+            anchor
+                .stewardship
+                .key_origin
+                .map_or_else(none, |origin| origin.name().to_owned()),
+        ),
     ]
 }
 

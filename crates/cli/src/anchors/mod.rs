@@ -110,6 +110,7 @@ fn anchor_json(anchor: &Anchor) -> Value {
         "reason": stewardship.reason,
         "added": stewardship.added.map(|time| time.to_string()),
         "expires": stewardship.expires.map(|time| time.to_string()),
+        "key_origin": stewardship.key_origin.map(|origin| origin.name()),
         "constraints": {
             "trust_domains": domains,
             "dns": constraints.dns,

@@ -97,9 +97,14 @@ fn take(
         let federated: serde_json::Map<String, Value> = federated
             .map(|(name, bundle)| (name.clone(), pem_of_all(bundle).into()))
             .collect();
+        let lists: Vec<String> = fetched.crl.iter().map(|der| pem_of_list(der)).collect();
         format!(
             "{:#}",
-            json!({"svids": svids, "federated_bundles": federated})
+            json!({
+                "svids": svids,
+                "federated_bundles": federated,
+                "revocation_lists": lists,
+            })
         )
     })
 }
@@ -173,7 +178,15 @@ fn write(folder: &Path, fetched: &X509svidResponse) -> Result<(), Fault> {
             write_file(path, text, mode)?;
         }
     }
+    if !fetched.crl.is_empty() {
+        let lists: String = fetched.crl.iter().map(|der| pem_of_list(der)).collect();
+        write_file(&folder.join("crl.pem"), &lists, 0o644)?;
+    }
     Ok(())
+}
+
+fn pem_of_list(der: &[u8]) -> String {
+    pem::encode_string("X509 CRL", LineEnding::LF, der).unwrap_or_default()
 }
 
 /// Certificates as DER one after the other, as PEM.

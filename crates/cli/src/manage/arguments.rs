@@ -264,6 +264,24 @@ pub enum AuthorityCommand {
         #[arg(long)]
         anyway: bool,
     },
+    /// Revoke certificates before their end: that of a serial number, or all of an identity
+    #[command(after_help = REVOKE_CERTIFICATES_EXAMPLES)]
+    RevokeCertificates {
+        /// The serial number, in hexadecimal
+        #[arg(
+            long,
+            value_name = "HEX",
+            conflicts_with = "spiffe_id",
+            required_unless_present = "spiffe_id"
+        )]
+        serial: Option<String>,
+        /// The identity
+        #[arg(long, value_name = "ID")]
+        spiffe_id: Option<String>,
+        /// Why: unspecified, key_compromise, superseded, cessation_of_operation, … (RFC 5280 5.3.1)
+        #[arg(long, value_name = "REASON", default_value = "unspecified")]
+        reason: String,
+    },
     /// Let an authority sign no more, and have all that it signed replaced
     #[command(after_help = "Examples:\n  avouch authority taint 3f2a… --tenant demo")]
     Taint {
@@ -504,6 +522,14 @@ Examples:
 
 What was signed is replaced at once and still believed; then revoke each tainted authority, and what
 it signed is believed no more.";
+
+const REVOKE_CERTIFICATES_EXAMPLES: &str = "\
+Examples:
+  avouch authority revoke-certificates --tenant demo --spiffe-id spiffe://demo.avouch.test/web --reason key_compromise
+  avouch authority revoke-certificates --tenant demo --serial 5c01…
+
+The revocation list of the authority names them from now on; every agent has it within a second, and
+everyone else at /t/TENANT/crl/AUTHORITY.";
 
 /// Examples of `why-not`.
 pub const WHY_NOT_EXAMPLES: &str = "\

@@ -90,12 +90,21 @@ pub fn trust_domain(arguments: &TrustDomainArguments, common: &Common) -> Result
     }
 }
 
-const AUTHORITY: [Column; 8] = [
+const REVOKED: [Column; 4] = [
+    ("SERIAL", "serial"),
+    ("SPIFFE ID", "spiffe_id"),
+    ("AUTHORITY", "authority"),
+    ("WOULD END", "not_after"),
+];
+
+const AUTHORITY: [Column; 10] = [
     ("AUTHORITY", "id"),
     ("TRUST DOMAIN", "trust_domain"),
     ("KIND", "kind"),
     ("ROLE", "role"),
+    ("USED FOR", "used_for"),
     ("STATE", "state"),
+    ("KEY", "key_origin"),
     ("UNTIL", "not_after"),
     ("NODES", "nodes_connected"),
     ("KNOW IT", "nodes_holding"),
@@ -120,6 +129,19 @@ pub fn authority(arguments: &AuthorityArguments, common: &Common) -> Result<Exit
         AuthorityCommand::Revoke { authority, anyway } => {
             let how = json!({ "anyway": anyway });
             client.post(&at("authorities", authority, "revoke")?, &how)?
+        }
+        AuthorityCommand::RevokeCertificates {
+            serial,
+            spiffe_id,
+            reason,
+        } => {
+            let which = said([
+                ("serial", serial.as_ref().map(|one| json!(one))),
+                ("spiffe_id", spiffe_id.as_ref().map(|one| json!(one))),
+                ("reason", Some(json!(reason))),
+            ]);
+            let answer = client.post(&path(common, "revoke-certificates")?, &which)?;
+            return tell_list(common, &answer, "revoked", &REVOKED);
         }
         AuthorityCommand::Taint { authority } => {
             client.post(&at("authorities", authority, "taint")?, &nothing)?

@@ -2,6 +2,7 @@
 
 use avouch_api::{Answer, Outcome};
 use avouch_core::anchor::AnchorKind;
+use avouch_core::anchor::KeyOrigin;
 use avouch_core::path::{Attempt, Attempts};
 use avouch_core::reason::{Reason, printable};
 use avouch_core::verdict::{
@@ -176,11 +177,18 @@ fn stewardship(page: &mut Page, identity: &Identity) {
         ),
     );
     let stewardship = &anchor.stewardship;
+    let kept = stewardship.key_origin.map(|origin| match origin {
+        KeyOrigin::File => "in a file",
+        KeyOrigin::Memory => "in memory",
+        KeyOrigin::Pkcs11 => "in a token",
+        KeyOrigin::Tpm => "in a TPM",
+    });
     let told = [
         ("owner", stewardship.owner.as_deref().map(printable)),
         ("reason", stewardship.reason.as_deref().map(printable)),
         ("added", stewardship.added.map(|time| time.to_string())),
         ("expires", stewardship.expires.map(|time| time.to_string())),
+        ("key kept", kept.map(str::to_owned)),
         ("source", anchor.source.as_deref().map(printable)),
     ];
     for (name, text) in told {

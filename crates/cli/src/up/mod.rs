@@ -25,6 +25,7 @@ use avouch_core::id::{TenantId, TrustDomain};
 use avouch_core::time::Time;
 use avouch_server::clock::SystemClock;
 use avouch_server::fetch::Permitted;
+use avouch_server::keys::{TokenAddress, TokenKeys};
 use avouch_server::plane::Founding;
 use avouch_server::run::{self, Listeners};
 use avouch_server::tls::{WebCertificate, WebFiles};
@@ -38,7 +39,7 @@ use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
-use crate::arguments::{ServerArguments, SpiffeListen, UpArguments};
+use crate::arguments::{RootKeyPlace, ServerArguments, SpiffeListen, UpArguments};
 use crate::fault::{Exit, Fault};
 use crate::output;
 use folder::Folder;
@@ -325,9 +326,26 @@ async fn open(
     };
     let store = arguments.store.clone();
     let path = folder.path().to_owned();
+    let (keys, place) = (arguments.keys.clone(), arguments.root_key);
+    let token = keys.map(|keys| TokenAddress::parse(&keys)).transpose();
+    let token = token.map_err(|error| Fault::Usage(format!("--keys: {error}")))?;
+    if token.is_none() && place == RootKeyPlace::Token {
+        return Err(Fault::Usage(
+            "--root-key token: name the token with --keys".to_owned(),
+        ));
+    }
     blocking(move || {
         let store = open_store(store.as_deref(), &path)?;
-        let root_key = |tenants: &[_]| Ok(RootKey::open_or_create(&path, tenants)?);
+        let token = token.map(TokenKeys::open).transpose()?.map(Arc::new);
+        if let Some(token) = &token {
+            settings.keys = Arc::<TokenKeys>::clone(token);
+        }
+        let root_key = |tenants: &[_]| match (place, &token) {
+            (RootKeyPlace::Token, Some(token)) => Ok(token.root_key(tenants)?),
+            (RootKeyPlace::File | RootKeyPlace::Token, _) => {
+                Ok(RootKey::open_or_create(&path, tenants)?)
+            }
+        };
         let plane = Plane::open(store, root_key, &founding, settings, Arc::new(SystemClock))?;
         if with_demo {
             demo::make(&plane)?;

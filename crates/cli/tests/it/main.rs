@@ -1,6 +1,7 @@
 //! The program as its users run it: real files, a real process, a scrubbed environment.
 
 mod anchors;
+mod authorities;
 mod batch;
 mod documents;
 mod killed;

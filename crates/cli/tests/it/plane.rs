@@ -17,19 +17,27 @@ pub(crate) struct Plane {
     /// Paths of sockets are short, and those of test folders are not.
     sockets: TempDir,
     pub(crate) greeting: String,
+    /// A variable of the environment, where one is set.
+    variable: Option<(&'static str, PathBuf)>,
 }
 
 impl Plane {
     /// Starts one in a folder of this name, which must be the test's own.
     pub(crate) fn start(name: &str, more: &[&str]) -> Self {
-        Self::start_in(Folder::new(name), more)
+        Self::start_in(Folder::new(name), more, None)
     }
 
-    fn start_in(folder: Folder, more: &[&str]) -> Self {
+    /// As [`Plane::start`], with a variable of the environment.
+    pub(crate) fn start_with(name: &str, more: &[&str], variable: (&'static str, PathBuf)) -> Self {
+        Self::start_in(Folder::new(name), more, Some(variable))
+    }
+
+    fn start_in(folder: Folder, more: &[&str], variable: Option<(&'static str, PathBuf)>) -> Self {
         let sockets = tempfile::tempdir().unwrap();
         let socket = sockets.path().join("agent.sock");
         let mut child = folder
             .command(&[&arguments(&socket), more].concat())
+            .envs(variable.clone())
             .stderr(std::fs::File::create(folder.path().join("log")).unwrap())
             .spawn()
             .unwrap();
@@ -49,6 +57,7 @@ impl Plane {
             child,
             sockets,
             greeting,
+            variable,
         }
     }
 
@@ -56,8 +65,9 @@ impl Plane {
     pub(crate) fn again(mut self, signal: Signal, more: &[&str]) -> Self {
         self.signal(signal);
         let folder = Folder::at(self.folder.path());
+        let variable = self.variable.clone();
         drop(self);
-        Self::start_in(folder, more)
+        Self::start_in(folder, more, variable)
     }
 
     /// Sends a signal and waits for the end; gives its exit code, if it had one.

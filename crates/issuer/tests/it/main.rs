@@ -2,8 +2,10 @@
 
 mod authorities;
 mod bundles;
+mod keys;
 mod others;
 mod refusals;
+mod revocation_lists;
 mod stages;
 mod svids;
 mod world;

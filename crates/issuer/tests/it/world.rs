@@ -1,17 +1,19 @@
 //! A trust domain with its authorities, and a log that remembers in memory.
 
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, OnceLock};
 
 use avouch_core::id::{SpiffeId, TenantId, TrustDomain};
 use avouch_core::time::Time;
-use avouch_issuer::authority::{AuthorityPlan, X509Authority};
+use avouch_issuer::authority::{AuthorityPlan, Use, X509Authority};
 use avouch_issuer::fault::{Fault, NotIssued};
 use avouch_issuer::intent::{Intent, IntentLog};
 use avouch_issuer::key::PublicHalf;
+use avouch_issuer::key_manager::{FileKeys, KeyManager, MemoryKeys};
 use avouch_issuer::life_cycle::LifeCycle;
+use avouch_issuer::pkcs11::{Pkcs11Keys, TokenAddress};
 use avouch_issuer::profile::{JwtProfile, WitProfile, X509Profile};
 use avouch_issuer::random::SystemRandom;
-use avouch_issuer::signer::{Signer, SigningKind, SoftwareKey};
+use avouch_issuer::signer::{Origin, Signer, SigningKind, SoftwareKey};
 use avouch_issuer::stages::issue_one;
 use avouch_issuer::token::{JwtRequest, TokenAuthority, TokenKind, TokenSvid, WitRequest};
 use avouch_issuer::x509_svid::{X509Request, X509Svid};
@@ -66,8 +68,29 @@ pub(crate) fn now() -> Time {
     Time::parse("2026-11-22T09:00:00Z").unwrap()
 }
 
+/// What the suite keeps its keys in: memory, unless a run is told otherwise.
+pub(crate) fn keys() -> &'static dyn KeyManager {
+    static KEYS: OnceLock<Box<dyn KeyManager>> = OnceLock::new();
+    let keys = KEYS.get_or_init(|| match std::env::var(KEYS_IN).as_deref() {
+        Ok("file") => Box::new(FileKeys),
+        Ok(token) => Box::new(Pkcs11Keys::open(TokenAddress::parse(token).unwrap()).unwrap()),
+        Err(_) => Box::new(MemoryKeys::default()),
+    });
+    keys.as_ref()
+}
+
+/// Says where a run of the suite keeps its keys: `file`, or the address of a token.
+pub(crate) const KEYS_IN: &str = "AVOUCH_TEST_KEYS";
+
 pub(crate) fn signer(kind: SigningKind) -> Arc<dyn Signer> {
-    Arc::new(SoftwareKey::generate(kind).unwrap())
+    // Tokens make P-256 keys only.
+    if kind == SigningKind::Ed25519 && keys().origin() == Origin::Pkcs11 {
+        return Arc::new(SoftwareKey::generate(kind).unwrap());
+    }
+    let name = |_: &PublicHalf| "test".to_owned();
+    let made = keys().generate(&tenant(), kind, &name).unwrap();
+    // As a server does that was started again.
+    keys().open(&made.kept).unwrap()
 }
 
 pub(crate) fn plan() -> AuthorityPlan {
@@ -76,6 +99,8 @@ pub(crate) fn plan() -> AuthorityPlan {
         trust_domain: trust_domain(),
         lifetime: 86_400,
         constrain_names: false,
+        used_for: Use::Services,
+        permit_dns: Vec::new(),
     }
 }
 

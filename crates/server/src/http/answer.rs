@@ -13,7 +13,7 @@ use super::call::Call;
 pub(super) struct Answer {
     status: StatusCode,
     headers: HeaderMap,
-    body: String,
+    body: Vec<u8>,
 }
 
 impl Answer {
@@ -35,7 +35,7 @@ impl Answer {
         Self {
             status: StatusCode::NO_CONTENT,
             headers: HeaderMap::new(),
-            body: String::new(),
+            body: Vec::new(),
         }
     }
 
@@ -44,7 +44,7 @@ impl Answer {
         let mut answer = Self {
             status: StatusCode::OK,
             headers: HeaderMap::new(),
-            body,
+            body: body.into_bytes(),
         };
         answer.set(CONTENT_TYPE, content_type);
         answer.set(CACHE_CONTROL, "no-store");
@@ -54,8 +54,24 @@ impl Answer {
     /// JSON that may be kept for so many seconds; nothing again for who has it already (RFC 9110
     /// 13.1.2).
     pub(super) fn kept(call: &Call, value: &Value, seconds: u32) -> Self {
-        let mut answer = Self::json(value);
-        let digest = Digest::of(answer.body.as_bytes()).to_string();
+        Self::json(value).keep(call, seconds)
+    }
+
+    /// Bytes that may be kept likewise.
+    pub(super) fn kept_bytes(
+        call: &Call,
+        content_type: &'static str,
+        bytes: Vec<u8>,
+        seconds: u32,
+    ) -> Self {
+        let mut answer = Self::text(content_type, String::new());
+        answer.body = bytes;
+        answer.keep(call, seconds)
+    }
+
+    fn keep(self, call: &Call, seconds: u32) -> Self {
+        let mut answer = self;
+        let digest = Digest::of(&answer.body).to_string();
         let tag = format!("\"{digest}\"");
         answer.set(CACHE_CONTROL, &format!("public, max-age={seconds}"));
         answer.set(ETAG, &tag);

@@ -111,10 +111,10 @@ fn responses(route: &Route) -> Value {
     };
     let mut answer = json!({ "description": meaning });
     if let (Some(schema), Some(members)) = (route.gives, answer.as_object_mut()) {
-        let content_type = if schema == "Metrics" {
-            "text/plain"
-        } else {
-            "application/json"
+        let content_type = match schema {
+            "Metrics" => "text/plain",
+            "RevocationList" => "application/pkix-crl",
+            _ => "application/json",
         };
         members.insert("content".to_owned(), content(content_type, schema));
     }

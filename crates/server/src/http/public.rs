@@ -34,6 +34,21 @@ pub(super) fn keys(call: &Call) -> Result<Answer, Stop> {
     Ok(kept(call, &keys))
 }
 
+/// The revocation list of an authority (RFC 5280 4.2.1.13, RFC 2585 3).
+pub(super) fn revocation_list(call: &Call) -> Result<Answer, Stop> {
+    let tenant = call.any_tenant()?;
+    let list = call
+        .plane()
+        .revocation_list(&tenant, call.name("authority"))?;
+    let seconds = call.plane().settings().bundle_refresh_hint;
+    Ok(Answer::kept_bytes(
+        call,
+        "application/pkix-crl",
+        list.der,
+        seconds,
+    ))
+}
+
 /// Where an OIDC verifier finds the keys (OpenID Connect Discovery 1.0, section 3). Nobody logs in
 /// here, and yet the address for that is a required member; the name in its place leads nowhere, as
 /// it does where Kubernetes issues tokens.

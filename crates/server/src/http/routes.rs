@@ -187,6 +187,12 @@ pub(super) static ROUTES: &[Route] = &[
         "Bundle",
     )
     .says("The SPIFFE bundle of a trust domain of the tenant"),
+    Route::get(
+        "/t/{tenant}/crl/{authority}",
+        Access::Anyone(public::revocation_list),
+        "RevocationList",
+    )
+    .says("The certificates that an authority has revoked, as DER (RFC 5280 5)"),
     Route::post("/t/{tenant}/decide", Access::Anyone(decide::answer))
         .takes("Question")
         .gives("Verdict")
@@ -400,6 +406,15 @@ pub(super) static ROUTES: &[Route] = &[
     .gives("Answers")
     .at_most(BATCH)
     .says("Removes many registration entries, with an answer for each, in their order"),
+    Route::post(
+        "/v1/tenants/{tenant}/revoke-certificates",
+        Access::Of(Verb::Write, Noun::Authority, authorities::revoke_certificates),
+    )
+    .takes("RevokingCertificates")
+    .gives("RevokedCertificates")
+    .says(
+        "Revokes the certificate of a serial number, or all of an identity, and tells everyone          with the list of their authority",
+    ),
     Route::get(
         "/v1/tenants/{tenant}/rules",
         Access::Of(Verb::Read, Noun::Rule, rules::list),

@@ -6,10 +6,11 @@ use avouch_core::time::Time;
 use avouch_store::keyring::{RootKey, TenantKey};
 use avouch_store::{
     AdminId, AdminRecord, AnchorId, AnchorRecord, AttemptId, AttestorId, AttestorRecord,
-    AuthorityId, AuthorityKind, AuthorityRecord, AuthorityRole, AuthorityState, Change,
-    CredentialKind, Entry, EntryExtras, EntryId, Extras, FederationRecord, IntentId, IntentRow,
-    JoinTokenId, JoinTokenRecord, Key, NodeId, NodeRecord, Object, Operator, RuleId, RuleRecord,
-    Selector, SingleUse, Store, TenantKind, TenantRecord, TrustDomainRecord, UseKind,
+    AuthorityId, AuthorityKind, AuthorityRecord, AuthorityRole, AuthorityState, AuthorityUse,
+    Change, CredentialKind, Entry, EntryExtras, EntryId, Extras, FederationRecord, IntentId,
+    IntentRow, JoinTokenId, JoinTokenRecord, Key, NodeId, NodeRecord, Object, Operator, RuleId,
+    RuleRecord, Selector, SingleUse, Store, TenantKind, TenantRecord, TrustDomainRecord, Upstream,
+    UseKind,
 };
 
 pub(crate) const OPERATOR: Operator = Operator::of_this_deployment();
@@ -54,6 +55,7 @@ pub(crate) fn domain(name: &str) -> Change {
     Change::Put(Object::TrustDomain(TrustDomainRecord {
         name: trust_domain(name),
         created: Time::from_unix(1_700_000_000),
+        upstream: Upstream::Own,
     }))
 }
 
@@ -74,6 +76,10 @@ pub(crate) fn authority(id: &str, domain: &str, key: &TenantKey, secret: &[u8]) 
         public_key: (0..=255).collect(),
         certificates: vec![vec![0x30; 700], vec![0x30; 3]],
         private_key: Some(key.seal(&id, secret).unwrap()),
+        key_address: None,
+        used_for: AuthorityUse::Services,
+        revoked: Vec::new(),
+        revocation_list: None,
         id,
     }
 }

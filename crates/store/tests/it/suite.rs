@@ -80,6 +80,20 @@ pub(crate) fn what_is_put_is_loaded_again_after_a_restart(engine: &dyn Engine) {
     let without_key = avouch_store::AuthorityRecord {
         private_key: None,
         certificates: Vec::new(),
+        key_address: Some("pkcs11:token=avouch;id=%01;type=private".to_owned()),
+        used_for: avouch_store::AuthorityUse::Devices,
+        revoked: vec![avouch_store::RevokedCertificate {
+            serial: "40ff".to_owned(),
+            at: Time::from_unix(7),
+            reason: 1,
+            not_after: Time::from_unix(9),
+        }],
+        revocation_list: Some(avouch_store::RevocationListRecord {
+            number: 3,
+            this_update: Time::from_unix(7),
+            next_update: Time::from_unix(8),
+            der: vec![0x30, 0],
+        }),
         ..authority("k2", "a.test", &key, b"")
     };
     let bare = bare_entry("e2", "spiffe://a.test");

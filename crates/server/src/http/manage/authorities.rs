@@ -3,13 +3,17 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use avouch_api::members::Document;
 use avouch_core::id::SpiffeId;
-use avouch_store::{AuthorityRecord, AuthorityState, Sequence};
+use avouch_issuer::revocation_list::{reason_names, reason_number};
+use avouch_store::{AuthorityRecord, Sequence};
 use serde_json::{Value, json};
 
 use super::said;
 use crate::http::answer::Answer;
 use crate::http::call::{Call, Stop};
+use crate::keys::origin_of;
+use crate::revocations::Which;
 use crate::tenant::Tenant;
 
 /// The most nodes that are named; the others are only counted.
@@ -54,6 +58,42 @@ pub(in crate::http) fn replace_all(call: &Call, tenant: &Arc<Tenant>) -> Result<
     list(call, tenant)
 }
 
+/// Revokes certificates before their end.
+pub(in crate::http) fn revoke_certificates(
+    call: &Call,
+    tenant: &Arc<Tenant>,
+) -> Result<Answer, Stop> {
+    let mut members = call.members("revocation")?;
+    let serial = members.text("serial")?;
+    let id = members.text("spiffe_id")?;
+    let reason = members.text("reason")?;
+    members.finish()?;
+    let refuse = |detail: String| Document::Request("revocation").refuse(detail);
+    let which = match (serial, id) {
+        (Some(serial), None) => Which::Serial(serial.to_lowercase()),
+        (None, Some(id)) => Which::Identity(SpiffeId::parse(&id)?),
+        (Some(_), Some(_)) | (None, None) => {
+            return Err(refuse("it takes either `serial` or `spiffe_id`".to_owned()).into());
+        }
+    };
+    let name = reason.as_deref().unwrap_or("unspecified");
+    let reason = reason_number(name).ok_or_else(|| {
+        let names: Vec<&str> = reason_names().collect();
+        refuse(format!("`reason` is one of: {}", names.join(", ")))
+    })?;
+    let revoked = call.plane().revoke_certificates(tenant, &which, reason)?;
+    let revoked = revoked.iter().map(|one| {
+        json!({
+            "serial": one.serial,
+            "spiffe_id": one.subject.as_str(),
+            "authority": one.authority.as_str(),
+            "not_after": one.not_after.to_string(),
+        })
+    });
+    let revoked: Vec<Value> = revoked.collect();
+    Ok(Answer::json(&json!({ "revoked": revoked })))
+}
+
 fn to_json(
     record: &AuthorityRecord,
     published: Option<&Sequence>,
@@ -68,11 +108,7 @@ fn to_json(
         let nodes = nodes.iter().take(MOST_NAMED);
         nodes.map(|node| node.as_str().into()).collect()
     };
-    let key = match (&record.private_key, record.state) {
-        (Some(_), _) => "sealed in the store",
-        (None, AuthorityState::Revoked) => "destroyed",
-        (None, _) => "kept elsewhere",
-    };
+    let list = record.revocation_list.as_ref();
     said(json!({
         "id": record.id.as_str(),
         "trust_domain": record.trust_domain.as_str(),
@@ -82,7 +118,11 @@ fn to_json(
         "since": record.since.to_string(),
         "not_before": record.not_before.to_string(),
         "not_after": record.not_after.to_string(),
-        "key_origin": key,
+        "used_for": record.used_for.name(),
+        "key_origin": origin_of(record).unwrap_or("destroyed"),
+        "key_address": record.key_address,
+        "revoked_certificates": list.map(|_| record.revoked.len()),
+        "revocation_list_until": list.map(|list| list.next_update.to_string()),
         "published": published.map(|sequence| sequence.number()),
         "nodes_connected": followers.len(),
         "nodes_holding": holding.len(),

@@ -1,0 +1,201 @@
+//! Where the keys of authorities are, and certificates that are taken back.
+
+#![expect(
+    clippy::disallowed_methods,
+    reason = "it waits for what happens in another process, and no longer than it may take"
+)]
+
+use std::path::Path;
+use std::process::Command;
+use std::time::{Duration, Instant};
+
+use avouch_testkit::softhsm::SoftHsm;
+use nix::sys::signal::Signal;
+use serde_json::Value;
+
+use crate::plane::Plane;
+
+/// The authorities of the tenant `demo`.
+fn authorities(plane: &Plane) -> Vec<Value> {
+    let list = plane.run(&["authority", "list", "--tenant", "demo", "-o", "json"]);
+    assert_eq!(list.code, 0, "{}", list.err);
+    list.json()["authorities"].as_array().unwrap().clone()
+}
+
+/// Waits until something holds, and no longer than it may take.
+fn until(what: &str, mut holds: impl FnMut() -> bool) -> Duration {
+    let start = Instant::now();
+    while !holds() {
+        assert!(start.elapsed() < Duration::from_secs(20), "{what}");
+        std::thread::sleep(Duration::from_millis(20));
+    }
+    start.elapsed()
+}
+
+#[test]
+fn keys_that_are_made_in_a_token_stay_there_and_go_when_they_are_revoked() {
+    let token = match SoftHsm::make(Path::new(env!("CARGO_TARGET_TMPDIR"))) {
+        Ok(token) => token,
+        Err(why) => {
+            println!("skipped: a plane with keys in a PKCS #11 token: {why}");
+            return;
+        }
+    };
+    let address = token.address();
+    let more = ["--keys", address.as_str(), "--root-key", "token"];
+    let plane = Plane::start_with("authority-token", &more, token.variable());
+    assert_eq!(plane.run(&["fetch", "x509"]).code, 0);
+    let all = authorities(&plane);
+    assert!(
+        all.iter().all(|one| one["key_origin"] == "pkcs11"),
+        "{all:?}"
+    );
+    let at = all[0]["key_address"].as_str().unwrap();
+    assert!(at.starts_with("pkcs11:token=avouch%20test;id=%"), "{at}");
+    assert!(!plane.folder.path().join("avouch-data/root.key").exists());
+    // Two tenants with four authorities of two objects each, and the root key.
+    assert_eq!(token.objects(), 17);
+
+    let plane = plane.again(Signal::SIGKILL, &more);
+    assert_eq!(plane.run(&["fetch", "jwt", "--audience", "a"]).code, 0);
+    assert_eq!(token.objects(), 17);
+
+    let of_kind = |kind: &str| all.iter().find(|one| one["kind"] == kind).unwrap()["id"].clone();
+    let id = of_kind("wit");
+    let id = id.as_str().unwrap();
+    let tainted = plane.run(&["authority", "taint", id, "--tenant", "demo"]);
+    assert_eq!(tainted.code, 0, "{}", tainted.err);
+    assert_eq!(token.objects(), 19);
+    let revoked = plane.run(&["authority", "revoke", id, "--anyway", "--tenant", "demo"]);
+    assert_eq!(revoked.code, 0, "{}", revoked.err);
+    assert_eq!(token.objects(), 17);
+    let is_destroyed = |one: &Value| one["id"] == id && one["key_origin"] == "destroyed";
+    assert!(authorities(&plane).iter().any(is_destroyed));
+    assert!(!plane.log().contains("a secret of 20 bytes"));
+
+    // Without the token nothing is opened, and it is said which key is missed.
+    let mut plane = plane;
+    plane.signal(Signal::SIGTERM);
+    let refused = plane.folder.run(&[
+        "up",
+        "--listen",
+        "127.0.0.1:0",
+        "--grpc-listen",
+        "127.0.0.1:0",
+    ]);
+    assert_eq!(refused.code, 1, "{}", refused.out);
+    assert!(refused.err.contains("root key"), "{}", refused.err);
+}
+
+#[test]
+fn a_token_whose_secret_is_on_the_command_line_is_not_used() {
+    let folder = crate::run::Folder::new("authority-pin");
+    let keys = "pkcs11:token=a?module-path=/x.so&pin-value=4711";
+    let refused = folder.run(&["up", "--keys", keys]);
+    assert_eq!(refused.code, 2);
+    assert!(
+        refused.err.contains("mode 0600") && !refused.err.contains("4711"),
+        "{}",
+        refused.err
+    );
+    let refused = folder.run(&["up", "--root-key", "token"]);
+    assert_eq!(refused.code, 2);
+    assert!(refused.err.contains("--keys"), "{}", refused.err);
+}
+
+#[test]
+fn a_certificate_that_is_taken_back_is_refused_and_its_workload_has_the_list_at_once() {
+    let plane = Plane::start("authority-revoked", &[]);
+    let fetch = |folder: &str| {
+        let fetched = plane.run(&["fetch", "x509", "--write", folder, "-o", "json"]);
+        assert_eq!(fetched.code, 0, "{}", fetched.err);
+        fetched.json()
+    };
+    let first = fetch("svid");
+    let id = first["svids"][0]["spiffe_id"].as_str().unwrap().to_owned();
+    // Of the root and of the intermediate.
+    assert_eq!(first["revocation_lists"].as_array().unwrap().len(), 2);
+    let trust = ["--trust", "svid/bundle.pem", "--trust", "svid/crl.pem"];
+    let verify = |plane: &Plane| {
+        let ask = ["verify", "svid/svid.pem", "--spiffe", id.as_str()];
+        plane.run(&[&ask[..], &trust].concat())
+    };
+    let good = verify(&plane);
+    assert_eq!(good.code, 0, "{}", good.out);
+
+    let revoked = plane.run(&[
+        "authority",
+        "revoke-certificates",
+        "--tenant",
+        "demo",
+        "--spiffe-id",
+        &id,
+        "--reason",
+        "key_compromise",
+        "-o",
+        "json",
+    ]);
+    assert_eq!(revoked.code, 0, "{}", revoked.err);
+    let revoked = revoked.json()["revoked"].as_array().unwrap().clone();
+    assert!(!revoked.is_empty());
+    let held = until("the agent has the new list", || {
+        fetch("new")["revocation_lists"] != first["revocation_lists"]
+    });
+    assert!(held < Duration::from_secs(2), "{held:?}");
+    std::fs::copy(
+        plane.folder.path().join("new/crl.pem"),
+        plane.folder.path().join("svid/crl.pem"),
+    )
+    .unwrap();
+    let bad = verify(&plane);
+    assert_eq!(bad.code, 3, "{}", bad.out);
+    assert!(
+        bad.out.contains("revocation.revoked") || bad.out.contains("revoked"),
+        "{}",
+        bad.out
+    );
+
+    // Again, and by its serial number, is harmless; what nobody has issued is not revoked.
+    let serial = revoked[0]["serial"].as_str().unwrap();
+    let by_serial = |serial: &str| {
+        plane.run(&[
+            "authority",
+            "revoke-certificates",
+            "--tenant",
+            "demo",
+            "--serial",
+            serial,
+        ])
+    };
+    assert_eq!(by_serial(serial).code, 0);
+    assert!(by_serial("00ff").err.contains("issue.object_unknown"));
+
+    // Everyone else finds the list under the name of the authority.
+    let authority = revoked[0]["authority"].as_str().unwrap();
+    let url = format!("{}/t/demo/crl/{authority}", plane.http());
+    let list = plane.folder.path().join("list.der");
+    let got = Command::new("curl")
+        .args(["-sf", "-o"])
+        .arg(&list)
+        .arg(&url)
+        .status();
+    if !got.is_ok_and(|got| got.success()) {
+        println!("skipped: a revocation list under OpenSSL: there is no curl here");
+        return;
+    }
+    let shown = Command::new("openssl")
+        .args(["crl", "-inform", "DER", "-noout", "-text", "-in"])
+        .arg(&list)
+        .output();
+    let Ok(shown) = shown else {
+        println!("skipped: a revocation list under OpenSSL: there is no openssl here");
+        return;
+    };
+    let shown = String::from_utf8_lossy(&shown.stdout)
+        .to_lowercase()
+        .replace(':', "");
+    assert!(
+        shown.contains(&serial.to_lowercase()) && shown.contains("key compromise"),
+        "{shown}"
+    );
+}

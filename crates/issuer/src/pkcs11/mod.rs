@@ -1,0 +1,397 @@
+//! Issuing keys in a token that speaks PKCS #11: a hardware security module, or a program that
+//! stands for one. A key is made in the token and never leaves it.
+
+mod address;
+mod token;
+
+use std::sync::Arc;
+
+use avouch_core::id::TenantId;
+use aws_lc_rs::encoding::{AsBigEndian, EcPrivateKeyBin};
+use aws_lc_rs::signature::{ECDSA_P256_SHA256_FIXED_SIGNING, EcdsaKeyPair};
+use cryptoki::mechanism::Mechanism;
+use cryptoki::object::{Attribute, AttributeType, KeyType, ObjectClass, ObjectHandle};
+use der::Encode;
+use der::asn1::{BitStringRef, ObjectIdentifier, OctetStringRef};
+use x509_cert::spki::{AlgorithmIdentifierRef, SubjectPublicKeyInfoRef};
+use zeroize::Zeroizing;
+
+use crate::fault::Fault;
+use crate::key::PublicHalf;
+use crate::key_manager::{FileKeys, Kept, KeyManager, NewKey};
+use crate::signer::{Origin, Signature, Signer, SigningKind};
+pub use address::{InvalidAddress, TokenAddress};
+use token::{Failed, Token, managing};
+
+/// RFC 5480 2.1.1.
+const EC_PUBLIC_KEY: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.2.840.10045.2.1");
+const SECP256R1: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.2.840.10045.3.1.7");
+
+/// Makes, finds and destroys issuing keys in one token. Keys are P-256.
+#[derive(Debug)]
+pub struct Pkcs11Keys {
+    token: Arc<Token>,
+}
+
+impl Pkcs11Keys {
+    /// Opens the token of an address, and says who we are to it once.
+    ///
+    /// # Errors
+    ///
+    /// [`Fault::TokenUnusable`] where it is not there, or refuses; a wrong secret is not tried a
+    /// second time, because tokens lock themselves.
+    pub fn open(address: TokenAddress) -> Result<Self, Fault> {
+        let token = Arc::new(Token::open(address)?);
+        Ok(Self { token })
+    }
+
+    /// The key of the token that wraps the keys of tenants, made if it is missing and may be.
+    ///
+    /// # Errors
+    ///
+    /// [`Fault::TokenUnusable`] where it is missing and may not be made, or the token does not know
+    /// AES-GCM; or what else failed on our side.
+    pub fn wrapping_key(&self, may_make: bool) -> Result<WrappingKey, Fault> {
+        WrappingKey::open(Arc::clone(&self.token), may_make)
+    }
+
+    fn new_key(&self, public: PublicHalf, handle: ObjectHandle, id: Vec<u8>) -> NewKey {
+        NewKey {
+            kept: Kept::Elsewhere(self.token.address().of_key(&id)),
+            signer: Arc::new(TokenKey {
+                token: Arc::clone(&self.token),
+                handle,
+                public,
+            }),
+        }
+    }
+}
+
+impl KeyManager for Pkcs11Keys {
+    fn origin(&self) -> Origin {
+        Origin::Pkcs11
+    }
+
+    fn generate(
+        &self,
+        tenant: &TenantId,
+        kind: SigningKind,
+        name: &dyn Fn(&PublicHalf) -> String,
+    ) -> Result<NewKey, Fault> {
+        if kind != SigningKind::P256 {
+            return Err(Fault::KeyUnusable("keys in a token are P-256"));
+        }
+        let curve = curve()?;
+        let _managing = managing();
+        let (public, private) = self.token.with_session(|session| {
+            let public = [
+                Attribute::Token(true),
+                Attribute::Private(false),
+                Attribute::KeyType(KeyType::EC),
+                Attribute::Verify(true),
+                Attribute::EcParams(curve.clone()),
+            ];
+            let mut private = held_template();
+            private.push(Attribute::Sign(true));
+            Ok(session.generate_key_pair(&Mechanism::EccKeyPairGen, &public, &private)?)
+        })?;
+        let made = self.token.with_session(|session| {
+            let read = session.get_attributes(public, &[AttributeType::EcPoint])?;
+            let kept = [
+                AttributeType::Extractable,
+                AttributeType::NeverExtractable,
+                AttributeType::Local,
+            ];
+            let is_held = session.get_attributes(private, &kept)?.iter().all(|one| {
+                matches!(
+                    one,
+                    Attribute::Extractable(false)
+                        | Attribute::NeverExtractable(true)
+                        | Attribute::Local(true)
+                )
+            });
+            Ok((read, is_held))
+        });
+        let named = made.and_then(|(point, is_held)| {
+            if !is_held {
+                return Err(Fault::TokenUnusable(
+                    "it makes keys that can be taken out of it".to_owned(),
+                ));
+            }
+            let public_half = public_half(&point)?;
+            let id = public_half.identifier().to_vec();
+            let label = format!("avouch {tenant} {}", name(&public_half)).into_bytes();
+            let named = [Attribute::Id(id.clone()), Attribute::Label(label)];
+            self.token.with_session(|session| {
+                session.update_attributes(public, &named)?;
+                Ok(session.update_attributes(private, &named)?)
+            })?;
+            Ok(self.new_key(public_half, private, id))
+        });
+        if named.is_err() {
+            // Nobody would find it again.
+            for handle in [private, public] {
+                drop(
+                    self.token
+                        .with_session(|session| Ok(session.destroy_object(handle)?)),
+                );
+            }
+        }
+        named
+    }
+
+    fn import(
+        &self,
+        tenant: &TenantId,
+        pkcs8: &[u8],
+        name: &dyn Fn(&PublicHalf) -> String,
+    ) -> Result<NewKey, Fault> {
+        let read = FileKeys.import(tenant, pkcs8, name)?;
+        let public = read.signer.public_half().clone();
+        let pair = EcdsaKeyPair::from_pkcs8(&ECDSA_P256_SHA256_FIXED_SIGNING, pkcs8)
+            .map_err(|_| Fault::KeyUnusable("keys in a token are P-256"))?;
+        let scalar: EcPrivateKeyBin<'_> = pair
+            .private_key()
+            .as_be_bytes()
+            .map_err(|_| Fault::Bug("a key cannot be written"))?;
+        let id = public.identifier().to_vec();
+        let label = format!("avouch {tenant} {}", name(&public)).into_bytes();
+        let point = OctetStringRef::new(public.key().bytes())
+            .and_then(|point| point.to_der())
+            .map_err(|_| Fault::Bug("a point cannot be written"))?;
+        let curve = curve()?;
+        let common = [
+            Attribute::Token(true),
+            Attribute::KeyType(KeyType::EC),
+            Attribute::EcParams(curve),
+            Attribute::Id(id.clone()),
+            Attribute::Label(label),
+        ];
+        let _managing = managing();
+        let private = self.token.with_session(|session| {
+            let mut template = vec![
+                Attribute::Class(ObjectClass::PRIVATE_KEY),
+                Attribute::Sign(true),
+                Attribute::Value(scalar.as_ref().to_vec()),
+            ];
+            template.extend(held_template().into_iter().skip(1));
+            template.extend(common.clone());
+            let private = session.create_object(&template)?;
+            let mut template = vec![
+                Attribute::Class(ObjectClass::PUBLIC_KEY),
+                Attribute::Private(false),
+                Attribute::Verify(true),
+                Attribute::EcPoint(point.clone()),
+            ];
+            template.extend(common.clone());
+            session.create_object(&template)?;
+            Ok(private)
+        })?;
+        Ok(self.new_key(public, private, id))
+    }
+
+    fn open(&self, kept: &Kept) -> Result<Arc<dyn Signer>, Fault> {
+        let Kept::Elsewhere(address) = kept else {
+            return FileKeys.open(kept);
+        };
+        let id = self.token.address().key_id(address).ok_or_else(|| {
+            Fault::TokenUnusable(format!("the key {address} is not in the token of `--keys`"))
+        })?;
+        let missing = || Fault::TokenUnusable(format!("there is no key {address} in it"));
+        let private = self.token.find(ObjectClass::PRIVATE_KEY, &id)?;
+        let public = self.token.find(ObjectClass::PUBLIC_KEY, &id)?;
+        let (handle, public) = private.zip(public).ok_or_else(missing)?;
+        let read = self.token.with_session(|session| {
+            Ok(session.get_attributes(public, &[AttributeType::EcPoint])?)
+        })?;
+        Ok(Arc::new(TokenKey {
+            token: Arc::clone(&self.token),
+            public: public_half(&read)?,
+            handle,
+        }))
+    }
+
+    fn destroy(&self, address: &str) -> Result<(), Fault> {
+        let Some(id) = self.token.address().key_id(address) else {
+            return Err(Fault::TokenUnusable(format!(
+                "the key {address} is not in the token of `--keys`"
+            )));
+        };
+        let _managing = managing();
+        // The private half first: what is left after a failure between them cannot sign.
+        for class in [ObjectClass::PRIVATE_KEY, ObjectClass::PUBLIC_KEY] {
+            if let Some(handle) = self.token.find(class, &id)? {
+                self.token
+                    .with_session(|session| Ok(session.destroy_object(handle)?))?;
+            }
+        }
+        Ok(())
+    }
+}
+
+/// A private key in the token.
+struct TokenKey {
+    token: Arc<Token>,
+    handle: ObjectHandle,
+    public: PublicHalf,
+}
+
+impl Signer for TokenKey {
+    fn public_half(&self) -> &PublicHalf {
+        &self.public
+    }
+
+    fn origin(&self) -> Origin {
+        Origin::Pkcs11
+    }
+
+    fn sign(&self, message: &[u8]) -> Result<Signature, Fault> {
+        // The token signs a digest: not every one hashes, and none as fast.
+        let digest = aws_lc_rs::digest::digest(&aws_lc_rs::digest::SHA256, message);
+        let signed = self.token.with_session(|session| {
+            Ok(session.sign(&Mechanism::Ecdsa, self.handle, digest.as_ref())?)
+        })?;
+        let signature = <[u8; 64]>::try_from(signed.as_slice());
+        signature
+            .map(Signature::new)
+            .map_err(|_| Fault::SignerFailed("a signature of the token is not 64 bytes long"))
+    }
+}
+
+/// An AES key in the token, which wraps and unwraps what is kept outside of it.
+#[derive(Debug)]
+pub struct WrappingKey {
+    token: Arc<Token>,
+    handle: ObjectHandle,
+}
+
+/// How the key is labelled; one token wraps for one deployment.
+const WRAPPING_LABEL: &[u8] = b"avouch root key";
+
+const NONCE_BYTES: usize = 12;
+const TAG_BITS: u64 = 128;
+
+impl WrappingKey {
+    fn open(token: Arc<Token>, may_make: bool) -> Result<Self, Fault> {
+        let _managing = managing();
+        let found = token.with_session(|session| {
+            let template = [
+                Attribute::Class(ObjectClass::SECRET_KEY),
+                Attribute::Label(WRAPPING_LABEL.to_vec()),
+            ];
+            Ok(session.find_objects(&template)?)
+        })?;
+        let handle = match found.as_slice() {
+            [one] => *one,
+            [] if may_make => token.with_session(|session| {
+                let mut template = held_template();
+                template.extend([
+                    Attribute::Label(WRAPPING_LABEL.to_vec()),
+                    Attribute::ValueLen(32.into()),
+                    Attribute::Encrypt(true),
+                    Attribute::Decrypt(true),
+                ]);
+                Ok(session.generate_key(&Mechanism::AesKeyGen, &template)?)
+            })?,
+            [] => {
+                return Err(Fault::TokenUnusable(
+                    "the root key is not in it, and there are tenants whose keys only that one opens"
+                        .to_owned(),
+                ));
+            }
+            _ => {
+                return Err(Fault::TokenUnusable(
+                    "there are several keys with the label `avouch root key` in it".to_owned(),
+                ));
+            }
+        };
+        Ok(Self { token, handle })
+    }
+
+    /// Wraps a secret together with what it is for, with AES-256-GCM (NIST SP 800-38D).
+    ///
+    /// # Errors
+    ///
+    /// What failed on our side.
+    pub fn wrap(&self, context: &[u8], secret: &[u8]) -> Result<Vec<u8>, Fault> {
+        let mut nonce = [0; NONCE_BYTES];
+        aws_lc_rs::rand::fill(&mut nonce).map_err(|_| Fault::NoRandomness)?;
+        let text = self.token.with_session(|session| {
+            let mut nonce = nonce;
+            let mechanism = gcm(&mut nonce, context)?;
+            Ok(session.encrypt(&mechanism, self.handle, secret)?)
+        })?;
+        Ok([nonce.as_slice(), &text].concat())
+    }
+
+    /// Unwraps what was wrapped with the same context, or says that it was not.
+    ///
+    /// # Errors
+    ///
+    /// What failed on our side.
+    pub fn unwrap(
+        &self,
+        context: &[u8],
+        wrapped: &[u8],
+    ) -> Result<Option<Zeroizing<Vec<u8>>>, Fault> {
+        let Some((nonce, text)) = wrapped.split_first_chunk::<NONCE_BYTES>() else {
+            return Ok(None);
+        };
+        self.token.with_session(|session| {
+            let mut nonce = *nonce;
+            let mechanism = gcm(&mut nonce, context)?;
+            match session.decrypt(&mechanism, self.handle, text) {
+                Ok(secret) => Ok(Some(Zeroizing::new(secret))),
+                Err(error) if token::is_damage(&error) => Ok(None),
+                Err(error) => Err(error.into()),
+            }
+        })
+    }
+}
+
+fn gcm<'a>(nonce: &'a mut [u8], context: &'a [u8]) -> Result<Mechanism<'a>, Failed> {
+    let parameters = cryptoki::mechanism::aead::GcmParams::new(nonce, context, TAG_BITS.into())?;
+    Ok(Mechanism::AesGcm(parameters))
+}
+
+/// What every secret of ours in the token is like: it stays there. `Token` is the first.
+fn held_template() -> Vec<Attribute> {
+    vec![
+        Attribute::Token(true),
+        Attribute::Private(true),
+        Attribute::Sensitive(true),
+        Attribute::Extractable(false),
+    ]
+}
+
+fn curve() -> Result<Vec<u8>, Fault> {
+    SECP256R1
+        .to_der()
+        .map_err(|_| Fault::Bug("the name of a curve cannot be written"))
+}
+
+/// The public half from a point as the token has it: an OCTET STRING around the point (PKCS #11 3.0
+/// 2.3.3); some tokens leave the wrapping away.
+fn public_half(attributes: &[Attribute]) -> Result<PublicHalf, Fault> {
+    let unusable = || Fault::TokenUnusable("it has a public key that is no point of P-256".into());
+    let [Attribute::EcPoint(point)] = attributes else {
+        return Err(unusable());
+    };
+    let point = match point.as_slice() {
+        [4, 65, rest @ ..] if rest.len() == 65 => rest,
+        whole => whole,
+    };
+    let encode = || {
+        let curve = SECP256R1;
+        SubjectPublicKeyInfoRef {
+            algorithm: AlgorithmIdentifierRef {
+                oid: EC_PUBLIC_KEY,
+                parameters: Some((&curve).into()),
+            },
+            subject_public_key: BitStringRef::from_bytes(point)?,
+        }
+        .to_der()
+    };
+    let info = encode().map_err(|_: der::Error| unusable())?;
+    PublicHalf::from_info(&info).map_err(|_| unusable())
+}

@@ -1,0 +1,159 @@
+//! The private keys of one tenant: sealed in the store, or kept elsewhere, as in a token.
+
+use std::sync::Arc;
+
+use avouch_core::id::TenantId;
+use avouch_issuer::fault::Fault as IssuerFault;
+use avouch_issuer::key::PublicHalf;
+use avouch_issuer::key_manager::{FileKeys, Kept, KeyManager, NewKey};
+use avouch_issuer::pkcs11::{Pkcs11Keys, WrappingKey};
+use avouch_issuer::signer::{Origin, Signer, SigningKind};
+use avouch_store::keyring::{RootKeeper, RootKey, Sealed, TenantKey};
+use avouch_store::{AuthorityId, AuthorityRecord, TenantRecord};
+use zeroize::Zeroizing;
+
+use crate::fault::Fault;
+
+pub use avouch_issuer::pkcs11::TokenAddress;
+
+/// Makes, seals and finds the private keys of one tenant.
+pub(crate) struct Keys {
+    sealing: TenantKey,
+    manager: Arc<dyn KeyManager>,
+}
+
+/// Where a private key is, as the store remembers it.
+pub(crate) struct Place {
+    pub(crate) sealed: Option<Sealed>,
+    pub(crate) address: Option<String>,
+}
+
+impl Keys {
+    pub(crate) fn of(sealing: TenantKey, manager: Arc<dyn KeyManager>) -> Self {
+        Self { sealing, manager }
+    }
+
+    /// P-256: every SPIFFE client knows it, and tokens allow no other of our kinds.
+    pub(crate) fn generate(
+        &self,
+        tenant: &TenantId,
+        name: &dyn Fn(&PublicHalf) -> String,
+    ) -> Result<NewKey, Fault> {
+        Ok(self.manager.generate(tenant, SigningKind::P256, name)?)
+    }
+
+    /// Where a new key of an authority is, for the store.
+    pub(crate) fn place(&self, id: &AuthorityId, kept: &Kept) -> Result<Place, Fault> {
+        Ok(match kept {
+            Kept::Here(pkcs8) => Place {
+                sealed: Some(self.sealing.seal(id, pkcs8)?),
+                address: None,
+            },
+            Kept::Elsewhere(address) => Place {
+                sealed: None,
+                address: Some(address.clone()),
+            },
+        })
+    }
+
+    /// What signs for an authority, if it still has a key.
+    pub(crate) fn open(&self, record: &AuthorityRecord) -> Result<Option<Arc<dyn Signer>>, Fault> {
+        let signer = match (&record.private_key, &record.key_address) {
+            (Some(sealed), _) => {
+                let pkcs8 = self.sealing.open(&record.id, sealed)?;
+                FileKeys.open(&Kept::Here(pkcs8))?
+            }
+            (None, Some(address)) => self.manager.open(&Kept::Elsewhere(address.clone()))?,
+            (None, None) => return Ok(None),
+        };
+        Ok(Some(signer))
+    }
+
+    /// Destroys a key that is kept elsewhere.
+    pub(crate) fn destroy(&self, address: &str) -> Result<(), Fault> {
+        Ok(self.manager.destroy(address)?)
+    }
+}
+
+/// Where the private key of an authority is, as a word; none once it is destroyed.
+pub(crate) fn origin_of(record: &AuthorityRecord) -> Option<&'static str> {
+    match (&record.private_key, &record.key_address) {
+        (Some(_), _) => Some(Origin::File.name()),
+        (None, Some(address)) if address.starts_with("pkcs11:") => Some(Origin::Pkcs11.name()),
+        (None, Some(_)) => Some(Origin::Memory.name()),
+        (None, None) => None,
+    }
+}
+
+/// The token of a deployment, in which keys of authorities are made and stay.
+#[derive(Debug)]
+pub struct TokenKeys(Pkcs11Keys);
+
+impl TokenKeys {
+    /// Opens it.
+    ///
+    /// # Errors
+    ///
+    /// Why it cannot be used.
+    pub fn open(address: TokenAddress) -> Result<Self, Fault> {
+        Ok(Self(Pkcs11Keys::open(address)?))
+    }
+
+    /// The root key in it. It is made as long as there is no tenant whose key it would have to open.
+    ///
+    /// # Errors
+    ///
+    /// Why it cannot be used.
+    pub fn root_key(&self, tenants: &[TenantRecord]) -> Result<RootKey, Fault> {
+        let key = self.0.wrapping_key(tenants.is_empty())?;
+        Ok(RootKey::kept_by(Box::new(RootInToken(key))))
+    }
+}
+
+impl KeyManager for TokenKeys {
+    fn origin(&self) -> Origin {
+        self.0.origin()
+    }
+
+    fn generate(
+        &self,
+        tenant: &TenantId,
+        kind: SigningKind,
+        name: &dyn Fn(&PublicHalf) -> String,
+    ) -> Result<NewKey, IssuerFault> {
+        self.0.generate(tenant, kind, name)
+    }
+
+    fn import(
+        &self,
+        tenant: &TenantId,
+        pkcs8: &[u8],
+        name: &dyn Fn(&PublicHalf) -> String,
+    ) -> Result<NewKey, IssuerFault> {
+        self.0.import(tenant, pkcs8, name)
+    }
+
+    fn open(&self, kept: &Kept) -> Result<Arc<dyn Signer>, IssuerFault> {
+        self.0.open(kept)
+    }
+
+    fn destroy(&self, address: &str) -> Result<(), IssuerFault> {
+        self.0.destroy(address)
+    }
+}
+
+/// The root key in a token.
+struct RootInToken(WrappingKey);
+
+impl RootKeeper for RootInToken {
+    fn wrap(&self, context: &[u8], secret: &[u8]) -> Result<Vec<u8>, String> {
+        self.0
+            .wrap(context, secret)
+            .map_err(|fault| fault.to_string())
+    }
+
+    fn unwrap(&self, context: &[u8], wrapped: &[u8]) -> Result<Option<Zeroizing<Vec<u8>>>, String> {
+        let opened = self.0.unwrap(context, wrapped);
+        opened.map_err(|fault| fault.to_string())
+    }
+}

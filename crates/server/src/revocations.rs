@@ -1,0 +1,343 @@
+//! Certificates that are believed no more before their end: revoked, put on the list of their
+//! authority, and the list told to everyone.
+//!
+//! ```text
+//! serial number or SPIFFE ID ─► intents ─► records of the authorities ─► new lists, signed
+//!                                                                    └─► store ─► agents, verifiers
+//! ```
+//!
+//! The revocation and the list that tells of it are one change, so neither is ever seen alone.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use avouch_core::id::{SpiffeId, TrustDomain};
+use avouch_core::reason::Reason;
+use avouch_core::time::Time;
+use avouch_issuer::revocation_list::{RevocationList, Revoked};
+use avouch_issuer::stages::issue_one;
+use avouch_store::{
+    AuthorityId, AuthorityKind, AuthorityRecord, AuthorityState, CredentialKind, IntentRow,
+    RevocationListRecord, RevokedCertificate, Sequence,
+};
+
+use crate::authority_record::{self, Opened};
+use crate::fault::{Fault, Refused};
+use crate::issuing::StoreLog;
+use crate::keeper::Draft;
+use crate::plane::Plane;
+use crate::tenant::{Held, Tenant};
+
+/// `cACompromise` (RFC 5280 5.3.1): an authority is revoked only after it was tainted.
+pub(crate) const CA_COMPROMISE: u8 = 2;
+
+/// How often a revocation is tried anew because something else has changed meanwhile.
+const MOST_ATTEMPTS: usize = 16;
+
+/// How many intents are asked for at a time.
+const INTENTS: u32 = 10_000;
+
+/// Which certificates are to be revoked.
+#[derive(Clone, Debug)]
+pub enum Which {
+    /// The one with this serial number, in hexadecimal.
+    Serial(String),
+    /// All that were issued for this identity.
+    Identity(SpiffeId),
+}
+
+/// A certificate that was revoked.
+#[derive(Clone, Debug)]
+pub struct RevokedNow {
+    /// Its serial number in hexadecimal.
+    pub serial: String,
+    /// Whose it is.
+    pub subject: SpiffeId,
+    /// The authority whose list names it.
+    pub authority: AuthorityId,
+    /// When it would have ended.
+    pub not_after: Time,
+}
+
+impl Plane {
+    /// Revokes certificates that have not ended yet. What was revoked before is harmless.
+    ///
+    /// # Errors
+    ///
+    /// `issue.object_unknown` where there is none, or what failed on our side.
+    pub fn revoke_certificates(
+        &self,
+        tenant: &Arc<Tenant>,
+        which: &Which,
+        reason: u8,
+    ) -> Result<Vec<RevokedNow>, Refused> {
+        let issued = self.issued(tenant, which)?;
+        let mut conflict = None;
+        for _ in 0..MOST_ATTEMPTS {
+            let at = tenant.read(|snapshot| snapshot.sequence);
+            let revoked = self.revoke_issued(tenant, at, &issued, reason);
+            match revoked {
+                Ok(revoked) if revoked.is_empty() => return Err(unknown(which)),
+                Ok(revoked) => return Ok(revoked),
+                Err(Refused::Reason(reason)) if reason.code() == "issue.conflict" => {
+                    conflict = Some(reason);
+                }
+                Err(other) => return Err(other),
+            }
+        }
+        Err(conflict.map_or_else(
+            || Fault::Bug("nothing was tried".to_owned()).into(),
+            Refused::Reason,
+        ))
+    }
+
+    fn revoke_issued(
+        &self,
+        tenant: &Arc<Tenant>,
+        at: Sequence,
+        issued: &[IntentRow],
+        reason: u8,
+    ) -> Result<Vec<RevokedNow>, Refused> {
+        let mut by_authority: BTreeMap<&AuthorityId, Vec<&IntentRow>> = BTreeMap::new();
+        for intent in issued {
+            by_authority
+                .entry(&intent.authority)
+                .or_default()
+                .push(intent);
+        }
+        let mut revoked = Vec::new();
+        let mut drafts: BTreeMap<TrustDomain, Draft<'_>> = BTreeMap::new();
+        for (authority, intents) in by_authority {
+            let found = tenant.read(|snapshot| snapshot.authorities.get(authority).cloned());
+            // What a revoked authority signed is believed no more anyway.
+            let Some(record) = found.filter(|one| one.state != AuthorityState::Revoked) else {
+                continue;
+            };
+            let draft = drafts
+                .entry(record.trust_domain.clone())
+                .or_insert_with_key(|name| Draft::of(self, tenant, name.clone()));
+            let named = intents.iter().map(|intent| RevokedCertificate {
+                serial: intent.id.to_string(),
+                at: draft.now,
+                reason,
+                not_after: intent.not_after,
+            });
+            let record = with_revoked(record, named);
+            draft.put(record);
+            revoked.extend(intents.iter().map(|intent| RevokedNow {
+                serial: intent.id.to_string(),
+                subject: intent.subject.clone(),
+                authority: intent.authority.clone(),
+                not_after: intent.not_after,
+            }));
+        }
+        let mut changes = Vec::new();
+        for mut draft in drafts.into_values() {
+            draft.sign_changed_lists()?;
+            changes.extend(draft.take_changes());
+        }
+        if !changes.is_empty() {
+            self.apply_at(tenant, at, &changes)?;
+        }
+        Ok(revoked)
+    }
+
+    /// The intents of the certificates that are meant and have not ended yet.
+    fn issued(&self, tenant: &Tenant, which: &Which) -> Result<Vec<IntentRow>, Refused> {
+        let now = self.now();
+        let longest = i64::from(self.settings.x509.lifetime.most());
+        let mut found: BTreeMap<String, IntentRow> = BTreeMap::new();
+        let mut from = now.plus(-longest);
+        let mut limit = INTENTS;
+        loop {
+            let page = self.store.intents(tenant.id(), from, limit)?;
+            let is_last = page.len() < usize::try_from(limit).unwrap_or(usize::MAX);
+            let reached = page.last().map_or(from, |last| last.recorded);
+            let meant = page.into_iter().filter(|intent| {
+                let is_certificate = matches!(
+                    intent.kind,
+                    CredentialKind::X509 | CredentialKind::Certificate
+                );
+                let is_meant = match which {
+                    Which::Serial(serial) => intent.id.as_str() == serial,
+                    Which::Identity(id) => intent.subject == *id,
+                };
+                is_certificate && is_meant && intent.not_after >= now
+            });
+            found.extend(meant.map(|intent| (intent.id.to_string(), intent)));
+            if is_last {
+                return Ok(found.into_values().collect());
+            }
+            // More than a page of one second is asked for again as a whole.
+            if reached == from {
+                limit = limit.saturating_mul(2);
+            }
+            from = reached;
+        }
+    }
+
+    /// The revocation list of an authority of the tenant, as DER, and by when the next one is there.
+    ///
+    /// # Errors
+    ///
+    /// `issue.object_unknown`, also where the authority has no list.
+    pub fn revocation_list(
+        &self,
+        tenant: &Tenant,
+        authority: &str,
+    ) -> Result<RevocationListRecord, Reason> {
+        let found = AuthorityId::parse(authority).and_then(|id| {
+            tenant.read(|snapshot| {
+                let record = snapshot.authorities.get(&id)?;
+                let is_published = record.state != AuthorityState::Revoked;
+                record.revocation_list.clone().filter(|_| is_published)
+            })
+        });
+        found.ok_or_else(|| Reason::IssueObjectUnknown {
+            object: "revocation list of the authority",
+            name: authority.chars().take(128).collect(),
+        })
+    }
+}
+
+impl Held {
+    /// The lists of a trust domain that count at `now`. One that has ended is left out: whoever has
+    /// a list of an authority refuses what no current list clears, and the certificates that it
+    /// named have ended before it.
+    pub(crate) fn revocation_lists<'a>(
+        &'a self,
+        trust_domain: &'a TrustDomain,
+        now: Time,
+    ) -> impl Iterator<Item = &'a [u8]> {
+        let records = self.snapshot.authorities.values();
+        let published = records.filter(move |record| {
+            record.trust_domain == *trust_domain
+                && record.state != AuthorityState::Revoked
+                && now <= record.not_after
+        });
+        let lists = published.filter_map(|record| record.revocation_list.as_ref());
+        lists
+            .filter(move |list| now <= list.next_update)
+            .map(|list| list.der.as_slice())
+    }
+}
+
+impl Draft<'_> {
+    /// Signs the list of each authority whose list is missing or is half as old as it may be.
+    pub(crate) fn sign_due_lists(&mut self) -> Result<(), Refused> {
+        let now = self.now;
+        self.sign_lists(|record| {
+            record.revocation_list.as_ref().is_none_or(|list| {
+                let half = list.next_update.since(list.this_update) / 2;
+                now >= list.this_update.plus(half)
+            })
+        })
+    }
+
+    /// Signs the list of each authority that has revoked something its list does not tell.
+    pub(crate) fn sign_changed_lists(&mut self) -> Result<(), Refused> {
+        let changed: BTreeSet<AuthorityId> = self.changed_records();
+        self.sign_lists(|record| changed.contains(&record.id))
+    }
+
+    fn sign_lists(&mut self, is_due: impl Fn(&AuthorityRecord) -> bool) -> Result<(), Refused> {
+        let due: Vec<AuthorityRecord> = self
+            .records
+            .values()
+            .filter(|record| signs_lists(record, self.now) && is_due(record))
+            .cloned()
+            .collect();
+        for record in due {
+            let opened = authority_record::open(self.tenant.id(), &self.tenant.keys, &record)?;
+            let Some(Opened::X509(authority)) = opened else {
+                continue;
+            };
+            // Whoever checks a certificate after its end refuses it for that.
+            let revoked: Vec<RevokedCertificate> = record
+                .revoked
+                .iter()
+                .filter(|one| one.not_after >= self.now)
+                .cloned()
+                .collect();
+            let last = record
+                .revocation_list
+                .as_ref()
+                .map_or(0, |list| list.number);
+            let prepared = authority.prepare_revocation_list(
+                revoked.iter().map(told).collect(),
+                last.saturating_add(1),
+                self.plane.settings.revocation_list_ttl,
+                self.now,
+                &self.plane.random,
+            )?;
+            let list = issue_one(prepared, &StoreLog::of(self.plane))?;
+            self.put(AuthorityRecord {
+                revoked,
+                revocation_list: Some(stored(list)),
+                ..record
+            });
+        }
+        Ok(())
+    }
+}
+
+/// An authority that has revoked these certificates, too.
+pub(crate) fn with_revoked(
+    mut record: AuthorityRecord,
+    revoked: impl IntoIterator<Item = RevokedCertificate>,
+) -> AuthorityRecord {
+    for one in revoked {
+        // The first revocation says since when.
+        if !record
+            .revoked
+            .iter()
+            .any(|known| known.serial == one.serial)
+        {
+            record.revoked.push(one);
+        }
+    }
+    record
+}
+
+fn signs_lists(record: &AuthorityRecord, now: Time) -> bool {
+    let is_there = match record.state {
+        AuthorityState::Prepared
+        | AuthorityState::Active
+        | AuthorityState::Retired
+        | AuthorityState::Tainted => true,
+        AuthorityState::Requested | AuthorityState::Revoked => false,
+    };
+    record.kind == AuthorityKind::X509 && is_there && now <= record.not_after
+}
+
+fn told(revoked: &RevokedCertificate) -> Revoked {
+    Revoked {
+        serial: revoked.serial.clone(),
+        at: revoked.at,
+        reason: revoked.reason,
+    }
+}
+
+fn stored(list: RevocationList) -> RevocationListRecord {
+    RevocationListRecord {
+        number: list.number,
+        this_update: list.this_update,
+        next_update: list.next_update,
+        der: list.der,
+    }
+}
+
+fn unknown(which: &Which) -> Refused {
+    let (object, name) = match which {
+        Which::Serial(serial) => (
+            "certificate that has not ended, with the serial number",
+            serial.clone(),
+        ),
+        Which::Identity(id) => ("certificate that has not ended, of", id.to_string()),
+    };
+    Reason::IssueObjectUnknown {
+        object,
+        name: name.chars().take(256).collect(),
+    }
+    .into()
+}
