@@ -114,6 +114,7 @@ impl Reader<'_> {
                 reason: Some(members.required_text("reason")?.to_owned()),
                 added: None,
                 expires: self.time(&members, "expires")?,
+                key_origin: None,
             },
         })
     }
