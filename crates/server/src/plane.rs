@@ -21,7 +21,6 @@ use crate::counters::Counters;
 use crate::fault::{Fault, Refused};
 use crate::fetch::Fetcher;
 use crate::keys::Keys;
-use crate::nodes::Presences;
 use crate::nodes::{Known, Presences, RefusedNodes};
 use crate::settings::Settings;
 use crate::tenant::Tenant;

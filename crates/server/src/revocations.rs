@@ -185,7 +185,7 @@ impl Plane {
         &self,
         tenant: &Tenant,
         authority: &str,
-    ) -> Result<RevocationListRecord, Reason> {
+    ) -> Result<Box<RevocationListRecord>, Reason> {
         let found = AuthorityId::parse(authority).and_then(|id| {
             tenant.read(|snapshot| {
                 let record = snapshot.authorities.get(&id)?;
@@ -318,13 +318,13 @@ fn told(revoked: &RevokedCertificate) -> Revoked {
     }
 }
 
-fn stored(list: RevocationList) -> RevocationListRecord {
-    RevocationListRecord {
+fn stored(list: RevocationList) -> Box<RevocationListRecord> {
+    Box::new(RevocationListRecord {
         number: list.number,
         this_update: list.this_update,
         next_update: list.next_update,
         der: list.der,
-    }
+    })
 }
 
 fn unknown(which: &Which) -> Refused {

@@ -249,7 +249,7 @@ impl StoredAuthority {
             revoked: record.revoked.iter().map(StoredRevocation::of).collect(),
             revocation_list: record
                 .revocation_list
-                .as_ref()
+                .as_deref()
                 .map(StoredRevocationList::of),
         }
     }
@@ -282,7 +282,7 @@ impl StoredAuthority {
                 .map(StoredRevocation::read)
                 .collect(),
             revocation_list: match stored.revocation_list {
-                Some(list) => Some(list.read()?),
+                Some(list) => Some(Box::new(list.read()?)),
                 None => None,
             },
         })

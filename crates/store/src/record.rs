@@ -85,7 +85,7 @@ pub struct AuthorityRecord {
     /// The certificates that it revoked and that have not ended yet.
     pub revoked: Vec<RevokedCertificate>,
     /// The list of them that it signed last; none before the first, and none for tokens.
-    pub revocation_list: Option<RevocationListRecord>,
+    pub revocation_list: Option<Box<RevocationListRecord>>,
 }
 
 /// For whom an authority signs certificates.

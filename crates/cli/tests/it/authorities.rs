@@ -170,8 +170,12 @@ fn a_certificate_that_is_taken_back_is_refused_and_its_workload_has_the_list_at_
     assert_eq!(by_serial(serial).code, 0);
     assert!(by_serial("00ff").err.contains("issue.object_unknown"));
 
-    // Everyone else finds the list under the name of the authority.
     let authority = revoked[0]["authority"].as_str().unwrap();
+    check_published(&plane, authority, serial);
+}
+
+/// Everyone finds the list of an authority under its name, and OpenSSL reads it.
+fn check_published(plane: &Plane, authority: &str, serial: &str) {
     let url = format!("{}/t/demo/crl/{authority}", plane.http());
     let list = plane.folder.path().join("list.der");
     let got = Command::new("curl")

@@ -88,12 +88,12 @@ pub(crate) fn what_is_put_is_loaded_again_after_a_restart(engine: &dyn Engine) {
             reason: 1,
             not_after: Time::from_unix(9),
         }],
-        revocation_list: Some(avouch_store::RevocationListRecord {
+        revocation_list: Some(Box::new(avouch_store::RevocationListRecord {
             number: 3,
             this_update: Time::from_unix(7),
             next_update: Time::from_unix(8),
             der: vec![0x30, 0],
-        }),
+        })),
         ..authority("k2", "a.test", &key, b"")
     };
     let bare = bare_entry("e2", "spiffe://a.test");
