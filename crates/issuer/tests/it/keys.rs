@@ -1,5 +1,10 @@
 //! The same suite with keys in memory, in files and in a token; and what only a token does.
 
+#![expect(
+    clippy::print_stdout,
+    reason = "what is skipped is read from the output of the tests"
+)]
+
 use std::path::Path;
 use std::process::{Command, Output};
 
