@@ -20,16 +20,18 @@ const MADE: &str = "crates/api/src/grpc";
 const WITHOUT_PACKAGE: &str = "workload";
 
 /// The protocols that are served; what they import comes along.
-const PROTOCOLS: [&str; 5] = [
+const PROTOCOLS: [&str; 7] = [
     "envoy/extensions/transport_sockets/tls/v3/secret.proto",
     "envoy/service/secret/v3/sds.proto",
+    "google/rpc/error_details.proto",
     "node.proto",
+    "spiffe/broker/brokerapi.proto",
     "spire/api/agent/delegatedidentity/v1/delegatedidentity.proto",
     "workload.proto",
 ];
 
 /// Messages that hold a private key or a bearer token. Their `Debug` is written by hand.
-const SECRET: [&str; 13] = [
+const SECRET: [&str; 15] = [
     ".JWTSVID",
     ".ValidateJWTSVIDRequest",
     ".WITSVID",
@@ -41,8 +43,16 @@ const SECRET: [&str; 13] = [
     ".avouch.node.v1.WitAnswer",
     ".envoy.config.core.v3.DataSource",
     ".envoy.service.discovery.v3.DiscoveryResponse",
+    ".spiffe.broker.JWTSVID",
+    ".spiffe.broker.X509SVID",
     ".spire.api.agent.delegatedidentity.v1.X509SVIDWithKey",
     ".spire.api.types.JWTSVID",
+];
+
+/// The protocols that endpoints tell of by reflection.
+const REFLECTED: [(&str, &str); 2] = [
+    ("broker", "spiffe/broker/brokerapi.proto"),
+    (WITHOUT_PACKAGE, "workload.proto"),
 ];
 
 /// These messages come with `prost`.
@@ -97,12 +107,13 @@ fn make(workspace: &Workspace) -> Result<Vec<(String, Vec<u8>)>, String> {
         }
     }
     made.sort();
-    let mut bare = described(workspace, &[&format!("{WITHOUT_PACKAGE}.proto")])?;
-    for file in &mut bare.file {
-        file.source_code_info = None;
+    for (name, protocol) in REFLECTED {
+        let mut bare = described(workspace, &[protocol])?;
+        for file in &mut bare.file {
+            file.source_code_info = None;
+        }
+        made.push((format!("{name}.descriptors.bin"), bare.encode_to_vec()));
     }
-    let descriptors = format!("{WITHOUT_PACKAGE}.descriptors.bin");
-    made.push((descriptors, bare.encode_to_vec()));
     Ok(made)
 }
 

@@ -1,6 +1,7 @@
 //! The agent as a command: `avouch-agent`, and `avouch agent run`.
 
 use std::fs;
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -12,7 +13,8 @@ use zeroize::Zeroizing;
 
 use crate::node::{Attesting, Evidence, Joining, LinkFault, Node, ServerTrust};
 use crate::{
-    AdminEndpoint, Endpoint, Fault, Identities, Kubelet, KubeletAccess, KubeletFault, Limits,
+    AdminEndpoint, BrokerEndpoint, BrokerRule, Credentials, Endpoint, Fault, Identities, Kubelet,
+    KubeletAccess, KubeletFault, Limits,
 };
 
 /// What the agent is told.
@@ -48,6 +50,9 @@ pub struct AgentArguments {
     /// How pods are told from each other.
     #[command(flatten)]
     pub kubelet: KubeletArguments,
+    /// Who may act as a broker, and where.
+    #[command(flatten)]
+    pub brokers: BrokerArguments,
     /// How much the log tells, on standard error
     #[arg(long, value_enum, default_value_t = LogLevel::Warn)]
     pub log: LogLevel,
@@ -163,6 +168,36 @@ impl KubeletArguments {
     }
 }
 
+/// Who may act as a broker, and where (incubating).
+#[derive(Args, Clone, Debug)]
+pub struct BrokerArguments {
+    /// A socket for the SPIFFE Broker API, which may still change
+    #[arg(long, value_name = "PATH", requires = "broker")]
+    pub broker_socket: Option<PathBuf>,
+    /// Who may fetch the identities of others there, with its X.509-SVID, and how it may name them:
+    /// by process (only on the socket), by pod (needs --kubelet). May be repeated
+    #[arg(long, value_name = "ID=pid,pod", requires = "broker_socket")]
+    pub broker: Vec<BrokerRule>,
+    /// An address of the network for brokers, too
+    #[arg(long, value_name = "HOST:PORT", requires = "broker_socket")]
+    pub broker_listen: Option<SocketAddr>,
+}
+
+impl BrokerArguments {
+    async fn open(&self, kubelet: Option<Arc<Kubelet>>) -> Result<Option<BrokerEndpoint>, Fault> {
+        let Some(path) = &self.broker_socket else {
+            return Ok(None);
+        };
+        let path = std::path::absolute(path).unwrap_or_else(|_| path.clone());
+        let endpoint = BrokerEndpoint::bind(&path, self.broker.clone(), Limits::default())?;
+        let endpoint = endpoint.with_kubelet(kubelet);
+        Ok(Some(match self.broker_listen {
+            Some(address) => endpoint.and_listen(address).await?,
+            None => endpoint,
+        }))
+    }
+}
+
 /// Who may fetch the identities of others, and where.
 #[derive(Args, Clone, Debug)]
 pub struct DelegationArguments {
@@ -179,10 +214,10 @@ fn spiffe_id(text: &str) -> Result<SpiffeId, String> {
 }
 
 /// The sockets of an agent.
-#[derive(Debug)]
 pub struct Sockets {
     workloads: Endpoint,
     admin: Option<AdminEndpoint>,
+    brokers: Option<(BrokerEndpoint, Arc<dyn Credentials>)>,
 }
 
 impl Sockets {
@@ -201,7 +236,11 @@ impl Sockets {
             }
             None => None,
         };
-        Ok(Self { workloads, admin })
+        Ok(Self {
+            workloads,
+            admin,
+            brokers: None,
+        })
     }
 
     /// Asks the kubelet of this node about workloads in pods.
@@ -210,6 +249,16 @@ impl Sockets {
         Self {
             workloads: self.workloads.with_kubelet(kubelet.clone()),
             admin: self.admin.map(|admin| admin.with_kubelet(kubelet)),
+            brokers: self.brokers,
+        }
+    }
+
+    /// Serves brokers, too.
+    #[must_use]
+    pub fn with_brokers(self, endpoint: BrokerEndpoint, credentials: Arc<dyn Credentials>) -> Self {
+        Self {
+            brokers: Some((endpoint, credentials)),
+            ..self
         }
     }
 
@@ -237,6 +286,15 @@ impl Sockets {
             let stop = async move { drop(admin_stopped.wait_for(|stop| *stop).await) };
             admin.serve(Arc::clone(&identities), stop).await
         };
+        let mut brokers_stopped = stopping.subscribe();
+        let brokers = async {
+            let Some((endpoint, credentials)) = self.brokers else {
+                return Ok(());
+            };
+            let stop = async move { drop(brokers_stopped.wait_for(|stop| *stop).await) };
+            let identities = Arc::clone(&identities);
+            endpoint.serve(identities, credentials, stop).await
+        };
         let workloads = self.workloads.serve(Arc::clone(&identities), async move {
             drop(stopped.wait_for(|stop| *stop).await);
         });
@@ -244,7 +302,7 @@ impl Sockets {
             stop.await;
             stopping.send_replace(true);
         };
-        let serving = async { tokio::try_join!(workloads, admin) };
+        let serving = async { tokio::try_join!(workloads, admin, brokers) };
         tokio::pin!(serving, stop);
         tokio::select! {
             ended = &mut serving => ended.map(drop),
@@ -319,8 +377,12 @@ async fn run_until_told(
     let socket = std::path::absolute(&arguments.socket)?;
     // Before the token is used up: a socket that cannot be served would cost it.
     let kubelet = arguments.kubelet.open()?;
-    let sockets = Sockets::bind(&socket, &arguments.delegation)?.with_kubelet(kubelet);
+    let brokers = arguments.brokers.open(kubelet.clone()).await?;
+    let mut sockets = Sockets::bind(&socket, &arguments.delegation)?.with_kubelet(kubelet);
     let node = Node::join(joining).await?;
+    if let Some(brokers) = brokers {
+        sockets = sockets.with_brokers(brokers, Arc::new(node.clone()));
+    }
     ready(&sockets.address());
     tracing::info!(node = %node.id(), socket = %socket.display(), "the agent is up");
     let mut interrupt = signal(SignalKind::interrupt())?;

@@ -22,6 +22,7 @@ use ureq::tls::{Certificate, PemItem, RootCerts, TlsConfig, parse_pem};
 use zeroize::Zeroizing;
 
 use crate::attest::Absent;
+use crate::cgroup::pod_uid;
 use crate::selector::{PodFact, Selector};
 
 /// How long the list is good for pods that are on it: labels can change.
@@ -97,6 +98,13 @@ struct Known {
     asked: Option<Instant>,
 }
 
+/// A pod as someone names it: by its namespace and its name, by its number, or by both.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct NamedPod {
+    pub(crate) key: Option<(String, String)>,
+    pub(crate) uid: Option<String>,
+}
+
 /// What it says of a container and its pod.
 #[derive(Debug, Default)]
 pub(crate) struct Told {
@@ -157,6 +165,47 @@ impl Kubelet {
             sleep_until(now + PAUSE).await;
             since = Instant::now();
         }
+    }
+
+    /// The number and the facts of a pod that someone names, if there is such a pod on this node now.
+    pub(crate) async fn named(
+        self: &Arc<Self>,
+        named: &NamedPod,
+    ) -> Result<Option<(String, Vec<Selector>)>, String> {
+        let now = Instant::now();
+        self.named_since(named, now.checked_sub(PAUSE).unwrap_or(now))
+            .await
+    }
+
+    /// Returns when there is no such pod any more.
+    pub(crate) async fn gone(self: &Arc<Self>, named: &NamedPod) {
+        loop {
+            let last = Instant::now();
+            sleep_until(last + FRESH).await;
+            // A kubelet that does not answer says nothing about the pod.
+            if let Ok(None) = self.named_since(named, last).await {
+                return;
+            }
+        }
+    }
+
+    async fn named_since(
+        self: &Arc<Self>,
+        named: &NamedPod,
+        since: Instant,
+    ) -> Result<Option<(String, Vec<Selector>)>, String> {
+        let pods = self.pods(since).await?;
+        let is_named = |uid: &str, pod: &Pod| {
+            let uid_fits = named.uid.as_ref().is_none_or(|named| named == uid);
+            uid_fits && named.key.as_ref().is_none_or(|key| *key == pod.key)
+        };
+        let found = pods.iter().find(|(uid, pod)| is_named(uid, pod));
+        Ok(found.map(|(uid, pod)| {
+            let mut facts = pod.facts.clone();
+            facts.extend(pod_uid(uid).map(Selector::PodUid));
+            facts.sort();
+            (uid.clone(), facts)
+        }))
     }
 
     /// The pods by their numbers, as they were at `since` or later.
@@ -269,6 +318,8 @@ impl Told {
 /// A pod, as far as workloads are known by it.
 #[derive(Debug)]
 struct Pod {
+    /// Its namespace and its name.
+    key: (String, String),
     facts: Vec<Selector>,
     /// By their numbers.
     containers: BTreeMap<String, Vec<Selector>>,
@@ -301,6 +352,7 @@ impl Pod {
         let of_file = of_file.get("kubernetes.io/config.hash").cloned();
         let number = of_file.unwrap_or(metadata.uid);
         let pod = Self {
+            key: (metadata.namespace, metadata.name),
             facts,
             containers: containers.filter_map(Container::facts).collect(),
         };

@@ -26,6 +26,10 @@
 //! of delegates. The bundles that a delegate gets are those that it may rely on itself: to check
 //! peers of a foreign trust domain it needs an entry that federates with it.
 
+//!
+//! Brokers, programs that prove by mutual TLS who they are, find the SPIFFE Broker API on a socket of
+//! its own ([`BrokerEndpoint`]).
+
 #![warn(
     clippy::expect_used,
     clippy::indexing_slicing,
@@ -38,6 +42,7 @@
 mod admin;
 mod attest;
 mod authority;
+mod broker;
 mod caller;
 mod cgroup;
 pub mod command;
@@ -61,6 +66,9 @@ mod workload;
 
 pub use admin::AdminEndpoint;
 pub use attest::{Absent, Attested, NotAttested, attest};
+pub use broker::{
+    BrokerEndpoint, BrokerMalformed, BrokerRule, Credentials, OwnSvid, ReferenceKind,
+};
 pub use endpoint::{Endpoint, Limits};
 pub use executable::Executables;
 pub use identities::{

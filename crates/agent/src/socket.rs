@@ -2,6 +2,7 @@
 
 use std::fs::{self, Permissions};
 use std::io::{self, ErrorKind};
+use std::net::SocketAddr;
 use std::os::unix::fs::{FileTypeExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::pin::Pin;
@@ -51,6 +52,17 @@ pub enum Fault {
         /// What the system said.
         source: io::Error,
     },
+    /// An address of the network.
+    #[error("{address} cannot be listened on: {source}")]
+    Address {
+        /// Which.
+        address: SocketAddr,
+        /// What the system said.
+        source: io::Error,
+    },
+    /// TLS cannot be spoken.
+    #[error("TLS cannot be set up: {0}")]
+    Tls(rustls::Error),
     /// Serving ended by itself.
     #[error("the socket is not served any more: {0}")]
     Serving(#[from] tonic::transport::Error),
@@ -63,10 +75,11 @@ impl Fault {
     /// Whether the same may succeed later.
     pub fn retryable(&self) -> bool {
         match self {
-            Self::Taken(_) | Self::Io { .. } | Self::Serving(_) => true,
+            Self::Taken(_) | Self::Address { .. } | Self::Io { .. } | Self::Serving(_) => true,
             Self::NotAbsolute(_)
             | Self::TooLong(_)
             | Self::NotASocket(_)
+            | Self::Tls(_)
             | Self::Descriptors(_) => false,
         }
     }
@@ -110,6 +123,11 @@ impl Socket {
         format!("unix://{}", self.path.display())
     }
 
+    /// The socket, and the place that is to be cleared when it is not served any more.
+    pub(crate) fn into_parts(self) -> (UnixListener, Place) {
+        (self.listener, Place(self.path))
+    }
+
     /// Serves until `stop`, then removes the socket.
     pub(crate) async fn serve(
         self,
@@ -119,16 +137,27 @@ impl Socket {
     ) -> Result<(), Fault> {
         let (accepted, connections) = mpsc::channel(16);
         let seats = Seats::new(connections_per_user);
-        let accepting = tokio::spawn(accept(self.listener, seats, accepted));
+        let (listener, place) = self.into_parts();
+        let accepting = tokio::spawn(accept(listener, seats, accepted));
         let served = router
             .serve_with_incoming_shutdown(ReceiverStream::new(connections), stop)
             .await;
         accepting.abort();
-        let removed = fs::remove_file(&self.path);
-        if let Err(error) = removed.as_ref() {
-            tracing::debug!(path = %self.path.display(), %error, "the socket was not removed");
-        }
+        place.clear();
         Ok(served?)
+    }
+}
+
+/// Where a socket is.
+#[derive(Debug)]
+pub(crate) struct Place(PathBuf);
+
+impl Place {
+    /// Removes the socket.
+    pub(crate) fn clear(self) {
+        if let Err(error) = fs::remove_file(&self.0) {
+            tracing::debug!(path = %self.0.display(), %error, "the socket was not removed");
+        }
     }
 }
 

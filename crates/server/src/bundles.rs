@@ -54,6 +54,7 @@ impl Plane {
                     .revocation_lists(trust_domain, self.now())
                     .map(<[u8]>::to_vec)
                     .collect(),
+                own: true,
             });
         }
         let anchors = held.snapshot.anchors.values();
@@ -83,5 +84,6 @@ fn foreign_bundle(document: &str) -> Option<Bundle> {
         trust_domain: TrustDomain::parse(trust_domain).ok()?.to_string(),
         document: anchor.get("bundle")?.to_string(),
         revocation_lists: Vec::new(),
+        own: false,
     })
 }

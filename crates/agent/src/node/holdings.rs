@@ -76,6 +76,8 @@ pub(super) struct HeldBundle {
     pub(super) wit: JwtBundle,
     pub(super) whole: Bundle,
     pub(super) revocation_lists: Vec<Vec<u8>>,
+    /// Whether the tenant that it is held of publishes it.
+    is_own: bool,
 }
 
 /// What an update comes to for those who hold something.
@@ -210,6 +212,14 @@ impl Holdings {
 
     pub(super) fn of(&self, tenant: &TenantId) -> Option<&Holding> {
         self.tenants.get(tenant)
+    }
+
+    /// The bundle of a trust domain as its own tenant publishes it.
+    pub(super) fn published(&self, name: &TrustDomain) -> Option<(&TenantId, &HeldBundle)> {
+        self.tenants.iter().find_map(|(tenant, holding)| {
+            let bundle = holding.bundles.get(name).filter(|bundle| bundle.is_own)?;
+            Some((tenant, bundle))
+        })
     }
 
     /// Whether what an authority signed is to be replaced.
@@ -347,6 +357,7 @@ impl HeldBundle {
             wit: JwtBundle::wit_from_spiffe_bundle(&told.document).ok()?,
             whole: Bundle::read(&told.trust_domain, &document).ok()?,
             revocation_lists: told.revocation_lists.clone(),
+            is_own: told.own,
         })
     }
 }

@@ -154,7 +154,7 @@ impl Link {
         self.channel.subscribe()
     }
 
-    fn member(&self) -> Arc<Membership> {
+    pub(super) fn member(&self) -> Arc<Membership> {
         let member = self.member.read().unwrap_or_else(PoisonError::into_inner);
         Arc::clone(&member)
     }

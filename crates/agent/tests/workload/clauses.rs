@@ -12,6 +12,7 @@ use aws_lc_rs::signature::{ECDSA_P256_SHA256_ASN1_SIGNING, EcdsaKeyPair, KeyPair
 use der::{Decode, SliceReader};
 use prost::Message;
 use prost_types::FileDescriptorSet;
+use tonic::transport::Channel;
 use tonic::{Code, Status};
 use tonic_reflection::pb::v1::ServerReflectionRequest;
 use tonic_reflection::pb::v1::server_reflection_client::ServerReflectionClient;
@@ -331,7 +332,9 @@ async fn e04_every_method_without_the_header_is_an_invalid_argument() {
             let code = answer.unwrap_err().code();
             assert_eq!(code, Code::InvalidArgument, "{method} {metadata:?}");
         }
-        let status = services(&world.address, metadata).await.unwrap_err();
+        let channel = channel(&world.address).await;
+        let asked = services(channel, Header(metadata.to_vec()));
+        let status = asked.await.unwrap_err();
         assert_eq!(
             status.code(),
             Code::InvalidArgument,
@@ -350,18 +353,14 @@ async fn e08_the_address_is_that_of_a_socket_with_an_absolute_path() {
 #[tokio::test]
 async fn e11_reflection_tells_of_the_workload_api_and_of_itself_alone() {
     let world = World::start().await;
-    let services = services(&world.address, &[HEADER]).await.unwrap();
+    let channel = channel(&world.address).await;
+    let services = services(channel, Header(vec![HEADER])).await.unwrap();
     let expected = ["SpiffeWorkloadAPI", "grpc.reflection.v1.ServerReflection"];
     assert_eq!(services, BTreeSet::from(expected.map(str::to_owned)));
 }
 
 /// The services that reflection lists.
-async fn services(
-    address: &str,
-    metadata: &[(&'static str, &'static str)],
-) -> Result<BTreeSet<String>, Status> {
-    let channel = channel(address).await;
-    let header = Header(metadata.to_vec());
+pub(crate) async fn services(channel: Channel, header: Header) -> Result<BTreeSet<String>, Status> {
     let mut client = ServerReflectionClient::with_interceptor(channel, header);
     let asked = ServerReflectionRequest {
         host: String::new(),

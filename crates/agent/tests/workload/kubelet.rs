@@ -26,16 +26,16 @@ use crate::world::{FOREIGN, FROM, OWN, UNTIL, WEB, World, root, web};
 const TOKEN: &str = "a token of a service account";
 
 /// Answers `/pods` to whoever shows the token.
-struct MockKubelet {
+pub(crate) struct MockKubelet {
     folder: tempfile::TempDir,
     address: String,
     /// What is answered, in this order; the last again and again.
-    answers: Arc<Mutex<Vec<Value>>>,
+    pub(crate) answers: Arc<Mutex<Vec<Value>>>,
     asked: Arc<AtomicUsize>,
 }
 
 impl MockKubelet {
-    async fn start(answers: Vec<Value>) -> Self {
+    pub(crate) async fn start(answers: Vec<Value>) -> Self {
         let folder = tempfile::tempdir().unwrap();
         fs::write(folder.path().join("token"), format!("{TOKEN}\n")).unwrap();
         for name in [OWN, FOREIGN] {
@@ -58,7 +58,7 @@ impl MockKubelet {
         mock
     }
 
-    fn access(&self) -> KubeletAccess {
+    pub(crate) fn access(&self) -> KubeletAccess {
         KubeletAccess {
             address: self.address.clone(),
             token: Some(self.folder.path().join("token")),
@@ -117,7 +117,7 @@ async fn serve(listener: TcpListener, answers: Arc<Mutex<Vec<Value>>>, asked: Ar
 }
 
 /// A pod of this number with one container, as the Kubernetes API writes it.
-fn pod(uid: &str, container: Option<&str>) -> Value {
+pub(crate) fn pod(uid: &str, container: Option<&str>) -> Value {
     let statuses = container.map(|id| {
         json!([{
             "name": "main", "ready": true, "restartCount": 0, "state": {"running": {}},
@@ -137,7 +137,7 @@ fn pod(uid: &str, container: Option<&str>) -> Value {
     })
 }
 
-fn list(pods: &[Value]) -> Value {
+pub(crate) fn list(pods: &[Value]) -> Value {
     json!({"kind": "PodList", "apiVersion": "v1", "metadata": {}, "items": pods})
 }
 

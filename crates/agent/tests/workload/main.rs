@@ -1,7 +1,8 @@
 //! The Workload API over real sockets, clause by clause (`a..` of the SPIFFE Workload API, `e..` of
-//! the SPIFFE Workload Endpoint), and as clients of other people see it.
+//! the SPIFFE Workload Endpoint, `k..` of the SPIFFE Broker Endpoint and API), and as clients of other people see it.
 
 mod attested;
+mod broker;
 mod clauses;
 mod delegated;
 mod envoy;

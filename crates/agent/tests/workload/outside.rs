@@ -8,7 +8,7 @@ use std::time::Duration;
 use tokio::io::{AsyncBufReadExt, BufReader};
 use tokio::process::Command;
 
-use crate::world::{DATABASE, WEB, World, entitled, svid};
+use crate::world::{DATABASE, WEB, World, entitled, eventually, svid};
 
 /// A client has this long from its start to its end.
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -60,6 +60,69 @@ async fn py_spiffe_gets_its_identity_and_follows_a_change() {
     );
 }
 
+/// `spiffe-helper` keeps files for programs that read files; OpenSSL says whether they fit together.
+#[tokio::test]
+async fn spiffe_helper_writes_files_that_openssl_verifies_and_renews_them() {
+    let package = "github.com/spiffe/spiffe-helper/cmd/spiffe-helper";
+    let program = match go_program("helper", package).await {
+        Ok(program) => program,
+        Err(why) => return println!("skipped: spiffe-helper: {why}"),
+    };
+    let world = World::start().await;
+    let folder = world.folder.path();
+    let file = |name: &str| folder.join(name);
+    let config = format!(
+        "agent_address = \"{}\"\ncert_dir = \"{}\"\nsvid_file_name = \"svid.pem\"\n\
+         svid_key_file_name = \"key.pem\"\nsvid_bundle_file_name = \"bundle.pem\"\n\
+         jwt_bundle_file_name = \"jwks.json\"\n\
+         jwt_svids = [{{jwt_audience = \"db\", jwt_svid_file_name = \"token\"}}]\n",
+        world.socket.display(),
+        folder.display(),
+    );
+    std::fs::write(file("helper.conf"), config).unwrap();
+    let mut child = Command::new(program)
+        .arg("-config")
+        .arg(file("helper.conf"))
+        .stdin(Stdio::null())
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .kill_on_drop(true)
+        .spawn()
+        .unwrap();
+    let names = ["svid.pem", "key.pem", "bundle.pem", "jwks.json", "token"];
+    let all_there = || names.iter().all(|name| file(name).exists());
+    eventually("it writes every file", all_there).await;
+    let verified = async || {
+        let mut verify = Command::new("openssl");
+        verify.args(["verify", "-x509_strict", "-CAfile"]);
+        verify.arg(file("bundle.pem")).arg("-untrusted");
+        succeed(verify.arg(file("svid.pem")).arg(file("svid.pem"))).await
+    };
+    let shown = async || {
+        let mut show = Command::new("openssl");
+        show.args(["x509", "-noout", "-ext", "subjectAltName", "-in"]);
+        let output = show.arg(file("svid.pem")).output().await.unwrap();
+        String::from_utf8_lossy(&output.stdout).into_owned()
+    };
+    if let Err(why) = verified().await {
+        panic!("OpenSSL does not verify what was written: {why}");
+    }
+    assert!(shown().await.contains(&format!("URI:{WEB}")));
+    let before = std::fs::read(file("svid.pem")).unwrap();
+    world
+        .office
+        .change(Ok(entitled(vec![svid(DATABASE, None)])));
+    let is_renewed = || std::fs::read(file("svid.pem")).is_ok_and(|now| now != before);
+    eventually("it writes the next one", is_renewed).await;
+    eventually("all of it is written", || {
+        std::fs::read(file("svid.pem")).is_ok_and(|now| now.ends_with(b"-----\n"))
+    })
+    .await;
+    assert!(shown().await.contains(&format!("URI:{DATABASE}")));
+    verified().await.unwrap();
+    child.kill().await.unwrap();
+}
+
 /// Runs a client to its end; what it holds changes when it says that it is ready. Gives what it
 /// wrote, line by line.
 async fn run(mut command: Command) -> Vec<String> {
@@ -90,13 +153,20 @@ async fn run(mut command: Command) -> Vec<String> {
 }
 
 /// Fetches the modules, which needs a network the first time, and builds.
-async fn go_workload() -> Result<PathBuf, Missing> {
-    let folder = sources("go");
+pub(crate) async fn go_workload() -> Result<PathBuf, Missing> {
+    go_program("go", ".").await
+}
+
+async fn go_program(name: &str, package: &str) -> Result<PathBuf, Missing> {
+    // Tests that need the same program build it one after the other.
+    static BUILDING: tokio::sync::Mutex<()> = tokio::sync::Mutex::const_new(());
+    let _building = BUILDING.lock().await;
+    let folder = sources(name);
     let mut fetch = Command::new("go");
     succeed(fetch.args(["mod", "download"]).current_dir(&folder)).await?;
-    let program = scratch().join("go-workload");
+    let program = scratch().join(format!("{name}-workload"));
     let mut build = Command::new("go");
-    build.arg("build").arg("-o").arg(&program).arg(".");
+    build.arg("build").arg("-o").arg(&program).arg(package);
     let built = succeed(build.current_dir(&folder)).await;
     // With all modules there, a build that fails is a failure of ours.
     built.expect("the client can be built");

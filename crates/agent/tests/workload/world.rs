@@ -14,12 +14,18 @@ use avouch_agent::{
 use avouch_api::grpc::WORKLOAD_HEADER;
 use avouch_api::grpc::workload::spiffe_workload_api_client::SpiffeWorkloadApiClient;
 use avouch_api::{Asked, TrustDocument};
+use avouch_core::anchor::{Anchor, AnchorKind, Constraints, Stewardship};
+use avouch_core::budget::Budget;
+use avouch_core::credential::Credential;
+use avouch_core::credential::jose::bundle::Bundle;
 use avouch_core::crypto::AwsLc;
 use avouch_core::decide;
-use avouch_core::id::{SpiffeId, TenantId, TrustDomain};
+use avouch_core::id::{Digest, SpiffeId, TenantId, TrustDomain};
+use avouch_core::question::{Context, Profile, Purpose, Question};
 use avouch_core::reason::Reason;
 use avouch_core::time::Time;
 use avouch_core::verdict::Verdict;
+use avouch_core::view::View;
 use avouch_testkit::certificate::CertificateForge;
 use avouch_testkit::crl::CrlForge;
 use avouch_testkit::key::Key;
@@ -201,6 +207,13 @@ impl Office {
         {
             return Ok(state.subscribe());
         }
+        let others = self.others.lock().unwrap();
+        let of_pod = others.iter().find(|(selector, _)| {
+            matches!(selector, Selector::Pod(..)) && selectors.contains(selector)
+        });
+        if let Some((_, state)) = of_pod {
+            return Ok(state.subscribe());
+        }
         let wanted = [Selector::UnixUid(nix::unistd::geteuid().as_raw())];
         match NearMiss::between("web", &id(WEB), &wanted, selectors) {
             None => Ok(self.state.subscribe()),
@@ -337,6 +350,44 @@ pub(crate) fn svid_with_key(spiffe_id: &str, hint: Option<&str>, key: &str) -> X
 
 fn private_key(key: &Key) -> PrivateKey {
     PrivateKey::from_pkcs8(Zeroizing::new(pkcs8(key)))
+}
+
+/// The private key of [`svid`] as PKCS#8 DER.
+pub(crate) fn pkcs8_of(spiffe_id: &str) -> Vec<u8> {
+    pkcs8(&Key::p256(spiffe_id))
+}
+
+/// Whose X.509-SVID a chain is, by the bundles of both trust domains.
+pub(crate) fn chain_is_of(chain: &[Vec<u8>]) -> Result<SpiffeId, Box<Reason>> {
+    let anchors = [OWN, FOREIGN].map(|name| Anchor {
+        name: name.to_owned(),
+        kind: AnchorKind::TrustDomain(Bundle::read(name, &spiffe_bundle(name)).unwrap()),
+        stewardship: Stewardship::default(),
+        constraints: Constraints::default(),
+        tenant: TenantId::local(),
+        source: None,
+    });
+    let epoch = Digest::of(b"both");
+    let view = View::new(
+        TenantId::local(),
+        anchors.to_vec(),
+        Vec::new(),
+        Vec::new(),
+        epoch,
+    );
+    let question = Question {
+        tenant: TenantId::local(),
+        credential: Credential::X509(chain.to_vec()),
+        profile: Profile::Spiffe,
+        purpose: Purpose::Any,
+        now: now(),
+        context: Context::default(),
+    };
+    match decide(&question, &view, &AwsLc, &mut Budget::default()) {
+        Verdict::Accept(sealed) => Ok(id(sealed.preview().name())),
+        Verdict::Reject(refusal) => Err(Box::new(refusal.reason().clone())),
+        Verdict::Undetermined(needs) => panic!("nothing is missing: {needs:?}"),
+    }
 }
 
 /// A private key as PKCS#8 DER.

@@ -225,6 +225,9 @@ pub struct Bundle {
     /// Revocation lists, each as DER.
     #[prost(bytes = "vec", repeated, tag = "3")]
     pub revocation_lists: ::prost::alloc::vec::Vec<::prost::alloc::vec::Vec<u8>>,
+    /// Whether it is the tenant itself that publishes it, and not a foreign one that it knows.
+    #[prost(bool, tag = "4")]
+    pub own: bool,
 }
 /// Asks for X.509-SVIDs.
 #[derive(Clone, PartialEq, ::prost::Message)]

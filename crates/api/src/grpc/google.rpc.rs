@@ -9,3 +9,32 @@ pub struct Status {
     #[prost(string, tag = "2")]
     pub message: ::prost::alloc::string::String,
 }
+/// Why something failed, for a program.
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct ErrorInfo {
+    /// Why, in one word.
+    #[prost(string, tag = "1")]
+    pub reason: ::prost::alloc::string::String,
+    /// Whose word it is.
+    #[prost(string, tag = "2")]
+    pub domain: ::prost::alloc::string::String,
+    /// More of it.
+    #[prost(btree_map = "string, string", tag = "3")]
+    pub metadata: ::prost::alloc::collections::BTreeMap<
+        ::prost::alloc::string::String,
+        ::prost::alloc::string::String,
+    >,
+}
+/// A failure with details, as gRPC carries it: `google.rpc.Status` with all of its members.
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct DetailedStatus {
+    /// Its number, of the status codes of gRPC.
+    #[prost(int32, tag = "1")]
+    pub code: i32,
+    /// What happened, for a person.
+    #[prost(string, tag = "2")]
+    pub message: ::prost::alloc::string::String,
+    /// What else is known.
+    #[prost(message, repeated, tag = "3")]
+    pub details: ::prost::alloc::vec::Vec<::prost_types::Any>,
+}

@@ -77,6 +77,17 @@ pub mod google {
     }
 }
 
+/// The SPIFFE Broker API.
+#[expect(
+    unused_qualifications,
+    clippy::allow_attributes,
+    clippy::allow_attributes_without_reason,
+    clippy::too_many_lines,
+    reason = "the code is generated"
+)]
+#[path = "spiffe.broker.rs"]
+pub mod broker;
+
 /// The protocols of SPIRE, in modules that are called like its packages.
 #[expect(
     missing_docs,
@@ -110,6 +121,13 @@ use workload::{Jwtsvid, ValidateJwtsvidRequest, Witsvid, X509svid};
 
 /// The SPIFFE Workload API as a `google.protobuf.FileDescriptorSet`, for server reflection.
 pub const WORKLOAD_DESCRIPTORS: &[u8] = include_bytes!("workload.descriptors.bin");
+
+/// The SPIFFE Broker API as a `google.protobuf.FileDescriptorSet`, for server reflection.
+pub const BROKER_DESCRIPTORS: &[u8] = include_bytes!("broker.descriptors.bin");
+
+/// The metadata that each request to a SPIFFE Broker Endpoint carries with the value `true` (SPIFFE
+/// Broker Endpoint 3).
+pub const BROKER_HEADER: &str = "broker.spiffe.io";
 
 /// The metadata that each request to a SPIFFE Workload Endpoint carries with the value `true`, so
 /// that nobody can be made to send one unawares (SPIFFE Workload Endpoint 3).
@@ -209,6 +227,26 @@ impl fmt::Debug for DiscoveryResponse {
 }
 
 /// Shows everything but the private key.
+impl fmt::Debug for broker::X509svid {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("X509svid")
+            .field("spiffe_id", &self.spiffe_id)
+            .field("hint", &self.hint)
+            .finish_non_exhaustive()
+    }
+}
+
+/// Shows everything but the token.
+impl fmt::Debug for broker::Jwtsvid {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Jwtsvid")
+            .field("spiffe_id", &self.spiffe_id)
+            .field("hint", &self.hint)
+            .finish_non_exhaustive()
+    }
+}
+
+/// Shows everything but the private key.
 impl fmt::Debug for X509svidWithKey {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("X509svidWithKey")
@@ -272,8 +310,16 @@ mod tests {
             token: secret(),
             ..spire::api::types::Jwtsvid::default()
         };
+        let brokered = broker::X509svid {
+            x509_svid_key: b"secret".to_vec(),
+            ..broker::X509svid::default()
+        };
+        let brokered_jwt = broker::Jwtsvid {
+            svid: secret(),
+            ..broker::Jwtsvid::default()
+        };
         let shown = format!(
-            "{x509:?} {jwt:?} {asked:?} {wit:?} {of_envoy:?} {response:?} {delegated:?} \
+            "{brokered:?} {brokered_jwt:?} {x509:?} {jwt:?} {asked:?} {wit:?} {of_envoy:?} {response:?} {delegated:?} \
              {delegated_jwt:?}"
         );
         assert!(!shown.contains("secret"), "{shown}");

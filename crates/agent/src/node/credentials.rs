@@ -1,0 +1,88 @@
+//! Who the node is, and who others are, to those who call it over TLS.
+
+use avouch_core::anchor::{Anchor, AnchorKind, Constraints, Stewardship};
+use avouch_core::budget::Budget;
+use avouch_core::credential::Credential;
+use avouch_core::credential::x509::{Certificate, Crl};
+use avouch_core::crypto::AwsLc;
+use avouch_core::decide;
+use avouch_core::id::{Digest, SpiffeId};
+use avouch_core::question::{Context, Profile, Purpose, Question};
+use avouch_core::reason::Reason;
+use avouch_core::verdict::Verdict;
+use avouch_core::view::View;
+
+use super::{Node, now};
+use crate::broker::{Credentials, OwnSvid};
+use crate::identities::PrivateKey;
+
+impl Credentials for Node {
+    fn own(&self) -> Option<OwnSvid> {
+        let member = self.shared.link.member();
+        Some(OwnSvid {
+            chain: member.certificates.clone(),
+            private_key: PrivateKey::from_pkcs8(member.key.pkcs8().clone()),
+        })
+    }
+
+    fn identify(&self, chain: &[Vec<u8>]) -> Result<SpiffeId, Box<Reason>> {
+        let view = self.view_for(chain)?;
+        let question = Question {
+            tenant: view.tenant().clone(),
+            credential: Credential::X509(chain.to_vec()),
+            profile: Profile::Spiffe,
+            purpose: Purpose::Client,
+            now: now(),
+            context: Context::default(),
+        };
+        match decide(&question, &view, &AwsLc, &mut Budget::default()) {
+            Verdict::Accept(sealed) => Ok(SpiffeId::parse(sealed.preview().name())?),
+            Verdict::Reject(refusal) => Err(Box::new(refusal.reason().clone())),
+            Verdict::Undetermined(_) => Err(Box::new(Reason::CertificatesMissing {})),
+        }
+    }
+}
+
+impl Node {
+    /// What decides on a certificate: the bundle that the trust domain it names publishes itself,
+    /// and never what another tenant says of that trust domain.
+    fn view_for(&self, chain: &[Vec<u8>]) -> Result<View, Box<Reason>> {
+        let first = chain.first();
+        let first = first.ok_or_else(|| Box::new(Reason::CertificatesMissing {}))?;
+        let leaf = Certificate::parse(first);
+        let leaf = leaf.map_err(|detail| Box::new(Reason::Malformed { detail }))?;
+        let mut ids = leaf.uris().filter_map(|uri| SpiffeId::parse(uri).ok());
+        let unknown = |name: String| {
+            Box::new(Reason::IssueObjectUnknown {
+                object: "trust domain",
+                name,
+            })
+        };
+        let id = ids
+            .next()
+            .ok_or_else(|| unknown("of the certificate".to_owned()))?;
+        let domain = id.trust_domain();
+        let holdings = self.shared.holdings();
+        let (tenant, bundle) = holdings
+            .published(domain)
+            .ok_or_else(|| unknown(domain.to_string()))?;
+        let anchor = Anchor {
+            name: "SPIFFE bundle".to_owned(),
+            kind: AnchorKind::TrustDomain(bundle.whole.clone()),
+            stewardship: Stewardship::default(),
+            constraints: Constraints::default(),
+            tenant: tenant.clone(),
+            source: None,
+        };
+        let lists = bundle.revocation_lists.iter();
+        let lists = lists.filter_map(|der| Crl::parse(der).ok()).collect();
+        let epoch = Digest::of(domain.as_str().as_bytes());
+        Ok(View::new(
+            tenant.clone(),
+            vec![anchor],
+            lists,
+            Vec::new(),
+            epoch,
+        ))
+    }
+}
