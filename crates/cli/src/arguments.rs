@@ -13,8 +13,8 @@ use const_oid::ObjectIdentifier;
 
 use crate::manage::arguments::{
     ANCHOR_PUT_EXAMPLES, AdminArguments, AnchorDeleteArguments, AnchorPutArguments,
-    AuthorityArguments, EntryArguments, NodeArguments, Remote, RuleArguments, TenantArguments,
-    TrustDomainArguments, WHY_NOT_EXAMPLES, WhyNotArguments,
+    AuthorityArguments, EntryArguments, FederationArguments, NodeArguments, Remote, RuleArguments,
+    TenantArguments, TrustDomainArguments, WHY_NOT_EXAMPLES, WhyNotArguments,
 };
 
 /// A trust plane for machine identities: decides on credentials, and issues them.
@@ -74,6 +74,8 @@ pub enum Command {
     /// The same verdict drawn in full: every check, or every path that failed
     #[command(after_help = EXPLAIN_EXAMPLES)]
     Explain(ExplainArguments),
+    /// Where bundles of foreign trust domains are fetched, and how it goes
+    Federation(FederationArguments),
     /// What the Workload API gives to this process, as to any workload
     #[command(after_help = FETCH_EXAMPLES)]
     Fetch(FetchArguments),
@@ -174,6 +176,14 @@ pub struct ServerArguments {
     /// host, as often as needed
     #[arg(long, value_name = "CIDR|HOST")]
     pub allow_fetch: Vec<String>,
+    /// How often verifiers should look for a new bundle, in seconds
+    #[arg(long, value_name = "SECONDS", default_value_t = 300,
+          value_parser = clap::value_parser!(u32).range(1..=86_400))]
+    pub bundle_refresh: u32,
+    /// How often endpoints of foreign bundles are asked at most, in seconds, whatever they say
+    #[arg(long, value_name = "SECONDS", default_value_t = 60,
+          value_parser = clap::value_parser!(u32).range(1..=86_400))]
+    pub federation_interval: u32,
     /// The trust domain of servers, nodes and operators; taken on the first start
     #[arg(long, value_name = "NAME", default_value = "root.avouch.test")]
     pub trust_domain: String,

@@ -52,6 +52,7 @@ pub fn run(arguments: &Arguments) -> Result<Exit, Fault> {
         Command::Anchor(AnchorCommand::Put(put)) => manage::put_anchor(put, common),
         Command::Authority(authority) => manage::authority(authority, common),
         Command::Entry(entry) => manage::entry(entry, common),
+        Command::Federation(federation) => manage::federation(federation, common),
         Command::Node(node) => manage::node(node, common),
         Command::Tenant(tenant) => manage::tenant(tenant, common),
         Command::TrustDomain(domain) => manage::trust_domain(domain, common),

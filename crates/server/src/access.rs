@@ -23,6 +23,8 @@ pub enum Noun {
     Authority,
     /// Registration entries.
     Entry,
+    /// Relations to foreign trust domains.
+    Federation,
     /// Nodes and join tokens.
     Node,
     /// Exchange rules.
@@ -35,11 +37,12 @@ pub enum Noun {
 
 impl Noun {
     /// All of them.
-    pub const ALL: [Self; 8] = [
+    pub const ALL: [Self; 9] = [
         Self::Admin,
         Self::Anchor,
         Self::Authority,
         Self::Entry,
+        Self::Federation,
         Self::Node,
         Self::Rule,
         Self::Tenant,
@@ -53,6 +56,7 @@ impl Noun {
             Self::Anchor => "anchors",
             Self::Authority => "authorities",
             Self::Entry => "entries",
+            Self::Federation => "federations",
             Self::Node => "nodes",
             Self::Rule => "rules",
             Self::Tenant => "tenants",

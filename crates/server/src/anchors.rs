@@ -3,11 +3,13 @@
 use std::sync::Arc;
 
 use avouch_core::anchor::AnchorKind;
+use avouch_core::id::TrustDomain;
 use avouch_core::reason::Reason;
 use avouch_store::{AnchorId, AnchorRecord, Change, Key, Object};
 use serde_json::{Value, json};
 
 use crate::fault::Refused;
+use crate::federation;
 use crate::plane::Plane;
 use crate::tenant::Tenant;
 use crate::views;
@@ -31,6 +33,9 @@ impl Plane {
             member: "name".to_owned(),
             detail: "a name is 1 to 128 letters, digits, `.`, `_` and `-`".to_owned(),
         })?;
+        if federation::keeps(&id) {
+            return Err(kept(&id).into());
+        }
         let text = json!({ "anchors": [document] }).to_string();
         let read = views::read(&text, tenant, "the anchor")?;
         if let Some(unusable) = read.unusable().first() {
@@ -47,6 +52,9 @@ impl Plane {
                     ),
                 }
                 .into());
+            }
+            if let AnchorKind::TrustDomain(bundle) = &entry.anchor.kind {
+                check_not_federated(tenant, &bundle.trust_domain)?;
             }
         }
         let record = AnchorRecord {
@@ -69,7 +77,27 @@ impl Plane {
             object: "anchor",
             name: name.chars().take(128).collect(),
         })?;
+        if federation::keeps(&id) {
+            return Err(kept(&id).into());
+        }
         self.apply(tenant, &[Change::Remove(Key::Anchor(id))])?;
         Ok(())
+    }
+}
+
+/// Bundles of one trust domain are never merged.
+fn check_not_federated(tenant: &Tenant, trust_domain: &TrustDomain) -> Result<(), Reason> {
+    let is_federated = tenant.read(|snapshot| snapshot.federations.contains_key(trust_domain));
+    if !is_federated {
+        return Ok(());
+    }
+    Err(Reason::IssueConflict {
+        detail: format!("the bundle of `{trust_domain}` is kept by a federation relation"),
+    })
+}
+
+fn kept(id: &AnchorId) -> Reason {
+    Reason::IssueConflict {
+        detail: format!("the anchor `{id}` is kept by a federation relation; change that"),
     }
 }

@@ -58,7 +58,10 @@ impl Plane {
             });
         }
         let anchors = held.snapshot.anchors.values();
-        bundles.extend(anchors.filter_map(|anchor| foreign_bundle(&anchor.document)));
+        let foreign = anchors.filter_map(|anchor| foreign_bundle(&anchor.document));
+        // What a tenant says of a name that has become its own counts no more.
+        let is_own = |name: &str| held.trust_domains().any(|own| own.as_str() == name);
+        bundles.extend(foreign.filter(|bundle| !is_own(&bundle.trust_domain)));
         Ok(bundles)
     }
 

@@ -35,6 +35,7 @@ mod counters;
 pub mod entries;
 mod exchange;
 pub mod fault;
+pub mod federation;
 pub mod fetch;
 mod grants;
 pub mod http;

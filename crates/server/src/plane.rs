@@ -19,6 +19,7 @@ use crate::access::Role;
 use crate::clock::Clock;
 use crate::counters::Counters;
 use crate::fault::{Fault, Refused};
+use crate::federation::States;
 use crate::fetch::Fetcher;
 use crate::keys::Keys;
 use crate::nodes::{Known, Presences, RefusedNodes};
@@ -40,7 +41,7 @@ pub struct Plane {
     pub(crate) store: Arc<dyn Store>,
     root_key: RootKey,
     pub(crate) settings: Settings,
-    clock: Arc<dyn Clock>,
+    pub(crate) clock: Arc<dyn Clock>,
     pub(crate) random: SystemRandom,
     tenants: RwLock<Tenants>,
     server_id: SpiffeId,
@@ -48,6 +49,7 @@ pub struct Plane {
     pub(crate) attestors: Known,
     pub(crate) refused_nodes: RefusedNodes,
     pub(crate) counters: Counters,
+    pub(crate) federations: States,
     fetcher: Fetcher,
 }
 
@@ -96,6 +98,7 @@ impl Plane {
             attestors: Known::default(),
             refused_nodes: RefusedNodes::default(),
             counters: Counters::default(),
+            federations: States::default(),
         };
         for record in records {
             plane.open_tenant(record)?;

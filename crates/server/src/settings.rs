@@ -20,6 +20,8 @@ pub struct Settings {
     pub bundle_refresh_hint: u32,
     /// For how many seconds a revocation list counts; a new one is there after half of that.
     pub revocation_list_ttl: u32,
+    /// How often endpoints of foreign bundles are asked at most, in seconds, whatever they say.
+    pub federation_interval: u32,
     /// What X.509-SVIDs may be like.
     pub x509: X509Profile,
     /// What JWT-SVIDs may be like.
@@ -85,6 +87,7 @@ impl Default for Settings {
             // Longer than any X.509-SVID is valid: whoever is cut off from here is stopped by the
             // end of its own, not by that of a list.
             revocation_list_ttl: 7 * DAY,
+            federation_interval: 60,
             x509: X509Profile::default(),
             jwt: JwtProfile::default(),
             wit: WitProfile::default(),

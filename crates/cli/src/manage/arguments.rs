@@ -87,12 +87,80 @@ noun! { /// The arguments of `entry`.
 EntryArguments: EntryCommand }
 noun! { /// The arguments of `authority`.
 AuthorityArguments: AuthorityCommand }
+noun! { /// The arguments of `federation`.
+FederationArguments: FederationCommand }
 noun! { /// The arguments of `node`.
 NodeArguments: NodeCommand }
 noun! { /// The arguments of `admin`.
 AdminArguments: AdminCommand }
 noun! { /// The arguments of `rule`.
 RuleArguments: RuleCommand }
+
+/// Commands on relations to foreign trust domains.
+#[derive(Debug, Subcommand)]
+pub enum FederationCommand {
+    /// End the relation to a foreign trust domain, and take its bundle back
+    #[command(
+        visible_alias = "remove",
+        after_help = "Examples:\n  avouch federation delete partner.example --tenant demo"
+    )]
+    Delete {
+        /// Its name
+        trust_domain: String,
+    },
+    /// The relations of the tenant, and how it goes with each
+    #[command(after_help = "Examples:\n  avouch federation list --tenant demo")]
+    List,
+    /// Say where the bundle of a foreign trust domain is, and by what its endpoint is known
+    #[command(after_help = FEDERATION_PUT_EXAMPLES)]
+    Put {
+        /// Its name
+        trust_domain: String,
+        /// Where and by what.
+        #[command(flatten)]
+        members: FederationMembers,
+    },
+    /// Ask the endpoint now
+    #[command(after_help = FEDERATION_REFRESH_EXAMPLES)]
+    Refresh {
+        /// The name of the trust domain
+        trust_domain: String,
+    },
+    /// One relation: when it was fetched last and is next, why not, and which nodes hold it
+    #[command(after_help = "Examples:\n  avouch federation show partner.example --tenant demo")]
+    Show {
+        /// The name of the trust domain
+        trust_domain: String,
+    },
+}
+
+/// The members of a relation to a foreign trust domain.
+#[derive(Args, Debug)]
+pub struct FederationMembers {
+    /// Where the bundle is
+    #[arg(long, value_name = "URL")]
+    pub url: String,
+    /// By what the endpoint is known [default: https_spiffe with --endpoint-id, else https_web]
+    #[arg(long, value_name = "https_web|https_spiffe")]
+    pub profile: Option<String>,
+    /// The SPIFFE ID of the endpoint, for https_spiffe
+    #[arg(long, value_name = "ID")]
+    pub endpoint_id: Option<String>,
+    /// Certificates (PEM) that are believed about an endpoint of https_web instead of what the
+    /// system believes. May be repeated
+    #[arg(long, value_name = "FILE")]
+    pub root: Vec<PathBuf>,
+    /// The bundle of the trust domain (JSON) that is believed until the endpoint is asked; needed
+    /// for an endpoint of https_spiffe in the same trust domain
+    #[arg(long, value_name = "FILE")]
+    pub bundle: Option<PathBuf>,
+    /// Who answers for it
+    #[arg(long, value_name = "WHO")]
+    pub owner: Option<String>,
+    /// What it is for
+    #[arg(long, value_name = "WHY")]
+    pub reason: Option<String>,
+}
 
 /// Commands on tenants.
 #[derive(Debug, Subcommand)]
@@ -515,6 +583,22 @@ const ENTRY_UPDATE_EXAMPLES: &str = "\
 Examples:
   avouch entry update web --tenant demo --owner 'the web team'
   avouch entry show web --tenant demo -o json > web.json; avouch entry update web --tenant demo -f web.json";
+
+const FEDERATION_PUT_EXAMPLES: &str = "\
+Examples:
+  avouch federation put partner.example --tenant demo --url https://spiffe.partner.example/bundle
+  avouch federation put partner.example --tenant demo --url https://10.0.0.7:8443/ \\
+      --endpoint-id spiffe://partner.example/spire/server --bundle partner.json
+
+How to go on: docs/how-to/federate.md";
+
+const FEDERATION_REFRESH_EXAMPLES: &str = "\
+Examples:
+  avouch federation refresh partner.example --tenant demo
+
+Exit codes:
+  0   the bundle is what the endpoint gives now
+  3   there is no newer bundle; the answer says why";
 
 const REPLACE_EXAMPLES: &str = "\
 Examples:

@@ -3,6 +3,7 @@
 pub mod arguments;
 mod client;
 mod entries;
+mod federation;
 mod nodes;
 mod rules;
 mod secured;
@@ -22,6 +23,7 @@ use arguments::{
 };
 use client::Client;
 pub use entries::entry;
+pub use federation::federation;
 pub use nodes::node;
 pub use rules::rule;
 use table::{Column, members, table};

@@ -304,6 +304,8 @@ async fn open(
     let public_url = arguments.public_url.clone();
     let mut settings = Settings {
         public_url: public_url.unwrap_or_else(|| addresses.url()),
+        bundle_refresh_hint: arguments.bundle_refresh,
+        federation_interval: arguments.federation_interval,
         ..Settings::default()
     };
     settings

@@ -13,6 +13,7 @@ mod nodes;
 mod plane;
 mod run;
 mod secured;
+mod spire;
 mod tokens;
 mod up;
 mod verdicts;

@@ -17,14 +17,14 @@ use crate::run::Folder;
 
 const VALID: (&str, &str) = ("2020-01-01T00:00:00Z", "2049-01-01T00:00:00Z");
 
-fn root() -> Authority {
+pub(crate) fn root() -> Authority {
     Authority::root_with("Web", Key::ed25519("Web"), |forge| {
         forge.valid(VALID.0, VALID.1)
     })
 }
 
 /// Writes a certificate for a name, its key, and the root above it.
-fn write(folder: &Path, root: &Authority, dns: &str) -> [String; 3] {
+pub(crate) fn write(folder: &Path, root: &Authority, dns: &str) -> [String; 3] {
     let key = Key::ed25519(dns);
     let forge = CertificateForge::bare(dns, &key)
         .valid(VALID.0, VALID.1)

@@ -589,6 +589,18 @@ catalogue! {
             "The tenant has fetched as much as it may for now: {detail}.",
             fix: "Wait a moment; if this is usual, have fewer issuers and bundles, or refresh them less often.",
             spec: "docs/how-to/issuers.md";
+        FetchBundleForeign { trust_domain: String, found: String } = "fetch.bundle_foreign",
+            "The bundle that was fetched for {trust_domain} has a CA that calls itself {found}.",
+            fix: "Ask whoever answers for {trust_domain} why; nothing of this bundle is taken, and the one before stays.",
+            spec: "X509-SVID 3.2; SPIFFE Trust Domain and Bundle 5";
+        FetchBundleLarge { trust_domain: String, keys: usize, allowed: usize } = "fetch.bundle_large",
+            "The bundle that was fetched for {trust_domain} has {keys} keys, and at most {allowed} are taken.",
+            fix: "Have whoever answers for {trust_domain} take out the keys that are over.",
+            spec: "docs/how-to/federate.md";
+        FetchBundleOlder { trust_domain: String, held: String, seen: String } = "fetch.bundle_older",
+            "The bundle that was fetched for {trust_domain} has the number {seen}, and {held} is here already.",
+            fix: "If {trust_domain} was set up anew, put its relation again with the bundle it has now; otherwise someone plays back an old one.",
+            spec: "SPIFFE Federation 4.4; SPIFFE Trust Domain and Bundle 4.1.1";
         FetchEncoded { host: String, encoding: String } = "fetch.encoding_refused",
             "{host} answered with a body that is encoded as {encoding}, though it was asked for none.",
             fix: "Have {host} honour `Accept-Encoding: identity`.",

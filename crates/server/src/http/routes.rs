@@ -7,8 +7,8 @@ use axum::routing::MethodFilter;
 use super::answer::Answer;
 use super::call::{Call, Stop};
 use super::manage::{
-    admins, anchors, attestors, authorities, bounds, certificates, entries, nodes, rules, tenants,
-    why_not,
+    admins, anchors, attestors, authorities, bounds, certificates, entries, federations, nodes,
+    rules, tenants, why_not,
 };
 use super::{decide, public, watch};
 use crate::access::{Noun, Verb};
@@ -349,6 +349,36 @@ pub(super) static ROUTES: &[Route] = &[
     .takes("Entry")
     .gives("Entry")
     .says("Puts a registration entry in the place of what has this name"),
+    Route::get(
+        "/v1/tenants/{tenant}/federations",
+        Access::Of(Verb::Read, Noun::Federation, federations::list),
+        "Federations",
+    )
+    .says("Where bundles of foreign trust domains come from, and how it goes"),
+    Route::delete(
+        "/v1/tenants/{tenant}/federations/{federation}",
+        Access::Of(Verb::Write, Noun::Federation, federations::remove),
+    )
+    .says("Ends the relation to a foreign trust domain, and takes its bundle back"),
+    Route::get(
+        "/v1/tenants/{tenant}/federations/{federation}",
+        Access::Of(Verb::Read, Noun::Federation, federations::show),
+        "Federation",
+    )
+    .says("The relation to a foreign trust domain, by the name of that"),
+    Route::put(
+        "/v1/tenants/{tenant}/federations/{federation}",
+        Access::Of(Verb::Write, Noun::Federation, federations::put),
+    )
+    .takes("NewFederation")
+    .gives("Federation")
+    .says("Says where the bundle of a foreign trust domain is, and by what its endpoint is known"),
+    Route::post(
+        "/v1/tenants/{tenant}/federations/{federation}/refresh",
+        Access::Of(Verb::Write, Noun::Federation, federations::refresh),
+    )
+    .gives("Federation")
+    .says("Asks the endpoint now; why it gave no bundle stands in `failure`"),
     Route::post(
         "/v1/tenants/{tenant}/join-tokens",
         Access::Of(Verb::Write, Noun::Node, nodes::new_token),

@@ -1,8 +1,12 @@
 //! What another tenant has answers as what does not exist.
 
-use avouch_core::id::SpiffeId;
+use std::sync::Arc;
+
+use avouch_core::id::{SpiffeId, TrustDomain};
 use avouch_server::access::Role;
+use avouch_server::federation::{Profile, Relation};
 use avouch_server::http::addresses;
+use avouch_server::tenant::Tenant;
 use serde_json::{Value, json};
 
 use avouch_testkit::key::Key;
@@ -39,6 +43,9 @@ fn body(method: &str, path: &str) -> Option<Value> {
             "owner": "web", "reason": "a test",
         })),
         ("PUT", "{attestor}") => Some(attestor()),
+        ("PUT", "{federation}") => {
+            Some(json!({"url": "https://two.test/", "profile": "https_web"}))
+        }
         ("PUT", "{anchor}") => Some(json!({"api_key": {"subject": "x"}})),
         _ => None,
     }
@@ -60,6 +67,19 @@ fn without_length(text: &str) -> String {
     let (before, after) = text.split_once("(\"content-length\", \"").unwrap();
     let (_, after) = after.split_once('"').unwrap();
     format!("{before}{after}")
+}
+
+/// Has the tenant `two` a relation to the trust domain `web`.
+fn relate(world: &World, two: &Arc<Tenant>) {
+    let relation = Relation {
+        url: "https://two.test/".to_owned(),
+        profile: Profile::Web { roots: Vec::new() },
+        owner: None,
+        reason: None,
+    };
+    let name = TrustDomain::parse("web").unwrap();
+    let relation = world.plane.put_federation(two, &name, &relation, None);
+    relation.unwrap();
 }
 
 #[test]
@@ -90,6 +110,7 @@ fn the_administrator_of_a_tenant_cannot_tell_another_from_none() {
     let rule = two_rule(&world, &rule);
     assert_eq!(rule.status, 200, "{}", rule.body);
     world.plane.put_attestor(&two, "web", &attestor()).unwrap();
+    relate(&world, &two);
     let of_tenants = addresses().filter(|(_, path)| path.starts_with("/v1/tenants/{tenant}"));
     let mut seen = 0;
     for (method, path) in of_tenants {
@@ -98,6 +119,7 @@ fn the_administrator_of_a_tenant_cannot_tell_another_from_none() {
             .replace("{admin}", "web")
             .replace("{anchor}", "web")
             .replace("{attestor}", "web")
+            .replace("{federation}", "web")
             .replace("{node}", "web")
             .replace("{rule}", "web")
             .replace("{authority}", &authority)

@@ -4,6 +4,7 @@ mod attesting;
 mod attesting_ssh;
 mod away;
 mod dynamic;
+mod federating;
 mod fetching;
 mod http;
 mod isolation;

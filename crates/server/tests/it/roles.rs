@@ -30,7 +30,7 @@ fn rights_are_as_the_table_says() {
 }
 
 /// A way to see, and a way to change, of each noun that has both at hand.
-pub(crate) const CELLS: [(Noun, Verb, &str, &str); 10] = [
+pub(crate) const CELLS: [(Noun, Verb, &str, &str); 12] = [
     (Noun::Admin, Verb::Read, "GET", "admins"),
     (Noun::Admin, Verb::Write, "DELETE", "admins/none"),
     (Noun::Anchor, Verb::Read, "GET", "anchors"),
@@ -44,6 +44,8 @@ pub(crate) const CELLS: [(Noun, Verb, &str, &str); 10] = [
     ),
     (Noun::Entry, Verb::Read, "GET", "entries"),
     (Noun::Entry, Verb::Write, "DELETE", "entries/none"),
+    (Noun::Federation, Verb::Read, "GET", "federations"),
+    (Noun::Federation, Verb::Write, "DELETE", "federations/none"),
     (Noun::Node, Verb::Read, "GET", "nodes"),
     (Noun::Node, Verb::Write, "POST", "nodes/none/ban"),
 ];

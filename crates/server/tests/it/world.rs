@@ -40,6 +40,11 @@ pub(crate) struct World {
 impl World {
     /// With the tenants `one` and `two` below the root, each with a trust domain of its name.
     pub(crate) fn new() -> Self {
+        Self::with(Settings::default())
+    }
+
+    /// As [`World::new`], with other settings.
+    pub(crate) fn with(settings: Settings) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let store = Arc::new(SqliteStore::open(folder.path()).unwrap());
         let is_away = Arc::new(AtomicBool::new(false));
@@ -54,7 +59,7 @@ impl World {
         };
         let key = move |tenants: &[_]| Ok(RootKey::open_or_create(&path, tenants)?);
         let clock = Arc::new(SystemClock);
-        let plane = Plane::open(store, key, &founding, Settings::default(), clock).unwrap();
+        let plane = Plane::open(store, key, &founding, settings, clock).unwrap();
         for name in ["one", "two"] {
             let id = TenantId::parse(name).unwrap();
             let tenant = plane
@@ -134,6 +139,11 @@ impl World {
             chain: svid.chain,
             key,
         }
+    }
+
+    /// What runs on the threads of the server.
+    pub(crate) fn runtime(&self) -> &Runtime {
+        self.runtime.as_ref().unwrap()
     }
 
     /// Serves the same on one more address.

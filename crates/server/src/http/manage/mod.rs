@@ -7,6 +7,7 @@ pub(super) mod authorities;
 pub(super) mod bounds;
 pub(super) mod certificates;
 pub(super) mod entries;
+pub(super) mod federations;
 pub(super) mod nodes;
 pub(super) mod rules;
 pub(super) mod tenants;

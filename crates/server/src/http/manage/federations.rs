@@ -1,0 +1,178 @@
+//! Federation relations: where bundles of foreign trust domains come from, and how it goes.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use avouch_core::credential::jose::bundle::Bundle;
+use avouch_core::id::{SpiffeId, TrustDomain};
+use avouch_core::reason::Reason;
+use avouch_core::time::Time;
+use avouch_store::{FederationRecord, Sequence};
+use serde_json::{Map, Value, json};
+
+use super::{said, unknown};
+use crate::fault::Refused;
+use crate::federation::{Profile, Relation, State, anchor_id, known_bundle};
+use crate::http::answer::Answer;
+use crate::http::call::{Call, Stop};
+use crate::tenant::Tenant;
+
+/// The most nodes that are named; the others are only counted.
+const MOST_NAMED: usize = 100;
+
+pub(in crate::http) fn list(call: &Call, tenant: &Arc<Tenant>) -> Result<Answer, Stop> {
+    let records: Vec<FederationRecord> =
+        tenant.read(|snapshot| snapshot.federations.values().cloned().collect());
+    let followers = call.plane().presences.of(tenant.id());
+    let relations = records
+        .iter()
+        .map(|record| to_json(call, tenant, record, &followers));
+    let relations = relations.collect::<Result<Vec<Value>, Refused>>()?;
+    Ok(Answer::json(&json!({ "federations": relations })))
+}
+
+pub(in crate::http) fn show(call: &Call, tenant: &Arc<Tenant>) -> Result<Answer, Stop> {
+    let record = call.plane().federation(tenant, &name(call)?)?;
+    Ok(shown(call, tenant, &record)?)
+}
+
+pub(in crate::http) fn put(call: &Call, tenant: &Arc<Tenant>) -> Result<Answer, Stop> {
+    let name = TrustDomain::parse(call.name("federation"))?;
+    let mut members = call.members("federation relation")?;
+    let url = members.required_text("url")?;
+    let profile = members.required_text("profile")?;
+    let endpoint = members.text("endpoint_spiffe_id")?;
+    let roots = members.text_list("roots")?;
+    let owner = members.text("owner")?;
+    let reason = members.text("reason")?;
+    let bundle = members.take("bundle");
+    members.finish()?;
+    let relation = Relation {
+        url,
+        profile: Profile::of(&profile, endpoint.as_deref(), roots)?,
+        owner,
+        reason,
+    };
+    let record = call
+        .plane()
+        .put_federation(tenant, &name, &relation, bundle)?;
+    Ok(shown(call, tenant, &record)?)
+}
+
+pub(in crate::http) fn remove(call: &Call, tenant: &Arc<Tenant>) -> Result<Answer, Stop> {
+    call.plane().remove_federation(tenant, &name(call)?)?;
+    Ok(Answer::done())
+}
+
+/// Asks the endpoint now. That it did not give a bundle is an answer like any other: it stands in
+/// the relation.
+pub(in crate::http) fn refresh(call: &Call, tenant: &Arc<Tenant>) -> Result<Answer, Stop> {
+    call.members_if_any("federation relation")?.finish()?;
+    let name = name(call)?;
+    let record = call.plane().federation(tenant, &name)?;
+    // This is a thread that may block.
+    let asked = call.plane().fetch_bundle(tenant, &name);
+    match tokio::runtime::Handle::current().block_on(asked) {
+        Ok(()) | Err(Refused::Reason(_)) => Ok(shown(call, tenant, &record)?),
+        Err(Refused::Fault(fault)) => Err(fault.into()),
+    }
+}
+
+/// The trust domain in the address. What is no name of one is the name of no relation.
+fn name(call: &Call) -> Result<TrustDomain, Reason> {
+    let name = call.name("federation");
+    TrustDomain::parse(name).map_err(|_| unknown("federation relation", name))
+}
+
+fn shown(call: &Call, tenant: &Tenant, record: &FederationRecord) -> Result<Answer, Refused> {
+    let followers = call.plane().presences.of(tenant.id());
+    Ok(Answer::json(&to_json(call, tenant, record, &followers)?))
+}
+
+fn to_json(
+    call: &Call,
+    tenant: &Tenant,
+    record: &FederationRecord,
+    followers: &BTreeMap<SpiffeId, u64>,
+) -> Result<Value, Refused> {
+    let name = &record.trust_domain;
+    let now = call.plane().now();
+    let state = call.plane().federations.of(tenant.id(), name);
+    let document = known_bundle(tenant, name);
+    let bundle = document
+        .as_ref()
+        .and_then(|document| Bundle::read(name.as_str(), document).ok());
+    let mut members = Map::from_iter([("trust_domain".to_owned(), json!(name.as_str()))]);
+    members.extend(Relation::read(record)?.members());
+    members.insert("created".to_owned(), json!(record.created.to_string()));
+    let id = anchor_id(name)?;
+    let since = tenant.held().anchored.get(&id).copied();
+    members.extend(of_state(&state, now));
+    members.extend(of_bundle(bundle.as_ref()));
+    members.extend(of_nodes(since, followers));
+    if bundle.is_some() {
+        members.insert("anchor".to_owned(), json!(id.as_str()));
+    }
+    Ok(said(Value::Object(members)))
+}
+
+fn of_state(state: &State, now: Time) -> Map<String, Value> {
+    let word = match (&state.failure, state.succeeded) {
+        (Some(_), _) => "failing",
+        (None, Some(_)) => "fetched",
+        (None, None) => "waiting",
+    };
+    let failure = state.failure.as_ref().map(
+        |failure| json!({"code": failure.code, "detail": failure.sentence, "hint": failure.hint}),
+    );
+    let text = |time: Option<Time>| json!(time.map(|time| time.to_string()));
+    Map::from_iter([
+        ("state".to_owned(), json!(word)),
+        ("last_attempt".to_owned(), text(state.tried)),
+        ("last_success".to_owned(), text(state.succeeded)),
+        (
+            "age".to_owned(),
+            json!(state.succeeded.map(|time| now.since(time))),
+        ),
+        ("next_attempt".to_owned(), text(state.next)),
+        ("failures".to_owned(), json!(state.failures)),
+        ("failure".to_owned(), json!(failure)),
+    ])
+}
+
+fn of_bundle(bundle: Option<&Bundle>) -> Map<String, Value> {
+    let Some(bundle) = bundle else {
+        return Map::new();
+    };
+    Map::from_iter([
+        ("sequence".to_owned(), json!(bundle.sequence())),
+        ("refresh_hint".to_owned(), json!(bundle.refresh_hint())),
+        (
+            "keys".to_owned(),
+            json!({
+                "x509": bundle.x509_authorities.len(),
+                "jwt": bundle.jwt_authorities().keys().len(),
+                "wit": bundle.wit_authorities().keys().len(),
+            }),
+        ),
+    ])
+}
+
+/// Which connected nodes hold what was fetched last.
+fn of_nodes(since: Option<Sequence>, followers: &BTreeMap<SpiffeId, u64>) -> Map<String, Value> {
+    let Some(since) = since else {
+        return Map::new();
+    };
+    let holds = |node: &&SpiffeId| {
+        let held = followers.get(*node).copied().unwrap_or_default();
+        held >= since.number()
+    };
+    let (holding, behind): (Vec<&SpiffeId>, Vec<&SpiffeId>) = followers.keys().partition(holds);
+    let behind_named = behind.iter().take(MOST_NAMED);
+    let behind_named: Vec<&str> = behind_named.map(|node| node.as_str()).collect();
+    Map::from_iter([
+        ("nodes_connected".to_owned(), json!(followers.len())),
+        ("nodes_holding".to_owned(), json!(holding.len())),
+        ("not_held_by".to_owned(), json!(behind_named)),
+    ])
+}
