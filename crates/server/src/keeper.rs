@@ -160,7 +160,7 @@ impl Plane {
     pub fn revoke(&self, tenant: &Arc<Tenant>, id: &str, anyway: bool) -> Result<(), Refused> {
         let record = authority(tenant, id)?;
         let life = life_of(&record)?.revoke(id)?;
-        let behind = self.behind(tenant, tenant.read(|snapshot| snapshot.sequence));
+        let behind = self.behind(tenant, tenant.read(|snapshot| snapshot.sequence))?;
         if !behind.is_empty() && !anyway {
             let nodes: Vec<&str> = behind.iter().map(|node| node.as_str()).take(5).collect();
             return Err(Reason::IssueConflict {
@@ -381,7 +381,7 @@ impl<'a> Draft<'a> {
             .filter_map(|id| self.records.get(id))
             .map(life_of)
             .collect::<Result<Vec<LifeCycle>, Fault>>()?;
-        let steps = self.allowed(group, &ids, due(&lives, self.now));
+        let steps = self.allowed(group, &ids, due(&lives, self.now))?;
         for step in &steps {
             match step {
                 Step::Activate(place) => self.step(ids.get(*place), LifeCycle::activate)?,
@@ -395,20 +395,25 @@ impl<'a> Draft<'a> {
 
     /// Leaves out the handing over to a successor that some node has not heard of yet: it would be
     /// given what it could not check. Where none signs there is nothing to wait for.
-    fn allowed(&self, group: Group, ids: &[AuthorityId], steps: Vec<Step>) -> Vec<Step> {
+    fn allowed(
+        &self,
+        group: Group,
+        ids: &[AuthorityId],
+        steps: Vec<Step>,
+    ) -> Result<Vec<Step>, Fault> {
         let successor = steps.iter().find_map(|step| match step {
             Step::Activate(place) => ids.get(*place),
             Step::Forget(_) | Step::Prepare | Step::Retire(_) => None,
         });
         let Some(successor) = successor else {
-            return steps;
+            return Ok(steps);
         };
         if !self.has(group, State::Active) {
-            return steps;
+            return Ok(steps);
         }
         let published = self.tenant.held().published.get(successor).copied();
         let behind = published.map(|since| self.plane.behind(self.tenant, since));
-        match behind {
+        Ok(match behind.transpose()? {
             Some(behind) if behind.is_empty() => steps,
             Some(behind) => {
                 tracing::warn!(
@@ -423,7 +428,7 @@ impl<'a> Draft<'a> {
                 .into_iter()
                 .filter(|step| matches!(step, Step::Forget(_) | Step::Prepare))
                 .collect(),
-        }
+        })
     }
 
     pub(crate) fn has(&self, group: Group, state: State) -> bool {

@@ -48,6 +48,7 @@ pub mod plane;
 pub mod revocations;
 pub mod run;
 pub mod settings;
+mod sharing;
 pub mod tenant;
 pub mod tls;
 mod views;

@@ -24,10 +24,11 @@ use crate::fetch::Fetcher;
 use crate::keys::Keys;
 use crate::nodes::{Known, Presences, RefusedNodes};
 use crate::settings::Settings;
+use crate::sharing::{self, Sharing};
 use crate::tenant::Tenant;
 
 /// Where the deployment sees all of its tenants, and nowhere else.
-const OPERATOR: Operator = Operator::of_this_deployment();
+pub(crate) const OPERATOR: Operator = Operator::of_this_deployment();
 
 /// How much longer than its end a use is remembered, in seconds: so far apart may the clocks of
 /// servers be that share a store.
@@ -48,6 +49,7 @@ pub struct Plane {
     pub(crate) presences: Presences,
     pub(crate) attestors: Known,
     pub(crate) refused_nodes: RefusedNodes,
+    pub(crate) sharing: Sharing,
     pub(crate) counters: Counters,
     pub(crate) federations: States,
     fetcher: Fetcher,
@@ -57,6 +59,13 @@ pub struct Plane {
 struct Tenants {
     by_id: BTreeMap<TenantId, Arc<Tenant>>,
     by_domain: BTreeMap<TrustDomain, TenantId>,
+}
+
+/// From which number to which the last change of a tenant was raised.
+#[derive(Clone, Copy)]
+struct Raised {
+    from: Sequence,
+    to: Sequence,
 }
 
 /// What a deployment begins with: its root tenant, from whose trust domain servers and operators
@@ -97,11 +106,14 @@ impl Plane {
             presences: Presences::default(),
             attestors: Known::default(),
             refused_nodes: RefusedNodes::default(),
+            sharing: Sharing::new(&SystemRandom)?,
             counters: Counters::default(),
             federations: States::default(),
         };
+        let raised = plane.take_fresh_numbers()?;
         for record in records {
-            plane.open_tenant(record)?;
+            let raised = raised.get(&record.id);
+            plane.open_tenant(record, raised.copied())?;
         }
         if plane.root().is_err() {
             plane.add_tenant(&founding.tenant, None, TenantKind::Root)?;
@@ -212,7 +224,7 @@ impl Plane {
             key,
         };
         self.store.add_tenant(&OPERATOR, &record)?;
-        let tenant = self.open_tenant(record)?;
+        let tenant = self.open_tenant(record, None)?;
         self.tell(&tenant);
         Ok(tenant)
     }
@@ -302,7 +314,13 @@ impl Plane {
         stored: impl FnOnce(&dyn Store) -> Result<Sequence, avouch_store::Fault>,
     ) -> Result<Sequence, Refused> {
         let changing = tenant.changing();
+        let held = tenant.read(|snapshot| snapshot.sequence);
         let sequence = stored(self.store.as_ref());
+        if sequence.as_ref().is_ok_and(|sequence| *sequence < held) {
+            drop(changing);
+            self.start_anew()?;
+            return Ok(sequence?);
+        }
         if let Err(fault) = &sequence
             && !matches!(fault, avouch_store::Fault::Conflict(_))
         {
@@ -351,6 +369,13 @@ impl Plane {
     fn follow_heads(&self, heads: BTreeMap<TenantId, Sequence>) -> Result<(), Fault> {
         for (id, head) in heads {
             match self.tenant(&id) {
+                Some(tenant) if tenant.read(|snapshot| snapshot.sequence) > head => {
+                    // Perhaps this server has changed it since that number was read.
+                    let held = tenant.read(|snapshot| snapshot.sequence);
+                    if self.store.heads(&OPERATOR)?.get(&id) < Some(&held) {
+                        return self.start_anew();
+                    }
+                }
                 Some(tenant) if tenant.read(|snapshot| snapshot.sequence) < head => {
                     let changing = tenant.changing();
                     self.catch_up(&tenant)?;
@@ -395,18 +420,64 @@ impl Plane {
     fn open_new_tenants(&self) -> Result<(), Fault> {
         for record in self.store.tenants(&OPERATOR)? {
             if self.tenant(&record.id).is_none() {
-                let tenant = self.open_tenant(record)?;
+                let tenant = self.open_tenant(record, None)?;
                 self.tell(&tenant);
             }
         }
         Ok(())
     }
 
-    fn open_tenant(&self, record: TenantRecord) -> Result<Arc<Tenant>, Fault> {
+    /// Lets numbers of changes go on above all that were ever given.
+    fn take_fresh_numbers(&self) -> Result<BTreeMap<TenantId, Raised>, Fault> {
+        let to = sharing::fresh_numbers(self.now());
+        let before = self.store.raise(&OPERATOR, to)?.into_iter();
+        let raised = before.filter(|(_, from)| *from < to);
+        Ok(raised.map(|(id, from)| (id, Raised { from, to })).collect())
+    }
+
+    /// Takes up the store as it is in the place of all that is held: it was put back to an earlier
+    /// state, so what is held may be gone. Whoever follows is told everything anew.
+    ///
+    /// # Errors
+    ///
+    /// What failed on our side.
+    pub(crate) fn start_anew(&self) -> Result<(), Fault> {
+        tracing::warn!("the store was put back to an earlier state; everything is loaded anew");
+        self.take_fresh_numbers()?;
+        let records = self.store.tenants(&OPERATOR)?;
+        {
+            let mut tenants = self.tenants_mut();
+            let is_there = |id: &TenantId| records.iter().any(|record| record.id == *id);
+            tenants.by_id.retain(|id, _| is_there(id));
+            tenants.by_domain.clear();
+        }
+        for record in records {
+            let Some(tenant) = self.tenant(&record.id) else {
+                let tenant = self.open_tenant(record, None)?;
+                self.tell(&tenant);
+                continue;
+            };
+            let changing = tenant.changing();
+            tenant.hold_anew(self.store.load(tenant.id())?)?;
+            self.note_domains(&tenant);
+            drop(changing);
+            self.tell(&tenant);
+        }
+        Ok(())
+    }
+
+    fn open_tenant(
+        &self,
+        record: TenantRecord,
+        raised: Option<Raised>,
+    ) -> Result<Arc<Tenant>, Fault> {
         let key = self.root_key.unwrap(&record.id, &record.key)?;
         let snapshot = self.store.load(&record.id)?;
+        // Unless another server was faster, nothing has changed since.
+        let before = raised.filter(|raised| raised.to == snapshot.sequence);
+        let before = before.map(|raised| raised.from);
         let keys = Keys::of(key, Arc::clone(&self.settings.keys));
-        let tenant = Arc::new(Tenant::open(record, keys, snapshot)?);
+        let tenant = Arc::new(Tenant::open(record, keys, snapshot, before)?);
         let mut tenants = self.tenants_mut();
         let opened = tenants.by_id.entry(tenant.id().clone()).or_insert(tenant);
         let opened = Arc::clone(opened);

@@ -17,8 +17,12 @@ use crate::{federation, http, node_api};
 /// How often entries are looked through for those that have ended.
 const ENTRIES_PERIOD: Duration = Duration::from_secs(5);
 
-/// How often uses are looked through for those that need not be remembered any more.
+/// How often single uses and join tokens are looked through for those that need not be remembered
+/// any more.
 const USES_PERIOD: Duration = Duration::from_secs(60);
+
+/// How often other servers on the store are told how far followers have come.
+const REPORT_PERIOD: Duration = Duration::from_secs(5);
 
 /// How long the store is listened to at a time, which is how long a server that stops waits for it.
 const STORE_PERIOD: Duration = Duration::from_millis(500);
@@ -154,7 +158,8 @@ pub async fn run(
         jobs.spawn(follow_files(certificate));
     }
     if !is_alone {
-        jobs.spawn(follow_store(plane));
+        jobs.spawn(follow_store(Arc::clone(&plane)));
+        jobs.spawn(report_followers(plane));
     }
     let mut first = Ok(());
     while let Some(ended) = serving.join_next().await {
@@ -214,9 +219,26 @@ async fn forget_uses(plane: Arc<Plane>) {
     loop {
         tokio::time::sleep(USES_PERIOD).await;
         let plane = Arc::clone(&plane);
-        if let Err(error) = blocking(move || Ok(plane.forget_uses()?)).await {
-            tracing::error!(%error, "uses that have ended could not be forgotten");
+        let forgotten = blocking(move || {
+            plane.forget_uses()?;
+            plane.forget_join_tokens()
+        });
+        if let Err(error) = forgotten.await {
+            tracing::error!(%error, "what has ended could not be forgotten");
         }
+    }
+}
+
+async fn report_followers(plane: Arc<Plane>) {
+    loop {
+        let reported = {
+            let plane = Arc::clone(&plane);
+            blocking(move || Ok(plane.report_followers()?))
+        };
+        if let Err(error) = reported.await {
+            tracing::error!(%error, "other servers could not be told how far followers have come");
+        }
+        tokio::time::sleep(REPORT_PERIOD).await;
     }
 }
 

@@ -53,38 +53,22 @@ pub(crate) struct Held {
 }
 
 impl Tenant {
-    /// Opens a tenant that was loaded.
+    /// Opens a tenant that was loaded. `before` is the number that its last change had before it was
+    /// given a fresh one, if nothing has changed since.
     pub(crate) fn open(
         record: TenantRecord,
         keys: Keys,
         snapshot: Snapshot,
+        before: Option<Sequence>,
     ) -> Result<Self, Fault> {
-        let mut authorities = Authorities::default();
-        for authority in snapshot.authorities.values() {
-            authorities.put(&record.id, &keys, authority)?;
-        }
-        let sequence = snapshot.sequence;
-        let ids = snapshot.authorities.keys();
-        let published = ids.map(|id| (id.clone(), sequence)).collect();
-        let ids = snapshot.anchors.keys();
-        let anchored = ids.map(|id| (id.clone(), sequence)).collect();
+        let held = Held::open(&record.id, &keys, snapshot, before)?;
         Ok(Self {
             id: record.id,
             parent: record.parent,
             kind: record.kind,
             created: record.created,
             keys,
-            held: RwLock::new(Held {
-                snapshot,
-                authorities,
-                published,
-                anchored,
-                bundle_sequence: sequence,
-                rules_sequence: sequence,
-                trust_sequence: sequence,
-                recent: VecDeque::new(),
-                forgotten: sequence,
-            }),
+            held: RwLock::new(held),
             changing: Mutex::new(()),
             news: watch::Sender::new(0),
         })
@@ -143,12 +127,59 @@ impl Tenant {
         if feed.head <= held.snapshot.sequence {
             return Ok(());
         }
-        let changes = feed.changes.into_iter().map(|(_, change)| change);
-        held.follow(&self.id, &self.keys, feed.head, changes.collect())
+        let mut changes = feed.changes.into_iter().peekable();
+        // Number by number, so that a follower that is at any of them is told only what came after.
+        while let Some((number, first)) = changes.next() {
+            let mut of_number = vec![first];
+            while let Some((_, change)) = changes.next_if(|(next, _)| *next == number) {
+                of_number.push(change);
+            }
+            held.follow(&self.id, &self.keys, number, of_number)?;
+        }
+        if held.snapshot.sequence < feed.head {
+            held.follow(&self.id, &self.keys, feed.head, Vec::new())?;
+        }
+        Ok(())
+    }
+
+    /// Holds what was loaded in the place of all that was held, which may be gone.
+    pub(crate) fn hold_anew(&self, snapshot: Snapshot) -> Result<(), Fault> {
+        let held = Held::open(&self.id, &self.keys, snapshot, None)?;
+        *self.held_mut() = held;
+        Ok(())
     }
 }
 
 impl Held {
+    fn open(
+        tenant: &TenantId,
+        keys: &Keys,
+        snapshot: Snapshot,
+        before: Option<Sequence>,
+    ) -> Result<Self, Fault> {
+        let mut authorities = Authorities::default();
+        for authority in snapshot.authorities.values() {
+            authorities.put(tenant, keys, authority)?;
+        }
+        let sequence = snapshot.sequence;
+        let ids = snapshot.authorities.keys();
+        let published = ids.map(|id| (id.clone(), sequence)).collect();
+        let ids = snapshot.anchors.keys();
+        let anchored = ids.map(|id| (id.clone(), sequence)).collect();
+        let raised = before.map(|_| (sequence, Vec::new()));
+        Ok(Self {
+            snapshot,
+            authorities,
+            published,
+            anchored,
+            bundle_sequence: sequence,
+            rules_sequence: sequence,
+            trust_sequence: sequence,
+            recent: raised.into_iter().collect(),
+            forgotten: before.unwrap_or(sequence),
+        })
+    }
+
     fn follow(
         &mut self,
         tenant: &TenantId,
@@ -196,9 +227,14 @@ impl Held {
         Ok(())
     }
 
-    /// What has changed after `after`, if that is still remembered.
+    /// What has changed after `after`, if that is a number that is still remembered. One that was
+    /// never seen here may be of a time that is gone, since the store was put back.
     pub(crate) fn changed_after(&self, after: Sequence) -> Option<impl Iterator<Item = &Key>> {
-        if after < self.forgotten || after > self.snapshot.sequence {
+        let is_known = self
+            .recent
+            .binary_search_by_key(&after, |(number, _)| *number)
+            .is_ok();
+        if !is_known && after != self.forgotten {
             return None;
         }
         let start = self.recent.partition_point(|(number, _)| *number <= after);

@@ -24,6 +24,7 @@
 mod change;
 mod codec;
 mod fault;
+mod follower;
 mod intent;
 pub mod keyring;
 mod names;
@@ -38,9 +39,11 @@ mod tenant;
 
 pub use change::{Change, Feed, Key, Object, Sequence, Snapshot};
 pub use fault::{Conflict, Fault};
+pub use follower::{Followers, Report};
 pub use intent::{CredentialKind, IntentRow};
 pub use names::{
     AdminId, AnchorId, AttestorId, AuthorityId, EntryId, IntentId, JoinTokenId, NodeId, RuleId,
+    ServerId,
 };
 pub use record::{
     AdminRecord, AnchorRecord, AttestorRecord, AuthorityKind, AuthorityRecord, AuthorityRole,

@@ -57,6 +57,8 @@ names! {
     JoinTokenId;
     /// The name of a node: one segment of the path of its SPIFFE ID.
     NodeId;
+    /// The name of a server: made anew with each start.
+    ServerId;
     /// The name of an intent: the serial number of the certificate in hexadecimal, or the `jti` of
     /// the token.
     IntentId;

@@ -9,12 +9,17 @@ use avouch_core::time::Time;
 
 use crate::change::{Change, Feed, Sequence, Snapshot};
 use crate::fault::Fault;
+use crate::follower::{Followers, Report};
 use crate::intent::IntentRow;
+use crate::names::ServerId;
 use crate::single_use::{SingleUse, Used};
 use crate::tenant::TenantRecord;
 
 /// The most that one call forgets, so that others do not wait for it for long.
 pub(crate) const MOST_FORGOTTEN: i64 = 10_000;
+
+/// How long a server is remembered that does not report any more, in seconds.
+pub(crate) const SERVER_FORGOTTEN_AFTER: i64 = 3_600;
 
 /// Remembers what tenants own.
 ///
@@ -59,6 +64,28 @@ pub trait Store: Send + Sync {
         thread::sleep(at_most);
         self.heads(operator)
     }
+
+    /// Lets the numbers of all tenants go on from `floor`, unless they are beyond it, and returns
+    /// what they were. Nothing else changes.
+    fn raise(
+        &self,
+        operator: &Operator,
+        floor: Sequence,
+    ) -> Result<BTreeMap<TenantId, Sequence>, Fault>;
+
+    /// Tells other servers on the same database that this one is there and how far its followers
+    /// have come. Returns whether the report before is there: if not, the database was put back to
+    /// an earlier state, or the server was forgotten, and nothing of what it told before is known.
+    fn report(&self, operator: &Operator, report: &Report) -> Result<bool, Fault>;
+
+    /// How far those who follow a tenant have come at each server but this one, if it has reported
+    /// at `since` or later.
+    fn followers(
+        &self,
+        tenant: &TenantId,
+        besides: &ServerId,
+        since: Time,
+    ) -> Result<Vec<Followers>, Fault>;
 
     /// Makes all changes, in their order, and returns their number. No changes have the number of
     /// the last.

@@ -4,17 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use avouch_core::id::{SpiffeId, TenantId};
-use avouch_store::Sequence;
-
-use crate::plane::Plane;
-use crate::tenant::Tenant;
-
-impl Plane {
-    /// Which nodes that follow a tenant now do not hold all of it up to `sequence`.
-    pub(crate) fn behind(&self, tenant: &Tenant, sequence: Sequence) -> Vec<SpiffeId> {
-        self.presences.behind(tenant.id(), sequence)
-    }
-}
+use avouch_store::{Followers, Sequence};
 
 /// Which nodes follow now, and what of each tenant they hold.
 #[derive(Default)]
@@ -78,7 +68,29 @@ impl Presences {
         of_tenant.collect()
     }
 
-    fn behind(&self, tenant: &TenantId, sequence: Sequence) -> Vec<SpiffeId> {
+    /// How far the nodes have come that follow now, by tenant.
+    pub(crate) fn summary(&self) -> BTreeMap<TenantId, Followers> {
+        let mut all: BTreeMap<TenantId, Followers> = BTreeMap::new();
+        for ((node, _), held) in self.lock().iter() {
+            for (tenant, progress) in held {
+                let holds = Sequence::of(progress.holds());
+                let of_tenant = all.entry(tenant.clone()).or_insert_with(|| Followers {
+                    tenant: tenant.clone(),
+                    count: 0,
+                    least: holds,
+                    slowest: node.clone(),
+                });
+                of_tenant.count += 1;
+                if holds < of_tenant.least {
+                    of_tenant.least = holds;
+                    of_tenant.slowest = node.clone();
+                }
+            }
+        }
+        all
+    }
+
+    pub(crate) fn behind(&self, tenant: &TenantId, sequence: Sequence) -> Vec<SpiffeId> {
         let of_tenant = self.of(tenant).into_iter();
         of_tenant
             .filter(|(_, holds)| *holds < sequence.number())

@@ -1,14 +1,14 @@
 //! A store that can be taken away.
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, RwLock};
 
 use avouch_core::id::TenantId;
 use avouch_core::time::Time;
 use avouch_store::{
-    Change, Fault, Feed, IntentRow, Operator, Sequence, SingleUse, Snapshot, Store, TenantRecord,
-    Used,
+    Change, Fault, Feed, Followers, IntentRow, Operator, Report, Sequence, ServerId, SingleUse,
+    Snapshot, Store, TenantRecord, Used,
 };
 use serde_json::json;
 
@@ -19,16 +19,16 @@ const INSIDE: &str = "db-7.internal";
 
 /// A store that answers only while it is there.
 pub(crate) struct Switched {
-    pub(crate) store: Arc<dyn Store>,
+    pub(crate) store: RwLock<Arc<dyn Store>>,
     pub(crate) is_away: Arc<AtomicBool>,
 }
 
 impl Switched {
-    fn store(&self) -> Result<&dyn Store, Fault> {
+    fn store(&self) -> Result<Arc<dyn Store>, Fault> {
         if self.is_away.load(Ordering::SeqCst) {
             return Err(Fault::Lost(INSIDE.to_owned()));
         }
-        Ok(self.store.as_ref())
+        Ok(Arc::clone(&self.store.read().unwrap()))
     }
 }
 
@@ -80,6 +80,27 @@ impl Store for Switched {
 
     fn use_once(&self, tenant: &TenantId, uses: &[SingleUse]) -> Result<Vec<Used>, Fault> {
         self.store()?.use_once(tenant, uses)
+    }
+
+    fn raise(
+        &self,
+        operator: &Operator,
+        floor: Sequence,
+    ) -> Result<BTreeMap<TenantId, Sequence>, Fault> {
+        self.store()?.raise(operator, floor)
+    }
+
+    fn report(&self, operator: &Operator, report: &Report) -> Result<bool, Fault> {
+        self.store()?.report(operator, report)
+    }
+
+    fn followers(
+        &self,
+        tenant: &TenantId,
+        besides: &ServerId,
+        since: Time,
+    ) -> Result<Vec<Followers>, Fault> {
+        self.store()?.followers(tenant, besides, since)
     }
 
     fn forget_uses(&self, operator: &Operator, before: Time) -> Result<u64, Fault> {

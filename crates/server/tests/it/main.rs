@@ -10,6 +10,7 @@ mod http;
 mod isolation;
 mod managing;
 mod public;
+mod put_back;
 mod refusals;
 mod roles;
 mod rules;

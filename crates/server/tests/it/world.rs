@@ -1,8 +1,9 @@
 //! A deployment with two tenants on a database of its own, served over HTTP.
 
 use std::net::SocketAddr;
-use std::sync::Arc;
+use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, RwLock};
 
 use avouch_core::id::{TenantId, TrustDomain};
 use avouch_server::clock::SystemClock;
@@ -12,9 +13,9 @@ use avouch_server::nodes::Admitted;
 use avouch_server::plane::Founding;
 use avouch_server::tls::Shown;
 use avouch_server::{Plane, Settings, http};
-use avouch_store::TenantKind;
 use avouch_store::keyring::RootKey;
 use avouch_store::sqlite::SqliteStore;
+use avouch_store::{Store, TenantKind};
 use avouch_testkit::asn1;
 use avouch_testkit::key::Key;
 use serde_json::Value;
@@ -31,10 +32,11 @@ pub(crate) struct World {
     pub(crate) plane: Arc<Plane>,
     pub(crate) address: SocketAddr,
     is_away: Arc<AtomicBool>,
+    switched: Arc<Switched>,
     node: Admitted,
     stop: watch::Sender<bool>,
     runtime: Option<Runtime>,
-    _folder: TempDir,
+    folder: TempDir,
 }
 
 impl World {
@@ -49,9 +51,10 @@ impl World {
         let store = Arc::new(SqliteStore::open(folder.path()).unwrap());
         let is_away = Arc::new(AtomicBool::new(false));
         let store = Arc::new(Switched {
-            store,
+            store: RwLock::new(store),
             is_away: Arc::clone(&is_away),
         });
+        let switched = Arc::clone(&store);
         let path = folder.path().to_owned();
         let founding = Founding {
             tenant: TenantId::parse("top").unwrap(),
@@ -85,10 +88,11 @@ impl World {
             plane,
             address,
             is_away,
+            switched,
             node,
             stop,
             runtime: Some(runtime),
-            _folder: folder,
+            folder,
         }
     }
 
@@ -161,6 +165,16 @@ impl World {
             stopping,
         ));
         address
+    }
+
+    /// Where the database is.
+    pub(crate) fn folder(&self) -> &Path {
+        self.folder.path()
+    }
+
+    /// Puts another store in the place of the one there was.
+    pub(crate) fn put_store(&self, store: Arc<dyn Store>) {
+        *self.switched.store.write().unwrap() = store;
     }
 
     /// Takes the store away, or gives it back.

@@ -5,6 +5,7 @@
 //! out the next number; that is why a higher number is never visible before a lower one.
 
 mod address;
+mod followers;
 mod listener;
 mod schema;
 mod session;
@@ -26,7 +27,9 @@ use postgres::types::{WasNull, WrongType};
 
 use crate::change::{Change, Feed, Sequence, Snapshot};
 use crate::fault::Fault;
+use crate::follower::{Followers, Report};
 use crate::intent::IntentRow;
+use crate::names::ServerId;
 use crate::plan::{self, Plan};
 use crate::single_use::{SingleUse, Used};
 use crate::store::{Operator, Store};
@@ -194,6 +197,27 @@ impl Store for PostgresqlStore {
         let gathered = Arc::clone(&self.uses);
         self.send(move |session| gathered.carry_out(session))?;
         answered.recv().map_err(|_| stopped())?
+    }
+
+    fn raise(&self, _: &Operator, floor: Sequence) -> Result<BTreeMap<TenantId, Sequence>, Fault> {
+        self.call(move |session| session.write(|session| followers::raise(session, floor)))
+    }
+
+    fn report(&self, _: &Operator, report: &Report) -> Result<bool, Fault> {
+        let report = report.clone();
+        self.call(move |session| session.write(|session| followers::report(session, &report)))
+    }
+
+    fn followers(
+        &self,
+        tenant: &TenantId,
+        besides: &ServerId,
+        since: Time,
+    ) -> Result<Vec<Followers>, Fault> {
+        let (tenant, besides) = (tenant.clone(), besides.clone());
+        self.call(move |session| {
+            session.read(|session| followers::followers(session, &tenant, &besides, since))
+        })
     }
 
     fn forget_uses(&self, _: &Operator, before: Time) -> Result<u64, Fault> {

@@ -4,7 +4,7 @@ use super::session::Session;
 use crate::fault::Fault;
 
 /// One step to each version. A step that was released is never changed.
-const MIGRATIONS: [&str; 2] = [
+const MIGRATIONS: [&str; 3] = [
     "
     CREATE TABLE avouch.tenant (
         id TEXT PRIMARY KEY,
@@ -62,6 +62,22 @@ const MIGRATIONS: [&str; 2] = [
         PRIMARY KEY (tenant, kind, digest)
     );
     CREATE INDEX single_use_by_end ON avouch.single_use (until);
+",
+    "
+    -- Servers on this database, and how far those have come who follow there.
+    CREATE TABLE avouch.server (
+        id TEXT PRIMARY KEY,
+        report BIGINT NOT NULL,
+        seen BIGINT NOT NULL
+    );
+    CREATE TABLE avouch.follower (
+        tenant TEXT NOT NULL REFERENCES avouch.tenant (id),
+        server TEXT NOT NULL,
+        count BIGINT NOT NULL,
+        least BIGINT NOT NULL,
+        slowest TEXT NOT NULL,
+        PRIMARY KEY (tenant, server)
+    );
 ",
 ];
 

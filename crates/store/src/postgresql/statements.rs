@@ -113,7 +113,7 @@ pub(super) fn heads(session: &mut Session) -> Result<BTreeMap<TenantId, Sequence
         .collect()
 }
 
-fn sequence_of(row: &SqlRow) -> Result<Sequence, Fault> {
+pub(super) fn sequence_of(row: &SqlRow) -> Result<Sequence, Fault> {
     Sequence::from_stored(row.try_get("sequence")?)
 }
 

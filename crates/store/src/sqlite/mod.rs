@@ -4,6 +4,7 @@
 //! calls cost one flush of the disk; readers have connections of their own and never wait for it
 //! (write-ahead log). A commit is flushed before it is acknowledged (`synchronous=FULL`).
 
+mod followers;
 mod reader;
 mod schema;
 mod statements;
@@ -23,7 +24,9 @@ use rusqlite::{Connection, ErrorCode, OpenFlags};
 
 use crate::change::{Change, Feed, Sequence, Snapshot};
 use crate::fault::Fault;
+use crate::follower::{Followers, Report};
 use crate::intent::IntentRow;
+use crate::names::ServerId;
 use crate::plan::{self, Plan};
 use crate::single_use::{SingleUse, Used};
 use crate::store::{Operator, Store};
@@ -140,6 +143,27 @@ impl Store for SqliteStore {
         let (tenant, uses) = (tenant.clone(), uses.to_vec());
         self.writer
             .write(move |connection| uses::use_once(connection, &tenant, &uses))
+    }
+
+    fn raise(&self, _: &Operator, floor: Sequence) -> Result<BTreeMap<TenantId, Sequence>, Fault> {
+        self.writer
+            .write(move |connection| followers::raise(connection, floor))
+    }
+
+    fn report(&self, _: &Operator, report: &Report) -> Result<bool, Fault> {
+        let report = report.clone();
+        self.writer
+            .write(move |connection| followers::report(connection, &report))
+    }
+
+    fn followers(
+        &self,
+        tenant: &TenantId,
+        besides: &ServerId,
+        since: Time,
+    ) -> Result<Vec<Followers>, Fault> {
+        self.readers
+            .read(|connection| followers::followers(connection, tenant, besides, since))
     }
 
     fn forget_uses(&self, _: &Operator, before: Time) -> Result<u64, Fault> {

@@ -8,7 +8,7 @@ use crate::fault::Fault;
 const APPLICATION: i64 = 0x4156_4348;
 
 /// One step to each version. A step that was released is never changed.
-const MIGRATIONS: [&str; 2] = [
+const MIGRATIONS: [&str; 3] = [
     "
     CREATE TABLE tenant (
         id TEXT PRIMARY KEY,
@@ -65,6 +65,22 @@ const MIGRATIONS: [&str; 2] = [
         PRIMARY KEY (tenant, kind, digest)
     ) STRICT, WITHOUT ROWID;
     CREATE INDEX single_use_by_end ON single_use (until);
+",
+    "
+    -- Servers on this database, and how far those have come who follow there.
+    CREATE TABLE server (
+        id TEXT PRIMARY KEY,
+        report INTEGER NOT NULL,
+        seen INTEGER NOT NULL
+    ) STRICT, WITHOUT ROWID;
+    CREATE TABLE follower (
+        tenant TEXT NOT NULL REFERENCES tenant (id),
+        server TEXT NOT NULL,
+        count INTEGER NOT NULL,
+        least INTEGER NOT NULL,
+        slowest TEXT NOT NULL,
+        PRIMARY KEY (tenant, server)
+    ) STRICT, WITHOUT ROWID;
 ",
 ];
 

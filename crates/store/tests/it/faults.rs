@@ -3,17 +3,18 @@
 
 use avouch_core::time::Time;
 use avouch_store::postgresql::PostgresqlStore;
-use avouch_store::{Fault, IntentRow, Sequence, Snapshot, Store, TenantRecord, Used};
+use avouch_store::{Fault, Followers, IntentRow, Sequence, Snapshot, Store, TenantRecord, Used};
 use avouch_testkit::postgresql::Cluster;
 
 use crate::cut::{Cut, Wire};
+use crate::followers::{followers, report, server};
 use crate::objects::*;
 use crate::on_postgresql::or_skipped;
 
 /// Something to write, which can be done again; the tenant is one that may be added.
 type Write = fn(&dyn Store, &TenantRecord) -> Result<(), Fault>;
 
-const WRITES: [(&str, Write); 5] = [
+const WRITES: [(&str, Write); 7] = [
     ("add_tenant", |store, other| {
         store.add_tenant(&OPERATOR, other)
     }),
@@ -31,6 +32,13 @@ const WRITES: [(&str, Write); 5] = [
     ("forget_intents", |store, _| {
         let before = Time::from_unix(100_000);
         store.forget_intents(&tenant("acme"), before).map(drop)
+    }),
+    ("raise", |store, _| {
+        store.raise(&OPERATOR, Sequence::of(1_000)).map(drop)
+    }),
+    ("report", |store, _| {
+        let report = report("a", 1, 100, &[followers("acme", 3, 7)]);
+        store.report(&OPERATOR, &report).map(drop)
     }),
 ];
 
@@ -160,9 +168,11 @@ fn other_tenant(store: &dyn Store) -> TenantRecord {
 /// are others in every database.
 #[derive(Debug, PartialEq, Eq)]
 struct Contents {
+    is_raised: bool,
     tenants: Vec<String>,
     snapshot: Snapshot,
     intents: Vec<IntentRow>,
+    followers: Vec<Followers>,
 }
 
 fn contents(store: &dyn Store) -> Contents {
@@ -170,11 +180,16 @@ fn contents(store: &dyn Store) -> Contents {
     let name = |record: TenantRecord| record.id.to_string();
     let mut snapshot = store.load(&tenant("acme")).unwrap();
     snapshot.sequence = Sequence::START;
+    let snapshot = store.load(&tenant("acme")).unwrap();
     Contents {
+        is_raised: snapshot.sequence >= Sequence::of(1_000),
         tenants: tenants.into_iter().map(name).collect(),
         snapshot,
         intents: store
             .intents(&tenant("acme"), Time::from_unix(0), 100)
+            .unwrap(),
+        followers: store
+            .followers(&tenant("acme"), &server("nobody"), Time::from_unix(0))
             .unwrap(),
     }
 }

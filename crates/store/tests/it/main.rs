@@ -2,6 +2,7 @@
 
 mod cut;
 mod faults;
+mod followers;
 mod kill;
 mod objects;
 mod on_postgresql;

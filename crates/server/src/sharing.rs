@@ -1,0 +1,137 @@
+//! Several servers on one store: each tells the others how far its followers have come, and notices
+//! when the store was put back to an earlier state.
+//!
+//! Numbers of changes are never given twice, not even after that: with each start, and whenever a
+//! server notices, they go on from a number made of the time ([`fresh_numbers`]). So what a node
+//! holds of a time that is gone never looks like what is there now, and it is told everything anew.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Mutex, PoisonError};
+
+use avouch_core::id::{SpiffeId, TenantId};
+use avouch_core::time::Time;
+use avouch_issuer::random::{Random, SystemRandom};
+use avouch_store::{Followers, Report, Sequence, ServerId};
+
+use crate::fault::Fault;
+use crate::plane::{OPERATOR, Plane};
+use crate::tenant::Tenant;
+
+#[cfg(test)]
+mod tests;
+
+/// How long a server counts that has not reported, in seconds: some twelve reports, and what clocks
+/// may differ. Its nodes will have found another by then, or hold what they hold.
+const SILENCE: i64 = 60;
+
+/// Bits below the seconds of a fresh number: room for a million changes in each second that passes.
+const BELOW_SECONDS: u32 = 20;
+
+/// What this server has told the others.
+pub(crate) struct Sharing {
+    server: ServerId,
+    is_shared: AtomicBool,
+    told: Mutex<Told>,
+}
+
+#[derive(Default)]
+struct Told {
+    /// The number of the last report.
+    number: u64,
+    followers: BTreeMap<TenantId, Followers>,
+    /// Tenants of reports that may have been stored or not.
+    in_doubt: BTreeSet<TenantId>,
+}
+
+impl Sharing {
+    /// As a server that was never heard of.
+    pub(crate) fn new(random: &SystemRandom) -> Result<Self, Fault> {
+        let mut bytes = [0_u8; 16];
+        random.fill(&mut bytes)?;
+        let name: String = bytes.iter().map(|byte| format!("{byte:02x}")).collect();
+        let server = ServerId::parse(&name);
+        Ok(Self {
+            server: server.ok_or_else(|| Fault::Bug("a new name is no name".to_owned()))?,
+            is_shared: AtomicBool::new(false),
+            told: Mutex::default(),
+        })
+    }
+}
+
+/// A number above all that were given before `now`.
+pub(crate) fn fresh_numbers(now: Time) -> Sequence {
+    let seconds = u64::try_from(now.unix()).unwrap_or_default();
+    Sequence::of(seconds << BELOW_SECONDS)
+}
+
+impl Plane {
+    /// Tells the other servers on this store how far those have come who follow here; from the first
+    /// time on, theirs are waited for as well.
+    ///
+    /// # Errors
+    ///
+    /// What failed on our side; then the next report says it all.
+    pub fn report_followers(&self) -> Result<(), Fault> {
+        let sharing = &self.sharing;
+        sharing.is_shared.store(true, Ordering::Relaxed);
+        let mut told = sharing.told.lock().unwrap_or_else(PoisonError::into_inner);
+        let now = self.presences.summary();
+        let changed = told.changed(&now);
+        let tenants = changed.iter().map(|one| one.tenant.clone());
+        told.in_doubt.extend(tenants.collect::<Vec<_>>());
+        let report = Report {
+            server: sharing.server.clone(),
+            number: told.number + 1,
+            at: self.now(),
+            followers: changed,
+        };
+        let is_next = self.store.report(&OPERATOR, &report)?;
+        told.number = report.number;
+        told.in_doubt.clear();
+        told.followers = now;
+        if is_next {
+            return Ok(());
+        }
+        // The store does not know what it was told last: of followers it knows nothing, either.
+        told.in_doubt = told.followers.keys().cloned().collect();
+        drop(told);
+        self.start_anew()
+    }
+
+    /// Which nodes that follow a tenant now, here or on another server, do not hold all of it up to
+    /// `sequence`; of those elsewhere the slowest of each server stands for all.
+    pub(crate) fn behind(
+        &self,
+        tenant: &Tenant,
+        sequence: Sequence,
+    ) -> Result<Vec<SpiffeId>, Fault> {
+        let mut behind = self.presences.behind(tenant.id(), sequence);
+        let sharing = &self.sharing;
+        if sharing.is_shared.load(Ordering::Relaxed) {
+            let since = self.now().plus(-SILENCE);
+            let elsewhere = self.store.followers(tenant.id(), &sharing.server, since)?;
+            let slow = elsewhere.into_iter().filter(|one| one.least < sequence);
+            behind.extend(slow.map(|one| one.slowest));
+        }
+        Ok(behind)
+    }
+}
+
+impl Told {
+    /// What must be told so that others know what is so now.
+    fn changed(&self, now: &BTreeMap<TenantId, Followers>) -> Vec<Followers> {
+        let is_told = |one: &Followers| {
+            !self.in_doubt.contains(&one.tenant) && self.followers.get(&one.tenant) == Some(one)
+        };
+        let mut changed: Vec<Followers> =
+            now.values().filter(|one| !is_told(one)).cloned().collect();
+        let left = self.followers.values();
+        let left = left.filter(|one| !now.contains_key(&one.tenant));
+        changed.extend(left.map(|one| Followers {
+            count: 0,
+            ..one.clone()
+        }));
+        changed
+    }
+}

@@ -1,0 +1,268 @@
+//! Successors that wait for nodes, here and elsewhere, and numbers that are never given twice.
+
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, Ordering};
+
+use avouch_core::id::{SpiffeId, TenantId, TrustDomain};
+use avouch_core::time::Time;
+use avouch_store::keyring::RootKey;
+use avouch_store::postgresql::PostgresqlStore;
+use avouch_store::sqlite::SqliteStore;
+use avouch_store::{
+    AnchorId, AnchorRecord, AuthorityId, AuthorityKind, AuthorityState, Change, Object, Sequence,
+    Store,
+};
+use avouch_testkit::postgresql::Cluster;
+use tempfile::TempDir;
+
+use crate::Settings;
+use crate::clock::Clock;
+use crate::plane::{Founding, Plane};
+use crate::tenant::Tenant;
+
+const DAY: i64 = 86_400;
+
+/// The stream on which a node follows.
+const STREAM: u64 = 1;
+
+/// A clock that is set by hand.
+struct Hand(AtomicI64);
+
+impl Clock for Hand {
+    fn now(&self) -> Time {
+        Time::from_unix(self.0.load(Ordering::SeqCst))
+    }
+}
+
+impl Hand {
+    fn new() -> Arc<Self> {
+        Arc::new(Self(AtomicI64::new(1_800_000_000)))
+    }
+
+    fn pass(&self, seconds: i64) {
+        self.0.fetch_add(seconds, Ordering::SeqCst);
+    }
+}
+
+fn server(store: Arc<dyn Store>, folder: &Path, clock: &Arc<Hand>) -> Arc<Plane> {
+    let folder = folder.to_owned();
+    let founding = Founding {
+        tenant: acme(),
+        trust_domain: TrustDomain::parse("acme.test").unwrap(),
+    };
+    let key = move |tenants: &[_]| Ok(RootKey::open_or_create(&folder, tenants)?);
+    let clock: Arc<dyn Clock> = Arc::<Hand>::clone(clock);
+    Plane::open(store, key, &founding, Settings::default(), clock).unwrap()
+}
+
+fn on_sqlite(folder: &TempDir) -> Arc<dyn Store> {
+    Arc::new(SqliteStore::open(folder.path()).unwrap())
+}
+
+fn acme() -> TenantId {
+    TenantId::parse("acme").unwrap()
+}
+
+fn node() -> SpiffeId {
+    SpiffeId::parse("spiffe://acme.test/avouch/node/rack-1").unwrap()
+}
+
+fn anchor(plane: &Plane, name: &str) -> Sequence {
+    let tenant = plane.tenant(&acme()).unwrap();
+    let put = Change::Put(Object::Anchor(AnchorRecord {
+        id: AnchorId::parse(name).unwrap(),
+        document: "{}".to_owned(),
+    }));
+    plane.apply(&tenant, &[put]).unwrap()
+}
+
+/// The authority that signs JWT-SVIDs.
+fn signing(tenant: &Tenant) -> AuthorityId {
+    let all = tenant.read(|snapshot| snapshot.authorities.clone());
+    let signs = |state| state == AuthorityState::Active;
+    let mut signing = all
+        .into_values()
+        .filter(|one| one.kind == AuthorityKind::Jwt && signs(one.state));
+    let one = signing.next().unwrap();
+    assert!(signing.next().is_none(), "two sign");
+    one.id
+}
+
+/// The node at this server holds all that there is of the tenant.
+fn node_is_up_to_date(plane: &Plane) {
+    plane.follow_store().unwrap();
+    let tenant = plane.tenant(&acme()).unwrap();
+    let sequence = tenant.read(|snapshot| snapshot.sequence).number();
+    let presences = &plane.presences;
+    presences.note(&node(), STREAM, &acme(), |progress| {
+        progress.seen = sequence;
+        progress.sent = sequence;
+        progress.arrived = sequence;
+    });
+}
+
+/// Something was sent to the node at this server, which it has not said to have.
+fn node_is_sent_something(plane: &Plane) {
+    let tenant = plane.tenant(&acme()).unwrap();
+    let sequence = tenant.read(|snapshot| snapshot.sequence).number();
+    plane.presences.note(&node(), STREAM, &acme(), |progress| {
+        progress.seen = sequence;
+        progress.sent = sequence;
+    });
+}
+
+#[test]
+fn a_successor_signs_when_every_node_that_follows_knows_it_or_has_gone() {
+    for leaves in [false, true] {
+        let folder = tempfile::tempdir().unwrap();
+        let clock = Hand::new();
+        let plane = server(on_sqlite(&folder), folder.path(), &clock);
+        let tenant = plane.tenant(&acme()).unwrap();
+        let first = signing(&tenant);
+        plane.presences.enter(&node(), STREAM);
+        node_is_up_to_date(&plane);
+
+        clock.pass(16 * DAY);
+        plane.tend_all().unwrap();
+        node_is_sent_something(&plane);
+        clock.pass(10 * DAY);
+        for _ in 0..3 {
+            plane.tend_all().unwrap();
+            assert_eq!(
+                signing(&tenant),
+                first,
+                "the node does not know another yet"
+            );
+        }
+        if leaves {
+            plane.presences.leave(&node(), STREAM);
+        } else {
+            node_is_up_to_date(&plane);
+        }
+        plane.tend_all().unwrap();
+        assert_ne!(signing(&tenant), first, "nothing to wait for any more");
+    }
+}
+
+#[test]
+fn a_successor_waits_for_nodes_at_another_server_on_sqlite() {
+    for falls_silent in [false, true] {
+        let folder = tempfile::tempdir().unwrap();
+        waits_for_nodes_elsewhere(&folder, falls_silent, || on_sqlite(&folder));
+    }
+}
+
+#[test]
+fn a_successor_waits_for_nodes_at_another_server_on_postgresql() {
+    let cluster = match Cluster::shared() {
+        Ok(cluster) => cluster,
+        Err(why) => {
+            println!("skipped: servers that share a PostgreSQL: {why}");
+            return;
+        }
+    };
+    for falls_silent in [false, true] {
+        let address = cluster.new_database();
+        let folder = tempfile::tempdir().unwrap();
+        let connect =
+            || -> Arc<dyn Store> { Arc::new(PostgresqlStore::connect(&address).unwrap()) };
+        waits_for_nodes_elsewhere(&folder, falls_silent, connect);
+    }
+}
+
+/// Of two servers on one store, one has a node that the other must wait for.
+fn waits_for_nodes_elsewhere(
+    folder: &TempDir,
+    falls_silent: bool,
+    open: impl Fn() -> Arc<dyn Store>,
+) {
+    let clock = Hand::new();
+    let here = server(open(), folder.path(), &clock);
+    let elsewhere = server(open(), folder.path(), &clock);
+    let tenant = here.tenant(&acme()).unwrap();
+    let first = signing(&tenant);
+    let report = || {
+        elsewhere.follow_store().unwrap();
+        here.follow_store().unwrap();
+        elsewhere.report_followers().unwrap();
+        here.report_followers().unwrap();
+    };
+    elsewhere.presences.enter(&node(), STREAM);
+    node_is_up_to_date(&elsewhere);
+    report();
+
+    clock.pass(16 * DAY);
+    here.tend_all().unwrap();
+    report();
+    node_is_sent_something(&elsewhere);
+    clock.pass(10 * DAY);
+    report();
+    for _ in 0..3 {
+        here.tend_all().unwrap();
+        elsewhere.tend_all().unwrap();
+        assert_eq!(
+            signing(&tenant),
+            first,
+            "a node elsewhere does not know another"
+        );
+    }
+    if falls_silent {
+        clock.pass(super::SILENCE + 1);
+    } else {
+        node_is_up_to_date(&elsewhere);
+        report();
+    }
+    here.tend_all().unwrap();
+    assert_ne!(signing(&tenant), first, "nothing to wait for any more");
+}
+
+#[test]
+fn what_a_node_holds_is_still_known_after_a_restart_and_nothing_is_told_twice() {
+    let folder = tempfile::tempdir().unwrap();
+    let clock = Hand::new();
+    let held = anchor(&server(on_sqlite(&folder), folder.path(), &clock), "a");
+    clock.pass(1);
+    let plane = server(on_sqlite(&folder), folder.path(), &clock);
+    let tenant = plane.tenant(&acme()).unwrap();
+    let changed = |after| tenant.held().changed_after(after).map(Iterator::count);
+    assert_eq!(changed(held), Some(0));
+    let next = anchor(&plane, "b");
+    assert!(next > held);
+    assert_eq!(changed(held), Some(1));
+    assert_eq!(changed(next), Some(0));
+    // A number that was never given says nothing of what its holder holds.
+    assert_eq!(changed(Sequence::of(held.number() + 1)), None);
+    assert_eq!(changed(Sequence::of(held.number() - 1)), None);
+    assert_eq!(changed(Sequence::of(next.number() + 1)), None);
+}
+
+#[test]
+fn a_number_of_a_time_that_is_gone_is_never_given_again() {
+    let folder = tempfile::tempdir().unwrap();
+    let clock = Hand::new();
+    drop(server(on_sqlite(&folder), folder.path(), &clock));
+    let backup = tempfile::tempdir().unwrap();
+    for file in std::fs::read_dir(folder.path()).unwrap() {
+        let file = file.unwrap();
+        std::fs::copy(file.path(), backup.path().join(file.file_name())).unwrap();
+    }
+    let plane = server(on_sqlite(&folder), folder.path(), &clock);
+    let gone: Vec<Sequence> = (0..5).map(|n| anchor(&plane, &format!("a{n}"))).collect();
+    drop(plane);
+
+    clock.pass(1);
+    let plane = server(on_sqlite(&backup), backup.path(), &clock);
+    let tenant = plane.tenant(&acme()).unwrap();
+    for n in 0..10 {
+        let given = anchor(&plane, &format!("b{n}"));
+        assert!(!gone.contains(&given));
+        for number in &gone {
+            let changed = tenant.held().changed_after(*number).map(Iterator::count);
+            assert_eq!(
+                changed, None,
+                "whoever holds {number} is told everything anew"
+            );
+        }
+    }
+}
