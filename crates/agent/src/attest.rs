@@ -83,6 +83,17 @@ impl Attested {
         self.process
     }
 
+    /// The number of its effective user.
+    pub(crate) fn user(&self) -> u32 {
+        let mut users = self.selectors.iter();
+        let user = users.find_map(|one| match one {
+            Selector::UnixUid(user) => Some(*user),
+            _ => None,
+        });
+        // The kernel tells it of every process.
+        user.unwrap_or(u32::MAX)
+    }
+
     /// Adds what was told by someone else than the kernel.
     pub(crate) fn add(&mut self, told: Told) {
         self.selectors.extend(told.selectors);

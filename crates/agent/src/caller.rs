@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::sync::Mutex;
+use tokio::time::Instant;
 use tonic::{Request, Status};
 
 use crate::attest::{Attested, NotAttested, attest};
@@ -12,6 +13,7 @@ use crate::executable::Executables;
 use crate::identities::{NotIssued, Pending};
 use crate::kubelet::Kubelet;
 use crate::peer::Peer;
+use crate::quiet::Quiet;
 
 /// How long the kernel and the system's database of users may take to tell who calls. Both answer
 /// in microseconds unless a file system or a directory service hangs.
@@ -104,17 +106,29 @@ pub(crate) fn denied(attested: &Attested, method: &str, why: &NotIssued) -> Stat
     let selectors = joined(attested.selectors());
     let absent = joined(attested.absent());
     let process = attested.process();
-    match why {
-        NotIssued::NoEntry { .. } | NotIssued::OtherIdentity { .. } => {
-            tracing::warn!(process, method, selectors, absent, %why, "no identity issued");
-            no_identity()
-        }
-        NotIssued::Unavailable { .. } => {
-            tracing::error!(process, method, selectors, absent, %why, "no identity issued");
-            Status::unavailable("no identity can be issued now")
+    let is_denied = matches!(
+        why,
+        NotIssued::NoEntry { .. } | NotIssued::OtherIdentity { .. }
+    );
+    if let Some(left_out) = DENIALS.admit(attested.user(), Instant::now()) {
+        match is_denied {
+            true => {
+                tracing::warn!(process, method, selectors, absent, left_out, %why, "no identity issued");
+            }
+            false => {
+                tracing::error!(process, method, selectors, absent, left_out, %why, "no identity issued");
+            }
         }
     }
+    match is_denied {
+        true => no_identity(),
+        false => Status::unavailable("no identity can be issued now"),
+    }
 }
+
+/// A workload that gets nothing asks again and again, and each time is worth a line to whoever looks
+/// for the reason; thousands are not.
+static DENIALS: Quiet = Quiet::new();
 
 /// SPIFFE Workload API 5.3 and 6.3: to whoever is not entitled. These words are known from other
 /// agents, and people search for them.

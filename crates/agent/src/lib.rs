@@ -57,6 +57,7 @@ pub mod node;
 mod peer;
 mod profile;
 mod push;
+mod quiet;
 mod sds;
 mod seats;
 mod secrets;

@@ -1,8 +1,9 @@
 //! What the standards ask of every answer.
 
 use std::collections::BTreeSet;
+use std::path::Path;
 
-use avouch_agent::NotIssued;
+use avouch_agent::{Endpoint, Fault, Limits, NotIssued};
 use avouch_api::grpc::WORKLOAD_DESCRIPTORS;
 use avouch_api::grpc::workload::{
     JwtBundlesRequest, JwtsvidRequest, ValidateJwtsvidRequest, WitBundlesRequest, WitsvidRequest,
@@ -341,6 +342,29 @@ async fn e04_every_method_without_the_header_is_an_invalid_argument() {
             "reflection {metadata:?}"
         );
     }
+}
+
+#[tokio::test]
+async fn e01_e03_the_endpoint_is_a_socket_of_this_machine_and_not_of_a_network() {
+    let world = World::start().await;
+    let kind = std::fs::metadata(&world.socket).unwrap().file_type();
+    assert!(std::os::unix::fs::FileTypeExt::is_socket(&kind));
+    // What is no path of this machine is no place to serve at.
+    for address in ["tcp://127.0.0.1:8081", "127.0.0.1:8081"] {
+        let bound = Endpoint::bind(Path::new(address), Limits::default());
+        assert!(matches!(bound, Err(Fault::NotAbsolute(_))), "{bound:?}");
+    }
+}
+
+#[tokio::test]
+async fn e09_who_was_denied_may_come_back_over_the_same_connection() {
+    let world = World::start_with(Err(NotIssued::nearest([]))).await;
+    let mut client = world.client().await;
+    let denied = first(client.fetch_x509svid(X509svidRequest {}).await).await;
+    assert_eq!(denied.unwrap_err().code(), Code::PermissionDenied);
+    world.office.change(Ok(entitled(vec![svid(WEB, None)])));
+    let served = first(client.fetch_x509svid(X509svidRequest {}).await).await;
+    assert!(served.is_ok(), "{served:?}");
 }
 
 #[tokio::test]

@@ -1,5 +1,5 @@
-//! As clients of other people see it, in other languages: go-spiffe and py-spiffe, from their
-//! registries, unchanged. Where they cannot be had, the test says so and does not count.
+//! As clients of other people see it, in other languages: go-spiffe, java-spiffe, py-spiffe and
+//! spiffe-helper, from their registries, unchanged. Where they cannot be had, the test says so and does not count.
 
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
@@ -54,6 +54,29 @@ async fn py_spiffe_gets_its_identity_and_follows_a_change() {
             &format!("jwt {WEB}"),
             &format!("checked here {WEB}"),
             &format!("checked there {WEB}"),
+            "ready",
+            &format!("changed {DATABASE}"),
+        ]
+    );
+}
+
+#[tokio::test]
+async fn java_spiffe_gets_its_identity_and_follows_a_change() {
+    let classes = match java_workload().await {
+        Ok(classes) => classes,
+        Err(why) => return println!("skipped: java-spiffe: {why}"),
+    };
+    let mut command = Command::new("java");
+    command.arg("-cp").arg(classes).arg("Workload");
+    // It complains of what its libraries do not find.
+    command.stderr(Stdio::null());
+    let lines = run(command).await;
+    assert_eq!(
+        lines,
+        [
+            &format!("x509 {WEB}"),
+            &format!("jwt {WEB}"),
+            &format!("checked here {WEB}"),
             "ready",
             &format!("changed {DATABASE}"),
         ]
@@ -155,6 +178,26 @@ async fn run(mut command: Command) -> Vec<String> {
 /// Fetches the modules, which needs a network the first time, and builds.
 pub(crate) async fn go_workload() -> Result<PathBuf, Missing> {
     go_program("go", ".").await
+}
+
+/// Fetches the packages, which needs a network the first time, and builds. Gives where the classes
+/// are.
+async fn java_workload() -> Result<String, Missing> {
+    let folder = scratch().join("java");
+    let packages = folder.join("packages");
+    if !packages.exists() {
+        let mut fetch = Command::new("mvn");
+        fetch.args(["--quiet", "--batch-mode", "--file"]);
+        fetch.arg(sources("java").join("pom.xml"));
+        fetch.args(["dependency:copy-dependencies", "-DincludeScope=runtime"]);
+        let output = format!("-DoutputDirectory={}", packages.display());
+        succeed(fetch.arg(output)).await?;
+    }
+    let classes = format!("{}:{}/*", folder.display(), packages.display());
+    let mut build = Command::new("javac");
+    build.arg("-cp").arg(&classes).arg("-d").arg(&folder);
+    succeed(build.arg(sources("java").join("Workload.java"))).await?;
+    Ok(classes)
 }
 
 async fn go_program(name: &str, package: &str) -> Result<PathBuf, Missing> {

@@ -102,7 +102,7 @@ fn a_token_is_believed_for_its_audience_and_for_no_other() {
 }
 
 #[test]
-fn a19_a_wit_comes_with_the_key_it_names_and_its_bundle_with_names_of_keys() {
+fn a19_a20_a_wit_comes_with_the_key_it_names_and_its_bundle_with_names_of_keys() {
     let plane = Plane::start("up-wit", &[]);
     let fetched = json(&plane.run(&["fetch", "wit", "--write", "wit", "-o", "json"]));
     let token = fetched["svids"][0]["svid"].as_str().unwrap();
