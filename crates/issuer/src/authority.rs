@@ -7,7 +7,7 @@ use avouch_core::credential::Credential;
 use avouch_core::credential::x509::Certificate;
 use avouch_core::crypto::{AwsLc, Remembering, Verifier};
 use avouch_core::id::{Digest, SpiffeId, TenantId, TrustDomain};
-use avouch_core::question::Purpose;
+use avouch_core::question::{Context, Purpose};
 use avouch_core::time::Time;
 use avouch_core::view::View;
 use der::asn1::ObjectIdentifier;
@@ -532,7 +532,7 @@ impl private::Draft for AuthorityDraft {
         ask(
             Credential::X509(presented),
             &id,
-            None,
+            Context::default(),
             Purpose::Any,
             self.now,
             &view,

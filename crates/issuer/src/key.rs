@@ -105,7 +105,7 @@ impl PublicHalf {
 
     /// The SHA-256 thumbprint of the key as a JSON Web Key, as base64url (RFC 7638): the same key
     /// always has the same name, and two keys never have one.
-    pub(crate) fn thumbprint(&self) -> Option<String> {
+    pub fn thumbprint(&self) -> Option<String> {
         let text = Value::Object(self.jwk()?).to_string();
         let digest = Digest::of(text.as_bytes());
         Some(Base64UrlUnpadded::encode_string(digest.as_bytes()))

@@ -113,11 +113,11 @@ pub(crate) fn anchor(tenant: &TenantId, trust_domain: &TrustDomain, kind: Anchor
 }
 
 /// Asks the core whether `credential` shows that its holder is `id`, for `purpose`, and to one who
-/// calls itself `audience` if it is a token.
+/// knows `context` of it.
 pub(crate) fn ask(
     credential: Credential,
     id: &SpiffeId,
-    audience: Option<&str>,
+    context: Context,
     purpose: Purpose,
     now: Time,
     view: &View,
@@ -131,8 +131,7 @@ pub(crate) fn ask(
         now,
         context: Context {
             expected: vec![ExpectedName::Spiffe(id.clone())],
-            audiences: audience.map(str::to_owned).into_iter().collect(),
-            ..Context::default()
+            ..context
         },
     };
     match decide(&question, view, crypto, &mut Budget::default()) {

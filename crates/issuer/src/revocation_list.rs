@@ -6,7 +6,7 @@ use avouch_core::credential::Credential;
 use avouch_core::credential::x509::Crl;
 use avouch_core::crypto::Verifier;
 use avouch_core::id::{Digest, SpiffeId};
-use avouch_core::question::Purpose;
+use avouch_core::question::{Context, Purpose};
 use avouch_core::reason::Reason;
 use avouch_core::time::Time;
 
@@ -170,7 +170,15 @@ impl RevocationListDraft {
         let lists = vec![list.clone()];
         let view = view_of_roots(authority.tenant(), authority.trust_domain(), &root, lists);
         let credential = Credential::X509(chain);
-        ask(credential, &id, None, Purpose::Any, now, &view, &throwaway)
+        ask(
+            credential,
+            &id,
+            Context::default(),
+            Purpose::Any,
+            now,
+            &view,
+            &throwaway,
+        )
     }
 }
 

@@ -8,7 +8,7 @@ use avouch_core::credential::Credential;
 use avouch_core::credential::jose::bundle::Bundle;
 use avouch_core::crypto::{KeyKind, Verifier};
 use avouch_core::id::{Digest, SpiffeId, TenantId, TrustDomain};
-use avouch_core::question::Purpose;
+use avouch_core::question::{Context, Holder, Purpose};
 use avouch_core::reason::Reason;
 use avouch_core::time::Time;
 use avouch_core::view::View;
@@ -71,6 +71,8 @@ pub struct TokenAuthority {
     id: String,
     /// The encoded header of its tokens.
     header: String,
+    /// The encoded header of access tokens, which it signs if it signs JWT-SVIDs.
+    access_header: String,
     /// In which it alone vouches.
     view: Arc<View>,
 }
@@ -103,8 +105,11 @@ impl TokenAuthority {
         let id = public
             .thumbprint()
             .ok_or_else(|| unusable("its key is no JSON Web Key"))?;
-        let header = json!({"alg": "ES256", "kid": id, "typ": kind.header_type()});
-        let header = Base64UrlUnpadded::encode_string(header.to_string().as_bytes());
+        let header = |token_type: &str| {
+            let header = json!({"alg": "ES256", "kid": id, "typ": token_type});
+            Base64UrlUnpadded::encode_string(header.to_string().as_bytes())
+        };
+        let (header, access_header) = (header(kind.header_type()), header("at+jwt"));
         let view = view_of_key(&tenant, &trust_domain, token_key(public, kind, &id)?)?;
         Ok(Self {
             tenant,
@@ -113,6 +118,7 @@ impl TokenAuthority {
             life,
             id,
             header,
+            access_header,
             view: Arc::new(view),
             signer,
         })
@@ -164,7 +170,7 @@ impl TokenAuthority {
         self: &Arc<Self>,
         id: SpiffeId,
         ttl: u32,
-        mut claims: Value,
+        (header, mut claims): (&str, Value),
         now: Time,
         random: &dyn Random,
     ) -> Result<TokenParts, NotIssued> {
@@ -179,7 +185,7 @@ impl TokenAuthority {
             members.insert("exp".to_owned(), expires.unix().into());
         }
         let claims = Base64UrlUnpadded::encode_string(claims.to_string().as_bytes());
-        let message = format!("{}.{claims}", self.header);
+        let message = format!("{header}.{claims}");
         let intent = Intent {
             tenant: self.tenant.clone(),
             trust_domain: self.trust_domain.clone(),
@@ -315,22 +321,78 @@ impl JwtProfile {
         now: Time,
         random: &dyn Random,
     ) -> Result<Prepared<JwtDraft>, NotIssued> {
+        self.prepare_with(authority, request, More::default(), now, random)
+    }
+
+    /// Prepares a JWT-SVID or an access token that says more than whose it is.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`JwtProfile::prepare`].
+    pub fn prepare_with(
+        &self,
+        authority: &Arc<TokenAuthority>,
+        request: JwtRequest,
+        more: More,
+        now: Time,
+        random: &dyn Random,
+    ) -> Result<Prepared<JwtDraft>, NotIssued> {
         if authority.kind != TokenKind::Jwt {
             return Err(Fault::Bug("another kind of authority was asked for a JWT-SVID").into());
         }
         let audience = check_audiences(&request.audiences)?.to_owned();
         let ttl = self.lifetime.choose(request.ttl)?;
+        let mut claims = more.claims;
         // RFC 7519 4.1.3: one audience may be a text, several are a list.
-        let mut claims = match request.audiences.as_slice() {
-            [one] => json!({"aud": one}),
-            several => json!({"aud": several}),
+        let audiences = match request.audiences.as_slice() {
+            [one] => json!(one),
+            several => json!(several),
         };
-        if let (Some(issuer), Some(members)) = (request.issuer, claims.as_object_mut()) {
-            members.insert("iss".to_owned(), issuer.into());
+        claims.insert("aud".to_owned(), audiences);
+        if let Some(issuer) = request.issuer {
+            claims.insert("iss".to_owned(), issuer.into());
         }
+        if let Some(confirmation) = confirmation(&more.holder) {
+            claims.insert("cnf".to_owned(), confirmation);
+        }
+        let header = if more.access_token {
+            &authority.access_header
+        } else {
+            &authority.header
+        };
+        let claims = (header.as_str(), Value::Object(claims));
         let parts = authority.draft(request.id, ttl, claims, now, random)?;
-        Ok(Prepared::new(JwtDraft { parts, audience }))
+        let context = Context {
+            audiences: vec![audience],
+            holder: more.holder,
+            access_token: more.access_token,
+            ..Context::default()
+        };
+        Ok(Prepared::new(JwtDraft { parts, context }))
     }
+}
+
+/// What a token says beside whose it is.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct More {
+    /// Whether it is an access token (RFC 9068), which only those take who ask for one.
+    pub access_token: bool,
+    /// To which keys it is bound (RFC 7800): from anyone else it is worth nothing.
+    pub holder: Holder,
+    /// Further claims; those that bound the token itself are not taken from here.
+    pub claims: Map<String, Value>,
+}
+
+/// The claim `cnf` of a token that is bound to keys (RFC 9449 6.1, RFC 8705 3.1).
+fn confirmation(holder: &Holder) -> Option<Value> {
+    let mut members = Map::new();
+    for (name, digest) in [("jkt", holder.jkt), ("x5t#S256", holder.certificate)] {
+        if let Some(digest) = digest {
+            let digest = Base64UrlUnpadded::encode_string(digest.as_bytes());
+            members.insert(name.to_owned(), digest.into());
+        }
+    }
+    (!members.is_empty()).then_some(Value::Object(members))
 }
 
 /// Checks the audiences; gives the first.
@@ -362,7 +424,8 @@ fn check_audiences(audiences: &[String]) -> Result<&str, Reason> {
 /// A JWT-SVID that is to be signed.
 pub struct JwtDraft {
     parts: TokenParts,
-    audience: String,
+    /// What whoever it is for knows, and its holder proves.
+    context: Context,
 }
 
 impl private::Draft for JwtDraft {
@@ -385,7 +448,7 @@ impl private::Draft for JwtDraft {
         ask(
             credential,
             id,
-            Some(&self.audience),
+            self.context.clone(),
             Purpose::Any,
             parts.now,
             view,
@@ -443,6 +506,7 @@ impl WitProfile {
             .ok_or(Fault::Bug("an accepted key is no JSON Web Key"))?;
         key.insert("alg".to_owned(), algorithm.into());
         let claims = json!({"cnf": {"jwk": key}});
+        let claims = (authority.header.as_str(), claims);
         let parts = authority.draft(request.id, ttl, claims, now, random)?;
         Ok(Prepared::new(WitDraft {
             parts,
@@ -500,12 +564,15 @@ impl private::Draft for WitDraft {
             proof: Some(format!("{proof}.{signed}")),
         };
         let (id, view) = (&parts.intent.subject, &parts.authority.view);
-        let purpose = Purpose::Any;
+        let context = Context {
+            audiences: vec!["lint".to_owned()],
+            ..Context::default()
+        };
         ask(
             credential,
             id,
-            Some("lint"),
-            purpose,
+            context,
+            Purpose::Any,
             parts.now,
             view,
             &holder,

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use avouch_core::credential::Credential;
 use avouch_core::crypto::Verifier;
 use avouch_core::id::{Digest, SpiffeId};
+use avouch_core::question::Context;
 use avouch_core::time::Time;
 
 use crate::BACKDATE;
@@ -150,7 +151,7 @@ impl private::Draft for X509Draft {
         ask(
             credential,
             id,
-            None,
+            Context::default(),
             self.authority.leaf_purpose(),
             self.now,
             self.authority.view(),

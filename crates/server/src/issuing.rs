@@ -175,7 +175,7 @@ impl Plane {
         format!("{}/t/{tenant}", self.settings.public_url)
     }
 
-    fn prepare_x509(
+    pub(crate) fn prepare_x509(
         &self,
         tenant: &Tenant,
         request: X509Request,

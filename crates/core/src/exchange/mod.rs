@@ -14,7 +14,7 @@ pub mod rule;
 pub mod statement;
 mod template;
 
-pub use give::{Given, Wanted, give};
+pub use give::{Given, Place, Wanted, give};
 pub use rule::{ExchangeRule, IssuedKind, Rules};
 pub use statement::Statement;
 

@@ -11,7 +11,7 @@ use crate::anchor::{Anchor, AnchorKind, Stewardship};
 use crate::credential::jose::json::kind_of;
 use crate::credential::jose::jwk::KeySet;
 use crate::credential::members::Members;
-use crate::id::{Digest, TrustDomain};
+use crate::id::TrustDomain;
 use crate::policy::presets::Preset;
 use crate::policy::reading::Vocabulary;
 use crate::policy::rules::{Rule, invalid, require_pins};
@@ -125,14 +125,7 @@ impl Reader<'_> {
         value: Option<&Value>,
         is_excused: bool,
     ) -> Result<Admission, Reason> {
-        const KNOWN: [&str; 6] = [
-            "anchor",
-            "certificate",
-            "client",
-            "facts",
-            "jwks",
-            "trust_domain",
-        ];
+        const KNOWN: [&str; 5] = ["anchor", "client", "facts", "jwks", "trust_domain"];
         let members = self.object(place, value)?;
         let members = Members::of(members, place, &KNOWN)?;
         let sources = ["anchor", "client", "trust_domain"];
@@ -144,11 +137,7 @@ impl Reader<'_> {
             return Err(self.refuse(format!("`{place}` needs one of {}", sources.join(", "))));
         }
         let is_client = named == ["client"];
-        for (name, fits) in [
-            ("certificate", is_client),
-            ("jwks", is_client),
-            ("facts", !is_client),
-        ] {
+        for (name, fits) in [("jwks", is_client), ("facts", !is_client)] {
             if !fits && members.get(name).is_some() {
                 return Err(self.refuse(format!(
                     "`{place}.{name}` does not go with {}",
@@ -168,28 +157,18 @@ impl Reader<'_> {
 
     fn client(&self, members: &Members<'_>, place: &str, id: &str) -> Result<Admission, Reason> {
         let keys = match members.get("jwks") {
-            None => None,
-            Some(set) => Some(KeySet::read(id, set)?),
+            Some(set) if !id.is_empty() => KeySet::read(id, set)?,
+            Some(_) | None => {
+                return Err(self.refuse(format!(
+                    "`{place}` needs the name of the `client` and its keys, `jwks`"
+                )));
+            }
         };
-        let certificate = match members.text("certificate")? {
-            None => None,
-            Some(text) => Some(Digest::from_hex(text).ok_or_else(|| {
-                self.refuse(format!(
-                    "`{place}.certificate` must be the 64 hexadecimal digits of a digest"
-                ))
-            })?),
-        };
-        if id.is_empty() || keys.is_none() && certificate.is_none() {
-            return Err(self.refuse(format!(
-                "`{place}` names a client and neither `jwks` nor `certificate`"
-            )));
-        }
         Ok(Admission {
             called: id.to_owned(),
             source: Source::Client {
                 id: id.to_owned(),
                 keys,
-                certificate,
             },
             facts: None,
             preset: None,

@@ -7,7 +7,7 @@ use super::assurance::AssuranceRule;
 use super::template::Template;
 use crate::anchor::{AnchorKind, Stewardship};
 use crate::credential::jose::jwk::KeySet;
-use crate::id::{Digest, TrustDomain};
+use crate::id::TrustDomain;
 use crate::policy::facts::Facts;
 use crate::policy::presets::Preset;
 use crate::policy::rules::Rule;
@@ -49,14 +49,12 @@ pub struct Admission {
 pub enum Source {
     /// An anchor of the tenant, by its name.
     Anchor(String),
-    /// A client with keys of its own (RFC 7523 2.2; RFC 8705 2.2).
+    /// A client with keys of its own (RFC 7523 2.2).
     Client {
         /// Its `client_id`.
         id: String,
         /// The keys of its assertions.
-        keys: Option<KeySet>,
-        /// The SHA-256 digest of its certificate.
-        certificate: Option<Digest>,
+        keys: KeySet,
     },
     /// A trust domain whose bundle the tenant has.
     TrustDomain(TrustDomain),
@@ -346,10 +344,12 @@ impl Rules {
         names
     }
 
-    /// The rules that admit a client of this name with keys of its own.
-    pub fn clients<'a>(&'a self, id: &'a str, now: Time) -> impl Iterator<Item = &'a Source> {
+    /// The keys of the client of this name, of each rule that admits it.
+    pub fn client_keys<'a>(&'a self, id: &'a str, now: Time) -> impl Iterator<Item = &'a KeySet> {
         let live = self.usable.iter().filter(move |rule| !rule.has_ended(now));
-        live.map(|rule| &rule.admits.source)
-            .filter(move |source| matches!(source, Source::Client { id: known, .. } if known == id))
+        live.filter_map(move |rule| match &rule.admits.source {
+            Source::Client { id: known, keys } if known == id => Some(keys),
+            Source::Anchor(_) | Source::Client { .. } | Source::TrustDomain(_) => None,
+        })
     }
 }

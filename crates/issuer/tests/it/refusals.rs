@@ -69,20 +69,27 @@ fn examples() -> Vec<Reason> {
 }
 
 /// Reasons that the server gives before the issuer is asked; its own tests have their examples.
-const OF_THE_SERVER: [&str; 26] = [
+const OF_THE_SERVER: [&str; 43] = [
+    "issue.actor_not_allowed",
+    "issue.assurance_insufficient",
     "issue.attestation_fact_missing",
     "issue.attestation_malformed",
     "issue.attestation_not_proven",
     "issue.attestor_unknown",
     "issue.body_malformed",
+    "issue.client_not_authenticated",
     "issue.conflict",
     "issue.credential_missing",
+    "issue.delegation_refused",
     "issue.entry_expired",
     "issue.entry_unfilled",
+    "issue.exchange_not_admitted",
+    "issue.grant_unsupported",
     "issue.id_reserved",
     "issue.join_token_expired",
     "issue.join_token_unknown",
     "issue.join_token_used",
+    "issue.lineage_broken",
     "issue.method_not_allowed",
     "issue.node_joined_already",
     "issue.node_name_taken",
@@ -90,12 +97,22 @@ const OF_THE_SERVER: [&str; 26] = [
     "issue.not_permitted",
     "issue.object_malformed",
     "issue.object_unknown",
+    "issue.proof_invalid",
+    "issue.proof_required",
+    "issue.scope_not_allowed",
     "issue.ssh_authority_unknown",
     "issue.ssh_not_a_host",
     "issue.ssh_not_signed",
     "issue.ssh_not_valid",
     "issue.ssh_option_unknown",
     "issue.ssh_principal",
+    "issue.subject_ends_soon",
+    "issue.target_not_allowed",
+    "issue.template_unfit",
+    "issue.token_type_false",
+    "issue.token_type_unsupported",
+    "issue.token_used",
+    "issue.undecided",
 ];
 
 #[test]

@@ -1,3 +1,190 @@
 //! Exchange: what a tenant gives for a credential of someone else's (RFC 8693).
+//!
+//! ```text
+//! request ──► believed ──► admitted ──► prepared ──► used once ──► recorded ──► signed
+//!     core decides   a rule gives   the issuer lints    durable       durable
+//! ```
+//!
+//! A token is used when everything else is settled, and before anything is signed: whoever is
+//! answered has used it, and nobody else has.
 
+mod believing;
+mod issued;
+pub(crate) mod request;
 pub(crate) mod rules;
+
+use std::sync::Arc;
+
+use avouch_core::exchange::{Believed, Given, IssuedKind, Place, Rules, give};
+use avouch_core::id::{Digest, TrustDomain};
+use avouch_core::question::Holder;
+use avouch_core::reason::Reason;
+use avouch_core::time::Time;
+use avouch_core::view::View;
+
+use crate::fault::Refused;
+use crate::plane::{Plane, RESERVED};
+use crate::tenant::Tenant;
+use believing::Uses;
+pub(crate) use issued::Issued;
+use request::{Client, Grant, TokenRequest};
+
+/// Where something is exchanged.
+pub(crate) struct Exchange<'a> {
+    pub(crate) plane: &'a Plane,
+    pub(crate) tenant: &'a Arc<Tenant>,
+    pub(crate) view: &'a View,
+    pub(crate) rules: &'a Rules,
+    /// The issuer identifier of the tenant.
+    issuer: String,
+    /// The trust domains whose keys are the tenant's own.
+    own: Vec<TrustDomain>,
+    now: Time,
+}
+
+/// What was shown beside the request itself.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Shown<'a> {
+    /// The proofs of possession (RFC 9449).
+    pub(crate) proofs: &'a [String],
+    /// The certificates of a TLS client, its own first.
+    pub(crate) certificates: &'a [Vec<u8>],
+}
+
+/// What is given, before anything is used or signed.
+pub(crate) struct Considered<'a> {
+    pub(crate) subject: Believed,
+    pub(crate) client: Option<Believed>,
+    pub(crate) given: Given<'a>,
+    holder: Holder,
+    uses: Uses,
+}
+
+impl<'a> Exchange<'a> {
+    pub(crate) fn at(
+        plane: &'a Plane,
+        tenant: &'a Arc<Tenant>,
+        view: &'a View,
+        rules: &'a Rules,
+    ) -> Self {
+        Self {
+            issuer: plane.issuer_of(tenant.id()),
+            own: tenant.read(|snapshot| snapshot.trust_domains.keys().cloned().collect()),
+            now: plane.now(),
+            plane,
+            tenant,
+            view,
+            rules,
+        }
+    }
+
+    /// Exchanges.
+    pub(crate) fn exchange(
+        &self,
+        request: &TokenRequest,
+        shown: Shown<'_>,
+    ) -> Result<Issued, Refused> {
+        let considered = self.consider(request, shown)?;
+        self.check_holder(&considered)?;
+        self.issue(request, considered)
+    }
+
+    /// Finds out who asks and what they get. Nothing is used.
+    pub(crate) fn consider(
+        &self,
+        request: &TokenRequest,
+        shown: Shown<'_>,
+    ) -> Result<Considered<'_>, Refused> {
+        let mut uses = Uses::default();
+        let holder = self.holder(shown, &mut uses)?;
+        let client = match &request.client {
+            Some(client) => Some(self.client(client, &mut uses)?),
+            None => None,
+        };
+        let (subject, digest) = match &request.grant {
+            Grant::ClientCredentials => {
+                self.client_itself(client.clone(), request, shown, &mut uses)?
+            }
+            Grant::Assertion(token) => {
+                self.subject("assertion", token, &holder, shown, &mut uses)?
+            }
+            Grant::Exchange { subject, .. } => {
+                self.subject("subject_token", subject, &holder, shown, &mut uses)?
+            }
+        };
+        let actor = match &request.grant {
+            Grant::Exchange {
+                actor: Some(actor), ..
+            } => {
+                let mut reusable = Uses::default();
+                let (actor, _) =
+                    self.subject("actor_token", actor, &holder, shown, &mut reusable)?;
+                Some(actor)
+            }
+            Grant::Exchange { actor: None, .. }
+            | Grant::Assertion(_)
+            | Grant::ClientCredentials => None,
+        };
+        let place = Place {
+            view: self.view,
+            rules: self.rules,
+            own: &self.own,
+            issuer: &self.issuer,
+            now: self.now,
+        };
+        let given = give(place, &subject, digest, actor.as_ref(), &request.wanted)?;
+        // The path may begin with what the token says.
+        if given.id.segments().next() == Some(RESERVED) {
+            return Err(Reason::IssueIdReserved {
+                id: given.id.to_string(),
+            }
+            .into());
+        }
+        if given.rule.lets_reuse(self.now) {
+            uses.forget_subject();
+        }
+        Ok(Considered {
+            subject,
+            client,
+            given,
+            holder,
+            uses,
+        })
+    }
+
+    /// What is given to bearers is given to whoever finds it, so a key must be proved unless the
+    /// rule says otherwise. A signing request proves one itself.
+    fn check_holder(&self, considered: &Considered<'_>) -> Result<(), Reason> {
+        let given = &considered.given;
+        let is_bound = considered.holder != Holder::default();
+        if is_bound || given.kind == IssuedKind::X509Svid || given.rule.gives_to_bearers(self.now) {
+            return Ok(());
+        }
+        Err(Reason::IssueProofRequired {
+            rule: given.rule.name().to_owned(),
+        })
+    }
+
+    fn client_itself(
+        &self,
+        client: Option<Believed>,
+        request: &TokenRequest,
+        shown: Shown<'_>,
+        uses: &mut Uses,
+    ) -> Result<(Believed, Digest), Refused> {
+        if let Some(client) = client {
+            let digest = match &request.client {
+                Some(Client { assertion, .. }) => Digest::of(assertion.as_bytes()),
+                None => Digest::of(b""),
+            };
+            return Ok((client, digest));
+        }
+        match self.tls_client(shown, uses)? {
+            Some(client) => Ok(client),
+            None => Err(Reason::IssueClient {
+                detail: "it sent neither `client_assertion` nor a certificate".to_owned(),
+            }
+            .into()),
+        }
+    }
+}

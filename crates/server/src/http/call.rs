@@ -20,6 +20,9 @@ pub(super) struct Presented {
     /// The header of this name; empty if it is no text.
     pub(super) authorization: Option<String>,
     pub(super) if_none_match: Option<String>,
+    pub(super) content_type: Option<String>,
+    /// All headers of this name; one that is no text is empty.
+    pub(super) dpop: Vec<String>,
     pub(super) query: Option<String>,
     /// The chain of certificates of the connection, in DER, the end entity first; its key is held
     /// by the caller.
@@ -34,6 +37,8 @@ pub(super) struct Call {
     pub(super) route: &'static Route,
     pub(super) body: Vec<u8>,
     pub(super) if_none_match: Option<String>,
+    pub(super) content_type: Option<String>,
+    pub(super) dpop: Vec<String>,
     authorization: Option<String>,
     certificates: Arc<Vec<Vec<u8>>>,
     names: BTreeMap<String, String>,
@@ -45,6 +50,8 @@ pub(super) struct Call {
 pub(super) enum Stop {
     /// It is refused, or it failed.
     Refused(Refused),
+    /// It is refused as OAuth refuses (RFC 6749 5.2).
+    OAuth(Box<super::oauth::Refusal>),
     /// Nobody has sent all of it in time.
     Slow,
     /// The credential of the caller is missing or was not believed.
@@ -64,6 +71,7 @@ impl Stop {
     pub(super) fn code(&self) -> &'static str {
         match self {
             Self::Refused(Refused::Reason(reason)) | Self::Unauthenticated(reason) => reason.code(),
+            Self::OAuth(refusal) => refusal.reason.code(),
             Self::Refused(Refused::Fault(_)) => "failed",
             Self::Slow => "slow",
             Self::Unready(_) => "unready",
@@ -90,6 +98,8 @@ impl Call {
             route,
             body: Vec::new(),
             if_none_match: presented.if_none_match,
+            content_type: presented.content_type,
+            dpop: presented.dpop,
             authorization: presented.authorization,
             certificates: presented.certificates,
             names: names
@@ -142,7 +152,6 @@ impl Call {
 
     /// The chain of certificates of the connection, in DER, the end entity first; its key is held
     /// by the caller. It is empty where there is none, and not yet believed.
-    #[expect(dead_code, reason = "what binds a token to a certificate reads it")]
     pub(super) fn certificates(&self) -> &[Vec<u8>] {
         &self.certificates
     }

@@ -36,7 +36,6 @@ pub(super) struct Known {
     /// What it trusts.
     pub(super) view: Arc<View>,
     /// What it gives to whom.
-    #[expect(dead_code, reason = "exchange reads it")]
     pub(super) rules: Rules,
 }
 

@@ -9,10 +9,12 @@ mod call;
 mod decide;
 mod listener;
 mod manage;
+mod oauth;
 mod openapi;
 mod problem;
 mod public;
 mod routes;
+mod token;
 mod watch;
 
 use std::sync::Arc;
@@ -22,7 +24,7 @@ use avouch_core::reason::Reason;
 use axum::Router;
 use axum::body::{Body, to_bytes};
 use axum::extract::{ConnectInfo, RawPathParams, Request};
-use axum::http::header::{AUTHORIZATION, IF_NONE_MATCH, ORIGIN};
+use axum::http::header::{AUTHORIZATION, CONTENT_TYPE, IF_NONE_MATCH, ORIGIN};
 use axum::http::{Method as Named, Uri};
 use axum::response::{IntoResponse, Response};
 use axum::routing::MethodRouter;
@@ -155,6 +157,11 @@ impl Http {
         let outcome = match call {
             Ok(call) => self.work(call, request).await,
             Err((id, stop)) => Outcome::refused(id, stop),
+        };
+        let outcome = if route.is_oauth {
+            Outcome(outcome.0.map_err(Problem::for_oauth))
+        } else {
+            outcome
         };
         let response = outcome.into_response(&self);
         self.plane.counters.answered(Answered {
@@ -328,6 +335,13 @@ fn presented(request: &Request) -> Presented {
             .contains_key(AUTHORIZATION)
             .then(|| text(AUTHORIZATION).unwrap_or_default()),
         if_none_match: text(IF_NONE_MATCH),
+        content_type: text(CONTENT_TYPE),
+        dpop: request
+            .headers()
+            .get_all("dpop")
+            .iter()
+            .map(|value| value.to_str().unwrap_or_default().to_owned())
+            .collect(),
         query: request.uri().query().map(str::to_owned),
         certificates: certificates(request),
     }

@@ -57,7 +57,8 @@ fn operation(route: &Route) -> Value {
         return operation;
     };
     if let Some(schema) = route.takes {
-        let body = json!({ "required": !route.may_be_empty, "content": content("application/json", schema) });
+        let body =
+            json!({ "required": !route.may_be_empty, "content": content(takes(route), schema) });
         members.insert("requestBody".to_owned(), body);
     }
     if let Some(security) = security(route) {
@@ -70,6 +71,14 @@ fn operation(route: &Route) -> Value {
         members.insert("description".to_owned(), description.into());
     }
     operation
+}
+
+fn takes(route: &Route) -> &'static str {
+    if route.is_oauth {
+        "application/x-www-form-urlencoded"
+    } else {
+        "application/json"
+    }
 }
 
 fn security(route: &Route) -> Option<Value> {

@@ -11,6 +11,7 @@ use axum::response::{IntoResponse, Response};
 use serde_json::json;
 
 use super::call::Stop;
+use super::oauth;
 use crate::fault::{Fault, Refused};
 
 /// A problem as its caller is told of it.
@@ -21,7 +22,12 @@ pub(super) struct Problem {
     detail: String,
     hint: String,
     headers: Vec<(HeaderName, String)>,
+    /// What clients of OAuth look for.
+    oauth: Option<Members>,
 }
+
+/// Further members of an answer.
+type Members = serde_json::Map<String, serde_json::Value>;
 
 impl Problem {
     pub(super) fn of(id: String, stop: Stop) -> Self {
@@ -33,6 +39,7 @@ impl Problem {
                 detail: "The request was not sent in time.".to_owned(),
                 ..Self::later(id)
             },
+            Stop::OAuth(refusal) => Self::of_oauth(id, &refusal),
             Stop::Unauthenticated(reason) => Self::unauthenticated(id, &reason),
             Stop::Unready(why) => Self {
                 detail: why.to_owned(),
@@ -79,6 +86,31 @@ impl Problem {
             detail: reason.sentence(),
             hint: reason.hint(),
             headers,
+            oauth: None,
+        }
+    }
+
+    fn of_oauth(id: String, refusal: &oauth::Refusal) -> Self {
+        let reason = &refusal.reason;
+        let (detail, hint) = refusal.told();
+        Self {
+            id,
+            status: status_of(reason.code(), reason.family()),
+            code: reason.code(),
+            detail,
+            hint,
+            headers: refusal.headers(),
+            oauth: Some(refusal.members()),
+        }
+    }
+
+    /// The same for clients of OAuth, to whom every problem is an `error` (RFC 6749 5.2).
+    pub(super) fn for_oauth(self) -> Self {
+        let error = oauth::error_of_status(self.status);
+        let members = || Members::from_iter([("error".to_owned(), error.into())]);
+        Self {
+            oauth: self.oauth.or_else(|| Some(members())),
+            ..self
         }
     }
 
@@ -104,6 +136,7 @@ impl Problem {
             detail,
             hint,
             headers: vec![(WWW_AUTHENTICATE, challenge)],
+            oauth: None,
         }
     }
 
@@ -123,6 +156,7 @@ impl Problem {
             detail: "The server failed.".to_owned(),
             hint: "The log of the server says why, under the id of this request.".to_owned(),
             headers: Vec::new(),
+            oauth: None,
         }
     }
 
@@ -134,13 +168,14 @@ impl Problem {
             detail: String::new(),
             hint: "Try again in a moment.".to_owned(),
             headers: vec![(RETRY_AFTER, "1".to_owned())],
+            oauth: None,
         }
     }
 }
 
 impl IntoResponse for Problem {
     fn into_response(self) -> Response {
-        let body = json!({
+        let mut body = json!({
             "type": format!("urn:avouch:reason:{}", self.code),
             "title": title_of(self.code),
             "status": self.status.as_u16(),
@@ -150,13 +185,19 @@ impl IntoResponse for Problem {
             "hint": self.hint,
             "decision": self.id,
         });
+        let content_type = match (self.oauth, body.as_object_mut()) {
+            (Some(members), Some(body)) => {
+                body.insert("error_description".to_owned(), self.detail.into());
+                body.extend(members);
+                // RFC 6749 5.2 names the type, and clients ask for it.
+                "application/json"
+            }
+            _ => "application/problem+json",
+        };
         let mut response = Response::new(Body::from(body.to_string()));
         *response.status_mut() = self.status;
         let headers = response.headers_mut();
-        headers.insert(
-            CONTENT_TYPE,
-            HeaderValue::from_static("application/problem+json"),
-        );
+        headers.insert(CONTENT_TYPE, HeaderValue::from_static(content_type));
         headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
         headers.insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
         for (name, value) in self.headers {

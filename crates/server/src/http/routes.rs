@@ -10,7 +10,7 @@ use super::manage::{
     admins, anchors, attestors, authorities, bounds, certificates, entries, federations, nodes,
     rules, tenants, why_not,
 };
-use super::{decide, public, watch};
+use super::{decide, public, token, watch};
 use crate::access::{Noun, Verb};
 use crate::caller::Caller;
 use crate::tenant::Tenant;
@@ -65,6 +65,8 @@ pub(super) struct Route {
     pub(super) creates: bool,
     /// The most bytes that are taken.
     pub(super) longest: usize,
+    /// Whether it takes a form and refuses as OAuth does.
+    pub(super) is_oauth: bool,
     pub(super) access: Access,
 }
 
@@ -83,6 +85,9 @@ pub(super) enum Access {
 
 /// Enough for one object of any kind.
 const OBJECT: usize = 1 << 20;
+
+/// Enough for the tokens of a form, each of which has 16 KiB at most, with their escapes.
+const FORM: usize = 128 << 10;
 
 /// Enough for a batch of registration entries.
 const BATCH: usize = 32 << 20;
@@ -115,6 +120,7 @@ impl Route {
             gives: None,
             creates: false,
             longest: OBJECT,
+            is_oauth: false,
             access,
         }
     }
@@ -152,6 +158,14 @@ impl Route {
         Self {
             creates: true,
             ..self.gives(schema)
+        }
+    }
+
+    const fn oauth(self) -> Self {
+        Self {
+            is_oauth: true,
+            longest: FORM,
+            ..self
         }
     }
 
@@ -203,6 +217,15 @@ pub(super) static ROUTES: &[Route] = &[
         ),
     Route::get("/t/{tenant}/keys", Access::Anyone(public::keys), "KeySet")
         .says("The keys of JWT-SVIDs of the tenant (RFC 7517)"),
+    Route::post("/t/{tenant}/token", Access::Anyone(token::answer))
+        .takes("TokenRequest")
+        .gives("TokenResponse")
+        .oauth()
+        .says(
+            "Exchanges a credential for one of the tenant under its rules (RFC 8693, RFC 7523, \
+             RFC 6749 4.4). Who may read the rules of the tenant is told why something is refused; \
+             everyone else learns a code",
+        ),
     Route::get(
         "/v1/tenants",
         Access::Administrator(tenants::list),
@@ -497,6 +520,13 @@ pub(super) static ROUTES: &[Route] = &[
     )
     .gives("Authorities")
     .says("Replaces every key of a trust domain, as if all were in the wrong hands"),
+    Route::post(
+        "/v1/tenants/{tenant}/try-exchange",
+        Access::Of(Verb::Read, Noun::Rule, token::trial),
+    )
+    .takes("ExchangeTrial")
+    .gives("ExchangeTrialResult")
+    .says("What a token would be exchanged for, or why not; nothing is used and nothing issued"),
     Route::post(
         "/v1/tenants/{tenant}/why-not",
         Access::Of(Verb::Read, Noun::Entry, why_not::answer),

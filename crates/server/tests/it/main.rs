@@ -17,3 +17,5 @@ mod rules;
 mod secured;
 mod tls;
 mod world;
+
+mod exchange;

@@ -19,6 +19,9 @@ use crate::reason::Reason;
 /// pods live.
 const LIFETIME_ALLOWED_MAX: i64 = 366 * 86_400;
 
+/// The longest life of an assertion of a client, in seconds: an hour. It is made for one request.
+const ASSERTION_LIFETIME_MAX: i64 = 3_600;
+
 /// An issuer of tokens that a tenant trusts, with its keys and the bounds of that trust.
 #[derive(Clone, Debug)]
 pub struct IssuerAnchor {
@@ -77,6 +80,22 @@ impl IssuerAnchor {
             authorized_parties: members.texts("authorized_parties")?,
             fetched_under: read_certificate(&members)?,
         })
+    }
+
+    /// A client that signs its own assertions (RFC 7523 2.2), which are for `audience` alone.
+    pub fn of_client(id: &str, keys: KeySet, audience: &str) -> Self {
+        Self {
+            issuer: id.to_owned(),
+            preset: None,
+            keys: Some(keys),
+            audiences: vec![audience.to_owned()],
+            rules: Vec::new(),
+            algorithms: Algorithm::ALL.to_vec(),
+            lifetime_max: ASSERTION_LIFETIME_MAX,
+            single_audience: true,
+            authorized_parties: Vec::new(),
+            fetched_under: None,
+        }
     }
 
     /// Its name, exactly as its tokens carry it.

@@ -17,7 +17,7 @@ use avouch_core::reason::Reason;
 use serde_json::{Map, Value, json};
 
 /// A refusal of one element of a batch.
-fn refusal(reason: &Reason) -> Value {
+pub(super) fn refusal(reason: &Reason) -> Value {
     json!({ "problem": {
         "code": reason.code(),
         "detail": reason.sentence(),

@@ -1,0 +1,402 @@
+//! Who asks: found out by the core, in the view of the tenant.
+
+use avouch_core::anchor::{Anchor, AnchorKind, Constraints, Stewardship};
+use avouch_core::budget::Budget;
+use avouch_core::credential::Credential;
+use avouch_core::credential::x509::Certificate;
+use avouch_core::crypto::AwsLc;
+use avouch_core::decide;
+use avouch_core::exchange::rule::client_anchor;
+use avouch_core::exchange::{Believed, Statement, dpop};
+use avouch_core::id::{Digest, SpiffeId};
+use avouch_core::model::federation::{CLOCK_LEEWAY, IssuerAnchor};
+use avouch_core::question::{Context, Holder, Profile, Purpose, Question};
+use avouch_core::reason::Reason;
+use avouch_core::time::Time;
+use avouch_core::verdict::{Effect, IdentityKind, Receipt, Verdict};
+use avouch_core::view::View;
+use avouch_issuer::key::PublicHalf;
+use avouch_issuer::random::Random;
+use avouch_store::{AttemptId, SingleUse, UseKind, Used};
+use base64ct::{Base64UrlUnpadded, Encoding};
+use serde_json::Value;
+
+use super::request::{Client, ClientKind, Form, Token};
+use super::{Exchange, Shown};
+use crate::fault::{Fault, Refused};
+
+/// What is used by a request, each once.
+#[derive(Debug, Default)]
+pub(super) struct Uses {
+    uses: Vec<Use>,
+}
+
+#[derive(Debug)]
+struct Use {
+    kind: UseKind,
+    what: &'static str,
+    digest: Digest,
+    until: Time,
+    is_subject: bool,
+}
+
+impl Uses {
+    fn of(&mut self, kind: UseKind, what: &'static str, digest: Digest, until: Time) {
+        self.uses.push(Use {
+            kind,
+            what,
+            digest,
+            until,
+            is_subject: false,
+        });
+    }
+
+    fn of_subject(&mut self, what: &'static str, digest: Digest, until: Time) {
+        self.of(UseKind::Token, what, digest, until);
+        if let Some(subject) = self.uses.last_mut() {
+            subject.is_subject = true;
+        }
+    }
+
+    /// The subject may be presented again.
+    pub(super) fn forget_subject(&mut self) {
+        self.uses.retain(|one| !one.is_subject);
+    }
+}
+
+impl Exchange<'_> {
+    /// Uses everything, durably; refused when anything of it was used before.
+    pub(super) fn use_once(&self, uses: &Uses) -> Result<(), Refused> {
+        if uses.uses.is_empty() {
+            return Ok(());
+        }
+        let mut attempt = [0; 16];
+        self.plane.random.fill(&mut attempt)?;
+        let rows: Vec<SingleUse> = uses
+            .uses
+            .iter()
+            .map(|one| SingleUse {
+                kind: one.kind,
+                digest: one.digest,
+                attempt: AttemptId::from_bytes(attempt),
+                at: self.now,
+                until: one.until,
+            })
+            .collect();
+        let used = self.plane.store.use_once(self.tenant.id(), &rows);
+        if used.is_err() {
+            self.plane.counters.store_failed();
+        }
+        for (one, used) in uses.uses.iter().zip(used?) {
+            if let Used::Before { at } = used {
+                return Err(Reason::IssueUsed { what: one.what, at }.into());
+            }
+        }
+        Ok(())
+    }
+
+    /// Which keys the sender has proved to have.
+    pub(super) fn holder(&self, shown: Shown<'_>, uses: &mut Uses) -> Result<Holder, Refused> {
+        let certificate = shown.certificates.first().map(|leaf| Digest::of(leaf));
+        let proof = match shown.proofs {
+            [] => {
+                return Ok(Holder {
+                    jkt: None,
+                    certificate,
+                });
+            }
+            [one] => one,
+            // RFC 9449 4.3 (1).
+            [_, ..] => {
+                return Err(Reason::IssueProof {
+                    detail: "there are several".to_owned(),
+                }
+                .into());
+            }
+        };
+        let request = dpop::Request {
+            method: "POST",
+            address: &format!("{}/token", self.issuer),
+            access_token: None,
+            now: self.now,
+        };
+        let proved = dpop::Proved::check(proof, request, &AwsLc, &mut Budget::default())?;
+        uses.of(UseKind::Proof, "proof", proved.use_digest, proved.until);
+        Ok(Holder {
+            jkt: Some(proved.thumbprint),
+            certificate: None,
+        })
+    }
+
+    /// Who a token is of, and what names it among all.
+    pub(super) fn subject(
+        &self,
+        what: &'static str,
+        token: &Token,
+        holder: &Holder,
+        shown: Shown<'_>,
+        uses: &mut Uses,
+    ) -> Result<(Believed, Digest), Refused> {
+        let context = Context {
+            audiences: self.rules.subject_audiences(&self.issuer),
+            holder: holder.clone(),
+            access_token: token.form == Form::AccessToken,
+            ..Context::default()
+        };
+        let text = token.text.clone();
+        let credential = match token.form {
+            Form::ApiKey => Credential::ApiKey(text),
+            Form::AccessToken | Form::Jwt | Form::JwtSvid => Credential::Jwt(text),
+            Form::Wit => Credential::Wit {
+                token: text,
+                proof: token.proof.clone(),
+            },
+            Form::X509 => Credential::X509(self.proved_chain(token, holder, shown)?),
+        };
+        let digest = credential.digest();
+        let believed = self.believe(self.view, credential, context, uses)?;
+        self.check_form(token, &believed)?;
+        match &believed.statement {
+            Some(statement) if token.form != Form::Wit => {
+                let until = statement.expires.plus(CLOCK_LEEWAY);
+                uses.of_subject(what, statement.use_digest, until);
+                Ok((believed.clone(), statement.use_digest))
+            }
+            // A proof of possession is used in its place, or there is nothing that could be.
+            Some(_) | None => Ok((believed, digest)),
+        }
+    }
+
+    fn check_form(&self, token: &Token, believed: &Believed) -> Result<(), Reason> {
+        let is_spiffe = believed.identity.kind() == IdentityKind::Spiffe;
+        if token.form == Form::JwtSvid && !is_spiffe {
+            return Err(Reason::IssueTokenTypeFalse {
+                parameter: "subject_token_type",
+                detail: "its subject is no SPIFFE ID".to_owned(),
+            });
+        }
+        Ok(())
+    }
+
+    /// The certificates in a token, whose key the sender has proved to have: by the connection, or
+    /// by a proof made with it.
+    fn proved_chain(
+        &self,
+        token: &Token,
+        holder: &Holder,
+        shown: Shown<'_>,
+    ) -> Result<Vec<Vec<u8>>, Reason> {
+        let not_read = |detail: String| Reason::IssueTokenTypeFalse {
+            parameter: "subject_token_type",
+            detail,
+        };
+        let blocks = avouch_api::text::pem_blocks(&token.text)?;
+        let chain: Vec<Vec<u8>> = blocks
+            .iter()
+            .filter(|block| block.label() == "CERTIFICATE")
+            .map(|block| block.decode())
+            .collect::<Result<_, _>>()?;
+        let leaf = chain
+            .first()
+            .ok_or_else(|| not_read("there is no certificate in PEM".to_owned()))?;
+        let is_client = shown.certificates.first() == Some(leaf);
+        let certificate = Certificate::parse(leaf).map_err(not_read)?;
+        let key = PublicHalf::from_info(certificate.public_key_info())?;
+        let proved = holder
+            .jkt
+            .map(|jkt| Base64UrlUnpadded::encode_string(jkt.as_bytes()));
+        if is_client || proved.is_some() && proved == key.thumbprint() {
+            return Ok(chain);
+        }
+        Err(Reason::IssueProof {
+            detail: "it was not made with the key of the certificate".to_owned(),
+        })
+    }
+
+    /// Who the client at the other end of the connection is, by its X.509-SVID.
+    pub(super) fn tls_client(
+        &self,
+        shown: Shown<'_>,
+        uses: &mut Uses,
+    ) -> Result<Option<(Believed, Digest)>, Refused> {
+        if shown.certificates.is_empty() {
+            return Ok(None);
+        }
+        let credential = Credential::X509(shown.certificates.to_vec());
+        let digest = credential.digest();
+        let client = self.believe(self.view, credential, Context::default(), uses);
+        Ok(Some((client.map_err(not_authenticated)?, digest)))
+    }
+
+    /// Who the client is, by its assertion (RFC 7523 2.2).
+    pub(super) fn client(&self, client: &Client, uses: &mut Uses) -> Result<Believed, Refused> {
+        let context = Context {
+            audiences: vec![self.issuer.clone()],
+            ..Context::default()
+        };
+        let credential = || Credential::Jwt(client.assertion.clone());
+        let refuse = |detail: &str| Reason::IssueClient {
+            detail: detail.to_owned(),
+        };
+        let believed = match client.kind {
+            ClientKind::Spiffe => self
+                .believe(self.view, credential(), context, uses)
+                .map_err(not_authenticated)?,
+            ClientKind::PrivateKey => {
+                // What it calls itself chooses the keys to ask, and nothing else.
+                let id = issuer_of(&client.assertion)
+                    .ok_or_else(|| refuse("the assertion cannot be read"))?;
+                let mut last = refuse("no rule knows a client of this name").into();
+                let mut found = None;
+                for keys in self.rules.client_keys(&id, self.now) {
+                    let issuer = IssuerAnchor::of_client(&id, keys.clone(), &self.issuer);
+                    let view = self.view_of_client(&id, issuer);
+                    match self.believe(&view, credential(), context.clone(), uses) {
+                        Ok(believed) => {
+                            found = Some(believed);
+                            break;
+                        }
+                        Err(refused) => last = not_authenticated(refused),
+                    }
+                }
+                let believed = found.ok_or(last)?;
+                let subject = believed.identity.facts().get("subject");
+                if subject != Some(&id) {
+                    return Err(refuse("`iss` and `sub` of the assertion differ").into());
+                }
+                believed
+            }
+        };
+        let statement = believed.statement.as_ref();
+        let statement = statement.ok_or_else(|| refuse("the assertion cannot be read"))?;
+        if statement.audiences.as_slice() != [self.issuer.clone()] {
+            return Err(refuse("the assertion is for others too").into());
+        }
+        if client
+            .id
+            .as_ref()
+            .is_some_and(|id| *id != statement.subject.subject)
+        {
+            return Err(refuse("`client_id` names another client").into());
+        }
+        let until = statement.expires.plus(CLOCK_LEEWAY);
+        uses.of(
+            UseKind::Assertion,
+            "client assertion",
+            statement.use_digest,
+            until,
+        );
+        Ok(believed)
+    }
+
+    /// A view in which a client vouches for itself, and for nobody else.
+    fn view_of_client(&self, id: &str, issuer: IssuerAnchor) -> View {
+        let tenant = self.tenant.id();
+        let anchor = Anchor {
+            name: client_anchor(id),
+            kind: AnchorKind::Issuer(issuer),
+            stewardship: Stewardship::default(),
+            constraints: Constraints::default(),
+            tenant: tenant.clone(),
+            source: None,
+        };
+        let epoch = self.view.epoch();
+        View::new(tenant.clone(), vec![anchor], Vec::new(), Vec::new(), epoch)
+    }
+
+    /// Asks the core. What must not happen twice is noted and not yet done.
+    fn believe(
+        &self,
+        view: &View,
+        credential: Credential,
+        context: Context,
+        uses: &mut Uses,
+    ) -> Result<Believed, Refused> {
+        let token = match &credential {
+            Credential::Jwt(token) | Credential::Wit { token, .. } => Some(token.clone()),
+            Credential::ApiKey(_) | Credential::Unsupported(_) | Credential::X509(_) => None,
+        };
+        let profile = match &credential {
+            Credential::X509(chain) => profile_of(chain),
+            _ => Profile::Spiffe,
+        };
+        let question = Question {
+            tenant: self.tenant.id().clone(),
+            credential,
+            profile,
+            purpose: Purpose::Client,
+            now: self.now,
+            context,
+        };
+        let sealed = match decide(&question, view, &AwsLc, &mut Budget::default()) {
+            Verdict::Accept(sealed) => sealed,
+            Verdict::Reject(refusal) => return Err(refusal.reason().clone().into()),
+            Verdict::Undetermined(needs) => {
+                let need = needs.first().map(|need| need.sentence());
+                return Err(Reason::IssueUndecided {
+                    need: need.unwrap_or_default(),
+                }
+                .into());
+            }
+        };
+        for Effect::ConsumeNonce {
+            scope,
+            nonce,
+            until,
+        } in sealed.effects()
+        {
+            let digest = Digest::of_list([scope.as_bytes(), nonce.as_bytes()]);
+            uses.of(UseKind::Proof, "proof", digest, *until);
+        }
+        // They are committed with everything else before anything is signed; if not, nothing is.
+        let receipt = Receipt::committed(sealed.effects());
+        let identity = sealed
+            .open(&receipt)
+            .map_err(|_| Fault::Bug("an identity does not open".to_owned()))?;
+        let statement = match token {
+            Some(token) => Some(Statement::of(&identity, &token)?),
+            None => None,
+        };
+        Ok(Believed {
+            identity,
+            statement,
+        })
+    }
+}
+
+/// Certificates of workloads must be as SPIFFE has them; others may be as their owner likes.
+fn profile_of(chain: &[Vec<u8>]) -> Profile {
+    let leaf = chain.first().and_then(|leaf| Certificate::parse(leaf).ok());
+    let names_a_workload = leaf.is_some_and(|leaf| {
+        let mut uris = leaf.uris();
+        uris.any(|uri| SpiffeId::parse(uri).is_ok())
+    });
+    if names_a_workload {
+        Profile::Spiffe
+    } else {
+        Profile::Private
+    }
+}
+
+/// Whatever is wrong with how a client shows who it is, is one refusal; its code is named.
+fn not_authenticated(refused: Refused) -> Refused {
+    match refused {
+        Refused::Reason(reason) => Reason::IssueClient {
+            detail: format!(
+                "{} ({})",
+                reason.sentence().trim_end_matches('.'),
+                reason.code()
+            ),
+        }
+        .into(),
+        fault @ Refused::Fault(_) => fault,
+    }
+}
+
+/// What an assertion says its issuer is; nothing is believed of it here.
+fn issuer_of(token: &str) -> Option<String> {
+    let claims = token.split('.').nth(1)?;
+    let claims = Base64UrlUnpadded::decode_vec(claims).ok()?;
+    let claims: Value = serde_json::from_slice(&claims).ok()?;
+    claims.get("iss")?.as_str().map(str::to_owned)
+}

@@ -1,0 +1,218 @@
+//! What is issued, once it is settled.
+
+use avouch_api::text::{pem_blocks, to_pem};
+use avouch_core::exchange::delegation;
+use avouch_core::exchange::statement::LINEAGE;
+use avouch_core::exchange::{Given, IssuedKind};
+use avouch_core::reason::Reason;
+use avouch_core::verdict::IdentityKind;
+use avouch_issuer::fault::{Fault as IssuerFault, NotIssued};
+use avouch_issuer::key::PublicHalf;
+use avouch_issuer::profile::Lifetime;
+use avouch_issuer::stages::{Draft, Prepared, record};
+use avouch_issuer::token::{JwtRequest, More, TokenKind};
+use avouch_issuer::x509_svid::X509Request;
+use serde_json::{Map, Value, json};
+
+use super::request::{ACCESS_TOKEN, JWT_SVID, TokenRequest, X509_SVID};
+use super::{Considered, Exchange};
+use crate::fault::Refused;
+use crate::issuing::StoreLog;
+
+/// What was issued.
+pub(crate) struct Issued {
+    /// What is answered (RFC 8693 2.2.1).
+    pub(crate) answer: Value,
+    /// What the log is told.
+    pub(crate) note: String,
+}
+
+impl Exchange<'_> {
+    /// Issues what was considered: used and recorded first, signed last.
+    pub(super) fn issue(
+        &self,
+        request: &TokenRequest,
+        considered: Considered<'_>,
+    ) -> Result<Issued, Refused> {
+        let given = &considered.given;
+        let (credential, expires) = match given.kind {
+            IssuedKind::X509Svid => self.issue_x509(request, &considered)?,
+            IssuedKind::AccessToken | IssuedKind::JwtSvid => self.issue_jwt(&considered)?,
+        };
+        let issued_type = match given.kind {
+            IssuedKind::AccessToken => ACCESS_TOKEN,
+            IssuedKind::JwtSvid => request.wanted_type.as_deref().unwrap_or(JWT_SVID),
+            IssuedKind::X509Svid => X509_SVID,
+        };
+        // RFC 8693 2.2.1: what is no access token has no use that OAuth knows.
+        let token_type = match given.kind {
+            IssuedKind::AccessToken if considered.holder.jkt.is_some() => "DPoP",
+            IssuedKind::AccessToken => "Bearer",
+            IssuedKind::JwtSvid | IssuedKind::X509Svid => "N_A",
+        };
+        let mut answer = json!({
+            "access_token": credential,
+            "issued_token_type": issued_type,
+            "token_type": token_type,
+            "expires_in": expires,
+        });
+        if let (false, Some(members)) = (given.scopes.is_empty(), answer.as_object_mut()) {
+            members.insert("scope".to_owned(), given.scopes.join(" ").into());
+        }
+        Ok(Issued {
+            answer,
+            note: note(&considered),
+        })
+    }
+
+    fn issue_jwt(&self, considered: &Considered<'_>) -> Result<(String, i64), Refused> {
+        let given = &considered.given;
+        let profile = &self.plane.settings.jwt;
+        let domain = given.id.trust_domain();
+        let authority = self
+            .tenant
+            .held()
+            .authorities
+            .signing_token(TokenKind::Jwt, domain, self.now)
+            .cloned()?;
+        let request = JwtRequest {
+            id: given.id.clone(),
+            audiences: given.audiences.clone(),
+            ttl: Some(time_to_live(&profile.lifetime, given.lifetime)?),
+            issuer: Some(self.issuer.clone()),
+        };
+        let more = More {
+            access_token: given.kind == IssuedKind::AccessToken,
+            holder: considered.holder.clone(),
+            claims: claims(considered),
+        };
+        let random = &self.plane.random;
+        let prepared = profile.prepare_with(&authority, request, more, self.now, random)?;
+        let svid = self.sign(prepared, considered)?;
+        Ok((svid.token, svid.expires.since(self.now)))
+    }
+
+    fn issue_x509(
+        &self,
+        request: &TokenRequest,
+        considered: &Considered<'_>,
+    ) -> Result<(String, i64), Refused> {
+        let given = &considered.given;
+        let text = request.certificate_request.as_deref().unwrap_or_default();
+        let blocks = pem_blocks(text)?;
+        let block = blocks
+            .iter()
+            .find(|block| block.label() == "CERTIFICATE REQUEST");
+        let block = block.ok_or_else(|| Reason::IssueRequest {
+            detail: "there is no PEM block `CERTIFICATE REQUEST`".to_owned(),
+        })?;
+        let request = X509Request {
+            id: given.id.clone(),
+            public_half: PublicHalf::from_signing_request(&block.decode()?)?,
+            ttl: Some(time_to_live(
+                &self.plane.settings.x509.lifetime,
+                given.lifetime,
+            )?),
+            dns_names: Vec::new(),
+        };
+        let prepared = self.plane.prepare_x509(self.tenant, request)?;
+        let svid = self.sign(prepared, considered)?;
+        let chain = svid.chain.iter().map(|der| to_pem("CERTIFICATE", der));
+        Ok((chain.collect(), svid.not_after.since(self.now)))
+    }
+
+    /// Nothing is signed before it is settled that the core would accept it, what was presented is
+    /// used for good, and the intent is on record.
+    fn sign<D: Draft>(
+        &self,
+        prepared: Prepared<D>,
+        considered: &Considered<'_>,
+    ) -> Result<D::Issued, Refused> {
+        let linted = prepared.lint()?;
+        self.use_once(&considered.uses)?;
+        let recorded = record(vec![linted], &StoreLog::of(self.plane))?;
+        match recorded.into_iter().next() {
+            Some(draft) => Ok(draft.sign()?),
+            None => Err(NotIssued::from(IssuerFault::Bug("a recorded draft is missing")).into()),
+        }
+    }
+}
+
+/// How long the profile lets it live, at most as long as was given.
+fn time_to_live(profile: &Lifetime, given: i64) -> Result<u32, Reason> {
+    let seconds = u32::try_from(given.max(0)).unwrap_or(u32::MAX);
+    match profile.choose(Some(seconds)) {
+        Err(Reason::IssueTimeToLive { least, .. }) if seconds < least => {
+            Err(Reason::IssueSubjectEnds {
+                left: given,
+                least: i64::from(least),
+            })
+        }
+        Err(Reason::IssueTimeToLive { most, .. }) => Ok(most),
+        chosen => chosen,
+    }
+}
+
+/// What a token says beside whose it is: who acts, how much it allows, and what it descends from.
+fn claims(considered: &Considered<'_>) -> Map<String, Value> {
+    let given = &considered.given;
+    let mut claims = Map::new();
+    if let Some(chain) = delegation::to_claim(&given.actors) {
+        claims.insert("act".to_owned(), chain);
+    }
+    if !given.scopes.is_empty() {
+        claims.insert("scope".to_owned(), given.scopes.join(" ").into());
+    }
+    let lineage = given.lineage.iter().map(|ancestor| ancestor.to_claim());
+    claims.insert(LINEAGE.to_owned(), lineage.collect());
+    if given.kind == IssuedKind::AccessToken {
+        // RFC 9068 2.2: it is required, so who asks without saying who they are is the subject.
+        let client = match &considered.client {
+            Some(client) => match client.identity.kind() {
+                IdentityKind::Spiffe => client.identity.name(),
+                _ => client
+                    .identity
+                    .facts()
+                    .get("subject")
+                    .map_or("", String::as_str),
+            },
+            None => given.id.as_str(),
+        };
+        claims.insert("client_id".to_owned(), client.into());
+        signed_in(given, &mut claims);
+    }
+    claims
+}
+
+/// RFC 9068 2.2.1: how the subject signed in, as its issuer has said.
+fn signed_in(given: &Given<'_>, claims: &mut Map<String, Value>) {
+    let Some(said) = &given.signed_in else {
+        return;
+    };
+    if let Some(acr) = &said.acr {
+        claims.insert("acr".to_owned(), acr.as_str().into());
+    }
+    if !said.amr.is_empty() {
+        let methods = said.amr.iter().map(String::as_str);
+        claims.insert("amr".to_owned(), methods.collect());
+    }
+    if let Some(at) = said.at {
+        claims.insert("auth_time".to_owned(), at.unix().into());
+    }
+}
+
+/// Impersonation and delegation are told apart by whether someone acts (RFC 8693 1.1).
+fn note(considered: &Considered<'_>) -> String {
+    let given = &considered.given;
+    let how = match given.actors.first() {
+        Some(actor) => format!(", for which {actor} acts"),
+        None => String::new(),
+    };
+    let capped = if given.is_capped { ", capped" } else { "" };
+    format!(
+        "{} became {} under the rule {}{how}{capped}",
+        considered.subject.identity.name(),
+        given.id,
+        given.rule.name()
+    )
+}

@@ -1,0 +1,430 @@
+//! What is asked for at the token endpoint, read strictly (RFC 6749 3.2, RFC 8693 2.1).
+
+use std::collections::BTreeMap;
+
+use avouch_api::members::Document;
+use avouch_core::exchange::{IssuedKind, Wanted};
+use avouch_core::reason::{Reason, printable};
+
+/// RFC 8693 2.1.
+const EXCHANGE: &str = "urn:ietf:params:oauth:grant-type:token-exchange";
+/// RFC 7523 2.1.
+const ASSERTION: &str = "urn:ietf:params:oauth:grant-type:jwt-bearer";
+/// RFC 6749 4.4.
+const CLIENT_CREDENTIALS: &str = "client_credentials";
+
+/// The grants that are known.
+pub(crate) const GRANTS: [&str; 3] = [EXCHANGE, ASSERTION, CLIENT_CREDENTIALS];
+
+/// RFC 7523 2.2.
+const BY_KEY: &str = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer";
+/// draft-ietf-oauth-spiffe-client-auth-01.
+const BY_SVID: &str = "urn:ietf:params:oauth:client-assertion-type:jwt-spiffe";
+
+/// The types of RFC 8693 3, and names of our own for what it has none for.
+const JWT: &str = "urn:ietf:params:oauth:token-type:jwt";
+const ID_TOKEN: &str = "urn:ietf:params:oauth:token-type:id_token";
+pub(crate) const ACCESS_TOKEN: &str = "urn:ietf:params:oauth:token-type:access_token";
+pub(crate) const JWT_SVID: &str = "urn:avouch:params:token-type:jwt-svid";
+pub(crate) const X509_SVID: &str = "urn:avouch:params:token-type:x509-svid";
+const WIT_SVID: &str = "urn:avouch:params:token-type:wit-svid";
+const API_KEY: &str = "urn:avouch:params:token-type:api-key";
+
+/// What may be presented.
+const FORMS: [(&str, Form); 7] = [
+    (JWT, Form::Jwt),
+    (ID_TOKEN, Form::Jwt),
+    (ACCESS_TOKEN, Form::AccessToken),
+    (JWT_SVID, Form::JwtSvid),
+    (WIT_SVID, Form::Wit),
+    (X509_SVID, Form::X509),
+    (API_KEY, Form::ApiKey),
+];
+
+/// What may be asked for.
+const KINDS: [(&str, IssuedKind); 4] = [
+    (ACCESS_TOKEN, IssuedKind::AccessToken),
+    (JWT, IssuedKind::JwtSvid),
+    (JWT_SVID, IssuedKind::JwtSvid),
+    (X509_SVID, IssuedKind::X509Svid),
+];
+
+/// Parameters that may stand more than once (RFC 8693 2.1).
+const REPEATED: [&str; 2] = ["audience", "resource"];
+
+/// The most values of one of them.
+const REPEATED_MAX: usize = 8;
+
+/// The most parameters.
+const PARAMETERS_MAX: usize = 64;
+
+/// A request.
+#[derive(Debug)]
+pub(crate) struct TokenRequest {
+    pub(crate) grant: Grant,
+    pub(crate) wanted: Wanted,
+    /// The name under which the type was asked for.
+    pub(crate) wanted_type: Option<String>,
+    /// A signing request in PEM.
+    pub(crate) certificate_request: Option<String>,
+    pub(crate) client: Option<Client>,
+}
+
+/// On what grounds something is asked for.
+#[derive(Debug)]
+pub(crate) enum Grant {
+    /// An assertion about someone (RFC 7523 2.1).
+    Assertion(Token),
+    /// That the client is who it is (RFC 6749 4.4).
+    ClientCredentials,
+    /// A token of someone, and perhaps one of who acts for them (RFC 8693).
+    Exchange {
+        subject: Token,
+        actor: Option<Token>,
+    },
+}
+
+/// Something that is presented. It has no `Debug` of its text.
+pub(crate) struct Token {
+    pub(crate) form: Form,
+    pub(crate) text: String,
+    pub(crate) proof: Option<String>,
+}
+
+impl std::fmt::Debug for Token {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Token({:?})", self.form)
+    }
+}
+
+/// What something is said to be.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Form {
+    AccessToken,
+    ApiKey,
+    Jwt,
+    JwtSvid,
+    Wit,
+    X509,
+}
+
+/// A client and how it shows who it is.
+pub(crate) struct Client {
+    pub(crate) kind: ClientKind,
+    pub(crate) id: Option<String>,
+    pub(crate) assertion: String,
+}
+
+impl std::fmt::Debug for Client {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Client({:?})", self.kind)
+    }
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum ClientKind {
+    /// An assertion signed with a key of its own.
+    PrivateKey,
+    /// A JWT-SVID.
+    Spiffe,
+}
+
+impl TokenRequest {
+    /// Reads a form.
+    pub(crate) fn read(body: &str) -> Result<Self, Reason> {
+        let mut form = Parameters::read(body)?;
+        let grant_type = form.required("grant_type")?;
+        let grant = match grant_type.as_str() {
+            EXCHANGE => Grant::Exchange {
+                subject: form
+                    .token("subject_token", "subject_token_type", "subject_token_proof")?
+                    .ok_or_else(|| missing("subject_token"))?,
+                actor: form.token("actor_token", "actor_token_type", "actor_token_proof")?,
+            },
+            ASSERTION => Grant::Assertion(Token {
+                form: Form::Jwt,
+                text: form.required("assertion")?,
+                proof: None,
+            }),
+            CLIENT_CREDENTIALS => Grant::ClientCredentials,
+            other => {
+                return Err(Reason::IssueGrant {
+                    grant: other.to_owned(),
+                    supported: GRANTS.map(str::to_owned).to_vec(),
+                });
+            }
+        };
+        let wanted_type = form.one("requested_token_type")?;
+        let kind = wanted_type.as_deref().map(kind_of).transpose()?;
+        let mut audiences = form.all("audience");
+        audiences.extend(form.all("resource"));
+        audiences.dedup();
+        let request = Self {
+            wanted: Wanted {
+                kind,
+                audiences,
+                scopes: form.one("scope")?.as_deref().map(scopes),
+            },
+            wanted_type,
+            certificate_request: form.one("certificate_request")?,
+            client: form.client()?,
+            grant,
+        };
+        let wants_certificate = request.wanted.kind == Some(IssuedKind::X509Svid);
+        if wants_certificate && request.certificate_request.is_none() {
+            return Err(missing("certificate_request"));
+        }
+        Ok(request)
+    }
+
+    /// A request that is only tried.
+    pub(crate) fn trial(
+        text: String,
+        form: Option<&str>,
+        kind: Option<&str>,
+        audiences: Vec<String>,
+        scope: Option<&str>,
+    ) -> Result<Self, Reason> {
+        let form = match form {
+            Some(form) => form_of("subject_token_type", form)?,
+            None => Form::Jwt,
+        };
+        Ok(Self {
+            grant: Grant::Exchange {
+                subject: Token {
+                    form,
+                    text,
+                    proof: None,
+                },
+                actor: None,
+            },
+            wanted: Wanted {
+                kind: kind.map(kind_of).transpose()?,
+                audiences,
+                scopes: scope.map(scopes),
+            },
+            wanted_type: kind.map(str::to_owned),
+            certificate_request: None,
+            client: None,
+        })
+    }
+}
+
+fn scopes(text: &str) -> Vec<String> {
+    let scopes = text.split(' ').filter(|scope| !scope.is_empty());
+    scopes.map(str::to_owned).collect()
+}
+
+fn kind_of(text: &str) -> Result<IssuedKind, Reason> {
+    let found = KINDS.iter().find(|(name, _)| *name == text);
+    found
+        .map(|(_, kind)| *kind)
+        .ok_or_else(|| Reason::IssueTokenType {
+            parameter: "requested_token_type",
+            found: text.to_owned(),
+            supported: KINDS.map(|(name, _)| name.to_owned()).to_vec(),
+        })
+}
+
+fn form_of(parameter: &'static str, text: &str) -> Result<Form, Reason> {
+    let found = FORMS.iter().find(|(name, _)| *name == text);
+    found
+        .map(|(_, form)| *form)
+        .ok_or_else(|| Reason::IssueTokenType {
+            parameter,
+            found: text.to_owned(),
+            supported: FORMS.map(|(name, _)| name.to_owned()).to_vec(),
+        })
+}
+
+fn refuse(detail: String) -> Reason {
+    Document::Request("token request").refuse(detail)
+}
+
+fn missing(name: &str) -> Reason {
+    refuse(format!("`{name}` is missing"))
+}
+
+/// The parameters of a form. Those that are not known are passed over (RFC 6749 3.2).
+struct Parameters(BTreeMap<String, Vec<String>>);
+
+impl Parameters {
+    fn read(body: &str) -> Result<Self, Reason> {
+        let mut parameters: BTreeMap<String, Vec<String>> = BTreeMap::new();
+        let mut count = 0;
+        for part in body.split('&').filter(|part| !part.is_empty()) {
+            count += 1;
+            if count > PARAMETERS_MAX {
+                return Err(refuse(format!(
+                    "it has more than {PARAMETERS_MAX} parameters"
+                )));
+            }
+            let (name, value) = part.split_once('=').unwrap_or((part, ""));
+            let decoded = decode(name).zip(decode(value));
+            let (name, value) =
+                decoded.ok_or_else(|| refuse("it is not form-encoded UTF-8".to_owned()))?;
+            // RFC 6749 3.2: without a value it is as if it were not there.
+            if value.is_empty() {
+                continue;
+            }
+            let values = parameters.entry(name.clone()).or_default();
+            values.push(value);
+            let most = if REPEATED.contains(&name.as_str()) {
+                REPEATED_MAX
+            } else {
+                1
+            };
+            if values.len() > most {
+                let name = printable(&name);
+                return Err(refuse(format!("`{name}` stands more than {most} times")));
+            }
+        }
+        Ok(Self(parameters))
+    }
+
+    fn all(&mut self, name: &str) -> Vec<String> {
+        self.0.remove(name).unwrap_or_default()
+    }
+
+    fn one(&mut self, name: &str) -> Result<Option<String>, Reason> {
+        Ok(self.all(name).into_iter().next())
+    }
+
+    fn required(&mut self, name: &str) -> Result<String, Reason> {
+        self.one(name)?.ok_or_else(|| missing(name))
+    }
+
+    fn token(
+        &mut self,
+        name: &'static str,
+        type_name: &'static str,
+        proof_name: &'static str,
+    ) -> Result<Option<Token>, Reason> {
+        let (text, form) = (self.one(name)?, self.one(type_name)?);
+        let proof = self.one(proof_name)?;
+        match (text, form) {
+            (Some(text), Some(form)) => Ok(Some(Token {
+                form: form_of(type_name, &form)?,
+                text,
+                proof,
+            })),
+            (None, None) => Ok(None),
+            (Some(_), None) => Err(missing(type_name)),
+            // RFC 8693 2.1: it must not be there without the token.
+            (None, Some(_)) => Err(missing(name)),
+        }
+    }
+
+    fn client(&mut self) -> Result<Option<Client>, Reason> {
+        let id = self.one("client_id")?;
+        if self.one("client_secret")?.is_some() {
+            return Err(Reason::IssueClient {
+                detail: "shared secrets are not taken here".to_owned(),
+            });
+        }
+        let (kind, assertion) = (
+            self.one("client_assertion_type")?,
+            self.one("client_assertion")?,
+        );
+        match (kind, assertion) {
+            (None, None) => Ok(None),
+            (Some(kind), Some(assertion)) => {
+                let kind = match kind.as_str() {
+                    BY_KEY => ClientKind::PrivateKey,
+                    BY_SVID => ClientKind::Spiffe,
+                    other => {
+                        return Err(Reason::IssueTokenType {
+                            parameter: "client_assertion_type",
+                            found: other.to_owned(),
+                            supported: [BY_KEY, BY_SVID].map(str::to_owned).to_vec(),
+                        });
+                    }
+                };
+                Ok(Some(Client {
+                    kind,
+                    id,
+                    assertion,
+                }))
+            }
+            (Some(_), None) => Err(missing("client_assertion")),
+            (None, Some(_)) => Err(missing("client_assertion_type")),
+        }
+    }
+}
+
+/// Takes the escapes of a form away (URL Standard 5.1), if they are in order.
+fn decode(text: &str) -> Option<String> {
+    let mut bytes = Vec::with_capacity(text.len());
+    let mut rest = text.bytes();
+    while let Some(byte) = rest.next() {
+        bytes.push(match byte {
+            b'+' => b' ',
+            b'%' => {
+                let digit = |byte: u8| char::from(byte).to_digit(16);
+                let (high, low) = (digit(rest.next()?)?, digit(rest.next()?)?);
+                u8::try_from(high * 16 + low).ok()?
+            }
+            plain => plain,
+        });
+    }
+    let text = String::from_utf8(bytes).ok()?;
+    (!text.contains('\0')).then_some(text)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn code(body: &str) -> &'static str {
+        TokenRequest::read(body).unwrap_err().code()
+    }
+
+    #[test]
+    fn hostile_51_types_that_are_not_known_are_refused_by_name() {
+        let with = |subject: &str, more: &str| {
+            format!("grant_type={EXCHANGE}&subject_token=x&subject_token_type={subject}{more}")
+        };
+        let oauth = "urn:ietf:params:oauth:token-type:";
+        for known in ["jwt", "id_token", "access_token"] {
+            assert!(TokenRequest::read(&with(&format!("{oauth}{known}"), "")).is_ok());
+        }
+        for unknown in ["refresh_token", "saml1", "saml2", "logout", "JWT"] {
+            let body = with(&format!("{oauth}{unknown}"), "");
+            assert_eq!(code(&body), "issue.token_type_unsupported", "{unknown}");
+        }
+        let wanted = with(
+            &format!("{oauth}jwt"),
+            &format!("&requested_token_type={oauth}refresh_token"),
+        );
+        assert_eq!(code(&wanted), "issue.token_type_unsupported");
+        assert_eq!(code("grant_type=password"), "issue.grant_unsupported");
+        assert_eq!(
+            code("grant_type=client_credentials&client_secret=x"),
+            "issue.client_not_authenticated"
+        );
+    }
+
+    #[test]
+    fn a_form_that_could_be_read_two_ways_is_refused() {
+        for body in [
+            "",
+            "grant_type",
+            "grant_type=",
+            "grant_type=a&grant_type=a",
+            "grant_type=%zz",
+            "grant_type=%e9",
+            "grant_type=a%00b",
+            &format!("grant_type={EXCHANGE}"),
+            &format!("grant_type={EXCHANGE}&subject_token=x"),
+            &format!("grant_type={EXCHANGE}&subject_token_type={JWT}"),
+            &format!(
+                "grant_type={EXCHANGE}&subject_token=x&subject_token_type={JWT}&actor_token_type={JWT}"
+            ),
+            &format!("grant_type={CLIENT_CREDENTIALS}&client_assertion=x"),
+            &"a=b&".repeat(65),
+        ] {
+            assert_eq!(code(body), "issue.body_malformed", "{body}");
+        }
+        assert_eq!(decode("a+b%2Fc").as_deref(), Some("a b/c"));
+    }
+}

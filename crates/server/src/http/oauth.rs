@@ -1,0 +1,154 @@
+//! Refusals as clients of OAuth understand them (RFC 6749 5.2, RFC 8693 2.2.2).
+
+use avouch_core::explain;
+use avouch_core::reason::{Family, Reason};
+use axum::http::header::WWW_AUTHENTICATE;
+use axum::http::{HeaderName, StatusCode};
+use serde_json::{Map, Value};
+
+/// A refusal, and to whom it is told.
+pub(crate) struct Refusal {
+    pub(crate) reason: Reason,
+    /// Whether an assertion was presented as a grant, whose refusals are called otherwise.
+    pub(crate) is_grant: bool,
+    /// Whether whoever asks may know what the tenant trusts.
+    pub(crate) sees_all: bool,
+}
+
+impl Refusal {
+    /// The word for it.
+    fn error(&self) -> &'static str {
+        match &self.reason {
+            Reason::IssueAssurance { .. } => "insufficient_user_authentication",
+            Reason::IssueClient { .. } => "invalid_client",
+            Reason::IssueGrant { .. } => "unsupported_grant_type",
+            Reason::IssueProof { .. } => "invalid_dpop_proof",
+            Reason::IssueScope { .. } => "invalid_scope",
+            Reason::IssueTarget { .. } => "invalid_target",
+            Reason::IssueBodyMalformed { .. }
+            | Reason::IssueProofRequired { .. }
+            | Reason::IssueTokenType { .. } => "invalid_request",
+            // RFC 7521 4.1.1: an assertion that is refused is an invalid grant.
+            _ if self.is_grant => "invalid_grant",
+            _ => "invalid_request",
+        }
+    }
+
+    /// What and how much is told: the sentence and the fix. Whoever does not administer the tenant
+    /// learns what is wrong with what they sent, and nothing of what the tenant trusts or whom its
+    /// rules admit.
+    pub(crate) fn told(&self) -> (String, String) {
+        let reason = &self.reason;
+        if self.sees_all || is_about_the_request(reason) {
+            return (reason.sentence(), reason.hint());
+        }
+        let sentence = for_peer(reason);
+        let sentence = sentence.unwrap_or_else(|| explain::of_reason_for_peer(reason).sentence);
+        let hint = "Ask whoever administers the tenant, and give them the decision: their log says \
+                    why under its number.";
+        (sentence.to_owned(), hint.to_owned())
+    }
+
+    /// The members beside those of a problem.
+    pub(crate) fn members(&self) -> Map<String, Value> {
+        let mut members = Map::from_iter([("error".to_owned(), self.error().into())]);
+        if let Reason::IssueAssurance { acr, max_age, .. } = &self.reason {
+            if !acr.is_empty() {
+                members.insert("acr_values".to_owned(), acr.join(" ").into());
+            }
+            if *max_age >= 0 {
+                members.insert("max_age".to_owned(), (*max_age).into());
+            }
+        }
+        members
+    }
+
+    /// The challenge that goes with it (RFC 9470 3, RFC 9449 7.1).
+    pub(crate) fn headers(&self) -> Vec<(HeaderName, String)> {
+        let challenge = match &self.reason {
+            Reason::IssueAssurance { acr, max_age, .. } => {
+                let mut challenge = "Bearer error=\"insufficient_user_authentication\"".to_owned();
+                let is_plain = |acr: &String| !acr.contains(['"', '\\']);
+                if !acr.is_empty() && acr.iter().all(is_plain) {
+                    challenge.push_str(&format!(", acr_values=\"{}\"", acr.join(" ")));
+                }
+                if *max_age >= 0 {
+                    challenge.push_str(&format!(", max_age=\"{max_age}\""));
+                }
+                challenge
+            }
+            Reason::IssueProofRequired { .. } => "DPoP algs=\"ES256 ES384 EdDSA RS256\"".to_owned(),
+            Reason::IssueClient { .. } => "Bearer error=\"invalid_client\"".to_owned(),
+            _ => return Vec::new(),
+        };
+        vec![(WWW_AUTHENTICATE, challenge)]
+    }
+}
+
+/// Whether the sentence speaks of nothing but what was sent.
+fn is_about_the_request(reason: &Reason) -> bool {
+    matches!(
+        reason,
+        Reason::IssueBodyMalformed { .. }
+            | Reason::IssueGrant { .. }
+            | Reason::IssueKeyKind { .. }
+            | Reason::IssueObjectUnknown { .. }
+            | Reason::IssueProof { .. }
+            | Reason::IssueProofRequired { .. }
+            | Reason::IssuePublicKey { .. }
+            | Reason::IssueRequest { .. }
+            | Reason::IssueRequestNotSigned {}
+            | Reason::IssueSubjectEnds { .. }
+            | Reason::IssueTokenTypeFalse { .. }
+            | Reason::IssueUsed { .. }
+            | Reason::TokenExpired { .. }
+            | Reason::TokenNotYetValid { .. }
+    ) || matches!(reason, Reason::IssueTokenType { supported, .. } if supported.len() > 3)
+        || matches!(reason.family(), Family::Input | Family::Limit)
+}
+
+/// One sentence for each code, in which there is nothing of the tenant.
+fn for_peer(reason: &Reason) -> Option<&'static str> {
+    Some(match reason {
+        Reason::AlgorithmForbidden { .. }
+        | Reason::AlgorithmNotAllowed { .. }
+        | Reason::KeyAlgorithmMismatch { .. } => {
+            "The token is signed in a way that is not accepted."
+        }
+        Reason::ApiKeyUnknown { .. } => "The key is not one that is known here.",
+        Reason::AudienceMismatch { .. } => "The token is for someone else.",
+        Reason::AudienceExtra { .. } => "The token is for others, too.",
+        Reason::IssueActor { .. } => "Whoever is to act may not act for this subject.",
+        Reason::IssueAssurance { .. } => "The subject has not signed in surely enough.",
+        Reason::IssueClient { .. } => "The client has not shown who it is.",
+        Reason::IssueDelegation { .. } => "The chain of those who act is refused.",
+        Reason::IssueExchange { .. } => "The token is genuine, and nothing is given for it here.",
+        Reason::IssueLineage { .. } => "The token descends from what is not trusted any more.",
+        Reason::IssueScope { .. } => "The scope is wider than what may be had.",
+        Reason::IssueTarget { .. } => "A credential for this audience cannot be had.",
+        Reason::IssueTemplate { .. } => "No identity can be made of what the token says.",
+        Reason::IssueTokenType { .. } => "A credential of this type cannot be had.",
+        Reason::IssuerUnknown { .. } | Reason::TrustDomainUnknown { .. } => {
+            "The issuer of the token is not trusted here."
+        }
+        Reason::KeyUnknown { .. } => "The token names a key that its issuer does not have.",
+        Reason::LifetimeExcessive { .. } => "The token lives longer than is accepted.",
+        Reason::ProofMissing {} => "The token is bound to a key that was not proved.",
+        Reason::RuleNotMatched { .. } => {
+            "The token is genuine, and its issuer is not trusted for it."
+        }
+        Reason::TokenSignatureInvalid { .. } => "The signature of the token is wrong.",
+        Reason::TypeUnexpected { .. } => "The token is of another type than what was asked for.",
+        _ => return None,
+    })
+}
+
+/// The word for what is refused before anyone looks at what was sent.
+pub(crate) fn error_of_status(status: StatusCode) -> &'static str {
+    match status {
+        StatusCode::UNAUTHORIZED => "invalid_client",
+        StatusCode::SERVICE_UNAVAILABLE | StatusCode::REQUEST_TIMEOUT => "temporarily_unavailable",
+        status if status.is_server_error() => "server_error",
+        _ => "invalid_request",
+    }
+}

@@ -1,0 +1,116 @@
+//! The token endpoint.
+
+use std::sync::Arc;
+
+use avouch_api::members::Document;
+use avouch_core::exchange::Given;
+use avouch_core::reason::Reason;
+use serde_json::{Value, json};
+
+use super::answer::Answer;
+use super::call::{Call, Stop};
+use super::manage::refusal;
+use super::oauth;
+use crate::access::{Noun, Verb};
+use crate::exchange::request::{Grant, TokenRequest};
+use crate::exchange::{Exchange, Shown};
+use crate::fault::Refused;
+use crate::tenant::Tenant;
+
+/// The one type of what is sent (RFC 6749 3.2).
+const FORM: &str = "application/x-www-form-urlencoded";
+
+/// Exchanges.
+pub(super) fn answer(call: &Call) -> Result<Answer, Stop> {
+    let tenant = call.any_tenant()?;
+    let sees_all = sees_all(call, &tenant)?;
+    let told = |reason: Reason, is_grant: bool| {
+        Stop::OAuth(Box::new(oauth::Refusal {
+            reason,
+            is_grant,
+            sees_all,
+        }))
+    };
+    let request = read(call).map_err(|reason| told(reason, false))?;
+    let is_grant = matches!(request.grant, Grant::Assertion(_));
+    let known = call.http.views.known(call, &tenant)?;
+    let exchange = Exchange::at(call.plane(), &tenant, &known.view, &known.rules);
+    let shown = Shown {
+        proofs: &call.dpop,
+        certificates: call.certificates(),
+    };
+    match exchange.exchange(&request, shown) {
+        Ok(issued) => {
+            tracing::info!(decision = call.id, tenant = %tenant.id(), "{}", issued.note);
+            Ok(Answer::json(&issued.answer))
+        }
+        Err(Refused::Reason(reason)) => {
+            // The presenter learns a code; whoever administers the tenant finds the rest here.
+            tracing::info!(
+                decision = call.id, tenant = %tenant.id(), code = reason.code(),
+                "nothing was exchanged: {}", reason.sentence()
+            );
+            Err(told(*reason, is_grant))
+        }
+        Err(Refused::Fault(fault)) => Err(fault.into()),
+    }
+}
+
+fn read(call: &Call) -> Result<TokenRequest, Reason> {
+    let named = call.content_type.as_deref().unwrap_or_default();
+    let essence = named.split(';').next().unwrap_or_default().trim();
+    if !essence.eq_ignore_ascii_case(FORM) {
+        let detail = format!("its `Content-Type` must be `{FORM}`");
+        return Err(Document::Request("token request").refuse(detail));
+    }
+    TokenRequest::read(call.text("token request")?)
+}
+
+/// Whether whoever asks may read the rules of the tenant. A client that shows who it is in the
+/// header does it in a way that is not taken here.
+fn sees_all(call: &Call, tenant: &Arc<Tenant>) -> Result<bool, Stop> {
+    let Some(caller) = call.caller_if_any()? else {
+        return Ok(false);
+    };
+    let name = tenant.id().as_str();
+    let permitted = call.plane().permit(&caller, name, Verb::Read, Noun::Rule);
+    Ok(permitted.is_ok())
+}
+
+/// Tells what a token would be exchanged for, or why not. Nothing is used and nothing issued.
+pub(super) fn trial(call: &Call, tenant: &Arc<Tenant>) -> Result<Answer, Stop> {
+    let mut members = call.members("trial")?;
+    let token = members.required_text("subject_token")?;
+    let form = members.text("subject_token_type")?;
+    let kind = members.text("requested_token_type")?;
+    let audiences = members.texts("audience")?;
+    let scope = members.text("scope")?;
+    members.finish()?;
+    let (form, kind, scope) = (form.as_deref(), kind.as_deref(), scope.as_deref());
+    let request = TokenRequest::trial(token, form, kind, audiences, scope)?;
+    let known = call.http.views.known(call, tenant)?;
+    let exchange = Exchange::at(call.plane(), tenant, &known.view, &known.rules);
+    match exchange.consider(&request, Shown::default()) {
+        Ok(considered) => {
+            let mut told = in_words(&considered.given);
+            if let Some(members) = told.as_object_mut() {
+                let facts = considered.subject.identity.facts();
+                members.insert("facts".to_owned(), json!(facts));
+            }
+            Ok(Answer::json(&told))
+        }
+        Err(Refused::Reason(reason)) => Ok(Answer::json(&refusal(&reason))),
+        Err(Refused::Fault(fault)) => Err(fault.into()),
+    }
+}
+
+fn in_words(given: &Given<'_>) -> Value {
+    json!({
+        "rule": given.rule.name(),
+        "spiffe_id": given.id.as_str(),
+        "kind": given.kind.name(),
+        "audiences": given.audiences,
+        "scopes": given.scopes,
+        "lifetime": given.lifetime,
+    })
+}

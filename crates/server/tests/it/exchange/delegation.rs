@@ -1,0 +1,368 @@
+//! Who acts for whom, clients with keys of their own, and how surely someone has signed in.
+
+use serde_json::{Value, json};
+
+use avouch_testkit::key::Key;
+use avouch_testkit::token::{TokenForge, jwk, jwks};
+
+use super::{CLOUD, Cloud, JWT, OURSELVES, claims, exchange_form, form, refusal, sentence, token};
+
+const PEOPLE: &str = "https://login.test";
+const ASSERTION: &str = "urn:ietf:params:oauth:grant-type:jwt-bearer";
+const BY_KEY: &str = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer";
+
+/// A cloud in which a service acts for people.
+struct Service {
+    cloud: Cloud,
+    people: Key,
+    service: Key,
+}
+
+impl Service {
+    fn new(more: &[(&str, Value)]) -> Self {
+        let this = Self {
+            cloud: Cloud::new(),
+            people: Key::p256("people"),
+            service: Key::p256("service"),
+        };
+        let cloud = &this.cloud;
+        cloud.anchor(
+            "people",
+            &json!({"issuer": PEOPLE, "jwks": jwks(&[jwk(&this.people, "p")])}),
+        );
+        cloud.anchor(
+            "partner",
+            &json!({
+                "trust_domain": "partner.test",
+                "bundle": avouch_testkit::token::bundle(&this.service, &Key::p256("wit")),
+            }),
+        );
+        let mut rule = json!({
+            "from": {"anchor": "people", "facts": {"claims.group": "staff"}},
+            "gives": {
+                "spiffe_id": "spiffe://one.test/people/{subject}", "kinds": ["access-token"],
+                "audiences": [CLOUD], "scopes": ["read", "write"],
+            },
+            "actors": [{"trust_domain": "partner.test", "facts": {"spiffe.path": {"pattern": "/svc/*"}}}],
+            "owner": "o", "reason": "r",
+        });
+        for (name, value) in more {
+            rule[*name] = value.clone();
+        }
+        cloud.rule("people", &rule);
+        this
+    }
+
+    fn person(&self, more: &Value) -> String {
+        let now = self.cloud.now();
+        let mut claims = json!({
+            "iss": PEOPLE, "sub": "alice", "aud": OURSELVES, "iat": now, "exp": now + 300,
+            "jti": format!("p{}", self.cloud.number()), "group": "staff",
+        });
+        let members = claims.as_object_mut().unwrap();
+        members.extend(more.as_object().unwrap().clone());
+        TokenForge::saying(claims).sign(&self.people, "p")
+    }
+
+    fn actor(&self, name: &str) -> String {
+        let bundle = avouch_testkit::token::bundle(&self.service, &Key::p256("wit"));
+        let keys = bundle["keys"].as_array().unwrap();
+        let key = keys.iter().find(|key| key["use"] == "jwt-svid").unwrap();
+        let now = self.cloud.now();
+        TokenForge::jwt_svid(&format!("spiffe://partner.test{name}"), OURSELVES)
+            .claim("iat", json!(now))
+            .claim("exp", json!(now + 300))
+            .sign(&self.service, key["kid"].as_str().unwrap())
+    }
+
+    fn for_person(&self, person: &str, actor: Option<&str>) -> crate::http::Answer {
+        let mut more = Vec::new();
+        if let Some(actor) = actor {
+            more.extend([("actor_token", actor), ("actor_token_type", JWT)]);
+        }
+        self.cloud.exchange_as_operator(person, &more)
+    }
+}
+
+#[test]
+fn hostile_53_who_acts_is_shown_apart_from_who_it_is_done_for() {
+    let service = Service::new(&[]);
+    let alone = claims(&token(
+        &service.for_person(&service.person(&json!({})), None),
+    ));
+    assert!(!alone.contains_key("act"), "impersonation has no actor");
+    let actor = service.actor("/svc/shop");
+    let both = claims(&token(
+        &service.for_person(&service.person(&json!({})), Some(&actor)),
+    ));
+    assert_eq!(both["sub"], "spiffe://one.test/people/alice");
+    assert_eq!(
+        both["act"],
+        json!({"sub": "spiffe://partner.test/svc/shop"})
+    );
+    // Whoever acted before stays in the chain.
+    let chained = service.person(&json!({"act": {"sub": "first", "iss": PEOPLE}}));
+    let chain = claims(&token(&service.for_person(&chained, Some(&actor))));
+    assert_eq!(
+        chain["act"],
+        json!({"sub": "spiffe://partner.test/svc/shop", "act": {"iss": PEOPLE, "sub": "first"}})
+    );
+}
+
+#[test]
+fn hostile_53_nobody_acts_whom_neither_rule_nor_token_lets() {
+    let service = Service::new(&[]);
+    let refused = |person: &Value, actor: &str| {
+        let answer = service.for_person(&service.person(person), Some(actor));
+        (refusal(&answer).1, sentence(&answer))
+    };
+    let (code, told) = refused(&json!({}), &service.actor("/other"));
+    assert_eq!(code, "issue.actor_not_allowed");
+    assert!(told.contains("spiffe.path"), "{told}");
+    let may = json!({"may_act": {"sub": "spiffe://partner.test/svc/else"}});
+    assert_eq!(
+        refused(&may, &service.actor("/svc/shop")).0,
+        "issue.actor_not_allowed"
+    );
+    let may = json!({"may_act": {"sub": "spiffe://partner.test/svc/shop"}});
+    let answer = service.for_person(&service.person(&may), Some(&service.actor("/svc/shop")));
+    token(&answer);
+    // A chain that turns back, or that is no chain.
+    let looped = json!({"act": {"sub": "spiffe://partner.test/svc/shop"}});
+    assert_eq!(
+        refused(&looped, &service.actor("/svc/shop")).0,
+        "issue.delegation_refused"
+    );
+    assert_eq!(
+        refused(&json!({"act": "x"}), &service.actor("/svc/shop")).0,
+        "issue.delegation_refused"
+    );
+    let forged = service.actor("/svc/shop");
+    let forged = format!("{}AAAA", &forged[..forged.len() - 4]);
+    let answer = service.for_person(&service.person(&json!({})), Some(&forged));
+    assert_eq!(refusal(&answer).1, "federation.signature_invalid");
+    // A rule that names nobody.
+    let workflow = service.cloud.workflow(&json!({}));
+    let actor = service.actor("/svc/shop");
+    let answer = service.for_person(&workflow, Some(&actor));
+    assert_eq!(refusal(&answer).1, "issue.actor_not_allowed");
+}
+
+#[test]
+fn hostile_57_who_has_not_signed_in_surely_enough_is_asked_to_step_up() {
+    let asked = json!({"acr": ["phr"], "multi_factor": true, "max_age": 600});
+    let service = Service::new(&[("assurance", asked)]);
+    let now = service.cloud.now();
+    let refused = service.for_person(
+        &service.person(&json!({"amr": ["pwd"], "acr": "phr"})),
+        None,
+    );
+    assert_eq!(
+        refusal(&refused),
+        (
+            "insufficient_user_authentication".into(),
+            "issue.assurance_insufficient".into()
+        )
+    );
+    let body = refused.json();
+    assert_eq!(
+        (body["acr_values"].as_str(), body["max_age"].as_i64()),
+        (Some("phr"), Some(600))
+    );
+    let challenge = refused.header("www-authenticate").unwrap();
+    assert!(
+        challenge.contains("acr_values=\"phr\", max_age=\"600\""),
+        "{challenge}"
+    );
+    let sure = json!({"amr": ["pwd", "hwk"], "acr": "phr", "auth_time": now - 60});
+    let access = claims(&token(&service.for_person(&service.person(&sure), None)));
+    assert_eq!(access["amr"], json!(["hwk", "pwd"]));
+    assert_eq!(access["auth_time"], now - 60);
+}
+
+#[test]
+fn an_issuer_that_cannot_tell_gets_less() {
+    let asked = json!({
+        "multi_factor": true, "otherwise": {"lifetime": 60, "scopes": ["read"]},
+    });
+    let service = Service::new(&[("assurance", asked)]);
+    let answer = service.for_person(&service.person(&json!({})), None);
+    token(&answer);
+    let body = answer.json();
+    assert_eq!(
+        (body["scope"].as_str(), body["expires_in"].as_i64()),
+        (Some("read"), Some(60))
+    );
+    let answer = service.for_person(&service.person(&json!({"amr": ["mfa"]})), None);
+    assert_eq!(answer.json()["scope"], "read write");
+}
+
+/// A client with a key of its own, and the rule that admits it.
+fn client(cloud: &Cloud, key: &Key) {
+    cloud.rule("batch", &json!({
+        "from": {"client": "batch", "jwks": jwks(&[jwk(key, "c1")])},
+        "gives": {
+            "spiffe_id": "spiffe://one.test/batch", "kinds": ["access-token"], "audiences": [CLOUD],
+        },
+        "owner": "o", "reason": "r",
+    }));
+}
+
+fn assertion(cloud: &Cloud, changed: &Value) -> TokenForge {
+    let now = cloud.now();
+    let mut claims = json!({
+        "iss": "batch", "sub": "batch", "aud": OURSELVES, "iat": now, "exp": now + 60,
+        "jti": format!("c{}", cloud.number()),
+    });
+    claims
+        .as_object_mut()
+        .unwrap()
+        .extend(changed.as_object().unwrap().clone());
+    TokenForge::saying(claims)
+}
+
+#[test]
+fn hostile_30_a_client_shows_who_it_is_to_this_issuer_alone() {
+    let cloud = Cloud::new();
+    let key = Key::p256("client");
+    client(&cloud, &key);
+    let ask = |assertion: &str, more: &[(&str, &str)]| {
+        let own = [
+            ("grant_type", "client_credentials"),
+            ("client_assertion_type", BY_KEY),
+            ("client_assertion", assertion),
+        ];
+        let proof = cloud.signed_proof();
+        cloud.send(&form(&[&own, more].concat()), &[("dpop", &proof)])
+    };
+    let good = assertion(&cloud, &json!({})).sign(&key, "c1");
+    let access = claims(&token(&ask(&good, &[("client_id", "batch")])));
+    assert_eq!(
+        (access["sub"].as_str(), access["client_id"].as_str()),
+        (Some("spiffe://one.test/batch"), Some("batch"))
+    );
+    assert_eq!(refusal(&ask(&good, &[])).1, "issue.token_used");
+    let now = cloud.now();
+    for (what, changed) in [
+        (
+            "the token endpoint",
+            json!({"aud": format!("{OURSELVES}/token")}),
+        ),
+        ("another server", json!({"aud": "https://other.test"})),
+        ("two", json!({"aud": [OURSELVES, "https://other.test"]})),
+        ("someone else's name", json!({"sub": "other"})),
+        ("another client", json!({"iss": "other", "sub": "other"})),
+        ("long", json!({"exp": now + 7_200})),
+        ("expired", json!({"iat": now - 60, "exp": now - 1})),
+    ] {
+        let refused = ask(&assertion(&cloud, &changed).sign(&key, "c1"), &[]);
+        assert_eq!(
+            refusal(&refused),
+            (
+                "invalid_client".into(),
+                "issue.client_not_authenticated".into()
+            ),
+            "{what}"
+        );
+        assert_eq!(refused.status, 401);
+    }
+    let forged = assertion(&cloud, &json!({})).sign(&Key::p256("thief"), "c1");
+    assert_eq!(refusal(&ask(&forged, &[])).0, "invalid_client");
+    let other = assertion(&cloud, &json!({})).sign(&key, "c1");
+    assert_eq!(
+        refusal(&ask(&other, &[("client_id", "other")])).0,
+        "invalid_client"
+    );
+}
+
+#[test]
+fn hostile_29_and_30_an_assertion_is_a_grant_for_this_issuer_alone() {
+    let service = Service::new(&[]);
+    let ask = |assertion: &str| {
+        let proof = service.cloud.signed_proof();
+        let body = form(&[("grant_type", ASSERTION), ("assertion", assertion)]);
+        service.cloud.send(&body, &[("dpop", &proof)])
+    };
+    let good = service.person(&json!({}));
+    token(&ask(&good));
+    assert_eq!(
+        refusal(&ask(&good)),
+        ("invalid_grant".into(), "issue.token_used".into())
+    );
+    for audience in [
+        json!("https://login.test"),
+        json!("some-other-client"),
+        json!(format!("{OURSELVES}/token")),
+        json!([OURSELVES, "https://other.test"]),
+        json!(format!("{OURSELVES}/")),
+    ] {
+        let refused = ask(&service.person(&json!({"aud": audience.clone()})));
+        assert_eq!(refusal(&refused).0, "invalid_grant", "{audience}");
+    }
+}
+
+#[test]
+fn a_workload_exchanges_its_svid_and_an_api_key_is_exchanged_by_its_own_rule() {
+    let cloud = Cloud::new();
+    cloud.rule(
+        "workloads",
+        &json!({
+            "from": {"trust_domain": "one.test", "facts": {"spiffe.path": "/web"}},
+            "gives": {"spiffe_id": "spiffe://one.test/db/reader", "audiences": ["https://db.test"]},
+            "subject_audiences": [cloud.world.plane.server_id().to_string()],
+            "owner": "o", "reason": "r",
+        }),
+    );
+    let svid = cloud.world.token("spiffe://one.test/web");
+    let as_svid = [(
+        "subject_token_type",
+        "urn:avouch:params:token-type:jwt-svid",
+    )];
+    assert_eq!(
+        claims(&token(&cloud.exchange(&svid, &as_svid)))["sub"],
+        "spiffe://one.test/db/reader"
+    );
+    let other = cloud.world.token("spiffe://one.test/other");
+    assert_eq!(
+        refusal(&cloud.exchange(&other, &as_svid)).1,
+        "issue.exchange_not_admitted"
+    );
+
+    let sha256 = avouch_core::id::Digest::of(b"a key of many random characters").to_string();
+    cloud.anchor(
+        "old",
+        &json!({"api_key": {"sha256": sha256, "subject": "old-system"}}),
+    );
+    cloud.rule(
+        "old",
+        &json!({
+            "from": {"anchor": "old"},
+            "gives": {"spiffe_id": "spiffe://one.test/old", "audiences": [CLOUD]},
+            "owner": "o", "reason": "r",
+        }),
+    );
+    let as_key = [("subject_token_type", "urn:avouch:params:token-type:api-key")];
+    let answer = cloud.exchange("a key of many random characters", &as_key);
+    assert_eq!(claims(&token(&answer))["sub"], "spiffe://one.test/old");
+    assert_eq!(
+        refusal(&cloud.exchange("another key", &as_key)).1,
+        "federation.api_key_unknown"
+    );
+    let form = exchange_form("a key of many random characters", &[]);
+    assert_eq!(cloud.send(&form, &[]).status, 400);
+}
+
+#[test]
+fn no_identity_is_made_of_what_is_no_segment_and_nothing_is_decided_without_keys() {
+    let service = Service::new(&[]);
+    let answer = service.for_person(&service.person(&json!({"sub": "a/../b"})), None);
+    assert_eq!(refusal(&answer).1, "issue.template_unfit");
+    let cloud = &service.cloud;
+    cloud.anchor("unknown", &json!({"issuer": "https://keyless.test"}));
+    let now = cloud.now();
+    let keyless = TokenForge::saying(json!({
+        "iss": "https://keyless.test", "sub": "x", "aud": OURSELVES, "iat": now, "exp": now + 60,
+    }));
+    let answer = cloud.exchange(&keyless.sign(&service.people, "p"), &[]);
+    assert_eq!(refusal(&answer).1, "issue.undecided");
+}

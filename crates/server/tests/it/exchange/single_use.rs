@@ -1,0 +1,102 @@
+//! A token is exchanged once, however many try.
+
+use std::sync::Arc;
+use std::thread;
+
+use serde_json::json;
+
+use super::{Cloud, exchange_form, refusal, rule, token};
+
+#[test]
+fn hostile_49_of_a_thousand_uses_of_one_token_exactly_one_wins() {
+    let cloud = Arc::new(Cloud::new());
+    let mut bearer = rule();
+    bearer["bearer"] = json!({"reason": "a test", "expires": "2100-01-01T00:00:00Z"});
+    cloud.rule("deploy", &bearer);
+    let subject = cloud.workflow(&json!({}));
+    let form = Arc::new(exchange_form(&subject, &[]));
+    let threads: Vec<_> = (0..50)
+        .map(|_| {
+            let (cloud, form) = (Arc::clone(&cloud), Arc::clone(&form));
+            thread::spawn(move || {
+                let mut won = 0;
+                for _ in 0..20 {
+                    let answer = cloud.send(&form, &[]);
+                    match answer.status {
+                        200 => won += 1,
+                        400 => assert_eq!(refusal(&answer).1, "issue.token_used"),
+                        other => panic!("{other}: {answer:?}"),
+                    }
+                }
+                won
+            })
+        })
+        .collect();
+    let won: u32 = threads.into_iter().map(|one| one.join().unwrap()).sum();
+    assert_eq!(won, 1);
+}
+
+#[test]
+fn hostile_49_a_number_is_used_once_by_its_issuer_and_a_token_without_one_by_itself() {
+    let cloud = Cloud::new();
+    // The same number under another content is used, too.
+    let first = cloud.workflow(&json!({"jti": "same"}));
+    let second = cloud.workflow(&json!({"jti": "same", "ref": "refs/heads/other"}));
+    token(&cloud.exchange(&first, &[]));
+    assert_eq!(refusal(&cloud.exchange(&second, &[])).1, "issue.token_used");
+    // Without a number, the token itself: signed anew it is the same.
+    let forge = cloud.workflow_forge(&json!({"jti": null}));
+    token(&cloud.exchange(&forge.sign(&cloud.issuer, "k1"), &[]));
+    let again = forge.sign(&cloud.issuer, "k1");
+    assert_eq!(refusal(&cloud.exchange(&again, &[])).1, "issue.token_used");
+    let other = cloud.workflow(&json!({"jti": null, "ref": "refs/heads/other"}));
+    token(&cloud.exchange(&other, &[]));
+}
+
+#[test]
+fn hostile_50_what_is_refused_is_not_used() {
+    let cloud = Cloud::new();
+    let good = cloud.workflow(&json!({"jti": "target"}));
+    // Someone who knows the number burns nothing without the key of the issuer.
+    let forged = cloud
+        .workflow_forge(&json!({"jti": "target"}))
+        .sign(&avouch_testkit::key::Key::p256("thief"), "k1");
+    assert_eq!(
+        refusal(&cloud.exchange(&forged, &[])).1,
+        "federation.signature_invalid"
+    );
+    // Nor does a request of the holder that is refused for something else.
+    let wide = cloud.exchange(&good, &[("scope", "admin")]);
+    assert_eq!(refusal(&wide).0, "invalid_scope");
+    token(&cloud.exchange(&good, &[]));
+}
+
+#[test]
+fn a_rule_may_let_a_token_be_exchanged_again_for_a_time() {
+    let cloud = Cloud::new();
+    let mut reusable = rule();
+    reusable["reuse"] = json!({"reason": "pods keep theirs", "expires": "2100-01-01T00:00:00Z"});
+    cloud.rule("deploy", &reusable);
+    let subject = cloud.workflow(&json!({}));
+    for _ in 0..2 {
+        token(&cloud.exchange(&subject, &[]));
+    }
+    cloud.rule("deploy", &rule());
+    token(&cloud.exchange(&subject, &[]));
+    assert_eq!(
+        refusal(&cloud.exchange(&subject, &[])).1,
+        "issue.token_used"
+    );
+}
+
+#[test]
+fn nothing_is_given_while_the_store_is_away_and_nothing_is_used() {
+    let cloud = Cloud::new();
+    let subject = cloud.workflow(&json!({}));
+    cloud.world.store_away(true);
+    let answer = cloud.exchange(&subject, &[]);
+    assert_eq!(answer.status, 503, "{answer:?}");
+    assert_eq!(answer.json()["error"], "temporarily_unavailable");
+    cloud.world.store_away(false);
+    token(&cloud.exchange(&subject, &[]));
+}
