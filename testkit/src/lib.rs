@@ -35,6 +35,7 @@ pub mod extension;
 pub mod fixtures;
 pub mod graphs;
 pub mod https;
+pub mod issuer;
 pub mod key;
 pub mod moment;
 pub mod name;

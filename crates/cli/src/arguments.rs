@@ -13,8 +13,9 @@ use const_oid::ObjectIdentifier;
 
 use crate::manage::arguments::{
     ANCHOR_PUT_EXAMPLES, AdminArguments, AnchorDeleteArguments, AnchorPutArguments,
-    AuthorityArguments, EntryArguments, FederationArguments, NodeArguments, Remote, RuleArguments,
-    TenantArguments, TrustDomainArguments, WHY_NOT_EXAMPLES, WhyNotArguments,
+    AuthorityArguments, EntryArguments, FederationArguments, IssuerArguments, NodeArguments,
+    Remote, RuleArguments, TenantArguments, TrustDomainArguments, WHY_NOT_EXAMPLES,
+    WhyNotArguments,
 };
 
 /// A trust plane for machine identities: decides on credentials, and issues them.
@@ -79,6 +80,8 @@ pub enum Command {
     /// What the Workload API gives to this process, as to any workload
     #[command(after_help = FETCH_EXAMPLES)]
     Fetch(FetchArguments),
+    /// Whose tokens a tenant believes, and how their keys are doing
+    Issuer(IssuerArguments),
     /// What the trust models are, and which of your anchors rest on each
     #[command(subcommand)]
     Model(ModelCommand),

@@ -59,6 +59,7 @@ pub fn run(arguments: &Arguments) -> Result<Exit, Fault> {
         Command::Rule(rule) => manage::rule(rule, common),
         Command::WhyNot(why_not) => manage::why_not(why_not, common),
         Command::Anchor(AnchorCommand::Diff(diff)) => anchors::diff(diff, common),
+        Command::Issuer(issuer) => manage::issuer(issuer, common),
         Command::Model(ModelCommand::Show(show)) => models::show(show, common),
         Command::Agent(AgentCommand::Run(agent)) => up::agent(agent),
         Command::Fetch(fetch) => fetch::fetch(fetch, common),

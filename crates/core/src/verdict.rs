@@ -299,7 +299,7 @@ pub struct Leg {
 /// Where a status came from.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct StatusSource {
-    /// `crl`.
+    /// `crl`, or `jwks` for the keys of an issuer.
     pub source: &'static str,
     /// Whose list it is.
     pub issuer: String,

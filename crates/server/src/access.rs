@@ -25,6 +25,8 @@ pub enum Noun {
     Entry,
     /// Relations to foreign trust domains.
     Federation,
+    /// Issuers of tokens and their keys.
+    Issuer,
     /// Nodes and join tokens.
     Node,
     /// Exchange rules.
@@ -37,12 +39,13 @@ pub enum Noun {
 
 impl Noun {
     /// All of them.
-    pub const ALL: [Self; 9] = [
+    pub const ALL: [Self; 10] = [
         Self::Admin,
         Self::Anchor,
         Self::Authority,
         Self::Entry,
         Self::Federation,
+        Self::Issuer,
         Self::Node,
         Self::Rule,
         Self::Tenant,
@@ -57,6 +60,7 @@ impl Noun {
             Self::Authority => "authorities",
             Self::Entry => "entries",
             Self::Federation => "federations",
+            Self::Issuer => "issuers",
             Self::Node => "nodes",
             Self::Rule => "rules",
             Self::Tenant => "tenants",

@@ -39,6 +39,7 @@ pub mod federation;
 pub mod fetch;
 mod grants;
 pub mod http;
+mod issuers;
 pub mod issuing;
 pub mod keeper;
 pub mod keys;

@@ -21,6 +21,7 @@ use crate::counters::Counters;
 use crate::fault::{Fault, Refused};
 use crate::federation::States;
 use crate::fetch::Fetcher;
+use crate::issuers::Refreshing;
 use crate::keys::Keys;
 use crate::nodes::{Known, Presences, RefusedNodes};
 use crate::settings::Settings;
@@ -53,6 +54,7 @@ pub struct Plane {
     pub(crate) counters: Counters,
     pub(crate) federations: States,
     fetcher: Fetcher,
+    pub(crate) refreshing: Refreshing,
 }
 
 #[derive(Default)]
@@ -96,6 +98,7 @@ impl Plane {
         let root_key = root_key(&records)?;
         let mut plane = Self {
             fetcher: Fetcher::new(settings.fetch.clone()),
+            refreshing: Refreshing::default(),
             store,
             root_key,
             settings,

@@ -12,7 +12,7 @@ use tokio::task::JoinSet;
 use crate::fault::{Fault, Refused};
 use crate::plane::Plane;
 use crate::tls::{ServerIdentity, Shown, SpiffeEndpoint, WebCertificate};
-use crate::{federation, http, node_api};
+use crate::{federation, http, issuers, node_api};
 
 /// How often entries are looked through for those that have ended.
 const ENTRIES_PERIOD: Duration = Duration::from_secs(5);
@@ -153,6 +153,7 @@ pub async fn run(
     jobs.spawn(tend(Arc::clone(&plane), identity));
     jobs.spawn(remove_expired_entries(Arc::clone(&plane)));
     jobs.spawn(federation::follow(Arc::clone(&plane)));
+    jobs.spawn(issuers::keep(Arc::clone(&plane)));
     jobs.spawn(forget_uses(Arc::clone(&plane)));
     if let Some(certificate) = listeners.certificate {
         jobs.spawn(follow_files(certificate));

@@ -213,6 +213,10 @@ impl Held {
                 Change::Put(Object::Rule(_)) | Change::Remove(Key::Rule(_)) => {
                     self.rules_sequence = sequence;
                 }
+                Change::Put(Object::Issuer(_) | Object::IssuerKeys(_))
+                | Change::Remove(Key::Issuer(_) | Key::IssuerKeys(_)) => {
+                    self.trust_sequence = sequence;
+                }
                 Change::Put(_) | Change::Remove(_) => {}
             }
             self.snapshot.change(change);

@@ -13,8 +13,8 @@ use crate::plane::Plane;
 use crate::tenant::Tenant;
 
 impl Plane {
-    /// The documents that make up the view of a tenant: one of its own trust domains, and one of
-    /// the anchors that were given to it.
+    /// The documents that make up the view of a tenant: one of its own trust domains, one of the
+    /// anchors that were given to it, and one of the issuers whose keys are followed.
     ///
     /// # Errors
     ///
@@ -42,6 +42,14 @@ impl Plane {
             given.push(document);
         }
         drop(held);
+        let (issuers, quarantined) = self.issuer_anchors(tenant)?;
+        // An issuer in quarantine is believed by no other way either.
+        for document in &mut given {
+            let issuer = document.get("issuer").and_then(Value::as_str);
+            if let Some(why) = issuer.and_then(|issuer| quarantined.get(issuer)) {
+                document.insert("quarantined".to_owned(), why.clone());
+            }
+        }
         let mut documents = Vec::new();
         if !own.is_empty() {
             let text = json!({ "anchors": own, "crls": lists }).to_string();
@@ -50,6 +58,10 @@ impl Plane {
         if !given.is_empty() {
             let text = json!({ "anchors": given }).to_string();
             documents.push(read(&text, tenant, "the anchors of the tenant")?);
+        }
+        if !issuers.is_empty() {
+            let text = json!({ "anchors": issuers }).to_string();
+            documents.push(read(&text, tenant, "the issuers of the tenant")?);
         }
         Ok(documents)
     }

@@ -8,11 +8,11 @@ use avouch_core::id::TrustDomain;
 
 use crate::fault::Fault;
 use crate::names::{
-    AdminId, AnchorId, AttestorId, AuthorityId, EntryId, JoinTokenId, NodeId, RuleId,
+    AdminId, AnchorId, AttestorId, AuthorityId, EntryId, IssuerId, JoinTokenId, NodeId, RuleId,
 };
 use crate::record::{
     AdminRecord, AnchorRecord, AttestorRecord, AuthorityRecord, Entry, FederationRecord,
-    JoinTokenRecord, NodeRecord, RuleRecord, TrustDomainRecord,
+    IssuerKeysRecord, IssuerRecord, JoinTokenRecord, NodeRecord, RuleRecord, TrustDomainRecord,
 };
 use crate::shared::Shared;
 
@@ -58,6 +58,10 @@ pub enum Object {
     Attestor(AttestorRecord),
     /// An exchange rule.
     Rule(RuleRecord),
+    /// An issuer of tokens.
+    Issuer(IssuerRecord),
+    /// What is known of its keys.
+    IssuerKeys(IssuerKeysRecord),
 }
 
 impl Object {
@@ -74,6 +78,8 @@ impl Object {
             Self::Admin(admin) => Key::Admin(admin.id.clone()),
             Self::Attestor(attestor) => Key::Attestor(attestor.id.clone()),
             Self::Rule(rule) => Key::Rule(rule.id.clone()),
+            Self::Issuer(issuer) => Key::Issuer(issuer.id.clone()),
+            Self::IssuerKeys(keys) => Key::IssuerKeys(keys.id.clone()),
         }
     }
 
@@ -86,7 +92,9 @@ impl Object {
             | Self::Admin(_)
             | Self::Attestor(_)
             | Self::Federation(_)
-            | Self::Rule(_) => None,
+            | Self::Rule(_)
+            | Self::Issuer(_)
+            | Self::IssuerKeys(_) => None,
             Self::Authority(authority) => Some(&authority.trust_domain),
             Self::Entry(entry) => Some(entry.spiffe_id.trust_domain()),
             Self::Node(node) => Some(node.spiffe_id.trust_domain()),
@@ -118,6 +126,10 @@ pub enum Key {
     Attestor(AttestorId),
     /// An exchange rule.
     Rule(RuleId),
+    /// An issuer of tokens.
+    Issuer(IssuerId),
+    /// What is known of its keys.
+    IssuerKeys(IssuerId),
 }
 
 /// How often a tenant has changed: the number of the last change, 0 before the first. All changes
@@ -197,6 +209,10 @@ pub struct Snapshot {
     pub attestors: BTreeMap<AttestorId, AttestorRecord>,
     /// Exchange rules by name.
     pub rules: BTreeMap<RuleId, RuleRecord>,
+    /// Issuers of tokens by name.
+    pub issuers: BTreeMap<IssuerId, IssuerRecord>,
+    /// What is known of the keys of issuers, by their names.
+    pub issuer_keys: BTreeMap<IssuerId, IssuerKeysRecord>,
     shared: Shared,
 }
 
@@ -256,6 +272,12 @@ impl Snapshot {
             Object::Rule(rule) => {
                 self.rules.insert(rule.id.clone(), rule);
             }
+            Object::Issuer(issuer) => {
+                self.issuers.insert(issuer.id.clone(), issuer);
+            }
+            Object::IssuerKeys(keys) => {
+                self.issuer_keys.insert(keys.id.clone(), keys);
+            }
             Object::Attestor(attestor) => {
                 self.attestors.insert(attestor.id.clone(), attestor);
             }
@@ -290,6 +312,12 @@ impl Snapshot {
             }
             Key::Rule(id) => {
                 self.rules.remove(id);
+            }
+            Key::Issuer(id) => {
+                self.issuers.remove(id);
+            }
+            Key::IssuerKeys(id) => {
+                self.issuer_keys.remove(id);
             }
             Key::Attestor(id) => {
                 self.attestors.remove(id);

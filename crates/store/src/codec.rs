@@ -14,13 +14,13 @@ use crate::change::{Change, Key, Object};
 use crate::fault::Fault;
 use crate::keyring::Sealed;
 use crate::names::{
-    AdminId, AnchorId, AttestorId, AuthorityId, EntryId, JoinTokenId, NodeId, RuleId,
+    AdminId, AnchorId, AttestorId, AuthorityId, EntryId, IssuerId, JoinTokenId, NodeId, RuleId,
 };
 use crate::record::{
     AdminRecord, AnchorRecord, AttestorRecord, AuthorityKind, AuthorityRecord, AuthorityRole,
-    AuthorityState, AuthorityUse, Entry, EntryExtras, FederationRecord, JoinTokenRecord,
-    NodeRecord, RevocationListRecord, RevokedCertificate, RuleRecord, Selector, TrustDomainRecord,
-    Upstream,
+    AuthorityState, AuthorityUse, Entry, EntryExtras, FederationRecord, IssuerKeysRecord,
+    IssuerRecord, JoinTokenRecord, NodeRecord, RevocationListRecord, RevokedCertificate,
+    RuleRecord, Selector, TrustDomainRecord, Upstream,
 };
 
 /// One object of a tenant as it is stored; without a body it was removed.
@@ -66,7 +66,9 @@ impl Row {
                 | Object::JoinToken(_)
                 | Object::Admin(_)
                 | Object::Attestor(_)
-                | Object::Rule(_) => None,
+                | Object::Rule(_)
+                | Object::Issuer(_)
+                | Object::IssuerKeys(_) => None,
             },
         })
     }
@@ -84,14 +86,25 @@ impl Row {
         let object = match key {
             Key::TrustDomain(name) => Object::TrustDomain(StoredTrustDomain::read(&body, name)?),
             Key::Authority(id) => Object::Authority(StoredAuthority::read(&body, id, self.secret)?),
-            Key::Anchor(id) => Object::Anchor(StoredAnchor::read(&body, id)?),
             Key::Federation(name) => Object::Federation(StoredFederation::read(&body, name)?),
+            Key::Anchor(id) => Object::Anchor(AnchorRecord {
+                id,
+                document: StoredDocument::read(&body)?,
+            }),
             Key::Entry(id) => Object::Entry(StoredEntry::read(&body, id)?),
             Key::Node(id) => Object::Node(StoredNode::read(&body, id)?),
             Key::JoinToken(id) => Object::JoinToken(StoredJoinToken::read(&body, id)?),
             Key::Admin(id) => Object::Admin(StoredAdmin::read(&body, id)?),
             Key::Attestor(id) => Object::Attestor(StoredAttestor::read(&body, id)?),
             Key::Rule(id) => Object::Rule(StoredRule::read(&body, id)?),
+            Key::Issuer(id) => Object::Issuer(IssuerRecord {
+                id,
+                document: StoredDocument::read(&body)?,
+            }),
+            Key::IssuerKeys(id) => Object::IssuerKeys(IssuerKeysRecord {
+                id,
+                document: StoredDocument::read(&body)?,
+            }),
         };
         Some(Change::Put(object))
     }
@@ -112,6 +125,8 @@ fn kind_of(key: &Key) -> &'static str {
         Key::Admin(_) => "admin",
         Key::Attestor(_) => "attestor",
         Key::Rule(_) => "rule",
+        Key::Issuer(_) => "issuer",
+        Key::IssuerKeys(_) => "issuer_keys",
     }
 }
 
@@ -127,6 +142,7 @@ fn name_of(key: &Key) -> &str {
         Key::Admin(id) => id.as_str(),
         Key::Attestor(id) => id.as_str(),
         Key::Rule(id) => id.as_str(),
+        Key::Issuer(id) | Key::IssuerKeys(id) => id.as_str(),
     }
 }
 
@@ -142,6 +158,8 @@ fn key_from(kind: &str, id: &str) -> Option<Key> {
         "admin" => AdminId::parse(id).map(Key::Admin),
         "attestor" => AttestorId::parse(id).map(Key::Attestor),
         "rule" => RuleId::parse(id).map(Key::Rule),
+        "issuer" => IssuerId::parse(id).map(Key::Issuer),
+        "issuer_keys" => IssuerId::parse(id).map(Key::IssuerKeys),
         _ => None,
     }
 }
@@ -150,14 +168,16 @@ fn body_of(object: &Object) -> Result<String, Fault> {
     let body = match object {
         Object::TrustDomain(record) => serde_json::to_string(&StoredTrustDomain::of(record)),
         Object::Authority(record) => serde_json::to_string(&StoredAuthority::of(record)),
-        Object::Anchor(record) => serde_json::to_string(&StoredAnchor::of(record)),
         Object::Federation(relation) => serde_json::to_string(&StoredFederation::of(relation)),
+        Object::Anchor(record) => serde_json::to_string(&StoredDocument::of(&record.document)),
         Object::Entry(entry) => serde_json::to_string(&StoredEntry::of(entry)),
         Object::Node(node) => serde_json::to_string(&StoredNode::of(node)),
         Object::JoinToken(token) => serde_json::to_string(&StoredJoinToken::of(token)),
         Object::Admin(admin) => serde_json::to_string(&StoredAdmin::of(admin)),
         Object::Attestor(attestor) => serde_json::to_string(&StoredAttestor::of(attestor)),
         Object::Rule(rule) => serde_json::to_string(&StoredRule::of(rule)),
+        Object::Issuer(issuer) => serde_json::to_string(&StoredDocument::of(&issuer.document)),
+        Object::IssuerKeys(keys) => serde_json::to_string(&StoredDocument::of(&keys.document)),
     };
     body.map_err(|error| Fault::Bug(error.to_string()))
 }
@@ -330,20 +350,20 @@ impl StoredRevocationList {
 }
 
 #[derive(Serialize, Deserialize)]
-struct StoredAnchor {
+struct StoredDocument {
     document: String,
 }
 
-impl StoredAnchor {
-    fn of(record: &AnchorRecord) -> Self {
+impl StoredDocument {
+    fn of(document: &str) -> Self {
         Self {
-            document: record.document.clone(),
+            document: document.to_owned(),
         }
     }
 
-    fn read(body: &str, id: AnchorId) -> Option<AnchorRecord> {
+    fn read(body: &str) -> Option<String> {
         let Self { document } = serde_json::from_str(body).ok()?;
-        Some(AnchorRecord { id, document })
+        Some(document)
     }
 }
 

@@ -42,14 +42,14 @@ pub use fault::{Conflict, Fault};
 pub use follower::{Followers, Report};
 pub use intent::{CredentialKind, IntentRow};
 pub use names::{
-    AdminId, AnchorId, AttestorId, AuthorityId, EntryId, IntentId, JoinTokenId, NodeId, RuleId,
-    ServerId,
+    AdminId, AnchorId, AttestorId, AuthorityId, EntryId, IntentId, IssuerId, JoinTokenId, NodeId,
+    RuleId, ServerId,
 };
 pub use record::{
     AdminRecord, AnchorRecord, AttestorRecord, AuthorityKind, AuthorityRecord, AuthorityRole,
-    AuthorityState, AuthorityUse, Entry, EntryExtras, Extras, FederationRecord, JoinTokenRecord,
-    NodeRecord, RevocationListRecord, RevokedCertificate, RuleRecord, Selector, TrustDomainRecord,
-    Upstream,
+    AuthorityState, AuthorityUse, Entry, EntryExtras, Extras, FederationRecord, IssuerKeysRecord,
+    IssuerRecord, JoinTokenRecord, NodeRecord, RevocationListRecord, RevokedCertificate,
+    RuleRecord, Selector, TrustDomainRecord, Upstream,
 };
 pub use single_use::{AttemptId, SingleUse, UseKind, Used};
 pub use store::{Operator, Store};

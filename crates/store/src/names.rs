@@ -59,6 +59,8 @@ names! {
     NodeId;
     /// The name of a server: made anew with each start.
     ServerId;
+    /// The name of an issuer of tokens.
+    IssuerId;
     /// The name of an intent: the serial number of the certificate in hexadecimal, or the `jti` of
     /// the token.
     IntentId;

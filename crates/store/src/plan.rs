@@ -58,7 +58,9 @@ impl Plan {
                 | Key::JoinToken(_)
                 | Key::Admin(_)
                 | Key::Attestor(_)
-                | Key::Rule(_),
+                | Key::Rule(_)
+                | Key::Issuer(_)
+                | Key::IssuerKeys(_),
             ) => {}
         }
     }

@@ -10,7 +10,7 @@ use avouch_core::time::Time;
 
 use crate::keyring::Sealed;
 use crate::names::{
-    AdminId, AnchorId, AttestorId, AuthorityId, EntryId, JoinTokenId, NodeId, RuleId,
+    AdminId, AnchorId, AttestorId, AuthorityId, EntryId, IssuerId, JoinTokenId, NodeId, RuleId,
 };
 
 /// A trust domain of a tenant.
@@ -288,6 +288,25 @@ pub struct FederationRecord {
     pub document: String,
     /// Since when.
     pub created: Time,
+}
+
+/// An issuer of tokens that a tenant trusts.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct IssuerRecord {
+    /// Its name.
+    pub id: IssuerId,
+    /// What an administrator wants of it, as JSON.
+    pub document: String,
+}
+
+/// What is known of the keys of an issuer. It changes with what the issuer publishes, and its
+/// [`IssuerRecord`] with what an administrator wants.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct IssuerKeysRecord {
+    /// The name of the issuer.
+    pub id: IssuerId,
+    /// What is known, as JSON; public halves only.
+    pub document: String,
 }
 
 /// A registration entry: which workloads get which identity. A tenant may have a million, so what

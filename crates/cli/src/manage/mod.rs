@@ -4,6 +4,7 @@ pub mod arguments;
 mod client;
 mod entries;
 mod federation;
+mod issuers;
 mod nodes;
 mod rules;
 mod secured;
@@ -24,6 +25,7 @@ use arguments::{
 use client::Client;
 pub use entries::entry;
 pub use federation::federation;
+pub use issuers::issuer;
 pub use nodes::node;
 pub use rules::rule;
 use table::{Column, members, table};

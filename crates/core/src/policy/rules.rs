@@ -237,7 +237,7 @@ impl Rule {
     }
 
     /// Whether it names a customer of a shared issuer for good.
-    pub(crate) fn pins(&self, preset: Preset) -> bool {
+    pub fn pins(&self, preset: Preset) -> bool {
         self.conditions.iter().any(|(fact, matcher)| {
             let Some(texts) = matcher.texts() else {
                 return false;

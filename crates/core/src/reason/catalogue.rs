@@ -498,6 +498,10 @@ catalogue! {
             "The token says it was issued on {issued_at}, {ahead} after the time of the check ({at}).",
             fix: "Check the clocks, here and at the issuer.",
             spec: "RFC 7519 4.1.6; RFC 8725 3.8";
+        IssuerQuarantined { issuer: String, since: Time, cause: String } = "federation.issuer_quarantined",
+            "Nothing of {issuer} is believed since {since}: {cause}.",
+            fix: "Once it is known what happened there, release it with `avouch issuer release`.",
+            spec: "docs/how-to/issuers.md";
         IssuerUnknown { issuer: String, known: Vec<String> } = "federation.issuer_unknown",
             "The token was issued by {issuer}, which is not trusted here (trusted: {known}).",
             fix: "If you mean to trust {issuer}, add it with its keys, its audiences and a rule on who may come from it.",
@@ -510,6 +514,10 @@ catalogue! {
             "The token does not say which of the {count} keys of {issuer} signed it.",
             fix: "Have the issuer put the `kid` of its key in the header.",
             spec: "RFC 7515 4.1.4; RFC 7515 6";
+        KeyChanged { key: String, issuer: String, since: Time } = "federation.key_changed",
+            "{issuer} has published another key under the name {key} since {since}, so neither of the two is believed.",
+            fix: "Ask {issuer} which of the two is its own; then release it with `avouch issuer release`, or have it choose a new `kid`.",
+            spec: "RFC 7517 4.5";
         KeyDuplicate { issuer: String, key: String } = "federation.key_duplicate",
             "The key set of {issuer} has two different keys called {key}, so a token cannot say which one it means.",
             fix: "Have {issuer} give each key its own `kid`.",
@@ -522,10 +530,18 @@ catalogue! {
             "The key {key} is not for checking signatures: {detail}.",
             fix: "Have the issuer sign with a key published for `sig` and `verify`.",
             spec: "RFC 7517 4.2, 4.3";
+        KeyRemoved { key: String, issuer: String, since: Time } = "federation.key_removed",
+            "{issuer} has taken the key {key} out of its key set, seen on {since}, so what it signed is withdrawn.",
+            fix: "Present a token that {issuer} has signed with one of the keys it publishes now.",
+            spec: "RFC 7517 5; OpenID Connect Core 10.1.1";
         KeyUnknown { key: String, issuer: String, known: Vec<String> } = "federation.key_unknown",
             "The key {key} that the token names is not one of {issuer} (known: {known}).",
             fix: "Fetch the keys of {issuer} again; if {key} was removed there, the token is withdrawn.",
             spec: "RFC 7517 5; RFC 7515 4.1.4";
+        KeysStale { issuer: String, as_of: Time, usable_until: Time } = "federation.keys_stale",
+            "The keys of {issuer} were fetched on {as_of} and may be used until {usable_until}; there are no newer ones.",
+            fix: "See with `avouch issuer show` why they cannot be fetched; until then nobody knows which were withdrawn.",
+            spec: "docs/how-to/issuers.md";
         KeyWeak { key: String, detail: String } = "federation.key_weak",
             "The key {key} is not strong enough: {detail}.",
             fix: "Have the issuer publish an RSA key of at least 2048 bits, or an ECDSA P-256 key.",
@@ -601,10 +617,22 @@ catalogue! {
             "The bundle that was fetched for {trust_domain} has the number {seen}, and {held} is here already.",
             fix: "If {trust_domain} was set up anew, put its relation again with the bundle it has now; otherwise someone plays back an old one.",
             spec: "SPIFFE Federation 4.4; SPIFFE Trust Domain and Bundle 4.1.1";
+        FetchDiscoveryIssuer { url: String, configured: String, found: String } = "fetch.discovery_issuer_mismatch",
+            "{url} says that its issuer is {found}, but {configured} was asked for.",
+            fix: "Configure the issuer exactly as it names itself, with or without a slash at its end, if it is the one that you mean.",
+            spec: "OpenID Connect Discovery 4.3; RFC 9207";
+        FetchDiscoveryMalformed { url: String, detail: String } = "fetch.discovery_malformed",
+            "What {url} says cannot be read as a discovery document: {detail}.",
+            fix: "Check that the issuer offers OpenID Connect Discovery; if not, give `jwks_url` or `jwks`.",
+            spec: "OpenID Connect Discovery 3, 4.2";
         FetchEncoded { host: String, encoding: String } = "fetch.encoding_refused",
             "{host} answered with a body that is encoded as {encoding}, though it was asked for none.",
             fix: "Have {host} honour `Accept-Encoding: identity`.",
             spec: "RFC 9110 12.5.3";
+        FetchKeysElsewhere { url: String, keys: String, host: String } = "fetch.keys_elsewhere",
+            "{url} says that its keys are at {keys}, on another host, {host}, which nobody has allowed.",
+            fix: "If {host} is meant to keep the keys of this issuer, allow it with `jwks_hosts`.",
+            spec: "OpenID Connect Discovery 7.2; docs/how-to/issuers.md";
         FetchLarge { host: String, part: &'static str, allowed: usize } = "fetch.too_large",
             "The {part} of the answer of {host} has more than {allowed} bytes.",
             fix: "See what {host} answers; no honest document of this kind is so large.",
@@ -844,6 +872,10 @@ catalogue! {
             "The {what} was used on {at}, and it can be used once only.",
             fix: "Get a fresh one; if it was not you who used it, someone else has it.",
             spec: "RFC 8693 5; RFC 7523 3; RFC 9449 11.1";
+        IssueTrustMutable { rule: String, names: Vec<String>, pins: Vec<String> } = "issue.trust_mutable",
+            "The rule {rule} trusts whoever has the names {names}, and somebody else may have them later.",
+            fix: "Pin one of {pins} as well; to trust a name alone for a while, say `override` with a reason and an expiry.",
+            spec: "docs/how-to/issuers.md";
         IssueTimeToLive { asked: u32, least: u32, most: u32 } = "issue.ttl_out_of_bounds",
             "A credential for {asked} seconds is not issued here; the profile allows {least} to {most}.",
             fix: "Ask for {least} to {most} seconds, or change the profile.",

@@ -69,7 +69,7 @@ fn examples() -> Vec<Reason> {
 }
 
 /// Reasons that the server gives before the issuer is asked; its own tests have their examples.
-const OF_THE_SERVER: [&str; 43] = [
+const OF_THE_SERVER: [&str; 44] = [
     "issue.actor_not_allowed",
     "issue.assurance_insufficient",
     "issue.attestation_fact_missing",
@@ -112,6 +112,7 @@ const OF_THE_SERVER: [&str; 43] = [
     "issue.token_type_false",
     "issue.token_type_unsupported",
     "issue.token_used",
+    "issue.trust_mutable",
     "issue.undecided",
 ];
 

@@ -11,8 +11,8 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 /// How many fetches of one tenant are under way at once.
 const AT_ONCE: usize = 8;
 
-/// How many fetches a tenant may begin at one moment.
-const BURST: u32 = 120;
+/// How many fetches a tenant may begin at one moment: all of these at once, after a start.
+const BURST: u32 = 240;
 
 /// How many it may begin each second, on and on: 240 issuers and bundles looked at every two
 /// minutes.

@@ -42,6 +42,11 @@ where
         done.clone()
     }
 
+    /// Whether someone works on this already.
+    pub fn is_under_way(&self, key: &K) -> bool {
+        lock(&self.under_way).contains_key(key)
+    }
+
     fn join<F>(&self, key: K, work: impl FnOnce() -> F) -> Option<watch::Receiver<Option<V>>>
     where
         F: Future<Output = V> + Send + 'static,

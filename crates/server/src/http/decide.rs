@@ -113,9 +113,17 @@ pub(super) fn answer(call: &Call) -> Result<Answer, Stop> {
             }
         },
     };
-    let mut budget = asked.budget();
+    let (mut budget, mut once_more) = (asked.budget(), asked.budget());
+    let brings_trust = asked.trust().is_some() && sees_all;
     let question = asked.into_question(tenant.id().clone(), call.plane().now());
-    let verdict = decide(&question, &view, &AwsLc, &mut budget);
+    let mut view = view;
+    let mut verdict = decide(&question, &view, &AwsLc, &mut budget);
+    // What the question brings itself is not fetched for.
+    if !brings_trust && call.plane().fetch_missing_keys(&tenant, &verdict) {
+        view = call.http.views.of(call, &tenant)?;
+        verdict = decide(&question, &view, &AwsLc, &mut once_more);
+    }
+    call.plane().note_issuer_use(&tenant, &verdict);
     let outcome = Outcome::Decided {
         question: &question,
         view: &view,

@@ -282,6 +282,7 @@ fn status_of_issue(code: &str) -> Option<StatusCode> {
         | "issue.token_type_unsupported"
         | "issue.token_used"
         | "issue.ttl_out_of_bounds"
+        | "issue.trust_mutable"
         | "issue.undecided" => StatusCode::BAD_REQUEST,
         _ => return None,
     })

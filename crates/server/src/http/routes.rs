@@ -7,8 +7,8 @@ use axum::routing::MethodFilter;
 use super::answer::Answer;
 use super::call::{Call, Stop};
 use super::manage::{
-    admins, anchors, attestors, authorities, bounds, certificates, entries, federations, nodes,
-    rules, tenants, why_not,
+    admins, anchors, attestors, authorities, bounds, certificates, entries, federations, issuers,
+    nodes, rules, tenants, why_not,
 };
 use super::{decide, public, token, watch};
 use crate::access::{Noun, Verb};
@@ -402,6 +402,55 @@ pub(super) static ROUTES: &[Route] = &[
     )
     .gives("Federation")
     .says("Asks the endpoint now; why it gave no bundle stands in `failure`"),
+    Route::get(
+        "/v1/tenants/{tenant}/issuers",
+        Access::Of(Verb::Read, Noun::Issuer, issuers::list),
+        "Issuers",
+    )
+    .says("The issuers of tokens that the tenant trusts, and how each stands"),
+    Route::delete(
+        "/v1/tenants/{tenant}/issuers/{issuer}",
+        Access::Of(Verb::Write, Noun::Issuer, issuers::remove),
+    )
+    .says("Trusts an issuer no more, and forgets its keys"),
+    Route::get(
+        "/v1/tenants/{tenant}/issuers/{issuer}",
+        Access::Of(Verb::Read, Noun::Issuer, issuers::show),
+        "Issuer",
+    )
+    .says("An issuer: whom it lets in, its keys with their history, and what has happened"),
+    Route::put(
+        "/v1/tenants/{tenant}/issuers/{issuer}",
+        Access::Of(Verb::Write, Noun::Issuer, issuers::put),
+    )
+    .takes("IssuerDocument")
+    .gives("Issuer")
+    .says("Trusts an issuer, and fetches its keys unless they were given"),
+    Route::post(
+        "/v1/tenants/{tenant}/issuers/{issuer}/quarantine",
+        Access::Of(Verb::Write, Noun::Issuer, issuers::quarantine),
+    )
+    .takes("Cause")
+    .gives("Reliance")
+    .says("Believes nothing of an issuer any more; what stops with it is the answer"),
+    Route::post(
+        "/v1/tenants/{tenant}/issuers/{issuer}/refresh",
+        Access::Of(Verb::Write, Noun::Issuer, issuers::refresh),
+    )
+    .gives("Issuer")
+    .says("Fetches the keys of an issuer now"),
+    Route::post(
+        "/v1/tenants/{tenant}/issuers/{issuer}/release",
+        Access::Of(Verb::Write, Noun::Issuer, issuers::release),
+    )
+    .gives("Issuer")
+    .says("Believes an issuer again, and the key set that waits for it"),
+    Route::get(
+        "/v1/tenants/{tenant}/issuers/{issuer}/reliance",
+        Access::Of(Verb::Read, Noun::Issuer, issuers::reliance),
+        "Reliance",
+    )
+    .says("What would stop if nothing of an issuer were believed any more"),
     Route::post(
         "/v1/tenants/{tenant}/join-tokens",
         Access::Of(Verb::Write, Noun::Node, nodes::new_token),

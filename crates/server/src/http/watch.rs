@@ -145,6 +145,10 @@ fn of_tenants(plane: &Plane, page: &mut Page) {
             count,
         );
     }
+    page.gauge("avouch_issuers", "Issuers of tokens by how they stand.");
+    for (state, count) in plane.issuer_states() {
+        page.value("avouch_issuers", &[("state", state)], count);
+    }
     let name = "avouch_authority_ends_in_seconds";
     page.gauge(
         name,

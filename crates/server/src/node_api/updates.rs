@@ -108,7 +108,9 @@ impl Telling<'_> {
                 | Key::Federation(_)
                 | Key::JoinToken(_)
                 | Key::Node(_)
-                | Key::Rule(_) => {}
+                | Key::Rule(_)
+                | Key::Issuer(_)
+                | Key::IssuerKeys(_) => {}
             }
         }
         if entries.is_empty() && removed.is_empty() && !bundles {

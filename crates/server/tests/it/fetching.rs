@@ -488,7 +488,11 @@ fn a_name_server_that_hangs_holds_no_one_up() {
 
 #[test]
 fn every_refusal_of_fetching_is_provoked_here() {
-    let text = concat!(include_str!("fetching.rs"), include_str!("federating.rs"));
+    let text = concat!(
+        include_str!("fetching.rs"),
+        include_str!("federating.rs"),
+        include_str!("issuers.rs")
+    );
     let family = CATALOGUE
         .iter()
         .filter(|entry| entry.family == Family::Fetch);

@@ -10,6 +10,7 @@ use avouch_server::tenant::Tenant;
 use serde_json::{Value, json};
 
 use avouch_testkit::key::Key;
+use avouch_testkit::token::{jwk, jwks};
 use avouch_testkit::world::{Authority, pem};
 
 use crate::world::{World, signing_request};
@@ -46,6 +47,8 @@ fn body(method: &str, path: &str) -> Option<Value> {
         ("PUT", "{federation}") => {
             Some(json!({"url": "https://two.test/", "profile": "https_web"}))
         }
+        ("PUT", "{issuer}") => Some(json!({"issuer": "https://two.test", "jwks": {"keys": []}})),
+        ("POST", "quarantine") => Some(json!({"reason": "a test"})),
         ("PUT", "{anchor}") => Some(json!({"api_key": {"subject": "x"}})),
         _ => None,
     }
@@ -111,6 +114,9 @@ fn the_administrator_of_a_tenant_cannot_tell_another_from_none() {
     assert_eq!(rule.status, 200, "{}", rule.body);
     world.plane.put_attestor(&two, "web", &attestor()).unwrap();
     relate(&world, &two);
+    let keys = jwks(&[jwk(&Key::p256("web"), "k")]);
+    let issuer = json!({"issuer": "https://two.test", "jwks": keys}).to_string();
+    world.plane.put_issuer(&two, "web", &issuer).unwrap();
     let of_tenants = addresses().filter(|(_, path)| path.starts_with("/v1/tenants/{tenant}"));
     let mut seen = 0;
     for (method, path) in of_tenants {
@@ -120,6 +126,7 @@ fn the_administrator_of_a_tenant_cannot_tell_another_from_none() {
             .replace("{anchor}", "web")
             .replace("{attestor}", "web")
             .replace("{federation}", "web")
+            .replace("{issuer}", "web")
             .replace("{node}", "web")
             .replace("{rule}", "web")
             .replace("{authority}", &authority)

@@ -8,9 +8,9 @@ use avouch_store::{
     AdminId, AdminRecord, AnchorId, AnchorRecord, AttemptId, AttestorId, AttestorRecord,
     AuthorityId, AuthorityKind, AuthorityRecord, AuthorityRole, AuthorityState, AuthorityUse,
     Change, CredentialKind, Entry, EntryExtras, EntryId, Extras, FederationRecord, IntentId,
-    IntentRow, JoinTokenId, JoinTokenRecord, Key, NodeId, NodeRecord, Object, Operator, RuleId,
-    RuleRecord, Selector, SingleUse, Store, TenantKind, TenantRecord, TrustDomainRecord, Upstream,
-    UseKind,
+    IntentRow, IssuerId, IssuerKeysRecord, IssuerRecord, JoinTokenId, JoinTokenRecord, Key, NodeId,
+    NodeRecord, Object, Operator, RuleId, RuleRecord, Selector, SingleUse, Store, TenantKind,
+    TenantRecord, TrustDomainRecord, Upstream, UseKind,
 };
 
 pub(crate) const OPERATOR: Operator = Operator::of_this_deployment();
@@ -181,6 +181,20 @@ pub(crate) fn federation(trust_domain: &str) -> Change {
         trust_domain: TrustDomain::parse(trust_domain).unwrap(),
         document: r#"{"url":"https://b.test/"}"#.to_owned(),
         created: Time::from_unix(9),
+    }))
+}
+
+pub(crate) fn issuer(id: &str) -> Change {
+    Change::Put(Object::Issuer(IssuerRecord {
+        id: IssuerId::parse(id).unwrap(),
+        document: r#"{"issuer": "https://a.test"}"#.to_owned(),
+    }))
+}
+
+pub(crate) fn issuer_keys(id: &str) -> Change {
+    Change::Put(Object::IssuerKeys(IssuerKeysRecord {
+        id: IssuerId::parse(id).unwrap(),
+        document: r#"{"keys": []}"#.to_owned(),
     }))
 }
 

@@ -112,6 +112,8 @@ pub(crate) fn what_is_put_is_loaded_again_after_a_restart(engine: &dyn Engine) {
                 attestor("m1"),
                 rule("r1"),
                 federation("partner.test"),
+                issuer("i1"),
+                issuer_keys("i1"),
                 Change::Put(Object::Entry(bare.clone())),
                 Change::Put(Object::Authority(root.clone())),
                 Change::Put(Object::Authority(without_key.clone())),
@@ -137,6 +139,8 @@ pub(crate) fn what_is_put_is_loaded_again_after_a_restart(engine: &dyn Engine) {
     expected.change(attestor("m1"));
     expected.change(rule("r1"));
     expected.change(federation("partner.test"));
+    expected.change(issuer("i1"));
+    expected.change(issuer_keys("i1"));
     expected.change(Change::Put(Object::Entry(bare)));
     expected.sequence = sequence;
     assert_eq!(loaded, expected);

@@ -220,6 +220,15 @@ impl KeySet {
         }
     }
 
+    /// Has the set say why it has not the key of this name.
+    pub(crate) fn withhold(&mut self, id: String, reason: Reason) {
+        self.keys.retain(|key| key.id.as_ref() != Some(&id));
+        self.set_aside.push(SetAside {
+            id: Some(id),
+            reason,
+        });
+    }
+
     /// The keys that may check signatures, in the order of the set.
     pub fn keys(&self) -> &[Jwk] {
         &self.keys

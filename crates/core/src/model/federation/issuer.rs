@@ -7,6 +7,7 @@ use der::Document;
 use serde_json::{Map, Value};
 
 use super::claims::LIFETIME_MAX;
+use super::standing::{self, Standing};
 use crate::credential::jose::algorithm::Algorithm;
 use crate::credential::jose::jwk::KeySet;
 use crate::credential::members::{Members, trust_document};
@@ -35,13 +36,15 @@ pub struct IssuerAnchor {
     single_audience: bool,
     authorized_parties: Vec<String>,
     fetched_under: Option<Arc<Certificate>>,
+    standing: Standing,
 }
 
 impl IssuerAnchor {
     /// Reads the members of an anchor that names an `issuer`: `issuer`, and optionally `jwks` (a
     /// JWK Set), `audiences`, `rules`, `preset`, `algorithms`, `max_lifetime` (seconds),
-    /// `single_audience`, `authorized_parties` and `fetched_under` (a certificate in PEM, or DER
-    /// in base64: the CA of the TLS connection over which the keys came).
+    /// `single_audience`, `authorized_parties`, `fetched_under` (a certificate in PEM, or DER in
+    /// base64: the CA of the TLS connection over which the keys came), and how it stands:
+    /// `keys_fetched`, `withheld_keys`, `quarantined` and `unpinned`.
     ///
     /// # Errors
     ///
@@ -58,7 +61,8 @@ impl IssuerAnchor {
     ///
     /// Those of [`IssuerAnchor::read`].
     pub fn read_at(place: &str, members: &Map<String, Value>) -> Result<Self, Reason> {
-        let members = Members::of(members, place, &KNOWN_MEMBERS)?;
+        let known = [KNOWN_MEMBERS.as_slice(), standing::MEMBERS.as_slice()].concat();
+        let members = Members::of(members, place, &known)?;
         let issuer = members.required_text("issuer")?;
         check_issuer(issuer)?;
         let preset = read_preset(&members, issuer)?;
@@ -66,8 +70,12 @@ impl IssuerAnchor {
             Some(set) => Some(KeySet::read(issuer, set)?),
             None => None,
         };
+        let keys = standing::withhold(&members, issuer, keys)?;
+        let standing = Standing::read(&members)?;
         let rules = read_rules(&members, preset)?;
-        require_pins(issuer, preset, &rules)?;
+        if !standing.is_unpinned() {
+            require_pins(issuer, preset, &rules)?;
+        }
         Ok(Self {
             issuer: issuer.to_owned(),
             preset,
@@ -79,6 +87,7 @@ impl IssuerAnchor {
             single_audience: members.flag("single_audience")?,
             authorized_parties: members.texts("authorized_parties")?,
             fetched_under: read_certificate(&members)?,
+            standing,
         })
     }
 
@@ -95,6 +104,7 @@ impl IssuerAnchor {
             single_audience: true,
             authorized_parties: Vec::new(),
             fetched_under: None,
+            standing: Standing::default(),
         }
     }
 
@@ -146,6 +156,11 @@ impl IssuerAnchor {
     /// The CA of the TLS connection over which its keys came.
     pub fn fetched_under(&self) -> Option<&Arc<Certificate>> {
         self.fetched_under.as_ref()
+    }
+
+    /// How it stands with whoever trusts it.
+    pub fn standing(&self) -> &Standing {
+        &self.standing
     }
 
     /// What its tokens may call it. Names are compared exactly (RFC 7519 4.1.1), but for one second

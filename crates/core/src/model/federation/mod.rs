@@ -13,12 +13,14 @@ mod issuer;
 mod keys;
 mod legs;
 mod proof;
+mod standing;
 mod subject;
 mod token;
 
 pub use claims::{CLOCK_LEEWAY, LIFETIME_MAX};
 pub use issuer::IssuerAnchor;
 pub use proof::PROOF_LIFETIME_MAX;
+pub use standing::Standing;
 
 pub(crate) use api_key::decide_api_key;
 

@@ -97,6 +97,7 @@ impl<'a> TokenModel<'a> {
         let now = self.asked.question.now;
         let keyless = self.issuers().find(|(anchor, issuer)| {
             issuer.keys().is_none()
+                && self.check_standing(anchor, issuer).is_ok()
                 && anchor.admits(&self.asked.question.tenant, now).is_ok()
                 && self.claims.check_times(now, issuer.lifetime_max()).is_ok()
         });
@@ -132,6 +133,14 @@ impl<'a> TokenModel<'a> {
         let mut keys = Vec::new();
         if matches!(self.form, Form::Bearer) {
             for (anchor, issuer) in self.issuers() {
+                if let Err(reason) = self.check_standing(anchor, issuer) {
+                    keys.push(AnchorKey {
+                        anchor,
+                        owner: Owner::Issuer(issuer),
+                        key: Err(reason),
+                    });
+                    continue;
+                }
                 // An issuer without keys is not a dead end but a question of its own.
                 if let Some(set) = issuer.keys() {
                     self.push_keys(&mut keys, anchor, Owner::Issuer(issuer), set);
@@ -161,6 +170,12 @@ impl<'a> TokenModel<'a> {
         // What can hold comes first, and last of that what can only tell that a name is missing.
         keys.sort_by_key(|key| (key.key.is_err(), self.names_no_one(key)));
         keys
+    }
+
+    fn check_standing(&self, anchor: &Anchor, issuer: &IssuerAnchor) -> Result<(), Reason> {
+        let now = self.asked.question.now;
+        let standing = issuer.standing();
+        standing.admits(issuer.issuer(), &anchor.name, now)
     }
 
     fn names_no_one(&self, key: &AnchorKey<'_>) -> bool {
@@ -339,6 +354,14 @@ impl<'a> TokenModel<'a> {
             Some(end) => end.min(expires),
             None => expires,
         };
+        let (stands_until, source) = match reached.owner {
+            Owner::Issuer(issuer) => {
+                let standing = issuer.standing();
+                (standing.end(), standing.source(issuer.issuer()))
+            }
+            Owner::TrustDomain(_) => (None, None),
+        };
+        let end = stands_until.map_or(end, |until| end.min(until));
         let (name, kind) = match (reached.owner, &self.spiffe_id) {
             (Owner::TrustDomain(_), Some(id)) => (id.to_string(), IdentityKind::Spiffe),
             (owner, _) => (
@@ -368,7 +391,7 @@ impl<'a> TokenModel<'a> {
             checks: self.checks(reached, expires, audience, rule),
             legs,
             facts: facts.into_map(),
-            revocation: Vec::new(),
+            revocation: source.into_iter().collect(),
             valid_from: self.claims.valid_from(question.now),
             valid_until: end.plus(-1),
         }

@@ -8,6 +8,7 @@ pub(super) mod bounds;
 pub(super) mod certificates;
 pub(super) mod entries;
 pub(super) mod federations;
+pub(super) mod issuers;
 pub(super) mod nodes;
 pub(super) mod rules;
 pub(super) mod tenants;

@@ -1,0 +1,87 @@
+//! Issuers of tokens.
+
+use std::sync::Arc;
+
+use avouch_store::IssuerId;
+use serde_json::json;
+
+use crate::fault::Refused;
+use crate::http::answer::Answer;
+use crate::http::call::{Call, Stop};
+use crate::tenant::Tenant;
+
+pub(in crate::http) fn list(call: &Call, tenant: &Arc<Tenant>) -> Result<Answer, Stop> {
+    let issuers = call.plane().tell_issuers(tenant)?;
+    Ok(Answer::json(&json!({ "issuers": issuers })))
+}
+
+pub(in crate::http) fn show(call: &Call, tenant: &Arc<Tenant>) -> Result<Answer, Stop> {
+    told(call, tenant)
+}
+
+/// What was sent is kept as it was sent. That its keys cannot be fetched is told with it, and does
+/// not keep it from being stored: an issuer that is down today may be up tomorrow.
+pub(in crate::http) fn put(call: &Call, tenant: &Arc<Tenant>) -> Result<Answer, Stop> {
+    let document = call.text("issuer")?;
+    let id = call
+        .plane()
+        .put_issuer(tenant, call.name("issuer"), document)?;
+    match fetch(call, tenant, &id) {
+        Ok(()) | Err(Refused::Reason(_)) => told(call, tenant),
+        Err(fault) => Err(fault.into()),
+    }
+}
+
+pub(in crate::http) fn remove(call: &Call, tenant: &Arc<Tenant>) -> Result<Answer, Stop> {
+    call.plane().remove_issuer(tenant, call.name("issuer"))?;
+    Ok(Answer::done())
+}
+
+pub(in crate::http) fn refresh(call: &Call, tenant: &Arc<Tenant>) -> Result<Answer, Stop> {
+    call.members_if_any("issuer")?.finish()?;
+    call.plane().tell_issuer(tenant, call.name("issuer"))?;
+    if let Some(id) = IssuerId::parse(call.name("issuer")) {
+        fetch(call, tenant, &id)?;
+    }
+    told(call, tenant)
+}
+
+pub(in crate::http) fn quarantine(call: &Call, tenant: &Arc<Tenant>) -> Result<Answer, Stop> {
+    let name = call.name("issuer");
+    let reliance = call.plane().reliance_on_issuer(tenant, name)?;
+    let mut members = call.members("cause")?;
+    let cause = members.required_text("reason")?;
+    members.finish()?;
+    call.plane().quarantine_issuer(tenant, name, &cause)?;
+    Ok(Answer::json(&reliance))
+}
+
+pub(in crate::http) fn release(call: &Call, tenant: &Arc<Tenant>) -> Result<Answer, Stop> {
+    call.members_if_any("issuer")?.finish()?;
+    let by = call.caller()?.id.to_string();
+    let name = call.name("issuer");
+    call.plane().release_issuer(tenant, name, &by)?;
+    if let Some(id) = IssuerId::parse(name) {
+        // What is published now is looked at once more; whatever is wrong with it is told below.
+        drop(fetch(call, tenant, &id));
+    }
+    told(call, tenant)
+}
+
+pub(in crate::http) fn reliance(call: &Call, tenant: &Arc<Tenant>) -> Result<Answer, Stop> {
+    let reliance = call
+        .plane()
+        .reliance_on_issuer(tenant, call.name("issuer"))?;
+    Ok(Answer::json(&reliance))
+}
+
+fn fetch(call: &Call, tenant: &Arc<Tenant>, id: &IssuerId) -> Result<(), Refused> {
+    let runtime = tokio::runtime::Handle::current();
+    let refreshing = call.plane().refresh_issuer(tenant, id);
+    runtime.block_on(refreshing).map(drop)
+}
+
+fn told(call: &Call, tenant: &Arc<Tenant>) -> Result<Answer, Stop> {
+    let told = call.plane().tell_issuer(tenant, call.name("issuer"))?;
+    Ok(Answer::json(&told))
+}

@@ -1,0 +1,423 @@
+//! Issuers of tokens that tenants trust, and their keys through their life.
+//!
+//! ```text
+//! administrator ─► IssuerRecord     what is wanted   ┐
+//!                                                    ├─► anchor ─► view ─► decide
+//! schedule, token ─► fetch ─► keys: a pure function ─► IssuerKeysRecord ┘
+//! ```
+//!
+//! What was found out is stored, so that it survives a restart and other servers know it. A key set
+//! replaces the last one as a whole; one that cannot be used leaves it as it was. A key that is not
+//! published any more has signed for the last time. A set that has nothing in common with the last
+//! one, and another key under a known name, wait for a person.
+
+mod keys;
+mod refresh;
+mod settings;
+mod telling;
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, PoisonError};
+
+use avouch_core::anchor::AnchorKind;
+use avouch_core::reason::Reason;
+use avouch_core::time::Time;
+use avouch_core::verdict::Verdict;
+use avouch_store::{Change, IssuerId, IssuerKeysRecord, IssuerRecord, Key, Object};
+use serde_json::{Map, Value, json};
+
+use crate::fault::{Fault, Refused};
+use crate::plane::Plane;
+use crate::tenant::Tenant;
+use crate::views;
+use keys::{Keys, Quarantine};
+use refresh::Published;
+pub(crate) use refresh::Refreshing;
+use settings::{IssuerSettings, Source, refuse_mutable};
+
+/// How often a change of what is known of keys is worked out anew when something else has changed
+/// meanwhile.
+const MOST_TRIES: usize = 16;
+
+impl Plane {
+    /// Stores what is wanted of an issuer in the place of what had its name. It is read first, as it
+    /// will be when something is decided. The same issuer under the same name keeps its keys.
+    ///
+    /// # Errors
+    ///
+    /// Why it cannot be read; `policy.shared_issuer_unpinned`; `issue.trust_mutable`;
+    /// `issue.conflict` where another name has the issuer; or what failed on our side.
+    pub fn put_issuer(
+        &self,
+        tenant: &Arc<Tenant>,
+        name: &str,
+        document: &str,
+    ) -> Result<IssuerId, Refused> {
+        let id = IssuerId::parse(name).ok_or_else(|| Reason::IssueObjectMalformed {
+            object: "issuer",
+            member: "name".to_owned(),
+            detail: "a name is 1 to 128 letters, digits, `.`, `_` and `-`".to_owned(),
+        })?;
+        let settings = IssuerSettings::read(document)?;
+        self.check_issuer(tenant, &id, &settings)?;
+        let same = self
+            .issuer(tenant, &id)
+            .is_ok_and(|(before, _)| before.issuer == settings.issuer);
+        let mut keys = match same {
+            true => self.issuer(tenant, &id)?.1,
+            false => Keys::default(),
+        };
+        if let Source::Uploaded(set) = &settings.source {
+            // Whoever uploads a set has seen it: it is continuous with what they know.
+            keys.take(&settings.issuer, set, self.now(), true)?;
+            (keys.as_of, keys.next, keys.failing) = (None, None, None);
+        }
+        self.apply(
+            tenant,
+            &[
+                Change::Put(Object::Issuer(IssuerRecord {
+                    id: id.clone(),
+                    document: document.to_owned(),
+                })),
+                put_keys(&id, &keys),
+            ],
+        )?;
+        self.refreshing.forget(&(tenant.id().clone(), id.clone()));
+        Ok(id)
+    }
+
+    /// Reads it as an anchor, as when something is decided, and looks at whom it lets in.
+    fn check_issuer(
+        &self,
+        tenant: &Arc<Tenant>,
+        id: &IssuerId,
+        settings: &IssuerSettings,
+    ) -> Result<(), Refused> {
+        if let Some((_, expires)) = &settings.overridden
+            && *expires <= self.now()
+        {
+            return Err(Reason::IssueObjectMalformed {
+                object: "issuer",
+                member: "override.expires".to_owned(),
+                detail: "it is over".to_owned(),
+            }
+            .into());
+        }
+        let anchor = anchor_of(id, settings, Keys::default());
+        let text = json!({ "anchors": [anchor] }).to_string();
+        let read = views::read(&text, tenant, "the issuer")?;
+        if let Some(unusable) = read.unusable().first() {
+            return Err(unusable.reason.clone().into());
+        }
+        for entry in read.entries() {
+            if let AnchorKind::Issuer(issuer) = &entry.anchor.kind
+                && let Some(preset) = issuer.preset()
+                && settings.overridden.is_none()
+            {
+                refuse_mutable(preset, issuer.rules())?;
+            }
+        }
+        let taken = tenant.read(|snapshot| {
+            let others = snapshot.issuers.values().filter(|other| other.id != *id);
+            let same = |other: &&IssuerRecord| {
+                IssuerSettings::read(&other.document)
+                    .is_ok_and(|other| other.issuer == settings.issuer)
+            };
+            others.into_iter().find(same).map(|other| other.id.clone())
+        });
+        match taken {
+            None => Ok(()),
+            Some(other) => Err(Reason::IssueConflict {
+                detail: format!(
+                    "the issuer `{}` is here already, as `{other}`",
+                    settings.issuer
+                ),
+            }
+            .into()),
+        }
+    }
+
+    /// Trusts an issuer no more, and forgets its keys.
+    ///
+    /// # Errors
+    ///
+    /// `issue.object_unknown`, or what failed on our side.
+    pub fn remove_issuer(&self, tenant: &Arc<Tenant>, name: &str) -> Result<(), Refused> {
+        let id = self.issuer_named(tenant, name)?;
+        let gone = [
+            Change::Remove(Key::Issuer(id.clone())),
+            Change::Remove(Key::IssuerKeys(id.clone())),
+        ];
+        self.apply(tenant, &gone)?;
+        self.refreshing.forget(&(tenant.id().clone(), id));
+        Ok(())
+    }
+
+    /// Believes nothing of an issuer any more, by whatever anchor, until someone releases it.
+    ///
+    /// # Errors
+    ///
+    /// `issue.object_unknown`, or what failed on our side.
+    pub fn quarantine_issuer(
+        &self,
+        tenant: &Arc<Tenant>,
+        name: &str,
+        cause: &str,
+    ) -> Result<(), Refused> {
+        let id = self.issuer_named(tenant, name)?;
+        let now = self.now();
+        self.note_keys(tenant, &id, |_, keys| {
+            keys.quarantine(now, cause.to_owned());
+            Ok(())
+        })?;
+        tracing::warn!(tenant = %tenant.id(), issuer = %id, "an issuer was put into quarantine");
+        Ok(())
+    }
+
+    /// Believes an issuer again, and the key set that waits for it.
+    ///
+    /// # Errors
+    ///
+    /// `issue.object_unknown`, or what failed on our side.
+    pub fn release_issuer(
+        &self,
+        tenant: &Arc<Tenant>,
+        name: &str,
+        by: &str,
+    ) -> Result<(), Refused> {
+        let id = self.issuer_named(tenant, name)?;
+        let now = self.now();
+        self.note_keys(tenant, &id, |settings, keys| {
+            keys.release(&settings.issuer, now, by)
+        })?;
+        self.refreshing.forget(&(tenant.id().clone(), id));
+        Ok(())
+    }
+
+    /// Notes which keys are at work, for an acceptance.
+    pub fn note_issuer_use(&self, tenant: &Tenant, verdict: &Verdict) {
+        let Verdict::Accept(sealed) = verdict else {
+            return;
+        };
+        let anchor = sealed.preview().anchor();
+        let Some(id) = IssuerId::parse(&anchor.anchor.name) else {
+            return;
+        };
+        let is_new = self
+            .issuer(tenant, &id)
+            .is_ok_and(|(_, mut keys)| keys.used(&anchor.key, self.now()));
+        if is_new {
+            let key = ((tenant.id().clone(), id), anchor.key.clone());
+            let uses = &self.refreshing.uses;
+            let mut uses = uses.lock().unwrap_or_else(PoisonError::into_inner);
+            uses.entry(key).or_insert_with(|| self.now());
+        }
+    }
+
+    /// Stores which keys were seen at work for the first time.
+    ///
+    /// # Errors
+    ///
+    /// What failed on our side; then it is tried again with the next.
+    pub fn store_issuer_uses(&self) -> Result<(), Refused> {
+        let uses = {
+            let uses = &self.refreshing.uses;
+            std::mem::take(&mut *uses.lock().unwrap_or_else(PoisonError::into_inner))
+        };
+        for (((tenant, id), key), at) in uses {
+            let Some(tenant) = self.tenant(&tenant) else {
+                continue;
+            };
+            if tenant.read(|snapshot| snapshot.issuers.contains_key(&id)) {
+                self.note_keys(&tenant, &id, |_, keys| {
+                    keys.used(&key, at);
+                    Ok(())
+                })?;
+            }
+        }
+        Ok(())
+    }
+
+    /// The issuer of this name, as it is wanted and as its keys are known.
+    fn issuer(&self, tenant: &Tenant, id: &IssuerId) -> Result<(IssuerSettings, Keys), Refused> {
+        let found = tenant.read(|snapshot| {
+            let record = snapshot.issuers.get(id)?.document.clone();
+            let keys = snapshot
+                .issuer_keys
+                .get(id)
+                .map(|keys| keys.document.clone());
+            Some((record, keys))
+        });
+        let (document, keys) = found.ok_or_else(|| unknown(id.as_str()))?;
+        read(id, &document, keys.as_deref())
+    }
+
+    fn issuer_named(&self, tenant: &Tenant, name: &str) -> Result<IssuerId, Refused> {
+        let id = IssuerId::parse(name);
+        let there = id.filter(|id| tenant.read(|snapshot| snapshot.issuers.contains_key(id)));
+        Ok(there.ok_or_else(|| unknown(name))?)
+    }
+
+    /// The issuers whose tokens carry this name and whose keys are fetched.
+    fn fetched_issuers(&self, tenant: &Tenant, issuer: &str) -> Vec<IssuerId> {
+        let names: Vec<IssuerId> =
+            tenant.read(|snapshot| snapshot.issuers.keys().cloned().collect());
+        let is_meant = |id: &IssuerId| {
+            self.issuer(tenant, id)
+                .is_ok_and(|(settings, _)| settings.issuer == issuer && settings.is_fetched())
+        };
+        names.into_iter().filter(is_meant).collect()
+    }
+
+    /// Takes what is published. What is refused of it is noted, and told.
+    fn keys_published(
+        &self,
+        tenant: &Arc<Tenant>,
+        id: &IssuerId,
+        wanted: &IssuerSettings,
+        published: &Published,
+    ) -> Result<Option<Reason>, Refused> {
+        let now = self.now();
+        let mut refused = None;
+        self.note_keys(tenant, id, |settings, keys| {
+            if settings.issuer != wanted.issuer || !settings.is_fetched() {
+                return Ok(());
+            }
+            let taken = keys.take(
+                &settings.issuer,
+                &published.set,
+                now,
+                settings.takes_new_keys,
+            );
+            match taken {
+                Ok(()) => {
+                    keys.as_of = Some(now.unix());
+                    keys.next = Some(now.plus(published.fresh_for).unix());
+                    keys.url = Some(published.url.clone());
+                    keys.failing = None;
+                    refused = None;
+                }
+                Err(reason) => {
+                    keys.failed(now, &reason);
+                    refused = Some(reason);
+                }
+            }
+            Ok(())
+        })?;
+        Ok(refused)
+    }
+
+    fn keys_failed(
+        &self,
+        tenant: &Arc<Tenant>,
+        id: &IssuerId,
+        reason: &Reason,
+    ) -> Result<(), Refused> {
+        let now = self.now();
+        self.note_keys(tenant, id, |_, keys| {
+            keys.failed(now, reason);
+            Ok(())
+        })
+    }
+
+    /// Changes what is known of the keys of an issuer: worked out from what is stored, and stored if
+    /// nothing has changed meanwhile, on whichever server.
+    fn note_keys(
+        &self,
+        tenant: &Arc<Tenant>,
+        id: &IssuerId,
+        mut note: impl FnMut(&IssuerSettings, &mut Keys) -> Result<(), Reason>,
+    ) -> Result<(), Refused> {
+        for _ in 0..MOST_TRIES {
+            let at = tenant.read(|snapshot| snapshot.sequence);
+            let (settings, before) = self.issuer(tenant, id)?;
+            let mut after = before.clone();
+            note(&settings, &mut after)?;
+            if after == before {
+                return Ok(());
+            }
+            match self.apply_at(tenant, at, &[put_keys(id, &after)]) {
+                Err(Refused::Reason(reason)) if matches!(*reason, Reason::IssueConflict { .. }) => {
+                }
+                stored => return stored.map(drop),
+            }
+        }
+        Err(Fault::Stored(format!("the tenant of the issuer {id} changes too fast")).into())
+    }
+
+    /// The anchors that issuers come to, and the issuers in quarantine with why.
+    pub(crate) fn issuer_anchors(
+        &self,
+        tenant: &Tenant,
+    ) -> Result<(Vec<Value>, BTreeMap<String, Value>), Refused> {
+        let ids: Vec<IssuerId> = tenant.read(|snapshot| snapshot.issuers.keys().cloned().collect());
+        let mut anchors = Vec::new();
+        let mut quarantined = BTreeMap::new();
+        for id in ids {
+            let (settings, keys) = self.issuer(tenant, &id)?;
+            if let Some(quarantine) = &keys.quarantine {
+                quarantined.insert(settings.issuer.clone(), Quarantine::to_json(quarantine));
+            }
+            anchors.push(Value::Object(anchor_of(&id, &settings, keys)));
+        }
+        Ok((anchors, quarantined))
+    }
+}
+
+/// Fetches keys that are due, and stores which were seen at work, for as long as the server runs.
+pub(crate) async fn keep(plane: Arc<Plane>) {
+    /// How often is looked.
+    const PERIOD: std::time::Duration = std::time::Duration::from_secs(1);
+    loop {
+        tokio::time::sleep(PERIOD).await;
+        plane.refresh_due_issuers().await;
+        let storing = Arc::clone(&plane);
+        if let Err(error) = refresh::blocking(move || storing.store_issuer_uses()).await {
+            tracing::error!(%error, "the first use of a key could not be stored");
+        }
+    }
+}
+
+fn read(
+    id: &IssuerId,
+    document: &str,
+    keys: Option<&str>,
+) -> Result<(IssuerSettings, Keys), Refused> {
+    let damaged = || Fault::Stored(format!("the issuer {id} cannot be read"));
+    let settings = IssuerSettings::read(document).map_err(|_| damaged())?;
+    let keys = match keys {
+        Some(text) => Keys::read(text).ok_or_else(damaged)?,
+        None => Keys::default(),
+    };
+    Ok((settings, keys))
+}
+
+fn anchor_of(id: &IssuerId, settings: &IssuerSettings, keys: Keys) -> Map<String, Value> {
+    let mut anchor = settings.anchor.clone();
+    anchor.insert("name".to_owned(), id.as_str().into());
+    if let Some((reason, expires)) = &settings.overridden {
+        let unpinned = json!({"reason": reason, "expires": expires.to_string()});
+        anchor.insert("unpinned".to_owned(), unpinned);
+    }
+    keys.into_anchor(settings.stale_for, &mut anchor);
+    anchor
+}
+
+fn put_keys(id: &IssuerId, keys: &Keys) -> Change {
+    Change::Put(Object::IssuerKeys(IssuerKeysRecord {
+        id: id.clone(),
+        document: keys.to_text(),
+    }))
+}
+
+fn unknown(name: &str) -> Reason {
+    Reason::IssueObjectUnknown {
+        object: "issuer",
+        name: name.chars().take(128).collect(),
+    }
+}
+
+/// A time as it is shown.
+fn shown(at: i64) -> String {
+    Time::from_unix(at).to_string()
+}

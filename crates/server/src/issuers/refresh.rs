@@ -1,0 +1,434 @@
+//! Fetching the keys of issuers: by schedule, and when a token names a key that nobody knows yet.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use avouch_api::members::{Document, Members};
+use avouch_core::id::TenantId;
+use avouch_core::reason::Reason;
+use avouch_core::time::Time;
+use avouch_core::verdict::{Need, Verdict};
+use avouch_store::IssuerId;
+use axum::http::header::ACCEPT;
+use serde_json::Value;
+use tokio::task::JoinSet;
+
+use super::settings::{IssuerSettings, SHORTEST_REFRESH, Source};
+use crate::fault::{Fault, Refused};
+use crate::fetch::{Fetched, Flights, Limits, Request, Target, Trust};
+use crate::plane::Plane;
+use crate::tenant::Tenant;
+
+/// How many decisions wait for one fetch; the next is decided by what is known.
+const MOST_WAITING: usize = 4;
+
+/// How long a decision waits for keys.
+const LONGEST_WAIT: Duration = Duration::from_secs(3);
+
+/// How long after keys were fetched for a token that names an unknown one they are fetched again for
+/// another such token, in seconds: whoever makes names up causes no more than that.
+const UNKNOWN_PERIOD: i64 = 30;
+
+/// How long a name that is not known after a fetch is known to be none, in seconds.
+const UNKNOWN_KEPT: i64 = 60;
+
+/// How many such names are kept.
+const MOST_UNKNOWN: usize = 256;
+
+/// How long to wait after keys could not be fetched, in seconds, twice as long after each failure.
+const FIRST_RETRY: i64 = 15;
+const LONGEST_RETRY: i64 = 600;
+
+/// How many issuers are fetched from at once by schedule.
+const AT_ONCE: usize = 64;
+
+type Id = (TenantId, IssuerId);
+
+/// What this server is doing about the keys of issuers. What it has found out is in the store.
+pub(crate) struct Refreshing {
+    flights: Flights<Id, Option<bool>>,
+    attempts: Mutex<BTreeMap<Id, Attempts>>,
+    pub(super) uses: Mutex<BTreeMap<(Id, String), Time>>,
+}
+
+#[derive(Default)]
+struct Attempts {
+    failures: u32,
+    not_before: Option<Time>,
+    /// When keys were fetched last because of a token.
+    for_token: Option<Time>,
+    unknown: BTreeMap<String, Time>,
+}
+
+impl Default for Refreshing {
+    fn default() -> Self {
+        Self {
+            flights: Flights::new(MOST_WAITING),
+            attempts: Mutex::default(),
+            uses: Mutex::default(),
+        }
+    }
+}
+
+impl Refreshing {
+    fn attempts(&self) -> MutexGuard<'_, BTreeMap<Id, Attempts>> {
+        self.attempts.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Whether a token that names this key may cause a fetch now; if so, it has.
+    fn may_ask(&self, id: &Id, key: Option<&str>, now: Time) -> bool {
+        let mut attempts = self.attempts();
+        let attempts = attempts.entry(id.clone()).or_default();
+        let recently = |at: Time, period: i64| now.since(at) < period;
+        attempts.unknown.retain(|_, at| recently(*at, UNKNOWN_KEPT));
+        if key.is_some_and(|key| attempts.unknown.contains_key(key)) {
+            return false;
+        }
+        if attempts
+            .for_token
+            .is_some_and(|at| recently(at, UNKNOWN_PERIOD))
+        {
+            return false;
+        }
+        if attempts.not_before.is_some_and(|at| now < at) {
+            return false;
+        }
+        attempts.for_token = Some(now);
+        if let Some(key) = key
+            && attempts.unknown.len() < MOST_UNKNOWN
+        {
+            attempts
+                .unknown
+                .insert(key.chars().take(256).collect(), now);
+        }
+        true
+    }
+
+    fn ended(&self, id: &Id, now: Time, has_failed: bool) {
+        let mut attempts = self.attempts();
+        let attempts = attempts.entry(id.clone()).or_default();
+        if has_failed {
+            let doubled = FIRST_RETRY << attempts.failures.min(10);
+            attempts.failures = attempts.failures.saturating_add(1);
+            attempts.not_before = Some(now.plus(doubled.min(LONGEST_RETRY)));
+        } else {
+            attempts.failures = 0;
+            attempts.not_before = None;
+        }
+    }
+
+    fn may_try(&self, id: &Id, now: Time) -> bool {
+        let attempts = self.attempts();
+        let not_before = attempts.get(id).and_then(|one| one.not_before);
+        not_before.is_none_or(|at| now >= at)
+    }
+
+    pub(super) fn forget(&self, id: &Id) {
+        self.attempts().remove(id);
+    }
+}
+
+/// Which keys are missing for a verdict: of which issuer, and under which name.
+fn missing(verdict: &Verdict) -> Vec<(String, Option<String>)> {
+    match verdict {
+        Verdict::Accept(_) => Vec::new(),
+        Verdict::Undetermined(needs) => needs
+            .iter()
+            .filter_map(|need| match need {
+                Need::KeySet { issuer } => Some((issuer.clone(), None)),
+                Need::Audience => None,
+            })
+            .collect(),
+        Verdict::Reject(refusal) => refusal
+            .attempts()
+            .iter()
+            .filter_map(|attempt| match attempt.reason() {
+                Reason::KeyUnknown { key, issuer, .. } => Some((issuer.clone(), Some(key.clone()))),
+                Reason::KeysStale { issuer, .. } => Some((issuer.clone(), None)),
+                _ => None,
+            })
+            .collect(),
+    }
+}
+
+impl Plane {
+    /// Fetches the keys that a verdict lacks, if someone may wait for it now; whether it makes sense
+    /// to ask again. Many who lack the same keys cause one fetch, and who makes names of keys up
+    /// causes one in a while. It blocks.
+    pub fn fetch_missing_keys(self: &Arc<Self>, tenant: &Arc<Tenant>, verdict: &Verdict) -> bool {
+        let missing = missing(verdict);
+        if missing.is_empty() {
+            return false;
+        }
+        let Ok(runtime) = tokio::runtime::Handle::try_current() else {
+            return false;
+        };
+        let now = self.now();
+        let mut has_changed = false;
+        for (issuer, key) in missing {
+            for id in self.fetched_issuers(tenant, &issuer) {
+                let id = (tenant.id().clone(), id);
+                let is_under_way = self.refreshing.flights.is_under_way(&id);
+                if !is_under_way && !self.refreshing.may_ask(&id, key.as_deref(), now) {
+                    continue;
+                }
+                let flight = self.refreshing.flights.share(id.clone(), || {
+                    refresh(
+                        Arc::clone(self),
+                        Arc::clone(tenant),
+                        id.1.clone(),
+                        Look::Keys,
+                    )
+                });
+                let waited = async { tokio::time::timeout(LONGEST_WAIT, flight).await };
+                has_changed |= matches!(runtime.block_on(waited), Ok(Some(Some(true))));
+            }
+        }
+        has_changed
+    }
+
+    /// Fetches the keys of an issuer now; whether anything of them has changed.
+    ///
+    /// # Errors
+    ///
+    /// `issue.object_unknown`, why they cannot be fetched or are not taken, or what failed on our
+    /// side.
+    pub async fn refresh_issuer(
+        self: &Arc<Self>,
+        tenant: &Arc<Tenant>,
+        id: &IssuerId,
+    ) -> Result<bool, Refused> {
+        let (plane, tenant, id) = (Arc::clone(self), Arc::clone(tenant), id.clone());
+        refresh_once(&plane, &tenant, &id, Look::All).await
+    }
+
+    /// Fetches all keys that are due.
+    pub async fn refresh_due_issuers(self: &Arc<Self>) {
+        let mut refreshing = JoinSet::new();
+        for (tenant, id) in self.due_issuers() {
+            while refreshing.len() >= AT_ONCE {
+                drop(refreshing.join_next().await);
+            }
+            let plane = Arc::clone(self);
+            refreshing.spawn(async move {
+                let key = (tenant.id().clone(), id.clone());
+                let flights = &plane.refreshing.flights;
+                let begun = (Arc::clone(&plane), tenant, id);
+                flights
+                    .share(key, || refresh(begun.0, begun.1, begun.2, Look::All))
+                    .await
+            });
+        }
+        while refreshing.join_next().await.is_some() {}
+    }
+
+    fn due_issuers(&self) -> Vec<(Arc<Tenant>, IssuerId)> {
+        let now = self.now();
+        let mut due = Vec::new();
+        for tenant in self.all_tenants() {
+            let names: Vec<IssuerId> =
+                tenant.read(|snapshot| snapshot.issuers.keys().cloned().collect());
+            for id in names {
+                let key = (tenant.id().clone(), id);
+                if self.refreshing.may_try(&key, now) && self.is_due(&tenant, &key.1, now) {
+                    due.push((Arc::clone(&tenant), key.1));
+                }
+            }
+        }
+        due
+    }
+
+    fn is_due(&self, tenant: &Tenant, id: &IssuerId, now: Time) -> bool {
+        let Ok((settings, keys)) = self.issuer(tenant, id) else {
+            return false;
+        };
+        settings.is_fetched()
+            && keys
+                .next
+                .is_none_or(|next| now >= Time::from_unix(next).plus(-early(tenant, id)))
+    }
+}
+
+/// Issuers are not all asked in the same second: each is asked up to 6 s earlier.
+fn early(tenant: &Tenant, id: &IssuerId) -> i64 {
+    let name = format!("{}/{id}", tenant.id());
+    let digest = avouch_core::id::Digest::of(name.as_bytes());
+    i64::from(digest.as_bytes().first().copied().unwrap_or(0)) * 6 / 255
+}
+
+/// How much is looked at.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Look {
+    /// The discovery document and the keys.
+    All,
+    /// The keys, where they were: someone waits.
+    Keys,
+}
+
+/// Refreshes, and leaves what went wrong where `avouch issuer show` finds it.
+async fn refresh(plane: Arc<Plane>, tenant: Arc<Tenant>, id: IssuerId, look: Look) -> Option<bool> {
+    match refresh_once(&plane, &tenant, &id, look).await {
+        Ok(has_changed) => Some(has_changed),
+        Err(Refused::Reason(_)) => None,
+        Err(Refused::Fault(fault)) => {
+            tracing::error!(tenant = %tenant.id(), issuer = %id, %fault, "keys cannot be refreshed");
+            None
+        }
+    }
+}
+
+async fn refresh_once(
+    plane: &Arc<Plane>,
+    tenant: &Arc<Tenant>,
+    id: &IssuerId,
+    look: Look,
+) -> Result<bool, Refused> {
+    let (settings, before) = plane.issuer(tenant, id)?;
+    let key = (tenant.id().clone(), id.clone());
+    let fetched = match &settings.source {
+        Source::Uploaded(_) => return Ok(false),
+        Source::Keys(url) => fetch_keys(plane, tenant, &settings, url).await,
+        Source::Discovery(_) if look == Look::Keys && before.url.is_some() => {
+            let url = before.url.as_deref().unwrap_or_default();
+            fetch_keys(plane, tenant, &settings, url).await
+        }
+        Source::Discovery(url) => match discover(plane, tenant, &settings, url).await {
+            Ok(url) => fetch_keys(plane, tenant, &settings, &url).await,
+            Err(refused) => Err(refused),
+        },
+    };
+    let now = plane.now();
+    let reason = match fetched {
+        Ok(published) => {
+            let (plane, tenant, id) = (Arc::clone(plane), Arc::clone(tenant), id.clone());
+            blocking(move || plane.keys_published(&tenant, &id, &settings, &published)).await?
+        }
+        Err(Refused::Reason(reason)) => {
+            let failed = Reason::clone(&reason);
+            let (plane, tenant, id) = (Arc::clone(plane), Arc::clone(tenant), id.clone());
+            blocking(move || plane.keys_failed(&tenant, &id, &failed)).await?;
+            Some(*reason)
+        }
+        Err(Refused::Fault(fault)) => return Err(fault.into()),
+    };
+    plane.refreshing.ended(&key, now, reason.is_some());
+    if let Some(reason) = reason {
+        plane.counters.refused(reason.code());
+        tracing::warn!(
+            tenant = %tenant.id(), issuer = %id, code = reason.code(),
+            "the keys of an issuer were not taken: {}", reason.sentence()
+        );
+        return Err(reason.into());
+    }
+    let (_, after) = plane.issuer(tenant, id)?;
+    let material = |keys: &super::keys::Keys| {
+        let names = keys.current().map(|key| key.thumbprint.clone());
+        (names.collect::<Vec<_>>(), keys.quarantine.is_some())
+    };
+    Ok(material(&before) != material(&after) || before.failing.is_some())
+}
+
+/// A key set as it was published.
+pub(super) struct Published {
+    pub(super) set: Value,
+    pub(super) url: String,
+    pub(super) fresh_for: i64,
+}
+
+/// The address of the keys, from the discovery document (OpenID Connect Discovery 4).
+async fn discover(
+    plane: &Plane,
+    tenant: &Tenant,
+    settings: &IssuerSettings,
+    url: &str,
+) -> Result<String, Refused> {
+    let (_, document) = fetch_json(plane, tenant, settings, url).await?;
+    let text = |name: &str| document.get(name).and_then(Value::as_str);
+    let malformed = |detail: &str| Reason::FetchDiscoveryMalformed {
+        url: url.to_owned(),
+        detail: detail.to_owned(),
+    };
+    let found = text("issuer").ok_or_else(|| malformed("it has no `issuer`"))?;
+    // Not a prefix, not a pattern, not another spelling (CVE-2026-14336 and its kind).
+    if found != settings.issuer {
+        return Err(Reason::FetchDiscoveryIssuer {
+            url: url.to_owned(),
+            configured: settings.issuer.clone(),
+            found: found.chars().take(256).collect(),
+        }
+        .into());
+    }
+    let keys = text("jwks_uri").ok_or_else(|| malformed("it has no `jwks_uri`"))?;
+    let target = Target::parse(keys)?;
+    if !settings.allows_keys_at(&target) {
+        return Err(Reason::FetchKeysElsewhere {
+            url: url.to_owned(),
+            keys: keys.chars().take(256).collect(),
+            host: target.authority(),
+        }
+        .into());
+    }
+    Ok(keys.to_owned())
+}
+
+async fn fetch_keys(
+    plane: &Plane,
+    tenant: &Tenant,
+    settings: &IssuerSettings,
+    url: &str,
+) -> Result<Published, Refused> {
+    let (fetched, set) = fetch_json(plane, tenant, settings, url).await?;
+    let fresh = fetched.fresh_for().map(|fresh| fresh.as_secs());
+    let fresh = fresh.map_or(settings.refresh_every, |seconds| {
+        i64::try_from(seconds).unwrap_or(i64::MAX)
+    });
+    Ok(Published {
+        set,
+        url: url.to_owned(),
+        fresh_for: fresh
+            .min(settings.refresh_every)
+            .max(SHORTEST_REFRESH.into()),
+    })
+}
+
+async fn fetch_json(
+    plane: &Plane,
+    tenant: &Tenant,
+    settings: &IssuerSettings,
+    url: &str,
+) -> Result<(Fetched, Value), Refused> {
+    let limits = Limits {
+        redirects: 2,
+        ..Limits::default()
+    };
+    let trust = match settings.ca.as_slice() {
+        [] => Trust::System,
+        more => Trust::SystemAnd(more.to_vec()),
+    };
+    let request = Request::get(url)?
+        .header(ACCEPT, "application/json, application/jwk-set+json")
+        .trusting(trust)
+        .within(limits);
+    let fetched = plane.fetcher().fetch(tenant.id(), &request).await?;
+    let fetched = fetched.when_ok()?;
+    let malformed = |detail: String| Reason::FetchDiscoveryMalformed {
+        url: url.to_owned(),
+        detail,
+    };
+    let text = std::str::from_utf8(fetched.body());
+    let text = text.map_err(|_| malformed("it is not UTF-8".to_owned()))?;
+    let members = match Members::read(Document::Request("answer"), text) {
+        Ok(members) => members,
+        Err(Reason::IssueBodyMalformed { detail, .. }) => return Err(malformed(detail).into()),
+        Err(other) => return Err(other.into()),
+    };
+    Ok((fetched, Value::Object(members.rest())))
+}
+
+pub(super) async fn blocking<T: Send + 'static>(
+    work: impl FnOnce() -> Result<T, Refused> + Send + 'static,
+) -> Result<T, Refused> {
+    let done = tokio::task::spawn_blocking(work).await;
+    done.unwrap_or_else(|error| Err(Fault::Bug(error.to_string()).into()))
+}

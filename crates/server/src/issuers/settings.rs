@@ -1,0 +1,196 @@
+//! What an administrator wants of an issuer.
+
+use avouch_api::members::{Document, Members};
+use avouch_core::policy::presets::Preset;
+use avouch_core::policy::rules::Rule;
+use avouch_core::reason::Reason;
+use avouch_core::time::Time;
+use rustls::pki_types::CertificateDer;
+use serde_json::{Map, Value};
+
+use crate::fetch::{Target, certificates};
+
+/// How long keys may be used after a refresh has failed, in seconds, unless something else is said.
+const USUAL_STALE: u32 = 86_400;
+
+/// The longest, in seconds.
+const LONGEST_STALE: u32 = 7 * 86_400;
+
+/// How often keys are fetched at least, in seconds, whatever the issuer says of how long they may be
+/// kept.
+const LONGEST_REFRESH: u32 = 3_600;
+
+/// And at most.
+pub(super) const SHORTEST_REFRESH: u32 = 60;
+
+/// What is written by whoever fetches the keys, and by nobody else.
+const STANDING: [&str; 4] = ["keys_fetched", "quarantined", "unpinned", "withheld_keys"];
+
+/// An issuer as an administrator wants it.
+#[derive(Clone, Debug)]
+pub(crate) struct IssuerSettings {
+    pub(super) issuer: String,
+    pub(super) source: Source,
+    /// Hosts besides its own on which its keys may be.
+    pub(super) jwks_hosts: Vec<String>,
+    /// What its TLS certificate may end at besides the trust store of the system.
+    pub(super) ca: Vec<CertificateDer<'static>>,
+    pub(super) stale_for: i64,
+    pub(super) refresh_every: i64,
+    /// Whether keys that have nothing to do with the last ones are taken without asking.
+    pub(super) takes_new_keys: bool,
+    /// Why and until when it is trusted without a pin.
+    pub(super) overridden: Option<(String, Time)>,
+    /// What becomes of it in an anchor.
+    pub(super) anchor: Map<String, Value>,
+}
+
+/// Where its keys come from.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Source {
+    /// From the discovery document at this address.
+    Discovery(String),
+    /// From this address.
+    Keys(String),
+    /// From whoever configured it.
+    Uploaded(Value),
+}
+
+impl IssuerSettings {
+    /// Reads what is wanted. What becomes of the anchor is read where anchors are.
+    pub(super) fn read(text: &str) -> Result<Self, Reason> {
+        let mut members = Members::read(Document::Request("issuer"), text)?;
+        for name in STANDING {
+            if members.names_left().any(|left| left == name) {
+                let detail = "is found out by the server and cannot be given";
+                return Err(members.refuse(name, detail));
+            }
+        }
+        let issuer = members.required_text("issuer")?;
+        let discovery = members.text("discovery_url")?;
+        let keys = members.text("jwks_url")?;
+        let uploaded = members.take("jwks");
+        let source = match (discovery, keys, uploaded) {
+            (None, None, Some(keys)) => Source::Uploaded(keys),
+            (None, Some(url), None) => Source::Keys(url),
+            (Some(url), None, None) => Source::Discovery(url),
+            (None, None, None) => default_source(&issuer),
+            _ => {
+                let detail = "stands beside `jwks_url` or `jwks`, and the keys have one source";
+                return Err(members.refuse("discovery_url", detail));
+            }
+        };
+        if let Source::Discovery(url) | Source::Keys(url) = &source {
+            Target::parse(url)?;
+        }
+        let ca = match members.text("ca")? {
+            Some(pem) => certificates(&pem)?,
+            None => Vec::new(),
+        };
+        let stale_for = bounded(&mut members, "stale_for", USUAL_STALE, 0, LONGEST_STALE)?;
+        let refresh_every = bounded(
+            &mut members,
+            "refresh_every",
+            LONGEST_REFRESH,
+            SHORTEST_REFRESH,
+            LONGEST_STALE,
+        )?;
+        let overridden = match members.members("override")? {
+            None => None,
+            Some(mut part) => {
+                let reason = part.required_text("reason")?;
+                let expires = part.time("expires")?;
+                let expires = expires.ok_or_else(|| part.refuse("expires", "is missing"))?;
+                part.finish()?;
+                Some((reason, expires))
+            }
+        };
+        let jwks_hosts = members.text_list("jwks_hosts")?;
+        let takes_new_keys = members.flag("accept_new_keys")?.unwrap_or(false);
+        let mut anchor = members.rest();
+        anchor.insert("issuer".to_owned(), issuer.as_str().into());
+        Ok(Self {
+            issuer,
+            source,
+            jwks_hosts,
+            ca,
+            stale_for,
+            refresh_every,
+            takes_new_keys,
+            overridden,
+            anchor,
+        })
+    }
+
+    /// Whether its keys are fetched.
+    pub(super) fn is_fetched(&self) -> bool {
+        !matches!(self.source, Source::Uploaded(_))
+    }
+
+    /// Whether its keys may be on this host, with this port behind it or without.
+    pub(super) fn allows_keys_at(&self, keys: &Target) -> bool {
+        let own = Target::parse(&self.issuer).is_ok_and(|own| own.authority() == keys.authority());
+        let (host, authority) = (keys.host(), keys.authority());
+        let known = known_hosts(&self.issuer);
+        own || known.contains(&authority.as_str())
+            || self
+                .jwks_hosts
+                .iter()
+                .any(|allowed| *allowed == host || *allowed == authority)
+    }
+}
+
+fn bounded(
+    members: &mut Members,
+    name: &'static str,
+    usual: u32,
+    least: u32,
+    most: u32,
+) -> Result<i64, Reason> {
+    match members.count(name)? {
+        None => Ok(usual.into()),
+        Some(seconds) if (least..=most).contains(&seconds) => Ok(seconds.into()),
+        Some(_) => {
+            let detail = format!("must be {least} to {most} seconds");
+            Err(members.refuse(name, &detail))
+        }
+    }
+}
+
+/// Where the keys of an issuer are unless something else is said (OpenID Connect Discovery 4.1).
+/// Identity-Aware Proxy has no discovery document.
+fn default_source(issuer: &str) -> Source {
+    if issuer == "https://cloud.google.com/iap" {
+        return Source::Keys("https://www.gstatic.com/iap/verify/public_key-jwk".to_owned());
+    }
+    let issuer = issuer.strip_suffix('/').unwrap_or(issuer);
+    Source::Discovery(format!("{issuer}/.well-known/openid-configuration"))
+}
+
+/// Other hosts on which large issuers keep their keys, as they document.
+fn known_hosts(issuer: &str) -> &'static [&'static str] {
+    match issuer {
+        "https://accounts.google.com" => &["www.googleapis.com"],
+        "https://cloud.google.com/iap" => &["www.gstatic.com"],
+        _ => &[],
+    }
+}
+
+/// The rules that trust a name that somebody else may have later, with no pin beside it.
+pub(super) fn refuse_mutable(preset: Preset, rules: &[Rule]) -> Result<(), Reason> {
+    for rule in rules {
+        let asked = rule.conditions().keys().map(String::as_str);
+        let names: Vec<String> = asked
+            .filter(|fact| preset.names_that_are_given_up().contains(fact))
+            .map(str::to_owned)
+            .collect();
+        if !names.is_empty() && !rule.pins(preset) {
+            return Err(Reason::IssueTrustMutable {
+                rule: rule.name().to_owned(),
+                names,
+                pins: preset.pins().iter().map(|pin| (*pin).to_owned()).collect(),
+            });
+        }
+    }
+    Ok(())
+}

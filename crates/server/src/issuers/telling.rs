@@ -1,0 +1,277 @@
+//! What is told of an issuer: whom it lets in, how it stands, what depends on it.
+
+use std::sync::Arc;
+
+use avouch_core::anchor::AnchorKind;
+use avouch_core::model::federation::IssuerAnchor;
+use avouch_core::policy::facts::Facts;
+use avouch_core::policy::presets::Preset;
+use avouch_core::time::Time;
+use avouch_store::IssuerId;
+use serde_json::{Value, json};
+
+use super::keys::{Keys, KnownKey};
+use super::settings::{IssuerSettings, Source};
+use super::{anchor_of, shown};
+use crate::fault::Refused;
+use crate::plane::Plane;
+use crate::tenant::Tenant;
+use crate::views;
+
+impl Plane {
+    /// All issuers of a tenant, in short.
+    ///
+    /// # Errors
+    ///
+    /// What failed on our side.
+    pub fn tell_issuers(&self, tenant: &Arc<Tenant>) -> Result<Vec<Value>, Refused> {
+        let ids: Vec<IssuerId> = tenant.read(|snapshot| snapshot.issuers.keys().cloned().collect());
+        ids.iter()
+            .map(|id| {
+                let mut told = self.tell_of(tenant, id)?;
+                if let Some(members) = told.as_object_mut() {
+                    for long in ["document", "events", "keys"] {
+                        members.remove(long);
+                    }
+                }
+                Ok(told)
+            })
+            .collect()
+    }
+
+    /// Everything of one issuer.
+    ///
+    /// # Errors
+    ///
+    /// `issue.object_unknown`, or what failed on our side.
+    pub fn tell_issuer(&self, tenant: &Arc<Tenant>, name: &str) -> Result<Value, Refused> {
+        let id = self.issuer_named(tenant, name)?;
+        self.tell_of(tenant, &id)
+    }
+
+    fn tell_of(&self, tenant: &Arc<Tenant>, id: &IssuerId) -> Result<Value, Refused> {
+        let (settings, keys) = self.issuer(tenant, id)?;
+        let now = self.now();
+        let anchor = read_anchor(tenant, id, &settings)?;
+        let (population, warnings) = match &anchor {
+            Some(anchor) => (population(anchor), warnings(anchor, &settings, &keys)),
+            None => (Vec::new(), Vec::new()),
+        };
+        let document = tenant.read(|snapshot| {
+            let record = snapshot.issuers.get(id)?;
+            serde_json::from_str::<Value>(&record.document).ok()
+        });
+        Ok(json!({
+            "name": id.as_str(),
+            "issuer": settings.issuer,
+            "preset": anchor.as_ref().and_then(|anchor| anchor.preset()).map(Preset::name),
+            "state": state(&settings, &keys, now),
+            "admits": population,
+            "warnings": warnings,
+            "owner": settings.anchor.get("owner"),
+            "reason": settings.anchor.get("reason"),
+            "expires": settings.anchor.get("expires"),
+            "override": settings.overridden.as_ref().map(|(reason, expires)| json!({
+                "reason": reason, "expires": expires.to_string(),
+            })),
+            "fetched": keys.as_of.zip(keys.next).map(|(as_of, next)| json!({
+                "from": keys.url,
+                "as_of": shown(as_of),
+                "next": shown(next),
+                "usable_until": shown(next.saturating_add(settings.stale_for)),
+            })),
+            "failing": keys.failing.as_ref().map(|failing| json!({
+                "since": shown(failing.since),
+                "code": failing.code,
+                "sentence": failing.sentence,
+            })),
+            "quarantined": keys.quarantine.as_ref().map(super::keys::Quarantine::to_json),
+            "waiting_for_release": waiting(&settings, &keys),
+            "contested": keys.contested.iter().map(|(kid, since)| json!({
+                "kid": kid, "since": shown(*since),
+            })).collect::<Vec<_>>(),
+            "keys": keys.keys.iter().map(key_to_json).collect::<Vec<_>>(),
+            "events": keys.events.iter().rev().map(|event| json!({
+                "at": shown(event.at),
+                "what": event.what,
+                "detail": event.detail,
+                "alarm": event.alarm,
+            })).collect::<Vec<_>>(),
+            "document": document,
+        }))
+    }
+
+    /// What stops when nothing of an issuer is believed any more: every anchor through which it is
+    /// believed now, and whom each lets in.
+    ///
+    /// # Errors
+    ///
+    /// `issue.object_unknown`, or what failed on our side.
+    pub fn reliance_on_issuer(&self, tenant: &Arc<Tenant>, name: &str) -> Result<Value, Refused> {
+        let id = self.issuer_named(tenant, name)?;
+        let (settings, keys) = self.issuer(tenant, &id)?;
+        let mut anchors = Vec::new();
+        for document in self.trust_of(tenant)? {
+            for entry in document.entries() {
+                if let AnchorKind::Issuer(issuer) = &entry.anchor.kind
+                    && issuer.issuer() == settings.issuer
+                {
+                    anchors.push(json!({
+                        "anchor": entry.anchor.name,
+                        "rules": issuer.rules().iter().map(|rule| rule.name()).collect::<Vec<_>>(),
+                        "admits": population(issuer),
+                    }));
+                }
+            }
+        }
+        let current = keys.current();
+        Ok(json!({
+            "issuer": settings.issuer,
+            "stops": anchors,
+            "keys": current.map(KnownKey::name).collect::<Vec<_>>(),
+            "already": keys.quarantine.is_some(),
+        }))
+    }
+
+    /// How many issuers are in which state, for whoever watches the server.
+    pub(crate) fn issuer_states(&self) -> Vec<(&'static str, u64)> {
+        let now = self.now();
+        let mut states: Vec<(&'static str, u64)> = STATES.iter().map(|state| (*state, 0)).collect();
+        for tenant in self.all_tenants() {
+            let ids: Vec<IssuerId> =
+                tenant.read(|snapshot| snapshot.issuers.keys().cloned().collect());
+            for id in ids {
+                let Ok((settings, keys)) = self.issuer(&tenant, &id) else {
+                    continue;
+                };
+                let state = state(&settings, &keys, now);
+                if let Some((_, count)) = states.iter_mut().find(|(name, _)| *name == state) {
+                    *count += 1;
+                }
+            }
+        }
+        states
+    }
+}
+
+const STATES: [&str; 6] = [
+    "contested",
+    "failing",
+    "ok",
+    "quarantined",
+    "stale",
+    "waiting",
+];
+
+/// One word for how it stands.
+fn state(settings: &IssuerSettings, keys: &Keys, now: Time) -> &'static str {
+    let is_stale = |next: i64| now >= Time::from_unix(next).plus(settings.stale_for);
+    if keys.quarantine.is_some() {
+        "quarantined"
+    } else if keys.next.is_some_and(is_stale) {
+        "stale"
+    } else if !keys.contested.is_empty() {
+        "contested"
+    } else if keys.failing.is_some() {
+        "failing"
+    } else if keys.current().next().is_none() {
+        "waiting"
+    } else {
+        "ok"
+    }
+}
+
+/// The names of the keys that wait for someone to release them.
+fn waiting(settings: &IssuerSettings, keys: &Keys) -> Vec<String> {
+    let Some(pending) = &keys.pending else {
+        return Vec::new();
+    };
+    avouch_core::credential::jose::jwk::KeySet::read(&settings.issuer, pending)
+        .map(|set| set.names())
+        .unwrap_or_default()
+}
+
+fn key_to_json(key: &KnownKey) -> Value {
+    json!({
+        "kid": key.kid,
+        "thumbprint": key.thumbprint,
+        "kind": key.kind,
+        "first_seen": shown(key.first_seen),
+        "last_seen": shown(key.last_seen),
+        "first_used": key.first_used.map(shown),
+        "published_before_use": key.published_before_use(),
+        "removed": key.removed.map(shown),
+    })
+}
+
+fn read_anchor(
+    tenant: &Tenant,
+    id: &IssuerId,
+    settings: &IssuerSettings,
+) -> Result<Option<IssuerAnchor>, Refused> {
+    let anchor = anchor_of(id, settings, Keys::default());
+    let text = json!({ "anchors": [anchor] }).to_string();
+    let read = views::read(&text, tenant, "the issuer")?;
+    let entry = read.entries().first();
+    Ok(entry.and_then(|entry| match &entry.anchor.kind {
+        AnchorKind::Issuer(issuer) => Some(issuer.clone()),
+        _ => None,
+    }))
+}
+
+/// Whom it lets in, in words: one sentence for each rule, or all whose tokens the issuer signs.
+fn population(anchor: &IssuerAnchor) -> Vec<String> {
+    let everyone = Preset::shared_with(anchor.issuer());
+    if anchor.rules().is_empty() {
+        let everyone = everyone.map_or_else(
+            || format!("everyone whose tokens {} signs", anchor.issuer()),
+            str::to_owned,
+        );
+        return vec![everyone];
+    }
+    let rules = anchor.rules().iter();
+    rules
+        .map(|rule| format!("{}: {}", rule.name(), rule.population(&Facts::default())))
+        .collect()
+}
+
+/// What is permitted and still worth a second look.
+fn warnings(anchor: &IssuerAnchor, settings: &IssuerSettings, keys: &Keys) -> Vec<String> {
+    let mut warnings = Vec::new();
+    if anchor.audiences().is_empty() {
+        warnings.push(
+            "no audience is named, so a token for whatever name a question gives is admitted"
+                .to_owned(),
+        );
+    }
+    if let Some((reason, expires)) = &settings.overridden {
+        warnings.push(format!("trusted without a pin until {expires}: {reason}"));
+    }
+    if anchor.preset() == Some(Preset::Kubernetes) {
+        let unpinned = |rule: &&avouch_core::policy::rules::Rule| !rule.pins(Preset::Kubernetes);
+        for rule in anchor.rules().iter().filter(unpinned) {
+            warnings.push(format!(
+                "{}: who deletes and makes the service account anew has its name; pin \
+                 k8s.service_account_uid",
+                rule.name()
+            ));
+        }
+    }
+    if settings.takes_new_keys && matches!(settings.source, Source::Discovery(_) | Source::Keys(_))
+    {
+        warnings.push(
+            "a key set that has nothing in common with the last one is taken without asking"
+                .to_owned(),
+        );
+    }
+    let short = keys.keys.iter().filter_map(KnownKey::published_before_use);
+    if let Some(shortest) = short.min()
+        && shortest < 60
+    {
+        warnings.push(format!(
+            "a key was at work {shortest} s after it was first seen: verifiers that keep keys longer \
+             refuse good tokens after each rotation"
+        ));
+    }
+    warnings
+}
