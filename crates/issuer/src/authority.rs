@@ -14,7 +14,7 @@ use der::asn1::ObjectIdentifier;
 use der::{Decode, Encode};
 use x509_cert::ext::Extension;
 use x509_cert::ext::pkix::name::GeneralName;
-use x509_cert::ext::pkix::{ExtendedKeyUsage, NameConstraints};
+use x509_cert::ext::pkix::{ExtendedKeyUsage, NameConstraints, SubjectKeyIdentifier};
 
 use crate::BACKDATE;
 use crate::certificate::{
@@ -45,6 +45,8 @@ pub struct X509Authority {
     id: String,
     /// The DER name of its leaves' issuer.
     subject: Vec<u8>,
+    /// The key identifier in its certificate.
+    key_id: Vec<u8>,
     /// What all of its leaves have in common.
     leaf_extensions: Vec<Extension>,
     /// What its leaves are tried out for.
@@ -95,7 +97,12 @@ impl X509Authority {
             ));
         };
         let root = above.last().unwrap_or(&own);
-        let (subject, purposes) = read_own(&own)?;
+        let Own {
+            subject,
+            key_id,
+            purposes,
+        } = read_own(&own)?;
+        let key_id = key_id.unwrap_or_else(|| public.identifier().to_vec());
         Ok(Self {
             view: Arc::new(view_of_roots(
                 &tenant,
@@ -109,7 +116,8 @@ impl X509Authority {
             } else {
                 Purpose::Client
             },
-            leaf_extensions: leaf_extensions(public, &purposes)?,
+            leaf_extensions: leaf_extensions(&key_id, &purposes)?,
+            key_id,
             subject,
             verifier: Arc::new(Remembering::new(AwsLc, REMEMBERED)),
             tenant,
@@ -191,6 +199,10 @@ impl X509Authority {
         &self.subject
     }
 
+    pub(crate) fn key_id(&self) -> &[u8] {
+        &self.key_id
+    }
+
     pub(crate) fn leaf_extensions(&self) -> &[Extension] {
         &self.leaf_extensions
     }
@@ -218,9 +230,16 @@ impl fmt::Debug for X509Authority {
     }
 }
 
-/// The subject of a certificate as it is written there, and for what of all that our leaves are for
-/// it lets them be.
-fn read_own(certificate: &Certificate) -> Result<(Vec<u8>, Vec<ObjectIdentifier>), Fault> {
+/// What an authority needs to know of its own certificate.
+struct Own {
+    /// The subject as it is written there.
+    subject: Vec<u8>,
+    key_id: Option<Vec<u8>>,
+    /// For what of all that our leaves are for it lets them be.
+    purposes: Vec<ObjectIdentifier>,
+}
+
+fn read_own(certificate: &Certificate) -> Result<Own, Fault> {
     let read = || {
         let whole = x509_cert::Certificate::from_der(certificate.der())?;
         let content = whole.tbs_certificate();
@@ -235,7 +254,12 @@ fn read_own(certificate: &Certificate) -> Result<(Vec<u8>, Vec<ObjectIdentifier>
                 purposes.push(SERVER_AUTH);
             }
         }
-        Ok((content.subject().to_der()?, purposes))
+        let key_id = content.get_extension::<SubjectKeyIdentifier>()?;
+        Ok(Own {
+            subject: content.subject().to_der()?,
+            key_id: key_id.map(|(_, SubjectKeyIdentifier(id))| id.into_bytes().into()),
+            purposes,
+        })
     };
     read().map_err(|error: der::Error| Fault::AuthorityUnusable(error.to_string()))
 }
@@ -308,7 +332,7 @@ impl Use {
         }
     }
 
-    fn purposes(self) -> &'static [ObjectIdentifier] {
+    pub(crate) fn purposes(self) -> &'static [ObjectIdentifier] {
         match self {
             Self::Services | Self::Cluster => &[SERVER_AUTH, CLIENT_AUTH],
             Self::People => &[CLIENT_AUTH, EMAIL_PROTECTION],
@@ -389,7 +413,7 @@ impl AuthorityPlan {
             permit_dns: &self.permit_dns,
             purposes: self.used_for.purposes(),
             key: signer.public_half(),
-            issuer: Some(root.signer().public_half()),
+            issuer: Some(root.key_id()),
         })?;
         let draft = self.draft(Some(root), signer, subject, extensions, now, random)?;
         Ok(Prepared::new(draft))
@@ -475,7 +499,7 @@ pub(crate) fn sample_leaf(
     serial: &[u8],
     (not_before, not_after): (Time, Time),
 ) -> Result<Vec<u8>, Fault> {
-    let mut extensions = leaf_extensions(issuer, &[SERVER_AUTH, CLIENT_AUTH])?;
+    let mut extensions = leaf_extensions(&issuer.identifier(), &[SERVER_AUTH, CLIENT_AUTH])?;
     extensions.extend(leaf_names(id.as_str(), &[], issuer)?);
     Content {
         serial,

@@ -12,8 +12,8 @@ use crate::key::PublicHalf;
 use crate::token::{TokenAuthority, TokenKind};
 
 /// The SPIFFE bundle of a trust domain (SPIFFE Trust Domain and Bundle 4): the certificate of every
-/// root, and the key of every token authority, that is believed at `now`. Intermediates are passed
-/// over. `sequence` must grow with every change; `refresh_hint` says how often to look for one, in
+/// root, and the key of every token authority, that is believed at `now`. Of an intermediate the root
+/// above it counts, which may be kept elsewhere. `sequence` must grow with every change; `refresh_hint` says how often to look for one, in
 /// seconds.
 ///
 /// # Errors
@@ -29,10 +29,12 @@ pub fn spiffe_bundle<'a>(
     let mut keys = Vec::new();
     let mut known = BTreeSet::new();
     for authority in x509 {
-        if authority.is_root() && authority.life().is_published(now) {
-            let root = authority.certificate();
+        if authority.life().is_published(now) {
+            let root = authority.root();
             if known.insert(root.sha256()) {
-                keys.push(x509_key(authority.signer().public_half(), root.der())?);
+                let public = PublicHalf::from_info(root.public_key_info())
+                    .map_err(|_| Fault::Bug("the key of a root cannot be read"))?;
+                keys.push(x509_key(&public, root.der())?);
             }
         }
     }

@@ -6,11 +6,14 @@ use std::time::Duration;
 use avouch_core::id::TrustDomain;
 use avouch_core::time::Time;
 use der::DateTime;
-use der::asn1::{AnyRef, BitStringRef, Ia5String, OctetString, Uint, UintRef, UtcTime};
+use der::asn1::{
+    Any, AnyRef, BitStringRef, Ia5String, OctetString, SetOfVec, Uint, UintRef, UtcTime,
+};
 use der::asn1::{GeneralizedTime, ObjectIdentifier};
 use der::flagset::FlagSet;
 use der::oid::AssociatedOid;
 use der::{Decode, Encode, Sequence};
+use x509_cert::attr::Attribute;
 use x509_cert::ext::Extension;
 use x509_cert::ext::pkix::constraints::name::GeneralSubtree;
 use x509_cert::ext::pkix::name::GeneralName;
@@ -79,8 +82,8 @@ pub(crate) struct ListContent<'a> {
     pub(crate) next_update: Time,
     pub(crate) entries: Vec<ListEntry>,
     pub(crate) number: u64,
-    /// Of the issuer.
-    pub(crate) public_half: &'a PublicHalf,
+    /// The key identifier of the issuer.
+    pub(crate) issuer_key: &'a [u8],
 }
 
 /// A certificate that a revocation list names.
@@ -152,7 +155,7 @@ impl ListContent<'_> {
             next_update: moment(self.next_update)?,
             revoked: (!revoked.is_empty()).then_some(revoked),
             extensions: vec![
-                authority_key_id(self.public_half)?,
+                authority_key_id(self.issuer_key)?,
                 extension(false, &number)?,
             ],
         }
@@ -299,8 +302,56 @@ pub(crate) struct AuthorityContent<'a> {
     /// What certificates below it may be for; anything if empty.
     pub(crate) purposes: &'a [ObjectIdentifier],
     pub(crate) key: &'a PublicHalf,
-    /// `None` for a root.
-    pub(crate) issuer: Option<&'a PublicHalf>,
+    /// The key identifier of the issuer; `None` for a root.
+    pub(crate) issuer: Option<&'a [u8]>,
+}
+
+impl AuthorityContent<'_> {
+    pub(crate) fn extensions(&self) -> Result<Vec<Extension>, Fault> {
+        authority_extensions(self)
+    }
+}
+
+/// What a certification request will say (RFC 2986 4.1).
+pub(crate) struct RequestContent<'a> {
+    /// A DER `Name`.
+    pub(crate) subject: &'a [u8],
+    pub(crate) public_half: &'a PublicHalf,
+    /// Those that the certificate is to have.
+    pub(crate) extensions: Vec<Extension>,
+}
+
+/// `CertificationRequestInfo` (RFC 2986 4.1) of version 1.
+#[derive(Sequence)]
+struct RequestToBeSigned<'a> {
+    version: u8,
+    subject: AnyRef<'a>,
+    public_key: AnyRef<'a>,
+    #[asn1(context_specific = "0", tag_mode = "IMPLICIT", constructed = "true")]
+    attributes: SetOfVec<Attribute>,
+}
+
+/// `extensionRequest` (RFC 2985 5.4.2).
+const EXTENSION_REQUEST: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.2.840.113549.1.9.14");
+
+impl RequestContent<'_> {
+    /// The bytes to be signed.
+    pub(crate) fn to_der(&self) -> Result<Vec<u8>, Fault> {
+        let encode = || {
+            let wanted = Attribute {
+                oid: EXTENSION_REQUEST,
+                values: SetOfVec::try_from(vec![Any::encode_from(&self.extensions)?])?,
+            };
+            RequestToBeSigned {
+                version: 0,
+                subject: AnyRef::from_der(self.subject)?,
+                public_key: AnyRef::from_der(self.public_half.info())?,
+                attributes: SetOfVec::try_from(vec![wanted])?,
+            }
+            .to_der()
+        };
+        encode().map_err(|_: der::Error| Fault::Bug("a certification request cannot be written"))
+    }
 }
 
 /// The extensions of a signing certificate.
@@ -355,9 +406,10 @@ fn subtree(base: GeneralName) -> GeneralSubtree {
 }
 
 /// The extensions that every leaf of an authority has in common (X.509-SVID 4): no CA, signs what
-/// it says, is for these purposes, such as both ends of a connection.
+/// it says. An SVID says that it is for both ends of a connection, or does not say what it is for
+/// (X.509-SVID 4.4): where `purposes` are others, those of the authority alone bound it.
 pub(crate) fn leaf_extensions(
-    authority: &PublicHalf,
+    issuer_key: &[u8],
     purposes: &[ObjectIdentifier],
 ) -> Result<Vec<Extension>, Fault> {
     let encode = || {
@@ -366,12 +418,12 @@ pub(crate) fn leaf_extensions(
             path_len_constraint: None,
         };
         let usage = KeyUsage(FlagSet::from(KeyUsages::DigitalSignature));
-        Ok(vec![
-            extension(true, &basic)?,
-            extension(true, &usage)?,
-            extension(false, &ExtendedKeyUsage(purposes.to_vec()))?,
-            authority_key_id(authority)?,
-        ])
+        let mut extensions = vec![extension(true, &basic)?, extension(true, &usage)?];
+        if purposes == [SERVER_AUTH, CLIENT_AUTH] {
+            extensions.push(extension(false, &ExtendedKeyUsage(purposes.to_vec()))?);
+        }
+        extensions.push(authority_key_id(issuer_key)?);
+        Ok(extensions)
     };
     encode().map_err(|_: der::Error| Fault::Bug("the extensions of a leaf cannot be written"))
 }
@@ -407,9 +459,11 @@ fn subject_key_id(key: &PublicHalf) -> der::Result<Extension> {
     extension(false, &SubjectKeyIdentifier(identifier))
 }
 
-fn authority_key_id(issuer: &PublicHalf) -> der::Result<Extension> {
+/// RFC 5280 4.2.1.1: the identifier is that of the issuer's own certificate, which whoever made that
+/// has chosen.
+fn authority_key_id(issuer_key: &[u8]) -> der::Result<Extension> {
     let identifier = AuthorityKeyIdentifier {
-        key_identifier: Some(OctetString::new(issuer.identifier())?),
+        key_identifier: Some(OctetString::new(issuer_key)?),
         authority_cert_issuer: None,
         authority_cert_serial_number: None,
     };

@@ -5,6 +5,8 @@ use avouch_core::crypto::{AwsLc, KeyKind, PublicKey};
 use avouch_core::id::Digest;
 use avouch_core::reason::Reason;
 use base64ct::{Base64UrlUnpadded, Encoding};
+use der::asn1::UintRef;
+use der::{Decode, Sequence};
 use serde_json::{Map, Value};
 
 /// A public key with its DER form.
@@ -73,15 +75,17 @@ impl PublicHalf {
     /// The members of the key as a JSON Web Key that say which key it is (RFC 7518 6.2.1, RFC 8037
     /// 2), or `None` for a kind that is not issued for.
     pub(crate) fn jwk(&self) -> Option<Map<String, Value>> {
+        if let KeyKind::Rsa(_) = self.kind() {
+            return self.rsa_jwk();
+        }
         let (key_type, curve) = match self.kind() {
             KeyKind::Ed25519 => ("OKP", "Ed25519"),
             KeyKind::P256 => ("EC", "P-256"),
             KeyKind::P384 => ("EC", "P-384"),
-            KeyKind::MlDsa44
-            | KeyKind::MlDsa65
-            | KeyKind::MlDsa87
-            | KeyKind::P521
-            | KeyKind::Rsa(_) => return None,
+            KeyKind::P521 => ("EC", "P-521"),
+            KeyKind::MlDsa44 | KeyKind::MlDsa65 | KeyKind::MlDsa87 | KeyKind::Rsa(_) => {
+                return None;
+            }
         };
         // In the order of their names, in which a thumbprint takes them.
         let mut members = vec![("crv", curve.to_owned()), ("kty", key_type.to_owned())];
@@ -95,6 +99,23 @@ impl PublicHalf {
             members.push(("x", Base64UrlUnpadded::encode_string(x)));
             members.push(("y", Base64UrlUnpadded::encode_string(y)));
         }
+        let members = members.into_iter();
+        Some(
+            members
+                .map(|(name, value)| (name.to_owned(), value.into()))
+                .collect(),
+        )
+    }
+
+    /// RFC 7518 6.3.1.
+    fn rsa_jwk(&self) -> Option<Map<String, Value>> {
+        let key = RsaPublicKey::from_der(self.key.bytes()).ok()?;
+        let number = |number: UintRef<'_>| Base64UrlUnpadded::encode_string(number.as_bytes());
+        let members = [
+            ("e", number(key.exponent)),
+            ("kty", "RSA".to_owned()),
+            ("n", number(key.modulus)),
+        ];
         let members = members.into_iter();
         Some(
             members
@@ -121,6 +142,13 @@ impl PublicHalf {
             accepted: accepted.iter().map(|kind| kind.name()).collect(),
         })
     }
+}
+
+/// `RSAPublicKey` (RFC 8017 A.1.1).
+#[derive(Sequence)]
+struct RsaPublicKey<'a> {
+    modulus: UintRef<'a>,
+    exponent: UintRef<'a>,
 }
 
 fn refused(problem: KeyProblem) -> Reason {

@@ -44,6 +44,7 @@ pub mod revocation_list;
 pub mod signer;
 pub mod stages;
 pub mod token;
+pub mod upstream;
 pub mod x509_svid;
 
 /// How many seconds before it is issued a certificate begins to be valid, so that a verifier whose

@@ -108,7 +108,7 @@ impl X509Authority {
             next_update,
             entries: entries.ok_or(Fault::Bug("a serial number is not hexadecimal"))?,
             number,
-            public_half: self.signer().public_half(),
+            issuer_key: self.key_id(),
         }
         .to_der()?;
         Ok(Prepared::new(RevocationListDraft {

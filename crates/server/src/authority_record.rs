@@ -4,9 +4,11 @@ use std::sync::Arc;
 
 use avouch_core::credential::x509::Certificate;
 use avouch_core::id::TenantId;
+use avouch_core::reason::Reason;
 use avouch_core::time::Time;
 use avouch_issuer::authority::{self, Use, X509Authority};
 use avouch_issuer::life_cycle::{LifeCycle, State};
+use avouch_issuer::signer::{Origin, Signer, SoftwareKey};
 use avouch_issuer::token::{TokenAuthority, TokenKind};
 use avouch_store::{
     AuthorityId, AuthorityKind, AuthorityRecord, AuthorityRole, AuthorityState, AuthorityUse,
@@ -177,6 +179,34 @@ pub(crate) fn use_of(used_for: AuthorityUse) -> Use {
         AuthorityUse::Devices => Use::Devices,
         AuthorityUse::Cluster => Use::Cluster,
     }
+}
+
+/// A key that was made elsewhere, to try it out.
+pub(crate) fn signer_of(pkcs8: &[u8]) -> Result<Arc<dyn Signer>, Reason> {
+    match SoftwareKey::from_pkcs8(pkcs8, Origin::Memory) {
+        Ok(key) => Ok(Arc::new(key)),
+        Err(_) => Err(Reason::IssueKeyKind {
+            found: "another one, or no unencrypted PKCS#8".to_owned(),
+            accepted: vec!["P-256".to_owned(), "Ed25519".to_owned()],
+        }),
+    }
+}
+
+/// Whether a certificate is for a key.
+pub(crate) fn is_for(certificate: &[u8], public_key: &[u8]) -> bool {
+    Certificate::parse(certificate).is_ok_and(|read| read.public_key_info() == public_key)
+}
+
+/// From when until when an authority may sign: as long as its own certificate and all above it are
+/// valid.
+pub(crate) fn validity_of(chain: &[Vec<u8>]) -> Result<(Time, Time), Fault> {
+    let mut bounds: Option<(Time, Time)> = None;
+    for der in chain {
+        let read = Certificate::parse(der).map_err(Fault::Stored)?;
+        let (from, until) = bounds.unwrap_or((read.not_before(), read.not_after()));
+        bounds = Some((from.max(read.not_before()), until.min(read.not_after())));
+    }
+    bounds.ok_or_else(|| Fault::Bug("a chain has no certificate".to_owned()))
 }
 
 /// The serial number of a stored certificate, in hexadecimal.

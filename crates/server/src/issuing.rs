@@ -160,6 +160,28 @@ impl Plane {
         Ok(issue_one(prepared, &StoreLog::of(self))?)
     }
 
+    /// Signs a certificate for an identity of a tenant, below the intermediate for a use.
+    pub(crate) fn sign_x509_for(
+        &self,
+        tenant: &Arc<Tenant>,
+        used_for: AuthorityUse,
+        request: X509Request,
+    ) -> Result<X509Svid, Refused> {
+        let now = self.now();
+        let held = tenant.held();
+        let domain = request.id.trust_domain();
+        let authority = held
+            .authorities
+            .signing_x509(domain, used_for, now)
+            .cloned()?;
+        drop(held);
+        let prepared = self
+            .settings
+            .x509
+            .prepare(&authority, request, now, &self.random)?;
+        Ok(issue_one(prepared, &StoreLog::of(self))?)
+    }
+
     /// Signs an X.509-SVID for an identity of a tenant.
     pub(crate) fn sign_x509(
         &self,

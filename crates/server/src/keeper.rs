@@ -19,7 +19,7 @@ use avouch_issuer::stages::issue_one;
 use avouch_issuer::token::{self, TokenAuthority, TokenKind};
 use avouch_store::{
     AuthorityId, AuthorityKind, AuthorityRecord, AuthorityRole, AuthorityState, AuthorityUse,
-    Change, Key, Object, RevokedCertificate, Sequence,
+    Change, Key, Object, RevokedCertificate, Sequence, Upstream,
 };
 
 use crate::authority_record::{self, NameBounds, Opened, in_state, life_of};
@@ -36,7 +36,7 @@ const MOST_ATTEMPTS: usize = 8;
 const MOST_ROUNDS: usize = 8;
 
 /// Authorities of which one signs at a time.
-#[derive(Clone, Copy, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Group {
     /// They sign intermediates. The first, since the second needs one of them.
     Root,
@@ -56,19 +56,31 @@ impl Group {
     ];
 
     pub(crate) fn has(self, record: &AuthorityRecord) -> bool {
-        // What waits for its certificate is no authority yet.
+        Self::of(record) == Some(self)
+    }
+
+    /// The group of an authority. What waits for its certificate is none yet.
+    pub(crate) fn of(record: &AuthorityRecord) -> Option<Self> {
         if record.state == AuthorityState::Requested {
-            return false;
+            return None;
         }
-        let own = match (record.kind, record.role) {
+        Some(match (record.kind, record.role) {
             (AuthorityKind::X509, AuthorityRole::Root) => Self::Root,
             (AuthorityKind::X509, AuthorityRole::Intermediate) => {
                 Self::Intermediate(record.used_for)
             }
             (AuthorityKind::Jwt, AuthorityRole::Root | AuthorityRole::Intermediate) => Self::Jwt,
             (AuthorityKind::Wit, AuthorityRole::Root | AuthorityRole::Intermediate) => Self::Wit,
-        };
-        own == self
+        })
+    }
+
+    /// Whether its successors are made here, where the certificates of the trust domain end at a
+    /// root of `upstream`.
+    fn has_own_successors(self, upstream: Upstream) -> bool {
+        match (self, upstream) {
+            (Self::Root | Self::Intermediate(AuthorityUse::Services), Upstream::Elsewhere) => false,
+            (Self::Root | Self::Intermediate(_) | Self::Jwt | Self::Wit, _) => true,
+        }
     }
 }
 
@@ -155,25 +167,29 @@ impl Plane {
     ///
     /// # Errors
     ///
-    /// `issue.object_unknown`, `issue.authority_state`; `issue.conflict` while nodes still hold
-    /// what it signed, unless `anyway`; or what failed on our side.
+    /// `issue.object_unknown`, `issue.authority_state`; `issue.authority_in_use` while something that
+    /// it signed is in use, unless `anyway`; or what failed on our side.
     pub fn revoke(&self, tenant: &Arc<Tenant>, id: &str, anyway: bool) -> Result<(), Refused> {
         let record = authority(tenant, id)?;
         let life = life_of(&record)?.revoke(id)?;
-        let behind = self.behind(tenant, tenant.read(|snapshot| snapshot.sequence))?;
-        if !behind.is_empty() && !anyway {
-            let nodes: Vec<&str> = behind.iter().map(|node| node.as_str()).take(5).collect();
-            return Err(Reason::IssueConflict {
-                detail: format!(
-                    "{} nodes may still hold what the authority signed, such as {}",
-                    behind.len(),
-                    nodes.join(", ")
-                ),
+        let below = signed_by(tenant, &record);
+        if !anyway {
+            let mut ended: Vec<&AuthorityId> = below.iter().map(|one| &one.id).collect();
+            ended.push(&record.id);
+            let certificates = self.not_replaced(tenant, &ended)?;
+            let nodes = self
+                .behind(tenant, tenant.read(|snapshot| snapshot.sequence))?
+                .len();
+            if certificates + nodes > 0 {
+                return Err(Reason::IssueAuthorityInUse {
+                    authority: id.to_owned(),
+                    certificates,
+                    nodes,
+                }
+                .into());
             }
-            .into());
         }
         let mut draft = Draft::of(self, tenant, record.trust_domain.clone());
-        let below = signed_by(tenant, &record);
         draft.revoke(&record, life.state())?;
         for below in below {
             if let Ok(life) = life_of(&below)?.revoke(below.id.as_str()) {
@@ -269,6 +285,10 @@ pub(crate) struct Draft<'a> {
     changes: BTreeMap<AuthorityId, Change>,
     /// Where the keys are that were made elsewhere.
     made: Vec<String>,
+    /// Whose root the certificates end at.
+    pub(crate) upstream: Upstream,
+    /// The trust domain, where it changes.
+    pub(crate) domain: Option<Change>,
     /// What new intermediates may vouch for, where it is not what their predecessors may.
     pub(crate) bounds: Option<NameBounds>,
 }
@@ -285,6 +305,11 @@ impl<'a> Draft<'a> {
             now: plane.now(),
             changes: BTreeMap::new(),
             made: Vec::new(),
+            upstream: tenant.read(|snapshot| {
+                let domain = snapshot.trust_domains.get(&trust_domain);
+                domain.map(|domain| domain.upstream).unwrap_or_default()
+            }),
+            domain: None,
             bounds: None,
             plane,
             tenant,
@@ -301,6 +326,12 @@ impl<'a> Draft<'a> {
                     break;
                 }
             }
+        }
+        let ended = self.records.values().filter(|record| {
+            record.state == AuthorityState::Requested && record.not_after < self.now
+        });
+        for id in ended.map(|record| record.id.clone()).collect::<Vec<_>>() {
+            self.forget(Some(&id));
         }
         self.destroy_keys();
         self.sign_due_lists()
@@ -339,6 +370,11 @@ impl<'a> Draft<'a> {
         }
     }
 
+    /// A key was made at this address, which is destroyed again unless the change is stored.
+    pub(crate) fn made(&mut self, address: String) {
+        self.made.push(address);
+    }
+
     /// The authorities that have changed so far.
     pub(crate) fn changed_records(&self) -> BTreeSet<AuthorityId> {
         self.changes.keys().cloned().collect()
@@ -346,7 +382,8 @@ impl<'a> Draft<'a> {
 
     /// The changes so far; none are left.
     pub(crate) fn take_changes(&mut self) -> Vec<Change> {
-        std::mem::take(&mut self.changes).into_values().collect()
+        let changes = std::mem::take(&mut self.changes).into_values();
+        self.domain.take().into_iter().chain(changes).collect()
     }
 
     /// Stores what was worked out, if nothing else has changed since `at` where that is said.
@@ -381,7 +418,13 @@ impl<'a> Draft<'a> {
             .filter_map(|id| self.records.get(id))
             .map(life_of)
             .collect::<Result<Vec<LifeCycle>, Fault>>()?;
-        let steps = self.allowed(group, &ids, due(&lives, self.now))?;
+        let mut steps = self.allowed(group, &ids, due(&lives, self.now))?;
+        if !group.has_own_successors(self.upstream) {
+            steps.retain(|step| !matches!(step, Step::Prepare));
+        }
+        if group == Group::Intermediate(AuthorityUse::Services) && steps.is_empty() {
+            steps = self.after_a_new_root(&ids)?;
+        }
         for step in &steps {
             match step {
                 Step::Activate(place) => self.step(ids.get(*place), LifeCycle::activate)?,
@@ -391,6 +434,37 @@ impl<'a> Draft<'a> {
             }
         }
         Ok(!steps.is_empty())
+    }
+
+    /// What is due where the root that signs now is not that of the intermediate that does: another
+    /// intermediate, below that root.
+    fn after_a_new_root(&self, ids: &[AuthorityId]) -> Result<Vec<Step>, Refused> {
+        let group = Group::Intermediate(AuthorityUse::Services);
+        if self.upstream == Upstream::Elsewhere || !self.has(group, State::Active) {
+            return Ok(Vec::new());
+        }
+        let root = self.signing_root()?;
+        let place = |state: AuthorityState, is_below: bool| {
+            ids.iter().position(|id| {
+                self.records.get(id).is_some_and(|record| {
+                    let ends_there = record
+                        .certificates
+                        .last()
+                        .is_some_and(|last| last == root.certificate().der());
+                    record.state == state && ends_there == is_below
+                })
+            })
+        };
+        let Some(active) = place(AuthorityState::Active, false) else {
+            return Ok(Vec::new());
+        };
+        Ok(match place(AuthorityState::Prepared, true) {
+            None => vec![Step::Prepare],
+            Some(successor) => {
+                let steps = vec![Step::Activate(successor), Step::Retire(active)];
+                self.allowed(group, ids, steps)?
+            }
+        })
     }
 
     /// Leaves out the handing over to a successor that some node has not heard of yet: it would be

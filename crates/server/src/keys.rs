@@ -42,6 +42,16 @@ impl Keys {
         Ok(self.manager.generate(tenant, SigningKind::P256, name)?)
     }
 
+    /// Takes in a key as unencrypted DER PKCS#8.
+    pub(crate) fn import(
+        &self,
+        tenant: &TenantId,
+        pkcs8: &[u8],
+        name: &dyn Fn(&PublicHalf) -> String,
+    ) -> Result<NewKey, Fault> {
+        Ok(self.manager.import(tenant, pkcs8, name)?)
+    }
+
     /// Where a new key of an authority is, for the store.
     pub(crate) fn place(&self, id: &AuthorityId, kept: &Kept) -> Result<Place, Fault> {
         Ok(match kept {

@@ -52,6 +52,7 @@ pub mod settings;
 mod sharing;
 pub mod tenant;
 pub mod tls;
+mod upstream;
 mod views;
 mod why_not;
 

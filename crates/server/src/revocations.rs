@@ -142,8 +142,44 @@ impl Plane {
         Ok(revoked)
     }
 
+    /// How many certificates of these authorities have not ended, and nothing that was issued later
+    /// by another has taken their place. Those of one identity are taken for one: its workloads
+    /// renew theirs within moments of each other.
+    pub(crate) fn not_replaced(
+        &self,
+        tenant: &Tenant,
+        authorities: &[&AuthorityId],
+    ) -> Result<usize, Refused> {
+        let issued = self.issued_for(tenant, |intent| intent.kind == CredentialKind::X509)?;
+        let mut newest: BTreeMap<&SpiffeId, &IntentRow> = BTreeMap::new();
+        for intent in &issued {
+            let known = newest.entry(&intent.subject).or_insert(intent);
+            let is_of_another = !authorities.contains(&&intent.authority);
+            if intent.recorded > known.recorded
+                || (intent.recorded == known.recorded && is_of_another)
+            {
+                *known = intent;
+            }
+        }
+        let last = newest.values();
+        Ok(last
+            .filter(|intent| authorities.contains(&&intent.authority))
+            .count())
+    }
+
     /// The intents of the certificates that are meant and have not ended yet.
     fn issued(&self, tenant: &Tenant, which: &Which) -> Result<Vec<IntentRow>, Refused> {
+        self.issued_for(tenant, |intent| match which {
+            Which::Serial(serial) => intent.id.as_str() == serial,
+            Which::Identity(id) => intent.subject == *id,
+        })
+    }
+
+    fn issued_for(
+        &self,
+        tenant: &Tenant,
+        is_meant: impl Fn(&IntentRow) -> bool,
+    ) -> Result<Vec<IntentRow>, Refused> {
         let now = self.now();
         let longest = i64::from(self.settings.x509.lifetime.most());
         let mut found: BTreeMap<String, IntentRow> = BTreeMap::new();
@@ -158,11 +194,7 @@ impl Plane {
                     intent.kind,
                     CredentialKind::X509 | CredentialKind::Certificate
                 );
-                let is_meant = match which {
-                    Which::Serial(serial) => intent.id.as_str() == serial,
-                    Which::Identity(id) => intent.subject == *id,
-                };
-                is_certificate && is_meant && intent.not_after >= now
+                is_certificate && is_meant(intent) && intent.not_after >= now
             });
             found.extend(meant.map(|intent| (intent.id.to_string(), intent)));
             if is_last {

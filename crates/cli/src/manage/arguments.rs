@@ -310,6 +310,48 @@ pub struct EntryMembers {
 /// Commands on authorities.
 #[derive(Debug, Subcommand)]
 pub enum AuthorityCommand {
+    /// Have a prepared authority sign in the place of the one that does
+    #[command(after_help = "Examples:\n  avouch authority activate 3f2a… --tenant demo")]
+    Activate {
+        /// The authority
+        authority: String,
+        /// Also while connected nodes do not know it yet
+        #[arg(long)]
+        anyway: bool,
+    },
+    /// Add an intermediate for people, devices or a cluster
+    #[command(after_help = ADD_EXAMPLES)]
+    Add {
+        /// The trust domain
+        trust_domain: String,
+        /// For whom it signs
+        #[arg(long = "use", value_name = "people|devices|cluster")]
+        used_for: String,
+        /// Only SPIFFE IDs of the trust domain, by a name constraint; rustls refuses all below it
+        #[arg(long)]
+        constrain_ids: bool,
+        /// Only DNS names below NAME, by a name constraint. May be repeated
+        #[arg(long, value_name = "NAME")]
+        permit_dns: Vec<String>,
+    },
+    /// Make a key for an intermediate whose certificate another CA signs, and the request for it
+    #[command(after_help = UPSTREAM_EXAMPLES)]
+    Csr {
+        /// The trust domain
+        trust_domain: String,
+    },
+    /// Take the certificate that another CA has signed for a request; or, with --key, a root
+    #[command(after_help = UPSTREAM_EXAMPLES)]
+    Import {
+        /// The trust domain
+        trust_domain: String,
+        /// PEM: its own certificate and all above it, up to the root (`-` for standard input)
+        #[arg(value_name = "FILE")]
+        certificates: PathBuf,
+        /// The private key of a root: PEM, PKCS#8, not encrypted
+        #[arg(long, value_name = "FILE")]
+        key: Option<PathBuf>,
+    },
     /// The authorities of the tenant, and how many nodes know each
     #[command(after_help = "Examples:\n  avouch authority list --tenant demo")]
     List,
@@ -324,6 +366,9 @@ pub enum AuthorityCommand {
     Replace {
         /// Its name
         trust_domain: String,
+        /// Stay until every connected node holds the new keys, and tell how many do
+        #[arg(long)]
+        wait: bool,
     },
     /// Take a tainted authority out of the bundle and destroy its key
     #[command(after_help = "Examples:\n  avouch authority revoke 3f2a… --tenant demo")]
@@ -681,6 +726,23 @@ Examples:
 
 What was signed is replaced at once and still believed; then revoke each tainted authority, and what
 it signed is believed no more.";
+
+const ADD_EXAMPLES: &str = "\
+Examples:
+  avouch authority add demo.avouch.test --tenant demo --use devices
+  avouch authority add demo.avouch.test --tenant demo --use people --permit-dns corp.example
+
+The extended key usages of the intermediate say for whom it signs: a certificate for a device is no
+certificate of a server.";
+
+const UPSTREAM_EXAMPLES: &str = "\
+Examples:
+  avouch authority csr demo.avouch.test --tenant demo > request.pem
+  (have your CA sign it)
+  avouch authority import demo.avouch.test chain.pem --tenant demo
+  avouch authority activate 3f2a… --tenant demo
+
+  avouch authority import demo.avouch.test root.pem --key root.key.pem --tenant demo";
 
 const REVOKE_CERTIFICATES_EXAMPLES: &str = "\
 Examples:

@@ -9,6 +9,7 @@ mod nodes;
 mod rules;
 mod secured;
 mod table;
+mod upstream;
 
 use avouch_core::id::TenantId;
 use serde_json::{Map, Value, json};
@@ -127,8 +128,44 @@ pub fn authority(arguments: &AuthorityArguments, common: &Common) -> Result<Exit
         AuthorityCommand::Prepare { trust_domain } => {
             client.post(&at("trust-domains", trust_domain, "prepare")?, &nothing)?
         }
-        AuthorityCommand::Replace { trust_domain } => {
-            client.post(&at("trust-domains", trust_domain, "replace")?, &nothing)?
+        AuthorityCommand::Activate { authority, anyway } => {
+            let how = json!({ "anyway": anyway });
+            client.post(&at("authorities", authority, "activate")?, &how)?
+        }
+        AuthorityCommand::Add {
+            trust_domain,
+            used_for,
+            constrain_ids,
+            permit_dns,
+        } => {
+            let new = json!({
+                "used_for": used_for,
+                "constrain_ids": constrain_ids,
+                "permit_dns": permit_dns,
+            });
+            client.post(&at("trust-domains", trust_domain, "authorities")?, &new)?
+        }
+        AuthorityCommand::Csr { trust_domain } => {
+            let answer = client.post(&at("trust-domains", trust_domain, "csr")?, &nothing)?;
+            return upstream::tell_request(common, &answer);
+        }
+        AuthorityCommand::Import {
+            trust_domain,
+            certificates,
+            key,
+        } => {
+            let sent = upstream::read(certificates, key.as_deref())?;
+            let answer = client.post(&at("trust-domains", trust_domain, "import")?, &sent)?;
+            return tell_one(common, &answer, &[("AUTHORITY", "authority")]);
+        }
+        AuthorityCommand::Replace { trust_domain, wait } => {
+            let replaced = at("trust-domains", trust_domain, "replace")?;
+            let answer = client.post(&replaced, &nothing)?;
+            if *wait {
+                upstream::wait(&client, &path(common, "authorities")?, trust_domain)?
+            } else {
+                answer
+            }
         }
         AuthorityCommand::Revoke { authority, anyway } => {
             let how = json!({ "anyway": anyway });

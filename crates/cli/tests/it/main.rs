@@ -16,4 +16,5 @@ mod secured;
 mod spire;
 mod tokens;
 mod up;
+mod upstream;
 mod verdicts;

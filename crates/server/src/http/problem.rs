@@ -248,7 +248,9 @@ fn status_of_issue(code: &str) -> Option<StatusCode> {
         "issue.node_not_admitted" | "issue.not_permitted" => StatusCode::FORBIDDEN,
         "issue.object_unknown" => StatusCode::NOT_FOUND,
         "issue.method_not_allowed" => StatusCode::METHOD_NOT_ALLOWED,
-        "issue.authority_state"
+        "issue.authority_in_use"
+        | "issue.authority_not_held"
+        | "issue.authority_state"
         | "issue.conflict"
         | "issue.entry_expired"
         | "issue.entry_unfilled" => StatusCode::CONFLICT,
@@ -281,6 +283,8 @@ fn status_of_issue(code: &str) -> Option<StatusCode> {
         | "issue.token_type_false"
         | "issue.token_type_unsupported"
         | "issue.token_used"
+        | "issue.upstream_key"
+        | "issue.upstream_malformed"
         | "issue.ttl_out_of_bounds"
         | "issue.trust_mutable"
         | "issue.undecided" => StatusCode::BAD_REQUEST,

@@ -303,6 +303,17 @@ pub(super) static ROUTES: &[Route] = &[
     )
     .says("The authorities of the tenant, and which connected nodes know them"),
     Route::post(
+        "/v1/tenants/{tenant}/authorities/{authority}/activate",
+        Access::Of(Verb::Write, Noun::Authority, authorities::activate),
+    )
+    .takes("Revoking")
+    .optional()
+    .gives("Authorities")
+    .says(
+        "Has a prepared authority sign in the place of the one that does; refused while connected \
+         nodes do not know it, unless `anyway`",
+    ),
+    Route::post(
         "/v1/tenants/{tenant}/authorities/{authority}/revoke",
         Access::Of(Verb::Write, Noun::Authority, authorities::revoke),
     )
@@ -557,6 +568,26 @@ pub(super) static ROUTES: &[Route] = &[
     .takes("NewTrustDomain")
     .creates("TrustDomain")
     .says("Gives the tenant a trust domain with all its authorities"),
+    Route::post(
+        "/v1/tenants/{tenant}/trust-domains/{trust_domain}/authorities",
+        Access::Of(Verb::Write, Noun::Authority, authorities::add),
+    )
+    .takes("NewIntermediate")
+    .gives("Authorities")
+    .says("Adds an intermediate for people, devices or a cluster"),
+    Route::post(
+        "/v1/tenants/{tenant}/trust-domains/{trust_domain}/csr",
+        Access::Of(Verb::Write, Noun::Authority, authorities::request),
+    )
+    .gives("AuthorityRequest")
+    .says("Makes a key for an intermediate whose certificate comes from elsewhere, and a request"),
+    Route::post(
+        "/v1/tenants/{tenant}/trust-domains/{trust_domain}/import",
+        Access::Of(Verb::Write, Noun::Authority, authorities::import),
+    )
+    .takes("ImportedCertificates")
+    .gives("ImportedAuthority")
+    .says("Takes the certificate for a request, or a root with its key; what it would sign is tried"),
     Route::post(
         "/v1/tenants/{tenant}/trust-domains/{trust_domain}/prepare",
         Access::Of(Verb::Write, Noun::Authority, authorities::prepare),

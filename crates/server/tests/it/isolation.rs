@@ -35,6 +35,8 @@ fn body(method: &str, path: &str) -> Option<Value> {
             "signing_request": pem("CERTIFICATE REQUEST", &signing_request(&Key::p256("new"))),
             "spiffe_id": "spiffe://two.test/web",
         })),
+        ("POST", "authorities") => Some(json!({"used_for": "devices"})),
+        ("POST", "import") => Some(json!({"certificates": ""})),
         ("POST", "revoke-certificates") => Some(json!({"spiffe_id": "spiffe://two.test/web"})),
         ("POST", "why-not") => Some(json!({"selectors": ["unix:uid:0"]})),
         ("PUT", "{admin}") => Some(json!({"subject": "spiffe://two.test/web", "role": "auditor"})),

@@ -2,6 +2,7 @@
 
 mod attesting;
 mod attesting_ssh;
+mod authorities;
 mod away;
 mod dynamic;
 mod federating;

@@ -3,11 +3,15 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use avouch_api::members::Document;
-use avouch_core::id::SpiffeId;
+use avouch_api::members::{Document, Members};
+use avouch_api::text::{pem_blocks, to_pem};
+use avouch_core::id::{Digest, SpiffeId};
+use avouch_core::reason::Reason;
 use avouch_issuer::revocation_list::{reason_names, reason_number};
-use avouch_store::{AuthorityRecord, Sequence};
+use avouch_store::{AuthorityRecord, AuthorityUse, Sequence, Upstream};
+use base64ct::{Base64, Encoding};
 use serde_json::{Value, json};
+use zeroize::Zeroizing;
 
 use super::said;
 use crate::http::answer::Answer;
@@ -15,6 +19,7 @@ use crate::http::call::{Call, Stop};
 use crate::keys::origin_of;
 use crate::revocations::Which;
 use crate::tenant::Tenant;
+use crate::upstream::renew_by;
 
 /// The most nodes that are named; the others are only counted.
 const MOST_NAMED: usize = 100;
@@ -24,7 +29,11 @@ pub(in crate::http) fn list(call: &Call, tenant: &Arc<Tenant>) -> Result<Answer,
     let held = tenant.held();
     let authorities = held.snapshot.authorities.values();
     let authorities: Vec<Value> = authorities
-        .map(|record| to_json(record, held.published.get(&record.id), &followers))
+        .map(|record| {
+            let domain = held.snapshot.trust_domains.get(&record.trust_domain);
+            let upstream = domain.map(|domain| domain.upstream);
+            to_json(record, upstream, held.published.get(&record.id), &followers)
+        })
         .collect();
     Ok(Answer::json(&json!({ "authorities": authorities })))
 }
@@ -56,6 +65,74 @@ pub(in crate::http) fn replace_all(call: &Call, tenant: &Arc<Tenant>) -> Result<
     let name = call.own_trust_domain(tenant)?;
     call.plane().replace_all(tenant, &name)?;
     list(call, tenant)
+}
+
+pub(in crate::http) fn activate(call: &Call, tenant: &Arc<Tenant>) -> Result<Answer, Stop> {
+    let mut members = call.members_if_any("authority")?;
+    let anyway = members.flag("anyway")?.unwrap_or(false);
+    members.finish()?;
+    let id = call.name("authority");
+    call.plane().activate(tenant, id, anyway)?;
+    list(call, tenant)
+}
+
+/// Adds an intermediate for a further use.
+pub(in crate::http) fn add(call: &Call, tenant: &Arc<Tenant>) -> Result<Answer, Stop> {
+    let name = call.own_trust_domain(tenant)?;
+    let mut members = call.members("authority")?;
+    let used_for = used_for(&mut members)?;
+    let constrain_ids = members.flag("constrain_ids")?.unwrap_or(false);
+    let permit_dns = members.text_list("permit_dns")?;
+    members.finish()?;
+    call.plane()
+        .add_intermediate(tenant, &name, used_for, constrain_ids, permit_dns)?;
+    list(call, tenant)
+}
+
+/// Makes a key whose certificate is to come from elsewhere.
+pub(in crate::http) fn request(call: &Call, tenant: &Arc<Tenant>) -> Result<Answer, Stop> {
+    let name = call.own_trust_domain(tenant)?;
+    call.members_if_any("trust domain")?.finish()?;
+    let (authority, der) = call.plane().request_intermediate(tenant, &name)?;
+    Ok(Answer::json(&json!({
+        "authority": authority,
+        "signing_request": to_pem("CERTIFICATE REQUEST", &der),
+    })))
+}
+
+/// Takes a certificate that was signed elsewhere, or a root with its key.
+pub(in crate::http) fn import(call: &Call, tenant: &Arc<Tenant>) -> Result<Answer, Stop> {
+    let name = call.own_trust_domain(tenant)?;
+    let mut members = call.members("certificates")?;
+    let text = members.required_text("certificates")?;
+    let key = members.text("private_key")?.map(Zeroizing::new);
+    members.finish()?;
+    let mut certificates = Vec::new();
+    for block in pem_blocks(&text)? {
+        if block.is_certificate() {
+            certificates.push(block.decode()?);
+        }
+    }
+    let plane = call.plane();
+    let authority = match key {
+        None => plane.import_intermediate(tenant, &name, &certificates)?,
+        Some(key) => {
+            let pkcs8 = Base64::decode_vec(&key).map(Zeroizing::new).map_err(|_| {
+                Document::Request("certificates").refuse("`private_key` is not base64".to_owned())
+            })?;
+            plane.import_root(tenant, &name, &certificates, &pkcs8)?
+        }
+    };
+    Ok(Answer::json(&json!({ "authority": authority })))
+}
+
+/// For whom certificates are; services unless something else is said.
+pub(super) fn used_for(members: &mut Members) -> Result<AuthorityUse, Reason> {
+    let Some(name) = members.text("used_for")? else {
+        return Ok(AuthorityUse::Services);
+    };
+    AuthorityUse::parse(&name)
+        .ok_or_else(|| members.refuse("used_for", "must be services, people, devices or cluster"))
 }
 
 /// Revokes certificates before their end.
@@ -96,6 +173,7 @@ pub(in crate::http) fn revoke_certificates(
 
 fn to_json(
     record: &AuthorityRecord,
+    upstream: Option<Upstream>,
     published: Option<&Sequence>,
     followers: &BTreeMap<SpiffeId, u64>,
 ) -> Value {
@@ -121,6 +199,8 @@ fn to_json(
         "used_for": record.used_for.name(),
         "key_origin": origin_of(record).unwrap_or("destroyed"),
         "key_address": record.key_address,
+        "renew_by": upstream.and_then(|upstream| renew_by(record, upstream)).map(|at| at.to_string()),
+        "root": record.certificates.last().map(|der| Digest::of(der).to_string()),
         "revoked_certificates": list.map(|_| record.revoked.len()),
         "revocation_list_until": list.map(|list| list.next_update.to_string()),
         "published": published.map(|sequence| sequence.number()),

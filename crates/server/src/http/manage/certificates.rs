@@ -10,7 +10,7 @@ use avouch_issuer::x509_svid::X509Request;
 use avouch_store::Entry;
 use serde_json::json;
 
-use super::unknown;
+use super::{authorities, unknown};
 use crate::grants::Granted;
 use crate::http::answer::Answer;
 use crate::http::call::{Call, Stop};
@@ -20,6 +20,7 @@ pub(in crate::http) fn issue(call: &Call, tenant: &Arc<Tenant>) -> Result<Answer
     let mut members = call.members("certification request")?;
     let request = members.required_text("signing_request")?;
     let id = members.required_text("spiffe_id")?;
+    let used_for = authorities::used_for(&mut members)?;
     members.finish()?;
     let id = SpiffeId::parse(&id)?;
     // Nothing was attested of who brings a request by hand.
@@ -31,7 +32,7 @@ pub(in crate::http) fn issue(call: &Call, tenant: &Arc<Tenant>) -> Result<Answer
         dns_names: granted.dns_names,
         id: granted.id,
     };
-    let svid = call.plane().sign_x509(tenant, request)?;
+    let svid = call.plane().sign_x509_for(tenant, used_for, request)?;
     let blocks = svid.chain.iter().map(|der| to_pem("CERTIFICATE", der));
     Ok(Answer::json(&json!({
         "spiffe_id": svid.id.as_str(),

@@ -1,0 +1,99 @@
+//! Authorities from elsewhere, and a drill that is watched.
+
+use std::path::Path;
+use std::time::Duration;
+
+use base64ct::{Base64, Encoding};
+use der::pem;
+use serde_json::{Map, Value, json};
+use zeroize::Zeroizing;
+
+use super::client::Client;
+use super::{LONGEST_FILE, list_of, pretty};
+use crate::arguments::Common;
+use crate::fault::{Exit, Fault};
+use crate::input::{self, Stop};
+use crate::output;
+
+/// How often it is asked who holds the new keys.
+const PAUSE: Duration = Duration::from_millis(250);
+
+/// What is sent for an import.
+pub(super) fn read(certificates: &Path, key: Option<&Path>) -> Result<Value, Fault> {
+    let text = Zeroizing::new(read_text(certificates)?);
+    let mut sent = Map::from_iter([("certificates".to_owned(), json!(text.as_str()))]);
+    if let Some(path) = key {
+        let text = Zeroizing::new(read_text(path)?);
+        let (label, pkcs8) = pem::decode_vec(text.as_bytes()).map_err(|_| no_key(path))?;
+        let pkcs8 = Zeroizing::new(pkcs8);
+        if label != "PRIVATE KEY" {
+            return Err(no_key(path));
+        }
+        let member = Base64::encode_string(&pkcs8);
+        sent.insert("private_key".to_owned(), member.into());
+    }
+    Ok(Value::Object(sent))
+}
+
+fn no_key(path: &Path) -> Fault {
+    Fault::Usage(format!(
+        "{}: it is not one PEM block `PRIVATE KEY`; `openssl pkcs8 -topk8 -nocrypt` makes one",
+        input::name_of(path)
+    ))
+}
+
+fn read_text(path: &Path) -> Result<String, Fault> {
+    let refuse = |why: String| Fault::Usage(format!("{}: {why}", input::name_of(path)));
+    let bytes = match input::read(path, "file", LONGEST_FILE) {
+        Ok(bytes) => bytes,
+        Err(Stop::Fault(fault)) => return Err(fault),
+        Err(Stop::Refused { reason, .. }) => return Err(refuse(reason.sentence())),
+    };
+    String::from_utf8(bytes).map_err(|_| refuse("it is not UTF-8".to_owned()))
+}
+
+#[expect(
+    clippy::disallowed_methods,
+    reason = "a server tells its nodes of changes, and the command asks"
+)]
+fn pause() {
+    std::thread::sleep(PAUSE);
+}
+
+/// The request alone, so that it can go into a file.
+pub(super) fn tell_request(common: &Common, answer: &Value) -> Result<Exit, Fault> {
+    let request = answer.get("signing_request").and_then(Value::as_str);
+    output::formatted(
+        common.output,
+        || request.unwrap_or_default().trim_end().to_owned(),
+        || pretty(answer),
+    )?;
+    Ok(Exit::Accepted)
+}
+
+/// Waits until every connected node holds the authorities of a trust domain that sign now, and says
+/// how far it is whenever that changes.
+pub(super) fn wait(client: &Client, path: &str, trust_domain: &str) -> Result<Value, Fault> {
+    let mut told = None;
+    loop {
+        let answer = client.get(path)?;
+        let signing = list_of(&answer, "authorities").iter().filter(|one| {
+            one.get("trust_domain").and_then(Value::as_str) == Some(trust_domain)
+                && one.get("state").and_then(Value::as_str) == Some("active")
+        });
+        let number = |one: &Value, name: &str| one.get(name).and_then(Value::as_u64).unwrap_or(0);
+        let progress = signing
+            .map(|one| (number(one, "nodes_holding"), number(one, "nodes_connected")))
+            .min();
+        if progress != told {
+            if let Some((holding, connected)) = progress {
+                output::warn(&format!("{holding} of {connected} nodes hold the new keys"));
+            }
+            told = progress;
+        }
+        if progress.is_none_or(|(holding, connected)| holding >= connected) {
+            return Ok(answer);
+        }
+        pause();
+    }
+}

@@ -1,0 +1,314 @@
+//! What an operator does with authorities by hand: more intermediates, one that signs now, roots and
+//! intermediates whose certificates come from elsewhere.
+//!
+//! ```text
+//! csr ──► requested ──(signed elsewhere)──► import ──► prepared ──► activate ──► active
+//! ```
+
+use std::sync::Arc;
+
+use avouch_core::id::TrustDomain;
+use avouch_core::reason::Reason;
+use avouch_core::time::Time;
+use avouch_issuer::key_manager::{Kept, NewKey};
+use avouch_issuer::upstream::{Taking, signing_request};
+use avouch_store::{
+    AuthorityId, AuthorityKind, AuthorityRecord, AuthorityRole, AuthorityState, AuthorityUse,
+    Change, Object, TrustDomainRecord, Upstream,
+};
+
+use crate::authority_record::{self, NameBounds, in_state, life_of};
+use crate::fault::{Fault, Refused};
+use crate::keeper::{Draft, Group, authority, x509_name};
+use crate::plane::Plane;
+use crate::tenant::Tenant;
+
+/// How long a request waits for its certificate, in seconds.
+const REQUEST_TTL: i64 = 90 * 86_400;
+
+/// The part of its life in which an authority from elsewhere is to be renewed by hand.
+const REMINDER_PART: i64 = 3;
+
+impl Plane {
+    /// Adds an intermediate for a further use, which signs at once. From then on it has successors
+    /// like any other.
+    ///
+    /// # Errors
+    ///
+    /// `issue.conflict` if there is one, `issue.dns_name_invalid`, or what failed on our side.
+    pub fn add_intermediate(
+        &self,
+        tenant: &Arc<Tenant>,
+        trust_domain: &TrustDomain,
+        used_for: AuthorityUse,
+        constrain_ids: bool,
+        permit_dns: Vec<String>,
+    ) -> Result<(), Refused> {
+        let mut draft = Draft::of(self, tenant, trust_domain.clone());
+        let group = Group::Intermediate(used_for);
+        if draft.records.values().any(|record| group.has(record)) {
+            return Err(Reason::IssueConflict {
+                detail: format!(
+                    "{trust_domain} has an intermediate for {} already",
+                    used_for.name()
+                ),
+            }
+            .into());
+        }
+        draft.bounds = Some(NameBounds {
+            ids: constrain_ids,
+            dns: permit_dns,
+        });
+        draft.prepare(group)?;
+        draft.work()?;
+        draft.store(None)
+    }
+
+    /// Has a prepared authority sign from now on, in the place of the one that does.
+    ///
+    /// # Errors
+    ///
+    /// `issue.object_unknown`, `issue.authority_state`; `issue.authority_not_held` while a node that
+    /// follows does not know it, unless `anyway`; or what failed on our side.
+    pub fn activate(&self, tenant: &Arc<Tenant>, id: &str, anyway: bool) -> Result<(), Refused> {
+        let record = authority(tenant, id)?;
+        let life = life_of(&record)?.activate(id)?;
+        let published = tenant.held().published.get(&record.id).copied();
+        let behind = match published {
+            Some(since) => self.behind(tenant, since)?.len(),
+            None => 0,
+        };
+        if behind > 0 && !anyway {
+            return Err(Reason::IssueAuthorityNotHeld {
+                authority: id.to_owned(),
+                nodes: behind,
+                connected: self.presences.of(tenant.id()).len(),
+            }
+            .into());
+        }
+        let mut draft = Draft::of(self, tenant, record.trust_domain.clone());
+        let now = draft.now;
+        let group = Group::of(&record);
+        let signing = draft.records.values().filter(|one| {
+            group.is_some_and(|group| group.has(one)) && one.state == AuthorityState::Active
+        });
+        for one in signing.cloned().collect::<Vec<_>>() {
+            let retired = life_of(&one)?.retire(one.id.as_str())?;
+            draft.put(in_state(&one, retired.state(), now)?);
+        }
+        draft.put(in_state(&record, life.state(), now)?);
+        if group == Some(Group::Intermediate(AuthorityUse::Services)) {
+            draft.set_upstream(&record);
+        }
+        if group == Some(Group::Root) {
+            draft.set_own_upstream();
+        }
+        draft.work()?;
+        draft.store(None)
+    }
+
+    /// Makes a key for an intermediate whose certificate is to come from elsewhere, and a request for
+    /// it (PKCS#10) as DER.
+    ///
+    /// # Errors
+    ///
+    /// What failed on our side.
+    pub fn request_intermediate(
+        &self,
+        tenant: &Arc<Tenant>,
+        trust_domain: &TrustDomain,
+    ) -> Result<(String, Vec<u8>), Refused> {
+        let mut draft = Draft::of(self, tenant, trust_domain.clone());
+        let key = draft.new_key(&x509_name)?;
+        let request = signing_request(key.signer.as_ref(), trust_domain)?;
+        let record = self.waiting(tenant, trust_domain, &key)?;
+        let id = record.id.to_string();
+        draft.put(record);
+        draft.store(None)?;
+        Ok((id, request))
+    }
+
+    /// Takes the certificate that was signed elsewhere for a request of [`Plane::request_intermediate`],
+    /// with those above it up to the root. It is prepared then, and its root in the bundle.
+    ///
+    /// # Errors
+    ///
+    /// `issue.upstream_key`, `issue.upstream_malformed`, the core's reason for refusing what it would
+    /// sign, or what failed on our side.
+    pub fn import_intermediate(
+        &self,
+        tenant: &Arc<Tenant>,
+        trust_domain: &TrustDomain,
+        certificates: &[Vec<u8>],
+    ) -> Result<String, Refused> {
+        let mut draft = Draft::of(self, tenant, trust_domain.clone());
+        let mut waiting = draft.records.values().filter(|record| {
+            record.state == AuthorityState::Requested
+                && certificates
+                    .iter()
+                    .any(|der| authority_record::is_for(der, &record.public_key))
+        });
+        let Some(record) = waiting.next().cloned() else {
+            return Err(Reason::IssueUpstreamKey {
+                trust_domain: trust_domain.to_string(),
+            }
+            .into());
+        };
+        let signer = tenant.keys.open(&record)?;
+        let signer = signer.ok_or_else(|| Fault::Stored(format!("{} has no key", record.id)))?;
+        let taking = Taking {
+            tenant: tenant.id(),
+            trust_domain,
+            certificates,
+            now: draft.now,
+        };
+        let chain = taking.intermediate(signer, &self.random)?;
+        let id = record.id.to_string();
+        draft.put(prepared(record, chain, draft.now)?);
+        draft.work()?;
+        draft.store(None)?;
+        Ok(id)
+    }
+
+    /// Takes a root that was made elsewhere, with its key as DER PKCS#8.
+    ///
+    /// # Errors
+    ///
+    /// As for an intermediate; `issue.key_not_accepted` for a key that authorities do not sign with,
+    /// `issue.conflict` for a root that is here already.
+    pub fn import_root(
+        &self,
+        tenant: &Arc<Tenant>,
+        trust_domain: &TrustDomain,
+        certificates: &[Vec<u8>],
+        pkcs8: &[u8],
+    ) -> Result<String, Refused> {
+        let mut draft = Draft::of(self, tenant, trust_domain.clone());
+        let taking = Taking {
+            tenant: tenant.id(),
+            trust_domain,
+            certificates,
+            now: draft.now,
+        };
+        // Looked at before it goes into a token.
+        let trial = authority_record::signer_of(pkcs8)?;
+        let chain = taking.root(Arc::clone(&trial), &self.random)?;
+        let id = authority_record::name(&x509_name(trial.public_half()))?;
+        if draft.records.contains_key(&id) {
+            return Err(Reason::IssueConflict {
+                detail: format!("the authority {id} is here already"),
+            }
+            .into());
+        }
+        let key = draft.import_key(pkcs8, &x509_name)?;
+        let record = AuthorityRecord {
+            role: AuthorityRole::Root,
+            ..self.waiting(tenant, trust_domain, &key)?
+        };
+        draft.put(prepared(record, chain, draft.now)?);
+        draft.work()?;
+        draft.store(None)?;
+        Ok(id.to_string())
+    }
+
+    /// An authority that has a key and no certificate.
+    fn waiting(
+        &self,
+        tenant: &Tenant,
+        trust_domain: &TrustDomain,
+        key: &NewKey,
+    ) -> Result<AuthorityRecord, Fault> {
+        let now = self.now();
+        let public = key.signer.public_half();
+        let id: AuthorityId = authority_record::name(&x509_name(public))?;
+        let place = tenant.keys.place(&id, &key.kept)?;
+        Ok(AuthorityRecord {
+            id,
+            trust_domain: trust_domain.clone(),
+            kind: AuthorityKind::X509,
+            role: AuthorityRole::Intermediate,
+            state: AuthorityState::Requested,
+            since: now,
+            not_before: now,
+            not_after: now.plus(REQUEST_TTL),
+            public_key: public.info().to_vec(),
+            certificates: Vec::new(),
+            private_key: place.sealed,
+            key_address: place.address,
+            used_for: AuthorityUse::Services,
+            revoked: Vec::new(),
+            revocation_list: None,
+        })
+    }
+}
+
+impl Draft<'_> {
+    fn import_key(
+        &mut self,
+        pkcs8: &[u8],
+        name: &dyn Fn(&avouch_issuer::key::PublicHalf) -> String,
+    ) -> Result<NewKey, Fault> {
+        let key = self.tenant.keys.import(self.tenant.id(), pkcs8, name)?;
+        if let Kept::Elsewhere(address) = &key.kept {
+            self.made(address.clone());
+        }
+        Ok(key)
+    }
+
+    /// Whose root the certificates of the trust domain end at, once `signing` signs.
+    fn set_upstream(&mut self, signing: &AuthorityRecord) {
+        let root = signing.certificates.last();
+        let is_own = self.records.values().any(|record| {
+            record.role == AuthorityRole::Root && record.certificates.first() == root
+        });
+        self.put_upstream(if is_own {
+            Upstream::Own
+        } else {
+            Upstream::Elsewhere
+        });
+    }
+
+    fn set_own_upstream(&mut self) {
+        self.put_upstream(Upstream::Own);
+    }
+
+    fn put_upstream(&mut self, upstream: Upstream) {
+        let domain = self.tenant.read(|snapshot| {
+            let domain = snapshot.trust_domains.get(&self.trust_domain);
+            domain.cloned()
+        });
+        if let Some(domain) = domain.filter(|domain| domain.upstream != upstream) {
+            self.upstream = upstream;
+            let domain = TrustDomainRecord { upstream, ..domain };
+            self.domain = Some(Change::Put(Object::TrustDomain(domain)));
+        }
+    }
+}
+
+/// By when an authority from elsewhere is to be renewed by hand: `None` for one that is followed by
+/// itself.
+pub(crate) fn renew_by(record: &AuthorityRecord, upstream: Upstream) -> Option<Time> {
+    let is_from_elsewhere = upstream == Upstream::Elsewhere
+        && record.role == AuthorityRole::Intermediate
+        && record.kind == AuthorityKind::X509
+        && record.used_for == AuthorityUse::Services
+        && record.state == AuthorityState::Active;
+    let length = record.not_after.since(record.not_before).max(0);
+    is_from_elsewhere.then(|| record.not_after.plus(-length / REMINDER_PART))
+}
+
+/// An authority that has its certificate now.
+fn prepared(
+    record: AuthorityRecord,
+    chain: Vec<Vec<u8>>,
+    now: Time,
+) -> Result<AuthorityRecord, Refused> {
+    let (not_before, not_after) = authority_record::validity_of(&chain)?;
+    let life = life_of(&record)?.answer(record.id.as_str(), not_before, not_after)?;
+    Ok(AuthorityRecord {
+        not_before,
+        not_after,
+        certificates: chain,
+        ..in_state(&record, life.state(), now)?
+    })
+}
