@@ -14,6 +14,7 @@ use crate::fault::Refused;
 use crate::grants::{check_identity, check_name};
 use crate::issuing::Answers;
 use crate::plane::Plane;
+use crate::quotas::Bounded;
 use crate::tenant::Tenant;
 
 /// The longest hint in bytes (SPIFFE Workload API 5.2.1).
@@ -95,6 +96,8 @@ impl Plane {
         // New names are not taken; only who chose one may meet another who chose it too.
         let may_meet =
             existing == Existing::Refuse && drafts.iter().any(|draft| draft.id.is_some());
+        // What there is room for is counted, so nothing else may change meanwhile.
+        let may_meet = may_meet || self.room(tenant, Bounded::Entries).is_some();
         let mut conflict = None;
         for _ in 0..MOST_ATTEMPTS {
             let at = tenant.read(|snapshot| snapshot.sequence);
@@ -129,6 +132,7 @@ impl Plane {
         existing: Existing,
     ) -> Result<Answers<Entry>, Refused> {
         let now = self.now();
+        let mut room = self.room(tenant, Bounded::Entries);
         let mut seen = BTreeSet::new();
         let mut answers = Vec::with_capacity(drafts.len());
         for draft in drafts {
@@ -146,7 +150,11 @@ impl Plane {
                         detail: format!("there is a registration entry `{name}` already"),
                     });
                 }
+                let is_new = !taken && !seen.contains(&name);
                 let entry = self.checked(snapshot, name, draft.clone(), now)?;
+                if let Some(room) = room.as_mut().filter(|_| is_new) {
+                    room.take()?;
+                }
                 seen.insert(entry.id.clone());
                 Ok(entry)
             });

@@ -51,7 +51,9 @@ impl Plane {
     ) -> Result<Answers<X509Svid>, Refused> {
         let tenant = self.served(node, tenant)?;
         let facts = node_facts(node);
+        let mut admission = self.admit_issuances(&tenant, wanted.len());
         let prepared = wanted.iter().map(|wanted| {
+            admission.take()?;
             let entry = self.entry_for(node, &tenant, &wanted.entry)?;
             let granted = Granted::of(&entry, &facts, &wanted.facts)?;
             let request = X509Request {
@@ -79,7 +81,9 @@ impl Plane {
         let tenant = self.served(node, tenant)?;
         let now = self.now();
         let facts = node_facts(node);
+        let mut admission = self.admit_issuances(&tenant, wanted.len());
         let prepared = wanted.iter().map(|wanted| {
+            admission.take()?;
             let entry = self.entry_for(node, &tenant, &wanted.entry)?;
             let granted = Granted::of(&entry, &facts, &wanted.facts)?;
             let domain = granted.id.trust_domain();
@@ -116,6 +120,7 @@ impl Plane {
         let tenant = self.served(node, tenant)?;
         let entry = self.entry_for(node, &tenant, entry)?;
         let granted = Granted::of(&entry, &node_facts(node), facts)?;
+        self.admit_issuance(&tenant)?;
         self.sign_jwt(&tenant, granted.id, audiences, granted.jwt_ttl)
     }
 

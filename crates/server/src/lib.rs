@@ -46,6 +46,7 @@ pub mod keys;
 pub mod node_api;
 pub mod nodes;
 pub mod plane;
+mod quotas;
 pub mod revocations;
 pub mod run;
 pub mod settings;

@@ -24,6 +24,7 @@ use crate::fetch::Fetcher;
 use crate::issuers::Refreshing;
 use crate::keys::Keys;
 use crate::nodes::{Known, Presences, RefusedNodes};
+use crate::quotas::Bounded;
 use crate::settings::Settings;
 use crate::sharing::{self, Sharing};
 use crate::tenant::Tenant;
@@ -244,6 +245,7 @@ impl Plane {
     ) -> Result<(), Refused> {
         let is_there = tenant.read(|snapshot| snapshot.trust_domains.contains_key(trust_domain));
         if !is_there {
+            self.check_room(tenant, Bounded::TrustDomains)?;
             let record = TrustDomainRecord {
                 name: trust_domain.clone(),
                 created: self.now(),

@@ -14,6 +14,7 @@ use tokio::sync::watch;
 use crate::authorities::Authorities;
 use crate::fault::Fault;
 use crate::keys::{Keys, origin_of};
+use crate::quotas::Rate;
 
 /// How many calls that changed a tenant are remembered, so that an agent that was away for a while
 /// is told what it missed instead of everything.
@@ -29,6 +30,8 @@ pub struct Tenant {
     held: RwLock<Held>,
     /// Whoever changes the tenant holds it until memory has followed the store.
     changing: Mutex<()>,
+    /// What is left of its quota of issuances.
+    pub(crate) rate: Rate,
     /// Counts the changes of this tenant and of those below it.
     pub(crate) news: watch::Sender<u64>,
 }
@@ -70,6 +73,7 @@ impl Tenant {
             keys,
             held: RwLock::new(held),
             changing: Mutex::new(()),
+            rate: Rate::default(),
             news: watch::Sender::new(0),
         })
     }

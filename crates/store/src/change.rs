@@ -12,7 +12,8 @@ use crate::names::{
 };
 use crate::record::{
     AdminRecord, AnchorRecord, AttestorRecord, AuthorityRecord, Entry, FederationRecord,
-    IssuerKeysRecord, IssuerRecord, JoinTokenRecord, NodeRecord, RuleRecord, TrustDomainRecord,
+    IssuerKeysRecord, IssuerRecord, JoinTokenRecord, NodeRecord, QuotaRecord, RuleRecord,
+    TrustDomainRecord,
 };
 use crate::shared::Shared;
 
@@ -62,6 +63,8 @@ pub enum Object {
     Issuer(IssuerRecord),
     /// What is known of its keys.
     IssuerKeys(IssuerKeysRecord),
+    /// What the tenant may have and do.
+    Quota(QuotaRecord),
 }
 
 impl Object {
@@ -80,6 +83,7 @@ impl Object {
             Self::Rule(rule) => Key::Rule(rule.id.clone()),
             Self::Issuer(issuer) => Key::Issuer(issuer.id.clone()),
             Self::IssuerKeys(keys) => Key::IssuerKeys(keys.id.clone()),
+            Self::Quota(_) => Key::Quota,
         }
     }
 
@@ -92,6 +96,7 @@ impl Object {
             | Self::Admin(_)
             | Self::Attestor(_)
             | Self::Federation(_)
+            | Self::Quota(_)
             | Self::Rule(_)
             | Self::Issuer(_)
             | Self::IssuerKeys(_) => None,
@@ -130,6 +135,8 @@ pub enum Key {
     Issuer(IssuerId),
     /// What is known of its keys.
     IssuerKeys(IssuerId),
+    /// What the tenant may have and do.
+    Quota,
 }
 
 /// How often a tenant has changed: the number of the last change, 0 before the first. All changes
@@ -213,6 +220,8 @@ pub struct Snapshot {
     pub issuers: BTreeMap<IssuerId, IssuerRecord>,
     /// What is known of the keys of issuers, by their names.
     pub issuer_keys: BTreeMap<IssuerId, IssuerKeysRecord>,
+    /// What the tenant may have and do, if anyone has said.
+    pub quota: Option<QuotaRecord>,
     shared: Shared,
 }
 
@@ -269,6 +278,7 @@ impl Snapshot {
             Object::Admin(admin) => {
                 self.admins.insert(admin.id.clone(), admin);
             }
+            Object::Quota(quota) => self.quota = Some(quota),
             Object::Rule(rule) => {
                 self.rules.insert(rule.id.clone(), rule);
             }
@@ -310,6 +320,7 @@ impl Snapshot {
             Key::Admin(id) => {
                 self.admins.remove(id);
             }
+            Key::Quota => self.quota = None,
             Key::Rule(id) => {
                 self.rules.remove(id);
             }

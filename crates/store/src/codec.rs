@@ -19,8 +19,8 @@ use crate::names::{
 use crate::record::{
     AdminRecord, AnchorRecord, AttestorRecord, AuthorityKind, AuthorityRecord, AuthorityRole,
     AuthorityState, AuthorityUse, Entry, EntryExtras, FederationRecord, IssuerKeysRecord,
-    IssuerRecord, JoinTokenRecord, NodeRecord, RevocationListRecord, RevokedCertificate,
-    RuleRecord, Selector, TrustDomainRecord, Upstream,
+    IssuerRecord, JoinTokenRecord, NodeRecord, QuotaRecord, RevocationListRecord,
+    RevokedCertificate, RuleRecord, Selector, TrustDomainRecord, Upstream,
 };
 
 /// One object of a tenant as it is stored; without a body it was removed.
@@ -66,6 +66,7 @@ impl Row {
                 | Object::JoinToken(_)
                 | Object::Admin(_)
                 | Object::Attestor(_)
+                | Object::Quota(_)
                 | Object::Rule(_)
                 | Object::Issuer(_)
                 | Object::IssuerKeys(_) => None,
@@ -105,6 +106,7 @@ impl Row {
                 id,
                 document: StoredDocument::read(&body)?,
             }),
+            Key::Quota => Object::Quota(StoredQuota::read(&body)?),
         };
         Some(Change::Put(object))
     }
@@ -112,6 +114,9 @@ impl Row {
 
 /// The kind of trust domains, which statements look for by name.
 pub(crate) const TRUST_DOMAIN: &str = "trust_domain";
+
+/// The kind and the name of what a tenant may have and do, of which there is one.
+const QUOTA: &str = "quota";
 
 fn kind_of(key: &Key) -> &'static str {
     match key {
@@ -127,6 +132,7 @@ fn kind_of(key: &Key) -> &'static str {
         Key::Rule(_) => "rule",
         Key::Issuer(_) => "issuer",
         Key::IssuerKeys(_) => "issuer_keys",
+        Key::Quota => QUOTA,
     }
 }
 
@@ -143,6 +149,7 @@ fn name_of(key: &Key) -> &str {
         Key::Attestor(id) => id.as_str(),
         Key::Rule(id) => id.as_str(),
         Key::Issuer(id) | Key::IssuerKeys(id) => id.as_str(),
+        Key::Quota => QUOTA,
     }
 }
 
@@ -160,6 +167,7 @@ fn key_from(kind: &str, id: &str) -> Option<Key> {
         "rule" => RuleId::parse(id).map(Key::Rule),
         "issuer" => IssuerId::parse(id).map(Key::Issuer),
         "issuer_keys" => IssuerId::parse(id).map(Key::IssuerKeys),
+        QUOTA => (id == QUOTA).then_some(Key::Quota),
         _ => None,
     }
 }
@@ -178,6 +186,7 @@ fn body_of(object: &Object) -> Result<String, Fault> {
         Object::Rule(rule) => serde_json::to_string(&StoredRule::of(rule)),
         Object::Issuer(issuer) => serde_json::to_string(&StoredDocument::of(&issuer.document)),
         Object::IssuerKeys(keys) => serde_json::to_string(&StoredDocument::of(&keys.document)),
+        Object::Quota(quota) => serde_json::to_string(&StoredQuota::of(quota)),
     };
     body.map_err(|error| Fault::Bug(error.to_string()))
 }
@@ -208,6 +217,39 @@ impl StoredTrustDomain {
                 Some(upstream) => Upstream::parse(&upstream)?,
                 None => Upstream::Own,
             },
+        })
+    }
+}
+
+#[derive(Serialize, Deserialize)]
+struct StoredQuota {
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    entries: Option<u32>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    nodes: Option<u32>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    trust_domains: Option<u32>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    issuances_per_minute: Option<u32>,
+}
+
+impl StoredQuota {
+    fn of(quota: &QuotaRecord) -> Self {
+        Self {
+            entries: quota.entries,
+            nodes: quota.nodes,
+            trust_domains: quota.trust_domains,
+            issuances_per_minute: quota.issuances_per_minute,
+        }
+    }
+
+    fn read(body: &str) -> Option<QuotaRecord> {
+        let stored: Self = serde_json::from_str(body).ok()?;
+        Some(QuotaRecord {
+            entries: stored.entries,
+            nodes: stored.nodes,
+            trust_domains: stored.trust_domains,
+            issuances_per_minute: stored.issuances_per_minute,
         })
     }
 }

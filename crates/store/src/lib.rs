@@ -48,8 +48,8 @@ pub use names::{
 pub use record::{
     AdminRecord, AnchorRecord, AttestorRecord, AuthorityKind, AuthorityRecord, AuthorityRole,
     AuthorityState, AuthorityUse, Entry, EntryExtras, Extras, FederationRecord, IssuerKeysRecord,
-    IssuerRecord, JoinTokenRecord, NodeRecord, RevocationListRecord, RevokedCertificate,
-    RuleRecord, Selector, TrustDomainRecord, Upstream,
+    IssuerRecord, JoinTokenRecord, NodeRecord, QuotaRecord, RevocationListRecord,
+    RevokedCertificate, RuleRecord, Selector, TrustDomainRecord, Upstream,
 };
 pub use single_use::{AttemptId, SingleUse, UseKind, Used};
 pub use store::{Operator, Store};

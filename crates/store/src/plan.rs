@@ -60,7 +60,8 @@ impl Plan {
                 | Key::Attestor(_)
                 | Key::Rule(_)
                 | Key::Issuer(_)
-                | Key::IssuerKeys(_),
+                | Key::IssuerKeys(_)
+                | Key::Quota,
             ) => {}
         }
     }

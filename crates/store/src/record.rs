@@ -427,6 +427,19 @@ pub struct JoinTokenRecord {
     pub used: Option<Time>,
 }
 
+/// How much a tenant may have and do, together with all below it. What is not named is not bounded.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct QuotaRecord {
+    /// Registration entries.
+    pub entries: Option<u32>,
+    /// Nodes.
+    pub nodes: Option<u32>,
+    /// Trust domains.
+    pub trust_domains: Option<u32>,
+    /// Credentials that are issued in a minute.
+    pub issuances_per_minute: Option<u32>,
+}
+
 /// Someone who administers a tenant and all below it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct AdminRecord {

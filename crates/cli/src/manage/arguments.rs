@@ -5,6 +5,8 @@ use std::path::PathBuf;
 use avouch_core::id::SpiffeId;
 use clap::{Args, Subcommand};
 
+pub use super::bound::Bound;
+
 use crate::arguments::spiffe_id;
 
 /// Which server, and with what it is asked.
@@ -187,6 +189,26 @@ pub enum TenantCommand {
     /// The tenants in which you have a role
     #[command(after_help = "Examples:\n  avouch tenant list\n  avouch tenant list -o json")]
     List,
+    /// How much a tenant may have and do together with all below it; with options, says so
+    #[command(
+        after_help = "Examples:\n  avouch tenant quota shop\n  avouch tenant quota shop --entries 10000 --issuances-per-minute 6000\n  avouch tenant quota shop --entries none"
+    )]
+    Quota {
+        /// Its name [default: that of --tenant]
+        name: Option<String>,
+        /// Registration entries, or `none` for no bound
+        #[arg(long, value_name = "COUNT")]
+        entries: Option<Bound>,
+        /// Nodes, or `none` for no bound
+        #[arg(long, value_name = "COUNT")]
+        nodes: Option<Bound>,
+        /// Trust domains, or `none` for no bound
+        #[arg(long, value_name = "COUNT")]
+        trust_domains: Option<Bound>,
+        /// Credentials issued in a minute by each server, or `none` for no bound
+        #[arg(long, value_name = "COUNT")]
+        issuances_per_minute: Option<Bound>,
+    },
     /// One tenant
     #[command(after_help = "Examples:\n  avouch tenant show demo")]
     Show {

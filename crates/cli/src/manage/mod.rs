@@ -1,6 +1,7 @@
 //! Commands that ask a server: tenants and everything they have.
 
 pub mod arguments;
+mod bound;
 mod client;
 mod entries;
 mod federation;
@@ -43,6 +44,16 @@ const TENANT: [Column; 6] = [
     ("CREATED", "created"),
 ];
 
+const QUOTA: [Column; 7] = [
+    ("ENTRIES", "entries_used"),
+    ("AT MOST", "entries"),
+    ("NODES", "nodes_used"),
+    ("AT MOST", "nodes"),
+    ("TRUST DOMAINS", "trust_domains_used"),
+    ("AT MOST", "trust_domains"),
+    ("ISSUED A MINUTE AT MOST", "issuances_per_minute"),
+];
+
 /// `tenant`.
 pub fn tenant(arguments: &TenantArguments, common: &Common) -> Result<Exit, Fault> {
     let client = Client::open(&arguments.remote)?;
@@ -58,6 +69,34 @@ pub fn tenant(arguments: &TenantArguments, common: &Common) -> Result<Exit, Faul
             };
             let answer = client.get(&format!("/v1/tenants/{}", segment(name)?))?;
             tell_one(common, &answer, &TENANT)
+        }
+        TenantCommand::Quota {
+            name,
+            entries,
+            nodes,
+            trust_domains,
+            issuances_per_minute,
+        } => {
+            let name = match name {
+                Some(name) => name.as_str(),
+                None => named(common)?,
+            };
+            let path = format!("/v1/tenants/{}/quota", segment(name)?);
+            let mut answer = client.get(&path)?;
+            let asked = [
+                ("entries", entries),
+                ("nodes", nodes),
+                ("trust_domains", trust_domains),
+                ("issuances_per_minute", issuances_per_minute),
+            ];
+            if asked.iter().any(|(_, bound)| bound.is_some()) {
+                let quota = asked.map(|(name, bound)| match bound {
+                    Some(bound) => (name, bound.0.map(|most| json!(most))),
+                    None => (name, answer.get(name).cloned()),
+                });
+                answer = client.put(&path, &said(quota))?;
+            }
+            tell_one(common, &answer, &QUOTA)
         }
         TenantCommand::Create {
             name,

@@ -812,6 +812,14 @@ catalogue! {
             "The public key cannot be used: {detail}.",
             fix: "Send the key as a DER SubjectPublicKeyInfo.",
             spec: "RFC 5280 4.1.2.7";
+        IssueQuota { what: &'static str, most: u32 } = "issue.quota_exceeded",
+            "The tenant, or one above it, may have {most} {what}, and has them.",
+            fix: "Remove {what} that nobody needs, or ask who administers the tenant above for more (`avouch tenant quota`).",
+            spec: "docs/how-to/run.md";
+        IssueRate { most: u32, seconds: u32 } = "issue.rate_exceeded",
+            "The tenant, or one above it, may be issued {most} credentials a minute, and has been; the next in {seconds} seconds.",
+            fix: "Ask again in {seconds} seconds; look for who asks so often, or ask who administers the tenant above for more (`avouch tenant quota`).",
+            spec: "docs/how-to/run.md; RFC 6585 4";
         IssueRequest { detail: String } = "issue.request_malformed",
             "The certification request cannot be read: {detail}.",
             fix: "Send a PKCS#10 request as DER, as `openssl req -new -outform DER` makes one.",

@@ -77,6 +77,7 @@ impl Problem {
     fn refused(id: String, reason: &Reason) -> Self {
         let headers = match reason {
             Reason::IssueMethodNotAllowed { allowed, .. } => vec![(ALLOW, allowed.join(", "))],
+            Reason::IssueRate { seconds, .. } => vec![(RETRY_AFTER, seconds.to_string())],
             _ => Vec::new(),
         };
         Self {
@@ -245,7 +246,10 @@ fn status_of_issue(code: &str) -> Option<StatusCode> {
         | "issue.ssh_not_valid"
         | "issue.ssh_option_unknown"
         | "issue.ssh_principal" => StatusCode::FORBIDDEN,
-        "issue.node_not_admitted" | "issue.not_permitted" => StatusCode::FORBIDDEN,
+        "issue.node_not_admitted" | "issue.not_permitted" | "issue.quota_exceeded" => {
+            StatusCode::FORBIDDEN
+        }
+        "issue.rate_exceeded" => StatusCode::TOO_MANY_REQUESTS,
         "issue.object_unknown" => StatusCode::NOT_FOUND,
         "issue.method_not_allowed" => StatusCode::METHOD_NOT_ALLOWED,
         "issue.authority_in_use"

@@ -8,7 +8,7 @@ use super::answer::Answer;
 use super::call::{Call, Stop};
 use super::manage::{
     admins, anchors, attestors, authorities, bounds, certificates, entries, federations, issuers,
-    nodes, rules, tenants, why_not,
+    nodes, quotas, rules, tenants, why_not,
 };
 use super::{decide, public, token, watch};
 use crate::access::{Noun, Verb};
@@ -498,6 +498,22 @@ pub(super) static ROUTES: &[Route] = &[
     )
     .gives("Node")
     .says("Lets a banned node come back"),
+    Route::get(
+        "/v1/tenants/{tenant}/quota",
+        Access::Of(Verb::Read, Noun::Tenant, quotas::show),
+        "QuotaAndUse",
+    )
+    .says("How much the tenant may have and do together with all below it, and how much it has"),
+    Route::put(
+        "/v1/tenants/{tenant}/quota",
+        Access::Of(Verb::Write, Noun::Tenant, quotas::put),
+    )
+    .takes("Quota")
+    .gives("QuotaAndUse")
+    .says(
+        "Says how much the tenant may have and do together with all below it; what is not named is \
+         not bounded. For those who may change tenants above it",
+    ),
     Route::get(
         "/v1/tenants/{tenant}/refused-nodes",
         Access::Of(Verb::Read, Noun::Node, nodes::refused),

@@ -348,6 +348,7 @@ fn refused(reason: &Reason) -> Status {
         Reason::IssueNodeNotAdmitted { .. } | Reason::IssueNotPermitted { .. } => {
             Status::permission_denied(message)
         }
+        Reason::IssueQuota { .. } | Reason::IssueRate { .. } => Status::resource_exhausted(message),
         _ => Status::invalid_argument(message),
     }
 }

@@ -108,6 +108,7 @@ impl Telling<'_> {
                 | Key::Federation(_)
                 | Key::JoinToken(_)
                 | Key::Node(_)
+                | Key::Quota
                 | Key::Rule(_)
                 | Key::Issuer(_)
                 | Key::IssuerKeys(_) => {}

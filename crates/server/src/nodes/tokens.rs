@@ -14,6 +14,7 @@ use zeroize::Zeroizing;
 use super::{MOST_ATTEMPTS, Membership, node_id};
 use crate::fault::{Fault, Refused};
 use crate::plane::Plane;
+use crate::quotas::Bounded;
 use crate::tenant::Tenant;
 
 /// Random bytes of a join token: nobody guesses 256 bits.
@@ -98,6 +99,9 @@ impl Plane {
             });
             let record = record.ok_or_else(unknown)?;
             check_usable(&record, now)?;
+            if tenant.read(|snapshot| !snapshot.nodes.contains_key(&record.node)) {
+                self.check_room(&tenant, Bounded::Nodes)?;
+            }
             // Signed before the token is used up, so that a failure of ours does not cost it; handed
             // out only after.
             let membership = self.sign_node(&tenant, &record.spiffe_id, public_half.clone())?;

@@ -29,6 +29,7 @@ fn body(method: &str, path: &str) -> Option<Value> {
             Some(json!({"spiffe_id": "spiffe://two.test/web", "selectors": ["unix:uid:1"]}))
         }
         ("POST", "remove-entries") => Some(json!({"entries": ["web"]})),
+        ("PUT", "quota") => Some(json!({"entries": 1})),
         ("POST", "trust-domains") => Some(json!({"name": "new.test"})),
         ("POST", "join-tokens") => Some(json!({"node": "new"})),
         ("POST", "certificates") => Some(json!({

@@ -13,6 +13,7 @@ mod issuers;
 mod managing;
 mod public;
 mod put_back;
+mod quotas;
 mod refusals;
 mod registry;
 mod roles;

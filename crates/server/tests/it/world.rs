@@ -167,6 +167,11 @@ impl World {
         address
     }
 
+    /// The node that joined.
+    pub(crate) fn node(&self) -> &Admitted {
+        &self.node
+    }
+
     /// Where the database is.
     pub(crate) fn folder(&self) -> &Path {
         self.folder.path()

@@ -244,4 +244,6 @@ impl From<rusqlite::Error> for Fault {
 }
 
 #[cfg(test)]
+mod faults;
+#[cfg(test)]
 mod tests;

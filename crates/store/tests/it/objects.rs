@@ -9,8 +9,8 @@ use avouch_store::{
     AuthorityId, AuthorityKind, AuthorityRecord, AuthorityRole, AuthorityState, AuthorityUse,
     Change, CredentialKind, Entry, EntryExtras, EntryId, Extras, FederationRecord, IntentId,
     IntentRow, IssuerId, IssuerKeysRecord, IssuerRecord, JoinTokenId, JoinTokenRecord, Key, NodeId,
-    NodeRecord, Object, Operator, RuleId, RuleRecord, Selector, SingleUse, Store, TenantKind,
-    TenantRecord, TrustDomainRecord, Upstream, UseKind,
+    NodeRecord, Object, Operator, QuotaRecord, RuleId, RuleRecord, Selector, SingleUse, Store,
+    TenantKind, TenantRecord, TrustDomainRecord, Upstream, UseKind,
 };
 
 pub(crate) const OPERATOR: Operator = Operator::of_this_deployment();
@@ -195,6 +195,15 @@ pub(crate) fn issuer_keys(id: &str) -> Change {
     Change::Put(Object::IssuerKeys(IssuerKeysRecord {
         id: IssuerId::parse(id).unwrap(),
         document: r#"{"keys": []}"#.to_owned(),
+    }))
+}
+
+pub(crate) fn quota(entries: u32) -> Change {
+    Change::Put(Object::Quota(QuotaRecord {
+        entries: Some(entries),
+        nodes: None,
+        trust_domains: Some(0),
+        issuances_per_minute: Some(u32::MAX),
     }))
 }
 

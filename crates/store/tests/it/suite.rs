@@ -30,6 +30,7 @@ macro_rules! on_every_case {
             what_is_put_is_loaded_again_after_a_restart,
             an_object_put_again_replaces_the_one_before,
             what_is_removed_is_gone_and_may_be_removed_again,
+            a_tenant_has_one_quota_or_none,
             the_last_change_of_an_object_in_one_call_counts,
             all_changes_of_a_call_are_made_or_none,
             sequences_go_up_by_one_with_each_call,
@@ -118,6 +119,7 @@ pub(crate) fn what_is_put_is_loaded_again_after_a_restart(engine: &dyn Engine) {
                 Change::Put(Object::Authority(root.clone())),
                 Change::Put(Object::Authority(without_key.clone())),
                 anchor("x1"),
+                quota(7),
                 domain("a.test"),
             ],
         )
@@ -132,6 +134,7 @@ pub(crate) fn what_is_put_is_loaded_again_after_a_restart(engine: &dyn Engine) {
     expected.change(Change::Put(Object::Authority(root)));
     expected.change(Change::Put(Object::Authority(without_key)));
     expected.change(anchor("x1"));
+    expected.change(quota(7));
     expected.change(entry("e1", "spiffe://a.test/x"));
     expected.change(node("n1", "spiffe://a.test/node/n1"));
     expected.change(join_token("t1", "spiffe://a.test/node/n2"));
@@ -186,6 +189,17 @@ pub(crate) fn what_is_removed_is_gone_and_may_be_removed_again(engine: &dyn Engi
         .apply(&tenant("acme"), &[entry("e1", "spiffe://a.test/x")])
         .unwrap();
     assert_eq!(store.load(&tenant("acme")).unwrap().entries.len(), 1);
+}
+
+pub(crate) fn a_tenant_has_one_quota_or_none(engine: &dyn Engine) {
+    let store = with_domain(engine);
+    let apply = |change| store.apply(&tenant("acme"), &[change]).unwrap();
+    let held = || store.load(&tenant("acme")).unwrap().quota;
+    apply(quota(1));
+    apply(quota(2));
+    assert_eq!(held().unwrap().entries, Some(2));
+    apply(Change::Remove(Key::Quota));
+    assert_eq!(held(), None);
 }
 
 pub(crate) fn the_last_change_of_an_object_in_one_call_counts(engine: &dyn Engine) {

@@ -32,6 +32,7 @@ pub(in crate::http) fn issue(call: &Call, tenant: &Arc<Tenant>) -> Result<Answer
         dns_names: granted.dns_names,
         id: granted.id,
     };
+    call.plane().admit_issuance(tenant)?;
     let svid = call.plane().sign_x509_for(tenant, used_for, request)?;
     let blocks = svid.chain.iter().map(|der| to_pem("CERTIFICATE", der));
     Ok(Answer::json(&json!({

@@ -29,6 +29,7 @@ use avouch_store::{AttestorId, Change, NodeId, NodeRecord, Object, Selector};
 use super::{MOST_ATTEMPTS, Membership, node_id};
 use crate::fault::{Fault, Refused};
 use crate::plane::Plane;
+use crate::quotas::Bounded;
 use crate::tenant::Tenant;
 
 pub(crate) use attestor::Known;
@@ -219,6 +220,8 @@ impl Plane {
             });
             if let Some(before) = &before {
                 check_rejoin(before, attestor, attested)?;
+            } else {
+                self.check_room(tenant, Bounded::Nodes)?;
             }
             let membership = self.sign_node(tenant, &spiffe_id, public_half.clone())?;
             let node = NodeRecord {

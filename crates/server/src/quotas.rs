@@ -1,0 +1,302 @@
+//! Quotas: how much a tenant may have and do, together with all below it. Who administers a tenant
+//! above sets them, so nobody raises their own.
+//!
+//! What a tenant has is counted in what is held of it; what it is issued, in a bucket that fills
+//! again ([`Rate`]), on each server for itself.
+
+use std::sync::{Arc, Mutex, PoisonError};
+
+use avouch_core::reason::Reason;
+use avouch_core::time::Time;
+use avouch_store::{Change, Key, Object, QuotaRecord};
+
+use crate::access::{Noun, Verb};
+use crate::caller::Caller;
+use crate::fault::Refused;
+use crate::plane::Plane;
+use crate::tenant::Tenant;
+
+/// What a tenant has that may be bounded.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Bounded {
+    /// Registration entries.
+    Entries,
+    /// Nodes.
+    Nodes,
+    /// Trust domains.
+    TrustDomains,
+}
+
+impl Bounded {
+    fn name(self) -> &'static str {
+        match self {
+            Self::Entries => "registration entries",
+            Self::Nodes => "nodes",
+            Self::TrustDomains => "trust domains",
+        }
+    }
+
+    fn most(self, quota: &QuotaRecord) -> Option<u32> {
+        match self {
+            Self::Entries => quota.entries,
+            Self::Nodes => quota.nodes,
+            Self::TrustDomains => quota.trust_domains,
+        }
+    }
+
+    fn count(self, tenant: &Tenant) -> usize {
+        tenant.read(|snapshot| match self {
+            Self::Entries => snapshot.entries.len(),
+            Self::Nodes => snapshot.nodes.len(),
+            Self::TrustDomains => snapshot.trust_domains.len(),
+        })
+    }
+}
+
+/// How much more there may be of something.
+pub(crate) struct Room {
+    what: Bounded,
+    most: u32,
+    left: usize,
+}
+
+impl Room {
+    /// Takes the place of one, if there is any.
+    pub(crate) fn take(&mut self) -> Result<(), Reason> {
+        match self.left.checked_sub(1) {
+            Some(left) => {
+                self.left = left;
+                Ok(())
+            }
+            None => Err(Reason::IssueQuota {
+                what: self.what.name(),
+                most: self.most,
+            }),
+        }
+    }
+}
+
+/// How many credentials may be issued now.
+pub(crate) struct Admission {
+    left: u64,
+    most: u32,
+    seconds: u32,
+}
+
+impl Admission {
+    /// Lets one be issued, if that may be.
+    pub(crate) fn take(&mut self) -> Result<(), Reason> {
+        match self.left.checked_sub(1) {
+            Some(left) => {
+                self.left = left;
+                Ok(())
+            }
+            None => Err(Reason::IssueRate {
+                most: self.most,
+                seconds: self.seconds,
+            }),
+        }
+    }
+}
+
+impl Plane {
+    /// What a tenant may have and do; nothing that is not named is bounded.
+    ///
+    /// # Errors
+    ///
+    /// What failed on our side.
+    pub(crate) fn put_quota(
+        &self,
+        tenant: &Arc<Tenant>,
+        quota: QuotaRecord,
+    ) -> Result<(), Refused> {
+        let change = if quota == QuotaRecord::default() {
+            Change::Remove(Key::Quota)
+        } else {
+            Change::Put(Object::Quota(quota))
+        };
+        self.apply(tenant, &[change])?;
+        Ok(())
+    }
+
+    /// Whether `caller` may set the quota of a tenant: who may change tenants where it stands.
+    ///
+    /// # Errors
+    ///
+    /// `issue.not_permitted`.
+    pub(crate) fn permit_quota(&self, caller: &Caller, tenant: &Tenant) -> Result<(), Reason> {
+        let above = tenant.parent().and_then(|parent| self.tenant(parent));
+        // Above the root there is nobody.
+        let is_root = tenant.parent().is_none();
+        let roles = above
+            .map(|above| self.roles(caller, &above))
+            .unwrap_or_default();
+        let may = roles.iter().any(|role| role.may(Verb::Write, Noun::Tenant));
+        if is_root || may {
+            return Ok(());
+        }
+        Err(Reason::IssueNotPermitted {
+            subject: caller.id.to_string(),
+            verb: Verb::Write.name(),
+            noun: "its own quota",
+        })
+    }
+
+    /// How many there are of something in a tenant and all below it.
+    pub(crate) fn used(&self, tenant: &Tenant, what: Bounded) -> usize {
+        let all = self.with_all_below(tenant.id());
+        all.iter().map(|tenant| what.count(tenant)).sum()
+    }
+
+    /// How many more of something a tenant may have, if anyone has said: the least of what it and
+    /// all above it have left.
+    pub(crate) fn room(&self, tenant: &Arc<Tenant>, what: Bounded) -> Option<Room> {
+        let bounded = self
+            .quotas(tenant)
+            .into_iter()
+            .filter_map(|(tenant, quota)| {
+                let most = what.most(&quota)?;
+                let bound = usize::try_from(most).unwrap_or(usize::MAX);
+                let left = bound.saturating_sub(self.used(&tenant, what));
+                Some(Room { what, most, left })
+            });
+        bounded.min_by_key(|room| room.left)
+    }
+
+    /// Whether a tenant may have one more of something.
+    pub(crate) fn check_room(&self, tenant: &Arc<Tenant>, what: Bounded) -> Result<(), Reason> {
+        self.room(tenant, what)
+            .map_or(Ok(()), |mut room| room.take())
+    }
+
+    /// Admits as many of `wanted` issuances as the tenant and all above it have left, which are used
+    /// up then.
+    pub(crate) fn admit_issuances(&self, tenant: &Arc<Tenant>, wanted: usize) -> Admission {
+        let now = self.now();
+        let mut admission = Admission {
+            left: u64::try_from(wanted).unwrap_or(u64::MAX),
+            most: 0,
+            seconds: 0,
+        };
+        let mut taken: Vec<(Arc<Tenant>, u64)> = Vec::new();
+        for (tenant, quota) in self.quotas(tenant) {
+            let Some(most) = quota.issuances_per_minute else {
+                continue;
+            };
+            let (granted, seconds) = tenant.rate.take(most, admission.left, now);
+            if granted < admission.left {
+                (admission.most, admission.seconds) = (most, seconds);
+                // What one above has not left is not taken from those below.
+                for (below, before) in &mut taken {
+                    below.rate.give_back(before.saturating_sub(granted));
+                    *before = granted;
+                }
+                admission.left = granted;
+            }
+            taken.push((tenant, granted));
+        }
+        admission
+    }
+
+    /// Whether one credential may be issued for a tenant now.
+    pub(crate) fn admit_issuance(&self, tenant: &Arc<Tenant>) -> Result<(), Reason> {
+        self.admit_issuances(tenant, 1).take()
+    }
+
+    /// The quotas that hold for a tenant: its own, then those above it.
+    fn quotas(&self, tenant: &Arc<Tenant>) -> Vec<(Arc<Tenant>, QuotaRecord)> {
+        let mut quotas = Vec::new();
+        let mut at = Some(Arc::clone(tenant));
+        while let Some(tenant) = at {
+            at = tenant.parent().and_then(|parent| self.tenant(parent));
+            if let Some(quota) = tenant.read(|snapshot| snapshot.quota) {
+                quotas.push((tenant, quota));
+            }
+        }
+        quotas
+    }
+}
+
+/// Seconds of a minute: one issuance costs as much as a minute brings for a bound of one.
+const MINUTE: u64 = 60;
+
+/// What is left of a bound per minute: full at first, and filled again as time passes.
+#[derive(Debug, Default)]
+pub(crate) struct Rate(Mutex<Option<Bucket>>);
+
+#[derive(Clone, Copy, Debug)]
+struct Bucket {
+    /// In sixtieths of an issuance, of which each second brings as many as the bound has.
+    sixtieths: u64,
+    at: Time,
+}
+
+impl Rate {
+    /// Takes as many of `wanted` as there are, and says in how many seconds there is the next.
+    fn take(&self, most: u32, wanted: u64, now: Time) -> (u64, u32) {
+        let most = u64::from(most);
+        let full = most * MINUTE;
+        let mut held = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let bucket = held.unwrap_or(Bucket {
+            sixtieths: full,
+            at: now,
+        });
+        let passed = u64::try_from(now.unix() - bucket.at.unix()).unwrap_or_default();
+        let brought = passed.min(MINUTE) * most;
+        let there = (bucket.sixtieths + brought).min(full);
+        let granted = (there / MINUTE).min(wanted);
+        let left = there - granted * MINUTE;
+        *held = Some(Bucket {
+            sixtieths: left,
+            at: now.max(bucket.at),
+        });
+        let missing = MINUTE.saturating_sub(left);
+        let seconds = if most == 0 {
+            MINUTE
+        } else {
+            missing.div_ceil(most)
+        };
+        (granted, u32::try_from(seconds.max(1)).unwrap_or(u32::MAX))
+    }
+
+    fn give_back(&self, count: u64) {
+        let mut held = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(bucket) = held.as_mut() {
+            bucket.sixtieths += count * MINUTE;
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn at(seconds: i64) -> Time {
+        Time::from_unix(seconds)
+    }
+
+    #[test]
+    fn a_bound_per_minute_is_full_at_first_and_fills_as_time_passes() {
+        let rate = Rate::default();
+        assert_eq!(rate.take(30, 20, at(0)).0, 20);
+        assert_eq!(rate.take(30, 20, at(0)), (10, 2));
+        assert_eq!(rate.take(30, 1, at(1)), (0, 1));
+        assert_eq!(rate.take(30, 5, at(2)).0, 1);
+        assert_eq!(rate.take(30, 100, at(32)).0, 15);
+        assert_eq!(
+            rate.take(30, 100, at(10_000)).0,
+            30,
+            "never more than a minute's"
+        );
+        // A clock that goes back brings nothing, and takes nothing.
+        assert_eq!(rate.take(30, 100, at(9_000)).0, 0);
+        assert_eq!(rate.take(30, 100, at(10_010)).0, 5);
+    }
+
+    #[test]
+    fn a_bound_of_nothing_lets_nothing_through() {
+        let rate = Rate::default();
+        assert_eq!(rate.take(0, 5, at(0)), (0, 60));
+        assert_eq!(rate.take(0, 5, at(600)), (0, 60));
+    }
+}
