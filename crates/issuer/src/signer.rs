@@ -6,7 +6,8 @@ use avouch_core::crypto::{AwsLc, Hash, KeyKind, Scheme, Verifier};
 use aws_lc_rs::encoding::{AsDer, PublicKeyX509Der};
 use aws_lc_rs::rand::SystemRandom;
 use aws_lc_rs::signature::{
-    ECDSA_P256_SHA256_FIXED_SIGNING, EcdsaKeyPair, Ed25519KeyPair, KeyPair,
+    ECDSA_P256_SHA256_FIXED, ECDSA_P256_SHA256_FIXED_SIGNING, ED25519, EcdsaKeyPair,
+    Ed25519KeyPair, KeyPair, ParsedPublicKey, VerificationAlgorithm,
 };
 use zeroize::Zeroizing;
 
@@ -43,10 +44,14 @@ pub trait Signer: Send + Sync {
         };
         AwsLc
             .verify(public.key(), scheme, message, signature.as_bytes())
-            .map_err(|_| Fault::SignedWrongly {
-                authority: hex(&public.identifier()),
-                code: "pki.signature_invalid",
-            })
+            .map_err(|_| signed_wrongly(public))
+    }
+}
+
+fn signed_wrongly(public: &PublicHalf) -> Fault {
+    Fault::SignedWrongly {
+        authority: hex(&public.identifier()),
+        code: "pki.signature_invalid",
     }
 }
 
@@ -120,6 +125,8 @@ impl SigningKind {
 pub struct SoftwareKey {
     pair: Pair,
     public: PublicHalf,
+    /// The public half, read once for all that is checked with it.
+    checks: ParsedPublicKey,
     origin: Origin,
 }
 
@@ -188,9 +195,16 @@ impl SoftwareKey {
         let info = info.map_err(|_| Fault::Bug("a public key cannot be written"))?;
         let public = PublicHalf::from_info(info.as_ref())
             .map_err(|_| Fault::Bug("a public key cannot be read back"))?;
+        let algorithm: &dyn VerificationAlgorithm = match &pair {
+            Pair::Ed25519(_) => &ED25519,
+            Pair::P256(_) => &ECDSA_P256_SHA256_FIXED,
+        };
+        let checks = ParsedPublicKey::new(algorithm, public.key().bytes())
+            .map_err(|_| Fault::Bug("a public key cannot be read back"))?;
         Ok(Self {
             pair,
             public,
+            checks,
             origin,
         })
     }
@@ -215,6 +229,11 @@ impl Signer for SoftwareKey {
         bytes
             .map(Signature)
             .map_err(|_| Fault::Bug("a signature is not 64 bytes long"))
+    }
+
+    fn check(&self, message: &[u8], signature: &Signature) -> Result<(), Fault> {
+        let checked = self.checks.verify_sig(message, signature.as_bytes());
+        checked.map_err(|_| signed_wrongly(&self.public))
     }
 }
 

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use avouch_core::id::{SpiffeId, TenantId};
 use avouch_core::reason::Reason;
+use avouch_core::time::Time;
 use avouch_issuer::fault::{Fault as IssuerFault, NotIssued};
 use avouch_issuer::intent::{CredentialKind, Intent, IntentLog};
 use avouch_issuer::key::PublicHalf;
@@ -33,6 +34,17 @@ pub struct Wanted {
     pub facts: Vec<String>,
 }
 
+/// A token that is asked for.
+#[derive(Clone, Debug)]
+pub struct WantedToken {
+    /// The name of the registration entry.
+    pub entry: String,
+    /// Who will receive it.
+    pub audiences: Vec<String>,
+    /// As for a key.
+    pub facts: Vec<String>,
+}
+
 /// One answer for each element of a batch.
 pub type Answers<T> = Vec<Result<T, Reason>>;
 
@@ -50,11 +62,12 @@ impl Plane {
         wanted: &[Wanted],
     ) -> Result<Answers<X509Svid>, Refused> {
         let tenant = self.served(node, tenant)?;
+        let now = self.now();
         let facts = node_facts(node);
         let mut admission = self.admit_issuances(&tenant, wanted.len());
         let prepared = wanted.iter().map(|wanted| {
             admission.take()?;
-            let entry = self.entry_for(node, &tenant, &wanted.entry)?;
+            let entry = self.entry_for(node, &tenant, &wanted.entry, now)?;
             let granted = Granted::of(&entry, &facts, &wanted.facts)?;
             let request = X509Request {
                 id: granted.id,
@@ -62,7 +75,7 @@ impl Plane {
                 ttl: granted.x509_ttl,
                 dns_names: granted.dns_names,
             };
-            self.prepare_x509(&tenant, request)
+            self.prepare_x509(&tenant, request, now)
         });
         self.issue_all(prepared.collect())
     }
@@ -84,7 +97,7 @@ impl Plane {
         let mut admission = self.admit_issuances(&tenant, wanted.len());
         let prepared = wanted.iter().map(|wanted| {
             admission.take()?;
-            let entry = self.entry_for(node, &tenant, &wanted.entry)?;
+            let entry = self.entry_for(node, &tenant, &wanted.entry, now)?;
             let granted = Granted::of(&entry, &facts, &wanted.facts)?;
             let domain = granted.id.trust_domain();
             let authority = tenant
@@ -99,6 +112,37 @@ impl Plane {
             };
             let profile = &self.settings.wit;
             Ok(profile.prepare(&authority, request, now, &self.random)?)
+        });
+        self.issue_all(prepared.collect())
+    }
+
+    /// Issues JWT-SVIDs for entries that a node serves.
+    ///
+    /// # Errors
+    ///
+    /// As for X.509-SVIDs.
+    pub fn issue_jwts(
+        &self,
+        node: &Admitted,
+        tenant: &str,
+        wanted: Vec<WantedToken>,
+    ) -> Result<Answers<TokenSvid>, Refused> {
+        let tenant = self.served(node, tenant)?;
+        let now = self.now();
+        let issuer = self.issuer_of(tenant.id());
+        let facts = node_facts(node);
+        let mut admission = self.admit_issuances(&tenant, wanted.len());
+        let prepared = wanted.into_iter().map(|wanted| {
+            admission.take()?;
+            let entry = self.entry_for(node, &tenant, &wanted.entry, now)?;
+            let granted = Granted::of(&entry, &facts, &wanted.facts)?;
+            let request = JwtRequest {
+                issuer: Some(issuer.clone()),
+                id: granted.id,
+                audiences: wanted.audiences,
+                ttl: granted.jwt_ttl,
+            };
+            self.prepare_jwt(&tenant, request, now)
         });
         self.issue_all(prepared.collect())
     }
@@ -118,7 +162,7 @@ impl Plane {
         audiences: Vec<String>,
     ) -> Result<TokenSvid, Refused> {
         let tenant = self.served(node, tenant)?;
-        let entry = self.entry_for(node, &tenant, entry)?;
+        let entry = self.entry_for(node, &tenant, entry, self.now())?;
         let granted = Granted::of(&entry, &node_facts(node), facts)?;
         self.admit_issuance(&tenant)?;
         self.sign_jwt(&tenant, granted.id, audiences, granted.jwt_ttl)
@@ -147,21 +191,13 @@ impl Plane {
         audiences: Vec<String>,
         ttl: Option<u32>,
     ) -> Result<TokenSvid, Refused> {
-        let now = self.now();
-        let domain = id.trust_domain().clone();
-        let authority = tenant
-            .held()
-            .authorities
-            .signing_token(TokenKind::Jwt, &domain, now)
-            .cloned()?;
         let request = JwtRequest {
             issuer: Some(self.issuer_of(tenant.id())),
             id,
             audiences,
             ttl,
         };
-        let profile = &self.settings.jwt;
-        let prepared = profile.prepare(&authority, request, now, &self.random)?;
+        let prepared = self.prepare_jwt(tenant, request, self.now())?;
         Ok(issue_one(prepared, &StoreLog::of(self))?)
     }
 
@@ -193,7 +229,7 @@ impl Plane {
         tenant: &Arc<Tenant>,
         request: X509Request,
     ) -> Result<X509Svid, Refused> {
-        let prepared = self.prepare_x509(tenant, request)?;
+        let prepared = self.prepare_x509(tenant, request, self.now())?;
         Ok(issue_one(prepared, &StoreLog::of(self))?)
     }
 
@@ -206,8 +242,8 @@ impl Plane {
         &self,
         tenant: &Tenant,
         request: X509Request,
+        now: Time,
     ) -> Result<Prepared<impl Draft<Issued = X509Svid> + use<>>, Refused> {
-        let now = self.now();
         let domain = request.id.trust_domain();
         let authority = tenant
             .held()
@@ -215,6 +251,22 @@ impl Plane {
             .signing_x509(domain, AuthorityUse::Services, now)
             .cloned()?;
         let profile = &self.settings.x509;
+        Ok(profile.prepare(&authority, request, now, &self.random)?)
+    }
+
+    fn prepare_jwt(
+        &self,
+        tenant: &Tenant,
+        request: JwtRequest,
+        now: Time,
+    ) -> Result<Prepared<impl Draft<Issued = TokenSvid> + use<>>, Refused> {
+        let domain = request.id.trust_domain();
+        let authority = tenant
+            .held()
+            .authorities
+            .signing_token(TokenKind::Jwt, domain, now)
+            .cloned()?;
+        let profile = &self.settings.jwt;
         Ok(profile.prepare(&authority, request, now, &self.random)?)
     }
 
@@ -270,6 +322,7 @@ impl Plane {
         node: &Admitted,
         tenant: &Tenant,
         name: &str,
+        now: Time,
     ) -> Result<Arc<Entry>, Refused> {
         let found = EntryId::parse(name)
             .and_then(|id| tenant.read(|snapshot| snapshot.entries.get(&id).cloned()));
@@ -280,7 +333,6 @@ impl Plane {
                     object: "registration entry",
                     name: name.chars().take(128).collect(),
                 })?;
-        let now = self.now();
         match entry.extras.expires {
             Some(expires) if expires <= now => Err(Reason::IssueEntryExpired {
                 entry: entry.id.to_string(),

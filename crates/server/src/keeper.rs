@@ -177,9 +177,9 @@ impl Plane {
             let mut ended: Vec<&AuthorityId> = below.iter().map(|one| &one.id).collect();
             ended.push(&record.id);
             let certificates = self.not_replaced(tenant, &ended)?;
-            let nodes = self
-                .behind(tenant, tenant.read(|snapshot| snapshot.sequence))?
-                .len();
+            // Whoever knows of the last change of the authorities knows that this one is tainted.
+            let known = tenant.held().bundle_sequence;
+            let nodes = self.behind(tenant, known)?.len();
             if certificates + nodes > 0 {
                 return Err(Reason::IssueAuthorityInUse {
                     authority: id.to_owned(),

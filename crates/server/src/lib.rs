@@ -47,6 +47,7 @@ pub mod node_api;
 pub mod nodes;
 pub mod plane;
 mod quotas;
+mod reach;
 pub mod revocations;
 pub mod run;
 pub mod settings;

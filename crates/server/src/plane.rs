@@ -25,6 +25,7 @@ use crate::issuers::Refreshing;
 use crate::keys::Keys;
 use crate::nodes::{Known, Presences, RefusedNodes};
 use crate::quotas::Bounded;
+use crate::reach::Concerned;
 use crate::settings::Settings;
 use crate::sharing::{self, Sharing};
 use crate::tenant::Tenant;
@@ -229,7 +230,7 @@ impl Plane {
         };
         self.store.add_tenant(&OPERATOR, &record)?;
         let tenant = self.open_tenant(record, None)?;
-        self.tell(&tenant);
+        self.tell(&tenant, &Concerned::everyone());
         Ok(tenant)
     }
 
@@ -331,23 +332,23 @@ impl Plane {
         {
             self.counters.store_failed();
         }
+        let followed = match &sequence {
+            Ok(sequence) => tenant.follow_own(*sequence, changes)?,
+            Err(_) => None,
+        };
         // Also after a fault: the change may have been stored, and then it is seen.
-        match &sequence {
-            Ok(sequence) if tenant.follow_own(*sequence, changes)? => {}
-            Ok(_) | Err(_) => {
-                let caught_up = self.catch_up(tenant);
-                if sequence.is_ok() {
-                    caught_up?;
-                }
-            }
-        }
+        let concerned = match (followed, &sequence) {
+            (Some(concerned), _) => concerned,
+            (None, Ok(_)) => self.catch_up(tenant)?,
+            (None, Err(_)) => self.catch_up(tenant).unwrap_or_default(),
+        };
         self.note_domains(tenant);
         drop(changing);
-        self.tell(tenant);
+        self.tell(tenant, &concerned);
         Ok(sequence?)
     }
 
-    fn catch_up(&self, tenant: &Tenant) -> Result<(), Fault> {
+    fn catch_up(&self, tenant: &Tenant) -> Result<Concerned, Fault> {
         let held = tenant.read(|snapshot| snapshot.sequence);
         let feed = self.store.changes_after(tenant.id(), held)?;
         tenant.follow(feed)
@@ -383,10 +384,10 @@ impl Plane {
                 }
                 Some(tenant) if tenant.read(|snapshot| snapshot.sequence) < head => {
                     let changing = tenant.changing();
-                    self.catch_up(&tenant)?;
+                    let concerned = self.catch_up(&tenant)?;
                     self.note_domains(&tenant);
                     drop(changing);
-                    self.tell(&tenant);
+                    self.tell(&tenant, &concerned);
                 }
                 Some(_) => {}
                 None => self.open_new_tenants()?,
@@ -426,7 +427,7 @@ impl Plane {
         for record in self.store.tenants(&OPERATOR)? {
             if self.tenant(&record.id).is_none() {
                 let tenant = self.open_tenant(record, None)?;
-                self.tell(&tenant);
+                self.tell(&tenant, &Concerned::everyone());
             }
         }
         Ok(())
@@ -459,14 +460,14 @@ impl Plane {
         for record in records {
             let Some(tenant) = self.tenant(&record.id) else {
                 let tenant = self.open_tenant(record, None)?;
-                self.tell(&tenant);
+                self.tell(&tenant, &Concerned::everyone());
                 continue;
             };
             let changing = tenant.changing();
             tenant.hold_anew(self.store.load(tenant.id())?)?;
             self.note_domains(&tenant);
             drop(changing);
-            self.tell(&tenant);
+            self.tell(&tenant, &Concerned::everyone());
         }
         Ok(())
     }
@@ -503,8 +504,12 @@ impl Plane {
         }
     }
 
-    /// Wakes whoever follows the tenant, or one above it.
-    fn tell(&self, tenant: &Tenant) {
+    /// Wakes those whom a change concerns among the nodes that follow the tenant, or one above it.
+    fn tell(&self, tenant: &Tenant, concerned: &Concerned) {
+        if !concerned.everyone {
+            self.presences.wake(&concerned.nodes);
+            return;
+        }
         tenant.news.send_modify(|count| *count += 1);
         let mut at = tenant.parent().and_then(|parent| self.tenant(parent));
         while let Some(above) = at {

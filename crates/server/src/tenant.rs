@@ -15,10 +15,14 @@ use crate::authorities::Authorities;
 use crate::fault::Fault;
 use crate::keys::{Keys, origin_of};
 use crate::quotas::Rate;
+use crate::reach::{ByNode, Concerned, Reach};
 
 /// How many calls that changed a tenant are remembered, so that an agent that was away for a while
 /// is told what it missed instead of everything.
 const REMEMBERED_CHANGES: usize = 4_096;
+
+/// How many objects these calls may have changed together: a few calls may change a million.
+const REMEMBERED_OBJECTS: usize = 1 << 16;
 
 /// A tenant, as the store remembers it, with its authorities opened.
 pub struct Tenant {
@@ -50,9 +54,20 @@ pub(crate) struct Held {
     pub(crate) rules_sequence: Sequence,
     /// When the authorities or the anchors changed last.
     pub(crate) trust_sequence: Sequence,
-    recent: VecDeque<(Sequence, Vec<Key>)>,
+    /// The entries by the nodes that they are for.
+    pub(crate) by_node: ByNode,
+    recent: VecDeque<(Sequence, Vec<Changed>)>,
+    /// How many objects `recent` names.
+    remembered: usize,
     /// What is older than this is not remembered in `recent`.
     forgotten: Sequence,
+}
+
+/// An object that has changed.
+pub(crate) struct Changed {
+    pub(crate) key: Key,
+    /// Whom it was for before, if it is an entry.
+    pub(crate) was_for: Reach,
 }
 
 impl Tenant {
@@ -115,22 +130,29 @@ impl Tenant {
         self.changing.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Follows changes that this process has stored as `sequence`, if it has seen all before.
-    pub(crate) fn follow_own(&self, sequence: Sequence, changes: &[Change]) -> Result<bool, Fault> {
+    /// Follows changes that this process has stored as `sequence`, if it has seen all before, and
+    /// tells whom they concern.
+    pub(crate) fn follow_own(
+        &self,
+        sequence: Sequence,
+        changes: &[Change],
+    ) -> Result<Option<Concerned>, Fault> {
         let mut held = self.held_mut();
         let is_next = held.snapshot.sequence.number().checked_add(1) == Some(sequence.number());
-        if is_next {
-            held.follow(&self.id, &self.keys, sequence, changes.to_vec())?;
+        if !is_next {
+            return Ok(None);
         }
-        Ok(is_next)
+        held.follow(&self.id, &self.keys, sequence, changes.to_vec())
+            .map(Some)
     }
 
-    /// Follows what the store has after what is held.
-    pub(crate) fn follow(&self, feed: Feed) -> Result<(), Fault> {
+    /// Follows what the store has after what is held, and tells whom that concerns.
+    pub(crate) fn follow(&self, feed: Feed) -> Result<Concerned, Fault> {
         let mut held = self.held_mut();
         if feed.head <= held.snapshot.sequence {
-            return Ok(());
+            return Ok(Concerned::default());
         }
+        let mut concerned = Concerned::default();
         let mut changes = feed.changes.into_iter().peekable();
         // Number by number, so that a follower that is at any of them is told only what came after.
         while let Some((number, first)) = changes.next() {
@@ -138,12 +160,12 @@ impl Tenant {
             while let Some((_, change)) = changes.next_if(|(next, _)| *next == number) {
                 of_number.push(change);
             }
-            held.follow(&self.id, &self.keys, number, of_number)?;
+            concerned.extend(held.follow(&self.id, &self.keys, number, of_number)?);
         }
         if held.snapshot.sequence < feed.head {
             held.follow(&self.id, &self.keys, feed.head, Vec::new())?;
         }
-        Ok(())
+        Ok(concerned)
     }
 
     /// Holds what was loaded in the place of all that was held, which may be gone.
@@ -172,6 +194,7 @@ impl Held {
         let anchored = ids.map(|id| (id.clone(), sequence)).collect();
         let raised = before.map(|_| (sequence, Vec::new()));
         Ok(Self {
+            by_node: ByNode::of_all(&snapshot),
             snapshot,
             authorities,
             published,
@@ -180,6 +203,7 @@ impl Held {
             rules_sequence: sequence,
             trust_sequence: sequence,
             recent: raised.into_iter().collect(),
+            remembered: 0,
             forgotten: before.unwrap_or(sequence),
         })
     }
@@ -190,9 +214,15 @@ impl Held {
         keys: &Keys,
         sequence: Sequence,
         changes: Vec<Change>,
-    ) -> Result<(), Fault> {
-        let changed = changes.iter().map(Change::key).collect();
+    ) -> Result<Concerned, Fault> {
+        let mut concerned = Concerned::default();
+        let mut changed = Vec::with_capacity(changes.len());
         for change in changes {
+            changed.push(Changed {
+                key: change.key(),
+                was_for: concerned.add(&self.snapshot, &change),
+            });
+            self.by_node.follow(&self.snapshot, &change);
             match &change {
                 Change::Put(Object::Authority(record)) => {
                     self.authorities.put(tenant, keys, record)?;
@@ -226,18 +256,21 @@ impl Held {
             self.snapshot.change(change);
         }
         self.snapshot.sequence = sequence;
+        self.remembered += changed.len();
         self.recent.push_back((sequence, changed));
-        if self.recent.len() > REMEMBERED_CHANGES
-            && let Some((oldest, _)) = self.recent.pop_front()
-        {
+        while self.recent.len() > REMEMBERED_CHANGES || self.remembered > REMEMBERED_OBJECTS {
+            let Some((oldest, changed)) = self.recent.pop_front() else {
+                break;
+            };
             self.forgotten = oldest;
+            self.remembered -= changed.len();
         }
-        Ok(())
+        Ok(concerned)
     }
 
     /// What has changed after `after`, if that is a number that is still remembered. One that was
     /// never seen here may be of a time that is gone, since the store was put back.
-    pub(crate) fn changed_after(&self, after: Sequence) -> Option<impl Iterator<Item = &Key>> {
+    pub(crate) fn changed_after(&self, after: Sequence) -> Option<impl Iterator<Item = &Changed>> {
         let is_known = self
             .recent
             .binary_search_by_key(&after, |(number, _)| *number)
@@ -246,7 +279,7 @@ impl Held {
             return None;
         }
         let start = self.recent.partition_point(|(number, _)| *number <= after);
-        Some(self.recent.range(start..).flat_map(|(_, keys)| keys))
+        Some(self.recent.range(start..).flat_map(|(_, changed)| changed))
     }
 
     /// Where the keys are kept that vouch for a trust domain: for all of them, the place from which

@@ -303,6 +303,36 @@ pub struct IssueJwtResponse {
     #[prost(message, optional, tag = "4")]
     pub refusal: ::core::option::Option<Refusal>,
 }
+/// Asks for JWT-SVIDs.
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct IssueJwtsRequest {
+    /// Whose entries they are.
+    #[prost(string, tag = "1")]
+    pub tenant: ::prost::alloc::string::String,
+    /// What is asked for, at most 500.
+    #[prost(message, repeated, tag = "2")]
+    pub items: ::prost::alloc::vec::Vec<TokenForEntry>,
+}
+/// A JWT-SVID that is asked for.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct TokenForEntry {
+    /// The name of the entry.
+    #[prost(string, tag = "1")]
+    pub entry: ::prost::alloc::string::String,
+    /// Who will receive it.
+    #[prost(string, repeated, tag = "2")]
+    pub audiences: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
+    /// As those of `KeyForEntry`.
+    #[prost(string, repeated, tag = "3")]
+    pub facts: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
+}
+/// The answers, in the order of what was asked.
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct IssueJwtsResponse {
+    /// One for each item.
+    #[prost(message, repeated, tag = "1")]
+    pub answers: ::prost::alloc::vec::Vec<IssueJwtResponse>,
+}
 /// Asks for WIT-SVIDs.
 #[derive(Clone, PartialEq, ::prost::Message)]
 pub struct IssueWitRequest {
@@ -524,6 +554,21 @@ pub mod node_client {
                 .insert(GrpcMethod::new("avouch.node.v1.Node", "IssueJwt"));
             self.inner.unary(req, path, codec).await
         }
+        /// Issues JWT-SVIDs for registration entries.
+        pub async fn issue_jwts(
+            &mut self,
+            request: impl tonic::IntoRequest<super::IssueJwtsRequest>,
+        ) -> std::result::Result<tonic::Response<super::IssueJwtsResponse>, tonic::Status> {
+            self.inner.ready().await.map_err(|e| {
+                tonic::Status::unknown(format!("Service was not ready: {}", e.into()))
+            })?;
+            let codec = tonic_prost::ProstCodec::default();
+            let path = http::uri::PathAndQuery::from_static("/avouch.node.v1.Node/IssueJwts");
+            let mut req = request.into_request();
+            req.extensions_mut()
+                .insert(GrpcMethod::new("avouch.node.v1.Node", "IssueJwts"));
+            self.inner.unary(req, path, codec).await
+        }
         /// Issues WIT-SVIDs for registration entries.
         pub async fn issue_wit(
             &mut self,
@@ -596,6 +641,11 @@ pub mod node_server {
             &self,
             request: tonic::Request<super::IssueJwtRequest>,
         ) -> std::result::Result<tonic::Response<super::IssueJwtResponse>, tonic::Status>;
+        /// Issues JWT-SVIDs for registration entries.
+        async fn issue_jwts(
+            &self,
+            request: tonic::Request<super::IssueJwtsRequest>,
+        ) -> std::result::Result<tonic::Response<super::IssueJwtsResponse>, tonic::Status>;
         /// Issues WIT-SVIDs for registration entries.
         async fn issue_wit(
             &self,
@@ -886,6 +936,43 @@ pub mod node_server {
                     let inner = self.inner.clone();
                     let fut = async move {
                         let method = IssueJwtSvc(inner);
+                        let codec = tonic_prost::ProstCodec::default();
+                        let mut grpc = tonic::server::Grpc::new(codec)
+                            .apply_compression_config(
+                                accept_compression_encodings,
+                                send_compression_encodings,
+                            )
+                            .apply_max_message_size_config(
+                                max_decoding_message_size,
+                                max_encoding_message_size,
+                            );
+                        let res = grpc.unary(method, req).await;
+                        Ok(res)
+                    };
+                    Box::pin(fut)
+                }
+                "/avouch.node.v1.Node/IssueJwts" => {
+                    #[allow(non_camel_case_types)]
+                    struct IssueJwtsSvc<T: Node>(pub Arc<T>);
+                    impl<T: Node> tonic::server::UnaryService<super::IssueJwtsRequest> for IssueJwtsSvc<T> {
+                        type Response = super::IssueJwtsResponse;
+                        type Future = BoxFuture<tonic::Response<Self::Response>, tonic::Status>;
+                        fn call(
+                            &mut self,
+                            request: tonic::Request<super::IssueJwtsRequest>,
+                        ) -> Self::Future {
+                            let inner = Arc::clone(&self.0);
+                            let fut = async move { <T as Node>::issue_jwts(&inner, request).await };
+                            Box::pin(fut)
+                        }
+                    }
+                    let accept_compression_encodings = self.accept_compression_encodings;
+                    let send_compression_encodings = self.send_compression_encodings;
+                    let max_decoding_message_size = self.max_decoding_message_size;
+                    let max_encoding_message_size = self.max_encoding_message_size;
+                    let inner = self.inner.clone();
+                    let fut = async move {
+                        let method = IssueJwtsSvc(inner);
                         let codec = tonic_prost::ProstCodec::default();
                         let mut grpc = tonic::server::Grpc::new(codec)
                             .apply_compression_config(

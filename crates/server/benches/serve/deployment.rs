@@ -3,7 +3,6 @@
 use std::path::Path;
 use std::sync::Arc;
 
-use avouch_api::grpc::node::node_client::NodeClient;
 use avouch_core::id::{TenantId, TrustDomain};
 use avouch_issuer::signer::{Signer, SigningKind, SoftwareKey};
 use avouch_server::clock::SystemClock;
@@ -18,16 +17,10 @@ use avouch_store::keyring::RootKey;
 use avouch_store::sqlite::SqliteStore;
 use avouch_testkit::asn1;
 use avouch_testkit::key::{Kind, Scheme};
-use hyper_util::rt::TokioIo;
-use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
-use rustls::crypto::aws_lc_rs;
-use rustls::pki_types::{CertificateDer, PrivatePkcs8KeyDer, ServerName, UnixTime};
-use rustls::{ClientConfig, DigitallySignedStruct, Error, SignatureScheme};
-use tokio::net::{TcpListener, TcpStream};
+use tokio::net::TcpListener;
 use tokio::sync::watch;
-use tokio_rustls::TlsConnector;
-use tonic::transport::{Channel, Endpoint};
-use tower::service_fn;
+
+use crate::client::Identity;
 
 /// The tenant that everything is about.
 pub(crate) const TENANT: &str = "bench";
@@ -79,8 +72,8 @@ pub(crate) fn write_entries(plane: &Plane, from: usize, to: usize, node: &str) {
     }
 }
 
-/// A server for nodes, and a node of the tenant that calls it.
-pub(crate) async fn serve(plane: &Arc<Plane>) -> (NodeClient<Channel>, watch::Sender<bool>) {
+/// Serves nodes, and tells where.
+pub(crate) async fn serve(plane: &Arc<Plane>) -> (String, watch::Sender<bool>) {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap().to_string();
     let (stop, stopping) = watch::channel(false);
@@ -91,39 +84,18 @@ pub(crate) async fn serve(plane: &Arc<Plane>) -> (NodeClient<Channel>, watch::Se
         Arc::clone(plane),
         stopping,
     ));
-    let channel = connect(plane, "node-1", address);
-    (NodeClient::new(channel), stop)
+    (address, stop)
 }
 
-fn connect(plane: &Plane, node: &str, address: String) -> Channel {
+/// Lets a node of this name join.
+pub(crate) fn enrol(plane: &Plane, node: &str) -> Identity {
     let key = SoftwareKey::generate(SigningKind::P256).unwrap();
     let token = plane.new_join_token(&tenant(plane), node, 600).unwrap();
     let member = plane.join(&token.token, &signing_request(&key)).unwrap();
-    let chain = member.certificates.into_iter().map(CertificateDer::from);
-    let provider = Arc::new(aws_lc_rs::default_provider());
-    let mut config = ClientConfig::builder_with_provider(provider)
-        .with_protocol_versions(&[&rustls::version::TLS13])
-        .unwrap()
-        .dangerous()
-        .with_custom_certificate_verifier(Arc::new(AnyServer))
-        .with_client_auth_cert(
-            chain.collect(),
-            PrivatePkcs8KeyDer::from(key.to_pkcs8().unwrap().to_vec()).into(),
-        )
-        .unwrap();
-    config.alpn_protocols = vec![b"h2".to_vec()];
-    let connector = TlsConnector::from(Arc::new(config));
-    let endpoint = Endpoint::from_shared(format!("http://{address}")).unwrap();
-    endpoint.connect_with_connector_lazy(service_fn(move |_| {
-        let (connector, address) = (connector.clone(), address.clone());
-        async move {
-            let stream = TcpStream::connect(address).await?;
-            stream.set_nodelay(true)?;
-            let name = ServerName::try_from("localhost").unwrap();
-            let stream = connector.connect(name, stream).await?;
-            Ok::<_, std::io::Error>(TokioIo::new(stream))
-        }
-    }))
+    Identity {
+        chain: member.certificates,
+        pkcs8: key.to_pkcs8().unwrap().to_vec(),
+    }
 }
 
 /// A PKCS#10 request (RFC 2986) for a key, signed by it.
@@ -149,46 +121,4 @@ fn positive(octets: &[u8]) -> Vec<u8> {
         shortest.insert(0, 0);
     }
     asn1::integer(&shortest)
-}
-
-/// Who the server is, is not what is measured here.
-#[derive(Debug)]
-struct AnyServer;
-
-impl ServerCertVerifier for AnyServer {
-    fn verify_server_cert(
-        &self,
-        _: &CertificateDer<'_>,
-        _: &[CertificateDer<'_>],
-        _: &ServerName<'_>,
-        _: &[u8],
-        _: UnixTime,
-    ) -> Result<ServerCertVerified, Error> {
-        Ok(ServerCertVerified::assertion())
-    }
-
-    fn verify_tls12_signature(
-        &self,
-        _: &[u8],
-        _: &CertificateDer<'_>,
-        _: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, Error> {
-        Ok(HandshakeSignatureValid::assertion())
-    }
-
-    fn verify_tls13_signature(
-        &self,
-        _: &[u8],
-        _: &CertificateDer<'_>,
-        _: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, Error> {
-        Ok(HandshakeSignatureValid::assertion())
-    }
-
-    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
-        let provider = aws_lc_rs::default_provider();
-        provider
-            .signature_verification_algorithms
-            .supported_schemes()
-    }
 }

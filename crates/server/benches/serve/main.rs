@@ -1,38 +1,51 @@
 //! A server under load, as its nodes see it: SVIDs over mutual TLS, each with its intent on disk;
-//! entries written in batches; the start with many entries; how long a change takes to arrive.
+//! entries written in batches; the start with many entries and with many tenants; how long a change
+//! takes to arrive, with one node and with thousands; a drill.
 //!
-//! `cargo bench -p avouch-server`, or one of them: `cargo bench -p avouch-server -- issue`. Server
-//! and client share the process, so what is given per second of processor time counts both.
+//! `cargo bench -p avouch-server`, or one of them: `cargo bench -p avouch-server -- issue`. Who calls
+//! the server under load is a process of its own, so that it is not counted.
 
 #![expect(clippy::print_stdout, reason = "its result is what it prints")]
 #![expect(clippy::disallowed_methods, reason = "a benchmark measures time")]
 
+mod agents;
+mod client;
 mod deployment;
 mod entries;
 mod issue;
 mod measure;
+mod opening;
+mod rekey;
+mod tenants;
+
+use std::path::Path;
+
+/// What there is to measure.
+const PARTS: [(&str, fn()); 7] = [
+    ("issue", issue::run),
+    ("entries", entries::write),
+    ("start", entries::start),
+    ("push", entries::push),
+    ("rekey", rekey::run),
+    ("tenants", tenants::run),
+    ("agents", agents::run),
+];
 
 fn main() {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     if !arguments.iter().any(|argument| argument == "--bench") {
         return;
     }
-    let wanted = |name: &str| {
-        let mut names = arguments
-            .iter()
-            .filter(|argument| !argument.starts_with("--"));
-        names.clone().next().is_none() || names.any(|wanted| wanted == name)
-    };
-    if wanted("issue") {
-        issue::run();
+    let words = arguments.iter().map(String::as_str);
+    let words: Vec<&str> = words.filter(|word| !word.starts_with("--")).collect();
+    match words.as_slice() {
+        ["client"] => return client::run(),
+        ["open", folder] => return opening::run(Path::new(folder)),
+        _ => {}
     }
-    if wanted("entries") {
-        entries::write();
-    }
-    if wanted("start") {
-        entries::start();
-    }
-    if wanted("push") {
-        entries::push();
+    for (name, run) in PARTS {
+        if words.is_empty() || words.contains(&name) {
+            run();
+        }
     }
 }

@@ -10,6 +10,7 @@ pub(crate) const ROUNDS: usize = 5;
 /// What a round took.
 pub(crate) struct Round {
     pub(crate) wall: Duration,
+    /// Of all threads of this process, in the kernel as well.
     pub(crate) processor: Duration,
 }
 
@@ -22,7 +23,7 @@ pub(crate) fn round(work: impl FnOnce()) -> Round {
     }
 }
 
-fn processor() -> Duration {
+pub(crate) fn processor() -> Duration {
     let time = clock_gettime(ClockId::ProcessCPUTime);
     let seconds = u64::try_from(time.tv_sec).unwrap();
     Duration::new(seconds, u32::try_from(time.tv_nsec).unwrap())
@@ -43,6 +44,19 @@ pub(crate) fn report(name: &str, count: usize, rounds: &[Round], limit: &str) {
         "  {name:<34} {:>8.0}/s ({:.0} to {:.0}), {:>8.0} per processor second ({:.0} to {:.0}); {limit}",
         wall.0, wall.1, wall.2, processor.0, processor.1, processor.2
     );
+}
+
+/// How long one of these takes on this processor now, in microseconds: the least of a few turns.
+pub(crate) fn least_microseconds(mut work: impl FnMut()) -> f64 {
+    const TIMES: u32 = 200;
+    let turns = (0..10).map(|_| {
+        let busy = processor();
+        for _ in 0..TIMES {
+            work();
+        }
+        (processor() - busy).as_secs_f64() * 1e6 / f64::from(TIMES)
+    });
+    turns.fold(f64::INFINITY, f64::min)
 }
 
 /// Memory that is this process's own, in MiB.

@@ -2,16 +2,21 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::time::Duration;
 
 use avouch_api::grpc::node::{FollowRequest, Update};
 use avouch_core::id::TenantId;
-use tokio::sync::{mpsc, watch};
+use tokio::sync::{Notify, mpsc, watch};
 use tonic::{Status, Streaming};
 
 use super::Session;
 use super::updates::{Position, updates};
 use crate::nodes::Admitted;
 use crate::plane::Plane;
+
+/// How long a node that nothing concerns is left alone. Then it moves on to the last change, so that
+/// it is not told everything once what it had seen last is forgotten.
+const LONGEST_QUIET: Duration = Duration::from_secs(10);
 
 /// One stream.
 pub(super) struct Following {
@@ -34,8 +39,8 @@ impl Following {
             return;
         };
         let id = self.node.id().clone();
-        self.plane.presences.enter(&id, self.number);
-        let end = self.follow(first, &mut asked, &sent).await;
+        let wakes = self.plane.presences.enter(&id, self.number);
+        let end = self.follow(first, &mut asked, &sent, &wakes).await;
         self.plane.presences.leave(&id, self.number);
         if let Some(status) = end {
             // Whoever has gone needs not be told.
@@ -48,6 +53,7 @@ impl Following {
         first: FollowRequest,
         asked: &mut Streaming<FollowRequest>,
         sent: &mpsc::Sender<Result<Update, Status>>,
+        wakes: &Notify,
     ) -> Option<Status> {
         let mut news = self.node.tenant.news.subscribe();
         let mut stopping = self.stopping.clone();
@@ -110,6 +116,8 @@ impl Following {
                         Ok(()) => break,
                         Err(_) => return Some(Status::unavailable("the server stops")),
                     },
+                    () = wakes.notified() => break,
+                    () = tokio::time::sleep(LONGEST_QUIET) => break,
                     message = asked.message() => match message {
                         Ok(Some(message)) => self.arrived(&message),
                         Ok(None) | Err(_) => return None,

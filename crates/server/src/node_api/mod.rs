@@ -12,11 +12,12 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use avouch_api::grpc::node::node_server::{Node, NodeServer};
 use avouch_api::grpc::node::{
-    AttestReply, AttestRequest, FollowRequest, IssueJwtRequest, IssueJwtResponse, IssueWitRequest,
-    IssueWitResponse, IssueX509Request, IssueX509Response, JoinRequest, KeyForEntry, Membership,
-    Refusal, RenewRequest, Update, WitAnswer, X509Answer,
+    AttestReply, AttestRequest, FollowRequest, IssueJwtRequest, IssueJwtResponse, IssueJwtsRequest,
+    IssueJwtsResponse, IssueWitRequest, IssueWitResponse, IssueX509Request, IssueX509Response,
+    JoinRequest, KeyForEntry, Membership, Refusal, RenewRequest, Update, WitAnswer, X509Answer,
 };
 use avouch_core::reason::Reason;
+use avouch_issuer::token::TokenSvid;
 use tokio::net::TcpListener;
 use tokio::sync::{mpsc, watch};
 use tokio_stream::Stream;
@@ -26,7 +27,7 @@ use tonic::{Request, Response, Status, Streaming};
 
 use crate::caller::Caller;
 use crate::fault::{Fault, Refused};
-use crate::issuing::Wanted;
+use crate::issuing::{Wanted, WantedToken};
 use crate::nodes::Admitted;
 use crate::plane::Plane;
 use crate::tls::ServerIdentity;
@@ -175,19 +176,27 @@ impl Node for NodeService {
                 plane.issue_jwt(&node, &tenant, &entry, &facts, audiences)
             })
             .await?;
-        let answer = match issued {
-            Ok(svid) => IssueJwtResponse {
-                token: svid.token,
-                issued: svid.issued.unix(),
-                expires: svid.expires.unix(),
-                refusal: None,
-            },
-            Err(reason) => IssueJwtResponse {
-                refusal: Some(refusal(&reason)),
-                ..IssueJwtResponse::default()
-            },
-        };
-        Ok(Response::new(answer))
+        Ok(Response::new(jwt_answer(issued.map_err(|reason| *reason))))
+    }
+
+    async fn issue_jwts(
+        &self,
+        request: Request<IssueJwtsRequest>,
+    ) -> Result<Response<IssueJwtsResponse>, Status> {
+        let node = self.admitted(&request).await?;
+        let asked = request.into_inner();
+        check_count(asked.items.len())?;
+        let wanted = asked.items.into_iter().map(|item| WantedToken {
+            entry: item.entry,
+            audiences: item.audiences,
+            facts: item.facts,
+        });
+        let wanted = wanted.collect();
+        let issued = self
+            .work(move |plane| plane.issue_jwts(&node, &asked.tenant, wanted))
+            .await?;
+        let answers = issued.into_iter().map(jwt_answer).collect();
+        Ok(Response::new(IssueJwtsResponse { answers }))
     }
 
     async fn issue_wit(
@@ -311,13 +320,32 @@ fn membership(plane: &Plane, membership: crate::nodes::Membership) -> Result<Mem
     })
 }
 
-fn wanted(items: Vec<KeyForEntry>) -> Result<Vec<Wanted>, Status> {
-    if items.len() > MOST_ITEMS {
-        return Err(Status::invalid_argument(format!(
-            "{} items are asked for, and at most {MOST_ITEMS} are taken at once",
-            items.len()
-        )));
+fn jwt_answer(issued: Result<TokenSvid, Reason>) -> IssueJwtResponse {
+    match issued {
+        Ok(svid) => IssueJwtResponse {
+            token: svid.token,
+            issued: svid.issued.unix(),
+            expires: svid.expires.unix(),
+            refusal: None,
+        },
+        Err(reason) => IssueJwtResponse {
+            refusal: Some(refusal(&reason)),
+            ..IssueJwtResponse::default()
+        },
     }
+}
+
+fn check_count(items: usize) -> Result<(), Status> {
+    if items <= MOST_ITEMS {
+        return Ok(());
+    }
+    Err(Status::invalid_argument(format!(
+        "{items} items are asked for, and at most {MOST_ITEMS} are taken at once"
+    )))
+}
+
+fn wanted(items: Vec<KeyForEntry>) -> Result<Vec<Wanted>, Status> {
+    check_count(items.len())?;
     let wanted = items.into_iter().map(|item| Wanted {
         entry: item.entry,
         public_key: item.public_key,

@@ -1,6 +1,6 @@
 //! What a node is told of a tenant: everything, or what has changed.
 
-use std::collections::BTreeSet;
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use avouch_api::grpc::node::{Bundle, Distrust, Entry, Update};
@@ -12,7 +12,7 @@ use crate::fault::Fault;
 use crate::grants::{self, kinds};
 use crate::nodes::Admitted;
 use crate::plane::Plane;
-use crate::tenant::{Held, Tenant};
+use crate::tenant::{Changed, Held, Tenant};
 
 /// How many entries one message carries, so that none is longer than readers take (4 MiB).
 const ENTRIES_PER_MESSAGE: usize = 1_000;
@@ -58,9 +58,16 @@ pub(super) fn updates(
     };
     let changed = position
         .number
-        .and_then(|number| held.changed_after(Sequence::of(number)));
+        .and_then(|number| held.changed_after(Sequence::of(number)))
+        .map(Iterator::collect::<Vec<_>>)
+        // What was attested of it may have changed, which selects other entries.
+        .filter(|changed| {
+            !changed
+                .iter()
+                .any(|changed| telling.is_itself(&changed.key))
+        });
     let updates = match changed {
-        Some(keys) => telling.changes(keys.collect()),
+        Some(changed) => telling.changes(changed),
         None => telling.everything(),
     };
     position.number = Some(sequence.number());
@@ -78,7 +85,8 @@ struct Telling<'a> {
 
 impl Telling<'_> {
     fn everything(&self) -> Result<Vec<Update>, Fault> {
-        let entries = self.held.snapshot.entries.values();
+        let ids = self.held.by_node.of(self.node.id());
+        let entries = ids.filter_map(|id| self.held.snapshot.entries.get(id));
         let entries: Vec<Entry> = entries.filter_map(|entry| self.told(entry)).collect();
         let first = Update {
             anew: true,
@@ -89,17 +97,32 @@ impl Telling<'_> {
         Ok(self.in_parts(first, entries))
     }
 
-    fn changes(&self, keys: BTreeSet<&Key>) -> Result<Vec<Update>, Fault> {
+    fn is_itself(&self, key: &Key) -> bool {
+        let Key::Node(id) = key else {
+            return false;
+        };
+        let record = self.held.snapshot.nodes.get(id);
+        record.is_some_and(|record| record.spiffe_id == *self.node.id())
+    }
+
+    fn changes(&self, changed: Vec<&Changed>) -> Result<Vec<Update>, Fault> {
+        // Whether the node may hold each, as it was before any of the changes.
+        let mut keys: BTreeMap<&Key, bool> = BTreeMap::new();
+        for changed in changed {
+            let may_hold = keys.entry(&changed.key).or_default();
+            *may_hold |= changed.was_for.includes(self.node.id());
+        }
         let mut entries = Vec::new();
         let mut removed = Vec::new();
         let mut bundles = false;
-        for key in keys {
+        for (key, may_hold) in keys {
             match key {
                 Key::Entry(id) => {
                     let entry = self.held.snapshot.entries.get(id);
                     match entry.and_then(|entry| self.told(entry)) {
                         Some(told) => entries.push(told),
-                        None => removed.push(id.to_string()),
+                        None if may_hold => removed.push(id.to_string()),
+                        None => {}
                     }
                 }
                 Key::Anchor(_) | Key::Authority(_) | Key::TrustDomain(_) => bundles = true,

@@ -16,6 +16,7 @@ use avouch_store::{Change, Entry, Key, NodeId, NodeRecord, Object, Selector};
 use crate::caller::Caller;
 use crate::fault::Refused;
 use crate::plane::{Plane, RESERVED};
+use crate::reach::Reach;
 use crate::tenant::Tenant;
 
 pub(crate) use attestation::{Known, RefusedNode, RefusedNodes};
@@ -44,8 +45,7 @@ impl Admitted {
 
     /// Whether an entry is for its workloads.
     pub(crate) fn serves(&self, entry: &Entry) -> bool {
-        let is_parent = entry.parent.as_ref().is_none_or(|one| *one == self.id);
-        is_parent
+        Reach::of(Some(entry)).includes(&self.id)
             && entry
                 .extras
                 .node_selectors

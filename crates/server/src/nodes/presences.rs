@@ -1,14 +1,23 @@
 //! Which nodes follow now, and what each of them holds already.
 
-use std::collections::BTreeMap;
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use avouch_core::id::{SpiffeId, TenantId};
 use avouch_store::{Followers, Sequence};
+use tokio::sync::Notify;
 
 /// Which nodes follow now, and what of each tenant they hold.
 #[derive(Default)]
-pub(crate) struct Presences(Mutex<BTreeMap<(SpiffeId, u64), BTreeMap<TenantId, Progress>>>);
+pub(crate) struct Presences(Mutex<BTreeMap<(SpiffeId, u64), Presence>>);
+
+/// A node that follows.
+#[derive(Default)]
+struct Presence {
+    progress: BTreeMap<TenantId, Progress>,
+    /// Tells it that there is something for it.
+    wakes: Arc<Notify>,
+}
 
 /// How far a node has followed a tenant.
 #[derive(Clone, Copy, Debug, Default)]
@@ -33,8 +42,22 @@ impl Progress {
 }
 
 impl Presences {
-    pub(crate) fn enter(&self, node: &SpiffeId, stream: u64) {
-        self.lock().entry((node.clone(), stream)).or_default();
+    /// Notes a node that follows from now on, and gives what wakes it.
+    pub(crate) fn enter(&self, node: &SpiffeId, stream: u64) -> Arc<Notify> {
+        let mut all = self.lock();
+        let presence = all.entry((node.clone(), stream)).or_default();
+        Arc::clone(&presence.wakes)
+    }
+
+    /// Wakes those of the nodes that follow now.
+    pub(crate) fn wake(&self, nodes: &BTreeSet<SpiffeId>) {
+        let all = self.lock();
+        for node in nodes {
+            let streams = all.range((node.clone(), u64::MIN)..=(node.clone(), u64::MAX));
+            for (_, presence) in streams {
+                presence.wakes.notify_one();
+            }
+        }
     }
 
     pub(crate) fn leave(&self, node: &SpiffeId, stream: u64) {
@@ -48,8 +71,8 @@ impl Presences {
         tenant: &TenantId,
         note: impl FnOnce(&mut Progress),
     ) {
-        if let Some(held) = self.lock().get_mut(&(node.clone(), stream)) {
-            note(held.entry(tenant.clone()).or_default());
+        if let Some(presence) = self.lock().get_mut(&(node.clone(), stream)) {
+            note(presence.progress.entry(tenant.clone()).or_default());
         }
     }
 
@@ -61,8 +84,8 @@ impl Presences {
     /// The nodes that follow a tenant now, and up to which number they hold it.
     pub(crate) fn of(&self, tenant: &TenantId) -> BTreeMap<SpiffeId, u64> {
         let all = self.lock();
-        let of_tenant = all.iter().filter_map(|((node, _), held)| {
-            let progress = held.get(tenant)?;
+        let of_tenant = all.iter().filter_map(|((node, _), presence)| {
+            let progress = presence.progress.get(tenant)?;
             Some((node.clone(), progress.holds()))
         });
         of_tenant.collect()
@@ -71,8 +94,8 @@ impl Presences {
     /// How far the nodes have come that follow now, by tenant.
     pub(crate) fn summary(&self) -> BTreeMap<TenantId, Followers> {
         let mut all: BTreeMap<TenantId, Followers> = BTreeMap::new();
-        for ((node, _), held) in self.lock().iter() {
-            for (tenant, progress) in held {
+        for ((node, _), presence) in self.lock().iter() {
+            for (tenant, progress) in &presence.progress {
                 let holds = Sequence::of(progress.holds());
                 let of_tenant = all.entry(tenant.clone()).or_insert_with(|| Followers {
                     tenant: tenant.clone(),
@@ -98,7 +121,7 @@ impl Presences {
             .collect()
     }
 
-    fn lock(&self) -> MutexGuard<'_, BTreeMap<(SpiffeId, u64), BTreeMap<TenantId, Progress>>> {
+    fn lock(&self) -> MutexGuard<'_, BTreeMap<(SpiffeId, u64), Presence>> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use avouch_core::id::{Digest, SpiffeId, TenantId};
 use avouch_core::time::Time;
-use rusqlite::{Connection, OptionalExtension, Row as SqlRow, named_params, params};
+use rusqlite::{Connection, OptionalExtension, Row as SqlRow, params};
 
 use crate::change::{Sequence, Snapshot};
 use crate::codec::{Row, TRUST_DOMAIN};
@@ -272,23 +272,22 @@ pub(super) fn record_intents(
     let mut insert = connection.prepare_cached(
         "INSERT INTO intent (tenant, id, kind, authority, entry, subject, content,
                              not_before, not_after, recorded)
-         VALUES (:tenant, :id, :kind, :authority, :entry, :subject, :content,
-                 :not_before, :not_after, :recorded)
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10)
          ON CONFLICT (tenant, id) DO NOTHING",
     )?;
     for intent in intents {
-        let inserted = insert.execute(named_params! {
-            ":tenant": tenant.as_str(),
-            ":id": intent.id.as_str(),
-            ":kind": intent.kind.name(),
-            ":authority": intent.authority.as_str(),
-            ":entry": intent.entry.as_ref().map(EntryId::as_str),
-            ":subject": intent.subject.as_str(),
-            ":content": intent.content.as_bytes(),
-            ":not_before": intent.not_before.unix(),
-            ":not_after": intent.not_after.unix(),
-            ":recorded": intent.recorded.unix(),
-        })?;
+        let inserted = insert.execute(params![
+            tenant.as_str(),
+            intent.id.as_str(),
+            intent.kind.name(),
+            intent.authority.as_str(),
+            intent.entry.as_ref().map(EntryId::as_str),
+            intent.subject.as_str(),
+            intent.content.as_bytes(),
+            intent.not_before.unix(),
+            intent.not_after.unix(),
+            intent.recorded.unix(),
+        ])?;
         if inserted == 0 && find_intent(connection, tenant, &intent.id)?.as_ref() != Some(intent) {
             return Err(Conflict::IntentTaken(intent.id.clone()).into());
         }

@@ -106,17 +106,24 @@ fn in_savepoint<T>(
     connection: &Connection,
     work: impl FnOnce(&Connection) -> Result<T, Fault>,
 ) -> Result<T, Fault> {
-    connection.execute_batch("SAVEPOINT one_call")?;
+    say(connection, "SAVEPOINT one_call")?;
     let outcome = work(connection);
-    let ended = match &outcome {
-        Ok(_) => connection.execute_batch("RELEASE one_call"),
-        Err(_) => connection.execute_batch("ROLLBACK TO one_call; RELEASE one_call"),
+    let undone = match &outcome {
+        Ok(_) => Ok(()),
+        Err(_) => say(connection, "ROLLBACK TO one_call"),
     };
+    let ended = undone.and_then(|()| say(connection, "RELEASE one_call"));
     if ended.is_err() {
         // Half of a call must not be committed with the others: undo them all, which they see.
         drop(connection.execute_batch("ROLLBACK"));
     }
     outcome
+}
+
+/// A statement that is read once, although it is said with every call.
+fn say(connection: &Connection, statement: &str) -> Result<(), rusqlite::Error> {
+    connection.prepare_cached(statement)?.execute([])?;
+    Ok(())
 }
 
 fn serve(connection: &Connection, waiting: &Receiver<Box<dyn Call>>) {
@@ -131,7 +138,7 @@ fn serve(connection: &Connection, waiting: &Receiver<Box<dyn Call>>) {
 }
 
 fn commit_together(connection: &Connection, calls: &mut [Box<dyn Call>]) -> Result<(), Fault> {
-    connection.execute_batch("BEGIN IMMEDIATE")?;
+    say(connection, "BEGIN IMMEDIATE")?;
     for call in calls {
         let attempted = call.attempt(connection);
         // A full or failing disk makes SQLite undo the whole transaction at once; what came next
@@ -141,7 +148,7 @@ fn commit_together(connection: &Connection, calls: &mut [Box<dyn Call>]) -> Resu
             return Err(attempted.err().unwrap_or_else(undone));
         }
     }
-    connection.execute_batch("COMMIT").map_err(|error| {
+    say(connection, "COMMIT").map_err(|error| {
         if !connection.is_autocommit() {
             // If this fails too, the next BEGIN will, and say so.
             drop(connection.execute_batch("ROLLBACK"));

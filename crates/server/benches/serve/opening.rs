@@ -1,0 +1,46 @@
+//! The start of a server on a folder that is there, in a process of its own: what was left behind by
+//! writing it is not counted.
+
+use std::path::Path;
+use std::process::Command;
+use std::time::{Duration, Instant};
+
+use serde_json::{Value, json};
+
+use crate::deployment;
+use crate::measure::{memory, percentile};
+
+/// What it took.
+pub(crate) struct Opened {
+    /// Milliseconds.
+    pub(crate) median: f64,
+    pub(crate) most: f64,
+    /// The most of all turns, in MiB.
+    pub(crate) memory: u64,
+}
+
+pub(crate) fn open_elsewhere(folder: &Path, turns: usize) -> Opened {
+    let (mut times, mut most) = (Vec::new(), 0);
+    for _ in 0..turns {
+        let program = std::env::current_exe().unwrap();
+        let mut command = Command::new(program);
+        let output = command.args(["--bench", "open"]).arg(folder).output();
+        let answer: Value = serde_json::from_slice(&output.unwrap().stdout).unwrap();
+        times.push(Duration::from_secs_f64(answer["seconds"].as_f64().unwrap()));
+        most = most.max(answer["memory"].as_u64().unwrap());
+    }
+    Opened {
+        median: percentile(&mut times, 0.5),
+        most: percentile(&mut times, 1.0),
+        memory: most,
+    }
+}
+
+/// Opens it here, and says what it took.
+pub(crate) fn run(folder: &Path) {
+    let started = Instant::now();
+    let plane = deployment::open(folder);
+    let seconds = started.elapsed().as_secs_f64();
+    println!("{}", json!({ "seconds": seconds, "memory": memory() }));
+    drop(plane);
+}
