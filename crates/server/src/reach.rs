@@ -150,3 +150,75 @@ impl ByNode {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use avouch_core::time::Time;
+    use avouch_store::Extras;
+
+    use super::*;
+
+    fn node(name: &str) -> SpiffeId {
+        SpiffeId::parse(&format!("spiffe://a.test/avouch/node/{name}")).unwrap()
+    }
+
+    fn put(name: &str, parent: Option<&str>) -> Change {
+        Change::Put(Object::Entry(Entry {
+            id: EntryId::parse(name).unwrap(),
+            spiffe_id: SpiffeId::parse("spiffe://a.test/web").unwrap().into(),
+            parent: parent.map(node),
+            selectors: Box::default(),
+            created: Time::from_unix(0),
+            extras: Extras::default(),
+        }))
+    }
+
+    /// Makes the changes one after another, and tells whom they concern together.
+    fn follow(snapshot: &mut Snapshot, all: &mut ByNode, changes: Vec<Change>) -> Concerned {
+        let mut concerned = Concerned::default();
+        for change in changes {
+            concerned.add(snapshot, &change);
+            all.follow(snapshot, &change);
+            snapshot.change(change);
+        }
+        concerned
+    }
+
+    #[test]
+    fn a_change_concerns_whom_the_entry_was_for_and_whom_it_is_for_now() {
+        let (mut snapshot, mut all) = (Snapshot::default(), ByNode::default());
+        let made = follow(&mut snapshot, &mut all, vec![put("e", Some("one"))]);
+        assert_eq!((made.everyone, made.nodes), (false, [node("one")].into()));
+        let moved = follow(&mut snapshot, &mut all, vec![put("e", Some("two"))]);
+        let both = [node("one"), node("two")].into();
+        assert_eq!((moved.everyone, moved.nodes), (false, both));
+        let opened = follow(&mut snapshot, &mut all, vec![put("e", None)]);
+        assert!(opened.everyone);
+        let gone = Change::Remove(Key::Entry(EntryId::parse("e").unwrap()));
+        assert!(follow(&mut snapshot, &mut all, vec![gone.clone()]).everyone);
+        let again = follow(&mut snapshot, &mut all, vec![gone]);
+        assert_eq!((again.everyone, again.nodes), (false, BTreeSet::new()));
+    }
+
+    #[test]
+    fn the_entries_of_a_node_are_those_that_a_look_at_all_of_them_finds() {
+        let (mut snapshot, mut all) = (Snapshot::default(), ByNode::default());
+        let parents = [None, Some("one"), Some("two")];
+        for step in 0..200_usize {
+            let name = format!("e{}", step * 7 % 20);
+            let change = if step % 5 == 4 {
+                Change::Remove(Key::Entry(EntryId::parse(&name).unwrap()))
+            } else {
+                put(&name, parents[step / 3 % 3])
+            };
+            follow(&mut snapshot, &mut all, vec![change]);
+            for name in ["one", "two", "three"] {
+                let node = node(name);
+                let found: BTreeSet<&EntryId> = all.of(&node).collect();
+                let entries = snapshot.entries.values();
+                let own = entries.filter(|entry| Reach::of(Some(entry)).includes(&node));
+                assert_eq!(found, own.map(|entry| &entry.id).collect());
+            }
+        }
+    }
+}

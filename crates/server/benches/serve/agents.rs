@@ -42,10 +42,14 @@ pub(crate) fn run() {
         let identity = deployment::enrol(&plane, &format!("node-{number}"));
         writeln!(identities, "{}", identity.to_json()).unwrap();
     }
-    for number in 0..AGENTS {
-        let from = number * ENTRIES_EACH;
-        let node = format!("node-{number}");
-        deployment::write_entries(&plane, from, from + ENTRIES_EACH, &node);
+    let tenant = deployment::tenant(&plane);
+    for agents in (0..AGENTS).collect::<Vec<_>>().chunks(50) {
+        let drafts = agents.iter().flat_map(|agent| {
+            let entries = agent * ENTRIES_EACH..(agent + 1) * ENTRIES_EACH;
+            entries.map(move |number| deployment::entry(number, &format!("node-{agent}")))
+        });
+        let answers = plane.put_entries(&tenant, drafts.collect()).unwrap();
+        assert!(answers.iter().all(Result::is_ok));
     }
     let before = memory();
     let runtime = Runtime::new().unwrap();

@@ -8,6 +8,7 @@
 #![expect(clippy::print_stdout, reason = "its result is what it prints")]
 #![expect(clippy::disallowed_methods, reason = "a benchmark measures time")]
 
+mod agent_memory;
 mod agents;
 mod client;
 mod deployment;
@@ -21,7 +22,7 @@ mod tenants;
 use std::path::Path;
 
 /// What there is to measure.
-const PARTS: [(&str, fn()); 7] = [
+const PARTS: [(&str, fn()); 8] = [
     ("issue", issue::run),
     ("entries", entries::write),
     ("start", entries::start),
@@ -29,6 +30,7 @@ const PARTS: [(&str, fn()); 7] = [
     ("rekey", rekey::run),
     ("tenants", tenants::run),
     ("agents", agents::run),
+    ("agent-memory", agent_memory::run),
 ];
 
 fn main() {

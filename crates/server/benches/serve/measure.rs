@@ -61,7 +61,12 @@ pub(crate) fn least_microseconds(mut work: impl FnMut()) -> f64 {
 
 /// Memory that is this process's own, in MiB.
 pub(crate) fn memory() -> u64 {
-    let status = std::fs::read_to_string("/proc/self/status").unwrap();
+    memory_of(std::process::id())
+}
+
+/// Memory that is another process's own, in MiB.
+pub(crate) fn memory_of(process: u32) -> u64 {
+    let status = std::fs::read_to_string(format!("/proc/{process}/status")).unwrap();
     let line = status.lines().find(|line| line.starts_with("VmRSS:"));
     let kilobytes = line.and_then(|line| line.split_whitespace().nth(1));
     kilobytes.unwrap().parse::<u64>().unwrap() / 1024
