@@ -65,7 +65,13 @@ impl Concerned {
                 self.everyone = true;
                 Reach::None
             }
-            Key::Admin(_) | Key::Attestor(_) | Key::JoinToken(_) | Key::Rule(_) => Reach::None,
+            Key::Admin(_)
+            | Key::Attestor(_)
+            | Key::Issuer(_)
+            | Key::IssuerKeys(_)
+            | Key::JoinToken(_)
+            | Key::Quota
+            | Key::Rule(_) => Reach::None,
         };
         self.reach(&was_for);
         if let Change::Put(Object::Entry(entry)) = change {

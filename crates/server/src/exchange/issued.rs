@@ -115,7 +115,7 @@ impl Exchange<'_> {
             )?),
             dns_names: Vec::new(),
         };
-        let prepared = self.plane.prepare_x509(self.tenant, request)?;
+        let prepared = self.plane.prepare_x509(self.tenant, request, self.now)?;
         let svid = self.sign(prepared, considered)?;
         let chain = svid.chain.iter().map(|der| to_pem("CERTIFICATE", der));
         Ok((chain.collect(), svid.not_after.since(self.now)))
