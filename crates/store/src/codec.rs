@@ -54,6 +54,10 @@ impl Row {
             trust_domain: object.needs().map(ToString::to_string),
             body: Some(body_of(object)?),
             secret: match object {
+                Object::Attestor(attestor) => attestor
+                    .secret
+                    .as_ref()
+                    .map(|sealed| sealed.bytes().to_vec()),
                 Object::Authority(authority) => authority
                     .private_key
                     .as_ref()
@@ -65,8 +69,11 @@ impl Row {
                 | Object::Node(_)
                 | Object::JoinToken(_)
                 | Object::Admin(_)
+<<<<<<< HEAD
                 | Object::Attestor(_)
                 | Object::Quota(_)
+=======
+>>>>>>> e2a21c8 (Ask a cluster about the tokens of its pods)
                 | Object::Rule(_)
                 | Object::Issuer(_)
                 | Object::IssuerKeys(_) => None,
@@ -96,7 +103,7 @@ impl Row {
             Key::Node(id) => Object::Node(StoredNode::read(&body, id)?),
             Key::JoinToken(id) => Object::JoinToken(StoredJoinToken::read(&body, id)?),
             Key::Admin(id) => Object::Admin(StoredAdmin::read(&body, id)?),
-            Key::Attestor(id) => Object::Attestor(StoredAttestor::read(&body, id)?),
+            Key::Attestor(id) => Object::Attestor(StoredAttestor::read(&body, id, self.secret)?),
             Key::Rule(id) => Object::Rule(StoredRule::read(&body, id)?),
             Key::Issuer(id) => Object::Issuer(IssuerRecord {
                 id,
@@ -421,9 +428,13 @@ impl StoredAttestor {
         }
     }
 
-    fn read(body: &str, id: AttestorId) -> Option<AttestorRecord> {
+    fn read(body: &str, id: AttestorId, secret: Option<Vec<u8>>) -> Option<AttestorRecord> {
         let Self { document } = serde_json::from_str(body).ok()?;
-        Some(AttestorRecord { id, document })
+        Some(AttestorRecord {
+            id,
+            document,
+            secret: secret.map(Sealed::from_stored),
+        })
     }
 }
 

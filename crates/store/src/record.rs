@@ -265,6 +265,8 @@ pub struct AttestorRecord {
     pub id: AttestorId,
     /// Its method and whom that believes, as JSON.
     pub document: String,
+    /// What it shows to those whom it asks, under seal.
+    pub secret: Option<Sealed>,
 }
 
 /// A rule of a tenant: who may exchange what they have for what (RFC 8693).

@@ -6,7 +6,9 @@ use std::path::Path;
 use std::process::Child;
 
 use avouch_testkit::certificate::CertificateForge;
+use avouch_testkit::https::{HttpsServer, Shown, root};
 use avouch_testkit::key::{Key, RsaTestKey};
+use avouch_testkit::token::TokenForge;
 use avouch_testkit::world::{Authority, pem};
 use serde_json::json;
 
@@ -255,4 +257,52 @@ fn a_host_of_ssh_joins_with_its_certificate() {
         let served = agent.fetch(&plane).out.contains("/on-hosts");
         assert_eq!(served, name == "one");
     }
+}
+
+#[test]
+fn an_agent_in_a_pod_joins_when_its_cluster_vouches_for_its_token() {
+    let authority = root("cluster");
+    let shown = Shown::under(&authority, &["localhost"]);
+    let review = json!({"status": {
+        "authenticated": true,
+        "user": {
+            "username": "system:serviceaccount:avouch:agent",
+            "extra": {"authentication.kubernetes.io/node-uid": ["5e0f5b0a"]},
+        },
+        "audiences": ["avouch"],
+    }});
+    let fields = [("content-type", "application/json")];
+    let cluster = HttpsServer::always(&shown, 201, &fields, &review.to_string());
+    let plane = Plane::start("node-k8s-psat", &["--allow-fetch", "127.0.0.0/8"]);
+    let document = json!({
+        "method": "k8s_psat", "cluster": "prod", "audiences": ["avouch"],
+        "review": {
+            "server": cluster.url(""),
+            "ca": pem("CERTIFICATE", &authority.certificate),
+            "token": "of the reviewer",
+        },
+        "service_accounts": ["avouch/agent"],
+    });
+    attestor(&plane, "prod", &document);
+    entry(&plane, "in-prod", "k8s_psat:cluster:prod");
+    let token = TokenForge::saying(json!({"iat": 1_700_000_000})).sign(&Key::p256("c"), "sa");
+    plane.folder.file("token", &token);
+    let by = ["--attest", "k8s-psat", "--attest-tenant", "demo"];
+    let with = ["--attestor", "prod", "--token-path", "token"];
+    let by = [&by[..], &with].concat();
+    let agent = Agent::start(&plane, "pod", &by);
+    let fetched = agent.fetch(&plane);
+    assert!(fetched.out.contains("/in-prod"), "{fetched:?}");
+    assert_eq!(node(&plane, "prod-")["name"], "prod-5e0f5b0a");
+    // Whoever has read the token comes too late.
+    let thief = refused(&plane, "thief", &by);
+    assert_refused(&plane, &thief, "issue.node_joined_already", "shown before");
+    assert!(!plane.log().contains(&token), "a token is in the log");
+    // Banned, it gets nothing new, and cannot come back with a newer token.
+    let ban = plane.run(&["node", "ban", "prod-5e0f5b0a", "--tenant", "demo"]);
+    assert_eq!(ban.code, 0, "{}", ban.err);
+    let token = TokenForge::saying(json!({"iat": 1_700_000_001})).sign(&Key::p256("c"), "sa");
+    plane.folder.file("token", &token);
+    let banned = refused(&plane, "banned", &by);
+    assert_refused(&plane, &banned, "issue.node_not_admitted", "it is banned");
 }

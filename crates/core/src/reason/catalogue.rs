@@ -868,6 +868,10 @@ catalogue! {
             "No identity can be made of this token: its {fact} {detail}.",
             fix: "Make the identity of another fact, one whose values are a single path segment.",
             spec: "SPIFFE-ID 2.2";
+        IssueTokenReview { detail: String } = "issue.token_review_refused",
+            "The cluster did not vouch for the token of the pod: {detail}.",
+            fix: "Look at `review` of the attestor; `kubectl create --raw` with a TokenReview shows what the cluster says.",
+            spec: "Kubernetes API authentication.k8s.io/v1 TokenReview";
         IssueTokenTypeFalse { parameter: &'static str, detail: String } = "issue.token_type_false",
             "What was sent is not what `{parameter}` says: {detail}.",
             fix: "Send the token that the type names, or name the type that the token has.",

@@ -245,7 +245,8 @@ fn status_of_issue(code: &str) -> Option<StatusCode> {
         | "issue.ssh_not_signed"
         | "issue.ssh_not_valid"
         | "issue.ssh_option_unknown"
-        | "issue.ssh_principal" => StatusCode::FORBIDDEN,
+        | "issue.ssh_principal"
+        | "issue.token_review_refused" => StatusCode::FORBIDDEN,
         "issue.node_not_admitted" | "issue.not_permitted" | "issue.quota_exceeded" => {
             StatusCode::FORBIDDEN
         }

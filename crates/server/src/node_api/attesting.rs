@@ -15,7 +15,7 @@ use avouch_core::reason::Reason;
 use tokio::sync::{Semaphore, mpsc};
 use tonic::{Status, Streaming};
 
-use super::{NodeService, membership};
+use super::{NodeService, failed, membership};
 use crate::fault::Refused;
 use crate::nodes::RefusedNode;
 use crate::plane::Plane;
@@ -133,8 +133,23 @@ impl NodeService {
         evidence: Evidence,
     ) -> Result<Membership, Status> {
         let method = intention.method.clone();
+        let (meant, shown) = (intention.clone(), evidence.clone());
+        let question = self.look(Asking::of(&intention, address), move |plane| {
+            plane.question_about(&meant, &shown)
+        });
+        let answer = match question.await? {
+            Some((tenant, question)) => {
+                let answered = self.plane.fetcher().fetch(&tenant, &question).await;
+                let asking = Asking::of(&intention, address);
+                Some(answered.map_err(|refused| match refused {
+                    Refused::Reason(reason) => self.refuse(asking, *reason),
+                    Refused::Fault(fault) => failed(&fault),
+                })?)
+            }
+            None => None,
+        };
         let joined = self.look(Asking::of(&intention, address), move |plane| {
-            let joined = plane.attest(&intention, &challenge, &evidence)?;
+            let joined = plane.attest(&intention, &challenge, &evidence, answer.as_ref())?;
             membership(plane, joined)
         });
         let joined = joined.await?;

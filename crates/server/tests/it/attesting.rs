@@ -90,7 +90,7 @@ impl Asked {
         };
         world
             .plane
-            .attest(&self.intention, &self.challenge, &evidence)
+            .attest(&self.intention, &self.challenge, &evidence, None)
     }
 }
 

@@ -165,6 +165,7 @@ pub(crate) fn attestor(id: &str) -> Change {
     Change::Put(Object::Attestor(AttestorRecord {
         id: AttestorId::parse(id).unwrap(),
         document: r#"{"method": "x509pop"}"#.to_owned(),
+        secret: None,
     }))
 }
 

@@ -9,8 +9,10 @@ use avouch_core::anchor::AnchorKind;
 use avouch_core::id::TenantId;
 use avouch_core::reason::Reason;
 use avouch_core::view::View;
-use avouch_store::{AttestorId, AttestorRecord, Change, Key, Object};
+use avouch_store::keyring::Sealed;
+use avouch_store::{AttestorId, AttestorRecord, AuthorityId, Change, Key, Object};
 use serde_json::Value;
+use zeroize::Zeroizing;
 
 use super::k8s_psat::K8sPsat;
 use super::sshpop::SshPop;
@@ -57,13 +59,18 @@ impl Rejoin {
 }
 
 impl Attestor {
-    fn read(text: &str, tenant: &Tenant) -> Result<Self, Reason> {
+    /// `secret` is what stands in no text.
+    fn read(
+        text: &str,
+        secret: Option<Zeroizing<String>>,
+        tenant: &Tenant,
+    ) -> Result<Self, Reason> {
         let mut members = Members::read(OBJECT, text)?;
         let method = members.choice("method", &Method::ALL)?;
         let method = method.ok_or_else(|| members.refuse("method", "is missing"))?;
         let rejoin = members.choice("rejoin", &Rejoin::ALL)?;
         let attestation: Box<dyn Attestation> = match method {
-            Method::K8sPsat => Box::new(K8sPsat::read(members, tenant)?),
+            Method::K8sPsat => Box::new(K8sPsat::read(members, secret, tenant)?),
             Method::SshPop => Box::new(SshPop::read(members)?),
             Method::X509Pop => Box::new(X509Pop::read(members, tenant)?),
         };
@@ -104,9 +111,9 @@ pub(super) fn trust(
 #[derive(Default)]
 pub(crate) struct Known(Mutex<BTreeMap<(TenantId, AttestorId), ReadAttestor>>);
 
-/// A text and what was read from it.
+/// A record and what was read from it.
 struct ReadAttestor {
-    text: String,
+    record: AttestorRecord,
     attestor: Arc<Attestor>,
 }
 
@@ -119,14 +126,18 @@ impl Known {
         let mut known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let place = (tenant.id().clone(), record.id.clone());
         if let Some(read) = known.get(&place)
-            && read.text == record.document
+            && read.record == *record
         {
             return Ok(Arc::clone(&read.attestor));
         }
-        let attestor = Attestor::read(&record.document, tenant);
+        let secret = record
+            .secret
+            .as_ref()
+            .map(|sealed| open(tenant, record, sealed));
+        let attestor = Attestor::read(&record.document, secret.transpose()?, tenant);
         let attestor = attestor.map_err(|reason| Fault::Stored(reason.sentence()))?;
         let read = ReadAttestor {
-            text: record.document.clone(),
+            record: record.clone(),
             attestor: Arc::new(attestor),
         };
         let attestor = Arc::clone(&read.attestor);
@@ -161,13 +172,21 @@ impl Plane {
                 format!("a name is 1 to {LONGEST_NAME} {characters}"),
             )
         })?;
+        let (document, secret) = apart(document.clone());
         let document = document.to_string();
         if document.len() > LONGEST {
             let detail = format!("together they are longer than {LONGEST} bytes");
             return Err(malformed("trust", detail).into());
         }
-        Attestor::read(&document, tenant)?;
-        let record = AttestorRecord { id, document };
+        Attestor::read(&document, secret.clone(), tenant)?;
+        let name = sealed_as(&id)?;
+        let secret = secret.map(|secret| tenant.key.seal(&name, secret.as_bytes()));
+        let secret = secret.transpose()?;
+        let record = AttestorRecord {
+            id,
+            document,
+            secret,
+        };
         self.apply(tenant, &[Change::Put(Object::Attestor(record.clone()))])?;
         Ok(record)
     }
@@ -187,4 +206,36 @@ impl Plane {
         self.apply(tenant, &[Change::Remove(Key::Attestor(id))])?;
         Ok(())
     }
+}
+
+/// Takes the secret out of what was sent, so that it is neither stored with the rest nor shown.
+fn apart(mut document: Value) -> (Value, Option<Zeroizing<String>>) {
+    let review = document.get_mut("review").and_then(Value::as_object_mut);
+    let token = review.and_then(|review| match review.get("token") {
+        Some(Value::String(_)) => review.remove("token"),
+        Some(_) | None => None,
+    });
+    let secret = match token {
+        Some(Value::String(token)) => Some(Zeroizing::new(token)),
+        Some(_) | None => None,
+    };
+    (document, secret)
+}
+
+fn open(
+    tenant: &Tenant,
+    record: &AttestorRecord,
+    sealed: &Sealed,
+) -> Result<Zeroizing<String>, Fault> {
+    let secret = tenant.key.open(&sealed_as(&record.id)?, sealed)?;
+    let text = String::from_utf8(secret.to_vec());
+    let text =
+        text.map_err(|_| Fault::Stored("the secret of an attestor is no text".to_owned()))?;
+    Ok(Zeroizing::new(text))
+}
+
+/// Under which name the secret of an attestor is sealed; authorities are called after their keys.
+fn sealed_as(id: &AttestorId) -> Result<AuthorityId, Fault> {
+    let name = AuthorityId::parse(&format!("attestor.{id}"));
+    name.ok_or_else(|| Fault::Bug("an attestor cannot be named".to_owned()))
 }

@@ -1,8 +1,10 @@
 //! A token that Kubernetes projects into the pod of the agent: the core decides on it under the
-//! keys of the cluster.
+//! keys of the cluster, or the cluster itself is asked.
 //!
 //! Whoever has a token can show it, so each is taken once: the next one of the same node must have
 //! been issued later.
+
+use std::collections::BTreeMap;
 
 use avouch_api::grpc::node::evidence::Shown;
 use avouch_api::members::Members;
@@ -14,10 +16,16 @@ use avouch_core::time::Time;
 use avouch_core::view::View;
 use base64ct::{Base64UrlUnpadded, Encoding};
 use serde_json::Value;
+use zeroize::Zeroizing;
 
-use super::{Attestation, Attested, Facts, Method, Moment, attestor, decision};
+use super::token_review::Review;
+use super::{Attestation, Attested, Facts, Method, Moment, attestor, bug, decision};
 use crate::fault::Refused;
+use crate::fetch::Request;
 use crate::tenant::Tenant;
+
+/// The longest token in bytes, as for the core.
+const LONGEST_TOKEN: usize = 16 << 10;
 
 /// The facts of the core that are facts of the node, with the names by which people know them.
 const FACTS: [(&str, &str); 7] = [
@@ -32,16 +40,35 @@ const FACTS: [(&str, &str); 7] = [
 
 /// Whom an attestor believes.
 pub(super) struct K8sPsat {
-    view: View,
+    source: Source,
     cluster: String,
     audiences: Vec<String>,
 }
 
+/// Who says whether a token is one.
+enum Source {
+    /// The core, by the keys of the cluster.
+    Keys(View),
+    /// The cluster.
+    Review(Review),
+}
+
 impl K8sPsat {
-    pub(super) fn read(mut members: Members, tenant: &Tenant) -> Result<Self, Reason> {
+    pub(super) fn read(
+        mut members: Members,
+        secret: Option<Zeroizing<String>>,
+        tenant: &Tenant,
+    ) -> Result<Self, Reason> {
         let vouches = |kind: &AnchorKind| matches!(kind, AnchorKind::Issuer(_));
+        let source = match members.members("review")? {
+            Some(review) => {
+                let agents = members.text_list("service_accounts")?;
+                Source::Review(Review::read(review, &agents, secret)?)
+            }
+            None => Source::Keys(attestor::trust(&mut members, tenant, vouches)?),
+        };
         let read = Self {
-            view: attestor::trust(&mut members, tenant, vouches)?,
+            source,
             cluster: members.required_text("cluster")?,
             audiences: members.text_list("audiences")?,
         };
@@ -65,9 +92,62 @@ impl Attestation for K8sPsat {
             let detail = "it is of another method";
             return Err(super::malformed(Method::K8sPsat, detail).into());
         };
+        let told = match &self.source {
+            Source::Keys(view) => self.decide(view, token, moment)?,
+            Source::Review(review) => {
+                let answer = moment
+                    .answer
+                    .ok_or_else(|| bug("the cluster was not asked"))?;
+                review.facts(answer, &self.audiences)?
+            }
+        };
+        let missing = |fact| Reason::IssueAttestationFact {
+            method: Method::K8sPsat.name(),
+            fact,
+        };
+        let mut facts = Facts::default();
+        facts.note("k8s_psat:cluster", &self.cluster);
+        for (name, fact) in FACTS {
+            if let Some(value) = told.get(name) {
+                facts.note(fact, value);
+            }
+        }
+        let node = told.get("k8s.node_uid").filter(|uid| !uid.is_empty());
+        let node = node.ok_or_else(|| missing("the uid of the Kubernetes node"))?;
+        let issued = issued(token).ok_or_else(|| missing("when it was issued"))?;
+        Ok(Attested {
+            name: node.clone(),
+            facts,
+            made: Some(issued),
+        })
+    }
+
+    fn question(&self, shown: &Shown) -> Result<Option<Request>, Reason> {
+        let (Shown::K8sPsat(token), Source::Review(review)) = (shown, &self.source) else {
+            return Ok(None);
+        };
+        if token.len() > LONGEST_TOKEN {
+            return Err(Reason::InputSize {
+                part: "token",
+                size: token.len(),
+                allowed: LONGEST_TOKEN,
+            });
+        }
+        review.request(token, &self.audiences).map(Some)
+    }
+}
+
+impl K8sPsat {
+    /// What the core says of a token, by the names of its facts.
+    fn decide(
+        &self,
+        view: &View,
+        token: &str,
+        moment: &Moment<'_>,
+    ) -> Result<BTreeMap<&'static str, String>, Refused> {
         let question = Question {
             tenant: moment.tenant.id().clone(),
-            credential: Credential::Jwt(token.clone()),
+            credential: Credential::Jwt(token.to_owned()),
             profile: Profile::Private,
             purpose: Purpose::Any,
             now: moment.now,
@@ -76,26 +156,12 @@ impl Attestation for K8sPsat {
                 ..Context::default()
             },
         };
-        let identity = decision::identity(&question, &self.view)?;
-        let missing = |fact| Reason::IssueAttestationFact {
-            method: Method::K8sPsat.name(),
-            fact,
-        };
-        let mut facts = Facts::default();
-        facts.note("k8s_psat:cluster", &self.cluster);
-        for (name, fact) in FACTS {
-            if let Some(value) = identity.facts().get(name) {
-                facts.note(fact, value);
-            }
-        }
-        let node = identity.facts().get("k8s.node_uid");
-        let node = node.ok_or_else(|| missing("the uid of the Kubernetes node"))?;
-        let issued = issued(token).ok_or_else(|| missing("when it was issued"))?;
-        Ok(Attested {
-            name: node.clone(),
-            facts,
-            made: Some(issued),
-        })
+        let identity = decision::identity(&question, view)?;
+        let told = FACTS.into_iter().filter_map(|(name, _)| {
+            let value = identity.facts().get(name)?;
+            Some((name, value.clone()))
+        });
+        Ok(told.collect())
     }
 }
 

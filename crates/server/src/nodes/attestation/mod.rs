@@ -13,6 +13,7 @@ mod decision;
 mod k8s_psat;
 mod refusals;
 mod sshpop;
+mod token_review;
 mod x509pop;
 
 use std::sync::Arc;
@@ -20,6 +21,7 @@ use std::sync::Arc;
 use avouch_api::attestation::statement;
 use avouch_api::grpc::node::evidence::Shown;
 use avouch_api::grpc::node::{Evidence, Intention};
+use avouch_core::id::TenantId;
 use avouch_core::reason::Reason;
 use avouch_core::time::Time;
 use avouch_issuer::key::PublicHalf;
@@ -28,6 +30,7 @@ use avouch_store::{AttestorId, Change, NodeId, NodeRecord, Object, Selector};
 
 use super::{MOST_ATTEMPTS, Membership, node_id};
 use crate::fault::{Fault, Refused};
+use crate::fetch::{Fetched, Request};
 use crate::plane::Plane;
 use crate::quotas::Bounded;
 use crate::tenant::Tenant;
@@ -46,6 +49,11 @@ const MOST_FACTS: usize = 64;
 pub(super) trait Attestation: Send + Sync {
     /// Which node shows this, and what is known of it then. `statement` is what it had to sign.
     fn check(&self, shown: &Shown, moment: &Moment<'_>) -> Result<Attested, Refused>;
+
+    /// What has to be asked elsewhere before, if anything.
+    fn question(&self, _: &Shown) -> Result<Option<Request>, Reason> {
+        Ok(None)
+    }
 }
 
 /// For whom and when something is checked.
@@ -56,6 +64,8 @@ pub(super) struct Moment<'a> {
     pub(super) statement: &'a [u8],
     /// Now.
     pub(super) now: Time,
+    /// What was answered to the question that had to be asked before.
+    pub(super) answer: Option<&'a Fetched>,
 }
 
 /// A node that has shown who it is.
@@ -130,7 +140,27 @@ impl Plane {
         self.attestor(intention).map(drop)
     }
 
-    /// Lets the node join that shows who it is. `challenge` was made for this call alone.
+    /// What has to be asked elsewhere before a node can be attested, and for which tenant. The shell
+    /// asks, so that who waits for an answer takes nobody's turn.
+    ///
+    /// # Errors
+    ///
+    /// As for [`Plane::attest`].
+    pub fn question_about(
+        &self,
+        intention: &Intention,
+        evidence: &Evidence,
+    ) -> Result<Option<(TenantId, Request)>, Refused> {
+        let (tenant, attestor) = self.attestor(intention)?;
+        let Some(shown) = &evidence.shown else {
+            return Ok(None);
+        };
+        let question = attestor.attestation.question(shown)?;
+        Ok(question.map(|question| (tenant.id().clone(), question)))
+    }
+
+    /// Lets the node join that shows who it is. `challenge` was made for this call alone, and
+    /// `answer` is what came of the question that had to be asked before.
     ///
     /// # Errors
     ///
@@ -140,6 +170,7 @@ impl Plane {
         intention: &Intention,
         challenge: &[u8],
         evidence: &Evidence,
+        answer: Option<&Fetched>,
     ) -> Result<Membership, Refused> {
         let (tenant, attestor) = self.attestor(intention)?;
         let size = evidence.signing_request.len();
@@ -161,6 +192,7 @@ impl Plane {
             tenant: &tenant,
             statement: &statement(server, intention, challenge, &evidence.signing_request),
             now: self.now(),
+            answer,
         };
         let attested = attestor.attestation.check(shown, &moment)?;
         self.take_in(
