@@ -33,6 +33,11 @@ impl Keys {
         Self { sealing, manager }
     }
 
+    /// What seals the other secrets of the tenant.
+    pub(crate) fn sealing(&self) -> &TenantKey {
+        &self.sealing
+    }
+
     /// P-256: every SPIFFE client knows it, and tokens allow no other of our kinds.
     pub(crate) fn generate(
         &self,

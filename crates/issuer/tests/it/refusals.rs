@@ -69,7 +69,7 @@ fn examples() -> Vec<Reason> {
 }
 
 /// Reasons that the server gives before the issuer is asked; its own tests have their examples.
-const OF_THE_SERVER: [&str; 44] = [
+const OF_THE_SERVER: [&str; 45] = [
     "issue.actor_not_allowed",
     "issue.assurance_insufficient",
     "issue.attestation_fact_missing",
@@ -109,6 +109,7 @@ const OF_THE_SERVER: [&str; 44] = [
     "issue.subject_ends_soon",
     "issue.target_not_allowed",
     "issue.template_unfit",
+    "issue.token_review_refused",
     "issue.token_type_false",
     "issue.token_type_unsupported",
     "issue.token_used",

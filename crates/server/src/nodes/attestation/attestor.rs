@@ -180,7 +180,7 @@ impl Plane {
         }
         Attestor::read(&document, secret.clone(), tenant)?;
         let name = sealed_as(&id)?;
-        let secret = secret.map(|secret| tenant.key.seal(&name, secret.as_bytes()));
+        let secret = secret.map(|secret| tenant.keys.sealing().seal(&name, secret.as_bytes()));
         let secret = secret.transpose()?;
         let record = AttestorRecord {
             id,
@@ -227,7 +227,10 @@ fn open(
     record: &AttestorRecord,
     sealed: &Sealed,
 ) -> Result<Zeroizing<String>, Fault> {
-    let secret = tenant.key.open(&sealed_as(&record.id)?, sealed)?;
+    let secret = tenant
+        .keys
+        .sealing()
+        .open(&sealed_as(&record.id)?, sealed)?;
     let text = String::from_utf8(secret.to_vec());
     let text =
         text.map_err(|_| Fault::Stored("the secret of an attestor is no text".to_owned()))?;
