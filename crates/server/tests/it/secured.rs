@@ -87,6 +87,52 @@ fn f_07_f_13_f_15_a_bundle_is_served_by_https_web_as_json() {
 }
 
 #[test]
+fn b_02_b_03_b_04_b_07_what_is_published_is_a_bundle_as_the_standard_has_it() {
+    let world = World::new();
+    let address = endpoint(&world, Some("one.test"));
+    let caller = peer(&world, "one", "one.test");
+    let bundle = caller
+        .send(address, "one.test", &get("/t/one/bundle"))
+        .json();
+    assert!(bundle["spiffe_sequence"].is_u64(), "{bundle}");
+    assert_eq!(bundle["spiffe_refresh_hint"], 300);
+    let keys = bundle["keys"].as_array().unwrap();
+    assert!(keys.len() >= 3, "{bundle}");
+    for key in keys {
+        assert!(key["kty"].is_string(), "{key}");
+        let is_x509 = match key["use"].as_str().unwrap() {
+            "x509-svid" => true,
+            "jwt-svid" | "wit-svid" => false,
+            other => panic!("{other}"),
+        };
+        assert_eq!(key.get("kid").is_none(), is_x509, "{key}");
+        let certificates = key.get("x5c").and_then(|all| all.as_array()).map(Vec::len);
+        assert_eq!(certificates, is_x509.then_some(1), "{key}");
+    }
+}
+
+#[test]
+fn f_01_f_15_what_will_sign_is_published_to_who_asks_next() {
+    let world = World::new();
+    let address = endpoint(&world, Some("one.test"));
+    let caller = peer(&world, "one", "one.test");
+    let before = caller.send(address, "one.test", &get("/t/one/bundle"));
+    let tag = [("if-none-match", before.header("etag").unwrap())];
+    let asked = request("GET", "/t/one/bundle", &tag, None);
+    assert_eq!(caller.send(address, "one.test", &asked).status, 304);
+    let one = world.plane.tenant_named("one").unwrap();
+    let domain = TrustDomain::parse("one.test").unwrap();
+    world.plane.prepare(&one, &domain).unwrap();
+    let after = caller.send(address, "one.test", &asked);
+    assert_eq!(after.status, 200);
+    let of = |answer: &crate::http::Answer, member: &str| answer.json()[member].clone();
+    let number = |answer| of(answer, "spiffe_sequence").as_u64().unwrap();
+    assert!(number(&after) > number(&before));
+    let count = |answer| of(answer, "keys").as_array().unwrap().len();
+    assert!(count(&after) > count(&before));
+}
+
+#[test]
 fn f_08_tls_1_2_with_forward_secrecy_is_the_least_that_is_spoken() {
     let world = World::new();
     let (address, caller) = web(&world);
