@@ -69,11 +69,7 @@ impl Row {
                 | Object::Node(_)
                 | Object::JoinToken(_)
                 | Object::Admin(_)
-<<<<<<< HEAD
-                | Object::Attestor(_)
                 | Object::Quota(_)
-=======
->>>>>>> e2a21c8 (Ask a cluster about the tokens of its pods)
                 | Object::Rule(_)
                 | Object::Issuer(_)
                 | Object::IssuerKeys(_) => None,
