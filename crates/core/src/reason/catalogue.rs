@@ -700,6 +700,14 @@ catalogue! {
             "The authority {authority} cannot sign on {at}: it is valid until {not_after}.",
             fix: "Prepare and activate a new authority.",
             spec: "RFC 5280 4.1.2.5";
+        IssueAuthorityInUse { authority: String, certificates: usize, nodes: usize } = "issue.authority_in_use",
+            "Revoking the authority {authority} now would end {certificates} certificates that nothing has replaced yet, and {nodes} nodes may still hold what it signed.",
+            fix: "Wait until `avouch authority list` shows that every node has the successor, or revoke it with `--anyway`.",
+            spec: "docs/how-to/authorities.md";
+        IssueAuthorityNotHeld { authority: String, nodes: usize, connected: usize } = "issue.authority_not_held",
+            "The authority {authority} cannot sign yet: {nodes} of {connected} connected nodes do not know it, and could not check what it signs.",
+            fix: "Wait until `avouch authority list` shows that every node knows it, or find out why some do not.",
+            spec: "SPIFFE Federation 5.2.2; docs/how-to/authorities.md";
         IssueAuthorityState { authority: String, state: &'static str, action: &'static str } = "issue.authority_state",
             "The authority {authority} is {state}, so it cannot {action}.",
             fix: "Use another authority of the trust domain, or prepare and activate a new one.",
@@ -888,14 +896,14 @@ catalogue! {
             "The rule {rule} trusts whoever has the names {names}, and somebody else may have them later.",
             fix: "Pin one of {pins} as well; to trust a name alone for a while, say `override` with a reason and an expiry.",
             spec: "docs/how-to/issuers.md";
-        IssueAuthorityInUse { authority: String, certificates: usize, nodes: usize } = "issue.authority_in_use",
-            "Revoking the authority {authority} now would end {certificates} certificates that nothing has replaced yet, and {nodes} nodes may still hold what it signed.",
-            fix: "Wait until `avouch authority list` shows that every node has the successor, or revoke it with `--anyway`.",
-            spec: "docs/how-to/authorities.md";
-        IssueAuthorityNotHeld { authority: String, nodes: usize, connected: usize } = "issue.authority_not_held",
-            "The authority {authority} cannot sign yet: {nodes} of {connected} connected nodes do not know it, and could not check what it signs.",
-            fix: "Wait until `avouch authority list` shows that every node knows it, or find out why some do not.",
-            spec: "SPIFFE Federation 5.2.2; docs/how-to/authorities.md";
+        IssueTimeToLive { asked: u32, least: u32, most: u32 } = "issue.ttl_out_of_bounds",
+            "A credential for {asked} seconds is not issued here; the profile allows {least} to {most}.",
+            fix: "Ask for {least} to {most} seconds, or change the profile.",
+            spec: "docs/glossary.md";
+        IssueUndecided { need: String } = "issue.undecided",
+            "It cannot be told whether this is to be believed: {need}.",
+            fix: "Give the tenant what is missing, and send the request again.",
+            spec: "ARCHITECTURE.md";
         IssueUpstreamKey { trust_domain: String } = "issue.upstream_key",
             "None of the certificates is for a key of {trust_domain} that waits for one.",
             fix: "Give the certificate that was signed for the last request of `avouch authority csr`.",
@@ -904,14 +912,6 @@ catalogue! {
             "The certificates cannot be taken: {detail}.",
             fix: "Give one PEM file with its certificate and all above it, up to the root.",
             spec: "docs/how-to/authorities.md";
-        IssueTimeToLive { asked: u32, least: u32, most: u32 } = "issue.ttl_out_of_bounds",
-            "A credential for {asked} seconds is not issued here; the profile allows {least} to {most}.",
-            fix: "Ask for {least} to {most} seconds, or change the profile.",
-            spec: "docs/glossary.md";
-        IssueUndecided { need: String } = "issue.undecided",
-            "It cannot be told whether this is to be believed: {need}",
-            fix: "Give the tenant what is missing, and send the request again.",
-            spec: "ARCHITECTURE.md";
     }
     Policy {
         AnchorExpired { anchor: String, expires: Time, at: Time } = "policy.anchor_expired",

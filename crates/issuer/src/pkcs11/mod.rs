@@ -82,8 +82,8 @@ impl KeyManager for Pkcs11Keys {
             return Err(Fault::KeyUnusable("keys in a token are P-256"));
         }
         let curve = curve()?;
-        let _managing = managing();
-        let (public, private) = self.token.with_session(|session| {
+        let managing = managing();
+        let (public, private) = self.token.managed(&managing, |session| {
             let public = [
                 Attribute::Token(true),
                 Attribute::Private(false),
@@ -95,7 +95,7 @@ impl KeyManager for Pkcs11Keys {
             private.push(Attribute::Sign(true));
             Ok(session.generate_key_pair(&Mechanism::EccKeyPairGen, &public, &private)?)
         })?;
-        let made = self.token.with_session(|session| {
+        let made = self.token.managed(&managing, |session| {
             let read = session.get_attributes(public, &[AttributeType::EcPoint])?;
             let kept = [
                 AttributeType::Extractable,
@@ -122,7 +122,7 @@ impl KeyManager for Pkcs11Keys {
             let id = public_half.identifier().to_vec();
             let label = format!("avouch {tenant} {}", name(&public_half)).into_bytes();
             let named = [Attribute::Id(id.clone()), Attribute::Label(label)];
-            self.token.with_session(|session| {
+            self.token.managed(&managing, |session| {
                 session.update_attributes(public, &named)?;
                 Ok(session.update_attributes(private, &named)?)
             })?;
@@ -133,7 +133,7 @@ impl KeyManager for Pkcs11Keys {
             for handle in [private, public] {
                 drop(
                     self.token
-                        .with_session(|session| Ok(session.destroy_object(handle)?)),
+                        .managed(&managing, |session| Ok(session.destroy_object(handle)?)),
                 );
             }
         }
@@ -167,8 +167,8 @@ impl KeyManager for Pkcs11Keys {
             Attribute::Id(id.clone()),
             Attribute::Label(label),
         ];
-        let _managing = managing();
-        let private = self.token.with_session(|session| {
+        let managing = managing();
+        let private = self.token.managed(&managing, |session| {
             let mut template = vec![
                 Attribute::Class(ObjectClass::PRIVATE_KEY),
                 Attribute::Sign(true),
@@ -217,12 +217,12 @@ impl KeyManager for Pkcs11Keys {
                 "the key {address} is not in the token of `--keys`"
             )));
         };
-        let _managing = managing();
+        let managing = managing();
         // The private half first: what is left after a failure between them cannot sign.
         for class in [ObjectClass::PRIVATE_KEY, ObjectClass::PUBLIC_KEY] {
-            if let Some(handle) = self.token.find(class, &id)? {
+            if let Some(handle) = self.token.find_managed(&managing, class, &id)? {
                 self.token
-                    .with_session(|session| Ok(session.destroy_object(handle)?))?;
+                    .managed(&managing, |session| Ok(session.destroy_object(handle)?))?;
             }
         }
         Ok(())
@@ -273,8 +273,8 @@ const TAG_BITS: u64 = 128;
 
 impl WrappingKey {
     fn open(token: Arc<Token>, may_make: bool) -> Result<Self, Fault> {
-        let _managing = managing();
-        let found = token.with_session(|session| {
+        let managing = managing();
+        let found = token.managed(&managing, |session| {
             let template = [
                 Attribute::Class(ObjectClass::SECRET_KEY),
                 Attribute::Label(WRAPPING_LABEL.to_vec()),
@@ -283,7 +283,7 @@ impl WrappingKey {
         })?;
         let handle = match found.as_slice() {
             [one] => *one,
-            [] if may_make => token.with_session(|session| {
+            [] if may_make => token.managed(&managing, |session| {
                 let mut template = held_template();
                 template.extend([
                     Attribute::Label(WRAPPING_LABEL.to_vec()),

@@ -1,7 +1,7 @@
 //! One token, with the sessions that are open to it.
 
 use std::fmt;
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
 use cryptoki::context::{CInitializeArgs, CInitializeFlags, Pkcs11};
 use cryptoki::error::{Error, RvError};
@@ -16,13 +16,22 @@ use crate::fault::Fault;
 /// How many sessions are kept for the next signature; more are opened when more sign at once.
 const MOST_IDLE: usize = 16;
 
-/// Held while keys are made or destroyed: SoftHSM 2.6 fails where two threads of a process do so at
-/// once. Signing needs no such care.
-static MANAGING: Mutex<()> = Mutex::new(());
+/// Held alone while keys are made or destroyed, and shared by all other work: SoftHSM 2.6 fails to
+/// make a key while another thread of the process makes, finds or uses one.
+static MANAGING: RwLock<()> = RwLock::new(());
 
-/// Waits until no other thread makes or destroys keys in a token.
-pub(super) fn managing() -> MutexGuard<'static, ()> {
-    MANAGING.lock().unwrap_or_else(PoisonError::into_inner)
+/// Nobody else in this process uses a token as long as this is there.
+pub(super) struct Managing(
+    #[expect(dead_code, reason = "it is held")] RwLockWriteGuard<'static, ()>,
+);
+
+/// Waits until no other thread uses a token.
+pub(super) fn managing() -> Managing {
+    Managing(MANAGING.write().unwrap_or_else(PoisonError::into_inner))
+}
+
+fn using() -> RwLockReadGuard<'static, ()> {
+    MANAGING.read().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// A token that we are logged in to.
@@ -65,6 +74,7 @@ impl Token {
             idle: Mutex::default(),
             refused: Mutex::default(),
         };
+        let _using = using();
         let session = token.session()?;
         token.idle().push(session);
         Ok(token)
@@ -74,12 +84,27 @@ impl Token {
         &self.address
     }
 
-    /// Works in a session; once more in another if that one has ended, as after the token was taken
-    /// out and put back.
+    /// Works in a session beside others.
     pub(super) fn with_session<T>(
         &self,
         work: impl Fn(&Session) -> Result<T, Failed>,
     ) -> Result<T, Fault> {
+        let _using = using();
+        self.in_session(work)
+    }
+
+    /// Works in a session while nobody else does.
+    pub(super) fn managed<T>(
+        &self,
+        _: &Managing,
+        work: impl Fn(&Session) -> Result<T, Failed>,
+    ) -> Result<T, Fault> {
+        self.in_session(work)
+    }
+
+    /// Works in a session; once more in another if that one has ended, as after the token was taken
+    /// out and put back.
+    fn in_session<T>(&self, work: impl Fn(&Session) -> Result<T, Failed>) -> Result<T, Fault> {
         let idle = self.idle().pop();
         let was_idle = idle.is_some();
         let session = match idle {
@@ -111,8 +136,23 @@ impl Token {
         class: ObjectClass,
         id: &[u8],
     ) -> Result<Option<ObjectHandle>, Fault> {
+        let _using = using();
+        self.find_here(class, id)
+    }
+
+    /// As [`Token::find`], while nobody else works with it.
+    pub(super) fn find_managed(
+        &self,
+        _: &Managing,
+        class: ObjectClass,
+        id: &[u8],
+    ) -> Result<Option<ObjectHandle>, Fault> {
+        self.find_here(class, id)
+    }
+
+    fn find_here(&self, class: ObjectClass, id: &[u8]) -> Result<Option<ObjectHandle>, Fault> {
         let template = [Attribute::Class(class), Attribute::Id(id.to_vec())];
-        let found = self.with_session(|session| Ok(session.find_objects(&template)?))?;
+        let found = self.in_session(|session| Ok(session.find_objects(&template)?))?;
         match found.as_slice() {
             [] => Ok(None),
             [one] => Ok(Some(*one)),

@@ -69,13 +69,15 @@ fn examples() -> Vec<Reason> {
 }
 
 /// Reasons that the server gives before the issuer is asked; its own tests have their examples.
-const OF_THE_SERVER: [&str; 45] = [
+const OF_THE_SERVER: [&str; 51] = [
     "issue.actor_not_allowed",
     "issue.assurance_insufficient",
     "issue.attestation_fact_missing",
     "issue.attestation_malformed",
     "issue.attestation_not_proven",
     "issue.attestor_unknown",
+    "issue.authority_in_use",
+    "issue.authority_not_held",
     "issue.body_malformed",
     "issue.client_not_authenticated",
     "issue.conflict",
@@ -99,6 +101,8 @@ const OF_THE_SERVER: [&str; 45] = [
     "issue.object_unknown",
     "issue.proof_invalid",
     "issue.proof_required",
+    "issue.quota_exceeded",
+    "issue.rate_exceeded",
     "issue.scope_not_allowed",
     "issue.ssh_authority_unknown",
     "issue.ssh_not_a_host",
@@ -115,6 +119,8 @@ const OF_THE_SERVER: [&str; 45] = [
     "issue.token_used",
     "issue.trust_mutable",
     "issue.undecided",
+    "issue.upstream_key",
+    "issue.upstream_malformed",
 ];
 
 #[test]

@@ -328,13 +328,22 @@ impl Exchange<'_> {
             now: self.now,
             context,
         };
-        let sealed = match decide(&question, view, &AwsLc, &mut Budget::default()) {
+        let verdict = decide(&question, view, &AwsLc, &mut Budget::default());
+        // What a client says of itself is checked with the keys of its rule, which nobody fetches.
+        if std::ptr::eq(view, self.view) {
+            self.plane.note_issuer_use(self.tenant, &verdict);
+            if self.plane.fetch_missing_keys(self.tenant, &verdict) {
+                self.has_new_keys.set(true);
+            }
+        }
+        let sealed = match verdict {
             Verdict::Accept(sealed) => sealed,
             Verdict::Reject(refusal) => return Err(refusal.reason().clone().into()),
             Verdict::Undetermined(needs) => {
                 let need = needs.first().map(|need| need.sentence());
+                let need = need.unwrap_or_default();
                 return Err(Reason::IssueUndecided {
-                    need: need.unwrap_or_default(),
+                    need: need.trim_end_matches('.').to_owned(),
                 }
                 .into());
             }

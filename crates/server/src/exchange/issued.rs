@@ -129,6 +129,8 @@ impl Exchange<'_> {
         considered: &Considered<'_>,
     ) -> Result<D::Issued, Refused> {
         let linted = prepared.lint()?;
+        // Before anything is used, so that who is to come again may.
+        self.plane.admit_issuance(self.tenant)?;
         self.use_once(&considered.uses)?;
         let recorded = record(vec![linted], &StoreLog::of(self.plane))?;
         match recorded.into_iter().next() {

@@ -13,6 +13,7 @@ mod issued;
 pub(crate) mod request;
 pub(crate) mod rules;
 
+use std::cell::Cell;
 use std::sync::Arc;
 
 use avouch_core::exchange::{Believed, Given, IssuedKind, Place, Rules, give};
@@ -31,7 +32,7 @@ use request::{Client, Grant, TokenRequest};
 
 /// Where something is exchanged.
 pub(crate) struct Exchange<'a> {
-    pub(crate) plane: &'a Plane,
+    pub(crate) plane: &'a Arc<Plane>,
     pub(crate) tenant: &'a Arc<Tenant>,
     pub(crate) view: &'a View,
     pub(crate) rules: &'a Rules,
@@ -40,6 +41,8 @@ pub(crate) struct Exchange<'a> {
     /// The trust domains whose keys are the tenant's own.
     own: Vec<TrustDomain>,
     now: Time,
+    /// Whether keys of an issuer were fetched that the view does not have yet.
+    has_new_keys: Cell<bool>,
 }
 
 /// What was shown beside the request itself.
@@ -62,7 +65,7 @@ pub(crate) struct Considered<'a> {
 
 impl<'a> Exchange<'a> {
     pub(crate) fn at(
-        plane: &'a Plane,
+        plane: &'a Arc<Plane>,
         tenant: &'a Arc<Tenant>,
         view: &'a View,
         rules: &'a Rules,
@@ -71,11 +74,17 @@ impl<'a> Exchange<'a> {
             issuer: plane.issuer_of(tenant.id()),
             own: tenant.read(|snapshot| snapshot.trust_domains.keys().cloned().collect()),
             now: plane.now(),
+            has_new_keys: Cell::new(false),
             plane,
             tenant,
             view,
             rules,
         }
+    }
+
+    /// Whether asking again in a new view makes sense: keys were fetched that this one lacks.
+    pub(crate) fn has_new_keys(&self) -> bool {
+        self.has_new_keys.get()
     }
 
     /// Exchanges.

@@ -2,7 +2,7 @@
 
 use avouch_core::explain;
 use avouch_core::reason::{Family, Reason};
-use axum::http::header::WWW_AUTHENTICATE;
+use axum::http::header::{RETRY_AFTER, WWW_AUTHENTICATE};
 use axum::http::{HeaderName, StatusCode};
 use serde_json::{Map, Value};
 
@@ -23,6 +23,8 @@ impl Refusal {
             Reason::IssueClient { .. } => "invalid_client",
             Reason::IssueGrant { .. } => "unsupported_grant_type",
             Reason::IssueProof { .. } => "invalid_dpop_proof",
+            // RFC 8628 3.5 has the only word there is for it.
+            Reason::IssueRate { .. } => "slow_down",
             Reason::IssueScope { .. } => "invalid_scope",
             Reason::IssueTarget { .. } => "invalid_target",
             Reason::IssueBodyMalformed { .. }
@@ -79,6 +81,7 @@ impl Refusal {
             }
             Reason::IssueProofRequired { .. } => "DPoP algs=\"ES256 ES384 EdDSA RS256\"".to_owned(),
             Reason::IssueClient { .. } => "Bearer error=\"invalid_client\"".to_owned(),
+            Reason::IssueRate { seconds, .. } => return vec![(RETRY_AFTER, seconds.to_string())],
             _ => return Vec::new(),
         };
         vec![(WWW_AUTHENTICATE, challenge)]
@@ -96,6 +99,7 @@ fn is_about_the_request(reason: &Reason) -> bool {
             | Reason::IssueProof { .. }
             | Reason::IssueProofRequired { .. }
             | Reason::IssuePublicKey { .. }
+            | Reason::IssueRate { .. }
             | Reason::IssueRequest { .. }
             | Reason::IssueRequestNotSigned {}
             | Reason::IssueSubjectEnds { .. }

@@ -13,7 +13,7 @@ use super::manage::refusal;
 use super::oauth;
 use crate::access::{Noun, Verb};
 use crate::exchange::request::{Grant, TokenRequest};
-use crate::exchange::{Exchange, Shown};
+use crate::exchange::{Exchange, Issued, Shown};
 use crate::fault::Refused;
 use crate::tenant::Tenant;
 
@@ -33,13 +33,7 @@ pub(super) fn answer(call: &Call) -> Result<Answer, Stop> {
     };
     let request = read(call).map_err(|reason| told(reason, false))?;
     let is_grant = matches!(request.grant, Grant::Assertion(_));
-    let known = call.http.views.known(call, &tenant)?;
-    let exchange = Exchange::at(call.plane(), &tenant, &known.view, &known.rules);
-    let shown = Shown {
-        proofs: &call.dpop,
-        certificates: call.certificates(),
-    };
-    match exchange.exchange(&request, shown) {
+    match exchanged(call, &tenant, &request)? {
         Ok(issued) => {
             tracing::info!(decision = call.id, tenant = %tenant.id(), "{}", issued.note);
             Ok(Answer::json(&issued.answer))
@@ -54,6 +48,28 @@ pub(super) fn answer(call: &Call) -> Result<Answer, Stop> {
         }
         Err(Refused::Fault(fault)) => Err(fault.into()),
     }
+}
+
+/// Exchanges; once more where keys of an issuer had to be fetched first. What was refused has used
+/// nothing.
+fn exchanged(
+    call: &Call,
+    tenant: &Arc<Tenant>,
+    request: &TokenRequest,
+) -> Result<Result<Issued, Refused>, Stop> {
+    let shown = Shown {
+        proofs: &call.dpop,
+        certificates: call.certificates(),
+    };
+    let known = call.http.views.known(call, tenant)?;
+    let exchange = Exchange::at(call.plane(), tenant, &known.view, &known.rules);
+    let first = exchange.exchange(request, shown);
+    if first.is_ok() || !exchange.has_new_keys() {
+        return Ok(first);
+    }
+    let known = call.http.views.known(call, tenant)?;
+    let exchange = Exchange::at(call.plane(), tenant, &known.view, &known.rules);
+    Ok(exchange.exchange(request, shown))
 }
 
 fn read(call: &Call) -> Result<TokenRequest, Reason> {

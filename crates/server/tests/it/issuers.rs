@@ -73,6 +73,38 @@ fn fifty_rotations_that_sign_at_once_refuse_no_valid_token() {
 }
 
 #[test]
+fn a_token_with_a_new_key_is_exchanged_at_the_first_try() {
+    let registry = Registry::new();
+    let (issuer, first) = trusted(&registry);
+    let domain = json!({"name": "one.test"});
+    let added = registry.call("POST", "/v1/tenants/one/trust-domains", Some(&domain));
+    assert_eq!(added.status, 201, "{}", added.body);
+    let rule = json!({
+        "from": {"anchor": "ci", "facts": {"subject": "job-7"}},
+        "gives": {
+            "spiffe_id": "spiffe://one.test/job/7", "kinds": ["jwt-svid"],
+            "audiences": ["https://cloud.test"],
+        },
+        "subject_audiences": [AUDIENCE],
+        "bearer": {"reason": "no key at hand", "expires": "2027-02-01T00:00:00Z"},
+        "owner": "the platform team", "reason": "jobs",
+    });
+    let put = registry.call("PUT", "/v1/tenants/one/rules/job", Some(&rule));
+    assert_eq!(put.status, 200, "{}", put.body);
+    let second = Key::p256("b");
+    issuer.publish(&[(&first, "k-a"), (&second, "k-b")]);
+    let fresh = token(&registry, &issuer, &second, "k-b");
+    let exchanged = registry.exchange(&fresh);
+    assert_eq!(exchanged.status, 200, "{}", exchanged.body);
+    // The near miss: a key that the issuer does not publish stays unknown.
+    let forged = token(&registry, &issuer, &Key::p256("c"), "k-c");
+    let refused = registry.exchange(&forged).json();
+    assert_eq!(refused["code"], "federation.key_unknown");
+    registry.tick();
+    assert!(registry.show("ci")["keys"][1]["first_used"].is_string());
+}
+
+#[test]
 fn hostile_18_a_key_that_was_removed_has_signed_for_the_last_time() {
     let mut registry = Registry::new();
     let (issuer, first) = trusted(&registry);

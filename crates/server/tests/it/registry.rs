@@ -21,6 +21,7 @@ use tempfile::TempDir;
 use tokio::runtime::Runtime;
 use tokio::sync::watch;
 
+use crate::exchange::exchange_form;
 use crate::http::{Answer, request, send};
 
 /// When it begins.
@@ -133,6 +134,16 @@ impl Registry {
         send(
             self.address,
             &request(method, path, &headers, body.as_deref()),
+        )
+    }
+
+    /// Exchanges a token at the tenant `one`, without any proof.
+    pub(crate) fn exchange(&self, token: &str) -> Answer {
+        let form = exchange_form(token, &[]);
+        let headers = [("content-type", "application/x-www-form-urlencoded")];
+        send(
+            self.address,
+            &request("POST", "/t/one/token", &headers, Some(&form)),
         )
     }
 

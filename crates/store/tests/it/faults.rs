@@ -179,10 +179,10 @@ fn contents(store: &dyn Store) -> Contents {
     let tenants = store.tenants(&OPERATOR).unwrap();
     let name = |record: TenantRecord| record.id.to_string();
     let mut snapshot = store.load(&tenant("acme")).unwrap();
+    let is_raised = snapshot.sequence >= Sequence::of(1_000);
     snapshot.sequence = Sequence::START;
-    let snapshot = store.load(&tenant("acme")).unwrap();
     Contents {
-        is_raised: snapshot.sequence >= Sequence::of(1_000),
+        is_raised,
         tenants: tenants.into_iter().map(name).collect(),
         snapshot,
         intents: store

@@ -100,3 +100,22 @@ fn nothing_is_given_while_the_store_is_away_and_nothing_is_used() {
     cloud.world.store_away(false);
     token(&cloud.exchange(&subject, &[]));
 }
+
+#[test]
+fn a_token_is_not_used_up_by_a_tenant_that_is_issued_no_more_for_now() {
+    let cloud = Cloud::new();
+    let quota = |quota: &serde_json::Value| {
+        let put = cloud.manage("PUT", "/v1/tenants/one/quota", quota);
+        assert_eq!(put.status, 200, "{}", put.body);
+    };
+    quota(&json!({"issuances_per_minute": 1}));
+    token(&cloud.exchange(&cloud.workflow(&json!({})), &[]));
+    let second = cloud.workflow(&json!({}));
+    let refused = cloud.exchange(&second, &[]);
+    assert_eq!(refused.status, 429);
+    assert!(refused.header("retry-after").is_some());
+    let expected = ("slow_down".to_owned(), "issue.rate_exceeded".to_owned());
+    assert_eq!(refusal(&refused), expected);
+    quota(&json!({}));
+    token(&cloud.exchange(&second, &[]));
+}
