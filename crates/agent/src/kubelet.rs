@@ -347,9 +347,15 @@ impl Pod {
             status.ephemeral_container_statuses,
         ];
         let containers = containers.into_iter().flatten().flatten();
-        // A pod from a file has the digest of the file in its control groups.
-        let of_file = metadata.annotations.unwrap_or_default();
-        let of_file = of_file.get("kubernetes.io/config.hash").cloned();
+        // A pod from a file has the digest of the file in its control groups. Whoever makes a pod
+        // chooses its annotations, but the kubelet writes over them where it has the pod from.
+        let annotations = metadata.annotations.unwrap_or_default();
+        let said = |name: &str| annotations.get(name).cloned();
+        let source = said("kubernetes.io/config.source");
+        let of_file = match source.as_deref() {
+            Some("file" | "http") => said("kubernetes.io/config.hash"),
+            Some(_) | None => None,
+        };
         let number = of_file.unwrap_or(metadata.uid);
         let pod = Self {
             key: (metadata.namespace, metadata.name),
@@ -512,10 +518,24 @@ mod tests {
     fn a_pod_from_a_file_is_known_by_the_digest_of_the_file() {
         let pods = pods(
             r#"{"items": [{"metadata": {"name": "etcd", "namespace": "kube-system", "uid": "x",
-                "annotations": {"kubernetes.io/config.hash": "0123456789abcdef0123456789abcdef"}},
+                "annotations": {"kubernetes.io/config.hash": "0123456789abcdef0123456789abcdef",
+                    "kubernetes.io/config.source": "file"}},
                 "spec": {}}]}"#,
         );
         assert!(pods.contains_key("0123456789abcdef0123456789abcdef"));
+    }
+
+    #[test]
+    fn a_pod_of_the_cluster_does_not_take_the_place_of_another_by_an_annotation() {
+        let pods = pods(
+            r#"{"items": [
+                {"metadata": {"name": "victim", "namespace": "good", "uid": "u1"}, "spec": {}},
+                {"metadata": {"name": "thief", "namespace": "evil", "uid": "u2",
+                    "annotations": {"kubernetes.io/config.hash": "u1",
+                        "kubernetes.io/config.source": "api"}}, "spec": {}}]}"#,
+        );
+        assert_eq!(pods["u1"].key.0, "good");
+        assert_eq!(pods["u2"].key.0, "evil");
     }
 
     #[test]

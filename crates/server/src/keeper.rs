@@ -154,12 +154,16 @@ impl Plane {
     ///
     /// `issue.object_unknown`, `issue.authority_state`, or what failed on our side.
     pub fn taint(&self, tenant: &Arc<Tenant>, id: &str) -> Result<(), Refused> {
-        let record = authority(tenant, id)?;
-        life_of(&record)?.taint(id)?;
-        let mut tainted = signed_by(tenant, &record);
-        let trust_domain = record.trust_domain.clone();
-        tainted.push(record);
-        self.taint_all(tenant, trust_domain, tainted)
+        unless_moved(|| {
+            let trust_domain = authority(tenant, id)?.trust_domain;
+            // What is read after the draft is as the draft has it, or the draft is not stored.
+            let draft = Draft::of(self, tenant, trust_domain);
+            let record = authority(tenant, id)?;
+            life_of(&record)?.taint(id)?;
+            let mut tainted = signed_by(tenant, &record);
+            tainted.push(record);
+            draft.taint_all(tainted)
+        })
     }
 
     /// Takes a tainted authority out of the bundle: what it signed is believed no more. Its key is
@@ -170,6 +174,14 @@ impl Plane {
     /// `issue.object_unknown`, `issue.authority_state`; `issue.authority_in_use` while something that
     /// it signed is in use, unless `anyway`; or what failed on our side.
     pub fn revoke(&self, tenant: &Arc<Tenant>, id: &str, anyway: bool) -> Result<(), Refused> {
+        unless_moved(|| self.try_revoke(tenant, id, anyway))?;
+        // The key is destroyed once it is on record that it signs no more.
+        self.tend(tenant)
+    }
+
+    fn try_revoke(&self, tenant: &Arc<Tenant>, id: &str, anyway: bool) -> Result<(), Refused> {
+        let trust_domain = authority(tenant, id)?.trust_domain;
+        let mut draft = Draft::of(self, tenant, trust_domain);
         let record = authority(tenant, id)?;
         let life = life_of(&record)?.revoke(id)?;
         let below = signed_by(tenant, &record);
@@ -189,7 +201,6 @@ impl Plane {
                 .into());
             }
         }
-        let mut draft = Draft::of(self, tenant, record.trust_domain.clone());
         draft.revoke(&record, life.state())?;
         for below in below {
             if let Ok(life) = life_of(&below)?.revoke(below.id.as_str()) {
@@ -197,9 +208,7 @@ impl Plane {
             }
         }
         draft.sign_changed_lists()?;
-        draft.store(None)?;
-        // The key is destroyed once it is on record that it signs no more.
-        self.tend(tenant)
+        draft.store()
     }
 
     /// Prepares a successor for each authority of a trust domain that signs, without waiting for
@@ -209,14 +218,16 @@ impl Plane {
     ///
     /// What failed on our side.
     pub fn prepare(&self, tenant: &Arc<Tenant>, trust_domain: &TrustDomain) -> Result<(), Refused> {
-        let mut draft = Draft::of(self, tenant, trust_domain.clone());
-        for group in draft.groups() {
-            if !draft.has(group, State::Prepared) {
-                draft.prepare(group)?;
+        unless_moved(|| {
+            let mut draft = Draft::of(self, tenant, trust_domain.clone());
+            for group in draft.groups() {
+                if !draft.has(group, State::Prepared) {
+                    draft.prepare(group)?;
+                }
             }
-        }
-        draft.sign_due_lists()?;
-        draft.store(None)
+            draft.sign_due_lists()?;
+            draft.store()
+        })
     }
 
     /// Replaces every key of a trust domain, as if all of them were in the wrong hands.
@@ -229,32 +240,27 @@ impl Plane {
         tenant: &Arc<Tenant>,
         trust_domain: &TrustDomain,
     ) -> Result<(), Refused> {
-        let records: Vec<AuthorityRecord> = tenant.read(|snapshot| {
-            let all = snapshot.authorities.values();
-            all.filter(|record| record.trust_domain == *trust_domain)
-                .cloned()
-                .collect()
-        });
-        self.taint_all(tenant, trust_domain.clone(), records)
+        unless_moved(|| {
+            let draft = Draft::of(self, tenant, trust_domain.clone());
+            let records = draft.records.values().cloned().collect();
+            draft.taint_all(records)
+        })
     }
+}
 
-    /// Taints those of the authorities that can be, and has others sign with the same change: at no
-    /// moment is there none that signs.
-    fn taint_all(
-        &self,
-        tenant: &Arc<Tenant>,
-        trust_domain: TrustDomain,
-        records: Vec<AuthorityRecord>,
-    ) -> Result<(), Refused> {
-        let mut draft = Draft::of(self, tenant, trust_domain);
-        for record in records {
-            if let Ok(life) = life_of(&record)?.taint(record.id.as_str()) {
-                draft.put(in_state(&record, life.state(), draft.now)?);
+/// Works it out anew where other authorities were stored meanwhile: what was read then may be worse
+/// than old, since it may bring back what was taken back.
+fn unless_moved(work: impl Fn() -> Result<(), Refused>) -> Result<(), Refused> {
+    let mut last = work();
+    for _ in 1..MOST_ATTEMPTS {
+        match &last {
+            Err(Refused::Reason(reason)) if matches!(**reason, Reason::IssueConflict { .. }) => {
+                last = work();
             }
+            Ok(()) | Err(_) => return last,
         }
-        draft.work()?;
-        draft.store(None)
     }
+    last
 }
 
 /// Destroys keys that were made elsewhere for what was not stored.
@@ -282,6 +288,8 @@ pub(crate) struct Draft<'a> {
     pub(crate) trust_domain: TrustDomain,
     pub(crate) now: Time,
     pub(crate) records: BTreeMap<AuthorityId, AuthorityRecord>,
+    /// The number of the last change of authorities that it knows.
+    known: Sequence,
     changes: BTreeMap<AuthorityId, Change>,
     /// Where the keys are that were made elsewhere.
     made: Vec<String>,
@@ -295,13 +303,15 @@ pub(crate) struct Draft<'a> {
 
 impl<'a> Draft<'a> {
     pub(crate) fn of(plane: &'a Plane, tenant: &'a Arc<Tenant>, trust_domain: TrustDomain) -> Self {
-        let records = tenant.read(|snapshot| {
-            let all = snapshot.authorities.iter();
-            all.filter(|(_, record)| record.trust_domain == trust_domain)
-                .map(|(id, record)| (id.clone(), record.clone()))
-                .collect()
-        });
+        let (known, records) = {
+            let held = tenant.held();
+            let all = held.snapshot.authorities.iter();
+            let own = all.filter(|(_, record)| record.trust_domain == trust_domain);
+            let own = own.map(|(id, record)| (id.clone(), record.clone()));
+            (held.bundle_sequence, own.collect())
+        };
         Self {
+            known,
             now: plane.now(),
             changes: BTreeMap::new(),
             made: Vec::new(),
@@ -386,14 +396,25 @@ impl<'a> Draft<'a> {
         self.domain.take().into_iter().chain(changes).collect()
     }
 
-    /// Stores what was worked out, if nothing else has changed since `at` where that is said.
-    /// Otherwise the keys that were made for it are destroyed.
-    pub(crate) fn store(mut self, at: Option<Sequence>) -> Result<(), Refused> {
+    /// Taints those of the authorities that can be, and has others sign with the same change: at no
+    /// moment is there none that signs.
+    fn taint_all(mut self, records: Vec<AuthorityRecord>) -> Result<(), Refused> {
+        for record in records {
+            if let Ok(life) = life_of(&record)?.taint(record.id.as_str()) {
+                self.put(in_state(&record, life.state(), self.now)?);
+            }
+        }
+        self.work()?;
+        self.store()
+    }
+
+    /// Stores what was worked out, if no authority has changed meanwhile. Otherwise the keys that were
+    /// made for it are destroyed.
+    pub(crate) fn store(mut self) -> Result<(), Refused> {
         let changes = self.take_changes();
-        let stored = match at {
-            Some(at) => self.plane.apply_at(self.tenant, at, &changes),
-            None => self.plane.apply(self.tenant, &changes),
-        };
+        let stored = self
+            .plane
+            .apply_to_authorities(self.tenant, self.known, &changes);
         match stored {
             Ok(_) => {
                 report(self.tenant, &changes);
@@ -419,7 +440,7 @@ impl<'a> Draft<'a> {
             .map(life_of)
             .collect::<Result<Vec<LifeCycle>, Fault>>()?;
         let mut steps = self.allowed(group, &ids, due(&lives, self.now))?;
-        if !group.has_own_successors(self.upstream) {
+        if !group.has_own_successors(self.upstream) && !self.is_needed_below(group) {
             steps.retain(|step| !matches!(step, Step::Prepare));
         }
         if group == Group::Intermediate(AuthorityUse::Services) && steps.is_empty() {
@@ -434,6 +455,14 @@ impl<'a> Draft<'a> {
             }
         }
         Ok(!steps.is_empty())
+    }
+
+    /// Whether intermediates that are always ours need a root of ours.
+    fn is_needed_below(&self, group: Group) -> bool {
+        group == Group::Root
+            && self.records.values().any(|record| {
+                matches!(Group::of(record), Some(Group::Intermediate(used)) if used != AuthorityUse::Services)
+            })
     }
 
     /// What is due where the root that signs now is not that of the intermediate that does: another

@@ -11,8 +11,8 @@ use avouch_core::time::Time;
 use avouch_issuer::random::SystemRandom;
 use avouch_store::keyring::RootKey;
 use avouch_store::{
-    AdminId, AdminRecord, Change, Object, Operator, Sequence, Store, TenantKind, TenantRecord,
-    TrustDomainRecord, Upstream,
+    AdminId, AdminRecord, Change, Conflict, Object, Operator, Sequence, Store, TenantKind,
+    TenantRecord, TrustDomainRecord, Upstream,
 };
 
 use crate::access::Role;
@@ -310,6 +310,29 @@ impl Plane {
         changes: &[Change],
     ) -> Result<Sequence, Refused> {
         let stored = |store: &dyn Store| store.apply_at(tenant.id(), at, changes);
+        self.change(tenant, changes, stored)
+    }
+
+    /// Stores changes if no authority has changed since `known`, the number of the last change of any.
+    /// Other things of the tenant may have.
+    pub(crate) fn apply_to_authorities(
+        &self,
+        tenant: &Arc<Tenant>,
+        known: Sequence,
+        changes: &[Change],
+    ) -> Result<Sequence, Refused> {
+        // Nothing else is stored from here meanwhile, and what other servers store moves the number.
+        let stored = |store: &dyn Store| {
+            let (found, at) = {
+                let held = tenant.held();
+                (held.bundle_sequence, held.snapshot.sequence)
+            };
+            if found != known {
+                let expected = known;
+                return Err(Conflict::Moved { expected, found }.into());
+            }
+            store.apply_at(tenant.id(), at, changes)
+        };
         self.change(tenant, changes, stored)
     }
 

@@ -203,6 +203,15 @@ impl Plane {
         self.admit_issuances(tenant, 1).take()
     }
 
+    /// Gives an issuance back that was admitted and is not made.
+    pub(crate) fn give_back_issuance(&self, tenant: &Arc<Tenant>) {
+        for (tenant, quota) in self.quotas(tenant) {
+            if quota.issuances_per_minute.is_some() {
+                tenant.rate.give_back(1);
+            }
+        }
+    }
+
     /// The quotas that hold for a tenant: its own, then those above it.
     fn quotas(&self, tenant: &Arc<Tenant>) -> Vec<(Arc<Tenant>, QuotaRecord)> {
         let mut quotas = Vec::new();

@@ -188,8 +188,9 @@ async fn tend(plane: Arc<Plane>, identity: Arc<ServerIdentity>) {
         tokio::time::sleep(period).await;
         let (plane, identity) = (Arc::clone(&plane), Arc::clone(&identity));
         let tended = blocking(move || {
-            plane.tend_all()?;
-            identity.renew()
+            // Neither waits for the other: nodes of all tenants look at this identity.
+            let tended = plane.tend_all();
+            identity.renew().and(tended)
         });
         if let Err(error) = tended.await {
             tracing::error!(%error, "what is due could not be done; it is tried again");

@@ -7,7 +7,8 @@ use avouch_core::id::{TenantId, TrustDomain};
 use avouch_core::time::Time;
 use avouch_issuer::signer::Origin;
 use avouch_store::{
-    AnchorId, AuthorityId, Change, Feed, Key, Object, Sequence, Snapshot, TenantKind, TenantRecord,
+    AnchorId, AuthorityId, AuthorityState, Change, Feed, Key, Object, Sequence, Snapshot,
+    TenantKind, TenantRecord,
 };
 use tokio::sync::watch;
 
@@ -188,8 +189,9 @@ impl Held {
             authorities.put(tenant, keys, authority)?;
         }
         let sequence = snapshot.sequence;
-        let ids = snapshot.authorities.keys();
-        let published = ids.map(|id| (id.clone(), sequence)).collect();
+        let there = snapshot.authorities.values();
+        let there = there.filter(|record| record.state != AuthorityState::Requested);
+        let published = there.map(|record| (record.id.clone(), sequence)).collect();
         let ids = snapshot.anchors.keys();
         let anchored = ids.map(|id| (id.clone(), sequence)).collect();
         let raised = before.map(|_| (sequence, Vec::new()));
@@ -226,7 +228,10 @@ impl Held {
             match &change {
                 Change::Put(Object::Authority(record)) => {
                     self.authorities.put(tenant, keys, record)?;
-                    self.published.entry(record.id.clone()).or_insert(sequence);
+                    // What waits for its certificate is published with that.
+                    if record.state != AuthorityState::Requested {
+                        self.published.entry(record.id.clone()).or_insert(sequence);
+                    }
                     self.bundle_sequence = sequence;
                     self.trust_sequence = sequence;
                 }

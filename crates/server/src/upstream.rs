@@ -61,7 +61,7 @@ impl Plane {
         });
         draft.prepare(group)?;
         draft.work()?;
-        draft.store(None)
+        draft.store()
     }
 
     /// Has a prepared authority sign from now on, in the place of the one that does.
@@ -104,7 +104,7 @@ impl Plane {
             draft.set_own_upstream();
         }
         draft.work()?;
-        draft.store(None)
+        draft.store()
     }
 
     /// Makes a key for an intermediate whose certificate is to come from elsewhere, and a request for
@@ -124,7 +124,7 @@ impl Plane {
         let record = self.waiting(tenant, trust_domain, &key)?;
         let id = record.id.to_string();
         draft.put(record);
-        draft.store(None)?;
+        draft.store()?;
         Ok((id, request))
     }
 
@@ -166,7 +166,7 @@ impl Plane {
         let id = record.id.to_string();
         draft.put(prepared(record, chain, draft.now)?);
         draft.work()?;
-        draft.store(None)?;
+        draft.store()?;
         Ok(id)
     }
 
@@ -207,7 +207,7 @@ impl Plane {
         };
         draft.put(prepared(record, chain, draft.now)?);
         draft.work()?;
-        draft.store(None)?;
+        draft.store()?;
         Ok(id.to_string())
     }
 

@@ -336,6 +336,8 @@ pub enum AuthorityCommand {
     #[command(after_help = "Examples:\n  avouch authority activate 3f2a… --tenant demo")]
     Activate {
         /// The authority
+        // The name of a key may begin with a hyphen.
+        #[arg(allow_hyphen_values = true)]
         authority: String,
         /// Also while connected nodes do not know it yet
         #[arg(long)]
@@ -396,6 +398,8 @@ pub enum AuthorityCommand {
     #[command(after_help = "Examples:\n  avouch authority revoke 3f2a… --tenant demo")]
     Revoke {
         /// The authority
+        // The name of a key may begin with a hyphen.
+        #[arg(allow_hyphen_values = true)]
         authority: String,
         /// Also while nodes may still hold what it signed
         #[arg(long)]
@@ -423,6 +427,8 @@ pub enum AuthorityCommand {
     #[command(after_help = "Examples:\n  avouch authority taint 3f2a… --tenant demo")]
     Taint {
         /// The authority
+        // The name of a key may begin with a hyphen.
+        #[arg(allow_hyphen_values = true)]
         authority: String,
     },
 }

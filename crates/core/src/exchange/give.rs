@@ -5,7 +5,7 @@ use super::assurance::SignedIn;
 use super::delegation::{Actor, extended};
 use super::rule::{ExchangeRule, IssuedKind, Rules};
 use super::statement::{Ancestor, may_grow};
-use crate::anchor::AnchorKind;
+use crate::anchor::{Anchor, AnchorKind};
 use crate::id::{Digest, SpiffeId, TrustDomain};
 use crate::reason::{Reason, printable};
 use crate::time::Time;
@@ -189,13 +189,16 @@ fn under<'a>(
         None => rule.gives.lifetime,
     };
     let descends = lineage.len() > 1;
+    let lifetime = bounded(place, rule, &subject.identity, lifetime, descends);
+    // Nobody acts for longer than they are who they are.
+    let acting = actor.map(|actor| actor.identity.valid_until().plus(1).since(place.now));
     Ok(Given {
         kind,
         id: rule.gives.template.fill(subject.identity.facts())?,
         audiences: audiences(rule, kind, wanted)?,
         scopes: narrowed(scopes, said, wanted.scopes.as_deref())?,
-        lifetime: bounded(place, rule, &subject.identity, lifetime, descends),
-        actors: actors(rule, subject, actor)?,
+        lifetime: acting.map_or(lifetime, |left| left.min(lifetime)),
+        actors: carried(kind, actors(place, rule, subject, actor)?)?,
         lineage,
         signed_in: signed_in.cloned(),
         is_capped: cap.is_some(),
@@ -216,8 +219,9 @@ fn lineage(place: Place<'_>, subject: &Believed, digest: Digest) -> Result<Vec<A
     let trusted = |ancestor: &Ancestor| {
         let mut anchors = place.view.anchors().iter();
         let mut clients = place.rules.usable.iter();
-        anchors.any(|anchor| anchor.name == ancestor.anchor)
-            || clients.any(|rule| rule.is_client_called(&ancestor.anchor))
+        anchors.any(|anchor| stands(place, anchor, ancestor))
+            || clients
+                .any(|rule| !rule.has_ended(place.now) && rule.is_client_called(&ancestor.anchor))
     };
     if let Some(gone) = lineage.iter().find(|ancestor| !trusted(ancestor)) {
         return Err(Reason::IssueLineage {
@@ -231,6 +235,19 @@ fn lineage(place: Place<'_>, subject: &Believed, digest: Digest) -> Result<Vec<A
     }
     lineage.push(Ancestor::of(&subject.identity, digest));
     Ok(lineage)
+}
+
+/// Whether an anchor is the one that vouched for the ancestor, and would still be asked. Another
+/// issuer under the same name has vouched for nothing.
+fn stands(place: Place<'_>, anchor: &Anchor, ancestor: &Ancestor) -> bool {
+    let is_believed = match &anchor.kind {
+        AnchorKind::Issuer(issuer) => {
+            issuer.issuer() == ancestor.issuer && !issuer.standing().is_quarantined()
+        }
+        AnchorKind::ApiKey(_) | AnchorKind::Certificate(_) | AnchorKind::TrustDomain(_) => true,
+    };
+    let is_admitted = || anchor.admits(place.view.tenant(), place.now).is_ok();
+    anchor.name == ancestor.anchor && is_believed && is_admitted()
 }
 
 fn kind(rule: &ExchangeRule, wanted: &Wanted) -> Result<IssuedKind, Reason> {
@@ -316,8 +333,19 @@ fn bounded(
     left.fold(lifetime, i64::min)
 }
 
+/// A certificate says nothing of who acts, so whoever acts would be taken for the subject.
+fn carried(kind: IssuedKind, actors: Vec<Actor>) -> Result<Vec<Actor>, Reason> {
+    if kind == IssuedKind::X509Svid && !actors.is_empty() {
+        return Err(Reason::IssueDelegation {
+            detail: "an X.509-SVID cannot say who acts for its subject".to_owned(),
+        });
+    }
+    Ok(actors)
+}
+
 /// Who acts for the subject then.
 fn actors(
+    place: Place<'_>,
     rule: &ExchangeRule,
     subject: &Believed,
     actor: Option<&Believed>,
@@ -347,6 +375,14 @@ fn actors(
             printable(actor.identity.name()),
             closest.join(", ")
         )));
+    }
+    // What is for others, too, can have been kept by any of them; a workload identity token is for
+    // nobody, and its proof has been checked.
+    if let Some(said) = &actor.statement
+        && !said.audiences.is_empty()
+        && !matches!(said.audiences.as_slice(), [one] if one == place.issuer)
+    {
+        return Err(refuse("its token is not for this issuer alone".to_owned()));
     }
     let name = name_of(actor);
     if let Some(named) = statement.and_then(|statement| statement.may_act.as_ref())

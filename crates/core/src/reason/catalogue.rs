@@ -794,7 +794,7 @@ catalogue! {
             spec: "docs/how-to/nodes.md";
         IssueNodeNotAdmitted { node: String, detail: &'static str } = "issue.node_not_admitted",
             "The node {node} gets no identities: {detail}.",
-            fix: "If it should, let it join again with a new join token.",
+            fix: "If it should, lift the ban with `avouch node unban`, or let it join again with a new join token.",
             spec: "docs/how-to/run.md";
         IssueNotPermitted { subject: String, verb: &'static str, noun: &'static str } = "issue.not_permitted",
             "The role of {subject} does not let it {verb} the {noun} of this tenant.",

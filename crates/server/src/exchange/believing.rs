@@ -58,6 +58,13 @@ impl Uses {
         }
     }
 
+    /// Takes over the proofs of another: who may be shown again has to prove it anew.
+    pub(super) fn keep_proofs(&mut self, other: Self) {
+        let others = other.uses.into_iter();
+        self.uses
+            .extend(others.filter(|one| one.kind == UseKind::Proof));
+    }
+
     /// The subject may be presented again.
     pub(super) fn forget_subject(&mut self) {
         self.uses.retain(|one| !one.is_subject);
@@ -280,8 +287,9 @@ impl Exchange<'_> {
             return Err(refuse("`client_id` names another client").into());
         }
         let until = statement.expires.plus(CLOCK_LEEWAY);
+        // As a token, so that one who has seen it cannot exchange it as a subject.
         uses.of(
-            UseKind::Assertion,
+            UseKind::Token,
             "client assertion",
             statement.use_digest,
             until,

@@ -131,7 +131,8 @@ impl Exchange<'_> {
         let linted = prepared.lint()?;
         // Before anything is used, so that who is to come again may.
         self.plane.admit_issuance(self.tenant)?;
-        self.use_once(&considered.uses)?;
+        self.use_once(&considered.uses)
+            .inspect_err(|_| self.plane.give_back_issuance(self.tenant))?;
         let recorded = record(vec![linted], &StoreLog::of(self.plane))?;
         match recorded.into_iter().next() {
             Some(draft) => Ok(draft.sign()?),

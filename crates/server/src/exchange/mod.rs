@@ -128,6 +128,7 @@ impl<'a> Exchange<'a> {
                 let mut reusable = Uses::default();
                 let (actor, _) =
                     self.subject("actor_token", actor, &holder, shown, &mut reusable)?;
+                uses.keep_proofs(reusable);
                 Some(actor)
             }
             Grant::Exchange { actor: None, .. }

@@ -107,17 +107,20 @@ impl Permitted {
         }
         let range = special(address)?;
         // A permitted name is the operator's, but what it resolves to may be written by others:
-        // nobody means the metadata of the cloud by the name of an issuer.
+        // nobody means the metadata of the cloud by the name of an issuer, nor what hides another
+        // address.
         let is_named = self.hosts.iter().any(|known| known == host);
-        (!is_named || is_link_local(address)).then_some(range)
+        (!is_named || is_never_meant(address, range)).then_some(range)
     }
 }
 
-fn is_link_local(address: IpAddr) -> bool {
-    LINK_LOCAL.iter().any(|(base, length)| {
-        let (base, length) = (*base, *length);
-        Network { base, length }.contains(address)
-    })
+fn is_never_meant(address: IpAddr, range: &str) -> bool {
+    let hides_another = [IN_V6_FORM, TRANSLATED, TUNNELLED].contains(&range);
+    hides_another
+        || NEVER_MEANT.iter().any(|(base, length)| {
+            let (base, length) = (*base, *length);
+            Network { base, length }.contains(address)
+        })
 }
 
 /// The range that makes an address none of the public Internet (RFC 6890 and the registries of
@@ -152,7 +155,19 @@ const fn v6(a: u16, b: u16, c: u16) -> IpAddr {
     IpAddr::V6(Ipv6Addr::new(a, b, c, 0, 0, 0, 0, 0))
 }
 
-const LINK_LOCAL: [(IpAddr, u8); 2] = [(v4(169, 254, 0), 16), (v6(0xfe80, 0, 0), 10)];
+/// Link-local addresses, and the one at which a cloud has its metadata among private addresses.
+const NEVER_MEANT: [(IpAddr, u8); 3] = [
+    (v4(169, 254, 0), 16),
+    (v6(0xfe80, 0, 0), 10),
+    (
+        IpAddr::V6(Ipv6Addr::new(0xfd00, 0xec2, 0, 0, 0, 0, 0, 0x254)),
+        128,
+    ),
+];
+
+const IN_V6_FORM: &str = "IPv4 in IPv6 form";
+const TRANSLATED: &str = "translated to IPv4";
+const TUNNELLED: &str = "tunnelled to IPv4";
 
 const SPECIAL_V4: &[Special] = &[
     (v4(0, 0, 0), 8, "this network"),
@@ -180,20 +195,21 @@ const SPECIAL_V6: &[Special] = &[
     (
         IpAddr::V6(Ipv6Addr::new(0, 0, 0, 0, 0, 0xffff, 0, 0)),
         96,
-        "IPv4 in IPv6 form",
+        IN_V6_FORM,
     ),
     (
         IpAddr::V6(Ipv6Addr::new(0, 0, 0, 0, 0xffff, 0, 0, 0)),
         96,
-        "translated to IPv4",
+        TRANSLATED,
     ),
-    (v6(0, 0, 0), 96, "IPv4 in IPv6 form"),
-    (v6(0x64, 0xff9b, 0), 96, "translated to IPv4"),
-    (v6(0x64, 0xff9b, 1), 48, "translated to IPv4"),
+    (v6(0, 0, 0), 96, IN_V6_FORM),
+    (v6(0x64, 0xff9b, 0), 96, TRANSLATED),
+    (v6(0x64, 0xff9b, 1), 48, TRANSLATED),
     (v6(0x100, 0, 0), 64, "for discarding"),
+    (v6(0x2001, 0, 0), 32, TUNNELLED),
     (v6(0x2001, 0, 0), 23, "of protocols"),
     (v6(0x2001, 0xdb8, 0), 32, "for documentation"),
-    (v6(0x2002, 0, 0), 16, "tunnelled to IPv4"),
+    (v6(0x2002, 0, 0), 16, TUNNELLED),
     (v6(0x3fff, 0, 0), 20, "for documentation"),
     (v6(0xfc00, 0, 0), 7, "private"),
     (v6(0xfe80, 0, 0), 10, "link-local"),
@@ -314,11 +330,25 @@ mod tests {
             forbids("idp.internal", "169.254.169.254"),
             Some("link-local")
         );
-        assert_eq!(forbids("idp.internal", "::ffff:10.1.2.3"), None);
-        assert_eq!(
-            forbids("a.test", "::ffff:10.1.2.3"),
-            Some("IPv4 in IPv6 form")
-        );
+        for host in ["a.test", "idp.internal"] {
+            assert_eq!(forbids(host, "::ffff:10.1.2.3"), Some(IN_V6_FORM));
+        }
+        for hidden in [
+            "::ffff:169.254.169.254",
+            "::ffff:0:10.1.2.3",
+            "::a9fe:a9fe",
+            "64:ff9b::a9fe:a9fe",
+            "64:ff9b:1::1",
+            "2001::1",
+            "2002:a9fe:a9fe::",
+            "fe80::1",
+            "fd00:ec2::254",
+        ] {
+            assert!(forbids("idp.internal", hidden).is_some(), "{hidden}");
+        }
+        for near in ["::1", "fd00:ec2::253", "2001:100::1"] {
+            assert_eq!(forbids("idp.internal", near), None, "{near}");
+        }
         assert_eq!(Permitted::read(["a b"]).unwrap_err(), "a b");
         assert_eq!(Permitted::read(["*.internal"]).unwrap_err(), "*.internal");
     }

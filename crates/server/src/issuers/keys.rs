@@ -175,7 +175,7 @@ impl Keys {
         for known in &mut self.keys {
             let is_there = published
                 .iter()
-                .any(|key| key.thumbprint == known.thumbprint);
+                .any(|key| key.thumbprint == known.thumbprint && key.kid == known.kid);
             if !is_there && known.removed.is_none() {
                 known.removed = Some(now.unix());
                 removed.push(known.name());
@@ -188,13 +188,12 @@ impl Keys {
             match self
                 .keys
                 .iter_mut()
-                .find(|known| known.thumbprint == key.thumbprint)
+                .find(|known| known.thumbprint == key.thumbprint && known.kid == key.kid)
             {
                 Some(known) => {
                     let name = known.name();
                     let returned = known.removed.take().is_some();
                     known.last_seen = now.unix();
-                    known.kid = key.kid;
                     known.jwk = key.jwk;
                     if returned {
                         self.tell(now, "key_returned", name, true);

@@ -14,6 +14,7 @@ use axum::http::header::ACCEPT;
 use serde_json::Value;
 use tokio::task::JoinSet;
 
+use super::keys::Keys;
 use super::settings::{IssuerSettings, SHORTEST_REFRESH, Source};
 use crate::fault::{Fault, Refused};
 use crate::fetch::{Fetched, Flights, Limits, Request, Target, Trust};
@@ -289,13 +290,12 @@ async fn refresh_once(
     let fetched = match &settings.source {
         Source::Uploaded(_) => return Ok(false),
         Source::Keys(url) => fetch_keys(plane, tenant, &settings, url).await,
-        Source::Discovery(_) if look == Look::Keys && before.url.is_some() => {
-            let url = before.url.as_deref().unwrap_or_default();
-            fetch_keys(plane, tenant, &settings, url).await
-        }
-        Source::Discovery(url) => match discover(plane, tenant, &settings, url).await {
-            Ok(url) => fetch_keys(plane, tenant, &settings, &url).await,
-            Err(refused) => Err(refused),
+        Source::Discovery(url) => match where_they_were(&settings, &before, look) {
+            Some(url) => fetch_keys(plane, tenant, &settings, url).await,
+            None => match discover(plane, tenant, &settings, url).await {
+                Ok(url) => fetch_keys(plane, tenant, &settings, &url).await,
+                Err(refused) => Err(refused),
+            },
         },
     };
     let now = plane.now();
@@ -322,11 +322,19 @@ async fn refresh_once(
         return Err(reason.into());
     }
     let (_, after) = plane.issuer(tenant, id)?;
-    let material = |keys: &super::keys::Keys| {
+    let material = |keys: &Keys| {
         let names = keys.current().map(|key| key.thumbprint.clone());
         (names.collect::<Vec<_>>(), keys.quarantine.is_some())
     };
     Ok(material(&before) != material(&after) || before.failing.is_some())
+}
+
+/// Where the keys were, if looking there is enough. Settings may have changed since, and the keys
+/// may be nowhere that these do not allow.
+fn where_they_were<'a>(settings: &IssuerSettings, before: &'a Keys, look: Look) -> Option<&'a str> {
+    let url = before.url.as_deref().filter(|_| look == Look::Keys)?;
+    let target = Target::parse(url).ok()?;
+    settings.allows_keys_at(&target).then_some(url)
 }
 
 /// A key set as it was published.

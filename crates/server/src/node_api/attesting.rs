@@ -12,16 +12,20 @@ use avouch_api::grpc::node::{
 };
 use avouch_core::explain;
 use avouch_core::reason::Reason;
-use tokio::sync::{Semaphore, mpsc};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
 use tonic::{Status, Streaming};
 
 use super::{NodeService, failed, membership};
 use crate::fault::Refused;
 use crate::nodes::RefusedNode;
+use crate::nodes::attestation::LONGEST_SIGNING_REQUEST;
 use crate::plane::Plane;
 
 /// How long a node may take for one step.
 const LONGEST_STEP: Duration = Duration::from_secs(10);
+
+/// The longest join token, in bytes: the name of a tenant and 43 characters.
+const LONGEST_JOIN_TOKEN: usize = 256;
 
 /// How many nodes may be on their way at once: each holds a task and a buffer.
 const MOST_ON_THEIR_WAY: usize = 512;
@@ -33,14 +37,14 @@ const MOST_LOOKED_AT: usize = 2;
 /// What is left for nodes that have no identity yet.
 pub(super) struct Room {
     on_their_way: Arc<Semaphore>,
-    looked_at: Semaphore,
+    looked_at: Arc<Semaphore>,
 }
 
 impl Default for Room {
     fn default() -> Self {
         Self {
             on_their_way: Arc::new(Semaphore::new(MOST_ON_THEIR_WAY)),
-            looked_at: Semaphore::new(MOST_LOOKED_AT),
+            looked_at: Arc::new(Semaphore::new(MOST_LOOKED_AT)),
         }
     }
 }
@@ -60,6 +64,12 @@ impl NodeService {
         asked: JoinRequest,
         address: Option<SocketAddr>,
     ) -> Result<Membership, Status> {
+        if asked.join_token.len() > LONGEST_JOIN_TOKEN
+            || asked.signing_request.len() > LONGEST_SIGNING_REQUEST
+        {
+            return Err(Status::invalid_argument("no node needs so much to join"));
+        }
+        let _place = self.place_on_the_way()?;
         let asking = Asking {
             tenant: asked.join_token.split('.').next().unwrap_or("").to_owned(),
             attestor: None,
@@ -73,16 +83,21 @@ impl NodeService {
         .await
     }
 
+    /// A place among those who want to join, until it is dropped.
+    fn place_on_the_way(&self) -> Result<OwnedSemaphorePermit, Status> {
+        let place = Arc::clone(&self.room.on_their_way).try_acquire_owned();
+        place.map_err(|_| {
+            Status::resource_exhausted("too many nodes want to join at once; try again")
+        })
+    }
+
     /// Begins a call in which a node shows who it is.
     pub(super) fn begin_attesting(
         &self,
         asked: Streaming<AttestRequest>,
         address: Option<SocketAddr>,
     ) -> Result<mpsc::Receiver<Result<AttestReply, Status>>, Status> {
-        let place = Arc::clone(&self.room.on_their_way).try_acquire_owned();
-        let place = place.map_err(|_| {
-            Status::resource_exhausted("too many nodes want to join at once; try again")
-        })?;
+        let place = self.place_on_the_way()?;
         let (replies, stream) = mpsc::channel(1);
         let service = self.clone();
         tokio::spawn(async move {
@@ -163,10 +178,14 @@ impl NodeService {
         asking: Asking,
         work: impl FnOnce(&Plane) -> Result<T, Refused> + Send + 'static,
     ) -> Result<T, Status> {
-        let place = self.room.looked_at.acquire().await;
+        let place = Arc::clone(&self.room.looked_at).acquire_owned().await;
         let place = place.map_err(|_| Status::unavailable("the server stops"))?;
+        let work = move |plane: &Plane| {
+            // Held to the end of the work, even if nobody waits for it any more.
+            let _place = place;
+            work(plane)
+        };
         let done = self.try_work(work).await?;
-        drop(place);
         done.map_err(|reason| self.refuse(asking, *reason))
     }
 

@@ -134,11 +134,8 @@ impl Following {
     fn arrived(&self, message: &FollowRequest) {
         for (name, sequence) in &message.held {
             if let Some(id) = TenantId::parse(name) {
-                self.plane
-                    .presences
-                    .note(self.node.id(), self.number, &id, |progress| {
-                        progress.arrived = progress.arrived.max(*sequence);
-                    });
+                let presences = &self.plane.presences;
+                presences.arrived(self.node.id(), self.number, &id, *sequence);
             }
         }
     }

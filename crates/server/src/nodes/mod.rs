@@ -1,6 +1,6 @@
 //! Nodes: how they join, who they are, and what each of them holds already.
 
-mod attestation;
+pub(crate) mod attestation;
 mod presences;
 mod tokens;
 

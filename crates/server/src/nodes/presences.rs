@@ -76,6 +76,16 @@ impl Presences {
         }
     }
 
+    /// What a node says it holds; of tenants of which it was told something, and of no others:
+    /// nobody waits for a node that is told nothing.
+    pub(crate) fn arrived(&self, node: &SpiffeId, stream: u64, tenant: &TenantId, sequence: u64) {
+        if let Some(presence) = self.lock().get_mut(&(node.clone(), stream))
+            && let Some(progress) = presence.progress.get_mut(tenant)
+        {
+            progress.arrived = progress.arrived.max(sequence);
+        }
+    }
+
     /// How many nodes follow now.
     pub(crate) fn count(&self) -> usize {
         self.lock().len()
@@ -123,5 +133,27 @@ impl Presences {
 
     fn lock(&self) -> MutexGuard<'_, BTreeMap<(SpiffeId, u64), Presence>> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn nobody_waits_for_a_node_that_speaks_of_tenants_it_is_told_nothing_of() {
+        let presences = Presences::default();
+        let node = SpiffeId::parse("spiffe://one.test/avouch/node/a").unwrap();
+        let (one, two) = (
+            TenantId::parse("one").unwrap(),
+            TenantId::parse("two").unwrap(),
+        );
+        presences.enter(&node, 1);
+        presences.note(&node, 1, &one, |progress| progress.sent = 7);
+        presences.arrived(&node, 1, &one, 7);
+        presences.arrived(&node, 1, &two, 0);
+        assert!(presences.behind(&one, Sequence::of(7)).is_empty());
+        assert!(presences.of(&two).is_empty());
+        assert!(presences.behind(&two, Sequence::of(7)).is_empty());
     }
 }

@@ -99,8 +99,9 @@ impl Plane {
             });
             let record = record.ok_or_else(unknown)?;
             check_usable(&record, now)?;
-            if tenant.read(|snapshot| !snapshot.nodes.contains_key(&record.node)) {
-                self.check_room(&tenant, Bounded::Nodes)?;
+            match tenant.read(|snapshot| snapshot.nodes.get(&record.node).cloned()) {
+                Some(there) => check_not_banned(&there)?,
+                None => self.check_room(&tenant, Bounded::Nodes)?,
             }
             // Signed before the token is used up, so that a failure of ours does not cost it; handed
             // out only after.
@@ -168,6 +169,17 @@ fn check_usable(record: &JoinTokenRecord, now: Time) -> Result<(), Reason> {
         });
     }
     Ok(())
+}
+
+/// A token is no pardon: whoever lifts a ban says so.
+fn check_not_banned(there: &NodeRecord) -> Result<(), Reason> {
+    match there.banned {
+        Some(_) => Err(Reason::IssueNodeNotAdmitted {
+            node: there.spiffe_id.to_string(),
+            detail: "it is banned",
+        }),
+        None => Ok(()),
+    }
 }
 
 fn token_id(token: &str) -> Result<JoinTokenId, Fault> {

@@ -309,6 +309,37 @@ fn whoever_has_not_the_key_or_is_not_vouched_for_is_refused() {
 }
 
 #[test]
+fn a_name_that_two_attestors_could_give_stays_with_the_node_that_has_it() {
+    let world = World::new();
+    let (eastern, western) = (Authority::root("eastern"), Authority::root("western"));
+    for (name, authority) in [("prod-east", &eastern), ("prod", &western)] {
+        let root = pem("CERTIFICATE", &authority.certificate);
+        let document = json!({
+            "method": "x509pop", "name": "common_name", "trust": {"anchors": [{"x509": root}]},
+        });
+        put(&world, name, &document);
+    }
+    let asked = |attestor: &str| {
+        Asked::new(Intention {
+            attestor: attestor.to_owned(),
+            ..by("x509pop")
+        })
+    };
+    let (chain, key) = machine(&eastern, "web");
+    let honest = asked("prod-east");
+    let joined = honest.send(&world, honest.possession(&chain, &key));
+    assert!(joined.unwrap().id.as_str().ends_with("/prod-east-web"));
+    let (chain, key) = machine(&western, "east-web");
+    let thief = asked("prod");
+    let refused = thief.send(&world, thief.possession(&chain, &key));
+    assert_eq!(code(refused), "issue.node_name_taken");
+    // The near miss: another name, of the same attestor.
+    let (chain, key) = machine(&western, "west-web");
+    let other = asked("prod");
+    other.send(&world, other.possession(&chain, &key)).unwrap();
+}
+
+#[test]
 fn a_node_joins_again_as_far_as_its_attestor_and_the_tenant_let_it() {
     let world = World::new();
     let tenant = world.plane.tenant_named("one").unwrap();

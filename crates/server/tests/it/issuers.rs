@@ -253,7 +253,7 @@ fn hostile_21_an_issuer_that_begins_or_ends_like_a_trusted_one_is_another() {
 
 #[test]
 fn hostile_22_keys_on_another_host_need_a_word_of_the_administrator() {
-    let registry = Registry::new();
+    let mut registry = Registry::new();
     let (issuer, elsewhere) = (IssuerServer::start(), IssuerServer::start());
     let key = Key::p256("a");
     elsewhere.publish(&[(&key, "k-a")]);
@@ -284,6 +284,15 @@ fn hostile_22_keys_on_another_host_need_a_word_of_the_administrator() {
         registry.decide(&token(&registry, &issuer, &key, "k-a")),
         "accept"
     );
+    // Once the word is taken back, a token with an unknown key has nobody look there either.
+    let told = registry.put("ci", &document(&issuer)).json();
+    assert_eq!(told["failing"]["code"], "fetch.keys_elsewhere");
+    let (asked, new) = (elsewhere.key_sets_asked(), Key::p256("b"));
+    elsewhere.publish(&[(&key, "k-a"), (&new, "k-b")]);
+    registry.pass(31);
+    let fresh = token(&registry, &issuer, &new, "k-b");
+    assert_eq!(registry.decide(&fresh), "federation.key_unknown");
+    assert_eq!(elsewhere.key_sets_asked(), asked);
 }
 
 #[test]

@@ -246,6 +246,21 @@ fn of_two_who_bring_the_same_join_token_at_once_one_joins() {
 }
 
 #[test]
+fn no_join_token_lets_a_banned_node_back_before_the_ban_is_lifted() {
+    let world = Deployment::new();
+    let (plane, tenant) = (&world.plane, &world.tenant);
+    world.join("node-1");
+    let before = plane.new_join_token(tenant, "node-1", 600).unwrap().token;
+    world.pass(5);
+    plane.set_banned(tenant, "node-1", true).unwrap();
+    let request = signing_request(&Key::p256("node-1"));
+    let reason = refused(plane.join(&before, &request));
+    assert_eq!(reason.code(), "issue.node_not_admitted");
+    plane.set_banned(tenant, "node-1", false).unwrap();
+    plane.join(&before, &request).unwrap();
+}
+
+#[test]
 fn a_node_gets_nothing_for_another_node_and_nothing_of_another_tenant() {
     let world = Deployment::new();
     let (_, node) = world.join("node-1");

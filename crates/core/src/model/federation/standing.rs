@@ -80,6 +80,11 @@ impl Standing {
         self.unpinned.is_some()
     }
 
+    /// Whether nothing of it is believed for now.
+    pub(crate) fn is_quarantined(&self) -> bool {
+        self.quarantined.is_some()
+    }
+
     /// Why it is trusted without a pin, if it is.
     pub fn unpinned_reason(&self) -> Option<&str> {
         self.unpinned.as_ref().map(|one| one.reason.as_str())

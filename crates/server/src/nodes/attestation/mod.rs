@@ -40,7 +40,7 @@ use attestor::{Attestor, Rejoin};
 pub(crate) use refusals::{RefusedNode, RefusedNodes};
 
 /// The longest signing request in bytes; one with a P-256 key has 200.
-const LONGEST_SIGNING_REQUEST: usize = 4 << 10;
+pub(crate) const LONGEST_SIGNING_REQUEST: usize = 4 << 10;
 
 /// The most facts of one node.
 const MOST_FACTS: usize = 64;
@@ -251,7 +251,7 @@ impl Plane {
                 (snapshot.sequence, node)
             });
             if let Some(before) = &before {
-                check_rejoin(before, attestor, attested)?;
+                check_rejoin(before, attestor, &name, attested)?;
             } else {
                 self.check_room(tenant, Bounded::Nodes)?;
             }
@@ -280,13 +280,20 @@ impl Plane {
 }
 
 /// Whether a node that is known may join again with what it shows now.
-fn check_rejoin(before: &NodeRecord, attestor: &Attestor, now: &Attested) -> Result<(), Reason> {
+/// A name that another attestor gave is another node's, whatever both are called.
+fn check_rejoin(
+    before: &NodeRecord,
+    attestor: &Attestor,
+    name: &AttestorId,
+    now: &Attested,
+) -> Result<(), Reason> {
     let node = before.spiffe_id.to_string();
     if before.banned.is_some() {
         let detail = "it is banned";
         return Err(Reason::IssueNodeNotAdmitted { node, detail });
     }
-    if before.attested_by != attestor.method.name() {
+    let is_its_own = before.attestor.as_ref() == Some(name);
+    if before.attested_by != attestor.method.name() || !is_its_own {
         return Err(Reason::IssueNodeNameTaken {
             node,
             attested_by: before.attested_by.clone(),

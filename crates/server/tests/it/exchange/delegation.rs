@@ -9,6 +9,7 @@ use super::{CLOUD, Cloud, JWT, OURSELVES, claims, exchange_form, form, refusal, 
 
 const PEOPLE: &str = "https://login.test";
 const ASSERTION: &str = "urn:ietf:params:oauth:grant-type:jwt-bearer";
+const BY_SVID: &str = "urn:ietf:params:oauth:client-assertion-type:jwt-spiffe";
 const BY_KEY: &str = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer";
 
 /// A cloud in which a service acts for people.
@@ -65,14 +66,33 @@ impl Service {
     }
 
     fn actor(&self, name: &str) -> String {
+        self.actor_for(name, &json!([OURSELVES]), 300)
+    }
+
+    fn actor_for(&self, name: &str, audience: &Value, seconds: i64) -> String {
         let bundle = avouch_testkit::token::bundle(&self.service, &Key::p256("wit"));
         let keys = bundle["keys"].as_array().unwrap();
         let key = keys.iter().find(|key| key["use"] == "jwt-svid").unwrap();
         let now = self.cloud.now();
         TokenForge::jwt_svid(&format!("spiffe://partner.test{name}"), OURSELVES)
+            .claim("aud", audience.clone())
+            .claim("iat", json!(now))
+            .claim("exp", json!(now + seconds))
+            .sign(&self.service, key["kid"].as_str().unwrap())
+    }
+
+    /// A workload identity token of an actor, and the key that its proofs are made with.
+    fn proving_actor(&self, name: &str) -> (String, Key) {
+        let (wit, holder) = (Key::p256("wit"), Key::p256("wit-holder"));
+        let bundle = avouch_testkit::token::bundle(&self.service, &wit);
+        let keys = bundle["keys"].as_array().unwrap();
+        let key = keys.iter().find(|key| key["use"] == "wit-svid").unwrap();
+        let now = self.cloud.now();
+        let svid = TokenForge::wit_svid(&format!("spiffe://partner.test{name}"), &holder)
             .claim("iat", json!(now))
             .claim("exp", json!(now + 300))
-            .sign(&self.service, key["kid"].as_str().unwrap())
+            .sign(&wit, key["kid"].as_str().unwrap());
+        (svid, holder)
     }
 
     fn for_person(&self, person: &str, actor: Option<&str>) -> crate::http::Answer {
@@ -146,6 +166,113 @@ fn hostile_53_nobody_acts_whom_neither_rule_nor_token_lets() {
     let actor = service.actor("/svc/shop");
     let answer = service.for_person(&workflow, Some(&actor));
     assert_eq!(refusal(&answer).1, "issue.actor_not_allowed");
+}
+
+#[test]
+fn hostile_53_what_an_actor_shows_is_for_this_issuer_alone_and_bounds_what_is_given() {
+    let service = Service::new(&[]);
+    let through = |actor: &str| service.for_person(&service.person(&json!({})), Some(actor));
+    let both = json!([OURSELVES, "https://other.test"]);
+    let refused = through(&service.actor_for("/svc/shop", &both, 300));
+    assert_eq!(refusal(&refused).1, "issue.actor_not_allowed");
+    let told = sentence(&refused);
+    assert!(told.contains("not for this issuer alone"), "{told}");
+    let answer = through(&service.actor_for("/svc/shop", &json!(OURSELVES), 100));
+    token(&answer);
+    let expires = answer.json()["expires_in"].as_i64().unwrap();
+    assert!(expires <= 100, "{expires}");
+}
+
+#[test]
+fn hostile_55_a_proof_of_an_actor_is_good_once() {
+    let service = Service::new(&[]);
+    let (svid, holder) = service.proving_actor("/svc/shop");
+    let now = service.cloud.now();
+    let proof = |jti: &str| {
+        TokenForge::proof(&svid, OURSELVES)
+            .claim("exp", json!(now + 60))
+            .claim("jti", json!(jti))
+            .sign_nameless(&holder)
+    };
+    let through = |proof: &str| {
+        let more = [
+            ("actor_token", svid.as_str()),
+            ("actor_token_type", "urn:avouch:params:token-type:wit-svid"),
+            ("actor_token_proof", proof),
+        ];
+        let person = service.person(&json!({}));
+        service.cloud.exchange_as_operator(&person, &more)
+    };
+    let once = proof("1");
+    token(&through(&once));
+    assert_eq!(refusal(&through(&once)).1, "issue.token_used");
+    // The token itself may be shown again by whoever proves it anew.
+    token(&through(&proof("2")));
+}
+
+#[test]
+fn hostile_53_a_certificate_is_not_given_where_someone_acts() {
+    let gives = json!({
+        "spiffe_id": "spiffe://one.test/people/{subject}", "kinds": ["access-token", "x509-svid"],
+        "audiences": [CLOUD], "scopes": ["read"], "outlives": true,
+    });
+    let service = Service::new(&[("gives", gives)]);
+    let request = crate::world::signing_request(&Key::p256("new"));
+    let request = avouch_testkit::world::pem("CERTIFICATE REQUEST", &request);
+    let ask = |person: &Value, actor: Option<&str>| {
+        let mut more = vec![
+            (
+                "requested_token_type",
+                "urn:avouch:params:token-type:x509-svid",
+            ),
+            ("certificate_request", request.as_str()),
+        ];
+        if let Some(actor) = actor {
+            more.extend([("actor_token", actor), ("actor_token_type", JWT)]);
+        }
+        let person = service.person(person);
+        service.cloud.exchange_as_operator(&person, &more)
+    };
+    let actor = service.actor("/svc/shop");
+    let refused = ask(&json!({}), Some(&actor));
+    assert_eq!(refusal(&refused).1, "issue.delegation_refused");
+    let refused = ask(&json!({"act": {"sub": "first"}}), None);
+    assert_eq!(refusal(&refused).1, "issue.delegation_refused");
+    token(&ask(&json!({}), None));
+}
+
+#[test]
+fn hostile_49_what_showed_who_a_client_is_is_not_exchanged_too() {
+    let service = Service::new(&[]);
+    let cloud = &service.cloud;
+    cloud.rule("shops", &json!({
+        "from": {"trust_domain": "partner.test", "facts": {"spiffe.path": {"pattern": "/svc/*"}}},
+        "gives": {
+            "spiffe_id": "spiffe://one.test/shop", "kinds": ["access-token"], "audiences": [CLOUD],
+        },
+        "owner": "o", "reason": "r",
+    }));
+    let as_client = |svid: &str| {
+        let body = form(&[
+            ("grant_type", "client_credentials"),
+            ("client_assertion_type", BY_SVID),
+            ("client_assertion", svid),
+        ]);
+        cloud.send(&body, &[("dpop", &cloud.signed_proof())])
+    };
+    let first = service.actor("/svc/first");
+    token(&as_client(&first));
+    assert_eq!(refusal(&cloud.exchange(&first, &[])).1, "issue.token_used");
+    let second = service.actor("/svc/second");
+    token(&cloud.exchange(&second, &[]));
+    assert_eq!(refusal(&as_client(&second)).1, "issue.token_used");
+    // In one request it may be both.
+    let third = service.actor("/svc/third");
+    let both = [
+        ("client_assertion_type", BY_SVID),
+        ("client_assertion", third.as_str()),
+    ];
+    token(&cloud.exchange(&third, &both));
 }
 
 #[test]

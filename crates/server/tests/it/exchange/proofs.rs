@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 
 use avouch_testkit::key::{Key, RsaTestKey};
-use avouch_testkit::token::TokenForge;
+use avouch_testkit::token::{TokenForge, jwk, jwks};
 
 use super::{
     ACCESS_TOKEN, Cloud, OURSELVES, claims, exchange_form, public, refusal, rule, thumbprint, token,
@@ -252,6 +252,38 @@ fn hostile_61_what_descends_from_an_anchor_dies_with_it() {
     let removed = cloud.manage("DELETE", "/v1/tenants/one/anchors/github", &json!({}));
     assert_eq!(removed.status, 204, "{}", removed.body);
     let refused = cloud.exchange_as_operator(&first, &[]);
+    assert_eq!(refusal(&refused).1, "issue.lineage_broken");
+    assert!(refused.body.contains("github"));
+}
+
+#[test]
+fn hostile_61_an_anchor_of_the_same_name_is_not_the_one_that_vouched() {
+    let cloud = Cloud::new();
+    cloud.rule("deploy", &for_ourselves());
+    cloud.rule("again", &again());
+    let first = token(&cloud.exchange(&cloud.workflow(&json!({})), &[]));
+    let second = token(&cloud.exchange(&cloud.workflow(&json!({})), &[]));
+    // The issuer is put into quarantine, and with it every anchor that trusts it.
+    let mut uploaded = cloud.github_anchor();
+    uploaded["audiences"] = json!([OURSELVES]);
+    let put = cloud.manage("PUT", "/v1/tenants/one/issuers/gh", &uploaded);
+    assert!(put.status < 300, "{}", put.body);
+    let cause = json!({"reason": "its key may be stolen"});
+    let path = "/v1/tenants/one/issuers/gh/quarantine";
+    let stopped = cloud.manage("POST", path, &cause);
+    assert!(stopped.status < 300, "{}", stopped.body);
+    let refused = cloud.exchange_as_operator(&first, &[]);
+    assert_eq!(refusal(&refused).1, "issue.lineage_broken");
+    let removed = cloud.manage("DELETE", "/v1/tenants/one/issuers/gh", &json!({}));
+    assert!(removed.status < 300, "{}", removed.body);
+    token(&cloud.exchange(&first, &[]));
+    // Another issuer under its name has vouched for nothing.
+    let keys = jwks(&[jwk(&cloud.issuer, "k1")]);
+    cloud.anchor(
+        "github",
+        &json!({"issuer": "https://login.test", "jwks": keys}),
+    );
+    let refused = cloud.exchange_as_operator(&second, &[]);
     assert_eq!(refusal(&refused).1, "issue.lineage_broken");
     assert!(refused.body.contains("github"));
 }

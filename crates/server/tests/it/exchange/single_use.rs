@@ -119,3 +119,19 @@ fn a_token_is_not_used_up_by_a_tenant_that_is_issued_no_more_for_now() {
     quota(&json!({}));
     token(&cloud.exchange(&second, &[]));
 }
+
+#[test]
+fn a_token_that_is_shown_again_and_again_uses_up_no_quota() {
+    let cloud = Cloud::new();
+    let first = cloud.workflow(&json!({}));
+    token(&cloud.exchange(&first, &[]));
+    let quota = json!({"issuances_per_minute": 1});
+    let put = cloud.manage("PUT", "/v1/tenants/one/quota", &quota);
+    assert_eq!(put.status, 200, "{}", put.body);
+    for _ in 0..3 {
+        assert_eq!(refusal(&cloud.exchange(&first, &[])).1, "issue.token_used");
+    }
+    token(&cloud.exchange(&cloud.workflow(&json!({})), &[]));
+    let refused = cloud.exchange(&cloud.workflow(&json!({})), &[]);
+    assert_eq!(refused.status, 429);
+}
