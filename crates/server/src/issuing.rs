@@ -353,6 +353,41 @@ impl<'a> StoreLog<'a> {
         Self(plane)
     }
 
+    /// Intents as they are stored. All of one call are of one tenant.
+    pub(crate) fn rows(&self, intents: &[Intent]) -> Result<Vec<IntentRow>, IssuerFault> {
+        let mut tenants = intents.iter().map(|intent| &intent.tenant);
+        let first = tenants.next();
+        if tenants.any(|tenant| Some(tenant) != first) {
+            return Err(IssuerFault::Bug("a batch is of two tenants"));
+        }
+        let rows: Option<Vec<IntentRow>> = intents.iter().map(|intent| self.row(intent)).collect();
+        rows.ok_or(IssuerFault::Bug("an intent has no name"))
+    }
+
+    /// Counts what came of recording intents.
+    pub(crate) fn count<T>(
+        &self,
+        intents: &[Intent],
+        recorded: Result<T, avouch_store::Fault>,
+    ) -> Result<T, IssuerFault> {
+        let counters = &self.0.counters;
+        match recorded {
+            Ok(told) => {
+                for intent in intents {
+                    counters.issued(intent.kind);
+                }
+                Ok(told)
+            }
+            Err(fault) => {
+                counters.store_failed();
+                Err(IssuerFault::NotRecorded {
+                    detail: fault.to_string(),
+                    retryable: fault.retryable(),
+                })
+            }
+        }
+    }
+
     fn row(&self, intent: &Intent) -> Option<IntentRow> {
         Some(IntentRow {
             id: IntentId::parse(&intent.serial)?,
@@ -371,36 +406,17 @@ impl<'a> StoreLog<'a> {
             not_before: intent.not_before,
             not_after: intent.not_after,
             recorded: self.0.now(),
+            lineage: Vec::new(),
         })
     }
 }
 
 impl IntentLog for StoreLog<'_> {
-    /// All intents of one call are of one tenant.
     fn record(&self, intents: &[Intent]) -> Result<(), IssuerFault> {
         let Some(first) = intents.first() else {
             return Ok(());
         };
-        if intents.iter().any(|intent| intent.tenant != first.tenant) {
-            return Err(IssuerFault::Bug("a batch is of two tenants"));
-        }
-        let rows: Option<Vec<IntentRow>> = intents.iter().map(|intent| self.row(intent)).collect();
-        let rows = rows.ok_or(IssuerFault::Bug("an intent has no name"))?;
-        let counters = &self.0.counters;
-        match self.0.store.record_intents(&first.tenant, &rows) {
-            Ok(()) => {
-                for intent in intents {
-                    counters.issued(intent.kind);
-                }
-                Ok(())
-            }
-            Err(fault) => {
-                counters.store_failed();
-                Err(IssuerFault::NotRecorded {
-                    detail: fault.to_string(),
-                    retryable: fault.retryable(),
-                })
-            }
-        }
+        let rows = self.rows(intents)?;
+        self.count(intents, self.0.store.record_intents(&first.tenant, &rows))
     }
 }

@@ -1,7 +1,9 @@
 //! What was about to be signed, written down before it was.
 
+use avouch_core::exchange::statement::Ancestor;
 use avouch_core::id::{Digest, SpiffeId};
 use avouch_core::time::Time;
+use serde_json::Value;
 
 use crate::names::{AuthorityId, EntryId, IntentId};
 
@@ -27,6 +29,25 @@ pub struct IntentRow {
     pub not_after: Time,
     /// When the intent was made.
     pub recorded: Time,
+    /// What it descends from, the first ancestor first, if it is given in exchange.
+    pub lineage: Vec<Ancestor>,
+}
+
+impl IntentRow {
+    /// The lineage as it is stored: nothing for none.
+    pub(crate) fn lineage_text(&self) -> Option<String> {
+        let claims = self.lineage.iter().map(Ancestor::to_claim);
+        (!self.lineage.is_empty()).then(|| claims.collect::<Value>().to_string())
+    }
+
+    /// Reads a lineage as it is stored.
+    pub(crate) fn read_lineage(text: Option<&str>) -> Option<Vec<Ancestor>> {
+        let Some(text) = text else {
+            return Some(Vec::new());
+        };
+        let stored: Vec<Value> = serde_json::from_str(text).ok()?;
+        stored.iter().map(Ancestor::of_claim).collect()
+    }
 }
 
 /// What is to be signed.

@@ -81,6 +81,11 @@ pub enum Used {
 }
 
 impl Used {
+    /// Whether all of it was used for the first time.
+    pub(crate) fn are_first(told: &[Self]) -> bool {
+        told.iter().all(|one| *one == Self::First)
+    }
+
     /// What someone is told who tried as `attempt`, when `first` is stored as having used it `at`.
     pub(crate) fn told(attempt: AttemptId, first: &[u8], at: Time) -> Self {
         if attempt.bytes() == first {

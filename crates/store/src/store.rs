@@ -136,6 +136,18 @@ pub trait Store: Send + Sync {
     /// Conflicts when the tenant does not exist.
     fn use_once(&self, tenant: &TenantId, uses: &[SingleUse]) -> Result<Vec<Used>, Fault>;
 
+    /// As [`Store::use_once`]; and if all of it was used for the first time, as
+    /// [`Store::record_intents`], durable together: whatever is used up is on record with what it is
+    /// used up for.
+    ///
+    /// Conflicts as both.
+    fn use_and_record(
+        &self,
+        tenant: &TenantId,
+        uses: &[SingleUse],
+        intents: &[IntentRow],
+    ) -> Result<Vec<Used>, Fault>;
+
     /// Forgets, for all tenants, uses that were to be remembered until a time before `before`: some
     /// thousands at a time. Returns how many, which is 0 when none is left.
     fn forget_uses(&self, operator: &Operator, before: Time) -> Result<u64, Fault>;

@@ -4,6 +4,7 @@ mod anchors;
 mod authorities;
 mod batch;
 mod documents;
+mod exchanged;
 mod killed;
 mod limbo;
 mod manage;

@@ -35,8 +35,30 @@ impl Plane {
     fn start_in(folder: Folder, more: &[&str], variable: Option<(&'static str, PathBuf)>) -> Self {
         let sockets = tempfile::tempdir().unwrap();
         let socket = sockets.path().join("agent.sock");
+        let command = [&arguments(&socket), more].concat();
+        Self::of(folder, &command, sockets, variable)
+    }
+
+    /// Another server on the database of this one, without an agent, in a folder of this name.
+    pub(crate) fn beside(&self, name: &str, more: &[&str]) -> Self {
+        let folder = Folder::new(name);
+        let key = "avouch-data/root.key";
+        std::fs::create_dir(folder.path().join("avouch-data")).unwrap();
+        std::fs::copy(self.folder.path().join(key), folder.path().join(key)).unwrap();
+        let any = "127.0.0.1:0";
+        let command = ["server", "run", "--listen", any, "--grpc-listen", any];
+        let command = [&command, more].concat();
+        Self::of(folder, &command, tempfile::tempdir().unwrap(), None)
+    }
+
+    fn of(
+        folder: Folder,
+        command: &[&str],
+        sockets: TempDir,
+        variable: Option<(&'static str, PathBuf)>,
+    ) -> Self {
         let mut child = folder
-            .command(&[&arguments(&socket), more].concat())
+            .command(command)
             .envs(variable.clone())
             .stderr(std::fs::File::create(folder.path().join("log")).unwrap())
             .spawn()

@@ -109,21 +109,22 @@ fn read_lineage(claims: &Map<String, Value>) -> Vec<Ancestor> {
     let Some(Value::Array(list)) = claims.get(LINEAGE) else {
         return Vec::new();
     };
-    let read: Option<Vec<Ancestor>> = list.iter().map(read_ancestor).collect();
+    let read: Option<Vec<Ancestor>> = list.iter().map(Ancestor::of_claim).collect();
     read.unwrap_or_default()
 }
 
-fn read_ancestor(value: &Value) -> Option<Ancestor> {
-    let text = |name: &str| value.get(name)?.as_str().map(str::to_owned);
-    Some(Ancestor {
-        anchor: text("anchor")?,
-        issuer: text("iss")?,
-        key: text("key")?,
-        digest: Digest::from_hex(value.get("digest")?.as_str()?)?,
-    })
-}
-
 impl Ancestor {
+    /// Reads one element of the claim `lineage`.
+    pub fn of_claim(value: &Value) -> Option<Self> {
+        let text = |name: &str| value.get(name)?.as_str().map(str::to_owned);
+        Some(Self {
+            anchor: text("anchor")?,
+            issuer: text("iss")?,
+            key: text("key")?,
+            digest: Digest::from_hex(value.get("digest")?.as_str()?)?,
+        })
+    }
+
     /// As one element of the claim `lineage`.
     pub fn to_claim(&self) -> Value {
         serde_json::json!({

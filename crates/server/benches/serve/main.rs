@@ -1,6 +1,6 @@
-//! A server under load, as its nodes see it: SVIDs over mutual TLS, each with its intent on disk;
-//! entries written in batches; the start with many entries and with many tenants; how long a change
-//! takes to arrive, with one node and with thousands; a drill.
+//! A server under load, as those see it who call it: SVIDs over mutual TLS, each with its intent on
+//! disk; tokens exchanged, each used once; entries written in batches; the start with many entries and
+//! with many tenants; how long a change takes to arrive, with one node and with thousands; a drill.
 //!
 //! `cargo bench -p avouch-server`, or one of them: `cargo bench -p avouch-server -- issue`. Who calls
 //! the server under load is a process of its own, so that it is not counted.
@@ -13,6 +13,8 @@ mod agents;
 mod client;
 mod deployment;
 mod entries;
+mod exchange;
+mod exchanger;
 mod issue;
 mod measure;
 mod opening;
@@ -22,8 +24,9 @@ mod tenants;
 use std::path::Path;
 
 /// What there is to measure.
-const PARTS: [(&str, fn()); 8] = [
+const PARTS: [(&str, fn()); 9] = [
     ("issue", issue::run),
+    ("exchange", exchange::run),
     ("entries", entries::write),
     ("start", entries::start),
     ("push", entries::push),
@@ -42,7 +45,9 @@ fn main() {
     let words: Vec<&str> = words.filter(|word| !word.starts_with("--")).collect();
     match words.as_slice() {
         ["client"] => return client::run(),
+        ["exchanger", address] => return exchanger::run(address),
         ["open", folder] => return opening::run(Path::new(folder)),
+        ["tokens", file] => return exchange::write_tokens(Path::new(file)),
         _ => {}
     }
     for (name, run) in PARTS {

@@ -1,5 +1,7 @@
 //! Who asks: found out by the core, in the view of the tenant.
 
+use std::sync::OnceLock;
+
 use avouch_core::anchor::{Anchor, AnchorKind, Constraints, Stewardship};
 use avouch_core::budget::Budget;
 use avouch_core::credential::Credential;
@@ -7,6 +9,7 @@ use avouch_core::credential::x509::Certificate;
 use avouch_core::crypto::AwsLc;
 use avouch_core::decide;
 use avouch_core::exchange::rule::client_anchor;
+use avouch_core::exchange::statement::Ancestor;
 use avouch_core::exchange::{Believed, Statement, dpop};
 use avouch_core::id::{Digest, SpiffeId};
 use avouch_core::model::federation::{CLOCK_LEEWAY, IssuerAnchor};
@@ -15,6 +18,8 @@ use avouch_core::reason::Reason;
 use avouch_core::time::Time;
 use avouch_core::verdict::{Effect, IdentityKind, Receipt, Verdict};
 use avouch_core::view::View;
+use avouch_issuer::fault::Fault as IssuerFault;
+use avouch_issuer::intent::{Intent, IntentLog};
 use avouch_issuer::key::PublicHalf;
 use avouch_issuer::random::Random;
 use avouch_store::{AttemptId, SingleUse, UseKind, Used};
@@ -24,6 +29,8 @@ use serde_json::Value;
 use super::request::{Client, ClientKind, Form, Token};
 use super::{Exchange, Shown};
 use crate::fault::{Fault, Refused};
+use crate::issuing::StoreLog;
+use crate::plane::Plane;
 
 /// What is used by a request, each once.
 #[derive(Debug, Default)]
@@ -71,37 +78,87 @@ impl Uses {
     }
 }
 
-impl Exchange<'_> {
-    /// Uses everything, durably; refused when anything of it was used before.
-    pub(super) fn use_once(&self, uses: &Uses) -> Result<(), Refused> {
-        if uses.uses.is_empty() {
-            return Ok(());
-        }
+/// Uses what was presented, and records what is to be signed for it: both, or neither.
+pub(super) struct UsingLog<'a> {
+    plane: &'a Plane,
+    uses: &'a Uses,
+    lineage: &'a [Ancestor],
+    attempt: AttemptId,
+    now: Time,
+    refused: OnceLock<Reason>,
+}
+
+impl<'a> UsingLog<'a> {
+    pub(super) fn of(
+        exchange: &Exchange<'a>,
+        uses: &'a Uses,
+        lineage: &'a [Ancestor],
+    ) -> Result<Self, Fault> {
         let mut attempt = [0; 16];
-        self.plane.random.fill(&mut attempt)?;
-        let rows: Vec<SingleUse> = uses
-            .uses
-            .iter()
-            .map(|one| SingleUse {
-                kind: one.kind,
-                digest: one.digest,
-                attempt: AttemptId::from_bytes(attempt),
-                at: self.now,
-                until: one.until,
-            })
-            .collect();
-        let used = self.plane.store.use_once(self.tenant.id(), &rows);
-        if used.is_err() {
-            self.plane.counters.store_failed();
-        }
-        for (one, used) in uses.uses.iter().zip(used?) {
-            if let Used::Before { at } = used {
-                return Err(Reason::IssueUsed { what: one.what, at }.into());
-            }
-        }
-        Ok(())
+        exchange.plane.random.fill(&mut attempt)?;
+        Ok(Self {
+            plane: exchange.plane,
+            uses,
+            lineage,
+            attempt: AttemptId::from_bytes(attempt),
+            now: exchange.now,
+            refused: OnceLock::new(),
+        })
     }
 
+    /// Why nothing was recorded, if something had been used before.
+    pub(super) fn refused(self) -> Option<Reason> {
+        self.refused.into_inner()
+    }
+
+    fn rows(&self) -> Vec<SingleUse> {
+        let uses = self.uses.uses.iter();
+        uses.map(|one| SingleUse {
+            kind: one.kind,
+            digest: one.digest,
+            attempt: self.attempt,
+            at: self.now,
+            until: one.until,
+        })
+        .collect()
+    }
+}
+
+impl IntentLog for UsingLog<'_> {
+    fn record(&self, intents: &[Intent]) -> Result<(), IssuerFault> {
+        let Some(first) = intents.first() else {
+            return Ok(());
+        };
+        let log = StoreLog::of(self.plane);
+        let mut rows = log.rows(intents)?;
+        for row in &mut rows {
+            row.lineage = self.lineage.to_vec();
+        }
+        let store = &self.plane.store;
+        let told = store.use_and_record(&first.tenant, &self.rows(), &rows);
+        let before = told.as_ref().ok().and_then(|told| {
+            let mut uses = self.uses.uses.iter().zip(told);
+            uses.find_map(|(one, used)| match used {
+                Used::Before { at } => Some(Reason::IssueUsed {
+                    what: one.what,
+                    at: *at,
+                }),
+                Used::First => None,
+            })
+        });
+        if let Some(reason) = before {
+            let detail = reason.sentence();
+            drop(self.refused.set(reason));
+            return Err(IssuerFault::NotRecorded {
+                detail,
+                retryable: false,
+            });
+        }
+        log.count(intents, told).map(drop)
+    }
+}
+
+impl Exchange<'_> {
     /// Which keys the sender has proved to have.
     pub(super) fn holder(&self, shown: Shown<'_>, uses: &mut Uses) -> Result<Holder, Refused> {
         let certificate = shown.certificates.first().map(|leaf| Digest::of(leaf));

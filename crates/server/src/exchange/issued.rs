@@ -14,10 +14,10 @@ use avouch_issuer::token::{JwtRequest, More, TokenKind};
 use avouch_issuer::x509_svid::X509Request;
 use serde_json::{Map, Value, json};
 
+use super::believing::UsingLog;
 use super::request::{ACCESS_TOKEN, JWT_SVID, TokenRequest, X509_SVID};
 use super::{Considered, Exchange};
 use crate::fault::Refused;
-use crate::issuing::StoreLog;
 
 /// What was issued.
 pub(crate) struct Issued {
@@ -131,9 +131,12 @@ impl Exchange<'_> {
         let linted = prepared.lint()?;
         // Before anything is used, so that who is to come again may.
         self.plane.admit_issuance(self.tenant)?;
-        self.use_once(&considered.uses)
-            .inspect_err(|_| self.plane.give_back_issuance(self.tenant))?;
-        let recorded = record(vec![linted], &StoreLog::of(self.plane))?;
+        let log = UsingLog::of(self, &considered.uses, &considered.given.lineage)?;
+        let recorded = record(vec![linted], &log).map_err(|fault| {
+            self.plane.give_back_issuance(self.tenant);
+            log.refused()
+                .map_or_else(|| Refused::from(fault), Refused::from)
+        })?;
         match recorded.into_iter().next() {
             Some(draft) => Ok(draft.sign()?),
             None => Err(NotIssued::from(IssuerFault::Bug("a recorded draft is missing")).into()),

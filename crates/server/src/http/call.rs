@@ -150,6 +150,11 @@ impl Call {
         }
     }
 
+    /// Whether a header says who calls.
+    pub(super) fn has_authorization(&self) -> bool {
+        self.authorization.is_some()
+    }
+
     /// The chain of certificates of the connection, in DER, the end entity first; its key is held
     /// by the caller. It is empty where there is none, and not yet believed.
     pub(super) fn certificates(&self) -> &[Vec<u8>] {

@@ -23,13 +23,18 @@ const FORM: &str = "application/x-www-form-urlencoded";
 /// Exchanges.
 pub(super) fn answer(call: &Call) -> Result<Answer, Stop> {
     let tenant = call.any_tenant()?;
-    let sees_all = sees_all(call, &tenant)?;
-    let told = |reason: Reason, is_grant: bool| {
-        Stop::OAuth(Box::new(oauth::Refusal {
+    // A header that says who calls must be in order. Whose the certificate of a connection is, is
+    // asked only where there is something to tell.
+    if call.has_authorization() {
+        call.caller_if_any()?;
+    }
+    let told = |reason: Reason, is_grant: bool| match sees_all(call, &tenant) {
+        Ok(sees_all) => Stop::OAuth(Box::new(oauth::Refusal {
             reason,
             is_grant,
             sees_all,
-        }))
+        })),
+        Err(stop) => stop,
     };
     let request = read(call).map_err(|reason| told(reason, false))?;
     let is_grant = matches!(request.grant, Grant::Assertion(_));

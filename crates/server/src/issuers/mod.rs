@@ -203,14 +203,22 @@ impl Plane {
         let Some(id) = IssuerId::parse(&anchor.anchor.name) else {
             return;
         };
+        let known = tenant.held().trust_sequence;
+        let place = (tenant.id().clone(), id);
+        if self.refreshing.is_at_work(&place, &anchor.key, known) {
+            return;
+        }
         let is_new = self
-            .issuer(tenant, &id)
+            .issuer(tenant, &place.1)
             .is_ok_and(|(_, mut keys)| keys.used(&anchor.key, self.now()));
         if is_new {
-            let key = ((tenant.id().clone(), id), anchor.key.clone());
+            let key = (place, anchor.key.clone());
             let uses = &self.refreshing.uses;
             let mut uses = uses.lock().unwrap_or_else(PoisonError::into_inner);
             uses.entry(key).or_insert_with(|| self.now());
+        } else {
+            let key = anchor.key.clone();
+            self.refreshing.note_at_work(place, key, known);
         }
     }
 

@@ -1,6 +1,6 @@
 //! Fetching the keys of issuers: by schedule, and when a token names a key that nobody knows yet.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -9,7 +9,7 @@ use avouch_core::id::TenantId;
 use avouch_core::reason::Reason;
 use avouch_core::time::Time;
 use avouch_core::verdict::{Need, Verdict};
-use avouch_store::IssuerId;
+use avouch_store::{IssuerId, Sequence};
 use axum::http::header::ACCEPT;
 use serde_json::Value;
 use tokio::task::JoinSet;
@@ -51,6 +51,9 @@ pub(crate) struct Refreshing {
     flights: Flights<Id, Option<bool>>,
     attempts: Mutex<BTreeMap<Id, Attempts>>,
     pub(super) uses: Mutex<BTreeMap<(Id, String), Time>>,
+    /// Which keys are known to have been at work, as of which change of what a tenant trusts: asked
+    /// with each acceptance.
+    at_work: Mutex<BTreeMap<Id, (Sequence, BTreeSet<String>)>>,
 }
 
 #[derive(Default)]
@@ -68,6 +71,7 @@ impl Default for Refreshing {
             flights: Flights::new(MOST_WAITING),
             attempts: Mutex::default(),
             uses: Mutex::default(),
+            at_work: Mutex::default(),
         }
     }
 }
@@ -123,6 +127,24 @@ impl Refreshing {
         let attempts = self.attempts();
         let not_before = attempts.get(id).and_then(|one| one.not_before);
         not_before.is_none_or(|at| now >= at)
+    }
+
+    /// Whether a key is known to have been at work, as of this change.
+    pub(super) fn is_at_work(&self, id: &Id, key: &str, at: Sequence) -> bool {
+        let known = self.at_work.lock().unwrap_or_else(PoisonError::into_inner);
+        let known = known.get(id).filter(|(known, _)| *known == at);
+        known.is_some_and(|(_, keys)| keys.contains(key))
+    }
+
+    /// Notes that a key is known to have been at work, as of this change.
+    pub(super) fn note_at_work(&self, id: Id, key: String, at: Sequence) {
+        let mut known = self.at_work.lock().unwrap_or_else(PoisonError::into_inner);
+        let (known, keys) = known.entry(id).or_default();
+        if *known != at {
+            keys.clear();
+            *known = at;
+        }
+        keys.insert(key);
     }
 
     pub(super) fn forget(&self, id: &Id) {

@@ -82,6 +82,15 @@ impl Store for Switched {
         self.store()?.use_once(tenant, uses)
     }
 
+    fn use_and_record(
+        &self,
+        tenant: &TenantId,
+        uses: &[SingleUse],
+        intents: &[IntentRow],
+    ) -> Result<Vec<Used>, Fault> {
+        self.store()?.use_and_record(tenant, uses, intents)
+    }
+
     fn raise(
         &self,
         operator: &Operator,

@@ -172,10 +172,7 @@ impl Store for PostgresqlStore {
     }
 
     fn record_intents(&self, tenant: &TenantId, intents: &[IntentRow]) -> Result<(), Fault> {
-        let (tenant, intents) = (tenant.clone(), intents.to_vec());
-        self.call(move |session| {
-            session.write(|session| statements::record_intents(session, &tenant, &intents))
-        })
+        self.use_and_record(tenant, &[], intents).map(drop)
     }
 
     fn intents(&self, tenant: &TenantId, from: Time, limit: u32) -> Result<Vec<IntentRow>, Fault> {
@@ -193,7 +190,16 @@ impl Store for PostgresqlStore {
     }
 
     fn use_once(&self, tenant: &TenantId, uses: &[SingleUse]) -> Result<Vec<Used>, Fault> {
-        let answered = self.uses.add(tenant, uses);
+        self.use_and_record(tenant, uses, &[])
+    }
+
+    fn use_and_record(
+        &self,
+        tenant: &TenantId,
+        uses: &[SingleUse],
+        intents: &[IntentRow],
+    ) -> Result<Vec<Used>, Fault> {
+        let answered = self.uses.add(tenant, uses, intents);
         let gathered = Arc::clone(&self.uses);
         self.send(move |session| gathered.carry_out(session))?;
         answered.recv().map_err(|_| stopped())?

@@ -4,7 +4,7 @@ use super::session::Session;
 use crate::fault::Fault;
 
 /// One step to each version. A step that was released is never changed.
-const MIGRATIONS: [&str; 3] = [
+const MIGRATIONS: [&str; 4] = [
     "
     CREATE TABLE avouch.tenant (
         id TEXT PRIMARY KEY,
@@ -78,6 +78,10 @@ const MIGRATIONS: [&str; 3] = [
         slowest TEXT NOT NULL,
         PRIMARY KEY (tenant, server)
     );
+",
+    "
+    -- What was given in exchange, and for what: a list of ancestors in JSON.
+    ALTER TABLE avouch.intent ADD COLUMN lineage TEXT;
 ",
 ];
 

@@ -338,9 +338,10 @@ fn insert_intents(
     }
     session.execute(
         "INSERT INTO intent (tenant, id, kind, authority, entry, subject, content,
-                             not_before, not_after, recorded)
+                             not_before, not_after, recorded, lineage)
          SELECT $1, * FROM unnest($2::text[], $3::text[], $4::text[], $5::text[], $6::text[],
-                                  $7::bytea[], $8::bigint[], $9::bigint[], $10::bigint[])
+                                  $7::bytea[], $8::bigint[], $9::bigint[], $10::bigint[],
+                                  $11::text[])
          ON CONFLICT (tenant, id) DO NOTHING",
         &[
             &tenant.as_str(),
@@ -353,6 +354,7 @@ fn insert_intents(
             &column(intents, |intent| intent.not_before.unix()),
             &column(intents, |intent| intent.not_after.unix()),
             &column(intents, |intent| intent.recorded.unix()),
+            &column(intents, IntentRow::lineage_text),
         ],
     )
 }
@@ -402,6 +404,7 @@ fn read_intent(row: &SqlRow) -> Result<IntentRow, Fault> {
     let entry: Option<String> = row.try_get("entry")?;
     let subject: String = row.try_get("subject")?;
     let content: Vec<u8> = row.try_get("content")?;
+    let lineage: Option<String> = row.try_get("lineage")?;
     let damaged = || Fault::Corrupt(format!("the intent `{id}` cannot be read"));
     Ok(IntentRow {
         kind: CredentialKind::parse(&kind).ok_or_else(damaged)?,
@@ -415,6 +418,7 @@ fn read_intent(row: &SqlRow) -> Result<IntentRow, Fault> {
         not_before: Time::from_unix(row.try_get("not_before")?),
         not_after: Time::from_unix(row.try_get("not_after")?),
         recorded: Time::from_unix(row.try_get("recorded")?),
+        lineage: IntentRow::read_lineage(lineage.as_deref()).ok_or_else(damaged)?,
         id: IntentId::parse(&id).ok_or_else(damaged)?,
     })
 }

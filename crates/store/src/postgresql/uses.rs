@@ -2,22 +2,25 @@
 //! whichever server they are: who comes second waits until the first has committed, or takes its
 //! place if that fails.
 //!
-//! Each use alone would cost a commit, so those that wait are written together ([`Gathered`]).
+//! Each use alone would cost a commit, so those that wait are written together ([`Gathered`]), and
+//! with them the intents of what they are used for.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::mem;
 use std::sync::mpsc::{self, Receiver, SyncSender};
 use std::sync::{Mutex, PoisonError};
+use std::{mem, slice};
 
 use avouch_core::id::TenantId;
 use avouch_core::time::Time;
 
 use super::session::Session;
+use super::statements::record_intents;
 use crate::fault::{Conflict, Fault};
+use crate::intent::IntentRow;
 use crate::single_use::{SingleUse, Used};
 use crate::store::MOST_FORGOTTEN;
 
-/// The most uses in one transaction, so that the first of them does not wait for long.
+/// The most uses and intents in one transaction, so that the first of them does not wait for long.
 const MOST_AT_ONCE: usize = 1_024;
 
 /// Calls that wait to be carried out together.
@@ -28,6 +31,8 @@ pub(super) struct Gathered(Mutex<Vec<Waiting>>);
 struct Waiting {
     tenant: TenantId,
     uses: Vec<SingleUse>,
+    /// What is recorded if all of it is used for the first time.
+    intents: Vec<IntentRow>,
     answer: SyncSender<Result<Vec<Used>, Fault>>,
 }
 
@@ -37,11 +42,13 @@ impl Gathered {
         &self,
         tenant: &TenantId,
         uses: &[SingleUse],
+        intents: &[IntentRow],
     ) -> Receiver<Result<Vec<Used>, Fault>> {
         let (answer, answered) = mpsc::sync_channel(1);
         self.lock().push(Waiting {
             tenant: tenant.clone(),
             uses: uses.to_vec(),
+            intents: intents.to_vec(),
             answer,
         });
         answered
@@ -55,16 +62,21 @@ impl Gathered {
             if calls.is_empty() {
                 return;
             }
-            let outcome = session.write(|session| use_all(session, &calls));
-            match outcome {
-                Ok(outcomes) => calls
-                    .into_iter()
-                    .zip(outcomes)
-                    // This fails only if the caller is gone, and a caller waits.
-                    .for_each(|(call, outcome)| drop(call.answer.send(outcome))),
-                Err(fault) => calls
-                    .into_iter()
-                    .for_each(|call| drop(call.answer.send(Err(fault.clone())))),
+            let outcomes = match together(session, &calls) {
+                // Whose conflict it is shows when each is carried out alone.
+                Err(Fault::Conflict(_)) => calls
+                    .iter()
+                    .map(|call| {
+                        let mut alone = together(session, slice::from_ref(call))?;
+                        alone.pop().unwrap_or_else(|| Ok(Vec::new()))
+                    })
+                    .collect(),
+                Ok(outcomes) => outcomes,
+                Err(fault) => calls.iter().map(|_| Err(fault.clone())).collect(),
+            };
+            for (call, outcome) in calls.into_iter().zip(outcomes) {
+                // This fails only if the caller is gone, and a caller waits.
+                drop(call.answer.send(outcome));
             }
         }
     }
@@ -75,7 +87,7 @@ impl Gathered {
         let mut size = 0;
         let fits = waiting.iter().take_while(|call| {
             let is_first = size == 0;
-            size += call.uses.len().max(1);
+            size += (call.uses.len() + call.intents.len()).max(1);
             is_first || size <= MOST_AT_ONCE
         });
         let count = fits.count();
@@ -89,6 +101,27 @@ impl Gathered {
     }
 }
 
+/// What came of each of several calls.
+type Outcomes = Vec<Result<Vec<Used>, Fault>>;
+
+fn together(session: &mut Session, calls: &[Waiting]) -> Result<Outcomes, Fault> {
+    session.write(|session| {
+        let outcomes = use_all(session, calls)?;
+        let used = calls.iter().zip(&outcomes);
+        let recorded = used.filter(|(_, told)| told.as_deref().is_ok_and(Used::are_first));
+        let mut intents: BTreeMap<&TenantId, Vec<IntentRow>> = BTreeMap::new();
+        for (call, _) in recorded {
+            let of_tenant = intents.entry(&call.tenant).or_default();
+            of_tenant.extend_from_slice(&call.intents);
+        }
+        for (tenant, mut intents) in intents {
+            intents.sort_by(|one, other| one.id.cmp(&other.id));
+            record_intents(session, tenant, &intents)?;
+        }
+        Ok(outcomes)
+    })
+}
+
 /// Where a thing stands in the table.
 type Place<'a> = (&'a str, &'a str, &'a [u8]);
 
@@ -98,10 +131,7 @@ fn place<'a>(tenant: &'a TenantId, one: &'a SingleUse) -> Place<'a> {
 }
 
 /// What each call is told. A conflict of one is no matter of the others.
-fn use_all(
-    session: &mut Session,
-    calls: &[Waiting],
-) -> Result<Vec<Result<Vec<Used>, Fault>>, Fault> {
+fn use_all(session: &mut Session, calls: &[Waiting]) -> Result<Outcomes, Fault> {
     let known = known_tenants(session, calls)?;
     let mut uses: Vec<(Place<'_>, &SingleUse)> = calls
         .iter()
@@ -111,7 +141,10 @@ fn use_all(
     // Two transactions that want the same things take them in the same order, so they never wait
     // for each other. The order is stable: of two uses of one thing, who asked first is the first.
     uses.sort_by_key(|(place, _)| *place);
-    let inserted = insert(session, &uses)?;
+    let inserted = match uses.as_slice() {
+        [] => 0,
+        uses => insert(session, uses)?,
+    };
     let is_everyone_first = usize::try_from(inserted).ok() == Some(uses.len());
     let before = if is_everyone_first {
         BTreeMap::new()

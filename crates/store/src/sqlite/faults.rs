@@ -97,6 +97,7 @@ fn intent(name: &str) -> IntentRow {
         not_before: Time::from_unix(0),
         not_after: Time::from_unix(10),
         recorded: Time::from_unix(0),
+        lineage: Vec::new(),
     }
 }
 

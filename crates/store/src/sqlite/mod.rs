@@ -150,6 +150,17 @@ impl Store for SqliteStore {
             .write(move |connection| uses::use_once(connection, &tenant, &uses))
     }
 
+    fn use_and_record(
+        &self,
+        tenant: &TenantId,
+        uses: &[SingleUse],
+        intents: &[IntentRow],
+    ) -> Result<Vec<Used>, Fault> {
+        let (tenant, uses, intents) = (tenant.clone(), uses.to_vec(), intents.to_vec());
+        self.writer
+            .write(move |connection| uses::use_and_record(connection, &tenant, &uses, &intents))
+    }
+
     fn raise(&self, _: &Operator, floor: Sequence) -> Result<BTreeMap<TenantId, Sequence>, Fault> {
         self.writer
             .write(move |connection| followers::raise(connection, floor))

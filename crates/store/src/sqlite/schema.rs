@@ -8,7 +8,7 @@ use crate::fault::Fault;
 const APPLICATION: i64 = 0x4156_4348;
 
 /// One step to each version. A step that was released is never changed.
-const MIGRATIONS: [&str; 3] = [
+const MIGRATIONS: [&str; 4] = [
     "
     CREATE TABLE tenant (
         id TEXT PRIMARY KEY,
@@ -81,6 +81,10 @@ const MIGRATIONS: [&str; 3] = [
         slowest TEXT NOT NULL,
         PRIMARY KEY (tenant, server)
     ) STRICT, WITHOUT ROWID;
+",
+    "
+    -- What was given in exchange, and for what: a list of ancestors in JSON.
+    ALTER TABLE intent ADD COLUMN lineage TEXT;
 ",
 ];
 

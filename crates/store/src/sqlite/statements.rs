@@ -271,8 +271,8 @@ pub(super) fn record_intents(
     }
     let mut insert = connection.prepare_cached(
         "INSERT INTO intent (tenant, id, kind, authority, entry, subject, content,
-                             not_before, not_after, recorded)
-         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10)
+                             not_before, not_after, recorded, lineage)
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11)
          ON CONFLICT (tenant, id) DO NOTHING",
     )?;
     for intent in intents {
@@ -287,6 +287,7 @@ pub(super) fn record_intents(
             intent.not_before.unix(),
             intent.not_after.unix(),
             intent.recorded.unix(),
+            intent.lineage_text(),
         ])?;
         if inserted == 0 && find_intent(connection, tenant, &intent.id)?.as_ref() != Some(intent) {
             return Err(Conflict::IntentTaken(intent.id.clone()).into());
@@ -331,6 +332,7 @@ fn read_intent(row: &SqlRow<'_>) -> Result<IntentRow, Fault> {
     let authority: String = row.get("authority")?;
     let entry: Option<String> = row.get("entry")?;
     let subject: String = row.get("subject")?;
+    let lineage: Option<String> = row.get("lineage")?;
     let damaged = || Fault::Corrupt(format!("the intent `{id}` cannot be read"));
     Ok(IntentRow {
         kind: CredentialKind::parse(&kind).ok_or_else(damaged)?,
@@ -344,6 +346,7 @@ fn read_intent(row: &SqlRow<'_>) -> Result<IntentRow, Fault> {
         not_before: Time::from_unix(row.get("not_before")?),
         not_after: Time::from_unix(row.get("not_after")?),
         recorded: Time::from_unix(row.get("recorded")?),
+        lineage: IntentRow::read_lineage(lineage.as_deref()).ok_or_else(damaged)?,
         id: IntentId::parse(&id).ok_or_else(damaged)?,
     })
 }

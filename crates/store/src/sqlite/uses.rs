@@ -5,8 +5,9 @@ use avouch_core::id::TenantId;
 use avouch_core::time::Time;
 use rusqlite::{Connection, params};
 
-use super::statements::head;
+use super::statements::{head, record_intents};
 use crate::fault::{Conflict, Fault};
+use crate::intent::IntentRow;
 use crate::single_use::{SingleUse, Used};
 use crate::store::MOST_FORGOTTEN;
 
@@ -46,6 +47,19 @@ pub(super) fn use_once(
                 Ok((row.get("attempt")?, row.get("used")?))
             })?;
         told.push(Used::told(one.attempt, &first, Time::from_unix(at)));
+    }
+    Ok(told)
+}
+
+pub(super) fn use_and_record(
+    connection: &Connection,
+    tenant: &TenantId,
+    uses: &[SingleUse],
+    intents: &[IntentRow],
+) -> Result<Vec<Used>, Fault> {
+    let told = use_once(connection, tenant, uses)?;
+    if Used::are_first(&told) {
+        record_intents(connection, tenant, intents)?;
     }
     Ok(told)
 }

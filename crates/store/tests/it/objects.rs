@@ -1,5 +1,6 @@
 //! Objects to store, each with everything in it that it can have.
 
+use avouch_core::exchange::statement::Ancestor;
 use avouch_core::id::{Digest, SpiffeId, TenantId, TrustDomain};
 use avouch_core::template::IdTemplate;
 use avouch_core::time::Time;
@@ -223,6 +224,21 @@ pub(crate) fn intent(id: &str, recorded: i64) -> IntentRow {
         not_before: Time::from_unix(recorded - 10),
         not_after: Time::from_unix(recorded + 3600),
         recorded: Time::from_unix(recorded),
+        lineage: Vec::new(),
+    }
+}
+
+/// As [`intent`], of what is given in exchange.
+pub(crate) fn descending_intent(id: &str, recorded: i64) -> IntentRow {
+    IntentRow {
+        entry: None,
+        lineage: vec![Ancestor {
+            anchor: "github".to_owned(),
+            issuer: "https://a.test".to_owned(),
+            key: "k \"1\"".to_owned(),
+            digest: Digest::of(id.as_bytes()),
+        }],
+        ..intent(id, recorded)
     }
 }
 

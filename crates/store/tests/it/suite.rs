@@ -60,6 +60,8 @@ macro_rules! on_every_case {
             uses_in_opposite_orders_never_hold_each_other_up,
             the_same_digest_of_another_tenant_or_kind_is_another_thing,
             a_use_is_forgotten_after_its_end_and_not_before,
+            what_is_used_first_is_on_record_with_what_it_was_used_for,
+            of_calls_at_once_only_the_wrong_one_is_refused,
             servers_know_how_far_followers_of_others_have_come,
             a_server_learns_that_its_last_report_is_gone,
             numbers_are_raised_for_all_tenants_and_go_on_from_there,

@@ -4,7 +4,7 @@ use std::sync::Barrier;
 use std::thread;
 
 use avouch_core::time::Time;
-use avouch_store::{SingleUse, Store, UseKind, Used};
+use avouch_store::{Conflict, Fault, IntentRow, SingleUse, Store, UseKind, Used};
 
 use crate::objects::*;
 use crate::suite::Engine;
@@ -176,4 +176,72 @@ pub(crate) fn a_use_is_forgotten_after_its_end_and_not_before(engine: &dyn Engin
     assert_eq!(forget(2_001), 0);
     assert_eq!(told(&*store, used("a", 2)), Used::First);
     assert_eq!(told(&*store, used("longer", 2)), before(1));
+}
+
+pub(crate) fn what_is_used_first_is_on_record_with_what_it_was_used_for(engine: &dyn Engine) {
+    let store = with_tenant(engine);
+    let acme = tenant("acme");
+    let ids = |store: &dyn Store| -> Vec<String> {
+        let all = store.intents(&acme, Time::from_unix(0), 100).unwrap();
+        all.iter().map(|intent| intent.id.to_string()).collect()
+    };
+    let given = descending_intent("i1", 50);
+    let told = store.use_and_record(&acme, &[used("a", 1)], std::slice::from_ref(&given));
+    assert_eq!(told, Ok(vec![Used::First]));
+    // Whoever comes second gets nothing, and nothing of it is on record.
+    let both = [used("a", 2), used("b", 2)];
+    let told = store.use_and_record(&acme, &both, &[descending_intent("i2", 51)]);
+    assert_eq!(told, Ok(vec![before(1), Used::First]));
+    assert_eq!(ids(&*store), ["i1"]);
+    // Asked again after an answer was lost, it is settled as it was.
+    let again = store.use_and_record(&acme, &[used("a", 1)], std::slice::from_ref(&given));
+    assert_eq!(again, Ok(vec![Used::First]));
+    drop(store);
+    let store = engine.open();
+    let stored = store.intents(&acme, Time::from_unix(0), 100).unwrap();
+    assert_eq!(stored, [given], "with all that it descends from");
+    // An intent that cannot be recorded uses nothing.
+    let taken = IntentRow {
+        recorded: Time::from_unix(60),
+        ..descending_intent("i1", 50)
+    };
+    let told = store.use_and_record(&acme, &[used("c", 3)], std::slice::from_ref(&taken));
+    let expected = Fault::from(Conflict::IntentTaken(taken.id));
+    assert_eq!(told, Err(expected));
+    assert_eq!(told_first(&*store, "c"), Used::First);
+}
+
+fn told_first(store: &dyn Store, name: &str) -> Used {
+    told(store, used(name, 9))
+}
+
+pub(crate) fn of_calls_at_once_only_the_wrong_one_is_refused(engine: &dyn Engine) {
+    let store = with_tenant(engine);
+    let acme = tenant("acme");
+    store.record_intents(&acme, &[intent("taken", 1)]).unwrap();
+    let start = Barrier::new(32);
+    let refused: usize = thread::scope(|scope| {
+        let calls: Vec<_> = (0..32_u16)
+            .map(|number| {
+                let (store, acme, start) = (&store, &acme, &start);
+                scope.spawn(move || {
+                    let wrong = number % 8 == 0;
+                    let name = if wrong {
+                        "taken".to_owned()
+                    } else {
+                        format!("i{number}")
+                    };
+                    start.wait();
+                    let uses = [used(&name, number)];
+                    let told = store.use_and_record(acme, &uses, &[intent(&name, 2)]);
+                    assert_eq!(told.is_err(), wrong, "{number}: {told:?}");
+                    usize::from(wrong)
+                })
+            })
+            .collect();
+        calls.into_iter().map(|call| call.join().unwrap()).sum()
+    });
+    assert_eq!(refused, 4);
+    let all = store.intents(&acme, Time::from_unix(0), 100).unwrap();
+    assert_eq!(all.len(), 1 + 28);
 }

@@ -1,0 +1,199 @@
+//! Tokens for tokens over HTTP: ES256 in and ES256 out, each used once and on record before anything
+//! is signed. Beside it, what verifying alone takes: by the core, by `jsonwebtoken`, and by
+//! `benches/oidc` (`go-oidc`), which says how to run it.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use avouch_core::anchor::{Anchor, AnchorKind, Constraints, Stewardship};
+use avouch_core::budget::Budget;
+use avouch_core::credential::Credential;
+use avouch_core::crypto::AwsLc;
+use avouch_core::decide;
+use avouch_core::id::{Digest, TenantId};
+use avouch_core::model::federation::IssuerAnchor;
+use avouch_core::question::{Context, Profile, Purpose, Question};
+use avouch_core::time::Time;
+use avouch_core::verdict::Verdict;
+use avouch_core::view::View;
+use avouch_issuer::signer::{Signer, SigningKind, SoftwareKey};
+use avouch_server::tls::Shown;
+use avouch_server::{Plane, http};
+use avouch_testkit::key::Key;
+use avouch_testkit::token::{TokenForge, jwk, jwks};
+use jsonwebtoken::{Algorithm, DecodingKey, Validation};
+use serde_json::{Value, json};
+use tokio::net::TcpListener;
+use tokio::runtime::Runtime;
+use tokio::sync::watch;
+
+use crate::deployment::{self, TENANT};
+use crate::exchanger::{Exchanger, send};
+use crate::measure::{ROUNDS, least_microseconds, report, round};
+
+/// Whose tokens are exchanged, and for whom they must be.
+pub(crate) const ISSUER: &str = "https://issuer.example.com";
+pub(crate) const OURSELVES: &str = "http://127.0.0.1:8080/t/bench";
+
+/// What is asked for: the order, how many connections, how many in all.
+const ROWS: [(&str, &str, usize, usize, &str); 2] = [
+    ("by bearers", "bearer", 64, 19_200, "wanted 5,000"),
+    ("each with a DPoP proof", "dpop", 64, 12_800, ""),
+];
+
+pub(crate) fn run() {
+    let folder = tempfile::tempdir().unwrap();
+    let plane = deployment::open(folder.path());
+    let runtime = Runtime::new().unwrap();
+    let (address, _stop) = runtime.block_on(serve(&plane));
+    trust(&plane, &address);
+    println!(
+        "ES256 for ES256 over HTTP, used once and on record in SQLite, {ROUNDS} rounds: median (least to most); processor time is that of the server process, in user and in kernel mode"
+    );
+    let mut exchanger = Exchanger::start(&address);
+    for (name, order, at_once, count, limit) in ROWS {
+        let order = format!("{order} {count} {at_once}");
+        exchanger.order(&order);
+        raw();
+        let rounds: Vec<_> = (0..ROUNDS)
+            .map(|_| round(|| exchanger.order(&order)))
+            .collect();
+        let name = format!("{name} ({at_once} at once)");
+        report(&name, count, &rounds, limit);
+    }
+    peers();
+}
+
+/// Serves whoever has something to exchange, and tells where.
+async fn serve(plane: &Arc<Plane>) -> (String, watch::Sender<bool>) {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap().to_string();
+    let (stop, stopping) = watch::channel(false);
+    tokio::spawn(http::serve(
+        listener,
+        Shown::Nothing,
+        Arc::clone(plane),
+        stopping,
+    ));
+    (address, stop)
+}
+
+/// Trusts the issuer, and gives to whoever it calls a job.
+fn trust(plane: &Plane, address: &str) {
+    let token = plane.operator_token().unwrap().token;
+    let put = |path: &str, document: &Value| {
+        let status = send(address, "PUT", path, &token, &document.to_string());
+        assert_eq!(status, 200, "{path}");
+    };
+    let issuer = json!({
+        "issuer": ISSUER, "jwks": jwks(&[jwk(&Key::p256("issuer"), "key-1")]),
+        "owner": "the platform team",
+    });
+    put(&format!("/v1/tenants/{TENANT}/issuers/ci"), &issuer);
+    let rule = json!({
+        "from": {"anchor": "ci", "facts": {"claims.environment": "production"}},
+        "gives": {
+            "spiffe_id": "spiffe://bench.avouch.test/jobs/{subject}", "kinds": ["access-token"],
+            "audiences": ["https://cloud.example.com"], "scopes": ["deploy"], "lifetime": 900,
+            "outlives": true,
+        },
+        "bearer": {"reason": "measured", "expires": "2100-01-01T00:00:00Z"},
+        "owner": "the platform team", "reason": "measured",
+    });
+    put(&format!("/v1/tenants/{TENANT}/rules/jobs"), &rule);
+}
+
+/// What no one can do without, at this moment.
+fn raw() {
+    let key = SoftwareKey::generate(SigningKind::P256).unwrap();
+    let message = [0x30; 700];
+    let signature = key.sign(&message).unwrap();
+    let signs = least_microseconds(|| {
+        key.sign(&message).unwrap();
+    });
+    let checks = least_microseconds(|| key.check(&message, &signature).unwrap());
+    let all = signs + 2.0 * checks;
+    println!(
+        "  now one P-256 signature takes {signs:.1} us here, and checking it {checks:.1} us; one checked, one made and checked: {:.0}/s",
+        1e6 / all
+    );
+}
+
+/// A token of the issuer, as those that are exchanged.
+pub(crate) fn token(key: &Key, number: usize, now: i64) -> String {
+    TokenForge::saying(json!({
+        "iss": ISSUER, "sub": format!("job-{}", number % 1_000), "aud": OURSELVES, "iat": now,
+        "nbf": now, "exp": now + 600, "jti": format!("{now}-{number:020}"),
+        "environment": "production", "repository": "example/payments",
+    }))
+    .sign(key, "key-1")
+}
+
+/// The verifying half alone, in one thread.
+fn peers() {
+    const TOKENS: usize = 64;
+    const NOW: i64 = 1_800_000_000;
+    let key = Key::p256("issuer");
+    let tokens: Vec<String> = (0..TOKENS).map(|number| token(&key, number, NOW)).collect();
+    let mut next = (0..TOKENS).cycle();
+    let view = view(&key);
+    let ours = least_microseconds(|| {
+        let question = Question {
+            tenant: TenantId::local(),
+            credential: Credential::Jwt(tokens[next.next().unwrap()].clone()),
+            profile: Profile::Spiffe,
+            purpose: Purpose::Client,
+            now: Time::from_unix(NOW),
+            context: Context {
+                audiences: vec![OURSELVES.to_owned()],
+                ..Context::default()
+            },
+        };
+        let verdict = decide(&question, &view, &AwsLc, &mut Budget::default());
+        assert!(matches!(verdict, Verdict::Accept(_)), "{verdict:?}");
+    });
+    let public = jwk(&key, "key-1");
+    let text = |member: &str| public[member].as_str().unwrap().to_owned();
+    let decoding = DecodingKey::from_ec_components(&text("x"), &text("y")).unwrap();
+    let mut validation = Validation::new(Algorithm::ES256);
+    validation.set_audience(&[OURSELVES]);
+    validation.set_issuer(&[ISSUER]);
+    // It reads the clock itself, and the tokens are of another day.
+    validation.validate_exp = false;
+    let theirs = least_microseconds(|| {
+        let token = &tokens[next.next().unwrap()];
+        jsonwebtoken::decode::<Value>(token, &decoding, &validation).unwrap();
+    });
+    println!(
+        "  the verifying half alone: avouch {ours:.1} us, jsonwebtoken {theirs:.1} us (the least of ten turns)"
+    );
+}
+
+fn view(key: &Key) -> View {
+    let members = json!({
+        "issuer": ISSUER, "audiences": [OURSELVES], "jwks": jwks(&[jwk(key, "key-1")]),
+    });
+    let issuer = IssuerAnchor::read(members.as_object().unwrap()).unwrap();
+    let anchor = Anchor {
+        name: "ci".to_owned(),
+        kind: AnchorKind::Issuer(issuer),
+        stewardship: Stewardship::default(),
+        constraints: Constraints::default(),
+        tenant: TenantId::local(),
+        source: None,
+    };
+    let epoch = Digest::of(members.to_string().as_bytes());
+    let (lists, unusable) = (Vec::new(), Vec::new());
+    View::new(TenantId::local(), vec![anchor], lists, unusable, epoch)
+}
+
+/// Writes tokens for `benches/oidc`, one a line after the key set of their issuer.
+pub(crate) fn write_tokens(file: &Path) {
+    let key = Key::p256("issuer");
+    let now = std::time::SystemTime::now();
+    let now = now.duration_since(std::time::UNIX_EPOCH).unwrap().as_secs();
+    let now = i64::try_from(now).unwrap();
+    let mut lines = vec![jwks(&[jwk(&key, "key-1")]).to_string()];
+    lines.extend((0..10_000).map(|number| token(&key, number, now)));
+    std::fs::write(file, lines.join("\n")).unwrap();
+}
