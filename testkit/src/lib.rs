@@ -39,6 +39,7 @@ pub mod issuer;
 pub mod key;
 pub mod moment;
 pub mod name;
+pub mod outside;
 pub mod postgresql;
 pub mod question;
 pub mod softhsm;

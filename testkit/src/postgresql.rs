@@ -13,6 +13,7 @@ use tempfile::{TempDir, tempdir_in};
 
 use crate::certificate::CertificateForge;
 use crate::key::{Key, RsaTestKey};
+use crate::outside;
 use crate::world::{Authority, pem};
 
 /// PostgreSQL refuses to run as root; this user owns nothing.
@@ -57,7 +58,7 @@ impl Cluster {
     }
 
     fn start_on(port: Option<u16>) -> Result<Self, String> {
-        let programs = programs().ok_or("PostgreSQL is not installed")?;
+        let programs = outside::debian("postgresql", programs)?;
         let folder = tempdir_in(memory()).map_err(|error| error.to_string())?;
         let is_root = fs::metadata("/proc/self").is_ok_and(|us| us.uid() == 0);
         let cluster = Self {

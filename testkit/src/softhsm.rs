@@ -5,6 +5,8 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
+use crate::outside;
+
 /// Where distributions put the library.
 const LIBRARIES: [&str; 3] = [
     "/usr/lib/softhsm/libsofthsm2.so",
@@ -104,18 +106,7 @@ impl Drop for SoftHsm {
 }
 
 fn library() -> Result<&'static str, String> {
-    let found = || LIBRARIES.into_iter().find(|path| Path::new(path).exists());
-    if let Some(library) = found() {
-        return Ok(library);
-    }
-    let installed = Command::new("apt-get")
-        .args(["install", "-y", "-qq", "softhsm2"])
-        .env("DEBIAN_FRONTEND", "noninteractive")
-        .output();
-    let is_installed = installed.is_ok_and(|done| done.status.success());
-    match found() {
-        Some(library) => Ok(library),
-        None if is_installed => Err("softhsm2 was installed, and its library is not there".into()),
-        None => Err("softhsm2 is not here and cannot be installed".to_owned()),
-    }
+    outside::debian("softhsm2", || {
+        LIBRARIES.into_iter().find(|path| Path::new(path).exists())
+    })
 }

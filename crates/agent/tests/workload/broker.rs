@@ -633,7 +633,7 @@ async fn k10_k15_k17_k20_what_is_not_there_is_not_found_and_a_denial_is_about_on
 
 #[tokio::test]
 async fn k01_k03_k04_the_broker_client_of_go_spiffe_gets_what_a_process_holds() {
-    let program = match go_workload().await {
+    let program = match go_workload() {
         Ok(program) => program,
         Err(why) => return println!("skipped: go-spiffe as a broker: {why}"),
     };

@@ -21,7 +21,7 @@ const PATIENCE: Duration = Duration::from_secs(60);
 
 #[tokio::test]
 async fn envoy_speaks_mutual_tls_follows_a_change_and_outlives_what_it_cannot_use() {
-    let python = match python_with("envoy", "envoy.txt").await {
+    let python = match python_with("envoy", "envoy.txt") {
         Ok(python) => python,
         Err(why) => return println!("skipped: envoy: {why}"),
     };

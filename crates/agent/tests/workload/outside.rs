@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::time::Duration;
 
+use avouch_testkit::outside::{self, Missing, succeed};
 use tokio::io::{AsyncBufReadExt, BufReader};
 use tokio::process::Command;
 
@@ -13,12 +14,9 @@ use crate::world::{DATABASE, WEB, World, entitled, eventually, svid};
 /// A client has this long from its start to its end.
 const PATIENCE: Duration = Duration::from_secs(60);
 
-/// Why something cannot be had here: the last line that was said about it.
-pub(crate) type Missing = String;
-
 #[tokio::test]
 async fn go_spiffe_gets_its_identity_speaks_mutual_tls_and_follows_a_change() {
-    let program = match go_workload().await {
+    let program = match go_workload() {
         Ok(program) => program,
         Err(why) => return println!("skipped: go-spiffe: {why}"),
     };
@@ -40,7 +38,7 @@ async fn go_spiffe_gets_its_identity_speaks_mutual_tls_and_follows_a_change() {
 
 #[tokio::test]
 async fn py_spiffe_gets_its_identity_and_follows_a_change() {
-    let python = match python_with("spiffe", "requirements.txt").await {
+    let python = match python_with("spiffe", "requirements.txt") {
         Ok(python) => python,
         Err(why) => return println!("skipped: py-spiffe: {why}"),
     };
@@ -62,7 +60,7 @@ async fn py_spiffe_gets_its_identity_and_follows_a_change() {
 
 #[tokio::test]
 async fn java_spiffe_gets_its_identity_and_follows_a_change() {
-    let classes = match java_workload().await {
+    let classes = match outside::java(&sources("java"), &scratch().join("java")) {
         Ok(classes) => classes,
         Err(why) => return println!("skipped: java-spiffe: {why}"),
     };
@@ -87,7 +85,7 @@ async fn java_spiffe_gets_its_identity_and_follows_a_change() {
 #[tokio::test]
 async fn spiffe_helper_writes_files_that_openssl_verifies_and_renews_them() {
     let package = "github.com/spiffe/spiffe-helper/cmd/spiffe-helper";
-    let program = match go_program("helper", package).await {
+    let program = match go_program("helper", package) {
         Ok(program) => program,
         Err(why) => return println!("skipped: spiffe-helper: {why}"),
     };
@@ -115,11 +113,11 @@ async fn spiffe_helper_writes_files_that_openssl_verifies_and_renews_them() {
     let names = ["svid.pem", "key.pem", "bundle.pem", "jwks.json", "token"];
     let all_there = || names.iter().all(|name| file(name).exists());
     eventually("it writes every file", all_there).await;
-    let verified = async || {
-        let mut verify = Command::new("openssl");
+    let verified = || {
+        let mut verify = std::process::Command::new("openssl");
         verify.args(["verify", "-x509_strict", "-CAfile"]);
         verify.arg(file("bundle.pem")).arg("-untrusted");
-        succeed(verify.arg(file("svid.pem")).arg(file("svid.pem"))).await
+        succeed(verify.arg(file("svid.pem")).arg(file("svid.pem")))
     };
     let shown = async || {
         let mut show = Command::new("openssl");
@@ -127,7 +125,7 @@ async fn spiffe_helper_writes_files_that_openssl_verifies_and_renews_them() {
         let output = show.arg(file("svid.pem")).output().await.unwrap();
         String::from_utf8_lossy(&output.stdout).into_owned()
     };
-    if let Err(why) = verified().await {
+    if let Err(why) = verified() {
         panic!("OpenSSL does not verify what was written: {why}");
     }
     assert!(shown().await.contains(&format!("URI:{WEB}")));
@@ -142,14 +140,37 @@ async fn spiffe_helper_writes_files_that_openssl_verifies_and_renews_them() {
     })
     .await;
     assert!(shown().await.contains(&format!("URI:{DATABASE}")));
-    verified().await.unwrap();
+    verified().unwrap();
     child.kill().await.unwrap();
+}
+
+/// The Secret Discovery Service, by a client made from Envoy's own protocol files.
+#[tokio::test]
+async fn a_client_of_the_public_protocol_of_envoy_gets_its_secrets_and_follows_a_change() {
+    let program = match go_program("sds", ".") {
+        Ok(program) => program,
+        Err(why) => return println!("skipped: go-control-plane: {why}"),
+    };
+    let world = World::start().await;
+    let mut command = Command::new(program);
+    command.arg(&world.address);
+    let lines = run_in(&world, command).await;
+    let expected = [
+        &format!("fetched {WEB}"),
+        &format!("streamed {WEB}"),
+        "ready",
+        &format!("changed {DATABASE}"),
+    ];
+    assert_eq!(lines, expected);
 }
 
 /// Runs a client to its end; what it holds changes when it says that it is ready. Gives what it
 /// wrote, line by line.
-async fn run(mut command: Command) -> Vec<String> {
-    let world = World::start().await;
+async fn run(command: Command) -> Vec<String> {
+    run_in(&World::start().await, command).await
+}
+
+async fn run_in(world: &World, mut command: Command) -> Vec<String> {
     let mut child = command
         .env("SPIFFE_ENDPOINT_SOCKET", &world.address)
         .stdin(Stdio::null())
@@ -175,73 +196,19 @@ async fn run(mut command: Command) -> Vec<String> {
     lines
 }
 
-/// Fetches the modules, which needs a network the first time, and builds.
-pub(crate) async fn go_workload() -> Result<PathBuf, Missing> {
-    go_program("go", ".").await
+pub(crate) fn go_workload() -> Result<PathBuf, Missing> {
+    go_program("go", ".")
 }
 
-/// Fetches the packages, which needs a network the first time, and builds. Gives where the classes
-/// are.
-async fn java_workload() -> Result<String, Missing> {
-    let folder = scratch().join("java");
-    let packages = folder.join("packages");
-    if !packages.exists() {
-        let mut fetch = Command::new("mvn");
-        fetch.args(["--quiet", "--batch-mode", "--file"]);
-        fetch.arg(sources("java").join("pom.xml"));
-        fetch.args(["dependency:copy-dependencies", "-DincludeScope=runtime"]);
-        let output = format!("-DoutputDirectory={}", packages.display());
-        succeed(fetch.arg(output)).await?;
-    }
-    let classes = format!("{}:{}/*", folder.display(), packages.display());
-    let mut build = Command::new("javac");
-    build.arg("-cp").arg(&classes).arg("-d").arg(&folder);
-    succeed(build.arg(sources("java").join("Workload.java"))).await?;
-    Ok(classes)
-}
-
-async fn go_program(name: &str, package: &str) -> Result<PathBuf, Missing> {
-    // Tests that need the same program build it one after the other.
-    static BUILDING: tokio::sync::Mutex<()> = tokio::sync::Mutex::const_new(());
-    let _building = BUILDING.lock().await;
-    let folder = sources(name);
-    let mut fetch = Command::new("go");
-    succeed(fetch.args(["mod", "download"]).current_dir(&folder)).await?;
+pub(crate) fn go_program(name: &str, package: &str) -> Result<PathBuf, Missing> {
     let program = scratch().join(format!("{name}-workload"));
-    let mut build = Command::new("go");
-    build.arg("build").arg("-o").arg(&program).arg(package);
-    let built = succeed(build.current_dir(&folder)).await;
-    // With all modules there, a build that fails is a failure of ours.
-    built.expect("the client can be built");
+    outside::go_program(&sources(name), package, &program)?;
     Ok(program)
 }
 
-/// Makes an environment with the packages of a list, which needs a network the first time.
-/// `module` is there when they are.
-pub(crate) async fn python_with(module: &str, list: &str) -> Result<PathBuf, Missing> {
+pub(crate) fn python_with(module: &str, list: &str) -> Result<PathBuf, Missing> {
     let environment = scratch().join(format!("python-{module}"));
-    let python = environment.join("bin/python");
-    let import = ["-c", &format!("import {module}")];
-    if succeed(Command::new(&python).args(import)).await.is_ok() {
-        return Ok(python);
-    }
-    let mut create = Command::new("python3");
-    succeed(create.args(["-m", "venv", "--clear"]).arg(&environment)).await?;
-    let mut install = Command::new(&python);
-    install.args(["-m", "pip", "install", "--quiet", "--requirement"]);
-    succeed(install.arg(sources("python").join(list))).await?;
-    Ok(python)
-}
-
-async fn succeed(command: &mut Command) -> Result<(), Missing> {
-    let output = command.stdin(Stdio::null()).output().await;
-    let output = output.map_err(|error| format!("it cannot be started: {error}"))?;
-    if output.status.success() {
-        return Ok(());
-    }
-    let text = String::from_utf8_lossy(&output.stderr).into_owned();
-    let said = text.lines().last().unwrap_or("it failed and said nothing");
-    Err(said.to_owned())
+    outside::python(&environment, module, &sources("python").join(list))
 }
 
 pub(crate) fn sources(name: &str) -> PathBuf {

@@ -3,6 +3,7 @@
 mod anchors;
 mod authorities;
 mod batch;
+mod clients;
 mod documents;
 mod exchanged;
 mod killed;

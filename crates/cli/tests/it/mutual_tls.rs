@@ -14,6 +14,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
+use avouch_testkit::outside::{debian, in_path};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::{Pid, Uid};
 
@@ -24,9 +25,13 @@ const SERVICE: u32 = 34;
 
 #[test]
 fn nginx_and_python_speak_mutual_tls_by_identities_of_ours() {
-    for program in ["nginx", "python3", "curl"] {
-        if Command::new(program).arg("-V").output().is_err() {
-            return println!("skipped: {program}: it is not installed");
+    for (program, package) in [
+        ("nginx", "nginx-light"),
+        ("python3", "python3"),
+        ("curl", "curl"),
+    ] {
+        if let Err(why) = debian(package, || in_path(program)) {
+            return println!("skipped: {program}: {why}");
         }
     }
     if !Uid::effective().is_root() {

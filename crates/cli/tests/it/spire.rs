@@ -17,6 +17,7 @@ use std::process::{Child, Command, Stdio};
 use std::sync::OnceLock;
 use std::time::{Duration, Instant};
 
+use avouch_testkit::outside::succeed;
 use nix::unistd::Uid;
 use serde_json::Value;
 use tempfile::TempDir;
@@ -242,17 +243,6 @@ fn trim(catalog: &Path) {
             .filter(|line| listed(line).is_none() && !imports(line));
         fs::write(&path, left.collect::<Vec<&str>>().join("\n") + "\n").unwrap();
     }
-}
-
-fn succeed(command: &mut Command) -> Result<String, String> {
-    let output = command.stdin(Stdio::null()).output();
-    let output = output.map_err(|error| format!("go cannot be started: {error}"))?;
-    if output.status.success() {
-        return Ok(String::from_utf8_lossy(&output.stdout).into_owned());
-    }
-    let text = String::from_utf8_lossy(&output.stderr).into_owned();
-    let said = text.lines().last().unwrap_or("it failed and said nothing");
-    Err(said.to_owned())
 }
 
 /// A program that ends with the test.
