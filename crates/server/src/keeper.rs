@@ -496,8 +496,8 @@ impl<'a> Draft<'a> {
         })
     }
 
-    /// Leaves out the handing over to a successor that some node has not heard of yet: it would be
-    /// given what it could not check. Where none signs there is nothing to wait for.
+    /// Leaves out the handing over to a successor that someone has not heard of yet: they would be
+    /// given what they could not check. Where none signs there is nothing to wait for.
     fn allowed(
         &self,
         group: Group,
@@ -514,24 +514,32 @@ impl<'a> Draft<'a> {
         if !self.has(group, State::Active) {
             return Ok(steps);
         }
+        if self.is_known(successor)? {
+            return Ok(steps);
+        }
+        let keeps = |step: &Step| matches!(step, Step::Forget(_) | Step::Prepare);
+        Ok(steps.into_iter().filter(keeps).collect())
+    }
+
+    /// Whether everyone who should has heard of an authority: the nodes, and those who read what is
+    /// published as they are asked to.
+    fn is_known(&self, successor: &AuthorityId) -> Result<bool, Fault> {
         let published = self.tenant.held().published.get(successor).copied();
-        let behind = published.map(|since| self.plane.behind(self.tenant, since));
-        Ok(match behind.transpose()? {
-            Some(behind) if behind.is_empty() => steps,
-            Some(behind) => {
-                tracing::warn!(
-                    tenant = %self.tenant.id(), authority = %successor, nodes = behind.len(),
-                    "a successor waits for nodes that do not know it yet"
-                );
-                let keeps = |step: &Step| matches!(step, Step::Forget(_) | Step::Prepare);
-                steps.into_iter().filter(keeps).collect()
-            }
+        let (Some(published), Some(record)) = (published, self.records.get(successor)) else {
             // It was prepared a moment ago; it is published when this is stored.
-            None => steps
-                .into_iter()
-                .filter(|step| matches!(step, Step::Forget(_) | Step::Prepare))
-                .collect(),
-        })
+            return Ok(false);
+        };
+        let nodes = self.plane.behind(self.tenant, published)?.len();
+        let plane = self.plane;
+        let readers = plane.readers_to_wait_for(self.tenant, record, published);
+        if nodes + readers == 0 {
+            return Ok(true);
+        }
+        tracing::warn!(
+            tenant = %self.tenant.id(), authority = %successor, nodes, readers,
+            "a successor waits for those who do not know it yet"
+        );
+        Ok(false)
     }
 
     pub(crate) fn has(&self, group: Group, state: State) -> bool {

@@ -48,6 +48,7 @@ pub mod nodes;
 pub mod plane;
 mod quotas;
 mod reach;
+mod readers;
 pub mod revocations;
 pub mod run;
 pub mod settings;

@@ -17,6 +17,7 @@ use crate::fault::Fault;
 use crate::keys::{Keys, origin_of};
 use crate::quotas::Rate;
 use crate::reach::{ByNode, Concerned, Reach};
+use crate::readers::Readers;
 
 /// How many calls that changed a tenant are remembered, so that an agent that was away for a while
 /// is told what it missed instead of everything.
@@ -37,6 +38,8 @@ pub struct Tenant {
     changing: Mutex<()>,
     /// What is left of its quota of issuances.
     pub(crate) rate: Rate,
+    /// Who reads what it publishes.
+    pub(crate) readers: Readers,
     /// Counts the changes of this tenant and of those below it.
     pub(crate) news: watch::Sender<u64>,
 }
@@ -90,6 +93,7 @@ impl Tenant {
             held: RwLock::new(held),
             changing: Mutex::new(()),
             rate: Rate::default(),
+            readers: Readers::default(),
             news: watch::Sender::new(0),
         })
     }

@@ -141,7 +141,7 @@ const REVOKED: [Column; 4] = [
     ("WOULD END", "not_after"),
 ];
 
-const AUTHORITY: [Column; 10] = [
+const AUTHORITY: [Column; 12] = [
     ("AUTHORITY", "id"),
     ("TRUST DOMAIN", "trust_domain"),
     ("KIND", "kind"),
@@ -152,6 +152,8 @@ const AUTHORITY: [Column; 10] = [
     ("UNTIL", "not_after"),
     ("NODES", "nodes_connected"),
     ("KNOW IT", "nodes_holding"),
+    ("READERS", "readers_known"),
+    ("HAVE READ IT", "readers_holding"),
 ];
 
 /// `authority`.

@@ -11,7 +11,7 @@ use serde_json::Value;
 
 use super::received::Received;
 use super::relation::Relation;
-use super::state::Failure;
+use super::state::{Failure, State};
 use super::{anchor_document, anchor_id, known_bundle};
 use crate::fault::Refused;
 use crate::fetch::Fetched;
@@ -51,6 +51,22 @@ pub async fn follow(plane: Arc<Plane>) {
 }
 
 impl Plane {
+    /// How many relations are in which state, for whoever watches the server.
+    pub(crate) fn federation_states(&self) -> [(&'static str, u64); 3] {
+        let mut states = State::WORDS.map(|word| (word, 0));
+        for tenant in self.all_tenants() {
+            let names: Vec<TrustDomain> =
+                tenant.read(|snapshot| snapshot.federations.keys().cloned().collect());
+            for name in names {
+                let word = self.federations.of(tenant.id(), &name).word();
+                for (_, count) in states.iter_mut().filter(|(state, _)| *state == word) {
+                    *count += 1;
+                }
+            }
+        }
+        states
+    }
+
     fn due_federations(&self, tenant: &Tenant) -> Vec<TrustDomain> {
         let names: Vec<TrustDomain> =
             tenant.read(|snapshot| snapshot.federations.keys().cloned().collect());

@@ -62,6 +62,19 @@ impl Failure {
     }
 }
 
+impl State {
+    /// One word for it, of [`State::WORDS`].
+    pub(crate) fn word(&self) -> &'static str {
+        match (&self.failure, self.succeeded) {
+            (Some(_), _) => "failing",
+            (None, Some(_)) => "fetched",
+            (None, None) => "waiting",
+        }
+    }
+
+    pub(crate) const WORDS: [&str; 3] = ["failing", "fetched", "waiting"];
+}
+
 impl States {
     /// How it goes with a relation.
     pub(crate) fn of(&self, tenant: &TenantId, name: &TrustDomain) -> State {

@@ -1,6 +1,7 @@
 //! One request, read apart.
 
 use std::collections::BTreeMap;
+use std::net::IpAddr;
 use std::sync::{Arc, OnceLock};
 
 use avouch_api::members::{Document, Members};
@@ -24,6 +25,8 @@ pub(super) struct Presented {
     /// All headers of this name; one that is no text is empty.
     pub(super) dpop: Vec<String>,
     pub(super) query: Option<String>,
+    /// Where the connection comes from.
+    pub(super) address: Option<IpAddr>,
     /// The chain of certificates of the connection, in DER, the end entity first; its key is held
     /// by the caller.
     pub(super) certificates: Arc<Vec<Vec<u8>>>,
@@ -39,6 +42,8 @@ pub(super) struct Call {
     pub(super) if_none_match: Option<String>,
     pub(super) content_type: Option<String>,
     pub(super) dpop: Vec<String>,
+    /// Where the connection comes from, if it is one.
+    pub(super) address: Option<IpAddr>,
     authorization: Option<String>,
     certificates: Arc<Vec<Vec<u8>>>,
     names: BTreeMap<String, String>,
@@ -100,6 +105,7 @@ impl Call {
             if_none_match: presented.if_none_match,
             content_type: presented.content_type,
             dpop: presented.dpop,
+            address: presented.address,
             authorization: presented.authorization,
             certificates: presented.certificates,
             names: names

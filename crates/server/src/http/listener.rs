@@ -2,7 +2,7 @@
 
 use std::future::Future;
 use std::io;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
@@ -120,10 +120,12 @@ async fn secured(stream: TcpStream, shown: &Shown) -> Option<Stream> {
     Some(Stream::Secured(Box::new(shaken.map_err(failed).ok()?)))
 }
 
-/// Who is at the other end, as far as TLS tells: the chain of certificates whose key it holds, the
-/// end entity first, not yet believed.
-#[derive(Clone, Debug, Default)]
+/// Who is at the other end.
+#[derive(Clone, Debug)]
 pub(super) struct Peer {
+    pub(super) address: IpAddr,
+    /// As far as TLS tells: the chain of certificates whose key it holds, the end entity first, not
+    /// yet believed.
     pub(super) certificates: Arc<Vec<Vec<u8>>>,
 }
 
@@ -135,6 +137,8 @@ impl Connected<IncomingStream<'_, Patient>> for Peer {
         };
         let certificates = certificates.unwrap_or_default().iter();
         Self {
+            // One that speaks IPv4 is the same whatever the listener speaks.
+            address: stream.remote_addr().ip().to_canonical(),
             certificates: Arc::new(certificates.map(|one| one.to_vec()).collect()),
         }
     }

@@ -347,6 +347,7 @@ fn presented(request: &Request) -> Presented {
             .map(|value| value.to_str().unwrap_or_default().to_owned())
             .collect(),
         query: request.uri().query().map(str::to_owned),
+        address: peer(request).map(|peer| peer.address),
         certificates: certificates(request),
     }
 }
@@ -355,13 +356,16 @@ fn presented(request: &Request) -> Presented {
 /// form here, and then names that page (RFC 6454 7): then it says nothing of who wants what is
 /// asked for.
 fn certificates(request: &Request) -> Arc<Vec<Vec<u8>>> {
-    let peer = request.extensions().get::<ConnectInfo<Peer>>();
-    match peer {
-        Some(ConnectInfo(peer)) if !request.headers().contains_key(ORIGIN) => {
-            Arc::clone(&peer.certificates)
-        }
+    match peer(request) {
+        Some(peer) if !request.headers().contains_key(ORIGIN) => Arc::clone(&peer.certificates),
         Some(_) | None => Arc::default(),
     }
+}
+
+/// Who is at the other end of the connection.
+fn peer(request: &Request) -> Option<&Peer> {
+    let peer = request.extensions().get::<ConnectInfo<Peer>>();
+    peer.map(|ConnectInfo(peer)| peer)
 }
 
 async fn body(call: &Call, body: Body) -> Result<Vec<u8>, Stop> {

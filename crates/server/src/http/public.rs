@@ -1,11 +1,16 @@
 //! What a tenant publishes: bundles, keys and where to find them.
 
+use std::sync::Arc;
+
 use avouch_core::id::TrustDomain;
 use avouch_core::reason::Reason;
+use avouch_store::Sequence;
 use serde_json::json;
 
 use super::answer::Answer;
 use super::call::{Call, Stop};
+use crate::readers::Published;
+use crate::tenant::Tenant;
 
 /// The SPIFFE bundle of the first trust domain of a tenant (SPIFFE Federation 5.1).
 pub(super) fn first_bundle(call: &Call) -> Result<Answer, Stop> {
@@ -15,22 +20,30 @@ pub(super) fn first_bundle(call: &Call) -> Result<Answer, Stop> {
         object: "trust domain",
         name: format!("of {}", tenant.id()),
     })?;
-    let bundle = call.plane().bundle(&tenant, &first)?;
-    Ok(kept(call, &bundle))
+    bundle_of(call, &tenant, first)
 }
 
 /// The SPIFFE bundle of a trust domain.
 pub(super) fn bundle(call: &Call) -> Result<Answer, Stop> {
     let tenant = call.any_tenant()?;
     let name: TrustDomain = call.own_trust_domain(&tenant)?;
-    let bundle = call.plane().bundle(&tenant, &name)?;
+    bundle_of(call, &tenant, name)
+}
+
+fn bundle_of(call: &Call, tenant: &Arc<Tenant>, name: TrustDomain) -> Result<Answer, Stop> {
+    // Before it is made, so that nobody is thought to hold what came after.
+    let holds = tenant.held().bundle_sequence;
+    let bundle = call.plane().bundle(tenant, &name)?;
+    note(call, tenant, Published::Bundle(name), holds);
     Ok(kept(call, &bundle))
 }
 
 /// The keys of JWT-SVIDs, for verifiers of OIDC.
 pub(super) fn keys(call: &Call) -> Result<Answer, Stop> {
     let tenant = call.any_tenant()?;
+    let holds = tenant.held().bundle_sequence;
     let keys = call.plane().jwks(&tenant)?;
+    note(call, &tenant, Published::Keys, holds);
     Ok(kept(call, &keys))
 }
 
@@ -65,6 +78,14 @@ pub(super) fn discovery(call: &Call) -> Result<Answer, Stop> {
         "claims_supported": ["aud", "exp", "iat", "iss", "jti", "sub"],
     });
     Ok(kept(call, &document))
+}
+
+/// Keeps in mind who has read what.
+fn note(call: &Call, tenant: &Tenant, what: Published, holds: Sequence) {
+    if let Some(address) = call.address {
+        let now = call.plane().now();
+        tenant.readers.note(what, address, holds, now);
+    }
 }
 
 fn kept(call: &Call, document: &serde_json::Value) -> Answer {

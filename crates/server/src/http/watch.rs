@@ -149,6 +149,13 @@ fn of_tenants(plane: &Plane, page: &mut Page) {
     for (state, count) in plane.issuer_states() {
         page.value("avouch_issuers", &[("state", state)], count);
     }
+    page.gauge(
+        "avouch_federations",
+        "Federation relations by how their last attempt went.",
+    );
+    for (state, count) in plane.federation_states() {
+        page.value("avouch_federations", &[("state", state)], count);
+    }
     let name = "avouch_authority_ends_in_seconds";
     page.gauge(
         name,

@@ -1,5 +1,6 @@
 //! Successors that wait for nodes, here and elsewhere, and numbers that are never given twice.
 
+use std::net::Ipv4Addr;
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
@@ -19,6 +20,7 @@ use tempfile::TempDir;
 use crate::Settings;
 use crate::clock::Clock;
 use crate::plane::{Founding, Plane};
+use crate::readers::Published;
 use crate::tenant::Tenant;
 
 const DAY: i64 = 86_400;
@@ -142,6 +144,41 @@ fn a_successor_signs_when_every_node_that_follows_knows_it_or_has_gone() {
         }
         plane.tend_all().unwrap();
         assert_ne!(signing(&tenant), first, "nothing to wait for any more");
+    }
+}
+
+#[test]
+fn a_successor_waits_for_readers_that_come_back_and_no_longer_than_they_may_take() {
+    for stays_away in [false, true] {
+        let folder = tempfile::tempdir().unwrap();
+        let clock = Hand::new();
+        let plane = server(on_sqlite(&folder), folder.path(), &clock);
+        let tenant = plane.tenant(&acme()).unwrap();
+        let first = signing(&tenant);
+        let reads = || {
+            let holds = tenant.held().bundle_sequence;
+            let reader = Ipv4Addr::LOCALHOST.into();
+            tenant
+                .readers
+                .note(Published::Keys, reader, holds, plane.now());
+        };
+        clock.pass(26 * DAY);
+        reads();
+        reads();
+        for _ in 0..3 {
+            plane.tend_all().unwrap();
+            assert_eq!(signing(&tenant), first, "the reader does not know another");
+        }
+        if stays_away {
+            clock.pass(600);
+            plane.tend_all().unwrap();
+            assert_eq!(signing(&tenant), first, "it may still come");
+            clock.pass(1);
+        } else {
+            reads();
+        }
+        plane.tend_all().unwrap();
+        assert_ne!(signing(&tenant), first, "nobody to wait for any more");
     }
 }
 

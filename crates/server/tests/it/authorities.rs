@@ -117,3 +117,37 @@ fn what_is_asked_of_an_authority_is_read_strictly() {
         assert_eq!(refused.code(), code, "{path} {body}: {}", refused.body);
     }
 }
+
+#[test]
+fn who_reads_a_bundle_again_and_again_shows_beside_the_authorities_it_has_read_of() {
+    let world = World::new();
+    let token = world.operator();
+    let path = "/v1/tenants/one/authorities";
+    let readers = |state: &str| {
+        let list = world.call(&token, "GET", path, None).json();
+        let all = list["authorities"].as_array().unwrap().clone();
+        let root = |one: &&Value| one["role"] == "root" && one["state"] == state;
+        let root = all
+            .iter()
+            .filter(|one| one["kind"] == "x509")
+            .find(root)
+            .unwrap();
+        (
+            root["readers_known"].clone(),
+            root["readers_holding"].clone(),
+            root["not_read_by"].clone(),
+        )
+    };
+    world.get("/t/one/bundle/one.test");
+    assert_eq!(readers("active"), (json!(0), json!(0), Value::Null));
+    world.get("/t/one/bundle");
+    assert_eq!(readers("active"), (json!(1), json!(1), Value::Null));
+    let prepare = "/v1/tenants/one/trust-domains/one.test/prepare";
+    let prepared = world.send(&token, "POST", prepare, &json!({}));
+    assert_eq!(prepared.status, 200, "{}", prepared.body);
+    let behind = json!(["127.0.0.1"]);
+    assert_eq!(readers("prepared"), (json!(1), json!(0), behind));
+    assert_eq!(readers("active"), (json!(1), json!(1), Value::Null));
+    world.get("/t/one/bundle/one.test");
+    assert_eq!(readers("prepared"), (json!(1), json!(1), Value::Null));
+}

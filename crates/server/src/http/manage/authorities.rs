@@ -10,7 +10,7 @@ use avouch_core::reason::Reason;
 use avouch_issuer::revocation_list::{reason_names, reason_number};
 use avouch_store::{AuthorityRecord, AuthorityUse, Sequence, Upstream};
 use base64ct::{Base64, Encoding};
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 use zeroize::Zeroizing;
 
 use super::said;
@@ -32,7 +32,10 @@ pub(in crate::http) fn list(call: &Call, tenant: &Arc<Tenant>) -> Result<Answer,
         .map(|record| {
             let domain = held.snapshot.trust_domains.get(&record.trust_domain);
             let upstream = domain.map(|domain| domain.upstream);
-            to_json(record, upstream, held.published.get(&record.id), &followers)
+            let published = held.published.get(&record.id).copied();
+            let mut members = to_json(record, upstream, published, &followers);
+            members.extend(of_readers(call, tenant, record, published));
+            said(Value::Object(members))
         })
         .collect();
     Ok(Answer::json(&json!({ "authorities": authorities })))
@@ -174,9 +177,9 @@ pub(in crate::http) fn revoke_certificates(
 fn to_json(
     record: &AuthorityRecord,
     upstream: Option<Upstream>,
-    published: Option<&Sequence>,
+    published: Option<Sequence>,
     followers: &BTreeMap<SpiffeId, u64>,
-) -> Value {
+) -> Map<String, Value> {
     let holds = |node: &&SpiffeId| {
         let held = followers.get(*node).copied().unwrap_or_default();
         published.is_some_and(|since| held >= since.number())
@@ -187,26 +190,76 @@ fn to_json(
         nodes.map(|node| node.as_str().into()).collect()
     };
     let list = record.revocation_list.as_ref();
-    said(json!({
-        "id": record.id.as_str(),
-        "trust_domain": record.trust_domain.as_str(),
-        "kind": record.kind.name(),
-        "role": record.role.name(),
-        "state": record.state.name(),
-        "since": record.since.to_string(),
-        "not_before": record.not_before.to_string(),
-        "not_after": record.not_after.to_string(),
-        "used_for": record.used_for.name(),
-        "key_origin": origin_of(record).unwrap_or("destroyed"),
-        "key_address": record.key_address,
-        "renew_by": upstream.and_then(|upstream| renew_by(record, upstream)).map(|at| at.to_string()),
-        "root": record.certificates.last().map(|der| Digest::of(der).to_string()),
-        "revoked_certificates": list.map(|_| record.revoked.len()),
-        "revocation_list_until": list.map(|list| list.next_update.to_string()),
-        "published": published.map(|sequence| sequence.number()),
-        "nodes_connected": followers.len(),
-        "nodes_holding": holding.len(),
-        "held_by": named(&holding),
-        "not_held_by": named(&behind),
-    }))
+    let members = [
+        ("id", json!(record.id.as_str())),
+        ("trust_domain", json!(record.trust_domain.as_str())),
+        ("kind", json!(record.kind.name())),
+        ("role", json!(record.role.name())),
+        ("state", json!(record.state.name())),
+        ("since", json!(record.since.to_string())),
+        ("not_before", json!(record.not_before.to_string())),
+        ("not_after", json!(record.not_after.to_string())),
+        ("used_for", json!(record.used_for.name())),
+        (
+            "key_origin",
+            json!(origin_of(record).unwrap_or("destroyed")),
+        ),
+        ("key_address", json!(record.key_address)),
+        (
+            "renew_by",
+            json!(
+                upstream
+                    .and_then(|upstream| renew_by(record, upstream))
+                    .map(|at| at.to_string())
+            ),
+        ),
+        (
+            "root",
+            json!(
+                record
+                    .certificates
+                    .last()
+                    .map(|der| Digest::of(der).to_string())
+            ),
+        ),
+        (
+            "revoked_certificates",
+            json!(list.map(|_| record.revoked.len())),
+        ),
+        (
+            "revocation_list_until",
+            json!(list.map(|list| list.next_update.to_string())),
+        ),
+        (
+            "published",
+            json!(published.map(|sequence| sequence.number())),
+        ),
+        ("nodes_connected", json!(followers.len())),
+        ("nodes_holding", json!(holding.len())),
+        ("held_by", json!(named(&holding))),
+        ("not_held_by", json!(named(&behind))),
+    ];
+    let members = members.map(|(name, value)| (name.to_owned(), value));
+    Map::from_iter(members)
+}
+
+/// Which of those who read what the tenant publishes have read of an authority.
+fn of_readers(
+    call: &Call,
+    tenant: &Tenant,
+    record: &AuthorityRecord,
+    published: Option<Sequence>,
+) -> Map<String, Value> {
+    let Some(published) = published else {
+        return Map::new();
+    };
+    let following = call.plane().readers_of(tenant, record, published);
+    let behind = following.behind.iter().take(MOST_NAMED);
+    let behind: Vec<String> = behind.map(ToString::to_string).collect();
+    let known = following.holding + following.behind.len();
+    Map::from_iter([
+        ("readers_known".to_owned(), json!(known)),
+        ("readers_holding".to_owned(), json!(following.holding)),
+        ("not_read_by".to_owned(), json!(behind)),
+    ])
 }

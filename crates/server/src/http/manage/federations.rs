@@ -117,17 +117,12 @@ fn to_json(
 }
 
 fn of_state(state: &State, now: Time) -> Map<String, Value> {
-    let word = match (&state.failure, state.succeeded) {
-        (Some(_), _) => "failing",
-        (None, Some(_)) => "fetched",
-        (None, None) => "waiting",
-    };
     let failure = state.failure.as_ref().map(
         |failure| json!({"code": failure.code, "detail": failure.sentence, "hint": failure.hint}),
     );
     let text = |time: Option<Time>| json!(time.map(|time| time.to_string()));
     Map::from_iter([
-        ("state".to_owned(), json!(word)),
+        ("state".to_owned(), json!(state.word())),
         ("last_attempt".to_owned(), text(state.tried)),
         ("last_success".to_owned(), text(state.succeeded)),
         (
