@@ -3,6 +3,8 @@
 //! After a power failure there may be a signature that nobody recorded, unless what was going to be
 //! signed is on record already. So nothing is signed before its intent is durable.
 
+use std::pin::Pin;
+
 use avouch_core::id::{Digest, SpiffeId, TenantId, TrustDomain};
 use avouch_core::time::Time;
 
@@ -16,6 +18,30 @@ pub trait IntentLog: Send + Sync {
     ///
     /// [`Fault::NotRecorded`]; then none of them is signed.
     fn record(&self, intents: &[Intent]) -> Result<(), Fault>;
+}
+
+/// As [`IntentLog`], for who has no thread to wait on.
+pub trait WaitingLog: Send + Sync {
+    /// Records that all of `intents` are about to be signed; done when all of them are durable.
+    ///
+    /// # Errors
+    ///
+    /// [`Fault::NotRecorded`]; then none of them is signed.
+    fn record(&self, intents: Vec<Intent>) -> Recording<'_>;
+}
+
+/// What becomes of intents that are being recorded.
+pub struct Recording<'a>(Pin<Box<dyn Future<Output = Result<(), Fault>> + Send + 'a>>);
+
+impl<'a> Recording<'a> {
+    /// What this comes to.
+    pub fn of(recording: impl Future<Output = Result<(), Fault>> + Send + 'a) -> Self {
+        Self(Box::pin(recording))
+    }
+
+    pub(crate) async fn done(self) -> Result<(), Fault> {
+        self.0.await
+    }
 }
 
 /// What is about to be signed: public parts and a digest, never a secret.

@@ -13,9 +13,9 @@ use std::fmt;
 use avouch_core::crypto::{AwsLc, Verifier};
 
 use crate::fault::{Fault, NotIssued};
-use crate::intent::{Intent, IntentLog};
+use crate::intent::{Intent, IntentLog, WaitingLog};
 use crate::lint::Throwaway;
-use crate::signer::{Signature, Signer};
+use crate::signer::{Origin, Signature, Signer};
 
 /// What is to be signed. Only this crate has drafts.
 pub trait Draft: private::Draft {
@@ -114,7 +114,29 @@ pub fn record<D: Draft>(
         .collect())
 }
 
+/// As [`record`], of one draft, holding no thread meanwhile.
+///
+/// # Errors
+///
+/// [`Fault::NotRecorded`]; then it cannot be signed any more.
+pub async fn record_one<D: Draft>(
+    draft: Linted<D>,
+    log: &dyn WaitingLog,
+) -> Result<Recorded<D>, Fault> {
+    let Linted(draft) = draft;
+    log.record(vec![draft.intent().clone()]).done().await?;
+    Ok(Recorded(draft))
+}
+
 impl<D: Draft> Recorded<D> {
+    /// Whether signing is a matter of this processor alone: a token elsewhere takes its time.
+    pub fn signs_at_once(&self) -> bool {
+        match self.0.signer().origin() {
+            Origin::File | Origin::Memory => true,
+            Origin::Pkcs11 => false,
+        }
+    }
+
     /// Signs, and looks at what was really signed before it is released.
     ///
     /// # Errors

@@ -33,6 +33,9 @@ const AUDIENCES_MAX: usize = 8;
 /// The longest audience, in bytes, as for a SPIFFE ID.
 const AUDIENCE_BYTES_MAX: usize = 2_048;
 
+/// What a signature and the dots around it take in a token.
+const SIGNATURE_ROOM: usize = 90;
+
 /// Which tokens an authority signs. A key for one kind never signs the other.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum TokenKind {
@@ -185,7 +188,10 @@ impl TokenAuthority {
             members.insert("exp".to_owned(), expires.unix().into());
         }
         let claims = Base64UrlUnpadded::encode_string(claims.to_string().as_bytes());
-        let message = format!("{header}.{claims}");
+        let mut message = String::with_capacity(header.len() + claims.len() + SIGNATURE_ROOM);
+        for part in [header, ".", &claims] {
+            message.push_str(part);
+        }
         let intent = Intent {
             tenant: self.tenant.clone(),
             trust_domain: self.trust_domain.clone(),
@@ -281,9 +287,12 @@ impl TokenParts {
         format!("{}.{signature}", self.message)
     }
 
-    fn release(self, signature: &Signature) -> TokenSvid {
+    fn release(mut self, signature: &Signature) -> TokenSvid {
+        self.message.push('.');
+        self.message
+            .push_str(&Base64UrlUnpadded::encode_string(signature.as_bytes()));
         TokenSvid {
-            token: self.token(signature),
+            token: self.message,
             id: self.intent.subject,
             token_id: self.intent.serial,
             issued: self.intent.not_before,

@@ -148,6 +148,20 @@ pub trait Store: Send + Sync {
         intents: &[IntentRow],
     ) -> Result<Vec<Used>, Fault>;
 
+    /// As [`Store::use_and_record`], for who has no thread to wait on: `told` is called once it is
+    /// settled, and must not wait for anything itself.
+    ///
+    /// An engine that cannot do so lets its caller wait.
+    fn use_and_record_later(
+        &self,
+        tenant: &TenantId,
+        uses: Vec<SingleUse>,
+        intents: Vec<IntentRow>,
+        told: Box<dyn FnOnce(Result<Vec<Used>, Fault>) + Send>,
+    ) {
+        told(self.use_and_record(tenant, &uses, &intents));
+    }
+
     /// Forgets, for all tenants, uses that were to be remembered until a time before `before`: some
     /// thousands at a time. Returns how many, which is 0 when none is left.
     fn forget_uses(&self, operator: &Operator, before: Time) -> Result<u64, Fault>;

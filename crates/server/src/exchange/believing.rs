@@ -1,6 +1,6 @@
 //! Who asks: found out by the core, in the view of the tenant.
 
-use std::sync::OnceLock;
+use std::sync::{Arc, OnceLock};
 
 use avouch_core::anchor::{Anchor, AnchorKind, Constraints, Stewardship};
 use avouch_core::budget::Budget;
@@ -19,12 +19,13 @@ use avouch_core::time::Time;
 use avouch_core::verdict::{Effect, IdentityKind, Receipt, Verdict};
 use avouch_core::view::View;
 use avouch_issuer::fault::Fault as IssuerFault;
-use avouch_issuer::intent::{Intent, IntentLog};
+use avouch_issuer::intent::{Intent, Recording, WaitingLog};
 use avouch_issuer::key::PublicHalf;
 use avouch_issuer::random::Random;
-use avouch_store::{AttemptId, SingleUse, UseKind, Used};
+use avouch_store::{AttemptId, Fault as StoreFault, SingleUse, UseKind, Used};
 use base64ct::{Base64UrlUnpadded, Encoding};
 use serde_json::Value;
+use tokio::sync::oneshot;
 
 use super::request::{Client, ClientKind, Form, Token};
 use super::{Exchange, Shown};
@@ -79,25 +80,25 @@ impl Uses {
 }
 
 /// Uses what was presented, and records what is to be signed for it: both, or neither.
-pub(super) struct UsingLog<'a> {
-    plane: &'a Plane,
-    uses: &'a Uses,
-    lineage: &'a [Ancestor],
+pub(super) struct UsingLog {
+    plane: Arc<Plane>,
+    uses: Uses,
+    lineage: Vec<Ancestor>,
     attempt: AttemptId,
     now: Time,
     refused: OnceLock<Reason>,
 }
 
-impl<'a> UsingLog<'a> {
+impl UsingLog {
     pub(super) fn of(
-        exchange: &Exchange<'a>,
-        uses: &'a Uses,
-        lineage: &'a [Ancestor],
+        exchange: &Exchange<'_>,
+        uses: Uses,
+        lineage: Vec<Ancestor>,
     ) -> Result<Self, Fault> {
         let mut attempt = [0; 16];
         exchange.plane.random.fill(&mut attempt)?;
         Ok(Self {
-            plane: exchange.plane,
+            plane: Arc::clone(exchange.plane),
             uses,
             lineage,
             attempt: AttemptId::from_bytes(attempt),
@@ -124,18 +125,29 @@ impl<'a> UsingLog<'a> {
     }
 }
 
-impl IntentLog for UsingLog<'_> {
-    fn record(&self, intents: &[Intent]) -> Result<(), IssuerFault> {
+impl WaitingLog for UsingLog {
+    fn record(&self, intents: Vec<Intent>) -> Recording<'_> {
+        Recording::of(self.use_and_record(intents))
+    }
+}
+
+impl UsingLog {
+    async fn use_and_record(&self, intents: Vec<Intent>) -> Result<(), IssuerFault> {
         let Some(first) = intents.first() else {
             return Ok(());
         };
-        let log = StoreLog::of(self.plane);
-        let mut rows = log.rows(intents)?;
+        let log = StoreLog::of(&self.plane);
+        let mut rows = log.rows(&intents)?;
         for row in &mut rows {
-            row.lineage = self.lineage.to_vec();
+            row.lineage.clone_from(&self.lineage);
         }
+        let (settled, settling) = oneshot::channel();
+        // Whoever waited for it may be gone; then it is used and recorded, and nothing is signed.
+        let settled = Box::new(move |told| drop(settled.send(told)));
         let store = &self.plane.store;
-        let told = store.use_and_record(&first.tenant, &self.rows(), &rows);
+        store.use_and_record_later(&first.tenant, self.rows(), rows, settled);
+        let silent = |_| Err(StoreFault::Bug("the store has told nothing".to_owned()));
+        let told = settling.await.unwrap_or_else(silent);
         let before = told.as_ref().ok().and_then(|told| {
             let mut uses = self.uses.uses.iter().zip(told);
             uses.find_map(|(one, used)| match used {
@@ -154,7 +166,7 @@ impl IntentLog for UsingLog<'_> {
                 retryable: false,
             });
         }
-        log.count(intents, told).map(drop)
+        log.count(&intents, told).map(drop)
     }
 }
 

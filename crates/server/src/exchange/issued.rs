@@ -1,15 +1,18 @@
 //! What is issued, once it is settled.
 
+use std::pin::Pin;
+use std::sync::Arc;
+
 use avouch_api::text::{pem_blocks, to_pem};
 use avouch_core::exchange::delegation;
 use avouch_core::exchange::statement::LINEAGE;
 use avouch_core::exchange::{Given, IssuedKind};
 use avouch_core::reason::Reason;
+use avouch_core::time::Time;
 use avouch_core::verdict::IdentityKind;
-use avouch_issuer::fault::{Fault as IssuerFault, NotIssued};
 use avouch_issuer::key::PublicHalf;
 use avouch_issuer::profile::Lifetime;
-use avouch_issuer::stages::{Draft, Prepared, record};
+use avouch_issuer::stages::{Draft, Prepared, record_one};
 use avouch_issuer::token::{JwtRequest, More, TokenKind};
 use avouch_issuer::x509_svid::X509Request;
 use serde_json::{Map, Value, json};
@@ -17,7 +20,7 @@ use serde_json::{Map, Value, json};
 use super::believing::UsingLog;
 use super::request::{ACCESS_TOKEN, JWT_SVID, TokenRequest, X509_SVID};
 use super::{Considered, Exchange};
-use crate::fault::Refused;
+use crate::fault::{Fault, Refused};
 
 /// What was issued.
 pub(crate) struct Issued {
@@ -27,18 +30,144 @@ pub(crate) struct Issued {
     pub(crate) note: String,
 }
 
+/// What is settled but for its use, its record and its signature. Whoever waits for it holds no
+/// thread meanwhile.
+pub(crate) struct Pending(Pin<Box<dyn Future<Output = Result<Issued, Refused>> + Send>>);
+
+impl Pending {
+    /// Uses and records, and then signs.
+    pub(crate) async fn issued(self) -> Result<Issued, Refused> {
+        self.0.await
+    }
+}
+
 impl Exchange<'_> {
-    /// Issues what was considered: used and recorded first, signed last.
+    /// Prepares what was considered, so that only its use, its record and its signature are left.
     pub(super) fn issue(
         &self,
         request: &TokenRequest,
         considered: Considered<'_>,
-    ) -> Result<Issued, Refused> {
+    ) -> Result<Pending, Refused> {
+        match considered.given.kind {
+            IssuedKind::X509Svid => self.issue_x509(request, considered),
+            IssuedKind::AccessToken | IssuedKind::JwtSvid => self.issue_jwt(request, considered),
+        }
+    }
+
+    fn issue_jwt(
+        &self,
+        request: &TokenRequest,
+        considered: Considered<'_>,
+    ) -> Result<Pending, Refused> {
         let given = &considered.given;
-        let (credential, expires) = match given.kind {
-            IssuedKind::X509Svid => self.issue_x509(request, &considered)?,
-            IssuedKind::AccessToken | IssuedKind::JwtSvid => self.issue_jwt(&considered)?,
+        let profile = &self.plane.settings.jwt;
+        let domain = given.id.trust_domain();
+        let authority = self
+            .tenant
+            .held()
+            .authorities
+            .signing_token(TokenKind::Jwt, domain, self.now)
+            .cloned()?;
+        let wanted = JwtRequest {
+            id: given.id.clone(),
+            audiences: given.audiences.clone(),
+            ttl: Some(time_to_live(&profile.lifetime, given.lifetime)?),
+            issuer: Some(self.issuer.clone()),
         };
+        let more = More {
+            access_token: given.kind == IssuedKind::AccessToken,
+            holder: considered.holder.clone(),
+            claims: claims(&considered),
+        };
+        let random = &self.plane.random;
+        let prepared = profile.prepare_with(&authority, wanted, more, self.now, random)?;
+        self.pending(request, considered, prepared, |svid| {
+            (svid.token, svid.expires)
+        })
+    }
+
+    fn issue_x509(
+        &self,
+        request: &TokenRequest,
+        considered: Considered<'_>,
+    ) -> Result<Pending, Refused> {
+        let given = &considered.given;
+        let text = request.certificate_request.as_deref().unwrap_or_default();
+        let blocks = pem_blocks(text)?;
+        let block = blocks
+            .iter()
+            .find(|block| block.label() == "CERTIFICATE REQUEST");
+        let block = block.ok_or_else(|| Reason::IssueRequest {
+            detail: "there is no PEM block `CERTIFICATE REQUEST`".to_owned(),
+        })?;
+        let wanted = X509Request {
+            id: given.id.clone(),
+            public_half: PublicHalf::from_signing_request(&block.decode()?)?,
+            ttl: Some(time_to_live(
+                &self.plane.settings.x509.lifetime,
+                given.lifetime,
+            )?),
+            dns_names: Vec::new(),
+        };
+        let prepared = self.plane.prepare_x509(self.tenant, wanted, self.now)?;
+        self.pending(request, considered, prepared, |svid| {
+            let chain = svid.chain.iter().map(|der| to_pem("CERTIFICATE", der));
+            (chain.collect(), svid.not_after)
+        })
+    }
+
+    /// Nothing is signed before it is settled that the core would accept it, what was presented is
+    /// used for good, and the intent is on record.
+    fn pending<D>(
+        &self,
+        request: &TokenRequest,
+        considered: Considered<'_>,
+        prepared: Prepared<D>,
+        told: impl FnOnce(D::Issued) -> (String, Time) + Send + 'static,
+    ) -> Result<Pending, Refused>
+    where
+        D: Draft<Issued: Send> + Send + 'static,
+    {
+        let linted = prepared.lint()?;
+        // Before anything is used, so that who is to come again may.
+        self.plane.admit_issuance(self.tenant)?;
+        let response = Response::of(request, &considered);
+        let log = UsingLog::of(self, considered.uses, considered.given.lineage)?;
+        let (plane, tenant) = (Arc::clone(self.plane), Arc::clone(self.tenant));
+        let now = self.now;
+        Ok(Pending(Box::pin(async move {
+            let recorded = match record_one(linted, &log).await {
+                Ok(recorded) => recorded,
+                Err(fault) => {
+                    plane.give_back_issuance(&tenant);
+                    let refused = log.refused().map(Refused::from);
+                    return Err(refused.unwrap_or_else(|| fault.into()));
+                }
+            };
+            let issued = if recorded.signs_at_once() {
+                recorded.sign()?
+            } else {
+                let signing = tokio::task::spawn_blocking(move || recorded.sign());
+                let broken = |_| Fault::Bug("what signs has broken off".to_owned());
+                signing.await.map_err(broken)??
+            };
+            let (credential, ends) = told(issued);
+            Ok(response.with(&credential, ends.since(now)))
+        })))
+    }
+}
+
+/// What is answered beside what was issued.
+struct Response {
+    issued_type: String,
+    token_type: &'static str,
+    scope: Option<String>,
+    note: String,
+}
+
+impl Response {
+    fn of(request: &TokenRequest, considered: &Considered<'_>) -> Self {
+        let given = &considered.given;
         let issued_type = match given.kind {
             IssuedKind::AccessToken => ACCESS_TOKEN,
             IssuedKind::JwtSvid => request.wanted_type.as_deref().unwrap_or(JWT_SVID),
@@ -50,96 +179,27 @@ impl Exchange<'_> {
             IssuedKind::AccessToken => "Bearer",
             IssuedKind::JwtSvid | IssuedKind::X509Svid => "N_A",
         };
+        Self {
+            issued_type: issued_type.to_owned(),
+            token_type,
+            scope: (!given.scopes.is_empty()).then(|| given.scopes.join(" ")),
+            note: note(considered),
+        }
+    }
+
+    fn with(self, credential: &str, expires: i64) -> Issued {
         let mut answer = json!({
             "access_token": credential,
-            "issued_token_type": issued_type,
-            "token_type": token_type,
+            "issued_token_type": self.issued_type,
+            "token_type": self.token_type,
             "expires_in": expires,
         });
-        if let (false, Some(members)) = (given.scopes.is_empty(), answer.as_object_mut()) {
-            members.insert("scope".to_owned(), given.scopes.join(" ").into());
+        if let (Some(scope), Some(members)) = (self.scope, answer.as_object_mut()) {
+            members.insert("scope".to_owned(), scope.into());
         }
-        Ok(Issued {
+        Issued {
             answer,
-            note: note(&considered),
-        })
-    }
-
-    fn issue_jwt(&self, considered: &Considered<'_>) -> Result<(String, i64), Refused> {
-        let given = &considered.given;
-        let profile = &self.plane.settings.jwt;
-        let domain = given.id.trust_domain();
-        let authority = self
-            .tenant
-            .held()
-            .authorities
-            .signing_token(TokenKind::Jwt, domain, self.now)
-            .cloned()?;
-        let request = JwtRequest {
-            id: given.id.clone(),
-            audiences: given.audiences.clone(),
-            ttl: Some(time_to_live(&profile.lifetime, given.lifetime)?),
-            issuer: Some(self.issuer.clone()),
-        };
-        let more = More {
-            access_token: given.kind == IssuedKind::AccessToken,
-            holder: considered.holder.clone(),
-            claims: claims(considered),
-        };
-        let random = &self.plane.random;
-        let prepared = profile.prepare_with(&authority, request, more, self.now, random)?;
-        let svid = self.sign(prepared, considered)?;
-        Ok((svid.token, svid.expires.since(self.now)))
-    }
-
-    fn issue_x509(
-        &self,
-        request: &TokenRequest,
-        considered: &Considered<'_>,
-    ) -> Result<(String, i64), Refused> {
-        let given = &considered.given;
-        let text = request.certificate_request.as_deref().unwrap_or_default();
-        let blocks = pem_blocks(text)?;
-        let block = blocks
-            .iter()
-            .find(|block| block.label() == "CERTIFICATE REQUEST");
-        let block = block.ok_or_else(|| Reason::IssueRequest {
-            detail: "there is no PEM block `CERTIFICATE REQUEST`".to_owned(),
-        })?;
-        let request = X509Request {
-            id: given.id.clone(),
-            public_half: PublicHalf::from_signing_request(&block.decode()?)?,
-            ttl: Some(time_to_live(
-                &self.plane.settings.x509.lifetime,
-                given.lifetime,
-            )?),
-            dns_names: Vec::new(),
-        };
-        let prepared = self.plane.prepare_x509(self.tenant, request, self.now)?;
-        let svid = self.sign(prepared, considered)?;
-        let chain = svid.chain.iter().map(|der| to_pem("CERTIFICATE", der));
-        Ok((chain.collect(), svid.not_after.since(self.now)))
-    }
-
-    /// Nothing is signed before it is settled that the core would accept it, what was presented is
-    /// used for good, and the intent is on record.
-    fn sign<D: Draft>(
-        &self,
-        prepared: Prepared<D>,
-        considered: &Considered<'_>,
-    ) -> Result<D::Issued, Refused> {
-        let linted = prepared.lint()?;
-        // Before anything is used, so that who is to come again may.
-        self.plane.admit_issuance(self.tenant)?;
-        let log = UsingLog::of(self, &considered.uses, &considered.given.lineage)?;
-        let recorded = record(vec![linted], &log).map_err(|fault| {
-            self.plane.give_back_issuance(self.tenant);
-            log.refused()
-                .map_or_else(|| Refused::from(fault), Refused::from)
-        })?;
-        match recorded.into_iter().next() {
-            Some(draft) => Ok(draft.sign()?),
-            None => Err(NotIssued::from(IssuerFault::Bug("a recorded draft is missing")).into()),
+            note: self.note,
         }
     }
 }

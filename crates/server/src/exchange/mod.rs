@@ -27,7 +27,7 @@ use crate::fault::Refused;
 use crate::plane::{Plane, RESERVED};
 use crate::tenant::Tenant;
 use believing::Uses;
-pub(crate) use issued::Issued;
+pub(crate) use issued::Pending;
 use request::{Client, Grant, TokenRequest};
 
 /// Where something is exchanged.
@@ -87,12 +87,12 @@ impl<'a> Exchange<'a> {
         self.has_new_keys.get()
     }
 
-    /// Exchanges.
+    /// Exchanges, up to what has to be waited for.
     pub(crate) fn exchange(
         &self,
         request: &TokenRequest,
         shown: Shown<'_>,
-    ) -> Result<Issued, Refused> {
+    ) -> Result<Pending, Refused> {
         let considered = self.consider(request, shown)?;
         self.check_holder(&considered)?;
         self.issue(request, considered)

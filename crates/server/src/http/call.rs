@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::net::IpAddr;
+use std::pin::Pin;
 use std::sync::{Arc, OnceLock};
 
 use avouch_api::members::{Document, Members};
@@ -10,6 +11,7 @@ use avouch_core::reason::Reason;
 use axum::extract::RawPathParams;
 
 use super::Http;
+use super::answer::Answer;
 use super::routes::Route;
 use crate::caller::Caller;
 use crate::fault::Refused;
@@ -63,6 +65,19 @@ pub(super) enum Stop {
     Unauthenticated(Box<Reason>),
     /// The store does not answer.
     Unready(&'static str),
+}
+
+/// What is left to wait for when everything else is done, without a thread.
+pub(super) struct Rest(Pin<Box<dyn Future<Output = Result<Answer, Stop>> + Send>>);
+
+impl Rest {
+    pub(super) fn of(rest: impl Future<Output = Result<Answer, Stop>> + Send + 'static) -> Self {
+        Self(Box::pin(rest))
+    }
+
+    pub(super) async fn done(self) -> Result<Answer, Stop> {
+        self.0.await
+    }
 }
 
 impl<T: Into<Refused>> From<T> for Stop {

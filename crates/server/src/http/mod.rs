@@ -30,6 +30,7 @@ use axum::response::{IntoResponse, Response};
 use axum::routing::MethodRouter;
 use tokio::net::TcpListener;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch as signal};
+use tokio::time::timeout;
 
 use crate::caller::Caller;
 use crate::counters::Answered;
@@ -38,7 +39,7 @@ use crate::plane::Plane;
 use crate::tenant::Tenant;
 use crate::tls::Shown;
 use answer::Answer;
-use call::{Call, Presented, Stop};
+use call::{Call, Presented, Rest, Stop};
 use listener::{Patient, Peer};
 use problem::Problem;
 use routes::{Access, Method, ROUTES, Route};
@@ -178,7 +179,7 @@ impl Http {
         // Whoever looks whether the server lives is answered even when it has too much to do.
         let place = match call.route.access {
             Access::Watcher(_) => None,
-            Access::Anyone(_) | Access::Administrator(_) | Access::Of(..) => {
+            Access::Anyone(_) | Access::Beginner(_) | Access::Administrator(_) | Access::Of(..) => {
                 match Arc::clone(&self.at_once).try_acquire_owned() {
                     Ok(place) => Some(Arc::new(place)),
                     Err(_) => return Outcome::problem(Problem::busy(id)),
@@ -188,6 +189,7 @@ impl Http {
         let (mut call, allowed) = match call.route.access {
             // Nothing is looked up, so there is nothing to wait for.
             Access::Anyone(run) | Access::Watcher(run) => (call, Allowed::Anyone(run)),
+            Access::Beginner(run) => (call, Allowed::Beginner(run)),
             Access::Administrator(_) | Access::Of(..) => match blocking(place.clone(), move || {
                 let allowed = allow(&call);
                 (call, allowed)
@@ -203,13 +205,18 @@ impl Http {
             Ok(body) => body,
             Err(stop) => return Outcome::refused(id, stop),
         };
-        let worked = blocking(place, move || {
-            let answer = allowed.run(&call);
-            note(&call, &answer);
-            answer
+        let worked = blocking(place.clone(), move || {
+            let worked = allowed.run(&call);
+            note(&call, worked.as_ref().err());
+            worked
         });
         match worked.await {
-            Ok(Ok(answer)) => Outcome(Ok(answer)),
+            Ok(Ok(Worked::Whole(answer))) => Outcome(Ok(answer)),
+            Ok(Ok(Worked::But(rest))) => match timeout(LONGEST_WORK, rest.done()).await {
+                Ok(Ok(answer)) => Outcome(Ok(answer)),
+                Ok(Err(stop)) => Outcome::refused(id, stop),
+                Err(_) => Outcome::problem(Unfinished::Slow.problem(id)),
+            },
             Ok(Err(stop)) => Outcome::refused(id, stop),
             Err(unfinished) => Outcome::problem(unfinished.problem(id)),
         }
@@ -280,23 +287,34 @@ impl Outcome {
 /// A call that may be made, with what was found out on the way.
 enum Allowed {
     Anyone(fn(&Call) -> Result<Answer, Stop>),
+    Beginner(fn(&Call) -> Result<Rest, Stop>),
     Administrator(fn(&Call, &Caller) -> Result<Answer, Stop>, Caller),
     Of(fn(&Call, &Arc<Tenant>) -> Result<Answer, Stop>, Arc<Tenant>),
 }
 
 impl Allowed {
-    fn run(&self, call: &Call) -> Result<Answer, Stop> {
-        match self {
+    fn run(&self, call: &Call) -> Result<Worked, Stop> {
+        let answer = match self {
+            Self::Beginner(run) => return run(call).map(Worked::But),
             Self::Anyone(run) => run(call),
             Self::Administrator(run, caller) => run(call, caller),
             Self::Of(run, tenant) => run(call, tenant),
-        }
+        };
+        answer.map(Worked::Whole)
     }
+}
+
+/// What work came to that needed a thread.
+enum Worked {
+    Whole(Answer),
+    /// All but this.
+    But(Rest),
 }
 
 fn allow(call: &Call) -> Result<Allowed, Stop> {
     match call.route.access {
         Access::Anyone(run) | Access::Watcher(run) => Ok(Allowed::Anyone(run)),
+        Access::Beginner(run) => Ok(Allowed::Beginner(run)),
         Access::Administrator(run) => Ok(Allowed::Administrator(run, call.caller()?)),
         Access::Of(verb, noun, run) => {
             let caller = call.caller()?;
@@ -309,17 +327,14 @@ fn allow(call: &Call) -> Result<Allowed, Stop> {
 }
 
 /// Who has changed what is in the log, and who has tried to.
-fn note(call: &Call, answer: &Result<Answer, Stop>) {
+fn note(call: &Call, stopped: Option<&Stop>) {
     if call.route.method == Method::Get {
         return;
     }
     let Some(caller) = call.known_caller() else {
         return;
     };
-    let outcome = match answer {
-        Ok(_) => "done",
-        Err(stop) => stop.code(),
-    };
+    let outcome = stopped.map_or("done", Stop::code);
     tracing::info!(
         request = call.id, administrator = %caller.id, method = call.route.method.name(),
         route = call.route.path, tenant = call.name("tenant"), outcome,
@@ -370,7 +385,7 @@ fn peer(request: &Request) -> Option<&Peer> {
 
 async fn body(call: &Call, body: Body) -> Result<Vec<u8>, Stop> {
     let most = call.route.longest;
-    let read = tokio::time::timeout(LONGEST_SENDING, to_bytes(body, most)).await;
+    let read = timeout(LONGEST_SENDING, to_bytes(body, most)).await;
     match read {
         Ok(Ok(bytes)) => Ok(bytes.to_vec()),
         Ok(Err(_)) => Err(Reason::InputSize {
@@ -409,7 +424,7 @@ async fn blocking<T: Send + 'static>(
         drop(place);
         done
     });
-    match tokio::time::timeout(LONGEST_WORK, done).await {
+    match timeout(LONGEST_WORK, done).await {
         Ok(Ok(done)) => Ok(done),
         Ok(Err(_)) => Err(Unfinished::Broken),
         Err(_) => Err(Unfinished::Slow),

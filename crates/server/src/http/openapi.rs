@@ -85,10 +85,10 @@ fn security(route: &Route) -> Option<Value> {
     match route.access {
         Access::Watcher(_) => None,
         // The empty object says that it goes without, too.
-        Access::Anyone(_) if route.takes.is_some() => {
+        Access::Anyone(_) | Access::Beginner(_) if route.takes.is_some() => {
             Some(json!([{}, { "administrator": [] }, { "workload": [] }]))
         }
-        Access::Anyone(_) => None,
+        Access::Anyone(_) | Access::Beginner(_) => None,
         Access::Administrator(_) | Access::Of(..) => {
             Some(json!([{ "administrator": [] }, { "workload": [] }]))
         }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use axum::routing::MethodFilter;
 
 use super::answer::Answer;
-use super::call::{Call, Stop};
+use super::call::{Call, Rest, Stop};
 use super::manage::{
     admins, anchors, attestors, authorities, bounds, certificates, entries, federations, issuers,
     nodes, quotas, rules, tenants, why_not,
@@ -75,6 +75,8 @@ pub(super) struct Route {
 pub(super) enum Access {
     /// Everyone. Who shows a credential may be told more.
     Anyone(fn(&Call) -> Result<Answer, Stop>),
+    /// Everyone, where the end of the work is waited for without a thread.
+    Beginner(fn(&Call) -> Result<Rest, Stop>),
     /// Everyone, and also while the server has too much to do.
     Watcher(fn(&Call) -> Result<Answer, Stop>),
     /// Whoever has an identity here; the work asks for the rest.
@@ -217,7 +219,7 @@ pub(super) static ROUTES: &[Route] = &[
         ),
     Route::get("/t/{tenant}/keys", Access::Anyone(public::keys), "KeySet")
         .says("The keys of JWT-SVIDs of the tenant (RFC 7517)"),
-    Route::post("/t/{tenant}/token", Access::Anyone(token::answer))
+    Route::post("/t/{tenant}/token", Access::Beginner(token::begin))
         .takes("TokenRequest")
         .gives("TokenResponse")
         .oauth()

@@ -4,24 +4,25 @@ use std::sync::Arc;
 
 use avouch_api::members::Document;
 use avouch_core::exchange::Given;
+use avouch_core::id::TenantId;
 use avouch_core::reason::Reason;
 use serde_json::{Value, json};
 
 use super::answer::Answer;
-use super::call::{Call, Stop};
+use super::call::{Call, Rest, Stop};
 use super::manage::refusal;
 use super::oauth;
 use crate::access::{Noun, Verb};
 use crate::exchange::request::{Grant, TokenRequest};
-use crate::exchange::{Exchange, Issued, Shown};
+use crate::exchange::{Exchange, Pending, Shown};
 use crate::fault::Refused;
 use crate::tenant::Tenant;
 
 /// The one type of what is sent (RFC 6749 3.2).
 const FORM: &str = "application/x-www-form-urlencoded";
 
-/// Exchanges.
-pub(super) fn answer(call: &Call) -> Result<Answer, Stop> {
+/// Exchanges: settles everything here, and has the use and the record waited for without a thread.
+pub(super) fn begin(call: &Call) -> Result<Rest, Stop> {
     let tenant = call.any_tenant()?;
     // A header that says who calls must be in order. Whose the certificate of a connection is, is
     // asked only where there is something to tell.
@@ -38,20 +39,52 @@ pub(super) fn answer(call: &Call) -> Result<Answer, Stop> {
     };
     let request = read(call).map_err(|reason| told(reason, false))?;
     let is_grant = matches!(request.grant, Grant::Assertion(_));
-    match exchanged(call, &tenant, &request)? {
-        Ok(issued) => {
-            tracing::info!(decision = call.id, tenant = %tenant.id(), "{}", issued.note);
-            Ok(Answer::json(&issued.answer))
-        }
+    let place = Place {
+        decision: call.id.clone(),
+        tenant: tenant.id().clone(),
+    };
+    let pending = match exchanged(call, &tenant, &request)? {
+        Ok(pending) => pending,
         Err(Refused::Reason(reason)) => {
-            // The presenter learns a code; whoever administers the tenant finds the rest here.
-            tracing::info!(
-                decision = call.id, tenant = %tenant.id(), code = reason.code(),
-                "nothing was exchanged: {}", reason.sentence()
-            );
-            Err(told(*reason, is_grant))
+            place.note_refusal(&reason);
+            return Err(told(*reason, is_grant));
         }
-        Err(Refused::Fault(fault)) => Err(fault.into()),
+        Err(Refused::Fault(fault)) => return Err(fault.into()),
+    };
+    Ok(Rest::of(async move {
+        match pending.issued().await {
+            Ok(issued) => {
+                let Place { decision, tenant } = place;
+                tracing::info!(decision, %tenant, "{}", issued.note);
+                Ok(Answer::json(&issued.answer))
+            }
+            // It was used before, and of that everyone is told the same.
+            Err(Refused::Reason(reason)) => {
+                place.note_refusal(&reason);
+                Err(Stop::OAuth(Box::new(oauth::Refusal {
+                    reason: *reason,
+                    is_grant,
+                    sees_all: false,
+                })))
+            }
+            Err(Refused::Fault(fault)) => Err(fault.into()),
+        }
+    }))
+}
+
+/// Where something is asked for, as the log names it.
+struct Place {
+    decision: String,
+    tenant: TenantId,
+}
+
+impl Place {
+    /// The presenter learns a code; whoever administers the tenant finds the rest here.
+    fn note_refusal(&self, reason: &Reason) {
+        tracing::info!(
+            decision = self.decision, tenant = %self.tenant, code = reason.code(),
+            "nothing was exchanged: {}", reason.sentence()
+        );
     }
 }
 
@@ -61,7 +94,7 @@ fn exchanged(
     call: &Call,
     tenant: &Arc<Tenant>,
     request: &TokenRequest,
-) -> Result<Result<Issued, Refused>, Stop> {
+) -> Result<Result<Pending, Refused>, Stop> {
     let shown = Shown {
         proofs: &call.dpop,
         certificates: call.certificates(),

@@ -211,15 +211,15 @@ impl Plane {
         let is_new = self
             .issuer(tenant, &place.1)
             .is_ok_and(|(_, mut keys)| keys.used(&anchor.key, self.now()));
+        let key = anchor.key.clone();
         if is_new {
-            let key = (place, anchor.key.clone());
             let uses = &self.refreshing.uses;
             let mut uses = uses.lock().unwrap_or_else(PoisonError::into_inner);
-            uses.entry(key).or_insert_with(|| self.now());
-        } else {
-            let key = anchor.key.clone();
-            self.refreshing.note_at_work(place, key, known);
+            let use_of = (place.clone(), key.clone());
+            uses.entry(use_of).or_insert_with(|| self.now());
         }
+        // Until something changes, and storing that use does.
+        self.refreshing.note_at_work(place, key, known);
     }
 
     /// Stores which keys were seen at work for the first time.
@@ -232,15 +232,24 @@ impl Plane {
             let uses = &self.refreshing.uses;
             std::mem::take(&mut *uses.lock().unwrap_or_else(PoisonError::into_inner))
         };
-        for (((tenant, id), key), at) in uses {
+        let mut uses = uses.into_iter();
+        while let Some((((tenant, id), key), at)) = uses.next() {
             let Some(tenant) = self.tenant(&tenant) else {
                 continue;
             };
-            if tenant.read(|snapshot| snapshot.issuers.contains_key(&id)) {
-                self.note_keys(&tenant, &id, |_, keys| {
-                    keys.used(&key, at);
-                    Ok(())
-                })?;
+            if !tenant.read(|snapshot| snapshot.issuers.contains_key(&id)) {
+                continue;
+            }
+            let noted = self.note_keys(&tenant, &id, |_, keys| {
+                keys.used(&key, at);
+                Ok(())
+            });
+            if noted.is_err() {
+                let left = &self.refreshing.uses;
+                let mut left = left.lock().unwrap_or_else(PoisonError::into_inner);
+                left.insert(((tenant.id().clone(), id), key), at);
+                left.extend(uses);
+                return noted;
             }
         }
         Ok(())

@@ -91,6 +91,19 @@ impl Store for Switched {
         self.store()?.use_and_record(tenant, uses, intents)
     }
 
+    fn use_and_record_later(
+        &self,
+        tenant: &TenantId,
+        uses: Vec<SingleUse>,
+        intents: Vec<IntentRow>,
+        told: Box<dyn FnOnce(Result<Vec<Used>, Fault>) + Send>,
+    ) {
+        match self.store() {
+            Ok(store) => store.use_and_record_later(tenant, uses, intents, told),
+            Err(fault) => told(Err(fault)),
+        }
+    }
+
     fn raise(
         &self,
         operator: &Operator,

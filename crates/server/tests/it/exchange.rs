@@ -2,6 +2,7 @@
 
 mod delegation;
 mod github;
+mod hostile;
 mod proofs;
 mod single_use;
 

@@ -37,7 +37,7 @@ use crate::tenant::TenantRecord;
 use address::Address;
 use listener::Listener;
 use session::Session;
-use uses::Gathered;
+use uses::{Gathered, Waiting};
 
 /// A store in a database of PostgreSQL.
 pub struct PostgresqlStore {
@@ -199,10 +199,32 @@ impl Store for PostgresqlStore {
         uses: &[SingleUse],
         intents: &[IntentRow],
     ) -> Result<Vec<Used>, Fault> {
-        let answered = self.uses.add(tenant, uses, intents);
-        let gathered = Arc::clone(&self.uses);
-        self.send(move |session| gathered.carry_out(session))?;
+        let (answer, answered) = mpsc::sync_channel(1);
+        let told = Box::new(move |outcome| {
+            // This fails only if the caller is gone, and a caller waits.
+            drop(answer.send(outcome));
+        });
+        self.use_and_record_later(tenant, uses.to_vec(), intents.to_vec(), told);
         answered.recv().map_err(|_| stopped())?
+    }
+
+    fn use_and_record_later(
+        &self,
+        tenant: &TenantId,
+        uses: Vec<SingleUse>,
+        intents: Vec<IntentRow>,
+        told: Box<dyn FnOnce(Result<Vec<Used>, Fault>) + Send>,
+    ) {
+        self.uses.add(Waiting {
+            tenant: tenant.clone(),
+            uses,
+            intents,
+            told,
+        });
+        let gathered = Arc::clone(&self.uses);
+        if let Err(fault) = self.send(move |session| gathered.carry_out(session)) {
+            self.uses.give_up(&fault);
+        }
     }
 
     fn raise(&self, _: &Operator, floor: Sequence) -> Result<BTreeMap<TenantId, Sequence>, Fault> {

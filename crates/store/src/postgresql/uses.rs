@@ -6,7 +6,6 @@
 //! with them the intents of what they are used for.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::mpsc::{self, Receiver, SyncSender};
 use std::sync::{Mutex, PoisonError};
 use std::{mem, slice};
 
@@ -28,30 +27,26 @@ const MOST_AT_ONCE: usize = 1_024;
 pub(super) struct Gathered(Mutex<Vec<Waiting>>);
 
 /// A call and who waits for its answer.
-struct Waiting {
-    tenant: TenantId,
-    uses: Vec<SingleUse>,
+pub(super) struct Waiting {
+    pub(super) tenant: TenantId,
+    pub(super) uses: Vec<SingleUse>,
     /// What is recorded if all of it is used for the first time.
-    intents: Vec<IntentRow>,
-    answer: SyncSender<Result<Vec<Used>, Fault>>,
+    pub(super) intents: Vec<IntentRow>,
+    pub(super) told: Box<dyn FnOnce(Result<Vec<Used>, Fault>) + Send>,
 }
 
 impl Gathered {
-    /// Puts a call beside those that wait; its answer comes out of what is returned.
-    pub(super) fn add(
-        &self,
-        tenant: &TenantId,
-        uses: &[SingleUse],
-        intents: &[IntentRow],
-    ) -> Receiver<Result<Vec<Used>, Fault>> {
-        let (answer, answered) = mpsc::sync_channel(1);
-        self.lock().push(Waiting {
-            tenant: tenant.clone(),
-            uses: uses.to_vec(),
-            intents: intents.to_vec(),
-            answer,
-        });
-        answered
+    /// Puts a call beside those that wait.
+    pub(super) fn add(&self, call: Waiting) {
+        self.lock().push(call);
+    }
+
+    /// Tells all that wait that nobody will carry them out.
+    pub(super) fn give_up(&self, fault: &Fault) {
+        let calls = mem::take(&mut *self.lock());
+        for call in calls {
+            (call.told)(Err(fault.clone()));
+        }
     }
 
     /// Carries out what waits in one transaction, and then answers it. Another connection may have
@@ -62,7 +57,7 @@ impl Gathered {
             if calls.is_empty() {
                 return;
             }
-            let outcomes = match together(session, &calls) {
+            let outcomes: Outcomes = match together(session, &calls) {
                 // Whose conflict it is shows when each is carried out alone.
                 Err(Fault::Conflict(_)) => calls
                     .iter()
@@ -75,8 +70,7 @@ impl Gathered {
                 Err(fault) => calls.iter().map(|_| Err(fault.clone())).collect(),
             };
             for (call, outcome) in calls.into_iter().zip(outcomes) {
-                // This fails only if the caller is gone, and a caller waits.
-                drop(call.answer.send(outcome));
+                (call.told)(outcome);
             }
         }
     }

@@ -161,6 +161,20 @@ impl Store for SqliteStore {
             .write(move |connection| uses::use_and_record(connection, &tenant, &uses, &intents))
     }
 
+    fn use_and_record_later(
+        &self,
+        tenant: &TenantId,
+        uses: Vec<SingleUse>,
+        intents: Vec<IntentRow>,
+        told: Box<dyn FnOnce(Result<Vec<Used>, Fault>) + Send>,
+    ) {
+        let tenant = tenant.clone();
+        self.writer.write_later(
+            move |connection| uses::use_and_record(connection, &tenant, &uses, &intents),
+            told,
+        );
+    }
+
     fn raise(&self, _: &Operator, floor: Sequence) -> Result<BTreeMap<TenantId, Sequence>, Fault> {
         self.writer
             .write(move |connection| followers::raise(connection, floor))

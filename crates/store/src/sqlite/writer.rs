@@ -4,7 +4,7 @@
 //! only then answers them all. A call that fails is undone alone; when the commit fails, every call
 //! in it has failed.
 
-use std::sync::mpsc::{self, Receiver, Sender, SyncSender};
+use std::sync::mpsc::{self, Receiver, Sender};
 use std::thread::{self, JoinHandle};
 
 use rusqlite::Connection;
@@ -38,16 +38,32 @@ impl Writer {
         &self,
         work: impl FnOnce(&Connection) -> Result<T, Fault> + Send + 'static,
     ) -> Result<T, Fault> {
-        let stopped = || Fault::Bug("the writer has stopped".to_owned());
         let (answer, answered) = mpsc::sync_channel(1);
-        let call = Box::new(Work {
+        self.write_later(work, move |outcome| {
+            // This fails only if the caller is gone, and a caller waits.
+            drop(answer.send(outcome));
+        });
+        answered.recv().map_err(|_| stopped())?
+    }
+
+    /// Carries `work` out, and tells what came of it when that is durable.
+    pub(super) fn write_later<T: Send + 'static>(
+        &self,
+        work: impl FnOnce(&Connection) -> Result<T, Fault> + Send + 'static,
+        told: impl FnOnce(Result<T, Fault>) + Send + 'static,
+    ) {
+        let call: Box<dyn Call> = Box::new(Work {
             work: Some(work),
             outcome: None,
-            answer,
+            told,
         });
-        let calls = self.calls.as_ref().ok_or_else(stopped)?;
-        calls.send(call).map_err(|_| stopped())?;
-        answered.recv().map_err(|_| stopped())?
+        let unsent = match &self.calls {
+            Some(calls) => calls.send(call).err().map(|unsent| unsent.0),
+            None => Some(call),
+        };
+        if let Some(call) = unsent {
+            call.answer(Err(stopped()));
+        }
     }
 }
 
@@ -70,16 +86,21 @@ trait Call: Send {
     fn answer(self: Box<Self>, committed: Result<(), Fault>);
 }
 
-struct Work<T, F> {
-    work: Option<F>,
-    outcome: Option<Result<T, Fault>>,
-    answer: SyncSender<Result<T, Fault>>,
+fn stopped() -> Fault {
+    Fault::Bug("the writer has stopped".to_owned())
 }
 
-impl<T, F> Call for Work<T, F>
+struct Work<T, F, A> {
+    work: Option<F>,
+    outcome: Option<Result<T, Fault>>,
+    told: A,
+}
+
+impl<T, F, A> Call for Work<T, F, A>
 where
     T: Send,
     F: FnOnce(&Connection) -> Result<T, Fault> + Send,
+    A: FnOnce(Result<T, Fault>) + Send,
 {
     fn attempt(&mut self, connection: &Connection) -> Result<(), Fault> {
         let Some(work) = self.work.take() else {
@@ -92,13 +113,9 @@ where
     }
 
     fn answer(self: Box<Self>, committed: Result<(), Fault>) {
-        let Self {
-            outcome, answer, ..
-        } = *self;
+        let Self { outcome, told, .. } = *self;
         let skipped = || Err(Fault::Bug("a call was not carried out".to_owned()));
-        let outcome = committed.and_then(|()| outcome.unwrap_or_else(skipped));
-        // This fails only if the caller is gone, and a caller waits.
-        drop(answer.send(outcome));
+        told(committed.and_then(|()| outcome.unwrap_or_else(skipped)));
     }
 }
 
