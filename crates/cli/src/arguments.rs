@@ -17,6 +17,7 @@ use crate::manage::arguments::{
     Remote, RuleArguments, TenantArguments, TrustDomainArguments, WHY_NOT_EXAMPLES,
     WhyNotArguments,
 };
+use crate::manage::exchange::arguments::TokenArguments;
 
 /// A trust plane for machine identities: decides on credentials, and issues them.
 ///
@@ -94,6 +95,8 @@ pub enum Command {
     Server(ServerCommand),
     /// Who shares the server, each apart from the others
     Tenant(TenantArguments),
+    /// What is had for a credential of someone else's
+    Token(TokenArguments),
     /// The trust domains of a tenant
     TrustDomain(TrustDomainArguments),
     /// Start everything: server, store and one agent, with a tenant to begin with

@@ -55,6 +55,7 @@ pub fn run(arguments: &Arguments) -> Result<Exit, Fault> {
         Command::Federation(federation) => manage::federation(federation, common),
         Command::Node(node) => manage::node(node, common),
         Command::Tenant(tenant) => manage::tenant(tenant, common),
+        Command::Token(token) => manage::token(token, common),
         Command::TrustDomain(domain) => manage::trust_domain(domain, common),
         Command::Rule(rule) => manage::rule(rule, common),
         Command::WhyNot(why_not) => manage::why_not(why_not, common),

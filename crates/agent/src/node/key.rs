@@ -1,8 +1,12 @@
-//! Keys that are made on the node.
+//! Keys that are made where they are used: on the node, or where a command runs.
+
+use std::fmt;
 
 use aws_lc_rs::encoding::{AsBigEndian, AsDer, EcPrivateKeyBin, PublicKeyX509Der};
 use aws_lc_rs::rand::SystemRandom;
-use aws_lc_rs::signature::{ECDSA_P256_SHA256_ASN1_SIGNING, EcdsaKeyPair, KeyPair};
+use aws_lc_rs::signature::{
+    ECDSA_P256_SHA256_ASN1_SIGNING, ECDSA_P256_SHA256_FIXED_SIGNING, EcdsaKeyPair, KeyPair,
+};
 use base64ct::{Base64UrlUnpadded, Encoding};
 use const_oid::db::rfc5912::ECDSA_WITH_SHA_256;
 use der::asn1::BitString;
@@ -13,7 +17,7 @@ use x509_cert::spki::{AlgorithmIdentifierOwned, SubjectPublicKeyInfoOwned};
 use zeroize::Zeroizing;
 
 /// A P-256 key pair: every SPIFFE client knows its kind.
-pub(super) struct NodeKey {
+pub struct NodeKey {
     pair: EcdsaKeyPair,
     pkcs8: Zeroizing<Vec<u8>>,
     public_key: Vec<u8>,
@@ -24,8 +28,19 @@ pub(super) struct NodeKey {
 #[error("a key could not be made or used")]
 pub struct KeyFault;
 
+impl fmt::Debug for NodeKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("NodeKey")
+    }
+}
+
 impl NodeKey {
-    pub(super) fn generate() -> Result<Self, KeyFault> {
+    /// Makes one.
+    ///
+    /// # Errors
+    ///
+    /// [`KeyFault`] if the library of cryptography failed.
+    pub fn generate() -> Result<Self, KeyFault> {
         let pair = EcdsaKeyPair::generate(&ECDSA_P256_SHA256_ASN1_SIGNING).map_err(|_| KeyFault)?;
         let pkcs8 = pair.to_pkcs8v1().map_err(|_| KeyFault)?;
         let pkcs8 = Zeroizing::new(pkcs8.as_ref().to_vec());
@@ -35,6 +50,19 @@ impl NodeKey {
     pub(super) fn from_pkcs8(pkcs8: Zeroizing<Vec<u8>>) -> Result<Self, KeyFault> {
         let pair = EcdsaKeyPair::from_pkcs8(&ECDSA_P256_SHA256_ASN1_SIGNING, &pkcs8)
             .map_err(|_| KeyFault)?;
+        Self::of(pair, pkcs8)
+    }
+
+    /// Reads a P-256 key as other programs write it: DER of RFC 5915 or of PKCS#8.
+    ///
+    /// # Errors
+    ///
+    /// [`KeyFault`] if it is none.
+    pub fn read(der: &[u8]) -> Result<Self, KeyFault> {
+        let pair = EcdsaKeyPair::from_private_key_der(&ECDSA_P256_SHA256_ASN1_SIGNING, der)
+            .map_err(|_| KeyFault)?;
+        let pkcs8 = pair.to_pkcs8v1().map_err(|_| KeyFault)?;
+        let pkcs8 = Zeroizing::new(pkcs8.as_ref().to_vec());
         Self::of(pair, pkcs8)
     }
 
@@ -49,7 +77,7 @@ impl NodeKey {
     }
 
     /// As unencrypted DER PKCS#8.
-    pub(super) fn pkcs8(&self) -> &Zeroizing<Vec<u8>> {
+    pub fn pkcs8(&self) -> &Zeroizing<Vec<u8>> {
         &self.pkcs8
     }
 
@@ -66,20 +94,44 @@ impl NodeKey {
             .as_be_bytes()
             .map_err(|_| KeyFault)?;
         let secret = Zeroizing::new(Base64UrlUnpadded::encode_string(secret.as_ref()));
-        // An uncompressed point: 4, then two coordinates of 32 bytes (SEC 1 2.3.3).
-        let point = self.pair.public_key().as_ref().get(1..).ok_or(KeyFault)?;
-        let (x, y) = point.split_at_checked(32).ok_or(KeyFault)?;
+        let [x, y] = self.coordinates()?;
         Ok(Zeroizing::new(format!(
-            r#"{{"kty":"EC","crv":"P-256","alg":"ES256","x":"{}","y":"{}","d":"{}"}}"#,
-            Base64UrlUnpadded::encode_string(x),
-            Base64UrlUnpadded::encode_string(y),
+            r#"{{"kty":"EC","crv":"P-256","alg":"ES256","x":"{x}","y":"{y}","d":"{}"}}"#,
             secret.as_str(),
         )))
     }
 
+    /// The coordinates of the public point, in base64url (RFC 7518 6.2.1).
+    ///
+    /// # Errors
+    ///
+    /// [`KeyFault`] if the library of cryptography failed.
+    pub fn coordinates(&self) -> Result<[String; 2], KeyFault> {
+        // An uncompressed point: 4, then two coordinates of 32 bytes (SEC 1 2.3.3).
+        let point = self.pair.public_key().as_ref().get(1..).ok_or(KeyFault)?;
+        let (x, y) = point.split_at_checked(32).ok_or(KeyFault)?;
+        Ok([x, y].map(Base64UrlUnpadded::encode_string))
+    }
+
+    /// A signature as tokens have it, two numbers of 32 bytes (RFC 7518 3.4).
+    ///
+    /// # Errors
+    ///
+    /// [`KeyFault`] if the library of cryptography failed.
+    pub fn sign_token(&self, message: &[u8]) -> Result<Vec<u8>, KeyFault> {
+        let pair = EcdsaKeyPair::from_pkcs8(&ECDSA_P256_SHA256_FIXED_SIGNING, &self.pkcs8)
+            .map_err(|_| KeyFault)?;
+        let signature = pair.sign(&SystemRandom::new(), message);
+        Ok(signature.map_err(|_| KeyFault)?.as_ref().to_vec())
+    }
+
     /// A PKCS#10 request (RFC 2986) as DER, which shows that its sender holds the key. It names no
     /// one: who the node is, the server says.
-    pub(super) fn signing_request(&self) -> Result<Vec<u8>, KeyFault> {
+    ///
+    /// # Errors
+    ///
+    /// [`KeyFault`] if the library of cryptography failed.
+    pub fn signing_request(&self) -> Result<Vec<u8>, KeyFault> {
         let info = CertReqInfo {
             version: Version::V1,
             subject: Name::default(),

@@ -41,6 +41,7 @@ use svids::Svids;
 use tokens::Tokens;
 
 pub use evidence::{Attesting, Evidence, EvidenceFault};
+pub use key::{KeyFault, NodeKey};
 pub use link::{Joining, LinkFault, ServerTrust};
 
 /// A node: it follows one server, and knows what each of its workloads may hold.

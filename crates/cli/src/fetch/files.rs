@@ -9,7 +9,7 @@ use crate::fault::Fault;
 
 /// Writes a file, and its folder if there is none. It is whole, or as it was, at any moment: a
 /// program that reads it again finds either.
-pub(super) fn write_file(path: &Path, text: &str, mode: u32) -> Result<(), Fault> {
+pub(crate) fn write_file(path: &Path, text: &str, mode: u32) -> Result<(), Fault> {
     let write = || {
         if let Some(folder) = path.parent() {
             fs::create_dir_all(folder)?;

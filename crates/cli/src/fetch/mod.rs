@@ -4,6 +4,7 @@ mod files;
 mod wit;
 mod x509;
 
+pub(crate) use files::write_file;
 pub(crate) use x509::certificates;
 
 use std::path::{Path, PathBuf};

@@ -49,21 +49,12 @@ impl Client {
                 "--server {server}: a certificate is shown over TLS only; name the server with https"
             )));
         }
-        let config = Agent::config_builder()
-            .http_status_as_error(false)
-            // The credential goes to the server that was named and to no other.
-            .max_redirects(0)
-            .proxy(None)
-            .timeout_global(Some(LONGEST_CALL))
-            .build();
-        let agent = if is_secure {
-            let connector = TcpConnector::default().chain(Secured::of(remote)?);
-            Agent::with_parts(config, connector, DefaultResolver::default())
-        } else {
-            config.into()
+        let secured = match is_secure {
+            true => Some(Secured::of(remote)?),
+            false => None,
         };
         Ok(Self {
-            agent,
+            agent: agent(secured),
             server,
             credential: match shows_certificate {
                 true => None,
@@ -147,9 +138,27 @@ impl Client {
     }
 }
 
+/// What calls a server, over TLS or without.
+pub(super) fn agent(secured: Option<Secured>) -> Agent {
+    let config = Agent::config_builder()
+        .http_status_as_error(false)
+        // A credential goes to the server that was named and to no other.
+        .max_redirects(0)
+        .proxy(None)
+        .timeout_global(Some(LONGEST_CALL))
+        .build();
+    match secured {
+        Some(secured) => {
+            let connector = TcpConnector::default().chain(secured);
+            Agent::with_parts(config, connector, DefaultResolver::default())
+        }
+        None => config.into(),
+    }
+}
+
 /// Whether the address is one of HTTPS. Any other must be on this machine: a credential that anyone
 /// on the way can read is anyone's.
-fn check_server(server: &str) -> Result<bool, Fault> {
+pub(super) fn check_server(server: &str) -> Result<bool, Fault> {
     let usage = |detail: &str| Err(Fault::Usage(format!("--server {server}: {detail}")));
     let uri = server.parse::<Uri>().ok();
     let uri = uri.filter(|uri| uri.path().len() <= 1 && uri.query().is_none());
@@ -158,18 +167,21 @@ fn check_server(server: &str) -> Result<bool, Fault> {
     let (Some(uri), Some(authority)) = (&uri, authority) else {
         return usage("an address looks like http://127.0.0.1:8080 or https://avouch.example.com");
     };
-    let host = authority.host();
-    let address = host.trim_start_matches('[').trim_end_matches(']');
-    let is_here = host == "localhost"
-        || address
-            .parse()
-            .is_ok_and(|address: IpAddr| address.is_loopback());
     match uri.scheme_str() {
         Some("https") => Ok(true),
-        Some("http") if is_here => Ok(false),
+        Some("http") if is_this_machine(authority.host()) => Ok(false),
         Some("http") => usage("your credential would cross the network unprotected; use https"),
         _ => usage("an address begins with http:// or https://"),
     }
+}
+
+/// Whether a host is this machine, whatever a resolver says.
+pub(super) fn is_this_machine(host: &str) -> bool {
+    let address = host.trim_start_matches('[').trim_end_matches(']');
+    host == "localhost"
+        || address
+            .parse()
+            .is_ok_and(|address: IpAddr| address.is_loopback())
 }
 
 fn credential(folder: &Path) -> Result<Zeroizing<String>, Fault> {

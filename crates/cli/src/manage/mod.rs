@@ -4,6 +4,7 @@ pub mod arguments;
 mod bound;
 mod client;
 mod entries;
+pub mod exchange;
 mod federation;
 mod issuers;
 mod nodes;
@@ -26,6 +27,7 @@ use arguments::{
 };
 use client::Client;
 pub use entries::entry;
+pub use exchange::token;
 pub use federation::federation;
 pub use issuers::issuer;
 pub use nodes::node;

@@ -204,7 +204,7 @@ fn module(scratch: &Path) -> Result<PathBuf, String> {
 }
 
 /// The cache of Go is not to be written to.
-fn copy(from: &Path, to: &Path) {
+pub(crate) fn copy(from: &Path, to: &Path) {
     fs::create_dir_all(to).unwrap();
     for entry in fs::read_dir(from).unwrap() {
         let entry = entry.unwrap();
