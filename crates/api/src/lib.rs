@@ -28,6 +28,6 @@ mod verdict;
 pub use question::{
     Asked, Unreadable, expected_name, expected_spiffe, policy_identifier, profile_for, purpose_for,
 };
-pub use strict::{NotAValue, read_value};
+pub use strict::{NotAValue, read_value, write_yaml};
 pub use trust::{Entry, TrustDocument};
 pub use verdict::{Answer, Outcome};

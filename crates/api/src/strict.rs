@@ -25,6 +25,12 @@ pub fn read_value(text: &str) -> Result<Value, NotAValue> {
     read.map_err(|error| NotAValue(error.to_string()))
 }
 
+/// Writes a value as YAML.
+pub fn write_yaml(value: &Value) -> String {
+    // A value of JSON is one of YAML, whatever is in it.
+    serde_norway::to_string(value).unwrap_or_else(|_| format!("{value}\n"))
+}
+
 /// A value whose objects name each member once, at every depth. Two readers could take different
 /// values from one that does not.
 pub(crate) struct Strict(pub(crate) Value);

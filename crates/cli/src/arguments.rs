@@ -11,6 +11,9 @@ use avouch_core::verdict::TrustModel;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use const_oid::ObjectIdentifier;
 
+use crate::manage::apply::arguments::{
+    APPLY_EXAMPLES, ApplyArguments, EXPORT_EXAMPLES, ExportArguments, PLAN_EXAMPLES, PlanArguments,
+};
 use crate::manage::arguments::{
     ANCHOR_PUT_EXAMPLES, AdminArguments, AnchorDeleteArguments, AnchorPutArguments,
     AuthorityArguments, EntryArguments, FederationArguments, IssuerArguments, NodeArguments,
@@ -69,6 +72,9 @@ pub enum Command {
     /// Look at what is trusted
     #[command(subcommand)]
     Anchor(AnchorCommand),
+    /// Have a server be as files want it
+    #[command(after_help = APPLY_EXAMPLES)]
+    Apply(ApplyArguments),
     /// What signs for a tenant, and what to do when a key may be in the wrong hands
     Authority(AuthorityArguments),
     /// Which workloads get which identity
@@ -76,6 +82,9 @@ pub enum Command {
     /// The same verdict drawn in full: every check, or every path that failed
     #[command(after_help = EXPLAIN_EXAMPLES)]
     Explain(ExplainArguments),
+    /// What a tenant has, in the shape that `apply` takes
+    #[command(after_help = EXPORT_EXAMPLES)]
+    Export(ExportArguments),
     /// Where bundles of foreign trust domains are fetched, and how it goes
     Federation(FederationArguments),
     /// What the Workload API gives to this process, as to any workload
@@ -88,6 +97,9 @@ pub enum Command {
     Model(ModelCommand),
     /// The machines whose workloads get identities
     Node(NodeArguments),
+    /// What `apply` would do
+    #[command(after_help = PLAN_EXAMPLES)]
+    Plan(PlanArguments),
     /// Who may exchange what they have for an identity of the tenant
     Rule(RuleArguments),
     /// A server for many nodes

@@ -44,6 +44,9 @@ pub fn run(arguments: &Arguments) -> Result<Exit, Fault> {
             verify::explain(&explain.credentials, &explain.question, common)
         }
         Command::Admin(admin) => manage::admin(admin, common),
+        Command::Apply(apply) => manage::apply::apply(apply, common),
+        Command::Export(export) => manage::apply::export(export, common),
+        Command::Plan(plan) => manage::apply::plan(plan, common),
         Command::Anchor(AnchorCommand::Delete(delete)) => manage::delete_anchor(delete, common),
         Command::Anchor(AnchorCommand::List(list)) if list.trust.is_empty() => {
             manage::list_anchors(&list.remote, common)

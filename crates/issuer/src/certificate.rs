@@ -1,5 +1,6 @@
 //! Certificates as DER (RFC 5280 4.1): what is to be signed, and what was.
 
+use std::collections::BTreeSet;
 use std::str::FromStr;
 use std::time::Duration;
 
@@ -25,6 +26,7 @@ use x509_cert::name::Name;
 use x509_cert::spki::AlgorithmIdentifierRef;
 use x509_cert::time::Validity;
 
+use crate::cluster::{ComponentRequest, Usage, octets};
 use crate::fault::Fault;
 use crate::key::PublicHalf;
 use crate::revocation_list::Revoked;
@@ -332,7 +334,8 @@ struct RequestToBeSigned<'a> {
 }
 
 /// `extensionRequest` (RFC 2985 5.4.2).
-const EXTENSION_REQUEST: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.2.840.113549.1.9.14");
+pub(crate) const EXTENSION_REQUEST: ObjectIdentifier =
+    ObjectIdentifier::new_unwrap("1.2.840.113549.1.9.14");
 
 impl RequestContent<'_> {
     /// The bytes to be signed.
@@ -446,6 +449,52 @@ pub(crate) fn leaf_names(
         ])
     };
     encode().map_err(|_: der::Error| Fault::Bug("the names of a leaf cannot be written"))
+}
+
+/// The extensions of the certificate of a component of a cluster: what Kubernetes lets it say.
+pub(crate) fn component_extensions(
+    issuer_key: &[u8],
+    request: &ComponentRequest,
+    usages: &BTreeSet<Usage>,
+) -> Result<Vec<Extension>, Fault> {
+    let encode = || {
+        let basic = BasicConstraints {
+            ca: false,
+            path_len_constraint: None,
+        };
+        let mut extensions = vec![extension(true, &basic)?];
+        let mut bits: FlagSet<KeyUsages> = FlagSet::default();
+        let mut purposes = Vec::new();
+        for usage in usages {
+            match usage {
+                Usage::DigitalSignature => bits |= KeyUsages::DigitalSignature,
+                Usage::KeyEncipherment => bits |= KeyUsages::KeyEncipherment,
+                Usage::ClientAuth => purposes.push(CLIENT_AUTH),
+                Usage::ServerAuth => purposes.push(SERVER_AUTH),
+            }
+        }
+        if !bits.is_empty() {
+            extensions.push(extension(true, &KeyUsage(bits))?);
+        }
+        extensions.push(extension(false, &ExtendedKeyUsage(purposes))?);
+        extensions.push(authority_key_id(issuer_key)?);
+        extensions.push(subject_key_id(request.public_half())?);
+        let mut names = Vec::new();
+        for name in request.dns_names() {
+            names.push(GeneralName::DnsName(Ia5String::new(name)?));
+        }
+        for name in request.emails() {
+            names.push(GeneralName::Rfc822Name(Ia5String::new(name)?));
+        }
+        for ip in request.ips() {
+            names.push(GeneralName::IpAddress(OctetString::new(octets(*ip))?));
+        }
+        if !names.is_empty() {
+            extensions.push(extension(false, &SubjectAltName(names))?);
+        }
+        Ok(extensions)
+    };
+    encode().map_err(|_: der::Error| Fault::Bug("the extensions of a component cannot be written"))
 }
 
 fn uri(text: &str) -> der::Result<GeneralName> {

@@ -31,6 +31,7 @@
 pub mod authority;
 pub mod bundle;
 mod certificate;
+pub mod cluster;
 pub mod fault;
 pub mod intent;
 pub mod key;

@@ -36,6 +36,15 @@ impl Lifetime {
         }
     }
 
+    /// Those of the components of a Kubernetes cluster.
+    pub(crate) fn of_components() -> Self {
+        Self {
+            least: 600,
+            usual: 86_400,
+            most: 365 * 86_400,
+        }
+    }
+
     /// The longest, in seconds.
     pub fn most(&self) -> u32 {
         self.most

@@ -31,6 +31,7 @@ mod authority_record;
 mod bundles;
 pub mod caller;
 pub mod clock;
+pub mod cluster;
 mod counters;
 pub mod entries;
 mod exchange;

@@ -17,8 +17,8 @@ use avouch_core::time::Time;
 use avouch_issuer::revocation_list::{RevocationList, Revoked};
 use avouch_issuer::stages::issue_one;
 use avouch_store::{
-    AuthorityId, AuthorityKind, AuthorityRecord, AuthorityState, CredentialKind, IntentRow,
-    RevocationListRecord, RevokedCertificate, Sequence,
+    AuthorityId, AuthorityKind, AuthorityRecord, AuthorityState, AuthorityUse, CredentialKind,
+    IntentRow, RevocationListRecord, RevokedCertificate, Sequence,
 };
 
 use crate::authority_record::{self, Opened};
@@ -181,7 +181,16 @@ impl Plane {
         is_meant: impl Fn(&IntentRow) -> bool,
     ) -> Result<Vec<IntentRow>, Refused> {
         let now = self.now();
-        let longest = i64::from(self.settings.x509.lifetime.most());
+        let is_cluster = tenant.read(|snapshot| {
+            let mut records = snapshot.authorities.values();
+            records.any(|record| record.used_for == AuthorityUse::Cluster)
+        });
+        // Where there is no cluster, no certificate of a component lives longer than an SVID.
+        let longest = match is_cluster {
+            true => self.settings.cluster.lifetime.most(),
+            false => self.settings.x509.lifetime.most(),
+        };
+        let longest = i64::from(longest.max(self.settings.x509.lifetime.most()));
         let mut found: BTreeMap<String, IntentRow> = BTreeMap::new();
         let mut from = now.plus(-longest);
         let mut limit = INTENTS;

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use avouch_issuer::cluster::ClusterProfile;
 use avouch_issuer::key_manager::{FileKeys, KeyManager};
 use avouch_issuer::profile::{InvalidLifetime, JwtProfile, Lifetime, WitProfile, X509Profile};
 
@@ -28,6 +29,8 @@ pub struct Settings {
     pub jwt: JwtProfile,
     /// What WIT-SVIDs may be like.
     pub wit: WitProfile,
+    /// What certificates of the components of a Kubernetes cluster may be like.
+    pub cluster: ClusterProfile,
     /// The address under which verifiers reach this deployment, without a slash at its end: the
     /// head of every `iss`.
     pub public_url: String,
@@ -91,6 +94,7 @@ impl Default for Settings {
             x509: X509Profile::default(),
             jwt: JwtProfile::default(),
             wit: WitProfile::default(),
+            cluster: ClusterProfile::default(),
             public_url: "http://127.0.0.1:8080".to_owned(),
             fetch: Permitted::default(),
         }

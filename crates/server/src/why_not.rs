@@ -68,6 +68,21 @@ impl Workload {
         (narrowed, unfilled)
     }
 
+    /// Whether it has a fact for a place that stays open: one that cannot be a part of an identity,
+    /// or one of several.
+    fn has_unfit(&self, left: &IdTemplate) -> bool {
+        let mut open = left
+            .places()
+            .filter(|place| place.whose() == Whose::Workload);
+        open.any(|place| {
+            let is_of = |held: &Selector| {
+                let rest = held.as_str().strip_prefix(place.kind());
+                rest.is_some_and(|rest| rest.starts_with(':'))
+            };
+            self.selectors.iter().any(is_of)
+        })
+    }
+
     /// Whether something of the kind of a selector is known of it, such as another `unix:uid`.
     fn has_of_kind(&self, selector: &Selector) -> bool {
         let kind = kind_of(selector);
@@ -116,8 +131,8 @@ impl Nearly {
 }
 
 /// The entries that match a workload, and those that nearly do: at least one of their selectors was
-/// attested, or one of the same kind with another value, or nothing but the node or the end of the
-/// entry is in the way.
+/// attested, or one of the same kind with another value, or a fact that cannot fill its place in the
+/// identity, or nothing but the node or the end of the entry is in the way.
 pub(crate) fn why_not(
     tenant: &Tenant,
     workload: &Workload,
@@ -137,7 +152,8 @@ pub(crate) fn why_not(
             }
             let has_filled = nearly.spiffe_id != entry.spiffe_id;
             let has_any = nearly.missing.len() < entry.selectors.len() || has_filled;
-            if !has_any && !nearly.missing.iter().any(|one| workload.has_of_kind(one)) {
+            let has_other = nearly.missing.iter().any(|one| workload.has_of_kind(one));
+            if !has_any && !has_other && !workload.has_unfit(&nearly.spiffe_id) {
                 continue;
             }
             let place = near.partition_point(|(other, _)| *other <= distance);

@@ -1,8 +1,10 @@
 //! Commands that ask a server: tenants and everything they have.
 
+pub mod apply;
 pub mod arguments;
 mod bound;
 mod client;
+mod cluster;
 mod entries;
 pub mod exchange;
 mod federation;
@@ -201,6 +203,8 @@ pub fn authority(arguments: &AuthorityArguments, common: &Common) -> Result<Exit
             let answer = client.post(&at("trust-domains", trust_domain, "import")?, &sent)?;
             return tell_one(common, &answer, &[("AUTHORITY", "authority")]);
         }
+        AuthorityCommand::BootstrapToken(token) => return cluster::token(&client, token, common),
+        AuthorityCommand::Sign(sign) => return cluster::sign(&client, sign, common),
         AuthorityCommand::Replace { trust_domain, wait } => {
             let replaced = at("trust-domains", trust_domain, "replace")?;
             let answer = client.post(&replaced, &nothing)?;

@@ -42,7 +42,7 @@ fn no_key(path: &Path) -> Fault {
     ))
 }
 
-fn read_text(path: &Path) -> Result<String, Fault> {
+pub(super) fn read_text(path: &Path) -> Result<String, Fault> {
     let refuse = |why: String| Fault::Usage(format!("{}: {why}", input::name_of(path)));
     let bytes = match input::read(path, "file", LONGEST_FILE) {
         Ok(bytes) => bytes,

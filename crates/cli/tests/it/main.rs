@@ -1,9 +1,11 @@
 //! The program as its users run it: real files, a real process, a scrubbed environment.
 
 mod anchors;
+mod apply;
 mod authorities;
 mod batch;
 mod clients;
+mod cluster;
 mod documents;
 mod exchanged;
 mod killed;

@@ -8,9 +8,9 @@ use crate::plane::Plane;
 use crate::run::{Folder, Ran};
 
 /// A plane, and its address.
-struct Served {
-    plane: Plane,
-    server: String,
+pub(crate) struct Served {
+    pub(crate) plane: Plane,
+    pub(crate) server: String,
 }
 
 impl Served {
@@ -18,7 +18,7 @@ impl Served {
         clippy::disallowed_methods,
         reason = "a limit on how long the test waits for the credential"
     )]
-    fn start(name: &str) -> Self {
+    pub(crate) fn start(name: &str) -> Self {
         let plane = Plane::start(name, &[]);
         let mut lines = plane.greeting.lines();
         let server = lines.find_map(|line| line.trim().strip_prefix("HTTP"));
@@ -32,7 +32,7 @@ impl Served {
         Self { plane, server }
     }
 
-    fn run(&self, command: &[&str]) -> Ran {
+    pub(crate) fn run(&self, command: &[&str]) -> Ran {
         let server = ["--server", &self.server];
         self.plane.folder.run(&[command, &server].concat())
     }

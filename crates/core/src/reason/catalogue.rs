@@ -716,6 +716,38 @@ catalogue! {
             "The {object} that was sent cannot be read: {detail}.",
             fix: "Send one JSON object with the members that `/openapi.json` names.",
             spec: "docs/how-to/run.md";
+        IssueBootstrapMismatch { shown: String, own: String } = "issue.bootstrap_ca_mismatch",
+            "The node was told to believe a cluster CA with the key {shown}, and that of this cluster has {own}: it was given a wrong hash, or is being led to another cluster.",
+            fix: "Compare the hash with `avouch authority list`; if it was copied well, find out who answered the node.",
+            spec: "docs/how-to/cluster.md";
+        IssueBootstrapNode { node: String, asked: String } = "issue.bootstrap_node",
+            "The bootstrap token is for the node {node}, and the request is for {asked}.",
+            fix: "Request the certificate of the node that the token was made for, or make a token for this one.",
+            spec: "docs/how-to/cluster.md";
+        IssueBootstrapTokenExpired { expires: Time, at: Time } = "issue.bootstrap_token_expired",
+            "The bootstrap token ended on {expires}; it is {at}.",
+            fix: "Make a new one with `avouch authority bootstrap-token`, and start the kubelet before it ends.",
+            spec: "docs/how-to/cluster.md";
+        IssueBootstrapTokenUnknown {} = "issue.bootstrap_token_unknown",
+            "The bootstrap token is not one of this tenant's.",
+            fix: "Check that it was copied as a whole, six characters, a point and sixteen, and that the address names the tenant that made it.",
+            spec: "docs/how-to/cluster.md";
+        IssueBootstrapTokenUsed { used: Time } = "issue.bootstrap_token_used",
+            "The bootstrap token was used on {used}, and it gives one certificate only.",
+            fix: "If that was not your kubelet, revoke the certificate of its node; then make a new token.",
+            spec: "docs/how-to/cluster.md";
+        IssueBootstrapUnpinned {} = "issue.bootstrap_unpinned",
+            "Nothing says how the node knows the cluster CA, so it may be talking to anyone.",
+            fix: "Send `ca_cert_hash` as `avouch authority bootstrap-token` shows it, or, if you must, `unsafe_skip_ca_verification`.",
+            spec: "docs/how-to/cluster.md";
+        IssueClusterRequest { signer: &'static str, detail: String } = "issue.cluster_request_refused",
+            "The signer {signer} does not sign this request: {detail}.",
+            fix: "Make the request as Kubernetes documents it for this signer, and send it again.",
+            spec: "Kubernetes, Certificates and Certificate Signing Requests, Kubernetes signers";
+        IssueClusterSigner { signer: String, detail: &'static str } = "issue.cluster_signer_unknown",
+            "Nothing is signed here for {signer}: {detail}.",
+            fix: "Name kubernetes.io/kube-apiserver-client, kubernetes.io/kube-apiserver-client-kubelet or kubernetes.io/kubelet-serving.",
+            spec: "Kubernetes, Certificates and Certificate Signing Requests, Kubernetes signers";
         IssueClient { detail: String } = "issue.client_not_authenticated",
             "The client has not shown who it is: {detail}.",
             fix: "Sign a fresh assertion whose audience is the issuer identifier of the tenant, with a key that a rule names.",

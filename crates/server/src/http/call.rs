@@ -162,6 +162,11 @@ impl Call {
         }
     }
 
+    /// What the caller shows, as it is.
+    pub(super) fn bearer_token(&self) -> Result<&str, Stop> {
+        bearer(self.authorization.as_deref().ok_or_else(missing)?)
+    }
+
     /// Who calls, if it says so at all. A certificate may be shown by whoever shows it to everyone:
     /// it counts here if it is believed.
     pub(super) fn caller_if_any(&self) -> Result<Option<Caller>, Stop> {

@@ -232,7 +232,11 @@ pub(super) fn status_of(code: &str, family: Family) -> StatusCode {
 /// `None` for a row that nobody has thought about, which a test finds.
 fn status_of_issue(code: &str) -> Option<StatusCode> {
     Some(match code {
-        "issue.client_not_authenticated" | "issue.credential_missing" => StatusCode::UNAUTHORIZED,
+        "issue.bootstrap_token_expired"
+        | "issue.bootstrap_token_unknown"
+        | "issue.bootstrap_token_used"
+        | "issue.client_not_authenticated"
+        | "issue.credential_missing" => StatusCode::UNAUTHORIZED,
         // Told to nodes, over gRPC only.
         "issue.attestation_fact_missing"
         | "issue.attestation_malformed"
@@ -264,6 +268,11 @@ fn status_of_issue(code: &str) -> Option<StatusCode> {
         | "issue.audience_invalid"
         | "issue.authority_expired"
         | "issue.body_malformed"
+        | "issue.bootstrap_ca_mismatch"
+        | "issue.bootstrap_node"
+        | "issue.bootstrap_unpinned"
+        | "issue.cluster_request_refused"
+        | "issue.cluster_signer_unknown"
         | "issue.delegation_refused"
         | "issue.dns_name_invalid"
         | "issue.exchange_not_admitted"

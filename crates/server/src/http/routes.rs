@@ -7,8 +7,8 @@ use axum::routing::MethodFilter;
 use super::answer::Answer;
 use super::call::{Call, Rest, Stop};
 use super::manage::{
-    admins, anchors, attestors, authorities, bounds, certificates, entries, federations, issuers,
-    nodes, quotas, rules, tenants, why_not,
+    admins, anchors, attestors, authorities, bounds, certificates, clusters, entries, federations,
+    issuers, nodes, quotas, rules, tenants, why_not,
 };
 use super::{decide, public, token, watch};
 use crate::access::{Noun, Verb};
@@ -219,6 +219,16 @@ pub(super) static ROUTES: &[Route] = &[
         ),
     Route::get("/t/{tenant}/keys", Access::Anyone(public::keys), "KeySet")
         .says("The keys of JWT-SVIDs of the tenant (RFC 7517)"),
+    Route::post(
+        "/t/{tenant}/signing-requests",
+        Access::Anyone(clusters::bootstrap),
+    )
+    .takes("BootstrapRequest")
+    .gives("Bootstrapped")
+    .says(
+        "Signs the first certificate of a kubelet that shows the bootstrap token of its node as \
+         `Authorization: Bearer`, once; on what the decision rests is in `legs`",
+    ),
     Route::post("/t/{tenant}/token", Access::Beginner(token::begin))
         .takes("TokenRequest")
         .gives("TokenResponse")
@@ -332,6 +342,16 @@ pub(super) static ROUTES: &[Route] = &[
     )
     .gives("Authorities")
     .says("Lets an authority sign no more, and has all that it signed replaced"),
+    Route::post(
+        "/v1/tenants/{tenant}/bootstrap-tokens",
+        Access::Of(Verb::Write, Noun::Node, clusters::new_token),
+    )
+    .takes("NewBootstrapToken")
+    .gives("BootstrapToken")
+    .says(
+        "Makes a token with which the kubelet of one node gets its first certificate, once. It is \
+         shown here and never again",
+    ),
     Route::get(
         "/v1/tenants/{tenant}/bounds",
         Access::Of(Verb::Read, Noun::Entry, bounds::answer),
@@ -572,6 +592,17 @@ pub(super) static ROUTES: &[Route] = &[
     .says(
         "Lets some exchange what they have for an identity of the tenant, in the place of what \
          had this name; refused when it admits more than it names",
+    ),
+    Route::post(
+        "/v1/tenants/{tenant}/signing-requests",
+        Access::Of(Verb::Write, Noun::Authority, clusters::sign),
+    )
+    .query(&["trust_domain"])
+    .takes("SigningRequest")
+    .gives("SigningRequest")
+    .says(
+        "Signs a CertificateSigningRequest of certificates.k8s.io/v1 as the CA of a Kubernetes \
+         cluster, under the rules of its signer",
     ),
     Route::get(
         "/v1/tenants/{tenant}/trust-domains",

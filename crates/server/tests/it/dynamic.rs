@@ -228,6 +228,31 @@ fn which_identities_a_node_could_ever_get_is_shown() {
 }
 
 #[test]
+fn why_not_shows_an_entry_whose_only_fact_does_not_fit() {
+    let world = World::new();
+    register(
+        &world,
+        &json!({"id": "users", "spiffe_id": "spiffe://one.test/user/{unix.user}"}),
+    );
+    let ask = |selectors: &[&str]| {
+        let body = json!({"selectors": selectors});
+        let answer = world.send(&world.operator(), "POST", "/v1/tenants/one/why-not", &body);
+        serde_json::from_str::<Value>(&answer.body).unwrap()["nearly"].clone()
+    };
+    let nearly = ask(&["unix:user:Ann Other"]);
+    assert_eq!(nearly[0]["entry"], "users", "{nearly}");
+    let unfilled = nearly[0]["unfilled"][0].as_str().unwrap();
+    assert!(unfilled.starts_with("unix.user"), "{unfilled}");
+    let several = ask(&["unix:user:ann", "unix:user:bob"]);
+    assert_eq!(
+        several[0]["unfilled"],
+        json!(["unix.user has several values"])
+    );
+    // Nothing of it was attested.
+    assert_eq!(ask(&["unix:uid:1"]), json!([]));
+}
+
+#[test]
 fn why_not_says_which_place_stays_open() {
     let world = World::new();
     register(

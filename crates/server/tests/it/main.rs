@@ -5,6 +5,7 @@ mod attesting_review;
 mod attesting_ssh;
 mod authorities;
 mod away;
+mod cluster;
 mod dynamic;
 mod federating;
 mod fetching;

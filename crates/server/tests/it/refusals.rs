@@ -7,9 +7,11 @@ use std::sync::atomic::{AtomicI64, Ordering};
 use avouch_core::id::{TenantId, TrustDomain};
 use avouch_core::reason::Reason;
 use avouch_core::time::Time;
+use avouch_issuer::cluster::{ClusterSigner, ComponentRequest};
 use avouch_server::access::{Noun, Role, Verb};
 use avouch_server::caller::Caller;
 use avouch_server::clock::Clock;
+use avouch_server::cluster::{Pin, Signing};
 use avouch_server::entries::EntryDraft;
 use avouch_server::issuing::Wanted;
 use avouch_server::nodes::Admitted;
@@ -18,7 +20,7 @@ use avouch_server::tenant::Tenant;
 use avouch_server::{Plane, Refused, Settings};
 use avouch_store::keyring::RootKey;
 use avouch_store::sqlite::SqliteStore;
-use avouch_store::{AuthorityState, TenantKind};
+use avouch_store::{AuthorityState, AuthorityUse, TenantKind};
 use avouch_testkit::key::Key;
 use tempfile::TempDir;
 
@@ -222,6 +224,36 @@ fn every_refusal_of_the_server_has_an_example_that_reads_as_a_sentence() {
         assert!(!sentence.contains(['{', '}']), "{sentence}");
         assert!(!hint.contains(['{', '}']), "{hint}");
     }
+}
+
+#[test]
+fn a_bootstrap_token_of_a_kubelet_ends() {
+    let world = Deployment::new();
+    let (plane, tenant) = (&world.plane, &world.tenant);
+    let cluster = AuthorityUse::Cluster;
+    plane
+        .add_intermediate(tenant, &domain(), cluster, false, Vec::new())
+        .unwrap();
+    let made = plane
+        .new_bootstrap_token(tenant, None, "node-1", 600)
+        .unwrap();
+    let signing = Signing {
+        signer: ClusterSigner::KubeletClient,
+        request: ComponentRequest::read(&signing_request(&Key::p256("kubelet"))).unwrap(),
+        usages: BTreeSet::new(),
+        ttl: None,
+    };
+    let tried = || {
+        plane
+            .bootstrap(tenant, &made.token, &Pin::Unsafe, &signing)
+            .map(drop)
+    };
+    assert_eq!(refused(tried()).code(), "issue.bootstrap_node");
+    world.pass(601);
+    assert_eq!(refused(tried()).code(), "issue.bootstrap_token_expired");
+    world.pass(2 * DAY);
+    plane.forget_join_tokens().unwrap();
+    assert_eq!(refused(tried()).code(), "issue.bootstrap_token_unknown");
 }
 
 #[test]

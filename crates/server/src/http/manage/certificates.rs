@@ -65,7 +65,7 @@ fn entry_of(call: &Call, tenant: &Tenant, id: &SpiffeId) -> Result<Arc<Entry>, R
     }
 }
 
-fn signing_request(text: &str) -> Result<Vec<u8>, Reason> {
+pub(super) fn signing_request(text: &str) -> Result<Vec<u8>, Reason> {
     let blocks = pem_blocks(text)?;
     let request = blocks.iter().find(|block| {
         // The second is what older programs write (RFC 7468 7).

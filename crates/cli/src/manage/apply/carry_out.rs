@@ -1,0 +1,158 @@
+//! Doing what was planned, one after the other, until something is refused.
+
+use serde_json::{Map, Value, json};
+
+use super::super::client::Client;
+use super::super::{list_of, segment};
+use super::documents::{Name, Problem};
+use super::kind::Kind;
+use super::plan::{Action, Outcome, Step};
+use super::there::under;
+use crate::fault::Fault;
+
+/// How many registration entries are sent at once: one commit each time.
+const BATCH: usize = 5_000;
+
+/// Carries out steps in their order and notes what came of each. It ends at the first that is
+/// refused, since what comes after may need it; what failed is the error.
+pub(super) fn carry_out(client: &Client, steps: &mut [Step]) -> Result<(), Fault> {
+    let mut left = steps;
+    while let Some(first) = left.first() {
+        let count = match is_new_entry(first, first) {
+            true => left
+                .iter()
+                .take(BATCH)
+                .take_while(|step| is_new_entry(step, first))
+                .count(),
+            false => 1,
+        };
+        let (now, later) = left.split_at_mut(count.max(1));
+        match &mut *now {
+            [one] => alone(client, one)?,
+            many => together(client, many)?,
+        }
+        if now
+            .iter()
+            .any(|step| matches!(step.outcome, Outcome::Refused(_)))
+        {
+            return Ok(());
+        }
+        left = later;
+    }
+    Ok(())
+}
+
+/// Whether it is a registration entry to be created in the same tenant.
+fn is_new_entry(step: &Step, first: &Step) -> bool {
+    step.name.kind == Kind::Entry
+        && step.action == Action::Create
+        && step.name.tenant == first.name.tenant
+}
+
+fn alone(client: &Client, step: &mut Step) -> Result<(), Fault> {
+    if step.action == Action::Leave {
+        return Ok(());
+    }
+    match send(client, step) {
+        Ok(()) => step.outcome = Outcome::Done,
+        Err(Fault::Refused {
+            code,
+            sentence,
+            hint,
+        }) => step.outcome = Outcome::Refused(problem(step, &code, &sentence, &hint)),
+        Err(fault) => {
+            step.outcome = Outcome::Unsure;
+            return Err(fault);
+        }
+    }
+    Ok(())
+}
+
+fn send(client: &Client, step: &Step) -> Result<(), Fault> {
+    let all = under(&step.name)?;
+    let spec = Value::Object(step.spec.clone());
+    if step.action == Action::Remove {
+        let one = format!("{all}/{}", segment(&step.name.name)?);
+        return client.delete(&one).map(drop);
+    }
+    let is_new = step.action == Action::Create;
+    match step.name.kind {
+        Kind::Tenant => client.post("/v1/tenants", &with(&step.spec, "name", &step.name)),
+        Kind::TrustDomain => client.post(&all, &json!({ "name": step.name.name })),
+        Kind::Quota => client.put(&all, &spec),
+        Kind::Entry if is_new => client.post(&all, &with(&step.spec, "id", &step.name)),
+        Kind::Admin
+        | Kind::Anchor
+        | Kind::Federation
+        | Kind::Issuer
+        | Kind::Attestor
+        | Kind::Rule
+        | Kind::Entry => client.put(&format!("{all}/{}", segment(&step.name.name)?), &spec),
+    }
+    .map(drop)
+}
+
+/// A `spec` with the name of its object in a member.
+fn with(spec: &Map<String, Value>, member: &str, name: &Name) -> Value {
+    let mut spec = spec.clone();
+    spec.insert(member.to_owned(), name.name.as_str().into());
+    Value::Object(spec)
+}
+
+/// New registration entries of one tenant, with an answer for each.
+fn together(client: &Client, steps: &mut [Step]) -> Result<(), Fault> {
+    let entries = steps.iter().map(|step| with(&step.spec, "id", &step.name));
+    let entries: Vec<Value> = entries.collect();
+    let Some(first) = steps.first_mut() else {
+        return Ok(());
+    };
+    let answer = match client.post(&under(&first.name)?, &json!({ "entries": entries })) {
+        Ok(answer) => answer,
+        // All of them for one reason, such as a missing right.
+        Err(Fault::Refused {
+            code,
+            sentence,
+            hint,
+        }) => {
+            first.outcome = Outcome::Refused(problem(first, &code, &sentence, &hint));
+            return Ok(());
+        }
+        Err(fault) => {
+            for step in steps {
+                step.outcome = Outcome::Unsure;
+            }
+            return Err(fault);
+        }
+    };
+    let mut answers = list_of(&answer, "answers").iter();
+    for step in steps {
+        step.outcome = match answers.next() {
+            None => Outcome::Unsure,
+            Some(answer) => match answer.get("problem") {
+                None => Outcome::Done,
+                Some(told) => {
+                    let text = |name: &str| {
+                        let text = told.get(name).and_then(Value::as_str);
+                        text.unwrap_or_default().to_owned()
+                    };
+                    let (code, detail, hint) = (text("code"), text("detail"), text("hint"));
+                    Outcome::Refused(problem(step, &code, &detail, &hint))
+                }
+            },
+        };
+    }
+    Ok(())
+}
+
+fn problem(step: &Step, code: &str, sentence: &str, hint: &str) -> Problem {
+    match &step.place {
+        Some(place) => Problem::told(place, Some(&step.name), code, sentence, hint),
+        None => Problem {
+            place: "--prune".to_owned(),
+            about: Some(step.name.clone()),
+            code: code.to_owned(),
+            sentence: sentence.to_owned(),
+            hint: hint.to_owned(),
+        },
+    }
+}

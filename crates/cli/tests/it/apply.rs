@@ -1,0 +1,300 @@
+//! `plan`, `apply` and `export` on a plane that runs.
+
+use serde_json::{Value, json};
+
+use crate::manage::Served;
+use crate::run::Ran;
+
+/// A tenant with everything that can stand in a file, each before what it needs.
+const SHOP: &str = r#"# Everything of the shop.
+kind: entry
+tenant: shop
+name: web
+spec:
+  spiffe_id: spiffe://shop.test/web
+  selectors: ["unix:uid:4242", "unix:gid:7"]
+  owner: the shop team
+  expires: 2099-01-31
+---
+kind: rule
+tenant: shop
+name: deploy
+spec:
+  from: {trust_domain: partner.test, facts: {spiffe.path: /deployer}}
+  gives: {spiffe_id: "spiffe://shop.test/deploy", audiences: [vault]}
+  owner: the shop team
+  reason: deployments
+---
+kind: issuer
+tenant: shop
+name: ci
+spec:
+  issuer: https://ci.example.com
+  audiences: [avouch]
+  jwks:
+    keys:
+      - {kty: EC, crv: P-256, kid: one, alg: ES256, x: MKBCTNIcKUSDii11ySs3526iDZ8AiTo7Tu6KPAqv7D4, y: 4Etl6SRW2YiLUrN5vfvVHuhp7x8PxltmWWlbbM4IFyM}
+  rules:
+    - name: deploy
+      facts: {subject: deployer}
+  owner: the shop team
+  reason: workflows
+---
+kind: anchor
+tenant: shop
+name: partner
+spec: {trust_domain: partner.test, owner: the shop team, bundle: {keys: []}}
+---
+kind: federation
+tenant: shop
+name: far.test
+spec: {url: "https://far.test/bundle", profile: https_web, owner: the shop team}
+---
+kind: attestor
+tenant: shop
+name: machines
+spec:
+  method: sshpop
+  authorities:
+    - "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIBX/2ks0OxHHiJvW2LDjcbZGdTbYsbXTHv8oP2KPKCPv"
+  domains: [machines.test]
+---
+kind: admin
+tenant: shop
+name: anna
+spec: {subject: "spiffe://shop.test/user/anna", role: registrar}
+---
+kind: quota
+tenant: shop
+spec: {entries: 100, nodes: null}
+---
+kind: trust-domain
+tenant: shop
+name: shop.test
+---
+kind: tenant
+name: shop
+spec: {parent: shops}
+---
+kind: tenant
+name: shops
+spec: {kind: organisation}
+"#;
+
+fn summary(ran: &Ran) -> Value {
+    ran.json()["summary"].clone()
+}
+
+#[test]
+fn everything_in_a_file_is_made_in_the_order_of_need_and_the_second_time_nothing_is() {
+    let served = Served::start("apply-all");
+    let folder = &served.plane.folder;
+    folder.file("shop.yaml", SHOP);
+    let planned = served.run(&["plan", "-f", "shop.yaml", "-o", "json"]);
+    assert_eq!(planned.code, 0, "{planned:?}");
+    assert_eq!(summary(&planned), json!({"create": 11}));
+    let kinds = |ran: &Ran| -> Vec<String> {
+        let objects = ran.json()["objects"].as_array().cloned().unwrap();
+        let kinds = objects.iter().map(|one| one["kind"].as_str().unwrap());
+        kinds.map(str::to_owned).collect()
+    };
+    assert_eq!(kinds(&planned)[..3], ["tenant", "tenant", "trust-domain"]);
+    // A plan changes nothing.
+    let none = served.run(&["tenant", "show", "shop"]);
+    assert_eq!(none.code, 3, "{none:?}");
+    let check = served.run(&["plan", "-f", "shop.yaml", "--check"]);
+    assert_eq!(check.code, 11, "{check:?}");
+
+    let applied = served.run(&["apply", "-f", "shop.yaml"]);
+    insta::assert_snapshot!("apply_all", applied.told());
+    let again = served.run(&["apply", "-f", "shop.yaml", "-o", "json"]);
+    assert_eq!(again.code, 0, "{again:?}");
+    assert_eq!(summary(&again), json!({"left": 11}));
+    let check = served.run(&["plan", "-f", "shop.yaml", "--check"]);
+    assert_eq!((check.code, check.out.as_str()), (0, "11 to leave\n"));
+
+    // What is written out can be put back, and then there is nothing to do.
+    let exported = served.run(&["export", "--tenant", "shop"]);
+    assert_eq!(exported.code, 0, "{exported:?}");
+    folder.file("exported.yaml", &exported.out);
+    let round = served.run(&["plan", "-f", "exported.yaml", "--check"]);
+    assert_eq!(
+        (round.code, round.out.as_str()),
+        (0, "10 to leave\n"),
+        "{}",
+        exported.out
+    );
+    let json = served.run(&["export", "--tenant", "shop", "-o", "json"]);
+    folder.file("exported.json", &json.out);
+    let round = served.run(&["plan", "-f", "exported.json", "--check"]);
+    assert_eq!(round.out, "10 to leave\n");
+    // Into nothing, too: all of it is enough to make the tenant again.
+    let renamed = exported.out.replace("shop.test", "copy.test");
+    folder.file("copy.yaml", renamed.replace(": shop\n", ": copy\n"));
+    let copied = served.run(&["apply", "-f", "copy.yaml", "-o", "json"]);
+    assert_eq!(copied.code, 0, "{copied:?}");
+    assert_eq!(summary(&copied), json!({"created": 10}));
+}
+
+#[test]
+fn what_differs_is_shown_by_its_member_and_what_nobody_names_goes_only_when_it_is_pruned() {
+    let served = Served::start("apply-change");
+    let folder = &served.plane.folder;
+    let entry = |name: &str, more: &str| {
+        format!(
+            "kind: entry\nname: {name}\nspec:\n  spiffe_id: spiffe://demo.avouch.test/{name}\n  \
+             selectors: ['unix:uid:1']\n{more}---\n"
+        )
+    };
+    let mine = "  owner: me\n";
+    let both = [entry("one", mine), entry("two", mine)].concat();
+    folder.file("both.yaml", &both);
+    let first = served.run(&["apply", "-f", "both.yaml", "--tenant", "demo"]);
+    assert_eq!(first.code, 0, "{first:?}");
+    let changed = entry("one", "  owner: me\n  x509_ttl: 600\n  hint: outer\n");
+    let changed = changed.replace("unix:uid:1", "unix:uid:2");
+    folder.file("one.yaml", &changed);
+    let files = ["-f", "one.yaml", "--tenant", "demo"];
+    let run = |command: &[&str]| served.run(&[command, &files].concat());
+    insta::assert_snapshot!("plan_change", run(&["plan"]).told());
+    let pruned = run(&["plan", "--prune", "--owner", "me", "-o", "json"]);
+    assert_eq!(summary(&pruned), json!({"change": 1, "remove": 1}));
+    // Nobody else's are touched, and never those of nobody.
+    let other = run(&["plan", "--prune", "--owner", "you", "-o", "json"]);
+    assert_eq!(summary(&other), json!({"change": 1}));
+    assert_eq!(run(&["plan", "--prune"]).code, 2);
+    insta::assert_snapshot!(
+        "apply_prune",
+        run(&["apply", "--prune", "--owner", "me"]).told()
+    );
+    let left = served.run(&["entry", "list", "--tenant", "demo", "-o", "json"]);
+    let names: Vec<Value> = left.json()["entries"].as_array().unwrap().clone();
+    let names: Vec<&str> = names
+        .iter()
+        .map(|one| one["id"].as_str().unwrap())
+        .collect();
+    assert!(
+        names.contains(&"one") && !names.contains(&"two"),
+        "{names:?}"
+    );
+    assert!(names.len() > 1, "the entry of nobody is gone: {names:?}");
+}
+
+#[test]
+fn a_refusal_of_the_server_names_the_file_the_line_and_the_member_and_what_comes_after_is_not_done()
+{
+    let served = Served::start("apply-refused");
+    let folder = &served.plane.folder;
+    folder.file(
+        "entries.yaml",
+        "kind: entry\ntenant: demo\nname: good\nspec:\n  spiffe_id: spiffe://demo.avouch.test/good\n  \
+         selectors: ['unix:uid:1']\n---\nkind: entry\ntenant: demo\nname: bad\nspec:\n  \
+         spiffe_id: spiffe://demo.avouch.test/bad\n  selectors:\n    - nothing\n---\n\
+         kind: anchor\ntenant: demo\nname: odd\nspec:\n  pin: 7\n",
+    );
+    let refused = served.run(&["apply", "-f", "entries.yaml"]);
+    insta::assert_snapshot!("apply_refused_first", refused.told());
+    // Without the anchor, which came first, the good entry is stored and the bad one is not.
+    let text = std::fs::read_to_string(folder.path().join("entries.yaml")).unwrap();
+    let (entries, _) = text.rsplit_once("---\n").unwrap();
+    folder.file("entries.yaml", entries);
+    let refused = served.run(&["apply", "-f", "entries.yaml"]);
+    insta::assert_snapshot!("apply_refused_in_batch", refused.told());
+    let json = served.run(&["apply", "-f", "entries.yaml", "-o", "json"]);
+    assert_eq!(json.code, 3);
+    assert_eq!(summary(&json), json!({"left": 1, "refused": 1}));
+    assert_eq!(
+        json.json()["objects"][1]["problem"]["code"],
+        "issue.object_malformed"
+    );
+}
+
+#[test]
+fn files_that_cannot_be_read_change_nothing_and_all_that_is_wrong_is_told_at_once() {
+    let served = Served::start("apply-wrong");
+    let folder = &served.plane.folder;
+    std::fs::create_dir(folder.path().join("config")).unwrap();
+    folder.file(
+        "config/a.yaml",
+        "kind: entry\ntenant: demo\nname: one\nspec:\n  spiffe_id: spiffe://demo.avouch.test/one\n  \
+         selectors: ['unix:uid:1']\n---\nkind: entry\ntenant: demo\nname: two\nspec:\n  owners: me\n---\n\
+         kind: pod\nname: x\n---\nkind: entry\nname: a/b\ntenant: demo\nspec: {}\n---\n\
+         kind: entry\nname: three\ntenant: demo\nspec:\n  owner: me\n  owner: you\n---\n\
+         kind: quota\nspec: {}\n",
+    );
+    folder.file(
+        "config/b.json",
+        r#"[{"kind": "entry", "tenant": "demo", "name": "one", "spec": {}}, 7]"#,
+    );
+    folder.file("config/notes.txt", "not looked at");
+    let refused = served.run(&["apply", "-f", "config"]);
+    insta::assert_snapshot!("apply_wrong", refused.told());
+    let list = served.run(&["entry", "show", "one", "--tenant", "demo"]);
+    assert_eq!(list.code, 3, "{list:?}");
+    // A tenant that is not there, and one that stays what it is.
+    folder.file(
+        "far.yaml",
+        "kind: quota\ntenant: nowhere\nspec: {entries: 1}\n",
+    );
+    let far = served.run(&["plan", "-f", "far.yaml"]);
+    assert_eq!(far.code, 3);
+    assert!(
+        far.err
+            .contains("far.yaml:1 (document 1): quota of nowhere"),
+        "{}",
+        far.err
+    );
+    folder.file(
+        "demo.yaml",
+        "kind: tenant\nname: demo\nspec:\n  kind: organisation\n",
+    );
+    let stays = served.run(&["apply", "-f", "demo.yaml"]);
+    assert!(
+        stays.err.contains("demo.yaml:4 (document 1): tenant demo"),
+        "{}",
+        stays.err
+    );
+    folder.file(
+        "loop.yaml",
+        "kind: tenant\nname: a\nspec: {parent: b}\n---\nkind: tenant\nname: b\nspec: {parent: a}\n",
+    );
+    assert_eq!(served.run(&["plan", "-f", "loop.yaml"]).code, 3);
+    let nothing = served.run(&["plan", "-f", "nowhere.yaml"]);
+    assert_eq!(nothing.code, 1, "{nothing:?}");
+    let from_stdin = folder.run_with(
+        &[
+            "plan",
+            "-f",
+            "-",
+            "--tenant",
+            "demo",
+            "--server",
+            &served.server,
+        ],
+        r#"{"kind": "trust-domain", "name": "demo.avouch.test"}"#,
+    );
+    assert_eq!(
+        (from_stdin.code, from_stdin.out.as_str()),
+        (0, "1 to leave\n")
+    );
+}
+
+#[test]
+fn thousands_of_entries_go_in_few_calls() {
+    let served = Served::start("apply-many");
+    let entries = (0..2_500).map(|number| {
+        json!({"kind": "entry", "tenant": "demo", "name": format!("e{number}"), "spec": {
+            "spiffe_id": format!("spiffe://demo.avouch.test/e/{number}"),
+            "selectors": [format!("unix:uid:{number}")],
+        }})
+    });
+    let entries: Vec<Value> = entries.collect();
+    served
+        .plane
+        .folder
+        .file("many.json", json!(entries).to_string());
+    let made = served.run(&["apply", "-f", "many.json", "-o", "json"]);
+    assert_eq!(summary(&made), json!({"created": 2_500}));
+    let again = served.run(&["apply", "-f", "many.json", "-o", "json"]);
+    assert_eq!(summary(&again), json!({"left": 2_500}));
+}

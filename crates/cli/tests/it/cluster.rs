@@ -1,0 +1,352 @@
+//! A tenant as the CA of a Kubernetes cluster, judged by others: OpenSSL, the authenticator of the
+//! API server and the discovery of kubeadm, from the Go modules of Kubernetes.
+
+#![expect(
+    clippy::print_stdout,
+    reason = "what is skipped is read from the output of the tests"
+)]
+
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+
+use base64ct::{Base64, Encoding};
+use serde_json::Value;
+
+use crate::plane::Plane;
+use crate::run::Ran;
+
+const DOMAIN: &str = "demo.avouch.test";
+
+fn manage(plane: &Plane, arguments: &[&str]) -> Ran {
+    plane.run(&[arguments, &["--tenant", "demo"]].concat())
+}
+
+/// A script of the shell in the folder of a plane; what it said, if it ended well.
+fn shell(plane: &Plane, script: &str) -> Result<String, String> {
+    let run = Command::new("sh")
+        .args(["-ec", script])
+        .current_dir(plane.folder.path())
+        .output()
+        .unwrap();
+    let told = String::from_utf8_lossy(&[run.stdout, run.stderr].concat()).into_owned();
+    match run.status.success() {
+        true => Ok(told),
+        false => Err(told),
+    }
+}
+
+/// Whether everything is here that the tests need.
+fn is_missing(program: &str) -> bool {
+    let found = Command::new(program).arg("version").output();
+    let missing = found.is_err();
+    if missing {
+        println!("skipped: cluster CA: there is no {program} here");
+    }
+    missing
+}
+
+/// The program that reads what was issued as Kubernetes does. Its modules need a network the first
+/// time.
+fn kubernetes() -> Option<PathBuf> {
+    static BUILDING: std::sync::Mutex<()> = std::sync::Mutex::new(());
+    let _building = BUILDING.lock().unwrap();
+    let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/outside/kubernetes");
+    let program = Path::new(env!("CARGO_TARGET_TMPDIR")).join("kubernetes-reader");
+    for arguments in [&["mod", "download"][..], &["build", "-o"][..]] {
+        let mut go = Command::new("go");
+        go.args(arguments).current_dir(&source).stdin(Stdio::null());
+        if arguments == ["build", "-o"] {
+            go.arg(&program).arg(".");
+        }
+        let told = match go.output() {
+            Ok(output) if output.status.success() => continue,
+            Ok(output) => String::from_utf8_lossy(&output.stderr).into_owned(),
+            Err(error) => error.to_string(),
+        };
+        // With all modules there, a build that fails is a failure of ours.
+        assert_ne!(arguments, ["build", "-o"], "{told}");
+        println!("skipped: Kubernetes' own authenticator: {told}");
+        return None;
+    }
+    Some(program)
+}
+
+/// A certification request, made by OpenSSL.
+fn request(plane: &Plane, name: &str, more: &str) {
+    let script = format!(
+        "openssl req -new -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -keyout {name}.key \
+         -out {name}.csr {more} 2>&1"
+    );
+    shell(plane, &script).unwrap();
+}
+
+/// Signs one as PEM, and writes the certificates.
+fn sign(plane: &Plane, name: &str, signer: &str) {
+    let file = format!("{name}.csr");
+    let signed = manage(plane, &["authority", "sign", &file, "--signer", signer]);
+    assert_eq!(signed.code, 0, "{}", signed.err);
+    plane.folder.file(&format!("{name}.pem"), &signed.out);
+}
+
+fn write_ca(plane: &Plane) -> Value {
+    let token = manage(
+        plane,
+        &[
+            "authority",
+            "bootstrap-token",
+            "worker-1",
+            "--api-server",
+            "https://10.0.0.1:6443",
+            "-o",
+            "json",
+        ],
+    );
+    assert_eq!(token.code, 0, "{}", token.err);
+    let token = token.json();
+    plane
+        .folder
+        .file("ca.pem", token["cluster_ca"].as_str().unwrap());
+    token
+}
+
+#[test]
+fn what_is_signed_for_a_cluster_is_believed_by_openssl_and_by_the_api_server() {
+    if is_missing("openssl") {
+        return;
+    }
+    let plane = Plane::start("cluster-sign", &[]);
+    let added = manage(&plane, &["authority", "add", DOMAIN, "--use", "cluster"]);
+    assert_eq!(added.code, 0, "{}", added.err);
+    let token = write_ca(&plane);
+    request(&plane, "jane", "-subj /O=dev/O=ops/CN=jane");
+    request(
+        &plane,
+        "kubelet",
+        "-subj /O=system:nodes/CN=system:node:worker-1",
+    );
+    request(
+        &plane,
+        "serving",
+        "-subj /O=system:nodes/CN=system:node:worker-1 \
+         -addext subjectAltName=DNS:worker-1.test,IP:10.0.0.7",
+    );
+    sign(&plane, "jane", "kubernetes.io/kube-apiserver-client");
+    sign(
+        &plane,
+        "kubelet",
+        "kubernetes.io/kube-apiserver-client-kubelet",
+    );
+    sign(&plane, "serving", "kubernetes.io/kubelet-serving");
+    for (name, purpose, more) in [
+        ("jane", "sslclient", ""),
+        ("kubelet", "sslclient", ""),
+        ("serving", "sslserver", "-verify_hostname worker-1.test"),
+        ("serving", "sslserver", "-verify_ip 10.0.0.7"),
+    ] {
+        let script = format!(
+            "openssl verify -x509_strict -purpose {purpose} -CAfile ca.pem -untrusted {name}.pem \
+             {more} {name}.pem"
+        );
+        shell(&plane, &script).unwrap();
+    }
+    let wrong = "openssl verify -purpose sslserver -CAfile ca.pem -untrusted jane.pem jane.pem";
+    assert!(shell(&plane, wrong).is_err(), "a client is no server");
+
+    let Some(reader) = kubernetes() else { return };
+    let reader = reader.display().to_string();
+    believed_by_the_api_server(&plane, &reader);
+    discovered_by_kubeadm(&plane, &reader, &token);
+}
+
+fn believed_by_the_api_server(plane: &Plane, reader: &str) {
+    let other = "openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -keyout other.key \
+         -out other.pem -subj /CN=kubernetes 2>&1";
+    shell(plane, other).unwrap();
+    let told = shell(plane, &format!("{reader} client ca.pem jane.pem")).unwrap();
+    assert_eq!(told, "jane dev,ops\n");
+    let told = shell(plane, &format!("{reader} client ca.pem kubelet.pem")).unwrap();
+    assert_eq!(told, "system:node:worker-1 system:nodes\n");
+    shell(
+        plane,
+        &format!("{reader} serving ca.pem serving.pem worker-1.test"),
+    )
+    .unwrap();
+    shell(
+        plane,
+        &format!("{reader} serving ca.pem serving.pem 10.0.0.7"),
+    )
+    .unwrap();
+    for wrong in [
+        "serving ca.pem serving.pem worker-2.test",
+        "client ca.pem serving.pem",
+        "client other.pem jane.pem",
+    ] {
+        assert!(
+            shell(plane, &format!("{reader} {wrong}")).is_err(),
+            "{wrong}"
+        );
+    }
+    // An X.509-SVID is signed below the same root, and is nobody to the API server.
+    let fetched = plane.run(&["fetch", "x509", "--write", "svid"]);
+    assert_eq!(fetched.code, 0, "{}", fetched.err);
+    let told = shell(plane, &format!("{reader} client ca.pem svid/svid.pem"));
+    assert_eq!(told, Err("not authenticated\n".to_owned()));
+}
+
+fn discovered_by_kubeadm(plane: &Plane, reader: &str, token: &Value) {
+    let hash = shell(plane, &format!("{reader} hash ca.pem")).unwrap();
+    assert_eq!(hash.trim(), token["ca_cert_hash"]);
+    let info = &token["cluster_info"];
+    plane
+        .folder
+        .file("info", info["kubeconfig"].as_str().unwrap());
+    let secret = token["token"].as_str().unwrap();
+    let name = secret.split('.').next().unwrap();
+    let signature = info[format!("jws-kubeconfig-{name}")].as_str().unwrap();
+    shell(plane, &format!("{reader} info info {signature} {secret}")).unwrap();
+    let other = format!("{reader} info info {signature} {name}.0123456789abcdef");
+    assert!(shell(plane, &other).is_err(), "another secret");
+}
+
+#[test]
+fn a_request_of_the_api_of_kubernetes_is_signed_and_its_certificate_can_be_taken_back() {
+    if is_missing("openssl") {
+        return;
+    }
+    let plane = Plane::start("cluster-document", &[]);
+    let refused = manage(&plane, &["authority", "bootstrap-token", "worker-1"]);
+    assert!(
+        refused.err.contains("issue.object_unknown"),
+        "{}",
+        refused.err
+    );
+    let added = manage(&plane, &["authority", "add", DOMAIN, "--use", "cluster"]);
+    assert_eq!(added.code, 0, "{}", added.err);
+    write_ca(&plane);
+    request(&plane, "jane", "-subj /O=dev/CN=jane");
+    let pem = std::fs::read(plane.folder.path().join("jane.csr")).unwrap();
+    let document = format!(
+        "apiVersion: certificates.k8s.io/v1\nkind: CertificateSigningRequest\nmetadata:\n  name: jane\n\
+         spec:\n  request: {}\n  signerName: kubernetes.io/kube-apiserver-client\n  \
+         expirationSeconds: 3600\n  usages: [client auth, digital signature]\n",
+        Base64::encode_string(&pem)
+    );
+    plane.folder.file("jane.yaml", &document);
+    let signed = manage(&plane, &["authority", "sign", "jane.yaml", "-o", "json"]);
+    assert_eq!(signed.code, 0, "{}", signed.err);
+    let signed = signed.json();
+    assert_eq!(signed["metadata"]["name"], "jane");
+    let certificate = signed["status"]["certificate"].as_str().unwrap();
+    plane
+        .folder
+        .file("jane.pem", Base64::decode_vec(certificate).unwrap());
+    shell(
+        &plane,
+        "openssl verify -purpose sslclient -CAfile ca.pem -untrusted jane.pem jane.pem",
+    )
+    .unwrap();
+    let mistaken = manage(
+        &plane,
+        &[
+            "authority",
+            "sign",
+            "jane.yaml",
+            "--signer",
+            "kubernetes.io/kubelet-serving",
+        ],
+    );
+    assert_eq!(mistaken.code, 2, "{}", mistaken.err);
+    let unsaid = manage(&plane, &["authority", "sign", "jane.csr"]);
+    assert_eq!(unsaid.code, 2, "{}", unsaid.err);
+    let legacy = manage(
+        &plane,
+        &[
+            "authority",
+            "sign",
+            "jane.csr",
+            "--signer",
+            "kubernetes.io/legacy-unknown",
+        ],
+    );
+    assert_eq!(legacy.code, 3, "{}", legacy.err);
+    assert!(
+        legacy.err.contains("issue.cluster_signer_unknown"),
+        "{}",
+        legacy.err
+    );
+    is_taken_back(&plane);
+}
+
+/// It is in the records under a name that no workload can have, and in the list of its authority.
+fn is_taken_back(plane: &Plane) {
+    let revoked = manage(
+        plane,
+        &[
+            "authority",
+            "revoke-certificates",
+            "--spiffe-id",
+            "spiffe://demo.avouch.test/avouch/cluster/user/jane",
+            "-o",
+            "json",
+        ],
+    );
+    assert_eq!(revoked.code, 0, "{}", revoked.err);
+    let revoked = revoked.json();
+    let revoked = &revoked["revoked"][0];
+    let serial = shell(plane, "openssl x509 -in jane.pem -noout -serial").unwrap();
+    let serial = serial.trim().trim_start_matches("serial=").to_lowercase();
+    let told = revoked["serial"]
+        .as_str()
+        .unwrap()
+        .trim_start_matches('0')
+        .to_owned();
+    assert_eq!(serial.trim_start_matches('0'), told);
+}
+
+#[test]
+fn a_cluster_ca_that_is_there_already_signs_on_below_its_own_root() {
+    if is_missing("openssl") {
+        return;
+    }
+    let plane = Plane::start("cluster-import", &[]);
+    // As kubeadm makes one with `encryptionAlgorithm: ECDSA-P256`.
+    let script = "openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -keyout k8s.sec1 \
+         -out ca.crt -subj /CN=kubernetes -days 3650 -addext \
+         keyUsage=critical,digitalSignature,keyEncipherment,keyCertSign,cRLSign \
+         -addext basicConstraints=critical,CA:TRUE 2>&1; openssl pkcs8 -topk8 -nocrypt -in k8s.sec1 -out ca.key";
+    shell(&plane, script).unwrap();
+    let imported = manage(
+        &plane,
+        &[
+            "authority",
+            "import",
+            DOMAIN,
+            "ca.crt",
+            "--key",
+            "ca.key",
+            "-o",
+            "json",
+        ],
+    );
+    assert_eq!(imported.code, 0, "{}", imported.err);
+    let authority = imported.json()["authority"].as_str().unwrap().to_owned();
+    let active = manage(&plane, &["authority", "activate", "--anyway", &authority]);
+    assert_eq!(active.code, 0, "{}", active.err);
+    let added = manage(&plane, &["authority", "add", DOMAIN, "--use", "cluster"]);
+    assert_eq!(added.code, 0, "{}", added.err);
+    request(&plane, "jane", "-subj /O=dev/CN=jane");
+    sign(&plane, "jane", "kubernetes.io/kube-apiserver-client");
+    shell(
+        &plane,
+        "openssl verify -purpose sslclient -CAfile ca.crt -untrusted jane.pem jane.pem",
+    )
+    .unwrap();
+    if let Some(reader) = kubernetes() {
+        let told = shell(
+            &plane,
+            &format!("{} client ca.crt jane.pem", reader.display()),
+        )
+        .unwrap();
+        assert_eq!(told, "jane dev\n");
+    }
+}
