@@ -2,8 +2,8 @@
 
 use std::net::Ipv4Addr;
 use std::path::Path;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
+use std::sync::{Arc, Barrier};
 
 use avouch_core::id::{SpiffeId, TenantId, TrustDomain};
 use avouch_core::time::Time;
@@ -300,6 +300,47 @@ fn a_number_of_a_time_that_is_gone_is_never_given_again() {
                 changed, None,
                 "whoever holds {number} is told everything anew"
             );
+        }
+    }
+}
+
+/// Whoever works out what is due reads before it writes; what was tainted meanwhile must stay so.
+#[test]
+fn what_was_tainted_is_not_brought_back_by_what_is_due_at_the_same_moment() {
+    for is_one_server in [true, false] {
+        for _ in 0..10 {
+            let folder = tempfile::tempdir().unwrap();
+            let clock = Hand::new();
+            let here = server(on_sqlite(&folder), folder.path(), &clock);
+            let elsewhere = match is_one_server {
+                true => Arc::clone(&here),
+                false => server(on_sqlite(&folder), folder.path(), &clock),
+            };
+            let lost = signing(&here.tenant(&acme()).unwrap());
+            clock.pass(16 * DAY);
+            here.tend_all().unwrap();
+            clock.pass(10 * DAY);
+            let both = Barrier::new(2);
+            std::thread::scope(|scope| {
+                scope.spawn(|| {
+                    both.wait();
+                    // Its successor signs from now on, and it is retired.
+                    here.tend_all().unwrap();
+                });
+                scope.spawn(|| {
+                    let tenant = elsewhere.tenant(&acme()).unwrap();
+                    both.wait();
+                    elsewhere.taint(&tenant, lost.as_str()).unwrap();
+                });
+            });
+            for plane in [&here, &elsewhere] {
+                plane.follow_store().unwrap();
+                plane.tend_all().unwrap();
+                let tenant = plane.tenant(&acme()).unwrap();
+                let state = tenant.read(|snapshot| snapshot.authorities[&lost].state);
+                assert_eq!(state, AuthorityState::Tainted);
+                assert_ne!(signing(&tenant), lost);
+            }
         }
     }
 }
