@@ -25,12 +25,13 @@ const OF_THE_CORE: [&str; 10] = [
 
 /// Which of our crates each of our crates may know outside its tests. Whoever is not named may not
 /// exist.
-const DIRECTION: [(&str, &[&str]); 9] = [
+const DIRECTION: [(&str, &[&str]); 10] = [
     (
         "avouch",
         &[
             "avouch-agent",
             "avouch-api",
+            "avouch-audit",
             "avouch-core",
             "avouch-server",
             "avouch-store",
@@ -38,6 +39,7 @@ const DIRECTION: [(&str, &[&str]); 9] = [
     ),
     ("avouch-agent", &["avouch-api", "avouch-core"]),
     ("avouch-api", &["avouch-core"]),
+    ("avouch-audit", &["avouch-core"]),
     ("avouch-core", &[]),
     ("avouch-issuer", &["avouch-core"]),
     (

@@ -242,6 +242,13 @@ impl Preset {
         }
     }
 
+    /// The fact that is taken from a claim, given as a path of members.
+    pub fn fact_of_claim(self, path: &[&str]) -> Option<&'static str> {
+        let mut sources = self.sources().iter();
+        let source = sources.find(|(_, claim)| *claim == path);
+        source.map(|(fact, _)| *fact)
+    }
+
     /// Whether tokens of this kind have a fact of this name.
     pub fn has_fact(self, name: &str) -> bool {
         self.sources().iter().any(|(fact, _)| *fact == name)

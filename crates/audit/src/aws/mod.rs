@@ -1,0 +1,363 @@
+//! Trust policies of AWS roles: who may assume a role with a token (`AssumeRoleWithWebIdentity`).
+
+mod condition;
+
+use avouch_core::policy::presets::Preset;
+use avouch_core::reason::{Reason, printable};
+use serde_json::{Map, Value};
+
+use crate::configuration::{Admission, Configuration, Gate, System};
+use crate::finding::{Code, Finding, Severity};
+use crate::glob::Glob;
+use crate::members::{malformed, object, only, text, texts};
+use crate::trace::{Held, Step, Trace};
+use condition::{Condition, Meaning, handed_on};
+
+/// The call by which a role is assumed with a token.
+const WITH_A_TOKEN: &str = "sts:AssumeRoleWithWebIdentity";
+
+/// The version of the language in which variables stand in values; the one before is plain.
+const WITH_VARIABLES: &str = "2012-10-17";
+
+/// Reads a trust policy: the document itself, or what `aws iam get-role` prints.
+pub(crate) fn read(document: &Value) -> Result<Configuration, Reason> {
+    let policy = policy_in(document);
+    let members = object("policy", policy)?;
+    only("policy", members, &["Id", "Statement", "Version"])?;
+    let version = text("policy", members, "Version")?.unwrap_or("2008-10-17");
+    if !matches!(version, WITH_VARIABLES | "2008-10-17") {
+        return Err(malformed(format!(
+            "the version `{}` is none of IAM's",
+            printable(version)
+        )));
+    }
+    let statements: Vec<&Value> = match members.get("Statement") {
+        Some(Value::Array(statements)) => statements.iter().collect(),
+        Some(one @ Value::Object(_)) => vec![one],
+        _ => return Err(malformed("`policy.Statement` is missing")),
+    };
+    let mut reader = Reader {
+        variables: version == WITH_VARIABLES,
+        found: Vec::new(),
+        allows: Vec::new(),
+        denies: Vec::new(),
+    };
+    for (index, statement) in statements.iter().enumerate() {
+        reader.statement(&format!("Statement[{index}]"), statement)?;
+    }
+    reader.configuration()
+}
+
+fn policy_in(document: &Value) -> &Value {
+    let role = document.get("Role").unwrap_or(document);
+    role.get("AssumeRolePolicyDocument").unwrap_or(document)
+}
+
+struct Reader {
+    variables: bool,
+    found: Vec<Finding>,
+    allows: Vec<Statement>,
+    denies: Vec<Statement>,
+}
+
+struct Statement {
+    place: String,
+    /// What stands after `oidc-provider/`; `None` is whoever it may be.
+    providers: Vec<String>,
+    conditions: Vec<Condition>,
+}
+
+impl Reader {
+    fn statement(&mut self, place: &str, value: &Value) -> Result<(), Reason> {
+        const KNOWN: [&str; 7] = [
+            "Action",
+            "Condition",
+            "Effect",
+            "NotAction",
+            "NotPrincipal",
+            "Principal",
+            "Sid",
+        ];
+        let members = object(place, value)?;
+        only(place, members, &KNOWN)?;
+        let allows = match text(place, members, "Effect")? {
+            Some("Allow") => true,
+            Some("Deny") => false,
+            _ => return Err(malformed(format!("`{place}.Effect` is Allow or Deny"))),
+        };
+        if !is_about_tokens(place, members)? {
+            return Ok(());
+        }
+        let conditions = self.conditions(place, members)?;
+        let providers = self.providers(place, members, allows, conditions.is_empty())?;
+        let statement = Statement {
+            place: place.to_owned(),
+            providers,
+            conditions,
+        };
+        if allows {
+            self.allows.push(statement);
+        } else {
+            self.denies.push(statement);
+        }
+        Ok(())
+    }
+
+    fn providers(
+        &mut self,
+        place: &str,
+        members: &Map<String, Value>,
+        allows: bool,
+        is_free: bool,
+    ) -> Result<Vec<String>, Reason> {
+        if members.contains_key("NotPrincipal") {
+            if allows {
+                self.found.push(Finding::new(
+                    Code::NotPrincipal,
+                    format!("{place}.NotPrincipal"),
+                    "It admits everyone who is not named, in every account and of every issuer.",
+                    "Name who is admitted, in `Principal`.",
+                ));
+            }
+            return Ok(Vec::new());
+        }
+        let Some(principal) = members.get("Principal") else {
+            return Err(malformed(format!("`{place}.Principal` is missing")));
+        };
+        let place = format!("{place}.Principal");
+        let mut providers = Vec::new();
+        let mut is_anyone = principal == "*";
+        match principal {
+            Value::String(_) if is_anyone => {}
+            Value::Object(kinds) => {
+                only(
+                    &place,
+                    kinds,
+                    &["AWS", "CanonicalUser", "Federated", "Service"],
+                )?;
+                for (kind, value) in kinds {
+                    let names = texts(&format!("{place}.{kind}"), value)?;
+                    is_anyone |= names.iter().any(|name| name == "*");
+                    if kind == "Federated" {
+                        providers.extend(names.iter().filter_map(|name| provider(name)));
+                    }
+                }
+            }
+            _ => return Err(malformed(format!("`{place}` must be an object or `*`"))),
+        }
+        if is_anyone && allows {
+            let finding = Finding::new(
+                Code::AnyonePrincipal,
+                place,
+                "The principal is `*`: every account and every issuer that AWS knows may come.",
+                "Name the identity provider, as `{\"Federated\": \"arn:aws:iam::…:oidc-provider/…\"}`.",
+            );
+            self.found.push(if is_free {
+                finding
+            } else {
+                finding.as_grave_as(Severity::High)
+            });
+        }
+        Ok(providers)
+    }
+
+    fn conditions(
+        &mut self,
+        place: &str,
+        members: &Map<String, Value>,
+    ) -> Result<Vec<Condition>, Reason> {
+        let Some(value) = members.get("Condition") else {
+            return Ok(Vec::new());
+        };
+        let mut conditions = Vec::new();
+        for (operator, keys) in object(&format!("{place}.Condition"), value)? {
+            let place = format!("{place}.Condition.{operator}");
+            for (key, values) in object(&place, keys)? {
+                conditions.push(Condition::read(
+                    &place,
+                    operator,
+                    key,
+                    values,
+                    self.variables,
+                )?);
+            }
+        }
+        Ok(conditions)
+    }
+
+    fn configuration(mut self) -> Result<Configuration, Reason> {
+        let mut admissions = Vec::new();
+        for statement in &self.allows {
+            for provider in &statement.providers {
+                let issuer = format!("https://{provider}");
+                let preset = Preset::of_issuer(&issuer);
+                for condition in &statement.conditions {
+                    condition.check(provider, preset, &mut self.found)?;
+                }
+                let denies = self.denies.iter();
+                let denies = denies
+                    .filter(|deny| deny.providers.is_empty() || deny.providers.contains(provider))
+                    .map(|deny| deny.conditions.clone());
+                let gate = Statements {
+                    provider: provider.clone(),
+                    preset,
+                    allows: statement.conditions.clone(),
+                    denies: denies.collect(),
+                };
+                admissions.push(Admission {
+                    place: statement.place.clone(),
+                    conditions: statement
+                        .conditions
+                        .iter()
+                        .map(Condition::in_words)
+                        .collect(),
+                    wishes: gate.wishes(),
+                    expressions: Vec::new(),
+                    uncarried: gate.uncarried(),
+                    audiences: gate.audiences(),
+                    gate: Box::new(gate),
+                    issuer,
+                    preset,
+                });
+            }
+        }
+        if admissions.is_empty() && self.found.is_empty() {
+            return Err(malformed(
+                "no statement lets anyone assume the role with a token of an OIDC provider",
+            ));
+        }
+        Ok(Configuration {
+            system: System::Aws,
+            admissions,
+            found: self.found,
+        })
+    }
+}
+
+fn is_about_tokens(place: &str, members: &Map<String, Value>) -> Result<bool, Reason> {
+    let matches = |name: &str| -> Result<Option<bool>, Reason> {
+        let Some(value) = members.get(name) else {
+            return Ok(None);
+        };
+        let actions = texts(&format!("{place}.{name}"), value)?;
+        let call = WITH_A_TOKEN.to_ascii_lowercase();
+        let covers = |action: &String| Glob::parse(&action.to_ascii_lowercase()).matches(&call);
+        Ok(Some(actions.iter().any(covers)))
+    };
+    match (matches("Action")?, matches("NotAction")?) {
+        (Some(covered), None) => Ok(covered),
+        (None, Some(excluded)) => Ok(!excluded),
+        _ => Err(malformed(format!(
+            "`{place}` needs `Action` or `NotAction`, and not both"
+        ))),
+    }
+}
+
+/// The name of an OIDC provider: what follows `oidc-provider/` of its ARN, or the name of one that
+/// every account knows.
+fn provider(principal: &str) -> Option<String> {
+    const KNOWN_TO_ALL: [&str; 4] = [
+        "accounts.google.com",
+        "cognito-identity.amazonaws.com",
+        "graph.facebook.com",
+        "www.amazon.com",
+    ];
+    if KNOWN_TO_ALL.contains(&principal) {
+        return Some(principal.to_owned());
+    }
+    let resource = principal.splitn(6, ':').nth(5)?;
+    let name = resource.strip_prefix("oidc-provider/")?;
+    (!name.is_empty()).then(|| name.to_owned())
+}
+
+/// The conditions of one statement and those of the denials that may undo it.
+#[derive(Debug)]
+struct Statements {
+    provider: String,
+    preset: Option<Preset>,
+    allows: Vec<Condition>,
+    denies: Vec<Vec<Condition>>,
+}
+
+impl Statements {
+    fn wishes(&self) -> Vec<crate::wish::Wish> {
+        let conditions = self.allows.iter();
+        conditions
+            .filter_map(|condition| condition.wish(&self.provider, self.preset))
+            .collect()
+    }
+
+    /// What the conditions say that facts cannot.
+    fn uncarried(&self) -> Vec<String> {
+        let allows = self.allows.iter();
+        let mut left: Vec<String> = allows
+            .filter_map(|condition| condition.uncarried(&self.provider, self.preset))
+            .collect();
+        let denies = self.denies.iter();
+        left.extend(denies.map(|deny| {
+            let words: Vec<String> = deny.iter().map(Condition::in_words).collect();
+            format!("the denial if {}: rules only admit", words.join(" and "))
+        }));
+        left
+    }
+
+    fn audiences(&self) -> Vec<String> {
+        let wishes = self.wishes();
+        let about = wishes.iter().filter(|wish| wish.is_about("aud"));
+        let texts = about.flat_map(crate::wish::Wish::globs);
+        texts
+            .filter(|glob| glob.is_literal())
+            .map(Glob::text)
+            .collect()
+    }
+}
+
+impl Gate for Statements {
+    fn trace(&self, claims: &Map<String, Value>) -> Trace {
+        let step = |condition: &Condition, meaning: Meaning| {
+            let seen = handed_on(&self.provider, self.preset, condition.key(), claims);
+            Step {
+                condition: match meaning {
+                    Meaning::Allow => condition.in_words(),
+                    Meaning::Deny => format!("denied if {}", condition.in_words()),
+                },
+                seen: seen.in_words(),
+                held: condition.held(&seen),
+            }
+        };
+        let steps = self.allows.iter().map(|one| step(one, Meaning::Allow));
+        let mut trace = Trace::all_of(steps.collect());
+        for deny in &self.denies {
+            let steps: Vec<Step> = deny.iter().map(|one| step(one, Meaning::Deny)).collect();
+            // A denial that rests on something else than the token may hold or not.
+            trace.admitted &= !steps.iter().all(|step| step.held == Held::Yes);
+            trace.steps.extend(steps);
+        }
+        trace
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn providers_are_known_by_their_arn() {
+        for (principal, expected) in [
+            (
+                "arn:aws:iam::123456789012:oidc-provider/gitlab.example.com/x",
+                Some("gitlab.example.com/x"),
+            ),
+            (
+                "arn:aws-cn:iam::123456789012:oidc-provider/gitlab.com",
+                Some("gitlab.com"),
+            ),
+            ("accounts.google.com", Some("accounts.google.com")),
+            ("arn:aws:iam::123456789012:saml-provider/okta", None),
+            ("arn:aws:iam::123456789012:oidc-provider/", None),
+            ("gitlab.com", None),
+        ] {
+            assert_eq!(provider(principal).as_deref(), expected, "{principal}");
+        }
+    }
+}

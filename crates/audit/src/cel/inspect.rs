@@ -1,0 +1,353 @@
+//! What an expression looks for in claims, and how.
+
+use cel::common::ast::operators;
+use regex_syntax::hir::Look;
+
+use super::value::Value;
+use super::{Expression, Fold};
+use crate::glob::Glob;
+use crate::judge::MANY;
+use crate::wish::{Want, Wish};
+
+/// Finds the claim that a path of an expression means, if it is one.
+pub(crate) type Paths<'a> = &'a dyn Fn(&[String]) -> Option<Vec<String>>;
+
+/// What was found in an expression.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Inspection {
+    /// What claims should be.
+    pub(crate) wishes: Vec<Wish>,
+    /// Regular expressions that match anywhere: the call, the claim, the expression.
+    pub(crate) unanchored: Vec<Unanchored>,
+    /// Claims that are read without asking first whether they are there.
+    pub(crate) unguarded: Vec<Vec<String>>,
+    /// Claims that are asked for with `has`.
+    pub(crate) guarded: Vec<Vec<String>>,
+    /// The most steps that it may take, whatever the claims are.
+    pub(crate) worst: u64,
+    /// Claims whose elements are gone through.
+    pub(crate) looped: Vec<Vec<String>>,
+}
+
+/// A regular expression that does not have to match a whole text.
+#[derive(Clone, Debug)]
+pub(crate) struct Unanchored {
+    pub(crate) call: String,
+    pub(crate) claim: Option<Vec<String>>,
+    pub(crate) at_start: bool,
+    pub(crate) at_end: bool,
+}
+
+impl Inspection {
+    pub(crate) fn of(expression: &Expression, paths: Paths<'_>) -> Self {
+        let mut inspection = Self {
+            worst: expression.worst(),
+            ..Self::default()
+        };
+        inspection.wish(expression, paths);
+        inspection.look(expression, paths);
+        inspection
+    }
+
+    /// What an expression asks for so that it holds. Of alternatives all are taken down, one of
+    /// which will do.
+    fn wish(&mut self, expression: &Expression, paths: Paths<'_>) {
+        let claim = |expression: &Expression| expression.path().and_then(|path| paths(&path));
+        match expression {
+            Expression::And(one, other) => {
+                self.wish(one, paths);
+                self.wish(other, paths);
+            }
+            Expression::Or(one, other) => {
+                let before = self.wishes.len();
+                self.wish(one, paths);
+                let after = self.wishes.len();
+                self.wish(other, paths);
+                self.merge(before, after);
+            }
+            Expression::Has(of, member) => {
+                let mut path = of.path().unwrap_or_default();
+                path.push(member.clone());
+                self.add(paths(&path), vec![Want::Present]);
+            }
+            Expression::Call {
+                name,
+                target,
+                arguments,
+            } => self.wish_of_call(name, target.as_deref(), arguments, paths),
+            Expression::Fold(fold) => {
+                if let Some(element) = element_asked_for(fold) {
+                    self.add(claim(&fold.over), vec![Want::ListWith(element)]);
+                }
+            }
+            path @ (Expression::Member(..) | Expression::Name(_)) => {
+                let wanted = vec![Want::Value(serde_json::Value::Bool(true))];
+                self.add(claim(path), wanted);
+            }
+            Expression::Conditional(..)
+            | Expression::List(_)
+            | Expression::Map(_)
+            | Expression::Not(_)
+            | Expression::Value(_) => {}
+        }
+    }
+
+    fn wish_of_call(
+        &mut self,
+        name: &str,
+        target: Option<&Expression>,
+        arguments: &[Expression],
+        paths: Paths<'_>,
+    ) {
+        let claim = |expression: &Expression| {
+            let bare = without_folding(expression);
+            bare.path().and_then(|path| paths(&path))
+        };
+        match (name, target, arguments) {
+            (operators::EQUALS, None, [one, other]) => {
+                for (path, value) in [(one, other), (other, one)] {
+                    if let Expression::Value(value) = value {
+                        self.add(claim(path), vec![wanted(value)]);
+                    }
+                }
+            }
+            (operators::IN, None, [path, Expression::List(elements)]) => {
+                let values = elements.iter().filter_map(|element| match element {
+                    Expression::Value(value) => Some(wanted(value)),
+                    _ => None,
+                });
+                self.add(claim(path), values.collect());
+            }
+            (operators::IN, None, [Expression::Value(Value::Text(text)), list]) => {
+                self.add(claim(list), vec![Want::ListWith(text.to_string())]);
+            }
+            ("matches", None, [path, Expression::Value(Value::Text(pattern))])
+            | ("matches", Some(path), [Expression::Value(Value::Text(pattern))]) => {
+                if let Some(text) = glob_of(pattern) {
+                    self.add(claim(path), vec![Want::Glob(Glob::parse(&text))]);
+                }
+            }
+            (name, Some(path), [Expression::Value(Value::Text(text))]) => {
+                let text = match name {
+                    "startsWith" => format!("{text}*"),
+                    "endsWith" => format!("*{text}"),
+                    "contains" => format!("*{text}*"),
+                    _ => return,
+                };
+                self.add(claim(path), vec![Want::Glob(Glob::parse(&text))]);
+            }
+            _ => {}
+        }
+    }
+
+    fn add(&mut self, path: Option<Vec<String>>, any: Vec<Want>) {
+        if let Some(path) = path
+            && !any.is_empty()
+        {
+            self.wishes.push(Wish { path, any });
+        }
+    }
+
+    /// Makes one wish of two for the same claim, of which one stood on either side of an `||`.
+    fn merge(&mut self, before: usize, after: usize) {
+        let right = self.wishes.split_off(after);
+        for wish in right {
+            let left = self.wishes.iter_mut().skip(before);
+            match left.into_iter().find(|one| one.path == wish.path) {
+                Some(one) => one.any.extend(wish.any),
+                None => self.wishes.push(wish),
+            }
+        }
+    }
+
+    fn look(&mut self, expression: &Expression, paths: Paths<'_>) {
+        match expression {
+            Expression::Has(of, member) => {
+                let mut path = of.path().unwrap_or_default();
+                path.push(member.clone());
+                self.guarded.extend(paths(&path));
+                return;
+            }
+            Expression::Fold(fold) => {
+                let over = fold.over.path().and_then(|path| paths(&path));
+                self.looped.extend(over);
+            }
+            Expression::Member(..) => {
+                if let Some(claim) = expression.path().and_then(|path| paths(&path)) {
+                    self.unguarded.push(claim);
+                    return;
+                }
+            }
+            Expression::Call {
+                name,
+                target,
+                arguments,
+            } => {
+                let parts: Vec<&Expression> =
+                    target.iter().map(AsRef::as_ref).chain(arguments).collect();
+                if let ("matches", [of, Expression::Value(Value::Text(pattern))]) =
+                    (name.as_str(), parts.as_slice())
+                {
+                    let claim = of.path().and_then(|path| paths(&path));
+                    self.unanchored
+                        .extend(unanchored(expression.to_string(), claim, pattern));
+                }
+                if let Some(claim) = expression.path().and_then(|path| paths(&path)) {
+                    self.unguarded.push(claim);
+                    return;
+                }
+            }
+            _ => {}
+        }
+        for part in expression.parts() {
+            self.look(part, paths);
+        }
+    }
+}
+
+impl Expression {
+    /// The most steps that it may take: a loop takes those of its inside for each element, and
+    /// lists that are not written out have as many as lists of claims may have.
+    fn worst(&self) -> u64 {
+        let Self::Fold(fold) = self else {
+            let parts = self.parts().into_iter().map(Self::worst);
+            return parts.fold(1, u64::saturating_add);
+        };
+        let elements = match &fold.over {
+            Self::List(elements) => elements.len(),
+            _ => MANY,
+        };
+        let elements = u64::try_from(elements).unwrap_or(u64::MAX);
+        let inside = fold.step.worst().saturating_add(fold.condition.worst());
+        fold.over
+            .worst()
+            .saturating_add(elements.saturating_mul(inside))
+    }
+}
+
+fn wanted(value: &Value) -> Want {
+    match value {
+        Value::Text(text) => Want::Glob(Glob::literal(text)),
+        Value::Bool(flag) => Want::Value(serde_json::Value::Bool(*flag)),
+        Value::Int(number) => Want::Value(serde_json::Value::from(*number)),
+        _ => Want::Present,
+    }
+}
+
+/// What is compared without regard to case, as it is itself.
+fn without_folding(expression: &Expression) -> &Expression {
+    match expression {
+        Expression::Call {
+            name,
+            target: Some(target),
+            ..
+        } if matches!(name.as_str(), "lowerAscii" | "upperAscii" | "trim") => target,
+        other => other,
+    }
+}
+
+/// The text that one element must be, in a loop such as `exists(g, g == 'x')`.
+fn element_asked_for(fold: &Fold) -> Option<String> {
+    fn find(expression: &Expression, element: &str) -> Option<String> {
+        if let Expression::Call {
+            name, arguments, ..
+        } = expression
+            && name == operators::EQUALS
+            && let [one, other] = arguments.as_slice()
+        {
+            for (name, text) in [(one, other), (other, one)] {
+                if matches!(name, Expression::Name(name) if name == element) {
+                    return text.text().map(str::to_owned);
+                }
+            }
+        }
+        expression
+            .parts()
+            .into_iter()
+            .find_map(|part| find(part, element))
+    }
+    find(&fold.step, &fold.element)
+}
+
+/// Whether a match need not begin at the start of the text, or end at its end. What holds for one
+/// alternative does not hold for the other, so `^a|b$` is anchored on neither side.
+fn unanchored(call: String, claim: Option<Vec<String>>, pattern: &str) -> Option<Unanchored> {
+    let hir = regex_syntax::Parser::new().parse(pattern).ok()?;
+    let properties = hir.properties();
+    let at_start = !properties.look_set_prefix().contains(Look::Start);
+    let at_end = !properties.look_set_suffix().contains(Look::End);
+    (at_start || at_end).then_some(Unanchored {
+        call,
+        claim,
+        at_start,
+        at_end,
+    })
+}
+
+/// A pattern of wildcards that looks for the same, if the expression is simple enough: to find
+/// claims that match, never to judge whether they do.
+fn glob_of(pattern: &str) -> Option<String> {
+    let body = pattern.trim_start_matches('^').trim_end_matches('$');
+    let mut text = String::new();
+    let mut characters = body.chars().peekable();
+    while let Some(character) = characters.next() {
+        match character {
+            '\\' => match characters.next()? {
+                escaped if escaped.is_ascii_punctuation() => text.push(escaped),
+                'd' | 'w' => {
+                    characters.next_if(|next| matches!(next, '+' | '*'));
+                    text.push('*');
+                }
+                _ => return None,
+            },
+            '.' => match characters.peek() {
+                Some('*' | '+') => {
+                    characters.next();
+                    text.push('*');
+                }
+                _ => text.push('.'),
+            },
+            '[' => {
+                let closed = characters.by_ref().any(|inner| inner == ']');
+                if !closed {
+                    return None;
+                }
+                characters.next_if(|next| matches!(next, '+' | '*'));
+                text.push('*');
+            }
+            '(' | ')' | '|' | '{' | '}' | '?' | '*' | '+' | '^' | '$' => return None,
+            other => text.push(other),
+        }
+    }
+    Some(text)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn anchors_hold_for_all_alternatives_or_not_at_all() {
+        let sides = |pattern: &str| {
+            unanchored(String::new(), None, pattern).map(|one| (one.at_start, one.at_end))
+        };
+        assert_eq!(sides("^repo:o/r:.*$"), None);
+        assert_eq!(sides("repo:o/r"), Some((true, true)));
+        assert_eq!(sides("^repo:o/r"), Some((false, true)));
+        assert_eq!(sides("^a|b$"), Some((true, true)));
+        assert_eq!(sides("^(a|b)$"), None);
+        assert_eq!(sides("\\Aa\\z"), None);
+    }
+
+    #[test]
+    fn simple_expressions_become_patterns() {
+        for (pattern, expected) in [
+            ("^repo:o/r:.*$", Some("repo:o/r:*")),
+            ("repo:o/[^/]+:x", Some("repo:o/*:x")),
+            ("a\\.b", Some("a.b")),
+            ("(a|b)", None),
+        ] {
+            assert_eq!(glob_of(pattern).as_deref(), expected, "{pattern}");
+        }
+    }
+}

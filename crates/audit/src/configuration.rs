@@ -1,0 +1,148 @@
+//! A configuration that was read: whom it admits, from whom, under which conditions.
+
+use std::fmt;
+
+use avouch_core::policy::presets::Preset;
+use avouch_core::reason::{Reason, printable};
+use serde_json::{Map, Value};
+
+use crate::cel::Inspection;
+use crate::finding::Finding;
+use crate::trace::Trace;
+use crate::wish::Wish;
+use crate::{aws, gcp, kubernetes};
+
+/// Whose configuration it is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum System {
+    /// The trust policy of a role of AWS.
+    Aws,
+    /// A workload identity provider of Google Cloud.
+    Gcp,
+    /// The authentication configuration of a Kubernetes API server.
+    Kubernetes,
+}
+
+impl System {
+    /// The name, as on the command line.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Aws => "aws-trust-policy",
+            Self::Gcp => "gcp-wif",
+            Self::Kubernetes => "kubernetes-authentication",
+        }
+    }
+
+    /// Reads a configuration.
+    ///
+    /// # Errors
+    ///
+    /// `input.trust_document_malformed` when it is none of this system, or has what cannot be
+    /// evaluated.
+    pub fn read(self, document: &Value) -> Result<Configuration, Reason> {
+        match self {
+            Self::Aws => aws::read(document),
+            Self::Gcp => gcp::read(document),
+            Self::Kubernetes => kubernetes::read(document),
+        }
+    }
+}
+
+/// A configuration.
+#[derive(Debug)]
+pub struct Configuration {
+    /// Whose.
+    pub system: System,
+    /// Whom it admits: each by itself.
+    pub admissions: Vec<Admission>,
+    /// What was found while it was read.
+    pub found: Vec<Finding>,
+}
+
+/// Whom one part of it admits.
+#[derive(Debug)]
+pub struct Admission {
+    pub(crate) place: String,
+    pub(crate) issuer: String,
+    pub(crate) preset: Option<Preset>,
+    /// The conditions in words, as they were written.
+    pub(crate) conditions: Vec<String>,
+    pub(crate) wishes: Vec<Wish>,
+    /// Its expressions, by where they stand, and what they look for.
+    pub(crate) expressions: Vec<(String, Inspection)>,
+    /// Conditions that no rule of ours can say, each with why.
+    pub(crate) uncarried: Vec<String>,
+    /// For whom its tokens are, if it says.
+    pub(crate) audiences: Vec<String>,
+    pub(crate) gate: Box<dyn Gate>,
+}
+
+/// Holds claims against the conditions of one admission.
+pub(crate) trait Gate: fmt::Debug {
+    /// What comes of each condition.
+    fn trace(&self, claims: &Map<String, Value>) -> Trace;
+
+    /// A name of the system itself that these claims become, if it gives them names.
+    fn names_reserved(&self, _claims: &Map<String, Value>) -> Option<String> {
+        None
+    }
+
+    /// The most steps that one of its expressions takes.
+    fn cost(&self, _claims: &Map<String, Value>) -> u64 {
+        0
+    }
+
+    /// The claims that it makes names of.
+    fn reserving_claims(&self) -> Vec<String> {
+        Vec::new()
+    }
+}
+
+impl Admission {
+    /// Where it stands in the file.
+    pub fn place(&self) -> &str {
+        &self.place
+    }
+
+    /// Whose tokens.
+    pub fn issuer(&self) -> &str {
+        &self.issuer
+    }
+
+    /// Whom it admits, in words.
+    pub fn population(&self) -> String {
+        let everyone = Preset::shared_with(&self.issuer).map_or_else(
+            || format!("every subject of {}", printable(&self.issuer)),
+            str::to_owned,
+        );
+        if self.conditions.is_empty() {
+            return everyone;
+        }
+        let conditions: Vec<String> = self.conditions.iter().map(|one| printable(one)).collect();
+        format!("{everyone} with {}", conditions.join(" and "))
+    }
+
+    /// What comes of each condition when a token has these claims. A token of another issuer meets
+    /// the first step, and no other.
+    pub fn trace(&self, claims: &Map<String, Value>) -> Trace {
+        let issuer = claims.get("iss").and_then(Value::as_str);
+        let is_from_here = issuer.is_none_or(|issuer| self.is_called(issuer));
+        if !is_from_here {
+            return Trace::all_of(vec![crate::trace::Step {
+                condition: format!("issuer = {}", self.issuer),
+                seen: issuer.map(str::to_owned),
+                held: crate::trace::Held::No,
+            }]);
+        }
+        self.gate.trace(claims)
+    }
+
+    fn is_called(&self, issuer: &str) -> bool {
+        let is_google = self.issuer == "https://accounts.google.com";
+        self.issuer == issuer || is_google && issuer == "accounts.google.com"
+    }
+
+    pub(crate) fn admits(&self, claims: &Map<String, Value>) -> bool {
+        self.gate.trace(claims).admitted
+    }
+}

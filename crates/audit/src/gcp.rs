@@ -1,0 +1,315 @@
+//! Workload identity providers of Google Cloud, as
+//! `gcloud iam workload-identity-pools providers describe --format=json` prints them.
+
+use std::collections::BTreeMap;
+
+use avouch_core::policy::presets::Preset;
+use avouch_core::reason::{Reason, printable};
+use serde_json::{Map, Value as Json};
+
+use crate::cel::{Expression, FUEL, Failure, Inspection, Scope, Value};
+use crate::configuration::{Admission, Configuration, Gate, System};
+use crate::members::{list, malformed, object, required_text, text, texts};
+use crate::trace::{Held, Step, Trace};
+
+/// The longest condition and the longest mapping that Google Cloud takes, in characters.
+const LONGEST_CONDITION: usize = 4_096;
+const LONGEST_MAPPING: usize = 2_048;
+
+/// Reads one provider, or a list of them. A pool by itself admits nobody.
+pub(crate) fn read(document: &Json) -> Result<Configuration, Reason> {
+    let providers: Vec<(String, &Json)> = match document {
+        Json::Array(elements) => elements
+            .iter()
+            .enumerate()
+            .map(|(index, element)| (format!("provider[{index}]"), element))
+            .collect(),
+        one => vec![("provider".to_owned(), one)],
+    };
+    let mut configuration = Configuration {
+        system: System::Gcp,
+        admissions: Vec::new(),
+        found: Vec::new(),
+    };
+    for (place, provider) in providers {
+        let admission = read_provider(&place, provider)?;
+        configuration.admissions.extend(admission);
+    }
+    if configuration.admissions.is_empty() {
+        return Err(malformed("no provider in it is enabled"));
+    }
+    Ok(configuration)
+}
+
+fn read_provider(place: &str, value: &Json) -> Result<Option<Admission>, Reason> {
+    let members = object(place, value)?;
+    let Some(oidc) = members.get("oidc") else {
+        let is_pool = members
+            .get("name")
+            .and_then(Json::as_str)
+            .is_some_and(|name| !name.contains("/providers/"));
+        return Err(malformed(if is_pool {
+            format!("`{place}` is a pool, which admits nobody by itself; describe its providers")
+        } else {
+            format!("`{place}.oidc` is missing; providers of SAML, X.509 and AWS are not read")
+        }));
+    };
+    let is_off = members.get("disabled") == Some(&Json::Bool(true))
+        || members.get("state").is_some_and(|state| state != "ACTIVE");
+    if is_off {
+        return Ok(None);
+    }
+    let oidc_place = format!("{place}.oidc");
+    let oidc = object(&oidc_place, oidc)?;
+    let issuer = required_text(&oidc_place, oidc, "issuerUri")?.to_owned();
+    let allowed = list(&oidc_place, oidc, "allowedAudiences")?;
+    let allowed = texts(
+        &format!("{oidc_place}.allowedAudiences"),
+        &Json::Array(allowed.to_vec()),
+    )?;
+    let name = text(place, members, "name")?.unwrap_or_default();
+    let provider = Provider {
+        audiences: if allowed.is_empty() {
+            vec![
+                format!("https://iam.googleapis.com/{name}"),
+                format!("//iam.googleapis.com/{name}"),
+            ]
+        } else {
+            allowed
+        },
+        mapping: read_mapping(place, members)?,
+        condition: read_condition(place, members)?,
+    };
+    let preset = Preset::of_issuer(&issuer);
+    let inspection = provider.inspect();
+    Ok(Some(Admission {
+        place: place.to_owned(),
+        issuer,
+        preset,
+        conditions: provider.in_words(),
+        wishes: inspection.wishes.clone(),
+        uncarried: provider.condition.as_ref().map_or_else(Vec::new, uncarried),
+        expressions: vec![(format!("{place}.attributeCondition"), inspection)],
+        audiences: provider.audiences.clone(),
+        gate: Box::new(provider),
+    }))
+}
+
+fn read_condition(place: &str, members: &Map<String, Json>) -> Result<Option<Expression>, Reason> {
+    let written = text(place, members, "attributeCondition")?;
+    let Some(written) = written.filter(|text| !text.trim().is_empty()) else {
+        return Ok(None);
+    };
+    let place = format!("{place}.attributeCondition");
+    parse(&place, written, LONGEST_CONDITION).map(Some)
+}
+
+fn read_mapping(
+    place: &str,
+    members: &Map<String, Json>,
+) -> Result<BTreeMap<String, Expression>, Reason> {
+    let place = format!("{place}.attributeMapping");
+    let Some(value) = members.get("attributeMapping") else {
+        return Err(malformed(format!("`{place}` is missing")));
+    };
+    let mapping = object(&place, value)?.iter().map(|(target, written)| {
+        let place = format!("{place}.{target}");
+        let written = written
+            .as_str()
+            .ok_or_else(|| malformed(format!("`{place}` must be a text")))?;
+        let is_known = matches!(target.as_str(), "google.subject" | "google.groups")
+            || target.starts_with("google.")
+            || target.starts_with("attribute.");
+        if !is_known {
+            return Err(malformed(format!(
+                "`{}` is no attribute; they begin with `google.` or `attribute.`",
+                printable(&place)
+            )));
+        }
+        Ok((target.clone(), parse(&place, written, LONGEST_MAPPING)?))
+    });
+    let mapping: BTreeMap<String, Expression> = mapping.collect::<Result<_, _>>()?;
+    if mapping.contains_key("google.subject") {
+        Ok(mapping)
+    } else {
+        Err(malformed(format!("`{place}.google.subject` is missing")))
+    }
+}
+
+pub(crate) fn parse(place: &str, text: &str, longest: usize) -> Result<Expression, Reason> {
+    if text.chars().count() > longest {
+        return Err(malformed(format!(
+            "`{place}` is over {longest} characters long, and is not evaluated"
+        )));
+    }
+    Expression::parse(text)
+        .map_err(|why| malformed(format!("`{}`: {}", printable(place), printable(&why))))
+}
+
+#[derive(Debug)]
+struct Provider {
+    audiences: Vec<String>,
+    mapping: BTreeMap<String, Expression>,
+    condition: Option<Expression>,
+}
+
+impl Provider {
+    fn in_words(&self) -> Vec<String> {
+        let condition = self.condition.iter().flat_map(Expression::conjuncts);
+        let mut words: Vec<String> = condition.map(ToString::to_string).collect();
+        words.push(format!("audience = {}", self.audiences.join(" or ")));
+        words
+    }
+
+    fn inspect(&self) -> Inspection {
+        let Some(condition) = &self.condition else {
+            return Inspection::default();
+        };
+        Inspection::of(condition, &|path| self.claim_of(path))
+    }
+
+    /// The claim that a name of the condition comes from: `assertion.x` itself, and an attribute
+    /// if it is mapped from one claim as it is.
+    fn claim_of(&self, path: &[String]) -> Option<Vec<String>> {
+        match path {
+            [root, rest @ ..] if root == "assertion" && !rest.is_empty() => Some(rest.to_vec()),
+            [root, name] if matches!(root.as_str(), "attribute" | "google") => {
+                let from = self.mapping.get(&format!("{root}.{name}"))?;
+                match from.path()?.as_slice() {
+                    [root, rest @ ..] if root == "assertion" => Some(rest.to_vec()),
+                    _ => None,
+                }
+            }
+            _ => None,
+        }
+    }
+
+    /// The names of the condition, or what cannot be mapped and why.
+    fn scope(&self, claims: &Map<String, Json>) -> Result<Scope, (String, Failure)> {
+        let assertion = Value::of_json(&Json::Object(claims.clone()));
+        let scope = Scope::default().with("assertion", assertion);
+        let mut groups: BTreeMap<&str, BTreeMap<String, Value>> = BTreeMap::new();
+        for (target, expression) in &self.mapping {
+            let (value, _) = expression.evaluate(&scope, FUEL);
+            let value = value.map_err(|why| (format!("{target} = {expression}"), why))?;
+            if let Some((root, name)) = target.split_once('.') {
+                let members = groups.entry(root).or_default();
+                members.insert(name.to_owned(), value);
+            }
+        }
+        let mapped = |root: &str| {
+            let members = groups.get(root).cloned().unwrap_or_default();
+            Value::Map(std::sync::Arc::new(members))
+        };
+        Ok(scope
+            .clone()
+            .with("attribute", mapped("attribute"))
+            .with("google", mapped("google")))
+    }
+}
+
+impl Gate for Provider {
+    fn trace(&self, claims: &Map<String, Json>) -> Trace {
+        let audience = audience_step(&self.audiences, claims);
+        let scope = match self.scope(claims) {
+            Ok(scope) => scope,
+            Err((condition, why)) => {
+                return Trace::all_of(vec![
+                    audience,
+                    Step {
+                        condition,
+                        seen: None,
+                        held: Held::Failed(why.to_string()),
+                    },
+                ]);
+            }
+        };
+        let mut steps = vec![audience];
+        let paths = |path: &[String]| self.claim_of(path);
+        steps.extend(steps_of(self.condition.as_ref(), &scope, claims, &paths));
+        Trace::all_of(steps)
+    }
+
+    fn cost(&self, claims: &Map<String, Json>) -> u64 {
+        let Ok(scope) = self.scope(claims) else {
+            return 0;
+        };
+        let condition = self.condition.iter();
+        let costs = condition.map(|condition| condition.evaluate(&scope, FUEL).1);
+        costs.max().unwrap_or_default()
+    }
+}
+
+/// The parts of a condition that no fact says.
+pub(crate) fn uncarried(condition: &Expression) -> Vec<String> {
+    let parts = condition.conjuncts().into_iter();
+    let parts = parts.filter(|part| !part.is_simple());
+    parts
+        .map(|part| format!("`{part}`: only `==`, `in` and `startsWith` become facts"))
+        .collect()
+}
+
+/// Whether a token is for one of these.
+pub(crate) fn audience_step(audiences: &[String], claims: &Map<String, Json>) -> Step {
+    let said = match claims.get("aud") {
+        Some(Json::String(text)) => vec![text.clone()],
+        Some(Json::Array(elements)) => elements
+            .iter()
+            .filter_map(Json::as_str)
+            .map(str::to_owned)
+            .collect(),
+        _ => Vec::new(),
+    };
+    Step {
+        condition: format!("audience = {}", audiences.join(" or ")),
+        seen: (!said.is_empty()).then(|| said.join(", ")),
+        held: Held::of(said.iter().any(|one| audiences.contains(one))),
+    }
+}
+
+/// What comes of each part of a condition that must hold.
+pub(crate) fn steps_of(
+    condition: Option<&Expression>,
+    scope: &Scope,
+    claims: &Map<String, Json>,
+    paths: &dyn Fn(&[String]) -> Option<Vec<String>>,
+) -> Vec<Step> {
+    let parts = condition.into_iter().flat_map(Expression::conjuncts);
+    parts
+        .map(|part| {
+            let (value, _) = part.evaluate(scope, FUEL);
+            Step {
+                condition: part.to_string(),
+                seen: seen(part, claims, paths),
+                held: match value {
+                    Ok(Value::Bool(flag)) => Held::of(flag),
+                    Ok(other) => {
+                        Held::Failed(format!("it is a {}, not true or false", other.kind()))
+                    }
+                    Err(why) => Held::Failed(why.to_string()),
+                },
+            }
+        })
+        .collect()
+}
+
+/// What the claims have where a part of a condition looks.
+fn seen(
+    part: &Expression,
+    claims: &Map<String, Json>,
+    paths: &dyn Fn(&[String]) -> Option<Vec<String>>,
+) -> Option<String> {
+    if let Some(claim) = part.path().and_then(|path| paths(&path)) {
+        let (first, rest) = claim.split_first()?;
+        let value = rest
+            .iter()
+            .try_fold(claims.get(first)?, |value, member| value.get(member))?;
+        return Some(match value {
+            Json::String(text) => text.clone(),
+            other => other.to_string(),
+        });
+    }
+    part.parts()
+        .into_iter()
+        .find_map(|inner| seen(inner, claims, paths))
+}

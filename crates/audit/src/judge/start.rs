@@ -1,0 +1,127 @@
+//! Finding claims that a configuration admits, from what its conditions ask for.
+
+use serde_json::Value;
+
+use crate::configuration::Admission;
+use crate::glob::Glob;
+use crate::sample::Sample;
+use crate::wish::{Want, Wish};
+
+/// How many sets of claims are tried.
+const MOST_TRIED: usize = 4_096;
+
+/// How many values are tried of one wish; of patterns of subjects more, because they decide most.
+const MOST_OF_ONE: usize = 6;
+const MOST_OF_SUBJECT: usize = 200;
+
+/// Claims that are admitted, and that their issuer could sign.
+pub(super) fn admitted(admission: &Admission) -> Option<Sample> {
+    let audience = admission
+        .audiences
+        .first()
+        .map_or("https://audience.example", String::as_str);
+    let usual = Sample::of(admission.preset, &admission.issuer, audience);
+    let choices: Vec<(&Wish, Vec<Value>)> = admission
+        .wishes
+        .iter()
+        .map(|wish| (wish, values(wish, &usual)))
+        .filter(|(_, values)| !values.is_empty())
+        .collect();
+    // Subjects that can be signed come before those that are only texts.
+    let tried = combinations(&usual, &choices);
+    let admits = |sample: &&Sample| admission.admits(&sample.claims());
+    let can_be_signed = |sample: &&Sample| sample.is_composed();
+    tried
+        .iter()
+        .filter(can_be_signed)
+        .find(admits)
+        .or_else(|| tried.iter().find(admits))
+        .cloned()
+}
+
+fn combinations(usual: &Sample, choices: &[(&Wish, Vec<Value>)]) -> Vec<Sample> {
+    let mut samples = vec![usual.clone()];
+    // What a subject says comes first, so that what is asked for by name stands in the end.
+    let (subjects, others): (Vec<_>, Vec<_>) =
+        choices.iter().partition(|(wish, _)| wish.is_about("sub"));
+    for (wish, values) in subjects.into_iter().chain(others) {
+        let mut next = Vec::new();
+        for value in values {
+            for sample in &samples {
+                if next.len() >= MOST_TRIED {
+                    break;
+                }
+                let mut sample = sample.clone();
+                sample.set(&wish.path, value);
+                next.push(sample);
+            }
+        }
+        samples = next;
+    }
+    samples
+}
+
+fn values(wish: &Wish, usual: &Sample) -> Vec<Value> {
+    let is_subject = wish.is_about("sub");
+    let most = if is_subject {
+        MOST_OF_SUBJECT
+    } else {
+        MOST_OF_ONE
+    };
+    let mut values = Vec::new();
+    for want in &wish.any {
+        match want {
+            Want::Glob(glob) => {
+                let claims = usual.claims();
+                let name = wish.path.last().map_or("", String::as_str);
+                let usual = claims.get(name).and_then(Value::as_str).unwrap_or("x");
+                values.extend(texts(glob, usual).into_iter().map(Value::String));
+            }
+            Want::ListWith(text) => values.push(Value::Array(vec![Value::String(text.clone())])),
+            Want::Present => {
+                let is_there = wish
+                    .path
+                    .first()
+                    .is_some_and(|first| usual.claims().contains_key(first));
+                if !is_there {
+                    values.push(Value::String("x".to_owned()));
+                }
+            }
+            Want::Value(value) => values.push(value.clone()),
+        }
+        values.truncate(most);
+    }
+    values
+}
+
+/// Texts of a pattern: its wildcards filled with pieces of what the claim usually is.
+pub(super) fn texts(glob: &Glob, usual: &str) -> Vec<String> {
+    if glob.is_literal() {
+        return vec![glob.text()];
+    }
+    if glob.matches(usual) {
+        let mut texts = vec![usual.to_owned()];
+        texts.extend(glob.filled(&pieces(usual)));
+        return texts;
+    }
+    glob.filled(&pieces(usual))
+}
+
+/// The ends of a text from each of its dividers on, its segments, and nothing.
+fn pieces(text: &str) -> Vec<&str> {
+    let starts = text
+        .char_indices()
+        .filter(|(_, character)| matches!(character, ':' | '/'))
+        .map(|(at, _)| at);
+    let mut pieces = Vec::new();
+    for at in starts {
+        let tail = text.get(at..).unwrap_or_default();
+        pieces.push(tail.get(1..).unwrap_or_default());
+        pieces.push(tail);
+    }
+    pieces.push(text);
+    pieces.push("");
+    pieces.extend(text.split([':', '/']));
+    pieces.push("x");
+    pieces
+}

@@ -1,0 +1,566 @@
+//! Structured authentication configuration of a Kubernetes API server
+//! (`AuthenticationConfiguration` of `apiserver.config.k8s.io`).
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use avouch_core::policy::presets::Preset;
+use avouch_core::reason::{Reason, printable};
+use serde_json::{Map, Value as Json};
+
+use crate::cel::{Expression, FUEL, Inspection, Scope, Value};
+use crate::configuration::{Admission, Configuration, Gate, System};
+use crate::finding::{Code, Finding, Severity};
+use crate::gcp::{audience_step, parse, steps_of, uncarried};
+use crate::members::{list, malformed, object, only, required_text, text, texts};
+use crate::trace::{Held, Step, Trace};
+use crate::wish::{Want, Wish};
+
+/// The longest expression that is read here; the API server bounds their cost instead.
+const LONGEST: usize = 16_384;
+
+/// Reads a configuration.
+pub(crate) fn read(document: &Json) -> Result<Configuration, Reason> {
+    let members = object("configuration", document)?;
+    only(
+        "configuration",
+        members,
+        &["anonymous", "apiVersion", "jwt", "kind"],
+    )?;
+    let version = required_text("configuration", members, "apiVersion")?;
+    let known = ["v1", "v1beta1", "v1alpha1"].map(|one| format!("apiserver.config.k8s.io/{one}"));
+    if !known.iter().any(|one| one == version)
+        || text("configuration", members, "kind")? != Some("AuthenticationConfiguration")
+    {
+        return Err(malformed(format!(
+            "it is no `AuthenticationConfiguration` of {}",
+            known.join(", ")
+        )));
+    }
+    let mut configuration = Configuration {
+        system: System::Kubernetes,
+        admissions: Vec::new(),
+        found: Vec::new(),
+    };
+    for (index, value) in list("configuration", members, "jwt")?.iter().enumerate() {
+        let place = format!("jwt[{index}]");
+        let admission = read_authenticator(&place, value, &mut configuration.found)?;
+        configuration.admissions.push(admission);
+    }
+    if configuration.admissions.is_empty() {
+        return Err(malformed("it names no issuer in `jwt`"));
+    }
+    Ok(configuration)
+}
+
+fn read_authenticator(
+    place: &str,
+    value: &Json,
+    found: &mut Vec<Finding>,
+) -> Result<Admission, Reason> {
+    const KNOWN: [&str; 4] = [
+        "claimMappings",
+        "claimValidationRules",
+        "issuer",
+        "userValidationRules",
+    ];
+    const OF_ISSUER: [&str; 6] = [
+        "audienceMatchPolicy",
+        "audiences",
+        "certificateAuthority",
+        "discoveryURL",
+        "egressSelectorType",
+        "url",
+    ];
+    let members = object(place, value)?;
+    only(place, members, &KNOWN)?;
+    let issuer_place = format!("{place}.issuer");
+    let Some(issuer) = members.get("issuer") else {
+        return Err(malformed(format!("`{issuer_place}` is missing")));
+    };
+    let issuer = object(&issuer_place, issuer)?;
+    only(&issuer_place, issuer, &OF_ISSUER)?;
+    let url = required_text(&issuer_place, issuer, "url")?.to_owned();
+    let audiences = list(&issuer_place, issuer, "audiences")?;
+    let audiences = texts(
+        &format!("{issuer_place}.audiences"),
+        &Json::Array(audiences.to_vec()),
+    )?;
+    if audiences.is_empty() {
+        return Err(malformed(format!("`{issuer_place}.audiences` is missing")));
+    }
+    let authenticator = Authenticator {
+        audiences,
+        claims: read_claim_rules(place, members)?,
+        mappings: Mappings::read(&format!("{place}.claimMappings"), members)?,
+        users: read_user_rules(place, members)?,
+    };
+    authenticator.check(place, &url, found);
+    let expressions = authenticator.inspect(place);
+    Ok(Admission {
+        place: place.to_owned(),
+        preset: Preset::of_issuer(&url),
+        issuer: url,
+        conditions: authenticator.in_words(),
+        wishes: authenticator.wishes(&expressions),
+        uncarried: authenticator.uncarried(),
+        expressions,
+        audiences: authenticator.audiences.clone(),
+        gate: Box::new(authenticator),
+    })
+}
+
+/// Who comes in under which name.
+#[derive(Debug)]
+struct Authenticator {
+    audiences: Vec<String>,
+    claims: Vec<ClaimRule>,
+    mappings: Mappings,
+    users: Vec<(String, Expression)>,
+}
+
+#[derive(Debug)]
+enum ClaimRule {
+    Equals {
+        claim: String,
+        value: String,
+    },
+    Expression {
+        place: String,
+        expression: Expression,
+    },
+}
+
+#[derive(Debug)]
+struct Mappings {
+    username: Mapping,
+    groups: Option<Mapping>,
+    uid: Option<Mapping>,
+    extra: Vec<(String, Expression)>,
+}
+
+#[derive(Debug)]
+enum Mapping {
+    Claim { claim: String, prefix: String },
+    Expression(Expression),
+}
+
+fn read_claim_rules(place: &str, members: &Map<String, Json>) -> Result<Vec<ClaimRule>, Reason> {
+    let rules = list(place, members, "claimValidationRules")?.iter();
+    rules
+        .enumerate()
+        .map(|(index, rule)| {
+            let place = format!("{place}.claimValidationRules[{index}]");
+            let members = object(&place, rule)?;
+            only(
+                &place,
+                members,
+                &["claim", "expression", "message", "requiredValue"],
+            )?;
+            match (
+                text(&place, members, "claim")?,
+                text(&place, members, "expression")?,
+            ) {
+                (Some(claim), None) => Ok(ClaimRule::Equals {
+                    claim: claim.to_owned(),
+                    value: text(&place, members, "requiredValue")?
+                        .unwrap_or_default()
+                        .to_owned(),
+                }),
+                (None, Some(written)) => Ok(ClaimRule::Expression {
+                    expression: parse(&format!("{place}.expression"), written, LONGEST)?,
+                    place,
+                }),
+                _ => Err(malformed(format!(
+                    "`{place}` needs `claim` or `expression`, and not both"
+                ))),
+            }
+        })
+        .collect()
+}
+
+fn read_user_rules(
+    place: &str,
+    members: &Map<String, Json>,
+) -> Result<Vec<(String, Expression)>, Reason> {
+    let rules = list(place, members, "userValidationRules")?.iter();
+    rules
+        .enumerate()
+        .map(|(index, rule)| {
+            let place = format!("{place}.userValidationRules[{index}]");
+            let members = object(&place, rule)?;
+            only(&place, members, &["expression", "message"])?;
+            let written = required_text(&place, members, "expression")?;
+            let expression = parse(&format!("{place}.expression"), written, LONGEST)?;
+            Ok((place, expression))
+        })
+        .collect()
+}
+
+impl Mappings {
+    fn read(place: &str, members: &Map<String, Json>) -> Result<Self, Reason> {
+        let Some(value) = members.get("claimMappings") else {
+            return Err(malformed(format!("`{place}` is missing")));
+        };
+        let members = object(place, value)?;
+        only(place, members, &["extra", "groups", "uid", "username"])?;
+        let one = |name: &str| match members.get(name) {
+            None | Some(Json::Null) => Ok(None),
+            Some(value) => Mapping::read(&format!("{place}.{name}"), value),
+        };
+        let extra = list(place, members, "extra")?.iter().enumerate();
+        let extra = extra.map(|(index, value)| {
+            let place = format!("{place}.extra[{index}]");
+            let members = object(&place, value)?;
+            only(&place, members, &["key", "valueExpression"])?;
+            let key = required_text(&place, members, "key")?.to_owned();
+            let written = required_text(&place, members, "valueExpression")?;
+            Ok((
+                key,
+                parse(&format!("{place}.valueExpression"), written, LONGEST)?,
+            ))
+        });
+        Ok(Self {
+            username: one("username")?
+                .ok_or_else(|| malformed(format!("`{place}.username` is missing")))?,
+            groups: one("groups")?,
+            uid: one("uid")?,
+            extra: extra.collect::<Result<_, Reason>>()?,
+        })
+    }
+}
+
+impl Mapping {
+    fn read(place: &str, value: &Json) -> Result<Option<Self>, Reason> {
+        let members = object(place, value)?;
+        only(place, members, &["claim", "expression", "prefix"])?;
+        let claim = text(place, members, "claim")?.filter(|text| !text.is_empty());
+        let written = text(place, members, "expression")?.filter(|text| !text.is_empty());
+        match (claim, written) {
+            (Some(claim), None) => {
+                let prefix = text(place, members, "prefix")?;
+                let is_name = place.ends_with(".username") || place.ends_with(".groups");
+                if prefix.is_none() && is_name {
+                    return Err(malformed(format!(
+                        "`{place}.prefix` is missing; it may be empty, but must be said"
+                    )));
+                }
+                Ok(Some(Self::Claim {
+                    claim: claim.to_owned(),
+                    prefix: prefix.unwrap_or_default().to_owned(),
+                }))
+            }
+            (None, Some(written)) => {
+                let expression = parse(&format!("{place}.expression"), written, LONGEST)?;
+                Ok(Some(Self::Expression(expression)))
+            }
+            (None, None) => Ok(None),
+            (Some(_), Some(_)) => Err(malformed(format!(
+                "`{place}` needs `claim` or `expression`, and not both"
+            ))),
+        }
+    }
+
+    fn in_words(&self) -> String {
+        match self {
+            Self::Claim { claim, prefix } => format!("'{prefix}' + claims.{claim}"),
+            Self::Expression(expression) => expression.to_string(),
+        }
+    }
+
+    /// The value, or why there is none.
+    fn value(&self, scope: &Scope, claims: &Map<String, Json>) -> Result<Option<Value>, String> {
+        match self {
+            Self::Expression(expression) => {
+                let (value, _) = expression.evaluate(scope, FUEL);
+                value.map(Some).map_err(|why| why.to_string())
+            }
+            Self::Claim { claim, prefix } => match claims.get(claim) {
+                None => Ok(None),
+                Some(Json::String(text)) => Ok(Some(Value::Text(format!("{prefix}{text}").into()))),
+                Some(Json::Array(elements)) => {
+                    let texts = elements.iter().filter_map(Json::as_str);
+                    let texts = texts.map(|text| Value::Text(format!("{prefix}{text}").into()));
+                    Ok(Some(Value::List(texts.collect())))
+                }
+                Some(_) => Err(format!("the claim `{claim}` is no text")),
+            },
+        }
+    }
+
+    fn claim(&self) -> Option<String> {
+        match self {
+            Self::Claim { claim, .. } => Some(claim.clone()),
+            Self::Expression(expression) => {
+                let mut paths = Vec::new();
+                paths_in(expression, &mut paths);
+                paths.into_iter().next()
+            }
+        }
+    }
+}
+
+fn paths_in(expression: &Expression, found: &mut Vec<String>) {
+    if let Some(path) = expression.path() {
+        if let [root, claim] = path.as_slice()
+            && root == "claims"
+        {
+            found.push(claim.clone());
+        }
+        return;
+    }
+    for part in expression.parts() {
+        paths_in(part, found);
+    }
+}
+
+fn claim_of(path: &[String]) -> Option<Vec<String>> {
+    match path {
+        [root, rest @ ..] if root == "claims" && !rest.is_empty() => Some(rest.to_vec()),
+        _ => None,
+    }
+}
+
+impl Authenticator {
+    fn in_words(&self) -> Vec<String> {
+        let mut words = Vec::new();
+        for rule in &self.claims {
+            match rule {
+                ClaimRule::Equals { claim, value } => words.push(format!("{claim} = {value}")),
+                ClaimRule::Expression { expression, .. } => {
+                    words.extend(expression.conjuncts().into_iter().map(ToString::to_string));
+                }
+            }
+        }
+        let users = self.users.iter();
+        words.extend(users.map(|(_, expression)| expression.to_string()));
+        words.push(format!("audience = {}", self.audiences.join(" or ")));
+        words.push(format!("username = {}", self.mappings.username.in_words()));
+        words
+    }
+
+    /// What the rules say that facts cannot.
+    fn uncarried(&self) -> Vec<String> {
+        let claims = self.claims.iter().flat_map(|rule| match rule {
+            ClaimRule::Expression { expression, .. } => uncarried(expression),
+            ClaimRule::Equals { .. } => Vec::new(),
+        });
+        let users = self.users.iter();
+        let users = users.map(|(_, rule)| format!("`{rule}`: identities here have no such names"));
+        claims.chain(users).collect()
+    }
+
+    /// What each expression looks for, by its place.
+    fn inspect(&self, place: &str) -> Vec<(String, Inspection)> {
+        let mut inspections = Vec::new();
+        for rule in &self.claims {
+            if let ClaimRule::Expression { place, expression } = rule {
+                let inspection = Inspection::of(expression, &claim_of);
+                inspections.push((format!("{place}.expression"), inspection));
+            }
+        }
+        for (place, expression) in &self.users {
+            let inspection = Inspection::of(expression, &|path| self.claim_of_user(path));
+            inspections.push((format!("{place}.expression"), inspection));
+        }
+        if let Mapping::Expression(expression) = &self.mappings.username {
+            let mut inspection = Inspection::of(expression, &claim_of);
+            // A name is no condition.
+            inspection.wishes.clear();
+            inspections.push((
+                format!("{place}.claimMappings.username.expression"),
+                inspection,
+            ));
+        }
+        inspections
+    }
+
+    fn wishes(&self, expressions: &[(String, Inspection)]) -> Vec<Wish> {
+        let rules = self.claims.iter().filter_map(|rule| match rule {
+            ClaimRule::Equals { claim, value } => {
+                let glob = crate::glob::Glob::literal(value);
+                Some(Wish::new(&[claim], vec![Want::Glob(glob)]))
+            }
+            ClaimRule::Expression { .. } => None,
+        });
+        let inspected = expressions.iter().flat_map(|(_, one)| one.wishes.clone());
+        rules.chain(inspected).collect()
+    }
+
+    /// The claim behind a name of the user, if it is that claim as it is.
+    fn claim_of_user(&self, path: &[String]) -> Option<Vec<String>> {
+        match path {
+            [root, name] if root == "user" && name == "username" => match &self.mappings.username {
+                Mapping::Claim { claim, prefix } if prefix.is_empty() => Some(vec![claim.clone()]),
+                Mapping::Expression(expression) => claim_of(&expression.path()?),
+                Mapping::Claim { .. } => None,
+            },
+            _ => None,
+        }
+    }
+
+    /// What is wrong with the names, whatever the claims are.
+    fn check(&self, place: &str, issuer: &str, found: &mut Vec<Finding>) {
+        let changeable = [
+            "preferred_username",
+            "name",
+            "nickname",
+            "upn",
+            "unique_name",
+        ];
+        let Some(claim) = self.mappings.username.claim() else {
+            return;
+        };
+        let place = format!("{place}.claimMappings.username");
+        if changeable.contains(&claim.as_str()) {
+            found.push(Finding::new(
+                Code::MutableNameSubject,
+                place,
+                format!(
+                    "Users are called by `{claim}`, which its holder may change to that of another."
+                ),
+                "Use `sub`, which never passes to another.",
+            ));
+        } else if claim == "email" {
+            let severity = if Preset::shared_with(issuer).is_some() {
+                Severity::High
+            } else {
+                Severity::Medium
+            };
+            found.push(
+                Finding::new(
+                    Code::MutableNameSubject,
+                    place,
+                    "Users are called by `email`, which is given to another when its holder leaves.",
+                    "Use `sub`, or `claims.sub + '/' + claims.email` where people must be able to read it.",
+                )
+                .as_grave_as(severity),
+            );
+        }
+    }
+
+    /// The user that claims become, and the steps that lead there.
+    fn user(&self, scope: &Scope, claims: &Map<String, Json>) -> (Vec<Step>, Value) {
+        let mut steps = Vec::new();
+        let mut user = BTreeMap::new();
+        let name = self.mappings.username.value(scope, claims);
+        let held = match &name {
+            Ok(Some(Value::Text(name))) if !name.is_empty() => Held::Yes,
+            Ok(Some(_)) => Held::Failed("it is empty, or no text".to_owned()),
+            Ok(None) => Held::Failed("the claim is missing".to_owned()),
+            Err(why) => Held::Failed(why.clone()),
+        };
+        steps.push(Step {
+            condition: format!("username = {}", self.mappings.username.in_words()),
+            seen: name
+                .as_ref()
+                .ok()
+                .and_then(Option::as_ref)
+                .and_then(|name| match name {
+                    Value::Text(text) => Some(text.to_string()),
+                    _ => None,
+                }),
+            held,
+        });
+        if let Ok(Some(name)) = name {
+            user.insert("username".to_owned(), name);
+        }
+        let others = [
+            ("groups", &self.mappings.groups),
+            ("uid", &self.mappings.uid),
+        ];
+        for (member, mapping) in others {
+            let Some(mapping) = mapping else { continue };
+            match mapping.value(scope, claims) {
+                Ok(Some(Value::Text(text))) if member == "groups" => {
+                    let one = Value::List(Arc::from([Value::Text(text)]));
+                    user.insert(member.to_owned(), one);
+                }
+                Ok(Some(value)) => {
+                    user.insert(member.to_owned(), value);
+                }
+                Ok(None) => {}
+                Err(why) => steps.push(Step {
+                    condition: format!("{member} = {}", mapping.in_words()),
+                    seen: None,
+                    held: Held::Failed(why),
+                }),
+            }
+        }
+        for (key, expression) in &self.mappings.extra {
+            if let (Err(why), _) = expression.evaluate(scope, FUEL) {
+                steps.push(Step {
+                    condition: format!("extra {key} = {expression}"),
+                    seen: None,
+                    held: Held::Failed(why.to_string()),
+                });
+            }
+        }
+        (steps, Value::Map(Arc::new(user)))
+    }
+}
+
+impl Gate for Authenticator {
+    fn trace(&self, claims: &Map<String, Json>) -> Trace {
+        let mut steps = vec![audience_step(&self.audiences, claims)];
+        let scope = Scope::default().with("claims", Value::of_json(&Json::Object(claims.clone())));
+        for rule in &self.claims {
+            match rule {
+                ClaimRule::Equals { claim, value } => steps.push(Step {
+                    condition: format!("{claim} = {value}"),
+                    seen: claims.get(claim).and_then(Json::as_str).map(str::to_owned),
+                    held: Held::of(claims.get(claim).and_then(Json::as_str) == Some(value)),
+                }),
+                ClaimRule::Expression { expression, .. } => {
+                    steps.extend(steps_of(Some(expression), &scope, claims, &claim_of));
+                }
+            }
+        }
+        let (of_user, user) = self.user(&scope, claims);
+        steps.extend(of_user);
+        let scope = Scope::default().with("user", user);
+        for (_, expression) in &self.users {
+            let paths = |path: &[String]| self.claim_of_user(path);
+            steps.extend(steps_of(Some(expression), &scope, claims, &paths));
+        }
+        Trace::all_of(steps)
+    }
+
+    fn cost(&self, claims: &Map<String, Json>) -> u64 {
+        let scope = Scope::default().with("claims", Value::of_json(&Json::Object(claims.clone())));
+        let (_, user) = self.user(&scope, claims);
+        let of_claims = self.claims.iter().filter_map(|rule| match rule {
+            ClaimRule::Expression { expression, .. } => Some(expression.evaluate(&scope, FUEL).1),
+            ClaimRule::Equals { .. } => None,
+        });
+        let of_user = Scope::default().with("user", user);
+        let users = self.users.iter();
+        let of_users = users.map(|(_, expression)| expression.evaluate(&of_user, FUEL).1);
+        of_claims.chain(of_users).max().unwrap_or_default()
+    }
+
+    fn names_reserved(&self, claims: &Map<String, Json>) -> Option<String> {
+        let scope = Scope::default().with("claims", Value::of_json(&Json::Object(claims.clone())));
+        let (_, user) = self.user(&scope, claims);
+        let Value::Map(user) = user else { return None };
+        let is_reserved = |value: &Value| match value {
+            Value::Text(text) if text.starts_with("system:") => Some(text.to_string()),
+            _ => None,
+        };
+        match user.get("groups") {
+            Some(Value::List(groups)) => groups.iter().find_map(is_reserved),
+            _ => None,
+        }
+        .or_else(|| user.get("username").and_then(is_reserved))
+        .map(|name| printable(&name))
+    }
+
+    fn reserving_claims(&self) -> Vec<String> {
+        let mappings = [Some(&self.mappings.username), self.mappings.groups.as_ref()];
+        mappings
+            .into_iter()
+            .flatten()
+            .filter_map(Mapping::claim)
+            .collect()
+    }
+}

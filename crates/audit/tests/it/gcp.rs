@@ -1,0 +1,187 @@
+//! Workload identity providers of Google Cloud.
+
+use avouch_audit::System;
+use serde_json::{Value, json};
+
+use crate::look::{found, refused, said, witness};
+
+fn provider(issuer: &str, condition: &str) -> Value {
+    json!({
+        "name": "projects/1/locations/global/workloadIdentityPools/ci/providers/main",
+        "state": "ACTIVE",
+        "attributeMapping": {
+            "google.subject": "assertion.sub",
+            "attribute.repository": "assertion.repository",
+            "attribute.owner_id": "assertion.repository_owner_id",
+        },
+        "attributeCondition": condition,
+        "oidc": {"issuerUri": issuer, "allowedAudiences": ["https://ci.example.com"]},
+    })
+}
+
+fn github(condition: &str) -> Value {
+    provider("https://token.actions.githubusercontent.com", condition)
+}
+
+fn check(document: &Value, expected: &[&str]) {
+    assert_eq!(found(System::Gcp, document), expected, "{document:#}");
+}
+
+#[test]
+fn no_condition_admits_every_repository() {
+    check(&github(""), &["issuer-only-trust"]);
+}
+
+#[test]
+fn a_condition_that_names_no_one_admits_every_repository() {
+    check(
+        &github("assertion.ref == 'refs/heads/main'"),
+        &["issuer-only-trust"],
+    );
+}
+
+#[test]
+fn an_owner_by_name() {
+    check(
+        &github("assertion.repository_owner == 'octo-org'"),
+        &[
+            "mutable-name-subject",
+            "untrusted-trigger-context",
+            "wildcard-subject",
+        ],
+    );
+}
+
+#[test]
+fn hostile_32_a_prefix_without_its_divider() {
+    let document = github("assertion.repository.startsWith('octo-org')");
+    let claims = witness(System::Gcp, &document, "wildcard-subject");
+    assert_eq!(said(&claims, "repository_owner"), "octo-org-evil");
+    // With it, it is the organization.
+    let whole = github("assertion.repository.startsWith('octo-org/')");
+    let claims = witness(System::Gcp, &whole, "wildcard-subject");
+    assert_eq!(said(&claims, "repository_owner"), "octo-org");
+}
+
+#[test]
+fn hostile_32_what_is_contained_may_be_a_branch() {
+    let document = github("assertion.sub.contains('octo-org/octo-repo')");
+    let claims = witness(System::Gcp, &document, "wildcard-subject");
+    assert!(
+        said(&claims, "repository_owner").starts_with("evil"),
+        "{claims:?}"
+    );
+}
+
+#[test]
+fn hostile_33_matches_is_not_anchored() {
+    let document = github("assertion.sub.matches('repo:octo-org/octo-repo')");
+    let claims = witness(System::Gcp, &document, "unanchored-regex");
+    assert!(said(&claims, "sub").starts_with("xrepo:"), "{claims:?}");
+    assert!(said(&claims, "sub").ends_with("-evil"), "{claims:?}");
+    let half = github("assertion.repository.matches('^octo-org/octo-repo|octo-org/other$')");
+    assert!(
+        found(System::Gcp, &half)
+            .iter()
+            .any(|code| code.starts_with("unanchored-regex"))
+    );
+}
+
+#[test]
+fn hostile_33_a_guard_that_passes_what_is_missing() {
+    let document = github(
+        "assertion.repository_id == '74' && (!has(assertion.environment) || assertion.environment == 'prod')",
+    );
+    let claims = witness(System::Gcp, &document, "vacuous-condition");
+    assert!(!claims.contains_key("environment"));
+}
+
+#[test]
+fn hostile_33_a_missing_claim_fails_and_refuses() {
+    let document = github("assertion.repository_id == '74' && assertion.environment == 'prod'");
+    check(&document, &["missing-claim-fails"]);
+    let configuration = System::Gcp.read(&document).unwrap();
+    let claims = json!({
+        "aud": "https://ci.example.com", "sub": "s", "repository": "o/r",
+        "repository_owner_id": "65", "repository_id": "74",
+    });
+    let trace = configuration.admissions[0].trace(claims.as_object().unwrap());
+    assert!(!trace.admitted);
+    assert_eq!(
+        trace.steps[2].held.to_string(),
+        "fails: there is no `environment`"
+    );
+}
+
+#[test]
+fn the_event_is_seen_here() {
+    check(
+        &github("assertion.repository_id == '74' && assertion.event_name == 'push'"),
+        &[],
+    );
+    check(
+        &github("assertion.repository_id == '74' && assertion.ref == 'refs/heads/main'"),
+        &["base-ref-trigger-admitted"],
+    );
+}
+
+#[test]
+fn attributes_are_followed_to_their_claims() {
+    check(
+        &github("attribute.owner_id == '65' && assertion.event_name == 'push'"),
+        &["wildcard-subject=medium"],
+    );
+}
+
+#[test]
+fn alternatives_are_no_missing_claims() {
+    let document = github(
+        "assertion.repository_id == '74' && assertion.event_name in ['push', 'workflow_dispatch'] \
+         && (assertion.ref == 'refs/heads/main' || assertion.ref == 'refs/heads/next')",
+    );
+    check(&document, &[]);
+}
+
+#[test]
+fn an_issuer_of_ones_own_is_judged_more_mildly() {
+    let own = provider("https://gitlab.example.com", "");
+    let own = {
+        let mut own = own;
+        own["attributeMapping"] = json!({"google.subject": "assertion.sub"});
+        own
+    };
+    check(&own, &["issuer-only-trust=medium"]);
+}
+
+#[test]
+fn hostile_62_expressions_that_cost_too_much_end_in_bounded_time() {
+    let list = format!("[{}]", vec!["1"; 200].join(","));
+    let bomb = format!(
+        "{list}.all(a, {list}.all(b, {list}.all(c, a + b + c > 0))) && assertion.repository_id == '74'"
+    );
+    let document = github(&bomb);
+    let found = found(System::Gcp, &document);
+    assert!(found.contains(&"cel-cost".to_owned()), "{found:?}");
+    let deep = format!("{}true{}", "(".repeat(60), ")".repeat(60));
+    assert!(refused(System::Gcp, &github(&deep)).contains("nested"));
+    let long = "true && ".repeat(600) + "true";
+    assert!(refused(System::Gcp, &github(&long)).contains("4096"));
+}
+
+#[test]
+fn what_is_no_provider_is_refused() {
+    let pool =
+        json!({"name": "projects/1/locations/global/workloadIdentityPools/ci", "state": "ACTIVE"});
+    assert!(refused(System::Gcp, &pool).contains("a pool"));
+    let mut aws = github("");
+    aws.as_object_mut().unwrap().remove("oidc");
+    aws["aws"] = json!({"accountId": "123456789012"});
+    assert!(refused(System::Gcp, &aws).contains("AWS"));
+    let unknown = github("assertion.sub.isReal()");
+    assert!(refused(System::Gcp, &unknown).contains("isReal"));
+    let mut off = github("");
+    off["disabled"] = json!(true);
+    assert!(refused(System::Gcp, &off).contains("enabled"));
+    let broken = github("assertion.sub ==");
+    assert!(refused(System::Gcp, &broken).contains("cannot be read"));
+}

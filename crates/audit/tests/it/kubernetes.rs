@@ -1,0 +1,220 @@
+//! Structured authentication configuration of Kubernetes.
+
+use avouch_audit::System;
+use serde_json::{Value, json};
+
+use crate::look::{found, refused, said, witness};
+
+fn with(authenticator: &Value) -> Value {
+    json!({
+        "apiVersion": "apiserver.config.k8s.io/v1beta1",
+        "kind": "AuthenticationConfiguration",
+        "jwt": [authenticator],
+    })
+}
+
+fn github(rules: &Value) -> Value {
+    with(&json!({
+        "issuer": {
+            "url": "https://token.actions.githubusercontent.com",
+            "audiences": ["https://kubernetes.example.com"],
+        },
+        "claimValidationRules": rules,
+        "claimMappings": {"username": {"claim": "sub", "prefix": "github:"}},
+    }))
+}
+
+fn company(mappings: &Value, users: &Value) -> Value {
+    with(&json!({
+        "issuer": {"url": "https://login.example.com", "audiences": ["kubernetes"]},
+        "claimMappings": mappings,
+        "userValidationRules": users,
+    }))
+}
+
+fn check(document: &Value, expected: &[&str]) {
+    assert_eq!(
+        found(System::Kubernetes, document),
+        expected,
+        "{document:#}"
+    );
+}
+
+#[test]
+fn a_shared_issuer_without_rules_admits_everyone() {
+    check(&github(&json!([])), &["issuer-only-trust"]);
+}
+
+#[test]
+fn an_owner_by_name_is_trust_in_whoever_has_the_name() {
+    check(
+        &github(&json!([{"claim": "repository_owner", "requiredValue": "octo-org"}])),
+        &[
+            "mutable-name-subject",
+            "untrusted-trigger-context",
+            "wildcard-subject",
+        ],
+    );
+}
+
+#[test]
+fn one_repository_by_its_id_and_event_is_clean() {
+    check(
+        &github(&json!([
+            {"claim": "repository_id", "requiredValue": "74"},
+            {"expression": "claims.event_name == 'push'", "message": "only pushes"},
+        ])),
+        &[],
+    );
+}
+
+#[test]
+fn hostile_33_a_guard_that_passes_what_is_missing() {
+    let document = github(&json!([
+        {"claim": "repository_id", "requiredValue": "74"},
+        {"expression": "!has(claims.environment) || claims.environment == 'prod'"},
+    ]));
+    let claims = witness(System::Kubernetes, &document, "vacuous-condition");
+    assert!(!claims.contains_key("environment"));
+}
+
+#[test]
+fn hostile_32_an_expression_that_is_not_anchored() {
+    let document = github(&json!([
+        {"expression": "claims.repository.matches('octo-org/octo-repo')"},
+    ]));
+    let claims = witness(System::Kubernetes, &document, "unanchored-regex");
+    assert!(said(&claims, "repository").contains("octo-org/octo-repo"));
+}
+
+#[test]
+fn groups_of_an_issuer_outside_may_be_those_of_the_cluster() {
+    let document = company(
+        &json!({
+            "username": {"claim": "sub", "prefix": "company:"},
+            "groups": {"claim": "groups", "prefix": ""},
+        }),
+        &json!([]),
+    );
+    let claims = witness(System::Kubernetes, &document, "reserved-name-reachable");
+    assert_eq!(claims["groups"], json!(["system:masters"]));
+}
+
+#[test]
+fn a_user_rule_keeps_names_of_the_cluster_out() {
+    let document = company(
+        &json!({
+            "username": {"claim": "sub", "prefix": ""},
+            "groups": {"claim": "groups", "prefix": ""},
+        }),
+        &json!([
+            {"expression": "!user.username.startsWith('system:')", "message": "reserved"},
+            {"expression": "user.groups.all(group, !group.startsWith('system:'))", "message": "reserved"},
+        ]),
+    );
+    let found = found(System::Kubernetes, &document);
+    assert!(
+        !found.contains(&"reserved-name-reachable".to_owned()),
+        "{found:?}"
+    );
+}
+
+#[test]
+fn users_by_a_name_that_they_may_change() {
+    for (claim, code) in [
+        ("preferred_username", "mutable-name-subject"),
+        ("email", "mutable-name-subject=medium"),
+    ] {
+        let document = company(
+            &json!({"username": {"claim": claim, "prefix": "company:"}}),
+            &json!([]),
+        );
+        let found = found(System::Kubernetes, &document);
+        assert!(found.contains(&code.to_owned()), "{found:?}");
+    }
+}
+
+#[test]
+fn the_issuer_of_a_company_with_a_prefix_is_worth_no_more_than_a_note() {
+    let document = company(
+        &json!({"username": {"claim": "sub", "prefix": "company:"}}),
+        &json!([]),
+    );
+    check(&document, &["issuer-only-trust=info"]);
+}
+
+#[test]
+fn a_life_time_may_be_asked_for() {
+    let document = github(&json!([
+        {"claim": "repository_id", "requiredValue": "74"},
+        {"claim": "environment", "requiredValue": "prod"},
+        {"expression": "claims.exp - claims.nbf <= 86400"},
+    ]));
+    check(&document, &[]);
+}
+
+#[test]
+fn hostile_62_a_list_within_a_list() {
+    let document = with(&json!({
+        "issuer": {"url": "https://login.example.com", "audiences": ["kubernetes"]},
+        "claimValidationRules": [{
+            "expression": "claims.groups.all(a, claims.groups.all(b, claims.groups.exists(c, a + b == c)))"
+        }],
+        "claimMappings": {"username": {"claim": "sub", "prefix": "company:"}},
+    }));
+    let found = found(System::Kubernetes, &document);
+    assert!(found.contains(&"cel-cost".to_owned()), "{found:?}");
+}
+
+#[test]
+fn what_is_misspelt_is_refused() {
+    for (document, part) in [
+        (
+            json!({"apiVersion": "v1", "kind": "Config"}),
+            "AuthenticationConfiguration",
+        ),
+        (
+            with(&json!({"issuer": {"url": "https://a.example"}, "claimMappings": {}})),
+            "audiences",
+        ),
+        (
+            with(&json!({
+                "issuer": {"url": "https://a.example", "audiences": ["k"]},
+                "claimValidationRule": [],
+            })),
+            "claimValidationRule",
+        ),
+        (
+            company(&json!({"username": {"claim": "sub"}}), &json!([])),
+            "prefix",
+        ),
+        (
+            github(&json!([{"claim": "a", "expression": "true"}])),
+            "not both",
+        ),
+    ] {
+        assert!(
+            refused(System::Kubernetes, &document).contains(part),
+            "{document}"
+        );
+    }
+}
+
+#[test]
+fn claims_are_traced_to_the_user() {
+    let document = company(
+        &json!({"username": {"claim": "sub", "prefix": "company:"}}),
+        &json!([{"expression": "user.username != 'company:mallory'"}]),
+    );
+    let configuration = System::Kubernetes.read(&document).unwrap();
+    let admission = &configuration.admissions[0];
+    let trace = |subject: &str| {
+        let claims =
+            json!({"iss": "https://login.example.com", "aud": ["kubernetes"], "sub": subject});
+        admission.trace(claims.as_object().unwrap())
+    };
+    assert!(trace("mia").admitted);
+    let refused = trace("mallory");
+    assert!(!refused.admitted);
+    assert_eq!(refused.steps[1].seen.as_deref(), Some("company:mallory"));
+}
