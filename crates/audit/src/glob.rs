@@ -15,7 +15,7 @@ enum Piece {
 }
 
 /// The most texts that one pattern is filled to.
-const MOST_FILLED: usize = 512;
+const MOST_FILLED: usize = 2_048;
 
 impl Glob {
     /// A pattern in which every `*` and `?` is a wildcard.

@@ -377,6 +377,8 @@ pub(crate) fn read_subject(preset: Option<Preset>, text: &str) -> Option<Reading
             let rest = text.strip_prefix("system:serviceaccount:")?;
             let (namespace, name) = rest.split_once(':').unwrap_or((rest, "*"));
             let claims = [("namespace", namespace), ("service_account", name)];
+            let is_one_name = !name.contains(':') && !name.is_empty() && !namespace.is_empty();
+            is_one_name.then_some(())?;
             Some((Vec::new(), owned(&claims)))
         }
         Preset::CircleCi => {
@@ -433,7 +435,7 @@ fn read_github(text: &str) -> Option<Reading> {
             rest = after;
             continue;
         }
-        if label == "*" && form.is_empty() {
+        if label.is_empty() || label == "*" && form.is_empty() {
             return None;
         }
         if label.contains(['*', '?', '/']) {
@@ -442,6 +444,7 @@ fn read_github(text: &str) -> Option<Reading> {
         }
         let (value, after) = after.split_once(':').unwrap_or((after, ""));
         match label {
+            "repo" if !may_be_a_repository(value) => return None,
             "repo" => {
                 let ids = value.contains('@');
                 form.push(Part::Repository { ids });
@@ -459,6 +462,18 @@ fn read_github(text: &str) -> Option<Reading> {
         rest = after;
     }
     (!form.is_empty()).then_some((form, claims))
+}
+
+/// Whether it is `O/R`, with ids or without, or a pattern of such.
+fn may_be_a_repository(text: &str) -> bool {
+    let is_name = |name: &str| {
+        let is_of_name = |byte: u8| byte.is_ascii_alphanumeric() || b"-_.@".contains(&byte);
+        !name.is_empty() && name.bytes().all(is_of_name)
+    };
+    let is_repository = text
+        .split_once('/')
+        .is_some_and(|(owner, name)| is_name(owner) && is_name(name));
+    is_repository || text.contains(['*', '?'])
 }
 
 fn github_repository(text: &str) -> Vec<(String, String)> {

@@ -11,6 +11,7 @@ use avouch_core::verdict::TrustModel;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use const_oid::ObjectIdentifier;
 
+use crate::import::arguments::ImportArguments;
 use crate::manage::apply::arguments::{
     APPLY_EXAMPLES, ApplyArguments, EXPORT_EXAMPLES, ExportArguments, PLAN_EXAMPLES, PlanArguments,
 };
@@ -59,6 +60,8 @@ pub enum Format {
     Human,
     /// For a program.
     Json,
+    /// For a code host or an editor (SARIF 2.1.0); findings only.
+    Sarif,
 }
 
 /// The commands.
@@ -90,6 +93,8 @@ pub enum Command {
     /// What the Workload API gives to this process, as to any workload
     #[command(after_help = FETCH_EXAMPLES)]
     Fetch(FetchArguments),
+    /// What other systems trust: whom it admits, what is wrong with it, and the same in Avouch
+    Import(ImportArguments),
     /// Whose tokens a tenant believes, and how their keys are doing
     Issuer(IssuerArguments),
     /// What the trust models are, and which of your anchors rest on each

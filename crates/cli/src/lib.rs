@@ -19,6 +19,7 @@ pub mod clock;
 pub mod credential;
 pub mod fault;
 pub mod fetch;
+pub mod import;
 pub mod input;
 pub mod manage;
 pub mod models;
@@ -35,6 +36,13 @@ use fault::{Exit, Fault};
 /// Does what the arguments say. What is refused is an answer, not a fault.
 pub fn run(arguments: &Arguments) -> Result<Exit, Fault> {
     let common = &arguments.common;
+    let has_findings = matches!(arguments.command, Command::Import(_));
+    if common.output == arguments::Format::Sarif && !has_findings {
+        return Err(Fault::Usage(
+            "`-o sarif` is for findings, which this command has none of; see `avouch import`"
+                .to_owned(),
+        ));
+    }
     match &arguments.command {
         Command::Verify(verify) => match &verify.batch {
             Some(questions) => batch::run(questions, verify, common),
@@ -63,6 +71,7 @@ pub fn run(arguments: &Arguments) -> Result<Exit, Fault> {
         Command::Rule(rule) => manage::rule(rule, common),
         Command::WhyNot(why_not) => manage::why_not(why_not, common),
         Command::Anchor(AnchorCommand::Diff(diff)) => anchors::diff(diff, common),
+        Command::Import(import) => import::import(import, common),
         Command::Issuer(issuer) => manage::issuer(issuer, common),
         Command::Model(ModelCommand::Show(show)) => models::show(show, common),
         Command::Agent(AgentCommand::Run(agent)) => up::agent(agent),

@@ -59,6 +59,6 @@ pub fn formatted(
 ) -> Result<(), Fault> {
     match format {
         Format::Human => data(&human()),
-        Format::Json => data(&json()),
+        Format::Json | Format::Sarif => data(&json()),
     }
 }

@@ -470,18 +470,7 @@ fn read_test(
         "NumericLessThanEquals" => numbers(Compare::LessOrEqual),
         "NumericGreaterThan" => numbers(Compare::Greater),
         "NumericGreaterThanEquals" => numbers(Compare::GreaterOrEqual),
-        "Null" => {
-            let absent = values.iter().map(|value| match value.as_str() {
-                "true" => Ok(true),
-                "false" => Ok(false),
-                _ => Err(malformed(format!(
-                    "`{place}`: a value is not true or false"
-                ))),
-            });
-            Ok(Test::Null {
-                absent: absent.collect::<Result<_, _>>()?,
-            })
-        }
+        "Null" => read_null(place, values),
         "ArnEquals"
         | "ArnLike"
         | "ArnNotEquals"
@@ -497,6 +486,19 @@ fn read_test(
         | "NotIpAddress" => Ok(Test::NotOfClaims),
         _ => Err(no_operator(place, written)),
     }
+}
+
+fn read_null(place: &str, values: &[String]) -> Result<Test, Reason> {
+    let absent = values.iter().map(|value| match value.as_str() {
+        "true" => Ok(true),
+        "false" => Ok(false),
+        _ => Err(malformed(format!(
+            "`{place}`: a value is not true or false"
+        ))),
+    });
+    Ok(Test::Null {
+        absent: absent.collect::<Result<_, _>>()?,
+    })
 }
 
 #[cfg(test)]

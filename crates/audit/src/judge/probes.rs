@@ -8,7 +8,7 @@ use super::Judge;
 use super::start::texts;
 use crate::configuration::System;
 use crate::finding::{Code, Finding, Severity};
-use crate::sample::{Part, Sample, shape};
+use crate::sample::{Part, Sample, read_subject, shape};
 
 impl Judge<'_> {
     /// Tries claims of someone else altogether; says whether just anyone is admitted.
@@ -552,8 +552,10 @@ impl Judge<'_> {
                     }
                 }
                 if wish.is_about("sub") && has_inner_star(&glob.text()) {
-                    let reaching = ["x:environment:y", "octo-repo:environment:y", "x:y/z"];
-                    let witness = glob.filled(&reaching).into_iter().map(with);
+                    let reaching = ["/x:environment:y", "x:environment:y", "x:y/z"];
+                    let mut texts = glob.filled(&reaching);
+                    texts.sort_by_key(|text| read_subject(self.admission.preset, text).is_none());
+                    let witness = texts.into_iter().map(with);
                     let witness = witness.into_iter().find(|sample| self.admits(sample));
                     if let Some(witness) = witness {
                         let finding = Finding::new(

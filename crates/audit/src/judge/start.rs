@@ -4,7 +4,7 @@ use serde_json::Value;
 
 use crate::configuration::Admission;
 use crate::glob::Glob;
-use crate::sample::Sample;
+use crate::sample::{Part, Sample};
 use crate::wish::{Want, Wish};
 
 /// How many sets of claims are tried.
@@ -12,7 +12,7 @@ const MOST_TRIED: usize = 4_096;
 
 /// How many values are tried of one wish; of patterns of subjects more, because they decide most.
 const MOST_OF_ONE: usize = 6;
-const MOST_OF_SUBJECT: usize = 200;
+const MOST_OF_SUBJECT: usize = 2_048;
 
 /// Claims that are admitted, and that their issuer could sign.
 pub(super) fn admitted(admission: &Admission) -> Option<Sample> {
@@ -27,16 +27,29 @@ pub(super) fn admitted(admission: &Admission) -> Option<Sample> {
         .map(|wish| (wish, values(wish, &usual)))
         .filter(|(_, values)| !values.is_empty())
         .collect();
-    // Subjects that can be signed come before those that are only texts.
-    let tried = combinations(&usual, &choices);
-    let admits = |sample: &&Sample| admission.admits(&sample.claims());
-    let can_be_signed = |sample: &&Sample| sample.is_composed();
+    let mut tried = combinations(&usual, &choices);
+    // Subjects that can be signed come before those that are only texts, those that say where a job
+    // runs before those that do not, and plain names before those that are put together.
+    tried.sort_by_cached_key(|sample| {
+        let says_where = is_written_alike(sample.form(), usual.form());
+        let length = sample
+            .claims()
+            .get("sub")
+            .map(|subject| subject.to_string().len());
+        (!sample.is_composed(), !says_where, length)
+    });
     tried
-        .iter()
-        .filter(can_be_signed)
-        .find(admits)
-        .or_else(|| tried.iter().find(admits))
-        .cloned()
+        .into_iter()
+        .find(|sample| admission.admits(&sample.claims()))
+}
+
+/// Whether subjects have the same parts, with ids or without.
+fn is_written_alike(one: &[Part], other: &[Part]) -> bool {
+    let is_alike = |(one, other): (&Part, &Part)| match (one, other) {
+        (Part::Repository { .. }, Part::Repository { .. }) => true,
+        (one, other) => one == other,
+    };
+    one.len() == other.len() && one.iter().zip(other).all(is_alike)
 }
 
 fn combinations(usual: &Sample, choices: &[(&Wish, Vec<Value>)]) -> Vec<Sample> {
@@ -107,17 +120,23 @@ pub(super) fn texts(glob: &Glob, usual: &str) -> Vec<String> {
     glob.filled(&pieces(usual))
 }
 
-/// The ends of a text from each of its dividers on, its segments, and nothing.
+/// What stands in a text between any two of its dividers, with the first and without, its segments,
+/// and nothing.
 fn pieces(text: &str) -> Vec<&str> {
-    let starts = text
+    let dividers = text
         .char_indices()
         .filter(|(_, character)| matches!(character, ':' | '/'))
         .map(|(at, _)| at);
+    let mut ends: Vec<usize> = dividers.collect();
+    ends.push(text.len());
     let mut pieces = Vec::new();
-    for at in starts {
-        let tail = text.get(at..).unwrap_or_default();
-        pieces.push(tail.get(1..).unwrap_or_default());
-        pieces.push(tail);
+    for (index, start) in ends.iter().enumerate() {
+        // The longest first: what stands to the end is most often what a last wildcard is for.
+        for end in ends.iter().skip(index + 1).rev() {
+            let piece = text.get(*start..*end).unwrap_or_default();
+            pieces.push(piece);
+            pieces.push(piece.get(1..).unwrap_or_default());
+        }
     }
     pieces.push(text);
     pieces.push("");

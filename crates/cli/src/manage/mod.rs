@@ -308,7 +308,7 @@ pub fn put_anchor(arguments: &AnchorPutArguments, common: &Common) -> Result<Exi
     let answer = Client::open(&arguments.remote)?.put(&path, &document)?;
     match common.output {
         Format::Human => output::data(&arguments.name)?,
-        Format::Json => output::data(&pretty(&answer))?,
+        Format::Json | Format::Sarif => output::data(&pretty(&answer))?,
     }
     Ok(Exit::Accepted)
 }

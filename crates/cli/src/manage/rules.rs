@@ -77,7 +77,7 @@ fn preview(client: &Client, file: &Path, common: &Common) -> Result<Exit, Fault>
 fn tell(common: &Common, answer: &Value) -> Result<Exit, Fault> {
     match common.output {
         Format::Human => tell_one(common, &with_problem(answer), &ALONE),
-        Format::Json => tell_one(common, answer, &ALONE),
+        Format::Json | Format::Sarif => tell_one(common, answer, &ALONE),
     }
 }
 

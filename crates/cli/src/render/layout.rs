@@ -20,23 +20,23 @@ impl Style {
         format!("{}: {message}", self.bad("error"))
     }
 
-    pub(super) fn good(self, text: &str) -> String {
+    pub(crate) fn good(self, text: &str) -> String {
         self.paint("32;1", text)
     }
 
-    pub(super) fn bad(self, text: &str) -> String {
+    pub(crate) fn bad(self, text: &str) -> String {
         self.paint("31;1", text)
     }
 
-    pub(super) fn unsure(self, text: &str) -> String {
+    pub(crate) fn unsure(self, text: &str) -> String {
         self.paint("33;1", text)
     }
 
-    pub(super) fn faint(self, text: &str) -> String {
+    pub(crate) fn faint(self, text: &str) -> String {
         self.paint("2", text)
     }
 
-    pub(super) fn strong(self, text: &str) -> String {
+    pub(crate) fn strong(self, text: &str) -> String {
         self.paint("1", text)
     }
 
@@ -51,13 +51,13 @@ impl Style {
 }
 
 /// Lines in the making.
-pub(super) struct Page {
+pub(crate) struct Page {
     text: String,
-    pub(super) style: Style,
+    pub(crate) style: Style,
 }
 
 impl Page {
-    pub(super) fn new(style: Style) -> Self {
+    pub(crate) fn new(style: Style) -> Self {
         Self {
             text: String::new(),
             style,
@@ -65,23 +65,23 @@ impl Page {
     }
 
     /// The lines, each with its line break.
-    pub(super) fn finish(self) -> String {
+    pub(crate) fn finish(self) -> String {
         self.text
     }
 
     /// One line as it is.
-    pub(super) fn line(&mut self, line: &str) {
+    pub(crate) fn line(&mut self, line: &str) {
         self.text.push_str(line.trim_end());
         self.text.push('\n');
     }
 
     /// An empty line.
-    pub(super) fn gap(&mut self) {
+    pub(crate) fn gap(&mut self) {
         self.text.push('\n');
     }
 
     /// A painted word, a text that begins behind it, and more lines of it under the word.
-    pub(super) fn headline(&mut self, word: &str, painted: &str, text: &str) {
+    pub(crate) fn headline(&mut self, word: &str, painted: &str, text: &str) {
         let mut lines = wrap(&format!("{word}: {text}"), WIDTH, 2).into_iter();
         let first = lines.next().unwrap_or_default();
         let rest = first.strip_prefix(word).unwrap_or_default();
@@ -92,7 +92,7 @@ impl Page {
     }
 
     /// A text behind a margin, wrapped so that further lines hang under the first word.
-    pub(super) fn hanging(&mut self, margin: &str, painted: &str, text: &str) {
+    pub(crate) fn hanging(&mut self, margin: &str, painted: &str, text: &str) {
         let indent = margin.chars().count();
         let lines = wrap(text, WIDTH.saturating_sub(indent), 0);
         for (index, line) in lines.iter().enumerate() {
@@ -105,7 +105,7 @@ impl Page {
     }
 
     /// A name in a column of its own and a text beside it.
-    pub(super) fn field(&mut self, indent: usize, column: usize, name: &str, text: &str) {
+    pub(crate) fn field(&mut self, indent: usize, column: usize, name: &str, text: &str) {
         let margin = format!("{:indent$}{name:<column$}  ", "");
         let painted = format!(
             "{:indent$}{}  ",
@@ -116,7 +116,7 @@ impl Page {
     }
 
     /// A remark below a diagnostic: `= name: text`.
-    pub(super) fn remark(&mut self, name: &str, text: &str) {
+    pub(crate) fn remark(&mut self, name: &str, text: &str) {
         let margin = format!("   = {name}: ");
         let painted = format!("   {} {}: ", self.style.faint("="), self.style.strong(name));
         self.hanging(&margin, &painted, text);
@@ -124,7 +124,7 @@ impl Page {
 }
 
 /// The branch that leads to a step of a ladder, which is so many steps down.
-pub(super) fn branch(depth: usize) -> String {
+pub(crate) fn branch(depth: usize) -> String {
     match depth.checked_sub(1) {
         None => String::new(),
         Some(above) => format!("{}└─ ", "   ".repeat(above)),
@@ -132,7 +132,7 @@ pub(super) fn branch(depth: usize) -> String {
 }
 
 /// How many of something, in words.
-pub(super) fn count(number: usize, one: &str, many: &str) -> String {
+pub(crate) fn count(number: usize, one: &str, many: &str) -> String {
     format!("{number} {}", if number == 1 { one } else { many })
 }
 

@@ -8,6 +8,7 @@ mod verdict;
 
 pub use anchors::{anchor_diff, anchor_list};
 pub use layout::Style;
+pub(crate) use layout::{Page, count};
 pub use models::models;
 pub use verdict::answer;
 

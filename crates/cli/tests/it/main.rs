@@ -8,6 +8,7 @@ mod clients;
 mod cluster;
 mod documents;
 mod exchanged;
+mod import;
 mod killed;
 mod limbo;
 mod manage;

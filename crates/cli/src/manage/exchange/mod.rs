@@ -149,7 +149,7 @@ fn try_out(arguments: &ExchangeArguments, common: &Common) -> Result<Exit, Fault
     };
     match common.output {
         Format::Human => Err(problem_of(problem)),
-        Format::Json => {
+        Format::Json | Format::Sarif => {
             output::data(&pretty(&answer))?;
             Ok(Exit::Rejected)
         }
@@ -188,7 +188,7 @@ fn type_of<'a>(said: Option<&'a str>, token: &str) -> &'a str {
 fn refused(refusal: &Value, common: &Common) -> Result<Exit, Fault> {
     match common.output {
         Format::Human => Err(problem_of(refusal)),
-        Format::Json => {
+        Format::Json | Format::Sarif => {
             output::data(&pretty(refusal))?;
             Ok(Exit::Rejected)
         }

@@ -1,0 +1,218 @@
+//! `import`: what other systems trust, read, judged and carried over. For audit only: nothing that
+//! is evaluated here decides anything in Avouch.
+
+pub mod arguments;
+mod draw;
+mod sarif;
+
+use std::path::Path;
+
+use avouch_audit::{Carried, Configuration, Finding, Severity, carried, judge};
+use avouch_core::reason::Reason;
+use base64ct::{Base64UrlUnpadded, Encoding};
+use serde_json::{Map, Value, json};
+
+use crate::anchors::refused;
+use crate::arguments::{Common, Format};
+use crate::fault::{Exit, Fault};
+use crate::input::{self, Stop};
+use crate::output;
+use arguments::{ImportArguments, ImportFile};
+
+/// The most that is read of one configuration: many times what each of these systems takes.
+const CONFIGURATION_BYTES: usize = 4 << 20;
+
+/// `import`.
+pub fn import(arguments: &ImportArguments, common: &Common) -> Result<Exit, Fault> {
+    let (system, file) = arguments.what.parts();
+    let read = || -> Result<(Configuration, Option<Map<String, Value>>), Stop> {
+        let document = value_in(&file.file)?;
+        let configuration = system
+            .read(&document)
+            .map_err(|reason| Stop::refused(&file.file, reason))?;
+        Ok((configuration, claims(file)?))
+    };
+    match read() {
+        Err(stop) => refused(stop, common),
+        Ok((configuration, claims)) => match claims {
+            _ if file.as_rules => as_rules(&configuration, claims.as_ref(), common),
+            Some(claims) => held_against(&configuration, &claims, common),
+            None => findings(&configuration, &file.file, common),
+        },
+    }
+}
+
+fn findings(configuration: &Configuration, file: &Path, common: &Common) -> Result<Exit, Fault> {
+    let found = judge(configuration);
+    match common.output {
+        Format::Human => output::data(&draw::findings(configuration, &found, output::style()))?,
+        Format::Json => output::data(&pretty(&findings_json(configuration, &found)))?,
+        Format::Sarif => {
+            output::data(&pretty(&sarif::log(&found, &input::name_of(file))))?;
+            // Whoever reads it takes another end for a tool that failed.
+            return Ok(Exit::Accepted);
+        }
+    }
+    let gravest = found.iter().map(|finding| finding.severity).max();
+    Ok(gravest.map_or(Exit::Accepted, exit))
+}
+
+fn held_against(
+    configuration: &Configuration,
+    claims: &Map<String, Value>,
+    common: &Common,
+) -> Result<Exit, Fault> {
+    let traces: Vec<_> = configuration
+        .admissions
+        .iter()
+        .map(|admission| (admission, admission.trace(claims)))
+        .collect();
+    let admitted = traces.iter().any(|(_, trace)| trace.admitted);
+    if common.output == Format::Human {
+        output::data(&draw::traces(&traces, output::style()))?;
+    } else {
+        let traces: Vec<Value> = traces
+            .iter()
+            .map(|(admission, trace)| {
+                let steps = trace.steps.iter().map(|step| {
+                    json!({
+                        "condition": step.condition,
+                        "seen": step.seen,
+                        "held": step.held.to_string(),
+                    })
+                });
+                json!({
+                    "place": admission.place(),
+                    "issuer": admission.issuer(),
+                    "admitted": trace.admitted,
+                    "steps": steps.collect::<Vec<_>>(),
+                })
+            })
+            .collect();
+        output::data(&pretty(&json!({ "admitted": admitted, "traces": traces })))?;
+    }
+    Ok(if admitted {
+        Exit::Accepted
+    } else {
+        Exit::Rejected
+    })
+}
+
+fn as_rules(
+    configuration: &Configuration,
+    claims: Option<&Map<String, Value>>,
+    common: &Common,
+) -> Result<Exit, Fault> {
+    let admissions = configuration.admissions.iter();
+    let all: Vec<Carried> = admissions
+        .map(|admission| carried(admission, claims))
+        .collect();
+    let is_whole = all.iter().all(|carried| carried.left.is_empty());
+    if common.output == Format::Human {
+        output::data(&draw::carried(&all))?;
+    } else {
+        let all: Vec<Value> = all
+            .iter()
+            .map(|one| {
+                json!({
+                    "trust_document": one.anchor,
+                    "rule": one.rule,
+                    "not_carried_over": one.left,
+                })
+            })
+            .collect();
+        output::data(&pretty(&json!({ "carried": all })))?;
+    }
+    Ok(if is_whole {
+        Exit::Accepted
+    } else {
+        Exit::FindingInfo
+    })
+}
+
+fn findings_json(configuration: &Configuration, found: &[Finding]) -> Value {
+    let admissions = configuration.admissions.iter().map(|admission| {
+        json!({
+            "place": admission.place(),
+            "issuer": admission.issuer(),
+            "population": admission.population(),
+        })
+    });
+    let gravest = found.iter().map(|finding| finding.severity).max();
+    json!({
+        "system": configuration.system.name(),
+        "admits": admissions.collect::<Vec<_>>(),
+        "findings": found.iter().map(finding_json).collect::<Vec<_>>(),
+        "severity": gravest.map(Severity::name),
+    })
+}
+
+fn finding_json(finding: &Finding) -> Value {
+    let witness = finding.witness.as_ref().map(|witness| {
+        json!({
+            "admitted": witness.admitted,
+            "claims": witness.claims,
+        })
+    });
+    json!({
+        "code": finding.code.name(),
+        "severity": finding.severity.name(),
+        "place": finding.place,
+        "sentence": finding.sentence,
+        "fix": finding.fix,
+        "witness": witness,
+    })
+}
+
+fn exit(severity: Severity) -> Exit {
+    match severity {
+        Severity::Info => Exit::FindingInfo,
+        Severity::Low => Exit::FindingLow,
+        Severity::Medium => Exit::FindingMedium,
+        Severity::High | Severity::Critical => Exit::FindingHigh,
+    }
+}
+
+/// The claims that were given, if any were.
+fn claims(file: &ImportFile) -> Result<Option<Map<String, Value>>, Stop> {
+    let (path, value) = match (&file.claims, &file.token) {
+        (Some(path), _) => (path, value_in(path)?),
+        (None, Some(path)) => (path, payload_in(path)?),
+        (None, None) => return Ok(None),
+    };
+    match value {
+        Value::Object(claims) => Ok(Some(claims)),
+        _ => Err(malformed(path, "the claims are no object")),
+    }
+}
+
+fn value_in(path: &Path) -> Result<Value, Stop> {
+    let text = text_in(path)?;
+    avouch_api::read_value(&text).map_err(|why| malformed(path, &why.0))
+}
+
+/// What a token says; its signature is for whoever is shown it.
+fn payload_in(path: &Path) -> Result<Value, Stop> {
+    let text = text_in(path)?;
+    let refuse = |detail: &str| malformed(path, detail);
+    let payload = text.trim().split('.').nth(1);
+    let payload = payload.ok_or_else(|| refuse("it is no compact JWT"))?;
+    let bytes = Base64UrlUnpadded::decode_vec(payload)
+        .map_err(|_| refuse("the claims of the token are no base64url"))?;
+    let text = String::from_utf8(bytes).map_err(|_| refuse("the claims are no text"))?;
+    avouch_api::read_value(&text).map_err(|why| refuse(&why.0))
+}
+
+fn text_in(path: &Path) -> Result<String, Stop> {
+    let bytes = input::read(path, "configuration", CONFIGURATION_BYTES)?;
+    String::from_utf8(bytes).map_err(|_| malformed(path, "it is not UTF-8"))
+}
+
+fn malformed(path: &Path, detail: &str) -> Stop {
+    let detail = detail.to_owned();
+    Stop::refused(path, Reason::TrustDocumentMalformed { detail })
+}
+
+fn pretty(value: &Value) -> String {
+    serde_json::to_string_pretty(value).unwrap_or_default()
+}
