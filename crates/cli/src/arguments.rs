@@ -213,6 +213,10 @@ pub struct ServerArguments {
     /// How long intermediate authorities and keys of tokens live, in seconds [default: 30 days]
     #[arg(long, value_name = "SECONDS", value_parser = clap::value_parser!(u32).range(60..))]
     pub authority_ttl: Option<u32>,
+    /// For how long it stays on record what was issued, after it has ended, in seconds [default: 7
+    /// days]
+    #[arg(long, value_name = "SECONDS")]
+    pub keep_issued: Option<u32>,
     /// How long X.509-SVIDs are valid for which nothing else is said, in seconds
     #[arg(long, value_name = "SECONDS", default_value_t = 3_600,
           value_parser = clap::value_parser!(u32).range(10..=86_400))]

@@ -17,10 +17,11 @@ use der::{Decode, Encode, Sequence};
 use x509_cert::attr::Attribute;
 use x509_cert::ext::Extension;
 use x509_cert::ext::pkix::constraints::name::GeneralSubtree;
-use x509_cert::ext::pkix::name::GeneralName;
+use x509_cert::ext::pkix::crl::dp::DistributionPoint;
+use x509_cert::ext::pkix::name::{DistributionPointName, GeneralName};
 use x509_cert::ext::pkix::{
-    AuthorityKeyIdentifier, BasicConstraints, CrlNumber, CrlReason, ExtendedKeyUsage, KeyUsage,
-    KeyUsages, NameConstraints, SubjectAltName, SubjectKeyIdentifier,
+    AuthorityKeyIdentifier, BasicConstraints, CrlDistributionPoints, CrlNumber, CrlReason,
+    ExtendedKeyUsage, KeyUsage, KeyUsages, NameConstraints, SubjectAltName, SubjectKeyIdentifier,
 };
 use x509_cert::name::Name;
 use x509_cert::spki::AlgorithmIdentifierRef;
@@ -495,6 +496,19 @@ pub(crate) fn component_extensions(
         Ok(extensions)
     };
     encode().map_err(|_: der::Error| Fault::Bug("the extensions of a component cannot be written"))
+}
+
+/// Where the revocation list of the issuer is (RFC 5280 4.2.1.13).
+pub(crate) fn distribution_point(url: &str) -> Result<Extension, Fault> {
+    let encode = || {
+        let point = DistributionPoint {
+            distribution_point: Some(DistributionPointName::FullName(vec![uri(url)?])),
+            reasons: None,
+            crl_issuer: None,
+        };
+        extension(false, &CrlDistributionPoints(vec![point]))
+    };
+    encode().map_err(|_: der::Error| Fault::Bug("the address of a list cannot be written"))
 }
 
 fn uri(text: &str) -> der::Result<GeneralName> {

@@ -28,6 +28,7 @@ use crate::profile::{Lifetime, check_dns_name};
 use crate::random::{Random, serial_number};
 use crate::signer::{Signature, Signer};
 use crate::stages::{Draft, Prepared, private};
+use crate::x509_svid::list_of;
 
 mod discovery;
 mod request;
@@ -140,6 +141,8 @@ pub struct ClusterProfile {
     pub lifetime: Lifetime,
     /// For keys of which kinds they are issued.
     pub keys: Vec<KeyKind>,
+    /// As for X.509-SVIDs.
+    pub lists_at: Option<String>,
 }
 
 impl Default for ClusterProfile {
@@ -156,6 +159,7 @@ impl Default for ClusterProfile {
                 KeyKind::Rsa(3_072),
                 KeyKind::Rsa(4_096),
             ],
+            lists_at: None,
         }
     }
 }
@@ -199,6 +203,8 @@ impl ClusterProfile {
         let serial = serial_number(random)?;
         let not_before = now.plus(-BACKDATE).max(life.not_before());
         let not_after = now.plus(i64::from(ttl)).min(life.not_after());
+        let mut extensions = component_extensions(authority.key_id(), request, usages)?;
+        extensions.extend(list_of(authority, self.lists_at.as_deref())?);
         let message = Content {
             serial: &serial,
             signed_with: authority.signs_with(),
@@ -207,7 +213,7 @@ impl ClusterProfile {
             not_after,
             subject: request.subject(),
             public_half: request.public_half(),
-            extensions: component_extensions(authority.key_id(), request, usages)?,
+            extensions,
         }
         .to_der()?;
         Ok(Prepared::new(ComponentDraft {

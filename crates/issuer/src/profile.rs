@@ -75,6 +75,9 @@ pub struct X509Profile {
     pub lifetime: Lifetime,
     /// For keys of which kinds they are issued, of P-256, P-384 and Ed25519.
     pub keys: Vec<KeyKind>,
+    /// The address below which revocation lists are published, at `/t/{tenant}/crl/{authority}`;
+    /// certificates say nothing of it if there is none.
+    pub lists_at: Option<String>,
 }
 
 impl Default for X509Profile {
@@ -87,6 +90,7 @@ impl Default for X509Profile {
                 most: 86_400,
             },
             keys: vec![KeyKind::P256, KeyKind::P384, KeyKind::Ed25519],
+            lists_at: None,
         }
     }
 }

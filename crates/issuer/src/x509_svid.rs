@@ -7,10 +7,11 @@ use avouch_core::crypto::Verifier;
 use avouch_core::id::{Digest, SpiffeId};
 use avouch_core::question::Context;
 use avouch_core::time::Time;
+use x509_cert::ext::Extension;
 
 use crate::BACKDATE;
 use crate::authority::X509Authority;
-use crate::certificate::{Content, NO_NAME, assemble, hex, leaf_names};
+use crate::certificate::{Content, NO_NAME, assemble, distribution_point, hex, leaf_names};
 use crate::fault::{Fault, NotIssued};
 use crate::intent::{CredentialKind, Intent};
 use crate::key::PublicHalf;
@@ -80,6 +81,7 @@ impl X509Profile {
             &request.dns_names,
             &request.public_half,
         )?);
+        extensions.extend(list_of(authority, self.lists_at.as_deref())?);
         let message = Content {
             serial: &serial,
             signed_with: authority.signs_with(),
@@ -108,6 +110,18 @@ impl X509Profile {
             now,
         }))
     }
+}
+
+/// Where the revocation list of an authority is, if lists are published.
+pub(crate) fn list_of(
+    authority: &X509Authority,
+    lists_at: Option<&str>,
+) -> Result<Option<Extension>, Fault> {
+    let Some(head) = lists_at else {
+        return Ok(None);
+    };
+    let (tenant, id) = (authority.tenant(), authority.id());
+    distribution_point(&format!("{head}/t/{tenant}/crl/{id}")).map(Some)
 }
 
 /// An X.509-SVID that is to be signed.

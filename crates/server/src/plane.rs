@@ -446,6 +446,29 @@ impl Plane {
         }
     }
 
+    /// Forgets the intents of credentials that ended longer ago than the deployment keeps them. What
+    /// has not ended stays, so whatever can be revoked can be found; lists of revoked certificates
+    /// are kept by themselves.
+    ///
+    /// # Errors
+    ///
+    /// What failed on our side.
+    pub fn forget_intents(&self) -> Result<u64, Fault> {
+        let kept = i64::from(self.settings.intents_kept);
+        let before = self.now().plus(-kept);
+        let mut all = 0_u64;
+        for tenant in self.all_tenants() {
+            loop {
+                let forgotten = self.store.forget_intents(tenant.id(), before)?;
+                if forgotten == 0 {
+                    break;
+                }
+                all = all.saturating_add(forgotten);
+            }
+        }
+        Ok(all)
+    }
+
     fn open_new_tenants(&self) -> Result<(), Fault> {
         for record in self.store.tenants(&OPERATOR)? {
             if self.tenant(&record.id).is_none() {

@@ -21,6 +21,9 @@ const ENTRIES_PERIOD: Duration = Duration::from_secs(5);
 /// any more.
 const USES_PERIOD: Duration = Duration::from_secs(60);
 
+/// How often intents are looked through for those that are kept no longer.
+const INTENTS_PERIOD: Duration = Duration::from_secs(600);
+
 /// How often other servers on the store are told how far followers have come.
 const REPORT_PERIOD: Duration = Duration::from_secs(5);
 
@@ -155,6 +158,7 @@ pub async fn run(
     jobs.spawn(federation::follow(Arc::clone(&plane)));
     jobs.spawn(issuers::keep(Arc::clone(&plane)));
     jobs.spawn(forget_uses(Arc::clone(&plane)));
+    jobs.spawn(forget_intents(Arc::clone(&plane)));
     if let Some(certificate) = listeners.certificate {
         jobs.spawn(follow_files(certificate));
     }
@@ -227,6 +231,18 @@ async fn forget_uses(plane: Arc<Plane>) {
         });
         if let Err(error) = forgotten.await {
             tracing::error!(%error, "what has ended could not be forgotten");
+        }
+    }
+}
+
+async fn forget_intents(plane: Arc<Plane>) {
+    loop {
+        tokio::time::sleep(INTENTS_PERIOD).await;
+        let plane = Arc::clone(&plane);
+        match blocking(move || Ok(plane.forget_intents()?)).await {
+            Ok(0) => {}
+            Ok(intents) => tracing::info!(intents, "intents of what ended long ago are forgotten"),
+            Err(error) => tracing::error!(%error, "intents could not be forgotten"),
         }
     }
 }

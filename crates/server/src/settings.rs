@@ -19,6 +19,8 @@ pub struct Settings {
     pub node_ttl: u32,
     /// How often verifiers should look for a new bundle, in seconds (SPIFFE Federation 5.2.3).
     pub bundle_refresh_hint: u32,
+    /// For how many seconds it stays on record what was issued, after it has ended.
+    pub intents_kept: u32,
     /// For how many seconds a revocation list counts; a new one is there after half of that.
     pub revocation_list_ttl: u32,
     /// How often endpoints of foreign bundles are asked at most, in seconds, whatever they say.
@@ -50,6 +52,13 @@ pub struct AuthorityLifetimes {
 }
 
 impl Settings {
+    /// Has certificates say where the revocation list of their authority is, below this address.
+    pub fn publish_lists_at(&mut self, url: &str) {
+        let url = url.trim_end_matches('/');
+        self.x509.lists_at = Some(url.to_owned());
+        self.cluster.lists_at = Some(url.to_owned());
+    }
+
     /// How long X.509-SVIDs of workloads, of nodes and of the server are valid, in seconds.
     ///
     /// # Errors
@@ -87,6 +96,7 @@ impl Default for Settings {
             authorities: AuthorityLifetimes::default(),
             node_ttl: 3_600,
             bundle_refresh_hint: 300,
+            intents_kept: 7 * DAY,
             // Longer than any X.509-SVID is valid: whoever is cut off from here is stopped by the
             // end of its own, not by that of a list.
             revocation_list_ttl: 7 * DAY,

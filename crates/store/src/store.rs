@@ -121,7 +121,8 @@ pub trait Store: Send + Sync {
     /// The intents made at `from` or later, at most `limit`, the earliest first.
     fn intents(&self, tenant: &TenantId, from: Time, limit: u32) -> Result<Vec<IntentRow>, Fault>;
 
-    /// Forgets intents for credentials that were no longer valid at `before`, and returns how many.
+    /// Forgets intents for credentials that were no longer valid at `before`: some thousands at a
+    /// time, the earliest first. Returns how many, which is 0 when none is left.
     fn forget_intents(&self, tenant: &TenantId, before: Time) -> Result<u64, Fault>;
 
     /// Uses what may be used once, and says of each, in its place, whether this was the first time.

@@ -11,7 +11,9 @@ use std::path::{Path, PathBuf};
 
 use avouch_api::grpc::WORKLOAD_HEADER;
 use avouch_api::grpc::workload::spiffe_workload_api_client::SpiffeWorkloadApiClient;
-use avouch_api::grpc::workload::{JwtBundlesRequest, JwtsvidRequest, X509BundlesRequest};
+use avouch_api::grpc::workload::{
+    JwtBundlesRequest, JwtsvidRequest, WitBundlesRequest, X509BundlesRequest,
+};
 use avouch_core::id::SpiffeId;
 use serde_json::{Value, json};
 use tonic::metadata::MetadataValue;
@@ -144,6 +146,12 @@ async fn fetch_bundles(mut client: Client, common: &Common) -> Result<Exit, Faul
     let jwt = client.fetch_jwt_bundles(JwtBundlesRequest {}).await;
     let mut jwt = jwt.map_err(|status| denied(&status))?.into_inner();
     let jwt = first(&mut jwt).await?.bundles;
+    // Not every agent has them: they are in no finished version of the Workload API.
+    let wit = match client.fetch_wit_bundles(WitBundlesRequest {}).await {
+        Ok(wit) => first(&mut wit.into_inner()).await?.bundles,
+        Err(status) if status.code() == Code::Unimplemented => Default::default(),
+        Err(status) => return Err(denied(&status)),
+    };
     let human = || {
         let bundles = x509
             .iter()
@@ -154,7 +162,10 @@ async fn fetch_bundles(mut client: Client, common: &Common) -> Result<Exit, Faul
         let bundles = x509.iter().map(|(name, certificates)| {
             let keys = jwt.get(name);
             let keys = keys.and_then(|keys| serde_json::from_slice::<Value>(keys).ok());
-            let bundle = json!({"x509": x509::pem_of_all(certificates), "jwt": keys});
+            let of_wit = wit.get(name);
+            let of_wit = of_wit.and_then(|keys| serde_json::from_str::<Value>(keys).ok());
+            let bundle =
+                json!({"x509": x509::pem_of_all(certificates), "jwt": keys, "wit": of_wit});
             (name.clone(), bundle)
         });
         let bundles: serde_json::Map<String, Value> = bundles.collect();

@@ -317,6 +317,12 @@ async fn open(
                 "--allow-fetch: `{text}` is no block, address or host"
             ))
         })?;
+    if let Some(seconds) = arguments.keep_issued {
+        settings.intents_kept = seconds;
+    }
+    if let Some(url) = &arguments.public_url {
+        settings.publish_lists_at(url);
+    }
     if let Some(ttl) = arguments.authority_ttl {
         settings.authorities.intermediate = ttl;
         settings.authorities.token = ttl;

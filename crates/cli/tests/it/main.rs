@@ -19,6 +19,7 @@ mod outside;
 mod plane;
 mod run;
 mod secured;
+mod serving_on;
 mod spire;
 mod token_exchange;
 mod tokens;

@@ -43,6 +43,13 @@ impl Agent {
         }
     }
 
+    /// Sends a signal.
+    pub(crate) fn send(&self, signal: nix::sys::signal::Signal) {
+        let process = nix::unistd::Pid::from_raw(i32::try_from(self.child.id()).unwrap());
+        // It stays a process until it is waited for, so its number is nobody else's.
+        nix::sys::signal::kill(process, signal).unwrap();
+    }
+
     /// What a workload of this user gets from it.
     pub(crate) fn fetch(&self, plane: &Plane) -> Ran {
         let arguments = ["fetch", "x509", "-o", "json", "--socket", &self.socket];

@@ -20,7 +20,7 @@ use avouch_server::tenant::Tenant;
 use avouch_server::{Plane, Refused, Settings};
 use avouch_store::keyring::RootKey;
 use avouch_store::sqlite::SqliteStore;
-use avouch_store::{AuthorityState, AuthorityUse, TenantKind};
+use avouch_store::{AuthorityState, AuthorityUse, CredentialKind, IntentRow, Store, TenantKind};
 use avouch_testkit::key::Key;
 use tempfile::TempDir;
 
@@ -42,6 +42,7 @@ pub(crate) struct Deployment {
     pub(crate) plane: Arc<Plane>,
     clock: Arc<SetClock>,
     tenant: Arc<Tenant>,
+    store: Arc<SqliteStore>,
     _folder: TempDir,
 }
 
@@ -57,7 +58,14 @@ impl Deployment {
         let key = move |tenants: &[_]| Ok(RootKey::open_or_create(&path, tenants)?);
         let clock = Arc::new(SetClock::default());
         let settings = Settings::default();
-        let plane = Plane::open(store, key, &founding, settings, clock.clone()).unwrap();
+        let plane = Plane::open(
+            Arc::<SqliteStore>::clone(&store),
+            key,
+            &founding,
+            settings,
+            clock.clone(),
+        )
+        .unwrap();
         let id = TenantId::parse("shop").unwrap();
         let tenant = plane.add_tenant(&id, Some(&founding.tenant), TenantKind::Tenant);
         let tenant = tenant.unwrap();
@@ -66,6 +74,7 @@ impl Deployment {
             plane,
             clock,
             tenant,
+            store,
             _folder: folder,
         }
     }
@@ -224,6 +233,39 @@ fn every_refusal_of_the_server_has_an_example_that_reads_as_a_sentence() {
         assert!(!sentence.contains(['{', '}']), "{sentence}");
         assert!(!hint.contains(['{', '}']), "{hint}");
     }
+}
+
+#[test]
+fn what_was_issued_stays_on_record_for_a_while_after_it_has_ended_and_then_no_longer() {
+    let world = Deployment::new();
+    let (plane, tenant) = (&world.plane, &world.tenant);
+    world.put(draft("web")).unwrap();
+    world.put(draft("late")).unwrap();
+    let (_, node) = world.join("node-1");
+    world.issue(&node, "web").unwrap();
+    let of = |name: &str| {
+        let all = world.store.intents(tenant.id(), Time::from_unix(0), 10_000);
+        let id = format!("spiffe://shop.test/{name}");
+        let all = all.unwrap().into_iter();
+        all.filter(|intent| intent.subject.as_str() == id).count()
+    };
+    let authorities = || {
+        let all = world.store.intents(tenant.id(), Time::from_unix(0), 10_000);
+        let is_authority = |one: &IntentRow| one.kind == CredentialKind::Authority;
+        all.unwrap().into_iter().filter(is_authority).count()
+    };
+    let (before, hour) = (authorities(), 3_600);
+    // It ended, and has been on record for all but an hour of the seven days.
+    world.pass(7 * DAY);
+    world.issue(&node, "late").unwrap();
+    plane.forget_intents().unwrap();
+    assert_eq!((of("web"), of("late")), (1, 1));
+    world.pass(hour + 1);
+    assert!(plane.forget_intents().unwrap() > 0);
+    assert_eq!((of("web"), of("late")), (0, 1));
+    assert_eq!(plane.forget_intents().unwrap(), 0);
+    // Whatever has not ended can still be found, to be revoked.
+    assert_eq!(authorities(), before);
 }
 
 #[test]

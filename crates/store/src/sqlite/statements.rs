@@ -13,6 +13,7 @@ use crate::intent::{CredentialKind, IntentRow};
 use crate::keyring::WrappedKey;
 use crate::names::{AuthorityId, EntryId, IntentId};
 use crate::plan::Plan;
+use crate::store::MOST_FORGOTTEN;
 use crate::tenant::{TenantKind, TenantRecord};
 
 pub(super) fn add_tenant(connection: &Connection, tenant: &TenantRecord) -> Result<(), Fault> {
@@ -357,7 +358,12 @@ pub(super) fn forget_intents(
     before: Time,
 ) -> Result<u64, Fault> {
     let forgotten = connection
-        .prepare_cached("DELETE FROM intent WHERE tenant = ?1 AND not_after < ?2")?
-        .execute(params![tenant.as_str(), before.unix()])?;
+        // Nothing is recorded after its end, so what is looked for is in the head of the index.
+        .prepare_cached(
+            "DELETE FROM intent WHERE rowid IN (
+                 SELECT rowid FROM intent WHERE tenant = ?1 AND recorded < ?2 AND not_after < ?2
+                 ORDER BY recorded LIMIT ?3)",
+        )?
+        .execute(params![tenant.as_str(), before.unix(), MOST_FORGOTTEN])?;
     Ok(u64::try_from(forgotten).unwrap_or(u64::MAX))
 }
