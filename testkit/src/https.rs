@@ -130,7 +130,8 @@ pub struct HttpsServer {
 }
 
 struct Shared {
-    shown: Mutex<Arc<ServerConfig>>,
+    /// What is shown in turn, and whose turn it is.
+    shown: Mutex<(Vec<Arc<ServerConfig>>, usize)>,
     received: Mutex<Vec<Received>>,
     connections: Mutex<u64>,
     is_stopped: AtomicBool,
@@ -145,7 +146,7 @@ impl HttpsServer {
         let listener = TcpListener::bind("127.0.0.1:0").expect("loopback has a free port");
         let address = listener.local_addr().expect("it listens");
         let shared = Arc::new(Shared {
-            shown: Mutex::new(shown.config()),
+            shown: Mutex::new((vec![shown.config()], 0)),
             received: Mutex::default(),
             connections: Mutex::default(),
             is_stopped: AtomicBool::new(false),
@@ -180,7 +181,14 @@ impl HttpsServer {
 
     /// Shows something else from the next connection on.
     pub fn show(&self, shown: &Shown) {
-        *lock(&self.shared.shown) = shown.config();
+        self.show_in_turn(std::slice::from_ref(shown));
+    }
+
+    /// Shows these one after another, each for one connection, and then again: as several machines
+    /// behind one name do.
+    pub fn show_in_turn(&self, shown: &[Shown]) {
+        let configs = shown.iter().map(Shown::config).collect();
+        *lock(&self.shared.shown) = (configs, 0);
     }
 
     /// Where it listens.
@@ -250,7 +258,13 @@ fn serve(
 ) -> io::Result<()> {
     socket.set_read_timeout(Some(PATIENCE))?;
     socket.set_write_timeout(Some(PATIENCE))?;
-    let config = Arc::clone(&lock(&shared.shown));
+    let config = {
+        let mut shown = lock(&shared.shown);
+        let turn = shown.1;
+        shown.1 += 1;
+        let config = shown.0.get(turn % shown.0.len());
+        Arc::clone(config.expect("something is shown"))
+    };
     let connection = ServerConnection::new(config).map_err(io::Error::other)?;
     let mut stream = StreamOwned::new(connection, socket);
     let received = read(&mut stream)?;

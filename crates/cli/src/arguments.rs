@@ -18,7 +18,7 @@ use crate::manage::apply::arguments::{
 use crate::manage::arguments::{
     ANCHOR_PUT_EXAMPLES, AdminArguments, AnchorDeleteArguments, AnchorPutArguments,
     AuthorityArguments, EntryArguments, FederationArguments, IssuerArguments, NodeArguments,
-    Remote, RuleArguments, TenantArguments, TrustDomainArguments, WHY_NOT_EXAMPLES,
+    PinArguments, Remote, RuleArguments, TenantArguments, TrustDomainArguments, WHY_NOT_EXAMPLES,
     WhyNotArguments,
 };
 use crate::manage::exchange::arguments::TokenArguments;
@@ -102,6 +102,8 @@ pub enum Command {
     Model(ModelCommand),
     /// The machines whose workloads get identities
     Node(NodeArguments),
+    /// What issuers must show beside what is believed of them, and what is about to break it
+    Pin(PinArguments),
     /// What `apply` would do
     #[command(after_help = PLAN_EXAMPLES)]
     Plan(PlanArguments),

@@ -73,6 +73,7 @@ pub fn run(arguments: &Arguments) -> Result<Exit, Fault> {
         Command::Anchor(AnchorCommand::Diff(diff)) => anchors::diff(diff, common),
         Command::Import(import) => import::import(import, common),
         Command::Issuer(issuer) => manage::issuer(issuer, common),
+        Command::Pin(pin) => manage::pin(pin, common),
         Command::Model(ModelCommand::Show(show)) => models::show(show, common),
         Command::Agent(AgentCommand::Run(agent)) => up::agent(agent),
         Command::Fetch(fetch) => fetch::fetch(fetch, common),

@@ -36,6 +36,7 @@ pub mod id;
 mod kept;
 pub mod model;
 pub mod path;
+pub mod pin;
 pub mod policy;
 pub mod question;
 pub mod reason;

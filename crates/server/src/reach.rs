@@ -69,6 +69,7 @@ impl Concerned {
             | Key::Attestor(_)
             | Key::Issuer(_)
             | Key::IssuerKeys(_)
+            | Key::IssuerPins(_)
             | Key::JoinToken(_)
             | Key::Quota
             | Key::Rule(_) => Reach::None,

@@ -256,8 +256,8 @@ impl Held {
                 Change::Put(Object::Rule(_)) | Change::Remove(Key::Rule(_)) => {
                     self.rules_sequence = sequence;
                 }
-                Change::Put(Object::Issuer(_) | Object::IssuerKeys(_))
-                | Change::Remove(Key::Issuer(_) | Key::IssuerKeys(_)) => {
+                Change::Put(Object::Issuer(_) | Object::IssuerKeys(_) | Object::IssuerPins(_))
+                | Change::Remove(Key::Issuer(_) | Key::IssuerKeys(_) | Key::IssuerPins(_)) => {
                     self.trust_sequence = sequence;
                 }
                 Change::Put(_) | Change::Remove(_) => {}

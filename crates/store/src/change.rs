@@ -12,8 +12,8 @@ use crate::names::{
 };
 use crate::record::{
     AdminRecord, AnchorRecord, AttestorRecord, AuthorityRecord, Entry, FederationRecord,
-    IssuerKeysRecord, IssuerRecord, JoinTokenRecord, NodeRecord, QuotaRecord, RuleRecord,
-    TrustDomainRecord,
+    IssuerKeysRecord, IssuerPinsRecord, IssuerRecord, JoinTokenRecord, NodeRecord, QuotaRecord,
+    RuleRecord, TrustDomainRecord,
 };
 use crate::shared::Shared;
 
@@ -63,6 +63,8 @@ pub enum Object {
     Issuer(IssuerRecord),
     /// What is known of its keys.
     IssuerKeys(IssuerKeysRecord),
+    /// What is pinned of it.
+    IssuerPins(IssuerPinsRecord),
     /// What the tenant may have and do.
     Quota(QuotaRecord),
 }
@@ -83,6 +85,7 @@ impl Object {
             Self::Rule(rule) => Key::Rule(rule.id.clone()),
             Self::Issuer(issuer) => Key::Issuer(issuer.id.clone()),
             Self::IssuerKeys(keys) => Key::IssuerKeys(keys.id.clone()),
+            Self::IssuerPins(pins) => Key::IssuerPins(pins.id.clone()),
             Self::Quota(_) => Key::Quota,
         }
     }
@@ -99,7 +102,8 @@ impl Object {
             | Self::Quota(_)
             | Self::Rule(_)
             | Self::Issuer(_)
-            | Self::IssuerKeys(_) => None,
+            | Self::IssuerKeys(_)
+            | Self::IssuerPins(_) => None,
             Self::Authority(authority) => Some(&authority.trust_domain),
             Self::Entry(entry) => Some(entry.spiffe_id.trust_domain()),
             Self::Node(node) => Some(node.spiffe_id.trust_domain()),
@@ -135,6 +139,8 @@ pub enum Key {
     Issuer(IssuerId),
     /// What is known of its keys.
     IssuerKeys(IssuerId),
+    /// What is pinned of it.
+    IssuerPins(IssuerId),
     /// What the tenant may have and do.
     Quota,
 }
@@ -220,6 +226,8 @@ pub struct Snapshot {
     pub issuers: BTreeMap<IssuerId, IssuerRecord>,
     /// What is known of the keys of issuers, by their names.
     pub issuer_keys: BTreeMap<IssuerId, IssuerKeysRecord>,
+    /// What is pinned of issuers, by their names.
+    pub issuer_pins: BTreeMap<IssuerId, IssuerPinsRecord>,
     /// What the tenant may have and do, if anyone has said.
     pub quota: Option<QuotaRecord>,
     shared: Shared,
@@ -288,6 +296,9 @@ impl Snapshot {
             Object::IssuerKeys(keys) => {
                 self.issuer_keys.insert(keys.id.clone(), keys);
             }
+            Object::IssuerPins(pins) => {
+                self.issuer_pins.insert(pins.id.clone(), pins);
+            }
             Object::Attestor(attestor) => {
                 self.attestors.insert(attestor.id.clone(), attestor);
             }
@@ -329,6 +340,9 @@ impl Snapshot {
             }
             Key::IssuerKeys(id) => {
                 self.issuer_keys.remove(id);
+            }
+            Key::IssuerPins(id) => {
+                self.issuer_pins.remove(id);
             }
             Key::Attestor(id) => {
                 self.attestors.remove(id);

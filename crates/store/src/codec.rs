@@ -19,7 +19,7 @@ use crate::names::{
 use crate::record::{
     AdminRecord, AnchorRecord, AttestorRecord, AuthorityKind, AuthorityRecord, AuthorityRole,
     AuthorityState, AuthorityUse, Entry, EntryExtras, FederationRecord, IssuerKeysRecord,
-    IssuerRecord, JoinTokenRecord, NodeRecord, QuotaRecord, RevocationListRecord,
+    IssuerPinsRecord, IssuerRecord, JoinTokenRecord, NodeRecord, QuotaRecord, RevocationListRecord,
     RevokedCertificate, RuleRecord, Selector, TrustDomainRecord, Upstream,
 };
 
@@ -72,7 +72,8 @@ impl Row {
                 | Object::Quota(_)
                 | Object::Rule(_)
                 | Object::Issuer(_)
-                | Object::IssuerKeys(_) => None,
+                | Object::IssuerKeys(_)
+                | Object::IssuerPins(_) => None,
             },
         })
     }
@@ -109,6 +110,10 @@ impl Row {
                 id,
                 document: StoredDocument::read(&body)?,
             }),
+            Key::IssuerPins(id) => Object::IssuerPins(IssuerPinsRecord {
+                id,
+                document: StoredDocument::read(&body)?,
+            }),
             Key::Quota => Object::Quota(StoredQuota::read(&body)?),
         };
         Some(Change::Put(object))
@@ -135,6 +140,7 @@ fn kind_of(key: &Key) -> &'static str {
         Key::Rule(_) => "rule",
         Key::Issuer(_) => "issuer",
         Key::IssuerKeys(_) => "issuer_keys",
+        Key::IssuerPins(_) => "issuer_pins",
         Key::Quota => QUOTA,
     }
 }
@@ -151,7 +157,7 @@ fn name_of(key: &Key) -> &str {
         Key::Admin(id) => id.as_str(),
         Key::Attestor(id) => id.as_str(),
         Key::Rule(id) => id.as_str(),
-        Key::Issuer(id) | Key::IssuerKeys(id) => id.as_str(),
+        Key::Issuer(id) | Key::IssuerKeys(id) | Key::IssuerPins(id) => id.as_str(),
         Key::Quota => QUOTA,
     }
 }
@@ -170,6 +176,7 @@ fn key_from(kind: &str, id: &str) -> Option<Key> {
         "rule" => RuleId::parse(id).map(Key::Rule),
         "issuer" => IssuerId::parse(id).map(Key::Issuer),
         "issuer_keys" => IssuerId::parse(id).map(Key::IssuerKeys),
+        "issuer_pins" => IssuerId::parse(id).map(Key::IssuerPins),
         QUOTA => (id == QUOTA).then_some(Key::Quota),
         _ => None,
     }
@@ -189,6 +196,7 @@ fn body_of(object: &Object) -> Result<String, Fault> {
         Object::Rule(rule) => serde_json::to_string(&StoredRule::of(rule)),
         Object::Issuer(issuer) => serde_json::to_string(&StoredDocument::of(&issuer.document)),
         Object::IssuerKeys(keys) => serde_json::to_string(&StoredDocument::of(&keys.document)),
+        Object::IssuerPins(pins) => serde_json::to_string(&StoredDocument::of(&pins.document)),
         Object::Quota(quota) => serde_json::to_string(&StoredQuota::of(quota)),
     };
     body.map_err(|error| Fault::Bug(error.to_string()))

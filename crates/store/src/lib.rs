@@ -48,7 +48,7 @@ pub use names::{
 pub use record::{
     AdminRecord, AnchorRecord, AttestorRecord, AuthorityKind, AuthorityRecord, AuthorityRole,
     AuthorityState, AuthorityUse, Entry, EntryExtras, Extras, FederationRecord, IssuerKeysRecord,
-    IssuerRecord, JoinTokenRecord, NodeRecord, QuotaRecord, RevocationListRecord,
+    IssuerPinsRecord, IssuerRecord, JoinTokenRecord, NodeRecord, QuotaRecord, RevocationListRecord,
     RevokedCertificate, RuleRecord, Selector, TrustDomainRecord, Upstream,
 };
 pub use single_use::{AttemptId, SingleUse, UseKind, Used};

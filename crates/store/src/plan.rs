@@ -61,6 +61,7 @@ impl Plan {
                 | Key::Rule(_)
                 | Key::Issuer(_)
                 | Key::IssuerKeys(_)
+                | Key::IssuerPins(_)
                 | Key::Quota,
             ) => {}
         }

@@ -311,6 +311,15 @@ pub struct IssuerKeysRecord {
     pub document: String,
 }
 
+/// What is pinned of an issuer, and what its servers have shown of that.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct IssuerPinsRecord {
+    /// The name of the issuer.
+    pub id: IssuerId,
+    /// The pins and what was seen, as JSON; digests and names of certificates only.
+    pub document: String,
+}
+
 /// A registration entry: which workloads get which identity. A tenant may have a million, so what
 /// few of them say is kept apart.
 #[derive(Clone, Debug, PartialEq, Eq)]

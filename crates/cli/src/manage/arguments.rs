@@ -1,6 +1,8 @@
 //! The arguments of commands that ask a server.
 
 mod authority;
+mod issuers;
+mod pins;
 
 use std::path::PathBuf;
 
@@ -9,6 +11,10 @@ use clap::{Args, Subcommand};
 
 pub use super::bound::Bound;
 pub use authority::{AuthorityCommand, BootstrapTokenArguments, SignArguments};
+pub use issuers::IssuerCommand;
+pub use pins::{
+    PinCommand, PinImportArguments, PinMode, PinPutArguments, PinSaid, PinStageArguments,
+};
 
 use crate::arguments::spiffe_id;
 
@@ -102,6 +108,8 @@ noun! { /// The arguments of `rule`.
 RuleArguments: RuleCommand }
 noun! { /// The arguments of `issuer`.
 IssuerArguments: IssuerCommand }
+noun! { /// The arguments of `pin`.
+PinArguments: PinCommand }
 
 /// Commands on relations to foreign trust domains.
 #[derive(Debug, Subcommand)]
@@ -489,79 +497,6 @@ pub enum AdminCommand {
         role: String,
     },
 }
-
-/// Commands on issuers.
-#[derive(Debug, Subcommand)]
-pub enum IssuerCommand {
-    /// The issuers of the tenant, and how each stands
-    #[command(after_help = "Examples:\n  avouch issuer list --tenant demo")]
-    List,
-    /// Trust an issuer, in the place of what had its name
-    #[command(after_help = ISSUER_PUT_EXAMPLES)]
-    Put {
-        /// A name for it
-        name: String,
-        /// What is wanted of it, JSON or YAML (`-` for standard input)
-        #[arg(short, long, value_name = "FILE")]
-        file: PathBuf,
-    },
-    /// Believe nothing of an issuer any more, by whatever anchor, until someone releases it
-    #[command(after_help = QUARANTINE_EXAMPLES)]
-    Quarantine {
-        /// Its name
-        name: String,
-        /// Why
-        #[arg(long, value_name = "TEXT", required_unless_present = "preview")]
-        reason: Option<String>,
-        /// Only show what would stop
-        #[arg(long)]
-        preview: bool,
-    },
-    /// Fetch the keys of an issuer now
-    #[command(after_help = "Examples:\n  avouch issuer refresh ci --tenant demo")]
-    Refresh {
-        /// Its name
-        name: String,
-    },
-    /// Believe an issuer again, and the key set that waits for it
-    #[command(after_help = "Examples:\n  avouch issuer release ci --tenant demo")]
-    Release {
-        /// Its name
-        name: String,
-    },
-    /// Trust an issuer no more, and forget its keys
-    #[command(after_help = "Examples:\n  avouch issuer remove ci --tenant demo")]
-    Remove {
-        /// Its name
-        name: String,
-    },
-    /// Whom an issuer lets in, its keys with their history, and what has happened
-    #[command(after_help = "Examples:\n  avouch issuer show ci --tenant demo")]
-    Show {
-        /// Its name
-        name: String,
-    },
-}
-
-const ISSUER_PUT_EXAMPLES: &str = "\
-Examples:
-  avouch issuer put ci -f ci.yaml --tenant demo
-
-A file:
-  issuer: https://token.actions.githubusercontent.com
-  audiences: [\"https://vault.example.com\"]
-  rules:
-    - name: deploy
-      facts:
-        github.repository_id: \"74\"
-        github.environment: prod
-  owner: the platform team
-  reason: workflows deploy with short-lived credentials";
-
-const QUARANTINE_EXAMPLES: &str = "\
-Examples:
-  avouch issuer quarantine ci --preview --tenant demo
-  avouch issuer quarantine ci --reason 'its signing key may be stolen' --tenant demo";
 
 /// The arguments of `anchor put`.
 #[derive(Args, Debug)]

@@ -28,6 +28,12 @@ const KEY: [Column; 6] = [
     ("REMOVED", "removed"),
 ];
 
+const WAITING: [Column; 3] = [
+    ("WAITING KEY", "kid"),
+    ("KIND", "kind"),
+    ("THUMBPRINT", "thumbprint"),
+];
+
 const EVENT: [Column; 4] = [
     ("AT", "at"),
     ("WHAT", "what"),
@@ -41,6 +47,19 @@ const STOPS: [Column; 3] = [
     ("ADMITS", "admits"),
 ];
 
+const EXCHANGE: [Column; 4] = [
+    ("EXCHANGE RULE", "rule"),
+    ("ADMITS", "admits"),
+    ("GIVES", "gives"),
+    ("FOR SECONDS", "lifetime"),
+];
+
+const ACTORS: [Column; 3] = [
+    ("SOME CANNOT ACT UNDER", "rule"),
+    ("ADMITS", "admits"),
+    ("GIVES", "gives"),
+];
+
 /// `issuer`.
 pub fn issuer(arguments: &IssuerArguments, common: &Common) -> Result<Exit, Fault> {
     let client = Client::open(&arguments.remote)?;
@@ -49,6 +68,12 @@ pub fn issuer(arguments: &IssuerArguments, common: &Common) -> Result<Exit, Faul
         client.post(&format!("{}/{step}", at(name)?), &json!({}))
     };
     match &arguments.command {
+        IssuerCommand::Impact { name, duration } => {
+            let address = format!("{}/impact?for={}", at(name)?, segment(duration)?);
+            let answer = client.get(&address)?;
+            output::formatted(common.output, || drawn_impact(&answer), || pretty(&answer))?;
+            Ok(Exit::Accepted)
+        }
         IssuerCommand::List => {
             let answer = client.get(&path(common, "issuers")?)?;
             tell_list(common, &answer, "issuers", &ISSUER)
@@ -69,15 +94,14 @@ pub fn issuer(arguments: &IssuerArguments, common: &Common) -> Result<Exit, Faul
                 }
                 Some(_) | None => client.get(&format!("{}/reliance", at(name)?))?,
             };
-            output::formatted(
-                common.output,
-                || table(&STOPS, list_of(&answer, "stops")),
-                || pretty(&answer),
-            )?;
+            output::formatted(common.output, || drawn_stops(&answer), || pretty(&answer))?;
             Ok(Exit::Accepted)
         }
         IssuerCommand::Refresh { name } => tell(common, &step(name, "refresh")?),
-        IssuerCommand::Release { name } => tell(common, &step(name, "release")?),
+        IssuerCommand::Release { name, etag } => {
+            let address = format!("{}/release", at(name)?);
+            tell(common, &client.post(&address, &json!({ "etag": etag }))?)
+        }
         IssuerCommand::Remove { name } => {
             client.delete(&at(name)?)?;
             tell_removed(common, name)
@@ -92,8 +116,53 @@ fn tell(common: &Common, answer: &Value) -> Result<Exit, Fault> {
     Ok(Exit::Accepted)
 }
 
+/// What stops, the anchors first, since everything else rests on them.
+fn drawn_stops(answer: &Value) -> String {
+    let lists: [(&str, &[Column]); 3] = [
+        ("stops", &STOPS),
+        ("exchange_rules", &EXCHANGE),
+        ("actors_of_rules", &ACTORS),
+    ];
+    let mut parts: Vec<String> = Vec::new();
+    for (name, columns) in lists {
+        let list = list_of(answer, name);
+        if name == "stops" || !list.is_empty() {
+            parts.push(table(columns, list));
+        }
+    }
+    if let Some(exchanged) = answer.get("exchanged_before")
+        && exchanged.get("note").is_some_and(Value::is_string)
+    {
+        parts.push(members(
+            &[("EXCHANGED BEFORE ENDS BY", "ends_by"), ("NOTE", "note")],
+            exchanged,
+        ));
+    }
+    parts.join("\n")
+}
+
+fn drawn_impact(answer: &Value) -> String {
+    const WHEN: [Column; 6] = [
+        ("ISSUER", "issuer"),
+        ("DOWN UNTIL", "down_until"),
+        ("KEYS USABLE UNTIL", "usable_until"),
+        ("STOPS ON", "stops_at"),
+        ("CODE", "code"),
+        ("AT ONCE", "at_once"),
+    ];
+    let mut parts = vec![members(&WHEN, answer), drawn_stops(answer)];
+    let goes_on = list_of(answer, "goes_on");
+    if !goes_on.is_empty() {
+        parts.push(table(
+            &[("GOES ON", "anchor"), ("ADMITS", "admits")],
+            goes_on,
+        ));
+    }
+    parts.join("\n")
+}
+
 fn drawn(answer: &Value) -> String {
-    const ONE: [Column; 10] = [
+    const ONE: [Column; 11] = [
         ("NAME", "name"),
         ("ISSUER", "issuer"),
         ("PRESET", "preset"),
@@ -104,6 +173,7 @@ fn drawn(answer: &Value) -> String {
         ("REASON", "reason"),
         ("EXPIRES", "expires"),
         ("WAITING FOR RELEASE", "waiting_for_release"),
+        ("ETAG", "etag"),
     ];
     let mut parts = vec![members(&ONE, answer)];
     if let Some(failing) = answer.get("failing").filter(|failing| failing.is_object()) {
@@ -121,6 +191,10 @@ fn drawn(answer: &Value) -> String {
             ],
             fetched,
         ));
+    }
+    let waiting = list_of(answer, "waiting_keys");
+    if !waiting.is_empty() {
+        parts.push(table(&WAITING, waiting));
     }
     let keys = list_of(answer, "keys");
     if !keys.is_empty() {

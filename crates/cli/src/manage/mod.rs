@@ -2,6 +2,7 @@
 
 pub mod apply;
 pub mod arguments;
+mod aws_command;
 mod bound;
 mod client;
 mod cluster;
@@ -10,6 +11,7 @@ pub mod exchange;
 mod federation;
 mod issuers;
 mod nodes;
+mod pins;
 mod rules;
 mod secured;
 mod table;
@@ -33,6 +35,7 @@ pub use exchange::token;
 pub use federation::federation;
 pub use issuers::issuer;
 pub use nodes::node;
+pub use pins::pin;
 pub use rules::rule;
 use table::{Column, members, table};
 

@@ -129,6 +129,16 @@ impl ExchangeRule {
         &self.admits
     }
 
+    /// Who may act for whom it admits.
+    pub fn actors(&self) -> &[Admission] {
+        &self.actors
+    }
+
+    /// How long what it gives is valid at most, in seconds.
+    pub fn lifetime(&self) -> i64 {
+        self.gives.lifetime
+    }
+
     /// The trust domain of the identities it gives.
     pub fn trust_domain(&self) -> &TrustDomain {
         self.gives.template.trust_domain()
@@ -239,6 +249,14 @@ impl Admission {
     /// Who vouches.
     pub fn source(&self) -> &Source {
         &self.source
+    }
+
+    /// The anchor of the tenant that vouches, by its name, if one does.
+    pub fn anchor(&self) -> Option<&str> {
+        match &self.source {
+            Source::Anchor(name) => Some(name),
+            Source::Client { .. } | Source::TrustDomain(_) => None,
+        }
     }
 
     /// Whether the identity comes from the source.

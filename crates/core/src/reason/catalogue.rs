@@ -538,6 +538,10 @@ catalogue! {
             "The key {key} that the token names is not one of {issuer} (known: {known}).",
             fix: "Fetch the keys of {issuer} again; if {key} was removed there, the token is withdrawn.",
             spec: "RFC 7517 5; RFC 7515 4.1.4";
+        KeyUnpinned { key: String, issuer: String, since: Time, pinned: Vec<String> } = "federation.key_unpinned",
+            "{issuer} publishes the key {key} since {since}, and it is not one of those that are pinned here (pinned: {pinned}).",
+            fix: "Ask {issuer}, by another way than its address, whether the key is its own; if so, pin it with `avouch pin stage`.",
+            spec: "RFC 7638 3; docs/how-to/pins.md";
         KeysStale { issuer: String, as_of: Time, usable_until: Time } = "federation.keys_stale",
             "The keys of {issuer} were fetched on {as_of} and may be used until {usable_until}; there are no newer ones.",
             fix: "See with `avouch issuer show` why they cannot be fetched; until then nobody knows which were withdrawn.",
@@ -558,6 +562,10 @@ catalogue! {
             "The token does not carry the nonce that was asked for, so it may be a replay.",
             fix: "Start the sign-in again and use the token it returns.",
             spec: "OpenID Connect Core 3.1.3.7 (11)";
+        PinMissed { issuer: String, since: Time, expected: Vec<String>, seen: Vec<String> } = "federation.pin_missed",
+            "The keys of {issuer} are too old, and none were taken since {since}, because its server shows no certificate that is pinned: pinned {expected}, shown {seen}.",
+            fix: "Ask {issuer}, by another way than its address, whether that certificate is its own; if so, pin it with `avouch pin stage`.",
+            spec: "docs/how-to/pins.md";
         ProofInvalid { detail: String } = "federation.proof_invalid",
             "The proof of possession does not fit the token: {detail}.",
             fix: "Make a new proof with the key named in `cnf` for this token and this audience.",
@@ -637,6 +645,10 @@ catalogue! {
             "The {part} of the answer of {host} has more than {allowed} bytes.",
             fix: "See what {host} answers; no honest document of this kind is so large.",
             spec: "docs/how-to/issuers.md";
+        FetchPinMissed { host: String, expected: Vec<String>, seen: Vec<String> } = "fetch.pin_missed",
+            "{host} shows no certificate that is pinned: pinned {expected}, shown {seen}.",
+            fix: "Ask whoever runs {host}, by another way than its address, whether that certificate is its own; if so, pin it with `avouch pin stage`.",
+            spec: "RFC 7469 2.6; docs/how-to/pins.md";
         FetchRedirect { url: String, location: String } = "fetch.redirect_refused",
             "{url} redirects to {location}, which is not followed.",
             fix: "Give the address at which it really is; a redirect is followed at the same host only, and only where it is expected.",
@@ -860,6 +872,10 @@ catalogue! {
             "The tenant, or one above it, may be issued {most} credentials a minute, and has been; the next in {seconds} seconds.",
             fix: "Ask again in {seconds} seconds; look for who asks so often, or ask who administers the tenant above for more (`avouch tenant quota`).",
             spec: "docs/how-to/run.md; RFC 6585 4";
+        IssueReleaseStale { issuer: String, named: String, found: String } = "issue.release_stale",
+            "What waits for release of {issuer} is {found}, and {named} was looked at.",
+            fix: "Look at what waits now with `avouch issuer show`, and release that by its `etag`.",
+            spec: "docs/how-to/issuers.md";
         IssueRequest { detail: String } = "issue.request_malformed",
             "The certification request cannot be read: {detail}.",
             fix: "Send a PKCS#10 request as DER, as `openssl req -new -outform DER` makes one.",

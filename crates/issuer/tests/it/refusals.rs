@@ -69,7 +69,7 @@ fn examples() -> Vec<Reason> {
 }
 
 /// Reasons that the server gives before the issuer is asked; its own tests have their examples.
-const OF_THE_SERVER: [&str; 51] = [
+const OF_THE_SERVER: &[&str] = &[
     "issue.actor_not_allowed",
     "issue.assurance_insufficient",
     "issue.attestation_fact_missing",
@@ -103,6 +103,7 @@ const OF_THE_SERVER: [&str; 51] = [
     "issue.proof_required",
     "issue.quota_exceeded",
     "issue.rate_exceeded",
+    "issue.release_stale",
     "issue.scope_not_allowed",
     "issue.ssh_authority_unknown",
     "issue.ssh_not_a_host",

@@ -4,6 +4,7 @@ use std::fmt;
 use std::net::SocketAddr;
 use std::time::Duration;
 
+use avouch_core::pin::Pinned;
 use avouch_core::reason::Reason;
 use axum::http::header::{AGE, CACHE_CONTROL};
 use axum::http::{HeaderMap, HeaderName};
@@ -20,6 +21,7 @@ pub struct Fetched {
     pub(super) headers: HeaderMap,
     pub(super) body: Vec<u8>,
     pub(super) certificates: Vec<CertificateDer<'static>>,
+    pub(super) pinned: Option<Pinned>,
 }
 
 impl Fetched {
@@ -51,6 +53,11 @@ impl Fetched {
     /// The certificates that the other side has shown, its own first.
     pub fn certificates(&self) -> &[CertificateDer<'static>] {
         &self.certificates
+    }
+
+    /// The pin over which it came, if pins were enforced.
+    pub fn pinned(&self) -> Option<Pinned> {
+        self.pinned
     }
 
     /// How long it may be used without asking again, if it says so (RFC 9111 5.2.2): nothing at all

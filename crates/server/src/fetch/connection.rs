@@ -4,18 +4,21 @@ use std::net::SocketAddr;
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
+use rustls::client::danger::ServerCertVerifier;
 use rustls::client::{Resumption, WebPkiServerVerifier};
 use rustls::crypto::{CryptoProvider, aws_lc_rs};
-use rustls::pki_types::{CertificateDer, ServerName};
+use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
 use rustls::{ClientConfig, RootCertStore};
 use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
 
+use avouch_core::pin::Pinned;
 use avouch_core::reason::Reason;
 
 use super::address::Permitted;
 use super::budget::Place;
+use super::path::{Found, Pinning, VerifiedChain, verified};
 use super::request::{Request, Trust};
 use super::resolve::Lookups;
 use super::target::Target;
@@ -37,6 +40,25 @@ pub(super) struct Connection {
     pub(super) stream: TlsStream<TcpStream>,
     pub(super) address: SocketAddr,
     pub(super) certificates: Vec<CertificateDer<'static>>,
+    /// The pin that held, if one was asked for.
+    pub(super) pinned: Option<Pinned>,
+}
+
+/// What one connection to a server has shown, whatever is pinned.
+#[derive(Debug)]
+pub struct Look {
+    /// The address that was called.
+    pub address: SocketAddr,
+    /// The verified paths of what it showed, or why it has not shown who it is.
+    pub paths: Result<Vec<VerifiedChain>, Reason>,
+}
+
+/// How the other side is known.
+struct Known {
+    verifier: Arc<dyn ServerCertVerifier>,
+    found: Arc<Found>,
+    /// What a path ends at; empty for who brings a verifier.
+    roots: Arc<RootCertStore>,
 }
 
 impl Connector {
@@ -71,18 +93,70 @@ impl Connector {
         place: &Place,
     ) -> Result<Connection, Refused> {
         let addresses = self.addresses(target, place).await?;
-        let (socket, address) = open(target, &addresses, request.limits.connect).await?;
+        self.connect_to(request, target, &addresses).await
+    }
+
+    async fn connect_to(
+        &self,
+        request: &Request,
+        target: &Target,
+        addresses: &[SocketAddr],
+    ) -> Result<Connection, Refused> {
+        let (socket, address) = open(target, addresses, request.limits.connect).await?;
         let name = ServerName::try_from(target.host())
             .map_err(|error| tls_failed(target, &error.to_string()))?;
-        let config = Arc::new(self.tls(request)?);
+        let known = self.known(request)?;
+        let config = Arc::new(self.tls(request, Arc::clone(&known.verifier))?);
         let stream = TlsConnector::from(config).connect(name, socket).await;
-        let stream = stream.map_err(|error| tls_failed(target, &error.to_string()))?;
+        let stream = stream.map_err(|error| {
+            let missed = known.found.missed(&target.host());
+            missed.unwrap_or_else(|| tls_failed(target, &error.to_string()))
+        })?;
         let shown = stream.get_ref().1.peer_certificates().unwrap_or_default();
         Ok(Connection {
             certificates: shown.iter().map(|one| one.clone().into_owned()).collect(),
+            pinned: known.found.held(),
             stream,
             address,
         })
+    }
+
+    /// What a server shows on so many connections, over all of its addresses in turn: behind one
+    /// name there may be machines with different certificates, and behind one address too.
+    pub(super) async fn look(
+        &self,
+        request: &Request,
+        place: &Place,
+        times: usize,
+    ) -> Result<Vec<Look>, Refused> {
+        let target = &request.target;
+        let allowed = request.limits.connect;
+        let addresses = tokio::time::timeout(allowed, self.addresses(target, place)).await;
+        let addresses = match addresses {
+            Ok(addresses) => addresses?,
+            Err(_) => return Err(too_slow(target, "connecting", allowed).into()),
+        };
+        let roots = self.known(request)?.roots;
+        let mut looks = Vec::new();
+        for address in addresses.iter().cycle().take(times) {
+            let one = [*address];
+            let connecting = self.connect_to(request, target, &one);
+            let connected = match tokio::time::timeout(allowed, connecting).await {
+                Ok(Ok(connected)) => Ok(connected),
+                Ok(Err(Refused::Reason(reason))) => Err(*reason),
+                Ok(Err(fault)) => return Err(fault),
+                Err(_) => Err(too_slow(target, "connecting", allowed)),
+            };
+            let paths = connected.map(|connected| {
+                let now = UnixTime::now();
+                verified(&connected.certificates, &roots, &self.provider, now)
+            });
+            looks.push(Look {
+                address: *address,
+                paths,
+            });
+        }
+        Ok(looks)
     }
 
     /// The addresses of the host, if all of them may be called: a host that resolves to one that may
@@ -112,25 +186,61 @@ impl Connector {
         Ok(addresses)
     }
 
-    fn tls(&self, request: &Request) -> Result<ClientConfig, Refused> {
-        let bug = |error: rustls::Error| Fault::Bug(error.to_string());
-        let builder = ClientConfig::builder_with_provider(Arc::clone(&self.provider))
-            .with_safe_default_protocol_versions()
-            .map_err(bug)?;
-        let verifier = match &request.trust {
-            Trust::Verifier(verifier) => Arc::clone(verifier),
-            Trust::System => self.verifier(self.system().clone())?,
+    /// By what the other side must show who it is, its pins included.
+    fn known(&self, request: &Request) -> Result<Known, Refused> {
+        let roots = match &request.trust {
+            Trust::Verifier(verifier) if request.pins.is_none() => {
+                return Ok(Known {
+                    verifier: Arc::clone(verifier),
+                    found: Arc::default(),
+                    roots: Arc::new(RootCertStore::empty()),
+                });
+            }
+            Trust::Verifier(_) => {
+                let why = "pins are compared with paths, and a verifier of one's own has none";
+                return Err(Fault::Bug(why.to_owned()).into());
+            }
+            Trust::System => self.system().clone(),
             Trust::SystemAnd(more) => {
                 let mut roots = self.system().clone();
                 add(&mut roots, more)?;
-                self.verifier(roots)?
+                roots
             }
             Trust::Only(these) => {
                 let mut roots = RootCertStore::empty();
                 add(&mut roots, these)?;
-                self.verifier(roots)?
+                roots
             }
         };
+        let roots = Arc::new(roots);
+        let inner = self.verifier(Arc::clone(&roots))?;
+        let found: Arc<Found> = Arc::default();
+        let verifier: Arc<dyn ServerCertVerifier> = match &request.pins {
+            None => inner,
+            Some(check) => Arc::new(Pinning {
+                inner,
+                roots: Arc::clone(&roots),
+                provider: Arc::clone(&self.provider),
+                check: check.clone(),
+                found: Arc::clone(&found),
+            }),
+        };
+        Ok(Known {
+            verifier,
+            found,
+            roots,
+        })
+    }
+
+    fn tls(
+        &self,
+        request: &Request,
+        verifier: Arc<dyn ServerCertVerifier>,
+    ) -> Result<ClientConfig, Refused> {
+        let bug = |error: rustls::Error| Fault::Bug(error.to_string());
+        let builder = ClientConfig::builder_with_provider(Arc::clone(&self.provider))
+            .with_safe_default_protocol_versions()
+            .map_err(bug)?;
         // Whoever brings a verifier answers for it; the others end at `WebPkiServerVerifier`.
         let builder = builder
             .dangerous()
@@ -146,8 +256,8 @@ impl Connector {
         Ok(config)
     }
 
-    fn verifier(&self, roots: RootCertStore) -> Result<Arc<WebPkiServerVerifier>, Reason> {
-        WebPkiServerVerifier::builder_with_provider(Arc::new(roots), Arc::clone(&self.provider))
+    fn verifier(&self, roots: Arc<RootCertStore>) -> Result<Arc<WebPkiServerVerifier>, Reason> {
+        WebPkiServerVerifier::builder_with_provider(roots, Arc::clone(&self.provider))
             .build()
             .map_err(|error| Reason::FetchTls {
                 host: "any host".to_owned(),

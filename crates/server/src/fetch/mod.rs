@@ -6,6 +6,8 @@
 //!            Fetched ◄─ HTTP/1.1, capped ◄─ TLS ◄─ socket ◄┘
 //! ```
 //!
+//! Pins are compared with the verified path when TLS is spoken; see [`PinCheck`].
+//!
 //! Only `https`. A name is resolved once, and what is connected to is the address that was judged,
 //! so a name that changes in between gains nothing. Redirects are not followed unless the caller
 //! allows some, and then at the same host and port. Compressed answers are not asked for and not
@@ -19,6 +21,7 @@ mod answer;
 mod budget;
 mod connection;
 mod flight;
+mod path;
 mod request;
 mod resolve;
 mod target;
@@ -40,7 +43,9 @@ use tokio_stream::StreamExt;
 
 pub use address::{Network, Permitted};
 pub use answer::Fetched;
+pub use connection::Look;
 pub use flight::Flights;
+pub use path::{PinCheck, VerifiedChain};
 pub use request::{Limits, Request, Trust, certificates};
 pub use resolve::{Resolve, SystemResolver};
 pub use target::Target;
@@ -102,6 +107,21 @@ impl Fetcher {
         fetched
     }
 
+    /// What a server shows of itself to a tenant, on so many connections. Nothing is asked of it.
+    ///
+    /// # Errors
+    ///
+    /// `fetch.*` where it cannot be called at all, or what failed on our side.
+    pub async fn look(
+        &self,
+        tenant: &TenantId,
+        request: &Request,
+        times: usize,
+    ) -> Result<Vec<Look>, Refused> {
+        let place = self.budgets.take(tenant, Instant::now())?;
+        self.connector.look(request, &place, times).await
+    }
+
     async fn follow(&self, request: &Request, place: &Place) -> Result<Fetched, Refused> {
         let mut target = request.target.clone();
         let mut left = match request.method {
@@ -136,6 +156,7 @@ impl Fetcher {
             stream,
             address,
             certificates,
+            pinned,
         } = self.connector.connect(request, target, place).await?;
         let limits = request.limits;
         let (mut sender, connection) = http1::Builder::new()
@@ -166,6 +187,7 @@ impl Fetcher {
             headers: parts.headers,
             body: read(target, Body::new(body), limits.body).await?,
             certificates,
+            pinned,
         })
     }
 }

@@ -11,6 +11,7 @@ use rustls::client::danger::ServerCertVerifier;
 use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject;
 
+use super::path::PinCheck;
 use super::target::Target;
 
 /// What is asked for.
@@ -21,6 +22,7 @@ pub struct Request {
     pub(super) headers: Vec<(HeaderName, HeaderValue)>,
     pub(super) body: Vec<u8>,
     pub(super) trust: Trust,
+    pub(super) pins: Option<PinCheck>,
     pub(super) identity: Option<Arc<dyn ResolvesClientCert>>,
     pub(super) limits: Limits,
 }
@@ -101,6 +103,7 @@ impl Request {
             headers: Vec::new(),
             body: Vec::new(),
             trust: Trust::System,
+            pins: None,
             identity: None,
             limits: Limits::default(),
         }
@@ -124,6 +127,13 @@ impl Request {
     #[must_use]
     pub fn trusting(mut self, trust: Trust) -> Self {
         self.trust = trust;
+        self
+    }
+
+    /// Only over a path that is pinned, if any of the pins is enforced.
+    #[must_use]
+    pub fn pinned(mut self, pins: PinCheck) -> Self {
+        self.pins = Some(pins);
         self
     }
 

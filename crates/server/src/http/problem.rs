@@ -262,7 +262,8 @@ fn status_of_issue(code: &str) -> Option<StatusCode> {
         | "issue.authority_state"
         | "issue.conflict"
         | "issue.entry_expired"
-        | "issue.entry_unfilled" => StatusCode::CONFLICT,
+        | "issue.entry_unfilled"
+        | "issue.release_stale" => StatusCode::CONFLICT,
         "issue.actor_not_allowed"
         | "issue.assurance_insufficient"
         | "issue.audience_invalid"

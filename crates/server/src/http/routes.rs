@@ -8,7 +8,7 @@ use super::answer::Answer;
 use super::call::{Call, Rest, Stop};
 use super::manage::{
     admins, anchors, attestors, authorities, bounds, certificates, clusters, entries, federations,
-    issuers, nodes, quotas, rules, tenants, why_not,
+    issuers, nodes, pins, quotas, rules, tenants, why_not,
 };
 use super::{decide, public, token, watch};
 use crate::access::{Noun, Verb};
@@ -459,6 +459,44 @@ pub(super) static ROUTES: &[Route] = &[
     .takes("IssuerDocument")
     .gives("Issuer")
     .says("Trusts an issuer, and fetches its keys unless they were given"),
+    Route::get(
+        "/v1/tenants/{tenant}/issuers/{issuer}/impact",
+        Access::Of(Verb::Read, Noun::Issuer, issuers::impact),
+        "Impact",
+    )
+    .query(&["for"])
+    .says("What would stop, and when, if the issuer could not be reached `for` a while, such as 2h"),
+    Route::get(
+        "/v1/tenants/{tenant}/issuers/{issuer}/pins",
+        Access::Of(Verb::Read, Noun::Issuer, pins::show),
+        "PinsOfIssuer",
+    )
+    .says("What is pinned of an issuer, what its servers show, and what is to be looked at"),
+    Route::post(
+        "/v1/tenants/{tenant}/issuers/{issuer}/pins/check",
+        Access::Of(Verb::Write, Noun::Issuer, pins::check),
+    )
+    .gives("PinsOfIssuer")
+    .says("Looks at what its servers show now; what continues a pin that lets it is pinned"),
+    Route::post(
+        "/v1/tenants/{tenant}/issuers/{issuer}/pins/stage",
+        Access::Of(Verb::Write, Noun::Issuer, pins::stage),
+    )
+    .takes("Staging")
+    .gives("PinsOfIssuer")
+    .says("Pins what was seen, because someone says that it is meant"),
+    Route::delete(
+        "/v1/tenants/{tenant}/issuers/{issuer}/pins/{pin}",
+        Access::Of(Verb::Write, Noun::Issuer, pins::remove),
+    )
+    .says("Pins something no more"),
+    Route::put(
+        "/v1/tenants/{tenant}/issuers/{issuer}/pins/{pin}",
+        Access::Of(Verb::Write, Noun::Issuer, pins::put),
+    )
+    .takes("NewPin")
+    .gives("PinsOfIssuer")
+    .says("Pins a certificate or a key by its digest, in the place of what has this name"),
     Route::post(
         "/v1/tenants/{tenant}/issuers/{issuer}/quarantine",
         Access::Of(Verb::Write, Noun::Issuer, issuers::quarantine),
@@ -476,8 +514,12 @@ pub(super) static ROUTES: &[Route] = &[
         "/v1/tenants/{tenant}/issuers/{issuer}/release",
         Access::Of(Verb::Write, Noun::Issuer, issuers::release),
     )
+    .takes("Release")
     .gives("Issuer")
-    .says("Believes an issuer again, and the key set that waits for it"),
+    .says(
+        "Believes an issuer again, and the key set that waits for it, if it is still the one whose \
+         `etag` is named",
+    ),
     Route::get(
         "/v1/tenants/{tenant}/issuers/{issuer}/reliance",
         Access::Of(Verb::Read, Noun::Issuer, issuers::reliance),
@@ -520,6 +562,12 @@ pub(super) static ROUTES: &[Route] = &[
     )
     .gives("Node")
     .says("Lets a banned node come back"),
+    Route::get(
+        "/v1/tenants/{tenant}/pins",
+        Access::Of(Verb::Read, Noun::Issuer, pins::list),
+        "Pins",
+    )
+    .says("All pins of all issuers of the tenant, and what is to be looked at"),
     Route::get(
         "/v1/tenants/{tenant}/quota",
         Access::Of(Verb::Read, Noun::Tenant, quotas::show),

@@ -156,6 +156,7 @@ fn of_tenants(plane: &Plane, page: &mut Page) {
     for (state, count) in plane.federation_states() {
         page.value("avouch_federations", &[("state", state)], count);
     }
+    of_pins(plane, page);
     let name = "avouch_authority_ends_in_seconds";
     page.gauge(
         name,
@@ -168,6 +169,24 @@ fn of_tenants(plane: &Plane, page: &mut Page) {
             ("role", *role),
         ];
         page.value(name, &labels, seconds);
+    }
+}
+
+fn of_pins(plane: &Plane, page: &mut Page) {
+    let states = plane.pin_states();
+    page.gauge(
+        "avouch_pins",
+        "Pins of issuers by whether they are consulted.",
+    );
+    for (mode, count) in states.modes {
+        page.value("avouch_pins", &[("mode", mode)], count);
+    }
+    page.gauge(
+        "avouch_pin_warnings",
+        "What is to be looked at before a rotation breaks a pin, by kind.",
+    );
+    for (kind, count) in states.kinds {
+        page.value("avouch_pin_warnings", &[("kind", kind)], count);
     }
 }
 

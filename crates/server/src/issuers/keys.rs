@@ -2,11 +2,15 @@
 //! published now to what is known now.
 
 use avouch_core::credential::jose::jwk::KeySet;
+use avouch_core::id::Digest;
+use avouch_core::pin::{Judged, Pinned};
 use avouch_core::reason::Reason;
 use avouch_core::time::Time;
 use base64ct::{Base64UrlUnpadded, Encoding};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
+
+use super::pins::Pins;
 
 /// How long a key that was removed is remembered, in seconds, so that what it signed is refused for
 /// the right reason.
@@ -29,6 +33,9 @@ pub(crate) struct Keys {
     pub(super) as_of: Option<i64>,
     /// When they are to be fetched next.
     pub(super) next: Option<i64>,
+    /// When the discovery document is to be read next. Whoever has keys fetched by a token moves
+    /// `next` and never this.
+    pub(super) discover_next: Option<i64>,
     /// Where they were.
     pub(super) url: Option<String>,
     /// Since when they cannot be fetched, and why.
@@ -39,6 +46,10 @@ pub(crate) struct Keys {
     pub(super) pending: Option<Value>,
     /// Names under which other key material was published, each with when that was.
     pub(super) contested: Vec<(String, i64)>,
+    /// The pin over which they came, if one was enforced.
+    pub(super) held: Option<String>,
+    /// Since when its server shows nothing that is pinned.
+    pub(super) missed: Option<MissedPins>,
     pub(super) events: Vec<Event>,
 }
 
@@ -70,6 +81,14 @@ pub(super) struct Failing {
 pub(super) struct Quarantine {
     pub(super) since: i64,
     pub(super) cause: String,
+}
+
+/// What was expected of a server by pins, and what it has shown.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct MissedPins {
+    pub(super) since: i64,
+    pub(super) expected: Vec<String>,
+    pub(super) seen: Vec<String>,
 }
 
 /// What has happened.
@@ -115,7 +134,7 @@ impl Keys {
                 self.tell(now, "private_key_published", reason.sentence(), true);
             }
         })?;
-        self.refuse_changed(issuer, &published, now)?;
+        self.refuse_changed(issuer, set, &published, now)?;
         let is_continuous = published.iter().any(|key| {
             self.current()
                 .any(|known| known.thumbprint == key.thumbprint)
@@ -140,6 +159,7 @@ impl Keys {
     fn refuse_changed(
         &mut self,
         issuer: &str,
+        set: &Value,
         published: &[KnownKey],
         now: Time,
     ) -> Result<(), Reason> {
@@ -154,6 +174,7 @@ impl Keys {
         let Some(kid) = changed else {
             return Ok(());
         };
+        self.pending = Some(set.clone());
         let since = match self.contested.iter().find(|(known, _)| *known == kid) {
             Some((_, since)) => *since,
             None => {
@@ -212,12 +233,48 @@ impl Keys {
         self.pending = None;
     }
 
-    /// Has someone's word that what is published is right.
-    pub(super) fn release(&mut self, issuer: &str, now: Time, by: &str) -> Result<(), Reason> {
+    /// What waits for someone's word, as one digest: the quarantine with its cause, the names that
+    /// are contested, and the key set that would be taken. `None` if nothing waits.
+    pub(super) fn etag(&self) -> Option<String> {
+        if self.quarantine.is_none() && self.contested.is_empty() && self.pending.is_none() {
+            return None;
+        }
+        let waits = json!([self.quarantine, self.contested, self.pending]);
+        Some(Digest::of(waits.to_string().as_bytes()).to_string())
+    }
+
+    /// The keys of the set that would be taken, as whoever releases it should have looked at them.
+    pub(super) fn waiting(&self, issuer: &str, now: Time) -> Vec<Value> {
+        let Some(pending) = &self.pending else {
+            return Vec::new();
+        };
+        let keys = read_keys(issuer, pending, now).unwrap_or_default();
+        let told = keys
+            .iter()
+            .map(|key| json!({"kid": key.kid, "thumbprint": key.thumbprint, "kind": key.kind}));
+        told.collect()
+    }
+
+    /// Has someone's word that what they looked at is right: what waits must still be that.
+    pub(super) fn release(
+        &mut self,
+        issuer: &str,
+        etag: &str,
+        now: Time,
+        by: &str,
+    ) -> Result<(), Reason> {
+        let found = self.etag().unwrap_or_else(|| "nothing".to_owned());
+        if found != etag {
+            return Err(Reason::IssueReleaseStale {
+                issuer: issuer.to_owned(),
+                named: etag.chars().take(128).collect(),
+                found,
+            });
+        }
         if self.quarantine.take().is_some() || !self.contested.is_empty() {
             self.tell(now, "released", format!("by {by}"), false);
         }
-        // The names that are contested mean, from now on, what is published next.
+        // The names that are contested mean, from now on, what was looked at.
         let contested = std::mem::take(&mut self.contested);
         self.keys.retain(|key| {
             let name = key.kid.as_ref();
@@ -268,9 +325,17 @@ impl Keys {
             code: reason.code().to_owned(),
             sentence: reason.sentence(),
         });
+        if let Reason::FetchPinMissed { expected, seen, .. } = reason {
+            let since = self.missed.as_ref().map(|missed| missed.since);
+            self.missed = Some(MissedPins {
+                since: since.unwrap_or(now.unix()),
+                expected: expected.clone(),
+                seen: seen.clone(),
+            });
+        }
     }
 
-    fn tell(&mut self, now: Time, what: &str, detail: String, alarm: bool) {
+    pub(super) fn tell(&mut self, now: Time, what: &str, detail: String, alarm: bool) {
         self.events.push(Event {
             at: now.unix(),
             what: what.to_owned(),
@@ -282,12 +347,25 @@ impl Keys {
     }
 
     /// The members of an anchor that say what is known here.
-    pub(super) fn into_anchor(self, stale_for: i64, anchor: &mut Map<String, Value>) {
+    pub(super) fn into_anchor(
+        self,
+        stale_for: i64,
+        pins: &Pins,
+        now: Time,
+        anchor: &mut Map<String, Value>,
+    ) {
         let contested = |key: &KnownKey| {
             let name = key.kid.as_ref();
             self.contested.iter().any(|(kid, _)| Some(kid) == name)
         };
-        let current = self.current().filter(|key| !contested(key));
+        let unpinned = self.unpinned(pins, now);
+        let is_unpinned = |key: &KnownKey| {
+            let mut unpinned = unpinned.iter();
+            unpinned.any(|(thumbprint, _)| *thumbprint == key.thumbprint)
+        };
+        let current = self
+            .current()
+            .filter(|key| !contested(key) && !is_unpinned(key));
         let keys: Vec<Value> = current.map(|key| key.jwk.clone()).collect();
         if !keys.is_empty() {
             anchor.insert("jwks".to_owned(), json!({ "keys": keys }));
@@ -298,6 +376,21 @@ impl Keys {
             .iter()
             .map(|(kid, since)| withheld(kid, "changed", *since))
             .collect();
+        for key in self
+            .current()
+            .filter(|key| is_unpinned(key) && !contested(key))
+        {
+            let pinned = unpinned
+                .iter()
+                .find(|(thumbprint, _)| *thumbprint == key.thumbprint);
+            if let (Some(kid), Some((_, pinned))) = (&key.kid, pinned) {
+                let mut withheld = withheld(kid, "unpinned", key.first_seen);
+                if let Some(members) = withheld.as_object_mut() {
+                    members.insert("pinned".to_owned(), pinned.clone().into());
+                }
+                all.push(withheld);
+            }
+        }
         for key in &self.keys {
             let is_taken = self.current().any(|other| other.kid == key.kid) || contested(key);
             if let (Some(removed), Some(kid), false) = (key.removed, &key.kid, is_taken) {
@@ -318,6 +411,46 @@ impl Keys {
         if let Some(quarantine) = &self.quarantine {
             anchor.insert("quarantined".to_owned(), quarantine.to_json());
         }
+        let said = self.pins_said(pins);
+        if !said.is_empty() {
+            anchor.insert("pins".to_owned(), said.into());
+        }
+    }
+
+    /// What its pins were good for; a list without elements is left out.
+    fn pins_said(&self, pins: &Pins) -> Map<String, Value> {
+        let mut said = Map::new();
+        if let Some(held) = self.held.as_ref().filter(|_| pins.are_enforced()) {
+            said.insert("held".to_owned(), held.as_str().into());
+        }
+        let not_consulted = pins.not_consulted();
+        if !not_consulted.is_empty() {
+            said.insert("not_consulted".to_owned(), not_consulted.into());
+        }
+        if let Some(missed) = self.missed.as_ref().filter(|_| pins.are_enforced()) {
+            let mut told = Map::from_iter([(
+                "since".to_owned(),
+                Value::from(Time::from_unix(missed.since).to_string()),
+            )]);
+            for (name, list) in [("expected", &missed.expected), ("seen", &missed.seen)] {
+                if !list.is_empty() {
+                    told.insert(name.to_owned(), list.clone().into());
+                }
+            }
+            said.insert("missed".to_owned(), told.into());
+        }
+        said
+    }
+
+    /// The published keys that no enforced pin holds, by their thumbprints, each with what is pinned.
+    pub(super) fn unpinned(&self, pins: &Pins, now: Time) -> Vec<(String, Vec<String>)> {
+        let judged = self.current().map(|key| (key, pins.judge_key(key, now)));
+        judged
+            .filter_map(|(key, judged)| match judged {
+                Judged::Missed { expected, .. } => Some((key.thumbprint.clone(), expected)),
+                Judged::Held(_) | Judged::NotPinned => None,
+            })
+            .collect()
     }
 }
 
@@ -334,6 +467,11 @@ impl KnownKey {
             Some(kid) => kid.clone(),
             None => format!("thumbprint {}", self.thumbprint),
         }
+    }
+
+    /// What a pin on it would name.
+    pub(super) fn pinned(&self) -> Option<Pinned> {
+        Pinned::parse(&format!("jwk:{}", self.thumbprint))
     }
 
     /// How long it was published before it was seen at work, in seconds.

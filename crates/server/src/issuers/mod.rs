@@ -12,7 +12,9 @@
 //! one, and another key under a known name, wait for a person.
 
 mod keys;
+mod pins;
 mod refresh;
+mod reliance;
 mod settings;
 mod telling;
 
@@ -23,7 +25,7 @@ use avouch_core::anchor::AnchorKind;
 use avouch_core::reason::Reason;
 use avouch_core::time::Time;
 use avouch_core::verdict::Verdict;
-use avouch_store::{Change, IssuerId, IssuerKeysRecord, IssuerRecord, Key, Object};
+use avouch_store::{Change, IssuerId, IssuerKeysRecord, IssuerRecord, Key, Object, Sequence};
 use serde_json::{Map, Value, json};
 
 use crate::fault::{Fault, Refused};
@@ -31,6 +33,8 @@ use crate::plane::Plane;
 use crate::tenant::Tenant;
 use crate::views;
 use keys::{Keys, Quarantine};
+use pins::Pins;
+pub(crate) use pins::Staging;
 use refresh::Published;
 pub(crate) use refresh::Refreshing;
 use settings::{IssuerSettings, Source, refuse_mutable};
@@ -59,31 +63,58 @@ impl Plane {
             detail: "a name is 1 to 128 letters, digits, `.`, `_` and `-`".to_owned(),
         })?;
         let settings = IssuerSettings::read(document)?;
-        self.check_issuer(tenant, &id, &settings)?;
-        let same = self
-            .issuer(tenant, &id)
-            .is_ok_and(|(before, _)| before.issuer == settings.issuer);
-        let mut keys = match same {
-            true => self.issuer(tenant, &id)?.1,
-            false => Keys::default(),
+        for _ in 0..MOST_TRIES {
+            let at = tenant.read(|snapshot| snapshot.sequence);
+            self.check_issuer(tenant, &id, &settings)?;
+            let record = IssuerRecord {
+                id: id.clone(),
+                document: document.to_owned(),
+            };
+            let keys = self.keys_under(tenant, &id, &settings)?;
+            let changes = [Change::Put(Object::Issuer(record)), put_keys(&id, &keys)];
+            // Stored only if nothing else was meanwhile: a quarantine must not be written over.
+            if self.stored_at(tenant, at, &changes)? {
+                self.refreshing.forget(&(tenant.id().clone(), id.clone()));
+                return Ok(id);
+            }
+        }
+        Err(too_fast(&id))
+    }
+
+    /// What stays known of the keys of an issuer whose settings become these.
+    fn keys_under(
+        &self,
+        tenant: &Tenant,
+        id: &IssuerId,
+        settings: &IssuerSettings,
+    ) -> Result<Keys, Refused> {
+        let mut keys = match self.issuer(tenant, id) {
+            Ok((before, keys)) if before.issuer == settings.issuer => keys,
+            Ok(_) | Err(_) => Keys::default(),
         };
+        // Where it is read from may be another place now.
+        keys.discover_next = None;
         if let Source::Uploaded(set) = &settings.source {
             // Whoever uploads a set has seen it: it is continuous with what they know.
             keys.take(&settings.issuer, set, self.now(), true)?;
             (keys.as_of, keys.next, keys.failing) = (None, None, None);
         }
-        self.apply(
-            tenant,
-            &[
-                Change::Put(Object::Issuer(IssuerRecord {
-                    id: id.clone(),
-                    document: document.to_owned(),
-                })),
-                put_keys(&id, &keys),
-            ],
-        )?;
-        self.refreshing.forget(&(tenant.id().clone(), id.clone()));
-        Ok(id)
+        Ok(keys)
+    }
+
+    /// Stores changes if nothing has changed since `at`, on whichever server; whether it has.
+    fn stored_at(
+        &self,
+        tenant: &Arc<Tenant>,
+        at: Sequence,
+        changes: &[Change],
+    ) -> Result<bool, Refused> {
+        match self.apply_at(tenant, at, changes) {
+            Err(Refused::Reason(reason)) if matches!(*reason, Reason::IssueConflict { .. }) => {
+                Ok(false)
+            }
+            stored => stored.map(|_| true),
+        }
     }
 
     /// Reads it as an anchor, as when something is decided, and looks at whom it lets in.
@@ -103,7 +134,7 @@ impl Plane {
             }
             .into());
         }
-        let anchor = anchor_of(id, settings, Keys::default());
+        let anchor = bare_anchor(id, settings);
         let text = json!({ "anchors": [anchor] }).to_string();
         let read = views::read(&text, tenant, "the issuer")?;
         if let Some(unusable) = read.unusable().first() {
@@ -147,6 +178,7 @@ impl Plane {
         let gone = [
             Change::Remove(Key::Issuer(id.clone())),
             Change::Remove(Key::IssuerKeys(id.clone())),
+            Change::Remove(Key::IssuerPins(id.clone())),
         ];
         self.apply(tenant, &gone)?;
         self.refreshing.forget(&(tenant.id().clone(), id));
@@ -174,21 +206,23 @@ impl Plane {
         Ok(())
     }
 
-    /// Believes an issuer again, and the key set that waits for it.
+    /// Believes an issuer again, and the key set that waits for it, if what waits is still what
+    /// `etag` names.
     ///
     /// # Errors
     ///
-    /// `issue.object_unknown`, or what failed on our side.
+    /// `issue.object_unknown`, `issue.release_stale`, or what failed on our side.
     pub fn release_issuer(
         &self,
         tenant: &Arc<Tenant>,
         name: &str,
+        etag: &str,
         by: &str,
     ) -> Result<(), Refused> {
         let id = self.issuer_named(tenant, name)?;
         let now = self.now();
         self.note_keys(tenant, &id, |settings, keys| {
-            keys.release(&settings.issuer, now, by)
+            keys.release(&settings.issuer, etag, now, by)
         })?;
         self.refreshing.forget(&(tenant.id().clone(), id));
         Ok(())
@@ -310,8 +344,13 @@ impl Plane {
                 Ok(()) => {
                     keys.as_of = Some(now.unix());
                     keys.next = Some(now.plus(published.fresh_for).unix());
+                    if published.is_discovered {
+                        keys.discover_next = keys.next;
+                    }
                     keys.url = Some(published.url.clone());
                     keys.failing = None;
+                    keys.missed = None;
+                    keys.held = published.pinned.clone();
                     refused = None;
                 }
                 Err(reason) => {
@@ -353,13 +392,11 @@ impl Plane {
             if after == before {
                 return Ok(());
             }
-            match self.apply_at(tenant, at, &[put_keys(id, &after)]) {
-                Err(Refused::Reason(reason)) if matches!(*reason, Reason::IssueConflict { .. }) => {
-                }
-                stored => return stored.map(drop),
+            if self.stored_at(tenant, at, &[put_keys(id, &after)])? {
+                return Ok(());
             }
         }
-        Err(Fault::Stored(format!("the tenant of the issuer {id} changes too fast")).into())
+        Err(too_fast(id))
     }
 
     /// The anchors that issuers come to, and the issuers in quarantine with why.
@@ -375,7 +412,9 @@ impl Plane {
             if let Some(quarantine) = &keys.quarantine {
                 quarantined.insert(settings.issuer.clone(), Quarantine::to_json(quarantine));
             }
-            anchors.push(Value::Object(anchor_of(&id, &settings, keys)));
+            let pins = self.pins(tenant, &id)?;
+            let anchor = anchor_of(&id, &settings, keys, &pins, self.now());
+            anchors.push(Value::Object(anchor));
         }
         Ok((anchors, quarantined))
     }
@@ -388,6 +427,7 @@ pub(crate) async fn keep(plane: Arc<Plane>) {
     loop {
         tokio::time::sleep(PERIOD).await;
         plane.refresh_due_issuers().await;
+        plane.watch_due_pins().await;
         let storing = Arc::clone(&plane);
         if let Err(error) = refresh::blocking(move || storing.store_issuer_uses()).await {
             tracing::error!(%error, "the first use of a key could not be stored");
@@ -409,15 +449,27 @@ fn read(
     Ok((settings, keys))
 }
 
-fn anchor_of(id: &IssuerId, settings: &IssuerSettings, keys: Keys) -> Map<String, Value> {
+fn anchor_of(
+    id: &IssuerId,
+    settings: &IssuerSettings,
+    keys: Keys,
+    pins: &Pins,
+    now: Time,
+) -> Map<String, Value> {
     let mut anchor = settings.anchor.clone();
     anchor.insert("name".to_owned(), id.as_str().into());
     if let Some((reason, expires)) = &settings.overridden {
         let unpinned = json!({"reason": reason, "expires": expires.to_string()});
         anchor.insert("unpinned".to_owned(), unpinned);
     }
-    keys.into_anchor(settings.stale_for, &mut anchor);
+    keys.into_anchor(settings.stale_for, pins, now, &mut anchor);
     anchor
+}
+
+/// The anchor that it would be if nothing were known of its keys.
+fn bare_anchor(id: &IssuerId, settings: &IssuerSettings) -> Map<String, Value> {
+    let (keys, pins) = (Keys::default(), Pins::default());
+    anchor_of(id, settings, keys, &pins, Time::from_unix(0))
 }
 
 fn put_keys(id: &IssuerId, keys: &Keys) -> Change {
@@ -425,6 +477,10 @@ fn put_keys(id: &IssuerId, keys: &Keys) -> Change {
         id: id.clone(),
         document: keys.to_text(),
     }))
+}
+
+fn too_fast(id: &IssuerId) -> Refused {
+    Fault::Stored(format!("the tenant of the issuer {id} changes too fast")).into()
 }
 
 fn unknown(name: &str) -> Reason {

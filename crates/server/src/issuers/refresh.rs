@@ -15,6 +15,7 @@ use serde_json::Value;
 use tokio::task::JoinSet;
 
 use super::keys::Keys;
+use super::pins::Watched;
 use super::settings::{IssuerSettings, SHORTEST_REFRESH, Source};
 use crate::fault::{Fault, Refused};
 use crate::fetch::{Fetched, Flights, Limits, Request, Target, Trust};
@@ -44,7 +45,7 @@ const LONGEST_RETRY: i64 = 600;
 /// How many issuers are fetched from at once by schedule.
 const AT_ONCE: usize = 64;
 
-type Id = (TenantId, IssuerId);
+pub(super) type Id = (TenantId, IssuerId);
 
 /// What this server is doing about the keys of issuers. What it has found out is in the store.
 pub(crate) struct Refreshing {
@@ -54,6 +55,7 @@ pub(crate) struct Refreshing {
     /// Which keys are known to have been at work, as of which change of what a tenant trusts: asked
     /// with each acceptance.
     at_work: Mutex<BTreeMap<Id, (Sequence, BTreeSet<String>)>>,
+    pub(super) watched: Watched,
 }
 
 #[derive(Default)]
@@ -72,6 +74,7 @@ impl Default for Refreshing {
             attempts: Mutex::default(),
             uses: Mutex::default(),
             at_work: Mutex::default(),
+            watched: Watched::default(),
         }
     }
 }
@@ -168,7 +171,9 @@ fn missing(verdict: &Verdict) -> Vec<(String, Option<String>)> {
             .iter()
             .filter_map(|attempt| match attempt.reason() {
                 Reason::KeyUnknown { key, issuer, .. } => Some((issuer.clone(), Some(key.clone()))),
-                Reason::KeysStale { issuer, .. } => Some((issuer.clone(), None)),
+                Reason::KeysStale { issuer, .. } | Reason::PinMissed { issuer, .. } => {
+                    Some((issuer.clone(), None))
+                }
                 _ => None,
             })
             .collect(),
@@ -266,10 +271,10 @@ impl Plane {
         let Ok((settings, keys)) = self.issuer(tenant, id) else {
             return false;
         };
+        let is_over = |at: i64| now >= Time::from_unix(at).plus(-early(tenant, id));
         settings.is_fetched()
-            && keys
-                .next
-                .is_none_or(|next| now >= Time::from_unix(next).plus(-early(tenant, id)))
+            && (keys.next.is_none_or(is_over)
+                || settings.is_discovered() && keys.discover_next.is_none_or(is_over))
     }
 }
 
@@ -309,15 +314,14 @@ async fn refresh_once(
 ) -> Result<bool, Refused> {
     let (settings, before) = plane.issuer(tenant, id)?;
     let key = (tenant.id().clone(), id.clone());
+    let now = plane.now();
+    let of = Of { plane, tenant, id };
     let fetched = match &settings.source {
         Source::Uploaded(_) => return Ok(false),
-        Source::Keys(url) => fetch_keys(plane, tenant, &settings, url).await,
-        Source::Discovery(url) => match where_they_were(&settings, &before, look) {
-            Some(url) => fetch_keys(plane, tenant, &settings, url).await,
-            None => match discover(plane, tenant, &settings, url).await {
-                Ok(url) => fetch_keys(plane, tenant, &settings, &url).await,
-                Err(refused) => Err(refused),
-            },
+        Source::Keys(url) => fetch_keys(of, &settings, url).await,
+        Source::Discovery(url) => match where_they_were(&settings, &before, look, now) {
+            Some(url) => fetch_keys(of, &settings, url).await,
+            None => fetch_discovered(of, &settings, url).await,
         },
     };
     let now = plane.now();
@@ -351,10 +355,18 @@ async fn refresh_once(
     Ok(material(&before) != material(&after) || before.failing.is_some())
 }
 
-/// Where the keys were, if looking there is enough. Settings may have changed since, and the keys
-/// may be nowhere that these do not allow.
-fn where_they_were<'a>(settings: &IssuerSettings, before: &'a Keys, look: Look) -> Option<&'a str> {
-    let url = before.url.as_deref().filter(|_| look == Look::Keys)?;
+/// Where the keys were, if looking there is enough: someone waits, and the discovery document is
+/// not due, which whoever makes names of keys up must not put off. Settings may have changed since,
+/// and the keys may be nowhere that these do not allow.
+fn where_they_were<'a>(
+    settings: &IssuerSettings,
+    before: &'a Keys,
+    look: Look,
+    now: Time,
+) -> Option<&'a str> {
+    let is_current = |next: i64| now < Time::from_unix(next);
+    let is_enough = look == Look::Keys && before.discover_next.is_some_and(is_current);
+    let url = before.url.as_deref().filter(|_| is_enough)?;
     let target = Target::parse(url).ok()?;
     settings.allows_keys_at(&target).then_some(url)
 }
@@ -364,16 +376,37 @@ pub(super) struct Published {
     pub(super) set: Value,
     pub(super) url: String,
     pub(super) fresh_for: i64,
+    /// Whether the discovery document was read on the way.
+    pub(super) is_discovered: bool,
+    /// The pin over which it came, if one was enforced.
+    pub(super) pinned: Option<String>,
+}
+
+/// For which issuer of which tenant something is fetched.
+#[derive(Clone, Copy)]
+struct Of<'a> {
+    plane: &'a Plane,
+    tenant: &'a Tenant,
+    id: &'a IssuerId,
+}
+
+/// The keys, from where the discovery document says that they are now.
+async fn fetch_discovered(
+    of: Of<'_>,
+    settings: &IssuerSettings,
+    url: &str,
+) -> Result<Published, Refused> {
+    let keys = discover(of, settings, url).await?;
+    let published = fetch_keys(of, settings, &keys).await?;
+    Ok(Published {
+        is_discovered: true,
+        ..published
+    })
 }
 
 /// The address of the keys, from the discovery document (OpenID Connect Discovery 4).
-async fn discover(
-    plane: &Plane,
-    tenant: &Tenant,
-    settings: &IssuerSettings,
-    url: &str,
-) -> Result<String, Refused> {
-    let (_, document) = fetch_json(plane, tenant, settings, url).await?;
+async fn discover(of: Of<'_>, settings: &IssuerSettings, url: &str) -> Result<String, Refused> {
+    let (_, document) = fetch_json(of, settings, url).await?;
     let text = |name: &str| document.get(name).and_then(Value::as_str);
     let malformed = |detail: &str| Reason::FetchDiscoveryMalformed {
         url: url.to_owned(),
@@ -403,12 +436,11 @@ async fn discover(
 }
 
 async fn fetch_keys(
-    plane: &Plane,
-    tenant: &Tenant,
+    of: Of<'_>,
     settings: &IssuerSettings,
     url: &str,
 ) -> Result<Published, Refused> {
-    let (fetched, set) = fetch_json(plane, tenant, settings, url).await?;
+    let (fetched, set) = fetch_json(of, settings, url).await?;
     let fresh = fetched.fresh_for().map(|fresh| fresh.as_secs());
     let fresh = fresh.map_or(settings.refresh_every, |seconds| {
         i64::try_from(seconds).unwrap_or(i64::MAX)
@@ -419,15 +451,13 @@ async fn fetch_keys(
         fresh_for: fresh
             .min(settings.refresh_every)
             .max(SHORTEST_REFRESH.into()),
+        is_discovered: false,
+        pinned: fetched.pinned().map(|pinned| pinned.to_string()),
     })
 }
 
-async fn fetch_json(
-    plane: &Plane,
-    tenant: &Tenant,
-    settings: &IssuerSettings,
-    url: &str,
-) -> Result<(Fetched, Value), Refused> {
+/// What is asked of a server of an issuer, and by what it is known.
+pub(super) fn request(settings: &IssuerSettings, url: &str) -> Result<Request, Reason> {
     let limits = Limits {
         redirects: 2,
         ..Limits::default()
@@ -436,11 +466,21 @@ async fn fetch_json(
         [] => Trust::System,
         more => Trust::SystemAnd(more.to_vec()),
     };
-    let request = Request::get(url)?
-        .header(ACCEPT, "application/json, application/jwk-set+json")
-        .trusting(trust)
-        .within(limits);
-    let fetched = plane.fetcher().fetch(tenant.id(), &request).await?;
+    let request = Request::get(url)?.header(ACCEPT, "application/json, application/jwk-set+json");
+    Ok(request.trusting(trust).within(limits))
+}
+
+async fn fetch_json(
+    of: Of<'_>,
+    settings: &IssuerSettings,
+    url: &str,
+) -> Result<(Fetched, Value), Refused> {
+    let mut request = request(settings, url)?;
+    let host = request.target().authority();
+    if let Some(pins) = of.plane.pin_check(of.tenant, of.id, &host)? {
+        request = request.pinned(pins);
+    }
+    let fetched = of.plane.fetcher().fetch(of.tenant.id(), &request).await?;
     let fetched = fetched.when_ok()?;
     let malformed = |detail: String| Reason::FetchDiscoveryMalformed {
         url: url.to_owned(),

@@ -24,7 +24,13 @@ const LONGEST_REFRESH: u32 = 3_600;
 pub(super) const SHORTEST_REFRESH: u32 = 60;
 
 /// What is written by whoever fetches the keys, and by nobody else.
-const STANDING: [&str; 4] = ["keys_fetched", "quarantined", "unpinned", "withheld_keys"];
+const STANDING: [&str; 5] = [
+    "keys_fetched",
+    "pins",
+    "quarantined",
+    "unpinned",
+    "withheld_keys",
+];
 
 /// An issuer as an administrator wants it.
 #[derive(Clone, Debug)]
@@ -125,6 +131,11 @@ impl IssuerSettings {
     /// Whether its keys are fetched.
     pub(super) fn is_fetched(&self) -> bool {
         !matches!(self.source, Source::Uploaded(_))
+    }
+
+    /// Whether a discovery document says where they are.
+    pub(super) fn is_discovered(&self) -> bool {
+        matches!(self.source, Source::Discovery(_))
     }
 
     /// Whether its keys may be on this host, with this port behind it or without.

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use avouch_core::anchor::AnchorKind;
 use avouch_core::model::federation::IssuerAnchor;
+use avouch_core::pin::Judged;
 use avouch_core::policy::facts::Facts;
 use avouch_core::policy::presets::Preset;
 use avouch_core::time::Time;
@@ -11,8 +12,9 @@ use avouch_store::IssuerId;
 use serde_json::{Value, json};
 
 use super::keys::{Keys, KnownKey};
+use super::pins::Pins;
 use super::settings::{IssuerSettings, Source};
-use super::{anchor_of, shown};
+use super::{bare_anchor, shown};
 use crate::fault::Refused;
 use crate::plane::Plane;
 use crate::tenant::Tenant;
@@ -51,6 +53,7 @@ impl Plane {
 
     fn tell_of(&self, tenant: &Arc<Tenant>, id: &IssuerId) -> Result<Value, Refused> {
         let (settings, keys) = self.issuer(tenant, id)?;
+        let pins = self.pins(tenant, id)?;
         let now = self.now();
         let anchor = read_anchor(tenant, id, &settings)?;
         let (population, warnings) = match &anchor {
@@ -65,7 +68,7 @@ impl Plane {
             "name": id.as_str(),
             "issuer": settings.issuer,
             "preset": anchor.as_ref().and_then(|anchor| anchor.preset()).map(Preset::name),
-            "state": state(&settings, &keys, now),
+            "state": state(&settings, &keys, &pins, now),
             "admits": population,
             "warnings": warnings,
             "owner": settings.anchor.get("owner"),
@@ -87,10 +90,13 @@ impl Plane {
             })),
             "quarantined": keys.quarantine.as_ref().map(super::keys::Quarantine::to_json),
             "waiting_for_release": waiting(&settings, &keys),
+            "waiting_keys": keys.waiting(&settings.issuer, now),
+            "etag": keys.etag(),
             "contested": keys.contested.iter().map(|(kid, since)| json!({
                 "kid": kid, "since": shown(*since),
             })).collect::<Vec<_>>(),
-            "keys": keys.keys.iter().map(key_to_json).collect::<Vec<_>>(),
+            "pins": pins_in_short(&pins, &keys),
+            "keys": keys.keys.iter().map(|key| key_to_json(key, &pins, now)).collect::<Vec<_>>(),
             "events": keys.events.iter().rev().map(|event| json!({
                 "at": shown(event.at),
                 "what": event.what,
@@ -98,38 +104,6 @@ impl Plane {
                 "alarm": event.alarm,
             })).collect::<Vec<_>>(),
             "document": document,
-        }))
-    }
-
-    /// What stops when nothing of an issuer is believed any more: every anchor through which it is
-    /// believed now, and whom each lets in.
-    ///
-    /// # Errors
-    ///
-    /// `issue.object_unknown`, or what failed on our side.
-    pub fn reliance_on_issuer(&self, tenant: &Arc<Tenant>, name: &str) -> Result<Value, Refused> {
-        let id = self.issuer_named(tenant, name)?;
-        let (settings, keys) = self.issuer(tenant, &id)?;
-        let mut anchors = Vec::new();
-        for document in self.trust_of(tenant)? {
-            for entry in document.entries() {
-                if let AnchorKind::Issuer(issuer) = &entry.anchor.kind
-                    && issuer.issuer() == settings.issuer
-                {
-                    anchors.push(json!({
-                        "anchor": entry.anchor.name,
-                        "rules": issuer.rules().iter().map(|rule| rule.name()).collect::<Vec<_>>(),
-                        "admits": population(issuer),
-                    }));
-                }
-            }
-        }
-        let current = keys.current();
-        Ok(json!({
-            "issuer": settings.issuer,
-            "stops": anchors,
-            "keys": current.map(KnownKey::name).collect::<Vec<_>>(),
-            "already": keys.quarantine.is_some(),
         }))
     }
 
@@ -141,10 +115,12 @@ impl Plane {
             let ids: Vec<IssuerId> =
                 tenant.read(|snapshot| snapshot.issuers.keys().cloned().collect());
             for id in ids {
-                let Ok((settings, keys)) = self.issuer(&tenant, &id) else {
+                let (Ok((settings, keys)), Ok(pins)) =
+                    (self.issuer(&tenant, &id), self.pins(&tenant, &id))
+                else {
                     continue;
                 };
-                let state = state(&settings, &keys, now);
+                let state = state(&settings, &keys, &pins, now);
                 if let Some((_, count)) = states.iter_mut().find(|(name, _)| *name == state) {
                     *count += 1;
                 }
@@ -154,17 +130,18 @@ impl Plane {
     }
 }
 
-const STATES: [&str; 6] = [
+const STATES: [&str; 7] = [
     "contested",
     "failing",
     "ok",
     "quarantined",
     "stale",
+    "unpinned",
     "waiting",
 ];
 
 /// One word for how it stands.
-fn state(settings: &IssuerSettings, keys: &Keys, now: Time) -> &'static str {
+fn state(settings: &IssuerSettings, keys: &Keys, pins: &Pins, now: Time) -> &'static str {
     let is_stale = |next: i64| now >= Time::from_unix(next).plus(settings.stale_for);
     if keys.quarantine.is_some() {
         "quarantined"
@@ -176,6 +153,8 @@ fn state(settings: &IssuerSettings, keys: &Keys, now: Time) -> &'static str {
         "failing"
     } else if keys.current().next().is_none() {
         "waiting"
+    } else if keys.unpinned(pins, now).len() == keys.current().count() {
+        "unpinned"
     } else {
         "ok"
     }
@@ -191,8 +170,26 @@ fn waiting(settings: &IssuerSettings, keys: &Keys) -> Vec<String> {
         .unwrap_or_default()
 }
 
-fn key_to_json(key: &KnownKey) -> Value {
+/// The pins and whether they are looked at: one that is there and is not consulted must not be
+/// taken for one that is.
+fn pins_in_short(pins: &Pins, keys: &Keys) -> Value {
     json!({
+        "enforced": pins.enforced(),
+        "not_consulted": pins.not_consulted(),
+        "held": keys.held.as_ref().filter(|_| pins.are_enforced()),
+        "missed": keys.missed.as_ref().filter(|_| pins.are_enforced()).map(|missed| json!({
+            "since": shown(missed.since), "expected": missed.expected, "seen": missed.seen,
+        })),
+    })
+}
+
+fn key_to_json(key: &KnownKey, pins: &Pins, now: Time) -> Value {
+    json!({
+        "pinned": match pins.judge_key(key, now) {
+            Judged::NotPinned => None,
+            Judged::Held(_) => Some(true),
+            Judged::Missed { .. } => Some(false),
+        },
         "kid": key.kid,
         "thumbprint": key.thumbprint,
         "kind": key.kind,
@@ -209,7 +206,7 @@ fn read_anchor(
     id: &IssuerId,
     settings: &IssuerSettings,
 ) -> Result<Option<IssuerAnchor>, Refused> {
-    let anchor = anchor_of(id, settings, Keys::default());
+    let anchor = bare_anchor(id, settings);
     let text = json!({ "anchors": [anchor] }).to_string();
     let read = views::read(&text, tenant, "the issuer")?;
     let entry = read.entries().first();
@@ -220,7 +217,7 @@ fn read_anchor(
 }
 
 /// Whom it lets in, in words: one sentence for each rule, or all whose tokens the issuer signs.
-fn population(anchor: &IssuerAnchor) -> Vec<String> {
+pub(super) fn population(anchor: &IssuerAnchor) -> Vec<String> {
     let everyone = Preset::shared_with(anchor.issuer());
     if anchor.rules().is_empty() {
         let everyone = everyone.map_or_else(

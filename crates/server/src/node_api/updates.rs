@@ -134,7 +134,8 @@ impl Telling<'_> {
                 | Key::Quota
                 | Key::Rule(_)
                 | Key::Issuer(_)
-                | Key::IssuerKeys(_) => {}
+                | Key::IssuerKeys(_)
+                | Key::IssuerPins(_) => {}
             }
         }
         if entries.is_empty() && removed.is_empty() && !bundles {

@@ -491,7 +491,8 @@ fn every_refusal_of_fetching_is_provoked_here() {
     let text = concat!(
         include_str!("fetching.rs"),
         include_str!("federating.rs"),
-        include_str!("issuers.rs")
+        include_str!("issuers.rs"),
+        include_str!("pins.rs")
     );
     let family = CATALOGUE
         .iter()

@@ -51,6 +51,9 @@ fn body(method: &str, path: &str) -> Option<Value> {
             Some(json!({"url": "https://two.test/", "profile": "https_web"}))
         }
         ("PUT", "{issuer}") => Some(json!({"issuer": "https://two.test", "jwks": {"keys": []}})),
+        ("PUT", "{pin}") => Some(json!({"mode": "vestigial", "owner": "web", "reason": "a test"})),
+        ("POST", "stage") => Some(json!({"all": true, "owner": "web", "reason": "a test"})),
+        ("POST", "release") => Some(json!({"etag": "00"})),
         ("POST", "quarantine") => Some(json!({"reason": "a test"})),
         ("PUT", "{anchor}") => Some(json!({"api_key": {"subject": "x"}})),
         _ => None,
@@ -66,6 +69,11 @@ fn two_rule(world: &World, rule: &Value) -> crate::http::Answer {
 fn attestor() -> Value {
     let root = Authority::root("machines").certificate;
     json!({"method": "x509pop", "trust": {"anchors": [{"x509": pem("CERTIFICATE", &root)}]}})
+}
+
+fn issuer_document() -> String {
+    let keys = jwks(&[jwk(&Key::p256("web"), "k")]);
+    json!({"issuer": "https://two.test", "jwks": keys}).to_string()
 }
 
 /// The name of an authority is longer than that of none.
@@ -112,14 +120,13 @@ fn the_administrator_of_a_tenant_cannot_tell_another_from_none() {
     let api_key = json!({"trust_domain": "three.test", "bundle": {"keys": []}});
     let anchor = world.plane.put_anchor(&two, "web", &api_key);
     anchor.unwrap();
-    let rule = body("PUT", "{rule}").unwrap();
-    let rule = two_rule(&world, &rule);
+    let rule = two_rule(&world, &body("PUT", "{rule}").unwrap());
     assert_eq!(rule.status, 200, "{}", rule.body);
     world.plane.put_attestor(&two, "web", &attestor()).unwrap();
     relate(&world, &two);
-    let keys = jwks(&[jwk(&Key::p256("web"), "k")]);
-    let issuer = json!({"issuer": "https://two.test", "jwks": keys}).to_string();
+    let issuer = issuer_document();
     world.plane.put_issuer(&two, "web", &issuer).unwrap();
+    let pin = format!("sha256:{}", "00".repeat(32));
     let of_tenants = addresses().filter(|(_, path)| path.starts_with("/v1/tenants/{tenant}"));
     let mut seen = 0;
     for (method, path) in of_tenants {
@@ -131,6 +138,7 @@ fn the_administrator_of_a_tenant_cannot_tell_another_from_none() {
             .replace("{federation}", "web")
             .replace("{issuer}", "web")
             .replace("{node}", "web")
+            .replace("{pin}", &pin)
             .replace("{rule}", "web")
             .replace("{authority}", &authority)
             .replace("{trust_domain}", "two.test");

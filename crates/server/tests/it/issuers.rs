@@ -153,7 +153,7 @@ fn hostile_18_another_key_under_a_known_name_is_never_merged() {
     assert_eq!(told["contested"][0]["kid"], "k-a");
     assert_eq!(told["events"][1]["alarm"], true);
     // Someone has asked the issuer, and it was meant.
-    let answer = registry.call("POST", "/v1/tenants/one/issuers/ci/release", None);
+    let answer = registry.release("ci");
     assert_eq!(answer.json()["state"], "ok", "{}", answer.body);
     assert_eq!(
         registry.decide(&token(&registry, &issuer, &forged, "k-a")),
@@ -436,7 +436,7 @@ fn hostile_25_an_issuer_in_quarantine_is_believed_by_no_other_way() {
     assert_eq!(registry.show("ci")["state"], "quarantined");
     registry.tick();
     assert_eq!(registry.decide(&good), "federation.issuer_quarantined");
-    registry.call("POST", "/v1/tenants/one/issuers/ci/release", None);
+    registry.release("ci");
     assert_eq!(registry.decide(&good), "accept");
     // Removed, it is believed by hand only, and after that not at all.
     registry.call("DELETE", "/v1/tenants/one/issuers/ci", None);
@@ -470,7 +470,7 @@ fn hostile_26_whoever_takes_the_domain_over_is_not_believed() {
             .contains("no key in common")
     );
     // It was the issuer after all: someone says so, and what it published is believed.
-    registry.call("POST", "/v1/tenants/one/issuers/ci/release", None);
+    registry.release("ci");
     assert_eq!(
         registry.decide(&token(&registry, &issuer, &thief, "k-t")),
         "accept"

@@ -55,6 +55,14 @@ impl Registry {
         Self::open(Arc::new(tempfile::tempdir().unwrap()), Arc::default())
     }
 
+    /// One that begins now by the clock of the machine, for what is compared with certificates of
+    /// TLS.
+    pub(crate) fn today() -> Self {
+        let now = avouch_server::clock::SystemClock.now().unix();
+        let clock = SetClock(AtomicI64::new(now - START));
+        Self::open(Arc::new(tempfile::tempdir().unwrap()), Arc::new(clock))
+    }
+
     fn open(folder: Arc<TempDir>, clock: Arc<SetClock>) -> Self {
         let store = Arc::new(SqliteStore::open(folder.path()).unwrap());
         let path = folder.path().to_owned();
@@ -154,6 +162,13 @@ impl Registry {
             &format!("/v1/tenants/one/issuers/{name}"),
             Some(document),
         )
+    }
+
+    /// Releases an issuer of the tenant `one`, as whoever has just looked at it.
+    pub(crate) fn release(&self, name: &str) -> Answer {
+        let etag = self.show(name)["etag"].clone();
+        let path = format!("/v1/tenants/one/issuers/{name}/release");
+        self.call("POST", &path, Some(&json!({ "etag": etag })))
     }
 
     /// What is told of an issuer of the tenant `one`.

@@ -9,9 +9,9 @@ use avouch_store::{
     AdminId, AdminRecord, AnchorId, AnchorRecord, AttemptId, AttestorId, AttestorRecord,
     AuthorityId, AuthorityKind, AuthorityRecord, AuthorityRole, AuthorityState, AuthorityUse,
     Change, CredentialKind, Entry, EntryExtras, EntryId, Extras, FederationRecord, IntentId,
-    IntentRow, IssuerId, IssuerKeysRecord, IssuerRecord, JoinTokenId, JoinTokenRecord, Key, NodeId,
-    NodeRecord, Object, Operator, QuotaRecord, RuleId, RuleRecord, Selector, SingleUse, Store,
-    TenantKind, TenantRecord, TrustDomainRecord, Upstream, UseKind,
+    IntentRow, IssuerId, IssuerKeysRecord, IssuerPinsRecord, IssuerRecord, JoinTokenId,
+    JoinTokenRecord, Key, NodeId, NodeRecord, Object, Operator, QuotaRecord, RuleId, RuleRecord,
+    Selector, SingleUse, Store, TenantKind, TenantRecord, TrustDomainRecord, Upstream, UseKind,
 };
 
 pub(crate) const OPERATOR: Operator = Operator::of_this_deployment();
@@ -197,6 +197,13 @@ pub(crate) fn issuer_keys(id: &str) -> Change {
     Change::Put(Object::IssuerKeys(IssuerKeysRecord {
         id: IssuerId::parse(id).unwrap(),
         document: r#"{"keys": []}"#.to_owned(),
+    }))
+}
+
+pub(crate) fn issuer_pins(id: &str) -> Change {
+    Change::Put(Object::IssuerPins(IssuerPinsRecord {
+        id: IssuerId::parse(id).unwrap(),
+        document: r#"{"pins": []}"#.to_owned(),
     }))
 }
 

@@ -117,6 +117,7 @@ pub(crate) fn what_is_put_is_loaded_again_after_a_restart(engine: &dyn Engine) {
                 federation("partner.test"),
                 issuer("i1"),
                 issuer_keys("i1"),
+                issuer_pins("i1"),
                 Change::Put(Object::Entry(bare.clone())),
                 Change::Put(Object::Authority(root.clone())),
                 Change::Put(Object::Authority(without_key.clone())),
@@ -146,6 +147,7 @@ pub(crate) fn what_is_put_is_loaded_again_after_a_restart(engine: &dyn Engine) {
     expected.change(federation("partner.test"));
     expected.change(issuer("i1"));
     expected.change(issuer_keys("i1"));
+    expected.change(issuer_pins("i1"));
     expected.change(Change::Put(Object::Entry(bare)));
     expected.sequence = sequence;
     assert_eq!(loaded, expected);

@@ -18,6 +18,25 @@ pub struct Standing {
     fetched: Option<Fetched>,
     quarantined: Option<Quarantined>,
     unpinned: Option<Unpinned>,
+    pins: Pins,
+}
+
+/// What its pins were good for when its keys were fetched.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+struct Pins {
+    /// The one over which they came.
+    held: Option<String>,
+    /// Those that are there and are not consulted.
+    not_consulted: Vec<String>,
+    missed: Option<Missed>,
+}
+
+/// Since when its server shows nothing that is pinned.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Missed {
+    since: Time,
+    expected: Vec<String>,
+    seen: Vec<String>,
 }
 
 /// When its keys were fetched.
@@ -43,11 +62,17 @@ struct Unpinned {
 }
 
 /// The members that are read here.
-pub(super) const MEMBERS: [&str; 4] = ["keys_fetched", "quarantined", "unpinned", "withheld_keys"];
+pub(super) const MEMBERS: [&str; 5] = [
+    "keys_fetched",
+    "pins",
+    "quarantined",
+    "unpinned",
+    "withheld_keys",
+];
 
 impl Standing {
-    /// Reads `keys_fetched` (`as_of`, `next`, `usable_until`), `quarantined` (`since`, `cause`) and
-    /// `unpinned` (`reason`, `expires`).
+    /// Reads `keys_fetched` (`as_of`, `next`, `usable_until`), `pins` (`held`, `not_consulted`,
+    /// `missed`), `quarantined` (`since`, `cause`) and `unpinned` (`reason`, `expires`).
     pub(super) fn read(members: &Members<'_>) -> Result<Self, Reason> {
         let mut standing = Self::default();
         if let Some((place, value)) = part(members, "keys_fetched") {
@@ -57,6 +82,9 @@ impl Standing {
                 next: time(&part, "next")?,
                 usable_until: required_time(&part, "usable_until")?,
             });
+        }
+        if let Some((place, value)) = part(members, "pins") {
+            standing.pins = Pins::read(value, &place)?;
         }
         if let Some((place, value)) = part(members, "quarantined") {
             let part = object(value, &place, &["cause", "since"])?;
@@ -109,12 +137,39 @@ impl Standing {
             });
         }
         match &self.fetched {
-            Some(fetched) if now >= fetched.usable_until => Err(Reason::KeysStale {
-                issuer: issuer.to_owned(),
-                as_of: fetched.as_of,
-                usable_until: fetched.usable_until,
+            Some(fetched) if now >= fetched.usable_until => Err(match &self.pins.missed {
+                Some(missed) => Reason::PinMissed {
+                    issuer: issuer.to_owned(),
+                    since: missed.since,
+                    expected: missed.expected.clone(),
+                    seen: missed.seen.clone(),
+                },
+                None => Reason::KeysStale {
+                    issuer: issuer.to_owned(),
+                    as_of: fetched.as_of,
+                    usable_until: fetched.usable_until,
+                },
             }),
             Some(_) | None => Ok(()),
+        }
+    }
+
+    /// What its pins were good for, in words, if it has any: a pin that is there and was not looked
+    /// at must not be taken for one that was.
+    pub(super) fn pins_in_words(&self) -> Option<String> {
+        let Pins {
+            held,
+            not_consulted,
+            ..
+        } = &self.pins;
+        let held = held
+            .as_ref()
+            .map(|held| format!("its keys came over the pinned {held}"));
+        let present = (!not_consulted.is_empty())
+            .then(|| format!("present but not consulted: {}", not_consulted.join(", ")));
+        match (held, present) {
+            (Some(held), Some(present)) => Some(format!("{held}; {present}")),
+            (one, other) => one.or(other),
         }
     }
 
@@ -136,7 +191,29 @@ impl Standing {
     }
 }
 
-/// Reads `withheld_keys` (`kid`, `why`, `since`), and has the set say why it has not these keys.
+impl Pins {
+    fn read(value: &Value, place: &str) -> Result<Self, Reason> {
+        let part = object(value, place, &["held", "missed", "not_consulted"])?;
+        let missed = match self::part(&part, "missed") {
+            None => None,
+            Some((place, value)) => {
+                let part = object(value, &place, &["expected", "seen", "since"])?;
+                Some(Missed {
+                    since: required_time(&part, "since")?,
+                    expected: part.texts("expected")?,
+                    seen: part.texts("seen")?,
+                })
+            }
+        };
+        Ok(Self {
+            held: part.text("held")?.map(str::to_owned),
+            not_consulted: part.texts("not_consulted")?,
+            missed,
+        })
+    }
+}
+
+/// Reads `withheld_keys` (`kid`, `why`, `since`, and `pinned` for those that are not), and has the set say why it has not these keys.
 pub(super) fn withhold(
     members: &Members<'_>,
     issuer: &str,
@@ -151,7 +228,7 @@ pub(super) fn withhold(
     let mut keys = keys.unwrap_or_default();
     for (index, element) in elements.iter().enumerate() {
         let place = format!("{}[{index}]", members.place("withheld_keys"));
-        let part = object(element, &place, &["kid", "since", "why"])?;
+        let part = object(element, &place, &["kid", "pinned", "since", "why"])?;
         let key = part.required_text("kid")?.to_owned();
         let since = required_time(&part, "since")?;
         let issuer = issuer.to_owned();
@@ -166,9 +243,15 @@ pub(super) fn withhold(
                 issuer,
                 since,
             },
+            "unpinned" => Reason::KeyUnpinned {
+                key: key.clone(),
+                issuer,
+                since,
+                pinned: part.texts("pinned")?,
+            },
             other => {
                 return Err(trust_document(format!(
-                    "`{place}.why` must be `removed` or `changed`, but is `{other}`"
+                    "`{place}.why` must be `removed`, `changed` or `unpinned`, but is `{other}`"
                 )));
             }
         };

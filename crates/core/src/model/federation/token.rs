@@ -433,6 +433,15 @@ impl<'a> TokenModel<'a> {
                 spec: "docs/how-to/trust-documents.md",
             });
         }
+        if let Owner::Issuer(issuer) = reached.owner
+            && let Some(pins) = issuer.standing().pins_in_words()
+        {
+            checks.push(Check {
+                what: "pins",
+                compared: pins.into(),
+                spec: "docs/how-to/pins.md",
+            });
+        }
         if let Form::Wit(proof) = self.form {
             checks.push(Check {
                 what: "possession",

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use avouch_core::reason::Reason;
 use avouch_store::IssuerId;
 use serde_json::json;
 
@@ -57,10 +58,13 @@ pub(in crate::http) fn quarantine(call: &Call, tenant: &Arc<Tenant>) -> Result<A
 }
 
 pub(in crate::http) fn release(call: &Call, tenant: &Arc<Tenant>) -> Result<Answer, Stop> {
-    call.members_if_any("issuer")?.finish()?;
-    let by = call.caller()?.id.to_string();
     let name = call.name("issuer");
-    call.plane().release_issuer(tenant, name, &by)?;
+    call.plane().tell_issuer(tenant, name)?;
+    let mut members = call.members_if_any("release")?;
+    let etag = members.required_text("etag")?;
+    members.finish()?;
+    let by = call.caller()?.id.to_string();
+    call.plane().release_issuer(tenant, name, &etag, &by)?;
     if let Some(id) = IssuerId::parse(name) {
         // What is published now is looked at once more; whatever is wrong with it is told below.
         drop(fetch(call, tenant, &id));
@@ -73,6 +77,37 @@ pub(in crate::http) fn reliance(call: &Call, tenant: &Arc<Tenant>) -> Result<Ans
         .plane()
         .reliance_on_issuer(tenant, call.name("issuer"))?;
     Ok(Answer::json(&reliance))
+}
+
+/// For how long it is down stands behind the question mark, such as `for=2h`.
+pub(in crate::http) fn impact(call: &Call, tenant: &Arc<Tenant>) -> Result<Answer, Stop> {
+    let seconds = match call.asked("for") {
+        None => A_DAY,
+        Some(text) => duration(text).ok_or_else(|| Reason::IssueObjectMalformed {
+            object: "question",
+            member: "for".to_owned(),
+            detail: "a duration is a number with `s`, `m`, `h` or `d` behind it, up to a year"
+                .to_owned(),
+        })?,
+    };
+    let name = call.name("issuer");
+    let impact = call.plane().impact_of_issuer(tenant, name, seconds)?;
+    Ok(Answer::json(&impact))
+}
+
+const A_DAY: i64 = 86_400;
+
+fn duration(text: &str) -> Option<i64> {
+    let (digits, unit) = text.split_at_checked(text.len().checked_sub(1)?)?;
+    let unit = match unit {
+        "s" => 1,
+        "m" => 60,
+        "h" => 3_600,
+        "d" => A_DAY,
+        _ => return None,
+    };
+    let seconds = i64::from(digits.parse::<u32>().ok()?).checked_mul(unit)?;
+    (seconds <= 366 * A_DAY).then_some(seconds)
 }
 
 fn fetch(call: &Call, tenant: &Arc<Tenant>, id: &IssuerId) -> Result<(), Refused> {

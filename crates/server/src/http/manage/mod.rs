@@ -11,6 +11,7 @@ pub(super) mod entries;
 pub(super) mod federations;
 pub(super) mod issuers;
 pub(super) mod nodes;
+pub(super) mod pins;
 pub(super) mod quotas;
 pub(super) mod rules;
 pub(super) mod tenants;
