@@ -6,6 +6,7 @@ use avouch_core::anchor::{Anchor, AnchorKind, Constraints, KeyOrigin, Stewardshi
 use avouch_core::credential::api_key::ApiKeyAnchor;
 use avouch_core::credential::jose::bundle::Bundle;
 use avouch_core::credential::x509::{Certificate, Crl};
+use avouch_core::ended::{Ending, Endings, Mark};
 use avouch_core::id::{Digest, TenantId, TrustDomain};
 use avouch_core::model::federation::IssuerAnchor;
 use avouch_core::reason::{Reason, printable};
@@ -27,6 +28,7 @@ pub struct TrustDocument {
     entries: Vec<Entry>,
     crls: Vec<Crl>,
     unusable: Vec<Unusable>,
+    endings: Vec<(Mark, Ending)>,
     digest: Digest,
 }
 
@@ -113,12 +115,17 @@ impl TrustDocument {
         let mut anchors = Vec::new();
         let mut crls = Vec::new();
         let mut unusable = Vec::new();
+        let mut endings = Endings::default();
         for document in documents {
             anchors.extend(document.entries.into_iter().map(|entry| entry.anchor));
             crls.extend(document.crls);
             unusable.extend(document.unusable);
+            for (mark, ending) in document.endings {
+                endings.put(mark, ending);
+            }
         }
-        View::new(tenant, anchors, crls, unusable, epoch)
+        // What ended stands in the text, and so in its digest.
+        View::new(tenant, anchors, crls, unusable, epoch).with_endings(Arc::new(endings))
     }
 
     fn empty() -> Self {
@@ -126,6 +133,7 @@ impl TrustDocument {
             entries: Vec::new(),
             crls: Vec::new(),
             unusable: Vec::new(),
+            endings: Vec::new(),
             digest: Digest::of(&[]),
         }
     }
@@ -238,7 +246,8 @@ impl Reader<'_> {
         let mut members = Members::of(Document::Trust, "", value)?;
         let anchors = members.list("anchors")?;
         let crls = members.list("crls")?.unwrap_or_default();
-        if anchors.is_none() && crls.is_empty() {
+        let ended = members.list("ended")?.unwrap_or_default();
+        if anchors.is_none() && crls.is_empty() && ended.is_empty() {
             members.finish()?;
             return Err(Document::Trust.refuse("it has neither `anchors` nor `crls`"));
         }
@@ -249,6 +258,9 @@ impl Reader<'_> {
         }
         for (index, crl) in crls.into_iter().enumerate() {
             self.crl(index, crl, &mut document)?;
+        }
+        for (index, ended) in ended.into_iter().enumerate() {
+            document.endings.push(ending(index, ended)?);
         }
         Ok(document)
     }
@@ -343,6 +355,35 @@ impl Reader<'_> {
         }
         Ok(())
     }
+}
+
+/// One of `ended`: whose it was, one name of it, and since when it is believed no more.
+fn ending(index: usize, value: Value) -> Result<(Mark, Ending), Reason> {
+    let path = format!("ended[{index}]");
+    let mut members = Members::of(Document::Trust, &path, value)?;
+    let issuer = members.required_text("issuer")?;
+    let mut marks = Vec::new();
+    for (name, mark) in Mark::KINDS {
+        marks.extend(members.text(name)?.map(|text| mark(&issuer, &text)));
+    }
+    let before = members.time("before")?;
+    let before = before.ok_or_else(|| members.refuse("before", "is missing"))?;
+    let is_closed = members.flag("closed")?.unwrap_or(false);
+    let event = members.text("event")?;
+    let by = members.text("by")?;
+    members.finish()?;
+    let [mark] = marks.as_slice() else {
+        let names = Mark::KINDS.map(|(name, _)| format!("`{name}`")).join(", ");
+        return Err(Document::Trust.refuse(format!("`{path}` needs one of {names}")));
+    };
+    let ending = Ending {
+        before,
+        is_closed,
+        standing: before,
+        event: event.unwrap_or_else(|| "ended".to_owned()),
+        by: by.unwrap_or(issuer),
+    };
+    Ok((*mark, ending))
 }
 
 /// What an anchor can be.

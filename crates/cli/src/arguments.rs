@@ -12,6 +12,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 use const_oid::ObjectIdentifier;
 
 use crate::import::arguments::ImportArguments;
+use crate::manage::SignalArguments;
 use crate::manage::apply::arguments::{
     APPLY_EXAMPLES, ApplyArguments, EXPORT_EXAMPLES, ExportArguments, PLAN_EXAMPLES, PlanArguments,
 };
@@ -112,6 +113,8 @@ pub enum Command {
     /// A server for many nodes
     #[command(subcommand)]
     Server(ServerCommand),
+    /// What others tell the tenant of subjects of theirs, and what ended by that
+    Signal(SignalArguments),
     /// Who shares the server, each apart from the others
     Tenant(TenantArguments),
     /// What is had for a credential of someone else's

@@ -69,6 +69,7 @@ pub fn run(arguments: &Arguments) -> Result<Exit, Fault> {
         Command::Token(token) => manage::token(token, common),
         Command::TrustDomain(domain) => manage::trust_domain(domain, common),
         Command::Rule(rule) => manage::rule(rule, common),
+        Command::Signal(signal) => manage::signal(signal, common),
         Command::WhyNot(why_not) => manage::why_not(why_not, common),
         Command::Anchor(AnchorCommand::Diff(diff)) => anchors::diff(diff, common),
         Command::Import(import) => import::import(import, common),

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use crate::anchor::{Anchor, AnchorKind};
 use crate::credential::jose::bundle::Bundle;
 use crate::credential::x509::{Certificate, Crl, DistinguishedName};
+use crate::ended::Endings;
 use crate::id::{Digest, TenantId, TrustDomain};
 use crate::model::federation::IssuerAnchor;
 use crate::reason::Reason;
@@ -23,6 +24,7 @@ pub struct View {
     issuers: BTreeMap<String, Vec<Arc<Anchor>>>,
     trust_domains: BTreeMap<TrustDomain, Vec<Arc<Anchor>>>,
     unusable: Vec<Unusable>,
+    endings: Arc<Endings>,
     epoch: Digest,
 }
 
@@ -77,7 +79,35 @@ impl View {
             crls_by_issuer: index_by_issuer(&crls),
             crls,
             unusable,
+            endings: Arc::default(),
             epoch,
+        }
+    }
+
+    /// The same view when this ended, too.
+    #[must_use]
+    pub fn with_endings(self, endings: Arc<Endings>) -> Self {
+        let endings = match self.endings.is_empty() {
+            true => endings,
+            false => {
+                let mut all = Endings::clone(&self.endings);
+                for (mark, ending) in endings.iter() {
+                    all.put(mark, ending.clone());
+                }
+                Arc::new(all)
+            }
+        };
+        let epoch = match endings.digest() {
+            Some(digest) => {
+                let parts = [self.epoch, digest];
+                Digest::of_list(parts.iter().map(|part| part.as_bytes().as_slice()))
+            }
+            None => self.epoch,
+        };
+        Self {
+            endings,
+            epoch,
+            ..self
         }
     }
 
@@ -180,6 +210,11 @@ impl View {
         self.crls_by_issuer
             .get(issuer.canonical())
             .map_or(&[], Vec::as_slice)
+    }
+
+    /// What ended before its time.
+    pub fn endings(&self) -> &Endings {
+        &self.endings
     }
 
     /// What could not be read.

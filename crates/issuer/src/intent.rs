@@ -75,6 +75,8 @@ pub enum CredentialKind {
     Authority,
     /// A certificate that is no X.509-SVID.
     Certificate,
+    /// A security event.
+    Event,
     /// A JWT-SVID.
     JwtSvid,
     /// A list of revoked certificates.
@@ -91,6 +93,7 @@ impl CredentialKind {
         match self {
             Self::Authority => "authority",
             Self::Certificate => "certificate",
+            Self::Event => "event",
             Self::JwtSvid => "jwt_svid",
             Self::RevocationList => "revocation_list",
             Self::WitSvid => "wit_svid",

@@ -32,6 +32,7 @@ pub mod authority;
 pub mod bundle;
 mod certificate;
 pub mod cluster;
+pub mod event;
 pub mod fault;
 pub mod intent;
 pub mod key;

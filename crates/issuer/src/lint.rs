@@ -100,6 +100,12 @@ pub(crate) fn view_of_roots(
     View::new(tenant.clone(), anchors.collect(), lists, Vec::new(), epoch)
 }
 
+/// A view in which nobody is trusted.
+pub(crate) fn empty_view(tenant: &TenantId) -> View {
+    let epoch = Digest::of(b"");
+    View::new(tenant.clone(), Vec::new(), Vec::new(), Vec::new(), epoch)
+}
+
 /// An anchor of the issuer's own keys.
 pub(crate) fn anchor(tenant: &TenantId, trust_domain: &TrustDomain, kind: AnchorKind) -> Anchor {
     Anchor {

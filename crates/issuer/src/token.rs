@@ -10,6 +10,7 @@ use avouch_core::crypto::{KeyKind, Verifier};
 use avouch_core::id::{Digest, SpiffeId, TenantId, TrustDomain};
 use avouch_core::question::{Context, Holder, Purpose};
 use avouch_core::reason::Reason;
+use avouch_core::signal::TYPE;
 use avouch_core::time::Time;
 use avouch_core::view::View;
 use base64ct::{Base64UrlUnpadded, Encoding};
@@ -76,6 +77,8 @@ pub struct TokenAuthority {
     header: String,
     /// The encoded header of access tokens, which it signs if it signs JWT-SVIDs.
     access_header: String,
+    /// The encoded header of security events, likewise.
+    pub(crate) event_header: String,
     /// In which it alone vouches.
     view: Arc<View>,
 }
@@ -112,7 +115,8 @@ impl TokenAuthority {
             let header = json!({"alg": "ES256", "kid": id, "typ": token_type});
             Base64UrlUnpadded::encode_string(header.to_string().as_bytes())
         };
-        let (header, access_header) = (header(kind.header_type()), header("at+jwt"));
+        let (header, access_header, event_header) =
+            (header(kind.header_type()), header("at+jwt"), header(TYPE));
         let view = view_of_key(&tenant, &trust_domain, token_key(public, kind, &id)?)?;
         Ok(Self {
             tenant,
@@ -122,6 +126,7 @@ impl TokenAuthority {
             id,
             header,
             access_header,
+            event_header,
             view: Arc::new(view),
             signer,
         })

@@ -31,6 +31,8 @@ pub enum Noun {
     Node,
     /// Exchange rules.
     Rule,
+    /// Streams of events, what ended, and who is told of it.
+    Signal,
     /// The tenant and those below it.
     Tenant,
     /// Trust domains.
@@ -39,7 +41,7 @@ pub enum Noun {
 
 impl Noun {
     /// All of them.
-    pub const ALL: [Self; 10] = [
+    pub const ALL: [Self; 11] = [
         Self::Admin,
         Self::Anchor,
         Self::Authority,
@@ -48,6 +50,7 @@ impl Noun {
         Self::Issuer,
         Self::Node,
         Self::Rule,
+        Self::Signal,
         Self::Tenant,
         Self::TrustDomain,
     ];
@@ -63,6 +66,7 @@ impl Noun {
             Self::Issuer => "issuers",
             Self::Node => "nodes",
             Self::Rule => "rules",
+            Self::Signal => "signals",
             Self::Tenant => "tenants",
             Self::TrustDomain => "trust domains",
         }

@@ -1,6 +1,8 @@
 //! Who calls: found out by the core, under the bundle of the trust domain that the credential
 //! names.
 
+use std::sync::Arc;
+
 use avouch_core::anchor::{Anchor, AnchorKind, Constraints, Stewardship};
 use avouch_core::budget::Budget;
 use avouch_core::credential::Credential;
@@ -151,7 +153,8 @@ fn view_of_domain(tenant: &Tenant, trust_domain: &TrustDomain, now: Time) -> Res
         .map(Crl::parse)
         .collect::<Result<Vec<Crl>, String>>()
         .map_err(Fault::Stored)?;
-    Ok(View::new(id, vec![anchor], lists, Vec::new(), epoch))
+    let view = View::new(id, vec![anchor], lists, Vec::new(), epoch);
+    Ok(view.with_endings(Arc::clone(&held.endings)))
 }
 
 fn empty_view(tenant: &TenantId) -> View {

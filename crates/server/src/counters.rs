@@ -26,9 +26,10 @@ pub(crate) struct Answered {
 }
 
 /// The kinds of credentials with their names.
-const KINDS: [(CredentialKind, &str); 6] = [
+const KINDS: [(CredentialKind, &str); 7] = [
     (CredentialKind::Authority, "authority"),
     (CredentialKind::Certificate, "certificate"),
+    (CredentialKind::Event, "event"),
     (CredentialKind::JwtSvid, "jwt_svid"),
     (CredentialKind::RevocationList, "revocation_list"),
     (CredentialKind::WitSvid, "wit_svid"),

@@ -395,6 +395,7 @@ impl<'a> StoreLog<'a> {
                 CredentialKind::Authority => avouch_store::CredentialKind::Authority,
                 CredentialKind::Certificate => avouch_store::CredentialKind::Certificate,
                 CredentialKind::RevocationList => avouch_store::CredentialKind::RevocationList,
+                CredentialKind::Event => avouch_store::CredentialKind::Event,
                 CredentialKind::JwtSvid => avouch_store::CredentialKind::Jwt,
                 CredentialKind::WitSvid => avouch_store::CredentialKind::Wit,
                 CredentialKind::X509Svid => avouch_store::CredentialKind::X509,

@@ -18,6 +18,7 @@ use avouch_store::{
 use crate::access::Role;
 use crate::clock::Clock;
 use crate::counters::Counters;
+use crate::currency::Currency;
 use crate::fault::{Fault, Refused};
 use crate::federation::States;
 use crate::fetch::Fetcher;
@@ -28,6 +29,7 @@ use crate::quotas::Bounded;
 use crate::reach::Concerned;
 use crate::settings::Settings;
 use crate::sharing::{self, Sharing};
+use crate::signals::Receiving;
 use crate::tenant::Tenant;
 
 /// Where the deployment sees all of its tenants, and nowhere else.
@@ -57,6 +59,8 @@ pub struct Plane {
     pub(crate) federations: States,
     fetcher: Fetcher,
     pub(crate) refreshing: Refreshing,
+    pub(crate) receiving: Receiving,
+    pub(crate) currency: Currency,
 }
 
 #[derive(Default)]
@@ -101,6 +105,8 @@ impl Plane {
         let mut plane = Self {
             fetcher: Fetcher::new(settings.fetch.clone()),
             refreshing: Refreshing::default(),
+            receiving: Receiving::default(),
+            currency: Currency::default(),
             store,
             root_key,
             settings,

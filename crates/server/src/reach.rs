@@ -6,7 +6,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use avouch_core::id::SpiffeId;
-use avouch_store::{Change, Entry, EntryId, Key, Object, Snapshot};
+use avouch_store::{Change, Entry, EntryId, Key, Object, SignalKind, Snapshot};
 
 /// Which nodes an entry may be for; what must have been attested of them is not looked at here.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -73,6 +73,10 @@ impl Concerned {
             | Key::JoinToken(_)
             | Key::Quota
             | Key::Rule(_) => Reach::None,
+            Key::Signal(key) => {
+                self.everyone |= key.kind == SignalKind::Ended;
+                Reach::None
+            }
         };
         self.reach(&was_for);
         if let Change::Put(Object::Entry(entry)) = change {

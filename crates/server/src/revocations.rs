@@ -72,12 +72,26 @@ impl Plane {
         reason: u8,
     ) -> Result<Vec<RevokedNow>, Refused> {
         let issued = self.issued(tenant, which)?;
+        let revoked = self.revoke_until_stored(tenant, &issued, reason)?;
+        match revoked.is_empty() {
+            true => Err(unknown(which)),
+            false => Ok(revoked),
+        }
+    }
+
+    /// Revokes certificates of which the intents are known, worked out anew for as long as something
+    /// else changes meanwhile.
+    pub(crate) fn revoke_until_stored(
+        &self,
+        tenant: &Arc<Tenant>,
+        issued: &[IntentRow],
+        reason: u8,
+    ) -> Result<Vec<RevokedNow>, Refused> {
         let mut conflict = None;
         for _ in 0..MOST_ATTEMPTS {
             let at = tenant.read(|snapshot| snapshot.sequence);
-            let revoked = self.revoke_issued(tenant, at, &issued, reason);
+            let revoked = self.revoke_issued(tenant, at, issued, reason);
             match revoked {
-                Ok(revoked) if revoked.is_empty() => return Err(unknown(which)),
                 Ok(revoked) => return Ok(revoked),
                 Err(Refused::Reason(reason)) if reason.code() == "issue.conflict" => {
                     conflict = Some(reason);
@@ -175,7 +189,8 @@ impl Plane {
         })
     }
 
-    fn issued_for(
+    /// The intents of certificates that have not ended yet, those of which this holds.
+    pub(crate) fn issued_for(
         &self,
         tenant: &Tenant,
         is_meant: impl Fn(&IntentRow) -> bool,

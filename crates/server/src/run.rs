@@ -227,6 +227,7 @@ async fn forget_uses(plane: Arc<Plane>) {
         let plane = Arc::clone(&plane);
         let forgotten = blocking(move || {
             plane.forget_uses()?;
+            plane.forget_endings()?;
             plane.forget_join_tokens()
         });
         if let Err(error) = forgotten.await {

@@ -59,6 +59,13 @@ impl Sharing {
     }
 }
 
+impl Sharing {
+    /// Whether other servers on the store are told of this one.
+    pub(crate) fn is_shared(&self) -> bool {
+        self.is_shared.load(Ordering::Relaxed)
+    }
+}
+
 /// A number above all that were given before `now`.
 pub(crate) fn fresh_numbers(now: Time) -> Sequence {
     let seconds = u64::try_from(now.unix()).unwrap_or_default();

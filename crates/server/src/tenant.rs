@@ -1,14 +1,15 @@
 //! One tenant in memory.
 
 use std::collections::{BTreeMap, VecDeque};
-use std::sync::{Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
+use avouch_core::ended::Endings;
 use avouch_core::id::{TenantId, TrustDomain};
 use avouch_core::time::Time;
 use avouch_issuer::signer::Origin;
 use avouch_store::{
-    AnchorId, AuthorityId, AuthorityState, Change, Feed, Key, Object, Sequence, Snapshot,
-    TenantKind, TenantRecord,
+    AnchorId, AuthorityId, AuthorityState, Change, Feed, Key, Object, Sequence, SignalKind,
+    Snapshot, TenantKind, TenantRecord,
 };
 use tokio::sync::watch;
 
@@ -18,6 +19,7 @@ use crate::keys::{Keys, origin_of};
 use crate::quotas::Rate;
 use crate::reach::{ByNode, Concerned, Reach};
 use crate::readers::Readers;
+use crate::signals;
 
 /// How many calls that changed a tenant are remembered, so that an agent that was away for a while
 /// is told what it missed instead of everything.
@@ -58,6 +60,10 @@ pub(crate) struct Held {
     pub(crate) rules_sequence: Sequence,
     /// When the authorities or the anchors changed last.
     pub(crate) trust_sequence: Sequence,
+    /// What ended before its time.
+    pub(crate) endings: Arc<Endings>,
+    /// When that changed last.
+    pub(crate) ended_sequence: Sequence,
     /// The entries by the nodes that they are for.
     pub(crate) by_node: ByNode,
     recent: VecDeque<(Sequence, Vec<Changed>)>,
@@ -201,6 +207,8 @@ impl Held {
         let raised = before.map(|_| (sequence, Vec::new()));
         Ok(Self {
             by_node: ByNode::of_all(&snapshot),
+            endings: Arc::new(signals::endings_of(&snapshot)?),
+            ended_sequence: sequence,
             snapshot,
             authorities,
             published,
@@ -259,6 +267,17 @@ impl Held {
                 Change::Put(Object::Issuer(_) | Object::IssuerKeys(_) | Object::IssuerPins(_))
                 | Change::Remove(Key::Issuer(_) | Key::IssuerKeys(_) | Key::IssuerPins(_)) => {
                     self.trust_sequence = sequence;
+                }
+                Change::Put(Object::Signal(record)) if record.key.kind == SignalKind::Ended => {
+                    let (mark, ending) = signals::read_ending(record)?;
+                    Arc::make_mut(&mut self.endings).put(mark, ending);
+                    self.ended_sequence = sequence;
+                }
+                Change::Remove(Key::Signal(key)) if key.kind == SignalKind::Ended => {
+                    if let Some(mark) = signals::mark_of(key) {
+                        Arc::make_mut(&mut self.endings).remove(mark);
+                    }
+                    self.ended_sequence = sequence;
                 }
                 Change::Put(_) | Change::Remove(_) => {}
             }

@@ -67,9 +67,10 @@ impl Plane {
     }
 }
 
-/// A view of these documents for a tenant.
+/// A view of these documents for a tenant, in which what ended for it has ended.
 pub(crate) fn view(tenant: &Tenant, documents: Vec<TrustDocument>) -> View {
-    TrustDocument::view(tenant.id().clone(), documents)
+    let endings = Arc::clone(&tenant.held().endings);
+    TrustDocument::view(tenant.id().clone(), documents).with_endings(endings)
 }
 
 /// Reads a trust document that may speak for the tenant only: the tenant of an identity is the

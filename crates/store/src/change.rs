@@ -16,6 +16,7 @@ use crate::record::{
     RuleRecord, TrustDomainRecord,
 };
 use crate::shared::Shared;
+use crate::signal::{SignalKey, SignalRecord};
 
 /// One change to what a tenant owns. Doing it twice is doing it once.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -67,6 +68,8 @@ pub enum Object {
     IssuerPins(IssuerPinsRecord),
     /// What the tenant may have and do.
     Quota(QuotaRecord),
+    /// Something that is kept of signals.
+    Signal(SignalRecord),
 }
 
 impl Object {
@@ -87,6 +90,7 @@ impl Object {
             Self::IssuerKeys(keys) => Key::IssuerKeys(keys.id.clone()),
             Self::IssuerPins(pins) => Key::IssuerPins(pins.id.clone()),
             Self::Quota(_) => Key::Quota,
+            Self::Signal(signal) => Key::Signal(signal.key.clone()),
         }
     }
 
@@ -103,7 +107,8 @@ impl Object {
             | Self::Rule(_)
             | Self::Issuer(_)
             | Self::IssuerKeys(_)
-            | Self::IssuerPins(_) => None,
+            | Self::IssuerPins(_)
+            | Self::Signal(_) => None,
             Self::Authority(authority) => Some(&authority.trust_domain),
             Self::Entry(entry) => Some(entry.spiffe_id.trust_domain()),
             Self::Node(node) => Some(node.spiffe_id.trust_domain()),
@@ -143,6 +148,8 @@ pub enum Key {
     IssuerPins(IssuerId),
     /// What the tenant may have and do.
     Quota,
+    /// Something that is kept of signals.
+    Signal(SignalKey),
 }
 
 /// How often a tenant has changed: the number of the last change, 0 before the first. All changes
@@ -230,6 +237,8 @@ pub struct Snapshot {
     pub issuer_pins: BTreeMap<IssuerId, IssuerPinsRecord>,
     /// What the tenant may have and do, if anyone has said.
     pub quota: Option<QuotaRecord>,
+    /// What is kept of signals, by kind and name.
+    pub signals: BTreeMap<SignalKey, SignalRecord>,
     shared: Shared,
 }
 
@@ -287,6 +296,9 @@ impl Snapshot {
                 self.admins.insert(admin.id.clone(), admin);
             }
             Object::Quota(quota) => self.quota = Some(quota),
+            Object::Signal(signal) => {
+                self.signals.insert(signal.key.clone(), signal);
+            }
             Object::Rule(rule) => {
                 self.rules.insert(rule.id.clone(), rule);
             }
@@ -332,6 +344,9 @@ impl Snapshot {
                 self.admins.remove(id);
             }
             Key::Quota => self.quota = None,
+            Key::Signal(key) => {
+                self.signals.remove(key);
+            }
             Key::Rule(id) => {
                 self.rules.remove(id);
             }

@@ -15,6 +15,7 @@ use crate::fault::Fault;
 use crate::keyring::Sealed;
 use crate::names::{
     AdminId, AnchorId, AttestorId, AuthorityId, EntryId, IssuerId, JoinTokenId, NodeId, RuleId,
+    SignalId,
 };
 use crate::record::{
     AdminRecord, AnchorRecord, AttestorRecord, AuthorityKind, AuthorityRecord, AuthorityRole,
@@ -22,6 +23,7 @@ use crate::record::{
     IssuerPinsRecord, IssuerRecord, JoinTokenRecord, NodeRecord, QuotaRecord, RevocationListRecord,
     RevokedCertificate, RuleRecord, Selector, TrustDomainRecord, Upstream,
 };
+use crate::signal::{SignalKey, SignalKind, SignalRecord};
 
 /// One object of a tenant as it is stored; without a body it was removed.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -74,6 +76,9 @@ impl Row {
                 | Object::Issuer(_)
                 | Object::IssuerKeys(_)
                 | Object::IssuerPins(_) => None,
+                Object::Signal(signal) => {
+                    signal.secret.as_ref().map(|sealed| sealed.bytes().to_vec())
+                }
             },
         })
     }
@@ -100,7 +105,11 @@ impl Row {
             Key::Node(id) => Object::Node(StoredNode::read(&body, id)?),
             Key::JoinToken(id) => Object::JoinToken(StoredJoinToken::read(&body, id)?),
             Key::Admin(id) => Object::Admin(StoredAdmin::read(&body, id)?),
-            Key::Attestor(id) => Object::Attestor(StoredAttestor::read(&body, id, self.secret)?),
+            Key::Attestor(id) => Object::Attestor(AttestorRecord {
+                id,
+                document: StoredDocument::read(&body)?,
+                secret: self.secret.map(Sealed::from_stored),
+            }),
             Key::Rule(id) => Object::Rule(StoredRule::read(&body, id)?),
             Key::Issuer(id) => Object::Issuer(IssuerRecord {
                 id,
@@ -115,6 +124,11 @@ impl Row {
                 document: StoredDocument::read(&body)?,
             }),
             Key::Quota => Object::Quota(StoredQuota::read(&body)?),
+            Key::Signal(key) => Object::Signal(SignalRecord {
+                key,
+                document: StoredDocument::read(&body)?,
+                secret: self.secret.map(Sealed::from_stored),
+            }),
         };
         Some(Change::Put(object))
     }
@@ -142,6 +156,7 @@ fn kind_of(key: &Key) -> &'static str {
         Key::IssuerKeys(_) => "issuer_keys",
         Key::IssuerPins(_) => "issuer_pins",
         Key::Quota => QUOTA,
+        Key::Signal(key) => key.kind.name(),
     }
 }
 
@@ -159,6 +174,7 @@ fn name_of(key: &Key) -> &str {
         Key::Rule(id) => id.as_str(),
         Key::Issuer(id) | Key::IssuerKeys(id) | Key::IssuerPins(id) => id.as_str(),
         Key::Quota => QUOTA,
+        Key::Signal(key) => key.id.as_str(),
     }
 }
 
@@ -178,7 +194,9 @@ fn key_from(kind: &str, id: &str) -> Option<Key> {
         "issuer_keys" => IssuerId::parse(id).map(Key::IssuerKeys),
         "issuer_pins" => IssuerId::parse(id).map(Key::IssuerPins),
         QUOTA => (id == QUOTA).then_some(Key::Quota),
-        _ => None,
+        kind => SignalKind::parse(kind)
+            .zip(SignalId::parse(id))
+            .map(|(kind, id)| Key::Signal(SignalKey { kind, id })),
     }
 }
 
@@ -192,12 +210,15 @@ fn body_of(object: &Object) -> Result<String, Fault> {
         Object::Node(node) => serde_json::to_string(&StoredNode::of(node)),
         Object::JoinToken(token) => serde_json::to_string(&StoredJoinToken::of(token)),
         Object::Admin(admin) => serde_json::to_string(&StoredAdmin::of(admin)),
-        Object::Attestor(attestor) => serde_json::to_string(&StoredAttestor::of(attestor)),
+        Object::Attestor(attestor) => {
+            serde_json::to_string(&StoredDocument::of(&attestor.document))
+        }
         Object::Rule(rule) => serde_json::to_string(&StoredRule::of(rule)),
         Object::Issuer(issuer) => serde_json::to_string(&StoredDocument::of(&issuer.document)),
         Object::IssuerKeys(keys) => serde_json::to_string(&StoredDocument::of(&keys.document)),
         Object::IssuerPins(pins) => serde_json::to_string(&StoredDocument::of(&pins.document)),
         Object::Quota(quota) => serde_json::to_string(&StoredQuota::of(quota)),
+        Object::Signal(signal) => serde_json::to_string(&StoredDocument::of(&signal.document)),
     };
     body.map_err(|error| Fault::Bug(error.to_string()))
 }
@@ -417,28 +438,6 @@ impl StoredDocument {
     fn read(body: &str) -> Option<String> {
         let Self { document } = serde_json::from_str(body).ok()?;
         Some(document)
-    }
-}
-
-#[derive(Serialize, Deserialize)]
-struct StoredAttestor {
-    document: String,
-}
-
-impl StoredAttestor {
-    fn of(record: &AttestorRecord) -> Self {
-        Self {
-            document: record.document.clone(),
-        }
-    }
-
-    fn read(body: &str, id: AttestorId, secret: Option<Vec<u8>>) -> Option<AttestorRecord> {
-        let Self { document } = serde_json::from_str(body).ok()?;
-        Some(AttestorRecord {
-            id,
-            document,
-            secret: secret.map(Sealed::from_stored),
-        })
     }
 }
 

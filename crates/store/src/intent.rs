@@ -65,16 +65,19 @@ pub enum CredentialKind {
     Certificate,
     /// A list of revoked certificates.
     RevocationList,
+    /// A security event.
+    Event,
 }
 
 impl CredentialKind {
-    const ALL: [Self; 6] = [
+    const ALL: [Self; 7] = [
         Self::X509,
         Self::Jwt,
         Self::Wit,
         Self::Authority,
         Self::Certificate,
         Self::RevocationList,
+        Self::Event,
     ];
 
     /// Reads a name.
@@ -91,6 +94,7 @@ impl CredentialKind {
             Self::Authority => "authority",
             Self::Certificate => "certificate",
             Self::RevocationList => "revocation_list",
+            Self::Event => "event",
         }
     }
 }

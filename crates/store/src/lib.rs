@@ -32,6 +32,7 @@ mod plan;
 pub mod postgresql;
 mod record;
 mod shared;
+mod signal;
 mod single_use;
 pub mod sqlite;
 mod store;
@@ -43,7 +44,7 @@ pub use follower::{Followers, Report};
 pub use intent::{CredentialKind, IntentRow};
 pub use names::{
     AdminId, AnchorId, AttestorId, AuthorityId, EntryId, IntentId, IssuerId, JoinTokenId, NodeId,
-    RuleId, ServerId,
+    RuleId, ServerId, SignalId,
 };
 pub use record::{
     AdminRecord, AnchorRecord, AttestorRecord, AuthorityKind, AuthorityRecord, AuthorityRole,
@@ -51,6 +52,7 @@ pub use record::{
     IssuerPinsRecord, IssuerRecord, JoinTokenRecord, NodeRecord, QuotaRecord, RevocationListRecord,
     RevokedCertificate, RuleRecord, Selector, TrustDomainRecord, Upstream,
 };
+pub use signal::{SignalKey, SignalKind, SignalRecord};
 pub use single_use::{AttemptId, SingleUse, UseKind, Used};
 pub use store::{Operator, Store};
 pub use tenant::{TenantKind, TenantRecord};

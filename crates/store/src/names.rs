@@ -61,6 +61,8 @@ names! {
     ServerId;
     /// The name of an issuer of tokens.
     IssuerId;
+    /// The name of something that is kept of signals.
+    SignalId;
     /// The name of an intent: the serial number of the certificate in hexadecimal, or the `jti` of
     /// the token.
     IntentId;

@@ -62,7 +62,8 @@ impl Plan {
                 | Key::Issuer(_)
                 | Key::IssuerKeys(_)
                 | Key::IssuerPins(_)
-                | Key::Quota,
+                | Key::Quota
+                | Key::Signal(_),
             ) => {}
         }
     }

@@ -2,11 +2,14 @@
 
 use std::cell::OnceCell;
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 use avouch_api::grpc::node::{self, Update};
 use avouch_core::credential::jose::bundle::Bundle;
-use avouch_core::id::{SpiffeId, TenantId, TrustDomain};
+use avouch_core::ended::{Ending, Endings, Mark};
+use avouch_core::id::{Digest, SpiffeId, TenantId, TrustDomain};
 use avouch_core::template::{IdTemplate, Unfilled, Whose};
+use avouch_core::time::Time;
 use base64ct::{Base64, Encoding};
 use serde_json::Value;
 
@@ -30,6 +33,8 @@ pub(super) struct Holding {
     entries: BTreeMap<String, Registered>,
     pub(super) bundles: BTreeMap<TrustDomain, HeldBundle>,
     distrusted: BTreeSet<String>,
+    /// What ended before its time.
+    pub(super) endings: Arc<Endings>,
 }
 
 /// A registration entry, as the server told it.
@@ -132,6 +137,9 @@ impl Holdings {
         if !update.bundles.is_empty() {
             holding.bundles = read_bundles(&update.bundles);
         }
+        if !update.ended.is_empty() {
+            follow_ended(Arc::make_mut(&mut holding.endings), update.ended);
+        }
         if let Some(distrust) = update.distrust {
             holding.distrusted = distrust.authorities.into_iter().collect();
         }
@@ -226,6 +234,28 @@ impl Holdings {
     pub(super) fn distrusts(&self, tenant: &TenantId, authority: &str) -> bool {
         let holding = self.tenants.get(tenant);
         holding.is_some_and(|holding| holding.distrusted.contains(authority))
+    }
+}
+
+fn follow_ended(endings: &mut Endings, told: Vec<node::Ended>) {
+    for one in told {
+        let Ok(mark) = <[u8; 32]>::try_from(one.mark.as_slice()) else {
+            tracing::error!("the server names something that ended by no digest");
+            continue;
+        };
+        let mark = Mark::from_digest(Digest::from_bytes(mark));
+        if one.gone {
+            endings.remove(mark);
+            continue;
+        }
+        let ending = Ending {
+            before: Time::from_unix(one.before),
+            is_closed: one.closed,
+            standing: Time::from_unix(one.standing),
+            event: one.event,
+            by: one.by,
+        };
+        endings.put(mark, ending);
     }
 }
 

@@ -344,7 +344,8 @@ fn views(holdings: &Holdings, selectors: &[Selector]) -> Vec<View> {
         let names = domains.iter().map(|name| name.as_str().as_bytes());
         let epoch = Digest::of_list(names);
         let anchors = anchors.collect();
-        Some(View::new(tenant, anchors, Vec::new(), Vec::new(), epoch))
+        let view = View::new(tenant, anchors, Vec::new(), Vec::new(), epoch);
+        Some(view.with_endings(Arc::clone(&holding.endings)))
     });
     views.collect()
 }

@@ -176,6 +176,34 @@ pub struct Update {
     /// Nothing but that all there was to say at first has been said: of no tenant, and once.
     #[prost(bool, tag = "10")]
     pub current: bool,
+    /// What ended before its time, as it is now.
+    #[prost(message, repeated, tag = "11")]
+    pub ended: ::prost::alloc::vec::Vec<Ended>,
+}
+/// Something that ended before its time: what was had of it before is believed no more.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct Ended {
+    /// The digest by which it is known; nobody learns from it who that is.
+    #[prost(bytes = "vec", tag = "1")]
+    pub mark: ::prost::alloc::vec::Vec<u8>,
+    /// What was had at this time or before, in seconds since 1970.
+    #[prost(int64, tag = "2")]
+    pub before: i64,
+    /// Whether nothing of it is believed until it is opened.
+    #[prost(bool, tag = "3")]
+    pub closed: bool,
+    /// When it was closed or opened last, in seconds since 1970.
+    #[prost(int64, tag = "4")]
+    pub standing: i64,
+    /// What happened, in one word.
+    #[prost(string, tag = "5")]
+    pub event: ::prost::alloc::string::String,
+    /// Who said so.
+    #[prost(string, tag = "6")]
+    pub by: ::prost::alloc::string::String,
+    /// Whether it is forgotten, since it ends nothing any more.
+    #[prost(bool, tag = "7")]
+    pub gone: bool,
 }
 /// Authorities that signed what is to be replaced.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]

@@ -14,6 +14,7 @@ mod nodes;
 mod pins;
 mod rules;
 mod secured;
+mod signals;
 mod table;
 mod upstream;
 
@@ -37,6 +38,7 @@ pub use issuers::issuer;
 pub use nodes::node;
 pub use pins::pin;
 pub use rules::rule;
+pub use signals::{SignalArguments, signal};
 use table::{Column, members, table};
 
 /// The longest file that is sent.

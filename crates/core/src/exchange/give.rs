@@ -233,7 +233,8 @@ fn lineage(place: Place<'_>, subject: &Believed, digest: Digest) -> Result<Vec<A
             detail: "the token descends from too many others".to_owned(),
         });
     }
-    lineage.push(Ancestor::of(&subject.identity, digest));
+    let statement = subject.statement.as_ref();
+    lineage.push(Ancestor::of(&subject.identity, digest, statement));
     Ok(lineage)
 }
 

@@ -7,14 +7,18 @@ use super::delegation::{Actor, read_chain, read_may_act};
 use crate::budget::Limits;
 use crate::credential::jose::json::kind_of;
 use crate::credential::jose::jws::Jws;
-use crate::id::Digest;
+use crate::ended::{Birth, Mark};
+use crate::id::{Digest, SpiffeId};
 use crate::model::federation::claims::Claims;
 use crate::reason::Reason;
 use crate::time::Time;
-use crate::verdict::Identity;
+use crate::verdict::{Identity, IdentityKind};
 
 /// The most ancestors that a token may name.
 const ANCESTORS_MAX: usize = 8;
+
+/// The most marks of an ancestor: there are five kinds of them.
+const MARKS_MAX: usize = 5;
 
 /// The claim in which a token that was exchanged names what it descends from.
 pub const LINEAGE: &str = "lineage";
@@ -38,6 +42,8 @@ pub struct Statement {
     pub scopes: Option<Vec<String>>,
     /// How the subject signed in.
     pub signed_in: SignedIn,
+    /// When it was had, and by what it can be ended.
+    pub birth: Birth,
     /// What it says it descends from, the first ancestor first. Only what the tenant itself has
     /// signed is believed about that.
     pub lineage: Vec<Ancestor>,
@@ -55,6 +61,8 @@ pub struct Ancestor {
     pub key: String,
     /// What may be used once of what was presented.
     pub digest: Digest,
+    /// When that was had, and by what it can be ended.
+    pub birth: Birth,
 }
 
 impl Statement {
@@ -71,7 +79,9 @@ impl Statement {
             Some(id) => Digest::of_list([b"jti", owner.as_bytes(), id.as_bytes()]),
             None => Digest::of_list([b"jws", owner.as_bytes(), jws.signed().as_bytes()]),
         };
+        let is_svid = identity.kind() == IdentityKind::Spiffe;
         Ok(Self {
+            birth: Birth::of_token(owner, &claims, is_svid),
             use_digest,
             expires: claims.required_expiry()?,
             audiences: claims.audiences.iter().map(ToString::to_string).collect(),
@@ -105,12 +115,31 @@ fn read_scopes(claims: &Map<String, Value>) -> Result<Option<Vec<String>>, Reaso
 }
 
 /// Others may use this name for something else, so what is not a lineage is none.
-fn read_lineage(claims: &Map<String, Value>) -> Vec<Ancestor> {
+pub(crate) fn read_lineage(claims: &Map<String, Value>) -> Vec<Ancestor> {
     let Some(Value::Array(list)) = claims.get(LINEAGE) else {
         return Vec::new();
     };
     let read: Option<Vec<Ancestor>> = list.iter().map(Ancestor::of_claim).collect();
     read.unwrap_or_default()
+}
+
+/// Tokens of before a lineage told it say nothing of it.
+fn read_birth(value: &Value) -> Option<Birth> {
+    let marks = match value.get("marks") {
+        None => Vec::new(),
+        Some(Value::Array(list)) if list.len() <= MARKS_MAX => list
+            .iter()
+            .map(|mark| Some(Mark::from_digest(Digest::from_hex(mark.as_str()?)?)))
+            .collect::<Option<_>>()?,
+        Some(_) => return None,
+    };
+    Some(Birth {
+        at: value
+            .get("born")
+            .and_then(Value::as_i64)
+            .map(Time::from_unix),
+        marks,
+    })
 }
 
 impl Ancestor {
@@ -122,27 +151,47 @@ impl Ancestor {
             issuer: text("iss")?,
             key: text("key")?,
             digest: Digest::from_hex(value.get("digest")?.as_str()?)?,
+            birth: read_birth(value)?,
         })
     }
 
     /// As one element of the claim `lineage`.
     pub fn to_claim(&self) -> Value {
+        let marks = self.birth.marks.iter();
         serde_json::json!({
             "anchor": self.anchor,
             "iss": self.issuer,
             "key": self.key,
             "digest": self.digest.to_string(),
+            "born": self.birth.at.map(Time::unix),
+            "marks": marks.map(|mark| mark.digest().to_string()).collect::<Vec<_>>(),
         })
     }
 
-    pub(super) fn of(identity: &Identity, digest: Digest) -> Self {
+    pub(super) fn of(identity: &Identity, digest: Digest, statement: Option<&Statement>) -> Self {
         let reached = identity.anchor();
+        let birth = match statement {
+            Some(statement) => statement.birth.clone(),
+            None => birth_of(identity),
+        };
         Self {
+            birth,
             anchor: reached.anchor.name.clone(),
             issuer: reached.subject.clone(),
             key: reached.key.clone(),
             digest,
         }
+    }
+}
+
+/// What is no token tells its subject by its SPIFFE ID, if it has one.
+fn birth_of(identity: &Identity) -> Birth {
+    match SpiffeId::parse(identity.name()) {
+        Ok(id) if identity.kind() == IdentityKind::Spiffe => {
+            let issuer = format!("spiffe://{}", id.trust_domain());
+            Birth::of_certificate(&issuer, id.as_str(), identity.valid_from())
+        }
+        Ok(_) | Err(_) => Birth::default(),
     }
 }
 

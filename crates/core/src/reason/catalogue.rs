@@ -408,6 +408,10 @@ catalogue! {
             "Revocation must be checked, and no list of {issuer} covers {subject}.",
             fix: "Give the current revocation list of {issuer}, or do not require one for this anchor.",
             spec: "RFC 5280 6.3.3";
+        SubjectEnded { what: String, by: String, event: String, at: Time } = "revocation.subject_ended",
+            "{by} ended {what} on {at} ({event}), and what was had before is believed no more.",
+            fix: "Have the subject sign in anew and present what it gets then; what was closed must be opened first.",
+            spec: "OpenID CAEP 1.0 3; OpenID RISC 1.0 2";
     }
 
     Spiffe {
@@ -788,6 +792,38 @@ catalogue! {
             "The registration entry {entry} gives no identity here: {place} {why}.",
             fix: "Look with `avouch why-not` at what is attested; register this workload by an entry of its own if its facts cannot stand in a name.",
             spec: "docs/how-to/dynamic-entries.md";
+        IssueEventAudience { audiences: Vec<String>, expected: Vec<String> } = "issue.event_audience",
+            "The event is for {audiences}, and this receiver is {expected}.",
+            fix: "Have the transmitter put the audience of this stream into its events.",
+            spec: "RFC 8417 2.2; OpenID SSF 1.0 4.1";
+        IssueEventIssuer { issuer: String } = "issue.event_issuer_unknown",
+            "No stream of signals here is of {issuer}.",
+            fix: "Add a stream with `avouch signal put`, or have the transmitter stop sending here.",
+            spec: "RFC 8417 2.2; RFC 8935 2.4";
+        IssueEventKey { issuer: String, detail: String } = "issue.event_key",
+            "The event was not signed as {issuer} signs: {detail}.",
+            fix: "See with `avouch issuer show` which keys of {issuer} are known; treat an event that none of them signed as forged.",
+            spec: "RFC 8935 2.4; RFC 7515 5.2";
+        IssueEvent { detail: String } = "issue.event_malformed",
+            "What was sent is no security event token as it has to be: {detail}.",
+            fix: "Send a token of the type `secevent+jwt` with `iss`, `iat`, `jti`, `aud`, `sub_id` and one event.",
+            spec: "RFC 8417 2; OpenID SSF 1.0 4.1";
+        IssueEventState { issuer: String } = "issue.event_state",
+            "{issuer} answers a question whether it is there that was not asked.",
+            fix: "Ask it anew with `avouch signal verify`; if it goes on, someone else sends in its name.",
+            spec: "OpenID SSF 1.0 8.1.4.1";
+        IssueEventSubject { issuer: String, detail: String } = "issue.event_subject",
+            "{issuer} cannot end what the event names: {detail}.",
+            fix: "Have the transmitter name a subject of its own, in a format of RFC 9493 that is known here.",
+            spec: "RFC 9493 3; OpenID SSF 1.0 3";
+        IssueEventTime { detail: String } = "issue.event_time",
+            "The event is not of now: {detail}.",
+            fix: "Correct the clock of the transmitter, or have it send the event anew.",
+            spec: "RFC 8417 2.2; OpenID CAEP 1.0 2";
+        IssueEventsExcess { stream: String, most: u32 } = "issue.events_exceeded",
+            "The stream {stream} ended more than {most} subjects in a minute; the rest waits.",
+            fix: "Look at what the transmitter does; what waits is taken when it is sent again.",
+            spec: "RFC 6585 4";
         IssueExchange { subject: String, closest: String, differs: Vec<String> } = "issue.exchange_not_admitted",
             "No rule of this tenant gives {subject} anything; the closest, {closest}, differs in {differs}.",
             fix: "Present a token with the facts that {closest} asks for, or add a rule; `avouch rule preview` shows whom it would admit.",

@@ -107,6 +107,11 @@ impl UsingLog {
         })
     }
 
+    /// What it descends from.
+    pub(super) fn lineage(&self) -> &[Ancestor] {
+        &self.lineage
+    }
+
     /// Why nothing was recorded, if something had been used before.
     pub(super) fn refused(self) -> Option<Reason> {
         self.refused.into_inner()

@@ -2,10 +2,11 @@
 
 use std::pin::Pin;
 use std::sync::Arc;
+use std::time::Duration;
 
 use avouch_api::text::{pem_blocks, to_pem};
 use avouch_core::exchange::delegation;
-use avouch_core::exchange::statement::LINEAGE;
+use avouch_core::exchange::statement::{Ancestor, LINEAGE};
 use avouch_core::exchange::{Given, IssuedKind};
 use avouch_core::reason::Reason;
 use avouch_core::time::Time;
@@ -21,6 +22,11 @@ use super::believing::UsingLog;
 use super::request::{ACCESS_TOKEN, JWT_SVID, TokenRequest, X509_SVID};
 use super::{Considered, Exchange};
 use crate::fault::{Fault, Refused};
+use crate::plane::Plane;
+use crate::tenant::Tenant;
+
+/// How long is waited to be as current as the store before anything is signed.
+const LONGEST_LOOK: Duration = Duration::from_secs(5);
 
 /// What was issued.
 pub(crate) struct Issued {
@@ -144,6 +150,7 @@ impl Exchange<'_> {
                     return Err(refused.unwrap_or_else(|| fault.into()));
                 }
             };
+            check_not_ended(&plane, &tenant, log.lineage()).await?;
             let issued = if recorded.signs_at_once() {
                 recorded.sign()?
             } else {
@@ -155,6 +162,26 @@ impl Exchange<'_> {
             Ok(response.with(&credential, ends.since(now)))
         })))
     }
+}
+
+/// What ended while this was under way, on whichever server, is signed for no more. The intent is on
+/// record before that is looked at, and an ending is before intents are looked through for what it
+/// revokes, so one of the two sees the other.
+async fn check_not_ended(
+    plane: &Arc<Plane>,
+    tenant: &Tenant,
+    lineage: &[Ancestor],
+) -> Result<(), Refused> {
+    if plane.is_one_of_several() {
+        let looking = Arc::clone(plane);
+        let looked = tokio::task::spawn_blocking(move || looking.be_current(LONGEST_LOOK)).await;
+        if !matches!(looked, Ok(true)) {
+            let why = "what ended on other servers cannot be told".to_owned();
+            return Err(Fault::Store(avouch_store::Fault::Busy(why)).into());
+        }
+    }
+    let endings = Arc::clone(&tenant.held().endings);
+    Ok(endings.check_lineage(lineage)?)
 }
 
 /// What is answered beside what was issued.

@@ -39,6 +39,19 @@ impl Answer {
         }
     }
 
+    /// Taken, and nothing to say (RFC 9110 15.3.3).
+    pub(super) fn accepted() -> Self {
+        let mut answer = Self::done();
+        answer.status = StatusCode::ACCEPTED;
+        answer
+    }
+
+    /// The same with another status.
+    pub(super) fn with_status(mut self, status: StatusCode) -> Self {
+        self.status = status;
+        self
+    }
+
     /// Text that nobody is to keep.
     pub(super) fn text(content_type: &'static str, body: String) -> Self {
         let mut answer = Self {

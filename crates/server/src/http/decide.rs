@@ -2,8 +2,9 @@
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
-use avouch_api::{Answer as Told, Asked, Outcome};
+use avouch_api::{Answer as Told, Asked, Outcome, TrustDocument};
 use avouch_core::crypto::AwsLc;
 use avouch_core::decide;
 use avouch_core::exchange::Rules;
@@ -18,16 +19,25 @@ use super::call::{Call, Stop};
 use crate::access::{Noun, Verb};
 use crate::exchange::rules::rules_of;
 use crate::fault::Refused;
+use crate::plane::Plane;
 use crate::tenant::Tenant;
 use crate::views;
+
+/// How long is waited to be as current as the store.
+const LONGEST_LOOK: Duration = Duration::from_millis(250);
 
 /// Views of tenants, made again when what is in them has changed, and each minute, since keys leave
 /// a bundle when they end.
 #[derive(Default)]
 pub(super) struct Views(Mutex<BTreeMap<TenantId, Made>>);
 
+#[derive(Clone)]
 struct Made {
     at: (u64, u64, i64),
+    /// When something ended last.
+    ended: u64,
+    /// The view as if nothing had ended: that changes more often than the rest.
+    base: Arc<View>,
     known: Arc<Known>,
 }
 
@@ -36,7 +46,7 @@ pub(super) struct Known {
     /// What it trusts.
     pub(super) view: Arc<View>,
     /// What it gives to whom.
-    pub(super) rules: Rules,
+    pub(super) rules: Arc<Rules>,
 }
 
 impl Views {
@@ -46,24 +56,59 @@ impl Views {
 
     /// What the tenant trusts, and its exchange rules.
     pub(super) fn known(&self, call: &Call, tenant: &Arc<Tenant>) -> Result<Arc<Known>, Refused> {
-        let now = call.plane().now();
-        let at = {
+        self.known_to(call.plane(), tenant)
+    }
+
+    /// As [`Views::known`], for whoever has no call.
+    pub(super) fn known_to(
+        &self,
+        plane: &Plane,
+        tenant: &Arc<Tenant>,
+    ) -> Result<Arc<Known>, Refused> {
+        let now = plane.now();
+        let (at, ended, endings) = {
             let held = tenant.held();
             let (trust, rules) = (held.trust_sequence, held.rules_sequence);
-            (trust.number(), rules.number(), now.unix() / 60)
+            let at = (trust.number(), rules.number(), now.unix() / 60);
+            (at, held.ended_sequence.number(), Arc::clone(&held.endings))
         };
-        let is_current = |made: &&Made| made.at == at;
-        if let Some(made) = self.lock().get(tenant.id()).filter(is_current) {
-            return Ok(Arc::clone(&made.known));
-        }
-        let documents = call.plane().trust_of(tenant)?;
-        let view = Arc::new(views::view(tenant, documents));
-        let rules = rules_of(tenant, &view, now);
-        let known = Arc::new(Known { view, rules });
-        let made = Made {
-            at,
-            known: Arc::clone(&known),
+        let made = self
+            .lock()
+            .get(tenant.id())
+            .filter(|made| made.at == at)
+            .cloned();
+        let made = match made {
+            Some(made) if made.ended == ended => return Ok(made.known),
+            Some(made) => {
+                let view = View::clone(&made.base).with_endings(endings);
+                let known = Arc::new(Known {
+                    view: Arc::new(view),
+                    rules: Arc::clone(&made.known.rules),
+                });
+                Made {
+                    ended,
+                    known,
+                    ..made
+                }
+            }
+            None => {
+                let documents = plane.trust_of(tenant)?;
+                let base = TrustDocument::view(tenant.id().clone(), documents);
+                let rules = rules_of(tenant, &base, now);
+                let view = base.clone().with_endings(endings);
+                let known = Known {
+                    view: Arc::new(view),
+                    rules: Arc::new(rules),
+                };
+                Made {
+                    at,
+                    ended,
+                    base: Arc::new(base),
+                    known: Arc::new(known),
+                }
+            }
         };
+        let known = Arc::clone(&made.known);
         self.lock().insert(tenant.id().clone(), made);
         Ok(known)
     }
@@ -84,6 +129,8 @@ pub(super) fn answer(call: &Call) -> Result<Answer, Stop> {
             .is_ok(),
         None => false,
     };
+    // While the store does not answer, what is in memory counts.
+    call.plane().be_current(LONGEST_LOOK);
     let text = call.text("question")?;
     let asked = match Asked::read(text) {
         Ok(asked) => asked,

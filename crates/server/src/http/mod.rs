@@ -7,6 +7,7 @@
 mod answer;
 mod call;
 mod decide;
+mod events;
 mod listener;
 mod manage;
 mod oauth;

@@ -74,7 +74,9 @@ fn operation(route: &Route) -> Value {
 }
 
 fn takes(route: &Route) -> &'static str {
-    if route.is_oauth {
+    if route.takes == Some("SecurityEvent") {
+        "application/secevent+jwt"
+    } else if route.is_oauth {
         "application/x-www-form-urlencoded"
     } else {
         "application/json"

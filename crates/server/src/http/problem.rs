@@ -254,7 +254,7 @@ fn status_of_issue(code: &str) -> Option<StatusCode> {
         "issue.node_not_admitted" | "issue.not_permitted" | "issue.quota_exceeded" => {
             StatusCode::FORBIDDEN
         }
-        "issue.rate_exceeded" => StatusCode::TOO_MANY_REQUESTS,
+        "issue.events_exceeded" | "issue.rate_exceeded" => StatusCode::TOO_MANY_REQUESTS,
         "issue.object_unknown" => StatusCode::NOT_FOUND,
         "issue.method_not_allowed" => StatusCode::METHOD_NOT_ALLOWED,
         "issue.authority_in_use"
@@ -303,6 +303,7 @@ fn status_of_issue(code: &str) -> Option<StatusCode> {
         | "issue.ttl_out_of_bounds"
         | "issue.trust_mutable"
         | "issue.undecided" => StatusCode::BAD_REQUEST,
+        code if code.starts_with("issue.event_") => StatusCode::BAD_REQUEST,
         _ => return None,
     })
 }

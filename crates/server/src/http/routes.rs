@@ -8,9 +8,9 @@ use super::answer::Answer;
 use super::call::{Call, Rest, Stop};
 use super::manage::{
     admins, anchors, attestors, authorities, bounds, certificates, clusters, entries, federations,
-    issuers, nodes, pins, quotas, rules, tenants, why_not,
+    issuers, nodes, pins, quotas, rules, signals, tenants, why_not,
 };
-use super::{decide, public, token, watch};
+use super::{decide, events, public, token, watch};
 use crate::access::{Noun, Verb};
 use crate::caller::Caller;
 use crate::tenant::Tenant;
@@ -217,6 +217,13 @@ pub(super) static ROUTES: &[Route] = &[
              tenant sees the whole verdict, and what the question itself brings as `trust` counts \
              too; everyone else learns a code, and `trust` is passed over",
         ),
+    Route::post("/t/{tenant}/events", Access::Anyone(events::receive))
+        .takes("SecurityEvent")
+        .at_most(FORM)
+        .says(
+            "Takes a security event of a transmitter whose stream the tenant has (RFC 8935): 202 when \
+             what it does is done, or 400 with `err` and `description`",
+        ),
     Route::get("/t/{tenant}/keys", Access::Anyone(public::keys), "KeySet")
         .says("The keys of JWT-SVIDs of the tenant (RFC 7517)"),
     Route::post(
@@ -370,6 +377,22 @@ pub(super) static ROUTES: &[Route] = &[
     .takes("CertificationRequest")
     .gives("Certificate")
     .says("Issues an X.509-SVID for a registered identity and a signing request made by hand"),
+    Route::get(
+        "/v1/tenants/{tenant}/ended",
+        Access::Of(Verb::Read, Noun::Signal, signals::ended),
+        "Endings",
+    )
+    .says("What ended before its time: who, since when, and who said so"),
+    Route::post(
+        "/v1/tenants/{tenant}/ended",
+        Access::Of(Verb::Write, Noun::Signal, signals::end),
+    )
+    .takes("NewEnding")
+    .gives("Ended")
+    .says(
+        "Ends a subject, a session or a token of an issuer, and all that was exchanged for it; closes \
+         it, so that nothing of it is believed; or opens it again",
+    ),
     Route::get(
         "/v1/tenants/{tenant}/entries",
         Access::Of(Verb::Read, Noun::Entry, entries::list),
@@ -652,6 +675,30 @@ pub(super) static ROUTES: &[Route] = &[
         "Signs a CertificateSigningRequest of certificates.k8s.io/v1 as the CA of a Kubernetes \
          cluster, under the rules of its signer",
     ),
+    Route::get(
+        "/v1/tenants/{tenant}/signals",
+        Access::Of(Verb::Read, Noun::Signal, signals::list),
+        "Signals",
+    )
+    .says("The streams of events that the tenant takes, and how each stands"),
+    Route::delete(
+        "/v1/tenants/{tenant}/signals/{signal}",
+        Access::Of(Verb::Write, Noun::Signal, signals::remove),
+    )
+    .says("Takes no events of a stream any more; what it ended stays ended"),
+    Route::get(
+        "/v1/tenants/{tenant}/signals/{signal}",
+        Access::Of(Verb::Read, Noun::Signal, signals::show),
+        "Signal",
+    )
+    .says("A stream of events: when it was heard of, and what came of its last events"),
+    Route::put(
+        "/v1/tenants/{tenant}/signals/{signal}",
+        Access::Of(Verb::Write, Noun::Signal, signals::put),
+    )
+    .takes("SignalDocument")
+    .gives("Signal")
+    .says("Takes events of a transmitter, in the place of the stream that had this name"),
     Route::get(
         "/v1/tenants/{tenant}/trust-domains",
         Access::Of(Verb::Read, Noun::TrustDomain, tenants::trust_domains),

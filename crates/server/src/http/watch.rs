@@ -157,6 +157,13 @@ fn of_tenants(plane: &Plane, page: &mut Page) {
         page.value("avouch_federations", &[("state", state)], count);
     }
     of_pins(plane, page);
+    page.gauge(
+        "avouch_signals",
+        "Streams of events of others by how they stand.",
+    );
+    for (state, count) in plane.signal_states() {
+        page.value("avouch_signals", &[("state", state)], count);
+    }
     let name = "avouch_authority_ends_in_seconds";
     page.gauge(
         name,

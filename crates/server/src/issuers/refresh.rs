@@ -185,7 +185,15 @@ impl Plane {
     /// to ask again. Many who lack the same keys cause one fetch, and who makes names of keys up
     /// causes one in a while. It blocks.
     pub fn fetch_missing_keys(self: &Arc<Self>, tenant: &Arc<Tenant>, verdict: &Verdict) -> bool {
-        let missing = missing(verdict);
+        self.fetch_keys_of(tenant, missing(verdict))
+    }
+
+    /// As [`Plane::fetch_missing_keys`], of issuers and under names of keys.
+    pub(crate) fn fetch_keys_of(
+        self: &Arc<Self>,
+        tenant: &Arc<Tenant>,
+        missing: Vec<(String, Option<String>)>,
+    ) -> bool {
         if missing.is_empty() {
             return false;
         }

@@ -3,19 +3,23 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use avouch_api::grpc::node::{Bundle, Distrust, Entry, Update};
+use avouch_api::grpc::node::{Bundle, Distrust, Ended, Entry, Update};
 use avouch_core::id::Digest;
 use avouch_core::template::Whose;
-use avouch_store::{Key, Sequence};
+use avouch_store::{Key, Sequence, SignalKey, SignalKind};
 
 use crate::fault::Fault;
 use crate::grants::{self, kinds};
 use crate::nodes::Admitted;
 use crate::plane::Plane;
+use crate::signals::mark_of;
 use crate::tenant::{Changed, Held, Tenant};
 
 /// How many entries one message carries, so that none is longer than readers take (4 MiB).
 const ENTRIES_PER_MESSAGE: usize = 1_000;
+
+/// How many endings one message carries, likewise.
+const ENDED_PER_MESSAGE: usize = 10_000;
 
 /// How far a node has been told of a tenant.
 #[derive(Clone, Copy, Debug, Default)]
@@ -94,7 +98,28 @@ impl Telling<'_> {
             distrust: Some(self.distrust()),
             ..self.empty()
         };
-        Ok(self.in_parts(first, entries))
+        let mut updates = self.in_parts(first, entries);
+        // What ended comes with the first message, and in more after the last if it is much.
+        let keys = self.held.snapshot.signals.keys();
+        let keys = keys.filter(|key| key.kind == SignalKind::Ended);
+        let ended = self.ended(keys);
+        let mut parts = ended.chunks(ENDED_PER_MESSAGE);
+        if let (Some(first), Some(part)) = (updates.first_mut(), parts.next()) {
+            first.ended = part.to_vec();
+        }
+        let is_more = parts.len() > 0;
+        if let (true, Some(last)) = (is_more, updates.last_mut()) {
+            last.more = true;
+        }
+        let count = parts.len();
+        for (number, part) in (1..).zip(parts) {
+            updates.push(Update {
+                ended: part.to_vec(),
+                more: number < count,
+                ..self.empty()
+            });
+        }
+        Ok(updates)
     }
 
     fn is_itself(&self, key: &Key) -> bool {
@@ -114,6 +139,7 @@ impl Telling<'_> {
         }
         let mut entries = Vec::new();
         let mut removed = Vec::new();
+        let mut ended = Vec::new();
         let mut bundles = false;
         for (key, may_hold) in keys {
             match key {
@@ -136,13 +162,17 @@ impl Telling<'_> {
                 | Key::Issuer(_)
                 | Key::IssuerKeys(_)
                 | Key::IssuerPins(_) => {}
+                Key::Signal(signal) if signal.kind == SignalKind::Ended => ended.push(signal),
+                Key::Signal(_) => {}
             }
         }
-        if entries.is_empty() && removed.is_empty() && !bundles {
+        let ended = self.ended(ended.into_iter());
+        if entries.is_empty() && removed.is_empty() && !bundles && ended.is_empty() {
             return Ok(Vec::new());
         }
         let mut first = Update {
             removed,
+            ended,
             ..self.empty()
         };
         if bundles {
@@ -193,6 +223,29 @@ impl Telling<'_> {
 
     fn bundles(&self) -> Result<Vec<Bundle>, Fault> {
         self.plane.bundles_known(self.held)
+    }
+
+    /// What ended, or ends nothing any more.
+    fn ended<'b>(&self, keys: impl Iterator<Item = &'b SignalKey>) -> Vec<Ended> {
+        let endings = &self.held.endings;
+        let marks = keys.filter_map(mark_of);
+        let told = marks.map(|mark| match endings.of(mark) {
+            Some(ending) => Ended {
+                mark: mark.digest().as_bytes().to_vec(),
+                before: ending.before.unix(),
+                closed: ending.is_closed,
+                standing: ending.standing.unix(),
+                event: ending.event.clone(),
+                by: ending.by.clone(),
+                gone: false,
+            },
+            None => Ended {
+                mark: mark.digest().as_bytes().to_vec(),
+                gone: true,
+                ..Ended::default()
+            },
+        });
+        told.collect()
     }
 
     fn distrust(&self) -> Distrust {

@@ -54,16 +54,24 @@ fn body(method: &str, path: &str) -> Option<Value> {
         ("PUT", "{pin}") => Some(json!({"mode": "vestigial", "owner": "web", "reason": "a test"})),
         ("POST", "stage") => Some(json!({"all": true, "owner": "web", "reason": "a test"})),
         ("POST", "release") => Some(json!({"etag": "00"})),
+        ("PUT", "{signal}") => Some(json!({"issuer": "https://two.test"})),
+        ("POST", "ended") => {
+            Some(json!({"issuer": "https://two.test", "subject": "x", "reason": "a test"}))
+        }
         ("POST", "quarantine") => Some(json!({"reason": "a test"})),
         ("PUT", "{anchor}") => Some(json!({"api_key": {"subject": "x"}})),
         _ => None,
     }
 }
 
-/// Puts an exchange rule of the tenant `two`.
-fn two_rule(world: &World, rule: &Value) -> crate::http::Answer {
-    let path = "/v1/tenants/two/rules/web";
-    world.send(&world.operator(), "PUT", path, rule)
+/// Puts an exchange rule and a stream of signals of the tenant `two`.
+fn put_documents(world: &World) {
+    for (kind, placeholder) in [("rules", "{rule}"), ("signals", "{signal}")] {
+        let path = format!("/v1/tenants/two/{kind}/web");
+        let document = body("PUT", placeholder).unwrap();
+        let put = world.send(&world.operator(), "PUT", &path, &document);
+        assert_eq!(put.status, 200, "{}", put.body);
+    }
 }
 
 fn attestor() -> Value {
@@ -120,8 +128,7 @@ fn the_administrator_of_a_tenant_cannot_tell_another_from_none() {
     let api_key = json!({"trust_domain": "three.test", "bundle": {"keys": []}});
     let anchor = world.plane.put_anchor(&two, "web", &api_key);
     anchor.unwrap();
-    let rule = two_rule(&world, &body("PUT", "{rule}").unwrap());
-    assert_eq!(rule.status, 200, "{}", rule.body);
+    put_documents(&world);
     world.plane.put_attestor(&two, "web", &attestor()).unwrap();
     relate(&world, &two);
     let issuer = issuer_document();
@@ -140,6 +147,7 @@ fn the_administrator_of_a_tenant_cannot_tell_another_from_none() {
             .replace("{node}", "web")
             .replace("{pin}", &pin)
             .replace("{rule}", "web")
+            .replace("{signal}", "web")
             .replace("{authority}", &authority)
             .replace("{trust_domain}", "two.test");
         let body = body(method, path).map(|body| body.to_string());

@@ -23,6 +23,7 @@ mod registry;
 mod roles;
 mod rules;
 mod secured;
+mod signals;
 mod tls;
 mod world;
 

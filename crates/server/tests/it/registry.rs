@@ -155,6 +155,13 @@ impl Registry {
         )
     }
 
+    /// Sends a security event to a tenant.
+    pub(crate) fn post_event(&self, tenant: &str, event: &str) -> Answer {
+        let headers = [("content-type", "application/secevent+jwt")];
+        let path = format!("/t/{tenant}/events");
+        send(self.address, &request("POST", &path, &headers, Some(event)))
+    }
+
     /// Trusts an issuer in the tenant `one`.
     pub(crate) fn put(&self, name: &str, document: &Value) -> Answer {
         self.call(

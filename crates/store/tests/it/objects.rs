@@ -1,5 +1,6 @@
 //! Objects to store, each with everything in it that it can have.
 
+use avouch_core::ended::{Birth, Mark};
 use avouch_core::exchange::statement::Ancestor;
 use avouch_core::id::{Digest, SpiffeId, TenantId, TrustDomain};
 use avouch_core::template::IdTemplate;
@@ -244,6 +245,10 @@ pub(crate) fn descending_intent(id: &str, recorded: i64) -> IntentRow {
             issuer: "https://a.test".to_owned(),
             key: "k \"1\"".to_owned(),
             digest: Digest::of(id.as_bytes()),
+            birth: Birth {
+                at: Some(Time::from_unix(recorded)),
+                marks: vec![Mark::subject("https://a.test", id)],
+            },
         }],
         ..intent(id, recorded)
     }

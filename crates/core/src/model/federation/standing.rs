@@ -119,7 +119,7 @@ impl Standing {
     }
 
     /// Whether its tokens may be believed at `now`, whatever they say.
-    pub(super) fn admits(&self, issuer: &str, anchor: &str, now: Time) -> Result<(), Reason> {
+    pub(crate) fn admits(&self, issuer: &str, anchor: &str, now: Time) -> Result<(), Reason> {
         if let Some(Quarantined { since, cause }) = &self.quarantined {
             return Err(Reason::IssuerQuarantined {
                 issuer: issuer.to_owned(),

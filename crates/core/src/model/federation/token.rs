@@ -17,6 +17,7 @@ use crate::credential::jose::algorithm::Algorithm;
 use crate::credential::jose::bundle::Bundle;
 use crate::credential::jose::jwk::KeySet;
 use crate::credential::jose::jws::Jws;
+use crate::ended::Birth;
 use crate::id::SpiffeId;
 use crate::path::{self, Attempts, Candidate, Model};
 use crate::policy::facts::Facts;
@@ -308,6 +309,17 @@ impl<'a> TokenModel<'a> {
         }
     }
 
+    /// That neither the subject nor anything that the token descends from ended since.
+    fn check_ended(&self, owner: Owner<'_>) -> Result<(), Reason> {
+        let endings = self.asked.view.endings();
+        if endings.is_empty() {
+            return Ok(());
+        }
+        let is_svid = matches!(owner, Owner::TrustDomain(_));
+        let birth = Birth::of_token(&owner.name(), self.claims, is_svid);
+        endings.check_token(&birth, self.subject, self.claims.all)
+    }
+
     fn spiffe_facts(&self) -> Result<Facts, Reason> {
         let mut facts = Facts::default();
         facts.insert(
@@ -540,6 +552,7 @@ impl<'a> Model for TokenModel<'a> {
         }
         let audience = self.check_audience(owner)?;
         let (facts, rule) = self.check_subject(reached.anchor, owner)?;
+        self.check_ended(owner)?;
         let email = ["google.email", "iap.email", "claims.email"]
             .iter()
             .find_map(|name| facts.get(name));

@@ -8,6 +8,7 @@ use super::validate::{self, Conclusion};
 use crate::budget::Budget;
 use crate::credential::x509::{Certificate, DistinguishedName, KeyProblem, SignatureAlgorithm};
 use crate::crypto::{PublicKey, Scheme, Verifier, cost, hashing_cost};
+use crate::ended::Birth;
 use crate::path::{Candidate, Model};
 use crate::question::Question;
 use crate::reason::{About, Reason};
@@ -242,6 +243,24 @@ impl<'a> Pki<'a> {
     }
 }
 
+impl Pki<'_> {
+    /// That the identity of the certificate did not end after it was issued. Lists of serial numbers
+    /// say which certificate is revoked; this says who.
+    fn check_ended(&self, conclusion: &Conclusion) -> Result<(), Reason> {
+        let endings = self.view.endings();
+        let Some(id) = conclusion
+            .spiffe_id
+            .as_ref()
+            .filter(|_| !endings.is_empty())
+        else {
+            return Ok(());
+        };
+        let issuer = format!("spiffe://{}", id.trust_domain());
+        let birth = Birth::of_certificate(&issuer, id.as_str(), conclusion.valid_from);
+        endings.check(&birth, id.as_str())
+    }
+}
+
 impl<'a> Model for Pki<'a> {
     type Statement = Link;
     type AnchorKey = AnchorKey<'a>;
@@ -310,7 +329,9 @@ impl<'a> Model for Pki<'a> {
     ) -> Result<Conclusion, Stop> {
         let sizes = trail.iter().map(|link| link.certificate.der().len());
         budget.whole_path(sizes.sum::<usize>() + anchor.source.certificate.der().len())?;
-        validate::conclude(self, trail, anchor.source, budget)
+        let conclusion = validate::conclude(self, trail, anchor.source, budget)?;
+        self.check_ended(&conclusion)?;
+        Ok(conclusion)
     }
 
     fn name_of(&self, candidate: &Candidate<Self>) -> String {

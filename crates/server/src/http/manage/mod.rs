@@ -14,6 +14,7 @@ pub(super) mod nodes;
 pub(super) mod pins;
 pub(super) mod quotas;
 pub(super) mod rules;
+pub(super) mod signals;
 pub(super) mod tenants;
 pub(super) mod why_not;
 

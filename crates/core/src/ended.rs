@@ -1,0 +1,371 @@
+//! What ended before its time: a subject, a session, one token, and all that descends from it.
+//!
+//! Whoever vouches for someone may take that back. From then on what was had before is believed no
+//! more, nor what was exchanged for it, until the subject has signed in anew. What ended is named by
+//! a [`Mark`], a digest under the name of its issuer: an issuer can end what is its own and nothing
+//! else, and a list of marks tells nobody who it is about.
+
+use std::collections::BTreeMap;
+
+use serde_json::{Map, Value};
+
+use crate::exchange::statement::{Ancestor, read_lineage};
+use crate::id::Digest;
+use crate::model::federation::claims::Claims;
+use crate::reason::Reason;
+use crate::time::Time;
+
+/// By what something can be ended: a name that its issuer gave it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Mark(Digest);
+
+/// How a mark is made of the name of an issuer and of a name that it gave.
+pub type Marking = fn(&str, &str) -> Mark;
+
+impl Mark {
+    /// The kinds of names, as documents call them.
+    pub const KINDS: [(&'static str, Marking); 5] = [
+        ("email", Self::email),
+        ("phone_number", Self::phone),
+        ("session", Self::session),
+        ("subject", Self::subject),
+        ("token", Self::token),
+    ];
+
+    /// The subject that `issuer` calls `subject` (`sub`).
+    pub fn subject(issuer: &str, subject: &str) -> Self {
+        Self::of("sub", issuer, subject)
+    }
+
+    /// A session (`sid`).
+    pub fn session(issuer: &str, session: &str) -> Self {
+        Self::of("sid", issuer, session)
+    }
+
+    /// An address of mail. Whether its letters are large or small makes no difference here: who ends
+    /// one of both means the other, too.
+    pub fn email(issuer: &str, address: &str) -> Self {
+        Self::of("email", issuer, &address.to_lowercase())
+    }
+
+    /// A telephone number (E.164).
+    pub fn phone(issuer: &str, number: &str) -> Self {
+        Self::of("phone", issuer, number)
+    }
+
+    /// One token by its number (`jti`): the same digest that is used up when it is exchanged.
+    pub fn token(issuer: &str, id: &str) -> Self {
+        Self::of("jti", issuer, id)
+    }
+
+    fn of(kind: &str, issuer: &str, name: &str) -> Self {
+        let parts = [kind.as_bytes(), issuer.as_bytes(), name.as_bytes()];
+        Self(Digest::of_list(parts))
+    }
+
+    /// As it was written.
+    pub fn from_digest(digest: Digest) -> Self {
+        Self(digest)
+    }
+
+    /// What is written of it.
+    pub fn digest(self) -> Digest {
+        self.0
+    }
+}
+
+/// When something was had, and by which marks it can be ended.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Birth {
+    /// When the subject signed in for it, or else when it was issued; before all time if nothing
+    /// says when.
+    pub at: Option<Time>,
+    /// Its marks.
+    pub marks: Vec<Mark>,
+}
+
+impl Birth {
+    /// That of a token of `issuer`. A session that goes on is as old as its sign-in (`auth_time`),
+    /// however new the token is; a tenant's own tokens count from when they were issued, since what
+    /// they descend from is told with them.
+    pub(crate) fn of_token(issuer: &str, claims: &Claims<'_>, is_svid: bool) -> Self {
+        let text = |name: &str| claims.all.get(name).and_then(Value::as_str);
+        let marks = [
+            claims.subject.map(|subject| Mark::subject(issuer, subject)),
+            claims.id.map(|id| Mark::token(issuer, id)),
+            text("sid").map(|session| Mark::session(issuer, session)),
+            text("email").map(|address| Mark::email(issuer, address)),
+            text("phone_number").map(|number| Mark::phone(issuer, number)),
+        ];
+        let signed_in = claims.all.get("auth_time").filter(|_| !is_svid);
+        let signed_in = signed_in.and_then(Value::as_i64).map(Time::from_unix);
+        Self {
+            at: signed_in.or(claims.issued_at).or(claims.not_before),
+            marks: marks.into_iter().flatten().collect(),
+        }
+    }
+
+    /// That of a certificate whose subject `issuer` vouches for.
+    pub(crate) fn of_certificate(issuer: &str, subject: &str, at: Time) -> Self {
+        Self {
+            at: Some(at),
+            marks: vec![Mark::subject(issuer, subject)],
+        }
+    }
+}
+
+/// That something ended, and how far that reaches.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Ending {
+    /// What was had at this time or before is believed no more.
+    pub before: Time,
+    /// Whether nothing at all is believed, however new, until it is opened again.
+    pub is_closed: bool,
+    /// When it was closed or opened last.
+    pub standing: Time,
+    /// What happened, in one word.
+    pub event: String,
+    /// Who said so.
+    pub by: String,
+}
+
+/// What an event does to its subject.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Turn {
+    /// What was had before ends.
+    Ended,
+    /// It is closed: nothing of it is believed until it is opened.
+    Closed,
+    /// It is opened again; what was had before it was closed stays ended.
+    Opened,
+}
+
+impl Ending {
+    /// What `event` of `by` at a time comes to, after what was known. Whichever order events come
+    /// in, they come to the same.
+    #[must_use]
+    pub fn after(known: Option<&Self>, turn: Turn, at: Time, event: &str, by: &str) -> Self {
+        let nothing = Self {
+            before: Time::from_unix(i64::MIN),
+            is_closed: false,
+            standing: Time::from_unix(i64::MIN),
+            event: event.to_owned(),
+            by: by.to_owned(),
+        };
+        let known = known.unwrap_or(&nothing);
+        let mut next = known.clone();
+        let is_news = match turn {
+            Turn::Ended => at >= known.before,
+            Turn::Closed | Turn::Opened => at >= known.standing,
+        };
+        if is_news && turn != Turn::Opened {
+            (next.event, next.by) = (event.to_owned(), by.to_owned());
+        }
+        if turn != Turn::Opened {
+            next.before = known.before.max(at);
+        }
+        // Of two in the same second, the careful one holds.
+        match turn {
+            Turn::Closed if at >= known.standing => {
+                (next.standing, next.is_closed) = (at, true);
+            }
+            Turn::Opened if at > known.standing => {
+                (next.standing, next.is_closed) = (at, false);
+            }
+            Turn::Ended | Turn::Closed | Turn::Opened => {}
+        }
+        next
+    }
+
+    /// Whether what was had at a time, or nobody knows when, is believed no more.
+    pub fn ends(&self, born: Option<Time>) -> bool {
+        self.is_closed || born.is_none_or(|born| born <= self.before)
+    }
+}
+
+/// All that ended for a tenant.
+#[derive(Clone, Debug, Default)]
+pub struct Endings {
+    by_mark: BTreeMap<Mark, Ending>,
+}
+
+impl Endings {
+    /// Knows one more, or one otherwise.
+    pub fn put(&mut self, mark: Mark, ending: Ending) {
+        self.by_mark.insert(mark, ending);
+    }
+
+    /// Forgets one.
+    pub fn remove(&mut self, mark: Mark) {
+        self.by_mark.remove(&mark);
+    }
+
+    /// What is known of a mark.
+    pub fn of(&self, mark: Mark) -> Option<&Ending> {
+        self.by_mark.get(&mark)
+    }
+
+    /// All of them.
+    pub fn iter(&self) -> impl Iterator<Item = (Mark, &Ending)> {
+        self.by_mark.iter().map(|(mark, ending)| (*mark, ending))
+    }
+
+    /// How many there are.
+    pub fn len(&self) -> usize {
+        self.by_mark.len()
+    }
+
+    /// Whether nothing ended.
+    pub fn is_empty(&self) -> bool {
+        self.by_mark.is_empty()
+    }
+
+    /// A digest of all of them; none where there is nothing.
+    pub(crate) fn digest(&self) -> Option<Digest> {
+        if self.by_mark.is_empty() {
+            return None;
+        }
+        let parts: Vec<Digest> = self.by_mark.iter().map(digest_of).collect();
+        Some(Digest::of_list(
+            parts.iter().map(|part| part.as_bytes().as_slice()),
+        ))
+    }
+
+    /// Whether something that was born like this still holds; `what` is what a person calls it.
+    pub(crate) fn check(&self, birth: &Birth, what: &str) -> Result<(), Reason> {
+        let known = birth.marks.iter().filter_map(|mark| self.of(*mark));
+        match known.into_iter().find(|ending| ending.ends(birth.at)) {
+            None => Ok(()),
+            Some(ending) => Err(Reason::SubjectEnded {
+                what: what.to_owned(),
+                by: ending.by.clone(),
+                event: ending.event.clone(),
+                at: ending.before.max(ending.standing),
+            }),
+        }
+    }
+
+    /// Whether a token still holds, and all that it says it descends from. That it may say so of
+    /// itself does not matter here: it only ever costs it something.
+    pub(crate) fn check_token(
+        &self,
+        birth: &Birth,
+        what: &str,
+        claims: &Map<String, Value>,
+    ) -> Result<(), Reason> {
+        if self.is_empty() {
+            return Ok(());
+        }
+        self.check(birth, what)?;
+        self.check_lineage(&read_lineage(claims))
+    }
+
+    /// Whether all that something descends from still holds.
+    ///
+    /// # Errors
+    ///
+    /// `revocation.subject_ended`.
+    pub fn check_lineage(&self, lineage: &[Ancestor]) -> Result<(), Reason> {
+        let mut ancestors = lineage.iter();
+        ancestors.try_for_each(|ancestor| self.check_ancestor(ancestor))
+    }
+
+    fn check_ancestor(&self, ancestor: &Ancestor) -> Result<(), Reason> {
+        let what = format!("what this descends from at {}", ancestor.issuer);
+        self.check(&ancestor.birth, &what)
+    }
+}
+
+fn digest_of((mark, ending): (&Mark, &Ending)) -> Digest {
+    let numbers = [
+        ending.before.unix().to_be_bytes(),
+        ending.standing.unix().to_be_bytes(),
+        i64::from(ending.is_closed).to_be_bytes(),
+    ];
+    let texts = [ending.event.as_bytes(), ending.by.as_bytes()];
+    let parts = std::iter::once(mark.0.as_bytes().as_slice());
+    let parts = parts.chain(numbers.iter().map(<[u8; 8]>::as_slice));
+    Digest::of_list(parts.chain(texts))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn at(seconds: i64) -> Time {
+        Time::from_unix(seconds)
+    }
+
+    fn after(events: &[(Turn, i64)]) -> Ending {
+        let mut known = None;
+        for (turn, seconds) in events {
+            let next = Ending::after(known.as_ref(), *turn, at(*seconds), "event", "issuer");
+            known = Some(next);
+        }
+        known.unwrap()
+    }
+
+    #[test]
+    fn hostile_59_events_out_of_order_come_to_the_same() {
+        let events = [
+            (Turn::Ended, 10),
+            (Turn::Closed, 20),
+            (Turn::Opened, 30),
+            (Turn::Ended, 25),
+            (Turn::Closed, 15),
+        ];
+        let whole = after(&events);
+        assert!(!whole.is_closed);
+        assert_eq!(whole.before, at(25));
+        for turned in 0..events.len() {
+            let mut other = events;
+            other.rotate_left(turned);
+            let other = after(&other);
+            assert_eq!((other.before, other.is_closed), (whole.before, false));
+            other_way(&events, turned);
+        }
+    }
+
+    fn other_way(events: &[(Turn, i64)], turned: usize) {
+        let mut other = events.to_vec();
+        other.rotate_left(turned);
+        other.reverse();
+        assert_eq!(after(&other).before, at(25));
+        assert!(!after(&other).is_closed);
+    }
+
+    #[test]
+    fn what_was_had_in_the_second_of_the_event_ends_and_what_comes_after_does_not() {
+        let ended = after(&[(Turn::Ended, 10)]);
+        assert!(ended.ends(Some(at(9))));
+        assert!(ended.ends(Some(at(10))));
+        assert!(!ended.ends(Some(at(11))));
+        assert!(ended.ends(None));
+    }
+
+    #[test]
+    fn what_is_closed_stays_closed_until_it_is_opened_later() {
+        let closed = after(&[(Turn::Closed, 10)]);
+        assert!(closed.ends(Some(at(1_000))));
+        assert!(after(&[(Turn::Closed, 10), (Turn::Opened, 10)]).is_closed);
+        let opened = after(&[(Turn::Closed, 10), (Turn::Opened, 11)]);
+        assert!(opened.ends(Some(at(10))));
+        assert!(!opened.ends(Some(at(12))));
+    }
+
+    #[test]
+    fn no_issuer_has_the_mark_of_another() {
+        let all = [
+            Mark::subject("a", "x"),
+            Mark::subject("b", "x"),
+            Mark::subject("", "ax"),
+            Mark::session("a", "x"),
+            Mark::token("a", "x"),
+            Mark::email("a", "x"),
+            Mark::phone("a", "x"),
+        ];
+        let different: std::collections::BTreeSet<Mark> = all.into_iter().collect();
+        assert_eq!(different.len(), all.len());
+        assert_eq!(Mark::email("a", "A@b.test"), Mark::email("a", "a@B.test"));
+    }
+}

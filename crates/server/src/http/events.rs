@@ -1,0 +1,84 @@
+//! Where transmitters send events (RFC 8935).
+
+use std::sync::Arc;
+
+use avouch_core::reason::{Family, Reason};
+use axum::http::StatusCode;
+use serde_json::json;
+
+use super::answer::Answer;
+use super::call::{Call, Stop};
+use crate::fault::Refused;
+
+/// The one type of what is sent (RFC 8935 2.1).
+const EVENT: &str = "application/secevent+jwt";
+
+/// Takes an event. Whoever has sent it learns that it is taken, not what came of it.
+pub(super) fn receive(call: &Call) -> Result<Answer, Stop> {
+    let tenant = call.any_tenant()?;
+    let named = call.content_type.as_deref().unwrap_or_default();
+    let essence = named.split(';').next().unwrap_or_default().trim();
+    if !essence.eq_ignore_ascii_case(EVENT) {
+        return Ok(refused(&Reason::IssueEvent {
+            detail: format!("its `Content-Type` must be `{EVENT}`"),
+        }));
+    }
+    let token = match call.text("event") {
+        Ok(token) => token.trim(),
+        Err(reason) => return Ok(refused(&reason)),
+    };
+    let view = || Ok(Arc::clone(&call.http.views.known(call, &tenant)?.view));
+    match call.plane().receive_event(&tenant, token, &view) {
+        // RFC 8935 2.2: one that came before is taken like the first.
+        Ok(_) => Ok(Answer::accepted()),
+        Err(Refused::Reason(reason)) if matches!(*reason, Reason::IssueEventsExcess { .. }) => {
+            Err(Stop::Refused(Refused::Reason(reason)))
+        }
+        Err(Refused::Reason(reason)) => Ok(refused(&reason)),
+        Err(fault) => Err(fault.into()),
+    }
+}
+
+/// RFC 8935 2.3: one of a few words, and a sentence that gives away nothing but what was sent.
+fn refused(reason: &Reason) -> Answer {
+    let told = json!({ "err": word_of(reason), "description": description(reason) });
+    Answer::json(&told).with_status(StatusCode::BAD_REQUEST)
+}
+
+/// The word for a refusal (RFC 8935 2.4, SSF 1.0 8.1.4.1).
+pub(crate) fn word_of(reason: &Reason) -> &'static str {
+    match reason {
+        Reason::IssueEventAudience { .. } => "invalid_audience",
+        Reason::IssueEventIssuer { .. } => "invalid_issuer",
+        Reason::IssueEventKey { .. } => "invalid_key",
+        Reason::IssueEventState { .. } => "invalid_state",
+        Reason::IssueEventSubject { .. } => "access_denied",
+        Reason::ClaimMissing { .. }
+        | Reason::ClaimMistyped { .. }
+        | Reason::HeaderUnexpected { .. }
+        | Reason::CriticalHeaderUnsupported { .. } => "invalid_request",
+        // The algorithm or the keys of the issuer.
+        reason if reason.family() == Family::Federation => "invalid_key",
+        _ => "invalid_request",
+    }
+}
+
+/// What is about the token itself is told; what the tenant trusts is not.
+pub(crate) fn description(reason: &Reason) -> String {
+    match reason {
+        Reason::IssueEventAudience { .. } => "The event is for someone else.".to_owned(),
+        Reason::IssueEventIssuer { .. } => "No events of this issuer are taken here.".to_owned(),
+        Reason::IssueEventKey { .. } => "The event was not signed by its issuer.".to_owned(),
+        reason
+            if matches!(
+                reason.family(),
+                Family::Input | Family::Issue | Family::Limit
+            ) =>
+        {
+            reason.sentence()
+        }
+        reason => avouch_core::explain::of_reason_for_peer(reason)
+            .sentence
+            .to_owned(),
+    }
+}

@@ -1,0 +1,129 @@
+//! Signals: what others tell us happened to subjects of theirs, and what we tell others of ours
+//! (OpenID Shared Signals Framework 1.0, CAEP 1.0, RISC 1.0).
+//!
+//! ```text
+//! transmitter ── event ──► judged by the core ──► Ending of a mark ──► every view of the tenant
+//!    push (RFC 8935)                                   │  one change     nodes, as a delta
+//!    poll (RFC 8936)                                   ├──► revocation lists
+//!                                                      └──► notices ──► our receivers
+//! ```
+//!
+//! An ending is an object of the tenant like any other: durable before it is answered for, shared
+//! with all servers on the store by the same feed, and seen by the core in the view, so that a
+//! decision stays a function of what is known.
+
+mod ending;
+mod receiving;
+mod settings;
+mod state;
+mod streams;
+
+use std::sync::Arc;
+
+use avouch_core::reason::Reason;
+use avouch_store::{
+    AuthorityId, Change, Key, Object, SignalId, SignalKey, SignalKind, SignalRecord,
+};
+
+use crate::fault::{Fault, Refused};
+use crate::plane::Plane;
+use crate::tenant::Tenant;
+
+pub(crate) use ending::{endings_of, mark_of, read_ending};
+pub(crate) use receiving::Receiving;
+pub(crate) use streams::Named;
+
+fn key_of(kind: SignalKind, id: &SignalId) -> SignalKey {
+    let id = id.clone();
+    SignalKey { kind, id }
+}
+
+fn put(kind: SignalKind, id: &SignalId, document: String) -> Change {
+    Change::Put(Object::Signal(SignalRecord {
+        key: key_of(kind, id),
+        document,
+        secret: None,
+    }))
+}
+
+fn remove(kind: SignalKind, id: &SignalId) -> Change {
+    Change::Remove(Key::Signal(key_of(kind, id)))
+}
+
+/// All of a kind, by name.
+fn records_of(tenant: &Tenant, kind: SignalKind) -> Vec<SignalRecord> {
+    tenant.read(|snapshot| {
+        let all = snapshot.signals.values();
+        let of_kind = all.filter(|record| record.key.kind == kind);
+        of_kind.cloned().collect()
+    })
+}
+
+fn record_of(tenant: &Tenant, kind: SignalKind, id: &SignalId) -> Option<SignalRecord> {
+    tenant.read(|snapshot| snapshot.signals.get(&key_of(kind, id)).cloned())
+}
+
+/// The name of something that is there.
+fn named(
+    tenant: &Tenant,
+    kind: SignalKind,
+    object: &'static str,
+    name: &str,
+) -> Result<SignalId, Reason> {
+    let id = SignalId::parse(name);
+    let there = id.filter(|id| record_of(tenant, kind, id).is_some());
+    there.ok_or_else(|| Reason::IssueObjectUnknown {
+        object,
+        name: name.chars().take(128).collect(),
+    })
+}
+
+fn new_name(object: &'static str, name: &str) -> Result<SignalId, Reason> {
+    SignalId::parse(name).ok_or_else(|| Reason::IssueObjectMalformed {
+        object,
+        member: "name".to_owned(),
+        detail: "a name is 1 to 128 letters, digits, `.`, `_` and `-`".to_owned(),
+    })
+}
+
+/// How often a change is worked out anew because something else has changed meanwhile.
+const MOST_TRIES: usize = 32;
+
+impl Plane {
+    /// Makes a change that is worked out from what is there, and stored if nothing has changed since,
+    /// on whichever server.
+    fn change_signals(
+        &self,
+        tenant: &Arc<Tenant>,
+        mut worked_out: impl FnMut() -> Result<Vec<Change>, Refused>,
+    ) -> Result<bool, Refused> {
+        let mut conflict = None;
+        for _ in 0..MOST_TRIES {
+            let at = tenant.read(|snapshot| snapshot.sequence);
+            let changes = worked_out()?;
+            if changes.is_empty() {
+                return Ok(false);
+            }
+            match self.apply_at(tenant, at, &changes) {
+                Ok(_) => return Ok(true),
+                Err(Refused::Reason(reason)) if matches!(*reason, Reason::IssueConflict { .. }) => {
+                    conflict = Some(reason);
+                }
+                Err(other) => return Err(other),
+            }
+        }
+        let conflict = conflict.map(|reason| *reason);
+        Err(conflict
+            .unwrap_or_else(|| Reason::IssueConflict {
+                detail: "the tenant changes too fast".to_owned(),
+            })
+            .into())
+    }
+}
+
+/// Under which name a credential for a transmitter is sealed; authorities are called after their
+/// keys.
+fn sealed_as(id: &SignalId) -> Result<AuthorityId, Fault> {
+    let name = AuthorityId::parse(&format!("signal.{id}"));
+    name.ok_or_else(|| Fault::Bug("a signal cannot be named".to_owned()))
+}

@@ -1,0 +1,176 @@
+//! Streams of events as administrators want them and see them, and what they end themselves.
+
+use std::sync::Arc;
+
+use avouch_core::ended::{Mark, Marking, Turn};
+use avouch_core::reason::Reason;
+use avouch_store::{Change, Object, SignalId, SignalKind, SignalRecord};
+use serde_json::{Value, json};
+
+use super::ending::{ToEnd, tell_endings};
+use super::receiving::state_of;
+use super::settings::{Settings, apart, document_of};
+use super::{key_of, named, new_name, record_of, records_of, remove};
+use crate::fault::{Fault, Refused};
+use crate::plane::Plane;
+use crate::tenant::Tenant;
+
+/// What an administrator ends.
+#[derive(Clone, Debug)]
+pub(crate) struct Named {
+    /// The issuer whose it is.
+    pub(crate) issuer: String,
+    /// What kind of name the other is.
+    pub(crate) kind: &'static str,
+    pub(crate) marking: Marking,
+    /// The name.
+    pub(crate) name: String,
+    pub(crate) turn: Turn,
+    pub(crate) why: String,
+}
+
+impl Named {
+    pub(crate) const TURNS: [(&'static str, Turn); 3] = [
+        ("closed", Turn::Closed),
+        ("ended", Turn::Ended),
+        ("opened", Turn::Opened),
+    ];
+
+    fn mark(&self) -> Mark {
+        (self.marking)(&self.issuer, &self.name)
+    }
+}
+
+impl Plane {
+    /// Takes events of a transmitter from now on, in the place of the stream that had this name. What
+    /// was known of it is forgotten if the transmitter is another.
+    pub(crate) fn put_signal(
+        &self,
+        tenant: &Arc<Tenant>,
+        name: &str,
+        text: &str,
+    ) -> Result<SignalId, Refused> {
+        let id = new_name("signal", name)?;
+        let (document, secret) = apart(text, "signal")?;
+        let usual = self.issuer_of(tenant.id());
+        let settings = Settings::read(&document, &usual)?;
+        let before = record_of(tenant, SignalKind::Signal, &id);
+        let sealed = match secret {
+            Some(secret) => {
+                let sealing = tenant.keys.sealing();
+                Some(sealing.seal(&super::sealed_as(&id)?, secret.as_bytes())?)
+            }
+            // The credential stays with the transmitter that it is for.
+            None => before
+                .clone()
+                .filter(|before| is_of(before, &usual, &settings.issuer))
+                .and_then(|before| before.secret),
+        };
+        let mut changes = vec![Change::Put(Object::Signal(SignalRecord {
+            key: key_of(SignalKind::Signal, &id),
+            document,
+            secret: sealed,
+        }))];
+        if before.is_some_and(|before| !is_of(&before, &usual, &settings.issuer)) {
+            changes.push(remove(SignalKind::SignalState, &id));
+        }
+        self.apply(tenant, &changes)?;
+        Ok(id)
+    }
+
+    /// Takes no events of a stream any more. What it ended stays ended.
+    pub(crate) fn remove_signal(&self, tenant: &Arc<Tenant>, name: &str) -> Result<(), Refused> {
+        let id = named(tenant, SignalKind::Signal, "signal", name)?;
+        let changes = [
+            remove(SignalKind::Signal, &id),
+            remove(SignalKind::SignalState, &id),
+        ];
+        self.apply(tenant, &changes)?;
+        Ok(())
+    }
+
+    /// All streams, as administrators see them.
+    pub(crate) fn tell_signals(&self, tenant: &Tenant) -> Result<Vec<Value>, Refused> {
+        let records = records_of(tenant, SignalKind::Signal);
+        let told = records.iter().map(|record| self.told(tenant, record));
+        told.collect()
+    }
+
+    /// One stream, as administrators see it.
+    pub(crate) fn tell_signal(&self, tenant: &Tenant, name: &str) -> Result<Value, Refused> {
+        let id = named(tenant, SignalKind::Signal, "signal", name)?;
+        match record_of(tenant, SignalKind::Signal, &id) {
+            Some(record) => self.told(tenant, &record),
+            None => Err(Fault::Bug("a signal went away".to_owned()).into()),
+        }
+    }
+
+    fn told(&self, tenant: &Tenant, record: &SignalRecord) -> Result<Value, Refused> {
+        let id = &record.key.id;
+        let settings = Settings::stored(record, &self.issuer_of(tenant.id()))?;
+        let mut told = state_of(tenant, id).told(settings.heartbeat, self.now());
+        if let Some(members) = told.as_object_mut() {
+            members.insert("name".to_owned(), id.as_str().into());
+            members.insert("issuer".to_owned(), settings.issuer.into());
+            members.insert("of".to_owned(), settings.of.into());
+            members.insert("audience".to_owned(), settings.audiences.into());
+            members.insert("delivery".to_owned(), settings.delivery.name().into());
+            members.insert("heartbeat".to_owned(), settings.heartbeat.into());
+            members.insert("document".to_owned(), document_of(record));
+        }
+        Ok(told)
+    }
+
+    /// What ended, the latest first.
+    pub(crate) fn tell_ended(&self, tenant: &Tenant) -> Vec<Value> {
+        tell_endings(tenant)
+    }
+
+    /// Ends what an administrator names, or closes it, or opens it again.
+    pub(crate) fn end_named(
+        &self,
+        tenant: &Arc<Tenant>,
+        named: &Named,
+        by: &str,
+    ) -> Result<Value, Refused> {
+        if named.name.is_empty() || named.issuer.is_empty() {
+            return Err(Reason::IssueObjectMalformed {
+                object: "ending",
+                member: named.kind.to_owned(),
+                detail: "it is empty".to_owned(),
+            }
+            .into());
+        }
+        let marks = [named.mark()];
+        let ending = ToEnd {
+            marks: &marks,
+            name: &named.name,
+            turn: named.turn,
+            at: self.now(),
+            event: &named.why,
+            by,
+        };
+        let is_news = self.end(tenant, &ending, |_| Ok(Vec::new()))?;
+        Ok(json!({ "mark": named.mark().digest().to_string(), "changed": is_news }))
+    }
+
+    /// How all streams stand, for whoever watches.
+    pub(crate) fn signal_states(&self) -> std::collections::BTreeMap<&'static str, u64> {
+        let mut states = std::collections::BTreeMap::new();
+        for tenant in self.all_tenants() {
+            for record in records_of(&tenant, SignalKind::Signal) {
+                let Ok(settings) = Settings::stored(&record, "") else {
+                    continue;
+                };
+                let state = state_of(&tenant, &record.key.id);
+                let word = state.word(settings.heartbeat, self.now());
+                *states.entry(word).or_default() += 1;
+            }
+        }
+        states
+    }
+}
+
+fn is_of(record: &SignalRecord, usual: &str, issuer: &str) -> bool {
+    Settings::stored(record, usual).is_ok_and(|before| before.issuer == issuer)
+}

@@ -1,0 +1,136 @@
+//! What ended on one server has ended on all servers on the store, and after any restart.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
+
+use avouch_core::id::{TenantId, TrustDomain};
+use avouch_server::clock::SystemClock;
+use avouch_server::plane::Founding;
+use avouch_server::tls::Shown;
+use avouch_server::{Plane, Settings, http};
+use avouch_store::Store;
+use avouch_store::keyring::RootKey;
+use avouch_store::sqlite::SqliteStore;
+use serde_json::json;
+use tokio::sync::watch;
+
+use super::{CLOUD, REVOKED, SUBJECT, cloud, event, exchanged, someone, subject, told, workflow};
+use crate::exchange::{Cloud, exchange_form, refusal};
+use crate::http::{Answer, request, send};
+
+/// Another server on the store of a deployment.
+struct Second {
+    address: SocketAddr,
+    _stop: watch::Sender<bool>,
+}
+
+fn second(cloud: &Cloud) -> Second {
+    let folder = cloud.world.folder().to_owned();
+    let store: Arc<dyn Store> = Arc::new(SqliteStore::open(&folder).unwrap());
+    let founding = Founding {
+        tenant: TenantId::parse("top").unwrap(),
+        trust_domain: TrustDomain::parse("top.test").unwrap(),
+    };
+    let key = move |tenants: &[_]| Ok(RootKey::open_or_create(&folder, tenants)?);
+    let clock = Arc::new(SystemClock);
+    let plane = Plane::open(store, key, &founding, Settings::default(), clock).unwrap();
+    let runtime = cloud.world.runtime();
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0");
+    let listener = runtime.block_on(listener).unwrap();
+    let address = listener.local_addr().unwrap();
+    let (stop, stopping) = watch::channel(false);
+    runtime.spawn(http::serve(
+        listener,
+        Shown::Nothing,
+        Arc::clone(&plane),
+        stopping,
+    ));
+    // Whoever tells the others of itself is one of several.
+    cloud.world.plane.report_followers().unwrap();
+    plane.report_followers().unwrap();
+    Second {
+        address,
+        _stop: stop,
+    }
+}
+
+fn decide(address: SocketAddr, token: &str) -> Answer {
+    let question = json!({
+        "profile": "spiffe", "audience": [CLOUD], "credential": {"jwt": token},
+    });
+    let sent = request("POST", "/t/one/decide", &[], Some(&question.to_string()));
+    send(address, &sent)
+}
+
+fn is_accepted(answer: &Answer) -> bool {
+    assert_eq!(answer.status, 200, "{}", answer.body);
+    answer.json()["verdict"] == "accept"
+}
+
+fn exchange(address: SocketAddr, subject: &str) -> Answer {
+    let headers = [("content-type", "application/x-www-form-urlencoded")];
+    let form = exchange_form(subject, &[]);
+    send(
+        address,
+        &request("POST", "/t/one/token", &headers, Some(&form)),
+    )
+}
+
+#[test]
+fn hostile_61_nothing_is_accepted_on_any_server_after_one_has_answered_that_it_ended() {
+    let cloud = cloud();
+    let second = second(&cloud);
+    for round in 0..12 {
+        let who = someone(&format!("a-{round}"));
+        let given = exchanged(&cloud, 30, &who);
+        assert!(is_accepted(&decide(second.address, &given)));
+        let (is_over, accepted) = (AtomicBool::new(false), AtomicU32::new(0));
+        std::thread::scope(|scope| {
+            let asking: Vec<_> = [cloud.world.address, second.address, second.address]
+                .into_iter()
+                .map(|address| {
+                    let (given, is_over, accepted) = (&given, &is_over, &accepted);
+                    scope.spawn(move || {
+                        let mut after = 0;
+                        while after < 5 {
+                            // What begins after the answer must be refused.
+                            let began_after = is_over.load(Ordering::SeqCst);
+                            let is_accepted = is_accepted(&decide(address, given));
+                            assert!(!(began_after && is_accepted), "accepted after the end");
+                            accepted.fetch_add(u32::from(is_accepted), Ordering::SeqCst);
+                            after += u32::from(began_after);
+                        }
+                    })
+                })
+                .collect();
+            let unused = workflow(&cloud, 30, &who);
+            while accepted.load(Ordering::SeqCst) < 6 {
+                std::thread::yield_now();
+            }
+            told(
+                &cloud,
+                &event(&cloud, REVOKED, &subject(who["sub"].as_str().unwrap()), 10),
+            );
+            is_over.store(true, Ordering::SeqCst);
+            let answer = exchange(second.address, &unused);
+            assert_eq!(refusal(&answer).1, "revocation.subject_ended");
+            for one in asking {
+                one.join().unwrap();
+            }
+        });
+    }
+    // Near miss: who has signed in since is accepted on both.
+    let anew = exchanged(&cloud, 5, &someone("a-0"));
+    assert!(is_accepted(&decide(cloud.world.address, &anew)));
+    assert!(is_accepted(&decide(second.address, &anew)));
+}
+
+#[test]
+fn hostile_61_a_server_that_starts_later_knows_what_ended() {
+    let cloud = cloud();
+    let given = exchanged(&cloud, 30, &json!({}));
+    told(&cloud, &event(&cloud, REVOKED, &subject(SUBJECT), 10));
+    let second = second(&cloud);
+    assert!(!is_accepted(&decide(second.address, &given)));
+}
