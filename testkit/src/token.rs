@@ -1,6 +1,6 @@
 //! Tokens, good or wrong in any way one asks for, and the keys that check them.
 
-use aws_lc_rs::digest;
+use aws_lc_rs::{digest, hmac};
 use base64ct::{Base64UrlUnpadded, Encoding};
 use der::Decode;
 use der::asn1::Uint;
@@ -211,6 +211,12 @@ pub fn bundle(jwt: &Key, wit: &Key) -> Value {
 /// The hash by which one token speaks of another: SHA-256 in base64url.
 pub fn hash(token: &str) -> String {
     encode(digest::digest(&digest::SHA256, token.as_bytes()).as_ref())
+}
+
+/// HMAC with SHA-256, as `HS256` has it (RFC 7518 3.2).
+pub fn hmac(secret: &[u8], message: &[u8]) -> Vec<u8> {
+    let key = hmac::Key::new(hmac::HMAC_SHA256, secret);
+    hmac::sign(&key, message).as_ref().to_vec()
 }
 
 /// Base64url without padding.

@@ -12,7 +12,7 @@ use std::process::{Command, Output, Stdio};
 use std::sync::{Arc, Mutex};
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use avouch_testkit::https::{HttpsServer, response};
+use avouch_testkit::https::{HttpsServer, Shown, response};
 use avouch_testkit::issuer::github;
 use avouch_testkit::key::Key;
 use avouch_testkit::token::{TokenForge, jwk, jwks};
@@ -42,7 +42,7 @@ struct Shop {
 impl Shop {
     fn open(name: &str) -> Self {
         let files = tempfile::tempdir().unwrap();
-        let shown = certify(files.path());
+        let shown = Shown::under(&certify(files.path()), &["localhost"]);
         let [certificate, key, ca_file] =
             ["tls.pem", "tls.key", "ca.pem"].map(|name| files.path().join(name));
         let [certificate, key, ca_file] =

@@ -79,7 +79,10 @@ impl Refusal {
                 }
                 challenge
             }
-            Reason::IssueProofRequired { .. } => "DPoP algs=\"ES256 ES384 EdDSA RS256\"".to_owned(),
+            // There are clients that look at the challenge and not at the body.
+            Reason::IssueProofRequired { .. } => {
+                "DPoP error=\"invalid_request\", algs=\"ES256 ES384 EdDSA RS256\"".to_owned()
+            }
             Reason::IssueClient { .. } => "Bearer error=\"invalid_client\"".to_owned(),
             Reason::IssueRate { seconds, .. } => return vec![(RETRY_AFTER, seconds.to_string())],
             _ => return Vec::new(),

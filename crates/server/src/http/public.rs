@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use avouch_core::credential::jose::algorithm::Algorithm;
 use avouch_core::id::TrustDomain;
 use avouch_core::reason::Reason;
 use avouch_store::Sequence;
@@ -9,6 +10,7 @@ use serde_json::json;
 
 use super::answer::Answer;
 use super::call::{Call, Stop};
+use crate::exchange::request::GRANTS;
 use crate::readers::Published;
 use crate::tenant::Tenant;
 
@@ -62,7 +64,8 @@ pub(super) fn revocation_list(call: &Call) -> Result<Answer, Stop> {
     ))
 }
 
-/// Where an OIDC verifier finds the keys (OpenID Connect Discovery 1.0, section 3). Nobody logs in
+/// Where an OIDC verifier finds the keys (OpenID Connect Discovery 1.0, section 3), and a client the
+/// token endpoint (RFC 8414 2, RFC 9449 5.1). Nobody logs in
 /// here, and yet the address for that is a required member; the name in its place leads nowhere, as
 /// it does where Kubernetes issues tokens.
 pub(super) fn discovery(call: &Call) -> Result<Answer, Stop> {
@@ -70,6 +73,11 @@ pub(super) fn discovery(call: &Call) -> Result<Answer, Stop> {
     let issuer = call.plane().issuer_of(tenant.id());
     let document = json!({
         "jwks_uri": format!("{issuer}/keys"),
+        "token_endpoint": format!("{issuer}/token"),
+        "grant_types_supported": GRANTS,
+        "token_endpoint_auth_methods_supported": ["none", "private_key_jwt", "tls_client_auth"],
+        "token_endpoint_auth_signing_alg_values_supported": Algorithm::ALL.map(Algorithm::name),
+        "dpop_signing_alg_values_supported": Algorithm::ALL.map(Algorithm::name),
         "issuer": issuer,
         "authorization_endpoint": "urn:avouch:programmatic_authorization",
         "response_types_supported": ["id_token"],

@@ -27,8 +27,11 @@ fn a_tenant_publishes_its_bundle_its_keys_and_where_they_are() {
     let issuer = "http://127.0.0.1:8080/t/one";
     assert_eq!(discovery["issuer"], issuer);
     assert_eq!(discovery["jwks_uri"], format!("{issuer}/keys"));
+    assert_eq!(discovery["token_endpoint"], format!("{issuer}/token"));
     for member in [
         "authorization_endpoint",
+        "dpop_signing_alg_values_supported",
+        "grant_types_supported",
         "response_types_supported",
         "subject_types_supported",
         "id_token_signing_alg_values_supported",

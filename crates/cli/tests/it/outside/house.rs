@@ -2,8 +2,12 @@
 
 use std::path::Path;
 
-use avouch_testkit::https::{Shown, ed25519_pkcs8, root};
-use avouch_testkit::world::pem;
+use avouch_testkit::certificate::CertificateForge;
+use avouch_testkit::https::VALID;
+use avouch_testkit::key::Key;
+use avouch_testkit::name::GeneralName;
+use avouch_testkit::world::{Authority, pem};
+use avouch_testkit::{asn1, extension};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
@@ -147,18 +151,48 @@ impl House {
 }
 
 /// Writes a certificate for this machine, its key, and the root above it: `tls.pem`, `tls.key` and
-/// `ca.pem`. Gives what they are.
-pub(crate) fn certify(folder: &Path) -> Shown {
-    let root = root("Others");
-    let shown = Shown::under(&root, &["localhost", "127.0.0.1"]);
+/// `ca.pem`. They are of the curve P-256, since not every program speaks TLS with Ed25519. Gives the
+/// root.
+pub(crate) fn certify(folder: &Path) -> Authority {
+    let root = Authority::root_with("Others", Key::p256("Others"), |forge| {
+        forge.valid(VALID.0, VALID.1)
+    });
+    let key = Key::p256("this machine");
+    let names = [GeneralName::dns("localhost"), GeneralName::ip("127.0.0.1")];
+    let forge = CertificateForge::bare("this machine", &key)
+        .valid(VALID.0, VALID.1)
+        .with(extension::key_usage(&[
+            extension::KeyUsage::DigitalSignature,
+        ]))
+        .with(extension::extended_key_usage(&[extension::SERVER_AUTH]))
+        .with(extension::subject_alternative_names(&names));
     for (name, text) in [
-        ("tls.pem", pem("CERTIFICATE", &shown.chain[0])),
-        ("tls.key", pem("PRIVATE KEY", &ed25519_pkcs8(&shown.key))),
+        ("tls.pem", pem("CERTIFICATE", &root.issue(forge))),
+        ("tls.key", pem("PRIVATE KEY", &pkcs8(&key))),
         ("ca.pem", pem("CERTIFICATE", &root.certificate)),
     ] {
         std::fs::write(folder.join(name), text).unwrap();
     }
-    shown
+    root
+}
+
+/// The PKCS#8 form of a P-256 key (RFC 5958 2, RFC 5915 3).
+fn pkcs8(key: &Key) -> Vec<u8> {
+    let algorithm = [
+        asn1::oid("1.2.840.10045.2.1"),
+        asn1::oid("1.2.840.10045.3.1.7"),
+    ];
+    let public = asn1::bit_string(0, key.public());
+    let private = asn1::sequence([
+        asn1::number(1),
+        asn1::octet_string(key.private()),
+        asn1::constructed(1, &public),
+    ]);
+    asn1::sequence([
+        asn1::number(0),
+        asn1::sequence(algorithm),
+        asn1::octet_string(&private),
+    ])
 }
 
 /// What a token says, not checked.

@@ -395,14 +395,13 @@ fn keycloak_s_people_are_given_an_identity_through_a_change_of_its_keys() {
         Err(why) => return println!("skipped: Keycloak: {why}"),
     };
     let house = House::start("outside-keycloak");
-    // Java speaks TLS with keys of the curve P-256, and not with Ed25519.
-    p256_certificate(&house);
-    let port = free_port().to_string();
+    let ports = [free_port(), free_port()].map(|port| port.to_string());
     let ([certificate, key], folder) = (certificate(&house), house.file(""));
     let more = [
         home.to_str().unwrap(),
         &folder,
-        &port,
+        &ports[0],
+        &ports[1],
         &certificate,
         &key,
         &house.file("ca.pem"),
@@ -442,43 +441,4 @@ fn keycloak_s_people_are_given_an_identity_through_a_change_of_its_keys() {
         house.refusal(&idp.token(&login), &[]),
         "issue.assurance_insufficient"
     );
-}
-
-fn p256_certificate(house: &House) {
-    let openssl = |arguments: &[&str]| {
-        let mut openssl = Command::new("openssl");
-        let ran = succeed(openssl.args(arguments).current_dir(house.folder()));
-        ran.unwrap_or_else(|why| panic!("openssl {arguments:?}: {why}"));
-    };
-    let key = [
-        "-newkey",
-        "ec",
-        "-pkeyopt",
-        "ec_paramgen_curve:P-256",
-        "-nodes",
-    ];
-    let root = [
-        "req", "-x509", "-subj", "/CN=Root", "-keyout", "ca.key", "-out", "ca.pem",
-    ];
-    openssl(&[&root[..], &key].concat());
-    let own = [
-        "req", "-subj", "/CN=own", "-keyout", "tls.key", "-out", "tls.csr",
-    ];
-    openssl(&[&own[..], &key].concat());
-    fs::write(house.file("names"), "subjectAltName=DNS:localhost\n").unwrap();
-    openssl(&[
-        "x509",
-        "-req",
-        "-in",
-        "tls.csr",
-        "-CA",
-        "ca.pem",
-        "-CAkey",
-        "ca.key",
-        "-CAcreateserial",
-        "-extfile",
-        "names",
-        "-out",
-        "tls.pem",
-    ]);
 }

@@ -9,8 +9,11 @@
     reason = "it waits for what happens in another process, and no longer than it may take"
 )]
 
+mod clients;
 pub(crate) mod house;
 mod issuers;
+mod jose;
+mod parties;
 
 use std::fs;
 use std::io::{BufRead, BufReader, Write};
@@ -146,11 +149,21 @@ pub(crate) fn node(script: &str) -> Result<Command, Missing> {
 pub(crate) fn python(script: &str) -> Result<Command, Missing> {
     let folder = sources("python");
     let list = folder.join("requirements.txt");
-    let python = outside::python(&scratch("packages-python"), "oidc_provider_mock", &list)?;
+    let modules = "authlib, httpx, joserfc, oidc_provider_mock, requests";
+    let python = outside::python(&scratch("packages-python"), modules, &list)?;
     let mut command = Command::new(python);
     command.env("PYTHONDONTWRITEBYTECODE", "1");
     command.arg(folder.join(script));
     Ok(command)
+}
+
+/// A package of Go, built with the modules that a folder of the sources names, which need a network
+/// the first time.
+pub(crate) fn go(name: &str, package: &str) -> Result<PathBuf, Missing> {
+    let folder = sources("go").join(name);
+    built(name, &folder, |program| {
+        outside::go_program(&folder, package, program)
+    })
 }
 
 /// A program that is built once for each set of versions that a folder names.

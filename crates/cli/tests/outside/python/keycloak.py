@@ -1,7 +1,7 @@
 """Keycloak, in a realm with a client whose people sign in with a password, and whose tokens say by
 which level that was. Its keys change as its administrator would change them.
 
-    python keycloak.py KEYCLOAK FOLDER PORT CERTIFICATE KEY CA
+    python keycloak.py KEYCLOAK FOLDER PORT PLAIN-PORT CERTIFICATE KEY CA
 """
 
 import json
@@ -14,7 +14,7 @@ import httpx
 
 from talk import talk
 
-keycloak, folder, port, certificate, key, ca = sys.argv[1:]
+keycloak, folder, port, plain, certificate, key, ca = sys.argv[1:]
 CLIENT, SECRET = "avouch-keycloak", "a secret of this test"
 REALM = "shop"
 realm = {
@@ -44,18 +44,14 @@ realm = {
         }
     ],
 }
-home = f"{folder}/data"
-os.makedirs(f"{home}/import", exist_ok=True)
-with open(f"{home}/import/{REALM}-realm.json", "w") as file:
-    json.dump(realm, file)
 # The installation is shared between runs, what it keeps is not.
 log = open(f"{folder}/keycloak.log", "w")
 process = subprocess.Popen(
     [
         f"{keycloak}/bin/kc.sh",
         "start-dev",
-        "--import-realm",
-        "--http-enabled=false",
+        # It listens there too, whatever it is told.
+        f"--http-port={plain}",
         f"--https-port={port}",
         f"--https-certificate-file={certificate}",
         f"--https-certificate-key-file={key}",
@@ -99,8 +95,7 @@ def login(asked):
     return {"token": token(REALM, form)[asked.get("kind", "id_token")]}
 
 
-def rotate(asked):
-    """A new key takes the first place; the old one stays published."""
+def administer(path, what):
     form = {
         "grant_type": "password",
         "client_id": "admin-cli",
@@ -108,19 +103,23 @@ def rotate(asked):
         "password": "admin of this test",
     }
     bearer = {"authorization": f"Bearer {token('master', form)['access_token']}"}
+    browser.post(f"{root}/admin/realms{path}", json=what, headers=bearer).raise_for_status()
+
+
+def rotate(asked):
+    """A new key takes the first place; the old one stays published."""
     provider = {
         "name": f"rsa-{time.time_ns()}",
         "providerId": "rsa-generated",
         "providerType": "org.keycloak.keys.KeyProvider",
         "config": {"priority": [str(time.time_ns() // 1_000_000)], "keySize": ["2048"]},
     }
-    address = f"{root}/admin/realms/{REALM}/components"
-    browser.post(address, json=provider, headers=bearer).raise_for_status()
+    administer(f"/{REALM}/components", provider)
 
 
 def is_up():
     try:
-        return browser.get(f"{issuer}/.well-known/openid-configuration").is_success
+        return browser.get(f"{root}/realms/master").is_success
     except httpx.TransportError:
         return False
 
@@ -131,8 +130,10 @@ try:
         if process.poll() is not None or time.monotonic() > deadline:
             sys.exit("it did not start: " + open(log.name).read()[-2000:])
         time.sleep(0.5)
+    administer("", realm)
     verbs = {"login": login, "rotate": rotate}
     talk({"issuer": issuer, "clients": [CLIENT]}, lambda asked: verbs[asked["do"]](asked))
 finally:
-    os.killpg(process.pid, 9)
+    if process.poll() is None:
+        os.killpg(process.pid, 9)
     process.wait()

@@ -1,0 +1,417 @@
+//! Real relying parties of other people, which believe what we issue because of OpenID discovery.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+use nix::unistd::Uid;
+use serde_json::Value;
+
+use super::house::{certify, claims};
+use super::{Missing, free_port, go, scratch, sources, succeed, until};
+use crate::plane::Plane;
+use crate::run::Ran;
+
+/// For whom the tokens are.
+const AUDIENCE: &str = "https://party.test";
+
+/// What the shortest token lives, and what a party may let clocks differ.
+const SHORT: Duration = Duration::from_secs(30 + 4);
+
+/// A plane over TLS with a second tenant, and tokens of all kinds.
+struct Issuing {
+    plane: Plane,
+    files: tempfile::TempDir,
+    good: String,
+}
+
+impl Issuing {
+    fn start(name: &str) -> Self {
+        let files = tempfile::tempdir().unwrap();
+        certify(files.path());
+        let [certificate, key] = ["tls.pem", "tls.key"].map(|name| files.path().join(name));
+        let [certificate, key] = [&certificate, &key].map(|file| file.to_str().unwrap());
+        let plane = Plane::start(name, &["--tls-cert", certificate, "--tls-key", key]);
+        let credential = plane.folder.path().join("avouch-data/operator.jwt");
+        until("there is a credential", || credential.exists());
+        let mut this = Self {
+            plane,
+            files,
+            good: String::new(),
+        };
+        let selector = format!("unix:uid:{}", Uid::effective());
+        this.manage(&["tenant", "create", "other", "--trust-domain", "other.test"]);
+        for (tenant, id, ttl) in [
+            ("other", "spiffe://other.test/user", "300"),
+            ("demo", "spiffe://demo.avouch.test/short", "30"),
+        ] {
+            this.manage(&[
+                "entry",
+                "create",
+                "--tenant",
+                tenant,
+                "--id",
+                "own",
+                "--spiffe-id",
+                id,
+                "--selector",
+                &selector,
+                "--jwt-ttl",
+                ttl,
+            ]);
+        }
+        this.good = this.fresh();
+        this
+    }
+
+    fn manage(&self, command: &[&str]) -> Ran {
+        let ran = self.run(command);
+        assert_eq!(ran.code, 0, "{command:?}: {}{}", ran.out, ran.err);
+        ran
+    }
+
+    fn run(&self, command: &[&str]) -> Ran {
+        let (ca, http) = (self.file("ca.pem"), self.plane.http());
+        let over_tls = ["--server", http.as_str(), "--ca", ca.as_str()];
+        self.plane.folder.run(&[command, &over_tls].concat())
+    }
+
+    fn file(&self, name: &str) -> String {
+        self.files.path().join(name).to_str().unwrap().to_owned()
+    }
+
+    fn folder(&self) -> &Path {
+        self.files.path()
+    }
+
+    fn issuer(&self) -> String {
+        format!("{}/t/demo", self.plane.http())
+    }
+
+    /// What `avouch up` gives to whoever started it.
+    fn fresh(&self) -> String {
+        let listed = self.manage(&[
+            "entry",
+            "show",
+            "current-user",
+            "--tenant",
+            "demo",
+            "-o",
+            "json",
+        ]);
+        let id = listed.json()["spiffe_id"].as_str().unwrap().to_owned();
+        self.token(&id, AUDIENCE)
+    }
+
+    /// A JWT-SVID of the Workload API, which a workload has as soon as its agent knows it.
+    fn token(&self, id: &str, audience: &str) -> String {
+        let mut token = String::new();
+        until(&format!("there is a token for {id}"), || {
+            let command = ["fetch", "jwt", "--audience", audience, "--spiffe-id", id];
+            let fetched = self.plane.run(&command);
+            token = fetched.out.trim().to_owned();
+            fetched.code == 0
+        });
+        token
+    }
+
+    /// The authorities of tokens in a state.
+    fn authorities(&self, state: &str) -> Vec<String> {
+        let listed = self
+            .manage(&["authority", "list", "--tenant", "demo", "-o", "json"])
+            .json();
+        let all = listed["authorities"].as_array().unwrap().iter();
+        all.filter(|one| one["state"] == state && one["kind"] == "jwt")
+            .map(|one| one["id"].as_str().unwrap().to_owned())
+            .collect()
+    }
+
+    /// The discovery document and the key set, as anyone gets them.
+    fn published(&self, address: &str) -> Value {
+        let mut curl = Command::new("curl");
+        curl.args(["-sSf", "--cacert", &self.file("ca.pem"), address]);
+        serde_json::from_str(&succeed(&mut curl).unwrap()).unwrap()
+    }
+}
+
+/// A relying party: whether it takes a token.
+trait Party {
+    fn name(&self) -> &'static str;
+    fn accepts(&self, token: &str) -> bool;
+    /// Whether it sees that a key is gone, or keeps each that it ever saw.
+    fn forgets_keys(&self) -> bool;
+}
+
+/// What every party must do, in one sitting: tokens expire and keys change for all of them at once.
+fn all_of(issuing: &Issuing, parties: &[Box<dyn Party>]) {
+    let each = |what: &str, expected: bool, token: &str| {
+        for party in parties {
+            let name = party.name();
+            assert_eq!(
+                party.accepts(token),
+                expected,
+                "{name}: {what}: {}",
+                claims(token)
+            );
+        }
+    };
+    each("a good token", true, &issuing.good);
+    let own = "spiffe://demo.avouch.test/short";
+    let short = issuing.token(own, AUDIENCE);
+    let since = Instant::now();
+    each("before its end", true, &short);
+    each(
+        "for another audience",
+        false,
+        &issuing.token(own, "https://another.test"),
+    );
+    each(
+        "of another tenant",
+        false,
+        &issuing.token("spiffe://other.test/user", AUDIENCE),
+    );
+    each("with another signature", false, &forged(&issuing.good));
+    each("no token", false, "a.b.c");
+
+    // A key is prepared, and signs when everyone may know it.
+    let old = issuing.authorities("active");
+    issuing.manage(&[
+        "authority",
+        "prepare",
+        "demo.avouch.test",
+        "--tenant",
+        "demo",
+    ]);
+    std::thread::sleep(Duration::from_secs(2));
+    for id in &old {
+        issuing.manage(&["authority", "taint", id, "--tenant", "demo"]);
+    }
+    let kid = |token: &str| token.split('.').next().unwrap().to_owned();
+    let mut fresh = String::new();
+    until("the new key signs", || {
+        fresh = issuing.fresh();
+        kid(&fresh) != kid(&issuing.good)
+    });
+    each("signed with the new key", true, &fresh);
+    each(
+        "signed with the old key, which is published still",
+        true,
+        &issuing.good,
+    );
+
+    std::thread::sleep(SHORT.saturating_sub(since.elapsed()));
+    each("after its end", false, &short);
+
+    // The old key is taken back.
+    for id in &old {
+        let revoke = ["authority", "revoke", id, "--tenant", "demo", "--anyway"];
+        issuing.manage(&revoke);
+    }
+    let keys = issuing.published(&format!("{}/keys", issuing.issuer()));
+    assert_eq!(keys["keys"].as_array().unwrap().len(), 1, "{keys}");
+    each("signed with the new key", true, &issuing.fresh());
+    for party in parties.iter().filter(|party| party.forgets_keys()) {
+        until(
+            &format!("{} refuses what the old key signed", party.name()),
+            || !party.accepts(&issuing.good),
+        );
+    }
+}
+
+/// The token with another signature.
+fn forged(token: &str) -> String {
+    let (signed, signature) = token.rsplit_once('.').unwrap();
+    let turned: String = signature.chars().rev().collect();
+    format!("{signed}.{turned}")
+}
+
+/// The status that a server answers to whoever presents a token.
+fn status(arguments: &[&str], token: &str) -> String {
+    let mut curl = Command::new("curl");
+    curl.args([
+        "-sS",
+        "-o",
+        "/dev/null",
+        "-w",
+        "%{http_code}",
+        "--max-time",
+        "20",
+    ]);
+    curl.arg("-H").arg(format!("Authorization: Bearer {token}"));
+    succeed(curl.args(arguments)).unwrap_or_default()
+}
+
+/// A program that ends with the test, and what it says.
+struct Running {
+    child: Child,
+    log: PathBuf,
+}
+
+impl Running {
+    fn start(mut command: Command, log: PathBuf) -> Self {
+        let file = fs::File::create(&log).unwrap();
+        let child = command
+            .stdin(Stdio::null())
+            .stdout(file.try_clone().unwrap())
+            .stderr(file)
+            .spawn()
+            .unwrap();
+        Self { child, log }
+    }
+
+    /// Waits until it serves.
+    fn until(&mut self, what: &str, mut holds: impl FnMut() -> bool) {
+        let log = self.log.clone();
+        until(what, || {
+            let ended = self.child.try_wait().unwrap();
+            let said = || fs::read_to_string(&log).unwrap_or_default();
+            assert!(ended.is_none(), "{what}: it ended: {}", said());
+            holds()
+        });
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        drop(self.child.kill());
+        drop(self.child.wait());
+    }
+}
+
+/// `oauth2-proxy`, which finds the keys by discovery (go-oidc).
+struct Oauth2Proxy {
+    address: String,
+    _running: Running,
+}
+
+impl Oauth2Proxy {
+    fn start(issuing: &Issuing) -> Result<Box<dyn Party>, Missing> {
+        let program = go("oauth2-proxy", "github.com/oauth2-proxy/oauth2-proxy/v7")?;
+        let port = free_port();
+        let mut command = Command::new(program);
+        command.args([
+            &format!("--http-address=127.0.0.1:{port}"),
+            "--provider=oidc",
+            &format!("--oidc-issuer-url={}", issuing.issuer()),
+            &format!("--provider-ca-file={}", issuing.file("ca.pem")),
+            &format!("--client-id={AUDIENCE}"),
+            "--client-secret=unused",
+            "--cookie-secret=0123456789abcdef0123456789abcdef",
+            "--redirect-url=https://party.test/callback",
+            // Only who presents a token is let through; its `sub` is who that is.
+            "--skip-jwt-bearer-tokens=true",
+            "--oidc-email-claim=sub",
+            "--email-domain=*",
+            "--api-route=^/",
+            "--upstream=static://200",
+        ]);
+        let mut running = Running::start(command, issuing.folder().join("oauth2-proxy.log"));
+        let address = format!("http://127.0.0.1:{port}/");
+        running.until("oauth2-proxy serves", || status(&[&address], "x") == "401");
+        Ok(Box::new(Self {
+            address,
+            _running: running,
+        }))
+    }
+}
+
+impl Party for Oauth2Proxy {
+    fn name(&self) -> &'static str {
+        "oauth2-proxy"
+    }
+
+    fn accepts(&self, token: &str) -> bool {
+        status(&[&self.address], token) == "200"
+    }
+
+    fn forgets_keys(&self) -> bool {
+        false
+    }
+}
+
+/// Envoy with its filter `jwt_authn`, which is told where the discovery document says that the keys
+/// are.
+struct Envoy {
+    socket: String,
+    _running: Running,
+}
+
+impl Envoy {
+    fn start(issuing: &Issuing) -> Result<Box<dyn Party>, Missing> {
+        let list =
+            Path::new(env!("CARGO_MANIFEST_DIR")).join("../agent/tests/outside/python/envoy.txt");
+        let python = avouch_testkit::outside::python(&scratch("python-envoy"), "envoy", &list)?;
+        let address = format!("{}/.well-known/openid-configuration", issuing.issuer());
+        let discovered = issuing.published(&address);
+        let configuration = fs::read_to_string(sources("envoy-jwt.yaml")).unwrap();
+        let port = issuing.plane.http().rsplit(':').next().unwrap().to_owned();
+        let configuration = configuration
+            .replace("FOLDER", issuing.folder().to_str().unwrap())
+            .replace("ISSUER", discovered["issuer"].as_str().unwrap())
+            .replace("KEYS", discovered["jwks_uri"].as_str().unwrap())
+            .replace("AUDIENCE", AUDIENCE)
+            .replace("PORT", &port);
+        let file = issuing.folder().join("envoy.yaml");
+        fs::write(&file, configuration).unwrap();
+        let mut command = Command::new(python.with_file_name("envoy"));
+        command
+            .args(["--use-dynamic-base-id", "--concurrency", "1", "-c"])
+            .arg(&file);
+        let mut running = Running::start(command, issuing.folder().join("envoy.log"));
+        let socket = issuing.file("envoy.sock");
+        let this = |running| Self {
+            socket: socket.clone(),
+            _running: running,
+        };
+        let asked = ["--unix-socket", socket.as_str(), "http://party.test/"];
+        running.until("Envoy serves", || status(&asked, "x") == "401");
+        Ok(Box::new(this(running)))
+    }
+}
+
+impl Party for Envoy {
+    fn name(&self) -> &'static str {
+        "Envoy"
+    }
+
+    fn accepts(&self, token: &str) -> bool {
+        status(
+            &["--unix-socket", &self.socket, "http://party.test/"],
+            token,
+        ) == "200"
+    }
+
+    fn forgets_keys(&self) -> bool {
+        true
+    }
+}
+
+#[test]
+fn relying_parties_of_other_people_take_our_tokens_and_no_others_through_a_change_of_keys() {
+    let starts: [(&str, Start); 2] = [
+        ("oauth2-proxy", Oauth2Proxy::start),
+        ("Envoy", Envoy::start),
+    ];
+    for (name, why) in sit_with("outside-parties", &starts) {
+        println!("skipped: {name}: {why}");
+    }
+}
+
+type Start = fn(&Issuing) -> Result<Box<dyn Party>, Missing>;
+
+/// Gives those that cannot be had, and why not.
+fn sit_with<'a>(name: &str, starts: &[(&'a str, Start)]) -> Vec<(&'a str, Missing)> {
+    let issuing = Issuing::start(name);
+    let (mut parties, mut missing) = (Vec::new(), Vec::new());
+    for (name, start) in starts {
+        match start(&issuing) {
+            Ok(party) => parties.push(party),
+            Err(why) => missing.push((*name, why)),
+        }
+    }
+    if !parties.is_empty() {
+        all_of(&issuing, &parties);
+    }
+    missing
+}
