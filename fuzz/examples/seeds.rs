@@ -13,6 +13,7 @@ use avouch_testkit::key::{Key, RsaTestKey};
 use avouch_testkit::name::GeneralName;
 use avouch_testkit::question::QuestionForge;
 use avouch_testkit::world::{Authority, pem};
+use avouch_testkit::{saml, saml_hostile};
 use serde_json::{Value, json};
 
 fn main() -> std::io::Result<()> {
@@ -191,7 +192,15 @@ fn documents() -> Vec<Seed> {
         store.trim_end().replace('\n', "\n      ")
     );
     let map = json!({"trust_domains": {TRUST_DOMAIN: fixtures::bundle()}});
+    let metadata = saml::metadata(saml_hostile::ISSUER, &[&fixtures::root().certificate], None);
     vec![
+        (
+            "saml",
+            "assertion",
+            saml_hostile::forge().unsigned().into_bytes(),
+        ),
+        ("saml", "response", saml_hostile::good().into_bytes()),
+        ("saml", "metadata", metadata.into_bytes()),
         ("jwks", "good", fixtures::key_set().to_string().into_bytes()),
         (
             "bundle",

@@ -42,6 +42,8 @@ pub mod name;
 pub mod outside;
 pub mod postgresql;
 pub mod question;
+pub mod saml;
+pub mod saml_hostile;
 pub mod softhsm;
 pub mod token;
 pub mod world;

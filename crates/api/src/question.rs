@@ -75,6 +75,8 @@ impl<'a> Asked<'a> {
         let expected = expect(members.members("expect")?)?;
         let audiences = members.texts("audience")?;
         let nonce = members.text("nonce")?;
+        let recipients = members.texts("recipient")?;
+        let in_response_to = members.text("in_response_to")?;
         let require_revocation = members.flag("require_revocation")?.unwrap_or(false);
         let policies = policies(members.members("policies")?)?;
         let (max_path_length, limits) = limits(members.members("limits")?)?;
@@ -96,6 +98,8 @@ impl<'a> Asked<'a> {
                 max_path_length,
                 require_revocation,
                 policies,
+                recipients,
+                in_response_to,
                 ..Context::default()
             },
             credential,
@@ -306,11 +310,16 @@ fn read_credential(mut members: Members) -> Result<Credential, Reason> {
         wit.finish()?;
         found.push(Credential::Wit { token, proof });
     }
+    if let Some(given) = members.text("saml")? {
+        let document = text::saml(&given)
+            .ok_or_else(|| members.refuse("saml", "is neither XML nor base64 of it"))?;
+        found.push(Credential::Saml(document));
+    }
     if let Some(key) = members.text("api_key")? {
         found.push(Credential::ApiKey(key));
     }
     // Known by name, not yet decided: whatever they hold is not looked at.
-    for kind in ["ssh", "openpgp", "saml"] {
+    for kind in ["ssh", "openpgp"] {
         if members.take(kind).is_some() {
             found.push(Credential::Unsupported(kind.to_owned()));
         }

@@ -2,7 +2,7 @@
 
 use avouch_core::reason::{Reason, printable};
 use avouch_core::time::Time;
-use base64ct::{Base64, Encoding};
+use base64ct::{Base64, Base64UrlUnpadded, Encoding};
 
 const BEGIN: &str = "-----BEGIN ";
 const DASHES: &str = "-----";
@@ -114,6 +114,19 @@ pub fn base64(text: &str) -> Option<Vec<u8>> {
         .filter(|byte| !byte.is_ascii_whitespace())
         .collect();
     Base64::decode_vec(std::str::from_utf8(&dense).ok()?).ok()
+}
+
+/// A document of SAML: XML as it is, or base64 of it as the bindings of SAML and of OAuth have it
+/// (SAML Bindings 3.5.4, RFC 7522 2.1).
+pub fn saml(text: &str) -> Option<String> {
+    let text = text.trim();
+    if text.starts_with('<') {
+        return Some(text.to_owned());
+    }
+    let url_safe = || Base64UrlUnpadded::decode_vec(text.trim_end_matches('=')).ok();
+    let bytes = base64(text).or_else(url_safe)?;
+    let document = String::from_utf8(bytes).ok()?;
+    document.trim_start().starts_with('<').then_some(document)
 }
 
 /// A moment (RFC 3339), or a day, which stands for its first second in UTC.

@@ -8,7 +8,7 @@ use avouch_core::credential::jose::bundle::Bundle;
 use avouch_core::credential::x509::{Certificate, Crl};
 use avouch_core::ended::{Ending, Endings, Mark};
 use avouch_core::id::{Digest, TenantId, TrustDomain};
-use avouch_core::model::federation::IssuerAnchor;
+use avouch_core::model::federation::{IssuerAnchor, SamlAnchor};
 use avouch_core::reason::{Reason, printable};
 use avouch_core::view::{Unusable, View};
 use serde_json::{Map, Value};
@@ -43,7 +43,8 @@ pub struct Entry {
 }
 
 impl TrustDocument {
-    /// Reads a trust document in JSON or YAML, or a store of certificates in PEM or DER. `source`
+    /// Reads a trust document in JSON or YAML, the metadata of an identity provider of SAML, or a
+    /// store of certificates in PEM or DER. `source`
     /// is where it came from, for the reader; `tenant` owns every anchor that names no other.
     pub fn read(bytes: &[u8], tenant: &TenantId, source: &str) -> Result<Self, Reason> {
         let reader = Reader { tenant, source };
@@ -188,6 +189,10 @@ impl Reader<'_> {
         if text.trim_start().starts_with('{') {
             return self.json(text);
         }
+        if text.trim_start().starts_with('<') {
+            let metadata = serde_json::json!({ "anchors": [{ "saml": { "metadata": text } }] });
+            return self.document(metadata);
+        }
         // A certificate in PEM inside a YAML document is indented or follows a key; a store of
         // certificates has its first block at the beginning of a line.
         if text.lines().any(|line| line.starts_with("-----BEGIN ")) {
@@ -317,6 +322,7 @@ impl Reader<'_> {
         let read = match kind_of(path, &members)? {
             Kind::ApiKey => api_key(path, members)?,
             Kind::Issuer => issuer(path, members)?,
+            Kind::Saml => saml(path, members)?,
             Kind::TrustDomain => trust_domain(members)?,
             Kind::X509 => return self.x509(path, members, &common, document),
             Kind::Unsupported(name) => {
@@ -391,6 +397,7 @@ fn ending(index: usize, value: Value) -> Result<(Mark, Ending), Reason> {
 enum Kind {
     ApiKey,
     Issuer,
+    Saml,
     TrustDomain,
     /// Known by this name, and of no use yet.
     Unsupported(&'static str),
@@ -398,9 +405,10 @@ enum Kind {
 }
 
 /// The member that makes an anchor what it is.
-const KINDS: [(&str, Kind); 6] = [
+const KINDS: [(&str, Kind); 7] = [
     ("x509", Kind::X509),
     ("issuer", Kind::Issuer),
+    ("saml", Kind::Saml),
     ("trust_domain", Kind::TrustDomain),
     ("api_key", Kind::ApiKey),
     ("pin", Kind::Unsupported("pin")),
@@ -417,8 +425,8 @@ fn kind_of(path: &str, members: &Members) -> Result<Kind, Reason> {
             "`{path}` is both `{one}` and `{other}`; make two anchors of it"
         ))),
         (None, _) => Err(Document::Trust.refuse(format!(
-            "`{path}` says nothing to trust: it needs one of `x509`, `issuer`, `trust_domain` and \
-             `api_key`"
+            "`{path}` says nothing to trust: it needs one of `x509`, `issuer`, `saml`, `trust_domain` \
+             and `api_key`"
         ))),
     }
 }
@@ -436,6 +444,16 @@ fn issuer(path: &str, members: Members) -> Result<Read, Reason> {
     Ok(Read {
         name: anchor.issuer().to_owned(),
         kind: AnchorKind::Issuer(anchor),
+        members,
+    })
+}
+
+fn saml(path: &str, members: Members) -> Result<Read, Reason> {
+    let members = members.rest();
+    let anchor = SamlAnchor::read_at(path, &members)?;
+    Ok(Read {
+        name: anchor.entity_id().to_owned(),
+        kind: AnchorKind::Saml(anchor),
         members,
     })
 }

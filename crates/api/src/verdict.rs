@@ -456,7 +456,7 @@ impl<'a> NeedDocument<'a> {
         Self {
             kind: need.name(),
             issuer: match need {
-                Need::Audience => None,
+                Need::Audience | Need::Recipient | Need::XmlSignature(_) => None,
                 Need::KeySet { issuer } => Some(issuer),
             },
             sentence: need.sentence(),

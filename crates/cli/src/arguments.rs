@@ -383,14 +383,14 @@ pub struct ModelArguments {
 #[derive(Args, Debug)]
 pub struct VerifyArguments {
     /// Files with the credential (`-` for standard input): a certificate or chain in PEM or DER, a
-    /// JWT, an API key, told apart by what is in them. Several files make one chain
+    /// JWT, a SAML response, an API key, told apart by what is in them. Several files make one chain
     #[arg(value_name = "CREDENTIAL", required_unless_present = "batch")]
     pub credentials: Vec<PathBuf>,
     /// Read questions from FILE, one JSON object a line, and write a verdict a line in the same
     /// order (`-` for standard input)
     #[arg(long, value_name = "FILE", conflicts_with_all = [
         "credentials", "intermediates", "dns", "ip", "email", "spiffe", "audience", "nonce",
-        "proof", "purpose", "profile", "max_path_length", "require_revocation", "policy",
+        "recipient", "in_response_to", "proof", "purpose", "profile", "max_path_length", "require_revocation", "policy",
     ])]
     pub batch: Option<PathBuf>,
     /// How many threads decide at once in a batch [default: one for each core]
@@ -406,7 +406,7 @@ pub struct VerifyArguments {
 #[derive(Args, Debug)]
 pub struct ExplainArguments {
     /// Files with the credential (`-` for standard input): a certificate or chain in PEM or DER, a
-    /// JWT, an API key, told apart by what is in them. Several files make one chain
+    /// JWT, a SAML response, an API key, told apart by what is in them. Several files make one chain
     #[arg(value_name = "CREDENTIAL", required = true)]
     pub credentials: Vec<PathBuf>,
     /// The question.
@@ -446,6 +446,12 @@ pub struct QuestionArguments {
     /// The nonce you sent, which the ID token must carry
     #[arg(long)]
     pub nonce: Option<String>,
+    /// The address at which an assertion of SAML was shown to you. May be repeated
+    #[arg(long, value_name = "URL")]
+    pub recipient: Vec<String>,
+    /// The ID of the request that an assertion of SAML answers
+    #[arg(long, value_name = "ID")]
+    pub in_response_to: Option<String>,
     /// The proof of possession (WPT) that came with a workload identity token
     #[arg(long, value_name = "FILE")]
     pub proof: Option<PathBuf>,

@@ -31,6 +31,7 @@ pub fn from_files(
         Some((_, Recognised::ApiKey(key))) => Ok(Credential::ApiKey(key)),
         Some((_, Recognised::Certificates(chain))) => with_intermediates(chain, intermediates),
         Some((_, Recognised::Other(kind))) => Ok(Credential::Unsupported(kind.to_owned())),
+        Some((_, Recognised::Saml(text))) => Ok(Credential::Saml(text)),
         Some((_, Recognised::Token { text, is_wit })) => token(text, is_wit, proof),
         None => Err(usage("no credential was named")),
     }

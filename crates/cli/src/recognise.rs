@@ -18,6 +18,8 @@ pub enum Recognised {
     Certificates(Vec<Vec<u8>>),
     /// A kind of credential that is known but cannot be decided yet, by its name in a question.
     Other(&'static str),
+    /// A response or an assertion of SAML, as XML.
+    Saml(String),
     /// A compact token.
     Token {
         /// The token.
@@ -71,7 +73,10 @@ fn recognise_text(text: &str, depth: Depth) -> Result<Recognised, Reason> {
         return Ok(Recognised::Other("ssh"));
     }
     if trimmed.starts_with('<') && trimmed.contains("urn:oasis:names:tc:SAML") {
-        return Ok(Recognised::Other("saml"));
+        if trimmed.contains("urn:oasis:names:tc:SAML:2.0:metadata") {
+            return unrecognised("it is SAML metadata; give it with `--trust`");
+        }
+        return Ok(Recognised::Saml(trimmed.to_owned()));
     }
     if is_compact(trimmed) {
         return Ok(Recognised::Token {
@@ -102,7 +107,9 @@ fn recognise_unwrapped(bytes: &[u8]) -> Option<Result<Recognised, Reason>> {
         return Some(recognise_binary(bytes));
     }
     let text = std::str::from_utf8(bytes).ok()?;
-    text::looks_like_pem(text).then(|| recognise_text(text, Depth::Unwrapped))
+    let is_known = text::looks_like_pem(text)
+        || text.trim_start().starts_with('<') && text.contains("urn:oasis:names:tc:SAML");
+    is_known.then(|| recognise_text(text, Depth::Unwrapped))
 }
 
 fn recognise_pem(text: &str) -> Result<Recognised, Reason> {

@@ -6,11 +6,11 @@ use avouch_api::{Answer, Outcome, profile_for, purpose_for};
 use avouch_core::budget::Budget;
 use avouch_core::credential::Credential;
 use avouch_core::crypto::AwsLc;
-use avouch_core::decide;
 use avouch_core::question::{Context, ExpectedName, InitialPolicies, Question};
 use avouch_core::reason::Reason;
 use avouch_core::verdict::Verdict;
 use avouch_core::view::View;
+use avouch_server::xml_signatures;
 
 use crate::arguments::{Common, QuestionArguments};
 use crate::fault::{Exit, Fault};
@@ -94,8 +94,9 @@ impl Asking<'_> {
     fn answer(&self, detail: Detail) -> Result<Exit, Fault> {
         self.check_stdin()?;
         match self.prepare() {
-            Ok((question, view)) => {
-                let verdict = decide(&question, &view, &AwsLc, &mut Budget::default());
+            Ok((mut question, view)) => {
+                let budget = Budget::default();
+                let verdict = xml_signatures::decide(&mut question, &view, &AwsLc, &budget)?;
                 let answer = Answer {
                     id: None,
                     decision: &clock::decision_id(),
@@ -144,6 +145,8 @@ impl Asking<'_> {
                 expected,
                 audiences: arguments.audience.clone(),
                 nonce: arguments.nonce.clone(),
+                recipients: arguments.recipient.clone(),
+                in_response_to: arguments.in_response_to.clone(),
                 max_path_length: arguments.max_path_length,
                 require_revocation: arguments.require_revocation,
                 policies: InitialPolicies {

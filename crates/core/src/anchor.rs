@@ -7,7 +7,7 @@ use crate::credential::jose::bundle::Bundle;
 use crate::credential::x509::host::dns_covers;
 use crate::credential::x509::{Certificate, GeneralName};
 use crate::id::{TenantId, TrustDomain};
-use crate::model::federation::IssuerAnchor;
+use crate::model::federation::{IssuerAnchor, SamlAnchor};
 use crate::question::Purpose;
 use crate::reason::Reason;
 use crate::time::Time;
@@ -140,6 +140,8 @@ pub enum AnchorKind {
     Certificate(Arc<Certificate>),
     /// An issuer of tokens with its key set.
     Issuer(IssuerAnchor),
+    /// An identity provider of SAML with its keys.
+    Saml(SamlAnchor),
     /// A SPIFFE trust domain with its bundle.
     TrustDomain(Bundle),
 }
@@ -151,6 +153,7 @@ impl AnchorKind {
             Self::ApiKey(_) => "api_key",
             Self::Certificate(_) => "x509",
             Self::Issuer(_) => "issuer",
+            Self::Saml(_) => "saml",
             Self::TrustDomain(_) => "trust_domain",
         }
     }

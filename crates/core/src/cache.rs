@@ -11,6 +11,7 @@ use std::net::IpAddr;
 use std::sync::Arc;
 
 use crate::budget::{Budget, Limits};
+use crate::credential::saml::XmlFound;
 use crate::crypto::Verifier;
 use crate::id::Digest;
 use crate::kept::Kept;
@@ -152,6 +153,9 @@ impl Text {
             policies,
             holder: Holder { jkt, certificate },
             access_token,
+            recipients,
+            in_response_to,
+            xml_signatures,
         } = context;
         self.count(expected.len());
         for name in expected {
@@ -170,6 +174,26 @@ impl Text {
             self.optional(key.as_ref().map(|digest| digest.as_bytes().as_slice()));
         }
         self.part(&[u8::from(*access_token)]);
+        self.count(recipients.len());
+        for recipient in recipients {
+            self.part(recipient.as_bytes());
+        }
+        self.optional(in_response_to.as_deref().map(str::as_bytes));
+        self.count(xml_signatures.len());
+        for signature in xml_signatures {
+            self.part(signature.of.as_bytes());
+            match &signature.found {
+                XmlFound::Held {
+                    signed_info,
+                    content,
+                } => {
+                    self.count(2);
+                    self.part(signed_info);
+                    self.part(content);
+                }
+                XmlFound::NotHeld => self.count(0),
+            }
+        }
     }
 
     fn expected(&mut self, name: &ExpectedName) {

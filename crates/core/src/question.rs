@@ -6,6 +6,7 @@ use serde_json::Value;
 
 use crate::credential::Credential;
 use crate::credential::jose::base64url;
+use crate::credential::saml::XmlSignature;
 use crate::id::{Digest, SpiffeId, TenantId, TrustDomain};
 use crate::time::Time;
 
@@ -45,6 +46,13 @@ pub struct Context {
     pub holder: Holder,
     /// Whether an access token (RFC 9068) is asked about, which proves nothing elsewhere.
     pub access_token: bool,
+    /// The addresses at which an assertion of SAML may have been shown.
+    pub recipients: Vec<String>,
+    /// The request that an assertion of SAML answers.
+    pub in_response_to: Option<String>,
+    /// What was found out about signatures in XML, by a program in a process of its own. Never
+    /// taken from whoever asks.
+    pub xml_signatures: Vec<XmlSignature>,
 }
 
 /// The keys that whoever presents a token has proved to have: a token that is bound to a key

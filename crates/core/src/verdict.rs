@@ -5,6 +5,7 @@ use std::fmt;
 use std::sync::Arc;
 
 use crate::anchor::Anchor;
+use crate::credential::saml::XmlToVerify;
 use crate::id::{Digest, TenantId};
 use crate::path::Attempts;
 use crate::reason::Reason;
@@ -88,7 +89,7 @@ impl Identity {
         match self.path.first().map(Vouch::how) {
             Some(How::Wit) => Assurance::ProofOfPossession,
             Some(How::X509) => Assurance::HolderOfKey,
-            Some(How::Jwt) => Assurance::Bearer,
+            Some(How::Jwt | How::Saml) => Assurance::Bearer,
             Some(How::ApiKey) | None => Assurance::SharedSecret,
         }
     }
@@ -349,6 +350,10 @@ pub enum Need {
         /// The issuer.
         issuer: String,
     },
+    /// The address at which an assertion is shown.
+    Recipient,
+    /// What an XML signature covers, and whether it holds.
+    XmlSignature(Box<XmlToVerify>),
 }
 
 impl Need {
@@ -364,6 +369,16 @@ impl Need {
                 "The keys of {} are not known: add its `jwks` to the trust document.",
                 crate::reason::printable(issuer)
             ),
+            Self::Recipient => {
+                "The assertion may be shown at one address, and nothing says what yours is: give \
+                 it with `--recipient` or `recipient`, or as `recipients` of the anchor."
+                    .to_owned()
+            }
+            Self::XmlSignature(_) => {
+                "Whether the signature of the assertion holds was not found out: it takes the \
+                 program `xmlsec1`, in a process of its own."
+                    .to_owned()
+            }
         }
     }
 
@@ -372,6 +387,8 @@ impl Need {
         match self {
             Self::Audience => "audience",
             Self::KeySet { .. } => "key_set",
+            Self::Recipient => "recipient",
+            Self::XmlSignature(_) => "xml_signature",
         }
     }
 }

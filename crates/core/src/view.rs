@@ -8,7 +8,7 @@ use crate::credential::jose::bundle::Bundle;
 use crate::credential::x509::{Certificate, Crl, DistinguishedName};
 use crate::ended::Endings;
 use crate::id::{Digest, TenantId, TrustDomain};
-use crate::model::federation::IssuerAnchor;
+use crate::model::federation::{IssuerAnchor, SamlAnchor};
 use crate::reason::Reason;
 
 /// Everything that a decision may rest on, fixed. Its epoch is a digest of its content, so that a
@@ -137,7 +137,10 @@ impl View {
     pub(crate) fn bundles(&self) -> impl Iterator<Item = &Bundle> {
         self.anchors.iter().filter_map(|anchor| match &anchor.kind {
             AnchorKind::TrustDomain(bundle) => Some(bundle),
-            AnchorKind::ApiKey(_) | AnchorKind::Certificate(_) | AnchorKind::Issuer(_) => None,
+            AnchorKind::ApiKey(_)
+            | AnchorKind::Certificate(_)
+            | AnchorKind::Issuer(_)
+            | AnchorKind::Saml(_) => None,
         })
     }
 
@@ -149,8 +152,26 @@ impl View {
         let named = self.issuers.get(name).map_or(&[][..], Vec::as_slice);
         named.iter().filter_map(|anchor| match &anchor.kind {
             AnchorKind::Issuer(issuer) => Some((anchor, issuer)),
-            AnchorKind::ApiKey(_) | AnchorKind::Certificate(_) | AnchorKind::TrustDomain(_) => None,
+            AnchorKind::ApiKey(_)
+            | AnchorKind::Certificate(_)
+            | AnchorKind::Saml(_)
+            | AnchorKind::TrustDomain(_) => None,
         })
+    }
+
+    /// The identity providers of SAML that are called `name`, in the order of their document.
+    pub(crate) fn providers_named(
+        &self,
+        name: &str,
+    ) -> impl Iterator<Item = (&Arc<Anchor>, &SamlAnchor)> {
+        self.anchors
+            .iter()
+            .filter_map(move |anchor| match &anchor.kind {
+                AnchorKind::Saml(provider) if provider.entity_id() == name => {
+                    Some((anchor, provider))
+                }
+                _ => None,
+            })
     }
 
     /// The bundles of one trust domain, in the order of their document.
@@ -162,7 +183,10 @@ impl View {
         let named = named.map_or(&[][..], Vec::as_slice);
         named.iter().filter_map(|anchor| match &anchor.kind {
             AnchorKind::TrustDomain(bundle) => Some((anchor, bundle)),
-            AnchorKind::ApiKey(_) | AnchorKind::Certificate(_) | AnchorKind::Issuer(_) => None,
+            AnchorKind::ApiKey(_)
+            | AnchorKind::Certificate(_)
+            | AnchorKind::Issuer(_)
+            | AnchorKind::Saml(_) => None,
         })
     }
 
@@ -271,7 +295,7 @@ fn index(anchors: &[Arc<Anchor>]) -> BTreeMap<CanonicalName, SameName> {
                 bundle.x509_authorities.as_slice(),
                 Some(&bundle.trust_domain),
             ),
-            AnchorKind::ApiKey(_) | AnchorKind::Issuer(_) => continue,
+            AnchorKind::ApiKey(_) | AnchorKind::Issuer(_) | AnchorKind::Saml(_) => continue,
         };
         for certificate in certificates {
             let same = index

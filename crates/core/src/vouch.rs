@@ -51,6 +51,8 @@ pub enum How {
     ApiKey,
     /// A signed token.
     Jwt,
+    /// A signed assertion of SAML.
+    Saml,
     /// A signed token together with proof of possession of the key it names.
     Wit,
     /// A signed certificate.
@@ -63,6 +65,7 @@ impl How {
         match self {
             Self::ApiKey => "api_key",
             Self::Jwt => "jwt",
+            Self::Saml => "saml",
             Self::Wit => "wit",
             Self::X509 => "x509",
         }

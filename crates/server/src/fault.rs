@@ -46,6 +46,14 @@ pub enum Fault {
         /// Why it ended.
         why: String,
     },
+    /// What a signature in XML covers cannot be found out.
+    #[error("signatures in XML cannot be checked: {why}")]
+    XmlSignatures {
+        /// Why not.
+        why: String,
+        /// Whether it may be possible later.
+        again: bool,
+    },
     /// This cannot happen.
     #[error("a bug in the server, please report it: {0}")]
     Bug(String),
@@ -69,6 +77,7 @@ impl Fault {
         match self {
             Self::Store(fault) => fault.retryable(),
             Self::Issuer(fault) => fault.retryable(),
+            Self::XmlSignatures { again, .. } => *again,
             Self::Listen { .. } | Self::Serving { .. } => true,
             Self::Bug(_) | Self::Certificate { .. } | Self::Keyring(_) | Self::Stored(_) => false,
         }

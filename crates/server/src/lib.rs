@@ -61,6 +61,7 @@ pub mod tls;
 mod upstream;
 mod views;
 mod why_not;
+pub mod xml_signatures;
 
 pub use fault::{Fault, Refused};
 pub use plane::Plane;

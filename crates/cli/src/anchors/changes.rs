@@ -196,6 +196,7 @@ pub(super) fn key_of(anchor: &Anchor) -> String {
             format!("x509 {}", Digest::of(certificate.public_key_info()))
         }
         AnchorKind::Issuer(issuer) => format!("issuer {}", issuer.issuer()),
+        AnchorKind::Saml(provider) => format!("saml {}", provider.entity_id()),
         AnchorKind::TrustDomain(bundle) => format!("trust_domain {}", bundle.trust_domain),
     }
 }
@@ -210,7 +211,10 @@ fn is_same_thing(old: &Entry, new: &Entry) -> bool {
 fn certificate_of(entry: &Entry) -> Option<&Certificate> {
     match &entry.anchor.kind {
         AnchorKind::Certificate(certificate) => Some(certificate),
-        AnchorKind::ApiKey(_) | AnchorKind::Issuer(_) | AnchorKind::TrustDomain(_) => None,
+        AnchorKind::ApiKey(_)
+        | AnchorKind::Issuer(_)
+        | AnchorKind::Saml(_)
+        | AnchorKind::TrustDomain(_) => None,
     }
 }
 
@@ -328,6 +332,13 @@ fn keys_of(anchor: &Anchor) -> BTreeSet<String> {
             .keys()
             .map(|keys| of_set("jwt", keys))
             .unwrap_or_default(),
+        AnchorKind::Saml(provider) => {
+            let name = |certificate: &Arc<Certificate>| {
+                let key = Digest::of(certificate.public_key_info());
+                format!("saml {} {}", certificate.title(), key.short())
+            };
+            provider.certificates().iter().map(name).collect()
+        }
         AnchorKind::TrustDomain(bundle) => {
             let mut keys = of_set("jwt-svid", bundle.jwt_authorities());
             keys.extend(of_set("wit-svid", bundle.wit_authorities()));

@@ -98,7 +98,10 @@ fn anchor_json(anchor: &Anchor) -> Value {
             "not_before": certificate.not_before().to_string(),
             "not_after": certificate.not_after().to_string(),
         }),
-        AnchorKind::ApiKey(_) | AnchorKind::Issuer(_) | AnchorKind::TrustDomain(_) => Value::Null,
+        AnchorKind::ApiKey(_)
+        | AnchorKind::Issuer(_)
+        | AnchorKind::Saml(_)
+        | AnchorKind::TrustDomain(_) => Value::Null,
     };
     json!({
         "name": anchor.name,

@@ -18,6 +18,7 @@ mod nodes;
 mod outside;
 mod plane;
 mod run;
+mod saml;
 mod secured;
 mod serving_on;
 mod spire;

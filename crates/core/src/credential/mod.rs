@@ -3,6 +3,7 @@
 pub mod api_key;
 pub mod jose;
 pub(crate) mod members;
+pub mod saml;
 pub mod x509;
 
 use std::fmt;
@@ -19,6 +20,8 @@ pub enum Credential {
     ApiKey(String),
     /// A compact JWS: an OIDC ID token, a workload token, a JWT-SVID.
     Jwt(String),
+    /// A SAML response or assertion, XML.
+    Saml(String),
     /// A kind that is known but not yet decided here, by its name.
     Unsupported(String),
     /// A workload identity token and the proof that its holder has the key it names.
@@ -38,6 +41,7 @@ impl Credential {
         match self {
             Self::ApiKey(_) => "api_key",
             Self::Jwt(_) => "jwt",
+            Self::Saml(_) => "saml",
             Self::Unsupported(kind) => kind,
             Self::Wit { .. } => "wit",
             Self::X509(_) => "x509",
@@ -48,7 +52,9 @@ impl Credential {
     pub fn digest(&self) -> Digest {
         let kind = self.kind().as_bytes();
         match self {
-            Self::ApiKey(text) | Self::Jwt(text) => Digest::of_list([kind, text.as_bytes()]),
+            Self::ApiKey(text) | Self::Jwt(text) | Self::Saml(text) => {
+                Digest::of_list([kind, text.as_bytes()])
+            }
             Self::Unsupported(_) => Digest::of_list([kind]),
             Self::Wit { token, proof } => {
                 let proof = proof.as_deref().unwrap_or_default();

@@ -212,7 +212,10 @@ fn lineage(place: Place<'_>, subject: &Believed, digest: Digest) -> Result<Vec<A
     let anchor = &subject.identity.anchor().anchor;
     let is_own = match &anchor.kind {
         AnchorKind::TrustDomain(bundle) => place.own.contains(&bundle.trust_domain),
-        AnchorKind::ApiKey(_) | AnchorKind::Certificate(_) | AnchorKind::Issuer(_) => false,
+        AnchorKind::ApiKey(_)
+        | AnchorKind::Certificate(_)
+        | AnchorKind::Issuer(_)
+        | AnchorKind::Saml(_) => false,
     };
     let said = subject.statement.as_ref().filter(|_| is_own);
     let mut lineage = said.map_or_else(Vec::new, |statement| statement.lineage.clone());
@@ -244,6 +247,9 @@ fn stands(place: Place<'_>, anchor: &Anchor, ancestor: &Ancestor) -> bool {
     let is_believed = match &anchor.kind {
         AnchorKind::Issuer(issuer) => {
             issuer.issuer() == ancestor.issuer && !issuer.standing().is_quarantined()
+        }
+        AnchorKind::Saml(provider) => {
+            provider.entity_id() == ancestor.issuer && provider.check_standing(place.now).is_ok()
         }
         AnchorKind::ApiKey(_) | AnchorKind::Certificate(_) | AnchorKind::TrustDomain(_) => true,
     };

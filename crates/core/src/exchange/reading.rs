@@ -12,6 +12,7 @@ use crate::credential::jose::json::kind_of;
 use crate::credential::jose::jwk::KeySet;
 use crate::credential::members::Members;
 use crate::id::TrustDomain;
+use crate::model::federation::SAML_FACTS;
 use crate::policy::presets::Preset;
 use crate::policy::reading::Vocabulary;
 use crate::policy::rules::{Rule, invalid, require_pins};
@@ -222,6 +223,11 @@ impl Reader<'_> {
                 issuer.issuer().to_owned(),
                 Vocabulary::Token(issuer.preset()),
                 issuer.preset(),
+            ),
+            AnchorKind::Saml(provider) => (
+                provider.entity_id().to_owned(),
+                Vocabulary::Assertion(&SAML_FACTS),
+                None,
             ),
             AnchorKind::Certificate(_) => (
                 anchor.name.clone(),

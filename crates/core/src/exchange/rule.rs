@@ -268,7 +268,10 @@ impl Admission {
             }
             (
                 Source::Anchor(name),
-                AnchorKind::ApiKey(_) | AnchorKind::Certificate(_) | AnchorKind::Issuer(_),
+                AnchorKind::ApiKey(_)
+                | AnchorKind::Certificate(_)
+                | AnchorKind::Issuer(_)
+                | AnchorKind::Saml(_),
             ) => anchor.name == *name,
             (Source::Client { id, .. }, _) => {
                 anchor.name == client_anchor(id) && identity.facts().get("subject") == Some(id)

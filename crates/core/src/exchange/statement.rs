@@ -1,5 +1,7 @@
 //! What a token says beside who its subject is, read once it is believed.
 
+use std::collections::BTreeSet;
+
 use serde_json::{Map, Value};
 
 use super::assurance::SignedIn;
@@ -7,12 +9,16 @@ use super::delegation::{Actor, read_chain, read_may_act};
 use crate::budget::Limits;
 use crate::credential::jose::json::kind_of;
 use crate::credential::jose::jws::Jws;
+use crate::credential::saml::XmlFound;
+use crate::credential::saml::assertion::Assertion;
 use crate::ended::{Birth, Mark};
 use crate::id::{Digest, SpiffeId};
 use crate::model::federation::claims::Claims;
+use crate::question::Context;
 use crate::reason::Reason;
 use crate::time::Time;
 use crate::verdict::{Identity, IdentityKind};
+use crate::vouch::{How, Vouch};
 
 /// The most ancestors that a token may name.
 const ANCESTORS_MAX: usize = 8;
@@ -95,6 +101,53 @@ impl Statement {
             signed_in: SignedIn::read(claims.all)?,
             lineage: read_lineage(claims.all),
         })
+    }
+}
+
+impl Statement {
+    /// Reads the assertion of SAML for which `identity` was believed in this context, if it was
+    /// for one.
+    ///
+    /// # Errors
+    ///
+    /// Those of reading an assertion.
+    pub fn of_assertion(identity: &Identity, context: &Context) -> Result<Option<Self>, Reason> {
+        if identity.path().first().map(Vouch::how) != Some(How::Saml) {
+            return Ok(None);
+        }
+        let held = context
+            .xml_signatures
+            .iter()
+            .find_map(|signature| match &signature.found {
+                XmlFound::Held { content, .. } => Some(content),
+                XmlFound::NotHeld => None,
+            });
+        let Some(content) = held else {
+            return Ok(None);
+        };
+        let assertion = Assertion::read(content)?;
+        let owner = identity.anchor().subject.as_str();
+        let digests = [b"saml", owner.as_bytes(), assertion.id.as_bytes()];
+        let sign_in = assertion.sign_in.as_ref();
+        Ok(Some(Self {
+            birth: assertion.birth(),
+            use_digest: Digest::of_list(digests),
+            expires: identity.valid_until().plus(1),
+            audiences: assertion.audiences.concat(),
+            subject: Actor {
+                issuer: Some(assertion.issuer),
+                subject: assertion.subject.name,
+            },
+            actors: Vec::new(),
+            may_act: None,
+            scopes: None,
+            signed_in: SignedIn {
+                acr: sign_in.and_then(|one| one.class.clone()),
+                amr: BTreeSet::new(),
+                at: sign_in.map(|one| one.at),
+            },
+            lineage: Vec::new(),
+        }))
     }
 }
 

@@ -62,14 +62,20 @@ impl TrustModel {
     /// Whether a path of this model can end at an anchor of this kind.
     pub fn ends_at(self, kind: &AnchorKind) -> bool {
         match (self, kind) {
-            (Self::Federation, AnchorKind::Issuer(_) | AnchorKind::TrustDomain(_))
+            (
+                Self::Federation,
+                AnchorKind::Issuer(_) | AnchorKind::Saml(_) | AnchorKind::TrustDomain(_),
+            )
             | (Self::Pki, AnchorKind::Certificate(_) | AnchorKind::TrustDomain(_))
             | (Self::SharedSecret, AnchorKind::ApiKey(_)) => true,
             (Self::Federation, AnchorKind::ApiKey(_) | AnchorKind::Certificate(_))
-            | (Self::Pki, AnchorKind::ApiKey(_) | AnchorKind::Issuer(_))
+            | (Self::Pki, AnchorKind::ApiKey(_) | AnchorKind::Issuer(_) | AnchorKind::Saml(_))
             | (
                 Self::SharedSecret,
-                AnchorKind::Certificate(_) | AnchorKind::Issuer(_) | AnchorKind::TrustDomain(_),
+                AnchorKind::Certificate(_)
+                | AnchorKind::Issuer(_)
+                | AnchorKind::Saml(_)
+                | AnchorKind::TrustDomain(_),
             ) => false,
         }
     }

@@ -44,6 +44,7 @@ fn decide_by_kind(
         Credential::Wit { token, proof } => {
             federation::decide_wit(token, proof.as_deref(), question, view, crypto, budget)
         }
+        Credential::Saml(text) => federation::decide_saml(text, question, view, crypto, budget),
         Credential::ApiKey(key) => federation::decide_api_key(key, question, view, budget),
         Credential::Unsupported(kind) => Verdict::Reject(Refusal {
             model: TrustModel::SharedSecret,

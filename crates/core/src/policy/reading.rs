@@ -21,6 +21,15 @@ impl Rule {
     ///
     /// `policy.rule_invalid`.
     pub fn read(value: &Value, number: usize, preset: Option<Preset>) -> Result<Self, Reason> {
+        Self::read_in(value, number, Vocabulary::Token(preset))
+    }
+
+    /// The same with the facts of `vocabulary`.
+    pub(crate) fn read_in(
+        value: &Value,
+        number: usize,
+        vocabulary: Vocabulary,
+    ) -> Result<Self, Reason> {
         let fallback = format!("rule {number}");
         let Value::Object(members) = value else {
             return Err(invalid(&fallback, format!("it is {}", kind_of(value))));
@@ -45,7 +54,7 @@ impl Rule {
         let Some(Value::Object(facts)) = members.get("facts") else {
             return Err(invalid(&name, "it needs an object `facts`"));
         };
-        Self::of_facts(name, facts, Vocabulary::Token(preset))
+        Self::of_facts(name, facts, vocabulary)
     }
 
     /// Reads `{"<fact>": …}` as the conditions of a rule.
@@ -66,6 +75,8 @@ impl Rule {
 /// Which facts there are.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Vocabulary {
+    /// Those of assertions of SAML: these, beside the subject and attributes.
+    Assertion(&'static [&'static str]),
     /// Those of tokens of an issuer.
     Token(Option<Preset>),
     /// These, beside the subject.
@@ -77,6 +88,8 @@ impl Vocabulary {
     pub(crate) fn check(self, rule: &str, fact: &str) -> Result<(), Reason> {
         match self {
             Self::Token(preset) => check_fact_name(rule, fact, preset),
+            Self::Assertion(names) if names.contains(&fact) => Ok(()),
+            Self::Assertion(_) => check_fact_name(rule, fact, None),
             Self::Named(names) if fact == SUBJECT || names.contains(&fact) => Ok(()),
             Self::Named(names) => Err(invalid(
                 rule,

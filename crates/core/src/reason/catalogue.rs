@@ -118,6 +118,10 @@ catalogue! {
             "This is a private key ({found}), not a credential; it was not read further and is not shown.",
             fix: "Give the certificate instead, and replace the key if it has now been where it should not be.",
             spec: "RFC 5280 4.1";
+        SamlMalformed { detail: String } = "input.saml_malformed",
+            "The SAML document cannot be used: {detail}.",
+            fix: "Pass the response or the assertion exactly as it was issued.",
+            spec: "SAML Core 1.3, 2.3; XML 1.0";
         TokenEncrypted {} = "input.token_encrypted",
             "The token has five parts, so it is encrypted and cannot be checked by anyone but its recipient.",
             fix: "Ask the issuer for a signed token, or decrypt it first at its recipient.",
@@ -578,6 +582,82 @@ catalogue! {
             "The token is bound to a key, so it is only believed together with proof that its holder has that key.",
             fix: "Send a workload proof token (WPT) made with the key in `cnf` along with it.",
             spec: "RFC 7800 3; SPIFFE WIT-SVID 5; draft-ietf-wimse-wpt-02 2";
+        SamlAlgorithm { algorithm: String } = "federation.saml_algorithm_forbidden",
+            "The signature of the assertion is made with `{algorithm}`, which is not accepted.",
+            fix: "Have the identity provider sign with RSA or ECDSA and SHA-256 or longer, over exclusive canonical XML.",
+            spec: "SAML Core 5.4; RFC 9231 2; NIST SP 800-131A";
+        SamlAssertionCount { found: usize } = "federation.saml_assertion_count",
+            "The response holds {found} assertions, of which at most one can be the one that is meant; it must hold one.",
+            fix: "Have the identity provider send one assertion; if it did, whoever sent this has added to it.",
+            spec: "SAML Profiles 4.1.4.2";
+        SamlAttributeDuplicate { attribute: String } = "federation.saml_attribute_duplicate",
+            "The assertion has the attribute {attribute} twice, so two readers could take different values from it.",
+            fix: "Have the identity provider send each attribute once, with all of its values.",
+            spec: "SAML Core 2.7.3";
+        SamlComment { element: String } = "federation.saml_comment",
+            "There is a comment inside of the assertion, in `{element}`; a comment can cut a name in two and leave the signature whole.",
+            fix: "Refuse the sender; identity providers do not write comments.",
+            spec: "SAML Core 5.4.3; CVE-2017-11427 class";
+        SamlCondition { condition: String } = "federation.saml_condition_unknown",
+            "The assertion holds under the condition `{condition}`, which is not understood here.",
+            fix: "Have the identity provider leave `{condition}` out for this service.",
+            spec: "SAML Core 2.5.1.1";
+        SamlConfirmation { detail: String } = "federation.saml_confirmation_unusable",
+            "Whoever shows the assertion cannot be confirmed to be its subject: {detail}.",
+            fix: "Have the identity provider confirm the subject as a bearer, with a `Recipient` and a `NotOnOrAfter`.",
+            spec: "SAML Profiles 4.1.4.2";
+        SamlContent { detail: String } = "federation.saml_signed_content",
+            "What was signed is not the assertion that was presented: {detail}.",
+            fix: "Treat the sender as hostile: the signature is real, and was put on something else.",
+            spec: "XML Signature 3.2; SAML Core 5.4.2";
+        SamlElementMissing { element: &'static str } = "federation.saml_element_missing",
+            "The assertion has no `{element}`, without which it is not bounded.",
+            fix: "Have the identity provider set `{element}`.",
+            spec: "SAML Core 2.3.3; SAML Profiles 4.1.4.2";
+        SamlEncrypted {} = "federation.saml_encrypted",
+            "The assertion is encrypted, so whether anyone signed it cannot be told.",
+            fix: "Have the identity provider send the assertion signed and not encrypted, over TLS.",
+            spec: "SAML Core 2.3.4, 6.2";
+        SamlIdDuplicate { id: String } = "federation.saml_id_duplicate",
+            "Two elements have the ID `{id}`, so a signature of that ID could be of either.",
+            fix: "Treat the sender as hostile; identity providers give each element its own ID.",
+            spec: "SAML Core 5.4.2; XML Signature 4.4.3.2";
+        SamlInResponseTo { found: String, expected: String } = "federation.saml_in_response_to_mismatch",
+            "The assertion answers {found}, and what is expected answers {expected}.",
+            fix: "Give the ID of the request with `--in-response-to`; where requests are not known, set `in_response_to` of the anchor to `any`.",
+            spec: "SAML Profiles 4.1.4.3; SAML Core 2.4.1.2";
+        SamlMetadataExpired { issuer: String, valid_until: Time, at: Time } = "federation.saml_metadata_expired",
+            "The metadata of {issuer} could be used until {valid_until}; it is {at}.",
+            fix: "Put the metadata that {issuer} publishes now into the trust document.",
+            spec: "SAML Metadata 2.3.2";
+        SamlRecipient { recipients: Vec<String>, expected: Vec<String> } = "federation.saml_recipient_mismatch",
+            "The assertion may be shown at {recipients}, not at {expected}; it was meant for another place.",
+            fix: "Have the identity provider send assertions for this service to {expected}.",
+            spec: "SAML Profiles 4.1.4.3";
+        SamlSignature { key: String, issuer: String } = "federation.saml_signature_invalid",
+            "The assertion was not signed by the key {key} of {issuer}, or was changed after it was signed.",
+            fix: "Get a new assertion; if {issuer} has changed its key, put its metadata of now into the trust document.",
+            spec: "SAML Core 5.4; XML Signature 3.2";
+        SamlSignaturePlace { detail: String } = "federation.saml_signature_misplaced",
+            "The signature is not where it must be, or not of what it must be: {detail}.",
+            fix: "Treat the sender as hostile: this is how one assertion is wrapped around another.",
+            spec: "SAML Core 5.4.1, 5.4.2";
+        SamlStatus { status: String } = "federation.saml_status",
+            "The identity provider answers that it did not succeed: {status}.",
+            fix: "Sign in again; the log of the identity provider says what went wrong.",
+            spec: "SAML Core 3.2.2.2";
+        SamlSubject { detail: String } = "federation.saml_subject_unusable",
+            "The subject of the assertion cannot be used: {detail}.",
+            fix: "Have the identity provider name the subject with a plain `NameID` of its own.",
+            spec: "SAML Core 2.2.3, 2.4.1";
+        SamlTransform { transform: String } = "federation.saml_transform_forbidden",
+            "What is signed would be worked out by `{transform}`, which is not accepted.",
+            fix: "Have the identity provider use the enveloped signature and exclusive canonical XML, and nothing else.",
+            spec: "SAML Core 5.4.4";
+        SamlUnsigned {} = "federation.saml_unsigned",
+            "The assertion carries no signature of its own; one around it says nothing about it.",
+            fix: "Have the identity provider sign assertions (often called `WantAssertionsSigned`).",
+            spec: "SAML Profiles 4.1.3.5; SAML Core 5.2";
         SubjectMismatch { subject: String, expected: String } = "federation.subject_mismatch",
             "The token is for {subject}, not for {expected}.",
             fix: "Expect {subject} if that is who you meant to hear from; otherwise refuse the sender.",

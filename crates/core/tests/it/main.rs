@@ -24,6 +24,7 @@ mod pki_revocation;
 mod pki_second_opinion;
 mod presets;
 mod properties;
+mod saml;
 mod small_world;
 mod spiffe_bundle;
 mod spiffe_id;

@@ -2,12 +2,12 @@
 
 use std::sync::{Arc, OnceLock};
 
+use avouch_api::text;
 use avouch_core::anchor::{Anchor, AnchorKind, Constraints, Stewardship};
 use avouch_core::budget::Budget;
 use avouch_core::credential::Credential;
 use avouch_core::credential::x509::Certificate;
 use avouch_core::crypto::AwsLc;
-use avouch_core::decide;
 use avouch_core::exchange::rule::client_anchor;
 use avouch_core::exchange::statement::Ancestor;
 use avouch_core::exchange::{Believed, Statement, dpop};
@@ -32,6 +32,7 @@ use super::{Exchange, Shown};
 use crate::fault::{Fault, Refused};
 use crate::issuing::StoreLog;
 use crate::plane::Plane;
+use crate::xml_signatures;
 
 /// What is used by a request, each once.
 #[derive(Debug, Default)]
@@ -228,6 +229,7 @@ impl Exchange<'_> {
         let credential = match token.form {
             Form::ApiKey => Credential::ApiKey(text),
             Form::AccessToken | Form::Jwt | Form::JwtSvid => Credential::Jwt(text),
+            Form::Saml => Credential::Saml(text::saml(&text).unwrap_or(text)),
             Form::Wit => Credential::Wit {
                 token: text,
                 proof: token.proof.clone(),
@@ -271,7 +273,7 @@ impl Exchange<'_> {
             parameter: "subject_token_type",
             detail,
         };
-        let blocks = avouch_api::text::pem_blocks(&token.text)?;
+        let blocks = text::pem_blocks(&token.text)?;
         let chain: Vec<Vec<u8>> = blocks
             .iter()
             .filter(|block| block.label() == "CERTIFICATE")
@@ -396,13 +398,20 @@ impl Exchange<'_> {
     ) -> Result<Believed, Refused> {
         let token = match &credential {
             Credential::Jwt(token) | Credential::Wit { token, .. } => Some(token.clone()),
-            Credential::ApiKey(_) | Credential::Unsupported(_) | Credential::X509(_) => None,
+            Credential::ApiKey(_)
+            | Credential::Saml(_)
+            | Credential::Unsupported(_)
+            | Credential::X509(_) => None,
         };
         let profile = match &credential {
             Credential::X509(chain) => profile_of(chain),
             _ => Profile::Spiffe,
         };
-        let question = Question {
+        let what = match credential {
+            Credential::Saml(_) => "assertion",
+            _ => "proof",
+        };
+        let mut question = Question {
             tenant: self.tenant.id().clone(),
             credential,
             profile,
@@ -410,7 +419,7 @@ impl Exchange<'_> {
             now: self.now,
             context,
         };
-        let verdict = decide(&question, view, &AwsLc, &mut Budget::default());
+        let verdict = xml_signatures::decide(&mut question, view, &AwsLc, &Budget::default())?;
         // What a client says of itself is checked with the keys of its rule, which nobody fetches.
         if std::ptr::eq(view, self.view) {
             self.plane.note_issuer_use(self.tenant, &verdict);
@@ -437,7 +446,7 @@ impl Exchange<'_> {
         } in sealed.effects()
         {
             let digest = Digest::of_list([scope.as_bytes(), nonce.as_bytes()]);
-            uses.of(UseKind::Proof, "proof", digest, *until);
+            uses.of(UseKind::Proof, what, digest, *until);
         }
         // They are committed with everything else before anything is signed; if not, nothing is.
         let receipt = Receipt::committed(sealed.effects());
@@ -446,7 +455,7 @@ impl Exchange<'_> {
             .map_err(|_| Fault::Bug("an identity does not open".to_owned()))?;
         let statement = match token {
             Some(token) => Some(Statement::of(&identity, &token)?),
-            None => None,
+            None => Statement::of_assertion(&identity, &question.context)?,
         };
         Ok(Believed {
             identity,

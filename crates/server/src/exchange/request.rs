@@ -28,16 +28,19 @@ pub(crate) const ACCESS_TOKEN: &str = "urn:ietf:params:oauth:token-type:access_t
 pub(crate) const JWT_SVID: &str = "urn:avouch:params:token-type:jwt-svid";
 pub(crate) const X509_SVID: &str = "urn:avouch:params:token-type:x509-svid";
 const WIT_SVID: &str = "urn:avouch:params:token-type:wit-svid";
+/// RFC 8693 3: base64url of an assertion or a response.
+const SAML2: &str = "urn:ietf:params:oauth:token-type:saml2";
 const API_KEY: &str = "urn:avouch:params:token-type:api-key";
 
 /// What may be presented.
-const FORMS: [(&str, Form); 7] = [
+const FORMS: [(&str, Form); 8] = [
     (JWT, Form::Jwt),
     (ID_TOKEN, Form::Jwt),
     (ACCESS_TOKEN, Form::AccessToken),
     (JWT_SVID, Form::JwtSvid),
     (WIT_SVID, Form::Wit),
     (X509_SVID, Form::X509),
+    (SAML2, Form::Saml),
     (API_KEY, Form::ApiKey),
 ];
 
@@ -104,6 +107,7 @@ pub(crate) enum Form {
     ApiKey,
     Jwt,
     JwtSvid,
+    Saml,
     Wit,
     X509,
 }
@@ -385,10 +389,10 @@ mod tests {
             format!("grant_type={EXCHANGE}&subject_token=x&subject_token_type={subject}{more}")
         };
         let oauth = "urn:ietf:params:oauth:token-type:";
-        for known in ["jwt", "id_token", "access_token"] {
+        for known in ["jwt", "id_token", "access_token", "saml2"] {
             assert!(TokenRequest::read(&with(&format!("{oauth}{known}"), "")).is_ok());
         }
-        for unknown in ["refresh_token", "saml1", "saml2", "logout", "JWT"] {
+        for unknown in ["refresh_token", "saml1", "logout", "JWT"] {
             let body = with(&format!("{oauth}{unknown}"), "");
             assert_eq!(code(&body), "issue.token_type_unsupported", "{unknown}");
         }

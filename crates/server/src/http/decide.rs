@@ -6,7 +6,6 @@ use std::time::Duration;
 
 use avouch_api::{Answer as Told, Asked, Outcome, TrustDocument};
 use avouch_core::crypto::AwsLc;
-use avouch_core::decide;
 use avouch_core::exchange::Rules;
 use avouch_core::explain;
 use avouch_core::id::TenantId;
@@ -22,6 +21,7 @@ use crate::fault::Refused;
 use crate::plane::Plane;
 use crate::tenant::Tenant;
 use crate::views;
+use crate::xml_signatures;
 
 /// How long is waited to be as current as the store.
 const LONGEST_LOOK: Duration = Duration::from_millis(250);
@@ -160,15 +160,15 @@ pub(super) fn answer(call: &Call) -> Result<Answer, Stop> {
             }
         },
     };
-    let (mut budget, mut once_more) = (asked.budget(), asked.budget());
+    let budget = asked.budget();
     let brings_trust = asked.trust().is_some() && sees_all;
-    let question = asked.into_question(tenant.id().clone(), call.plane().now());
+    let mut question = asked.into_question(tenant.id().clone(), call.plane().now());
     let mut view = view;
-    let mut verdict = decide(&question, &view, &AwsLc, &mut budget);
+    let mut verdict = xml_signatures::decide(&mut question, &view, &AwsLc, &budget)?;
     // What the question brings itself is not fetched for.
     if !brings_trust && call.plane().fetch_missing_keys(&tenant, &verdict) {
         view = call.http.views.of(call, &tenant)?;
-        verdict = decide(&question, &view, &AwsLc, &mut once_more);
+        verdict = xml_signatures::decide(&mut question, &view, &AwsLc, &budget)?;
     }
     call.plane().note_issuer_use(&tenant, &verdict);
     let outcome = Outcome::Decided {

@@ -76,7 +76,8 @@ fn in_words(fault: &Fault) -> &'static str {
         | Fault::Keyring(_)
         | Fault::Listen { .. }
         | Fault::Serving { .. }
-        | Fault::Stored(_) => "The store fails; the log of the server says why.",
+        | Fault::Stored(_)
+        | Fault::XmlSignatures { .. } => "The store fails; the log of the server says why.",
     }
 }
 

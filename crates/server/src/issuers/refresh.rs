@@ -163,7 +163,7 @@ fn missing(verdict: &Verdict) -> Vec<(String, Option<String>)> {
             .iter()
             .filter_map(|need| match need {
                 Need::KeySet { issuer } => Some((issuer.clone(), None)),
-                Need::Audience => None,
+                Need::Audience | Need::Recipient | Need::XmlSignature(_) => None,
             })
             .collect(),
         Verdict::Reject(refusal) => refusal

@@ -4,6 +4,7 @@ mod delegation;
 mod github;
 mod hostile;
 mod proofs;
+mod saml;
 mod single_use;
 
 use std::sync::atomic::{AtomicU64, Ordering};

@@ -22,6 +22,7 @@ mod refusals;
 mod registry;
 mod roles;
 mod rules;
+mod saml;
 mod secured;
 mod signals;
 mod tls;

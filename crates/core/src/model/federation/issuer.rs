@@ -83,7 +83,7 @@ impl IssuerAnchor {
             audiences: members.texts("audiences")?,
             rules,
             algorithms: read_algorithms(&members, preset)?,
-            lifetime_max: read_lifetime_max(&members)?,
+            lifetime_max: lifetime_max(&members, LIFETIME_MAX)?,
             single_audience: members.flag("single_audience")?,
             authorized_parties: members.texts("authorized_parties")?,
             fetched_under: read_certificate(&members)?,
@@ -270,9 +270,10 @@ fn read_algorithms(
         .collect()
 }
 
-fn read_lifetime_max(members: &Members<'_>) -> Result<i64, Reason> {
+/// The member `max_lifetime`, or `otherwise`.
+pub(super) fn lifetime_max(members: &Members<'_>, otherwise: i64) -> Result<i64, Reason> {
     match members.seconds("max_lifetime")? {
-        None => Ok(LIFETIME_MAX),
+        None => Ok(otherwise),
         Some(seconds) if seconds <= LIFETIME_ALLOWED_MAX => Ok(seconds),
         Some(_) => Err(trust_document(format!(
             "`{}` is over a year ({LIFETIME_ALLOWED_MAX} s)",
@@ -283,12 +284,19 @@ fn read_lifetime_max(members: &Members<'_>) -> Result<i64, Reason> {
 
 fn read_certificate(members: &Members<'_>) -> Result<Option<Arc<Certificate>>, Reason> {
     let place = members.place("fetched_under");
+    members
+        .get("fetched_under")
+        .map(|value| certificate_of(value, &place))
+        .transpose()
+}
+
+/// One certificate in PEM, or DER in base64, which stands at `place`.
+pub(super) fn certificate_of(value: &Value, place: &str) -> Result<Arc<Certificate>, Reason> {
     let refuse = |detail: &str| trust_document(format!("`{place}` {detail}"));
-    let text = match members.get("fetched_under") {
-        None => return Ok(None),
-        Some(Value::String(text)) => text.trim(),
-        Some(_) => return Err(refuse("must be one certificate in PEM")),
+    let Value::String(text) = value else {
+        return Err(refuse("must be one certificate in PEM"));
     };
+    let text = text.trim();
     let der = if text.starts_with("-----BEGIN") {
         let (label, document) =
             Document::from_pem(text).map_err(|_| refuse("cannot be read as PEM"))?;
@@ -300,6 +308,6 @@ fn read_certificate(members: &Members<'_>) -> Result<Option<Arc<Certificate>>, R
         Base64::decode_vec(text).map_err(|_| refuse("must be one certificate in PEM"))?
     };
     Certificate::parse(&der)
-        .map(|certificate| Some(Arc::new(certificate)))
+        .map(Arc::new)
         .map_err(|detail| refuse(&format!("cannot be read: {detail}")))
 }

@@ -13,6 +13,7 @@ mod issuer;
 mod keys;
 mod legs;
 mod proof;
+mod saml;
 mod standing;
 mod subject;
 mod token;
@@ -20,9 +21,11 @@ mod token;
 pub use claims::{CLOCK_LEEWAY, LIFETIME_MAX};
 pub use issuer::IssuerAnchor;
 pub use proof::PROOF_LIFETIME_MAX;
+pub use saml::{Answers, SamlAnchor};
 pub use standing::Standing;
 
 pub(crate) use api_key::decide_api_key;
+pub(crate) use saml::{FACTS as SAML_FACTS, decide_saml};
 
 use claims::Claims;
 use proof::Proof;

@@ -15,6 +15,8 @@ mod second_opinion;
 mod svid;
 mod validate;
 
+pub(crate) use search::key_refused;
+
 use std::sync::Arc;
 
 use crate::budget::Budget;

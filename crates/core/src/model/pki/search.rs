@@ -398,7 +398,7 @@ pub(super) fn algorithms_differ(certificate: &Certificate, inner: &SignatureAlgo
 }
 
 /// Why a key cannot be used, as a refusal.
-pub(super) fn key_refused(certificate: &Certificate, problem: &KeyProblem) -> Reason {
+pub(crate) fn key_refused(certificate: &Certificate, problem: &KeyProblem) -> Reason {
     let subject = certificate.title().to_string();
     match problem {
         KeyProblem::Forbidden(algorithm) => Reason::KeyAlgorithmForbidden {

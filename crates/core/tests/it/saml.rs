@@ -1,0 +1,393 @@
+//! SAML assertions: hostile input 58 and what only looks like it.
+//!
+//! What a signature covers is told by a stand-in here, which cuts it out of documents that the
+//! testkit writes in the form that is signed; `crates/server/tests/it/saml.rs` asks `xmlsec1`.
+
+use avouch_core::anchor::{Anchor, AnchorKind, Constraints, Stewardship};
+use avouch_core::budget::Budget;
+use avouch_core::credential::Credential;
+use avouch_core::credential::saml::{XmlFound, XmlSignature};
+use avouch_core::crypto::AwsLc;
+use avouch_core::id::{Digest, TenantId};
+use avouch_core::model::federation::SamlAnchor;
+use avouch_core::question::{Context, Profile, Purpose, Question};
+use avouch_core::time::Time;
+use avouch_core::verdict::{Assurance, Effect, Identity, Need, Verdict};
+use avouch_core::view::View;
+use avouch_testkit::key::{Key, RsaTestKey};
+use avouch_testkit::saml::{self, SamlForge, response, stand_in};
+use avouch_testkit::saml_hostile::{
+    AUDIENCE, ISSUER, RECIPIENT, SUBJECT, anchor, forge, good, hostile, key, near_misses,
+};
+use avouch_testkit::token::NOW_SECONDS;
+use avouch_testkit::world::{Authority, pem};
+use serde_json::{Value, json};
+
+use crate::token_ask::outcome;
+
+/// A question about a document, with what is trusted.
+struct Ask {
+    question: Question,
+    anchor: Value,
+}
+
+impl Ask {
+    fn about(document: impl Into<String>) -> Self {
+        Self {
+            question: Question {
+                tenant: TenantId::local(),
+                credential: Credential::Saml(document.into()),
+                profile: Profile::Private,
+                purpose: Purpose::Any,
+                now: Time::from_unix(NOW_SECONDS),
+                context: Context {
+                    audiences: vec![AUDIENCE.to_owned()],
+                    recipients: vec![RECIPIENT.to_owned()],
+                    ..Context::default()
+                },
+            },
+            anchor: anchor(),
+        }
+    }
+
+    /// About an assertion that the identity provider has signed.
+    fn of(forge: &SamlForge) -> Self {
+        Self::about(response(&forge.sign(&key())))
+    }
+
+    fn under(mut self, member: &str, value: Value) -> Self {
+        self.anchor[member] = value;
+        self
+    }
+
+    fn at(mut self, seconds: i64) -> Self {
+        self.question.now = Time::from_unix(NOW_SECONDS + seconds);
+        self
+    }
+
+    fn answering(mut self, request: &str) -> Self {
+        self.question.context.in_response_to = Some(request.to_owned());
+        self
+    }
+
+    fn decide_once(&self) -> Verdict {
+        let members = self.anchor.as_object().unwrap();
+        let kind = AnchorKind::Saml(SamlAnchor::read_at("anchor", members).unwrap());
+        let anchor = Anchor {
+            name: "anchor".to_owned(),
+            kind,
+            stewardship: Stewardship::default(),
+            constraints: Constraints::default(),
+            tenant: TenantId::local(),
+            source: None,
+        };
+        let epoch = Digest::of(b"a view of a test");
+        let view = View::new(
+            TenantId::local(),
+            vec![anchor],
+            Vec::new(),
+            Vec::new(),
+            epoch,
+        );
+        avouch_core::decide(&self.question, &view, &AwsLc, &mut Budget::default())
+    }
+
+    /// Decides, telling what it needs to know as `tell` does.
+    fn decide_told(&mut self, tell: impl Fn(&str) -> XmlFound) -> Verdict {
+        let verdict = self.decide_once();
+        let Verdict::Undetermined(needs) = &verdict else {
+            return verdict;
+        };
+        for need in needs {
+            if let Need::XmlSignature(wanted) = need {
+                self.question.context.xml_signatures.push(XmlSignature {
+                    of: wanted.digest(),
+                    found: tell(&wanted.document),
+                });
+            }
+        }
+        self.decide_once()
+    }
+
+    fn decide(&mut self) -> Verdict {
+        self.decide_told(told)
+    }
+
+    #[track_caller]
+    fn is(mut self, expected: &str) {
+        assert_eq!(outcome(&self.decide()), expected);
+    }
+
+    fn identity(mut self) -> Identity {
+        match self.decide() {
+            Verdict::Accept(sealed) => sealed.preview().clone(),
+            other => panic!("not accepted: {}", outcome(&other)),
+        }
+    }
+}
+
+fn told(document: &str) -> XmlFound {
+    match stand_in(document) {
+        Some((signed_info, content)) => XmlFound::Held {
+            signed_info,
+            content,
+        },
+        None => XmlFound::NotHeld,
+    }
+}
+
+#[test]
+fn hostile_58_each_is_refused_for_its_own_reason() {
+    for (name, document, code) in hostile() {
+        assert_eq!(outcome(&Ask::about(document).decide()), code, "{name}");
+    }
+}
+
+#[test]
+fn hostile_58_what_only_looks_like_it_is_believed() {
+    for (name, document) in near_misses() {
+        assert_eq!(outcome(&Ask::about(document).decide()), "accept", "{name}");
+    }
+}
+
+#[test]
+fn an_assertion_says_who_someone_is_and_how_they_signed_in() {
+    let rule = json!([{"name": "operators", "facts": {
+        "claims.department": "ops", "saml.authn_context": "https://refeds.org/profile/mfa"
+    }}]);
+    let identity = Ask::about(good()).under("rules", rule).identity();
+    assert_eq!(identity.name(), format!("{ISSUER}#{SUBJECT}"));
+    assert_eq!(identity.facts()["claims.department"], "ops");
+    assert_eq!(identity.assurance(), Assurance::Bearer);
+    assert_eq!(identity.valid_until(), Time::from_unix(NOW_SECONDS + 299));
+    let rule = json!([{"name": "others", "facts": {"claims.department": "sales"}}]);
+    Ask::about(good())
+        .under("rules", rule)
+        .is("policy.rule_not_matched");
+}
+
+#[test]
+fn what_is_not_known_of_a_signature_is_asked_for_and_never_assumed() {
+    let ask = Ask::about(good());
+    let Verdict::Undetermined(needs) = ask.decide_once() else {
+        panic!("decided without it");
+    };
+    assert!(matches!(needs.as_slice(), [Need::XmlSignature(_)]));
+    let shown = format!("{needs:?} {}", needs[0].sentence());
+    assert!(!shown.contains(SUBJECT), "{shown}");
+}
+
+/// The program in the other process can be mistaken or taken over: nothing it says is believed.
+#[test]
+fn a_program_that_lies_about_what_was_signed_is_found_out() {
+    let signature = "federation.saml_signature_invalid";
+    let content = "federation.saml_signed_content";
+    let held = |signed_info: Vec<u8>, content: Vec<u8>| XmlFound::Held {
+        signed_info,
+        content,
+    };
+    let (info, signed) = stand_in(&good()).unwrap();
+    let evil = String::from_utf8(signed.clone()).unwrap();
+    let evil = evil.replace(SUBJECT, "admin").into_bytes();
+    let (other_info, other) = stand_in(&forge().with(saml::ID, "_a2").sign(&key())).unwrap();
+    let mallory = forge()
+        .with(SUBJECT, "admin")
+        .sign(&Key::rsa(RsaTestKey::B));
+    let (evil_info, evil_signed) = stand_in(&mallory).unwrap();
+    for (name, found, code) in [
+        ("not held", XmlFound::NotHeld, signature),
+        ("other content", held(info.clone(), evil), signature),
+        (
+            "content of Mallory",
+            held(evil_info, evil_signed),
+            signature,
+        ),
+        ("nothing", held(info.clone(), Vec::new()), content),
+        (
+            "another assertion",
+            held(other_info, other.clone()),
+            content,
+        ),
+        (
+            "content of another assertion",
+            held(info.clone(), other),
+            signature,
+        ),
+        (
+            "no SignedInfo",
+            held(b"<a/>".to_vec(), signed.clone()),
+            content,
+        ),
+        ("no text", held(vec![0xff], signed.clone()), content),
+    ] {
+        let verdict = Ask::about(good()).decide_told(|_| found.clone());
+        assert_eq!(outcome(&verdict), code, "{name}");
+    }
+    let verdict = Ask::about(good()).decide_told(|_| held(info.clone(), signed.clone()));
+    assert_eq!(outcome(&verdict), "accept");
+    // What was found out about one key says nothing about another.
+    let mut ask = Ask::about(good());
+    ask.decide();
+    let other = Authority::root_with("Other", Key::rsa(RsaTestKey::B), |forge| forge);
+    let certificate = pem("CERTIFICATE", &other.certificate);
+    ask.anchor["saml"]["certificates"] = json!([certificate]);
+    assert_eq!(outcome(&ask.decide_once()), "undetermined");
+}
+
+/// "The Fragile Lock": a canonical form that fails and is taken for an empty text, whose digest the
+/// identity provider was made to sign.
+#[test]
+fn hostile_58_nothing_signed_is_nothing_said() {
+    Ask::of(&forge().with(saml::ID, saml::VOID)).is("federation.saml_signed_content");
+}
+
+#[test]
+fn hostile_58_an_assertion_is_for_one_service_at_one_address() {
+    let other = "https://other.example.com/saml/acs";
+    Ask::of(&forge().with(RECIPIENT, other)).is("federation.saml_recipient_mismatch");
+    let prefix = format!("{RECIPIENT}/");
+    Ask::of(&forge().with(RECIPIENT, &prefix)).is("federation.saml_recipient_mismatch");
+    let audience = "https://other.example.com/saml/metadata";
+    Ask::of(&forge().with(AUDIENCE, audience)).is("federation.audience_mismatch");
+    let both = format!("{AUDIENCE}</saml:Audience><saml:Audience>{audience}");
+    Ask::of(&forge().with(AUDIENCE, &both)).is("accept");
+    let restricted = format!(
+        "<saml:AudienceRestriction><saml:Audience>{audience}</saml:Audience>\
+         </saml:AudienceRestriction></saml:Conditions>"
+    );
+    Ask::of(&forge().with("</saml:Conditions>", &restricted)).is("federation.audience_mismatch");
+    let nowhere = json!([other]);
+    Ask::about(good())
+        .under("recipients", nowhere)
+        .is("federation.saml_recipient_mismatch");
+    let mut nameless = Ask::about(good());
+    nameless.question.context.recipients.clear();
+    let verdict = nameless.decide();
+    assert!(matches!(&verdict, Verdict::Undetermined(needs) if *needs == [Need::Recipient]));
+    let mut nameless = Ask::about(good()).under("recipients", json!([RECIPIENT, other]));
+    nameless.question.context.recipients.clear();
+    nameless.is("accept");
+}
+
+#[test]
+fn hostile_58_an_assertion_answers_what_was_asked_or_nothing() {
+    let answers = |request: &str| {
+        let data = format!("<saml:SubjectConfirmationData InResponseTo=\"{request}\" ");
+        forge().with("<saml:SubjectConfirmationData ", &data)
+    };
+    let mismatch = "federation.saml_in_response_to_mismatch";
+    Ask::of(&answers("_q1")).is(mismatch);
+    Ask::of(&answers("_q1")).answering("_q1").is("accept");
+    Ask::of(&answers("_q1")).answering("_q2").is(mismatch);
+    Ask::of(&forge()).answering("_q1").is(mismatch);
+    Ask::of(&answers("_q1"))
+        .under("in_response_to", json!("any"))
+        .is("accept");
+    let any = Ask::of(&answers("_q1")).under("in_response_to", json!("any"));
+    any.answering("_q2").is(mismatch);
+    Ask::of(&forge())
+        .under("in_response_to", json!("required"))
+        .is(mismatch);
+    let required = Ask::of(&answers("_q1")).under("in_response_to", json!("required"));
+    required.answering("_q1").is("accept");
+    // The response around it, which nobody need have signed, can only refuse.
+    let outer = good().replace("<samlp:Response ", "<samlp:Response InResponseTo=\"_q1\" ");
+    Ask::about(outer.clone()).is(mismatch);
+    Ask::about(outer).answering("_q1").is(mismatch);
+}
+
+#[test]
+fn an_assertion_holds_to_the_second() {
+    Ask::about(good()).at(299).is("accept");
+    Ask::about(good()).at(300).is("federation.token_expired");
+    Ask::about(good()).at(-60).is("accept");
+    Ask::about(good()).at(-61).is("federation.issued_in_future");
+    let early = forge().with(
+        "NotBefore=\"2024-05-31T23:59:00Z\"",
+        "NotBefore=\"2024-06-01T00:02:00.5Z\"",
+    );
+    Ask::of(&early).at(60).is("federation.token_not_yet_valid");
+    Ask::of(&early).at(61).is("accept");
+    let session = forge().with(
+        " SessionIndex=\"s1\"",
+        " SessionIndex=\"s1\" SessionNotOnOrAfter=\"2024-06-01T00:01:00Z\"",
+    );
+    Ask::of(&session).at(59).is("accept");
+    Ask::of(&session).at(60).is("federation.token_expired");
+    let long = forge().with("2024-06-01T00:05:00Z", "2024-06-03T00:00:00Z");
+    Ask::of(&long).is("federation.lifetime_excessive");
+    Ask::of(&long)
+        .under("max_lifetime", json!(200_000))
+        .is("accept");
+    let zoned = forge().with(
+        "NotBefore=\"2024-05-31T23:59:00Z\"",
+        "NotBefore=\"2024-05-31T23:59:00+00:00\"",
+    );
+    Ask::of(&zoned).is("input.saml_malformed");
+}
+
+#[test]
+fn hostile_58_an_assertion_is_used_once() {
+    let Verdict::Accept(sealed) = Ask::about(good()).decide() else {
+        panic!("not accepted");
+    };
+    let expected = Effect::ConsumeNonce {
+        scope: format!("assertion of {ISSUER}"),
+        nonce: saml::ID.to_owned(),
+        until: Time::from_unix(NOW_SECONDS + 360),
+    };
+    assert_eq!(sealed.effects(), [expected]);
+}
+
+#[test]
+fn what_an_assertion_does_not_bound_is_refused() {
+    let missing = "federation.saml_element_missing";
+    let unusable = "federation.saml_confirmation_unusable";
+    let audience = format!("<saml:Audience>{AUDIENCE}</saml:Audience>");
+    Ask::of(&forge().with(&audience, "")).is(missing);
+    let recipient = format!(" Recipient=\"{RECIPIENT}\"");
+    Ask::of(&forge().with(&recipient, "")).is(unusable);
+    let end = "NotOnOrAfter=\"2024-06-01T00:05:00Z\" Recipient";
+    Ask::of(&forge().with(end, "Recipient")).is(unusable);
+    let begin = format!("NotBefore=\"2024-05-31T23:00:00Z\" {end}");
+    Ask::of(&forge().with(end, &begin)).is(unusable);
+    Ask::of(&forge().with("cm:bearer", "cm:sender-vouches")).is(unusable);
+    let condition = "<saml:Condition></saml:Condition></saml:Conditions>";
+    let unknown = forge().with("</saml:Conditions>", condition);
+    Ask::of(&unknown).is("federation.saml_condition_unknown");
+}
+
+#[test]
+fn keys_come_from_metadata_that_may_still_be_used() {
+    let authority = Authority::root_with("Example Identity Provider", key(), |forge| forge);
+    let other = Authority::root_with("Next", Key::rsa(RsaTestKey::C), |forge| forge);
+    let both = [
+        other.certificate.as_slice(),
+        authority.certificate.as_slice(),
+    ];
+    let with = |metadata: String| Ask::about(good()).under("saml", json!({ "metadata": metadata }));
+    with(saml::metadata(ISSUER, &both, None)).is("accept");
+    with(saml::metadata(ISSUER, &both, Some("2024-06-01T00:00:01Z"))).is("accept");
+    let expired = saml::metadata(ISSUER, &both, Some("2024-06-01T00:00:00Z"));
+    with(expired).is("federation.saml_metadata_expired");
+    with(saml::metadata(ISSUER, &both[..1], None)).is("federation.saml_signature_invalid");
+    with(saml::metadata("https://idp.example.com/other", &both, None))
+        .is("federation.issuer_unknown");
+    let identity = with(saml::metadata(ISSUER, &both, Some("2024-06-01T00:00:10Z"))).identity();
+    assert_eq!(identity.valid_until(), Time::from_unix(NOW_SECONDS + 9));
+    for wrong in [
+        json!({"saml": {"metadata": "<a/>"}}),
+        json!({"saml": {"entity_id": ISSUER}}),
+        json!({"saml": {"entity_id": ISSUER, "certificates": []}}),
+        json!({"saml": {"metadata": saml::metadata(ISSUER, &both, None), "key": "x"}}),
+        json!({"saml": {"metadata": saml::metadata(ISSUER, &[], None)}}),
+        json!({"saml": anchor()["saml"], "in_response_to": "perhaps"}),
+        json!({"saml": anchor()["saml"], "recipient": RECIPIENT}),
+        json!({"saml": anchor()["saml"], "rules": [{"facts": {"saml.authn": "x"}}]}),
+    ] {
+        assert!(
+            SamlAnchor::read_at("anchor", wrong.as_object().unwrap()).is_err(),
+            "{wrong}"
+        );
+    }
+}

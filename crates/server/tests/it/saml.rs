@@ -1,0 +1,142 @@
+//! SAML assertions whose signatures `xmlsec1` checks, in a process of its own.
+
+use avouch_api::TrustDocument;
+use avouch_core::budget::Budget;
+use avouch_core::credential::Credential;
+use avouch_core::credential::saml::{XmlFound, XmlToVerify};
+use avouch_core::crypto::AwsLc;
+use avouch_core::id::TenantId;
+use avouch_core::question::{Context, Profile, Purpose, Question};
+use avouch_core::time::Time;
+use avouch_core::verdict::Verdict;
+use avouch_server::xml_signatures::{decide, find_out};
+use avouch_testkit::key::Key;
+use avouch_testkit::saml::{response, xmlsec1};
+use avouch_testkit::saml_hostile::{
+    AUDIENCE, RECIPIENT, anchor, forge, good, hostile, key, near_misses, near_misses_in_other_words,
+};
+use avouch_testkit::token::NOW_SECONDS;
+use avouch_testkit::world::{Authority, pem};
+use serde_json::{Value, json};
+
+use crate::world::World;
+
+/// The code of a refusal, `accept`, or `undetermined`.
+fn outcome(document: &str, anchor: &Value) -> String {
+    let tenant = TenantId::local();
+    let trust = json!({"anchors": [anchor]}).to_string();
+    let trust = TrustDocument::read(trust.as_bytes(), &tenant, "a test").unwrap();
+    let view = TrustDocument::view(tenant.clone(), vec![trust]);
+    let mut question = Question {
+        tenant,
+        credential: Credential::Saml(document.to_owned()),
+        profile: Profile::Private,
+        purpose: Purpose::Any,
+        now: Time::from_unix(NOW_SECONDS),
+        context: Context {
+            audiences: vec![AUDIENCE.to_owned()],
+            recipients: vec![RECIPIENT.to_owned()],
+            ..Context::default()
+        },
+    };
+    match decide(&mut question, &view, &AwsLc, &Budget::default()).unwrap() {
+        Verdict::Accept(_) => "accept".to_owned(),
+        Verdict::Reject(refusal) => refusal.reason().code().to_owned(),
+        Verdict::Undetermined(_) => "undetermined".to_owned(),
+    }
+}
+
+#[test]
+fn hostile_58_each_is_refused_for_its_own_reason_with_the_real_program() {
+    if let Err(why) = xmlsec1() {
+        return println!("skipped: SAML with xmlsec1: {why}");
+    }
+    for (name, document, code) in hostile() {
+        assert_eq!(outcome(&document, &anchor()), code, "{name}");
+    }
+}
+
+#[test]
+fn hostile_58_what_only_looks_like_it_is_believed_with_the_real_program() {
+    if let Err(why) = xmlsec1() {
+        return println!("skipped: SAML with xmlsec1: {why}");
+    }
+    let mut all = near_misses();
+    all.extend(near_misses_in_other_words());
+    for (name, document) in all {
+        assert_eq!(outcome(&document, &anchor()), "accept", "{name}");
+    }
+    // A key of another kind, and the second of two.
+    let elliptic = Key::p256("idp");
+    let authorities = [
+        Authority::root_with("Old", key(), |forge| forge),
+        Authority::root_with("New", elliptic.clone(), |forge| forge),
+    ];
+    let certificates = authorities.map(|one| pem("CERTIFICATE", &one.certificate));
+    let mut anchor = anchor();
+    anchor["saml"]["certificates"] = json!(certificates);
+    let document = response(&forge().sign(&elliptic));
+    assert_eq!(outcome(&document, &anchor), "accept");
+    assert_eq!(outcome(&good(), &anchor), "accept");
+}
+
+#[test]
+fn a_document_that_the_program_cannot_use_is_not_held() {
+    if let Err(why) = xmlsec1() {
+        return println!("skipped: SAML with xmlsec1: {why}");
+    }
+    let info = key().public_key_info();
+    for document in [
+        "",
+        "<a>",
+        "<a/>",
+        "\0",
+        "<!DOCTYPE a SYSTEM 'http://127.0.0.1:1/'><a/>",
+    ] {
+        let wanted = XmlToVerify {
+            document: document.to_owned(),
+            key: info.clone(),
+        };
+        assert!(
+            find_out(&wanted).unwrap() == XmlFound::NotHeld,
+            "{document:?}"
+        );
+    }
+    let wanted = XmlToVerify {
+        document: "<a/>".to_owned(),
+        key: b"no key".to_vec(),
+    };
+    assert!(find_out(&wanted).unwrap() == XmlFound::NotHeld);
+}
+
+#[test]
+fn a_response_is_decided_over_http_for_whoever_may_see_why() {
+    if let Err(why) = xmlsec1() {
+        return println!("skipped: SAML with xmlsec1: {why}");
+    }
+    let world = World::new();
+    let operator = world.operator();
+    let put = world.send(&operator, "PUT", "/v1/tenants/one/anchors/staff", &anchor());
+    assert_eq!(put.status, 200, "{}", put.body);
+    let mut question = json!({
+        "at": avouch_testkit::NOW, "credential": {"saml": good()},
+        "audience": AUDIENCE, "recipient": RECIPIENT,
+    });
+    let answer = world
+        .send(&operator, "POST", "/t/one/decide", &question)
+        .json();
+    assert_eq!(answer["verdict"], "accept", "{answer}");
+    assert_eq!(answer["path"][0]["how"], "saml");
+    // Who asks cannot say themselves what was found out.
+    question["xml_signatures"] = json!([]);
+    let answer = world
+        .send(&operator, "POST", "/t/one/decide", &question)
+        .json();
+    assert_eq!(answer["reason"]["code"], "input.malformed", "{answer}");
+    // No other tenant knows the identity provider.
+    question.as_object_mut().unwrap().remove("xml_signatures");
+    let answer = world
+        .send(&operator, "POST", "/t/two/decide", &question)
+        .json();
+    assert_ne!(answer["verdict"], "accept", "{answer}");
+}
