@@ -4,19 +4,17 @@ use std::io::IsTerminal;
 
 use tracing_subscriber::filter::LevelFilter;
 use tracing_subscriber::fmt::time::SystemTime;
+use tracing_subscriber::layer::SubscriberExt;
+use tracing_subscriber::util::SubscriberInitExt;
+use tracing_subscriber::{Layer, Registry, fmt};
 
 use crate::command::LogLevel;
 
 /// Starts it: lines for a person on a terminal, one JSON object a line everywhere else. A second
 /// start changes nothing.
 pub fn start(level: LogLevel) {
-    let level = match level {
-        LogLevel::Error => LevelFilter::ERROR,
-        LogLevel::Warn => LevelFilter::WARN,
-        LogLevel::Info => LevelFilter::INFO,
-        LogLevel::Debug => LevelFilter::DEBUG,
-    };
-    let builder = tracing_subscriber::fmt()
+    let level = filter_of(level);
+    let builder = fmt()
         .with_max_level(level)
         .with_timer(SystemTime)
         .with_writer(std::io::stderr);
@@ -26,4 +24,36 @@ pub fn start(level: LogLevel) {
     } else {
         builder.json().flatten_event(true).try_init()
     });
+}
+
+/// As [`start`], with something beside the log that sees more.
+pub fn start_with<L>(level: LogLevel, beside: L)
+where
+    L: Layer<Registry> + Send + Sync,
+{
+    let level = filter_of(level);
+    let lines = fmt::layer()
+        .with_timer(SystemTime)
+        .with_writer(std::io::stderr);
+    let lines: Box<dyn Layer<_> + Send + Sync> = if std::io::stderr().is_terminal() {
+        lines.compact().with_filter(level).boxed()
+    } else {
+        lines.json().flatten_event(true).with_filter(level).boxed()
+    };
+    // It fails only where a log has been started already.
+    drop(
+        tracing_subscriber::registry()
+            .with(beside)
+            .with(lines)
+            .try_init(),
+    );
+}
+
+fn filter_of(level: LogLevel) -> LevelFilter {
+    match level {
+        LogLevel::Error => LevelFilter::ERROR,
+        LogLevel::Warn => LevelFilter::WARN,
+        LogLevel::Info => LevelFilter::INFO,
+        LogLevel::Debug => LevelFilter::DEBUG,
+    }
 }

@@ -20,6 +20,7 @@ use crate::fault::{Fault, Refused};
 use crate::issuing::StoreLog;
 use crate::plane::Plane;
 use crate::tenant::Tenant;
+use crate::traces;
 
 /// How often a token is tried anew because something else has changed meanwhile.
 const MOST_ATTEMPTS: usize = 8;
@@ -113,7 +114,7 @@ impl Plane {
         self.admit_issuance(tenant)?;
         let trust_domain = cluster_domain(tenant, trust_domain)?;
         let prepared = self.prepare_component(tenant, &trust_domain, signing)?;
-        Ok(issue_one(prepared, &StoreLog::of(self))?)
+        Ok(traces::part("issue").in_scope(|| issue_one(prepared, &StoreLog::of(self)))?)
     }
 
     /// Makes a token with which the kubelet of one node gets its first certificate, once, within

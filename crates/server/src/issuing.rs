@@ -19,6 +19,7 @@ use crate::grants::{Granted, node_facts};
 use crate::nodes::Admitted;
 use crate::plane::Plane;
 use crate::tenant::Tenant;
+use crate::traces;
 
 /// How long the credential of the operator is valid, in seconds: it is replaced in time.
 const OPERATOR_TTL: u32 = 3_600;
@@ -198,7 +199,7 @@ impl Plane {
             ttl,
         };
         let prepared = self.prepare_jwt(tenant, request, self.now())?;
-        Ok(issue_one(prepared, &StoreLog::of(self))?)
+        Ok(traces::part("issue").in_scope(|| issue_one(prepared, &StoreLog::of(self)))?)
     }
 
     /// Signs a certificate for an identity of a tenant, below the intermediate for a use.
@@ -220,7 +221,7 @@ impl Plane {
             .settings
             .x509
             .prepare(&authority, request, now, &self.random)?;
-        Ok(issue_one(prepared, &StoreLog::of(self))?)
+        Ok(traces::part("issue").in_scope(|| issue_one(prepared, &StoreLog::of(self)))?)
     }
 
     /// Signs an X.509-SVID for an identity of a tenant.
@@ -230,7 +231,7 @@ impl Plane {
         request: X509Request,
     ) -> Result<X509Svid, Refused> {
         let prepared = self.prepare_x509(tenant, request, self.now())?;
-        Ok(issue_one(prepared, &StoreLog::of(self))?)
+        Ok(traces::part("issue").in_scope(|| issue_one(prepared, &StoreLog::of(self)))?)
     }
 
     /// The address of a tenant as an issuer of tokens, for verifiers of OIDC.
@@ -283,7 +284,10 @@ impl Plane {
                 Err(Refused::Fault(fault)) => return Err(fault.into()),
             });
         }
-        let answers = issue(batch, &StoreLog::of(self))?.into_iter();
+        let issuing = traces::part("issue");
+        issuing.record("avouch.count", batch.len());
+        let answers = issuing.in_scope(|| issue(batch, &StoreLog::of(self)))?;
+        let answers = answers.into_iter();
         answers
             .map(|answer| match answer {
                 Ok(issued) => Ok(Ok(issued)),
@@ -418,6 +422,8 @@ impl IntentLog for StoreLog<'_> {
             return Ok(());
         };
         let rows = self.rows(intents)?;
-        self.count(intents, self.0.store.record_intents(&first.tenant, &rows))
+        let recording = traces::part("store.record_intents");
+        let recorded = recording.in_scope(|| self.0.store.record_intents(&first.tenant, &rows));
+        self.count(intents, recorded)
     }
 }

@@ -58,6 +58,7 @@ mod sharing;
 mod signals;
 pub mod tenant;
 pub mod tls;
+pub mod traces;
 mod upstream;
 mod views;
 mod why_not;

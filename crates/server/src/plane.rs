@@ -350,7 +350,8 @@ impl Plane {
     ) -> Result<Sequence, Refused> {
         let changing = tenant.changing();
         let held = tenant.read(|snapshot| snapshot.sequence);
-        let sequence = stored(self.store.as_ref());
+        let storing = crate::traces::part("store.apply");
+        let sequence = storing.in_scope(|| stored(self.store.as_ref()));
         if sequence.as_ref().is_ok_and(|sequence| *sequence < held) {
             drop(changing);
             self.start_anew()?;

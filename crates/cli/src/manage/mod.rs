@@ -13,7 +13,7 @@ mod issuers;
 mod nodes;
 mod pins;
 mod rules;
-mod secured;
+pub(crate) mod secured;
 mod signals;
 mod table;
 mod upstream;

@@ -31,7 +31,7 @@ use crate::fetch;
 use crate::input;
 
 /// Speaks TLS on connections that others make.
-pub(super) struct Secured {
+pub(crate) struct Secured {
     config: Arc<ClientConfig>,
 }
 
@@ -40,14 +40,31 @@ impl Secured {
     pub(super) fn of(remote: &Remote) -> Result<Self, Fault> {
         let config = match (&remote.cert, &remote.key) {
             _ if remote.as_workload => as_workload(remote)?,
-            (Some(certificate), Some(key)) => shown(
-                believing(remote.ca.as_deref())?,
-                certificates(certificate)?,
-                key_of(key)?,
-            )?,
-            (None, None) => believing(remote.ca.as_deref())?.with_no_client_auth(),
+            (certificate, key) => {
+                let ca = remote.ca.as_deref();
+                return Self::of_files(ca, certificate.as_deref(), key.as_deref());
+            }
+        };
+        Ok(Self {
+            config: Arc::new(config),
+        })
+    }
+
+    /// Believes the certificates of a file, or those that the system believes, and shows a
+    /// certificate if there is one.
+    pub(crate) fn of_files(
+        ca: Option<&Path>,
+        certificate: Option<&Path>,
+        key: Option<&Path>,
+    ) -> Result<Self, Fault> {
+        let config = match (certificate, key) {
+            (Some(certificate), Some(key)) => {
+                shown(believing(ca)?, certificates(certificate)?, key_of(key)?)?
+            }
+            (None, None) => believing(ca)?.with_no_client_auth(),
             (Some(_), None) | (None, Some(_)) => {
-                return Err(Fault::Usage("--cert and --key go together".to_owned()));
+                let detail = "a certificate and its key go together (--cert and --key)";
+                return Err(Fault::Usage(detail.to_owned()));
             }
         };
         Ok(Self {
@@ -204,7 +221,7 @@ impl<In: Transport> Connector<In> for Secured {
 }
 
 /// A connection over TLS.
-pub(super) struct Speaking {
+pub(crate) struct Speaking {
     buffers: LazyBuffers,
     stream: StreamOwned<ClientConnection, TransportAdapter>,
 }

@@ -12,6 +12,7 @@
 mod demo;
 mod folder;
 mod greeting;
+mod traces;
 
 use std::net::SocketAddr;
 use std::path::Path;
@@ -44,6 +45,7 @@ use crate::fault::{Exit, Fault};
 use crate::output;
 use folder::Folder;
 use greeting::Greeting;
+use traces::Traces;
 
 /// The name of the local node.
 const LOCAL_NODE: &str = "local";
@@ -59,7 +61,7 @@ const LONGEST_END: Duration = Duration::from_secs(10);
 
 /// Runs the plane until it is told to stop.
 pub fn up(arguments: &UpArguments) -> Result<Exit, Fault> {
-    logging::start(arguments.server.log);
+    let _traces = Traces::start(arguments.server.log)?;
     run_on_threads(async {
         let started = Started::open(&arguments.server, true).await?;
         let socket = started.folder.socket(arguments.socket.as_deref());
@@ -81,7 +83,7 @@ pub fn up(arguments: &UpArguments) -> Result<Exit, Fault> {
 
 /// Runs a server until it is told to stop.
 pub fn server(arguments: &ServerArguments) -> Result<Exit, Fault> {
-    logging::start(arguments.log);
+    let _traces = Traces::start(arguments.log)?;
     run_on_threads(async {
         let running = Started::open(arguments, false).await?.run();
         output::data(&running.greeting(None))?;

@@ -24,6 +24,7 @@ mod serving_on;
 mod spire;
 mod token_exchange;
 mod tokens;
+mod traces;
 mod up;
 mod upstream;
 mod verdicts;

@@ -10,6 +10,7 @@ use avouch_core::exchange::Rules;
 use avouch_core::explain;
 use avouch_core::id::TenantId;
 use avouch_core::reason::Reason;
+use avouch_core::verdict::Verdict;
 use avouch_core::view::View;
 use serde_json::{Value, json};
 
@@ -20,6 +21,7 @@ use crate::exchange::rules::rules_of;
 use crate::fault::Refused;
 use crate::plane::Plane;
 use crate::tenant::Tenant;
+use crate::traces;
 use crate::views;
 use crate::xml_signatures;
 
@@ -164,12 +166,15 @@ pub(super) fn answer(call: &Call) -> Result<Answer, Stop> {
     let brings_trust = asked.trust().is_some() && sees_all;
     let mut question = asked.into_question(tenant.id().clone(), call.plane().now());
     let mut view = view;
-    let mut verdict = xml_signatures::decide(&mut question, &view, &AwsLc, &budget)?;
+    let deciding = traces::part("decide");
+    let mut verdict =
+        deciding.in_scope(|| xml_signatures::decide(&mut question, &view, &AwsLc, &budget))?;
     // What the question brings itself is not fetched for.
     if !brings_trust && call.plane().fetch_missing_keys(&tenant, &verdict) {
         view = call.http.views.of(call, &tenant)?;
         verdict = xml_signatures::decide(&mut question, &view, &AwsLc, &budget)?;
     }
+    deciding.record("avouch.verdict", word(&verdict));
     call.plane().note_issuer_use(&tenant, &verdict);
     let outcome = Outcome::Decided {
         question: &question,
@@ -177,6 +182,14 @@ pub(super) fn answer(call: &Call) -> Result<Answer, Stop> {
         verdict: &verdict,
     };
     Ok(told(call, id.as_deref(), outcome, sees_all))
+}
+
+fn word(verdict: &Verdict) -> &'static str {
+    match verdict {
+        Verdict::Accept(_) => "accept",
+        Verdict::Reject(_) => "reject",
+        Verdict::Undetermined(_) => "undetermined",
+    }
 }
 
 fn refused(call: &Call, id: Option<&str>, place: &str, reason: &Reason, sees_all: bool) -> Answer {

@@ -32,6 +32,7 @@ use axum::routing::MethodRouter;
 use tokio::net::TcpListener;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch as signal};
 use tokio::time::timeout;
+use tracing::Instrument;
 
 use crate::caller::Caller;
 use crate::counters::Answered;
@@ -39,6 +40,7 @@ use crate::fault::Fault;
 use crate::plane::Plane;
 use crate::tenant::Tenant;
 use crate::tls::Shown;
+use crate::traces;
 use answer::Answer;
 use call::{Call, Presented, Rest, Stop};
 use listener::{Patient, Peer};
@@ -155,9 +157,10 @@ impl Http {
         request: Request,
     ) -> Response {
         let id = uuid::Uuid::now_v7().to_string();
+        let span = traces::of_http(route.method.name(), route.path, &id, request.headers());
         let call = Call::of(Arc::clone(&self), id, route, names, presented(&request));
         let outcome = match call {
-            Ok(call) => self.work(call, request).await,
+            Ok(call) => self.work(call, request).instrument(span.clone()).await,
             Err((id, stop)) => Outcome::refused(id, stop),
         };
         let outcome = if route.is_oauth {
@@ -166,6 +169,7 @@ impl Http {
             outcome
         };
         let response = outcome.into_response(&self);
+        traces::answered(&span, response.status().as_u16());
         self.plane.counters.answered(Answered {
             method: route.method.name(),
             route: route.path,
@@ -420,8 +424,9 @@ async fn blocking<T: Send + 'static>(
     place: Option<Arc<OwnedSemaphorePermit>>,
     work: impl FnOnce() -> T + Send + 'static,
 ) -> Result<T, Unfinished> {
+    let span = tracing::Span::current();
     let done = tokio::task::spawn_blocking(move || {
-        let done = work();
+        let done = span.in_scope(work);
         drop(place);
         done
     });

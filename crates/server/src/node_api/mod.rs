@@ -31,6 +31,7 @@ use crate::issuing::{Wanted, WantedToken};
 use crate::nodes::Admitted;
 use crate::plane::Plane;
 use crate::tls::ServerIdentity;
+use crate::traces;
 use attesting::Room;
 use following::Following;
 use listener::Peer;
@@ -65,6 +66,7 @@ pub async fn serve(
     let service = NodeServer::new(service).max_decoding_message_size(LONGEST_REQUEST);
     let incoming = listener::accept(listener, Arc::new(config));
     let served = Server::builder()
+        .trace_fn(traces::of_grpc)
         .http2_keepalive_interval(Some(std::time::Duration::from_secs(30)))
         .add_service(service)
         .serve_with_incoming_shutdown(incoming, async move {
@@ -242,7 +244,8 @@ impl NodeService {
         work: impl FnOnce(&Plane) -> Result<T, Refused> + Send + 'static,
     ) -> Result<Result<T, Box<Reason>>, Status> {
         let plane = Arc::clone(&self.plane);
-        let done = tokio::task::spawn_blocking(move || work(&plane)).await;
+        let span = tracing::Span::current();
+        let done = tokio::task::spawn_blocking(move || span.in_scope(|| work(&plane))).await;
         match done {
             Ok(Ok(done)) => Ok(Ok(done)),
             Ok(Err(Refused::Reason(reason))) => Ok(Err(reason)),

@@ -225,6 +225,24 @@ fn a_document_is_read_as_strictly_as_the_api_of_kubernetes_reads_it() {
     assert_eq!(none.code(), "issue.object_unknown");
 }
 
+#[test]
+fn hostile_no_changed_byte_of_a_request_is_more_than_refused() {
+    let world = world();
+    let names = [GeneralName::dns("a.test"), GeneralName::ip("10.0.0.7")];
+    let request = certification_request(&Key::p256("component"), &node("node-1"), &names);
+    for place in 0..request.len() {
+        let mut changed = request.clone();
+        changed[place] ^= 0x80;
+        let answer = sign(&world, &document(SERVING, &changed, &SERVER_USAGES));
+        assert_eq!(answer.status, 400, "{place}: {}", answer.body);
+        let cut = sign(
+            &world,
+            &document(SERVING, &request[..place], &SERVER_USAGES),
+        );
+        assert_eq!(cut.status, 400, "{place}: {}", cut.body);
+    }
+}
+
 fn token(world: &World, node: &str) -> Value {
     let made = world.send(
         &world.operator(),
