@@ -36,6 +36,12 @@ pub fn warn(text: &str) {
     let _ = writeln!(io::stderr().lock(), "{}", style.fault(text));
 }
 
+/// Tells on standard error what is worth knowing and is no fault.
+pub fn note(text: &str) {
+    // Nothing is left to do if standard error is closed.
+    let _ = writeln!(io::stderr().lock(), "note: {text}");
+}
+
 /// Tells a fault on standard error and gives the exit code.
 pub fn report(fault: &Fault) -> ExitCode {
     if !fault.is_closed_pipe() {

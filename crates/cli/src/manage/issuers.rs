@@ -138,7 +138,27 @@ fn drawn_stops(answer: &Value) -> String {
             exchanged,
         ));
     }
+    parts.extend(drawn_alive(answer));
     parts.join("\n")
+}
+
+/// What was exchanged and lives on.
+fn drawn_alive(answer: &Value) -> Option<String> {
+    const ALIVE: [Column; 3] = [
+        ("LIVES ON", "subject"),
+        ("KIND", "kind"),
+        ("UNTIL", "until"),
+    ];
+    let alive = answer.get("alive")?;
+    let some = list_of(alive, "some");
+    if some.is_empty() {
+        return None;
+    }
+    let counts = members(
+        &[("EXCHANGED AND ALIVE", "count"), ("ALL", "is_all")],
+        alive,
+    );
+    Some(format!("{counts}\n{}", table(&ALIVE, some)))
 }
 
 fn drawn_impact(answer: &Value) -> String {

@@ -29,7 +29,9 @@ const PIN: [Column; 7] = [
     ("EXPIRES", "expires"),
 ];
 
-const MEANS: [Column; 2] = [("PIN", "pin"), ("WHAT IT IS", "means")];
+const MEANS: [Column; 2] = [("PIN", "pin"), ("NAMES", "means")];
+
+const CONSULTED: [Column; 2] = [("PIN", "pin"), ("CONSULTED", "consulted")];
 
 const WARNING: [Column; 4] = [
     ("MIND", "kind"),
@@ -173,7 +175,7 @@ fn imported(
         return Ok(Exit::Accepted);
     }
     for remark in remarks(&document) {
-        output::warn(&remark);
+        output::note(&remark);
     }
     let client = Client::open(&arguments.remote)?;
     let issuer = path(common, &format!("issuers/{}", segment(&import.issuer)?))?;
@@ -280,6 +282,7 @@ fn drawn(answer: &Value) -> String {
     let mut parts = vec![table(&PIN, &pins)];
     if !pins.is_empty() {
         parts.push(table(&MEANS, &pins));
+        parts.push(table(&CONSULTED, &pins));
     }
     let warnings = list_of(answer, "warnings");
     if !warnings.is_empty() {

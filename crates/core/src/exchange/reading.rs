@@ -89,6 +89,7 @@ impl Reader<'_> {
         let is_excused = unpinned.as_ref().is_some_and(|one| one.holds(self.now));
         let admits = self.admission("from", members.get("from"), is_excused)?;
         let gives = self.grant(&members, &admits, is_excused)?;
+        self.check_at_most(&admits, &gives)?;
         let assurance = self.assurance(&members, &admits, &gives)?;
         let actors = match members.get("actors") {
             None => Vec::new(),
@@ -118,6 +119,39 @@ impl Reader<'_> {
                 key_origin: None,
             },
         })
+    }
+
+    /// No rule gives more for tokens of an issuer than whoever trusts it has bounded it to.
+    fn check_at_most(&self, admits: &Admission, gives: &Grant) -> Result<(), Reason> {
+        let Some(name) = admits.anchor() else {
+            return Ok(());
+        };
+        let mut anchors = self.view.anchors().iter();
+        let Some(anchor) = anchors.find(|anchor| anchor.name == name) else {
+            return Ok(());
+        };
+        let AnchorKind::Issuer(issuer) = &anchor.kind else {
+            return Ok(());
+        };
+        let at_most = issuer.grants_at_most();
+        if let Some(most) = at_most.lifetime
+            && gives.lifetime > most
+        {
+            return Err(self.refuse(format!(
+                "it gives for {} seconds, and `{name}` grants {most} at most",
+                gives.lifetime
+            )));
+        }
+        let below = &at_most.below;
+        if !below.is_empty() && !below.iter().any(|id| gives.template.is_below(id)) {
+            let below = below.iter().map(ToString::to_string);
+            return Err(self.refuse(format!(
+                "it gives {}, and `{name}` grants at most what is below {}",
+                gives.template,
+                below.collect::<Vec<_>>().join(", ")
+            )));
+        }
+        Ok(())
     }
 
     fn admission(

@@ -69,6 +69,21 @@ impl Template {
         }
     }
 
+    /// Whether all that it can become is this identity or below it, segment by segment: a fact stands
+    /// for any segment, so none may stand where the identity names one.
+    pub(super) fn is_below(&self, id: &SpiffeId) -> bool {
+        if *id.trust_domain() != self.trust_domain {
+            return false;
+        }
+        let named: Vec<&str> = id.path().split('/').filter(|one| !one.is_empty()).collect();
+        let own = self.segments.iter().take(named.len());
+        let same = own.zip(&named).all(|(own, named)| match own {
+            Segment::Text(text) => text == named,
+            Segment::Fact(_) => false,
+        });
+        same && self.segments.len() >= named.len()
+    }
+
     /// The facts in it.
     pub(super) fn facts(&self) -> impl Iterator<Item = &str> {
         self.segments.iter().filter_map(|segment| match segment {

@@ -27,6 +27,11 @@ pub(crate) const TENANT: &str = "bench";
 
 /// Opens the deployment in a folder, or founds it.
 pub(crate) fn open(folder: &Path) -> Arc<Plane> {
+    open_with(folder, Settings::default())
+}
+
+/// The same with other settings.
+pub(crate) fn open_with(folder: &Path, settings: Settings) -> Arc<Plane> {
     let store = Arc::new(SqliteStore::open(folder).unwrap());
     let founding = Founding {
         tenant: TenantId::parse("root").unwrap(),
@@ -34,7 +39,7 @@ pub(crate) fn open(folder: &Path) -> Arc<Plane> {
     };
     let root_key = |tenants: &[_]| Ok(RootKey::open_or_create(folder, tenants)?);
     let clock = Arc::new(SystemClock);
-    let plane = Plane::open(store, root_key, &founding, Settings::default(), clock).unwrap();
+    let plane = Plane::open(store, root_key, &founding, settings, clock).unwrap();
     if plane.tenant_named(TENANT).is_none() {
         let id = TenantId::parse(TENANT).unwrap();
         let tenant = plane.add_tenant(&id, Some(&founding.tenant), TenantKind::Tenant);

@@ -65,7 +65,7 @@ pub(crate) fn run() {
 }
 
 /// Serves whoever has something to exchange, and tells where.
-async fn serve(plane: &Arc<Plane>) -> (String, watch::Sender<bool>) {
+pub(crate) async fn serve(plane: &Arc<Plane>) -> (String, watch::Sender<bool>) {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap().to_string();
     let (stop, stopping) = watch::channel(false);
@@ -79,7 +79,7 @@ async fn serve(plane: &Arc<Plane>) -> (String, watch::Sender<bool>) {
 }
 
 /// Trusts the issuer, and gives to whoever it calls a job.
-fn trust(plane: &Plane, address: &str) {
+pub(crate) fn trust(plane: &Plane, address: &str) {
     let token = plane.operator_token().unwrap().token;
     let put = |path: &str, document: &Value| {
         let status = send(address, "PUT", path, &token, &document.to_string());

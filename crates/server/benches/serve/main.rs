@@ -16,6 +16,7 @@ mod entries;
 mod exchange;
 mod exchanger;
 mod issue;
+mod issuer_faults;
 mod measure;
 mod opening;
 mod rekey;
@@ -24,7 +25,7 @@ mod tenants;
 use std::path::Path;
 
 /// What there is to measure.
-const PARTS: [(&str, fn()); 9] = [
+const PARTS: [(&str, fn()); 10] = [
     ("issue", issue::run),
     ("exchange", exchange::run),
     ("entries", entries::write),
@@ -34,6 +35,7 @@ const PARTS: [(&str, fn()); 9] = [
     ("tenants", tenants::run),
     ("agents", agents::run),
     ("agent-memory", agent_memory::run),
+    ("issuer-faults", issuer_faults::run),
 ];
 
 fn main() {

@@ -147,6 +147,8 @@ impl Connector {
                 Ok(Err(fault)) => return Err(fault),
                 Err(_) => Err(too_slow(target, "connecting", allowed)),
             };
+            // Whoever lets one wait would let all.
+            let is_slow = matches!(connected, Err(Reason::FetchSlow { .. }));
             let paths = connected.map(|connected| {
                 let now = UnixTime::now();
                 verified(&connected.certificates, &roots, &self.provider, now)
@@ -155,6 +157,9 @@ impl Connector {
                 address: *address,
                 paths,
             });
+            if is_slow {
+                break;
+            }
         }
         Ok(looks)
     }

@@ -427,7 +427,9 @@ pub(crate) async fn keep(plane: Arc<Plane>) {
     loop {
         tokio::time::sleep(PERIOD).await;
         plane.refresh_due_issuers().await;
-        plane.watch_due_pins().await;
+        // Nobody's keys wait for a server that lets those wait who look at it.
+        let watching = Arc::clone(&plane);
+        tokio::spawn(async move { watching.watch_due_pins().await });
         let storing = Arc::clone(&plane);
         if let Err(error) = refresh::blocking(move || storing.store_issuer_uses()).await {
             tracing::error!(%error, "the first use of a key could not be stored");

@@ -16,6 +16,12 @@ use crate::fault::Refused;
 use crate::plane::Plane;
 use crate::tenant::Tenant;
 
+/// How many records of what was issued are looked at for what descends from an issuer.
+const MOST_LOOKED_AT: u32 = 20_000;
+
+/// How many of these are shown.
+const MOST_SHOWN: usize = 100;
+
 /// What is reached through some anchors.
 struct Reached {
     /// The anchors, and whom each lets in.
@@ -40,12 +46,14 @@ impl Plane {
         let (settings, keys) = self.issuer(tenant, &id)?;
         let reached = self.reached_through(tenant, &settings.issuer, None)?;
         let ends = reached.longest.map(|longest| self.now().plus(longest));
+        let alive = self.alive_from(tenant, &settings.issuer);
         Ok(json!({
             "issuer": settings.issuer,
             "stops": reached.anchors,
             "exchange_rules": reached.rules,
             "actors_of_rules": reached.actors,
             "exchanged_before": exchanged_before(ends),
+            "alive": alive,
             "keys": keys.current().map(KnownKey::name).collect::<Vec<_>>(),
             "already": keys.quarantine.is_some(),
         }))
@@ -97,6 +105,34 @@ impl Plane {
             "exchanged_before": exchanged_before(ends.map(|(at, longest)| at.plus(longest))),
             "goes_on": goes_on,
             "at_once": at_once(&settings),
+        }))
+    }
+
+    /// What was exchanged from tokens of an issuer, at whatever remove, and has not ended; nothing if
+    /// the store cannot tell now. Of very many, the earliest are looked at.
+    fn alive_from(&self, tenant: &Arc<Tenant>, issuer: &str) -> Option<Value> {
+        let now = self.now();
+        let rules = self.rules(tenant).ok()?;
+        let longest = rules.usable.iter().map(|rule| rule.lifetime()).max();
+        let from = now.plus(-longest.unwrap_or_default());
+        let recorded = self.store.intents(tenant.id(), from, MOST_LOOKED_AT).ok()?;
+        let is_all = recorded.len() < usize::try_from(MOST_LOOKED_AT).unwrap_or(usize::MAX);
+        let mut alive = recorded.iter().filter(|intent| {
+            let mut ancestors = intent.lineage.iter();
+            intent.not_after > now && ancestors.any(|ancestor| ancestor.issuer == issuer)
+        });
+        let count = alive.clone().count();
+        let shown = alive.by_ref().take(MOST_SHOWN).map(|intent| {
+            json!({
+                "subject": intent.subject.as_str(),
+                "kind": intent.kind.name(),
+                "until": intent.not_after.to_string(),
+            })
+        });
+        Some(json!({
+            "count": count,
+            "is_all": is_all,
+            "some": shown.collect::<Vec<_>>(),
         }))
     }
 

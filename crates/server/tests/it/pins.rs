@@ -433,7 +433,11 @@ fn a_pin_that_is_not_consulted_is_disclosed_wherever_someone_could_take_it_for_o
     let told = put(&registry, github_of_2022, json!({"mode": "vestigial"}));
     let means = told["pins"][0]["means"].as_str().unwrap();
     assert!(means.contains("top intermediate CA"), "{means}");
-    assert!(means.contains("present but not consulted"), "{means}");
+    let consulted = told["pins"][0]["consulted"].as_str().unwrap();
+    assert!(
+        consulted.contains("present but not consulted"),
+        "{consulted}"
+    );
     let verdict = verdict_after_a_refresh(&mut registry, &github);
     assert_eq!(verdict["verdict"], "accept", "{verdict}");
     let checks = verdict["checks"].to_string();
@@ -660,4 +664,46 @@ fn what_is_no_pin_is_not_taken_for_one() {
     let told = registry.call("GET", "/v1/tenants/one/pins", None).json();
     assert_eq!(told["pins"], json!([]), "{told}");
     assert_eq!(AUDIENCE, github.document()["audiences"][0]);
+}
+
+#[test]
+fn hostile_24_a_pinned_server_that_lets_one_wait_keeps_no_other_tenant_from_being_watched() {
+    let (registry, github) = (Registry::today(), Github::start());
+    let shown = github.intermediate(0, "Server CA");
+    github
+        .issuer
+        .server()
+        .show(&github.chain(&registry, &shown, 200));
+    github.trusted(&registry);
+    // It accepts and says nothing.
+    let silent = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let url = format!("https://localhost:{}", silent.local_addr().unwrap().port());
+    let slow = "/v1/tenants/two/issuers/ci";
+    registry.call(
+        "PUT",
+        slow,
+        Some(&json!({"issuer": url, "audiences": [AUDIENCE]})),
+    );
+    let digest = thumbprint(&shown.certificate);
+    let path = format!("/v1/tenants/two/issuers/ci/pins/{digest}");
+    registry.call("PUT", &path, Some(&said(json!({"mode": "vestigial"}))));
+    put(&registry, &digest, json!({"mode": "enforced"}));
+    let watching = registry.plane.watch_due_pins();
+    let looked = async {
+        loop {
+            let path = "/v1/tenants/one/issuers/ci/pins";
+            let told = registry.call("GET", path, None).json();
+            if told["pins"][0]["state"] == "seen" {
+                return;
+            }
+            tokio::time::sleep(std::time::Duration::from_millis(50)).await;
+        }
+    };
+    // The silent one is waited for, and the other is seen meanwhile.
+    registry.block_on(async {
+        tokio::select! {
+            () = watching => panic!("the other was seen only when all was done"),
+            () = looked => {}
+        }
+    });
 }

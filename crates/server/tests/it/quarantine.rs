@@ -262,6 +262,16 @@ fn a_quarantine_stops_exactly_what_was_predicted() {
         reliance["exchanged_before"]["ends_by"],
         "2027-01-15T08:10:00Z"
     );
+    // Each rule was used just now, and two of the three rest on this issuer.
+    let alive = &reliance["alive"];
+    assert_eq!(
+        (&alive["count"], &alive["is_all"]),
+        (&json!(2), &json!(true)),
+        "{reliance}"
+    );
+    let subjects = alive["some"].to_string();
+    assert!(subjects.contains("spiffe://one.test/build"), "{subjects}");
+    assert!(!subjects.contains("spiffe://one.test/report"), "{subjects}");
     registry.pass(1);
     let cause = json!({"reason": "a drill"});
     let path = "/v1/tenants/one/issuers/ci/quarantine";
@@ -316,5 +326,59 @@ fn an_issuer_that_is_away_stops_exactly_what_was_predicted_when_it_was_predicted
             .call("GET", "/v1/tenants/one/issuers/ci/impact?for=1y", None)
             .status,
         400
+    );
+}
+
+#[test]
+fn no_rule_gives_more_for_an_issuer_than_it_is_bounded_to() {
+    let registry = Registry::new();
+    let (issuer, key) = trusted(&registry);
+    let domain = json!({"name": "one.test"});
+    registry.call("POST", "/v1/tenants/one/trust-domains", Some(&domain));
+    let bounded = |lifetime: u32, below: &str| {
+        let at_most = json!({"lifetime": lifetime, "below": [below]});
+        let put = registry.put(
+            "ci",
+            &with(document(&issuer), json!({"grants_at_most": at_most})),
+        );
+        assert_eq!(put.status, 200, "{}", put.body);
+    };
+    bounded(600, "spiffe://one.test/ci");
+    let wanted = |id: &str, lifetime: u32| {
+        json!({
+            "from": {"anchor": "ci", "facts": {"subject": "job-7"}},
+            "gives": {
+                "spiffe_id": id, "kinds": ["jwt-svid"], "audiences": ["https://cloud.test"],
+                "lifetime": lifetime,
+            },
+            "subject_audiences": [AUDIENCE],
+            "bearer": {"reason": "no key at hand", "expires": "2027-12-01T00:00:00Z"},
+            "owner": "the platform team", "reason": "jobs",
+        })
+    };
+    let put = |wanted: &Value| registry.call("PUT", "/v1/tenants/one/rules/job", Some(wanted));
+    for (id, lifetime) in [
+        ("spiffe://one.test/ci/job", 601),
+        ("spiffe://one.test/admin", 600),
+        ("spiffe://one.test/ci-evil/job", 600),
+        ("spiffe://one.test/{subject}/job", 600),
+    ] {
+        let refused = put(&wanted(id, lifetime));
+        assert_eq!(refused.code(), "policy.rule_invalid", "{id} {lifetime}");
+    }
+    let kept = put(&wanted("spiffe://one.test/ci/{subject}", 600));
+    assert_eq!(kept.status, 200, "{}", kept.body);
+    let exchanged = registry.exchange(&token(&registry, &issuer, &key, "k-a"));
+    assert_eq!(exchanged.status, 200, "{}", exchanged.body);
+    // Bounded more tightly, what gave more gives nothing from the same moment on.
+    bounded(600, "spiffe://one.test/ci/other");
+    let claims = json!({"sub": "job-7", "aud": AUDIENCE, "jti": "second"});
+    let again = issuer.token(registry.now(), &claims).sign(&key, "k-a");
+    let refused = registry.exchange(&again);
+    assert_eq!(refused.status, 400, "{}", refused.body);
+    let listed = registry.call("GET", "/v1/tenants/one/rules", None).json();
+    assert_eq!(
+        listed["rules"][0]["problem"]["code"], "policy.rule_invalid",
+        "{listed}"
     );
 }

@@ -18,7 +18,8 @@ pub struct Standing {
     fetched: Option<Fetched>,
     quarantined: Option<Quarantined>,
     unpinned: Option<Unpinned>,
-    pins: Pins,
+    /// Most issuers have none.
+    pins: Box<Pins>,
 }
 
 /// What its pins were good for when its keys were fetched.
@@ -84,7 +85,7 @@ impl Standing {
             });
         }
         if let Some((place, value)) = part(members, "pins") {
-            standing.pins = Pins::read(value, &place)?;
+            *standing.pins = Pins::read(value, &place)?;
         }
         if let Some((place, value)) = part(members, "quarantined") {
             let part = object(value, &place, &["cause", "since"])?;
@@ -161,7 +162,7 @@ impl Standing {
             held,
             not_consulted,
             ..
-        } = &self.pins;
+        } = &*self.pins;
         let held = held
             .as_ref()
             .map(|held| format!("its keys came over the pinned {held}"));

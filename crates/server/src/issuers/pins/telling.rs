@@ -110,7 +110,8 @@ fn pin_to_json(
         "added": shown(stored.added),
         "expires": stored.expires.map(shown),
         "continues": stored.continues,
-        "means": meaning(stored, &settings.issuer),
+        "means": meaning(stored),
+        "consulted": consulted(stored, &settings.issuer),
     })
 }
 
@@ -121,13 +122,13 @@ fn is_shown(pin: &Pin, pins: &Pins, keys: &Keys) -> bool {
     }
 }
 
-/// What a pin names and whether it matters, for whoever finds it and wonders.
-fn meaning(pin: &StoredPin, issuer: &str) -> String {
-    let names = match (Pinned::parse(&pin.pin), Place::parse(&pin.place)) {
+/// What a pin names, for whoever finds it and wonders.
+fn meaning(pin: &StoredPin) -> String {
+    match (Pinned::parse(&pin.pin), Place::parse(&pin.place)) {
         (Some(Pinned::Jwk(_)), _) => "a key that signs tokens".to_owned(),
         (Some(Pinned::Sha1(_)), Some(Place::Top)) => {
-            "the top intermediate CA that signed the certificate of the server (what AWS IAM calls a \
-             thumbprint), not that certificate itself and not a key of tokens"
+            "the top intermediate CA that signed the certificate of the server (a thumbprint of AWS \
+             IAM), not that certificate itself and no key of tokens"
                 .to_owned()
         }
         (Some(Pinned::PublicKey(_)), Some(place)) => {
@@ -135,19 +136,22 @@ fn meaning(pin: &StoredPin, issuer: &str) -> String {
         }
         (_, Some(place)) => format!("the certificate at the place {}", place.name()),
         (_, None) => "nothing that is known".to_owned(),
-    };
-    let consulted = match (pin.enforced, is_github(issuer)) {
+    }
+}
+
+/// Whether it matters.
+fn consulted(pin: &StoredPin, issuer: &str) -> &'static str {
+    match (pin.enforced, is_github(issuer)) {
         (true, _) => "it is consulted whenever keys are fetched or used",
         (false, true) => {
-            "it is present but not consulted, as in AWS IAM, which has validated GitHub by its own \
+            "present but not consulted; so it is in AWS IAM, which has validated GitHub by its own \
              library of CAs since 6 July 2023 and ignores the thumbprint"
         }
         (false, false) => {
-            "it is present but not consulted; AWS IAM consults one only where no CA of its library \
-             has signed"
+            "present but not consulted; AWS IAM consults one only where no CA of its library has \
+             signed"
         }
-    };
-    format!("names {names}; {consulted}")
+    }
 }
 
 fn is_github(issuer: &str) -> bool {

@@ -109,7 +109,7 @@ fn of_host(pins: &Pins, host: &str, now: Time, all: &mut Vec<Warning>) {
         of_held(host, path, &judged, now, all);
     }
     let live: Vec<&Pin> = judged.iter().filter(|pin| pin.is_live(now)).collect();
-    if let [only] = live.as_slice() {
+    if let ([only], true) = (live.as_slice(), consulted) {
         all.push(Warning {
             kind: "no_backup",
             about: only.pinned.to_string(),

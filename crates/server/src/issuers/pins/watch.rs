@@ -1,16 +1,18 @@
 //! Watching what pinned servers show: by schedule and by hand.
 
-use std::collections::BTreeMap;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use avouch_core::id::TenantId;
 use avouch_core::pin::{Link, Pin, Pinned, Place, continues};
 use avouch_core::reason::Reason;
 use avouch_core::time::Time;
 use avouch_store::IssuerId;
+use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 
 use super::super::keys::Keys;
-use super::super::refresh::{blocking, request};
+use super::super::refresh::{Id, blocking, request};
 use super::super::settings::{IssuerSettings, Source};
 use super::record::{MOST_PINS, Pins, StoredPin};
 use super::warnings::{Warning, warnings};
@@ -26,8 +28,9 @@ const PERIOD: i64 = 3_600;
 /// while a rotation is under way.
 const CONNECTIONS: usize = 4;
 
-/// How many issuers are looked at at once.
-const AT_ONCE: usize = 8;
+/// How many issuers are looked at at once, one of each tenant: what one tenant has to wait for, no
+/// other waits for.
+const AT_ONCE: usize = 64;
 
 /// How many pins there are of each mode, and how many warnings of each kind.
 pub(crate) struct PinStates {
@@ -36,8 +39,22 @@ pub(crate) struct PinStates {
 }
 
 /// When each issuer was looked at last, by this server, and what could not be seen then.
-#[derive(Default)]
-pub(crate) struct Watched(Mutex<BTreeMap<super::super::refresh::Id, Watch>>);
+pub(crate) struct Watched {
+    watches: Mutex<BTreeMap<Id, Watch>>,
+    /// The tenants whose issuers are being looked at.
+    busy: Mutex<BTreeSet<TenantId>>,
+    at_once: Semaphore,
+}
+
+impl Default for Watched {
+    fn default() -> Self {
+        Self {
+            watches: Mutex::default(),
+            busy: Mutex::default(),
+            at_once: Semaphore::new(AT_ONCE),
+        }
+    }
+}
 
 #[derive(Clone, Default)]
 pub(super) struct Watch {
@@ -46,55 +63,65 @@ pub(super) struct Watch {
 }
 
 impl Watched {
-    pub(super) fn of(&self, id: &super::super::refresh::Id) -> Watch {
-        let all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+    pub(super) fn of(&self, id: &Id) -> Watch {
+        let all = self.watches.lock().unwrap_or_else(PoisonError::into_inner);
         all.get(id).cloned().unwrap_or_default()
     }
 
-    fn note(&self, id: super::super::refresh::Id, watch: Watch) {
-        let mut all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+    fn note(&self, id: Id, watch: Watch) {
+        let mut all = self.watches.lock().unwrap_or_else(PoisonError::into_inner);
         all.insert(id, watch);
+    }
+
+    fn busy(&self) -> MutexGuard<'_, BTreeSet<TenantId>> {
+        self.busy.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 impl Plane {
-    /// Looks at what all pinned servers show that are due.
+    /// Looks at what all pinned servers show that are due: those of one tenant one after another,
+    /// and those of no tenant that is being looked at already.
     pub async fn watch_due_pins(self: &Arc<Self>) {
         let mut watching = JoinSet::new();
-        for (tenant, id) in self.due_pins() {
-            while watching.len() >= AT_ONCE {
-                drop(watching.join_next().await);
+        for tenant in self.all_tenants() {
+            let due = self.due_pins(&tenant);
+            if due.is_empty() || !self.refreshing.watched.busy().insert(tenant.id().clone()) {
+                continue;
             }
             let plane = Arc::clone(self);
             watching.spawn(async move {
-                if let Err(error) = plane.check_pins(&tenant, &id).await {
-                    tracing::error!(tenant = %tenant.id(), issuer = %id, %error, "pins are not watched");
+                for id in due {
+                    plane.watch(&tenant, &id).await;
                 }
+                plane.refreshing.watched.busy().remove(tenant.id());
             });
         }
         while watching.join_next().await.is_some() {}
     }
 
-    fn due_pins(&self) -> Vec<(Arc<Tenant>, IssuerId)> {
-        let now = self.now();
-        let mut due = Vec::new();
-        for tenant in self.all_tenants() {
-            let ids: Vec<IssuerId> =
-                tenant.read(|snapshot| snapshot.issuer_pins.keys().cloned().collect());
-            for id in ids {
-                let key = (tenant.id().clone(), id);
-                let last = self.refreshing.watched.of(&key).at;
-                let is_due = last.is_none_or(|last| now.since(last) >= PERIOD);
-                if is_due
-                    && self
-                        .pins(&tenant, &key.1)
-                        .is_ok_and(|pins| !pins.pins.is_empty())
-                {
-                    due.push((Arc::clone(&tenant), key.1));
-                }
-            }
+    async fn watch(self: &Arc<Self>, tenant: &Arc<Tenant>, id: &IssuerId) {
+        let Ok(_place) = self.refreshing.watched.at_once.acquire().await else {
+            return;
+        };
+        if let Err(error) = self.check_pins(tenant, id).await {
+            tracing::error!(tenant = %tenant.id(), issuer = %id, %error, "pins are not watched");
         }
-        due
+    }
+
+    fn due_pins(&self, tenant: &Tenant) -> Vec<IssuerId> {
+        let now = self.now();
+        let ids: Vec<IssuerId> =
+            tenant.read(|snapshot| snapshot.issuer_pins.keys().cloned().collect());
+        let is_due = |id: &IssuerId| {
+            let watched = &self.refreshing.watched;
+            let last = watched.of(&(tenant.id().clone(), id.clone())).at;
+            let is_over = last.is_none_or(|last| now.since(last) >= PERIOD);
+            is_over
+                && self
+                    .pins(tenant, id)
+                    .is_ok_and(|pins| !pins.pins.is_empty())
+        };
+        ids.into_iter().filter(is_due).collect()
     }
 
     /// Looks at what the servers of an issuer show now, remembers it, and pins what continues a pin
@@ -109,10 +136,12 @@ impl Plane {
         id: &IssuerId,
     ) -> Result<(), Refused> {
         let (settings, keys) = self.issuer(tenant, id)?;
+        let key = (tenant.id().clone(), id.clone());
         let mut watch = Watch {
             at: Some(self.now()),
             unseen: Vec::new(),
         };
+        self.refreshing.watched.note(key.clone(), watch.clone());
         let mut looks = Vec::new();
         for (host, url) in endpoints(&settings, &keys) {
             let looked = match request(&settings, &url) {
@@ -135,7 +164,6 @@ impl Plane {
                 Err(fault) => return Err(fault),
             }
         }
-        let key = (tenant.id().clone(), id.clone());
         self.refreshing.watched.note(key, watch);
         let (plane, tenant, id) = (Arc::clone(self), Arc::clone(tenant), id.clone());
         blocking(move || plane.note_looks(&tenant, &id, &looks)).await
