@@ -163,7 +163,8 @@ fn keys_of_oidc_provider_are_followed_through_rotations_and_a_clean_break() {
     assert_eq!(house.told()["state"], "quarantined", "{:#}", house.told());
     let fresh = idp.token(&login);
     assert_eq!(house.refusal(&fresh, &[]), "federation.issuer_quarantined");
-    house.manage(&["issuer", "release", "idp"]);
+    let etag = house.told()["etag"].as_str().unwrap().to_owned();
+    house.manage(&["issuer", "release", "idp", "--etag", &etag]);
     house.accepted(&fresh, &[]);
     // What is not in the set any more has signed for the last time.
     assert_eq!(house.refusal(&left, &[]), "federation.key_removed");
