@@ -46,6 +46,7 @@ pub mod saml;
 pub mod saml_hostile;
 pub mod softhsm;
 pub mod token;
+pub mod vendors;
 pub mod world;
 
 /// The time at which every world is looked at, unless a test says otherwise.

@@ -13,6 +13,7 @@ pub(crate) struct Counters {
     store_faults: AtomicU64,
     refusals: Mutex<BTreeMap<&'static str, u64>>,
     requests: Mutex<BTreeMap<Answered, u64>>,
+    drift: Mutex<BTreeMap<&'static str, u64>>,
 }
 
 /// A kind of request and how it ended.
@@ -54,6 +55,18 @@ impl Counters {
     pub(crate) fn refused(&self, code: &'static str) {
         let mut refusals = self.refusals.lock().unwrap_or_else(PoisonError::into_inner);
         *refusals.entry(code).or_default() += 1;
+    }
+
+    /// A name was seen to have drifted, in this way, for the first time.
+    pub(crate) fn drifted(&self, kind: &'static str) {
+        let mut drift = self.drift.lock().unwrap_or_else(PoisonError::into_inner);
+        *drift.entry(kind).or_default() += 1;
+    }
+
+    /// What has drifted, by its kind.
+    pub(crate) fn drift(&self) -> BTreeMap<&'static str, u64> {
+        let drift = self.drift.lock().unwrap_or_else(PoisonError::into_inner);
+        drift.clone()
     }
 
     /// A request was answered.

@@ -45,6 +45,7 @@ mod issuers;
 pub mod issuing;
 pub mod keeper;
 pub mod keys;
+mod names;
 pub mod node_api;
 pub mod nodes;
 pub mod plane;

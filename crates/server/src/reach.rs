@@ -71,6 +71,7 @@ impl Concerned {
             | Key::IssuerKeys(_)
             | Key::IssuerPins(_)
             | Key::JoinToken(_)
+            | Key::Name(_)
             | Key::Quota
             | Key::Rule(_) => Reach::None,
             Key::Signal(key) => {

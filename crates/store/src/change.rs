@@ -8,12 +8,13 @@ use avouch_core::id::TrustDomain;
 
 use crate::fault::Fault;
 use crate::names::{
-    AdminId, AnchorId, AttestorId, AuthorityId, EntryId, IssuerId, JoinTokenId, NodeId, RuleId,
+    AdminId, AnchorId, AttestorId, AuthorityId, EntryId, IssuerId, JoinTokenId, NameId, NodeId,
+    RuleId,
 };
 use crate::record::{
     AdminRecord, AnchorRecord, AttestorRecord, AuthorityRecord, Entry, FederationRecord,
-    IssuerKeysRecord, IssuerPinsRecord, IssuerRecord, JoinTokenRecord, NodeRecord, QuotaRecord,
-    RuleRecord, TrustDomainRecord,
+    IssuerKeysRecord, IssuerPinsRecord, IssuerRecord, JoinTokenRecord, NameRecord, NodeRecord,
+    QuotaRecord, RuleRecord, TrustDomainRecord,
 };
 use crate::shared::Shared;
 use crate::signal::{SignalKey, SignalRecord};
@@ -66,6 +67,8 @@ pub enum Object {
     IssuerKeys(IssuerKeysRecord),
     /// What is pinned of it.
     IssuerPins(IssuerPinsRecord),
+    /// What is known of a name of someone else's.
+    Name(NameRecord),
     /// What the tenant may have and do.
     Quota(QuotaRecord),
     /// Something that is kept of signals.
@@ -89,6 +92,7 @@ impl Object {
             Self::Issuer(issuer) => Key::Issuer(issuer.id.clone()),
             Self::IssuerKeys(keys) => Key::IssuerKeys(keys.id.clone()),
             Self::IssuerPins(pins) => Key::IssuerPins(pins.id.clone()),
+            Self::Name(name) => Key::Name(name.id.clone()),
             Self::Quota(_) => Key::Quota,
             Self::Signal(signal) => Key::Signal(signal.key.clone()),
         }
@@ -103,6 +107,7 @@ impl Object {
             | Self::Admin(_)
             | Self::Attestor(_)
             | Self::Federation(_)
+            | Self::Name(_)
             | Self::Quota(_)
             | Self::Rule(_)
             | Self::Issuer(_)
@@ -146,6 +151,8 @@ pub enum Key {
     IssuerKeys(IssuerId),
     /// What is pinned of it.
     IssuerPins(IssuerId),
+    /// What is known of a name of someone else's.
+    Name(NameId),
     /// What the tenant may have and do.
     Quota,
     /// Something that is kept of signals.
@@ -235,6 +242,8 @@ pub struct Snapshot {
     pub issuer_keys: BTreeMap<IssuerId, IssuerKeysRecord>,
     /// What is pinned of issuers, by their names.
     pub issuer_pins: BTreeMap<IssuerId, IssuerPinsRecord>,
+    /// What is known of names of others, by the names of what is known.
+    pub names: BTreeMap<NameId, NameRecord>,
     /// What the tenant may have and do, if anyone has said.
     pub quota: Option<QuotaRecord>,
     /// What is kept of signals, by kind and name.
@@ -295,6 +304,9 @@ impl Snapshot {
             Object::Admin(admin) => {
                 self.admins.insert(admin.id.clone(), admin);
             }
+            Object::Name(name) => {
+                self.names.insert(name.id.clone(), name);
+            }
             Object::Quota(quota) => self.quota = Some(quota),
             Object::Signal(signal) => {
                 self.signals.insert(signal.key.clone(), signal);
@@ -342,6 +354,9 @@ impl Snapshot {
             }
             Key::Admin(id) => {
                 self.admins.remove(id);
+            }
+            Key::Name(id) => {
+                self.names.remove(id);
             }
             Key::Quota => self.quota = None,
             Key::Signal(key) => {

@@ -14,14 +14,14 @@ use crate::change::{Change, Key, Object};
 use crate::fault::Fault;
 use crate::keyring::Sealed;
 use crate::names::{
-    AdminId, AnchorId, AttestorId, AuthorityId, EntryId, IssuerId, JoinTokenId, NodeId, RuleId,
-    SignalId,
+    AdminId, AnchorId, AttestorId, AuthorityId, EntryId, IssuerId, JoinTokenId, NameId, NodeId,
+    RuleId, SignalId,
 };
 use crate::record::{
     AdminRecord, AnchorRecord, AttestorRecord, AuthorityKind, AuthorityRecord, AuthorityRole,
     AuthorityState, AuthorityUse, Entry, EntryExtras, FederationRecord, IssuerKeysRecord,
-    IssuerPinsRecord, IssuerRecord, JoinTokenRecord, NodeRecord, QuotaRecord, RevocationListRecord,
-    RevokedCertificate, RuleRecord, Selector, TrustDomainRecord, Upstream,
+    IssuerPinsRecord, IssuerRecord, JoinTokenRecord, NameRecord, NodeRecord, QuotaRecord,
+    RevocationListRecord, RevokedCertificate, RuleRecord, Selector, TrustDomainRecord, Upstream,
 };
 use crate::signal::{SignalKey, SignalKind, SignalRecord};
 
@@ -71,6 +71,7 @@ impl Row {
                 | Object::Node(_)
                 | Object::JoinToken(_)
                 | Object::Admin(_)
+                | Object::Name(_)
                 | Object::Quota(_)
                 | Object::Rule(_)
                 | Object::Issuer(_)
@@ -123,6 +124,10 @@ impl Row {
                 id,
                 document: StoredDocument::read(&body)?,
             }),
+            Key::Name(id) => Object::Name(NameRecord {
+                id,
+                document: StoredDocument::read(&body)?,
+            }),
             Key::Quota => Object::Quota(StoredQuota::read(&body)?),
             Key::Signal(key) => Object::Signal(SignalRecord {
                 key,
@@ -155,6 +160,7 @@ fn kind_of(key: &Key) -> &'static str {
         Key::Issuer(_) => "issuer",
         Key::IssuerKeys(_) => "issuer_keys",
         Key::IssuerPins(_) => "issuer_pins",
+        Key::Name(_) => "name",
         Key::Quota => QUOTA,
         Key::Signal(key) => key.kind.name(),
     }
@@ -173,6 +179,7 @@ fn name_of(key: &Key) -> &str {
         Key::Attestor(id) => id.as_str(),
         Key::Rule(id) => id.as_str(),
         Key::Issuer(id) | Key::IssuerKeys(id) | Key::IssuerPins(id) => id.as_str(),
+        Key::Name(id) => id.as_str(),
         Key::Quota => QUOTA,
         Key::Signal(key) => key.id.as_str(),
     }
@@ -193,6 +200,7 @@ fn key_from(kind: &str, id: &str) -> Option<Key> {
         "issuer" => IssuerId::parse(id).map(Key::Issuer),
         "issuer_keys" => IssuerId::parse(id).map(Key::IssuerKeys),
         "issuer_pins" => IssuerId::parse(id).map(Key::IssuerPins),
+        "name" => NameId::parse(id).map(Key::Name),
         QUOTA => (id == QUOTA).then_some(Key::Quota),
         kind => SignalKind::parse(kind)
             .zip(SignalId::parse(id))
@@ -217,6 +225,7 @@ fn body_of(object: &Object) -> Result<String, Fault> {
         Object::Issuer(issuer) => serde_json::to_string(&StoredDocument::of(&issuer.document)),
         Object::IssuerKeys(keys) => serde_json::to_string(&StoredDocument::of(&keys.document)),
         Object::IssuerPins(pins) => serde_json::to_string(&StoredDocument::of(&pins.document)),
+        Object::Name(name) => serde_json::to_string(&StoredDocument::of(&name.document)),
         Object::Quota(quota) => serde_json::to_string(&StoredQuota::of(quota)),
         Object::Signal(signal) => serde_json::to_string(&StoredDocument::of(&signal.document)),
     };

@@ -63,9 +63,18 @@ names! {
     IssuerId;
     /// The name of something that is kept of signals.
     SignalId;
+    /// The name of what is known of a name of someone else's: its kind and a digest.
+    NameId;
     /// The name of an intent: the serial number of the certificate in hexadecimal, or the `jti` of
     /// the token.
     IntentId;
+}
+
+impl NameId {
+    /// The name of something of this kind, which is letters and hyphens, by a digest of what it is.
+    pub fn of_digest(kind: &'static str, digest: &avouch_core::id::Digest) -> Self {
+        Self(format!("{kind}{digest}").into())
+    }
 }
 
 #[cfg(test)]

@@ -62,6 +62,7 @@ impl Plan {
                 | Key::Issuer(_)
                 | Key::IssuerKeys(_)
                 | Key::IssuerPins(_)
+                | Key::Name(_)
                 | Key::Quota
                 | Key::Signal(_),
             ) => {}

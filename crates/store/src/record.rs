@@ -10,7 +10,8 @@ use avouch_core::time::Time;
 
 use crate::keyring::Sealed;
 use crate::names::{
-    AdminId, AnchorId, AttestorId, AuthorityId, EntryId, IssuerId, JoinTokenId, NodeId, RuleId,
+    AdminId, AnchorId, AttestorId, AuthorityId, EntryId, IssuerId, JoinTokenId, NameId, NodeId,
+    RuleId,
 };
 
 /// A trust domain of a tenant.
@@ -278,6 +279,15 @@ pub struct RuleRecord {
     pub document: String,
     /// Since when it is as it is.
     pub created: Time,
+}
+
+/// What a tenant knows of a name of someone else's: to which id a rule holds it, or what has drifted.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct NameRecord {
+    /// Its name.
+    pub id: NameId,
+    /// What is known, as JSON. It holds no secret.
+    pub document: String,
 }
 
 /// A federation relation: where the bundle of a foreign trust domain is fetched. The bundle itself

@@ -402,6 +402,17 @@ pub enum RuleCommand {
         /// Its name
         rule: String,
     },
+    /// Names that mean something else than when a rule first admitted them, and what to change
+    #[command(after_help = DRIFT_EXAMPLES)]
+    Drift,
+    /// Let a rule hold a name anew, to the id that it has at its next use
+    #[command(after_help = "Examples:\n  avouch rule forget deploy octo-org/shop --tenant demo")]
+    Forget {
+        /// The name of the rule
+        rule: String,
+        /// The name to forget, as `rule drift` shows it
+        name: String,
+    },
     /// The exchange rules of the tenant, whom each admits and what it gives
     #[command(after_help = "Examples:\n  avouch rule list --tenant demo")]
     List,
@@ -595,3 +606,15 @@ Exit codes:
 pub const ANCHOR_PUT_EXAMPLES: &str = "\
 Examples:
   avouch anchor put partner --tenant demo -f partner.yaml";
+
+const DRIFT_EXAMPLES: &str = "\
+Examples:
+  avouch rule drift --tenant demo
+  avouch rule drift --tenant demo -o json
+
+Exit codes:
+  0   nothing has drifted
+  13  something has another name, or another form of subject
+  14  someone else has a name, or it was made anew
+
+What it means: docs/how-to/drift.md";

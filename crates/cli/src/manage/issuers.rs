@@ -1,5 +1,6 @@
 //! Issuers of tokens, and how their keys are doing.
 
+use avouch_core::policy::presets::Preset;
 use serde_json::{Value, json};
 
 use super::arguments::{IssuerArguments, IssuerCommand};
@@ -59,9 +60,39 @@ const ACTORS: [Column; 3] = [
     ("ADMITS", "admits"),
     ("GIVES", "gives"),
 ];
+const PRESET: [Column; 6] = [
+    ("PRESET", "name"),
+    ("ISSUER", "issuer"),
+    ("SIGNS FOR", "signs_for"),
+    ("PIN ONE OF", "pins"),
+    ("HELD TO IDS", "held_names"),
+    ("TELLS MFA", "tells_how_one_signed_in"),
+];
+
+/// What is known of well-known issuers, from the program itself.
+fn presets(common: &Common) -> Result<Exit, Fault> {
+    let presets = Preset::ALL.iter().map(|preset| {
+        let held = preset.bound_names().iter().map(|(name, _)| *name);
+        let issuer = preset.issuers();
+        let first = issuer.split([',', ' ', '[']).next().unwrap_or_default();
+        json!({
+            "name": preset.name(),
+            "issuer": issuer,
+            "signs_for": Preset::shared_with(first).unwrap_or("one customer"),
+            "pins": preset.pins(),
+            "held_names": held.collect::<Vec<_>>(),
+            "tells_how_one_signed_in": preset.tells_how_one_signed_in(),
+        })
+    });
+    let answer = json!({ "presets": presets.collect::<Vec<_>>() });
+    tell_list(common, &answer, "presets", &PRESET)
+}
 
 /// `issuer`.
 pub fn issuer(arguments: &IssuerArguments, common: &Common) -> Result<Exit, Fault> {
+    if matches!(arguments.command, IssuerCommand::Presets) {
+        return presets(common);
+    }
     let client = Client::open(&arguments.remote)?;
     let at = |name: &str| path(common, &format!("issuers/{}", segment(name)?));
     let step = |name: &str, step: &str| -> Result<Value, Fault> {
@@ -78,6 +109,7 @@ pub fn issuer(arguments: &IssuerArguments, common: &Common) -> Result<Exit, Faul
             let answer = client.get(&path(common, "issuers")?)?;
             tell_list(common, &answer, "issuers", &ISSUER)
         }
+        IssuerCommand::Presets => presets(common),
         IssuerCommand::Put { name, file } => {
             let answer = client.put(&at(name)?, &read(file)?)?;
             tell(common, &answer)

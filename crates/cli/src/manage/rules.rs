@@ -29,6 +29,14 @@ const ALONE: [Column; 7] = [
     ("SINCE", "created"),
 ];
 
+const DRIFT: [Column; 5] = [
+    ("KIND", "kind"),
+    ("RULE", "rule"),
+    ("TELLS", "tells"),
+    ("FIRST SEEN", "first_seen"),
+    ("CHANGE", "change"),
+];
+
 /// `rule`.
 pub fn rule(arguments: &RuleArguments, common: &Common) -> Result<Exit, Fault> {
     let client = Client::open(&arguments.remote)?;
@@ -37,6 +45,12 @@ pub fn rule(arguments: &RuleArguments, common: &Common) -> Result<Exit, Fault> {
         RuleCommand::Delete { rule } => {
             client.delete(&at(rule)?)?;
             tell_removed(common, rule)
+        }
+        RuleCommand::Drift => drift(&client, common),
+        RuleCommand::Forget { rule, name } => {
+            let path = format!("{}/forget-name", at(rule)?);
+            client.post(&path, &json!({ "name": name }))?;
+            tell_removed(common, name)
         }
         RuleCommand::List => {
             let answer = client.get(&path(common, "rules")?)?;
@@ -71,6 +85,25 @@ fn preview(client: &Client, file: &Path, common: &Common) -> Result<Exit, Fault>
     Ok(match answer.get("problem") {
         Some(_) => Exit::Rejected,
         None => Exit::Accepted,
+    })
+}
+
+/// What has drifted; how it ends says how grave it is.
+fn drift(client: &Client, common: &Common) -> Result<Exit, Fault> {
+    let answer = client.get(&path(common, "drift")?)?;
+    tell_list(common, &answer, "drift", &DRIFT)?;
+    let drift = answer.get("drift").and_then(Value::as_array);
+    let kinds: Vec<&str> = drift
+        .into_iter()
+        .flatten()
+        .filter_map(|one| one.get("kind").and_then(Value::as_str))
+        .collect();
+    Ok(if kinds.contains(&"resurrected") {
+        Exit::FindingHigh
+    } else if kinds.is_empty() {
+        Exit::Accepted
+    } else {
+        Exit::FindingMedium
     })
 }
 

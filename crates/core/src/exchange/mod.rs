@@ -8,6 +8,7 @@
 pub mod assurance;
 pub mod delegation;
 pub mod dpop;
+pub mod drift;
 mod give;
 mod reading;
 pub mod rule;

@@ -27,7 +27,16 @@ impl Preset {
                 "hcp_terraform.project",
                 "hcp_terraform.workspace",
             ],
-            Self::CircleCi | Self::Entra | Self::Google | Self::GoogleIap | Self::Kubernetes => &[],
+            Self::Auth0 => &["auth0.organization"],
+            Self::Aws
+            | Self::Bitbucket
+            | Self::CircleCi
+            | Self::Dex
+            | Self::Entra
+            | Self::Google
+            | Self::GoogleIap
+            | Self::Kubernetes
+            | Self::Okta => &[],
         }
     }
 
@@ -47,8 +56,17 @@ impl Preset {
                 "hcp_terraform.organization",
                 "hcp_terraform.organization_id",
             )],
+            Self::Auth0 => &[("auth0.organization", "auth0.organization_id")],
             // Their names are unique only below another, or are not given up.
-            Self::CircleCi | Self::Entra | Self::Google | Self::GoogleIap | Self::Kubernetes => &[],
+            Self::Aws
+            | Self::Bitbucket
+            | Self::CircleCi
+            | Self::Dex
+            | Self::Entra
+            | Self::Google
+            | Self::GoogleIap
+            | Self::Kubernetes
+            | Self::Okta => &[],
         }
     }
 }

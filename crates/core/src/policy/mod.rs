@@ -9,4 +9,4 @@ pub mod pattern;
 pub mod presets;
 pub(crate) mod reading;
 pub mod rules;
-mod subject;
+pub(crate) mod subject;

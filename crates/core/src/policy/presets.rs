@@ -11,10 +11,18 @@ use crate::reason::Reason;
 /// A kind of issuer whose claims are known.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Preset {
+    /// Users of an Auth0 tenant.
+    Auth0,
+    /// Roles and users of an AWS account (`sts:GetWebIdentityToken`).
+    Aws,
+    /// Steps of Bitbucket Pipelines.
+    Bitbucket,
     /// Buildkite agents.
     Buildkite,
     /// CircleCI jobs.
     CircleCi,
+    /// Users that Dex has signed in elsewhere.
+    Dex,
     /// Microsoft Entra ID.
     Entra,
     /// GitHub Actions jobs, on github.com, with data residency, or on a server of one's own.
@@ -29,6 +37,8 @@ pub enum Preset {
     HcpTerraform,
     /// Kubernetes service accounts.
     Kubernetes,
+    /// Users and clients of an Okta organization.
+    Okta,
 }
 
 /// A fact and the claim it is taken from, as a path of members.
@@ -36,9 +46,13 @@ type Source = (&'static str, &'static [&'static str]);
 
 impl Preset {
     /// All there are.
-    pub const ALL: [Self; 9] = [
+    pub const ALL: [Self; 14] = [
+        Self::Auth0,
+        Self::Aws,
+        Self::Bitbucket,
         Self::Buildkite,
         Self::CircleCi,
+        Self::Dex,
         Self::Entra,
         Self::GitHub,
         Self::GitLab,
@@ -46,13 +60,18 @@ impl Preset {
         Self::GoogleIap,
         Self::HcpTerraform,
         Self::Kubernetes,
+        Self::Okta,
     ];
 
     /// The name in a trust document.
     pub fn name(self) -> &'static str {
         match self {
+            Self::Auth0 => "auth0",
+            Self::Aws => "aws",
+            Self::Bitbucket => "bitbucket",
             Self::Buildkite => "buildkite",
             Self::CircleCi => "circleci",
+            Self::Dex => "dex",
             Self::Entra => "entra",
             Self::GitHub => "github",
             Self::GitLab => "gitlab",
@@ -60,6 +79,35 @@ impl Preset {
             Self::GoogleIap => "google-iap",
             Self::HcpTerraform => "hcp-terraform",
             Self::Kubernetes => "kubernetes",
+            Self::Okta => "okta",
+        }
+    }
+
+    /// The names that its issuers have.
+    pub fn issuers(self) -> &'static str {
+        match self {
+            Self::Auth0 => "https://TENANT[.REGION].auth0.com/",
+            Self::Aws => "https://ID.tokens.sts.global.api.aws",
+            Self::Bitbucket => {
+                "https://api.bitbucket.org/2.0/workspaces/NAME/pipelines-config/identity/oidc"
+            }
+            Self::Buildkite => "https://agent.buildkite.com",
+            Self::CircleCi => "https://oidc.circleci.com/org/ID",
+            Self::Dex => "(any; say `preset: dex`)",
+            Self::Entra => "https://login.microsoftonline.com/TENANT/v2.0",
+            Self::GitHub => {
+                "https://token.actions.githubusercontent.com[/ENTERPRISE], \
+                 https://token.actions.NAME.ghe.com, https://HOST/_services/token"
+            }
+            Self::GitLab => "https://gitlab.com (others: say `preset: gitlab`)",
+            Self::Google => "https://accounts.google.com",
+            Self::GoogleIap => "https://cloud.google.com/iap",
+            Self::HcpTerraform => "https://app.terraform.io",
+            Self::Kubernetes => {
+                "https://kubernetes.default.svc[.cluster.local], those of EKS, GKE and AKS (others: \
+                 say `preset: kubernetes`)"
+            }
+            Self::Okta => "https://NAME.okta.com[/oauth2/SERVER]",
         }
     }
 
@@ -75,6 +123,12 @@ impl Preset {
         let (host, path) = rest.split_once('/').unwrap_or((rest, ""));
         match (host, path) {
             ("agent.buildkite.com", "") => Some(Self::Buildkite),
+            ("api.bitbucket.org", path) if is_bitbucket(path) => Some(Self::Bitbucket),
+            (host, "") if is_below(host, ".tokens.sts.global.api.aws") => Some(Self::Aws),
+            (host, "") if host.ends_with(".auth0.com") => Some(Self::Auth0),
+            (host, _) if is_below(host, ".okta.com") || is_below(host, ".oktapreview.com") => {
+                Some(Self::Okta)
+            }
             ("oidc.circleci.com", path) if path.starts_with("org/") => Some(Self::CircleCi),
             ("login.microsoftonline.com" | "sts.windows.net", _) => Some(Self::Entra),
             ("token.actions.githubusercontent.com", _) | (_, "_services/token") => {
@@ -107,6 +161,9 @@ impl Preset {
             "https://login.microsoftonline.com/9188040d-6c67-4c5b-b112-36a304b66dad/v2.0" => {
                 Some("every personal Microsoft account")
             }
+            _ if Self::of_issuer(issuer) == Some(Self::Bitbucket) => {
+                Some("every repository of whoever has the Bitbucket workspace of this name")
+            }
             _ => None,
         }
     }
@@ -121,8 +178,12 @@ impl Preset {
     /// nearest, and follows the domain when it is sold.
     pub fn pins(self) -> &'static [&'static str] {
         match self {
+            Self::Auth0 => &["subject", "auth0.organization_id", "auth0.client_id"],
+            Self::Aws => &["aws.account_id"],
+            Self::Bitbucket => &["bitbucket.repository_uuid", "bitbucket.workspace_uuid"],
             Self::Buildkite => &["buildkite.organization_id", "buildkite.pipeline_id"],
             Self::CircleCi => &["circleci.organization_id", "circleci.project_id"],
+            Self::Dex => &["subject", "dex.user_id"],
             Self::Entra => &["entra.object_id"],
             Self::GitHub => &[
                 "github.repository_id",
@@ -138,6 +199,7 @@ impl Preset {
                 "hcp_terraform.workspace_id",
             ],
             Self::Kubernetes => &["k8s.service_account_uid"],
+            Self::Okta => &["okta.user_id", "okta.client_id"],
         }
     }
 
@@ -192,7 +254,17 @@ impl Preset {
                 &["k8s.service_account_uid"],
                 "a service account that was made anew under the same name",
             )],
-            Self::Entra | Self::Google | Self::GoogleIap => &[],
+            Self::Bitbucket => &[(
+                &["bitbucket.branch", "bitbucket.deployment_environment_uuid"],
+                "every branch, also those of pull requests",
+            )],
+            Self::Aws => &[(
+                &["subject"],
+                "every role and user of the account that may ask for tokens",
+            )],
+            Self::Auth0 | Self::Dex | Self::Entra | Self::Google | Self::GoogleIap | Self::Okta => {
+                &[]
+            }
         }
     }
 
@@ -200,11 +272,15 @@ impl Preset {
     /// Those of jobs and of workloads cannot: nobody has.
     pub fn tells_how_one_signed_in(self) -> bool {
         match self {
-            Self::Entra => true,
-            // Google documents none of the claims, and the proxy leaves them out.
+            Self::Auth0 | Self::Entra | Self::Okta => true,
+            // Google documents none of the claims, the proxy leaves them out, and Dex hands none on of
+            // what it was told elsewhere.
             Self::Google
             | Self::GoogleIap
+            | Self::Aws
+            | Self::Bitbucket
             | Self::Buildkite
+            | Self::Dex
             | Self::CircleCi
             | Self::GitHub
             | Self::GitLab
@@ -217,8 +293,13 @@ impl Preset {
     pub(crate) fn is_immutable_subject(self, text: &str) -> bool {
         match self {
             Self::GitHub => subject::has_github_ids(text),
-            Self::Google | Self::GoogleIap => true,
-            Self::Buildkite
+            Self::Google | Self::GoogleIap | Self::Auth0 | Self::Dex => true,
+            // Users may be called by their address in access tokens; their numbers begin like this.
+            Self::Okta => text.starts_with("00u") || text.starts_with("0oa"),
+            Self::Bitbucket => text.starts_with('{'),
+            // A role that is made anew has the name of the one before.
+            Self::Aws
+            | Self::Buildkite
             | Self::CircleCi
             | Self::Entra
             | Self::GitLab
@@ -230,8 +311,12 @@ impl Preset {
     /// What all names of its facts begin with.
     pub fn prefix(self) -> &'static str {
         match self {
+            Self::Auth0 => "auth0.",
+            Self::Aws => "aws.",
+            Self::Bitbucket => "bitbucket.",
             Self::Buildkite => "buildkite.",
             Self::CircleCi => "circleci.",
+            Self::Dex => "dex.",
             Self::Entra => "entra.",
             Self::GitHub => "github.",
             Self::GitLab => "gitlab.",
@@ -239,6 +324,7 @@ impl Preset {
             Self::GoogleIap => "iap.",
             Self::HcpTerraform => "hcp_terraform.",
             Self::Kubernetes => "k8s.",
+            Self::Okta => "okta.",
         }
     }
 
@@ -260,7 +346,12 @@ impl Preset {
     pub(crate) fn algorithms(self) -> Option<&'static [Algorithm]> {
         match self {
             Self::GoogleIap => Some(&[Algorithm::Es256]),
-            Self::Buildkite
+            Self::Auth0
+            | Self::Aws
+            | Self::Bitbucket
+            | Self::Dex
+            | Self::Okta
+            | Self::Buildkite
             | Self::CircleCi
             | Self::Entra
             | Self::GitHub
@@ -314,8 +405,12 @@ impl Preset {
 
     fn sources(self) -> &'static [Source] {
         match self {
+            Self::Auth0 => AUTH0,
+            Self::Aws => AWS,
+            Self::Bitbucket => BITBUCKET,
             Self::Buildkite => BUILDKITE,
             Self::CircleCi => CIRCLECI,
+            Self::Dex => DEX,
             Self::Entra => ENTRA,
             Self::GitHub => GITHUB,
             Self::GitLab => GITLAB,
@@ -323,6 +418,7 @@ impl Preset {
             Self::GoogleIap => GOOGLE_IAP,
             Self::HcpTerraform => HCP_TERRAFORM,
             Self::Kubernetes => KUBERNETES,
+            Self::Okta => OKTA,
         }
     }
 }
@@ -332,6 +428,18 @@ pub(super) fn claim_at<'a>(claims: &'a Map<String, Value>, path: &[&str]) -> Opt
     let (first, rest) = path.split_first()?;
     rest.iter()
         .try_fold(claims.get(*first)?, |value, member| value.get(member))
+}
+
+/// One name before this end, and no more.
+fn is_below(host: &str, end: &str) -> bool {
+    host.strip_suffix(end)
+        .is_some_and(|name| !name.is_empty() && !name.contains('.'))
+}
+
+fn is_bitbucket(path: &str) -> bool {
+    path.strip_prefix("2.0/workspaces/")
+        .and_then(|rest| rest.strip_suffix("/pipelines-config/identity/oidc"))
+        .is_some_and(|workspace| !workspace.is_empty() && !workspace.contains('/'))
 }
 
 fn is_github_data_residency(host: &str) -> bool {
@@ -464,6 +572,48 @@ const HCP_TERRAFORM: &[Source] = &[
     ("hcp_terraform.run_phase", &["terraform_run_phase"]),
     ("hcp_terraform.workspace", &["terraform_workspace_name"]),
     ("hcp_terraform.workspace_id", &["terraform_workspace_id"]),
+];
+
+const BITBUCKET: &[Source] = &[
+    ("bitbucket.branch", &["branchName"]),
+    (
+        "bitbucket.deployment_environment_uuid",
+        &["deploymentEnvironmentUuid"],
+    ),
+    ("bitbucket.pipeline_uuid", &["pipelineUuid"]),
+    ("bitbucket.repository_uuid", &["repositoryUuid"]),
+    ("bitbucket.step_uuid", &["stepUuid"]),
+    ("bitbucket.workspace_uuid", &["workspaceUuid"]),
+];
+
+const AWS: &[Source] = &[
+    ("aws.account_id", &[AWS_CLAIMS, "aws_account"]),
+    ("aws.organization_id", &[AWS_CLAIMS, "org_id"]),
+    ("aws.organizational_unit", &[AWS_CLAIMS, "ou_path"]),
+    ("aws.region", &[AWS_CLAIMS, "source_region"]),
+];
+
+/// The claim in which all of AWS's own claims are.
+const AWS_CLAIMS: &str = "https://sts.amazonaws.com/";
+
+const OKTA: &[Source] = &[
+    ("okta.client_id", &["cid"]),
+    ("okta.email", &["email"]),
+    ("okta.identity_provider", &["idp"]),
+    ("okta.user_id", &["uid"]),
+];
+
+const AUTH0: &[Source] = &[
+    ("auth0.client_id", &["azp"]),
+    ("auth0.email", &["email"]),
+    ("auth0.organization", &["org_name"]),
+    ("auth0.organization_id", &["org_id"]),
+];
+
+const DEX: &[Source] = &[
+    ("dex.connector_id", &["federated_claims", "connector_id"]),
+    ("dex.email", &["email"]),
+    ("dex.user_id", &["federated_claims", "user_id"]),
 ];
 
 const GOOGLE: &[Source] = &[

@@ -28,7 +28,9 @@ pub(super) fn check(
         Preset::HcpTerraform => subject.hcp_terraform(),
         Preset::CircleCi => subject.circleci(issuer),
         Preset::Entra => subject.entra(issuer),
-        Preset::Google | Preset::GoogleIap => Ok(()),
+        Preset::Aws => subject.aws(),
+        Preset::Bitbucket => subject.bitbucket(),
+        Preset::Auth0 | Preset::Dex | Preset::Google | Preset::GoogleIap | Preset::Okta => Ok(()),
     }
 }
 
@@ -46,6 +48,17 @@ pub(super) fn has_github_ids(subject: &str) -> bool {
             ..
         })
     )
+}
+
+/// The subject as GitHub wrote it before it carried the numbers, if it does.
+pub(crate) fn without_github_ids(subject: &str) -> Option<String> {
+    let rest = subject.strip_prefix("repo:")?;
+    let (repository, context) = rest.split_once(':').unwrap_or((rest, ""));
+    let parts = split_repository(repository)?;
+    parts.owner_id.and(parts.repository_id)?;
+    let divider = if context.is_empty() { "" } else { ":" };
+    let (owner, name) = (parts.owner, parts.name);
+    Some(format!("repo:{owner}/{name}{divider}{context}"))
 }
 
 struct Subject<'a> {
@@ -197,6 +210,28 @@ impl<'a> Subject<'a> {
             }
         }
         Ok(())
+    }
+
+    /// The name of a role or a user, in which the account stands.
+    fn aws(&self) -> Result<(), Reason> {
+        let account = claim_at(self.claims, &["https://sts.amazonaws.com/", "aws_account"]);
+        let Some(account) = account.and_then(Value::as_str) else {
+            return Ok(());
+        };
+        let named = self.text.split(':').nth(4).unwrap_or_default();
+        if named == account {
+            Ok(())
+        } else {
+            Err(self.disagrees(format!("`aws_account` is {account}, not {named}")))
+        }
+    }
+
+    /// `{repository}:{environment}:{step}` or `{repository}:{step}`.
+    fn bitbucket(&self) -> Result<(), Reason> {
+        let repository = self.text.split(':').next().unwrap_or_default();
+        self.agree_if_known("repositoryUuid", repository)?;
+        let step = self.text.rsplit(':').next().unwrap_or_default();
+        self.agree_if_known("stepUuid", step)
     }
 
     /// The tenant in the name of the issuer is that of `tid`.

@@ -944,6 +944,10 @@ catalogue! {
             "The address does not know the method {method}; it knows {allowed}.",
             fix: "Use one of {allowed}; `/openapi.json` says what each does.",
             spec: "RFC 9110 15.5.6";
+        IssueNameResurrected { name: String, rule: String, held: String, seen: String } = "issue.name_resurrected",
+            "The {name} was {held} when the rule {rule} first admitted it, and is {seen} now: someone else has taken the name, or it was made anew.",
+            fix: "Find out whose the name is now; if it is who you mean, let it be held anew with `avouch rule forget`.",
+            spec: "docs/how-to/drift.md";
         IssueNodeJoined { node: String, since: Time, detail: &'static str } = "issue.node_joined_already",
             "The node {node} joined on {since}, and what it shows does not let it join again: {detail}.",
             fix: "If that was not it, ban the node; otherwise show something newer, or let the attestor take it with `rejoin`.",

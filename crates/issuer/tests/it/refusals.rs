@@ -101,6 +101,7 @@ const OF_THE_SERVER: &[&str] = &[
     "issue.join_token_used",
     "issue.lineage_broken",
     "issue.method_not_allowed",
+    "issue.name_resurrected",
     "issue.node_joined_already",
     "issue.node_name_taken",
     "issue.node_not_admitted",

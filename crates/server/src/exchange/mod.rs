@@ -16,6 +16,7 @@ pub(crate) mod rules;
 use std::cell::Cell;
 use std::sync::Arc;
 
+use avouch_core::exchange::drift::{self, Name};
 use avouch_core::exchange::{Believed, Given, IssuedKind, Place, Rules, give};
 use avouch_core::id::{Digest, TrustDomain};
 use avouch_core::question::Holder;
@@ -41,6 +42,8 @@ pub(crate) struct Exchange<'a> {
     /// The trust domains whose keys are the tenant's own.
     own: Vec<TrustDomain>,
     now: Time,
+    /// Under which number it is decided.
+    decision: &'a str,
     /// Whether keys of an issuer were fetched that the view does not have yet.
     has_new_keys: Cell<bool>,
 }
@@ -61,6 +64,8 @@ pub(crate) struct Considered<'a> {
     pub(crate) given: Given<'a>,
     holder: Holder,
     uses: Uses,
+    /// The names of the subject that the rule holds to their ids.
+    names: Vec<Name>,
 }
 
 impl<'a> Exchange<'a> {
@@ -69,11 +74,13 @@ impl<'a> Exchange<'a> {
         tenant: &'a Arc<Tenant>,
         view: &'a View,
         rules: &'a Rules,
+        decision: &'a str,
     ) -> Self {
         Self {
             issuer: plane.issuer_of(tenant.id()),
             own: tenant.read(|snapshot| snapshot.trust_domains.keys().cloned().collect()),
             now: plane.now(),
+            decision,
             has_new_keys: Cell::new(false),
             plane,
             tenant,
@@ -95,6 +102,9 @@ impl<'a> Exchange<'a> {
     ) -> Result<Pending, Refused> {
         let considered = self.consider(request, shown)?;
         self.check_holder(&considered)?;
+        let rule = considered.given.rule.name();
+        self.plane
+            .hold_names(self.tenant, rule, &considered.names, self.decision)?;
         self.issue(request, considered)
     }
 
@@ -142,7 +152,17 @@ impl<'a> Exchange<'a> {
             issuer: &self.issuer,
             now: self.now,
         };
-        let given = give(place, &subject, digest, actor.as_ref(), &request.wanted)?;
+        let given = give(place, &subject, digest, actor.as_ref(), &request.wanted);
+        let given = match given {
+            Ok(given) => given,
+            Err(reason) => {
+                self.note_drift(&subject, &reason)?;
+                return Err(reason.into());
+            }
+        };
+        let names = drift::names(given.rule, &subject.identity);
+        self.plane
+            .check_names(self.tenant, given.rule.name(), &names, self.decision)?;
         // The path may begin with what the token says.
         if given.id.segments().next() == Some(RESERVED) {
             return Err(Reason::IssueIdReserved {
@@ -159,7 +179,22 @@ impl<'a> Exchange<'a> {
             given,
             holder,
             uses,
+            names,
         })
+    }
+
+    /// Tells of someone who is not admitted only because a name or the form of the subject has
+    /// changed since.
+    fn note_drift(&self, subject: &Believed, reason: &Reason) -> Result<(), Refused> {
+        if !matches!(reason, Reason::IssueExchange { .. }) {
+            return Ok(());
+        }
+        let was_called =
+            |rule: &str, fact: &str, id: &str| self.plane.was_called(self.tenant, rule, fact, id);
+        for drift in drift::unadmitted(self.rules, subject, self.now, &was_called) {
+            self.plane.tell_drift(self.tenant, &drift, self.decision)?;
+        }
+        Ok(())
     }
 
     /// What is given to bearers is given to whoever finds it, so a key must be proved unless the

@@ -11,6 +11,7 @@ use avouch_store::{Change, Key, Object, RuleId, RuleRecord};
 use serde_json::{Map, Value};
 
 use crate::fault::Refused;
+use crate::names;
 use crate::plane::{Plane, RESERVED};
 use crate::tenant::Tenant;
 use crate::views;
@@ -80,7 +81,9 @@ impl Plane {
             object: "rule",
             name: name.chars().take(128).collect(),
         })?;
-        self.apply(tenant, &[Change::Remove(Key::Rule(id))])?;
+        let mut changes = names::of_rule(tenant, id.as_str());
+        changes.push(Change::Remove(Key::Rule(id)));
+        self.apply(tenant, &changes)?;
         Ok(())
     }
 }

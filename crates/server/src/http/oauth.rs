@@ -25,6 +25,9 @@ impl Refusal {
             Reason::IssueProof { .. } => "invalid_dpop_proof",
             // RFC 8628 3.5 has the only word there is for it.
             Reason::IssueRate { .. } => "slow_down",
+            Reason::IssueNameResurrected { .. } => {
+                "The name of the subject was someone else's when it was first used here."
+            }
             Reason::IssueScope { .. } => "invalid_scope",
             Reason::IssueTarget { .. } => "invalid_target",
             Reason::IssueBodyMalformed { .. }

@@ -285,6 +285,7 @@ fn status_of_issue(code: &str) -> Option<StatusCode> {
         | "issue.join_token_used"
         | "issue.key_not_accepted"
         | "issue.lineage_broken"
+        | "issue.name_resurrected"
         | "issue.object_malformed"
         | "issue.proof_invalid"
         | "issue.proof_required"

@@ -370,6 +370,12 @@ pub(super) static ROUTES: &[Route] = &[
          workloads of one `node`, or those that `could` become one ID. What is not in it is not \
          issued",
     ),
+    Route::get(
+        "/v1/tenants/{tenant}/drift",
+        Access::Of(Verb::Read, Noun::Rule, rules::drift),
+        "Drift",
+    )
+    .says("Names that exchange rules hold to ids, and those that mean something else by now"),
     Route::post(
         "/v1/tenants/{tenant}/certificates",
         Access::Of(Verb::Write, Noun::Entry, certificates::issue),
@@ -664,6 +670,12 @@ pub(super) static ROUTES: &[Route] = &[
         "Lets some exchange what they have for an identity of the tenant, in the place of what \
          had this name; refused when it admits more than it names",
     ),
+    Route::post(
+        "/v1/tenants/{tenant}/rules/{rule}/forget-name",
+        Access::Of(Verb::Write, Noun::Rule, rules::forget),
+    )
+    .takes("ForgottenName")
+    .says("Forgets a name that the rule holds to an id; the next use holds it anew"),
     Route::post(
         "/v1/tenants/{tenant}/signing-requests",
         Access::Of(Verb::Write, Noun::Authority, clusters::sign),

@@ -100,13 +100,13 @@ fn exchanged(
         certificates: call.certificates(),
     };
     let known = call.http.views.known(call, tenant)?;
-    let exchange = Exchange::at(call.plane(), tenant, &known.view, &known.rules);
+    let exchange = Exchange::at(call.plane(), tenant, &known.view, &known.rules, &call.id);
     let first = exchange.exchange(request, shown);
     if first.is_ok() || !exchange.has_new_keys() {
         return Ok(first);
     }
     let known = call.http.views.known(call, tenant)?;
-    let exchange = Exchange::at(call.plane(), tenant, &known.view, &known.rules);
+    let exchange = Exchange::at(call.plane(), tenant, &known.view, &known.rules, &call.id);
     Ok(exchange.exchange(request, shown))
 }
 
@@ -143,7 +143,7 @@ pub(super) fn trial(call: &Call, tenant: &Arc<Tenant>) -> Result<Answer, Stop> {
     let (form, kind, scope) = (form.as_deref(), kind.as_deref(), scope.as_deref());
     let request = TokenRequest::trial(token, form, kind, audiences, scope)?;
     let known = call.http.views.known(call, tenant)?;
-    let exchange = Exchange::at(call.plane(), tenant, &known.view, &known.rules);
+    let exchange = Exchange::at(call.plane(), tenant, &known.view, &known.rules, &call.id);
     match exchange.consider(&request, Shown::default()) {
         Ok(considered) => {
             let mut told = in_words(&considered.given);

@@ -5,6 +5,7 @@ use std::fmt::{Display, Write};
 use std::sync::{Arc, Mutex, PoisonError, mpsc};
 use std::time::Duration;
 
+use avouch_core::exchange::drift::DriftKind;
 use avouch_core::time::Time;
 use avouch_store::AuthorityState;
 use serde_json::json;
@@ -213,6 +214,15 @@ fn of_process(plane: &Plane, page: &mut Page) {
     );
     for (code, count) in counters.refusals() {
         page.value("avouch_refusals_total", &[("code", code)], count);
+    }
+    page.counter(
+        "avouch_name_drift_total",
+        "Names that were seen to mean something else than before, by kind.",
+    );
+    let drift = counters.drift();
+    for kind in DriftKind::ALL.map(DriftKind::name) {
+        let count = drift.get(kind).copied().unwrap_or_default();
+        page.value("avouch_name_drift_total", &[("kind", kind)], count);
     }
     page.counter(
         "avouch_store_faults_total",

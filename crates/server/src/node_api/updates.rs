@@ -156,6 +156,7 @@ impl Telling<'_> {
                 | Key::Attestor(_)
                 | Key::Federation(_)
                 | Key::JoinToken(_)
+                | Key::Name(_)
                 | Key::Node(_)
                 | Key::Quota
                 | Key::Rule(_)

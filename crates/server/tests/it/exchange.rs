@@ -1,6 +1,7 @@
 //! Exchange over the wire: what is given for a token of someone else's, and what is not.
 
 mod delegation;
+mod drift;
 mod github;
 mod hostile;
 mod proofs;

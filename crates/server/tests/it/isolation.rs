@@ -46,6 +46,7 @@ fn body(method: &str, path: &str) -> Option<Value> {
             "gives": {"spiffe_id": "spiffe://two.test/ci", "audiences": ["a"]},
             "owner": "web", "reason": "a test",
         })),
+        ("POST", "forget-name") => Some(json!({"name": "octo-org/shop"})),
         ("PUT", "{attestor}") => Some(attestor()),
         ("PUT", "{federation}") => {
             Some(json!({"url": "https://two.test/", "profile": "https_web"}))

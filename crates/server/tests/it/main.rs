@@ -26,6 +26,7 @@ mod saml;
 mod secured;
 mod signals;
 mod tls;
+mod vendors;
 mod world;
 
 mod exchange;

@@ -19,6 +19,10 @@ pub enum IssuerCommand {
     /// The issuers of the tenant, and how each stands
     #[command(after_help = "Examples:\n  avouch issuer list --tenant demo")]
     List,
+    /// Well-known issuers: what each pins a customer by, which names it holds to ids, and whether it
+    /// can say how someone signed in. Needs no server
+    #[command(after_help = "Examples:\n  avouch issuer presets\n  avouch issuer presets -o json")]
+    Presets,
     /// Trust an issuer, in the place of what had its name
     #[command(after_help = ISSUER_PUT_EXAMPLES)]
     Put {

@@ -11,6 +11,7 @@ use super::{refusal, unknown};
 use crate::fault::Refused;
 use crate::http::answer::Answer;
 use crate::http::call::{Call, Stop};
+use crate::names;
 use crate::tenant::Tenant;
 
 pub(in crate::http) fn list(call: &Call, tenant: &Arc<Tenant>) -> Result<Answer, Stop> {
@@ -54,6 +55,27 @@ pub(in crate::http) fn preview(call: &Call, tenant: &Arc<Tenant>) -> Result<Answ
 
 pub(in crate::http) fn remove(call: &Call, tenant: &Arc<Tenant>) -> Result<Answer, Stop> {
     call.plane().remove_rule(tenant, call.name("rule"))?;
+    Ok(Answer::done())
+}
+
+/// Names that rules hold to ids, and what has drifted since.
+pub(in crate::http) fn drift(_: &Call, tenant: &Arc<Tenant>) -> Result<Answer, Stop> {
+    let (names, drift) = names::all(tenant);
+    Ok(Answer::json(&json!({ "names": names, "drift": drift })))
+}
+
+/// Lets a rule hold a name anew.
+pub(in crate::http) fn forget(call: &Call, tenant: &Arc<Tenant>) -> Result<Answer, Stop> {
+    let rule = call.name("rule");
+    let id = RuleId::parse(rule);
+    let is_there = id.is_some_and(|id| tenant.read(|snapshot| snapshot.rules.contains_key(&id)));
+    if !is_there {
+        return Err(unknown("rule", rule).into());
+    }
+    let mut members = call.members("name")?;
+    let name = members.required_text("name")?;
+    members.finish()?;
+    call.plane().forget_name(tenant, rule, &name)?;
     Ok(Answer::done())
 }
 
