@@ -196,21 +196,26 @@ impl Plane {
             let own = spki_hash(&ca)?;
             check_pin(pin, &own)?;
             check_asked(&record, signing)?;
-            self.admit_issuance(tenant)?;
             let linted: Linted<ComponentDraft> = self
                 .prepare_component(tenant, &trust_domain, signing)?
                 .lint()?;
+            // Once nothing is wrong with the request: whoever comes again for free must not cost
+            // the tenant what it may issue.
+            self.admit_issuance(tenant)?;
             let used = JoinTokenRecord {
                 used: Some(now),
                 ..record.clone()
             };
             match self.apply_at(tenant, at, &[Change::Put(Object::JoinToken(used))]) {
                 Ok(_) => {}
-                Err(reason @ Refused::Reason(_)) => {
-                    conflict = reason;
+                Err(refused) => {
+                    self.give_back_issuance(tenant);
+                    match refused {
+                        Refused::Reason(_) => conflict = refused,
+                        Refused::Fault(_) => return Err(refused),
+                    }
                     continue;
                 }
-                Err(fault) => return Err(fault),
             }
             let recorded = record_one(linted, &StoreLog::of(self))?;
             return Ok(Bootstrapped {

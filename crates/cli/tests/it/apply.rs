@@ -137,6 +137,54 @@ fn everything_in_a_file_is_made_in_the_order_of_need_and_the_second_time_nothing
 }
 
 #[test]
+fn the_bundle_in_a_file_is_what_a_relation_begins_with_and_takes_nothing_back_later() {
+    let served = Served::start("apply-bundle");
+    let folder = &served.plane.folder;
+    let relation = |owner: &str| {
+        format!(
+            "kind: federation\ntenant: demo\nname: far.test\nspec:\n  url: https://far.test/bundle\n  \
+             profile: https_web\n  owner: {owner}\n  bundle: {{spiffe_sequence: 1, keys: []}}\n"
+        )
+    };
+    folder.file("far.yaml", relation("me"));
+    let made = served.run(&["apply", "-f", "far.yaml"]);
+    assert_eq!(made.code, 0, "{made:?}");
+    // What is learned since, here by hand.
+    folder.file("learned.json", r#"{"spiffe_sequence": 7, "keys": []}"#);
+    let learned = [
+        "federation",
+        "put",
+        "far.test",
+        "--tenant",
+        "demo",
+        "--url",
+        "https://far.test/bundle",
+        "--profile",
+        "https_web",
+        "--bundle",
+        "learned.json",
+    ];
+    assert_eq!(served.run(&learned).code, 0);
+    folder.file("far.yaml", relation("you"));
+    let changed = served.run(&["apply", "-f", "far.yaml"]);
+    assert_eq!(changed.code, 0, "{changed:?}");
+    let show = [
+        "federation",
+        "show",
+        "far.test",
+        "--tenant",
+        "demo",
+        "-o",
+        "json",
+    ];
+    let shown = served.run(&show).json();
+    assert_eq!(
+        (&shown["owner"], &shown["sequence"]),
+        (&json!("you"), &json!(7))
+    );
+}
+
+#[test]
 fn what_differs_is_shown_by_its_member_and_what_nobody_names_goes_only_when_it_is_pruned() {
     let served = Served::start("apply-change");
     let folder = &served.plane.folder;

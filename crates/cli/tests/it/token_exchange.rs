@@ -205,6 +205,19 @@ fn a_token_is_bound_to_a_key_that_is_made_and_goes_on_with_that_key_alone() {
     assert_eq!(written.code, 0, "{}", written.err);
     assert_eq!(jobs.mode("out/token.jwt"), 0o600);
     assert!(!written.out.contains("eyJ"), "{}", written.out);
+    let in_json = [&access[..], &["--out", "out", "-o", "json"]].concat();
+    let in_json = jobs.run(&in_json, &jobs.token(json!({})));
+    assert!(!in_json.out.contains("eyJ"), "{}", in_json.out);
+    assert!(
+        in_json.json()["files"].is_array(),
+        "it says where it wrote to"
+    );
+    // Where nothing can be written, nothing is used up.
+    let nowhere = [&access[..], &["--out", "/proc"]].concat();
+    let token = jobs.token(json!({}));
+    let nowhere = jobs.run(&nowhere, &token);
+    assert_eq!(nowhere.code, 1, "{}", nowhere.err);
+    assert_eq!(jobs.run(&access, &token).code, 0, "the token is unused");
     // Without a key nothing is proved, and the rule gives nothing to bearers.
     let bearer = jobs.run(&["-o", "json"], &jobs.token(json!({})));
     assert_eq!(

@@ -212,16 +212,19 @@ impl Http {
         };
         let worked = blocking(place.clone(), move || {
             let worked = allowed.run(&call);
-            note(&call, worked.as_ref().err());
-            worked
+            if !matches!(worked, Ok(Worked::But(_))) {
+                note(&call, worked.as_ref().err());
+            }
+            (call, worked)
         });
-        match worked.await {
-            Ok(Ok(Worked::Whole(answer))) => Outcome(Ok(answer)),
-            Ok(Ok(Worked::But(rest))) => match timeout(LONGEST_WORK, rest.done()).await {
-                Ok(Ok(answer)) => Outcome(Ok(answer)),
-                Ok(Err(stop)) => Outcome::refused(id, stop),
-                Err(_) => Outcome::problem(Unfinished::Slow.problem(id)),
-            },
+        let done = match worked.await {
+            Ok((_, Ok(Worked::Whole(answer)))) => Ok(Ok(answer)),
+            Ok((call, Ok(Worked::But(rest)))) => carried_through(place, call, rest).await,
+            Ok((_, Err(stop))) => Ok(Err(stop)),
+            Err(unfinished) => Err(unfinished),
+        };
+        match done {
+            Ok(Ok(answer)) => Outcome(Ok(answer)),
             Ok(Err(stop)) => Outcome::refused(id, stop),
             Err(unfinished) => Outcome::problem(unfinished.problem(id)),
         }
@@ -415,6 +418,26 @@ impl Unfinished {
             Self::Broken => Problem::broken(id),
             Self::Slow => Problem::slow(id),
         }
+    }
+}
+
+/// Waits for the rest of the work. It is a task of its own: what was begun is carried through and
+/// noted even when nobody waits for it any more, and holds its place until then.
+async fn carried_through(
+    place: Option<Arc<OwnedSemaphorePermit>>,
+    call: Call,
+    rest: Rest,
+) -> Result<Result<Answer, Stop>, Unfinished> {
+    let done = tokio::spawn(async move {
+        let done = rest.done().await;
+        note(&call, done.as_ref().err());
+        drop(place);
+        done
+    });
+    match timeout(LONGEST_WORK, done).await {
+        Ok(Ok(done)) => Ok(done),
+        Ok(Err(_)) => Err(Unfinished::Broken),
+        Err(_) => Err(Unfinished::Slow),
     }
 }
 

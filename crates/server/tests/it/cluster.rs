@@ -302,10 +302,9 @@ fn a_bootstrap_token_gives_one_certificate_of_one_node_and_the_decision_shows_it
         (unknown.status, unknown.code().as_str()),
         (401, "issue.bootstrap_token_unknown")
     );
-    // It is of this tenant, and it is no join token.
+    // It is of this tenant.
     let foreign = world.send(secret, "POST", "/t/two/signing-requests", &good);
     assert_eq!(foreign.code(), "issue.bootstrap_token_unknown");
-    assert!(world.plane.join(secret, &request).is_err());
 
     let given = send(secret, &good);
     assert_eq!(given.status, 200, "{}", given.body);
@@ -364,6 +363,27 @@ fn a_node_that_skips_the_hash_of_the_ca_is_told_what_it_believes() {
             .contains("unsafe_skip_ca_verification")
     );
     assert_eq!(given["ca_cert_hash"], made["ca_cert_hash"]);
+}
+
+/// It stays good, so it could be tried again and again.
+#[test]
+fn what_is_wrong_with_a_request_costs_neither_the_token_nor_what_the_tenant_may_issue() {
+    let world = world();
+    let quota = json!({"issuances_per_minute": 1});
+    let put = world.send(&world.operator(), "PUT", "/v1/tenants/one/quota", &quota);
+    assert_eq!(put.status, 200, "{}", put.body);
+    let made = token(&world, "node-1");
+    let secret = made["token"].as_str().unwrap();
+    let request = certification_request(&Key::p256("kubelet"), &node("node-1"), &[]);
+    let good = bootstrapping(&request, &made["ca_cert_hash"]);
+    let mut wrong = good.clone();
+    wrong["signing_request"] = document(KUBELET, &request, &["client auth"]);
+    for _ in 0..3 {
+        let refused = world.send(secret, "POST", BOOTSTRAP, &wrong);
+        assert_eq!(refused.code(), "issue.cluster_request_refused");
+    }
+    let given = world.send(secret, "POST", BOOTSTRAP, &good);
+    assert_eq!(given.status, 200, "{}", given.body);
 }
 
 #[test]

@@ -18,9 +18,15 @@ use crate::fetch::write_file;
 use crate::manage::pretty;
 use crate::output;
 
-/// Makes a folder if there is none.
+/// Makes a folder if there is none, and sees that a file can be written there: what is written later
+/// cannot be had again.
 pub(super) fn make_folder(folder: &Path) -> Result<(), Fault> {
-    fs::create_dir_all(folder).map_err(|why| Fault::Folder {
+    let tried = fs::create_dir_all(folder).and_then(|()| {
+        let probe = folder.join(format!(".avouch-{}", std::process::id()));
+        fs::write(&probe, [])?;
+        fs::remove_file(&probe)
+    });
+    tried.map_err(|why| Fault::Folder {
         path: folder.to_owned(),
         why: why.to_string(),
     })
@@ -77,6 +83,8 @@ pub(super) fn tell(
         || {
             let mut told = given.clone();
             if let Some(members) = told.as_object_mut() {
+                // It stands in a file that only its owner reads, and not in what others read.
+                members.remove("access_token");
                 let names = files.iter().map(|file| file.display().to_string());
                 members.insert("files".to_owned(), json!(names.collect::<Vec<_>>()));
             }
