@@ -31,7 +31,7 @@ use serde_json::Value;
 const PATIENCE: Duration = Duration::from_secs(60);
 
 /// As long as a program may take that takes minutes.
-const HEAVY_PATIENCE: Duration = Duration::from_secs(300);
+const HEAVY_PATIENCE: Duration = Duration::from_secs(600);
 
 /// Whether what takes minutes to have or to start is wanted.
 pub(crate) fn heavy() -> Result<(), Missing> {

@@ -6,10 +6,10 @@ use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
 use nix::unistd::Uid;
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use super::house::{certify, claims};
-use super::{Missing, free_port, go, scratch, sources, succeed, until};
+use super::{Missing, free_port, go, heavy, scratch, sources, succeed, until};
 use crate::plane::Plane;
 use crate::run::Ran;
 
@@ -387,11 +387,65 @@ impl Party for Envoy {
     }
 }
 
+/// The authenticator of the API server of Kubernetes with a structured authentication configuration,
+/// in a program of ours: the whole server is not built.
+struct Kubernetes {
+    address: String,
+    _running: Running,
+}
+
+impl Kubernetes {
+    fn start(issuing: &Issuing) -> Result<Box<dyn Party>, Missing> {
+        heavy()?;
+        let program = go("kube", ".")?;
+        let ca = fs::read_to_string(issuing.file("ca.pem")).unwrap();
+        let configuration = json!({
+            "apiVersion": "apiserver.config.k8s.io/v1",
+            "kind": "AuthenticationConfiguration",
+            "jwt": [{
+                "issuer": {
+                    "url": issuing.issuer(), "audiences": [AUDIENCE], "certificateAuthority": ca,
+                },
+                "claimMappings": {"username": {"claim": "sub", "prefix": ""}},
+            }],
+        });
+        let file = issuing.folder().join("kube.json");
+        fs::write(&file, configuration.to_string()).unwrap();
+        let address = format!("127.0.0.1:{}", free_port());
+        let mut command = Command::new(program);
+        command.arg(&file).arg(&address);
+        let mut running = Running::start(command, issuing.folder().join("kube.log"));
+        let address = format!("http://{address}/");
+        running.until("the authenticator knows our keys", || {
+            status(&[&address], &issuing.good) == "200"
+        });
+        Ok(Box::new(Self {
+            address,
+            _running: running,
+        }))
+    }
+}
+
+impl Party for Kubernetes {
+    fn name(&self) -> &'static str {
+        "Kubernetes"
+    }
+
+    fn accepts(&self, token: &str) -> bool {
+        status(&[&self.address], token) == "200"
+    }
+
+    fn forgets_keys(&self) -> bool {
+        false
+    }
+}
+
 #[test]
 fn relying_parties_of_other_people_take_our_tokens_and_no_others_through_a_change_of_keys() {
-    let starts: [(&str, Start); 2] = [
+    let starts: [(&str, Start); 3] = [
         ("oauth2-proxy", Oauth2Proxy::start),
-        ("Envoy", Envoy::start),
+        ("Envoy as a relying party", Envoy::start),
+        ("the authenticator of Kubernetes", Kubernetes::start),
     ];
     for (name, why) in sit_with("outside-parties", &starts) {
         println!("skipped: {name}: {why}");

@@ -125,7 +125,7 @@ def is_up():
 
 
 try:
-    deadline = time.monotonic() + 240
+    deadline = time.monotonic() + 560
     while not is_up():
         if process.poll() is not None or time.monotonic() > deadline:
             sys.exit("it did not start: " + open(log.name).read()[-2000:])
