@@ -5,9 +5,15 @@ use avouch_core::crypto::{AwsLc, KeyKind, PublicKey};
 use avouch_core::id::Digest;
 use avouch_core::reason::Reason;
 use base64ct::{Base64UrlUnpadded, Encoding};
-use der::asn1::UintRef;
-use der::{Decode, Sequence};
+use der::asn1::{BitStringRef, ObjectIdentifier, UintRef};
+use der::{Decode, Encode, Sequence};
 use serde_json::{Map, Value};
+use x509_cert::spki::{AlgorithmIdentifier, SubjectPublicKeyInfo};
+
+/// RFC 5480 2.1.1.
+const EC_PUBLIC_KEY: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.2.840.10045.2.1");
+const SECP256R1: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.2.840.10045.3.1.7");
+const SECP384R1: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.3.132.0.34");
 
 /// A public key with its DER form.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -26,6 +32,35 @@ impl PublicHalf {
         let key = read_public_key(info).map_err(refused)?;
         let info = info.to_vec();
         Ok(Self { key, info })
+    }
+
+    /// A key on one of the curves of NIST, as a proof has shown it to be someone's.
+    ///
+    /// # Errors
+    ///
+    /// `issue.key_not_accepted`.
+    pub fn of_point(key: &PublicKey) -> Result<Self, Reason> {
+        let curve = match key.kind() {
+            KeyKind::P256 => SECP256R1,
+            KeyKind::P384 => SECP384R1,
+            other => {
+                return Err(Reason::IssueKeyKind {
+                    found: other.name(),
+                    accepted: [KeyKind::P256, KeyKind::P384].map(KeyKind::name).to_vec(),
+                });
+            }
+        };
+        let malformed = |error: der::Error| Reason::IssuePublicKey {
+            detail: error.to_string(),
+        };
+        let info = SubjectPublicKeyInfo {
+            algorithm: AlgorithmIdentifier {
+                oid: EC_PUBLIC_KEY,
+                parameters: Some(curve),
+            },
+            subject_public_key: BitStringRef::from_bytes(key.bytes()).map_err(malformed)?,
+        };
+        Self::from_info(&info.to_der().map_err(malformed)?)
     }
 
     /// Takes the key out of a certification request (PKCS#10, RFC 2986) whose sender has shown to

@@ -505,6 +505,22 @@ impl WitProfile {
         now: Time,
         random: &dyn Random,
     ) -> Result<Prepared<WitDraft>, NotIssued> {
+        self.prepare_with(authority, request, Map::new(), now, random)
+    }
+
+    /// Prepares a WIT-SVID that says more than whose it is.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`WitProfile::prepare`].
+    pub fn prepare_with(
+        &self,
+        authority: &Arc<TokenAuthority>,
+        request: WitRequest,
+        mut claims: Map<String, Value>,
+        now: Time,
+        random: &dyn Random,
+    ) -> Result<Prepared<WitDraft>, NotIssued> {
         if authority.kind != TokenKind::Wit {
             return Err(Fault::Bug("another kind of authority was asked for a WIT-SVID").into());
         }
@@ -519,8 +535,8 @@ impl WitProfile {
             .jwk()
             .ok_or(Fault::Bug("an accepted key is no JSON Web Key"))?;
         key.insert("alg".to_owned(), algorithm.into());
-        let claims = json!({"cnf": {"jwk": key}});
-        let claims = (authority.header.as_str(), claims);
+        claims.insert("cnf".to_owned(), json!({"jwk": key}));
+        let claims = (authority.header.as_str(), Value::Object(claims));
         let parts = authority.draft(request.id, ttl, claims, now, random)?;
         Ok(Prepared::new(WitDraft {
             parts,

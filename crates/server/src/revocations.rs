@@ -31,6 +31,9 @@ use crate::tenant::{Held, Tenant};
 /// `cACompromise` (RFC 5280 5.3.1): an authority is revoked only after it was tainted.
 pub(crate) const CA_COMPROMISE: u8 = 2;
 
+/// `keyCompromise`: whoever has the key of an issuer has had credentials given for whatever it wrote.
+const KEY_COMPROMISE: u8 = 1;
+
 /// How often a revocation is tried anew because something else has changed meanwhile.
 const MOST_ATTEMPTS: usize = 16;
 
@@ -44,6 +47,9 @@ pub enum Which {
     Serial(String),
     /// All that were issued for this identity.
     Identity(SpiffeId),
+    /// All that were given in exchange for what descends from this: an anchor, an issuer or a key by
+    /// its name, or a token by the digest in its lineage.
+    Descended(String),
 }
 
 /// A certificate that was revoked.
@@ -103,6 +109,28 @@ impl Plane {
             || Fault::Bug("nothing was tried".to_owned()).into(),
             Refused::Reason,
         ))
+    }
+
+    /// Revokes what was given in exchange for tokens of an issuer, which is believed no more. What
+    /// fails here is told in the log and leaves the issuer disbelieved.
+    pub(crate) fn revoke_descended(&self, tenant: &Arc<Tenant>, issuer: &str) {
+        let which = Which::Descended(issuer.to_owned());
+        match self.revoke_certificates(tenant, &which, KEY_COMPROMISE) {
+            Ok(revoked) => tracing::warn!(
+                tenant = %tenant.id(), issuer, count = revoked.len(),
+                "certificates that descend from an issuer in quarantine were revoked"
+            ),
+            // There were none.
+            Err(Refused::Reason(reason)) if reason.code() == "issue.object_unknown" => {}
+            Err(Refused::Reason(reason)) => tracing::error!(
+                tenant = %tenant.id(), issuer, code = reason.code(),
+                "what descends from an issuer in quarantine was not revoked: {}", reason.sentence()
+            ),
+            Err(Refused::Fault(error)) => tracing::error!(
+                tenant = %tenant.id(), issuer, %error,
+                "what descends from an issuer in quarantine was not revoked"
+            ),
+        }
     }
 
     fn revoke_issued(
@@ -186,6 +214,7 @@ impl Plane {
         self.issued_for(tenant, |intent| match which {
             Which::Serial(serial) => intent.id.as_str() == serial,
             Which::Identity(id) => intent.subject == *id,
+            Which::Descended(from) => descends(intent, from),
         })
     }
 
@@ -337,6 +366,14 @@ impl Draft<'_> {
     }
 }
 
+/// Whether a credential descends from what has this name.
+fn descends(intent: &IntentRow, from: &str) -> bool {
+    intent.lineage.iter().any(|ancestor| {
+        let names = [&ancestor.anchor, &ancestor.issuer, &ancestor.key];
+        names.into_iter().any(|name| name == from) || ancestor.digest.to_string() == from
+    })
+}
+
 /// An authority that has revoked these certificates, too.
 pub(crate) fn with_revoked(
     mut record: AuthorityRecord,
@@ -390,6 +427,10 @@ fn unknown(which: &Which) -> Refused {
             serial.clone(),
         ),
         Which::Identity(id) => ("certificate that has not ended, of", id.to_string()),
+        Which::Descended(from) => (
+            "certificate that has not ended, and descends from",
+            from.clone(),
+        ),
     };
     Reason::IssueObjectUnknown {
         object,

@@ -20,6 +20,7 @@ use std::path::{Path, PathBuf};
 
 use avouch_core::id::{Digest, TenantId};
 use aws_lc_rs::aead::{AES_256_GCM, Aad, NONCE_LEN, Nonce, RandomizedNonceKey};
+use aws_lc_rs::hmac::{self, HMAC_SHA256};
 use aws_lc_rs::rand;
 use base64ct::{Base64, Encoding};
 use zeroize::Zeroizing;
@@ -187,10 +188,7 @@ impl RootKey {
     ) -> Result<(TenantKey, WrappedKey), KeyringFault> {
         let key = random_key()?;
         let wrapped = self.0.seal(wrapping(tenant), key.as_ref())?;
-        let open = TenantKey {
-            tenant: tenant.clone(),
-            cipher: Cipher::new(&key)?,
-        };
+        let open = TenantKey::of(tenant, &key)?;
         Ok((open, WrappedKey(wrapped)))
     }
 
@@ -206,10 +204,7 @@ impl RootKey {
             .open(wrapping(tenant), &wrapped.0)?
             .ok_or_else(refuse)?;
         let key: &[u8; KEY_BYTES] = opened.as_slice().try_into().map_err(|_| refuse())?;
-        Ok(TenantKey {
-            tenant: tenant.clone(),
-            cipher: Cipher::new(key)?,
-        })
+        TenantKey::of(tenant, key)
     }
 }
 
@@ -223,9 +218,35 @@ impl fmt::Debug for RootKey {
 pub struct TenantKey {
     tenant: TenantId,
     cipher: Cipher,
+    tags: hmac::Key,
 }
 
 impl TenantKey {
+    fn of(tenant: &TenantId, key: &[u8; KEY_BYTES]) -> Result<Self, KeyringFault> {
+        // Another key than the one that seals (NIST SP 800-108r1 4.1, with one block of output).
+        let derived = hmac::sign(
+            &hmac::Key::new(HMAC_SHA256, key),
+            b"avouch tags of a tenant",
+        );
+        Ok(Self {
+            tenant: tenant.clone(),
+            cipher: Cipher::new(key)?,
+            tags: hmac::Key::new(HMAC_SHA256, derived.as_ref()),
+        })
+    }
+
+    /// A tag on a message by which every server knows it again that has the key of this tenant:
+    /// nobody else can make one. `purpose` keeps messages of one kind from passing for another.
+    pub fn tag(&self, purpose: &str, message: &[u8]) -> [u8; 32] {
+        let text = Digest::of_list([purpose.as_bytes(), message]);
+        let mut tag = [0; 32];
+        let made = hmac::sign(&self.tags, text.as_bytes());
+        for (to, from) in tag.iter_mut().zip(made.as_ref()) {
+            *to = *from;
+        }
+        tag
+    }
+
     /// Seals the private key of an authority of this tenant, in whatever form the caller has it.
     pub fn seal(&self, authority: &AuthorityId, secret: &[u8]) -> Result<Sealed, KeyringFault> {
         let context = self.sealing(authority);

@@ -11,7 +11,7 @@ use crate::change::{Change, Feed, Sequence, Snapshot};
 use crate::fault::Fault;
 use crate::follower::{Followers, Report};
 use crate::intent::IntentRow;
-use crate::names::ServerId;
+use crate::names::{IntentId, ServerId};
 use crate::single_use::{SingleUse, Used};
 use crate::tenant::TenantRecord;
 
@@ -120,6 +120,9 @@ pub trait Store: Send + Sync {
 
     /// The intents made at `from` or later, at most `limit`, the earliest first.
     fn intents(&self, tenant: &TenantId, from: Time, limit: u32) -> Result<Vec<IntentRow>, Fault>;
+
+    /// The intent of this name.
+    fn intent(&self, tenant: &TenantId, id: &IntentId) -> Result<Option<IntentRow>, Fault>;
 
     /// Forgets intents for credentials that were no longer valid at `before`: some thousands at a
     /// time, the earliest first. Returns how many, which is 0 when none is left.

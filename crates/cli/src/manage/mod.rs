@@ -226,11 +226,16 @@ pub fn authority(arguments: &AuthorityArguments, common: &Common) -> Result<Exit
         AuthorityCommand::RevokeCertificates {
             serial,
             spiffe_id,
+            descended_from,
             reason,
         } => {
             let which = said([
                 ("serial", serial.as_ref().map(|one| json!(one))),
                 ("spiffe_id", spiffe_id.as_ref().map(|one| json!(one))),
+                (
+                    "descended_from",
+                    descended_from.as_ref().map(|one| json!(one)),
+                ),
                 ("reason", Some(json!(reason))),
             ]);
             let answer = client.post(&path(common, "revoke-certificates")?, &which)?;

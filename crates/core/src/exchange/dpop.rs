@@ -4,7 +4,7 @@ use crate::budget::{Budget, Limits};
 use crate::credential::jose::base64url;
 use crate::credential::jose::jwk::Jwk;
 use crate::credential::jose::jws::Jws;
-use crate::crypto::Verifier;
+use crate::crypto::{PublicKey, Verifier};
 use crate::id::Digest;
 use crate::model::federation::claims::{Rounded, seconds, text};
 use crate::reason::{Reason, printable};
@@ -36,6 +36,10 @@ pub struct Request<'a> {
 pub struct Proved {
     /// The thumbprint of the key (RFC 7638).
     pub thumbprint: Digest,
+    /// The key itself.
+    pub key: PublicKey,
+    /// The nonce that it answers (RFC 9449 8), which whoever gave it out must know again.
+    pub nonce: Option<String>,
     /// What may be used once: the key and the `jti`.
     pub use_digest: Digest,
     /// Until when that must be remembered.
@@ -94,9 +98,12 @@ impl Proved {
         if id.len() > ID_BYTES_MAX {
             return Err(invalid("its `jti` is too long"));
         }
+        let nonce = claim("nonce")?.map(str::to_owned);
         let thumbprint = key.thumbprint();
         Ok(Self {
             thumbprint,
+            key: key.key().clone(),
+            nonce,
             use_digest: Digest::of_list([b"dpop", thumbprint.as_bytes().as_slice(), id.as_bytes()]),
             until: made.plus(2 * WINDOW),
         })

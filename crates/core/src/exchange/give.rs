@@ -55,6 +55,8 @@ pub struct Given<'a> {
     pub lifetime: i64,
     /// Who acts for the identity, whoever acts now first.
     pub actors: Vec<Actor>,
+    /// Who alone may act for it, if the token of the subject says so (RFC 8693 4.4).
+    pub may_act: Option<Actor>,
     /// What it descends from, the first ancestor first.
     pub lineage: Vec<Ancestor>,
     /// How the subject signed in, if its token says so.
@@ -199,6 +201,7 @@ fn under<'a>(
         scopes: narrowed(scopes, said, wanted.scopes.as_deref())?,
         lifetime: acting.map_or(lifetime, |left| left.min(lifetime)),
         actors: carried(kind, actors(place, rule, subject, actor)?)?,
+        may_act: statement.and_then(|statement| statement.may_act.clone()),
         lineage,
         signed_in: signed_in.cloned(),
         is_capped: cap.is_some(),
@@ -217,8 +220,11 @@ fn lineage(place: Place<'_>, subject: &Believed, digest: Digest) -> Result<Vec<A
         | AnchorKind::Issuer(_)
         | AnchorKind::Saml(_) => false,
     };
-    let said = subject.statement.as_ref().filter(|_| is_own);
-    let mut lineage = said.map_or_else(Vec::new, |statement| statement.lineage.clone());
+    let said = match &subject.statement {
+        Some(statement) => &statement.lineage,
+        None => &subject.on_record,
+    };
+    let mut lineage = if is_own { said.clone() } else { Vec::new() };
     let trusted = |ancestor: &Ancestor| {
         let mut anchors = place.view.anchors().iter();
         let mut clients = place.rules.usable.iter();
@@ -285,7 +291,7 @@ fn audiences(
     if let Some(other) = wanted.audiences.iter().find(|one| !allowed.contains(one)) {
         return Err(refuse(other.clone()));
     }
-    if kind == IssuedKind::X509Svid {
+    if !kind.has_audience() {
         return Ok(Vec::new());
     }
     match (wanted.audiences.as_slice(), allowed.as_slice()) {

@@ -17,7 +17,7 @@ mod template;
 
 pub use give::{Given, Place, Wanted, give};
 pub use rule::{ExchangeRule, IssuedKind, Rules};
-pub use statement::Statement;
+pub use statement::{Ancestor, Statement};
 
 use crate::verdict::Identity;
 
@@ -28,4 +28,7 @@ pub struct Believed {
     pub identity: Identity,
     /// What the token says, if it was one.
     pub statement: Option<Statement>,
+    /// What the tenant has on record of what it descends from, where it cannot say so itself: of a
+    /// certificate of the tenant.
+    pub on_record: Vec<Ancestor>,
 }

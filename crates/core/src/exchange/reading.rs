@@ -32,10 +32,11 @@ const OF_CERTIFICATES: &[&str] = &[
 ];
 const OF_WORKLOADS: &[&str] = &["spiffe.path", "spiffe.trust_domain"];
 
-const MEMBERS: [&str; 12] = [
+const MEMBERS: [&str; 13] = [
     "actors",
     "assurance",
     "bearer",
+    "dpop_nonce",
     "expires",
     "from",
     "gives",
@@ -111,6 +112,7 @@ impl Reader<'_> {
             bearer: self.exception(&members, "bearer")?,
             reuse: self.exception(&members, "reuse")?,
             unpinned,
+            nonce: members.flag("dpop_nonce")?,
             stewardship: Stewardship {
                 owner: Some(members.required_text("owner")?.to_owned()),
                 reason: Some(members.required_text("reason")?.to_owned()),
@@ -369,7 +371,7 @@ impl Reader<'_> {
             kinds
         };
         let audiences = gives.texts("audiences")?;
-        if audiences.is_empty() && kinds.iter().any(|kind| *kind != IssuedKind::X509Svid) {
+        if audiences.is_empty() && kinds.iter().any(|kind| kind.has_audience()) {
             return Err(self.refuse("`gives.audiences` must name for whom its tokens may be"));
         }
         let scopes = gives.texts("scopes")?;

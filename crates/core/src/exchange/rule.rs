@@ -30,6 +30,8 @@ pub struct ExchangeRule {
     pub(super) bearer: Option<Exception>,
     pub(super) reuse: Option<Exception>,
     pub(super) unpinned: Option<Exception>,
+    /// Whether a proof must answer a nonce (RFC 9449 8).
+    pub(super) nonce: bool,
     pub(super) stewardship: Stewardship,
 }
 
@@ -100,20 +102,36 @@ pub enum IssuedKind {
     AccessToken,
     /// A JWT-SVID.
     JwtSvid,
+    /// A WIT-SVID for the key of the proof.
+    WitSvid,
     /// An X.509-SVID for a signing request.
     X509Svid,
 }
 
 impl IssuedKind {
     /// All of them.
-    pub const ALL: [Self; 3] = [Self::AccessToken, Self::JwtSvid, Self::X509Svid];
+    pub const ALL: [Self; 4] = [
+        Self::AccessToken,
+        Self::JwtSvid,
+        Self::WitSvid,
+        Self::X509Svid,
+    ];
 
     /// The name in a rule.
     pub fn name(self) -> &'static str {
         match self {
             Self::AccessToken => "access-token",
             Self::JwtSvid => "jwt-svid",
+            Self::WitSvid => "wit-svid",
             Self::X509Svid => "x509-svid",
+        }
+    }
+
+    /// Whether it is for someone in particular; the others are for whoever is shown a proof.
+    pub fn has_audience(self) -> bool {
+        match self {
+            Self::AccessToken | Self::JwtSvid => true,
+            Self::WitSvid | Self::X509Svid => false,
         }
     }
 }
@@ -163,6 +181,11 @@ impl ExchangeRule {
     /// Whether what is presented may be presented again.
     pub fn lets_reuse(&self, now: Time) -> bool {
         self.reuse.as_ref().is_some_and(|reuse| reuse.holds(now))
+    }
+
+    /// Whether a proof must answer a nonce of this server, so that none can be made in advance.
+    pub fn asks_for_nonce(&self) -> bool {
+        self.nonce
     }
 
     /// Whether it has ended.

@@ -960,6 +960,10 @@ catalogue! {
             "The node {node} gets no identities: {detail}.",
             fix: "If it should, lift the ban with `avouch node unban`, or let it join again with a new join token.",
             spec: "docs/how-to/run.md";
+        IssueNonce { detail: &'static str, nonce: String } = "issue.nonce_required",
+            "The proof that the sender has its key must answer a nonce of this server, and {detail}.",
+            fix: "Sign a new DPoP proof with the `nonce` of the header `DPoP-Nonce`, and send it within five minutes.",
+            spec: "RFC 9449 8";
         IssueNotPermitted { subject: String, verb: &'static str, noun: &'static str } = "issue.not_permitted",
             "The role of {subject} does not let it {verb} the {noun} of this tenant.",
             fix: "Ask someone who administers the tenant, or have them give {subject} another role.",

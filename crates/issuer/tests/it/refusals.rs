@@ -105,6 +105,7 @@ const OF_THE_SERVER: &[&str] = &[
     "issue.node_joined_already",
     "issue.node_name_taken",
     "issue.node_not_admitted",
+    "issue.nonce_required",
     "issue.not_permitted",
     "issue.object_malformed",
     "issue.object_unknown",

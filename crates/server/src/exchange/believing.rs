@@ -22,13 +22,13 @@ use avouch_issuer::fault::Fault as IssuerFault;
 use avouch_issuer::intent::{Intent, Recording, WaitingLog};
 use avouch_issuer::key::PublicHalf;
 use avouch_issuer::random::Random;
-use avouch_store::{AttemptId, Fault as StoreFault, SingleUse, UseKind, Used};
+use avouch_store::{AttemptId, Fault as StoreFault, IntentId, SingleUse, UseKind, Used};
 use base64ct::{Base64UrlUnpadded, Encoding};
 use serde_json::Value;
 use tokio::sync::oneshot;
 
 use super::request::{Client, ClientKind, Form, Token};
-use super::{Exchange, Shown};
+use super::{Exchange, Proven, Shown, nonces};
 use crate::fault::{Fault, Refused};
 use crate::issuing::StoreLog;
 use crate::plane::Plane;
@@ -178,13 +178,17 @@ impl UsingLog {
 
 impl Exchange<'_> {
     /// Which keys the sender has proved to have.
-    pub(super) fn holder(&self, shown: Shown<'_>, uses: &mut Uses) -> Result<Holder, Refused> {
+    pub(super) fn proved(&self, shown: Shown<'_>, uses: &mut Uses) -> Result<Proven, Refused> {
         let certificate = shown.certificates.first().map(|leaf| Digest::of(leaf));
         let proof = match shown.proofs {
             [] => {
-                return Ok(Holder {
+                let holder = Holder {
                     jkt: None,
                     certificate,
+                };
+                return Ok(Proven {
+                    holder,
+                    ..Proven::default()
                 });
             }
             [one] => one,
@@ -204,9 +208,22 @@ impl Exchange<'_> {
         };
         let proved = dpop::Proved::check(proof, request, &AwsLc, &mut Budget::default())?;
         uses.of(UseKind::Proof, "proof", proved.use_digest, proved.until);
-        Ok(Holder {
-            jkt: Some(proved.thumbprint),
-            certificate: None,
+        let is_fresh = match &proved.nonce {
+            None => false,
+            Some(nonce) if nonces::is_current(&self.tenant.keys, nonce, self.now) => true,
+            // RFC 9449 8: whatever the rule asks for, what is there must be right.
+            Some(_) => {
+                let detail = "the one in it is not one of the last minutes";
+                return Err(self.nonce_required(detail).into());
+            }
+        };
+        Ok(Proven {
+            holder: Holder {
+                jkt: Some(proved.thumbprint),
+                certificate: None,
+            },
+            key: Some(proved.key),
+            is_fresh,
         })
     }
 
@@ -237,8 +254,15 @@ impl Exchange<'_> {
             Form::X509 => Credential::X509(self.proved_chain(token, holder, shown)?),
         };
         let digest = credential.digest();
-        let believed = self.believe(self.view, credential, context, uses)?;
+        let leaf = match &credential {
+            Credential::X509(chain) => chain.first().cloned(),
+            _ => None,
+        };
+        let mut believed = self.believe(self.view, credential, context, uses)?;
         self.check_form(token, &believed)?;
+        if let Some(leaf) = leaf {
+            believed.on_record = self.on_record(&leaf)?;
+        }
         match &believed.statement {
             Some(statement) if token.form != Form::Wit => {
                 let until = statement.expires.plus(CLOCK_LEEWAY);
@@ -248,6 +272,20 @@ impl Exchange<'_> {
             // A proof of possession is used in its place, or there is nothing that could be.
             Some(_) | None => Ok((believed, digest)),
         }
+    }
+
+    /// What the tenant has on record of what a certificate descends from, if it was given in exchange.
+    /// A serial number of someone else's that is one of ours, too, adds ancestors and takes none away.
+    fn on_record(&self, leaf: &[u8]) -> Result<Vec<Ancestor>, Refused> {
+        let serial = Certificate::parse(leaf).ok().and_then(|leaf| {
+            let digits = leaf.serial().iter().map(|byte| format!("{byte:02x}"));
+            IntentId::parse(&digits.collect::<String>())
+        });
+        let Some(serial) = serial else {
+            return Ok(Vec::new());
+        };
+        let intent = self.plane.store.intent(self.tenant.id(), &serial)?;
+        Ok(intent.map(|intent| intent.lineage).unwrap_or_default())
     }
 
     fn check_form(&self, token: &Token, believed: &Believed) -> Result<(), Reason> {
@@ -460,6 +498,7 @@ impl Exchange<'_> {
         Ok(Believed {
             identity,
             statement,
+            on_record: Vec::new(),
         })
     }
 }

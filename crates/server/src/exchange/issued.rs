@@ -14,13 +14,13 @@ use avouch_core::verdict::IdentityKind;
 use avouch_issuer::key::PublicHalf;
 use avouch_issuer::profile::Lifetime;
 use avouch_issuer::stages::{Draft, Prepared, record_one};
-use avouch_issuer::token::{JwtRequest, More, TokenKind};
+use avouch_issuer::token::{JwtRequest, More, TokenKind, WitRequest};
 use avouch_issuer::x509_svid::X509Request;
 use serde_json::{Map, Value, json};
 
 use super::believing::UsingLog;
-use super::request::{ACCESS_TOKEN, JWT_SVID, TokenRequest, X509_SVID};
-use super::{Considered, Exchange};
+use super::request::{ACCESS_TOKEN, JWT_SVID, TokenRequest, WIT_SVID, X509_SVID};
+use super::{Considered, Exchange, nonces};
 use crate::fault::{Fault, Refused};
 use crate::plane::Plane;
 use crate::tenant::Tenant;
@@ -34,6 +34,8 @@ pub(crate) struct Issued {
     pub(crate) answer: Value,
     /// What the log is told.
     pub(crate) note: String,
+    /// The nonce for the next proof, where one is asked for.
+    pub(crate) nonce: Option<String>,
 }
 
 /// What is settled but for its use, its record and its signature. Whoever waits for it holds no
@@ -55,6 +57,7 @@ impl Exchange<'_> {
         considered: Considered<'_>,
     ) -> Result<Pending, Refused> {
         match considered.given.kind {
+            IssuedKind::WitSvid => self.issue_wit(request, considered),
             IssuedKind::X509Svid => self.issue_x509(request, considered),
             IssuedKind::AccessToken | IssuedKind::JwtSvid => self.issue_jwt(request, considered),
         }
@@ -82,10 +85,40 @@ impl Exchange<'_> {
         };
         let more = More {
             access_token: given.kind == IssuedKind::AccessToken,
-            holder: considered.holder.clone(),
+            holder: considered.proved.holder.clone(),
             claims: claims(&considered),
         };
         let random = &self.plane.random;
+        let prepared = profile.prepare_with(&authority, wanted, more, self.now, random)?;
+        self.pending(request, considered, prepared, |svid| {
+            (svid.token, svid.expires)
+        })
+    }
+
+    fn issue_wit(
+        &self,
+        request: &TokenRequest,
+        considered: Considered<'_>,
+    ) -> Result<Pending, Refused> {
+        let given = &considered.given;
+        let profile = &self.plane.settings.wit;
+        let domain = given.id.trust_domain();
+        let authority = self
+            .tenant
+            .held()
+            .authorities
+            .signing_token(TokenKind::Wit, domain, self.now)
+            .cloned()?;
+        let key = considered.proved.key.as_ref();
+        let key = key.ok_or_else(|| Reason::IssueProofRequired {
+            rule: given.rule.name().to_owned(),
+        })?;
+        let wanted = WitRequest {
+            id: given.id.clone(),
+            public_half: PublicHalf::of_point(key)?,
+            ttl: Some(time_to_live(&profile.lifetime, given.lifetime)?),
+        };
+        let (more, random) = (claims(&considered), &self.plane.random);
         let prepared = profile.prepare_with(&authority, wanted, more, self.now, random)?;
         self.pending(request, considered, prepared, |svid| {
             (svid.token, svid.expires)
@@ -137,7 +170,9 @@ impl Exchange<'_> {
         let linted = prepared.lint()?;
         // Before anything is used, so that who is to come again may.
         self.plane.admit_issuance(self.tenant)?;
-        let response = Response::of(request, &considered);
+        let response = Response::of(request, &considered, || {
+            nonces::current(&self.tenant.keys, self.now)
+        });
         let log = UsingLog::of(self, considered.uses, considered.given.lineage)?;
         let (plane, tenant) = (Arc::clone(self.plane), Arc::clone(self.tenant));
         let now = self.now;
@@ -190,27 +225,34 @@ struct Response {
     token_type: &'static str,
     scope: Option<String>,
     note: String,
+    nonce: Option<String>,
 }
 
 impl Response {
-    fn of(request: &TokenRequest, considered: &Considered<'_>) -> Self {
+    fn of(
+        request: &TokenRequest,
+        considered: &Considered<'_>,
+        nonce: impl FnOnce() -> String,
+    ) -> Self {
         let given = &considered.given;
         let issued_type = match given.kind {
             IssuedKind::AccessToken => ACCESS_TOKEN,
             IssuedKind::JwtSvid => request.wanted_type.as_deref().unwrap_or(JWT_SVID),
+            IssuedKind::WitSvid => WIT_SVID,
             IssuedKind::X509Svid => X509_SVID,
         };
         // RFC 8693 2.2.1: what is no access token has no use that OAuth knows.
         let token_type = match given.kind {
-            IssuedKind::AccessToken if considered.holder.jkt.is_some() => "DPoP",
+            IssuedKind::AccessToken if considered.proved.key.is_some() => "DPoP",
             IssuedKind::AccessToken => "Bearer",
-            IssuedKind::JwtSvid | IssuedKind::X509Svid => "N_A",
+            IssuedKind::JwtSvid | IssuedKind::WitSvid | IssuedKind::X509Svid => "N_A",
         };
         Self {
             issued_type: issued_type.to_owned(),
             token_type,
             scope: (!given.scopes.is_empty()).then(|| given.scopes.join(" ")),
             note: note(considered),
+            nonce: given.rule.asks_for_nonce().then(nonce),
         }
     }
 
@@ -227,6 +269,7 @@ impl Response {
         Issued {
             answer,
             note: self.note,
+            nonce: self.nonce,
         }
     }
 }
@@ -253,7 +296,11 @@ fn claims(considered: &Considered<'_>) -> Map<String, Value> {
     if let Some(chain) = delegation::to_claim(&given.actors) {
         claims.insert("act".to_owned(), chain);
     }
-    if !given.scopes.is_empty() {
+    if let Some(named) = &given.may_act {
+        let named = delegation::to_claim(std::slice::from_ref(named));
+        claims.extend(named.map(|named| ("may_act".to_owned(), named)));
+    }
+    if given.kind.has_audience() && !given.scopes.is_empty() {
         claims.insert("scope".to_owned(), given.scopes.join(" ").into());
     }
     let lineage = given.lineage.iter().map(|ancestor| ancestor.to_claim());

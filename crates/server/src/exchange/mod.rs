@@ -10,12 +10,14 @@
 
 mod believing;
 mod issued;
+mod nonces;
 pub(crate) mod request;
 pub(crate) mod rules;
 
 use std::cell::Cell;
 use std::sync::Arc;
 
+use avouch_core::crypto::PublicKey;
 use avouch_core::exchange::drift::{self, Name};
 use avouch_core::exchange::{Believed, Given, IssuedKind, Place, Rules, give};
 use avouch_core::id::{Digest, TrustDomain};
@@ -62,10 +64,20 @@ pub(crate) struct Considered<'a> {
     pub(crate) subject: Believed,
     pub(crate) client: Option<Believed>,
     pub(crate) given: Given<'a>,
-    holder: Holder,
+    proved: Proven,
     uses: Uses,
     /// The names of the subject that the rule holds to their ids.
     names: Vec<Name>,
+}
+
+/// What the sender has proved.
+#[derive(Debug, Default)]
+struct Proven {
+    holder: Holder,
+    /// The key of its DPoP proof.
+    key: Option<PublicKey>,
+    /// Whether that proof answers a nonce of ours.
+    is_fresh: bool,
 }
 
 impl<'a> Exchange<'a> {
@@ -115,7 +127,8 @@ impl<'a> Exchange<'a> {
         shown: Shown<'_>,
     ) -> Result<Considered<'_>, Refused> {
         let mut uses = Uses::default();
-        let holder = self.holder(shown, &mut uses)?;
+        let proved = self.proved(shown, &mut uses)?;
+        let holder = &proved.holder;
         let client = match &request.client {
             Some(client) => Some(self.client(client, &mut uses)?),
             None => None,
@@ -125,11 +138,16 @@ impl<'a> Exchange<'a> {
                 self.client_itself(client.clone(), request, shown, &mut uses)?
             }
             Grant::Assertion(token) => {
-                self.subject("assertion", token, &holder, shown, &mut uses)?
+                self.subject("assertion", token, holder, shown, &mut uses)?
             }
             Grant::Exchange { subject, .. } => {
-                self.subject("subject_token", subject, &holder, shown, &mut uses)?
+                self.subject("subject_token", subject, holder, shown, &mut uses)?
             }
+        };
+        // Who asks for itself is the client, however it has shown who it is.
+        let client = match request.grant {
+            Grant::ClientCredentials => Some(subject.clone()),
+            Grant::Assertion(_) | Grant::Exchange { .. } => client,
         };
         let actor = match &request.grant {
             Grant::Exchange {
@@ -137,7 +155,7 @@ impl<'a> Exchange<'a> {
             } => {
                 let mut reusable = Uses::default();
                 let (actor, _) =
-                    self.subject("actor_token", actor, &holder, shown, &mut reusable)?;
+                    self.subject("actor_token", actor, holder, shown, &mut reusable)?;
                 uses.keep_proofs(reusable);
                 Some(actor)
             }
@@ -177,7 +195,7 @@ impl<'a> Exchange<'a> {
             subject,
             client,
             given,
-            holder,
+            proved,
             uses,
             names,
         })
@@ -200,14 +218,31 @@ impl<'a> Exchange<'a> {
     /// What is given to bearers is given to whoever finds it, so a key must be proved unless the
     /// rule says otherwise. A signing request proves one itself.
     fn check_holder(&self, considered: &Considered<'_>) -> Result<(), Reason> {
-        let given = &considered.given;
-        let is_bound = considered.holder != Holder::default();
-        if is_bound || given.kind == IssuedKind::X509Svid || given.rule.gives_to_bearers(self.now) {
+        let (given, proved) = (&considered.given, &considered.proved);
+        if proved.key.is_some() && given.rule.asks_for_nonce() && !proved.is_fresh {
+            return Err(self.nonce_required("it answers none"));
+        }
+        let is_bound = match given.kind {
+            IssuedKind::AccessToken | IssuedKind::JwtSvid => {
+                proved.holder != Holder::default() || given.rule.gives_to_bearers(self.now)
+            }
+            // It is for the key of the proof and no other.
+            IssuedKind::WitSvid => proved.key.is_some(),
+            IssuedKind::X509Svid => true,
+        };
+        if is_bound {
             return Ok(());
         }
         Err(Reason::IssueProofRequired {
             rule: given.rule.name().to_owned(),
         })
+    }
+
+    fn nonce_required(&self, detail: &'static str) -> Reason {
+        Reason::IssueNonce {
+            detail,
+            nonce: nonces::current(&self.tenant.keys, self.now),
+        }
     }
 
     fn client_itself(

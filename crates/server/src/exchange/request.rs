@@ -27,7 +27,7 @@ const ID_TOKEN: &str = "urn:ietf:params:oauth:token-type:id_token";
 pub(crate) const ACCESS_TOKEN: &str = "urn:ietf:params:oauth:token-type:access_token";
 pub(crate) const JWT_SVID: &str = "urn:avouch:params:token-type:jwt-svid";
 pub(crate) const X509_SVID: &str = "urn:avouch:params:token-type:x509-svid";
-const WIT_SVID: &str = "urn:avouch:params:token-type:wit-svid";
+pub(crate) const WIT_SVID: &str = "urn:avouch:params:token-type:wit-svid";
 /// RFC 8693 3: base64url of an assertion or a response.
 const SAML2: &str = "urn:ietf:params:oauth:token-type:saml2";
 const API_KEY: &str = "urn:avouch:params:token-type:api-key";
@@ -45,10 +45,11 @@ const FORMS: [(&str, Form); 8] = [
 ];
 
 /// What may be asked for.
-const KINDS: [(&str, IssuedKind); 4] = [
+const KINDS: [(&str, IssuedKind); 5] = [
     (ACCESS_TOKEN, IssuedKind::AccessToken),
     (JWT, IssuedKind::JwtSvid),
     (JWT_SVID, IssuedKind::JwtSvid),
+    (WIT_SVID, IssuedKind::WitSvid),
     (X509_SVID, IssuedKind::X509Svid),
 ];
 

@@ -102,6 +102,12 @@ impl Answer {
         answer
     }
 
+    /// The same with a header.
+    pub(super) fn with(mut self, name: HeaderName, value: &str) -> Self {
+        self.set(name, value);
+        self
+    }
+
     fn set(&mut self, name: HeaderName, value: &str) {
         // What cannot stand in a header is left out; names and numbers of ours always can.
         if let Ok(value) = HeaderValue::from_str(value) {

@@ -6,6 +6,9 @@ use axum::http::header::{RETRY_AFTER, WWW_AUTHENTICATE};
 use axum::http::{HeaderName, StatusCode};
 use serde_json::{Map, Value};
 
+/// The nonce that the next proof must answer (RFC 9449 8).
+pub(crate) const DPOP_NONCE: HeaderName = HeaderName::from_static("dpop-nonce");
+
 /// A refusal, and to whom it is told.
 pub(crate) struct Refusal {
     pub(crate) reason: Reason,
@@ -22,6 +25,7 @@ impl Refusal {
             Reason::IssueAssurance { .. } => "insufficient_user_authentication",
             Reason::IssueClient { .. } => "invalid_client",
             Reason::IssueGrant { .. } => "unsupported_grant_type",
+            Reason::IssueNonce { .. } => "use_dpop_nonce",
             Reason::IssueProof { .. } => "invalid_dpop_proof",
             // RFC 8628 3.5 has the only word there is for it.
             Reason::IssueRate { .. } => "slow_down",
@@ -87,6 +91,7 @@ impl Refusal {
                 "DPoP error=\"invalid_request\", algs=\"ES256 ES384 EdDSA RS256\"".to_owned()
             }
             Reason::IssueClient { .. } => "Bearer error=\"invalid_client\"".to_owned(),
+            Reason::IssueNonce { nonce, .. } => return vec![(DPOP_NONCE, nonce.clone())],
             Reason::IssueRate { seconds, .. } => return vec![(RETRY_AFTER, seconds.to_string())],
             _ => return Vec::new(),
         };
@@ -101,6 +106,7 @@ fn is_about_the_request(reason: &Reason) -> bool {
         Reason::IssueBodyMalformed { .. }
             | Reason::IssueGrant { .. }
             | Reason::IssueKeyKind { .. }
+            | Reason::IssueNonce { .. }
             | Reason::IssueObjectUnknown { .. }
             | Reason::IssueProof { .. }
             | Reason::IssueProofRequired { .. }

@@ -286,6 +286,7 @@ fn status_of_issue(code: &str) -> Option<StatusCode> {
         | "issue.key_not_accepted"
         | "issue.lineage_broken"
         | "issue.name_resurrected"
+        | "issue.nonce_required"
         | "issue.object_malformed"
         | "issue.proof_invalid"
         | "issue.proof_required"

@@ -56,7 +56,11 @@ pub(super) fn begin(call: &Call) -> Result<Rest, Stop> {
             Ok(issued) => {
                 let Place { decision, tenant } = place;
                 tracing::info!(decision, %tenant, "{}", issued.note);
-                Ok(Answer::json(&issued.answer))
+                let answer = Answer::json(&issued.answer);
+                Ok(match issued.nonce {
+                    Some(nonce) => answer.with(oauth::DPOP_NONCE, &nonce),
+                    None => answer,
+                })
             }
             // It was used before, and of that everyone is told the same.
             Err(Refused::Reason(reason)) => {

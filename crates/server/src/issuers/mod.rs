@@ -393,6 +393,9 @@ impl Plane {
                 return Ok(());
             }
             if self.stored_at(tenant, at, &[put_keys(id, &after)])? {
+                if before.quarantine.is_none() && after.quarantine.is_some() {
+                    self.revoke_descended(tenant, &settings.issuer);
+                }
                 return Ok(());
             }
         }

@@ -7,8 +7,8 @@ use std::sync::{Arc, RwLock};
 use avouch_core::id::TenantId;
 use avouch_core::time::Time;
 use avouch_store::{
-    Change, Fault, Feed, Followers, IntentRow, Operator, Report, Sequence, ServerId, SingleUse,
-    Snapshot, Store, TenantRecord, Used,
+    Change, Fault, Feed, Followers, IntentId, IntentRow, Operator, Report, Sequence, ServerId,
+    SingleUse, Snapshot, Store, TenantRecord, Used,
 };
 use serde_json::json;
 
@@ -72,6 +72,10 @@ impl Store for Switched {
 
     fn intents(&self, tenant: &TenantId, from: Time, limit: u32) -> Result<Vec<IntentRow>, Fault> {
         self.store()?.intents(tenant, from, limit)
+    }
+
+    fn intent(&self, tenant: &TenantId, id: &IntentId) -> Result<Option<IntentRow>, Fault> {
+        self.store()?.intent(tenant, id)
     }
 
     fn forget_intents(&self, tenant: &TenantId, before: Time) -> Result<u64, Fault> {

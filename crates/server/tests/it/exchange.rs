@@ -1,6 +1,8 @@
 //! Exchange over the wire: what is given for a token of someone else's, and what is not.
 
+mod bound;
 mod delegation;
+mod descent;
 mod drift;
 mod github;
 mod hostile;
@@ -35,7 +37,10 @@ pub(crate) struct Cloud {
 
 impl Cloud {
     pub(crate) fn new() -> Self {
-        let world = World::new();
+        Self::of(World::new())
+    }
+
+    fn of(world: World) -> Self {
         let cloud = Self {
             operator: world.operator(),
             world,

@@ -2,13 +2,24 @@
 
 use std::sync::Arc;
 
+use avouch_api::TrustDocument;
+use avouch_core::budget::Budget;
+use avouch_core::credential::Credential;
+use avouch_core::crypto::AwsLc;
+use avouch_core::decide;
+use avouch_core::id::TenantId;
+use avouch_core::question::{Context, Profile, Purpose, Question};
+use avouch_core::time::Time;
+use avouch_core::verdict::Verdict;
 use avouch_testkit::https::response;
 use avouch_testkit::issuer::{DISCOVERY, IssuerServer, github, gitlab, kubernetes};
 use avouch_testkit::key::{Key, RsaTestKey};
 use avouch_testkit::token::{jwk, jwks};
 use serde_json::{Value, json};
 
+use crate::http::request;
 use crate::registry::{AUDIENCE, Registry, document, token, trusted, with};
+use crate::tls::Caller;
 
 #[test]
 fn an_issuer_is_discovered_and_its_tokens_are_believed_at_once() {
@@ -36,16 +47,70 @@ fn an_issuer_is_discovered_and_its_tokens_are_believed_at_once() {
     );
 }
 
+/// Keeps the keys of an issuer for as long as it was told, and never looks for one that it does not
+/// know: so does step-ca, and many a gateway.
+struct Keeping {
+    keys: Value,
+    until: i64,
+}
+
+impl Keeping {
+    fn new() -> Self {
+        Self {
+            keys: jwks(&[]),
+            until: 0,
+        }
+    }
+
+    /// `accept` or the code of the refusal, by the same verifier as ours.
+    fn decide(&mut self, issuer: &IssuerServer, token: &str, now: i64) -> String {
+        if now >= self.until {
+            let url = issuer.server().url("/jwks");
+            let port = url.split([':', '/']).nth(4).unwrap();
+            let address = format!("127.0.0.1:{port}").parse().unwrap();
+            let caller = Caller::believing(&avouch_testkit::https::root("Issuers Root"));
+            let asked = request("GET", "/jwks", &[], None);
+            let answer = caller.send(address, "localhost", &asked);
+            let control = answer.header("cache-control").unwrap();
+            let kept: i64 = control.strip_prefix("max-age=").unwrap().parse().unwrap();
+            (self.keys, self.until) = (answer.json(), now + kept);
+        }
+        let anchor = json!({
+            "anchors": [{"issuer": issuer.issuer(), "audiences": [AUDIENCE], "jwks": self.keys}],
+        });
+        let tenant = TenantId::local();
+        let document = TrustDocument::read_json(&anchor.to_string(), &tenant, "kept").unwrap();
+        let question = Question {
+            tenant: tenant.clone(),
+            credential: Credential::Jwt(token.to_owned()),
+            profile: Profile::Spiffe,
+            purpose: Purpose::Any,
+            now: Time::from_unix(now),
+            context: Context::default(),
+        };
+        let view = TrustDocument::view(tenant, vec![document]);
+        match decide(&question, &view, &AwsLc, &mut Budget::default()) {
+            Verdict::Accept(_) => "accept".to_owned(),
+            Verdict::Reject(refusal) => refusal.reason().code().to_owned(),
+            Verdict::Undetermined(_) => "undetermined".to_owned(),
+        }
+    }
+}
+
 #[test]
-fn fifty_rotations_that_sign_at_once_refuse_no_valid_token() {
+fn fifty_rotations_that_sign_at_once_refuse_no_valid_token_here_and_each_where_keys_are_kept() {
     let mut registry = Registry::new();
     let (issuer, first) = trusted(&registry);
     let mut before = (first, "k-a".to_owned());
     let mut without_asking = 0;
+    let (mut keeping, mut refused_there) = (Keeping::new(), 0);
     for round in 0..50 {
         // Just looked, and told that the keys may be kept for ten minutes; then they change.
         registry.pass(6 * 3_600);
         registry.tick();
+        let current = token(&registry, &issuer, &before.0, &before.1);
+        let there = keeping.decide(&issuer, &current, registry.now());
+        assert_eq!(there, "accept", "rotation {round}");
         let asked = issuer.key_sets_asked();
         registry.pass(5);
         let key = Key::p256(&format!("round {round}"));
@@ -54,6 +119,8 @@ fn fifty_rotations_that_sign_at_once_refuse_no_valid_token() {
         issuer.publish(&[(&key, &kid), (old, old_kid)]);
         let fresh = token(&registry, &issuer, &key, &kid);
         assert_eq!(registry.decide(&fresh), "accept", "rotation {round}");
+        let there = keeping.decide(&issuer, &fresh, registry.now());
+        refused_there += usize::from(there == "federation.key_unknown");
         let previous = token(&registry, &issuer, old, old_kid);
         assert_eq!(registry.decide(&previous), "accept", "rotation {round}");
         // Whoever waits for the end of the ten minutes has not asked, and refuses the fresh token.
@@ -61,6 +128,15 @@ fn fifty_rotations_that_sign_at_once_refuse_no_valid_token() {
         before = (key, kid);
     }
     assert_eq!(without_asking, 50);
+    assert_eq!(
+        refused_there, 50,
+        "who keeps keys refuses a good token each time"
+    );
+    // It is no worse than that: ten minutes later it looks, and takes the newest.
+    registry.pass(600);
+    let fresh = token(&registry, &issuer, &before.0, &before.1);
+    let there = keeping.decide(&issuer, &fresh, registry.now());
+    assert_eq!(there, "accept");
     let told = registry.show("ci");
     let warnings = told["warnings"].to_string();
     registry.tick();

@@ -21,7 +21,7 @@ use crate::roles::CELLS;
 use crate::tls::{Caller, Identity, pkcs8, root, server};
 use crate::world::World;
 
-const HOST: &str = "avouch.test";
+pub(crate) const HOST: &str = "avouch.test";
 
 /// Writes a certificate with its key; the second file last, as whoever replaces them may.
 fn write(files: &WebFiles, identity: &Identity) {
@@ -38,7 +38,7 @@ fn files(folder: &TempDir) -> WebFiles {
 }
 
 /// An address with a certificate for [`HOST`], and who believes it.
-fn web(world: &World) -> (SocketAddr, Caller) {
+pub(crate) fn web(world: &World) -> (SocketAddr, Caller) {
     let root = root("Web");
     let folder = tempfile::tempdir().unwrap();
     let files = files(&folder);

@@ -29,7 +29,7 @@ use crate::change::{Change, Feed, Sequence, Snapshot};
 use crate::fault::Fault;
 use crate::follower::{Followers, Report};
 use crate::intent::IntentRow;
-use crate::names::ServerId;
+use crate::names::{IntentId, ServerId};
 use crate::plan::{self, Plan};
 use crate::single_use::{SingleUse, Used};
 use crate::store::{Operator, Store};
@@ -179,6 +179,13 @@ impl Store for PostgresqlStore {
         let tenant = tenant.clone();
         self.call(move |session| {
             session.read(|session| statements::intents(session, &tenant, from, limit))
+        })
+    }
+
+    fn intent(&self, tenant: &TenantId, id: &IntentId) -> Result<Option<IntentRow>, Fault> {
+        let (tenant, id) = (tenant.clone(), id.clone());
+        self.call(move |session| {
+            session.read(|session| statements::find_intent(session, &tenant, &id))
         })
     }
 

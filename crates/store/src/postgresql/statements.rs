@@ -398,6 +398,18 @@ pub(super) fn intents(
     rows.iter().map(read_intent).collect()
 }
 
+pub(super) fn find_intent(
+    session: &mut Session,
+    tenant: &TenantId,
+    id: &IntentId,
+) -> Result<Option<IntentRow>, Fault> {
+    let rows = session.query(
+        "SELECT * FROM intent WHERE tenant = $1 AND id = $2",
+        &[&tenant.as_str(), &id.as_str()],
+    )?;
+    rows.first().map(read_intent).transpose()
+}
+
 fn read_intent(row: &SqlRow) -> Result<IntentRow, Fault> {
     let id: String = row.try_get("id")?;
     let kind: String = row.try_get("kind")?;

@@ -26,7 +26,7 @@ use crate::change::{Change, Feed, Sequence, Snapshot};
 use crate::fault::Fault;
 use crate::follower::{Followers, Report};
 use crate::intent::IntentRow;
-use crate::names::ServerId;
+use crate::names::{IntentId, ServerId};
 use crate::plan::{self, Plan};
 use crate::single_use::{SingleUse, Used};
 use crate::store::{Operator, Store};
@@ -136,6 +136,11 @@ impl Store for SqliteStore {
     fn intents(&self, tenant: &TenantId, from: Time, limit: u32) -> Result<Vec<IntentRow>, Fault> {
         self.readers
             .read(|connection| statements::intents(connection, tenant, from, limit))
+    }
+
+    fn intent(&self, tenant: &TenantId, id: &IntentId) -> Result<Option<IntentRow>, Fault> {
+        self.readers
+            .read(|connection| statements::find_intent(connection, tenant, id))
     }
 
     fn forget_intents(&self, tenant: &TenantId, before: Time) -> Result<u64, Fault> {

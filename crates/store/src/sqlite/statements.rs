@@ -297,7 +297,7 @@ pub(super) fn record_intents(
     Ok(())
 }
 
-fn find_intent(
+pub(super) fn find_intent(
     connection: &Connection,
     tenant: &TenantId,
     id: &IntentId,

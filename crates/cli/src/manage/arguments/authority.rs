@@ -80,20 +80,25 @@ pub enum AuthorityCommand {
         #[arg(long)]
         anyway: bool,
     },
-    /// Revoke certificates before their end: that of a serial number, or all of an identity
+    /// Revoke certificates before their end: that of a serial number, all of an identity, or all that
+    /// were given in exchange for something
     #[command(after_help = REVOKE_CERTIFICATES_EXAMPLES)]
     RevokeCertificates {
         /// The serial number, in hexadecimal
         #[arg(
             long,
             value_name = "HEX",
-            conflicts_with = "spiffe_id",
-            required_unless_present = "spiffe_id"
+            conflicts_with_all = ["spiffe_id", "descended_from"],
+            required_unless_present_any = ["spiffe_id", "descended_from"]
         )]
         serial: Option<String>,
         /// The identity
-        #[arg(long, value_name = "ID")]
+        #[arg(long, value_name = "ID", conflicts_with = "descended_from")]
         spiffe_id: Option<String>,
+        /// What they were given for: an anchor, an issuer or a key by its name, or a token by the digest
+        /// in its `lineage`
+        #[arg(long, value_name = "NAME")]
+        descended_from: Option<String>,
         /// Why: unspecified, key_compromise, superseded, cessation_of_operation, … (RFC 5280 5.3.1)
         #[arg(long, value_name = "REASON", default_value = "unspecified")]
         reason: String,
@@ -182,6 +187,7 @@ const REVOKE_CERTIFICATES_EXAMPLES: &str = "\
 Examples:
   avouch authority revoke-certificates --tenant demo --spiffe-id spiffe://demo.avouch.test/web --reason key_compromise
   avouch authority revoke-certificates --tenant demo --serial 5c01…
+  avouch authority revoke-certificates --tenant demo --descended-from https://ci.example.com
 
 The revocation list of the authority names them from now on; every agent has it within a second, and
 everyone else at /t/TENANT/crl/AUTHORITY.";

@@ -146,14 +146,17 @@ pub(in crate::http) fn revoke_certificates(
     let mut members = call.members("revocation")?;
     let serial = members.text("serial")?;
     let id = members.text("spiffe_id")?;
+    let from = members.text("descended_from")?;
     let reason = members.text("reason")?;
     members.finish()?;
     let refuse = |detail: String| Document::Request("revocation").refuse(detail);
-    let which = match (serial, id) {
-        (Some(serial), None) => Which::Serial(serial.to_lowercase()),
-        (None, Some(id)) => Which::Identity(SpiffeId::parse(&id)?),
-        (Some(_), Some(_)) | (None, None) => {
-            return Err(refuse("it takes either `serial` or `spiffe_id`".to_owned()).into());
+    let which = match (serial, id, from) {
+        (Some(serial), None, None) => Which::Serial(serial.to_lowercase()),
+        (None, Some(id), None) => Which::Identity(SpiffeId::parse(&id)?),
+        (None, None, Some(from)) => Which::Descended(from),
+        _ => {
+            let one = "it takes one of `serial`, `spiffe_id` and `descended_from`";
+            return Err(refuse(one.to_owned()).into());
         }
     };
     let name = reason.as_deref().unwrap_or("unspecified");

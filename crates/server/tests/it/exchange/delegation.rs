@@ -493,3 +493,106 @@ fn no_identity_is_made_of_what_is_no_segment_and_nothing_is_decided_without_keys
     let answer = cloud.exchange(&keyless.sign(&service.people, "p"), &[]);
     assert_eq!(refusal(&answer).1, "issue.undecided");
 }
+
+#[test]
+fn hostile_53_who_may_act_is_carried_on_and_still_asked_for_at_the_next_exchange() {
+    let gives = json!({
+        "spiffe_id": "spiffe://one.test/people/{subject}", "kinds": ["jwt-svid"],
+        "audiences": [OURSELVES],
+    });
+    let service = Service::new(&[("gives", gives)]);
+    service.cloud.rule("again", &json!({
+        "from": {"trust_domain": "one.test", "facts": {"spiffe.path": {"pattern": "/people/*"}}},
+        "gives": {
+            "spiffe_id": "spiffe://one.test/orders", "kinds": ["access-token"], "audiences": [CLOUD],
+        },
+        "actors": [{"trust_domain": "partner.test", "facts": {"spiffe.path": {"pattern": "/svc/*"}}}],
+        "owner": "o", "reason": "r",
+    }));
+    let named = json!({"sub": "spiffe://partner.test/svc/shop"});
+    let first = |claims: &Value| token(&service.for_person(&service.person(claims), None));
+    let restricted = || {
+        let first = first(&json!({"may_act": named}));
+        assert_eq!(claims(&first)["may_act"], named);
+        first
+    };
+    let through = |subject: &str, actor: &str| {
+        let actor = service.actor(actor);
+        service.for_person(subject, Some(&actor))
+    };
+    // The rule would let it, and the person has not.
+    let refused = through(&restricted(), "/svc/else");
+    assert_eq!(refusal(&refused).1, "issue.actor_not_allowed");
+    let second = claims(&token(&through(&restricted(), "/svc/shop")));
+    assert_eq!(second["act"], named);
+    assert_eq!(second["may_act"], named);
+    // The near miss: where nobody was named, the rule decides.
+    let open = claims(&token(&through(&first(&json!({})), "/svc/else")));
+    assert!(!open.contains_key("may_act"));
+}
+
+#[test]
+fn hostile_30_a_workload_shows_who_it_is_as_a_client_to_this_issuer_alone() {
+    let service = Service::new(&[]);
+    let cloud = &service.cloud;
+    cloud.rule("shops", &json!({
+        "from": {"trust_domain": "partner.test", "facts": {"spiffe.path": "/svc/shop"}},
+        "gives": {
+            "spiffe_id": "spiffe://one.test/shop", "kinds": ["access-token"], "audiences": [CLOUD],
+        },
+        "owner": "o", "reason": "r",
+    }));
+    let ask = |kind: &str, assertion: &str, more: &[(&str, &str)]| {
+        let own = [
+            ("grant_type", "client_credentials"),
+            ("client_assertion_type", kind),
+            ("client_assertion", assertion),
+        ];
+        let proof = cloud.signed_proof();
+        cloud.send(&form(&[&own, more].concat()), &[("dpop", &proof)])
+    };
+    let svid = |audience: &Value, seconds: i64| service.actor_for("/svc/shop", audience, seconds);
+    let good = || svid(&json!([OURSELVES]), 300);
+    let own = [("client_id", "spiffe://partner.test/svc/shop")];
+    let access = claims(&token(&ask(BY_SVID, &good(), &own)));
+    assert_eq!(access["client_id"], "spiffe://partner.test/svc/shop");
+    token(&ask(BY_SVID, &svid(&json!(OURSELVES), 290), &[]));
+    let denied = (
+        "invalid_client".into(),
+        "issue.client_not_authenticated".into(),
+    );
+    let endpoint = json!([format!("{OURSELVES}/token")]);
+    let both = json!([OURSELVES, "https://other.test"]);
+    let forged = svid(&json!([OURSELVES]), 280);
+    let forged = format!("{}AAAA", &forged[..forged.len() - 4]);
+    for (what, assertion) in [
+        ("the token endpoint", svid(&endpoint, 270)),
+        ("others, too", svid(&both, 260)),
+        ("expired", svid(&json!([OURSELVES]), -1)),
+        ("forged", forged),
+        ("no token", "x".to_owned()),
+    ] {
+        let refused = ask(BY_SVID, &assertion, &[]);
+        assert_eq!(refusal(&refused), denied, "{what}");
+        assert_eq!(refused.status, 401);
+    }
+    let other = [("client_id", "spiffe://partner.test/svc/else")];
+    assert_eq!(
+        refusal(&ask(BY_SVID, &svid(&json!(OURSELVES), 250), &other)),
+        denied
+    );
+    // It is no assertion of a client with keys of its own, and the other way round.
+    assert_eq!(
+        refusal(&ask(BY_KEY, &svid(&json!(OURSELVES), 240), &[])),
+        denied
+    );
+    let saml = "urn:ietf:params:oauth:client-assertion-type:saml2-bearer";
+    let refused = ask(saml, &svid(&json!(OURSELVES), 230), &[]);
+    assert_eq!(refusal(&refused).1, "issue.token_type_unsupported");
+    // Another workload of the same trust domain is someone else.
+    let else_ = service.actor_for("/svc/else", &json!(OURSELVES), 220);
+    assert_eq!(
+        refusal(&ask(BY_SVID, &else_, &[])).1,
+        "issue.exchange_not_admitted"
+    );
+}

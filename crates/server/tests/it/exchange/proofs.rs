@@ -195,7 +195,7 @@ fn proofs_of_every_kind_of_key_are_taken() {
 }
 
 /// A rule under which what was had may be exchanged once more.
-fn again() -> Value {
+pub(super) fn again() -> Value {
     json!({
         "from": {"trust_domain": "one.test", "facts": {"spiffe.path": {"pattern": "/ci/*/deploy"}}},
         "gives": {
@@ -206,7 +206,7 @@ fn again() -> Value {
     })
 }
 
-fn for_ourselves() -> Value {
+pub(super) fn for_ourselves() -> Value {
     let mut rule = rule();
     rule["gives"]["audiences"] = json!([OURSELVES]);
     rule
@@ -383,4 +383,67 @@ fn hostile_55_a_workload_identity_token_needs_its_proof() {
     let good = proof(OURSELVES, "3", &svid);
     token(&with(&good));
     assert_eq!(refusal(&with(&good)).1, "issue.token_used");
+}
+
+#[test]
+fn hostile_54_a_proof_answers_a_nonce_where_a_rule_asks_for_one() {
+    let cloud = Cloud::new();
+    let mut asking = rule();
+    asking["dpop_nonce"] = json!(true);
+    cloud.rule("deploy", &asking);
+    let subject = cloud.workflow(&json!({}));
+    let with = |nonce: Value| {
+        let proof = cloud.proof_saying(&[("nonce", nonce)]);
+        cloud.send(&exchange_form(&subject, &[]), &[("dpop", &proof)])
+    };
+    let challenge = |answer: &crate::http::Answer| {
+        let expected = ("use_dpop_nonce".into(), "issue.nonce_required".into());
+        assert_eq!(refusal(answer), expected, "{answer:?}");
+        answer.header("dpop-nonce").unwrap().to_owned()
+    };
+    let nonce = challenge(&with(Value::Null));
+    for wrong in [
+        json!("made-up"),
+        json!(format!("{nonce}A")),
+        json!(nonce.to_lowercase()),
+    ] {
+        assert_eq!(challenge(&with(wrong)), nonce);
+    }
+    for malformed in [json!(7), json!("")] {
+        assert_eq!(refusal(&with(malformed)).0, "invalid_dpop_proof");
+    }
+    // That of another tenant is none here.
+    let mut of_two = rule();
+    of_two["gives"]["spiffe_id"] = json!("spiffe://two.test/ci");
+    of_two["dpop_nonce"] = json!(true);
+    let put = cloud.manage(
+        "PUT",
+        "/v1/tenants/two/anchors/github",
+        &cloud.github_anchor(),
+    );
+    assert_eq!(put.status, 200, "{}", put.body);
+    cloud.rule_of("two", "deploy", &of_two);
+    let there = "http://127.0.0.1:8080/t/two";
+    let proof = cloud.proof_saying(&[("htu", json!(format!("{there}/token")))]);
+    let subject_of_two = cloud.workflow(&json!({"aud": there}));
+    let form = exchange_form(&subject_of_two, &[]);
+    let other = challenge(&cloud.send_to("two", &form, &[("dpop", &proof)]));
+    assert_ne!(other, nonce);
+    challenge(&with(json!(other)));
+    // Nothing of all that has used the token, and the right one is answered with the next.
+    let answer = with(json!(nonce));
+    token(&answer);
+    assert!(answer.header("dpop-nonce").is_some(), "{answer:?}");
+    // Where no rule asks, none is offered, and one that is there must be right all the same.
+    cloud.rule("deploy", &rule());
+    let plain = cloud.exchange(&cloud.workflow(&json!({})), &[]);
+    token(&plain);
+    assert_eq!(plain.header("dpop-nonce"), None);
+    let stale = cloud.proof_saying(&[("nonce", json!("stale"))]);
+    challenge(&cloud.with_proof(&stale));
+    // Whoever shows a certificate of the connection, or sends a signing request, proves it anew anyway.
+    let mut bearer = asking.clone();
+    bearer["bearer"] = json!({"reason": "a test", "expires": "2100-01-01T00:00:00Z"});
+    cloud.rule("deploy", &bearer);
+    token(&cloud.send(&exchange_form(&cloud.workflow(&json!({})), &[]), &[]));
 }

@@ -1,0 +1,308 @@
+//! What is given for another key, to another tenant, and what becomes of all that descends from an
+//! issuer that is believed no more.
+
+use serde_json::{Value, json};
+
+use avouch_server::Settings;
+use avouch_testkit::key::Key;
+use avouch_testkit::token::TokenForge;
+use avouch_testkit::world::pem;
+
+use super::proofs::{again, for_ourselves};
+use super::{CLOUD, Cloud, OURSELVES, claims, exchange_form, part, public, refusal, rule, token};
+use crate::http::Answer;
+use crate::world::World;
+
+const WIT: &str = "urn:avouch:params:token-type:wit-svid";
+const X509: &str = "urn:avouch:params:token-type:x509-svid";
+
+impl Cloud {
+    /// What the tenant decides on a credential.
+    fn decision(&self, credential: &Value, audience: &[&str]) -> Value {
+        let mut question = json!({"credential": credential, "profile": "spiffe"});
+        if !audience.is_empty() {
+            question["audience"] = json!(audience);
+        }
+        let answer = self.manage("POST", "/t/one/decide", &question);
+        assert_eq!(answer.status, 200, "{}", answer.body);
+        answer.json()
+    }
+
+    /// An X.509-SVID for this key, given for a workflow token.
+    fn certificate(&self, key: &Key) -> String {
+        let request = crate::world::signing_request(key);
+        let request = pem("CERTIFICATE REQUEST", &request);
+        let asked = [
+            ("requested_token_type", X509),
+            ("certificate_request", request.as_str()),
+        ];
+        token(&self.send(&exchange_form(&self.workflow(&json!({})), &asked), &[]))
+    }
+
+    /// Exchanges a certificate with a proof by this key.
+    fn exchange_certificate(&self, certificate: &str, key: &Key) -> Answer {
+        let proof = self.proof().header("jwk", public(key)).sign_nameless(key);
+        let form = exchange_form(certificate, &[("subject_token_type", X509)]);
+        self.send(&form, &[("dpop", &proof)])
+    }
+}
+
+/// A rule that gives WIT-SVIDs, too.
+fn with_wits() -> Value {
+    let mut rule = rule();
+    rule["gives"]["kinds"] = json!(["jwt-svid", "wit-svid"]);
+    rule
+}
+
+#[test]
+fn hostile_55_a_wit_svid_is_given_for_the_key_of_the_proof_and_worth_nothing_without_it() {
+    let cloud = Cloud::new();
+    cloud.rule("deploy", &with_wits());
+    cloud.rule("again", &again());
+    let asked = [("requested_token_type", WIT)];
+    let answer = cloud.exchange(&cloud.workflow(&json!({})), &asked);
+    let wit = token(&answer);
+    assert_eq!(answer.json()["issued_token_type"], WIT);
+    assert_eq!(answer.json()["token_type"], "N_A");
+    assert_eq!(part(&wit, 0)["typ"], "wit+jwt");
+    let said = claims(&wit);
+    assert_eq!(said["sub"], "spiffe://one.test/ci/74/deploy");
+    assert!(
+        !said.contains_key("aud") && !said.contains_key("scope"),
+        "{said:?}"
+    );
+    let (key, holder) = (&said["cnf"]["jwk"], public(&cloud.holder));
+    assert_eq!((&key["x"], &key["y"]), (&holder["x"], &holder["y"]));
+    assert_eq!(said["lineage"][0]["anchor"], "github");
+    // Whoever is shown it with a proof by that key believes it, and nobody else.
+    let now = cloud.now();
+    let proof = |by: &Key, jti: &str, audience: &str| {
+        TokenForge::proof(&wit, audience)
+            .claim("exp", json!(now + 60))
+            .claim("jti", json!(jti))
+            .sign_nameless(by)
+    };
+    let shown = |proof: Option<String>| {
+        let credential = json!({"wit": {"token": wit, "proof": proof}});
+        cloud.decision(&credential, &["https://db.test"])
+    };
+    let good = shown(Some(proof(&cloud.holder, "1", "https://db.test")));
+    assert_eq!(good["verdict"], "accept", "{good}");
+    let stolen = shown(Some(proof(&Key::p256("thief"), "2", "https://db.test")));
+    assert_eq!(stolen["reason"]["code"], "federation.proof_invalid");
+    let elsewhere = shown(Some(proof(&cloud.holder, "3", "https://other.test")));
+    assert_eq!(elsewhere["reason"]["code"], "federation.audience_mismatch");
+    let credential = json!({"jwt": wit});
+    let bare = cloud.decision(&credential, &["https://db.test"]);
+    assert_eq!(bare["reason"]["code"], "federation.proof_missing");
+    // It is exchanged with its proof, and what comes of it remembers the first anchor.
+    let more = proof(&cloud.holder, "4", OURSELVES);
+    let more = [
+        ("subject_token_type", WIT),
+        ("subject_token_proof", more.as_str()),
+    ];
+    let second = claims(&token(&cloud.exchange(&wit, &more)));
+    assert_eq!(second["sub"], "spiffe://one.test/db/writer");
+    assert_eq!(second["lineage"][0]["anchor"], "github");
+    assert_eq!(second["lineage"][1]["anchor"], "one.test");
+}
+
+#[test]
+fn hostile_55_no_wit_svid_is_given_without_a_key_that_it_can_be_for() {
+    let cloud = Cloud::new();
+    let mut bearer = with_wits();
+    bearer["bearer"] = json!({"reason": "a test", "expires": "2100-01-01T00:00:00Z"});
+    cloud.rule("deploy", &bearer);
+    let asked = [("requested_token_type", WIT)];
+    let form = exchange_form(&cloud.workflow(&json!({})), &asked);
+    assert_eq!(refusal(&cloud.send(&form, &[])).1, "issue.proof_required");
+    for (key, expected) in [
+        (Key::ed25519("e"), Some("issue.key_not_accepted")),
+        (Key::p521("p"), Some("issue.key_not_accepted")),
+        (Key::p384("p"), None),
+    ] {
+        let proof = cloud
+            .proof()
+            .header("jwk", public(&key))
+            .sign_nameless(&key);
+        let answer = cloud.send(&form, &[("dpop", &proof)]);
+        match expected {
+            Some(code) => assert_eq!(refusal(&answer).1, code),
+            None => drop(token(&answer)),
+        }
+    }
+    // A rule that does not say so gives none.
+    cloud.rule("deploy", &rule());
+    let refused = cloud.exchange(&cloud.workflow(&json!({})), &asked);
+    assert_eq!(refusal(&refused).1, "issue.token_type_unsupported");
+    // A rule that gives nothing else needs to name nobody for whom it would be.
+    let mut alone = rule();
+    alone["gives"]["kinds"] = json!(["wit-svid"]);
+    alone["gives"].as_object_mut().unwrap().remove("audiences");
+    cloud.rule("deploy", &alone);
+    token(&cloud.exchange(&cloud.workflow(&json!({})), &[]));
+}
+
+#[test]
+fn hostile_61_a_certificate_remembers_what_it_was_given_for() {
+    let cloud = Cloud::new();
+    cloud.rule("again", &again());
+    let key = Key::p256("new");
+    let first = cloud.certificate(&key);
+    let second = claims(&token(&cloud.exchange_certificate(&first, &key)));
+    let anchors: Vec<&str> = second["lineage"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|one| one["anchor"].as_str().unwrap())
+        .collect();
+    assert_eq!(anchors, ["github", "one.test"]);
+    // What was had once does not outlive itself by being exchanged.
+    assert!(second["exp"].as_i64().unwrap() <= cloud.now() + 900);
+    let removed = cloud.manage("DELETE", "/v1/tenants/one/anchors/github", &json!({}));
+    assert_eq!(removed.status, 204, "{}", removed.body);
+    let refused = cloud.exchange_certificate(&first, &key);
+    assert_eq!(refusal(&refused).1, "issue.lineage_broken");
+}
+
+#[test]
+fn hostile_61_certificates_that_descend_from_an_issuer_in_quarantine_are_revoked() {
+    let cloud = Cloud::new();
+    let (key, other) = (Key::p256("new"), Key::p256("other"));
+    let (first, second) = (cloud.certificate(&key), cloud.certificate(&other));
+    let unrelated = cloud.world.svid("spiffe://one.test/unrelated");
+    let outcome = |chain: &str| {
+        let blocks = chain.split("-----END CERTIFICATE-----");
+        let blocks = blocks.filter_map(|block| block.split_once("-----BEGIN CERTIFICATE-----"));
+        let chain: Vec<String> = blocks.map(|(_, block)| block.replace('\n', "")).collect();
+        let verdict = cloud.decision(&json!({"x509": {"chain": chain}}), &[]);
+        let code = verdict["reason"]["code"].as_str();
+        code.unwrap_or("accept").to_owned()
+    };
+    let unrelated: String = unrelated
+        .chain
+        .iter()
+        .map(|der| pem("CERTIFICATE", der))
+        .collect();
+    for chain in [&first, &second, &unrelated] {
+        assert_eq!(outcome(chain), "accept");
+    }
+    let mut uploaded = cloud.github_anchor();
+    uploaded["audiences"] = json!([OURSELVES]);
+    let put = cloud.manage("PUT", "/v1/tenants/one/issuers/gh", &uploaded);
+    assert!(put.status < 300, "{}", put.body);
+    let cause = json!({"reason": "its key may be stolen"});
+    let path = "/v1/tenants/one/issuers/gh/quarantine";
+    let stopped = cloud.manage("POST", path, &cause);
+    assert!(stopped.status < 300, "{}", stopped.body);
+    assert_eq!(outcome(&first), "revocation.revoked");
+    assert_eq!(outcome(&second), "revocation.revoked");
+    assert_eq!(outcome(&unrelated), "accept");
+}
+
+#[test]
+fn certificates_are_revoked_by_what_they_were_given_for() {
+    let cloud = Cloud::new();
+    let (one, two) = (Key::p256("one"), Key::p256("two"));
+    let revoke = |from: &str| {
+        let body = json!({"descended_from": from, "reason": "key_compromise"});
+        cloud.manage("POST", "/v1/tenants/one/revoke-certificates", &body)
+    };
+    assert_eq!(revoke("github").status, 404);
+    cloud.certificate(&one);
+    cloud.certificate(&two);
+    for name in ["nobody", "k2", "https://other.test"] {
+        assert_eq!(revoke(name).code(), "issue.object_unknown", "{name}");
+    }
+    let listed = |answer: &Answer| answer.json()["revoked"].as_array().unwrap().len();
+    for name in ["k1", "github", super::GITHUB] {
+        let revoked = revoke(name);
+        assert_eq!(revoked.status, 200, "{}", revoked.body);
+        assert_eq!(listed(&revoked), 2, "{name}");
+    }
+    // Another tenant has none of them.
+    let body = json!({"descended_from": "github"});
+    let path = "/v1/tenants/two/revoke-certificates";
+    assert_eq!(
+        cloud.manage("POST", path, &body).code(),
+        "issue.object_unknown"
+    );
+    let both = json!({"descended_from": "github", "serial": "ff"});
+    let path = "/v1/tenants/one/revoke-certificates";
+    assert_eq!(
+        cloud.manage("POST", path, &both).code(),
+        "issue.body_malformed"
+    );
+}
+
+#[test]
+fn a_credential_of_one_tenant_becomes_one_of_another_under_the_rules_of_that() {
+    let settings = Settings {
+        public_url: "https://avouch.test".to_owned(),
+        ..Settings::default()
+    };
+    let cloud = Cloud::of(World::with(settings));
+    let (here, there) = ("https://avouch.test/t/one", "https://avouch.test/t/two");
+    let mut outward = for_ourselves();
+    outward["gives"]["audiences"] = json!([there, CLOUD]);
+    cloud.rule("deploy", &outward);
+    let keys = cloud.world.get("/t/one/keys").json();
+    let anchor = json!({"issuer": here, "jwks": keys, "owner": "two", "reason": "a partner"});
+    let put = cloud.manage("PUT", "/v1/tenants/two/anchors/one", &anchor);
+    assert_eq!(put.status, 200, "{}", put.body);
+    let guests = json!({
+        "from": {"anchor": "one", "facts": {"subject": "spiffe://one.test/ci/74/deploy"}},
+        "gives": {"spiffe_id": "spiffe://two.test/guests/deploy", "audiences": ["https://db.test"]},
+        "owner": "two", "reason": "deploys of a partner",
+    });
+    cloud.rule_of("two", "guests", &guests);
+    let ask = |tenant: &str, form: &str, key: &Key| {
+        let proof = cloud
+            .proof()
+            .claim(
+                "htu",
+                json!(format!("https://avouch.test/t/{tenant}/token")),
+            )
+            .header("jwk", public(key))
+            .sign_nameless(key);
+        cloud.send_to(tenant, form, &[("dpop", &proof)])
+    };
+    let outbound = |audience: &str| {
+        let subject = cloud.workflow(&json!({"aud": here}));
+        let form = exchange_form(&subject, &[("audience", audience)]);
+        token(&ask("one", &form, &cloud.holder))
+    };
+    let at_two = |subject: &str, key: &Key| ask("two", &exchange_form(subject, &[]), key);
+    let outbound_once = outbound(there);
+    let guest = claims(&token(&at_two(&outbound_once, &cloud.holder)));
+    assert_eq!(guest["sub"], "spiffe://two.test/guests/deploy");
+    assert_eq!(guest["iss"], there);
+    assert_eq!(guest["lineage"][0]["anchor"], "one");
+    // Once, by its holder, and what was meant for it.
+    let refused = |subject: &str, key: &Key| refusal(&at_two(subject, key)).1;
+    assert_eq!(refused(&outbound_once, &cloud.holder), "issue.token_used");
+    let thief = Key::p256("thief");
+    assert_eq!(
+        refused(&outbound(there), &thief),
+        "federation.proof_missing"
+    );
+    assert_eq!(
+        refused(&outbound(CLOUD), &cloud.holder),
+        "federation.audience_mismatch"
+    );
+    // Whom the rule does not name gets nothing, whatever the other tenant calls it.
+    let mut other = outward.clone();
+    other["gives"]["spiffe_id"] = json!("spiffe://one.test/ci/other");
+    cloud.rule("deploy", &other);
+    assert_eq!(
+        refused(&outbound(there), &cloud.holder),
+        "issue.exchange_not_admitted"
+    );
+    cloud.rule("deploy", &outward);
+    let removed = cloud.manage("DELETE", "/v1/tenants/two/anchors/one", &json!({}));
+    assert_eq!(removed.status, 204, "{}", removed.body);
+    assert_eq!(
+        refused(&outbound(there), &cloud.holder),
+        "spiffe.trust_domain_unknown"
+    );
+}
