@@ -229,15 +229,8 @@ pub fn authority(arguments: &AuthorityArguments, common: &Common) -> Result<Exit
             descended_from,
             reason,
         } => {
-            let which = said([
-                ("serial", serial.as_ref().map(|one| json!(one))),
-                ("spiffe_id", spiffe_id.as_ref().map(|one| json!(one))),
-                (
-                    "descended_from",
-                    descended_from.as_ref().map(|one| json!(one)),
-                ),
-                ("reason", Some(json!(reason))),
-            ]);
+            let names = [serial, spiffe_id, descended_from].map(Option::as_deref);
+            let which = certificates_named(names, reason);
             let answer = client.post(&path(common, "revoke-certificates")?, &which)?;
             return tell_list(common, &answer, "revoked", &REVOKED);
         }
@@ -246,6 +239,17 @@ pub fn authority(arguments: &AuthorityArguments, common: &Common) -> Result<Exit
         }
     };
     tell_list(common, &answer, "authorities", &AUTHORITY)
+}
+
+/// Which certificates are meant, by a serial number, an identity or what they were given for.
+fn certificates_named(names: [Option<&str>; 3], reason: &str) -> Value {
+    let [serial, spiffe_id, descended_from] = names.map(|name| name.map(|name| json!(name)));
+    said([
+        ("serial", serial),
+        ("spiffe_id", spiffe_id),
+        ("descended_from", descended_from),
+        ("reason", Some(json!(reason))),
+    ])
 }
 
 const ADMIN: [Column; 4] = [

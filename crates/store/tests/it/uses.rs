@@ -199,9 +199,10 @@ pub(crate) fn what_is_used_first_is_on_record_with_what_it_was_used_for(engine: 
     drop(store);
     let store = engine.open();
     let stored = store.intents(&acme, Time::from_unix(0), 100).unwrap();
-    assert_eq!(stored, [given.clone()], "with all that it descends from");
-    assert_eq!(store.intent(&acme, &given.id), Ok(Some(given)));
-    assert_eq!(store.intent(&tenant("other"), &stored[0].id), Ok(None));
+    assert_eq!(stored, [given], "with all that it descends from");
+    let (id, found) = (&stored[0].id, stored.first().cloned());
+    assert_eq!(store.intent(&acme, id), Ok(found));
+    assert_eq!(store.intent(&tenant("other"), id), Ok(None));
     // An intent that cannot be recorded uses nothing.
     let taken = IntentRow {
         recorded: Time::from_unix(60),
