@@ -12,6 +12,7 @@ mod fetching;
 mod http;
 mod isolation;
 mod issuers;
+mod keeping;
 mod managing;
 mod pins;
 mod public;
