@@ -229,6 +229,26 @@ pub(super) fn status_of(code: &str, family: Family) -> StatusCode {
     }
 }
 
+/// What is told to nodes, over gRPC only.
+fn is_told_to_nodes(code: &str) -> bool {
+    matches!(
+        code,
+        "issue.attestation_fact_missing"
+            | "issue.attestation_malformed"
+            | "issue.attestation_not_proven"
+            | "issue.attestor_unknown"
+            | "issue.node_joined_already"
+            | "issue.node_name_taken"
+            | "issue.ssh_authority_unknown"
+            | "issue.ssh_not_a_host"
+            | "issue.ssh_not_signed"
+            | "issue.ssh_not_valid"
+            | "issue.ssh_option_unknown"
+            | "issue.ssh_principal"
+            | "issue.token_review_refused"
+    )
+}
+
 /// `None` for a row that nobody has thought about, which a test finds.
 fn status_of_issue(code: &str) -> Option<StatusCode> {
     Some(match code {
@@ -237,20 +257,7 @@ fn status_of_issue(code: &str) -> Option<StatusCode> {
         | "issue.bootstrap_token_used"
         | "issue.client_not_authenticated"
         | "issue.credential_missing" => StatusCode::UNAUTHORIZED,
-        // Told to nodes, over gRPC only.
-        "issue.attestation_fact_missing"
-        | "issue.attestation_malformed"
-        | "issue.attestation_not_proven"
-        | "issue.attestor_unknown"
-        | "issue.node_joined_already"
-        | "issue.node_name_taken"
-        | "issue.ssh_authority_unknown"
-        | "issue.ssh_not_a_host"
-        | "issue.ssh_not_signed"
-        | "issue.ssh_not_valid"
-        | "issue.ssh_option_unknown"
-        | "issue.ssh_principal"
-        | "issue.token_review_refused" => StatusCode::FORBIDDEN,
+        code if is_told_to_nodes(code) => StatusCode::FORBIDDEN,
         "issue.node_not_admitted" | "issue.not_permitted" | "issue.quota_exceeded" => {
             StatusCode::FORBIDDEN
         }
