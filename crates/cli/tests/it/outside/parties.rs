@@ -32,7 +32,9 @@ impl Issuing {
         certify(files.path());
         let [certificate, key] = ["tls.pem", "tls.key"].map(|name| files.path().join(name));
         let [certificate, key] = [&certificate, &key].map(|file| file.to_str().unwrap());
-        let plane = Plane::start(name, &["--tls-cert", certificate, "--tls-key", key]);
+        // Kubernetes looks for keys when those that it has may not be kept any longer.
+        let shown = ["--tls-cert", certificate, "--tls-key", key];
+        let plane = Plane::start(name, &[&shown[..], &["--bundle-refresh", "1"]].concat());
         let credential = plane.folder.path().join("avouch-data/operator.jwt");
         until("there is a credential", || credential.exists());
         let mut this = Self {
