@@ -158,7 +158,14 @@ fn tokens() -> Vec<Seed> {
     let inside = |[header, claims]: &[Value; 2]| format!("{header}\n{claims}");
     let both = format!("{} {}", compact(&wit), compact(&proof));
     let both_inside = format!("{}\n{}", inside(&wit), inside(&proof));
+    let event = [
+        json!({"alg": "ES256", "typ": "secevent+jwt"}),
+        json!({"iss": id_token[1]["iss"], "aud": AUDIENCE, "iat": id_token[1]["iat"], "jti": "4",
+            "sub_id": {"format": "opaque", "id": "a"},
+            "events": {"https://schemas.openid.net/secevent/caep/event-type/session-revoked": {}}}),
+    ];
     vec![
+        ("event", "session-revoked", inside(&event).into_bytes()),
         ("jws", "id-token", inside(&id_token).into_bytes()),
         ("jws", "id-token-compact", compact(&id_token).into_bytes()),
         ("jws", "jwt-svid", inside(&svid).into_bytes()),

@@ -46,6 +46,7 @@ pub mod saml;
 pub mod saml_hostile;
 pub mod softhsm;
 pub mod token;
+pub mod transmitter;
 pub mod vendors;
 pub mod world;
 

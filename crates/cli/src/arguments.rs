@@ -12,7 +12,6 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 use const_oid::ObjectIdentifier;
 
 use crate::import::arguments::ImportArguments;
-use crate::manage::SignalArguments;
 use crate::manage::apply::arguments::{
     APPLY_EXAMPLES, ApplyArguments, EXPORT_EXAMPLES, ExportArguments, PLAN_EXAMPLES, PlanArguments,
 };
@@ -23,6 +22,7 @@ use crate::manage::arguments::{
     WhyNotArguments,
 };
 use crate::manage::exchange::arguments::TokenArguments;
+use crate::manage::{ReceiverArguments, SignalArguments};
 
 /// A trust plane for machine identities: decides on credentials, and issues them.
 ///
@@ -108,6 +108,8 @@ pub enum Command {
     /// What `apply` would do
     #[command(after_help = PLAN_EXAMPLES)]
     Plan(PlanArguments),
+    /// Whom the tenant tells of what ended, so that they end it too
+    Receiver(ReceiverArguments),
     /// Who may exchange what they have for an identity of the tenant
     Rule(RuleArguments),
     /// A server for many nodes

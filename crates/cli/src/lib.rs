@@ -68,6 +68,7 @@ pub fn run(arguments: &Arguments) -> Result<Exit, Fault> {
         Command::Tenant(tenant) => manage::tenant(tenant, common),
         Command::Token(token) => manage::token(token, common),
         Command::TrustDomain(domain) => manage::trust_domain(domain, common),
+        Command::Receiver(receiver) => manage::receiver(receiver, common),
         Command::Rule(rule) => manage::rule(rule, common),
         Command::Signal(signal) => manage::signal(signal, common),
         Command::WhyNot(why_not) => manage::why_not(why_not, common),

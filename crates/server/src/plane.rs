@@ -29,7 +29,7 @@ use crate::quotas::Bounded;
 use crate::reach::Concerned;
 use crate::settings::Settings;
 use crate::sharing::{self, Sharing};
-use crate::signals::Receiving;
+use crate::signals::{self, Following, Receiving, Sending};
 use crate::tenant::Tenant;
 
 /// Where the deployment sees all of its tenants, and nowhere else.
@@ -60,6 +60,8 @@ pub struct Plane {
     fetcher: Fetcher,
     pub(crate) refreshing: Refreshing,
     pub(crate) receiving: Receiving,
+    pub(crate) following: Following,
+    pub(crate) sending: Sending,
     pub(crate) currency: Currency,
 }
 
@@ -106,6 +108,8 @@ impl Plane {
             fetcher: Fetcher::new(settings.fetch.clone()),
             refreshing: Refreshing::default(),
             receiving: Receiving::default(),
+            following: Following::default(),
+            sending: Sending::default(),
             currency: Currency::default(),
             store,
             root_key,
@@ -304,8 +308,9 @@ impl Plane {
         tenant: &Arc<Tenant>,
         changes: &[Change],
     ) -> Result<Sequence, Refused> {
-        let stored = |store: &dyn Store| store.apply(tenant.id(), changes);
-        self.change(tenant, changes, stored)
+        let changes = signals::with_notices(self, tenant, changes)?;
+        let stored = |store: &dyn Store| store.apply(tenant.id(), &changes);
+        self.change(tenant, &changes, stored)
     }
 
     /// Stores changes if nothing has changed since `at`.
@@ -315,8 +320,9 @@ impl Plane {
         at: Sequence,
         changes: &[Change],
     ) -> Result<Sequence, Refused> {
-        let stored = |store: &dyn Store| store.apply_at(tenant.id(), at, changes);
-        self.change(tenant, changes, stored)
+        let changes = signals::with_notices(self, tenant, changes)?;
+        let stored = |store: &dyn Store| store.apply_at(tenant.id(), at, &changes);
+        self.change(tenant, &changes, stored)
     }
 
     /// Stores changes if no authority has changed since `known`, the number of the last change of any.
@@ -327,6 +333,7 @@ impl Plane {
         known: Sequence,
         changes: &[Change],
     ) -> Result<Sequence, Refused> {
+        let changes = signals::with_notices(self, tenant, changes)?;
         // Nothing else is stored from here meanwhile, and what other servers store moves the number.
         let stored = |store: &dyn Store| {
             let (found, at) = {
@@ -337,9 +344,9 @@ impl Plane {
                 let expected = known;
                 return Err(Conflict::Moved { expected, found }.into());
             }
-            store.apply_at(tenant.id(), at, changes)
+            store.apply_at(tenant.id(), at, &changes)
         };
-        self.change(tenant, changes, stored)
+        self.change(tenant, &changes, stored)
     }
 
     fn change(

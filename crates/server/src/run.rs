@@ -12,7 +12,7 @@ use tokio::task::JoinSet;
 use crate::fault::{Fault, Refused};
 use crate::plane::Plane;
 use crate::tls::{ServerIdentity, Shown, SpiffeEndpoint, WebCertificate};
-use crate::{federation, http, issuers, node_api};
+use crate::{federation, http, issuers, node_api, signals};
 
 /// How often entries are looked through for those that have ended.
 const ENTRIES_PERIOD: Duration = Duration::from_secs(5);
@@ -157,6 +157,7 @@ pub async fn run(
     jobs.spawn(remove_expired_entries(Arc::clone(&plane)));
     jobs.spawn(federation::follow(Arc::clone(&plane)));
     jobs.spawn(issuers::keep(Arc::clone(&plane)));
+    jobs.spawn(signals::keep(Arc::clone(&plane)));
     jobs.spawn(forget_uses(Arc::clone(&plane)));
     jobs.spawn(forget_intents(Arc::clone(&plane)));
     if let Some(certificate) = listeners.certificate {
@@ -228,6 +229,7 @@ async fn forget_uses(plane: Arc<Plane>) {
         let forgotten = blocking(move || {
             plane.forget_uses()?;
             plane.forget_endings()?;
+            plane.forget_notices()?;
             plane.forget_join_tokens()
         });
         if let Err(error) = forgotten.await {

@@ -44,6 +44,8 @@ pub struct Tenant {
     pub(crate) readers: Readers,
     /// Counts the changes of this tenant and of those below it.
     pub(crate) news: watch::Sender<u64>,
+    /// Counts what its receivers are to be told.
+    pub(crate) notices: watch::Sender<u64>,
 }
 
 /// What is known of a tenant at one moment.
@@ -101,6 +103,7 @@ impl Tenant {
             rate: Rate::default(),
             readers: Readers::default(),
             news: watch::Sender::new(0),
+            notices: watch::Sender::new(0),
         })
     }
 
@@ -153,8 +156,10 @@ impl Tenant {
         if !is_next {
             return Ok(None);
         }
-        held.follow(&self.id, &self.keys, sequence, changes.to_vec())
-            .map(Some)
+        let concerned = held.follow(&self.id, &self.keys, sequence, changes.to_vec())?;
+        drop(held);
+        self.wake_receivers(changes.iter());
+        Ok(Some(concerned))
     }
 
     /// Follows what the store has after what is held, and tells whom that concerns.
@@ -164,6 +169,7 @@ impl Tenant {
             return Ok(Concerned::default());
         }
         let mut concerned = Concerned::default();
+        self.wake_receivers(feed.changes.iter().map(|(_, change)| change));
         let mut changes = feed.changes.into_iter().peekable();
         // Number by number, so that a follower that is at any of them is told only what came after.
         while let Some((number, first)) = changes.next() {
@@ -177,6 +183,14 @@ impl Tenant {
             held.follow(&self.id, &self.keys, feed.head, Vec::new())?;
         }
         Ok(concerned)
+    }
+
+    /// Wakes receivers that wait, if there is something to tell; they look when this is followed.
+    fn wake_receivers<'a>(&self, mut changes: impl Iterator<Item = &'a Change>) {
+        let is_notice = |change: &Change| matches!(change, Change::Put(Object::Signal(record)) if record.key.kind == SignalKind::Notice);
+        if changes.any(is_notice) {
+            self.notices.send_modify(|count| *count += 1);
+        }
     }
 
     /// Holds what was loaded in the place of all that was held, which may be gone.

@@ -38,7 +38,7 @@ pub use issuers::issuer;
 pub use nodes::node;
 pub use pins::pin;
 pub use rules::rule;
-pub use signals::{SignalArguments, signal};
+pub use signals::{ReceiverArguments, SignalArguments, receiver, signal};
 use table::{Column, members, table};
 
 /// The longest file that is sent.

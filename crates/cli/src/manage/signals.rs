@@ -67,6 +67,12 @@ pub enum SignalCommand {
         /// Its name
         name: String,
     },
+    /// Set a stream up at its transmitter, and ask that whether it is there
+    #[command(after_help = "Examples:\n  avouch signal verify idp --tenant demo")]
+    Verify {
+        /// Its name
+        name: String,
+    },
     /// When a stream was heard of, and what came of its last events
     #[command(after_help = "Examples:\n  avouch signal show idp --tenant demo")]
     Show {
@@ -175,6 +181,10 @@ pub fn signal(arguments: &SignalArguments, common: &Common) -> Result<Exit, Faul
             client.delete(&at(name)?)?;
             tell_removed(common, name)
         }
+        SignalCommand::Verify { name } => {
+            let answer = client.post(&format!("{}/verify", at(name)?), &json!({}))?;
+            tell(common, &answer)
+        }
         SignalCommand::Show { name } => tell(common, &client.get(&at(name)?)?),
     }
 }
@@ -218,4 +228,86 @@ fn drawn(answer: &Value) -> String {
         parts.push(table(&EVENT, events));
     }
     parts.join("\n")
+}
+
+/// The arguments of `receiver`.
+#[derive(Args, Debug)]
+pub struct ReceiverArguments {
+    /// What to do.
+    #[command(subcommand)]
+    pub command: ReceiverCommand,
+    /// Which server.
+    #[command(flatten)]
+    pub remote: Remote,
+}
+
+/// Commands on receivers.
+#[derive(Debug, Subcommand)]
+pub enum ReceiverCommand {
+    /// Those whom the tenant tells of what ended, and how it goes
+    #[command(after_help = "Examples:\n  avouch receiver list --tenant demo")]
+    List,
+    /// Let someone ask for events of the tenant, in the place of who had this name
+    #[command(after_help = RECEIVER_EXAMPLES)]
+    Put {
+        /// A name for it
+        name: String,
+        /// What is wanted, JSON or YAML (`-` for standard input)
+        #[arg(short, long, value_name = "FILE")]
+        file: PathBuf,
+    },
+    /// Tell a receiver nothing any more
+    #[command(after_help = "Examples:\n  avouch receiver remove billing --tenant demo")]
+    Remove {
+        /// Its name
+        name: String,
+    },
+    /// What a receiver asked for, and what it has still to be told
+    #[command(after_help = "Examples:\n  avouch receiver show billing --tenant demo")]
+    Show {
+        /// Its name
+        name: String,
+    },
+}
+
+const RECEIVER_EXAMPLES: &str = "\
+Examples:
+  avouch receiver put billing -f billing.yaml --tenant demo
+
+A file:
+  subject: spiffe://demo.avouch.test/billing
+  audience: https://billing.example.com
+  owner: the billing team
+  reason: it ends its own sessions when ours end";
+
+const RECEIVER: [Column; 8] = [
+    ("NAME", "name"),
+    ("SUBJECT", "subject"),
+    ("AUDIENCE", "audience"),
+    ("STATE", "state"),
+    ("BECAUSE", "why"),
+    ("DELIVERY", "delivery"),
+    ("WAITING", "waiting"),
+    ("SENT", "sent"),
+];
+
+/// `receiver`.
+pub fn receiver(arguments: &ReceiverArguments, common: &Common) -> Result<Exit, Fault> {
+    let client = Client::open(&arguments.remote)?;
+    let at = |name: &str| path(common, &format!("receivers/{}", segment(name)?));
+    match &arguments.command {
+        ReceiverCommand::List => {
+            let answer = client.get(&path(common, "receivers")?)?;
+            tell_list(common, &answer, "receivers", &RECEIVER)
+        }
+        ReceiverCommand::Put { name, file } => {
+            let answer = client.put(&at(name)?, &read(file)?)?;
+            tell_one(common, &answer, &RECEIVER)
+        }
+        ReceiverCommand::Remove { name } => {
+            client.delete(&at(name)?)?;
+            tell_removed(common, name)
+        }
+        ReceiverCommand::Show { name } => tell_one(common, &client.get(&at(name)?)?, &RECEIVER),
+    }
 }

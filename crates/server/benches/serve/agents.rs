@@ -8,6 +8,9 @@ use std::time::{Duration, Instant};
 
 use avouch_api::grpc::node::node_client::NodeClient;
 use avouch_api::grpc::node::{FollowRequest, IssueX509Request, KeyForEntry, Update};
+use avouch_core::ended::{Ending, Endings, Mark, Turn};
+use avouch_core::id::Digest;
+use avouch_core::time::Time;
 use avouch_testkit::key::Key;
 use rustix::time::{ClockId, clock_gettime};
 use serde_json::{Value, json};
@@ -24,7 +27,7 @@ use crate::measure::{memory, percentile, processor, round};
 
 /// How many agents there are, and how many entries each serves.
 const AGENTS: usize = 5_000;
-const ENTRIES_EACH: usize = 20;
+pub(crate) const ENTRIES_EACH: usize = 20;
 
 /// How many of them connect at once when all of them have to.
 const AT_ONCE: usize = 64;
@@ -155,7 +158,7 @@ fn change_for_all(plane: &Arc<avouch_server::Plane>, client: &mut Client) {
 }
 
 /// Seconds by a clock that both processes see.
-fn now() -> f64 {
+pub(crate) fn now() -> f64 {
     let time = clock_gettime(ClockId::Monotonic);
     time.tv_sec as f64 + time.tv_nsec as f64 / 1e9
 }
@@ -251,7 +254,18 @@ async fn read(
     asked: mpsc::Sender<FollowRequest>,
     arrived: mpsc::UnboundedSender<(String, f64)>,
 ) {
+    let mut endings = Endings::default();
     while let Ok(Some(update)) = updates.message().await {
+        for told in &update.ended {
+            let digest: [u8; 32] = told.mark.as_slice().try_into().unwrap();
+            let mark = Mark::from_digest(Digest::from_bytes(digest));
+            let before = Time::from_unix(told.before);
+            let ending = Ending::after(None, Turn::Ended, before, &told.event, &told.by);
+            endings.put(mark, ending);
+            // What was had before is refused from here on.
+            assert!(endings.of(mark).unwrap().ends(Some(before)));
+            drop(arrived.send((mark.digest().to_string(), now())));
+        }
         let at = now();
         for entry in &update.entries {
             drop(arrived.send((entry.id.clone(), at)));

@@ -1,6 +1,7 @@
 //! A server under load, as those see it who call it: SVIDs over mutual TLS, each with its intent on
 //! disk; tokens exchanged, each used once; entries written in batches; the start with many entries and
-//! with many tenants; how long a change takes to arrive, with one node and with thousands; a drill.
+//! with many tenants; how long a change takes to arrive, with one node and with thousands, and how long
+//! an event that ends something; a drill.
 //!
 //! `cargo bench -p avouch-server`, or one of them: `cargo bench -p avouch-server -- issue`. Who calls
 //! the server under load is a process of its own, so that it is not counted.
@@ -20,18 +21,20 @@ mod issuer_faults;
 mod measure;
 mod opening;
 mod rekey;
+mod signals;
 mod tenants;
 
 use std::path::Path;
 
 /// What there is to measure.
-const PARTS: [(&str, fn()); 10] = [
+const PARTS: [(&str, fn()); 11] = [
     ("issue", issue::run),
     ("exchange", exchange::run),
     ("entries", entries::write),
     ("start", entries::start),
     ("push", entries::push),
     ("rekey", rekey::run),
+    ("signals", signals::run),
     ("tenants", tenants::run),
     ("agents", agents::run),
     ("agent-memory", agent_memory::run),

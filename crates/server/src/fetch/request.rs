@@ -114,6 +114,13 @@ impl Request {
         &self.target
     }
 
+    /// By another method.
+    #[must_use]
+    pub fn by(mut self, method: Method) -> Self {
+        self.method = method;
+        self
+    }
+
     /// With a field in its head. What no head can carry is left out.
     #[must_use]
     pub fn header(mut self, name: HeaderName, value: &str) -> Self {

@@ -14,7 +14,9 @@ mod oauth;
 mod openapi;
 mod problem;
 mod public;
+mod route;
 mod routes;
+mod ssf;
 mod token;
 mod watch;
 
@@ -56,6 +58,8 @@ const LONGEST_SENDING: Duration = Duration::from_secs(30);
 
 /// How long an answer may take. Work that was begun is carried through even then.
 const LONGEST_WORK: Duration = Duration::from_secs(30);
+
+pub(crate) use events::{description as event_description, word_of as event_word};
 
 /// Serves administrators and verifiers on a listener until `stopping` becomes true; over TLS if
 /// something is shown to them.

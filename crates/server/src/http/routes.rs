@@ -1,180 +1,13 @@
 //! The table of all addresses.
 
-use std::sync::Arc;
-
-use axum::routing::MethodFilter;
-
-use super::answer::Answer;
-use super::call::{Call, Rest, Stop};
 use super::manage::{
     admins, anchors, attestors, authorities, bounds, certificates, clusters, entries, federations,
     issuers, nodes, pins, quotas, rules, signals, tenants, why_not,
 };
-use super::{decide, events, public, token, watch};
+pub(super) use super::route::{Access, Method, Route};
+use super::route::{BATCH, FORM};
+use super::{decide, events, public, ssf, token, watch};
 use crate::access::{Noun, Verb};
-use crate::caller::Caller;
-use crate::tenant::Tenant;
-
-/// The methods that are used.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Method {
-    Delete,
-    Get,
-    Post,
-    Put,
-}
-
-impl Method {
-    pub(super) const ALL: [Self; 4] = [Self::Delete, Self::Get, Self::Post, Self::Put];
-
-    pub(super) fn name(self) -> &'static str {
-        match self {
-            Self::Delete => "DELETE",
-            Self::Get => "GET",
-            Self::Post => "POST",
-            Self::Put => "PUT",
-        }
-    }
-
-    pub(super) fn filter(self) -> MethodFilter {
-        match self {
-            Self::Delete => MethodFilter::DELETE,
-            Self::Get => MethodFilter::GET,
-            Self::Post => MethodFilter::POST,
-            Self::Put => MethodFilter::PUT,
-        }
-    }
-}
-
-/// One address with one method.
-#[derive(Clone, Copy)]
-pub(super) struct Route {
-    pub(super) method: Method,
-    pub(super) path: &'static str,
-    /// What it does, for `/openapi.json`.
-    pub(super) summary: &'static str,
-    /// What may stand behind the question mark.
-    pub(super) query: &'static [&'static str],
-    /// The name of the schema of what is sent, if anything is.
-    pub(super) takes: Option<&'static str>,
-    /// Whether it goes without what is sent, too.
-    pub(super) may_be_empty: bool,
-    /// The name of the schema of what is answered, if anything is.
-    pub(super) gives: Option<&'static str>,
-    /// Whether its answer is something new.
-    pub(super) creates: bool,
-    /// The most bytes that are taken.
-    pub(super) longest: usize,
-    /// Whether it takes a form and refuses as OAuth does.
-    pub(super) is_oauth: bool,
-    pub(super) access: Access,
-}
-
-/// Who may call, and what is done then.
-#[derive(Clone, Copy)]
-pub(super) enum Access {
-    /// Everyone. Who shows a credential may be told more.
-    Anyone(fn(&Call) -> Result<Answer, Stop>),
-    /// Everyone, where the end of the work is waited for without a thread.
-    Beginner(fn(&Call) -> Result<Rest, Stop>),
-    /// Everyone, and also while the server has too much to do.
-    Watcher(fn(&Call) -> Result<Answer, Stop>),
-    /// Whoever has an identity here; the work asks for the rest.
-    Administrator(fn(&Call, &Caller) -> Result<Answer, Stop>),
-    /// Who may do this in the tenant of the address.
-    Of(Verb, Noun, fn(&Call, &Arc<Tenant>) -> Result<Answer, Stop>),
-}
-
-/// Enough for one object of any kind.
-const OBJECT: usize = 1 << 20;
-
-/// Enough for the tokens of a form, each of which has 16 KiB at most, with their escapes.
-const FORM: usize = 128 << 10;
-
-/// Enough for a batch of registration entries.
-const BATCH: usize = 32 << 20;
-
-impl Route {
-    const fn get(path: &'static str, access: Access, gives: &'static str) -> Self {
-        Self::of(Method::Get, path, access).gives(gives)
-    }
-
-    const fn post(path: &'static str, access: Access) -> Self {
-        Self::of(Method::Post, path, access)
-    }
-
-    const fn put(path: &'static str, access: Access) -> Self {
-        Self::of(Method::Put, path, access)
-    }
-
-    const fn delete(path: &'static str, access: Access) -> Self {
-        Self::of(Method::Delete, path, access)
-    }
-
-    const fn of(method: Method, path: &'static str, access: Access) -> Self {
-        Self {
-            method,
-            path,
-            summary: "",
-            query: &[],
-            takes: None,
-            may_be_empty: false,
-            gives: None,
-            creates: false,
-            longest: OBJECT,
-            is_oauth: false,
-            access,
-        }
-    }
-
-    const fn says(self, summary: &'static str) -> Self {
-        Self { summary, ..self }
-    }
-
-    const fn query(self, query: &'static [&'static str]) -> Self {
-        Self { query, ..self }
-    }
-
-    const fn takes(self, schema: &'static str) -> Self {
-        Self {
-            takes: Some(schema),
-            ..self
-        }
-    }
-
-    const fn optional(self) -> Self {
-        Self {
-            may_be_empty: true,
-            ..self
-        }
-    }
-
-    const fn gives(self, schema: &'static str) -> Self {
-        Self {
-            gives: Some(schema),
-            ..self
-        }
-    }
-
-    const fn creates(self, schema: &'static str) -> Self {
-        Self {
-            creates: true,
-            ..self.gives(schema)
-        }
-    }
-
-    const fn oauth(self) -> Self {
-        Self {
-            is_oauth: true,
-            longest: FORM,
-            ..self
-        }
-    }
-
-    const fn at_most(self, longest: usize) -> Self {
-        Self { longest, ..self }
-    }
-}
 
 /// All of them, in the order of their paths.
 pub(super) static ROUTES: &[Route] = &[
@@ -191,6 +24,12 @@ pub(super) static ROUTES: &[Route] = &[
         "Any",
     )
     .says("Where verifiers of OIDC find the keys of the tenant (OpenID Connect Discovery 1.0)"),
+    Route::get(
+        "/t/{tenant}/.well-known/ssf-configuration",
+        Access::Anyone(ssf::configuration),
+        "Any",
+    )
+    .says("Where receivers of events find the tenant as their transmitter (OpenID SSF 1.0 7)"),
     Route::get(
         "/t/{tenant}/bundle",
         Access::Anyone(public::first_bundle),
@@ -236,6 +75,49 @@ pub(super) static ROUTES: &[Route] = &[
         "Signs the first certificate of a kubelet that shows the bootstrap token of its node as \
          `Authorization: Bearer`, once; on what the decision rests is in `legs`",
     ),
+    Route::post("/t/{tenant}/ssf/poll", Access::Anyone(ssf::poll))
+        .takes("EventPoll")
+        .optional()
+        .gives("Any")
+        .says("Gives a receiver the events that it was not told yet (RFC 8936)"),
+    Route::get("/t/{tenant}/ssf/status", Access::Anyone(ssf::status), "Any")
+        .query(&["stream_id"])
+        .says("How the stream of a receiver goes on (OpenID SSF 1.0 8.1.2)"),
+    Route::post("/t/{tenant}/ssf/status", Access::Anyone(ssf::put_status))
+        .takes("Any")
+        .gives("Any")
+        .says("Lets the stream of a receiver go on otherwise: enabled, paused or disabled"),
+    Route::delete("/t/{tenant}/ssf/streams", Access::Anyone(ssf::delete))
+        .query(&["stream_id"])
+        .says("Ends the stream of a receiver"),
+    Route::get("/t/{tenant}/ssf/streams", Access::Anyone(ssf::show), "Any")
+        .query(&["stream_id"])
+        .says("The stream of a receiver, or a list of it"),
+    Route::of(Method::Patch, "/t/{tenant}/ssf/streams", Access::Anyone(ssf::update))
+        .takes("Any")
+        .gives("Any")
+        .says("Changes what is named of the stream of a receiver"),
+    Route::post("/t/{tenant}/ssf/streams", Access::Anyone(ssf::create))
+        .takes("Any")
+        .creates("Any")
+        .says(
+            "Makes the stream of a receiver (OpenID SSF 1.0 8.1.1): whoever an administrator lets be \
+             one, by a JWT-SVID for this server or an X.509-SVID",
+        ),
+    Route::put("/t/{tenant}/ssf/streams", Access::Anyone(ssf::replace))
+        .takes("Any")
+        .gives("Any")
+        .says("Puts the stream of a receiver in the place of itself"),
+    Route::post("/t/{tenant}/ssf/subjects/add", Access::Anyone(ssf::add_subject))
+        .takes("Any")
+        .gives("Any")
+        .says("Tells a receiver of a subject again"),
+    Route::post("/t/{tenant}/ssf/subjects/remove", Access::Anyone(ssf::remove_subject))
+        .takes("Any")
+        .says("Tells a receiver nothing of a subject any more"),
+    Route::post("/t/{tenant}/ssf/verify", Access::Anyone(ssf::verify))
+        .takes("Any")
+        .says("Has an event sent to a receiver that says that somebody is here"),
     Route::post("/t/{tenant}/token", Access::Beginner(token::begin))
         .takes("TokenRequest")
         .gives("TokenResponse")
@@ -614,6 +496,30 @@ pub(super) static ROUTES: &[Route] = &[
          not bounded. For those who may change tenants above it",
     ),
     Route::get(
+        "/v1/tenants/{tenant}/receivers",
+        Access::Of(Verb::Read, Noun::Signal, signals::receivers),
+        "Receivers",
+    )
+    .says("Those whom the tenant tells of what ended, and how it goes"),
+    Route::delete(
+        "/v1/tenants/{tenant}/receivers/{receiver}",
+        Access::Of(Verb::Write, Noun::Signal, signals::remove_receiver),
+    )
+    .says("Tells a receiver nothing any more"),
+    Route::get(
+        "/v1/tenants/{tenant}/receivers/{receiver}",
+        Access::Of(Verb::Read, Noun::Signal, signals::show_receiver),
+        "Receiver",
+    )
+    .says("A receiver: what it asked for, and what it has still to be told"),
+    Route::put(
+        "/v1/tenants/{tenant}/receivers/{receiver}",
+        Access::Of(Verb::Write, Noun::Signal, signals::put_receiver),
+    )
+    .takes("ReceiverDocument")
+    .gives("Receiver")
+    .says("Lets someone ask for events of the tenant, in the place of who had this name"),
+    Route::get(
         "/v1/tenants/{tenant}/refused-nodes",
         Access::Of(Verb::Read, Noun::Node, nodes::refused),
         "RefusedNodes",
@@ -711,6 +617,12 @@ pub(super) static ROUTES: &[Route] = &[
     .takes("SignalDocument")
     .gives("Signal")
     .says("Takes events of a transmitter, in the place of the stream that had this name"),
+    Route::post(
+        "/v1/tenants/{tenant}/signals/{signal}/verify",
+        Access::Of(Verb::Write, Noun::Signal, signals::verify),
+    )
+    .gives("Signal")
+    .says("Sets a stream up at its transmitter, and asks that whether it is there"),
     Route::get(
         "/v1/tenants/{tenant}/trust-domains",
         Access::Of(Verb::Read, Noun::TrustDomain, tenants::trust_domains),

@@ -4,13 +4,15 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use avouch_core::ended::{Ending, Endings, Mark, Turn};
-use avouch_core::id::Digest;
+use avouch_core::id::{Digest, SpiffeId};
 use avouch_core::reason::Reason;
 use avouch_core::time::Time;
-use avouch_store::{Change, IntentRow, SignalId, SignalKey, SignalKind, SignalRecord, Snapshot};
+use avouch_store::{
+    Change, CredentialKind, IntentRow, SignalId, SignalKey, SignalKind, SignalRecord, Snapshot,
+};
 use serde_json::{Value, json};
 
-use super::put;
+use super::{notices, put};
 use crate::fault::{Fault, Refused};
 use crate::plane::Plane;
 use crate::tenant::Tenant;
@@ -25,6 +27,9 @@ pub(super) const KEPT: i64 = 400 * 86_400;
 
 /// `privilegeWithdrawn` (RFC 5280 5.3.1).
 const PRIVILEGE_WITHDRAWN: u8 = 9;
+
+/// The most single credentials that receivers are told of because of one event.
+const MOST_TOLD: usize = 1_000;
 
 /// What is to end.
 #[derive(Clone, Debug)]
@@ -57,6 +62,9 @@ impl Plane {
                 .iter()
                 .map(|(mark, next)| put_ending(*mark, next, ending.name))
                 .collect::<Result<_, _>>()?;
+            if is_news {
+                changes.extend(self.notices_of_ended(tenant, &next, ending)?);
+            }
             changes.extend(more(is_news)?);
             Ok(changes)
         })?;
@@ -79,6 +87,60 @@ impl Plane {
             self.revoke_until_stored(tenant, &issued, PRIVILEGE_WITHDRAWN)?;
         }
         Ok(())
+    }
+
+    /// What receivers are told: that each credential ended which was exchanged for it.
+    fn notices_of_ended(
+        &self,
+        tenant: &Tenant,
+        next: &[(Mark, Ending)],
+        ending: &ToEnd<'_>,
+    ) -> Result<Vec<Change>, Refused> {
+        if ending.turn == Turn::Opened || !notices::has_receivers(tenant) {
+            return Ok(Vec::new());
+        }
+        let mut endings = Endings::default();
+        for (mark, ending) in next {
+            endings.put(*mark, ending.clone());
+        }
+        let now = self.now();
+        let longest = i64::from(self.settings.jwt.lifetime.most());
+        let issued = self
+            .store
+            .intents(tenant.id(), now.plus(-longest), u32::MAX)?;
+        let ended = issued.into_iter().filter(|intent| {
+            let is_token = intent.kind == CredentialKind::Jwt && intent.not_after > now;
+            is_token
+                && next
+                    .iter()
+                    .any(|(mark, _)| descends(intent, *mark, &endings))
+        });
+        let issuer = self.issuer_of(tenant.id());
+        let mut told: Vec<Change> = Vec::new();
+        if let Some(own) = self.own_subject(tenant, ending) {
+            told.push(notices::subject_ended(self, &own, ending.event, now)?);
+        }
+        for intent in ended.take(MOST_TOLD) {
+            let credential = json!({
+                "format": "jwt_id", "iss": issuer, "jti": intent.id.as_str(),
+            });
+            told.push(notices::session_revoked(
+                self,
+                &intent.subject,
+                credential,
+                now,
+            )?);
+        }
+        Ok(told)
+    }
+
+    /// The subject, if it is one of the tenant's own.
+    fn own_subject(&self, tenant: &Tenant, ending: &ToEnd<'_>) -> Option<SpiffeId> {
+        let id = SpiffeId::parse(ending.name).ok()?;
+        let domain = id.trust_domain();
+        let is_own = tenant.read(|snapshot| snapshot.trust_domains.contains_key(domain));
+        let mark = Mark::subject(&format!("spiffe://{domain}"), id.as_str());
+        (is_own && ending.marks.contains(&mark)).then_some(id)
     }
 
     /// Forgets endings that end nothing any more.

@@ -13,12 +13,17 @@
 //! decision stays a function of what is known.
 
 mod ending;
+mod notices;
+mod receivers;
 mod receiving;
+mod sending;
 mod settings;
 mod state;
 mod streams;
+mod transmitter;
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use avouch_core::reason::Reason;
 use avouch_store::{
@@ -30,8 +35,23 @@ use crate::plane::Plane;
 use crate::tenant::Tenant;
 
 pub(crate) use ending::{endings_of, mark_of, read_ending};
+pub(crate) use notices::with_notices;
+pub(crate) use receivers::Step;
 pub(crate) use receiving::Receiving;
+pub(crate) use sending::{Poll, Sending};
 pub(crate) use streams::Named;
+pub(crate) use transmitter::Following;
+
+/// How often is looked what is due: streams to be polled, events to be sent, silence to be told of.
+const PERIOD: Duration = Duration::from_millis(250);
+
+/// Takes and sends what is due, for as long as the server runs.
+pub(crate) async fn keep(plane: Arc<Plane>) {
+    loop {
+        tokio::time::sleep(PERIOD).await;
+        plane.tend_signals();
+    }
+}
 
 fn key_of(kind: SignalKind, id: &SignalId) -> SignalKey {
     let id = id.clone();
@@ -90,6 +110,17 @@ fn new_name(object: &'static str, name: &str) -> Result<SignalId, Reason> {
 const MOST_TRIES: usize = 32;
 
 impl Plane {
+    /// Begins what is due for the signals of all tenants. It must be called where tasks can be begun.
+    pub fn tend_signals(self: &Arc<Self>) {
+        for tenant in self.all_tenants() {
+            if tenant.read(|snapshot| snapshot.signals.is_empty()) {
+                continue;
+            }
+            self.tend_streams(&tenant);
+            self.send_notices(&tenant);
+        }
+    }
+
     /// Makes a change that is worked out from what is there, and stored if nothing has changed since,
     /// on whichever server.
     fn change_signals(

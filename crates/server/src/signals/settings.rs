@@ -50,7 +50,6 @@ impl Delivery {
     }
 
     /// The name of the method (SSF 1.0 6.1).
-    #[expect(dead_code, reason = "streams are not set up at their transmitters yet")]
     pub(super) fn method(self) -> &'static str {
         match self {
             Self::Poll => "urn:ietf:rfc:8936",
@@ -61,7 +60,6 @@ impl Delivery {
 
 /// A stream as an administrator wants it.
 #[derive(Clone, Debug)]
-#[expect(dead_code, reason = "streams are not set up at their transmitters yet")]
 pub(super) struct Settings {
     pub(super) issuer: String,
     /// The issuer whose subjects it speaks of.

@@ -105,8 +105,12 @@ impl State {
             self.unacknowledged.push(id.to_owned());
         }
     }
+    pub(super) fn refuse_later(&mut self, refused: (String, String, String)) {
+        if self.refused.len() < MOST_UNACKNOWLEDGED && !self.refused.contains(&refused) {
+            self.refused.push(refused);
+        }
+    }
 
-    #[expect(dead_code, reason = "streams are not set up at their transmitters yet")]
     pub(super) fn failed(&mut self, now: Time, reason: &Reason) {
         let since = self
             .failing

@@ -75,6 +75,7 @@ impl Plane {
             changes.push(remove(SignalKind::SignalState, &id));
         }
         self.apply(tenant, &changes)?;
+        self.following.forget(&(tenant.id().clone(), id.clone()));
         Ok(id)
     }
 

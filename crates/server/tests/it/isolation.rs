@@ -55,6 +55,9 @@ fn body(method: &str, path: &str) -> Option<Value> {
         ("PUT", "{pin}") => Some(json!({"mode": "vestigial", "owner": "web", "reason": "a test"})),
         ("POST", "stage") => Some(json!({"all": true, "owner": "web", "reason": "a test"})),
         ("POST", "release") => Some(json!({"etag": "00"})),
+        ("PUT", "{receiver}") => {
+            Some(json!({"subject": "spiffe://two.test/web", "audience": "web"}))
+        }
         ("PUT", "{signal}") => Some(json!({"issuer": "https://two.test"})),
         ("POST", "ended") => {
             Some(json!({"issuer": "https://two.test", "subject": "x", "reason": "a test"}))
@@ -67,7 +70,11 @@ fn body(method: &str, path: &str) -> Option<Value> {
 
 /// Puts an exchange rule and a stream of signals of the tenant `two`.
 fn put_documents(world: &World) {
-    for (kind, placeholder) in [("rules", "{rule}"), ("signals", "{signal}")] {
+    for (kind, placeholder) in [
+        ("receivers", "{receiver}"),
+        ("rules", "{rule}"),
+        ("signals", "{signal}"),
+    ] {
         let path = format!("/v1/tenants/two/{kind}/web");
         let document = body("PUT", placeholder).unwrap();
         let put = world.send(&world.operator(), "PUT", &path, &document);
@@ -105,6 +112,27 @@ fn relate(world: &World, two: &Arc<Tenant>) {
     relation.unwrap();
 }
 
+/// An address with the names of what the tenant `two` has.
+fn filled(path: &str, pin: &str, authority: &str) -> String {
+    const WEB: [&str; 10] = [
+        "{entry}",
+        "{admin}",
+        "{anchor}",
+        "{attestor}",
+        "{federation}",
+        "{issuer}",
+        "{node}",
+        "{receiver}",
+        "{rule}",
+        "{signal}",
+    ];
+    let named = |path: String, name: &&str| path.replace(name, "web");
+    let path = WEB.iter().fold(path.to_owned(), named);
+    path.replace("{pin}", pin)
+        .replace("{authority}", authority)
+        .replace("{trust_domain}", "two.test")
+}
+
 #[test]
 fn the_administrator_of_a_tenant_cannot_tell_another_from_none() {
     let world = World::new();
@@ -138,19 +166,7 @@ fn the_administrator_of_a_tenant_cannot_tell_another_from_none() {
     let of_tenants = addresses().filter(|(_, path)| path.starts_with("/v1/tenants/{tenant}"));
     let mut seen = 0;
     for (method, path) in of_tenants {
-        let objects = path
-            .replace("{entry}", "web")
-            .replace("{admin}", "web")
-            .replace("{anchor}", "web")
-            .replace("{attestor}", "web")
-            .replace("{federation}", "web")
-            .replace("{issuer}", "web")
-            .replace("{node}", "web")
-            .replace("{pin}", &pin)
-            .replace("{rule}", "web")
-            .replace("{signal}", "web")
-            .replace("{authority}", &authority)
-            .replace("{trust_domain}", "two.test");
+        let objects = filled(path, &pin, &authority);
         let body = body(method, path).map(|body| body.to_string());
         let ask = |tenant: &str| {
             let path = objects.replace("{tenant}", tenant);

@@ -2,7 +2,10 @@
 
 mod effects;
 mod hostile;
+mod others;
+mod receivers;
 mod servers;
+mod transmitters;
 
 use std::sync::atomic::{AtomicU64, Ordering};
 

@@ -65,6 +65,37 @@ pub(in crate::http) fn end(call: &Call, tenant: &Arc<Tenant>) -> Result<Answer, 
     Ok(Answer::json(&call.plane().end_named(tenant, &named, &by)?))
 }
 
+pub(in crate::http) fn verify(call: &Call, tenant: &Arc<Tenant>) -> Result<Answer, Stop> {
+    call.members_if_any("signal")?.finish()?;
+    let runtime = tokio::runtime::Handle::current();
+    let verifying = call.plane().verify_stream(tenant, call.name("signal"));
+    runtime.block_on(verifying)?;
+    told(call, tenant)
+}
+
+pub(in crate::http) fn receivers(call: &Call, tenant: &Arc<Tenant>) -> Result<Answer, Stop> {
+    let receivers = call.plane().tell_receivers(tenant)?;
+    Ok(Answer::json(&json!({ "receivers": receivers })))
+}
+
+pub(in crate::http) fn show_receiver(call: &Call, tenant: &Arc<Tenant>) -> Result<Answer, Stop> {
+    let told = call.plane().tell_receiver(tenant, call.name("receiver"))?;
+    Ok(Answer::json(&told))
+}
+
+pub(in crate::http) fn put_receiver(call: &Call, tenant: &Arc<Tenant>) -> Result<Answer, Stop> {
+    let document = call.text("receiver")?;
+    let name = call.name("receiver");
+    call.plane().put_receiver(tenant, name, document)?;
+    show_receiver(call, tenant)
+}
+
+pub(in crate::http) fn remove_receiver(call: &Call, tenant: &Arc<Tenant>) -> Result<Answer, Stop> {
+    call.plane()
+        .remove_receiver(tenant, call.name("receiver"))?;
+    Ok(Answer::done())
+}
+
 fn told(call: &Call, tenant: &Arc<Tenant>) -> Result<Answer, Stop> {
     let told = call.plane().tell_signal(tenant, call.name("signal"))?;
     Ok(Answer::json(&told))

@@ -1,0 +1,314 @@
+//! What the tenant tells others, as those see it.
+
+use avouch_server::fetch::Permitted;
+use avouch_server::{Settings, entries::EntryDraft};
+use avouch_testkit::https::{HttpsServer, Shown, root};
+use avouch_testkit::world::pem;
+use serde_json::{Value, json};
+
+use super::{REVOKED, SUBJECT, cloud, event, exchanged, subject, told};
+use crate::exchange::{OURSELVES, claims, part};
+use crate::http::Answer;
+use crate::world::World;
+
+const BILLING: &str = "spiffe://one.test/billing";
+
+/// A receiver of the tenant `one` and what it calls with.
+fn receiver(world: &World, more: &Value) -> String {
+    let mut document = json!({"subject": BILLING, "audience": "https://billing.test"});
+    for (name, value) in more.as_object().unwrap() {
+        document[name] = value.clone();
+    }
+    let path = "/v1/tenants/one/receivers/billing";
+    let put = world.send(&world.operator(), "PUT", path, &document);
+    assert_eq!(put.status, 200, "{}", put.body);
+    world.token(BILLING)
+}
+
+fn create(world: &World, token: &str, delivery: &Value) -> Value {
+    let asked = json!({"delivery": delivery, "events_requested": [REVOKED]});
+    let made = world.send(token, "POST", "/t/one/ssf/streams", &asked);
+    assert_eq!(made.status, 201, "{}", made.body);
+    made.json()
+}
+
+fn poll(world: &World, token: &str, asked: &Value) -> Value {
+    let answer = world.send(token, "POST", "/t/one/ssf/poll", asked);
+    assert_eq!(answer.status, 200, "{}", answer.body);
+    answer.json()
+}
+
+fn entry(world: &World, name: &str) {
+    let one = world.plane.tenant_named("one").unwrap();
+    let draft = EntryDraft {
+        id: Some(name.to_owned()),
+        spiffe_id: format!("spiffe://one.test/{name}"),
+        selectors: vec!["unix:uid:0".to_owned()],
+        ..EntryDraft::default()
+    };
+    world
+        .plane
+        .put_entries(&one, vec![draft])
+        .unwrap()
+        .remove(0)
+        .unwrap();
+}
+
+fn remove(world: &World, name: &str) -> Answer {
+    world.call(
+        &world.operator(),
+        "DELETE",
+        &format!("/v1/tenants/one/entries/{name}"),
+        None,
+    )
+}
+
+#[test]
+fn a_receiver_asks_for_what_ended_and_another_tenant_believes_it() {
+    let world = World::new();
+    let token = receiver(&world, &json!({}));
+    let stream = create(&world, &token, &json!({"method": "urn:ietf:rfc:8936"}));
+    assert_eq!(
+        stream["delivery"]["endpoint_url"],
+        format!("{OURSELVES}/ssf/poll")
+    );
+    assert_eq!(stream["events_delivered"], json!([REVOKED]));
+    entry(&world, "web");
+    assert_eq!(remove(&world, "web").status, 204);
+    let answer = poll(&world, &token, &json!({}));
+    let sets = answer["sets"].as_object().unwrap();
+    assert_eq!(sets.len(), 1, "{answer}");
+    let (id, set) = sets.iter().next().unwrap();
+    let set = set.as_str().unwrap();
+    assert_eq!(part(set, 0)["typ"], "secevent+jwt");
+    let said = claims(set);
+    assert_eq!(
+        (&said["iss"], &said["aud"]),
+        (&json!(OURSELVES), &json!("https://billing.test"))
+    );
+    assert_eq!(
+        said["sub_id"],
+        json!({"format": "uri", "uri": "spiffe://one.test/web"})
+    );
+    assert!(
+        !said.contains_key("exp") && !said.contains_key("sub"),
+        "{said:?}"
+    );
+    // It comes again until it is acknowledged, and then no more.
+    assert_eq!(
+        poll(&world, &token, &json!({}))["sets"]
+            .as_object()
+            .unwrap()
+            .len(),
+        1
+    );
+    let acknowledged = json!({"ack": [id], "returnImmediately": true});
+    assert_eq!(poll(&world, &token, &acknowledged)["sets"], json!({}));
+    // The tenant `two` takes it by the keys that the tenant `one` publishes.
+    let keys = world.get("/t/one/keys").json();
+    let signal = json!({"issuer": OURSELVES, "audience": "https://billing.test", "jwks": keys});
+    let put = world.send(
+        &world.operator(),
+        "PUT",
+        "/v1/tenants/two/signals/one",
+        &signal,
+    );
+    assert_eq!(put.status, 200, "{}", put.body);
+    let headers = [("content-type", "application/secevent+jwt")];
+    let sent = crate::http::request("POST", "/t/two/events", &headers, Some(set));
+    assert_eq!(crate::http::send(world.address, &sent).status, 202);
+    let ended = world
+        .call(&world.operator(), "GET", "/v1/tenants/two/ended", None)
+        .json();
+    assert_eq!(
+        ended["ended"][0]["name"], "spiffe://one.test/web",
+        "{ended}"
+    );
+}
+
+#[test]
+fn what_was_exchanged_and_ended_is_told_by_the_number_of_each_token() {
+    let cloud = cloud();
+    let token = receiver(&cloud.world, &json!({}));
+    create(
+        &cloud.world,
+        &token,
+        &json!({"method": "urn:ietf:rfc:8936"}),
+    );
+    let given = exchanged(&cloud, 20, &json!({}));
+    told(&cloud, &event(&cloud, REVOKED, &subject(SUBJECT), 10));
+    let answer = poll(&cloud.world, &token, &json!({}));
+    let sets = answer["sets"].as_object().unwrap();
+    let told: Vec<Value> = sets
+        .values()
+        .map(|set| claims(set.as_str().unwrap())["sub_id"].clone())
+        .collect();
+    let expected = json!({"format": "jwt_id", "iss": OURSELVES, "jti": claims(&given)["jti"]});
+    assert_eq!(told, [expected]);
+}
+
+#[test]
+fn a_receiver_manages_its_stream_and_nobody_else_does() {
+    let world = World::new();
+    let token = receiver(&world, &json!({}));
+    let configuration = world.get("/t/one/.well-known/ssf-configuration").json();
+    assert_eq!(configuration["issuer"], OURSELVES);
+    assert_eq!(
+        configuration["configuration_endpoint"],
+        format!("{OURSELVES}/ssf/streams")
+    );
+    assert_eq!(
+        world.call(&token, "GET", "/t/one/ssf/streams", None).json(),
+        json!([])
+    );
+    let stream = create(&world, &token, &json!({"method": "urn:ietf:rfc:8936"}));
+    let id = stream["stream_id"].as_str().unwrap();
+    let second = world.send(&token, "POST", "/t/one/ssf/streams", &json!({}));
+    assert_eq!(second.status, 409, "{}", second.body);
+    let stranger = world.token("spiffe://one.test/stranger");
+    for (method, path) in [("GET", "/t/one/ssf/streams"), ("POST", "/t/one/ssf/poll")] {
+        assert_eq!(
+            world.call(&stranger, method, path, None).status,
+            403,
+            "{path}"
+        );
+        let nobody = crate::http::request(method, path, &[], None);
+        assert_eq!(
+            crate::http::send(world.address, &nobody).status,
+            401,
+            "{path}"
+        );
+    }
+    let changed = json!({"stream_id": id, "description": "ours"});
+    let changed = world.send(&token, "PATCH", "/t/one/ssf/streams", &changed);
+    assert_eq!(changed.json()["description"], "ours", "{}", changed.body);
+    assert_eq!(changed.json()["events_requested"], json!([REVOKED]));
+    let replaced = world.send(
+        &token,
+        "PUT",
+        "/t/one/ssf/streams",
+        &json!({"stream_id": id}),
+    );
+    assert_eq!(replaced.json()["description"], Value::Null);
+    let unknown = world.send(
+        &token,
+        "PATCH",
+        "/t/one/ssf/streams",
+        &json!({"stream_id": "x"}),
+    );
+    assert_eq!(unknown.status, 404);
+    let path = format!("/t/one/ssf/streams?stream_id={id}");
+    assert_eq!(world.call(&token, "DELETE", &path, None).status, 204);
+    assert_eq!(world.call(&token, "GET", &path, None).status, 404);
+}
+
+#[test]
+fn a_stream_that_is_paused_keeps_what_happens_and_tells_nothing_of_who_is_not_wanted() {
+    let world = World::new();
+    let token = receiver(&world, &json!({}));
+    let stream = create(&world, &token, &json!({"method": "urn:ietf:rfc:8936"}));
+    let id = stream["stream_id"].as_str().unwrap();
+    let status = |status: &str| {
+        let asked = json!({"stream_id": id, "status": status, "reason": "a test"});
+        let put = world.send(&token, "POST", "/t/one/ssf/status", &asked);
+        assert_eq!(put.json()["status"], status, "{}", put.body);
+    };
+    status("paused");
+    for name in ["a", "b"] {
+        entry(&world, name);
+        remove(&world, name);
+    }
+    let at_once = json!({"returnImmediately": true});
+    assert_eq!(poll(&world, &token, &at_once)["sets"], json!({}));
+    let unwanted =
+        json!({"stream_id": id, "subject": {"format": "uri", "uri": "spiffe://one.test/a"}});
+    let removed = world.send(&token, "POST", "/t/one/ssf/subjects/remove", &unwanted);
+    assert_eq!(removed.status, 204, "{}", removed.body);
+    status("enabled");
+    assert_eq!(
+        poll(&world, &token, &at_once)["sets"]
+            .as_object()
+            .unwrap()
+            .len(),
+        1
+    );
+    world.send(&token, "POST", "/t/one/ssf/subjects/add", &unwanted);
+    assert_eq!(
+        poll(&world, &token, &at_once)["sets"]
+            .as_object()
+            .unwrap()
+            .len(),
+        2
+    );
+    let asked = json!({"stream_id": id, "state": "VGhpcyBpcyBh"});
+    assert_eq!(
+        world
+            .send(&token, "POST", "/t/one/ssf/verify", &asked)
+            .status,
+        204
+    );
+    let answer = poll(&world, &token, &at_once);
+    let mut sets = answer["sets"].as_object().unwrap().values();
+    let answers = sets.any(|set| {
+        let said = claims(set.as_str().unwrap());
+        said["events"].to_string().contains("VGhpcyBpcyBh")
+    });
+    assert!(answers, "{answer}");
+}
+
+#[test]
+fn events_are_sent_to_who_wants_them_sent_and_again_when_that_failed() {
+    let settings = Settings {
+        fetch: Permitted::read(["127.0.0.0/8"]).unwrap(),
+        ..Settings::default()
+    };
+    let world = World::with(settings);
+    let root = root("Receivers Root");
+    let failures = std::sync::atomic::AtomicU32::new(0);
+    let server = HttpsServer::start(&Shown::under(&root, &["localhost"]), move |_, wire| {
+        let is_first = failures.fetch_add(1, std::sync::atomic::Ordering::SeqCst) == 0;
+        let status = if is_first { 503 } else { 202 };
+        wire.write_all(&avouch_testkit::https::response(status, &[], b""))
+    });
+    let token = receiver(
+        &world,
+        &json!({"ca": pem("CERTIFICATE", &root.certificate)}),
+    );
+    create(
+        &world,
+        &token,
+        &json!({
+            "method": "urn:ietf:rfc:8935", "endpoint_url": server.url("/events"),
+            "authorization_header": "Bearer secret-of-billing",
+        }),
+    );
+    entry(&world, "web");
+    remove(&world, "web");
+    let shown = || {
+        let path = "/v1/tenants/one/receivers/billing";
+        world.call(&world.operator(), "GET", path, None).json()
+    };
+    for _ in 0..400 {
+        if shown()["sent"] == 1 {
+            break;
+        }
+        let _entered = world.runtime().enter();
+        world.plane.tend_signals();
+        avouch_testkit::https::pause(std::time::Duration::from_millis(50));
+    }
+    assert_eq!(shown()["sent"], 1, "{}", shown());
+    assert_eq!(shown()["waiting"], 0);
+    assert!(!shown().to_string().contains("secret-of-billing"));
+    let received = server.received();
+    assert_eq!(received.len(), 2);
+    assert_eq!(
+        received[1].headers["content-type"],
+        "application/secevent+jwt"
+    );
+    assert_eq!(
+        received[1].headers["authorization"],
+        "Bearer secret-of-billing"
+    );
+    let set = String::from_utf8(received[1].body.clone()).unwrap();
+    assert_eq!(claims(&set)["sub_id"]["uri"], "spiffe://one.test/web");
+}
