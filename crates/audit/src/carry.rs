@@ -1,26 +1,38 @@
 //! The tightest trust in Avouch that covers what a configuration means, and what it cannot say.
+//!
+//! Whoever a rule admits that stands here, the configuration admits. What no fact says is said in
+//! words, and then there is no rule: one without it would admit more.
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use avouch_core::policy::facts::{CLAIMS, SUBJECT};
 use avouch_core::policy::pattern::Pattern;
 use avouch_core::policy::presets::Preset;
+use avouch_core::policy::rules::{Matcher, Rule};
 use avouch_core::reason::printable;
 use serde_json::{Map, Value, json};
 
 use crate::configuration::Admission;
 use crate::glob::Glob;
-use crate::sample::{read_subject, shape};
+use crate::sample::{is_always_there, read_subject, said_by_claims, shape};
 use crate::wish::{Want, Wish};
 
 /// Trust in Avouch, in the place of an admission elsewhere.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Carried {
+    /// What says it here; nothing if a part that must hold could not be said.
+    pub draft: Option<Draft>,
+    /// What it does not say, or says otherwise, one sentence each.
+    pub left: Vec<String>,
+}
+
+/// Documents to be completed and applied.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Draft {
     /// A trust document with the issuer.
     pub anchor: Value,
     /// An exchange rule on it.
     pub rule: Value,
-    /// What it does not say, or says otherwise, one sentence each.
-    pub left: Vec<String>,
 }
 
 /// Carries an admission over. `claims` are those of a token that should be admitted: ids are taken
@@ -29,151 +41,263 @@ pub fn carried(admission: &Admission, claims: Option<&Map<String, Value>>) -> Ca
     let mut carrier = Carrier {
         preset: admission.preset,
         facts: BTreeMap::new(),
-        left: admission.uncarried.clone(),
+        left: admission.asks.unsaid.clone(),
+        is_whole: admission.asks.unsaid.is_empty(),
+        subject: None,
     };
-    for wish in &admission.wishes {
-        carrier.wish(wish);
+    carrier.left.extend(admission.asks.narrowed.iter().cloned());
+    let (bare, said): (Vec<_>, Vec<_>) =
+        admission.asks.said.iter().partition(|wish| wish.is_bare());
+    for wish in said {
+        carrier.wish(wish, &admission.audiences);
+    }
+    // What is asked for by its value is there.
+    for wish in bare {
+        carrier.presence(&wish.path);
     }
     carrier.pin(&admission.issuer, claims);
-    let facts = Value::Object(carrier.facts.clone().into_iter().collect());
-    let name = admission.preset.map_or("imported", Preset::name);
-    let reason = format!("carried over from {}", admission.place);
-    let anchor = json!({
-        "anchors": [{
-            "name": name,
-            "issuer": admission.issuer,
-            "audiences": admission.audiences,
-            "rules": [{"name": "imported", "facts": facts}],
-            "owner": "WHO-ANSWERS-FOR-IT",
-            "reason": reason,
-        }],
-    });
-    let rule = json!({
-        "from": {"anchor": name, "facts": facts},
-        "gives": {
-            "spiffe_id": format!("spiffe://YOUR-TRUST-DOMAIN/imported/{name}"),
-            "audiences": ["WHERE-IT-IS-USED"],
-        },
-        "subject_audiences": admission.audiences,
-        "owner": "WHO-ANSWERS-FOR-IT",
-        "reason": reason,
-    });
     if carrier.facts.is_empty() {
-        carrier
-            .left
-            .push("it names nobody, and nothing is given to everybody here".to_owned());
+        carrier.refuse("it names nobody, and nothing is given to everybody here".to_owned());
     }
     Carried {
-        anchor,
-        rule,
+        draft: carrier.is_whole.then(|| carrier.draft(admission)),
         left: carrier.left,
     }
 }
 
 struct Carrier {
     preset: Option<Preset>,
-    facts: BTreeMap<String, Value>,
+    facts: BTreeMap<String, Matcher>,
     left: Vec<String>,
+    /// Whether everything that must hold is said.
+    is_whole: bool,
+    /// How the subject was said, if anything was asked of it.
+    subject: Option<Said>,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Said {
+    Itself,
+    ByItsParts,
 }
 
 impl Carrier {
-    fn wish(&mut self, wish: &Wish) {
-        if wish.is_about("aud") {
-            return;
-        }
-        if wish.is_about("sub") {
-            return self.subject(wish);
-        }
-        let path: Vec<&str> = wish.path.iter().map(String::as_str).collect();
-        let texts: Vec<String> = wish
-            .any
-            .iter()
-            .filter_map(|want| match want {
-                Want::Glob(glob) => Some(glob.text()),
-                Want::Value(Value::Bool(flag)) => Some(flag.to_string()),
-                Want::Value(Value::Number(number)) => Some(number.to_string()),
-                Want::ListWith(_) | Want::Present | Want::Value(_) => None,
-            })
+    fn draft(&self, admission: &Admission) -> Draft {
+        let facts = self.facts.iter();
+        let facts: Map<String, Value> = facts
+            .map(|(fact, matcher)| (fact.clone(), written(matcher)))
             .collect();
-        if texts.len() < wish.any.len() {
-            self.left.push(format!(
-                "what is asked of `{}`: lists and bare presence are no facts",
-                printable(&path.join("."))
+        let name = admission.preset.map_or("imported", Preset::name);
+        let reason = format!("carried over from {}", admission.place);
+        let anchor = json!({
+            "anchors": [{
+                "name": name,
+                "issuer": admission.issuer,
+                "audiences": admission.audiences,
+                "rules": [{"name": "imported", "facts": facts}],
+                "owner": "WHO-ANSWERS-FOR-IT",
+                "reason": reason,
+            }],
+        });
+        let rule = json!({
+            "from": {"anchor": name, "facts": facts},
+            "gives": {
+                "spiffe_id": format!("spiffe://YOUR-TRUST-DOMAIN/imported/{name}"),
+                "audiences": ["WHERE-IT-IS-USED"],
+            },
+            "subject_audiences": admission.audiences,
+            "owner": "WHO-ANSWERS-FOR-IT",
+            "reason": reason,
+        });
+        Draft { anchor, rule }
+    }
+
+    /// Says what no fact says, without which there is no rule.
+    fn refuse(&mut self, why: String) {
+        self.left.push(why);
+        self.is_whole = false;
+    }
+
+    fn wish(&mut self, wish: &Wish, audiences: &[String]) {
+        let claim = printable(&wish.path.join("."));
+        let globs: Vec<Glob> = wish.any.iter().filter_map(text_asked_for).collect();
+        if globs.len() < wish.any.len() {
+            self.refuse(format!(
+                "what is asked of `{claim}`: lists and bare presence are no facts"
             ));
-            return;
+        } else if wish.is_about("sub") {
+            self.subject(&globs);
+        } else if !wish.is_about("aud") {
+            self.claim(&wish.path, &globs);
+        } else if audiences.is_empty() {
+            self.refuse("the audience: one must be named here, without wildcards".to_owned());
         }
-        self.fact_of(&path, &texts);
     }
 
-    fn fact_of(&mut self, path: &[&str], texts: &[String]) {
+    fn claim(&mut self, path: &[String], globs: &[Glob]) {
+        let path: Vec<&str> = path.iter().map(String::as_str).collect();
+        match self.fact_of(&path) {
+            Some(fact) => self.fact(&fact, globs, is_always_there(self.preset, &path)),
+            None => self.refuse(format!("`{}` is no fact here", printable(&path.join(".")))),
+        }
+    }
+
+    fn fact_of(&self, path: &[&str]) -> Option<String> {
         let known = self.preset.and_then(|preset| preset.fact_of_claim(path));
-        let name = match (known, path) {
-            (Some(fact), _) => fact.to_owned(),
-            (None, [claim]) => format!("claims.{claim}"),
-            (None, _) => {
-                self.left
-                    .push(format!("`{}` is no fact here", printable(&path.join("."))));
-                return;
-            }
-        };
-        self.fact(&name, texts);
+        match (known, path) {
+            (Some(fact), _) => Some(fact.to_owned()),
+            (None, [claim]) => Some(format!("{CLAIMS}{claim}")),
+            (None, _) => None,
+        }
     }
 
-    fn subject(&mut self, wish: &Wish) {
-        let globs: Vec<&Glob> = wish.globs().collect();
-        if let [one] = globs.as_slice()
-            && let Some((_, claims)) = read_subject(self.preset, &one.text())
-        {
-            for (claim, value) in claims {
-                let path: &[&str] = match claim.as_str() {
-                    "namespace" => &["kubernetes.io", "namespace"],
-                    "service_account" => &["kubernetes.io", "serviceaccount", "name"],
-                    "organization" => continue,
-                    other => &[other],
-                };
-                // A pull request is known by its event; its ref is its number.
-                if claim == "ref" && value == "refs/pull/7/merge" {
-                    continue;
-                }
-                self.fact_of(path, &[value]);
+    /// Asks that a claim be there. The widest pattern is one segment.
+    fn presence(&mut self, path: &[String]) {
+        let names: Vec<&str> = path.iter().map(String::as_str).collect();
+        let fact = self.fact_of(&names);
+        let is_said = fact.is_some_and(|fact| self.facts.contains_key(&fact));
+        if !is_said && !is_always_there(self.preset, &names) {
+            self.claim(path, &[Glob::parse("*")]);
+        }
+    }
+
+    fn subject(&mut self, globs: &[Glob]) {
+        let is_odd = |glob: &&Glob| glob.is_literal() && glob.text().contains(['*', '?']);
+        if let Some(odd) = globs.iter().find(is_odd) {
+            return self.refuse(format!(
+                "`{SUBJECT} = {}`: its `*` and `?` stand for themselves, and no subject has them",
+                printable(&odd.text())
+            ));
+        }
+        let before = self.subject;
+        let Some(one) = globs.first() else { return };
+        let is_itself = globs.len() > 1 || matcher(SUBJECT, one).is_some();
+        let said = if is_itself {
+            Said::Itself
+        } else {
+            Said::ByItsParts
+        };
+        self.subject = Some(said);
+        // Its parts say nothing of its form, so no other condition on it can be held against them.
+        if before.is_some() && (before, said) != (Some(Said::Itself), Said::Itself) {
+            return self.refuse(format!("`{SUBJECT}`: what is asked of it twice"));
+        }
+        if is_itself {
+            self.fact(SUBJECT, globs, true);
+            if globs.len() == 1 {
+                self.also(one);
             }
             return;
         }
-        let texts: Vec<String> = globs.iter().map(|glob| glob.text()).collect();
-        self.fact("subject", &texts);
+        let is_plain = !one.has_question_mark() && !one.has_character('*');
+        let claims = said_by_claims(self.preset, &one.text()).filter(|_| is_plain);
+        let Some(claims) = claims else {
+            return self.refuse(unsaid(SUBJECT, one));
+        };
+        self.instead(claims);
     }
 
-    fn fact(&mut self, name: &str, texts: &[String]) {
+    /// Adds what a subject that stands in the rule says of claims.
+    fn also(&mut self, subject: &Glob) {
+        let Some((_, claims)) = read_subject(self.preset, &subject.text()) else {
+            return;
+        };
+        for (claim, value) in claims {
+            let known = self
+                .preset
+                .and_then(|one| one.fact_of_claim(&path_of(&claim)));
+            // A pull request is known by its event; its ref is its number.
+            let Some(fact) = known.filter(|_| value != "refs/pull/7/merge") else {
+                continue;
+            };
+            let glob = if subject.is_literal() {
+                Glob::literal(&value)
+            } else {
+                Glob::parse(&value)
+            };
+            if matches!(
+                matcher(fact, &glob),
+                Some(Matched::Exactly(_) | Matched::Pattern(_))
+            ) {
+                self.fact(fact, &[glob], true);
+            }
+        }
+    }
+
+    /// Says by claims what a pattern of subjects says.
+    fn instead(&mut self, claims: Vec<(String, String)>) {
+        // Who puts the subject together otherwise is the same all the same.
+        if self.preset != Some(Preset::Kubernetes) {
+            self.left.push(format!(
+                "`{SUBJECT}`: facts stand for its parts, so a token that says the same in a subject of \
+                 another form is admitted too"
+            ));
+        }
+        for (claim, value) in claims {
+            let path = path_of(&claim);
+            let known = self.preset.and_then(|preset| preset.fact_of_claim(&path));
+            match known {
+                // Each part is in the subject, whatever it is, but for the environment.
+                Some(fact) => self.fact(fact, &[Glob::parse(&value)], claim != "environment"),
+                None => self.refuse(format!("`{}` is no fact here", printable(&claim))),
+            }
+        }
+    }
+
+    /// Asks for one of these; `is_there` if the fact always is.
+    fn fact(&mut self, name: &str, any: &[Glob], is_there: bool) {
         let mut exact = BTreeSet::new();
         let mut patterns = Vec::new();
-        for text in texts {
-            match matcher(text) {
-                Some(Matched::Anything) => return,
-                Some(Matched::Exactly) => {
-                    exact.insert(text.clone());
+        let mut others = Vec::new();
+        for glob in any {
+            match matcher(name, glob) {
+                Some(Matched::Anything) if is_there => return,
+                Some(Matched::Anything) => {
+                    others.push(format!("`{name} = *`: here it is one segment, without `/`"));
+                    patterns.extend(Pattern::parse("*"));
+                }
+                Some(Matched::Exactly(text)) => {
+                    exact.insert(text);
                 }
                 Some(Matched::Pattern(pattern)) => patterns.push(pattern),
-                None => self.left.push(format!(
-                    "`{name} = {}`: a wildcard stands for whole segments here, never inside a name",
-                    printable(text)
-                )),
+                None => others.push(unsaid(name, glob)),
             }
         }
-        let value = match (exact.len(), patterns.as_slice()) {
-            (0, []) => return,
-            (1, []) => exact.into_iter().next().map_or(Value::Null, Value::String),
-            (_, []) => Value::from(exact.into_iter().collect::<Vec<_>>()),
-            (0, [one]) => json!({ "pattern": one }),
-            _ => {
-                self.left.push(format!(
-                    "`{name}`: several patterns are several rules; only the first stands here"
-                ));
-                patterns
-                    .first()
-                    .map_or(Value::Null, |one| json!({ "pattern": one }))
+        self.is_whole &= !(exact.is_empty() && patterns.is_empty());
+        self.left.append(&mut others);
+        let is_one = patterns.len() == 1 && exact.is_empty();
+        match patterns.into_iter().next() {
+            None if exact.is_empty() => {}
+            None => self.require(name, Matcher::AnyOf(exact)),
+            Some(pattern) => {
+                if !is_one {
+                    self.left.push(format!(
+                        "`{name}`: several patterns are several rules; only the first stands here"
+                    ));
+                }
+                self.require(name, Matcher::Pattern(pattern));
             }
+        }
+    }
+
+    /// Asks for this beside what is asked for already.
+    fn require(&mut self, name: &str, matcher: Matcher) {
+        let alone = json!({"name": name, "facts": {name: written(&matcher)}});
+        if let Err(reason) = Rule::read(&alone, 1, self.preset) {
+            return self.refuse(reason.sentence());
+        }
+        let both = match self.facts.remove(name) {
+            None => Some(matcher),
+            Some(known) => both(known, matcher),
         };
-        self.facts.insert(name.to_owned(), value);
+        match both.filter(|both| !both.is_empty()) {
+            Some(both) => {
+                self.facts.insert(name.to_owned(), both);
+            }
+            None => self.refuse(format!(
+                "`{name}`: what is asked of it twice is nothing that one fact says"
+            )),
+        }
     }
 
     /// Adds the ids by which what is named is known for good.
@@ -181,10 +305,9 @@ impl Carrier {
         let Some(preset) = self.preset else { return };
         let shape = shape(self.preset);
         let named = [Some(shape.object), shape.tenant];
-        let is_pinned = self
-            .facts
-            .iter()
-            .any(|(fact, value)| preset.pins().contains(&fact.as_str()) && !value.is_object());
+        let is_pinned = self.facts.iter().any(|(fact, matcher)| {
+            preset.pins().contains(&fact.as_str()) && matches!(matcher, Matcher::AnyOf(_))
+        });
         for named in named.into_iter().flatten() {
             let Some(id) = named.id else { continue };
             let Some(fact) = preset.fact_of_claim(&[id]) else {
@@ -197,8 +320,7 @@ impl Carrier {
                 .and_then(|claims| claims.get(id))
                 .and_then(Value::as_str);
             if let Some(seen) = seen {
-                self.facts.insert(fact.to_owned(), json!(seen));
-                return;
+                return self.require(fact, Matcher::exactly(seen));
             }
         }
         if is_pinned || Preset::shared_with(issuer).is_none() {
@@ -206,7 +328,7 @@ impl Carrier {
         }
         let id = shape.object.id.and_then(|id| preset.fact_of_claim(&[id]));
         if let Some(fact) = id {
-            self.facts.insert(fact.to_owned(), json!("THE-ID-OF-IT"));
+            self.require(fact, Matcher::exactly("THE-ID-OF-IT"));
             self.left.push(format!(
                 "names alone pass to others, so `{fact}` must be named: give claims of a token with \
                  --claims, or put it in the place of THE-ID-OF-IT"
@@ -215,26 +337,82 @@ impl Carrier {
     }
 }
 
+/// The text that a claim must be, if it is one.
+fn text_asked_for(want: &Want) -> Option<Glob> {
+    match want {
+        Want::Glob(glob) => Some(glob.clone()),
+        Want::Value(Value::Bool(flag)) => Some(Glob::literal(&flag.to_string())),
+        Want::Value(Value::Number(number)) => Some(Glob::literal(&number.to_string())),
+        Want::ListWith(_) | Want::Present | Want::Value(_) => None,
+    }
+}
+
+/// Where the claim is that a part of a subject speaks of.
+fn path_of(claim: &str) -> Vec<&str> {
+    match claim {
+        "namespace" => vec!["kubernetes.io", "namespace"],
+        "service_account" => vec!["kubernetes.io", "serviceaccount", "name"],
+        other => vec![other],
+    }
+}
+
+fn unsaid(name: &str, glob: &Glob) -> String {
+    format!(
+        "`{name} = {}`: a wildcard stands for whole segments here, never inside a name",
+        printable(&glob.text())
+    )
+}
+
+fn written(matcher: &Matcher) -> Value {
+    match matcher {
+        Matcher::AnyOf(texts) => match texts.first() {
+            Some(only) if texts.len() == 1 => json!(only),
+            _ => json!(texts),
+        },
+        Matcher::Pattern(pattern) => json!({ "pattern": pattern.to_string() }),
+    }
+}
+
+/// What matches both, if one matcher says so.
+fn both(one: Matcher, other: Matcher) -> Option<Matcher> {
+    match (one, other) {
+        (Matcher::AnyOf(texts), other) | (other, Matcher::AnyOf(texts)) => {
+            let texts = texts.into_iter().filter(|text| other.matches(text));
+            Some(Matcher::AnyOf(texts.collect()))
+        }
+        (Matcher::Pattern(one), Matcher::Pattern(other)) if one.covers(&other) => {
+            Some(Matcher::Pattern(other))
+        }
+        (Matcher::Pattern(one), Matcher::Pattern(other)) if other.covers(&one) => {
+            Some(Matcher::Pattern(one))
+        }
+        (Matcher::Pattern(_), Matcher::Pattern(_)) => None,
+    }
+}
+
 enum Matched {
     Anything,
-    Exactly,
-    Pattern(String),
+    Exactly(String),
+    Pattern(Pattern),
 }
 
 /// What a text with wildcards is in a rule; the narrowest that it could mean.
-fn matcher(text: &str) -> Option<Matched> {
-    let glob = Glob::parse(text);
+fn matcher(fact: &str, glob: &Glob) -> Option<Matched> {
+    let text = glob.text();
     if glob.is_literal() {
-        return Some(Matched::Exactly);
+        return Some(Matched::Exactly(text));
     }
-    if text == "*" {
+    if glob.is_anything() {
         return Some(Matched::Anything);
     }
+    // In a pattern every `*` is a wildcard.
+    if glob.has_question_mark() || glob.has_character('*') {
+        return None;
+    }
     let pattern = match text.strip_suffix("/*") {
-        // A repository is one segment, a branch may be several.
-        Some(head) if head.contains('/') => format!("{head}/**"),
-        _ => text.to_owned(),
+        // A repository is one segment, a branch may be several, and so may the rest of a subject.
+        Some(head) if head.contains('/') || fact == SUBJECT => format!("{head}/**"),
+        _ => text,
     };
-    let has_question_mark = glob.has_question_mark();
-    (!has_question_mark && Pattern::parse(&pattern).is_ok()).then_some(Matched::Pattern(pattern))
+    Pattern::parse(&pattern).ok().map(Matched::Pattern)
 }

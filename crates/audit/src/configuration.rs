@@ -6,7 +6,7 @@ use avouch_core::policy::presets::Preset;
 use avouch_core::reason::{Reason, printable};
 use serde_json::{Map, Value};
 
-use crate::cel::Inspection;
+use crate::cel::{Expression, Inspection, Paths};
 use crate::finding::Finding;
 use crate::trace::Trace;
 use crate::wish::Wish;
@@ -70,11 +70,36 @@ pub struct Admission {
     pub(crate) wishes: Vec<Wish>,
     /// Its expressions, by where they stand, and what they look for.
     pub(crate) expressions: Vec<(String, Inspection)>,
-    /// Conditions that no rule of ours can say, each with why.
-    pub(crate) uncarried: Vec<String>,
+    pub(crate) asks: Asks,
     /// For whom its tokens are, if it says.
     pub(crate) audiences: Vec<String>,
     pub(crate) gate: Box<dyn Gate>,
+}
+
+/// What an admission asks for, told apart by whether facts can say it.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Asks {
+    /// What facts may say: claims that grant all of these meet the conditions they come from.
+    pub(crate) said: Vec<Wish>,
+    /// What no fact says, and why. A rule without it would admit more.
+    pub(crate) unsaid: Vec<String>,
+    /// Where facts say more than was asked, so that a rule admits fewer.
+    pub(crate) narrowed: Vec<String>,
+}
+
+impl Asks {
+    /// Takes a condition down, each part that must hold by itself.
+    pub(crate) fn condition(&mut self, condition: &Expression, paths: Paths<'_>) {
+        for part in condition.conjuncts() {
+            match part.demand(paths) {
+                Some(wish) => self.said.push(wish),
+                None => self.unsaid.push(format!(
+                    "`{}`: only a claim that is compared by `==`, `in` or `startsWith` becomes a fact",
+                    printable(&part.to_string())
+                )),
+            }
+        }
+    }
 }
 
 /// Holds claims against the conditions of one admission.

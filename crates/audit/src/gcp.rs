@@ -8,9 +8,10 @@ use avouch_core::reason::{Reason, printable};
 use serde_json::{Map, Value as Json};
 
 use crate::cel::{Expression, FUEL, Failure, Inspection, Scope, Value};
-use crate::configuration::{Admission, Configuration, Gate, System};
+use crate::configuration::{Admission, Asks, Configuration, Gate, System};
 use crate::members::{list, malformed, object, required_text, text, texts};
 use crate::trace::{Held, Step, Trace};
+use crate::wish::{Want, Wish};
 
 /// The longest condition and the longest mapping that Google Cloud takes, in characters.
 const LONGEST_CONDITION: usize = 4_096;
@@ -88,7 +89,7 @@ fn read_provider(place: &str, value: &Json) -> Result<Option<Admission>, Reason>
         preset,
         conditions: provider.in_words(),
         wishes: inspection.wishes.clone(),
-        uncarried: provider.condition.as_ref().map_or_else(Vec::new, uncarried),
+        asks: provider.asks(),
         expressions: vec![(format!("{place}.attributeCondition"), inspection)],
         audiences: provider.audiences.clone(),
         gate: Box::new(provider),
@@ -168,6 +169,29 @@ impl Provider {
         Inspection::of(condition, &|path| self.claim_of(path))
     }
 
+    /// What must hold, as far as facts can say it. A mapping whose claim is missing fails, and that
+    /// refuses the token.
+    fn asks(&self) -> Asks {
+        let paths = |path: &[String]| self.claim_of(path);
+        let mut asks = Asks::default();
+        if let Some(condition) = &self.condition {
+            asks.condition(condition, &paths);
+        }
+        for (target, expression) in &self.mapping {
+            for path in expression.needs(&paths) {
+                if target == "google.groups" {
+                    let words = printable(&expression.to_string());
+                    asks.unsaid
+                        .push(format!("`{target} = {words}`: lists are no facts"));
+                } else {
+                    let any = vec![Want::Present];
+                    asks.said.push(Wish { path, any });
+                }
+            }
+        }
+        asks
+    }
+
     /// The claim that a name of the condition comes from: `assertion.x` itself, and an attribute
     /// if it is mapped from one claim as it is.
     fn claim_of(&self, path: &[String]) -> Option<Vec<String>> {
@@ -238,15 +262,6 @@ impl Gate for Provider {
         let costs = condition.map(|condition| condition.evaluate(&scope, FUEL).1);
         costs.max().unwrap_or_default()
     }
-}
-
-/// The parts of a condition that no fact says.
-pub(crate) fn uncarried(condition: &Expression) -> Vec<String> {
-    let parts = condition.conjuncts().into_iter();
-    let parts = parts.filter(|part| !part.is_simple());
-    parts
-        .map(|part| format!("`{part}`: only `==`, `in` and `startsWith` become facts"))
-        .collect()
 }
 
 /// Whether a token is for one of these.

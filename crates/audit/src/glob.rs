@@ -37,6 +37,18 @@ impl Glob {
         }
     }
 
+    /// This text, with anything before it or after it or not.
+    pub(crate) fn around(before: bool, text: &str, after: bool) -> Self {
+        let mut pieces = Self::literal(text).pieces;
+        if before {
+            pieces.insert(0, Piece::AnyText);
+        }
+        if after {
+            pieces.push(Piece::AnyText);
+        }
+        Self { pieces }
+    }
+
     /// Reads a value of a policy of the version with variables: `${*}` and the like stand for the
     /// character, and any other variable is none of the token's.
     pub(crate) fn with_variables(text: &str, wildcards: bool) -> Result<Self, String> {
@@ -105,6 +117,16 @@ impl Glob {
         self.pieces
             .iter()
             .all(|piece| matches!(piece, Piece::Character(_)))
+    }
+
+    /// Whether every text has this pattern.
+    pub(crate) fn is_anything(&self) -> bool {
+        !self.pieces.is_empty() && self.pieces.iter().all(|piece| *piece == Piece::AnyText)
+    }
+
+    /// Whether it has this character as itself.
+    pub(crate) fn has_character(&self, character: char) -> bool {
+        self.pieces.contains(&Piece::Character(character))
     }
 
     /// Whether it has a wildcard for one character.

@@ -9,9 +9,10 @@ use avouch_core::reason::{Reason, printable};
 use serde_json::{Map, Value as Json};
 
 use crate::cel::{Expression, FUEL, Inspection, Scope, Value};
-use crate::configuration::{Admission, Configuration, Gate, System};
+use crate::configuration::{Admission, Asks, Configuration, Gate, System};
 use crate::finding::{Code, Finding, Severity};
-use crate::gcp::{audience_step, parse, steps_of, uncarried};
+use crate::gcp::{audience_step, parse, steps_of};
+use crate::glob::Glob;
 use crate::members::{list, malformed, object, only, required_text, text, texts};
 use crate::trace::{Held, Step, Trace};
 use crate::wish::{Want, Wish};
@@ -103,7 +104,7 @@ fn read_authenticator(
         issuer: url,
         conditions: authenticator.in_words(),
         wishes: authenticator.wishes(&expressions),
-        uncarried: authenticator.uncarried(),
+        asks: authenticator.asks(),
         expressions,
         audiences: authenticator.audiences.clone(),
         gate: Box::new(authenticator),
@@ -230,6 +231,25 @@ impl Mappings {
     }
 }
 
+impl Mappings {
+    /// The claims without which there is no user.
+    fn needs(&self) -> Vec<Vec<String>> {
+        let mut needed = match &self.username {
+            Mapping::Claim { claim, .. } => vec![vec![claim.clone()]],
+            Mapping::Expression(expression) => expression.needs(&claim_of),
+        };
+        for mapping in [&self.groups, &self.uid].into_iter().flatten() {
+            if let Mapping::Expression(expression) = mapping {
+                needed.extend(expression.needs(&claim_of));
+            }
+        }
+        for (_, expression) in &self.extra {
+            needed.extend(expression.needs(&claim_of));
+        }
+        needed
+    }
+}
+
 impl Mapping {
     fn read(place: &str, value: &Json) -> Result<Option<Self>, Reason> {
         let members = object(place, value)?;
@@ -300,6 +320,10 @@ impl Mapping {
     }
 }
 
+fn equality(claim: &str, value: &str) -> Wish {
+    Wish::new(&[claim], vec![Want::Glob(Glob::literal(value))])
+}
+
 fn paths_in(expression: &Expression, found: &mut Vec<String>) {
     if let Some(path) = expression.path() {
         if let [root, claim] = path.as_slice()
@@ -339,15 +363,28 @@ impl Authenticator {
         words
     }
 
-    /// What the rules say that facts cannot.
-    fn uncarried(&self) -> Vec<String> {
-        let claims = self.claims.iter().flat_map(|rule| match rule {
-            ClaimRule::Expression { expression, .. } => uncarried(expression),
-            ClaimRule::Equals { .. } => Vec::new(),
-        });
-        let users = self.users.iter();
-        let users = users.map(|(_, rule)| format!("`{rule}`: identities here have no such names"));
-        claims.chain(users).collect()
+    /// What must hold, as far as facts can say it. Who has no name is refused, and so is whoever
+    /// lacks a claim that another mapping reads.
+    fn asks(&self) -> Asks {
+        let mut asks = Asks::default();
+        for rule in &self.claims {
+            match rule {
+                ClaimRule::Equals { claim, value } => asks.said.push(equality(claim, value)),
+                ClaimRule::Expression { expression, .. } => asks.condition(expression, &claim_of),
+            }
+        }
+        for (_, rule) in &self.users {
+            let words = printable(&rule.to_string());
+            asks.unsaid
+                .push(format!("`{words}`: identities here have no such names"));
+        }
+        let present = |path: Vec<String>| Wish {
+            path,
+            any: vec![Want::Present],
+        };
+        let needed = self.mappings.needs().into_iter();
+        asks.said.extend(needed.map(present));
+        asks
     }
 
     /// What each expression looks for, by its place.
@@ -377,10 +414,7 @@ impl Authenticator {
 
     fn wishes(&self, expressions: &[(String, Inspection)]) -> Vec<Wish> {
         let rules = self.claims.iter().filter_map(|rule| match rule {
-            ClaimRule::Equals { claim, value } => {
-                let glob = crate::glob::Glob::literal(value);
-                Some(Wish::new(&[claim], vec![Want::Glob(glob)]))
-            }
+            ClaimRule::Equals { claim, value } => Some(equality(claim, value)),
             ClaimRule::Expression { .. } => None,
         });
         let inspected = expressions.iter().flat_map(|(_, one)| one.wishes.clone());

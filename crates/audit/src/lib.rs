@@ -31,7 +31,7 @@ mod sample;
 pub mod trace;
 mod wish;
 
-pub use carry::{Carried, carried};
+pub use carry::{Carried, Draft, carried};
 pub use configuration::{Admission, Configuration, System};
 pub use finding::{Code, Finding, Severity, Witness};
 pub use judge::judge;

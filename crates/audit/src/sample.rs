@@ -366,6 +366,62 @@ fn labels(preset: Preset) -> &'static [(&'static str, &'static str)] {
     }
 }
 
+/// Whether every token of this kind has the claim, so that who asks that it be there asks nothing.
+pub(crate) fn is_always_there(preset: Option<Preset>, path: &[&str]) -> bool {
+    const OF_GITHUB: [&str; 10] = [
+        "actor",
+        "actor_id",
+        "event_name",
+        "ref",
+        "ref_type",
+        "repository",
+        "repository_id",
+        "repository_owner",
+        "repository_owner_id",
+        "workflow",
+    ];
+    match (preset, path) {
+        (_, ["aud" | "exp" | "iat" | "iss" | "sub"]) => true,
+        (Some(Preset::GitHub), [claim]) => OF_GITHUB.contains(claim),
+        (Some(Preset::Kubernetes), ["kubernetes.io", rest @ ..]) => {
+            matches!(rest, ["namespace"] | ["serviceaccount", "name" | "uid"])
+        }
+        _ => false,
+    }
+}
+
+/// What claims say when subjects have this pattern, if claims that say so make subjects of this
+/// pattern: `repo:o/r:*` is every job of `o/r`, whatever else stands in its subject.
+pub(crate) fn said_by_claims(
+    preset: Option<Preset>,
+    pattern: &str,
+) -> Option<Vec<(String, String)>> {
+    let preset = preset?;
+    let read = |text: &str| read_subject(Some(preset), text);
+    match preset {
+        Preset::GitHub => {
+            let (_, context) = pattern.strip_prefix("repo:")?.split_once(':')?;
+            // A ref is in the subject only where there is no environment, and no fact says that.
+            let is_said = context == "*"
+                || context
+                    .strip_prefix("environment:")
+                    .is_some_and(|name| !name.contains(':'));
+            read(pattern).filter(|_| is_said).map(|(_, claims)| claims)
+        }
+        Preset::Kubernetes => read(pattern).map(|(_, claims)| claims),
+        Preset::Buildkite | Preset::GitLab | Preset::HcpTerraform => {
+            let usual = usual_form(Some(preset));
+            let whole = read(pattern).filter(|(form, _)| *form == usual);
+            let head = || {
+                let (form, claims) = read(pattern.strip_suffix(":*")?)?;
+                (usual.starts_with(&form) && form.len() < usual.len()).then_some((form, claims))
+            };
+            whole.or_else(head).map(|(_, claims)| claims)
+        }
+        _ => None,
+    }
+}
+
 /// Takes a subject apart, or a pattern of subjects: what is not said stays open.
 pub(crate) fn read_subject(preset: Option<Preset>, text: &str) -> Option<Reading> {
     match preset? {

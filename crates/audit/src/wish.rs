@@ -42,6 +42,11 @@ impl Wish {
         })
     }
 
+    /// Whether it only asks that the claim be there.
+    pub(crate) fn is_bare(&self) -> bool {
+        self.any.contains(&Want::Present)
+    }
+
     /// Whether it is about the claim of this name.
     pub(crate) fn is_about(&self, claim: &str) -> bool {
         matches!(self.path.as_slice(), [only] if only == claim)

@@ -5,6 +5,7 @@ use avouch_core::policy::presets::Preset;
 use avouch_core::reason::{Reason, printable};
 use serde_json::{Map, Value};
 
+use crate::configuration::Asks;
 use crate::finding::{Code, Finding};
 use crate::glob::Glob;
 use crate::members::malformed;
@@ -309,16 +310,46 @@ impl Condition {
         Some(Wish::new(&[&claim], any))
     }
 
-    /// Why no fact says the same, if none does.
-    pub(super) fn uncarried(&self, provider: &str, preset: Option<Preset>) -> Option<String> {
+    /// Takes down what it asks for, as far as facts can say it.
+    pub(super) fn ask(&self, provider: &str, preset: Option<Preset>, asks: &mut Asks) {
         let words = printable(&self.in_words());
-        if self.wish(provider, preset).is_none() {
-            return Some(format!(
+        let wish = self.wish(provider, preset);
+        let Some(wish) = wish.filter(|wish| !wish.any.is_empty() && !wish.is_about("oaud")) else {
+            asks.unsaid.push(format!(
                 "`{words}`: it is no fact of the token, or a negation"
             ));
+            return;
+        };
+        if self.if_exists || self.set == Some(Set::AllValues) {
+            asks.narrowed.push(format!(
+                "`{words}`: a fact that is missing never matches here"
+            ));
         }
-        let is_laxer = self.if_exists || self.set == Some(Set::AllValues);
-        is_laxer.then(|| format!("`{words}`: a fact that is missing never matches here"))
+        if self.operator.contains("IgnoreCase") {
+            asks.narrowed.push(format!(
+                "`{words}`: facts are compared exactly, and here in small letters"
+            ));
+        }
+        if wish.is_about("aud") {
+            match preset {
+                // What AWS calls `aud` is `azp` where there is one.
+                Some(preset) if preset.fact_of_claim(&["azp"]).is_some() => {
+                    asks.said.push(Wish::new(&["azp"], wish.any.clone()));
+                }
+                Some(
+                    Preset::Buildkite
+                    | Preset::CircleCi
+                    | Preset::GitHub
+                    | Preset::GitLab
+                    | Preset::HcpTerraform
+                    | Preset::Kubernetes,
+                ) => {}
+                _ => asks.narrowed.push(format!(
+                    "`{words}`: AWS compares `azp` where a token has one, and here it is always `aud`"
+                )),
+            }
+        }
+        asks.said.push(wish);
     }
 
     /// What is wrong with it for tokens of this provider, whatever they say.

@@ -6,11 +6,12 @@ use avouch_core::policy::presets::Preset;
 use avouch_core::reason::{Reason, printable};
 use serde_json::{Map, Value};
 
-use crate::configuration::{Admission, Configuration, Gate, System};
+use crate::configuration::{Admission, Asks, Configuration, Gate, System};
 use crate::finding::{Code, Finding, Severity};
 use crate::glob::Glob;
 use crate::members::{malformed, object, only, text, texts};
 use crate::trace::{Held, Step, Trace};
+use crate::wish::Wish;
 use condition::{Condition, Meaning, handed_on};
 
 /// The call by which a role is assumed with a token.
@@ -62,9 +63,44 @@ struct Reader {
 
 struct Statement {
     place: String,
-    /// What stands after `oidc-provider/`; `None` is whoever it may be.
-    providers: Vec<String>,
+    principals: Principals,
     conditions: Vec<Condition>,
+}
+
+/// Whom a statement is about.
+struct Principals {
+    reach: Reach,
+    /// The providers that are named, by what stands after `oidc-provider/`.
+    providers: Vec<String>,
+}
+
+#[derive(Clone, Copy)]
+enum Reach {
+    Everyone,
+    /// Those that are named; accounts and services never come with a token.
+    Named,
+    /// All but those.
+    Others,
+}
+
+impl Principals {
+    fn include(&self, provider: &String) -> bool {
+        match self.reach {
+            Reach::Everyone => true,
+            Reach::Named => self.providers.contains(provider),
+            Reach::Others => !self.providers.contains(provider),
+        }
+    }
+}
+
+impl Statement {
+    /// The providers whose tokens it admits. Everyone else that it may admit is reported as such.
+    fn admitted(&self) -> &[String] {
+        match self.principals.reach {
+            Reach::Everyone | Reach::Named => &self.principals.providers,
+            Reach::Others => &[],
+        }
+    }
 }
 
 impl Reader {
@@ -89,10 +125,10 @@ impl Reader {
             return Ok(());
         }
         let conditions = self.conditions(place, members)?;
-        let providers = self.providers(place, members, allows, conditions.is_empty())?;
+        let principals = self.principals(place, members, allows, conditions.is_empty())?;
         let statement = Statement {
             place: place.to_owned(),
-            providers,
+            principals,
             conditions,
         };
         if allows {
@@ -103,48 +139,42 @@ impl Reader {
         Ok(())
     }
 
-    fn providers(
+    fn principals(
         &mut self,
         place: &str,
         members: &Map<String, Value>,
         allows: bool,
         is_free: bool,
-    ) -> Result<Vec<String>, Reason> {
-        if members.contains_key("NotPrincipal") {
+    ) -> Result<Principals, Reason> {
+        if let Some(others) = members.get("NotPrincipal") {
+            let place = format!("{place}.NotPrincipal");
+            let (is_anyone, providers) = read_principals(&place, others)?;
             if allows {
                 self.found.push(Finding::new(
                     Code::NotPrincipal,
-                    format!("{place}.NotPrincipal"),
+                    place,
                     "It admits everyone who is not named, in every account and of every issuer.",
                     "Name who is admitted, in `Principal`.",
                 ));
             }
-            return Ok(Vec::new());
+            return Ok(if is_anyone {
+                // All but everyone is no one.
+                Principals {
+                    reach: Reach::Named,
+                    providers: Vec::new(),
+                }
+            } else {
+                Principals {
+                    reach: Reach::Others,
+                    providers,
+                }
+            });
         }
         let Some(principal) = members.get("Principal") else {
             return Err(malformed(format!("`{place}.Principal` is missing")));
         };
         let place = format!("{place}.Principal");
-        let mut providers = Vec::new();
-        let mut is_anyone = principal == "*";
-        match principal {
-            Value::String(_) if is_anyone => {}
-            Value::Object(kinds) => {
-                only(
-                    &place,
-                    kinds,
-                    &["AWS", "CanonicalUser", "Federated", "Service"],
-                )?;
-                for (kind, value) in kinds {
-                    let names = texts(&format!("{place}.{kind}"), value)?;
-                    is_anyone |= names.iter().any(|name| name == "*");
-                    if kind == "Federated" {
-                        providers.extend(names.iter().filter_map(|name| provider(name)));
-                    }
-                }
-            }
-            _ => return Err(malformed(format!("`{place}` must be an object or `*`"))),
-        }
+        let (is_anyone, providers) = read_principals(&place, principal)?;
         if is_anyone && allows {
             let finding = Finding::new(
                 Code::AnyonePrincipal,
@@ -158,7 +188,12 @@ impl Reader {
                 finding.as_grave_as(Severity::High)
             });
         }
-        Ok(providers)
+        let reach = if is_anyone {
+            Reach::Everyone
+        } else {
+            Reach::Named
+        };
+        Ok(Principals { reach, providers })
     }
 
     fn conditions(
@@ -188,7 +223,7 @@ impl Reader {
     fn configuration(mut self) -> Result<Configuration, Reason> {
         let mut admissions = Vec::new();
         for statement in &self.allows {
-            for provider in &statement.providers {
+            for provider in statement.admitted() {
                 let issuer = format!("https://{provider}");
                 let preset = Preset::of_issuer(&issuer);
                 for condition in &statement.conditions {
@@ -196,7 +231,7 @@ impl Reader {
                 }
                 let denies = self.denies.iter();
                 let denies = denies
-                    .filter(|deny| deny.providers.is_empty() || deny.providers.contains(provider))
+                    .filter(|deny| deny.principals.include(provider))
                     .map(|deny| deny.conditions.clone());
                 let gate = Statements {
                     provider: provider.clone(),
@@ -213,7 +248,7 @@ impl Reader {
                         .collect(),
                     wishes: gate.wishes(),
                     expressions: Vec::new(),
-                    uncarried: gate.uncarried(),
+                    asks: gate.asks(),
                     audiences: gate.audiences(),
                     gate: Box::new(gate),
                     issuer,
@@ -232,6 +267,32 @@ impl Reader {
             found: self.found,
         })
     }
+}
+
+/// Whether it is everyone, and the providers that are named.
+fn read_principals(place: &str, principal: &Value) -> Result<(bool, Vec<String>), Reason> {
+    let kinds = match principal {
+        Value::String(everyone) if everyone == "*" => return Ok((true, Vec::new())),
+        Value::Object(kinds) => kinds,
+        _ => return Err(malformed(format!("`{place}` must be an object or `*`"))),
+    };
+    only(
+        place,
+        kinds,
+        &["AWS", "CanonicalUser", "Federated", "Service"],
+    )?;
+    let mut is_anyone = false;
+    let mut providers = Vec::new();
+    for (kind, value) in kinds {
+        let names = texts(&format!("{place}.{kind}"), value)?;
+        // `{"AWS": "*"}` is everyone, not every account.
+        let may_be_anyone = matches!(kind.as_str(), "AWS" | "Federated");
+        is_anyone |= may_be_anyone && names.iter().any(|name| name == "*");
+        if kind == "Federated" {
+            providers.extend(names.iter().filter_map(|name| provider(name)));
+        }
+    }
+    Ok((is_anyone, providers))
 }
 
 fn is_about_tokens(place: &str, members: &Map<String, Value>) -> Result<bool, Reason> {
@@ -280,35 +341,42 @@ struct Statements {
 }
 
 impl Statements {
-    fn wishes(&self) -> Vec<crate::wish::Wish> {
+    fn wishes(&self) -> Vec<Wish> {
         let conditions = self.allows.iter();
         conditions
             .filter_map(|condition| condition.wish(&self.provider, self.preset))
             .collect()
     }
 
-    /// What the conditions say that facts cannot.
-    fn uncarried(&self) -> Vec<String> {
-        let allows = self.allows.iter();
-        let mut left: Vec<String> = allows
-            .filter_map(|condition| condition.uncarried(&self.provider, self.preset))
-            .collect();
-        let denies = self.denies.iter();
-        left.extend(denies.map(|deny| {
+    /// What must hold, as far as facts can say it.
+    fn asks(&self) -> Asks {
+        let mut asks = Asks::default();
+        for condition in &self.allows {
+            condition.ask(&self.provider, self.preset, &mut asks);
+        }
+        for deny in &self.denies {
             let words: Vec<String> = deny.iter().map(Condition::in_words).collect();
-            format!("the denial if {}: rules only admit", words.join(" and "))
-        }));
-        left
+            let words = printable(&words.join(" and "));
+            asks.unsaid
+                .push(format!("the denial if {words}: rules only admit"));
+        }
+        asks
     }
 
+    /// The audiences that are named, each of which meets every condition on the audience.
     fn audiences(&self) -> Vec<String> {
         let wishes = self.wishes();
-        let about = wishes.iter().filter(|wish| wish.is_about("aud"));
-        let texts = about.flat_map(crate::wish::Wish::globs);
-        texts
-            .filter(|glob| glob.is_literal())
-            .map(Glob::text)
-            .collect()
+        let about: Vec<_> = wishes.iter().filter(|wish| wish.is_about("aud")).collect();
+        let named = about.iter().flat_map(|wish| wish.globs());
+        let named = named.filter(|glob| glob.is_literal()).map(Glob::text);
+        let mut audiences = Vec::new();
+        for text in named {
+            let meets = |wish: &&Wish| wish.globs().any(|glob| glob.matches(&text));
+            if about.iter().all(meets) && !audiences.contains(&text) {
+                audiences.push(text);
+            }
+        }
+        audiences
     }
 }
 

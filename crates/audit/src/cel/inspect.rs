@@ -128,13 +128,13 @@ impl Inspection {
                 }
             }
             (name, Some(path), [Expression::Value(Value::Text(text))]) => {
-                let text = match name {
-                    "startsWith" => format!("{text}*"),
-                    "endsWith" => format!("*{text}"),
-                    "contains" => format!("*{text}*"),
+                let glob = match name {
+                    "startsWith" => Glob::around(false, text, true),
+                    "endsWith" => Glob::around(true, text, false),
+                    "contains" => Glob::around(true, text, true),
                     _ => return,
                 };
-                self.add(claim(path), vec![Want::Glob(Glob::parse(&text))]);
+                self.add(claim(path), vec![Want::Glob(glob)]);
             }
             _ => {}
         }
@@ -148,7 +148,8 @@ impl Inspection {
         }
     }
 
-    /// Makes one wish of two for the same claim, of which one stood on either side of an `||`.
+    /// Makes one wish of two for the same claim, of which one stood on either side of an `||`. Good
+    /// for finding claims to try, and no more: which alternatives belong together is lost.
     fn merge(&mut self, before: usize, after: usize) {
         let right = self.wishes.split_off(after);
         for wish in right {
@@ -206,6 +207,57 @@ impl Inspection {
 }
 
 impl Expression {
+    /// What it asks of one claim, if it compares a claim with texts, flags or whole numbers and does
+    /// nothing else: whoever grants the wish meets the condition.
+    pub(crate) fn demand(&self, paths: Paths<'_>) -> Option<Wish> {
+        let claim = |expression: &Self| {
+            let claim = expression.path().and_then(|path| paths(&path));
+            claim.filter(|claim| !claim.is_empty())
+        };
+        let (path, any) = match self {
+            Self::Or(one, other) => {
+                let (mut one, other) = (one.demand(paths)?, other.demand(paths)?);
+                one.any.extend(other.any);
+                return (one.path == other.path).then_some(one);
+            }
+            Self::Call {
+                name,
+                target: None,
+                arguments,
+            } => match (name.as_str(), arguments.as_slice()) {
+                (operators::EQUALS, [path, Self::Value(value)] | [Self::Value(value), path]) => {
+                    (claim(path)?, vec![exactly(value)?])
+                }
+                (operators::IN, [path, Self::List(elements)]) => {
+                    let values = elements.iter().map(|element| match element {
+                        Self::Value(value) => exactly(value),
+                        _ => None,
+                    });
+                    (claim(path)?, values.collect::<Option<_>>()?)
+                }
+                _ => return None,
+            },
+            Self::Call {
+                name,
+                target: Some(path),
+                arguments,
+            } if name == "startsWith" => match arguments.as_slice() {
+                [Self::Value(Value::Text(text))] => {
+                    let glob = Glob::around(false, text, true);
+                    (claim(path)?, vec![Want::Glob(glob)])
+                }
+                _ => return None,
+            },
+            _ => return None,
+        };
+        (!any.is_empty()).then_some(Wish { path, any })
+    }
+
+    /// The claims without which it has no value.
+    pub(crate) fn needs(&self, paths: Paths<'_>) -> Vec<Vec<String>> {
+        Inspection::of(self, paths).unguarded
+    }
+
     /// The most steps that it may take: a loop takes those of its inside for each element, and
     /// lists that are not written out have as many as lists of claims may have.
     fn worst(&self) -> u64 {
@@ -226,11 +278,15 @@ impl Expression {
 }
 
 fn wanted(value: &Value) -> Want {
+    exactly(value).unwrap_or(Want::Present)
+}
+
+fn exactly(value: &Value) -> Option<Want> {
     match value {
-        Value::Text(text) => Want::Glob(Glob::literal(text)),
-        Value::Bool(flag) => Want::Value(serde_json::Value::Bool(*flag)),
-        Value::Int(number) => Want::Value(serde_json::Value::from(*number)),
-        _ => Want::Present,
+        Value::Text(text) => Some(Want::Glob(Glob::literal(text))),
+        Value::Bool(flag) => Some(Want::Value(serde_json::Value::Bool(*flag))),
+        Value::Int(number) => Some(Want::Value(serde_json::Value::from(*number))),
+        _ => None,
     }
 }
 

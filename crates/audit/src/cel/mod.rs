@@ -8,7 +8,7 @@ mod inspect;
 mod value;
 mod written;
 
-pub(crate) use inspect::{Inspection, Unanchored};
+pub(crate) use inspect::{Inspection, Paths, Unanchored};
 pub use value::{Failure, Scope, Value};
 
 use cel::common::ast::{CallExpr, EntryExpr, Expr, IdedExpr, LiteralValue, operators};
@@ -142,33 +142,6 @@ impl Expression {
                 _ => None,
             },
             _ => None,
-        }
-    }
-
-    /// Whether it compares one path with texts, and nothing else.
-    pub(crate) fn is_simple(&self) -> bool {
-        match self {
-            Self::Call {
-                name,
-                target: None,
-                arguments,
-            } => match (name.as_str(), arguments.as_slice()) {
-                (operators::EQUALS, [one, other]) => {
-                    one.path().is_some() && matches!(other, Self::Value(_))
-                        || other.path().is_some() && matches!(one, Self::Value(_))
-                }
-                (operators::IN, [one, Self::List(elements)]) => {
-                    let is_value = |element: &Self| matches!(element, Self::Value(_));
-                    one.path().is_some() && elements.iter().all(is_value)
-                }
-                _ => false,
-            },
-            Self::Call {
-                name,
-                target: Some(target),
-                arguments,
-            } => name == "startsWith" && target.path().is_some() && arguments.len() == 1,
-            _ => false,
         }
     }
 

@@ -405,6 +405,47 @@ fn a_denial_takes_away_what_was_admitted() {
 }
 
 #[test]
+fn a_denial_of_others_takes_nothing_away() {
+    let admitted = github("StringLike", &json!("repo:octo-org@65/octo-repo@74:*"));
+    let with = |principal: (&str, Value)| {
+        let mut policy = admitted.clone();
+        let mut deny = json!({"Effect": "Deny", "Action": "sts:*"});
+        deny[principal.0] = principal.1;
+        policy["Statement"].as_array_mut().unwrap().push(deny);
+        policy
+    };
+    let ours = format!("arn:aws:iam::123456789012:oidc-provider/{GITHUB}");
+    let theirs = "arn:aws:iam::123456789012:oidc-provider/gitlab.com";
+    let saml = "arn:aws:iam::123456789012:saml-provider/okta";
+    for others in [
+        (
+            "Principal",
+            json!({"AWS": "arn:aws:iam::123456789012:root"}),
+        ),
+        ("Principal", json!({"Service": "ec2.amazonaws.com"})),
+        ("Principal", json!({"Federated": [saml, theirs]})),
+        ("NotPrincipal", json!({"Federated": [saml, ours]})),
+        ("NotPrincipal", json!("*")),
+    ] {
+        let document = with(others);
+        check(&document, &["untrusted-trigger-context"]);
+    }
+    for everyone in [
+        ("Principal", json!("*")),
+        ("Principal", json!({"AWS": ["*"]})),
+        ("Principal", json!({"Federated": [saml, ours]})),
+        (
+            "NotPrincipal",
+            json!({"AWS": "arn:aws:iam::123456789012:root"}),
+        ),
+        ("NotPrincipal", json!({"Federated": [saml, theirs]})),
+    ] {
+        let document = with(everyone);
+        check(&document, &["nothing-admitted"]);
+    }
+}
+
+#[test]
 fn what_get_role_prints_is_read_too() {
     let policy = github("StringLike", &json!("repo:octo-org*"));
     let role = json!({"Role": {"RoleName": "deploy", "AssumeRolePolicyDocument": policy}});

@@ -1,29 +1,81 @@
 //! What is carried over can be read here, admits what is meant, and says what is missing.
 
-use avouch_audit::{System, carried};
+use avouch_audit::{Carried, System, carried};
 use avouch_core::policy::presets::Preset;
 use avouch_core::policy::rules::Rule;
 use serde_json::{Value, json};
 
-fn rule(system: System, document: &Value, claims: Option<&Value>) -> (Value, Vec<String>) {
+const GITHUB: &str = "token.actions.githubusercontent.com";
+
+fn carry(system: System, document: &Value, claims: Option<&Value>) -> Carried {
     let configuration = system.read(document).unwrap();
     let admission = &configuration.admissions[0];
     let carried = carried(admission, claims.and_then(Value::as_object));
-    let facts = carried.rule["from"]["facts"].clone();
-    let preset = Preset::of_issuer(admission.issuer());
-    let read = Rule::read(&json!({"name": "r", "facts": facts}), 1, preset);
-    assert!(read.is_ok(), "{facts}: {:?}", read.unwrap_err().sentence());
-    (facts, carried.left)
+    if let Some(draft) = &carried.draft {
+        let facts = &draft.rule["from"]["facts"];
+        let preset = Preset::of_issuer(admission.issuer());
+        let read = Rule::read(&json!({"name": "r", "facts": facts}), 1, preset);
+        assert!(read.is_ok(), "{facts}: {:?}", read.unwrap_err().sentence());
+    }
+    carried
+}
+
+fn rule(system: System, document: &Value, claims: Option<&Value>) -> (Value, Vec<String>) {
+    let carried = carry(system, document, claims);
+    let draft = carried.draft.expect("all of it is said");
+    (draft.rule["from"]["facts"].clone(), carried.left)
+}
+
+/// Nothing stands there, and the reason is said.
+fn refused(system: System, document: &Value, part: &str) {
+    let claims = json!({"repository_id": "74", "repository_owner_id": "65"});
+    let carried = carry(system, document, Some(&claims));
+    assert_eq!(carried.draft, None, "{:?}", carried.left);
+    let is_said = carried.left.iter().any(|one| one.contains(part));
+    assert!(is_said, "{part}: {:?}", carried.left);
 }
 
 fn aws(subject: &str) -> Value {
-    let key = "token.actions.githubusercontent.com";
+    aws_with("StringLike", &json!(subject))
+}
+
+fn aws_with(operator: &str, subject: &Value) -> Value {
+    let mut conditions = json!({"StringEquals": {format!("{GITHUB}:aud"): "sts.amazonaws.com"}});
+    conditions[operator][format!("{GITHUB}:sub")] = subject.clone();
+    statement(GITHUB, &conditions)
+}
+
+fn statement(provider: &str, conditions: &Value) -> Value {
     json!({"Version": "2012-10-17", "Statement": [{
         "Effect": "Allow",
-        "Principal": {"Federated": format!("arn:aws:iam::1:oidc-provider/{key}")},
+        "Principal": {"Federated": format!("arn:aws:iam::1:oidc-provider/{provider}")},
         "Action": "sts:AssumeRoleWithWebIdentity",
-        "Condition": {"StringLike": {format!("{key}:sub"): subject, format!("{key}:aud"): "sts.amazonaws.com"}},
+        "Condition": conditions,
     }]})
+}
+
+fn google(condition: &str) -> Value {
+    json!({
+        "name": "p",
+        "attributeMapping": {
+            "google.subject": "assertion.sub",
+            "attribute.repository": "assertion.repository",
+            "attribute.env": "assertion.sub.extract('environment:{env}')",
+        },
+        "attributeCondition": condition,
+        "oidc": {"issuerUri": format!("https://{GITHUB}"), "allowedAudiences": ["sts.amazonaws.com"]},
+    })
+}
+
+fn kubernetes(rules: &Value) -> Value {
+    json!({
+        "apiVersion": "apiserver.config.k8s.io/v1", "kind": "AuthenticationConfiguration",
+        "jwt": [{
+            "issuer": {"url": format!("https://{GITHUB}"), "audiences": ["sts.amazonaws.com"]},
+            "claimValidationRules": rules,
+            "claimMappings": {"username": {"claim": "sub", "prefix": "github:"}},
+        }],
+    })
 }
 
 #[test]
@@ -40,6 +92,7 @@ fn a_subject_becomes_facts_and_the_id_comes_from_a_token() {
             "github.environment": "prod",
             "github.repository": "octo-org/octo-repo",
             "github.repository_id": "74",
+            "subject": "repo:octo-org/octo-repo:environment:prod",
         })
     );
     assert!(left.is_empty(), "{left:?}");
@@ -54,29 +107,16 @@ fn without_a_token_the_id_is_asked_for() {
 }
 
 #[test]
-fn a_wildcard_inside_a_name_is_left_and_said_to_be() {
-    let (facts, left) = rule(
-        System::Aws,
-        &aws("repo:octo-org/octo-*:ref:refs/heads/main"),
-        None,
-    );
-    assert_eq!(facts.get("github.repository"), None);
-    assert_eq!(facts["github.ref"], json!("refs/heads/main"));
-    assert!(
-        left.iter().any(|one| one.contains("octo-org/octo-*")),
-        "{left:?}"
-    );
+fn a_wildcard_inside_a_name_is_left_and_there_is_no_rule() {
+    let policy = aws("repo:octo-org/octo-*:ref:refs/heads/main");
+    refused(System::Aws, &policy, "octo-org/octo-*");
 }
 
 #[test]
 fn expressions_become_facts_where_they_compare() {
-    let provider = json!({
-        "name": "p", "attributeMapping": {"google.subject": "assertion.sub"},
-        "attributeCondition":
-            "assertion.repository_id == '74' && assertion.ref in ['refs/heads/main', 'refs/heads/next'] \
-             && assertion.actor != 'mallory'",
-        "oidc": {"issuerUri": "https://token.actions.githubusercontent.com"},
-    });
+    let provider = google(
+        "assertion.repository_id == '74' && assertion.ref in ['refs/heads/main', 'refs/heads/next']",
+    );
     let (facts, left) = rule(System::Gcp, &provider, None);
     assert_eq!(
         facts,
@@ -85,7 +125,133 @@ fn expressions_become_facts_where_they_compare() {
             "github.repository_id": "74",
         })
     );
-    assert!(left[0].contains("mallory"), "{left:?}");
+    assert!(left.is_empty(), "{left:?}");
+    let alternatives = google(
+        "assertion.repository_id == '74' && (assertion.ref == 'refs/heads/main' || 'refs/heads/next' == assertion.ref)",
+    );
+    assert_eq!(rule(System::Gcp, &alternatives, None).0, facts);
+    let negation = google("assertion.repository_id == '74' && assertion.actor != 'mallory'");
+    refused(System::Gcp, &negation, "mallory");
+}
+
+#[test]
+fn what_stands_for_itself_never_becomes_a_wildcard() {
+    // Such a policy admits no one.
+    let equals = aws_with("StringEquals", &json!("repo:octo-org/octo-repo:*"));
+    refused(System::Aws, &equals, "stand for themselves");
+    let escaped = aws("repo:octo-org/octo-repo:${*}");
+    refused(System::Aws, &escaped, "stand for themselves");
+    refused(System::Aws, &aws("repo:octo-org/${*}/*"), "whole segments");
+    let google = google("assertion.sub == 'repo:octo-org/octo-repo:*'");
+    refused(System::Gcp, &google, "stand for themselves");
+    let branch = json!([
+        {"claim": "repository_id", "requiredValue": "74"},
+        {"claim": "ref", "requiredValue": "refs/heads/*"},
+    ]);
+    refused(System::Kubernetes, &kubernetes(&branch), "github.ref");
+}
+
+#[test]
+fn two_conditions_on_a_fact_hold_both() {
+    let facts = |condition: &str| rule(System::Gcp, &google(condition), None).0;
+    let narrow = facts(
+        "assertion.repository_id == '74' && assertion.ref == 'refs/heads/main' \
+         && assertion.ref.startsWith('refs/heads/')",
+    );
+    assert_eq!(narrow["github.ref"], json!("refs/heads/main"));
+    let both = facts(
+        "assertion.repository_id in ['74', '75'] && assertion.ref.startsWith('refs/heads/') \
+         && assertion.ref.startsWith('refs/heads/release/') && assertion.repository_id in ['73', '74']",
+    );
+    assert_eq!(
+        both["github.ref"],
+        json!({"pattern": "refs/heads/release/**"})
+    );
+    assert_eq!(both["github.repository_id"], json!("74"));
+    let nothing = google("assertion.repository_id == '74' && assertion.repository_id == '75'");
+    refused(System::Gcp, &nothing, "twice");
+}
+
+#[test]
+fn what_may_be_anything_must_still_be_there() {
+    let policy = aws("repo:octo-org/octo-repo:environment:*");
+    let claims = json!({"repository_id": "74"});
+    let (facts, left) = rule(System::Aws, &policy, Some(&claims));
+    assert_eq!(facts["github.environment"], json!({"pattern": "*"}));
+    assert!(
+        left.iter()
+            .any(|one| one.contains("github.environment = *")),
+        "{left:?}"
+    );
+    // Every job has a ref.
+    let policy = statement(
+        GITHUB,
+        &json!({"StringEquals": {format!("{GITHUB}:repository_id"): "74"},
+            "StringLike": {format!("{GITHUB}:ref"): "*"}}),
+    );
+    let (facts, left) = rule(System::Aws, &policy, None);
+    assert_eq!(facts, json!({"github.repository_id": "74"}));
+    assert!(left.is_empty(), "{left:?}");
+    // A mapping without its claim refuses the token.
+    let mut provider = google("assertion.repository_id == '74'");
+    provider["attributeMapping"]["attribute.environment"] = json!("assertion.environment");
+    let (facts, _) = rule(System::Gcp, &provider, None);
+    assert_eq!(facts["github.environment"], json!({"pattern": "*"}));
+}
+
+#[test]
+fn what_is_reckoned_from_claims_is_left() {
+    let provider = google("assertion.repository_id == '74' && attribute.env == 'prod'");
+    refused(System::Gcp, &provider, "attribute.env == 'prod'");
+    let (facts, _) = rule(
+        System::Gcp,
+        &google("assertion.repository_id == '74' && attribute.repository == 'octo-org/octo-repo'"),
+        None,
+    );
+    assert_eq!(facts["github.repository"], json!("octo-org/octo-repo"));
+}
+
+#[test]
+fn alternatives_of_several_claims_are_left() {
+    let provider = google(
+        "(assertion.repository_id == '74' && assertion.ref == 'refs/heads/main') || \
+         (assertion.repository_id == '75' && assertion.ref == 'refs/heads/dev')",
+    );
+    refused(System::Gcp, &provider, "refs/heads/dev");
+}
+
+#[test]
+fn a_branch_is_not_the_environments_on_it() {
+    let claims = json!({"repository_id": "74"});
+    let branch = aws("repo:octo-org/octo-repo:ref:refs/heads/main");
+    let (facts, _) = rule(System::Aws, &branch, Some(&claims));
+    assert_eq!(
+        facts["subject"],
+        json!("repo:octo-org/octo-repo:ref:refs/heads/main")
+    );
+    let branches = aws("repo:octo-org/octo-repo:ref:refs/heads/*");
+    let (facts, _) = rule(System::Aws, &branches, Some(&claims));
+    assert_eq!(
+        facts["subject"],
+        json!({"pattern": "repo:octo-org/octo-repo:ref:refs/heads/**"})
+    );
+    // No pattern of segments says this one.
+    refused(
+        System::Aws,
+        &aws("repo:octo-org/octo-repo:ref:*"),
+        "octo-repo:ref:*",
+    );
+    refused(System::Aws, &aws("repo:octo-org/octo-repo:*/main"), "main");
+}
+
+#[test]
+fn an_audience_without_a_name_is_left() {
+    let policy = statement(
+        GITHUB,
+        &json!({"StringEquals": {format!("{GITHUB}:repository_id"): "74"},
+            "StringLike": {format!("{GITHUB}:aud"): "sts.*"}}),
+    );
+    refused(System::Aws, &policy, "the audience");
 }
 
 #[test]
@@ -103,7 +269,11 @@ fn pods_are_carried_over_by_their_names() {
     let (facts, left) = rule(System::Kubernetes, &document, None);
     assert_eq!(
         facts,
-        json!({"k8s.namespace": "payments", "k8s.service_account": "api-server"})
+        json!({
+            "k8s.namespace": "payments",
+            "k8s.service_account": "api-server",
+            "subject": "system:serviceaccount:payments:api-server",
+        })
     );
     assert!(left.is_empty(), "{left:?}");
 }

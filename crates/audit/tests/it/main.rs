@@ -2,6 +2,7 @@
 
 mod aws;
 mod carried;
+mod carried_never_wider;
 mod cel;
 mod gcp;
 mod kubernetes;

@@ -105,9 +105,15 @@ pub(super) fn carried(all: &[Carried]) -> String {
         for left in &one.left {
             text.push_str(&format!("# not carried over: {left}\n"));
         }
+        let Some(draft) = &one.draft else {
+            text.push_str(
+                "# no rule stands here: without that it would admit more than is meant\n",
+            );
+            continue;
+        };
         for (title, document) in [
-            ("a trust document", &one.anchor),
-            ("an exchange rule", &one.rule),
+            ("a trust document", &draft.anchor),
+            ("an exchange rule", &draft.rule),
         ] {
             let json = serde_json::to_string_pretty(document).unwrap_or_default();
             text.push_str(&format!("# {title}\n---\n{json}\n"));

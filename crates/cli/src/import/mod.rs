@@ -115,8 +115,8 @@ fn as_rules(
             .iter()
             .map(|one| {
                 json!({
-                    "trust_document": one.anchor,
-                    "rule": one.rule,
+                    "trust_document": one.draft.as_ref().map(|draft| &draft.anchor),
+                    "rule": one.draft.as_ref().map(|draft| &draft.rule),
                     "not_carried_over": one.left,
                 })
             })

@@ -1,0 +1,386 @@
+//! Whoever a rule admits that was carried over, the configuration admits that it comes from: tried
+//! with made-up policies and every job that could come.
+
+use avouch_audit::{Admission, System, carried};
+use avouch_core::policy::presets::Preset;
+use avouch_core::policy::rules::Rule;
+use serde_json::{Map, Value, json};
+
+const GITHUB: &str = "token.actions.githubusercontent.com";
+const CLUSTER: &str = "oidc.eks.eu-west-1.amazonaws.com/id/EXAMPLE";
+const POLICIES: usize = 800;
+
+/// Numbers that are the same in every run.
+struct Dice(u64);
+
+impl Dice {
+    fn below(&mut self, bound: usize) -> usize {
+        self.0 ^= self.0 << 13;
+        self.0 ^= self.0 >> 7;
+        self.0 ^= self.0 << 17;
+        usize::try_from(self.0 >> 33).unwrap() % bound
+    }
+
+    fn one<'a>(&mut self, of: &[&'a str]) -> &'a str {
+        of[self.below(of.len())]
+    }
+
+    fn some<'a>(&mut self, of: &[&'a str]) -> Vec<&'a str> {
+        let count = 1 + self.below(2);
+        (0..count).map(|_| self.one(of)).collect()
+    }
+}
+
+/// A token, and the same with each other subject that it may have.
+type Token = (Map<String, Value>, Vec<Map<String, Value>>);
+
+/// Every job of some repositories, in each form that GitHub writes subjects in.
+fn jobs() -> Vec<Token> {
+    let mut jobs = Vec::new();
+    for (repository, id) in [
+        ("octo-org/octo-repo", "74"),
+        ("octo-org/other", "75"),
+        ("evil/octo-repo", "666"),
+    ] {
+        for branch in [
+            "refs/heads/main",
+            "refs/heads/dev",
+            "refs/heads/release/1",
+            "refs/tags/v1",
+        ] {
+            for environment in [None, Some("prod"), Some("dev"), Some("eu/prod")] {
+                for event in ["push", "pull_request"] {
+                    for audience in ["sts.amazonaws.com", "other"] {
+                        let (owner, name) = repository.split_once('/').unwrap();
+                        let owner_id = if owner == "evil" { "666" } else { "65" };
+                        let context = match (environment, event) {
+                            (Some(environment), _) => format!("environment:{environment}"),
+                            (None, "pull_request") => "pull_request".to_owned(),
+                            (None, _) => format!("ref:{branch}"),
+                        };
+                        let mut claims = json!({
+                            "iss": format!("https://{GITHUB}"), "aud": audience, "actor": "mia",
+                            "repository": repository, "repository_id": id, "ref": branch,
+                            "repository_owner": owner, "repository_owner_id": owner_id,
+                            "event_name": event,
+                        });
+                        if let Some(environment) = environment {
+                            claims["environment"] = json!(environment);
+                        }
+                        let with = |subject: String| {
+                            let mut claims = claims.as_object().unwrap().clone();
+                            claims.insert("sub".to_owned(), json!(subject));
+                            claims
+                        };
+                        let forms: Vec<_> = [
+                            format!("repo:{repository}:{context}"),
+                            format!("repo:{owner}@{owner_id}/{name}@{id}:{context}"),
+                            format!("repo:{repository}:actor:mia"),
+                        ]
+                        .map(with)
+                        .to_vec();
+                        jobs.extend(forms.iter().map(|form| (form.clone(), forms.clone())));
+                    }
+                }
+            }
+        }
+    }
+    jobs
+}
+
+fn pods() -> Vec<Token> {
+    let mut pods = Vec::new();
+    for namespace in ["payments", "payments-evil", "default"] {
+        for account in ["api", "api-evil", "default"] {
+            let claims = json!({
+                "iss": format!("https://{CLUSTER}"), "aud": "sts.amazonaws.com",
+                "sub": format!("system:serviceaccount:{namespace}:{account}"),
+                "kubernetes.io": {
+                    "namespace": namespace,
+                    "serviceaccount": {"name": account, "uid": format!("uid-{namespace}-{account}")},
+                },
+            });
+            let claims = claims.as_object().unwrap().clone();
+            pods.push((claims, Vec::new()));
+        }
+    }
+    pods
+}
+
+/// Texts that policies ask of each claim: whole, with wildcards, and almost.
+fn texts_of(claim: &str) -> &'static [&'static str] {
+    match claim {
+        "repository_id" => &["74", "74", "75", "7*", "*"],
+        "repository" => &[
+            "octo-org/octo-repo",
+            "octo-org/*",
+            "octo-org*",
+            "*/octo-repo",
+            "*",
+        ],
+        "ref" => &[
+            "refs/heads/main",
+            "refs/heads/*",
+            "refs/heads/release/*",
+            "refs/*/main",
+            "refs/heads/",
+            "*",
+            "r?fs/heads/main",
+        ],
+        "environment" => &["prod", "pro*", "*", "eu/*", "eu/prod"],
+        "event_name" => &["push", "pull_request", "pu*", "*"],
+        "actor" => &["mia", "m*", "*", "${*}"],
+        "sub" => &[
+            "repo:octo-org/octo-repo:*",
+            "repo:octo-org/octo-repo:ref:refs/heads/main",
+            "repo:octo-org/octo-repo:ref:refs/heads/*",
+            "repo:octo-org/octo-repo:ref:*",
+            "repo:octo-org/octo-repo:environment:prod",
+            "repo:octo-org/octo-repo:environment:*",
+            "repo:octo-org/octo-repo:environment:p*",
+            "repo:octo-org/octo-repo:environment:eu/*",
+            "repo:octo-org/octo-repo:pull_request",
+            "repo:octo-org/octo-repo:actor:mia",
+            "repo:octo-org/octo-repo:*/main",
+            "repo:octo-org/octo-repo*",
+            "repo:octo-org/*",
+            "repo:octo-org/*:environment:prod",
+            "repo:octo-org/*:ref:refs/heads/main",
+            "repo:octo-org*",
+            "repo:octo-org@65/octo-repo@74:*",
+            "repo:octo-org@65/octo-repo@74:environment:prod",
+            "repo:octo-org@65/*",
+            "repo:*/octo-repo:environment:prod",
+            "repo:*:environment:prod",
+            "repo:octo-org/octo?repo:environment:prod",
+            "repo:octo-org/${*}/*",
+            "repo:*",
+            "*",
+        ],
+        _ => panic!("{claim}"),
+    }
+}
+
+const CLAIMS: [&str; 8] = [
+    "sub",
+    "sub",
+    "repository_id",
+    "repository",
+    "ref",
+    "environment",
+    "event_name",
+    "actor",
+];
+
+fn aws(dice: &mut Dice) -> Value {
+    let mut conditions = json!({});
+    for _ in 0..=dice.below(3) {
+        let operator = dice.one(&[
+            "StringEquals",
+            "StringLike",
+            "StringLike",
+            "ForAllValues:StringLike",
+            "StringEqualsIfExists",
+        ]);
+        let claim = dice.one(&CLAIMS);
+        conditions[operator][format!("{GITHUB}:{claim}")] = json!(dice.some(texts_of(claim)));
+    }
+    if dice.below(4) > 0 {
+        let audience = dice.one(&["sts.amazonaws.com", "sts.amazonaws.com", "sts.*"]);
+        conditions["StringLike"][format!("{GITHUB}:aud")] = json!(audience);
+    }
+    statement(GITHUB, &conditions)
+}
+
+fn aws_of_a_cluster(dice: &mut Dice) -> Value {
+    let subject = dice.some(&[
+        "system:serviceaccount:payments:api",
+        "system:serviceaccount:payments:*",
+        "system:serviceaccount:payments*",
+        "system:serviceaccount:*:api",
+        "system:serviceaccount:*:ap?",
+        "system:serviceaccount:*",
+        "*:api",
+    ]);
+    let operator = dice.one(&["StringEquals", "StringLike", "StringLike"]);
+    let audience = json!({format!("{CLUSTER}:aud"): "sts.amazonaws.com"});
+    let mut conditions = json!({"StringEquals": audience});
+    conditions[operator][format!("{CLUSTER}:sub")] = json!(subject);
+    statement(CLUSTER, &conditions)
+}
+
+fn statement(provider: &str, conditions: &Value) -> Value {
+    json!({"Version": "2012-10-17", "Statement": [{
+        "Effect": "Allow",
+        "Principal": {"Federated": format!("arn:aws:iam::1:oidc-provider/{provider}")},
+        "Action": "sts:AssumeRoleWithWebIdentity",
+        "Condition": conditions,
+    }]})
+}
+
+fn part(dice: &mut Dice) -> String {
+    let claim = dice.one(&CLAIMS);
+    let text = dice.one(texts_of(claim));
+    match dice.below(8) {
+        0..=2 => format!("assertion.{claim} == '{text}'"),
+        3 => format!(
+            "assertion.{claim} in ['{text}', '{}']",
+            dice.one(texts_of(claim))
+        ),
+        4 => format!(
+            "assertion.{claim}.startsWith('{}')",
+            text.trim_end_matches('*')
+        ),
+        5 => format!("attribute.repository == '{text}'"),
+        6 => format!("attribute.env == '{}'", dice.one(&["prod", "dev"])),
+        _ => format!("assertion.{claim} != '{text}'"),
+    }
+}
+
+fn conjunction(dice: &mut Dice) -> String {
+    let count = 1 + dice.below(3);
+    let mut parts: Vec<String> = (0..count).map(|_| part(dice)).collect();
+    if dice.below(4) == 0 {
+        parts.push(format!("({} || {})", part(dice), part(dice)));
+    }
+    parts.join(" && ")
+}
+
+fn google(dice: &mut Dice) -> Value {
+    let condition = match dice.below(6) {
+        0 => format!("({}) || ({})", conjunction(dice), conjunction(dice)),
+        _ => conjunction(dice),
+    };
+    let mut mapping = json!({
+        "google.subject": "assertion.sub",
+        "attribute.repository": "assertion.repository",
+        "attribute.env": "assertion.sub.extract('environment:{env}')",
+    });
+    if dice.below(4) == 0 {
+        mapping["attribute.environment"] = json!("assertion.environment");
+    }
+    json!({
+        "name": "p", "attributeMapping": mapping, "attributeCondition": condition,
+        "oidc": {"issuerUri": format!("https://{GITHUB}"), "allowedAudiences": ["sts.amazonaws.com"]},
+    })
+}
+
+fn kubernetes(dice: &mut Dice) -> Value {
+    let mut rules = Vec::new();
+    for _ in 0..=dice.below(3) {
+        rules.push(if dice.below(4) == 0 {
+            json!({"expression": part(dice).replace("assertion.", "claims.").replace("attribute.", "claims.")})
+        } else {
+            let claim = dice.one(&CLAIMS);
+            json!({"claim": claim, "requiredValue": dice.one(texts_of(claim))})
+        });
+    }
+    let username = dice.one(&["sub", "sub", "sub", "environment"]);
+    json!({
+        "apiVersion": "apiserver.config.k8s.io/v1", "kind": "AuthenticationConfiguration",
+        "jwt": [{
+            "issuer": {"url": format!("https://{GITHUB}"), "audiences": ["sts.amazonaws.com"]},
+            "claimValidationRules": rules,
+            "claimMappings": {"username": {"claim": username, "prefix": "github:"}},
+        }],
+    })
+}
+
+/// What a rule sees of claims.
+fn fact<'a>(preset: Option<Preset>, claims: &'a Map<String, Value>, name: &str) -> Option<&'a str> {
+    let find = |path: &[&str]| preset.and_then(|preset| preset.fact_of_claim(path)) == Some(name);
+    if name == "subject" {
+        return claims.get("sub").and_then(Value::as_str);
+    }
+    let nested: [&[&str]; 3] = [
+        &["kubernetes.io", "namespace"],
+        &["kubernetes.io", "serviceaccount", "name"],
+        &["kubernetes.io", "serviceaccount", "uid"],
+    ];
+    if let Some(path) = nested.into_iter().find(|path| find(path)) {
+        let (first, rest) = path.split_first()?;
+        return rest
+            .iter()
+            .try_fold(claims.get(*first)?, |value, member| value.get(member))?
+            .as_str();
+    }
+    let named = claims.iter().find(|(claim, _)| find(&[claim.as_str()]));
+    let plain = || claims.get_key_value(name.strip_prefix("claims.")?);
+    named.or_else(plain)?.1.as_str()
+}
+
+/// How many jobs came in under the rule; none if there is no rule.
+fn check(admission: &Admission, jobs: &[Token], document: &Value) -> Option<usize> {
+    let token = &jobs[0].0;
+    let carried = carried(admission, Some(token));
+    let draft = carried.draft?;
+    let preset = Preset::of_issuer(admission.issuer());
+    let facts = &draft.rule["from"]["facts"];
+    let rule = Rule::read(&json!({"name": "r", "facts": facts}), 1, preset).unwrap();
+    let audiences = draft.rule["subject_audiences"].as_array().unwrap();
+    let is_of_any_form = carried
+        .left
+        .iter()
+        .any(|left| left.contains("another form"));
+    let mut admitted = 0;
+    for (claims, forms) in jobs {
+        let comes_in = (audiences.is_empty() || audiences.contains(&claims["aud"]))
+            && rule.conditions().iter().all(|(name, matcher)| {
+                fact(preset, claims, name).is_some_and(|text| matcher.matches(text))
+            });
+        if !comes_in {
+            continue;
+        }
+        admitted += 1;
+        let is_meant = admission.trace(claims).admitted
+            || is_of_any_form && forms.iter().any(|form| admission.trace(form).admitted);
+        assert!(
+            is_meant,
+            "{document:#}\nbecame {facts:#}\nwhich admits {claims:?}\nand left {:?}",
+            carried.left
+        );
+    }
+    Some(admitted)
+}
+
+fn check_all(system: System, seed: u64, jobs: &[Token], policy: fn(&mut Dice) -> Value) {
+    let mut dice = Dice(seed);
+    let (mut rules, mut useful) = (0, 0);
+    for _ in 0..POLICIES {
+        let document = policy(&mut dice);
+        let configuration = system.read(&document).unwrap();
+        if let Some(admitted) = check(&configuration.admissions[0], jobs, &document) {
+            rules += 1;
+            useful += usize::from(admitted > 0);
+        }
+    }
+    // What is refused altogether proves nothing.
+    assert!(rules > POLICIES / 20, "only {rules} rules");
+    assert!(useful > POLICIES / 50, "only {useful} rules admit anyone");
+}
+
+#[test]
+fn a_rule_never_admits_more_than_the_policy_of_aws() {
+    check_all(System::Aws, 0x9e37_79b9_7f4a_7c15, &jobs(), aws);
+    check_all(
+        System::Aws,
+        0x2545_f491_4f6c_dd1d,
+        &pods(),
+        aws_of_a_cluster,
+    );
+}
+
+#[test]
+fn a_rule_never_admits_more_than_the_provider_of_google_cloud() {
+    check_all(System::Gcp, 0xd1b5_4a32_d192_ed03, &jobs(), google);
+}
+
+#[test]
+fn a_rule_never_admits_more_than_the_configuration_of_kubernetes() {
+    check_all(
+        System::Kubernetes,
+        0x94d0_49bb_1331_11eb,
+        &jobs(),
+        kubernetes,
+    );
+}
