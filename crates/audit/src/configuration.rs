@@ -6,7 +6,7 @@ use avouch_core::policy::presets::Preset;
 use avouch_core::reason::{Reason, printable};
 use serde_json::{Map, Value};
 
-use crate::cel::{Expression, Inspection, Paths};
+use crate::cel::{Budget, Expression, FUEL, Inspection, Paths};
 use crate::finding::Finding;
 use crate::trace::Trace;
 use crate::wish::Wish;
@@ -105,14 +105,14 @@ impl Asks {
 /// Holds claims against the conditions of one admission.
 pub(crate) trait Gate: fmt::Debug {
     /// What comes of each condition.
-    fn trace(&self, claims: &Map<String, Value>) -> Trace;
+    fn trace(&self, claims: &Map<String, Value>, budget: &mut Budget) -> Trace;
 
     /// A name of the system itself that these claims become, if it gives them names.
-    fn names_reserved(&self, _claims: &Map<String, Value>) -> Option<String> {
+    fn names_reserved(&self, _claims: &Map<String, Value>, _budget: &mut Budget) -> Option<String> {
         None
     }
 
-    /// The most steps that one of its expressions takes.
+    /// The steps that its expressions take.
     fn cost(&self, _claims: &Map<String, Value>) -> u64 {
         0
     }
@@ -159,7 +159,7 @@ impl Admission {
                 held: crate::trace::Held::No,
             }]);
         }
-        self.gate.trace(claims)
+        self.gate.trace(claims, &mut Budget::of(FUEL))
     }
 
     fn is_called(&self, issuer: &str) -> bool {
@@ -167,7 +167,8 @@ impl Admission {
         self.issuer == issuer || is_google && issuer == "accounts.google.com"
     }
 
-    pub(crate) fn admits(&self, claims: &Map<String, Value>) -> bool {
-        self.gate.trace(claims).admitted
+    pub(crate) fn admits(&self, claims: &Map<String, Value>, budget: &mut Budget) -> bool {
+        budget.begin();
+        self.gate.trace(claims, budget).admitted
     }
 }

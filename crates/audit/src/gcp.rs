@@ -7,7 +7,7 @@ use avouch_core::policy::presets::Preset;
 use avouch_core::reason::{Reason, printable};
 use serde_json::{Map, Value as Json};
 
-use crate::cel::{Expression, FUEL, Failure, Inspection, Scope, Value};
+use crate::cel::{Budget, Expression, FUEL, Failure, Inspection, Scope, Value};
 use crate::configuration::{Admission, Asks, Configuration, Gate, System};
 use crate::members::{list, malformed, object, required_text, text, texts};
 use crate::trace::{Held, Step, Trace};
@@ -209,12 +209,16 @@ impl Provider {
     }
 
     /// The names of the condition, or what cannot be mapped and why.
-    fn scope(&self, claims: &Map<String, Json>) -> Result<Scope, (String, Failure)> {
+    fn scope(
+        &self,
+        claims: &Map<String, Json>,
+        budget: &mut Budget,
+    ) -> Result<Scope, (String, Failure)> {
         let assertion = Value::of_json(&Json::Object(claims.clone()));
         let scope = Scope::default().with("assertion", assertion);
         let mut groups: BTreeMap<&str, BTreeMap<String, Value>> = BTreeMap::new();
         for (target, expression) in &self.mapping {
-            let (value, _) = expression.evaluate(&scope, FUEL);
+            let value = expression.evaluate_within(&scope, budget);
             let value = value.map_err(|why| (format!("{target} = {expression}"), why))?;
             if let Some((root, name)) = target.split_once('.') {
                 let members = groups.entry(root).or_default();
@@ -233,9 +237,9 @@ impl Provider {
 }
 
 impl Gate for Provider {
-    fn trace(&self, claims: &Map<String, Json>) -> Trace {
+    fn trace(&self, claims: &Map<String, Json>, budget: &mut Budget) -> Trace {
         let audience = audience_step(&self.audiences, claims);
-        let scope = match self.scope(claims) {
+        let scope = match self.scope(claims, budget) {
             Ok(scope) => scope,
             Err((condition, why)) => {
                 return Trace::all_of(vec![
@@ -250,17 +254,18 @@ impl Gate for Provider {
         };
         let mut steps = vec![audience];
         let paths = |path: &[String]| self.claim_of(path);
-        steps.extend(steps_of(self.condition.as_ref(), &scope, claims, &paths));
+        let condition = self.condition.as_ref();
+        steps.extend(steps_of(condition, &scope, claims, &paths, budget));
         Trace::all_of(steps)
     }
 
     fn cost(&self, claims: &Map<String, Json>) -> u64 {
-        let Ok(scope) = self.scope(claims) else {
-            return 0;
-        };
-        let condition = self.condition.iter();
-        let costs = condition.map(|condition| condition.evaluate(&scope, FUEL).1);
-        costs.max().unwrap_or_default()
+        let mut budget = Budget::of(FUEL);
+        if let (Ok(scope), Some(condition)) = (self.scope(claims, &mut budget), &self.condition) {
+            // It is only about what that takes.
+            let _ = condition.evaluate_within(&scope, &mut budget);
+        }
+        FUEL - budget.left()
     }
 }
 
@@ -288,11 +293,12 @@ pub(crate) fn steps_of(
     scope: &Scope,
     claims: &Map<String, Json>,
     paths: &dyn Fn(&[String]) -> Option<Vec<String>>,
+    budget: &mut Budget,
 ) -> Vec<Step> {
     let parts = condition.into_iter().flat_map(Expression::conjuncts);
     parts
         .map(|part| {
-            let (value, _) = part.evaluate(scope, FUEL);
+            let value = part.evaluate_within(scope, budget);
             Step {
                 condition: part.to_string(),
                 seen: seen(part, claims, paths),

@@ -8,7 +8,7 @@ use avouch_core::policy::presets::Preset;
 use avouch_core::reason::{Reason, printable};
 use serde_json::{Map, Value as Json};
 
-use crate::cel::{Expression, FUEL, Inspection, Scope, Value};
+use crate::cel::{Budget, Expression, FUEL, Inspection, Scope, Value};
 use crate::configuration::{Admission, Asks, Configuration, Gate, System};
 use crate::finding::{Code, Finding, Severity};
 use crate::gcp::{audience_step, parse, steps_of};
@@ -289,10 +289,15 @@ impl Mapping {
     }
 
     /// The value, or why there is none.
-    fn value(&self, scope: &Scope, claims: &Map<String, Json>) -> Result<Option<Value>, String> {
+    fn value(
+        &self,
+        scope: &Scope,
+        claims: &Map<String, Json>,
+        budget: &mut Budget,
+    ) -> Result<Option<Value>, String> {
         match self {
             Self::Expression(expression) => {
-                let (value, _) = expression.evaluate(scope, FUEL);
+                let value = expression.evaluate_within(scope, budget);
                 value.map(Some).map_err(|why| why.to_string())
             }
             Self::Claim { claim, prefix } => match claims.get(claim) {
@@ -474,10 +479,15 @@ impl Authenticator {
     }
 
     /// The user that claims become, and the steps that lead there.
-    fn user(&self, scope: &Scope, claims: &Map<String, Json>) -> (Vec<Step>, Value) {
+    fn user(
+        &self,
+        scope: &Scope,
+        claims: &Map<String, Json>,
+        budget: &mut Budget,
+    ) -> (Vec<Step>, Value) {
         let mut steps = Vec::new();
         let mut user = BTreeMap::new();
-        let name = self.mappings.username.value(scope, claims);
+        let name = self.mappings.username.value(scope, claims, budget);
         let held = match &name {
             Ok(Some(Value::Text(name))) if !name.is_empty() => Held::Yes,
             Ok(Some(_)) => Held::Failed("it is empty, or no text".to_owned()),
@@ -505,7 +515,7 @@ impl Authenticator {
         ];
         for (member, mapping) in others {
             let Some(mapping) = mapping else { continue };
-            match mapping.value(scope, claims) {
+            match mapping.value(scope, claims, budget) {
                 Ok(Some(Value::Text(text))) if member == "groups" => {
                     let one = Value::List(Arc::from([Value::Text(text)]));
                     user.insert(member.to_owned(), one);
@@ -522,7 +532,7 @@ impl Authenticator {
             }
         }
         for (key, expression) in &self.mappings.extra {
-            if let (Err(why), _) = expression.evaluate(scope, FUEL) {
+            if let Err(why) = expression.evaluate_within(scope, budget) {
                 steps.push(Step {
                     condition: format!("extra {key} = {expression}"),
                     seen: None,
@@ -535,7 +545,7 @@ impl Authenticator {
 }
 
 impl Gate for Authenticator {
-    fn trace(&self, claims: &Map<String, Json>) -> Trace {
+    fn trace(&self, claims: &Map<String, Json>, budget: &mut Budget) -> Trace {
         let mut steps = vec![audience_step(&self.audiences, claims)];
         let scope = Scope::default().with("claims", Value::of_json(&Json::Object(claims.clone())));
         for rule in &self.claims {
@@ -546,36 +556,43 @@ impl Gate for Authenticator {
                     held: Held::of(claims.get(claim).and_then(Json::as_str) == Some(value)),
                 }),
                 ClaimRule::Expression { expression, .. } => {
-                    steps.extend(steps_of(Some(expression), &scope, claims, &claim_of));
+                    let part = Some(expression);
+                    steps.extend(steps_of(part, &scope, claims, &claim_of, budget));
                 }
             }
         }
-        let (of_user, user) = self.user(&scope, claims);
+        let (of_user, user) = self.user(&scope, claims, budget);
         steps.extend(of_user);
         let scope = Scope::default().with("user", user);
         for (_, expression) in &self.users {
             let paths = |path: &[String]| self.claim_of_user(path);
-            steps.extend(steps_of(Some(expression), &scope, claims, &paths));
+            let part = Some(expression);
+            steps.extend(steps_of(part, &scope, claims, &paths, budget));
         }
         Trace::all_of(steps)
     }
 
     fn cost(&self, claims: &Map<String, Json>) -> u64 {
         let scope = Scope::default().with("claims", Value::of_json(&Json::Object(claims.clone())));
-        let (_, user) = self.user(&scope, claims);
-        let of_claims = self.claims.iter().filter_map(|rule| match rule {
-            ClaimRule::Expression { expression, .. } => Some(expression.evaluate(&scope, FUEL).1),
-            ClaimRule::Equals { .. } => None,
-        });
+        let mut budget = Budget::of(FUEL);
+        for rule in &self.claims {
+            if let ClaimRule::Expression { expression, .. } = rule {
+                // It is only about what that takes.
+                let _ = expression.evaluate_within(&scope, &mut budget);
+            }
+        }
+        let (_, user) = self.user(&scope, claims, &mut budget);
         let of_user = Scope::default().with("user", user);
-        let users = self.users.iter();
-        let of_users = users.map(|(_, expression)| expression.evaluate(&of_user, FUEL).1);
-        of_claims.chain(of_users).max().unwrap_or_default()
+        for (_, expression) in &self.users {
+            let _ = expression.evaluate_within(&of_user, &mut budget);
+        }
+        FUEL - budget.left()
     }
 
-    fn names_reserved(&self, claims: &Map<String, Json>) -> Option<String> {
+    fn names_reserved(&self, claims: &Map<String, Json>, budget: &mut Budget) -> Option<String> {
         let scope = Scope::default().with("claims", Value::of_json(&Json::Object(claims.clone())));
-        let (_, user) = self.user(&scope, claims);
+        budget.begin();
+        let (_, user) = self.user(&scope, claims, budget);
         let Value::Map(user) = user else { return None };
         let is_reserved = |value: &Value| match value {
             Value::Text(text) if text.starts_with("system:") => Some(text.to_string()),

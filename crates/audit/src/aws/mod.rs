@@ -6,6 +6,7 @@ use avouch_core::policy::presets::Preset;
 use avouch_core::reason::{Reason, printable};
 use serde_json::{Map, Value};
 
+use crate::cel::Budget;
 use crate::configuration::{Admission, Asks, Configuration, Gate, System};
 use crate::finding::{Code, Finding, Severity};
 use crate::glob::Glob;
@@ -381,7 +382,7 @@ impl Statements {
 }
 
 impl Gate for Statements {
-    fn trace(&self, claims: &Map<String, Value>) -> Trace {
+    fn trace(&self, claims: &Map<String, Value>, _budget: &mut Budget) -> Trace {
         let step = |condition: &Condition, meaning: Meaning| {
             let seen = handed_on(&self.provider, self.preset, condition.key(), claims);
             Step {

@@ -5,7 +5,9 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use cel::common::ast::operators;
+use regex::Regex;
 
+use super::budget::Budget;
 use super::functions;
 use super::value::{Failure, Scope, Value};
 use super::{Expression, Fold};
@@ -15,7 +17,7 @@ pub(super) struct Run<'a> {
     scope: &'a Scope,
     /// Names of loops, the innermost last; what one holds may have failed.
     local: Vec<(String, Result<Value, Failure>)>,
-    fuel: u64,
+    budget: &'a mut Budget,
 }
 
 impl Expression {
@@ -25,29 +27,37 @@ impl Expression {
     ///
     /// Why it has none.
     pub fn evaluate(&self, scope: &Scope, fuel: u64) -> (Result<Value, Failure>, u64) {
+        let mut budget = Budget::of(fuel);
+        let before = budget.left();
+        let value = self.evaluate_within(scope, &mut budget);
+        (value, before - budget.left())
+    }
+
+    /// Its value, paid for from a budget that others share.
+    pub(crate) fn evaluate_within(
+        &self,
+        scope: &Scope,
+        budget: &mut Budget,
+    ) -> Result<Value, Failure> {
+        let local = Vec::new();
         let mut run = Run {
             scope,
-            local: Vec::new(),
-            fuel,
+            local,
+            budget,
         };
-        let value = run.value(self);
-        (value, fuel - run.fuel)
+        run.value(self)
     }
 }
 
 impl Run<'_> {
     /// Pays for steps.
     pub(super) fn spend(&mut self, steps: u64) -> Result<(), Failure> {
-        match self.fuel.checked_sub(steps) {
-            Some(left) => {
-                self.fuel = left;
-                Ok(())
-            }
-            None => {
-                self.fuel = 0;
-                Err(Failure::OutOfFuel)
-            }
-        }
+        self.budget.spend(steps)
+    }
+
+    /// A regular expression.
+    pub(super) fn regex(&mut self, pattern: &Arc<str>) -> Result<Regex, Failure> {
+        self.budget.regex(pattern)
     }
 
     pub(super) fn value(&mut self, expression: &Expression) -> Result<Value, Failure> {

@@ -5,14 +5,12 @@ use std::cmp::Ordering;
 use std::sync::Arc;
 
 use cel::common::ast::operators;
-use regex::RegexBuilder;
 
 use super::evaluate::{Run, member_of, wrong};
 use super::value::{Failure, Value};
 
-/// The most that a regular expression may become when it is prepared, in bytes. The engine takes
-/// time in proportion to its text, whatever the expression.
-const REGEX_SIZE: usize = 1 << 18;
+/// What a regular expression costs for each byte of its text, in steps.
+const MATCHING: u64 = 4;
 
 const OPERATORS: [&str; 15] = [
     operators::ADD,
@@ -64,15 +62,22 @@ pub(super) fn is_known(name: &str, is_method: bool) -> bool {
 
 pub(super) fn call(run: &mut Run<'_>, name: &str, values: &[Value]) -> Result<Value, Failure> {
     match (name, values) {
-        (operators::EQUALS, [one, other]) => Ok(Value::Bool(one.equals(other))),
-        (operators::NOT_EQUALS, [one, other]) => Ok(Value::Bool(!one.equals(other))),
+        (operators::EQUALS, [one, other]) => same(run, one, other).map(Value::Bool),
+        (operators::NOT_EQUALS, [one, other]) => {
+            same(run, one, other).map(|same| Value::Bool(!same))
+        }
         (operators::LESS, [one, other]) => compared(one, other, Ordering::is_lt),
         (operators::LESS_EQUALS, [one, other]) => compared(one, other, Ordering::is_le),
         (operators::GREATER, [one, other]) => compared(one, other, Ordering::is_gt),
         (operators::GREATER_EQUALS, [one, other]) => compared(one, other, Ordering::is_ge),
-        (operators::IN, [one, Value::List(elements)]) => Ok(Value::Bool(
-            elements.iter().any(|element| element.equals(one)),
-        )),
+        (operators::IN, [one, Value::List(elements)]) => {
+            for element in elements.iter() {
+                if same(run, element, one)? {
+                    return Ok(Value::Bool(true));
+                }
+            }
+            Ok(Value::Bool(false))
+        }
         (operators::IN, [Value::Text(key), Value::Map(members)]) => {
             Ok(Value::Bool(members.contains_key(&**key)))
         }
@@ -108,8 +113,10 @@ pub(super) fn call(run: &mut Run<'_>, name: &str, values: &[Value]) -> Result<Va
         }
         ("join", [Value::List(elements), rest @ ..]) => joined(elements, rest),
         ("matches", [Value::Text(text), Value::Text(pattern)]) => {
-            run.spend(u64::try_from(text.len()).unwrap_or(u64::MAX))?;
-            matches(text, pattern).map(Value::Bool)
+            let length = u64::try_from(text.len()).unwrap_or(u64::MAX);
+            run.spend(length.saturating_mul(MATCHING))?;
+            // It may match anywhere in the text, as with RE2.
+            Ok(Value::Bool(run.regex(pattern)?.is_match(text)))
         }
         (name, [Value::Text(text), rest @ ..]) => of_text(name, text, rest),
         (name, [first, ..]) => Err(wrong(&format!("`{name}`"), first)),
@@ -117,19 +124,31 @@ pub(super) fn call(run: &mut Run<'_>, name: &str, values: &[Value]) -> Result<Va
     }
 }
 
-/// Whether the expression matches anywhere in the text, as RE2 does.
-pub(super) fn matches(text: &str, pattern: &str) -> Result<bool, Failure> {
-    let regex = RegexBuilder::new(pattern)
-        .size_limit(REGEX_SIZE)
-        .dfa_size_limit(REGEX_SIZE)
-        .build();
-    match regex {
-        Ok(regex) => Ok(regex.is_match(text)),
-        Err(why) => {
-            let why = why.to_string();
-            let line = why.lines().last().unwrap_or_default().trim().to_owned();
-            Err(Failure::Other(format!("a regular expression: {line}")))
+/// Whether both are the same. Lists may hold one list many times, so each comparison is paid for.
+fn same(run: &mut Run<'_>, one: &Value, other: &Value) -> Result<bool, Failure> {
+    run.spend(1)?;
+    match (one, other) {
+        (Value::List(one), Value::List(other)) if one.len() == other.len() => {
+            for (one, other) in one.iter().zip(other.iter()) {
+                if !same(run, one, other)? {
+                    return Ok(false);
+                }
+            }
+            Ok(true)
         }
+        (Value::Map(one), Value::Map(other)) if one.len() == other.len() => {
+            for (key, value) in one.iter() {
+                let Some(other) = other.get(key) else {
+                    return Ok(false);
+                };
+                if !same(run, value, other)? {
+                    return Ok(false);
+                }
+            }
+            Ok(true)
+        }
+        (Value::List(_) | Value::Map(_), _) | (_, Value::List(_) | Value::Map(_)) => Ok(false),
+        (one, other) => Ok(one.equals(other)),
     }
 }
 

@@ -2,12 +2,14 @@
 //! evaluated here: step by step against a budget, because a few letters can ask for hours of work,
 //! and because each part must be able to say what came of it.
 
+mod budget;
 mod evaluate;
 mod functions;
 mod inspect;
 mod value;
 mod written;
 
+pub(crate) use budget::Budget;
 pub(crate) use inspect::{Inspection, Paths, Unanchored};
 pub use value::{Failure, Scope, Value};
 
@@ -34,7 +36,8 @@ const STACK: usize = 64 << 20;
 /// How long is waited for it. The bounds above keep it far under this.
 const LONGEST_WAIT: Duration = Duration::from_secs(5);
 
-/// The most steps that one evaluation may take. A condition over claims takes some hundred.
+/// The most steps that all expressions together may take for one set of claims. A condition over
+/// claims takes some hundred.
 pub const FUEL: u64 = 200_000;
 
 /// An expression.

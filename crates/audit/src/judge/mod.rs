@@ -5,9 +5,11 @@ mod names;
 mod probes;
 mod start;
 
+use std::cell::RefCell;
+
 use serde_json::{Map, Value};
 
-use crate::cel::FUEL;
+use crate::cel::{Budget, FUEL};
 use crate::configuration::{Admission, Configuration, System};
 use crate::finding::{Code, Finding, Severity};
 use crate::sample::{Sample, shape};
@@ -16,6 +18,9 @@ use names::Names;
 /// From how many steps on an expression is reported; conditions over claims take some hundred.
 const DEAR: u64 = 100_000;
 
+/// The most steps that judging a configuration takes, whatever is tried: seconds at most.
+const MOST_STEPS: u64 = 20 * FUEL;
+
 /// How many elements a list of claims may have that costs are tried with: group lists of large
 /// directories are this long.
 pub(crate) const MANY: usize = 1_000;
@@ -23,8 +28,9 @@ pub(crate) const MANY: usize = 1_000;
 /// All that is found, the gravest first.
 pub fn judge(configuration: &Configuration) -> Vec<Finding> {
     let mut found = configuration.found.clone();
+    let budget = RefCell::new(Budget::of(MOST_STEPS));
     for admission in &configuration.admissions {
-        let mut judge = Judge::of(configuration.system, admission);
+        let mut judge = Judge::of(configuration.system, admission, &budget);
         judge.run();
         found.extend(judge.found);
     }
@@ -43,20 +49,23 @@ struct Judge<'a> {
     admission: &'a Admission,
     names: Names,
     found: Vec<Finding>,
+    budget: &'a RefCell<Budget>,
 }
 
 impl<'a> Judge<'a> {
-    fn of(system: System, admission: &'a Admission) -> Self {
+    fn of(system: System, admission: &'a Admission, budget: &'a RefCell<Budget>) -> Self {
         Self {
             system,
             admission,
             names: Names::of(admission),
             found: Vec::new(),
+            budget,
         }
     }
 
     fn run(&mut self) {
-        let Some(start) = start::admitted(self.admission) else {
+        let start = start::admitted(self.admission, &mut self.budget.borrow_mut());
+        let Some(start) = start else {
             self.found.push(Finding::new(
                 Code::NothingAdmitted,
                 &self.admission.place,
@@ -83,7 +92,11 @@ impl<'a> Judge<'a> {
     }
 
     fn admits(&self, sample: &Sample) -> bool {
-        self.admission.admits(&sample.claims())
+        self.admits_claims(&sample.claims())
+    }
+
+    fn admits_claims(&self, claims: &Map<String, Value>) -> bool {
+        self.admission.admits(claims, &mut self.budget.borrow_mut())
     }
 
     fn report(&mut self, finding: Finding, witness: &Sample) {
@@ -114,7 +127,7 @@ impl<'a> Judge<'a> {
             .filter(|(claim, _)| kept.contains(&claim.as_str()))
             .map(|(claim, value)| (claim.clone(), value.clone()))
             .collect();
-        if self.admission.admits(&few) == self.admission.admits(claims) {
+        if self.admits_claims(&few) == self.admits_claims(claims) {
             few
         } else {
             claims.clone()
@@ -218,7 +231,8 @@ impl<'a> Judge<'a> {
         let worst = expressions.map(|(_, inspection)| inspection.worst).max();
         let cost = self.admission.gate.cost(&sample.claims());
         let cost = cost.max(worst.unwrap_or_default());
-        if cost < DEAR {
+        let is_spent = self.budget.borrow().is_spent();
+        if cost < DEAR && !is_spent {
             return;
         }
         let steps = if cost >= FUEL {
@@ -230,7 +244,14 @@ impl<'a> Judge<'a> {
         self.found.push(Finding::new(
             Code::CelCost,
             place.map_or(self.admission.place.as_str(), |(place, _)| place),
-            format!("Evaluating it may take {steps} steps, with {MANY} elements in each list."),
+            if is_spent {
+                format!(
+                    "Evaluating it took {MOST_STEPS} steps, and not everything was tried: it may admit \
+                     others than are named here."
+                )
+            } else {
+                format!("Evaluating it may take {steps} steps, with {MANY} elements in each list.")
+            },
             "Do not go through a list within a list; compare with `in`.",
         ));
     }

@@ -591,7 +591,7 @@ impl Judge<'_> {
                 if !self.admits(&sample) {
                     continue;
                 }
-                let Some(name) = self.admission.gate.names_reserved(&sample.claims()) else {
+                let Some(name) = self.reserved_name(&sample) else {
                     continue;
                 };
                 let finding = Finding::new(
@@ -608,6 +608,11 @@ impl Judge<'_> {
                 return;
             }
         }
+    }
+
+    fn reserved_name(&self, sample: &Sample) -> Option<String> {
+        let gate = &self.admission.gate;
+        gate.names_reserved(&sample.claims(), &mut self.budget.borrow_mut())
     }
 
     /// The narrowest condition for what is meant.

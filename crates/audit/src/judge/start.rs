@@ -2,6 +2,7 @@
 
 use serde_json::Value;
 
+use crate::cel::Budget;
 use crate::configuration::Admission;
 use crate::glob::Glob;
 use crate::sample::{Part, Sample};
@@ -15,7 +16,7 @@ const MOST_OF_ONE: usize = 6;
 const MOST_OF_SUBJECT: usize = 2_048;
 
 /// Claims that are admitted, and that their issuer could sign.
-pub(super) fn admitted(admission: &Admission) -> Option<Sample> {
+pub(super) fn admitted(admission: &Admission, budget: &mut Budget) -> Option<Sample> {
     let audience = admission
         .audiences
         .first()
@@ -38,9 +39,15 @@ pub(super) fn admitted(admission: &Admission) -> Option<Sample> {
             .map(|subject| subject.to_string().len());
         (!sample.is_composed(), !says_where, length)
     });
-    tried
-        .into_iter()
-        .find(|sample| admission.admits(&sample.claims()))
+    for sample in tried {
+        if admission.admits(&sample.claims(), budget) {
+            return Some(sample);
+        }
+        if budget.is_spent() {
+            break;
+        }
+    }
+    None
 }
 
 /// Whether subjects have the same parts, with ids or without.

@@ -176,6 +176,32 @@ fn hostile_62_nothing_takes_long() {
 }
 
 #[test]
+fn hostile_62_what_is_shared_is_paid_for_each_time_it_is_compared() {
+    // Eight of the last, forty times over: a small value, and 8^40 comparisons.
+    let grown = "[1]".to_owned() + &".map(v, [v, v, v, v, v, v, v, v])".repeat(40);
+    let text = format!("[{grown}].all(x, x == x || x in [x])");
+    let (value, _) = Expression::parse(&text)
+        .unwrap()
+        .evaluate(&Scope::default(), FUEL);
+    assert_eq!(value, Err(Failure::OutOfFuel));
+}
+
+#[test]
+fn hostile_62_preparing_a_regular_expression_is_paid_for() {
+    let numbers: Vec<String> = (0..200).map(|n| n.to_string()).collect();
+    let evaluated = |pattern: &str| {
+        let text = format!("[{}].all(n, 'xxx'.matches({pattern}))", numbers.join(","));
+        let expression = Expression::parse(&text).unwrap();
+        expression.evaluate(&Scope::default(), FUEL).0
+    };
+    // One and the same is prepared once.
+    let once = evaluated("'^(x{0,20}y?){0,20}$'");
+    assert_eq!(once, Ok(Value::Bool(true)));
+    let each = evaluated("'^(x{0,20}y?){0,20}|' + string(n)");
+    assert_eq!(each, Err(Failure::OutOfFuel));
+}
+
+#[test]
 fn an_expression_is_written_as_it_was_read() {
     for text in [
         "claims.a == 'x' && (claims.b in ['y', 'z'] || !has(claims.c))",

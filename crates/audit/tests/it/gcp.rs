@@ -169,6 +169,36 @@ fn hostile_62_expressions_that_cost_too_much_end_in_bounded_time() {
 }
 
 #[test]
+#[expect(
+    clippy::disallowed_methods,
+    reason = "a bound on time is what is tested"
+)]
+fn hostile_62_a_file_full_of_bombs_ends_in_bounded_time() {
+    let list = format!("[{}]", vec!["1"; 100].join(","));
+    let bomb = format!("{list}.all(a, {list}.all(b, {list}.all(c, a + b + c > 0)))");
+    // Each alone stays in its budget, and what is asked of the subject makes thousands of tries.
+    let condition = format!("assertion.sub.contains('a') && {bomb} && {bomb} && {bomb}");
+    let mut provider = github(&condition);
+    for n in 0..20 {
+        provider["attributeMapping"][format!("attribute.bomb{n}")] = json!(bomb.clone());
+    }
+    let document = Value::Array(vec![provider; 20]);
+    let began = std::time::Instant::now();
+    let configuration = System::Gcp.read(&document).unwrap();
+    let read = began.elapsed();
+    let findings = avouch_audit::judge(&configuration);
+    let judged = began.elapsed() - read;
+    let dear = findings
+        .iter()
+        .filter(|one| one.code == avouch_audit::Code::CelCost);
+    assert!(dear.clone().count() == 20, "{findings:?}");
+    for finding in dear {
+        assert!(finding.sentence.contains("not everything"), "{finding:?}");
+    }
+    assert!(judged < std::time::Duration::from_secs(60), "{judged:?}");
+}
+
+#[test]
 fn what_is_no_provider_is_refused() {
     let pool =
         json!({"name": "projects/1/locations/global/workloadIdentityPools/ci", "state": "ACTIVE"});
