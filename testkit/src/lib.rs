@@ -30,6 +30,7 @@
 
 pub mod asn1;
 pub mod certificate;
+pub mod chain;
 pub mod crl;
 pub mod extension;
 pub mod fixtures;

@@ -80,7 +80,7 @@ impl<'a> Asked<'a> {
         let require_revocation = members.flag("require_revocation")?.unwrap_or(false);
         let policies = policies(members.members("policies")?)?;
         let (max_path_length, limits) = limits(members.members("limits")?)?;
-        let credential = match members.members("credential")? {
+        let (credential, trust_chain) = match members.members("credential")? {
             Some(credential) => read_credential(credential)?,
             None => return Err(members.refuse("credential", "is missing")),
         };
@@ -100,6 +100,7 @@ impl<'a> Asked<'a> {
                 policies,
                 recipients,
                 in_response_to,
+                trust_chain,
                 ..Context::default()
             },
             credential,
@@ -292,7 +293,8 @@ fn limits(members: Option<Members>) -> Result<(Option<u32>, Limits), Reason> {
     Ok((max_path_length, limits))
 }
 
-fn read_credential(mut members: Members) -> Result<Credential, Reason> {
+/// What was presented, and the statements of a federation that came with it.
+fn read_credential(mut members: Members) -> Result<(Credential, Vec<String>), Reason> {
     let mut found = Vec::new();
     if let Some(mut x509) = members.members("x509")? {
         let chain = x509
@@ -301,6 +303,7 @@ fn read_credential(mut members: Members) -> Result<Credential, Reason> {
         x509.finish()?;
         found.push(Credential::X509(read_chain(chain)?));
     }
+    let chain = members.text_list("trust_chain")?;
     if let Some(token) = members.text("jwt")? {
         found.push(Credential::Jwt(token));
     }
@@ -327,7 +330,11 @@ fn read_credential(mut members: Members) -> Result<Credential, Reason> {
     members.finish()?;
     let mut found = found.into_iter();
     match (found.next(), found.next()) {
-        (Some(credential), None) => Ok(credential),
+        (Some(Credential::Jwt(token)), None) => Ok((Credential::Jwt(token), chain)),
+        (Some(_), None) if !chain.is_empty() => {
+            Err(Document::Question.refuse("`credential.trust_chain` goes with a `jwt`"))
+        }
+        (Some(credential), None) => Ok((credential, chain)),
         (None, _) => Err(Document::Question.refuse("`credential` is empty")),
         (Some(_), Some(_)) => Err(Document::Question.refuse("`credential` holds more than one")),
     }

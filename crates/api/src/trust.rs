@@ -8,7 +8,7 @@ use avouch_core::credential::jose::bundle::Bundle;
 use avouch_core::credential::x509::{Certificate, Crl};
 use avouch_core::ended::{Ending, Endings, Mark};
 use avouch_core::id::{Digest, TenantId, TrustDomain};
-use avouch_core::model::federation::{IssuerAnchor, SamlAnchor};
+use avouch_core::model::federation::{FederationAnchor, IssuerAnchor, SamlAnchor};
 use avouch_core::reason::{Reason, printable};
 use avouch_core::view::{Unusable, View};
 use serde_json::{Map, Value};
@@ -322,6 +322,7 @@ impl Reader<'_> {
         let read = match kind_of(path, &members)? {
             Kind::ApiKey => api_key(path, members)?,
             Kind::Issuer => issuer(path, members)?,
+            Kind::Federation => federation(path, members)?,
             Kind::Saml => saml(path, members)?,
             Kind::TrustDomain => trust_domain(members)?,
             Kind::X509 => return self.x509(path, members, &common, document),
@@ -396,6 +397,7 @@ fn ending(index: usize, value: Value) -> Result<(Mark, Ending), Reason> {
 #[derive(Clone, Copy)]
 enum Kind {
     ApiKey,
+    Federation,
     Issuer,
     Saml,
     TrustDomain,
@@ -405,9 +407,10 @@ enum Kind {
 }
 
 /// The member that makes an anchor what it is.
-const KINDS: [(&str, Kind); 7] = [
+const KINDS: [(&str, Kind); 8] = [
     ("x509", Kind::X509),
     ("issuer", Kind::Issuer),
+    ("openid_federation", Kind::Federation),
     ("saml", Kind::Saml),
     ("trust_domain", Kind::TrustDomain),
     ("api_key", Kind::ApiKey),
@@ -444,6 +447,16 @@ fn issuer(path: &str, members: Members) -> Result<Read, Reason> {
     Ok(Read {
         name: anchor.issuer().to_owned(),
         kind: AnchorKind::Issuer(anchor),
+        members,
+    })
+}
+
+fn federation(path: &str, members: Members) -> Result<Read, Reason> {
+    let members = members.rest();
+    let anchor = FederationAnchor::read_at(path, &members)?;
+    Ok(Read {
+        name: anchor.entity_id().to_owned(),
+        kind: AnchorKind::Federation(anchor),
         members,
     })
 }

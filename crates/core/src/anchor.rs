@@ -7,7 +7,7 @@ use crate::credential::jose::bundle::Bundle;
 use crate::credential::x509::host::dns_covers;
 use crate::credential::x509::{Certificate, GeneralName};
 use crate::id::{TenantId, TrustDomain};
-use crate::model::federation::{IssuerAnchor, SamlAnchor};
+use crate::model::federation::{FederationAnchor, IssuerAnchor, SamlAnchor};
 use crate::question::Purpose;
 use crate::reason::Reason;
 use crate::time::Time;
@@ -138,6 +138,8 @@ pub enum AnchorKind {
     ApiKey(ApiKeyAnchor),
     /// A certificate (RFC 5280 6.1.1 (d)).
     Certificate(Arc<Certificate>),
+    /// A trust anchor of OpenID Federation with its key set.
+    Federation(FederationAnchor),
     /// An issuer of tokens with its key set.
     Issuer(IssuerAnchor),
     /// An identity provider of SAML with its keys.
@@ -152,6 +154,7 @@ impl AnchorKind {
         match self {
             Self::ApiKey(_) => "api_key",
             Self::Certificate(_) => "x509",
+            Self::Federation(_) => "openid_federation",
             Self::Issuer(_) => "issuer",
             Self::Saml(_) => "saml",
             Self::TrustDomain(_) => "trust_domain",

@@ -155,6 +155,7 @@ impl Text {
             access_token,
             recipients,
             in_response_to,
+            trust_chain,
             xml_signatures,
         } = context;
         self.count(expected.len());
@@ -179,6 +180,10 @@ impl Text {
             self.part(recipient.as_bytes());
         }
         self.optional(in_response_to.as_deref().map(str::as_bytes));
+        self.count(trust_chain.len());
+        for statement in trust_chain {
+            self.part(statement.as_bytes());
+        }
         self.count(xml_signatures.len());
         for signature in xml_signatures {
             self.part(signature.of.as_bytes());

@@ -50,6 +50,9 @@ pub struct Context {
     pub recipients: Vec<String>,
     /// The request that an assertion of SAML answers.
     pub in_response_to: Option<String>,
+    /// The statements of a federation that came with a token, its issuer's own first (OpenID
+    /// Federation 1.0, 4).
+    pub trust_chain: Vec<String>,
     /// What was found out about signatures in XML, by a program in a process of its own. Never
     /// taken from whoever asks.
     pub xml_signatures: Vec<XmlSignature>,

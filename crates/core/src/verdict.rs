@@ -89,7 +89,7 @@ impl Identity {
         match self.path.first().map(Vouch::how) {
             Some(How::Wit) => Assurance::ProofOfPossession,
             Some(How::X509) => Assurance::HolderOfKey,
-            Some(How::Jwt | How::Saml) => Assurance::Bearer,
+            Some(How::EntityStatement | How::Jwt | How::Saml) => Assurance::Bearer,
             Some(How::ApiKey) | None => Assurance::SharedSecret,
         }
     }

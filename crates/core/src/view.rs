@@ -8,7 +8,7 @@ use crate::credential::jose::bundle::Bundle;
 use crate::credential::x509::{Certificate, Crl, DistinguishedName};
 use crate::ended::Endings;
 use crate::id::{Digest, TenantId, TrustDomain};
-use crate::model::federation::{IssuerAnchor, SamlAnchor};
+use crate::model::federation::{FederationAnchor, IssuerAnchor, SamlAnchor};
 use crate::reason::Reason;
 
 /// Everything that a decision may rest on, fixed. Its epoch is a digest of its content, so that a
@@ -139,6 +139,7 @@ impl View {
             AnchorKind::TrustDomain(bundle) => Some(bundle),
             AnchorKind::ApiKey(_)
             | AnchorKind::Certificate(_)
+            | AnchorKind::Federation(_)
             | AnchorKind::Issuer(_)
             | AnchorKind::Saml(_) => None,
         })
@@ -154,9 +155,33 @@ impl View {
             AnchorKind::Issuer(issuer) => Some((anchor, issuer)),
             AnchorKind::ApiKey(_)
             | AnchorKind::Certificate(_)
+            | AnchorKind::Federation(_)
             | AnchorKind::Saml(_)
             | AnchorKind::TrustDomain(_) => None,
         })
+    }
+
+    /// The trust anchors of federations, in the order of their document.
+    fn federations(&self) -> impl Iterator<Item = (&Arc<Anchor>, &FederationAnchor)> {
+        self.anchors.iter().filter_map(|anchor| match &anchor.kind {
+            AnchorKind::Federation(federation) => Some((anchor, federation)),
+            _ => None,
+        })
+    }
+
+    /// Those that are called `name`.
+    pub(crate) fn federations_named(
+        &self,
+        name: &str,
+    ) -> impl Iterator<Item = (&Arc<Anchor>, &FederationAnchor)> {
+        let is_named = move |federation: &FederationAnchor| federation.entity_id() == name;
+        self.federations()
+            .filter(move |(_, federation)| is_named(federation))
+    }
+
+    /// Whether there is any.
+    pub(crate) fn has_federations(&self) -> bool {
+        self.federations().next().is_some()
     }
 
     /// The identity providers of SAML that are called `name`, in the order of their document.
@@ -185,6 +210,7 @@ impl View {
             AnchorKind::TrustDomain(bundle) => Some((anchor, bundle)),
             AnchorKind::ApiKey(_)
             | AnchorKind::Certificate(_)
+            | AnchorKind::Federation(_)
             | AnchorKind::Issuer(_)
             | AnchorKind::Saml(_) => None,
         })
@@ -295,7 +321,10 @@ fn index(anchors: &[Arc<Anchor>]) -> BTreeMap<CanonicalName, SameName> {
                 bundle.x509_authorities.as_slice(),
                 Some(&bundle.trust_domain),
             ),
-            AnchorKind::ApiKey(_) | AnchorKind::Issuer(_) | AnchorKind::Saml(_) => continue,
+            AnchorKind::ApiKey(_)
+            | AnchorKind::Federation(_)
+            | AnchorKind::Issuer(_)
+            | AnchorKind::Saml(_) => continue,
         };
         for certificate in certificates {
             let same = index

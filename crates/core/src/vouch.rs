@@ -49,6 +49,8 @@ impl Vouch {
 pub enum How {
     /// A known digest of a secret.
     ApiKey,
+    /// What an entity of a federation says of itself or of a subordinate.
+    EntityStatement,
     /// A signed token.
     Jwt,
     /// A signed assertion of SAML.
@@ -64,6 +66,7 @@ impl How {
     pub fn name(self) -> &'static str {
         match self {
             Self::ApiKey => "api_key",
+            Self::EntityStatement => "entity_statement",
             Self::Jwt => "jwt",
             Self::Saml => "saml",
             Self::Wit => "wit",

@@ -196,6 +196,9 @@ pub(super) fn key_of(anchor: &Anchor) -> String {
             format!("x509 {}", Digest::of(certificate.public_key_info()))
         }
         AnchorKind::Issuer(issuer) => format!("issuer {}", issuer.issuer()),
+        AnchorKind::Federation(federation) => {
+            format!("openid_federation {}", federation.entity_id())
+        }
         AnchorKind::Saml(provider) => format!("saml {}", provider.entity_id()),
         AnchorKind::TrustDomain(bundle) => format!("trust_domain {}", bundle.trust_domain),
     }
@@ -213,6 +216,7 @@ fn certificate_of(entry: &Entry) -> Option<&Certificate> {
         AnchorKind::Certificate(certificate) => Some(certificate),
         AnchorKind::ApiKey(_)
         | AnchorKind::Issuer(_)
+        | AnchorKind::Federation(_)
         | AnchorKind::Saml(_)
         | AnchorKind::TrustDomain(_) => None,
     }
@@ -332,6 +336,7 @@ fn keys_of(anchor: &Anchor) -> BTreeSet<String> {
             .keys()
             .map(|keys| of_set("jwt", keys))
             .unwrap_or_default(),
+        AnchorKind::Federation(federation) => of_set("entity", federation.keys()),
         AnchorKind::Saml(provider) => {
             let name = |certificate: &Arc<Certificate>| {
                 let key = Digest::of(certificate.public_key_info());

@@ -100,6 +100,7 @@ fn anchor_json(anchor: &Anchor) -> Value {
         }),
         AnchorKind::ApiKey(_)
         | AnchorKind::Issuer(_)
+        | AnchorKind::Federation(_)
         | AnchorKind::Saml(_)
         | AnchorKind::TrustDomain(_) => Value::Null,
     };

@@ -117,7 +117,7 @@ fn said_by(vouch: &Vouch) -> String {
     let key = printable(vouch.key());
     match vouch.how() {
         How::X509 => format!("signed by {by}"),
-        How::Jwt | How::Saml => format!("signed by {by}, key {key}"),
+        How::EntityStatement | How::Jwt | How::Saml => format!("signed by {by}, key {key}"),
         How::Wit => format!("signed by {by}, key {key}, and proved by its holder"),
         How::ApiKey => "known by its digest".to_owned(),
     }
@@ -134,6 +134,7 @@ fn anchor_in_words(reached: &AnchorReached) -> String {
         }
         (AnchorKind::Certificate(_), _) => format!("the trusted certificate {name}"),
         (AnchorKind::Issuer(_), _) => format!("the trusted issuer {name}"),
+        (AnchorKind::Federation(_), _) => format!("the trust anchor {name} of a federation"),
         (AnchorKind::Saml(_), _) => format!("the trusted identity provider {name}"),
         (AnchorKind::TrustDomain(bundle), _) => {
             format!("the bundle of {}", bundle.trust_domain)
@@ -154,7 +155,7 @@ fn counts(identity: &Identity) -> String {
     if certificates == 0 || certificates != signatures {
         return match identity.path().first().map(Vouch::how) {
             Some(How::ApiKey) | None => "1 anchor, no signature".to_owned(),
-            Some(How::Jwt | How::Saml | How::Wit | How::X509) => {
+            Some(How::EntityStatement | How::Jwt | How::Saml | How::Wit | How::X509) => {
                 format!("{signatures_in_words}, 1 anchor")
             }
         };

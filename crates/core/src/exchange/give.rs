@@ -217,6 +217,7 @@ fn lineage(place: Place<'_>, subject: &Believed, digest: Digest) -> Result<Vec<A
         AnchorKind::TrustDomain(bundle) => place.own.contains(&bundle.trust_domain),
         AnchorKind::ApiKey(_)
         | AnchorKind::Certificate(_)
+        | AnchorKind::Federation(_)
         | AnchorKind::Issuer(_)
         | AnchorKind::Saml(_) => false,
     };
@@ -257,7 +258,10 @@ fn stands(place: Place<'_>, anchor: &Anchor, ancestor: &Ancestor) -> bool {
         AnchorKind::Saml(provider) => {
             provider.entity_id() == ancestor.issuer && provider.check_standing(place.now).is_ok()
         }
-        AnchorKind::ApiKey(_) | AnchorKind::Certificate(_) | AnchorKind::TrustDomain(_) => true,
+        AnchorKind::ApiKey(_)
+        | AnchorKind::Certificate(_)
+        | AnchorKind::Federation(_)
+        | AnchorKind::TrustDomain(_) => true,
     };
     let is_admitted = || anchor.admits(place.view.tenant(), place.now).is_ok();
     anchor.name == ancestor.anchor && is_believed && is_admitted()

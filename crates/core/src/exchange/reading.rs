@@ -12,7 +12,7 @@ use crate::credential::jose::json::kind_of;
 use crate::credential::jose::jwk::KeySet;
 use crate::credential::members::Members;
 use crate::id::TrustDomain;
-use crate::model::federation::SAML_FACTS;
+use crate::model::federation::{CHAIN_FACTS, SAML_FACTS};
 use crate::policy::presets::Preset;
 use crate::policy::reading::Vocabulary;
 use crate::policy::rules::{Rule, invalid, require_pins};
@@ -259,6 +259,11 @@ impl Reader<'_> {
                 issuer.issuer().to_owned(),
                 Vocabulary::Token(issuer.preset()),
                 issuer.preset(),
+            ),
+            AnchorKind::Federation(federation) => (
+                federation.entity_id().to_owned(),
+                Vocabulary::Assertion(&CHAIN_FACTS),
+                None,
             ),
             AnchorKind::Saml(provider) => (
                 provider.entity_id().to_owned(),

@@ -293,6 +293,7 @@ impl Admission {
                 Source::Anchor(name),
                 AnchorKind::ApiKey(_)
                 | AnchorKind::Certificate(_)
+                | AnchorKind::Federation(_)
                 | AnchorKind::Issuer(_)
                 | AnchorKind::Saml(_),
             ) => anchor.name == *name,

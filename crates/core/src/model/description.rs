@@ -64,15 +64,25 @@ impl TrustModel {
         match (self, kind) {
             (
                 Self::Federation,
-                AnchorKind::Issuer(_) | AnchorKind::Saml(_) | AnchorKind::TrustDomain(_),
+                AnchorKind::Federation(_)
+                | AnchorKind::Issuer(_)
+                | AnchorKind::Saml(_)
+                | AnchorKind::TrustDomain(_),
             )
             | (Self::Pki, AnchorKind::Certificate(_) | AnchorKind::TrustDomain(_))
             | (Self::SharedSecret, AnchorKind::ApiKey(_)) => true,
             (Self::Federation, AnchorKind::ApiKey(_) | AnchorKind::Certificate(_))
-            | (Self::Pki, AnchorKind::ApiKey(_) | AnchorKind::Issuer(_) | AnchorKind::Saml(_))
+            | (
+                Self::Pki,
+                AnchorKind::ApiKey(_)
+                | AnchorKind::Federation(_)
+                | AnchorKind::Issuer(_)
+                | AnchorKind::Saml(_),
+            )
             | (
                 Self::SharedSecret,
                 AnchorKind::Certificate(_)
+                | AnchorKind::Federation(_)
                 | AnchorKind::Issuer(_)
                 | AnchorKind::Saml(_)
                 | AnchorKind::TrustDomain(_),

@@ -75,7 +75,7 @@ impl Rule {
 /// Which facts there are.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Vocabulary {
-    /// Those of assertions of SAML: these, beside the subject and attributes.
+    /// These, beside the subject and whatever is called `claims.`.
     Assertion(&'static [&'static str]),
     /// Those of tokens of an issuer.
     Token(Option<Preset>),

@@ -82,6 +82,10 @@ catalogue! {
             "The {position} cannot be read as a certificate revocation list: {detail}.",
             fix: "Fetch the list again from its distribution point.",
             spec: "RFC 5280 5.1";
+        EntityStatementMalformed { position: usize, detail: String } = "input.entity_statement_malformed",
+            "Statement {position} of the trust chain cannot be read: {detail}.",
+            fix: "Get the chain again, and pass each statement exactly as it was issued.",
+            spec: "OpenID Federation 1.0 3.1, 3.2";
         HeaderMalformed { member: &'static str, detail: String } = "input.header_malformed",
             "The header of the token cannot be used, because of `{member}`: {detail}.",
             fix: "Have the issuer write `{member}` as the standard asks.",
@@ -482,6 +486,22 @@ catalogue! {
             "The token was issued to {authorized_party}, not to {expected}.",
             fix: "Present a token that the issuer gave to {expected}.",
             spec: "OpenID Connect Core 3.1.3.7 (4), (5)";
+        ChainBroken { entity: String, known: Vec<String> } = "federation.chain_broken",
+            "No statement leads from {entity} to a trust anchor (trusted: {known}).",
+            fix: "Send the whole chain: the configuration of the issuer, then what each superior says of the one below.",
+            spec: "OpenID Federation 1.0 4, 10.1";
+        ChainLoop { entity: String } = "federation.chain_loop",
+            "The chain comes back to {entity}, which is on it already.",
+            fix: "Send a chain in which each entity stands once.",
+            spec: "OpenID Federation 1.0 10.1";
+        ChainName { issuer: String, entity: String } = "federation.chain_name_excluded",
+            "{issuer} does not permit {entity} below it.",
+            fix: "Ask {issuer} whether {entity} belongs below it; if not, refuse the sender.",
+            spec: "OpenID Federation 1.0 6.2.2";
+        ChainPathLength { issuer: String, allowed: i64, intermediates: usize } = "federation.chain_path_length",
+            "{issuer} permits {allowed} intermediates below it, and there are {intermediates}.",
+            fix: "Use a shorter chain, or ask {issuer} to permit more.",
+            spec: "OpenID Federation 1.0 6.2.1";
         ClaimMissing { claim: &'static str } = "federation.claim_missing",
             "The token has no `{claim}` claim.",
             fix: "Have the issuer set `{claim}`; a token without it cannot be bounded.",
@@ -498,6 +518,10 @@ catalogue! {
             "The token says that {names} must be understood, and this verifier does not understand it.",
             fix: "Have the issuer leave `crit` out, or use a relying party made for {names}.",
             spec: "RFC 7515 4.1.11";
+        EntityKeysMissing { entity: String } = "federation.entity_keys_missing",
+            "{entity} publishes no keys for tokens, or is not allowed to be what it says it is.",
+            fix: "Have {entity} publish `jwks` in its metadata, as an entity of a type that its superiors and the anchor permit.",
+            spec: "OpenID Federation 1.0 5.2.1, 6.2.3";
         HeaderUnexpected { member: String } = "federation.header_unexpected",
             "The header of the token has the member `{member}`, which this kind of token must not have.",
             fix: "Have the issuer leave `{member}` out of the header.",
@@ -566,6 +590,14 @@ catalogue! {
             "The token lives {lifetime}; more than {allowed} is not accepted from this issuer.",
             fix: "Have the issuer shorten the lifetime, or raise `max_lifetime` for it in the trust document.",
             spec: "RFC 8725 3.8; RFC 7523 3 (4)";
+        MetadataPolicyConflict { entity_type: String, parameter: String, detail: String } = "federation.metadata_policy_conflict",
+            "The policies on the chain contradict each other for `{parameter}` of `{entity_type}`: {detail}.",
+            fix: "Have the superiors agree; until then nobody below them is believed this way.",
+            spec: "OpenID Federation 1.0 6.1.3, 6.1.4";
+        MetadataPolicyViolated { entity_type: String, parameter: String, detail: String } = "federation.metadata_policy_violated",
+            "The metadata of the issuer is not what its superiors ask for, in `{parameter}` of `{entity_type}`: {detail}.",
+            fix: "Have the issuer change `{parameter}`.",
+            spec: "OpenID Federation 1.0 6.1.4.2";
         NonceMismatch {} = "federation.nonce_mismatch",
             "The token does not carry the nonce that was asked for, so it may be a replay.",
             fix: "Start the sign-in again and use the token it returns.",
@@ -658,6 +690,18 @@ catalogue! {
             "The assertion carries no signature of its own; one around it says nothing about it.",
             fix: "Have the identity provider sign assertions (often called `WantAssertionsSigned`).",
             spec: "SAML Profiles 4.1.3.5; SAML Core 5.2";
+        StatementCritical { names: Vec<String> } = "federation.statement_critical",
+            "A statement of the chain says that {names} must be understood, and this verifier does not understand it.",
+            fix: "Have the superior leave {names} out, or use a relying party made for it.",
+            spec: "OpenID Federation 1.0 3.1.1, 6.1.3.2";
+        StatementExpired { issuer: String, entity: String, expired: Time, at: Time } = "federation.statement_expired",
+            "What {issuer} says of {entity} expired on {expired}; it is {at}.",
+            fix: "Get the chain again from {issuer}.",
+            spec: "OpenID Federation 1.0 10.2";
+        StatementSignature { issuer: String, entity: String } = "federation.statement_signature_invalid",
+            "What {issuer} says of {entity} was not signed with a key that {issuer} has according to whoever is above it.",
+            fix: "Get the chain again; if {issuer} has changed its keys, its superior or the trust document must know.",
+            spec: "OpenID Federation 1.0 10.2";
         SubjectMismatch { subject: String, expected: String } = "federation.subject_mismatch",
             "The token is for {subject}, not for {expected}.",
             fix: "Expect {subject} if that is who you meant to hear from; otherwise refuse the sender.",
@@ -678,6 +722,10 @@ catalogue! {
             "The token was not signed by the key {key} of {issuer}, or was changed after it was signed.",
             fix: "Get a new token from {issuer}; if it fails again, treat the sender as hostile.",
             spec: "RFC 7515 5.2";
+        TrustMark { entity: String, mark: String, detail: String } = "federation.trust_mark_missing",
+            "{entity} lacks the trust mark {mark}: {detail}.",
+            fix: "Have {entity} get the mark from who may give it, and publish it in its configuration.",
+            spec: "OpenID Federation 1.0 7.3";
         TypeUnexpected { found: String, expected: Vec<String> } = "federation.type_unexpected",
             "This is a token of the type {found}; here {expected} is expected.",
             fix: "Present the token that was issued for this use; other kinds prove other things.",

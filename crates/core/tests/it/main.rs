@@ -34,3 +34,4 @@ mod spiffe_x509_svid;
 mod suite;
 mod token_ask;
 mod token_properties;
+mod trust_chains;

@@ -7,7 +7,7 @@ use avouch_core::credential::api_key::ApiKeyAnchor;
 use avouch_core::credential::jose::bundle::Bundle;
 use avouch_core::crypto::AwsLc;
 use avouch_core::id::{Digest, TenantId};
-use avouch_core::model::federation::IssuerAnchor;
+use avouch_core::model::federation::{FederationAnchor, IssuerAnchor};
 use avouch_core::question::{Context, ExpectedName, Profile, Purpose, Question};
 use avouch_core::reason::Reason;
 use avouch_core::time::Time;
@@ -193,6 +193,10 @@ pub(crate) fn outcome(verdict: &Verdict) -> String {
 pub(crate) fn read_anchor(anchor: &Value) -> Result<AnchorKind, Reason> {
     if let Some(trust_domain) = anchor["trust_domain"].as_str() {
         return Bundle::read(trust_domain, &anchor["bundle"]).map(AnchorKind::TrustDomain);
+    }
+    if !anchor["openid_federation"].is_null() {
+        let members = anchor.as_object().unwrap();
+        return FederationAnchor::read_at("anchor", members).map(AnchorKind::Federation);
     }
     if !anchor["api_key"].is_null() {
         return ApiKeyAnchor::read(&anchor["api_key"]).map(AnchorKind::ApiKey);

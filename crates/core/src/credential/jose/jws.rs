@@ -40,6 +40,9 @@ pub(crate) struct Header {
     pub(crate) algorithm: Algorithm,
     pub(crate) key_id: Option<String>,
     pub(crate) token_type: Option<String>,
+    /// The statements of a federation that lead from its issuer to a trust anchor (OpenID
+    /// Federation 1.0, 4.3).
+    pub(crate) trust_chain: Vec<String>,
     /// The names of all other members, in order.
     pub(crate) others: Vec<String>,
     /// The key that it brings, where it is one that proves nothing but that its sender has a key.
@@ -200,6 +203,7 @@ impl Header {
             algorithm,
             key_id: text(&object, "kid")?.map(str::to_owned),
             token_type: text(&object, "typ")?.map(str::to_owned),
+            trust_chain: trust_chain(&object)?,
             others: object
                 .keys()
                 .filter(|name| !matches!(name.as_str(), "alg" | "kid" | "typ"))
@@ -208,6 +212,21 @@ impl Header {
             key,
         };
         Ok(header)
+    }
+}
+
+fn trust_chain(object: &Map<String, Value>) -> Result<Vec<String>, Reason> {
+    let refuse = || Reason::HeaderMalformed {
+        member: "trust_chain",
+        detail: "it must be a list of statements".to_owned(),
+    };
+    match object.get("trust_chain") {
+        None => Ok(Vec::new()),
+        Some(Value::Array(list)) => list
+            .iter()
+            .map(|one| one.as_str().map(str::to_owned).ok_or_else(refuse))
+            .collect(),
+        Some(_) => Err(refuse()),
     }
 }
 

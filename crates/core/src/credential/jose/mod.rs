@@ -6,6 +6,7 @@
 pub mod algorithm;
 pub(crate) mod base64url;
 pub mod bundle;
+pub(crate) mod entity;
 pub mod json;
 pub mod jwk;
 pub(crate) mod jws;

@@ -8,6 +8,7 @@
 mod api_key;
 mod audience;
 mod bearer;
+mod chain;
 pub(crate) mod claims;
 mod issuer;
 mod keys;
@@ -18,6 +19,7 @@ mod standing;
 mod subject;
 mod token;
 
+pub use chain::FederationAnchor;
 pub use claims::{CLOCK_LEEWAY, LIFETIME_MAX};
 pub use issuer::IssuerAnchor;
 pub use proof::PROOF_LIFETIME_MAX;
@@ -25,6 +27,7 @@ pub use saml::{Answers, SamlAnchor};
 pub use standing::Standing;
 
 pub(crate) use api_key::decide_api_key;
+pub(crate) use chain::FACTS as CHAIN_FACTS;
 pub(crate) use saml::{FACTS as SAML_FACTS, decide_saml};
 
 use claims::Claims;
@@ -62,7 +65,24 @@ pub(crate) fn decide_jwt(
         .and_then(|()| Claims::read(&jws.claims))
         .and_then(|claims| bearer::check_bearer_claims(&claims, context).map(|()| claims));
     match read {
-        Ok(claims) => TokenModel::decide(asked, &jws, &claims, Form::Bearer, budget),
+        Ok(claims) => {
+            let brought = &question.context.trust_chain;
+            let chain = if brought.is_empty() {
+                &jws.header().trust_chain
+            } else {
+                brought
+            };
+            // Who is trusted by name needs nobody above.
+            let is_named = claims
+                .issuer
+                .is_some_and(|name| view.issuers_named(name).next().is_some());
+            let is_svid = bearer::is_spiffe(claims.subject.unwrap_or_default());
+            if !is_named && view.has_federations() && !(is_svid && chain.is_empty()) {
+                let chain: Vec<&str> = chain.iter().map(String::as_str).collect();
+                return chain::decide_chain(asked, &jws, &claims, &chain, budget);
+            }
+            TokenModel::decide(asked, &jws, &claims, Form::Bearer, budget)
+        }
         Err(reason) => {
             let legs = legs::of_unread(&jws.claims, &reason);
             refused_with("the token", reason, legs)

@@ -46,7 +46,10 @@ impl X509Pop {
     pub(super) fn read(mut members: Members, tenant: &Tenant) -> Result<Self, Reason> {
         let vouches = |kind: &AnchorKind| match kind {
             AnchorKind::Certificate(_) | AnchorKind::TrustDomain(_) => true,
-            AnchorKind::ApiKey(_) | AnchorKind::Issuer(_) | AnchorKind::Saml(_) => false,
+            AnchorKind::ApiKey(_)
+            | AnchorKind::Federation(_)
+            | AnchorKind::Issuer(_)
+            | AnchorKind::Saml(_) => false,
         };
         let read = Self {
             view: attestor::trust(&mut members, tenant, vouches)?,

@@ -1,0 +1,160 @@
+//! Trust anchors of OpenID Federation: the keys at which chains of statements end, and the bounds
+//! within which whoever is below is believed.
+
+use serde_json::{Map, Value};
+
+use crate::credential::jose::entity::host_of;
+use crate::credential::jose::jwk::KeySet;
+use crate::credential::members::{Members, trust_document};
+use crate::model::federation::claims::LIFETIME_MAX;
+use crate::model::federation::issuer::lifetime_max;
+use crate::policy::reading::Vocabulary;
+use crate::policy::rules::Rule;
+use crate::reason::Reason;
+
+/// The entity that signed the token.
+pub(super) const ENTITY: &str = "federation.entity";
+
+/// The facts that a rule may speak of, beside `claims.<name>`.
+pub(crate) const FACTS: [&str; 1] = [ENTITY];
+
+/// A trust anchor of a federation.
+#[derive(Clone, Debug)]
+pub struct FederationAnchor {
+    entity_id: String,
+    keys: KeySet,
+    audiences: Vec<String>,
+    rules: Vec<Rule>,
+    lifetime_max: i64,
+    entity_types: Vec<String>,
+    trust_marks: Vec<RequiredMark>,
+}
+
+/// A trust mark that whoever is believed must have.
+#[derive(Clone, Debug)]
+pub(super) struct RequiredMark {
+    pub(super) mark: String,
+    /// Who may have given it.
+    pub(super) issuers: Vec<String>,
+}
+
+impl FederationAnchor {
+    /// Reads the members of the anchor that stands at `place` of its document:
+    /// `openid_federation` with an `entity_id` and `jwks`, and optionally `audiences`, `rules`,
+    /// `max_lifetime` (seconds), `entity_types` and `trust_marks`.
+    ///
+    /// # Errors
+    ///
+    /// `input.trust_document_malformed`, and the refusals of [`KeySet::read`] and [`Rule::read`].
+    pub fn read_at(place: &str, members: &Map<String, Value>) -> Result<Self, Reason> {
+        let known = [
+            "audiences",
+            "entity_types",
+            "max_lifetime",
+            "openid_federation",
+            "rules",
+            "trust_marks",
+        ];
+        let members = Members::of(members, place, &known)?;
+        let place = members.place("openid_federation");
+        let Some(Value::Object(object)) = members.get("openid_federation") else {
+            return Err(trust_document(format!("`{place}` must be an object")));
+        };
+        let own = Members::of(object, &place, &["entity_id", "jwks"])?;
+        let entity_id = own.required_text("entity_id")?;
+        if host_of(entity_id).is_none() {
+            return Err(trust_document(format!(
+                "`{}` is no entity, which is an `https` URL",
+                own.place("entity_id")
+            )));
+        }
+        let keys = own
+            .get("jwks")
+            .ok_or_else(|| trust_document(format!("`{place}` needs `jwks`")))?;
+        Ok(Self {
+            entity_id: entity_id.to_owned(),
+            keys: KeySet::read(entity_id, keys)?,
+            audiences: members.texts("audiences")?,
+            rules: read_rules(&members)?,
+            lifetime_max: lifetime_max(&members, LIFETIME_MAX)?,
+            entity_types: members.texts("entity_types")?,
+            trust_marks: read_marks(&members)?,
+        })
+    }
+
+    /// Its name.
+    pub fn entity_id(&self) -> &str {
+        &self.entity_id
+    }
+
+    /// The keys that it signs statements with.
+    pub fn keys(&self) -> &KeySet {
+        &self.keys
+    }
+
+    /// For whom tokens may be; anyone whom the question names when empty.
+    pub fn audiences(&self) -> &[String] {
+        &self.audiences
+    }
+
+    /// Who may come from below it; anyone when empty.
+    pub fn rules(&self) -> &[Rule] {
+        &self.rules
+    }
+
+    /// The longest life of tokens, in seconds.
+    pub fn lifetime_max(&self) -> i64 {
+        self.lifetime_max
+    }
+
+    /// As what an entity may sign tokens; as anything when empty.
+    pub fn entity_types(&self) -> &[String] {
+        &self.entity_types
+    }
+
+    pub(super) fn trust_marks(&self) -> &[RequiredMark] {
+        &self.trust_marks
+    }
+}
+
+fn read_rules(members: &Members<'_>) -> Result<Vec<Rule>, Reason> {
+    match members.get("rules") {
+        None => Ok(Vec::new()),
+        Some(Value::Array(rules)) if rules.is_empty() => Err(members.empty("rules")),
+        Some(Value::Array(rules)) => rules
+            .iter()
+            .enumerate()
+            .map(|(index, rule)| Rule::read_in(rule, index + 1, Vocabulary::Assertion(&FACTS)))
+            .collect(),
+        Some(other) => Err(members.mistyped("rules", "a list of rules", other)),
+    }
+}
+
+fn read_marks(members: &Members<'_>) -> Result<Vec<RequiredMark>, Reason> {
+    let list = match members.get("trust_marks") {
+        None => return Ok(Vec::new()),
+        Some(Value::Array(list)) if list.is_empty() => return Err(members.empty("trust_marks")),
+        Some(Value::Array(list)) => list,
+        Some(other) => return Err(members.mistyped("trust_marks", "a list of marks", other)),
+    };
+    let place = members.place("trust_marks");
+    list.iter()
+        .map(|mark| {
+            let Value::Object(mark) = mark else {
+                return Err(members.mistyped("trust_marks", "a list of objects", mark));
+            };
+            let mark = Members::of(mark, &place, &["issuers", "type"])?;
+            let issuers = mark.texts("issuers")?;
+            if issuers.is_empty() {
+                return Err(trust_document(format!(
+                    "`{}` is missing",
+                    mark.place("issuers")
+                )));
+            }
+            Ok(RequiredMark {
+                mark: mark.required_text("type")?.to_owned(),
+                issuers,
+            })
+        })
+        .collect()
+}
