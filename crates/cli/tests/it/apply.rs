@@ -40,6 +40,16 @@ spec:
   owner: the shop team
   reason: workflows
 ---
+kind: pin
+tenant: shop
+name: ci/spki-sha256:0707070707070707070707070707070707070707070707070707070707070707
+spec: {mode: vestigial, owner: the shop team, reason: told by its operator, expires: 2099-01-31}
+---
+kind: signal
+tenant: shop
+name: idp
+spec: {issuer: "https://idp.example.com", owner: the shop team, reason: sessions}
+---
 kind: anchor
 tenant: shop
 name: partner
@@ -92,7 +102,7 @@ fn everything_in_a_file_is_made_in_the_order_of_need_and_the_second_time_nothing
     folder.file("shop.yaml", SHOP);
     let planned = served.run(&["plan", "-f", "shop.yaml", "-o", "json"]);
     assert_eq!(planned.code, 0, "{planned:?}");
-    assert_eq!(summary(&planned), json!({"create": 11}));
+    assert_eq!(summary(&planned), json!({"create": 13}));
     let kinds = |ran: &Ran| -> Vec<String> {
         let objects = ran.json()["objects"].as_array().cloned().unwrap();
         let kinds = objects.iter().map(|one| one["kind"].as_str().unwrap());
@@ -109,9 +119,9 @@ fn everything_in_a_file_is_made_in_the_order_of_need_and_the_second_time_nothing
     insta::assert_snapshot!("apply_all", applied.told());
     let again = served.run(&["apply", "-f", "shop.yaml", "-o", "json"]);
     assert_eq!(again.code, 0, "{again:?}");
-    assert_eq!(summary(&again), json!({"left": 11}));
+    assert_eq!(summary(&again), json!({"left": 13}));
     let check = served.run(&["plan", "-f", "shop.yaml", "--check"]);
-    assert_eq!((check.code, check.out.as_str()), (0, "11 to leave\n"));
+    assert_eq!((check.code, check.out.as_str()), (0, "13 to leave\n"));
 
     // What is written out can be put back, and then there is nothing to do.
     let exported = served.run(&["export", "--tenant", "shop"]);
@@ -120,20 +130,20 @@ fn everything_in_a_file_is_made_in_the_order_of_need_and_the_second_time_nothing
     let round = served.run(&["plan", "-f", "exported.yaml", "--check"]);
     assert_eq!(
         (round.code, round.out.as_str()),
-        (0, "10 to leave\n"),
+        (0, "12 to leave\n"),
         "{}",
         exported.out
     );
     let json = served.run(&["export", "--tenant", "shop", "-o", "json"]);
     folder.file("exported.json", &json.out);
     let round = served.run(&["plan", "-f", "exported.json", "--check"]);
-    assert_eq!(round.out, "10 to leave\n");
+    assert_eq!(round.out, "12 to leave\n");
     // Into nothing, too: all of it is enough to make the tenant again.
     let renamed = exported.out.replace("shop.test", "copy.test");
     folder.file("copy.yaml", renamed.replace(": shop\n", ": copy\n"));
     let copied = served.run(&["apply", "-f", "copy.yaml", "-o", "json"]);
     assert_eq!(copied.code, 0, "{copied:?}");
-    assert_eq!(summary(&copied), json!({"created": 10}));
+    assert_eq!(summary(&copied), json!({"created": 12}));
 }
 
 #[test]

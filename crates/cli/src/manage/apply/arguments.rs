@@ -75,7 +75,8 @@ A file:
   tenant: shop
   name: shop.example.com
 
-Kinds: tenant, trust-domain, quota, admin, anchor, federation, issuer, attestor, rule, entry.
+Kinds: tenant, trust-domain, quota, admin, anchor, federation, issuer, pin, signal, attestor, rule,
+entry.
 A `spec` is what the command of the kind takes with -f. What is needed is made first.
 
 Exit codes:

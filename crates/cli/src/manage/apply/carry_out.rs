@@ -3,11 +3,11 @@
 use serde_json::{Map, Value, json};
 
 use super::super::client::Client;
-use super::super::{list_of, segment};
+use super::super::list_of;
 use super::documents::{Name, Problem};
 use super::kind::Kind;
 use super::plan::{Action, Outcome, Step};
-use super::there::under;
+use super::there::{one, under};
 use crate::fault::Fault;
 
 /// How many registration entries are sent at once: one commit each time.
@@ -72,8 +72,7 @@ fn send(client: &Client, step: &Step) -> Result<(), Fault> {
     let all = under(&step.name)?;
     let spec = Value::Object(step.spec.clone());
     if step.action == Action::Remove {
-        let one = format!("{all}/{}", segment(&step.name.name)?);
-        return client.delete(&one).map(drop);
+        return client.delete(&one(&step.name)?).map(drop);
     }
     let is_new = step.action == Action::Create;
     let spec = match spec {
@@ -94,9 +93,11 @@ fn send(client: &Client, step: &Step) -> Result<(), Fault> {
         | Kind::Anchor
         | Kind::Federation
         | Kind::Issuer
+        | Kind::Pin
+        | Kind::Signal
         | Kind::Attestor
         | Kind::Rule
-        | Kind::Entry => client.put(&format!("{all}/{}", segment(&step.name.name)?), &spec),
+        | Kind::Entry => client.put(&one(&step.name)?, &spec),
     }
     .map(drop)
 }

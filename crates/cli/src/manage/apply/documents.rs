@@ -332,12 +332,18 @@ impl Reading<'_> {
             (_, Some(name)) => (own()?, name),
             (_, None) => return Err(missing("name")),
         };
-        for (member, text) in [("tenant", &tenant), ("name", &name)] {
-            let may_be_empty = kind == Kind::Quota && member == "name";
-            if !may_be_empty && segment(text).is_err() {
-                let detail = "is no name: names are of letters, digits, `.`, `_` and `-`";
-                return Err(refuse(member, detail));
-            }
+        if segment(&tenant).is_err() {
+            return Err(refuse("tenant", NO_NAME));
+        }
+        let is_named = match kind {
+            Kind::Quota => true,
+            Kind::Pin => is_pin(&name),
+            _ => segment(&name).is_ok(),
+        };
+        if !is_named {
+            let of_pins = "is no issuer, a slash and a pin, as `ci/sha256:…`";
+            let detail = if kind == Kind::Pin { of_pins } else { NO_NAME };
+            return Err(refuse("name", detail));
         }
         if spec.is_none() && kind != Kind::Tenant && kind != Kind::TrustDomain {
             return Err(missing("spec"));
@@ -346,6 +352,16 @@ impl Reading<'_> {
         let spec = spec.map(|spec| of_kind(kind, spec)).transpose()?;
         Ok((Name { kind, tenant, name }, spec.unwrap_or_default()))
     }
+}
+
+const NO_NAME: &str = "is no name: names are of letters, digits, `.`, `_` and `-`";
+
+/// The name of an issuer, a slash and what is pinned, which needs no escapes in an address.
+fn is_pin(name: &str) -> bool {
+    let fits = |byte: u8| byte.is_ascii_alphanumeric() || b":_-".contains(&byte);
+    name.split_once('/').is_some_and(|(issuer, pin)| {
+        segment(issuer).is_ok() && !pin.is_empty() && pin.bytes().all(fits)
+    })
 }
 
 /// The members of a `spec`, all of which are known.

@@ -20,6 +20,11 @@ pub(super) enum Kind {
     Federation,
     /// Whose tokens a tenant believes.
     Issuer,
+    /// What must be seen of the servers or keys of an issuer. Its name is that of the issuer, a slash
+    /// and the pin.
+    Pin,
+    /// Whose events a tenant takes.
+    Signal,
     /// What a tenant accepts from nodes.
     Attestor,
     /// Who may exchange what.
@@ -29,7 +34,7 @@ pub(super) enum Kind {
 }
 
 impl Kind {
-    pub(super) const ALL: [Self; 10] = [
+    pub(super) const ALL: [Self; 12] = [
         Self::Tenant,
         Self::TrustDomain,
         Self::Quota,
@@ -37,6 +42,8 @@ impl Kind {
         Self::Anchor,
         Self::Federation,
         Self::Issuer,
+        Self::Pin,
+        Self::Signal,
         Self::Attestor,
         Self::Rule,
         Self::Entry,
@@ -52,6 +59,8 @@ impl Kind {
             Self::Anchor => "anchor",
             Self::Federation => "federation",
             Self::Issuer => "issuer",
+            Self::Pin => "pin",
+            Self::Signal => "signal",
             Self::Attestor => "attestor",
             Self::Rule => "rule",
             Self::Entry => "entry",
@@ -68,6 +77,8 @@ impl Kind {
             Self::Anchor => "anchors",
             Self::Federation => "federations",
             Self::Issuer => "issuers",
+            Self::Pin => "pins",
+            Self::Signal => "signals",
             Self::Attestor => "attestors",
             Self::Rule => "rules",
             Self::Entry => "entries",
@@ -105,7 +116,16 @@ impl Kind {
                 "spiffe_id",
                 "x509_ttl",
             ]),
-            Self::Anchor | Self::Issuer | Self::Attestor | Self::Rule => None,
+            Self::Pin => Some(&[
+                "auto_stage",
+                "expires",
+                "host",
+                "mode",
+                "owner",
+                "place",
+                "reason",
+            ]),
+            Self::Anchor | Self::Issuer | Self::Signal | Self::Attestor | Self::Rule => None,
         }
     }
 
@@ -137,6 +157,15 @@ impl Kind {
                 if let Some(Value::Object(review)) = spec.get_mut("review") {
                     review.remove("token");
                 }
+            }
+            Self::Pin => {
+                if spec.get("auto_stage") == Some(&Value::Bool(false)) {
+                    spec.remove("auto_stage");
+                }
+                canonical_time(&mut spec, "expires");
+            }
+            Self::Signal => {
+                spec.remove("token");
             }
             Self::Tenant | Self::TrustDomain | Self::Anchor | Self::Issuer | Self::Rule => {}
         }

@@ -11,11 +11,13 @@ use super::kind::Kind;
 use super::there::{self, is_unknown};
 use crate::fault::Fault;
 
-/// The kinds of objects that may say who answers for them.
-const OWNED: [Kind; 5] = [
+/// The kinds of objects that may say who answers for them. Pins are not among them: a monitor adds
+/// some, in the name of the owner of what they continue.
+const OWNED: [Kind; 6] = [
     Kind::Anchor,
     Kind::Federation,
     Kind::Issuer,
+    Kind::Signal,
     Kind::Rule,
     Kind::Entry,
 ];
@@ -248,7 +250,8 @@ impl Planning<'_> {
     }
 }
 
-/// What would have to change. Of a tenant only what is said counts: the rest is chosen for it.
+/// What would have to change. Of a tenant only what is said counts: the rest is chosen for it, as is
+/// the place of a pin.
 fn differences(
     kind: Kind,
     there: &Map<String, Value>,
@@ -256,8 +259,10 @@ fn differences(
 ) -> Vec<Difference> {
     let mut there = kind.comparable(there);
     let wanted = kind.comparable(wanted);
-    if kind == Kind::Tenant {
-        there.retain(|name, _| wanted.contains_key(name));
+    match kind {
+        Kind::Tenant => there.retain(|name, _| wanted.contains_key(name)),
+        Kind::Pin if !wanted.contains_key("place") => drop(there.remove("place")),
+        _ => {}
     }
     let mut all = Vec::new();
     compare("", &there, &wanted, &mut all);

@@ -66,6 +66,14 @@ pub(super) fn all(client: &Client, kind: Kind, tenant: &str) -> Result<Objects, 
             document(listed, "anchor")
         }
         Kind::Attestor => document(list("attestors", "name")?, "attestor"),
+        Kind::Signal => document(list("signals", "name")?, "document"),
+        Kind::Pin => {
+            let known = kind.members().unwrap_or_default();
+            let listed = list("pins", "name")?.into_iter();
+            listed
+                .map(|(issuer, one)| (format!("{issuer}/{}", text(&one, "pin")), only(&one, known)))
+                .collect()
+        }
         Kind::Rule => document(list("rules", "name")?, "rule"),
         Kind::Federation => federations(client, &path, list("federations", "trust_domain")?)?,
         Kind::Issuer => {
@@ -92,8 +100,7 @@ pub(super) fn named(
     }
     let mut there = Objects::new();
     for name in names {
-        let path = format!("{}/{}", under(name)?, segment(&name.name)?);
-        match client.get(&path) {
+        match client.get(&one(name)?) {
             Ok(entry) => {
                 let spec = only(&entry, kind.members().unwrap_or_default());
                 there.insert(name.name.clone(), spec);
@@ -109,6 +116,18 @@ pub(super) fn named(
 pub(super) fn under(name: &Name) -> Result<String, Fault> {
     let tenant = segment(&name.tenant)?;
     Ok(format!("/v1/tenants/{tenant}/{}", name.kind.plural()))
+}
+
+/// The address of one object.
+pub(super) fn one(name: &Name) -> Result<String, Fault> {
+    match (name.kind, name.name.split_once('/')) {
+        (Kind::Pin, Some((issuer, pin))) => {
+            let tenant = segment(&name.tenant)?;
+            let issuer = segment(issuer)?;
+            Ok(format!("/v1/tenants/{tenant}/issuers/{issuer}/pins/{pin}"))
+        }
+        _ => Ok(format!("{}/{}", under(name)?, segment(&name.name)?)),
+    }
 }
 
 /// Whether a server says that there is no such thing.
