@@ -225,7 +225,10 @@ impl Members {
         let Some(name) = self.left.keys().next() else {
             return Ok(());
         };
-        let known: Vec<String> = self.known.iter().map(|name| format!("`{name}`")).collect();
+        // Those first that begin alike: it may be long, and most mistakes are misspellings.
+        let mut known = self.known.clone();
+        known.sort_by_key(|known| std::cmp::Reverse(alike(known, name)));
+        let known: Vec<String> = known.iter().map(|name| format!("`{name}`")).collect();
         Err(self.refuse(
             &printable(name),
             &format!(
@@ -249,6 +252,12 @@ impl Members {
     fn mistyped(&self, name: &str, expected: &str, found: &Value) -> Reason {
         mistyped(self.document, &self.path_of(name), expected, found)
     }
+}
+
+/// How many characters two names have in common at their beginning.
+fn alike(one: &str, other: &str) -> usize {
+    let pairs = one.chars().zip(other.chars());
+    pairs.take_while(|(one, other)| one == other).count()
 }
 
 fn mistyped(document: Document, path: &str, expected: &str, found: &Value) -> Reason {
