@@ -5,6 +5,7 @@
 
 use std::path::Path;
 
+use avouch_core::exchange::ExchangeRule;
 use avouch_fuzz::fixtures::{self, AUDIENCE, ISSUER, TRUST_DOMAIN};
 use avouch_testkit::certificate::CertificateForge;
 use avouch_testkit::crl::CrlForge;
@@ -181,6 +182,33 @@ fn tokens() -> Vec<Seed> {
     ]
 }
 
+/// An exchange rule for the trust domain of the fixtures, with most of its members.
+fn rule() -> Value {
+    let rule = json!({
+        "from": {"trust_domain": TRUST_DOMAIN, "facts": {"spiffe.path": "/a"}},
+        "gives": {
+            "spiffe_id": format!("spiffe://{TRUST_DOMAIN}/ci/{{subject}}"),
+            "kinds": ["access-token", "jwt-svid", "x509-svid"],
+            "audiences": [AUDIENCE],
+            "scopes": ["read"],
+            "lifetime": 900,
+            "outlives": true,
+        },
+        "subject_audiences": [AUDIENCE],
+        "actors": [{"trust_domain": TRUST_DOMAIN, "facts": {"spiffe.path": "/b"}}],
+        "assurance": {"multi_factor": true, "max_age": 3600},
+        "bearer": {"reason": "a test", "expires": "2030-01-01T00:00:00Z"},
+        "owner": "ops",
+        "reason": "a test",
+    });
+    let members = rule.as_object().expect("it is an object");
+    let read = ExchangeRule::read("rule", members, fixtures::view(), avouch_fuzz::now());
+    if let Err(reason) = read {
+        panic!("the seed is no rule: {}", reason.sentence());
+    }
+    rule
+}
+
 fn documents() -> Vec<Seed> {
     let issuing = fixtures::issuing();
     let leaf = issuing.server("a.example");
@@ -208,6 +236,13 @@ fn documents() -> Vec<Seed> {
         ),
         ("saml", "response", saml_hostile::good().into_bytes()),
         ("saml", "metadata", metadata.into_bytes()),
+        ("rule", "good", rule().to_string().into_bytes()),
+        (
+            "template",
+            "places",
+            b"spiffe://a.example/ns/{k8s.ns}/{node:k8s.cluster}\nk8s:ns:web\nk8s.cluster:one"
+                .to_vec(),
+        ),
         ("jwks", "good", fixtures::key_set().to_string().into_bytes()),
         (
             "bundle",
