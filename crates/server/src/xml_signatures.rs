@@ -7,7 +7,7 @@
 
 use std::fs::{self, DirBuilder, OpenOptions};
 use std::io::{self, Read, Write};
-use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt, chown};
+use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt, chown, fchown};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::{Condvar, Mutex, OnceLock, PoisonError};
@@ -27,8 +27,9 @@ use crate::fault::Fault;
 /// ms.
 const PATIENCE: &str = "3";
 
-/// How many checks run at once, and how long one waits for its turn.
+/// How many checks run at once, how many more may wait, and how long one waits for its turn.
 const AT_ONCE: usize = 4;
+const WAITING: usize = 16;
 const TURN: Duration = Duration::from_secs(3);
 
 /// The most that is read of the answer: it repeats the document twice.
@@ -97,6 +98,8 @@ pub fn find_out(wanted: &XmlToVerify) -> Result<XmlFound, Fault> {
     let document = folder
         .write("document.xml", &wanted.document)
         .and_then(|document| Ok((document, folder.write("key.pem", &key)?)));
+    // Last: before that nobody else can put anything in the place of what is written.
+    let document = document.and_then(|files| folder.give_away().map(|()| files));
     let (document, key) = document.map_err(|error| failed("a file", &error))?;
     let mut command = command(&key, &document, &folder)?;
     let child = command
@@ -233,7 +236,8 @@ fn last_position(bytes: &[u8], wanted: &[u8]) -> Option<usize> {
         .rposition(|window| window == wanted)
 }
 
-/// What a process wrote, if it ended well. It ends in time, since another process sees to that.
+/// What a process wrote, if the signature holds. It ends in time, since another process sees to
+/// that. Whatever ended it but its own word has found nothing out.
 fn answer_of(mut child: Child) -> io::Result<Option<Vec<u8>>> {
     let mut answer = Vec::new();
     let read = match child.stdout.take() {
@@ -242,8 +246,15 @@ fn answer_of(mut child: Child) -> io::Result<Option<Vec<u8>>> {
     };
     let status = child.wait()?;
     read?;
-    Ok(status.success().then_some(answer))
+    match status.code() {
+        Some(0) => Ok(Some(answer)),
+        Some(NOT_SIGNED) => Ok(None),
+        _ => Err(io::Error::other(format!("it was ended: {status}"))),
+    }
 }
+
+/// How xmlsec1 ends where a signature does not hold or a document cannot be read.
+const NOT_SIGNED: i32 = 1;
 
 /// A folder that nobody else can look into, gone when it is not used any more.
 struct Folder(PathBuf);
@@ -254,9 +265,15 @@ impl Folder {
         let path = std::env::temp_dir().join(name);
         // Fails if something of that name is there.
         DirBuilder::new().mode(0o700).create(&path)?;
-        let folder = Self(path);
-        give_away(&folder.0)?;
-        Ok(folder)
+        Ok(Self(path))
+    }
+
+    /// To whom the process runs as.
+    fn give_away(&self) -> io::Result<()> {
+        if is_root() {
+            chown(&self.0, Some(NOBODY), Some(NOBODY))?;
+        }
+        Ok(())
     }
 
     fn write(&self, name: &str, text: &str) -> io::Result<PathBuf> {
@@ -268,17 +285,12 @@ impl Folder {
             .mode(0o600)
             .open(&path)?;
         file.write_all(text.as_bytes())?;
-        give_away(&path)?;
+        if is_root() {
+            // The very file that was written, whatever is under its name by now.
+            fchown(&file, Some(NOBODY), Some(NOBODY))?;
+        }
         Ok(path)
     }
-}
-
-/// To whom the process runs as.
-fn give_away(path: &Path) -> io::Result<()> {
-    if is_root() {
-        chown(path, Some(NOBODY), Some(NOBODY))?;
-    }
-    Ok(())
 }
 
 fn is_root() -> bool {
@@ -294,28 +306,45 @@ impl Drop for Folder {
 /// One of the few checks that run at once.
 struct Turn;
 
-static RUNNING: Mutex<usize> = Mutex::new(0);
+/// How many run, and how many wait for their turn.
+struct Queue {
+    running: usize,
+    waiting: usize,
+}
+
+static QUEUE: Mutex<Queue> = Mutex::new(Queue {
+    running: 0,
+    waiting: 0,
+});
 static ENDED: Condvar = Condvar::new();
 
 impl Turn {
     fn take() -> Result<Self, Fault> {
-        let running = RUNNING.lock().unwrap_or_else(PoisonError::into_inner);
-        let waited = ENDED.wait_timeout_while(running, TURN, |running| *running >= AT_ONCE);
-        let (mut running, waited) = waited.unwrap_or_else(PoisonError::into_inner);
-        if waited.timed_out() {
-            return Err(Fault::XmlSignatures {
-                why: "too many are waiting".to_owned(),
-                again: true,
-            });
+        let full = || Fault::XmlSignatures {
+            why: "too many are waiting".to_owned(),
+            again: true,
+        };
+        let mut queue = QUEUE.lock().unwrap_or_else(PoisonError::into_inner);
+        // Each that waits holds a thread that others need.
+        if queue.waiting >= WAITING {
+            return Err(full());
         }
-        *running += 1;
+        queue.waiting += 1;
+        let waited = ENDED.wait_timeout_while(queue, TURN, |queue| queue.running >= AT_ONCE);
+        let (mut queue, waited) = waited.unwrap_or_else(PoisonError::into_inner);
+        queue.waiting -= 1;
+        if waited.timed_out() {
+            return Err(full());
+        }
+        queue.running += 1;
         Ok(Self)
     }
 }
 
 impl Drop for Turn {
     fn drop(&mut self) {
-        *RUNNING.lock().unwrap_or_else(PoisonError::into_inner) -= 1;
+        let mut queue = QUEUE.lock().unwrap_or_else(PoisonError::into_inner);
+        queue.running -= 1;
         ENDED.notify_one();
     }
 }

@@ -241,6 +241,16 @@ fn hostile_58_nothing_signed_is_nothing_said() {
     Ask::of(&forge().with(saml::ID, saml::VOID)).is("federation.saml_signed_content");
 }
 
+/// What a reader does with names that stand for namespaces grows with their square, for each element.
+#[test]
+fn hostile_58_a_small_document_does_not_take_a_reader_long() {
+    let prefixes: String = (0..6_000).map(|n| format!(" xmlns:p{n}='a:{n}'")).collect();
+    let elements = "<a xmlns=''/>".repeat(6_000);
+    Ask::about(format!("<a{prefixes}>{elements}</a>")).is("limit.input_size");
+    let attributes: String = (0..20_000).map(|n| format!(" b{n}=''")).collect();
+    Ask::about(format!("<a{attributes}/>")).is("limit.input_size");
+}
+
 #[test]
 fn hostile_58_an_assertion_is_for_one_service_at_one_address() {
     let other = "https://other.example.com/saml/acs";

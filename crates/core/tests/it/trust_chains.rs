@@ -240,6 +240,27 @@ fn hostile_56_a_trust_mark_that_another_made_is_none() {
     }
 }
 
+/// Whoever may speak of entities below speaks of a giver of marks, too, and gives it a key of its own.
+#[test]
+fn hostile_56_with_which_keys_marks_are_made_is_no_word_of_whoever_is_between() {
+    let giver = "https://marks.example.org";
+    let mark = trust_mark(giver, "made up", &json!({}));
+    let marks = json!({"trust_marks": [{"trust_mark_type": MARK, "trust_mark": mark}]});
+    let own = good().leaf(&marks).statements().swap_remove(0);
+    let below = |above: &str, subject: &str, key: &str, signer: &str| {
+        sign(&statement(above, subject, key), signer, signer)
+    };
+    let chain = [
+        own,
+        below(giver, LEAF, "leaf", "made up"),
+        below(INTERMEDIATE, giver, "made up", "intermediate"),
+        below(ANCHOR, INTERMEDIATE, "intermediate", "anchor"),
+    ];
+    ask(&chain).is_accepted();
+    let required = json!({"trust_marks": [{"type": MARK, "issuers": [giver]}]});
+    ask_under(&chain, &required).is_refused("federation.trust_mark_missing");
+}
+
 #[test]
 fn hostile_56_an_anchor_changes_its_key_only_in_its_old_ones_name() {
     let own = |exp: i64| {

@@ -9,6 +9,7 @@ use serde_json::json;
 use super::answer::Answer;
 use super::call::{Call, Stop};
 use crate::fault::Refused;
+use crate::signals::may_come_again;
 
 /// The one type of what is sent (RFC 8935 2.1).
 const EVENT: &str = "application/secevent+jwt";
@@ -33,6 +34,10 @@ pub(super) fn receive(call: &Call) -> Result<Answer, Stop> {
         Ok(_) => Ok(Answer::accepted()),
         Err(Refused::Reason(reason)) if matches!(*reason, Reason::IssueEventsExcess { .. }) => {
             Err(Stop::Refused(Refused::Reason(reason)))
+        }
+        // What a transmitter is told is wrong with an event it does not send again.
+        Err(Refused::Reason(reason)) if may_come_again(&reason) => {
+            Err(Stop::Unready("the event cannot be judged or kept now"))
         }
         Err(Refused::Reason(reason)) => Ok(refused(&reason)),
         Err(fault) => Err(fault.into()),

@@ -68,7 +68,8 @@ impl Plane {
             changes.extend(more(is_news)?);
             Ok(changes)
         })?;
-        if is_news {
+        // Also when it was known: whoever was told before may have died before this was done.
+        if ending.turn != Turn::Opened {
             self.revoke_descendants(tenant, ending)?;
         }
         Ok(is_news)
@@ -188,7 +189,8 @@ fn next(tenant: &Tenant, ending: &ToEnd<'_>) -> Result<Vec<(Mark, Ending)>, Refu
             all.push((*mark, next));
         }
     }
-    if endings.len() + all.len() > MOST_ENDINGS {
+    let new = all.iter().filter(|(mark, _)| endings.of(*mark).is_none());
+    if endings.len() + new.count() > MOST_ENDINGS {
         return Err(Reason::IssueEventsExcess {
             stream: ending.by.to_owned(),
             most: u32::try_from(MOST_ENDINGS).unwrap_or(u32::MAX),

@@ -37,7 +37,7 @@ use crate::tenant::Tenant;
 pub(crate) use ending::{endings_of, mark_of, read_ending};
 pub(crate) use notices::with_notices;
 pub(crate) use receivers::Step;
-pub(crate) use receiving::Receiving;
+pub(crate) use receiving::{Receiving, may_come_again};
 pub(crate) use sending::{Poll, Sending};
 pub(crate) use streams::Named;
 pub(crate) use transmitter::Following;

@@ -63,6 +63,14 @@ impl Outcome {
     }
 }
 
+/// Whether the same event may be taken later: nothing is wrong with it that will stay so.
+pub(crate) fn may_come_again(reason: &Reason) -> bool {
+    matches!(
+        reason,
+        Reason::IssueConflict { .. } | Reason::IssueEventsExcess { .. } | Reason::KeysStale { .. }
+    )
+}
+
 impl Plane {
     /// Takes an event that someone has sent. It returns when what it does is durable and holds here.
     /// `view` makes the view of the tenant.

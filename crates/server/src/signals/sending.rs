@@ -2,6 +2,7 @@
 //! for those who ask (RFC 8936).
 
 use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -311,7 +312,8 @@ impl Plane {
         let mut news = tenant.notices.subscribe();
         let most = poll.most.min(MOST_ASKED);
         let mut pending = self.pending_of(tenant, id)?;
-        if pending.is_empty() && !poll.at_once && most > 0 {
+        let may_wait = pending.is_empty() && !poll.at_once && most > 0;
+        if let Some(_waiting) = may_wait.then(Waiting::enter).flatten() {
             let runtime = tokio::runtime::Handle::current();
             let waited = async { tokio::time::timeout(LONGEST_WAIT, news.changed()).await };
             drop(runtime.block_on(waited));
@@ -335,6 +337,30 @@ impl Plane {
         let settings = ReceiverSettings::stored(&record)?;
         let state = receiver_state(tenant, id);
         Ok(state.pending(&settings, &notices_of(tenant), &settings.subject))
+    }
+}
+
+/// How many receivers of all tenants wait at once for something to be told. Each holds a thread that
+/// others need; the others are answered at once.
+const MOST_WAITING: usize = 32;
+
+static WAITING: AtomicUsize = AtomicUsize::new(0);
+
+/// One receiver that waits.
+struct Waiting;
+
+impl Waiting {
+    fn enter() -> Option<Self> {
+        let entered = WAITING.fetch_update(Ordering::SeqCst, Ordering::SeqCst, |waiting| {
+            (waiting < MOST_WAITING).then_some(waiting + 1)
+        });
+        entered.ok().map(|_| Self)
+    }
+}
+
+impl Drop for Waiting {
+    fn drop(&mut self) {
+        WAITING.fetch_sub(1, Ordering::SeqCst);
     }
 }
 

@@ -16,7 +16,7 @@ use axum::http::header::{ACCEPT, AUTHORIZATION};
 use serde_json::{Map, Value, json};
 use zeroize::Zeroizing;
 
-use super::receiving::state_of;
+use super::receiving::{may_come_again, state_of};
 use super::settings::{Delivery, Settings};
 use super::state::{Asked, Remote, State};
 use super::{record_of, records_of};
@@ -374,8 +374,7 @@ impl Plane {
             match self.receive_event(tenant, &set, &view) {
                 Ok(_) => {}
                 // It comes again with a later question.
-                Err(Refused::Reason(reason))
-                    if matches!(*reason, Reason::IssueEventsExcess { .. }) => {}
+                Err(Refused::Reason(reason)) if may_come_again(&reason) => {}
                 Err(Refused::Reason(reason)) => {
                     let word = crate::http::event_word(&reason).to_owned();
                     let why = crate::http::event_description(&reason);

@@ -16,6 +16,11 @@ const BYTES: usize = 256 << 10;
 /// The most elements, texts and comments; a response with a hundred attributes has 500.
 const NODES: u32 = 10_000;
 
+/// The most declarations of namespaces and the most attributes, both counted in the text: what a
+/// reader does with them grows with their square. Responses have 10 and 200.
+const NAMESPACES: usize = 256;
+const ATTRIBUTES: usize = 4_000;
+
 /// Levels of nesting; responses have 10.
 const DEPTH: usize = 32;
 
@@ -29,6 +34,23 @@ pub(super) fn read(text: &str) -> Result<Document<'_>, Reason> {
         });
     }
     refuse_markup(text)?;
+    for (part, what, allowed) in [
+        (
+            "declarations of namespaces in a SAML document",
+            "xmlns",
+            NAMESPACES,
+        ),
+        ("attributes in a SAML document", "=", ATTRIBUTES),
+    ] {
+        let size = text.matches(what).count();
+        if size > allowed {
+            return Err(Reason::InputSize {
+                part,
+                size,
+                allowed,
+            });
+        }
+    }
     let options = ParsingOptions {
         nodes_limit: NODES,
         ..ParsingOptions::default()

@@ -171,8 +171,11 @@ impl Marks<'_> {
         if issuer == self.federation.entity_id() {
             return Some(self.federation.keys());
         }
+        // What an entity on the path says of another is its own word: only the anchor is asked whose
+        // marks count, so only the anchor says with which keys they are made.
         let others = self.path.iter().filter(|one| !one.is_configuration());
-        let mut of_issuer = others.filter(|one| one.subject == issuer);
+        let mut of_issuer =
+            others.filter(|one| one.subject == issuer && one.issuer == self.federation.entity_id());
         of_issuer.next().map(|one| &one.keys)
     }
 }
