@@ -181,6 +181,10 @@ fn hostile_56_policies_that_conflict_or_are_not_met_refuse() {
     of(json!({"superset_of": ["phone"]}), json!({})).is_refused(violated);
     of(json!({"superset_of": ["openid"]}), json!({})).is_accepted();
     of(json!({"subset_of": ["phone"]}), json!({"essential": true})).is_refused(violated);
+    // What is done with lists grows with their product, so they are no longer than they need be.
+    let many = |count: usize| json!({"add": (0..count).collect::<Vec<_>>()});
+    of(many(65), json!({})).is_refused(conflict);
+    of(many(64), json!({})).is_accepted();
     // A policy that takes the keys away, and one that gives others.
     let no_keys = policy("jwks", &json!({"value": null}));
     ask(&good().by_anchor(&no_keys).statements()).is_refused("federation.entity_keys_missing");

@@ -234,12 +234,14 @@ impl Keys {
     }
 
     /// What waits for someone's word, as one digest: the quarantine with its cause, the names that
-    /// are contested, and the key set that would be taken. `None` if nothing waits.
+    /// are contested, the key set that would be taken, and the keys that would be believed again.
+    /// `None` if nothing waits.
     pub(super) fn etag(&self) -> Option<String> {
         if self.quarantine.is_none() && self.contested.is_empty() && self.pending.is_none() {
             return None;
         }
-        let waits = json!([self.quarantine, self.contested, self.pending]);
+        let known: Vec<&str> = self.current().map(|key| key.thumbprint.as_str()).collect();
+        let waits = json!([self.quarantine, self.contested, self.pending, known]);
         Some(Digest::of(waits.to_string().as_bytes()).to_string())
     }
 

@@ -229,8 +229,17 @@ impl Plane {
                 .into());
             }
         }
-        let put = super::put(SignalKind::Receiver, &id, text.to_owned());
-        self.apply(tenant, &[put])?;
+        let before = record_of(tenant, SignalKind::Receiver, &id);
+        let before = before.and_then(|record| ReceiverSettings::stored(&record).ok());
+        let mut changes = vec![super::put(SignalKind::Receiver, &id, text.to_owned())];
+        let is_another = |before: &ReceiverSettings| {
+            before.subject != settings.subject || before.audience != settings.audience
+        };
+        if before.as_ref().is_some_and(is_another) {
+            // Where the one before is told things, and with what, is nothing of this one.
+            changes.push(remove(SignalKind::ReceiverState, &id));
+        }
+        self.apply(tenant, &changes)?;
         Ok(id)
     }
 

@@ -63,6 +63,22 @@ fn remove(world: &World, name: &str) -> Answer {
     )
 }
 
+/// Where the one before wants to be told is nothing of whoever takes its name.
+#[test]
+fn who_takes_the_name_of_a_receiver_has_no_stream_yet() {
+    let world = World::new();
+    let token = receiver(&world, &json!({}));
+    let by_poll = json!({"method": "urn:ietf:rfc:8936"});
+    create(&world, &token, &by_poll);
+    // The same one with something else about it keeps its stream.
+    let token = receiver(&world, &json!({"owner": "billing team"}));
+    let asked = json!({"delivery": by_poll, "events_requested": [REVOKED]});
+    let again = world.send(&token, "POST", "/t/one/ssf/streams", &asked);
+    assert_eq!(again.status, 409, "{}", again.body);
+    let token = receiver(&world, &json!({"audience": "https://new.test"}));
+    create(&world, &token, &by_poll);
+}
+
 #[test]
 fn a_receiver_asks_for_what_ended_and_another_tenant_believes_it() {
     let world = World::new();

@@ -97,6 +97,10 @@ impl Policy {
     }
 }
 
+/// The most values in one operator. What is done with lists grows with their product, on every path
+/// that is tried; lists in use name algorithms, scopes and grants, some dozens.
+const LONGEST_LIST: usize = 64;
+
 /// Which parameter of which type of entity.
 struct Place<'a> {
     entity_type: &'a str,
@@ -123,6 +127,9 @@ impl Place<'_> {
         let mut read = Operators::default();
         for (name, value) in members {
             let list = || match value {
+                Value::Array(list) if list.len() > LONGEST_LIST => {
+                    Err(self.conflict(&format!("`{name}` lists more than {LONGEST_LIST} values")))
+                }
                 Value::Array(list) if !list.is_empty() => Ok(Some(list.clone())),
                 _ => Err(self.conflict(&format!("`{name}` is no list"))),
             };

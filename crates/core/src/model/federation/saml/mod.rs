@@ -347,11 +347,12 @@ impl<'a> Model for SamlModel<'a> {
             facts,
             rule,
         });
-        // SAML Profiles 4.1.4.5: whoever accepts a bearer's assertion remembers it until it ends.
+        // SAML Profiles 4.1.4.5: whoever accepts a bearer's assertion remembers it until it ends, and
+        // another confirmation may hold longer than the one that was taken.
         let effect = Effect::ConsumeNonce {
             scope: format!("assertion of {}", provider.entity_id()),
-            nonce: assertion.id,
-            until: expires.plus(CLOCK_LEEWAY),
+            nonce: assertion.id.clone(),
+            until: checks::expires(&assertion).max(expires).plus(CLOCK_LEEWAY),
         };
         Ok(Proved::Identity(Box::new(identity), vec![effect]))
     }
