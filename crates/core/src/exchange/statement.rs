@@ -46,6 +46,8 @@ pub struct Statement {
     pub may_act: Option<Actor>,
     /// What it allows, if it says so.
     pub scopes: Option<Vec<String>>,
+    /// The claim by which it is plainly an access token, if it is one.
+    pub is_access_by: Option<&'static str>,
     /// How the subject signed in.
     pub signed_in: SignedIn,
     /// When it was had, and by what it can be ended.
@@ -98,6 +100,7 @@ impl Statement {
             actors: read_chain(claims.all)?,
             may_act: read_may_act(claims.all)?,
             scopes: read_scopes(claims.all)?,
+            is_access_by: is_access_by(claims.all),
             signed_in: SignedIn::read(claims.all)?,
             lineage: read_lineage(claims.all),
         })
@@ -141,6 +144,7 @@ impl Statement {
             actors: Vec::new(),
             may_act: None,
             scopes: None,
+            is_access_by: None,
             signed_in: SignedIn {
                 acr: sign_in.and_then(|one| one.class.clone()),
                 amr: BTreeSet::new(),
@@ -165,6 +169,17 @@ fn read_scopes(claims: &Map<String, Value>) -> Result<Option<Vec<String>>, Reaso
             found: kind_of(other),
         }),
     }
+}
+
+/// What access tokens say and ID tokens do not: what may be done with them and by which client
+/// (RFC 9068 2.2), and the words of Keycloak and of Amazon Cognito, which write the type into a claim.
+fn is_access_by(claims: &Map<String, Value>) -> Option<&'static str> {
+    let says = |claim: &str, word: &str| claims.get(claim).and_then(Value::as_str) == Some(word);
+    ["scope", "scp", "client_id"]
+        .into_iter()
+        .find(|claim| claims.contains_key(*claim))
+        .or_else(|| says("typ", "Bearer").then_some("typ"))
+        .or_else(|| says("token_use", "access").then_some("token_use"))
 }
 
 /// Others may use this name for something else, so what is not a lineage is none.

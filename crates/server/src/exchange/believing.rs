@@ -245,7 +245,7 @@ impl Exchange<'_> {
         let text = token.text.clone();
         let credential = match token.form {
             Form::ApiKey => Credential::ApiKey(text),
-            Form::AccessToken | Form::Jwt | Form::JwtSvid => Credential::Jwt(text),
+            Form::AccessToken | Form::IdToken | Form::Jwt | Form::JwtSvid => Credential::Jwt(text),
             Form::Saml => Credential::Saml(text::saml(&text).unwrap_or(text)),
             Form::Wit => Credential::Wit {
                 token: text,
@@ -289,14 +289,23 @@ impl Exchange<'_> {
     }
 
     fn check_form(&self, token: &Token, believed: &Believed) -> Result<(), Reason> {
-        let is_spiffe = believed.identity.kind() == IdentityKind::Spiffe;
-        if token.form == Form::JwtSvid && !is_spiffe {
-            return Err(Reason::IssueTokenTypeFalse {
+        let refuse = |detail: String| {
+            Err(Reason::IssueTokenTypeFalse {
                 parameter: "subject_token_type",
-                detail: "its subject is no SPIFFE ID".to_owned(),
-            });
+                detail,
+            })
+        };
+        let is_spiffe = believed.identity.kind() == IdentityKind::Spiffe;
+        let statement = believed.statement.as_ref();
+        let access = statement.and_then(|statement| statement.is_access_by);
+        match (token.form, access) {
+            (Form::JwtSvid, _) if !is_spiffe => refuse("its subject is no SPIFFE ID".to_owned()),
+            // Many issuers sign both with one key, and give both the type `JWT` or none.
+            (Form::IdToken, Some(claim)) => refuse(format!(
+                "it has `{claim}`, as access tokens have and ID tokens have not"
+            )),
+            _ => Ok(()),
         }
-        Ok(())
     }
 
     /// The certificates in a token, whose key the sender has proved to have: by the connection, or

@@ -1,6 +1,6 @@
 //! What is asked for at the token endpoint, read strictly (RFC 6749 3.2, RFC 8693 2.1).
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use avouch_api::members::Document;
 use avouch_core::exchange::{IssuedKind, Wanted};
@@ -35,7 +35,7 @@ const API_KEY: &str = "urn:avouch:params:token-type:api-key";
 /// What may be presented.
 const FORMS: [(&str, Form); 8] = [
     (JWT, Form::Jwt),
-    (ID_TOKEN, Form::Jwt),
+    (ID_TOKEN, Form::IdToken),
     (ACCESS_TOKEN, Form::AccessToken),
     (JWT_SVID, Form::JwtSvid),
     (WIT_SVID, Form::Wit),
@@ -106,6 +106,7 @@ impl std::fmt::Debug for Token {
 pub(crate) enum Form {
     AccessToken,
     ApiKey,
+    IdToken,
     Jwt,
     JwtSvid,
     Saml,
@@ -163,7 +164,9 @@ impl TokenRequest {
         let kind = wanted_type.as_deref().map(kind_of).transpose()?;
         let mut audiences = form.all("audience");
         audiences.extend(form.all("resource"));
-        audiences.dedup();
+        // Whoever is named twice, by whichever parameter, is one.
+        let mut named = BTreeSet::new();
+        audiences.retain(|audience| named.insert(audience.clone()));
         let request = Self {
             wanted: Wanted {
                 kind,
@@ -407,6 +410,15 @@ mod tests {
             code("grant_type=client_credentials&client_secret=x"),
             "issue.client_not_authenticated"
         );
+    }
+
+    #[test]
+    fn whoever_is_named_twice_is_one_audience() {
+        let body = format!(
+            "grant_type={CLIENT_CREDENTIALS}&audience=a&audience=b&audience=a&resource=b&resource=c"
+        );
+        let request = TokenRequest::read(&body).unwrap();
+        assert_eq!(request.wanted.audiences, ["a", "b", "c"]);
     }
 
     #[test]

@@ -20,13 +20,12 @@ pub(super) fn receive(call: &Call) -> Result<Answer, Stop> {
     let named = call.content_type.as_deref().unwrap_or_default();
     let essence = named.split(';').next().unwrap_or_default().trim();
     if !essence.eq_ignore_ascii_case(EVENT) {
-        return Ok(refused(&Reason::IssueEvent {
-            detail: format!("its `Content-Type` must be `{EVENT}`"),
-        }));
+        let detail = format!("its `Content-Type` must be `{EVENT}`");
+        return Ok(refused(call, &Reason::IssueEvent { detail }));
     }
     let token = match call.text("event") {
         Ok(token) => token.trim(),
-        Err(reason) => return Ok(refused(&reason)),
+        Err(reason) => return Ok(refused(call, &reason)),
     };
     let view = || Ok(Arc::clone(&call.http.views.known(call, &tenant)?.view));
     match call.plane().receive_event(&tenant, token, &view) {
@@ -39,14 +38,26 @@ pub(super) fn receive(call: &Call) -> Result<Answer, Stop> {
         Err(Refused::Reason(reason)) if may_come_again(&reason) => {
             Err(Stop::Unready("the event cannot be judged or kept now"))
         }
-        Err(Refused::Reason(reason)) => Ok(refused(&reason)),
+        Err(Refused::Reason(reason)) => Ok(refused(call, &reason)),
         Err(fault) => Err(fault.into()),
     }
 }
 
-/// RFC 8935 2.3: one of a few words, and a sentence that gives away nothing but what was sent.
-fn refused(reason: &Reason) -> Answer {
-    let told = json!({ "err": word_of(reason), "description": description(reason) });
+/// RFC 8935 2.3: one of a few words, and a sentence that gives away nothing but what was sent; beside
+/// them the code, and the number under which the log says why.
+fn refused(call: &Call, reason: &Reason) -> Answer {
+    let (decision, code) = (&call.id, reason.code());
+    tracing::info!(
+        decision,
+        tenant = call.name("tenant"),
+        code,
+        "an event was not taken: {}",
+        reason.sentence()
+    );
+    let told = json!({
+        "err": word_of(reason), "description": description(reason),
+        "code": code, "decision": decision,
+    });
     Answer::json(&told).with_status(StatusCode::BAD_REQUEST)
 }
 

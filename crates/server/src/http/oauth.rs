@@ -9,6 +9,54 @@ use serde_json::{Map, Value};
 /// The nonce that the next proof must answer (RFC 9449 8).
 pub(crate) const DPOP_NONCE: HeaderName = HeaderName::from_static("dpop-nonce");
 
+/// What `error` may be: nothing but a word that clients know.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Word {
+    /// RFC 9470 3.
+    InsufficientUserAuthentication,
+    /// RFC 6749 5.2.
+    InvalidClient,
+    /// RFC 9449 5.
+    InvalidDpopProof,
+    /// RFC 6749 5.2.
+    InvalidGrant,
+    /// RFC 6749 5.2.
+    InvalidRequest,
+    /// RFC 6749 5.2.
+    InvalidScope,
+    /// RFC 8707 2.
+    InvalidTarget,
+    /// RFC 6749 4.1.2.1.
+    ServerError,
+    /// RFC 8628 3.5 has the only word there is for too many requests.
+    SlowDown,
+    /// RFC 6749 4.1.2.1.
+    TemporarilyUnavailable,
+    /// RFC 6749 5.2.
+    UnsupportedGrantType,
+    /// RFC 9449 8.
+    UseDpopNonce,
+}
+
+impl Word {
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Self::InsufficientUserAuthentication => "insufficient_user_authentication",
+            Self::InvalidClient => "invalid_client",
+            Self::InvalidDpopProof => "invalid_dpop_proof",
+            Self::InvalidGrant => "invalid_grant",
+            Self::InvalidRequest => "invalid_request",
+            Self::InvalidScope => "invalid_scope",
+            Self::InvalidTarget => "invalid_target",
+            Self::ServerError => "server_error",
+            Self::SlowDown => "slow_down",
+            Self::TemporarilyUnavailable => "temporarily_unavailable",
+            Self::UnsupportedGrantType => "unsupported_grant_type",
+            Self::UseDpopNonce => "use_dpop_nonce",
+        }
+    }
+}
+
 /// A refusal, and to whom it is told.
 pub(crate) struct Refusal {
     pub(crate) reason: Reason,
@@ -20,26 +68,22 @@ pub(crate) struct Refusal {
 
 impl Refusal {
     /// The word for it.
-    fn error(&self) -> &'static str {
+    fn word(&self) -> Word {
         match &self.reason {
-            Reason::IssueAssurance { .. } => "insufficient_user_authentication",
-            Reason::IssueClient { .. } => "invalid_client",
-            Reason::IssueGrant { .. } => "unsupported_grant_type",
-            Reason::IssueNonce { .. } => "use_dpop_nonce",
-            Reason::IssueProof { .. } => "invalid_dpop_proof",
-            // RFC 8628 3.5 has the only word there is for it.
-            Reason::IssueRate { .. } => "slow_down",
-            Reason::IssueNameResurrected { .. } => {
-                "The name of the subject was someone else's when it was first used here."
-            }
-            Reason::IssueScope { .. } => "invalid_scope",
-            Reason::IssueTarget { .. } => "invalid_target",
+            Reason::IssueAssurance { .. } => Word::InsufficientUserAuthentication,
+            Reason::IssueClient { .. } => Word::InvalidClient,
+            Reason::IssueGrant { .. } => Word::UnsupportedGrantType,
+            Reason::IssueNonce { .. } => Word::UseDpopNonce,
+            Reason::IssueProof { .. } => Word::InvalidDpopProof,
+            Reason::IssueRate { .. } => Word::SlowDown,
+            Reason::IssueScope { .. } => Word::InvalidScope,
+            Reason::IssueTarget { .. } => Word::InvalidTarget,
             Reason::IssueBodyMalformed { .. }
             | Reason::IssueProofRequired { .. }
-            | Reason::IssueTokenType { .. } => "invalid_request",
+            | Reason::IssueTokenType { .. } => Word::InvalidRequest,
             // RFC 7521 4.1.1: an assertion that is refused is an invalid grant.
-            _ if self.is_grant => "invalid_grant",
-            _ => "invalid_request",
+            _ if self.is_grant => Word::InvalidGrant,
+            _ => Word::InvalidRequest,
         }
     }
 
@@ -60,7 +104,7 @@ impl Refusal {
 
     /// The members beside those of a problem.
     pub(crate) fn members(&self) -> Map<String, Value> {
-        let mut members = Map::from_iter([("error".to_owned(), self.error().into())]);
+        let mut members = Map::from_iter([("error".to_owned(), self.word().name().into())]);
         if let Reason::IssueAssurance { acr, max_age, .. } = &self.reason {
             if !acr.is_empty() {
                 members.insert("acr_values".to_owned(), acr.join(" ").into());
@@ -140,6 +184,9 @@ fn for_peer(reason: &Reason) -> Option<&'static str> {
         Reason::IssueDelegation { .. } => "The chain of those who act is refused.",
         Reason::IssueExchange { .. } => "The token is genuine, and nothing is given for it here.",
         Reason::IssueLineage { .. } => "The token descends from what is not trusted any more.",
+        Reason::IssueNameResurrected { .. } => {
+            "The name of the subject was someone else's when it was first used here."
+        }
         Reason::IssueScope { .. } => "The scope is wider than what may be had.",
         Reason::IssueTarget { .. } => "A credential for this audience cannot be had.",
         Reason::IssueTemplate { .. } => "No identity can be made of what the token says.",
@@ -160,11 +207,13 @@ fn for_peer(reason: &Reason) -> Option<&'static str> {
 }
 
 /// The word for what is refused before anyone looks at what was sent.
-pub(crate) fn error_of_status(status: StatusCode) -> &'static str {
+pub(crate) fn word_of_status(status: StatusCode) -> Word {
     match status {
-        StatusCode::UNAUTHORIZED => "invalid_client",
-        StatusCode::SERVICE_UNAVAILABLE | StatusCode::REQUEST_TIMEOUT => "temporarily_unavailable",
-        status if status.is_server_error() => "server_error",
-        _ => "invalid_request",
+        StatusCode::UNAUTHORIZED => Word::InvalidClient,
+        StatusCode::SERVICE_UNAVAILABLE | StatusCode::REQUEST_TIMEOUT => {
+            Word::TemporarilyUnavailable
+        }
+        status if status.is_server_error() => Word::ServerError,
+        _ => Word::InvalidRequest,
     }
 }

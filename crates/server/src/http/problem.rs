@@ -107,7 +107,7 @@ impl Problem {
 
     /// The same for clients of OAuth, to whom every problem is an `error` (RFC 6749 5.2).
     pub(super) fn for_oauth(self) -> Self {
-        let error = oauth::error_of_status(self.status);
+        let error = oauth::word_of_status(self.status).name();
         let members = || Members::from_iter([("error".to_owned(), error.into())]);
         Self {
             oauth: self.oauth.or_else(|| Some(members())),

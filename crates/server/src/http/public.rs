@@ -65,9 +65,9 @@ pub(super) fn revocation_list(call: &Call) -> Result<Answer, Stop> {
 }
 
 /// Where an OIDC verifier finds the keys (OpenID Connect Discovery 1.0, section 3), and a client the
-/// token endpoint (RFC 8414 2, RFC 9449 5.1). Nobody logs in
-/// here, and yet the address for that is a required member; the name in its place leads nowhere, as
-/// it does where Kubernetes issues tokens.
+/// token endpoint (RFC 8414 2, RFC 8705 3.3, RFC 9449 5.1). Nobody logs in here, and yet the address
+/// for that is a required member; the name in its place leads nowhere, as it does where Kubernetes
+/// issues tokens.
 pub(super) fn discovery(call: &Call) -> Result<Answer, Stop> {
     let tenant = call.any_tenant()?;
     let issuer = call.plane().issuer_of(tenant.id());
@@ -75,9 +75,10 @@ pub(super) fn discovery(call: &Call) -> Result<Answer, Stop> {
         "jwks_uri": format!("{issuer}/keys"),
         "token_endpoint": format!("{issuer}/token"),
         "grant_types_supported": GRANTS,
-        "token_endpoint_auth_methods_supported": ["none", "private_key_jwt", "tls_client_auth"],
+        "token_endpoint_auth_methods_supported": CLIENT_METHODS,
         "token_endpoint_auth_signing_alg_values_supported": Algorithm::ALL.map(Algorithm::name),
         "dpop_signing_alg_values_supported": Algorithm::ALL.map(Algorithm::name),
+        "tls_client_certificate_bound_access_tokens": true,
         "issuer": issuer,
         "authorization_endpoint": "urn:avouch:programmatic_authorization",
         "response_types_supported": ["id_token"],
@@ -87,6 +88,17 @@ pub(super) fn discovery(call: &Call) -> Result<Answer, Stop> {
     });
     Ok(kept(call, &document))
 }
+
+/// How a client may show who it is: an assertion of `client-assertion-type:jwt-bearer` is
+/// `private_key_jwt`, one of `jwt-spiffe` is `spiffe_jwt`, and the certificate of a connection is an
+/// X.509-SVID (RFC 7523 2.2, RFC 8705 2.1, draft-ietf-oauth-spiffe-client-auth-01).
+const CLIENT_METHODS: [&str; 5] = [
+    "none",
+    "private_key_jwt",
+    "spiffe_jwt",
+    "spiffe_x509",
+    "tls_client_auth",
+];
 
 /// Keeps in mind who has read what.
 fn note(call: &Call, tenant: &Tenant, what: Published, holds: Sequence) {

@@ -11,6 +11,21 @@ use crate::access::{Noun, Verb};
 
 /// All of them, in the order of their paths.
 pub(super) static ROUTES: &[Route] = &[
+    Route::get(
+        "/.well-known/oauth-authorization-server/t/{tenant}",
+        Access::Anyone(public::discovery),
+        "Any",
+    )
+    .says("Where clients of OAuth find the token endpoint of the tenant (RFC 8414 3.1)"),
+    Route::get(
+        "/.well-known/ssf-configuration/t/{tenant}",
+        Access::Anyone(ssf::configuration),
+        "Any",
+    )
+    .says(
+        "Where receivers of events find the tenant as their transmitter, between host and path \
+         (OpenID SSF 1.0 7.2.1)",
+    ),
     Route::get("/healthz", Access::Watcher(watch::health), "Status")
         .says("Whether the server lives"),
     Route::get("/metrics", Access::Watcher(watch::metrics), "Metrics")
@@ -18,6 +33,12 @@ pub(super) static ROUTES: &[Route] = &[
     Route::get("/openapi.json", Access::Watcher(watch::description), "Any").says("This document"),
     Route::get("/readyz", Access::Watcher(watch::readiness), "Status")
         .says("Whether the store answers, so that changes can be made"),
+    Route::get(
+        "/t/{tenant}/.well-known/oauth-authorization-server",
+        Access::Anyone(public::discovery),
+        "Any",
+    )
+    .says("The same, for clients that look below the path"),
     Route::get(
         "/t/{tenant}/.well-known/openid-configuration",
         Access::Anyone(public::discovery),
@@ -61,7 +82,8 @@ pub(super) static ROUTES: &[Route] = &[
         .at_most(FORM)
         .says(
             "Takes a security event of a transmitter whose stream the tenant has (RFC 8935): 202 when \
-             what it does is done, or 400 with `err` and `description`",
+             what it does is done, or 400 with `err`, `description`, \
+             `code` and `decision`",
         ),
     Route::get("/t/{tenant}/keys", Access::Anyone(public::keys), "KeySet")
         .says("The keys of JWT-SVIDs of the tenant (RFC 7517)"),

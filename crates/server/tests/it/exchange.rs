@@ -21,6 +21,7 @@ use crate::world::World;
 
 pub(crate) const EXCHANGE: &str = "urn:ietf:params:oauth:grant-type:token-exchange";
 pub(crate) const JWT: &str = "urn:ietf:params:oauth:token-type:jwt";
+pub(crate) const ID_TOKEN: &str = "urn:ietf:params:oauth:token-type:id_token";
 pub(crate) const ACCESS_TOKEN: &str = "urn:ietf:params:oauth:token-type:access_token";
 pub(crate) const GITHUB: &str = "https://token.actions.githubusercontent.com";
 pub(crate) const OURSELVES: &str = "http://127.0.0.1:8080/t/one";
@@ -259,8 +260,26 @@ pub(crate) fn refusal(answer: &Answer) -> (String, String) {
         assert!(body[member].is_string(), "{member}: {body}");
     }
     let text = |member: &str| body[member].as_str().unwrap().to_owned();
+    assert!(ERRORS.contains(&text("error").as_str()), "{body}");
     (text("error"), text("code"))
 }
+
+/// What a client of OAuth may find in `error` (RFC 6749 5.2 and 4.1.2.1, RFC 8628 3.5, RFC 8707 2,
+/// RFC 9449 5 and 8, RFC 9470 3).
+const ERRORS: [&str; 12] = [
+    "insufficient_user_authentication",
+    "invalid_client",
+    "invalid_dpop_proof",
+    "invalid_grant",
+    "invalid_request",
+    "invalid_scope",
+    "invalid_target",
+    "server_error",
+    "slow_down",
+    "temporarily_unavailable",
+    "unsupported_grant_type",
+    "use_dpop_nonce",
+];
 
 pub(crate) fn sentence(answer: &Answer) -> String {
     answer.json()["detail"].as_str().unwrap().to_owned()

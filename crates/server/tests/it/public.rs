@@ -44,6 +44,47 @@ fn a_tenant_publishes_its_bundle_its_keys_and_where_they_are() {
 }
 
 #[test]
+fn what_a_tenant_can_do_is_found_below_its_path_and_between_its_host_and_its_path() {
+    let world = World::new();
+    let all = |paths: &[&str]| {
+        let found: Vec<_> = paths.iter().map(|path| world.get(path)).collect();
+        for one in &found {
+            assert_eq!((one.status, &one.body), (200, &found[0].body));
+        }
+        found[0].json()
+    };
+    // RFC 8414 3.1 and 5.
+    let metadata = all(&[
+        "/t/one/.well-known/openid-configuration",
+        "/t/one/.well-known/oauth-authorization-server",
+        "/.well-known/oauth-authorization-server/t/one",
+    ]);
+    assert_eq!(metadata["issuer"], "http://127.0.0.1:8080/t/one");
+    assert_eq!(metadata["tls_client_certificate_bound_access_tokens"], true);
+    for method in ["private_key_jwt", "spiffe_jwt", "tls_client_auth"] {
+        let methods = metadata["token_endpoint_auth_methods_supported"].as_array();
+        assert!(methods.unwrap().contains(&json!(method)), "{method}");
+    }
+    // SSF 1.0 7.2.1.
+    let transmitter = all(&[
+        "/t/one/.well-known/ssf-configuration",
+        "/.well-known/ssf-configuration/t/one",
+    ]);
+    assert_eq!(transmitter["issuer"], "http://127.0.0.1:8080/t/one");
+    for path in [
+        "/.well-known/oauth-authorization-server/t/none",
+        "/.well-known/ssf-configuration/t/none",
+        "/.well-known/ssf-configuration",
+    ] {
+        let missing = world.get(path);
+        assert_eq!(
+            (missing.status, missing.code().as_str()),
+            (404, "issue.object_unknown")
+        );
+    }
+}
+
+#[test]
 fn who_has_the_bundle_already_is_not_sent_it_again() {
     let world = World::new();
     let tag = world.get("/t/one/bundle");

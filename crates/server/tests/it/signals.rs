@@ -1,5 +1,6 @@
 //! Events of others: what is believed of them, and what they end.
 
+mod between;
 mod effects;
 mod hostile;
 mod others;
@@ -80,7 +81,9 @@ pub(crate) fn refused(cloud: &Cloud, event: &str) -> String {
     let answer = post(cloud, event);
     assert_eq!(answer.status, 400, "{}", answer.body);
     let told = answer.json();
-    assert!(told["description"].is_string(), "{told}");
+    for member in ["description", "code", "decision"] {
+        assert!(told[member].is_string(), "{member}: {told}");
+    }
     told["err"].as_str().unwrap().to_owned()
 }
 

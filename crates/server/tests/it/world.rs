@@ -167,6 +167,20 @@ impl World {
         address
     }
 
+    /// Serves the same where someone listens already.
+    pub(crate) fn serve_on(&self, listener: std::net::TcpListener, shown: Shown) {
+        listener.set_nonblocking(true).unwrap();
+        let _entered = self.runtime().enter();
+        let listener = tokio::net::TcpListener::from_std(listener).unwrap();
+        let serving = http::serve(
+            listener,
+            shown,
+            Arc::clone(&self.plane),
+            self.stop.subscribe(),
+        );
+        self.runtime().spawn(serving);
+    }
+
     /// The node that joined.
     pub(crate) fn node(&self) -> &Admitted {
         &self.node

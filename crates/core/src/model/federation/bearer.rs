@@ -55,6 +55,15 @@ pub(super) fn check_bearer_claims(claims: &Claims<'_>, context: &Context) -> Res
     if is_legacy {
         return Err(Reason::LegacyKubernetesToken {});
     }
+    // RFC 8417 4.5 and 4.6: what says that something happened says nothing of who its bearer is. Not
+    // every issuer of such tokens, nor of logout tokens (OpenID Connect Back-Channel Logout 1.0 2.4),
+    // gives them a type of their own.
+    if claims.all.contains_key("events") {
+        return Err(Reason::TypeUnexpected {
+            found: "security event, since it has `events`".to_owned(),
+            expected: vec!["JWT".to_owned()],
+        });
+    }
     if let Some(cnf) = claims.all.get("cnf")
         && !context.holder.is_meant_by(cnf)
     {

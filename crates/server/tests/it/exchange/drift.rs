@@ -70,7 +70,12 @@ fn hostile_38_a_name_is_held_to_the_id_that_it_had_first() {
     assert_eq!(metric(&cloud, "resurrected"), "1");
     // Told once, however often it is tried, and nothing of it to a stranger.
     let again = cloud.exchange(&cloud.workflow(&repository("shop", "99")), &[]);
-    assert_eq!(refusal(&again).1, "issue.name_resurrected");
+    let expected = ("invalid_request".into(), "issue.name_resurrected".into());
+    assert_eq!(refusal(&again), expected);
+    assert_eq!(
+        sentence(&again),
+        "The name of the subject was someone else's when it was first used here."
+    );
     let mut told = again.json();
     // Random, so they may have any digits.
     for number in ["decision", "instance"] {

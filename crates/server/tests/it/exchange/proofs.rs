@@ -6,7 +6,8 @@ use avouch_testkit::key::{Key, RsaTestKey};
 use avouch_testkit::token::{TokenForge, jwk, jwks};
 
 use super::{
-    ACCESS_TOKEN, Cloud, OURSELVES, claims, exchange_form, public, refusal, rule, thumbprint, token,
+    ACCESS_TOKEN, Cloud, ID_TOKEN, JWT, OURSELVES, claims, exchange_form, form, public, refusal,
+    rule, thumbprint, token,
 };
 
 impl Cloud {
@@ -302,22 +303,19 @@ fn hostile_51_and_6_a_token_is_what_its_type_says_or_nothing() {
     let refused = cloud.exchange(&cloud.workflow(&json!({})), &as_access);
     assert_eq!(refusal(&refused).1, "federation.type_unexpected");
     token(&cloud.exchange(&access(), &as_access));
-    for typ in [
-        "secevent+jwt",
-        "logout+jwt",
-        "dpop+jwt",
-        "wit+jwt",
-        "oauth-id-jag+jwt",
+    for (typ, code) in [
+        ("secevent+jwt", "federation.type_unexpected"),
+        ("logout+jwt", "federation.type_unexpected"),
+        ("dpop+jwt", "federation.type_unexpected"),
+        ("wit+jwt", "federation.proof_missing"),
+        ("oauth-id-jag+jwt", "federation.type_unexpected"),
     ] {
         let lying = cloud
             .workflow_forge(&json!({}))
             .header("typ", json!(typ))
             .sign(&cloud.issuer, "k1");
-        assert_eq!(
-            refusal(&cloud.exchange(&lying, &[])).0,
-            "invalid_request",
-            "{typ}"
-        );
+        let told = refusal(&cloud.exchange(&lying, &[]));
+        assert_eq!(told, ("invalid_request".into(), code.into()), "{typ}");
     }
     let as_svid = [(
         "subject_token_type",
@@ -325,6 +323,63 @@ fn hostile_51_and_6_a_token_is_what_its_type_says_or_nothing() {
     )];
     let refused = cloud.exchange(&cloud.workflow(&json!({})), &as_svid);
     assert_eq!(refusal(&refused).1, "issue.token_type_false");
+}
+
+/// Logout tokens, and events of issuers that give them no type of their own, are signed with the key
+/// and have the subject and the audience of ID tokens.
+#[test]
+fn hostile_51_and_59_what_tells_of_an_event_is_nobodys_credential() {
+    let cloud = Cloud::new();
+    let logout = json!({"http://schemas.openid.net/event/backchannel-logout": {}});
+    let telling = || cloud.workflow(&json!({ "events": logout }));
+    let refused = |told: (String, String)| {
+        assert_eq!(told.1, "federation.type_unexpected");
+        told.0
+    };
+    for of_type in [JWT, ID_TOKEN] {
+        let answer = cloud.exchange(&telling(), &[("subject_token_type", of_type)]);
+        assert_eq!(refused(refusal(&answer)), "invalid_request");
+    }
+    let bearer = "urn:ietf:params:oauth:grant-type:jwt-bearer";
+    let proof = cloud.signed_proof();
+    let as_grant = form(&[("grant_type", bearer), ("assertion", &telling())]);
+    let answer = cloud.send(&as_grant, &[("dpop", &proof)]);
+    assert_eq!(refused(refusal(&answer)), "invalid_grant");
+    let question = json!({
+        "profile": "spiffe", "audience": [OURSELVES], "credential": {"jwt": telling()},
+    });
+    let verdict = cloud.manage("POST", "/t/one/decide", &question).json();
+    assert_eq!(verdict["reason"]["code"], "federation.type_unexpected");
+    token(&cloud.exchange(
+        &cloud.workflow(&json!({})),
+        &[("subject_token_type", ID_TOKEN)],
+    ));
+}
+
+/// Where both have the type `JWT` or none, what an access token says gives it away.
+#[test]
+fn hostile_51_an_access_token_without_a_type_is_no_id_token() {
+    let cloud = Cloud::new();
+    let as_id = [("subject_token_type", ID_TOKEN)];
+    for said in [
+        json!({"scope": "read"}),
+        json!({"scp": ["read"]}),
+        json!({"client_id": "c"}),
+        json!({"typ": "Bearer"}),
+        json!({"token_use": "access"}),
+    ] {
+        let answer = cloud.exchange(&cloud.workflow(&said), &as_id);
+        assert_eq!(refusal(&answer).1, "issue.token_type_false", "{said}");
+        // By the name that fits every JWT it is taken for what it says.
+        token(&cloud.exchange(&cloud.workflow(&said), &[]));
+    }
+    for said in [
+        json!({"typ": "ID"}),
+        json!({"token_use": "id"}),
+        json!({"azp": "c"}),
+    ] {
+        token(&cloud.exchange(&cloud.workflow(&said), &as_id));
+    }
 }
 
 #[test]
