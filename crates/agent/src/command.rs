@@ -44,6 +44,17 @@ pub struct AgentArguments {
     /// The socket for workloads
     #[arg(long, value_name = "PATH", default_value = "/run/avouch/agent.sock")]
     pub socket: PathBuf,
+    /// Whom it serves beside workloads.
+    #[command(flatten)]
+    pub serving: ServingArguments,
+    /// How much the log tells, on standard error
+    #[arg(long, value_enum, default_value_t = LogLevel::Warn)]
+    pub log: LogLevel,
+}
+
+/// Whom an agent serves beside workloads, and how it tells pods from each other.
+#[derive(Args, Clone, Debug)]
+pub struct ServingArguments {
     /// Who may fetch the identities of others, and where.
     #[command(flatten)]
     pub delegation: DelegationArguments,
@@ -53,9 +64,6 @@ pub struct AgentArguments {
     /// Who may act as a broker, and where.
     #[command(flatten)]
     pub brokers: BrokerArguments,
-    /// How much the log tells, on standard error
-    #[arg(long, value_enum, default_value_t = LogLevel::Warn)]
-    pub log: LogLevel,
 }
 
 /// How a node shows who it is, if not by a token.
@@ -217,49 +225,34 @@ fn spiffe_id(text: &str) -> Result<SpiffeId, String> {
 pub struct Sockets {
     workloads: Endpoint,
     admin: Option<AdminEndpoint>,
-    brokers: Option<(BrokerEndpoint, Arc<dyn Credentials>)>,
+    brokers: Option<BrokerEndpoint>,
 }
 
 impl Sockets {
-    /// Opens them. To be called within a Tokio runtime.
+    /// Opens them: `socket` for workloads, and those that `serving` names. To be called within a
+    /// Tokio runtime.
     ///
     /// # Errors
     ///
-    /// As for [`Endpoint::bind`].
-    pub fn bind(socket: &Path, delegation: &DelegationArguments) -> Result<Self, Fault> {
-        let workloads = Endpoint::bind(socket, Limits::default())?;
+    /// As for [`Endpoint::bind`], and where the kubelet cannot be asked.
+    pub async fn open(socket: &Path, serving: &ServingArguments) -> Result<Self, CommandFault> {
+        let kubelet = serving.kubelet.open()?;
+        let workloads = Endpoint::bind(&std::path::absolute(socket)?, Limits::default())?;
+        let delegation = &serving.delegation;
         let admin = match &delegation.admin_socket {
             Some(path) => {
-                let path = std::path::absolute(path).unwrap_or_else(|_| path.clone());
+                let path = std::path::absolute(path)?;
                 let delegates = delegation.delegate.iter().cloned();
-                Some(AdminEndpoint::bind(&path, delegates, Limits::default())?)
+                let admin = AdminEndpoint::bind(&path, delegates, Limits::default())?;
+                Some(admin.with_kubelet(kubelet.clone()))
             }
             None => None,
         };
         Ok(Self {
-            workloads,
+            workloads: workloads.with_kubelet(kubelet.clone()),
             admin,
-            brokers: None,
+            brokers: serving.brokers.open(kubelet).await?,
         })
-    }
-
-    /// Asks the kubelet of this node about workloads in pods.
-    #[must_use]
-    pub fn with_kubelet(self, kubelet: Option<Arc<Kubelet>>) -> Self {
-        Self {
-            workloads: self.workloads.with_kubelet(kubelet.clone()),
-            admin: self.admin.map(|admin| admin.with_kubelet(kubelet)),
-            brokers: self.brokers,
-        }
-    }
-
-    /// Serves brokers, too.
-    #[must_use]
-    pub fn with_brokers(self, endpoint: BrokerEndpoint, credentials: Arc<dyn Credentials>) -> Self {
-        Self {
-            brokers: Some((endpoint, credentials)),
-            ..self
-        }
     }
 
     /// What clients are given as `SPIFFE_ENDPOINT_SOCKET`.
@@ -267,16 +260,13 @@ impl Sockets {
         self.workloads.address()
     }
 
-    /// Serves all of them until `stop`.
+    /// Serves what the node holds on all of them until `stop`.
     ///
     /// # Errors
     ///
     /// When serving one of them ends by itself.
-    pub async fn serve(
-        self,
-        identities: Arc<dyn Identities>,
-        stop: impl Future<Output = ()>,
-    ) -> Result<(), Fault> {
+    pub async fn serve(self, node: Node, stop: impl Future<Output = ()>) -> Result<(), Fault> {
+        let identities: Arc<dyn Identities> = Arc::new(node.clone());
         let (stopping, mut stopped) = watch::channel(false);
         let mut admin_stopped = stopping.subscribe();
         let admin = async {
@@ -288,10 +278,11 @@ impl Sockets {
         };
         let mut brokers_stopped = stopping.subscribe();
         let brokers = async {
-            let Some((endpoint, credentials)) = self.brokers else {
+            let Some(endpoint) = self.brokers else {
                 return Ok(());
             };
             let stop = async move { drop(brokers_stopped.wait_for(|stop| *stop).await) };
+            let credentials: Arc<dyn Credentials> = Arc::new(node);
             let identities = Arc::clone(&identities);
             endpoint.serve(identities, credentials, stop).await
         };
@@ -374,17 +365,11 @@ async fn run_until_told(
         token: arguments.join_token.clone().map(Zeroizing::new),
         attesting: arguments.attestation.attesting(),
     };
-    let socket = std::path::absolute(&arguments.socket)?;
     // Before the token is used up: a socket that cannot be served would cost it.
-    let kubelet = arguments.kubelet.open()?;
-    let brokers = arguments.brokers.open(kubelet.clone()).await?;
-    let mut sockets = Sockets::bind(&socket, &arguments.delegation)?.with_kubelet(kubelet);
+    let sockets = Sockets::open(&arguments.socket, &arguments.serving).await?;
     let node = Node::join(joining).await?;
-    if let Some(brokers) = brokers {
-        sockets = sockets.with_brokers(brokers, Arc::new(node.clone()));
-    }
     ready(&sockets.address());
-    tracing::info!(node = %node.id(), socket = %socket.display(), "the agent is up");
+    tracing::info!(node = %node.id(), socket = sockets.address(), "the agent is up");
     let mut interrupt = signal(SignalKind::interrupt())?;
     let mut terminate = signal(SignalKind::terminate())?;
     let told = async move {
@@ -393,7 +378,7 @@ async fn run_until_told(
             _ = terminate.recv() => {}
         }
     };
-    Ok(sockets.serve(Arc::new(node), told).await?)
+    Ok(sockets.serve(node, told).await?)
 }
 
 fn server_trust(path: &Path) -> Result<ServerTrust, CommandFault> {

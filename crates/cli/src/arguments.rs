@@ -3,7 +3,7 @@
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
-use avouch_agent::command::{AgentArguments, DelegationArguments, LogLevel};
+use avouch_agent::command::{AgentArguments, LogLevel, ServingArguments};
 use avouch_core::id::{SpiffeId, TenantId, TrustDomain};
 use avouch_core::question::{ExpectedName, Profile, Purpose};
 use avouch_core::time::Time;
@@ -143,9 +143,9 @@ pub struct UpArguments {
     /// The socket for workloads [default: agent.sock in the folder of --data]
     #[arg(long, value_name = "PATH")]
     pub socket: Option<PathBuf>,
-    /// Who may fetch the identities of others, and where.
+    /// Whom the agent serves beside workloads.
     #[command(flatten)]
-    pub delegation: DelegationArguments,
+    pub serving: ServingArguments,
 }
 
 /// What a server is told.
@@ -599,6 +599,7 @@ In the folder of --data:
   avouch.sqlite3  the store, unless --store names another
   operator.jwt    your credential (mode 0600), replaced every half hour; the commands find it
   server.json     by what agents on other machines know this server
+  address         where the server is, for the commands
   agent.sock      the socket for workloads
 
 How to go on: docs/how-to/run.md";

@@ -77,9 +77,9 @@ pub fn run(arguments: &Arguments) -> Result<Exit, Fault> {
         Command::Issuer(issuer) => manage::issuer(issuer, common),
         Command::Pin(pin) => manage::pin(pin, common),
         Command::Model(ModelCommand::Show(show)) => models::show(show, common),
-        Command::Agent(AgentCommand::Run(agent)) => up::agent(agent),
+        Command::Agent(AgentCommand::Run(agent)) => up::agent(agent, common),
         Command::Fetch(fetch) => fetch::fetch(fetch, common),
-        Command::Server(ServerCommand::Run(server)) => up::server(server),
-        Command::Up(arguments) => up::up(arguments),
+        Command::Server(ServerCommand::Run(server)) => up::server(server, common),
+        Command::Up(arguments) => up::up(arguments, common),
     }
 }

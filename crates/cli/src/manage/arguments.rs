@@ -17,20 +17,23 @@ pub use pins::{
 };
 
 use crate::arguments::spiffe_id;
+use crate::up::ADDRESS_FILE;
+
+/// Where a server listens that was told nothing else.
+const USUAL_SERVER: &str = "http://127.0.0.1:8080";
 
 /// Which server, and with what it is asked.
 #[derive(Args, Clone, Debug)]
 pub struct Remote {
-    /// The server
+    /// The server [default: the one whose folder --data is, or else http://127.0.0.1:8080]
     #[arg(
         long,
         value_name = "URL",
         env = "AVOUCH_SERVER",
         global = true,
-        default_value = "http://127.0.0.1:8080",
         display_order = 902
     )]
-    pub server: String,
+    pub server: Option<String>,
     /// The folder of the plane, where your credential is (operator.jwt)
     #[arg(
         long,
@@ -73,6 +76,16 @@ pub struct Remote {
     /// server that shows its own (`--spiffe-listen`)
     #[arg(long, global = true, display_order = 907, conflicts_with_all = ["cert", "key", "ca"])]
     pub as_workload: bool,
+}
+
+impl Remote {
+    /// The address of the server, without a slash at its end.
+    pub(super) fn address(&self) -> String {
+        let there = || std::fs::read_to_string(self.data.join(ADDRESS_FILE)).ok();
+        let address = self.server.clone().or_else(there);
+        let address = address.unwrap_or_else(|| USUAL_SERVER.to_owned());
+        address.trim().trim_end_matches('/').to_owned()
+    }
 }
 
 macro_rules! noun {

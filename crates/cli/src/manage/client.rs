@@ -41,7 +41,7 @@ pub(super) struct Client {
 impl Client {
     /// Reads the credential; nothing is sent yet.
     pub(super) fn open(remote: &Remote) -> Result<Self, Fault> {
-        let server = remote.server.trim_end_matches('/').to_owned();
+        let server = remote.address();
         let is_secure = check_server(&server)?;
         let shows_certificate = remote.as_workload || remote.cert.is_some();
         if shows_certificate && !is_secure {

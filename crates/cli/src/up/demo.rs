@@ -15,7 +15,7 @@ pub(super) const TENANT: &str = "demo";
 const TRUST_DOMAIN: &str = "demo.avouch.test";
 
 /// The name of the entry.
-const ENTRY: &str = "current-user";
+pub(super) const ENTRY: &str = "current-user";
 
 /// How many changes the tenant has seen before anyone but this could have made one: its trust
 /// domain and its authorities.

@@ -5,6 +5,7 @@ use std::net::SocketAddr;
 use std::path::Path;
 
 use avouch_server::Plane;
+use serde_json::{Value, json};
 
 use super::demo;
 
@@ -62,19 +63,52 @@ impl fmt::Display for Greeting<'_> {
 }
 
 impl Greeting<'_> {
-    fn first_steps(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let demo = self.plane.tenant_named(demo::TENANT);
-        let id = demo.and_then(|tenant| {
+    /// The same for a program, as one object.
+    pub(super) fn to_json(&self) -> Value {
+        let tenants = self.plane.all_tenants();
+        let tenants = tenants.iter().map(|tenant| {
             tenant.read(|snapshot| {
-                let first = snapshot.entries.values().next()?;
-                Some(first.spiffe_id.to_string())
+                let domains = snapshot.trust_domains.keys();
+                let domains: Vec<&str> = domains.map(|name| name.as_str()).collect();
+                json!({
+                    "name": tenant.id().as_str(),
+                    "trust_domains": domains,
+                    "entries": snapshot.entries.len(),
+                })
             })
         });
-        let (Some(id), Some(workloads)) = (id, self.workloads) else {
+        let endpoints = self.endpoints.iter();
+        json!({
+            "http": self.http,
+            "spiffe": endpoints.map(|one| format!("https://{one}")).collect::<Vec<_>>(),
+            "nodes": self.nodes.to_string(),
+            "workloads": self.workloads,
+            "data": self.data.display().to_string(),
+            "tenants": tenants.collect::<Vec<_>>(),
+            "own_identity": self.own_identity(),
+        })
+    }
+
+    /// Where workloads call, and what the newcomer's own processes are there.
+    fn first_steps(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Some(workloads) = self.workloads else {
             return writeln!(f);
         };
-        writeln!(f, "\nYour own processes are {id}. In another terminal:\n")?;
+        match self.own_identity() {
+            Some(id) => writeln!(f, "\nYour own processes are {id}. In another terminal:\n")?,
+            None => writeln!(f, "\nFor workloads:\n")?,
+        }
         writeln!(f, "  export SPIFFE_ENDPOINT_SOCKET={workloads}")?;
         writeln!(f, "  avouch fetch x509\n")
+    }
+
+    /// The identity of the entry that was made for the user who started this, if it is still there.
+    fn own_identity(&self) -> Option<String> {
+        let demo = self.plane.tenant_named(demo::TENANT)?;
+        demo.read(|snapshot| {
+            let mut entries = snapshot.entries.values();
+            let own = entries.find(|entry| entry.id.as_str() == demo::ENTRY)?;
+            Some(own.spiffe_id.to_string())
+        })
     }
 }

@@ -40,12 +40,15 @@ use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
-use crate::arguments::{RootKeyPlace, ServerArguments, SpiffeListen, UpArguments};
+use crate::arguments::{Common, RootKeyPlace, ServerArguments, SpiffeListen, UpArguments};
 use crate::fault::{Exit, Fault};
 use crate::output;
 use folder::Folder;
 use greeting::Greeting;
 use traces::Traces;
+
+/// The file that tells commands on this machine where the server is.
+pub(crate) const ADDRESS_FILE: &str = "address";
 
 /// The name of the local node.
 const LOCAL_NODE: &str = "local";
@@ -60,12 +63,12 @@ const FILES_PERIOD: Duration = Duration::from_secs(10);
 const LONGEST_END: Duration = Duration::from_secs(10);
 
 /// Runs the plane until it is told to stop.
-pub fn up(arguments: &UpArguments) -> Result<Exit, Fault> {
+pub fn up(arguments: &UpArguments, common: &Common) -> Result<Exit, Fault> {
     let _traces = Traces::start(arguments.server.log)?;
     run_on_threads(async {
         let started = Started::open(&arguments.server, true).await?;
         let socket = started.folder.socket(arguments.socket.as_deref());
-        let sockets = Sockets::bind(&socket, &arguments.delegation)?;
+        let sockets = Sockets::open(&socket, &arguments.serving).await?;
         let mut running = started.run();
         let node = join(&running).await;
         let node = match node {
@@ -74,29 +77,33 @@ pub fn up(arguments: &UpArguments) -> Result<Exit, Fault> {
             Err(away) => return Err(running.ended_meanwhile().await.unwrap_or(away)),
         };
         let address = sockets.address();
-        let workloads = sockets.serve(Arc::new(node), until(running.stopping.clone()));
+        let workloads = sockets.serve(node, until(running.stopping.clone()));
         running.workloads = Some(tokio::spawn(workloads));
-        output::data(&running.greeting(Some(&address)))?;
+        running.greet(Some(&address), common)?;
         running.until_told().await
     })
 }
 
 /// Runs a server until it is told to stop.
-pub fn server(arguments: &ServerArguments) -> Result<Exit, Fault> {
+pub fn server(arguments: &ServerArguments, common: &Common) -> Result<Exit, Fault> {
     let _traces = Traces::start(arguments.log)?;
     run_on_threads(async {
         let running = Started::open(arguments, false).await?.run();
-        output::data(&running.greeting(None))?;
+        running.greet(None, common)?;
         running.until_told().await
     })
 }
 
 /// Runs the agent of a node until it is told to stop.
-pub fn agent(arguments: &AgentArguments) -> Result<Exit, Fault> {
+pub fn agent(arguments: &AgentArguments, common: &Common) -> Result<Exit, Fault> {
     logging::start(arguments.log);
     let mut written = Ok(());
     avouch_agent::command::run(arguments, |address| {
-        written = output::data(&format!("SPIFFE_ENDPOINT_SOCKET={address}"));
+        written = output::formatted(
+            common.output,
+            || format!("SPIFFE_ENDPOINT_SOCKET={address}"),
+            || json!({ "workloads": address }).to_string(),
+        );
     })?;
     written.map(|()| Exit::Accepted)
 }
@@ -140,8 +147,14 @@ impl Started {
         let plane = open(arguments, &folder, addresses, with_demo).await?;
         let renew_at = {
             let (plane, folder) = (Arc::clone(&plane), folder.clone());
+            let address = addresses.local_url(arguments.public_url.as_deref());
             // Before anything is said, so that whoever waits for the greeting can use them.
-            blocking(move || Ok(write_files(&plane, &folder, None))).await??
+            blocking(move || {
+                Ok(folder
+                    .write_public(ADDRESS_FILE, &address)
+                    .and_then(|()| write_files(&plane, &folder, None)))
+            })
+            .await??
         };
         Ok(Self {
             plane,
@@ -190,7 +203,8 @@ struct Running {
 }
 
 impl Running {
-    fn greeting(&self, workloads: Option<&str>) -> String {
+    /// Says that all is up. For a program it is one line, so that it can be read while this runs.
+    fn greet(&self, workloads: Option<&str>, common: &Common) -> Result<(), Fault> {
         let greeting = Greeting {
             http: &self.addresses.url(),
             endpoints: &self.endpoints,
@@ -199,7 +213,11 @@ impl Running {
             data: self.folder.path(),
             plane: &self.plane,
         };
-        greeting.to_string()
+        output::formatted(
+            common.output,
+            || greeting.to_string(),
+            || greeting.to_json().to_string(),
+        )
     }
 
     /// What has ended by itself, if anything has.
@@ -256,6 +274,14 @@ struct Addresses {
 impl Addresses {
     fn url(&self) -> String {
         format!("{}://{}", self.scheme, self.http)
+    }
+
+    /// How commands on this machine reach it. A certificate for TLS holds for the public name.
+    fn local_url(&self, public_url: Option<&str>) -> String {
+        match public_url {
+            Some(public) if self.scheme == "https" => public.to_owned(),
+            Some(_) | None => format!("{}://{}", self.scheme, reachable(self.http)),
+        }
     }
 }
 

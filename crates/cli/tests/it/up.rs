@@ -6,9 +6,10 @@
 )]
 
 use std::fs;
+use std::io::{BufRead, BufReader};
 use std::os::unix::fs::PermissionsExt;
 use std::os::unix::process::CommandExt;
-use std::process::Command;
+use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
 use base64ct::{Base64UrlUnpadded, Encoding};
@@ -182,6 +183,76 @@ fn everything_is_found_again_after_it_was_stopped_and_after_it_was_killed() {
     assert_eq!(bundle(&plane), before);
     assert_eq!(plane.signal(Signal::SIGTERM), Some(0), "{}", plane.log());
     assert!(!plane.socket().exists());
+}
+
+#[test]
+fn a_program_reads_where_everything_is_and_the_commands_find_the_server_by_its_folder() {
+    let plane = Plane::start(
+        "up-json",
+        &[
+            "--broker-socket",
+            "broker.sock",
+            "--broker",
+            "spiffe://demo.avouch.test/broker=pid",
+        ],
+    );
+    assert!(plane.folder.path().join("broker.sock").exists());
+    // Not at its usual address, and not named: its folder says where it is.
+    let listed = plane.folder.run(&["tenant", "list", "-o", "json"]);
+    let names: Vec<String> = json(&listed)["tenants"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|tenant| tenant["name"].as_str().unwrap().to_owned())
+        .collect();
+    assert_eq!(names, ["demo", "root"]);
+    // An entry that sorts before that of the user changes nothing about who the user is.
+    let user = plane
+        .greeting
+        .lines()
+        .find(|line| line.starts_with("Your own processes"));
+    let user = user.unwrap().to_owned();
+    let created = plane.run(&[
+        "entry",
+        "create",
+        "--id",
+        "a-first",
+        "--spiffe-id",
+        "spiffe://demo.avouch.test/first",
+        "--selector",
+        "unix:uid:4242",
+        "--tenant",
+        "demo",
+    ]);
+    assert_eq!(created.code, 0, "{}", created.err);
+    let mut plane = plane.again(Signal::SIGTERM, &[]);
+    assert!(plane.greeting.contains(&user), "{}", plane.greeting);
+
+    plane.signal(Signal::SIGTERM);
+    let any = "127.0.0.1:0";
+    let mut child = plane
+        .folder
+        .command(&["up", "-o", "json", "--listen", any, "--grpc-listen", any])
+        .stderr(Stdio::null())
+        .spawn()
+        .unwrap();
+    let mut line = String::new();
+    let mut said = BufReader::new(child.stdout.take().unwrap());
+    said.read_line(&mut line).unwrap();
+    child.kill().unwrap();
+    child.wait().unwrap();
+    let said: Value = serde_json::from_str(&line).unwrap();
+    let there = fs::read_to_string(plane.folder.path().join("avouch-data/address")).unwrap();
+    assert_eq!(said["http"], there);
+    assert!(
+        said["workloads"].as_str().unwrap().starts_with("unix:///"),
+        "{line}"
+    );
+    assert_eq!(said["tenants"][0]["name"], "demo");
+    assert!(
+        user.contains(said["own_identity"].as_str().unwrap()),
+        "{line}"
+    );
 }
 
 #[test]

@@ -72,15 +72,9 @@ pub struct ExchangeArguments {
     /// address of --server and `/t/TENANT`]
     #[arg(long, value_name = "URL", display_order = 901)]
     pub issuer: Option<String>,
-    /// The server
-    #[arg(
-        long,
-        value_name = "URL",
-        env = "AVOUCH_SERVER",
-        default_value = "http://127.0.0.1:8080",
-        display_order = 902
-    )]
-    pub server: String,
+    /// The server [default: the one whose folder --data is, or else http://127.0.0.1:8080]
+    #[arg(long, value_name = "URL", env = "AVOUCH_SERVER", display_order = 902)]
+    pub server: Option<String>,
     /// The folder of the plane, where your credential is, for --try
     #[arg(
         long,

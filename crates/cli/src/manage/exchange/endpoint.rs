@@ -33,7 +33,7 @@ pub(super) enum Answer {
 impl Endpoint {
     /// Of a tenant of a server that calls it by this issuer identifier. Nothing is sent yet.
     pub(super) fn of(remote: &Remote, tenant: &str, issuer: Option<&str>) -> Result<Self, Fault> {
-        let server = remote.server.trim_end_matches('/').to_owned();
+        let server = remote.address();
         let secured = match check_server(&server)? {
             true => Some(Secured::of(remote)?),
             false => None,
