@@ -34,6 +34,8 @@ use crate::revocation_list::Revoked;
 use crate::signer::{Signature, SigningKind};
 
 const ECDSA_WITH_SHA_256: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.2.840.10045.4.3.2");
+/// `sha256WithRSAEncryption` (RFC 4055 5).
+const SHA_256_WITH_RSA: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.2.840.113549.1.1.11");
 const ED25519: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.3.101.112");
 /// `anyExtendedKeyUsage` (RFC 5280 4.2.1.12).
 pub(crate) const ANY_PURPOSE: ObjectIdentifier = ObjectIdentifier::new_unwrap("2.5.29.37.0");
@@ -234,11 +236,11 @@ pub(crate) fn assemble(
     encode().map_err(|_| Fault::Bug("a certificate cannot be written"))
 }
 
-/// A signature as certificates carry it: two numbers in DER for ECDSA, the bytes for Ed25519.
+/// A signature as certificates carry it: two numbers in DER for ECDSA, the bytes for the others.
 pub(crate) fn signature_bytes(kind: SigningKind, signature: &Signature) -> Result<Vec<u8>, Fault> {
     let bytes = signature.as_bytes();
     match kind {
-        SigningKind::Ed25519 => Ok(bytes.to_vec()),
+        SigningKind::Ed25519 | SigningKind::Rsa => Ok(bytes.to_vec()),
         SigningKind::P256 => {
             let (r, s) = bytes.split_at(bytes.len() / 2);
             let encode = || {
@@ -250,15 +252,14 @@ pub(crate) fn signature_bytes(kind: SigningKind, signature: &Signature) -> Resul
     }
 }
 
-/// RFC 5758 3.2, RFC 8410 3: without parameters.
+/// RFC 5758 3.2, RFC 8410 3: without parameters. RFC 4055 5: RSA with NULL.
 fn algorithm(kind: SigningKind) -> AlgorithmIdentifierRef<'static> {
-    AlgorithmIdentifierRef {
-        oid: match kind {
-            SigningKind::Ed25519 => ED25519,
-            SigningKind::P256 => ECDSA_WITH_SHA_256,
-        },
-        parameters: None,
-    }
+    let (oid, parameters) = match kind {
+        SigningKind::Ed25519 => (ED25519, None),
+        SigningKind::P256 => (ECDSA_WITH_SHA_256, None),
+        SigningKind::Rsa => (SHA_256_WITH_RSA, Some(AnyRef::NULL)),
+    };
+    AlgorithmIdentifierRef { oid, parameters }
 }
 
 /// RFC 5280 4.1.2.5: UTCTime through 2049, GeneralizedTime from 2050.

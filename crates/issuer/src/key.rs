@@ -5,7 +5,7 @@ use avouch_core::crypto::{AwsLc, KeyKind, PublicKey};
 use avouch_core::id::Digest;
 use avouch_core::reason::Reason;
 use base64ct::{Base64UrlUnpadded, Encoding};
-use der::asn1::{BitStringRef, ObjectIdentifier, UintRef};
+use der::asn1::{BitStringRef, Null, ObjectIdentifier, UintRef};
 use der::{Decode, Encode, Sequence};
 use serde_json::{Map, Value};
 use x509_cert::spki::{AlgorithmIdentifier, SubjectPublicKeyInfo};
@@ -13,6 +13,8 @@ use x509_cert::spki::{AlgorithmIdentifier, SubjectPublicKeyInfo};
 /// RFC 5480 2.1.1.
 const EC_PUBLIC_KEY: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.2.840.10045.2.1");
 const SECP256R1: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.2.840.10045.3.1.7");
+/// `rsaEncryption` (RFC 8017 A.1), whose parameters are NULL.
+const RSA_ENCRYPTION: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.2.840.113549.1.1.1");
 const SECP384R1: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.3.132.0.34");
 
 /// A public key with its DER form.
@@ -61,6 +63,29 @@ impl PublicHalf {
             subject_public_key: BitStringRef::from_bytes(key.bytes()).map_err(malformed)?,
         };
         Self::from_info(&info.to_der().map_err(malformed)?)
+    }
+
+    /// A key of RSA, from its numbers in big-endian order.
+    pub(crate) fn of_rsa(modulus: &[u8], exponent: &[u8]) -> Result<Self, Reason> {
+        let encode = || {
+            let key = RsaPublicKey {
+                modulus: UintRef::new(modulus)?,
+                exponent: UintRef::new(exponent)?,
+            };
+            let key = key.to_der()?;
+            SubjectPublicKeyInfo {
+                algorithm: AlgorithmIdentifier {
+                    oid: RSA_ENCRYPTION,
+                    parameters: Some(Null),
+                },
+                subject_public_key: BitStringRef::from_bytes(&key)?,
+            }
+            .to_der()
+        };
+        let info = encode().map_err(|error: der::Error| Reason::IssuePublicKey {
+            detail: error.to_string(),
+        })?;
+        Self::from_info(&info)
     }
 
     /// Takes the key out of a certification request (PKCS#10, RFC 2986) whose sender has shown to

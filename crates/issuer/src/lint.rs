@@ -6,7 +6,7 @@ use avouch_core::anchor::{Anchor, AnchorKind, Constraints, Stewardship};
 use avouch_core::budget::Budget;
 use avouch_core::credential::Credential;
 use avouch_core::credential::x509::{Certificate, Crl};
-use avouch_core::crypto::{NotSigned, PublicKey, Scheme, Verifier};
+use avouch_core::crypto::{KeyKind, NotSigned, PublicKey, Scheme, Verifier};
 use avouch_core::decide;
 use avouch_core::id::{Digest, SpiffeId, TenantId, TrustDomain};
 use avouch_core::question::{Context, ExpectedName, Profile, Purpose, Question};
@@ -40,13 +40,22 @@ impl<'a> Throwaway<'a> {
         key: &'a PublicKey,
         others: &'a dyn Verifier,
     ) -> Result<Self, Fault> {
-        let mut bytes = [0; 64];
         let digest = digest::digest(&digest::SHA512, message);
-        for (to, from) in bytes.iter_mut().zip(digest.as_ref()) {
-            *to = *from;
-        }
-        let signature = Signature::new(bytes);
         let kind = SigningKind::of(key.kind()).unwrap_or(SigningKind::P256);
+        let signature = match (kind, key.kind()) {
+            (SigningKind::Rsa, KeyKind::Rsa(bits)) => {
+                let length = usize::try_from(bits.div_ceil(8)).unwrap_or_default();
+                let bytes = digest.as_ref().iter().copied().cycle().take(length);
+                Signature::of_rsa(bytes.collect::<Vec<u8>>())
+            }
+            _ => {
+                let mut bytes = [0; 64];
+                for (to, from) in bytes.iter_mut().zip(digest.as_ref()) {
+                    *to = *from;
+                }
+                Signature::new(bytes)
+            }
+        };
         Ok(Self {
             message,
             key,

@@ -114,7 +114,8 @@ impl Taking<'_> {
         Ok(chain)
     }
 
-    /// Takes a root with its key. An intermediate below it and a revocation list are tried out first.
+    /// Takes a root with its key. An intermediate below it is tried out first, and a revocation list
+    /// where it may sign one: the CA of a Kubernetes cluster may not, and has to be taken as it is.
     ///
     /// # Errors
     ///
@@ -141,7 +142,9 @@ impl Taking<'_> {
         let below: Arc<dyn Signer> = Arc::new(SoftwareKey::generate(SigningKind::P256)?);
         plan.prepare_intermediate(&authority, below, self.now, random)?
             .lint()?;
-        self.try_list(&authority, random)?;
+        if root.may_sign_lists() {
+            self.try_list(&authority, random)?;
+        }
         Ok(chain)
     }
 

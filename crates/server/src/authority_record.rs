@@ -8,7 +8,7 @@ use avouch_core::reason::Reason;
 use avouch_core::time::Time;
 use avouch_issuer::authority::{self, Use, X509Authority};
 use avouch_issuer::life_cycle::{LifeCycle, State};
-use avouch_issuer::signer::{Origin, Signer, SoftwareKey};
+use avouch_issuer::signer::{Origin, SigningKind, SoftwareKey};
 use avouch_issuer::token::{TokenAuthority, TokenKind};
 use avouch_store::{
     AuthorityId, AuthorityKind, AuthorityRecord, AuthorityRole, AuthorityState, AuthorityUse,
@@ -182,14 +182,18 @@ pub(crate) fn use_of(used_for: AuthorityUse) -> Use {
 }
 
 /// A key that was made elsewhere, to try it out.
-pub(crate) fn signer_of(pkcs8: &[u8]) -> Result<Arc<dyn Signer>, Reason> {
-    match SoftwareKey::from_pkcs8(pkcs8, Origin::Memory) {
-        Ok(key) => Ok(Arc::new(key)),
-        Err(_) => Err(Reason::IssueKeyKind {
-            found: "another one, or no unencrypted PKCS#8".to_owned(),
-            accepted: vec!["P-256".to_owned(), "Ed25519".to_owned()],
-        }),
-    }
+pub(crate) fn key_of(der: &[u8]) -> Result<SoftwareKey, Reason> {
+    SoftwareKey::from_der(der, Origin::Memory).map_err(|_| Reason::IssueKeyKind {
+        found: "another one, or no unencrypted private key".to_owned(),
+        accepted: SigningKind::NAMES.map(str::to_owned).to_vec(),
+    })
+}
+
+/// Whether a stored authority may sign revocation lists.
+pub(crate) fn may_sign_lists(record: &AuthorityRecord) -> bool {
+    let own = record.certificates.first();
+    own.and_then(|own| Certificate::parse(own).ok())
+        .is_some_and(|own| own.may_sign_lists())
 }
 
 /// Whether a certificate is for a key.

@@ -172,7 +172,7 @@ impl Plane {
     /// # Errors
     ///
     /// `issue.object_unknown`, `issue.authority_state`; `issue.authority_in_use` while something that
-    /// it signed is in use, unless `anyway`; or what failed on our side.
+    /// it signed is in use, and `issue.revocation_untold` where no list can say so, unless `anyway`; or what failed on our side.
     pub fn revoke(&self, tenant: &Arc<Tenant>, id: &str, anyway: bool) -> Result<(), Refused> {
         unless_moved(|| self.try_revoke(tenant, id, anyway))?;
         // The key is destroyed once it is on record that it signs no more.
@@ -186,6 +186,7 @@ impl Plane {
         let life = life_of(&record)?.revoke(id)?;
         let below = signed_by(tenant, &record);
         if !anyway {
+            draft.check_revocation_is_told(&record)?;
             let mut ended: Vec<&AuthorityId> = below.iter().map(|one| &one.id).collect();
             ended.push(&record.id);
             let certificates = self.not_replaced(tenant, &ended)?;
@@ -561,15 +562,32 @@ impl<'a> Draft<'a> {
         Ok(())
     }
 
+    /// The authority above another, as long as it is believed.
+    fn issuer_of(&self, record: &AuthorityRecord) -> Option<&AuthorityRecord> {
+        let above = record.certificates.get(1)?;
+        self.records.values().find(|one| {
+            one.certificates.first() == Some(above) && one.state != AuthorityState::Revoked
+        })
+    }
+
+    /// Refuses a revocation that no list could tell, because the one above may sign none.
+    fn check_revocation_is_told(&self, record: &AuthorityRecord) -> Result<(), Reason> {
+        match self.issuer_of(record) {
+            Some(issuer) if !authority_record::may_sign_lists(issuer) => {
+                Err(Reason::IssueRevocationUntold {
+                    authority: record.id.to_string(),
+                    issuer: issuer.id.to_string(),
+                    not_after: record.not_after,
+                })
+            }
+            Some(_) | None => Ok(()),
+        }
+    }
+
     /// Revokes an authority; the list of the one above it names it from now on.
     fn revoke(&mut self, record: &AuthorityRecord, state: State) -> Result<(), Refused> {
         self.put(in_state(record, state, self.now)?);
-        let Some(above) = record.certificates.get(1) else {
-            return Ok(());
-        };
-        let issuer = self.records.values().find(|one| {
-            one.certificates.first() == Some(above) && one.state != AuthorityState::Revoked
-        });
+        let issuer = self.issuer_of(record);
         if let (Some(issuer), Some(own)) = (issuer.cloned(), record.certificates.first()) {
             let revoked = RevokedCertificate {
                 serial: authority_record::serial_of(own)?,

@@ -329,7 +329,7 @@ impl Draft<'_> {
         let due: Vec<AuthorityRecord> = self
             .records
             .values()
-            .filter(|record| signs_lists(record, self.now) && is_due(record))
+            .filter(|record| is_due(record) && signs_lists(record, self.now))
             .cloned()
             .collect();
         for record in due {
@@ -400,7 +400,8 @@ fn signs_lists(record: &AuthorityRecord, now: Time) -> bool {
         | AuthorityState::Tainted => true,
         AuthorityState::Requested | AuthorityState::Revoked => false,
     };
-    record.kind == AuthorityKind::X509 && is_there && now <= record.not_after
+    let is_valid = record.kind == AuthorityKind::X509 && is_there && now <= record.not_after;
+    is_valid && authority_record::may_sign_lists(record)
 }
 
 fn told(revoked: &RevokedCertificate) -> Revoked {

@@ -11,6 +11,7 @@ use avouch_core::id::TrustDomain;
 use avouch_core::reason::Reason;
 use avouch_core::time::Time;
 use avouch_issuer::key_manager::{Kept, NewKey};
+use avouch_issuer::signer::Signer;
 use avouch_issuer::upstream::{Taking, signing_request};
 use avouch_store::{
     AuthorityId, AuthorityKind, AuthorityRecord, AuthorityRole, AuthorityState, AuthorityUse,
@@ -170,7 +171,8 @@ impl Plane {
         Ok(id)
     }
 
-    /// Takes a root that was made elsewhere, with its key as DER PKCS#8.
+    /// Takes a root that was made elsewhere, with its key as DER: PKCS#8, or what files of RSA and
+    /// ECDSA keys have. Says too whether it may sign revocation lists.
     ///
     /// # Errors
     ///
@@ -181,8 +183,8 @@ impl Plane {
         tenant: &Arc<Tenant>,
         trust_domain: &TrustDomain,
         certificates: &[Vec<u8>],
-        pkcs8: &[u8],
-    ) -> Result<String, Refused> {
+        key: &[u8],
+    ) -> Result<(String, bool), Refused> {
         let mut draft = Draft::of(self, tenant, trust_domain.clone());
         let taking = Taking {
             tenant: tenant.id(),
@@ -191,7 +193,9 @@ impl Plane {
             now: draft.now,
         };
         // Looked at before it goes into a token.
-        let trial = authority_record::signer_of(pkcs8)?;
+        let trial = authority_record::key_of(key)?;
+        let pkcs8 = trial.to_pkcs8().map_err(Fault::from)?;
+        let trial: Arc<dyn Signer> = Arc::new(trial);
         let chain = taking.root(Arc::clone(&trial), &self.random)?;
         let id = authority_record::name(&x509_name(trial.public_half()))?;
         if draft.records.contains_key(&id) {
@@ -200,15 +204,17 @@ impl Plane {
             }
             .into());
         }
-        let key = draft.import_key(pkcs8, &x509_name)?;
+        let key = draft.import_key(&pkcs8, &x509_name)?;
         let record = AuthorityRecord {
             role: AuthorityRole::Root,
             ..self.waiting(tenant, trust_domain, &key)?
         };
-        draft.put(prepared(record, chain, draft.now)?);
+        let record = prepared(record, chain, draft.now)?;
+        let signs_lists = authority_record::may_sign_lists(&record);
+        draft.put(record);
         draft.work()?;
         draft.store()?;
-        Ok(id.to_string())
+        Ok((id.to_string(), signs_lists))
     }
 
     /// An authority that has a key and no certificate.

@@ -206,7 +206,8 @@ pub fn authority(arguments: &AuthorityArguments, common: &Common) -> Result<Exit
         } => {
             let sent = upstream::read(certificates, key.as_deref())?;
             let answer = client.post(&at("trust-domains", trust_domain, "import")?, &sent)?;
-            return tell_one(common, &answer, &[("AUTHORITY", "authority")]);
+            let imported = [("AUTHORITY", "authority"), ("WARNING", "warning")];
+            return tell_one(common, &answer, &imported);
         }
         AuthorityCommand::BootstrapToken(token) => return cluster::token(&client, token, common),
         AuthorityCommand::Sign(sign) => return cluster::sign(&client, sign, common),

@@ -18,18 +18,21 @@ use crate::output;
 /// How often it is asked who holds the new keys.
 const PAUSE: Duration = Duration::from_millis(250);
 
+/// The blocks of PEM that an unencrypted private key stands in: PKCS#8, PKCS#1 and RFC 5915.
+const KEYS: [&str; 3] = ["PRIVATE KEY", "RSA PRIVATE KEY", "EC PRIVATE KEY"];
+
 /// What is sent for an import.
 pub(super) fn read(certificates: &Path, key: Option<&Path>) -> Result<Value, Fault> {
     let text = Zeroizing::new(read_text(certificates)?);
     let mut sent = Map::from_iter([("certificates".to_owned(), json!(text.as_str()))]);
     if let Some(path) = key {
         let text = Zeroizing::new(read_text(path)?);
-        let (label, pkcs8) = pem::decode_vec(text.as_bytes()).map_err(|_| no_key(path))?;
-        let pkcs8 = Zeroizing::new(pkcs8);
-        if label != "PRIVATE KEY" {
+        let (label, der) = pem::decode_vec(text.as_bytes()).map_err(|_| no_key(path))?;
+        let der = Zeroizing::new(der);
+        if !KEYS.contains(&label) {
             return Err(no_key(path));
         }
-        let member = Base64::encode_string(&pkcs8);
+        let member = Base64::encode_string(&der);
         sent.insert("private_key".to_owned(), member.into());
     }
     Ok(Value::Object(sent))
@@ -37,7 +40,7 @@ pub(super) fn read(certificates: &Path, key: Option<&Path>) -> Result<Value, Fau
 
 fn no_key(path: &Path) -> Fault {
     Fault::Usage(format!(
-        "{}: it is not one PEM block `PRIVATE KEY`; `openssl pkcs8 -topk8 -nocrypt` makes one",
+        "{}: it is not one PEM block of an unencrypted private key; `openssl pkcs8 -topk8 -nocrypt` makes one",
         input::name_of(path)
     ))
 }

@@ -303,6 +303,45 @@ fn is_taken_back(plane: &Plane) {
     assert_eq!(serial.trim_start_matches('0'), told);
 }
 
+/// Takes the CA of a cluster in, has it sign, and gives its name and what was said of it.
+fn import_ca(plane: &Plane) -> Value {
+    let arguments = ["authority", "import", DOMAIN, "ca.crt", "--key", "ca.key"];
+    let imported = manage(plane, &[&arguments[..], &["-o", "json"]].concat());
+    assert_eq!(imported.code, 0, "{}", imported.err);
+    let imported = imported.json();
+    let authority = imported["authority"].as_str().unwrap();
+    let active = manage(plane, &["authority", "activate", "--anyway", authority]);
+    assert_eq!(active.code, 0, "{}", active.err);
+    let added = manage(plane, &["authority", "add", DOMAIN, "--use", "cluster"]);
+    assert_eq!(added.code, 0, "{}", added.err);
+    imported
+}
+
+/// A user gets a certificate, which OpenSSL and the API server believe by `ca.crt`.
+fn is_signed_below_the_ca(plane: &Plane, name: &str) {
+    request(plane, name, &format!("-subj /O=dev/CN={name}"));
+    sign(plane, name, "kubernetes.io/kube-apiserver-client");
+    let verify = format!(
+        "openssl verify -x509_strict -purpose sslclient -CAfile ca.crt -untrusted {name}.pem {name}.pem"
+    );
+    shell(plane, &verify).unwrap();
+    if let Some(reader) = kubernetes() {
+        let reader = reader.display();
+        let told = shell(plane, &format!("{reader} client ca.crt {name}.pem")).unwrap();
+        assert_eq!(told, format!("{name} dev\n"));
+    }
+}
+
+/// A CA as kubeadm makes it (`NewSelfSignedCACert` of client-go): its usages lack `cRLSign`.
+fn make_ca(plane: &Plane, key: &str) {
+    let script = format!(
+        "openssl req -x509 -newkey {key} -nodes -keyout made.key -out ca.crt -subj /CN=kubernetes \
+         -days 3650 -addext keyUsage=critical,digitalSignature,keyEncipherment,keyCertSign \
+         -addext basicConstraints=critical,CA:TRUE -addext subjectAltName=DNS:kubernetes 2>&1"
+    );
+    shell(plane, &script).unwrap();
+}
+
 #[test]
 fn a_cluster_ca_that_is_there_already_signs_on_below_its_own_root() {
     if is_missing("openssl") {
@@ -310,43 +349,86 @@ fn a_cluster_ca_that_is_there_already_signs_on_below_its_own_root() {
     }
     let plane = Plane::start("cluster-import", &[]);
     // As kubeadm makes one with `encryptionAlgorithm: ECDSA-P256`.
-    let script = "openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -keyout k8s.sec1 \
-         -out ca.crt -subj /CN=kubernetes -days 3650 -addext \
-         keyUsage=critical,digitalSignature,keyEncipherment,keyCertSign,cRLSign \
-         -addext basicConstraints=critical,CA:TRUE 2>&1; openssl pkcs8 -topk8 -nocrypt -in k8s.sec1 -out ca.key";
-    shell(&plane, script).unwrap();
-    let imported = manage(
-        &plane,
-        &[
-            "authority",
-            "import",
-            DOMAIN,
-            "ca.crt",
-            "--key",
-            "ca.key",
-            "-o",
-            "json",
-        ],
-    );
-    assert_eq!(imported.code, 0, "{}", imported.err);
-    let authority = imported.json()["authority"].as_str().unwrap().to_owned();
-    let active = manage(&plane, &["authority", "activate", "--anyway", &authority]);
-    assert_eq!(active.code, 0, "{}", active.err);
-    let added = manage(&plane, &["authority", "add", DOMAIN, "--use", "cluster"]);
-    assert_eq!(added.code, 0, "{}", added.err);
-    request(&plane, "jane", "-subj /O=dev/CN=jane");
-    sign(&plane, "jane", "kubernetes.io/kube-apiserver-client");
+    make_ca(&plane, "ec -pkeyopt ec_paramgen_curve:P-256");
+    shell(&plane, "openssl ec -in made.key -out ca.key 2>&1").unwrap();
+    let key = std::fs::read_to_string(plane.folder.path().join("ca.key")).unwrap();
+    assert!(key.starts_with("-----BEGIN EC PRIVATE KEY-----"));
+    import_ca(&plane);
+    is_signed_below_the_ca(&plane, "jane");
+}
+
+#[test]
+fn the_rsa_ca_of_kubeadm_signs_on_and_is_followed_by_a_root_of_ours() {
+    if is_missing("openssl") {
+        return;
+    }
+    let plane = Plane::start("cluster-rsa", &[]);
+    make_ca(&plane, "rsa:2048");
     shell(
         &plane,
-        "openssl verify -purpose sslclient -CAfile ca.crt -untrusted jane.pem jane.pem",
+        "openssl rsa -traditional -in made.key -out ca.key 2>&1",
     )
     .unwrap();
-    if let Some(reader) = kubernetes() {
-        let told = shell(
-            &plane,
-            &format!("{} client ca.crt jane.pem", reader.display()),
-        )
+    let key = std::fs::read_to_string(plane.folder.path().join("ca.key")).unwrap();
+    assert!(key.starts_with("-----BEGIN RSA PRIVATE KEY-----"));
+    let imported = import_ca(&plane);
+    let root = imported["authority"].as_str().unwrap();
+    let warning = imported["warning"].as_str().unwrap();
+    assert!(
+        warning.contains("may not sign revocation lists"),
+        "{warning}"
+    );
+    is_signed_below_the_ca(&plane, "jane");
+    let signed = shell(
+        &plane,
+        "openssl crl2pkcs7 -nocrl -certfile jane.pem | openssl pkcs7 -print_certs -text -noout",
+    )
+    .unwrap();
+    assert!(
+        signed.contains("Signature Algorithm: sha256WithRSAEncryption"),
+        "{signed}"
+    );
+
+    // The key is sealed: neither form of it is in the store.
+    let secret = key.lines().nth(5).unwrap();
+    let held = std::fs::read(plane.folder.path().join("avouch-data/avouch.sqlite3")).unwrap();
+    assert!(!String::from_utf8_lossy(&held).contains(secret));
+    let plain = Base64::decode_vec(&secret.chars().take(64).collect::<String>()).unwrap();
+    assert!(!held.windows(plain.len()).any(|window| window == plain));
+
+    // What a list cannot tell is not done unseen.
+    let listed = manage(&plane, &["authority", "list", "-o", "json"]).json();
+    let listed = listed["authorities"].as_array().unwrap();
+    let cluster = listed
+        .iter()
+        .find(|one| one["used_for"] == "cluster")
         .unwrap();
-        assert_eq!(told, "jane dev\n");
+    let cluster = cluster["id"].as_str().unwrap();
+    for (step, code) in [("taint", 0), ("revoke", 3)] {
+        let done = manage(&plane, &["authority", step, cluster]);
+        assert_eq!(done.code, code, "{}", done.err);
+        assert_eq!(
+            code == 3,
+            done.err.contains("issue.revocation_untold"),
+            "{}",
+            done.err
+        );
     }
+    is_signed_below_the_ca(&plane, "john");
+    let revoked = manage(&plane, &["authority", "revoke", "--anyway", cluster]);
+    assert_eq!(revoked.code, 0, "{}", revoked.err);
+
+    // Its successor is a root of ours, and the keeper goes on below it.
+    let tainted = manage(&plane, &["authority", "taint", root]);
+    assert_eq!(tainted.code, 0, "{}", tainted.err);
+    write_ca(&plane);
+    request(&plane, "mary", "-subj /O=dev/CN=mary");
+    sign(&plane, "mary", "kubernetes.io/kube-apiserver-client");
+    shell(
+        &plane,
+        "openssl verify -x509_strict -purpose sslclient -CAfile ca.pem -untrusted mary.pem mary.pem",
+    )
+    .unwrap();
+    let by_rsa = "openssl verify -CAfile ca.crt -untrusted mary.pem mary.pem";
+    assert!(shell(&plane, by_rsa).is_err(), "below the root of before");
 }

@@ -145,8 +145,10 @@ openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -keyout roo
   -subj '/CN=Corp Root' -days 3650 -addext keyUsage=critical,keyCertSign,cRLSign 2>/dev/null
 openssl req -x509 -key root.key -out short.pem -subj '/CN=Corp Root' -days 3650 \
   -addext basicConstraints=critical,CA:TRUE,pathlen:0 -addext keyUsage=critical,keyCertSign,cRLSign 2>/dev/null
-openssl genrsa 2048 > rsa.key 2>/dev/null
-openssl req -x509 -key rsa.key -out rsa.pem -subj '/CN=Corp Root' -days 3650 2>/dev/null";
+openssl genrsa 1024 > weak.key 2>/dev/null
+openssl genrsa -aes128 -passout pass:secret 2048 > locked.key 2>/dev/null
+openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-384 -nodes -keyout p384.key -out p384.pem \
+  -subj '/CN=Corp Root' -days 3650 2>/dev/null";
     if done(&plane, made).is_none() {
         return;
     }
@@ -155,13 +157,17 @@ openssl req -x509 -key rsa.key -out rsa.pem -subj '/CN=Corp Root' -days 3650 2>/
     };
     for (file, key, code) in [
         ("short.pem", "root.key", "pki.path_length"),
-        ("rsa.pem", "rsa.key", "issue.key_not_accepted"),
-        ("rsa.pem", "root.key", "issue.upstream_key"),
+        ("root.pem", "weak.key", "issue.key_not_accepted"),
+        ("p384.pem", "p384.key", "issue.key_not_accepted"),
+        ("p384.pem", "root.key", "issue.upstream_key"),
     ] {
         let refused = import(file, key);
         assert_eq!(refused.code, 3, "{file}: {}", refused.out);
         assert!(refused.err.contains(code), "{file}: {}", refused.err);
     }
+    let locked = import("root.pem", "locked.key");
+    assert_eq!(locked.code, 2, "{}", locked.err);
+    assert!(!locked.err.contains("BEGIN"), "{}", locked.err);
     let imported = import("root.pem", "root.key");
     assert_eq!(imported.code, 0, "{}", imported.err);
     assert!(

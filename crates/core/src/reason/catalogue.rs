@@ -1056,6 +1056,10 @@ catalogue! {
             "The certification request was not signed by the private half of the key it brings.",
             fix: "Make the request again with the key it is for.",
             spec: "RFC 2986 3";
+        IssueRevocationUntold { authority: String, issuer: String, not_after: Time } = "issue.revocation_untold",
+            "Revoking the authority {authority} would be news to nobody: the root {issuer} above it may not sign revocation lists, so what {authority} signed is believed until {not_after}.",
+            fix: "Replace the root with `avouch authority taint {issuer}`, have verifiers believe its successor, and revoke the root; or wait until {not_after}; or revoke it with `--anyway`.",
+            spec: "RFC 5280 4.2.1.3 (cRLSign)";
         IssueScope { asked: String, allowed: Vec<String> } = "issue.scope_not_allowed",
             "The scope {asked} is wider than what may be had here; that is: {allowed}.",
             fix: "Ask for less.",

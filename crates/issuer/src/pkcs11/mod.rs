@@ -2,18 +2,14 @@
 //! stands for one. A key is made in the token and never leaves it.
 
 mod address;
+mod material;
 mod token;
 
 use std::sync::Arc;
 
 use avouch_core::id::TenantId;
-use aws_lc_rs::encoding::{AsBigEndian, EcPrivateKeyBin};
-use aws_lc_rs::signature::{ECDSA_P256_SHA256_FIXED_SIGNING, EcdsaKeyPair};
 use cryptoki::mechanism::Mechanism;
 use cryptoki::object::{Attribute, AttributeType, KeyType, ObjectClass, ObjectHandle};
-use der::Encode;
-use der::asn1::{BitStringRef, ObjectIdentifier, OctetStringRef};
-use x509_cert::spki::{AlgorithmIdentifierRef, SubjectPublicKeyInfoRef};
 use zeroize::Zeroizing;
 
 use crate::fault::Fault;
@@ -21,13 +17,17 @@ use crate::key::PublicHalf;
 use crate::key_manager::{FileKeys, Kept, KeyManager, NewKey};
 use crate::signer::{Origin, Signature, Signer, SigningKind};
 pub use address::{InvalidAddress, TokenAddress};
+use material::{Material, PUBLIC, curve, public_half};
 use token::{Failed, Token, managing};
 
-/// RFC 5480 2.1.1.
-const EC_PUBLIC_KEY: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.2.840.10045.2.1");
-const SECP256R1: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.2.840.10045.3.1.7");
+/// What stands before a SHA-256 digest that is signed with RSA: the beginning of a `DigestInfo`
+/// (RFC 8017 9.2 note 1).
+const DIGEST_INFO: [u8; 19] = [
+    0x30, 0x31, 0x30, 0x0d, 0x06, 0x09, 0x60, 0x86, 0x48, 0x01, 0x65, 0x03, 0x04, 0x02, 0x01, 0x05,
+    0x00, 0x04, 0x20,
+];
 
-/// Makes, finds and destroys issuing keys in one token. Keys are P-256.
+/// Makes, finds and destroys issuing keys in one token. Keys that are made there are P-256.
 #[derive(Debug)]
 pub struct Pkcs11Keys {
     token: Arc<Token>,
@@ -79,7 +79,9 @@ impl KeyManager for Pkcs11Keys {
         name: &dyn Fn(&PublicHalf) -> String,
     ) -> Result<NewKey, Fault> {
         if kind != SigningKind::P256 {
-            return Err(Fault::KeyUnusable("keys in a token are P-256"));
+            return Err(Fault::KeyUnusable(
+                "keys that are made in a token are P-256",
+            ));
         }
         let curve = curve()?;
         let managing = managing();
@@ -148,32 +150,22 @@ impl KeyManager for Pkcs11Keys {
     ) -> Result<NewKey, Fault> {
         let read = FileKeys.import(tenant, pkcs8, name)?;
         let public = read.signer.public_half().clone();
-        let pair = EcdsaKeyPair::from_pkcs8(&ECDSA_P256_SHA256_FIXED_SIGNING, pkcs8)
-            .map_err(|_| Fault::KeyUnusable("keys in a token are P-256"))?;
-        let scalar: EcPrivateKeyBin<'_> = pair
-            .private_key()
-            .as_be_bytes()
-            .map_err(|_| Fault::Bug("a key cannot be written"))?;
+        let material = Material::of(pkcs8, &public)?;
         let id = public.identifier().to_vec();
         let label = format!("avouch {tenant} {}", name(&public)).into_bytes();
-        let point = OctetStringRef::new(public.key().bytes())
-            .and_then(|point| point.to_der())
-            .map_err(|_| Fault::Bug("a point cannot be written"))?;
-        let curve = curve()?;
-        let common = [
+        let mut common = vec![
             Attribute::Token(true),
-            Attribute::KeyType(KeyType::EC),
-            Attribute::EcParams(curve),
             Attribute::Id(id.clone()),
             Attribute::Label(label),
         ];
+        common.extend(material.common);
         let managing = managing();
         let private = self.token.managed(&managing, |session| {
             let mut template = vec![
                 Attribute::Class(ObjectClass::PRIVATE_KEY),
                 Attribute::Sign(true),
-                Attribute::Value(scalar.as_ref().to_vec()),
             ];
+            template.extend(material.private.clone());
             template.extend(held_template().into_iter().skip(1));
             template.extend(common.clone());
             let private = session.create_object(&template)?;
@@ -181,8 +173,8 @@ impl KeyManager for Pkcs11Keys {
                 Attribute::Class(ObjectClass::PUBLIC_KEY),
                 Attribute::Private(false),
                 Attribute::Verify(true),
-                Attribute::EcPoint(point.clone()),
             ];
+            template.extend(material.public.clone());
             template.extend(common.clone());
             session.create_object(&template)?;
             Ok(private)
@@ -201,9 +193,9 @@ impl KeyManager for Pkcs11Keys {
         let private = self.token.find(ObjectClass::PRIVATE_KEY, &id)?;
         let public = self.token.find(ObjectClass::PUBLIC_KEY, &id)?;
         let (handle, public) = private.zip(public).ok_or_else(missing)?;
-        let read = self.token.with_session(|session| {
-            Ok(session.get_attributes(public, &[AttributeType::EcPoint])?)
-        })?;
+        let read = self
+            .token
+            .with_session(|session| Ok(session.get_attributes(public, &PUBLIC)?))?;
         Ok(Arc::new(TokenKey {
             token: Arc::clone(&self.token),
             public: public_half(&read)?,
@@ -248,9 +240,19 @@ impl Signer for TokenKey {
     fn sign(&self, message: &[u8]) -> Result<Signature, Fault> {
         // The token signs a digest: not every one hashes, and none as fast.
         let digest = aws_lc_rs::digest::digest(&aws_lc_rs::digest::SHA256, message);
-        let signed = self.token.with_session(|session| {
-            Ok(session.sign(&Mechanism::Ecdsa, self.handle, digest.as_ref())?)
-        })?;
+        let is_rsa = SigningKind::of(self.public.kind()) == Some(SigningKind::Rsa);
+        let (mechanism, signed) = if is_rsa {
+            let signed = [DIGEST_INFO.as_slice(), digest.as_ref()].concat();
+            (Mechanism::RsaPkcs, signed)
+        } else {
+            (Mechanism::Ecdsa, digest.as_ref().to_vec())
+        };
+        let signed = self
+            .token
+            .with_session(|session| Ok(session.sign(&mechanism, self.handle, &signed)?))?;
+        if is_rsa {
+            return Ok(Signature::of_rsa(signed));
+        }
         let signature = <[u8; 64]>::try_from(signed.as_slice());
         signature
             .map(Signature::new)
@@ -362,36 +364,4 @@ fn held_template() -> Vec<Attribute> {
         Attribute::Sensitive(true),
         Attribute::Extractable(false),
     ]
-}
-
-fn curve() -> Result<Vec<u8>, Fault> {
-    SECP256R1
-        .to_der()
-        .map_err(|_| Fault::Bug("the name of a curve cannot be written"))
-}
-
-/// The public half from a point as the token has it: an OCTET STRING around the point (PKCS #11 3.0
-/// 2.3.3); some tokens leave the wrapping away.
-fn public_half(attributes: &[Attribute]) -> Result<PublicHalf, Fault> {
-    let unusable = || Fault::TokenUnusable("it has a public key that is no point of P-256".into());
-    let [Attribute::EcPoint(point)] = attributes else {
-        return Err(unusable());
-    };
-    let point = match point.as_slice() {
-        [4, 65, rest @ ..] if rest.len() == 65 => rest,
-        whole => whole,
-    };
-    let encode = || {
-        let curve = SECP256R1;
-        SubjectPublicKeyInfoRef {
-            algorithm: AlgorithmIdentifierRef {
-                oid: EC_PUBLIC_KEY,
-                parameters: Some((&curve).into()),
-            },
-            subject_public_key: BitStringRef::from_bytes(point)?,
-        }
-        .to_der()
-    };
-    let info = encode().map_err(|_: der::Error| unusable())?;
-    PublicHalf::from_info(&info).map_err(|_| unusable())
 }

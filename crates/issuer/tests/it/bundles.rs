@@ -16,7 +16,7 @@ fn bundle(world: &World) -> Value {
 
 #[test]
 fn b_02_b_03_b_04_b_07_a_bundle_is_read_back_as_it_was_meant() {
-    for kind in [SigningKind::P256, SigningKind::Ed25519] {
+    for kind in [SigningKind::P256, SigningKind::Ed25519, SigningKind::Rsa] {
         let world = World::planned(&plan(), kind, now());
         let read = Bundle::read("demo.avouch.test", &bundle(&world)).unwrap();
         assert_eq!((read.sequence(), read.refresh_hint()), (Some(7), Some(300)));

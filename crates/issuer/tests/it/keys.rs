@@ -13,7 +13,7 @@ use avouch_issuer::fault::Fault;
 use avouch_issuer::key::PublicHalf;
 use avouch_issuer::key_manager::{FileKeys, Kept, KeyManager, MemoryKeys};
 use avouch_issuer::pkcs11::{Pkcs11Keys, TokenAddress};
-use avouch_issuer::signer::{Origin, SigningKind, SoftwareKey};
+use avouch_issuer::signer::{Origin, Signer, SigningKind, SoftwareKey};
 use avouch_testkit::softhsm::SoftHsm;
 
 use crate::world::{KEYS_IN, tenant};
@@ -197,16 +197,17 @@ fn a_token_wraps_the_keys_of_tenants_for_what_they_are_for() {
 fn a_key_that_was_made_elsewhere_is_taken_into_a_token() {
     let address = std::env::var(KEYS_IN).unwrap();
     let keys = Pkcs11Keys::open(TokenAddress::parse(&address).unwrap()).unwrap();
-    let made = SoftwareKey::generate(SigningKind::P256).unwrap();
-    let pkcs8 = made.to_pkcs8().unwrap();
-    let taken = keys.import(&tenant(), &pkcs8, &name).unwrap();
-    let signature = taken.signer.sign(b"message").unwrap();
-    assert_eq!(
-        avouch_issuer::signer::Signer::check(&made, b"message", &signature),
-        Ok(())
-    );
-    let opened = keys.open(&taken.kept).unwrap();
-    assert_eq!(opened.public_half(), taken.signer.public_half());
+    for kind in [SigningKind::P256, SigningKind::Rsa] {
+        let made = SoftwareKey::generate(kind).unwrap();
+        let pkcs8 = made.to_pkcs8().unwrap();
+        let taken = keys.import(&tenant(), &pkcs8, &name).unwrap();
+        assert_eq!(taken.signer.public_half(), made.public_half());
+        let signature = taken.signer.sign(b"message").unwrap();
+        assert_eq!(made.check(b"message", &signature), Ok(()));
+        let opened = keys.open(&taken.kept).unwrap();
+        assert_eq!(opened.public_half(), taken.signer.public_half());
+        assert_eq!(opened.check(b"message", &signature), Ok(()));
+    }
 }
 
 #[test]

@@ -184,7 +184,7 @@ fn webpki(world: &World, key: &Key) -> Result<(), webpki::Error> {
 
 #[test]
 fn rustls_verifies_what_is_issued() {
-    for kind in [SigningKind::P256, SigningKind::Ed25519] {
+    for kind in [SigningKind::P256, SigningKind::Ed25519, SigningKind::Rsa] {
         let world = World::planned(&plan(), kind, now());
         assert_eq!(webpki(&world, &Key::p256("workload")), Ok(()));
     }

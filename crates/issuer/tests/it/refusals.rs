@@ -122,6 +122,7 @@ const OF_THE_SERVER: &[&str] = &[
     "issue.quota_exceeded",
     "issue.rate_exceeded",
     "issue.release_stale",
+    "issue.revocation_untold",
     "issue.scope_not_allowed",
     "issue.ssh_authority_unknown",
     "issue.ssh_not_a_host",

@@ -99,7 +99,7 @@ fn an_authority_that_signs_no_more_still_signs_lists_until_it_is_revoked() {
 
 #[test]
 fn openssl_checks_the_list_and_refuses_what_it_names() {
-    for kind in [SigningKind::P256, SigningKind::Ed25519] {
+    for kind in [SigningKind::P256, SigningKind::Ed25519, SigningKind::Rsa] {
         let world = World::planned(&plan(), kind, now());
         let (good, bad) = (
             world.x509(workload()).unwrap(),

@@ -141,7 +141,7 @@ fn serial_numbers_are_long_positive_and_never_the_same() {
 
 #[test]
 fn every_kind_of_key_is_issued_for_by_every_kind_of_authority() {
-    for kind in [SigningKind::P256, SigningKind::Ed25519] {
+    for kind in [SigningKind::P256, SigningKind::Ed25519, SigningKind::Rsa] {
         let world = World::planned(&plan(), kind, now());
         for key in [Key::p256("w"), Key::p384("w"), Key::ed25519("w")] {
             let mut request = workload();

@@ -84,7 +84,7 @@ pub(crate) const KEYS_IN: &str = "AVOUCH_TEST_KEYS";
 
 pub(crate) fn signer(kind: SigningKind) -> Arc<dyn Signer> {
     // Tokens make P-256 keys only.
-    if kind == SigningKind::Ed25519 && keys().origin() == Origin::Pkcs11 {
+    if kind != SigningKind::P256 && keys().origin() == Origin::Pkcs11 {
         return Arc::new(SoftwareKey::generate(kind).unwrap());
     }
     let name = |_: &PublicHalf| "test".to_owned();

@@ -270,7 +270,8 @@ fn status_of_issue(code: &str) -> Option<StatusCode> {
         | "issue.conflict"
         | "issue.entry_expired"
         | "issue.entry_unfilled"
-        | "issue.release_stale" => StatusCode::CONFLICT,
+        | "issue.release_stale"
+        | "issue.revocation_untold" => StatusCode::CONFLICT,
         "issue.actor_not_allowed"
         | "issue.assurance_insufficient"
         | "issue.audience_invalid"

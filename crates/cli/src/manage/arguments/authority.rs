@@ -47,7 +47,7 @@ pub enum AuthorityCommand {
         /// PEM: its own certificate and all above it, up to the root (`-` for standard input)
         #[arg(value_name = "FILE")]
         certificates: PathBuf,
-        /// The private key of a root: PEM, PKCS#8, not encrypted
+        /// The private key of a root, ECDSA on P-256, Ed25519 or RSA: PEM, not encrypted
         #[arg(long, value_name = "FILE")]
         key: Option<PathBuf>,
     },

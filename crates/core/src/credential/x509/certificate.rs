@@ -182,6 +182,13 @@ impl Certificate {
             })
     }
 
+    /// Whether its key usage lets it sign revocation lists (RFC 5280 4.2.1.3), as the CA that kubeadm
+    /// makes may not.
+    pub fn may_sign_lists(&self) -> bool {
+        let usage = self.extensions.key_usage.as_ref();
+        usage.is_none_or(|usage| usage.value.crl_sign())
+    }
+
     /// Whether its basic constraints say that it is a CA.
     pub fn is_ca(&self) -> bool {
         self.extensions

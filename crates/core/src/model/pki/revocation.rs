@@ -308,13 +308,13 @@ impl Inquiry<'_> {
         let named = |certificate: &&&Certificate| certificate.subject() == list.issuer();
         for signer in self.path.iter().filter(named) {
             if self.is_signed_by(list, signer, budget)? {
-                return match &signer.extensions().key_usage {
-                    Some(usage) if !usage.value.crl_sign() => Err(Reason::CrlSigningForbidden {
-                        issuer: list.issuer().to_string(),
-                    }
-                    .into()),
-                    Some(_) | None => Ok(()),
-                };
+                if signer.may_sign_lists() {
+                    return Ok(());
+                }
+                return Err(Reason::CrlSigningForbidden {
+                    issuer: list.issuer().to_string(),
+                }
+                .into());
             }
         }
         if self.signers == Signers::AnyoneForTheIssuer {

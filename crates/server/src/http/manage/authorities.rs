@@ -117,16 +117,20 @@ pub(in crate::http) fn import(call: &Call, tenant: &Arc<Tenant>) -> Result<Answe
         }
     }
     let plane = call.plane();
-    let authority = match key {
-        None => plane.import_intermediate(tenant, &name, &certificates)?,
-        Some(key) => {
-            let pkcs8 = Base64::decode_vec(&key).map(Zeroizing::new).map_err(|_| {
-                Document::Request("certificates").refuse("`private_key` is not base64".to_owned())
-            })?;
-            plane.import_root(tenant, &name, &certificates, &pkcs8)?
-        }
+    let Some(key) = key else {
+        let authority = plane.import_intermediate(tenant, &name, &certificates)?;
+        return Ok(Answer::json(&json!({ "authority": authority })));
     };
-    Ok(Answer::json(&json!({ "authority": authority })))
+    let key = Base64::decode_vec(&key).map(Zeroizing::new).map_err(|_| {
+        Document::Request("certificates").refuse("`private_key` is not base64".to_owned())
+    })?;
+    let (authority, signs_lists) = plane.import_root(tenant, &name, &certificates, &key)?;
+    let warning = (!signs_lists).then_some(
+        "this root may not sign revocation lists (its key usage lacks cRLSign): an intermediate below \
+         it that is revoked is believed by others until it ends",
+    );
+    let answer = json!({ "authority": authority, "warning": warning });
+    Ok(Answer::json(&said(answer)))
 }
 
 /// For whom certificates are; services unless something else is said.
