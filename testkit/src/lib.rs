@@ -46,6 +46,7 @@ pub mod question;
 pub mod saml;
 pub mod saml_hostile;
 pub mod softhsm;
+pub mod swtpm;
 pub mod token;
 pub mod transmitter;
 pub mod vendors;

@@ -85,7 +85,8 @@ pub struct AttestationArguments {
     #[arg(long, value_name = "NAME", requires = "attest")]
     pub attestor: Option<String>,
     /// The certificate of the node: for x509pop in PEM, with the intermediates above it; for sshpop
-    /// that of the host [default there: /etc/ssh/ssh_host_ed25519_key-cert.pub]
+    /// that of the host [default there: /etc/ssh/ssh_host_ed25519_key-cert.pub]; for tpm that of the
+    /// endorsement key, in PEM, with the intermediates above it [default there: what is in the TPM]
     #[arg(long, value_name = "FILE", required_if_eq("attest", "x509pop"))]
     pub cert: Option<PathBuf>,
     /// The key of that certificate: for x509pop in PEM; for sshpop in the form of OpenSSH, Ed25519 or
@@ -99,6 +100,9 @@ pub struct AttestationArguments {
         default_value = "/var/run/secrets/tokens/avouch-agent"
     )]
     pub token_path: PathBuf,
+    /// The TPM, for tpm: a device, or the socket of a TPM in software
+    #[arg(long, value_name = "PATH", default_value = "/dev/tpmrm0")]
+    pub tpm: PathBuf,
 }
 
 /// How a node shows who it is.
@@ -110,6 +114,9 @@ pub enum Method {
     /// By the certificate of a host of SSH and its key
     #[value(name = "sshpop")]
     SshPop,
+    /// By a TPM, in which the key of the node then stays
+    #[value(name = "tpm")]
+    Tpm,
     /// By a certificate and its key
     #[value(name = "x509pop")]
     X509Pop,
@@ -128,6 +135,10 @@ impl AttestationArguments {
             Method::SshPop => Evidence::SshPop {
                 certificate: or(&self.cert, "/etc/ssh/ssh_host_ed25519_key-cert.pub"),
                 key: or(&self.key, "/etc/ssh/ssh_host_ed25519_key"),
+            },
+            Method::Tpm => Evidence::Tpm {
+                device: self.tpm.clone(),
+                certificate: self.cert.clone(),
             },
             Method::X509Pop => Evidence::X509Pop {
                 certificate: or(&self.cert, ""),

@@ -7,6 +7,9 @@ use std::sync::Arc;
 
 use avouch_core::id::{SpiffeId, TrustDomain};
 use avouch_core::reason::Reason;
+use rustls::crypto::aws_lc_rs::sign::any_supported_type;
+use rustls::pki_types::{PrivateKeyDer, PrivatePkcs8KeyDer};
+use rustls::sign::SigningKey;
 use serde_json::{Map, Value, json};
 use tokio::sync::watch;
 use zeroize::Zeroizing;
@@ -258,6 +261,12 @@ impl PrivateKey {
     /// The key with this PKCS#8 DER, which is not looked into.
     pub fn from_pkcs8(der: Zeroizing<Vec<u8>>) -> Self {
         Self(der)
+    }
+
+    /// The key as TLS uses it, if it is of a kind that TLS knows.
+    pub fn signing_key(&self) -> Option<Arc<dyn SigningKey>> {
+        let der = PrivatePkcs8KeyDer::from(self.0.to_vec());
+        any_supported_type(&PrivateKeyDer::Pkcs8(der)).ok()
     }
 
     /// The key itself: only for the message to the workload it belongs to.

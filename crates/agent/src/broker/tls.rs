@@ -6,18 +6,16 @@ use std::sync::Arc;
 use avouch_core::id::SpiffeId;
 use avouch_core::reason::Reason;
 use rustls::client::danger::HandshakeSignatureValid;
-use rustls::crypto::aws_lc_rs::sign::any_supported_type;
 use rustls::crypto::{CryptoProvider, aws_lc_rs, verify_tls13_signature};
-use rustls::pki_types::{CertificateDer, PrivateKeyDer, PrivatePkcs8KeyDer, UnixTime};
+use rustls::pki_types::{CertificateDer, UnixTime};
 use rustls::server::danger::{ClientCertVerified, ClientCertVerifier};
 use rustls::server::{ClientHello, NoServerSessionStorage, ResolvesServerCert};
-use rustls::sign::CertifiedKey;
+use rustls::sign::{CertifiedKey, SigningKey};
 use rustls::{
     CertificateError, DigitallySignedStruct, DistinguishedName, Error, ServerConfig,
     SignatureScheme,
 };
 
-use crate::identities::PrivateKey;
 use crate::socket::Fault;
 
 /// Who the agent is, and who others are, to those who call it over TLS.
@@ -38,8 +36,8 @@ pub trait Credentials: Send + Sync + 'static {
 pub struct OwnSvid {
     /// Its certificate and the intermediates above it, each as DER.
     pub chain: Vec<Vec<u8>>,
-    /// Its private key.
-    pub private_key: PrivateKey,
+    /// Its key, wherever that is.
+    pub signing_key: Arc<dyn SigningKey>,
 }
 
 /// TLS 1.3, where both sides show an X.509-SVID. No session is taken up again: who calls is found
@@ -74,10 +72,9 @@ impl fmt::Debug for Own {
 impl ResolvesServerCert for Own {
     fn resolve(&self, _: ClientHello<'_>) -> Option<Arc<CertifiedKey>> {
         let own = self.0.own()?;
-        let key = PrivatePkcs8KeyDer::from(own.private_key.expose().to_vec());
-        let key = any_supported_type(&PrivateKeyDer::Pkcs8(key)).ok()?;
         let chain = own.chain.into_iter().map(CertificateDer::from);
-        Some(Arc::new(CertifiedKey::new(chain.collect(), key)))
+        let own = CertifiedKey::new(chain.collect(), own.signing_key);
+        Some(Arc::new(own))
     }
 }
 

@@ -14,14 +14,13 @@ use avouch_core::view::View;
 
 use super::{Node, now};
 use crate::broker::{Credentials, OwnSvid};
-use crate::identities::PrivateKey;
 
 impl Credentials for Node {
     fn own(&self) -> Option<OwnSvid> {
         let member = self.shared.link.member();
         Some(OwnSvid {
             chain: member.certificates.clone(),
-            private_key: PrivateKey::from_pkcs8(member.key.pkcs8().clone()),
+            signing_key: member.key.signing_key().ok()?,
         })
     }
 

@@ -25,8 +25,8 @@ use tonic::{Code, Status, Streaming};
 use tower::service_fn;
 use zeroize::Zeroizing;
 
-use super::evidence::{Attesting, EvidenceFault};
-use super::key::{KeyFault, NodeKey};
+use super::evidence::{Attesting, EvidenceFault, Preparation};
+use super::key::{KeyFault, MemberKey, NodeKey};
 use super::membership::Membership;
 use super::tls::{self, ServerVerifier};
 use super::{Shared, now};
@@ -101,6 +101,9 @@ pub enum LinkFault {
     /// TLS cannot be spoken.
     #[error("TLS cannot be set up: {0}")]
     Tls(#[from] rustls::Error),
+    /// The agent stops.
+    #[error("the agent stops")]
+    Stopped,
 }
 
 /// The way to the server.
@@ -181,10 +184,14 @@ impl Link {
 
     /// The membership that follows the present one.
     async fn next(&self) -> Result<Membership, LinkFault> {
-        let key = NodeKey::generate()?;
-        let request = RenewRequest {
-            signing_request: key.signing_request()?,
-        };
+        let member = self.member();
+        let (key, signing_request) = off_the_threads(move || {
+            let key = member.key.next()?;
+            let signing_request = key.signing_request()?;
+            Ok::<_, KeyFault>((key, signing_request))
+        })
+        .await??;
+        let request = RenewRequest { signing_request };
         let answer = in_time(self.client().renew(request)).await;
         let answer = answer.map_err(|status| fault(&self.joining.server, &status))?;
         member_of(key, answer.into_inner())
@@ -228,13 +235,21 @@ fn client(channel: Channel) -> NodeClient<Channel> {
 }
 
 async fn join(joining: &Joining, verifier: &Arc<ServerVerifier>) -> Result<Membership, LinkFault> {
-    let key = NodeKey::generate()?;
     let channel = connect(&joining.server, tls::config(verifier, None)?)?;
     let client = client(channel);
     if let Some(attesting) = &joining.attesting {
-        let attested = in_time(attest(client, joining, attesting, &key)).await;
+        let evidence = attesting.evidence.clone();
+        let made = off_the_threads(move || {
+            let mut preparation = evidence.prepare()?;
+            let (key, signing_request) = preparation.key_and_request()?;
+            Ok::<_, LinkFault>((preparation, key, signing_request))
+        });
+        let (preparation, key, signing_request) = made.await??;
+        let attested = attest(client, joining, attesting, preparation, signing_request);
+        let attested = in_time(attested).await;
         return member_of(key, attested.map_err(|stop| stop.fault(&joining.server))?);
     }
+    let key = NodeKey::generate()?;
     let token = joining.token.as_ref();
     let token = token.ok_or_else(|| LinkFault::NoToken(joining.folder.clone()))?;
     let request = JoinRequest {
@@ -244,7 +259,15 @@ async fn join(joining: &Joining, verifier: &Arc<ServerVerifier>) -> Result<Membe
     let mut client = client;
     let answer = in_time(client.join(request)).await;
     let answer = answer.map_err(|status| fault(&joining.server, &status))?;
-    member_of(key, answer.into_inner())
+    member_of(MemberKey::Kept(key), answer.into_inner())
+}
+
+/// Does what may wait for a device where nothing else waits for it.
+async fn off_the_threads<T: Send + 'static>(
+    work: impl FnOnce() -> T + Send + 'static,
+) -> Result<T, LinkFault> {
+    let done = tokio::task::spawn_blocking(work).await;
+    done.map_err(|_| LinkFault::Stopped)
 }
 
 /// Says what it will show, is sent a challenge, and shows it.
@@ -252,9 +275,9 @@ async fn attest(
     mut client: NodeClient<Channel>,
     joining: &Joining,
     attesting: &Attesting,
-    key: &NodeKey,
+    mut preparation: Preparation,
+    signing_request: Vec<u8>,
 ) -> Result<node::Membership, Stop> {
-    let signing_request = key.signing_request().map_err(LinkFault::from)?;
     let intention = Intention {
         tenant: attesting.tenant.clone(),
         attestor: attesting.attestor.clone(),
@@ -269,19 +292,23 @@ async fn attest(
     };
     let server = joining.trust.trust_domain.as_str();
     let statement = statement(server, &intention, &challenge, &signing_request);
+    let (shown, mut preparation) =
+        off_the_threads(move || (preparation.shown(&statement), preparation)).await?;
     let evidence = node::Evidence {
-        shown: Some(
-            attesting
-                .evidence
-                .shown(&statement)
-                .map_err(LinkFault::from)?,
-        ),
+        shown: Some(shown.map_err(LinkFault::from)?),
         signing_request,
     };
     send(&steps, Step::Evidence(evidence)).await;
-    match next_reply(&mut replies).await? {
+    let mut reply = next_reply(&mut replies).await?;
+    if let Some(Reply::Sealed(sealed)) = reply {
+        let opened = off_the_threads(move || preparation.open(&sealed)).await?;
+        let opened = opened.map_err(LinkFault::from)?;
+        send(&steps, Step::Opened(opened)).await;
+        reply = next_reply(&mut replies).await?;
+    }
+    match reply {
         Some(Reply::Membership(membership)) => Ok(membership),
-        Some(Reply::Challenge(_)) | None => {
+        Some(Reply::Challenge(_) | Reply::Sealed(_)) | None => {
             Err(LinkFault::Unusable("it sends no membership").into())
         }
     }
@@ -323,7 +350,7 @@ async fn next_reply(replies: &mut Streaming<AttestReply>) -> Result<Option<Reply
     Ok(replies.message().await?.and_then(|reply| reply.step))
 }
 
-fn member_of(key: NodeKey, answer: node::Membership) -> Result<Membership, LinkFault> {
+fn member_of(key: MemberKey, answer: node::Membership) -> Result<Membership, LinkFault> {
     let member = Membership::of(
         key,
         &answer.spiffe_id,

@@ -12,7 +12,7 @@ use base64ct::{Base64, Encoding};
 use serde_json::{Value, json};
 use zeroize::Zeroizing;
 
-use super::key::NodeKey;
+use super::key::MemberKey;
 use super::now;
 use super::validity::Validity;
 
@@ -23,7 +23,7 @@ const FILE: &str = "node.json";
 /// told last.
 pub(super) struct Membership {
     pub(super) id: SpiffeId,
-    pub(super) key: NodeKey,
+    pub(super) key: MemberKey,
     /// DER, the SVID first.
     pub(super) certificates: Vec<Vec<u8>>,
     pub(super) server_bundle: String,
@@ -33,7 +33,7 @@ pub(super) struct Membership {
 impl Membership {
     /// What a server has answered, for the key that was in the request.
     pub(super) fn of(
-        key: NodeKey,
+        key: MemberKey,
         spiffe_id: &str,
         certificates: Vec<Vec<u8>>,
         server_bundle: String,
@@ -76,13 +76,12 @@ impl Membership {
     fn parse(text: &str) -> Option<Self> {
         let kept: Value = serde_json::from_str(text).ok()?;
         let text = |name| kept.get(name).and_then(Value::as_str);
-        let pkcs8 = Zeroizing::new(Base64::decode_vec(text("private_key")?).ok()?);
         let certificates = kept.get("certificates")?.as_array()?.iter();
         let certificates = certificates
             .map(|one| Base64::decode_vec(one.as_str()?).ok())
             .collect::<Option<Vec<_>>>()?;
         Self::of(
-            NodeKey::from_pkcs8(pkcs8).ok()?,
+            MemberKey::of_kept(&kept)?,
             text("spiffe_id")?,
             certificates,
             text("server_bundle")?.to_owned(),
@@ -94,10 +93,11 @@ impl Membership {
         let certificates = self.certificates.iter();
         let certificates: Vec<String> =
             certificates.map(|der| Base64::encode_string(der)).collect();
+        let (kind, key) = self.key.kept();
         let text = Zeroizing::new(
             json!({
                 "spiffe_id": self.id.as_str(),
-                "private_key": Base64::encode_string(self.key.pkcs8()),
+                kind: key,
                 "certificates": certificates,
                 "server_bundle": self.server_bundle,
             })

@@ -24,6 +24,7 @@ mod serving;
 mod svids;
 mod tls;
 mod tokens;
+mod tpm;
 mod validity;
 
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -40,9 +41,10 @@ use link::Link;
 use svids::Svids;
 use tokens::Tokens;
 
-pub use evidence::{Attesting, Evidence, EvidenceFault};
-pub use key::{KeyFault, NodeKey};
+pub use evidence::{Attesting, Evidence, EvidenceFault, Preparation};
+pub use key::{KeyFault, MemberKey, NodeKey};
 pub use link::{Joining, LinkFault, ServerTrust};
+pub use tpm::TpmKey;
 
 /// A node: it follows one server, and knows what each of its workloads may hold.
 #[derive(Clone)]

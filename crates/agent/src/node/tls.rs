@@ -16,7 +16,8 @@ use avouch_core::verdict::Verdict;
 use avouch_core::view::View;
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
 use rustls::crypto::{CryptoProvider, aws_lc_rs, verify_tls13_signature};
-use rustls::pki_types::{CertificateDer, PrivateKeyDer, PrivatePkcs8KeyDer, ServerName, UnixTime};
+use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
+use rustls::sign::{CertifiedKey, SingleCertAndKey};
 use rustls::{CertificateError, ClientConfig, DigitallySignedStruct, Error, SignatureScheme};
 use serde_json::Value;
 
@@ -132,11 +133,9 @@ pub(super) fn config(
     let mut config = match member {
         Some(member) => {
             let chain = member.certificates.iter().cloned();
-            let key = PrivatePkcs8KeyDer::from(member.key.pkcs8().to_vec());
-            builder.with_client_auth_cert(
-                chain.map(CertificateDer::from).collect(),
-                PrivateKeyDer::Pkcs8(key),
-            )?
+            let chain = chain.map(CertificateDer::from).collect();
+            let own = CertifiedKey::new(chain, member.key.signing_key()?);
+            builder.with_client_cert_resolver(Arc::new(SingleCertAndKey::from(own)))
         }
         None => builder.with_no_client_auth(),
     };

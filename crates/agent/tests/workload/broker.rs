@@ -58,7 +58,7 @@ impl Credentials for Roots {
         let chain = std::iter::once(own.certificate).chain(own.intermediates);
         Some(OwnSvid {
             chain: chain.collect(),
-            private_key: own.private_key,
+            signing_key: own.private_key.signing_key()?,
         })
     }
 

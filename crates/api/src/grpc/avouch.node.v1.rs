@@ -14,7 +14,7 @@ pub struct JoinRequest {
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct AttestRequest {
     /// Which one.
-    #[prost(oneof = "attest_request::Step", tags = "1, 2")]
+    #[prost(oneof = "attest_request::Step", tags = "1, 2, 3")]
     pub step: ::core::option::Option<attest_request::Step>,
 }
 /// Nested message and enum types in `AttestRequest`.
@@ -28,6 +28,9 @@ pub mod attest_request {
         /// Then.
         #[prost(message, tag = "2")]
         Evidence(super::Evidence),
+        /// At last, where the server has sent it sealed: what was in it.
+        #[prost(bytes, tag = "3")]
+        Opened(::prost::alloc::vec::Vec<u8>),
     }
 }
 /// What a node is about to show.
@@ -39,7 +42,7 @@ pub struct Intention {
     /// The attestor of the tenant that is to believe it.
     #[prost(string, tag = "2")]
     pub attestor: ::prost::alloc::string::String,
-    /// How: `x509pop`, `sshpop`, `k8s_psat`.
+    /// How: `x509pop`, `sshpop`, `k8s_psat`, `tpm`.
     #[prost(string, tag = "3")]
     pub method: ::prost::alloc::string::String,
 }
@@ -52,7 +55,7 @@ pub struct Evidence {
     #[prost(bytes = "vec", tag = "1")]
     pub signing_request: ::prost::alloc::vec::Vec<u8>,
     /// By the method of the intention.
-    #[prost(oneof = "evidence::Shown", tags = "2, 3, 4")]
+    #[prost(oneof = "evidence::Shown", tags = "2, 3, 4, 5")]
     pub shown: ::core::option::Option<evidence::Shown>,
 }
 /// Nested message and enum types in `Evidence`.
@@ -70,6 +73,9 @@ pub mod evidence {
         /// A token of a service account.
         #[prost(string, tag = "4")]
         K8sPsat(::prost::alloc::string::String),
+        /// Keys of a TPM.
+        #[prost(message, tag = "5")]
+        Tpm(super::TpmPossession),
     }
 }
 /// A certificate, and that the node has its key.
@@ -95,11 +101,57 @@ pub struct SshPossession {
     #[prost(bytes = "vec", tag = "2")]
     pub signature: ::prost::alloc::vec::Vec<u8>,
 }
+/// Keys of a TPM, and what the TPM says of them (TPM 2.0 Library Part 2).
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct TpmPossession {
+    /// The certificate of its endorsement key and the intermediates above it, each as DER; none where
+    /// the key alone is known.
+    #[prost(bytes = "vec", repeated, tag = "1")]
+    pub certificates: ::prost::alloc::vec::Vec<::prost::alloc::vec::Vec<u8>>,
+    /// The endorsement key, a `TPMT_PUBLIC`.
+    #[prost(bytes = "vec", tag = "2")]
+    pub endorsement_key: ::prost::alloc::vec::Vec<u8>,
+    /// The key with which the TPM signs what it says, a `TPMT_PUBLIC`.
+    #[prost(bytes = "vec", tag = "3")]
+    pub attestation_key: ::prost::alloc::vec::Vec<u8>,
+    /// The key that the identity is for, a `TPMT_PUBLIC`.
+    #[prost(bytes = "vec", tag = "4")]
+    pub node_key: ::prost::alloc::vec::Vec<u8>,
+    /// That the key of the node is in the TPM.
+    #[prost(message, optional, tag = "5")]
+    pub certified: ::core::option::Option<TpmStatement>,
+    /// What was measured.
+    #[prost(message, optional, tag = "6")]
+    pub quoted: ::core::option::Option<TpmStatement>,
+    /// The values of the registers that were measured, in their order, each of 32 bytes.
+    #[prost(bytes = "vec", repeated, tag = "7")]
+    pub registers: ::prost::alloc::vec::Vec<::prost::alloc::vec::Vec<u8>>,
+}
+/// What a TPM says and signs.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct TpmStatement {
+    /// A `TPMS_ATTEST` about the SHA-256 digest of the statement.
+    #[prost(bytes = "vec", tag = "1")]
+    pub said: ::prost::alloc::vec::Vec<u8>,
+    /// The signature over it, a `TPMT_SIGNATURE`.
+    #[prost(bytes = "vec", tag = "2")]
+    pub signature: ::prost::alloc::vec::Vec<u8>,
+}
+/// What only the TPM with the endorsement key can open, and only for the key that signs what it says.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct TpmSealed {
+    /// What `TPM2_ActivateCredential` takes as the credential: the content of a `TPM2B_ID_OBJECT`.
+    #[prost(bytes = "vec", tag = "1")]
+    pub credential: ::prost::alloc::vec::Vec<u8>,
+    /// And as the secret: the content of a `TPM2B_ENCRYPTED_SECRET`.
+    #[prost(bytes = "vec", tag = "2")]
+    pub secret: ::prost::alloc::vec::Vec<u8>,
+}
 /// A step of the server.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct AttestReply {
     /// Which one.
-    #[prost(oneof = "attest_reply::Step", tags = "1, 2")]
+    #[prost(oneof = "attest_reply::Step", tags = "1, 2, 3")]
     pub step: ::core::option::Option<attest_reply::Step>,
 }
 /// Nested message and enum types in `AttestReply`.
@@ -113,6 +165,9 @@ pub mod attest_reply {
         /// Who the node is.
         #[prost(message, tag = "2")]
         Membership(super::Membership),
+        /// What the TPM has to open first.
+        #[prost(message, tag = "3")]
+        Sealed(super::TpmSealed),
     }
 }
 /// A node asks for its next X.509-SVID.
@@ -500,8 +555,8 @@ pub mod node_client {
             self.inner.unary(req, path, codec).await
         }
         /// Lets a node join that shows who it is. It says what it will show and is sent a challenge; it
-        /// sends the evidence and is sent its membership. A challenge lives as long as the call, so it is
-        /// answered once, on the server that sent it.
+        /// sends the evidence and is sent its membership, or, by `tpm`, first what only its TPM can open.
+        /// What it is sent lives as long as the call, so it is answered once, on the server that sent it.
         pub async fn attest(
             &mut self,
             request: impl tonic::IntoStreamingRequest<Message = super::AttestRequest>,
@@ -638,8 +693,8 @@ pub mod node_server {
             > + std::marker::Send
             + 'static;
         /// Lets a node join that shows who it is. It says what it will show and is sent a challenge; it
-        /// sends the evidence and is sent its membership. A challenge lives as long as the call, so it is
-        /// answered once, on the server that sent it.
+        /// sends the evidence and is sent its membership, or, by `tpm`, first what only its TPM can open.
+        /// What it is sent lives as long as the call, so it is answered once, on the server that sent it.
         async fn attest(
             &self,
             request: tonic::Request<tonic::Streaming<super::AttestRequest>>,

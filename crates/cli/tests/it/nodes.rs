@@ -8,6 +8,7 @@ use std::process::Child;
 use avouch_testkit::certificate::CertificateForge;
 use avouch_testkit::https::{HttpsServer, Shown, root};
 use avouch_testkit::key::{Key, RsaTestKey};
+use avouch_testkit::swtpm::TpmMaker;
 use avouch_testkit::token::TokenForge;
 use avouch_testkit::world::{Authority, pem};
 use serde_json::json;
@@ -228,6 +229,75 @@ fn a_machine_joins_with_its_certificate_and_serves_what_is_for_such_machines() {
         "issue.join_token_unknown",
         "one of this server's",
     );
+}
+
+#[test]
+fn a_machine_joins_by_its_tpm_and_its_key_stays_in_there() {
+    let made = TpmMaker::new().and_then(|maker| Ok((maker.tpm()?, maker)));
+    let (tpm, maker) = match made {
+        Ok(made) => made,
+        Err(why) => return println!("skipped: TPMs: {why}"),
+    };
+    let plane = Plane::start("node-tpm", &[]);
+    let document = json!({
+        "method": "tpm",
+        "trust": {"anchors": [{"x509": maker.authority()}]},
+        "pcrs": [7],
+    });
+    attestor(&plane, "tpm", &document);
+    entry(&plane, "in-tpm", "key_storage:tpm");
+    entry(&plane, "elsewhere", "key_storage:file");
+    let socket = tpm.socket().display().to_string();
+    let by = [
+        "--attest",
+        "tpm",
+        "--attest-tenant",
+        "demo",
+        "--tpm",
+        &socket,
+    ];
+    let fetched = Agent::start(&plane, "machine", &by).fetch(&plane);
+    assert!(fetched.out.contains("/in-tpm"), "{fetched:?}");
+    assert!(!fetched.out.contains("/elsewhere"), "{fetched:?}");
+    let shown = node(&plane, "tpm-");
+    assert_eq!(shown["attested_by"], "tpm");
+    let facts = shown["facts"].as_array().unwrap();
+    let zero = "00".repeat(32);
+    assert!(
+        facts.contains(&json!(format!("tpm:pcr:7:{zero}"))),
+        "{shown}"
+    );
+    // Nothing that was kept is a key.
+    let kept = plane.folder.path().join("machine-data/node.json");
+    let kept = std::fs::read_to_string(kept).unwrap();
+    assert!(!kept.contains("private_key"), "{kept}");
+    // It is the same member when it starts again, without being asked what it can show.
+    let again = Agent::start(&plane, "machine", &[]);
+    assert!(again.fetch(&plane).out.contains("/in-tpm"));
+    drop(again);
+
+    let strange = TpmMaker::new().unwrap().tpm().unwrap();
+    let socket = strange.socket().display().to_string();
+    let by = [
+        "--attest",
+        "tpm",
+        "--attest-tenant",
+        "demo",
+        "--tpm",
+        &socket,
+    ];
+    let stranger = refused(&plane, "stranger", &by);
+    assert_refused(&plane, &stranger, "pki.", "swtpm-localca");
+    let by = [
+        "--attest",
+        "tpm",
+        "--attest-tenant",
+        "demo",
+        "--tpm",
+        "/nowhere",
+    ];
+    let nowhere = refused(&plane, "nowhere", &by);
+    assert!(nowhere.err.contains("/nowhere"), "{nowhere:?}");
 }
 
 #[test]

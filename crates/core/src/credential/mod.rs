@@ -4,6 +4,7 @@ pub mod api_key;
 pub mod jose;
 pub(crate) mod members;
 pub mod saml;
+pub mod tpm;
 pub mod x509;
 
 use std::fmt;

@@ -1116,6 +1116,50 @@ catalogue! {
             "The {what} was used on {at}, and it can be used once only.",
             fix: "Get a fresh one; if it was not you who used it, someone else has it.",
             spec: "RFC 8693 5; RFC 7523 3; RFC 9449 11.1";
+        IssueTpmCertificate {} = "issue.tpm_certificate_purpose",
+            "The certificate does not say that its key is the endorsement key of a TPM, so anyone may hold that key.",
+            fix: "Show the certificate that the maker of the TPM has given it; `tpm2_getekcertificate` finds it.",
+            spec: "TCG EK Credential Profile for TPM 2.0, 3.2.16";
+        IssueTpmKey { key: String } = "issue.tpm_endorsement_key",
+            "The endorsement key that the TPM showed is not that of the certificate: it is {key}.",
+            fix: "Give the agent the certificate of this TPM and of this kind of key; if it has it, treat the sender as hostile.",
+            spec: "TCG EK Credential Profile for TPM 2.0, 2.1";
+        IssueTpmKeyUnknown { key: String } = "issue.tpm_endorsement_unknown",
+            "The endorsement key {key} is not among those that the attestor takes.",
+            fix: "If the machine is yours, add {key} to `endorsement_keys` of the attestor.",
+            spec: "docs/how-to/nodes.md";
+        IssueTpmAttributes { role: &'static str, detail: &'static str } = "issue.tpm_key_attributes",
+            "The {role} that was shown {detail}, so what it signs proves nothing about a TPM.",
+            fix: "Let the agent make the keys itself; if it did, treat the sender as hostile.",
+            spec: "TPM 2.0 Library Part 1, 23.1, 31.2";
+        IssueTpmNodeKey {} = "issue.tpm_node_key",
+            "The TPM vouches for another key than the one that the identity is asked for.",
+            fix: "Use an agent of the same version as the server; if it is, treat the sender as hostile.",
+            spec: "TPM 2.0 Library Part 3, 18.2";
+        IssueTpmNodeKeyKept { node: String } = "issue.tpm_node_key_kept",
+            "The node {node} has joined with a key in its TPM, and asks for an identity with another key.",
+            fix: "Let the node join again by its TPM, or evict it and let it join by another method.",
+            spec: "docs/how-to/nodes.md";
+        IssueTpmNotActivated {} = "issue.tpm_not_activated",
+            "The attestation key is not in the TPM of the endorsement key: what was sealed for both was not opened.",
+            fix: "Let the agent use one TPM for both; if it did, treat the sender as hostile.",
+            spec: "TPM 2.0 Library Part 1, 24; Part 3, 12.5";
+        IssueTpmNotSigned { about: &'static str } = "issue.tpm_not_signed",
+            "What the TPM is said to say about {about} is not signed with the attestation key that was shown.",
+            fix: "Let the agent ask the TPM again; if that does not help, treat the sender as hostile.",
+            spec: "TPM 2.0 Library Part 3, 18.2, 18.4";
+        IssueTpmRegister { register: u32, seen: String, accepted: Vec<String> } = "issue.tpm_register",
+            "The register {register} of the TPM has the value {seen}, and the attestor takes only {accepted}.",
+            fix: "If what was started on the machine is as you want it, add {seen} to `pcr_values` of the attestor.",
+            spec: "TCG PC Client Platform Firmware Profile 3.3.4";
+        IssueTpmRegisters { detail: &'static str } = "issue.tpm_registers",
+            "What was measured on the machine is not what its TPM vouches for: {detail}.",
+            fix: "Let the agent ask the TPM again, with its bank of SHA-256 in use; if that does not help, treat the sender as hostile.",
+            spec: "TPM 2.0 Library Part 3, 18.4";
+        IssueTpmStale { about: &'static str } = "issue.tpm_statement_stale",
+            "What the TPM says about {about} answers another question than the one that was asked now.",
+            fix: "Let the agent ask the TPM anew; a statement that was made before, or for somebody else, is worth nothing.",
+            spec: "TPM 2.0 Library Part 1, 31.3";
         IssueTrustMutable { rule: String, names: Vec<String>, pins: Vec<String> } = "issue.trust_mutable",
             "The rule {rule} trusts whoever has the names {names}, and somebody else may have them later.",
             fix: "Pin one of {pins} as well; to trust a name alone for a while, say `override` with a reason and an expiry.",

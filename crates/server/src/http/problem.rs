@@ -246,6 +246,17 @@ fn is_told_to_nodes(code: &str) -> bool {
             | "issue.ssh_option_unknown"
             | "issue.ssh_principal"
             | "issue.token_review_refused"
+            | "issue.tpm_certificate_purpose"
+            | "issue.tpm_endorsement_key"
+            | "issue.tpm_endorsement_unknown"
+            | "issue.tpm_key_attributes"
+            | "issue.tpm_node_key"
+            | "issue.tpm_node_key_kept"
+            | "issue.tpm_not_activated"
+            | "issue.tpm_not_signed"
+            | "issue.tpm_register"
+            | "issue.tpm_registers"
+            | "issue.tpm_statement_stale"
     )
 }
 

@@ -17,8 +17,9 @@ use tonic::{Status, Streaming};
 
 use super::{NodeService, failed, membership};
 use crate::fault::Refused;
-use crate::nodes::RefusedNode;
+use crate::fetch::Fetched;
 use crate::nodes::attestation::LONGEST_SIGNING_REQUEST;
+use crate::nodes::{Opened, RefusedNode, Sealing};
 use crate::plane::Plane;
 
 /// How long a node may take for one step.
@@ -50,6 +51,7 @@ impl Default for Room {
 }
 
 /// Who asks to be let in, and how.
+#[derive(Clone)]
 struct Asking {
     tenant: String,
     attestor: Option<String>,
@@ -121,7 +123,7 @@ impl NodeService {
     ) -> Result<Membership, Status> {
         let intention = match step(&mut asked).await? {
             Some(Step::Intention(intention)) => intention,
-            Some(Step::Evidence(_)) | None => return Err(out_of_order()),
+            Some(Step::Evidence(_) | Step::Opened(_)) | None => return Err(out_of_order()),
         };
         let meant = intention.clone();
         let challenge = self.look(Asking::of(&intention, address), move |plane| {
@@ -135,9 +137,67 @@ impl NodeService {
         }
         let evidence = match step(&mut asked).await? {
             Some(Step::Evidence(evidence)) => evidence,
-            Some(Step::Intention(_)) | None => return Err(out_of_order()),
+            Some(Step::Intention(_) | Step::Opened(_)) | None => return Err(out_of_order()),
         };
-        self.decide(intention, address, challenge, evidence).await
+        let (meant, shown) = (intention.clone(), evidence.clone());
+        let sealing = self.look(Asking::of(&intention, address), move |plane| {
+            plane.sealing_for(&meant, &shown)
+        });
+        let opened = match sealing.await? {
+            Some(sealing) => {
+                let asking = Asking::of(&intention, address);
+                Some(
+                    self.have_opened(asking, sealing, &mut asked, replies)
+                        .await?,
+                )
+            }
+            None => None,
+        };
+        let asking = Asking::of(&intention, address);
+        let answer = self.ask_elsewhere(asking, &intention, &evidence).await?;
+        self.decide(intention, address, challenge, evidence, answer, opened)
+            .await
+    }
+
+    /// Sends a node what only its TPM can open, and takes what was in it.
+    async fn have_opened(
+        &self,
+        asking: Asking,
+        sealing: Sealing,
+        asked: &mut Streaming<AttestRequest>,
+        replies: &mpsc::Sender<Result<AttestReply, Status>>,
+    ) -> Result<Opened, Status> {
+        let sent = replies.send(Ok(reply(Reply::Sealed(sealing.sealed().clone()))));
+        if sent.await.is_err() {
+            return Err(Status::cancelled("the node has gone"));
+        }
+        let opened = match step(asked).await? {
+            Some(Step::Opened(opened)) => sealing.open(&opened),
+            // A TPM that cannot open it has nothing to send.
+            Some(Step::Intention(_) | Step::Evidence(_)) | None => sealing.open(&[]),
+        };
+        opened.map_err(|reason| self.refuse(asking, reason))
+    }
+
+    /// What is answered to the question that has to be asked first, if there is one.
+    async fn ask_elsewhere(
+        &self,
+        asking: Asking,
+        intention: &Intention,
+        evidence: &Evidence,
+    ) -> Result<Option<Fetched>, Status> {
+        let (meant, shown) = (intention.clone(), evidence.clone());
+        let question = self.look(asking.clone(), move |plane| {
+            plane.question_about(&meant, &shown)
+        });
+        let Some((tenant, question)) = question.await? else {
+            return Ok(None);
+        };
+        let answered = self.plane.fetcher().fetch(&tenant, &question).await;
+        answered.map(Some).map_err(|refused| match refused {
+            Refused::Reason(reason) => self.refuse(asking, *reason),
+            Refused::Fault(fault) => failed(&fault),
+        })
     }
 
     async fn decide(
@@ -146,25 +206,13 @@ impl NodeService {
         address: Option<SocketAddr>,
         challenge: [u8; 32],
         evidence: Evidence,
+        answer: Option<Fetched>,
+        opened: Option<Opened>,
     ) -> Result<Membership, Status> {
         let method = intention.method.clone();
-        let (meant, shown) = (intention.clone(), evidence.clone());
-        let question = self.look(Asking::of(&intention, address), move |plane| {
-            plane.question_about(&meant, &shown)
-        });
-        let answer = match question.await? {
-            Some((tenant, question)) => {
-                let answered = self.plane.fetcher().fetch(&tenant, &question).await;
-                let asking = Asking::of(&intention, address);
-                Some(answered.map_err(|refused| match refused {
-                    Refused::Reason(reason) => self.refuse(asking, *reason),
-                    Refused::Fault(fault) => failed(&fault),
-                })?)
-            }
-            None => None,
-        };
         let joined = self.look(Asking::of(&intention, address), move |plane| {
-            let joined = plane.attest(&intention, &challenge, &evidence, answer.as_ref())?;
+            let (answer, opened) = (answer.as_ref(), opened.as_ref());
+            let joined = plane.attest(&intention, &challenge, &evidence, answer, opened)?;
             membership(plane, joined)
         });
         let joined = joined.await?;

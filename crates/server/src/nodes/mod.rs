@@ -20,6 +20,7 @@ use crate::reach::Reach;
 use crate::tenant::Tenant;
 
 pub(crate) use attestation::{Known, RefusedNode, RefusedNodes};
+pub use attestation::{Opened, Sealing};
 pub(crate) use presences::Presences;
 pub use tokens::JoinToken;
 
@@ -68,9 +69,14 @@ impl Plane {
     ///
     /// # Errors
     ///
-    /// Those of a signing request, or what failed on our side.
+    /// Those of a signing request, `issue.tpm_node_key_kept`, or what failed on our side.
     pub fn renew(&self, node: &Admitted, signing_request: &[u8]) -> Result<Membership, Refused> {
         let public_half = PublicHalf::from_signing_request(signing_request)?;
+        // A key in a TPM is why the node is believed, so no other one takes its place unseen.
+        if attestation::leaves_its_key(&node.facts, public_half.info()) {
+            let node = node.id.to_string();
+            return Err(Reason::IssueTpmNodeKeyKept { node }.into());
+        }
         self.sign_node(&node.tenant, &node.id, public_half)
     }
 

@@ -90,7 +90,7 @@ impl Asked {
         };
         world
             .plane
-            .attest(&self.intention, &self.challenge, &evidence, None)
+            .attest(&self.intention, &self.challenge, &evidence, None, None)
     }
 }
 

@@ -124,7 +124,8 @@ fn bring(world: &World, fetcher: &Fetcher, token: &str) -> Result<Membership, Re
         .build()
         .unwrap();
     let answer: Fetched = runtime.block_on(fetcher.fetch(&tenant, &question))?;
-    plane.attest(&asked.intention, &asked.challenge, &evidence, Some(&answer))
+    let answer = Some(&answer);
+    plane.attest(&asked.intention, &asked.challenge, &evidence, answer, None)
 }
 
 #[test]

@@ -3,6 +3,7 @@
 mod attesting;
 mod attesting_review;
 mod attesting_ssh;
+mod attesting_tpm;
 mod authorities;
 mod away;
 mod cluster;

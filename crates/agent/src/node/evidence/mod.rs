@@ -2,14 +2,19 @@
 
 mod k8s_psat;
 mod sshpop;
+mod tpm;
 mod x509pop;
 
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
+use avouch_api::grpc::node::TpmSealed;
 use avouch_api::grpc::node::evidence::Shown;
 use zeroize::Zeroizing;
+
+use super::LinkFault;
+use super::key::{MemberKey, NodeKey};
 
 /// The longest file that is read.
 const LONGEST_FILE: u64 = 1 << 20;
@@ -40,6 +45,14 @@ pub enum Evidence {
         /// The key, in the form of OpenSSH.
         key: PathBuf,
     },
+    /// Keys of a TPM.
+    Tpm {
+        /// The device, or the socket of a TPM in software.
+        device: PathBuf,
+        /// The certificate of its endorsement key and the intermediates above it, in PEM, if it is
+        /// not in the TPM itself.
+        certificate: Option<PathBuf>,
+    },
     /// A certificate and its key.
     X509Pop {
         /// The certificate of the node and the intermediates above it, in PEM.
@@ -65,16 +78,81 @@ impl Evidence {
         match self {
             Self::K8sPsat { .. } => "k8s_psat",
             Self::SshPop { .. } => "sshpop",
+            Self::Tpm { .. } => "tpm",
             Self::X509Pop { .. } => "x509pop",
         }
     }
 
+    /// Does what takes time, before a server waits for it.
+    ///
+    /// # Errors
+    ///
+    /// If there is nothing to show.
+    pub fn prepare(&self) -> Result<Preparation, EvidenceFault> {
+        let tpm = match self {
+            Self::Tpm {
+                device,
+                certificate,
+            } => Some(tpm::Keys::make(device, certificate.as_deref())?),
+            Self::K8sPsat { .. } | Self::SshPop { .. } | Self::X509Pop { .. } => None,
+        };
+        Ok(Preparation {
+            evidence: self.clone(),
+            tpm,
+        })
+    }
+}
+
+/// What a node is about to show to one server, once.
+pub struct Preparation {
+    evidence: Evidence,
+    tpm: Option<tpm::Keys>,
+}
+
+impl Preparation {
+    /// The key that the identity is for, where a TPM is shown, in that TPM; and the request for it.
+    ///
+    /// # Errors
+    ///
+    /// If it cannot be made or used.
+    pub fn key_and_request(&mut self) -> Result<(MemberKey, Vec<u8>), LinkFault> {
+        if let Some(keys) = &mut self.tpm {
+            let (key, request) = keys.key_and_request()?;
+            return Ok((MemberKey::InTpm(key), request));
+        }
+        let key = NodeKey::generate()?;
+        let request = key.signing_request()?;
+        Ok((MemberKey::Kept(key), request))
+    }
+
     /// What is shown for a statement.
-    pub(super) fn shown(&self, statement: &[u8]) -> Result<Shown, EvidenceFault> {
-        match self {
-            Self::K8sPsat { token } => k8s_psat::shown(token),
-            Self::SshPop { certificate, key } => sshpop::shown(certificate, key, statement),
-            Self::X509Pop { certificate, key } => x509pop::shown(certificate, key, statement),
+    ///
+    /// # Errors
+    ///
+    /// If there is nothing to show.
+    pub fn shown(&mut self, statement: &[u8]) -> Result<Shown, EvidenceFault> {
+        match (&self.evidence, &mut self.tpm) {
+            (Evidence::K8sPsat { token }, _) => k8s_psat::shown(token),
+            (Evidence::SshPop { certificate, key }, _) => {
+                sshpop::shown(certificate, key, statement)
+            }
+            (Evidence::X509Pop { certificate, key }, _) => {
+                x509pop::shown(certificate, key, statement)
+            }
+            (Evidence::Tpm { .. }, Some(keys)) => keys.shown(statement),
+            (Evidence::Tpm { device, .. }, None) => Err(unusable(device, "it has no keys")),
+        }
+    }
+
+    /// What was sealed for the TPM that is shown.
+    ///
+    /// # Errors
+    ///
+    /// If it cannot be opened.
+    pub fn open(&mut self, sealed: &TpmSealed) -> Result<Vec<u8>, EvidenceFault> {
+        match &mut self.tpm {
+            Some(keys) => keys.open(sealed),
+            None => Err(unusable(Path::new("TPM"), "none is shown")),
         }
     }
 }

@@ -16,6 +16,7 @@ use zeroize::Zeroizing;
 
 use super::k8s_psat::K8sPsat;
 use super::sshpop::SshPop;
+use super::tpm::Tpm;
 use super::x509pop::X509Pop;
 use super::{Attestation, Method};
 use crate::fault::{Fault, Refused};
@@ -72,6 +73,7 @@ impl Attestor {
         let attestation: Box<dyn Attestation> = match method {
             Method::K8sPsat => Box::new(K8sPsat::read(members, secret, tenant)?),
             Method::SshPop => Box::new(SshPop::read(members)?),
+            Method::Tpm => Box::new(Tpm::read(members, tenant)?),
             Method::X509Pop => Box::new(X509Pop::read(members, tenant)?),
         };
         Ok(Self {

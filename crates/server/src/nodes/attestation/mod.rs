@@ -14,6 +14,7 @@ mod k8s_psat;
 mod refusals;
 mod sshpop;
 mod token_review;
+mod tpm;
 mod x509pop;
 
 use std::sync::Arc;
@@ -38,6 +39,8 @@ use crate::tenant::Tenant;
 pub(crate) use attestor::Known;
 use attestor::{Attestor, Rejoin};
 pub(crate) use refusals::{RefusedNode, RefusedNodes};
+pub(crate) use tpm::leaves_its_key;
+pub use tpm::{Opened, Sealing};
 
 /// The longest signing request in bytes; one with a P-256 key has 200.
 pub(crate) const LONGEST_SIGNING_REQUEST: usize = 4 << 10;
@@ -49,6 +52,11 @@ const MOST_FACTS: usize = 64;
 pub(super) trait Attestation: Send + Sync {
     /// Which node shows this, and what is known of it then. `statement` is what it had to sign.
     fn check(&self, shown: &Shown, moment: &Moment<'_>) -> Result<Attested, Refused>;
+
+    /// What the node has to open before, if anything: nothing it shows proves more.
+    fn sealing(&self, _: &Shown) -> Result<Option<Sealing>, Refused> {
+        Ok(None)
+    }
 
     /// What has to be asked elsewhere before, if anything.
     fn question(&self, _: &Shown) -> Result<Option<Request>, Reason> {
@@ -64,8 +72,12 @@ pub(super) struct Moment<'a> {
     pub(super) statement: &'a [u8],
     /// Now.
     pub(super) now: Time,
+    /// The key that the identity is for, as a DER `SubjectPublicKeyInfo`.
+    pub(super) node_key: &'a [u8],
     /// What was answered to the question that had to be asked before.
     pub(super) answer: Option<&'a Fetched>,
+    /// That the node has opened what it had to open before.
+    pub(super) opened: Option<&'a Opened>,
 }
 
 /// A node that has shown who it is.
@@ -102,14 +114,17 @@ pub(crate) enum Method {
     K8sPsat,
     /// A host certificate of SSH and its key.
     SshPop,
+    /// Keys of a TPM.
+    Tpm,
     /// A certificate and its key.
     X509Pop,
 }
 
 impl Method {
-    const ALL: [(&'static str, Self); 3] = [
+    const ALL: [(&'static str, Self); 4] = [
         ("k8s_psat", Self::K8sPsat),
         ("sshpop", Self::SshPop),
+        ("tpm", Self::Tpm),
         ("x509pop", Self::X509Pop),
     ];
 
@@ -118,6 +133,7 @@ impl Method {
         match self {
             Self::K8sPsat => "k8s_psat",
             Self::SshPop => "sshpop",
+            Self::Tpm => "tpm",
             Self::X509Pop => "x509pop",
         }
     }
@@ -159,8 +175,26 @@ impl Plane {
         Ok(question.map(|question| (tenant.id().clone(), question)))
     }
 
-    /// Lets the node join that shows who it is. `challenge` was made for this call alone, and
-    /// `answer` is what came of the question that had to be asked before.
+    /// What a node has to open before it can be attested, if anything.
+    ///
+    /// # Errors
+    ///
+    /// As for [`Plane::attest`].
+    pub fn sealing_for(
+        &self,
+        intention: &Intention,
+        evidence: &Evidence,
+    ) -> Result<Option<Sealing>, Refused> {
+        let (_, attestor) = self.attestor(intention)?;
+        match &evidence.shown {
+            Some(shown) => attestor.attestation.sealing(shown),
+            None => Ok(None),
+        }
+    }
+
+    /// Lets the node join that shows who it is. `challenge` was made for this call alone, `answer` is
+    /// what came of the question that had to be asked before, and `opened` that the node has opened
+    /// what it was sent.
     ///
     /// # Errors
     ///
@@ -171,6 +205,7 @@ impl Plane {
         challenge: &[u8],
         evidence: &Evidence,
         answer: Option<&Fetched>,
+        opened: Option<&Opened>,
     ) -> Result<Membership, Refused> {
         let (tenant, attestor) = self.attestor(intention)?;
         let size = evidence.signing_request.len();
@@ -192,7 +227,9 @@ impl Plane {
             tenant: &tenant,
             statement: &statement(server, intention, challenge, &evidence.signing_request),
             now: self.now(),
+            node_key: public_half.info(),
             answer,
+            opened,
         };
         let attested = attestor.attestation.check(shown, &moment)?;
         self.take_in(
