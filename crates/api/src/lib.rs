@@ -14,6 +14,7 @@
     clippy::unwrap_used
 )]
 
+mod asking;
 #[cfg(feature = "grpc")]
 pub mod attestation;
 #[cfg(feature = "grpc")]
@@ -25,6 +26,7 @@ pub mod text;
 mod trust;
 mod verdict;
 
+pub use asking::question_to_json;
 pub use question::{
     Asked, Unreadable, expected_name, expected_spiffe, policy_identifier, profile_for, purpose_for,
 };

@@ -402,6 +402,9 @@ pub struct VerifyArguments {
     /// The question.
     #[command(flatten)]
     pub question: QuestionArguments,
+    /// The server that decides, if one is named and --trust is not.
+    #[command(flatten)]
+    pub remote: Remote,
 }
 
 /// The arguments of `explain`.
@@ -414,6 +417,9 @@ pub struct ExplainArguments {
     /// The question.
     #[command(flatten)]
     pub question: QuestionArguments,
+    /// The server that decides, if one is named and --trust is not.
+    #[command(flatten)]
+    pub remote: Remote,
 }
 
 /// A question put together from arguments.
@@ -575,6 +581,10 @@ Examples:
   avouch verify token.jwt --trust trust.yaml --audience vault
   kubectl create token api | avouch verify - --trust trust.yaml --audience vault -o json
   avouch verify --batch questions.jsonl > verdicts.jsonl
+  avouch verify token.jwt --server https://avouch.example.com --tenant demo --audience vault
+
+With --server (or AVOUCH_SERVER) and without --trust, the tenant's own trust decides there: its
+anchors, issuers and what has ended. Who may read its anchors is told everything, others a code.
 
 Exit codes:
   0   accepted; in a batch: all accepted
@@ -621,6 +631,7 @@ const EXPLAIN_EXAMPLES: &str = "\
 Examples:
   avouch explain server.pem --trust roots.pem --dns db.example.com
   avouch explain token.jwt --trust trust.yaml --audience vault
+  avouch explain token.jwt --server https://avouch.example.com --tenant demo --audience vault
 
 Exit codes are those of `avouch verify`.";
 

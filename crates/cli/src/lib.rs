@@ -45,11 +45,20 @@ pub fn run(arguments: &Arguments) -> Result<Exit, Fault> {
     }
     match &arguments.command {
         Command::Verify(verify) => match &verify.batch {
+            Some(_) if verify.remote.server.is_some() => Err(Fault::Usage(
+                "a batch is decided here, by the trust of each question or of --trust: leave \
+                 --server away (or unset AVOUCH_SERVER)"
+                    .to_owned(),
+            )),
             Some(questions) => batch::run(questions, verify, common),
-            None => verify::verify(&verify.credentials, &verify.question, common),
+            None => {
+                let (question, remote) = (&verify.question, &verify.remote);
+                verify::verify(&verify.credentials, question, remote, common)
+            }
         },
         Command::Explain(explain) => {
-            verify::explain(&explain.credentials, &explain.question, common)
+            let (question, remote) = (&explain.question, &explain.remote);
+            verify::explain(&explain.credentials, question, remote, common)
         }
         Command::Admin(admin) => manage::admin(admin, common),
         Command::Apply(apply) => manage::apply::apply(apply, common),

@@ -15,18 +15,21 @@ use avouch_server::xml_signatures;
 use crate::arguments::{Common, QuestionArguments};
 use crate::fault::{Exit, Fault};
 use crate::input::{self, Stop};
+use crate::manage::arguments::Remote;
 use crate::render::Detail;
-use crate::{clock, credential, output, render, trust};
+use crate::{clock, credential, manage, output, render, trust};
 
 /// Decides on the credential in these files and tells the verdict in short.
 pub fn verify(
     files: &[PathBuf],
     arguments: &QuestionArguments,
+    remote: &Remote,
     common: &Common,
 ) -> Result<Exit, Fault> {
     let asking = Asking {
         files,
         arguments,
+        remote,
         common,
     };
     asking.answer(Detail::Short)
@@ -36,6 +39,7 @@ pub fn verify(
 pub fn explain(
     files: &[PathBuf],
     arguments: &QuestionArguments,
+    remote: &Remote,
     common: &Common,
 ) -> Result<Exit, Fault> {
     for file in files {
@@ -50,6 +54,7 @@ pub fn explain(
     let asking = Asking {
         files,
         arguments,
+        remote,
         common,
     };
     asking.answer(Detail::Full)
@@ -87,12 +92,16 @@ fn tell(answer: &Answer<'_>, common: &Common, detail: Detail) -> Result<Exit, Fa
 struct Asking<'a> {
     files: &'a [PathBuf],
     arguments: &'a QuestionArguments,
+    remote: &'a Remote,
     common: &'a Common,
 }
 
 impl Asking<'_> {
     fn answer(&self, detail: Detail) -> Result<Exit, Fault> {
         self.check_stdin()?;
+        if self.is_for_server() {
+            return self.ask_server(detail);
+        }
         match self.prepare() {
             Ok((mut question, view)) => {
                 let budget = Budget::default();
@@ -113,15 +122,38 @@ impl Asking<'_> {
         }
     }
 
+    /// What is trusted is given, or is what a tenant of a server trusts.
+    fn is_for_server(&self) -> bool {
+        let brings_trust = !self.arguments.trust.is_empty() || !self.arguments.crl.is_empty();
+        self.remote.server.is_some() && !brings_trust
+    }
+
+    fn ask_server(&self, detail: Detail) -> Result<Exit, Fault> {
+        let question = match self.credential() {
+            Ok(credential) => self.question(credential),
+            Err(Stop::Refused { place, reason }) => {
+                return tell_unreadable(&place, &reason, self.common);
+            }
+            Err(Stop::Fault(fault)) => return Err(fault),
+        };
+        let asked = avouch_api::question_to_json(&question, self.arguments.at);
+        manage::decide(self.remote, &asked, detail, self.common)
+    }
+
     fn prepare(&self) -> Result<(Question, View), Stop> {
         let arguments = self.arguments;
-        let credential = credential::from_files(
-            self.files,
-            &arguments.intermediates,
-            arguments.proof.as_deref(),
-        )?;
+        let credential = self.credential()?;
         let view = trust::view(&self.common.tenant, &arguments.trust, &arguments.crl)?;
         Ok((self.question(credential), view))
+    }
+
+    fn credential(&self) -> Result<Credential, Stop> {
+        let QuestionArguments {
+            intermediates,
+            proof,
+            ..
+        } = self.arguments;
+        credential::from_files(self.files, intermediates, proof.as_deref())
     }
 
     fn question(&self, credential: Credential) -> Question {

@@ -34,13 +34,30 @@ const LONGEST_ANSWER: u64 = 256 << 20;
 pub(super) struct Client {
     agent: Agent,
     server: String,
-    /// None where a certificate is shown.
+    /// None where a certificate is shown, or nothing.
     credential: Option<Zeroizing<String>>,
 }
 
 impl Client {
     /// Reads the credential; nothing is sent yet.
     pub(super) fn open(remote: &Remote) -> Result<Self, Fault> {
+        Self::showing(remote, credential)
+    }
+
+    /// As [`Client::open`], but without a credential where there is none: for what anyone may ask.
+    pub(super) fn open_for_anyone(remote: &Remote) -> Result<Self, Fault> {
+        Self::showing(remote, |folder| {
+            match folder.join(CREDENTIAL_FILE).exists() {
+                true => credential(folder),
+                false => Ok(None),
+            }
+        })
+    }
+
+    fn showing(
+        remote: &Remote,
+        credential: impl FnOnce(&Path) -> Result<Option<Zeroizing<String>>, Fault>,
+    ) -> Result<Self, Fault> {
         let server = remote.address();
         let is_secure = check_server(&server)?;
         let shows_certificate = remote.as_workload || remote.cert.is_some();
@@ -58,7 +75,7 @@ impl Client {
             server,
             credential: match shows_certificate {
                 true => None,
-                false => Some(credential(&remote.data)?),
+                false => credential(&remote.data)?,
             },
         })
     }
@@ -130,7 +147,8 @@ impl Client {
         }
     }
 
-    fn foreign(&self) -> Fault {
+    /// Whoever answers is no server of Avouch.
+    pub(super) fn foreign(&self) -> Fault {
         Fault::Run(format!(
             "{} answers, but not as a server of Avouch does; is it another program?",
             self.server
@@ -184,7 +202,7 @@ pub(super) fn is_this_machine(host: &str) -> bool {
             .is_ok_and(|address: IpAddr| address.is_loopback())
 }
 
-fn credential(folder: &Path) -> Result<Zeroizing<String>, Fault> {
+fn credential(folder: &Path) -> Result<Option<Zeroizing<String>>, Fault> {
     let path = folder.join(CREDENTIAL_FILE);
     let fault = |why: String| Fault::Folder {
         path: path.clone(),
@@ -197,7 +215,7 @@ fn credential(folder: &Path) -> Result<Zeroizing<String>, Fault> {
         ))
     })?;
     let text = secret(&path, &open)?;
-    Ok(Zeroizing::new(text.trim().to_owned()))
+    Ok(Some(Zeroizing::new(text.trim().to_owned())))
 }
 
 /// Reads what only its owner may read.

@@ -6,6 +6,7 @@ mod aws_command;
 mod bound;
 mod client;
 mod cluster;
+mod deciding;
 mod entries;
 pub mod exchange;
 mod federation;
@@ -31,6 +32,7 @@ use arguments::{
     TrustDomainCommand, WhyNotArguments,
 };
 use client::Client;
+pub(crate) use deciding::decide;
 pub use entries::entry;
 pub use exchange::token;
 pub use federation::federation;

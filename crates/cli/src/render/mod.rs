@@ -4,12 +4,14 @@
 mod anchors;
 mod layout;
 mod models;
+mod told;
 mod verdict;
 
 pub use anchors::{anchor_diff, anchor_list};
 pub use layout::Style;
 pub(crate) use layout::{Page, count};
 pub use models::models;
+pub(crate) use told::told;
 pub use verdict::answer;
 
 /// How much is told.

@@ -256,6 +256,111 @@ fn a_program_reads_where_everything_is_and_the_commands_find_the_server_by_its_f
 }
 
 #[test]
+fn a_server_decides_by_what_its_tenant_trusts_and_tells_strangers_a_code() {
+    let plane = Plane::start("up-decides", &[]);
+    let http = plane.http();
+    let fetched = plane.run(&["fetch", "jwt", "--audience", "vault", "-o", "json"]);
+    let token = json(&fetched)["svids"][0]["svid"]
+        .as_str()
+        .unwrap()
+        .to_owned();
+    fs::write(plane.folder.path().join("token.jwt"), token).unwrap();
+    let asked = |audience: &str, more: &[&str]| {
+        let command = [
+            "verify",
+            "token.jwt",
+            "--server",
+            &http,
+            "--tenant",
+            "demo",
+            "--audience",
+            audience,
+        ];
+        plane.folder.run(&[&command, more].concat())
+    };
+    let accepted = asked("vault", &[]);
+    assert_eq!(accepted.code, 0, "{}{}", accepted.out, accepted.err);
+    assert!(
+        accepted
+            .out
+            .starts_with("accepted: spiffe://demo.avouch.test/user/")
+    );
+    assert!(
+        accepted.out.contains("anchored in the trusted"),
+        "{}",
+        accepted.out
+    );
+    let refused = asked("other", &[]);
+    assert_eq!(refused.code, 3, "{}", refused.err);
+    assert!(
+        refused
+            .out
+            .contains("rejected[federation.audience_mismatch]"),
+        "{}",
+        refused.out
+    );
+    assert!(refused.out.contains("= fix: "), "{}", refused.out);
+    assert!(refused.out.contains("= spec: "), "{}", refused.out);
+
+    // Whoever is nobody to the tenant learns the verdict and a code.
+    let stranger = asked("other", &["--data", "nowhere", "-o", "json"]);
+    assert_eq!(stranger.code, 3, "{}", stranger.err);
+    let said: Value = serde_json::from_str(&stranger.out).unwrap();
+    assert_eq!(said["reason"]["code"], "federation.audience_mismatch");
+    assert!(said.get("attempts").is_none(), "{said}");
+    let stranger = asked("other", &["--data", "nowhere"]);
+    assert!(
+        stranger
+            .out
+            .contains("rejected[federation.audience_mismatch]"),
+        "{}",
+        stranger.out
+    );
+    let stranger = asked("vault", &["--data", "nowhere"]);
+    assert_eq!(stranger.code, 0, "{}", stranger.err);
+}
+
+#[test]
+fn a_server_is_asked_where_it_is_named_and_nothing_else_is_trusted() {
+    let plane = Plane::start("up-asked", &[]);
+    let http = plane.http();
+    // A certificate, with everything that was tried; what is given to be trusted decides here.
+    assert_eq!(plane.run(&["fetch", "x509", "--write", "svid"]).code, 0);
+    let explained = plane.folder.run(&[
+        "explain",
+        "svid/svid.pem",
+        "--server",
+        &http,
+        "--tenant",
+        "demo",
+        "--spiffe",
+        "b.test",
+    ]);
+    assert_eq!(explained.code, 3, "{}{}", explained.out, explained.err);
+    assert!(explained.out.contains("✗ "), "{}", explained.out);
+    let local = plane.folder.run(&[
+        "verify",
+        "svid/svid.pem",
+        "--server",
+        "http://127.0.0.1:1",
+        "--trust",
+        "svid/bundle.pem",
+        "--spiffe",
+        "demo.avouch.test",
+    ]);
+    assert_eq!(local.code, 0, "{}{}", local.out, local.err);
+    // It is not guessed whose trust is meant.
+    let whose = plane
+        .folder
+        .run(&["verify", "svid/svid.pem", "--server", &http]);
+    assert_eq!(whose.code, 2, "{}", whose.out);
+    let batch = plane
+        .folder
+        .run(&["verify", "--batch", "-", "--server", &http]);
+    assert_eq!(batch.code, 2, "{}", batch.err);
+}
+
+#[test]
 fn a_taken_address_and_a_taken_folder_are_said_in_one_line() {
     let plane = Plane::start("up-taken", &[]);
     let http = plane
