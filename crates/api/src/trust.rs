@@ -248,6 +248,9 @@ impl Reader<'_> {
     }
 
     fn document(&self, value: Value) -> Result<TrustDocument, Reason> {
+        if value.get("trust_domains").is_some() && value.get("anchors").is_none() {
+            return self.bundle_map(&value);
+        }
         let mut members = Members::of(Document::Trust, "", value)?;
         let anchors = members.list("anchors")?;
         let crls = members.list("crls")?.unwrap_or_default();
@@ -266,6 +269,28 @@ impl Reader<'_> {
         }
         for (index, ended) in ended.into_iter().enumerate() {
             document.endings.push(ending(index, ended)?);
+        }
+        Ok(document)
+    }
+
+    /// A map of SPIFFE bundles (SPIFFE Trust Domain and Bundle 4.3), as others write it: each is an
+    /// anchor. What else stands in it means nothing there.
+    fn bundle_map(&self, map: &Value) -> Result<TrustDocument, Reason> {
+        let mut document = TrustDocument::empty();
+        for bundle in Bundle::read_map(map)? {
+            let name = bundle.trust_domain.to_string();
+            let written = map.get("trust_domains").and_then(|all| all.get(&name));
+            let members = [
+                ("trust_domain", Some(Value::from(name.as_str()))),
+                ("bundle", written.cloned()),
+            ];
+            let members = members.into_iter();
+            let members = members.filter_map(|(name, value)| Some((name.to_owned(), value?)));
+            let common = Common::of_nothing(self.tenant);
+            document.entries.push(Entry {
+                anchor: common.anchor(name, AnchorKind::TrustDomain(bundle), self.source),
+                members: members.collect(),
+            });
         }
         Ok(document)
     }

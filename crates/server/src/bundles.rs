@@ -5,7 +5,8 @@ use std::sync::Arc;
 use avouch_api::grpc::node::Bundle;
 use avouch_core::id::TrustDomain;
 use avouch_core::reason::Reason;
-use serde_json::Value;
+use avouch_core::time::Time;
+use serde_json::{Map, Value};
 
 use crate::fault::{Fault, Refused};
 use crate::plane::Plane;
@@ -42,8 +43,8 @@ impl Plane {
         tenant.held().authorities.jwks(self.now())
     }
 
-    /// All bundles that the tenant knows: those of its own trust domains, and those of foreign ones
-    /// among its anchors.
+    /// All bundles that the tenant's workloads may rely on: those of its own trust domains, and those
+    /// of foreign ones among its anchors.
     pub(crate) fn bundles_known(&self, held: &Held) -> Result<Vec<Bundle>, Fault> {
         let mut bundles = Vec::new();
         for trust_domain in held.trust_domains() {
@@ -58,7 +59,8 @@ impl Plane {
             });
         }
         let anchors = held.snapshot.anchors.values();
-        let foreign = anchors.filter_map(|anchor| foreign_bundle(&anchor.document));
+        let now = self.now();
+        let foreign = anchors.filter_map(|anchor| foreign_bundle(&anchor.document, now));
         // What a tenant says of a name that has become its own counts no more.
         let is_own = |name: &str| held.trust_domains().any(|own| own.as_str() == name);
         bundles.extend(foreign.filter(|bundle| !is_own(&bundle.trust_domain)));
@@ -79,9 +81,14 @@ impl Plane {
     }
 }
 
-/// The bundle in an anchor, if it is one of a trust domain.
-fn foreign_bundle(document: &str) -> Option<Bundle> {
-    let anchor: Value = serde_json::from_str(document).ok()?;
+/// The bundle in an anchor, if it is one of a trust domain and workloads may have it: it has not
+/// ended, and nothing constrains it. A workload has bundles and no constraints, so what is believed
+/// within bounds only is believed here and not there.
+fn foreign_bundle(document: &str, now: Time) -> Option<Bundle> {
+    let anchor = read(document)?;
+    if end_of_anchor(&anchor).is_some_and(|end| end <= now) || is_constrained(&anchor) {
+        return None;
+    }
     let trust_domain = anchor.get("trust_domain")?.as_str()?;
     Some(Bundle {
         trust_domain: TrustDomain::parse(trust_domain).ok()?.to_string(),
@@ -89,4 +96,37 @@ fn foreign_bundle(document: &str) -> Option<Bundle> {
         revocation_lists: Vec::new(),
         own: false,
     })
+}
+
+/// When the anchor in a document ends, if it has a bundle and an end.
+pub(crate) fn end_of(document: &str) -> Option<Time> {
+    // Most have none, and need not be read for it.
+    if !document.contains("\"expires\"") {
+        return None;
+    }
+    let anchor = read(document)?;
+    anchor.get("bundle")?;
+    end_of_anchor(&anchor)
+}
+
+fn read(document: &str) -> Option<Map<String, Value>> {
+    match serde_json::from_str(document).ok()? {
+        Value::Object(anchor) => Some(anchor),
+        _ => None,
+    }
+}
+
+/// The end of an anchor. One that cannot be read was refused when it was given; it counts as past.
+fn end_of_anchor(anchor: &Map<String, Value>) -> Option<Time> {
+    let text = anchor.get("expires").filter(|end| !end.is_null())?.as_str();
+    let end = text.and_then(avouch_api::text::time);
+    Some(end.unwrap_or(Time::from_unix(i64::MIN)))
+}
+
+fn is_constrained(anchor: &Map<String, Value>) -> bool {
+    match anchor.get("constraints") {
+        None | Some(Value::Null) => false,
+        Some(Value::Object(members)) => !members.is_empty(),
+        Some(_) => true,
+    }
 }

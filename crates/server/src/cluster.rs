@@ -111,9 +111,9 @@ impl Plane {
         trust_domain: Option<&TrustDomain>,
         signing: &Signing,
     ) -> Result<ComponentCertificate, Refused> {
-        self.admit_issuance(tenant)?;
         let trust_domain = cluster_domain(tenant, trust_domain)?;
         let prepared = self.prepare_component(tenant, &trust_domain, signing)?;
+        self.admit_issuance(tenant)?;
         Ok(traces::part("issue").in_scope(|| issue_one(prepared, &StoreLog::of(self)))?)
     }
 

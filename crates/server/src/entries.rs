@@ -13,7 +13,7 @@ use avouch_store::{Change, Entry, EntryExtras, EntryId, Extras, Key, Object, Sel
 use crate::fault::Refused;
 use crate::grants::{check_identity, check_name};
 use crate::issuing::Answers;
-use crate::plane::Plane;
+use crate::plane::{Plane, RESERVED};
 use crate::quotas::Bounded;
 use crate::tenant::Tenant;
 
@@ -133,6 +133,7 @@ impl Plane {
     ) -> Result<Answers<Entry>, Refused> {
         let now = self.now();
         let mut room = self.room(tenant, Bounded::Entries);
+        let nodes_of = self.domains_of_nodes(tenant);
         let mut seen = BTreeSet::new();
         let mut answers = Vec::with_capacity(drafts.len());
         for draft in drafts {
@@ -151,7 +152,7 @@ impl Plane {
                     });
                 }
                 let is_new = !taken && !seen.contains(&name);
-                let entry = self.checked(snapshot, name, draft.clone(), now)?;
+                let entry = self.checked(snapshot, &nodes_of, name, draft.clone(), now)?;
                 if let Some(room) = room.as_mut().filter(|_| is_new) {
                     room.take()?;
                 }
@@ -225,15 +226,31 @@ impl Plane {
             .ok_or_else(|| crate::Fault::Bug("a new name is no name".to_owned()).into())
     }
 
+    /// The trust domains of nodes that may serve a tenant: its own, and those of the tenants above.
+    fn domains_of_nodes(&self, tenant: &Arc<Tenant>) -> BTreeSet<TrustDomain> {
+        let mut domains = BTreeSet::new();
+        let mut at = Some(Arc::clone(tenant));
+        while let Some(tenant) = at {
+            domains.extend(tenant.read(|snapshot| {
+                let names = snapshot.trust_domains.keys();
+                names.cloned().collect::<Vec<_>>()
+            }));
+            at = tenant.parent().and_then(|parent| self.tenant(parent));
+        }
+        domains
+    }
+
     fn checked(
         &self,
         snapshot: &Snapshot,
+        nodes_of: &BTreeSet<TrustDomain>,
         id: EntryId,
         draft: EntryDraft,
         now: Time,
     ) -> Result<Entry, Reason> {
         let spiffe_id = check_identity(snapshot, &draft.spiffe_id)?;
-        let parent = draft.parent.as_deref().map(SpiffeId::parse).transpose()?;
+        let parent = draft.parent.as_deref();
+        let parent = parent.map(|node| check_node(nodes_of, node)).transpose()?;
         check_count("node_selectors", draft.node_selectors.len())?;
         check_count("selectors", draft.selectors.len())?;
         check_count("dns_names", draft.dns_names.len())?;
@@ -282,6 +299,23 @@ impl Plane {
             }),
         })
     }
+}
+
+/// A node that may serve the tenant. It need not have joined yet; but one of another tenant, or what
+/// is no name of a node, would never serve the entry, and nobody would notice.
+fn check_node(nodes_of: &BTreeSet<TrustDomain>, text: &str) -> Result<SpiffeId, Reason> {
+    let id = SpiffeId::parse(text)?;
+    let segments: Vec<&str> = id.segments().collect();
+    let is_node = matches!(segments.as_slice(), [RESERVED, "node", _]);
+    if is_node && nodes_of.contains(id.trust_domain()) {
+        return Ok(id);
+    }
+    let text: String = text.chars().take(256).collect();
+    let detail = format!(
+        "`{text}` is no node of this tenant or one above it, which `avouch node list` shows as \
+         `spiffe://<trust domain>/{RESERVED}/node/<name>`"
+    );
+    Err(malformed("parent", &detail))
 }
 
 fn read_selectors(member: &str, texts: &[String]) -> Result<Vec<Selector>, Reason> {

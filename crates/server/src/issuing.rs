@@ -1,6 +1,7 @@
 //! Issues SVIDs for registration entries, in batches: what is refused is refused by itself, and the
 //! intents of the rest are recorded with one call.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use avouch_core::id::{SpiffeId, TenantId};
@@ -65,9 +66,7 @@ impl Plane {
         let tenant = self.served(node, tenant)?;
         let now = self.now();
         let facts = node_facts(node);
-        let mut admission = self.admit_issuances(&tenant, wanted.len());
-        let prepared = wanted.iter().map(|wanted| {
-            admission.take()?;
+        let requests = wanted.iter().map(|wanted| {
             let entry = self.entry_for(node, &tenant, &wanted.entry, now)?;
             let granted = Granted::of(&entry, &facts, &wanted.facts)?;
             let request = X509Request {
@@ -76,9 +75,11 @@ impl Plane {
                 ttl: granted.x509_ttl,
                 dns_names: granted.dns_names,
             };
-            self.prepare_x509(&tenant, request, now)
+            Ok((entry.id.clone(), request))
         });
-        self.issue_all(prepared.collect())
+        self.issue_all(node, &tenant, requests.collect(), |request| {
+            self.prepare_x509(&tenant, request, now)
+        })
     }
 
     /// Issues WIT-SVIDs for entries that a node serves.
@@ -95,26 +96,26 @@ impl Plane {
         let tenant = self.served(node, tenant)?;
         let now = self.now();
         let facts = node_facts(node);
-        let mut admission = self.admit_issuances(&tenant, wanted.len());
-        let prepared = wanted.iter().map(|wanted| {
-            admission.take()?;
+        let requests = wanted.iter().map(|wanted| {
             let entry = self.entry_for(node, &tenant, &wanted.entry, now)?;
             let granted = Granted::of(&entry, &facts, &wanted.facts)?;
-            let domain = granted.id.trust_domain();
-            let authority = tenant
-                .held()
-                .authorities
-                .signing_token(TokenKind::Wit, domain, now)
-                .cloned()?;
             let request = WitRequest {
                 id: granted.id,
                 public_half: PublicHalf::from_info(&wanted.public_key)?,
                 ttl: granted.x509_ttl,
             };
+            Ok((entry.id.clone(), request))
+        });
+        self.issue_all(node, &tenant, requests.collect(), |request: WitRequest| {
+            let domain = request.id.trust_domain();
+            let authority = tenant
+                .held()
+                .authorities
+                .signing_token(TokenKind::Wit, domain, now)
+                .cloned()?;
             let profile = &self.settings.wit;
             Ok(profile.prepare(&authority, request, now, &self.random)?)
-        });
-        self.issue_all(prepared.collect())
+        })
     }
 
     /// Issues JWT-SVIDs for entries that a node serves.
@@ -132,9 +133,7 @@ impl Plane {
         let now = self.now();
         let issuer = self.issuer_of(tenant.id());
         let facts = node_facts(node);
-        let mut admission = self.admit_issuances(&tenant, wanted.len());
-        let prepared = wanted.into_iter().map(|wanted| {
-            admission.take()?;
+        let requests = wanted.into_iter().map(|wanted| {
             let entry = self.entry_for(node, &tenant, &wanted.entry, now)?;
             let granted = Granted::of(&entry, &facts, &wanted.facts)?;
             let request = JwtRequest {
@@ -143,9 +142,11 @@ impl Plane {
                 audiences: wanted.audiences,
                 ttl: granted.jwt_ttl,
             };
-            self.prepare_jwt(&tenant, request, now)
+            Ok((entry.id.clone(), request))
         });
-        self.issue_all(prepared.collect())
+        self.issue_all(node, &tenant, requests.collect(), |request| {
+            self.prepare_jwt(&tenant, request, now)
+        })
     }
 
     /// Issues a JWT-SVID for an entry that a node serves; `facts` are those of the workload that
@@ -166,7 +167,16 @@ impl Plane {
         let entry = self.entry_for(node, &tenant, entry, self.now())?;
         let granted = Granted::of(&entry, &node_facts(node), facts)?;
         self.admit_issuance(&tenant)?;
-        self.sign_jwt(&tenant, granted.id, audiences, granted.jwt_ttl)
+        let request = JwtRequest {
+            issuer: Some(self.issuer_of(tenant.id())),
+            id: granted.id,
+            audiences,
+            ttl: granted.jwt_ttl,
+        };
+        let prepared = self.prepare_jwt(&tenant, request, self.now())?;
+        let mut log = StoreLog::asked_by(self, &node.id);
+        log.note(prepared.intent(), entry.id.clone());
+        Ok(traces::part("issue").in_scope(|| issue_one(prepared, &log))?)
     }
 
     /// A credential of who runs the deployment from its own machine: a JWT-SVID for this server.
@@ -271,14 +281,27 @@ impl Plane {
         Ok(profile.prepare(&authority, request, now, &self.random)?)
     }
 
-    /// A fault in one element is a fault of ours, and so of the whole batch.
-    fn issue_all<D: Draft>(
+    /// Issues what a node asks for, each for an entry. What is refused before anything is made of it
+    /// costs the tenant nothing. A fault in one element is a fault of ours, and so of the whole batch.
+    fn issue_all<R, D: Draft>(
         &self,
-        prepared: Vec<Result<Prepared<D>, Refused>>,
+        node: &Admitted,
+        tenant: &Arc<Tenant>,
+        requests: Vec<Result<(EntryId, R), Refused>>,
+        prepare: impl Fn(R) -> Result<Prepared<D>, Refused>,
     ) -> Result<Answers<D::Issued>, Refused> {
-        let mut batch = Vec::with_capacity(prepared.len());
-        for element in prepared {
-            batch.push(match element {
+        let good = requests.iter().filter(|request| request.is_ok()).count();
+        let mut admission = self.admit_issuances(tenant, good);
+        let mut log = StoreLog::asked_by(self, &node.id);
+        let mut batch = Vec::with_capacity(requests.len());
+        for request in requests {
+            let prepared = request.and_then(|(entry, request)| {
+                admission.take()?;
+                let prepared = prepare(request)?;
+                log.note(prepared.intent(), entry);
+                Ok(prepared)
+            });
+            batch.push(match prepared {
                 Ok(prepared) => Ok(prepared),
                 Err(Refused::Reason(reason)) => Err(NotIssued::Refused(*reason)),
                 Err(Refused::Fault(fault)) => return Err(fault.into()),
@@ -286,7 +309,7 @@ impl Plane {
         }
         let issuing = traces::part("issue");
         issuing.record("avouch.count", batch.len());
-        let answers = issuing.in_scope(|| issue(batch, &StoreLog::of(self)))?;
+        let answers = issuing.in_scope(|| issue(batch, &log))?;
         let answers = answers.into_iter();
         answers
             .map(|answer| match answer {
@@ -350,11 +373,34 @@ impl Plane {
 }
 
 /// Records intents in the store.
-pub(crate) struct StoreLog<'a>(&'a Plane);
+pub(crate) struct StoreLog<'a> {
+    plane: &'a Plane,
+    /// The node that asked, if one did.
+    node: Option<&'a SpiffeId>,
+    /// For which entry each is, by its serial number.
+    entries: BTreeMap<String, EntryId>,
+}
 
 impl<'a> StoreLog<'a> {
     pub(crate) fn of(plane: &'a Plane) -> Self {
-        Self(plane)
+        Self {
+            plane,
+            node: None,
+            entries: BTreeMap::new(),
+        }
+    }
+
+    /// Of what a node asked for.
+    fn asked_by(plane: &'a Plane, node: &'a SpiffeId) -> Self {
+        Self {
+            node: Some(node),
+            ..Self::of(plane)
+        }
+    }
+
+    /// Notes for which entry something is.
+    fn note(&mut self, intent: &Intent, entry: EntryId) {
+        self.entries.insert(intent.serial.clone(), entry);
     }
 
     /// Intents as they are stored. All of one call are of one tenant.
@@ -374,7 +420,7 @@ impl<'a> StoreLog<'a> {
         intents: &[Intent],
         recorded: Result<T, avouch_store::Fault>,
     ) -> Result<T, IssuerFault> {
-        let counters = &self.0.counters;
+        let counters = &self.plane.counters;
         match recorded {
             Ok(told) => {
                 for intent in intents {
@@ -405,12 +451,13 @@ impl<'a> StoreLog<'a> {
                 CredentialKind::X509Svid => avouch_store::CredentialKind::X509,
             },
             authority: AuthorityId::parse(&intent.authority)?,
-            entry: None,
+            entry: self.entries.get(&intent.serial).cloned(),
+            node: self.node.cloned(),
             subject: intent.subject.clone(),
             content: intent.digest,
             not_before: intent.not_before,
             not_after: intent.not_after,
-            recorded: self.0.now(),
+            recorded: self.plane.now(),
             lineage: Vec::new(),
         })
     }
@@ -423,7 +470,7 @@ impl IntentLog for StoreLog<'_> {
         };
         let rows = self.rows(intents)?;
         let recording = traces::part("store.record_intents");
-        let recorded = recording.in_scope(|| self.0.store.record_intents(&first.tenant, &rows));
+        let recorded = recording.in_scope(|| self.plane.store.record_intents(&first.tenant, &rows));
         self.count(intents, recorded)
     }
 }

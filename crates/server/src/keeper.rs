@@ -189,15 +189,17 @@ impl Plane {
             draft.check_revocation_is_told(&record)?;
             let mut ended: Vec<&AuthorityId> = below.iter().map(|one| &one.id).collect();
             ended.push(&record.id);
-            let certificates = self.not_replaced(tenant, &ended)?;
+            let credentials = self.not_replaced(tenant, &ended)?;
             // Whoever knows of the last change of the authorities knows that this one is tainted.
             let known = tenant.held().bundle_sequence;
             let nodes = self.behind(tenant, known)?.len();
-            if certificates + nodes > 0 {
+            let readers = self.readers_of(tenant, &record, known).behind.len();
+            if credentials + nodes + readers > 0 {
                 return Err(Reason::IssueAuthorityInUse {
                     authority: id.to_owned(),
-                    certificates,
+                    credentials,
                     nodes,
+                    readers,
                 }
                 .into());
             }
@@ -515,7 +517,8 @@ impl<'a> Draft<'a> {
         if !self.has(group, State::Active) {
             return Ok(steps);
         }
-        if self.is_known(successor)? {
+        // Who read and followed before this start is not known until they have come back.
+        if !self.plane.is_settling() && self.is_known(successor)? {
             return Ok(steps);
         }
         let keeps = |step: &Step| matches!(step, Step::Forget(_) | Step::Prepare);

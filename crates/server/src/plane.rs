@@ -63,6 +63,8 @@ pub struct Plane {
     pub(crate) following: Following,
     pub(crate) sending: Sending,
     pub(crate) currency: Currency,
+    /// From when on those who followed before the start have had the time to come back.
+    pub(crate) settled: Time,
 }
 
 #[derive(Default)]
@@ -104,7 +106,12 @@ impl Plane {
     ) -> Result<Arc<Self>, Refused> {
         let records = store.tenants(&OPERATOR)?;
         let root_key = root_key(&records)?;
+        let settling = match records.is_empty() {
+            true => 0,
+            false => i64::from(settings.bundle_refresh_hint),
+        };
         let mut plane = Self {
+            settled: clock.now().plus(settling),
             fetcher: Fetcher::new(settings.fetch.clone()),
             refreshing: Refreshing::default(),
             receiving: Receiving::default(),
@@ -138,7 +145,7 @@ impl Plane {
         if root.read(|snapshot| snapshot.trust_domains.is_empty()) {
             plane.add_trust_domain(&root, &founding.trust_domain)?;
         }
-        let first = root.read(|snapshot| snapshot.trust_domains.keys().next().cloned());
+        let first = root.first_trust_domain();
         let first = first.ok_or_else(|| Fault::Bug("the root has no trust domain".to_owned()))?;
         plane.server_id = server_id(&first)?;
         plane.tend_all()?;
@@ -257,9 +264,15 @@ impl Plane {
         let is_there = tenant.read(|snapshot| snapshot.trust_domains.contains_key(trust_domain));
         if !is_there {
             self.check_room(tenant, Bounded::TrustDomains)?;
+            // Later than the others, also within a second: the first is told by it.
+            let last = tenant.read(|snapshot| {
+                let domains = snapshot.trust_domains.values();
+                domains.map(|domain| domain.created.plus(1)).max()
+            });
+            let now = self.now();
             let record = TrustDomainRecord {
                 name: trust_domain.clone(),
-                created: self.now(),
+                created: last.map_or(now, |last| now.max(last)),
                 upstream: Upstream::Own,
             };
             let put = Change::Put(Object::TrustDomain(record));

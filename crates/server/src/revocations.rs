@@ -14,18 +14,19 @@ use std::sync::Arc;
 use avouch_core::id::{SpiffeId, TrustDomain};
 use avouch_core::reason::Reason;
 use avouch_core::time::Time;
+use avouch_issuer::profile::Lifetime;
 use avouch_issuer::revocation_list::{RevocationList, Revoked};
 use avouch_issuer::stages::issue_one;
 use avouch_store::{
     AuthorityId, AuthorityKind, AuthorityRecord, AuthorityState, AuthorityUse, CredentialKind,
-    IntentRow, RevocationListRecord, RevokedCertificate, Sequence,
+    EntryId, IntentId, IntentRow, RevocationListRecord, RevokedCertificate, Sequence,
 };
 
 use crate::authority_record::{self, Opened};
 use crate::fault::{Fault, Refused};
 use crate::issuing::StoreLog;
 use crate::keeper::Draft;
-use crate::plane::Plane;
+use crate::plane::{Plane, RESERVED};
 use crate::tenant::{Held, Tenant};
 
 /// `cACompromise` (RFC 5280 5.3.1): an authority is revoked only after it was tainted.
@@ -184,29 +185,35 @@ impl Plane {
         Ok(revoked)
     }
 
-    /// How many certificates of these authorities have not ended, and nothing that was issued later
-    /// by another has taken their place. Those of one identity are taken for one: its workloads
-    /// renew theirs within moments of each other.
+    /// How many credentials of these authorities have not ended, and nothing that was issued later by
+    /// another has taken their place. What is issued to a node for an entry takes the place of what
+    /// was before, since the node renews what it holds; a token is for whom it is given to, who may
+    /// hold it until it ends, and so is what nobody renews through a node.
     pub(crate) fn not_replaced(
         &self,
         tenant: &Tenant,
         authorities: &[&AuthorityId],
     ) -> Result<usize, Refused> {
-        let issued = self.issued_for(tenant, |intent| intent.kind == CredentialKind::X509)?;
-        let mut newest: BTreeMap<&SpiffeId, &IntentRow> = BTreeMap::new();
+        let issued = self.live(tenant, |intent| match intent.kind {
+            CredentialKind::X509
+            | CredentialKind::Jwt
+            | CredentialKind::Wit
+            | CredentialKind::Certificate => true,
+            CredentialKind::Authority | CredentialKind::RevocationList | CredentialKind::Event => {
+                false
+            }
+        })?;
+        let is_of_them = |intent: &IntentRow| authorities.contains(&&intent.authority);
+        let mut newest: BTreeMap<Holder<'_>, &IntentRow> = BTreeMap::new();
         for intent in &issued {
-            let known = newest.entry(&intent.subject).or_insert(intent);
-            let is_of_another = !authorities.contains(&&intent.authority);
+            let known = newest.entry(Holder::of(intent)).or_insert(intent);
             if intent.recorded > known.recorded
-                || (intent.recorded == known.recorded && is_of_another)
+                || (intent.recorded == known.recorded && !is_of_them(intent))
             {
                 *known = intent;
             }
         }
-        let last = newest.values();
-        Ok(last
-            .filter(|intent| authorities.contains(&&intent.authority))
-            .count())
+        Ok(newest.values().filter(|intent| is_of_them(intent)).count())
     }
 
     /// The intents of the certificates that are meant and have not ended yet.
@@ -224,17 +231,38 @@ impl Plane {
         tenant: &Tenant,
         is_meant: impl Fn(&IntentRow) -> bool,
     ) -> Result<Vec<IntentRow>, Refused> {
+        self.live(tenant, |intent| {
+            let kinds = [CredentialKind::X509, CredentialKind::Certificate];
+            kinds.contains(&intent.kind) && is_meant(intent)
+        })
+    }
+
+    /// The intents of what has not ended yet, those of which this holds.
+    fn live(
+        &self,
+        tenant: &Tenant,
+        is_meant: impl Fn(&IntentRow) -> bool,
+    ) -> Result<Vec<IntentRow>, Refused> {
         let now = self.now();
         let is_cluster = tenant.read(|snapshot| {
             let mut records = snapshot.authorities.values();
             records.any(|record| record.used_for == AuthorityUse::Cluster)
         });
+        let settings = &self.settings;
+        let lifetimes = [
+            &settings.x509.lifetime,
+            &settings.jwt.lifetime,
+            &settings.wit.lifetime,
+        ];
+        let longest = lifetimes.into_iter().map(Lifetime::most).max();
         // Where there is no cluster, no certificate of a component lives longer than an SVID.
         let longest = match is_cluster {
-            true => self.settings.cluster.lifetime.most(),
-            false => self.settings.x509.lifetime.most(),
+            true => longest.max(Some(settings.cluster.lifetime.most())),
+            false => longest,
         };
-        let longest = i64::from(longest.max(self.settings.x509.lifetime.most()));
+        // What nodes and the server itself are by has a lifetime of its own.
+        let longest = longest.unwrap_or_default().max(settings.node_ttl);
+        let longest = i64::from(longest);
         let mut found: BTreeMap<String, IntentRow> = BTreeMap::new();
         let mut from = now.plus(-longest);
         let mut limit = INTENTS;
@@ -242,13 +270,9 @@ impl Plane {
             let page = self.store.intents(tenant.id(), from, limit)?;
             let is_last = page.len() < usize::try_from(limit).unwrap_or(usize::MAX);
             let reached = page.last().map_or(from, |last| last.recorded);
-            let meant = page.into_iter().filter(|intent| {
-                let is_certificate = matches!(
-                    intent.kind,
-                    CredentialKind::X509 | CredentialKind::Certificate
-                );
-                is_certificate && is_meant(intent) && intent.not_after >= now
-            });
+            let meant = page
+                .into_iter()
+                .filter(|intent| is_meant(intent) && intent.not_after >= now);
             found.extend(meant.map(|intent| (intent.id.to_string(), intent)));
             if is_last {
                 return Ok(found.into_values().collect());
@@ -363,6 +387,38 @@ impl Draft<'_> {
             });
         }
         Ok(())
+    }
+}
+
+/// Who holds a credential, as far as another takes its place.
+#[derive(PartialEq, Eq, PartialOrd, Ord)]
+enum Holder<'a> {
+    /// A node, for an entry: the workloads of one entry on one node are renewed together.
+    Node {
+        kind: CredentialKind,
+        subject: &'a SpiffeId,
+        node: &'a SpiffeId,
+        entry: Option<&'a EntryId>,
+    },
+    /// Who has this identity, which is one process: a node, a server.
+    Itself(&'a SpiffeId),
+    /// Whoever it was given to.
+    Bearer(&'a IntentId),
+}
+
+impl<'a> Holder<'a> {
+    fn of(intent: &'a IntentRow) -> Self {
+        let is_reserved = || intent.subject.segments().next() == Some(RESERVED);
+        match (intent.kind, &intent.node) {
+            (CredentialKind::X509 | CredentialKind::Wit, Some(node)) => Self::Node {
+                kind: intent.kind,
+                subject: &intent.subject,
+                node,
+                entry: intent.entry.as_ref(),
+            },
+            (CredentialKind::X509, None) if is_reserved() => Self::Itself(&intent.subject),
+            _ => Self::Bearer(&intent.id),
+        }
     }
 }
 

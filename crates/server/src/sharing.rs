@@ -107,7 +107,8 @@ impl Plane {
     }
 
     /// Which nodes that follow a tenant now, here or on another server, do not hold all of it up to
-    /// `sequence`; of those elsewhere the slowest of each server stands for all.
+    /// `sequence`; of those elsewhere the slowest of each server stands for all. Just after a start,
+    /// nodes that have not come back yet are among them.
     pub(crate) fn behind(
         &self,
         tenant: &Tenant,
@@ -120,8 +121,34 @@ impl Plane {
             let elsewhere = self.store.followers(tenant.id(), &sharing.server, since)?;
             let slow = elsewhere.into_iter().filter(|one| one.least < sequence);
             behind.extend(slow.map(|one| one.slowest));
+        } else if self.is_settling() {
+            behind.extend(self.not_back(tenant));
         }
         Ok(behind)
+    }
+}
+
+impl Plane {
+    /// Whether those who followed before this server was started may still be on their way back:
+    /// readers come at the interval that they are asked to keep, nodes well before.
+    pub(crate) fn is_settling(&self) -> bool {
+        self.now() < self.settled
+    }
+
+    /// The nodes that serve a tenant and do not follow it.
+    fn not_back(&self, tenant: &Tenant) -> Vec<SpiffeId> {
+        let back = self.presences.of(tenant.id());
+        let mut missing = Vec::new();
+        let mut at = self.tenant(tenant.id());
+        while let Some(tenant) = at {
+            tenant.read(|snapshot| {
+                let nodes = snapshot.nodes.values().filter(|node| node.banned.is_none());
+                let nodes = nodes.map(|node| &node.spiffe_id);
+                missing.extend(nodes.filter(|node| !back.contains_key(*node)).cloned());
+            });
+            at = tenant.parent().and_then(|parent| self.tenant(parent));
+        }
+        missing
     }
 }
 

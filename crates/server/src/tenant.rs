@@ -14,6 +14,7 @@ use avouch_store::{
 use tokio::sync::watch;
 
 use crate::authorities::Authorities;
+use crate::bundles;
 use crate::fault::Fault;
 use crate::keys::{Keys, origin_of};
 use crate::quotas::Rate;
@@ -56,6 +57,8 @@ pub(crate) struct Held {
     pub(crate) published: BTreeMap<AuthorityId, Sequence>,
     /// Since when each anchor is as it is.
     pub(crate) anchored: BTreeMap<AnchorId, Sequence>,
+    /// When each anchor that nodes are told of ends, of those that end.
+    anchor_ends: BTreeMap<AnchorId, Time>,
     /// When the authorities changed last: the number of the bundles that the tenant publishes.
     pub(crate) bundle_sequence: Sequence,
     /// When the exchange rules changed last.
@@ -125,6 +128,15 @@ impl Tenant {
     /// Since when it is here.
     pub fn created(&self) -> Time {
         self.created
+    }
+
+    /// The trust domain that it had first: what stands for the tenant stays so when more are added.
+    pub(crate) fn first_trust_domain(&self) -> Option<TrustDomain> {
+        self.read(|snapshot| {
+            let domains = snapshot.trust_domains.values();
+            let first = domains.min_by(|a, b| (a.created, &a.name).cmp(&(b.created, &b.name)));
+            first.map(|domain| domain.name.clone())
+        })
     }
 
     /// Reads what is stored of it.
@@ -218,6 +230,10 @@ impl Held {
         let published = there.map(|record| (record.id.clone(), sequence)).collect();
         let ids = snapshot.anchors.keys();
         let anchored = ids.map(|id| (id.clone(), sequence)).collect();
+        let ends = snapshot.anchors.iter();
+        let anchor_ends = ends
+            .filter_map(|(id, record)| Some((id.clone(), bundles::end_of(&record.document)?)))
+            .collect();
         let raised = before.map(|_| (sequence, Vec::new()));
         Ok(Self {
             by_node: ByNode::of_all(&snapshot),
@@ -227,6 +243,7 @@ impl Held {
             authorities,
             published,
             anchored,
+            anchor_ends,
             bundle_sequence: sequence,
             rules_sequence: sequence,
             trust_sequence: sequence,
@@ -269,10 +286,15 @@ impl Held {
                 }
                 Change::Put(Object::Anchor(record)) => {
                     self.anchored.insert(record.id.clone(), sequence);
+                    match bundles::end_of(&record.document) {
+                        Some(end) => self.anchor_ends.insert(record.id.clone(), end),
+                        None => self.anchor_ends.remove(&record.id),
+                    };
                     self.trust_sequence = sequence;
                 }
                 Change::Remove(Key::Anchor(id)) => {
                     self.anchored.remove(id);
+                    self.anchor_ends.remove(id);
                     self.trust_sequence = sequence;
                 }
                 Change::Put(Object::Rule(_)) | Change::Remove(Key::Rule(_)) => {
@@ -322,6 +344,11 @@ impl Held {
         }
         let start = self.recent.partition_point(|(number, _)| *number <= after);
         Some(self.recent.range(start..).flat_map(|(_, changed)| changed))
+    }
+
+    /// How many of the anchors that nodes are told of have ended by `now`.
+    pub(crate) fn ended_anchors(&self, now: Time) -> usize {
+        self.anchor_ends.values().filter(|end| **end <= now).count()
     }
 
     /// Where the keys are kept that vouch for a trust domain: for all of them, the place from which

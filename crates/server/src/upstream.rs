@@ -70,22 +70,22 @@ impl Plane {
     /// # Errors
     ///
     /// `issue.object_unknown`, `issue.authority_state`; `issue.authority_not_held` while a node that
-    /// follows does not know it, unless `anyway`; or what failed on our side.
+    /// follows or a reader of the bundle does not know it, unless `anyway`; or what failed on our side.
     pub fn activate(&self, tenant: &Arc<Tenant>, id: &str, anyway: bool) -> Result<(), Refused> {
         let record = authority(tenant, id)?;
         let life = life_of(&record)?.activate(id)?;
         let published = tenant.held().published.get(&record.id).copied();
-        let behind = match published {
-            Some(since) => self.behind(tenant, since)?.len(),
-            None => 0,
-        };
-        if behind > 0 && !anyway {
-            return Err(Reason::IssueAuthorityNotHeld {
-                authority: id.to_owned(),
-                nodes: behind,
-                connected: self.presences.of(tenant.id()).len(),
+        if let (Some(since), false) = (published, anyway) {
+            let nodes = self.behind(tenant, since)?.len();
+            let readers = self.readers_of(tenant, &record, since).behind.len();
+            if nodes + readers > 0 {
+                return Err(Reason::IssueAuthorityNotHeld {
+                    authority: id.to_owned(),
+                    nodes,
+                    readers,
+                }
+                .into());
             }
-            .into());
         }
         let mut draft = Draft::of(self, tenant, record.trust_domain.clone());
         let now = draft.now;

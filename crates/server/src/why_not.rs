@@ -36,14 +36,28 @@ pub(crate) struct Nearly {
     pub(crate) spiffe_id: IdTemplate,
     /// Selectors that the entry asks for and the workload has not.
     pub(crate) missing: Vec<Selector>,
-    /// Selectors of nodes that the entry asks for and the node of the workload has not.
+    /// Selectors of nodes that the entry asks for and the node of the workload has not, or all that it
+    /// asks for if it is not said which node that is.
     pub(crate) node_missing: Vec<Selector>,
     /// Places of the identity that cannot be filled, and why.
     pub(crate) unfilled: Vec<Unfilled>,
-    /// The other node that it is for.
+    /// The node that it is for, unless that is the node of the workload.
     pub(crate) for_node: Option<SpiffeId>,
     /// When it ended.
     pub(crate) ended: Option<Time>,
+    /// Whether what it asks of a node is open, since it is not said which node that is.
+    is_node_open: bool,
+}
+
+/// What an entry is to a workload.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub(crate) struct Found {
+    /// They give the workload an identity.
+    pub(crate) matching: Vec<Nearly>,
+    /// They give it one on some nodes, and it is not said on which it runs.
+    pub(crate) depending: Vec<Nearly>,
+    /// They give it none, and come near.
+    pub(crate) near: Vec<Nearly>,
 }
 
 impl Workload {
@@ -101,52 +115,55 @@ impl Nearly {
         let (spiffe_id, unfilled) = workload.identity(&entry.spiffe_id);
         let missing = entry.selectors.iter();
         let missing = missing.filter(|selector| !workload.selectors.contains(selector));
-        let elsewhere = |parent: &&SpiffeId| {
-            let node = workload.node.as_ref();
-            node.is_some_and(|node| node != *parent)
+        let elsewhere = |parent: &&SpiffeId| workload.node.as_ref() != Some(*parent);
+        let lacks = |one: &&Selector| {
+            let facts = workload.node_facts.as_ref();
+            facts.is_none_or(|facts| !facts.contains(*one))
         };
-        let node_missing = match &workload.node_facts {
-            Some(facts) => {
-                let asked = entry.extras.node_selectors.iter();
-                asked.filter(|one| !facts.contains(one)).cloned().collect()
-            }
-            None => Vec::new(),
-        };
+        let node_missing = entry.extras.node_selectors.iter().filter(lacks);
         Self {
             id: entry.id.clone(),
             spiffe_id,
             missing: missing.cloned().collect(),
-            node_missing,
+            node_missing: node_missing.cloned().collect(),
             unfilled,
             for_node: entry.parent.as_ref().filter(elsewhere).cloned(),
             ended: entry.extras.expires.filter(|end| *end <= now),
+            is_node_open: workload.node.is_none(),
         }
     }
 
     fn distance(&self) -> usize {
-        let others = usize::from(self.for_node.is_some()) + usize::from(self.ended.is_some());
-        let of_node = self.node_missing.len();
-        self.missing.len() + self.unfilled.len() + of_node + others
+        let of_node = match self.is_node_open {
+            true => 0,
+            false => self.node_missing.len() + usize::from(self.for_node.is_some()),
+        };
+        self.missing.len() + self.unfilled.len() + of_node + usize::from(self.ended.is_some())
+    }
+
+    /// Whether it is for some nodes only, and it is not said which one is meant.
+    fn depends_on_node(&self) -> bool {
+        self.is_node_open && (self.for_node.is_some() || !self.node_missing.is_empty())
     }
 }
 
-/// The entries that match a workload, and those that nearly do: at least one of their selectors was
+/// The entries that match a workload, those that do on some nodes, and those that nearly do: at least one of their selectors was
 /// attested, or one of the same kind with another value, or a fact that cannot fill its place in the
 /// identity, or nothing but the node or the end of the entry is in the way.
-pub(crate) fn why_not(
-    tenant: &Tenant,
-    workload: &Workload,
-    now: Time,
-) -> (Vec<Nearly>, Vec<Nearly>) {
-    let mut matching = Vec::new();
+pub(crate) fn why_not(tenant: &Tenant, workload: &Workload, now: Time) -> Found {
+    let mut found = Found::default();
     let mut near: Vec<(usize, Nearly)> = Vec::new();
     tenant.read(|snapshot| {
         for entry in snapshot.entries.values() {
             let nearly = Nearly::of(entry, workload, now);
             let distance = nearly.distance();
             if distance == 0 {
-                if matching.len() < MOST_MATCHING {
-                    matching.push(nearly);
+                let list = match nearly.depends_on_node() {
+                    true => &mut found.depending,
+                    false => &mut found.matching,
+                };
+                if list.len() < MOST_MATCHING {
+                    list.push(nearly);
                 }
                 continue;
             }
@@ -163,6 +180,6 @@ pub(crate) fn why_not(
             }
         }
     });
-    let near = near.into_iter().map(|(_, nearly)| nearly).collect();
-    (matching, near)
+    found.near = near.into_iter().map(|(_, nearly)| nearly).collect();
+    found
 }

@@ -6,13 +6,15 @@ use std::path::Path;
 use std::process::ExitCode;
 use std::thread;
 
-use avouch_core::id::{Digest, SpiffeId, TenantId};
+use avouch_core::id::{Digest, SpiffeId, TenantId, TrustDomain};
 use avouch_core::time::Time;
+use avouch_store::keyring::{RootKey, TenantKey};
 use avouch_store::postgresql::PostgresqlStore;
 use avouch_store::sqlite::SqliteStore;
 use avouch_store::{
-    AnchorId, AnchorRecord, AttemptId, AuthorityId, Change, CredentialKind, Fault, IntentId,
-    IntentRow, Object, SingleUse, Store, UseKind, Used,
+    AnchorId, AnchorRecord, AttemptId, AuthorityId, AuthorityKind, AuthorityRecord, AuthorityRole,
+    AuthorityState, AuthorityUse, Change, CredentialKind, Fault, IntentId, IntentRow, Object,
+    Operator, SingleUse, Store, UseKind, Used,
 };
 
 /// How many write at once, so that commits are shared.
@@ -21,11 +23,11 @@ const WRITERS: usize = 4;
 fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     let outcome = match arguments.iter().map(String::as_str).collect::<Vec<_>>()[..] {
-        ["sqlite", folder, run] => {
-            SqliteStore::open(Path::new(folder)).and_then(|store| write(&store, run))
+        ["sqlite", folder, run, keys] => {
+            SqliteStore::open(Path::new(folder)).and_then(|store| write(&store, run, keys))
         }
-        ["postgresql", address, run] => {
-            PostgresqlStore::connect(address).and_then(|store| write(&store, run))
+        ["postgresql", address, run, keys] => {
+            PostgresqlStore::connect(address).and_then(|store| write(&store, run, keys))
         }
         _ => return ExitCode::from(2),
     };
@@ -38,12 +40,21 @@ fn main() -> ExitCode {
     }
 }
 
-fn write(store: &dyn Store, run: &str) -> Result<(), Fault> {
+fn write(store: &dyn Store, run: &str, keys: &str) -> Result<(), Fault> {
     let tenant = TenantId::parse("acme").ok_or_else(|| bug("the tenant"))?;
     let tenant = &tenant;
+    let records = store.tenants(&Operator::of_this_deployment())?;
+    let record = records.into_iter().find(|record| record.id == *tenant);
+    let wrapped = record.ok_or_else(|| bug("the tenant is not there"))?.key;
+    let root_key = RootKey::open(Path::new(keys)).map_err(|_| bug("the root key"))?;
+    let key = &root_key
+        .unwrap(tenant, &wrapped)
+        .map_err(|_| bug("the key"))?;
     thread::scope(|scope| {
         let writers: Vec<_> = (0..WRITERS)
-            .map(|writer| scope.spawn(move || write_on(store, tenant, &format!("{run}-{writer}"))))
+            .map(|writer| {
+                scope.spawn(move || write_on(store, tenant, key, &format!("{run}-{writer}")))
+            })
             .collect();
         writers
             .into_iter()
@@ -51,12 +62,30 @@ fn write(store: &dyn Store, run: &str) -> Result<(), Fault> {
     })
 }
 
-/// Puts two anchors in one call, then records an intent, then uses something once, and so on.
-fn write_on(store: &dyn Store, tenant: &TenantId, name: &str) -> Result<(), Fault> {
+/// Puts two anchors in one call, has an authority follow another in one more, then records an intent, then uses something once, and so on.
+fn write_on(
+    store: &dyn Store,
+    tenant: &TenantId,
+    key: &TenantKey,
+    name: &str,
+) -> Result<(), Fault> {
+    let mut last = None;
     for round in 0_u64.. {
         let pair = [anchor(name, round, "a")?, anchor(name, round, "b")?];
         let sequence = store.apply(tenant, &pair)?;
         tell(&format!("changed {name}-{round} {sequence}"))?;
+        let next = authority(key, name, round)?;
+        let retired = last.map(|last: AuthorityRecord| AuthorityRecord {
+            state: AuthorityState::Retired,
+            ..last
+        });
+        let handed_over = retired.into_iter().chain([next.clone()]);
+        let handed_over: Vec<Change> = handed_over
+            .map(|record| Change::Put(Object::Authority(record)))
+            .collect();
+        store.apply(tenant, &handed_over)?;
+        tell(&format!("signs {name} {round}"))?;
+        last = Some(next);
         store.record_intents(tenant, &[intent(name, round)?])?;
         tell(&format!("recorded {name}-{round}"))?;
         if store.use_once(tenant, &[used(name, round)])? != [Used::First] {
@@ -75,6 +104,30 @@ fn anchor(name: &str, round: u64, half: &str) -> Result<Change, Fault> {
     })))
 }
 
+/// One whose key is its name, sealed.
+fn authority(key: &TenantKey, name: &str, round: u64) -> Result<AuthorityRecord, Fault> {
+    let id = format!("{name}-{round}");
+    let id = AuthorityId::parse(&id).ok_or_else(|| bug("the name of an authority"))?;
+    let sealed = key.seal(&id, id.as_str().as_bytes());
+    Ok(AuthorityRecord {
+        trust_domain: TrustDomain::parse("a.test").map_err(|_| bug("the trust domain"))?,
+        kind: AuthorityKind::X509,
+        role: AuthorityRole::Intermediate,
+        state: AuthorityState::Active,
+        since: Time::from_unix(0),
+        not_before: Time::from_unix(0),
+        not_after: Time::from_unix(1),
+        public_key: id.as_str().as_bytes().to_vec(),
+        certificates: Vec::new(),
+        private_key: Some(sealed.map_err(|_| bug("a key cannot be sealed"))?),
+        key_address: None,
+        used_for: AuthorityUse::Services,
+        revoked: Vec::new(),
+        revocation_list: None,
+        id,
+    })
+}
+
 fn intent(name: &str, round: u64) -> Result<IntentRow, Fault> {
     let id = format!("{name}-{round}");
     Ok(IntentRow {
@@ -83,6 +136,7 @@ fn intent(name: &str, round: u64) -> Result<IntentRow, Fault> {
         kind: CredentialKind::X509,
         authority: AuthorityId::parse("k1").ok_or_else(|| bug("the name of an authority"))?,
         entry: None,
+        node: None,
         subject: SpiffeId::parse("spiffe://a.test/x").map_err(|_| bug("the subject"))?,
         not_before: Time::from_unix(0),
         not_after: Time::from_unix(1),

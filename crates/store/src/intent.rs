@@ -19,6 +19,8 @@ pub struct IntentRow {
     pub authority: AuthorityId,
     /// For which registration entry, if for one.
     pub entry: Option<EntryId>,
+    /// Through which node, if a node asked for it.
+    pub node: Option<SpiffeId>,
     /// For whom.
     pub subject: SpiffeId,
     /// The SHA-256 digest of exactly the bytes to be signed.

@@ -82,7 +82,7 @@ pub(super) struct HeldBundle {
     pub(super) whole: Bundle,
     pub(super) revocation_lists: Vec<Vec<u8>>,
     /// Whether the tenant that it is held of publishes it.
-    is_own: bool,
+    pub(super) is_own: bool,
 }
 
 /// What an update comes to for those who hold something.

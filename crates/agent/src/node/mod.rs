@@ -20,6 +20,7 @@ mod key;
 mod kinds;
 mod link;
 mod membership;
+mod relied;
 mod serving;
 mod svids;
 mod tls;

@@ -5,12 +5,11 @@ use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 use avouch_api::grpc::node::IssueJwtRequest;
-use avouch_core::anchor::{Anchor, AnchorKind, Constraints, Stewardship};
 use avouch_core::budget::Budget;
 use avouch_core::credential::Credential;
 use avouch_core::crypto::AwsLc;
 use avouch_core::decide;
-use avouch_core::id::{Digest, SpiffeId, TenantId, TrustDomain};
+use avouch_core::id::{SpiffeId, TrustDomain};
 use avouch_core::question::{Context, Profile, Purpose, Question};
 use avouch_core::reason::Reason;
 use avouch_core::time::Time;
@@ -23,10 +22,11 @@ use tokio::sync::watch;
 use super::holdings::{Entry, Holdings};
 use super::kinds::{Wit, X509};
 use super::link::{in_time, innermost};
+use super::relied::Relied;
 use super::{Node, Shared, now, svids};
 use crate::identities::{
-    Entitled, Entitlement, Identities, JwtSvid, NotIssued, Pending, Token, ValidJwt, WitEntitled,
-    WitEntitlement, WitSvid, X509Svid,
+    Entitled, Entitlement, Identities, JwtBundle, JwtSvid, NotIssued, Pending, Token, ValidJwt,
+    WitEntitled, WitEntitlement, WitSvid, X509Svid,
 };
 use crate::selector::Selector;
 
@@ -104,18 +104,17 @@ impl Identities for Node {
         token: &'a Token,
     ) -> Pending<'a, Result<ValidJwt, Box<Reason>>> {
         Box::pin(async move {
-            let views = views(&self.shared.holdings(), selectors);
-            let mut refused = Box::new(Reason::IssueObjectUnknown {
+            let holdings = self.shared.holdings();
+            let entries = holdings.selecting(selectors);
+            let entries: Vec<&Entry> = entries.iter().collect();
+            let claimed = trust_domain_of(token);
+            let view = Relied::by(&holdings, &entries).view_for(claimed.as_ref());
+            let view = view.ok_or_else(|| Reason::IssueObjectUnknown {
                 object: "registration entry",
                 name: "of the workload".to_owned(),
-            });
-            for view in views {
-                match validate(&view, audience, token, now()) {
-                    Ok(valid) => return Ok(valid),
-                    Err(reason) => refused = reason,
-                }
-            }
-            Err(refused)
+            })?;
+            drop(holdings);
+            validate(&view, audience, token, now())
         })
     }
 }
@@ -204,17 +203,11 @@ async fn wit_entitlement(
         return Err(NotIssued::Unavailable { why });
     }
     let holdings = shared.holdings();
-    let mut bundles = BTreeMap::new();
-    for entry in &entries {
-        let Some(holding) = holdings.of(&entry.key.tenant) else {
-            continue;
-        };
-        for name in domains_of(entry) {
-            if let (Some(bundle), false) = (holding.bundles.get(name), bundles.contains_key(name)) {
-                bundles.insert(name.clone(), bundle.wit.clone());
-            }
-        }
-    }
+    let entries: Vec<&Entry> = entries.iter().collect();
+    let relied = Relied::by(&holdings, &entries);
+    let bundles = relied.bundles();
+    let bundles = bundles.map(|(name, bundle)| (name.clone(), bundle.wit.clone()));
+    let bundles: BTreeMap<TrustDomain, JwtBundle> = bundles.collect();
     WitEntitled::new(svids, bundles).map_err(|incomplete| NotIssued::Unavailable {
         why: incomplete.to_string(),
     })
@@ -251,28 +244,16 @@ fn entries(shared: &Shared, selectors: &[Selector]) -> Result<Vec<Entry>, NotIss
     Ok(entries)
 }
 
-/// The bundles of the trust domain of each entry, and those that it federates with, as the tenant
-/// of the entry knows them. Where two tenants know a trust domain, the first entry's tenant says
-/// what it is.
+/// The identities, with the bundles that a workload relies on who has them.
 fn entitled(holdings: &Holdings, svids: Vec<(&Entry, X509Svid)>) -> Entitlement {
+    let entries: Vec<&Entry> = svids.iter().map(|(entry, _)| *entry).collect();
     let mut x509_bundles = BTreeMap::new();
     let mut jwt_bundles = BTreeMap::new();
     let mut revocation_lists = Vec::new();
-    for (entry, _) in &svids {
-        let Some(holding) = holdings.of(&entry.key.tenant) else {
-            continue;
-        };
-        for name in domains_of(entry) {
-            let Some(bundle) = holding.bundles.get(name) else {
-                continue;
-            };
-            if x509_bundles.contains_key(name) {
-                continue;
-            }
-            x509_bundles.insert(name.clone(), bundle.x509.clone());
-            jwt_bundles.insert(name.clone(), bundle.jwt.clone());
-            revocation_lists.extend(bundle.revocation_lists.iter().cloned());
-        }
+    for (name, bundle) in Relied::by(holdings, &entries).bundles() {
+        x509_bundles.insert(name.clone(), bundle.x509.clone());
+        jwt_bundles.insert(name.clone(), bundle.jwt.clone());
+        revocation_lists.extend(bundle.revocation_lists.iter().cloned());
     }
     let svids = svids.into_iter().map(|(_, svid)| svid).collect();
     Entitled::new(svids, x509_bundles, revocation_lists, jwt_bundles).map_err(|incomplete| {
@@ -280,10 +261,6 @@ fn entitled(holdings: &Holdings, svids: Vec<(&Entry, X509Svid)>) -> Entitlement 
             why: incomplete.to_string(),
         }
     })
-}
-
-fn domains_of(entry: &Entry) -> impl Iterator<Item = &TrustDomain> {
-    std::iter::once(entry.spiffe_id.trust_domain()).chain(&entry.federates_with)
 }
 
 async fn jwt(shared: &Shared, entry: &Entry, audiences: &[String]) -> Result<Token, NotIssued> {
@@ -323,33 +300,6 @@ async fn jwt(shared: &Shared, entry: &Entry, audiences: &[String]) -> Result<Tok
     Ok(token)
 }
 
-/// What a workload may rely on, for each tenant that it has an identity of.
-fn views(holdings: &Holdings, selectors: &[Selector]) -> Vec<View> {
-    let mut domains: BTreeMap<TenantId, BTreeSet<TrustDomain>> = BTreeMap::new();
-    for entry in holdings.selecting(selectors) {
-        let of_tenant = domains.entry(entry.key.tenant.clone()).or_default();
-        of_tenant.extend(domains_of(&entry).cloned());
-    }
-    let views = domains.into_iter().filter_map(|(tenant, domains)| {
-        let holding = holdings.of(&tenant)?;
-        let bundles = domains.iter().filter_map(|name| holding.bundles.get(name));
-        let anchors = bundles.map(|bundle| Anchor {
-            name: "SPIFFE bundle".to_owned(),
-            kind: AnchorKind::TrustDomain(bundle.whole.clone()),
-            stewardship: Stewardship::default(),
-            constraints: Constraints::default(),
-            tenant: tenant.clone(),
-            source: None,
-        });
-        let names = domains.iter().map(|name| name.as_str().as_bytes());
-        let epoch = Digest::of_list(names);
-        let anchors = anchors.collect();
-        let view = View::new(tenant, anchors, Vec::new(), Vec::new(), epoch);
-        Some(view.with_endings(Arc::clone(&holding.endings)))
-    });
-    views.collect()
-}
-
 fn validate(
     view: &View,
     audience: &str,
@@ -382,7 +332,15 @@ fn validate(
     }
 }
 
-/// The claims of a token that the core has accepted.
+/// Of which trust domain a token says that it is. That says under whose word it is to be judged, and
+/// nothing else.
+fn trust_domain_of(token: &Token) -> Option<TrustDomain> {
+    let claims = claims_of(token)?;
+    let subject = SpiffeId::parse(claims.get("sub")?.as_str()?).ok()?;
+    Some(subject.trust_domain().clone())
+}
+
+/// What a token claims.
 fn claims_of(token: &Token) -> Option<serde_json::Map<String, Value>> {
     let claims = token.expose().split('.').nth(1)?;
     let claims = Base64UrlUnpadded::decode_vec(claims).ok()?;

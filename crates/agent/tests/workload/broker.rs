@@ -379,7 +379,7 @@ fn invalid() -> (Code, String) {
 }
 
 #[tokio::test]
-async fn k01_k03_k08_k16_k19_a_broker_gets_all_that_a_process_holds_and_follows_it() {
+async fn k01_k03_k08_k16_k19_k21_a_broker_gets_all_that_a_process_holds_and_follows_it() {
     let brokers = Brokers::start(None).await;
     let workload = Sleeper::start(None);
     let mut client = brokers.client(MESH).await;

@@ -613,7 +613,8 @@ Examples:
 
 Exit codes:
   0   at least one registration entry matches
-  3   none does; those that come near are shown with what is missing";
+  3   none does; those that come near are shown with what is missing
+  4   some do on some nodes, and `--node` does not say on which it runs";
 
 /// Examples of `anchor put`.
 pub const ANCHOR_PUT_EXAMPLES: &str = "\

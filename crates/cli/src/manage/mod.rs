@@ -356,16 +356,17 @@ pub fn why_not(arguments: &WhyNotArguments, common: &Common) -> Result<Exit, Fau
     let path = path(common, "why-not")?;
     let answer = Client::open(&arguments.remote)?.post(&path, &workload)?;
     let matching = list_of(&answer, "matching");
-    let exit = if matching.is_empty() {
-        Exit::Rejected
-    } else {
-        Exit::Accepted
+    let depending = list_of(&answer, "depends_on_node");
+    let exit = match (matching, depending) {
+        ([], []) => Exit::Rejected,
+        ([], _) => Exit::Undetermined,
+        _ => Exit::Accepted,
     };
     if common.output == Format::Json {
         output::data(&pretty(&answer))?;
         return Ok(exit);
     }
-    let marked = |list: &[Value], matches: bool| -> Vec<Value> {
+    let marked = |list: &[Value], matches: &str| -> Vec<Value> {
         let mut list = list.to_vec();
         for one in &mut list {
             if let Some(members) = one.as_object_mut() {
@@ -374,8 +375,9 @@ pub fn why_not(arguments: &WhyNotArguments, common: &Common) -> Result<Exit, Fau
         }
         list
     };
-    let mut rows = marked(matching, true);
-    rows.extend(marked(list_of(&answer, "nearly"), false));
+    let mut rows = marked(matching, "yes");
+    rows.extend(marked(depending, "by node"));
+    rows.extend(marked(list_of(&answer, "nearly"), "no"));
     output::data(&table(&NEARLY, &rows))?;
     Ok(exit)
 }

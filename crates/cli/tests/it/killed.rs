@@ -64,6 +64,73 @@ fn what_was_acknowledged_is_there_after_a_kill_and_the_keys_are_the_same() {
     );
 }
 
+/// The authorities of the tenant, by what they sign and how, of those that do.
+fn signing(plane: &Plane) -> Vec<String> {
+    let list = plane.run(&["authority", "list", "--tenant", "demo", "-o", "json"]);
+    let list: Value = serde_json::from_str(&list.out).unwrap();
+    let all = list["authorities"].as_array().unwrap().iter();
+    let signing = all.filter(|one| one["state"] == "active");
+    let mut signing: Vec<String> = signing
+        .map(|one| {
+            format!(
+                "{} {}",
+                one["kind"].as_str().unwrap(),
+                one["role"].as_str().unwrap()
+            )
+        })
+        .collect();
+    signing.sort();
+    signing
+}
+
+#[test]
+fn a_plane_that_is_killed_while_it_replaces_every_key_has_one_of_each_that_signs() {
+    let mut plane = Plane::start("killed-replacing", &[]);
+    let expected = signing(&plane);
+    assert_eq!(expected.len(), 4, "{expected:?}");
+    let mut replaced = 0;
+    for round in 0..5 {
+        thread::scope(|scope| {
+            let replacing = scope.spawn(|| {
+                let replace = [
+                    "authority",
+                    "replace",
+                    "demo.avouch.test",
+                    "--tenant",
+                    "demo",
+                ];
+                let mut done = 0;
+                while plane.run(&replace).code == 0 {
+                    done += 1;
+                }
+                done
+            });
+            thread::sleep(Duration::from_millis(40 + round * 53 % 197));
+            plane.send(Signal::SIGKILL);
+            replaced += replacing.join().unwrap();
+        });
+        plane = plane.again(Signal::SIGKILL, &[]);
+        assert_eq!(signing(&plane), expected, "round {round}");
+        // Its key is there: what it signs is believed.
+        let fetched = plane.run(&["fetch", "x509", "--write", "svid"]);
+        assert_eq!(fetched.code, 0, "round {round}: {}", fetched.err);
+        let verified = plane.run(&[
+            "verify",
+            "svid/svid.pem",
+            "--trust",
+            "svid/bundle.pem",
+            "--spiffe",
+            "demo.avouch.test",
+        ]);
+        assert_eq!(
+            verified.code, 0,
+            "round {round}: {}{}",
+            verified.out, verified.err
+        );
+    }
+    println!("5 kills, {replaced} replacements acknowledged");
+}
+
 /// Creates entries one after the other until the plane is gone; the names of those that were
 /// acknowledged.
 fn write(plane: &Plane, name: &str, killed: &AtomicBool) -> Vec<String> {

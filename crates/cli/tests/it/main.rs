@@ -21,6 +21,7 @@ mod run;
 mod saml;
 mod secured;
 mod serving_on;
+mod shared_node;
 mod spire;
 mod token_exchange;
 mod tokens;

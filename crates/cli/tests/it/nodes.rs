@@ -19,7 +19,9 @@ use crate::run::Ran;
 /// An agent that runs until it is dropped.
 pub(crate) struct Agent {
     child: Child,
-    socket: String,
+    pub(crate) socket: String,
+    /// The first line that it writes.
+    pub(crate) greeting: String,
     _sockets: tempfile::TempDir,
 }
 
@@ -39,9 +41,15 @@ impl Agent {
         assert!(first.is_some(), "the agent did not come up: {log}");
         Self {
             child,
+            greeting: first.unwrap_or_default(),
             socket,
             _sockets: sockets,
         }
+    }
+
+    /// The number of its process.
+    pub(crate) fn process(&self) -> u32 {
+        self.child.id()
     }
 
     /// Sends a signal.

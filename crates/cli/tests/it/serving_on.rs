@@ -1,5 +1,6 @@
 //! Nodes whose server is away, or that are away themselves.
 
+use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
 
 use nix::sys::signal::Signal;
@@ -42,6 +43,59 @@ fn an_agent_serves_what_it_holds_while_the_server_is_away_and_says_until_when() 
     // For whoever asks now, and as often as they ask.
     for _ in 0..3 {
         assert_eq!(svids(&agent.fetch(&plane)), before);
+    }
+}
+
+/// The sockets of a process, by their numbers.
+fn sockets(process: u32) -> BTreeSet<String> {
+    let files = std::fs::read_dir(format!("/proc/{process}/fd")).unwrap();
+    let links = files.filter_map(|file| std::fs::read_link(file.unwrap().path()).ok());
+    let names = links.filter_map(|link| {
+        let name = link.to_str()?.strip_prefix("socket:[")?;
+        Some(name.strip_suffix(']')?.to_owned())
+    });
+    names.collect()
+}
+
+#[test]
+fn e01_e03_e08_an_agent_listens_on_a_socket_of_this_machine_alone_and_says_where() {
+    let plane = Plane::start("endpoint", &[]);
+    let agent = agent(&plane, "alone");
+    let own = sockets(agent.process());
+    // E-03: of TCP it listens nowhere (proc(5): the state 0A, and the number of the socket).
+    for table in ["tcp", "tcp6"] {
+        let table = std::fs::read_to_string(format!("/proc/net/{table}")).unwrap_or_default();
+        for line in table.lines().skip(1) {
+            let words: Vec<&str> = line.split_whitespace().collect();
+            assert!(
+                words[3] != "0A" || !own.contains(words[9]),
+                "it listens: {line}"
+            );
+        }
+    }
+    // E-01: it listens on a socket of this machine, at the path it says (flags of a listener).
+    let table = std::fs::read_to_string("/proc/net/unix").unwrap();
+    let listening = table.lines().filter(|line| {
+        let words: Vec<&str> = line.split_whitespace().collect();
+        words.get(3) == Some(&"00010000") && own.contains(words[6])
+    });
+    let listening: Vec<&str> = listening.collect();
+    assert!(
+        listening.len() == 1 && listening[0].ends_with(&agent.socket),
+        "{listening:?}"
+    );
+    // E-08: as a URI with an absolute path and no authority, which any client takes as it stands.
+    let (name, address) = agent.greeting.split_once('=').unwrap();
+    assert_eq!(name, "SPIFFE_ENDPOINT_SOCKET");
+    assert_eq!(address, format!("unix://{}", agent.socket));
+    let fetch = |address: &str| plane.folder.run(&["fetch", "x509", "--socket", address]);
+    assert_eq!(fetch(address).code, 0);
+    for wrong in [
+        "unix://host/agent.sock",
+        "tcp://localhost:8081",
+        "unix:agent.sock",
+    ] {
+        assert_ne!(fetch(wrong).code, 0, "{wrong}");
     }
 }
 

@@ -288,6 +288,40 @@ fn svids_of_both_kinds_end_in_the_bundle_of_their_trust_domain() {
 }
 
 #[test]
+fn b08_b09_b10_b11_a_map_of_bundles_is_believed_for_each_trust_domain_it_names() {
+    let folder = Folder::new("bundle-map");
+    let id = "spiffe://prod.example.com/web";
+    let (signer, other) = (Key::p256("jwt signer"), Key::p256("other signer"));
+    let bundle = |key: &Key| json!({"keys": [jwk(key, "jwt-1", "jwt-svid")]});
+    let claims = json!({
+        "sub": id, "aud": ["db"], "iat": AT_UNIX - 60, "exp": AT_UNIX + 240,
+    });
+    folder.file("svid.jwt", token(&signer, "jwt-1", &claims));
+    let verify = |map: &str| {
+        folder.file("map.json", map);
+        let trust = ["verify", "svid.jwt", "--trust", "map.json", "--spiffe", id];
+        let ran = folder.run(&[&trust[..], &["--audience", "db", "--at", AT]].concat());
+        (ran.code, ran.out + &ran.err)
+    };
+    let map = |own: &Key, foreign: &Key| {
+        let domains = json!({"prod.example.com": bundle(own), "other.example": bundle(foreign)});
+        json!({"trust_domains": domains, "spiffe_refresh_hint": 600}).to_string()
+    };
+    let (code, told) = verify(&map(&signer, &other));
+    assert_eq!(code, 0, "{told}");
+    // B-08: a key is of the trust domain that it stands under.
+    assert_eq!(verify(&map(&other, &signer)).0, 3);
+    // B-09: there may be none.
+    assert_eq!(verify(r#"{"trust_domains": {}}"#).0, 3);
+    // B-10: and none twice.
+    let one = bundle(&signer);
+    let twice =
+        format!(r#"{{"trust_domains":{{"prod.example.com":{one},"prod.example.com":{one}}}}}"#);
+    let (code, told) = verify(&twice);
+    assert!(code != 0 && told.contains("twice"), "{code}: {told}");
+}
+
+#[test]
 fn a_wit_is_believed_with_proof_only_and_the_proof_is_used_up() {
     let folder = Folder::new("wit");
     let id = "spiffe://prod.example.com/api";

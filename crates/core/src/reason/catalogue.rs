@@ -844,13 +844,13 @@ catalogue! {
             "The authority {authority} cannot sign on {at}: it is valid until {not_after}.",
             fix: "Prepare and activate a new authority.",
             spec: "RFC 5280 4.1.2.5";
-        IssueAuthorityInUse { authority: String, certificates: usize, nodes: usize } = "issue.authority_in_use",
-            "Revoking the authority {authority} now would end {certificates} certificates that nothing has replaced yet, and {nodes} nodes may still hold what it signed.",
-            fix: "Wait until `avouch authority list` shows that every node has the successor, or revoke it with `--anyway`.",
+        IssueAuthorityInUse { authority: String, credentials: usize, nodes: usize, readers: usize } = "issue.authority_in_use",
+            "Revoking the authority {authority} now would end {credentials} credentials that nothing has replaced yet, and {nodes} nodes and {readers} readers of its bundle may not know its successor.",
+            fix: "Wait until `avouch authority list` shows that every node and every reader has the successor, or revoke it with `--anyway`.",
             spec: "docs/how-to/authorities.md";
-        IssueAuthorityNotHeld { authority: String, nodes: usize, connected: usize } = "issue.authority_not_held",
-            "The authority {authority} cannot sign yet: {nodes} of {connected} connected nodes do not know it, and could not check what it signs.",
-            fix: "Wait until `avouch authority list` shows that every node knows it, or find out why some do not.",
+        IssueAuthorityNotHeld { authority: String, nodes: usize, readers: usize } = "issue.authority_not_held",
+            "The authority {authority} cannot sign yet: {nodes} nodes and {readers} readers of its bundle do not know it, and could not check what it signs.",
+            fix: "Wait until `avouch authority list` shows that every node and every reader knows it, or find out why some do not.",
             spec: "SPIFFE Federation 5.2.2; docs/how-to/authorities.md";
         IssueAuthorityState { authority: String, state: &'static str, action: &'static str } = "issue.authority_state",
             "The authority {authority} is {state}, so it cannot {action}.",

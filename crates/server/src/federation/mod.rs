@@ -162,7 +162,11 @@ impl Plane {
         if held.snapshot.trust_domains.contains_key(endpoint) {
             return self.own_bundle(&held, endpoint).map(Some);
         }
-        let mut anchors = held.snapshot.anchors.values();
+        let now = self.now();
+        let mut anchors = held.snapshot.anchors.values().filter(|anchor| {
+            let end = crate::bundles::end_of(&anchor.document);
+            end.is_none_or(|end| now < end)
+        });
         Ok(anchors.find_map(|anchor| relation::bundle_in(&anchor.document, endpoint)))
     }
 

@@ -14,10 +14,11 @@ use crate::exchange::request::GRANTS;
 use crate::readers::Published;
 use crate::tenant::Tenant;
 
-/// The SPIFFE bundle of the first trust domain of a tenant (SPIFFE Federation 5.1).
+/// The SPIFFE bundle of the trust domain that a tenant had first (SPIFFE Federation 5.1): who reads it
+/// for that one never finds another there.
 pub(super) fn first_bundle(call: &Call) -> Result<Answer, Stop> {
     let tenant = call.any_tenant()?;
-    let first = tenant.read(|snapshot| snapshot.trust_domains.keys().next().cloned());
+    let first = tenant.first_trust_domain();
     let first = first.ok_or_else(|| Reason::IssueObjectUnknown {
         object: "trust domain",
         name: format!("of {}", tenant.id()),

@@ -26,6 +26,8 @@ const ENDED_PER_MESSAGE: usize = 10_000;
 pub(super) struct Position {
     /// None before the first message.
     number: Option<u64>,
+    /// How many anchors had ended then.
+    ended_anchors: usize,
 }
 
 impl Position {
@@ -33,6 +35,8 @@ impl Position {
     pub(super) fn claimed(number: u64) -> Self {
         Self {
             number: Some(number),
+            // What had ended when that was told is not known, so it is told again if anything has.
+            ended_anchors: 0,
         }
     }
 
@@ -50,7 +54,11 @@ pub(super) fn updates(
 ) -> Result<Vec<Update>, Fault> {
     let held = tenant.held();
     let sequence = held.snapshot.sequence;
-    if position.number == Some(sequence.number()) {
+    // What ends by itself is no change of the tenant. Who has nothing to do is here again soon enough
+    // to see it.
+    let ended_anchors = held.ended_anchors(plane.now());
+    let has_ended = position.ended_anchors != ended_anchors;
+    if position.number == Some(sequence.number()) && !has_ended {
         return Ok(Vec::new());
     }
     let telling = Telling {
@@ -71,10 +79,13 @@ pub(super) fn updates(
                 .any(|changed| telling.is_itself(&changed.key))
         });
     let updates = match changed {
-        Some(changed) => telling.changes(changed),
+        Some(changed) => telling.changes(changed, has_ended),
         None => telling.everything(),
     };
-    position.number = Some(sequence.number());
+    *position = Position {
+        number: Some(sequence.number()),
+        ended_anchors,
+    };
     updates
 }
 
@@ -130,7 +141,8 @@ impl Telling<'_> {
         record.is_some_and(|record| record.spiffe_id == *self.node.id())
     }
 
-    fn changes(&self, changed: Vec<&Changed>) -> Result<Vec<Update>, Fault> {
+    /// What has changed, and all bundles if one of them has ended.
+    fn changes(&self, changed: Vec<&Changed>, has_ended: bool) -> Result<Vec<Update>, Fault> {
         // Whether the node may hold each, as it was before any of the changes.
         let mut keys: BTreeMap<&Key, bool> = BTreeMap::new();
         for changed in changed {
@@ -140,7 +152,7 @@ impl Telling<'_> {
         let mut entries = Vec::new();
         let mut removed = Vec::new();
         let mut ended = Vec::new();
-        let mut bundles = false;
+        let mut bundles = has_ended;
         for (key, may_hold) in keys {
             match key {
                 Key::Entry(id) => {

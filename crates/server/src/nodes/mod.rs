@@ -180,7 +180,7 @@ impl Plane {
 
 /// The ID of a node of this name, in the first trust domain of its tenant.
 fn node_id(tenant: &Tenant, node: &NodeId) -> Result<SpiffeId, Reason> {
-    let domain = tenant.read(|snapshot| snapshot.trust_domains.keys().next().cloned());
+    let domain = tenant.first_trust_domain();
     let domain = domain.ok_or_else(|| Reason::IssueObjectUnknown {
         object: "trust domain",
         name: format!("of {}", tenant.id()),

@@ -380,7 +380,7 @@ fn signing_domain(tenant: &Tenant, about: &SpiffeId) -> Result<SpiffeId, Refused
     if is_own {
         return Ok(about.clone());
     }
-    let first = tenant.read(|held| held.trust_domains.keys().next().cloned());
+    let first = tenant.first_trust_domain();
     let first = first.ok_or_else(|| Reason::IssueObjectUnknown {
         object: "trust domain",
         name: format!("of {}", tenant.id()),

@@ -453,7 +453,7 @@ impl<'a> Caller<'a> {
                 )
             }
             None => {
-                let first = tenant.read(|snapshot| snapshot.trust_domains.keys().next().cloned());
+                let first = tenant.first_trust_domain();
                 let domain = first.ok_or_else(|| Reason::IssueObjectUnknown {
                     object: "trust domain",
                     name: format!("of {}", tenant.id()),

@@ -135,12 +135,13 @@ fn an_agent_joins_when_its_cluster_knows_its_token_and_not_otherwise() {
     let server = cluster(&authority);
     put(&world, "k8s_psat", &attestor(&server, &authority));
     let fetcher = Fetcher::new(Permitted::read(["127.0.0.0/8"]).unwrap());
-    let member = bring(&world, &fetcher, &token(&world, "good")).unwrap();
+    let good = token(&world, "good");
+    let member = bring(&world, &fetcher, &good).unwrap();
     assert_eq!(
         member.id.to_string(),
         "spiffe://one.test/avouch/node/k8s_psat-5e0f5b0a-1111-4222-8333-444455556666"
     );
-    let again = bring(&world, &fetcher, &token(&world, "good"));
+    let again = bring(&world, &fetcher, &good);
     assert_eq!(code(again), "issue.node_joined_already");
     for case in [
         "unknown",

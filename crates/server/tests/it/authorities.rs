@@ -1,8 +1,13 @@
 //! Authorities as their managers meet them.
 
+use avouch_server::entries::EntryDraft;
+use avouch_server::issuing::{Wanted, WantedToken};
+use avouch_server::nodes::Admitted;
+use avouch_testkit::key::Key;
 use serde_json::{Value, json};
 
-use crate::world::World;
+use crate::http::Answer;
+use crate::world::{World, signing_request};
 
 /// The authority of the root tenant that signs certificates.
 fn intermediate(world: &World, token: &str) -> String {
@@ -34,7 +39,7 @@ fn an_authority_whose_certificates_nothing_has_replaced_is_revoked_only_anyway()
     );
     // The certificate of the node that has joined.
     let told = refused.json()["detail"].as_str().unwrap().to_owned();
-    assert!(told.contains("would end 1 certificates"), "{told}");
+    assert!(told.contains("would end 1 credentials"), "{told}");
     let revoked = step("revoke", &json!({"anyway": true}));
     assert_eq!(revoked.status, 200, "{}", revoked.body);
     let gone = revoked.json()["authorities"].as_array().unwrap().clone();
@@ -150,4 +155,143 @@ fn who_reads_a_bundle_again_and_again_shows_beside_the_authorities_it_has_read_o
     assert_eq!(readers("active"), (json!(1), json!(1), Value::Null));
     world.get("/t/one/bundle/one.test");
     assert_eq!(readers("prepared"), (json!(1), json!(1), Value::Null));
+}
+
+/// A node of the root tenant, which serves all tenants.
+fn node(world: &World, name: &str) -> Admitted {
+    let root = world.plane.root().unwrap();
+    let token = world.plane.new_join_token(&root, name, 600).unwrap();
+    let request = signing_request(&Key::p256(name));
+    let member = world.plane.join(&token.token, &request).unwrap();
+    let caller = world.plane.identify_client(member.certificates);
+    world.plane.admit(&caller.unwrap()).unwrap()
+}
+
+/// The authority of the tenant `one` that signs, of this kind.
+fn signing(world: &World, kind: &str) -> String {
+    let path = "/v1/tenants/one/authorities";
+    let list = world.call(&world.operator(), "GET", path, None).json();
+    let all = list["authorities"].as_array().unwrap();
+    let is_meant = |one: &&Value| {
+        let signs = kind != "x509" || one["role"] == "intermediate";
+        one["kind"] == kind && one["state"] == "active" && signs
+    };
+    let id = &all.iter().find(is_meant).unwrap()["id"];
+    id.as_str().unwrap().to_owned()
+}
+
+fn step(world: &World, id: &str, step: &str) -> Answer {
+    let path = format!("/v1/tenants/one/authorities/{id}/{step}");
+    world.send(&world.operator(), "POST", &path, &json!({}))
+}
+
+fn register(world: &World, names: &[&str]) {
+    let one = world.plane.tenant_named("one").unwrap();
+    let drafts = names.iter().map(|name| EntryDraft {
+        id: Some((*name).to_owned()),
+        spiffe_id: "spiffe://one.test/web".to_owned(),
+        selectors: vec!["unix:uid:1".to_owned()],
+        ..EntryDraft::default()
+    });
+    let stored = world.plane.put_entries(&one, drafts.collect()).unwrap();
+    assert!(stored.iter().all(Result::is_ok));
+}
+
+fn wanted(entry: &str) -> [Wanted; 1] {
+    [Wanted {
+        entry: entry.to_owned(),
+        public_key: Key::p256(entry).public_key_info(),
+        facts: Vec::new(),
+    }]
+}
+
+fn assert_in_use(refused: &Answer, told: &str) {
+    assert_eq!(refused.code(), "issue.authority_in_use", "{}", refused.body);
+    let detail = refused.json()["detail"].as_str().unwrap().to_owned();
+    assert!(detail.contains(told), "{detail}");
+}
+
+#[test]
+fn one_identity_on_two_nodes_and_of_two_entries_is_as_many_certificates() {
+    let world = World::new();
+    register(&world, &["web", "other"]);
+    let (first, second) = (node(&world, "first"), node(&world, "second"));
+    let issue = |node: &Admitted, entry: &str| {
+        let issued = world.plane.issue_x509(node, "one", &wanted(entry)).unwrap();
+        assert!(issued.iter().all(Result::is_ok));
+    };
+    let all = [(&first, "web"), (&first, "other"), (&second, "web")];
+    for (node, entry) in all {
+        issue(node, entry);
+    }
+    let id = signing(&world, "x509");
+    assert_eq!(step(&world, &id, "taint").status, 200);
+    // Each is replaced for itself, and none for another.
+    for (left, (node, entry)) in (1..=3).rev().zip(all) {
+        let told = format!("would end {left} credentials");
+        assert_in_use(&step(&world, &id, "revoke"), &told);
+        issue(node, entry);
+    }
+    let revoked = step(&world, &id, "revoke");
+    assert_eq!(revoked.status, 200, "{}", revoked.body);
+}
+
+#[test]
+fn tokens_that_live_keep_their_authority_from_being_revoked() {
+    let world = World::new();
+    register(&world, &["web"]);
+    let node = node(&world, "first");
+    let token = || WantedToken {
+        entry: "web".to_owned(),
+        audiences: vec!["vault".to_owned()],
+        facts: Vec::new(),
+    };
+    let issue = || {
+        let jwt = world.plane.issue_jwts(&node, "one", vec![token()]).unwrap();
+        let wit = world.plane.issue_wit(&node, "one", &wanted("web")).unwrap();
+        assert!(jwt[0].is_ok() && wit[0].is_ok());
+    };
+    issue();
+    let (jwt, wit) = (signing(&world, "jwt"), signing(&world, "wit"));
+    for id in [&jwt, &wit] {
+        assert_eq!(step(&world, id, "taint").status, 200);
+        assert_in_use(&step(&world, id, "revoke"), "would end 1 credentials");
+    }
+    issue();
+    // The node has another WIT-SVID now; whoever was shown the JWT-SVID may hold it until it ends.
+    assert_eq!(step(&world, &wit, "revoke").status, 200);
+    assert_in_use(&step(&world, &jwt, "revoke"), "would end 1 credentials");
+}
+
+#[test]
+fn who_reads_the_bundle_and_has_not_read_of_a_successor_is_waited_for() {
+    let world = World::new();
+    let read = || assert_eq!(world.get("/t/one/bundle/one.test").status, 200);
+    read();
+    read();
+    let prepare = "/v1/tenants/one/trust-domains/one.test/prepare";
+    let prepared = world.send(&world.operator(), "POST", prepare, &json!({}));
+    let list = prepared.json();
+    let all = list["authorities"].as_array().unwrap().clone();
+    let next = all.iter().find(|one| {
+        one["state"] == "prepared" && one["kind"] == "x509" && one["role"] == "intermediate"
+    });
+    let next = next.unwrap()["id"].as_str().unwrap().to_owned();
+    let refused = step(&world, &next, "activate");
+    assert_eq!(
+        refused.code(),
+        "issue.authority_not_held",
+        "{}",
+        refused.body
+    );
+    assert!(refused.body.contains("1 readers"), "{}", refused.body);
+    read();
+    let before = signing(&world, "x509");
+    assert_eq!(step(&world, &next, "activate").status, 200);
+    read();
+    assert_eq!(step(&world, &before, "taint").status, 200);
+    assert_in_use(&step(&world, &before, "revoke"), "1 readers");
+    read();
+    let revoked = step(&world, &before, "revoke");
+    assert_eq!(revoked.status, 200, "{}", revoked.body);
 }

@@ -7,7 +7,7 @@ use avouch_core::id::TrustDomain;
 use avouch_server::fetch::Permitted;
 use avouch_server::tenant::Tenant;
 use avouch_server::tls::{Shown as Showing, SpiffeEndpoint};
-use avouch_server::{Settings, federation};
+use avouch_server::{Refused, Settings, federation};
 use avouch_testkit::certificate::CertificateForge;
 use avouch_testkit::extension;
 use avouch_testkit::https::{HttpsServer, Shown, VALID, pause, response, root};
@@ -18,6 +18,7 @@ use base64ct::{Base64, Encoding};
 use serde_json::{Value, json};
 
 use crate::http::Answer;
+use crate::tls::Identity;
 use crate::world::World;
 
 const FOREIGN: &str = "b.test";
@@ -630,6 +631,15 @@ fn an_address_that_only_the_server_can_reach_is_not_called_for_a_tenant() {
     }
 }
 
+/// It is done, or was already: what a root signed goes with the root.
+fn settled(step: Result<(), Refused>) {
+    match step {
+        Ok(()) => {}
+        Err(Refused::Reason(reason)) => assert_eq!(reason.code(), "issue.authority_state"),
+        Err(fault) => panic!("{fault}"),
+    }
+}
+
 /// The authorities of a tenant that are in this state.
 fn in_state(tenant: &Tenant, state: &str) -> Vec<String> {
     tenant.read(|held| {
@@ -640,7 +650,7 @@ fn in_state(tenant: &Tenant, state: &str) -> Vec<String> {
 }
 
 #[test]
-fn two_deployments_federate_by_https_spiffe_through_a_change_of_all_keys() {
+fn f01_f02_b02_two_deployments_federate_by_https_spiffe_through_a_change_of_all_keys() {
     let (here, there) = (world(), world());
     let domain = TrustDomain::parse("two.test").unwrap();
     let endpoint = SpiffeEndpoint::new(Arc::clone(&there.plane), Some(domain.clone()));
@@ -661,8 +671,7 @@ fn two_deployments_federate_by_https_spiffe_through_a_change_of_all_keys() {
         let shown = answer.json();
         assert_eq!(shown["state"], "fetched", "{shown}");
     };
-    let verdict = || {
-        let svid = there.svid("spiffe://two.test/web");
+    let verdict_on = |svid: &Identity| {
         let chain = svid.chain.iter().map(|der| Base64::encode_string(der));
         let chain: Vec<String> = chain.collect();
         let question = json!({
@@ -671,33 +680,57 @@ fn two_deployments_federate_by_https_spiffe_through_a_change_of_all_keys() {
         });
         here.send(&token, "POST", "/t/one/decide", &question).json()["verdict"].clone()
     };
+    let verdict = || verdict_on(&there.svid("spiffe://two.test/web"));
     refresh();
-    assert_eq!(verdict(), "accept");
+    let kept = there.svid("spiffe://two.test/web");
+    assert_eq!(verdict_on(&kept), "accept");
     let two = there.plane.tenant_named("two").unwrap();
     // F-01: what will sign is in the bundle before it does.
     let before = there.get("/t/two/bundle").json();
     there.plane.prepare(&two, &domain).unwrap();
     let prepared = there.get("/t/two/bundle").json();
-    let count = |bundle: &Value| bundle["keys"].as_array().unwrap().len();
-    assert!(count(&prepared) > count(&before));
+    let keys = |bundle: &Value| bundle["keys"].as_array().unwrap().clone();
+    assert_eq!((keys(&before).len(), keys(&prepared).len()), (3, 6));
     // B-02: and the number is another.
     let number = |bundle: &Value| bundle["spiffe_sequence"].as_u64().unwrap();
     assert!(number(&prepared) > number(&before));
     refresh();
-    for id in in_state(&two, "active") {
-        // What a root signed goes with it.
-        let _ = there.plane.taint(&two, &id);
-    }
+    let first = in_state(&two, "active");
+    first
+        .iter()
+        .for_each(|id| settled(there.plane.taint(&two, id)));
+    let tainted = in_state(&two, "tainted");
+    // With the successor that the old root had signed.
+    assert!(
+        first.iter().all(|id| tainted.contains(id)) && tainted.len() == 5,
+        "{tainted:?}"
+    );
     assert_eq!(verdict(), "accept", "what signs now was known before");
     refresh();
     assert_eq!(verdict(), "accept");
+    assert_eq!(
+        verdict_on(&kept),
+        "accept",
+        "what was signed before is believed until it is revoked"
+    );
     // F-02: what is revoked is out of the bundle, and out of what is believed here.
-    for id in in_state(&two, "tainted") {
-        let _ = there.plane.revoke(&two, &id, true);
-    }
-    assert!(count(&there.get("/t/two/bundle").json()) < count(&prepared) + 3);
+    first
+        .iter()
+        .for_each(|id| settled(there.plane.revoke(&two, id, true)));
+    assert_eq!(
+        (in_state(&two, "revoked"), in_state(&two, "tainted")),
+        (tainted, Vec::new())
+    );
+    let after = keys(&there.get("/t/two/bundle").json());
+    assert!(keys(&before).iter().all(|key| !after.contains(key)));
+    let known = keys(&prepared);
+    assert_eq!(
+        after.iter().filter(|key| known.contains(key)).count(),
+        3,
+        "all that was prepared"
+    );
     refresh();
-    assert_eq!(verdict(), "accept");
+    assert_eq!([verdict(), verdict_on(&kept)], ["accept", "reject"]);
 }
 
 #[test]

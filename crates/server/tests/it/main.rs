@@ -15,6 +15,7 @@ mod isolation;
 mod issuers;
 mod keeping;
 mod managing;
+mod node_calls;
 mod pins;
 mod public;
 mod put_back;

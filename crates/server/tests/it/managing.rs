@@ -344,3 +344,75 @@ fn what_a_question_brings_to_be_trusted_counts_only_for_who_may_see_the_anchors(
         "{told}"
     );
 }
+
+#[test]
+fn an_entry_for_a_node_that_could_never_serve_it_is_refused() {
+    let world = World::new();
+    let token = world.operator();
+    let with_parent = |parent: &str| {
+        let entry = json!({
+            "id": "web", "spiffe_id": "spiffe://one.test/web",
+            "selectors": ["unix:uid:1"], "parent": parent,
+        });
+        world.send(&token, "POST", "/v1/tenants/one/entries", &entry)
+    };
+    // A foreign tenant's, one that there is not, and names that no node has: all the same.
+    for parent in [
+        "spiffe://two.test/avouch/node/a",
+        "spiffe://nowhere.test/avouch/node/a",
+        "spiffe://one.test/node/a",
+        "spiffe://one.test/avouch/nodes/a",
+        "spiffe://one.test/avouch/node/a/b",
+        "spiffe://one.test",
+    ] {
+        let refused = with_parent(parent);
+        assert_eq!(refused.code(), "issue.object_malformed", "{parent}");
+        assert!(refused.body.contains("parent"), "{}", refused.body);
+    }
+    // Its own, and those of the tenants above it.
+    for parent in [
+        "spiffe://one.test/avouch/node/a",
+        "spiffe://top.test/avouch/node/a",
+    ] {
+        let made = with_parent(parent);
+        assert!(
+            made.status < 300 || made.code() == "issue.conflict",
+            "{}",
+            made.body
+        );
+    }
+}
+
+#[test]
+fn why_not_says_on_which_nodes_an_entry_matches_if_none_is_named() {
+    let world = World::new();
+    let token = world.operator();
+    let node = "spiffe://one.test/avouch/node/a";
+    for entry in [
+        json!({"id": "here", "spiffe_id": "spiffe://one.test/here", "selectors": ["unix:uid:1"], "parent": node}),
+        json!({"id": "some", "spiffe_id": "spiffe://one.test/some", "selectors": ["unix:uid:1"], "node_selectors": ["x509pop:dns:a.test"]}),
+    ] {
+        let made = world.send(&token, "POST", "/v1/tenants/one/entries", &entry);
+        assert!(made.status < 300, "{}", made.body);
+    }
+    let ask = |asked: &Value| {
+        let told = world.send(&token, "POST", "/v1/tenants/one/why-not", asked);
+        told.json()
+    };
+    let told = ask(&json!({"selectors": ["unix:uid:1"]}));
+    assert_eq!(
+        (&told["matching"], &told["nearly"]),
+        (&json!([]), &json!([]))
+    );
+    let depending = &told["depends_on_node"];
+    assert_eq!(depending[0]["for_node"], node, "{told}");
+    assert_eq!(
+        depending[1]["node_missing"],
+        json!(["x509pop:dns:a.test"]),
+        "{told}"
+    );
+    let told = ask(&json!({"selectors": ["unix:uid:1"], "node": node}));
+    assert_eq!(told["matching"][0]["entry"], "here", "{told}");
+    assert_eq!(told["nearly"][0]["entry"], "some", "{told}");
+    assert_eq!(told["depends_on_node"], json!([]));
+}

@@ -228,3 +228,21 @@ fn who_shows_no_credential_is_asked_for_one() {
     );
     assert!(!refused.body.contains("top.test"), "{}", refused.body);
 }
+
+#[test]
+fn the_bundle_of_a_tenant_stays_that_of_the_trust_domain_it_had_first() {
+    let world = World::new();
+    let before = world.get("/t/two/bundle").json()["keys"].clone();
+    let one = world.get("/t/one/bundle").json()["keys"].clone();
+    assert_ne!(before, one);
+    // Within the same second, and by a name that stands before the other's.
+    for name in ["a.test", "z.test"] {
+        let path = "/v1/tenants/two/trust-domains";
+        let made = world.send(&world.operator(), "POST", path, &json!({ "name": name }));
+        assert_eq!(made.status, 201, "{}", made.body);
+    }
+    let keys = |path: &str| world.get(path).json()["keys"].clone();
+    assert_eq!(keys("/t/two/bundle"), before);
+    assert_eq!(keys("/t/two/bundle/two.test"), before);
+    assert_ne!(keys("/t/two/bundle/a.test"), before);
+}

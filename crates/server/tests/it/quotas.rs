@@ -2,7 +2,7 @@
 
 use avouch_core::id::{SpiffeId, TrustDomain};
 use avouch_server::access::Role;
-use avouch_server::issuing::Wanted;
+use avouch_server::issuing::{Wanted, WantedToken};
 use avouch_testkit::key::Key;
 use avouch_testkit::world::pem;
 use serde_json::{Value, json};
@@ -185,4 +185,40 @@ fn nobody_raises_their_own_quota() {
         assert_eq!(refused.json()["code"], "issue.not_permitted");
         assert_eq!(world.call(&token, "GET", path, None).json()["entries"], 5);
     }
+}
+
+#[test]
+fn what_is_refused_costs_a_tenant_nothing_of_its_minute() {
+    let world = World::new();
+    create(&world, "one", &["a"]);
+    put(&world, "one", &json!({ "issuances_per_minute": 2 }));
+    let key = Key::p256("workload").public_key_info();
+    let wanted = |entry: &str, public_key: &[u8]| Wanted {
+        entry: entry.to_owned(),
+        public_key: public_key.to_vec(),
+        facts: Vec::new(),
+    };
+    let token = |entry: &str| WantedToken {
+        entry: entry.to_owned(),
+        audiences: vec!["vault".to_owned()],
+        facts: Vec::new(),
+    };
+    let (plane, node) = (&world.plane, world.node());
+    for _ in 0..3 {
+        let unknown = [wanted("none", &key), wanted("a", b"no key")];
+        let x509 = plane.issue_x509(node, "one", &unknown).unwrap();
+        let wit = plane.issue_wit(node, "one", &unknown).unwrap();
+        let jwt = plane.issue_jwts(node, "one", vec![token("none")]).unwrap();
+        assert!(x509.iter().all(|one| one.is_err()));
+        assert!(wit.iter().all(|one| one.is_err()) && jwt[0].is_err());
+    }
+    let good: Vec<Wanted> = (0..3).map(|_| wanted("a", &key)).collect();
+    let issued = plane.issue_x509(node, "one", &good).unwrap();
+    let codes = issued
+        .iter()
+        .map(|one| one.as_ref().err().map_or("issued", |why| why.code()));
+    assert_eq!(
+        codes.collect::<Vec<_>>(),
+        ["issued", "issued", "issue.rate_exceeded"]
+    );
 }

@@ -1,6 +1,7 @@
 //! Each refusal of the server, from a deployment whose clock is set by hand.
 
 use std::collections::BTreeSet;
+use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
 
@@ -8,6 +9,7 @@ use avouch_core::id::{TenantId, TrustDomain};
 use avouch_core::reason::Reason;
 use avouch_core::time::Time;
 use avouch_issuer::cluster::{ClusterSigner, ComponentRequest};
+use avouch_issuer::x509_svid::X509Svid;
 use avouch_server::access::{Noun, Role, Verb};
 use avouch_server::caller::Caller;
 use avouch_server::clock::Clock;
@@ -43,31 +45,18 @@ pub(crate) struct Deployment {
     clock: Arc<SetClock>,
     tenant: Arc<Tenant>,
     store: Arc<SqliteStore>,
-    _folder: TempDir,
+    folder: TempDir,
 }
 
 impl Deployment {
     pub(crate) fn new() -> Self {
         let folder = tempfile::tempdir().unwrap();
         let store = Arc::new(SqliteStore::open(folder.path()).unwrap());
-        let founding = Founding {
-            tenant: TenantId::parse("top").unwrap(),
-            trust_domain: TrustDomain::parse("top.test").unwrap(),
-        };
-        let path = folder.path().to_owned();
-        let key = move |tenants: &[_]| Ok(RootKey::open_or_create(&path, tenants)?);
         let clock = Arc::new(SetClock::default());
-        let settings = Settings::default();
-        let plane = Plane::open(
-            Arc::<SqliteStore>::clone(&store),
-            key,
-            &founding,
-            settings,
-            clock.clone(),
-        )
-        .unwrap();
+        let plane = open(&store, folder.path(), &clock);
         let id = TenantId::parse("shop").unwrap();
-        let tenant = plane.add_tenant(&id, Some(&founding.tenant), TenantKind::Tenant);
+        let top = plane.root().unwrap();
+        let tenant = plane.add_tenant(&id, Some(top.id()), TenantKind::Tenant);
         let tenant = tenant.unwrap();
         plane.add_trust_domain(&tenant, &domain()).unwrap();
         Self {
@@ -75,8 +64,14 @@ impl Deployment {
             clock,
             tenant,
             store,
-            _folder: folder,
+            folder,
         }
+    }
+
+    /// Starts the server anew on what is stored.
+    fn again(&mut self) {
+        self.plane = open(&self.store, self.folder.path(), &self.clock);
+        self.tenant = self.plane.tenant_named("shop").unwrap();
     }
 
     fn pass(&self, seconds: i64) {
@@ -99,13 +94,18 @@ impl Deployment {
     }
 
     fn issue(&self, node: &Admitted, entry: &str) -> Result<(), Reason> {
-        let wanted = [Wanted {
-            entry: entry.to_owned(),
-            public_key: Key::p256("workload").public_key_info(),
-            facts: Vec::new(),
-        }];
+        let wanted = [wanted(entry)];
         let answers = self.plane.issue_x509(node, "shop", &wanted).unwrap();
         answers.into_iter().next().unwrap().map(drop)
+    }
+
+    /// The authorities that sign.
+    fn signing(&self) -> BTreeSet<String> {
+        self.tenant.read(|snapshot| {
+            let all = snapshot.authorities.values();
+            let active = all.filter(|one| one.state == AuthorityState::Active);
+            active.map(|one| one.id.to_string()).collect()
+        })
     }
 
     /// Which authorities there are, by what they sign and their state.
@@ -115,6 +115,18 @@ impl Deployment {
             all.filter(|authority| authority.state == state).count()
         })
     }
+}
+
+fn open(store: &Arc<SqliteStore>, folder: &Path, clock: &Arc<SetClock>) -> Arc<Plane> {
+    let founding = Founding {
+        tenant: TenantId::parse("top").unwrap(),
+        trust_domain: TrustDomain::parse("top.test").unwrap(),
+    };
+    let path = folder.to_owned();
+    let key = move |tenants: &[_]| Ok(RootKey::open_or_create(&path, tenants)?);
+    let store = Arc::<SqliteStore>::clone(store);
+    let clock = Arc::<SetClock>::clone(clock);
+    Plane::open(store, key, &founding, Settings::default(), clock).unwrap()
 }
 
 fn domain() -> TrustDomain {
@@ -127,6 +139,14 @@ pub(crate) fn draft(id: &str) -> EntryDraft {
         spiffe_id: format!("spiffe://shop.test/{id}"),
         selectors: vec!["unix:uid:1000".to_owned()],
         ..EntryDraft::default()
+    }
+}
+
+fn wanted(entry: &str) -> Wanted {
+    Wanted {
+        entry: entry.to_owned(),
+        public_key: Key::p256("workload").public_key_info(),
+        facts: Vec::new(),
     }
 }
 
@@ -363,20 +383,38 @@ fn a_node_gets_nothing_for_another_node_and_nothing_of_another_tenant() {
 }
 
 #[test]
-fn through_a_year_of_rotations_what_was_issued_is_believed_and_one_authority_signs() {
+fn through_a_year_of_rotations_nothing_that_lives_is_ever_refused_and_one_authority_signs() {
     let world = Deployment::new();
-    world.put(draft("web")).unwrap();
+    world
+        .put(EntryDraft {
+            x509_ttl: Some(86_400),
+            ..draft("web")
+        })
+        .unwrap();
     let (_, node) = world.join("node-1");
-    for day in 0..365 {
-        world.pass(DAY);
+    let mut live: Vec<X509Svid> = Vec::new();
+    let (mut decided, mut signers) = (0, BTreeSet::new());
+    for half_day in 0..730 {
+        world.pass(DAY / 2);
         world.plane.tend_all().unwrap();
-        // Looked at by the core before it is handed out.
-        world.issue(&node, "web").unwrap_or_else(|reason| {
-            panic!("day {day}: {}", reason.sentence());
-        });
-        assert_eq!(world.authorities(AuthorityState::Active), 4, "day {day}");
-        assert!(world.authorities(AuthorityState::Retired) <= 3, "day {day}");
+        let wanted = [wanted("web")];
+        let issued = world.plane.issue_x509(&node, "shop", &wanted).unwrap();
+        live.extend(issued.into_iter().map(Result::unwrap));
+        let now = world.plane.now();
+        live.retain(|svid| svid.not_after >= now);
+        // What was issued before the last rotation, too, under the bundle of this moment.
+        for svid in &live {
+            let caller = world.plane.identify_client(svid.chain.clone());
+            assert_eq!(caller.unwrap().id, svid.id, "half day {half_day}");
+            decided += 1;
+        }
+        signers.extend(world.signing());
+        assert_eq!(world.signing().len(), 4, "half day {half_day}");
+        let retired = world.authorities(AuthorityState::Retired);
+        assert!(retired <= 3, "half day {half_day}");
     }
+    assert!(decided > 2 * 700, "{decided} decisions");
+    assert!(signers.len() > 40, "{} have signed", signers.len());
 }
 
 #[test]
@@ -414,4 +452,43 @@ fn a_drill_replaces_every_key_and_leaves_nothing_that_could_sign_before() {
         revoked.any(|authority| authority.private_key.is_some())
     });
     assert!(!has_key, "the key of a revoked authority is still there");
+}
+
+#[test]
+fn nobody_is_passed_by_whom_a_server_that_was_just_started_does_not_know_yet() {
+    let mut world = Deployment::new();
+    let (mut before, mut handed_over) = (world.signing(), 0);
+    for day in 0..60 {
+        world.pass(DAY);
+        world.again();
+        // What is due is looked at when it starts, and whoever read the bundle is not back yet.
+        assert_eq!(world.signing(), before, "day {day}");
+        world.pass(301);
+        world.plane.tend_all().unwrap();
+        let after = world.signing();
+        handed_over += after.difference(&before).count();
+        before = after;
+    }
+    assert!(handed_over > 0, "nothing was due in all this time");
+}
+
+#[test]
+fn a_node_that_is_not_back_after_a_start_is_waited_for() {
+    let mut world = Deployment::new();
+    world.join("node-1");
+    world.plane.prepare(&world.tenant, &domain()).unwrap();
+    world.again();
+    let next = world.tenant.read(|snapshot| {
+        let all = snapshot.authorities.values();
+        let mut next = all.filter(|one| one.state == AuthorityState::Prepared);
+        next.next().unwrap().id.to_string()
+    });
+    let reason = refused(world.plane.activate(&world.tenant, &next, false));
+    assert!(
+        matches!(reason, Reason::IssueAuthorityNotHeld { nodes: 1, .. }),
+        "{reason:?}"
+    );
+    // Who does not come back in time is gone.
+    world.pass(301);
+    world.plane.activate(&world.tenant, &next, false).unwrap();
 }

@@ -369,9 +369,18 @@ fn an_administrator_whose_authority_is_revoked_is_one_no_more_on_the_same_connec
         let tainted = all.filter(|record| record.state.name() == "tainted");
         tainted.map(|record| record.id.to_string()).collect()
     });
-    for id in tainted {
-        // What a root signed goes with it.
-        let _ = world.plane.revoke(&one, &id, true);
+    assert_eq!(tainted.len(), 4);
+    for id in &tainted {
+        match world.plane.revoke(&one, id, true) {
+            Ok(()) => {}
+            // What a root signed goes with it.
+            Err(refused) => assert_eq!(refused.to_string(), "refused: issue.authority_state"),
+        }
     }
+    let left = one.read(|held| {
+        let mut all = held.authorities.values();
+        all.any(|record| record.state.name() == "tainted")
+    });
+    assert!(!left);
     assert_eq!(ask(), "401");
 }

@@ -4,7 +4,7 @@ use super::session::Session;
 use crate::fault::Fault;
 
 /// One step to each version. A step that was released is never changed.
-const MIGRATIONS: [&str; 4] = [
+const MIGRATIONS: [&str; 5] = [
     "
     CREATE TABLE avouch.tenant (
         id TEXT PRIMARY KEY,
@@ -82,6 +82,10 @@ const MIGRATIONS: [&str; 4] = [
     "
     -- What was given in exchange, and for what: a list of ancestors in JSON.
     ALTER TABLE avouch.intent ADD COLUMN lineage TEXT;
+",
+    "
+    -- The node that asked for it.
+    ALTER TABLE avouch.intent ADD COLUMN node TEXT;
 ",
 ];
 

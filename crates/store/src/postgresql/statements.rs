@@ -339,10 +339,10 @@ fn insert_intents(
     }
     session.execute(
         "INSERT INTO intent (tenant, id, kind, authority, entry, subject, content,
-                             not_before, not_after, recorded, lineage)
+                             not_before, not_after, recorded, lineage, node)
          SELECT $1, * FROM unnest($2::text[], $3::text[], $4::text[], $5::text[], $6::text[],
                                   $7::bytea[], $8::bigint[], $9::bigint[], $10::bigint[],
-                                  $11::text[])
+                                  $11::text[], $12::text[])
          ON CONFLICT (tenant, id) DO NOTHING",
         &[
             &tenant.as_str(),
@@ -356,6 +356,7 @@ fn insert_intents(
             &column(intents, |intent| intent.not_after.unix()),
             &column(intents, |intent| intent.recorded.unix()),
             &column(intents, IntentRow::lineage_text),
+            &column(intents, |intent| intent.node.as_ref().map(SpiffeId::as_str)),
         ],
     )
 }
@@ -418,6 +419,7 @@ fn read_intent(row: &SqlRow) -> Result<IntentRow, Fault> {
     let subject: String = row.try_get("subject")?;
     let content: Vec<u8> = row.try_get("content")?;
     let lineage: Option<String> = row.try_get("lineage")?;
+    let node: Option<String> = row.try_get("node")?;
     let damaged = || Fault::Corrupt(format!("the intent `{id}` cannot be read"));
     Ok(IntentRow {
         kind: CredentialKind::parse(&kind).ok_or_else(damaged)?,
@@ -426,6 +428,10 @@ fn read_intent(row: &SqlRow) -> Result<IntentRow, Fault> {
             Some(entry) => Some(EntryId::parse(&entry).ok_or_else(damaged)?),
             None => None,
         },
+        node: node
+            .map(|node| SpiffeId::parse(&node))
+            .transpose()
+            .map_err(|_| damaged())?,
         subject: SpiffeId::parse(&subject).map_err(|_| damaged())?,
         content: Digest::from_bytes(content.try_into().map_err(|_| damaged())?),
         not_before: Time::from_unix(row.try_get("not_before")?),

@@ -18,7 +18,7 @@ const OPERATOR: Operator = Operator::of_this_deployment();
 /// Something to write, which can be done again.
 type Write = fn(&SqliteStore) -> Result<(), Fault>;
 
-const WRITES: [(&str, Write); 9] = [
+const WRITES: [(&str, Write); 11] = [
     ("add_tenant", |store| {
         store.add_tenant(&OPERATOR, &tenant("other", Some("acme")))
     }),
@@ -29,8 +29,17 @@ const WRITES: [(&str, Write); 9] = [
         let old = Key::Anchor(AnchorId::parse("old").unwrap());
         store.apply(&acme(), &[Change::Remove(old)]).map(drop)
     }),
+    ("apply_at", |store| {
+        let at = store.load(&acme())?.sequence;
+        store.apply_at(&acme(), at, &[anchor("new")]).map(drop)
+    }),
     ("record_intents", |store| {
         store.record_intents(&acme(), &[intent("new")])
+    }),
+    ("use_and_record", |store| {
+        let told = store.use_and_record(&acme(), &[used("new")], &[intent("new")])?;
+        assert_eq!(told, [Used::First]);
+        Ok(())
     }),
     ("forget_intents", |store| {
         let before = Time::from_unix(i64::MAX);
@@ -92,6 +101,7 @@ fn intent(name: &str) -> IntentRow {
         kind: CredentialKind::X509,
         authority: AuthorityId::parse("k").unwrap(),
         entry: None,
+        node: None,
         subject: SpiffeId::parse("spiffe://a.test/x").unwrap(),
         content: Digest::of(name.as_bytes()),
         not_before: Time::from_unix(0),

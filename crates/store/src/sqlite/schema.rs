@@ -8,7 +8,7 @@ use crate::fault::Fault;
 const APPLICATION: i64 = 0x4156_4348;
 
 /// One step to each version. A step that was released is never changed.
-const MIGRATIONS: [&str; 4] = [
+const MIGRATIONS: [&str; 5] = [
     "
     CREATE TABLE tenant (
         id TEXT PRIMARY KEY,
@@ -85,6 +85,10 @@ const MIGRATIONS: [&str; 4] = [
     "
     -- What was given in exchange, and for what: a list of ancestors in JSON.
     ALTER TABLE intent ADD COLUMN lineage TEXT;
+",
+    "
+    -- The node that asked for it.
+    ALTER TABLE intent ADD COLUMN node TEXT;
 ",
 ];
 

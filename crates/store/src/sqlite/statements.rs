@@ -272,8 +272,8 @@ pub(super) fn record_intents(
     }
     let mut insert = connection.prepare_cached(
         "INSERT INTO intent (tenant, id, kind, authority, entry, subject, content,
-                             not_before, not_after, recorded, lineage)
-         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11)
+                             not_before, not_after, recorded, lineage, node)
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12)
          ON CONFLICT (tenant, id) DO NOTHING",
     )?;
     for intent in intents {
@@ -289,6 +289,7 @@ pub(super) fn record_intents(
             intent.not_after.unix(),
             intent.recorded.unix(),
             intent.lineage_text(),
+            intent.node.as_ref().map(SpiffeId::as_str),
         ])?;
         if inserted == 0 && find_intent(connection, tenant, &intent.id)?.as_ref() != Some(intent) {
             return Err(Conflict::IntentTaken(intent.id.clone()).into());
@@ -334,6 +335,7 @@ fn read_intent(row: &SqlRow<'_>) -> Result<IntentRow, Fault> {
     let entry: Option<String> = row.get("entry")?;
     let subject: String = row.get("subject")?;
     let lineage: Option<String> = row.get("lineage")?;
+    let node: Option<String> = row.get("node")?;
     let damaged = || Fault::Corrupt(format!("the intent `{id}` cannot be read"));
     Ok(IntentRow {
         kind: CredentialKind::parse(&kind).ok_or_else(damaged)?,
@@ -342,6 +344,10 @@ fn read_intent(row: &SqlRow<'_>) -> Result<IntentRow, Fault> {
             Some(entry) => Some(EntryId::parse(&entry).ok_or_else(damaged)?),
             None => None,
         },
+        node: node
+            .map(|node| SpiffeId::parse(&node))
+            .transpose()
+            .map_err(|_| damaged())?,
         subject: SpiffeId::parse(&subject).map_err(|_| damaged())?,
         content: Digest::from_bytes(row.get("content")?),
         not_before: Time::from_unix(row.get("not_before")?),

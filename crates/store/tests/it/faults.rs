@@ -3,7 +3,9 @@
 
 use avouch_core::time::Time;
 use avouch_store::postgresql::PostgresqlStore;
-use avouch_store::{Fault, Followers, IntentRow, Sequence, Snapshot, Store, TenantRecord, Used};
+use avouch_store::{
+    Conflict, Fault, Followers, IntentRow, Sequence, Snapshot, Store, TenantRecord, Used,
+};
 use avouch_testkit::postgresql::Cluster;
 
 use crate::cut::{Cut, Wire};
@@ -14,7 +16,7 @@ use crate::on_postgresql::or_skipped;
 /// Something to write, which can be done again; the tenant is one that may be added.
 type Write = fn(&dyn Store, &TenantRecord) -> Result<(), Fault>;
 
-const WRITES: [(&str, Write); 7] = [
+const WRITES: [(&str, Write); 10] = [
     ("add_tenant", |store, other| {
         store.add_tenant(&OPERATOR, other)
     }),
@@ -26,8 +28,28 @@ const WRITES: [(&str, Write); 7] = [
             .apply(&tenant("acme"), &[without_entry("old")])
             .map(drop)
     }),
+    ("apply_at", |store, _| {
+        // As whoever makes a change anew that has met another.
+        let (acme, change) = (tenant("acme"), [anchor("new")]);
+        match store.apply_at(&acme, Sequence::START, &change) {
+            Err(Fault::Conflict(Conflict::Moved { found, .. })) => {
+                store.apply_at(&acme, found, &change).map(drop)
+            }
+            other => panic!("nothing had changed: {other:?}"),
+        }
+    }),
     ("record_intents", |store, _| {
         store.record_intents(&tenant("acme"), &[intent("new", 200)])
+    }),
+    ("use_and_record", |store, _| {
+        let given = [descending_intent("given", 300)];
+        let told = store.use_and_record(&tenant("acme"), &[used("new", 1)], &given)?;
+        assert_eq!(told, [Used::First]);
+        Ok(())
+    }),
+    ("forget_uses", |store, _| {
+        let before = Time::from_unix(100_000);
+        store.forget_uses(&OPERATOR, before).map(drop)
     }),
     ("forget_intents", |store, _| {
         let before = Time::from_unix(100_000);
@@ -122,6 +144,31 @@ fn a_use_whose_answer_was_lost_is_of_whoever_tried_or_of_nobody() {
     }
 }
 
+#[test]
+fn uses_that_were_forgotten_without_an_answer_are_forgotten() {
+    let name = "uses_that_were_forgotten_without_an_answer_are_forgotten";
+    let Some(cluster) = or_skipped(name, Cluster::shared()) else {
+        return;
+    };
+    for cut in [Cut::BeforeCommit, Cut::AfterCommit] {
+        let address = cluster.new_database();
+        drop(prepared(&address));
+        let (wire, store) = through_a_wire(&cluster, &address);
+        wire.cut_next(cut);
+        let before = Time::from_unix(100_000);
+        let fault = store.forget_uses(&OPERATOR, before).unwrap_err();
+        assert!(wire.was_cut() && fault.retryable(), "{cut:?}: {fault:?}");
+        if cut == Cut::BeforeCommit {
+            let told = store.use_once(&tenant("acme"), &[used("old", 2)]);
+            let at = used("old", 1).at;
+            assert_eq!(told, Ok(vec![Used::Before { at }]), "it is still there");
+        }
+        store.forget_uses(&OPERATOR, before).unwrap();
+        let told = store.use_once(&tenant("acme"), &[used("old", 3)]);
+        assert_eq!(told, Ok(vec![Used::First]), "{cut:?}");
+    }
+}
+
 /// What is there once the server has ended what it had begun. The answer that was lost would have
 /// told when that was, so this looks until it sees something new, and gives up in the end.
 fn settled(store: &dyn Store, cut: Cut, before: &Contents) -> Contents {
@@ -154,6 +201,7 @@ fn prepared(address: &str) -> PostgresqlStore {
     store
         .record_intents(&tenant("acme"), &[intent("old", 100)])
         .unwrap();
+    store.use_once(&tenant("acme"), &[used("old", 1)]).unwrap();
     store
 }
 

@@ -1,16 +1,18 @@
 //! What was acknowledged survives the death of the process that wrote it (SIGKILL, at any moment)
 //! and of the database server.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io::{BufRead, BufReader};
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
 
 use avouch_core::time::Time;
+use avouch_store::keyring::{RootKey, TenantKey};
 use avouch_store::postgresql::PostgresqlStore;
 use avouch_store::sqlite::SqliteStore;
-use avouch_store::{Store, Used};
+use avouch_store::{AuthorityState, Snapshot, Store, Used};
 use avouch_testkit::postgresql::Cluster;
+use tempfile::TempDir;
 
 use crate::objects::*;
 use crate::on_postgresql::or_skipped;
@@ -22,10 +24,10 @@ const ROUNDS: u64 = 20;
 fn nothing_acknowledged_is_lost_when_the_process_is_killed_on_sqlite() {
     let folder = tempfile::tempdir().unwrap();
     let place = folder.path().to_str().unwrap();
-    add_tenant(&SqliteStore::open(folder.path()).unwrap(), "acme");
-    let mut told = Told::default();
+    let mut told = Told::of(&SqliteStore::open(folder.path()).unwrap());
     for round in 0..rounds() {
-        told.read_until_killed(round, writer("sqlite", place, round), |child| {
+        let child = told.writer("sqlite", place, round);
+        told.read_until_killed(round, child, |child| {
             child.kill().unwrap();
         });
         told.check(&SqliteStore::open(folder.path()).unwrap());
@@ -40,10 +42,9 @@ fn nothing_acknowledged_is_lost_when_process_or_server_is_killed_on_postgresql()
         return;
     };
     let address = cluster.new_database();
-    add_tenant(&PostgresqlStore::connect(&address).unwrap(), "acme");
-    let mut told = Told::default();
+    let mut told = Told::of(&PostgresqlStore::connect(&address).unwrap());
     for round in 0..rounds() {
-        let child = writer("postgresql", &address, round);
+        let child = told.writer("postgresql", &address, round);
         // Every fifth time it is the server that goes, and the writer with it.
         if round % 5 == 4 {
             told.read_until_killed(round, child, |_| cluster.crash().unwrap());
@@ -62,12 +63,12 @@ fn rounds() -> u64 {
 }
 
 /// The example `write_until_killed`, which cargo builds beside the tests.
-fn writer(engine: &str, place: &str, round: u64) -> Child {
+fn writer(engine: &str, place: &str, round: u64, keys: &str) -> Child {
     let tests = std::env::current_exe().unwrap();
     let build = tests.parent().and_then(|deps| deps.parent()).unwrap();
     let program: PathBuf = build.join("examples/write_until_killed");
     Command::new(&program)
-        .args([engine, place, &format!("r{round}")])
+        .args([engine, place, &format!("r{round}"), keys])
         .stdout(Stdio::piped())
         .stderr(Stdio::null())
         .spawn()
@@ -80,8 +81,12 @@ fn writer(engine: &str, place: &str, round: u64) -> Child {
 }
 
 /// All that was acknowledged so far.
-#[derive(Default)]
 struct Told {
+    /// Where the root key is, by which the writers and whoever looks open the key of the tenant.
+    keys: TempDir,
+    key: TenantKey,
+    /// The authority of each writer that was handed over to last.
+    signing: BTreeMap<String, u64>,
     changed: BTreeSet<String>,
     recorded: BTreeSet<String>,
     used: BTreeSet<String>,
@@ -89,6 +94,28 @@ struct Told {
 }
 
 impl Told {
+    /// Of nothing yet; the tenant is added.
+    fn of(store: &dyn Store) -> Self {
+        let keys = tempfile::tempdir().unwrap();
+        let root_key = RootKey::create(keys.path()).unwrap();
+        let key = add_tenant_under(store, "acme", &root_key);
+        let domain = [domain("a.test")];
+        store.apply(&tenant("acme"), &domain).unwrap();
+        Self {
+            keys,
+            key,
+            signing: BTreeMap::new(),
+            changed: BTreeSet::new(),
+            recorded: BTreeSet::new(),
+            used: BTreeSet::new(),
+            last: 0,
+        }
+    }
+
+    fn writer(&self, engine: &str, place: &str, round: u64) -> Child {
+        writer(engine, place, round, self.keys.path().to_str().unwrap())
+    }
+
     /// Reads what the child tells, kills after some lines, another number of them in every round,
     /// and reads what it had told until then.
     fn read_until_killed(&mut self, round: u64, mut child: Child, kill: impl FnOnce(&mut Child)) {
@@ -110,6 +137,7 @@ impl Told {
         for all in [&self.changed, &self.recorded, &self.used] {
             assert!(!all.is_empty());
         }
+        assert!(self.signing.values().any(|count| *count > 0));
     }
 
     fn read(&mut self, line: &str) {
@@ -118,6 +146,10 @@ impl Told {
                 self.changed.insert(name.to_owned());
                 self.last = self.last.max(sequence.parse().unwrap());
             }
+            ["signs", writer, number] => {
+                let number = number.parse().unwrap();
+                self.signing.insert(writer.to_owned(), number);
+            }
             ["recorded", name] => {
                 self.recorded.insert(name.to_owned());
             }
@@ -125,6 +157,30 @@ impl Told {
                 self.used.insert(name.to_owned());
             }
             _ => {}
+        }
+    }
+
+    /// One of each writer signs, at no moment none or two; no key is lost, and each is whose it was.
+    fn check_authorities(&self, snapshot: &Snapshot) {
+        let mut signing: BTreeMap<&str, u64> = BTreeMap::new();
+        for (id, record) in &snapshot.authorities {
+            let (writer, number) = id.as_str().rsplit_once('-').unwrap();
+            let sealed = record.private_key.as_ref().unwrap();
+            let secret = self.key.open(id, sealed).unwrap();
+            assert_eq!(secret.as_slice(), id.as_str().as_bytes(), "the key of {id}");
+            if record.state == AuthorityState::Active {
+                let other = signing.insert(writer, number.parse().unwrap());
+                assert_eq!(other, None, "two authorities of {writer} sign");
+            } else {
+                assert_eq!(record.state, AuthorityState::Retired, "{id}");
+            }
+        }
+        for (writer, acknowledged) in &self.signing {
+            let number = signing.get(writer.as_str()).copied();
+            assert!(
+                number >= Some(*acknowledged),
+                "{writer} signs with {number:?}"
+            );
         }
     }
 
@@ -143,6 +199,7 @@ impl Told {
             let both = ["a", "b"].map(|half| stored.contains(format!("{name}{half}").as_str()));
             assert_eq!(both, [true, true], "half of a call is there: {id}");
         }
+        self.check_authorities(&snapshot);
         let intents = store
             .intents(&tenant("acme"), Time::from_unix(0), u32::MAX)
             .unwrap();

@@ -29,6 +29,11 @@ pub(crate) fn trust_domain(name: &str) -> TrustDomain {
 pub(crate) fn add_tenant(store: &dyn Store, name: &str) -> TenantKey {
     let folder = tempfile::tempdir().unwrap();
     let root_key = RootKey::create(folder.path()).unwrap();
+    add_tenant_under(store, name, &root_key)
+}
+
+/// As [`add_tenant`], under this root key.
+pub(crate) fn add_tenant_under(store: &dyn Store, name: &str, root_key: &RootKey) -> TenantKey {
     let tenants = store.tenants(&OPERATOR).unwrap();
     if !tenants.iter().any(|there| there.id == tenant("root")) {
         let (_, key) = root_key.new_tenant_key(&tenant("root")).unwrap();
@@ -227,6 +232,7 @@ pub(crate) fn intent(id: &str, recorded: i64) -> IntentRow {
         kind: CredentialKind::X509,
         authority: AuthorityId::parse("k1").unwrap(),
         entry: Some(EntryId::parse("e1").unwrap()),
+        node: Some(SpiffeId::parse("spiffe://a.test/avouch/node/n1").unwrap()),
         subject: SpiffeId::parse("spiffe://a.test/x").unwrap(),
         content: Digest::of(id.as_bytes()),
         not_before: Time::from_unix(recorded - 10),
@@ -240,6 +246,7 @@ pub(crate) fn intent(id: &str, recorded: i64) -> IntentRow {
 pub(crate) fn descending_intent(id: &str, recorded: i64) -> IntentRow {
     IntentRow {
         entry: None,
+        node: None,
         lineage: vec![Ancestor {
             anchor: "github".to_owned(),
             issuer: "https://a.test".to_owned(),

@@ -38,11 +38,12 @@ pub(in crate::http) fn answer(call: &Call, tenant: &Arc<Tenant>) -> Result<Answe
         node_facts,
         node,
     };
-    let (matching, near) = why_not(tenant, &workload, call.plane().now());
+    let found = why_not(tenant, &workload, call.plane().now());
     let list = |found: &[Nearly]| -> Vec<Value> { found.iter().map(to_json).collect() };
     Ok(Answer::json(&json!({
-        "matching": list(&matching),
-        "nearly": list(&near),
+        "matching": list(&found.matching),
+        "depends_on_node": list(&found.depending),
+        "nearly": list(&found.near),
     })))
 }
 
