@@ -15,6 +15,7 @@ use crate::import::arguments::ImportArguments;
 use crate::manage::apply::arguments::{
     APPLY_EXAMPLES, ApplyArguments, EXPORT_EXAMPLES, ExportArguments, PLAN_EXAMPLES, PlanArguments,
 };
+use crate::manage::arguments::cluster::ClusterArguments;
 use crate::manage::arguments::{
     ANCHOR_PUT_EXAMPLES, AdminArguments, AnchorDeleteArguments, AnchorPutArguments,
     AuthorityArguments, EntryArguments, FederationArguments, IssuerArguments, NodeArguments,
@@ -81,6 +82,8 @@ pub enum Command {
     Apply(ApplyArguments),
     /// What signs for a tenant, and what to do when a key may be in the wrong hands
     Authority(AuthorityArguments),
+    /// What a node of a Kubernetes cluster does whose CA is a tenant
+    Cluster(ClusterArguments),
     /// Which workloads get which identity
     Entry(EntryArguments),
     /// The same verdict drawn in full: every check, or every path that failed

@@ -71,6 +71,7 @@ pub fn run(arguments: &Arguments) -> Result<Exit, Fault> {
         Command::Anchor(AnchorCommand::List(list)) => anchors::list(list, common),
         Command::Anchor(AnchorCommand::Put(put)) => manage::put_anchor(put, common),
         Command::Authority(authority) => manage::authority(authority, common),
+        Command::Cluster(cluster) => manage::cluster(cluster, common),
         Command::Entry(entry) => manage::entry(entry, common),
         Command::Federation(federation) => manage::federation(federation, common),
         Command::Node(node) => manage::node(node, common),

@@ -8,12 +8,9 @@ use avouch_store::{AdminId, AdminRecord, Change, Key, Object, Snapshot, TenantKi
 
 use crate::access::{Noun, Role, Verb};
 use crate::caller::Caller;
-use crate::fault::{Fault, Refused};
+use crate::fault::Refused;
 use crate::plane::Plane;
 use crate::tenant::Tenant;
-
-/// How often a change is tried anew because something else has changed meanwhile.
-const MOST_ATTEMPTS: usize = 8;
 
 impl Plane {
     /// Gives someone a role on behalf of `caller`, who can give no more than it has.
@@ -85,12 +82,11 @@ impl Plane {
             Some(record) => Change::Put(Object::Admin(record.clone())),
             None => Change::Remove(Key::Admin(id.clone())),
         };
-        let mut conflict = None;
-        for _ in 0..MOST_ATTEMPTS {
-            let (at, before, is_last) = tenant.read(|snapshot| {
+        self.settle(tenant, || {
+            let (before, is_last) = tenant.read(|snapshot| {
                 let before = snapshot.admins.get(id);
                 let before = before.and_then(|record| Role::parse(&record.role));
-                (snapshot.sequence, before, is_last_operator(snapshot, id))
+                (before, is_last_operator(snapshot, id))
             });
             if let Some(before) = before {
                 self.check_gives(caller, tenant, before)?;
@@ -102,16 +98,8 @@ impl Plane {
                 }
                 .into());
             }
-            match self.apply_at(tenant, at, std::slice::from_ref(&change)) {
-                Ok(_) => return Ok(()),
-                Err(Refused::Reason(reason)) => conflict = Some(reason),
-                Err(fault) => return Err(fault),
-            }
-        }
-        Err(conflict.map_or_else(
-            || Fault::Bug("nothing was tried".to_owned()).into(),
-            Refused::Reason,
-        ))
+            Ok(((), vec![change.clone()]))
+        })
     }
 
     /// Who could give a role that may more than its own would have it, too.

@@ -11,19 +11,22 @@ use avouch_issuer::cluster::{
     ClusterSigner, ComponentCertificate, ComponentDraft, ComponentRequest, Usage, detached_jws,
     spki_hash,
 };
+use avouch_issuer::key::PublicHalf;
 use avouch_issuer::random::Random;
 use avouch_issuer::stages::{Linted, Prepared, issue_one, record};
-use avouch_store::{AuthorityUse, Change, JoinTokenId, JoinTokenRecord, NodeId, Object};
+use avouch_store::{AuthorityUse, JoinTokenId, JoinTokenRecord};
 use zeroize::Zeroizing;
 
 use crate::fault::{Fault, Refused};
 use crate::issuing::StoreLog;
+use crate::nodes::tokens::{Standing, kept, node_named, standing, used_up};
 use crate::plane::Plane;
 use crate::tenant::Tenant;
 use crate::traces;
 
-/// How often a token is tried anew because something else has changed meanwhile.
-const MOST_ATTEMPTS: usize = 8;
+/// For how long after its use a token is answered again, to the same key: whoever has not heard the
+/// answer asks again at once.
+const ANSWERED_AGAIN: i64 = 300;
 
 /// The characters of bootstrap tokens, and how many of them the name and the secret have
 /// (Kubernetes, Authenticating with Bootstrap Tokens). Sixteen of 36 are some 82 bits.
@@ -131,12 +134,7 @@ impl Plane {
         node: &str,
         ttl: u32,
     ) -> Result<BootstrapToken, Refused> {
-        let malformed = || Reason::IssueObjectMalformed {
-            object: "bootstrap token",
-            member: "node".to_owned(),
-            detail: "a name is 1 to 128 letters, digits, `.`, `_` and `-`".to_owned(),
-        };
-        let node = NodeId::parse(node).ok_or_else(malformed)?;
+        let node = node_named(node, "bootstrap token")?;
         let trust_domain = cluster_domain(tenant, trust_domain)?;
         let spiffe_id = SpiffeId::parse(&format!(
             "spiffe://{trust_domain}/avouch/cluster/node/{node}"
@@ -145,17 +143,7 @@ impl Plane {
         let name = self.characters(NAME_LENGTH)?;
         let secret = self.characters(SECRET_LENGTH)?;
         let token = Zeroizing::new(format!("{}.{}", *name, *secret));
-        let now = self.now();
-        let record = JoinTokenRecord {
-            id: token_id(&token)?,
-            node,
-            spiffe_id,
-            created: now,
-            expires: now.plus(i64::from(ttl)),
-            used: None,
-        };
-        let expires = record.expires;
-        self.apply(tenant, &[Change::Put(Object::JoinToken(record))])?;
+        let expires = self.keep_token(tenant, token_id(&token)?, node, &spiffe_id, ttl)?;
         Ok(BootstrapToken {
             token,
             expires,
@@ -165,8 +153,9 @@ impl Plane {
     }
 
     /// Signs the first certificate of a kubelet for the token of its node. What is wrong with the
-    /// request does not cost the token; it is used up before anything is signed, so of two who try
-    /// at once one gets a certificate.
+    /// request does not cost the token, and neither does what fails here; it is used up before
+    /// anything is handed out, so of two who try at once one gets a certificate. An answer that got
+    /// lost may be asked for again, for a moment, with the same key.
     ///
     /// # Errors
     ///
@@ -180,53 +169,45 @@ impl Plane {
         pin: &Pin,
         signing: &Signing,
     ) -> Result<Bootstrapped, Refused> {
-        let unknown = || Refused::from(Reason::IssueBootstrapTokenUnknown {});
         let id = token_id(token)?;
-        let mut conflict = unknown();
-        for _ in 0..MOST_ATTEMPTS {
-            let now = self.now();
-            let (at, record) = tenant.read(|snapshot| {
-                let record = snapshot.join_tokens.get(&id).cloned();
-                (snapshot.sequence, record)
-            });
-            let record = record.ok_or_else(unknown)?;
-            check_usable(&record, now)?;
-            let trust_domain = record.spiffe_id.trust_domain().clone();
-            let ca = self.cluster_ca(tenant, &trust_domain)?;
-            let own = spki_hash(&ca)?;
-            check_pin(pin, &own)?;
-            check_asked(&record, signing)?;
-            let linted: Linted<ComponentDraft> = self
-                .prepare_component(tenant, &trust_domain, signing)?
-                .lint()?;
-            // Once nothing is wrong with the request: whoever comes again for free must not cost
-            // the tenant what it may issue.
-            self.admit_issuance(tenant)?;
-            let used = JoinTokenRecord {
-                used: Some(now),
-                ..record.clone()
-            };
-            match self.apply_at(tenant, at, &[Change::Put(Object::JoinToken(used))]) {
-                Ok(_) => {}
-                Err(refused) => {
-                    self.give_back_issuance(tenant);
-                    match refused {
-                        Refused::Reason(_) => conflict = refused,
-                        Refused::Fault(_) => return Err(refused),
-                    }
-                    continue;
-                }
-            }
-            let recorded = record_one(linted, &StoreLog::of(self))?;
-            return Ok(Bootstrapped {
-                certificate: recorded,
-                node: record.node.to_string(),
-                made: record.created,
-                ca,
-                ca_cert_hash: own,
-            });
-        }
-        Err(conflict)
+        let key = signing.request.public_half();
+        let check = || -> Result<JoinTokenRecord, Refused> {
+            let record = kept(tenant, &id).ok_or(Reason::IssueBootstrapTokenUnknown {})?;
+            check_usable(&record, key, self.now())?;
+            Ok(record)
+        };
+        let record = check()?;
+        let trust_domain = record.spiffe_id.trust_domain();
+        let ca = self.cluster_ca(tenant, trust_domain)?;
+        let own = spki_hash(&ca)?;
+        check_pin(pin, &own)?;
+        check_asked(&record, signing)?;
+        let linted = self
+            .prepare_component(tenant, trust_domain, signing)?
+            .lint()?;
+        // Once nothing is wrong with the request: whoever comes again for free must not cost the
+        // tenant what it may issue.
+        self.admit_issuance(tenant)?;
+        let recorded = traces::part("issue").in_scope(|| record_one(linted, &StoreLog::of(self)));
+        let given = recorded.and_then(|certificate| {
+            self.settle(tenant, || {
+                let record = check()?;
+                let changes = match record.used {
+                    Some(_) => Vec::new(),
+                    None => vec![used_up(record, key, self.now())],
+                };
+                Ok(((), changes))
+            })?;
+            Ok(certificate)
+        });
+        let certificate = given.inspect_err(|_| self.give_back_issuance(tenant))?;
+        Ok(Bootstrapped {
+            certificate,
+            node: record.node.to_string(),
+            made: record.created,
+            ca,
+            ca_cert_hash: own,
+        })
     }
 
     fn prepare_component(
@@ -322,17 +303,20 @@ fn cluster_domain(
     }
 }
 
-fn check_usable(record: &JoinTokenRecord, now: Time) -> Result<(), Reason> {
-    if let Some(used) = record.used {
-        return Err(Reason::IssueBootstrapTokenUsed { used });
+/// Who has shown the key that a token was used for is who used it, and has perhaps not heard the
+/// answer.
+fn check_usable(record: &JoinTokenRecord, key: &PublicHalf, now: Time) -> Result<(), Reason> {
+    match standing(record, now) {
+        Standing::Good => Ok(()),
+        Standing::Used(used)
+            if record.used_for == Some(Digest::of(key.info()))
+                && now < used.plus(ANSWERED_AGAIN) =>
+        {
+            Ok(())
+        }
+        Standing::Used(used) => Err(Reason::IssueBootstrapTokenUsed { used }),
+        Standing::Expired(expires, at) => Err(Reason::IssueBootstrapTokenExpired { expires, at }),
     }
-    if record.expires <= now {
-        return Err(Reason::IssueBootstrapTokenExpired {
-            expires: record.expires,
-            at: now,
-        });
-    }
-    Ok(())
 }
 
 /// A node that was told to believe another CA has been led astray, and says so before it believes

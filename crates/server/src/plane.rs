@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
-use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
+use std::sync::{Arc, MutexGuard, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 use std::time::Duration;
 
 use avouch_core::id::{SpiffeId, TenantId, TrustDomain};
@@ -38,6 +38,9 @@ pub(crate) const OPERATOR: Operator = Operator::of_this_deployment();
 /// How much longer than its end a use is remembered, in seconds: so far apart may the clocks of
 /// servers be that share a store.
 const USES_MARGIN: i64 = 300;
+
+/// How often a change is worked out anew because another server was faster.
+const MOST_ATTEMPTS: usize = 32;
 
 /// The head of paths that are kept for nodes, servers and operators of Avouch itself.
 pub const RESERVED: &str = "avouch";
@@ -338,6 +341,37 @@ impl Plane {
         self.change(tenant, &changes, stored)
     }
 
+    /// Makes a change that is worked out from what is held, which should be quick. Nothing else of the
+    /// tenant is stored from here meanwhile, so only another server can be faster; then it is worked
+    /// out anew. Where nothing is to be changed, nothing is.
+    pub(crate) fn settle<T>(
+        &self,
+        tenant: &Arc<Tenant>,
+        mut worked_out: impl FnMut() -> Result<(T, Vec<Change>), Refused>,
+    ) -> Result<T, Refused> {
+        let mut conflict = Reason::IssueConflict {
+            detail: "the tenant changes too fast".to_owned(),
+        };
+        for _ in 0..MOST_ATTEMPTS {
+            let changing = tenant.changing();
+            let at = tenant.read(|snapshot| snapshot.sequence);
+            let (done, changes) = worked_out()?;
+            if changes.is_empty() {
+                return Ok(done);
+            }
+            let changes = signals::with_notices(self, tenant, &changes)?;
+            let stored = |store: &dyn Store| store.apply_at(tenant.id(), at, &changes);
+            match self.change_while(tenant, changing, &changes, stored) {
+                Ok(_) => return Ok(done),
+                Err(Refused::Reason(reason)) if matches!(*reason, Reason::IssueConflict { .. }) => {
+                    conflict = *reason;
+                }
+                Err(other) => return Err(other),
+            }
+        }
+        Err(conflict.into())
+    }
+
     /// Stores changes if no authority has changed since `known`, the number of the last change of any.
     /// Other things of the tenant may have.
     pub(crate) fn apply_to_authorities(
@@ -368,7 +402,17 @@ impl Plane {
         changes: &[Change],
         stored: impl FnOnce(&dyn Store) -> Result<Sequence, avouch_store::Fault>,
     ) -> Result<Sequence, Refused> {
-        let changing = tenant.changing();
+        self.change_while(tenant, tenant.changing(), changes, stored)
+    }
+
+    /// As [`Plane::change`], by who has the turn to change the tenant.
+    fn change_while(
+        &self,
+        tenant: &Arc<Tenant>,
+        changing: MutexGuard<'_, ()>,
+        changes: &[Change],
+        stored: impl FnOnce(&dyn Store) -> Result<Sequence, avouch_store::Fault>,
+    ) -> Result<Sequence, Refused> {
         let held = tenant.read(|snapshot| snapshot.sequence);
         let storing = crate::traces::part("store.apply");
         let sequence = storing.in_scope(|| stored(self.store.as_ref()));

@@ -61,12 +61,14 @@ impl Concerned {
                 self.nodes.extend(node);
                 Reach::None
             }
-            Key::Anchor(_) | Key::Authority(_) | Key::Federation(_) | Key::TrustDomain(_) => {
+            Key::Anchor(_) | Key::Authority(_) | Key::TrustDomain(_) => {
                 self.everyone = true;
                 Reach::None
             }
+            // Nodes are told of the anchor that a relation keeps.
             Key::Admin(_)
             | Key::Attestor(_)
+            | Key::Federation(_)
             | Key::Issuer(_)
             | Key::IssuerKeys(_)
             | Key::IssuerPins(_)

@@ -52,11 +52,37 @@ pub struct AuthorityLifetimes {
 }
 
 impl Settings {
-    /// Has certificates say where the revocation list of their authority is, below this address.
-    pub fn publish_lists_at(&mut self, url: &str) {
+    /// Under which address verifiers reach this deployment. Certificates say from now on that the
+    /// revocation list of their authority is below it. Slashes at its end mean nothing, and are left
+    /// out: an issuer is compared byte by byte (OpenID Connect Discovery 1.0 4.3).
+    ///
+    /// # Errors
+    ///
+    /// Why it is no such address.
+    pub fn set_public_url(&mut self, url: &str) -> Result<(), &'static str> {
+        let rest = url
+            .strip_prefix("https://")
+            .or_else(|| url.strip_prefix("http://"));
+        let host = rest
+            .and_then(|rest| rest.split('/').next())
+            .unwrap_or_default();
+        if host.is_empty() || host.contains('@') {
+            return Err("an address begins with https:// or http:// and names a host");
+        }
+        if url.contains(['?', '#'])
+            || url
+                .chars()
+                .any(|one| one.is_whitespace() || one.is_control())
+        {
+            return Err(
+                "addresses are made by adding to it, so it has no query, fragment or space",
+            );
+        }
         let url = url.trim_end_matches('/');
+        url.clone_into(&mut self.public_url);
         self.x509.lists_at = Some(url.to_owned());
         self.cluster.lists_at = Some(url.to_owned());
+        Ok(())
     }
 
     /// How long X.509-SVIDs of workloads, of nodes and of the server are valid, in seconds.
@@ -107,6 +133,43 @@ impl Default for Settings {
             cluster: ClusterProfile::default(),
             public_url: "http://127.0.0.1:8080".to_owned(),
             fetch: Permitted::default(),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_slash_at_the_end_of_the_public_address_means_nothing() {
+        for url in ["https://a.test", "https://a.test/", "https://a.test//"] {
+            let mut settings = Settings::default();
+            settings.set_public_url(url).unwrap();
+            assert_eq!(settings.public_url, "https://a.test");
+            assert_eq!(settings.x509.lists_at.as_deref(), Some("https://a.test"));
+        }
+        let mut settings = Settings::default();
+        settings
+            .set_public_url("https://a.test:8443/below/it/")
+            .unwrap();
+        assert_eq!(settings.public_url, "https://a.test:8443/below/it");
+    }
+
+    #[test]
+    fn what_is_no_address_is_refused() {
+        for url in [
+            "",
+            "a.test",
+            "https://",
+            "https:///",
+            "ftp://a.test",
+            "https://me@a.test",
+            "https://a.test?b",
+            "https://a.test/#",
+            "https://a.test/ b",
+        ] {
+            assert!(Settings::default().set_public_url(url).is_err(), "{url}");
         }
     }
 }

@@ -48,9 +48,10 @@ pub use names::{
 };
 pub use record::{
     AdminRecord, AnchorRecord, AttestorRecord, AuthorityKind, AuthorityRecord, AuthorityRole,
-    AuthorityState, AuthorityUse, Entry, EntryExtras, Extras, FederationRecord, IssuerKeysRecord,
-    IssuerPinsRecord, IssuerRecord, JoinTokenRecord, NameRecord, NodeRecord, QuotaRecord,
-    RevocationListRecord, RevokedCertificate, RuleRecord, Selector, TrustDomainRecord, Upstream,
+    AuthorityState, AuthorityUse, Entry, EntryExtras, Extras, FederationCourse, FederationFailure,
+    FederationRecord, IssuerKeysRecord, IssuerPinsRecord, IssuerRecord, JoinTokenRecord,
+    NameRecord, NodeRecord, QuotaRecord, RevocationListRecord, RevokedCertificate, RuleRecord,
+    Selector, TrustDomainRecord, Upstream,
 };
 pub use signal::{SignalKey, SignalKind, SignalRecord};
 pub use single_use::{AttemptId, SingleUse, UseKind, Used};

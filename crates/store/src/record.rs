@@ -4,7 +4,7 @@ use std::fmt;
 use std::ops::Deref;
 use std::sync::Arc;
 
-use avouch_core::id::{SpiffeId, TrustDomain};
+use avouch_core::id::{Digest, SpiffeId, TrustDomain};
 use avouch_core::template::IdTemplate;
 use avouch_core::time::Time;
 
@@ -300,6 +300,34 @@ pub struct FederationRecord {
     pub document: String,
     /// Since when.
     pub created: Time,
+    /// How it went so far; `None` if its endpoint was never asked.
+    pub course: Option<FederationCourse>,
+}
+
+/// How it goes with a federation relation, whichever server asked.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct FederationCourse {
+    /// When its endpoint was asked last.
+    pub tried: Time,
+    /// When that last gave a bundle that was good.
+    pub succeeded: Option<Time>,
+    /// When it is asked next.
+    pub next: Time,
+    /// How often it has failed since.
+    pub failures: u32,
+    /// Why it failed last, if it did.
+    pub failure: Option<FederationFailure>,
+}
+
+/// Why there was no bundle.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct FederationFailure {
+    /// The code of the reason.
+    pub code: String,
+    /// What is wrong.
+    pub sentence: String,
+    /// The smallest fix.
+    pub hint: String,
 }
 
 /// An issuer of tokens that a tenant trusts.
@@ -446,6 +474,8 @@ pub struct JoinTokenRecord {
     pub expires: Time,
     /// When it was used.
     pub used: Option<Time>,
+    /// For which public key: the digest of its DER `SubjectPublicKeyInfo`.
+    pub used_for: Option<Digest>,
 }
 
 /// How much a tenant may have and do, together with all below it. What is not named is not bounded.

@@ -1,6 +1,7 @@
 //! Keys that are made where they are used: on the node, or where a command runs.
 
 use std::fmt;
+use std::str::FromStr;
 use std::sync::Arc;
 
 use aws_lc_rs::encoding::{AsBigEndian, AsDer, EcPrivateKeyBin, PublicKeyX509Der};
@@ -89,7 +90,7 @@ impl NodeKey {
     }
 
     /// As a DER `SubjectPublicKeyInfo`.
-    pub(super) fn public_key(&self) -> &[u8] {
+    pub fn public_key(&self) -> &[u8] {
         &self.public_key
     }
 
@@ -139,7 +140,20 @@ impl NodeKey {
     ///
     /// [`KeyFault`] if the library of cryptography failed.
     pub fn signing_request(&self) -> Result<Vec<u8>, KeyFault> {
-        signing_request(&self.public_key, |message| {
+        self.request(Name::default())
+    }
+
+    /// As [`NodeKey::signing_request`], of a name (RFC 4514).
+    ///
+    /// # Errors
+    ///
+    /// [`KeyFault`] if it is no name, or the library of cryptography failed.
+    pub fn signing_request_of(&self, subject: &str) -> Result<Vec<u8>, KeyFault> {
+        self.request(Name::from_str(subject).map_err(|_| KeyFault)?)
+    }
+
+    fn request(&self, subject: Name) -> Result<Vec<u8>, KeyFault> {
+        signing_request(&self.public_key, subject, |message| {
             let signature = self.pair.sign(&SystemRandom::new(), message);
             Ok(signature.map_err(|_| KeyFault)?.as_ref().to_vec())
         })
@@ -148,11 +162,12 @@ impl NodeKey {
 
 pub(super) fn signing_request(
     public_key: &[u8],
+    subject: Name,
     sign: impl FnOnce(&[u8]) -> Result<Vec<u8>, KeyFault>,
 ) -> Result<Vec<u8>, KeyFault> {
     let info = CertReqInfo {
         version: Version::V1,
-        subject: Name::default(),
+        subject,
         public_key: SubjectPublicKeyInfoOwned::from_der(public_key).map_err(|_| KeyFault)?,
         attributes: Default::default(),
     };
@@ -199,7 +214,7 @@ impl MemberKey {
     pub fn signing_request(&self) -> Result<Vec<u8>, KeyFault> {
         match self {
             Self::Kept(key) => key.signing_request(),
-            Self::InTpm(key) => signing_request(key.public_key(), |message| {
+            Self::InTpm(key) => signing_request(key.public_key(), Name::default(), |message| {
                 key.sign(message).map_err(|fault| {
                     tracing::error!(%fault, "the key of the node cannot be used");
                     KeyFault

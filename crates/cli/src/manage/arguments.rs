@@ -1,6 +1,7 @@
 //! The arguments of commands that ask a server.
 
 mod authority;
+pub mod cluster;
 mod issuers;
 mod pins;
 

@@ -80,6 +80,20 @@ impl Client {
         })
     }
 
+    /// Shows this credential and no other.
+    pub(super) fn bearing(remote: &Remote, credential: Zeroizing<String>) -> Result<Self, Fault> {
+        let server = remote.address();
+        let secured = match check_server(&server)? {
+            true => Some(Secured::of(remote)?),
+            false => None,
+        };
+        Ok(Self {
+            agent: agent(secured),
+            server,
+            credential: Some(credential),
+        })
+    }
+
     pub(super) fn get(&self, path: &str) -> Result<Value, Fault> {
         self.call("GET", path, None)
     }

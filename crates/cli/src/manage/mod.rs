@@ -3,6 +3,7 @@
 pub mod apply;
 pub mod arguments;
 mod aws_command;
+mod bootstrap;
 mod bound;
 mod client;
 mod cluster;
@@ -10,6 +11,7 @@ mod deciding;
 mod entries;
 pub mod exchange;
 mod federation;
+mod holder;
 mod issuers;
 mod nodes;
 mod pins;
@@ -31,6 +33,7 @@ use arguments::{
     AuthorityCommand, Remote, TenantArguments, TenantCommand, TrustDomainArguments,
     TrustDomainCommand, WhyNotArguments,
 };
+pub use bootstrap::cluster;
 use client::Client;
 pub(crate) use deciding::decide;
 pub use entries::entry;

@@ -329,9 +329,8 @@ async fn open(
     addresses: Addresses,
     with_demo: bool,
 ) -> Result<Arc<Plane>, Fault> {
-    let public_url = arguments.public_url.clone();
     let mut settings = Settings {
-        public_url: public_url.unwrap_or_else(|| addresses.url()),
+        public_url: addresses.url(),
         bundle_refresh_hint: arguments.bundle_refresh,
         federation_interval: arguments.federation_interval,
         ..Settings::default()
@@ -349,7 +348,9 @@ async fn open(
         settings.intents_kept = seconds;
     }
     if let Some(url) = &arguments.public_url {
-        settings.publish_lists_at(url);
+        settings
+            .set_public_url(url)
+            .map_err(|why| Fault::Usage(format!("--public-url {url}: {why}")))?;
     }
     if let Some(ttl) = arguments.authority_ttl {
         settings.authorities.intermediate = ttl;

@@ -6,6 +6,7 @@
     reason = "what is skipped is read from the output of the tests"
 )]
 
+use std::io::{Read, Write};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
@@ -431,4 +432,174 @@ fn the_rsa_ca_of_kubeadm_signs_on_and_is_followed_by_a_root_of_ours() {
     .unwrap();
     let by_rsa = "openssl verify -CAfile ca.crt -untrusted mary.pem mary.pem";
     assert!(shell(&plane, by_rsa).is_err(), "below the root of before");
+}
+
+fn bootstrap(plane: &Plane, more: &[&str]) -> Ran {
+    bootstrap_at(plane, &plane.http(), more)
+}
+
+fn bootstrap_at(plane: &Plane, server: &str, more: &[&str]) -> Ran {
+    let fixed = [
+        "cluster",
+        "bootstrap",
+        "worker-1",
+        "--server",
+        server,
+        "--tenant",
+        "demo",
+        "--token-file",
+        "token",
+        "--api-server",
+        "https://10.0.0.1:6443",
+        "--kubeconfig",
+        "node/kubelet.conf",
+        "--cert-dir",
+        "node/pki",
+    ];
+    plane.folder.run(&[&fixed[..], more].concat())
+}
+
+#[test]
+fn a_node_bootstraps_its_kubelet_by_the_hash_of_the_ca_and_may_ask_again_with_its_key() {
+    if is_missing("openssl") {
+        return;
+    }
+    let plane = Plane::start("cluster-bootstrap", &[]);
+    let added = manage(&plane, &["authority", "add", DOMAIN, "--use", "cluster"]);
+    assert_eq!(added.code, 0, "{}", added.err);
+    let token = write_ca(&plane);
+    plane.folder.file("token", token["token"].as_str().unwrap());
+    let hash = token["ca_cert_hash"].as_str().unwrap();
+    let here = |name: &str| plane.folder.path().join(name).exists();
+
+    // Neither is guessed.
+    assert_eq!(bootstrap(&plane, &[]).code, 2);
+    assert_eq!(bootstrap(&plane, &["--ca-cert-hash", "9f2c"]).code, 2);
+    let both = ["--ca-cert-hash", hash, "--unsafe-skip-ca-verification"];
+    assert_eq!(bootstrap(&plane, &both).code, 2);
+    let strange = format!("sha256:{}", "0".repeat(64));
+    let refused = bootstrap(&plane, &["--ca-cert-hash", &strange]);
+    assert_eq!(refused.code, 3, "{}", refused.err);
+    assert!(
+        refused.err.contains("issue.bootstrap_ca_mismatch"),
+        "{}",
+        refused.err
+    );
+    assert!(!here("node/kubelet.conf") && !here("node/pki/kubelet-client.pem"));
+
+    let done = bootstrap(&plane, &["--ca-cert-hash", hash, "-o", "json"]);
+    assert_eq!(done.code, 0, "{}", done.err);
+    assert_eq!(done.json()["ca_cert_hash"], hash);
+    assert!(
+        done.json()["warning"].is_null() && done.err.is_empty(),
+        "{}",
+        done.err
+    );
+    let check = "openssl verify -x509_strict -purpose sslclient -CAfile node/pki/cluster-ca.pem \
+                 -untrusted node/pki/kubelet-client.pem node/pki/kubelet-client.pem
+                 openssl x509 -in node/pki/kubelet-client.pem -noout -subject
+                 test \"$(stat -c %a node/kubelet.conf node/pki/kubelet-client.key | sort -u)\" = 600";
+    let told = shell(&plane, check).unwrap();
+    assert!(
+        told.contains("O = system:nodes, CN = system:node:worker-1")
+            || told.contains("O=system:nodes, CN=system:node:worker-1"),
+        "{told}"
+    );
+    if let Some(reader) = kubernetes() {
+        let reader = reader.display();
+        let told = shell(&plane, &format!("{reader} kubeconfig node/kubelet.conf")).unwrap();
+        assert_eq!(told, "https://10.0.0.1:6443 system:node:worker-1\n");
+    }
+
+    // The answer got lost: the key is there, and has it again. Another key has not.
+    let again = bootstrap(&plane, &["--ca-cert-hash", hash]);
+    assert_eq!(again.code, 0, "{}", again.err);
+    shell(&plane, "rm node/pki/kubelet-client.key").unwrap();
+    let used = bootstrap(&plane, &["--ca-cert-hash", hash]);
+    assert_eq!(used.code, 3, "{}", used.err);
+    assert!(
+        used.err.contains("issue.bootstrap_token_used"),
+        "{}",
+        used.err
+    );
+
+    let token = manage(
+        &plane,
+        &["authority", "bootstrap-token", "worker-1", "-o", "json"],
+    );
+    plane
+        .folder
+        .file("token", token.json()["token"].as_str().unwrap());
+    let unsafely = bootstrap(&plane, &["--unsafe-skip-ca-verification"]);
+    assert_eq!(unsafely.code, 0, "{}", unsafely.err);
+    assert!(
+        unsafely.err.contains("believed because someone answered"),
+        "{}",
+        unsafely.err
+    );
+    assert!(unsafely.out.contains(hash), "{}", unsafely.out);
+}
+
+#[test]
+fn a_server_with_another_ca_than_it_says_is_not_believed() {
+    if is_missing("openssl") {
+        return;
+    }
+    // What answers signs with the CA of the cluster below it and calls it the CA that the node knows.
+    let plane = Plane::start("cluster-liar", &[]);
+    let made = "openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -keyout k.key \
+                -out other.pem -subj /CN=kubernetes 2>&1";
+    shell(&plane, made).unwrap();
+    let other = std::fs::read_to_string(plane.folder.path().join("other.pem")).unwrap();
+    let answer = serde_json::json!({
+        "cluster_ca": other, "ca_cert_hash": format!("sha256:{}", "1".repeat(64)),
+        "signing_request": {"status": {"certificate": Base64::encode_string(other.as_bytes())}},
+    });
+    let body = answer.to_string();
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = format!("http://{}", listener.local_addr().unwrap());
+    let serving = std::thread::spawn(move || {
+        for _ in 0..2 {
+            let (mut stream, _) = listener.accept().unwrap();
+            read_request(&mut stream);
+            let head = "HTTP/1.1 200 OK\r\ncontent-type: application/json\r\nconnection: close\r\n";
+            let text = format!("{head}content-length: {}\r\n\r\n{body}", body.len());
+            stream.write_all(text.as_bytes()).unwrap();
+        }
+    });
+    plane.folder.file("token", "abcdef.0123456789abcdef");
+    let hash = format!("sha256:{}", "1".repeat(64));
+    let pinned = bootstrap_at(&plane, &address, &["--ca-cert-hash", &hash]);
+    assert!(
+        pinned.err.contains("issue.bootstrap_ca_mismatch"),
+        "{}",
+        pinned.err
+    );
+    let unsafely = bootstrap_at(&plane, &address, &["--unsafe-skip-ca-verification"]);
+    assert_eq!(unsafely.code, 1, "{}", unsafely.err);
+    assert!(
+        unsafely.err.contains("another key or of another node"),
+        "{}",
+        unsafely.err
+    );
+    serving.join().unwrap();
+    assert!(!plane.folder.path().join("node/kubelet.conf").exists());
+}
+
+/// Reads a request with its body, so that its sender hears the answer.
+fn read_request(stream: &mut std::net::TcpStream) {
+    let mut seen = Vec::new();
+    let mut part = [0; 4096];
+    loop {
+        let text = String::from_utf8_lossy(&seen).to_lowercase();
+        if let Some((head, body)) = text.split_once("\r\n\r\n") {
+            let length = head.split("content-length: ").nth(1).unwrap();
+            let length: usize = length.lines().next().unwrap().trim().parse().unwrap();
+            if body.len() >= length {
+                return;
+            }
+        }
+        let read = stream.read(&mut part).unwrap();
+        seen.extend_from_slice(&part[..read]);
+    }
 }

@@ -5,7 +5,7 @@
 //! relation ──► polling ──► fetch ──► received ──► anchor of the tenant ──► nodes, decisions
 //!  URL, profile   │ as often as      judged        one for each trust domain,
 //!  said, never    │ the bundle says                never merged with another
-//!  inferred       └► state: last, next, why not
+//!  inferred       └► course, on record: last, next, why not
 //! ```
 //!
 //! A relation is the tenant's own and goes one way. What is fetched becomes an anchor of the tenant
@@ -31,12 +31,9 @@ use crate::tenant::Tenant;
 
 pub use polling::follow;
 pub use relation::{Profile, Relation};
-pub(crate) use state::{State, States};
+pub(crate) use state::{States, word};
 
 use received::Received;
-
-/// How often a relation is stored anew because something else has changed meanwhile.
-const MOST_ATTEMPTS: usize = 8;
 
 /// The head of the names of anchors that relations keep.
 const ANCHOR: &str = "federation-";
@@ -62,24 +59,11 @@ impl Plane {
             Some(bundle) => Some(Received::of(trust_domain, bundle)?.document),
             None => None,
         };
-        let mut conflict = None;
-        for _ in 0..MOST_ATTEMPTS {
-            let at = tenant.read(|snapshot| snapshot.sequence);
-            let (record, changes) =
-                self.federation_changes(tenant, trust_domain, relation, given.clone())?;
-            match self.apply_at(tenant, at, &changes) {
-                Ok(_) => {
-                    self.federations.forget(tenant.id(), trust_domain);
-                    return Ok(record);
-                }
-                Err(Refused::Reason(reason)) => conflict = Some(reason),
-                Err(fault) => return Err(fault),
-            }
-        }
-        Err(conflict.map_or_else(
-            || Fault::Bug("nothing was tried".to_owned()).into(),
-            Refused::Reason,
-        ))
+        let record = self.settle(tenant, || {
+            self.federation_changes(tenant, trust_domain, relation, given.clone())
+        })?;
+        self.federations.forget(tenant.id(), trust_domain);
+        Ok(record)
     }
 
     fn federation_changes(
@@ -96,6 +80,8 @@ impl Plane {
             trust_domain: trust_domain.clone(),
             document: Value::Object(relation.members()).to_string(),
             created: before.map_or_else(|| self.now(), |before| before.created),
+            // It is another now, so it is asked at once.
+            course: None,
         };
         let bundle = given.or_else(|| known_bundle(tenant, trust_domain));
         // All that a poll needs is looked at now, where someone reads what is wrong.

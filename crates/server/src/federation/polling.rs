@@ -6,12 +6,14 @@ use std::time::Duration;
 use avouch_core::credential::jose::bundle::Bundle;
 use avouch_core::id::TrustDomain;
 use avouch_core::reason::Reason;
-use avouch_store::{AnchorRecord, Change, FederationRecord, Object};
+use avouch_store::{
+    AnchorRecord, Change, FederationCourse, FederationFailure, FederationRecord, Object,
+};
 use serde_json::Value;
 
 use super::received::Received;
 use super::relation::Relation;
-use super::state::{Failure, State};
+use super::state::{WORDS, after, failure_of, word};
 use super::{anchor_document, anchor_id, known_bundle};
 use crate::fault::Refused;
 use crate::fetch::Fetched;
@@ -31,8 +33,9 @@ const LONGEST_INTERVAL: u32 = 86_400;
 /// How many redirects are followed (SPIFFE Federation 5.2.3).
 const MOST_REDIRECTS: usize = 3;
 
-/// How often a bundle is stored anew because something else has changed meanwhile.
-const MOST_ATTEMPTS: usize = 8;
+/// Within how many seconds of a start is asked what fell due before; less where all are asked more
+/// often.
+const SPREAD: u32 = 60;
 
 /// Asks those that are due, for as long as it is polled.
 pub async fn follow(plane: Arc<Plane>) {
@@ -53,12 +56,10 @@ pub async fn follow(plane: Arc<Plane>) {
 impl Plane {
     /// How many relations are in which state, for whoever watches the server.
     pub(crate) fn federation_states(&self) -> [(&'static str, u64); 3] {
-        let mut states = State::WORDS.map(|word| (word, 0));
+        let mut states = WORDS.map(|word| (word, 0));
         for tenant in self.all_tenants() {
-            let names: Vec<TrustDomain> =
-                tenant.read(|snapshot| snapshot.federations.keys().cloned().collect());
-            for name in names {
-                let word = self.federations.of(tenant.id(), &name).word();
+            for record in relations(&tenant) {
+                let word = word(self.federations.of(tenant.id(), &record).as_ref());
                 for (_, count) in states.iter_mut().filter(|(state, _)| *state == word) {
                     *count += 1;
                 }
@@ -68,12 +69,13 @@ impl Plane {
     }
 
     fn due_federations(&self, tenant: &Tenant) -> Vec<TrustDomain> {
-        let names: Vec<TrustDomain> =
-            tenant.read(|snapshot| snapshot.federations.keys().cloned().collect());
-        if names.is_empty() {
-            return names;
+        let records = relations(tenant);
+        if records.is_empty() {
+            return Vec::new();
         }
-        self.federations.take_due(tenant.id(), names, self.now())
+        let spread = self.settings.federation_interval.min(SPREAD);
+        self.federations
+            .take_due(tenant.id(), &records, self.now(), spread)
     }
 
     /// Asks the endpoint of a relation now, and keeps the bundle if it is good. The next time is
@@ -88,24 +90,55 @@ impl Plane {
         name: &TrustDomain,
     ) -> Result<(), Refused> {
         let fetched = self.fetch_and_keep(tenant, name).await;
-        let now = self.now();
-        let next = now.plus(i64::from(self.interval(tenant, name)));
-        let outcome = match &fetched {
-            Ok(()) => Ok(()),
-            Err(refused) => Err(Failure::of(refused)),
-        };
-        if let Err(failure) = &outcome {
+        let failure = fetched.as_ref().err().map(failure_of);
+        if let Some(failure) = &failure {
             tracing::warn!(
                 tenant = %tenant.id(), trust_domain = %name, code = failure.code,
                 sentence = failure.sentence, "there is no newer bundle of a trust domain"
             );
         }
-        let is_there = tenant.read(|snapshot| snapshot.federations.contains_key(name));
-        match is_there {
-            true => self.federations.note(tenant.id(), name, now, next, outcome),
-            false => self.federations.forget(tenant.id(), name),
-        }
+        let (plane, of, name) = (Arc::clone(self), Arc::clone(tenant), name.clone());
+        let noted =
+            tokio::task::spawn_blocking(move || plane.note_course(&of, &name, failure)).await;
+        noted.map_err(|error| crate::Fault::Bug(error.to_string()))?;
         fetched
+    }
+
+    /// Puts on record how it went. What cannot be stored is held until it can.
+    fn note_course(
+        &self,
+        tenant: &Arc<Tenant>,
+        name: &TrustDomain,
+        failure: Option<FederationFailure>,
+    ) {
+        let now = self.now();
+        let next = now.plus(i64::from(self.interval(tenant, name)));
+        let noted = self.settle(tenant, || {
+            let Some(record) = tenant.read(|snapshot| snapshot.federations.get(name).cloned())
+            else {
+                return Ok((None, Vec::new()));
+            };
+            let before = self.federations.of(tenant.id(), &record);
+            let course = after(before.as_ref(), now, next, failure.clone());
+            let noted = FederationRecord {
+                course: Some(course),
+                ..record
+            };
+            Ok((None, vec![Change::Put(Object::Federation(noted))]))
+        });
+        let held: Option<FederationCourse> = match noted {
+            Ok(held) => held,
+            Err(_) => tenant.read(|snapshot| {
+                let record = snapshot.federations.get(name)?;
+                let before = self.federations.of(tenant.id(), record);
+                Some(after(before.as_ref(), now, next, failure))
+            }),
+        };
+        match held {
+            Some(course) => self.federations.hold(tenant.id(), name, course),
+            None => self.federations.forget(tenant.id(), name),
+        }
+        self.federations.done(tenant.id(), name);
     }
 
     async fn fetch_and_keep(
@@ -172,47 +205,39 @@ impl Plane {
     ) -> Result<(), Refused> {
         let name = &record.trust_domain;
         let id = anchor_id(name)?;
-        let mut conflict = None;
-        for _ in 0..MOST_ATTEMPTS {
-            let (at, held, relation) = tenant.read(|snapshot| {
+        let is_new = self.settle(tenant, || {
+            let (held, relation) = tenant.read(|snapshot| {
                 let anchor = snapshot.anchors.get(&id);
                 let held = anchor.map(|anchor| anchor.document.clone());
-                let relation = snapshot.federations.get(name).cloned();
-                (snapshot.sequence, held, relation)
+                (held, snapshot.federations.get(name).cloned())
             });
             // It is another now, or gone: what was fetched for the one before means nothing.
-            if relation.as_ref() != Some(record) {
-                return Ok(());
+            let is_same = relation.is_some_and(|relation| {
+                (relation.document, relation.created) == (record.document.clone(), record.created)
+            });
+            if !is_same {
+                return Ok((false, Vec::new()));
             }
             let document = anchor_document(record, &Relation::read(record)?, &received.document);
             if held.as_ref() == Some(&document) {
-                return Ok(());
+                return Ok((false, Vec::new()));
             }
             if let Some(held) = held
                 && !is_later(name, &held, received)?
             {
-                return Ok(());
+                return Ok((false, Vec::new()));
             }
-            let put = Change::Put(Object::Anchor(AnchorRecord {
-                id: id.clone(),
-                document,
-            }));
-            match self.apply_at(tenant, at, &[put]) {
-                Ok(_) => {
-                    tracing::info!(
-                        tenant = %tenant.id(), trust_domain = %name,
-                        sequence = received.bundle.sequence(), "the bundle of a trust domain is new"
-                    );
-                    return Ok(());
-                }
-                Err(Refused::Reason(reason)) => conflict = Some(reason),
-                Err(fault) => return Err(fault),
-            }
+            let id = id.clone();
+            let put = Change::Put(Object::Anchor(AnchorRecord { id, document }));
+            Ok((true, vec![put]))
+        })?;
+        if is_new {
+            tracing::info!(
+                tenant = %tenant.id(), trust_domain = %name,
+                sequence = received.bundle.sequence(), "the bundle of a trust domain is new"
+            );
         }
-        Err(conflict.map_or_else(
-            || crate::Fault::Bug("nothing was tried".to_owned()).into(),
-            Refused::Reason,
-        ))
+        Ok(())
     }
 
     /// How long to wait until it is asked again, in seconds: what its bundle says, within bounds.
@@ -229,6 +254,10 @@ impl Plane {
             .unwrap_or(u32::MAX)
             .clamp(shortest, LONGEST_INTERVAL)
     }
+}
+
+fn relations(tenant: &Tenant) -> Vec<FederationRecord> {
+    tenant.read(|snapshot| snapshot.federations.values().cloned().collect())
 }
 
 /// Whether what was received is to take the place of what is held (SPIFFE Federation 4.4): a higher

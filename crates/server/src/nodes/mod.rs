@@ -2,7 +2,7 @@
 
 pub(crate) mod attestation;
 mod presences;
-mod tokens;
+pub(crate) mod tokens;
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -23,9 +23,6 @@ pub(crate) use attestation::{Known, RefusedNode, RefusedNodes};
 pub use attestation::{Opened, Sealing};
 pub(crate) use presences::Presences;
 pub use tokens::JoinToken;
-
-/// How often a join is tried anew because something else has changed meanwhile.
-const MOST_ATTEMPTS: usize = 16;
 
 /// A node that is known and not banned.
 #[derive(Clone)]

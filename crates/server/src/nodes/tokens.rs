@@ -1,4 +1,8 @@
-//! Join tokens: each lets one node join, once.
+//! Tokens that are made for one node and can be used once: join tokens, and the bootstrap tokens of
+//! kubelets, which are kept with them.
+//!
+//! What is given for a token is signed before the token is used up and handed out only after, so
+//! whatever fails in between, the token is good and nothing was given.
 
 use std::sync::Arc;
 
@@ -11,7 +15,7 @@ use avouch_store::{Change, JoinTokenId, JoinTokenRecord, Key, NodeId, NodeRecord
 use base64ct::{Base64UrlUnpadded, Encoding};
 use zeroize::Zeroizing;
 
-use super::{MOST_ATTEMPTS, Membership, node_id};
+use super::{Membership, node_id};
 use crate::fault::{Fault, Refused};
 use crate::plane::Plane;
 use crate::quotas::Bounded;
@@ -48,32 +52,42 @@ impl Plane {
         node: &str,
         ttl: u32,
     ) -> Result<JoinToken, Refused> {
-        let node = NodeId::parse(node).ok_or_else(|| Reason::IssueObjectMalformed {
-            object: "join token",
-            member: "node".to_owned(),
-            detail: "a name is 1 to 128 letters, digits, `.`, `_` and `-`".to_owned(),
-        })?;
+        let node = node_named(node, "join token")?;
         let spiffe_id = node_id(tenant, &node)?;
         let mut bytes = Zeroizing::new([0; TOKEN_BYTES]);
         self.random.fill(bytes.as_mut_slice())?;
         let secret = Base64UrlUnpadded::encode_string(bytes.as_slice());
         let token = Zeroizing::new(format!("{}.{secret}", tenant.id()));
-        let now = self.now();
-        let record = JoinTokenRecord {
-            id: token_id(&token)?,
-            node,
-            spiffe_id: spiffe_id.clone(),
-            created: now,
-            expires: now.plus(i64::from(ttl)),
-            used: None,
-        };
-        let expires = record.expires;
-        self.apply(tenant, &[Change::Put(Object::JoinToken(record))])?;
+        let expires = self.keep_token(tenant, token_id(&token)?, node, &spiffe_id, ttl)?;
         Ok(JoinToken {
             token,
             spiffe_id,
             expires,
         })
+    }
+
+    /// Remembers a token of a node for `ttl` seconds, and says until when.
+    pub(crate) fn keep_token(
+        &self,
+        tenant: &Arc<Tenant>,
+        id: JoinTokenId,
+        node: NodeId,
+        spiffe_id: &SpiffeId,
+        ttl: u32,
+    ) -> Result<Time, Refused> {
+        let now = self.now();
+        let record = JoinTokenRecord {
+            id,
+            node,
+            spiffe_id: spiffe_id.clone(),
+            created: now,
+            expires: now.plus(i64::from(ttl)),
+            used: None,
+            used_for: None,
+        };
+        let expires = record.expires;
+        self.apply(tenant, &[Change::Put(Object::JoinToken(record))])?;
+        Ok(expires)
     }
 
     /// Lets the node join that a token was made for. The token is used up with the same change that
@@ -90,22 +104,26 @@ impl Plane {
         let tenant = tenant.and_then(|name| self.tenant_named(name));
         let tenant = tenant.ok_or_else(unknown)?;
         let id = token_id(token)?;
-        let mut conflict = unknown();
-        for _ in 0..MOST_ATTEMPTS {
-            let now = self.now();
-            let (at, record) = tenant.read(|snapshot| {
-                let record = snapshot.join_tokens.get(&id).cloned();
-                (snapshot.sequence, record)
-            });
-            let record = record.ok_or_else(unknown)?;
-            check_usable(&record, now)?;
+        let check = || -> Result<JoinTokenRecord, Refused> {
+            let record = kept(&tenant, &id).ok_or_else(unknown)?;
+            match standing(&record, self.now()) {
+                Standing::Good => {}
+                Standing::Used(used) => return Err(Reason::IssueJoinTokenUsed { used }.into()),
+                Standing::Expired(expires, at) => {
+                    return Err(Reason::IssueJoinTokenExpired { expires, at }.into());
+                }
+            }
             match tenant.read(|snapshot| snapshot.nodes.get(&record.node).cloned()) {
                 Some(there) => check_not_banned(&there)?,
                 None => self.check_room(&tenant, Bounded::Nodes)?,
             }
-            // Signed before the token is used up, so that a failure of ours does not cost it; handed
-            // out only after.
-            let membership = self.sign_node(&tenant, &record.spiffe_id, public_half.clone())?;
+            Ok(record)
+        };
+        let spiffe_id = check()?.spiffe_id;
+        let membership = self.sign_node(&tenant, &spiffe_id, public_half.clone())?;
+        self.settle(&tenant, || {
+            let record = check()?;
+            let now = self.now();
             let node = NodeRecord {
                 id: record.node.clone(),
                 spiffe_id: record.spiffe_id.clone(),
@@ -117,21 +135,13 @@ impl Plane {
                 evidence_made: None,
                 banned: None,
             };
-            let used = JoinTokenRecord {
-                used: Some(now),
-                ..record
-            };
-            let changes = [
-                Change::Put(Object::JoinToken(used)),
+            let changes = vec![
+                used_up(record, &public_half, now),
                 Change::Put(Object::Node(node)),
             ];
-            match self.apply_at(&tenant, at, &changes) {
-                Ok(_) => return Ok(membership),
-                Err(reason @ Refused::Reason(_)) => conflict = reason,
-                Err(fault) => return Err(fault),
-            }
-        }
-        Err(conflict)
+            Ok(((), changes))
+        })?;
+        Ok(membership)
     }
 }
 
@@ -158,17 +168,46 @@ impl Plane {
     }
 }
 
-fn check_usable(record: &JoinTokenRecord, now: Time) -> Result<(), Reason> {
-    if let Some(used) = record.used {
-        return Err(Reason::IssueJoinTokenUsed { used });
+/// The name of a node that a token is to be made for.
+pub(crate) fn node_named(name: &str, object: &'static str) -> Result<NodeId, Reason> {
+    NodeId::parse(name).ok_or_else(|| Reason::IssueObjectMalformed {
+        object,
+        member: "node".to_owned(),
+        detail: "a name is 1 to 128 letters, digits, `.`, `_` and `-`".to_owned(),
+    })
+}
+
+/// A token, as it is remembered now.
+pub(crate) fn kept(tenant: &Tenant, id: &JoinTokenId) -> Option<JoinTokenRecord> {
+    tenant.read(|snapshot| snapshot.join_tokens.get(id).cloned())
+}
+
+/// What a token is good for.
+pub(crate) enum Standing {
+    /// It can be used.
+    Good,
+    /// It was used then.
+    Used(Time),
+    /// It ended then, and it is later now: from the very second on that it ends with.
+    Expired(Time, Time),
+}
+
+/// What a token is good for now.
+pub(crate) fn standing(record: &JoinTokenRecord, now: Time) -> Standing {
+    match record.used {
+        Some(used) => Standing::Used(used),
+        None if record.expires <= now => Standing::Expired(record.expires, now),
+        None => Standing::Good,
     }
-    if record.expires <= now {
-        return Err(Reason::IssueJoinTokenExpired {
-            expires: record.expires,
-            at: now,
-        });
-    }
-    Ok(())
+}
+
+/// A token that was used for a key.
+pub(crate) fn used_up(record: JoinTokenRecord, key: &PublicHalf, now: Time) -> Change {
+    Change::Put(Object::JoinToken(JoinTokenRecord {
+        used: Some(now),
+        used_for: Some(Digest::of(key.info())),
+        ..record
+    }))
 }
 
 /// A token is no pardon: whoever lifts a ban says so.

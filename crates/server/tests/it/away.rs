@@ -2,28 +2,51 @@
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, RwLock};
+use std::sync::{Arc, Mutex, RwLock};
 
 use avouch_core::id::TenantId;
 use avouch_core::time::Time;
+use avouch_server::Refused;
 use avouch_store::{
     Change, Fault, Feed, Followers, IntentId, IntentRow, Operator, Report, Sequence, ServerId,
     SingleUse, Snapshot, Store, TenantRecord, Used,
 };
+use avouch_testkit::key::Key;
 use serde_json::json;
 
-use crate::world::World;
+use crate::world::{World, signing_request};
 
 /// What is said of where the database is, which no caller is to learn.
 const INSIDE: &str = "db-7.internal";
 
+/// Where the next call of a kind breaks off.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Cut {
+    /// When intents are to be recorded.
+    BeforeRecording,
+    /// When a change is to be stored.
+    BeforeStoring,
+    /// When it is stored, and before that is told.
+    AfterStoring,
+}
+
 /// A store that answers only while it is there.
 pub(crate) struct Switched {
+    pub(crate) cut: Mutex<Option<Cut>>,
     pub(crate) store: RwLock<Arc<dyn Store>>,
     pub(crate) is_away: Arc<AtomicBool>,
 }
 
 impl Switched {
+    fn cut_if(&self, here: Cut) -> Result<(), Fault> {
+        let mut cut = self.cut.lock().unwrap();
+        if *cut == Some(here) {
+            *cut = None;
+            return Err(Fault::Lost(INSIDE.to_owned()));
+        }
+        Ok(())
+    }
+
     fn store(&self) -> Result<Arc<dyn Store>, Fault> {
         if self.is_away.load(Ordering::SeqCst) {
             return Err(Fault::Lost(INSIDE.to_owned()));
@@ -55,7 +78,10 @@ impl Store for Switched {
         at: Sequence,
         changes: &[Change],
     ) -> Result<Sequence, Fault> {
-        self.store()?.apply_at(tenant, at, changes)
+        self.cut_if(Cut::BeforeStoring)?;
+        let stored = self.store()?.apply_at(tenant, at, changes);
+        self.cut_if(Cut::AfterStoring)?;
+        stored
     }
 
     fn load(&self, tenant: &TenantId) -> Result<Snapshot, Fault> {
@@ -67,6 +93,7 @@ impl Store for Switched {
     }
 
     fn record_intents(&self, tenant: &TenantId, intents: &[IntentRow]) -> Result<(), Fault> {
+        self.cut_if(Cut::BeforeRecording)?;
         self.store()?.record_intents(tenant, intents)
     }
 
@@ -131,6 +158,24 @@ impl Store for Switched {
 
     fn forget_uses(&self, operator: &Operator, before: Time) -> Result<u64, Fault> {
         self.store()?.forget_uses(operator, before)
+    }
+}
+
+/// Signed and on record before the token is used up, handed out only after.
+#[test]
+fn no_failure_between_costs_a_join_token() {
+    let world = World::new();
+    let one = world.plane.tenant_named("one").unwrap();
+    for cut in [Cut::BeforeRecording, Cut::BeforeStoring] {
+        let name = format!("node-{cut:?}");
+        let made = world.plane.new_join_token(&one, &name, 600).unwrap();
+        let request = signing_request(&Key::p256(&name));
+        world.cut_next(cut);
+        assert!(matches!(
+            world.plane.join(&made.token, &request),
+            Err(Refused::Fault(_))
+        ));
+        world.plane.join(&made.token, &request).unwrap();
     }
 }
 

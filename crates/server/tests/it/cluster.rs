@@ -9,6 +9,7 @@ use avouch_testkit::world::pem;
 use base64ct::{Base64, Encoding};
 use serde_json::{Value, json};
 
+use crate::away::Cut;
 use crate::http::Answer;
 use crate::world::World;
 
@@ -33,14 +34,14 @@ fn world() -> World {
     world
 }
 
-fn node(name: &str) -> Name {
+pub(crate) fn node(name: &str) -> Name {
     Name::empty()
         .with("2.5.4.10", "system:nodes")
         .with("2.5.4.3", &format!("system:node:{name}"))
 }
 
 /// A certification request (RFC 2986) with names beside its subject.
-fn certification_request(key: &Key, subject: &Name, names: &[GeneralName]) -> Vec<u8> {
+pub(crate) fn certification_request(key: &Key, subject: &Name, names: &[GeneralName]) -> Vec<u8> {
     let attributes = if names.is_empty() {
         Vec::new()
     } else {
@@ -330,7 +331,10 @@ fn a_bootstrap_token_gives_one_certificate_of_one_node_and_the_decision_shows_it
     );
     assert_eq!(given["legs"][0]["ends_at"], *hash);
 
-    let again = send(secret, &good);
+    // Whoever has not heard the answer asks again, and anyone else learns that someone was first.
+    assert_eq!(send(secret, &good).status, 200);
+    let other_key = certification_request(&Key::p256("other"), &node("node-1"), &[]);
+    let again = send(secret, &bootstrapping(&other_key, hash));
     assert_eq!(
         (again.status, again.code().as_str()),
         (401, "issue.bootstrap_token_used")
@@ -386,16 +390,53 @@ fn what_is_wrong_with_a_request_costs_neither_the_token_nor_what_the_tenant_may_
     assert_eq!(given.status, 200, "{}", given.body);
 }
 
+/// What is given for a token is on record and signed before the token is used up, so that no
+/// failure between the two costs it; and the answer itself may get lost.
+#[test]
+fn a_bootstrap_token_is_good_until_its_certificate_is_and_its_answer_may_be_asked_for_again() {
+    let world = world();
+    for (cut, is_good_for_others) in [
+        (Cut::BeforeRecording, true),
+        (Cut::BeforeStoring, true),
+        (Cut::AfterStoring, false),
+    ] {
+        let made = token(&world, "node-1");
+        let secret = made["token"].as_str().unwrap();
+        let with = |key: &str| {
+            let request = certification_request(&Key::p256(key), &node("node-1"), &[]);
+            let body = bootstrapping(&request, &made["ca_cert_hash"]);
+            world.send(secret, "POST", BOOTSTRAP, &body)
+        };
+        world.cut_next(cut);
+        let failed = with("kubelet");
+        assert_eq!(failed.status, 503, "{cut:?}: {}", failed.body);
+        let other = with("other");
+        if is_good_for_others {
+            assert_eq!(other.status, 200, "{cut:?}: {}", other.body);
+        } else {
+            assert_eq!(other.code(), "issue.bootstrap_token_used", "{cut:?}");
+            let again = with("kubelet");
+            assert_eq!(again.status, 200, "{cut:?}: {}", again.body);
+        }
+    }
+}
+
 #[test]
 fn of_many_who_use_a_bootstrap_token_at_once_one_gets_a_certificate() {
     let world = world();
     let made = token(&world, "node-1");
     let secret = made["token"].as_str().unwrap();
-    let request = certification_request(&Key::p256("kubelet"), &node("node-1"), &[]);
-    let body = bootstrapping(&request, &made["ca_cert_hash"]);
+    let body = |number: usize| {
+        let key = Key::p256(&format!("kubelet-{number}"));
+        let request = certification_request(&key, &node("node-1"), &[]);
+        bootstrapping(&request, &made["ca_cert_hash"])
+    };
     let codes: Vec<u16> = std::thread::scope(|scope| {
         let tries: Vec<_> = (0..16)
-            .map(|_| scope.spawn(|| world.send(secret, "POST", BOOTSTRAP, &body).status))
+            .map(|number| {
+                let (world, body) = (&world, body(number));
+                scope.spawn(move || world.send(secret, "POST", BOOTSTRAP, &body).status)
+            })
             .collect();
         tries.into_iter().map(|one| one.join().unwrap()).collect()
     });

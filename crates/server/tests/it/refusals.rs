@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicI64, Ordering};
 use avouch_core::id::{TenantId, TrustDomain};
 use avouch_core::reason::Reason;
 use avouch_core::time::Time;
-use avouch_issuer::cluster::{ClusterSigner, ComponentRequest};
+use avouch_issuer::cluster::{ClusterSigner, ComponentRequest, Usage};
 use avouch_issuer::x509_svid::X509Svid;
 use avouch_server::access::{Noun, Role, Verb};
 use avouch_server::caller::Caller;
@@ -26,6 +26,7 @@ use avouch_store::{AuthorityState, AuthorityUse, CredentialKind, IntentRow, Stor
 use avouch_testkit::key::Key;
 use tempfile::TempDir;
 
+use crate::cluster::{certification_request, node};
 use crate::world::signing_request;
 
 const START: i64 = 1_800_000_000;
@@ -311,11 +312,88 @@ fn a_bootstrap_token_of_a_kubelet_ends() {
             .map(drop)
     };
     assert_eq!(refused(tried()).code(), "issue.bootstrap_node");
-    world.pass(601);
+    // Good to its last second, and over with the one that it ends with.
+    world.pass(599);
+    assert_eq!(refused(tried()).code(), "issue.bootstrap_node");
+    world.pass(1);
     assert_eq!(refused(tried()).code(), "issue.bootstrap_token_expired");
     world.pass(2 * DAY);
     plane.forget_join_tokens().unwrap();
     assert_eq!(refused(tried()).code(), "issue.bootstrap_token_unknown");
+}
+
+#[test]
+fn a_bootstrap_token_that_was_used_is_answered_again_to_the_same_key_for_a_moment_only() {
+    let world = Deployment::new();
+    let (plane, tenant) = (&world.plane, &world.tenant);
+    let cluster = AuthorityUse::Cluster;
+    plane
+        .add_intermediate(tenant, &domain(), cluster, false, Vec::new())
+        .unwrap();
+    let made = plane
+        .new_bootstrap_token(tenant, None, "node-1", 3_600)
+        .unwrap();
+    let tried = |key: &str| {
+        let request = certification_request(&Key::p256(key), &node("node-1"), &[]);
+        let signing = Signing {
+            signer: ClusterSigner::KubeletClient,
+            request: ComponentRequest::read(&request).unwrap(),
+            usages: BTreeSet::from([Usage::ClientAuth, Usage::DigitalSignature]),
+            ttl: None,
+        };
+        plane
+            .bootstrap(tenant, &made.token, &Pin::Unsafe, &signing)
+            .map(|given| given.certificate.serial)
+    };
+    let first = tried("kubelet").unwrap();
+    world.pass(299);
+    assert_ne!(tried("kubelet").unwrap(), first);
+    assert_eq!(refused(tried("other")).code(), "issue.bootstrap_token_used");
+    // Counted from the first use, so nobody keeps it up by asking.
+    world.pass(1);
+    assert_eq!(
+        refused(tried("kubelet")).code(),
+        "issue.bootstrap_token_used"
+    );
+}
+
+#[test]
+fn a_join_token_is_good_to_its_last_second_and_over_with_the_one_it_ends_with() {
+    let world = Deployment::new();
+    let token = |name| {
+        world
+            .plane
+            .new_join_token(&world.tenant, name, 600)
+            .unwrap()
+            .token
+    };
+    let (one, two) = (token("one"), token("two"));
+    world.pass(599);
+    world
+        .plane
+        .join(&one, &signing_request(&Key::p256("one")))
+        .unwrap();
+    world.pass(1);
+    let late = refused(world.plane.join(&two, &signing_request(&Key::p256("two"))));
+    assert_eq!(late.code(), "issue.join_token_expired");
+}
+
+#[test]
+fn many_nodes_that_join_at_once_all_join() {
+    let world = Deployment::new();
+    let tokens: Vec<_> = (0..48)
+        .map(|number| {
+            let name = format!("node-{number}");
+            let made = world.plane.new_join_token(&world.tenant, &name, 600);
+            (made.unwrap().token, signing_request(&Key::p256(&name)))
+        })
+        .collect();
+    std::thread::scope(|scope| {
+        for (token, request) in &tokens {
+            scope.spawn(|| world.plane.join(token, request).unwrap());
+        }
+    });
+    assert_eq!(world.tenant.read(|snapshot| snapshot.nodes.len()), 48);
 }
 
 #[test]

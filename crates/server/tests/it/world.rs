@@ -3,7 +3,7 @@
 use std::net::SocketAddr;
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, RwLock};
+use std::sync::{Arc, Mutex, RwLock};
 
 use avouch_core::id::{TenantId, TrustDomain};
 use avouch_server::clock::SystemClock;
@@ -23,7 +23,7 @@ use tempfile::TempDir;
 use tokio::runtime::Runtime;
 use tokio::sync::watch;
 
-use crate::away::Switched;
+use crate::away::{Cut, Switched};
 use crate::http::{Answer, request, send};
 use crate::tls::Identity;
 
@@ -53,13 +53,11 @@ impl World {
         let store = Arc::new(Switched {
             store: RwLock::new(store),
             is_away: Arc::clone(&is_away),
+            cut: Mutex::default(),
         });
         let switched = Arc::clone(&store);
         let path = folder.path().to_owned();
-        let founding = Founding {
-            tenant: TenantId::parse("top").unwrap(),
-            trust_domain: TrustDomain::parse("top.test").unwrap(),
-        };
+        let founding = founding();
         let key = move |tenants: &[_]| Ok(RootKey::open_or_create(&path, tenants)?);
         let clock = Arc::new(SystemClock);
         let plane = Plane::open(store, key, &founding, settings, clock).unwrap();
@@ -201,6 +199,19 @@ impl World {
         self.is_away.store(is_away, Ordering::SeqCst);
     }
 
+    /// Has the next call of a kind break off.
+    pub(crate) fn cut_next(&self, cut: Cut) {
+        *self.switched.cut.lock().unwrap() = Some(cut);
+    }
+
+    /// The same deployment as another server has it, or this one after a restart.
+    pub(crate) fn opened_again(&self, settings: Settings) -> Arc<Plane> {
+        let path = self.folder.path().to_owned();
+        let store = Arc::new(SqliteStore::open(&path).unwrap());
+        let key = move |tenants: &[_]| Ok(RootKey::open_or_create(&path, tenants)?);
+        Plane::open(store, key, &founding(), settings, Arc::new(SystemClock)).unwrap()
+    }
+
     /// A token of who runs the deployment.
     pub(crate) fn operator(&self) -> String {
         self.plane.operator_token().unwrap().token
@@ -228,6 +239,13 @@ impl Drop for World {
         if let Some(runtime) = self.runtime.take() {
             runtime.shutdown_background();
         }
+    }
+}
+
+fn founding() -> Founding {
+    Founding {
+        tenant: TenantId::parse("top").unwrap(),
+        trust_domain: TrustDomain::parse("top.test").unwrap(),
     }
 }
 

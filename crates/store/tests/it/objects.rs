@@ -9,10 +9,11 @@ use avouch_store::keyring::{RootKey, TenantKey};
 use avouch_store::{
     AdminId, AdminRecord, AnchorId, AnchorRecord, AttemptId, AttestorId, AttestorRecord,
     AuthorityId, AuthorityKind, AuthorityRecord, AuthorityRole, AuthorityState, AuthorityUse,
-    Change, CredentialKind, Entry, EntryExtras, EntryId, Extras, FederationRecord, IntentId,
-    IntentRow, IssuerId, IssuerKeysRecord, IssuerPinsRecord, IssuerRecord, JoinTokenId,
-    JoinTokenRecord, Key, NodeId, NodeRecord, Object, Operator, QuotaRecord, RuleId, RuleRecord,
-    Selector, SingleUse, Store, TenantKind, TenantRecord, TrustDomainRecord, Upstream, UseKind,
+    Change, CredentialKind, Entry, EntryExtras, EntryId, Extras, FederationCourse,
+    FederationFailure, FederationRecord, IntentId, IntentRow, IssuerId, IssuerKeysRecord,
+    IssuerPinsRecord, IssuerRecord, JoinTokenId, JoinTokenRecord, Key, NodeId, NodeRecord, Object,
+    Operator, QuotaRecord, RuleId, RuleRecord, Selector, SingleUse, Store, TenantKind,
+    TenantRecord, TrustDomainRecord, Upstream, UseKind,
 };
 
 pub(crate) const OPERATOR: Operator = Operator::of_this_deployment();
@@ -156,6 +157,7 @@ pub(crate) fn join_token(id: &str, spiffe_id: &str) -> Change {
         created: Time::from_unix(1),
         expires: Time::from_unix(601),
         used: Some(Time::from_unix(7)),
+        used_for: Some(Digest::of(b"a key")),
     }))
 }
 
@@ -189,6 +191,17 @@ pub(crate) fn federation(trust_domain: &str) -> Change {
         trust_domain: TrustDomain::parse(trust_domain).unwrap(),
         document: r#"{"url":"https://b.test/"}"#.to_owned(),
         created: Time::from_unix(9),
+        course: Some(FederationCourse {
+            tried: Time::from_unix(9),
+            succeeded: Some(Time::from_unix(8)),
+            next: Time::from_unix(69),
+            failures: 1,
+            failure: Some(FederationFailure {
+                code: "fetch.unreachable".to_owned(),
+                sentence: "It is away.".to_owned(),
+                hint: "Wait.".to_owned(),
+            }),
+        }),
     }))
 }
 

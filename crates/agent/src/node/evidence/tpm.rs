@@ -10,6 +10,7 @@ use avouch_core::id::Digest;
 use aws_lc_rs::rand;
 use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject;
+use x509_cert::name::Name;
 
 use super::{EvidenceFault, read, unusable};
 use crate::node::key::{KeyFault, signing_request};
@@ -60,7 +61,7 @@ impl Keys {
     /// at a time, so it is the connection there is that signs.
     pub(super) fn key_and_request(&mut self) -> Result<(TpmKey, Vec<u8>), EvidenceFault> {
         let mut fault = None;
-        let request = signing_request(self.key.public_key(), |message| {
+        let request = signing_request(self.key.public_key(), Name::default(), |message| {
             let signed = self.tpm.signature(&self.node, message);
             signed.map_err(|other| {
                 fault = Some(other);

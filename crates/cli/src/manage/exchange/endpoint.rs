@@ -4,10 +4,10 @@ use serde_json::Value;
 use ureq::Agent;
 use ureq::http::Response;
 
-use super::holder::Holder;
 use crate::fault::Fault;
 use crate::manage::arguments::Remote;
 use crate::manage::client::{agent, check_server};
+use crate::manage::holder::Holder;
 use crate::manage::secured::Secured;
 
 /// The longest answer in bytes: a chain of certificates, or a bundle.

@@ -2,7 +2,6 @@
 
 pub mod arguments;
 mod endpoint;
-mod holder;
 mod workflow;
 mod written;
 
@@ -13,8 +12,8 @@ use zeroize::Zeroizing;
 
 use self::arguments::{ExchangeArguments, JWT, TokenArguments, TokenCommand, X509_SVID};
 use self::endpoint::{Answer, Endpoint};
-use self::holder::Holder;
 use super::client::Client;
+use super::holder::Holder;
 use super::table::Column;
 use super::{named, path, pretty, segment, tell_one};
 use crate::arguments::{Common, Format};

@@ -11,10 +11,10 @@ use der::pem;
 use serde_json::{Value, json};
 
 use super::endpoint::Endpoint;
-use super::holder::Holder;
 use crate::arguments::Common;
 use crate::fault::{Exit, Fault};
 use crate::fetch::write_file;
+use crate::manage::holder::Holder;
 use crate::manage::pretty;
 use crate::output;
 

@@ -14,6 +14,8 @@ import (
 	"strings"
 
 	request "k8s.io/apiserver/pkg/authentication/request/x509"
+	"k8s.io/client-go/rest"
+	"k8s.io/client-go/tools/clientcmd"
 	"k8s.io/cluster-bootstrap/token/jws"
 )
 
@@ -92,6 +94,27 @@ func info(content, signature, token string) error {
 	return nil
 }
 
+// How a kubelet reads its kubeconfig, with the key and the certificates that it names.
+func kubeconfig(file string) error {
+	found, err := clientcmd.BuildConfigFromFlags("", file)
+	if err != nil {
+		return err
+	}
+	if _, err := rest.TLSConfigFor(found); err != nil {
+		return err
+	}
+	pair, err := tls.LoadX509KeyPair(found.CertFile, found.KeyFile)
+	if err != nil {
+		return err
+	}
+	leaf, err := x509.ParseCertificate(pair.Certificate[0])
+	if err != nil {
+		return err
+	}
+	fmt.Printf("%s %s\n", found.Host, leaf.Subject.CommonName)
+	return nil
+}
+
 func main() {
 	var err error
 	switch args := os.Args[1:]; args[0] {
@@ -101,6 +124,8 @@ func main() {
 		err = serving(args[1], args[2], args[3])
 	case "hash":
 		err = hash(args[1])
+	case "kubeconfig":
+		err = kubeconfig(args[1])
 	case "info":
 		err = info(args[1], args[2], args[3])
 	}

@@ -7,12 +7,12 @@ use avouch_core::credential::jose::bundle::Bundle;
 use avouch_core::id::{SpiffeId, TrustDomain};
 use avouch_core::reason::Reason;
 use avouch_core::time::Time;
-use avouch_store::{FederationRecord, Sequence};
+use avouch_store::{FederationCourse, FederationRecord, Sequence};
 use serde_json::{Map, Value, json};
 
 use super::{said, unknown};
 use crate::fault::Refused;
-use crate::federation::{Profile, Relation, State, anchor_id, known_bundle};
+use crate::federation::{Profile, Relation, anchor_id, known_bundle, word};
 use crate::http::answer::Answer;
 use crate::http::call::{Call, Stop};
 use crate::tenant::Tenant;
@@ -69,11 +69,11 @@ pub(in crate::http) fn remove(call: &Call, tenant: &Arc<Tenant>) -> Result<Answe
 pub(in crate::http) fn refresh(call: &Call, tenant: &Arc<Tenant>) -> Result<Answer, Stop> {
     call.members_if_any("federation relation")?.finish()?;
     let name = name(call)?;
-    let record = call.plane().federation(tenant, &name)?;
+    call.plane().federation(tenant, &name)?;
     // This is a thread that may block.
     let asked = call.plane().fetch_bundle(tenant, &name);
     match tokio::runtime::Handle::current().block_on(asked) {
-        Ok(()) | Err(Refused::Reason(_)) => Ok(shown(call, tenant, &record)?),
+        Ok(()) | Err(Refused::Reason(_)) => show(call, tenant),
         Err(Refused::Fault(fault)) => Err(fault.into()),
     }
 }
@@ -97,7 +97,7 @@ fn to_json(
 ) -> Result<Value, Refused> {
     let name = &record.trust_domain;
     let now = call.plane().now();
-    let state = call.plane().federations.of(tenant.id(), name);
+    let course = call.plane().federations.of(tenant.id(), record);
     let document = known_bundle(tenant, name);
     let bundle = document
         .as_ref()
@@ -107,7 +107,7 @@ fn to_json(
     members.insert("created".to_owned(), json!(record.created.to_string()));
     let id = anchor_id(name)?;
     let since = tenant.held().anchored.get(&id).copied();
-    members.extend(of_state(&state, now));
+    members.extend(of_course(course.as_ref(), now));
     members.extend(of_bundle(bundle.as_ref()));
     members.extend(of_nodes(since, followers));
     if bundle.is_some() {
@@ -116,21 +116,32 @@ fn to_json(
     Ok(said(Value::Object(members)))
 }
 
-fn of_state(state: &State, now: Time) -> Map<String, Value> {
-    let failure = state.failure.as_ref().map(
+fn of_course(course: Option<&FederationCourse>, now: Time) -> Map<String, Value> {
+    let failure = course.and_then(|course| course.failure.as_ref());
+    let failure = failure.map(
         |failure| json!({"code": failure.code, "detail": failure.sentence, "hint": failure.hint}),
     );
     let text = |time: Option<Time>| json!(time.map(|time| time.to_string()));
+    let succeeded = course.and_then(|course| course.succeeded);
     Map::from_iter([
-        ("state".to_owned(), json!(state.word())),
-        ("last_attempt".to_owned(), text(state.tried)),
-        ("last_success".to_owned(), text(state.succeeded)),
+        ("state".to_owned(), json!(word(course))),
+        (
+            "last_attempt".to_owned(),
+            text(course.map(|course| course.tried)),
+        ),
+        ("last_success".to_owned(), text(succeeded)),
         (
             "age".to_owned(),
-            json!(state.succeeded.map(|time| now.since(time))),
+            json!(succeeded.map(|time| now.since(time))),
         ),
-        ("next_attempt".to_owned(), text(state.next)),
-        ("failures".to_owned(), json!(state.failures)),
+        (
+            "next_attempt".to_owned(),
+            text(course.map(|course| course.next)),
+        ),
+        (
+            "failures".to_owned(),
+            json!(course.map_or(0, |course| course.failures)),
+        ),
         ("failure".to_owned(), json!(failure)),
     ])
 }

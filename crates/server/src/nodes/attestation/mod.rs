@@ -29,7 +29,7 @@ use avouch_issuer::key::PublicHalf;
 use avouch_issuer::random::Random;
 use avouch_store::{AttestorId, Change, NodeId, NodeRecord, Object, Selector};
 
-use super::{MOST_ATTEMPTS, Membership, node_id};
+use super::{Membership, node_id};
 use crate::fault::{Fault, Refused};
 use crate::fetch::{Fetched, Request};
 use crate::plane::Plane;
@@ -280,19 +280,20 @@ impl Plane {
         let id = NodeId::parse(&format!("{name}-{}", attested.name));
         let id = id.ok_or_else(|| malformed(attestor.method, "its name is none for a node"))?;
         let spiffe_id = node_id(tenant, &id)?;
-        let mut conflict = None;
-        for _ in 0..MOST_ATTEMPTS {
-            let now = self.now();
-            let (at, before) = tenant.read(|snapshot| {
-                let node = snapshot.nodes.get(&id).cloned();
-                (snapshot.sequence, node)
-            });
-            if let Some(before) = &before {
-                check_rejoin(before, attestor, &name, attested)?;
-            } else {
-                self.check_room(tenant, Bounded::Nodes)?;
+        let check = || -> Result<Option<NodeRecord>, Reason> {
+            let before = tenant.read(|snapshot| snapshot.nodes.get(&id).cloned());
+            match &before {
+                Some(before) => check_rejoin(before, attestor, &name, attested)?,
+                None => self.check_room(tenant, Bounded::Nodes)?,
             }
-            let membership = self.sign_node(tenant, &spiffe_id, public_half.clone())?;
+            Ok(before)
+        };
+        check()?;
+        // Signed before the node is known; handed out only after.
+        let membership = self.sign_node(tenant, &spiffe_id, public_half)?;
+        self.settle(tenant, || {
+            let now = self.now();
+            let before = check()?;
             let node = NodeRecord {
                 id: id.clone(),
                 spiffe_id: spiffe_id.clone(),
@@ -306,13 +307,9 @@ impl Plane {
                     .max(before.and_then(|before| before.evidence_made)),
                 banned: None,
             };
-            match self.apply_at(tenant, at, &[Change::Put(Object::Node(node))]) {
-                Ok(_) => return Ok(membership),
-                Err(reason @ Refused::Reason(_)) => conflict = Some(reason),
-                Err(fault) => return Err(fault),
-            }
-        }
-        Err(conflict.unwrap_or_else(|| bug("nothing was tried").into()))
+            Ok(((), vec![Change::Put(Object::Node(node))]))
+        })?;
+        Ok(membership)
     }
 }
 

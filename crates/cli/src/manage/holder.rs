@@ -78,9 +78,17 @@ impl Holder {
 
     /// A signing request in PEM, which names nobody: who it is for, the rule says.
     pub(super) fn signing_request(&self) -> Result<String, Fault> {
-        let der = self.key.signing_request().map_err(failed)?;
-        pem::encode_string("CERTIFICATE REQUEST", LineEnding::LF, &der)
-            .map_err(|error| Fault::Run(error.to_string()))
+        to_pem(&self.key.signing_request().map_err(failed)?)
+    }
+
+    /// A signing request in PEM of a name (RFC 4514).
+    pub(super) fn signing_request_of(&self, subject: &str) -> Result<String, Fault> {
+        to_pem(&self.key.signing_request_of(subject).map_err(failed)?)
+    }
+
+    /// As a DER `SubjectPublicKeyInfo`.
+    pub(super) fn public_key(&self) -> &[u8] {
+        self.key.public_key()
     }
 
     /// A proof for one request to this address (RFC 9449 4.2).
@@ -106,6 +114,11 @@ impl Holder {
         let signature = Base64UrlUnpadded::encode_string(&signature);
         Ok(format!("{signed}.{signature}"))
     }
+}
+
+fn to_pem(request: &[u8]) -> Result<String, Fault> {
+    pem::encode_string("CERTIFICATE REQUEST", LineEnding::LF, request)
+        .map_err(|error| Fault::Run(error.to_string()))
 }
 
 fn failed(fault: KeyFault) -> Fault {
