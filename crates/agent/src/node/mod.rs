@@ -12,6 +12,7 @@
 //! half of its life is over, at a moment that differs from node to node and from SVID to SVID, and
 //! at once when its entry has changed or its authority is not to be trusted any more.
 
+mod asking;
 mod credentials;
 mod evidence;
 mod follow;

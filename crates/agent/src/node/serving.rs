@@ -4,7 +4,6 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 
-use avouch_api::grpc::node::IssueJwtRequest;
 use avouch_core::budget::Budget;
 use avouch_core::credential::Credential;
 use avouch_core::crypto::AwsLc;
@@ -21,9 +20,8 @@ use tokio::sync::watch;
 
 use super::holdings::{Entry, Holdings};
 use super::kinds::{Wit, X509};
-use super::link::{in_time, innermost};
 use super::relied::Relied;
-use super::{Node, Shared, now, svids};
+use super::{Node, Shared, asking, now, svids};
 use crate::identities::{
     Entitled, Entitlement, Identities, JwtBundle, JwtSvid, NotIssued, Pending, Token, ValidJwt,
     WitEntitled, WitEntitlement, WitSvid, X509Svid,
@@ -85,15 +83,14 @@ impl Identities for Node {
             // One token for each identity, whatever number of entries it has.
             let mut seen = BTreeSet::new();
             chosen.retain(|entry| seen.insert(entry.spiffe_id.to_string()));
-            let mut svids = Vec::with_capacity(chosen.len());
-            for entry in chosen {
-                svids.push(JwtSvid {
-                    token: jwt(&self.shared, &entry, audiences).await?,
-                    spiffe_id: entry.spiffe_id,
-                    hint: entry.hint,
-                });
-            }
-            Ok(svids)
+            let tokens = asking::tokens(&self.shared, &chosen, audiences).await?;
+            let svids = chosen.into_iter().zip(tokens);
+            let svids = svids.map(|(entry, token)| JwtSvid {
+                token,
+                spiffe_id: entry.spiffe_id,
+                hint: entry.hint,
+            });
+            Ok(svids.collect())
         })
     }
 
@@ -261,43 +258,6 @@ fn entitled(holdings: &Holdings, svids: Vec<(&Entry, X509Svid)>) -> Entitlement 
             why: incomplete.to_string(),
         }
     })
-}
-
-async fn jwt(shared: &Shared, entry: &Entry, audiences: &[String]) -> Result<Token, NotIssued> {
-    let mut audiences = audiences.to_vec();
-    audiences.sort();
-    audiences.dedup();
-    if let Some(token) = shared.tokens.fresh(entry, &audiences, now()) {
-        return Ok(token);
-    }
-    let request = IssueJwtRequest {
-        tenant: entry.key.tenant.to_string(),
-        entry: entry.key.id.clone(),
-        audiences: audiences.clone(),
-        facts: entry.key.facts.clone(),
-    };
-    let mut client = shared.link.client();
-    let answer = match in_time(client.issue_jwt(request)).await {
-        Ok(answer) => answer.into_inner(),
-        Err(status) => {
-            let held = shared.tokens.usable(entry, &audiences, now());
-            return held.ok_or_else(|| NotIssued::Unavailable {
-                why: innermost(&status),
-            });
-        }
-    };
-    if let Some(refusal) = answer.refusal {
-        return Err(NotIssued::Unavailable {
-            why: format!("{}: {} {}", refusal.code, refusal.sentence, refusal.hint),
-        });
-    }
-    let token = Token::new(answer.token);
-    let (issued, expires) = (answer.issued, answer.expires);
-    let (issued, expires) = (Time::from_unix(issued), Time::from_unix(expires));
-    shared
-        .tokens
-        .keep(entry, &audiences, &token, issued, expires);
-    Ok(token)
 }
 
 fn validate(

@@ -878,7 +878,7 @@ catalogue! {
             spec: "docs/how-to/cluster.md";
         IssueBootstrapTokenUsed { used: Time } = "issue.bootstrap_token_used",
             "The bootstrap token was used on {used}, and it gives one certificate only.",
-            fix: "Make a new token if an attempt of your own has broken off; if someone else used it, revoke the certificate of its node first.",
+            fix: "If it was you and the answer got lost, ask again with the same key within five minutes, or make a new token; if someone else used it, revoke the certificate of its node first.",
             spec: "docs/how-to/cluster.md";
         IssueBootstrapUnpinned {} = "issue.bootstrap_unpinned",
             "Nothing says how the node knows the cluster CA, so it may be talking to anyone.",

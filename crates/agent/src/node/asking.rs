@@ -1,0 +1,109 @@
+//! Asks the server for JWT-SVIDs: with one call for all identities of a workload in a tenant.
+
+use std::collections::BTreeMap;
+
+use avouch_api::grpc::node::{IssueJwtResponse, IssueJwtsRequest, TokenForEntry};
+use avouch_core::id::TenantId;
+use avouch_core::time::Time;
+
+use super::holdings::Entry;
+use super::link::{in_time, innermost};
+use super::{Shared, now};
+use crate::identities::{NotIssued, Token};
+
+/// The most that one call may ask for.
+const MOST_AT_ONCE: usize = 500;
+
+/// A token for these audiences as each of the entries, in their order: one that was issued a moment
+/// ago, or a new one, or while the server is away one that has not expired.
+pub(super) async fn tokens(
+    shared: &Shared,
+    entries: &[Entry],
+    audiences: &[String],
+) -> Result<Vec<Token>, NotIssued> {
+    let mut audiences = audiences.to_vec();
+    audiences.sort();
+    audiences.dedup();
+    let mut tokens: Vec<Option<Token>> = entries
+        .iter()
+        .map(|entry| shared.tokens.fresh(entry, &audiences, now()))
+        .collect();
+    let mut missing: BTreeMap<&TenantId, Vec<usize>> = BTreeMap::new();
+    for (place, entry) in entries.iter().enumerate() {
+        if matches!(tokens.get(place), Some(None)) {
+            missing.entry(&entry.key.tenant).or_default().push(place);
+        }
+    }
+    for (tenant, places) in missing {
+        for places in places.chunks(MOST_AT_ONCE) {
+            let asked: Vec<&Entry> = places.iter().filter_map(|at| entries.get(*at)).collect();
+            let given = ask(shared, tenant, &asked, &audiences).await?;
+            for (place, token) in places.iter().zip(given) {
+                if let Some(slot) = tokens.get_mut(*place) {
+                    *slot = Some(token);
+                }
+            }
+        }
+    }
+    let missing = || NotIssued::Unavailable {
+        why: "the server has answered for fewer than were asked for".to_owned(),
+    };
+    let all: Option<Vec<Token>> = tokens.into_iter().collect();
+    all.ok_or_else(missing)
+}
+
+async fn ask(
+    shared: &Shared,
+    tenant: &TenantId,
+    entries: &[&Entry],
+    audiences: &[String],
+) -> Result<Vec<Token>, NotIssued> {
+    let items = entries.iter().map(|entry| TokenForEntry {
+        entry: entry.key.id.clone(),
+        audiences: audiences.to_vec(),
+        facts: entry.key.facts.clone(),
+    });
+    let request = IssueJwtsRequest {
+        tenant: tenant.to_string(),
+        items: items.collect(),
+    };
+    let mut client = shared.link.client();
+    match in_time(client.issue_jwts(request)).await {
+        Ok(answer) => {
+            let answers = answer.into_inner().answers;
+            let given = entries.iter().zip(answers);
+            given
+                .map(|(entry, answer)| given_for(shared, entry, audiences, answer))
+                .collect()
+        }
+        Err(status) => {
+            let usable = entries
+                .iter()
+                .map(|entry| shared.tokens.usable(entry, audiences, now()));
+            let usable: Option<Vec<Token>> = usable.collect();
+            usable.ok_or_else(|| NotIssued::Unavailable {
+                why: innermost(&status),
+            })
+        }
+    }
+}
+
+fn given_for(
+    shared: &Shared,
+    entry: &Entry,
+    audiences: &[String],
+    answer: IssueJwtResponse,
+) -> Result<Token, NotIssued> {
+    if let Some(refusal) = answer.refusal {
+        return Err(NotIssued::Unavailable {
+            why: format!("{}: {} {}", refusal.code, refusal.sentence, refusal.hint),
+        });
+    }
+    let token = Token::new(answer.token);
+    let (issued, expires) = (answer.issued, answer.expires);
+    let (issued, expires) = (Time::from_unix(issued), Time::from_unix(expires));
+    shared
+        .tokens
+        .keep(entry, audiences, &token, issued, expires);
+    Ok(token)
+}
