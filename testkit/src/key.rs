@@ -76,6 +76,19 @@ pub enum Scheme {
 }
 
 impl Key {
+    /// A PKCS#10 request (RFC 2986) that names nobody, signed with the key.
+    pub fn signing_request(&self) -> Vec<u8> {
+        let info = asn1::sequence([
+            asn1::number(0),
+            asn1::sequence::<Vec<u8>>([]),
+            self.public_key_info(),
+            asn1::constructed(0, &[]),
+        ]);
+        let signature = self.sign(self.scheme(), &info);
+        let algorithm = self.scheme().identifier_for(self.kind());
+        asn1::sequence([info, algorithm, asn1::bit_string(0, &signature)])
+    }
+
     /// An Ed25519 key: its seed is the SHA-256 digest of the name.
     pub fn ed25519(name: &str) -> Self {
         Self::derived(Kind::Ed25519, sha256(name))

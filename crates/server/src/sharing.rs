@@ -66,6 +66,52 @@ impl Sharing {
     }
 }
 
+/// Who follows a tenant now, on this server by name and on each other by the slowest.
+pub(crate) struct Audience {
+    here: BTreeMap<SpiffeId, u64>,
+    elsewhere: Vec<Followers>,
+}
+
+/// Who of an audience holds a tenant up to some number. Of other servers nobody is counted whose
+/// slowest does not, so there may be more than `holding`, and never fewer.
+pub(crate) struct Holding<'a> {
+    pub(crate) holding: usize,
+    /// Those of this server.
+    pub(crate) held_by: Vec<&'a SpiffeId>,
+    /// Those of this server, and the slowest of each other.
+    pub(crate) not_held_by: Vec<&'a SpiffeId>,
+}
+
+impl Audience {
+    pub(crate) fn count(&self) -> usize {
+        let elsewhere = self.elsewhere.iter().map(count_of);
+        self.here.len() + elsewhere.sum::<usize>()
+    }
+
+    /// Who holds it up to `since`; nobody where nothing was published yet.
+    pub(crate) fn holding(&self, since: Option<Sequence>) -> Holding<'_> {
+        let is_held = |held: Sequence| since.is_some_and(|since| held >= since);
+        let (here, behind): (Vec<_>, Vec<_>) = self
+            .here
+            .iter()
+            .partition(|(_, held)| is_held(Sequence::of(**held)));
+        let (elsewhere, slow): (Vec<&Followers>, Vec<&Followers>) =
+            self.elsewhere.iter().partition(|one| is_held(one.least));
+        let behind = behind.into_iter().map(|(node, _)| node);
+        Holding {
+            holding: here.len() + elsewhere.into_iter().map(count_of).sum::<usize>(),
+            held_by: here.into_iter().map(|(node, _)| node).collect(),
+            not_held_by: behind
+                .chain(slow.into_iter().map(|one| &one.slowest))
+                .collect(),
+        }
+    }
+}
+
+fn count_of(followers: &Followers) -> usize {
+    usize::try_from(followers.count).unwrap_or(usize::MAX)
+}
+
 /// A number above all that were given before `now`.
 pub(crate) fn fresh_numbers(now: Time) -> Sequence {
     let seconds = u64::try_from(now.unix()).unwrap_or_default();
@@ -106,6 +152,28 @@ impl Plane {
         self.start_anew()
     }
 
+    /// Who follows a tenant now, on whichever server. While the store does not answer, those of this
+    /// one.
+    pub(crate) fn audience(&self, tenant: &Tenant) -> Audience {
+        let elsewhere = self.followers_elsewhere(tenant);
+        Audience {
+            here: self.presences.of(tenant.id()),
+            elsewhere: elsewhere.unwrap_or_else(|error| {
+                tracing::warn!(%error, "it cannot be told who follows on other servers");
+                Vec::new()
+            }),
+        }
+    }
+
+    fn followers_elsewhere(&self, tenant: &Tenant) -> Result<Vec<Followers>, Fault> {
+        let sharing = &self.sharing;
+        if !sharing.is_shared.load(Ordering::Relaxed) {
+            return Ok(Vec::new());
+        }
+        let since = self.now().plus(-SILENCE);
+        Ok(self.store.followers(tenant.id(), &sharing.server, since)?)
+    }
+
     /// Which nodes that follow a tenant now, here or on another server, do not hold all of it up to
     /// `sequence`; of those elsewhere the slowest of each server stands for all. Just after a start,
     /// nodes that have not come back yet are among them.
@@ -115,11 +183,9 @@ impl Plane {
         sequence: Sequence,
     ) -> Result<Vec<SpiffeId>, Fault> {
         let mut behind = self.presences.behind(tenant.id(), sequence);
-        let sharing = &self.sharing;
-        if sharing.is_shared.load(Ordering::Relaxed) {
-            let since = self.now().plus(-SILENCE);
-            let elsewhere = self.store.followers(tenant.id(), &sharing.server, since)?;
-            let slow = elsewhere.into_iter().filter(|one| one.least < sequence);
+        if self.sharing.is_shared() {
+            let elsewhere = self.followers_elsewhere(tenant)?.into_iter();
+            let slow = elsewhere.filter(|one| one.least < sequence);
             behind.extend(slow.map(|one| one.slowest));
         } else if self.is_settling() {
             behind.extend(self.not_back(tenant));

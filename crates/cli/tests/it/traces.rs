@@ -145,6 +145,7 @@ fn spans_of_a_request_belong_to_the_trace_of_its_caller_and_hold_no_secret() {
         .trim()
         .to_owned();
     ask(&plane, &token);
+    tokens_of_all_identities(&plane);
     // What is left is sent at the end.
     assert_eq!(plane.signal(Signal::SIGTERM), Some(0), "{}", plane.log());
 
@@ -174,6 +175,15 @@ fn spans_of_a_request_belong_to_the_trace_of_its_caller_and_hold_no_secret() {
     assert!(spans.iter().any(|span| is_call(&span)), "{names:?}");
     assert!(!named(&spans, "store.apply").is_empty());
 
+    // The tokens of all identities of a workload were asked for with one call.
+    assert!(named(&spans, "Node/IssueJwt").is_empty(), "{names:?}");
+    let batches = named(&spans, "Node/IssueJwts");
+    let is_of_two = |issue: &&&Span| {
+        let count = text(issue, "avouch.count");
+        count.as_deref() == Some("2") && batches.iter().any(|batch| is_in(issue, batch))
+    };
+    assert!(issued.iter().any(|issue| is_of_two(&issue)), "{names:?}");
+
     let sent: Vec<u8> = receiver.bodies().concat();
     let holds = |secret: &str| {
         sent.windows(secret.len())
@@ -188,6 +198,31 @@ fn spans_of_a_request_belong_to_the_trace_of_its_caller_and_hold_no_secret() {
         assert!(!holds(secret), "{secret}");
     }
     assert!(holds("service.name") && holds("avouch"));
+}
+
+/// Has a workload of two identities fetch its tokens.
+fn tokens_of_all_identities(plane: &Plane) {
+    let user = std::process::Command::new("id").arg("-u").output().unwrap();
+    let user = String::from_utf8(user.stdout).unwrap();
+    let selector = format!("unix:uid:{}", user.trim());
+    let second = "spiffe://demo.avouch.test/second";
+    let create = [
+        "entry",
+        "create",
+        "--spiffe-id",
+        second,
+        "--selector",
+        &selector,
+    ];
+    let made = plane.run(&[&create[..], &["--tenant", "demo"]].concat());
+    assert_eq!(made.code, 0, "{}", made.err);
+    let mut round = 0;
+    wait(|| {
+        round += 1;
+        let audience = format!("audience-{round}");
+        let fetched = plane.run(&["fetch", "jwt", "--audience", &audience]);
+        fetched.out.contains(second)
+    });
 }
 
 #[test]
@@ -206,7 +241,7 @@ fn a_collector_that_is_away_stops_nobody() {
     clippy::disallowed_methods,
     reason = "a limit on how long something may take to come about"
 )]
-fn wait(holds: impl Fn() -> bool) {
+fn wait(mut holds: impl FnMut() -> bool) {
     let start = Instant::now();
     while !holds() {
         assert!(

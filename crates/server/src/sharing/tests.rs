@@ -14,13 +14,16 @@ use avouch_store::{
     AnchorId, AnchorRecord, AuthorityId, AuthorityKind, AuthorityState, Change, Object, Sequence,
     Store,
 };
+use avouch_testkit::key::Key;
 use avouch_testkit::postgresql::Cluster;
 use tempfile::TempDir;
 
 use crate::Settings;
 use crate::clock::Clock;
+use crate::fault::Refused;
 use crate::plane::{Founding, Plane};
 use crate::readers::Published;
+use crate::sharing::SILENCE;
 use crate::tenant::Tenant;
 
 const DAY: i64 = 86_400;
@@ -245,13 +248,111 @@ fn waits_for_nodes_elsewhere(
         );
     }
     if falls_silent {
-        clock.pass(super::SILENCE + 1);
+        clock.pass(SILENCE + 1);
     } else {
         node_is_up_to_date(&elsewhere);
         report();
     }
     here.tend_all().unwrap();
     assert_ne!(signing(&tenant), first, "nothing to wait for any more");
+}
+
+#[test]
+fn it_is_told_what_the_nodes_of_all_servers_hold() {
+    let folder = tempfile::tempdir().unwrap();
+    let clock = Hand::new();
+    let here = server(on_sqlite(&folder), folder.path(), &clock);
+    let elsewhere = server(on_sqlite(&folder), folder.path(), &clock);
+    elsewhere.presences.enter(&node(), STREAM);
+    node_is_up_to_date(&elsewhere);
+    elsewhere.report_followers().unwrap();
+    here.report_followers().unwrap();
+    here.follow_store().unwrap();
+    let tenant = here.tenant(&acme()).unwrap();
+    let known = tenant.read(|snapshot| snapshot.sequence);
+    let audience = here.audience(&tenant);
+    let holding = audience.holding(Some(known));
+    assert_eq!((audience.count(), holding.holding), (1, 1));
+    assert!(holding.not_held_by.is_empty());
+
+    let new = anchor(&here, "new");
+    node_is_sent_something(&elsewhere);
+    elsewhere.report_followers().unwrap();
+    let audience = here.audience(&tenant);
+    let holding = audience.holding(Some(new));
+    assert_eq!((audience.count(), holding.holding), (1, 0));
+    assert_eq!(holding.not_held_by, [&node()]);
+    // Whoever is not heard of is waited for no longer, nor counted.
+    clock.pass(SILENCE + 1);
+    assert_eq!(here.audience(&tenant).count(), 0);
+}
+
+#[test]
+fn of_all_who_bring_a_token_to_two_servers_one_joins_on_sqlite() {
+    let folder = tempfile::tempdir().unwrap();
+    one_joins(&folder, || on_sqlite(&folder));
+}
+
+#[test]
+fn of_all_who_bring_a_token_to_two_servers_one_joins_on_postgresql() {
+    let cluster = match Cluster::shared() {
+        Ok(cluster) => cluster,
+        Err(why) => {
+            println!("skipped: two servers on one PostgreSQL: {why}");
+            return;
+        }
+    };
+    let folder = tempfile::tempdir().unwrap();
+    let address = cluster.new_database();
+    one_joins(&folder, || {
+        Arc::new(PostgresqlStore::connect(&address).unwrap())
+    });
+}
+
+/// Of many nodes that bring one token to two servers at once, each with a key of its own, one joins;
+/// and both servers know which.
+fn one_joins(folder: &TempDir, store: impl Fn() -> Arc<dyn Store>) {
+    let clock = Hand::new();
+    let first = server(store(), folder.path(), &clock);
+    let servers = [first, server(store(), folder.path(), &clock)];
+    let tenant = servers[0].tenant(&acme()).unwrap();
+    for round in 0..5 {
+        let name = format!("rack-{round}");
+        let token = servers[0]
+            .new_join_token(&tenant, &name, 600)
+            .unwrap()
+            .token;
+        servers[1].follow_store().unwrap();
+        let begin = Barrier::new(8);
+        let joined = std::thread::scope(|scope| {
+            let tries: Vec<_> = (0..8)
+                .map(|number| {
+                    let (server, token, begin) = (&servers[number % 2], &token, &begin);
+                    let request = Key::p256(&format!("{round}-{number}")).signing_request();
+                    scope.spawn(move || {
+                        begin.wait();
+                        server.join(token, &request)
+                    })
+                })
+                .collect();
+            let told = tries.into_iter().map(|one| one.join().unwrap());
+            let joined = told.filter(|told| match told {
+                Ok(_) => true,
+                Err(Refused::Reason(reason)) => {
+                    assert_eq!(reason.code(), "issue.join_token_used");
+                    false
+                }
+                Err(fault) => panic!("{fault}"),
+            });
+            joined.count()
+        });
+        assert_eq!(joined, 1);
+    }
+    for server in servers {
+        server.follow_store().unwrap();
+        let tenant = server.tenant(&acme()).unwrap();
+        assert_eq!(tenant.read(|snapshot| snapshot.nodes.len()), 5);
+    }
 }
 
 #[test]

@@ -36,17 +36,17 @@ pub(crate) fn put(world: &World, name: &str, document: &Value) {
     world.plane.put_attestor(&tenant, name, document).unwrap();
 }
 
-fn machines() -> Authority {
+pub(crate) fn machines() -> Authority {
     Authority::root("machines")
 }
 
-fn x509pop() -> Value {
+pub(crate) fn x509pop() -> Value {
     let root = pem("CERTIFICATE", &machines().certificate);
     json!({"method": "x509pop", "trust": {"anchors": [{"x509": root}]}})
 }
 
 /// A certificate with a common name and a DNS name, and its key.
-fn machine(authority: &Authority, name: &str) -> (Vec<Vec<u8>>, Key) {
+pub(crate) fn machine(authority: &Authority, name: &str) -> (Vec<Vec<u8>>, Key) {
     let key = Key::ed25519(name);
     let forge = CertificateForge::server_with(name, &key);
     let leaf = authority.issue(forge.valid("2020-01-01T00:00:00Z", "2045-01-01T00:00:00Z"));

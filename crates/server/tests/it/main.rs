@@ -1,6 +1,7 @@
 //! The server as those see it who call it over the network.
 
 mod attesting;
+mod attesting_misuse;
 mod attesting_review;
 mod attesting_ssh;
 mod attesting_tpm;

@@ -16,7 +16,6 @@ use avouch_server::{Plane, Settings, http};
 use avouch_store::keyring::RootKey;
 use avouch_store::sqlite::SqliteStore;
 use avouch_store::{Store, TenantKind};
-use avouch_testkit::asn1;
 use avouch_testkit::key::Key;
 use serde_json::Value;
 use tempfile::TempDir;
@@ -261,13 +260,5 @@ fn joined(plane: &Plane) -> Admitted {
 
 /// A PKCS#10 request (RFC 2986) for a key, signed by it.
 pub(crate) fn signing_request(key: &Key) -> Vec<u8> {
-    let info = asn1::sequence([
-        asn1::number(0),
-        asn1::sequence::<Vec<u8>>([]),
-        key.public_key_info(),
-        asn1::constructed(0, &[]),
-    ]);
-    let signature = key.sign(key.scheme(), &info);
-    let algorithm = key.scheme().identifier_for(key.kind());
-    asn1::sequence([info, algorithm, asn1::bit_string(0, &signature)])
+    key.signing_request()
 }

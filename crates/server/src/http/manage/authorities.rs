@@ -1,6 +1,5 @@
 //! Authorities: what signs, who knows it, and what to do when a key may be in the wrong hands.
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use avouch_api::members::{Document, Members};
@@ -18,6 +17,7 @@ use crate::http::answer::Answer;
 use crate::http::call::{Call, Stop};
 use crate::keys::origin_of;
 use crate::revocations::Which;
+use crate::sharing::Audience;
 use crate::tenant::Tenant;
 use crate::upstream::renew_by;
 
@@ -25,7 +25,7 @@ use crate::upstream::renew_by;
 const MOST_NAMED: usize = 100;
 
 pub(in crate::http) fn list(call: &Call, tenant: &Arc<Tenant>) -> Result<Answer, Stop> {
-    let followers = call.plane().presences.of(tenant.id());
+    let audience = call.plane().audience(tenant);
     let held = tenant.held();
     let authorities = held.snapshot.authorities.values();
     let authorities: Vec<Value> = authorities
@@ -33,7 +33,7 @@ pub(in crate::http) fn list(call: &Call, tenant: &Arc<Tenant>) -> Result<Answer,
             let domain = held.snapshot.trust_domains.get(&record.trust_domain);
             let upstream = domain.map(|domain| domain.upstream);
             let published = held.published.get(&record.id).copied();
-            let mut members = to_json(record, upstream, published, &followers);
+            let mut members = to_json(record, upstream, published, &audience);
             members.extend(of_readers(call, tenant, record, published));
             said(Value::Object(members))
         })
@@ -185,13 +185,9 @@ fn to_json(
     record: &AuthorityRecord,
     upstream: Option<Upstream>,
     published: Option<Sequence>,
-    followers: &BTreeMap<SpiffeId, u64>,
+    audience: &Audience,
 ) -> Map<String, Value> {
-    let holds = |node: &&SpiffeId| {
-        let held = followers.get(*node).copied().unwrap_or_default();
-        published.is_some_and(|since| held >= since.number())
-    };
-    let (holding, behind): (Vec<&SpiffeId>, Vec<&SpiffeId>) = followers.keys().partition(holds);
+    let holding = audience.holding(published);
     let named = |nodes: &[&SpiffeId]| -> Vec<Value> {
         let nodes = nodes.iter().take(MOST_NAMED);
         nodes.map(|node| node.as_str().into()).collect()
@@ -241,10 +237,10 @@ fn to_json(
             "published",
             json!(published.map(|sequence| sequence.number())),
         ),
-        ("nodes_connected", json!(followers.len())),
-        ("nodes_holding", json!(holding.len())),
-        ("held_by", json!(named(&holding))),
-        ("not_held_by", json!(named(&behind))),
+        ("nodes_connected", json!(audience.count())),
+        ("nodes_holding", json!(holding.holding)),
+        ("held_by", json!(named(&holding.held_by))),
+        ("not_held_by", json!(named(&holding.not_held_by))),
     ];
     let members = members.map(|(name, value)| (name.to_owned(), value));
     Map::from_iter(members)

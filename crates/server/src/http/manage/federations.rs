@@ -1,10 +1,9 @@
 //! Federation relations: where bundles of foreign trust domains come from, and how it goes.
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use avouch_core::credential::jose::bundle::Bundle;
-use avouch_core::id::{SpiffeId, TrustDomain};
+use avouch_core::id::TrustDomain;
 use avouch_core::reason::Reason;
 use avouch_core::time::Time;
 use avouch_store::{FederationCourse, FederationRecord, Sequence};
@@ -15,6 +14,7 @@ use crate::fault::Refused;
 use crate::federation::{Profile, Relation, anchor_id, known_bundle, word};
 use crate::http::answer::Answer;
 use crate::http::call::{Call, Stop};
+use crate::sharing::Audience;
 use crate::tenant::Tenant;
 
 /// The most nodes that are named; the others are only counted.
@@ -23,10 +23,10 @@ const MOST_NAMED: usize = 100;
 pub(in crate::http) fn list(call: &Call, tenant: &Arc<Tenant>) -> Result<Answer, Stop> {
     let records: Vec<FederationRecord> =
         tenant.read(|snapshot| snapshot.federations.values().cloned().collect());
-    let followers = call.plane().presences.of(tenant.id());
+    let audience = call.plane().audience(tenant);
     let relations = records
         .iter()
-        .map(|record| to_json(call, tenant, record, &followers));
+        .map(|record| to_json(call, tenant, record, &audience));
     let relations = relations.collect::<Result<Vec<Value>, Refused>>()?;
     Ok(Answer::json(&json!({ "federations": relations })))
 }
@@ -85,15 +85,15 @@ fn name(call: &Call) -> Result<TrustDomain, Reason> {
 }
 
 fn shown(call: &Call, tenant: &Tenant, record: &FederationRecord) -> Result<Answer, Refused> {
-    let followers = call.plane().presences.of(tenant.id());
-    Ok(Answer::json(&to_json(call, tenant, record, &followers)?))
+    let audience = call.plane().audience(tenant);
+    Ok(Answer::json(&to_json(call, tenant, record, &audience)?))
 }
 
 fn to_json(
     call: &Call,
     tenant: &Tenant,
     record: &FederationRecord,
-    followers: &BTreeMap<SpiffeId, u64>,
+    audience: &Audience,
 ) -> Result<Value, Refused> {
     let name = &record.trust_domain;
     let now = call.plane().now();
@@ -109,7 +109,7 @@ fn to_json(
     let since = tenant.held().anchored.get(&id).copied();
     members.extend(of_course(course.as_ref(), now));
     members.extend(of_bundle(bundle.as_ref()));
-    members.extend(of_nodes(since, followers));
+    members.extend(of_nodes(since, audience));
     if bundle.is_some() {
         members.insert("anchor".to_owned(), json!(id.as_str()));
     }
@@ -165,20 +165,16 @@ fn of_bundle(bundle: Option<&Bundle>) -> Map<String, Value> {
 }
 
 /// Which connected nodes hold what was fetched last.
-fn of_nodes(since: Option<Sequence>, followers: &BTreeMap<SpiffeId, u64>) -> Map<String, Value> {
-    let Some(since) = since else {
+fn of_nodes(since: Option<Sequence>, audience: &Audience) -> Map<String, Value> {
+    if since.is_none() {
         return Map::new();
-    };
-    let holds = |node: &&SpiffeId| {
-        let held = followers.get(*node).copied().unwrap_or_default();
-        held >= since.number()
-    };
-    let (holding, behind): (Vec<&SpiffeId>, Vec<&SpiffeId>) = followers.keys().partition(holds);
-    let behind_named = behind.iter().take(MOST_NAMED);
-    let behind_named: Vec<&str> = behind_named.map(|node| node.as_str()).collect();
+    }
+    let holding = audience.holding(since);
+    let behind = holding.not_held_by.iter().take(MOST_NAMED);
+    let behind: Vec<&str> = behind.map(|node| node.as_str()).collect();
     Map::from_iter([
-        ("nodes_connected".to_owned(), json!(followers.len())),
-        ("nodes_holding".to_owned(), json!(holding.len())),
-        ("not_held_by".to_owned(), json!(behind_named)),
+        ("nodes_connected".to_owned(), json!(audience.count())),
+        ("nodes_holding".to_owned(), json!(holding.holding)),
+        ("not_held_by".to_owned(), json!(behind)),
     ])
 }

@@ -1,0 +1,254 @@
+//! Whoever wants to be attested and does not keep to the order, over a real connection: it learns
+//! that much, and takes nobody's place.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use avouch_api::attestation::statement;
+use avouch_api::grpc::node::attest_reply::Step as Reply;
+use avouch_api::grpc::node::attest_request::Step;
+use avouch_api::grpc::node::evidence::Shown;
+use avouch_api::grpc::node::node_client::NodeClient;
+use avouch_api::grpc::node::{AttestReply, AttestRequest, Evidence, X509Possession};
+use avouch_core::credential::jose::bundle::Bundle;
+use avouch_server::clock::SystemClock;
+use avouch_server::node_api;
+use avouch_server::tls::{ServerIdentity, SpiffePeer};
+use avouch_testkit::key::Key;
+use hyper_util::rt::TokioIo;
+use rustls::ClientConfig;
+use rustls::crypto::aws_lc_rs;
+use rustls::pki_types::ServerName;
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::{mpsc, watch};
+use tokio_rustls::TlsConnector;
+use tokio_stream::wrappers::ReceiverStream;
+use tonic::transport::{Channel, Endpoint};
+use tonic::{Code, Status, Streaming};
+use tower::service_fn;
+
+use crate::attesting::{by, machine, machines, put, x509pop};
+use crate::world::{World, signing_request};
+
+/// How long nobody has to wait here.
+const LONGEST: Duration = Duration::from_secs(30);
+
+/// A server for nodes, and a way to it.
+struct Served {
+    world: World,
+    address: SocketAddr,
+    _stop: watch::Sender<bool>,
+}
+
+impl Served {
+    fn new() -> Self {
+        let world = World::new();
+        put(&world, "x509pop", &x509pop());
+        let (stop, stopping) = watch::channel(false);
+        let listener = world.runtime().block_on(TcpListener::bind("127.0.0.1:0"));
+        let listener = listener.unwrap();
+        let address = listener.local_addr().unwrap();
+        let identity = ServerIdentity::new(Arc::clone(&world.plane)).unwrap();
+        let plane = Arc::clone(&world.plane);
+        world
+            .runtime()
+            .spawn(node_api::serve(listener, identity, plane, stopping));
+        Self {
+            world,
+            address,
+            _stop: stop,
+        }
+    }
+
+    /// A connection of someone who is nobody yet, to the server under its own name.
+    fn connect(&self) -> Channel {
+        let bundle = self.world.get("/t/top/bundle/top.test").json();
+        let bundle = Bundle::read("top.test", &bundle).unwrap();
+        let server = self.world.plane.server_id().clone();
+        let peer = SpiffePeer::new(server, bundle, Arc::new(SystemClock));
+        let provider = Arc::new(aws_lc_rs::default_provider());
+        let mut config = ClientConfig::builder_with_provider(provider)
+            .with_protocol_versions(&[&rustls::version::TLS13])
+            .unwrap()
+            .dangerous()
+            .with_custom_certificate_verifier(Arc::new(peer))
+            .with_no_client_auth();
+        config.alpn_protocols = vec![b"h2".to_vec()];
+        let connector = TlsConnector::from(Arc::new(config));
+        let address = self.address;
+        let endpoint = Endpoint::from_shared(format!("http://{address}")).unwrap();
+        let _entered = self.world.runtime().enter();
+        endpoint.connect_with_connector_lazy(service_fn(move |_| {
+            let connector = connector.clone();
+            async move {
+                let stream = TcpStream::connect(address).await?;
+                let name = ServerName::try_from("localhost").unwrap();
+                let stream = connector.connect(name, stream).await?;
+                Ok::<_, std::io::Error>(TokioIo::new(stream))
+            }
+        }))
+    }
+
+    fn call(&self) -> Call<'_> {
+        let (steps, asked) = mpsc::channel(8);
+        let mut client = NodeClient::new(self.connect());
+        let runtime = self.world.runtime();
+        let answer = runtime.block_on(client.attest(ReceiverStream::new(asked)));
+        Call {
+            served: self,
+            steps: Some(steps),
+            replies: answer.unwrap().into_inner(),
+        }
+    }
+
+    /// A node that keeps to the order joins, whatever others do.
+    fn lets_others_in(&self) {
+        let mut call = self.call();
+        let challenge = call.challenge();
+        call.send(Step::Evidence(evidence("good", &challenge)));
+        let Ok(Some(Reply::Membership(member))) = call.reply() else {
+            panic!("a good node does not get in");
+        };
+        assert!(member.spiffe_id.contains("/avouch/node/x509pop-"));
+    }
+}
+
+/// One call for attestation, step by step.
+struct Call<'a> {
+    served: &'a Served,
+    steps: Option<mpsc::Sender<AttestRequest>>,
+    replies: Streaming<AttestReply>,
+}
+
+impl Call<'_> {
+    fn send(&mut self, step: Step) {
+        self.send_raw(AttestRequest { step: Some(step) });
+    }
+
+    fn send_raw(&mut self, request: AttestRequest) {
+        let steps = self.steps.as_ref().unwrap();
+        let sent = self.served.world.runtime().block_on(steps.send(request));
+        sent.unwrap();
+    }
+
+    /// Says nothing more.
+    fn close(&mut self) {
+        self.steps = None;
+    }
+
+    fn reply(&mut self) -> Result<Option<Reply>, Status> {
+        let replies = &mut self.replies;
+        let answered = self.served.world.runtime().block_on(async {
+            tokio::time::timeout(LONGEST, replies.message())
+                .await
+                .unwrap()
+        });
+        Ok(answered?.and_then(|reply| reply.step))
+    }
+
+    fn challenge(&mut self) -> Vec<u8> {
+        self.send(Step::Intention(by("x509pop")));
+        match self.reply() {
+            Ok(Some(Reply::Challenge(challenge))) => challenge,
+            other => panic!("no challenge: {other:?}"),
+        }
+    }
+
+    /// What ends the call.
+    fn refused(&mut self) -> Code {
+        match self.reply() {
+            Err(status) => status.code(),
+            Ok(other) => panic!("it goes on: {other:?}"),
+        }
+    }
+}
+
+fn evidence(name: &str, challenge: &[u8]) -> Evidence {
+    let (chain, key) = machine(&machines(), name);
+    let request = signing_request(&Key::p256(name));
+    let statement = statement("top.test", &by("x509pop"), challenge, &request);
+    Evidence {
+        signing_request: request,
+        shown: Some(Shown::X509pop(X509Possession {
+            certificates: chain,
+            scheme: 0x0807,
+            signature: key.sign(key.scheme(), &statement),
+        })),
+    }
+}
+
+#[test]
+fn whoever_shows_something_before_it_is_asked_or_says_twice_what_it_means_is_told_the_order() {
+    let served = Served::new();
+    let mut early = served.call();
+    early.send(Step::Evidence(evidence("early", &[0; 32])));
+    assert_eq!(early.refused(), Code::InvalidArgument);
+    let mut empty = served.call();
+    empty.send_raw(AttestRequest { step: None });
+    assert_eq!(empty.refused(), Code::InvalidArgument);
+    let mut twice = served.call();
+    twice.challenge();
+    twice.send(Step::Intention(by("x509pop")));
+    assert_eq!(twice.refused(), Code::InvalidArgument);
+    served.lets_others_in();
+}
+
+#[test]
+fn of_two_answers_to_one_challenge_the_first_counts_and_the_second_is_not_looked_at() {
+    let served = Served::new();
+    let mut call = served.call();
+    let challenge = call.challenge();
+    call.send(Step::Evidence(evidence("first", &challenge)));
+    call.send(Step::Evidence(evidence("second", &challenge)));
+    assert!(matches!(call.reply(), Ok(Some(Reply::Membership(_)))));
+    assert!(matches!(call.reply(), Ok(None)), "it answers twice");
+    let one = served.world.plane.tenant_named("one").unwrap();
+    assert_eq!(one.read(|snapshot| snapshot.nodes.len()), 1);
+    // Nor does an answer that was refused get a second try.
+    let mut wrong = served.call();
+    wrong.challenge();
+    wrong.send(Step::Evidence(evidence("third", &[1; 32])));
+    assert_eq!(wrong.refused(), Code::PermissionDenied);
+    served.lets_others_in();
+}
+
+#[test]
+fn an_answer_to_the_challenge_of_another_call_is_refused() {
+    let served = Served::new();
+    let (mut one, mut two) = (served.call(), served.call());
+    let (first, second) = (one.challenge(), two.challenge());
+    assert_ne!(first, second);
+    two.send(Step::Evidence(evidence("node", &first)));
+    assert_eq!(two.refused(), Code::PermissionDenied);
+    one.send(Step::Evidence(evidence("node", &first)));
+    assert!(matches!(one.reply(), Ok(Some(Reply::Membership(_)))));
+}
+
+#[test]
+fn what_is_too_long_is_refused_and_whoever_hangs_up_in_the_middle_holds_nothing() {
+    let served = Served::new();
+    let mut long = served.call();
+    let mut intention = by("x509pop");
+    intention.attestor = "a".repeat(2 << 20);
+    long.send(Step::Intention(intention));
+    assert_eq!(long.refused(), Code::OutOfRange);
+    let mut request = served.call();
+    let challenge = request.challenge();
+    let mut shown = evidence("long", &challenge);
+    shown.signing_request = vec![0x30; 100_000];
+    request.send(Step::Evidence(shown));
+    assert_eq!(request.refused(), Code::PermissionDenied);
+
+    // More of them than there are places.
+    for round in 0..600 {
+        let mut call = served.call();
+        if round % 2 == 0 {
+            call.send(Step::Intention(by("x509pop")));
+        } else {
+            call.close();
+            assert_eq!(call.refused(), Code::InvalidArgument);
+        }
+    }
+    served.lets_others_in();
+}
