@@ -220,7 +220,7 @@ fn tokens_of_all_identities(plane: &Plane) {
     wait(|| {
         round += 1;
         let audience = format!("audience-{round}");
-        let fetched = plane.run(&["fetch", "jwt", "--audience", &audience]);
+        let fetched = plane.run(&["fetch", "jwt", "--audience", &audience, "-o", "json"]);
         fetched.out.contains(second)
     });
 }

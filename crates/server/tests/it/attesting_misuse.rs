@@ -91,8 +91,12 @@ impl Served {
     }
 
     fn call(&self) -> Call<'_> {
+        self.call_on(self.connect())
+    }
+
+    fn call_on(&self, channel: Channel) -> Call<'_> {
         let (steps, asked) = mpsc::channel(8);
-        let mut client = NodeClient::new(self.connect());
+        let mut client = NodeClient::new(channel);
         let runtime = self.world.runtime();
         let answer = runtime.block_on(client.attest(ReceiverStream::new(asked)));
         Call {
@@ -241,8 +245,9 @@ fn what_is_too_long_is_refused_and_whoever_hangs_up_in_the_middle_holds_nothing(
     assert_eq!(request.refused(), Code::PermissionDenied);
 
     // More of them than there are places.
+    let channel = served.connect();
     for round in 0..600 {
-        let mut call = served.call();
+        let mut call = served.call_on(channel.clone());
         if round % 2 == 0 {
             call.send(Step::Intention(by("x509pop")));
         } else {
