@@ -4,7 +4,10 @@
 //! member is added with a default, is never given another meaning, and members that are not known
 //! are skipped. What cannot be read as what it was is damage, not a default.
 
-use avouch_core::id::{Digest, SpiffeId, TrustDomain};
+mod federation;
+mod join_token;
+
+use avouch_core::id::{SpiffeId, TrustDomain};
 use avouch_core::template::IdTemplate;
 use avouch_core::time::Time;
 use base64ct::{Base64, Encoding};
@@ -19,12 +22,13 @@ use crate::names::{
 };
 use crate::record::{
     AdminRecord, AnchorRecord, AttestorRecord, AuthorityKind, AuthorityRecord, AuthorityRole,
-    AuthorityState, AuthorityUse, Entry, EntryExtras, FederationCourse, FederationFailure,
-    FederationRecord, IssuerKeysRecord, IssuerPinsRecord, IssuerRecord, JoinTokenRecord,
-    NameRecord, NodeRecord, QuotaRecord, RevocationListRecord, RevokedCertificate, RuleRecord,
-    Selector, TrustDomainRecord, Upstream,
+    AuthorityState, AuthorityUse, Entry, EntryExtras, IssuerKeysRecord, IssuerPinsRecord,
+    IssuerRecord, NameRecord, NodeRecord, QuotaRecord, RevocationListRecord, RevokedCertificate,
+    RuleRecord, Selector, TrustDomainRecord, Upstream,
 };
 use crate::signal::{SignalKey, SignalKind, SignalRecord};
+use federation::StoredFederation;
+use join_token::StoredJoinToken;
 
 /// One object of a tenant as it is stored; without a body it was removed.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -452,76 +456,6 @@ impl StoredDocument {
 }
 
 #[derive(Serialize, Deserialize)]
-struct StoredFederation {
-    document: String,
-    created: i64,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    course: Option<StoredCourse>,
-}
-
-#[derive(Serialize, Deserialize)]
-struct StoredCourse {
-    tried: i64,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    succeeded: Option<i64>,
-    next: i64,
-    #[serde(default)]
-    failures: u32,
-    /// Code, sentence and hint.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    failure: Option<(String, String, String)>,
-}
-
-impl StoredFederation {
-    fn of(record: &FederationRecord) -> Self {
-        Self {
-            document: record.document.clone(),
-            created: record.created.unix(),
-            course: record.course.as_ref().map(StoredCourse::of),
-        }
-    }
-
-    fn read(body: &str, trust_domain: TrustDomain) -> Option<FederationRecord> {
-        let stored: Self = serde_json::from_str(body).ok()?;
-        Some(FederationRecord {
-            trust_domain,
-            document: stored.document,
-            created: Time::from_unix(stored.created),
-            course: stored.course.map(StoredCourse::read),
-        })
-    }
-}
-
-impl StoredCourse {
-    fn of(course: &FederationCourse) -> Self {
-        let failure = course.failure.clone();
-        Self {
-            tried: course.tried.unix(),
-            succeeded: course.succeeded.map(Time::unix),
-            next: course.next.unix(),
-            failures: course.failures,
-            failure: failure.map(|failure| (failure.code, failure.sentence, failure.hint)),
-        }
-    }
-
-    fn read(self) -> FederationCourse {
-        FederationCourse {
-            tried: Time::from_unix(self.tried),
-            succeeded: self.succeeded.map(Time::from_unix),
-            next: Time::from_unix(self.next),
-            failures: self.failures,
-            failure: self
-                .failure
-                .map(|(code, sentence, hint)| FederationFailure {
-                    code,
-                    sentence,
-                    hint,
-                }),
-        }
-    }
-}
-
-#[derive(Serialize, Deserialize)]
 struct StoredEntry {
     spiffe_id: String,
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -664,47 +598,6 @@ impl StoredNode {
             attested: Time::from_unix(stored.attested.unwrap_or(stored.created)),
             evidence_made: stored.evidence_made.map(Time::from_unix),
             banned: stored.banned.map(Time::from_unix),
-        })
-    }
-}
-
-#[derive(Serialize, Deserialize)]
-struct StoredJoinToken {
-    node: String,
-    spiffe_id: String,
-    created: i64,
-    expires: i64,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    used: Option<i64>,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    used_for: Option<String>,
-}
-
-impl StoredJoinToken {
-    fn of(token: &JoinTokenRecord) -> Self {
-        Self {
-            node: token.node.to_string(),
-            spiffe_id: token.spiffe_id.to_string(),
-            created: token.created.unix(),
-            expires: token.expires.unix(),
-            used: token.used.map(Time::unix),
-            used_for: token.used_for.map(|key| key.to_string()),
-        }
-    }
-
-    fn read(body: &str, id: JoinTokenId) -> Option<JoinTokenRecord> {
-        let stored: Self = serde_json::from_str(body).ok()?;
-        Some(JoinTokenRecord {
-            id,
-            node: NodeId::parse(&stored.node)?,
-            spiffe_id: SpiffeId::parse(&stored.spiffe_id).ok()?,
-            created: Time::from_unix(stored.created),
-            expires: Time::from_unix(stored.expires),
-            used: stored.used.map(Time::from_unix),
-            used_for: match stored.used_for {
-                Some(key) => Some(Digest::from_hex(&key)?),
-                None => None,
-            },
         })
     }
 }
