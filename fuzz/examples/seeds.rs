@@ -13,6 +13,8 @@ use avouch_testkit::extension::{self, IssuingDistributionPoint};
 use avouch_testkit::key::{Key, RsaTestKey};
 use avouch_testkit::name::GeneralName;
 use avouch_testkit::question::QuestionForge;
+use avouch_testkit::status_list::pack;
+use avouch_testkit::token::encode;
 use avouch_testkit::world::{Authority, pem};
 use avouch_testkit::{saml, saml_hostile};
 use serde_json::{Value, json};
@@ -182,6 +184,16 @@ fn tokens() -> Vec<Seed> {
     ]
 }
 
+/// A number and the JSON of a list with these entries.
+fn status_list(bits: u8, entries: &[u8]) -> String {
+    let claims = json!({
+        "iss": ISSUER, "sub": "https://issuer.example/status/1", "iat": 1_717_199_000,
+        "exp": 1_717_200_600, "ttl": 60,
+        "status_list": {"bits": bits, "lst": encode(&pack(entries))},
+    });
+    format!("5\n{claims}")
+}
+
 /// An exchange rule for the trust domain of the fixtures, with most of its members.
 fn rule() -> Value {
     let rule = json!({
@@ -237,6 +249,10 @@ fn documents() -> Vec<Seed> {
         ("saml", "response", saml_hostile::good().into_bytes()),
         ("saml", "metadata", metadata.into_bytes()),
         ("rule", "good", rule().to_string().into_bytes()),
+        ("status_list", "claims", status_list(1, &[0, 32, 0]).into_bytes()),
+        ("status_list", "two-bits", status_list(2, &[0xc9, 0x44, 0xf9]).into_bytes()),
+        ("status_list", "three-bits", status_list(3, &[0]).into_bytes()),
+        ("status_list", "bomb", status_list(8, &vec![0; 4 << 20]).into_bytes()),
         (
             "template",
             "places",

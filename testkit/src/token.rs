@@ -213,6 +213,13 @@ pub fn hash(token: &str) -> String {
     encode(digest::digest(&digest::SHA256, token.as_bytes()).as_ref())
 }
 
+/// The SHA-256 digest of a token in hexadecimal, by which an answer about it names it.
+pub fn digest(token: &str) -> String {
+    let digest = digest::digest(&digest::SHA256, token.as_bytes());
+    let digits = digest.as_ref().iter().map(|byte| format!("{byte:02x}"));
+    digits.collect()
+}
+
 /// HMAC with SHA-256, as `HS256` has it (RFC 7518 3.2).
 pub fn hmac(secret: &[u8], message: &[u8]) -> Vec<u8> {
     let key = hmac::Key::new(hmac::HMAC_SHA256, secret);

@@ -80,7 +80,11 @@ impl<'a> Asked<'a> {
         let require_revocation = members.flag("require_revocation")?.unwrap_or(false);
         let policies = policies(members.members("policies")?)?;
         let (max_path_length, limits) = limits(members.members("limits")?)?;
-        let (credential, trust_chain) = match members.members("credential")? {
+        let Presented {
+            credential,
+            issuer,
+            trust_chain,
+        } = match members.members("credential")? {
             Some(credential) => read_credential(credential)?,
             None => return Err(members.refuse("credential", "is missing")),
         };
@@ -100,6 +104,7 @@ impl<'a> Asked<'a> {
                 policies,
                 recipients,
                 in_response_to,
+                issuer,
                 trust_chain,
                 ..Context::default()
             },
@@ -293,8 +298,16 @@ fn limits(members: Option<Members>) -> Result<(Option<u32>, Limits), Reason> {
     Ok((max_path_length, limits))
 }
 
-/// What was presented, and the statements of a federation that came with it.
-fn read_credential(mut members: Members) -> Result<(Credential, Vec<String>), Reason> {
+/// What was presented, and what came with it.
+struct Presented {
+    credential: Credential,
+    /// Who has issued it, if it is a token that only they can read.
+    issuer: Option<String>,
+    /// The statements of a federation.
+    trust_chain: Vec<String>,
+}
+
+fn read_credential(mut members: Members) -> Result<Presented, Reason> {
     let mut found = Vec::new();
     if let Some(mut x509) = members.members("x509")? {
         let chain = x509
@@ -303,7 +316,11 @@ fn read_credential(mut members: Members) -> Result<(Credential, Vec<String>), Re
         x509.finish()?;
         found.push(Credential::X509(read_chain(chain)?));
     }
-    let chain = members.text_list("trust_chain")?;
+    let trust_chain = members.text_list("trust_chain")?;
+    let issuer = members.text("issuer")?;
+    if let Some(token) = members.text("opaque")? {
+        found.push(Credential::Opaque(token));
+    }
     if let Some(token) = members.text("jwt")? {
         found.push(Credential::Jwt(token));
     }
@@ -329,12 +346,25 @@ fn read_credential(mut members: Members) -> Result<(Credential, Vec<String>), Re
     }
     members.finish()?;
     let mut found = found.into_iter();
+    let (is_jwt, is_opaque) = match found.as_slice() {
+        [one] => (
+            matches!(one, Credential::Jwt(_)),
+            matches!(one, Credential::Opaque(_)),
+        ),
+        _ => (false, false),
+    };
     match (found.next(), found.next()) {
-        (Some(Credential::Jwt(token)), None) => Ok((Credential::Jwt(token), chain)),
-        (Some(_), None) if !chain.is_empty() => {
+        (Some(_), None) if !is_jwt && !trust_chain.is_empty() => {
             Err(Document::Question.refuse("`credential.trust_chain` goes with a `jwt`"))
         }
-        (Some(credential), None) => Ok((credential, chain)),
+        (Some(_), None) if !is_opaque && issuer.is_some() => {
+            Err(Document::Question.refuse("`credential.issuer` goes with an `opaque`"))
+        }
+        (Some(credential), None) => Ok(Presented {
+            credential,
+            issuer,
+            trust_chain,
+        }),
         (None, _) => Err(Document::Question.refuse("`credential` is empty")),
         (Some(_), Some(_)) => Err(Document::Question.refuse("`credential` holds more than one")),
     }

@@ -2,13 +2,14 @@
 
 use std::sync::Arc;
 
-use avouch_core::anchor::{Anchor, AnchorKind, Constraints, KeyOrigin, Stewardship};
+use avouch_core::anchor::{Anchor, AnchorKind, Constraints, KeyOrigin, StatusUse, Stewardship};
 use avouch_core::credential::api_key::ApiKeyAnchor;
 use avouch_core::credential::jose::bundle::Bundle;
+use avouch_core::credential::jose::status_list::{Fetched, StatusList};
 use avouch_core::credential::x509::{Certificate, Crl};
 use avouch_core::ended::{Ending, Endings, Mark};
 use avouch_core::id::{Digest, TenantId, TrustDomain};
-use avouch_core::model::federation::{FederationAnchor, IssuerAnchor, SamlAnchor};
+use avouch_core::model::federation::{FederationAnchor, Introspected, IssuerAnchor, SamlAnchor};
 use avouch_core::reason::{Reason, printable};
 use avouch_core::view::{Unusable, View};
 use serde_json::{Map, Value};
@@ -27,6 +28,8 @@ use crate::text::{self, PemBlock};
 pub struct TrustDocument {
     entries: Vec<Entry>,
     crls: Vec<Crl>,
+    status_lists: Vec<Arc<StatusList>>,
+    introspected: Vec<Arc<Introspected>>,
     unusable: Vec<Unusable>,
     endings: Vec<(Mark, Ending)>,
     digest: Digest,
@@ -96,6 +99,11 @@ impl TrustDocument {
         &self.crls
     }
 
+    /// The status lists of tokens.
+    pub fn status_lists(&self) -> &[Arc<StatusList>] {
+        &self.status_lists
+    }
+
     /// What could not be read.
     pub fn unusable(&self) -> &[Unusable] {
         &self.unusable
@@ -115,24 +123,33 @@ impl TrustDocument {
         );
         let mut anchors = Vec::new();
         let mut crls = Vec::new();
+        let mut status_lists = Vec::new();
+        let mut introspected = Vec::new();
         let mut unusable = Vec::new();
         let mut endings = Endings::default();
         for document in documents {
             anchors.extend(document.entries.into_iter().map(|entry| entry.anchor));
             crls.extend(document.crls);
+            status_lists.extend(document.status_lists);
+            introspected.extend(document.introspected);
             unusable.extend(document.unusable);
             for (mark, ending) in document.endings {
                 endings.put(mark, ending);
             }
         }
         // What ended stands in the text, and so in its digest.
-        View::new(tenant, anchors, crls, unusable, epoch).with_endings(Arc::new(endings))
+        View::new(tenant, anchors, crls, unusable, epoch)
+            .with_endings(Arc::new(endings))
+            .with_status_lists(&status_lists)
+            .with_introspected(&introspected)
     }
 
     fn empty() -> Self {
         Self {
             entries: Vec::new(),
             crls: Vec::new(),
+            status_lists: Vec::new(),
+            introspected: Vec::new(),
             unusable: Vec::new(),
             endings: Vec::new(),
             digest: Digest::of(&[]),
@@ -173,6 +190,45 @@ impl TrustDocument {
     }
 }
 
+/// One of `status_lists`: a list as it was issued, or with when it was fetched and from where.
+fn status_list(index: usize, value: Value) -> Result<Arc<StatusList>, Reason> {
+    if let Value::String(text) = &value {
+        return StatusList::read(text.trim()).map(Arc::new);
+    }
+    let path = format!("status_lists[{index}]");
+    let mut members = Members::of(Document::Trust, &path, value)?;
+    let list = StatusList::read(members.required_text("token")?.trim())?;
+    let mut time = |name: &'static str| {
+        let time = members.time(name)?;
+        time.ok_or_else(|| members.refuse(name, "is missing"))
+    };
+    let (as_of, next, usable_until) = (time("as_of")?, time("next")?, time("usable_until")?);
+    let uri = members.required_text("uri")?;
+    members.finish()?;
+    Ok(Arc::new(list.fetched(Fetched {
+        uri,
+        as_of,
+        next,
+        usable_until,
+    })))
+}
+
+/// One of `introspected`: what an issuer answered about a token.
+fn introspected(index: usize, value: Value) -> Result<Arc<Introspected>, Reason> {
+    let path = format!("introspected[{index}]");
+    let mut members = Members::of(Document::Trust, &path, value)?;
+    let issuer = members.required_text("issuer")?;
+    let token = members.required_text("token_sha256")?;
+    let token = Digest::from_hex(&token)
+        .ok_or_else(|| members.refuse("token_sha256", "must be 64 digits of hexadecimal"))?;
+    let at = members.time("at")?;
+    let at = at.ok_or_else(|| members.refuse("at", "is missing"))?;
+    let answer = members.take("answer").unwrap_or_default();
+    members.finish()?;
+    let answer = answer.to_string();
+    Introspected::read(&issuer, token, at, answer.as_bytes()).map(Arc::new)
+}
+
 /// Which certificate of several.
 fn nth(number: usize, source: &str) -> String {
     format!("certificate number {number} of {}", printable(source))
@@ -192,6 +248,13 @@ impl Reader<'_> {
         if text.trim_start().starts_with('<') {
             let metadata = serde_json::json!({ "anchors": [{ "saml": { "metadata": text } }] });
             return self.document(metadata);
+        }
+        if looks_like_token(text) {
+            let mut document = TrustDocument::empty();
+            document
+                .status_lists
+                .push(status_list(0, Value::from(text))?);
+            return Ok(document);
         }
         // A certificate in PEM inside a YAML document is indented or follows a key; a store of
         // certificates has its first block at the beginning of a line.
@@ -255,7 +318,10 @@ impl Reader<'_> {
         let anchors = members.list("anchors")?;
         let crls = members.list("crls")?.unwrap_or_default();
         let ended = members.list("ended")?.unwrap_or_default();
-        if anchors.is_none() && crls.is_empty() && ended.is_empty() {
+        let lists = members.list("status_lists")?.unwrap_or_default();
+        let answers = members.list("introspected")?.unwrap_or_default();
+        let is_bare = crls.is_empty() && ended.is_empty() && lists.is_empty() && answers.is_empty();
+        if anchors.is_none() && is_bare {
             members.finish()?;
             return Err(Document::Trust.refuse("it has neither `anchors` nor `crls`"));
         }
@@ -266,6 +332,12 @@ impl Reader<'_> {
         }
         for (index, crl) in crls.into_iter().enumerate() {
             self.crl(index, crl, &mut document)?;
+        }
+        for (index, list) in lists.into_iter().enumerate() {
+            document.status_lists.push(status_list(index, list)?);
+        }
+        for (index, answer) in answers.into_iter().enumerate() {
+            document.introspected.push(introspected(index, answer)?);
         }
         for (index, ended) in ended.into_iter().enumerate() {
             document.endings.push(ending(index, ended)?);
@@ -521,6 +593,23 @@ fn api_key(path: &str, mut members: Members) -> Result<Read, Reason> {
     })
 }
 
+/// A compact token is one word that begins with an object in base64url.
+fn looks_like_token(text: &str) -> bool {
+    let text = text.trim();
+    let is_part = |byte: u8| byte.is_ascii_alphanumeric() || b"-_.".contains(&byte);
+    text.starts_with("ey")
+        && text.bytes().filter(|byte| *byte == b'.').count() == 2
+        && text.bytes().all(is_part)
+}
+
+fn status_use(members: &mut Members) -> Result<StatusUse, Reason> {
+    let Some(name) = members.text("status_lists")? else {
+        return Ok(StatusUse::default());
+    };
+    let read = StatusUse::parse(&name);
+    read.ok_or_else(|| members.refuse("status_lists", "must be checked, ignored or required"))
+}
+
 fn key_origin(members: &mut Members) -> Result<Option<KeyOrigin>, Reason> {
     let Some(name) = members.text("key_origin")? else {
         return Ok(None);
@@ -610,6 +699,7 @@ fn constraints(members: Option<Members>) -> Result<Constraints, Reason> {
         dns,
         purposes: members.choices("purposes", PURPOSES)?,
         path_length: members.count("path_length")?,
+        status_lists: status_use(&mut members)?,
     };
     members.finish()?;
     Ok(constraints)

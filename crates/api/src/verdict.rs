@@ -457,7 +457,9 @@ impl<'a> NeedDocument<'a> {
             kind: need.name(),
             issuer: match need {
                 Need::Audience | Need::Recipient | Need::XmlSignature(_) => None,
-                Need::KeySet { issuer } => Some(issuer),
+                Need::Introspection { issuer }
+                | Need::KeySet { issuer }
+                | Need::StatusList { issuer, .. } => Some(issuer),
             },
             sentence: need.sentence(),
         }

@@ -432,7 +432,7 @@ pub struct QuestionArguments {
     /// the system's own store, which is the public Web PKI. May be repeated
     #[arg(long, value_name = "FILE")]
     pub trust: Vec<PathBuf>,
-    /// A revocation list (PEM or DER). May be repeated
+    /// A revocation list (PEM or DER), or a status list of tokens. May be repeated
     #[arg(long, value_name = "FILE")]
     pub crl: Vec<PathBuf>,
     /// Certificates that may help to reach an anchor. May be repeated

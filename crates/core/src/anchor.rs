@@ -220,4 +220,36 @@ pub struct Constraints {
     pub purposes: Vec<Purpose>,
     /// The most intermediates below it, self-issued ones not counted.
     pub path_length: Option<u32>,
+    /// Whether tokens are looked up in status lists.
+    pub status_lists: StatusUse,
+}
+
+/// Whether tokens that an anchor vouches for are looked up in status lists.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum StatusUse {
+    /// Each token that names a list is.
+    #[default]
+    Checked,
+    /// None is: what was taken back is told in another way.
+    Ignored,
+    /// Each is, and one that names no list is not believed.
+    Required,
+}
+
+impl StatusUse {
+    const ALL: [Self; 3] = [Self::Checked, Self::Ignored, Self::Required];
+
+    /// Reads a name.
+    pub fn parse(text: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|one| one.name() == text)
+    }
+
+    /// The name in trust documents.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Checked => "checked",
+            Self::Ignored => "ignored",
+            Self::Required => "required",
+        }
+    }
 }

@@ -134,6 +134,15 @@ impl Budget {
             .ok_or(Stop::Exhausted(Reason::SearchSteps { allowed }))
     }
 
+    /// Pays for comparing values of metadata with those that policies name. Thirty-two cost as much
+    /// as a step, and each thing that is asked costs one.
+    pub(crate) fn value_comparisons(&mut self, count: usize) -> Result<(), Stop> {
+        const IN_A_STEP: usize = 32;
+        let allowed = self.limits.search_steps;
+        let steps = u32::try_from(1 + count / IN_A_STEP).unwrap_or(u32::MAX);
+        pay(&mut self.search_steps, steps).ok_or(Stop::Exhausted(Reason::SearchSteps { allowed }))
+    }
+
     /// Pays for one signature check of so many nominal microseconds.
     pub(crate) fn signature(&mut self, microseconds: u32) -> Result<(), Stop> {
         let allowed = self.limits.signature_work;

@@ -155,6 +155,7 @@ impl Text {
             access_token,
             recipients,
             in_response_to,
+            issuer,
             trust_chain,
             xml_signatures,
         } = context;
@@ -180,6 +181,7 @@ impl Text {
             self.part(recipient.as_bytes());
         }
         self.optional(in_response_to.as_deref().map(str::as_bytes));
+        self.optional(issuer.as_deref().map(str::as_bytes));
         self.count(trust_chain.len());
         for statement in trust_chain {
             self.part(statement.as_bytes());

@@ -245,6 +245,12 @@ impl Endings {
         }
     }
 
+    /// Whether something that was born like this has ended, or something that it descends from.
+    pub fn is_ended(&self, birth: &Birth, lineage: &[Ancestor]) -> bool {
+        let mut marks = birth.marks.iter().filter_map(|mark| self.of(*mark));
+        marks.any(|ending| ending.ends(birth.at)) || self.check_lineage(lineage).is_err()
+    }
+
     /// Whether a token still holds, and all that it says it descends from. That it may say so of
     /// itself does not matter here: it only ever costs it something.
     pub(crate) fn check_token(

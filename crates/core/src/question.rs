@@ -50,6 +50,8 @@ pub struct Context {
     pub recipients: Vec<String>,
     /// The request that an assertion of SAML answers.
     pub in_response_to: Option<String>,
+    /// Who has issued a token that only its issuer can read.
+    pub issuer: Option<String>,
     /// The statements of a federation that came with a token, its issuer's own first (OpenID
     /// Federation 1.0, 4).
     pub trust_chain: Vec<String>,

@@ -14,6 +14,13 @@ pub(crate) enum Stop {
 }
 
 impl Stop {
+    /// Why, for whoever tries no other path.
+    pub(crate) fn into_reason(self) -> Reason {
+        match self {
+            Self::Decided(reason) | Self::Exhausted(reason) | Self::Refused(reason) => reason,
+        }
+    }
+
     /// Why, whatever it means for other paths.
     pub(crate) fn reason(&self) -> &Reason {
         match self {

@@ -63,6 +63,21 @@ pub struct Identity {
 }
 
 impl Identity {
+    /// Adds on what grounds its credential was not taken back, and until when that can be told.
+    pub(crate) fn add_status(
+        &mut self,
+        check: Option<Check>,
+        source: Option<StatusSource>,
+        until: Option<Time>,
+    ) {
+        self.checks.extend(check);
+        self.revocation.extend(source);
+        if let Some(until) = until {
+            // In the second in which it ends it is too late.
+            self.valid_until = self.valid_until.min(until.plus(-1));
+        }
+    }
+
     /// Its string form: a SPIFFE ID, the expected or first name of a certificate, or the subject
     /// of a token with its issuer.
     pub fn name(&self) -> &str {
@@ -89,7 +104,9 @@ impl Identity {
         match self.path.first().map(Vouch::how) {
             Some(How::Wit) => Assurance::ProofOfPossession,
             Some(How::X509) => Assurance::HolderOfKey,
-            Some(How::EntityStatement | How::Jwt | How::Saml) => Assurance::Bearer,
+            Some(How::EntityStatement | How::Introspection | How::Jwt | How::Saml) => {
+                Assurance::Bearer
+            }
             Some(How::ApiKey) | None => Assurance::SharedSecret,
         }
     }
@@ -300,9 +317,9 @@ pub struct Leg {
 /// Where a status came from.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct StatusSource {
-    /// `crl`, or `jwks` for the keys of an issuer.
+    /// `crl`, `status_list`, `introspection`, or `jwks` for the keys of an issuer.
     pub source: &'static str,
-    /// Whose list it is.
+    /// Whose list it is, or where it is.
     pub issuer: String,
     /// When it was made.
     pub as_of: Time,
@@ -345,6 +362,11 @@ impl Refusal {
 pub enum Need {
     /// The name by which the relying party knows itself.
     Audience,
+    /// Whether an issuer stands by its token.
+    Introspection {
+        /// The issuer.
+        issuer: String,
+    },
     /// The key set of an issuer that is trusted but whose keys are not known.
     KeySet {
         /// The issuer.
@@ -352,6 +374,13 @@ pub enum Need {
     },
     /// The address at which an assertion is shown.
     Recipient,
+    /// The status list of an issuer that its token names.
+    StatusList {
+        /// The issuer.
+        issuer: String,
+        /// The address of the list.
+        uri: String,
+    },
     /// What an XML signature covers, and whether it holds.
     XmlSignature(Box<XmlToVerify>),
 }
@@ -365,6 +394,11 @@ impl Need {
                                name of your service with `--audience` or `audience`."
                     .to_owned()
             }
+            Self::Introspection { issuer } => format!(
+                "Whether the token holds is told by {} alone, which nobody has asked; a server with the \
+                 issuer asks it.",
+                crate::reason::printable(issuer)
+            ),
             Self::KeySet { issuer } => format!(
                 "The keys of {} are not known: add its `jwks` to the trust document.",
                 crate::reason::printable(issuer)
@@ -374,6 +408,12 @@ impl Need {
                  it with `--recipient` or `recipient`, or as `recipients` of the anchor."
                     .to_owned()
             }
+            Self::StatusList { issuer, uri } => format!(
+                "Whether {} has taken the token back is told by its status list, which is not \
+                 known: get it from {} and give it with `--crl` or `status_lists`.",
+                crate::reason::printable(issuer),
+                crate::reason::printable(uri)
+            ),
             Self::XmlSignature(_) => {
                 "Whether the signature of the assertion holds was not found out: it takes the \
                  program `xmlsec1`, in a process of its own."
@@ -386,8 +426,10 @@ impl Need {
     pub fn name(&self) -> &'static str {
         match self {
             Self::Audience => "audience",
+            Self::Introspection { .. } => "introspection",
             Self::KeySet { .. } => "key_set",
             Self::Recipient => "recipient",
+            Self::StatusList { .. } => "status_list",
             Self::XmlSignature(_) => "xml_signature",
         }
     }

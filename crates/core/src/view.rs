@@ -5,10 +5,11 @@ use std::sync::Arc;
 
 use crate::anchor::{Anchor, AnchorKind};
 use crate::credential::jose::bundle::Bundle;
+use crate::credential::jose::status_list::StatusList;
 use crate::credential::x509::{Certificate, Crl, DistinguishedName};
 use crate::ended::Endings;
 use crate::id::{Digest, TenantId, TrustDomain};
-use crate::model::federation::{FederationAnchor, IssuerAnchor, SamlAnchor};
+use crate::model::federation::{FederationAnchor, Introspected, IssuerAnchor, SamlAnchor};
 use crate::reason::Reason;
 
 /// Everything that a decision may rest on, fixed. Its epoch is a digest of its content, so that a
@@ -25,6 +26,10 @@ pub struct View {
     trust_domains: BTreeMap<TrustDomain, Vec<Arc<Anchor>>>,
     unusable: Vec<Unusable>,
     endings: Arc<Endings>,
+    /// The status lists of tokens by their address, the newest first.
+    status_lists: BTreeMap<String, Vec<Arc<StatusList>>>,
+    /// What issuers answered about tokens.
+    introspected: Vec<Arc<Introspected>>,
     epoch: Digest,
 }
 
@@ -80,8 +85,28 @@ impl View {
             crls,
             unusable,
             endings: Arc::default(),
+            status_lists: BTreeMap::new(),
+            introspected: Vec::new(),
             epoch,
         }
+    }
+
+    /// The same view with these status lists of tokens, too.
+    #[must_use]
+    pub fn with_status_lists(mut self, lists: &[Arc<StatusList>]) -> Self {
+        if lists.is_empty() {
+            return self;
+        }
+        let digests: Vec<Digest> = std::iter::once(self.epoch)
+            .chain(lists.iter().map(|list| list.digest()))
+            .collect();
+        self.epoch = Digest::of_list(digests.iter().map(|digest| digest.as_bytes().as_slice()));
+        for list in lists {
+            let same = self.status_lists.entry(list.uri().to_owned()).or_default();
+            same.push(Arc::clone(list));
+            same.sort_by_key(|list| std::cmp::Reverse(list.issued_at()));
+        }
+        self
     }
 
     /// The same view when this ended, too.
@@ -109,6 +134,26 @@ impl View {
             epoch,
             ..self
         }
+    }
+
+    /// The same view with what issuers answered about tokens, too.
+    #[must_use]
+    pub fn with_introspected(mut self, answers: &[Arc<Introspected>]) -> Self {
+        if answers.is_empty() {
+            return self;
+        }
+        let digests: Vec<Digest> = std::iter::once(self.epoch)
+            .chain(answers.iter().map(|answer| answer.digest()))
+            .collect();
+        self.epoch = Digest::of_list(digests.iter().map(|digest| digest.as_bytes().as_slice()));
+        self.introspected.extend(answers.iter().cloned());
+        self
+    }
+
+    /// What issuers answered about the token with this digest.
+    pub(crate) fn introspected(&self, token: &Digest) -> impl Iterator<Item = &Introspected> {
+        let answers = self.introspected.iter().map(Arc::as_ref);
+        answers.filter(move |answer| answer.token() == *token)
     }
 
     /// Whose view it is.
@@ -260,6 +305,11 @@ impl View {
         self.crls_by_issuer
             .get(issuer.canonical())
             .map_or(&[], Vec::as_slice)
+    }
+
+    /// The status lists at an address, the newest first.
+    pub(crate) fn status_lists_at(&self, uri: &str) -> &[Arc<StatusList>] {
+        self.status_lists.get(uri).map_or(&[], Vec::as_slice)
     }
 
     /// What ended before its time.

@@ -51,6 +51,8 @@ pub enum How {
     ApiKey,
     /// What an entity of a federation says of itself or of a subordinate.
     EntityStatement,
+    /// What an issuer says of its token when it is asked.
+    Introspection,
     /// A signed token.
     Jwt,
     /// A signed assertion of SAML.
@@ -67,6 +69,7 @@ impl How {
         match self {
             Self::ApiKey => "api_key",
             Self::EntityStatement => "entity_statement",
+            Self::Introspection => "introspection",
             Self::Jwt => "jwt",
             Self::Saml => "saml",
             Self::Wit => "wit",

@@ -81,6 +81,8 @@ pub enum CredentialKind {
     JwtSvid,
     /// A list of revoked certificates.
     RevocationList,
+    /// A status list of tokens.
+    StatusList,
     /// A WIT-SVID.
     WitSvid,
     /// An X.509-SVID.
@@ -96,6 +98,7 @@ impl CredentialKind {
             Self::Event => "event",
             Self::JwtSvid => "jwt_svid",
             Self::RevocationList => "revocation_list",
+            Self::StatusList => "status_list",
             Self::WitSvid => "wit_svid",
             Self::X509Svid => "x509_svid",
         }

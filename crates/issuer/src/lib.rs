@@ -45,6 +45,7 @@ pub mod random;
 pub mod revocation_list;
 pub mod signer;
 pub mod stages;
+pub mod status_list;
 pub mod token;
 pub mod upstream;
 pub mod x509_svid;

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use avouch_core::anchor::{Anchor, AnchorKind, Constraints, Stewardship};
+use avouch_core::anchor::{Anchor, AnchorKind, Constraints, StatusUse, Stewardship};
 use avouch_core::budget::Budget;
 use avouch_core::credential::Credential;
 use avouch_core::credential::x509::{Certificate, Crl};
@@ -121,7 +121,11 @@ pub(crate) fn anchor(tenant: &TenantId, trust_domain: &TrustDomain, kind: Anchor
         name: trust_domain.to_string(),
         kind,
         stewardship: Stewardship::default(),
-        constraints: Constraints::default(),
+        // What it has taken back it knows itself.
+        constraints: Constraints {
+            status_lists: StatusUse::Ignored,
+            ..Constraints::default()
+        },
         tenant: tenant.clone(),
         source: None,
     }

@@ -173,6 +173,11 @@ impl TokenAuthority {
         Digest::of(self.signer.public_half().info())
     }
 
+    /// In which it alone vouches.
+    pub(crate) fn view(&self) -> &View {
+        &self.view
+    }
+
     /// Settles a token with these claims, and `sub`, `jti`, `iat` and `exp` beside them.
     fn draft(
         self: &Arc<Self>,
@@ -180,12 +185,11 @@ impl TokenAuthority {
         ttl: u32,
         (header, mut claims): (&str, Value),
         now: Time,
-        random: &dyn Random,
+        token_id: String,
     ) -> Result<TokenParts, NotIssued> {
         self.life.check_may_sign(&self.id, now)?;
         check_id(&id, &self.trust_domain)?;
         let expires = now.plus(i64::from(ttl)).min(self.life.not_after());
-        let token_id = token_id(random)?;
         if let Some(members) = claims.as_object_mut() {
             members.insert("sub".to_owned(), id.as_str().into());
             members.insert("jti".to_owned(), token_id.as_str().into());
@@ -375,7 +379,11 @@ impl JwtProfile {
             &authority.header
         };
         let claims = (header.as_str(), Value::Object(claims));
-        let parts = authority.draft(request.id, ttl, claims, now, random)?;
+        let name = match more.token_id {
+            Some(name) => name,
+            None => token_id(random)?,
+        };
+        let parts = authority.draft(request.id, ttl, claims, now, name)?;
         let context = Context {
             audiences: vec![audience],
             holder: more.holder,
@@ -391,6 +399,8 @@ impl JwtProfile {
 pub struct More {
     /// Whether it is an access token (RFC 9068), which only those take who ask for one.
     pub access_token: bool,
+    /// What it is called (`jti`), unless chance is to say: a name that nothing else has.
+    pub token_id: Option<String>,
     /// To which keys it is bound (RFC 7800): from anyone else it is worth nothing.
     pub holder: Holder,
     /// Further claims; those that bound the token itself are not taken from here.
@@ -537,7 +547,8 @@ impl WitProfile {
         key.insert("alg".to_owned(), algorithm.into());
         claims.insert("cnf".to_owned(), json!({"jwk": key}));
         let claims = (authority.header.as_str(), Value::Object(claims));
-        let parts = authority.draft(request.id, ttl, claims, now, random)?;
+        let name = token_id(random)?;
+        let parts = authority.draft(request.id, ttl, claims, now, name)?;
         Ok(Prepared::new(WitDraft {
             parts,
             holder,

@@ -3,7 +3,7 @@
 
 use std::sync::Arc;
 
-use avouch_core::anchor::{Anchor, AnchorKind, Constraints, Stewardship};
+use avouch_core::anchor::{Anchor, AnchorKind, Constraints, StatusUse, Stewardship};
 use avouch_core::budget::Budget;
 use avouch_core::credential::Credential;
 use avouch_core::credential::jose::bundle::Bundle;
@@ -142,7 +142,11 @@ fn view_of_domain(tenant: &Tenant, trust_domain: &TrustDomain, now: Time) -> Res
         name: trust_domain.to_string(),
         kind: AnchorKind::TrustDomain(bundle),
         stewardship: Stewardship::default(),
-        constraints: Constraints::default(),
+        // What has ended of its own it knows itself.
+        constraints: Constraints {
+            status_lists: StatusUse::Ignored,
+            ..Constraints::default()
+        },
         tenant: tenant.id().clone(),
         source: None,
     };

@@ -27,12 +27,13 @@ pub(crate) struct Answered {
 }
 
 /// The kinds of credentials with their names.
-const KINDS: [(CredentialKind, &str); 7] = [
+const KINDS: [(CredentialKind, &str); 8] = [
     (CredentialKind::Authority, "authority"),
     (CredentialKind::Certificate, "certificate"),
     (CredentialKind::Event, "event"),
     (CredentialKind::JwtSvid, "jwt_svid"),
     (CredentialKind::RevocationList, "revocation_list"),
+    (CredentialKind::StatusList, "status_list"),
     (CredentialKind::WitSvid, "wit_svid"),
     (CredentialKind::X509Svid, "x509_svid"),
 ];

@@ -447,6 +447,7 @@ impl<'a> StoreLog<'a> {
                 CredentialKind::RevocationList => avouch_store::CredentialKind::RevocationList,
                 CredentialKind::Event => avouch_store::CredentialKind::Event,
                 CredentialKind::JwtSvid => avouch_store::CredentialKind::Jwt,
+                CredentialKind::StatusList => avouch_store::CredentialKind::StatusList,
                 CredentialKind::WitSvid => avouch_store::CredentialKind::Wit,
                 CredentialKind::X509Svid => avouch_store::CredentialKind::X509,
             },

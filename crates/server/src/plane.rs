@@ -22,6 +22,7 @@ use crate::currency::Currency;
 use crate::fault::{Fault, Refused};
 use crate::federation::States;
 use crate::fetch::Fetcher;
+use crate::introspection::Asking;
 use crate::issuers::Refreshing;
 use crate::keys::Keys;
 use crate::nodes::{Known, Presences, RefusedNodes};
@@ -30,7 +31,9 @@ use crate::reach::Concerned;
 use crate::settings::Settings;
 use crate::sharing::{self, Sharing};
 use crate::signals::{self, Following, Receiving, Sending};
+use crate::status::{Publishing, StatusLists};
 use crate::tenant::Tenant;
+use crate::trust_chains::Chains;
 
 /// Where the deployment sees all of its tenants, and nowhere else.
 pub(crate) const OPERATOR: Operator = Operator::of_this_deployment();
@@ -68,6 +71,14 @@ pub struct Plane {
     pub(crate) currency: Currency,
     /// From when on those who followed before the start have had the time to come back.
     pub(crate) settled: Time,
+    /// Chains of federations.
+    pub(crate) chains: Chains,
+    /// What issuers were asked.
+    pub(crate) asking: Asking,
+    /// The status lists of others.
+    pub(crate) status_lists: StatusLists,
+    /// Those of its own.
+    pub(crate) publishing: Publishing,
 }
 
 #[derive(Default)]
@@ -121,6 +132,10 @@ impl Plane {
             following: Following::default(),
             sending: Sending::default(),
             currency: Currency::default(),
+            asking: Asking::default(),
+            chains: Chains::default(),
+            status_lists: StatusLists::default(),
+            publishing: Publishing::default(),
             store,
             root_key,
             settings,

@@ -30,6 +30,8 @@ impl Plane {
                 "bundle": self.own_bundle(&held, trust_domain)?,
                 "reason": "a trust domain of the tenant itself",
                 "key_origin": held.key_origin(trust_domain),
+                // What has ended of its own it knows itself.
+                "constraints": {"status_lists": "ignored"},
             }));
             let current = held.revocation_lists(trust_domain, self.now());
             lists.extend(current.map(Base64::encode_string));

@@ -60,7 +60,11 @@ pub fn decide(
         .iter()
         .filter_map(|need| match need {
             Need::XmlSignature(wanted) => Some(wanted.as_ref()),
-            Need::Audience | Need::KeySet { .. } | Need::Recipient => None,
+            Need::Audience
+            | Need::Introspection { .. }
+            | Need::KeySet { .. }
+            | Need::Recipient
+            | Need::StatusList { .. } => None,
         })
         .collect();
     if wanted.is_empty() {

@@ -69,10 +69,12 @@ pub enum CredentialKind {
     RevocationList,
     /// A security event.
     Event,
+    /// A status list of tokens.
+    StatusList,
 }
 
 impl CredentialKind {
-    const ALL: [Self; 7] = [
+    const ALL: [Self; 8] = [
         Self::X509,
         Self::Jwt,
         Self::Wit,
@@ -80,6 +82,7 @@ impl CredentialKind {
         Self::Certificate,
         Self::RevocationList,
         Self::Event,
+        Self::StatusList,
     ];
 
     /// Reads a name.
@@ -97,6 +100,7 @@ impl CredentialKind {
             Self::Certificate => "certificate",
             Self::RevocationList => "revocation_list",
             Self::Event => "event",
+            Self::StatusList => "status_list",
         }
     }
 }

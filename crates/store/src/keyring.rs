@@ -312,6 +312,16 @@ impl Sealed {
     pub(crate) fn bytes(&self) -> &[u8] {
         &self.0
     }
+
+    /// As text, for documents.
+    pub fn to_text(&self) -> String {
+        Base64::encode_string(&self.0)
+    }
+
+    /// Reads it from a document.
+    pub fn from_text(text: &str) -> Option<Self> {
+        Base64::decode_vec(text).ok().map(Self)
+    }
 }
 
 impl fmt::Debug for Sealed {

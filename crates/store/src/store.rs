@@ -124,6 +124,14 @@ pub trait Store: Send + Sync {
     /// The intent of this name.
     fn intent(&self, tenant: &TenantId, id: &IntentId) -> Result<Option<IntentRow>, Fault>;
 
+    /// The intents whose names begin like this, at most `limit`, by name.
+    fn intents_called(
+        &self,
+        tenant: &TenantId,
+        beginning: &str,
+        limit: u32,
+    ) -> Result<Vec<IntentRow>, Fault>;
+
     /// Forgets intents for credentials that were no longer valid at `before`: some thousands at a
     /// time, the earliest first. Returns how many, which is 0 when none is left.
     fn forget_intents(&self, tenant: &TenantId, before: Time) -> Result<u64, Fault>;

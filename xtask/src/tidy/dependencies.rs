@@ -16,6 +16,7 @@ const OF_THE_CORE: [&str; 12] = [
     "const-oid",
     "der",
     "jiff",
+    "miniz_oxide",
     "psl",
     "roxmltree",
     "rustls-pki-types",

@@ -13,7 +13,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use avouch_core::anchor::{Anchor, AnchorKind, Constraints, Stewardship};
+use avouch_core::anchor::{Anchor, AnchorKind, Constraints, StatusUse, Stewardship};
 use avouch_core::id::{Digest, TenantId, TrustDomain};
 use avouch_core::view::View;
 
@@ -83,7 +83,11 @@ fn anchor(tenant: &TenantId, bundle: &HeldBundle) -> Anchor {
         name: "SPIFFE bundle".to_owned(),
         kind: AnchorKind::TrustDomain(bundle.whole.clone()),
         stewardship: Stewardship::default(),
-        constraints: Constraints::default(),
+        // The server tells what has ended, and nothing is fetched here.
+        constraints: Constraints {
+            status_lists: StatusUse::Ignored,
+            ..Constraints::default()
+        },
         tenant: tenant.clone(),
         source: None,
     }

@@ -118,6 +118,7 @@ fn said_by(vouch: &Vouch) -> String {
     match vouch.how() {
         How::X509 => format!("signed by {by}"),
         How::EntityStatement | How::Jwt | How::Saml => format!("signed by {by}, key {key}"),
+        How::Introspection => format!("told by {by} when it was asked"),
         How::Wit => format!("signed by {by}, key {key}, and proved by its holder"),
         How::ApiKey => "known by its digest".to_owned(),
     }
@@ -155,7 +156,14 @@ fn counts(identity: &Identity) -> String {
     if certificates == 0 || certificates != signatures {
         return match identity.path().first().map(Vouch::how) {
             Some(How::ApiKey) | None => "1 anchor, no signature".to_owned(),
-            Some(How::EntityStatement | How::Jwt | How::Saml | How::Wit | How::X509) => {
+            Some(
+                How::EntityStatement
+                | How::Introspection
+                | How::Jwt
+                | How::Saml
+                | How::Wit
+                | How::X509,
+            ) => {
                 format!("{signatures_in_words}, 1 anchor")
             }
         };

@@ -21,6 +21,8 @@ pub enum Credential {
     ApiKey(String),
     /// A compact JWS: an OIDC ID token, a workload token, a JWT-SVID.
     Jwt(String),
+    /// A token that only its issuer can read.
+    Opaque(String),
     /// A SAML response or assertion, XML.
     Saml(String),
     /// A kind that is known but not yet decided here, by its name.
@@ -42,6 +44,7 @@ impl Credential {
         match self {
             Self::ApiKey(_) => "api_key",
             Self::Jwt(_) => "jwt",
+            Self::Opaque(_) => "opaque",
             Self::Saml(_) => "saml",
             Self::Unsupported(kind) => kind,
             Self::Wit { .. } => "wit",
@@ -53,7 +56,7 @@ impl Credential {
     pub fn digest(&self) -> Digest {
         let kind = self.kind().as_bytes();
         match self {
-            Self::ApiKey(text) | Self::Jwt(text) | Self::Saml(text) => {
+            Self::ApiKey(text) | Self::Jwt(text) | Self::Opaque(text) | Self::Saml(text) => {
                 Digest::of_list([kind, text.as_bytes()])
             }
             Self::Unsupported(_) => Digest::of_list([kind]),

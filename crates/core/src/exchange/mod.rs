@@ -10,6 +10,7 @@ pub mod delegation;
 pub mod dpop;
 pub mod drift;
 mod give;
+pub mod introspection;
 mod reading;
 pub mod rule;
 pub mod statement;

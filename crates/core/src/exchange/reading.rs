@@ -347,13 +347,14 @@ impl Reader<'_> {
         admits: &Admission,
         is_excused: bool,
     ) -> Result<Grant, Reason> {
-        const KNOWN: [&str; 6] = [
+        const KNOWN: [&str; 7] = [
             "audiences",
             "kinds",
             "lifetime",
             "outlives",
             "scopes",
             "spiffe_id",
+            "status",
         ];
         let gives = self.object("gives", members.get("gives"))?;
         let gives = Members::of(gives, "gives", &KNOWN)?;
@@ -392,6 +393,7 @@ impl Reader<'_> {
             scopes,
             lifetime,
             outlives: gives.flag("outlives")?,
+            status: gives.flag("status")?,
         })
     }
 

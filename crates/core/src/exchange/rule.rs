@@ -72,6 +72,8 @@ pub struct Grant {
     pub(super) lifetime: i64,
     /// Whether it may be valid for longer than what was presented.
     pub(super) outlives: bool,
+    /// Whether its tokens name the status list in which it is told if they have ended.
+    pub(super) status: bool,
 }
 
 /// Less of it.
@@ -239,6 +241,13 @@ impl ExchangeRule {
             ));
         }
         remarks
+    }
+}
+
+impl ExchangeRule {
+    /// Whether its tokens name the status list in which it is told if they have ended.
+    pub fn tells_status(&self) -> bool {
+        self.gives.status
     }
 }
 

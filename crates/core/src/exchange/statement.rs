@@ -13,7 +13,8 @@ use crate::credential::saml::XmlFound;
 use crate::credential::saml::assertion::Assertion;
 use crate::ended::{Birth, Mark};
 use crate::id::{Digest, SpiffeId};
-use crate::model::federation::claims::Claims;
+use crate::model::federation::Introspected;
+use crate::model::federation::claims::{Claims, LIFETIME_MAX};
 use crate::question::Context;
 use crate::reason::Reason;
 use crate::time::Time;
@@ -82,16 +83,43 @@ impl Statement {
     pub fn of(identity: &Identity, token: &str) -> Result<Self, Reason> {
         let jws = Jws::read(token, &Limits::default())?;
         let claims = Claims::read(&jws.claims)?;
+        let nameless = [b"jws".as_slice(), jws.signed().as_bytes()];
+        Self::of_claims(identity, &claims, nameless, claims.required_expiry()?)
+    }
+
+    /// Reads what its issuer says of the token for which `identity` was believed.
+    ///
+    /// # Errors
+    ///
+    /// As of [`Statement::of`].
+    pub fn of_introspected(identity: &Identity, answer: &Introspected) -> Result<Self, Reason> {
+        let claims = Claims::read(answer.claims())?;
+        let expires = match claims.expires {
+            Some(expires) => expires,
+            // Nobody knows when it ends, so its use is remembered as long as any token lives.
+            None => answer.at().plus(LIFETIME_MAX),
+        };
+        let token = answer.token();
+        let nameless = [b"opaque".as_slice(), token.as_bytes().as_slice()];
+        Self::of_claims(identity, &claims, nameless, expires)
+    }
+
+    fn of_claims(
+        identity: &Identity,
+        claims: &Claims<'_>,
+        [kind, nameless]: [&[u8]; 2],
+        expires: Time,
+    ) -> Result<Self, Reason> {
         let owner = identity.anchor().subject.as_str();
         let use_digest = match claims.id {
             Some(id) => Digest::of_list([b"jti", owner.as_bytes(), id.as_bytes()]),
-            None => Digest::of_list([b"jws", owner.as_bytes(), jws.signed().as_bytes()]),
+            None => Digest::of_list([kind, owner.as_bytes(), nameless]),
         };
         let is_svid = identity.kind() == IdentityKind::Spiffe;
         Ok(Self {
-            birth: Birth::of_token(owner, &claims, is_svid),
+            birth: Birth::of_token(owner, claims, is_svid),
             use_digest,
-            expires: claims.required_expiry()?,
+            expires,
             audiences: claims.audiences.iter().map(ToString::to_string).collect(),
             subject: Actor {
                 issuer: claims.issuer.map(str::to_owned),

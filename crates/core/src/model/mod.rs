@@ -45,6 +45,9 @@ fn decide_by_kind(
             federation::decide_wit(token, proof.as_deref(), question, view, crypto, budget)
         }
         Credential::Saml(text) => federation::decide_saml(text, question, view, crypto, budget),
+        Credential::Opaque(token) => {
+            federation::decide_opaque(token, question, view, crypto, budget)
+        }
         Credential::ApiKey(key) => federation::decide_api_key(key, question, view, budget),
         Credential::Unsupported(kind) => Verdict::Reject(Refusal {
             model: TrustModel::SharedSecret,

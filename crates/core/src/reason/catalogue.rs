@@ -412,6 +412,26 @@ catalogue! {
             "The certificate {subject} (serial {serial}) was revoked by {by} on {revoked_at}: {why}.",
             fix: "Replace the credential; do not use it again.",
             spec: "RFC 5280 6.3";
+        StatusIndex { uri: String, index: i64, entries: usize } = "revocation.status_index_beyond",
+            "The token has the number {index} in the status list {uri}, which has {entries} entries.",
+            fix: "Have the issuer publish a list with an entry for each token that names it.",
+            spec: "draft-ietf-oauth-status-list 6.2, 8.3";
+        StatusListExpired { uri: String, expired: Time, at: Time } = "revocation.status_list_expired",
+            "The status list {uri} ended on {expired}; at {at} it no longer tells which tokens were taken back.",
+            fix: "Fetch the list again; if it is not published any more, that is the fault to mend.",
+            spec: "draft-ietf-oauth-status-list 5.1, 8.3";
+        StatusListMalformed { detail: String } = "revocation.status_list_malformed",
+            "The status list of tokens cannot be read: {detail}.",
+            fix: "Fetch the list again, and pass it exactly as it was issued.",
+            spec: "draft-ietf-oauth-status-list 4, 5.1";
+        StatusListSignature { uri: String, issuer: String } = "revocation.status_list_signature_invalid",
+            "The status list {uri} was not signed by {issuer}, whose tokens name it.",
+            fix: "Fetch the list again from {uri}; treat this one as forged.",
+            spec: "draft-ietf-oauth-status-list 8.3, 11.3";
+        StatusListSubject { uri: String, subject: String } = "revocation.status_list_subject",
+            "What was found at {uri} is another status list: it says that it is {subject}.",
+            fix: "Have the issuer publish each list at the address that its `sub` names.",
+            spec: "draft-ietf-oauth-status-list 5.1, 8.3";
         StatusUnknown { subject: String, issuer: String } = "revocation.status_unknown",
             "Revocation must be checked, and no list of {issuer} covers {subject}.",
             fix: "Give the current revocation list of {issuer}, or do not require one for this anchor.",
@@ -420,6 +440,14 @@ catalogue! {
             "{by} ended {what} on {at} ({event}), and what was had before is believed no more.",
             fix: "Have the subject sign in anew and present what it gets then; what was closed must be opened first.",
             spec: "OpenID CAEP 1.0 3; OpenID RISC 1.0 2";
+        TokenStatus { issuer: String, uri: String, index: i64, status: String, as_of: Time } = "revocation.token_status",
+            "{issuer} has taken the token back: entry {index} of its status list {uri} says {status}, as of {as_of}.",
+            fix: "Get a new token from {issuer}; what is suspended may hold again later.",
+            spec: "draft-ietf-oauth-status-list 7.1, 8.3";
+        StatusMissing { issuer: String } = "revocation.token_status_missing",
+            "The token does not say where its status is told, and tokens of {issuer} must.",
+            fix: "Have {issuer} put `status.status_list` in its tokens, or do not require it of this anchor.",
+            spec: "draft-ietf-oauth-status-list 6.1";
     }
 
     Spiffe {
@@ -526,6 +554,10 @@ catalogue! {
             "The header of the token has the member `{member}`, which this kind of token must not have.",
             fix: "Have the issuer leave `{member}` out of the header.",
             spec: "RFC 8725 3.10; SPIFFE JWT-SVID 2";
+        IntrospectionMalformed { issuer: String, detail: String } = "federation.introspection_malformed",
+            "What {issuer} answered about the token cannot be used: {detail}.",
+            fix: "Have {issuer} answer as the standard asks.",
+            spec: "RFC 7662 2.2";
         IssuedInFuture { issued_at: Time, at: Time, ahead: String } = "federation.issued_in_future",
             "The token says it was issued on {issued_at}, {ahead} after the time of the check ({at}).",
             fix: "Check the clocks, here and at the issuer.",
@@ -710,10 +742,18 @@ catalogue! {
             "The subject `{subject}` does not agree with the other claims: {detail}.",
             fix: "Refuse the token; an issuer writes both from the same facts.",
             spec: "RFC 8725 3.8";
+        TokenInactive { issuer: String, at: Time } = "federation.token_inactive",
+            "{issuer} was asked at {at} whether the token holds, and says that it does not.",
+            fix: "Get a new token from {issuer}; this one has ended, was taken back, or is not of {issuer}.",
+            spec: "RFC 7662 2.2";
         TokenExpired { expired: Time, at: Time, ago: String } = "federation.token_expired",
             "The token expired on {expired}, {ago} before the time of the check ({at}).",
             fix: "Get a new token; if it should still be valid, check the clock.",
             spec: "RFC 7519 4.1.4";
+        TokenOpaque { known: Vec<String> } = "federation.token_opaque",
+            "Nobody but its issuer can read the token, and which of those that are asked about such tokens it is was not said: {known}.",
+            fix: "Name the issuer of the token (`issuer`, or `subject_issuer` at the token endpoint); it must be trusted with `introspection`.",
+            spec: "RFC 7662 2.1, 4";
         TokenNotYetValid { not_before: Time, at: Time, ahead: String } = "federation.token_not_yet_valid",
             "The token is valid from {not_before}, {ahead} after the time of the check ({at}).",
             fix: "Wait until then; if it should be valid now, check the clock.",
@@ -769,6 +809,10 @@ catalogue! {
             "{host} answered with a body that is encoded as {encoding}, though it was asked for none.",
             fix: "Have {host} honour `Accept-Encoding: identity`.",
             spec: "RFC 9110 12.5.3";
+        FetchEntityElsewhere { url: String, anchor: String, host: String } = "fetch.entity_elsewhere",
+            "A federation below {anchor} points to {url}, which is on {host}, where nobody has said that its entities may be.",
+            fix: "If {host} belongs to the federation, add it to `fetch.hosts` of the anchor.",
+            spec: "OpenID Federation 1.0 9, 10.1; docs/how-to/trust-documents.md";
         FetchKeysElsewhere { url: String, keys: String, host: String } = "fetch.keys_elsewhere",
             "{url} says that its keys are at {keys}, on another host, {host}, which nobody has allowed.",
             fix: "If {host} is meant to keep the keys of this issuer, allow it with `jwks_hosts`.",
@@ -793,6 +837,14 @@ catalogue! {
             "{url} answered with the status {status}.",
             fix: "Check the address, and that it may be read without a credential.",
             spec: "RFC 9110 15";
+        FetchStatusListElsewhere { url: String, issuer: String, host: String } = "fetch.status_list_elsewhere",
+            "Tokens of {issuer} name the status list {url}, which is on {host}, where nobody has said that its lists may be.",
+            fix: "Check with whoever runs the issuer; add {host} to `status_list_hosts` of the issuer if it is theirs.",
+            spec: "draft-ietf-oauth-status-list 8.1; docs/how-to/token-status.md";
+        FetchStatusListOlder { url: String, known: Time, found: Time } = "fetch.status_list_older",
+            "The status list at {url} is of {found}, and one of {known} was there before: what was taken back in between would hold again.",
+            fix: "Find out who serves the older list; the newer one is used until it is too old.",
+            spec: "draft-ietf-oauth-status-list 11.5";
         FetchTls { host: String, detail: String } = "fetch.tls_failed",
             "{host} has not shown that it is {host}: {detail}.",
             fix: "If it has a certificate of a private CA, give that CA with it; otherwise do not trust what answers there.",
@@ -1261,5 +1313,9 @@ catalogue! {
             "The search for a path would take more than {allowed} microseconds of signature checks.",
             fix: "Send only the intermediates that lead to the anchor, each with its key identifiers.",
             spec: "RFC 4158 2.4.2";
+        StatusListSize { allowed: usize } = "limit.status_list_size",
+            "The status list of tokens takes more than {allowed} bytes, which are not read.",
+            fix: "Have the issuer use several lists; what unpacks to more than this may be made to.",
+            spec: "draft-ietf-oauth-status-list 4.1, 11.1";
     }
 }

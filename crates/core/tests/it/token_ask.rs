@@ -1,13 +1,16 @@
 //! Asking the core about tokens, in a few lines.
 
+use std::sync::Arc;
+
 use avouch_core::anchor::{Anchor, AnchorKind, Constraints, Stewardship};
 use avouch_core::budget::{Budget, Limits};
 use avouch_core::credential::Credential;
 use avouch_core::credential::api_key::ApiKeyAnchor;
 use avouch_core::credential::jose::bundle::Bundle;
+use avouch_core::credential::jose::status_list::StatusList;
 use avouch_core::crypto::AwsLc;
 use avouch_core::id::{Digest, TenantId};
-use avouch_core::model::federation::{FederationAnchor, IssuerAnchor};
+use avouch_core::model::federation::{FederationAnchor, Introspected, IssuerAnchor};
 use avouch_core::question::{Context, ExpectedName, Profile, Purpose, Question};
 use avouch_core::reason::Reason;
 use avouch_core::time::Time;
@@ -27,6 +30,8 @@ pub(crate) const AUDIENCE: &str = "vault";
 pub(crate) struct Ask {
     pub(crate) question: Question,
     anchors: Vec<Anchor>,
+    lists: Vec<Arc<StatusList>>,
+    answers: Vec<Arc<Introspected>>,
 }
 
 impl Ask {
@@ -61,6 +66,8 @@ impl Ask {
                 },
             },
             anchors: Vec::new(),
+            lists: Vec::new(),
+            answers: Vec::new(),
         }
     }
 
@@ -126,6 +133,28 @@ impl Ask {
             Vec::new(),
             Digest::of(b"a view of a test"),
         )
+        .with_status_lists(&self.lists)
+        .with_introspected(&self.answers)
+    }
+
+    /// Knowing what an issuer answered.
+    pub(crate) fn told(mut self, answer: Arc<Introspected>) -> Self {
+        self.answers.push(answer);
+        self
+    }
+
+    /// Knowing a status list.
+    pub(crate) fn status_list(self, list: &str) -> Self {
+        self.fetched_list(StatusList::read(list).unwrap())
+    }
+
+    pub(crate) fn fetched_list(mut self, list: StatusList) -> Self {
+        self.lists.push(Arc::new(list));
+        self
+    }
+
+    pub(crate) fn decide_code(&self) -> String {
+        outcome(&self.decide())
     }
 
     /// The reason of the refusal.

@@ -1,5 +1,7 @@
 //! Trust chains of OpenID Federation: hostile input 56, each with what only looks like it.
 
+use avouch_core::budget::Limits;
+use avouch_core::verdict::Verdict;
 use avouch_testkit::chain::{
     ANCHOR, AUDIENCE, ChainForge, INTERMEDIATE, LEAF, MARK, anchor, key, sign, statement, token,
     trust_mark,
@@ -197,6 +199,83 @@ fn hostile_56_policies_that_conflict_or_are_not_met_refuse() {
     ask(&good().by_intermediate(&metadata("token")).statements()).is_accepted();
 }
 
+/// A superior bounds what an entity is by its type, so keys under another type are no way around.
+#[test]
+fn hostile_56_keys_under_another_type_escape_no_superior() {
+    let missing = "federation.entity_keys_missing";
+    let keys = json!({"jwks": jwks(&[jwk(&key("token"), "token")])});
+    let published =
+        |entity_type: &str| json!({"metadata": {entity_type: keys, "openid_provider": {}}});
+    for entity_type in ["federation_entity", "openid_relying_party", "made_up"] {
+        ask(&good().leaf(&published(entity_type)).statements()).is_refused(missing);
+    }
+    let server = "oauth_authorization_server";
+    ask(&good().leaf(&published(server)).statements()).is_accepted();
+    let allowed = json!({"constraints": {"allowed_entity_types": ["openid_provider"]}});
+    for entity_type in [server, "federation_entity"] {
+        let chain = good().leaf(&published(entity_type)).by_anchor(&allowed);
+        ask(&chain.statements()).is_refused(missing);
+    }
+    // A policy for providers of identities holds for whoever calls itself something else, too.
+    let policy = policy("jwks", &json!({"value": null}));
+    let chain = good().leaf(&published(server)).by_anchor(&policy);
+    ask(&chain.statements()).is_refused(missing);
+    // An anchor that names a type means it.
+    let chain = good().leaf(&published("openid_relying_party")).statements();
+    let named = json!({"entity_types": ["openid_relying_party"]});
+    ask_under(&chain, &named).is_accepted();
+}
+
+#[test]
+fn hostile_56_the_same_statement_many_times_is_walked_once() {
+    let attempts = |chain: &[String]| match ask(chain).decide() {
+        Verdict::Reject(refusal) => {
+            refusal.attempts().iter().count() + refusal.attempts().left_out()
+        }
+        other => panic!("{other:?}"),
+    };
+    let chain = good().last_signed_by("mallory", "anchor");
+    let once = attempts(&chain);
+    let mut often = chain.clone();
+    for _ in 0..4 {
+        often.extend(chain.iter().cloned());
+    }
+    assert_eq!(attempts(&often), once);
+    ask(&[good().statements(), good().statements()].concat()).is_accepted();
+}
+
+#[test]
+fn hostile_56_policies_are_paid_for() {
+    let list = |from: usize| {
+        (from..from + 64)
+            .map(|n| format!("scope{n}"))
+            .collect::<Vec<_>>()
+    };
+    let policies = |count: usize| {
+        let parameters: serde_json::Map<String, Value> = (0..count)
+            .map(|n| {
+                (
+                    format!("p{n}"),
+                    json!({"subset_of": list(0), "superset_of": list(0)}),
+                )
+            })
+            .collect();
+        json!({"metadata_policy": {"openid_provider": parameters}})
+    };
+    let asked = |count: usize| ask(&good().by_anchor(&policies(count)).statements());
+    let limits = Limits {
+        search_steps: 3_000,
+        ..Limits::default()
+    };
+    let code = |verdict: Verdict| match verdict {
+        Verdict::Reject(refusal) => refusal.reason().code(),
+        _ => "accepted",
+    };
+    assert_eq!(code(asked(2).decide_within(limits)), "accepted");
+    assert_eq!(code(asked(8).decide_within(limits)), "limit.search_steps");
+    asked(8).is_accepted();
+}
+
 #[test]
 fn hostile_56_what_is_critical_and_not_understood_refuses() {
     let critical = "federation.statement_critical";
@@ -242,6 +321,27 @@ fn hostile_56_a_trust_mark_that_another_made_is_none() {
     ] {
         with(&spoofed).is_refused(missing);
     }
+}
+
+#[test]
+fn hostile_56_an_identity_holds_no_longer_than_the_marks_it_needs() {
+    let required = json!({"trust_marks": [{"type": MARK, "issuers": [ANCHOR]}]});
+    let until = |ends: &[i64]| {
+        let marks: Vec<Value> = ends
+            .iter()
+            .map(|end| trust_mark(ANCHOR, "anchor", &json!({"exp": NOW_SECONDS + end})))
+            .map(|mark| json!({"trust_mark_type": MARK, "trust_mark": mark}))
+            .collect();
+        let chain = good().leaf(&json!({ "trust_marks": marks })).statements();
+        let identity = ask_under(&chain, &required).identity();
+        identity.valid_until().unix() - NOW_SECONDS
+    };
+    assert_eq!(until(&[5]), 4);
+    assert_eq!(until(&[5, 9]), 8);
+    assert!(until(&[1_000_000]) > 9);
+    let endless = trust_mark(ANCHOR, "anchor", &json!({"exp": null}));
+    let marks = json!({"trust_marks": [{"trust_mark_type": MARK, "trust_mark": endless}]});
+    ask_under(&good().leaf(&marks).statements(), &required).is_accepted();
 }
 
 /// Whoever may speak of entities below speaks of a giver of marks, too, and gives it a key of its own.

@@ -34,6 +34,9 @@ use crate::issuing::StoreLog;
 use crate::plane::Plane;
 use crate::xml_signatures;
 
+/// How many chains of a federation are tried for one token: one that is kept, and one that is new.
+const MOST_CHAINS: usize = 2;
+
 /// What is used by a request, each once.
 #[derive(Debug, Default)]
 pub(super) struct Uses {
@@ -72,6 +75,25 @@ impl Uses {
         let others = other.uses.into_iter();
         self.uses
             .extend(others.filter(|one| one.kind == UseKind::Proof));
+    }
+
+    /// What is used, as it is stored, for whoever signs nothing for it.
+    pub(super) fn into_rows(self, exchange: &Exchange<'_>) -> Result<Vec<SingleUse>, Fault> {
+        let mut attempt = [0; 16];
+        exchange.plane.random.fill(&mut attempt)?;
+        Ok(self.rows(AttemptId::from_bytes(attempt), exchange.now))
+    }
+
+    fn rows(&self, attempt: AttemptId, at: Time) -> Vec<SingleUse> {
+        let uses = self.uses.iter();
+        uses.map(|one| SingleUse {
+            kind: one.kind,
+            digest: one.digest,
+            attempt,
+            at,
+            until: one.until,
+        })
+        .collect()
     }
 
     /// The subject may be presented again.
@@ -119,15 +141,7 @@ impl UsingLog {
     }
 
     fn rows(&self) -> Vec<SingleUse> {
-        let uses = self.uses.uses.iter();
-        uses.map(|one| SingleUse {
-            kind: one.kind,
-            digest: one.digest,
-            attempt: self.attempt,
-            at: self.now,
-            until: one.until,
-        })
-        .collect()
+        self.uses.rows(self.attempt, self.now)
     }
 }
 
@@ -240,10 +254,13 @@ impl Exchange<'_> {
             audiences: self.rules.subject_audiences(&self.issuer),
             holder: holder.clone(),
             access_token: token.form == Form::AccessToken,
+            issuer: token.issuer.clone(),
             ..Context::default()
         };
         let text = token.text.clone();
         let credential = match token.form {
+            // RFC 6749 1.4: what an access token is made of is between its issuer and those it is for.
+            Form::AccessToken if !is_compact(&text) => Credential::Opaque(text),
             Form::ApiKey => Credential::ApiKey(text),
             Form::AccessToken | Form::IdToken | Form::Jwt | Form::JwtSvid => Credential::Jwt(text),
             Form::Saml => Credential::Saml(text::saml(&text).unwrap_or(text)),
@@ -443,13 +460,6 @@ impl Exchange<'_> {
         context: Context,
         uses: &mut Uses,
     ) -> Result<Believed, Refused> {
-        let token = match &credential {
-            Credential::Jwt(token) | Credential::Wit { token, .. } => Some(token.clone()),
-            Credential::ApiKey(_)
-            | Credential::Saml(_)
-            | Credential::Unsupported(_)
-            | Credential::X509(_) => None,
-        };
         let profile = match &credential {
             Credential::X509(chain) => profile_of(chain),
             _ => Profile::Spiffe,
@@ -466,12 +476,42 @@ impl Exchange<'_> {
             now: self.now,
             context,
         };
-        let verdict = xml_signatures::decide(&mut question, view, &AwsLc, &Budget::default())?;
+        let budget = Budget::default();
+        let mut verdict = xml_signatures::decide(&mut question, view, &AwsLc, &budget)?;
         // What a client says of itself is checked with the keys of its rule, which nobody fetches.
-        if std::ptr::eq(view, self.view) {
+        let is_own = std::ptr::eq(view, self.view);
+        let mut answers = Vec::new();
+        if is_own {
+            answers = self
+                .plane
+                .introspected(self.tenant, &verdict, &question.credential)?;
+        }
+        for _ in 0..MOST_CHAINS {
+            let tried = question.context.trust_chain.clone();
+            let place = (&question.credential, view, tried.as_slice());
+            let chain = match is_own {
+                true => self.plane.missing_chain(self.tenant, &verdict, place),
+                false => None,
+            };
+            let Some(chain) = chain else {
+                break;
+            };
+            question.context.trust_chain = chain;
+            verdict = xml_signatures::decide(&mut question, view, &AwsLc, &budget)?;
+        }
+        if !answers.is_empty() {
+            let told = View::clone(view).with_introspected(&answers);
+            verdict = xml_signatures::decide(&mut question, &told, &AwsLc, &budget)?;
+        }
+        if is_own {
             self.plane.note_issuer_use(self.tenant, &verdict);
-            if self.plane.fetch_missing_keys(self.tenant, &verdict) {
-                self.has_new_keys.set(true);
+            if self.plane.fetch_missing(self.tenant, &verdict) {
+                self.has_news.set(true);
+                // A newer status list may say otherwise.
+                if matches!(verdict, Verdict::Accept(_)) {
+                    let need = "its status list, which has just come".to_owned();
+                    return Err(Reason::IssueUndecided { need }.into());
+                }
             }
         }
         let sealed = match verdict {
@@ -500,9 +540,19 @@ impl Exchange<'_> {
         let identity = sealed
             .open(&receipt)
             .map_err(|_| Fault::Bug("an identity does not open".to_owned()))?;
-        let statement = match token {
-            Some(token) => Some(Statement::of(&identity, &token)?),
-            None => Statement::of_assertion(&identity, &question.context)?,
+        let statement = match &question.credential {
+            Credential::Jwt(token) | Credential::Wit { token, .. } => {
+                Some(Statement::of(&identity, token)?)
+            }
+            Credential::Opaque(_) => {
+                let told = answers.last();
+                let told = told.ok_or_else(|| Fault::Bug("nobody was asked".to_owned()))?;
+                Some(Statement::of_introspected(&identity, told)?)
+            }
+            Credential::ApiKey(_)
+            | Credential::Saml(_)
+            | Credential::Unsupported(_)
+            | Credential::X509(_) => Statement::of_assertion(&identity, &question.context)?,
         };
         Ok(Believed {
             identity,
@@ -510,6 +560,11 @@ impl Exchange<'_> {
             on_record: Vec::new(),
         })
     }
+}
+
+/// Whether a text is a compact token, in which anyone can read.
+fn is_compact(text: &str) -> bool {
+    text.starts_with("ey") && text.bytes().filter(|byte| *byte == b'.').count() == 2
 }
 
 /// Certificates of workloads must be as SPIFFE has them; others may be as their owner likes.

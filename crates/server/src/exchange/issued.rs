@@ -83,11 +83,17 @@ impl Exchange<'_> {
             ttl: Some(time_to_live(&profile.lifetime, given.lifetime)?),
             issuer: Some(self.issuer.clone()),
         };
-        let more = More {
+        let mut more = More {
             access_token: given.kind == IssuedKind::AccessToken,
+            token_id: None,
             holder: considered.proved.holder.clone(),
             claims: claims(&considered),
         };
+        if given.rule.tells_status() {
+            let numbered = self.plane.number_token(self.tenant, domain)?;
+            more.claims.insert("status".to_owned(), numbered.status);
+            more.token_id = Some(numbered.token_id);
+        }
         let random = &self.plane.random;
         let prepared = profile.prepare_with(&authority, wanted, more, self.now, random)?;
         self.pending(request, considered, prepared, |svid| {

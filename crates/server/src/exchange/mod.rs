@@ -9,6 +9,7 @@
 //! answered has used it, and nobody else has.
 
 mod believing;
+mod introspecting;
 mod issued;
 mod nonces;
 pub(crate) mod request;
@@ -46,8 +47,8 @@ pub(crate) struct Exchange<'a> {
     now: Time,
     /// Under which number it is decided.
     decision: &'a str,
-    /// Whether keys of an issuer were fetched that the view does not have yet.
-    has_new_keys: Cell<bool>,
+    /// Whether keys or a status list were fetched that the view does not have yet.
+    has_news: Cell<bool>,
 }
 
 /// What was shown beside the request itself.
@@ -93,7 +94,7 @@ impl<'a> Exchange<'a> {
             own: tenant.read(|snapshot| snapshot.trust_domains.keys().cloned().collect()),
             now: plane.now(),
             decision,
-            has_new_keys: Cell::new(false),
+            has_news: Cell::new(false),
             plane,
             tenant,
             view,
@@ -101,9 +102,9 @@ impl<'a> Exchange<'a> {
         }
     }
 
-    /// Whether asking again in a new view makes sense: keys were fetched that this one lacks.
-    pub(crate) fn has_new_keys(&self) -> bool {
-        self.has_new_keys.get()
+    /// Whether asking again in a new view makes sense: something was fetched that this one lacks.
+    pub(crate) fn has_news(&self) -> bool {
+        self.has_news.get()
     }
 
     /// Exchanges, up to what has to be waited for.

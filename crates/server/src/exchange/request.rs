@@ -93,6 +93,8 @@ pub(crate) struct Token {
     pub(crate) form: Form,
     pub(crate) text: String,
     pub(crate) proof: Option<String>,
+    /// Who has issued it, if only they can read it.
+    pub(crate) issuer: Option<String>,
 }
 
 impl std::fmt::Debug for Token {
@@ -143,14 +145,15 @@ impl TokenRequest {
         let grant = match grant_type.as_str() {
             EXCHANGE => Grant::Exchange {
                 subject: form
-                    .token("subject_token", "subject_token_type", "subject_token_proof")?
+                    .token("subject")?
                     .ok_or_else(|| missing("subject_token"))?,
-                actor: form.token("actor_token", "actor_token_type", "actor_token_proof")?,
+                actor: form.token("actor")?,
             },
             ASSERTION => Grant::Assertion(Token {
                 form: Form::Jwt,
                 text: form.required("assertion")?,
                 proof: None,
+                issuer: None,
             }),
             CLIENT_CREDENTIALS => Grant::ClientCredentials,
             other => {
@@ -203,6 +206,7 @@ impl TokenRequest {
                     form,
                     text,
                     proof: None,
+                    issuer: None,
                 },
                 actor: None,
             },
@@ -214,6 +218,23 @@ impl TokenRequest {
             wanted_type: kind.map(str::to_owned),
             certificate_request: None,
             client: None,
+        })
+    }
+}
+
+/// Who asks about which token (RFC 7662 2.1).
+pub(crate) struct IntrospectionRequest {
+    pub(crate) token: String,
+    pub(crate) client: Option<Client>,
+}
+
+impl IntrospectionRequest {
+    /// Reads a form. What kind of token it may be is passed over: it says itself.
+    pub(crate) fn read(body: &str) -> Result<Self, Reason> {
+        let mut form = Parameters::read(body)?;
+        Ok(Self {
+            token: form.required("token")?,
+            client: form.client()?,
         })
     }
 }
@@ -302,19 +323,21 @@ impl Parameters {
         self.one(name)?.ok_or_else(|| missing(name))
     }
 
-    fn token(
-        &mut self,
-        name: &'static str,
-        type_name: &'static str,
-        proof_name: &'static str,
-    ) -> Result<Option<Token>, Reason> {
+    /// The token of the `subject` or the `actor`, and what is said of it.
+    fn token(&mut self, whose: &'static str) -> Result<Option<Token>, Reason> {
+        let (name, type_name) = match whose {
+            "actor" => ("actor_token", "actor_token_type"),
+            _ => ("subject_token", "subject_token_type"),
+        };
         let (text, form) = (self.one(name)?, self.one(type_name)?);
-        let proof = self.one(proof_name)?;
+        let proof = self.one(&format!("{name}_proof"))?;
+        let issuer = self.one(&format!("{whose}_issuer"))?;
         match (text, form) {
             (Some(text), Some(form)) => Ok(Some(Token {
                 form: form_of(type_name, &form)?,
                 text,
                 proof,
+                issuer,
             })),
             (None, None) => Ok(None),
             (Some(_), None) => Err(missing(type_name)),

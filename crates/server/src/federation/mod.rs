@@ -19,13 +19,15 @@ mod state;
 
 use std::sync::Arc;
 
-use avouch_core::id::{Digest, TrustDomain};
+use avouch_core::id::{Digest, SpiffeId, TrustDomain};
 use avouch_core::reason::Reason;
 use avouch_store::{AnchorId, AnchorRecord, Change, FederationRecord, Key, Object};
 use serde_json::{Map, Value};
 
 use crate::clock::SystemClock;
 use crate::fault::{Fault, Refused};
+use crate::fetch::{Target, Trust, certificates};
+use crate::issuers::ListsAllowed;
 use crate::plane::Plane;
 use crate::tenant::Tenant;
 
@@ -134,6 +136,36 @@ impl Plane {
         found.ok_or_else(|| Reason::IssueObjectUnknown {
             object: "federation relation",
             name: trust_domain.to_string(),
+        })
+    }
+
+    /// How a status list is fetched that JWT-SVIDs of a foreign trust domain name: from the host of
+    /// its bundle, if that is known by its certificate.
+    pub(crate) fn federation_lists_allowed(
+        &self,
+        tenant: &Tenant,
+        issuer: &str,
+        list: &Target,
+    ) -> Option<ListsAllowed> {
+        /// As for issuers, where nothing else is said.
+        const STALE_FOR: i64 = 3_600;
+        let id = SpiffeId::parse(issuer).ok()?;
+        let record = self.federation(tenant, id.trust_domain()).ok()?;
+        let relation = Relation::read(&record).ok()?;
+        let endpoint = Target::parse(&relation.url).ok()?;
+        let Profile::Web { roots } = &relation.profile else {
+            return None;
+        };
+        let mut all = Vec::new();
+        for root in roots {
+            all.extend(certificates(root).ok()?);
+        }
+        (endpoint.authority() == list.authority()).then(|| ListsAllowed {
+            trust: match all.is_empty() {
+                true => Trust::System,
+                false => Trust::Only(all),
+            },
+            stale_for: STALE_FOR,
         })
     }
 

@@ -8,19 +8,37 @@ use avouch_core::id::TenantId;
 use avouch_core::reason::Reason;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
-/// How many fetches of one tenant are under way at once.
-const AT_ONCE: usize = 8;
+/// What a tenant may begin.
+#[derive(Clone, Copy, Debug)]
+struct Most {
+    /// How many are under way at once.
+    at_once: usize,
+    /// How many may begin at one moment, after a start.
+    burst: u32,
+    /// How many may begin each second, on and on.
+    per_second: u32,
+}
 
-/// How many fetches a tenant may begin at one moment: all of these at once, after a start.
-const BURST: u32 = 240;
+/// 240 issuers and bundles looked at every two minutes.
+const FETCHES: Most = Most {
+    at_once: 8,
+    burst: 240,
+    per_second: 2,
+};
 
-/// How many it may begin each second, on and on: 240 issuers and bundles looked at every two
-/// minutes.
-const PER_SECOND: u32 = 2;
+/// Questions about tokens, each of which someone has presented.
+const QUESTIONS: Most = Most {
+    at_once: 32,
+    burst: 500,
+    per_second: 50,
+};
 
 /// What each tenant has left.
-#[derive(Debug, Default)]
-pub(super) struct Budgets(Mutex<BTreeMap<TenantId, Budget>>);
+#[derive(Debug)]
+pub(super) struct Budgets {
+    most: Most,
+    left: Mutex<BTreeMap<TenantId, Budget>>,
+}
 
 #[derive(Debug)]
 struct Budget {
@@ -33,26 +51,46 @@ struct Budget {
 pub(super) type Place = Arc<OwnedSemaphorePermit>;
 
 impl Budgets {
+    pub(super) fn of_fetches() -> Self {
+        Self::of(FETCHES)
+    }
+
+    pub(super) fn of_questions() -> Self {
+        Self::of(QUESTIONS)
+    }
+
+    fn of(most: Most) -> Self {
+        Self {
+            most,
+            left: Mutex::default(),
+        }
+    }
+
     /// Takes one fetch from what the tenant has left.
     pub(super) fn take(&self, tenant: &TenantId, now: Instant) -> Result<Place, Reason> {
-        let mut budgets = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let Most {
+            at_once,
+            burst,
+            per_second,
+        } = self.most;
+        let mut budgets = self.left.lock().unwrap_or_else(PoisonError::into_inner);
         let budget = budgets.entry(tenant.clone()).or_insert_with(|| Budget {
-            at_once: Arc::new(Semaphore::new(AT_ONCE)),
-            left: f64::from(BURST),
+            at_once: Arc::new(Semaphore::new(at_once)),
+            left: f64::from(burst),
             since: now,
         });
         let passed = now.saturating_duration_since(budget.since).as_secs_f64();
         budget.since = now;
-        budget.left = f64::from(BURST).min(budget.left + passed * f64::from(PER_SECOND));
+        budget.left = f64::from(burst).min(budget.left + passed * f64::from(per_second));
         let spent = |detail: String| Reason::FetchBudget { detail };
         if budget.left < 1.0 {
             return Err(spent(format!(
-                "{PER_SECOND} each second, at most {BURST} saved up"
+                "{per_second} each second, at most {burst} saved up"
             )));
         }
         let place = Arc::clone(&budget.at_once)
             .try_acquire_owned()
-            .map_err(|_| spent(format!("{AT_ONCE} at once")))?;
+            .map_err(|_| spent(format!("{at_once} at once")))?;
         budget.left -= 1.0;
         Ok(Arc::new(place))
     }
@@ -70,10 +108,10 @@ mod tests {
 
     #[test]
     fn what_one_tenant_has_spent_another_still_has() {
-        let budgets = Budgets::default();
+        let budgets = Budgets::of_fetches();
         let now = Instant::now();
         let (one, two) = (tenant("one"), tenant("two"));
-        for _ in 0..BURST {
+        for _ in 0..FETCHES.burst {
             assert!(budgets.take(&one, now).is_ok());
         }
         assert_eq!(
@@ -86,10 +124,10 @@ mod tests {
 
     #[test]
     fn fetches_that_hang_take_the_places_of_their_own_tenant_only() {
-        let budgets = Budgets::default();
+        let budgets = Budgets::of_fetches();
         let now = Instant::now();
         let (one, two) = (tenant("one"), tenant("two"));
-        let mut hanging: Vec<Place> = (0..AT_ONCE)
+        let mut hanging: Vec<Place> = (0..FETCHES.at_once)
             .map(|_| budgets.take(&one, now).unwrap())
             .collect();
         assert!(budgets.take(&one, now).is_err());

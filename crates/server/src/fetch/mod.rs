@@ -66,6 +66,8 @@ const LEAST_BUFFER: usize = 8_192;
 pub struct Fetcher {
     connector: Connector,
     budgets: Budgets,
+    /// What strangers cause by what they present is paid from a purse of its own.
+    asked: Budgets,
 }
 
 impl Fetcher {
@@ -78,7 +80,8 @@ impl Fetcher {
     pub fn resolving_with(permitted: Permitted, resolver: Arc<dyn Resolve>) -> Self {
         Self {
             connector: Connector::of(permitted, Lookups::of(resolver)),
-            budgets: Budgets::default(),
+            budgets: Budgets::of_fetches(),
+            asked: Budgets::of_questions(),
         }
     }
 
@@ -89,8 +92,28 @@ impl Fetcher {
     /// `fetch.*`, or what failed on our side.
     pub async fn fetch(&self, tenant: &TenantId, request: &Request) -> Result<Fetched, Refused> {
         let place = self.budgets.take(tenant, Instant::now())?;
+        self.fetch_at(&place, tenant, request).await
+    }
+
+    /// As [`Fetcher::fetch`], about a token that someone has presented: whoever presents many uses up
+    /// what there is for such questions, and nothing of what keys are fetched with.
+    ///
+    /// # Errors
+    ///
+    /// As for fetches.
+    pub async fn ask(&self, tenant: &TenantId, request: &Request) -> Result<Fetched, Refused> {
+        let place = self.asked.take(tenant, Instant::now())?;
+        self.fetch_at(&place, tenant, request).await
+    }
+
+    async fn fetch_at(
+        &self,
+        place: &Place,
+        tenant: &TenantId,
+        request: &Request,
+    ) -> Result<Fetched, Refused> {
         let allowed = request.limits.whole;
-        let fetching = self.follow(request, &place);
+        let fetching = self.follow(request, place);
         let fetched = match tokio::time::timeout(allowed, fetching).await {
             Ok(fetched) => fetched,
             Err(_) => Err(too_slow(&request.target, "the whole answer", allowed).into()),

@@ -28,6 +28,9 @@ use crate::xml_signatures;
 /// How long is waited to be as current as the store.
 const LONGEST_LOOK: Duration = Duration::from_millis(250);
 
+/// How often something is fetched for one decision: keys, and the status list that a token names.
+pub(super) const MOST_FETCHES: usize = 2;
+
 /// Views of tenants, made again when what is in them has changed, and each minute, since keys leave
 /// a bundle when they end.
 #[derive(Default)]
@@ -38,7 +41,10 @@ struct Made {
     at: (u64, u64, i64),
     /// When something ended last.
     ended: u64,
-    /// The view as if nothing had ended: that changes more often than the rest.
+    /// How often the status lists that are kept have changed.
+    lists: u64,
+    /// The view as if nothing had ended and no status list were there: these change more often than
+    /// the rest.
     base: Arc<View>,
     known: Arc<Known>,
 }
@@ -74,21 +80,25 @@ impl Views {
             let at = (trust.number(), rules.number(), now.unix() / 60);
             (at, held.ended_sequence.number(), Arc::clone(&held.endings))
         };
+        let lists = plane.status_lists.changes(tenant.id());
         let made = self
             .lock()
             .get(tenant.id())
             .filter(|made| made.at == at)
             .cloned();
         let made = match made {
-            Some(made) if made.ended == ended => return Ok(made.known),
+            Some(made) if made.ended == ended && made.lists == lists => return Ok(made.known),
             Some(made) => {
+                let kept = plane.status_lists.all(tenant.id());
                 let view = View::clone(&made.base).with_endings(endings);
+                let view = view.with_status_lists(&kept);
                 let known = Arc::new(Known {
                     view: Arc::new(view),
                     rules: Arc::clone(&made.known.rules),
                 });
                 Made {
                     ended,
+                    lists,
                     known,
                     ..made
                 }
@@ -97,7 +107,8 @@ impl Views {
                 let documents = plane.trust_of(tenant)?;
                 let base = TrustDocument::view(tenant.id().clone(), documents);
                 let rules = rules_of(tenant, &base, now);
-                let view = base.clone().with_endings(endings);
+                let kept = plane.status_lists.all(tenant.id());
+                let view = base.clone().with_endings(endings).with_status_lists(&kept);
                 let known = Known {
                     view: Arc::new(view),
                     rules: Arc::new(rules),
@@ -105,6 +116,7 @@ impl Views {
                 Made {
                     at,
                     ended,
+                    lists,
                     base: Arc::new(base),
                     known: Arc::new(known),
                 }
@@ -154,7 +166,8 @@ pub(super) fn answer(call: &Call) -> Result<Answer, Stop> {
             Ok(document) => {
                 let mut documents = call.plane().trust_of(&tenant)?;
                 documents.push(document);
-                Arc::new(views::view(&tenant, documents))
+                let kept = call.plane().status_lists.all(tenant.id());
+                Arc::new(views::view(&tenant, documents).with_status_lists(&kept))
             }
             Err(reason) => {
                 let place = "the trust document";
@@ -165,13 +178,45 @@ pub(super) fn answer(call: &Call) -> Result<Answer, Stop> {
     let budget = asked.budget();
     let brings_trust = asked.trust().is_some() && sees_all;
     let mut question = asked.into_question(tenant.id().clone(), call.plane().now());
+    let brings_chain = !question.context.trust_chain.is_empty();
     let mut view = view;
     let deciding = traces::part("decide");
     let mut verdict =
         deciding.in_scope(|| xml_signatures::decide(&mut question, &view, &AwsLc, &budget))?;
     // What the question brings itself is not fetched for.
-    if !brings_trust && call.plane().fetch_missing_keys(&tenant, &verdict) {
-        view = call.http.views.of(call, &tenant)?;
+    let mut answers = Vec::new();
+    for _ in 0..=MOST_FETCHES {
+        if brings_trust {
+            break;
+        }
+        // Issuers are asked about tokens only for those whom the tenant knows.
+        let told = match sees_all {
+            true => call
+                .plane()
+                .introspected(&tenant, &verdict, &question.credential)?,
+            false => Vec::new(),
+        };
+        let place = (
+            &question.credential,
+            view.as_ref(),
+            question.context.trust_chain.as_slice(),
+        );
+        let chain = match brings_chain {
+            true => None,
+            false => call.plane().missing_chain(&tenant, &verdict, place),
+        };
+        if !told.is_empty() {
+            answers = told;
+        } else if let Some(chain) = chain {
+            question.context.trust_chain = chain;
+        } else if call.plane().fetch_missing(&tenant, &verdict) {
+            view = call.http.views.of(call, &tenant)?;
+        } else {
+            break;
+        }
+        if !answers.is_empty() {
+            view = Arc::new(View::clone(&view).with_introspected(&answers));
+        }
         verdict = xml_signatures::decide(&mut question, &view, &AwsLc, &budget)?;
     }
     deciding.record("avouch.verdict", word(&verdict));

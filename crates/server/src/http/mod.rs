@@ -8,6 +8,7 @@ mod answer;
 mod call;
 mod decide;
 mod events;
+mod introspect;
 mod listener;
 mod manage;
 mod oauth;

@@ -125,6 +125,7 @@ fn responses(route: &Route) -> Value {
         let content_type = match schema {
             "Metrics" => "text/plain",
             "RevocationList" => "application/pkix-crl",
+            "StatusList" => "application/statuslist+jwt",
             _ => "application/json",
         };
         members.insert("content".to_owned(), content(content_type, schema));

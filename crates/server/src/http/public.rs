@@ -14,6 +14,9 @@ use crate::exchange::request::GRANTS;
 use crate::readers::Published;
 use crate::tenant::Tenant;
 
+/// For how many seconds a status list may be kept in between, beside what it says itself.
+const KEPT: u32 = 30;
+
 /// The SPIFFE bundle of the trust domain that a tenant had first (SPIFFE Federation 5.1): who reads it
 /// for that one never finds another there.
 pub(super) fn first_bundle(call: &Call) -> Result<Answer, Stop> {
@@ -65,6 +68,14 @@ pub(super) fn revocation_list(call: &Call) -> Result<Answer, Stop> {
     ))
 }
 
+/// A status list of exchanged tokens (draft-ietf-oauth-status-list 8.2).
+pub(super) fn status_list(call: &Call) -> Result<Answer, Stop> {
+    let tenant = call.any_tenant()?;
+    let list = call.plane().status_list(&tenant, call.name("list"))?;
+    let kind = "application/statuslist+jwt";
+    Ok(Answer::kept_bytes(call, kind, list.into_bytes(), KEPT))
+}
+
 /// Where an OIDC verifier finds the keys (OpenID Connect Discovery 1.0, section 3), and a client the
 /// token endpoint (RFC 8414 2, RFC 8705 3.3, RFC 9449 5.1). Nobody logs in here, and yet the address
 /// for that is a required member; the name in its place leads nowhere, as it does where Kubernetes
@@ -75,6 +86,10 @@ pub(super) fn discovery(call: &Call) -> Result<Answer, Stop> {
     let document = json!({
         "jwks_uri": format!("{issuer}/keys"),
         "token_endpoint": format!("{issuer}/token"),
+        "introspection_endpoint": format!("{issuer}/introspect"),
+        "introspection_endpoint_auth_methods_supported": ["private_key_jwt", "tls_client_auth"],
+        "introspection_endpoint_auth_signing_alg_values_supported":
+            Algorithm::ALL.map(Algorithm::name),
         "grant_types_supported": GRANTS,
         "token_endpoint_auth_methods_supported": CLIENT_METHODS,
         "token_endpoint_auth_signing_alg_values_supported": Algorithm::ALL.map(Algorithm::name),

@@ -6,7 +6,7 @@ use super::manage::{
 };
 pub(super) use super::route::{Access, Method, Route};
 use super::route::{BATCH, FORM};
-use super::{decide, events, public, ssf, token, watch};
+use super::{decide, events, introspect, public, ssf, token, watch};
 use crate::access::{Noun, Verb};
 
 /// All of them, in the order of their paths.
@@ -85,6 +85,15 @@ pub(super) static ROUTES: &[Route] = &[
              what it does is done, or 400 with `err`, `description`, \
              `code` and `decision`",
         ),
+    Route::post("/t/{tenant}/introspect", Access::Anyone(introspect::answer))
+        .takes("IntrospectionRequest")
+        .gives("Introspection")
+        .oauth()
+        .says(
+            "Whether a token of the tenant holds, and what it says (RFC 7662), for workloads of the \
+             tenant and clients of its rules, by `client_assertion` or certificate, and for whoever may \
+             read its rules",
+        ),
     Route::get("/t/{tenant}/keys", Access::Anyone(public::keys), "KeySet")
         .says("The keys of JWT-SVIDs of the tenant (RFC 7517)"),
     Route::post(
@@ -140,6 +149,12 @@ pub(super) static ROUTES: &[Route] = &[
     Route::post("/t/{tenant}/ssf/verify", Access::Anyone(ssf::verify))
         .takes("Any")
         .says("Has an event sent to a receiver that says that somebody is here"),
+    Route::get(
+        "/t/{tenant}/status/{list}",
+        Access::Anyone(public::status_list),
+        "StatusList",
+    )
+    .says("Which exchanged tokens have ended, as a signed status list (draft-ietf-oauth-status-list)"),
     Route::post("/t/{tenant}/token", Access::Beginner(token::begin))
         .takes("TokenRequest")
         .gives("TokenResponse")

@@ -10,6 +10,7 @@ use serde_json::{Value, json};
 
 use super::answer::Answer;
 use super::call::{Call, Rest, Stop};
+use super::decide::MOST_FETCHES;
 use super::manage::refusal;
 use super::oauth;
 use crate::access::{Noun, Verb};
@@ -19,7 +20,7 @@ use crate::fault::Refused;
 use crate::tenant::Tenant;
 
 /// The one type of what is sent (RFC 6749 3.2).
-const FORM: &str = "application/x-www-form-urlencoded";
+pub(super) const FORM: &str = "application/x-www-form-urlencoded";
 
 /// Exchanges: settles everything here, and has the use and the record waited for without a thread.
 pub(super) fn begin(call: &Call) -> Result<Rest, Stop> {
@@ -92,8 +93,8 @@ impl Place {
     }
 }
 
-/// Exchanges; once more where keys of an issuer had to be fetched first. What was refused has used
-/// nothing.
+/// Exchanges; once more where keys or a status list had to be fetched first. What was refused has
+/// used nothing.
 fn exchanged(
     call: &Call,
     tenant: &Arc<Tenant>,
@@ -103,11 +104,13 @@ fn exchanged(
         proofs: &call.dpop,
         certificates: call.certificates(),
     };
-    let known = call.http.views.known(call, tenant)?;
-    let exchange = Exchange::at(call.plane(), tenant, &known.view, &known.rules, &call.id);
-    let first = exchange.exchange(request, shown);
-    if first.is_ok() || !exchange.has_new_keys() {
-        return Ok(first);
+    for _ in 0..MOST_FETCHES {
+        let known = call.http.views.known(call, tenant)?;
+        let exchange = Exchange::at(call.plane(), tenant, &known.view, &known.rules, &call.id);
+        let tried = exchange.exchange(request, shown);
+        if tried.is_ok() || !exchange.has_news() {
+            return Ok(tried);
+        }
     }
     let known = call.http.views.known(call, tenant)?;
     let exchange = Exchange::at(call.plane(), tenant, &known.view, &known.rules, &call.id);

@@ -22,6 +22,7 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, PoisonError};
 
 use avouch_core::anchor::AnchorKind;
+use avouch_core::model::federation::ANSWER_AGE_USUAL;
 use avouch_core::reason::Reason;
 use avouch_core::time::Time;
 use avouch_core::verdict::Verdict;
@@ -29,6 +30,8 @@ use avouch_store::{Change, IssuerId, IssuerKeysRecord, IssuerRecord, Key, Object
 use serde_json::{Map, Value, json};
 
 use crate::fault::{Fault, Refused};
+use crate::fetch::{Target, Trust};
+use crate::introspection::Ask;
 use crate::plane::Plane;
 use crate::tenant::Tenant;
 use crate::views;
@@ -42,6 +45,14 @@ use settings::{IssuerSettings, Source, refuse_mutable};
 /// How often a change of what is known of keys is worked out anew when something else has changed
 /// meanwhile.
 const MOST_TRIES: usize = 16;
+
+/// How a status list is fetched.
+pub(crate) struct ListsAllowed {
+    /// By what its server must show who it is.
+    pub(crate) trust: Trust,
+    /// For how long it may be used after the next one was due, in seconds.
+    pub(crate) stale_for: i64,
+}
 
 impl Plane {
     /// Stores what is wanted of an issuer in the place of what had its name. It is read first, as it
@@ -62,6 +73,7 @@ impl Plane {
             member: "name".to_owned(),
             detail: "a name is 1 to 128 letters, digits, `.`, `_` and `-`".to_owned(),
         })?;
+        let document = &self.with_sealed_secret(tenant, &id, document)?;
         let settings = IssuerSettings::read(document)?;
         for _ in 0..MOST_TRIES {
             let at = tenant.read(|snapshot| snapshot.sequence);
@@ -318,6 +330,61 @@ impl Plane {
                 .is_ok_and(|(settings, _)| settings.issuer == issuer && settings.is_fetched())
         };
         names.into_iter().filter(is_meant).collect()
+    }
+
+    /// How an issuer is asked about its tokens, wherever it is registered with that.
+    pub(crate) fn introspections(
+        &self,
+        tenant: &Tenant,
+        issuer: &str,
+    ) -> Result<Vec<Ask>, Refused> {
+        let ids: Vec<IssuerId> = tenant.read(|snapshot| snapshot.issuers.keys().cloned().collect());
+        let mut all = Vec::new();
+        for id in ids {
+            let (settings, _) = self.issuer(tenant, &id)?;
+            let trust = refresh::trust(&settings);
+            let Some(endpoint) = settings.endpoint.filter(|_| settings.issuer == issuer) else {
+                continue;
+            };
+            let asked = settings.anchor.get("introspection");
+            let age_max = asked.and_then(|asked| asked.get("max_age")?.as_i64());
+            all.push(Ask {
+                id,
+                issuer: settings.issuer,
+                endpoint,
+                trust,
+                age_max: age_max.unwrap_or(ANSWER_AGE_USUAL),
+            });
+        }
+        Ok(all)
+    }
+
+    /// How a status list at an address is fetched that tokens of an issuer name, if it may be there.
+    pub(crate) fn lists_allowed(
+        &self,
+        tenant: &Tenant,
+        issuer: &str,
+        list: &Target,
+    ) -> Result<ListsAllowed, Refused> {
+        let ids: Vec<IssuerId> = tenant.read(|snapshot| snapshot.issuers.keys().cloned().collect());
+        for id in ids {
+            let (settings, _) = self.issuer(tenant, &id)?;
+            if settings.issuer == issuer && settings.allows_lists_at(list) {
+                return Ok(ListsAllowed {
+                    trust: refresh::trust(&settings),
+                    stale_for: settings.status_stale_for,
+                });
+            }
+        }
+        if let Some(allowed) = self.federation_lists_allowed(tenant, issuer, list) {
+            return Ok(allowed);
+        }
+        Err(Reason::FetchStatusListElsewhere {
+            url: list.to_string(),
+            issuer: issuer.to_owned(),
+            host: list.authority(),
+        }
+        .into())
     }
 
     /// Takes what is published. What is refused of it is noted, and told.

@@ -163,7 +163,11 @@ fn missing(verdict: &Verdict) -> Vec<(String, Option<String>)> {
             .iter()
             .filter_map(|need| match need {
                 Need::KeySet { issuer } => Some((issuer.clone(), None)),
-                Need::Audience | Need::Recipient | Need::XmlSignature(_) => None,
+                Need::Audience
+                | Need::Introspection { .. }
+                | Need::Recipient
+                | Need::StatusList { .. }
+                | Need::XmlSignature(_) => None,
             })
             .collect(),
         Verdict::Reject(refusal) => refusal
@@ -470,12 +474,16 @@ pub(super) fn request(settings: &IssuerSettings, url: &str) -> Result<Request, R
         redirects: 2,
         ..Limits::default()
     };
-    let trust = match settings.ca.as_slice() {
+    let request = Request::get(url)?.header(ACCEPT, "application/json, application/jwk-set+json");
+    Ok(request.trusting(trust(settings)).within(limits))
+}
+
+/// By what a server of an issuer must show who it is.
+pub(super) fn trust(settings: &IssuerSettings) -> Trust {
+    match settings.ca.as_slice() {
         [] => Trust::System,
         more => Trust::SystemAnd(more.to_vec()),
-    };
-    let request = Request::get(url)?.header(ACCEPT, "application/json, application/jwk-set+json");
-    Ok(request.trusting(trust).within(limits))
+    }
 }
 
 async fn fetch_json(

@@ -9,6 +9,7 @@ use rustls::pki_types::CertificateDer;
 use serde_json::{Map, Value};
 
 use crate::fetch::{Target, certificates};
+use crate::introspection::Endpoint;
 
 /// How long keys may be used after a refresh has failed, in seconds, unless something else is said.
 const USUAL_STALE: u32 = 86_400;
@@ -43,10 +44,16 @@ pub(crate) struct IssuerSettings {
     pub(super) ca: Vec<CertificateDer<'static>>,
     pub(super) stale_for: i64,
     pub(super) refresh_every: i64,
+    /// Hosts besides its own on which the status lists of its tokens may be.
+    pub(super) status_list_hosts: Vec<String>,
+    /// For how long a list may be used after the next one should have been fetched, in seconds.
+    pub(super) status_stale_for: i64,
     /// Whether keys that have nothing to do with the last ones are taken without asking.
     pub(super) takes_new_keys: bool,
     /// Why and until when it is trusted without a pin.
     pub(super) overridden: Option<(String, Time)>,
+    /// Where it is asked about its tokens, if it is.
+    pub(super) endpoint: Option<Endpoint>,
     /// What becomes of it in an anchor.
     pub(super) anchor: Map<String, Value>,
 }
@@ -112,8 +119,24 @@ impl IssuerSettings {
             }
         };
         let jwks_hosts = members.text_list("jwks_hosts")?;
+        let status_list_hosts = members.text_list("status_list_hosts")?;
+        let status_stale_for = bounded(
+            &mut members,
+            "status_stale_for",
+            LONGEST_REFRESH,
+            0,
+            LONGEST_STALE,
+        )?;
         let takes_new_keys = members.flag("accept_new_keys")?.unwrap_or(false);
+        let (endpoint, asked) = match members.members("introspection")? {
+            None => (None, None),
+            Some(part) => {
+                let (endpoint, asked) = Endpoint::read(part)?;
+                (Some(endpoint), Some(Value::Object(asked)))
+            }
+        };
         let mut anchor = members.rest();
+        anchor.extend(asked.map(|asked| ("introspection".to_owned(), asked)));
         anchor.insert("issuer".to_owned(), issuer.as_str().into());
         Ok(Self {
             issuer,
@@ -122,8 +145,11 @@ impl IssuerSettings {
             ca,
             stale_for,
             refresh_every,
+            status_list_hosts,
+            status_stale_for,
             takes_new_keys,
             overridden,
+            endpoint,
             anchor,
         })
     }
@@ -136,6 +162,14 @@ impl IssuerSettings {
     /// Whether a discovery document says where they are.
     pub(super) fn is_discovered(&self) -> bool {
         matches!(self.source, Source::Discovery(_))
+    }
+
+    /// Whether status lists of its tokens may be on this host, with this port behind it or without.
+    pub(super) fn allows_lists_at(&self, list: &Target) -> bool {
+        let (host, authority) = (list.host(), list.authority());
+        let own = Target::parse(&self.issuer).is_ok_and(|own| own.authority() == authority);
+        let mut more = self.status_list_hosts.iter();
+        own || more.any(|allowed| *allowed == host || *allowed == authority)
     }
 
     /// Whether its keys may be on this host, with this port behind it or without.

@@ -16,6 +16,7 @@ use super::pins::Pins;
 use super::settings::{IssuerSettings, Source};
 use super::{bare_anchor, shown};
 use crate::fault::Refused;
+use crate::introspection::without_secret;
 use crate::plane::Plane;
 use crate::tenant::Tenant;
 use crate::views;
@@ -64,6 +65,7 @@ impl Plane {
             let record = snapshot.issuers.get(id)?;
             serde_json::from_str::<Value>(&record.document).ok()
         });
+        let document = document.map(without_secret);
         Ok(json!({
             "name": id.as_str(),
             "issuer": settings.issuer,

@@ -105,6 +105,15 @@ impl Store for Switched {
         self.store()?.intent(tenant, id)
     }
 
+    fn intents_called(
+        &self,
+        tenant: &TenantId,
+        beginning: &str,
+        limit: u32,
+    ) -> Result<Vec<IntentRow>, Fault> {
+        self.store()?.intents_called(tenant, beginning, limit)
+    }
+
     fn forget_intents(&self, tenant: &TenantId, before: Time) -> Result<u64, Fault> {
         self.store()?.forget_intents(tenant, before)
     }

@@ -12,6 +12,7 @@ mod dynamic;
 mod federating;
 mod fetching;
 mod http;
+mod introspection;
 mod isolation;
 mod issuers;
 mod keeping;
@@ -29,7 +30,9 @@ mod rules;
 mod saml;
 mod secured;
 mod signals;
+mod status_lists;
 mod tls;
+mod trust_chains;
 mod vendors;
 mod world;
 

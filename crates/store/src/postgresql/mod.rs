@@ -189,6 +189,18 @@ impl Store for PostgresqlStore {
         })
     }
 
+    fn intents_called(
+        &self,
+        tenant: &TenantId,
+        beginning: &str,
+        limit: u32,
+    ) -> Result<Vec<IntentRow>, Fault> {
+        let (tenant, beginning) = (tenant.clone(), beginning.to_owned());
+        self.call(move |session| {
+            session.read(|session| statements::intents_called(session, &tenant, &beginning, limit))
+        })
+    }
+
     fn forget_intents(&self, tenant: &TenantId, before: Time) -> Result<u64, Fault> {
         let tenant = tenant.clone();
         self.call(move |session| {

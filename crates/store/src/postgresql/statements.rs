@@ -411,6 +411,27 @@ pub(super) fn find_intent(
     rows.first().map(read_intent).transpose()
 }
 
+pub(super) fn intents_called(
+    session: &mut Session,
+    tenant: &TenantId,
+    beginning: &str,
+    limit: u32,
+) -> Result<Vec<IntentRow>, Fault> {
+    // In the order of the index, whatever the database sorts by: digits and the first letters stand
+    // alike everywhere, and whoever writes letters large comes in between.
+    let end = format!("{beginning}g");
+    let rows = session.query(
+        "SELECT * FROM intent WHERE tenant = $1 AND id >= $2 AND id < $3 ORDER BY id LIMIT $4",
+        &[&tenant.as_str(), &beginning, &end, &i64::from(limit)],
+    )?;
+    let intents = rows.iter().map(read_intent);
+    let begins = |intent: &Result<IntentRow, Fault>| match intent {
+        Ok(intent) => intent.id.as_str().starts_with(beginning),
+        Err(_) => true,
+    };
+    intents.filter(begins).collect()
+}
+
 fn read_intent(row: &SqlRow) -> Result<IntentRow, Fault> {
     let id: String = row.try_get("id")?;
     let kind: String = row.try_get("kind")?;

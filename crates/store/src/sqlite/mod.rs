@@ -143,6 +143,16 @@ impl Store for SqliteStore {
             .read(|connection| statements::find_intent(connection, tenant, id))
     }
 
+    fn intents_called(
+        &self,
+        tenant: &TenantId,
+        beginning: &str,
+        limit: u32,
+    ) -> Result<Vec<IntentRow>, Fault> {
+        self.readers
+            .read(|connection| statements::intents_called(connection, tenant, beginning, limit))
+    }
+
     fn forget_intents(&self, tenant: &TenantId, before: Time) -> Result<u64, Fault> {
         let tenant = tenant.clone();
         self.writer

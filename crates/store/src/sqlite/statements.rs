@@ -328,6 +328,25 @@ pub(super) fn intents(
         .collect()
 }
 
+pub(super) fn intents_called(
+    connection: &Connection,
+    tenant: &TenantId,
+    beginning: &str,
+    limit: u32,
+) -> Result<Vec<IntentRow>, Fault> {
+    let end = format!("{beginning}g");
+    connection
+        .prepare_cached(
+            "SELECT * FROM intent WHERE tenant = ?1 AND id >= ?2 AND id < ?3
+             ORDER BY id LIMIT ?4",
+        )?
+        .query_map(params![tenant.as_str(), beginning, end, limit], |row| {
+            Ok(read_intent(row))
+        })?
+        .map(|read| read?)
+        .collect()
+}
+
 fn read_intent(row: &SqlRow<'_>) -> Result<IntentRow, Fault> {
     let id: String = row.get("id")?;
     let kind: String = row.get("kind")?;

@@ -53,6 +53,8 @@ function start() {
       clientCredentials: { enabled: true },
       devInteractions: { enabled: false },
       dPoP: { enabled: true },
+      introspection: { enabled: true },
+      revocation: { enabled: true },
       resourceIndicators: {
         enabled: true,
         getResourceServerInfo: (_, resource) => ({
@@ -140,7 +142,8 @@ async function login({ alg = 'RS256', sub = 'alice', acr, amr, age = 0 }) {
   if (!code) throw new Error(back.href);
   if (back.searchParams.get('iss') !== issuer) throw new Error('RFC 9207: another issuer');
   const form = { grant_type: 'authorization_code', code, redirect_uri: REDIRECT };
-  return { token: (await tokens(alg, form)).id_token };
+  const { id_token, access_token } = await tokens(alg, form);
+  return { token: id_token, access: access_token };
 }
 
 // A token of a client itself, bound to the key of a file in PEM, if one is named.
@@ -158,6 +161,19 @@ async function access({ resource, key }) {
   return { token: (await tokens('ES256', form, headers)).access_token };
 }
 
+// Takes a token back (RFC 7009).
+async function revoke({ alg = 'RS256', token }) {
+  const { client_id, client_secret } = client(alg);
+  const basic = Buffer.from(`${client_id}:${encodeURIComponent(client_secret)}`);
+  const response = await fetch(`${issuer}/token/revocation`, {
+    method: 'POST',
+    headers: { authorization: `Basic ${basic.toString('base64')}` },
+    body: new URLSearchParams({ token }),
+  });
+  if (!response.ok) throw new Error(await response.text());
+  return {};
+}
+
 async function rotate({ keep }) {
   const fresh = [await signingKey('RS256'), await signingKey('ES256')];
   keys = keep ? [...fresh, ...keys] : fresh;
@@ -167,6 +183,6 @@ async function rotate({ keep }) {
 
 await rotate({ keep: false });
 await talk({ issuer, clients: ['avouch-RS256', 'avouch-ES256'] }, (asked) => {
-  const verbs = { login, access, rotate };
+  const verbs = { login, access, revoke, rotate };
   return verbs[asked.do](asked);
 });

@@ -8,7 +8,7 @@ use super::algorithm::Algorithm;
 use super::base64url;
 use super::json::{self, kind_of};
 use crate::budget::{Budget, Limits};
-use crate::crypto::{PublicKey, Verifier, cost, hashing_cost};
+use crate::crypto::{PublicKey, Scheme, Verifier, cost, hashing_cost};
 use crate::reason::Reason;
 use crate::stop::Stop;
 
@@ -27,6 +27,14 @@ pub(crate) struct Jws<'a> {
     pub(crate) claims: Map<String, Value>,
 }
 
+/// A token that was taken apart, kept without its claims.
+#[derive(Clone)]
+pub(crate) struct Kept {
+    header: Header,
+    signed: String,
+    signature: Vec<u8>,
+}
+
 /// A token taken apart, whatever its payload is.
 pub(crate) struct Compact<'a> {
     header: Header,
@@ -36,6 +44,7 @@ pub(crate) struct Compact<'a> {
 }
 
 /// The protected header.
+#[derive(Clone)]
 pub(crate) struct Header {
     pub(crate) algorithm: Algorithm,
     pub(crate) key_id: Option<String>,
@@ -93,6 +102,22 @@ impl<'a> Jws<'a> {
         &self.compact.header
     }
 
+    /// Keeps it, and gives its claims.
+    pub(crate) fn keep(self) -> (Kept, Map<String, Value>) {
+        let Compact {
+            header,
+            signed,
+            signature,
+            ..
+        } = self.compact;
+        let kept = Kept {
+            header,
+            signed: signed.to_owned(),
+            signature,
+        };
+        (kept, self.claims)
+    }
+
     /// Whether `key` signed it.
     pub(crate) fn is_signed_by(
         &self,
@@ -138,11 +163,54 @@ impl<'a> Compact<'a> {
         budget: &mut Budget,
     ) -> Result<bool, Stop> {
         let scheme = self.header.algorithm.scheme();
-        budget.signature(cost(key.kind()))?;
-        budget.signature(hashing_cost(scheme, self.signed.len()))?;
-        let checked = crypto.verify(key, scheme, self.signed.as_bytes(), &self.signature);
-        Ok(checked.is_ok())
+        is_signed_by(key, scheme, (self.signed, &self.signature), crypto, budget)
     }
+}
+
+impl Kept {
+    pub(crate) fn header(&self) -> &Header {
+        &self.header
+    }
+
+    /// Whether `key` signed it.
+    pub(crate) fn is_signed_by(
+        &self,
+        key: &PublicKey,
+        crypto: &dyn Verifier,
+        budget: &mut Budget,
+    ) -> Result<bool, Stop> {
+        let scheme = self.header.algorithm.scheme();
+        is_signed_by(key, scheme, (&self.signed, &self.signature), crypto, budget)
+    }
+
+    #[cfg(test)]
+    pub(crate) fn of_nothing() -> Self {
+        Self {
+            header: Header {
+                algorithm: Algorithm::Es256,
+                key_id: None,
+                token_type: None,
+                trust_chain: Vec::new(),
+                others: Vec::new(),
+                key: None,
+            },
+            signed: String::new(),
+            signature: Vec::new(),
+        }
+    }
+}
+
+fn is_signed_by(
+    key: &PublicKey,
+    scheme: Scheme,
+    (signed, signature): (&str, &[u8]),
+    crypto: &dyn Verifier,
+    budget: &mut Budget,
+) -> Result<bool, Stop> {
+    budget.signature(cost(key.kind()))?;
+    budget.signature(hashing_cost(scheme, signed.len()))?;
+    let checked = crypto.verify(key, scheme, signed.as_bytes(), signature);
+    Ok(checked.is_ok())
 }
 
 struct Parts<'a> {

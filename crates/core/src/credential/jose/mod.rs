@@ -11,3 +11,4 @@ pub mod json;
 pub mod jwk;
 pub(crate) mod jws;
 mod rsa;
+pub mod status_list;

@@ -7,6 +7,7 @@ use der::Document;
 use serde_json::{Map, Value};
 
 use super::claims::LIFETIME_MAX;
+use super::introspection::Introspection;
 use super::standing::{self, Standing};
 use crate::credential::jose::algorithm::Algorithm;
 use crate::credential::jose::jwk::KeySet;
@@ -38,6 +39,7 @@ pub struct IssuerAnchor {
     authorized_parties: Vec<String>,
     fetched_under: Option<Arc<Certificate>>,
     grants_at_most: GrantsAtMost,
+    introspection: Option<Introspection>,
     standing: Standing,
 }
 
@@ -81,7 +83,8 @@ impl IssuerAnchor {
     /// JWK Set), `audiences`, `rules`, `preset`, `algorithms`, `max_lifetime` (seconds),
     /// `single_audience`, `authorized_parties`, `fetched_under` (a certificate in PEM, or DER in
     /// base64: the CA of the TLS connection over which the keys came), `grants_at_most` (`lifetime` in
-    /// seconds, `below`: SPIFFE IDs), and how it stands:
+    /// seconds, `below`: SPIFFE IDs), `introspection` (`tokens`, `max_age`, `without_audience`), and how
+    /// it stands:
     /// `keys_fetched`, `withheld_keys`, `quarantined` and `unpinned`.
     ///
     /// # Errors
@@ -126,6 +129,7 @@ impl IssuerAnchor {
             authorized_parties: members.texts("authorized_parties")?,
             fetched_under: read_certificate(&members)?,
             grants_at_most: GrantsAtMost::read(&members)?,
+            introspection: Introspection::read(&members)?,
             standing,
         })
     }
@@ -144,6 +148,7 @@ impl IssuerAnchor {
             authorized_parties: Vec::new(),
             fetched_under: None,
             grants_at_most: GrantsAtMost::default(),
+            introspection: None,
             standing: Standing::default(),
         }
     }
@@ -203,6 +208,11 @@ impl IssuerAnchor {
         &self.grants_at_most
     }
 
+    /// What it is asked about its tokens, if it is.
+    pub fn introspection(&self) -> Option<&Introspection> {
+        self.introspection.as_ref()
+    }
+
     /// How it stands with whoever trusts it.
     pub fn standing(&self) -> &Standing {
         &self.standing
@@ -215,12 +225,13 @@ impl IssuerAnchor {
     }
 }
 
-const KNOWN_MEMBERS: [&str; 11] = [
+const KNOWN_MEMBERS: [&str; 12] = [
     "algorithms",
     "audiences",
     "authorized_parties",
     "fetched_under",
     "grants_at_most",
+    "introspection",
     "issuer",
     "jwks",
     "max_lifetime",

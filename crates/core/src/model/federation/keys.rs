@@ -7,7 +7,7 @@ use crate::anchor::Anchor;
 use crate::credential::jose::algorithm::Algorithm;
 use crate::credential::jose::bundle::Bundle;
 use crate::credential::jose::jwk::{Jwk, KeySet};
-use crate::credential::jose::jws::Jws;
+use crate::credential::jose::jws::Header;
 use crate::reason::Reason;
 use crate::vouch::Vouch;
 
@@ -57,10 +57,9 @@ impl AnchorKey<'_> {
 /// The keys of a set that may have signed the token, or the one reason why none can have.
 pub(super) fn select<'a>(
     set: &'a KeySet,
-    token: &Jws<'_>,
+    header: &Header,
     owner: &str,
 ) -> Vec<Result<&'a Jwk, Reason>> {
-    let header = token.header();
     if let Some(id) = &header.key_id {
         let named = set.keys().iter().find(|key| key.id() == Some(id));
         let set_aside = || set.set_aside().iter().find(|key| key.id() == Some(id));

@@ -10,24 +10,29 @@ mod audience;
 mod bearer;
 mod chain;
 pub(crate) mod claims;
+mod introspection;
 mod issuer;
 mod keys;
 mod legs;
 mod proof;
 mod saml;
 mod standing;
+mod status;
 mod subject;
 mod token;
 
-pub use chain::FederationAnchor;
+pub use chain::{ChainsFetched, FederationAnchor};
 pub use claims::{CLOCK_LEEWAY, LIFETIME_MAX};
+pub use introspection::{ANSWER_AGE_USUAL, ANSWER_BYTES, Introspected, Introspection};
 pub use issuer::IssuerAnchor;
 pub use proof::PROOF_LIFETIME_MAX;
 pub use saml::{Answers, SamlAnchor};
 pub use standing::Standing;
+pub use status::check_status_list;
 
 pub(crate) use api_key::decide_api_key;
 pub(crate) use chain::FACTS as CHAIN_FACTS;
+pub(crate) use introspection::decide_opaque;
 pub(crate) use saml::{FACTS as SAML_FACTS, decide_saml};
 
 use claims::Claims;

@@ -6,13 +6,16 @@ use super::Asked;
 use super::audience::{RelyingParty, check_nonce, check_parties};
 use super::bearer::is_spiffe;
 use super::claims::{CLOCK_LEEWAY, Claims, LIFETIME_MAX};
+use super::introspection::{Standing, still_active};
 use super::issuer::IssuerAnchor;
 use super::keys::{AnchorKey, Owner, select};
 use super::legs;
 use super::proof::Proof;
+use super::status::{Signer, Told, status};
 use super::subject::{check_constraints, check_expected};
 use crate::anchor::{Anchor, AnchorKind};
 use crate::budget::Budget;
+use crate::credential::Credential;
 use crate::credential::jose::algorithm::Algorithm;
 use crate::credential::jose::bundle::Bundle;
 use crate::credential::jose::jwk::KeySet;
@@ -28,7 +31,7 @@ use crate::stop::Stop;
 use crate::time::Time;
 use crate::verdict::{
     AnchorReached, Check, Compared, Effect, Fact, Identity, IdentityKind, Need, Refusal, Sealed,
-    TrustModel, Verdict,
+    StatusSource, TrustModel, Verdict,
 };
 use crate::vouch::{How, Vouch};
 
@@ -55,8 +58,8 @@ pub(super) struct TokenModel<'a> {
 pub(super) enum Proved {
     /// Who its bearer is.
     Identity(Box<Identity>, Vec<Effect>),
-    /// Everything but that it is for us, since no one says who we are.
-    AllButAudience,
+    /// Everything but what is not known.
+    AllBut(Need),
 }
 
 impl<'a> TokenModel<'a> {
@@ -87,7 +90,7 @@ impl<'a> TokenModel<'a> {
                 Proved::Identity(identity, effects) => {
                     Verdict::Accept(Sealed::new(*identity, effects))
                 }
-                Proved::AllButAudience => Verdict::Undetermined(vec![Need::Audience]),
+                Proved::AllBut(need) => Verdict::Undetermined(vec![need]),
             },
             Err(attempts) => model.not_found(attempts),
         }
@@ -194,7 +197,7 @@ impl<'a> TokenModel<'a> {
         set: &'a KeySet,
     ) {
         let start = keys.len();
-        let selected = select(set, self.token, &owner.name());
+        let selected = select(set, self.token.header(), &owner.name());
         keys.extend(
             selected
                 .into_iter()
@@ -318,6 +321,41 @@ impl<'a> TokenModel<'a> {
         let is_svid = matches!(owner, Owner::TrustDomain(_));
         let birth = Birth::of_token(&owner.name(), self.claims, is_svid);
         endings.check_token(&birth, self.subject, self.claims.all)
+    }
+
+    /// Whether its issuer stands by it, where the anchor wants it asked.
+    fn still_active(&self, owner: Owner<'_>) -> Result<Option<(StatusSource, Time)>, Standing> {
+        let question = self.asked.question;
+        match (owner, &question.credential) {
+            (Owner::Issuer(issuer), Credential::Jwt(token)) => {
+                still_active(self.asked.view, issuer, token, question.now)
+            }
+            (Owner::Issuer(_) | Owner::TrustDomain(_), _) => Ok(None),
+        }
+    }
+
+    /// Whether whoever signed it has taken it back.
+    fn status(&self, reached: &AnchorKey<'a>, budget: &mut Budget) -> Result<Told, Stop> {
+        let owner = reached.owner;
+        let (keys, algorithms) = match owner {
+            Owner::Issuer(issuer) => (issuer.keys(), issuer.algorithms()),
+            Owner::TrustDomain(bundle) => {
+                (Some(bundle.jwt_authorities()), Algorithm::SPIFFE.as_slice())
+            }
+        };
+        let signer = Signer {
+            name: &owner.name(),
+            issuer: self.claims.issuer,
+            keys: keys.into_iter().collect(),
+            algorithms,
+        };
+        status(
+            &self.asked,
+            self.claims.all,
+            reached.anchor,
+            &signer,
+            budget,
+        )
     }
 
     fn spiffe_facts(&self) -> Result<Facts, Reason> {
@@ -563,10 +601,23 @@ impl<'a> Model for TokenModel<'a> {
         let expected = &self.asked.question.context.expected;
         check_expected(expected, self.subject, id, email)?;
         let Some(audience) = audience else {
-            return Ok(Proved::AllButAudience);
+            return Ok(Proved::AllBut(Need::Audience));
+        };
+        let good = match self.status(reached, budget)? {
+            Told::Good(good) => good,
+            Told::Unknown(need) => return Ok(Proved::AllBut(need)),
+        };
+        let asked = match self.still_active(owner) {
+            Ok(asked) => asked,
+            Err(Standing::Refused(reason)) => return Err(reason.into()),
+            Err(Standing::Unknown(need)) => return Ok(Proved::AllBut(need)),
         };
         let effects = self.effects(owner, expires.plus(CLOCK_LEEWAY));
-        let identity = self.identity(reached, path, expires, audience, (facts, rule));
+        let mut identity = self.identity(reached, path, expires, audience, (facts, rule));
+        identity.add_status(good.check, good.source, good.until);
+        if let Some((source, until)) = asked {
+            identity.add_status(None, Some(source), Some(until));
+        }
         Ok(Proved::Identity(Box::new(identity), effects))
     }
 

@@ -28,6 +28,16 @@ pub struct FederationAnchor {
     lifetime_max: i64,
     entity_types: Vec<String>,
     trust_marks: Vec<RequiredMark>,
+    fetch: Option<ChainsFetched>,
+}
+
+/// From where whoever decides for many may fetch chains that do not come with their token.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ChainsFetched {
+    /// The hosts, each with a port or without; a leading dot stands for all below a name.
+    pub hosts: Vec<String>,
+    /// Certificates in PEM that their servers may end at besides the trust store of the system.
+    pub ca: Option<String>,
 }
 
 /// A trust mark that whoever is believed must have.
@@ -41,7 +51,7 @@ pub(super) struct RequiredMark {
 impl FederationAnchor {
     /// Reads the members of the anchor that stands at `place` of its document:
     /// `openid_federation` with an `entity_id` and `jwks`, and optionally `audiences`, `rules`,
-    /// `max_lifetime` (seconds), `entity_types` and `trust_marks`.
+    /// `max_lifetime` (seconds), `entity_types`, `trust_marks` and `fetch` (`hosts`, `ca`).
     ///
     /// # Errors
     ///
@@ -50,6 +60,7 @@ impl FederationAnchor {
         let known = [
             "audiences",
             "entity_types",
+            "fetch",
             "max_lifetime",
             "openid_federation",
             "rules",
@@ -79,6 +90,7 @@ impl FederationAnchor {
             lifetime_max: lifetime_max(&members, LIFETIME_MAX)?,
             entity_types: members.texts("entity_types")?,
             trust_marks: read_marks(&members)?,
+            fetch: read_fetch(&members)?,
         })
     }
 
@@ -112,9 +124,38 @@ impl FederationAnchor {
         &self.entity_types
     }
 
+    /// From where chains may be fetched, if they may.
+    pub fn fetch(&self) -> Option<&ChainsFetched> {
+        self.fetch.as_ref()
+    }
+
     pub(super) fn trust_marks(&self) -> &[RequiredMark] {
         &self.trust_marks
     }
+}
+
+fn read_fetch(members: &Members<'_>) -> Result<Option<ChainsFetched>, Reason> {
+    let Some(value) = members.get("fetch") else {
+        return Ok(None);
+    };
+    let place = members.place("fetch");
+    let Value::Object(object) = value else {
+        return Err(members.mistyped("fetch", "an object", value));
+    };
+    let fetch = Members::of(object, &place, &["ca", "hosts"])?;
+    let hosts = fetch.texts("hosts")?;
+    if hosts.is_empty() {
+        return Err(trust_document(format!(
+            "`{}` is missing",
+            fetch.place("hosts")
+        )));
+    }
+    let ca = match fetch.get("ca") {
+        None => None,
+        Some(Value::String(pem)) => Some(pem.clone()),
+        Some(other) => return Err(fetch.mistyped("ca", "certificates in PEM", other)),
+    };
+    Ok(Some(ChainsFetched { hosts, ca }))
 }
 
 fn read_rules(members: &Members<'_>) -> Result<Vec<Rule>, Reason> {

@@ -97,30 +97,38 @@ pub(super) struct Marks<'a> {
 }
 
 impl Marks<'_> {
-    pub(super) fn check(&self, crypto: &dyn Verifier, budget: &mut Budget) -> Result<(), Stop> {
+    /// Until when it has them all; `None` where they do not end.
+    pub(super) fn check(
+        &self,
+        crypto: &dyn Verifier,
+        budget: &mut Budget,
+    ) -> Result<Option<Time>, Stop> {
+        let mut until = None;
         for required in self.federation.trust_marks() {
             let mut why = "it has none of this type".to_owned();
             let of_type = |mark: &&(String, String)| mark.0 == required.mark;
-            let mut is_held = false;
+            // Of several of one type, the one that holds the longest counts.
+            let mut held: Option<Option<Time>> = None;
             for (_, token) in self.leaf.trust_marks.iter().filter(of_type) {
                 match self.check_one(token, &required.mark, &required.issuers, crypto, budget) {
-                    Ok(()) => is_held = true,
+                    Ok(end) => held = Some(longer(held, end)),
                     Err(Stop::Refused(reason)) => {
                         reason.sentence().trim_end_matches('.').clone_into(&mut why);
                     }
                     Err(stop) => return Err(stop),
                 }
             }
-            if !is_held {
+            let Some(end) = held else {
                 return Err(Reason::TrustMark {
                     entity: self.leaf.subject.clone(),
                     mark: required.mark.clone(),
                     detail: why,
                 }
                 .into());
-            }
+            };
+            until = until.into_iter().chain(end).min();
         }
-        Ok(())
+        Ok(until)
     }
 
     fn check_one(
@@ -130,7 +138,7 @@ impl Marks<'_> {
         issuers: &[String],
         crypto: &dyn Verifier,
         budget: &mut Budget,
-    ) -> Result<(), Stop> {
+    ) -> Result<Option<Time>, Stop> {
         let refuse = |detail: &str| Reason::TrustMark {
             entity: self.leaf.subject.clone(),
             mark: mark.to_owned(),
@@ -158,10 +166,10 @@ impl Marks<'_> {
         }
         let keys = self.keys_of(issuer);
         let keys = keys.ok_or_else(|| refuse("the keys of who gave it are not on the path"))?;
-        for key in select(keys, &jws, issuer).into_iter().flatten() {
+        for key in select(keys, jws.header(), issuer).into_iter().flatten() {
             key.admits(jws.header().algorithm)?;
             if jws.is_signed_by(key.key(), crypto, budget)? {
-                return Ok(());
+                return Ok(claims.expires);
             }
         }
         Err(refuse("its signature does not hold").into())
@@ -177,5 +185,13 @@ impl Marks<'_> {
         let mut of_issuer =
             others.filter(|one| one.subject == issuer && one.issuer == self.federation.entity_id());
         of_issuer.next().map(|one| &one.keys)
+    }
+}
+
+/// Of what is held and one more, the one that ends later; what has no end ends last.
+fn longer(held: Option<Option<Time>>, more: Option<Time>) -> Option<Time> {
+    match held {
+        None => more,
+        Some(held) => held.zip(more).map(|(held, more)| held.max(more)),
     }
 }

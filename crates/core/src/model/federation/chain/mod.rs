@@ -5,10 +5,11 @@ mod anchor;
 mod constraints;
 mod policy;
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 pub(crate) use anchor::FACTS;
-pub use anchor::FederationAnchor;
+pub use anchor::{ChainsFetched, FederationAnchor};
 
 use serde_json::{Map, Value};
 
@@ -16,9 +17,11 @@ use super::Asked;
 use super::audience::{RelyingParty, check_nonce};
 use super::claims::Claims;
 use super::keys::select;
+use super::status::{Signer, Told, status};
 use super::subject::{check_constraints, check_expected};
 use crate::anchor::{Anchor, AnchorKind};
 use crate::budget::Budget;
+use crate::credential::jose::algorithm::Algorithm;
 use crate::credential::jose::entity::EntityStatement;
 use crate::credential::jose::jwk::{Jwk, KeySet};
 use crate::credential::jose::jws::Jws;
@@ -41,6 +44,9 @@ use policy::Policy;
 /// The most statements that are read: a chain with 8 intermediates and the two configurations at
 /// its ends, and a few that lead elsewhere.
 const STATEMENTS: usize = 16;
+
+/// The types of entities that issue tokens (section 5.1.3, 5.1.4).
+const PROVIDERS: [&str; 2] = ["oauth_authorization_server", "openid_provider"];
 
 /// The most statements on a path.
 const LENGTH: usize = 10;
@@ -67,7 +73,7 @@ pub(super) fn decide_chain(
         .map(|(token, position)| EntityStatement::read(token, position, &limits))
         .collect::<Result<Vec<_>, _>>();
     let statements = match read {
-        Ok(statements) => statements,
+        Ok(statements) => each_once(statements),
         Err(reason) => return super::refused("the trust chain", reason),
     };
     let model = ChainModel {
@@ -79,7 +85,7 @@ pub(super) fn decide_chain(
     match path::search(&model, Step::Token, budget) {
         Ok(found) => match found.conclusion {
             Proved::Identity(identity, effects) => Verdict::Accept(Sealed::new(*identity, effects)),
-            Proved::AllButAudience => Verdict::Undetermined(vec![Need::Audience]),
+            Proved::AllBut(need) => Verdict::Undetermined(vec![need]),
         },
         Err(attempts) => Verdict::Reject(Refusal {
             model: TrustModel::Federation,
@@ -87,6 +93,15 @@ pub(super) fn decide_chain(
             legs: Vec::new(),
         }),
     }
+}
+
+/// The same statement twice would only be walked twice. What is signed tells them apart: an ECDSA
+/// signature has two spellings.
+fn each_once(statements: Vec<EntityStatement<'_>>) -> Vec<EntityStatement<'_>> {
+    let mut seen = BTreeSet::new();
+    let mut statements = statements;
+    statements.retain(|statement| seen.insert(statement.jws.signed()));
+    statements
 }
 
 struct ChainModel<'a> {
@@ -114,7 +129,7 @@ struct AnchorKey<'a> {
 
 enum Proved {
     Identity(Box<Identity>, Vec<Effect>),
-    AllButAudience,
+    AllBut(Need),
 }
 
 impl<'a> ChainModel<'a> {
@@ -128,7 +143,11 @@ impl<'a> ChainModel<'a> {
         let named = view.federations_named(&statement.issuer);
         let mut keys = Vec::new();
         for (anchor, federation) in named {
-            let selected = select(federation.keys(), &statement.jws, federation.entity_id());
+            let selected = select(
+                federation.keys(),
+                statement.jws.header(),
+                federation.entity_id(),
+            );
             keys.extend(selected.into_iter().map(|key| {
                 Candidate::Anchor(AnchorKey {
                     anchor,
@@ -220,7 +239,7 @@ impl<'a> ChainModel<'a> {
                 continue;
             };
             let keys = KeySet::read(entity, keys)?;
-            for key in select(&keys, self.token, entity) {
+            for key in select(&keys, self.token.header(), entity) {
                 let admitted = key.and_then(|key| {
                     key.admits(self.token.header().algorithm)?;
                     Ok(key)
@@ -251,7 +270,7 @@ impl<'a> ChainModel<'a> {
         budget: &mut Budget,
     ) -> Result<String, Stop> {
         let mut last = None;
-        for key in select(keys, &statement.jws, &statement.issuer) {
+        for key in select(keys, statement.jws.header(), &statement.issuer) {
             match key {
                 Err(reason) => last = Some(reason),
                 Ok(key) => {
@@ -277,9 +296,14 @@ impl<'a> ChainModel<'a> {
     }
 
     /// What the leaf is, once everyone above has had their say (section 6).
-    fn resolve(&self, path: &[&EntityStatement<'a>]) -> Result<Map<String, Value>, Reason> {
+    fn resolve(
+        &self,
+        path: &[&EntityStatement<'a>],
+        federation: &FederationAnchor,
+        budget: &mut Budget,
+    ) -> Result<Map<String, Value>, Stop> {
         let [leaf, above @ ..] = path else {
-            return Err(self.broken(self.issuer()));
+            return Err(self.broken(self.issuer()).into());
         };
         let mut metadata = leaf.metadata.clone();
         let superiors = || above.iter().filter(|one| !one.is_configuration());
@@ -300,8 +324,37 @@ impl<'a> ChainModel<'a> {
             constraints::keep_types(statement, &mut metadata);
         }
         let from_above = superiors().collect::<Vec<_>>().into_iter().rev().copied();
-        Policy::of(from_above)?.apply(&mut metadata)?;
+        let policy = Policy::of(from_above, budget)?;
+        policy.apply(&mut metadata, budget)?;
+        let types = types_that_sign(federation, &policy);
+        metadata.retain(|name, _| types.contains(&name.as_str()));
         Ok(metadata)
+    }
+
+    /// Whether the entity has taken the token back, by a list that a key of its metadata signed.
+    fn status(
+        &self,
+        reached: &AnchorKey<'a>,
+        metadata: &Map<String, Value>,
+        budget: &mut Budget,
+    ) -> Result<Told, Stop> {
+        let published = metadata.values().filter_map(|one| one.get("jwks"));
+        let sets = published
+            .map(|keys| KeySet::read(self.issuer(), keys))
+            .collect::<Result<Vec<_>, _>>()?;
+        let signer = Signer {
+            name: self.issuer(),
+            issuer: None,
+            keys: sets.iter().collect(),
+            algorithms: &Algorithm::ALL,
+        };
+        status(
+            &self.asked,
+            self.claims.all,
+            reached.anchor,
+            &signer,
+            budget,
+        )
     }
 
     fn check_subject(&self, reached: &AnchorKey<'a>) -> Result<(Facts, Option<&'a Rule>), Reason> {
@@ -319,6 +372,22 @@ impl<'a> ChainModel<'a> {
                 None => Ok((facts, None)),
             },
         }
+    }
+}
+
+/// As what an entity may sign tokens: as what the anchor says, or as a provider of tokens. Where
+/// superiors have a policy for some of these, keys that stand under another would escape it.
+fn types_that_sign<'p>(federation: &'p FederationAnchor, policy: &'p Policy) -> Vec<&'p str> {
+    let named = federation.entity_types();
+    if !named.is_empty() {
+        return named.iter().map(String::as_str).collect();
+    }
+    let spoken_of = policy.types().filter(|name| PROVIDERS.contains(name));
+    let spoken_of: Vec<&str> = spoken_of.collect();
+    if spoken_of.is_empty() {
+        PROVIDERS.to_vec()
+    } else {
+        spoken_of
     }
 }
 
@@ -437,22 +506,21 @@ impl<'a> Model for ChainModel<'a> {
         let intermediates = superiors.count().saturating_sub(1);
         let intermediates = u32::try_from(intermediates).unwrap_or(u32::MAX);
         reached.anchor.admits_path_length(intermediates)?;
-        let mut metadata = self.resolve(&statements)?;
-        let types = federation.entity_types();
-        if !types.is_empty() {
-            metadata.retain(|name, _| types.contains(name));
-        }
+        let metadata = self.resolve(&statements, federation, budget)?;
         // The key must still be the entity's own after everyone above has had their say.
         self.token_key(self.issuer(), &metadata, budget)?;
-        if let [leaf, ..] = statements.as_slice() {
-            let marks = Marks {
-                federation,
-                leaf,
-                path: &statements,
-                now: question.now,
-            };
-            marks.check(self.asked.crypto, budget)?;
-        }
+        let marked_until = match statements.as_slice() {
+            [leaf, ..] => {
+                let marks = Marks {
+                    federation,
+                    leaf,
+                    path: &statements,
+                    now: question.now,
+                };
+                marks.check(self.asked.crypto, budget)?
+            }
+            [] => None,
+        };
         if self.claims.issued_at.is_none() {
             return Err(Reason::ClaimMissing { claim: "iat" }.into());
         }
@@ -468,11 +536,16 @@ impl<'a> Model for ChainModel<'a> {
         let endings = self.asked.view.endings();
         endings.check_token(&birth, subject, self.claims.all)?;
         let Some(audience) = audience else {
-            return Ok(Proved::AllButAudience);
+            return Ok(Proved::AllBut(Need::Audience));
+        };
+        let good = match self.status(reached, &metadata, budget)? {
+            Told::Good(good) => good,
+            Told::Unknown(need) => return Ok(Proved::AllBut(need)),
         };
         let ends = statements.iter().map(|one| one.expires);
-        let expires = ends.fold(expires, Time::min);
-        let identity = self.identity(reached, path, expires, audience, (facts, rule));
+        let expires = ends.chain(marked_until).fold(expires, Time::min);
+        let mut identity = self.identity(reached, path, expires, audience, (facts, rule));
+        identity.add_status(good.check, good.source, good.until);
         let effects = question
             .context
             .nonce

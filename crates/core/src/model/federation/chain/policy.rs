@@ -5,8 +5,10 @@ use std::collections::BTreeMap;
 
 use serde_json::{Map, Value};
 
+use crate::budget::Budget;
 use crate::credential::jose::entity::EntityStatement;
 use crate::reason::{Reason, printable};
+use crate::stop::Stop;
 
 /// The policies of a path, merged from the anchor down.
 #[derive(Debug, Default)]
@@ -30,19 +32,25 @@ impl Policy {
     /// The policies of these statements, the one of the highest superior first.
     pub(super) fn of<'a>(
         statements: impl Iterator<Item = &'a EntityStatement<'a>>,
-    ) -> Result<Self, Reason> {
+        budget: &mut Budget,
+    ) -> Result<Self, Stop> {
         let mut merged = Self::default();
         for statement in statements {
-            merged.add(Self::read(statement)?)?;
+            merged.add(Self::read(statement, budget)?, budget)?;
         }
         Ok(merged)
     }
 
-    fn read(statement: &EntityStatement<'_>) -> Result<Self, Reason> {
+    /// The types of entities that it speaks of.
+    pub(super) fn types(&self) -> impl Iterator<Item = &str> {
+        self.by_type.keys().map(String::as_str)
+    }
+
+    fn read(statement: &EntityStatement<'_>, budget: &mut Budget) -> Result<Self, Stop> {
         let mut by_type = BTreeMap::new();
         for (entity_type, parameters) in &statement.metadata_policy {
             let Value::Object(parameters) = parameters else {
-                return Err(conflict(entity_type, "", "it is no object"));
+                return Err(conflict(entity_type, "", "it is no object").into());
             };
             let mut read = BTreeMap::new();
             for (parameter, operators) in parameters {
@@ -51,6 +59,7 @@ impl Policy {
                     parameter,
                 };
                 let operators = place.read(operators, &statement.critical_operators)?;
+                operators.pay(0, budget)?;
                 place.check(&operators)?;
                 read.insert(parameter.clone(), operators);
             }
@@ -60,7 +69,7 @@ impl Policy {
     }
 
     /// Takes the policy of a subordinate in (section 6.1.3.1): it can only tighten.
-    fn add(&mut self, lower: Self) -> Result<(), Reason> {
+    fn add(&mut self, lower: Self, budget: &mut Budget) -> Result<(), Stop> {
         for (entity_type, parameters) in lower.by_type {
             let known = self.by_type.entry(entity_type.clone()).or_default();
             for (parameter, operators) in parameters {
@@ -70,7 +79,10 @@ impl Policy {
                 };
                 let merged = match known.remove(&parameter) {
                     None => operators,
-                    Some(upper) => place.merge(upper, operators)?,
+                    Some(upper) => {
+                        operators.pay(upper.values(), budget)?;
+                        place.merge(upper, operators)?
+                    }
                 };
                 place.check(&merged)?;
                 known.insert(parameter, merged);
@@ -80,7 +92,11 @@ impl Policy {
     }
 
     /// What it makes of the metadata of an entity (section 6.1.4).
-    pub(super) fn apply(&self, metadata: &mut Map<String, Value>) -> Result<(), Reason> {
+    pub(super) fn apply(
+        &self,
+        metadata: &mut Map<String, Value>,
+        budget: &mut Budget,
+    ) -> Result<(), Stop> {
         for (entity_type, parameters) in &self.by_type {
             let Some(Value::Object(members)) = metadata.get_mut(entity_type) else {
                 continue;
@@ -90,10 +106,29 @@ impl Policy {
                     entity_type,
                     parameter,
                 };
+                let known = members.get(parameter);
+                operators.pay(known.map_or(0, |known| place.list_of(known).len()), budget)?;
                 place.apply(operators, members)?;
             }
         }
         Ok(())
+    }
+}
+
+impl Operators {
+    /// How many values it names.
+    fn values(&self) -> usize {
+        let lists = [&self.add, &self.one_of, &self.subset_of, &self.superset_of];
+        let lists = lists.into_iter().flatten().map(Vec::len);
+        let single = [&self.value, &self.default].into_iter().flatten();
+        let single = single.map(|value| value.as_array().map_or(1, Vec::len));
+        lists.chain(single).sum()
+    }
+
+    /// Pays for comparing these values with each other and with so many others.
+    fn pay(&self, others: usize, budget: &mut Budget) -> Result<(), Stop> {
+        let all = self.values().saturating_add(others);
+        budget.value_comparisons(all.saturating_mul(all))
     }
 }
 

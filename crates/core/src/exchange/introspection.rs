@@ -1,0 +1,82 @@
+//! A token that somebody was shown and asks its issuer about (RFC 7662), read before it is decided
+//! on by the issuer itself.
+
+use serde_json::{Map, Value};
+
+use super::statement::LINEAGE;
+use crate::budget::Limits;
+use crate::credential::jose::base64url;
+use crate::credential::jose::jws::Jws;
+use crate::id::Digest;
+use crate::model::federation::claims::Claims;
+use crate::question::{Context, Holder};
+use crate::reason::Reason;
+
+/// A token as it was presented, not yet believed.
+#[derive(Clone, Debug)]
+pub struct Presented {
+    claims: Map<String, Value>,
+    audiences: Vec<String>,
+    holder: Holder,
+    is_access_token: bool,
+}
+
+impl Presented {
+    /// Reads a token.
+    ///
+    /// # Errors
+    ///
+    /// Those of reading a token.
+    pub fn read(token: &str) -> Result<Self, Reason> {
+        let jws = Jws::read(token, &Limits::default())?;
+        let claims = Claims::read(&jws.claims)?;
+        let audiences = claims.audiences.iter().map(ToString::to_string).collect();
+        let cnf = jws.claims.get("cnf");
+        let digest = |name: &str| {
+            let text = cnf?.get(name)?.as_str()?;
+            let bytes: [u8; 32] = base64url::decode(text)?.try_into().ok()?;
+            Some(Digest::from_bytes(bytes))
+        };
+        let holder = Holder {
+            jkt: digest("jkt"),
+            certificate: digest("x5t#S256"),
+        };
+        let token_type = jws.header().token_type.as_deref();
+        let is_access_token = token_type.is_some_and(|name| name.eq_ignore_ascii_case("at+jwt"));
+        Ok(Self {
+            audiences,
+            holder,
+            is_access_token,
+            claims: jws.claims,
+        })
+    }
+
+    /// In which it is believed if it holds at all: whoever asks was shown it by someone, for
+    /// something, and answers for having checked that.
+    pub fn context(&self) -> Context {
+        Context {
+            audiences: self.audiences.clone(),
+            holder: self.holder.clone(),
+            access_token: self.is_access_token,
+            ..Context::default()
+        }
+    }
+
+    /// What it says, for whoever asks: not what it descends from, which is between the tenant and
+    /// whoever it got that from.
+    pub fn into_answer(self) -> Map<String, Value> {
+        let mut claims = self.claims;
+        for name in [LINEAGE, "status"] {
+            claims.remove(name);
+        }
+        if self.is_access_token {
+            let kind = if self.holder.jkt.is_some() {
+                "DPoP"
+            } else {
+                "Bearer"
+            };
+            claims.insert("token_type".to_owned(), kind.into());
+        }
+        claims
+    }
+}

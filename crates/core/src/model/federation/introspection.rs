@@ -1,0 +1,607 @@
+//! Tokens that only their issuer can read: what it answered when it was asked (RFC 7662), in the one
+//! search. Also for tokens that can be read, where an anchor wants their issuer asked all the same.
+//!
+//! Nobody is asked here. An answer is evidence like a revocation list: whoever asked gives it, with
+//! when that was.
+
+use std::fmt;
+use std::sync::Arc;
+
+use serde_json::{Map, Value};
+
+use super::Asked;
+use super::audience::{RelyingParty, check_nonce, check_parties};
+use super::claims::{CLOCK_LEEWAY, Claims};
+use super::issuer::IssuerAnchor;
+use super::subject::{check_constraints, check_expected};
+use crate::anchor::{Anchor, AnchorKind};
+use crate::budget::{Budget, Limits};
+use crate::credential::jose::json::read_object;
+use crate::credential::members::{Members, trust_document};
+use crate::crypto::Verifier;
+use crate::ended::Birth;
+use crate::id::Digest;
+use crate::path::{self, Candidate, Model};
+use crate::policy::facts::Facts;
+use crate::policy::rules::{Rule, not_matched};
+use crate::question::Question;
+use crate::reason::{About, Reason};
+use crate::stop::Stop;
+use crate::time::Time;
+use crate::verdict::{
+    AnchorReached, Check, Compared, Effect, Fact, Identity, IdentityKind, Need, Refusal, Sealed,
+    StatusSource, TrustModel, Verdict,
+};
+use crate::view::View;
+use crate::vouch::{How, Vouch};
+
+/// For how many seconds an answer is believed unless something else is said, and the most.
+pub const ANSWER_AGE_USUAL: i64 = 60;
+const AGE_MAX: i64 = 3_600;
+
+/// The most bytes of an answer: as those of a token.
+pub const ANSWER_BYTES: usize = 16 << 10;
+
+/// How the key of an issuer is called that has told something itself.
+const BY_ITSELF: &str = "introspection";
+
+/// What an issuer is asked about its tokens.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Introspection {
+    of_opaque: bool,
+    of_jwt: bool,
+    age_max: i64,
+    without_audience: bool,
+}
+
+impl Introspection {
+    /// Reads `introspection` of an issuer: `tokens` (`opaque`, `jwt`), `max_age` in seconds, and
+    /// `without_audience`.
+    pub(super) fn read(members: &Members<'_>) -> Result<Option<Self>, Reason> {
+        let Some(value) = members.get("introspection") else {
+            return Ok(None);
+        };
+        let place = members.place("introspection");
+        let Value::Object(object) = value else {
+            return Err(members.mistyped("introspection", "an object", value));
+        };
+        let members = Members::of(object, &place, &["max_age", "tokens", "without_audience"])?;
+        let tokens = members.texts("tokens")?;
+        let has = |name: &str| tokens.iter().any(|one| one == name);
+        if tokens.iter().any(|name| name != "jwt" && name != "opaque") {
+            return Err(trust_document(format!(
+                "`{}` names the tokens that it is asked about: `opaque`, `jwt`",
+                members.place("tokens")
+            )));
+        }
+        let age_max = members.seconds("max_age")?.unwrap_or(ANSWER_AGE_USUAL);
+        if age_max > AGE_MAX {
+            return Err(trust_document(format!(
+                "`{}` is over an hour ({AGE_MAX} s)",
+                members.place("max_age")
+            )));
+        }
+        Ok(Some(Self {
+            of_opaque: tokens.is_empty() || has("opaque"),
+            of_jwt: has("jwt"),
+            age_max,
+            without_audience: members.flag("without_audience")?,
+        }))
+    }
+
+    /// For how many seconds an answer is believed.
+    pub fn age_max(&self) -> i64 {
+        self.age_max
+    }
+}
+
+/// What an issuer answered about a token.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Introspected {
+    issuer: String,
+    token: Digest,
+    at: Time,
+    is_active: bool,
+    claims: Map<String, Value>,
+    digest: Digest,
+}
+
+impl fmt::Debug for Introspected {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Introspected")
+            .field("issuer", &self.issuer)
+            .field("token", &self.token.short())
+            .field("at", &self.at)
+            .field("is_active", &self.is_active)
+            .finish_non_exhaustive()
+    }
+}
+
+impl Introspected {
+    /// Reads what `issuer` answered at a time about the token with this digest (RFC 7662 2.2).
+    ///
+    /// # Errors
+    ///
+    /// `federation.introspection_malformed`.
+    pub fn read(issuer: &str, token: Digest, at: Time, answer: &[u8]) -> Result<Self, Reason> {
+        let malformed = |detail: String| Reason::IntrospectionMalformed {
+            issuer: issuer.to_owned(),
+            detail,
+        };
+        if answer.len() > ANSWER_BYTES {
+            return Err(malformed(format!("it has more than {ANSWER_BYTES} bytes")));
+        }
+        let read = read_object(answer, "answer", &Limits::default());
+        let mut claims =
+            read.map_err(|reason| malformed(reason.sentence().trim_end_matches('.').to_owned()))?;
+        let is_active = match claims.remove("active") {
+            Some(Value::Bool(is_active)) => is_active,
+            Some(_) | None => {
+                return Err(malformed("`active` is neither true nor false".to_owned()));
+            }
+        };
+        // RFC 7662 2.2: what is said beside that of a token that does not hold, means nothing.
+        if !is_active {
+            claims.clear();
+        }
+        Ok(Self {
+            issuer: issuer.to_owned(),
+            token,
+            at,
+            is_active,
+            claims,
+            digest: Digest::of(answer),
+        })
+    }
+
+    /// Who answered.
+    pub fn issuer(&self) -> &str {
+        &self.issuer
+    }
+
+    /// About which token: the digest of its text.
+    pub fn token(&self) -> Digest {
+        self.token
+    }
+
+    /// When.
+    pub fn at(&self) -> Time {
+        self.at
+    }
+
+    /// Until when it may be used again: for so many seconds, and never beyond the end of the token.
+    pub fn usable_until(&self, age_max: i64) -> Time {
+        let end = self.claims.get("exp").and_then(Value::as_i64);
+        let end = end.map(Time::from_unix);
+        end.into_iter().fold(self.at.plus(age_max), Time::min)
+    }
+
+    /// What the token says.
+    pub(crate) fn claims(&self) -> &Map<String, Value> {
+        &self.claims
+    }
+
+    pub(crate) fn digest(&self) -> Digest {
+        let issuer = self.issuer.as_bytes();
+        let at = self.at.unix().to_be_bytes();
+        let parts = [issuer, self.token.as_bytes(), &at, self.digest.as_bytes()];
+        Digest::of_list(parts)
+    }
+}
+
+/// The answer about a token that may be used now, if there is one.
+fn answered<'a>(
+    view: &'a View,
+    issuer: &IssuerAnchor,
+    asking: &Introspection,
+    token: &Digest,
+    now: Time,
+) -> Option<&'a Introspected> {
+    let answers = view.introspected(token);
+    let of_issuer = answers.filter(|answer| answer.issuer == issuer.issuer());
+    let usable = |answer: &&Introspected| {
+        now < answer.at.plus(asking.age_max) && answer.at <= now.plus(CLOCK_LEEWAY)
+    };
+    of_issuer.filter(usable).max_by_key(|answer| answer.at)
+}
+
+fn inactive(answer: &Introspected) -> Reason {
+    Reason::TokenInactive {
+        issuer: answer.issuer.clone(),
+        at: answer.at,
+    }
+}
+
+fn source(answer: &Introspected, asking: &Introspection) -> StatusSource {
+    StatusSource {
+        source: "introspection",
+        issuer: answer.issuer.clone(),
+        as_of: answer.at,
+        next: Some(answer.at.plus(asking.age_max)),
+    }
+}
+
+/// Whether the issuer of a token that can be read still stands by it, where the anchor wants it
+/// asked: since when that is known, and until when it counts. The need, where nobody asked.
+pub(super) fn still_active(
+    view: &View,
+    issuer: &IssuerAnchor,
+    token: &str,
+    now: Time,
+) -> Result<Option<(StatusSource, Time)>, Standing> {
+    let Some(asking) = issuer.introspection().filter(|asking| asking.of_jwt) else {
+        return Ok(None);
+    };
+    let digest = Digest::of(token.as_bytes());
+    match answered(view, issuer, asking, &digest, now) {
+        None => Err(Standing::Unknown(Need::Introspection {
+            issuer: issuer.issuer().to_owned(),
+        })),
+        Some(answer) if !answer.is_active => Err(Standing::Refused(inactive(answer))),
+        Some(answer) => Ok(Some((
+            source(answer, asking),
+            answer.at.plus(asking.age_max),
+        ))),
+    }
+}
+
+/// Why it is not known that an issuer stands by a token.
+pub(super) enum Standing {
+    Refused(Reason),
+    Unknown(Need),
+}
+
+/// Decides on a token that only its issuer can read.
+pub(crate) fn decide_opaque(
+    token: &str,
+    question: &Question,
+    view: &View,
+    crypto: &dyn Verifier,
+    budget: &mut Budget,
+) -> Verdict {
+    let asked = Asked {
+        question,
+        view,
+        crypto,
+    };
+    let model = OpaqueModel {
+        asked,
+        token: Digest::of(token.as_bytes()),
+    };
+    if let Some(need) = model.need() {
+        return Verdict::Undetermined(vec![need]);
+    }
+    match path::search(&model, (), budget) {
+        Ok(found) => match found.conclusion {
+            Proved::Identity(identity, effects) => Verdict::Accept(Sealed::new(*identity, effects)),
+            Proved::AllBut(need) => Verdict::Undetermined(vec![need]),
+        },
+        Err(attempts) => Verdict::Reject(Refusal {
+            model: TrustModel::Federation,
+            attempts,
+            legs: Vec::new(),
+        }),
+    }
+}
+
+struct OpaqueModel<'a> {
+    asked: Asked<'a>,
+    token: Digest,
+}
+
+/// An issuer that can be asked, and its answer.
+struct AnchorKey<'a> {
+    anchor: &'a Arc<Anchor>,
+    issuer: &'a IssuerAnchor,
+    asking: &'a Introspection,
+}
+
+enum Proved {
+    Identity(Box<Identity>, Vec<Effect>),
+    AllBut(Need),
+}
+
+impl<'a> OpaqueModel<'a> {
+    /// The issuers that are asked about such tokens: the one that is named, or the only one. A token
+    /// is shown to nobody else: whoever else saw it could use it.
+    fn issuers(&self) -> Vec<AnchorKey<'a>> {
+        let anchors = self.asked.view.anchors().iter();
+        let asked = anchors.filter_map(|anchor| match &anchor.kind {
+            AnchorKind::Issuer(issuer) => {
+                let asking = issuer.introspection().filter(|asking| asking.of_opaque)?;
+                Some(AnchorKey {
+                    anchor,
+                    issuer,
+                    asking,
+                })
+            }
+            _ => None,
+        });
+        let mut asked: Vec<AnchorKey<'a>> = asked.collect();
+        if let Some(name) = &self.asked.question.context.issuer {
+            asked.retain(|one| one.issuer.names().any(|known| known == name));
+        }
+        asked
+    }
+
+    fn need(&self) -> Option<Need> {
+        let issuers = self.issuers();
+        let [one] = issuers.as_slice() else {
+            return None;
+        };
+        let question = self.asked.question;
+        let is_admitted = one.anchor.admits(&question.tenant, question.now).is_ok()
+            && self.check_standing(one).is_ok();
+        (is_admitted && self.answer(one).is_none()).then(|| Need::Introspection {
+            issuer: one.issuer.issuer().to_owned(),
+        })
+    }
+
+    fn answer(&self, reached: &AnchorKey<'a>) -> Option<&'a Introspected> {
+        let (view, now) = (self.asked.view, self.asked.question.now);
+        answered(view, reached.issuer, reached.asking, &self.token, now)
+    }
+
+    fn check_standing(&self, reached: &AnchorKey<'a>) -> Result<(), Reason> {
+        let name = reached.issuer.issuer();
+        let standing = reached.issuer.standing();
+        standing.admits(name, &reached.anchor.name, self.asked.question.now)
+    }
+
+    fn opaque(&self) -> Reason {
+        let anchors = self.asked.view.anchors().iter();
+        let known = anchors.filter_map(|anchor| match &anchor.kind {
+            AnchorKind::Issuer(issuer) => {
+                let asking = issuer.introspection().filter(|asking| asking.of_opaque);
+                asking.map(|_| issuer.issuer().to_owned())
+            }
+            _ => None,
+        });
+        Reason::TokenOpaque {
+            known: known.collect(),
+        }
+    }
+
+    fn malformed(reached: &AnchorKey<'_>, detail: &str) -> Reason {
+        Reason::IntrospectionMalformed {
+            issuer: reached.issuer.issuer().to_owned(),
+            detail: detail.to_owned(),
+        }
+    }
+
+    /// Reads what the issuer says of the token; it must be its own.
+    fn claims(&self, reached: &AnchorKey<'a>) -> Result<(&'a Introspected, Claims<'a>), Reason> {
+        let answer = self.answer(reached).ok_or_else(|| self.opaque())?;
+        if !answer.is_active {
+            return Err(inactive(answer));
+        }
+        let claims = Claims::read(&answer.claims)?;
+        let is_named = |name: &str| reached.issuer.names().any(|known| known == name);
+        match claims.issuer {
+            Some(name) if !is_named(name) => Err(Self::malformed(
+                reached,
+                "it says that the token is of another issuer",
+            )),
+            Some(_) | None => Ok((answer, claims)),
+        }
+    }
+
+    /// Until when the token holds: as long as it says, and as the answer may be used.
+    fn expires(&self, reached: &AnchorKey<'a>, claims: &Claims<'_>) -> Result<Time, Reason> {
+        let now = self.asked.question.now;
+        let known = self.answer(reached).map(Introspected::at);
+        let known = known.unwrap_or(now).plus(reached.asking.age_max);
+        if claims.expires.is_none() {
+            return Ok(known);
+        }
+        let expires = claims.check_times(now, reached.issuer.lifetime_max())?;
+        Ok(expires.min(known))
+    }
+
+    fn check_subject(
+        &self,
+        reached: &AnchorKey<'a>,
+        claims: &Claims<'_>,
+        subject: &str,
+    ) -> Result<(Facts, Option<&'a Rule>), Reason> {
+        let question = self.asked.question;
+        let issuer = reached.issuer;
+        reached.anchor.admits(&question.tenant, question.now)?;
+        check_constraints(reached.anchor, subject, None)?;
+        if let Some(preset) = issuer.preset() {
+            preset.check_subject(issuer.issuer(), claims.all)?;
+        }
+        let rules = issuer.rules();
+        let asked = rules.iter().flat_map(|rule| rule.conditions().keys());
+        let facts = Facts::of(claims.all, issuer.preset(), asked.map(String::as_str))?;
+        check_expected(&question.context.expected, subject, None, None)?;
+        match rules.iter().find(|rule| rule.admits(&facts)) {
+            Some(rule) => Ok((facts, Some(rule))),
+            None => match not_matched(issuer.issuer(), rules, &facts) {
+                Some(reason) => Err(reason),
+                None => Ok((facts, None)),
+            },
+        }
+    }
+
+    /// For whom the token is; nobody in particular where the anchor allows that.
+    fn check_audience(
+        &self,
+        reached: &AnchorKey<'a>,
+        claims: &Claims<'a>,
+    ) -> Result<Option<String>, Reason> {
+        let context = &self.asked.question.context;
+        if claims.audiences.is_empty() {
+            return match reached.asking.without_audience {
+                true => Ok(Some("none is named, which the anchor allows".to_owned())),
+                false => Err(Reason::ClaimMissing { claim: "aud" }),
+            };
+        }
+        let party = RelyingParty::of(context, reached.issuer.audiences());
+        let fits = party.check(&claims.audiences, context)?;
+        check_parties(reached.issuer, claims, fits)?;
+        Ok(fits.map(str::to_owned))
+    }
+}
+
+impl<'a> Model for OpaqueModel<'a> {
+    /// The token itself; there is only one.
+    type Statement = ();
+    type AnchorKey = AnchorKey<'a>;
+    type Conclusion = Proved;
+
+    fn candidates(
+        &self,
+        _trail: &[()],
+        _budget: &mut Budget,
+    ) -> Result<Vec<Candidate<Self>>, Stop> {
+        let mut issuers = self.issuers();
+        match (issuers.pop(), issuers.is_empty()) {
+            (Some(one), true) => Ok(vec![Candidate::Anchor(one)]),
+            (Some(_) | None, _) => Err(self.opaque().into()),
+        }
+    }
+
+    fn vouch(
+        &self,
+        _trail: &[()],
+        candidate: &Candidate<Self>,
+        _budget: &mut Budget,
+    ) -> Result<Vouch, Stop> {
+        let Candidate::Anchor(reached) = candidate else {
+            // Such tokens are vouched for by anchors only; `candidates` gives nothing else.
+            return Err(self.opaque().into());
+        };
+        self.check_standing(reached)?;
+        let (answer, claims) = self.claims(reached)?;
+        let from = claims.not_before.or(claims.issued_at);
+        Ok(Vouch {
+            vouches_for: claims.required_subject()?.into(),
+            by: answer.issuer.as_str().into(),
+            how: How::Introspection,
+            key: BY_ITSELF.into(),
+            valid: from.zip(claims.expires),
+        })
+    }
+
+    fn conclude(
+        &self,
+        _trail: &[()],
+        path: &[Vouch],
+        reached: &AnchorKey<'a>,
+        _budget: &mut Budget,
+    ) -> Result<Proved, Stop> {
+        let question = self.asked.question;
+        let (answer, claims) = self.claims(reached)?;
+        if let Some(cnf) = claims.all.get("cnf")
+            && !question.context.holder.is_meant_by(cnf)
+        {
+            return Err(Reason::ProofMissing {}.into());
+        }
+        let subject = claims.required_subject()?;
+        let expires = self.expires(reached, &claims)?;
+        let audience = self.check_audience(reached, &claims)?;
+        check_nonce(&question.context, &claims)?;
+        let (facts, rule) = self.check_subject(reached, &claims, subject)?;
+        let issuer = reached.issuer.issuer();
+        let birth = Birth::of_token(issuer, &claims, false);
+        let endings = self.asked.view.endings();
+        endings.check_token(&birth, subject, claims.all)?;
+        let Some(audience) = audience else {
+            return Ok(Proved::AllBut(Need::Audience));
+        };
+        let effects = question
+            .context
+            .nonce
+            .iter()
+            .map(|nonce| Effect::ConsumeNonce {
+                scope: format!("nonce of {issuer}"),
+                nonce: nonce.clone(),
+                until: expires.plus(CLOCK_LEEWAY),
+            });
+        let effects = effects.collect();
+        let ends = [
+            reached.anchor.stewardship.expires,
+            reached.issuer.standing().end(),
+        ];
+        let end = ends.into_iter().flatten().fold(expires, Time::min);
+        let identity = Identity {
+            name: format!("{issuer}#{subject}"),
+            kind: IdentityKind::Token,
+            model: TrustModel::Federation,
+            path: path.to_vec(),
+            anchor: AnchorReached {
+                anchor: Arc::clone(reached.anchor),
+                key: BY_ITSELF.to_owned(),
+                subject: issuer.to_owned(),
+            },
+            checks: checks(answer, &audience, expires, rule, question.now),
+            legs: Vec::new(),
+            facts: facts.into_map(),
+            revocation: vec![source(answer, reached.asking)],
+            valid_from: claims.valid_from(question.now),
+            // In the second in which one of them expires it is too late.
+            valid_until: end.plus(-1),
+        };
+        Ok(Proved::Identity(Box::new(identity), effects))
+    }
+
+    fn name_of(&self, candidate: &Candidate<Self>) -> String {
+        match candidate {
+            Candidate::Anchor(reached) => reached.anchor.name.clone(),
+            Candidate::Statement(()) => "the token".to_owned(),
+        }
+    }
+
+    fn name_of_fault(&self, _trail: &[()], reached: &AnchorKey<'a>, reason: &Reason) -> String {
+        match reason.about() {
+            About::Anchor => reached.anchor.name.clone(),
+            About::EndEntity | About::Subject(_) => "the token".to_owned(),
+        }
+    }
+
+    fn name_of_end(&self, _trail: &[()]) -> String {
+        "the token".to_owned()
+    }
+}
+
+/// What was compared with what, in the order in which it was.
+fn checks(
+    answer: &Introspected,
+    audience: &str,
+    expires: Time,
+    rule: Option<&Rule>,
+    now: Time,
+) -> Vec<Check> {
+    let mut checks = vec![
+        Check {
+            what: "introspection",
+            compared: Compared::with(
+                "{} said at {} that the token holds",
+                vec![Fact::Text(answer.issuer.clone()), Fact::Time(answer.at)],
+            ),
+            spec: "RFC 7662 2.2",
+        },
+        Check {
+            what: "time",
+            compared: Compared::with(
+                "{} is before {}",
+                vec![Fact::Time(now), Fact::Time(expires)],
+            ),
+            spec: "RFC 7662 2.2, 4",
+        },
+        Check {
+            what: "audience",
+            compared: audience.to_owned().into(),
+            spec: "RFC 7662 2.2",
+        },
+    ];
+    if let Some(rule) = rule {
+        checks.push(Check {
+            what: "rule",
+            compared: rule.name().to_owned().into(),
+            spec: "docs/how-to/trust-documents.md",
+        });
+    }
+    checks
+}

@@ -1,0 +1,86 @@
+//! What a tenant says of its own tokens to whoever asks (RFC 7662).
+
+use avouch_core::budget::Budget;
+use avouch_core::credential::Credential;
+use avouch_core::crypto::AwsLc;
+use avouch_core::decide;
+use avouch_core::exchange::introspection::Presented;
+use avouch_core::id::SpiffeId;
+use avouch_core::question::{Profile, Purpose, Question};
+use avouch_core::reason::Reason;
+use avouch_core::verdict::{IdentityKind, Verdict};
+use avouch_store::SingleUse;
+use serde_json::{Map, Value};
+
+use super::believing::Uses;
+use super::request::IntrospectionRequest;
+use super::{Exchange, Shown};
+use crate::fault::{Fault, Refused};
+
+impl Exchange<'_> {
+    /// That whoever asks is a workload of the tenant, or a client that a rule knows: by its assertion,
+    /// which is used up, or by the certificate of the connection.
+    pub(crate) fn authenticated(
+        &self,
+        request: &IntrospectionRequest,
+        shown: Shown<'_>,
+    ) -> Result<(), Refused> {
+        let mut uses = Uses::default();
+        let client = match &request.client {
+            Some(client) => Some(self.client(client, &mut uses)?),
+            None => self.tls_client(shown, &mut uses)?.map(|(client, _)| client),
+        };
+        let refuse = |detail: &str| Reason::IssueClient {
+            detail: detail.to_owned(),
+        };
+        let client =
+            client.ok_or_else(|| refuse("it sent neither `client_assertion` nor a certificate"))?;
+        if client.identity.kind() == IdentityKind::Spiffe && !self.is_own(client.identity.name()) {
+            return Err(refuse("it is of a trust domain of somebody else").into());
+        }
+        let rows: Vec<SingleUse> = uses.into_rows(self)?;
+        if rows.is_empty() {
+            return Ok(());
+        }
+        let used = self.plane.store.use_once(self.tenant.id(), &rows)?;
+        let before = used.into_iter().find_map(|used| match used {
+            avouch_store::Used::Before { at } => Some(at),
+            avouch_store::Used::First => None,
+        });
+        match before {
+            None => Ok(()),
+            Some(at) => Err(Reason::IssueUsed {
+                what: "client assertion",
+                at,
+            }
+            .into()),
+        }
+    }
+
+    /// What a token of the tenant says, if it holds: for whomever it is, and whoever holds it.
+    pub(crate) fn introspect(&self, token: &str) -> Result<Option<Map<String, Value>>, Fault> {
+        let Ok(presented) = Presented::read(token) else {
+            return Ok(None);
+        };
+        let question = Question {
+            tenant: self.tenant.id().clone(),
+            credential: Credential::Jwt(token.to_owned()),
+            profile: Profile::Spiffe,
+            purpose: Purpose::Any,
+            now: self.now,
+            context: presented.context(),
+        };
+        let verdict = decide(&question, self.view, &AwsLc, &mut Budget::default());
+        let Verdict::Accept(sealed) = verdict else {
+            return Ok(None);
+        };
+        let identity = sealed.preview();
+        let is_own = identity.kind() == IdentityKind::Spiffe && self.is_own(identity.name());
+        Ok(is_own.then(|| presented.into_answer()))
+    }
+
+    fn is_own(&self, name: &str) -> bool {
+        let id = SpiffeId::parse(name);
+        id.is_ok_and(|id| self.own.contains(id.trust_domain()))
+    }
+}

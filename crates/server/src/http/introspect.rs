@@ -1,0 +1,76 @@
+//! Whether a token of the tenant itself holds, for whoever it was shown to (RFC 7662).
+
+use std::sync::Arc;
+
+use avouch_api::members::Document;
+use avouch_core::reason::Reason;
+use serde_json::{Value, json};
+
+use super::answer::Answer;
+use super::call::{Call, Stop};
+use super::oauth;
+use super::token::FORM;
+use crate::access::{Noun, Verb};
+use crate::exchange::request::IntrospectionRequest;
+use crate::exchange::{Exchange, Shown};
+use crate::fault::Refused;
+use crate::tenant::Tenant;
+
+/// Answers `active` and what the token says, or nothing but that it does not hold: why is nobody's
+/// business here (2.2).
+pub(super) fn answer(call: &Call) -> Result<Answer, Stop> {
+    let tenant = call.any_tenant()?;
+    let refuse = |reason: Reason| {
+        Stop::OAuth(Box::new(oauth::Refusal {
+            reason,
+            is_grant: false,
+            sees_all: false,
+        }))
+    };
+    let request = read(call).map_err(refuse)?;
+    let known = call.http.views.known(call, &tenant)?;
+    let exchange = Exchange::at(call.plane(), &tenant, &known.view, &known.rules, &call.id);
+    if !is_administrator(call, &tenant)? {
+        let shown = Shown {
+            proofs: &[],
+            certificates: call.certificates(),
+        };
+        match exchange.authenticated(&request, shown) {
+            Ok(()) => {}
+            Err(Refused::Reason(reason)) => return Err(refuse(*reason)),
+            Err(Refused::Fault(fault)) => return Err(fault.into()),
+        }
+    }
+    let told = match exchange.introspect(&request.token) {
+        Ok(Some(mut claims)) => {
+            claims.insert("active".to_owned(), true.into());
+            Value::Object(claims)
+        }
+        Ok(None) => json!({ "active": false }),
+        Err(fault) => return Err(fault.into()),
+    };
+    Ok(Answer::json(&told))
+}
+
+/// Whoever may read what the tenant trusts may ask, too.
+fn is_administrator(call: &Call, tenant: &Arc<Tenant>) -> Result<bool, Stop> {
+    if !call.has_authorization() {
+        return Ok(false);
+    }
+    let Some(caller) = call.caller_if_any()? else {
+        return Ok(false);
+    };
+    let name = tenant.id().as_str();
+    let permitted = call.plane().permit(&caller, name, Verb::Read, Noun::Rule);
+    Ok(permitted.is_ok())
+}
+
+fn read(call: &Call) -> Result<IntrospectionRequest, Reason> {
+    let named = call.content_type.as_deref().unwrap_or_default();
+    let essence = named.split(';').next().unwrap_or_default().trim();
+    if !essence.eq_ignore_ascii_case(FORM) {
+        let detail = format!("its `Content-Type` must be `{FORM}`");
+        return Err(Document::Request("introspection request").refuse(detail));
+    }
+    IntrospectionRequest::read(call.text("introspection request")?)
+}

@@ -1,0 +1,254 @@
+//! Our status lists: the exchanged tokens that ended before their time.
+//!
+//! A token has its number from this server alone, and its `jti` says which: so no two tokens have
+//! one number, whatever other servers do, and nothing more is stored than the intent that is stored
+//! anyway. What the lists say is worked out of the intents and of what ended.
+
+use std::collections::BTreeMap;
+use std::fmt::Write;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use avouch_core::ended::{Birth, Mark};
+use avouch_core::id::{TenantId, TrustDomain};
+use avouch_core::reason::Reason;
+use avouch_core::time::Time;
+use avouch_issuer::random::Random;
+use avouch_issuer::stages::issue_one;
+use avouch_issuer::status_list::StatusListRequest;
+use avouch_issuer::token::TokenKind;
+use avouch_store::{CredentialKind, IntentRow};
+use serde_json::{Value, json};
+
+use crate::fault::{Fault, Refused};
+use crate::issuing::StoreLog;
+use crate::plane::Plane;
+use crate::tenant::Tenant;
+
+/// How many tokens have their number in one list: 16 KiB of bits, and some hundred bytes as long as
+/// few have ended.
+const ENTRIES: u32 = 1 << 17;
+
+/// For how many seconds whoever fetched a list may keep it, which is how long it takes at most until
+/// an ending is seen there.
+pub(crate) const TIME_TO_LIVE: i64 = 60;
+
+/// For how many seconds a list holds.
+const LIFE: i64 = 3_600;
+
+/// After how many seconds a list is signed anew.
+const SIGNED_ANEW: i64 = 30;
+
+/// How many signed lists are kept.
+const MOST_KEPT: usize = 1_024;
+
+/// What this server does about the lists that it publishes.
+#[derive(Default)]
+pub(crate) struct Publishing {
+    /// The list that is being filled, by the trust domain of its tokens.
+    filling: Mutex<BTreeMap<(TenantId, TrustDomain), Filling>>,
+    signed: Mutex<BTreeMap<(TenantId, String), Signed>>,
+}
+
+struct Filling {
+    list: [u8; 8],
+    next: u32,
+    /// What the numbers are mixed with, so that they do not tell the order.
+    turn: u32,
+}
+
+#[derive(Clone)]
+struct Signed {
+    token: String,
+    made: Time,
+    /// When something ended last before it was made.
+    ended: u64,
+}
+
+/// The number of a token.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Numbered {
+    /// What the token is called (`jti`).
+    pub(crate) token_id: String,
+    /// Where its status is told (`status`).
+    pub(crate) status: Value,
+}
+
+impl Publishing {
+    /// Gives a token a number.
+    fn number(
+        &self,
+        tenant: &TenantId,
+        domain: &TrustDomain,
+        random: &dyn Random,
+    ) -> Result<([u8; 8], u32), Fault> {
+        let mut filling = self.filling.lock().unwrap_or_else(PoisonError::into_inner);
+        let key = (tenant.clone(), domain.clone());
+        if filling.get(&key).is_none_or(|known| known.next >= ENTRIES) {
+            let mut bytes = [0; 12];
+            random.fill(&mut bytes)?;
+            let [list @ .., a, b, c, d] = bytes;
+            let fresh = Filling {
+                list,
+                next: 0,
+                turn: u32::from_be_bytes([a, b, c, d]),
+            };
+            filling.insert(key.clone(), fresh);
+        }
+        let known = filling.get_mut(&key);
+        let known = known.ok_or_else(|| Fault::Bug("a list is gone".to_owned()))?;
+        let count = known.next;
+        known.next += 1;
+        // An odd factor and a summand permute the numbers of a list, whose count is a power of two.
+        let factor = known.turn | 1;
+        let index = count.wrapping_mul(factor).wrapping_add(known.turn >> 8) % ENTRIES;
+        Ok((known.list, index))
+    }
+
+    fn signed(&self, tenant: &TenantId, list: &str, ended: u64, now: Time) -> Option<String> {
+        let signed = self.signed.lock().unwrap_or_else(PoisonError::into_inner);
+        let known = signed.get(&(tenant.clone(), list.to_owned()))?;
+        let is_current = known.ended == ended && now.since(known.made) < SIGNED_ANEW;
+        is_current.then(|| known.token.clone())
+    }
+
+    fn keep(&self, tenant: &TenantId, list: &str, made: Signed) {
+        let mut signed = self.signed.lock().unwrap_or_else(PoisonError::into_inner);
+        if signed.len() >= MOST_KEPT {
+            let now = made.made;
+            signed.retain(|_, known| now.since(known.made) < SIGNED_ANEW);
+        }
+        if signed.len() < MOST_KEPT {
+            signed.insert((tenant.clone(), list.to_owned()), made);
+        }
+    }
+}
+
+impl Plane {
+    /// Gives a token of a trust domain of the tenant a number in a list.
+    pub(crate) fn number_token(
+        &self,
+        tenant: &Tenant,
+        domain: &TrustDomain,
+    ) -> Result<Numbered, Fault> {
+        let (list, index) = self.publishing.number(tenant.id(), domain, &self.random)?;
+        let mut rest = [0; 4];
+        self.random.fill(&mut rest)?;
+        let name = hex(&list);
+        let uri = format!("{}/status/{name}", self.issuer_of(tenant.id()));
+        Ok(Numbered {
+            token_id: format!("{name}{index:08x}{}", hex(&rest)),
+            status: json!({"status_list": {"idx": index, "uri": uri}}),
+        })
+    }
+
+    /// A status list of the tenant, signed.
+    ///
+    /// # Errors
+    ///
+    /// `issue.object_unknown`, or what failed on our side.
+    pub fn status_list(&self, tenant: &Arc<Tenant>, name: &str) -> Result<String, Refused> {
+        let unknown = || Reason::IssueObjectUnknown {
+            object: "status list",
+            name: name.chars().take(64).collect(),
+        };
+        let is_name = |byte: u8| byte.is_ascii_digit() || (b'a'..=b'f').contains(&byte);
+        if name.len() != 16 || !name.bytes().all(is_name) {
+            return Err(unknown().into());
+        }
+        let now = self.now();
+        let (ended, endings) = {
+            let held = tenant.held();
+            (held.ended_sequence.number(), Arc::clone(&held.endings))
+        };
+        if let Some(token) = self.publishing.signed(tenant.id(), name, ended, now) {
+            return Ok(token);
+        }
+        // Where nothing ended, it is enough that there is one.
+        let most = if endings.is_empty() { 1 } else { ENTRIES };
+        let intents = self.store.intents_called(tenant.id(), name, most)?;
+        let tokens = || intents.iter().filter(|one| one.kind == CredentialKind::Jwt);
+        let first = tokens().next().ok_or_else(unknown)?;
+        let domain = first.subject.trust_domain().clone();
+        let mut statuses = vec![0_u8; usize::try_from(ENTRIES / 8).unwrap_or_default()];
+        for intent in tokens().filter(|intent| intent.not_after > now) {
+            let (birth, lineage) = (birth_of(intent), &intent.lineage);
+            if endings.is_ended(&birth, lineage)
+                && let Some(index) = index_of(intent)
+                && let Some(byte) = statuses.get_mut(index / 8)
+            {
+                *byte |= 1 << (index % 8);
+            }
+        }
+        let issuer = self.issuer_of(tenant.id());
+        let request = StatusListRequest {
+            uri: format!("{issuer}/status/{name}"),
+            issuer,
+            time_to_live: TIME_TO_LIVE,
+            life: LIFE,
+            statuses,
+        };
+        let authority = tenant
+            .held()
+            .authorities
+            .signing_token(TokenKind::Jwt, &domain, now)
+            .cloned()?;
+        let prepared = authority.prepare_status_list(request, now, &self.random)?;
+        let token = issue_one(prepared, &StoreLog::of(self))?;
+        let made = Signed {
+            token: token.clone(),
+            made: now,
+            ended,
+        };
+        self.publishing.keep(tenant.id(), name, made);
+        Ok(token)
+    }
+}
+
+/// When a token was had, and by which marks it can be ended: as when it is presented.
+fn birth_of(intent: &IntentRow) -> Birth {
+    let issuer = format!("spiffe://{}", intent.subject.trust_domain());
+    Birth {
+        at: Some(intent.not_before),
+        marks: vec![
+            Mark::subject(&issuer, intent.subject.as_str()),
+            Mark::token(&issuer, intent.id.as_str()),
+        ],
+    }
+}
+
+/// The number of a token, as its name says.
+fn index_of(intent: &IntentRow) -> Option<usize> {
+    let digits = intent.id.as_str().get(16..24)?;
+    usize::from_str_radix(digits, 16).ok()
+}
+
+fn hex(bytes: &[u8]) -> String {
+    bytes.iter().fold(String::new(), |mut text, byte| {
+        let _ = write!(text, "{byte:02x}");
+        text
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use avouch_issuer::random::SystemRandom;
+
+    use super::*;
+
+    #[test]
+    fn no_two_tokens_have_one_number() {
+        let publishing = Publishing::default();
+        let tenant = TenantId::parse("acme").unwrap();
+        let domain = TrustDomain::parse("acme.test").unwrap();
+        let mut seen = BTreeSet::new();
+        for _ in 0..ENTRIES + 10 {
+            let number = publishing.number(&tenant, &domain, &SystemRandom).unwrap();
+            assert!(number.1 < ENTRIES);
+            assert!(seen.insert(number));
+        }
+        let lists: BTreeSet<[u8; 8]> = seen.iter().map(|(list, _)| *list).collect();
+        assert_eq!(lists.len(), 2);
+    }
+}

@@ -1,0 +1,373 @@
+//! Chains of OpenID Federation that do not come with their token: fetched from below, entity by
+//! entity, up to a trust anchor (1.0, sections 9, 8.1 and 10.1).
+//!
+//! ```text
+//! token ─► its issuer ─► configuration ─► authority_hints ─► configuration of each superior
+//!          a host that the anchor allows                          │ federation_fetch_endpoint
+//!                                   what it says of the one below ◄┘  … up to the anchor
+//! ```
+//!
+//! Nothing of it is believed here: what was fetched is put beside the token, and the core decides as
+//! if whoever sent the token had sent it. Only hosts that the anchor names are called, so many for
+//! each entity, and each entity is looked up once in a while.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use avouch_core::anchor::AnchorKind;
+use avouch_core::credential::Credential;
+use avouch_core::id::TenantId;
+use avouch_core::model::federation::FederationAnchor;
+use avouch_core::reason::Reason;
+use avouch_core::time::Time;
+use avouch_core::verdict::Verdict;
+use avouch_core::view::View;
+use axum::http::header::ACCEPT;
+use base64ct::{Base64UrlUnpadded, Encoding};
+use serde_json::Value;
+
+use crate::fault::Refused;
+use crate::fetch::{Flights, Limits, Request, Target, Trust, certificates};
+use crate::plane::Plane;
+use crate::tenant::Tenant;
+
+/// Where an entity says what it is (section 9).
+const CONFIGURATION: &str = "/.well-known/openid-federation";
+
+/// How many documents are fetched for one chain: two for each superior, and the first.
+const MOST_FETCHES: usize = 17;
+
+/// How many superiors are above an entity at most, as the core reads chains.
+const MOST_ABOVE: usize = 8;
+
+/// How many hints of one entity are followed.
+const MOST_HINTS: usize = 4;
+
+/// The most bytes of a statement.
+const STATEMENT_BYTES: usize = 16 << 10;
+
+/// How long a decision waits for a chain.
+const LONGEST_WAIT: Duration = Duration::from_secs(5);
+
+/// For how many seconds a chain is kept at most.
+const KEPT: i64 = 3_600;
+
+/// After how many seconds an entity is looked up again, whose chain was no good.
+const AGAIN: i64 = 60;
+
+/// The most entities of which something is remembered.
+const MOST_KEPT: usize = 4_096;
+
+type Key = (TenantId, String);
+
+/// What this server knows of chains.
+pub(crate) struct Chains {
+    known: Mutex<BTreeMap<Key, Known>>,
+    flights: Flights<Key, ()>,
+}
+
+#[derive(Clone)]
+struct Known {
+    statements: Arc<Vec<String>>,
+    at: Time,
+    until: Time,
+}
+
+impl Default for Chains {
+    fn default() -> Self {
+        Self {
+            known: Mutex::default(),
+            flights: Flights::new(4),
+        }
+    }
+}
+
+impl Chains {
+    fn of(&self, key: &Key) -> Option<Known> {
+        let known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
+        known.get(key).cloned()
+    }
+
+    fn keep(&self, key: Key, chain: Known, now: Time) {
+        let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
+        if known.len() >= MOST_KEPT {
+            known.retain(|_, one| now < one.until);
+        }
+        if known.len() < MOST_KEPT {
+            known.insert(key, chain);
+        }
+    }
+}
+
+/// Within which bounds something is fetched for one chain.
+#[derive(Clone)]
+struct Bounds {
+    anchor: String,
+    hosts: Vec<String>,
+    trust: Trust,
+}
+
+impl Bounds {
+    fn of(federation: &FederationAnchor) -> Option<Self> {
+        let fetch = federation.fetch()?;
+        let trust = match &fetch.ca {
+            None => Trust::System,
+            Some(pem) => Trust::SystemAnd(certificates(pem).ok()?),
+        };
+        Some(Self {
+            anchor: federation.entity_id().to_owned(),
+            hosts: fetch.hosts.clone(),
+            trust,
+        })
+    }
+
+    /// Whether an address is of a host that may be called: one of the list, or one below a name with
+    /// a leading dot.
+    fn allow(&self, target: &Target) -> bool {
+        let (host, authority) = (target.host(), target.authority());
+        let is_meant = |name: &String| match name.strip_prefix('.') {
+            Some(_) => host.len() > name.len() && host.ends_with(name.as_str()),
+            None => host == *name || authority == *name,
+        };
+        self.hosts.iter().any(is_meant)
+    }
+}
+
+impl Plane {
+    /// The statements that lead from the issuer of a token to a trust anchor, where a verdict lacks
+    /// them and the anchor lets them be fetched. `tried` are those of which that verdict is. It
+    /// blocks.
+    pub(crate) fn missing_chain(
+        self: &Arc<Self>,
+        tenant: &Arc<Tenant>,
+        verdict: &Verdict,
+        (credential, view, tried): (&Credential, &View, &[String]),
+    ) -> Option<Vec<String>> {
+        let Credential::Jwt(token) = credential else {
+            return None;
+        };
+        if !may_help(verdict) {
+            return None;
+        }
+        let issuer = text_of(token, "iss")?;
+        let target = Target::parse(&issuer).ok()?;
+        let anchors = view.anchors().iter();
+        let bounds = anchors.filter_map(|anchor| match &anchor.kind {
+            AnchorKind::Federation(federation) => Bounds::of(federation),
+            _ => None,
+        });
+        let bounds: Vec<Bounds> = bounds.filter(|bounds| bounds.allow(&target)).collect();
+        if bounds.is_empty() {
+            return None;
+        }
+        let (key, now) = ((tenant.id().clone(), issuer.clone()), self.now());
+        if let Some(known) = self.chains.of(&key) {
+            let is_new = known.statements.as_slice() != tried;
+            if is_new && !known.statements.is_empty() && now < known.until {
+                return Some(known.statements.to_vec());
+            }
+            if now.since(known.at) < AGAIN {
+                return None;
+            }
+        }
+        let runtime = tokio::runtime::Handle::try_current().ok()?;
+        let flight = self.chains.flights.share(key.clone(), || {
+            let (plane, tenant, key) = (Arc::clone(self), Arc::clone(tenant), key.clone());
+            async move {
+                let mut found = Vec::new();
+                for bounds in bounds {
+                    let mut resolving = Resolving::of(&plane, &tenant, bounds);
+                    if let Some(statements) = resolving.chain(&issuer).await {
+                        found = statements;
+                        break;
+                    }
+                }
+                let ends = found.iter().filter_map(|one| end_of(one));
+                let known = Known {
+                    until: ends.fold(now.plus(KEPT), Time::min),
+                    at: now,
+                    statements: Arc::new(found),
+                };
+                plane.chains.keep(key, known, now);
+            }
+        });
+        let waited = async { tokio::time::timeout(LONGEST_WAIT, flight).await };
+        runtime.block_on(waited).ok()??;
+        let known = self.chains.of(&key)?;
+        let is_news = !known.statements.is_empty() && known.statements.as_slice() != tried;
+        is_news.then(|| known.statements.to_vec())
+    }
+}
+
+/// Whether another chain could turn a refusal.
+fn may_help(verdict: &Verdict) -> bool {
+    let Verdict::Reject(refusal) = verdict else {
+        return false;
+    };
+    let mut attempts = refusal.attempts().iter();
+    attempts.any(|attempt| {
+        matches!(
+            attempt.reason(),
+            Reason::ChainBroken { .. }
+                | Reason::KeyUnknown { .. }
+                | Reason::StatementExpired { .. }
+                | Reason::StatementSignature { .. }
+        )
+    })
+}
+
+/// One chain that is being fetched.
+struct Resolving<'a> {
+    plane: &'a Plane,
+    tenant: &'a Tenant,
+    bounds: Bounds,
+    left: usize,
+    seen: BTreeSet<String>,
+}
+
+impl<'a> Resolving<'a> {
+    fn of(plane: &'a Plane, tenant: &'a Tenant, bounds: Bounds) -> Self {
+        Self {
+            plane,
+            tenant,
+            bounds,
+            left: MOST_FETCHES,
+            seen: BTreeSet::new(),
+        }
+    }
+
+    /// The statements from an entity up to the anchor, its own first.
+    async fn chain(&mut self, entity: &str) -> Option<Vec<String>> {
+        let own = self.configuration(entity).await?;
+        let mut chain = vec![own.clone()];
+        self.seen.insert(entity.to_owned());
+        // Depth first, with what is still to be tried beside what was found on the way.
+        let mut open = vec![(entity.to_owned(), hints_of(&own))];
+        while let Some((below, hints)) = open.last_mut() {
+            let below = below.clone();
+            let Some(above) = hints.pop() else {
+                open.pop();
+                // What led nowhere is left out again; the first is its own.
+                if chain.len() > open.len().max(1) {
+                    chain.pop();
+                }
+                continue;
+            };
+            if open.len() > MOST_ABOVE || !self.seen.insert(above.clone()) {
+                continue;
+            }
+            let Some((configuration, statement)) = self.superior(&above, &below).await else {
+                continue;
+            };
+            chain.push(statement);
+            if above == self.bounds.anchor {
+                // It may say that its key has changed.
+                chain.push(configuration);
+                return Some(chain);
+            }
+            open.push((above, hints_of(&configuration)));
+        }
+        None
+    }
+
+    /// What a superior says it is, and what it says of an entity.
+    async fn superior(&mut self, above: &str, below: &str) -> Option<(String, String)> {
+        let configuration = self.configuration(above).await?;
+        let claims = claims_of(&configuration)?;
+        let endpoint = claims
+            .get("metadata")?
+            .get("federation_entity")?
+            .get("federation_fetch_endpoint")?
+            .as_str()?;
+        let separator = if endpoint.contains('?') { '&' } else { '?' };
+        let url = format!("{endpoint}{separator}sub={}", escaped(below));
+        let statement = self.fetch(&url).await?;
+        Some((configuration, statement))
+    }
+
+    async fn configuration(&mut self, entity: &str) -> Option<String> {
+        let entity = entity.strip_suffix('/').unwrap_or(entity);
+        self.fetch(&format!("{entity}{CONFIGURATION}")).await
+    }
+
+    async fn fetch(&mut self, url: &str) -> Option<String> {
+        self.left = self.left.checked_sub(1)?;
+        match self.fetched(url).await {
+            Ok(statement) => Some(statement),
+            Err(Refused::Reason(reason)) => {
+                self.plane.counters.refused(reason.code());
+                tracing::info!(
+                    tenant = %self.tenant.id(), url, code = reason.code(),
+                    "a statement of a federation was not fetched: {}", reason.sentence()
+                );
+                None
+            }
+            Err(Refused::Fault(fault)) => {
+                tracing::error!(
+                    tenant = %self.tenant.id(), url, %fault, "a statement cannot be fetched"
+                );
+                None
+            }
+        }
+    }
+
+    async fn fetched(&self, url: &str) -> Result<String, Refused> {
+        let target = Target::parse(url)?;
+        if !self.bounds.allow(&target) {
+            return Err(Reason::FetchEntityElsewhere {
+                url: url.chars().take(256).collect(),
+                anchor: self.bounds.anchor.clone(),
+                host: target.authority(),
+            }
+            .into());
+        }
+        let limits = Limits {
+            body: STATEMENT_BYTES,
+            whole: LONGEST_WAIT,
+            ..Limits::default()
+        };
+        let request = Request::get(url)?
+            .header(ACCEPT, "application/entity-statement+jwt")
+            .trusting(self.bounds.trust.clone())
+            .within(limits);
+        let fetching = self.plane.fetcher().ask(self.tenant.id(), &request);
+        let answer = fetching.await?.when_ok()?;
+        Ok(String::from_utf8_lossy(answer.body()).trim().to_owned())
+    }
+}
+
+/// The superiors that a configuration names, in turned order; nothing is believed of it here.
+fn hints_of(configuration: &str) -> Vec<String> {
+    let claims = claims_of(configuration).unwrap_or_default();
+    let hints = claims.get("authority_hints").and_then(Value::as_array);
+    let hints = hints.into_iter().flatten().filter_map(Value::as_str);
+    let mut hints: Vec<String> = hints.take(MOST_HINTS).map(str::to_owned).collect();
+    hints.reverse();
+    hints
+}
+
+fn end_of(statement: &str) -> Option<Time> {
+    let claims = claims_of(statement)?;
+    claims.get("exp")?.as_i64().map(Time::from_unix)
+}
+
+fn text_of(token: &str, claim: &str) -> Option<String> {
+    claims_of(token)?.get(claim)?.as_str().map(str::to_owned)
+}
+
+fn claims_of(token: &str) -> Option<Value> {
+    let claims = token.split('.').nth(1)?;
+    let claims = Base64UrlUnpadded::decode_vec(claims).ok()?;
+    serde_json::from_slice(&claims).ok()
+}
+
+/// As a value behind the question mark of an address (RFC 3986 2.1).
+fn escaped(text: &str) -> String {
+    let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-._~".contains(&byte);
+    let bytes = text.bytes().map(|byte| match plain(byte) {
+        true => char::from(byte).to_string(),
+        false => format!("%{byte:02X}"),
+    });
+    bytes.collect()
+}

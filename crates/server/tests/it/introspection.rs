@@ -1,0 +1,383 @@
+//! Introspection (RFC 7662), both ways.
+
+use std::sync::{Arc, Mutex};
+
+use avouch_testkit::https::{HttpsServer, Shown, response, root};
+use avouch_testkit::key::Key;
+use avouch_testkit::token::TokenForge;
+use avouch_testkit::world::pem;
+use base64ct::{Base64, Encoding};
+use serde_json::{Value, json};
+
+use crate::exchange::{
+    ACCESS_TOKEN, Cloud, OURSELVES, exchange_form, form, refusal, token as issued_token,
+};
+use crate::http::{Answer, request, send};
+use crate::registry::{AUDIENCE, Registry};
+use crate::signals::{SUBJECT, cloud, someone, workflow};
+
+const FORM: (&str, &str) = ("content-type", "application/x-www-form-urlencoded");
+const BY_SVID: &str = "urn:ietf:params:oauth:client-assertion-type:jwt-spiffe";
+
+fn introspect(
+    cloud: &Cloud,
+    tenant: &str,
+    parameters: &[(&str, &str)],
+    as_operator: bool,
+) -> Answer {
+    let bearer = format!("Bearer {}", cloud.world.operator());
+    let mut headers = vec![FORM];
+    if as_operator {
+        headers.push(("authorization", &bearer));
+    }
+    let path = format!("/t/{tenant}/introspect");
+    let body = form(parameters);
+    send(
+        cloud.world.address,
+        &request("POST", &path, &headers, Some(&body)),
+    )
+}
+
+fn told(cloud: &Cloud, token: &str) -> Value {
+    let answer = introspect(cloud, "one", &[("token", token)], true);
+    assert_eq!(answer.status, 200, "{}", answer.body);
+    assert_eq!(answer.header("cache-control"), Some("no-store"));
+    answer.json()
+}
+
+fn exchanged(cloud: &Cloud, changed: &Value, more: &[(&str, &str)]) -> String {
+    issued_token(&cloud.send(&exchange_form(&workflow(cloud, 20, changed), more), &[]))
+}
+
+#[test]
+fn a_token_of_ours_is_active_until_it_ended() {
+    let cloud = cloud();
+    let token = exchanged(&cloud, &json!({}), &[]);
+    let other = exchanged(&cloud, &someone("other"), &[]);
+    let answer = told(&cloud, &token);
+    assert_eq!(answer["active"], true, "{answer}");
+    assert_eq!(answer["sub"], "spiffe://one.test/ci/74/deploy");
+    assert_eq!(answer["iss"], OURSELVES);
+    assert!(answer["exp"].is_i64());
+    assert!(answer.get("lineage").is_none(), "{answer}");
+    let access = exchanged(
+        &cloud,
+        &json!({}),
+        &[("requested_token_type", ACCESS_TOKEN)],
+    );
+    let answer = told(&cloud, &access);
+    assert_eq!(
+        (&answer["active"], &answer["token_type"]),
+        (&json!(true), &json!("Bearer"))
+    );
+    // One that is bound to a key holds, whoever asks.
+    let proof = cloud.signed_proof();
+    let bound = exchange_form(&workflow(&cloud, 20, &json!({})), &[]);
+    let bound = issued_token(&cloud.send(&bound, &[("dpop", &proof)]));
+    assert_eq!(told(&cloud, &bound)["active"], true);
+    let ended = json!({"issuer": crate::exchange::GITHUB, "subject": SUBJECT, "reason": "a test"});
+    assert!(cloud.manage("POST", "/v1/tenants/one/ended", &ended).status < 300);
+    for token in [&token, &access, &bound] {
+        assert_eq!(told(&cloud, token), json!({"active": false}));
+    }
+    assert_eq!(told(&cloud, &other)["active"], true);
+}
+
+#[test]
+fn what_is_not_of_the_tenant_or_does_not_hold_is_inactive_and_nothing_more_is_told() {
+    let cloud = cloud();
+    let token = exchanged(&cloud, &json!({}), &[]);
+    let forged = TokenForge::saying(Value::Object(crate::exchange::claims(&token)))
+        .sign(&Key::p256("mallory"), "k1");
+    let mut bent = token.clone();
+    bent.replace_range(bent.len() - 2.., "AA");
+    let foreign = workflow(&cloud, 20, &json!({}));
+    for wrong in ["x", "a.b.c", &forged, &bent, &foreign] {
+        assert_eq!(told(&cloud, wrong), json!({"active": false}), "{wrong:.40}");
+    }
+    // Another tenant knows nothing of it.
+    let answer = introspect(&cloud, "two", &[("token", &token)], true);
+    assert_eq!(answer.json(), json!({"active": false}), "{}", answer.body);
+    let missing = introspect(&cloud, "one", &[], true);
+    assert_eq!(refusal(&missing).0, "invalid_request");
+}
+
+#[test]
+fn whoever_asks_says_who_they_are_once() {
+    let cloud = cloud();
+    let token = exchanged(&cloud, &json!({}), &[]);
+    let nobody = introspect(&cloud, "one", &[("token", &token)], false);
+    assert_eq!(nobody.status, 401, "{}", nobody.body);
+    assert_eq!(refusal(&nobody).0, "invalid_client");
+    // Workloads of the tenant show a JWT-SVID that was made for this.
+    let svid = |id: &str| {
+        let owner = cloud
+            .world
+            .plane
+            .tenant_named(id.split(['/', '.']).nth(2).unwrap())
+            .unwrap();
+        cloud.world.token(id);
+        let entry = id.rsplit('/').next().unwrap();
+        let audience = vec![OURSELVES.to_owned()];
+        let node = cloud.world.node();
+        let issued = cloud
+            .world
+            .plane
+            .issue_jwt(node, owner.id().as_str(), entry, &[], audience);
+        issued.unwrap().token
+    };
+    let asking = |assertion: &str| {
+        let parameters = [
+            ("token", token.as_str()),
+            ("client_assertion_type", BY_SVID),
+            ("client_assertion", assertion),
+        ];
+        introspect(&cloud, "one", &parameters, false)
+    };
+    let assertion = svid("spiffe://one.test/api");
+    let answer = asking(&assertion);
+    assert_eq!(answer.json()["active"], true, "{}", answer.body);
+    assert_eq!(refusal(&asking(&assertion)).1, "issue.token_used");
+    // Of another tenant, and for somebody else.
+    assert_eq!(
+        refusal(&asking(&svid("spiffe://two.test/api"))).0,
+        "invalid_client"
+    );
+    let for_others = cloud.world.token("spiffe://one.test/api");
+    assert_eq!(refusal(&asking(&for_others)).0, "invalid_client");
+    let discovery = cloud
+        .world
+        .get("/t/one/.well-known/openid-configuration")
+        .json();
+    assert_eq!(
+        discovery["introspection_endpoint"],
+        format!("{OURSELVES}/introspect")
+    );
+}
+
+/// An issuer that answers about its tokens, and what it was asked.
+struct Asked {
+    server: HttpsServer,
+    answer: Arc<Mutex<Vec<u8>>>,
+    ca: String,
+}
+
+impl Asked {
+    fn start() -> Self {
+        let root = root("Introspection Root");
+        let answer: Arc<Mutex<Vec<u8>>> = Arc::default();
+        let said = Arc::clone(&answer);
+        let shown = Shown::under(&root, &["localhost"]);
+        let server = HttpsServer::start(&shown, move |_, wire| {
+            let answer = said.lock().unwrap().clone();
+            wire.write_all(&answer)
+        });
+        Self {
+            server,
+            answer,
+            ca: pem("CERTIFICATE", &root.certificate),
+        }
+    }
+
+    fn says(&self, answer: &Value) {
+        let fields = [("content-type", "application/json")];
+        *self.answer.lock().unwrap() = response(200, &fields, answer.to_string().as_bytes());
+    }
+
+    fn holds(&self, registry: &Registry) {
+        self.says(&json!({
+            "active": true, "iss": self.server.url(""), "sub": "job-7", "aud": AUDIENCE,
+            "iat": registry.now() - 10, "exp": registry.now() + 600, "jti": "t-1",
+        }));
+    }
+
+    fn document(&self, more: &Value) -> Value {
+        let mut asked = json!({
+            "endpoint": self.server.url("/introspect"), "client_id": "avouch one",
+            "client_secret": "s3cr:t/+",
+        });
+        for (name, value) in more.as_object().unwrap() {
+            asked[name] = value.clone();
+        }
+        json!({
+            "issuer": self.server.url(""), "ca": self.ca, "audiences": [AUDIENCE],
+            "jwks": {"keys": []}, "introspection": asked,
+        })
+    }
+
+    fn count(&self) -> usize {
+        self.server.received().len()
+    }
+}
+
+fn decide(registry: &Registry, token: &str) -> Value {
+    let question = json!({"credential": {"opaque": token}, "audience": [AUDIENCE]});
+    let answer = registry.call("POST", "/t/one/decide", Some(&question));
+    assert_eq!(answer.status, 200, "{}", answer.body);
+    answer.json()
+}
+
+fn word(registry: &Registry, token: &str) -> String {
+    let verdict = decide(registry, token);
+    match verdict["verdict"].as_str().unwrap() {
+        "reject" => verdict["reason"]["code"].as_str().unwrap().to_owned(),
+        other => other.to_owned(),
+    }
+}
+
+#[test]
+fn an_opaque_token_is_what_its_issuer_says_for_as_long_as_that_is_fresh() {
+    let mut registry = Registry::new();
+    let asked = Asked::start();
+    let put = registry.put("as", &asked.document(&json!({})));
+    assert_eq!(put.status, 200, "{}", put.body);
+    assert!(
+        !put.body.contains("s3cr:t"),
+        "the secret is shown: {}",
+        put.body
+    );
+    assert!(!put.body.contains("sealed"), "{}", put.body);
+    asked.holds(&registry);
+    let verdict = decide(&registry, "opaque-token");
+    assert_eq!(verdict["verdict"], "accept", "{verdict}");
+    assert_eq!(verdict["path"][0]["how"], "introspection");
+    assert_eq!(verdict["revocation"][0]["source"], "introspection");
+    assert_eq!(word(&registry, "opaque-token"), "accept");
+    assert_eq!(asked.count(), 1, "an answer is used for a minute");
+    let received = &asked.server.received()[0];
+    let body = String::from_utf8_lossy(&received.body).into_owned();
+    assert_eq!(body, "token=opaque-token&token_type_hint=access_token");
+    // RFC 6749 2.3.1: both are escaped before they are put together.
+    let basic = format!(
+        "Basic {}",
+        Base64::encode_string(b"avouch%20one:s3cr%3At%2F%2B")
+    );
+    assert_eq!(received.headers.get("authorization"), Some(&basic));
+    asked.says(&json!({"active": false}));
+    assert_eq!(word(&registry, "opaque-token"), "accept");
+    assert_eq!(
+        word(&registry, "another-token"),
+        "federation.token_inactive"
+    );
+    registry.pass(61);
+    assert_eq!(word(&registry, "opaque-token"), "federation.token_inactive");
+    // Put again without the secret: it stays.
+    let again = registry.show("as")["document"].clone();
+    assert_eq!(registry.put("as", &again).status, 200);
+    registry.pass(61);
+    word(&registry, "opaque-token");
+    let received = asked.server.received();
+    assert_eq!(
+        received.last().unwrap().headers.get("authorization"),
+        Some(&basic)
+    );
+    // For another client it does not.
+    let mut other = again;
+    other["introspection"]["client_id"] = "someone else".into();
+    assert_eq!(registry.put("as", &other).status, 200);
+    registry.pass(61);
+    word(&registry, "opaque-token");
+    let received = asked.server.received();
+    assert_eq!(received.last().unwrap().headers.get("authorization"), None);
+}
+
+#[test]
+fn an_issuer_that_does_not_answer_is_no_yes() {
+    let mut registry = Registry::new();
+    let asked = Asked::start();
+    assert_eq!(registry.put("as", &asked.document(&json!({}))).status, 200);
+    for wrong in [
+        response(401, &[], b"{\"active\": true}"),
+        response(200, &[], b"<html>"),
+        response(200, &[], b"{\"active\": \"true\"}"),
+        response(302, &[("location", "/elsewhere")], b""),
+        vec![],
+    ] {
+        *asked.answer.lock().unwrap() = wrong;
+        assert_eq!(word(&registry, "opaque-token"), "undetermined");
+        let count = asked.count();
+        assert_eq!(word(&registry, "opaque-token"), "undetermined");
+        assert_eq!(
+            asked.count(),
+            count,
+            "who does not answer is left alone for a while"
+        );
+        registry.pass(6);
+    }
+    asked.holds(&registry);
+    assert_eq!(word(&registry, "opaque-token"), "accept");
+    // Whoever is nobody to the tenant has nobody asked.
+    let question = json!({"credential": {"opaque": "a-third-token"}, "audience": [AUDIENCE]});
+    let count = asked.count();
+    let anyone = registry.as_anyone("/t/one/decide", &question);
+    assert_eq!(anyone.json()["verdict"], "undetermined", "{}", anyone.body);
+    assert_eq!(asked.count(), count);
+}
+
+#[test]
+fn what_is_wanted_of_introspection_is_read_strictly() {
+    let registry = Registry::new();
+    let asked = Asked::start();
+    for wrong in [
+        json!({"endpoint": "http://localhost/introspect"}),
+        json!({"client_id": 7}),
+        json!({"client_secret": 7}),
+        json!({"client_secret_sealed": "AAAA"}),
+        json!({"tokens": ["all"]}),
+        json!({"max_age": 3_601}),
+        json!({"maxage": 60}),
+    ] {
+        let put = registry.put("as", &asked.document(&wrong));
+        assert!((400..500).contains(&put.status), "{wrong}: {}", put.body);
+    }
+}
+
+#[test]
+fn an_opaque_token_is_exchanged_once_and_not_when_it_ended() {
+    let mut registry = Registry::new();
+    let asked = Asked::start();
+    assert_eq!(registry.put("as", &asked.document(&json!({}))).status, 200);
+    let domain = json!({"name": "one.test"});
+    registry.call("POST", "/v1/tenants/one/trust-domains", Some(&domain));
+    let rule = json!({
+        "from": {"anchor": "as", "facts": {"subject": "job-7"}},
+        "gives": {
+            "spiffe_id": "spiffe://one.test/job/7", "kinds": ["jwt-svid"],
+            "audiences": ["https://cloud.test"],
+        },
+        "subject_audiences": [AUDIENCE],
+        "bearer": {"reason": "no key at hand", "expires": "2027-02-01T00:00:00Z"},
+        "owner": "the platform team", "reason": "jobs",
+    });
+    let put = registry.call("PUT", "/v1/tenants/one/rules/job", Some(&rule));
+    assert_eq!(put.status, 200, "{}", put.body);
+    asked.holds(&registry);
+    let exchange = |registry: &Registry, token: &str| {
+        registry.exchange_form(&exchange_form(
+            token,
+            &[("subject_token_type", ACCESS_TOKEN)],
+        ))
+    };
+    let exchanged = exchange(&registry, "opaque-token");
+    assert_eq!(exchanged.status, 200, "{}", exchanged.body);
+    assert_eq!(
+        exchange(&registry, "opaque-token").json()["code"],
+        "issue.token_used"
+    );
+    // The same under another text: its number is the same.
+    assert_eq!(
+        exchange(&registry, "opaque-token-2").json()["code"],
+        "issue.token_used"
+    );
+    asked.says(&json!({"active": false}));
+    assert_eq!(
+        exchange(&registry, "opaque-token-3").json()["code"],
+        "federation.token_inactive"
+    );
+    registry.pass(6);
+    *asked.answer.lock().unwrap() = response(500, &[], b"");
+    assert_eq!(
+        exchange(&registry, "opaque-token-4").json()["code"],
+        "issue.undecided"
+    );
+}
