@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use avouch_api::TrustDocument;
+use avouch_core::model::federation::SamlAnchor;
 use avouch_core::reason::Reason;
 use avouch_core::view::View;
 use base64ct::{Base64, Encoding};
@@ -47,8 +48,12 @@ impl Plane {
         let (issuers, quarantined) = self.issuer_anchors(tenant)?;
         // An issuer in quarantine is believed by no other way either.
         for document in &mut given {
+            if quarantined.is_empty() {
+                break;
+            }
             let issuer = document.get("issuer").and_then(Value::as_str);
-            if let Some(why) = issuer.and_then(|issuer| quarantined.get(issuer)) {
+            let issuer = issuer.map(str::to_owned).or_else(|| provider_of(document));
+            if let Some(why) = issuer.and_then(|issuer| quarantined.get(&issuer)) {
                 document.insert("quarantined".to_owned(), why.clone());
             }
         }
@@ -67,6 +72,14 @@ impl Plane {
         }
         Ok(documents)
     }
+}
+
+/// What an identity provider of SAML is called that an anchor names.
+fn provider_of(document: &Map<String, Value>) -> Option<String> {
+    let (name, provider) = document.get_key_value("saml")?;
+    let alone = Map::from_iter([(name.clone(), provider.clone())]);
+    let read = SamlAnchor::read_at("anchor", &alone).ok()?;
+    Some(read.entity_id().to_owned())
 }
 
 /// A view of these documents for a tenant, in which what ended for it has ended.

@@ -1,12 +1,14 @@
 //! Issuers of tokens, and how their keys are doing.
 
+use std::path::Path;
+
 use avouch_core::policy::presets::Preset;
 use serde_json::{Value, json};
 
 use super::arguments::{IssuerArguments, IssuerCommand};
 use super::client::Client;
 use super::table::{Column, members, table};
-use super::{list_of, path, pretty, read, segment, tell_list, tell_removed};
+use super::{list_of, path, pretty, segment, tell_list, tell_removed, text, value};
 use crate::arguments::Common;
 use crate::fault::{Exit, Fault};
 use crate::output;
@@ -111,7 +113,7 @@ pub fn issuer(arguments: &IssuerArguments, common: &Common) -> Result<Exit, Faul
         }
         IssuerCommand::Presets => presets(common),
         IssuerCommand::Put { name, file } => {
-            let answer = client.put(&at(name)?, &read(file)?)?;
+            let answer = client.put(&at(name)?, &document(file)?)?;
             tell(common, &answer)
         }
         IssuerCommand::Quarantine {
@@ -140,6 +142,16 @@ pub fn issuer(arguments: &IssuerArguments, common: &Common) -> Result<Exit, Faul
         }
         IssuerCommand::Show { name } => tell(common, &client.get(&at(name)?)?),
     }
+}
+
+/// What is wanted of an issuer: a document, or the metadata of an identity provider of SAML as it
+/// publishes it.
+fn document(file: &Path) -> Result<Value, Fault> {
+    let text = text(file)?;
+    if text.trim_start().starts_with('<') {
+        return Ok(json!({"saml": {"metadata": text.trim()}}));
+    }
+    value(file, &text)
 }
 
 /// One issuer in full: what it lets in first, since that is what was decided.

@@ -423,14 +423,24 @@ fn said<const N: usize>(members: [(&str, Option<Value>); N]) -> Value {
 
 /// Reads a file of JSON or YAML.
 fn read(path: &std::path::Path) -> Result<Value, Fault> {
+    value(path, &text(path)?)
+}
+
+/// What stands in a file, as text.
+fn text(path: &std::path::Path) -> Result<String, Fault> {
     let refuse = |why: String| Fault::Usage(format!("{}: {why}", input::name_of(path)));
     let bytes = match input::read(path, "file", LONGEST_FILE) {
         Ok(bytes) => bytes,
         Err(Stop::Fault(fault)) => return Err(fault),
         Err(Stop::Refused { reason, .. }) => return Err(refuse(reason.sentence())),
     };
-    let text = String::from_utf8(bytes).map_err(|_| refuse("it is not UTF-8".to_owned()))?;
-    avouch_api::read_value(&text).map_err(|avouch_api::NotAValue(why)| refuse(why))
+    String::from_utf8(bytes).map_err(|_| refuse("it is not UTF-8".to_owned()))
+}
+
+/// The JSON or YAML of a file.
+fn value(path: &std::path::Path, text: &str) -> Result<Value, Fault> {
+    let refuse = |why: String| Fault::Usage(format!("{}: {why}", input::name_of(path)));
+    avouch_api::read_value(text).map_err(|avouch_api::NotAValue(why)| refuse(why))
 }
 
 fn list_of<'a>(answer: &'a Value, name: &str) -> &'a [Value] {

@@ -256,7 +256,8 @@ fn stands(place: Place<'_>, anchor: &Anchor, ancestor: &Ancestor) -> bool {
             issuer.issuer() == ancestor.issuer && !issuer.standing().is_quarantined()
         }
         AnchorKind::Saml(provider) => {
-            provider.entity_id() == ancestor.issuer && provider.check_standing(place.now).is_ok()
+            provider.entity_id() == ancestor.issuer
+                && provider.check_standing(&anchor.name, place.now).is_ok()
         }
         AnchorKind::ApiKey(_)
         | AnchorKind::Certificate(_)

@@ -61,7 +61,7 @@ fn hostile_60_a_list_that_is_not_there_is_no_no_and_no_yes() {
         issuer: ISSUER.to_owned(),
         uri: LIST.to_owned(),
     };
-    assert_eq!(five().needs(), [missing.clone()]);
+    assert_eq!(five().needs(), std::slice::from_ref(&missing));
     // A list of another address is none.
     let other = StatusListForge::at("https://issuer.example.com/status/2", 4_096);
     assert_eq!(five().status_list(&signed(&other)).needs(), [missing]);

@@ -12,11 +12,11 @@ use avouch_core::exchange::rule::client_anchor;
 use avouch_core::exchange::statement::Ancestor;
 use avouch_core::exchange::{Believed, Statement, dpop};
 use avouch_core::id::{Digest, SpiffeId};
-use avouch_core::model::federation::{CLOCK_LEEWAY, IssuerAnchor};
+use avouch_core::model::federation::{CLOCK_LEEWAY, Introspected, IssuerAnchor};
 use avouch_core::question::{Context, Holder, Profile, Purpose, Question};
 use avouch_core::reason::Reason;
 use avouch_core::time::Time;
-use avouch_core::verdict::{Effect, IdentityKind, Receipt, Verdict};
+use avouch_core::verdict::{Effect, Identity, IdentityKind, Receipt, Verdict};
 use avouch_core::view::View;
 use avouch_issuer::fault::Fault as IssuerFault;
 use avouch_issuer::intent::{Intent, Recording, WaitingLog};
@@ -452,6 +452,44 @@ impl Exchange<'_> {
         View::new(tenant.clone(), vec![anchor], Vec::new(), Vec::new(), epoch)
     }
 
+    /// Asks the core, and once more with what had to be fetched for this question alone.
+    fn decided(
+        &self,
+        question: &mut Question,
+        view: &View,
+    ) -> Result<(Verdict, Vec<Arc<Introspected>>), Refused> {
+        let (plane, tenant, budget) = (self.plane, self.tenant, Budget::default());
+        let mut verdict = xml_signatures::decide(question, view, &AwsLc, &budget)?;
+        // What a client says of itself is checked with the keys of its rule, which nobody fetches.
+        if !std::ptr::eq(view, self.view) {
+            return Ok((verdict, Vec::new()));
+        }
+        for _ in 0..MOST_CHAINS {
+            let tried = question.context.trust_chain.clone();
+            let place = (&question.credential, view, tried.as_slice());
+            let Some(chain) = plane.missing_chain(tenant, &verdict, place) else {
+                break;
+            };
+            question.context.trust_chain = chain;
+            verdict = xml_signatures::decide(question, view, &AwsLc, &budget)?;
+        }
+        let answers = plane.introspected(tenant, &verdict, &question.credential)?;
+        if !answers.is_empty() {
+            let told = View::clone(view).with_introspected(&answers);
+            verdict = xml_signatures::decide(question, &told, &AwsLc, &budget)?;
+        }
+        plane.note_issuer_use(tenant, &verdict);
+        if plane.fetch_missing(tenant, &verdict) {
+            self.has_news.set(true);
+            // A newer status list may say otherwise.
+            if matches!(verdict, Verdict::Accept(_)) {
+                let need = "its status list, which has just come".to_owned();
+                return Err(Reason::IssueUndecided { need }.into());
+            }
+        }
+        Ok((verdict, answers))
+    }
+
     /// Asks the core. What must not happen twice is noted and not yet done.
     fn believe(
         &self,
@@ -476,44 +514,7 @@ impl Exchange<'_> {
             now: self.now,
             context,
         };
-        let budget = Budget::default();
-        let mut verdict = xml_signatures::decide(&mut question, view, &AwsLc, &budget)?;
-        // What a client says of itself is checked with the keys of its rule, which nobody fetches.
-        let is_own = std::ptr::eq(view, self.view);
-        let mut answers = Vec::new();
-        if is_own {
-            answers = self
-                .plane
-                .introspected(self.tenant, &verdict, &question.credential)?;
-        }
-        for _ in 0..MOST_CHAINS {
-            let tried = question.context.trust_chain.clone();
-            let place = (&question.credential, view, tried.as_slice());
-            let chain = match is_own {
-                true => self.plane.missing_chain(self.tenant, &verdict, place),
-                false => None,
-            };
-            let Some(chain) = chain else {
-                break;
-            };
-            question.context.trust_chain = chain;
-            verdict = xml_signatures::decide(&mut question, view, &AwsLc, &budget)?;
-        }
-        if !answers.is_empty() {
-            let told = View::clone(view).with_introspected(&answers);
-            verdict = xml_signatures::decide(&mut question, &told, &AwsLc, &budget)?;
-        }
-        if is_own {
-            self.plane.note_issuer_use(self.tenant, &verdict);
-            if self.plane.fetch_missing(self.tenant, &verdict) {
-                self.has_news.set(true);
-                // A newer status list may say otherwise.
-                if matches!(verdict, Verdict::Accept(_)) {
-                    let need = "its status list, which has just come".to_owned();
-                    return Err(Reason::IssueUndecided { need }.into());
-                }
-            }
-        }
+        let (verdict, answers) = self.decided(&mut question, view)?;
         let sealed = match verdict {
             Verdict::Accept(sealed) => sealed,
             Verdict::Reject(refusal) => return Err(refusal.reason().clone().into()),
@@ -540,26 +541,35 @@ impl Exchange<'_> {
         let identity = sealed
             .open(&receipt)
             .map_err(|_| Fault::Bug("an identity does not open".to_owned()))?;
-        let statement = match &question.credential {
-            Credential::Jwt(token) | Credential::Wit { token, .. } => {
-                Some(Statement::of(&identity, token)?)
-            }
-            Credential::Opaque(_) => {
-                let told = answers.last();
-                let told = told.ok_or_else(|| Fault::Bug("nobody was asked".to_owned()))?;
-                Some(Statement::of_introspected(&identity, told)?)
-            }
-            Credential::ApiKey(_)
-            | Credential::Saml(_)
-            | Credential::Unsupported(_)
-            | Credential::X509(_) => Statement::of_assertion(&identity, &question.context)?,
-        };
+        let statement = statement_of(&identity, &question, &answers)?;
         Ok(Believed {
             identity,
             statement,
             on_record: Vec::new(),
         })
     }
+}
+
+/// What a credential says beside who its subject is.
+fn statement_of(
+    identity: &Identity,
+    question: &Question,
+    answers: &[Arc<Introspected>],
+) -> Result<Option<Statement>, Refused> {
+    Ok(match &question.credential {
+        Credential::Jwt(token) | Credential::Wit { token, .. } => {
+            Some(Statement::of(identity, token)?)
+        }
+        Credential::Opaque(_) => {
+            let told = answers.last();
+            let told = told.ok_or_else(|| Fault::Bug("nobody was asked".to_owned()))?;
+            Some(Statement::of_introspected(identity, told)?)
+        }
+        Credential::ApiKey(_)
+        | Credential::Saml(_)
+        | Credential::Unsupported(_)
+        | Credential::X509(_) => Statement::of_assertion(identity, &question.context)?,
+    })
 }
 
 /// Whether a text is a compact token, in which anyone can read.

@@ -5,10 +5,12 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use avouch_api::{Answer as Told, Asked, Outcome, TrustDocument};
+use avouch_core::budget::Budget;
 use avouch_core::crypto::AwsLc;
 use avouch_core::exchange::Rules;
 use avouch_core::explain;
 use avouch_core::id::TenantId;
+use avouch_core::question::Question;
 use avouch_core::reason::Reason;
 use avouch_core::verdict::Verdict;
 use avouch_core::view::View;
@@ -178,47 +180,22 @@ pub(super) fn answer(call: &Call) -> Result<Answer, Stop> {
     let budget = asked.budget();
     let brings_trust = asked.trust().is_some() && sees_all;
     let mut question = asked.into_question(tenant.id().clone(), call.plane().now());
-    let brings_chain = !question.context.trust_chain.is_empty();
-    let mut view = view;
     let deciding = traces::part("decide");
-    let mut verdict =
+    let decided =
         deciding.in_scope(|| xml_signatures::decide(&mut question, &view, &AwsLc, &budget))?;
-    // What the question brings itself is not fetched for.
-    let mut answers = Vec::new();
-    for _ in 0..=MOST_FETCHES {
-        if brings_trust {
-            break;
+    let (verdict, view) = match brings_trust {
+        // What the question brings itself is not fetched for.
+        true => (decided, view),
+        false => {
+            let asking = Asking {
+                call,
+                tenant: &tenant,
+                sees_all,
+                budget: &budget,
+            };
+            asking.fetching(&mut question, view, decided)?
         }
-        // Issuers are asked about tokens only for those whom the tenant knows.
-        let told = match sees_all {
-            true => call
-                .plane()
-                .introspected(&tenant, &verdict, &question.credential)?,
-            false => Vec::new(),
-        };
-        let place = (
-            &question.credential,
-            view.as_ref(),
-            question.context.trust_chain.as_slice(),
-        );
-        let chain = match brings_chain {
-            true => None,
-            false => call.plane().missing_chain(&tenant, &verdict, place),
-        };
-        if !told.is_empty() {
-            answers = told;
-        } else if let Some(chain) = chain {
-            question.context.trust_chain = chain;
-        } else if call.plane().fetch_missing(&tenant, &verdict) {
-            view = call.http.views.of(call, &tenant)?;
-        } else {
-            break;
-        }
-        if !answers.is_empty() {
-            view = Arc::new(View::clone(&view).with_introspected(&answers));
-        }
-        verdict = xml_signatures::decide(&mut question, &view, &AwsLc, &budget)?;
-    }
+    };
     deciding.record("avouch.verdict", word(&verdict));
     call.plane().note_issuer_use(&tenant, &verdict);
     let outcome = Outcome::Decided {
@@ -227,6 +204,58 @@ pub(super) fn answer(call: &Call) -> Result<Answer, Stop> {
         verdict: &verdict,
     };
     Ok(told(call, id.as_deref(), outcome, sees_all))
+}
+
+/// Who asks, and within what bounds.
+struct Asking<'a> {
+    call: &'a Call,
+    tenant: &'a Arc<Tenant>,
+    sees_all: bool,
+    budget: &'a Budget,
+}
+
+impl Asking<'_> {
+    /// Fetches what a verdict lacks, and decides again: keys, status lists, chains of federations, and
+    /// what issuers say of tokens.
+    fn fetching(
+        &self,
+        question: &mut Question,
+        known: Arc<View>,
+        decided: Verdict,
+    ) -> Result<(Verdict, Arc<View>), Stop> {
+        let plane = self.call.plane();
+        let brings_chain = !question.context.trust_chain.is_empty();
+        let (mut known, mut view, mut verdict) = (Arc::clone(&known), known, decided);
+        let mut answers = Vec::new();
+        for _ in 0..=MOST_FETCHES {
+            // Issuers are asked about tokens only for those whom the tenant knows.
+            let told = match self.sees_all {
+                true => plane.introspected(self.tenant, &verdict, &question.credential)?,
+                false => Vec::new(),
+            };
+            let tried = question.context.trust_chain.as_slice();
+            let place = (&question.credential, known.as_ref(), tried);
+            let chain = match brings_chain {
+                true => None,
+                false => plane.missing_chain(self.tenant, &verdict, place),
+            };
+            if !told.is_empty() {
+                answers = told;
+            } else if let Some(chain) = chain {
+                question.context.trust_chain = chain;
+            } else if plane.fetch_missing(self.tenant, &verdict) {
+                known = self.call.http.views.of(self.call, self.tenant)?;
+            } else {
+                break;
+            }
+            view = match answers.is_empty() {
+                true => Arc::clone(&known),
+                false => Arc::new(View::clone(&known).with_introspected(&answers)),
+            };
+            verdict = xml_signatures::decide(question, &view, &AwsLc, self.budget)?;
+        }
+        Ok((verdict, view))
+    }
 }
 
 fn word(verdict: &Verdict) -> &'static str {

@@ -534,6 +534,11 @@ fn anchor_of(
         let unpinned = json!({"reason": reason, "expires": expires.to_string()});
         anchor.insert("unpinned".to_owned(), unpinned);
     }
+    if settings.is_provider() {
+        let quarantine = keys.quarantine.as_ref().map(Quarantine::to_json);
+        anchor.extend(quarantine.map(|why| ("quarantined".to_owned(), why)));
+        return anchor;
+    }
     keys.into_anchor(settings.stale_for, pins, now, &mut anchor);
     anchor
 }

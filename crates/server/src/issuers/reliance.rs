@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 
 use super::keys::{Keys, KnownKey};
 use super::settings::IssuerSettings;
-use super::telling::population;
+use super::telling::{admitted, population};
 use crate::fault::Refused;
 use crate::plane::Plane;
 use crate::tenant::Tenant;
@@ -148,15 +148,17 @@ impl Plane {
         for document in self.trust_of(tenant)? {
             for entry in document.entries() {
                 let anchor = &entry.anchor;
-                if let AnchorKind::Issuer(found) = &anchor.kind
-                    && found.issuer() == issuer
-                    && only.is_none_or(|only| anchor.name == only)
-                {
+                let (name, rules, admits) = match &anchor.kind {
+                    AnchorKind::Issuer(found) => (found.issuer(), found.rules(), population(found)),
+                    AnchorKind::Saml(found) => (found.entity_id(), found.rules(), admitted(found)),
+                    _ => continue,
+                };
+                if name == issuer && only.is_none_or(|only| anchor.name == only) {
                     names.insert(anchor.name.clone());
                     anchors.push(json!({
                         "anchor": anchor.name,
-                        "rules": found.rules().iter().map(|rule| rule.name()).collect::<Vec<_>>(),
-                        "admits": population(found),
+                        "rules": rules.iter().map(|rule| rule.name()).collect::<Vec<_>>(),
+                        "admits": admits,
                     }));
                 }
             }

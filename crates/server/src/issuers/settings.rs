@@ -1,6 +1,7 @@
 //! What an administrator wants of an issuer.
 
 use avouch_api::members::{Document, Members};
+use avouch_core::model::federation::SamlAnchor;
 use avouch_core::policy::presets::Preset;
 use avouch_core::policy::rules::Rule;
 use avouch_core::reason::Reason;
@@ -65,8 +66,32 @@ pub(super) enum Source {
     Discovery(String),
     /// From this address.
     Keys(String),
+    /// From the metadata of an identity provider of SAML, which whoever configured it has given.
+    Metadata,
     /// From whoever configured it.
     Uploaded(Value),
+}
+
+impl Source {
+    fn read(members: &mut Members, issuer: &str) -> Result<Self, Reason> {
+        let discovery = members.text("discovery_url")?;
+        let keys = members.text("jwks_url")?;
+        let uploaded = members.take("jwks");
+        let source = match (discovery, keys, uploaded) {
+            (None, None, Some(keys)) => Self::Uploaded(keys),
+            (None, Some(url), None) => Self::Keys(url),
+            (Some(url), None, None) => Self::Discovery(url),
+            (None, None, None) => default_source(issuer),
+            _ => {
+                let detail = "stands beside `jwks_url` or `jwks`, and the keys have one source";
+                return Err(members.refuse("discovery_url", detail));
+            }
+        };
+        if let Self::Discovery(url) | Self::Keys(url) = &source {
+            Target::parse(url)?;
+        }
+        Ok(source)
+    }
 }
 
 impl IssuerSettings {
@@ -79,23 +104,11 @@ impl IssuerSettings {
                 return Err(members.refuse(name, detail));
             }
         }
-        let issuer = members.required_text("issuer")?;
-        let discovery = members.text("discovery_url")?;
-        let keys = members.text("jwks_url")?;
-        let uploaded = members.take("jwks");
-        let source = match (discovery, keys, uploaded) {
-            (None, None, Some(keys)) => Source::Uploaded(keys),
-            (None, Some(url), None) => Source::Keys(url),
-            (Some(url), None, None) => Source::Discovery(url),
-            (None, None, None) => default_source(&issuer),
-            _ => {
-                let detail = "stands beside `jwks_url` or `jwks`, and the keys have one source";
-                return Err(members.refuse("discovery_url", detail));
-            }
-        };
-        if let Source::Discovery(url) | Source::Keys(url) = &source {
-            Target::parse(url)?;
+        if let Some(provider) = members.take("saml") {
+            return Self::of_provider(provider, members);
         }
+        let issuer = members.required_text("issuer")?;
+        let source = Source::read(&mut members, &issuer)?;
         let ca = match members.text("ca")? {
             Some(pem) => certificates(&pem)?,
             None => Vec::new(),
@@ -154,9 +167,36 @@ impl IssuerSettings {
         })
     }
 
+    /// An identity provider of SAML, by its metadata or its certificates. It is called what these
+    /// say.
+    fn of_provider(provider: Value, members: Members) -> Result<Self, Reason> {
+        let mut anchor = Map::from_iter([("saml".to_owned(), provider)]);
+        let read = SamlAnchor::read_at("issuer", &anchor)?;
+        anchor.extend(members.rest());
+        Ok(Self {
+            issuer: read.entity_id().to_owned(),
+            source: Source::Metadata,
+            jwks_hosts: Vec::new(),
+            ca: Vec::new(),
+            stale_for: 0,
+            refresh_every: LONGEST_REFRESH.into(),
+            status_list_hosts: Vec::new(),
+            status_stale_for: 0,
+            takes_new_keys: false,
+            overridden: None,
+            endpoint: None,
+            anchor,
+        })
+    }
+
+    /// Whether it is an identity provider of SAML.
+    pub(super) fn is_provider(&self) -> bool {
+        self.source == Source::Metadata
+    }
+
     /// Whether its keys are fetched.
     pub(super) fn is_fetched(&self) -> bool {
-        !matches!(self.source, Source::Uploaded(_))
+        !matches!(self.source, Source::Metadata | Source::Uploaded(_))
     }
 
     /// Whether a discovery document says where they are.

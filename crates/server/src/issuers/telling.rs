@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use avouch_core::anchor::AnchorKind;
-use avouch_core::model::federation::IssuerAnchor;
+use avouch_core::model::federation::{IssuerAnchor, SamlAnchor};
 use avouch_core::pin::Judged;
 use avouch_core::policy::facts::Facts;
 use avouch_core::policy::presets::Preset;
@@ -57,9 +57,10 @@ impl Plane {
         let pins = self.pins(tenant, id)?;
         let now = self.now();
         let anchor = read_anchor(tenant, id, &settings)?;
-        let (population, warnings) = match &anchor {
-            Some(anchor) => (population(anchor), warnings(anchor, &settings, &keys)),
-            None => (Vec::new(), Vec::new()),
+        let (population, warnings) = match (&anchor, read_provider(tenant, id, &settings)?) {
+            (Some(anchor), _) => (population(anchor), warnings(anchor, &settings, &keys)),
+            (None, Some(provider)) => (admitted(&provider), warnings_of(&provider, now)),
+            (None, None) => (Vec::new(), Vec::new()),
         };
         let document = tenant.read(|snapshot| {
             let record = snapshot.issuers.get(id)?;
@@ -153,6 +154,8 @@ fn state(settings: &IssuerSettings, keys: &Keys, pins: &Pins, now: Time) -> &'st
         "contested"
     } else if keys.failing.is_some() {
         "failing"
+    } else if settings.is_provider() {
+        "ok"
     } else if keys.current().next().is_none() {
         "waiting"
     } else if keys.unpinned(pins, now).len() == keys.current().count() {
@@ -216,6 +219,55 @@ fn read_anchor(
         AnchorKind::Issuer(issuer) => Some(issuer.clone()),
         _ => None,
     }))
+}
+
+fn read_provider(
+    tenant: &Tenant,
+    id: &IssuerId,
+    settings: &IssuerSettings,
+) -> Result<Option<SamlAnchor>, Refused> {
+    if !settings.is_provider() {
+        return Ok(None);
+    }
+    let text = json!({ "anchors": [bare_anchor(id, settings)] }).to_string();
+    let read = views::read(&text, tenant, "the issuer")?;
+    let mut anchors = read.entries().iter().map(|entry| &entry.anchor.kind);
+    Ok(anchors.find_map(|kind| match kind {
+        AnchorKind::Saml(provider) => Some(provider.clone()),
+        _ => None,
+    }))
+}
+
+/// Whom an identity provider of SAML lets in, in words.
+pub(super) fn admitted(provider: &SamlAnchor) -> Vec<String> {
+    if provider.rules().is_empty() {
+        return vec![format!("everyone for whom {} signs", provider.entity_id())];
+    }
+    let rules = provider.rules().iter();
+    rules
+        .map(|rule| format!("{}: {}", rule.name(), rule.population(&Facts::default())))
+        .collect()
+}
+
+/// What is permitted of an identity provider and still worth a second look.
+fn warnings_of(provider: &SamlAnchor, now: Time) -> Vec<String> {
+    let mut warnings = Vec::new();
+    if provider.audiences().is_empty() {
+        warnings.push(
+            "no audience is named, so an assertion for whatever name a question gives is admitted"
+                .to_owned(),
+        );
+    }
+    match provider.valid_until() {
+        Some(until) if now >= until => {
+            warnings.push(format!(
+                "its metadata ended on {until}: put what it publishes now"
+            ));
+        }
+        Some(until) => warnings.push(format!("its metadata ends on {until}")),
+        None => {}
+    }
+    warnings
 }
 
 /// Whom it lets in, in words: one sentence for each rule, or all whose tokens the issuer signs.

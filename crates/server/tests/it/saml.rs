@@ -11,14 +11,16 @@ use avouch_core::time::Time;
 use avouch_core::verdict::Verdict;
 use avouch_server::xml_signatures::{decide, find_out};
 use avouch_testkit::key::Key;
-use avouch_testkit::saml::{response, xmlsec1};
+use avouch_testkit::saml::{metadata, response, xmlsec1};
 use avouch_testkit::saml_hostile::{
-    AUDIENCE, RECIPIENT, anchor, forge, good, hostile, key, near_misses, near_misses_in_other_words,
+    AUDIENCE, ISSUER, RECIPIENT, anchor, forge, good, hostile, key, near_misses,
+    near_misses_in_other_words,
 };
 use avouch_testkit::token::NOW_SECONDS;
 use avouch_testkit::world::{Authority, pem};
 use serde_json::{Value, json};
 
+use crate::registry::Registry;
 use crate::world::World;
 
 /// The code of a refusal, `accept`, or `undetermined`.
@@ -139,4 +141,70 @@ fn a_response_is_decided_over_http_for_whoever_may_see_why() {
         .send(&operator, "POST", "/t/two/decide", &question)
         .json();
     assert_ne!(answer["verdict"], "accept", "{answer}");
+}
+
+#[test]
+fn an_identity_provider_is_an_issuer_by_its_metadata_and_is_put_into_quarantine_like_any() {
+    let registry = Registry::new();
+    let certificate = Authority::root("idp").certificate;
+    let metadata = |until: Option<&str>| metadata(ISSUER, &[&certificate], until);
+    let document = json!({
+        "saml": {"metadata": metadata(None)}, "audiences": [AUDIENCE], "recipients": [RECIPIENT],
+        "owner": "the people team", "reason": "people sign in",
+    });
+    let put = registry.put("staff", &document);
+    assert_eq!(put.status, 200, "{}", put.body);
+    let told = put.json();
+    assert_eq!(
+        (&told["issuer"], &told["state"]),
+        (&json!(ISSUER), &json!("ok"))
+    );
+    assert_eq!(
+        told["admits"][0],
+        format!("everyone for whom {ISSUER} signs")
+    );
+    let listed = registry.call("GET", "/v1/tenants/one/issuers", None).json();
+    assert_eq!(listed["issuers"][0]["name"], "staff");
+    // The same provider as an anchor, too: one issuer has one quarantine.
+    let anchor = json!({"saml": {"metadata": metadata(None)}, "audiences": [AUDIENCE]});
+    let anchored = registry.call("PUT", "/v1/tenants/one/anchors/other", Some(&anchor));
+    assert_eq!(anchored.status, 200, "{}", anchored.body);
+    let reliance = registry
+        .call("GET", "/v1/tenants/one/issuers/staff/reliance", None)
+        .json();
+    assert_eq!(reliance["stops"].as_array().unwrap().len(), 2, "{reliance}");
+    let cause = json!({"reason": "its key was seen elsewhere"});
+    let path = "/v1/tenants/one/issuers/staff/quarantine";
+    assert_eq!(registry.call("POST", path, Some(&cause)).status, 200);
+    assert_eq!(registry.show("staff")["state"], "quarantined");
+    let question = json!({"credential": {"saml": good()}, "audience": [AUDIENCE]});
+    let verdict = registry
+        .call("POST", "/t/one/decide", Some(&question))
+        .json();
+    assert_eq!(
+        verdict["reason"]["code"], "federation.issuer_quarantined",
+        "{verdict}"
+    );
+    let attempts = verdict["attempts"].as_array().unwrap();
+    assert_eq!(attempts.len(), 2, "{verdict}");
+    assert!(
+        attempts
+            .iter()
+            .all(|one| one["reason"]["code"] == "federation.issuer_quarantined")
+    );
+    assert_eq!(registry.release("staff").status, 200);
+    assert_eq!(registry.show("staff")["state"], "ok");
+    // What is none is not stored, and what ended is told.
+    for wrong in [
+        json!({"saml": {"metadata": "<a/>"}}),
+        json!({"saml": {}}),
+        json!({"saml": {"metadata": metadata(None)}, "jwks_url": "https://idp.test/"}),
+    ] {
+        let put = registry.put("wrong", &wrong);
+        assert!((400..500).contains(&put.status), "{wrong}: {}", put.body);
+    }
+    let mut ended = document;
+    ended["saml"]["metadata"] = metadata(Some("2026-01-01T00:00:00Z")).into();
+    let warnings = registry.put("staff", &ended).json()["warnings"].to_string();
+    assert!(warnings.contains("ended on 2026-01-01"), "{warnings}");
 }

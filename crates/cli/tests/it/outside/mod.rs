@@ -14,6 +14,7 @@ pub(crate) mod house;
 mod issuers;
 mod jose;
 mod parties;
+mod tokens;
 
 use std::fs;
 use std::io::{BufRead, BufReader, Write};

@@ -69,7 +69,11 @@ fn status_lists_of_sd_jwt_are_read_here_and_ours_are_read_there() {
                 assert_eq!(ran.code, 0, "{}{}", ran.out, ran.err);
                 given = Some(ran.json()["access_token"].as_str().unwrap().to_owned());
             } else {
-                assert_eq!(house.refusal(&token, &[]), "revocation.token_status", "{index}");
+                assert_eq!(
+                    house.refusal(&token, &[]),
+                    "revocation.token_status",
+                    "{index}"
+                );
             }
         }
     }
@@ -79,9 +83,21 @@ fn status_lists_of_sd_jwt_are_read_here_and_ours_are_read_there() {
     let uri = uri.as_str().unwrap();
     let mut read = || idp.ask(&json!({"do": "read", "token": token, "list": page(uri)}));
     let before = read();
-    assert_eq!((&before["uri"], &before["status"]), (&json!(uri), &json!(0)));
+    assert_eq!(
+        (&before["uri"], &before["status"]),
+        (&json!(uri), &json!(0))
+    );
     let issuer = idp.ready["issuer"].as_str().unwrap().to_owned();
-    let end = ["signal", "end", "--issuer", &issuer, "--subject", "alice", "--reason", "a test"];
+    let end = [
+        "signal",
+        "end",
+        "--issuer",
+        &issuer,
+        "--subject",
+        "alice",
+        "--reason",
+        "a test",
+    ];
     house.manage(&end);
     let mut read = || idp.ask(&json!({"do": "read", "token": token, "list": page(uri)}));
     assert_eq!(read()["status"], json!(1));
@@ -94,7 +110,10 @@ fn an_opaque_token_of_oidc_provider_is_exchanged_unless_it_was_revoked() {
         Ok(idp) => idp,
         Err(why) => return println!("skipped: oidc-provider: {why}"),
     };
-    let endpoint = format!("{}/token/introspection", idp.ready["issuer"].as_str().unwrap());
+    let endpoint = format!(
+        "{}/token/introspection",
+        idp.ready["issuer"].as_str().unwrap()
+    );
     let asked = |secret: &str| {
         json!({"introspection": {
             "endpoint": endpoint, "client_id": "avouch-ES256", "client_secret": secret,
@@ -115,10 +134,16 @@ fn an_opaque_token_of_oidc_provider_is_exchanged_unless_it_was_revoked() {
     let given = house.accepted(&first, &access);
     assert_eq!(given["sub"], "spiffe://demo.avouch.test/people/alice");
     assert_eq!(house.refusal(&first, &access), "issue.token_used");
-    assert_eq!(house.refusal(&other, &access), "issue.exchange_not_admitted");
+    assert_eq!(
+        house.refusal(&other, &access),
+        "issue.exchange_not_admitted"
+    );
     idp.ask(&json!({"do": "revoke", "alg": "RS256", "token": second}));
     assert_eq!(house.refusal(&second, &access), "federation.token_inactive");
-    assert_eq!(house.refusal("made-up-by-nobody", &access), "federation.token_inactive");
+    assert_eq!(
+        house.refusal("made-up-by-nobody", &access),
+        "federation.token_inactive"
+    );
     // With the secret of nobody it is not told, and then nothing is believed.
     let login = json!({"do": "login", "alg": "RS256", "sub": "alice"});
     let third = idp.ask(&login)["access"].as_str().unwrap().to_owned();
@@ -134,7 +159,11 @@ fn chains_of_openid_federation_core_are_resolved_as_it_resolves_them() {
         Err(why) => return println!("skipped: @openid-federation/core: {why}"),
     };
     assert_eq!(peer.ask(&json!({"do": "resolve"}))["chains"], 1);
-    let host = peer.ready["host"].as_str().unwrap().trim_start_matches("https://").to_owned();
+    let host = peer.ready["host"]
+        .as_str()
+        .unwrap()
+        .trim_start_matches("https://")
+        .to_owned();
     let ca = std::fs::read_to_string(house.file("ca.pem")).unwrap();
     let anchor = json!({
         "openid_federation": {"entity_id": peer.ready["anchor"], "jwks": peer.ready["jwks"]},

@@ -68,6 +68,11 @@ impl TokenStatus {
     pub fn is_valid(self) -> bool {
         self.0 == 0
     }
+
+    /// Its number.
+    pub fn value(self) -> u8 {
+        self.0
+    }
 }
 
 impl fmt::Display for TokenStatus {

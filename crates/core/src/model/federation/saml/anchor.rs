@@ -10,6 +10,7 @@ use crate::credential::saml::metadata::Metadata;
 use crate::credential::x509::Certificate;
 use crate::model::federation::claims::LIFETIME_MAX;
 use crate::model::federation::issuer::{certificate_of, lifetime_max};
+use crate::model::federation::standing::Standing;
 use crate::policy::reading::Vocabulary;
 use crate::policy::rules::Rule;
 use crate::reason::Reason;
@@ -33,6 +34,7 @@ pub struct SamlAnchor {
     rules: Vec<Rule>,
     lifetime_max: i64,
     answers: Answers,
+    standing: Standing,
 }
 
 /// To which requests an assertion may be an answer.
@@ -55,7 +57,8 @@ const ANSWERS: [(&str, Answers); 3] = [
 impl SamlAnchor {
     /// Reads the members of the anchor that stands at `place` of its document: `saml` with an
     /// `entity_id` and its `certificates`, or with `metadata`; and optionally `audiences`,
-    /// `recipients`, `rules`, `max_lifetime` (seconds) and `in_response_to`.
+    /// `recipients`, `rules`, `max_lifetime` (seconds), `in_response_to`, and how it stands:
+    /// `quarantined`.
     ///
     /// # Errors
     ///
@@ -66,6 +69,7 @@ impl SamlAnchor {
             "audiences",
             "in_response_to",
             "max_lifetime",
+            "quarantined",
             "recipients",
             "rules",
             "saml",
@@ -81,6 +85,7 @@ impl SamlAnchor {
             rules: read_rules(&members)?,
             lifetime_max: lifetime_max(&members, LIFETIME_MAX)?,
             answers: read_answers(&members)?,
+            standing: Standing::read(&members)?,
         })
     }
 
@@ -125,8 +130,9 @@ impl SamlAnchor {
         self.answers
     }
 
-    /// Whether its keys may still be used at `now`.
-    pub(crate) fn check_standing(&self, now: Time) -> Result<(), Reason> {
+    /// Whether its keys may be used at `now`.
+    pub(crate) fn check_standing(&self, anchor: &str, now: Time) -> Result<(), Reason> {
+        self.standing.admits(&self.entity_id, anchor, now)?;
         match self.valid_until {
             Some(valid_until) if now >= valid_until => Err(Reason::SamlMetadataExpired {
                 issuer: self.entity_id.clone(),

@@ -118,7 +118,7 @@ impl<'a> SamlModel<'a> {
         let now = self.asked.question.now;
         let mut keys = Vec::new();
         for (anchor, provider) in self.providers() {
-            let refused = provider.check_standing(now).err();
+            let refused = provider.check_standing(&anchor.name, now).err();
             if let Some(reason) = refused {
                 keys.push(AnchorKey {
                     anchor,
