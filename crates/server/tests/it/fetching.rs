@@ -492,7 +492,9 @@ fn every_refusal_of_fetching_is_provoked_here() {
         include_str!("fetching.rs"),
         include_str!("federating.rs"),
         include_str!("issuers.rs"),
-        include_str!("pins.rs")
+        include_str!("pins.rs"),
+        include_str!("status_lists.rs"),
+        include_str!("trust_chains.rs")
     );
     let family = CATALOGUE
         .iter()

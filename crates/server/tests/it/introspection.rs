@@ -4,7 +4,7 @@ use std::sync::{Arc, Mutex};
 
 use avouch_testkit::https::{HttpsServer, Shown, response, root};
 use avouch_testkit::key::Key;
-use avouch_testkit::token::TokenForge;
+use avouch_testkit::token::{TokenForge, jwk, jwks};
 use avouch_testkit::world::pem;
 use base64ct::{Base64, Encoding};
 use serde_json::{Value, json};
@@ -201,7 +201,7 @@ impl Asked {
         }
         json!({
             "issuer": self.server.url(""), "ca": self.ca, "audiences": [AUDIENCE],
-            "jwks": {"keys": []}, "introspection": asked,
+            "jwks": jwks(&[jwk(&Key::p256("as"), "k")]), "introspection": asked,
         })
     }
 

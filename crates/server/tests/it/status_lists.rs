@@ -203,7 +203,7 @@ fn hostile_60_what_is_no_list_of_the_issuer_is_not_taken() {
                 .sign(&key, "k-a")
                 .into()
         }),
-        ("federation.token_not_compact", b"<html>".to_vec()),
+        ("input.token_not_compact", b"<html>".to_vec()),
         ("fetch.too_large", vec![b'a'; (1 << 20) + 1]),
     ];
     for (code, body) in cases {
@@ -240,6 +240,7 @@ fn hostile_60_an_older_list_takes_nothing_back_of_what_a_newer_one_said() {
     publish(&issuer, &older);
     registry.pass(3_000);
     assert_eq!(registry.decide(&fresh(&registry)), REVOKED);
+    assert!(told(&registry, "fetch.status_list_older"));
     registry.pass(700);
     assert_eq!(registry.decide(&fresh(&registry)), REVOKED);
 }
