@@ -46,6 +46,15 @@ pub(super) struct Kept {
     pub(super) issuer: String,
     pub(super) bytes: usize,
     pub(super) as_of: Time,
+    /// When the next one is due.
+    pub(super) next: Time,
+}
+
+impl Kept {
+    /// Whether it is to be fetched again.
+    pub(super) fn is_due(&self, now: Time) -> bool {
+        now >= self.next || now >= self.list.end()
+    }
 }
 
 struct Failure {

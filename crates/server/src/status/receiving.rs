@@ -30,8 +30,8 @@ const LONGEST: i64 = 86_400;
 /// For how long, where it says nothing.
 const USUAL: i64 = 3_600;
 
-/// The lists that a verdict lacks, each with whose it is; nothing of the latter where that is known
-/// from before.
+/// The lists that a verdict lacks, each with whose it is, or rests on, where whose they are is known
+/// from before: of these a newer one may be due, also for whom the last one refused.
 fn missing(verdict: &Verdict, now: Time) -> Vec<(Option<String>, String)> {
     match verdict {
         Verdict::Accept(sealed) => {
@@ -49,11 +49,13 @@ fn missing(verdict: &Verdict, now: Time) -> Vec<(Option<String>, String)> {
         }
         Verdict::Reject(refusal) => {
             let attempts = refusal.attempts().iter();
-            let expired = attempts.filter_map(|attempt| match attempt.reason() {
-                Reason::StatusListExpired { uri, .. } => Some((None, uri.clone())),
+            let named = attempts.filter_map(|attempt| match attempt.reason() {
+                Reason::StatusIndex { uri, .. }
+                | Reason::StatusListExpired { uri, .. }
+                | Reason::TokenStatus { uri, .. } => Some((None, uri.clone())),
                 _ => None,
             });
-            expired.collect()
+            named.collect()
         }
     }
 }
@@ -83,6 +85,9 @@ impl Plane {
         let mut has_changed = false;
         for (issuer, uri) in missing {
             let known = self.status_lists.at(tenant.id(), &uri);
+            if issuer.is_none() && known.as_ref().is_none_or(|kept| !kept.is_due(now)) {
+                continue;
+            }
             let Some(issuer) = issuer.or_else(|| known.map(|kept| kept.issuer)) else {
                 continue;
             };
@@ -181,6 +186,7 @@ async fn fetched(
         Ok(Kept {
             bytes: text.len() + list.entries() / 8,
             as_of: now,
+            next: now.plus(fresh_for),
             list: Arc::new(list),
             issuer,
         })

@@ -72,6 +72,11 @@ fn hostile_60_what_an_issuer_takes_back_is_refused_when_its_list_is_due() {
     registry.pass(301);
     assert_eq!(registry.decide(&fresh(&registry)), REVOKED);
     assert_eq!(asked(&issuer), 2);
+    // What was only suspended holds again when the next list says so.
+    publish(&issuer, &list(&registry, &issuer).sign(&key, "k-a"));
+    assert_eq!(registry.decide(&fresh(&registry)), REVOKED);
+    registry.pass(301);
+    assert_eq!(registry.decide(&fresh(&registry)), "accept");
     // The near miss: its neighbours hold.
     let claims = json!({"sub": "job-7", "aud": AUDIENCE, "status": status(6, &uri(&issuer))});
     let neighbour = issuer.token(registry.now(), &claims).sign(&key, "k-a");
