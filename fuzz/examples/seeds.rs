@@ -249,10 +249,26 @@ fn documents() -> Vec<Seed> {
         ("saml", "response", saml_hostile::good().into_bytes()),
         ("saml", "metadata", metadata.into_bytes()),
         ("rule", "good", rule().to_string().into_bytes()),
-        ("status_list", "claims", status_list(1, &[0, 32, 0]).into_bytes()),
-        ("status_list", "two-bits", status_list(2, &[0xc9, 0x44, 0xf9]).into_bytes()),
-        ("status_list", "three-bits", status_list(3, &[0]).into_bytes()),
-        ("status_list", "bomb", status_list(8, &vec![0; 4 << 20]).into_bytes()),
+        (
+            "status_list",
+            "claims",
+            status_list(1, &[0, 32, 0]).into_bytes(),
+        ),
+        (
+            "status_list",
+            "two-bits",
+            status_list(2, &[0xc9, 0x44, 0xf9]).into_bytes(),
+        ),
+        (
+            "status_list",
+            "three-bits",
+            status_list(3, &[0]).into_bytes(),
+        ),
+        (
+            "status_list",
+            "bomb",
+            status_list(8, &vec![0; 4 << 20]).into_bytes(),
+        ),
         (
             "template",
             "places",
