@@ -18,6 +18,7 @@ pub fn question_to_json(question: &Question, at: Option<Time>) -> Value {
         policies,
         recipients,
         in_response_to,
+        issuer,
         trust_chain,
         ..
     } = &question.context;
@@ -39,12 +40,16 @@ pub fn question_to_json(question: &Question, at: Option<Time>) -> Value {
         ("limits", limits),
         (
             "credential",
-            Some(credential(&question.credential, trust_chain)),
+            Some(credential(
+                &question.credential,
+                issuer.as_deref(),
+                trust_chain,
+            )),
         ),
     ])
 }
 
-fn credential(credential: &Credential, trust_chain: &[String]) -> Value {
+fn credential(credential: &Credential, issuer: Option<&str>, trust_chain: &[String]) -> Value {
     let shown = match credential {
         Credential::X509(chain) => {
             let chain = chain.iter().map(|der| Base64::encode_string(der));
@@ -54,12 +59,16 @@ fn credential(credential: &Credential, trust_chain: &[String]) -> Value {
             ("token", Some(json!(token))),
             ("proof", proof.as_ref().map(|proof| json!(proof))),
         ]),
-        Credential::ApiKey(text) | Credential::Jwt(text) | Credential::Saml(text) => json!(text),
+        Credential::ApiKey(text)
+        | Credential::Jwt(text)
+        | Credential::Opaque(text)
+        | Credential::Saml(text) => json!(text),
         // It is decided by its name alone.
         Credential::Unsupported(_) => json!({}),
     };
     present([
         (credential.kind(), Some(shown)),
+        ("issuer", issuer.map(|issuer| json!(issuer))),
         ("trust_chain", some(trust_chain)),
     ])
 }
@@ -197,8 +206,14 @@ mod tests {
             ..Context::default()
         };
         assert_read_again(&asked(Credential::Jwt(token.clone()), federated));
+        let issued = Context {
+            issuer: Some("https://issuer.test".to_owned()),
+            ..Context::default()
+        };
+        assert_read_again(&asked(Credential::Opaque("opaque".to_owned()), issued));
         for credential in [
             Credential::Jwt(token.clone()),
+            Credential::Opaque("opaque".to_owned()),
             Credential::Wit {
                 token: token.clone(),
                 proof: Some(token.clone()),
