@@ -199,9 +199,10 @@ impl Plane {
             | CredentialKind::Jwt
             | CredentialKind::Wit
             | CredentialKind::Certificate => true,
-            CredentialKind::Authority | CredentialKind::RevocationList | CredentialKind::Event => {
-                false
-            }
+            CredentialKind::Authority
+            | CredentialKind::RevocationList
+            | CredentialKind::StatusList
+            | CredentialKind::Event => false,
         })?;
         let is_of_them = |intent: &IntentRow| authorities.contains(&&intent.authority);
         let mut newest: BTreeMap<Holder<'_>, &IntentRow> = BTreeMap::new();
