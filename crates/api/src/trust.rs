@@ -7,7 +7,7 @@ use avouch_core::credential::api_key::ApiKeyAnchor;
 use avouch_core::credential::jose::bundle::Bundle;
 use avouch_core::credential::jose::status_list::{Fetched, StatusList};
 use avouch_core::credential::x509::{Certificate, Crl};
-use avouch_core::ended::{Ending, Endings, Mark};
+use avouch_core::ended::{Ending, Endings, Mark, Standing};
 use avouch_core::id::{Digest, TenantId, TrustDomain};
 use avouch_core::model::federation::{FederationAnchor, Introspected, IssuerAnchor, SamlAnchor};
 use avouch_core::reason::{Reason, printable};
@@ -480,14 +480,13 @@ fn ending(index: usize, value: Value) -> Result<(Mark, Ending), Reason> {
         let names = Mark::KINDS.map(|(name, _)| format!("`{name}`")).join(", ");
         return Err(Document::Trust.refuse(format!("`{path}` needs one of {names}")));
     };
-    let ending = Ending {
-        before,
+    let standing = Standing {
+        at: before,
         is_closed,
-        standing: before,
-        event: event.unwrap_or_else(|| "ended".to_owned()),
-        by: by.unwrap_or(issuer),
     };
-    Ok((*mark, ending))
+    let event = event.unwrap_or_else(|| "ended".to_owned());
+    let by = by.unwrap_or(issuer);
+    Ok((*mark, Ending::standing(before, standing, event, by)))
 }
 
 /// What an anchor can be.

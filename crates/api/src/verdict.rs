@@ -4,7 +4,7 @@ use avouch_core::anchor::KeyOrigin;
 use avouch_core::explain;
 use avouch_core::id::Digest;
 use avouch_core::path::{Attempt, Attempts};
-use avouch_core::question::Question;
+use avouch_core::question::{AwaitedKey, Question};
 use avouch_core::reason::Reason;
 use avouch_core::time::Time;
 use avouch_core::verdict::{
@@ -448,6 +448,10 @@ impl<'a> LegDocument<'a> {
 struct NeedDocument<'a> {
     kind: &'static str,
     issuer: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    key: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    from: Option<Moment>,
     sentence: String,
 }
 
@@ -458,8 +462,17 @@ impl<'a> NeedDocument<'a> {
             issuer: match need {
                 Need::Audience | Need::Recipient | Need::XmlSignature(_) => None,
                 Need::Introspection { issuer }
+                | Need::Key(AwaitedKey { issuer, .. })
                 | Need::KeySet { issuer }
                 | Need::StatusList { issuer, .. } => Some(issuer),
+            },
+            key: match need {
+                Need::Key(awaited) => Some(&awaited.key),
+                _ => None,
+            },
+            from: match need {
+                Need::Key(awaited) => Some(Moment(awaited.from)),
+                _ => None,
             },
             sentence: need.sentence(),
         }

@@ -5,7 +5,7 @@ use std::process::ExitCode;
 
 use crate::arguments::Format;
 use crate::fault::Fault;
-use crate::render::Style;
+use crate::render::{Style, WIDTH};
 
 /// Writes data and a line break to standard output.
 pub fn data(text: &str) -> Result<(), Fault> {
@@ -27,6 +27,16 @@ pub fn data(text: &str) -> Result<(), Fault> {
 /// (no-color.org).
 pub fn style() -> Style {
     Style::new(colour_wanted() && io::stdout().is_terminal())
+}
+
+/// How wide a line on standard output may be, if that is a terminal: as it says (`COLUMNS`), or as
+/// wide as verdicts are drawn.
+pub fn columns() -> Option<usize> {
+    let said = std::env::var("COLUMNS").ok();
+    let said = said.and_then(|columns| columns.parse().ok());
+    io::stdout()
+        .is_terminal()
+        .then(|| said.filter(|columns| *columns > 0).unwrap_or(WIDTH))
 }
 
 /// Tells on standard error what does not end the command.

@@ -158,6 +158,7 @@ impl Text {
             issuer,
             trust_chain,
             xml_signatures,
+            awaited_keys,
         } = context;
         self.count(expected.len());
         for name in expected {
@@ -200,6 +201,12 @@ impl Text {
                 }
                 XmlFound::NotHeld => self.count(0),
             }
+        }
+        self.count(awaited_keys.len());
+        for awaited in awaited_keys {
+            self.part(awaited.issuer.as_bytes());
+            self.part(awaited.key.as_bytes());
+            self.part(&awaited.from.unix().to_be_bytes());
         }
     }
 

@@ -58,6 +58,21 @@ pub struct Context {
     /// What was found out about signatures in XML, by a program in a process of its own. Never
     /// taken from whoever asks.
     pub xml_signatures: Vec<XmlSignature>,
+    /// Keys that may be published by now and are not looked for before a while. Never taken from
+    /// whoever asks.
+    pub awaited_keys: Vec<AwaitedKey>,
+}
+
+/// A key that an issuer did not have when its keys were looked at last, and when they are looked at
+/// again: until then nobody knows whether it has it.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct AwaitedKey {
+    /// The issuer.
+    pub issuer: String,
+    /// The name of the key.
+    pub key: String,
+    /// When its keys are looked at again.
+    pub from: Time,
 }
 
 /// The keys that whoever presents a token has proved to have: a token that is bound to a key

@@ -23,7 +23,7 @@ pub struct NotATime;
 
 impl Time {
     /// From seconds since 1970-01-01T00:00:00Z.
-    pub fn from_unix(seconds: i64) -> Self {
+    pub const fn from_unix(seconds: i64) -> Self {
         Self(seconds)
     }
 

@@ -8,6 +8,7 @@ use crate::anchor::Anchor;
 use crate::credential::saml::XmlToVerify;
 use crate::id::{Digest, TenantId};
 use crate::path::Attempts;
+use crate::question::AwaitedKey;
 use crate::reason::Reason;
 use crate::time::Time;
 use crate::vouch::{How, Vouch};
@@ -367,6 +368,8 @@ pub enum Need {
         /// The issuer.
         issuer: String,
     },
+    /// A key that a trusted issuer may have by now, whose keys are looked at again later.
+    Key(AwaitedKey),
     /// The key set of an issuer that is trusted but whose keys are not known.
     KeySet {
         /// The issuer.
@@ -399,6 +402,12 @@ impl Need {
                  issuer asks it.",
                 crate::reason::printable(issuer)
             ),
+            Self::Key(AwaitedKey { issuer, key, from }) => format!(
+                "{} did not have the key {} when its keys were looked at last, and they are looked at \
+                 again from {from} on: ask again then.",
+                crate::reason::printable(issuer),
+                crate::reason::printable(key)
+            ),
             Self::KeySet { issuer } => format!(
                 "The keys of {} are not known: add its `jwks` to the trust document.",
                 crate::reason::printable(issuer)
@@ -427,6 +436,7 @@ impl Need {
         match self {
             Self::Audience => "audience",
             Self::Introspection { .. } => "introspection",
+            Self::Key(_) => "key",
             Self::KeySet { .. } => "key_set",
             Self::Recipient => "recipient",
             Self::StatusList { .. } => "status_list",

@@ -114,10 +114,13 @@ impl View {
     pub fn with_endings(self, endings: Arc<Endings>) -> Self {
         let endings = match self.endings.is_empty() {
             true => endings,
+            // Few stand in the document; what is known besides may be much.
             false => {
-                let mut all = Endings::clone(&self.endings);
-                for (mark, ending) in endings.iter() {
-                    all.put(mark, ending.clone());
+                let mut all = Endings::clone(&endings);
+                for (mark, ending) in self.endings.iter() {
+                    if endings.of(mark).is_none() {
+                        all.put(mark, ending.clone());
+                    }
                 }
                 Arc::new(all)
             }

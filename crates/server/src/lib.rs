@@ -36,6 +36,7 @@ mod counters;
 mod currency;
 pub mod entries;
 mod exchange;
+mod failing;
 pub mod fault;
 pub mod federation;
 pub mod fetch;

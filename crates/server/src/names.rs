@@ -1,21 +1,26 @@
 //! Names that are held to ids since a rule first admitted who had them, and what has drifted since.
 //!
 //! Both are objects of the tenant: in the memory of every server, so that an exchange looks them up and
-//! writes only what it sees for the first time. Of several servers that see a name first at the same
-//! time one holds it: a write rests on the state that was looked at, and whoever comes second looks
-//! again.
+//! writes only what it sees for the first time. A name is held by the same change of the store that uses
+//! the credential up and records what is given for it, so nothing that was used before holds a name. Of
+//! several servers that see a name first at the same time one holds it: a write rests on the state that
+//! was looked at, and whoever comes second looks again.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use avouch_core::exchange::drift::{Drift, DriftKind, Name};
 use avouch_core::id::Digest;
 use avouch_core::reason::Reason;
-use avouch_store::{Change, Key, NameId, NameRecord, Object};
+use avouch_core::time::Time;
+use avouch_store::{
+    Change, IntentRow, Key, NameId, NameRecord, Object, SingleUse, Snapshot, Store, Used,
+};
 use serde_json::{Value, json};
 
 use crate::fault::{Fault, Refused};
 use crate::plane::Plane;
-use crate::tenant::Tenant;
+use crate::tenant::{Held, Tenant};
 
 /// How often something is held anew because something else has changed meanwhile.
 const MOST_TRIES: usize = 16;
@@ -24,22 +29,33 @@ const MOST_TRIES: usize = 16;
 /// not fill the store with them.
 const MOST_DRIFT: usize = 1_024;
 
+/// The most names that are held in one tenant, for one rule, and for one id under one rule. Beyond
+/// that, a name that was not seen before is not admitted. None is let go for another: whoever has many
+/// names made could have the one forgotten that they want to take over. Whom a rule admits can fill
+/// what is that rule's, and whoever renames what is theirs only what is theirs.
+const MOST_NAMES: usize = 100_000;
+const MOST_OF_RULE: usize = 10_000;
+const MOST_OF_ID: usize = 32;
+
 /// How the names of what is stored begin: what a name is held to, what an id is called, what drifted.
 const NAME: &str = "name-";
 const ID: &str = "id-";
 const DRIFT: &str = "drift-";
 
 impl Plane {
-    /// Refuses someone whose name a rule holds to another id, and tells of it.
+    /// Refuses someone whose name a rule holds to another id, and tells of it. Whether all names are
+    /// held already.
     pub(crate) fn check_names(
         &self,
         tenant: &Arc<Tenant>,
         rule: &str,
         names: &[Name],
         decision: &str,
-    ) -> Result<(), Refused> {
+    ) -> Result<bool, Refused> {
+        let mut are_held = true;
         for name in names {
             let Some(held) = document(tenant, &held_as(rule, name)) else {
+                are_held = false;
                 continue;
             };
             let id = member(&held, "id");
@@ -64,59 +80,57 @@ impl Plane {
             }
             .into());
         }
-        Ok(())
+        Ok(are_held)
     }
 
-    /// Holds names to their ids that are not yet. What is held already costs nothing.
-    pub(crate) fn hold_names(
+    /// Refuses whoever brings more names than may be held.
+    pub(crate) fn check_room_for_names(
+        &self,
+        tenant: &Tenant,
+        naming: &Naming,
+    ) -> Result<(), Reason> {
+        naming.to_hold(&tenant.held(), self.now()).map(drop)
+    }
+
+    /// Uses and records, and holds names to their ids that are not yet: all of it, or nothing. It
+    /// blocks.
+    pub(crate) fn use_record_and_hold(
         &self,
         tenant: &Arc<Tenant>,
-        rule: &str,
-        names: &[Name],
-        decision: &str,
-    ) -> Result<(), Refused> {
+        uses: &[SingleUse],
+        intents: &[IntentRow],
+        naming: &Naming,
+    ) -> Result<Vec<Used>, Refused> {
         for _ in 0..MOST_TRIES {
-            let at = tenant.read(|snapshot| snapshot.sequence);
-            self.check_names(tenant, rule, names, decision)?;
-            let mut changes = Vec::new();
-            let mut renamed = Vec::new();
-            for name in names {
-                if document(tenant, &held_as(rule, name)).is_some() {
-                    continue;
-                }
-                let since = self.now().to_string();
-                let stored = json!({
-                    "rule": rule, "fact": name.fact, "name": name.name, "id_fact": name.id_fact,
-                    "id": name.id, "since": since, "decision": decision,
-                });
-                let called = called_as(rule, name.id_fact, &name.id);
-                if let Some(was) = document(tenant, &called) {
-                    renamed.push(Drift {
-                        kind: DriftKind::Renamed,
-                        rule: rule.to_owned(),
-                        fact: name.fact.to_owned(),
-                        was: member(&was, "name"),
-                        is: name.name.clone(),
-                        id_fact: name.id_fact,
-                        id: name.id.clone(),
-                    });
-                }
-                changes.push(put(held_as(rule, name), &stored));
-                changes.push(put(called, &stored));
-            }
-            if changes.is_empty() {
-                return Ok(());
-            }
-            match self.apply_at(tenant, at, &changes) {
-                Ok(_) => {
-                    for drift in &renamed {
-                        self.tell_drift(tenant, drift, decision)?;
-                    }
-                    return Ok(());
-                }
+            self.check_names(tenant, &naming.rule, &naming.names, &naming.decision)?;
+            // Nobody else on this server holds anything meanwhile.
+            let changing = tenant.changing();
+            let (at, holding) = {
+                let held = tenant.held();
+                (held.snapshot.sequence, naming.to_hold(&held, self.now())?)
+            };
+            let Some(holding) = holding else {
+                continue;
+            };
+            let mut told = Vec::new();
+            let stored = |store: &dyn Store| {
+                let changes = &holding.changes;
+                let (used, number) =
+                    store.use_record_and_apply(tenant.id(), uses, intents, at, changes)?;
+                told = used;
+                Ok(number)
+            };
+            match self.change_while(tenant, changing, &holding.changes, stored) {
                 Err(Refused::Reason(reason)) if matches!(*reason, Reason::IssueConflict { .. }) => {
                 }
-                Err(other) => return Err(other),
+                changed => {
+                    changed?;
+                    let is_first = told.iter().all(|used| *used == Used::First);
+                    for drift in holding.renamed.iter().filter(|_| is_first) {
+                        self.tell_drift(tenant, drift, &naming.decision)?;
+                    }
+                    return Ok(told);
+                }
             }
         }
         Err(Fault::Stored(format!("the tenant {} changes too fast", tenant.id())).into())
@@ -151,11 +165,10 @@ impl Plane {
                 &drift.is,
             ],
         );
-        let (is_told, count) = tenant.read(|snapshot| {
-            let all = snapshot.names.keys();
-            let told = all.filter(|id| id.as_str().starts_with(DRIFT)).count();
-            (snapshot.names.contains_key(&id), told)
-        });
+        let (is_told, count) = {
+            let held = tenant.held();
+            (held.snapshot.names.contains_key(&id), held.names.drifted)
+        };
         if is_told {
             return Ok(());
         }
@@ -202,6 +215,149 @@ impl Plane {
         }
         self.apply(tenant, &keys)?;
         Ok(())
+    }
+}
+
+/// Names that a rule is to hold to their ids.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Naming {
+    /// The rule.
+    pub(crate) rule: String,
+    pub(crate) names: Vec<Name>,
+    /// With which decision.
+    pub(crate) decision: String,
+    /// Whether all of them are held already, so that nothing is left to do.
+    pub(crate) are_held: bool,
+}
+
+/// What is stored to hold names, and whose other names these are.
+struct Holding {
+    changes: Vec<Change>,
+    renamed: Vec<Drift>,
+}
+
+impl Naming {
+    /// What is to be stored, of names that are not held yet; nothing if someone else has one.
+    fn to_hold(&self, held: &Held, now: Time) -> Result<Option<Holding>, Reason> {
+        let mut holding = Holding {
+            changes: Vec::new(),
+            renamed: Vec::new(),
+        };
+        let known = |id: &NameId| read(held.snapshot.names.get(id)?);
+        for name in &self.names {
+            if let Some(known) = known(&held_as(&self.rule, name)) {
+                if member(&known, "id") != name.id {
+                    return Ok(None);
+                }
+                continue;
+            }
+            let called = called_as(&self.rule, name.id_fact, &name.id);
+            match held
+                .names
+                .admit(&self.rule, name, &called, holding.changes.len())
+            {
+                Ok(()) => {}
+                // Whoever else comes under this name is not admitted anyway.
+                Err(_) if name.is_by_id => continue,
+                Err(reason) => return Err(reason),
+            }
+            if let Some(was) = known(&called) {
+                holding.renamed.push(Drift {
+                    kind: DriftKind::Renamed,
+                    rule: self.rule.clone(),
+                    fact: name.fact.to_owned(),
+                    was: member(&was, "name"),
+                    is: name.name.clone(),
+                    id_fact: name.id_fact,
+                    id: name.id.clone(),
+                });
+            }
+            let stored = json!({
+                "rule": self.rule, "fact": name.fact, "name": name.name, "id_fact": name.id_fact,
+                "id": name.id, "since": now.to_string(), "decision": self.decision,
+            });
+            holding
+                .changes
+                .push(put(held_as(&self.rule, name), &stored));
+            holding.changes.push(put(called, &stored));
+        }
+        Ok(Some(holding))
+    }
+}
+
+/// How many names are held, and how much has drifted.
+#[derive(Debug, Default)]
+pub(crate) struct Count {
+    names: usize,
+    by_rule: BTreeMap<String, usize>,
+    by_id: BTreeMap<NameId, usize>,
+    drifted: usize,
+}
+
+impl Count {
+    pub(crate) fn of(snapshot: &Snapshot) -> Self {
+        let mut count = Self::default();
+        for record in snapshot.names.values() {
+            count.follow(None, Some(record));
+        }
+        count
+    }
+
+    /// Follows that something is stored, is stored otherwise, or is forgotten.
+    pub(crate) fn follow(&mut self, before: Option<&NameRecord>, after: Option<&NameRecord>) {
+        if let Some(before) = before {
+            self.add(before, |count| *count = count.saturating_sub(1));
+        }
+        if let Some(after) = after {
+            self.add(after, |count| *count += 1);
+        }
+    }
+
+    fn add(&mut self, record: &NameRecord, add: impl Fn(&mut usize)) {
+        if record.id.as_str().starts_with(DRIFT) {
+            add(&mut self.drifted);
+        }
+        if !record.id.as_str().starts_with(NAME) {
+            return;
+        }
+        add(&mut self.names);
+        let Some(stored) = read(record) else {
+            return;
+        };
+        let rule = member(&stored, "rule");
+        let id = called_as(&rule, &member(&stored, "id_fact"), &member(&stored, "id"));
+        let of_rule = self.by_rule.entry(rule).or_default();
+        add(of_rule);
+        let of_id = self.by_id.entry(id.clone()).or_default();
+        add(of_id);
+        if *of_id == 0 {
+            self.by_id.remove(&id);
+        }
+    }
+
+    /// Whether one more name may be held, besides as many changes as are about to be made.
+    fn admit(&self, rule: &str, name: &Name, id: &NameId, besides: usize) -> Result<(), Reason> {
+        // Each name is two changes: by itself, and by its id.
+        let besides = besides / 2;
+        let of_rule = self.by_rule.get(rule).copied().unwrap_or(0);
+        let of_id = self.by_id.get(id).copied().unwrap_or(0);
+        let bounds = [
+            (self.names + besides, MOST_NAMES, "the tenant".to_owned()),
+            (of_rule + besides, MOST_OF_RULE, format!("the rule {rule}")),
+            (
+                of_id,
+                MOST_OF_ID,
+                format!("{} {} under the rule {rule}", name.id_fact, name.id),
+            ),
+        ];
+        let exceeded = bounds.into_iter().find(|(held, most, _)| held >= most);
+        match exceeded {
+            None => Ok(()),
+            Some((_, most, what)) => Err(Reason::IssueNamesExcess {
+                what,
+                most: u32::try_from(most).unwrap_or(u32::MAX),
+            }),
+        }
     }
 }
 
@@ -256,11 +412,11 @@ fn put(id: NameId, stored: &Value) -> Change {
 }
 
 fn document(tenant: &Tenant, id: &NameId) -> Option<Value> {
-    let text = tenant.read(|snapshot| {
-        let record = snapshot.names.get(id);
-        record.map(|record| record.document.clone())
-    });
-    serde_json::from_str(&text?).ok()
+    tenant.read(|snapshot| read(snapshot.names.get(id)?))
+}
+
+fn read(record: &NameRecord) -> Option<Value> {
+    serde_json::from_str(&record.document).ok()
 }
 
 fn member(document: &Value, name: &str) -> String {

@@ -30,7 +30,7 @@ use crate::quotas::Bounded;
 use crate::reach::Concerned;
 use crate::settings::Settings;
 use crate::sharing::{self, Sharing};
-use crate::signals::{self, Following, Receiving, Sending};
+use crate::signals::{self, Attempts, Receiving};
 use crate::status::{Publishing, StatusLists};
 use crate::tenant::Tenant;
 use crate::trust_chains::Chains;
@@ -66,8 +66,8 @@ pub struct Plane {
     fetcher: Fetcher,
     pub(crate) refreshing: Refreshing,
     pub(crate) receiving: Receiving,
-    pub(crate) following: Following,
-    pub(crate) sending: Sending,
+    pub(crate) following: Attempts,
+    pub(crate) sending: Attempts,
     pub(crate) currency: Currency,
     /// From when on those who followed before the start have had the time to come back.
     pub(crate) settled: Time,
@@ -129,8 +129,8 @@ impl Plane {
             fetcher: Fetcher::new(settings.fetch.clone()),
             refreshing: Refreshing::default(),
             receiving: Receiving::default(),
-            following: Following::default(),
-            sending: Sending::default(),
+            following: signals::following(),
+            sending: signals::sending(),
             currency: Currency::default(),
             asking: Asking::default(),
             chains: Chains::default(),
@@ -421,7 +421,7 @@ impl Plane {
     }
 
     /// As [`Plane::change`], by who has the turn to change the tenant.
-    fn change_while(
+    pub(crate) fn change_while(
         &self,
         tenant: &Arc<Tenant>,
         changing: MutexGuard<'_, ()>,

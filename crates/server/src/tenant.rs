@@ -8,8 +8,8 @@ use avouch_core::id::{TenantId, TrustDomain};
 use avouch_core::time::Time;
 use avouch_issuer::signer::Origin;
 use avouch_store::{
-    AnchorId, AuthorityId, AuthorityState, Change, Feed, Key, Object, Sequence, SignalKind,
-    Snapshot, TenantKind, TenantRecord,
+    AnchorId, AuthorityId, AuthorityState, Change, Feed, Key, Object, Sequence, SignalKey,
+    SignalKind, SignalRecord, Snapshot, TenantKind, TenantRecord,
 };
 use tokio::sync::watch;
 
@@ -17,6 +17,7 @@ use crate::authorities::Authorities;
 use crate::bundles;
 use crate::fault::Fault;
 use crate::keys::{Keys, origin_of};
+use crate::names;
 use crate::quotas::Rate;
 use crate::reach::{ByNode, Concerned, Reach};
 use crate::readers::Readers;
@@ -67,8 +68,12 @@ pub(crate) struct Held {
     pub(crate) trust_sequence: Sequence,
     /// What ended before its time.
     pub(crate) endings: Arc<Endings>,
+    /// How much of that by which stream.
+    pub(crate) shares: signals::Shares,
     /// When that changed last.
     pub(crate) ended_sequence: Sequence,
+    /// How many names of others are held to ids.
+    pub(crate) names: names::Count,
     /// The entries by the nodes that they are for.
     pub(crate) by_node: ByNode,
     recent: VecDeque<(Sequence, Vec<Changed>)>,
@@ -237,7 +242,9 @@ impl Held {
         let raised = before.map(|_| (sequence, Vec::new()));
         Ok(Self {
             by_node: ByNode::of_all(&snapshot),
+            names: names::Count::of(&snapshot),
             endings: Arc::new(signals::endings_of(&snapshot)?),
+            shares: signals::Shares::of(&snapshot),
             ended_sequence: sequence,
             snapshot,
             authorities,
@@ -305,15 +312,19 @@ impl Held {
                     self.trust_sequence = sequence;
                 }
                 Change::Put(Object::Signal(record)) if record.key.kind == SignalKind::Ended => {
-                    let (mark, ending) = signals::read_ending(record)?;
-                    Arc::make_mut(&mut self.endings).put(mark, ending);
+                    self.follow_ending(&record.key, Some(record))?;
                     self.ended_sequence = sequence;
                 }
                 Change::Remove(Key::Signal(key)) if key.kind == SignalKind::Ended => {
-                    if let Some(mark) = signals::mark_of(key) {
-                        Arc::make_mut(&mut self.endings).remove(mark);
-                    }
+                    self.follow_ending(key, None)?;
                     self.ended_sequence = sequence;
+                }
+                Change::Put(Object::Name(record)) => {
+                    let before = self.snapshot.names.get(&record.id);
+                    self.names.follow(before, Some(record));
+                }
+                Change::Remove(Key::Name(id)) => {
+                    self.names.follow(self.snapshot.names.get(id), None);
                 }
                 Change::Put(_) | Change::Remove(_) => {}
             }
@@ -330,6 +341,23 @@ impl Held {
             self.remembered -= changed.len();
         }
         Ok(concerned)
+    }
+
+    /// Follows that something ended, ended otherwise, or is forgotten.
+    fn follow_ending(
+        &mut self,
+        key: &SignalKey,
+        record: Option<&SignalRecord>,
+    ) -> Result<(), Fault> {
+        self.shares.follow(self.snapshot.signals.get(key), record);
+        let endings = Arc::make_mut(&mut self.endings);
+        if let Some(record) = record {
+            let (mark, ending) = signals::read_ending(record)?;
+            endings.put(mark, ending);
+        } else if let Some(mark) = signals::mark_of(key) {
+            endings.remove(mark);
+        }
+        Ok(())
     }
 
     /// What has changed after `after`, if that is a number that is still remembered. One that was

@@ -5,7 +5,7 @@
 //! document has no document type, no second signature and no key but the anchor's. What it answers
 //! is believed for nothing: the core checks digest and signature over the bytes that come back.
 
-use std::fs::{self, DirBuilder, OpenOptions};
+use std::fs::{self, DirBuilder, File, OpenOptions};
 use std::io::{self, Read, Write};
 use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt, chown, fchown};
 use std::path::{Path, PathBuf};
@@ -62,6 +62,7 @@ pub fn decide(
             Need::XmlSignature(wanted) => Some(wanted.as_ref()),
             Need::Audience
             | Need::Introspection { .. }
+            | Need::Key(_)
             | Need::KeySet { .. }
             | Need::Recipient
             | Need::StatusList { .. } => None,
@@ -282,19 +283,23 @@ impl Folder {
 
     fn write(&self, name: &str, text: &str) -> io::Result<PathBuf> {
         let path = self.0.join(name);
-        let mut options = OpenOptions::new();
-        let mut file = options
-            .write(true)
-            .create_new(true)
-            .mode(0o600)
-            .open(&path)?;
-        file.write_all(text.as_bytes())?;
-        if is_root() {
-            // The very file that was written, whatever is under its name by now.
-            fchown(&file, Some(NOBODY), Some(NOBODY))?;
-        }
+        fill(new_file(&path)?, text)?;
         Ok(path)
     }
+}
+
+fn new_file(path: &Path) -> io::Result<File> {
+    let mut options = OpenOptions::new();
+    options.write(true).create_new(true).mode(0o600).open(path)
+}
+
+/// Writes a file, and gives it away: the very file, whatever is under its name by now.
+fn fill(mut file: File, text: &str) -> io::Result<()> {
+    file.write_all(text.as_bytes())?;
+    if is_root() {
+        fchown(&file, Some(NOBODY), Some(NOBODY))?;
+    }
+    Ok(())
 }
 
 fn is_root() -> bool {
@@ -355,6 +360,8 @@ impl Drop for Turn {
 
 #[cfg(test)]
 mod tests {
+    use std::time::Instant;
+
     use super::*;
 
     #[test]
@@ -373,6 +380,61 @@ mod tests {
         assert_eq!(fs::metadata(&file).unwrap().mode() & 0o777, 0o600);
         drop(folder);
         assert!(!file.exists());
+    }
+
+    #[test]
+    fn nobody_else_comes_near_what_is_written_before_all_of_it_is() {
+        let folder = Folder::make().unwrap();
+        let us = fs::metadata("/proc/self").unwrap().uid();
+        let owner = |path: &Path| fs::symlink_metadata(path).unwrap().uid();
+        let theirs = if is_root() { NOBODY } else { us };
+        let file = folder.write("a", "b").unwrap();
+        assert_eq!((owner(&file), owner(&folder.0)), (theirs, us));
+        folder.give_away().unwrap();
+        assert_eq!(owner(&folder.0), theirs);
+    }
+
+    #[test]
+    fn what_is_given_away_is_the_file_that_was_written_whatever_has_its_name_by_then() {
+        let folder = Folder::make().unwrap();
+        let (path, moved) = (folder.0.join("a"), folder.0.join("moved"));
+        let file = new_file(&path).unwrap();
+        let victim = folder.write("victim", "ours").unwrap();
+        let us = fs::metadata("/proc/self").unwrap().uid();
+        chown(&victim, Some(us), None).unwrap();
+        fs::rename(&path, &moved).unwrap();
+        std::os::unix::fs::symlink(&victim, &path).unwrap();
+        fill(file, "theirs").unwrap();
+        assert_eq!(fs::read_to_string(&victim).unwrap(), "ours");
+        assert_eq!(fs::metadata(&victim).unwrap().uid(), us);
+        assert_eq!(fs::read_to_string(&moved).unwrap(), "theirs");
+        let theirs = if is_root() { NOBODY } else { us };
+        assert_eq!(fs::metadata(&moved).unwrap().uid(), theirs);
+    }
+
+    #[test]
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "that nobody has waited shows by time"
+    )]
+    fn who_would_be_one_too_many_to_wait_is_told_at_once() {
+        let running: Vec<Turn> = (0..AT_ONCE).map(|_| Turn::take().unwrap()).collect();
+        std::thread::scope(|scope| {
+            let waiting: Vec<_> = (0..WAITING)
+                .map(|_| scope.spawn(|| Turn::take().is_ok()))
+                .collect();
+            let begun = Instant::now();
+            while QUEUE.lock().unwrap().waiting < WAITING && begun.elapsed() < TURN / 2 {
+                std::thread::yield_now();
+            }
+            let refused = Turn::take().err();
+            assert!(refused.is_some_and(|fault| fault.retryable()));
+            assert!(begun.elapsed() < TURN, "it has waited");
+            // Near miss: those that wait get their turn.
+            drop(running);
+            assert!(waiting.into_iter().all(|one| one.join().unwrap()));
+        });
+        assert_eq!(QUEUE.lock().unwrap().waiting, 0);
     }
 
     #[test]

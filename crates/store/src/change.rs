@@ -17,7 +17,7 @@ use crate::record::{
     QuotaRecord, RuleRecord, TrustDomainRecord,
 };
 use crate::shared::Shared;
-use crate::signal::{SignalKey, SignalRecord};
+use crate::signal::{SignalKey, SignalKind, SignalRecord};
 
 /// One change to what a tenant owns. Doing it twice is doing it once.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -258,6 +258,13 @@ impl Snapshot {
             sequence,
             ..Self::default()
         }
+    }
+
+    /// What is kept of signals of one kind, by name. What there is of other kinds costs nothing.
+    pub fn signals_of(&self, kind: SignalKind) -> impl Iterator<Item = &SignalRecord> {
+        let first = SignalKey::first_of(kind);
+        let from = self.signals.range(first..).map(|(_, record)| record);
+        from.take_while(move |record| record.key.kind == kind)
     }
 
     /// Brings it up to the head of a feed that was asked for with its own sequence.

@@ -70,6 +70,13 @@ names! {
     IntentId;
 }
 
+impl SignalId {
+    /// What is before all names, and none.
+    pub(crate) fn before_all() -> Self {
+        Self("".into())
+    }
+}
+
 impl NameId {
     /// The name of something of this kind, which is letters and hyphens, by a digest of what it is.
     pub fn of_digest(kind: &'static str, digest: &avouch_core::id::Digest) -> Self {

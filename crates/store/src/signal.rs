@@ -12,6 +12,14 @@ pub struct SignalKey {
     pub id: SignalId,
 }
 
+impl SignalKey {
+    /// What comes before all names of a kind.
+    pub(crate) fn first_of(kind: SignalKind) -> Self {
+        let id = SignalId::before_all();
+        Self { kind, id }
+    }
+}
+
 /// What is kept of signals.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum SignalKind {

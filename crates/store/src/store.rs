@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::thread;
 use std::time::Duration;
 
-use avouch_core::id::TenantId;
+use avouch_core::id::{Digest, TenantId};
 use avouch_core::time::Time;
 
 use crate::change::{Change, Feed, Sequence, Snapshot};
@@ -12,7 +12,7 @@ use crate::fault::Fault;
 use crate::follower::{Followers, Report};
 use crate::intent::IntentRow;
 use crate::names::{IntentId, ServerId};
-use crate::single_use::{SingleUse, Used};
+use crate::single_use::{SingleUse, UseKind, Used};
 use crate::tenant::TenantRecord;
 
 /// The most that one call forgets, so that others do not wait for it for long.
@@ -136,6 +136,14 @@ pub trait Store: Send + Sync {
     /// time, the earliest first. Returns how many, which is 0 when none is left.
     fn forget_intents(&self, tenant: &TenantId, before: Time) -> Result<u64, Fault>;
 
+    /// When something of this tenant was used, if it was and that is not forgotten. Nothing changes.
+    fn used(
+        &self,
+        tenant: &TenantId,
+        kind: UseKind,
+        digest: &Digest,
+    ) -> Result<Option<Time>, Fault>;
+
     /// Uses what may be used once, and says of each, in its place, whether this was the first time.
     ///
     /// Of all who ever use the same thing of a tenant exactly one is told [`Used::First`], however
@@ -173,6 +181,20 @@ pub trait Store: Send + Sync {
     ) {
         told(self.use_and_record(tenant, &uses, &intents));
     }
+
+    /// As [`Store::use_and_record`]; and if all of it was used for the first time, as
+    /// [`Store::apply_at`], durable together: nothing that was used before changes anything. Returns
+    /// the number of the last change, too.
+    ///
+    /// Conflicts as both; then nothing is used.
+    fn use_record_and_apply(
+        &self,
+        tenant: &TenantId,
+        uses: &[SingleUse],
+        intents: &[IntentRow],
+        at: Sequence,
+        changes: &[Change],
+    ) -> Result<(Vec<Used>, Sequence), Fault>;
 
     /// Forgets, for all tenants, uses that were to be remembered until a time before `before`: some
     /// thousands at a time. Returns how many, which is 0 when none is left.

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use avouch_api::grpc::node::{self, Update};
 use avouch_core::credential::jose::bundle::Bundle;
-use avouch_core::ended::{Ending, Endings, Mark};
+use avouch_core::ended::{Ending, Endings, Mark, Standing};
 use avouch_core::id::{Digest, SpiffeId, TenantId, TrustDomain};
 use avouch_core::template::{IdTemplate, Unfilled, Whose};
 use avouch_core::time::Time;
@@ -248,13 +248,12 @@ fn follow_ended(endings: &mut Endings, told: Vec<node::Ended>) {
             endings.remove(mark);
             continue;
         }
-        let ending = Ending {
-            before: Time::from_unix(one.before),
+        let standing = Standing {
+            at: Time::from_unix(one.standing),
             is_closed: one.closed,
-            standing: Time::from_unix(one.standing),
-            event: one.event,
-            by: one.by,
         };
+        let before = Time::from_unix(one.before);
+        let ending = Ending::standing(before, standing, one.event, one.by);
         endings.put(mark, ending);
     }
 }

@@ -86,8 +86,14 @@ fn presets(common: &Common) -> Result<Exit, Fault> {
             "tells_how_one_signed_in": preset.tells_how_one_signed_in(),
         })
     });
-    let answer = json!({ "presets": presets.collect::<Vec<_>>() });
-    tell_list(common, &answer, "presets", &PRESET)
+    let presets: Vec<Value> = presets.collect();
+    let drawn = || {
+        let each = presets.iter().map(|preset| members(&PRESET, preset));
+        each.collect::<Vec<_>>().join("\n")
+    };
+    let answer = json!({ "presets": presets });
+    output::formatted(common.output, drawn, || pretty(&answer))?;
+    Ok(Exit::Accepted)
 }
 
 /// `issuer`.

@@ -115,19 +115,20 @@ A file:
   owner: the identity team
   reason: sessions that end there end here";
 
-const STREAM: [Column; 6] = [
+const STREAM: [Column; 7] = [
     ("NAME", "name"),
     ("ISSUER", "issuer"),
     ("STATE", "state"),
     ("HEARD", "heard"),
     ("ENDED", "ended"),
     ("NOTED", "noted"),
+    ("HOLDS", "holds"),
 ];
 
 const ENDED: [Column; 5] = [
     ("WHAT", "name"),
     ("BEFORE", "before"),
-    ("CLOSED", "closed"),
+    ("CLOSED BY", "closed_by"),
     ("BECAUSE", "event"),
     ("BY", "by"),
 ];
@@ -206,22 +207,33 @@ fn tell(common: &Common, answer: &Value) -> Result<Exit, Fault> {
 }
 
 fn drawn(answer: &Value) -> String {
-    const ONE: [Column; 10] = [
+    const ONE: [Column; 14] = [
         ("NAME", "name"),
         ("ISSUER", "issuer"),
         ("SPEAKS OF", "of"),
         ("AUDIENCE", "audience"),
+        ("KEYS", "keys"),
         ("DELIVERY", "delivery"),
         ("STATE", "state"),
         ("BECAUSE", "why"),
         ("HEARD", "heard"),
         ("ENDED", "ended"),
         ("NOTED", "noted"),
+        ("CAME AGAIN", "repeated"),
+        ("HOLDS", "holds"),
+        ("OF AT MOST", "most_ended"),
     ];
     let mut parts = vec![members(&ONE, answer)];
     if let Some(failing) = answer.get("failing").filter(|failing| failing.is_object()) {
         let columns = [("FAILING SINCE", "since"), ("BECAUSE", "sentence")];
         parts.push(members(&columns, failing));
+    }
+    if answer.get("keys").is_some_and(Value::is_null) {
+        parts.push(
+            "None of its events can be checked: put its issuer (`avouch issuer put`), or give its `jwks` \
+             here.\n"
+                .to_owned(),
+        );
     }
     let events = list_of(answer, "events");
     if !events.is_empty() {

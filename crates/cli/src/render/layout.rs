@@ -1,7 +1,7 @@
 //! Lines: colours, wrapping, ladders.
 
 /// As wide as a line may be, in characters.
-const WIDTH: usize = 100;
+pub(crate) const WIDTH: usize = 100;
 
 /// Whether to use colours.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -138,7 +138,7 @@ pub(crate) fn count(number: usize, one: &str, many: &str) -> String {
 
 /// Breaks a text between words. Further lines are indented; a word longer than a line stays whole,
 /// since it may have to be copied.
-fn wrap(text: &str, width: usize, indent: usize) -> Vec<String> {
+pub(crate) fn wrap(text: &str, width: usize, indent: usize) -> Vec<String> {
     let mut lines = Vec::new();
     let mut line = String::new();
     let mut length = 0;

@@ -9,7 +9,7 @@ mod verdict;
 
 pub use anchors::{anchor_diff, anchor_list};
 pub use layout::Style;
-pub(crate) use layout::{Page, count};
+pub(crate) use layout::{Page, WIDTH, count, wrap};
 pub use models::models;
 pub(crate) use told::told;
 pub use verdict::answer;

@@ -21,7 +21,7 @@ use serde_json::{Value, json};
 use crate::plane::Plane;
 
 const ISSUER: &str = "https://ci.example.com";
-const PUBLIC: &str = "https://avouch.example.com";
+pub(crate) const PUBLIC: &str = "https://avouch.example.com";
 
 /// Has the tenant `demo` trust an issuer, and give to whoever it calls a job.
 fn trusting(plane: &Plane) {
@@ -47,8 +47,7 @@ fn trusting(plane: &Plane) {
 
 /// The token of a job of this name.
 fn token(job: &str) -> String {
-    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap();
-    let now = now.as_secs();
+    let now = now();
     TokenForge::saying(json!({
         "iss": ISSUER, "sub": "job", "aud": format!("{PUBLIC}/t/demo"), "environment": "prod",
         "jti": job, "iat": now, "exp": now + 600,
@@ -56,8 +55,14 @@ fn token(job: &str) -> String {
     .sign(&Key::p256("ci"), "k1")
 }
 
+/// The seconds since 1970.
+pub(crate) fn now() -> u64 {
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap();
+    now.as_secs()
+}
+
 /// What came of an exchange: `given`, or the code of the refusal; nothing if there was no answer.
-fn exchange(plane: &Plane, token: &str) -> Option<String> {
+pub(crate) fn exchange(plane: &Plane, token: &str) -> Option<String> {
     let http = plane.http();
     let address = http.strip_prefix("http://").unwrap();
     let body = format!(

@@ -7,6 +7,7 @@ mod batch;
 mod clients;
 mod cluster;
 mod documents;
+mod drifted;
 mod exchanged;
 mod import;
 mod killed;

@@ -10,7 +10,7 @@ use std::fmt;
 use super::Believed;
 use super::rule::{Admission, ExchangeRule, Rules, Source};
 use crate::policy::facts::{Facts, SUBJECT};
-use crate::policy::rules::Rule;
+use crate::policy::rules::{Matcher, Rule};
 use crate::policy::subject::without_github_ids;
 use crate::reason::printable;
 use crate::time::Time;
@@ -27,6 +27,9 @@ pub struct Name {
     pub id_fact: &'static str,
     /// The id.
     pub id: String,
+    /// Whether the rule itself asks for exactly this id, so that whoever else has the name is not
+    /// admitted anyway.
+    pub is_by_id: bool,
 }
 
 /// What has drifted.
@@ -138,6 +141,11 @@ pub fn names(rule: &ExchangeRule, identity: &Identity) -> Vec<Name> {
     };
     let facts = identity.facts();
     let bound = preset.bound_names().iter();
+    let asks_for = |fact: &str| {
+        let asked = rule.admits.facts.as_ref();
+        let asked = asked.and_then(|asked| asked.conditions().get(fact));
+        matches!(asked, Some(Matcher::AnyOf(_)))
+    };
     bound
         .filter_map(|(fact, id_fact)| {
             Some(Name {
@@ -145,6 +153,7 @@ pub fn names(rule: &ExchangeRule, identity: &Identity) -> Vec<Name> {
                 name: facts.get(*fact)?.clone(),
                 id_fact,
                 id: facts.get(*id_fact)?.clone(),
+                is_by_id: asks_for(id_fact),
             })
         })
         .collect()

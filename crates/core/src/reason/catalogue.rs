@@ -964,6 +964,10 @@ catalogue! {
             "The certificate cannot carry the DNS name {name}: {detail}.",
             fix: "Give the full name of one host, such as `db.example.com`.",
             spec: "RFC 5280 4.2.1.6; RFC 1123 2.1";
+        IssueEndingsExcess { what: String, most: u32 } = "issue.endings_exceeded",
+            "No more than {most} names may have ended for {what} at once, and that many have.",
+            fix: "Look at `avouch signal ended` for what fills it; if a stream is right to end so many, give it a larger `most_ended`.",
+            spec: "docs/how-to/signals.md";
         IssueEntryExpired { entry: String, expires: Time, at: Time } = "issue.entry_expired",
             "The registration entry {entry} ended on {expires}; it is {at}.",
             fix: "Have the owner of the entry review it and set a new expiry, or remove it.",
@@ -1032,6 +1036,10 @@ catalogue! {
             "The join token was used on {used}, and it can be used once only.",
             fix: "If the agent that used it is not yours, ban its node; then make a new token.",
             spec: "docs/how-to/run.md";
+        IssueKeyAwaited { key: String, issuer: String, seconds: u32 } = "issue.key_awaited",
+            "{issuer} did not have the key {key} when its keys were looked at last; they are looked at again in {seconds} seconds, and until then nobody knows.",
+            fix: "Send the same again in {seconds} seconds.",
+            spec: "docs/how-to/issuers.md; RFC 9110 10.2.3";
         IssueKeyKind { found: String, accepted: Vec<String> } = "issue.key_not_accepted",
             "A credential for a key of the kind {found} is not issued here; accepted are: {accepted}.",
             fix: "Make a new key of one of these kinds: {accepted}.",
@@ -1047,6 +1055,10 @@ catalogue! {
         IssueNameResurrected { name: String, rule: String, held: String, seen: String } = "issue.name_resurrected",
             "The {name} was {held} when the rule {rule} first admitted it, and is {seen} now: someone else has taken the name, or it was made anew.",
             fix: "Find out whose the name is now; if it is who you mean, let it be held anew with `avouch rule forget`.",
+            spec: "docs/how-to/drift.md";
+        IssueNamesExcess { what: String, most: u32 } = "issue.names_exceeded",
+            "No more than {most} names are held for {what}, and that many are; a name that was not seen before is not admitted.",
+            fix: "Ask for the id of the subject in the rule in the place of its name, or let names that are not in use any more go with `avouch rule forget`.",
             spec: "docs/how-to/drift.md";
         IssueNodeJoined { node: String, since: Time, detail: &'static str } = "issue.node_joined_already",
             "The node {node} joined on {since}, and what it shows does not let it join again: {detail}.",

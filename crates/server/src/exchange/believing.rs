@@ -13,16 +13,16 @@ use avouch_core::exchange::statement::Ancestor;
 use avouch_core::exchange::{Believed, Statement, dpop};
 use avouch_core::id::{Digest, SpiffeId};
 use avouch_core::model::federation::{CLOCK_LEEWAY, Introspected, IssuerAnchor};
-use avouch_core::question::{Context, Holder, Profile, Purpose, Question};
+use avouch_core::question::{AwaitedKey, Context, Holder, Profile, Purpose, Question};
 use avouch_core::reason::Reason;
 use avouch_core::time::Time;
-use avouch_core::verdict::{Effect, Identity, IdentityKind, Receipt, Verdict};
+use avouch_core::verdict::{Effect, Identity, IdentityKind, Need, Receipt, Verdict};
 use avouch_core::view::View;
 use avouch_issuer::fault::Fault as IssuerFault;
 use avouch_issuer::intent::{Intent, Recording, WaitingLog};
 use avouch_issuer::key::PublicHalf;
 use avouch_issuer::random::Random;
-use avouch_store::{AttemptId, Fault as StoreFault, IntentId, SingleUse, UseKind, Used};
+use avouch_store::{AttemptId, Fault as StoreFault, IntentId, IntentRow, SingleUse, UseKind, Used};
 use base64ct::{Base64UrlUnpadded, Encoding};
 use serde_json::Value;
 use tokio::sync::oneshot;
@@ -30,8 +30,11 @@ use tokio::sync::oneshot;
 use super::request::{Client, ClientKind, Form, Token};
 use super::{Exchange, Proven, Shown, nonces};
 use crate::fault::{Fault, Refused};
+use crate::issuers::seconds_until;
 use crate::issuing::StoreLog;
+use crate::names::Naming;
 use crate::plane::Plane;
+use crate::tenant::Tenant;
 use crate::xml_signatures;
 
 /// How many chains of a federation are tried for one token: one that is kept, and one that is new.
@@ -102,10 +105,13 @@ impl Uses {
     }
 }
 
-/// Uses what was presented, and records what is to be signed for it: both, or neither.
+/// Uses what was presented, records what is to be signed for it, and holds the names of the subject:
+/// all of it, or nothing.
 pub(super) struct UsingLog {
     plane: Arc<Plane>,
+    tenant: Arc<Tenant>,
     uses: Uses,
+    naming: Naming,
     lineage: Vec<Ancestor>,
     attempt: AttemptId,
     now: Time,
@@ -117,12 +123,15 @@ impl UsingLog {
         exchange: &Exchange<'_>,
         uses: Uses,
         lineage: Vec<Ancestor>,
+        naming: Naming,
     ) -> Result<Self, Fault> {
         let mut attempt = [0; 16];
         exchange.plane.random.fill(&mut attempt)?;
         Ok(Self {
             plane: Arc::clone(exchange.plane),
+            tenant: Arc::clone(exchange.tenant),
             uses,
+            naming,
             lineage,
             attempt: AttemptId::from_bytes(attempt),
             now: exchange.now,
@@ -153,21 +162,23 @@ impl WaitingLog for UsingLog {
 
 impl UsingLog {
     async fn use_and_record(&self, intents: Vec<Intent>) -> Result<(), IssuerFault> {
-        let Some(first) = intents.first() else {
+        if intents.is_empty() {
             return Ok(());
-        };
+        }
         let log = StoreLog::of(&self.plane);
         let mut rows = log.rows(&intents)?;
         for row in &mut rows {
             row.lineage.clone_from(&self.lineage);
         }
-        let (settled, settling) = oneshot::channel();
-        // Whoever waited for it may be gone; then it is used and recorded, and nothing is signed.
-        let settled = Box::new(move |told| drop(settled.send(told)));
-        let store = &self.plane.store;
-        store.use_and_record_later(&first.tenant, self.rows(), rows, settled);
-        let silent = |_| Err(StoreFault::Bug("the store has told nothing".to_owned()));
-        let told = settling.await.unwrap_or_else(silent);
+        let told = match self.naming.are_held {
+            true => self.use_and_record_later(rows).await,
+            false => match self.use_record_and_hold(rows).await {
+                Ok(told) => Ok(told),
+                Err(Refused::Fault(Fault::Store(fault))) => Err(fault),
+                Err(Refused::Fault(fault)) => Err(StoreFault::Bug(fault.to_string())),
+                Err(Refused::Reason(reason)) => return Err(self.not_recorded(*reason)),
+            },
+        };
         let before = told.as_ref().ok().and_then(|told| {
             let mut uses = self.uses.uses.iter().zip(told);
             uses.find_map(|(one, used)| match used {
@@ -179,14 +190,39 @@ impl UsingLog {
             })
         });
         if let Some(reason) = before {
-            let detail = reason.sentence();
-            drop(self.refused.set(reason));
-            return Err(IssuerFault::NotRecorded {
-                detail,
-                retryable: false,
-            });
+            return Err(self.not_recorded(reason));
         }
         log.count(&intents, told).map(drop)
+    }
+
+    async fn use_and_record_later(&self, rows: Vec<IntentRow>) -> Result<Vec<Used>, StoreFault> {
+        let (settled, settling) = oneshot::channel();
+        // Whoever waited for it may be gone; then it is used and recorded, and nothing is signed.
+        let settled = Box::new(move |told| drop(settled.send(told)));
+        let store = &self.plane.store;
+        store.use_and_record_later(self.tenant.id(), self.rows(), rows, settled);
+        let silent = |_| Err(StoreFault::Bug("the store has told nothing".to_owned()));
+        settling.await.unwrap_or_else(silent)
+    }
+
+    /// A name is seen for the first time, which is rare.
+    async fn use_record_and_hold(&self, rows: Vec<IntentRow>) -> Result<Vec<Used>, Refused> {
+        let (plane, tenant) = (Arc::clone(&self.plane), Arc::clone(&self.tenant));
+        let (uses, naming) = (self.rows(), self.naming.clone());
+        let held = tokio::task::spawn_blocking(move || {
+            plane.use_record_and_hold(&tenant, &uses, &rows, &naming)
+        });
+        held.await
+            .unwrap_or_else(|error| Err(Fault::Bug(error.to_string()).into()))
+    }
+
+    fn not_recorded(&self, reason: Reason) -> IssuerFault {
+        let detail = reason.sentence();
+        drop(self.refused.set(reason));
+        IssuerFault::NotRecorded {
+            detail,
+            retryable: false,
+        }
     }
 }
 
@@ -479,7 +515,12 @@ impl Exchange<'_> {
             verdict = xml_signatures::decide(question, &told, &AwsLc, &budget)?;
         }
         plane.note_issuer_use(tenant, &verdict);
-        if plane.fetch_missing(tenant, &verdict) {
+        let looked = plane.fetch_missing(tenant, &verdict);
+        question.context.awaited_keys = looked.awaited_keys();
+        if answers.is_empty() && !question.context.awaited_keys.is_empty() {
+            verdict = xml_signatures::decide(question, view, &AwsLc, &budget)?;
+        }
+        if looked.has_changed {
             self.has_news.set(true);
             // A newer status list may say otherwise.
             if matches!(verdict, Verdict::Accept(_)) {
@@ -519,12 +560,7 @@ impl Exchange<'_> {
             Verdict::Accept(sealed) => sealed,
             Verdict::Reject(refusal) => return Err(refusal.reason().clone().into()),
             Verdict::Undetermined(needs) => {
-                let need = needs.first().map(|need| need.sentence());
-                let need = need.unwrap_or_default();
-                return Err(Reason::IssueUndecided {
-                    need: need.trim_end_matches('.').to_owned(),
-                }
-                .into());
+                return Err(undecided(&needs, self.now).into());
             }
         };
         for Effect::ConsumeNonce {
@@ -591,9 +627,28 @@ fn profile_of(chain: &[Vec<u8>]) -> Profile {
     }
 }
 
+/// What is missing to decide; where that is looked for again later, when.
+fn undecided(needs: &[Need], now: Time) -> Reason {
+    let first = needs.first();
+    if let Some(Need::Key(AwaitedKey { issuer, key, from })) = first {
+        return Reason::IssueKeyAwaited {
+            key: key.clone(),
+            issuer: issuer.clone(),
+            seconds: seconds_until(*from, now),
+        };
+    }
+    let need = first.map(Need::sentence).unwrap_or_default();
+    Reason::IssueUndecided {
+        need: need.trim_end_matches('.').to_owned(),
+    }
+}
+
 /// Whatever is wrong with how a client shows who it is, is one refusal; its code is named.
 fn not_authenticated(refused: Refused) -> Refused {
     match refused {
+        Refused::Reason(reason) if matches!(*reason, Reason::IssueKeyAwaited { .. }) => {
+            Refused::Reason(reason)
+        }
         Refused::Reason(reason) => Reason::IssueClient {
             detail: format!(
                 "{} ({})",

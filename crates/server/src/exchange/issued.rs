@@ -179,7 +179,8 @@ impl Exchange<'_> {
         let response = Response::of(request, &considered, || {
             nonces::current(&self.tenant.keys, self.now)
         });
-        let log = UsingLog::of(self, considered.uses, considered.given.lineage)?;
+        let (uses, naming) = (considered.uses, considered.naming);
+        let log = UsingLog::of(self, uses, considered.given.lineage, naming)?;
         let (plane, tenant) = (Arc::clone(self.plane), Arc::clone(self.tenant));
         let now = self.now;
         Ok(Pending(Box::pin(async move {

@@ -19,7 +19,7 @@ use std::cell::Cell;
 use std::sync::Arc;
 
 use avouch_core::crypto::PublicKey;
-use avouch_core::exchange::drift::{self, Name};
+use avouch_core::exchange::drift;
 use avouch_core::exchange::{Believed, Given, IssuedKind, Place, Rules, give};
 use avouch_core::id::{Digest, TrustDomain};
 use avouch_core::question::Holder;
@@ -28,6 +28,7 @@ use avouch_core::time::Time;
 use avouch_core::view::View;
 
 use crate::fault::Refused;
+use crate::names::Naming;
 use crate::plane::{Plane, RESERVED};
 use crate::tenant::Tenant;
 use believing::Uses;
@@ -68,7 +69,7 @@ pub(crate) struct Considered<'a> {
     proved: Proven,
     uses: Uses,
     /// The names of the subject that the rule holds to their ids.
-    names: Vec<Name>,
+    naming: Naming,
 }
 
 /// What the sender has proved.
@@ -115,9 +116,6 @@ impl<'a> Exchange<'a> {
     ) -> Result<Pending, Refused> {
         let considered = self.consider(request, shown)?;
         self.check_holder(&considered)?;
-        let rule = considered.given.rule.name();
-        self.plane
-            .hold_names(self.tenant, rule, &considered.names, self.decision)?;
         self.issue(request, considered)
     }
 
@@ -179,9 +177,7 @@ impl<'a> Exchange<'a> {
                 return Err(reason.into());
             }
         };
-        let names = drift::names(given.rule, &subject.identity);
-        self.plane
-            .check_names(self.tenant, given.rule.name(), &names, self.decision)?;
+        let naming = self.naming(&given, &subject)?;
         // The path may begin with what the token says.
         if given.id.segments().next() == Some(RESERVED) {
             return Err(Reason::IssueIdReserved {
@@ -198,8 +194,27 @@ impl<'a> Exchange<'a> {
             given,
             proved,
             uses,
-            names,
+            naming,
         })
+    }
+
+    /// The names of the subject that the rule holds to their ids, each of which is still its own.
+    fn naming(&self, given: &Given<'_>, subject: &Believed) -> Result<Naming, Refused> {
+        let (rule, decision) = (given.rule.name(), self.decision);
+        let names = drift::names(given.rule, &subject.identity);
+        let are_held = self
+            .plane
+            .check_names(self.tenant, rule, &names, decision)?;
+        let naming = Naming {
+            rule: rule.to_owned(),
+            names,
+            decision: decision.to_owned(),
+            are_held,
+        };
+        if !are_held {
+            self.plane.check_room_for_names(self.tenant, &naming)?;
+        }
+        Ok(naming)
     }
 
     /// Tells of someone who is not admitted only because a name or the form of the subject has

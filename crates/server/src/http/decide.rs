@@ -12,8 +12,10 @@ use avouch_core::explain;
 use avouch_core::id::TenantId;
 use avouch_core::question::Question;
 use avouch_core::reason::Reason;
-use avouch_core::verdict::Verdict;
+use avouch_core::time::Time;
+use avouch_core::verdict::{Need, Verdict};
 use avouch_core::view::View;
+use axum::http::header::RETRY_AFTER;
 use serde_json::{Value, json};
 
 use super::answer::Answer;
@@ -21,6 +23,7 @@ use super::call::{Call, Stop};
 use crate::access::{Noun, Verb};
 use crate::exchange::rules::rules_of;
 use crate::fault::Refused;
+use crate::issuers::seconds_until;
 use crate::plane::Plane;
 use crate::tenant::Tenant;
 use crate::traces;
@@ -203,7 +206,23 @@ pub(super) fn answer(call: &Call) -> Result<Answer, Stop> {
         view: &view,
         verdict: &verdict,
     };
-    Ok(told(call, id.as_deref(), outcome, sees_all))
+    let answer = told(call, id.as_deref(), outcome, sees_all);
+    Ok(match again(&verdict, question.now) {
+        Some(seconds) => answer.with(RETRY_AFTER, &seconds.to_string()),
+        None => answer,
+    })
+}
+
+/// In how many seconds it makes sense to ask again, if that is known.
+fn again(verdict: &Verdict, now: Time) -> Option<u32> {
+    let Verdict::Undetermined(needs) = verdict else {
+        return None;
+    };
+    let from = needs.iter().filter_map(|need| match need {
+        Need::Key(awaited) => Some(awaited.from),
+        _ => None,
+    });
+    Some(seconds_until(from.max()?, now))
 }
 
 /// Who asks, and within what bounds.
@@ -243,10 +262,15 @@ impl Asking<'_> {
                 answers = told;
             } else if let Some(chain) = chain {
                 question.context.trust_chain = chain;
-            } else if plane.fetch_missing(self.tenant, &verdict) {
-                known = self.call.http.views.of(self.call, self.tenant)?;
             } else {
-                break;
+                let looked = plane.fetch_missing(self.tenant, &verdict);
+                let awaited = looked.awaited_keys();
+                if looked.has_changed {
+                    known = self.call.http.views.of(self.call, self.tenant)?;
+                } else if awaited.is_empty() {
+                    break;
+                }
+                question.context.awaited_keys = awaited;
             }
             view = match answers.is_empty() {
                 true => Arc::clone(&known),

@@ -31,7 +31,7 @@ pub(super) fn receive(call: &Call) -> Result<Answer, Stop> {
     match call.plane().receive_event(&tenant, token, &view) {
         // RFC 8935 2.2: one that came before is taken like the first.
         Ok(_) => Ok(Answer::accepted()),
-        Err(Refused::Reason(reason)) if matches!(*reason, Reason::IssueEventsExcess { .. }) => {
+        Err(Refused::Reason(reason)) if says_when(&reason) => {
             Err(Stop::Refused(Refused::Reason(reason)))
         }
         // What a transmitter is told is wrong with an event it does not send again.
@@ -41,6 +41,16 @@ pub(super) fn receive(call: &Call) -> Result<Answer, Stop> {
         Err(Refused::Reason(reason)) => Ok(refused(call, &reason)),
         Err(fault) => Err(fault.into()),
     }
+}
+
+/// Whether a refusal tells by itself that the same may be sent again.
+fn says_when(reason: &Reason) -> bool {
+    matches!(
+        reason,
+        Reason::IssueEndingsExcess { .. }
+            | Reason::IssueEventsExcess { .. }
+            | Reason::IssueKeyAwaited { .. }
+    )
 }
 
 /// RFC 8935 2.3: one of a few words, and a sentence that gives away nothing but what was sent; beside

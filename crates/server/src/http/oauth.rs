@@ -75,6 +75,7 @@ impl Refusal {
             Reason::IssueGrant { .. } => Word::UnsupportedGrantType,
             Reason::IssueNonce { .. } => Word::UseDpopNonce,
             Reason::IssueProof { .. } => Word::InvalidDpopProof,
+            Reason::IssueKeyAwaited { .. } => Word::TemporarilyUnavailable,
             Reason::IssueRate { .. } => Word::SlowDown,
             Reason::IssueScope { .. } => Word::InvalidScope,
             Reason::IssueTarget { .. } => Word::InvalidTarget,
@@ -136,7 +137,9 @@ impl Refusal {
             }
             Reason::IssueClient { .. } => "Bearer error=\"invalid_client\"".to_owned(),
             Reason::IssueNonce { nonce, .. } => return vec![(DPOP_NONCE, nonce.clone())],
-            Reason::IssueRate { seconds, .. } => return vec![(RETRY_AFTER, seconds.to_string())],
+            Reason::IssueKeyAwaited { seconds, .. } | Reason::IssueRate { seconds, .. } => {
+                return vec![(RETRY_AFTER, seconds.to_string())];
+            }
             _ => return Vec::new(),
         };
         vec![(WWW_AUTHENTICATE, challenge)]
@@ -149,6 +152,7 @@ fn is_about_the_request(reason: &Reason) -> bool {
         reason,
         Reason::IssueBodyMalformed { .. }
             | Reason::IssueGrant { .. }
+            | Reason::IssueKeyAwaited { .. }
             | Reason::IssueKeyKind { .. }
             | Reason::IssueNonce { .. }
             | Reason::IssueObjectUnknown { .. }
@@ -187,6 +191,7 @@ fn for_peer(reason: &Reason) -> Option<&'static str> {
         Reason::IssueNameResurrected { .. } => {
             "The name of the subject was someone else's when it was first used here."
         }
+        Reason::IssueNamesExcess { .. } => "The name of the subject was not used here before.",
         Reason::IssueScope { .. } => "The scope is wider than what may be had.",
         Reason::IssueTarget { .. } => "A credential for this audience cannot be had.",
         Reason::IssueTemplate { .. } => "No identity can be made of what the token says.",

@@ -77,7 +77,9 @@ impl Problem {
     fn refused(id: String, reason: &Reason) -> Self {
         let headers = match reason {
             Reason::IssueMethodNotAllowed { allowed, .. } => vec![(ALLOW, allowed.join(", "))],
-            Reason::IssueRate { seconds, .. } => vec![(RETRY_AFTER, seconds.to_string())],
+            Reason::IssueKeyAwaited { seconds, .. } | Reason::IssueRate { seconds, .. } => {
+                vec![(RETRY_AFTER, seconds.to_string())]
+            }
             _ => Vec::new(),
         };
         Self {
@@ -272,7 +274,10 @@ fn status_of_issue(code: &str) -> Option<StatusCode> {
         "issue.node_not_admitted" | "issue.not_permitted" | "issue.quota_exceeded" => {
             StatusCode::FORBIDDEN
         }
-        "issue.events_exceeded" | "issue.rate_exceeded" => StatusCode::TOO_MANY_REQUESTS,
+        "issue.endings_exceeded" | "issue.events_exceeded" | "issue.rate_exceeded" => {
+            StatusCode::TOO_MANY_REQUESTS
+        }
+        "issue.key_awaited" => StatusCode::SERVICE_UNAVAILABLE,
         "issue.object_unknown" => StatusCode::NOT_FOUND,
         "issue.method_not_allowed" => StatusCode::METHOD_NOT_ALLOWED,
         "issue.authority_in_use"
@@ -305,6 +310,7 @@ fn status_of_issue(code: &str) -> Option<StatusCode> {
         | "issue.key_not_accepted"
         | "issue.lineage_broken"
         | "issue.name_resurrected"
+        | "issue.names_exceeded"
         | "issue.nonce_required"
         | "issue.object_malformed"
         | "issue.proof_invalid"
@@ -350,7 +356,10 @@ mod tests {
             if entry.family == Family::Issue {
                 assert!(status_of_issue(entry.code).is_some(), "{}", entry.code);
             }
-            assert!(status_of(entry.code, entry.family).is_client_error());
+            let status = status_of(entry.code, entry.family);
+            // One is no fault of whoever asks: nobody knows yet.
+            let is_theirs = entry.code != "issue.key_awaited";
+            assert_eq!(status.is_client_error(), is_theirs, "{}", entry.code);
         }
     }
 

@@ -4,13 +4,12 @@
 use std::sync::Arc;
 
 use avouch_core::signal::StreamStatus;
-use avouch_store::SignalId;
 use axum::http::StatusCode;
 use serde_json::{Value, json};
 
 use super::answer::Answer;
 use super::call::{Call, Stop};
-use crate::signals::{Poll, Step};
+use crate::signals::{Poll, Receiver, Step};
 use crate::tenant::Tenant;
 
 /// How many events are given to one that asks and names no number.
@@ -180,7 +179,7 @@ pub(super) fn poll(call: &Call) -> Result<Answer, Stop> {
 }
 
 /// Who calls, as a receiver of the tenant in the address.
-fn receiver(call: &Call) -> Result<(Arc<Tenant>, SignalId), Stop> {
+fn receiver(call: &Call) -> Result<(Arc<Tenant>, Receiver), Stop> {
     let tenant = call.any_tenant()?;
     let caller = call.caller()?;
     let receiver = call.plane().receiver_of(&tenant, &caller)?;

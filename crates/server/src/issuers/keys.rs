@@ -11,6 +11,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
 
 use super::pins::Pins;
+use crate::failing::Failing;
 
 /// How long a key that was removed is remembered, in seconds, so that what it signed is refused for
 /// the right reason.
@@ -68,13 +69,6 @@ pub(super) struct KnownKey {
     pub(super) first_used: Option<i64>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(super) removed: Option<i64>,
-}
-
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub(super) struct Failing {
-    pub(super) since: i64,
-    pub(super) code: String,
-    pub(super) sentence: String,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -314,7 +308,6 @@ impl Keys {
 
     /// Notes that the keys cannot be fetched.
     pub(super) fn failed(&mut self, now: Time, reason: &Reason) {
-        let since = self.failing.as_ref().map(|failing| failing.since);
         let is_new = self
             .failing
             .as_ref()
@@ -322,11 +315,7 @@ impl Keys {
         if is_new {
             self.tell(now, "refresh_failed", reason.sentence(), true);
         }
-        self.failing = Some(Failing {
-            since: since.unwrap_or(now.unix()),
-            code: reason.code().to_owned(),
-            sentence: reason.sentence(),
-        });
+        self.failing = Some(Failing::after(self.failing.as_ref(), now, reason));
         if let Reason::FetchPinMissed { expected, seen, .. } = reason {
             let since = self.missed.as_ref().map(|missed| missed.since);
             self.missed = Some(MissedPins {

@@ -39,7 +39,7 @@ use keys::{Keys, Quarantine};
 use pins::Pins;
 pub(crate) use pins::Staging;
 use refresh::Published;
-pub(crate) use refresh::Refreshing;
+pub(crate) use refresh::{Looked, Refreshing, seconds_until};
 use settings::{IssuerSettings, Source, refuse_mutable};
 
 /// How often a change of what is known of keys is worked out anew when something else has changed

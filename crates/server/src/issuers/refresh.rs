@@ -6,12 +6,14 @@ use std::time::Duration;
 
 use avouch_api::members::{Document, Members};
 use avouch_core::id::TenantId;
+use avouch_core::question::AwaitedKey;
 use avouch_core::reason::Reason;
 use avouch_core::time::Time;
 use avouch_core::verdict::{Need, Verdict};
 use avouch_store::{IssuerId, Sequence};
 use axum::http::header::ACCEPT;
 use serde_json::Value;
+use tokio::runtime::Handle;
 use tokio::task::JoinSet;
 
 use super::keys::Keys;
@@ -58,6 +60,41 @@ pub(crate) struct Refreshing {
     pub(super) watched: Watched,
 }
 
+/// Since when something can be looked for again.
+struct PutOff {
+    from: Time,
+    /// Whether it was looked for a moment ago, and was not there.
+    is_none: bool,
+}
+
+/// What came of looking for keys.
+#[derive(Debug, Default)]
+pub(crate) struct Looked {
+    /// Whether anything has changed, so that it makes sense to ask again.
+    pub(crate) has_changed: bool,
+    /// Those that were not looked for, each with whether it was a moment ago.
+    awaited: Vec<(AwaitedKey, bool)>,
+}
+
+impl Looked {
+    /// The keys of which nobody knows whether they are there.
+    pub(crate) fn awaited_keys(&self) -> Vec<AwaitedKey> {
+        let awaited = self.awaited.iter().filter(|(_, is_none)| !is_none);
+        awaited.map(|(key, _)| key.clone()).collect()
+    }
+
+    /// In how many seconds keys can be looked for that were not looked for now, if there are any.
+    pub(crate) fn again(&self, now: Time) -> Option<u32> {
+        let from = self.awaited.iter().map(|(key, _)| key.from).max()?;
+        Some(seconds_until(from, now))
+    }
+}
+
+/// How many seconds are left, at least one.
+pub(crate) fn seconds_until(at: Time, now: Time) -> u32 {
+    u32::try_from(at.since(now)).unwrap_or(0).max(1)
+}
+
 #[derive(Default)]
 struct Attempts {
     failures: u32,
@@ -85,24 +122,34 @@ impl Refreshing {
     }
 
     /// Whether a token that names this key may cause a fetch now; if so, it has.
-    fn may_ask(&self, id: &Id, key: Option<&str>, now: Time) -> bool {
+    fn ask(&self, id: &Id, key: Option<&str>, now: Time) -> Result<(), PutOff> {
         let mut attempts = self.attempts();
         let attempts = attempts.entry(id.clone()).or_default();
-        let recently = |at: Time, period: i64| now.since(at) < period;
-        attempts.unknown.retain(|_, at| recently(*at, UNKNOWN_KEPT));
-        if key.is_some_and(|key| attempts.unknown.contains_key(key)) {
-            return false;
-        }
-        if attempts
-            .for_token
-            .is_some_and(|at| recently(at, UNKNOWN_PERIOD))
-        {
-            return false;
-        }
-        if attempts.not_before.is_some_and(|at| now < at) {
-            return false;
+        let none_until = |at: &Time| at.plus(UNKNOWN_KEPT);
+        attempts.unknown.retain(|_, at| now < none_until(at));
+        let known = key.and_then(|key| attempts.unknown.get(key));
+        let again = attempts.for_token.map(|at| at.plus(UNKNOWN_PERIOD));
+        let from = [known.map(none_until), again, attempts.not_before];
+        if let Some(from) = from.into_iter().flatten().filter(|at| now < *at).max() {
+            let is_none = known.is_some();
+            return Err(PutOff { from, is_none });
         }
         attempts.for_token = Some(now);
+        Ok(())
+    }
+
+    /// Notes that keys were looked at and this one was none of them, or that they could not be looked
+    /// at: then, when that can be done again.
+    fn asked(&self, id: &Id, key: Option<&str>, now: Time, has_looked: bool) -> Result<(), PutOff> {
+        let mut attempts = self.attempts();
+        let attempts = attempts.entry(id.clone()).or_default();
+        if !has_looked {
+            let from = attempts.not_before.filter(|at| now < *at);
+            return Err(PutOff {
+                from: from.unwrap_or_else(|| now.plus(1)),
+                is_none: false,
+            });
+        }
         if let Some(key) = key
             && attempts.unknown.len() < MOST_UNKNOWN
         {
@@ -110,7 +157,7 @@ impl Refreshing {
                 .unknown
                 .insert(key.chars().take(256).collect(), now);
         }
-        true
+        Ok(())
     }
 
     fn ended(&self, id: &Id, now: Time, has_failed: bool) {
@@ -165,6 +212,7 @@ fn missing(verdict: &Verdict) -> Vec<(String, Option<String>)> {
                 Need::KeySet { issuer } => Some((issuer.clone(), None)),
                 Need::Audience
                 | Need::Introspection { .. }
+                | Need::Key(_)
                 | Need::Recipient
                 | Need::StatusList { .. }
                 | Need::XmlSignature(_) => None,
@@ -185,10 +233,13 @@ fn missing(verdict: &Verdict) -> Vec<(String, Option<String>)> {
 }
 
 impl Plane {
-    /// Fetches the keys that a verdict lacks, if someone may wait for it now; whether it makes sense
-    /// to ask again. Many who lack the same keys cause one fetch, and who makes names of keys up
-    /// causes one in a while. It blocks.
-    pub fn fetch_missing_keys(self: &Arc<Self>, tenant: &Arc<Tenant>, verdict: &Verdict) -> bool {
+    /// Fetches the keys that a verdict lacks, if someone may wait for it now. Many who lack the same
+    /// keys cause one fetch, and who makes names of keys up causes one in a while. It blocks.
+    pub(crate) fn fetch_missing_keys(
+        self: &Arc<Self>,
+        tenant: &Arc<Tenant>,
+        verdict: &Verdict,
+    ) -> Looked {
         self.fetch_keys_of(tenant, missing(verdict))
     }
 
@@ -197,35 +248,57 @@ impl Plane {
         self: &Arc<Self>,
         tenant: &Arc<Tenant>,
         missing: Vec<(String, Option<String>)>,
-    ) -> bool {
+    ) -> Looked {
+        let mut looked = Looked::default();
         if missing.is_empty() {
-            return false;
+            return looked;
         }
-        let Ok(runtime) = tokio::runtime::Handle::try_current() else {
-            return false;
+        let Ok(runtime) = Handle::try_current() else {
+            return looked;
         };
-        let now = self.now();
-        let mut has_changed = false;
         for (issuer, key) in missing {
             for id in self.fetched_issuers(tenant, &issuer) {
-                let id = (tenant.id().clone(), id);
-                let is_under_way = self.refreshing.flights.is_under_way(&id);
-                if !is_under_way && !self.refreshing.may_ask(&id, key.as_deref(), now) {
-                    continue;
+                match self.look_for(&runtime, tenant, id, key.as_deref()) {
+                    Ok(has_changed) => looked.has_changed |= has_changed,
+                    Err(PutOff { from, is_none }) => {
+                        let awaited = AwaitedKey {
+                            issuer: issuer.clone(),
+                            key: key.clone().unwrap_or_default(),
+                            from,
+                        };
+                        looked.awaited.push((awaited, is_none));
+                    }
                 }
-                let flight = self.refreshing.flights.share(id.clone(), || {
-                    refresh(
-                        Arc::clone(self),
-                        Arc::clone(tenant),
-                        id.1.clone(),
-                        Look::Keys,
-                    )
-                });
-                let waited = async { tokio::time::timeout(LONGEST_WAIT, flight).await };
-                has_changed |= matches!(runtime.block_on(waited), Ok(Some(Some(true))));
             }
         }
-        has_changed
+        looked
+    }
+
+    /// Looks at the keys of an issuer because one is missing; whether they have changed.
+    fn look_for(
+        self: &Arc<Self>,
+        runtime: &Handle,
+        tenant: &Arc<Tenant>,
+        id: IssuerId,
+        key: Option<&str>,
+    ) -> Result<bool, PutOff> {
+        let id = (tenant.id().clone(), id);
+        if !self.refreshing.flights.is_under_way(&id) {
+            self.refreshing.ask(&id, key, self.now())?;
+        }
+        let flight = self.refreshing.flights.share(id.clone(), || {
+            refresh(
+                Arc::clone(self),
+                Arc::clone(tenant),
+                id.1.clone(),
+                Look::Keys,
+            )
+        });
+        let waited = async { tokio::time::timeout(LONGEST_WAIT, flight).await };
+        let told = runtime.block_on(waited).ok().flatten().flatten();
+        self.refreshing
+            .asked(&id, key, self.now(), told.is_some())?;
+        Ok(told == Some(true))
     }
 
     /// Fetches the keys of an issuer now; whether anything of them has changed.

@@ -15,6 +15,7 @@ use super::keys::{Keys, KnownKey};
 use super::pins::Pins;
 use super::settings::{IssuerSettings, Source};
 use super::{bare_anchor, shown};
+use crate::failing::Failing;
 use crate::fault::Refused;
 use crate::introspection::without_secret;
 use crate::plane::Plane;
@@ -86,11 +87,7 @@ impl Plane {
                 "next": shown(next),
                 "usable_until": shown(next.saturating_add(settings.stale_for)),
             })),
-            "failing": keys.failing.as_ref().map(|failing| json!({
-                "since": shown(failing.since),
-                "code": failing.code,
-                "sentence": failing.sentence,
-            })),
+            "failing": keys.failing.as_ref().map(Failing::told),
             "quarantined": keys.quarantine.as_ref().map(super::keys::Quarantine::to_json),
             "waiting_for_release": waiting(&settings, &keys),
             "waiting_keys": keys.waiting(&settings.issuer, now),

@@ -111,9 +111,8 @@ impl Telling<'_> {
         };
         let mut updates = self.in_parts(first, entries);
         // What ended comes with the first message, and in more after the last if it is much.
-        let keys = self.held.snapshot.signals.keys();
-        let keys = keys.filter(|key| key.kind == SignalKind::Ended);
-        let ended = self.ended(keys);
+        let records = self.held.snapshot.signals_of(SignalKind::Ended);
+        let ended = self.ended(records.map(|record| &record.key));
         let mut parts = ended.chunks(ENDED_PER_MESSAGE);
         if let (Some(first), Some(part)) = (updates.first_mut(), parts.next()) {
             first.ended = part.to_vec();
@@ -246,8 +245,8 @@ impl Telling<'_> {
             Some(ending) => Ended {
                 mark: mark.digest().as_bytes().to_vec(),
                 before: ending.before.unix(),
-                closed: ending.is_closed,
-                standing: ending.standing.unix(),
+                closed: ending.is_closed(),
+                standing: ending.stands_since().unix(),
                 event: ending.event.clone(),
                 by: ending.by.clone(),
                 gone: false,

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use avouch_core::ended::{Ending, Endings, Mark, Turn};
+use avouch_core::ended::{Ending, Endings, Mark, Said, Speaker, Standing, Turn};
 use avouch_core::id::{Digest, SpiffeId};
 use avouch_core::reason::Reason;
 use avouch_core::time::Time;
@@ -20,6 +20,10 @@ use crate::tenant::Tenant;
 /// The most that may have ended for a tenant at once. Whoever could have more remembered could fill
 /// the memory of every node.
 const MOST_ENDINGS: usize = 100_000;
+
+/// The most of these that streams may come to together. The rest is kept for administrators: whoever
+/// has taken transmitters over must not keep them from ending anything.
+pub(super) const MOST_OF_STREAMS: usize = 90_000;
 
 /// How long an ending is remembered, in seconds: longer than the longest token that is believed
 /// anywhere (a leap year), so what it ended has ended by itself.
@@ -43,6 +47,110 @@ pub(super) struct ToEnd<'a> {
     pub(super) event: &'a str,
     /// Who says so.
     pub(super) by: &'a str,
+    /// From which stream it comes; none where an administrator says it.
+    pub(super) stream: Option<&'a Share<'a>>,
+}
+
+impl ToEnd<'_> {
+    fn said(&self) -> Said<'_> {
+        Said {
+            turn: self.turn,
+            at: self.at,
+            event: self.event,
+            by: self.by,
+            speaker: match self.stream {
+                Some(_) => Speaker::Transmitter,
+                None => Speaker::Administrator,
+            },
+        }
+    }
+}
+
+/// A stream, and how much may have ended by it at once.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Share<'a> {
+    pub(super) stream: &'a SignalId,
+    pub(super) most: u32,
+}
+
+/// How much has ended by which stream. What an administrator was the first to end is nobody's.
+#[derive(Debug, Default)]
+pub(crate) struct Shares {
+    all: usize,
+    by_stream: BTreeMap<SignalId, usize>,
+}
+
+impl Shares {
+    pub(crate) fn of(snapshot: &Snapshot) -> Self {
+        let mut shares = Self::default();
+        for record in snapshot.signals_of(SignalKind::Ended) {
+            shares.follow(None, Some(record));
+        }
+        shares
+    }
+
+    /// Follows that something ended, ended otherwise, or is forgotten.
+    pub(crate) fn follow(&mut self, before: Option<&SignalRecord>, after: Option<&SignalRecord>) {
+        if let Some(before) = before {
+            self.all = self.all.saturating_sub(1);
+            let stream = stream_of(before);
+            if let Some(held) = stream.and_then(|stream| self.by_stream.get_mut(&stream)) {
+                *held = held.saturating_sub(1);
+            }
+        }
+        if let Some(after) = after {
+            self.all += 1;
+            if let Some(stream) = stream_of(after) {
+                *self.by_stream.entry(stream).or_default() += 1;
+            }
+        }
+    }
+
+    /// How much has ended by a stream.
+    pub(super) fn held_by(&self, stream: &SignalId) -> usize {
+        self.by_stream.get(stream).copied().unwrap_or(0)
+    }
+
+    /// How much is taken of what streams may come to: what each may have, or has, and what has ended
+    /// by those that are gone.
+    pub(super) fn taken(&self, mosts: &BTreeMap<SignalId, u32>) -> usize {
+        let is_gone = |held: &(&SignalId, &usize)| !mosts.contains_key(held.0);
+        let gone: usize = self
+            .by_stream
+            .iter()
+            .filter(is_gone)
+            .map(|(_, held)| held)
+            .sum();
+        let there = mosts.iter().map(|(stream, most)| {
+            let most = usize::try_from(*most).unwrap_or(usize::MAX);
+            most.max(self.held_by(stream))
+        });
+        there.fold(gone, usize::saturating_add)
+    }
+
+    /// Whether so much more may end.
+    fn admit(&self, new: usize, share: Option<&Share<'_>>) -> Result<(), Reason> {
+        let bound = |what: &str, most: usize, held: usize| match held.saturating_add(new) > most {
+            false => Ok(()),
+            true => Err(Reason::IssueEndingsExcess {
+                what: what.to_owned(),
+                most: u32::try_from(most).unwrap_or(u32::MAX),
+            }),
+        };
+        let Some(share) = share else {
+            return bound("the tenant", MOST_ENDINGS, self.all);
+        };
+        let most = usize::try_from(share.most).unwrap_or(usize::MAX);
+        let what = format!("the stream {}", share.stream);
+        bound(&what, most, self.held_by(share.stream))?;
+        bound("all streams of the tenant", MOST_OF_STREAMS, self.all)
+    }
+}
+
+/// The stream by which something ended first.
+fn stream_of(record: &SignalRecord) -> Option<SignalId> {
+    let document: Value = serde_json::from_str(&record.document).ok()?;
+    SignalId::parse(document.get("stream")?.as_str()?)
 }
 
 impl Plane {
@@ -60,7 +168,7 @@ impl Plane {
             is_news = !next.is_empty();
             let mut changes: Vec<Change> = next
                 .iter()
-                .map(|(mark, next)| put_ending(*mark, next, ending.name))
+                .map(|(mark, next)| put_ending(tenant, *mark, next, ending))
                 .collect::<Result<_, _>>()?;
             if is_news {
                 changes.extend(self.notices_of_ended(tenant, &next, ending)?);
@@ -153,10 +261,9 @@ impl Plane {
         let before = self.now().plus(-KEPT);
         for tenant in self.all_tenants() {
             let endings = Arc::clone(&tenant.held().endings);
-            let over = endings.iter().filter(|(_, ending)| {
-                let last = ending.before.max(ending.standing);
-                !ending.is_closed && last < before
-            });
+            let over = endings
+                .iter()
+                .filter(|(_, ending)| !ending.is_closed() && ending.since() < before);
             let gone: Vec<Change> = over
                 .filter_map(|(mark, _)| SignalId::parse(&mark.digest().to_string()))
                 .map(|id| super::remove(SignalKind::Ended, &id))
@@ -180,36 +287,57 @@ fn descends(intent: &IntentRow, mark: Mark, endings: &Endings) -> bool {
 
 /// What the marks come to, as far as that is news.
 fn next(tenant: &Tenant, ending: &ToEnd<'_>) -> Result<Vec<(Mark, Ending)>, Refused> {
-    let endings = Arc::clone(&tenant.held().endings);
-    let mut all = Vec::new();
+    let held = tenant.held();
+    let said = ending.said();
+    let mut all: BTreeMap<Mark, Ending> = BTreeMap::new();
     for mark in ending.marks {
-        let known = endings.of(*mark);
-        let next = Ending::after(known, ending.turn, ending.at, ending.event, ending.by);
+        let known = held.endings.of(*mark);
+        let next = Ending::after(known, &after_all(known, said));
         if known != Some(&next) {
-            all.push((*mark, next));
+            all.insert(*mark, next);
         }
     }
-    let new = all.iter().filter(|(mark, _)| endings.of(*mark).is_none());
-    if endings.len() + new.count() > MOST_ENDINGS {
-        return Err(Reason::IssueEventsExcess {
-            stream: ending.by.to_owned(),
-            most: u32::try_from(MOST_ENDINGS).unwrap_or(u32::MAX),
-        }
-        .into());
+    let new = all.keys().filter(|mark| held.endings.of(**mark).is_none());
+    let new = new.count();
+    if new > 0 {
+        held.shares.admit(new, ending.stream)?;
     }
-    Ok(all)
+    Ok(all.into_iter().collect())
 }
 
-fn put_ending(mark: Mark, ending: &Ending, name: &str) -> Result<Change, Refused> {
+/// What an administrator says comes after all that was said before, also in the same second.
+fn after_all<'a>(known: Option<&Ending>, said: Said<'a>) -> Said<'a> {
+    let before = known.map(Ending::stands_since);
+    let at = match (said.speaker, said.turn, before) {
+        (Speaker::Administrator, Turn::Opened, Some(before)) => said.at.max(before.plus(1)),
+        (Speaker::Administrator, Turn::Closed, Some(before)) => said.at.max(before),
+        _ => said.at,
+    };
+    Said { at, ..said }
+}
+
+fn put_ending(
+    tenant: &Tenant,
+    mark: Mark,
+    next: &Ending,
+    ending: &ToEnd<'_>,
+) -> Result<Change, Refused> {
     let id = SignalId::parse(&mark.digest().to_string());
     let id = id.ok_or_else(|| Fault::Bug("a mark has no name".to_owned()))?;
+    // It stays with the stream that was the first to end it.
+    let stream = match super::record_of(tenant, SignalKind::Ended, &id) {
+        Some(known) => stream_of(&known),
+        None => ending.stream.map(|share| share.stream.clone()),
+    };
     let document = json!({
-        "before": ending.before.unix(),
-        "standing": ending.standing.unix(),
-        "closed": ending.is_closed,
-        "event": ending.event,
-        "by": ending.by,
-        "name": name,
+        "before": next.before.unix(),
+        "standing": next.told.at.unix(),
+        "closed": next.told.is_closed,
+        "ordered": { "at": next.ordered.at.unix(), "closed": next.ordered.is_closed },
+        "event": next.event,
+        "by": next.by,
+        "name": ending.name,
+        "stream": stream.as_ref().map(SignalId::as_str),
     });
     Ok(put(SignalKind::Ended, &id, document.to_string()))
 }
@@ -217,43 +345,38 @@ fn put_ending(mark: Mark, ending: &Ending, name: &str) -> Result<Change, Refused
 /// All that ended, as it is stored.
 pub(crate) fn endings_of(snapshot: &Snapshot) -> Result<Endings, Fault> {
     let mut endings = Endings::default();
-    for record in snapshot.signals.values() {
-        if record.key.kind == SignalKind::Ended {
-            let (mark, ending) = read_ending(record)?;
-            endings.put(mark, ending);
-        }
+    for record in snapshot.signals_of(SignalKind::Ended) {
+        let (mark, ending) = read_ending(record)?;
+        endings.put(mark, ending);
     }
     Ok(endings)
 }
 
 /// One that ended, as it is stored.
 pub(crate) fn read_ending(record: &SignalRecord) -> Result<(Mark, Ending), Fault> {
-    let damaged = || Fault::Stored(format!("what ended as {} cannot be read", record.key.id));
-    let mark = mark_of(&record.key).ok_or_else(damaged)?;
-    let document: Value = serde_json::from_str(&record.document).map_err(|_| damaged())?;
-    let time = |name: &str| {
-        document
-            .get(name)
-            .and_then(Value::as_i64)
-            .map(Time::from_unix)
+    let read = || {
+        let document: Value = serde_json::from_str(&record.document).ok()?;
+        let text = |name: &str| Some(document.get(name)?.as_str()?.to_owned());
+        let ending = Ending {
+            before: Time::from_unix(document.get("before")?.as_i64()?),
+            told: standing(document.get("standing")?, document.get("closed")?)?,
+            ordered: match document.get("ordered") {
+                Some(ordered) => standing(ordered.get("at")?, ordered.get("closed")?)?,
+                None => Standing::UNSAID,
+            },
+            event: text("event")?,
+            by: text("by")?,
+        };
+        Some((mark_of(&record.key)?, ending))
     };
-    let text = |name: &str| {
-        document
-            .get(name)
-            .and_then(Value::as_str)
-            .map(str::to_owned)
-    };
-    let ending = Ending {
-        before: time("before").ok_or_else(damaged)?,
-        standing: time("standing").ok_or_else(damaged)?,
-        is_closed: document
-            .get("closed")
-            .and_then(Value::as_bool)
-            .ok_or_else(damaged)?,
-        event: text("event").ok_or_else(damaged)?,
-        by: text("by").ok_or_else(damaged)?,
-    };
-    Ok((mark, ending))
+    read().ok_or_else(|| Fault::Stored(format!("what ended as {} cannot be read", record.key.id)))
+}
+
+fn standing(at: &Value, is_closed: &Value) -> Option<Standing> {
+    Some(Standing {
+        at: Time::from_unix(at.as_i64()?),
+        is_closed: is_closed.as_bool()?,
+    })
 }
 
 /// The mark under whose name something ended.
@@ -269,12 +392,14 @@ pub(super) fn tell_endings(tenant: &Tenant) -> Vec<Value> {
             continue;
         };
         let document: Value = serde_json::from_str(&record.document).unwrap_or_default();
-        let since = ending.before.max(ending.standing);
+        let since = ending.since();
         let shown = json!({
             "mark": mark.digest().to_string(),
             "name": document.get("name"),
             "before": shown(ending.before),
-            "closed": ending.is_closed,
+            "closed": ending.is_closed(),
+            "closed_by": ending.closed_by().map(Speaker::name),
+            "stream": document.get("stream"),
             "event": ending.event,
             "by": ending.by,
         });
@@ -286,4 +411,65 @@ pub(super) fn tell_endings(tenant: &Tenant) -> Vec<Value> {
 /// What was closed and never ended has ended at no time.
 fn shown(at: Time) -> Option<String> {
     (at.unix() > i64::MIN).then(|| at.to_string())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn ended(number: usize, by: Option<&str>) -> SignalRecord {
+        let mark = Mark::subject("issuer", &number.to_string());
+        SignalRecord {
+            key: SignalKey {
+                kind: SignalKind::Ended,
+                id: SignalId::parse(&mark.digest().to_string()).unwrap(),
+            },
+            document: json!({ "stream": by }).to_string(),
+            secret: None,
+        }
+    }
+
+    fn shares(by_stream: usize, by_administrators: usize) -> Shares {
+        let mut shares = Shares::default();
+        let streams = (0..by_stream).map(|number| ended(number, Some("full")));
+        let others = (0..by_administrators).map(|number| ended(number, None));
+        for record in streams.chain(others) {
+            shares.follow(None, Some(&record));
+        }
+        shares
+    }
+
+    #[test]
+    fn hostile_59_what_all_streams_may_end_leaves_room_for_administrators() {
+        let shares = shares(MOST_OF_STREAMS, 9_999);
+        let stream = SignalId::parse("other").unwrap();
+        let share = Share {
+            stream: &stream,
+            most: 10,
+        };
+        assert!(shares.admit(1, Some(&share)).is_err());
+        assert!(shares.admit(1, None).is_ok());
+        assert!(shares.admit(2, None).is_err());
+        // None of it is promised to another stream.
+        let mosts = BTreeMap::from([(stream, 10)]);
+        assert_eq!(shares.taken(&mosts), MOST_OF_STREAMS + 10);
+    }
+
+    #[test]
+    fn what_is_forgotten_or_ends_again_is_counted_once() {
+        let mut shares = shares(3, 1);
+        let full = SignalId::parse("full").unwrap();
+        assert_eq!((shares.all, shares.held_by(&full)), (4, 3));
+        let known = ended(0, Some("full"));
+        shares.follow(Some(&known), Some(&known));
+        assert_eq!((shares.all, shares.held_by(&full)), (4, 3));
+        shares.follow(Some(&known), None);
+        assert_eq!((shares.all, shares.held_by(&full)), (3, 2));
+        let share = |most| Share {
+            stream: &full,
+            most,
+        };
+        assert!(shares.admit(1, Some(&share(3))).is_ok());
+        assert!(shares.admit(1, Some(&share(2))).is_err());
+    }
 }

@@ -12,6 +12,7 @@
 //! with all servers on the store by the same feed, and seen by the core in the view, so that a
 //! decision stays a function of what is known.
 
+mod attempts;
 mod ending;
 mod notices;
 mod receivers;
@@ -34,13 +35,14 @@ use crate::fault::{Fault, Refused};
 use crate::plane::Plane;
 use crate::tenant::Tenant;
 
-pub(crate) use ending::{endings_of, mark_of, read_ending};
+pub(crate) use attempts::Attempts;
+pub(crate) use ending::{Shares, endings_of, mark_of, read_ending};
 pub(crate) use notices::with_notices;
-pub(crate) use receivers::Step;
+pub(crate) use receivers::{Receiver, Step};
 pub(crate) use receiving::{Receiving, may_come_again};
-pub(crate) use sending::{Poll, Sending};
+pub(crate) use sending::{Poll, sending};
 pub(crate) use streams::Named;
-pub(crate) use transmitter::Following;
+pub(crate) use transmitter::following;
 
 /// How often is looked what is due: streams to be polled, events to be sent, silence to be told of.
 const PERIOD: Duration = Duration::from_millis(250);
@@ -72,11 +74,7 @@ fn remove(kind: SignalKind, id: &SignalId) -> Change {
 
 /// All of a kind, by name.
 fn records_of(tenant: &Tenant, kind: SignalKind) -> Vec<SignalRecord> {
-    tenant.read(|snapshot| {
-        let all = snapshot.signals.values();
-        let of_kind = all.filter(|record| record.key.kind == kind);
-        of_kind.cloned().collect()
-    })
+    tenant.read(|snapshot| snapshot.signals_of(kind).cloned().collect())
 }
 
 fn record_of(tenant: &Tenant, kind: SignalKind, id: &SignalId) -> Option<SignalRecord> {

@@ -66,8 +66,7 @@ pub(super) fn has_receivers(tenant: &Tenant) -> bool {
 }
 
 fn has_receivers_in(snapshot: &Snapshot) -> bool {
-    let mut keys = snapshot.signals.keys();
-    keys.any(|key| key.kind == SignalKind::Receiver)
+    snapshot.signals_of(SignalKind::Receiver).next().is_some()
 }
 
 /// The changes, and what receivers are told of because of them: one change, so that neither is ever

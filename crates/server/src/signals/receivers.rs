@@ -9,6 +9,7 @@ use avouch_core::reason::Reason;
 use avouch_core::signal::StreamStatus;
 use avouch_core::time::Time;
 use avouch_issuer::random::Random;
+use avouch_store::keyring::Sealed;
 use avouch_store::{Change, Object, SignalId, SignalKind, SignalRecord};
 use rustls::pki_types::CertificateDer;
 use serde::{Deserialize, Serialize};
@@ -17,9 +18,9 @@ use zeroize::Zeroizing;
 
 use super::notices::{Notice, SENT, notices_of};
 use super::settings::document_of;
-use super::state::Failing;
 use super::{key_of, named, new_name, record_of, records_of, remove};
 use crate::caller::Caller;
+use crate::failing::Failing;
 use crate::fault::{Fault, Refused};
 use crate::fetch::{Target, certificates};
 use crate::plane::Plane;
@@ -92,6 +93,13 @@ impl ReceiverSettings {
         let damaged = || Fault::Stored(format!("the receiver {} cannot be read", record.key.id));
         Self::read(&record.document).map_err(|_| damaged())
     }
+}
+
+/// A receiver, as someone calls or is called: who has its name by now may be someone else.
+#[derive(Clone, Debug)]
+pub(crate) struct Receiver {
+    pub(super) id: SignalId,
+    pub(super) subject: SpiffeId,
 }
 
 /// What is known of a receiver.
@@ -216,30 +224,32 @@ impl Plane {
     ) -> Result<SignalId, Refused> {
         let id = new_name("receiver", name)?;
         let settings = ReceiverSettings::read(text)?;
-        for other in records_of(tenant, SignalKind::Receiver) {
-            let is_same = ReceiverSettings::stored(&other)
-                .is_ok_and(|other| other.subject == settings.subject);
-            if other.key.id != id && is_same {
-                return Err(Reason::IssueConflict {
-                    detail: format!(
-                        "{} is here already, as `{}`",
-                        settings.subject, other.key.id
-                    ),
+        self.change_signals(tenant, || {
+            for other in records_of(tenant, SignalKind::Receiver) {
+                let is_same = ReceiverSettings::stored(&other)
+                    .is_ok_and(|other| other.subject == settings.subject);
+                if other.key.id != id && is_same {
+                    return Err(Reason::IssueConflict {
+                        detail: format!(
+                            "{} is here already, as `{}`",
+                            settings.subject, other.key.id
+                        ),
+                    }
+                    .into());
                 }
-                .into());
             }
-        }
-        let before = record_of(tenant, SignalKind::Receiver, &id);
-        let before = before.and_then(|record| ReceiverSettings::stored(&record).ok());
-        let mut changes = vec![super::put(SignalKind::Receiver, &id, text.to_owned())];
-        let is_another = |before: &ReceiverSettings| {
-            before.subject != settings.subject || before.audience != settings.audience
-        };
-        if before.as_ref().is_some_and(is_another) {
-            // Where the one before is told things, and with what, is nothing of this one.
-            changes.push(remove(SignalKind::ReceiverState, &id));
-        }
-        self.apply(tenant, &changes)?;
+            let before = record_of(tenant, SignalKind::Receiver, &id);
+            let before = before.and_then(|record| ReceiverSettings::stored(&record).ok());
+            let is_another = |before: &ReceiverSettings| {
+                before.subject != settings.subject || before.audience != settings.audience
+            };
+            let mut changes = vec![super::put(SignalKind::Receiver, &id, text.to_owned())];
+            if before.as_ref().is_none_or(is_another) {
+                // Where the one before is told things, and with what, is nothing of this one.
+                changes.push(remove(SignalKind::ReceiverState, &id));
+            }
+            Ok(changes)
+        })?;
         Ok(id)
     }
 
@@ -293,10 +303,7 @@ impl Plane {
             "waiting": waiting,
             "sent": state.sent,
             "refused": state.refused,
-            "failing": state.failing.as_ref().map(|failing| json!({
-                "since": Time::from_unix(failing.since).to_string(),
-                "code": failing.code, "sentence": failing.sentence,
-            })),
+            "failing": state.failing.as_ref().map(Failing::told),
             "document": document_of(record),
         }))
     }
@@ -306,10 +313,12 @@ impl Plane {
         &self,
         tenant: &Tenant,
         caller: &Caller,
-    ) -> Result<SignalId, Refused> {
+    ) -> Result<Receiver, Refused> {
         for record in records_of(tenant, SignalKind::Receiver) {
-            if ReceiverSettings::stored(&record)?.subject == caller.id {
-                return Ok(record.key.id);
+            let subject = ReceiverSettings::stored(&record)?.subject;
+            if subject == caller.id {
+                let id = record.key.id;
+                return Ok(Receiver { id, subject });
             }
         }
         Err(Reason::IssueNotPermitted {
@@ -324,23 +333,36 @@ impl Plane {
     pub(super) fn note_receiver(
         &self,
         tenant: &Arc<Tenant>,
-        id: &SignalId,
+        receiver: &Receiver,
         mut note: impl FnMut(&mut ReceiverState) -> Result<(), Reason>,
     ) -> Result<(), Refused> {
+        self.change_receiver(tenant, receiver, |state, _| note(state))
+    }
+
+    /// Changes what is known of a receiver and the credential for it, as one change.
+    fn change_receiver(
+        &self,
+        tenant: &Arc<Tenant>,
+        receiver: &Receiver,
+        mut note: impl FnMut(&mut ReceiverState, &mut Option<Sealed>) -> Result<(), Reason>,
+    ) -> Result<(), Refused> {
+        let id = &receiver.id;
         self.change_signals(tenant, || {
+            receiver.settings(tenant)?;
             let record = record_of(tenant, SignalKind::ReceiverState, id);
             let text = record.as_ref().map(|record| record.document.as_str());
             let before = ReceiverState::read(text);
-            let mut after = before.clone();
-            note(&mut after)?;
-            if after == before {
+            let secret_before = record.and_then(|record| record.secret);
+            let (mut after, mut secret) = (before.clone(), secret_before.clone());
+            note(&mut after, &mut secret)?;
+            if (&after, &secret) == (&before, &secret_before) {
                 return Ok(Vec::new());
             }
             let document = serde_json::to_value(&after).unwrap_or_default().to_string();
             Ok(vec![Change::Put(Object::Signal(SignalRecord {
                 key: key_of(SignalKind::ReceiverState, id),
                 document,
-                secret: record.and_then(|record| record.secret),
+                secret,
             }))])
         })?;
         Ok(())
@@ -351,7 +373,7 @@ impl Plane {
     pub(crate) fn put_stream(
         &self,
         tenant: &Arc<Tenant>,
-        id: &SignalId,
+        receiver: &Receiver,
         members: Members,
         step: Step,
     ) -> Result<Value, Refused> {
@@ -360,7 +382,17 @@ impl Plane {
         let mut name = [0; 16];
         self.random.fill(&mut name)?;
         let name: String = name.iter().map(|byte| format!("{byte:02x}")).collect();
-        self.note_receiver(tenant, id, |state| {
+        let authorization = match &asked.authorization {
+            Some(text) => {
+                let sealing = tenant.keys.sealing();
+                let name = super::sealed_as(&receiver.id)?;
+                Some(sealing.seal(&name, text.as_bytes())?)
+            }
+            None => None,
+        };
+        // Where it is called and with what is one change: a header for one address never goes to
+        // another.
+        self.change_receiver(tenant, receiver, |state, secret| {
             let known = state.stream.clone();
             let stream = match (step, known) {
                 (Step::Create, Some(_)) => {
@@ -391,56 +423,28 @@ impl Plane {
                 state.status = StreamStatus::Enabled.name().to_owned();
                 state.through = now;
             }
+            if asked.method.is_some() {
+                secret.clone_from(&authorization);
+            }
             state.stream = Some(asked.clone().over(stream));
             state.failing = None;
             Ok(())
         })?;
-        if asked.method.as_deref() == Some(PUSH) {
-            self.keep_authorization(tenant, id, asked.authorization)?;
-        }
-        self.stream_of(tenant, id, None)
-    }
-
-    /// The header with which a receiver wants to be called is a secret of its own.
-    fn keep_authorization(
-        &self,
-        tenant: &Arc<Tenant>,
-        id: &SignalId,
-        authorization: Option<Zeroizing<String>>,
-    ) -> Result<(), Refused> {
-        let sealing = tenant.keys.sealing();
-        let sealed = authorization
-            .map(|text| {
-                sealing
-                    .seal(&super::sealed_as(id)?, text.as_bytes())
-                    .map_err(Refused::from)
-            })
-            .transpose()?;
-        self.change_signals(tenant, || {
-            let record = record_of(tenant, SignalKind::ReceiverState, id);
-            let record = record.ok_or_else(|| Fault::Bug("a stream went away".to_owned()))?;
-            Ok(vec![Change::Put(Object::Signal(SignalRecord {
-                secret: sealed.clone(),
-                ..record
-            }))])
-        })?;
-        Ok(())
+        self.stream_of(tenant, receiver, None)
     }
 
     /// The stream of a receiver, as it is configured.
     pub(crate) fn stream_of(
         &self,
         tenant: &Tenant,
-        id: &SignalId,
+        receiver: &Receiver,
         name: Option<&str>,
     ) -> Result<Value, Refused> {
-        let state = receiver_state(tenant, id);
+        let state = receiver_state(tenant, &receiver.id);
         let stream = state.stream.as_ref();
         let stream = stream.filter(|stream| name.is_none_or(|name| name == stream.id));
         let stream = stream.ok_or_else(|| no_stream(name))?;
-        let record = record_of(tenant, SignalKind::Receiver, id);
-        let record = record.ok_or_else(|| no_stream(name))?;
-        let settings = ReceiverSettings::stored(&record)?;
+        let settings = receiver.settings(tenant)?;
         let delivered = settings
             .events
             .iter()
@@ -466,12 +470,12 @@ impl Plane {
     pub(crate) fn delete_stream(
         &self,
         tenant: &Arc<Tenant>,
-        id: &SignalId,
+        receiver: &Receiver,
         name: &str,
     ) -> Result<(), Refused> {
-        self.note_receiver(tenant, id, |state| {
+        self.change_receiver(tenant, receiver, |state, secret| {
             check_stream(state, name)?;
-            *state = ReceiverState::default();
+            (*state, *secret) = (ReceiverState::default(), None);
             Ok(())
         })
     }
@@ -480,10 +484,10 @@ impl Plane {
     pub(crate) fn status_of(
         &self,
         tenant: &Tenant,
-        id: &SignalId,
+        receiver: &Receiver,
         name: &str,
     ) -> Result<Value, Refused> {
-        let state = receiver_state(tenant, id);
+        let state = receiver_state(tenant, &receiver.id);
         check_stream(&state, name)?;
         Ok(json!({ "stream_id": name, "status": state.status, "reason": state.why }))
     }
@@ -493,13 +497,13 @@ impl Plane {
     pub(crate) fn put_status(
         &self,
         tenant: &Arc<Tenant>,
-        id: &SignalId,
+        receiver: &Receiver,
         name: &str,
         status: StreamStatus,
         why: Option<&str>,
     ) -> Result<(), Refused> {
         let now = self.now().unix();
-        self.note_receiver(tenant, id, |state| {
+        self.note_receiver(tenant, receiver, |state| {
             check_stream(state, name)?;
             if state.status == StreamStatus::Disabled.name() {
                 state.through = now;
@@ -515,7 +519,7 @@ impl Plane {
     pub(crate) fn ask_verification(
         &self,
         tenant: &Arc<Tenant>,
-        id: &SignalId,
+        receiver: &Receiver,
         name: &str,
         said: Option<&str>,
     ) -> Result<(), Refused> {
@@ -523,7 +527,7 @@ impl Plane {
         self.random.fill(&mut random)?;
         let number: String = random.iter().map(|byte| format!("{byte:02x}")).collect();
         let at = self.now().unix();
-        self.note_receiver(tenant, id, |state| {
+        self.note_receiver(tenant, receiver, |state| {
             check_stream(state, name)?;
             if state.questions.len() >= MOST_QUESTIONS {
                 return Err(Reason::IssueEventsExcess {
@@ -546,12 +550,12 @@ impl Plane {
     pub(crate) fn put_subject(
         &self,
         tenant: &Arc<Tenant>,
-        id: &SignalId,
+        receiver: &Receiver,
         name: &str,
         subject: &Value,
         is_told: bool,
     ) -> Result<(), Refused> {
-        self.note_receiver(tenant, id, |state| {
+        self.note_receiver(tenant, receiver, |state| {
             check_stream(state, name)?;
             state.removed.retain(|other| other != subject);
             if is_told {
@@ -566,6 +570,20 @@ impl Plane {
             state.removed.push(subject.clone());
             Ok(())
         })
+    }
+}
+
+impl Receiver {
+    /// What an administrator wants of it, if it is still there.
+    pub(super) fn settings(&self, tenant: &Tenant) -> Result<ReceiverSettings, Refused> {
+        let record = record_of(tenant, SignalKind::Receiver, &self.id);
+        let settings = record.as_ref().map(ReceiverSettings::stored).transpose()?;
+        let same = settings.filter(|settings| settings.subject == self.subject);
+        let gone = || Reason::IssueObjectUnknown {
+            object: "receiver",
+            name: self.id.to_string(),
+        };
+        Ok(same.ok_or_else(gone)?)
     }
 }
 

@@ -6,6 +6,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use avouch_core::budget::{Budget, Limits};
 use avouch_core::crypto::AwsLc;
+use avouch_core::ended::{Speaker, Turn};
 use avouch_core::id::TenantId;
 use avouch_core::reason::Reason;
 use avouch_core::signal::{AGE_MAX, Event, Kind, Place, Set, Stream, StreamStatus};
@@ -14,7 +15,7 @@ use avouch_core::view::View;
 use avouch_issuer::random::Random;
 use avouch_store::{AttemptId, SignalId, SignalKind, SingleUse, UseKind, Used};
 
-use super::ending::ToEnd;
+use super::ending::{Share, ToEnd};
 use super::settings::Settings;
 use super::state::{Noted, State};
 use super::{put, record_of, records_of};
@@ -24,22 +25,58 @@ use crate::tenant::Tenant;
 
 /// What this server remembers of streams beside what is stored.
 #[derive(Default)]
-pub(crate) struct Receiving {
-    rates: Mutex<BTreeMap<(TenantId, SignalId), (i64, u32)>>,
+pub(crate) struct Receiving(Mutex<BTreeMap<(TenantId, SignalId), Came>>);
+
+/// What came of a stream.
+#[derive(Default)]
+struct Came {
+    /// How much it has ended in this minute.
+    minute: i64,
+    ended: u32,
+    /// How many events came again, as far as that is not stored.
+    repeated: u64,
 }
 
 impl Receiving {
+    fn of<T>(&self, tenant: &TenantId, id: &SignalId, look: impl FnOnce(&mut Came) -> T) -> T {
+        let mut all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        look(all.entry((tenant.clone(), id.clone())).or_default())
+    }
+
     /// Whether a stream may end one more; if so, it has.
     fn may_end(&self, tenant: &TenantId, id: &SignalId, most: u32, now: Time) -> bool {
-        let mut rates = self.rates.lock().unwrap_or_else(PoisonError::into_inner);
         let minute = now.unix() / 60;
-        let rate = rates.entry((tenant.clone(), id.clone())).or_default();
-        if rate.0 != minute {
-            *rate = (minute, 0);
-        }
-        rate.1 = rate.1.saturating_add(1);
-        rate.1 <= most
+        self.of(tenant, id, |came| {
+            if came.minute != minute {
+                (came.minute, came.ended) = (minute, 0);
+            }
+            let may = came.ended < most;
+            came.ended += u32::from(may);
+            may
+        })
     }
+
+    /// How many events of a stream came again, as far as that is not stored.
+    pub(super) fn repeated(&self, tenant: &TenantId, id: &SignalId) -> u64 {
+        self.of(tenant, id, |came| came.repeated)
+    }
+
+    fn take_repeated(&self, tenant: &TenantId, id: &SignalId) -> u64 {
+        self.of(tenant, id, |came| std::mem::take(&mut came.repeated))
+    }
+
+    fn came_again(&self, tenant: &TenantId, id: &SignalId) {
+        self.of(tenant, id, |came| came.repeated += 1);
+    }
+}
+
+/// How events come.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Way {
+    /// They are sent here, by whoever has one.
+    Pushed,
+    /// They were asked for, and each is acknowledged.
+    Polled,
 }
 
 /// What came of an event.
@@ -47,6 +84,8 @@ impl Receiving {
 pub(crate) enum Outcome {
     /// Something ended, or was closed or opened.
     Done,
+    /// It would have opened what an administrator keeps closed.
+    Kept,
     /// It was noted, and did nothing.
     Noted,
     /// It had come before.
@@ -57,6 +96,7 @@ impl Outcome {
     fn name(self) -> &'static str {
         match self {
             Self::Done => "done",
+            Self::Kept => "kept_closed",
             Self::Noted => "noted",
             Self::Repeated => "repeated",
         }
@@ -67,7 +107,12 @@ impl Outcome {
 pub(crate) fn may_come_again(reason: &Reason) -> bool {
     matches!(
         reason,
-        Reason::IssueConflict { .. } | Reason::IssueEventsExcess { .. } | Reason::KeysStale { .. }
+        Reason::IssueConflict { .. }
+            | Reason::IssueEndingsExcess { .. }
+            | Reason::IssueEventsExcess { .. }
+            | Reason::IssueKeyAwaited { .. }
+            | Reason::IssuerQuarantined { .. }
+            | Reason::KeysStale { .. }
     )
 }
 
@@ -84,7 +129,18 @@ impl Plane {
         token: &str,
         view: &dyn Fn() -> Result<Arc<View>, Refused>,
     ) -> Result<Outcome, Refused> {
-        let received = self.receive(tenant, token, view);
+        self.receive_by(Way::Pushed, tenant, token, view)
+    }
+
+    /// As [`Plane::receive_event`], in whichever way it came.
+    pub(super) fn receive_by(
+        self: &Arc<Self>,
+        way: Way,
+        tenant: &Arc<Tenant>,
+        token: &str,
+        view: &dyn Fn() -> Result<Arc<View>, Refused>,
+    ) -> Result<Outcome, Refused> {
+        let received = self.receive(way, tenant, token, view);
         if let Err(Refused::Reason(reason)) = &received {
             self.counters.refused(reason.code());
             tracing::warn!(
@@ -97,6 +153,7 @@ impl Plane {
 
     fn receive(
         self: &Arc<Self>,
+        way: Way,
         tenant: &Arc<Tenant>,
         token: &str,
         view: &dyn Fn() -> Result<Arc<View>, Refused>,
@@ -107,7 +164,7 @@ impl Plane {
         };
         for (id, settings) in self.streams_of(tenant, set.issuer())? {
             match self.judge(tenant, &set, &settings, view) {
-                Ok(event) => return self.take(tenant, &id, &settings, &event),
+                Ok(event) => return self.take(way, tenant, &id, &settings, &event),
                 Err(Refused::Reason(reason)) => last = *reason,
                 Err(fault) => return Err(fault),
             }
@@ -161,14 +218,24 @@ impl Plane {
             Err(reason) => return Err(reason.into()),
         };
         let issuer = missing.0.clone();
-        self.fetch_keys_of(tenant, vec![missing]);
+        let looked = self.fetch_keys_of(tenant, vec![missing]);
         match judged(view()?.as_ref()) {
-            // What is not known after a fetch is a key of nobody.
-            Err(Reason::KeyUnknown { key, .. }) => Err(Reason::IssueEventKey {
-                issuer,
-                detail: format!("it has no key `{key}`"),
-            }
-            .into()),
+            // Whoever makes names of keys up must not have an event refused for good that is signed
+            // with a key nobody has looked for yet.
+            Err(Reason::KeyUnknown { key, .. }) => match looked.again(self.now()) {
+                Some(seconds) => Err(Reason::IssueKeyAwaited {
+                    key,
+                    issuer,
+                    seconds,
+                }
+                .into()),
+                // What is not known after a fetch is a key of nobody.
+                None => Err(Reason::IssueEventKey {
+                    issuer,
+                    detail: format!("it has no key `{key}`"),
+                }
+                .into()),
+            },
             judged => Ok(judged?),
         }
     }
@@ -177,48 +244,97 @@ impl Plane {
     /// process dies in between, it is done again, which changes nothing.
     fn take(
         &self,
+        way: Way,
         tenant: &Arc<Tenant>,
         id: &SignalId,
         settings: &Settings,
         event: &Event,
     ) -> Result<Outcome, Refused> {
+        let used = self
+            .store
+            .used(tenant.id(), UseKind::Token, &event.use_digest)?;
+        if used.is_some() {
+            return self.take_again(way, tenant, id, event);
+        }
         self.check_answer(tenant, id, settings, event)?;
-        let word = Kind::word(&event.name);
-        let subject = event.subject.as_ref();
-        let outcome = match (event.kind.turn(), subject) {
-            (Some(turn), Some(subject)) => {
-                let most = settings.most_a_minute;
-                if !self.receiving.may_end(tenant.id(), id, most, self.now()) {
-                    return Err(Reason::IssueEventsExcess {
-                        stream: id.to_string(),
-                        most,
-                    }
-                    .into());
-                }
-                let ending = ToEnd {
-                    marks: &subject.marks,
-                    name: &subject.name,
-                    turn,
-                    at: event.at,
-                    event: word,
-                    by: &settings.issuer,
-                };
-                self.end(tenant, &ending, |_| Ok(Vec::new()))?;
-                Outcome::Done
-            }
-            (Some(_) | None, _) => Outcome::Noted,
-        };
-        let outcome = match self.use_up(tenant, event)? {
-            true => outcome,
-            false => Outcome::Repeated,
-        };
+        let outcome = self.carry_out(tenant, id, settings, event)?;
+        if !self.use_up(tenant, event)? {
+            return self.take_again(way, tenant, id, event);
+        }
         self.note_event(tenant, id, event, outcome)?;
+        let subject = event.subject.as_ref();
         let name = subject.map_or("", |subject| subject.name.as_str());
         tracing::info!(
-            tenant = %tenant.id(), signal = %id, event = word, subject = name,
+            tenant = %tenant.id(), signal = %id, event = Kind::word(&event.name), subject = name,
             outcome = outcome.name(), "an event was taken"
         );
         Ok(outcome)
+    }
+
+    /// Takes an event that came before, which has done what it does. Anyone may have kept it, so it
+    /// says nothing of whether its transmitter is there, counts for no bound, and is not written down;
+    /// only who was asked for events is told again that it is taken.
+    fn take_again(
+        &self,
+        way: Way,
+        tenant: &Arc<Tenant>,
+        id: &SignalId,
+        event: &Event,
+    ) -> Result<Outcome, Refused> {
+        self.receiving.came_again(tenant.id(), id);
+        if way == Way::Polled {
+            self.note_stream(tenant, id, |state| state.acknowledge_later(&event.id))?;
+        }
+        Ok(Outcome::Repeated)
+    }
+
+    /// Does what an event does.
+    fn carry_out(
+        &self,
+        tenant: &Arc<Tenant>,
+        id: &SignalId,
+        settings: &Settings,
+        event: &Event,
+    ) -> Result<Outcome, Refused> {
+        let (Some(turn), Some(subject)) = (event.kind.turn(), event.subject.as_ref()) else {
+            return Ok(Outcome::Noted);
+        };
+        let most = settings.most_a_minute;
+        if !self.receiving.may_end(tenant.id(), id, most, self.now()) {
+            return Err(Reason::IssueEventsExcess {
+                stream: id.to_string(),
+                most,
+            }
+            .into());
+        }
+        let share = Share {
+            stream: id,
+            most: settings.most_ended,
+        };
+        let ending = ToEnd {
+            marks: &subject.marks,
+            name: &subject.name,
+            turn,
+            at: event.at,
+            event: Kind::word(&event.name),
+            by: &settings.issuer,
+            stream: Some(&share),
+        };
+        self.end(tenant, &ending, |_| Ok(Vec::new()))?;
+        if turn != Turn::Opened {
+            return Ok(Outcome::Done);
+        }
+        let endings = Arc::clone(&tenant.held().endings);
+        let mut closed = subject.marks.iter().filter_map(|mark| endings.of(*mark));
+        let is_kept = closed.any(|ending| ending.closed_by() == Some(Speaker::Administrator));
+        if is_kept {
+            tracing::warn!(
+                tenant = %tenant.id(), signal = %id, subject = subject.name,
+                "a transmitter has opened what an administrator has closed; it stays closed"
+            );
+            return Ok(Outcome::Kept);
+        }
+        Ok(Outcome::Done)
     }
 
     /// A transmitter that was asked whether it is there answers what it was asked with; one that was
@@ -267,16 +383,18 @@ impl Plane {
         outcome: Outcome,
     ) -> Result<(), Refused> {
         let now = self.now();
+        let repeated = self.receiving.take_repeated(tenant.id(), id);
         self.note_stream(tenant, id, |state| {
             match outcome {
                 Outcome::Done => state.ended += 1,
-                Outcome::Noted => state.noted += 1,
-                Outcome::Repeated => state.repeated += 1,
+                Outcome::Kept | Outcome::Noted => state.noted += 1,
+                Outcome::Repeated => {}
             }
+            state.repeated += repeated;
             state.acknowledge_later(&event.id);
-            if let (Kind::Stream { status, why }, false) =
-                (&event.kind, outcome == Outcome::Repeated)
-            {
+            // One that someone has held back says nothing of how it is now.
+            state.heard_at(event.issued.min(now));
+            if let Kind::Stream { status, why } = &event.kind {
                 state.status = Some(status.name().to_owned());
                 state.why.clone_from(why);
                 if *status != StreamStatus::Enabled {

@@ -1,26 +1,25 @@
 //! Tells receivers: each event signed by the tenant, sent to those who want it sent (RFC 8935), kept
 //! for those who ask (RFC 8936).
 
-use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use avouch_core::id::{SpiffeId, TenantId};
+use avouch_core::id::SpiffeId;
 use avouch_core::reason::Reason;
-use avouch_core::time::Time;
 use avouch_issuer::event::EventRequest;
 use avouch_issuer::stages::issue_one;
 use avouch_issuer::token::TokenKind;
-use avouch_store::{SignalId, SignalKind};
+use avouch_store::SignalKind;
 use axum::http::header::{ACCEPT, AUTHORIZATION};
 use serde_json::{Map, Value};
 use zeroize::Zeroizing;
 
+use super::attempts::Attempts;
 use super::notices::{Notice, notices_of};
-use super::receivers::{PUSH, ReceiverSettings, receiver_state};
-use super::state::Failing;
+use super::receivers::{PUSH, Receiver, ReceiverSettings, ReceiverState, receiver_state};
 use super::{record_of, records_of};
+use crate::failing::Failing;
 use crate::fault::{Fault, Refused};
 use crate::fetch::{Request, Trust};
 use crate::issuing::StoreLog;
@@ -33,9 +32,8 @@ const AT_ONCE: usize = 50;
 /// How many are given to one that asks, at most.
 const MOST_ASKED: usize = 100;
 
-/// How long is waited after a failure, in seconds, twice as long after each.
+/// How long is waited after a first failure, in seconds.
 const FIRST_RETRY: i64 = 1;
-const LONGEST_RETRY: i64 = 300;
 
 /// After how long a receiver that takes nothing is told nothing any more, in seconds: until it says
 /// so, or an administrator puts it anew.
@@ -45,40 +43,8 @@ const PATIENCE: i64 = 86_400;
 const LONGEST_WAIT: Duration = Duration::from_secs(20);
 
 /// What this server is doing about receivers.
-#[derive(Default)]
-pub(crate) struct Sending(Mutex<BTreeMap<(TenantId, SignalId), Attempts>>);
-
-#[derive(Default)]
-struct Attempts {
-    is_under_way: bool,
-    failures: u32,
-    not_before: Option<Time>,
-}
-
-impl Sending {
-    fn may_begin(&self, key: &(TenantId, SignalId), now: Time) -> bool {
-        let mut all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let attempts = all.entry(key.clone()).or_default();
-        if attempts.is_under_way || attempts.not_before.is_some_and(|at| now < at) {
-            return false;
-        }
-        attempts.is_under_way = true;
-        true
-    }
-
-    fn ended(&self, key: &(TenantId, SignalId), now: Time, has_failed: bool) {
-        let mut all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let attempts = all.entry(key.clone()).or_default();
-        attempts.is_under_way = false;
-        if has_failed {
-            let pause = (FIRST_RETRY << attempts.failures.min(10)).min(LONGEST_RETRY);
-            attempts.failures = attempts.failures.saturating_add(1);
-            attempts.not_before = Some(now.plus(pause));
-        } else {
-            attempts.failures = 0;
-            attempts.not_before = None;
-        }
-    }
+pub(crate) fn sending() -> Attempts {
+    Attempts::retried_after(FIRST_RETRY)
 }
 
 /// What came of sending one event.
@@ -101,27 +67,33 @@ impl Plane {
                 continue;
             };
             let state = receiver_state(tenant, &record.key.id);
-            let is_pushed = state
-                .stream
-                .as_ref()
-                .is_some_and(|stream| stream.method == PUSH);
-            if !is_pushed {
+            let pushed = state.stream.as_ref().filter(|stream| stream.method == PUSH);
+            let Some(stream) = pushed.map(|stream| stream.id.clone()) else {
                 continue;
-            }
+            };
             let mut pending = state.pending(&settings, &notices, &settings.subject);
             let key = (tenant.id().clone(), record.key.id.clone());
             if pending.is_empty() || !self.sending.may_begin(&key, self.now()) {
                 continue;
             }
             pending.truncate(AT_ONCE);
+            let to = To {
+                receiver: Receiver {
+                    id: record.key.id,
+                    subject: settings.subject.clone(),
+                },
+                stream,
+                settings,
+            };
             let (plane, tenant) = (Arc::clone(self), Arc::clone(tenant));
             tokio::spawn(async move {
-                let outcome = plane.push_all(&tenant, &key.1, &settings, pending).await;
+                let outcome = plane.push_all(&tenant, &to, pending).await;
                 if let Err(refused) = &outcome {
-                    let told = plane.not_sent(&tenant, &key.1, refused).await;
+                    let told = plane.not_sent(&tenant, &to, refused).await;
                     drop(told);
                 }
-                plane.sending.ended(&key, plane.now(), outcome.is_err());
+                let pause = outcome.is_ok().then_some(0);
+                plane.sending.ended(&key, plane.now(), pause);
             });
         }
     }
@@ -129,38 +101,40 @@ impl Plane {
     async fn push_all(
         self: &Arc<Self>,
         tenant: &Arc<Tenant>,
-        id: &SignalId,
-        settings: &ReceiverSettings,
+        to: &To,
         pending: Vec<Notice>,
     ) -> Result<(), Refused> {
         for notice in pending {
             let name = notice.id.to_string();
-            let sent = self.push(tenant, id, settings, notice).await?;
+            let Some(sent) = self.push(tenant, to, notice).await? else {
+                return Ok(());
+            };
             if let Sent::Refused(why) = &sent {
                 tracing::warn!(
-                    tenant = %tenant.id(), receiver = %id, event = name, why,
+                    tenant = %tenant.id(), receiver = %to.receiver.id, event = name, why,
                     "a receiver refused an event"
                 );
             }
-            let (plane, tenant, id) = (Arc::clone(self), Arc::clone(tenant), id.clone());
+            let (plane, tenant, to) = (Arc::clone(self), Arc::clone(tenant), to.clone());
             let is_taken = matches!(sent, Sent::Taken);
-            blocking(move || plane.note_told(&tenant, &id, &[name], is_taken)).await?;
+            let told =
+                move || plane.note_told(&tenant, &to.receiver, Some(&to.stream), &[name], is_taken);
+            blocking(told).await?;
         }
         Ok(())
     }
 
+    /// Sends one event; nothing where the stream is not there any more, or is someone else's.
     async fn push(
         self: &Arc<Self>,
         tenant: &Arc<Tenant>,
-        id: &SignalId,
-        settings: &ReceiverSettings,
+        to: &To,
         notice: Notice,
-    ) -> Result<Sent, Refused> {
-        let state = receiver_state(tenant, id);
-        let url = state
-            .stream
-            .and_then(|stream| stream.url)
-            .unwrap_or_default();
+    ) -> Result<Option<Sent>, Refused> {
+        let Some((url, authorization)) = self.address_of(tenant, to)? else {
+            return Ok(None);
+        };
+        let settings = &to.settings;
         let token = {
             let (plane, tenant) = (Arc::clone(self), Arc::clone(tenant));
             let audience = settings.audience.clone();
@@ -172,19 +146,18 @@ impl Plane {
                 [] => Trust::System,
                 more => Trust::SystemAnd(more.to_vec()),
             });
-        if let Some(authorization) = self.authorization_for(tenant, id)? {
+        if let Some(authorization) = authorization {
             request = request.header(AUTHORIZATION, &authorization);
         }
         let fetched = self.fetcher().fetch(tenant.id(), &request).await?;
         match fetched.status() {
-            200 | 202 => Ok(Sent::Taken),
+            200 | 202 => Ok(Some(Sent::Taken)),
             // RFC 8935 2.3: what is wrong is the event itself.
             400 => {
                 let told: Option<Map<String, Value>> = serde_json::from_slice(fetched.body()).ok();
                 let word = told.and_then(|told| Some(told.get("err")?.as_str()?.to_owned()));
-                Ok(Sent::Refused(
-                    word.unwrap_or_default().chars().take(64).collect(),
-                ))
+                let word = word.unwrap_or_default().chars().take(64).collect();
+                Ok(Some(Sent::Refused(word)))
             }
             status => Err(Reason::FetchStatus {
                 url: url.chars().take(256).collect(),
@@ -194,14 +167,24 @@ impl Plane {
         }
     }
 
-    fn authorization_for(
-        &self,
-        tenant: &Tenant,
-        id: &SignalId,
-    ) -> Result<Option<Zeroizing<String>>, Refused> {
-        let record = record_of(tenant, SignalKind::ReceiverState, id);
-        let Some(sealed) = record.and_then(|record| record.secret) else {
+    /// Where a stream is told things and with what, of one moment.
+    fn address_of(&self, tenant: &Tenant, to: &To) -> Result<Option<Address>, Refused> {
+        let id = &to.receiver.id;
+        if to.receiver.settings(tenant).is_err() {
             return Ok(None);
+        }
+        let Some(record) = record_of(tenant, SignalKind::ReceiverState, id) else {
+            return Ok(None);
+        };
+        let stream = ReceiverState::read(Some(&record.document)).stream;
+        let url = stream
+            .filter(|stream| stream.id == to.stream && stream.method == PUSH)
+            .and_then(|stream| stream.url);
+        let Some(url) = url else {
+            return Ok(None);
+        };
+        let Some(sealed) = record.secret else {
+            return Ok(Some((url, None)));
         };
         let secret = tenant
             .keys
@@ -209,7 +192,7 @@ impl Plane {
             .open(&super::sealed_as(id)?, &sealed)?;
         let text = String::from_utf8(secret.to_vec());
         let text = text.map_err(|_| Fault::Stored("a credential is no text".to_owned()))?;
-        Ok(Some(Zeroizing::new(text)))
+        Ok(Some((url, Some(Zeroizing::new(text)))))
     }
 
     /// An event as it is sent, signed by the tenant.
@@ -240,15 +223,21 @@ impl Plane {
         Ok(issue_one(prepared, &StoreLog::of(self))?)
     }
 
+    /// Notes what came of events; of those of a stream that is not there any more, nothing.
     fn note_told(
         &self,
         tenant: &Arc<Tenant>,
-        id: &SignalId,
+        receiver: &Receiver,
+        of: Option<&str>,
         told: &[String],
         is_taken: bool,
     ) -> Result<(), Refused> {
         let now = self.now();
-        self.note_receiver(tenant, id, |state| {
+        self.note_receiver(tenant, receiver, |state| {
+            let stream = state.stream.as_ref().map(|stream| stream.id.as_str());
+            if of.is_some() && of != stream {
+                return Ok(());
+            }
             let count = u64::try_from(told.len()).unwrap_or(u64::MAX);
             match is_taken {
                 true => state.sent += count,
@@ -264,31 +253,35 @@ impl Plane {
     async fn not_sent(
         self: &Arc<Self>,
         tenant: &Arc<Tenant>,
-        id: &SignalId,
+        to: &To,
         refused: &Refused,
     ) -> Result<(), Refused> {
+        let id = &to.receiver.id;
         let Refused::Reason(reason) = refused else {
             tracing::error!(tenant = %tenant.id(), receiver = %id, error = %refused, "an event could not be sent");
             return Ok(());
         };
-        let now = self.now().unix();
-        let (code, sentence) = (reason.code().to_owned(), reason.sentence());
-        let (plane, tenant, id) = (Arc::clone(self), Arc::clone(tenant), id.clone());
+        let now = self.now();
+        let reason = reason.clone();
+        let (plane, tenant, to) = (Arc::clone(self), Arc::clone(tenant), to.clone());
         blocking(move || {
-            plane.note_receiver(&tenant, &id, |state| {
-                let since = state.failing.as_ref().map_or(now, |failing| failing.since);
-                if state.failing.is_none() {
-                    tracing::warn!(tenant = %tenant.id(), receiver = %id, code, "a receiver takes no events: {sentence}");
+            plane.note_receiver(&tenant, &to.receiver, |state| {
+                let stream = state.stream.as_ref().map(|stream| &stream.id);
+                if stream != Some(&to.stream) {
+                    return Ok(());
                 }
-                if now - since > PATIENCE {
+                if state.failing.is_none() {
+                    tracing::warn!(
+                        tenant = %tenant.id(), receiver = %to.receiver.id, code = reason.code(),
+                        "a receiver takes no events: {}", reason.sentence()
+                    );
+                }
+                let failing = Failing::after(state.failing.as_ref(), now, &reason);
+                if now.unix() - failing.since > PATIENCE {
                     state.status = "paused".to_owned();
                     state.why = Some("it took no event for a day".to_owned());
                 }
-                state.failing = Some(Failing {
-                    since,
-                    code: code.clone(),
-                    sentence: sentence.clone(),
-                });
+                state.failing = Some(failing);
                 Ok(())
             })
         })
@@ -300,29 +293,28 @@ impl Plane {
     pub(crate) fn answer_poll(
         &self,
         tenant: &Arc<Tenant>,
-        id: &SignalId,
+        receiver: &Receiver,
         poll: &Poll,
     ) -> Result<(Map<String, Value>, bool), Refused> {
         if !poll.taken.is_empty() {
-            self.note_told(tenant, id, &poll.taken, true)?;
+            self.note_told(tenant, receiver, None, &poll.taken, true)?;
         }
         if !poll.refused.is_empty() {
-            self.note_told(tenant, id, &poll.refused, false)?;
+            self.note_told(tenant, receiver, None, &poll.refused, false)?;
         }
         let mut news = tenant.notices.subscribe();
         let most = poll.most.min(MOST_ASKED);
-        let mut pending = self.pending_of(tenant, id)?;
-        let may_wait = pending.is_empty() && !poll.at_once && most > 0;
+        let mut pending = pending_of(tenant, receiver)?;
+        let may_wait = pending.1.is_empty() && !poll.at_once && most > 0;
         if let Some(_waiting) = may_wait.then(Waiting::enter).flatten() {
             let runtime = tokio::runtime::Handle::current();
             let waited = async { tokio::time::timeout(LONGEST_WAIT, news.changed()).await };
             drop(runtime.block_on(waited));
-            pending = self.pending_of(tenant, id)?;
+            // Someone else may have the name of the receiver by now.
+            pending = pending_of(tenant, receiver)?;
         }
+        let (settings, pending) = pending;
         let has_more = pending.len() > most;
-        let record = record_of(tenant, SignalKind::Receiver, id);
-        let record = record.ok_or_else(|| Fault::Bug("a receiver went away".to_owned()))?;
-        let settings = ReceiverSettings::stored(&record)?;
         let mut sets = Map::new();
         for notice in pending.iter().take(most) {
             let token = self.sign_event(tenant, &settings.audience, notice)?;
@@ -330,14 +322,28 @@ impl Plane {
         }
         Ok((sets, has_more))
     }
+}
 
-    fn pending_of(&self, tenant: &Tenant, id: &SignalId) -> Result<Vec<Notice>, Refused> {
-        let record = record_of(tenant, SignalKind::Receiver, id);
-        let record = record.ok_or_else(|| Fault::Bug("a receiver went away".to_owned()))?;
-        let settings = ReceiverSettings::stored(&record)?;
-        let state = receiver_state(tenant, id);
-        Ok(state.pending(&settings, &notices_of(tenant), &settings.subject))
-    }
+/// Where a stream is told things, and with what it is called.
+type Address = (String, Option<Zeroizing<String>>);
+
+/// Whom a stream goes to, and what of.
+#[derive(Clone)]
+struct To {
+    receiver: Receiver,
+    stream: String,
+    settings: ReceiverSettings,
+}
+
+/// What a receiver was not told yet.
+fn pending_of(
+    tenant: &Tenant,
+    receiver: &Receiver,
+) -> Result<(ReceiverSettings, Vec<Notice>), Refused> {
+    let settings = receiver.settings(tenant)?;
+    let state = receiver_state(tenant, &receiver.id);
+    let pending = state.pending(&settings, &notices_of(tenant), &settings.subject);
+    Ok((settings, pending))
 }
 
 /// How many receivers of all tenants wait at once for something to be told. Each holds a thread that

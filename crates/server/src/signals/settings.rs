@@ -20,6 +20,10 @@ const USUAL_HEARTBEAT: u32 = 7_200;
 /// more sends them over a few minutes; whoever has taken a transmitter over cannot fill the store.
 const USUAL_MOST: u32 = 6_000;
 
+/// How much may have ended by a stream at once, unless something else is said: nine streams may each
+/// have as much.
+const USUAL_ENDED: u32 = 10_000;
+
 /// Shorter would be noise; longer, and nobody would look.
 const HEARTBEATS: std::ops::RangeInclusive<u32> = 60..=604_800;
 
@@ -78,6 +82,8 @@ pub(super) struct Settings {
     pub(super) heartbeat: i64,
     /// How many subjects it may end in a minute.
     pub(super) most_a_minute: u32,
+    /// How many names of subjects may have ended by it at once.
+    pub(super) most_ended: u32,
 }
 
 impl Settings {
@@ -109,6 +115,7 @@ impl Settings {
             return Err(members.refuse("heartbeat", "must be 60 to 604800 seconds"));
         }
         let most_a_minute = members.count("most_per_minute")?;
+        let most_ended = members.count("most_ended")?.unwrap_or(USUAL_ENDED);
         for name in ["owner", "reason"] {
             members.text(name)?;
         }
@@ -130,6 +137,7 @@ impl Settings {
             },
             heartbeat: heartbeat.into(),
             most_a_minute: most_a_minute.unwrap_or(USUAL_MOST),
+            most_ended,
         })
     }
 

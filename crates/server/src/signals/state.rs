@@ -8,6 +8,8 @@ use avouch_core::time::Time;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
+use crate::failing::Failing;
+
 /// How many of the last events are kept for whoever looks.
 const MOST_EVENTS: usize = 50;
 
@@ -64,14 +66,6 @@ pub(super) struct Remote {
     pub(super) wanted: String,
 }
 
-/// Why something fails.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub(super) struct Failing {
-    pub(super) since: i64,
-    pub(super) code: String,
-    pub(super) sentence: String,
-}
-
 /// One event that came.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct Noted {
@@ -93,18 +87,26 @@ impl State {
         serde_json::to_value(self).unwrap_or_default().to_string()
     }
 
+    /// Notes that the transmitter was there at this time.
+    pub(super) fn heard_at(&mut self, at: Time) {
+        let at = at.unix();
+        if self.heard.is_none_or(|heard| heard < at) {
+            (self.heard, self.silent) = (Some(at), None);
+        }
+    }
+
     pub(super) fn note(&mut self, noted: Noted) {
-        self.heard = Some(self.heard.unwrap_or(noted.at).max(noted.at));
-        self.silent = None;
         self.events.push_front(noted);
         self.events.truncate(MOST_EVENTS);
     }
 
     pub(super) fn acknowledge_later(&mut self, id: &str) {
-        if self.unacknowledged.len() < MOST_UNACKNOWLEDGED {
+        let is_known = self.unacknowledged.iter().any(|known| known == id);
+        if !is_known && self.unacknowledged.len() < MOST_UNACKNOWLEDGED {
             self.unacknowledged.push(id.to_owned());
         }
     }
+
     pub(super) fn refuse_later(&mut self, refused: (String, String, String)) {
         if self.refused.len() < MOST_UNACKNOWLEDGED && !self.refused.contains(&refused) {
             self.refused.push(refused);
@@ -112,15 +114,7 @@ impl State {
     }
 
     pub(super) fn failed(&mut self, now: Time, reason: &Reason) {
-        let since = self
-            .failing
-            .as_ref()
-            .map_or(now.unix(), |failing| failing.since);
-        self.failing = Some(Failing {
-            since,
-            code: reason.code().to_owned(),
-            sentence: reason.sentence(),
-        });
+        self.failing = Some(Failing::after(self.failing.as_ref(), now, reason));
     }
 
     /// In one word.
@@ -155,9 +149,7 @@ impl State {
             "status": self.status,
             "why": self.why,
             "stream": self.remote.as_ref().map(|remote| &remote.stream),
-            "failing": self.failing.as_ref().map(|failing| json!({
-                "since": shown(failing.since), "code": failing.code, "sentence": failing.sentence,
-            })),
+            "failing": self.failing.as_ref().map(Failing::told),
             "ended": self.ended,
             "noted": self.noted,
             "repeated": self.repeated,

@@ -1,5 +1,6 @@
 //! Streams of events as administrators want them and see them, and what they end themselves.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use avouch_core::ended::{Mark, Marking, Turn};
@@ -7,7 +8,7 @@ use avouch_core::reason::Reason;
 use avouch_store::{Change, Object, SignalId, SignalKind, SignalRecord};
 use serde_json::{Value, json};
 
-use super::ending::{ToEnd, tell_endings};
+use super::ending::{MOST_OF_STREAMS, ToEnd, tell_endings};
 use super::receiving::state_of;
 use super::settings::{Settings, apart, document_of};
 use super::{key_of, named, new_name, record_of, records_of, remove};
@@ -54,29 +55,67 @@ impl Plane {
         let (document, secret) = apart(text, "signal")?;
         let usual = self.issuer_of(tenant.id());
         let settings = Settings::read(&document, &usual)?;
-        let before = record_of(tenant, SignalKind::Signal, &id);
         let sealed = match secret {
             Some(secret) => {
                 let sealing = tenant.keys.sealing();
                 Some(sealing.seal(&super::sealed_as(&id)?, secret.as_bytes())?)
             }
-            // The credential stays with the transmitter that it is for.
-            None => before
-                .clone()
-                .filter(|before| is_of(before, &usual, &settings.issuer))
-                .and_then(|before| before.secret),
+            None => None,
         };
-        let mut changes = vec![Change::Put(Object::Signal(SignalRecord {
-            key: key_of(SignalKind::Signal, &id),
-            document,
-            secret: sealed,
-        }))];
-        if before.is_some_and(|before| !is_of(&before, &usual, &settings.issuer)) {
-            changes.push(remove(SignalKind::SignalState, &id));
-        }
-        self.apply(tenant, &changes)?;
+        self.change_signals(tenant, || {
+            self.check_shares(tenant, &id, &settings)?;
+            let before = record_of(tenant, SignalKind::Signal, &id);
+            let is_another = before
+                .as_ref()
+                .is_some_and(|before| !is_of(before, &usual, &settings.issuer));
+            let mut changes = vec![Change::Put(Object::Signal(SignalRecord {
+                key: key_of(SignalKind::Signal, &id),
+                document: document.clone(),
+                // The credential stays with the transmitter that it is for.
+                secret: sealed.clone().or_else(|| {
+                    before
+                        .filter(|_| !is_another)
+                        .and_then(|before| before.secret)
+                }),
+            }))];
+            if is_another {
+                changes.push(remove(SignalKind::SignalState, &id));
+            }
+            Ok(changes)
+        })?;
         self.following.forget(&(tenant.id().clone(), id.clone()));
         Ok(id)
+    }
+
+    /// Whether what all streams may end fits into what is there for them, so that none can take what
+    /// is another's.
+    fn check_shares(
+        &self,
+        tenant: &Tenant,
+        id: &SignalId,
+        settings: &Settings,
+    ) -> Result<(), Refused> {
+        let usual = self.issuer_of(tenant.id());
+        let mut mosts = BTreeMap::new();
+        for record in records_of(tenant, SignalKind::Signal) {
+            let most = Settings::stored(&record, &usual)?.most_ended;
+            mosts.insert(record.key.id, most);
+        }
+        mosts.insert(id.clone(), 0);
+        let taken = tenant.held().shares.taken(&mosts);
+        let left = MOST_OF_STREAMS.saturating_sub(taken);
+        if usize::try_from(settings.most_ended).is_ok_and(|most| most <= left) {
+            return Ok(());
+        }
+        Err(Reason::IssueObjectMalformed {
+            object: "signal",
+            member: "most_ended".to_owned(),
+            detail: format!(
+                "all streams of the tenant share {MOST_OF_STREAMS}, of which {left} are left; ask for \
+                 fewer here (`most_ended: {left}`) or for another stream"
+            ),
+        }
+        .into())
     }
 
     /// Takes no events of a stream any more. What it ended stays ended.
@@ -109,7 +148,10 @@ impl Plane {
     fn told(&self, tenant: &Tenant, record: &SignalRecord) -> Result<Value, Refused> {
         let id = &record.key.id;
         let settings = Settings::stored(record, &self.issuer_of(tenant.id()))?;
-        let mut told = state_of(tenant, id).told(settings.heartbeat, self.now());
+        let keys = keys_of(tenant, &settings);
+        let mut state = state_of(tenant, id);
+        state.repeated += self.receiving.repeated(tenant.id(), id);
+        let mut told = state.told(settings.heartbeat, self.now());
         if let Some(members) = told.as_object_mut() {
             members.insert("name".to_owned(), id.as_str().into());
             members.insert("issuer".to_owned(), settings.issuer.into());
@@ -117,6 +159,9 @@ impl Plane {
             members.insert("audience".to_owned(), settings.audiences.into());
             members.insert("delivery".to_owned(), settings.delivery.name().into());
             members.insert("heartbeat".to_owned(), settings.heartbeat.into());
+            members.insert("keys".to_owned(), keys.into());
+            members.insert("holds".to_owned(), tenant.held().shares.held_by(id).into());
+            members.insert("most_ended".to_owned(), settings.most_ended.into());
             members.insert("document".to_owned(), document_of(record));
         }
         Ok(told)
@@ -150,14 +195,15 @@ impl Plane {
             at: self.now(),
             event: &named.why,
             by,
+            stream: None,
         };
         let is_news = self.end(tenant, &ending, |_| Ok(Vec::new()))?;
         Ok(json!({ "mark": named.mark().digest().to_string(), "changed": is_news }))
     }
 
     /// How all streams stand, for whoever watches.
-    pub(crate) fn signal_states(&self) -> std::collections::BTreeMap<&'static str, u64> {
-        let mut states = std::collections::BTreeMap::new();
+    pub(crate) fn signal_states(&self) -> BTreeMap<&'static str, u64> {
+        let mut states = BTreeMap::new();
         for tenant in self.all_tenants() {
             for record in records_of(&tenant, SignalKind::Signal) {
                 let Ok(settings) = Settings::stored(&record, "") else {
@@ -170,6 +216,29 @@ impl Plane {
         }
         states
     }
+}
+
+/// By what the events of a stream are checked; nothing where none of them could be.
+fn keys_of(tenant: &Tenant, settings: &Settings) -> Option<String> {
+    if settings.keys.is_some() {
+        return Some("its own".to_owned());
+    }
+    if let Some(domain) = settings.of.strip_prefix("spiffe://") {
+        return Some(format!("the bundle of {domain}"));
+    }
+    let named = tenant.read(|snapshot| {
+        let issuers = snapshot.issuers.values();
+        let issuers = issuers.map(|record| (record.id.to_string(), &record.document));
+        let anchors = snapshot.anchors.values();
+        let anchors = anchors.map(|record| (record.id.to_string(), &record.document));
+        let is_of = |document: &String| {
+            let document: Option<Value> = serde_json::from_str(document).ok();
+            document.is_some_and(|document| document.get("issuer") == Some(&json!(settings.issuer)))
+        };
+        let mut all = issuers.chain(anchors);
+        all.find(|(_, document)| is_of(document)).map(|(id, _)| id)
+    });
+    named.map(|id| format!("those of the issuer {id}"))
 }
 
 fn is_of(record: &SignalRecord, usual: &str, issuer: &str) -> bool {

@@ -1,12 +1,10 @@
 //! Streams at their transmitters: set up, asked for events, asked whether anybody is there
 //! (SSF 1.0 7, 8; RFC 8936).
 
-use std::collections::BTreeMap;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
 use avouch_api::members::{Document, Members};
-use avouch_core::id::TenantId;
 use avouch_core::reason::Reason;
 use avouch_core::time::Time;
 use avouch_issuer::random::Random;
@@ -16,7 +14,8 @@ use axum::http::header::{ACCEPT, AUTHORIZATION};
 use serde_json::{Map, Value, json};
 use zeroize::Zeroizing;
 
-use super::receiving::{may_come_again, state_of};
+use super::attempts::{Attempts, Place};
+use super::receiving::{Way, may_come_again, state_of};
 use super::settings::{Delivery, Settings};
 use super::state::{Asked, Remote, State};
 use super::{record_of, records_of};
@@ -35,52 +34,12 @@ const LONGEST_POLL: Duration = Duration::from_secs(20);
 /// How long is waited after an answer without events, in seconds: some answer at once.
 const PAUSE: i64 = 1;
 
-/// How long is waited after a failure, in seconds, twice as long after each.
+/// How long is waited after a first failure, in seconds.
 const FIRST_RETRY: i64 = 2;
-const LONGEST_RETRY: i64 = 300;
 
 /// What this server is doing about streams.
-#[derive(Default)]
-pub(crate) struct Following(Mutex<BTreeMap<(TenantId, SignalId), Attempts>>);
-
-#[derive(Default)]
-struct Attempts {
-    is_under_way: bool,
-    failures: u32,
-    not_before: Option<Time>,
-}
-
-impl Following {
-    fn may_begin(&self, key: &(TenantId, SignalId), now: Time) -> bool {
-        let mut all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let attempts = all.entry(key.clone()).or_default();
-        if attempts.is_under_way || attempts.not_before.is_some_and(|at| now < at) {
-            return false;
-        }
-        attempts.is_under_way = true;
-        true
-    }
-
-    fn ended(&self, key: &(TenantId, SignalId), now: Time, outcome: Result<bool, ()>) {
-        let mut all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let attempts = all.entry(key.clone()).or_default();
-        attempts.is_under_way = false;
-        let pause = match outcome {
-            Ok(true) => 0,
-            Ok(false) => PAUSE,
-            Err(()) => (FIRST_RETRY << attempts.failures.min(10)).min(LONGEST_RETRY),
-        };
-        attempts.failures = match outcome {
-            Ok(_) => 0,
-            Err(()) => attempts.failures.saturating_add(1),
-        };
-        attempts.not_before = Some(now.plus(pause));
-    }
-
-    pub(super) fn forget(&self, key: &(TenantId, SignalId)) {
-        let mut all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        all.remove(key);
-    }
+pub(crate) fn following() -> Attempts {
+    Attempts::retried_after(FIRST_RETRY)
 }
 
 impl Plane {
@@ -120,11 +79,11 @@ impl Plane {
         let record = record.ok_or_else(|| Fault::Bug("a signal went away".to_owned()))?;
         let settings = Settings::stored(&record, &self.issuer_of(tenant.id()))?;
         if settings.delivery == Delivery::Manual {
-            return Err(Reason::IssueObjectMalformed {
-                object: "signal",
-                member: "delivery".to_owned(),
-                detail: "it is `manual`, so nothing is known of how its transmitter is called"
-                    .to_owned(),
+            return Err(Reason::IssueConflict {
+                detail: format!(
+                    "the stream {id} is set up by hand (`delivery: manual`), so its transmitter is not \
+                     called; have it send a verification event itself"
+                ),
             }
             .into());
         }
@@ -136,20 +95,21 @@ impl Plane {
     async fn followed(
         self: &Arc<Self>,
         tenant: &Arc<Tenant>,
-        key: &(TenantId, SignalId),
+        key: &Place,
         followed: Result<bool, Refused>,
     ) {
         let now = self.now();
-        let outcome = match &followed {
-            Ok(more) => Ok(*more),
-            Err(_) => Err(()),
+        let pause = match &followed {
+            Ok(true) => Some(0),
+            Ok(false) => Some(PAUSE),
+            Err(_) => None,
         };
         let failed = match followed {
             Ok(_) => None,
             Err(Refused::Reason(reason)) => Some(*reason),
             Err(Refused::Fault(fault)) => {
                 tracing::error!(tenant = %tenant.id(), signal = %key.1, %fault, "a stream of events cannot be followed");
-                self.following.ended(key, now, outcome);
+                self.following.ended(key, now, pause);
                 return;
             }
         };
@@ -169,7 +129,7 @@ impl Plane {
             })
         });
         drop(noted.await);
-        self.following.ended(key, now, outcome);
+        self.following.ended(key, now, pause);
     }
 
     fn tell_silence(self: &Arc<Self>, tenant: &Arc<Tenant>, id: &SignalId, heartbeat: i64) {
@@ -366,12 +326,12 @@ impl Plane {
                 .retain(|id| !told.unacknowledged.contains(id));
             state.refused.retain(|one| !told.refused.contains(one));
             if state.heard.is_some() {
-                state.heard = Some(now.unix());
+                state.heard_at(now);
             }
         })?;
         let view = || Ok(Arc::new(views::view(tenant, self.trust_of(tenant)?)));
         for (name, set) in sets {
-            match self.receive_event(tenant, &set, &view) {
+            match self.receive_by(Way::Polled, tenant, &set, &view) {
                 Ok(_) => {}
                 // It comes again with a later question.
                 Err(Refused::Reason(reason)) if may_come_again(&reason) => {}

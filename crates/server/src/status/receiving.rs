@@ -16,7 +16,7 @@ use axum::http::header::ACCEPT;
 use super::kept::Kept;
 use crate::fault::Refused;
 use crate::fetch::{Limits, Request, Target};
-use crate::issuers::ListsAllowed;
+use crate::issuers::{ListsAllowed, Looked};
 use crate::plane::Plane;
 use crate::tenant::Tenant;
 
@@ -61,10 +61,16 @@ fn missing(verdict: &Verdict, now: Time) -> Vec<(Option<String>, String)> {
 }
 
 impl Plane {
-    /// Fetches what a verdict lacks, keys or status lists, if someone may wait for that now; whether
-    /// it makes sense to ask again. It blocks.
-    pub(crate) fn fetch_missing(self: &Arc<Self>, tenant: &Arc<Tenant>, verdict: &Verdict) -> bool {
-        self.fetch_missing_keys(tenant, verdict) || self.fetch_missing_lists(tenant, verdict)
+    /// Fetches what a verdict lacks, keys or status lists, if someone may wait for that now. It
+    /// blocks.
+    pub(crate) fn fetch_missing(
+        self: &Arc<Self>,
+        tenant: &Arc<Tenant>,
+        verdict: &Verdict,
+    ) -> Looked {
+        let mut looked = self.fetch_missing_keys(tenant, verdict);
+        looked.has_changed |= !looked.has_changed && self.fetch_missing_lists(tenant, verdict);
+        looked
     }
 
     /// Fetches the status lists that a verdict lacks or that are due, if someone may wait for that

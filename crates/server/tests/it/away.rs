@@ -4,12 +4,12 @@ use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, RwLock};
 
-use avouch_core::id::TenantId;
+use avouch_core::id::{Digest, TenantId};
 use avouch_core::time::Time;
 use avouch_server::Refused;
 use avouch_store::{
     Change, Fault, Feed, Followers, IntentId, IntentRow, Operator, Report, Sequence, ServerId,
-    SingleUse, Snapshot, Store, TenantRecord, Used,
+    SingleUse, Snapshot, Store, TenantRecord, UseKind, Used,
 };
 use avouch_testkit::key::Key;
 use serde_json::json;
@@ -129,6 +129,27 @@ impl Store for Switched {
         intents: &[IntentRow],
     ) -> Result<Vec<Used>, Fault> {
         self.store()?.use_and_record(tenant, uses, intents)
+    }
+
+    fn used(
+        &self,
+        tenant: &TenantId,
+        kind: UseKind,
+        digest: &Digest,
+    ) -> Result<Option<Time>, Fault> {
+        self.store()?.used(tenant, kind, digest)
+    }
+
+    fn use_record_and_apply(
+        &self,
+        tenant: &TenantId,
+        uses: &[SingleUse],
+        intents: &[IntentRow],
+        at: Sequence,
+        changes: &[Change],
+    ) -> Result<(Vec<Used>, Sequence), Fault> {
+        let store = self.store()?;
+        store.use_record_and_apply(tenant, uses, intents, at, changes)
     }
 
     fn use_and_record_later(

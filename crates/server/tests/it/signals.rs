@@ -3,9 +3,11 @@
 mod between;
 mod effects;
 mod hostile;
+mod later;
 mod others;
 mod receivers;
 mod servers;
+mod shares;
 mod transmitters;
 
 use std::sync::atomic::{AtomicU64, Ordering};

@@ -20,7 +20,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
-use avouch_core::id::TenantId;
+use avouch_core::id::{Digest, TenantId};
 use avouch_core::time::Time;
 use postgres::error::SqlState;
 use postgres::types::{WasNull, WrongType};
@@ -31,7 +31,7 @@ use crate::follower::{Followers, Report};
 use crate::intent::IntentRow;
 use crate::names::{IntentId, ServerId};
 use crate::plan::{self, Plan};
-use crate::single_use::{SingleUse, Used};
+use crate::single_use::{SingleUse, UseKind, Used};
 use crate::store::{Operator, Store};
 use crate::tenant::TenantRecord;
 use address::Address;
@@ -225,6 +225,46 @@ impl Store for PostgresqlStore {
         });
         self.use_and_record_later(tenant, uses.to_vec(), intents.to_vec(), told);
         answered.recv().map_err(|_| stopped())?
+    }
+
+    fn used(
+        &self,
+        tenant: &TenantId,
+        kind: UseKind,
+        digest: &Digest,
+    ) -> Result<Option<Time>, Fault> {
+        let (tenant, digest) = (tenant.clone(), *digest);
+        self.call(move |session| {
+            session.read(|session| uses::used(session, &tenant, kind, &digest))
+        })
+    }
+
+    /// Not together with others: each change of a tenant has a number of its own.
+    fn use_record_and_apply(
+        &self,
+        tenant: &TenantId,
+        uses: &[SingleUse],
+        intents: &[IntentRow],
+        at: Sequence,
+        changes: &[Change],
+    ) -> Result<(Vec<Used>, Sequence), Fault> {
+        let plan = Plan::of(changes)?;
+        let alone = Waiting {
+            tenant: tenant.clone(),
+            uses: uses.to_vec(),
+            intents: intents.to_vec(),
+            told: Box::new(drop),
+        };
+        self.call(move |session| {
+            session.write(|session| {
+                let told = uses::use_and_record(session, &alone)?;
+                let number = match Used::are_first(&told) {
+                    true => statements::apply(session, &alone.tenant, Some(at), &plan)?,
+                    false => at,
+                };
+                Ok((told, number))
+            })
+        })
     }
 
     fn use_and_record_later(

@@ -9,14 +9,14 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Mutex, PoisonError};
 use std::{mem, slice};
 
-use avouch_core::id::TenantId;
+use avouch_core::id::{Digest, TenantId};
 use avouch_core::time::Time;
 
 use super::session::Session;
 use super::statements::record_intents;
 use crate::fault::{Conflict, Fault};
 use crate::intent::IntentRow;
-use crate::single_use::{SingleUse, Used};
+use crate::single_use::{SingleUse, UseKind, Used};
 use crate::store::MOST_FORGOTTEN;
 
 /// The most uses and intents in one transaction, so that the first of them does not wait for long.
@@ -99,21 +99,29 @@ impl Gathered {
 type Outcomes = Vec<Result<Vec<Used>, Fault>>;
 
 fn together(session: &mut Session, calls: &[Waiting]) -> Result<Outcomes, Fault> {
-    session.write(|session| {
-        let outcomes = use_all(session, calls)?;
-        let used = calls.iter().zip(&outcomes);
-        let recorded = used.filter(|(_, told)| told.as_deref().is_ok_and(Used::are_first));
-        let mut intents: BTreeMap<&TenantId, Vec<IntentRow>> = BTreeMap::new();
-        for (call, _) in recorded {
-            let of_tenant = intents.entry(&call.tenant).or_default();
-            of_tenant.extend_from_slice(&call.intents);
-        }
-        for (tenant, mut intents) in intents {
-            intents.sort_by(|one, other| one.id.cmp(&other.id));
-            record_intents(session, tenant, &intents)?;
-        }
-        Ok(outcomes)
-    })
+    session.write(|session| use_and_record_all(session, calls))
+}
+
+fn use_and_record_all(session: &mut Session, calls: &[Waiting]) -> Result<Outcomes, Fault> {
+    let outcomes = use_all(session, calls)?;
+    let used = calls.iter().zip(&outcomes);
+    let recorded = used.filter(|(_, told)| told.as_deref().is_ok_and(Used::are_first));
+    let mut intents: BTreeMap<&TenantId, Vec<IntentRow>> = BTreeMap::new();
+    for (call, _) in recorded {
+        let of_tenant = intents.entry(&call.tenant).or_default();
+        of_tenant.extend_from_slice(&call.intents);
+    }
+    for (tenant, mut intents) in intents {
+        intents.sort_by(|one, other| one.id.cmp(&other.id));
+        record_intents(session, tenant, &intents)?;
+    }
+    Ok(outcomes)
+}
+
+/// Uses and records for one call, in a transaction that is open.
+pub(super) fn use_and_record(session: &mut Session, call: &Waiting) -> Result<Vec<Used>, Fault> {
+    let mut outcomes = use_and_record_all(session, slice::from_ref(call))?;
+    outcomes.pop().unwrap_or_else(|| Ok(Vec::new()))
 }
 
 /// Where a thing stands in the table.
@@ -217,6 +225,21 @@ fn find(session: &mut Session, uses: &[(Place<'_>, &SingleUse)]) -> Result<First
             Ok((place, (row.try_get("attempt")?, at)))
         })
         .collect()
+}
+
+pub(super) fn used(
+    session: &mut Session,
+    tenant: &TenantId,
+    kind: UseKind,
+    digest: &Digest,
+) -> Result<Option<Time>, Fault> {
+    let digest = digest.as_bytes().as_slice();
+    let rows = session.query(
+        "SELECT used FROM single_use WHERE tenant = $1 AND kind = $2 AND digest = $3",
+        &[&tenant.as_str(), &kind.name(), &digest],
+    )?;
+    let used = rows.first().map(|row| row.try_get("used")).transpose()?;
+    Ok(used.map(Time::from_unix))
 }
 
 /// Several servers may forget at once; each takes what the others leave.

@@ -18,7 +18,7 @@ use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use avouch_core::id::TenantId;
+use avouch_core::id::{Digest, TenantId};
 use avouch_core::time::Time;
 use rusqlite::{Connection, ErrorCode, OpenFlags};
 
@@ -28,7 +28,7 @@ use crate::follower::{Followers, Report};
 use crate::intent::IntentRow;
 use crate::names::{IntentId, ServerId};
 use crate::plan::{self, Plan};
-use crate::single_use::{SingleUse, Used};
+use crate::single_use::{SingleUse, UseKind, Used};
 use crate::store::{Operator, Store};
 use crate::tenant::TenantRecord;
 use reader::Readers;
@@ -165,6 +165,16 @@ impl Store for SqliteStore {
             .write(move |connection| uses::use_once(connection, &tenant, &uses))
     }
 
+    fn used(
+        &self,
+        tenant: &TenantId,
+        kind: UseKind,
+        digest: &Digest,
+    ) -> Result<Option<Time>, Fault> {
+        self.readers
+            .read(|connection| uses::used(connection, tenant, kind, digest))
+    }
+
     fn use_and_record(
         &self,
         tenant: &TenantId,
@@ -174,6 +184,26 @@ impl Store for SqliteStore {
         let (tenant, uses, intents) = (tenant.clone(), uses.to_vec(), intents.to_vec());
         self.writer
             .write(move |connection| uses::use_and_record(connection, &tenant, &uses, &intents))
+    }
+
+    fn use_record_and_apply(
+        &self,
+        tenant: &TenantId,
+        uses: &[SingleUse],
+        intents: &[IntentRow],
+        at: Sequence,
+        changes: &[Change],
+    ) -> Result<(Vec<Used>, Sequence), Fault> {
+        let plan = Plan::of(changes)?;
+        let (tenant, uses, intents) = (tenant.clone(), uses.to_vec(), intents.to_vec());
+        self.writer.write(move |connection| {
+            let told = uses::use_and_record(connection, &tenant, &uses, &intents)?;
+            let number = match Used::are_first(&told) {
+                true => statements::apply(connection, &tenant, Some(at), &plan)?,
+                false => at,
+            };
+            Ok((told, number))
+        })
     }
 
     fn use_and_record_later(

@@ -1,14 +1,14 @@
 //! What may be used once, in SQLite. The one thread that writes is what makes one of many the
 //! first; the key of the table keeps other processes to it.
 
-use avouch_core::id::TenantId;
+use avouch_core::id::{Digest, TenantId};
 use avouch_core::time::Time;
-use rusqlite::{Connection, params};
+use rusqlite::{Connection, OptionalExtension, params};
 
 use super::statements::{head, record_intents};
 use crate::fault::{Conflict, Fault};
 use crate::intent::IntentRow;
-use crate::single_use::{SingleUse, Used};
+use crate::single_use::{SingleUse, UseKind, Used};
 use crate::store::MOST_FORGOTTEN;
 
 pub(super) fn use_once(
@@ -49,6 +49,24 @@ pub(super) fn use_once(
         told.push(Used::told(one.attempt, &first, Time::from_unix(at)));
     }
     Ok(told)
+}
+
+pub(super) fn used(
+    connection: &Connection,
+    tenant: &TenantId,
+    kind: UseKind,
+    digest: &Digest,
+) -> Result<Option<Time>, Fault> {
+    let used: Option<i64> = connection
+        .prepare_cached(
+            "SELECT used FROM single_use WHERE tenant = ?1 AND kind = ?2 AND digest = ?3",
+        )?
+        .query_row(
+            params![tenant.as_str(), kind.name(), digest.as_bytes().as_slice()],
+            |row| row.get("used"),
+        )
+        .optional()?;
+    Ok(used.map(Time::from_unix))
 }
 
 pub(super) fn use_and_record(

@@ -58,6 +58,7 @@ macro_rules! on_every_case {
             every_use_of_a_call_is_answered_in_its_place,
             of_a_thousand_at_once_one_is_the_first,
             uses_in_opposite_orders_never_hold_each_other_up,
+            what_is_used_first_changes_what_is_applied_with_it,
             the_same_digest_of_another_tenant_or_kind_is_another_thing,
             a_use_is_forgotten_after_its_end_and_not_before,
             what_is_used_first_is_on_record_with_what_it_was_used_for,

@@ -4,7 +4,7 @@ use std::sync::Barrier;
 use std::thread;
 
 use avouch_core::time::Time;
-use avouch_store::{Conflict, Fault, IntentRow, SingleUse, Store, UseKind, Used};
+use avouch_store::{Conflict, Fault, IntentRow, Sequence, SingleUse, Store, UseKind, Used};
 
 use crate::objects::*;
 use crate::suite::Engine;
@@ -216,6 +216,46 @@ pub(crate) fn what_is_used_first_is_on_record_with_what_it_was_used_for(engine: 
 
 fn told_first(store: &dyn Store, name: &str) -> Used {
     told(store, used(name, 9))
+}
+
+pub(crate) fn what_is_used_first_changes_what_is_applied_with_it(engine: &dyn Engine) {
+    let store = with_tenant(engine);
+    let acme = tenant("acme");
+    let at = |store: &dyn Store| store.load(&acme).unwrap().sequence;
+    let has = |store: &dyn Store, name: &str| {
+        let held = store.load(&acme).unwrap();
+        held.anchors.keys().any(|id| id.as_str() == name)
+    };
+    let start = at(&*store);
+    let call = |attempt: u16, at: Sequence, name: &str| {
+        let intents = [intent(&format!("i{attempt}"), 50)];
+        let uses = [used("a", attempt)];
+        store.use_record_and_apply(&acme, &uses, &intents, at, &[anchor(name)])
+    };
+    // Where something else has changed, nothing is used either.
+    let moved = store.apply(&acme, &[anchor("else")]).unwrap();
+    let (expected, found) = (start, moved);
+    let conflict = Fault::from(Conflict::Moved { expected, found });
+    assert_eq!(call(1, start, "first"), Err(conflict));
+    assert_eq!(
+        store.used(&acme, UseKind::Token, &used("a", 1).digest),
+        Ok(None)
+    );
+    let told = call(2, moved, "second").unwrap();
+    assert_eq!(told.0, [Used::First]);
+    assert_eq!(told.1, at(&*store));
+    assert!(told.1 > moved && has(&*store, "second"));
+    let used_at = used("a", 2).at;
+    let known = store.used(&acme, UseKind::Token, &used("a", 1).digest);
+    assert_eq!(known, Ok(Some(used_at)));
+    // Whoever comes second changes nothing, and nothing of it is on record.
+    let told_second = call(3, told.1, "third").unwrap();
+    assert_eq!(told_second, (vec![before(2)], told.1));
+    assert!(!has(&*store, "third") && !has(&*store, "first"));
+    let recorded = store.intents(&acme, Time::from_unix(0), 100).unwrap();
+    assert_eq!(recorded.len(), 1);
+    let of_other = store.used(&tenant("other"), UseKind::Token, &used("a", 1).digest);
+    assert_eq!(of_other, Ok(None));
 }
 
 pub(crate) fn of_calls_at_once_only_the_wrong_one_is_refused(engine: &dyn Engine) {

@@ -107,7 +107,8 @@ impl Endpoint {
         if status.is_success() && has("access_token") {
             return Ok((Answer::Given(body), nonce));
         }
-        if status.is_client_error() && has("error") {
+        let is_refused = status.is_client_error() || is_undetermined(&body);
+        if is_refused && has("error") {
             return Ok((Answer::Refused(body), nonce));
         }
         match (status.is_server_error(), body.get("detail")) {
@@ -143,4 +144,9 @@ impl Endpoint {
 
 fn wants_nonce(refusal: &Value) -> bool {
     refusal.get("error").and_then(Value::as_str) == Some("use_dpop_nonce")
+}
+
+/// Whether nobody knows yet what is to be answered.
+pub(super) fn is_undetermined(problem: &Value) -> bool {
+    problem.get("code").and_then(Value::as_str) == Some("issue.key_awaited")
 }

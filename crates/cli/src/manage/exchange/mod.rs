@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 use zeroize::Zeroizing;
 
 use self::arguments::{ExchangeArguments, JWT, TokenArguments, TokenCommand, X509_SVID};
-use self::endpoint::{Answer, Endpoint};
+use self::endpoint::{Answer, Endpoint, is_undetermined};
 use super::client::Client;
 use super::holder::Holder;
 use super::table::Column;
@@ -185,13 +185,15 @@ fn type_of<'a>(said: Option<&'a str>, token: &str) -> &'a str {
 }
 
 fn refused(refusal: &Value, common: &Common) -> Result<Exit, Fault> {
+    let exit = match is_undetermined(refusal) {
+        true => Exit::Undetermined,
+        false => Exit::Rejected,
+    };
     match common.output {
-        Format::Human => Err(problem_of(refusal)),
-        Format::Json | Format::Sarif => {
-            output::data(&pretty(refusal))?;
-            Ok(Exit::Rejected)
-        }
+        Format::Human => drop(output::report(&problem_of(refusal))),
+        Format::Json | Format::Sarif => output::data(&pretty(refusal))?,
     }
+    Ok(exit)
 }
 
 /// A refusal for a person. The number under which the log of the tenant says more goes with it.

@@ -228,7 +228,11 @@ fn oauth2_mock_server_gets_keys_while_it_runs_and_says_what_it_is_told() {
     idp.ask(&json!({"do": "add", "alg": "RS256", "kid": "third"}));
     let claims = super::house::with(good.clone(), json!({"jti": "3"}));
     let token = idp.token(&json!({"do": "token", "kid": "third", "claims": claims}));
-    assert_eq!(house.refusal(&token, &[]), "federation.key_unknown");
+    let ran = house.exchange(&token, &[]);
+    assert_eq!(
+        (ran.code, &ran.json()["code"]),
+        (4, &json!("issue.key_awaited"))
+    );
     house.manage(&["issuer", "refresh", "idp"]);
     house.accepted(&token, &[]);
 }

@@ -26,6 +26,7 @@ use crate::path::{self, Attempts, Candidate, Model};
 use crate::policy::facts::Facts;
 use crate::policy::presets::Preset;
 use crate::policy::rules::{Rule, not_matched};
+use crate::question::AwaitedKey;
 use crate::reason::{About, Reason};
 use crate::stop::Stop;
 use crate::time::Time;
@@ -110,12 +111,41 @@ impl<'a> TokenModel<'a> {
                 issuer: issuer.issuer().to_owned(),
             }]);
         }
+        if let Some(awaited) = self.awaited_key() {
+            return Verdict::Undetermined(vec![Need::Key(awaited.clone())]);
+        }
         let legs = legs::of_refusal(self, &attempts);
         Verdict::Reject(Refusal {
             model: TrustModel::Federation,
             attempts,
             legs,
         })
+    }
+
+    /// The key that the token names, if its issuer may have it by now.
+    fn awaited_key(&self) -> Option<&'a AwaitedKey> {
+        let (now, header) = (self.asked.question.now, self.token.header());
+        let named = |awaited: &&AwaitedKey| header.key_id.as_ref() == Some(&awaited.key);
+        let awaited = self
+            .asked
+            .question
+            .context
+            .awaited_keys
+            .iter()
+            .find(named)?;
+        let mut issuers = self.issuers();
+        let may_have = issuers.any(|(anchor, issuer)| {
+            let is_unknown = |set: &KeySet| {
+                let selected = select(set, self.token, issuer.issuer());
+                matches!(selected.as_slice(), [Err(Reason::KeyUnknown { .. })])
+            };
+            issuer.issuer() == awaited.issuer
+                && issuer.keys().is_some_and(is_unknown)
+                && self.check_standing(anchor, issuer).is_ok()
+                && anchor.admits(&self.asked.question.tenant, now).is_ok()
+                && self.claims.check_times(now, issuer.lifetime_max()).is_ok()
+        });
+        (may_have && matches!(self.form, Form::Bearer)).then_some(awaited)
     }
 
     /// The trusted issuers that the token names.

@@ -111,7 +111,7 @@ fn pin_to_json(
         "expires": stored.expires.map(shown),
         "continues": stored.continues,
         "means": meaning(stored),
-        "consulted": consulted(stored, &settings.issuer),
+        "consulted": consulted(stored, settings),
     })
 }
 
@@ -140,8 +140,12 @@ fn meaning(pin: &StoredPin) -> String {
 }
 
 /// Whether it matters.
-fn consulted(pin: &StoredPin, issuer: &str) -> &'static str {
-    match (pin.enforced, is_github(issuer)) {
+fn consulted(pin: &StoredPin, settings: &IssuerSettings) -> &'static str {
+    if !settings.is_fetched() && !pin.is_of_tokens() {
+        return "not consulted: the keys of the issuer are given by hand, so no server of it is called; \
+                pin the keys themselves (`jwk:`)";
+    }
+    match (pin.enforced, is_github(&settings.issuer)) {
         (true, _) => "it is consulted whenever keys are fetched or used",
         (false, true) => {
             "present but not consulted; so it is in AWS IAM, which has validated GitHub by its own \

@@ -1,5 +1,8 @@
 //! Names that come to mean something else (hostile 38 and 39): held to ids from the first use on.
 
+use avouch_core::id::{Digest, TenantId};
+use avouch_store::sqlite::SqliteStore;
+use avouch_store::{Change, NameId, NameRecord, Object, Store};
 use serde_json::{Value, json};
 
 use super::{Cloud, refusal, rule, sentence, token};
@@ -276,4 +279,81 @@ fn of_many_who_use_a_name_first_at_once_one_id_holds_it() {
             .count(),
         1
     );
+}
+
+#[test]
+fn hostile_49_a_token_that_was_used_holds_no_name() {
+    let cloud = Cloud::new();
+    cloud.rule("deploy", &of_the_owner());
+    let of_before = cloud.workflow(&repository("shop", "74"));
+    token(&cloud.exchange(&of_before, &[]));
+    let path = "/v1/tenants/one/rules/deploy/forget-name";
+    for name in ["octo-org/shop", "octo-org"] {
+        let forgotten = cloud.manage("POST", path, &json!({ "name": name }));
+        assert_eq!(forgotten.status, 204, "{}", forgotten.body);
+    }
+    // Whoever has found it cannot have the name held to the id of before.
+    assert_eq!(
+        refusal(&cloud.exchange(&of_before, &[])).1,
+        "issue.token_used"
+    );
+    assert_eq!(drift(&cloud)["names"], json!([]));
+    token(&cloud.exchange(&cloud.workflow(&repository("shop", "99")), &[]));
+}
+
+#[test]
+fn hostile_38_whoever_renames_what_is_theirs_again_and_again_fills_only_what_is_theirs() {
+    let cloud = Cloud::new();
+    cloud.rule("deploy", &of_the_owner());
+    let renamed = |number: u32| cloud.workflow(&repository(&format!("r-{number}"), "74"));
+    for number in 0..32 {
+        token(&cloud.exchange(&renamed(number), &[]));
+    }
+    let refused = cloud.exchange(&renamed(32), &[]);
+    assert_eq!(refusal(&refused).1, "issue.names_exceeded");
+    // Nothing was used up, and what is held is held on.
+    token(&cloud.exchange(&renamed(31), &[]));
+    let taken = cloud.exchange(&cloud.workflow(&repository("r-0", "99")), &[]);
+    assert_eq!(refusal(&taken).1, "issue.name_resurrected");
+    // Near misses: someone else, and the same one where the rule goes by the id.
+    token(&cloud.exchange(&cloud.workflow(&repository("other", "99")), &[]));
+    cloud.rule("deploy", &rule());
+    token(&cloud.exchange(&renamed(33), &[]));
+}
+
+#[test]
+fn hostile_38_a_rule_whose_names_are_all_there_may_be_admits_those_that_it_knows() {
+    let cloud = Cloud::new();
+    cloud.rule("deploy", &of_the_owner());
+    token(&cloud.exchange(&cloud.workflow(&repository("shop", "74")), &[]));
+    // As another server would have held them.
+    let names = (0..10_000).map(|number| {
+        let id = Digest::of(format!("filling-{number}").as_bytes());
+        let document = json!({
+            "rule": "deploy", "fact": "github.repository", "name": format!("octo-org/f-{number}"),
+            "id_fact": "github.repository_id", "id": number.to_string(),
+        });
+        Change::Put(Object::Name(NameRecord {
+            id: NameId::of_digest("name-", &id),
+            document: document.to_string(),
+        }))
+    });
+    let store = SqliteStore::open(cloud.world.folder()).unwrap();
+    let one = TenantId::parse("one").unwrap();
+    store.apply(&one, &names.collect::<Vec<_>>()).unwrap();
+    cloud.world.plane.follow_store().unwrap();
+    let new = cloud.workflow(&repository("new", "7400"));
+    let refused = cloud.exchange_as_operator(&new, &[]);
+    assert_eq!(refusal(&refused).1, "issue.names_exceeded");
+    assert!(
+        sentence(&refused).contains("the rule deploy"),
+        "{}",
+        sentence(&refused)
+    );
+    token(&cloud.exchange(&cloud.workflow(&repository("shop", "74")), &[]));
+    // Another rule has its own, and the token was not used up.
+    cloud.rule("other", &of_the_owner());
+    let removed = cloud.manage("DELETE", "/v1/tenants/one/rules/deploy", &Value::Null);
+    assert_eq!(removed.status, 204);
+    token(&cloud.exchange(&new, &[]));
 }

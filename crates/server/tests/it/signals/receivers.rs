@@ -328,3 +328,145 @@ fn events_are_sent_to_who_wants_them_sent_and_again_when_that_failed() {
     let set = String::from_utf8(received[1].body.clone()).unwrap();
     assert_eq!(claims(&set)["sub_id"]["uri"], "spiffe://one.test/web");
 }
+
+/// A deployment that may call servers of this machine.
+fn calling() -> World {
+    World::with(Settings {
+        fetch: Permitted::read(["127.0.0.0/8"]).unwrap(),
+        ..Settings::default()
+    })
+}
+
+/// Does what the server does in time until something is so, and whether it came to be.
+fn comes(world: &World, mut is_so: impl FnMut() -> bool) -> bool {
+    (0..200).any(|_| {
+        if is_so() {
+            return true;
+        }
+        let _entered = world.runtime().enter();
+        world.plane.tend_signals();
+        avouch_testkit::https::pause(std::time::Duration::from_millis(50));
+        false
+    })
+}
+
+#[test]
+fn where_a_receiver_is_called_and_with_what_is_one_change() {
+    let world = calling();
+    let token = receiver(&world, &json!({}));
+    let one = world.plane.tenant_named("one").unwrap();
+    let sequence = || one.read(|held| held.sequence.number());
+    let before = sequence();
+    let delivery = |url: &str, header: &str| {
+        json!({
+            "method": "urn:ietf:rfc:8935", "endpoint_url": url, "authorization_header": header,
+        })
+    };
+    let stream = create(
+        &world,
+        &token,
+        &delivery("https://127.0.0.1:1/a", "Bearer a"),
+    );
+    assert_eq!(sequence(), before + 1);
+    let changed = json!({
+        "stream_id": stream["stream_id"], "delivery": delivery("https://127.0.0.1:1/b", "Bearer b"),
+    });
+    let answer = world.send(&token, "PATCH", "/t/one/ssf/streams", &changed);
+    assert_eq!(answer.status, 200, "{}", answer.body);
+    assert_eq!(sequence(), before + 2);
+}
+
+#[test]
+fn who_takes_the_name_of_a_receiver_is_told_at_its_own_address_and_the_one_before_nothing() {
+    let world = calling();
+    let root = root("Receivers Root");
+    let server = || {
+        HttpsServer::start(&Shown::under(&root, &["localhost"]), move |_, wire| {
+            wire.write_all(&avouch_testkit::https::response(202, &[], b""))
+        })
+    };
+    let (before, after) = (server(), server());
+    let ca = pem("CERTIFICATE", &root.certificate);
+    let push = |server: &HttpsServer, header: &str| {
+        json!({
+            "method": "urn:ietf:rfc:8935", "endpoint_url": server.url("/events"),
+            "authorization_header": header,
+        })
+    };
+    let token = receiver(&world, &json!({"ca": ca}));
+    create(&world, &token, &push(&before, "Bearer of-before"));
+    entry(&world, "a");
+    remove(&world, "a");
+    assert!(comes(&world, || before.received().len() == 1));
+    let other = "spiffe://one.test/invoices";
+    receiver(&world, &json!({"ca": ca, "subject": other}));
+    entry(&world, "b");
+    remove(&world, "b");
+    let token = world.token(other);
+    create(&world, &token, &push(&after, "Bearer of-after"));
+    entry(&world, "c");
+    remove(&world, "c");
+    assert!(comes(&world, || !after.received().is_empty()));
+    let told = after.received();
+    assert!(
+        told.iter()
+            .all(|one| one.headers["authorization"] == "Bearer of-after")
+    );
+    assert_eq!(before.received().len(), 1);
+}
+
+#[test]
+fn who_waits_as_a_receiver_is_told_nothing_of_who_has_its_name_by_then() {
+    let world = World::new();
+    let by_poll = json!({"method": "urn:ietf:rfc:8936"});
+    let token = receiver(&world, &json!({}));
+    create(&world, &token, &by_poll);
+    let answer = std::thread::scope(|scope| {
+        let waiting = scope.spawn(|| world.send(&token, "POST", "/t/one/ssf/poll", &json!({})));
+        avouch_testkit::https::pause(std::time::Duration::from_millis(300));
+        let other = "spiffe://one.test/invoices";
+        receiver(&world, &json!({"subject": other}));
+        create(&world, &world.token(other), &by_poll);
+        entry(&world, "a");
+        remove(&world, "a");
+        waiting.join().unwrap()
+    });
+    assert_eq!(answer.status, 404, "{}", answer.body);
+}
+
+/// Each that waits holds a thread that others need.
+#[test]
+fn no_more_receivers_wait_at_once_than_there_are_threads_to_spare() {
+    const ASKING: usize = 44;
+    const WAITING: usize = 32;
+    let world = World::new();
+    let token = receiver(&world, &json!({}));
+    create(&world, &token, &json!({"method": "urn:ietf:rfc:8936"}));
+    let answered = std::sync::atomic::AtomicUsize::new(0);
+    let count = || answered.load(std::sync::atomic::Ordering::SeqCst);
+    std::thread::scope(|scope| {
+        let asking: Vec<_> = (0..ASKING)
+            .map(|_| {
+                scope.spawn(|| {
+                    let answer = poll(&world, &token, &json!({}));
+                    answered.fetch_add(1, std::sync::atomic::Ordering::SeqCst);
+                    answer["sets"].as_object().unwrap().len()
+                })
+            })
+            .collect();
+        // Far less than they would wait.
+        for _ in 0..160 {
+            if count() >= ASKING - WAITING {
+                break;
+            }
+            avouch_testkit::https::pause(std::time::Duration::from_millis(50));
+        }
+        let at_once = count();
+        entry(&world, "a");
+        remove(&world, "a");
+        let sets: Vec<usize> = asking.into_iter().map(|one| one.join().unwrap()).collect();
+        assert!(at_once >= ASKING - WAITING, "{at_once}");
+        // Near miss: those that waited are told as soon as there is something to tell.
+        assert!(sets.iter().filter(|sets| **sets == 1).count() >= WAITING / 2);
+    });
+}

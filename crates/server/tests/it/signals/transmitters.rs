@@ -168,3 +168,24 @@ fn a_transmitter_that_says_that_it_is_someone_else_is_asked_for_nothing() {
     assert_eq!(failing, "fetch.discovery_issuer_mismatch");
     assert!(polled.transmitter.streams().is_empty());
 }
+
+#[test]
+fn what_can_be_taken_only_later_is_neither_acknowledged_nor_refused() {
+    let polled = Polled::new();
+    polled.transmitter.offer("e1", &polled.event("e1", "anna"));
+    polled.put("poll", &json!({"most_ended": 1}));
+    polled.until("an acknowledgement", || {
+        polled.transmitter.acknowledged().contains(&"e1".to_owned())
+    });
+    polled.transmitter.offer("e2", &polled.event("e2", "bert"));
+    polled.transmitter.offer("e3", &polled.event("e3", "anna"));
+    polled.until("what comes after it", || {
+        polled.transmitter.acknowledged().contains(&"e3".to_owned())
+    });
+    assert!(!polled.transmitter.acknowledged().contains(&"e2".to_owned()));
+    assert!(!polled.transmitter.refused().contains_key("e2"));
+    polled.put("poll", &json!({"most_ended": 2}));
+    polled.until("the rest", || {
+        polled.transmitter.acknowledged().contains(&"e2".to_owned())
+    });
+}

@@ -5,7 +5,7 @@
 //! a [`Mark`], a digest under the name of its issuer: an issuer can end what is its own and nothing
 //! else, and a list of marks tells nobody who it is about.
 
-use std::collections::BTreeMap;
+mod tree;
 
 use serde_json::{Map, Value};
 
@@ -14,6 +14,7 @@ use crate::id::Digest;
 use crate::model::federation::claims::Claims;
 use crate::reason::Reason;
 use crate::time::Time;
+use tree::Tree;
 
 /// By what something can be ended: a name that its issuer gave it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -119,14 +120,32 @@ impl Birth {
 pub struct Ending {
     /// What was had at this time or before is believed no more.
     pub before: Time,
-    /// Whether nothing at all is believed, however new, until it is opened again.
-    pub is_closed: bool,
-    /// When it was closed or opened last.
-    pub standing: Time,
+    /// How it stands by what those say who send events.
+    pub told: Standing,
+    /// How it stands by what administrators say.
+    pub ordered: Standing,
     /// What happened, in one word.
     pub event: String,
     /// Who said so.
     pub by: String,
+}
+
+/// Whether something is closed, so that nothing at all is believed, however new, until it is opened
+/// again; and since when that is so.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Standing {
+    /// When it was closed or opened last.
+    pub at: Time,
+    /// Whether it was closed.
+    pub is_closed: bool,
+}
+
+impl Standing {
+    /// Nobody has closed or opened it.
+    pub const UNSAID: Self = Self {
+        at: Time::from_unix(i64::MIN),
+        is_closed: false,
+    };
 }
 
 /// What an event does to its subject.
@@ -140,74 +159,167 @@ pub enum Turn {
     Opened,
 }
 
+/// Who speaks of a subject.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Speaker {
+    /// A transmitter of events, for the issuer of the subject.
+    Transmitter,
+    /// An administrator of the tenant.
+    Administrator,
+}
+
+impl Speaker {
+    /// The name.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Transmitter => "transmitter",
+            Self::Administrator => "administrator",
+        }
+    }
+}
+
+/// What someone says of a subject.
+#[derive(Clone, Copy, Debug)]
+pub struct Said<'a> {
+    /// What it does.
+    pub turn: Turn,
+    /// When it happened.
+    pub at: Time,
+    /// What happened, in one word.
+    pub event: &'a str,
+    /// Who says so.
+    pub by: &'a str,
+    /// What they are.
+    pub speaker: Speaker,
+}
+
 impl Ending {
-    /// What `event` of `by` at a time comes to, after what was known. Whichever order events come
-    /// in, they come to the same.
+    /// Something that ended and stands like this, as someone else has worked it out.
+    pub fn standing(before: Time, standing: Standing, event: String, by: String) -> Self {
+        Self {
+            before,
+            told: Standing::UNSAID,
+            ordered: standing,
+            event,
+            by,
+        }
+    }
+
+    /// What is said comes to, after what was known. Whichever order it is said in, it comes to the
+    /// same.
     #[must_use]
-    pub fn after(known: Option<&Self>, turn: Turn, at: Time, event: &str, by: &str) -> Self {
+    pub fn after(known: Option<&Self>, said: &Said<'_>) -> Self {
         let nothing = Self {
             before: Time::from_unix(i64::MIN),
-            is_closed: false,
-            standing: Time::from_unix(i64::MIN),
-            event: event.to_owned(),
-            by: by.to_owned(),
+            told: Standing::UNSAID,
+            ordered: Standing::UNSAID,
+            event: said.event.to_owned(),
+            by: said.by.to_owned(),
         };
         let known = known.unwrap_or(&nothing);
         let mut next = known.clone();
-        let is_news = match turn {
-            Turn::Ended => at >= known.before,
-            Turn::Closed | Turn::Opened => at >= known.standing,
+        let standing = match said.speaker {
+            Speaker::Transmitter => &mut next.told,
+            Speaker::Administrator => &mut next.ordered,
         };
-        if is_news && turn != Turn::Opened {
-            (next.event, next.by) = (event.to_owned(), by.to_owned());
-        }
-        if turn != Turn::Opened {
-            next.before = known.before.max(at);
-        }
+        let is_news = match said.turn {
+            Turn::Ended => said.at >= known.before,
+            Turn::Closed | Turn::Opened => said.at >= standing.at,
+        };
         // Of two in the same second, the careful one holds.
-        match turn {
-            Turn::Closed if at >= known.standing => {
-                (next.standing, next.is_closed) = (at, true);
+        match said.turn {
+            Turn::Closed if said.at >= standing.at => {
+                (standing.at, standing.is_closed) = (said.at, true);
             }
-            Turn::Opened if at > known.standing => {
-                (next.standing, next.is_closed) = (at, false);
+            Turn::Opened if said.at > standing.at => {
+                (standing.at, standing.is_closed) = (said.at, false);
             }
             Turn::Ended | Turn::Closed | Turn::Opened => {}
+        }
+        // What an administrator has closed is closed for their reason.
+        let is_theirs = known.ordered.is_closed && said.speaker == Speaker::Transmitter;
+        if is_news && said.turn != Turn::Opened && !is_theirs {
+            (next.event, next.by) = (said.event.to_owned(), said.by.to_owned());
+        }
+        if said.turn != Turn::Opened {
+            next.before = known.before.max(said.at);
         }
         next
     }
 
+    /// Who keeps it closed, if it is. What an administrator has closed no transmitter opens; what a
+    /// transmitter has closed both open.
+    pub fn closed_by(&self) -> Option<Speaker> {
+        if self.ordered.is_closed {
+            return Some(Speaker::Administrator);
+        }
+        let is_closed = self.told.is_closed && self.told.at >= self.ordered.at;
+        is_closed.then_some(Speaker::Transmitter)
+    }
+
+    /// Whether nothing at all is believed, however new, until it is opened again.
+    pub fn is_closed(&self) -> bool {
+        self.closed_by().is_some()
+    }
+
+    /// When it was closed or opened last, by whomever.
+    pub fn stands_since(&self) -> Time {
+        self.told.at.max(self.ordered.at)
+    }
+
+    /// When anything happened to it last.
+    pub fn since(&self) -> Time {
+        self.before.max(self.stands_since())
+    }
+
     /// Whether what was had at a time, or nobody knows when, is believed no more.
     pub fn ends(&self, born: Option<Time>) -> bool {
-        self.is_closed || born.is_none_or(|born| born <= self.before)
+        self.is_closed() || born.is_none_or(|born| born <= self.before)
+    }
+
+    /// The digest of that this holds for a mark.
+    fn digest_under(&self, mark: Mark) -> Digest {
+        let numbers = [
+            self.before.unix(),
+            self.told.at.unix(),
+            i64::from(self.told.is_closed),
+            self.ordered.at.unix(),
+            i64::from(self.ordered.is_closed),
+        ];
+        let numbers = numbers.map(i64::to_be_bytes);
+        let texts = [self.event.as_bytes(), self.by.as_bytes()];
+        let parts = [b"one".as_slice(), mark.0.as_bytes()].into_iter();
+        let parts = parts.chain(numbers.iter().map(<[u8; 8]>::as_slice));
+        Digest::of_list(parts.chain(texts))
     }
 }
 
-/// All that ended for a tenant.
+/// All that ended for a tenant. A copy shares with it what they have in common, so that one more
+/// costs the same however many there are.
 #[derive(Clone, Debug, Default)]
 pub struct Endings {
-    by_mark: BTreeMap<Mark, Ending>,
+    by_mark: Tree,
 }
 
 impl Endings {
     /// Knows one more, or one otherwise.
     pub fn put(&mut self, mark: Mark, ending: Ending) {
-        self.by_mark.insert(mark, ending);
+        self.by_mark.put(mark, ending);
     }
 
     /// Forgets one.
     pub fn remove(&mut self, mark: Mark) {
-        self.by_mark.remove(&mark);
+        self.by_mark.remove(mark);
     }
 
     /// What is known of a mark.
     pub fn of(&self, mark: Mark) -> Option<&Ending> {
-        self.by_mark.get(&mark)
+        self.by_mark.find(mark)
     }
 
-    /// All of them.
+    /// All of them, in the order of the marks.
     pub fn iter(&self) -> impl Iterator<Item = (Mark, &Ending)> {
-        self.by_mark.iter().map(|(mark, ending)| (*mark, ending))
+        self.by_mark.iter()
     }
 
     /// How many there are.
@@ -217,18 +329,12 @@ impl Endings {
 
     /// Whether nothing ended.
     pub fn is_empty(&self) -> bool {
-        self.by_mark.is_empty()
+        self.by_mark.len() == 0
     }
 
     /// A digest of all of them; none where there is nothing.
     pub(crate) fn digest(&self) -> Option<Digest> {
-        if self.by_mark.is_empty() {
-            return None;
-        }
-        let parts: Vec<Digest> = self.by_mark.iter().map(digest_of).collect();
-        Some(Digest::of_list(
-            parts.iter().map(|part| part.as_bytes().as_slice()),
-        ))
+        self.by_mark.digest()
     }
 
     /// Whether something that was born like this still holds; `what` is what a person calls it.
@@ -240,7 +346,7 @@ impl Endings {
                 what: what.to_owned(),
                 by: ending.by.clone(),
                 event: ending.event.clone(),
-                at: ending.before.max(ending.standing),
+                at: ending.since(),
             }),
         }
     }
@@ -282,18 +388,6 @@ impl Endings {
     }
 }
 
-fn digest_of((mark, ending): (&Mark, &Ending)) -> Digest {
-    let numbers = [
-        ending.before.unix().to_be_bytes(),
-        ending.standing.unix().to_be_bytes(),
-        i64::from(ending.is_closed).to_be_bytes(),
-    ];
-    let texts = [ending.event.as_bytes(), ending.by.as_bytes()];
-    let parts = std::iter::once(mark.0.as_bytes().as_slice());
-    let parts = parts.chain(numbers.iter().map(<[u8; 8]>::as_slice));
-    Digest::of_list(parts.chain(texts))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -302,13 +396,73 @@ mod tests {
         Time::from_unix(seconds)
     }
 
+    /// An event of a transmitter.
+    pub(super) fn said(seconds: i64) -> Said<'static> {
+        Said {
+            turn: Turn::Ended,
+            at: at(seconds),
+            event: "event",
+            by: "issuer",
+            speaker: Speaker::Transmitter,
+        }
+    }
+
     fn after(events: &[(Turn, i64)]) -> Ending {
+        let events: Vec<(Speaker, Turn, i64)> = events
+            .iter()
+            .map(|(turn, seconds)| (Speaker::Transmitter, *turn, *seconds))
+            .collect();
+        after_all(&events)
+    }
+
+    fn after_all(events: &[(Speaker, Turn, i64)]) -> Ending {
         let mut known = None;
-        for (turn, seconds) in events {
-            let next = Ending::after(known.as_ref(), *turn, at(*seconds), "event", "issuer");
-            known = Some(next);
+        for (speaker, turn, seconds) in events {
+            let said = Said {
+                turn: *turn,
+                speaker: *speaker,
+                ..said(*seconds)
+            };
+            known = Some(Ending::after(known.as_ref(), &said));
         }
         known.unwrap()
+    }
+
+    #[test]
+    fn what_an_administrator_has_closed_no_transmitter_opens_whichever_comes_first() {
+        use Speaker::{Administrator, Transmitter};
+        let events = [
+            (Administrator, Turn::Closed, 10),
+            (Transmitter, Turn::Closed, 20),
+            (Transmitter, Turn::Opened, 30),
+        ];
+        for turned in 0..events.len() {
+            let mut other = events;
+            other.rotate_left(turned);
+            assert_eq!(after_all(&other).closed_by(), Some(Administrator));
+            other.reverse();
+            assert_eq!(after_all(&other).closed_by(), Some(Administrator));
+        }
+        let mut opened = events.to_vec();
+        opened.push((Administrator, Turn::Opened, 40));
+        assert_eq!(after_all(&opened).closed_by(), None);
+        // What the transmitter closes anew is closed again.
+        opened.push((Transmitter, Turn::Closed, 50));
+        assert_eq!(after_all(&opened).closed_by(), Some(Transmitter));
+    }
+
+    #[test]
+    fn what_a_transmitter_has_closed_both_open() {
+        use Speaker::{Administrator, Transmitter};
+        let closed = (Transmitter, Turn::Closed, 10);
+        for speaker in [Administrator, Transmitter] {
+            let opened = after_all(&[closed, (speaker, Turn::Opened, 20)]);
+            assert!(!opened.is_closed());
+            let late = after_all(&[(speaker, Turn::Opened, 20), closed]);
+            assert!(!late.is_closed());
+            // In the same second, the careful one holds.
+            assert!(after_all(&[closed, (speaker, Turn::Opened, 10)]).is_closed());
+        }
     }
 
     #[test]
@@ -321,13 +475,13 @@ mod tests {
             (Turn::Closed, 15),
         ];
         let whole = after(&events);
-        assert!(!whole.is_closed);
+        assert!(!whole.is_closed());
         assert_eq!(whole.before, at(25));
         for turned in 0..events.len() {
             let mut other = events;
             other.rotate_left(turned);
             let other = after(&other);
-            assert_eq!((other.before, other.is_closed), (whole.before, false));
+            assert_eq!((other.before, other.is_closed()), (whole.before, false));
             other_way(&events, turned);
         }
     }
@@ -337,7 +491,7 @@ mod tests {
         other.rotate_left(turned);
         other.reverse();
         assert_eq!(after(&other).before, at(25));
-        assert!(!after(&other).is_closed);
+        assert!(!after(&other).is_closed());
     }
 
     #[test]
@@ -353,7 +507,7 @@ mod tests {
     fn what_is_closed_stays_closed_until_it_is_opened_later() {
         let closed = after(&[(Turn::Closed, 10)]);
         assert!(closed.ends(Some(at(1_000))));
-        assert!(after(&[(Turn::Closed, 10), (Turn::Opened, 10)]).is_closed);
+        assert!(after(&[(Turn::Closed, 10), (Turn::Opened, 10)]).is_closed());
         let opened = after(&[(Turn::Closed, 10), (Turn::Opened, 11)]);
         assert!(opened.ends(Some(at(10))));
         assert!(!opened.ends(Some(at(12))));
