@@ -136,7 +136,7 @@ impl<'a> TokenModel<'a> {
         let mut issuers = self.issuers();
         let may_have = issuers.any(|(anchor, issuer)| {
             let is_unknown = |set: &KeySet| {
-                let selected = select(set, self.token, issuer.issuer());
+                let selected = select(set, header, issuer.issuer());
                 matches!(selected.as_slice(), [Err(Reason::KeyUnknown { .. })])
             };
             issuer.issuer() == awaited.issuer
