@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use avouch_api::grpc::node::node_client::NodeClient;
 use avouch_api::grpc::node::{FollowRequest, IssueX509Request, KeyForEntry, Update};
-use avouch_core::ended::{Ending, Endings, Mark, Turn};
+use avouch_core::ended::{Ending, Endings, Mark, Standing};
 use avouch_core::id::Digest;
 use avouch_core::time::Time;
 use avouch_testkit::key::Key;
@@ -260,7 +260,12 @@ async fn read(
             let digest: [u8; 32] = told.mark.as_slice().try_into().unwrap();
             let mark = Mark::from_digest(Digest::from_bytes(digest));
             let before = Time::from_unix(told.before);
-            let ending = Ending::after(None, Turn::Ended, before, &told.event, &told.by);
+            let ending = Ending::standing(
+                before,
+                Standing::UNSAID,
+                told.event.clone(),
+                told.by.clone(),
+            );
             endings.put(mark, ending);
             // What was had before is refused from here on.
             assert!(endings.of(mark).unwrap().ends(Some(before)));

@@ -463,7 +463,7 @@ fn a_pin_that_is_not_consulted_is_disclosed_wherever_someone_could_take_it_for_o
 #[test]
 fn a_key_that_is_published_and_not_pinned_is_told_of_before_it_signs_and_not_believed_after() {
     let (registry, github) = (Registry::today(), Github::start());
-    let shown = github.shown_and_trusted(&registry);
+    github.shown_and_trusted(&registry);
     let thumbprint = registry.show("ci")["keys"][0]["thumbprint"].clone();
     let pin = format!("jwk:{}", thumbprint.as_str().unwrap());
     put(&registry, &pin, json!({"mode": "enforced"}));
@@ -559,7 +559,7 @@ fn the_server_looks_by_itself_and_remembers_over_a_restart() {
 #[test]
 fn hostile_27_the_pins_of_one_tenant_bind_no_other() {
     let (registry, github) = (Registry::today(), Github::start());
-    let shown = github.shown_and_trusted(&registry);
+    github.shown_and_trusted(&registry);
     let path = "/v1/tenants/two/issuers/ci";
     let put_two = registry.call("PUT", path, Some(&github.document()));
     assert_eq!(put_two.json()["state"], "ok", "{}", put_two.body);

@@ -106,7 +106,7 @@ fn hostile_59_names_of_keys_that_are_made_up_cost_no_event_of_a_new_key() {
         &json!({"issuer": issuer.issuer(), "audience": "here"}),
     );
     let send = |registry: &Registry, key: &Key, kid: &str, number: u32| {
-        let event = made(registry, &issuer.issuer(), number, 0).sign(key, kid);
+        let event = made(registry, issuer.issuer(), number, 0).sign(key, kid);
         registry.post_event("one", &event)
     };
     assert_eq!(send(&registry, &old, "k-a", 1).status, 202);
@@ -193,7 +193,7 @@ fn an_event_that_cannot_be_judged_now_is_asked_for_again() {
         &json!({"issuer": issuer.issuer(), "audience": "here"}),
     );
     let send = |registry: &Registry, number: u32| {
-        let event = made(registry, &issuer.issuer(), number, 0).sign(&key, "k-a");
+        let event = made(registry, issuer.issuer(), number, 0).sign(&key, "k-a");
         registry.post_event("one", &event)
     };
     // Its keys are too old.
@@ -216,7 +216,7 @@ fn an_event_that_cannot_be_judged_now_is_asked_for_again() {
     assert!(released.status < 300, "{}", released.body);
     assert_eq!(send(&registry, 2).status, 202);
     // Near miss: what stays wrong is refused for good.
-    let wrong = made(&registry, &issuer.issuer(), 3, 0).claim("aud", json!("there"));
+    let wrong = made(&registry, issuer.issuer(), 3, 0).claim("aud", json!("there"));
     assert_eq!(
         registry.post_event("one", &wrong.sign(&key, "k-a")).status,
         400

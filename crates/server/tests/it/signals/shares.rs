@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 use super::{
     REVOKED, RISC, SUBJECT, cloud, event, exchange, post, shown, signal, subject, told, workflow,
 };
-use crate::exchange::{Cloud, GITHUB, refusal};
+use crate::exchange::{Cloud, GITHUB};
 
 /// An event about a subject by eight names.
 fn by_eight_names(cloud: &Cloud, name: &str) -> String {
