@@ -42,6 +42,7 @@ pub mod key;
 pub mod moment;
 pub mod name;
 pub mod outside;
+pub mod payments;
 pub mod postgresql;
 pub mod question;
 pub mod saml;

@@ -23,7 +23,7 @@ use crate::manage::arguments::{
     WhyNotArguments,
 };
 use crate::manage::exchange::arguments::TokenArguments;
-use crate::manage::{ReceiverArguments, SignalArguments};
+use crate::manage::{BrokerArguments, ReceiverArguments, SignalArguments};
 
 /// A trust plane for machine identities: decides on credentials, and issues them.
 ///
@@ -69,6 +69,9 @@ pub enum Format {
 /// The commands.
 #[derive(Debug, Subcommand)]
 pub enum Command {
+    /// Ways to live with an API that knows only a key, and what each costs
+    #[command(after_help = "Examples:\n  avouch advise stripe\n  avouch advise stripe -o json")]
+    Advise(AdviseArguments),
     /// Who administers a tenant
     Admin(AdminArguments),
     /// The agent of a node
@@ -82,6 +85,8 @@ pub enum Command {
     Apply(ApplyArguments),
     /// What signs for a tenant, and what to do when a key may be in the wrong hands
     Authority(AuthorityArguments),
+    /// APIs of others that know only a key: workloads use them without seeing it
+    Broker(BrokerArguments),
     /// What a node of a Kubernetes cluster does whose CA is a tenant
     Cluster(ClusterArguments),
     /// Which workloads get which identity
@@ -135,6 +140,21 @@ pub enum Command {
     /// Why a workload gets no identity: which registration entries come near, and what is missing
     #[command(after_help = WHY_NOT_EXAMPLES)]
     WhyNot(WhyNotArguments),
+}
+
+/// The arguments of `advise`.
+#[derive(Args, Debug)]
+pub struct AdviseArguments {
+    /// Which API
+    #[arg(value_enum, value_name = "API")]
+    pub api: Api,
+}
+
+/// An API about which there is advice.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Api {
+    /// Payments
+    Stripe,
 }
 
 /// The arguments of `up`.

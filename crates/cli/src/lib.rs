@@ -12,6 +12,7 @@
     clippy::unwrap_used
 )]
 
+pub mod advise;
 pub mod anchors;
 pub mod arguments;
 pub mod batch;
@@ -71,6 +72,8 @@ pub fn run(arguments: &Arguments) -> Result<Exit, Fault> {
         Command::Anchor(AnchorCommand::List(list)) => anchors::list(list, common),
         Command::Anchor(AnchorCommand::Put(put)) => manage::put_anchor(put, common),
         Command::Authority(authority) => manage::authority(authority, common),
+        Command::Advise(advise) => advise::advise(advise, common),
+        Command::Broker(broker) => manage::broker(broker, common),
         Command::Cluster(cluster) => manage::cluster(cluster, common),
         Command::Entry(entry) => manage::entry(entry, common),
         Command::Federation(federation) => manage::federation(federation, common),

@@ -21,6 +21,8 @@ pub enum Noun {
     Anchor,
     /// Authorities.
     Authority,
+    /// APIs of others and their keys.
+    Egress,
     /// Registration entries.
     Entry,
     /// Relations to foreign trust domains.
@@ -41,10 +43,11 @@ pub enum Noun {
 
 impl Noun {
     /// All of them.
-    pub const ALL: [Self; 11] = [
+    pub const ALL: [Self; 12] = [
         Self::Admin,
         Self::Anchor,
         Self::Authority,
+        Self::Egress,
         Self::Entry,
         Self::Federation,
         Self::Issuer,
@@ -61,6 +64,7 @@ impl Noun {
             Self::Admin => "administrators",
             Self::Anchor => "anchors",
             Self::Authority => "authorities",
+            Self::Egress => "egress",
             Self::Entry => "entries",
             Self::Federation => "federations",
             Self::Issuer => "issuers",

@@ -34,6 +34,7 @@ pub mod clock;
 pub mod cluster;
 mod counters;
 mod currency;
+mod egress;
 pub mod entries;
 mod exchange;
 mod failing;

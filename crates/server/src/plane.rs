@@ -19,6 +19,7 @@ use crate::access::Role;
 use crate::clock::Clock;
 use crate::counters::Counters;
 use crate::currency::Currency;
+use crate::egress::Egresses;
 use crate::fault::{Fault, Refused};
 use crate::federation::States;
 use crate::fetch::Fetcher;
@@ -64,6 +65,7 @@ pub struct Plane {
     pub(crate) counters: Counters,
     pub(crate) federations: States,
     fetcher: Fetcher,
+    pub(crate) egresses: Egresses,
     pub(crate) refreshing: Refreshing,
     pub(crate) receiving: Receiving,
     pub(crate) following: Attempts,
@@ -127,6 +129,7 @@ impl Plane {
         let mut plane = Self {
             settled: clock.now().plus(settling),
             fetcher: Fetcher::new(settings.fetch.clone()),
+            egresses: Egresses::calling(settings.fetch.clone()),
             refreshing: Refreshing::default(),
             receiving: Receiving::default(),
             following: signals::following(),

@@ -242,7 +242,7 @@ struct Bucket {
 
 impl Rate {
     /// Takes as many of `wanted` as there are, and says in how many seconds there is the next.
-    fn take(&self, most: u32, wanted: u64, now: Time) -> (u64, u32) {
+    pub(crate) fn take(&self, most: u32, wanted: u64, now: Time) -> (u64, u32) {
         let most = u64::from(most);
         let full = most * MINUTE;
         let mut held = self.0.lock().unwrap_or_else(PoisonError::into_inner);

@@ -68,6 +68,7 @@ impl Concerned {
             // Nodes are told of the anchor that a relation keeps.
             Key::Admin(_)
             | Key::Attestor(_)
+            | Key::Egress(_)
             | Key::Federation(_)
             | Key::Issuer(_)
             | Key::IssuerKeys(_)

@@ -8,13 +8,13 @@ use avouch_core::id::TrustDomain;
 
 use crate::fault::Fault;
 use crate::names::{
-    AdminId, AnchorId, AttestorId, AuthorityId, EntryId, IssuerId, JoinTokenId, NameId, NodeId,
-    RuleId,
+    AdminId, AnchorId, AttestorId, AuthorityId, EgressId, EntryId, IssuerId, JoinTokenId, NameId,
+    NodeId, RuleId,
 };
 use crate::record::{
-    AdminRecord, AnchorRecord, AttestorRecord, AuthorityRecord, Entry, FederationRecord,
-    IssuerKeysRecord, IssuerPinsRecord, IssuerRecord, JoinTokenRecord, NameRecord, NodeRecord,
-    QuotaRecord, RuleRecord, TrustDomainRecord,
+    AdminRecord, AnchorRecord, AttestorRecord, AuthorityRecord, EgressRecord, Entry,
+    FederationRecord, IssuerKeysRecord, IssuerPinsRecord, IssuerRecord, JoinTokenRecord,
+    NameRecord, NodeRecord, QuotaRecord, RuleRecord, TrustDomainRecord,
 };
 use crate::shared::Shared;
 use crate::signal::{SignalKey, SignalKind, SignalRecord};
@@ -59,6 +59,8 @@ pub enum Object {
     Admin(AdminRecord),
     /// An attestor of nodes.
     Attestor(AttestorRecord),
+    /// An API of others.
+    Egress(EgressRecord),
     /// An exchange rule.
     Rule(RuleRecord),
     /// An issuer of tokens.
@@ -88,6 +90,7 @@ impl Object {
             Self::JoinToken(token) => Key::JoinToken(token.id.clone()),
             Self::Admin(admin) => Key::Admin(admin.id.clone()),
             Self::Attestor(attestor) => Key::Attestor(attestor.id.clone()),
+            Self::Egress(egress) => Key::Egress(egress.id.clone()),
             Self::Rule(rule) => Key::Rule(rule.id.clone()),
             Self::Issuer(issuer) => Key::Issuer(issuer.id.clone()),
             Self::IssuerKeys(keys) => Key::IssuerKeys(keys.id.clone()),
@@ -106,6 +109,7 @@ impl Object {
             | Self::Anchor(_)
             | Self::Admin(_)
             | Self::Attestor(_)
+            | Self::Egress(_)
             | Self::Federation(_)
             | Self::Name(_)
             | Self::Quota(_)
@@ -143,6 +147,8 @@ pub enum Key {
     Admin(AdminId),
     /// An attestor of nodes.
     Attestor(AttestorId),
+    /// An API of others.
+    Egress(EgressId),
     /// An exchange rule.
     Rule(RuleId),
     /// An issuer of tokens.
@@ -234,6 +240,8 @@ pub struct Snapshot {
     pub admins: BTreeMap<AdminId, AdminRecord>,
     /// Attestors of nodes by name.
     pub attestors: BTreeMap<AttestorId, AttestorRecord>,
+    /// APIs of others by name.
+    pub egresses: BTreeMap<EgressId, EgressRecord>,
     /// Exchange rules by name.
     pub rules: BTreeMap<RuleId, RuleRecord>,
     /// Issuers of tokens by name.
@@ -333,6 +341,9 @@ impl Snapshot {
             Object::Attestor(attestor) => {
                 self.attestors.insert(attestor.id.clone(), attestor);
             }
+            Object::Egress(egress) => {
+                self.egresses.insert(egress.id.clone(), egress);
+            }
         }
     }
 
@@ -383,6 +394,9 @@ impl Snapshot {
             }
             Key::Attestor(id) => {
                 self.attestors.remove(id);
+            }
+            Key::Egress(id) => {
+                self.egresses.remove(id);
             }
         }
     }

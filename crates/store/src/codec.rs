@@ -17,14 +17,14 @@ use crate::change::{Change, Key, Object};
 use crate::fault::Fault;
 use crate::keyring::Sealed;
 use crate::names::{
-    AdminId, AnchorId, AttestorId, AuthorityId, EntryId, IssuerId, JoinTokenId, NameId, NodeId,
-    RuleId, SignalId,
+    AdminId, AnchorId, AttestorId, AuthorityId, EgressId, EntryId, IssuerId, JoinTokenId, NameId,
+    NodeId, RuleId, SignalId,
 };
 use crate::record::{
     AdminRecord, AnchorRecord, AttestorRecord, AuthorityKind, AuthorityRecord, AuthorityRole,
-    AuthorityState, AuthorityUse, Entry, EntryExtras, IssuerKeysRecord, IssuerPinsRecord,
-    IssuerRecord, NameRecord, NodeRecord, QuotaRecord, RevocationListRecord, RevokedCertificate,
-    RuleRecord, Selector, TrustDomainRecord, Upstream,
+    AuthorityState, AuthorityUse, EgressRecord, Entry, EntryExtras, IssuerKeysRecord,
+    IssuerPinsRecord, IssuerRecord, NameRecord, NodeRecord, QuotaRecord, RevocationListRecord,
+    RevokedCertificate, RuleRecord, Selector, TrustDomainRecord, Upstream,
 };
 use crate::signal::{SignalKey, SignalKind, SignalRecord};
 use federation::StoredFederation;
@@ -65,6 +65,7 @@ impl Row {
                     .secret
                     .as_ref()
                     .map(|sealed| sealed.bytes().to_vec()),
+                Object::Egress(egress) => Some(egress.secret.bytes().to_vec()),
                 Object::Authority(authority) => authority
                     .private_key
                     .as_ref()
@@ -116,6 +117,11 @@ impl Row {
                 document: StoredDocument::read(&body)?,
                 secret: self.secret.map(Sealed::from_stored),
             }),
+            Key::Egress(id) => Object::Egress(EgressRecord {
+                id,
+                document: StoredDocument::read(&body)?,
+                secret: Sealed::from_stored(self.secret?),
+            }),
             Key::Rule(id) => Object::Rule(StoredRule::read(&body, id)?),
             Key::Issuer(id) => Object::Issuer(IssuerRecord {
                 id,
@@ -161,6 +167,7 @@ fn kind_of(key: &Key) -> &'static str {
         Key::JoinToken(_) => "join_token",
         Key::Admin(_) => "admin",
         Key::Attestor(_) => "attestor",
+        Key::Egress(_) => "egress",
         Key::Rule(_) => "rule",
         Key::Issuer(_) => "issuer",
         Key::IssuerKeys(_) => "issuer_keys",
@@ -182,6 +189,7 @@ fn name_of(key: &Key) -> &str {
         Key::JoinToken(id) => id.as_str(),
         Key::Admin(id) => id.as_str(),
         Key::Attestor(id) => id.as_str(),
+        Key::Egress(id) => id.as_str(),
         Key::Rule(id) => id.as_str(),
         Key::Issuer(id) | Key::IssuerKeys(id) | Key::IssuerPins(id) => id.as_str(),
         Key::Name(id) => id.as_str(),
@@ -201,6 +209,7 @@ fn key_from(kind: &str, id: &str) -> Option<Key> {
         "join_token" => JoinTokenId::parse(id).map(Key::JoinToken),
         "admin" => AdminId::parse(id).map(Key::Admin),
         "attestor" => AttestorId::parse(id).map(Key::Attestor),
+        "egress" => EgressId::parse(id).map(Key::Egress),
         "rule" => RuleId::parse(id).map(Key::Rule),
         "issuer" => IssuerId::parse(id).map(Key::Issuer),
         "issuer_keys" => IssuerId::parse(id).map(Key::IssuerKeys),
@@ -226,6 +235,7 @@ fn body_of(object: &Object) -> Result<String, Fault> {
         Object::Attestor(attestor) => {
             serde_json::to_string(&StoredDocument::of(&attestor.document))
         }
+        Object::Egress(egress) => serde_json::to_string(&StoredDocument::of(&egress.document)),
         Object::Rule(rule) => serde_json::to_string(&StoredRule::of(rule)),
         Object::Issuer(issuer) => serde_json::to_string(&StoredDocument::of(&issuer.document)),
         Object::IssuerKeys(keys) => serde_json::to_string(&StoredDocument::of(&keys.document)),

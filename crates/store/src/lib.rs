@@ -43,15 +43,15 @@ pub use fault::{Conflict, Fault};
 pub use follower::{Followers, Report};
 pub use intent::{CredentialKind, IntentRow};
 pub use names::{
-    AdminId, AnchorId, AttestorId, AuthorityId, EntryId, IntentId, IssuerId, JoinTokenId, NameId,
-    NodeId, RuleId, ServerId, SignalId,
+    AdminId, AnchorId, AttestorId, AuthorityId, EgressId, EntryId, IntentId, IssuerId, JoinTokenId,
+    NameId, NodeId, RuleId, ServerId, SignalId,
 };
 pub use record::{
     AdminRecord, AnchorRecord, AttestorRecord, AuthorityKind, AuthorityRecord, AuthorityRole,
-    AuthorityState, AuthorityUse, Entry, EntryExtras, Extras, FederationCourse, FederationFailure,
-    FederationRecord, IssuerKeysRecord, IssuerPinsRecord, IssuerRecord, JoinTokenRecord,
-    NameRecord, NodeRecord, QuotaRecord, RevocationListRecord, RevokedCertificate, RuleRecord,
-    Selector, TrustDomainRecord, Upstream,
+    AuthorityState, AuthorityUse, EgressRecord, Entry, EntryExtras, Extras, FederationCourse,
+    FederationFailure, FederationRecord, IssuerKeysRecord, IssuerPinsRecord, IssuerRecord,
+    JoinTokenRecord, NameRecord, NodeRecord, QuotaRecord, RevocationListRecord, RevokedCertificate,
+    RuleRecord, Selector, TrustDomainRecord, Upstream,
 };
 pub use signal::{SignalKey, SignalKind, SignalRecord};
 pub use single_use::{AttemptId, SingleUse, UseKind, Used};

@@ -44,6 +44,8 @@ names! {
     AnchorId;
     /// The name of an attestor of nodes.
     AttestorId;
+    /// The name of an API of others.
+    EgressId;
     /// The name of an exchange rule.
     RuleId;
     /// The name of an authority: the identifier of its key, as it stands in certificates and in

@@ -58,6 +58,7 @@ impl Plan {
                 | Key::JoinToken(_)
                 | Key::Admin(_)
                 | Key::Attestor(_)
+                | Key::Egress(_)
                 | Key::Rule(_)
                 | Key::Issuer(_)
                 | Key::IssuerKeys(_)

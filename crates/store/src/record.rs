@@ -10,8 +10,8 @@ use avouch_core::time::Time;
 
 use crate::keyring::Sealed;
 use crate::names::{
-    AdminId, AnchorId, AttestorId, AuthorityId, EntryId, IssuerId, JoinTokenId, NameId, NodeId,
-    RuleId,
+    AdminId, AnchorId, AttestorId, AuthorityId, EgressId, EntryId, IssuerId, JoinTokenId, NameId,
+    NodeId, RuleId,
 };
 
 /// A trust domain of a tenant.
@@ -268,6 +268,17 @@ pub struct AttestorRecord {
     pub document: String,
     /// What it shows to those whom it asks, under seal.
     pub secret: Option<Sealed>,
+}
+
+/// An API of others that a tenant lets its workloads use.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct EgressRecord {
+    /// Its name.
+    pub id: EgressId,
+    /// Where it is and who may use it, as JSON.
+    pub document: String,
+    /// Its keys, under seal.
+    pub secret: Sealed,
 }
 
 /// A rule of a tenant: who may exchange what they have for what (RFC 8693).

@@ -5,6 +5,7 @@ pub mod arguments;
 mod aws_command;
 mod bootstrap;
 mod bound;
+mod broker;
 mod client;
 mod cluster;
 mod deciding;
@@ -34,6 +35,7 @@ use arguments::{
     TrustDomainCommand, WhyNotArguments,
 };
 pub use bootstrap::cluster;
+pub use broker::{BrokerArguments, broker};
 use client::Client;
 pub(crate) use deciding::decide;
 pub use entries::entry;

@@ -4,6 +4,7 @@ mod anchors;
 mod apply;
 mod authorities;
 mod batch;
+mod broker;
 mod clients;
 mod cluster;
 mod documents;

@@ -964,6 +964,26 @@ catalogue! {
             "The certificate cannot carry the DNS name {name}: {detail}.",
             fix: "Give the full name of one host, such as `db.example.com`.",
             spec: "RFC 5280 4.2.1.6; RFC 1123 2.1";
+        IssueEgressBearer { egress: String } = "issue.egress_bearer",
+            "The API {egress} is lent to whoever shows an X.509-SVID and its key; a token could be anyone's.",
+            fix: "Call over mutual TLS, or say `bearer: true` for {egress} if tokens are kept well.",
+            spec: "docs/how-to/third-party-api.md";
+        IssueEgressLeak { egress: String } = "issue.egress_leak",
+            "The API {egress} has answered with its own key, so the answer is kept back.",
+            fix: "Forbid the path that answers so in the rules of {egress}, and replace the key.",
+            spec: "docs/how-to/third-party-api.md";
+        IssueEgressNotPermitted { subject: String, egress: String, method: String, path: String } = "issue.egress_not_permitted",
+            "No rule of the API {egress} lets {subject} use {method} on {path}.",
+            fix: "If it should, say so in `rules` of {egress} with `avouch broker put`.",
+            spec: "docs/how-to/third-party-api.md";
+        IssueEgressPath { egress: String } = "issue.egress_path",
+            "The path for the API {egress} could be read in more than one way.",
+            fix: "Leave out empty segments, `.` and `..`, and escapes of `/`, `.`, `;` and `%`.",
+            spec: "RFC 3986 3.3, 6.2.2";
+        IssueEgressRate { most: u32, seconds: u32 } = "issue.egress_rate_exceeded",
+            "The rule lets its caller ask {most} times a minute, and it has; the next in {seconds} seconds.",
+            fix: "Ask again in {seconds} seconds, or say a larger `per_minute`.",
+            spec: "RFC 6585 4";
         IssueEndingsExcess { what: String, most: u32 } = "issue.endings_exceeded",
             "No more than {most} names may have ended for {what} at once, and that many have.",
             fix: "Look at `avouch signal ended` for what fills it; if a stream is right to end so many, give it a larger `most_ended`.",

@@ -45,6 +45,11 @@ impl Fetched {
         self.headers.get(name)?.to_str().ok()
     }
 
+    /// The fields of the head.
+    pub fn headers(&self) -> &HeaderMap {
+        &self.headers
+    }
+
     /// The body.
     pub fn body(&self) -> &[u8] {
         &self.body

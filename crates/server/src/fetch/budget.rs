@@ -33,6 +33,13 @@ const QUESTIONS: Most = Most {
     per_second: 50,
 };
 
+/// What workloads ask of APIs of others through us: as much as such an API takes from one customer.
+const USES: Most = Most {
+    at_once: 64,
+    burst: 1_000,
+    per_second: 100,
+};
+
 /// What each tenant has left.
 #[derive(Debug)]
 pub(super) struct Budgets {
@@ -57,6 +64,10 @@ impl Budgets {
 
     pub(super) fn of_questions() -> Self {
         Self::of(QUESTIONS)
+    }
+
+    pub(super) fn of_uses() -> Self {
+        Self::of(USES)
     }
 
     fn of(most: Most) -> Self {

@@ -76,6 +76,15 @@ impl Fetcher {
         Self::resolving_with(permitted, Arc::new(SystemResolver))
     }
 
+    /// As [`Fetcher::new`], for what workloads ask of others through us: more often, and apart from
+    /// what is fetched for the tenant itself.
+    pub fn for_workloads(permitted: Permitted) -> Self {
+        Self {
+            budgets: Budgets::of_uses(),
+            ..Self::new(permitted)
+        }
+    }
+
     /// As [`Fetcher::new`], with names resolved by `resolver`.
     pub fn resolving_with(permitted: Permitted, resolver: Arc<dyn Resolve>) -> Self {
         Self {

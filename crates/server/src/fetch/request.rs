@@ -130,6 +130,20 @@ impl Request {
         self
     }
 
+    /// With a field in its head, as it came.
+    #[must_use]
+    pub fn field(mut self, name: HeaderName, value: HeaderValue) -> Self {
+        self.headers.push((name, value));
+        self
+    }
+
+    /// With a body.
+    #[must_use]
+    pub fn sending(mut self, body: Vec<u8>) -> Self {
+        self.body = body;
+        self
+    }
+
     /// By what the other side must show who it is.
     #[must_use]
     pub fn trusting(mut self, trust: Trust) -> Self {

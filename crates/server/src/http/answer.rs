@@ -46,6 +46,23 @@ impl Answer {
         answer
     }
 
+    /// What someone else has answered, for whoever asked and nobody in between.
+    pub(super) fn passed_on(
+        status: u16,
+        fields: Vec<(HeaderName, HeaderValue)>,
+        body: Vec<u8>,
+    ) -> Self {
+        let mut answer = Self::done();
+        answer.status = StatusCode::from_u16(status).unwrap_or(StatusCode::BAD_GATEWAY);
+        for (name, value) in fields {
+            answer.headers.append(name, value);
+        }
+        answer.set(CACHE_CONTROL, "no-store");
+        answer.set(X_CONTENT_TYPE_OPTIONS, "nosniff");
+        answer.body = body;
+        answer
+    }
+
     /// The same with another status.
     pub(super) fn with_status(mut self, status: StatusCode) -> Self {
         self.status = status;

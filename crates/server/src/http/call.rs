@@ -9,6 +9,7 @@ use avouch_api::members::{Document, Members};
 use avouch_core::id::TrustDomain;
 use avouch_core::reason::Reason;
 use axum::extract::RawPathParams;
+use axum::http::HeaderMap;
 
 use super::Http;
 use super::answer::Answer;
@@ -27,11 +28,30 @@ pub(super) struct Presented {
     /// All headers of this name; one that is no text is empty.
     pub(super) dpop: Vec<String>,
     pub(super) query: Option<String>,
+    /// All of it as it came, where it is passed on.
+    pub(super) forwarded: Option<Forwarded>,
     /// Where the connection comes from.
     pub(super) address: Option<IpAddr>,
     /// The chain of certificates of the connection, in DER, the end entity first; its key is held
     /// by the caller.
     pub(super) certificates: Arc<Vec<Vec<u8>>>,
+}
+
+/// A request as it came, to be passed on.
+#[derive(Default)]
+pub(super) struct Forwarded {
+    /// With its escapes.
+    pub(super) path: String,
+    pub(super) query: Option<String>,
+    pub(super) headers: HeaderMap,
+}
+
+impl Forwarded {
+    /// What stands behind `/t/{tenant}/egress/{egress}`, from its slash.
+    pub(super) fn rest(&self) -> String {
+        let rest = self.path.splitn(6, '/').nth(5);
+        format!("/{}", rest.unwrap_or_default())
+    }
 }
 
 /// One request.
@@ -48,6 +68,7 @@ pub(super) struct Call {
     pub(super) address: Option<IpAddr>,
     authorization: Option<String>,
     certificates: Arc<Vec<Vec<u8>>>,
+    forwarded: Forwarded,
     names: BTreeMap<String, String>,
     query: BTreeMap<String, String>,
     caller: OnceLock<Caller>,
@@ -107,7 +128,9 @@ impl Call {
         names: &RawPathParams,
         presented: Presented,
     ) -> Result<Self, (String, Stop)> {
-        let query = match query(route, presented.query.as_deref()) {
+        // What is passed on is read where it goes.
+        let asked = presented.query.as_deref().filter(|_| !route.forwards);
+        let query = match query(route, asked) {
             Ok(query) => query,
             Err(reason) => return Err((id, reason.into())),
         };
@@ -123,6 +146,7 @@ impl Call {
             address: presented.address,
             authorization: presented.authorization,
             certificates: presented.certificates,
+            forwarded: presented.forwarded.unwrap_or_default(),
             names: names
                 .map(|(name, value)| (name.to_owned(), value.to_owned()))
                 .collect(),
@@ -133,6 +157,11 @@ impl Call {
 
     pub(super) fn plane(&self) -> &Arc<Plane> {
         &self.http.plane
+    }
+
+    /// The request as it came.
+    pub(super) fn forwarded(&self) -> &Forwarded {
+        &self.forwarded
     }
 
     /// A part of the address by its name.

@@ -7,6 +7,7 @@
 mod answer;
 mod call;
 mod decide;
+mod egress;
 mod events;
 mod introspect;
 mod listener;
@@ -45,7 +46,7 @@ use crate::tenant::Tenant;
 use crate::tls::Shown;
 use crate::traces;
 use answer::Answer;
-use call::{Call, Presented, Rest, Stop};
+use call::{Call, Forwarded, Presented, Rest, Stop};
 use listener::{Patient, Peer};
 use problem::Problem;
 use routes::{Access, Method, ROUTES, Route};
@@ -163,7 +164,13 @@ impl Http {
     ) -> Response {
         let id = uuid::Uuid::now_v7().to_string();
         let span = traces::of_http(route.method.name(), route.path, &id, request.headers());
-        let call = Call::of(Arc::clone(&self), id, route, names, presented(&request));
+        let call = Call::of(
+            Arc::clone(&self),
+            id,
+            route,
+            names,
+            presented(route, &request),
+        );
         let outcome = match call {
             Ok(call) => self.work(call, request).instrument(span.clone()).await,
             Err((id, stop)) => Outcome::refused(id, stop),
@@ -356,7 +363,7 @@ fn note(call: &Call, stopped: Option<&Stop>) {
 }
 
 /// What a request shows of its caller.
-fn presented(request: &Request) -> Presented {
+fn presented(route: &Route, request: &Request) -> Presented {
     let text = |name| {
         let value = request.headers().get(name)?;
         value.to_str().ok().map(str::to_owned)
@@ -375,6 +382,11 @@ fn presented(request: &Request) -> Presented {
             .map(|value| value.to_str().unwrap_or_default().to_owned())
             .collect(),
         query: request.uri().query().map(str::to_owned),
+        forwarded: route.forwards.then(|| Forwarded {
+            path: request.uri().path().to_owned(),
+            query: request.uri().query().map(str::to_owned),
+            headers: request.headers().clone(),
+        }),
         address: peer(request).map(|peer| peer.address),
         certificates: certificates(request),
     }

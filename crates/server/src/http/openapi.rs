@@ -15,7 +15,9 @@ pub(super) fn document() -> Result<Value, Fault> {
         .map_err(|error| Fault::Bug(format!("the schemas cannot be read: {error}")))?;
     let mut paths: Map<String, Value> = Map::new();
     for route in ROUTES {
-        let path = paths.entry(route.path).or_insert_with(|| json!({}));
+        let path = paths
+            .entry(route.path.replace("{*", "{"))
+            .or_insert_with(|| json!({}));
         if let Some(methods) = path.as_object_mut() {
             methods.insert(route.method.name().to_lowercase(), operation(route));
         }
@@ -86,6 +88,9 @@ fn takes(route: &Route) -> &'static str {
 fn security(route: &Route) -> Option<Value> {
     match route.access {
         Access::Watcher(_) => None,
+        Access::Beginner(_) if route.forwards => {
+            Some(json!([{ "administrator": [] }, { "workload": [] }]))
+        }
         // The empty object says that it goes without, too.
         Access::Anyone(_) | Access::Beginner(_) if route.takes.is_some() => {
             Some(json!([{}, { "administrator": [] }, { "workload": [] }]))
@@ -100,6 +105,7 @@ fn security(route: &Route) -> Option<Value> {
 fn parameters(route: &Route) -> Value {
     let names = route.path.split('/').filter_map(|part| {
         let name = part.strip_prefix('{')?.strip_suffix('}')?;
+        let name = name.trim_start_matches('*');
         let text = json!({ "type": "string" });
         Some(json!({ "name": name, "in": "path", "required": true, "schema": text }))
     });

@@ -77,7 +77,9 @@ impl Problem {
     fn refused(id: String, reason: &Reason) -> Self {
         let headers = match reason {
             Reason::IssueMethodNotAllowed { allowed, .. } => vec![(ALLOW, allowed.join(", "))],
-            Reason::IssueKeyAwaited { seconds, .. } | Reason::IssueRate { seconds, .. } => {
+            Reason::IssueKeyAwaited { seconds, .. }
+            | Reason::IssueEgressRate { seconds, .. }
+            | Reason::IssueRate { seconds, .. } => {
                 vec![(RETRY_AFTER, seconds.to_string())]
             }
             _ => Vec::new(),
@@ -271,13 +273,17 @@ fn status_of_issue(code: &str) -> Option<StatusCode> {
         | "issue.client_not_authenticated"
         | "issue.credential_missing" => StatusCode::UNAUTHORIZED,
         code if is_told_to_nodes(code) => StatusCode::FORBIDDEN,
-        "issue.node_not_admitted" | "issue.not_permitted" | "issue.quota_exceeded" => {
-            StatusCode::FORBIDDEN
-        }
-        "issue.endings_exceeded" | "issue.events_exceeded" | "issue.rate_exceeded" => {
-            StatusCode::TOO_MANY_REQUESTS
-        }
+        "issue.egress_bearer"
+        | "issue.egress_not_permitted"
+        | "issue.node_not_admitted"
+        | "issue.not_permitted"
+        | "issue.quota_exceeded" => StatusCode::FORBIDDEN,
+        "issue.egress_rate_exceeded"
+        | "issue.endings_exceeded"
+        | "issue.events_exceeded"
+        | "issue.rate_exceeded" => StatusCode::TOO_MANY_REQUESTS,
         "issue.key_awaited" => StatusCode::SERVICE_UNAVAILABLE,
+        "issue.egress_leak" => StatusCode::BAD_GATEWAY,
         "issue.object_unknown" => StatusCode::NOT_FOUND,
         "issue.method_not_allowed" => StatusCode::METHOD_NOT_ALLOWED,
         "issue.authority_in_use"
@@ -300,6 +306,7 @@ fn status_of_issue(code: &str) -> Option<StatusCode> {
         | "issue.cluster_signer_unknown"
         | "issue.delegation_refused"
         | "issue.dns_name_invalid"
+        | "issue.egress_path"
         | "issue.exchange_not_admitted"
         | "issue.grant_unsupported"
         | "issue.id_outside_trust_domain"

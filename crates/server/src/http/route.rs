@@ -65,6 +65,8 @@ pub(super) struct Route {
     pub(super) longest: usize,
     /// Whether it takes a form and refuses as OAuth does.
     pub(super) is_oauth: bool,
+    /// Whether what stands behind the question mark, and the head, are passed on as they came.
+    pub(super) forwards: bool,
     pub(super) access: Access,
 }
 
@@ -121,6 +123,7 @@ impl Route {
             creates: false,
             longest: OBJECT,
             is_oauth: false,
+            forwards: false,
             access,
         }
     }
@@ -158,6 +161,13 @@ impl Route {
         Self {
             creates: true,
             ..self.gives(schema)
+        }
+    }
+
+    pub(super) const fn forwards(self) -> Self {
+        Self {
+            forwards: true,
+            ..self
         }
     }
 

@@ -1,12 +1,13 @@
 //! The table of all addresses.
 
 use super::manage::{
-    admins, anchors, attestors, authorities, bounds, certificates, clusters, entries, federations,
-    issuers, nodes, pins, quotas, rules, signals, tenants, why_not,
+    admins, anchors, attestors, authorities, bounds, certificates, clusters,
+    egress as managed_egress, entries, federations, issuers, nodes, pins, quotas, rules, signals,
+    tenants, why_not,
 };
 pub(super) use super::route::{Access, Method, Route};
 use super::route::{BATCH, FORM};
-use super::{decide, events, introspect, public, ssf, token, watch};
+use super::{decide, egress, events, introspect, public, ssf, token, watch};
 use crate::access::{Noun, Verb};
 
 /// All of them, in the order of their paths.
@@ -77,6 +78,38 @@ pub(super) static ROUTES: &[Route] = &[
              tenant sees the whole verdict, and what the question itself brings as `trust` counts \
              too; everyone else learns a code, and `trust` is passed over",
         ),
+    Route::delete(
+        "/t/{tenant}/egress/{egress}/{*path}",
+        Access::Beginner(egress::begin),
+    )
+    .forwards()
+    .says("Uses an API of others with a key that only the tenant has; who may, its rules say"),
+    Route::get(
+        "/t/{tenant}/egress/{egress}/{*path}",
+        Access::Beginner(egress::begin),
+        "Any",
+    )
+    .forwards()
+    .says("Uses an API of others with a key that only the tenant has; who may, its rules say"),
+    Route::of(
+        Method::Patch,
+        "/t/{tenant}/egress/{egress}/{*path}",
+        Access::Beginner(egress::begin),
+    )
+    .forwards()
+    .says("Uses an API of others with a key that only the tenant has; who may, its rules say"),
+    Route::post(
+        "/t/{tenant}/egress/{egress}/{*path}",
+        Access::Beginner(egress::begin),
+    )
+    .forwards()
+    .says("Uses an API of others with a key that only the tenant has; who may, its rules say"),
+    Route::put(
+        "/t/{tenant}/egress/{egress}/{*path}",
+        Access::Beginner(egress::begin),
+    )
+    .forwards()
+    .says("Uses an API of others with a key that only the tenant has; who may, its rules say"),
     Route::post("/t/{tenant}/events", Access::Anyone(events::receive))
         .takes("SecurityEvent")
         .at_most(FORM)
@@ -318,6 +351,43 @@ pub(super) static ROUTES: &[Route] = &[
         "Ends a subject, a session or a token of an issuer, and all that was exchanged for it; closes \
          it, so that nothing of it is believed; or opens it again",
     ),
+    Route::get(
+        "/v1/tenants/{tenant}/egress",
+        Access::Of(Verb::Read, Noun::Egress, managed_egress::list),
+        "EgressList",
+    )
+    .says("The APIs of others that workloads of the tenant may use, without their keys"),
+    Route::delete(
+        "/v1/tenants/{tenant}/egress/{egress}",
+        Access::Of(Verb::Write, Noun::Egress, managed_egress::remove),
+    )
+    .says("Lets nobody use an API any more, and forgets its keys"),
+    Route::get(
+        "/v1/tenants/{tenant}/egress/{egress}",
+        Access::Of(Verb::Read, Noun::Egress, managed_egress::show),
+        "Egress",
+    )
+    .says("An API of others, without its keys"),
+    Route::put(
+        "/v1/tenants/{tenant}/egress/{egress}",
+        Access::Of(Verb::Write, Noun::Egress, managed_egress::put),
+    )
+    .takes("NewEgress")
+    .gives("Egress")
+    .says("Lets workloads use an API of others; without `key` the key stays, if the API does"),
+    Route::post(
+        "/v1/tenants/{tenant}/egress/{egress}/promote",
+        Access::Of(Verb::Write, Noun::Egress, managed_egress::promote),
+    )
+    .gives("Egress")
+    .says("Forgets the earlier of two keys"),
+    Route::post(
+        "/v1/tenants/{tenant}/egress/{egress}/rotate",
+        Access::Of(Verb::Write, Noun::Egress, managed_egress::rotate),
+    )
+    .takes("NewEgressKey")
+    .gives("Egress")
+    .says("Gives an API the key that comes next; both are good until the earlier is forgotten"),
     Route::get(
         "/v1/tenants/{tenant}/entries",
         Access::Of(Verb::Read, Noun::Entry, entries::list),

@@ -165,6 +165,7 @@ impl Telling<'_> {
                 Key::Anchor(_) | Key::Authority(_) | Key::TrustDomain(_) => bundles = true,
                 Key::Admin(_)
                 | Key::Attestor(_)
+                | Key::Egress(_)
                 | Key::Federation(_)
                 | Key::JoinToken(_)
                 | Key::Name(_)

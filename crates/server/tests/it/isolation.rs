@@ -48,6 +48,8 @@ fn body(method: &str, path: &str) -> Option<Value> {
         })),
         ("POST", "forget-name") => Some(json!({"name": "octo-org/shop"})),
         ("PUT", "{attestor}") => Some(attestor()),
+        ("PUT", "{egress}") => Some(egress()),
+        ("POST", "rotate") => Some(json!({"key": "a key of others"})),
         ("PUT", "{federation}") => {
             Some(json!({"url": "https://two.test/", "profile": "https_web"}))
         }
@@ -72,6 +74,7 @@ fn body(method: &str, path: &str) -> Option<Value> {
 fn put_documents(world: &World) {
     for (kind, placeholder) in [
         ("receivers", "{receiver}"),
+        ("egress", "{egress}"),
         ("rules", "{rule}"),
         ("signals", "{signal}"),
     ] {
@@ -80,6 +83,11 @@ fn put_documents(world: &World) {
         let put = world.send(&world.operator(), "PUT", &path, &document);
         assert_eq!(put.status, 200, "{}", put.body);
     }
+}
+
+fn egress() -> Value {
+    let rule = json!({"ids": ["spiffe://two.test/web"], "methods": ["GET"], "paths": ["/"]});
+    json!({"url": "https://api.test", "rules": [rule], "key": "a-key-of-others"})
 }
 
 fn attestor() -> Value {
@@ -114,11 +122,12 @@ fn relate(world: &World, two: &Arc<Tenant>) {
 
 /// An address with the names of what the tenant `two` has.
 fn filled(path: &str, pin: &str, authority: &str) -> String {
-    const WEB: [&str; 10] = [
+    const WEB: [&str; 11] = [
         "{entry}",
         "{admin}",
         "{anchor}",
         "{attestor}",
+        "{egress}",
         "{federation}",
         "{issuer}",
         "{node}",

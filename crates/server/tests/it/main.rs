@@ -9,6 +9,7 @@ mod authorities;
 mod away;
 mod cluster;
 mod dynamic;
+mod egress;
 mod federating;
 mod fetching;
 mod http;

@@ -1,0 +1,169 @@
+//! The keys of one API: the one that is good now, and the one that comes next. They are kept under
+//! the seal of the tenant and shown to nobody.
+
+use std::fmt;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use avouch_core::id::Digest;
+use avouch_store::{AuthorityId, EgressId, EgressRecord};
+use serde_json::{Value, json};
+use zeroize::Zeroizing;
+
+use crate::fault::Fault;
+use crate::tenant::Tenant;
+
+/// What an API is shown.
+pub(super) struct Keys {
+    current: Zeroizing<String>,
+    next: Option<Zeroizing<String>>,
+    /// Whether the API has refused the current one and a next one is there, on this server.
+    is_over: AtomicBool,
+}
+
+impl fmt::Debug for Keys {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Keys(…)")
+    }
+}
+
+impl Clone for Keys {
+    fn clone(&self) -> Self {
+        Self {
+            current: self.current.clone(),
+            next: self.next.clone(),
+            is_over: AtomicBool::new(self.is_over.load(Ordering::Relaxed)),
+        }
+    }
+}
+
+impl Keys {
+    pub(super) fn of(current: Zeroizing<String>) -> Self {
+        Self {
+            current,
+            next: None,
+            is_over: AtomicBool::new(false),
+        }
+    }
+
+    /// The one that is used now, with one that comes next.
+    pub(super) fn followed_by(&self, next: Zeroizing<String>) -> Self {
+        Self {
+            next: Some(next),
+            ..Self::of(Zeroizing::new(self.first().to_owned()))
+        }
+    }
+
+    /// The one that comes next, alone.
+    pub(super) fn promoted(&self) -> Option<Self> {
+        self.next.clone().map(Self::of)
+    }
+
+    /// The one to be shown first.
+    pub(super) fn first(&self) -> &str {
+        match &self.next {
+            Some(next) if self.is_over.load(Ordering::Relaxed) => next,
+            Some(_) | None => &self.current,
+        }
+    }
+
+    /// The one to be shown where the first was refused; from now on it is the first.
+    pub(super) fn after_refusal(&self, refused: &str) -> Option<&str> {
+        let next = self.next.as_ref()?;
+        if refused != self.current.as_str() {
+            return None;
+        }
+        self.is_over.store(true, Ordering::Relaxed);
+        Some(next)
+    }
+
+    /// Whether bytes hold one of them.
+    pub(super) fn are_in(&self, bytes: &[u8]) -> bool {
+        let holds = |key: &str| bytes.windows(key.len()).any(|part| part == key.as_bytes());
+        holds(&self.current) || self.next.as_ref().is_some_and(|next| holds(next))
+    }
+
+    /// Their digests, the one that is used now first.
+    pub(super) fn digests(&self) -> Vec<String> {
+        let keys = std::iter::once(&self.current).chain(&self.next);
+        let mut digests: Vec<String> = keys.map(|key| digest(key)).collect();
+        if self.is_over.load(Ordering::Relaxed) {
+            digests.reverse();
+        }
+        digests
+    }
+
+    pub(super) fn open(tenant: &Tenant, record: &EgressRecord) -> Result<Self, Fault> {
+        let name = sealed_as(&record.id)?;
+        let text = tenant.keys.sealing().open(&name, &record.secret)?;
+        let keys: Value = serde_json::from_slice(&text)
+            .map_err(|_| Fault::Stored("the keys of an egress cannot be read".to_owned()))?;
+        let key = |name: &str| {
+            keys.get(name)?
+                .as_str()
+                .map(|key| Zeroizing::new(key.to_owned()))
+        };
+        let current = key("current");
+        let current = current.ok_or_else(|| Fault::Stored("an egress has no key".to_owned()))?;
+        Ok(Self {
+            next: key("next"),
+            ..Self::of(current)
+        })
+    }
+
+    pub(super) fn sealed(
+        &self,
+        tenant: &Tenant,
+        id: &EgressId,
+    ) -> Result<avouch_store::keyring::Sealed, Fault> {
+        let next = self.next.as_ref().map(|next| next.as_str());
+        let text = json!({"current": self.current.as_str(), "next": next}).to_string();
+        let text = Zeroizing::new(text);
+        Ok(tenant
+            .keys
+            .sealing()
+            .seal(&sealed_as(id)?, text.as_bytes())?)
+    }
+}
+
+/// By what a person tells keys apart: nobody learns the key from it.
+pub(super) fn digest(key: &str) -> String {
+    Digest::of_list([b"avouch egress key".as_slice(), key.as_bytes()]).short()
+}
+
+/// Under which name keys are sealed; authorities are called after their keys.
+fn sealed_as(id: &EgressId) -> Result<AuthorityId, Fault> {
+    let name = AuthorityId::parse(&format!("egress.{id}"));
+    name.ok_or_else(|| Fault::Bug("an egress cannot be named".to_owned()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn key(text: &str) -> Zeroizing<String> {
+        Zeroizing::new(text.to_owned())
+    }
+
+    #[test]
+    fn what_was_refused_makes_room_for_what_comes_next() {
+        let keys = Keys::of(key("first")).followed_by(key("second"));
+        assert_eq!(keys.first(), "first");
+        assert_eq!(keys.after_refusal("first"), Some("second"));
+        assert_eq!(
+            (keys.first(), keys.after_refusal("second")),
+            ("second", None)
+        );
+        let keys = keys.followed_by(key("third"));
+        assert_eq!(keys.first(), "second");
+        assert_eq!(keys.after_refusal("second"), Some("third"));
+        assert_eq!(keys.promoted().unwrap().first(), "third");
+    }
+
+    #[test]
+    fn a_key_is_found_wherever_it_stands_and_shown_nowhere() {
+        let keys = Keys::of(key("first-key")).followed_by(key("second-key"));
+        assert!(keys.are_in(b"{\"header\": \"Bearer second-key\"}"));
+        assert!(!keys.are_in(b"first"));
+        assert!(!format!("{keys:?}{:?}", keys.digests()).contains("-key"));
+    }
+}

@@ -1,0 +1,250 @@
+//! APIs of others that know no identities, only a key: the tenant keeps the key, and lends its use.
+//!
+//! ```text
+//! workload ── SVID ──► rule: who, which method, which path, how often
+//!                        │ the key is put in here
+//!                        └──► the one host, over TLS ──► answer, without the key
+//! ```
+//!
+//! Nobody gets the key back: not who administers the tenant, not who may use it. It is sent to the
+//! host it was given for and to no other, so a new address or header asks for the key again.
+
+mod document;
+mod keys;
+mod using;
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use avouch_core::id::{SpiffeId, TenantId};
+use avouch_core::reason::Reason;
+use avouch_store::{Change, EgressId, EgressRecord, Key, Object};
+use serde_json::Value;
+use zeroize::Zeroizing;
+
+use crate::fault::{Fault, Refused};
+use crate::fetch::{Fetcher, Permitted};
+use crate::plane::Plane;
+use crate::quotas::Rate;
+use crate::tenant::Tenant;
+
+use document::Egress;
+use keys::Keys;
+
+pub(crate) use using::{Asked, begin};
+
+/// The longest document in bytes.
+const LONGEST: usize = 256 << 10;
+
+/// How many identities are counted at once; who asks seldom is forgotten first.
+const MOST_COUNTED: usize = 20_000;
+
+/// Who is counted for what: by the number of a rule.
+type Counted = (TenantId, EgressId, usize, SpiffeId);
+
+/// What is known of APIs of others, and how often each identity has used them.
+pub(crate) struct Egresses {
+    read: Mutex<BTreeMap<(TenantId, EgressId), Known>>,
+    counted: Mutex<BTreeMap<Counted, Arc<Rate>>>,
+    fetcher: Fetcher,
+}
+
+/// An API as it was read, and whether it has refused the key it was given for now.
+#[derive(Clone)]
+pub(crate) struct Known {
+    record: EgressRecord,
+    egress: Arc<Egress>,
+    keys: Arc<Keys>,
+}
+
+impl Egresses {
+    pub(crate) fn calling(permitted: Permitted) -> Self {
+        Self {
+            read: Mutex::default(),
+            counted: Mutex::default(),
+            fetcher: Fetcher::for_workloads(permitted),
+        }
+    }
+
+    fn known(&self, tenant: &Tenant, record: &EgressRecord) -> Result<Known, Fault> {
+        let mut all = self.read.lock().unwrap_or_else(PoisonError::into_inner);
+        let place = (tenant.id().clone(), record.id.clone());
+        if let Some(known) = all.get(&place)
+            && known.record == *record
+        {
+            return Ok(known.clone());
+        }
+        let egress = Egress::read(&record.document);
+        let egress = egress.map_err(|reason| Fault::Stored(reason.sentence()))?;
+        let known = Known {
+            record: record.clone(),
+            egress: Arc::new(egress),
+            keys: Arc::new(Keys::open(tenant, record)?),
+        };
+        all.insert(place, known.clone());
+        Ok(known)
+    }
+
+    /// How often an identity may use a rule, and has.
+    fn rate(&self, place: Counted) -> Arc<Rate> {
+        let mut counted = self.counted.lock().unwrap_or_else(PoisonError::into_inner);
+        if counted.len() >= MOST_COUNTED && !counted.contains_key(&place) {
+            counted.pop_first();
+        }
+        Arc::clone(counted.entry(place).or_default())
+    }
+}
+
+impl Plane {
+    /// Lets workloads use an API of others. `key` stays as it is if nobody gives another one, and
+    /// the API is where it was.
+    ///
+    /// # Errors
+    ///
+    /// Why it cannot be read, `issue.object_malformed`, or what failed on our side.
+    pub(crate) fn put_egress(
+        &self,
+        tenant: &Arc<Tenant>,
+        name: &str,
+        document: &Value,
+        key: Option<Zeroizing<String>>,
+    ) -> Result<EgressRecord, Refused> {
+        let id = EgressId::parse(name);
+        let id =
+            id.ok_or_else(|| malformed("name", "is no name of letters, digits, `.`, `_` and `-`"))?;
+        let text = document.to_string();
+        if text.len() > LONGEST {
+            return Err(malformed("rules", "are too long together").into());
+        }
+        let egress = Egress::read(&text)?;
+        let before = tenant.read(|snapshot| snapshot.egresses.get(&id).cloned());
+        let keys = match (key, before) {
+            (Some(key), _) => {
+                check_key(&egress, &key)?;
+                Keys::of(key)
+            }
+            (None, Some(before)) => {
+                let known = self.egresses.known(tenant, &before)?;
+                // Whoever may say where the key goes could send it to themselves.
+                if !goes_the_same_way(&known.egress, &egress) {
+                    let detail = "must be given again where the address, the authority or the header is another";
+                    return Err(malformed("key", detail).into());
+                }
+                known.keys.as_ref().clone()
+            }
+            (None, None) => return Err(malformed("key", "is missing").into()),
+        };
+        self.keep_egress(tenant, id, text, &keys)
+    }
+
+    /// Gives an API the key that comes after the one it has. Both are good until
+    /// [`Plane::promote_egress`]; the later one is used once the API refuses the earlier.
+    ///
+    /// # Errors
+    ///
+    /// `issue.object_unknown`, `issue.object_malformed`, or what failed on our side.
+    pub(crate) fn rotate_egress(
+        &self,
+        tenant: &Arc<Tenant>,
+        name: &str,
+        key: Zeroizing<String>,
+    ) -> Result<EgressRecord, Refused> {
+        let record = find(tenant, name)?;
+        let known = self.egresses.known(tenant, &record)?;
+        check_key(&known.egress, &key)?;
+        let keys = known.keys.followed_by(key);
+        self.keep_egress(tenant, record.id, record.document, &keys)
+    }
+
+    /// Forgets the earlier of two keys.
+    ///
+    /// # Errors
+    ///
+    /// `issue.object_unknown`, `issue.conflict` if there is no later one, or what failed on our side.
+    pub(crate) fn promote_egress(
+        &self,
+        tenant: &Arc<Tenant>,
+        name: &str,
+    ) -> Result<EgressRecord, Refused> {
+        let record = find(tenant, name)?;
+        let known = self.egresses.known(tenant, &record)?;
+        let keys = known.keys.promoted().ok_or_else(|| Reason::IssueConflict {
+            detail: "there is no key that comes next".to_owned(),
+        })?;
+        self.keep_egress(tenant, record.id, record.document, &keys)
+    }
+
+    /// Lets nobody use an API any more, and forgets its keys.
+    ///
+    /// # Errors
+    ///
+    /// `issue.object_unknown`, or what failed on our side.
+    pub(crate) fn remove_egress(&self, tenant: &Arc<Tenant>, name: &str) -> Result<(), Refused> {
+        let record = find(tenant, name)?;
+        self.apply(tenant, &[Change::Remove(Key::Egress(record.id))])?;
+        Ok(())
+    }
+
+    /// The digests of the keys of an API, the one that is used now first: enough to tell them apart.
+    ///
+    /// # Errors
+    ///
+    /// What failed on our side.
+    pub(crate) fn keys_of_egress(
+        &self,
+        tenant: &Arc<Tenant>,
+        record: &EgressRecord,
+    ) -> Result<Vec<String>, Fault> {
+        Ok(self.egresses.known(tenant, record)?.keys.digests())
+    }
+
+    fn keep_egress(
+        &self,
+        tenant: &Arc<Tenant>,
+        id: EgressId,
+        document: String,
+        keys: &Keys,
+    ) -> Result<EgressRecord, Refused> {
+        let record = EgressRecord {
+            secret: keys.sealed(tenant, &id)?,
+            id,
+            document,
+        };
+        self.apply(tenant, &[Change::Put(Object::Egress(record.clone()))])?;
+        Ok(record)
+    }
+}
+
+/// An API of a tenant by what may be its name.
+pub(crate) fn find(tenant: &Tenant, name: &str) -> Result<EgressRecord, Reason> {
+    let id = EgressId::parse(name);
+    let found = id.and_then(|id| tenant.read(|snapshot| snapshot.egresses.get(&id).cloned()));
+    found.ok_or_else(|| Reason::IssueObjectUnknown {
+        object: "egress",
+        name: name.chars().take(128).collect(),
+    })
+}
+
+/// Whether a key would be sent to the same place in the same way.
+fn goes_the_same_way(one: &Egress, other: &Egress) -> bool {
+    one.base == other.base
+        && one.header == other.header
+        && one.authorities == other.authorities
+        && one.header_with("") == other.header_with("")
+}
+
+fn check_key(egress: &Egress, key: &str) -> Result<(), Reason> {
+    let is_key = (8..=4096).contains(&key.len()) && key.bytes().all(|byte| byte.is_ascii_graphic());
+    if is_key && egress.header_with(key).is_some() {
+        return Ok(());
+    }
+    Err(malformed("key", "must be 8 to 4096 visible characters"))
+}
+
+fn malformed(member: &str, detail: &str) -> Reason {
+    Reason::IssueObjectMalformed {
+        object: "egress",
+        member: member.to_owned(),
+        detail: detail.to_owned(),
+    }
+}
