@@ -75,6 +75,11 @@ fn workflow(name: &str, id: u32) -> Workflow {
     }
 }
 
+/// The id of a repository that nobody has seen yet: one may have only so many names.
+fn new_id() -> u32 {
+    u32::try_from(1_000 + serial()).unwrap()
+}
+
 fn serial() -> usize {
     static NEXT: AtomicUsize = AtomicUsize::new(0);
     NEXT.fetch_add(1, Ordering::SeqCst)
@@ -153,7 +158,7 @@ fn hostile_38_of_two_servers_one_holds_a_name_and_a_kill_changes_nothing() {
                 scope.spawn(move || {
                     let mut given = Vec::new();
                     for number in 0.. {
-                        let one = workflow(&format!("killed-{thread}-{number}"), 300);
+                        let one = workflow(&format!("killed-{thread}-{number}"), new_id());
                         match told(first, &one) {
                             Some(told) => assert_eq!(told, "given"),
                             None => {
@@ -176,7 +181,7 @@ fn hostile_38_of_two_servers_one_holds_a_name_and_a_kill_changes_nothing() {
     assert!(!given.is_empty());
     let first = first.again(Signal::SIGKILL, &more);
     for (server, one) in given.iter().flat_map(|one| [(&first, one), (&second, one)]) {
-        let other = told(server, &workflow(&one.name, 400));
+        let other = told(server, &workflow(&one.name, new_id()));
         assert_eq!(
             other.as_deref(),
             Some("issue.name_resurrected"),
@@ -211,7 +216,7 @@ fn asked_until_crashed(
 ) -> Vec<(Workflow, usize)> {
     let mut asked = Vec::new();
     for number in 0.. {
-        for id in [100, 200] {
+        for id in [new_id(), new_id()] {
             let one = workflow(&format!("{name}-{number}"), id);
             let given = thread::scope(|scope| {
                 let both = servers.map(|server| {
