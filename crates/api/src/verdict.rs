@@ -3,6 +3,7 @@
 use avouch_core::anchor::KeyOrigin;
 use avouch_core::explain;
 use avouch_core::id::Digest;
+use avouch_core::model::federation::SignedIn;
 use avouch_core::path::{Attempt, Attempts};
 use avouch_core::question::{AwaitedKey, Question};
 use avouch_core::reason::Reason;
@@ -13,7 +14,7 @@ use avouch_core::verdict::{
 use avouch_core::view::{Unusable, View};
 use avouch_core::vouch::Vouch;
 use serde::{Serialize, Serializer};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// What came of a question, and what the shell knows of it: everything that a reader is shown.
 #[derive(Clone, Copy, Debug)]
@@ -313,6 +314,29 @@ struct IdentityDocument<'a> {
     tenant: &'a str,
     assurance: &'static str,
     facts: &'a BTreeMap<String, String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    signed_in: Option<SignedInDocument<'a>>,
+}
+
+/// How the subject signed in, in the words of RFC 8176.
+#[derive(Serialize)]
+struct SignedInDocument<'a> {
+    acr: Option<&'a str>,
+    amr: &'a BTreeSet<String>,
+    at: Option<Moment>,
+    /// `null` when the issuer is known not to be able to say so.
+    multi_factor: Option<bool>,
+}
+
+impl<'a> SignedInDocument<'a> {
+    fn of(signed_in: &'a SignedIn) -> Self {
+        Self {
+            acr: signed_in.acr.as_deref(),
+            amr: &signed_in.amr,
+            at: signed_in.at.map(Moment),
+            multi_factor: (!signed_in.tells_no_methods).then(|| signed_in.is_multi_factor()),
+        }
+    }
 }
 
 impl<'a> IdentityDocument<'a> {
@@ -323,6 +347,7 @@ impl<'a> IdentityDocument<'a> {
             tenant: identity.tenant().as_str(),
             assurance: identity.assurance().name(),
             facts: identity.facts(),
+            signed_in: identity.signed_in().map(SignedInDocument::of),
         }
     }
 }

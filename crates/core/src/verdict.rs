@@ -7,6 +7,7 @@ use std::sync::Arc;
 use crate::anchor::Anchor;
 use crate::credential::saml::XmlToVerify;
 use crate::id::{Digest, TenantId};
+use crate::model::federation::SignedIn;
 use crate::path::Attempts;
 use crate::question::AwaitedKey;
 use crate::reason::Reason;
@@ -58,6 +59,7 @@ pub struct Identity {
     pub(crate) checks: Vec<Check>,
     pub(crate) legs: Vec<Leg>,
     pub(crate) facts: BTreeMap<String, String>,
+    pub(crate) signed_in: Option<SignedIn>,
     pub(crate) revocation: Vec<StatusSource>,
     pub(crate) valid_from: Time,
     pub(crate) valid_until: Time,
@@ -98,6 +100,11 @@ impl Identity {
     /// Which trust model decided.
     pub fn model(&self) -> TrustModel {
         self.model
+    }
+
+    /// How its subject signed in, if the credential says so.
+    pub fn signed_in(&self) -> Option<&SignedIn> {
+        self.signed_in.as_ref()
     }
 
     /// How sure it is that whoever presented the credential is its holder.

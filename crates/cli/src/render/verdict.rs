@@ -3,6 +3,7 @@
 use avouch_api::{Answer, Outcome};
 use avouch_core::anchor::AnchorKind;
 use avouch_core::anchor::KeyOrigin;
+use avouch_core::model::federation::SignedIn;
 use avouch_core::path::{Attempt, Attempts};
 use avouch_core::reason::{Reason, printable};
 use avouch_core::verdict::{
@@ -53,6 +54,9 @@ fn accepted(page: &mut Page, identity: &Identity, detail: Detail) {
         ),
     );
     page.field(0, COLUMN, "assurance", identity.assurance().in_words());
+    if let Some(signed_in) = identity.signed_in() {
+        page.field(0, COLUMN, "signed in", &sign_in_in_words(signed_in));
+    }
     page.field(
         0,
         COLUMN,
@@ -264,6 +268,30 @@ fn checks(page: &mut Page, identity: &Identity) {
         );
         page.hanging("    ", "    ", &text);
     }
+}
+
+/// How the subject signed in, as its issuer says it.
+fn sign_in_in_words(said: &SignedIn) -> String {
+    let mut words = Vec::new();
+    if let Some(acr) = &said.acr {
+        words.push(format!("as {}", printable(acr)));
+    }
+    if !said.amr.is_empty() {
+        let methods: Vec<String> = said.amr.iter().map(|method| printable(method)).collect();
+        words.push(format!("by {}", methods.join(" and ")));
+    }
+    if let Some(at) = said.at {
+        words.push(format!("on {at}"));
+    }
+    words.push(
+        match (said.tells_no_methods, said.is_multi_factor()) {
+            (true, _) => "by how many factors its issuer cannot say",
+            (false, true) => "several factors",
+            (false, false) => "one factor or none that is known",
+        }
+        .to_owned(),
+    );
+    words.join(", ")
 }
 
 fn facts(page: &mut Page, identity: &Identity) {

@@ -1,12 +1,12 @@
 //! What someone gets: which rule admits them, and within what bounds.
 
 use super::Believed;
-use super::assurance::SignedIn;
 use super::delegation::{Actor, extended};
 use super::rule::{ExchangeRule, IssuedKind, Rules};
 use super::statement::{Ancestor, may_grow};
 use crate::anchor::{Anchor, AnchorKind};
 use crate::id::{Digest, SpiffeId, TrustDomain};
+use crate::model::federation::SignedIn;
 use crate::reason::{Reason, printable};
 use crate::time::Time;
 use crate::verdict::{Identity, IdentityKind};

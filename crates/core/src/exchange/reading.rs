@@ -91,7 +91,7 @@ impl Reader<'_> {
         let admits = self.admission("from", members.get("from"), is_excused)?;
         let gives = self.grant(&members, &admits, is_excused)?;
         self.check_at_most(&admits, &gives)?;
-        let assurance = self.assurance(&members, &admits, &gives)?;
+        let assurance = self.assurance(&members, &gives)?;
         let actors = match members.get("actors") {
             None => Vec::new(),
             Some(Value::Array(actors)) if !actors.is_empty() => actors
@@ -209,6 +209,7 @@ impl Reader<'_> {
             },
             facts: None,
             preset: None,
+            tells_methods: true,
         })
     }
 
@@ -244,6 +245,7 @@ impl Reader<'_> {
             source: Source::TrustDomain(trust_domain),
             facts: Some(facts),
             preset: None,
+            tells_methods: true,
         })
     }
 
@@ -254,6 +256,14 @@ impl Reader<'_> {
         anchor: &Anchor,
         is_excused: bool,
     ) -> Result<Admission, Reason> {
+        let tells_methods = match &anchor.kind {
+            AnchorKind::Issuer(issuer) => issuer.sign_in().tells_methods(),
+            AnchorKind::ApiKey(_)
+            | AnchorKind::Certificate(_)
+            | AnchorKind::Federation(_)
+            | AnchorKind::Saml(_)
+            | AnchorKind::TrustDomain(_) => true,
+        };
         let (called, vocabulary, preset) = match &anchor.kind {
             AnchorKind::Issuer(issuer) => (
                 issuer.issuer().to_owned(),
@@ -297,6 +307,7 @@ impl Reader<'_> {
             source: Source::Anchor(anchor.name.clone()),
             facts,
             preset,
+            tells_methods,
             called,
         })
     }
@@ -444,12 +455,7 @@ impl Reader<'_> {
         Ok(())
     }
 
-    fn assurance(
-        &self,
-        members: &Members<'_>,
-        admits: &Admission,
-        gives: &Grant,
-    ) -> Result<AssuranceRule, Reason> {
+    fn assurance(&self, members: &Members<'_>, gives: &Grant) -> Result<AssuranceRule, Reason> {
         const KNOWN: [&str; 5] = ["acr", "amr", "max_age", "multi_factor", "otherwise"];
         let Some(value) = members.get("assurance") else {
             return Ok(AssuranceRule::default());
@@ -469,16 +475,7 @@ impl Reader<'_> {
         if !assurance.asks() {
             return Err(self.refuse("`assurance` asks for nothing"));
         }
-        match admits.preset {
-            Some(preset) if !preset.tells_how_one_signed_in() && assurance.otherwise.is_none() => {
-                Err(self.refuse(format!(
-                    "tokens of {} never say how someone signed in, so it would give nothing to \
-                     anyone; say what they get `otherwise`",
-                    preset.name()
-                )))
-            }
-            Some(_) | None => Ok(assurance),
-        }
+        Ok(assurance)
     }
 
     fn cap(&self, value: &Value, gives: &Grant) -> Result<Cap, Reason> {

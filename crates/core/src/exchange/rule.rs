@@ -10,7 +10,7 @@ use crate::credential::jose::jwk::KeySet;
 use crate::id::TrustDomain;
 use crate::policy::facts::Facts;
 use crate::policy::presets::Preset;
-use crate::policy::rules::Rule;
+use crate::policy::rules::{Rule, invalid};
 use crate::reason::{Reason, printable};
 use crate::time::Time;
 use crate::verdict::Identity;
@@ -42,6 +42,8 @@ pub struct Admission {
     /// What their facts must be; anything where the source itself is one subject.
     pub(super) facts: Option<Rule>,
     pub(super) preset: Option<Preset>,
+    /// Whether its tokens may say which methods someone has signed in by.
+    pub(super) tells_methods: bool,
     /// What the issuer is called, for a reader.
     pub(super) called: String,
 }
@@ -139,6 +141,31 @@ impl IssuedKind {
 }
 
 impl ExchangeRule {
+    /// That somebody can have signed in as it asks. Who reads a rule that is stored does not ask this:
+    /// whoever comes by it is told what their issuer cannot say.
+    ///
+    /// # Errors
+    ///
+    /// `policy.rule_invalid`.
+    pub fn check_met_by_someone(&self) -> Result<(), Reason> {
+        let (admits, assurance) = (&self.admits, &self.assurance);
+        let says_nothing = admits
+            .preset
+            .is_some_and(|preset| !preset.tells_how_one_signed_in());
+        let is_in_vain = assurance.asks_methods() || assurance.asks() && says_nothing;
+        if admits.tells_methods || !is_in_vain || assurance.otherwise.is_some() {
+            return Ok(());
+        }
+        Err(invalid(
+            &self.name,
+            format!(
+                "tokens of {} never say how someone signed in, so it would give nothing to anyone; say \
+                 what they get `otherwise`",
+                admits.called
+            ),
+        ))
+    }
+
     /// Its name.
     pub fn name(&self) -> &str {
         &self.name

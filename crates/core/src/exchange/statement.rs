@@ -1,10 +1,7 @@
 //! What a token says beside who its subject is, read once it is believed.
 
-use std::collections::BTreeSet;
-
 use serde_json::{Map, Value};
 
-use super::assurance::SignedIn;
 use super::delegation::{Actor, read_chain, read_may_act};
 use crate::budget::Limits;
 use crate::credential::jose::json::kind_of;
@@ -13,8 +10,8 @@ use crate::credential::saml::XmlFound;
 use crate::credential::saml::assertion::Assertion;
 use crate::ended::{Birth, Mark};
 use crate::id::{Digest, SpiffeId};
-use crate::model::federation::Introspected;
 use crate::model::federation::claims::{Claims, LIFETIME_MAX};
+use crate::model::federation::{Introspected, SignedIn};
 use crate::question::Context;
 use crate::reason::Reason;
 use crate::time::Time;
@@ -129,7 +126,7 @@ impl Statement {
             may_act: read_may_act(claims.all)?,
             scopes: read_scopes(claims.all)?,
             is_access_by: is_access_by(claims.all),
-            signed_in: SignedIn::read(claims.all)?,
+            signed_in: identity.signed_in().cloned().unwrap_or_default(),
             lineage: read_lineage(claims.all),
         })
     }
@@ -158,8 +155,8 @@ impl Statement {
         };
         let assertion = Assertion::read(content)?;
         let owner = identity.anchor().subject.as_str();
+        let signed_in = SignedIn::of_assertion(&assertion);
         let digests = [b"saml", owner.as_bytes(), assertion.id.as_bytes()];
-        let sign_in = assertion.sign_in.as_ref();
         Ok(Some(Self {
             birth: assertion.birth(),
             use_digest: Digest::of_list(digests),
@@ -173,11 +170,7 @@ impl Statement {
             may_act: None,
             scopes: None,
             is_access_by: None,
-            signed_in: SignedIn {
-                acr: sign_in.and_then(|one| one.class.clone()),
-                amr: BTreeSet::new(),
-                at: sign_in.map(|one| one.at),
-            },
+            signed_in,
             lineage: Vec::new(),
         }))
     }

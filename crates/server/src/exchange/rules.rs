@@ -56,7 +56,9 @@ impl Plane {
         document: &Map<String, Value>,
     ) -> Result<ExchangeRule, Refused> {
         let view = views::view(tenant, self.trust_of(tenant)?);
-        Ok(read(tenant, name, document, &view, self.now())?)
+        let rule = read(tenant, name, document, &view, self.now())?;
+        rule.check_met_by_someone()?;
+        Ok(rule)
     }
 
     /// All rules of a tenant as they are now.

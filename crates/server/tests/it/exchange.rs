@@ -1,14 +1,17 @@
 //! Exchange over the wire: what is given for a token of someone else's, and what is not.
 
 mod bound;
+mod claims;
 mod delegation;
 mod descent;
 mod drift;
+mod edits;
 mod github;
 mod hostile;
 mod proofs;
 mod saml;
 mod single_use;
+mod times;
 
 use std::sync::atomic::{AtomicU64, Ordering};
 

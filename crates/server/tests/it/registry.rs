@@ -58,7 +58,11 @@ impl Registry {
     /// One that begins now by the clock of the machine, for what is compared with certificates of
     /// TLS.
     pub(crate) fn today() -> Self {
-        let now = avouch_server::clock::SystemClock.now().unix();
+        Self::at(avouch_server::clock::SystemClock.now().unix())
+    }
+
+    /// One that begins at this second.
+    pub(crate) fn at(now: i64) -> Self {
         let clock = SetClock(AtomicI64::new(now - START));
         Self::open(Arc::new(tempfile::tempdir().unwrap()), Arc::new(clock))
     }
@@ -143,6 +147,17 @@ impl Registry {
             self.address,
             &request(method, path, &headers, body.as_deref()),
         )
+    }
+
+    /// Calls as someone of whom nothing is known, with these headers.
+    pub(crate) fn as_stranger(
+        &self,
+        method: &str,
+        path: &str,
+        headers: &[(&str, &str)],
+        body: Option<&str>,
+    ) -> Answer {
+        send(self.address, &request(method, path, headers, body))
     }
 
     /// Exchanges a token at the tenant `one`, without any proof.

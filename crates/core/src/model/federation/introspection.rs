@@ -13,6 +13,7 @@ use super::Asked;
 use super::audience::{RelyingParty, check_nonce, check_parties};
 use super::claims::{CLOCK_LEEWAY, Claims};
 use super::issuer::IssuerAnchor;
+use super::signed_in::SignedIn;
 use super::subject::{check_constraints, check_expected};
 use crate::anchor::{Anchor, AnchorKind};
 use crate::budget::{Budget, Limits};
@@ -507,6 +508,7 @@ impl<'a> Model for OpaqueModel<'a> {
         let birth = Birth::of_token(issuer, &claims, false);
         let endings = self.asked.view.endings();
         endings.check_token(&birth, subject, claims.all)?;
+        let signed_in = SignedIn::read(claims.all, reached.issuer.sign_in())?;
         let Some(audience) = audience else {
             return Ok(Proved::AllBut(Need::Audience));
         };
@@ -538,6 +540,7 @@ impl<'a> Model for OpaqueModel<'a> {
             checks: checks(answer, &audience, expires, rule, question.now),
             legs: Vec::new(),
             facts: facts.into_map(),
+            signed_in: Some(signed_in).filter(SignedIn::says_something),
             revocation: vec![source(answer, reached.asking)],
             valid_from: claims.valid_from(question.now),
             // In the second in which one of them expires it is too late.

@@ -8,6 +8,7 @@ use serde_json::{Map, Value};
 
 use super::claims::LIFETIME_MAX;
 use super::introspection::Introspection;
+use super::signed_in::SignInReading;
 use super::standing::{self, Standing};
 use crate::credential::jose::algorithm::Algorithm;
 use crate::credential::jose::jwk::KeySet;
@@ -40,6 +41,7 @@ pub struct IssuerAnchor {
     fetched_under: Option<Arc<Certificate>>,
     grants_at_most: GrantsAtMost,
     introspection: Option<Introspection>,
+    sign_in: SignInReading,
     standing: Standing,
 }
 
@@ -83,8 +85,8 @@ impl IssuerAnchor {
     /// JWK Set), `audiences`, `rules`, `preset`, `algorithms`, `max_lifetime` (seconds),
     /// `single_audience`, `authorized_parties`, `fetched_under` (a certificate in PEM, or DER in
     /// base64: the CA of the TLS connection over which the keys came), `grants_at_most` (`lifetime` in
-    /// seconds, `below`: SPIFFE IDs), `introspection` (`tokens`, `max_age`, `without_audience`), and how
-    /// it stands:
+    /// seconds, `below`: SPIFFE IDs), `introspection` (`tokens`, `max_age`, `without_audience`),
+    /// `assurance` (how its `acr` and `amr` read: [`SignInReading`]), and how it stands:
     /// `keys_fetched`, `withheld_keys`, `quarantined` and `unpinned`.
     ///
     /// # Errors
@@ -130,6 +132,7 @@ impl IssuerAnchor {
             fetched_under: read_certificate(&members)?,
             grants_at_most: GrantsAtMost::read(&members)?,
             introspection: Introspection::read(&members)?,
+            sign_in: SignInReading::read(&members, preset)?,
             standing,
         })
     }
@@ -149,6 +152,7 @@ impl IssuerAnchor {
             fetched_under: None,
             grants_at_most: GrantsAtMost::default(),
             introspection: None,
+            sign_in: SignInReading::default(),
             standing: Standing::default(),
         }
     }
@@ -213,6 +217,11 @@ impl IssuerAnchor {
         self.introspection.as_ref()
     }
 
+    /// How what it says of signing in is to be read.
+    pub fn sign_in(&self) -> &SignInReading {
+        &self.sign_in
+    }
+
     /// How it stands with whoever trusts it.
     pub fn standing(&self) -> &Standing {
         &self.standing
@@ -225,8 +234,9 @@ impl IssuerAnchor {
     }
 }
 
-const KNOWN_MEMBERS: [&str; 12] = [
+const KNOWN_MEMBERS: [&str; 13] = [
     "algorithms",
+    "assurance",
     "audiences",
     "authorized_parties",
     "fetched_under",

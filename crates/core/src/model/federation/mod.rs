@@ -16,6 +16,7 @@ mod keys;
 mod legs;
 mod proof;
 mod saml;
+mod signed_in;
 mod standing;
 mod status;
 mod subject;
@@ -27,6 +28,7 @@ pub use introspection::{ANSWER_AGE_USUAL, ANSWER_BYTES, Introspected, Introspect
 pub use issuer::IssuerAnchor;
 pub use proof::PROOF_LIFETIME_MAX;
 pub use saml::{Answers, SamlAnchor};
+pub use signed_in::{SignInReading, SignedIn};
 pub use standing::Standing;
 pub use status::check_status_list;
 

@@ -11,6 +11,7 @@ use super::issuer::IssuerAnchor;
 use super::keys::{AnchorKey, Owner, select};
 use super::legs;
 use super::proof::Proof;
+use super::signed_in::{SignInReading, SignedIn};
 use super::status::{Signer, Told, status};
 use super::subject::{check_constraints, check_expected};
 use crate::anchor::{Anchor, AnchorKind};
@@ -388,6 +389,15 @@ impl<'a> TokenModel<'a> {
         )
     }
 
+    /// How the subject signed in, as whoever trusts the issuer reads it. What a tenant here has signed
+    /// itself says it in the words of RFC 8176.
+    fn signed_in(&self, owner: Owner<'_>) -> Result<SignedIn, Reason> {
+        match owner {
+            Owner::Issuer(issuer) => SignedIn::read(self.claims.all, issuer.sign_in()),
+            Owner::TrustDomain(_) => SignedIn::read(self.claims.all, &SignInReading::default()),
+        }
+    }
+
     fn spiffe_facts(&self) -> Result<Facts, Reason> {
         let mut facts = Facts::default();
         facts.insert(
@@ -471,6 +481,7 @@ impl<'a> TokenModel<'a> {
             checks: self.checks(reached, expires, audience, rule),
             legs,
             facts: facts.into_map(),
+            signed_in: None,
             revocation: source.into_iter().collect(),
             valid_from: self.claims.valid_from(question.now),
             valid_until: end.plus(-1),
@@ -630,6 +641,7 @@ impl<'a> Model for TokenModel<'a> {
         };
         let expected = &self.asked.question.context.expected;
         check_expected(expected, self.subject, id, email)?;
+        let signed_in = self.signed_in(owner)?;
         let Some(audience) = audience else {
             return Ok(Proved::AllBut(Need::Audience));
         };
@@ -644,6 +656,7 @@ impl<'a> Model for TokenModel<'a> {
         };
         let effects = self.effects(owner, expires.plus(CLOCK_LEEWAY));
         let mut identity = self.identity(reached, path, expires, audience, (facts, rule));
+        identity.signed_in = Some(signed_in).filter(SignedIn::says_something);
         identity.add_status(good.check, good.source, good.until);
         if let Some((source, until)) = asked {
             identity.add_status(None, Some(source), Some(until));

@@ -3,6 +3,7 @@
 
 use std::net::TcpListener;
 
+use base64ct::{Base64UrlUnpadded, Encoding};
 use serde_json::{Value, json};
 
 use avouch_testkit::key::{Key, RsaTestKey, Scheme};
@@ -241,8 +242,45 @@ fn hostile_10_a_second_spelling_of_a_token_is_not_a_second_token() {
         assert_eq!(code, "input.base64url_not_canonical", "{respelt:?}");
     }
     cloud.takes(&good);
-    // ECDSA has a second signature for each: what was signed is what is used.
     assert_eq!(cloud.refuses(&good), "issue.token_used");
+}
+
+/// The order of P-256 (FIPS 186-4 D.1.2.3).
+const ORDER: [u8; 32] = [
+    0xff, 0xff, 0xff, 0xff, 0x00, 0x00, 0x00, 0x00, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff,
+    0xbc, 0xe6, 0xfa, 0xad, 0xa7, 0x17, 0x9e, 0x84, 0xf3, 0xb9, 0xca, 0xc2, 0xfc, 0x63, 0x25, 0x51,
+];
+
+/// The other signature of ECDSA for the same content: (r, n - s) holds where (r, s) does.
+fn with_the_other_signature(token: &str) -> String {
+    let (message, signature) = token.rsplit_once('.').unwrap();
+    let mut signature = Base64UrlUnpadded::decode_vec(signature).unwrap();
+    let mut borrow = 0;
+    for place in (0..32).rev() {
+        let difference = i16::from(ORDER[place]) - i16::from(signature[32 + place]) - borrow;
+        borrow = i16::from(difference < 0);
+        signature[32 + place] = u8::try_from(difference.rem_euclid(256)).unwrap();
+    }
+    format!("{message}.{}", encode(&signature))
+}
+
+/// What was signed is what is used, with a number and without.
+#[test]
+fn hostile_10_and_49_the_other_signature_of_a_token_is_not_another_token() {
+    let cloud = Cloud::new();
+    for claims in [json!({}), json!({"jti": null})] {
+        let first = cloud.workflow(&claims);
+        let other = with_the_other_signature(&first);
+        assert_ne!(first, other);
+        cloud.takes(&first);
+        assert_eq!(cloud.refuses(&other), "issue.token_used", "{claims}");
+        // It is a signature like any other: shown first, it is the one that counts.
+        let mut again = claims.clone();
+        again["run_id"] = json!("2");
+        let second = cloud.workflow(&again);
+        cloud.takes(&with_the_other_signature(&second));
+        assert_eq!(cloud.refuses(&second), "issue.token_used", "{claims}");
+    }
 }
 
 #[test]

@@ -669,6 +669,7 @@ impl ChainModel<'_> {
             checks,
             legs: Vec::new(),
             facts: facts.into_map(),
+            signed_in: None,
             revocation: Vec::new(),
             valid_from: self.claims.valid_from(now),
             valid_until: end.plus(-1),

@@ -12,6 +12,7 @@ pub use anchor::{Answers, SamlAnchor};
 use super::Asked;
 use super::audience::RelyingParty;
 use super::claims::CLOCK_LEEWAY;
+use super::signed_in::SignedIn;
 use super::subject::{check_constraints, check_expected};
 use crate::anchor::{Anchor, AnchorKind};
 use crate::budget::Budget;
@@ -418,6 +419,10 @@ impl SamlModel<'_> {
             checks: self.checks(&concluded),
             legs: Vec::new(),
             facts: concluded.facts.into_map(),
+            signed_in: assertion
+                .sign_in
+                .is_some()
+                .then(|| SignedIn::of_assertion(assertion)),
             revocation: Vec::new(),
             valid_from: begun.max(assertion.issued_at).min(now),
             valid_until: end.plus(-1),
