@@ -10,6 +10,7 @@ use serde_json::{Value, json};
 
 use crate::fault::Refused;
 use crate::federation;
+use crate::issuers::saving;
 use crate::plane::Plane;
 use crate::tenant::Tenant;
 use crate::views;
@@ -20,7 +21,8 @@ impl Plane {
     ///
     /// # Errors
     ///
-    /// Why it cannot be read; `issue.object_malformed`; `issue.conflict` for a bundle of a trust
+    /// Why it cannot be read; `issue.object_malformed`; `issue.trust_unconditional` and
+    /// `issue.trust_mutable`, unless it says `unpinned`; `issue.conflict` for a bundle of a trust
     /// domain of the tenant itself, which has one already; or what failed on our side.
     pub fn put_anchor(
         &self,
@@ -52,6 +54,9 @@ impl Plane {
                     ),
                 }
                 .into());
+            }
+            if let AnchorKind::Issuer(issuer) = &entry.anchor.kind {
+                saving::check(issuer)?;
             }
             if let AnchorKind::TrustDomain(bundle) = &entry.anchor.kind {
                 check_not_federated(tenant, &bundle.trust_domain)?;

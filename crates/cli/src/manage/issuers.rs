@@ -22,11 +22,12 @@ const ISSUER: [Column; 6] = [
     ("EXPIRES", "expires"),
 ];
 
-const KEY: [Column; 6] = [
+const KEY: [Column; 7] = [
     ("KEY", "kid"),
     ("KIND", "kind"),
     ("FIRST SEEN", "first_seen"),
     ("FIRST USED", "first_used"),
+    ("SECONDS BEFORE USE", "published_before_use"),
     ("LAST SEEN", "last_seen"),
     ("REMOVED", "removed"),
 ];
@@ -120,6 +121,7 @@ pub fn issuer(arguments: &IssuerArguments, common: &Common) -> Result<Exit, Faul
         IssuerCommand::Presets => presets(common),
         IssuerCommand::Put { name, file } => {
             let answer = client.put(&at(name)?, &document(file)?)?;
+            warn_of(&answer);
             tell(common, &answer)
         }
         IssuerCommand::Quarantine {
@@ -158,6 +160,19 @@ fn document(file: &Path) -> Result<Value, Fault> {
         return Ok(json!({"saml": {"metadata": text.trim()}}));
     }
     value(file, &text)
+}
+
+/// What was kept and cannot be used as it is: an issuer that is down today may be up tomorrow.
+fn warn_of(answer: &Value) {
+    let why = answer
+        .get("failing")
+        .and_then(|failing| failing.get("sentence"));
+    if let Some(why) = why.and_then(Value::as_str) {
+        let why = avouch_core::reason::printable(why);
+        output::warn(&format!(
+            "nothing of it is believed, since its keys could not be fetched: {why}"
+        ));
+    }
 }
 
 /// One issuer in full: what it lets in first, since that is what was decided.

@@ -22,7 +22,10 @@ mod signals;
 mod table;
 mod upstream;
 
+use std::path::Path;
+
 use avouch_core::id::TenantId;
+use avouch_core::reason::Reason;
 use serde_json::{Map, Value, json};
 
 use crate::arguments::{Common, Format};
@@ -423,26 +426,47 @@ fn said<const N: usize>(members: [(&str, Option<Value>); N]) -> Value {
     Value::Object(there.collect::<Map<String, Value>>())
 }
 
-/// Reads a file of JSON or YAML.
-fn read(path: &std::path::Path) -> Result<Value, Fault> {
+/// Reads a file of JSON or YAML. What stands in it is refused like what a server refuses of it, and is
+/// no mistake in the arguments.
+fn read(path: &Path) -> Result<Value, Fault> {
     value(path, &text(path)?)
 }
 
 /// What stands in a file, as text.
-fn text(path: &std::path::Path) -> Result<String, Fault> {
-    let refuse = |why: String| Fault::Usage(format!("{}: {why}", input::name_of(path)));
+fn text(path: &Path) -> Result<String, Fault> {
     let bytes = match input::read(path, "file", LONGEST_FILE) {
         Ok(bytes) => bytes,
         Err(Stop::Fault(fault)) => return Err(fault),
-        Err(Stop::Refused { reason, .. }) => return Err(refuse(reason.sentence())),
+        Err(Stop::Refused { reason, .. }) => return Err(refused_file(path, &reason)),
     };
-    String::from_utf8(bytes).map_err(|_| refuse("it is not UTF-8".to_owned()))
+    String::from_utf8(bytes).map_err(|_| unreadable(path, "it is not UTF-8", OBJECT))
 }
 
+/// What is to be in a file.
+const OBJECT: &str = "Write one object in YAML or JSON.";
+
 /// The JSON or YAML of a file.
-fn value(path: &std::path::Path, text: &str) -> Result<Value, Fault> {
-    let refuse = |why: String| Fault::Usage(format!("{}: {why}", input::name_of(path)));
-    avouch_api::read_value(text).map_err(|avouch_api::NotAValue(why)| refuse(why))
+fn value(path: &Path, text: &str) -> Result<Value, Fault> {
+    avouch_api::read_value(text)
+        .map_err(|avouch_api::NotAValue(why)| unreadable(path, &why, OBJECT))
+}
+
+/// What stands in a file cannot be read, as a server says it.
+fn unreadable(path: &Path, why: &str, hint: &str) -> Fault {
+    Fault::Refused {
+        code: "issue.body_malformed".to_owned(),
+        sentence: format!("{}: {why}", input::name_of(path)),
+        hint: hint.to_owned(),
+    }
+}
+
+/// What is wrong with the content of a file.
+fn refused_file(path: &Path, reason: &Reason) -> Fault {
+    Fault::Refused {
+        code: reason.code().to_owned(),
+        sentence: format!("{}: {}", input::name_of(path), reason.sentence()),
+        hint: reason.hint(),
+    }
 }
 
 fn list_of<'a>(answer: &'a Value, name: &str) -> &'a [Value] {

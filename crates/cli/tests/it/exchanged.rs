@@ -27,6 +27,7 @@ pub(crate) const PUBLIC: &str = "https://avouch.example.com";
 fn trusting(plane: &Plane) {
     let issuer = json!({
         "issuer": ISSUER, "jwks": jwks(&[jwk(&Key::p256("ci"), "k1")]),
+        "rules": [{"name": "ours", "facts": {"claims.environment": ["prod", "stage", "dev"]}}],
         "owner": "the platform team",
     });
     let rule = json!({

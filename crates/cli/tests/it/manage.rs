@@ -195,6 +195,45 @@ fn a_credential_that_others_can_read_is_not_used() {
     assert!(refused.err.contains("others may read"), "{}", refused.err);
 }
 
+/// Issuers and pins go by either word, files that cannot be read are refused, and whoever asks for keys
+/// that are not there is told so.
+#[test]
+fn an_issuer_that_is_away_is_kept_with_a_warning_and_refused_when_it_is_asked_for() {
+    let served = Served::start("manage-issuer");
+    let folder = &served.plane.folder;
+    folder
+        .file("broken.yaml", "issuer: [")
+        .file("bytes.yaml", "issuer: \u{0}")
+        .file(
+            "away.yaml",
+            "issuer: https://idp.invalid\nrules: [{name: anna, facts: {subject: anna}}]\n",
+        );
+    let run = |command: &[&str]| served.run(&[command, &["--tenant", "demo"]].concat());
+    for file in ["broken.yaml", "bytes.yaml"] {
+        let refused = run(&["issuer", "put", "idp", "-f", file]);
+        assert_eq!(refused.code, 3, "{file}: {}", refused.err);
+        assert!(refused.err.contains(file), "{}", refused.err);
+    }
+    assert_eq!(run(&["issuer", "put", "idp", "-f", "nowhere.yaml"]).code, 1);
+    let kept = run(&["issuer", "put", "idp", "-f", "away.yaml"]);
+    assert_eq!(kept.code, 0, "{}", kept.err);
+    assert!(
+        kept.err.contains("keys could not be fetched"),
+        "{}",
+        kept.err
+    );
+    let refused = run(&["issuer", "refresh", "idp"]);
+    assert_eq!(refused.code, 3, "{}", refused.err);
+    assert!(refused.err.contains("fetch."), "{}", refused.err);
+    let pin = "sha1:a031c46782e6e6c662c2c87c76da9aa62ccabd8e";
+    let owned = ["--mode", "vestigial", "--owner", "o", "--reason", "r"];
+    let put = run(&[&["pin", "put", "idp", pin], &owned[..]].concat());
+    assert_eq!(put.code, 0, "{}", put.err);
+    assert_eq!(run(&["pin", "delete", "idp", pin]).code, 0);
+    assert_eq!(run(&["issuer", "delete", "idp"]).code, 0);
+    assert_eq!(run(&["issuer", "delete", "idp"]).code, 3);
+}
+
 #[test]
 fn where_no_server_answers_the_way_to_start_one_is_told() {
     let folder = Folder::new("manage-away");

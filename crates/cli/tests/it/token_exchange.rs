@@ -32,6 +32,7 @@ impl Jobs {
         let plane = Plane::start(name, &[]);
         let issuer = json!({
             "issuer": ISSUER, "jwks": jwks(&[jwk(&Key::p256("ci"), "k1")]),
+        "rules": [{"name": "ours", "facts": {"claims.environment": ["prod", "stage", "dev"]}}],
             "owner": "the platform team",
         });
         let rule = json!({
@@ -290,6 +291,25 @@ fn a_trial_tells_what_would_be_given_and_uses_nothing() {
     assert!(line.unwrap().contains("expected prod, seen stage"), "{log}");
 }
 
+/// XML is sent in base64url, without anyone having to say so.
+#[test]
+fn an_assertion_of_saml_is_sent_as_the_standard_has_it() {
+    let jobs = Jobs::start("exchange-saml");
+    let assertion = "<Assertion xmlns=\"urn:oasis:names:tc:SAML:2.0:assertion\"/>";
+    let said = [["--subject-token-type", "saml2"].as_slice(), &[]];
+    for more in said {
+        let asked = [&["-o", "json"], more].concat();
+        let refused = jobs.run(&asked, assertion);
+        assert_eq!(refused.code, 3, "{}", refused.err);
+        let code = refused.json()["code"].as_str().unwrap().to_owned();
+        assert!(code.starts_with("input.saml_"), "{code}");
+    }
+    // Near miss: the same as a JWT is none.
+    let asked = ["-o", "json", "--subject-token-type", "jwt"];
+    let refused = jobs.run(&asked, assertion).json();
+    assert_eq!(refused["code"], "input.token_not_compact");
+}
+
 #[test]
 fn what_does_not_go_together_is_said_before_anything_is_sent() {
     let jobs = Jobs::start("exchange-usage");
@@ -316,8 +336,9 @@ fn what_does_not_go_together_is_said_before_anything_is_sent() {
     );
     wrong(&["--key", "nowhere/key.pem"], 1, "nowhere/key.pem");
     wrong(&["--out", "open.pem"], 1, "open.pem");
+    // What stands in a file is refused, and is no mistake in the arguments.
     let nothing = jobs.run(&["--key", "key.pem"], " \n");
-    assert_eq!(nothing.code, 2);
+    assert_eq!(nothing.code, 3);
     assert!(
         nothing.err.contains("standard input: it is empty"),
         "{}",

@@ -112,6 +112,12 @@ impl Pattern {
                 })
     }
 
+    /// Whether it asks for no segment in particular, so that it names nobody.
+    pub fn names_nothing(&self) -> bool {
+        let mut segments = self.segments.iter();
+        segments.all(|segment| matches!(segment, Segment::Any))
+    }
+
     /// The one text that has it, if there is only one.
     pub fn only_text(&self) -> Option<String> {
         if self.open || self.segments.contains(&Segment::Any) {

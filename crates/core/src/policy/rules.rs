@@ -236,6 +236,14 @@ impl Rule {
         }
     }
 
+    /// Whether it asks for anything in particular of anyone.
+    pub fn names_someone(&self) -> bool {
+        self.conditions.values().any(|matcher| match matcher {
+            Matcher::AnyOf(_) => true,
+            Matcher::Pattern(pattern) => !pattern.names_nothing(),
+        })
+    }
+
     /// Whether it names a customer of a shared issuer for good.
     pub fn pins(&self, preset: Preset) -> bool {
         self.conditions.iter().any(|(fact, matcher)| {

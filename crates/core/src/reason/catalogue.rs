@@ -1248,6 +1248,10 @@ catalogue! {
             "The rule {rule} trusts whoever has the names {names}, and somebody else may have them later.",
             fix: "Pin one of {pins} as well; to trust a name alone for a while, say `override` with a reason and an expiry.",
             spec: "docs/how-to/issuers.md";
+        IssueTrustUnconditional { issuer: String, rule: String, population: String } = "issue.trust_unconditional",
+            "Trusting {issuer} by the rule {rule} believes {population}.",
+            fix: "Say in `rules` whose tokens are meant; to believe all of them for a while, say `override` (of an anchor: `unpinned`) with a reason and an expiry.",
+            spec: "docs/how-to/issuers.md";
         IssueTimeToLive { asked: u32, least: u32, most: u32 } = "issue.ttl_out_of_bounds",
             "A credential for {asked} seconds is not issued here; the profile allows {least} to {most}.",
             fix: "Ask for {least} to {most} seconds, or change the profile.",

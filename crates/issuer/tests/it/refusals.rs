@@ -157,6 +157,7 @@ const OF_THE_SERVER: &[&str] = &[
     "issue.tpm_registers",
     "issue.tpm_statement_stale",
     "issue.trust_mutable",
+    "issue.trust_unconditional",
     "issue.undecided",
     "issue.upstream_key",
     "issue.upstream_malformed",

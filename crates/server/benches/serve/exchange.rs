@@ -87,6 +87,7 @@ pub(crate) fn trust(plane: &Plane, address: &str) {
     };
     let issuer = json!({
         "issuer": ISSUER, "jwks": jwks(&[jwk(&Key::p256("issuer"), "key-1")]),
+        "rules": [{"name": "ours", "facts": {"claims.environment": "production"}}],
         "owner": "the platform team",
     });
     put(&format!("/v1/tenants/{TENANT}/issuers/ci"), &issuer);

@@ -336,6 +336,7 @@ fn status_of_issue(code: &str) -> Option<StatusCode> {
         | "issue.upstream_malformed"
         | "issue.ttl_out_of_bounds"
         | "issue.trust_mutable"
+        | "issue.trust_unconditional"
         | "issue.undecided" => StatusCode::BAD_REQUEST,
         code if code.starts_with("issue.event_") => StatusCode::BAD_REQUEST,
         _ => return None,

@@ -15,6 +15,7 @@ mod keys;
 mod pins;
 mod refresh;
 mod reliance;
+pub(crate) mod saving;
 mod settings;
 mod telling;
 
@@ -39,8 +40,13 @@ use keys::{Keys, Quarantine};
 use pins::Pins;
 pub(crate) use pins::Staging;
 use refresh::Published;
+<<<<<<< HEAD
 pub(crate) use refresh::{Looked, Refreshing, seconds_until};
 use settings::{IssuerSettings, Source, refuse_mutable};
+=======
+pub(crate) use refresh::Refreshing;
+use settings::{IssuerSettings, Source};
+>>>>>>> 2e7ece3 (Save no trust in an issuer that names nobody, nor in a name alone; send SAML as the standard has it, and take delete for remove)
 
 /// How often a change of what is known of keys is worked out anew when something else has changed
 /// meanwhile.
@@ -60,7 +66,8 @@ impl Plane {
     ///
     /// # Errors
     ///
-    /// Why it cannot be read; `policy.shared_issuer_unpinned`; `issue.trust_mutable`;
+    /// Why it cannot be read; `policy.shared_issuer_unpinned`, `issue.trust_unconditional`,
+    /// `issue.trust_mutable`;
     /// `issue.conflict` where another name has the issuer; or what failed on our side.
     pub fn put_issuer(
         &self,
@@ -153,11 +160,8 @@ impl Plane {
             return Err(unusable.reason.clone().into());
         }
         for entry in read.entries() {
-            if let AnchorKind::Issuer(issuer) = &entry.anchor.kind
-                && let Some(preset) = issuer.preset()
-                && settings.overridden.is_none()
-            {
-                refuse_mutable(preset, issuer.rules())?;
+            if let AnchorKind::Issuer(issuer) = &entry.anchor.kind {
+                saving::check(issuer)?;
             }
         }
         let taken = tenant.read(|snapshot| {

@@ -2,8 +2,6 @@
 
 use avouch_api::members::{Document, Members};
 use avouch_core::model::federation::SamlAnchor;
-use avouch_core::policy::presets::Preset;
-use avouch_core::policy::rules::Rule;
 use avouch_core::reason::Reason;
 use avouch_core::time::Time;
 use rustls::pki_types::CertificateDer;
@@ -259,23 +257,4 @@ fn known_hosts(issuer: &str) -> &'static [&'static str] {
         "https://cloud.google.com/iap" => &["www.gstatic.com"],
         _ => &[],
     }
-}
-
-/// The rules that trust a name that somebody else may have later, with no pin beside it.
-pub(super) fn refuse_mutable(preset: Preset, rules: &[Rule]) -> Result<(), Reason> {
-    for rule in rules {
-        let asked = rule.conditions().keys().map(String::as_str);
-        let names: Vec<String> = asked
-            .filter(|fact| preset.names_that_are_given_up().contains(fact))
-            .map(str::to_owned)
-            .collect();
-        if !names.is_empty() && !rule.pins(preset) {
-            return Err(Reason::IssueTrustMutable {
-                rule: rule.name().to_owned(),
-                names,
-                pins: preset.pins().iter().map(|pin| (*pin).to_owned()).collect(),
-            });
-        }
-    }
-    Ok(())
 }

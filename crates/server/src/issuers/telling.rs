@@ -269,18 +269,22 @@ fn warnings_of(provider: &SamlAnchor, now: Time) -> Vec<String> {
 
 /// Whom it lets in, in words: one sentence for each rule, or all whose tokens the issuer signs.
 pub(super) fn population(anchor: &IssuerAnchor) -> Vec<String> {
-    let everyone = Preset::shared_with(anchor.issuer());
     if anchor.rules().is_empty() {
-        let everyone = everyone.map_or_else(
-            || format!("everyone whose tokens {} signs", anchor.issuer()),
-            str::to_owned,
-        );
-        return vec![everyone];
+        return vec![everyone_of(anchor)];
     }
     let rules = anchor.rules().iter();
     rules
         .map(|rule| format!("{}: {}", rule.name(), rule.population(&Facts::default())))
         .collect()
+}
+
+/// All whose tokens the issuer signs, in words.
+pub(super) fn everyone_of(anchor: &IssuerAnchor) -> String {
+    let issuer = anchor.issuer();
+    Preset::shared_with(issuer).map_or_else(
+        || format!("everyone whose tokens {issuer} signs"),
+        str::to_owned,
+    )
 }
 
 /// What is permitted and still worth a second look.

@@ -53,7 +53,10 @@ fn body(method: &str, path: &str) -> Option<Value> {
         ("PUT", "{federation}") => {
             Some(json!({"url": "https://two.test/", "profile": "https_web"}))
         }
-        ("PUT", "{issuer}") => Some(json!({"issuer": "https://two.test", "jwks": {"keys": []}})),
+        ("PUT", "{issuer}") => Some(json!({
+            "issuer": "https://two.test", "jwks": {"keys": []},
+            "rules": [{"name": "web", "facts": {"subject": "web"}}],
+        })),
         ("PUT", "{pin}") => Some(json!({"mode": "vestigial", "owner": "web", "reason": "a test"})),
         ("POST", "stage") => Some(json!({"all": true, "owner": "web", "reason": "a test"})),
         ("POST", "release") => Some(json!({"etag": "00"})),
@@ -97,7 +100,8 @@ fn attestor() -> Value {
 
 fn issuer_document() -> String {
     let keys = jwks(&[jwk(&Key::p256("web"), "k")]);
-    json!({"issuer": "https://two.test", "jwks": keys}).to_string()
+    let rules = json!([{"name": "web", "facts": {"subject": "web"}}]);
+    json!({"issuer": "https://two.test", "jwks": keys, "rules": rules}).to_string()
 }
 
 /// The name of an authority is longer than that of none.

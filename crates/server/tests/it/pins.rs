@@ -645,7 +645,10 @@ fn hostile_24_a_pinned_server_that_lets_one_wait_keeps_no_other_tenant_from_bein
     registry.call(
         "PUT",
         slow,
-        Some(&json!({"issuer": url, "audiences": [AUDIENCE]})),
+        Some(&json!({
+            "issuer": url, "audiences": [AUDIENCE],
+            "rules": [{"name": "jobs", "facts": {"subject": "job-7"}}],
+        })),
     );
     let digest = thumbprint(&shown.certificate);
     let path = format!("/v1/tenants/two/issuers/ci/pins/{digest}");

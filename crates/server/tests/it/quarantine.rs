@@ -168,6 +168,7 @@ impl Believed {
         assert_eq!(put.json()["state"], "ok", "{}", put.body);
         let by_hand = json!({
             "issuer": ci.issuer(), "jwks": jwks(&[jwk(&key, "k-a")]), "audiences": ["by-hand"],
+            "rules": [{"name": "jobs", "facts": {"subject": "x"}}],
         });
         registry.call("PUT", "/v1/tenants/one/anchors/by-hand", Some(&by_hand));
         let domain = json!({"name": "one.test"});

@@ -240,9 +240,15 @@ impl Drop for Registry {
     }
 }
 
+/// Whom tests mean by the subjects of an issuer.
+const SUBJECTS: [&str; 6] = ["anyone", "bot", "build", "deploy", "job-7", "report"];
+
 /// What is wanted of an issuer on loopback.
 pub(crate) fn document(issuer: &IssuerServer) -> Value {
-    json!({"issuer": issuer.issuer(), "ca": issuer.ca(), "audiences": [AUDIENCE]})
+    json!({
+        "issuer": issuer.issuer(), "ca": issuer.ca(), "audiences": [AUDIENCE],
+        "rules": [{"name": "jobs", "facts": {"subject": SUBJECTS}}],
+    })
 }
 
 /// The document with these members more.

@@ -60,7 +60,10 @@ pub enum IssuerCommand {
         etag: String,
     },
     /// Trust an issuer no more, and forget its keys
-    #[command(after_help = "Examples:\n  avouch issuer remove ci --tenant demo")]
+    #[command(
+        visible_alias = "delete",
+        after_help = "Examples:\n  avouch issuer remove ci --tenant demo"
+    )]
     Remove {
         /// Its name
         name: String,

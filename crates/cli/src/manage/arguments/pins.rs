@@ -31,6 +31,7 @@ pub enum PinCommand {
     Put(PinPutArguments),
     /// Pin something no more
     #[command(
+        visible_alias = "delete",
         after_help = "Examples:\n  avouch pin remove ci sha1:a031c46782e6e6c662c2c87c76da9aa62ccabd8e --tenant demo"
     )]
     Remove {

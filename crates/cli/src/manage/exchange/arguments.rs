@@ -28,8 +28,8 @@ pub struct ExchangeArguments {
     /// What is exchanged, in a file (`-` for standard input)
     #[arg(long, value_name = "FILE", required_unless_present = "github_actions")]
     pub subject_token: Option<PathBuf>,
-    /// What it is: jwt, id-token, access-token, jwt-svid, wit-svid, x509-svid, api-key, or a URN
-    /// [default: x509-svid for certificates in PEM, else jwt]
+    /// What it is: jwt, id-token, access-token, jwt-svid, wit-svid, x509-svid, saml2, api-key, or a URN
+    /// [default: x509-svid for certificates in PEM, saml2 for XML, else jwt]
     #[arg(long, value_name = "TYPE", value_parser = token_type, conflicts_with = "github_actions")]
     pub subject_token_type: Option<String>,
     /// The proof of possession (WPT) that goes with a WIT-SVID
@@ -104,7 +104,7 @@ impl ExchangeArguments {
 }
 
 /// The short names of types, and the names of RFC 8693 3 and of Avouch.
-const TYPES: [(&str, &str); 7] = [
+const TYPES: [(&str, &str); 8] = [
     (
         "access-token",
         "urn:ietf:params:oauth:token-type:access_token",
@@ -113,12 +113,16 @@ const TYPES: [(&str, &str); 7] = [
     ("id-token", "urn:ietf:params:oauth:token-type:id_token"),
     ("jwt", JWT),
     ("jwt-svid", "urn:avouch:params:token-type:jwt-svid"),
+    ("saml2", SAML2),
     ("wit-svid", "urn:avouch:params:token-type:wit-svid"),
     ("x509-svid", X509_SVID),
 ];
 
 /// A token that its issuer signed.
 pub(super) const JWT: &str = "urn:ietf:params:oauth:token-type:jwt";
+
+/// An assertion or a response of SAML.
+pub(super) const SAML2: &str = "urn:ietf:params:oauth:token-type:saml2";
 
 /// Certificates.
 pub(super) const X509_SVID: &str = "urn:avouch:params:token-type:x509-svid";
@@ -143,6 +147,7 @@ Examples:
   avouch token exchange --tenant shop --subject-token - --audience https://cloud.example.com \\
     --scope deploy --requested-token-type access-token --key key.pem < id.jwt
   avouch token exchange --tenant shop --subject-token svid.pem --key svid.key.pem
+  avouch token exchange --tenant shop --subject-token assertion.xml --key key.pem
   avouch token exchange --tenant shop --subject-token id.jwt --try
 
 Exit codes:

@@ -7,15 +7,21 @@ mod written;
 
 use std::path::Path;
 
+use base64ct::{Base64UrlUnpadded, Encoding};
 use serde_json::{Value, json};
 use zeroize::Zeroizing;
 
+<<<<<<< HEAD
 use self::arguments::{ExchangeArguments, JWT, TokenArguments, TokenCommand, X509_SVID};
 use self::endpoint::{Answer, Endpoint, is_undetermined};
+=======
+use self::arguments::{ExchangeArguments, JWT, SAML2, TokenArguments, TokenCommand, X509_SVID};
+use self::endpoint::{Answer, Endpoint};
+>>>>>>> 2e7ece3 (Save no trust in an issuer that names nobody, nor in a name alone; send SAML as the standard has it, and take delete for remove)
 use super::client::Client;
 use super::holder::Holder;
 use super::table::Column;
-use super::{named, path, pretty, segment, tell_one};
+use super::{named, path, pretty, refused_file, segment, tell_one, unreadable};
 use crate::arguments::{Common, Format};
 use crate::fault::{Exit, Fault};
 use crate::input::{self, Stop};
@@ -47,7 +53,7 @@ pub fn token(arguments: &TokenArguments, common: &Common) -> Result<Exit, Fault>
 
 fn exchanged(arguments: &ExchangeArguments, common: &Common) -> Result<Exit, Fault> {
     let endpoint = endpoint(arguments, common)?;
-    let subject = subject(arguments, &endpoint)?;
+    let (subject, subject_type) = subject(arguments, &endpoint)?;
     let wanted = wanted(arguments);
     let is_certificate = wanted == Some(X509_SVID);
     let holder = match (&arguments.key, &arguments.out) {
@@ -76,10 +82,7 @@ fn exchanged(arguments: &ExchangeArguments, common: &Common) -> Result<Exit, Fau
     let mut form = vec![
         ("grant_type", EXCHANGE),
         ("subject_token", subject.as_str()),
-        (
-            "subject_token_type",
-            type_of(arguments.subject_token_type.as_deref(), &subject),
-        ),
+        ("subject_token_type", subject_type),
     ];
     let actor_type = actor
         .as_ref()
@@ -120,17 +123,11 @@ fn exchanged(arguments: &ExchangeArguments, common: &Common) -> Result<Exit, Fau
 
 /// Asks what would be given. The token is not used up.
 fn try_out(arguments: &ExchangeArguments, common: &Common) -> Result<Exit, Fault> {
-    let subject = subject(arguments, &endpoint(arguments, common)?)?;
+    let (subject, subject_type) = subject(arguments, &endpoint(arguments, common)?)?;
     let scope = arguments.scope.join(" ");
     let trial = super::said([
         ("subject_token", Some(json!(subject.as_str()))),
-        (
-            "subject_token_type",
-            Some(json!(type_of(
-                arguments.subject_token_type.as_deref(),
-                &subject
-            ))),
-        ),
+        ("subject_token_type", Some(json!(subject_type))),
         (
             "requested_token_type",
             wanted(arguments).map(|one| json!(one)),
@@ -160,11 +157,22 @@ fn endpoint(arguments: &ExchangeArguments, common: &Common) -> Result<Endpoint, 
     Endpoint::of(&arguments.remote(), tenant, arguments.issuer.as_deref())
 }
 
-fn subject(arguments: &ExchangeArguments, endpoint: &Endpoint) -> Result<Zeroizing<String>, Fault> {
-    match &arguments.subject_token {
-        Some(file) => read(file),
-        None => workflow::token(&arguments.remote(), endpoint.issuer()),
+/// What is exchanged, as it is sent, and what it is.
+fn subject<'a>(
+    arguments: &'a ExchangeArguments,
+    endpoint: &Endpoint,
+) -> Result<(Zeroizing<String>, &'a str), Fault> {
+    let subject = match &arguments.subject_token {
+        Some(file) => read(file)?,
+        None => workflow::token(&arguments.remote(), endpoint.issuer())?,
+    };
+    let subject_type = type_of(arguments.subject_token_type.as_deref(), &subject);
+    // RFC 8693 3: XML is sent in base64url, in which it may be already.
+    if subject_type == SAML2 && subject.starts_with('<') {
+        let encoded = Base64UrlUnpadded::encode_string(subject.as_bytes());
+        return Ok((Zeroizing::new(encoded), subject_type));
     }
+    Ok((subject, subject_type))
 }
 
 /// What is asked for. Who names a folder and nothing else wants what is kept in folders.
@@ -180,6 +188,7 @@ fn type_of<'a>(said: Option<&'a str>, token: &str) -> &'a str {
     match said {
         Some(said) => said,
         None if token.starts_with("-----BEGIN CERTIFICATE-----") => X509_SVID,
+        None if token.starts_with('<') => SAML2,
         None => JWT,
     }
 }
@@ -221,11 +230,11 @@ fn read_if_any(file: Option<&Path>) -> Result<Option<Zeroizing<String>>, Fault> 
 
 /// A token of a file, without what stands around it.
 fn read(file: &Path) -> Result<Zeroizing<String>, Fault> {
-    let refuse = |why: &str| Fault::Usage(format!("{}: {why}", input::name_of(file)));
+    let refuse = |why: &str| unreadable(file, why, "Name a file in which the token is.");
     let bytes = match input::read(file, "token", LONGEST_TOKEN) {
         Ok(bytes) => Zeroizing::new(bytes),
         Err(Stop::Fault(fault)) => return Err(fault),
-        Err(Stop::Refused { reason, .. }) => return Err(refuse(&reason.sentence())),
+        Err(Stop::Refused { reason, .. }) => return Err(refused_file(file, &reason)),
     };
     let text = str::from_utf8(&bytes).map_err(|_| refuse("it is not UTF-8"))?;
     match text.trim() {

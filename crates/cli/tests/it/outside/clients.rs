@@ -22,7 +22,10 @@ struct Office {
 impl Office {
     fn open(name: &str) -> Self {
         let house = House::start(name);
-        let ci = json!({"issuer": CI, "jwks": jwks(&[jwk(&Key::p256("ci"), "k1")])});
+        let ci = json!({
+            "issuer": CI, "jwks": jwks(&[jwk(&Key::p256("ci"), "k1")]),
+            "unpinned": {"reason": "a test", "expires": "2100-01-01T00:00:00Z"},
+        });
         house.plane.folder.file("ci.json", ci.to_string());
         house.manage(&["anchor", "put", "idp", "-f", "ci.json"]);
         house.rule(

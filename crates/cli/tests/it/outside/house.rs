@@ -58,6 +58,7 @@ impl House {
                 "issuer": provider.ready["issuer"], "ca": ca,
                 "audiences": provider.ready["clients"],
                 "owner": "the people team", "reason": "people sign in there",
+                "override": {"reason": "a test", "expires": "2100-01-01T00:00:00Z"},
             }),
             more,
         );

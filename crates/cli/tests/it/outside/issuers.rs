@@ -6,7 +6,7 @@ use std::process::Command;
 
 use serde_json::{Value, json};
 
-use super::house::{CLOUD, House, claims};
+use super::house::{CLOUD, House, claims, with};
 use super::{
     HEAVY_PATIENCE, Missing, Talker, built, free_port, heavy, module, node, python, scratch,
     sources, succeed, until, until_for,
@@ -183,7 +183,7 @@ fn oauth2_mock_server_gets_keys_while_it_runs_and_says_what_it_is_told() {
     house.rule("people", json!({}));
     let good = json!({"sub": "alice", "aud": house.issuer(), "jti": "1"});
     let said = |changed: Value| {
-        let claims = super::house::with(good.clone(), changed);
+        let claims = with(good.clone(), changed);
         json!({"do": "token", "kid": "first", "claims": claims})
     };
     house.accepted(&idp.token(&said(json!({}))), &[]);
@@ -220,14 +220,14 @@ fn oauth2_mock_server_gets_keys_while_it_runs_and_says_what_it_is_told() {
     }
     // Of another kind, and at work in the second in which it is made.
     idp.ask(&json!({"do": "add", "alg": "ES256", "kid": "second"}));
-    let claims = super::house::with(good.clone(), json!({"jti": "2"}));
+    let claims = with(good.clone(), json!({"jti": "2"}));
     let token = idp.token(&json!({"do": "token", "kid": "second", "claims": claims}));
     house.accepted(&token, &[]);
     let keys = house.told();
     assert_eq!(keys["keys"].as_array().unwrap().len(), 2, "{keys:#}");
     // The next within half a minute is not looked for because of a token, but when told to.
     idp.ask(&json!({"do": "add", "alg": "RS256", "kid": "third"}));
-    let claims = super::house::with(good.clone(), json!({"jti": "3"}));
+    let claims = with(good.clone(), json!({"jti": "3"}));
     let token = idp.token(&json!({"do": "token", "kid": "third", "claims": claims}));
     let ran = house.exchange(&token, &[]);
     assert_eq!(
@@ -427,10 +427,22 @@ fn keycloak_s_people_are_given_an_identity_through_a_change_of_its_keys() {
     );
     assert_eq!(given["sub"], id);
     assert_eq!(house.refusal(&token, &[]), "issue.token_used");
-    // Its access token is for another audience, and is no ID token.
+    // Its access token has the type `JWT` like an ID token, and is for others.
     let access = idp.token(&json!({"do": "login", "kind": "access_token"}));
-    let code = house.refusal(&access, &[]);
-    assert!(code.starts_with("federation."), "{code}");
+    let as_id = ["--subject-token-type", "id-token"];
+    let code = house.refusal(&access, &as_id);
+    assert_eq!(code, "federation.audience_mismatch");
+    // Where these others are meant, too, it still is no ID token.
+    let both = json!(["avouch-keycloak", claims(&access)["aud"]]);
+    house.trust(&idp, json!({ "audiences": both }));
+    house.rule(
+        "people",
+        with(rule.clone(), json!({ "subject_audiences": both })),
+    );
+    let access = idp.token(&json!({"do": "login", "kind": "access_token"}));
+    assert_eq!(house.refusal(&access, &as_id), "issue.token_type_false");
+    house.accepted(&idp.token(&login), &as_id);
+    house.rule("people", rule.clone());
     let late = idp.token(&login);
     idp.ask(&json!({"do": "rotate"}));
     let mut fresh = String::new();

@@ -248,7 +248,11 @@ fn a_credential_of_one_tenant_becomes_one_of_another_under_the_rules_of_that() {
     cloud.rule("deploy", &outward);
     let keys = cloud.world.get("/t/one/keys").json();
     let anchor = json!({"issuer": here, "jwks": keys, "owner": "two", "reason": "a partner"});
-    let put = cloud.manage("PUT", "/v1/tenants/two/anchors/one", &anchor);
+    let put = cloud.manage(
+        "PUT",
+        "/v1/tenants/two/anchors/one",
+        &super::for_everyone(&anchor),
+    );
     assert_eq!(put.status, 200, "{}", put.body);
     let guests = json!({
         "from": {"anchor": "one", "facts": {"subject": "spiffe://one.test/ci/74/deploy"}},

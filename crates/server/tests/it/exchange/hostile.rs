@@ -9,7 +9,9 @@ use serde_json::{Value, json};
 use avouch_testkit::key::{Key, RsaTestKey, Scheme};
 use avouch_testkit::token::{TokenForge, encode, jwk, jwks};
 
-use super::{CLOUD, Cloud, GITHUB, OURSELVES, exchange_form, refusal, rule, sentence, token};
+use super::{
+    CLOUD, Cloud, GITHUB, OURSELVES, exchange_form, for_everyone, refusal, rule, sentence, token,
+};
 
 impl Cloud {
     /// The code with which a token is refused.
@@ -123,7 +125,11 @@ fn hostile_04_an_issuer_whose_keys_can_be_broken_is_not_taken() {
     let put = |n: &[u8], e: &str| {
         let key = json!({"kty": "RSA", "kid": "w", "n": encode(n), "e": e});
         let anchor = json!({"issuer": "https://weak.test", "jwks": jwks(&[key])});
-        cloud.manage("PUT", "/v1/tenants/one/anchors/weak", &anchor)
+        cloud.manage(
+            "PUT",
+            "/v1/tenants/one/anchors/weak",
+            &for_everyone(&anchor),
+        )
     };
     // A modulus of 1,024 bits, an exponent of one: the set is there, and the key counts for nothing.
     for (modulus, exponent) in [(vec![0xa5; 128], "AQAB"), (vec![0xa5; 256], "AQ")] {
@@ -426,7 +432,8 @@ fn hostile_16_a_key_speaks_for_its_own_issuer_and_tenant_only() {
     let anchor = json!({
         "issuer": "https://enterprise.test", "jwks": jwks(&[jwk(&theirs, "enterprise")]),
     });
-    let put = cloud.manage("PUT", "/v1/tenants/two/anchors/enterprise", &anchor);
+    let path = "/v1/tenants/two/anchors/enterprise";
+    let put = cloud.manage("PUT", path, &for_everyone(&anchor));
     assert_eq!(put.status, 200, "{}", put.body);
     let there = "http://127.0.0.1:8080/t/two";
     cloud.rule_of(

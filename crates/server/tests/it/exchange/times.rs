@@ -7,9 +7,9 @@ use avouch_testkit::key::Key;
 use avouch_testkit::token::{NOW_SECONDS, TokenForge, jwk, jwks};
 use serde_json::{Value, json};
 
-use super::{ACCESS_TOKEN, ID_TOKEN, JWT, exchange_form, form, refusal, token};
+use super::{ACCESS_TOKEN, ID_TOKEN, JWT, OURSELVES, exchange_form, form, refusal, token};
 use crate::http::Answer;
-use crate::registry::{AUDIENCE, Registry, START, trusted};
+use crate::registry::{AUDIENCE, Registry, START, document, trusted, with};
 
 const REVOKED: &str = "https://schemas.openid.net/secevent/caep/event-type/session-revoked";
 
@@ -204,6 +204,9 @@ impl Ways {
     fn new() -> Self {
         let registry = Registry::new();
         let (issuer, key) = trusted(&registry);
+        let for_both = json!({"audiences": [AUDIENCE, OURSELVES]});
+        let put = registry.put("ci", &with(document(&issuer), for_both));
+        assert_eq!(put.json()["state"], "ok", "{}", put.body);
         let actors = json!([{"anchor": "ci", "facts": {"subject": "bot"}}]);
         give(&registry, "ci", &json!({ "actors": actors }));
         let stream = json!({"issuer": issuer.issuer(), "audience": "here"});
@@ -223,7 +226,6 @@ impl Ways {
                 "spiffe_id": "spiffe://one.test/anna", "audiences": ["https://cloud.test"],
                 "kinds": ["access-token"],
             },
-            "subject_audiences": [AUDIENCE],
             "bearer": {"reason": "a test", "expires": "2100-01-01T00:00:00Z"},
             "owner": "o", "reason": "r",
         });
@@ -257,11 +259,11 @@ impl Ways {
         let grant = form(&[("grant_type", bearer), ("assertion", &job)]);
         let now = self.registry.now();
         let anna = TokenForge::saying(json!({
-            "iss": "https://people.test", "sub": "anna", "aud": AUDIENCE, "jti": self.number(),
+            "iss": "https://people.test", "sub": "anna", "aud": OURSELVES, "jti": self.number(),
             "iat": now, "exp": now + 300,
         }))
         .sign(&Key::p256("people"), "p");
-        let bot = self.token("bot", "http://127.0.0.1:8080/t/one");
+        let bot = self.token("bot", OURSELVES);
         let acting = [("actor_token", bot.as_str()), ("actor_token_type", JWT)];
         [
             send(&exchange_form(&self.token("job-7", AUDIENCE), &[])),

@@ -306,7 +306,10 @@ fn hostile_59_a_transmitter_changes_its_key_and_a_removed_one_signs_no_more() {
     let issuer = IssuerServer::start();
     let (old, new) = (Key::p256("old"), Key::p256("new"));
     issuer.publish(&[(&old, "old")]);
-    let document = json!({"issuer": issuer.issuer(), "ca": issuer.ca()});
+    let document = json!({
+        "issuer": issuer.issuer(), "ca": issuer.ca(),
+        "rules": [{"name": "jobs", "facts": {"subject": "job-7"}}],
+    });
     assert_eq!(registry.put("idp", &document).status, 200);
     let stream = json!({"issuer": issuer.issuer(), "audience": "here"});
     let put = registry.call("PUT", "/v1/tenants/one/signals/idp", Some(&stream));
