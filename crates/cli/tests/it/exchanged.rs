@@ -8,7 +8,7 @@
 
 use std::io::{Read, Write};
 use std::net::TcpStream;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::thread;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
@@ -97,7 +97,11 @@ fn is_used(plane: &Plane, token: &str) -> bool {
 
 /// Exchanges one new token after the other until the server is gone; those for which it gave
 /// something.
-fn exchange_until_killed(plane: &Plane, name: &str, killed: &AtomicBool) -> Vec<String> {
+fn exchange_until_killed(
+    plane: &Plane,
+    name: &str,
+    (killed, count): (&AtomicBool, &AtomicU32),
+) -> Vec<String> {
     let mut given = Vec::new();
     for number in 0.. {
         let token = token(&format!("{name}-{number}"));
@@ -109,22 +113,28 @@ fn exchange_until_killed(plane: &Plane, name: &str, killed: &AtomicBool) -> Vec<
             }
         }
         given.push(token);
+        count.fetch_add(1, Ordering::SeqCst);
     }
     given
 }
 
 /// Exchanges tokens, several at once, until the server is killed; those for which it gave something.
 fn given_until_killed(plane: &Plane, run: &str) -> Vec<String> {
-    let killed = AtomicBool::new(false);
+    let (killed, count) = (AtomicBool::new(false), AtomicU32::new(0));
     thread::scope(|scope| {
         let exchanging: Vec<_> = (0..4)
             .map(|number| {
-                let killed = &killed;
-                scope
-                    .spawn(move || exchange_until_killed(plane, &format!("{run}-{number}"), killed))
+                let told = (&killed, &count);
+                scope.spawn(move || exchange_until_killed(plane, &format!("{run}-{number}"), told))
             })
             .collect();
-        thread::sleep(Duration::from_millis(300));
+        // It is at work by then, however busy the machine is.
+        for _ in 0..600 {
+            thread::sleep(Duration::from_millis(50));
+            if count.load(Ordering::SeqCst) >= 8 {
+                break;
+            }
+        }
         killed.store(true, Ordering::SeqCst);
         plane.send(Signal::SIGKILL);
         let given = exchanging.into_iter().map(|one| one.join().unwrap());
