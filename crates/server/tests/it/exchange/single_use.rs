@@ -4,6 +4,7 @@ use std::sync::{Arc, Barrier};
 use std::thread;
 use std::time::Duration;
 
+use avouch_testkit::https::pause;
 use serde_json::json;
 
 use super::{Cloud, exchange_form, refusal, rule, token};
@@ -37,7 +38,7 @@ fn hostile_49_of_a_thousand_uses_of_one_token_exactly_one_wins() {
                             refused += 1;
                         }
                         // The server has too much to do just now.
-                        503 => thread::sleep(Duration::from_millis(5)),
+                        503 => pause(Duration::from_millis(5)),
                         other => panic!("{other}: {answer:?}"),
                     }
                 }
