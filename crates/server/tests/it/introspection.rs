@@ -202,6 +202,7 @@ impl Asked {
         json!({
             "issuer": self.server.url(""), "ca": self.ca, "audiences": [AUDIENCE],
             "jwks": jwks(&[jwk(&Key::p256("as"), "k")]), "introspection": asked,
+            "override": {"reason": "a test", "expires": "2100-01-01T00:00:00Z"},
         })
     }
 
