@@ -29,6 +29,7 @@ mod registry;
 mod roles;
 mod rules;
 mod saml;
+mod saving;
 mod secured;
 mod signals;
 mod status_lists;
