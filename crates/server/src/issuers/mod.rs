@@ -40,13 +40,8 @@ use keys::{Keys, Quarantine};
 use pins::Pins;
 pub(crate) use pins::Staging;
 use refresh::Published;
-<<<<<<< HEAD
 pub(crate) use refresh::{Looked, Refreshing, seconds_until};
-use settings::{IssuerSettings, Source, refuse_mutable};
-=======
-pub(crate) use refresh::Refreshing;
 use settings::{IssuerSettings, Source};
->>>>>>> 2e7ece3 (Save no trust in an issuer that names nobody, nor in a name alone; send SAML as the standard has it, and take delete for remove)
 
 /// How often a change of what is known of keys is worked out anew when something else has changed
 /// meanwhile.

@@ -11,13 +11,8 @@ use base64ct::{Base64UrlUnpadded, Encoding};
 use serde_json::{Value, json};
 use zeroize::Zeroizing;
 
-<<<<<<< HEAD
-use self::arguments::{ExchangeArguments, JWT, TokenArguments, TokenCommand, X509_SVID};
-use self::endpoint::{Answer, Endpoint, is_undetermined};
-=======
 use self::arguments::{ExchangeArguments, JWT, SAML2, TokenArguments, TokenCommand, X509_SVID};
-use self::endpoint::{Answer, Endpoint};
->>>>>>> 2e7ece3 (Save no trust in an issuer that names nobody, nor in a name alone; send SAML as the standard has it, and take delete for remove)
+use self::endpoint::{Answer, Endpoint, is_undetermined};
 use super::client::Client;
 use super::holder::Holder;
 use super::table::Column;
