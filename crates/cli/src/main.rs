@@ -6,6 +6,10 @@ use avouch_cli::arguments::Arguments;
 use avouch_cli::output;
 use clap::Parser;
 
+/// What one thread takes here, another gives back: an answer is made by whoever the commit wakes.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 fn main() -> ExitCode {
     let arguments = Arguments::parse();
     match avouch_cli::run(&arguments) {

@@ -40,7 +40,7 @@ impl<'a> Throwaway<'a> {
         key: &'a PublicKey,
         others: &'a dyn Verifier,
     ) -> Result<Self, Fault> {
-        let digest = digest::digest(&digest::SHA512, message);
+        let digest = digest::digest(&digest::SHA256, message);
         let kind = SigningKind::of(key.kind()).unwrap_or(SigningKind::P256);
         let signature = match (kind, key.kind()) {
             (SigningKind::Rsa, KeyKind::Rsa(bits)) => {
@@ -50,7 +50,7 @@ impl<'a> Throwaway<'a> {
             }
             _ => {
                 let mut bytes = [0; 64];
-                for (to, from) in bytes.iter_mut().zip(digest.as_ref()) {
+                for (to, from) in bytes.iter_mut().zip(digest.as_ref().iter().cycle()) {
                     *to = *from;
                 }
                 Signature::new(bytes)

@@ -13,7 +13,8 @@ use avouch_core::reason::Reason;
 use avouch_core::signal::TYPE;
 use avouch_core::time::Time;
 use avouch_core::view::View;
-use base64ct::{Base64UrlUnpadded, Encoding};
+use base64::Engine;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use serde_json::{Map, Value, json};
 
 use crate::bundle::token_key;
@@ -113,7 +114,7 @@ impl TokenAuthority {
             .ok_or_else(|| unusable("its key is no JSON Web Key"))?;
         let header = |token_type: &str| {
             let header = json!({"alg": "ES256", "kid": id, "typ": token_type});
-            Base64UrlUnpadded::encode_string(header.to_string().as_bytes())
+            URL_SAFE_NO_PAD.encode(header.to_string().as_bytes())
         };
         let (header, access_header, event_header) =
             (header(kind.header_type()), header("at+jwt"), header(TYPE));
@@ -196,11 +197,14 @@ impl TokenAuthority {
             members.insert("iat".to_owned(), now.unix().into());
             members.insert("exp".to_owned(), expires.unix().into());
         }
-        let claims = Base64UrlUnpadded::encode_string(claims.to_string().as_bytes());
-        let mut message = String::with_capacity(header.len() + claims.len() + SIGNATURE_ROOM);
-        for part in [header, ".", &claims] {
-            message.push_str(part);
-        }
+        let claims =
+            serde_json::to_vec(&claims).map_err(|_| Fault::Bug("claims cannot be written"))?;
+        // Base64 makes four letters of three bytes.
+        let room = header.len() + claims.len().div_ceil(3) * 4 + SIGNATURE_ROOM;
+        let mut message = String::with_capacity(room);
+        message.push_str(header);
+        message.push('.');
+        URL_SAFE_NO_PAD.encode_string(&claims, &mut message);
         let intent = Intent {
             tenant: self.tenant.clone(),
             trust_domain: self.trust_domain.clone(),
@@ -292,14 +296,14 @@ struct TokenParts {
 
 impl TokenParts {
     fn token(&self, signature: &Signature) -> String {
-        let signature = Base64UrlUnpadded::encode_string(signature.as_bytes());
-        format!("{}.{signature}", self.message)
+        let mut token = String::with_capacity(self.message.len() + SIGNATURE_ROOM);
+        token.push_str(&self.message);
+        sign_off(&mut token, signature);
+        token
     }
 
     fn release(mut self, signature: &Signature) -> TokenSvid {
-        self.message.push('.');
-        self.message
-            .push_str(&Base64UrlUnpadded::encode_string(signature.as_bytes()));
+        sign_off(&mut self.message, signature);
         TokenSvid {
             token: self.message,
             id: self.intent.subject,
@@ -308,6 +312,12 @@ impl TokenParts {
             expires: self.intent.not_after,
         }
     }
+}
+
+/// Ends a token with its signature.
+fn sign_off(message: &mut String, signature: &Signature) {
+    message.push('.');
+    URL_SAFE_NO_PAD.encode_string(signature.as_bytes(), message);
 }
 
 /// What is asked for as a JWT-SVID.
@@ -412,7 +422,7 @@ fn confirmation(holder: &Holder) -> Option<Value> {
     let mut members = Map::new();
     for (name, digest) in [("jkt", holder.jkt), ("x5t#S256", holder.certificate)] {
         if let Some(digest) = digest {
-            let digest = Base64UrlUnpadded::encode_string(digest.as_bytes());
+            let digest = URL_SAFE_NO_PAD.encode(digest.as_bytes());
             members.insert(name.to_owned(), digest.into());
         }
     }
@@ -574,9 +584,9 @@ impl WitDraft {
             "aud": "lint",
             "exp": self.parts.now.plus(60).unix(),
             "jti": "lint",
-            "wth": Base64UrlUnpadded::encode_string(token_hash.as_bytes()),
+            "wth": URL_SAFE_NO_PAD.encode(token_hash.as_bytes()),
         });
-        let part = |part: Value| Base64UrlUnpadded::encode_string(part.to_string().as_bytes());
+        let part = |part: Value| URL_SAFE_NO_PAD.encode(part.to_string().as_bytes());
         format!("{}.{}", part(header), part(claims))
     }
 }
@@ -599,7 +609,7 @@ impl private::Draft for WitDraft {
         let token = parts.token(signature);
         let proof = self.proof(&token);
         let holder = Throwaway::over(proof.as_bytes(), self.holder.key(), crypto)?;
-        let signed = Base64UrlUnpadded::encode_string(holder.signature().as_bytes());
+        let signed = URL_SAFE_NO_PAD.encode(holder.signature().as_bytes());
         let credential = Credential::Wit {
             token,
             proof: Some(format!("{proof}.{signed}")),

@@ -83,6 +83,15 @@ impl Plane {
         Ok(are_held)
     }
 
+    /// Whether all of the names are held to these very ids, so that nothing is to be stored or told.
+    pub(crate) fn holds_names(&self, tenant: &Tenant, rule: &str, names: &[Name]) -> bool {
+        let mut held = names.iter().map(|name| {
+            let held = document(tenant, &held_as(rule, name));
+            held.is_some_and(|held| member(&held, "id") == name.id)
+        });
+        held.all(|is_held| is_held)
+    }
+
     /// Refuses whoever brings more names than may be held.
     pub(crate) fn check_room_for_names(
         &self,

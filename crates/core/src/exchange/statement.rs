@@ -78,9 +78,9 @@ impl Statement {
     ///
     /// `federation.claim_mistyped`, `issue.delegation_refused`, and those of reading a token.
     pub fn of(identity: &Identity, token: &str) -> Result<Self, Reason> {
-        let jws = Jws::read(token, &Limits::default())?;
-        let claims = Claims::read(&jws.claims)?;
-        let nameless = [b"jws".as_slice(), jws.signed().as_bytes()];
+        let (claims, signed) = Jws::claims_of_believed(token, &Limits::default())?;
+        let claims = Claims::read(&claims)?;
+        let nameless = [b"jws".as_slice(), signed.as_bytes()];
         Self::of_claims(identity, &claims, nameless, claims.required_expiry()?)
     }
 

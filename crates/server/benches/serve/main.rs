@@ -26,6 +26,10 @@ mod tenants;
 
 use std::path::Path;
 
+/// The one of `avouch`.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 /// What there is to measure.
 const PARTS: [(&str, fn()); 11] = [
     ("issue", issue::run),

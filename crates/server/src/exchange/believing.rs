@@ -4,7 +4,6 @@ use std::sync::{Arc, OnceLock};
 
 use avouch_api::text;
 use avouch_core::anchor::{Anchor, AnchorKind, Constraints, Stewardship};
-use avouch_core::budget::Budget;
 use avouch_core::credential::Credential;
 use avouch_core::credential::x509::Certificate;
 use avouch_core::crypto::AwsLc;
@@ -28,7 +27,7 @@ use serde_json::Value;
 use tokio::sync::oneshot;
 
 use super::request::{Client, ClientKind, Form, Token};
-use super::{Exchange, Proven, Shown, nonces};
+use super::{Exchange, Pace, Proven, Shown, nonces, unsettled};
 use crate::fault::{Fault, Refused};
 use crate::issuers::seconds_until;
 use crate::issuing::StoreLog;
@@ -256,7 +255,7 @@ impl Exchange<'_> {
             access_token: None,
             now: self.now,
         };
-        let proved = dpop::Proved::check(proof, request, &AwsLc, &mut Budget::default())?;
+        let proved = dpop::Proved::check(proof, request, &AwsLc, &mut self.budget())?;
         uses.of(UseKind::Proof, "proof", proved.use_digest, proved.until);
         let is_fresh = match &proved.nonce {
             None => false,
@@ -316,15 +315,16 @@ impl Exchange<'_> {
         if let Some(leaf) = leaf {
             believed.on_record = self.on_record(&leaf)?;
         }
-        match &believed.statement {
+        let used = match &believed.statement {
             Some(statement) if token.form != Form::Wit => {
                 let until = statement.expires.plus(CLOCK_LEEWAY);
                 uses.of_subject(what, statement.use_digest, until);
-                Ok((believed.clone(), statement.use_digest))
+                statement.use_digest
             }
             // A proof of possession is used in its place, or there is nothing that could be.
-            Some(_) | None => Ok((believed, digest)),
-        }
+            Some(_) | None => digest,
+        };
+        Ok((believed, used))
     }
 
     /// What the tenant has on record of what a certificate descends from, if it was given in exchange.
@@ -494,7 +494,15 @@ impl Exchange<'_> {
         question: &mut Question,
         view: &View,
     ) -> Result<(Verdict, Vec<Arc<Introspected>>), Refused> {
-        let (plane, tenant, budget) = (self.plane, self.tenant, Budget::default());
+        let (plane, tenant, budget) = (self.plane, self.tenant, self.budget());
+        if self.pace == Pace::AtOnce {
+            let verdict = avouch_core::decide(question, view, &AwsLc, &mut budget.clone());
+            if !plane.lacks_nothing(&verdict) {
+                return Err(unsettled("something may have to be fetched"));
+            }
+            plane.note_issuer_use(tenant, &verdict);
+            return Ok((verdict, Vec::new()));
+        }
         let mut verdict = xml_signatures::decide(question, view, &AwsLc, &budget)?;
         // What a client says of itself is checked with the keys of its rule, which nobody fetches.
         if !std::ptr::eq(view, self.view) {

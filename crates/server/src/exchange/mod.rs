@@ -18,6 +18,7 @@ pub(crate) mod rules;
 use std::cell::Cell;
 use std::sync::Arc;
 
+use avouch_core::budget::{Budget, Limits};
 use avouch_core::crypto::PublicKey;
 use avouch_core::exchange::drift;
 use avouch_core::exchange::{Believed, Given, IssuedKind, Place, Rules, give};
@@ -27,7 +28,7 @@ use avouch_core::reason::Reason;
 use avouch_core::time::Time;
 use avouch_core::view::View;
 
-use crate::fault::Refused;
+use crate::fault::{Fault, Refused};
 use crate::names::Naming;
 use crate::plane::{Plane, RESERVED};
 use crate::tenant::Tenant;
@@ -48,8 +49,28 @@ pub(crate) struct Exchange<'a> {
     now: Time,
     /// Under which number it is decided.
     decision: &'a str,
+    pace: Pace,
     /// Whether keys or a status list were fetched that the view does not have yet.
     has_news: Cell<bool>,
+}
+
+/// What an exchange may take.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Pace {
+    /// A moment, and nothing that is waited for: memory and little work settle most of them. What
+    /// they do not settle comes to nothing, and is begun again.
+    AtOnce,
+    /// Whatever it takes: keys are fetched, names are stored, and what has drifted is told.
+    Thorough,
+}
+
+/// The most work on signatures that is done at once, in nominal microseconds: one signature of the
+/// slowest kind of key.
+const WORK_AT_ONCE: u32 = 400;
+
+/// What is not settled at once; nobody is told, since it is begun again.
+fn unsettled(why: &str) -> Refused {
+    Fault::Bug(format!("not settled at once: {why}")).into()
 }
 
 /// What was shown beside the request itself.
@@ -95,11 +116,32 @@ impl<'a> Exchange<'a> {
             own: tenant.read(|snapshot| snapshot.trust_domains.keys().cloned().collect()),
             now: plane.now(),
             decision,
+            pace: Pace::Thorough,
             has_news: Cell::new(false),
             plane,
             tenant,
             view,
             rules,
+        }
+    }
+
+    /// The same without waiting for anything: whoever does it may have no thread of its own. Whatever
+    /// it refuses is to be begun again otherwise, and nothing has happened before.
+    pub(crate) fn at_once(self) -> Self {
+        Self {
+            pace: Pace::AtOnce,
+            ..self
+        }
+    }
+
+    /// What one decision may cost.
+    fn budget(&self) -> Budget {
+        match self.pace {
+            Pace::AtOnce => Budget::new(Limits {
+                signature_work: WORK_AT_ONCE,
+                ..Limits::default()
+            }),
+            Pace::Thorough => Budget::default(),
         }
     }
 
@@ -202,6 +244,10 @@ impl<'a> Exchange<'a> {
     fn naming(&self, given: &Given<'_>, subject: &Believed) -> Result<Naming, Refused> {
         let (rule, decision) = (given.rule.name(), self.decision);
         let names = drift::names(given.rule, &subject.identity);
+        let is_known = || self.plane.holds_names(self.tenant, rule, &names);
+        if self.pace == Pace::AtOnce && !is_known() {
+            return Err(unsettled("a name is to be stored"));
+        }
         let are_held = self
             .plane
             .check_names(self.tenant, rule, &names, decision)?;
@@ -220,7 +266,8 @@ impl<'a> Exchange<'a> {
     /// Tells of someone who is not admitted only because a name or the form of the subject has
     /// changed since.
     fn note_drift(&self, subject: &Believed, reason: &Reason) -> Result<(), Refused> {
-        if !matches!(reason, Reason::IssueExchange { .. }) {
+        let is_told = self.pace == Pace::Thorough;
+        if !is_told || !matches!(reason, Reason::IssueExchange { .. }) {
             return Ok(());
         }
         let was_called =

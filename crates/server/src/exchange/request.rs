@@ -222,6 +222,25 @@ impl TokenRequest {
     }
 }
 
+impl TokenRequest {
+    /// Whether it rests on one token that the core alone decides on.
+    pub(crate) fn is_plain(&self) -> bool {
+        let token = match &self.grant {
+            Grant::Assertion(token)
+            | Grant::Exchange {
+                subject: token,
+                actor: None,
+            } => token,
+            Grant::Exchange { actor: Some(_), .. } | Grant::ClientCredentials => return false,
+        };
+        let is_token = match token.form {
+            Form::AccessToken | Form::IdToken | Form::Jwt | Form::JwtSvid => true,
+            Form::ApiKey | Form::Saml | Form::Wit | Form::X509 => false,
+        };
+        is_token && self.client.is_none()
+    }
+}
+
 /// Who asks about which token (RFC 7662 2.1).
 pub(crate) struct IntrospectionRequest {
     pub(crate) token: String,

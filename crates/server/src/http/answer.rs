@@ -19,7 +19,9 @@ pub(super) struct Answer {
 impl Answer {
     /// JSON that nobody is to keep.
     pub(super) fn json(value: &Value) -> Self {
-        Self::text("application/json", value.to_string())
+        // The same text as that of `to_string`, which is for people and asks for each piece of it.
+        let text = serde_json::to_string(value).unwrap_or_else(|_| value.to_string());
+        Self::text("application/json", text)
     }
 
     /// What was made, and where it is from now on.

@@ -79,18 +79,10 @@ impl Views {
         tenant: &Arc<Tenant>,
     ) -> Result<Arc<Known>, Refused> {
         let now = plane.now();
-        let (at, ended, endings) = {
-            let held = tenant.held();
-            let (trust, rules) = (held.trust_sequence, held.rules_sequence);
-            let at = (trust.number(), rules.number(), now.unix() / 60);
-            (at, held.ended_sequence.number(), Arc::clone(&held.endings))
-        };
+        let (at, ended) = moment(tenant, now);
+        let endings = Arc::clone(&tenant.held().endings);
         let lists = plane.status_lists.changes(tenant.id());
-        let made = self
-            .lock()
-            .get(tenant.id())
-            .filter(|made| made.at == at)
-            .cloned();
+        let made = self.made(tenant, at);
         let made = match made {
             Some(made) if made.ended == ended && made.lists == lists => return Ok(made.known),
             Some(made) => {
@@ -132,9 +124,30 @@ impl Views {
         Ok(known)
     }
 
+    /// As [`Views::known`], where it is made already.
+    pub(super) fn if_known(&self, plane: &Plane, tenant: &Tenant) -> Option<Arc<Known>> {
+        let (at, ended) = moment(tenant, plane.now());
+        let made = self.made(tenant, at)?;
+        let lists = plane.status_lists.changes(tenant.id());
+        (made.ended == ended && made.lists == lists).then_some(made.known)
+    }
+
+    fn made(&self, tenant: &Tenant, at: (u64, u64, i64)) -> Option<Made> {
+        let all = self.lock();
+        all.get(tenant.id()).filter(|made| made.at == at).cloned()
+    }
+
     fn lock(&self) -> std::sync::MutexGuard<'_, BTreeMap<TenantId, Made>> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+/// What a view of now is made from, and when something ended last.
+fn moment(tenant: &Tenant, now: Time) -> ((u64, u64, i64), u64) {
+    let held = tenant.held();
+    let (trust, rules) = (held.trust_sequence, held.rules_sequence);
+    let at = (trust.number(), rules.number(), now.unix() / 60);
+    (at, held.ended_sequence.number())
 }
 
 /// Decides. Who may read the anchors of the tenant sees the whole verdict, and may add what else is

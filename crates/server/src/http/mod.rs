@@ -49,7 +49,7 @@ use answer::Answer;
 use call::{Call, Forwarded, Presented, Rest, Stop};
 use listener::{Patient, Peer};
 use problem::Problem;
-use routes::{Access, Method, ROUTES, Route};
+use routes::{Access, Beginner, Method, ROUTES, Route};
 
 /// How many requests are worked on at once; each may hold a thread. Half of the threads that the
 /// runtime has for this remain for nodes.
@@ -206,7 +206,7 @@ impl Http {
         let (mut call, allowed) = match call.route.access {
             // Nothing is looked up, so there is nothing to wait for.
             Access::Anyone(run) | Access::Watcher(run) => (call, Allowed::Anyone(run)),
-            Access::Beginner(run) => (call, Allowed::Beginner(run)),
+            Access::Beginner(beginner) => (call, Allowed::Beginner(beginner)),
             Access::Administrator(_) | Access::Of(..) => match blocking(place.clone(), move || {
                 let allowed = allow(&call);
                 (call, allowed)
@@ -222,20 +222,7 @@ impl Http {
             Ok(body) => body,
             Err(stop) => return Outcome::refused(id, stop),
         };
-        let worked = blocking(place.clone(), move || {
-            let worked = allowed.run(&call);
-            if !matches!(worked, Ok(Worked::But(_))) {
-                note(&call, worked.as_ref().err());
-            }
-            (call, worked)
-        });
-        let done = match worked.await {
-            Ok((_, Ok(Worked::Whole(answer)))) => Ok(Ok(answer)),
-            Ok((call, Ok(Worked::But(rest)))) => carried_through(place, call, rest).await,
-            Ok((_, Err(stop))) => Ok(Err(stop)),
-            Err(unfinished) => Err(unfinished),
-        };
-        match done {
+        match worked(place, call, allowed).await {
             Ok(Ok(answer)) => Outcome(Ok(answer)),
             Ok(Err(stop)) => Outcome::refused(id, stop),
             Err(unfinished) => Outcome::problem(unfinished.problem(id)),
@@ -307,7 +294,7 @@ impl Outcome {
 /// A call that may be made, with what was found out on the way.
 enum Allowed {
     Anyone(fn(&Call) -> Result<Answer, Stop>),
-    Beginner(fn(&Call) -> Result<Rest, Stop>),
+    Beginner(Beginner),
     Administrator(fn(&Call, &Caller) -> Result<Answer, Stop>, Caller),
     Of(fn(&Call, &Arc<Tenant>) -> Result<Answer, Stop>, Arc<Tenant>),
 }
@@ -315,12 +302,20 @@ enum Allowed {
 impl Allowed {
     fn run(&self, call: &Call) -> Result<Worked, Stop> {
         let answer = match self {
-            Self::Beginner(run) => return run(call).map(Worked::But),
+            Self::Beginner(beginner) => return (beginner.begin)(call).map(Worked::But),
             Self::Anyone(run) => run(call),
             Self::Administrator(run, caller) => run(call, caller),
             Self::Of(run, tenant) => run(call, tenant),
         };
         answer.map(Worked::Whole)
+    }
+
+    /// What of it takes a moment only.
+    fn at_once(&self, call: &Call) -> Option<Rest> {
+        match self {
+            Self::Beginner(beginner) => (beginner.at_once)(call),
+            Self::Anyone(_) | Self::Administrator(..) | Self::Of(..) => None,
+        }
     }
 }
 
@@ -334,7 +329,7 @@ enum Worked {
 fn allow(call: &Call) -> Result<Allowed, Stop> {
     match call.route.access {
         Access::Anyone(run) | Access::Watcher(run) => Ok(Allowed::Anyone(run)),
-        Access::Beginner(run) => Ok(Allowed::Beginner(run)),
+        Access::Beginner(beginner) => Ok(Allowed::Beginner(beginner)),
         Access::Administrator(run) => Ok(Allowed::Administrator(run, call.caller()?)),
         Access::Of(verb, noun, run) => {
             let caller = call.caller()?;
@@ -435,6 +430,29 @@ impl Unfinished {
             Self::Broken => Problem::broken(id),
             Self::Slow => Problem::slow(id),
         }
+    }
+}
+
+/// Does the work: on a thread that may block, unless it takes a moment only.
+async fn worked(
+    place: Option<Arc<OwnedSemaphorePermit>>,
+    call: Call,
+    allowed: Allowed,
+) -> Result<Result<Answer, Stop>, Unfinished> {
+    if let Some(rest) = allowed.at_once(&call) {
+        return carried_through(place, call, rest).await;
+    }
+    let worked = blocking(place.clone(), move || {
+        let worked = allowed.run(&call);
+        if !matches!(worked, Ok(Worked::But(_))) {
+            note(&call, worked.as_ref().err());
+        }
+        (call, worked)
+    });
+    match worked.await? {
+        (_, Ok(Worked::Whole(answer))) => Ok(Ok(answer)),
+        (call, Ok(Worked::But(rest))) => carried_through(place, call, rest).await,
+        (_, Err(stop)) => Ok(Err(stop)),
     }
 }
 

@@ -76,13 +76,33 @@ pub(super) enum Access {
     /// Everyone. Who shows a credential may be told more.
     Anyone(fn(&Call) -> Result<Answer, Stop>),
     /// Everyone, where the end of the work is waited for without a thread.
-    Beginner(fn(&Call) -> Result<Rest, Stop>),
+    Beginner(Beginner),
     /// Everyone, and also while the server has too much to do.
     Watcher(fn(&Call) -> Result<Answer, Stop>),
     /// Whoever has an identity here; the work asks for the rest.
     Administrator(fn(&Call, &Caller) -> Result<Answer, Stop>),
     /// Who may do this in the tenant of the address.
     Of(Verb, Noun, fn(&Call, &Arc<Tenant>) -> Result<Answer, Stop>),
+}
+
+/// How work is begun whose end is waited for without a thread.
+#[derive(Clone, Copy)]
+pub(super) struct Beginner {
+    /// What takes a moment and waits for nothing, so that it needs no thread either; nothing where
+    /// that is not enough. Then nothing has happened yet.
+    pub(super) at_once: fn(&Call) -> Option<Rest>,
+    /// Whatever it takes.
+    pub(super) begin: fn(&Call) -> Result<Rest, Stop>,
+}
+
+impl Beginner {
+    /// Work of which nothing can be said at once.
+    pub(super) const fn of(begin: fn(&Call) -> Result<Rest, Stop>) -> Self {
+        Self {
+            at_once: |_| None,
+            begin,
+        }
+    }
 }
 
 /// Enough for one object of any kind.

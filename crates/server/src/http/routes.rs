@@ -5,7 +5,7 @@ use super::manage::{
     egress as managed_egress, entries, federations, issuers, nodes, pins, quotas, rules, signals,
     tenants, why_not,
 };
-pub(super) use super::route::{Access, Method, Route};
+pub(super) use super::route::{Access, Beginner, Method, Route};
 use super::route::{BATCH, FORM};
 use super::{decide, egress, events, introspect, public, ssf, token, watch};
 use crate::access::{Noun, Verb};
@@ -80,13 +80,13 @@ pub(super) static ROUTES: &[Route] = &[
         ),
     Route::delete(
         "/t/{tenant}/egress/{egress}/{*path}",
-        Access::Beginner(egress::begin),
+        Access::Beginner(Beginner::of(egress::begin)),
     )
     .forwards()
     .says("Uses an API of others with a key that only the tenant has; who may, its rules say"),
     Route::get(
         "/t/{tenant}/egress/{egress}/{*path}",
-        Access::Beginner(egress::begin),
+        Access::Beginner(Beginner::of(egress::begin)),
         "Any",
     )
     .forwards()
@@ -94,19 +94,19 @@ pub(super) static ROUTES: &[Route] = &[
     Route::of(
         Method::Patch,
         "/t/{tenant}/egress/{egress}/{*path}",
-        Access::Beginner(egress::begin),
+        Access::Beginner(Beginner::of(egress::begin)),
     )
     .forwards()
     .says("Uses an API of others with a key that only the tenant has; who may, its rules say"),
     Route::post(
         "/t/{tenant}/egress/{egress}/{*path}",
-        Access::Beginner(egress::begin),
+        Access::Beginner(Beginner::of(egress::begin)),
     )
     .forwards()
     .says("Uses an API of others with a key that only the tenant has; who may, its rules say"),
     Route::put(
         "/t/{tenant}/egress/{egress}/{*path}",
-        Access::Beginner(egress::begin),
+        Access::Beginner(Beginner::of(egress::begin)),
     )
     .forwards()
     .says("Uses an API of others with a key that only the tenant has; who may, its rules say"),
@@ -188,7 +188,7 @@ pub(super) static ROUTES: &[Route] = &[
         "StatusList",
     )
     .says("Which exchanged tokens have ended, as a signed status list (draft-ietf-oauth-status-list)"),
-    Route::post("/t/{tenant}/token", Access::Beginner(token::begin))
+    Route::post("/t/{tenant}/token", Access::Beginner(token::BEGINNER))
         .takes("TokenRequest")
         .gives("TokenResponse")
         .oauth()

@@ -10,9 +10,10 @@ use serde_json::{Value, json};
 
 use super::answer::Answer;
 use super::call::{Call, Rest, Stop};
-use super::decide::MOST_FETCHES;
+use super::decide::{Known, MOST_FETCHES};
 use super::manage::refusal;
 use super::oauth;
+use super::routes::Beginner;
 use crate::access::{Noun, Verb};
 use crate::exchange::request::{Grant, TokenRequest};
 use crate::exchange::{Exchange, Pending, Shown};
@@ -22,8 +23,24 @@ use crate::tenant::Tenant;
 /// The one type of what is sent (RFC 6749 3.2).
 pub(super) const FORM: &str = "application/x-www-form-urlencoded";
 
-/// Exchanges: settles everything here, and has the use and the record waited for without a thread.
-pub(super) fn begin(call: &Call) -> Result<Rest, Stop> {
+/// Everything is settled at first; the use and the record are waited for without a thread.
+pub(super) const BEGINNER: Beginner = Beginner { at_once, begin };
+
+/// Exchanges what memory and little work settle. It refuses nothing: what is not settled so is begun
+/// once more, and may wait then.
+fn at_once(call: &Call) -> Option<Rest> {
+    if call.has_authorization() {
+        return None;
+    }
+    let tenant = call.any_tenant().ok()?;
+    let request = read(call).ok().filter(TokenRequest::is_plain)?;
+    let known = call.http.views.if_known(call.plane(), &tenant)?;
+    let exchange = exchange_of(call, &tenant, &known).at_once();
+    let pending = exchange.exchange(&request, shown(call)).ok()?;
+    Some(rest(Place::of(call, &tenant), &request, pending))
+}
+
+fn begin(call: &Call) -> Result<Rest, Stop> {
     let tenant = call.any_tenant()?;
     // A header that says who calls must be in order. Whose the certificate of a connection is, is
     // asked only where there is something to tell.
@@ -39,20 +56,26 @@ pub(super) fn begin(call: &Call) -> Result<Rest, Stop> {
         Err(stop) => stop,
     };
     let request = read(call).map_err(|reason| told(reason, false))?;
-    let is_grant = matches!(request.grant, Grant::Assertion(_));
-    let place = Place {
-        decision: call.id.clone(),
-        tenant: tenant.id().clone(),
-    };
+    let place = Place::of(call, &tenant);
     let pending = match exchanged(call, &tenant, &request)? {
         Ok(pending) => pending,
         Err(Refused::Reason(reason)) => {
             place.note_refusal(&reason);
-            return Err(told(*reason, is_grant));
+            return Err(told(*reason, is_grant(&request)));
         }
         Err(Refused::Fault(fault)) => return Err(fault.into()),
     };
-    Ok(Rest::of(async move {
+    Ok(rest(place, &request, pending))
+}
+
+fn is_grant(request: &TokenRequest) -> bool {
+    matches!(request.grant, Grant::Assertion(_))
+}
+
+/// Has what is settled used, recorded and signed, and tells what came of it.
+fn rest(place: Place, request: &TokenRequest, pending: Pending) -> Rest {
+    let is_grant = is_grant(request);
+    Rest::of(async move {
         match pending.issued().await {
             Ok(issued) => {
                 let Place { decision, tenant } = place;
@@ -74,7 +97,7 @@ pub(super) fn begin(call: &Call) -> Result<Rest, Stop> {
             }
             Err(Refused::Fault(fault)) => Err(fault.into()),
         }
-    }))
+    })
 }
 
 /// Where something is asked for, as the log names it.
@@ -84,6 +107,13 @@ struct Place {
 }
 
 impl Place {
+    fn of(call: &Call, tenant: &Tenant) -> Self {
+        Self {
+            decision: call.id.clone(),
+            tenant: tenant.id().clone(),
+        }
+    }
+
     /// The presenter learns a code; whoever administers the tenant finds the rest here.
     fn note_refusal(&self, reason: &Reason) {
         tracing::info!(
@@ -100,21 +130,27 @@ fn exchanged(
     tenant: &Arc<Tenant>,
     request: &TokenRequest,
 ) -> Result<Result<Pending, Refused>, Stop> {
-    let shown = Shown {
-        proofs: &call.dpop,
-        certificates: call.certificates(),
-    };
     for _ in 0..MOST_FETCHES {
         let known = call.http.views.known(call, tenant)?;
-        let exchange = Exchange::at(call.plane(), tenant, &known.view, &known.rules, &call.id);
-        let tried = exchange.exchange(request, shown);
+        let exchange = exchange_of(call, tenant, &known);
+        let tried = exchange.exchange(request, shown(call));
         if tried.is_ok() || !exchange.has_news() {
             return Ok(tried);
         }
     }
     let known = call.http.views.known(call, tenant)?;
-    let exchange = Exchange::at(call.plane(), tenant, &known.view, &known.rules, &call.id);
-    Ok(exchange.exchange(request, shown))
+    Ok(exchange_of(call, tenant, &known).exchange(request, shown(call)))
+}
+
+fn exchange_of<'a>(call: &'a Call, tenant: &'a Arc<Tenant>, known: &'a Known) -> Exchange<'a> {
+    Exchange::at(call.plane(), tenant, &known.view, &known.rules, &call.id)
+}
+
+fn shown(call: &Call) -> Shown<'_> {
+    Shown {
+        proofs: &call.dpop,
+        certificates: call.certificates(),
+    }
 }
 
 fn read(call: &Call) -> Result<TokenRequest, Reason> {
@@ -150,8 +186,7 @@ pub(super) fn trial(call: &Call, tenant: &Arc<Tenant>) -> Result<Answer, Stop> {
     let (form, kind, scope) = (form.as_deref(), kind.as_deref(), scope.as_deref());
     let request = TokenRequest::trial(token, form, kind, audiences, scope)?;
     let known = call.http.views.known(call, tenant)?;
-    let exchange = Exchange::at(call.plane(), tenant, &known.view, &known.rules, &call.id);
-    match exchange.consider(&request, Shown::default()) {
+    match exchange_of(call, tenant, &known).consider(&request, Shown::default()) {
         Ok(considered) => {
             let mut told = in_words(&considered.given);
             if let Some(members) = told.as_object_mut() {

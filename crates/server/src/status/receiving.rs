@@ -61,6 +61,11 @@ fn missing(verdict: &Verdict, now: Time) -> Vec<(Option<String>, String)> {
 }
 
 impl Plane {
+    /// Whether a verdict is an acceptance for which nothing newer would be fetched.
+    pub(crate) fn lacks_nothing(&self, verdict: &Verdict) -> bool {
+        matches!(verdict, Verdict::Accept(_)) && missing(verdict, self.now()).is_empty()
+    }
+
     /// Fetches what a verdict lacks, keys or status lists, if someone may wait for that now. It
     /// blocks.
     pub(crate) fn fetch_missing(

@@ -2,7 +2,7 @@
 
 use std::fs;
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
-use std::sync::Barrier;
+use std::sync::{Barrier, mpsc};
 use std::thread;
 
 use super::*;
@@ -141,6 +141,52 @@ fn a_call_that_conflicts_takes_none_of_its_neighbours_with_it() {
     let snapshot = store.load(&tenant()).unwrap();
     assert_eq!(snapshot.anchors.len(), THREADS * 20);
     assert_eq!(snapshot.sequence.number(), 320);
+}
+
+#[test]
+fn half_of_a_call_that_fails_is_not_kept_alone_nor_among_others() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = opened(folder.path());
+    let half = |connection: &Connection| -> Result<(), Fault> {
+        let row = "INSERT INTO single_use VALUES ('acme', 'token', x'01', x'02', 0, 0)";
+        connection.execute(row, [])?;
+        Err(Fault::Bug("halfway".to_owned()))
+    };
+    store.writer.write(half).unwrap_err();
+
+    // Those that come while the first is held wait together.
+    let (release, held) = mpsc::channel::<()>();
+    let hold = move |_: &Connection| {
+        held.recv().unwrap_err();
+        Ok(())
+    };
+    let (tell, told) = mpsc::channel();
+    store.writer.write_later(hold, drop);
+    for number in 0..6 {
+        let is_half = number % 2 == 1;
+        let tell = tell.clone();
+        let tell = move |outcome: Result<(), Fault>| tell.send((is_half, outcome)).unwrap();
+        if is_half {
+            store.writer.write_later(half, tell);
+            continue;
+        }
+        let plan = Plan::of(&[anchor(&format!("a{number}"), 10)]).unwrap();
+        let whole = move |connection: &Connection| {
+            statements::apply(connection, &tenant(), None, &plan).map(drop)
+        };
+        store.writer.write_later(whole, tell);
+    }
+    drop((release, tell));
+    for (is_half, outcome) in told {
+        assert_eq!(outcome.is_err(), is_half, "{outcome:?}");
+    }
+    let uses = store.readers.read(|connection| {
+        let count = "SELECT count(*) FROM single_use";
+        Ok(connection.query_row(count, [], |row| row.get::<_, i64>(0))?)
+    });
+    assert_eq!(uses, Ok(0));
+    let snapshot = store.load(&tenant()).unwrap();
+    assert_eq!((snapshot.anchors.len(), snapshot.sequence.number()), (3, 3));
 }
 
 #[test]

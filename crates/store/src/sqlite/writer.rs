@@ -1,8 +1,12 @@
 //! The one thread that writes.
 //!
-//! It takes all calls that wait, carries each out inside a savepoint of its own, commits once, and
-//! only then answers them all. A call that fails is undone alone; when the commit fails, every call
-//! in it has failed.
+//! It takes all calls that wait, carries them out in one transaction, commits once, and only then
+//! answers them all. A call that fails is undone alone; when the commit fails, every call in it has
+//! failed.
+//!
+//! Hardly any call fails, and being able to go back to where one began costs a copy of every page
+//! that it writes. So they are carried out without that at first; if one fails then, all are undone
+//! and carried out again, each inside a savepoint of its own.
 
 use std::sync::mpsc::{self, Receiver, Sender};
 use std::thread::{self, JoinHandle};
@@ -36,7 +40,7 @@ impl Writer {
     /// Carries `work` out and returns when it is durable.
     pub(super) fn write<T: Send + 'static>(
         &self,
-        work: impl FnOnce(&Connection) -> Result<T, Fault> + Send + 'static,
+        work: impl Fn(&Connection) -> Result<T, Fault> + Send + 'static,
     ) -> Result<T, Fault> {
         let (answer, answered) = mpsc::sync_channel(1);
         self.write_later(work, move |outcome| {
@@ -49,11 +53,11 @@ impl Writer {
     /// Carries `work` out, and tells what came of it when that is durable.
     pub(super) fn write_later<T: Send + 'static>(
         &self,
-        work: impl FnOnce(&Connection) -> Result<T, Fault> + Send + 'static,
+        work: impl Fn(&Connection) -> Result<T, Fault> + Send + 'static,
         told: impl FnOnce(Result<T, Fault>) + Send + 'static,
     ) {
         let call: Box<dyn Call> = Box::new(Work {
-            work: Some(work),
+            work,
             outcome: None,
             told,
         });
@@ -79,7 +83,7 @@ impl Drop for Writer {
 
 /// Something to write, and someone who waits for it.
 trait Call: Send {
-    /// Carries it out inside the open transaction, or leaves no trace of it there.
+    /// Carries it out inside the open transaction. What fails may leave half of itself there.
     fn attempt(&mut self, connection: &Connection) -> Result<(), Fault>;
 
     /// Tells whoever waits what came of it, once the transaction is over.
@@ -91,7 +95,7 @@ fn stopped() -> Fault {
 }
 
 struct Work<T, F, A> {
-    work: Option<F>,
+    work: F,
     outcome: Option<Result<T, Fault>>,
     told: A,
 }
@@ -99,14 +103,11 @@ struct Work<T, F, A> {
 impl<T, F, A> Call for Work<T, F, A>
 where
     T: Send,
-    F: FnOnce(&Connection) -> Result<T, Fault> + Send,
+    F: Fn(&Connection) -> Result<T, Fault> + Send,
     A: FnOnce(Result<T, Fault>) + Send,
 {
     fn attempt(&mut self, connection: &Connection) -> Result<(), Fault> {
-        let Some(work) = self.work.take() else {
-            return Ok(());
-        };
-        let outcome = in_savepoint(connection, work);
+        let outcome = (self.work)(connection);
         let attempted = outcome.as_ref().map(drop).map_err(Clone::clone);
         self.outcome = Some(outcome);
         attempted
@@ -117,24 +118,6 @@ where
         let skipped = || Err(Fault::Bug("a call was not carried out".to_owned()));
         told(committed.and_then(|()| outcome.unwrap_or_else(skipped)));
     }
-}
-
-fn in_savepoint<T>(
-    connection: &Connection,
-    work: impl FnOnce(&Connection) -> Result<T, Fault>,
-) -> Result<T, Fault> {
-    say(connection, "SAVEPOINT one_call")?;
-    let outcome = work(connection);
-    let undone = match &outcome {
-        Ok(_) => Ok(()),
-        Err(_) => say(connection, "ROLLBACK TO one_call"),
-    };
-    let ended = undone.and_then(|()| say(connection, "RELEASE one_call"));
-    if ended.is_err() {
-        // Half of a call must not be committed with the others: undo them all, which they see.
-        drop(connection.execute_batch("ROLLBACK"));
-    }
-    outcome
 }
 
 /// A statement that is read once, although it is said with every call.
@@ -156,15 +139,64 @@ fn serve(connection: &Connection, waiting: &Receiver<Box<dyn Call>>) {
 
 fn commit_together(connection: &Connection, calls: &mut [Box<dyn Call>]) -> Result<(), Fault> {
     say(connection, "BEGIN IMMEDIATE")?;
+    let mut attempted = calls
+        .iter_mut()
+        .map(|call| attempt(connection, call.as_mut()));
+    let Some(fault) = attempted.find_map(Result::err) else {
+        return commit(connection);
+    };
+    // A full or failing disk has undone it already.
+    if !connection.is_autocommit() {
+        say(connection, "ROLLBACK")?;
+    }
+    match calls {
+        [_] => Err(fault),
+        several => commit_apart(connection, several),
+    }
+}
+
+/// Carries out each of the calls so that it alone is undone if it fails, and commits once.
+fn commit_apart(connection: &Connection, calls: &mut [Box<dyn Call>]) -> Result<(), Fault> {
+    say(connection, "BEGIN IMMEDIATE")?;
     for call in calls {
-        let attempted = call.attempt(connection);
-        // A full or failing disk makes SQLite undo the whole transaction at once; what came next
-        // would be committed alone, before it is complete.
+        let attempted = in_savepoint(connection, call.as_mut());
         if connection.is_autocommit() {
-            let undone = || Fault::Disk("the transaction was undone".to_owned());
             return Err(attempted.err().unwrap_or_else(undone));
         }
     }
+    commit(connection)
+}
+
+fn attempt(connection: &Connection, call: &mut dyn Call) -> Result<(), Fault> {
+    call.attempt(connection)?;
+    if connection.is_autocommit() {
+        return Err(undone());
+    }
+    Ok(())
+}
+
+/// A full or failing disk makes SQLite undo the whole transaction at once; what came next would be
+/// committed alone, before it is complete.
+fn undone() -> Fault {
+    Fault::Disk("the transaction was undone".to_owned())
+}
+
+fn in_savepoint(connection: &Connection, call: &mut dyn Call) -> Result<(), Fault> {
+    say(connection, "SAVEPOINT one_call")?;
+    let attempted = call.attempt(connection);
+    let undone = match &attempted {
+        Ok(()) => Ok(()),
+        Err(_) => say(connection, "ROLLBACK TO one_call"),
+    };
+    let ended = undone.and_then(|()| say(connection, "RELEASE one_call"));
+    if ended.is_err() {
+        // Half of a call must not be committed with the others: undo them all, which they see.
+        drop(connection.execute_batch("ROLLBACK"));
+    }
+    attempted
+}
+
+fn commit(connection: &Connection) -> Result<(), Fault> {
     say(connection, "COMMIT").map_err(|error| {
         if !connection.is_autocommit() {
             // If this fails too, the next BEGIN will, and say so.

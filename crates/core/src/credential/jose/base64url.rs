@@ -3,17 +3,18 @@
 //! A second spelling of the same bytes would pass a signature check and slip past whatever
 //! remembers tokens by their text.
 
-use base64ct::{Base64UrlUnpadded, Encoding};
+use base64::Engine;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 
 /// Decodes the canonical form; `None` for every other spelling.
 pub(crate) fn decode(text: &str) -> Option<Vec<u8>> {
-    // The library compares the last block with its own encoding, so trailing bits must be zero.
-    Base64UrlUnpadded::decode_vec(text).ok()
+    // The library takes neither padding here nor trailing bits that are not zero.
+    URL_SAFE_NO_PAD.decode(text).ok()
 }
 
 /// Encodes to the canonical form.
 pub(crate) fn encode(bytes: &[u8]) -> String {
-    Base64UrlUnpadded::encode_string(bytes)
+    URL_SAFE_NO_PAD.encode(bytes)
 }
 
 #[cfg(test)]

@@ -93,6 +93,19 @@ impl<'a> Jws<'a> {
         Ok(Self { compact, claims })
     }
 
+    /// The claims of a token that is believed already, and what its signature is over. Its header was
+    /// read then.
+    pub(crate) fn claims_of_believed(
+        token: &'a str,
+        limits: &Limits,
+    ) -> Result<(Map<String, Value>, &'a str), Reason> {
+        let Parts {
+            payload, signed, ..
+        } = Parts::of(token)?;
+        let claims = json::read_object(&decode(payload, "payload")?, "claims set", limits)?;
+        Ok((claims, signed))
+    }
+
     /// What the signature is over, which has one spelling: an ECDSA signature has two.
     pub(crate) fn signed(&self) -> &'a str {
         self.compact.signed
