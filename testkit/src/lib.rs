@@ -48,6 +48,7 @@ pub mod question;
 pub mod saml;
 pub mod saml_hostile;
 pub mod softhsm;
+pub mod ssh;
 pub mod status_list;
 pub mod swtpm;
 pub mod token;

@@ -78,6 +78,7 @@ fn heading(family: Family) -> &'static str {
         Family::Policy => "Policy",
         Family::Revocation => "Revocation",
         Family::Spiffe => "SPIFFE",
+        Family::Ssh => "SSH",
     }
 }
 
@@ -92,6 +93,7 @@ fn about(family: Family) -> &'static str {
         Family::Policy => "A rule of the relying party.",
         Family::Revocation => "A withdrawn credential, or a status that cannot be told.",
         Family::Spiffe => "An identity of the SPIFFE standards.",
+        Family::Ssh => "A key or certificate of SSH, or the proof of its holder.",
     }
 }
 

@@ -55,6 +55,10 @@ fn credential(credential: &Credential, issuer: Option<&str>, trust_chain: &[Stri
             let chain = chain.iter().map(|der| Base64::encode_string(der));
             json!({ "chain": chain.collect::<Vec<_>>() })
         }
+        Credential::Ssh { key, proof } => present([
+            ("key", Some(json!(key))),
+            ("proof", proof.as_ref().map(|proof| json!(proof))),
+        ]),
         Credential::Wit { token, proof } => present([
             ("token", Some(json!(token))),
             ("proof", proof.as_ref().map(|proof| json!(proof))),
@@ -221,7 +225,10 @@ mod tests {
             Credential::Wit { token, proof: None },
             Credential::ApiKey("avk_1".to_owned()),
             Credential::Saml("<Response/>".to_owned()),
-            Credential::Unsupported("ssh".to_owned()),
+            Credential::Ssh {
+                key: "ssh-ed25519 AAAA".to_owned(),
+                proof: Some("a signature".to_owned()),
+            },
             Credential::Unsupported("openpgp".to_owned()),
         ] {
             assert_read_again(&asked(credential, Context::default()));

@@ -84,11 +84,14 @@ impl<'a> Asked<'a> {
             credential,
             issuer,
             trust_chain,
+            host,
         } = match members.members("credential")? {
             Some(credential) => read_credential(credential)?,
             None => return Err(members.refuse("credential", "is missing")),
         };
         members.finish()?;
+        let mut expected = expected;
+        expected.extend(host);
         let profile = profile.unwrap_or_else(|| profile_for(&expected));
         Ok(Self {
             id,
@@ -305,6 +308,8 @@ struct Presented {
     issuer: Option<String>,
     /// The statements of a federation.
     trust_chain: Vec<String>,
+    /// The host whose key it is said to be.
+    host: Option<ExpectedName>,
 }
 
 fn read_credential(mut members: Members) -> Result<Presented, Reason> {
@@ -338,11 +343,11 @@ fn read_credential(mut members: Members) -> Result<Presented, Reason> {
     if let Some(key) = members.text("api_key")? {
         found.push(Credential::ApiKey(key));
     }
-    // Known by name, not yet decided: whatever they hold is not looked at.
-    for kind in ["ssh", "openpgp"] {
-        if members.take(kind).is_some() {
-            found.push(Credential::Unsupported(kind.to_owned()));
-        }
+    let (ssh, host) = ssh(&mut members)?;
+    found.extend(ssh);
+    // Known by name, not yet decided: whatever it holds is not looked at.
+    if members.take("openpgp").is_some() {
+        found.push(Credential::Unsupported("openpgp".to_owned()));
     }
     members.finish()?;
     let mut found = found.into_iter();
@@ -364,10 +369,29 @@ fn read_credential(mut members: Members) -> Result<Presented, Reason> {
             credential,
             issuer,
             trust_chain,
+            host,
         }),
         (None, _) => Err(Document::Question.refuse("`credential` is empty")),
         (Some(_), Some(_)) => Err(Document::Question.refuse("`credential` holds more than one")),
     }
+}
+
+/// A key or a certificate of SSH, and the proof that whoever shows it holds the key.
+fn ssh(members: &mut Members) -> Result<(Option<Credential>, Option<ExpectedName>), Reason> {
+    let Some(mut ssh) = members.members("ssh")? else {
+        return Ok((None, None));
+    };
+    // The name alone is certified, whatever the port.
+    let host = ssh.text("host")?.map(|host| match host.rsplit_once(':') {
+        Some((name, port)) if port.bytes().all(|digit| digit.is_ascii_digit()) => {
+            expected_name(name)
+        }
+        _ => expected_name(&host),
+    });
+    let key = ssh.required_text("key")?;
+    let proof = ssh.text("proof")?;
+    ssh.finish()?;
+    Ok((Some(Credential::Ssh { key, proof }), host))
 }
 
 fn read_chain(elements: Vec<Value>) -> Result<Vec<Vec<u8>>, Reason> {

@@ -8,8 +8,10 @@ use avouch_core::credential::jose::bundle::Bundle;
 use avouch_core::credential::jose::status_list::{Fetched, StatusList};
 use avouch_core::credential::x509::{Certificate, Crl};
 use avouch_core::ended::{Ending, Endings, Mark, Standing};
+use avouch_core::exchange::at_most::GrantsAtMost;
 use avouch_core::id::{Digest, TenantId, TrustDomain};
 use avouch_core::model::federation::{FederationAnchor, Introspected, IssuerAnchor, SamlAnchor};
+use avouch_core::model::ssh::SshAnchor;
 use avouch_core::reason::{Reason, printable};
 use avouch_core::view::{Unusable, View};
 use serde_json::{Map, Value};
@@ -415,12 +417,14 @@ impl Reader<'_> {
         document: &mut TrustDocument,
     ) -> Result<(), Reason> {
         let mut members = Members::of(Document::Trust, path, value)?;
-        let common = Common::take(&mut members, self.tenant)?;
-        let read = match kind_of(path, &members)? {
+        let common = Common::take(path, &mut members, self.tenant)?;
+        let at_most = common.constraints.grants_at_most.to_json();
+        let mut read = match kind_of(path, &members)? {
             Kind::ApiKey => api_key(path, members)?,
             Kind::Issuer => issuer(path, members)?,
             Kind::Federation => federation(path, members)?,
             Kind::Saml => saml(path, members)?,
+            Kind::Ssh => ssh(path, members)?,
             Kind::TrustDomain => trust_domain(members)?,
             Kind::X509 => return self.x509(path, members, &common, document),
             Kind::Unsupported(name) => {
@@ -428,6 +432,9 @@ impl Reader<'_> {
                 return Err(members.refuse(name, detail));
             }
         };
+        if !at_most.is_null() {
+            read.members.insert("grants_at_most".to_owned(), at_most);
+        }
         document.entries.push(Entry {
             anchor: common.anchor(read.name, read.kind, self.source),
             members: read.members,
@@ -496,6 +503,7 @@ enum Kind {
     Federation,
     Issuer,
     Saml,
+    Ssh,
     TrustDomain,
     /// Known by this name, and of no use yet.
     Unsupported(&'static str),
@@ -503,11 +511,12 @@ enum Kind {
 }
 
 /// The member that makes an anchor what it is.
-const KINDS: [(&str, Kind); 8] = [
+const KINDS: [(&str, Kind); 9] = [
     ("x509", Kind::X509),
     ("issuer", Kind::Issuer),
     ("openid_federation", Kind::Federation),
     ("saml", Kind::Saml),
+    ("ssh", Kind::Ssh),
     ("trust_domain", Kind::TrustDomain),
     ("api_key", Kind::ApiKey),
     ("pin", Kind::Unsupported("pin")),
@@ -524,8 +533,8 @@ fn kind_of(path: &str, members: &Members) -> Result<Kind, Reason> {
             "`{path}` is both `{one}` and `{other}`; make two anchors of it"
         ))),
         (None, _) => Err(Document::Trust.refuse(format!(
-            "`{path}` says nothing to trust: it needs one of `x509`, `issuer`, `saml`, `trust_domain` \
-             and `api_key`"
+            "`{path}` says nothing to trust: it needs one of `x509`, `issuer`, `saml`, `ssh`, \
+             `trust_domain` and `api_key`"
         ))),
     }
 }
@@ -564,6 +573,21 @@ fn saml(path: &str, members: Members) -> Result<Read, Reason> {
         name: anchor.entity_id().to_owned(),
         kind: AnchorKind::Saml(anchor),
         members,
+    })
+}
+
+fn ssh(path: &str, mut members: Members) -> Result<Read, Reason> {
+    let value = members.take("ssh").unwrap_or_default();
+    members.finish()?;
+    let anchor = SshAnchor::read_at(&format!("{path}.ssh"), &value)?;
+    let name = match anchor.subject() {
+        Some(subject) => format!("SSH keys of {subject}"),
+        None => format!("SSH authority {}", anchor.fingerprints().join(", ")),
+    };
+    Ok(Read {
+        name,
+        kind: AnchorKind::Ssh(anchor),
+        members: Map::from_iter([("ssh".to_owned(), value)]),
     })
 }
 
@@ -638,7 +662,11 @@ impl Common {
         }
     }
 
-    fn take(members: &mut Members, tenant: &TenantId) -> Result<Self, Reason> {
+    fn take(path: &str, members: &mut Members, tenant: &TenantId) -> Result<Self, Reason> {
+        let grants_at_most = match members.take("grants_at_most") {
+            None => GrantsAtMost::default(),
+            Some(value) => GrantsAtMost::read_at(&format!("{path}.grants_at_most"), &value)?,
+        };
         let tenant = match members.text("tenant")? {
             None => tenant.clone(),
             Some(name) => TenantId::parse(&name).ok_or_else(|| {
@@ -657,7 +685,10 @@ impl Common {
                 expires: members.time("expires")?,
                 key_origin: key_origin(members)?,
             },
-            constraints: constraints(members.members("constraints")?)?,
+            constraints: Constraints {
+                grants_at_most,
+                ..constraints(members.members("constraints")?)?
+            },
             tenant,
         })
     }
@@ -699,6 +730,7 @@ fn constraints(members: Option<Members>) -> Result<Constraints, Reason> {
         purposes: members.choices("purposes", PURPOSES)?,
         path_length: members.count("path_length")?,
         status_lists: status_use(&mut members)?,
+        ..Constraints::default()
     };
     members.finish()?;
     Ok(constraints)

@@ -18,9 +18,9 @@ use crate::manage::apply::arguments::{
 use crate::manage::arguments::cluster::ClusterArguments;
 use crate::manage::arguments::{
     ANCHOR_PUT_EXAMPLES, AdminArguments, AnchorDeleteArguments, AnchorPutArguments,
-    AuthorityArguments, EntryArguments, FederationArguments, IssuerArguments, NodeArguments,
-    PinArguments, Remote, RuleArguments, TenantArguments, TrustDomainArguments, WHY_NOT_EXAMPLES,
-    WhyNotArguments,
+    AuthorityArguments, DrillArguments, EntryArguments, FederationArguments, IssuerArguments,
+    NodeArguments, PinArguments, Remote, RuleArguments, TenantArguments, TrustDomainArguments,
+    WHY_NOT_EXAMPLES, WhyNotArguments,
 };
 use crate::manage::exchange::arguments::TokenArguments;
 use crate::manage::{BrokerArguments, ReceiverArguments, SignalArguments};
@@ -89,6 +89,8 @@ pub enum Command {
     Broker(BrokerArguments),
     /// What a node of a Kubernetes cluster does whose CA is a tenant
     Cluster(ClusterArguments),
+    /// Suppose the worst and see what would come of it: nothing is changed
+    Drill(DrillArguments),
     /// Which workloads get which identity
     Entry(EntryArguments),
     /// The same verdict drawn in full: every check, or every path that failed
@@ -483,7 +485,8 @@ pub struct QuestionArguments {
     /// The ID of the request that an assertion of SAML answers
     #[arg(long, value_name = "ID")]
     pub in_response_to: Option<String>,
-    /// The proof of possession (WPT) that came with a workload identity token
+    /// The proof of possession that came with a workload identity token (a WPT), or with a key of
+    /// SSH (a signature of `ssh-keygen -Y sign -n proof@avouch`)
     #[arg(long, value_name = "FILE")]
     pub proof: Option<PathBuf>,
     /// What the certificate is to be used for [default: server, or any for spiffe and private]

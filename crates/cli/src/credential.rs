@@ -20,9 +20,12 @@ pub fn from_files(
     for path in files {
         found.push((path.as_path(), read(path)?));
     }
-    let is_token = matches!(found.as_slice(), [(_, Recognised::Token { .. })]);
-    if proof.is_some() && !is_token {
-        return Err(usage("`--proof` goes with a token"));
+    let takes_proof = matches!(
+        found.as_slice(),
+        [(_, Recognised::Ssh(_) | Recognised::Token { .. })]
+    );
+    if proof.is_some() && !takes_proof {
+        return Err(usage("`--proof` goes with a token or a key of SSH"));
     }
     if found.len() > 1 {
         return chain_of_files(found, intermediates);
@@ -32,6 +35,10 @@ pub fn from_files(
         Some((_, Recognised::Certificates(chain))) => with_intermediates(chain, intermediates),
         Some((_, Recognised::Other(kind))) => Ok(Credential::Unsupported(kind.to_owned())),
         Some((_, Recognised::Saml(text))) => Ok(Credential::Saml(text)),
+        Some((_, Recognised::Ssh(key))) => {
+            let proof = proof.map(read_signature).transpose()?;
+            Ok(Credential::Ssh { key, proof })
+        }
         Some((_, Recognised::Token { text, is_wit })) => token(text, is_wit, proof),
         None => Err(usage("no credential was named")),
     }
@@ -85,6 +92,12 @@ fn token(text: String, is_wit: bool, proof: Option<&Path>) -> Result<Credential,
         return Ok(Credential::Wit { token: text, proof });
     }
     Ok(Credential::Jwt(text))
+}
+
+/// A signature as `ssh-keygen -Y sign` writes it; what is wrong with it is for the core to say.
+fn read_signature(path: &Path) -> Result<String, Stop> {
+    let bytes = input::read(path, "proof", CREDENTIAL_BYTES)?;
+    Ok(String::from_utf8_lossy(&bytes).into_owned())
 }
 
 fn read_proof(path: &Path) -> Result<String, Stop> {

@@ -75,6 +75,7 @@ pub fn run(arguments: &Arguments) -> Result<Exit, Fault> {
         Command::Advise(advise) => advise::advise(advise, common),
         Command::Broker(broker) => manage::broker(broker, common),
         Command::Cluster(cluster) => manage::cluster(cluster, common),
+        Command::Drill(drill) => manage::drill(drill, common),
         Command::Entry(entry) => manage::entry(entry, common),
         Command::Federation(federation) => manage::federation(federation, common),
         Command::Node(node) => manage::node(node, common),

@@ -20,6 +20,8 @@ pub enum Recognised {
     Other(&'static str),
     /// A response or an assertion of SAML, as XML.
     Saml(String),
+    /// A key or a certificate of SSH, one line as in a file `.pub`.
+    Ssh(String),
     /// A compact token.
     Token {
         /// The token.
@@ -70,7 +72,7 @@ fn recognise_text(text: &str, depth: Depth) -> Result<Recognised, Reason> {
         return recognise_json(trimmed);
     }
     if is_ssh(trimmed) {
-        return Ok(Recognised::Other("ssh"));
+        return Ok(Recognised::Ssh(without_host(trimmed)));
     }
     if trimmed.starts_with('<') && trimmed.contains("urn:oasis:names:tc:SAML") {
         if trimmed.contains("urn:oasis:names:tc:SAML:2.0:metadata") {
@@ -264,6 +266,18 @@ fn is_ssh(text: &str) -> bool {
         }
     }
     false
+}
+
+/// A key without the name of the host that stands before it in `known_hosts`.
+fn without_host(text: &str) -> String {
+    let first = text.lines().next().unwrap_or_default();
+    let words: Vec<&str> = first.split_ascii_whitespace().collect();
+    let key = words
+        .iter()
+        .position(|word| word.starts_with("AAAA"))
+        .unwrap_or_default();
+    let words = words.get(key.saturating_sub(1)..).unwrap_or_default();
+    words.join(" ")
 }
 
 /// Three or five parts of base64url, of which the first begins a JSON object.

@@ -6,8 +6,11 @@ use crate::credential::api_key::ApiKeyAnchor;
 use crate::credential::jose::bundle::Bundle;
 use crate::credential::x509::host::dns_covers;
 use crate::credential::x509::{Certificate, GeneralName};
+use crate::exchange::at_most::GrantsAtMost;
 use crate::id::{TenantId, TrustDomain};
 use crate::model::federation::{FederationAnchor, IssuerAnchor, SamlAnchor};
+use crate::model::ssh::SshAnchor;
+use crate::policy::facts::Facts;
 use crate::question::Purpose;
 use crate::reason::Reason;
 use crate::time::Time;
@@ -114,6 +117,12 @@ impl Anchor {
         })
     }
 
+    /// Whether it may say this of someone.
+    pub(crate) fn admits_facts(&self, facts: &Facts) -> Result<(), Reason> {
+        let at_most = &self.constraints.grants_at_most;
+        at_most.check_facts(&self.name, facts)
+    }
+
     /// Whether it may be used for `purpose`.
     pub(crate) fn admits_purpose(&self, purpose: Purpose) -> Result<(), Reason> {
         let permitted = &self.constraints.purposes;
@@ -144,6 +153,8 @@ pub enum AnchorKind {
     Issuer(IssuerAnchor),
     /// An identity provider of SAML with its keys.
     Saml(SamlAnchor),
+    /// Authorities or keys of SSH.
+    Ssh(SshAnchor),
     /// A SPIFFE trust domain with its bundle.
     TrustDomain(Bundle),
 }
@@ -157,6 +168,7 @@ impl AnchorKind {
             Self::Federation(_) => "openid_federation",
             Self::Issuer(_) => "issuer",
             Self::Saml(_) => "saml",
+            Self::Ssh(_) => "ssh",
             Self::TrustDomain(_) => "trust_domain",
         }
     }
@@ -222,6 +234,8 @@ pub struct Constraints {
     pub path_length: Option<u32>,
     /// Whether tokens are looked up in status lists.
     pub status_lists: StatusUse,
+    /// What may be had through it at most.
+    pub grants_at_most: GrantsAtMost,
 }
 
 /// Whether tokens that an anchor vouches for are looked up in status lists.

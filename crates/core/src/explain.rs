@@ -35,6 +35,7 @@ pub fn of_reason_for_peer(reason: &Reason) -> PeerExplanation {
         Family::Pki => "No path from the certificate to a trusted anchor was accepted.",
         Family::Policy => "The credential is not allowed here.",
         Family::Revocation => "The credential is revoked, or its status could not be told.",
+        Family::Ssh => "The key or certificate of SSH was not accepted.",
         Family::Spiffe => "The SPIFFE identity was not accepted.",
     };
     PeerExplanation {

@@ -110,8 +110,8 @@ impl Identity {
     /// How sure it is that whoever presented the credential is its holder.
     pub fn assurance(&self) -> Assurance {
         match self.path.first().map(Vouch::how) {
-            Some(How::Wit) => Assurance::ProofOfPossession,
-            Some(How::X509) => Assurance::HolderOfKey,
+            Some(How::SshProved | How::Wit) => Assurance::ProofOfPossession,
+            Some(How::Ssh | How::X509) => Assurance::HolderOfKey,
             Some(How::EntityStatement | How::Introspection | How::Jwt | How::Saml) => {
                 Assurance::Bearer
             }
@@ -204,6 +204,8 @@ pub enum IdentityKind {
     Certificate,
     /// A SPIFFE ID.
     Spiffe,
+    /// A name in a certificate of SSH, or that of a listed key.
+    Ssh,
     /// A subject of an issuer.
     Token,
 }
@@ -215,6 +217,7 @@ impl IdentityKind {
             Self::ApiKey => "api_key",
             Self::Certificate => "certificate",
             Self::Spiffe => "spiffe",
+            Self::Ssh => "ssh",
             Self::Token => "token",
         }
     }
@@ -370,6 +373,8 @@ impl Refusal {
 pub enum Need {
     /// The name by which the relying party knows itself.
     Audience,
+    /// The challenge that a proof of SSH answers.
+    Challenge,
     /// Whether an issuer stands by its token.
     Introspection {
         /// The issuer.
@@ -402,6 +407,11 @@ impl Need {
             Self::Audience => {
                 "The token names an audience, and nothing says who you are: give the \
                                name of your service with `--audience` or `audience`."
+                    .to_owned()
+            }
+            Self::Challenge => {
+                "The proof answers a challenge, and nothing says which one you gave out: give it \
+                 with `--nonce` or `nonce`."
                     .to_owned()
             }
             Self::Introspection { issuer } => format!(
@@ -442,6 +452,7 @@ impl Need {
     pub fn name(&self) -> &'static str {
         match self {
             Self::Audience => "audience",
+            Self::Challenge => "challenge",
             Self::Introspection { .. } => "introspection",
             Self::Key(_) => "key",
             Self::KeySet { .. } => "key_set",

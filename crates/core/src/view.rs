@@ -189,7 +189,8 @@ impl View {
             | AnchorKind::Certificate(_)
             | AnchorKind::Federation(_)
             | AnchorKind::Issuer(_)
-            | AnchorKind::Saml(_) => None,
+            | AnchorKind::Saml(_)
+            | AnchorKind::Ssh(_) => None,
         })
     }
 
@@ -205,6 +206,7 @@ impl View {
             | AnchorKind::Certificate(_)
             | AnchorKind::Federation(_)
             | AnchorKind::Saml(_)
+            | AnchorKind::Ssh(_)
             | AnchorKind::TrustDomain(_) => None,
         })
     }
@@ -260,7 +262,8 @@ impl View {
             | AnchorKind::Certificate(_)
             | AnchorKind::Federation(_)
             | AnchorKind::Issuer(_)
-            | AnchorKind::Saml(_) => None,
+            | AnchorKind::Saml(_)
+            | AnchorKind::Ssh(_) => None,
         })
     }
 
@@ -377,7 +380,8 @@ fn index(anchors: &[Arc<Anchor>]) -> BTreeMap<CanonicalName, SameName> {
             AnchorKind::ApiKey(_)
             | AnchorKind::Federation(_)
             | AnchorKind::Issuer(_)
-            | AnchorKind::Saml(_) => continue,
+            | AnchorKind::Saml(_)
+            | AnchorKind::Ssh(_) => continue,
         };
         for certificate in certificates {
             let same = index

@@ -57,6 +57,10 @@ pub enum How {
     Jwt,
     /// A signed assertion of SAML.
     Saml,
+    /// A certified or listed key of SSH.
+    Ssh,
+    /// The same together with proof of possession of the key.
+    SshProved,
     /// A signed token together with proof of possession of the key it names.
     Wit,
     /// A signed certificate.
@@ -72,6 +76,8 @@ impl How {
             Self::Introspection => "introspection",
             Self::Jwt => "jwt",
             Self::Saml => "saml",
+            Self::Ssh => "ssh",
+            Self::SshProved => "ssh_proved",
             Self::Wit => "wit",
             Self::X509 => "x509",
         }

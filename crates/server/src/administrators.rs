@@ -1,5 +1,6 @@
 //! Administrators: who has which role in a tenant.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use avouch_core::id::{SpiffeId, TrustDomain};
@@ -100,6 +101,19 @@ impl Plane {
             }
             Ok(((), vec![change.clone()]))
         })
+    }
+
+    /// The identities that have a role in a tenant or below it: all that one of its trust domains can
+    /// administer, since a role is given to names of the tenant itself or of one above.
+    pub(crate) fn administrators_reached_from(&self, tenant: &Tenant) -> BTreeSet<SpiffeId> {
+        let mut reached = BTreeSet::new();
+        for tenant in self.with_all_below(tenant.id()) {
+            tenant.read(|snapshot| {
+                let admins = snapshot.admins.values();
+                reached.extend(admins.map(|admin| admin.subject.clone()));
+            });
+        }
+        reached
     }
 
     /// Who could give a role that may more than its own would have it, too.

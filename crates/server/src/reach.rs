@@ -75,6 +75,7 @@ impl Concerned {
             | Key::IssuerPins(_)
             | Key::JoinToken(_)
             | Key::Name(_)
+            | Key::Tally(_)
             | Key::Quota
             | Key::Rule(_) => Reach::None,
             Key::Signal(key) => {

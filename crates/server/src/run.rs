@@ -17,6 +17,9 @@ use crate::{federation, http, issuers, node_api, signals};
 /// How often entries are looked through for those that have ended.
 const ENTRIES_PERIOD: Duration = Duration::from_secs(5);
 
+/// How often what was counted of decisions is stored.
+const TALLIES_PERIOD: Duration = Duration::from_secs(60);
+
 /// How often single uses and join tokens are looked through for those that need not be remembered
 /// any more.
 const USES_PERIOD: Duration = Duration::from_secs(60);
@@ -160,9 +163,11 @@ pub async fn run(
     jobs.spawn(signals::keep(Arc::clone(&plane)));
     jobs.spawn(forget_uses(Arc::clone(&plane)));
     jobs.spawn(forget_intents(Arc::clone(&plane)));
+    jobs.spawn(store_tallies(Arc::clone(&plane)));
     if let Some(certificate) = listeners.certificate {
         jobs.spawn(follow_files(certificate));
     }
+    let counting = Arc::clone(&plane);
     if !is_alone {
         jobs.spawn(follow_store(Arc::clone(&plane)));
         jobs.spawn(report_followers(plane));
@@ -176,6 +181,8 @@ pub async fn run(
             serving.abort_all();
         }
     }
+    // What was counted since the last minute.
+    blocking(move || counting.store_tallies()).await?;
     Ok(first?)
 }
 
@@ -246,6 +253,16 @@ async fn forget_intents(plane: Arc<Plane>) {
             Ok(0) => {}
             Ok(intents) => tracing::info!(intents, "intents of what ended long ago are forgotten"),
             Err(error) => tracing::error!(%error, "intents could not be forgotten"),
+        }
+    }
+}
+
+async fn store_tallies(plane: Arc<Plane>) {
+    loop {
+        tokio::time::sleep(TALLIES_PERIOD).await;
+        let plane = Arc::clone(&plane);
+        if let Err(error) = blocking(move || plane.store_tallies()).await {
+            tracing::error!(%error, "what was counted could not be stored; it is counted on");
         }
     }
 }

@@ -22,6 +22,7 @@ use crate::quotas::Rate;
 use crate::reach::{ByNode, Concerned, Reach};
 use crate::readers::Readers;
 use crate::signals;
+use crate::tallies::Tallies;
 
 /// How many calls that changed a tenant are remembered, so that an agent that was away for a while
 /// is told what it missed instead of everything.
@@ -44,6 +45,8 @@ pub struct Tenant {
     pub(crate) rate: Rate,
     /// Who reads what it publishes.
     pub(crate) readers: Readers,
+    /// How often each who vouches was relied on, and is not stored yet.
+    pub(crate) tallies: Tallies,
     /// Counts the changes of this tenant and of those below it.
     pub(crate) news: watch::Sender<u64>,
     /// Counts what its receivers are to be told.
@@ -110,6 +113,7 @@ impl Tenant {
             changing: Mutex::new(()),
             rate: Rate::default(),
             readers: Readers::default(),
+            tallies: Tallies::default(),
             news: watch::Sender::new(0),
             notices: watch::Sender::new(0),
         })

@@ -61,6 +61,7 @@ pub fn decide(
         .filter_map(|need| match need {
             Need::XmlSignature(wanted) => Some(wanted.as_ref()),
             Need::Audience
+            | Need::Challenge
             | Need::Introspection { .. }
             | Need::Key(_)
             | Need::KeySet { .. }

@@ -9,12 +9,12 @@ use avouch_core::id::TrustDomain;
 use crate::fault::Fault;
 use crate::names::{
     AdminId, AnchorId, AttestorId, AuthorityId, EgressId, EntryId, IssuerId, JoinTokenId, NameId,
-    NodeId, RuleId,
+    NodeId, RuleId, TallyId,
 };
 use crate::record::{
     AdminRecord, AnchorRecord, AttestorRecord, AuthorityRecord, EgressRecord, Entry,
     FederationRecord, IssuerKeysRecord, IssuerPinsRecord, IssuerRecord, JoinTokenRecord,
-    NameRecord, NodeRecord, QuotaRecord, RuleRecord, TrustDomainRecord,
+    NameRecord, NodeRecord, QuotaRecord, RuleRecord, TallyRecord, TrustDomainRecord,
 };
 use crate::shared::Shared;
 use crate::signal::{SignalKey, SignalKind, SignalRecord};
@@ -71,6 +71,8 @@ pub enum Object {
     IssuerPins(IssuerPinsRecord),
     /// What is known of a name of someone else's.
     Name(NameRecord),
+    /// How many decisions rested on whom.
+    Tally(TallyRecord),
     /// What the tenant may have and do.
     Quota(QuotaRecord),
     /// Something that is kept of signals.
@@ -96,6 +98,7 @@ impl Object {
             Self::IssuerKeys(keys) => Key::IssuerKeys(keys.id.clone()),
             Self::IssuerPins(pins) => Key::IssuerPins(pins.id.clone()),
             Self::Name(name) => Key::Name(name.id.clone()),
+            Self::Tally(tally) => Key::Tally(tally.id.clone()),
             Self::Quota(_) => Key::Quota,
             Self::Signal(signal) => Key::Signal(signal.key.clone()),
         }
@@ -112,6 +115,7 @@ impl Object {
             | Self::Egress(_)
             | Self::Federation(_)
             | Self::Name(_)
+            | Self::Tally(_)
             | Self::Quota(_)
             | Self::Rule(_)
             | Self::Issuer(_)
@@ -159,6 +163,8 @@ pub enum Key {
     IssuerPins(IssuerId),
     /// What is known of a name of someone else's.
     Name(NameId),
+    /// How many decisions rested on whom.
+    Tally(TallyId),
     /// What the tenant may have and do.
     Quota,
     /// Something that is kept of signals.
@@ -252,6 +258,8 @@ pub struct Snapshot {
     pub issuer_pins: BTreeMap<IssuerId, IssuerPinsRecord>,
     /// What is known of names of others, by the names of what is known.
     pub names: BTreeMap<NameId, NameRecord>,
+    /// How many decisions rested on whom, by day.
+    pub tallies: BTreeMap<TallyId, TallyRecord>,
     /// What the tenant may have and do, if anyone has said.
     pub quota: Option<QuotaRecord>,
     /// What is kept of signals, by kind and name.
@@ -322,6 +330,9 @@ impl Snapshot {
             Object::Name(name) => {
                 self.names.insert(name.id.clone(), name);
             }
+            Object::Tally(tally) => {
+                self.tallies.insert(tally.id.clone(), tally);
+            }
             Object::Quota(quota) => self.quota = Some(quota),
             Object::Signal(signal) => {
                 self.signals.insert(signal.key.clone(), signal);
@@ -375,6 +386,9 @@ impl Snapshot {
             }
             Key::Name(id) => {
                 self.names.remove(id);
+            }
+            Key::Tally(id) => {
+                self.tallies.remove(id);
             }
             Key::Quota => self.quota = None,
             Key::Signal(key) => {

@@ -4,13 +4,13 @@
 //! member is added with a default, is never given another meaning, and members that are not known
 //! are skipped. What cannot be read as what it was is damage, not a default.
 
+mod authority;
 mod federation;
 mod join_token;
+mod registration;
 
 use avouch_core::id::{SpiffeId, TrustDomain};
-use avouch_core::template::IdTemplate;
 use avouch_core::time::Time;
-use base64ct::{Base64, Encoding};
 use serde::{Deserialize, Serialize};
 
 use crate::change::{Change, Key, Object};
@@ -18,17 +18,17 @@ use crate::fault::Fault;
 use crate::keyring::Sealed;
 use crate::names::{
     AdminId, AnchorId, AttestorId, AuthorityId, EgressId, EntryId, IssuerId, JoinTokenId, NameId,
-    NodeId, RuleId, SignalId,
+    NodeId, RuleId, SignalId, TallyId,
 };
 use crate::record::{
-    AdminRecord, AnchorRecord, AttestorRecord, AuthorityKind, AuthorityRecord, AuthorityRole,
-    AuthorityState, AuthorityUse, EgressRecord, Entry, EntryExtras, IssuerKeysRecord,
-    IssuerPinsRecord, IssuerRecord, NameRecord, NodeRecord, QuotaRecord, RevocationListRecord,
-    RevokedCertificate, RuleRecord, Selector, TrustDomainRecord, Upstream,
+    AdminRecord, AnchorRecord, AttestorRecord, EgressRecord, IssuerKeysRecord, IssuerPinsRecord,
+    IssuerRecord, NameRecord, QuotaRecord, RuleRecord, TallyRecord, TrustDomainRecord, Upstream,
 };
 use crate::signal::{SignalKey, SignalKind, SignalRecord};
+use authority::StoredAuthority;
 use federation::StoredFederation;
 use join_token::StoredJoinToken;
+use registration::{StoredEntry, StoredNode};
 
 /// One object of a tenant as it is stored; without a body it was removed.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -78,6 +78,7 @@ impl Row {
                 | Object::JoinToken(_)
                 | Object::Admin(_)
                 | Object::Name(_)
+                | Object::Tally(_)
                 | Object::Quota(_)
                 | Object::Rule(_)
                 | Object::Issuer(_)
@@ -139,6 +140,10 @@ impl Row {
                 id,
                 document: StoredDocument::read(&body)?,
             }),
+            Key::Tally(id) => Object::Tally(TallyRecord {
+                id,
+                document: StoredDocument::read(&body)?,
+            }),
             Key::Quota => Object::Quota(StoredQuota::read(&body)?),
             Key::Signal(key) => Object::Signal(SignalRecord {
                 key,
@@ -173,6 +178,7 @@ fn kind_of(key: &Key) -> &'static str {
         Key::IssuerKeys(_) => "issuer_keys",
         Key::IssuerPins(_) => "issuer_pins",
         Key::Name(_) => "name",
+        Key::Tally(_) => "tally",
         Key::Quota => QUOTA,
         Key::Signal(key) => key.kind.name(),
     }
@@ -193,6 +199,7 @@ fn name_of(key: &Key) -> &str {
         Key::Rule(id) => id.as_str(),
         Key::Issuer(id) | Key::IssuerKeys(id) | Key::IssuerPins(id) => id.as_str(),
         Key::Name(id) => id.as_str(),
+        Key::Tally(id) => id.as_str(),
         Key::Quota => QUOTA,
         Key::Signal(key) => key.id.as_str(),
     }
@@ -215,6 +222,7 @@ fn key_from(kind: &str, id: &str) -> Option<Key> {
         "issuer_keys" => IssuerId::parse(id).map(Key::IssuerKeys),
         "issuer_pins" => IssuerId::parse(id).map(Key::IssuerPins),
         "name" => NameId::parse(id).map(Key::Name),
+        "tally" => TallyId::parse(id).map(Key::Tally),
         QUOTA => (id == QUOTA).then_some(Key::Quota),
         kind => SignalKind::parse(kind)
             .zip(SignalId::parse(id))
@@ -241,6 +249,7 @@ fn body_of(object: &Object) -> Result<String, Fault> {
         Object::IssuerKeys(keys) => serde_json::to_string(&StoredDocument::of(&keys.document)),
         Object::IssuerPins(pins) => serde_json::to_string(&StoredDocument::of(&pins.document)),
         Object::Name(name) => serde_json::to_string(&StoredDocument::of(&name.document)),
+        Object::Tally(tally) => serde_json::to_string(&StoredDocument::of(&tally.document)),
         Object::Quota(quota) => serde_json::to_string(&StoredQuota::of(quota)),
         Object::Signal(signal) => serde_json::to_string(&StoredDocument::of(&signal.document)),
     };
@@ -311,143 +320,6 @@ impl StoredQuota {
 }
 
 #[derive(Serialize, Deserialize)]
-struct StoredAuthority {
-    trust_domain: String,
-    kind: String,
-    role: String,
-    state: String,
-    since: i64,
-    not_before: i64,
-    not_after: i64,
-    public_key: String,
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    certificates: Vec<String>,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    key_address: Option<String>,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    used_for: Option<String>,
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    revoked: Vec<StoredRevocation>,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    revocation_list: Option<StoredRevocationList>,
-}
-
-#[derive(Serialize, Deserialize)]
-struct StoredRevocation {
-    serial: String,
-    at: i64,
-    reason: u8,
-    not_after: i64,
-}
-
-#[derive(Serialize, Deserialize)]
-struct StoredRevocationList {
-    number: u64,
-    this_update: i64,
-    next_update: i64,
-    der: String,
-}
-
-impl StoredAuthority {
-    fn of(record: &AuthorityRecord) -> Self {
-        let certificates = record.certificates.iter();
-        Self {
-            trust_domain: record.trust_domain.to_string(),
-            kind: record.kind.name().to_owned(),
-            role: record.role.name().to_owned(),
-            state: record.state.name().to_owned(),
-            since: record.since.unix(),
-            not_before: record.not_before.unix(),
-            not_after: record.not_after.unix(),
-            public_key: Base64::encode_string(&record.public_key),
-            certificates: certificates.map(|der| Base64::encode_string(der)).collect(),
-            key_address: record.key_address.clone(),
-            used_for: (record.used_for != AuthorityUse::Services)
-                .then(|| record.used_for.name().to_owned()),
-            revoked: record.revoked.iter().map(StoredRevocation::of).collect(),
-            revocation_list: record
-                .revocation_list
-                .as_deref()
-                .map(StoredRevocationList::of),
-        }
-    }
-
-    fn read(body: &str, id: AuthorityId, secret: Option<Vec<u8>>) -> Option<AuthorityRecord> {
-        let stored: Self = serde_json::from_str(body).ok()?;
-        let certificates = stored.certificates.iter();
-        Some(AuthorityRecord {
-            id,
-            trust_domain: TrustDomain::parse(&stored.trust_domain).ok()?,
-            kind: AuthorityKind::parse(&stored.kind)?,
-            role: AuthorityRole::parse(&stored.role)?,
-            state: AuthorityState::parse(&stored.state)?,
-            since: Time::from_unix(stored.since),
-            not_before: Time::from_unix(stored.not_before),
-            not_after: Time::from_unix(stored.not_after),
-            public_key: Base64::decode_vec(&stored.public_key).ok()?,
-            certificates: certificates
-                .map(|text| Base64::decode_vec(text).ok())
-                .collect::<Option<_>>()?,
-            private_key: secret.map(Sealed::from_stored),
-            key_address: stored.key_address,
-            used_for: match stored.used_for {
-                Some(used_for) => AuthorityUse::parse(&used_for)?,
-                None => AuthorityUse::Services,
-            },
-            revoked: stored
-                .revoked
-                .into_iter()
-                .map(StoredRevocation::read)
-                .collect(),
-            revocation_list: match stored.revocation_list {
-                Some(list) => Some(Box::new(list.read()?)),
-                None => None,
-            },
-        })
-    }
-}
-
-impl StoredRevocation {
-    fn of(revoked: &RevokedCertificate) -> Self {
-        Self {
-            serial: revoked.serial.clone(),
-            at: revoked.at.unix(),
-            reason: revoked.reason,
-            not_after: revoked.not_after.unix(),
-        }
-    }
-
-    fn read(self) -> RevokedCertificate {
-        RevokedCertificate {
-            serial: self.serial,
-            at: Time::from_unix(self.at),
-            reason: self.reason,
-            not_after: Time::from_unix(self.not_after),
-        }
-    }
-}
-
-impl StoredRevocationList {
-    fn of(list: &RevocationListRecord) -> Self {
-        Self {
-            number: list.number,
-            this_update: list.this_update.unix(),
-            next_update: list.next_update.unix(),
-            der: Base64::encode_string(&list.der),
-        }
-    }
-
-    fn read(self) -> Option<RevocationListRecord> {
-        Some(RevocationListRecord {
-            number: self.number,
-            this_update: Time::from_unix(self.this_update),
-            next_update: Time::from_unix(self.next_update),
-            der: Base64::decode_vec(&self.der).ok()?,
-        })
-    }
-}
-
-#[derive(Serialize, Deserialize)]
 struct StoredDocument {
     document: String,
 }
@@ -462,153 +334,6 @@ impl StoredDocument {
     fn read(body: &str) -> Option<String> {
         let Self { document } = serde_json::from_str(body).ok()?;
         Some(document)
-    }
-}
-
-#[derive(Serialize, Deserialize)]
-struct StoredEntry {
-    spiffe_id: String,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    parent: Option<String>,
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    node_selectors: Vec<String>,
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    selectors: Vec<String>,
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    dns_names: Vec<String>,
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    federates_with: Vec<String>,
-    #[serde(default, skip_serializing_if = "String::is_empty")]
-    hint: String,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    x509_ttl: Option<u32>,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    jwt_ttl: Option<u32>,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    owner: Option<String>,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    purpose: Option<String>,
-    created: i64,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    expires: Option<i64>,
-}
-
-impl StoredEntry {
-    fn of(entry: &Entry) -> Self {
-        let extras = &entry.extras;
-        Self {
-            spiffe_id: entry.spiffe_id.to_string(),
-            parent: entry.parent.as_ref().map(ToString::to_string),
-            node_selectors: extras
-                .node_selectors
-                .iter()
-                .map(ToString::to_string)
-                .collect(),
-            selectors: entry.selectors.iter().map(ToString::to_string).collect(),
-            dns_names: extras.dns_names.clone(),
-            federates_with: extras
-                .federates_with
-                .iter()
-                .map(ToString::to_string)
-                .collect(),
-            hint: extras.hint.clone(),
-            x509_ttl: extras.x509_ttl,
-            jwt_ttl: extras.jwt_ttl,
-            owner: extras.owner.clone(),
-            purpose: extras.purpose.clone(),
-            created: entry.created.unix(),
-            expires: extras.expires.map(Time::unix),
-        }
-    }
-
-    fn read(body: &str, id: EntryId) -> Option<Entry> {
-        let stored: Self = serde_json::from_str(body).ok()?;
-        let parent = match stored.parent {
-            Some(parent) => Some(SpiffeId::parse(&parent).ok()?),
-            None => None,
-        };
-        let node_selectors = stored.node_selectors.iter();
-        let selectors = stored.selectors.iter();
-        let federates_with = stored.federates_with.iter();
-        let extras = EntryExtras {
-            node_selectors: node_selectors
-                .map(|text| Selector::parse(text))
-                .collect::<Option<_>>()?,
-            dns_names: stored.dns_names,
-            federates_with: federates_with
-                .map(|name| TrustDomain::parse(name).ok())
-                .collect::<Option<_>>()?,
-            hint: stored.hint,
-            x509_ttl: stored.x509_ttl,
-            jwt_ttl: stored.jwt_ttl,
-            owner: stored.owner,
-            purpose: stored.purpose,
-            expires: stored.expires.map(Time::from_unix),
-        };
-        Some(Entry {
-            id,
-            spiffe_id: IdTemplate::parse(&stored.spiffe_id).ok()?,
-            parent,
-            selectors: selectors
-                .map(|text| Selector::parse(text))
-                .collect::<Option<_>>()?,
-            created: Time::from_unix(stored.created),
-            extras: extras.into(),
-        })
-    }
-}
-
-#[derive(Serialize, Deserialize)]
-struct StoredNode {
-    spiffe_id: String,
-    attested_by: String,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    attestor: Option<String>,
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    facts: Vec<String>,
-    created: i64,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    attested: Option<i64>,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    evidence_made: Option<i64>,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    banned: Option<i64>,
-}
-
-impl StoredNode {
-    fn of(node: &NodeRecord) -> Self {
-        Self {
-            spiffe_id: node.spiffe_id.to_string(),
-            attested_by: node.attested_by.clone(),
-            attestor: node.attestor.as_ref().map(ToString::to_string),
-            facts: node.facts.iter().map(ToString::to_string).collect(),
-            created: node.created.unix(),
-            attested: Some(node.attested.unix()),
-            evidence_made: node.evidence_made.map(Time::unix),
-            banned: node.banned.map(Time::unix),
-        }
-    }
-
-    fn read(body: &str, id: NodeId) -> Option<NodeRecord> {
-        let stored: Self = serde_json::from_str(body).ok()?;
-        let facts = stored.facts.iter();
-        let attestor = match stored.attestor {
-            Some(attestor) => Some(AttestorId::parse(&attestor)?),
-            None => None,
-        };
-        Some(NodeRecord {
-            id,
-            spiffe_id: SpiffeId::parse(&stored.spiffe_id).ok()?,
-            attested_by: stored.attested_by,
-            attestor,
-            facts: facts
-                .map(|text| Selector::parse(text))
-                .collect::<Option<_>>()?,
-            created: Time::from_unix(stored.created),
-            attested: Time::from_unix(stored.attested.unwrap_or(stored.created)),
-            evidence_made: stored.evidence_made.map(Time::from_unix),
-            banned: stored.banned.map(Time::from_unix),
-        })
     }
 }
 
@@ -719,36 +444,5 @@ mod tests {
             let expected = format!("the {kind} `{id}` cannot be read");
             assert_eq!(fault, Fault::Corrupt(expected), "{body}");
         }
-    }
-
-    #[test]
-    fn an_authority_keeps_its_private_key_out_of_its_body() {
-        let record = AuthorityRecord {
-            id: AuthorityId::parse("k").unwrap(),
-            trust_domain: TrustDomain::parse("a.test").unwrap(),
-            kind: AuthorityKind::Jwt,
-            role: AuthorityRole::Root,
-            state: AuthorityState::Prepared,
-            since: Time::from_unix(1),
-            not_before: Time::from_unix(2),
-            not_after: Time::from_unix(3),
-            public_key: vec![1, 2, 3],
-            certificates: vec![vec![4], vec![5, 6]],
-            private_key: Some(Sealed::from_stored(vec![7; 40])),
-            key_address: None,
-            used_for: AuthorityUse::Services,
-            revoked: Vec::new(),
-            revocation_list: None,
-        };
-        let change = Change::Put(Object::Authority(record));
-        let row = Row::of(&change).unwrap();
-        assert_eq!(
-            row.body.as_deref(),
-            Some(
-                r#"{"trust_domain":"a.test","kind":"jwt","role":"root","state":"prepared","since":1,"not_before":2,"not_after":3,"public_key":"AQID","certificates":["BA==","BQY="]}"#
-            )
-        );
-        assert_eq!(row.secret, Some(vec![7; 40]));
-        assert_eq!(row.into_change(), Ok(change));
     }
 }

@@ -44,14 +44,14 @@ pub use follower::{Followers, Report};
 pub use intent::{CredentialKind, IntentRow};
 pub use names::{
     AdminId, AnchorId, AttestorId, AuthorityId, EgressId, EntryId, IntentId, IssuerId, JoinTokenId,
-    NameId, NodeId, RuleId, ServerId, SignalId,
+    NameId, NodeId, RuleId, ServerId, SignalId, TallyId,
 };
 pub use record::{
     AdminRecord, AnchorRecord, AttestorRecord, AuthorityKind, AuthorityRecord, AuthorityRole,
     AuthorityState, AuthorityUse, EgressRecord, Entry, EntryExtras, Extras, FederationCourse,
     FederationFailure, FederationRecord, IssuerKeysRecord, IssuerPinsRecord, IssuerRecord,
     JoinTokenRecord, NameRecord, NodeRecord, QuotaRecord, RevocationListRecord, RevokedCertificate,
-    RuleRecord, Selector, TrustDomainRecord, Upstream,
+    RuleRecord, Selector, TallyRecord, TrustDomainRecord, Upstream,
 };
 pub use signal::{SignalKey, SignalKind, SignalRecord};
 pub use single_use::{AttemptId, SingleUse, UseKind, Used};

@@ -64,6 +64,7 @@ impl Plan {
                 | Key::IssuerKeys(_)
                 | Key::IssuerPins(_)
                 | Key::Name(_)
+                | Key::Tally(_)
                 | Key::Quota
                 | Key::Signal(_),
             ) => {}

@@ -11,7 +11,7 @@ use avouch_core::time::Time;
 use crate::keyring::Sealed;
 use crate::names::{
     AdminId, AnchorId, AttestorId, AuthorityId, EgressId, EntryId, IssuerId, JoinTokenId, NameId,
-    NodeId, RuleId,
+    NodeId, RuleId, TallyId,
 };
 
 /// A trust domain of a tenant.
@@ -298,6 +298,15 @@ pub struct NameRecord {
     /// Its name.
     pub id: NameId,
     /// What is known, as JSON. It holds no secret.
+    pub document: String,
+}
+
+/// How many decisions of a tenant rested on whom, on one day.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TallyRecord {
+    /// The day.
+    pub id: TallyId,
+    /// What was counted, as JSON.
     pub document: String,
 }
 

@@ -200,6 +200,7 @@ pub(super) fn key_of(anchor: &Anchor) -> String {
             format!("openid_federation {}", federation.entity_id())
         }
         AnchorKind::Saml(provider) => format!("saml {}", provider.entity_id()),
+        AnchorKind::Ssh(trusted) => format!("ssh {}", trusted.fingerprints().join(", ")),
         AnchorKind::TrustDomain(bundle) => format!("trust_domain {}", bundle.trust_domain),
     }
 }
@@ -218,6 +219,7 @@ fn certificate_of(entry: &Entry) -> Option<&Certificate> {
         | AnchorKind::Issuer(_)
         | AnchorKind::Federation(_)
         | AnchorKind::Saml(_)
+        | AnchorKind::Ssh(_)
         | AnchorKind::TrustDomain(_) => None,
     }
 }
@@ -357,6 +359,7 @@ fn keys_of(anchor: &Anchor) -> BTreeSet<String> {
             keys.extend(bundle.x509_authorities.iter().map(name));
             keys
         }
+        AnchorKind::Ssh(trusted) => trusted.fingerprints().into_iter().collect(),
         AnchorKind::ApiKey(_) | AnchorKind::Certificate(_) => BTreeSet::new(),
     }
 }

@@ -102,6 +102,7 @@ fn anchor_json(anchor: &Anchor) -> Value {
         | AnchorKind::Issuer(_)
         | AnchorKind::Federation(_)
         | AnchorKind::Saml(_)
+        | AnchorKind::Ssh(_)
         | AnchorKind::TrustDomain(_) => Value::Null,
     };
     json!({

@@ -12,7 +12,7 @@ use clap::{Args, Subcommand};
 
 pub use super::bound::Bound;
 pub use authority::{AuthorityCommand, BootstrapTokenArguments, SignArguments};
-pub use issuers::IssuerCommand;
+pub use issuers::{DrillCommand, IssuerCommand};
 pub use pins::{
     PinCommand, PinImportArguments, PinMode, PinPutArguments, PinSaid, PinStageArguments,
 };
@@ -108,6 +108,8 @@ noun! { /// The arguments of `tenant`.
 TenantArguments: TenantCommand }
 noun! { /// The arguments of `trust-domain`.
 TrustDomainArguments: TrustDomainCommand }
+noun! { /// The arguments of `drill`.
+DrillArguments: DrillCommand }
 noun! { /// The arguments of `entry`.
 EntryArguments: EntryCommand }
 noun! { /// The arguments of `authority`.

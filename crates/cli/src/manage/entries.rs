@@ -27,6 +27,14 @@ const ROW: [Column; 6] = [
     ("EXPIRES", "expires"),
 ];
 
+const ORPHAN: [Column; 5] = [
+    ("ORPHANED", "entry"),
+    ("ITS OWNER", "owner"),
+    ("OF", "issuer"),
+    ("SINCE", "since"),
+    ("EVENT", "event"),
+];
+
 const BOUND: [Column; 5] = [
     ("ENTRY", "entry"),
     ("IDS", "ids"),
@@ -72,6 +80,12 @@ pub fn entry(arguments: &EntryArguments, common: &Common) -> Result<Exit, Fault>
     }
 }
 
+/// The elements of a list over all its pages.
+fn all(pages: &[Value], name: &str) -> Vec<Value> {
+    let lists = pages.iter().map(|page| list_of(page, name));
+    lists.flatten().cloned().collect()
+}
+
 struct Asking<'a> {
     client: Client,
     path: String,
@@ -84,11 +98,15 @@ impl Asking<'_> {
     }
 
     fn list(&self) -> Result<Exit, Fault> {
-        let entries = self.all(&self.path, "entries", "")?;
+        let pages = self.pages(&self.path, "")?;
+        let (entries, orphaned) = (all(&pages, "entries"), all(&pages, "orphaned"));
         output::formatted(
             self.common.output,
-            || table(&ROW, &entries),
-            || pretty(&json!({ "entries": entries })),
+            || match orphaned.is_empty() {
+                true => table(&ROW, &entries),
+                false => format!("{}\n{}", table(&ROW, &entries), table(&ORPHAN, &orphaned)),
+            },
+            || pretty(&json!({ "entries": entries, "orphaned": orphaned })),
         )?;
         Ok(Exit::Accepted)
     }
@@ -97,7 +115,8 @@ impl Asking<'_> {
         let asked = [("node", node), ("could", could)];
         let asked = asked.map(|(name, id)| id.map(|id| format!("&{name}={id}")));
         let asked: String = asked.into_iter().flatten().collect();
-        let bounds = self.all(&path(self.common, "bounds")?, "bounds", &asked)?;
+        let pages = self.pages(&path(self.common, "bounds")?, &asked)?;
+        let bounds = all(&pages, "bounds");
         output::formatted(
             self.common.output,
             || table(&BOUND, &bounds),
@@ -109,19 +128,21 @@ impl Asking<'_> {
         })
     }
 
-    /// A list that comes in pages.
-    fn all(&self, path: &str, name: &str, asked: &str) -> Result<Vec<Value>, Fault> {
-        let mut all = Vec::new();
+    /// The pages in which a list comes.
+    fn pages(&self, path: &str, asked: &str) -> Result<Vec<Value>, Fault> {
+        let mut pages = Vec::new();
         let mut after = String::new();
         loop {
             let page = self
                 .client
                 .get(&format!("{path}?limit={PAGE}{asked}{after}"))?;
-            all.extend_from_slice(list_of(&page, name));
-            let Some(next) = page.get("next").and_then(Value::as_str) else {
-                return Ok(all);
+            let next = page.get("next").and_then(Value::as_str);
+            let next = next.map(segment).transpose()?.map(str::to_owned);
+            pages.push(page);
+            let Some(next) = next else {
+                return Ok(pages);
             };
-            after = format!("&after={}", segment(next)?);
+            after = format!("&after={next}");
         }
     }
 

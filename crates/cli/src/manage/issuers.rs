@@ -114,7 +114,12 @@ pub fn issuer(arguments: &IssuerArguments, common: &Common) -> Result<Exit, Faul
             output::formatted(common.output, || drawn_impact(&answer), || pretty(&answer))?;
             Ok(Exit::Accepted)
         }
-        IssuerCommand::List => {
+        IssuerCommand::List { by_reliance: true } => {
+            let answer = client.get(&path(common, "reliance")?)?;
+            output::formatted(common.output, || drawn_ranking(&answer), || pretty(&answer))?;
+            Ok(Exit::Accepted)
+        }
+        IssuerCommand::List { by_reliance: false } => {
             let answer = client.get(&path(common, "issuers")?)?;
             tell_list(common, &answer, "issuers", &ISSUER)
         }
@@ -247,13 +252,14 @@ fn drawn_impact(answer: &Value) -> String {
 }
 
 fn drawn(answer: &Value) -> String {
-    const ONE: [Column; 11] = [
+    const ONE: [Column; 12] = [
         ("NAME", "name"),
         ("ISSUER", "issuer"),
         ("PRESET", "preset"),
         ("STATE", "state"),
         ("ADMITS", "admits"),
         ("WARNINGS", "warnings"),
+        ("GRANTS AT MOST", "grants_at_most"),
         ("OWNER", "owner"),
         ("REASON", "reason"),
         ("EXPIRES", "expires"),
@@ -289,5 +295,55 @@ fn drawn(answer: &Value) -> String {
     if !events.is_empty() {
         parts.push(table(&EVENT, events));
     }
+    for (head, name) in [("REVOKE", "revoke"), ("MFA", "mfa"), ("AUDIT", "audit")] {
+        let said = answer.get("panels").map(|panels| list_of(panels, name));
+        parts.extend(said.map(|said| panel(head, said)));
+    }
+    parts.join("\n")
+}
+
+/// A heading, and a sentence a line.
+pub(super) fn panel(head: &str, said: &[Value]) -> String {
+    let lines = said.iter().filter_map(Value::as_str);
+    let lines = lines.map(|line| format!("  {}\n", avouch_core::reason::printable(line)));
+    format!("{head}\n{}", lines.collect::<String>())
+}
+
+fn drawn_ranking(answer: &Value) -> String {
+    const WHOLE: [Column; 5] = [
+        ("DECISIONS", "decisions"),
+        ("SINCE", "since"),
+        ("DAYS KEPT", "days"),
+        ("MOST OF THE DECISIONS BY ONE (%)", "most_share"),
+        ("MOST RELYING PARTIES BY ONE ALONE (%)", "most_depends"),
+    ];
+    const ONE: [Column; 7] = [
+        ("NAME", "name"),
+        ("KIND", "kind"),
+        ("RULES", "rules"),
+        ("ENTRIES", "entries"),
+        ("DEPENDS %", "depends"),
+        ("DECISIONS", "decisions"),
+        ("SHARE %", "share"),
+    ];
+    const STATIC: [Column; 2] = [
+        ("STATIC KEY", "name"),
+        ("COULD BE A TOKEN OF", "replaceable_by"),
+    ];
+    let note = answer
+        .get("note")
+        .and_then(Value::as_str)
+        .unwrap_or_default();
+    let issuers = list_of(answer, "issuers");
+    let is_static = |one: &&Value| {
+        let by = one.get("replaceable_by").and_then(Value::as_array);
+        by.is_some_and(|by| !by.is_empty())
+    };
+    let keys: Vec<Value> = issuers.iter().filter(is_static).cloned().collect();
+    let mut parts = vec![members(&WHOLE, answer), table(&ONE, issuers)];
+    if !keys.is_empty() {
+        parts.push(table(&STATIC, &keys));
+    }
+    parts.push(format!("{note}\n"));
     parts.join("\n")
 }

@@ -199,6 +199,8 @@ fn said_by(vouch: &Value) -> String {
     match vouch.get("how").and_then(Value::as_str) {
         Some("x509") => format!("signed by {by}"),
         Some("api_key") => "known by its digest".to_owned(),
+        Some("ssh") => format!("known to {by} by key {key}"),
+        Some("ssh_proved") => format!("known to {by} by key {key}, and proved by its holder"),
         Some("wit") => format!("signed by {by}, key {key}, and proved by its holder"),
         Some(_) | None => format!("signed by {by}, key {key}"),
     }

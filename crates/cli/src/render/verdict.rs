@@ -83,6 +83,7 @@ fn kind_in_words(kind: IdentityKind) -> &'static str {
         IdentityKind::ApiKey => "API key",
         IdentityKind::Certificate => "name of a certificate",
         IdentityKind::Spiffe => "SPIFFE ID",
+        IdentityKind::Ssh => "name in SSH",
         IdentityKind::Token => "subject of a token",
     }
 }
@@ -124,6 +125,8 @@ fn said_by(vouch: &Vouch) -> String {
         How::EntityStatement | How::Jwt | How::Saml => format!("signed by {by}, key {key}"),
         How::Introspection => format!("told by {by} when it was asked"),
         How::Wit => format!("signed by {by}, key {key}, and proved by its holder"),
+        How::Ssh => format!("known to {by} by key {key}"),
+        How::SshProved => format!("known to {by} by key {key}, and proved by its holder"),
         How::ApiKey => "known by its digest".to_owned(),
     }
 }
@@ -144,6 +147,10 @@ fn anchor_in_words(reached: &AnchorReached) -> String {
         (AnchorKind::TrustDomain(bundle), _) => {
             format!("the bundle of {}", bundle.trust_domain)
         }
+        (AnchorKind::Ssh(trusted), _) => match trusted.subject() {
+            Some(_) => format!("the key listed as {name}"),
+            None => format!("the trusted authority {name}"),
+        },
     }
 }
 
@@ -165,6 +172,8 @@ fn counts(identity: &Identity) -> String {
                 | How::Introspection
                 | How::Jwt
                 | How::Saml
+                | How::Ssh
+                | How::SshProved
                 | How::Wit
                 | How::X509,
             ) => {

@@ -287,25 +287,39 @@ fn what_is_no_credential_is_told_by_its_name() {
 }
 
 #[test]
-fn known_kinds_that_cannot_be_decided_are_refused_by_name() {
-    let folder = Folder::new("known_kinds");
-    for (text, kind) in [
-        ("ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIJ me@host", "ssh"),
-        ("host.example ssh-rsa AAAAB3NzaC1yc2E", "ssh"),
-        (
-            "-----BEGIN PGP PUBLIC KEY BLOCK-----\n\nxx\n-----END PGP PUBLIC KEY BLOCK-----\n",
-            "openpgp",
-        ),
+fn keys_of_ssh_are_recognised_also_behind_the_name_of_a_host() {
+    let folder = Folder::new("keys_of_ssh");
+    let good = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIBX/2ks0OxHHiJvW2LDjcbZGdTbYsbXTHv8oP2KPKCPv";
+    let behind = format!("host.example {good}");
+    let trust = format!("anchors: [{{ssh: {{keys: [\"{good}\"], subject: robot}}}}]");
+    folder.file("trust.yaml", trust);
+    for (text, code) in [
+        (good, 0),
+        (&behind, 0),
+        ("ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIJ me@host", 3),
+        ("host.example ssh-rsa AAAAB3NzaC1yc2E", 3),
     ] {
         folder.file("input", text);
-        let ran = folder.run(&["verify", "input", "-o", "json"]);
-        assert_eq!(
-            (ran.code, code_of(&ran).as_str()),
-            (3, "input.unsupported"),
-            "{text}"
-        );
-        assert_eq!(ran.json()["reason"]["evidence"]["kind"], kind);
+        let ran = folder.run(&["verify", "input", "--trust", "trust.yaml", "-o", "json"]);
+        assert_eq!(ran.code, code, "{text}: {}", ran.out);
+        if code == 3 {
+            assert_eq!(code_of(&ran), "input.ssh_malformed", "{text}");
+        }
     }
+}
+
+#[test]
+fn known_kinds_that_cannot_be_decided_are_refused_by_name() {
+    let folder = Folder::new("known_kinds");
+    let text = "-----BEGIN PGP PUBLIC KEY BLOCK-----\n\nxx\n-----END PGP PUBLIC KEY BLOCK-----\n";
+    folder.file("input", text);
+    let ran = folder.run(&["verify", "input", "-o", "json"]);
+    assert_eq!(
+        (ran.code, code_of(&ran).as_str()),
+        (3, "input.unsupported"),
+        "{text}"
+    );
+    assert_eq!(ran.json()["reason"]["evidence"]["kind"], "openpgp");
 }
 
 #[test]

@@ -461,3 +461,91 @@ fn a_server_that_wants_a_nonce_gets_it_in_a_second_proof() {
     );
     assert!(header["jwk"].get("d").is_none(), "{header}");
 }
+
+/// Believes an authority of SSH about people, and gives something to one of them.
+fn trust_people(jobs: &Jobs) {
+    let folder = &jobs.plane.folder;
+    let anchor = json!({
+        "ssh": {"authorities": [jobs.file("ca.pub")], "certify": "users"},
+        "owner": "the platform team", "reason": "people deploy from laptops",
+    });
+    let rule = json!({
+        "from": {"anchor": "people", "facts": {"ssh.principal": "deploy"}},
+        "gives": {"spiffe_id": "spiffe://demo.avouch.test/people/{ssh.principal}",
+            "kinds": ["x509-svid"]},
+        "owner": "the platform team", "reason": "deploys by hand",
+    });
+    folder.file("people.json", anchor.to_string());
+    folder.file("rule-people.json", rule.to_string());
+    for (noun, file) in [("anchor", "people.json"), ("rule", "rule-people.json")] {
+        let put = jobs
+            .plane
+            .run(&[noun, "put", "people", "--tenant", "demo", "-f", file]);
+        assert_eq!(put.code, 0, "{}", put.err);
+    }
+}
+
+#[test]
+fn a_certificate_of_ssh_is_exchanged_with_the_key_that_ssh_keygen_signs_with() {
+    let there = Command::new("ssh-keygen").arg("-?").output();
+    if there.is_err() {
+        return println!("skipped: keys of SSH: `ssh-keygen` is not installed");
+    }
+    let jobs = Jobs::start("exchange-ssh");
+    let folder = &jobs.plane.folder;
+    let keygen = |arguments: &[&str]| {
+        let mut command = Command::new("ssh-keygen");
+        let made = command.args(arguments).current_dir(folder.path()).output();
+        assert!(made.unwrap().status.success(), "{arguments:?}");
+    };
+    for name in ["ca", "person", "thief"] {
+        keygen(&["-q", "-t", "ed25519", "-N", "", "-f", name]);
+    }
+    keygen(&[
+        "-q",
+        "-s",
+        "ca",
+        "-I",
+        "person",
+        "-n",
+        "deploy",
+        "person.pub",
+    ]);
+    trust_people(&jobs);
+    let server = jobs.plane.http();
+    let exchange = |more: &[&str]| {
+        let exchange = ["token", "exchange", "--tenant", "demo", "--server", &server];
+        folder.run(&[&exchange, more].concat())
+    };
+    // The certificate beside the key is found by itself.
+    let ran = exchange(&["--ssh-key", "person", "--out", "identity"]);
+    assert_eq!(ran.code, 0, "{}", ran.err);
+    assert!(
+        ran.out
+            .starts_with("spiffe://demo.avouch.test/people/deploy\n"),
+        "{}",
+        ran.out
+    );
+    let of = [
+        "--ssh-certificate",
+        "person-cert.pub",
+        "--ssh-key",
+        "thief",
+        "--out",
+        "x",
+    ];
+    let stolen = exchange(&of);
+    assert_eq!(stolen.code, 3);
+    assert!(stolen.err.contains("(ssh.proof_key)"), "{}", stolen.err);
+    // A key that nobody has certified, and one that is not there.
+    let bare = exchange(&[
+        "--ssh-certificate",
+        "person.pub",
+        "--ssh-key",
+        "person",
+        "--out",
+        "x",
+    ]);
+    assert!(bare.err.contains("(ssh.key_unknown)"), "{}", bare.err);
+    assert_eq!(exchange(&["--ssh-key", "nobody", "--out", "x"]).code, 1);
+}

@@ -4,6 +4,7 @@ pub mod api_key;
 pub mod jose;
 pub(crate) mod members;
 pub mod saml;
+pub mod ssh;
 pub mod tpm;
 pub mod x509;
 
@@ -25,6 +26,13 @@ pub enum Credential {
     Opaque(String),
     /// A SAML response or assertion, XML.
     Saml(String),
+    /// A public key or a certificate of SSH, and the proof that its holder has the key.
+    Ssh {
+        /// One line as in a file `.pub`.
+        key: String,
+        /// A signature as `ssh-keygen -Y sign` writes it, over [`ssh::statement`].
+        proof: Option<String>,
+    },
     /// A kind that is known but not yet decided here, by its name.
     Unsupported(String),
     /// A workload identity token and the proof that its holder has the key it names.
@@ -46,6 +54,7 @@ impl Credential {
             Self::Jwt(_) => "jwt",
             Self::Opaque(_) => "opaque",
             Self::Saml(_) => "saml",
+            Self::Ssh { .. } => "ssh",
             Self::Unsupported(kind) => kind,
             Self::Wit { .. } => "wit",
             Self::X509(_) => "x509",
@@ -58,6 +67,10 @@ impl Credential {
         match self {
             Self::ApiKey(text) | Self::Jwt(text) | Self::Opaque(text) | Self::Saml(text) => {
                 Digest::of_list([kind, text.as_bytes()])
+            }
+            Self::Ssh { key, proof } => {
+                let proof = proof.as_deref().unwrap_or_default();
+                Digest::of_list([kind, key.as_bytes(), proof.as_bytes()])
             }
             Self::Unsupported(_) => Digest::of_list([kind]),
             Self::Wit { token, proof } => {

@@ -7,6 +7,7 @@ use super::statement::{Ancestor, may_grow};
 use crate::anchor::{Anchor, AnchorKind};
 use crate::id::{Digest, SpiffeId, TrustDomain};
 use crate::model::federation::SignedIn;
+use crate::policy::facts::Facts;
 use crate::reason::{Reason, printable};
 use crate::time::Time;
 use crate::verdict::{Identity, IdentityKind};
@@ -61,6 +62,8 @@ pub struct Given<'a> {
     pub lineage: Vec<Ancestor>,
     /// How the subject signed in, if its token says so.
     pub signed_in: Option<SignedIn>,
+    /// The anchor through which nobody may be had who administers, if it descends from one.
+    pub keeps_from_administering: Option<String>,
     /// Whether it is less than usual, because the subject has not signed in as the rule asks.
     pub is_capped: bool,
 }
@@ -173,12 +176,23 @@ fn under<'a>(
     actor: Option<&Believed>,
     wanted: &Wanted,
 ) -> Result<Given<'a>, Reason> {
+    rule.check_bounds()?;
     let statement = subject.statement.as_ref();
     let lineage = lineage(place, subject, digest)?;
-    let signed_in = statement.map(|statement| &statement.signed_in);
-    let cap = match rule.assurance.check(signed_in, place.now) {
+    let anchor = &subject.identity.anchor().anchor;
+    let at_most = &anchor.constraints.grants_at_most;
+    anchor.admits_facts(&Facts::of_map(subject.identity.facts().clone()))?;
+    let said = statement.map(|statement| &statement.signed_in);
+    let signed_in = said.map(|said| at_most.capped(said));
+    let cap = match rule.assurance.check(signed_in.as_ref(), place.now) {
         Ok(()) => None,
-        Err(reason) => Some(rule.assurance.otherwise.as_ref().ok_or(reason)?),
+        Err(reason) => Some(rule.assurance.otherwise.as_ref().ok_or_else(|| {
+            let is_bound_alone = rule.assurance.check(said, place.now).is_ok();
+            match is_bound_alone {
+                true => at_most.assurance_exceeded(&anchor.name),
+                false => reason,
+            }
+        })?),
     };
     let kind = kind(rule, wanted)?;
     let scopes = match cap {
@@ -194,19 +208,46 @@ fn under<'a>(
     let lifetime = bounded(place, rule, &subject.identity, lifetime, descends);
     // Nobody acts for longer than they are who they are.
     let acting = actor.map(|actor| actor.identity.valid_until().plus(1).since(place.now));
+    let id = rule.gives.template.fill(subject.identity.facts())?;
+    let keeps_from_administering = check_descent(place, rule, &lineage, &id)?;
     Ok(Given {
         kind,
-        id: rule.gives.template.fill(subject.identity.facts())?,
+        id,
+        keeps_from_administering,
         audiences: audiences(rule, kind, wanted)?,
         scopes: narrowed(scopes, said, wanted.scopes.as_deref())?,
         lifetime: acting.map_or(lifetime, |left| left.min(lifetime)),
         actors: carried(kind, actors(place, rule, subject, actor)?)?,
         may_act: statement.and_then(|statement| statement.may_act.clone()),
         lineage,
-        signed_in: signed_in.cloned(),
+        signed_in,
         is_capped: cap.is_some(),
         rule,
     })
+}
+
+/// Whether what is given is within what may be had through each anchor that it descends from: what was
+/// had within a bound is not exchanged again beyond it. Gives the anchor through which nobody may
+/// administer, if there is one.
+fn check_descent(
+    place: Place<'_>,
+    rule: &ExchangeRule,
+    lineage: &[Ancestor],
+    id: &SpiffeId,
+) -> Result<Option<String>, Reason> {
+    let mut keeps_from_administering = None;
+    for ancestor in lineage {
+        let anchors = place.view.anchors().iter();
+        for anchor in anchors.filter(|anchor| stands(place, anchor, ancestor)) {
+            let at_most = &anchor.constraints.grants_at_most;
+            at_most.check_given(&anchor.name, rule)?;
+            at_most.check_id(&anchor.name, id)?;
+            if !at_most.lets_administer() {
+                keeps_from_administering = Some(anchor.name.clone());
+            }
+        }
+    }
+    Ok(keeps_from_administering)
 }
 
 /// What the subject descends from, and itself. What the tenant has signed says so; every anchor in
@@ -219,7 +260,8 @@ fn lineage(place: Place<'_>, subject: &Believed, digest: Digest) -> Result<Vec<A
         | AnchorKind::Certificate(_)
         | AnchorKind::Federation(_)
         | AnchorKind::Issuer(_)
-        | AnchorKind::Saml(_) => false,
+        | AnchorKind::Saml(_)
+        | AnchorKind::Ssh(_) => false,
     };
     let said = match &subject.statement {
         Some(statement) => &statement.lineage,
@@ -262,6 +304,7 @@ fn stands(place: Place<'_>, anchor: &Anchor, ancestor: &Ancestor) -> bool {
         AnchorKind::ApiKey(_)
         | AnchorKind::Certificate(_)
         | AnchorKind::Federation(_)
+        | AnchorKind::Ssh(_)
         | AnchorKind::TrustDomain(_) => true,
     };
     let is_admitted = || anchor.admits(place.view.tenant(), place.now).is_ok();

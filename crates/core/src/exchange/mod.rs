@@ -6,6 +6,7 @@
 //! audiences, never wider and never for longer than what was shown. Nothing here signs anything.
 
 pub mod assurance;
+pub mod at_most;
 pub mod delegation;
 pub mod dpop;
 pub mod drift;

@@ -13,6 +13,7 @@ use crate::credential::jose::jwk::KeySet;
 use crate::credential::members::Members;
 use crate::id::TrustDomain;
 use crate::model::federation::{CHAIN_FACTS, SAML_FACTS};
+use crate::model::ssh::FACTS as SSH_FACTS;
 use crate::policy::presets::Preset;
 use crate::policy::reading::Vocabulary;
 use crate::policy::rules::{Rule, invalid, require_pins};
@@ -90,7 +91,6 @@ impl Reader<'_> {
         let is_excused = unpinned.as_ref().is_some_and(|one| one.holds(self.now));
         let admits = self.admission("from", members.get("from"), is_excused)?;
         let gives = self.grant(&members, &admits, is_excused)?;
-        self.check_at_most(&admits, &gives)?;
         let assurance = self.assurance(&members, &gives)?;
         let actors = match members.get("actors") {
             None => Vec::new(),
@@ -102,7 +102,8 @@ impl Reader<'_> {
                 return Err(members.mistyped("actors", "a list that is not empty", other));
             }
         };
-        Ok(ExchangeRule {
+        let mut rule = ExchangeRule {
+            beyond: None,
             name: self.name.to_owned(),
             admits,
             gives,
@@ -120,40 +121,24 @@ impl Reader<'_> {
                 expires: self.time(&members, "expires")?,
                 key_origin: None,
             },
-        })
+        };
+        rule.beyond = self.beyond(&rule);
+        Ok(rule)
     }
 
-    /// No rule gives more for tokens of an issuer than whoever trusts it has bounded it to.
-    fn check_at_most(&self, admits: &Admission, gives: &Grant) -> Result<(), Reason> {
-        let Some(name) = admits.anchor() else {
-            return Ok(());
-        };
+    /// Why a rule gives more than may be had through the anchor that it admits from.
+    fn beyond(&self, rule: &ExchangeRule) -> Option<Reason> {
         let mut anchors = self.view.anchors().iter();
-        let Some(anchor) = anchors.find(|anchor| anchor.name == name) else {
-            return Ok(());
-        };
-        let AnchorKind::Issuer(issuer) = &anchor.kind else {
-            return Ok(());
-        };
-        let at_most = issuer.grants_at_most();
-        if let Some(most) = at_most.lifetime
-            && gives.lifetime > most
-        {
-            return Err(self.refuse(format!(
-                "it gives for {} seconds, and `{name}` grants {most} at most",
-                gives.lifetime
-            )));
-        }
-        let below = &at_most.below;
-        if !below.is_empty() && !below.iter().any(|id| gives.template.is_below(id)) {
-            let below = below.iter().map(ToString::to_string);
-            return Err(self.refuse(format!(
-                "it gives {}, and `{name}` grants at most what is below {}",
-                gives.template,
-                below.collect::<Vec<_>>().join(", ")
-            )));
-        }
-        Ok(())
+        let anchor = anchors.find(|anchor| match rule.admits.source() {
+            Source::Anchor(name) => anchor.name == *name,
+            Source::Client { .. } => false,
+            Source::TrustDomain(name) => match &anchor.kind {
+                AnchorKind::TrustDomain(bundle) => bundle.trust_domain == *name,
+                _ => false,
+            },
+        })?;
+        let at_most = &anchor.constraints.grants_at_most;
+        at_most.check_rule(&anchor.name, rule).err()
     }
 
     fn admission(
@@ -262,6 +247,7 @@ impl Reader<'_> {
             | AnchorKind::Certificate(_)
             | AnchorKind::Federation(_)
             | AnchorKind::Saml(_)
+            | AnchorKind::Ssh(_)
             | AnchorKind::TrustDomain(_) => true,
         };
         let (called, vocabulary, preset) = match &anchor.kind {
@@ -285,6 +271,7 @@ impl Reader<'_> {
                 Vocabulary::Named(OF_CERTIFICATES),
                 None,
             ),
+            AnchorKind::Ssh(_) => (anchor.name.clone(), Vocabulary::Named(SSH_FACTS), None),
             AnchorKind::ApiKey(_) | AnchorKind::TrustDomain(_) => {
                 (anchor.name.clone(), Vocabulary::Named(&[]), None)
             }
@@ -293,6 +280,7 @@ impl Reader<'_> {
         match (&anchor.kind, &facts) {
             // A key is one subject already.
             (AnchorKind::ApiKey(_), _) => {}
+            (AnchorKind::Ssh(trusted), _) if trusted.subject().is_some() => {}
             (AnchorKind::Issuer(issuer), facts) if !is_excused => {
                 let rules: Vec<Rule> = facts.iter().cloned().collect();
                 require_pins(issuer.issuer(), preset, &rules)?;
@@ -328,7 +316,7 @@ impl Reader<'_> {
         match (named.next(), named.next()) {
             (Some(anchor), None) => Ok(anchor),
             (None, _) => Err(self.refuse(format!(
-                "no anchor `{name}` is known here that is an issuer, a certificate or a key"
+                "no anchor `{name}` is known here that is an issuer, a certificate, a key or an authority"
             ))),
             (Some(_), Some(_)) => Err(self.refuse(format!("two anchors are called `{name}`"))),
         }
@@ -434,7 +422,8 @@ impl Reader<'_> {
             (Source::TrustDomain(_), _) => Vocabulary::Named(OF_WORKLOADS),
         };
         for fact in template.facts() {
-            if !matches!(fact, "x509.subject" | "x509.serial" | "spiffe.path") {
+            let is_named = matches!(fact, "x509.subject" | "x509.serial" | "spiffe.path");
+            if !is_named && !SSH_FACTS.contains(&fact) {
                 vocabulary.check(self.name, fact)?;
             }
             let is_shared = Preset::shared_with(&admits.called).is_some();

@@ -7,10 +7,10 @@ use super::assurance::AssuranceRule;
 use super::template::Template;
 use crate::anchor::{AnchorKind, Stewardship};
 use crate::credential::jose::jwk::KeySet;
-use crate::id::TrustDomain;
+use crate::id::{SpiffeId, TrustDomain};
 use crate::policy::facts::Facts;
 use crate::policy::presets::Preset;
-use crate::policy::rules::{Rule, invalid};
+use crate::policy::rules::{Matcher, Rule, invalid};
 use crate::reason::{Reason, printable};
 use crate::time::Time;
 use crate::verdict::Identity;
@@ -33,6 +33,8 @@ pub struct ExchangeRule {
     /// Whether a proof must answer a nonce (RFC 9449 8).
     pub(super) nonce: bool,
     pub(super) stewardship: Stewardship,
+    /// Why it gives more than may be had through its anchor, if it does.
+    pub(super) beyond: Option<Reason>,
 }
 
 /// Someone from somewhere.
@@ -217,6 +219,58 @@ impl ExchangeRule {
         self.nonce
     }
 
+    /// Whether it gives no more than may be had through the anchor that it admits from.
+    ///
+    /// # Errors
+    ///
+    /// `issue.bound_exceeded`.
+    pub fn check_bounds(&self) -> Result<(), Reason> {
+        self.beyond.clone().map_or(Ok(()), Err)
+    }
+
+    /// Whether someone whom it admits could be given this identity.
+    pub fn could_give(&self, id: &SpiffeId) -> bool {
+        let conditions = self.admits.facts.as_ref().map(|facts| facts.conditions());
+        self.gives.template.could_be(id, |fact, segment| {
+            let matcher = conditions.and_then(|conditions| conditions.get(fact));
+            matcher.is_none_or(|matcher| matcher.matches(segment))
+        })
+    }
+
+    /// For whom what it gives may be.
+    pub fn audiences(&self) -> &[String] {
+        &self.gives.audiences
+    }
+
+    /// How it asks its subjects to have signed in.
+    pub fn assurance(&self) -> &AssuranceRule {
+        &self.assurance
+    }
+
+    /// Whether what it gives could be admitted by another rule, as far as its identity goes.
+    pub fn could_lead_to(&self, next: &Self) -> bool {
+        let Source::TrustDomain(name) = &next.admits.source else {
+            return false;
+        };
+        if name != self.trust_domain() {
+            return false;
+        }
+        let conditions = next.admits.facts.as_ref().map(|facts| facts.conditions());
+        let could_be = |fact: &String, matcher: &Matcher| match fact.as_str() {
+            "spiffe.path" => self.gives.template.may_overlap(matcher),
+            "spiffe.trust_domain" => matcher.matches(name.as_str()),
+            // What else there is of it is not known here, so it may be.
+            _ => true,
+        };
+        let mut conditions = conditions.into_iter().flatten();
+        conditions.all(|(fact, matcher)| could_be(fact, matcher))
+    }
+
+    /// What the identities it gives are made of, as it was written.
+    pub fn gives_ids(&self) -> String {
+        self.gives.template.to_string()
+    }
+
     /// Whether it has ended.
     pub fn has_ended(&self, now: Time) -> bool {
         self.stewardship.expires.is_some_and(|end| now >= end)
@@ -331,7 +385,8 @@ impl Admission {
                 | AnchorKind::Certificate(_)
                 | AnchorKind::Federation(_)
                 | AnchorKind::Issuer(_)
-                | AnchorKind::Saml(_),
+                | AnchorKind::Saml(_)
+                | AnchorKind::Ssh(_),
             ) => anchor.name == *name,
             (Source::Client { id, .. }, _) => {
                 anchor.name == client_anchor(id) && identity.facts().get("subject") == Some(id)

@@ -12,6 +12,7 @@ use crate::ended::{Birth, Mark};
 use crate::id::{Digest, SpiffeId};
 use crate::model::federation::claims::{Claims, LIFETIME_MAX};
 use crate::model::federation::{Introspected, SignedIn};
+use crate::policy::facts::SUBJECT;
 use crate::question::Context;
 use crate::reason::Reason;
 use crate::time::Time;
@@ -279,6 +280,12 @@ fn birth_of(identity: &Identity) -> Birth {
         Ok(id) if identity.kind() == IdentityKind::Spiffe => {
             let issuer = format!("spiffe://{}", id.trust_domain());
             Birth::of_certificate(&issuer, id.as_str(), identity.valid_from())
+        }
+        Ok(_) | Err(_) if identity.kind() == IdentityKind::Ssh => {
+            let subject = identity.facts().get(SUBJECT);
+            let subject = subject.map(String::as_str).unwrap_or_default();
+            let issuer = &identity.anchor().subject;
+            Birth::of_certificate(issuer, subject, identity.valid_from())
         }
         Ok(_) | Err(_) => Birth::default(),
     }

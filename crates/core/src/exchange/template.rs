@@ -4,7 +4,8 @@ use std::collections::BTreeMap;
 use std::fmt;
 
 use crate::id::{SpiffeId, TrustDomain};
-use crate::policy::rules::invalid;
+use crate::policy::pattern::Pattern;
+use crate::policy::rules::{Matcher, invalid};
 use crate::reason::{Reason, printable};
 
 /// A SPIFFE ID in which `{fact}` stands for exactly one segment of the path. Nothing that a token
@@ -82,6 +83,35 @@ impl Template {
             Segment::Fact(_) => false,
         });
         same && self.segments.len() >= named.len()
+    }
+
+    /// Whether it becomes this identity for some facts that `may` have these values.
+    pub(super) fn could_be(&self, id: &SpiffeId, may: impl Fn(&str, &str) -> bool) -> bool {
+        let named: Vec<&str> = id.segments().collect();
+        *id.trust_domain() == self.trust_domain
+            && named.len() == self.segments.len()
+            && self
+                .segments
+                .iter()
+                .zip(&named)
+                .all(|(own, named)| match own {
+                    Segment::Text(text) => text == named,
+                    Segment::Fact(fact) => may(fact, named),
+                })
+    }
+
+    /// Whether some path that it can become may match. A fact stands for any segment.
+    pub(super) fn may_overlap(&self, matcher: &Matcher) -> bool {
+        let mut path = String::new();
+        for segment in &self.segments {
+            path.push('/');
+            path.push_str(match segment {
+                Segment::Text(text) => text,
+                Segment::Fact(_) => "*",
+            });
+        }
+        // What cannot be told is taken for possible.
+        Pattern::parse(&path).map_or(true, |own| matcher.overlaps(&Matcher::Pattern(own)))
     }
 
     /// The facts in it.

@@ -69,9 +69,15 @@ impl TrustModel {
                 | AnchorKind::Saml(_)
                 | AnchorKind::TrustDomain(_),
             )
-            | (Self::Pki, AnchorKind::Certificate(_) | AnchorKind::TrustDomain(_))
+            | (
+                Self::Pki,
+                AnchorKind::Certificate(_) | AnchorKind::Ssh(_) | AnchorKind::TrustDomain(_),
+            )
             | (Self::SharedSecret, AnchorKind::ApiKey(_)) => true,
-            (Self::Federation, AnchorKind::ApiKey(_) | AnchorKind::Certificate(_))
+            (
+                Self::Federation,
+                AnchorKind::ApiKey(_) | AnchorKind::Certificate(_) | AnchorKind::Ssh(_),
+            )
             | (
                 Self::Pki,
                 AnchorKind::ApiKey(_)
@@ -85,6 +91,7 @@ impl TrustModel {
                 | AnchorKind::Federation(_)
                 | AnchorKind::Issuer(_)
                 | AnchorKind::Saml(_)
+                | AnchorKind::Ssh(_)
                 | AnchorKind::TrustDomain(_),
             ) => false,
         }

@@ -3,6 +3,7 @@
 mod description;
 pub mod federation;
 pub mod pki;
+pub mod ssh;
 
 use crate::budget::Budget;
 use crate::credential::Credential;
@@ -47,6 +48,9 @@ fn decide_by_kind(
         Credential::Saml(text) => federation::decide_saml(text, question, view, crypto, budget),
         Credential::Opaque(token) => {
             federation::decide_opaque(token, question, view, crypto, budget)
+        }
+        Credential::Ssh { key, proof } => {
+            ssh::decide_ssh(key, proof.as_deref(), question, view, crypto, budget)
         }
         Credential::ApiKey(key) => federation::decide_api_key(key, question, view, budget),
         Credential::Unsupported(kind) => Verdict::Reject(Refusal {

@@ -136,7 +136,7 @@ fn check_fact_name(rule: &str, fact: &str, preset: Option<Preset>) -> Result<(),
     Err(invalid(rule, place))
 }
 
-pub(super) fn read_matcher(rule: &str, fact: &str, value: &Value) -> Result<Matcher, Reason> {
+pub(crate) fn read_matcher(rule: &str, fact: &str, value: &Value) -> Result<Matcher, Reason> {
     match value {
         Value::String(text) => {
             let text = read_exact(rule, fact, text)?;

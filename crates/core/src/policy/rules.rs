@@ -67,7 +67,7 @@ impl Matcher {
         }
     }
 
-    fn in_words(&self) -> String {
+    pub(crate) fn in_words(&self) -> String {
         match self {
             Self::AnyOf(texts) => {
                 let texts: Vec<String> = texts.iter().map(|text| printable(text)).collect();

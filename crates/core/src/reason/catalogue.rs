@@ -126,6 +126,10 @@ catalogue! {
             "The SAML document cannot be used: {detail}.",
             fix: "Pass the response or the assertion exactly as it was issued.",
             spec: "SAML Core 1.3, 2.3; XML 1.0";
+        SshMalformed { part: &'static str, detail: String } = "input.ssh_malformed",
+            "The {part} of SSH cannot be read: {detail}.",
+            fix: "Send the line of the file `.pub` or `-cert.pub` as it is, and the proof as `ssh-keygen -Y sign` writes it.",
+            spec: "OpenSSH PROTOCOL.certkeys, PROTOCOL.sshsig";
         TokenEncrypted {} = "input.token_encrypted",
             "The token has five parts, so it is encrypted and cannot be checked by anyone but its recipient.",
             fix: "Ask the issuer for a signed token, or decrypt it first at its recipient.",
@@ -487,6 +491,64 @@ catalogue! {
             "An X.509-SVID has exactly one URI name; {subject} has {count}.",
             fix: "Reissue {subject} with its SPIFFE ID as the only URI name.",
             spec: "SPIFFE X.509-SVID 2, 5";
+    }
+    Ssh {
+        SshAuthorityUnknown { authority: String } = "ssh.authority_unknown",
+            "The certificate was signed by {authority}, which is no trusted authority of SSH.",
+            fix: "Have the key certified by a trusted authority, or add the key of this one to an anchor.",
+            spec: "OpenSSH PROTOCOL.certkeys";
+        SshExpired { until: Time, at: Time } = "ssh.expired",
+            "The certificate was valid until {until}; it is {at}.",
+            fix: "Have the key certified anew by `ssh-keygen -s`.",
+            spec: "OpenSSH PROTOCOL.certkeys";
+        SshKeyUnknown { fingerprint: String } = "ssh.key_unknown",
+            "The key {fingerprint} is not listed, and nobody has certified it.",
+            fix: "Have the key certified by a trusted authority, or list it in an anchor.",
+            spec: "docs/how-to/trust-documents.md";
+        SshKindMismatch { found: &'static str, expected: &'static str } = "ssh.kind_mismatch",
+            "The certificate is of the kind {found}, and its authority is trusted for the kind {expected} alone.",
+            fix: "Certify the key for what it is: `ssh-keygen -h` makes the certificate of a host, and without it that of a user.",
+            spec: "OpenSSH PROTOCOL.certkeys";
+        SshNotSigned { authority: String } = "ssh.not_signed",
+            "The certificate was not signed by {authority}, which it names, or was changed after it was signed.",
+            fix: "Have the key certified anew; if it fails again, treat the sender as hostile.",
+            spec: "OpenSSH PROTOCOL.certkeys";
+        SshNotYetValid { from: Time, at: Time } = "ssh.not_yet_valid",
+            "The certificate is valid from {from}; it is {at}.",
+            fix: "Wait until then; if it should be valid now, check the clock of the authority.",
+            spec: "OpenSSH PROTOCOL.certkeys";
+        SshOptionNotHonoured { option: String } = "ssh.option_not_honoured",
+            "The certificate holds only under the critical option {option}, which binds a login by SSH and cannot be kept to here.",
+            fix: "Have the key certified for this use without {option}.",
+            spec: "OpenSSH PROTOCOL.certkeys";
+        SshOptionUnknown { option: String } = "ssh.option_unknown",
+            "The certificate holds only under the critical option {option}, which is not known here.",
+            fix: "Have the key certified without it.",
+            spec: "OpenSSH PROTOCOL.certkeys";
+        SshPrincipalAmbiguous { principals: Vec<String> } = "ssh.principal_ambiguous",
+            "The certificate is for {principals}, and only one of them can be who is meant.",
+            fix: "Name the one that is meant in `principals` of the anchor, or have the key certified for one name by `ssh-keygen -n`.",
+            spec: "OpenSSH PROTOCOL.certkeys";
+        SshPrincipalMissing {} = "ssh.principal_missing",
+            "The certificate is for nobody in particular, which is not for everybody.",
+            fix: "Have the key certified for a name by `ssh-keygen -n`.",
+            spec: "OpenSSH PROTOCOL.certkeys";
+        SshPrincipalNotAccepted { principals: Vec<String>, accepted: Vec<String> } = "ssh.principal_not_accepted",
+            "The certificate is for {principals}, and the anchor takes only {accepted}.",
+            fix: "Have the key certified for one of these names by `ssh-keygen -n`, or let the anchor take more.",
+            spec: "OpenSSH PROTOCOL.certkeys";
+        SshProofInvalid {} = "ssh.proof_invalid",
+            "The proof is not over what was asked for: this challenge, for this relying party.",
+            fix: "Sign the statement anew, with the challenge that was given out last and the issuer identifier of the tenant.",
+            spec: "OpenSSH PROTOCOL.sshsig";
+        SshProofKey { found: String, expected: String } = "ssh.proof_key",
+            "The proof was made with the key {found}, and what was presented is about {expected}.",
+            fix: "Sign with the private key that belongs to what is presented.",
+            spec: "OpenSSH PROTOCOL.sshsig";
+        SshProofNamespace { found: String, expected: &'static str } = "ssh.proof_namespace",
+            "The proof was made for the namespace {found}, and only {expected} counts here.",
+            fix: "Sign with `ssh-keygen -Y sign -n {expected}`.",
+            spec: "OpenSSH PROTOCOL.sshsig";
     }
 
     Federation {
@@ -908,6 +970,10 @@ catalogue! {
             "The authority {authority} is {state}, so it cannot {action}.",
             fix: "Use another authority of the trust domain, or prepare and activate a new one.",
             spec: "docs/glossary.md";
+        IssueBoundExceeded { anchor: String, bound: &'static str, most: String, asked: String } = "issue.bound_exceeded",
+            "Through {anchor} at most {most} may be had (`{bound}`), and this would be {asked}.",
+            fix: "Have the rule give less, or widen `grants_at_most.{bound}` of {anchor}, which bounds what its thief can get.",
+            spec: "docs/how-to/issuers.md";
         IssueBodyMalformed { object: &'static str, detail: String } = "issue.body_malformed",
             "The {object} that was sent cannot be read: {detail}.",
             fix: "Send one JSON object with the members that `/openapi.json` names.",
@@ -1152,6 +1218,10 @@ catalogue! {
             "The host certificate was signed by {authority}, which the attestor does not trust.",
             fix: "Have the host certified by a trusted authority, or add the key of this one to the attestor.",
             spec: "OpenSSH PROTOCOL.certkeys";
+        IssueSshChallenge { detail: &'static str, challenge: String } = "issue.ssh_challenge",
+            "Whoever presents a key of SSH must show that they hold it, for a challenge of this server: {detail}.",
+            fix: "Sign the statement for the `challenge` of this answer with `ssh-keygen -Y sign -n proof@avouch`, and send it within minutes; `avouch token exchange --ssh-key` does so by itself.",
+            spec: "OpenSSH PROTOCOL.sshsig; RFC 9449 8";
         IssueSshKind { found: &'static str } = "issue.ssh_not_a_host",
             "What the node showed is {found}, not the certificate of a host.",
             fix: "Certify the key of the host with `ssh-keygen -h`.",
@@ -1294,6 +1364,10 @@ catalogue! {
             "{anchor} is trusted for the trust domains {permitted} only, not for {trust_domain}.",
             fix: "Use the bundle of {trust_domain} itself, or widen the constraint with a reason.",
             spec: "RFC 5937 3; SPIFFE-ID 3";
+        ClaimBeyondBound { anchor: String, fact: String, value: String, permitted: String } = "policy.claim_beyond_bound",
+            "The {fact} of what was presented is {value}, and {anchor} is believed only if it says {permitted}.",
+            fix: "Have the issuer say what it is bounded to, or widen `grants_at_most.claims` of {anchor}.",
+            spec: "docs/how-to/trust-documents.md";
         NoAnchors {} = "policy.no_anchors",
             "There is nothing to trust: no anchor was given for this kind of credential.",
             fix: "Give a trust document with `--trust FILE`, or `--trust system` for the public Web.",

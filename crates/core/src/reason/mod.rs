@@ -32,6 +32,8 @@ pub enum Family {
     Revocation,
     /// An identity of the SPIFFE standards.
     Spiffe,
+    /// A key or certificate of SSH, or the proof of its holder.
+    Ssh,
 }
 
 /// One row of the catalogue: what is the same for every refusal with this code.

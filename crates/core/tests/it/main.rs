@@ -32,6 +32,7 @@ mod spiffe_id;
 mod spiffe_jwt_svid;
 mod spiffe_wit_svid;
 mod spiffe_x509_svid;
+mod ssh;
 mod status_lists;
 mod suite;
 mod token_ask;

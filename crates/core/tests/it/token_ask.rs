@@ -11,6 +11,7 @@ use avouch_core::credential::jose::status_list::StatusList;
 use avouch_core::crypto::AwsLc;
 use avouch_core::id::{Digest, TenantId};
 use avouch_core::model::federation::{FederationAnchor, Introspected, IssuerAnchor};
+use avouch_core::model::ssh::SshAnchor;
 use avouch_core::question::{Context, ExpectedName, Profile, Purpose, Question};
 use avouch_core::reason::Reason;
 use avouch_core::time::Time;
@@ -50,6 +51,13 @@ impl Ask {
 
     pub(crate) fn api_key(key: &str) -> Self {
         Self::about(Credential::ApiKey(key.to_owned()))
+    }
+
+    pub(crate) fn ssh(key: &str, proof: Option<&str>) -> Self {
+        Self::about(Credential::Ssh {
+            key: key.to_owned(),
+            proof: proof.map(str::to_owned),
+        })
     }
 
     fn about(credential: Credential) -> Self {
@@ -229,6 +237,9 @@ pub(crate) fn read_anchor(anchor: &Value) -> Result<AnchorKind, Reason> {
     }
     if !anchor["api_key"].is_null() {
         return ApiKeyAnchor::read(&anchor["api_key"]).map(AnchorKind::ApiKey);
+    }
+    if !anchor["ssh"].is_null() {
+        return SshAnchor::read_at("ssh", &anchor["ssh"]).map(AnchorKind::Ssh);
     }
     IssuerAnchor::read(anchor.as_object().unwrap()).map(AnchorKind::Issuer)
 }

@@ -285,13 +285,18 @@ impl Exchange<'_> {
         shown: Shown<'_>,
         uses: &mut Uses,
     ) -> Result<(Believed, Digest), Refused> {
-        let context = Context {
+        let mut context = Context {
             audiences: self.rules.subject_audiences(&self.issuer),
             holder: holder.clone(),
             access_token: token.form == Form::AccessToken,
             issuer: token.issuer.clone(),
             ..Context::default()
         };
+        if token.form == Form::Ssh {
+            context.nonce = Some(self.answered_challenge(token)?);
+            // Made for one tenant, a proof is nothing for another.
+            context.audiences = vec![self.issuer.clone()];
+        }
         let text = token.text.clone();
         let credential = match token.form {
             // RFC 6749 1.4: what an access token is made of is between its issuer and those it is for.
@@ -299,6 +304,10 @@ impl Exchange<'_> {
             Form::ApiKey => Credential::ApiKey(text),
             Form::AccessToken | Form::IdToken | Form::Jwt | Form::JwtSvid => Credential::Jwt(text),
             Form::Saml => Credential::Saml(text::saml(&text).unwrap_or(text)),
+            Form::Ssh => Credential::Ssh {
+                key: text,
+                proof: token.proof.clone(),
+            },
             Form::Wit => Credential::Wit {
                 token: text,
                 proof: token.proof.clone(),
@@ -339,6 +348,28 @@ impl Exchange<'_> {
         };
         let intent = self.plane.store.intent(self.tenant.id(), &serial)?;
         Ok(intent.map(|intent| intent.lineage).unwrap_or_default())
+    }
+
+    /// The challenge that the holder of a key of SSH has answered. It is one of this tenant, of the
+    /// last minutes; whether it was answered is for the core to say, and that it is answered once is
+    /// seen to where everything is used.
+    fn answered_challenge(&self, token: &Token) -> Result<String, Refused> {
+        let detail = match (&token.challenge, &token.proof) {
+            (Some(challenge), Some(_))
+                if nonces::is_challenge(&self.tenant.keys, challenge, self.now) =>
+            {
+                return Ok(challenge.clone());
+            }
+            (Some(_), Some(_)) => "the one that was answered is not one of the last minutes",
+            (None, _) => "none was answered",
+            (Some(_), None) => "there is no proof",
+        };
+        let random = &self.plane.random;
+        Err(Reason::IssueSshChallenge {
+            detail,
+            challenge: nonces::challenge(&self.tenant.keys, random, self.now)?,
+        }
+        .into())
     }
 
     fn check_form(&self, token: &Token, believed: &Believed) -> Result<(), Reason> {
@@ -523,6 +554,7 @@ impl Exchange<'_> {
             verdict = xml_signatures::decide(question, &told, &AwsLc, &budget)?;
         }
         plane.note_issuer_use(tenant, &verdict);
+        tenant.tallies.count(&verdict);
         let looked = plane.fetch_missing(tenant, &verdict);
         question.context.awaited_keys = looked.awaited_keys();
         if answers.is_empty() && !question.context.awaited_keys.is_empty() {
@@ -611,6 +643,7 @@ fn statement_of(
         }
         Credential::ApiKey(_)
         | Credential::Saml(_)
+        | Credential::Ssh { .. }
         | Credential::Unsupported(_)
         | Credential::X509(_) => Statement::of_assertion(identity, &question.context)?,
     })

@@ -21,7 +21,7 @@ use std::sync::Arc;
 use avouch_core::budget::{Budget, Limits};
 use avouch_core::crypto::PublicKey;
 use avouch_core::exchange::drift;
-use avouch_core::exchange::{Believed, Given, IssuedKind, Place, Rules, give};
+use avouch_core::exchange::{Believed, Given, IssuedKind, Place, Rules, at_most, give};
 use avouch_core::id::{Digest, TrustDomain};
 use avouch_core::question::Holder;
 use avouch_core::reason::Reason;
@@ -226,6 +226,12 @@ impl<'a> Exchange<'a> {
                 id: given.id.to_string(),
             }
             .into());
+        }
+        if let Some(anchor) = &given.keeps_from_administering {
+            let administrators = self.plane.administrators_reached_from(self.tenant);
+            if administrators.contains(&given.id) {
+                return Err(at_most::administers(anchor, &given.id).into());
+            }
         }
         if given.rule.lets_reuse(self.now) {
             uses.forget_subject();

@@ -31,9 +31,11 @@ pub(crate) const WIT_SVID: &str = "urn:avouch:params:token-type:wit-svid";
 /// RFC 8693 3: base64url of an assertion or a response.
 const SAML2: &str = "urn:ietf:params:oauth:token-type:saml2";
 const API_KEY: &str = "urn:avouch:params:token-type:api-key";
+/// A key or a certificate of SSH, one line as in a file `.pub`.
+const SSH: &str = "urn:avouch:params:token-type:ssh";
 
 /// What may be presented.
-const FORMS: [(&str, Form); 8] = [
+const FORMS: [(&str, Form); 9] = [
     (JWT, Form::Jwt),
     (ID_TOKEN, Form::IdToken),
     (ACCESS_TOKEN, Form::AccessToken),
@@ -42,6 +44,7 @@ const FORMS: [(&str, Form); 8] = [
     (X509_SVID, Form::X509),
     (SAML2, Form::Saml),
     (API_KEY, Form::ApiKey),
+    (SSH, Form::Ssh),
 ];
 
 /// What may be asked for.
@@ -95,6 +98,8 @@ pub(crate) struct Token {
     pub(crate) proof: Option<String>,
     /// Who has issued it, if only they can read it.
     pub(crate) issuer: Option<String>,
+    /// The challenge of this server that the proof answers.
+    pub(crate) challenge: Option<String>,
 }
 
 impl std::fmt::Debug for Token {
@@ -112,6 +117,7 @@ pub(crate) enum Form {
     Jwt,
     JwtSvid,
     Saml,
+    Ssh,
     Wit,
     X509,
 }
@@ -145,15 +151,16 @@ impl TokenRequest {
         let grant = match grant_type.as_str() {
             EXCHANGE => Grant::Exchange {
                 subject: form
-                    .token("subject")?
-                    .ok_or_else(|| missing("subject_token"))?,
-                actor: form.token("actor")?,
+                    .token(&SUBJECT)?
+                    .ok_or_else(|| missing(SUBJECT.token))?,
+                actor: form.token(&ACTOR)?,
             },
             ASSERTION => Grant::Assertion(Token {
                 form: Form::Jwt,
                 text: form.required("assertion")?,
                 proof: None,
                 issuer: None,
+                challenge: None,
             }),
             CLIENT_CREDENTIALS => Grant::ClientCredentials,
             other => {
@@ -207,6 +214,7 @@ impl TokenRequest {
                     text,
                     proof: None,
                     issuer: None,
+                    challenge: None,
                 },
                 actor: None,
             },
@@ -235,7 +243,7 @@ impl TokenRequest {
         };
         let is_token = match token.form {
             Form::AccessToken | Form::IdToken | Form::Jwt | Form::JwtSvid => true,
-            Form::ApiKey | Form::Saml | Form::Wit | Form::X509 => false,
+            Form::ApiKey | Form::Saml | Form::Ssh | Form::Wit | Form::X509 => false,
         };
         is_token && self.client.is_none()
     }
@@ -293,6 +301,31 @@ fn missing(name: &str) -> Reason {
     refuse(format!("`{name}` is missing"))
 }
 
+/// What the parameters of something that is presented are called.
+struct Names {
+    token: &'static str,
+    form: &'static str,
+    proof: &'static str,
+    challenge: &'static str,
+    issuer: &'static str,
+}
+
+const SUBJECT: Names = Names {
+    token: "subject_token",
+    form: "subject_token_type",
+    proof: "subject_token_proof",
+    challenge: "subject_token_challenge",
+    issuer: "subject_issuer",
+};
+
+const ACTOR: Names = Names {
+    token: "actor_token",
+    form: "actor_token_type",
+    proof: "actor_token_proof",
+    challenge: "actor_token_challenge",
+    issuer: "actor_issuer",
+};
+
 /// The parameters of a form. Those that are not known are passed over (RFC 6749 3.2).
 struct Parameters(BTreeMap<String, Vec<String>>);
 
@@ -342,26 +375,23 @@ impl Parameters {
         self.one(name)?.ok_or_else(|| missing(name))
     }
 
-    /// The token of the `subject` or the `actor`, and what is said of it.
-    fn token(&mut self, whose: &'static str) -> Result<Option<Token>, Reason> {
-        let (name, type_name) = match whose {
-            "actor" => ("actor_token", "actor_token_type"),
-            _ => ("subject_token", "subject_token_type"),
-        };
-        let (text, form) = (self.one(name)?, self.one(type_name)?);
-        let proof = self.one(&format!("{name}_proof"))?;
-        let issuer = self.one(&format!("{whose}_issuer"))?;
+    /// Something that is presented, and what is said of it.
+    fn token(&mut self, names: &Names) -> Result<Option<Token>, Reason> {
+        let (text, form) = (self.one(names.token)?, self.one(names.form)?);
+        let (proof, challenge) = (self.one(names.proof)?, self.one(names.challenge)?);
+        let issuer = self.one(names.issuer)?;
         match (text, form) {
             (Some(text), Some(form)) => Ok(Some(Token {
-                form: form_of(type_name, &form)?,
+                form: form_of(names.form, &form)?,
                 text,
                 proof,
                 issuer,
+                challenge,
             })),
             (None, None) => Ok(None),
-            (Some(_), None) => Err(missing(type_name)),
+            (Some(_), None) => Err(missing(names.form)),
             // RFC 8693 2.1: it must not be there without the token.
-            (None, Some(_)) => Err(missing(name)),
+            (None, Some(_)) => Err(missing(names.token)),
         }
     }
 

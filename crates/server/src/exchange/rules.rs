@@ -3,7 +3,7 @@
 
 use std::sync::Arc;
 
-use avouch_core::exchange::{ExchangeRule, Rules};
+use avouch_core::exchange::{ExchangeRule, Rules, at_most};
 use avouch_core::reason::Reason;
 use avouch_core::time::Time;
 use avouch_core::view::View;
@@ -57,8 +57,33 @@ impl Plane {
     ) -> Result<ExchangeRule, Refused> {
         let view = views::view(tenant, self.trust_of(tenant)?);
         let rule = read(tenant, name, document, &view, self.now())?;
+        rule.check_bounds()?;
+        self.check_administers(tenant, &rule, &view)?;
         rule.check_met_by_someone()?;
         Ok(rule)
+    }
+
+    /// Whether a rule cannot give anyone an identity that administers, where none may be had through
+    /// its anchor.
+    fn check_administers(
+        &self,
+        tenant: &Arc<Tenant>,
+        rule: &ExchangeRule,
+        view: &View,
+    ) -> Result<(), Reason> {
+        let anchors = view.anchors().iter();
+        let mut bounded = anchors.filter(|anchor| {
+            let at_most = &anchor.constraints.grants_at_most;
+            rule.admits().anchor() == Some(anchor.name.as_str()) && !at_most.lets_administer()
+        });
+        let Some(anchor) = bounded.next() else {
+            return Ok(());
+        };
+        let administrators = self.administrators_reached_from(tenant);
+        match administrators.iter().find(|one| rule.could_give(one)) {
+            None => Ok(()),
+            Some(one) => Err(at_most::administers(&anchor.name, one)),
+        }
     }
 
     /// All rules of a tenant as they are now.

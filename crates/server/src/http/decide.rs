@@ -214,6 +214,9 @@ pub(super) fn answer(call: &Call) -> Result<Answer, Stop> {
     };
     deciding.record("avouch.verdict", word(&verdict));
     call.plane().note_issuer_use(&tenant, &verdict);
+    if !brings_trust {
+        tenant.tallies.count(&verdict);
+    }
     let outcome = Outcome::Decided {
         question: &question,
         view: &view,

@@ -106,6 +106,9 @@ impl Refusal {
     /// The members beside those of a problem.
     pub(crate) fn members(&self) -> Map<String, Value> {
         let mut members = Map::from_iter([("error".to_owned(), self.word().name().into())]);
+        if let Reason::IssueSshChallenge { challenge, .. } = &self.reason {
+            members.insert("challenge".to_owned(), challenge.as_str().into());
+        }
         if let Reason::IssueAssurance { acr, max_age, .. } = &self.reason {
             if !acr.is_empty() {
                 members.insert("acr_values".to_owned(), acr.join(" ").into());
@@ -162,9 +165,18 @@ fn is_about_the_request(reason: &Reason) -> bool {
             | Reason::IssueRate { .. }
             | Reason::IssueRequest { .. }
             | Reason::IssueRequestNotSigned {}
+            | Reason::IssueSshChallenge { .. }
             | Reason::IssueSubjectEnds { .. }
             | Reason::IssueTokenTypeFalse { .. }
             | Reason::IssueUsed { .. }
+            | Reason::SshExpired { .. }
+            | Reason::SshNotYetValid { .. }
+            | Reason::SshOptionNotHonoured { .. }
+            | Reason::SshOptionUnknown { .. }
+            | Reason::SshPrincipalMissing {}
+            | Reason::SshProofInvalid {}
+            | Reason::SshProofKey { .. }
+            | Reason::SshProofNamespace { .. }
             | Reason::TokenExpired { .. }
             | Reason::TokenNotYetValid { .. }
     ) || matches!(reason, Reason::IssueTokenType { supported, .. } if supported.len() > 3)
@@ -184,6 +196,12 @@ fn for_peer(reason: &Reason) -> Option<&'static str> {
         Reason::AudienceExtra { .. } => "The token is for others, too.",
         Reason::IssueActor { .. } => "Whoever is to act may not act for this subject.",
         Reason::IssueAssurance { .. } => "The subject has not signed in surely enough.",
+        Reason::IssueBoundExceeded { .. } => {
+            "The token is genuine, and so much cannot be had for it here."
+        }
+        Reason::ClaimBeyondBound { .. } => {
+            "The token is genuine, and its issuer is not trusted to say what it says."
+        }
         Reason::IssueClient { .. } => "The client has not shown who it is.",
         Reason::IssueDelegation { .. } => "The chain of those who act is refused.",
         Reason::IssueExchange { .. } => "The token is genuine, and nothing is given for it here.",
@@ -204,6 +222,17 @@ fn for_peer(reason: &Reason) -> Option<&'static str> {
         Reason::ProofMissing {} => "The token is bound to a key that was not proved.",
         Reason::RuleNotMatched { .. } => {
             "The token is genuine, and its issuer is not trusted for it."
+        }
+        Reason::SshAuthorityUnknown { .. } => {
+            "The authority of the certificate is not trusted here."
+        }
+        Reason::SshKeyUnknown { .. } => "The key is not one that is known here.",
+        Reason::SshKindMismatch { .. } => {
+            "The certificate is not of the kind that its authority is trusted for."
+        }
+        Reason::SshNotSigned { .. } => "The signature of the certificate is wrong.",
+        Reason::SshPrincipalAmbiguous { .. } | Reason::SshPrincipalNotAccepted { .. } => {
+            "The certificate is not for a name that is taken here."
         }
         Reason::TokenSignatureInvalid { .. } => "The signature of the token is wrong.",
         Reason::TypeUnexpected { .. } => "The token is of another type than what was asked for.",

@@ -229,7 +229,8 @@ pub(super) fn status_of(code: &str, family: Family) -> StatusCode {
         | Family::Pki
         | Family::Policy
         | Family::Revocation
-        | Family::Spiffe => StatusCode::BAD_REQUEST,
+        | Family::Spiffe
+        | Family::Ssh => StatusCode::BAD_REQUEST,
     }
 }
 
@@ -264,6 +265,33 @@ fn is_told_to_nodes(code: &str) -> bool {
     )
 }
 
+/// What is told to whoever exchanges something, or says who may.
+fn is_told_of_an_exchange(code: &str) -> bool {
+    matches!(
+        code,
+        "issue.actor_not_allowed"
+            | "issue.assurance_insufficient"
+            | "issue.bound_exceeded"
+            | "issue.delegation_refused"
+            | "issue.exchange_not_admitted"
+            | "issue.grant_unsupported"
+            | "issue.lineage_broken"
+            | "issue.name_resurrected"
+            | "issue.names_exceeded"
+            | "issue.nonce_required"
+            | "issue.proof_invalid"
+            | "issue.proof_required"
+            | "issue.scope_not_allowed"
+            | "issue.ssh_challenge"
+            | "issue.subject_ends_soon"
+            | "issue.target_not_allowed"
+            | "issue.template_unfit"
+            | "issue.token_type_false"
+            | "issue.token_type_unsupported"
+            | "issue.token_used"
+    )
+}
+
 /// `None` for a row that nobody has thought about, which a test finds.
 fn status_of_issue(code: &str) -> Option<StatusCode> {
     Some(match code {
@@ -294,9 +322,7 @@ fn status_of_issue(code: &str) -> Option<StatusCode> {
         | "issue.entry_unfilled"
         | "issue.release_stale"
         | "issue.revocation_untold" => StatusCode::CONFLICT,
-        "issue.actor_not_allowed"
-        | "issue.assurance_insufficient"
-        | "issue.audience_invalid"
+        "issue.audience_invalid"
         | "issue.authority_expired"
         | "issue.body_malformed"
         | "issue.bootstrap_ca_mismatch"
@@ -304,41 +330,27 @@ fn status_of_issue(code: &str) -> Option<StatusCode> {
         | "issue.bootstrap_unpinned"
         | "issue.cluster_request_refused"
         | "issue.cluster_signer_unknown"
-        | "issue.delegation_refused"
         | "issue.dns_name_invalid"
         | "issue.egress_path"
-        | "issue.exchange_not_admitted"
-        | "issue.grant_unsupported"
         | "issue.id_outside_trust_domain"
         | "issue.id_reserved"
         | "issue.join_token_expired"
         | "issue.join_token_unknown"
         | "issue.join_token_used"
         | "issue.key_not_accepted"
-        | "issue.lineage_broken"
-        | "issue.name_resurrected"
-        | "issue.names_exceeded"
-        | "issue.nonce_required"
         | "issue.object_malformed"
-        | "issue.proof_invalid"
-        | "issue.proof_required"
         | "issue.public_key_malformed"
         | "issue.request_malformed"
         | "issue.request_not_signed"
-        | "issue.scope_not_allowed"
-        | "issue.subject_ends_soon"
-        | "issue.target_not_allowed"
-        | "issue.template_unfit"
-        | "issue.token_type_false"
-        | "issue.token_type_unsupported"
-        | "issue.token_used"
         | "issue.upstream_key"
         | "issue.upstream_malformed"
         | "issue.ttl_out_of_bounds"
         | "issue.trust_mutable"
         | "issue.trust_unconditional"
         | "issue.undecided" => StatusCode::BAD_REQUEST,
-        code if code.starts_with("issue.event_") => StatusCode::BAD_REQUEST,
+        code if is_told_of_an_exchange(code) || code.starts_with("issue.event_") => {
+            StatusCode::BAD_REQUEST
+        }
         _ => return None,
     })
 }

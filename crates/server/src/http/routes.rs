@@ -23,10 +23,7 @@ pub(super) static ROUTES: &[Route] = &[
         Access::Anyone(ssf::configuration),
         "Any",
     )
-    .says(
-        "Where receivers of events find the tenant as their transmitter, between host and path \
-         (OpenID SSF 1.0 7.2.1)",
-    ),
+    .says("The same for receivers of events, between host and path (OpenID SSF 1.0 7.2.1)"),
     Route::get("/healthz", Access::Watcher(watch::health), "Status")
         .says("Whether the server lives"),
     Route::get("/metrics", Access::Watcher(watch::metrics), "Metrics")
@@ -115,8 +112,7 @@ pub(super) static ROUTES: &[Route] = &[
         .at_most(FORM)
         .says(
             "Takes a security event of a transmitter whose stream the tenant has (RFC 8935): 202 when \
-             what it does is done, or 400 with `err`, `description`, \
-             `code` and `decision`",
+             what it does is done, or 400 with `err`, `description`, `code` and `decision`",
         ),
     Route::post("/t/{tenant}/introspect", Access::Anyone(introspect::answer))
         .takes("IntrospectionRequest")
@@ -394,9 +390,7 @@ pub(super) static ROUTES: &[Route] = &[
         "Entries",
     )
     .query(&["after", "limit"])
-    .says(
-        "Registration entries by name, `limit` at a time; `next` is the `after` of the next call",
-    ),
+    .says("Registration entries by name, `limit` at a time; `next` is `after` of the next call"),
     Route::post(
         "/v1/tenants/{tenant}/entries",
         Access::Of(Verb::Write, Noun::Entry, entries::create),
@@ -477,6 +471,12 @@ pub(super) static ROUTES: &[Route] = &[
     .takes("IssuerDocument")
     .gives("Issuer")
     .says("Trusts an issuer, and fetches its keys unless they were given"),
+    Route::get(
+        "/v1/tenants/{tenant}/issuers/{issuer}/drill",
+        Access::Of(Verb::Read, Noun::Issuer, issuers::drill),
+        "Drill",
+    )
+    .says("What whoever has the keys of an issuer could have, and who could still act without it"),
     Route::get(
         "/v1/tenants/{tenant}/issuers/{issuer}/impact",
         Access::Of(Verb::Read, Noun::Issuer, issuers::impact),
@@ -586,6 +586,12 @@ pub(super) static ROUTES: &[Route] = &[
         "Pins",
     )
     .says("All pins of all issuers of the tenant, and what is to be looked at"),
+    Route::get(
+        "/v1/tenants/{tenant}/reliance",
+        Access::Of(Verb::Read, Noun::Issuer, issuers::by_reliance),
+        "Ranking",
+    )
+    .says("Everyone from elsewhere who vouches for a tenant, whoever is relied on the most first"),
     Route::get(
         "/v1/tenants/{tenant}/quota",
         Access::Of(Verb::Read, Noun::Tenant, quotas::show),

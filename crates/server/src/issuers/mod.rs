@@ -11,8 +11,11 @@
 //! published any more has signed for the last time. A set that has nothing in common with the last
 //! one, and another key under a known name, wait for a person.
 
+mod drill;
 mod keys;
+mod panels;
 mod pins;
+mod ranking;
 mod refresh;
 mod reliance;
 pub(crate) mod saving;

@@ -211,6 +211,7 @@ fn missing(verdict: &Verdict) -> Vec<(String, Option<String>)> {
             .filter_map(|need| match need {
                 Need::KeySet { issuer } => Some((issuer.clone(), None)),
                 Need::Audience
+                | Need::Challenge
                 | Need::Introspection { .. }
                 | Need::Key(_)
                 | Need::Recipient

@@ -110,7 +110,7 @@ impl Plane {
 
     /// What was exchanged from tokens of an issuer, at whatever remove, and has not ended; nothing if
     /// the store cannot tell now. Of very many, the earliest are looked at.
-    fn alive_from(&self, tenant: &Arc<Tenant>, issuer: &str) -> Option<Value> {
+    pub(super) fn alive_from(&self, tenant: &Arc<Tenant>, issuer: &str) -> Option<Value> {
         let now = self.now();
         let rules = self.rules(tenant).ok()?;
         let longest = rules.usable.iter().map(|rule| rule.lifetime()).max();
@@ -134,6 +134,23 @@ impl Plane {
             "is_all": is_all,
             "some": shown.collect::<Vec<_>>(),
         }))
+    }
+
+    /// The names of the anchors that name an issuer.
+    pub(super) fn anchors_named(
+        &self,
+        tenant: &Arc<Tenant>,
+        issuer: &str,
+    ) -> Result<Vec<String>, Refused> {
+        let mut names = Vec::new();
+        for document in self.trust_of(tenant)? {
+            let anchors = document.entries().iter().map(|entry| &entry.anchor);
+            let named = anchors.filter(|anchor| {
+                matches!(&anchor.kind, AnchorKind::Issuer(found) if found.issuer() == issuer)
+            });
+            names.extend(named.map(|anchor| anchor.name.clone()));
+        }
+        Ok(names)
     }
 
     /// What is reached through the anchors that name an issuer, or through the one of this name.
@@ -195,7 +212,7 @@ fn rule_to_json(rule: &ExchangeRule) -> Value {
 
 /// What was exchanged earlier is not exchanged any further, and whoever checks it elsewhere believes
 /// it until it ends.
-fn exchanged_before(ends: Option<Time>) -> Value {
+pub(super) fn exchanged_before(ends: Option<Time>) -> Value {
     json!({
         "ends_by": ends.map(|ends| ends.to_string()),
         "note": ends.map(|_| "what was exchanged under these rules is not exchanged again; whoever \

@@ -34,7 +34,7 @@ impl Plane {
             .map(|id| {
                 let mut told = self.tell_of(tenant, id)?;
                 if let Some(members) = told.as_object_mut() {
-                    for long in ["document", "events", "keys"] {
+                    for long in ["document", "events", "keys", "panels"] {
                         members.remove(long);
                     }
                 }
@@ -63,6 +63,8 @@ impl Plane {
             (None, Some(provider)) => (admitted(&provider), warnings_of(&provider, now)),
             (None, None) => (Vec::new(), Vec::new()),
         };
+        let preset = anchor.as_ref().and_then(|anchor| anchor.preset());
+        let at_most = settings.anchor.get("grants_at_most");
         let document = tenant.read(|snapshot| {
             let record = snapshot.issuers.get(id)?;
             serde_json::from_str::<Value>(&record.document).ok()
@@ -71,7 +73,7 @@ impl Plane {
         Ok(json!({
             "name": id.as_str(),
             "issuer": settings.issuer,
-            "preset": anchor.as_ref().and_then(|anchor| anchor.preset()).map(Preset::name),
+            "preset": preset.map(Preset::name),
             "state": state(&settings, &keys, &pins, now),
             "admits": population,
             "warnings": warnings,
@@ -95,6 +97,8 @@ impl Plane {
             "contested": keys.contested.iter().map(|(kid, since)| json!({
                 "kid": kid, "since": shown(*since),
             })).collect::<Vec<_>>(),
+            "grants_at_most": at_most,
+            "panels": self.panels(tenant, &settings, preset)?,
             "pins": pins_in_short(&pins, &keys),
             "keys": keys.keys.iter().map(|key| key_to_json(key, &pins, now)).collect::<Vec<_>>(),
             "events": keys.events.iter().rev().map(|event| json!({

@@ -169,6 +169,7 @@ impl Telling<'_> {
                 | Key::Federation(_)
                 | Key::JoinToken(_)
                 | Key::Name(_)
+                | Key::Tally(_)
                 | Key::Node(_)
                 | Key::Quota
                 | Key::Rule(_)

@@ -4,13 +4,15 @@ use avouch_api::members::{Document, Members};
 use avouch_core::credential::jose::jwk::KeySet;
 use avouch_core::reason::Reason;
 use avouch_core::signal::Kind;
-use avouch_store::{SignalId, SignalRecord};
+use avouch_store::{SignalId, SignalKind, SignalRecord};
 use rustls::pki_types::CertificateDer;
 use serde_json::{Value, json};
 use zeroize::Zeroizing;
 
 use crate::fault::Fault;
 use crate::fetch::{Target, certificates};
+use crate::plane::Plane;
+use crate::tenant::Tenant;
 
 /// How long a transmitter may be silent before that is told, in seconds, unless something else is
 /// said: two of the hours after which it is asked whether it is there.
@@ -26,6 +28,20 @@ const USUAL_ENDED: u32 = 10_000;
 
 /// Shorter would be noise; longer, and nobody would look.
 const HEARTBEATS: std::ops::RangeInclusive<u32> = 60..=604_800;
+
+impl Plane {
+    /// Whether a tenant takes events of an issuer.
+    pub(crate) fn takes_signals_of(&self, tenant: &Tenant, issuer: &str) -> bool {
+        tenant.read(|snapshot| {
+            let records = snapshot.signals.values();
+            let mut streams = records.filter(|record| record.key.kind == SignalKind::Signal);
+            streams.any(|record| {
+                let document: Option<Value> = serde_json::from_str(&record.document).ok();
+                document.is_some_and(|document| document.get("issuer") == Some(&issuer.into()))
+            })
+        })
+    }
+}
 
 /// How events come.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

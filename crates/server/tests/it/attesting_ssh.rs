@@ -17,18 +17,18 @@ use crate::world::World;
 const SKIPPED: &str = "skipped: hosts of SSH: `ssh-keygen` is not installed";
 
 /// A folder of keys.
-struct Keys(TempDir);
+pub(crate) struct Keys(TempDir);
 
 impl Keys {
     /// `None` where there is no OpenSSH.
-    fn new() -> Option<Self> {
+    pub(crate) fn new() -> Option<Self> {
         if Command::new("ssh-keygen").arg("-?").output().is_err() {
             return None;
         }
         Some(Self(tempfile::tempdir().unwrap()))
     }
 
-    fn path(&self, name: &str) -> PathBuf {
+    pub(crate) fn path(&self, name: &str) -> PathBuf {
         self.0.path().join(name)
     }
 
@@ -44,32 +44,43 @@ impl Keys {
     }
 
     /// Makes a key of a kind, such as `ed25519`.
-    fn key(&self, kind: &str, name: &str) {
+    pub(crate) fn key(&self, kind: &str, name: &str) {
         self.run(&["-q", "-t", kind, "-N", "", "-C", name, "-f", name]);
     }
 
-    fn public(&self, name: &str) -> String {
+    pub(crate) fn public(&self, name: &str) -> String {
         fs::read_to_string(self.path(&format!("{name}.pub"))).unwrap()
     }
 
     /// Has an authority certify a key; gives the certificate as it is on the wire.
     fn certify(&self, authority: &str, name: &str, how: &[&str]) -> Vec<u8> {
+        let text = self.certified(authority, name, how);
+        Base64::decode_vec(text.split_whitespace().nth(1).unwrap()).unwrap()
+    }
+
+    /// The same as the line of its file.
+    pub(crate) fn certified(&self, authority: &str, name: &str, how: &[&str]) -> String {
         let file = format!("{name}.pub");
         let head = ["-q", "-s", authority, "-I", "key id"];
         self.run(&[&head, how, &[&file]].concat());
         let text = fs::read_to_string(self.path(&format!("{name}-cert.pub"))).unwrap();
         fs::remove_file(self.path(&format!("{name}-cert.pub"))).unwrap();
-        Base64::decode_vec(text.split_whitespace().nth(1).unwrap()).unwrap()
+        text
     }
 
     /// A signature as `ssh-keygen -Y sign` makes it, out of its armour.
     fn sign(&self, name: &str, namespace: &str, message: &[u8]) -> Vec<u8> {
+        let text = self.armoured(name, namespace, message);
+        let body: String = text.lines().filter(|line| !line.starts_with('-')).collect();
+        Base64::decode_vec(&body).unwrap()
+    }
+
+    /// The same as it makes it.
+    pub(crate) fn armoured(&self, name: &str, namespace: &str, message: &[u8]) -> String {
         fs::write(self.path("message"), message).unwrap();
         drop(fs::remove_file(self.path("message.sig")));
         self.run(&["-q", "-Y", "sign", "-f", name, "-n", namespace, "message"]);
-        let text = fs::read_to_string(self.path("message.sig")).unwrap();
-        let body: String = text.lines().filter(|line| !line.starts_with('-')).collect();
-        Base64::decode_vec(&body).unwrap()
+        fs::read_to_string(self.path("message.sig")).unwrap()
     }
 }
 

@@ -1,5 +1,6 @@
 //! Exchange over the wire: what is given for a token of someone else's, and what is not.
 
+mod at_most;
 mod bound;
 mod claims;
 mod delegation;
@@ -11,6 +12,7 @@ mod hostile;
 mod proofs;
 mod saml;
 mod single_use;
+mod ssh;
 mod times;
 
 use std::sync::atomic::{AtomicU64, Ordering};

@@ -8,6 +8,7 @@ mod attesting_tpm;
 mod authorities;
 mod away;
 mod cluster;
+mod drill;
 mod dynamic;
 mod egress;
 mod federating;

@@ -365,7 +365,7 @@ fn no_rule_gives_more_for_an_issuer_than_it_is_bounded_to() {
         ("spiffe://one.test/{subject}/job", 600),
     ] {
         let refused = put(&wanted(id, lifetime));
-        assert_eq!(refused.code(), "policy.rule_invalid", "{id} {lifetime}");
+        assert_eq!(refused.code(), "issue.bound_exceeded", "{id} {lifetime}");
     }
     let kept = put(&wanted("spiffe://one.test/ci/{subject}", 600));
     assert_eq!(kept.status, 200, "{}", kept.body);
@@ -379,7 +379,7 @@ fn no_rule_gives_more_for_an_issuer_than_it_is_bounded_to() {
     assert_eq!(refused.status, 400, "{}", refused.body);
     let listed = registry.call("GET", "/v1/tenants/one/rules", None).json();
     assert_eq!(
-        listed["rules"][0]["problem"]["code"], "policy.rule_invalid",
+        listed["rules"][0]["problem"]["code"], "issue.bound_exceeded",
         "{listed}"
     );
 }

@@ -17,8 +17,13 @@ pub enum IssuerCommand {
         duration: String,
     },
     /// The issuers of the tenant, and how each stands
-    #[command(after_help = "Examples:\n  avouch issuer list --tenant demo")]
-    List,
+    #[command(after_help = LIST_EXAMPLES)]
+    List {
+        /// Everyone from elsewhere who vouches, whoever is relied on the most first, with the share of
+        /// the decisions and of the relying parties that rest on them alone
+        #[arg(long)]
+        by_reliance: bool,
+    },
     /// Well-known issuers: what each pins a customer by, which names it holds to ids, and whether it
     /// can say how someone signed in. Needs no server
     #[command(after_help = "Examples:\n  avouch issuer presets\n  avouch issuer presets -o json")]
@@ -75,6 +80,31 @@ pub enum IssuerCommand {
         name: String,
     },
 }
+
+/// Commands that suppose the worst, and change nothing.
+#[derive(Debug, Subcommand)]
+pub enum DrillCommand {
+    /// Someone has the keys of an issuer: what they get, what a quarantine stops, and who can still act
+    #[command(after_help = DRILL_EXAMPLES)]
+    Issuer {
+        /// Its name
+        name: String,
+    },
+}
+
+const DRILL_EXAMPLES: &str = "\
+Examples:
+  avouch drill issuer ci --tenant demo
+  avouch drill issuer ci --tenant demo -o json
+
+Exit codes:
+  0   passed: the thief can change nothing here, and someone can act who does not need the issuer
+  14  not passed; what is wrong and what to do stands below FINDINGS";
+
+const LIST_EXAMPLES: &str = "\
+Examples:
+  avouch issuer list --tenant demo
+  avouch issuer list --by-reliance --tenant demo";
 
 const ISSUER_PUT_EXAMPLES: &str = "\
 Examples:

@@ -26,15 +26,25 @@ pub enum TokenCommand {
 #[derive(Args, Debug)]
 pub struct ExchangeArguments {
     /// What is exchanged, in a file (`-` for standard input)
-    #[arg(long, value_name = "FILE", required_unless_present = "github_actions")]
+    #[arg(long, value_name = "FILE", required_unless_present_any = ["github_actions", "ssh_key"])]
     pub subject_token: Option<PathBuf>,
-    /// What it is: jwt, id-token, access-token, jwt-svid, wit-svid, x509-svid, saml2, api-key, or a URN
-    /// [default: x509-svid for certificates in PEM, saml2 for XML, else jwt]
+    /// What it is: jwt, id-token, access-token, jwt-svid, ssh, wit-svid, x509-svid, saml2, api-key, or a
+    /// URN [default: x509-svid for certificates in PEM, saml2 for XML, else jwt]
     #[arg(long, value_name = "TYPE", value_parser = token_type, conflicts_with = "github_actions")]
     pub subject_token_type: Option<String>,
     /// The proof of possession (WPT) that goes with a WIT-SVID
     #[arg(long, value_name = "FILE", conflicts_with = "github_actions")]
     pub subject_token_proof: Option<PathBuf>,
+    /// Exchange this certificate of SSH, as in a file `-cert.pub`, or this key, as in a file `.pub`
+    /// [default: those that stand beside --ssh-key, the certificate first]
+    #[arg(long, value_name = "FILE", requires = "ssh_key")]
+    pub ssh_certificate: Option<PathBuf>,
+    /// The private key that goes with it, with which `ssh-keygen -Y sign` signs the challenge of the
+    /// server; a file `.pub` where the private half is in an agent
+    #[arg(long, value_name = "FILE", conflicts_with_all = [
+        "github_actions", "subject_token", "subject_token_proof", "subject_token_type",
+    ])]
+    pub ssh_key: Option<PathBuf>,
     /// Exchange the token of this job of GitHub Actions, which needs `permissions: id-token: write`
     #[arg(long, conflicts_with = "subject_token")]
     pub github_actions: bool,
@@ -65,7 +75,7 @@ pub struct ExchangeArguments {
     /// Only tell what would be given, and to whom, or why nothing: nothing is used up. Needs a
     /// credential of yours that may read the rules of the tenant (operator.jwt)
     #[arg(long = "try", conflicts_with_all = [
-        "actor_token", "key", "out", "subject_token_proof",
+        "actor_token", "key", "out", "ssh_key", "subject_token_proof",
     ])]
     pub is_trial: bool,
     /// The issuer identifier of the tenant, if the server is reached by another name [default: the
@@ -104,7 +114,7 @@ impl ExchangeArguments {
 }
 
 /// The short names of types, and the names of RFC 8693 3 and of Avouch.
-const TYPES: [(&str, &str); 8] = [
+const TYPES: [(&str, &str); 9] = [
     (
         "access-token",
         "urn:ietf:params:oauth:token-type:access_token",
@@ -114,6 +124,7 @@ const TYPES: [(&str, &str); 8] = [
     ("jwt", JWT),
     ("jwt-svid", "urn:avouch:params:token-type:jwt-svid"),
     ("saml2", SAML2),
+    ("ssh", SSH),
     ("wit-svid", "urn:avouch:params:token-type:wit-svid"),
     ("x509-svid", X509_SVID),
 ];
@@ -123,6 +134,9 @@ pub(super) const JWT: &str = "urn:ietf:params:oauth:token-type:jwt";
 
 /// An assertion or a response of SAML.
 pub(super) const SAML2: &str = "urn:ietf:params:oauth:token-type:saml2";
+
+/// Keys and certificates of SSH.
+pub(super) const SSH: &str = "urn:avouch:params:token-type:ssh";
 
 /// Certificates.
 pub(super) const X509_SVID: &str = "urn:avouch:params:token-type:x509-svid";
@@ -148,6 +162,7 @@ Examples:
     --scope deploy --requested-token-type access-token --key key.pem < id.jwt
   avouch token exchange --tenant shop --subject-token svid.pem --key svid.key.pem
   avouch token exchange --tenant shop --subject-token assertion.xml --key key.pem
+  avouch token exchange --tenant shop --ssh-key ~/.ssh/id_ed25519 --out .
   avouch token exchange --tenant shop --subject-token id.jwt --try
 
 Exit codes:

@@ -4,6 +4,8 @@ use serde_json::Value;
 use ureq::Agent;
 use ureq::http::Response;
 
+use super::EXCHANGE;
+use super::arguments::SSH;
 use crate::fault::Fault;
 use crate::manage::arguments::Remote;
 use crate::manage::client::{agent, check_server};
@@ -65,6 +67,22 @@ impl Endpoint {
                 Ok(self.post(form, holder, Some(&nonce))?.0)
             }
             (answer, _) => Ok(answer),
+        }
+    }
+
+    /// A challenge for the holder of this key of SSH, or what the server says instead.
+    pub(super) fn challenge(&self, key: &str) -> Result<Result<String, Value>, Fault> {
+        let form = [
+            ("grant_type", EXCHANGE),
+            ("subject_token", key),
+            ("subject_token_type", SSH),
+        ];
+        match self.post(&form, None, None)?.0 {
+            Answer::Given(_) => Err(self.foreign()),
+            Answer::Refused(refusal) => {
+                let challenge = refusal.get("challenge").and_then(Value::as_str);
+                Ok(challenge.map(str::to_owned).ok_or(refusal))
+            }
         }
     }
 

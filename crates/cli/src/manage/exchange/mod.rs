@@ -2,6 +2,7 @@
 
 pub mod arguments;
 mod endpoint;
+mod ssh;
 mod workflow;
 mod written;
 
@@ -11,7 +12,9 @@ use base64ct::{Base64UrlUnpadded, Encoding};
 use serde_json::{Value, json};
 use zeroize::Zeroizing;
 
-use self::arguments::{ExchangeArguments, JWT, SAML2, TokenArguments, TokenCommand, X509_SVID};
+use self::arguments::{
+    ExchangeArguments, JWT, SAML2, SSH, TokenArguments, TokenCommand, X509_SVID,
+};
 use self::endpoint::{Answer, Endpoint, is_undetermined};
 use super::client::Client;
 use super::holder::Holder;
@@ -71,7 +74,10 @@ fn exchanged(arguments: &ExchangeArguments, common: &Common) -> Result<Exit, Fau
         (Some(holder), true) => Some(holder.signing_request()?),
         _ => None,
     };
-    let proof = read_if_any(arguments.subject_token_proof.as_deref())?;
+    let proof = match proved(arguments, &endpoint, &subject)? {
+        Ok(proof) => proof,
+        Err(refusal) => return refused(&refusal, common),
+    };
     let actor = read_if_any(arguments.actor_token.as_deref())?;
     let scope = arguments.scope.join(" ");
     let mut form = vec![
@@ -83,7 +89,11 @@ fn exchanged(arguments: &ExchangeArguments, common: &Common) -> Result<Exit, Fau
         .as_ref()
         .map(|actor| type_of(arguments.actor_token_type.as_deref(), actor));
     let optional = [
-        ("subject_token_proof", proof.as_deref().map(String::as_str)),
+        (
+            "subject_token_proof",
+            proof.text.as_deref().map(String::as_str),
+        ),
+        ("subject_token_challenge", proof.challenge.as_deref()),
         ("actor_token", actor.as_deref().map(String::as_str)),
         ("actor_token_type", actor_type),
         ("requested_token_type", wanted),
@@ -157,9 +167,13 @@ fn subject<'a>(
     arguments: &'a ExchangeArguments,
     endpoint: &Endpoint,
 ) -> Result<(Zeroizing<String>, &'a str), Fault> {
-    let subject = match &arguments.subject_token {
-        Some(file) => read(file)?,
-        None => workflow::token(&arguments.remote(), endpoint.issuer())?,
+    let subject = match (&arguments.subject_token, &arguments.ssh_key) {
+        (_, Some(key)) => {
+            let presented = ssh::presented(key, arguments.ssh_certificate.as_deref())?;
+            return Ok((presented, SSH));
+        }
+        (Some(file), None) => read(file)?,
+        (None, None) => workflow::token(&arguments.remote(), endpoint.issuer())?,
     };
     let subject_type = type_of(arguments.subject_token_type.as_deref(), &subject);
     // RFC 8693 3: XML is sent in base64url, in which it may be already.
@@ -168,6 +182,35 @@ fn subject<'a>(
         return Ok((Zeroizing::new(encoded), subject_type));
     }
     Ok((subject, subject_type))
+}
+
+/// A proof of possession, if there is one, and the challenge that it answers.
+struct Proof {
+    text: Option<Zeroizing<String>>,
+    challenge: Option<String>,
+}
+
+/// The proof that goes with what is exchanged, or the refusal of who was asked for a challenge.
+fn proved(
+    arguments: &ExchangeArguments,
+    endpoint: &Endpoint,
+    subject: &str,
+) -> Result<Result<Proof, Value>, Fault> {
+    let Some(key) = &arguments.ssh_key else {
+        return Ok(Ok(Proof {
+            text: read_if_any(arguments.subject_token_proof.as_deref())?,
+            challenge: None,
+        }));
+    };
+    let challenge = match endpoint.challenge(subject)? {
+        Ok(challenge) => challenge,
+        Err(refusal) => return Ok(Err(refusal)),
+    };
+    let text = ssh::prove(key, endpoint.issuer(), &challenge)?;
+    Ok(Ok(Proof {
+        text: Some(Zeroizing::new(text)),
+        challenge: Some(challenge),
+    }))
 }
 
 /// What is asked for. Who names a folder and nothing else wants what is kept in folders.

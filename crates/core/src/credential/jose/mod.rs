@@ -10,5 +10,5 @@ pub(crate) mod entity;
 pub mod json;
 pub mod jwk;
 pub(crate) mod jws;
-mod rsa;
+pub(in crate::credential) mod rsa;
 pub mod status_list;

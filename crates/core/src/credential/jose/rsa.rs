@@ -20,7 +20,7 @@ struct RsaPublicKey<'a> {
 }
 
 /// Why two numbers are not a key to be used.
-pub(super) enum NotAKey {
+pub(in crate::credential) enum NotAKey {
     /// They are not written as numbers should be.
     Malformed(&'static str),
     /// They are a key that can be broken.
@@ -28,7 +28,10 @@ pub(super) enum NotAKey {
 }
 
 /// Makes a key of a modulus and an exponent, each big-endian without leading zeros.
-pub(super) fn public_key(modulus: &[u8], exponent: &[u8]) -> Result<PublicKey, NotAKey> {
+pub(in crate::credential) fn public_key(
+    modulus: &[u8],
+    exponent: &[u8],
+) -> Result<PublicKey, NotAKey> {
     let modulus_bits =
         bits(modulus).ok_or(NotAKey::Malformed("`n` is empty or begins with zero"))?;
     let exponent_bits =

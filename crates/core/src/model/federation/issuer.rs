@@ -14,7 +14,6 @@ use crate::credential::jose::algorithm::Algorithm;
 use crate::credential::jose::jwk::KeySet;
 use crate::credential::members::{Members, trust_document};
 use crate::credential::x509::Certificate;
-use crate::id::SpiffeId;
 use crate::policy::presets::Preset;
 use crate::policy::rules::{Rule, require_pins};
 use crate::reason::Reason;
@@ -39,54 +38,18 @@ pub struct IssuerAnchor {
     single_audience: bool,
     authorized_parties: Vec<String>,
     fetched_under: Option<Arc<Certificate>>,
-    grants_at_most: GrantsAtMost,
     introspection: Option<Introspection>,
     sign_in: SignInReading,
     standing: Standing,
-}
-
-/// What may be given at most for tokens of an issuer, whatever exchange rules say: what whoever has
-/// its key in hand can become. Nothing is bounded that is not named.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct GrantsAtMost {
-    /// How long it may be valid, in seconds.
-    pub lifetime: Option<i64>,
-    /// The identities that may be given: these and all below them, segment by segment.
-    pub below: Vec<SpiffeId>,
-}
-
-impl GrantsAtMost {
-    fn read(members: &Members<'_>) -> Result<Self, Reason> {
-        let Some(value) = members.get("grants_at_most") else {
-            return Ok(Self::default());
-        };
-        let place = members.place("grants_at_most");
-        let Value::Object(object) = value else {
-            return Err(members.mistyped("grants_at_most", "an object", value));
-        };
-        let members = Members::of(object, &place, &["below", "lifetime"])?;
-        let below = members.texts("below")?.into_iter();
-        let below = below.map(|text| {
-            SpiffeId::parse(&text).map_err(|_| {
-                trust_document(format!(
-                    "`{place}.below` has `{text}`, which is no SPIFFE ID"
-                ))
-            })
-        });
-        Ok(Self {
-            lifetime: members.seconds("lifetime")?,
-            below: below.collect::<Result<_, _>>()?,
-        })
-    }
 }
 
 impl IssuerAnchor {
     /// Reads the members of an anchor that names an `issuer`: `issuer`, and optionally `jwks` (a
     /// JWK Set), `audiences`, `rules`, `preset`, `algorithms`, `max_lifetime` (seconds),
     /// `single_audience`, `authorized_parties`, `fetched_under` (a certificate in PEM, or DER in
-    /// base64: the CA of the TLS connection over which the keys came), `grants_at_most` (`lifetime` in
-    /// seconds, `below`: SPIFFE IDs), `introspection` (`tokens`, `max_age`, `without_audience`),
-    /// `assurance` (how its `acr` and `amr` read: [`SignInReading`]), and how it stands:
+    /// base64: the CA of the TLS connection over which the keys came), `introspection` (`tokens`,
+    /// `max_age`, `without_audience`), `assurance` (how its `acr` and `amr` read: [`SignInReading`]),
+    /// and how it stands:
     /// `keys_fetched`, `withheld_keys`, `quarantined` and `unpinned`.
     ///
     /// # Errors
@@ -130,7 +93,6 @@ impl IssuerAnchor {
             single_audience: members.flag("single_audience")?,
             authorized_parties: members.texts("authorized_parties")?,
             fetched_under: read_certificate(&members)?,
-            grants_at_most: GrantsAtMost::read(&members)?,
             introspection: Introspection::read(&members)?,
             sign_in: SignInReading::read(&members, preset)?,
             standing,
@@ -150,7 +112,6 @@ impl IssuerAnchor {
             single_audience: true,
             authorized_parties: Vec::new(),
             fetched_under: None,
-            grants_at_most: GrantsAtMost::default(),
             introspection: None,
             sign_in: SignInReading::default(),
             standing: Standing::default(),
@@ -207,11 +168,6 @@ impl IssuerAnchor {
         self.fetched_under.as_ref()
     }
 
-    /// What may be given at most for its tokens.
-    pub fn grants_at_most(&self) -> &GrantsAtMost {
-        &self.grants_at_most
-    }
-
     /// What it is asked about its tokens, if it is.
     pub fn introspection(&self) -> Option<&Introspection> {
         self.introspection.as_ref()
@@ -234,13 +190,12 @@ impl IssuerAnchor {
     }
 }
 
-const KNOWN_MEMBERS: [&str; 13] = [
+const KNOWN_MEMBERS: [&str; 12] = [
     "algorithms",
     "assurance",
     "audiences",
     "authorized_parties",
     "fetched_under",
-    "grants_at_most",
     "introspection",
     "issuer",
     "jwks",

@@ -36,6 +36,7 @@ pub(crate) use api_key::decide_api_key;
 pub(crate) use chain::FACTS as CHAIN_FACTS;
 pub(crate) use introspection::decide_opaque;
 pub(crate) use saml::{FACTS as SAML_FACTS, decide_saml};
+pub(crate) use subject::check_constraints;
 
 use claims::Claims;
 use proof::Proof;

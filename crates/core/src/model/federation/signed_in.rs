@@ -82,6 +82,22 @@ impl SignedIn {
         }
     }
 
+    /// The same when no more than one factor is believed: no class, since one may mean several, and the
+    /// methods of one kind.
+    pub(crate) fn as_single_factor(&self) -> Self {
+        let of_kind = |kind: &[&str]| -> BTreeSet<String> {
+            let methods = self.amr.iter();
+            let methods = methods.filter(|method| kind.contains(&method.as_str()));
+            methods.cloned().collect()
+        };
+        let mut kinds = [of_kind(&KNOWS), of_kind(&HAS), of_kind(&IS)].into_iter();
+        Self {
+            acr: None,
+            amr: kinds.find(|kind| !kind.is_empty()).unwrap_or_default(),
+            ..self.clone()
+        }
+    }
+
     /// Whether several factors were used: the issuer says so, or names methods of two kinds.
     pub fn is_multi_factor(&self) -> bool {
         let used = |kind: &[&str]| kind.iter().any(|method| self.amr.contains(*method));

@@ -42,7 +42,7 @@ pub(super) fn check_expected(
 /// Whether the anchor may vouch for this subject. A token shows who calls, so it serves the
 /// purpose of a client; and an anchor that is bound to names of hosts, or to trust domains, may
 /// not vouch for a subject that is neither.
-pub(super) fn check_constraints(
+pub(crate) fn check_constraints(
     anchor: &Anchor,
     subject: &str,
     id: Option<&SpiffeId>,

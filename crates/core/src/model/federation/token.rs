@@ -322,7 +322,11 @@ impl<'a> TokenModel<'a> {
         check_constraints(anchor, self.subject, self.spiffe_id.as_ref())?;
         let issuer = match owner {
             Owner::Issuer(issuer) => issuer,
-            Owner::TrustDomain(_) => return Ok((self.spiffe_facts()?, None)),
+            Owner::TrustDomain(_) => {
+                let facts = self.spiffe_facts()?;
+                anchor.admits_facts(&facts)?;
+                return Ok((facts, None));
+            }
         };
         let preset = self.preset(issuer);
         if let Some(preset) = preset {
@@ -332,7 +336,10 @@ impl<'a> TokenModel<'a> {
             .rules()
             .iter()
             .flat_map(|rule| rule.conditions().keys());
-        let facts = Facts::of(self.claims.all, preset, asked.map(String::as_str))?;
+        let bounded = anchor.constraints.grants_at_most.claims();
+        let asked = asked.map(String::as_str).chain(bounded);
+        let facts = Facts::of(self.claims.all, preset, asked)?;
+        anchor.admits_facts(&facts)?;
         let rules = issuer.rules();
         match rules.iter().find(|rule| rule.admits(&facts)) {
             Some(rule) => Ok((facts, Some(rule))),

@@ -33,16 +33,22 @@ pub(in crate::http) fn list(call: &Call, tenant: &Arc<Tenant>) -> Result<Answer,
             Bound::Excluded(name)
         }
     };
-    let (entries, next) = tenant.read(|snapshot| {
+    let orphans = call.plane().orphans(tenant)?;
+    let (entries, orphaned, next) = tenant.read(|snapshot| {
         let mut rest = snapshot.entries.range((after, Bound::Unbounded));
         let page = rest.by_ref().take(limit).map(|(_, entry)| entry.as_ref());
         let page: Vec<&Entry> = page.collect();
         let last = page.last().map(|entry| entry.id.to_string());
         let next = last.filter(|_| rest.next().is_some());
+        let orphaned = page.iter().filter_map(|entry| {
+            let owner = entry.extras.owner.as_deref()?;
+            orphans.of(entry.id.as_str(), owner)
+        });
+        let orphaned: Vec<Value> = orphaned.collect();
         let page: Vec<Value> = page.into_iter().map(to_json).collect();
-        (page, next)
+        (page, orphaned, next)
     });
-    let mut answer = json!({ "entries": entries });
+    let mut answer = json!({ "entries": entries, "orphaned": orphaned });
     if let (Some(next), Some(members)) = (next, answer.as_object_mut()) {
         members.insert("next".to_owned(), next.into());
     }

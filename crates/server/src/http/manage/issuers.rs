@@ -79,6 +79,17 @@ pub(in crate::http) fn reliance(call: &Call, tenant: &Arc<Tenant>) -> Result<Ans
     Ok(Answer::json(&reliance))
 }
 
+pub(in crate::http) fn by_reliance(call: &Call, tenant: &Arc<Tenant>) -> Result<Answer, Stop> {
+    let ranking = call.plane().issuers_by_reliance(tenant)?;
+    Ok(Answer::json(&ranking))
+}
+
+/// Changes nothing.
+pub(in crate::http) fn drill(call: &Call, tenant: &Arc<Tenant>) -> Result<Answer, Stop> {
+    let drill = call.plane().drill_issuer(tenant, call.name("issuer"))?;
+    Ok(Answer::json(&drill))
+}
+
 /// For how long it is down stands behind the question mark, such as `for=2h`.
 pub(in crate::http) fn impact(call: &Call, tenant: &Arc<Tenant>) -> Result<Answer, Stop> {
     let seconds = match call.asked("for") {

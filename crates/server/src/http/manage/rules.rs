@@ -92,7 +92,10 @@ fn to_json(record: &RuleRecord, rules: &Rules, now: Time) -> Value {
     let usable = rules.usable.iter().find(|rule| rule.name() == name);
     let unusable = rules.unusable.iter().find(|(unusable, _)| unusable == name);
     let mut shown = match (usable, unusable) {
-        (Some(rule), _) => in_words(rule, now),
+        (Some(rule), _) => match rule.check_bounds() {
+            Ok(()) => in_words(rule, now),
+            Err(reason) => refusal(&reason),
+        },
         (None, Some((_, reason))) => refusal(reason),
         (None, None) => json!({}),
     };

@@ -49,7 +49,8 @@ impl X509Pop {
             AnchorKind::ApiKey(_)
             | AnchorKind::Federation(_)
             | AnchorKind::Issuer(_)
-            | AnchorKind::Saml(_) => false,
+            | AnchorKind::Saml(_)
+            | AnchorKind::Ssh(_) => false,
         };
         let read = Self {
             view: attestor::trust(&mut members, tenant, vouches)?,

@@ -282,3 +282,39 @@ fn what_ended_for_one_tenant_has_not_ended_for_another() {
     let answer = crate::http::send(cloud.world.address, &request);
     assert_eq!(answer.json()["err"], "invalid_issuer");
 }
+
+#[test]
+fn what_someone_answered_for_is_an_orphan_once_their_account_is_closed() {
+    let cloud = cloud();
+    let entries = "/v1/tenants/one/entries";
+    for (id, owner) in [("hers", SUBJECT), ("his", "someone else"), ("nobodys", "")] {
+        let mut entry = json!({
+            "id": id, "spiffe_id": format!("spiffe://one.test/{id}"), "selectors": ["unix:uid:1"],
+        });
+        if !owner.is_empty() {
+            entry["owner"] = json!(owner);
+        }
+        let made = cloud.manage("POST", entries, &entry);
+        assert!(made.status < 300, "{}", made.body);
+    }
+    let orphaned = || cloud.manage("GET", entries, &json!({})).json()["orphaned"].clone();
+    assert_eq!(orphaned(), json!([]));
+    // A session that ended leaves nobody without an owner.
+    told(&cloud, &event(&cloud, REVOKED, &subject(SUBJECT), 30));
+    assert_eq!(orphaned(), json!([]));
+    let disabled = format!("{RISC}/account-disabled");
+    told(&cloud, &event(&cloud, &disabled, &subject(SUBJECT), 20));
+    let found = orphaned();
+    assert_eq!(found.as_array().unwrap().len(), 1, "{found}");
+    assert_eq!(
+        (&found[0]["entry"], &found[0]["issuer"]),
+        (&json!("hers"), &json!(GITHUB))
+    );
+    // Opened again, someone answers for it again; purged, nobody ever will.
+    let enabled = format!("{RISC}/account-enabled");
+    told(&cloud, &event(&cloud, &enabled, &subject(SUBJECT), 10));
+    assert_eq!(orphaned(), json!([]));
+    let purged = format!("{RISC}/account-purged");
+    told(&cloud, &event(&cloud, &purged, &subject(SUBJECT), 5));
+    assert_eq!(orphaned()[0]["owner"], SUBJECT);
+}

@@ -363,6 +363,7 @@ impl<'a> ChainModel<'a> {
         check_constraints(reached.anchor, subject, None)?;
         let mut facts = Facts::of(self.claims.all, None, std::iter::empty())?;
         facts.insert(ENTITY.to_owned(), self.issuer().to_owned())?;
+        reached.anchor.admits_facts(&facts)?;
         check_expected(&question.context.expected, subject, None, None)?;
         let rules = reached.federation.rules();
         match rules.iter().find(|rule| rule.admits(&facts)) {

@@ -236,6 +236,7 @@ impl<'a> SamlModel<'a> {
         check_constraints(reached.anchor, &assertion.subject.name, None)?;
         checks::check_name(provider, &assertion.subject)?;
         let facts = checks::facts(assertion)?;
+        reached.anchor.admits_facts(&facts)?;
         let rules = provider.rules();
         match rules.iter().find(|rule| rule.admits(&facts)) {
             Some(rule) => Ok((facts, Some(rule))),

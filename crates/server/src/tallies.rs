@@ -1,0 +1,200 @@
+//! How often each who vouches was relied on: acceptances by day, so that a tenant sees on whom it
+//! depends.
+//!
+//! Counted in memory, where a decision costs nothing but a look-up, and added each minute to what is
+//! stored, on whichever server: a write rests on the state that was looked at. What was counted since
+//! then is lost when a server is killed, and told so.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use avouch_core::anchor::{Anchor, AnchorKind};
+use avouch_core::reason::Reason;
+use avouch_core::time::Time;
+use avouch_core::verdict::Verdict;
+use avouch_store::{Change, Key, Object, TallyId, TallyRecord};
+use serde_json::{Map, Value, json};
+
+use crate::fault::{Fault, Refused};
+use crate::plane::Plane;
+use crate::tenant::Tenant;
+
+/// How many days are kept.
+pub(crate) const DAYS: i64 = 30;
+
+/// The seconds of a day.
+const DAY: i64 = 86_400;
+
+/// How often a tally is added anew because something else has changed meanwhile.
+const MOST_TRIES: usize = 16;
+
+/// What was counted and is not stored yet.
+#[derive(Debug, Default)]
+pub(crate) struct Tallies(Mutex<BTreeMap<&'static str, BTreeMap<String, u64>>>);
+
+impl Tallies {
+    /// Counts an acceptance.
+    pub(crate) fn count(&self, verdict: &Verdict) {
+        let Verdict::Accept(sealed) = verdict else {
+            return;
+        };
+        let anchor = &sealed.preview().anchor().anchor;
+        let mut counts = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let of_kind = counts.entry(anchor.kind.name()).or_default();
+        let name = voucher(anchor);
+        match of_kind.get_mut(name) {
+            Some(count) => *count += 1,
+            None => drop(of_kind.insert(name.to_owned(), 1)),
+        }
+    }
+
+    fn take(&self) -> BTreeMap<&'static str, BTreeMap<String, u64>> {
+        std::mem::take(&mut *self.0.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    fn put_back(&self, taken: BTreeMap<&'static str, BTreeMap<String, u64>>) {
+        let mut counts = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        for (kind, names) in taken {
+            let of_kind = counts.entry(kind).or_default();
+            for (name, count) in names {
+                *of_kind.entry(name).or_default() += count;
+            }
+        }
+    }
+
+    fn add_to(&self, total: &mut BTreeMap<(String, String), u64>) {
+        let counts = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        for (kind, names) in counts.iter() {
+            for (name, count) in names {
+                let key = ((*kind).to_owned(), name.clone());
+                *total.entry(key).or_default() += count;
+            }
+        }
+    }
+}
+
+/// Who vouches, as they are called: an issuer, a provider, a trust domain, or the name of the anchor.
+pub(crate) fn voucher(anchor: &Anchor) -> &str {
+    match &anchor.kind {
+        AnchorKind::Federation(federation) => federation.entity_id(),
+        AnchorKind::Issuer(issuer) => issuer.issuer(),
+        AnchorKind::Saml(provider) => provider.entity_id(),
+        AnchorKind::TrustDomain(bundle) => bundle.trust_domain.as_str(),
+        AnchorKind::ApiKey(_) | AnchorKind::Certificate(_) | AnchorKind::Ssh(_) => &anchor.name,
+    }
+}
+
+/// What was counted in a while.
+pub(crate) struct Tallied {
+    /// How many decisions rested on whom, by kind and name.
+    pub(crate) by_voucher: BTreeMap<(String, String), u64>,
+    /// The first day on which something was counted, if anything was.
+    pub(crate) since: Option<String>,
+}
+
+impl Plane {
+    /// What was counted in the days that are kept, and what is not stored yet.
+    pub(crate) fn tallied(&self, tenant: &Tenant) -> Tallied {
+        let oldest = day_of(self.now().plus(-(DAYS - 1) * DAY));
+        let mut by_voucher = BTreeMap::new();
+        let mut since = None;
+        tenant.read(|snapshot| {
+            let days = snapshot.tallies.values();
+            for record in days.filter(|record| record.id.as_str() >= oldest.as_str()) {
+                since.get_or_insert_with(|| record.id.as_str().to_owned());
+                for (kind, names) in read(&record.document) {
+                    for (name, count) in names.as_object().into_iter().flatten() {
+                        let key = (kind.clone(), name.clone());
+                        *by_voucher.entry(key).or_default() += count.as_u64().unwrap_or_default();
+                    }
+                }
+            }
+        });
+        tenant.tallies.add_to(&mut by_voucher);
+        if since.is_none() && !by_voucher.is_empty() {
+            since = Some(day_of(self.now()));
+        }
+        Tallied { by_voucher, since }
+    }
+
+    /// Adds what was counted to what is stored, and forgets days that are over for long.
+    ///
+    /// # Errors
+    ///
+    /// What failed on our side; then it is counted on, and added with the next.
+    pub fn store_tallies(&self) -> Result<(), Refused> {
+        for tenant in self.all_tenants() {
+            let taken = tenant.tallies.take();
+            if taken.is_empty() {
+                continue;
+            }
+            if let Err(failed) = self.add_tally(&tenant, &taken) {
+                tenant.tallies.put_back(taken);
+                return Err(failed);
+            }
+        }
+        Ok(())
+    }
+
+    fn add_tally(
+        &self,
+        tenant: &Arc<Tenant>,
+        counted: &BTreeMap<&'static str, BTreeMap<String, u64>>,
+    ) -> Result<(), Refused> {
+        let now = self.now();
+        let (today, oldest) = (day_of(now), day_of(now.plus(-(DAYS - 1) * DAY)));
+        let id = TallyId::parse(&today);
+        let id = id.ok_or_else(|| Fault::Bug(format!("{today} is no name of a day")))?;
+        for _ in 0..MOST_TRIES {
+            let (at, mut document, gone) = tenant.read(|snapshot| {
+                let record = snapshot.tallies.get(&id);
+                let document = record.map(|record| read(&record.document));
+                let days = snapshot.tallies.keys();
+                let gone = days.filter(|day| day.as_str() < oldest.as_str());
+                let gone: Vec<TallyId> = gone.cloned().collect();
+                (snapshot.sequence, document.unwrap_or_default(), gone)
+            });
+            for (kind, names) in counted {
+                let of_kind = document.entry(*kind).or_insert_with(|| json!({}));
+                for (name, count) in names {
+                    let before = of_kind
+                        .get(name)
+                        .and_then(Value::as_u64)
+                        .unwrap_or_default();
+                    if let Some(of_kind) = of_kind.as_object_mut() {
+                        of_kind.insert(name.clone(), before.saturating_add(*count).into());
+                    }
+                }
+            }
+            let record = TallyRecord {
+                id: id.clone(),
+                document: Value::Object(document).to_string(),
+            };
+            let mut changes = vec![Change::Put(Object::Tally(record))];
+            changes.extend(gone.into_iter().map(|day| Change::Remove(Key::Tally(day))));
+            match self.apply_at(tenant, at, &changes) {
+                Ok(_) => return Ok(()),
+                Err(Refused::Reason(reason)) if matches!(*reason, Reason::IssueConflict { .. }) => {
+                }
+                Err(failed) => return Err(failed),
+            }
+        }
+        Err(Reason::IssueConflict {
+            detail: "others change the tenant too fast".to_owned(),
+        }
+        .into())
+    }
+}
+
+/// A tally that cannot be read counts nothing.
+fn read(document: &str) -> Map<String, Value> {
+    match serde_json::from_str(document) {
+        Ok(Value::Object(members)) => members,
+        Ok(_) | Err(_) => Map::new(),
+    }
+}
+
+/// The name of a day: `2026-11-29`. Names of days are in the order of the days.
+fn day_of(time: Time) -> String {
+    time.to_string().chars().take(10).collect()
+}
