@@ -38,7 +38,11 @@ impl Tallies {
         let Verdict::Accept(sealed) = verdict else {
             return;
         };
-        let anchor = &sealed.preview().anchor().anchor;
+        self.count_anchor(&sealed.preview().anchor().anchor);
+    }
+
+    /// Counts an acceptance that rested on this anchor.
+    pub(crate) fn count_anchor(&self, anchor: &Anchor) {
         let mut counts = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let of_kind = counts.entry(anchor.kind.name()).or_default();
         let name = voucher(anchor);

@@ -158,7 +158,13 @@ impl<'a> Exchange<'a> {
     ) -> Result<Pending, Refused> {
         let considered = self.consider(request, shown)?;
         self.check_holder(&considered)?;
-        self.issue(request, considered)
+        let anchor = Arc::clone(&considered.subject.identity.anchor().anchor);
+        let pending = self.issue(request, considered)?;
+        // What is not settled at once is decided again, and counted there.
+        if self.pace == Pace::AtOnce {
+            self.tenant.tallies.count_anchor(&anchor);
+        }
+        Ok(pending)
     }
 
     /// Finds out who asks and what they get. Nothing is used.
