@@ -33,6 +33,18 @@ fn clients_in_three_languages_believe_each_other_through_every_change_of_keys() 
         Err(why) => return println!("skipped: peers in three languages: {why}"),
     };
     let plane = Plane::start("clients-peers", &[]);
+    // Keys are not revoked while tokens that they signed live, unless someone insists.
+    let brief = [
+        "entry",
+        "update",
+        "current-user",
+        "--jwt-ttl",
+        "30",
+        "--tenant",
+        "demo",
+    ];
+    let updated = plane.run(&brief);
+    assert_eq!(updated.code, 0, "{}", updated.err);
     let logs = tempfile::tempdir().unwrap();
     let mut peers: Vec<Peer> = programs
         .into_iter()
