@@ -81,7 +81,8 @@ fn answer(
             ("POST", "/v1/charges") => (200, json!({"id": "ch_1", "paid": true}).to_string()),
             ("GET", "/v1/echo") => (200, json!(received.headers).to_string()),
             ("GET", "/v1/moved") => {
-                let fields = [("location", "https://localhost:1/elsewhere")];
+                let location = format!("https://localhost:1/elsewhere?key={key}");
+                let fields = [("location", location.as_str())];
                 return wire.write_all(&response(302, &fields, b""));
             }
             _ => (404, json!({"error": {"type": "not_found"}}).to_string()),

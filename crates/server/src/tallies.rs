@@ -125,8 +125,10 @@ impl Plane {
     ///
     /// # Errors
     ///
-    /// What failed on our side; then it is counted on, and added with the next.
+    /// What failed on our side; then it is counted on, and added with the next. One tenant's failure
+    /// keeps no other's from being stored.
     pub fn store_tallies(&self) -> Result<(), Refused> {
+        let mut done = Ok(());
         for tenant in self.all_tenants() {
             let taken = tenant.tallies.take();
             if taken.is_empty() {
@@ -134,10 +136,10 @@ impl Plane {
             }
             if let Err(failed) = self.add_tally(&tenant, &taken) {
                 tenant.tallies.put_back(taken);
-                return Err(failed);
+                done = Err(failed);
             }
         }
-        Ok(())
+        done
     }
 
     fn add_tally(

@@ -271,6 +271,16 @@ fn passes(members: &mut Members, key: &HeaderName) -> Result<Vec<HeaderName>, Re
 pub(super) fn plain_path(path: &str) -> Option<&str> {
     let lower = path.to_ascii_lowercase();
     let hides = ["%2f", "%5c", "%2e", "%00", "%25", "%3b", "\\", ";"];
+    // An escape of what needs none is read as what it escapes by some, and not by others
+    // (RFC 3986 2.3).
+    let needs_none = |escape: &str| {
+        let digits = escape.get(..2).unwrap_or_default();
+        let byte = u8::from_str_radix(digits, 16).unwrap_or(b'x');
+        byte.is_ascii_alphanumeric() || b"-._~".contains(&byte)
+    };
+    if path.split('%').skip(1).any(needs_none) {
+        return None;
+    }
     let is_visible = path.bytes().all(|byte| byte.is_ascii_graphic());
     let segments = path.strip_prefix('/')?;
     let climbs = |segment: &str| matches!(segment, "." | "..");
@@ -315,6 +325,9 @@ mod tests {
             "/v1/é",
             "/v1/\r\nx",
             "/v1/%00",
+            "/v1/%63harges",
+            "/v1/%7Emia",
+            "/v1/%4",
         ] {
             assert_eq!(plain_path(path), None, "{path}");
         }

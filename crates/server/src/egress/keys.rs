@@ -16,7 +16,7 @@ use crate::tenant::Tenant;
 pub(super) struct Keys {
     current: Zeroizing<String>,
     next: Option<Zeroizing<String>>,
-    /// Whether the API has refused the current one and a next one is there, on this server.
+    /// Whether the API has refused the current one last and a next one is there, on this server.
     is_over: AtomicBool,
 }
 
@@ -66,14 +66,13 @@ impl Keys {
         }
     }
 
-    /// The one to be shown where the first was refused; from now on it is the first.
+    /// The other one, to be shown where one was refused; from now on it is the first. An API may refuse
+    /// for a reason of its own, so what was the first once can become it again.
     pub(super) fn after_refusal(&self, refused: &str) -> Option<&str> {
         let next = self.next.as_ref()?;
-        if refused != self.current.as_str() {
-            return None;
-        }
-        self.is_over.store(true, Ordering::Relaxed);
-        Some(next)
+        let is_over = refused == self.current.as_str();
+        self.is_over.store(is_over, Ordering::Relaxed);
+        Some(if is_over { next } else { &self.current })
     }
 
     /// Whether bytes hold one of them.
@@ -149,10 +148,11 @@ mod tests {
         let keys = Keys::of(key("first")).followed_by(key("second"));
         assert_eq!(keys.first(), "first");
         assert_eq!(keys.after_refusal("first"), Some("second"));
-        assert_eq!(
-            (keys.first(), keys.after_refusal("second")),
-            ("second", None)
-        );
+        // Refused for a reason of the API's own, it makes room again.
+        assert_eq!(keys.first(), "second");
+        assert_eq!(keys.after_refusal("second"), Some("first"));
+        assert_eq!(keys.first(), "first");
+        assert_eq!(keys.after_refusal("first"), Some("second"));
         let keys = keys.followed_by(key("third"));
         assert_eq!(keys.first(), "second");
         assert_eq!(keys.after_refusal("second"), Some("third"));

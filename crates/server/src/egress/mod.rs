@@ -36,7 +36,7 @@ pub(crate) use using::{Asked, begin};
 /// The longest document in bytes.
 const LONGEST: usize = 256 << 10;
 
-/// How many identities are counted at once; who asks seldom is forgotten first.
+/// How many identities are counted at once.
 const MOST_COUNTED: usize = 20_000;
 
 /// Who is counted for what: by the number of a rule.
@@ -85,11 +85,25 @@ impl Egresses {
         Ok(known)
     }
 
+    /// Drops the keys of an API that is gone.
+    fn forget(&self, tenant: &Tenant, id: &EgressId) {
+        let mut all = self.read.lock().unwrap_or_else(PoisonError::into_inner);
+        all.remove(&(tenant.id().clone(), id.clone()));
+    }
+
     /// How often an identity may use a rule, and has.
     fn rate(&self, place: Counted) -> Arc<Rate> {
         let mut counted = self.counted.lock().unwrap_or_else(PoisonError::into_inner);
         if counted.len() >= MOST_COUNTED && !counted.contains_key(&place) {
-            counted.pop_first();
+            // At the cost of the same tenant, if it has any: nobody else's count begins anew.
+            let own = counted
+                .keys()
+                .find(|(tenant, ..)| *tenant == place.0)
+                .cloned();
+            match own {
+                Some(own) => counted.remove(&own).map(drop),
+                None => counted.pop_first().map(drop),
+            };
         }
         Arc::clone(counted.entry(place).or_default())
     }
@@ -117,24 +131,26 @@ impl Plane {
             return Err(malformed("rules", "are too long together").into());
         }
         let egress = Egress::read(&text)?;
-        let before = tenant.read(|snapshot| snapshot.egresses.get(&id).cloned());
-        let keys = match (key, before) {
-            (Some(key), _) => {
-                check_key(&egress, &key)?;
-                Keys::of(key)
-            }
-            (None, Some(before)) => {
-                let known = self.egresses.known(tenant, &before)?;
-                // Whoever may say where the key goes could send it to themselves.
-                if !goes_the_same_way(&known.egress, &egress) {
-                    let detail = "must be given again where the address, the authority or the header is another";
-                    return Err(malformed("key", detail).into());
+        self.settle(tenant, || {
+            let before = tenant.read(|snapshot| snapshot.egresses.get(&id).cloned());
+            let keys = match (&key, before) {
+                (Some(key), _) => {
+                    check_key(&egress, key)?;
+                    Keys::of(key.clone())
                 }
-                known.keys.as_ref().clone()
-            }
-            (None, None) => return Err(malformed("key", "is missing").into()),
-        };
-        self.keep_egress(tenant, id, text, &keys)
+                (None, Some(before)) => {
+                    let known = self.egresses.known(tenant, &before)?;
+                    // Whoever may say where the key goes could send it to themselves.
+                    if !goes_the_same_way(&known.egress, &egress) {
+                        let detail = "must be given again where the address, the authority or the header is another";
+                        return Err(malformed("key", detail).into());
+                    }
+                    known.keys.as_ref().clone()
+                }
+                (None, None) => return Err(malformed("key", "is missing").into()),
+            };
+            kept(tenant, id.clone(), text.clone(), &keys)
+        })
     }
 
     /// Gives an API the key that comes after the one it has. Both are good until
@@ -149,11 +165,13 @@ impl Plane {
         name: &str,
         key: Zeroizing<String>,
     ) -> Result<EgressRecord, Refused> {
-        let record = find(tenant, name)?;
-        let known = self.egresses.known(tenant, &record)?;
-        check_key(&known.egress, &key)?;
-        let keys = known.keys.followed_by(key);
-        self.keep_egress(tenant, record.id, record.document, &keys)
+        self.settle(tenant, || {
+            let record = find(tenant, name)?;
+            let known = self.egresses.known(tenant, &record)?;
+            check_key(&known.egress, &key)?;
+            let keys = known.keys.followed_by(key.clone());
+            kept(tenant, record.id, record.document, &keys)
+        })
     }
 
     /// Forgets the earlier of two keys.
@@ -166,12 +184,14 @@ impl Plane {
         tenant: &Arc<Tenant>,
         name: &str,
     ) -> Result<EgressRecord, Refused> {
-        let record = find(tenant, name)?;
-        let known = self.egresses.known(tenant, &record)?;
-        let keys = known.keys.promoted().ok_or_else(|| Reason::IssueConflict {
-            detail: "there is no key that comes next".to_owned(),
-        })?;
-        self.keep_egress(tenant, record.id, record.document, &keys)
+        self.settle(tenant, || {
+            let record = find(tenant, name)?;
+            let known = self.egresses.known(tenant, &record)?;
+            let keys = known.keys.promoted().ok_or_else(|| Reason::IssueConflict {
+                detail: "there is no key that comes next".to_owned(),
+            })?;
+            kept(tenant, record.id, record.document, &keys)
+        })
     }
 
     /// Lets nobody use an API any more, and forgets its keys.
@@ -181,7 +201,8 @@ impl Plane {
     /// `issue.object_unknown`, or what failed on our side.
     pub(crate) fn remove_egress(&self, tenant: &Arc<Tenant>, name: &str) -> Result<(), Refused> {
         let record = find(tenant, name)?;
-        self.apply(tenant, &[Change::Remove(Key::Egress(record.id))])?;
+        self.apply(tenant, &[Change::Remove(Key::Egress(record.id.clone()))])?;
+        self.egresses.forget(tenant, &record.id);
         Ok(())
     }
 
@@ -197,22 +218,22 @@ impl Plane {
     ) -> Result<Vec<String>, Fault> {
         Ok(self.egresses.known(tenant, record)?.keys.digests())
     }
+}
 
-    fn keep_egress(
-        &self,
-        tenant: &Arc<Tenant>,
-        id: EgressId,
-        document: String,
-        keys: &Keys,
-    ) -> Result<EgressRecord, Refused> {
-        let record = EgressRecord {
-            secret: keys.sealed(tenant, &id)?,
-            id,
-            document,
-        };
-        self.apply(tenant, &[Change::Put(Object::Egress(record.clone()))])?;
-        Ok(record)
-    }
+/// What is to be stored of an API.
+fn kept(
+    tenant: &Tenant,
+    id: EgressId,
+    document: String,
+    keys: &Keys,
+) -> Result<(EgressRecord, Vec<Change>), Refused> {
+    let record = EgressRecord {
+        secret: keys.sealed(tenant, &id)?,
+        id,
+        document,
+    };
+    let put = Change::Put(Object::Egress(record.clone()));
+    Ok((record, vec![put]))
 }
 
 /// An API of a tenant by what may be its name.

@@ -185,7 +185,20 @@ impl Use {
     async fn ask(&self, key: &str) -> Result<Fetched, Refused> {
         let request = self.request(key)?;
         let fetcher = &self.plane.egresses.fetcher;
-        fetcher.fetch(self.tenant.id(), &request).await
+        let answered = fetcher.fetch(self.tenant.id(), &request).await;
+        answered.map_err(|refused| self.without_what_is_secret(refused))
+    }
+
+    /// Where an API redirects to may hold its key, and what was asked may be private.
+    fn without_what_is_secret(&self, refused: Refused) -> Refused {
+        match refused {
+            Refused::Reason(reason) if matches!(*reason, Reason::FetchRedirect { .. }) => {
+                let url = self.known.egress.base.clone();
+                let location = "(elsewhere)".to_owned();
+                Reason::FetchRedirect { url, location }.into()
+            }
+            other => other,
+        }
     }
 
     fn request(&self, key: &str) -> Result<Request, Refused> {

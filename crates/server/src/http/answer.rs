@@ -2,7 +2,9 @@
 
 use avouch_core::id::Digest;
 use axum::body::Body;
-use axum::http::header::{CACHE_CONTROL, CONTENT_TYPE, ETAG, LOCATION, X_CONTENT_TYPE_OPTIONS};
+use axum::http::header::{
+    CACHE_CONTROL, CONTENT_SECURITY_POLICY, CONTENT_TYPE, ETAG, LOCATION, X_CONTENT_TYPE_OPTIONS,
+};
 use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 use axum::response::{IntoResponse, Response};
 use serde_json::Value;
@@ -61,6 +63,8 @@ impl Answer {
         }
         answer.set(CACHE_CONTROL, "no-store");
         answer.set(X_CONTENT_TYPE_OPTIONS, "nosniff");
+        // What a browser shows of it runs nothing and is of no origin, least of all of this server.
+        answer.set(CONTENT_SECURITY_POLICY, "sandbox; default-src 'none'");
         answer.body = body;
         answer
     }

@@ -38,6 +38,8 @@ struct Way {
 /// Someone who administers, and how they come to be who they are.
 struct Administrator {
     tenant: String,
+    /// Whether whoever asks may know who it is.
+    is_seen: bool,
     record: AdminRecord,
     ways: Vec<Way>,
 }
@@ -59,12 +61,13 @@ impl Administrator {
 
     fn to_json(&self) -> Value {
         let ways = self.ways.iter().map(|way| way.told.as_str());
+        let seen = |text: &str| self.is_seen.then(|| text.to_owned());
         json!({
-            "tenant": self.tenant,
-            "name": self.record.id.as_str(),
-            "subject": self.record.subject.as_str(),
-            "role": self.record.role,
-            "ways": ways.collect::<Vec<_>>(),
+            "tenant": seen(&self.tenant),
+            "name": seen(self.record.id.as_str()),
+            "subject": seen(self.record.subject.as_str()),
+            "role": seen(&self.record.role),
+            "ways": if self.is_seen { ways.collect() } else { Vec::new() },
             "independent": self.is_independent(),
             "may_act": self.may_act(),
         })
@@ -74,12 +77,18 @@ impl Administrator {
 impl Plane {
     /// What whoever has the keys of an issuer could have, what a quarantine would stop, and who could
     /// still act without it. It is passed if the thief can change nothing here and someone who does not
-    /// need the issuer can.
+    /// need the issuer can. Of tenants that whoever asks does not see it is told how many administrators
+    /// they have and what these could do, and not who they are.
     ///
     /// # Errors
     ///
     /// `issue.object_unknown`, or what failed on our side.
-    pub fn drill_issuer(&self, tenant: &Arc<Tenant>, name: &str) -> Result<Value, Refused> {
+    pub fn drill_issuer(
+        &self,
+        tenant: &Arc<Tenant>,
+        name: &str,
+        sees: &dyn Fn(&Tenant) -> bool,
+    ) -> Result<Value, Refused> {
         let id = self.issuer_named(tenant, name)?;
         let (settings, keys) = self.issuer(tenant, &id)?;
         let issuer = settings.issuer.as_str();
@@ -87,7 +96,7 @@ impl Plane {
         let stolen: Vec<&Anchor> = scene.anchors_of(issuer).collect();
         let reached = scene.reached(issuer);
         let administers = self.administered_by_thief(tenant, &stolen, &reached);
-        let administrators = self.administrators_above(tenant, issuer)?;
+        let administrators = self.administrators_above(tenant, issuer, sees)?;
         let can_still_act = |one: &&Administrator| one.may_act() && one.is_independent();
         let break_glass: Vec<&Administrator> =
             administrators.iter().filter(can_still_act).collect();
@@ -178,7 +187,9 @@ impl Plane {
         &self,
         tenant: &Arc<Tenant>,
         issuer: &str,
+        sees: &dyn Fn(&Tenant) -> bool,
     ) -> Result<Vec<Administrator>, Refused> {
+        let drilled = tenant;
         let mut administrators = Vec::new();
         let mut at = Some(Arc::clone(tenant));
         while let Some(tenant) = at {
@@ -187,7 +198,8 @@ impl Plane {
             for record in admins {
                 administrators.push(Administrator {
                     tenant: tenant.id().as_str().to_owned(),
-                    ways: self.ways_to(&record.subject, issuer)?,
+                    is_seen: sees(&tenant),
+                    ways: self.ways_to(&record.subject, issuer, drilled, sees)?,
                     record,
                 });
             }
@@ -199,7 +211,13 @@ impl Plane {
     /// How someone comes to have a credential of this identity: the server's own for its operator,
     /// registration entries, and exchange rules. A rule for identities of the tenant itself opens no
     /// way of its own, since those have to be had first.
-    fn ways_to(&self, subject: &SpiffeId, issuer: &str) -> Result<Vec<Way>, Refused> {
+    fn ways_to(
+        &self,
+        subject: &SpiffeId,
+        issuer: &str,
+        drilled: &Tenant,
+        sees: &dyn Fn(&Tenant) -> bool,
+    ) -> Result<Vec<Way>, Refused> {
         let mut ways = Vec::new();
         if self
             .operator_id()
@@ -228,12 +246,20 @@ impl Plane {
                 Source::Anchor(name) => scene.is_anchor_of(name, issuer),
                 Source::Client { .. } => false,
                 Source::TrustDomain(name) if scene.is_own(name) => continue,
-                Source::TrustDomain(_) => false,
+                // Whom the thief becomes there is known by the rules of another tenant only.
+                Source::TrustDomain(name) => {
+                    drilled.read(|snapshot| snapshot.trust_domains.contains_key(name))
+                }
             };
             ways.push(Way {
                 told: format!("the rule {}, for {}", rule.name(), rule.population()),
                 rests_on_issuer,
             });
+        }
+        if !sees(&owner) {
+            for way in &mut ways {
+                "a way that another tenant knows".clone_into(&mut way.told);
+            }
         }
         Ok(ways)
     }

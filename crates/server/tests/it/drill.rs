@@ -235,6 +235,22 @@ fn an_issuer_through_which_one_becomes_an_administrator_fails_the_drill_until_it
 }
 
 #[test]
+fn who_administers_a_tenant_above_is_told_to_no_one_who_does_not_see_it() {
+    let (registry, _, _) = house();
+    let one = registry.plane.tenant_named("one").unwrap();
+    let told = registry.plane.drill_issuer(&one, "ci", &|_| false).unwrap();
+    let administrators = told["administrators"].as_array().unwrap();
+    let operator = administrators.iter().find(|one| one["may_act"] == true);
+    let operator = operator.unwrap();
+    assert_eq!(operator["independent"], true, "{told}");
+    for member in ["tenant", "name", "subject", "role"] {
+        assert!(operator[member].is_null(), "{told}");
+    }
+    assert_eq!(operator["ways"], json!([]), "{told}");
+    assert_eq!(told["passed"], true, "{told}");
+}
+
+#[test]
 fn someone_with_a_registration_entry_is_a_way_in_that_no_issuer_closes() {
     let (registry, _, _) = house();
     for (name, id) in [

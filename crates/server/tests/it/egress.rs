@@ -206,9 +206,10 @@ fn an_answer_that_gives_the_key_away_or_leads_elsewhere_is_kept_back() {
         (502, "issue.egress_leak")
     );
     assert!(!echoed.body.contains(FIRST), "{}", echoed.body);
-    let moved = scene.get("/v1/moved");
+    let moved = scene.get("/v1/moved?card=4242");
     assert_eq!(moved.code(), "fetch.redirect_refused");
-    assert!(!moved.body.contains(FIRST));
+    assert!(!moved.body.contains(FIRST), "{}", moved.body);
+    assert!(!moved.body.contains("4242"), "{}", moved.body);
 }
 
 #[test]

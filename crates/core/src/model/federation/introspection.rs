@@ -414,7 +414,10 @@ impl<'a> OpaqueModel<'a> {
         }
         let rules = issuer.rules();
         let asked = rules.iter().flat_map(|rule| rule.conditions().keys());
-        let facts = Facts::of(claims.all, issuer.preset(), asked.map(String::as_str))?;
+        let bounded = reached.anchor.constraints.grants_at_most.claims();
+        let asked = asked.map(String::as_str).chain(bounded);
+        let facts = Facts::of(claims.all, issuer.preset(), asked)?;
+        reached.anchor.admits_facts(&facts)?;
         check_expected(&question.context.expected, subject, None, None)?;
         match rules.iter().find(|rule| rule.admits(&facts)) {
             Some(rule) => Ok((facts, Some(rule))),

@@ -375,6 +375,8 @@ impl SshModel<'_> {
         }
         taken.dedup();
         match taken.as_slice() {
+            // Names of hosts are the same in any spelling (RFC 4343), so they are told in one.
+            [one] if certificate.kind() == SshKind::Host => Ok(one.to_ascii_lowercase()),
             [one] => Ok((*one).clone()),
             several => Err(Reason::SshPrincipalAmbiguous {
                 principals: shown(several),

@@ -6,6 +6,7 @@ use avouch_core::reason::Reason;
 use avouch_store::IssuerId;
 use serde_json::json;
 
+use crate::access::{Noun, Verb};
 use crate::fault::Refused;
 use crate::http::answer::Answer;
 use crate::http::call::{Call, Stop};
@@ -86,7 +87,12 @@ pub(in crate::http) fn by_reliance(call: &Call, tenant: &Arc<Tenant>) -> Result<
 
 /// Changes nothing.
 pub(in crate::http) fn drill(call: &Call, tenant: &Arc<Tenant>) -> Result<Answer, Stop> {
-    let drill = call.plane().drill_issuer(tenant, call.name("issuer"))?;
+    let (plane, caller) = (call.plane(), call.caller()?);
+    let sees = |one: &Tenant| {
+        let seen = plane.permit(&caller, one.id().as_str(), Verb::Read, Noun::Admin);
+        one.id() == tenant.id() || seen.is_ok()
+    };
+    let drill = plane.drill_issuer(tenant, call.name("issuer"), &sees)?;
     Ok(Answer::json(&drill))
 }
 
