@@ -162,7 +162,8 @@ fn every_address_is_described_and_every_description_is_an_address() {
         );
     }
     let mut served: Vec<(String, String)> = avouch_server::http::addresses()
-        .map(|(method, path)| (path.to_owned(), method.to_owned()))
+        // OpenAPI 3.1 has no word for "and all below it".
+        .map(|(method, path)| (path.replace("{*", "{"), method.to_owned()))
         .collect();
     served.sort();
     assert_eq!(described, served);
