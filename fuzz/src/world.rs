@@ -303,6 +303,7 @@ impl AnchorPlan {
                     _ => Vec::new(),
                 },
                 path_length: self.path_length.map(u32::from),
+                ..Constraints::default()
             },
             tenant,
             source: None,
