@@ -68,7 +68,7 @@ pub(crate) fn run() {
     let started = Instant::now();
     let held = runtime.block_on(fetch(socket));
     let took = started.elapsed();
-    runtime.block_on(tokio::time::sleep(Duration::from_secs(5)));
+    runtime.block_on(async { tokio::time::sleep(Duration::from_secs(5)).await });
     let after = memory_of(agent.id());
     drop(agent.kill());
     drop(agent.wait());
