@@ -9,10 +9,9 @@ use std::sync::Arc;
 use avouch_core::budget::{Budget, Limits};
 use avouch_core::credential::jose::jwk::KeySet;
 use avouch_core::crypto::Verifier;
-use avouch_core::id::{Digest, SpiffeId};
+use avouch_core::id::SpiffeId;
 use avouch_core::signal::{Place, Set, Stream};
 use avouch_core::time::Time;
-use base64ct::{Base64UrlUnpadded, Encoding};
 use serde_json::{Map, Value, json};
 
 use crate::bundle::token_key;
@@ -22,7 +21,7 @@ use crate::lint::empty_view;
 use crate::random::{Random, token_id};
 use crate::signer::{Signature, Signer};
 use crate::stages::{Draft, Prepared, private};
-use crate::token::{TokenAuthority, TokenKind};
+use crate::token::{Named, TokenAuthority, TokenKind, TokenParts};
 
 /// What is to be told.
 #[derive(Clone, Debug, PartialEq)]
@@ -70,48 +69,30 @@ impl TokenAuthority {
             "sub_id": request.subject_id,
             "events": { request.name.as_str(): request.said },
         });
-        let claims = Base64UrlUnpadded::encode_string(claims.to_string().as_bytes());
-        let message = format!("{}.{claims}", self.event_header);
-        Ok(Prepared::new(EventDraft {
-            intent: Intent {
-                tenant: self.tenant().clone(),
-                trust_domain: self.trust_domain().clone(),
-                kind: CredentialKind::Event,
-                subject: request.subject.clone(),
-                // The same event is signed anew whenever it is sent again.
-                serial: format!("event-{}", token_id(random)?),
-                authority: self.id().to_owned(),
-                not_before: now,
-                not_after: now,
-                digest: Digest::of(message.as_bytes()),
-            },
-            authority: Arc::clone(self),
-            request,
-            message,
-            now,
-        }))
+        let named = Named {
+            kind: CredentialKind::Event,
+            subject: request.subject.clone(),
+            // The same event is signed anew whenever it is sent again.
+            serial: format!("event-{}", token_id(random)?),
+        };
+        let claims = claims.to_string();
+        let parts = self.put_together(&self.event_header, claims.as_bytes(), named, (now, now));
+        Ok(Prepared::new(EventDraft { parts, request }))
     }
 }
 
 /// An event that is to be signed.
 pub struct EventDraft {
-    authority: Arc<TokenAuthority>,
+    parts: TokenParts,
     request: EventRequest,
-    message: String,
-    intent: Intent,
-    now: Time,
 }
 
 impl EventDraft {
-    fn token(&self, signature: &Signature) -> String {
-        let signature = Base64UrlUnpadded::encode_string(signature.as_bytes());
-        format!("{}.{signature}", self.message)
-    }
-
     /// The key as receivers find it in the key set of the tenant.
     fn keys(&self) -> Result<KeySet, NotIssued> {
-        let public = self.authority.signer().public_half();
-        let mut key = token_key(public, TokenKind::Jwt, self.authority.id())?;
+        let authority = &self.parts.authority;
+        let public = authority.signer().public_half();
+        let mut key = token_key(public, TokenKind::Jwt, authority.id())?;
         key.insert("use".to_owned(), "sig".into());
         let set = json!({ "keys": [key] });
         Ok(KeySet::read(&self.request.issuer, &set)?)
@@ -120,19 +101,19 @@ impl EventDraft {
 
 impl private::Draft for EventDraft {
     fn message(&self) -> &[u8] {
-        self.message.as_bytes()
+        self.parts.message.as_bytes()
     }
 
     fn signer(&self) -> &dyn Signer {
-        self.authority.signer().as_ref()
+        self.parts.authority.signer().as_ref()
     }
 
     fn intent(&self) -> &Intent {
-        &self.intent
+        &self.parts.intent
     }
 
     fn judge(&self, signature: &Signature, crypto: &dyn Verifier) -> Result<(), NotIssued> {
-        let token = self.token(signature);
+        let token = self.parts.token(signature);
         let keys = self.keys()?;
         let audiences = [self.request.audience.clone()];
         let stream = Stream {
@@ -141,10 +122,10 @@ impl private::Draft for EventDraft {
             audiences: &audiences,
             keys: Some(&keys),
         };
-        let view = empty_view(self.authority.tenant());
+        let view = empty_view(self.parts.authority.tenant());
         let place = Place {
             view: &view,
-            now: self.now,
+            now: self.parts.now,
             crypto,
         };
         let set = Set::read(&token, &Limits::default())?;
@@ -157,6 +138,6 @@ impl Draft for EventDraft {
     type Issued = String;
 
     fn release(self, signature: &Signature) -> Result<String, Fault> {
-        Ok(self.token(signature))
+        Ok(self.parts.token(signature))
     }
 }

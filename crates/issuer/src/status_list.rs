@@ -9,7 +9,7 @@ use std::sync::Arc;
 use avouch_core::budget::Budget;
 use avouch_core::credential::jose::status_list::{StatusList, pack};
 use avouch_core::crypto::Verifier;
-use avouch_core::id::{Digest, SpiffeId};
+use avouch_core::id::SpiffeId;
 use avouch_core::model::federation::check_status_list;
 use avouch_core::time::Time;
 use base64ct::{Base64UrlUnpadded, Encoding};
@@ -20,7 +20,7 @@ use crate::intent::{CredentialKind, Intent};
 use crate::random::{Random, token_id};
 use crate::signer::{Signature, Signer};
 use crate::stages::{Draft, Prepared, private};
-use crate::token::{TokenAuthority, TokenKind};
+use crate::token::{Named, TokenAuthority, TokenKind, TokenParts};
 
 /// What a list is to say.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -63,65 +63,45 @@ impl TokenAuthority {
             "ttl": request.time_to_live,
             "status_list": {"bits": 1, "lst": packed},
         });
-        let claims = Base64UrlUnpadded::encode_string(claims.to_string().as_bytes());
         let header = json!({"alg": "ES256", "kid": self.id(), "typ": "statuslist+jwt"});
         let header = Base64UrlUnpadded::encode_string(header.to_string().as_bytes());
-        let message = format!("{header}.{claims}");
-        let subject = SpiffeId::parse(&format!("spiffe://{}", self.trust_domain()))?;
-        Ok(Prepared::new(StatusListDraft {
-            intent: Intent {
-                tenant: self.tenant().clone(),
-                trust_domain: self.trust_domain().clone(),
-                kind: CredentialKind::StatusList,
-                subject,
-                // The same list is signed anew whenever it has changed or is about to end.
-                serial: format!("status-{}", token_id(random)?),
-                authority: self.id().to_owned(),
-                not_before: now,
-                not_after: expires,
-                digest: Digest::of(message.as_bytes()),
-            },
-            authority: Arc::clone(self),
-            message,
-            now,
-        }))
+        let named = Named {
+            kind: CredentialKind::StatusList,
+            subject: SpiffeId::parse(&format!("spiffe://{}", self.trust_domain()))?,
+            // The same list is signed anew whenever it has changed or is about to end.
+            serial: format!("status-{}", token_id(random)?),
+        };
+        let claims = claims.to_string();
+        let parts = self.put_together(&header, claims.as_bytes(), named, (now, expires));
+        Ok(Prepared::new(StatusListDraft { parts }))
     }
 }
 
 /// A list that is to be signed.
 pub struct StatusListDraft {
-    authority: Arc<TokenAuthority>,
-    message: String,
-    intent: Intent,
-    now: Time,
-}
-
-impl StatusListDraft {
-    fn token(&self, signature: &Signature) -> String {
-        let signature = Base64UrlUnpadded::encode_string(signature.as_bytes());
-        format!("{}.{signature}", self.message)
-    }
+    parts: TokenParts,
 }
 
 impl private::Draft for StatusListDraft {
     fn message(&self) -> &[u8] {
-        self.message.as_bytes()
+        self.parts.message.as_bytes()
     }
 
     fn signer(&self) -> &dyn Signer {
-        self.authority.signer().as_ref()
+        self.parts.authority.signer().as_ref()
     }
 
     fn intent(&self) -> &Intent {
-        &self.intent
+        &self.parts.intent
     }
 
     fn judge(&self, signature: &Signature, crypto: &dyn Verifier) -> Result<(), NotIssued> {
-        let list = StatusList::read(&self.token(signature))?;
-        let issuer = format!("spiffe://{}", self.authority.trust_domain());
-        let view = self.authority.view();
+        let parts = &self.parts;
+        let list = StatusList::read(&parts.token(signature))?;
+        let issuer = format!("spiffe://{}", parts.authority.trust_domain());
+        let view = parts.authority.view();
         let budget = &mut Budget::default();
-        check_status_list(&list, &issuer, view, self.now, crypto, budget)?;
+        check_status_list(&list, &issuer, view, parts.now, crypto, budget)?;
         Ok(())
     }
 }
@@ -130,6 +110,6 @@ impl Draft for StatusListDraft {
     type Issued = String;
 
     fn release(self, signature: &Signature) -> Result<String, Fault> {
-        Ok(self.token(signature))
+        Ok(self.parts.token(signature))
     }
 }

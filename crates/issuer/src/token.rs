@@ -199,32 +199,53 @@ impl TokenAuthority {
         }
         let claims =
             serde_json::to_vec(&claims).map_err(|_| Fault::Bug("claims cannot be written"))?;
+        let kind = match self.kind {
+            TokenKind::Jwt => CredentialKind::JwtSvid,
+            TokenKind::Wit => CredentialKind::WitSvid,
+        };
+        let named = Named {
+            kind,
+            subject: id,
+            serial: token_id,
+        };
+        Ok(self.put_together(header, &claims, named, (now, expires)))
+    }
+
+    /// What is to be signed, and the intent to. `header` is encoded already.
+    pub(crate) fn put_together(
+        self: &Arc<Self>,
+        header: &str,
+        claims: &[u8],
+        Named {
+            kind,
+            subject,
+            serial,
+        }: Named,
+        (now, expires): (Time, Time),
+    ) -> TokenParts {
         // Base64 makes four letters of three bytes.
         let room = header.len() + claims.len().div_ceil(3) * 4 + SIGNATURE_ROOM;
         let mut message = String::with_capacity(room);
         message.push_str(header);
         message.push('.');
-        URL_SAFE_NO_PAD.encode_string(&claims, &mut message);
+        URL_SAFE_NO_PAD.encode_string(claims, &mut message);
         let intent = Intent {
             tenant: self.tenant.clone(),
             trust_domain: self.trust_domain.clone(),
-            kind: match self.kind {
-                TokenKind::Jwt => CredentialKind::JwtSvid,
-                TokenKind::Wit => CredentialKind::WitSvid,
-            },
-            subject: id,
-            serial: token_id,
+            kind,
+            subject,
+            serial,
             authority: self.id.clone(),
             not_before: now,
             not_after: expires,
             digest: Digest::of(message.as_bytes()),
         };
-        Ok(TokenParts {
+        TokenParts {
             authority: Arc::clone(self),
             message,
             intent,
             now,
-        })
+        }
     }
 }
 
@@ -286,16 +307,23 @@ impl fmt::Debug for TokenSvid {
     }
 }
 
-/// What drafts of tokens have in common.
-struct TokenParts {
-    authority: Arc<TokenAuthority>,
-    message: String,
-    intent: Intent,
-    now: Time,
+/// What an intent says of a token beside when and by whom.
+pub(crate) struct Named {
+    pub(crate) kind: CredentialKind,
+    pub(crate) subject: SpiffeId,
+    pub(crate) serial: String,
+}
+
+/// What drafts of all that a [`TokenAuthority`] signs have in common.
+pub(crate) struct TokenParts {
+    pub(crate) authority: Arc<TokenAuthority>,
+    pub(crate) message: String,
+    pub(crate) intent: Intent,
+    pub(crate) now: Time,
 }
 
 impl TokenParts {
-    fn token(&self, signature: &Signature) -> String {
+    pub(crate) fn token(&self, signature: &Signature) -> String {
         let mut token = String::with_capacity(self.message.len() + SIGNATURE_ROOM);
         token.push_str(&self.message);
         sign_off(&mut token, signature);

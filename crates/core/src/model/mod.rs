@@ -3,6 +3,7 @@
 mod description;
 pub mod federation;
 pub mod pki;
+mod proved;
 pub mod ssh;
 
 use crate::budget::Budget;

@@ -120,6 +120,9 @@ fn check_fact_name(rule: &str, fact: &str, preset: Option<Preset>) -> Result<(),
     if let Some(claim) = fact.strip_prefix(CLAIMS) {
         return if may_be_a_fact(claim) {
             Ok(())
+        } else if claim == "sub" {
+            let detail = "`claims.sub` is the fact `subject`: write that".to_owned();
+            Err(invalid(rule, detail))
         } else {
             let detail = format!("`{claim}` is a claim that does not name its subject for long");
             Err(invalid(rule, detail))

@@ -22,7 +22,8 @@ use crate::credential::members::{Members, trust_document};
 use crate::crypto::Verifier;
 use crate::ended::Birth;
 use crate::id::Digest;
-use crate::path::{self, Candidate, Model};
+use crate::model::proved::{self, Proved};
+use crate::path::{Candidate, Model};
 use crate::policy::facts::Facts;
 use crate::policy::rules::{Rule, not_matched};
 use crate::question::Question;
@@ -30,8 +31,8 @@ use crate::reason::{About, Reason};
 use crate::stop::Stop;
 use crate::time::Time;
 use crate::verdict::{
-    AnchorReached, Check, Compared, Effect, Fact, Identity, IdentityKind, Need, Refusal, Sealed,
-    StatusSource, TrustModel, Verdict,
+    AnchorReached, Check, Compared, Effect, Fact, Identity, IdentityKind, Need, StatusSource,
+    TrustModel, Verdict,
 };
 use crate::view::View;
 use crate::vouch::{How, Vouch};
@@ -272,17 +273,7 @@ pub(crate) fn decide_opaque(
     if let Some(need) = model.need() {
         return Verdict::Undetermined(vec![need]);
     }
-    match path::search(&model, (), budget) {
-        Ok(found) => match found.conclusion {
-            Proved::Identity(identity, effects) => Verdict::Accept(Sealed::new(*identity, effects)),
-            Proved::AllBut(need) => Verdict::Undetermined(vec![need]),
-        },
-        Err(attempts) => Verdict::Reject(Refusal {
-            model: TrustModel::Federation,
-            attempts,
-            legs: Vec::new(),
-        }),
-    }
+    proved::decide(&model, (), TrustModel::Federation, budget)
 }
 
 struct OpaqueModel<'a> {
@@ -295,11 +286,6 @@ struct AnchorKey<'a> {
     anchor: &'a Arc<Anchor>,
     issuer: &'a IssuerAnchor,
     asking: &'a Introspection,
-}
-
-enum Proved {
-    Identity(Box<Identity>, Vec<Effect>),
-    AllBut(Need),
 }
 
 impl<'a> OpaqueModel<'a> {

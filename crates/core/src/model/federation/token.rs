@@ -23,6 +23,7 @@ use crate::credential::jose::jwk::KeySet;
 use crate::credential::jose::jws::Jws;
 use crate::ended::Birth;
 use crate::id::SpiffeId;
+use crate::model::proved::Proved;
 use crate::path::{self, Attempts, Candidate, Model};
 use crate::policy::facts::Facts;
 use crate::policy::presets::Preset;
@@ -32,7 +33,7 @@ use crate::reason::{About, Reason};
 use crate::stop::Stop;
 use crate::time::Time;
 use crate::verdict::{
-    AnchorReached, Check, Compared, Effect, Fact, Identity, IdentityKind, Need, Refusal, Sealed,
+    AnchorReached, Check, Compared, Effect, Fact, Identity, IdentityKind, Need, Refusal,
     StatusSource, TrustModel, Verdict,
 };
 use crate::vouch::{How, Vouch};
@@ -54,14 +55,6 @@ pub(super) struct TokenModel<'a> {
     subject: &'a str,
     spiffe_id: Option<SpiffeId>,
     form: Form<'a>,
-}
-
-/// What a token proves.
-pub(super) enum Proved {
-    /// Who its bearer is.
-    Identity(Box<Identity>, Vec<Effect>),
-    /// Everything but what is not known.
-    AllBut(Need),
 }
 
 impl<'a> TokenModel<'a> {
@@ -88,12 +81,7 @@ impl<'a> TokenModel<'a> {
             form,
         };
         match path::search(&model, (), budget) {
-            Ok(found) => match found.conclusion {
-                Proved::Identity(identity, effects) => {
-                    Verdict::Accept(Sealed::new(*identity, effects))
-                }
-                Proved::AllBut(need) => Verdict::Undetermined(vec![need]),
-            },
+            Ok(found) => found.conclusion.verdict(),
             Err(attempts) => model.not_found(attempts),
         }
     }

@@ -16,15 +16,15 @@ use crate::credential::x509::GeneralName;
 use crate::crypto::{Verifier, cost};
 use crate::ended::Birth;
 use crate::model::federation::check_constraints;
-use crate::path::{self, Attempts, Candidate, Model};
+use crate::model::proved::{self, Proved};
+use crate::path::{Attempts, Candidate, Model};
 use crate::policy::facts::{Facts, SUBJECT};
 use crate::question::{ExpectedName, Question};
 use crate::reason::{About, Reason};
 use crate::stop::Stop;
 use crate::time::Time;
 use crate::verdict::{
-    AnchorReached, Check, Effect, Identity, IdentityKind, Need, Refusal, Sealed, TrustModel,
-    Verdict,
+    AnchorReached, Check, Effect, Identity, IdentityKind, Need, Refusal, TrustModel, Verdict,
 };
 use crate::view::View;
 use crate::vouch::{How, Vouch};
@@ -74,17 +74,7 @@ pub(crate) fn decide_ssh(
         view,
         crypto,
     };
-    match path::search(&model, (), budget) {
-        Ok(found) => match found.conclusion {
-            Proved::Identity(identity, effects) => Verdict::Accept(Sealed::new(*identity, effects)),
-            Proved::AllBut(need) => Verdict::Undetermined(vec![need]),
-        },
-        Err(attempts) => Verdict::Reject(Refusal {
-            model: TrustModel::Pki,
-            attempts,
-            legs: Vec::new(),
-        }),
-    }
+    proved::decide(&model, (), TrustModel::Pki, budget)
 }
 
 struct SshModel<'a> {
@@ -99,13 +89,6 @@ struct SshModel<'a> {
 struct Reached<'a> {
     anchor: &'a Arc<Anchor>,
     trusted: &'a SshAnchor,
-}
-
-/// What was shown.
-enum Proved {
-    Identity(Box<Identity>, Vec<Effect>),
-    /// Everything but what only whoever asks can know.
-    AllBut(Need),
 }
 
 impl<'a> Model for SshModel<'a> {

@@ -26,15 +26,15 @@ use crate::credential::jose::entity::EntityStatement;
 use crate::credential::jose::jwk::{Jwk, KeySet};
 use crate::credential::jose::jws::Jws;
 use crate::ended::Birth;
-use crate::path::{self, Candidate, Model};
+use crate::model::proved::{self, Proved};
+use crate::path::{Candidate, Model};
 use crate::policy::facts::Facts;
 use crate::policy::rules::{Rule, not_matched};
 use crate::reason::{About, Reason};
 use crate::stop::Stop;
 use crate::time::Time;
 use crate::verdict::{
-    AnchorReached, Check, Compared, Effect, Fact, Identity, IdentityKind, Need, Refusal, Sealed,
-    TrustModel, Verdict,
+    AnchorReached, Check, Compared, Effect, Fact, Identity, IdentityKind, Need, TrustModel, Verdict,
 };
 use crate::vouch::{How, Vouch};
 use anchor::ENTITY;
@@ -82,17 +82,7 @@ pub(super) fn decide_chain(
         claims,
         statements: &statements,
     };
-    match path::search(&model, Step::Token, budget) {
-        Ok(found) => match found.conclusion {
-            Proved::Identity(identity, effects) => Verdict::Accept(Sealed::new(*identity, effects)),
-            Proved::AllBut(need) => Verdict::Undetermined(vec![need]),
-        },
-        Err(attempts) => Verdict::Reject(Refusal {
-            model: TrustModel::Federation,
-            attempts,
-            legs: Vec::new(),
-        }),
-    }
+    proved::decide(&model, Step::Token, TrustModel::Federation, budget)
 }
 
 /// The same statement twice would only be walked twice. What is signed tells them apart: an ECDSA
@@ -125,11 +115,6 @@ struct AnchorKey<'a> {
     anchor: &'a Arc<Anchor>,
     federation: &'a FederationAnchor,
     key: Result<&'a Jwk, Reason>,
-}
-
-enum Proved {
-    Identity(Box<Identity>, Vec<Effect>),
-    AllBut(Need),
 }
 
 impl<'a> ChainModel<'a> {

@@ -23,7 +23,8 @@ use crate::credential::x509::Certificate;
 use crate::crypto::Verifier;
 use crate::id::Digest;
 use crate::model::pki::key_refused;
-use crate::path::{self, Candidate, Model};
+use crate::model::proved::{self, Proved};
+use crate::path::{Candidate, Model};
 use crate::policy::facts::Facts;
 use crate::policy::rules::{Rule, not_matched};
 use crate::question::Question;
@@ -31,8 +32,7 @@ use crate::reason::{About, Reason};
 use crate::stop::Stop;
 use crate::time::Time;
 use crate::verdict::{
-    AnchorReached, Check, Compared, Effect, Fact, Identity, IdentityKind, Need, Refusal, Sealed,
-    TrustModel, Verdict,
+    AnchorReached, Check, Compared, Effect, Fact, Identity, IdentityKind, Need, TrustModel, Verdict,
 };
 use crate::view::View;
 use crate::vouch::{How, Vouch};
@@ -62,17 +62,7 @@ pub(crate) fn decide_saml(
     if !needs.is_empty() {
         return Verdict::Undetermined(needs);
     }
-    match path::search(&model, (), budget) {
-        Ok(found) => match found.conclusion {
-            Proved::Identity(identity, effects) => Verdict::Accept(Sealed::new(*identity, effects)),
-            Proved::AllBut(need) => Verdict::Undetermined(vec![need]),
-        },
-        Err(attempts) => Verdict::Reject(Refusal {
-            model: TrustModel::Federation,
-            attempts,
-            legs: Vec::new(),
-        }),
-    }
+    proved::decide(&model, (), TrustModel::Federation, budget)
 }
 
 /// An assertion and what is asked about it.
@@ -100,13 +90,6 @@ impl AnchorKey<'_> {
 /// How a key is called: by the digest of its certificate, which its owner can compare.
 fn key_name(certificate: &Certificate) -> String {
     certificate.sha256().short()
-}
-
-/// What an assertion proves.
-enum Proved {
-    Identity(Box<Identity>, Vec<Effect>),
-    /// Everything but what only whoever asks can know.
-    AllBut(Need),
 }
 
 impl<'a> SamlModel<'a> {
