@@ -25,7 +25,7 @@ const STRIPE: [Way; 6] = [
     Way {
         name: "egress broker",
         possible: true,
-        does: "The server keeps the key and lends its use: no workload has it, and rules say who may call what (`avouch broker put`).",
+        does: "The server keeps the key and lends its use: no workload has it, and rules say who may call what (`avouch egress put`).",
         costs: "Calls take a way over the server; whoever runs it could use the key.",
     },
     Way {
@@ -43,7 +43,7 @@ const STRIPE: [Way; 6] = [
     Way {
         name: "rotation",
         possible: true,
-        does: "A new key before the old one ends, on a schedule and after every leak (`avouch broker rotate`).",
+        does: "A new key before the old one ends, on a schedule and after every leak (`avouch egress rotate`).",
         costs: "Both keys are good meanwhile; whoever holds copies has to get the new one.",
     },
     Way {

@@ -23,7 +23,7 @@ use crate::manage::arguments::{
     WHY_NOT_EXAMPLES, WhyNotArguments,
 };
 use crate::manage::exchange::arguments::TokenArguments;
-use crate::manage::{BrokerArguments, ReceiverArguments, SignalArguments};
+use crate::manage::{EgressArguments, ReceiverArguments, SignalArguments};
 
 /// A trust plane for machine identities: decides on credentials, and issues them.
 ///
@@ -85,12 +85,13 @@ pub enum Command {
     Apply(ApplyArguments),
     /// What signs for a tenant, and what to do when a key may be in the wrong hands
     Authority(AuthorityArguments),
-    /// APIs of others that know only a key: workloads use them without seeing it
-    Broker(BrokerArguments),
     /// What a node of a Kubernetes cluster does whose CA is a tenant
     Cluster(ClusterArguments),
     /// Suppose the worst and see what would come of it: nothing is changed
     Drill(DrillArguments),
+    /// APIs of others that know only a key: workloads use them without seeing it
+    #[command(alias = "broker")]
+    Egress(EgressArguments),
     /// Which workloads get which identity
     Entry(EntryArguments),
     /// The same verdict drawn in full: every check, or every path that failed

@@ -172,6 +172,19 @@ impl AnchorKind {
             Self::TrustDomain(_) => "trust_domain",
         }
     }
+
+    /// What the issuer of tokens or assertions is called whose keys these are, if it is one.
+    pub fn issuer_name(&self) -> Option<&str> {
+        match self {
+            Self::Issuer(issuer) => Some(issuer.issuer()),
+            Self::Saml(provider) => Some(provider.entity_id()),
+            Self::ApiKey(_)
+            | Self::Certificate(_)
+            | Self::Federation(_)
+            | Self::Ssh(_)
+            | Self::TrustDomain(_) => None,
+        }
+    }
 }
 
 /// Who answers for an anchor, why it is there, since when and until when.

@@ -4,7 +4,6 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use avouch_core::anchor::AnchorKind;
 use avouch_core::ended::{Ending, Mark};
 use serde_json::{Value, json};
 
@@ -31,19 +30,7 @@ impl Plane {
         if endings.iter().any(|(_, ending)| ending.is_closed()) {
             for document in self.trust_of(tenant)? {
                 for entry in document.entries() {
-                    match &entry.anchor.kind {
-                        AnchorKind::Issuer(issuer) => {
-                            issuers.insert(issuer.issuer().to_owned());
-                        }
-                        AnchorKind::Saml(provider) => {
-                            issuers.insert(provider.entity_id().to_owned());
-                        }
-                        AnchorKind::ApiKey(_)
-                        | AnchorKind::Certificate(_)
-                        | AnchorKind::Federation(_)
-                        | AnchorKind::Ssh(_)
-                        | AnchorKind::TrustDomain(_) => {}
-                    }
+                    issuers.extend(entry.anchor.kind.issuer_name().map(str::to_owned));
                 }
             }
         }

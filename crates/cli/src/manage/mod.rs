@@ -5,11 +5,11 @@ pub mod arguments;
 mod aws_command;
 mod bootstrap;
 mod bound;
-mod broker;
 mod client;
 mod cluster;
 mod deciding;
 mod drill;
+mod egress;
 mod entries;
 pub mod exchange;
 mod federation;
@@ -39,10 +39,10 @@ use arguments::{
     TrustDomainCommand, WhyNotArguments,
 };
 pub use bootstrap::cluster;
-pub use broker::{BrokerArguments, broker};
 use client::Client;
 pub(crate) use deciding::decide;
 pub use drill::drill;
+pub use egress::{EgressArguments, egress};
 pub use entries::entry;
 pub use exchange::token;
 pub use federation::federation;

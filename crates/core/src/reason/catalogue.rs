@@ -1040,7 +1040,7 @@ catalogue! {
             spec: "docs/how-to/third-party-api.md";
         IssueEgressNotPermitted { subject: String, egress: String, method: String, path: String } = "issue.egress_not_permitted",
             "No rule of the API {egress} lets {subject} use {method} on {path}.",
-            fix: "If it should, say so in `rules` of {egress} with `avouch broker put`.",
+            fix: "If it should, say so in `rules` of {egress} with `avouch egress put`.",
             spec: "docs/how-to/third-party-api.md";
         IssueEgressPath { egress: String } = "issue.egress_path",
             "The path for the API {egress} could be read in more than one way.",

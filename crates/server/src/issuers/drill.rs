@@ -4,7 +4,7 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use avouch_core::anchor::{Anchor, AnchorKind};
+use avouch_core::anchor::Anchor;
 use avouch_core::exchange::ExchangeRule;
 use avouch_core::exchange::rule::Source;
 use avouch_core::id::SpiffeId;
@@ -268,15 +268,7 @@ impl Plane {
 impl Scene {
     fn anchors_of<'a>(&'a self, issuer: &'a str) -> impl Iterator<Item = &'a Anchor> {
         let anchors = self.view.anchors().iter().map(AsRef::as_ref);
-        anchors.filter(move |anchor: &&Anchor| match &anchor.kind {
-            AnchorKind::Issuer(found) => found.issuer() == issuer,
-            AnchorKind::ApiKey(_)
-            | AnchorKind::Certificate(_)
-            | AnchorKind::Federation(_)
-            | AnchorKind::Saml(_)
-            | AnchorKind::Ssh(_)
-            | AnchorKind::TrustDomain(_) => false,
-        })
+        anchors.filter(move |anchor| anchor.kind.issuer_name() == Some(issuer))
     }
 
     fn is_anchor_of(&self, name: &str, issuer: &str) -> bool {

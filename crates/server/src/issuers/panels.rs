@@ -4,7 +4,7 @@
 use std::sync::Arc;
 
 use avouch_core::exchange::ExchangeRule;
-use avouch_core::policy::presets::Preset;
+use avouch_core::model::federation::IssuerAnchor;
 use serde_json::{Value, json};
 
 use super::settings::IssuerSettings;
@@ -17,7 +17,7 @@ impl Plane {
         &self,
         tenant: &Arc<Tenant>,
         settings: &IssuerSettings,
-        preset: Option<Preset>,
+        anchor: Option<&IssuerAnchor>,
     ) -> Result<Value, Refused> {
         let rules = self.rules(tenant)?;
         let names = self.anchors_named(tenant, &settings.issuer)?;
@@ -30,7 +30,7 @@ impl Plane {
         let own: Vec<&ExchangeRule> = own.collect();
         Ok(json!({
             "revoke": self.how_it_is_revoked(tenant, settings, &own),
-            "mfa": mfa(settings, preset, &own),
+            "mfa": mfa(settings, anchor, &own),
             "audit": self.who_answers_for_it(tenant, settings),
         }))
     }
@@ -75,8 +75,11 @@ impl Plane {
     fn who_answers_for_it(&self, tenant: &Arc<Tenant>, settings: &IssuerSettings) -> Vec<String> {
         let text = |name: &str| settings.anchor.get(name).and_then(Value::as_str);
         let tallied = self.tallied(tenant);
-        let key = ("issuer".to_owned(), settings.issuer.clone());
-        let count = tallied.by_voucher.get(&key).copied().unwrap_or_default();
+        let named = |kind: &str| (kind.to_owned(), settings.issuer.clone());
+        // By whichever kind of anchor it is trusted.
+        let kinds = [named("issuer"), named("saml")];
+        let counts = kinds.iter().filter_map(|key| tallied.by_voucher.get(key));
+        let count: u64 = counts.sum();
         let all: u64 = tallied.by_voucher.values().sum();
         let mut said = vec![match (text("owner"), text("reason")) {
             (Some(owner), Some(reason)) => format!("{owner} answers for it: {reason}"),
@@ -98,8 +101,15 @@ impl Plane {
 }
 
 /// Whether its subjects show a second factor, and who asks.
-fn mfa(settings: &IssuerSettings, preset: Option<Preset>, rules: &[&ExchangeRule]) -> Vec<String> {
-    let tells = preset.map(Preset::tells_how_one_signed_in);
+fn mfa(
+    settings: &IssuerSettings,
+    anchor: Option<&IssuerAnchor>,
+    rules: &[&ExchangeRule],
+) -> Vec<String> {
+    // Of an issuer without a preset it is known only where its registration says so.
+    let is_said = settings.anchor.get("assurance").is_some();
+    let known = anchor.filter(|anchor| is_said || anchor.preset().is_some());
+    let tells = known.map(|anchor| anchor.sign_in().tells_methods());
     let mut said = vec![match tells {
         Some(false) => "its tokens never say how someone signed in".to_owned(),
         Some(true) => {

@@ -145,9 +145,7 @@ impl Plane {
         let mut names = Vec::new();
         for document in self.trust_of(tenant)? {
             let anchors = document.entries().iter().map(|entry| &entry.anchor);
-            let named = anchors.filter(|anchor| {
-                matches!(&anchor.kind, AnchorKind::Issuer(found) if found.issuer() == issuer)
-            });
+            let named = anchors.filter(|anchor| anchor.kind.issuer_name() == Some(issuer));
             names.extend(named.map(|anchor| anchor.name.clone()));
         }
         Ok(names)
@@ -232,8 +230,8 @@ fn usable_until(settings: &IssuerSettings, keys: &Keys) -> Option<Time> {
 fn at_once(settings: &IssuerSettings) -> &'static str {
     match settings.is_fetched() {
         true => {
-            "whoever needs a new token of the issuer gets none from it; tokens that name a key that \
-             is not known yet are refused"
+            "whoever needs a new token of the issuer gets none from it; whoever shows one that names a \
+             key that is not known yet is told to come again"
         }
         false => "whoever needs a new token of the issuer gets none from it",
     }

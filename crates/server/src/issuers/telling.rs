@@ -34,7 +34,7 @@ impl Plane {
             .map(|id| {
                 let mut told = self.tell_of(tenant, id)?;
                 if let Some(members) = told.as_object_mut() {
-                    for long in ["document", "events", "keys", "panels"] {
+                    for long in ["document", "events", "keys"] {
                         members.remove(long);
                     }
                 }
@@ -50,7 +50,14 @@ impl Plane {
     /// `issue.object_unknown`, or what failed on our side.
     pub fn tell_issuer(&self, tenant: &Arc<Tenant>, name: &str) -> Result<Value, Refused> {
         let id = self.issuer_named(tenant, name)?;
-        self.tell_of(tenant, &id)
+        let mut told = self.tell_of(tenant, &id)?;
+        let (settings, _) = self.issuer(tenant, &id)?;
+        let anchor = read_anchor(tenant, &id, &settings)?;
+        if let Some(members) = told.as_object_mut() {
+            let panels = self.panels(tenant, &settings, anchor.as_ref())?;
+            members.insert("panels".to_owned(), panels);
+        }
+        Ok(told)
     }
 
     fn tell_of(&self, tenant: &Arc<Tenant>, id: &IssuerId) -> Result<Value, Refused> {
@@ -98,7 +105,6 @@ impl Plane {
                 "kid": kid, "since": shown(*since),
             })).collect::<Vec<_>>(),
             "grants_at_most": at_most,
-            "panels": self.panels(tenant, &settings, preset)?,
             "pins": pins_in_short(&pins, &keys),
             "keys": keys.keys.iter().map(|key| key_to_json(key, &pins, now)).collect::<Vec<_>>(),
             "events": keys.events.iter().rev().map(|event| json!({

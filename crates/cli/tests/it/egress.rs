@@ -8,11 +8,11 @@ const SECOND: &str = "rk_live_the_second_of_all_keys";
 
 #[test]
 fn a_key_goes_in_by_a_file_and_is_not_shown_again() {
-    let plane = Plane::start("broker", &[]);
+    let plane = Plane::start("egress", &[]);
     plane.folder.file("first.key", format!("{FIRST}\n"));
     plane.folder.file("second.key", SECOND);
     let run = |arguments: &[&str]| {
-        let all = [&["broker"], arguments, &["--tenant", "demo"]].concat();
+        let all = [&["egress"], arguments, &["--tenant", "demo"]].concat();
         let ran: Ran = plane.run(&all);
         assert!(
             !ran.out.contains("rk_live") && !ran.err.contains("rk_live"),

@@ -1,4 +1,4 @@
-//! `broker`: APIs of others that know only a key, which workloads use without seeing it.
+//! `egress`: APIs of others that know only a key, which workloads use without seeing it.
 
 use std::path::{Path, PathBuf};
 
@@ -20,12 +20,12 @@ const LONGEST_KEY: usize = 8 << 10;
 
 const IN_LIST: [Column; 3] = [("API", "name"), ("AT", "url"), ("KEYS", "keys")];
 
-/// The arguments of `broker`.
+/// The arguments of `egress`.
 #[derive(Args, Debug)]
-pub struct BrokerArguments {
+pub struct EgressArguments {
     /// What to do.
     #[command(subcommand)]
-    pub command: BrokerCommand,
+    pub command: EgressCommand,
     /// Which server.
     #[command(flatten)]
     pub remote: Remote,
@@ -33,21 +33,21 @@ pub struct BrokerArguments {
 
 /// Commands on APIs of others.
 #[derive(Debug, Subcommand)]
-pub enum BrokerCommand {
+pub enum EgressCommand {
     /// Let nobody use an API any more, and forget its keys
     #[command(
         visible_alias = "remove",
-        after_help = "Examples:\n  avouch broker delete stripe --tenant demo"
+        after_help = "Examples:\n  avouch egress delete stripe --tenant demo"
     )]
     Delete {
         /// Its name
         name: String,
     },
     /// The APIs that workloads of the tenant may use, and digests of their keys
-    #[command(after_help = "Examples:\n  avouch broker list --tenant demo")]
+    #[command(after_help = "Examples:\n  avouch egress list --tenant demo")]
     List,
     /// Forget the earlier of two keys, once the later one is used
-    #[command(after_help = "Examples:\n  avouch broker promote stripe --tenant demo")]
+    #[command(after_help = "Examples:\n  avouch egress promote stripe --tenant demo")]
     Promote {
         /// The name of the API
         name: String,
@@ -59,11 +59,11 @@ pub enum BrokerCommand {
         name: String,
         /// What is wanted.
         #[command(flatten)]
-        members: Box<BrokerMembers>,
+        members: Box<EgressMembers>,
     },
     /// Give an API the key that comes next; both are good until `promote`
     #[command(
-        after_help = "Examples:\n  avouch broker rotate stripe --key-file new.key --tenant demo"
+        after_help = "Examples:\n  avouch egress rotate stripe --key-file new.key --tenant demo"
     )]
     Rotate {
         /// The name of the API
@@ -73,7 +73,7 @@ pub enum BrokerCommand {
         key_file: PathBuf,
     },
     /// One API, without its keys, as it can be changed and put again
-    #[command(after_help = "Examples:\n  avouch broker show stripe --tenant demo -o json")]
+    #[command(after_help = "Examples:\n  avouch egress show stripe --tenant demo -o json")]
     Show {
         /// Its name
         name: String,
@@ -82,7 +82,7 @@ pub enum BrokerCommand {
 
 /// What may be done with an API: by a file, or in one rule.
 #[derive(Args, Debug)]
-pub struct BrokerMembers {
+pub struct EgressMembers {
     /// Read it from FILE, JSON or YAML (`-` for standard input)
     #[arg(short, long, value_name = "FILE", conflicts_with_all = ["url", "allow"])]
     file: Option<PathBuf>,
@@ -121,20 +121,20 @@ pub struct BrokerMembers {
 }
 
 const PUT_EXAMPLES: &str = "Examples:
-  avouch broker put stripe --url https://api.stripe.com --key-file stripe.key \\
+  avouch egress put stripe --url https://api.stripe.com --key-file stripe.key \\
     --allow spiffe://shop.example/billing --method GET --path /v1/charges --tenant shop
-  avouch broker put stripe -f stripe.yaml --key-file stripe.key --tenant shop";
+  avouch egress put stripe -f stripe.yaml --key-file stripe.key --tenant shop";
 
-/// `broker`.
-pub fn broker(arguments: &BrokerArguments, common: &Common) -> Result<Exit, Fault> {
+/// `egress`.
+pub fn egress(arguments: &EgressArguments, common: &Common) -> Result<Exit, Fault> {
     let client = Client::open(&arguments.remote)?;
     let at = |name: &str| path(common, &format!("egress/{}", segment(name)?));
     match &arguments.command {
-        BrokerCommand::Delete { name } => {
+        EgressCommand::Delete { name } => {
             client.delete(&at(name)?)?;
             tell_removed(common, name)
         }
-        BrokerCommand::List => {
+        EgressCommand::List => {
             let answer = client.get(&path(common, "egress")?)?;
             if common.output == Format::Json {
                 return tell_list(common, &answer, "egress", &IN_LIST);
@@ -142,20 +142,20 @@ pub fn broker(arguments: &BrokerArguments, common: &Common) -> Result<Exit, Faul
             let rows: Vec<Value> = list_of(&answer, "egress").iter().map(row).collect();
             tell_list(common, &json!({ "egress": rows }), "egress", &IN_LIST)
         }
-        BrokerCommand::Promote { name } => {
+        EgressCommand::Promote { name } => {
             let answer = client.post(&format!("{}/promote", at(name)?), &json!({}))?;
             tell_one(common, &row(&answer), &IN_LIST)
         }
-        BrokerCommand::Put { name, members } => {
+        EgressCommand::Put { name, members } => {
             let answer = client.put(&at(name)?, &members.document()?)?;
             tell_one(common, &row(&answer), &IN_LIST)
         }
-        BrokerCommand::Rotate { name, key_file } => {
+        EgressCommand::Rotate { name, key_file } => {
             let key = json!({ "key": key(key_file)?.as_str() });
             let answer = client.post(&format!("{}/rotate", at(name)?), &key)?;
             tell_one(common, &row(&answer), &IN_LIST)
         }
-        BrokerCommand::Show { name } => {
+        EgressCommand::Show { name } => {
             let answer = client.get(&at(name)?)?;
             if common.output == Format::Json {
                 let document = answer.get("egress").cloned().unwrap_or_default();
@@ -167,7 +167,7 @@ pub fn broker(arguments: &BrokerArguments, common: &Common) -> Result<Exit, Faul
     }
 }
 
-impl BrokerMembers {
+impl EgressMembers {
     fn document(&self) -> Result<Value, Fault> {
         let mut document = match &self.file {
             Some(file) => read(file)?,
