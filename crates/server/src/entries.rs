@@ -14,7 +14,7 @@ use crate::fault::Refused;
 use crate::grants::{check_identity, check_name};
 use crate::issuing::Answers;
 use crate::plane::{Plane, RESERVED};
-use crate::quotas::Bounded;
+use crate::quotas::{Bounded, Workloads};
 use crate::tenant::Tenant;
 
 /// The longest hint in bytes (SPIFFE Workload API 5.2.1).
@@ -53,6 +53,13 @@ pub struct EntryDraft {
     pub purpose: Option<String>,
     /// Until when.
     pub expires: Option<Time>,
+}
+
+/// What bounds the entries of a tenant from above.
+struct Bounds {
+    /// The trust domains of nodes that may serve it.
+    nodes_of: BTreeSet<TrustDomain>,
+    workloads: Workloads,
 }
 
 /// What becomes of an entry whose name is taken.
@@ -133,7 +140,10 @@ impl Plane {
     ) -> Result<Answers<Entry>, Refused> {
         let now = self.now();
         let mut room = self.room(tenant, Bounded::Entries);
-        let nodes_of = self.domains_of_nodes(tenant);
+        let bounds = Bounds {
+            nodes_of: self.domains_of_nodes(tenant),
+            workloads: self.workloads_of(tenant),
+        };
         let mut seen = BTreeSet::new();
         let mut answers = Vec::with_capacity(drafts.len());
         for draft in drafts {
@@ -152,7 +162,7 @@ impl Plane {
                     });
                 }
                 let is_new = !taken && !seen.contains(&name);
-                let entry = self.checked(snapshot, &nodes_of, name, draft.clone(), now)?;
+                let entry = self.checked(snapshot, &bounds, name, draft.clone(), now)?;
                 if let Some(room) = room.as_mut().filter(|_| is_new) {
                     room.take()?;
                 }
@@ -243,16 +253,16 @@ impl Plane {
     fn checked(
         &self,
         snapshot: &Snapshot,
-        nodes_of: &BTreeSet<TrustDomain>,
+        bounds: &Bounds,
         id: EntryId,
         draft: EntryDraft,
         now: Time,
     ) -> Result<Entry, Reason> {
         let spiffe_id = check_identity(snapshot, &draft.spiffe_id)?;
         let parent = draft.parent.as_deref();
-        let parent = parent.map(|node| check_node(nodes_of, node)).transpose()?;
-        check_count("node_selectors", draft.node_selectors.len())?;
-        check_count("selectors", draft.selectors.len())?;
+        let parent = parent
+            .map(|node| check_node(&bounds.nodes_of, node))
+            .transpose()?;
         check_count("dns_names", draft.dns_names.len())?;
         check_count("federates_with", draft.federates_with.len())?;
         // A place of a workload's fact is a condition, too: who does not have it gets nothing.
@@ -261,8 +271,14 @@ impl Plane {
             let detail = "none is given, so no workload would ever get this identity";
             return Err(malformed("selectors", detail));
         }
-        let node_selectors = read_selectors("node_selectors", &draft.node_selectors)?;
-        let selectors = read_selectors("selectors", &draft.selectors)?;
+        const ENTRY: &str = "registration entry";
+        let node_selectors = read_selectors(ENTRY, "node_selectors", &draft.node_selectors)?;
+        let selectors = read_selectors(ENTRY, "selectors", &draft.selectors)?;
+        if !bounds.workloads.admit(&selectors) {
+            let named = bounds.workloads.named();
+            let detail = format!("who administers a tenant above lets this one ask for {named}");
+            return Err(malformed("selectors", &detail));
+        }
         for name in &draft.dns_names {
             check_name(name)?;
         }
@@ -318,12 +334,23 @@ fn check_node(nodes_of: &BTreeSet<TrustDomain>, text: &str) -> Result<SpiffeId, 
     Err(malformed("parent", &detail))
 }
 
-fn read_selectors(member: &str, texts: &[String]) -> Result<Vec<Selector>, Reason> {
+pub(crate) fn read_selectors(
+    object: &'static str,
+    member: &str,
+    texts: &[String],
+) -> Result<Vec<Selector>, Reason> {
+    if texts.len() > MOST_ELEMENTS {
+        return Err(too_many(object, member, texts.len()));
+    }
     let selectors = texts.iter().map(|text| {
         Selector::parse(text).ok_or_else(|| {
             let text: String = text.escape_debug().take(128).collect();
             let detail = "is not a type, a colon and a value, as `unix:uid:1000`";
-            malformed(member, &format!("`{text}` {detail}"))
+            Reason::IssueObjectMalformed {
+                object,
+                member: member.to_owned(),
+                detail: format!("`{text}` {detail}"),
+            }
         })
     });
     selectors.collect()
@@ -333,10 +360,15 @@ fn check_count(member: &str, count: usize) -> Result<(), Reason> {
     if count <= MOST_ELEMENTS {
         return Ok(());
     }
-    Err(malformed(
-        member,
-        &format!("{count} are given, and at most {MOST_ELEMENTS} are taken"),
-    ))
+    Err(too_many("registration entry", member, count))
+}
+
+fn too_many(object: &'static str, member: &str, count: usize) -> Reason {
+    Reason::IssueObjectMalformed {
+        object,
+        member: member.to_owned(),
+        detail: format!("{count} are given, and at most {MOST_ELEMENTS} are taken"),
+    }
 }
 
 fn check_words(member: &str, words: &str, most: usize) -> Result<(), Reason> {

@@ -19,6 +19,7 @@ use crate::fault::Refused;
 use crate::grants::{Granted, node_facts};
 use crate::nodes::Admitted;
 use crate::plane::Plane;
+use crate::quotas::Workloads;
 use crate::tenant::Tenant;
 use crate::traces;
 
@@ -64,10 +65,11 @@ impl Plane {
         wanted: &[Wanted],
     ) -> Result<Answers<X509Svid>, Refused> {
         let tenant = self.served(node, tenant)?;
+        let workloads = self.workloads_of(&tenant);
         let now = self.now();
         let facts = node_facts(node);
         let requests = wanted.iter().map(|wanted| {
-            let entry = self.entry_for(node, &tenant, &wanted.entry, now)?;
+            let entry = self.entry_for(node, &tenant, &workloads, &wanted.entry, now)?;
             let granted = Granted::of(&entry, &facts, &wanted.facts)?;
             let request = X509Request {
                 id: granted.id,
@@ -94,10 +96,11 @@ impl Plane {
         wanted: &[Wanted],
     ) -> Result<Answers<TokenSvid>, Refused> {
         let tenant = self.served(node, tenant)?;
+        let workloads = self.workloads_of(&tenant);
         let now = self.now();
         let facts = node_facts(node);
         let requests = wanted.iter().map(|wanted| {
-            let entry = self.entry_for(node, &tenant, &wanted.entry, now)?;
+            let entry = self.entry_for(node, &tenant, &workloads, &wanted.entry, now)?;
             let granted = Granted::of(&entry, &facts, &wanted.facts)?;
             let request = WitRequest {
                 id: granted.id,
@@ -130,11 +133,12 @@ impl Plane {
         wanted: Vec<WantedToken>,
     ) -> Result<Answers<TokenSvid>, Refused> {
         let tenant = self.served(node, tenant)?;
+        let workloads = self.workloads_of(&tenant);
         let now = self.now();
         let issuer = self.issuer_of(tenant.id());
         let facts = node_facts(node);
         let requests = wanted.into_iter().map(|wanted| {
-            let entry = self.entry_for(node, &tenant, &wanted.entry, now)?;
+            let entry = self.entry_for(node, &tenant, &workloads, &wanted.entry, now)?;
             let granted = Granted::of(&entry, &facts, &wanted.facts)?;
             let request = JwtRequest {
                 issuer: Some(issuer.clone()),
@@ -164,7 +168,8 @@ impl Plane {
         audiences: Vec<String>,
     ) -> Result<TokenSvid, Refused> {
         let tenant = self.served(node, tenant)?;
-        let entry = self.entry_for(node, &tenant, entry, self.now())?;
+        let workloads = self.workloads_of(&tenant);
+        let entry = self.entry_for(node, &tenant, &workloads, entry, self.now())?;
         let granted = Granted::of(&entry, &node_facts(node), facts)?;
         self.admit_issuance(&tenant)?;
         let request = JwtRequest {
@@ -348,18 +353,18 @@ impl Plane {
         &self,
         node: &Admitted,
         tenant: &Tenant,
+        workloads: &Workloads,
         name: &str,
         now: Time,
     ) -> Result<Arc<Entry>, Refused> {
         let found = EntryId::parse(name)
             .and_then(|id| tenant.read(|snapshot| snapshot.entries.get(&id).cloned()));
-        let entry =
-            found
-                .filter(|entry| node.serves(entry))
-                .ok_or_else(|| Reason::IssueObjectUnknown {
-                    object: "registration entry",
-                    name: name.chars().take(128).collect(),
-                })?;
+        let entry = found
+            .filter(|entry| node.serves(entry) && workloads.admit(&entry.selectors))
+            .ok_or_else(|| Reason::IssueObjectUnknown {
+                object: "registration entry",
+                name: name.chars().take(128).collect(),
+            })?;
         match entry.extras.expires {
             Some(expires) if expires <= now => Err(Reason::IssueEntryExpired {
                 entry: entry.id.to_string(),

@@ -44,6 +44,7 @@ pub mod fetch;
 mod grants;
 pub mod http;
 mod introspection;
+mod issued;
 mod issuers;
 pub mod issuing;
 pub mod keeper;

@@ -8,7 +8,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use avouch_core::reason::Reason;
 use avouch_core::time::Time;
-use avouch_store::{Change, Key, Object, QuotaRecord};
+use avouch_store::{Change, Key, Object, QuotaRecord, Selector};
 
 use crate::access::{Noun, Verb};
 use crate::caller::Caller;
@@ -76,6 +76,29 @@ impl Room {
     }
 }
 
+/// For which workloads entries of a tenant may be. Nodes serve their tenant and all below it, so without
+/// this each of those may give any workload of a shared node an identity of its own, which becomes the
+/// default one if its entry is the oldest.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Workloads(Vec<Vec<Selector>>);
+
+impl Workloads {
+    /// Whether an entry may select workloads by these.
+    pub(crate) fn admit(&self, selectors: &[Selector]) -> bool {
+        let mut said = self.0.iter();
+        said.all(|some| some.iter().any(|one| selectors.contains(one)))
+    }
+
+    /// The first of those who have said something that an entry must keep to, in their words.
+    pub(crate) fn named(&self) -> String {
+        let said = self.0.iter().map(|some| {
+            let some: Vec<String> = some.iter().map(|one| format!("`{one}`")).collect();
+            format!("one of {}", some.join(", "))
+        });
+        said.collect::<Vec<_>>().join(", and ")
+    }
+}
+
 /// How many credentials may be issued now.
 pub(crate) struct Admission {
     left: u64,
@@ -110,12 +133,21 @@ impl Plane {
         tenant: &Arc<Tenant>,
         quota: QuotaRecord,
     ) -> Result<(), Refused> {
-        let change = if quota == QuotaRecord::default() {
-            Change::Remove(Key::Quota)
-        } else {
-            Change::Put(Object::Quota(quota))
-        };
-        self.apply(tenant, &[change])?;
+        let before = tenant.read(|snapshot| snapshot.quota.clone());
+        let before = before.unwrap_or_default().workloads;
+        let is_for_others = before != quota.workloads;
+        self.apply(tenant, &[stored(quota)])?;
+        if !is_for_others {
+            return Ok(());
+        }
+        // Nodes are told anew of each tenant below, too: of one that has changed, in which other
+        // entries count now, also if they are away.
+        for below in self.with_all_below(tenant.id()) {
+            if below.id() != tenant.id() {
+                let own = below.read(|snapshot| snapshot.quota.clone());
+                self.apply(&below, &[stored(own.unwrap_or_default())])?;
+            }
+        }
         Ok(())
     }
 
@@ -140,6 +172,26 @@ impl Plane {
             verb: Verb::Write.name(),
             noun: "its own quota",
         })
+    }
+
+    /// For which workloads entries of a tenant may be: what has been said of it and of all above it.
+    pub(crate) fn workloads_of(&self, tenant: &Arc<Tenant>) -> Workloads {
+        let own = tenant.read(|snapshot| snapshot.quota.clone());
+        self.workloads_under(tenant, own.as_ref())
+    }
+
+    /// As [`Plane::workloads_of`], for who has looked at the quota of the tenant itself.
+    pub(crate) fn workloads_under(
+        &self,
+        tenant: &Arc<Tenant>,
+        own: Option<&QuotaRecord>,
+    ) -> Workloads {
+        let own = own.map(|quota| quota.workloads.clone());
+        let above = tenant.parent().and_then(|parent| self.tenant(parent));
+        let above = above.map(|above| self.quotas(&above)).unwrap_or_default();
+        let above = above.into_iter().map(|(_, quota)| quota.workloads);
+        let said = own.into_iter().chain(above);
+        Workloads(said.filter(|some| !some.is_empty()).collect())
     }
 
     /// How many there are of something in a tenant and all below it.
@@ -218,11 +270,18 @@ impl Plane {
         let mut at = Some(Arc::clone(tenant));
         while let Some(tenant) = at {
             at = tenant.parent().and_then(|parent| self.tenant(parent));
-            if let Some(quota) = tenant.read(|snapshot| snapshot.quota) {
+            if let Some(quota) = tenant.read(|snapshot| snapshot.quota.clone()) {
                 quotas.push((tenant, quota));
             }
         }
         quotas
+    }
+}
+
+fn stored(quota: QuotaRecord) -> Change {
+    match quota == QuotaRecord::default() {
+        true => Change::Remove(Key::Quota),
+        false => Change::Put(Object::Quota(quota)),
     }
 }
 

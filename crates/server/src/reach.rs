@@ -61,7 +61,7 @@ impl Concerned {
                 self.nodes.extend(node);
                 Reach::None
             }
-            Key::Anchor(_) | Key::Authority(_) | Key::TrustDomain(_) => {
+            Key::Anchor(_) | Key::Authority(_) | Key::Quota | Key::TrustDomain(_) => {
                 self.everyone = true;
                 Reach::None
             }
@@ -76,7 +76,6 @@ impl Concerned {
             | Key::JoinToken(_)
             | Key::Name(_)
             | Key::Tally(_)
-            | Key::Quota
             | Key::Rule(_) => Reach::None,
             Key::Signal(key) => {
                 self.everyone |= key.kind == SignalKind::Ended;

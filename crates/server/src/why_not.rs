@@ -8,6 +8,7 @@ use avouch_core::time::Time;
 use avouch_store::{Entry, EntryId, Selector};
 
 use crate::grants::texts_of_node;
+use crate::quotas::Workloads;
 use crate::tenant::Tenant;
 
 /// The most entries that nearly match, nearest first: a person reads no more.
@@ -45,6 +46,8 @@ pub(crate) struct Nearly {
     pub(crate) for_node: Option<SpiffeId>,
     /// When it ended.
     pub(crate) ended: Option<Time>,
+    /// Whether the tenant may not have entries for such workloads.
+    pub(crate) is_barred: bool,
     /// Whether what it asks of a node is open, since it is not said which node that is.
     is_node_open: bool,
 }
@@ -111,7 +114,7 @@ fn kind_of(selector: &Selector) -> Option<&str> {
 }
 
 impl Nearly {
-    fn of(entry: &Entry, workload: &Workload, now: Time) -> Self {
+    fn of(entry: &Entry, workload: &Workload, bounds: &Workloads, now: Time) -> Self {
         let (spiffe_id, unfilled) = workload.identity(&entry.spiffe_id);
         let missing = entry.selectors.iter();
         let missing = missing.filter(|selector| !workload.selectors.contains(selector));
@@ -129,6 +132,7 @@ impl Nearly {
             unfilled,
             for_node: entry.parent.as_ref().filter(elsewhere).cloned(),
             ended: entry.extras.expires.filter(|end| *end <= now),
+            is_barred: !bounds.admit(&entry.selectors),
             is_node_open: workload.node.is_none(),
         }
     }
@@ -138,7 +142,8 @@ impl Nearly {
             true => 0,
             false => self.node_missing.len() + usize::from(self.for_node.is_some()),
         };
-        self.missing.len() + self.unfilled.len() + of_node + usize::from(self.ended.is_some())
+        let others = usize::from(self.ended.is_some()) + usize::from(self.is_barred);
+        self.missing.len() + self.unfilled.len() + of_node + others
     }
 
     /// Whether it is for some nodes only, and it is not said which one is meant.
@@ -150,12 +155,17 @@ impl Nearly {
 /// The entries that match a workload, those that do on some nodes, and those that nearly do: at least one of their selectors was
 /// attested, or one of the same kind with another value, or a fact that cannot fill its place in the
 /// identity, or nothing but the node or the end of the entry is in the way.
-pub(crate) fn why_not(tenant: &Tenant, workload: &Workload, now: Time) -> Found {
+pub(crate) fn why_not(
+    tenant: &Tenant,
+    workload: &Workload,
+    bounds: &Workloads,
+    now: Time,
+) -> Found {
     let mut found = Found::default();
     let mut near: Vec<(usize, Nearly)> = Vec::new();
     tenant.read(|snapshot| {
         for entry in snapshot.entries.values() {
-            let nearly = Nearly::of(entry, workload, now);
+            let nearly = Nearly::of(entry, workload, bounds, now);
             let distance = nearly.distance();
             if distance == 0 {
                 let list = match nearly.depends_on_node() {

@@ -7,6 +7,7 @@
 mod authority;
 mod federation;
 mod join_token;
+mod quota;
 mod registration;
 
 use avouch_core::id::{SpiffeId, TrustDomain};
@@ -22,12 +23,13 @@ use crate::names::{
 };
 use crate::record::{
     AdminRecord, AnchorRecord, AttestorRecord, EgressRecord, IssuerKeysRecord, IssuerPinsRecord,
-    IssuerRecord, NameRecord, QuotaRecord, RuleRecord, TallyRecord, TrustDomainRecord, Upstream,
+    IssuerRecord, NameRecord, RuleRecord, TallyRecord, TrustDomainRecord, Upstream,
 };
 use crate::signal::{SignalKey, SignalKind, SignalRecord};
 use authority::StoredAuthority;
 use federation::StoredFederation;
 use join_token::StoredJoinToken;
+use quota::StoredQuota;
 use registration::{StoredEntry, StoredNode};
 
 /// One object of a tenant as it is stored; without a body it was removed.
@@ -282,39 +284,6 @@ impl StoredTrustDomain {
                 Some(upstream) => Upstream::parse(&upstream)?,
                 None => Upstream::Own,
             },
-        })
-    }
-}
-
-#[derive(Serialize, Deserialize)]
-struct StoredQuota {
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    entries: Option<u32>,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    nodes: Option<u32>,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    trust_domains: Option<u32>,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    issuances_per_minute: Option<u32>,
-}
-
-impl StoredQuota {
-    fn of(quota: &QuotaRecord) -> Self {
-        Self {
-            entries: quota.entries,
-            nodes: quota.nodes,
-            trust_domains: quota.trust_domains,
-            issuances_per_minute: quota.issuances_per_minute,
-        }
-    }
-
-    fn read(body: &str) -> Option<QuotaRecord> {
-        let stored: Self = serde_json::from_str(body).ok()?;
-        Some(QuotaRecord {
-            entries: stored.entries,
-            nodes: stored.nodes,
-            trust_domains: stored.trust_domains,
-            issuances_per_minute: stored.issuances_per_minute,
         })
     }
 }

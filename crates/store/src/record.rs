@@ -499,7 +499,7 @@ pub struct JoinTokenRecord {
 }
 
 /// How much a tenant may have and do, together with all below it. What is not named is not bounded.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct QuotaRecord {
     /// Registration entries.
     pub entries: Option<u32>,
@@ -509,6 +509,8 @@ pub struct QuotaRecord {
     pub trust_domains: Option<u32>,
     /// Credentials that are issued in a minute.
     pub issuances_per_minute: Option<u32>,
+    /// Each entry asks for one of these of a workload; any workload if there is none.
+    pub workloads: Vec<Selector>,
 }
 
 /// Someone who administers a tenant and all below it.

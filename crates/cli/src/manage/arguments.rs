@@ -11,7 +11,7 @@ use avouch_core::id::SpiffeId;
 use clap::{Args, Subcommand};
 
 pub use super::bound::Bound;
-pub use authority::{AuthorityCommand, BootstrapTokenArguments, SignArguments};
+pub use authority::{AuthorityCommand, BootstrapTokenArguments, IssuedArguments, SignArguments};
 pub use issuers::{DrillCommand, IssuerCommand};
 pub use pins::{
     PinCommand, PinImportArguments, PinMode, PinPutArguments, PinSaid, PinStageArguments,
@@ -218,7 +218,7 @@ pub enum TenantCommand {
     List,
     /// How much a tenant may have and do together with all below it; with options, says so
     #[command(
-        after_help = "Examples:\n  avouch tenant quota shop\n  avouch tenant quota shop --entries 10000 --issuances-per-minute 6000\n  avouch tenant quota shop --entries none"
+        after_help = "Examples:\n  avouch tenant quota shop\n  avouch tenant quota shop --entries 10000 --issuances-per-minute 6000\n  avouch tenant quota shop --entries none\n  avouch tenant quota shop --workload unix:uid:1001 --workload k8s:ns:shop"
     )]
     Quota {
         /// Its name [default: that of --tenant]
@@ -235,6 +235,10 @@ pub enum TenantCommand {
         /// Credentials issued in a minute by each server, or `none` for no bound
         #[arg(long, value_name = "COUNT")]
         issuances_per_minute: Option<Bound>,
+        /// A fact of workloads of which each entry must ask for one, such as unix:uid:1000, or `none`
+        /// for any workload. May be repeated
+        #[arg(long = "workload", value_name = "SELECTOR")]
+        workloads: Vec<String>,
     },
     /// One tenant
     #[command(after_help = "Examples:\n  avouch tenant show demo")]

@@ -14,6 +14,7 @@ mod entries;
 pub mod exchange;
 mod federation;
 mod holder;
+mod issued;
 mod issuers;
 mod nodes;
 mod pins;
@@ -65,7 +66,7 @@ const TENANT: [Column; 6] = [
     ("CREATED", "created"),
 ];
 
-const QUOTA: [Column; 7] = [
+const QUOTA: [Column; 8] = [
     ("ENTRIES", "entries_used"),
     ("AT MOST", "entries"),
     ("NODES", "nodes_used"),
@@ -73,6 +74,7 @@ const QUOTA: [Column; 7] = [
     ("TRUST DOMAINS", "trust_domains_used"),
     ("AT MOST", "trust_domains"),
     ("ISSUED A MINUTE AT MOST", "issuances_per_minute"),
+    ("WORKLOADS", "workloads"),
 ];
 
 /// `tenant`.
@@ -97,6 +99,7 @@ pub fn tenant(arguments: &TenantArguments, common: &Common) -> Result<Exit, Faul
             nodes,
             trust_domains,
             issuances_per_minute,
+            workloads,
         } => {
             let name = match name {
                 Some(name) => name.as_str(),
@@ -110,12 +113,19 @@ pub fn tenant(arguments: &TenantArguments, common: &Common) -> Result<Exit, Faul
                 ("trust_domains", trust_domains),
                 ("issuances_per_minute", issuances_per_minute),
             ];
-            if asked.iter().any(|(_, bound)| bound.is_some()) {
+            if !workloads.is_empty() || asked.iter().any(|(_, bound)| bound.is_some()) {
                 let quota = asked.map(|(name, bound)| match bound {
                     Some(bound) => (name, bound.0.map(|most| json!(most))),
                     None => (name, answer.get(name).cloned()),
                 });
-                answer = client.put(&path, &said(quota))?;
+                let of = match workloads.as_slice() {
+                    [] => answer.get("workloads").cloned(),
+                    [none] if none == "none" => None,
+                    some => Some(json!(some)),
+                };
+                let [entries, nodes, domains, issuances] = quota;
+                let quota = said([entries, nodes, domains, issuances, ("workloads", of)]);
+                answer = client.put(&path, &quota)?;
             }
             tell_one(common, &answer, &QUOTA)
         }
@@ -236,6 +246,7 @@ pub fn authority(arguments: &AuthorityArguments, common: &Common) -> Result<Exit
             let how = json!({ "anyway": anyway });
             client.post(&at("authorities", authority, "revoke")?, &how)?
         }
+        AuthorityCommand::Issued(asked) => return issued::issued(&client, asked, common),
         AuthorityCommand::RevokeCertificates {
             serial,
             spiffe_id,
@@ -349,7 +360,7 @@ pub fn delete_anchor(arguments: &AnchorDeleteArguments, common: &Common) -> Resu
 
 /// `why-not`.
 pub fn why_not(arguments: &WhyNotArguments, common: &Common) -> Result<Exit, Fault> {
-    const NEARLY: [Column; 8] = [
+    const NEARLY: [Column; 9] = [
         ("ENTRY", "entry"),
         ("SPIFFE ID", "spiffe_id"),
         ("MATCHES", "matches"),
@@ -358,6 +369,7 @@ pub fn why_not(arguments: &WhyNotArguments, common: &Common) -> Result<Exit, Fau
         ("UNFILLED", "unfilled"),
         ("FOR NODE", "for_node"),
         ("ENDED", "ended"),
+        ("BARRED", "barred"),
     ];
     let workload = said([
         ("selectors", Some(json!(arguments.selector))),

@@ -232,6 +232,43 @@ fn no_tenant_of_a_shared_node_says_what_the_trust_domain_of_another_is() {
 }
 
 #[test]
+fn a_tenant_that_may_not_select_a_workload_is_none_of_its_identities() {
+    let shared = Shared::start("shared-bounded");
+    shared.register("one", &[]);
+    std::thread::sleep(Duration::from_millis(1_100));
+    shared.register("two", &[]);
+    shared.bundles(&["one.test", "two.test"]);
+    let ids = || {
+        let ran = shared.plane.run(&["fetch", "x509", "-o", "json"]);
+        let svids = ran.json()["svids"].as_array().unwrap().clone();
+        let ids = svids
+            .iter()
+            .map(|svid| svid["spiffe_id"].as_str().unwrap().to_owned());
+        ids.collect::<Vec<_>>()
+    };
+    assert_eq!(
+        ids()[0],
+        "spiffe://one.test/web",
+        "the oldest is the default identity"
+    );
+    // Whoever runs the node says whose its workloads are.
+    shared.run(
+        "",
+        &[
+            "tenant",
+            "quota",
+            "one",
+            "--workload",
+            "unix:uid:4000000000",
+        ],
+    );
+    shared.bundles(&["two.test"]);
+    assert_eq!(ids(), ["spiffe://two.test/web"]);
+    shared.run("", &["tenant", "quota", "one", "--workload", "none"]);
+    shared.bundles(&["one.test", "two.test"]);
+}
+
+#[test]
 fn an_anchor_that_has_ended_or_is_believed_within_bounds_is_none_of_a_workload() {
     let shared = Shared::start("shared-ended");
     let ends = Time::from_unix(now() + 12).to_string();

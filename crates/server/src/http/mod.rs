@@ -49,7 +49,7 @@ use answer::Answer;
 use call::{Call, Forwarded, Presented, Rest, Stop};
 use listener::{Patient, Peer};
 use problem::Problem;
-use routes::{Access, Beginner, Method, ROUTES, Route};
+use routes::{Access, Beginner, Method, Route, routes};
 
 /// How many requests are worked on at once; each may hold a thread. Half of the threads that the
 /// runtime has for this remain for nodes.
@@ -94,7 +94,7 @@ pub async fn serve(
 pub fn router(plane: Arc<Plane>) -> Router {
     let http = Arc::new(Http::of(plane));
     let mut router = Router::new();
-    let mut paths: Vec<&'static str> = ROUTES.iter().map(|route| route.path).collect();
+    let mut paths: Vec<&'static str> = routes().map(|route| route.path).collect();
     paths.sort_unstable();
     paths.dedup();
     for path in paths {
@@ -109,13 +109,13 @@ pub fn router(plane: Arc<Plane>) -> Router {
 
 /// The methods and addresses that there are, such as `GET` and `/healthz`.
 pub fn addresses() -> impl Iterator<Item = (&'static str, &'static str)> {
-    ROUTES.iter().map(|route| (route.method.name(), route.path))
+    routes().map(|route| (route.method.name(), route.path))
 }
 
 fn methods_of(http: &Arc<Http>, path: &'static str) -> MethodRouter {
     let mut methods = MethodRouter::new();
     let mut allowed = Vec::new();
-    for route in ROUTES.iter().filter(|route| route.path == path) {
+    for route in routes().filter(|route| route.path == path) {
         allowed.push(route.method.name().to_owned());
         let http = Arc::clone(http);
         let handler = move |names: Result<RawPathParams, _>, request: Request| {

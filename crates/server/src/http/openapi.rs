@@ -2,7 +2,7 @@
 
 use serde_json::{Map, Value, json};
 
-use super::routes::{Access, ROUTES, Route};
+use super::routes::{Access, Route, routes};
 use crate::access::Role;
 use crate::fault::Fault;
 
@@ -14,7 +14,7 @@ pub(super) fn document() -> Result<Value, Fault> {
     let schemas: Value = serde_json::from_str(SCHEMAS)
         .map_err(|error| Fault::Bug(format!("the schemas cannot be read: {error}")))?;
     let mut paths: Map<String, Value> = Map::new();
-    for route in ROUTES {
+    for route in routes() {
         let path = paths
             .entry(route.path.replace("{*", "{"))
             .or_insert_with(|| json!({}));

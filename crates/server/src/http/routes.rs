@@ -1,214 +1,24 @@
 //! The table of all addresses.
 
+mod issuing;
+mod open;
+
 use super::manage::{
-    admins, anchors, attestors, authorities, bounds, certificates, clusters,
-    egress as managed_egress, entries, federations, issuers, nodes, pins, quotas, rules, signals,
-    tenants, why_not,
+    admins, anchors, attestors, bounds, egress, entries, federations, issuers, nodes, pins, rules,
+    signals, why_not,
 };
 pub(super) use super::route::{Access, Beginner, Method, Route};
 use super::route::{BATCH, FORM};
-use super::{decide, egress, events, introspect, public, ssf, token, watch};
+use super::token;
 use crate::access::{Noun, Verb};
 
-/// All of them, in the order of their paths.
-pub(super) static ROUTES: &[Route] = &[
-    Route::get(
-        "/.well-known/oauth-authorization-server/t/{tenant}",
-        Access::Anyone(public::discovery),
-        "Any",
-    )
-    .says("Where clients of OAuth find the token endpoint of the tenant (RFC 8414 3.1)"),
-    Route::get(
-        "/.well-known/ssf-configuration/t/{tenant}",
-        Access::Anyone(ssf::configuration),
-        "Any",
-    )
-    .says("The same for receivers of events, between host and path (OpenID SSF 1.0 7.2.1)"),
-    Route::get("/healthz", Access::Watcher(watch::health), "Status")
-        .says("Whether the server lives"),
-    Route::get("/metrics", Access::Watcher(watch::metrics), "Metrics")
-        .says("Its numbers, in the text format of Prometheus"),
-    Route::get("/openapi.json", Access::Watcher(watch::description), "Any").says("This document"),
-    Route::get("/readyz", Access::Watcher(watch::readiness), "Status")
-        .says("Whether the store answers, so that changes can be made"),
-    Route::get(
-        "/t/{tenant}/.well-known/oauth-authorization-server",
-        Access::Anyone(public::discovery),
-        "Any",
-    )
-    .says("The same, for clients that look below the path"),
-    Route::get(
-        "/t/{tenant}/.well-known/openid-configuration",
-        Access::Anyone(public::discovery),
-        "Any",
-    )
-    .says("Where verifiers of OIDC find the keys of the tenant (OpenID Connect Discovery 1.0)"),
-    Route::get(
-        "/t/{tenant}/.well-known/ssf-configuration",
-        Access::Anyone(ssf::configuration),
-        "Any",
-    )
-    .says("Where receivers of events find the tenant as their transmitter (OpenID SSF 1.0 7)"),
-    Route::get(
-        "/t/{tenant}/bundle",
-        Access::Anyone(public::first_bundle),
-        "Bundle",
-    )
-    .says("The SPIFFE bundle of the first trust domain of the tenant, by name"),
-    Route::get(
-        "/t/{tenant}/bundle/{trust_domain}",
-        Access::Anyone(public::bundle),
-        "Bundle",
-    )
-    .says("The SPIFFE bundle of a trust domain of the tenant"),
-    Route::get(
-        "/t/{tenant}/crl/{authority}",
-        Access::Anyone(public::revocation_list),
-        "RevocationList",
-    )
-    .says("The certificates that an authority has revoked, as DER (RFC 5280 5)"),
-    Route::post("/t/{tenant}/decide", Access::Anyone(decide::answer))
-        .takes("Question")
-        .gives("Verdict")
-        .says(
-            "Decides on a credential under what the tenant trusts. Who may read the anchors of the \
-             tenant sees the whole verdict, and what the question itself brings as `trust` counts \
-             too; everyone else learns a code, and `trust` is passed over",
-        ),
-    Route::delete(
-        "/t/{tenant}/egress/{egress}/{*path}",
-        Access::Beginner(Beginner::of(egress::begin)),
-    )
-    .forwards()
-    .says("Uses an API of others with a key that only the tenant has; who may, its rules say"),
-    Route::get(
-        "/t/{tenant}/egress/{egress}/{*path}",
-        Access::Beginner(Beginner::of(egress::begin)),
-        "Any",
-    )
-    .forwards()
-    .says("Uses an API of others with a key that only the tenant has; who may, its rules say"),
-    Route::of(
-        Method::Patch,
-        "/t/{tenant}/egress/{egress}/{*path}",
-        Access::Beginner(Beginner::of(egress::begin)),
-    )
-    .forwards()
-    .says("Uses an API of others with a key that only the tenant has; who may, its rules say"),
-    Route::post(
-        "/t/{tenant}/egress/{egress}/{*path}",
-        Access::Beginner(Beginner::of(egress::begin)),
-    )
-    .forwards()
-    .says("Uses an API of others with a key that only the tenant has; who may, its rules say"),
-    Route::put(
-        "/t/{tenant}/egress/{egress}/{*path}",
-        Access::Beginner(Beginner::of(egress::begin)),
-    )
-    .forwards()
-    .says("Uses an API of others with a key that only the tenant has; who may, its rules say"),
-    Route::post("/t/{tenant}/events", Access::Anyone(events::receive))
-        .takes("SecurityEvent")
-        .at_most(FORM)
-        .says(
-            "Takes a security event of a transmitter whose stream the tenant has (RFC 8935): 202 when \
-             what it does is done, or 400 with `err`, `description`, `code` and `decision`",
-        ),
-    Route::post("/t/{tenant}/introspect", Access::Anyone(introspect::answer))
-        .takes("IntrospectionRequest")
-        .gives("Introspection")
-        .oauth()
-        .says(
-            "Whether a token of the tenant holds, and what it says (RFC 7662), for workloads of the \
-             tenant and clients of its rules, by `client_assertion` or certificate, and for whoever may \
-             read its rules",
-        ),
-    Route::get("/t/{tenant}/keys", Access::Anyone(public::keys), "KeySet")
-        .says("The keys of JWT-SVIDs of the tenant (RFC 7517)"),
-    Route::post(
-        "/t/{tenant}/signing-requests",
-        Access::Anyone(clusters::bootstrap),
-    )
-    .takes("BootstrapRequest")
-    .gives("Bootstrapped")
-    .says(
-        "Signs the first certificate of a kubelet that shows the bootstrap token of its node as \
-         `Authorization: Bearer`, once; on what the decision rests is in `legs`",
-    ),
-    Route::post("/t/{tenant}/ssf/poll", Access::Anyone(ssf::poll))
-        .takes("EventPoll")
-        .optional()
-        .gives("Any")
-        .says("Gives a receiver the events that it was not told yet (RFC 8936)"),
-    Route::get("/t/{tenant}/ssf/status", Access::Anyone(ssf::status), "Any")
-        .query(&["stream_id"])
-        .says("How the stream of a receiver goes on (OpenID SSF 1.0 8.1.2)"),
-    Route::post("/t/{tenant}/ssf/status", Access::Anyone(ssf::put_status))
-        .takes("Any")
-        .gives("Any")
-        .says("Lets the stream of a receiver go on otherwise: enabled, paused or disabled"),
-    Route::delete("/t/{tenant}/ssf/streams", Access::Anyone(ssf::delete))
-        .query(&["stream_id"])
-        .says("Ends the stream of a receiver"),
-    Route::get("/t/{tenant}/ssf/streams", Access::Anyone(ssf::show), "Any")
-        .query(&["stream_id"])
-        .says("The stream of a receiver, or a list of it"),
-    Route::of(Method::Patch, "/t/{tenant}/ssf/streams", Access::Anyone(ssf::update))
-        .takes("Any")
-        .gives("Any")
-        .says("Changes what is named of the stream of a receiver"),
-    Route::post("/t/{tenant}/ssf/streams", Access::Anyone(ssf::create))
-        .takes("Any")
-        .creates("Any")
-        .says(
-            "Makes the stream of a receiver (OpenID SSF 1.0 8.1.1): whoever an administrator lets be \
-             one, by a JWT-SVID for this server or an X.509-SVID",
-        ),
-    Route::put("/t/{tenant}/ssf/streams", Access::Anyone(ssf::replace))
-        .takes("Any")
-        .gives("Any")
-        .says("Puts the stream of a receiver in the place of itself"),
-    Route::post("/t/{tenant}/ssf/subjects/add", Access::Anyone(ssf::add_subject))
-        .takes("Any")
-        .gives("Any")
-        .says("Tells a receiver of a subject again"),
-    Route::post("/t/{tenant}/ssf/subjects/remove", Access::Anyone(ssf::remove_subject))
-        .takes("Any")
-        .says("Tells a receiver nothing of a subject any more"),
-    Route::post("/t/{tenant}/ssf/verify", Access::Anyone(ssf::verify))
-        .takes("Any")
-        .says("Has an event sent to a receiver that says that somebody is here"),
-    Route::get(
-        "/t/{tenant}/status/{list}",
-        Access::Anyone(public::status_list),
-        "StatusList",
-    )
-    .says("Which exchanged tokens have ended, as a signed status list (draft-ietf-oauth-status-list)"),
-    Route::post("/t/{tenant}/token", Access::Beginner(token::BEGINNER))
-        .takes("TokenRequest")
-        .gives("TokenResponse")
-        .oauth()
-        .says(
-            "Exchanges a credential for one of the tenant under its rules (RFC 8693, RFC 7523, \
-             RFC 6749 4.4). Who may read the rules of the tenant is told why something is refused; \
-             everyone else learns a code",
-        ),
-    Route::get(
-        "/v1/tenants",
-        Access::Administrator(tenants::list),
-        "Tenants",
-    )
-    .says("The tenants in which you have a role"),
-    Route::post("/v1/tenants", Access::Administrator(tenants::create))
-        .takes("NewTenant")
-        .creates("Tenant")
-        .says("Adds a tenant below another, and a trust domain if one is named"),
-    Route::get(
-        "/v1/tenants/{tenant}",
-        Access::Of(Verb::Read, Noun::Tenant, tenants::show),
-        "Tenant",
-    )
-    .says("A tenant"),
+/// All of them.
+pub(super) fn routes() -> impl Iterator<Item = &'static Route> {
+    [open::ROUTES, issuing::ROUTES, ROUTES].into_iter().flatten()
+}
+
+/// What a tenant is told and believes, and whom it lets do what, in the order of their paths.
+static ROUTES: &[Route] = &[
     Route::get(
         "/v1/tenants/{tenant}/admins",
         Access::Of(Verb::Read, Noun::Admin, admins::list),
@@ -264,50 +74,6 @@ pub(super) static ROUTES: &[Route] = &[
     .gives("Attestor")
     .says("Accepts nodes by a method, from those whom it names"),
     Route::get(
-        "/v1/tenants/{tenant}/authorities",
-        Access::Of(Verb::Read, Noun::Authority, authorities::list),
-        "Authorities",
-    )
-    .says("The authorities of the tenant, and which connected nodes know them"),
-    Route::post(
-        "/v1/tenants/{tenant}/authorities/{authority}/activate",
-        Access::Of(Verb::Write, Noun::Authority, authorities::activate),
-    )
-    .takes("Revoking")
-    .optional()
-    .gives("Authorities")
-    .says(
-        "Has a prepared authority sign in the place of the one that does; refused while connected \
-         nodes do not know it, unless `anyway`",
-    ),
-    Route::post(
-        "/v1/tenants/{tenant}/authorities/{authority}/revoke",
-        Access::Of(Verb::Write, Noun::Authority, authorities::revoke),
-    )
-    .takes("Revoking")
-    .optional()
-    .gives("Authorities")
-    .says(
-        "Takes a tainted authority out of the bundle and destroys its key; refused while nodes \
-         may hold what it signed, unless `anyway`",
-    ),
-    Route::post(
-        "/v1/tenants/{tenant}/authorities/{authority}/taint",
-        Access::Of(Verb::Write, Noun::Authority, authorities::taint),
-    )
-    .gives("Authorities")
-    .says("Lets an authority sign no more, and has all that it signed replaced"),
-    Route::post(
-        "/v1/tenants/{tenant}/bootstrap-tokens",
-        Access::Of(Verb::Write, Noun::Node, clusters::new_token),
-    )
-    .takes("NewBootstrapToken")
-    .gives("BootstrapToken")
-    .says(
-        "Makes a token with which the kubelet of one node gets its first certificate, once. It is \
-         shown here and never again",
-    ),
-    Route::get(
         "/v1/tenants/{tenant}/bounds",
         Access::Of(Verb::Read, Noun::Entry, bounds::answer),
         "Bounds",
@@ -324,13 +90,6 @@ pub(super) static ROUTES: &[Route] = &[
         "Drift",
     )
     .says("Names that exchange rules hold to ids, and those that mean something else by now"),
-    Route::post(
-        "/v1/tenants/{tenant}/certificates",
-        Access::Of(Verb::Write, Noun::Entry, certificates::issue),
-    )
-    .takes("CertificationRequest")
-    .gives("Certificate")
-    .says("Issues an X.509-SVID for a registered identity and a signing request made by hand"),
     Route::get(
         "/v1/tenants/{tenant}/ended",
         Access::Of(Verb::Read, Noun::Signal, signals::ended),
@@ -349,37 +108,37 @@ pub(super) static ROUTES: &[Route] = &[
     ),
     Route::get(
         "/v1/tenants/{tenant}/egress",
-        Access::Of(Verb::Read, Noun::Egress, managed_egress::list),
+        Access::Of(Verb::Read, Noun::Egress, egress::list),
         "EgressList",
     )
     .says("The APIs of others that workloads of the tenant may use, without their keys"),
     Route::delete(
         "/v1/tenants/{tenant}/egress/{egress}",
-        Access::Of(Verb::Write, Noun::Egress, managed_egress::remove),
+        Access::Of(Verb::Write, Noun::Egress, egress::remove),
     )
     .says("Lets nobody use an API any more, and forgets its keys"),
     Route::get(
         "/v1/tenants/{tenant}/egress/{egress}",
-        Access::Of(Verb::Read, Noun::Egress, managed_egress::show),
+        Access::Of(Verb::Read, Noun::Egress, egress::show),
         "Egress",
     )
     .says("An API of others, without its keys"),
     Route::put(
         "/v1/tenants/{tenant}/egress/{egress}",
-        Access::Of(Verb::Write, Noun::Egress, managed_egress::put),
+        Access::Of(Verb::Write, Noun::Egress, egress::put),
     )
     .takes("NewEgress")
     .gives("Egress")
     .says("Lets workloads use an API of others; without `key` the key stays, if the API does"),
     Route::post(
         "/v1/tenants/{tenant}/egress/{egress}/promote",
-        Access::Of(Verb::Write, Noun::Egress, managed_egress::promote),
+        Access::Of(Verb::Write, Noun::Egress, egress::promote),
     )
     .gives("Egress")
     .says("Forgets the earlier of two keys"),
     Route::post(
         "/v1/tenants/{tenant}/egress/{egress}/rotate",
-        Access::Of(Verb::Write, Noun::Egress, managed_egress::rotate),
+        Access::Of(Verb::Write, Noun::Egress, egress::rotate),
     )
     .takes("NewEgressKey")
     .gives("Egress")
@@ -593,22 +352,6 @@ pub(super) static ROUTES: &[Route] = &[
     )
     .says("Everyone from elsewhere who vouches for a tenant, whoever is relied on the most first"),
     Route::get(
-        "/v1/tenants/{tenant}/quota",
-        Access::Of(Verb::Read, Noun::Tenant, quotas::show),
-        "QuotaAndUse",
-    )
-    .says("How much the tenant may have and do together with all below it, and how much it has"),
-    Route::put(
-        "/v1/tenants/{tenant}/quota",
-        Access::Of(Verb::Write, Noun::Tenant, quotas::put),
-    )
-    .takes("Quota")
-    .gives("QuotaAndUse")
-    .says(
-        "Says how much the tenant may have and do together with all below it; what is not named is \
-         not bounded. For those who may change tenants above it",
-    ),
-    Route::get(
         "/v1/tenants/{tenant}/receivers",
         Access::Of(Verb::Read, Noun::Signal, signals::receivers),
         "Receivers",
@@ -653,15 +396,6 @@ pub(super) static ROUTES: &[Route] = &[
     .gives("Answers")
     .at_most(BATCH)
     .says("Removes many registration entries, with an answer for each, in their order"),
-    Route::post(
-        "/v1/tenants/{tenant}/revoke-certificates",
-        Access::Of(Verb::Write, Noun::Authority, authorities::revoke_certificates),
-    )
-    .takes("RevokingCertificates")
-    .gives("RevokedCertificates")
-    .says(
-        "Revokes the certificate of a serial number, or all of an identity, and tells everyone          with the list of their authority",
-    ),
     Route::get(
         "/v1/tenants/{tenant}/rules",
         Access::Of(Verb::Read, Noun::Rule, rules::list),
@@ -695,17 +429,6 @@ pub(super) static ROUTES: &[Route] = &[
     )
     .takes("ForgottenName")
     .says("Forgets a name that the rule holds to an id; the next use holds it anew"),
-    Route::post(
-        "/v1/tenants/{tenant}/signing-requests",
-        Access::Of(Verb::Write, Noun::Authority, clusters::sign),
-    )
-    .query(&["trust_domain"])
-    .takes("SigningRequest")
-    .gives("SigningRequest")
-    .says(
-        "Signs a CertificateSigningRequest of certificates.k8s.io/v1 as the CA of a Kubernetes \
-         cluster, under the rules of its signer",
-    ),
     Route::get(
         "/v1/tenants/{tenant}/signals",
         Access::Of(Verb::Read, Noun::Signal, signals::list),
@@ -736,51 +459,6 @@ pub(super) static ROUTES: &[Route] = &[
     )
     .gives("Signal")
     .says("Sets a stream up at its transmitter, and asks that whether it is there"),
-    Route::get(
-        "/v1/tenants/{tenant}/trust-domains",
-        Access::Of(Verb::Read, Noun::TrustDomain, tenants::trust_domains),
-        "TrustDomains",
-    )
-    .says("The trust domains of the tenant"),
-    Route::post(
-        "/v1/tenants/{tenant}/trust-domains",
-        Access::Of(Verb::Write, Noun::TrustDomain, tenants::add_trust_domain),
-    )
-    .takes("NewTrustDomain")
-    .creates("TrustDomain")
-    .says("Gives the tenant a trust domain with all its authorities"),
-    Route::post(
-        "/v1/tenants/{tenant}/trust-domains/{trust_domain}/authorities",
-        Access::Of(Verb::Write, Noun::Authority, authorities::add),
-    )
-    .takes("NewIntermediate")
-    .gives("Authorities")
-    .says("Adds an intermediate for people, devices or a cluster"),
-    Route::post(
-        "/v1/tenants/{tenant}/trust-domains/{trust_domain}/csr",
-        Access::Of(Verb::Write, Noun::Authority, authorities::request),
-    )
-    .gives("AuthorityRequest")
-    .says("Makes a key for an intermediate whose certificate comes from elsewhere, and a request"),
-    Route::post(
-        "/v1/tenants/{tenant}/trust-domains/{trust_domain}/import",
-        Access::Of(Verb::Write, Noun::Authority, authorities::import),
-    )
-    .takes("ImportedCertificates")
-    .gives("ImportedAuthority")
-    .says("Takes the certificate for a request, or a root with its key; what it would sign is tried"),
-    Route::post(
-        "/v1/tenants/{tenant}/trust-domains/{trust_domain}/prepare",
-        Access::Of(Verb::Write, Noun::Authority, authorities::prepare),
-    )
-    .gives("Authorities")
-    .says("Prepares a successor for each authority of a trust domain before its time"),
-    Route::post(
-        "/v1/tenants/{tenant}/trust-domains/{trust_domain}/replace",
-        Access::Of(Verb::Write, Noun::Authority, authorities::replace_all),
-    )
-    .gives("Authorities")
-    .says("Replaces every key of a trust domain, as if all were in the wrong hands"),
     Route::post(
         "/v1/tenants/{tenant}/try-exchange",
         Access::Of(Verb::Read, Noun::Rule, token::trial),

@@ -12,6 +12,7 @@ use crate::fault::Fault;
 use crate::grants::{self, kinds};
 use crate::nodes::Admitted;
 use crate::plane::Plane;
+use crate::quotas::Workloads;
 use crate::signals::mark_of;
 use crate::tenant::{Changed, Held, Tenant};
 
@@ -22,12 +23,14 @@ const ENTRIES_PER_MESSAGE: usize = 1_000;
 const ENDED_PER_MESSAGE: usize = 10_000;
 
 /// How far a node has been told of a tenant.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub(super) struct Position {
     /// None before the first message.
     number: Option<u64>,
     /// How many anchors had ended then.
     ended_anchors: usize,
+    /// For which workloads entries could be then, if that is known.
+    workloads: Option<Workloads>,
 }
 
 impl Position {
@@ -37,10 +40,11 @@ impl Position {
             number: Some(number),
             // What had ended when that was told is not known, so it is told again if anything has.
             ended_anchors: 0,
+            workloads: None,
         }
     }
 
-    pub(super) fn number(self) -> u64 {
+    pub(super) fn number(&self) -> u64 {
         self.number.unwrap_or_default()
     }
 }
@@ -58,7 +62,10 @@ pub(super) fn updates(
     // to see it.
     let ended_anchors = held.ended_anchors(plane.now());
     let has_ended = position.ended_anchors != ended_anchors;
-    if position.number == Some(sequence.number()) && !has_ended {
+    // Tenants above say so, too, and what they change is no change of this one.
+    let workloads = plane.workloads_under(tenant, held.snapshot.quota.as_ref());
+    let are_others = position.workloads.as_ref().is_some_and(|known| *known != workloads);
+    if position.number == Some(sequence.number()) && !has_ended && !are_others {
         return Ok(Vec::new());
     }
     let telling = Telling {
@@ -67,16 +74,19 @@ pub(super) fn updates(
         node_facts: grants::node_facts(node),
         tenant,
         held: &held,
+        workloads: &workloads,
     };
     let changed = position
         .number
+        .filter(|_| !are_others)
         .and_then(|number| held.changed_after(Sequence::of(number)))
         .map(Iterator::collect::<Vec<_>>)
-        // What was attested of it may have changed, which selects other entries.
+        // What was attested of it may have changed, or which workloads entries may be for, which
+        // selects other entries.
         .filter(|changed| {
             !changed
                 .iter()
-                .any(|changed| telling.is_itself(&changed.key))
+                .any(|changed| telling.is_itself(&changed.key) || changed.key == Key::Quota)
         });
     let updates = match changed {
         Some(changed) => telling.changes(changed, has_ended),
@@ -85,6 +95,7 @@ pub(super) fn updates(
     *position = Position {
         number: Some(sequence.number()),
         ended_anchors,
+        workloads: Some(workloads),
     };
     updates
 }
@@ -96,6 +107,7 @@ struct Telling<'a> {
     node_facts: Vec<String>,
     tenant: &'a Arc<Tenant>,
     held: &'a Held,
+    workloads: &'a Workloads,
 }
 
 impl Telling<'_> {
@@ -199,7 +211,7 @@ impl Telling<'_> {
     /// An entry as the node is told of it: with the facts of the node filled in. None if it is for
     /// another node, or if this one lacks a fact that it names.
     fn told(&self, entry: &avouch_store::Entry) -> Option<Entry> {
-        if !self.node.serves(entry) {
+        if !self.node.serves(entry) || !self.workloads.admit(&entry.selectors) {
             return None;
         }
         if entry.spiffe_id.fixed().is_some() {

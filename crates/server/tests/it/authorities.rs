@@ -295,3 +295,102 @@ fn who_reads_the_bundle_and_has_not_read_of_a_successor_is_waited_for() {
     let revoked = step(&world, &before, "revoke");
     assert_eq!(revoked.status, 200, "{}", revoked.body);
 }
+
+#[test]
+fn what_was_issued_is_found_by_its_serial_number_and_by_whose_it_is() {
+    let world = World::new();
+    register(&world, &["web", "other"]);
+    let (first, second) = (node(&world, "first"), node(&world, "second"));
+    let issue = |node: &Admitted, entry: &str| {
+        let issued = world.plane.issue_x509(node, "one", &wanted(entry)).unwrap();
+        issued.into_iter().next().unwrap().unwrap().serial
+    };
+    let serials = [
+        issue(&first, "web"),
+        issue(&second, "web"),
+        issue(&first, "other"),
+    ];
+    let ask = |query: &str| {
+        let path = format!("/v1/tenants/one/issued?{query}");
+        world.call(&world.operator(), "GET", &path, None)
+    };
+    let found = |query: &str| -> Vec<String> {
+        let answer = ask(query).json();
+        let list = answer["issued"]
+            .as_array()
+            .unwrap_or_else(|| panic!("{query}: {answer}"));
+        let serials = list
+            .iter()
+            .map(|one| one["serial"].as_str().unwrap().to_owned());
+        let mut serials: Vec<String> = serials.collect();
+        serials.sort();
+        serials
+    };
+    let sorted = |which: &[usize]| {
+        let mut some: Vec<String> = which.iter().map(|place| serials[*place].clone()).collect();
+        some.sort();
+        some
+    };
+    let one = ask(&format!("serial={}", serials[1].to_uppercase())).json();
+    let one = &one["issued"][0];
+    assert_eq!(
+        (&one["entry"], &one["node"], &one["kind"]),
+        (&json!("web"), &json!(second.id().as_str()), &json!("x509"))
+    );
+    assert_eq!(found("spiffe_id=spiffe://one.test/web"), sorted(&[0, 1, 2]));
+    assert_eq!(found("entry=web"), sorted(&[0, 1]));
+    assert_eq!(found(&format!("node={}", first.id())), sorted(&[0, 2]));
+    assert_eq!(
+        found(&format!("node={}&entry=other", first.id())),
+        sorted(&[2])
+    );
+    assert!(found("entry=web&since=2100-01-01").is_empty());
+    // In pages, each one once.
+    let (mut all, mut after) = (Vec::new(), String::new());
+    loop {
+        let page = ask(&format!("entry=web&limit=1{after}")).json();
+        let list = page["issued"].as_array().unwrap();
+        all.extend(
+            list.iter()
+                .map(|one| one["serial"].as_str().unwrap().to_owned()),
+        );
+        match page["next"].as_str() {
+            Some(next) => after = format!("&after={next}"),
+            None => break,
+        }
+    }
+    all.sort();
+    assert_eq!(all, sorted(&[0, 1]));
+}
+
+#[test]
+fn what_was_issued_is_told_to_its_tenant_alone_and_what_was_taken_back_says_so() {
+    let world = World::new();
+    register(&world, &["web"]);
+    let first = node(&world, "first");
+    let issued = world
+        .plane
+        .issue_x509(&first, "one", &wanted("web"))
+        .unwrap();
+    let serial = issued.into_iter().next().unwrap().unwrap().serial;
+    let ask = |query: &str| {
+        let path = format!("/v1/tenants/one/issued?{query}");
+        world.call(&world.operator(), "GET", &path, None)
+    };
+    // Another tenant has none of it.
+    let path = format!("/v1/tenants/two/issued?serial={serial}");
+    let other = world.call(&world.operator(), "GET", &path, None);
+    assert_eq!(other.code(), "issue.object_unknown");
+    for wrong in ["since=x", "after=1", "entry=%20", "limit=0"] {
+        assert_eq!(ask(wrong).code(), "issue.body_malformed", "{wrong}");
+    }
+    // What was taken back says so.
+    let revoke = json!({ "serial": serial });
+    let path = "/v1/tenants/one/revoke-certificates";
+    assert_eq!(
+        world.send(&world.operator(), "POST", path, &revoke).status,
+        200
+    );
+    let one = ask(&format!("serial={serial}")).json();
+    assert!(one["issued"][0]["revoked"].is_string(), "{one}");
+}

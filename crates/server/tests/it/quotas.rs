@@ -222,3 +222,71 @@ fn what_is_refused_costs_a_tenant_nothing_of_its_minute() {
         ["issued", "issued", "issue.rate_exceeded"]
     );
 }
+
+#[test]
+fn a_tenant_below_gives_identities_to_the_workloads_that_it_may_and_to_no_others() {
+    let world = World::new();
+    // `b` was there before anyone said so.
+    create(&world, "one", &["b"]);
+    let bounded = json!({ "workloads": ["unix:uid:7", "k8s:ns:one"] });
+    let put_there = put(&world, "one", &bounded);
+    assert_eq!(put_there.json()["workloads"], bounded["workloads"]);
+    let path = "/v1/tenants/one/entries";
+    let entry = |id: &str, selectors: &[&str]| {
+        let entry = json!({"id": id, "spiffe_id": "spiffe://one.test/a", "selectors": selectors});
+        world.send(&world.operator(), "POST", path, &entry)
+    };
+    let refused = entry("a", &["unix:uid:1", "unix:gid:7"]);
+    assert_eq!(refused.code(), "issue.object_malformed", "{}", refused.body);
+    assert!(
+        refused.body.contains("one of `unix:uid:7`, `k8s:ns:one`"),
+        "{}",
+        refused.body
+    );
+    assert!(entry("a", &["unix:gid:1", "k8s:ns:one"]).status < 300);
+    // What was there gives nothing any more, and it is said why.
+    let wanted = ["a", "b"].map(|name| Wanted {
+        entry: name.to_owned(),
+        public_key: Key::p256(name).public_key_info(),
+        facts: Vec::new(),
+    });
+    let issue = || {
+        world
+            .plane
+            .issue_x509(world.node(), "one", &wanted)
+            .unwrap()
+    };
+    let issued = issue();
+    assert!(issued[0].is_ok());
+    assert_eq!(
+        issued[1].as_ref().unwrap_err().code(),
+        "issue.object_unknown"
+    );
+    let asked = json!({"selectors": ["unix:uid:1"]});
+    let told = world.send(&world.operator(), "POST", "/v1/tenants/one/why-not", &asked);
+    assert_eq!(told.json()["matching"], json!([]));
+    assert_eq!(told.json()["nearly"][0]["barred"], true, "{}", told.body);
+    // What is said of a tenant above holds too, and the other tenant is not concerned.
+    assert!(codes(&create(&world, "two", &["b"]))[0] == "stored");
+    put(&world, "top", &json!({ "workloads": ["unix:gid:1"] }));
+    assert!(issue()[0].is_ok());
+    put(&world, "top", &json!({ "workloads": ["unix:gid:2"] }));
+    assert!(issue()[0].is_err());
+    put(&world, "top", &json!({}));
+    put(&world, "one", &json!({}));
+    assert!(
+        issue().iter().all(Result::is_ok),
+        "nobody says anything any more"
+    );
+    // Nobody widens their own.
+    let path = "/v1/tenants/one/quota";
+    let id = SpiffeId::parse("spiffe://one.test/chief").unwrap();
+    let token = world.token(id.as_str());
+    let one = world.plane.tenant_named("one").unwrap();
+    world
+        .plane
+        .put_admin(&one, "chief", id, Role::Operator)
+        .unwrap();
+    let refused = world.send(&token, "PUT", path, &json!({}));
+    assert_eq!(refused.code(), "issue.not_permitted", "{}", refused.body);
+}

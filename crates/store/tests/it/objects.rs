@@ -232,6 +232,7 @@ pub(crate) fn quota(entries: u32) -> Change {
         nodes: None,
         trust_domains: Some(0),
         issuances_per_minute: Some(u32::MAX),
+        workloads: vec![Selector::parse("unix:uid:1").unwrap()],
     }))
 }
 

@@ -91,7 +91,13 @@ impl Kind {
         match self {
             Self::Tenant => Some(&["kind", "parent"]),
             Self::TrustDomain => Some(&[]),
-            Self::Quota => Some(&["entries", "issuances_per_minute", "nodes", "trust_domains"]),
+            Self::Quota => Some(&[
+                "entries",
+                "issuances_per_minute",
+                "nodes",
+                "trust_domains",
+                "workloads",
+            ]),
             Self::Admin => Some(&["role", "subject"]),
             Self::Federation => Some(&[
                 "bundle",
@@ -141,7 +147,10 @@ impl Kind {
                 }
                 canonical_time(&mut spec, "expires");
             }
-            Self::Quota => drop_silent(&mut spec),
+            Self::Quota => {
+                drop_silent(&mut spec);
+                sort(&mut spec, "workloads");
+            }
             Self::Admin => {
                 let subject = spec.get("subject").and_then(Value::as_str);
                 if let Some(id) = subject.and_then(|subject| SpiffeId::parse(subject).ok()) {

@@ -2,7 +2,10 @@
 
 use std::path::PathBuf;
 
+use avouch_core::id::SpiffeId;
 use clap::{Args, Subcommand};
+
+use crate::arguments::spiffe_id;
 
 /// Commands on authorities.
 #[derive(Debug, Subcommand)]
@@ -80,6 +83,9 @@ pub enum AuthorityCommand {
         #[arg(long)]
         anyway: bool,
     },
+    /// What was issued, for as long as it stays on record
+    #[command(after_help = ISSUED_EXAMPLES)]
+    Issued(IssuedArguments),
     /// Revoke certificates before their end: that of a serial number, all of an identity, or all that
     /// were given in exchange for something
     #[command(after_help = REVOKE_CERTIFICATES_EXAMPLES)]
@@ -205,3 +211,33 @@ Examples:
   avouch authority bootstrap-token worker-1 --tenant shop --ttl 600 --api-server https://10.0.0.1:6443 -o json
 
 How to go on: docs/how-to/cluster.md";
+
+/// The arguments of `authority issued`.
+#[derive(Args, Debug)]
+pub struct IssuedArguments {
+    /// The one with this serial number in hexadecimal, or this `jti` of a token
+    #[arg(
+        long,
+        value_name = "HEX",
+        conflicts_with_all = ["spiffe_id", "entry", "node", "since"]
+    )]
+    pub serial: Option<String>,
+    /// All of this identity
+    #[arg(long, value_name = "ID", value_parser = spiffe_id)]
+    pub spiffe_id: Option<SpiffeId>,
+    /// All for this registration entry
+    #[arg(long, value_name = "NAME")]
+    pub entry: Option<String>,
+    /// All that this node asked for
+    #[arg(long, value_name = "ID", value_parser = spiffe_id)]
+    pub node: Option<SpiffeId>,
+    /// All since this time or day
+    #[arg(long, value_name = "TIME")]
+    pub since: Option<String>,
+}
+
+const ISSUED_EXAMPLES: &str = "\
+Examples:
+  avouch authority issued --tenant demo --serial 5c01…
+  avouch authority issued --tenant demo --spiffe-id spiffe://demo.avouch.test/web --since 2026-01-31
+  avouch authority issued --tenant demo --node spiffe://demo.avouch.test/avouch/node/web-1 -o json";

@@ -10,6 +10,7 @@ pub(super) mod clusters;
 pub(super) mod egress;
 pub(super) mod entries;
 pub(super) mod federations;
+pub(super) mod issued;
 pub(super) mod issuers;
 pub(super) mod nodes;
 pub(super) mod pins;

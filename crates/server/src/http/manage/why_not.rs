@@ -38,7 +38,8 @@ pub(in crate::http) fn answer(call: &Call, tenant: &Arc<Tenant>) -> Result<Answe
         node_facts,
         node,
     };
-    let found = why_not(tenant, &workload, call.plane().now());
+    let bounds = call.plane().workloads_of(tenant);
+    let found = why_not(tenant, &workload, &bounds, call.plane().now());
     let list = |found: &[Nearly]| -> Vec<Value> { found.iter().map(to_json).collect() };
     Ok(Answer::json(&json!({
         "matching": list(&found.matching),
@@ -59,5 +60,6 @@ fn to_json(nearly: &Nearly) -> Value {
         "unfilled": unfilled,
         "for_node": nearly.for_node.as_ref().map(|node| node.as_str()),
         "ended": nearly.ended.map(|end| end.to_string()),
+        "barred": nearly.is_barred.then_some(true),
     }))
 }
