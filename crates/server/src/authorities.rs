@@ -1,14 +1,15 @@
-//! The authorities of one tenant, opened.
+//! The authorities of one tenant: opened when something is to be signed or published, since of
+//! thousands of tenants most do neither for long. What is due for them needs their dates only, which
+//! their records have.
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use avouch_core::id::{TenantId, TrustDomain};
 use avouch_core::reason::Reason;
 use avouch_core::time::Time;
 use avouch_issuer::authority::X509Authority;
 use avouch_issuer::bundle;
-use avouch_issuer::life_cycle::State;
 use avouch_issuer::token::{TokenAuthority, TokenKind};
 use avouch_store::{AuthorityId, AuthorityRecord, AuthorityUse};
 use serde_json::Value;
@@ -16,6 +17,57 @@ use serde_json::Value;
 use crate::authority_record::{self, Opened};
 use crate::fault::{Fault, Refused};
 use crate::keys::Keys;
+
+/// The authorities of a tenant, opened or not yet.
+pub(crate) struct Lazily {
+    tenant: TenantId,
+    keys: Arc<Keys>,
+    opened: OnceLock<Authorities>,
+}
+
+impl Lazily {
+    pub(crate) fn new(tenant: TenantId, keys: Arc<Keys>) -> Self {
+        Self {
+            tenant,
+            keys,
+            opened: OnceLock::new(),
+        }
+    }
+
+    /// The authorities that these records are of, which are all there are.
+    pub(crate) fn of(
+        &self,
+        records: &BTreeMap<AuthorityId, AuthorityRecord>,
+    ) -> Result<&Authorities, Fault> {
+        if let Some(opened) = self.opened.get() {
+            return Ok(opened);
+        }
+        let mut opened = Authorities::default();
+        for record in records.values() {
+            opened.put(&self.tenant, &self.keys, record)?;
+        }
+        Ok(self.opened.get_or_init(|| opened))
+    }
+
+    /// Whether they are opened.
+    pub(crate) fn is_open(&self) -> bool {
+        self.opened.get().is_some()
+    }
+
+    /// Another record is in the place of what had its name.
+    pub(crate) fn put(&mut self, record: &AuthorityRecord) -> Result<(), Fault> {
+        match self.opened.get_mut() {
+            Some(opened) => opened.put(&self.tenant, &self.keys, record),
+            None => Ok(()),
+        }
+    }
+
+    pub(crate) fn remove(&mut self, id: &AuthorityId) {
+        if let Some(opened) = self.opened.get_mut() {
+            opened.remove(id);
+        }
+    }
+}
 
 /// What signs for the trust domains of a tenant.
 #[derive(Default)]
@@ -28,7 +80,7 @@ pub(crate) struct Authorities {
 
 impl Authorities {
     /// Opens a stored authority in the place of what had its name.
-    pub(crate) fn put(
+    fn put(
         &mut self,
         tenant: &TenantId,
         keys: &Keys,
@@ -50,7 +102,7 @@ impl Authorities {
         Ok(())
     }
 
-    pub(crate) fn remove(&mut self, id: &AuthorityId) {
+    fn remove(&mut self, id: &AuthorityId) {
         self.x509.remove(id);
         self.uses.remove(id);
         self.tokens.remove(id);
@@ -136,16 +188,6 @@ impl Authorities {
     /// The keys that sign JWT-SVIDs, for verifiers of OIDC.
     pub(crate) fn jwks(&self, now: Time) -> Result<Value, Fault> {
         Ok(bundle::jwks(self.tokens.values().map(AsRef::as_ref), now)?)
-    }
-
-    /// Authorities whose signatures are to be replaced: key identifiers of certificates and of tokens.
-    pub(crate) fn distrusted(&self) -> Vec<String> {
-        let x509 = self.x509.values().map(|one| (one.id(), one.life()));
-        let tokens = self.tokens.values().map(|one| (one.id(), one.life()));
-        x509.chain(tokens)
-            .filter(|(_, life)| life.state() == State::Tainted)
-            .map(|(id, _)| id.to_owned())
-            .collect()
     }
 }
 

@@ -40,7 +40,7 @@ impl Plane {
     ///
     /// What failed on our side.
     pub fn jwks(&self, tenant: &Tenant) -> Result<Value, Fault> {
-        tenant.held().authorities.jwks(self.now())
+        tenant.held().authorities()?.jwks(self.now())
     }
 
     /// All bundles that the tenant's workloads may rely on: those of its own trust domains, and those
@@ -72,7 +72,7 @@ impl Plane {
         held: &Held,
         trust_domain: &TrustDomain,
     ) -> Result<Value, Fault> {
-        held.authorities.bundle(
+        held.authorities()?.bundle(
             trust_domain,
             held.bundle_sequence.number(),
             self.settings.bundle_refresh_hint,

@@ -134,7 +134,7 @@ impl Plane {
 fn view_of_domain(tenant: &Tenant, trust_domain: &TrustDomain, now: Time) -> Result<View, Fault> {
     let held = tenant.held();
     let document =
-        held.authorities
+        held.authorities()?
             .bundle(trust_domain, held.bundle_sequence.number(), u32::MAX, now)?;
     let bundle = Bundle::read(trust_domain.as_str(), &document)
         .map_err(|reason| Fault::Stored(reason.sentence()))?;

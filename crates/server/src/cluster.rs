@@ -219,7 +219,7 @@ impl Plane {
         let now = self.now();
         let authority = tenant
             .held()
-            .authorities
+            .authorities()?
             .signing_x509(trust_domain, AuthorityUse::Cluster, now)
             .cloned()?;
         let asked = (&signing.usages, signing.ttl);
@@ -242,7 +242,7 @@ impl Plane {
     ) -> Result<Vec<u8>, Refused> {
         let held = tenant.held();
         let authority =
-            held.authorities
+            held.authorities()?
                 .signing_x509(trust_domain, AuthorityUse::Cluster, self.now())?;
         Ok(authority.root().der().to_vec())
     }

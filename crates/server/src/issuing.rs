@@ -113,7 +113,7 @@ impl Plane {
             let domain = request.id.trust_domain();
             let authority = tenant
                 .held()
-                .authorities
+                .authorities()?
                 .signing_token(TokenKind::Wit, domain, now)
                 .cloned()?;
             let profile = &self.settings.wit;
@@ -228,7 +228,7 @@ impl Plane {
         let held = tenant.held();
         let domain = request.id.trust_domain();
         let authority = held
-            .authorities
+            .authorities()?
             .signing_x509(domain, used_for, now)
             .cloned()?;
         drop(held);
@@ -263,7 +263,7 @@ impl Plane {
         let domain = request.id.trust_domain();
         let authority = tenant
             .held()
-            .authorities
+            .authorities()?
             .signing_x509(domain, AuthorityUse::Services, now)
             .cloned()?;
         let profile = &self.settings.x509;
@@ -279,7 +279,7 @@ impl Plane {
         let domain = request.id.trust_domain();
         let authority = tenant
             .held()
-            .authorities
+            .authorities()?
             .signing_token(TokenKind::Jwt, domain, now)
             .cloned()?;
         let profile = &self.settings.jwt;

@@ -224,6 +224,13 @@ impl Plane {
         self.tenants().by_id.values().cloned().collect()
     }
 
+    /// How many tenants have their authorities opened.
+    pub fn opened_tenants(&self) -> usize {
+        let tenants = self.tenants();
+        let open = tenants.by_id.values().filter(|one| one.held().is_open());
+        open.count()
+    }
+
     /// The tenant and all below it, by name.
     pub fn with_all_below(&self, top: &TenantId) -> Vec<Arc<Tenant>> {
         let tenants = self.tenants();

@@ -13,7 +13,7 @@ use avouch_store::{
 };
 use tokio::sync::watch;
 
-use crate::authorities::Authorities;
+use crate::authorities::{Authorities, Lazily};
 use crate::bundles;
 use crate::fault::Fault;
 use crate::keys::{Keys, origin_of};
@@ -37,7 +37,7 @@ pub struct Tenant {
     parent: Option<TenantId>,
     kind: TenantKind,
     created: Time,
-    pub(crate) keys: Keys,
+    pub(crate) keys: Arc<Keys>,
     held: RwLock<Held>,
     /// Whoever changes the tenant holds it until memory has followed the store.
     changing: Mutex<()>,
@@ -56,7 +56,7 @@ pub struct Tenant {
 /// What is known of a tenant at one moment.
 pub(crate) struct Held {
     pub(crate) snapshot: Snapshot,
-    pub(crate) authorities: Authorities,
+    authorities: Lazily,
     /// Since when each authority is published.
     pub(crate) published: BTreeMap<AuthorityId, Sequence>,
     /// Since when each anchor is as it is.
@@ -102,6 +102,7 @@ impl Tenant {
         snapshot: Snapshot,
         before: Option<Sequence>,
     ) -> Result<Self, Fault> {
+        let keys = Arc::new(keys);
         let held = Held::open(&record.id, &keys, snapshot, before)?;
         Ok(Self {
             id: record.id,
@@ -177,7 +178,7 @@ impl Tenant {
         if !is_next {
             return Ok(None);
         }
-        let concerned = held.follow(&self.id, &self.keys, sequence, changes.to_vec())?;
+        let concerned = held.follow(sequence, changes.to_vec())?;
         drop(held);
         self.wake_receivers(changes.iter());
         Ok(Some(concerned))
@@ -198,10 +199,10 @@ impl Tenant {
             while let Some((_, change)) = changes.next_if(|(next, _)| *next == number) {
                 of_number.push(change);
             }
-            concerned.extend(held.follow(&self.id, &self.keys, number, of_number)?);
+            concerned.extend(held.follow(number, of_number)?);
         }
         if held.snapshot.sequence < feed.head {
-            held.follow(&self.id, &self.keys, feed.head, Vec::new())?;
+            held.follow(feed.head, Vec::new())?;
         }
         Ok(concerned)
     }
@@ -225,14 +226,10 @@ impl Tenant {
 impl Held {
     fn open(
         tenant: &TenantId,
-        keys: &Keys,
+        keys: &Arc<Keys>,
         snapshot: Snapshot,
         before: Option<Sequence>,
     ) -> Result<Self, Fault> {
-        let mut authorities = Authorities::default();
-        for authority in snapshot.authorities.values() {
-            authorities.put(tenant, keys, authority)?;
-        }
         let sequence = snapshot.sequence;
         let there = snapshot.authorities.values();
         let there = there.filter(|record| record.state != AuthorityState::Requested);
@@ -251,7 +248,7 @@ impl Held {
             shares: signals::Shares::of(&snapshot),
             ended_sequence: sequence,
             snapshot,
-            authorities,
+            authorities: Lazily::new(tenant.clone(), Arc::clone(keys)),
             published,
             anchored,
             anchor_ends,
@@ -264,13 +261,7 @@ impl Held {
         })
     }
 
-    fn follow(
-        &mut self,
-        tenant: &TenantId,
-        keys: &Keys,
-        sequence: Sequence,
-        changes: Vec<Change>,
-    ) -> Result<Concerned, Fault> {
+    fn follow(&mut self, sequence: Sequence, changes: Vec<Change>) -> Result<Concerned, Fault> {
         let mut concerned = Concerned::default();
         let mut changed = Vec::with_capacity(changes.len());
         for change in changes {
@@ -281,7 +272,7 @@ impl Held {
             self.by_node.follow(&self.snapshot, &change);
             match &change {
                 Change::Put(Object::Authority(record)) => {
-                    self.authorities.put(tenant, keys, record)?;
+                    self.authorities.put(record)?;
                     // What waits for its certificate is published with that.
                     if record.state != AuthorityState::Requested {
                         self.published.entry(record.id.clone()).or_insert(sequence);
@@ -391,6 +382,23 @@ impl Held {
         let origins: Vec<&str> = own.filter_map(origin_of).collect();
         let known = [Origin::File, Origin::Memory, Origin::Pkcs11].map(Origin::name);
         known.into_iter().find(|name| origins.contains(name))
+    }
+
+    /// What signs for the tenant, opened now if it is not yet.
+    pub(crate) fn authorities(&self) -> Result<&Authorities, Fault> {
+        self.authorities.of(&self.snapshot.authorities)
+    }
+
+    /// Whether that is opened.
+    pub(crate) fn is_open(&self) -> bool {
+        self.authorities.is_open()
+    }
+
+    /// Authorities whose signatures are to be replaced: key identifiers of certificates and of tokens.
+    pub(crate) fn distrusted(&self) -> Vec<String> {
+        let records = self.snapshot.authorities.values();
+        let tainted = records.filter(|record| record.state == AuthorityState::Tainted);
+        tainted.map(|record| record.id.to_string()).collect()
     }
 
     /// The trust domains of the tenant.

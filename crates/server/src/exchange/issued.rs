@@ -74,7 +74,7 @@ impl Exchange<'_> {
         let authority = self
             .tenant
             .held()
-            .authorities
+            .authorities()?
             .signing_token(TokenKind::Jwt, domain, self.now)
             .cloned()?;
         let wanted = JwtRequest {
@@ -112,7 +112,7 @@ impl Exchange<'_> {
         let authority = self
             .tenant
             .held()
-            .authorities
+            .authorities()?
             .signing_token(TokenKind::Wit, domain, self.now)
             .cloned()?;
         let key = considered.proved.key.as_ref();

@@ -14,7 +14,9 @@ use crate::access::{Noun, Verb};
 
 /// All of them.
 pub(super) fn routes() -> impl Iterator<Item = &'static Route> {
-    [open::ROUTES, issuing::ROUTES, ROUTES].into_iter().flatten()
+    [open::ROUTES, issuing::ROUTES, ROUTES]
+        .into_iter()
+        .flatten()
 }
 
 /// What a tenant is told and believes, and whom it lets do what, in the order of their paths.

@@ -132,6 +132,8 @@ fn of_tenants(plane: &Plane, page: &mut Page) {
     }
     page.gauge("avouch_tenants", "Tenants in memory.");
     page.value("avouch_tenants", &[], tenants.len());
+    page.gauge("avouch_tenants_open", "Tenants whose keys are opened.");
+    page.value("avouch_tenants_open", &[], plane.opened_tenants());
     page.gauge("avouch_entries", "Registration entries of all tenants.");
     page.value("avouch_entries", &[], entries);
     page.gauge("avouch_nodes_connected", "Nodes that follow now.");

@@ -64,7 +64,10 @@ pub(super) fn updates(
     let has_ended = position.ended_anchors != ended_anchors;
     // Tenants above say so, too, and what they change is no change of this one.
     let workloads = plane.workloads_under(tenant, held.snapshot.quota.as_ref());
-    let are_others = position.workloads.as_ref().is_some_and(|known| *known != workloads);
+    let are_others = position
+        .workloads
+        .as_ref()
+        .is_some_and(|known| *known != workloads);
     if position.number == Some(sequence.number()) && !has_ended && !are_others {
         return Ok(Vec::new());
     }
@@ -276,7 +279,7 @@ impl Telling<'_> {
 
     fn distrust(&self) -> Distrust {
         Distrust {
-            authorities: self.held.authorities.distrusted(),
+            authorities: self.held.distrusted(),
         }
     }
 }

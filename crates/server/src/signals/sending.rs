@@ -206,7 +206,7 @@ impl Plane {
         let domain = signing_domain(tenant, &notice.about)?;
         let authority = tenant
             .held()
-            .authorities
+            .authorities()?
             .signing_token(TokenKind::Jwt, domain.trust_domain(), now)
             .cloned()?;
         let request = EventRequest {

@@ -189,7 +189,7 @@ impl Plane {
         };
         let authority = tenant
             .held()
-            .authorities
+            .authorities()?
             .signing_token(TokenKind::Jwt, &domain, now)
             .cloned()?;
         let prepared = authority.prepare_status_list(request, now, &self.random)?;

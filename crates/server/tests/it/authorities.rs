@@ -1,5 +1,7 @@
 //! Authorities as their managers meet them.
 
+use avouch_core::id::TrustDomain;
+use avouch_server::Settings;
 use avouch_server::entries::EntryDraft;
 use avouch_server::issuing::{Wanted, WantedToken};
 use avouch_server::nodes::Admitted;
@@ -20,6 +22,30 @@ fn intermediate(world: &World, token: &str) -> String {
         .as_str()
         .unwrap()
         .to_owned()
+}
+
+#[test]
+fn the_keys_of_a_tenant_are_opened_when_they_are_needed_and_not_with_the_start() {
+    let world = World::new();
+    let again = world.opened_again(Settings::default());
+    // What is due is known from dates alone.
+    again.tend_all().unwrap();
+    assert_eq!(again.opened_tenants(), 0);
+    again.operator_token().unwrap();
+    assert_eq!(again.opened_tenants(), 1);
+    let one = again.tenant_named("one").unwrap();
+    let published = again.jwks(&one).unwrap();
+    assert_eq!(again.opened_tenants(), 2);
+    assert_eq!(published, world.get("/t/one/keys").json());
+    // What changes afterwards is seen, whether they were opened before or are opened later.
+    let two = again.tenant_named("two").unwrap();
+    for (tenant, name) in [(&one, "one"), (&two, "two")] {
+        let domain = TrustDomain::parse(&format!("{name}.test")).unwrap();
+        again.replace_all(tenant, &domain).unwrap();
+        world.plane.follow_store().unwrap();
+        let here = again.jwks(tenant).unwrap();
+        assert_eq!(here, world.get(&format!("/t/{name}/keys")).json());
+    }
 }
 
 #[test]
