@@ -469,8 +469,13 @@ impl Plane {
 
     fn catch_up(&self, tenant: &Tenant) -> Result<Concerned, Fault> {
         let held = tenant.read(|snapshot| snapshot.sequence);
-        let feed = self.store.changes_after(tenant.id(), held)?;
-        tenant.follow(feed)
+        match self.store.changes_after(tenant.id(), held)? {
+            Some(feed) => tenant.follow(feed),
+            None => {
+                tenant.hold_anew(self.store.load(tenant.id())?)?;
+                Ok(Concerned::everyone())
+            }
+        }
     }
 
     /// Follows what other servers have stored.
@@ -563,6 +568,36 @@ impl Plane {
             }
         }
         Ok(all)
+    }
+
+    /// Forgets what was removed by the changes that these are the numbers of, or earlier, so that
+    /// what comes and goes leaves nothing behind. A server that has not followed so far takes up
+    /// everything anew.
+    ///
+    /// # Errors
+    ///
+    /// What failed on our side.
+    pub fn forget_removals(&self, heads: &BTreeMap<TenantId, Sequence>) -> Result<u64, Fault> {
+        let mut all = 0_u64;
+        for (tenant, head) in heads {
+            loop {
+                let forgotten = self.store.forget_removals(tenant, *head)?;
+                if forgotten == 0 {
+                    break;
+                }
+                all = all.saturating_add(forgotten);
+            }
+        }
+        Ok(all)
+    }
+
+    /// The number of the last change of every tenant, as stored.
+    ///
+    /// # Errors
+    ///
+    /// What failed on our side.
+    pub fn heads(&self) -> Result<BTreeMap<TenantId, Sequence>, Fault> {
+        Ok(self.store.heads(&OPERATOR)?)
     }
 
     fn open_new_tenants(&self) -> Result<(), Fault> {

@@ -1,10 +1,12 @@
 //! A server from its start to its end: what it listens on, and what it does in time.
 
+use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use avouch_core::id::TrustDomain;
+use avouch_core::id::{TenantId, TrustDomain};
+use avouch_store::Sequence;
 use tokio::net::TcpListener;
 use tokio::sync::watch;
 use tokio::task::JoinSet;
@@ -26,6 +28,10 @@ const USES_PERIOD: Duration = Duration::from_secs(60);
 
 /// How often intents are looked through for those that are kept no longer.
 const INTENTS_PERIOD: Duration = Duration::from_secs(600);
+
+/// How long a removal is kept for servers that have yet to see it. They see it within seconds; one that
+/// could not for so long takes up everything anew.
+const REMOVALS_PERIOD: Duration = Duration::from_secs(3_600);
 
 /// How often other servers on the store are told how far followers have come.
 const REPORT_PERIOD: Duration = Duration::from_secs(5);
@@ -163,6 +169,7 @@ pub async fn run(
     jobs.spawn(signals::keep(Arc::clone(&plane)));
     jobs.spawn(forget_uses(Arc::clone(&plane)));
     jobs.spawn(forget_intents(Arc::clone(&plane)));
+    jobs.spawn(forget_removals(Arc::clone(&plane)));
     jobs.spawn(store_tallies(Arc::clone(&plane)));
     if let Some(certificate) = listeners.certificate {
         jobs.spawn(follow_files(certificate));
@@ -254,6 +261,34 @@ async fn forget_intents(plane: Arc<Plane>) {
             Ok(intents) => tracing::info!(intents, "intents of what ended long ago are forgotten"),
             Err(error) => tracing::error!(%error, "intents could not be forgotten"),
         }
+    }
+}
+
+async fn forget_removals(plane: Arc<Plane>) {
+    let mut heads = BTreeMap::new();
+    let mut done = BTreeMap::new();
+    loop {
+        let (plane, done_before) = (Arc::clone(&plane), done.clone());
+        let mut due: BTreeMap<TenantId, Sequence> = heads.clone();
+        let work = move || {
+            due.retain(|id, head| done_before.get(id) != Some(head));
+            let forgotten = plane.forget_removals(&due)?;
+            Ok((forgotten, plane.heads()?))
+        };
+        match blocking(work).await {
+            Ok((forgotten, now)) => {
+                done = heads;
+                heads = now;
+                if forgotten > 0 {
+                    tracing::info!(
+                        forgotten,
+                        "what was removed an hour ago or more is forgotten"
+                    );
+                }
+            }
+            Err(error) => tracing::error!(%error, "what was removed could not be forgotten"),
+        }
+        tokio::time::sleep(REMOVALS_PERIOD).await;
     }
 }
 

@@ -10,9 +10,10 @@
 //!
 //! Servers answer from memory, so a database has one thing to do: keep every object of a tenant as
 //! it was last, with the number of the change that made it so. An object is one row with its
-//! content as JSON; a removed one keeps its row without content. The change feed is that same table
-//! read in the order of those numbers, which is why it needs no table of its own and is never
-//! longer than the state. Only what is asked for by SQL (tenants, owners of trust domains, intents,
+//! content as JSON; a removed one keeps its row without content until
+//! [`Store::forget_removals`]. The change feed is that same table read in the order of those numbers,
+//! which is why it needs no table of its own; whoever was away for longer than removals are kept loads
+//! anew. Only what is asked for by SQL (tenants, owners of trust domains, intents,
 //! single uses) has columns.
 //!
 //! One trait ([`Store`]), two engines: [`sqlite`] in a file, which needs nothing, and

@@ -72,9 +72,17 @@ impl Plan {
     }
 }
 
+/// The rows that have changed, as an engine finds them.
+pub(crate) struct Changed {
+    /// The number of the last change of the tenant.
+    pub(crate) head: Sequence,
+    /// Each row and the number of its last change.
+    pub(crate) rows: Vec<(Sequence, Row)>,
+}
+
 /// Puts the rows of a feed into an order in which they can be followed: by number, and within one
 /// what others need is put first and removed last.
-pub(crate) fn feed(head: Sequence, rows: Vec<(Sequence, Row)>) -> Result<Feed, Fault> {
+pub(crate) fn feed(Changed { head, rows }: Changed) -> Result<Feed, Fault> {
     let mut puts = BTreeMap::new();
     let mut removals = BTreeMap::new();
     for (sequence, row) in rows {

@@ -109,8 +109,13 @@ pub trait Store: Send + Sync {
     /// All that the tenant owns.
     fn load(&self, tenant: &TenantId) -> Result<Snapshot, Fault>;
 
-    /// What has changed after `after`.
-    fn changes_after(&self, tenant: &TenantId, after: Sequence) -> Result<Feed, Fault>;
+    /// What has changed after `after`; `None` if removals since are forgotten, so that whoever holds
+    /// what was there then has to load everything anew.
+    fn changes_after(&self, tenant: &TenantId, after: Sequence) -> Result<Option<Feed>, Fault>;
+
+    /// Forgets what was removed by the change `up_to` or earlier, some thousands at a time, and
+    /// returns how many. What is there is not touched.
+    fn forget_removals(&self, tenant: &TenantId, up_to: Sequence) -> Result<u64, Fault>;
 
     /// Writes down what is about to be signed. The same intent again is no conflict.
     ///

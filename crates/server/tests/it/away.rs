@@ -88,8 +88,12 @@ impl Store for Switched {
         self.store()?.load(tenant)
     }
 
-    fn changes_after(&self, tenant: &TenantId, after: Sequence) -> Result<Feed, Fault> {
+    fn changes_after(&self, tenant: &TenantId, after: Sequence) -> Result<Option<Feed>, Fault> {
         self.store()?.changes_after(tenant, after)
+    }
+
+    fn forget_removals(&self, tenant: &TenantId, up_to: Sequence) -> Result<u64, Fault> {
+        self.store()?.forget_removals(tenant, up_to)
     }
 
     fn record_intents(&self, tenant: &TenantId, intents: &[IntentRow]) -> Result<(), Fault> {

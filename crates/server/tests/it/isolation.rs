@@ -2,11 +2,15 @@
 
 use std::sync::Arc;
 
-use avouch_core::id::{SpiffeId, TrustDomain};
+use avouch_core::id::{SpiffeId, TenantId, TrustDomain};
 use avouch_server::access::Role;
+use avouch_server::entries::EntryDraft;
 use avouch_server::federation::{Profile, Relation};
 use avouch_server::http::addresses;
+use avouch_server::issuing::Wanted;
+use avouch_server::nodes::Admitted;
 use avouch_server::tenant::Tenant;
+use avouch_store::TenantKind;
 use serde_json::{Value, json};
 
 use avouch_testkit::key::Key;
@@ -240,4 +244,160 @@ fn the_administrator_of_a_tenant_cannot_tell_another_from_none() {
     assert_eq!(seen, count, "each address was tried");
     let tenants = world.call(&token, "GET", "/v1/tenants", None);
     assert!(!tenants.body.contains("two"), "{}", tenants.body);
+}
+
+const TENANTS: usize = 200;
+const TRIES: usize = 800;
+
+/// One of two hundred tenants, each of which has the same under the same names, but for a word that
+/// no other may ever read.
+struct One {
+    name: String,
+    word: String,
+    token: String,
+    node: Admitted,
+}
+
+impl One {
+    fn found(world: &World, number: usize) -> Self {
+        let (name, word) = (format!("t{number:03}"), format!("word-of-{number:03}"));
+        let id = TenantId::parse(&name).unwrap();
+        let top = world.plane.root().unwrap();
+        let tenant = world
+            .plane
+            .add_tenant(&id, Some(top.id()), TenantKind::Tenant);
+        let tenant = tenant.unwrap();
+        let domain = TrustDomain::parse(&format!("{name}.test")).unwrap();
+        world.plane.add_trust_domain(&tenant, &domain).unwrap();
+        let subject = format!("spiffe://{domain}/administrator");
+        let token = world.token(&subject);
+        let subject = SpiffeId::parse(&subject).unwrap();
+        let role = Role::Operator;
+        world
+            .plane
+            .put_admin(&tenant, "web", subject, role)
+            .unwrap();
+        let entry = EntryDraft {
+            id: Some("web".to_owned()),
+            spiffe_id: format!("spiffe://{domain}/web"),
+            selectors: vec!["unix:uid:0".to_owned()],
+            owner: Some(word.clone()),
+            ..EntryDraft::default()
+        };
+        let put = world.plane.put_entries(&tenant, vec![entry]).unwrap();
+        assert!(put.iter().all(Result::is_ok), "{put:?}");
+        let anchor = json!({
+            "trust_domain": "three.test", "bundle": {"keys": []}, "owner": word, "reason": "a test",
+        });
+        world.plane.put_anchor(&tenant, "web", &anchor).unwrap();
+        let join = world.plane.new_join_token(&tenant, "web", 600).unwrap();
+        let member = world
+            .plane
+            .join(&join.token, &signing_request(&Key::p256("web")));
+        let caller = world.plane.identify_client(member.unwrap().certificates);
+        let node = world.plane.admit(&caller.unwrap()).unwrap();
+        Self {
+            name,
+            word,
+            token,
+            node,
+        }
+    }
+
+    /// Calls an address of another tenant, or of none, as who administers this one.
+    fn tries(&self, world: &World, of: &Self, method: &str, path: &str) {
+        let body = body(method, path).map(|body| body.to_string());
+        let pin = format!("sha256:{}", "00".repeat(32));
+        let objects = filled(path, &pin, "none").replace("two.test", &format!("{}.test", of.name));
+        let ask = |tenant: &str| {
+            let path = objects.replace("{tenant}", tenant);
+            world.call(&self.token, method, &path, body.as_deref())
+        };
+        let (other, none) = (ask(&of.name), ask("zzzz"));
+        assert_eq!(other.status, 404, "{method} {path}: {}", other.body);
+        let other = other.without_ids().replace(&of.name, "zzzz");
+        let none = none.without_ids().replace(&of.name, "zzzz");
+        assert_eq!(
+            other, none,
+            "{method} {path} of {} by {}",
+            of.name, self.name
+        );
+    }
+
+    /// Shows its credential to another tenant, who has no reason to believe it.
+    fn shows(&self, world: &World, to: &Self) {
+        let question = json!({
+            "profile": "spiffe", "audience": [world.plane.server_id().to_string()],
+            "credential": {"jwt": self.token},
+        });
+        let decide = format!("/t/{}/decide", to.name);
+        let told = world.send(&to.token, "POST", &decide, &question).json();
+        assert_eq!(told["verdict"], "reject", "{told}");
+        assert_eq!(told["identity"], Value::Null);
+        let own = format!("/t/{}/decide", self.name);
+        let told = world.send(&self.token, "POST", &own, &question).json();
+        assert_eq!(told["verdict"], "accept", "{told}");
+        assert!(!told.to_string().contains(&to.word));
+    }
+
+    /// Asks as a node of this tenant for an identity of another.
+    fn wants(&self, world: &World, of: &Self) {
+        let wanted = || Wanted {
+            entry: "web".to_owned(),
+            public_key: Key::p256("web").public_key_info(),
+            facts: Vec::new(),
+        };
+        let issue = |tenant: &str| world.plane.issue_x509(&self.node, tenant, &[wanted()]);
+        let told = |tenant: &str| format!("{:?}", issue(tenant)).replace(tenant, "zzzz");
+        let foreign = told(&of.name);
+        assert!(!foreign.contains("chain"), "{foreign}");
+        assert_eq!(foreign, told("zzzz"), "as of a tenant that is not there");
+        let own = issue(&self.name).unwrap().into_iter().next().unwrap();
+        assert!(own.is_ok(), "its own it gets: {own:?}");
+    }
+
+    /// Everything it can list of its own has its word, and no other's.
+    fn looks_around(&self, world: &World) {
+        let entries = format!("/v1/tenants/{}/entries", self.name);
+        let listed = world.call(&self.token, "GET", &entries, None).body;
+        assert!(listed.contains(&self.word), "{listed}");
+        let tenants = world.call(&self.token, "GET", "/v1/tenants", None).body;
+        for text in [listed, tenants] {
+            let words = text.matches("word-of-").count();
+            assert_eq!(words, text.matches(&self.word).count(), "{text}");
+            let ids = text.matches(".test").count();
+            let own = text.matches(&format!("{}.test", self.name)).count();
+            assert_eq!(ids, own, "{text}");
+        }
+    }
+}
+
+#[test]
+fn of_two_hundred_tenants_none_reads_or_becomes_another() {
+    let world = World::new();
+    let tenants: Vec<One> = (0..TENANTS)
+        .map(|number| One::found(&world, number))
+        .collect();
+    let addresses = of_tenants();
+    // The same pairs in every run: a step of a full-period generator (Knuth, 3.2.1.2).
+    let mut state = 20_261_129_u64;
+    let mut next = |below: usize| {
+        state = state
+            .wrapping_mul(6_364_136_223_846_793_005)
+            .wrapping_add(1_442_695_040_888_963_407);
+        usize::try_from(state >> 33).unwrap() % below
+    };
+    for number in 0..TRIES {
+        let by = next(TENANTS);
+        let of = (by + 1 + next(TENANTS - 1)) % TENANTS;
+        let (by, of) = (&tenants[by], &tenants[of]);
+        let (method, path) = addresses[number % addresses.len()];
+        by.tries(&world, of, method, path);
+        match number % 10 {
+            0 => by.shows(&world, of),
+            1 => by.wants(&world, of),
+            2 => by.looks_around(&world),
+            _ => {}
+        }
+    }
 }

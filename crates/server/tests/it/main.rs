@@ -7,6 +7,7 @@ mod attesting_ssh;
 mod attesting_tpm;
 mod authorities;
 mod away;
+mod churn;
 mod cluster;
 mod drill;
 mod dynamic;

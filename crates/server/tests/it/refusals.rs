@@ -75,7 +75,20 @@ impl Deployment {
         self.tenant = self.plane.tenant_named("shop").unwrap();
     }
 
-    fn pass(&self, seconds: i64) {
+    pub(crate) fn tenant(&self) -> &Arc<Tenant> {
+        &self.tenant
+    }
+
+    pub(crate) fn store(&self) -> &SqliteStore {
+        &self.store
+    }
+
+    /// What another server on the same database is.
+    pub(crate) fn opened_again(&self) -> Arc<Plane> {
+        open(&self.store, self.folder.path(), &self.clock)
+    }
+
+    pub(crate) fn pass(&self, seconds: i64) {
         self.clock.0.fetch_add(seconds, Ordering::SeqCst);
     }
 

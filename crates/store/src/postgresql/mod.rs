@@ -163,12 +163,19 @@ impl Store for PostgresqlStore {
         self.call(move |session| session.read(|session| statements::load(session, &tenant)))
     }
 
-    fn changes_after(&self, tenant: &TenantId, after: Sequence) -> Result<Feed, Fault> {
+    fn changes_after(&self, tenant: &TenantId, after: Sequence) -> Result<Option<Feed>, Fault> {
         let tenant = tenant.clone();
-        let (head, rows) = self.call(move |session| {
+        let found = self.call(move |session| {
             session.read(|session| statements::changes_after(session, &tenant, after))
         })?;
-        plan::feed(head, rows)
+        found.map(plan::feed).transpose()
+    }
+
+    fn forget_removals(&self, tenant: &TenantId, up_to: Sequence) -> Result<u64, Fault> {
+        let tenant = tenant.clone();
+        self.call(move |session| {
+            session.write(|session| statements::forget_removals(session, &tenant, up_to))
+        })
     }
 
     fn record_intents(&self, tenant: &TenantId, intents: &[IntentRow]) -> Result<(), Fault> {

@@ -4,7 +4,7 @@ use super::session::Session;
 use crate::fault::Fault;
 
 /// One step to each version. A step that was released is never changed.
-const MIGRATIONS: [&str; 5] = [
+const MIGRATIONS: [&str; 6] = [
     "
     CREATE TABLE avouch.tenant (
         id TEXT PRIMARY KEY,
@@ -86,6 +86,11 @@ const MIGRATIONS: [&str; 5] = [
     "
     -- The node that asked for it.
     ALTER TABLE avouch.intent ADD COLUMN node TEXT;
+",
+    "
+    -- Removals up to this number may be forgotten: who is behind it loads everything anew.
+    ALTER TABLE avouch.tenant ADD COLUMN forgotten BIGINT NOT NULL DEFAULT 0;
+    CREATE INDEX object_removed ON avouch.object (tenant, sequence) WHERE body IS NULL;
 ",
 ];
 

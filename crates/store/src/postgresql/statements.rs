@@ -15,7 +15,7 @@ use crate::fault::{Conflict, Fault};
 use crate::intent::{CredentialKind, IntentRow};
 use crate::keyring::WrappedKey;
 use crate::names::{AuthorityId, EntryId, IntentId};
-use crate::plan::Plan;
+use crate::plan::{Changed, Plan};
 use crate::store::MOST_FORGOTTEN;
 use crate::tenant::{TenantKind, TenantRecord};
 
@@ -288,8 +288,15 @@ pub(super) fn changes_after(
     session: &mut Session,
     tenant: &TenantId,
     after: Sequence,
-) -> Result<(Sequence, Vec<(Sequence, Row)>), Fault> {
+) -> Result<Option<Changed>, Fault> {
     let head = head(session, tenant)?.unwrap_or_default();
+    let behind = session.query(
+        "SELECT 1 FROM tenant WHERE id = $1 AND forgotten > $2",
+        &[&tenant.as_str(), &after.stored()],
+    )?;
+    if !behind.is_empty() {
+        return Ok(None);
+    }
     let mut found = session.stream(
         "SELECT kind, id, sequence, body, secret FROM object
          WHERE tenant = $1 AND sequence > $2",
@@ -299,7 +306,37 @@ pub(super) fn changes_after(
     while let Some(row) = found.next()? {
         rows.push((sequence_of(&row)?, read_object(&row)?));
     }
-    Ok((head, rows))
+    Ok(Some(Changed { head, rows }))
+}
+
+pub(super) fn forget_removals(
+    session: &mut Session,
+    tenant: &TenantId,
+    up_to: Sequence,
+) -> Result<u64, Fault> {
+    // The row of the tenant is taken first, as whoever changes an object of it does.
+    session.query(
+        "SELECT 1 FROM tenant WHERE id = $1 FOR UPDATE",
+        &[&tenant.as_str()],
+    )?;
+    let rows = session.query(
+        "DELETE FROM object WHERE ctid = ANY(ARRAY(
+             SELECT ctid FROM object WHERE tenant = $1 AND sequence <= $2 AND body IS NULL
+             ORDER BY sequence LIMIT $3))
+         RETURNING sequence",
+        &[&tenant.as_str(), &up_to.stored(), &MOST_FORGOTTEN],
+    )?;
+    let mut last = Sequence::START;
+    for row in &rows {
+        last = last.max(sequence_of(row)?);
+    }
+    if !rows.is_empty() {
+        session.execute(
+            "UPDATE tenant SET forgotten = greatest(forgotten, $2) WHERE id = $1",
+            &[&tenant.as_str(), &last.stored()],
+        )?;
+    }
+    Ok(u64::try_from(rows.len()).unwrap_or(u64::MAX))
 }
 
 fn read_object(row: &SqlRow) -> Result<Row, Fault> {

@@ -18,7 +18,7 @@ const OPERATOR: Operator = Operator::of_this_deployment();
 /// Something to write, which can be done again.
 type Write = fn(&SqliteStore) -> Result<(), Fault>;
 
-const WRITES: [(&str, Write); 11] = [
+const WRITES: [(&str, Write); 12] = [
     ("add_tenant", |store| {
         store.add_tenant(&OPERATOR, &tenant("other", Some("acme")))
     }),
@@ -40,6 +40,11 @@ const WRITES: [(&str, Write); 11] = [
         let told = store.use_and_record(&acme(), &[used("new")], &[intent("new")])?;
         assert_eq!(told, [Used::First]);
         Ok(())
+    }),
+    ("forget_removals", |store| {
+        store
+            .forget_removals(&acme(), Sequence::of(1_000))
+            .map(drop)
     }),
     ("forget_intents", |store| {
         let before = Time::from_unix(i64::MAX);
@@ -132,7 +137,11 @@ fn file(folder: &Path) -> DatabaseFile {
 fn prepared(folder: &Path) -> SqliteStore {
     let store = SqliteStore::open_file(file(folder)).unwrap();
     store.add_tenant(&OPERATOR, &tenant("acme", None)).unwrap();
-    store.apply(&acme(), &[anchor("old")]).unwrap();
+    store
+        .apply(&acme(), &[anchor("old"), anchor("gone")])
+        .unwrap();
+    let gone = Key::Anchor(AnchorId::parse("gone").unwrap());
+    store.apply(&acme(), &[Change::Remove(gone)]).unwrap();
     store.record_intents(&acme(), &[intent("old")]).unwrap();
     store.use_once(&acme(), &[used("old")]).unwrap();
     store
@@ -143,7 +152,7 @@ fn contents(folder: &Path) -> Vec<Vec<Value>> {
     let connection = file(folder).connect().unwrap();
     let mut rows = Vec::new();
     for table in [
-        "(SELECT id, parent FROM tenant)",
+        "(SELECT id, parent, forgotten > 0 FROM tenant)",
         "(SELECT kind, id, body FROM object)",
         "trust_domain",
         "intent",

@@ -120,11 +120,17 @@ impl Store for SqliteStore {
             .read(|connection| statements::load(connection, tenant))
     }
 
-    fn changes_after(&self, tenant: &TenantId, after: Sequence) -> Result<Feed, Fault> {
-        let (head, rows) = self
+    fn changes_after(&self, tenant: &TenantId, after: Sequence) -> Result<Option<Feed>, Fault> {
+        let found = self
             .readers
             .read(|connection| statements::changes_after(connection, tenant, after))?;
-        plan::feed(head, rows)
+        found.map(plan::feed).transpose()
+    }
+
+    fn forget_removals(&self, tenant: &TenantId, up_to: Sequence) -> Result<u64, Fault> {
+        let tenant = tenant.clone();
+        self.writer
+            .write(move |connection| statements::forget_removals(connection, &tenant, up_to))
     }
 
     fn record_intents(&self, tenant: &TenantId, intents: &[IntentRow]) -> Result<(), Fault> {

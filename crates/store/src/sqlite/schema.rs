@@ -8,7 +8,7 @@ use crate::fault::Fault;
 const APPLICATION: i64 = 0x4156_4348;
 
 /// One step to each version. A step that was released is never changed.
-const MIGRATIONS: [&str; 5] = [
+const MIGRATIONS: [&str; 6] = [
     "
     CREATE TABLE tenant (
         id TEXT PRIMARY KEY,
@@ -89,6 +89,11 @@ const MIGRATIONS: [&str; 5] = [
     "
     -- The node that asked for it.
     ALTER TABLE intent ADD COLUMN node TEXT;
+",
+    "
+    -- Removals up to this number may be forgotten: who is behind it loads everything anew.
+    ALTER TABLE tenant ADD COLUMN forgotten INTEGER NOT NULL DEFAULT 0;
+    CREATE INDEX object_removed ON object (tenant, sequence) WHERE body IS NULL;
 ",
 ];
 

@@ -12,7 +12,7 @@ use crate::fault::{Conflict, Fault};
 use crate::intent::{CredentialKind, IntentRow};
 use crate::keyring::WrappedKey;
 use crate::names::{AuthorityId, EntryId, IntentId};
-use crate::plan::Plan;
+use crate::plan::{Changed, Plan};
 use crate::store::MOST_FORGOTTEN;
 use crate::tenant::{TenantKind, TenantRecord};
 
@@ -238,8 +238,14 @@ pub(super) fn changes_after(
     connection: &Connection,
     tenant: &TenantId,
     after: Sequence,
-) -> Result<(Sequence, Vec<(Sequence, Row)>), Fault> {
+) -> Result<Option<Changed>, Fault> {
     let head = head(connection, tenant)?.unwrap_or_default();
+    let is_behind = connection
+        .prepare_cached("SELECT 1 FROM tenant WHERE id = ?1 AND forgotten > ?2")?
+        .exists(params![tenant.as_str(), after.stored()])?;
+    if is_behind {
+        return Ok(None);
+    }
     let mut statement = connection.prepare_cached(
         "SELECT kind, id, sequence, body, secret FROM object
          WHERE tenant = ?1 AND sequence > ?2",
@@ -249,7 +255,31 @@ pub(super) fn changes_after(
     while let Some(row) = found.next()? {
         rows.push((sequence_of(row)?, read_object(row)?));
     }
-    Ok((head, rows))
+    Ok(Some(Changed { head, rows }))
+}
+
+pub(super) fn forget_removals(
+    connection: &Connection,
+    tenant: &TenantId,
+    up_to: Sequence,
+) -> Result<u64, Fault> {
+    let mut delete = connection.prepare_cached(
+        "DELETE FROM object WHERE rowid IN (
+             SELECT rowid FROM object WHERE tenant = ?1 AND sequence <= ?2 AND body IS NULL
+             ORDER BY sequence LIMIT ?3)
+         RETURNING sequence",
+    )?;
+    let mut rows = delete.query(params![tenant.as_str(), up_to.stored(), MOST_FORGOTTEN])?;
+    let (mut count, mut last) = (0, Sequence::START);
+    while let Some(row) = rows.next()? {
+        (count, last) = (count + 1, last.max(sequence_of(row)?));
+    }
+    if count > 0 {
+        connection
+            .prepare_cached("UPDATE tenant SET forgotten = max(forgotten, ?2) WHERE id = ?1")?
+            .execute(params![tenant.as_str(), last.stored()])?;
+    }
+    Ok(count)
 }
 
 fn read_object(row: &SqlRow<'_>) -> rusqlite::Result<Row> {

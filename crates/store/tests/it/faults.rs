@@ -16,7 +16,7 @@ use crate::on_postgresql::or_skipped;
 /// Something to write, which can be done again; the tenant is one that may be added.
 type Write = fn(&dyn Store, &TenantRecord) -> Result<(), Fault>;
 
-const WRITES: [(&str, Write); 10] = [
+const WRITES: [(&str, Write); 11] = [
     ("add_tenant", |store, other| {
         store.add_tenant(&OPERATOR, other)
     }),
@@ -50,6 +50,10 @@ const WRITES: [(&str, Write); 10] = [
     ("forget_uses", |store, _| {
         let before = Time::from_unix(100_000);
         store.forget_uses(&OPERATOR, before).map(drop)
+    }),
+    ("forget_removals", |store, _| {
+        let all = Sequence::of(1_000);
+        store.forget_removals(&tenant("acme"), all).map(drop)
     }),
     ("forget_intents", |store, _| {
         let before = Time::from_unix(100_000);
@@ -196,8 +200,12 @@ fn through_a_wire(cluster: &Cluster, address: &str) -> (Wire, PostgresqlStore) {
 fn prepared(address: &str) -> PostgresqlStore {
     let store = PostgresqlStore::connect(address).unwrap();
     add_tenant(&store, "acme");
-    let changes = [domain("a.test"), entry("old", "spiffe://a.test/old")];
+    let x = |id| entry(id, "spiffe://a.test/old");
+    let changes = [domain("a.test"), x("old"), x("gone")];
     store.apply(&tenant("acme"), &changes).unwrap();
+    store
+        .apply(&tenant("acme"), &[without_entry("gone")])
+        .unwrap();
     store
         .record_intents(&tenant("acme"), &[intent("old", 100)])
         .unwrap();
@@ -217,6 +225,7 @@ fn other_tenant(store: &dyn Store) -> TenantRecord {
 #[derive(Debug, PartialEq, Eq)]
 struct Contents {
     is_raised: bool,
+    forgets_removals: bool,
     tenants: Vec<String>,
     snapshot: Snapshot,
     intents: Vec<IntentRow>,
@@ -229,8 +238,10 @@ fn contents(store: &dyn Store) -> Contents {
     let mut snapshot = store.load(&tenant("acme")).unwrap();
     let is_raised = snapshot.sequence >= Sequence::of(1_000);
     snapshot.sequence = Sequence::START;
+    let feed = store.changes_after(&tenant("acme"), Sequence::START);
     Contents {
         is_raised,
+        forgets_removals: feed.unwrap().is_none(),
         tenants: tenants.into_iter().map(name).collect(),
         snapshot,
         intents: store

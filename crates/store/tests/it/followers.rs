@@ -91,7 +91,7 @@ pub(crate) fn numbers_are_raised_for_all_tenants_and_go_on_from_there(engine: &d
     assert_eq!(before[&tenant("other")], Sequence::START);
     let snapshot = store.load(&tenant("acme")).unwrap();
     assert_eq!(snapshot.sequence, Sequence::of(1_000));
-    let feed = store.changes_after(&tenant("acme"), last).unwrap();
+    let feed = store.changes_after(&tenant("acme"), last).unwrap().unwrap();
     assert_eq!((feed.head, feed.changes.len()), (Sequence::of(1_000), 0));
     let next = store.apply(&tenant("acme"), &[anchor("y")]).unwrap();
     assert_eq!(next, Sequence::of(1_001));

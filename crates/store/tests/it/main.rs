@@ -8,5 +8,6 @@ mod objects;
 mod on_postgresql;
 mod on_sqlite;
 mod over_tls;
+mod removals;
 mod suite;
 mod uses;

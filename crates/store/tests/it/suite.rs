@@ -13,6 +13,7 @@ use proptest::test_runner::{Config, TestRunner};
 
 pub(crate) use crate::followers::*;
 use crate::objects::*;
+pub(crate) use crate::removals::*;
 pub(crate) use crate::uses::*;
 
 /// An engine with one database, which outlives the stores that are opened on it.
@@ -66,6 +67,8 @@ macro_rules! on_every_case {
             servers_know_how_far_followers_of_others_have_come,
             a_server_learns_that_its_last_report_is_gone,
             numbers_are_raised_for_all_tenants_and_go_on_from_there,
+            what_was_removed_is_forgotten_and_whoever_missed_it_loads_anew,
+            what_comes_and_goes_leaves_nothing_to_read,
         }
     };
 }
@@ -299,7 +302,12 @@ pub(crate) fn the_feed_brings_a_snapshot_up_to_date(engine: &dyn Engine) {
         head: follower.sequence,
         changes: Vec::new(),
     };
-    let feed = |after| store.changes_after(&tenant("acme"), after).unwrap();
+    let feed = |after| {
+        store
+            .changes_after(&tenant("acme"), after)
+            .unwrap()
+            .unwrap()
+    };
     assert_eq!(feed(follower.sequence), quiet);
 
     let x = |id| entry(id, "spiffe://a.test/x");
@@ -327,12 +335,13 @@ pub(crate) fn the_feed_puts_what_others_need_first_and_removes_it_last(engine: &
     let put = apply(&[entry("e1", "spiffe://a.test/x"), domain("a.test")]);
     let feed = store
         .changes_after(&tenant("acme"), Sequence::START)
+        .unwrap()
         .unwrap();
     let in_order = [domain("a.test"), entry("e1", "spiffe://a.test/x")];
     assert_eq!(feed.changes, in_order.map(|change| (put, change)));
 
     let removed = apply(&[without_domain("a.test"), without_entry("e1")]);
-    let feed = store.changes_after(&tenant("acme"), put).unwrap();
+    let feed = store.changes_after(&tenant("acme"), put).unwrap().unwrap();
     let in_order = [without_entry("e1"), without_domain("a.test")];
     assert_eq!(feed.changes, in_order.map(|change| (removed, change)));
 }
@@ -369,7 +378,8 @@ pub(crate) fn any_calls_lead_to_the_same_snapshot_by_load_and_by_feed(engine: &d
             model.sequence = store.apply(&tenant, &call).unwrap();
             call.into_iter().for_each(|change| model.change(change));
             if follow {
-                follower.follow(store.changes_after(&tenant, follower.sequence).unwrap());
+                let feed = store.changes_after(&tenant, follower.sequence).unwrap();
+                follower.follow(feed.unwrap());
                 prop_assert_eq!(&follower, &model);
             }
         }
@@ -386,7 +396,7 @@ pub(crate) fn a_tenant_that_does_not_exist_owns_nothing_and_gets_nothing(engine:
     assert_eq!(store.load(&nobody), Ok(Snapshot::default()));
     assert_eq!(
         store.changes_after(&nobody, Sequence::START),
-        Ok(Feed::default())
+        Ok(Some(Feed::default()))
     );
     assert_eq!(
         store.intents(&nobody, Time::from_unix(0), 10),
@@ -575,6 +585,7 @@ pub(crate) fn a_private_key_comes_back_sealed_and_opens(engine: &dyn Engine) {
     assert_eq!(opened.as_slice(), b"a private key");
     let feed = store
         .changes_after(&tenant("acme"), Sequence::START)
+        .unwrap()
         .unwrap();
     let shown = format!("{feed:?}");
     assert!(shown.contains("Sealed("), "{shown}");
@@ -694,7 +705,10 @@ pub(crate) fn a_reader_never_sees_part_of_a_call(engine: &dyn Engine) {
             }
         });
         while follower.sequence.number() < end {
-            let feed = store.changes_after(&acme, follower.sequence).unwrap();
+            let feed = store
+                .changes_after(&acme, follower.sequence)
+                .unwrap()
+                .unwrap();
             assert!(feed.head >= follower.sequence);
             follower.follow(feed);
             let loaded = store.load(&acme).unwrap();
@@ -751,7 +765,10 @@ fn everything(
 ) -> (Snapshot, Feed, Vec<avouch_store::IntentRow>) {
     (
         store.load(tenant).unwrap(),
-        store.changes_after(tenant, Sequence::START).unwrap(),
+        store
+            .changes_after(tenant, Sequence::START)
+            .unwrap()
+            .unwrap(),
         store.intents(tenant, Time::from_unix(0), 100).unwrap(),
     )
 }
