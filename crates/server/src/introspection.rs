@@ -4,8 +4,7 @@
 //! An issuer is asked because someone has presented a token, so what strangers can cause is bounded:
 //! each token is asked about once in a while, and each issuer so many times a second.
 
-use std::collections::BTreeMap;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
 use avouch_api::members::{Document, Members};
@@ -15,16 +14,17 @@ use avouch_core::model::federation::{ANSWER_BYTES, Introspected};
 use avouch_core::reason::Reason;
 use avouch_core::time::Time;
 use avouch_core::verdict::{Need, Verdict};
-use avouch_store::keyring::Sealed;
-use avouch_store::{AuthorityId, IssuerId};
+use avouch_store::IssuerId;
+use avouch_store::keyring::{Sealed, SecretOf};
 use axum::http::header::{ACCEPT, AUTHORIZATION};
 use base64ct::{Base64, Encoding};
 use serde_json::{Map, Value};
 use zeroize::Zeroizing;
 
 use crate::fault::{Fault, Refused};
-use crate::fetch::{Flights, Limits, Request, Target, Trust};
+use crate::fetch::{Flights, Limits, Request, Target, Trust, escaped};
 use crate::plane::Plane;
+use crate::remembered::{Remembered, Room};
 use crate::tenant::Tenant;
 
 /// How many wait for one answer; the next is decided without.
@@ -33,10 +33,20 @@ const MOST_WAITING: usize = 16;
 /// How long a decision waits for an answer.
 const LONGEST_WAIT: Duration = Duration::from_secs(3);
 
-/// The most answers that are kept, of all tenants.
-const MOST_KEPT: usize = 10_000;
+/// How many answers are kept of one tenant.
+const ANSWERS: Room = Room {
+    entries: 4_096,
+    bytes: 8 << 20,
+};
 
-/// How long an issuer is not asked after it has not answered, in seconds.
+/// Of how many issuers of one tenant is remembered that they are silent.
+const SILENT: Room = Room {
+    entries: 1_024,
+    bytes: usize::MAX,
+};
+
+/// How long an issuer is not asked after it has not answered, or about a token after it has not
+/// answered about that one, in seconds.
 const PAUSE: i64 = 5;
 
 /// Where an issuer is asked, and as whom.
@@ -67,55 +77,95 @@ const SEALED: &str = "client_secret_sealed";
 
 /// What this server has asked.
 pub(crate) struct Asking {
-    known: Mutex<BTreeMap<Key, Arc<Introspected>>>,
-    silent: Mutex<BTreeMap<(TenantId, IssuerId), Time>>,
-    flights: Flights<Key, Option<Arc<Introspected>>>,
+    /// Nothing, where there was no answer.
+    known: Remembered<(IssuerId, Digest), Option<Arc<Introspected>>>,
+    silent: Remembered<IssuerId, ()>,
+    flights: Flights<(TenantId, IssuerId, Digest), Option<Arc<Introspected>>>,
 }
-
-type Key = (TenantId, IssuerId, Digest);
 
 impl Default for Asking {
     fn default() -> Self {
         Self {
-            known: Mutex::default(),
-            silent: Mutex::default(),
+            known: Remembered::within(ANSWERS),
+            silent: Remembered::within(SILENT),
             flights: Flights::new(MOST_WAITING),
         }
     }
 }
 
+/// Why there is no answer.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Silence {
+    /// Nothing was asked, because too much was.
+    Ours,
+    /// There is none about this token.
+    OfToken,
+    /// There will be none about another token either.
+    OfIssuer,
+}
+
+impl Silence {
+    /// What strangers present must not make an issuer silent for all others: only what no token can
+    /// cause does.
+    fn of(reason: &Reason) -> Self {
+        match reason {
+            Reason::FetchBudget { .. } => Self::Ours,
+            Reason::FetchStatus { status, .. } if *status == 429 || *status >= 500 => {
+                Self::OfIssuer
+            }
+            Reason::FetchAddress { .. }
+            | Reason::FetchPinMissed { .. }
+            | Reason::FetchSlow { .. }
+            | Reason::FetchTls { .. }
+            | Reason::FetchUnreachable { .. }
+            | Reason::FetchUnresolved { .. } => Self::OfIssuer,
+            _ => Self::OfToken,
+        }
+    }
+}
+
 impl Asking {
-    fn known(&self) -> MutexGuard<'_, BTreeMap<Key, Arc<Introspected>>> {
-        self.known.lock().unwrap_or_else(PoisonError::into_inner)
+    /// Keeps what came of asking.
+    fn keep(
+        &self,
+        tenant: &TenantId,
+        ask: &Ask,
+        digest: Digest,
+        answered: Result<&Arc<Introspected>, Silence>,
+        now: Time,
+    ) {
+        let name = (ask.id.clone(), digest);
+        let (answer, until) = match answered {
+            Ok(answer) => (Some(Arc::clone(answer)), answer.usable_until(ask.age_max)),
+            Err(Silence::Ours) => return,
+            Err(Silence::OfToken) => (None, now.plus(PAUSE)),
+            Err(Silence::OfIssuer) => {
+                let until = now.plus(PAUSE);
+                return self
+                    .silent
+                    .keep(tenant, ask.id.clone(), ((), 1), until, now);
+            }
+        };
+        let bytes = answer.as_ref().map_or(1, |answer| answer.size());
+        self.known.keep(tenant, name, (answer, bytes), until, now);
     }
 
-    fn usable(&self, key: &Key, age_max: i64, now: Time) -> Option<Arc<Introspected>> {
-        let known = self.known();
-        let answer = known.get(key)?;
-        (now < answer.usable_until(age_max)).then(|| Arc::clone(answer))
-    }
-
-    fn keep(&self, key: Key, answer: &Arc<Introspected>, age_max: i64, now: Time) {
-        let mut known = self.known();
-        if known.len() >= MOST_KEPT {
-            known.retain(|_, answer| now < answer.usable_until(age_max));
+    /// What is known already: an answer, or that there is none.
+    fn known(
+        &self,
+        tenant: &TenantId,
+        ask: &Ask,
+        digest: Digest,
+        now: Time,
+    ) -> Option<Option<Arc<Introspected>>> {
+        if let Some(known) = self.known.of(tenant, &(ask.id.clone(), digest), now) {
+            // Less may be wanted of its age than when it was kept.
+            let usable = |answer: &Arc<Introspected>| now < answer.usable_until(ask.age_max);
+            if known.as_ref().as_ref().is_none_or(usable) {
+                return Some(Option::clone(&known));
+            }
         }
-        if known.len() < MOST_KEPT {
-            known.insert(key, Arc::clone(answer));
-        }
-    }
-
-    fn is_silent(&self, issuer: &(TenantId, IssuerId), now: Time) -> bool {
-        let silent = self.silent.lock().unwrap_or_else(PoisonError::into_inner);
-        silent.get(issuer).is_some_and(|until| now < *until)
-    }
-
-    fn note(&self, issuer: (TenantId, IssuerId), now: Time, has_answered: bool) {
-        let mut silent = self.silent.lock().unwrap_or_else(PoisonError::into_inner);
-        match has_answered {
-            true => drop(silent.remove(&issuer)),
-            false => drop(silent.insert(issuer, now.plus(PAUSE))),
-        }
+        self.silent.of(tenant, &ask.id, now).map(|_| None)
     }
 }
 
@@ -162,31 +212,23 @@ impl Plane {
         ask: Ask,
         token: &str,
     ) -> Option<Arc<Introspected>> {
-        let runtime = tokio::runtime::Handle::try_current().ok()?;
         let now = self.now();
         let digest = Digest::of(token.as_bytes());
-        let issuer = (tenant.id().clone(), ask.id.clone());
+        if let Some(known) = self.asking.known(tenant.id(), &ask, digest, now) {
+            return known;
+        }
         let key = (tenant.id().clone(), ask.id.clone(), digest);
-        if let Some(known) = self.asking.usable(&key, ask.age_max, now) {
-            return Some(known);
-        }
-        if self.asking.is_silent(&issuer, now) {
-            return None;
-        }
-        let flight = self.asking.flights.share(key.clone(), || {
+        let answered = self.asking.flights.wait(key, LONGEST_WAIT, || {
             let (plane, tenant) = (Arc::clone(self), Arc::clone(tenant));
             let token = Zeroizing::new(token.to_owned());
             async move {
                 let answered = asked(&plane, &tenant, &ask, &token, digest).await;
-                plane.asking.note(issuer, now, answered.is_some());
-                if let Some(answer) = &answered {
-                    plane.asking.keep(key, answer, ask.age_max, now);
-                }
-                answered
+                let (told, id) = (answered.as_ref().map_err(|silence| *silence), tenant.id());
+                plane.asking.keep(id, &ask, digest, told, plane.now());
+                answered.ok()
             }
         });
-        let waited = async { tokio::time::timeout(LONGEST_WAIT, flight).await };
-        runtime.block_on(waited).ok().flatten().flatten()
+        answered.flatten()
     }
 
     /// Takes the secret of a client out of what is wanted of an issuer and seals it. One that is not
@@ -212,7 +254,11 @@ impl Plane {
             Some(Value::String(secret)) => {
                 let secret = Zeroizing::new(secret);
                 let sealing = tenant.keys.sealing();
-                Some(sealing.seal(&sealed_as(id)?, secret.as_bytes())?.to_text())
+                Some(
+                    sealing
+                        .seal(SecretOf::Introspection(id), secret.as_bytes())?
+                        .to_text(),
+                )
             }
             Some(_) => {
                 let detail = "must be a string";
@@ -254,12 +300,6 @@ pub(crate) fn without_secret(mut document: Value) -> Value {
     document
 }
 
-/// Under which name the secret of a client is sealed; authorities are called after their keys.
-fn sealed_as(id: &IssuerId) -> Result<AuthorityId, Fault> {
-    let name = AuthorityId::parse(&format!("introspection.{id}"));
-    name.ok_or_else(|| Fault::Bug("an issuer cannot be named".to_owned()))
-}
-
 /// Asks an issuer, and leaves what went wrong in the log.
 async fn asked(
     plane: &Arc<Plane>,
@@ -267,22 +307,22 @@ async fn asked(
     ask: &Ask,
     token: &str,
     digest: Digest,
-) -> Option<Arc<Introspected>> {
+) -> Result<Arc<Introspected>, Silence> {
     match answered(plane, tenant, ask, token, digest).await {
-        Ok(answer) => Some(Arc::new(answer)),
+        Ok(answer) => Ok(Arc::new(answer)),
         Err(Refused::Reason(reason)) => {
             plane.counters.refused(reason.code());
             tracing::warn!(
                 tenant = %tenant.id(), issuer = ask.issuer, code = reason.code(),
                 "an issuer has not said whether its token holds: {}", reason.sentence()
             );
-            None
+            Err(Silence::of(&reason))
         }
         Err(Refused::Fault(fault)) => {
             tracing::error!(
                 tenant = %tenant.id(), issuer = ask.issuer, %fault, "an issuer cannot be asked"
             );
-            None
+            Err(Silence::OfIssuer)
         }
     }
 }
@@ -309,7 +349,8 @@ async fn answered(
     if let Some(sealed) = &ask.endpoint.client_secret {
         let damaged = || Fault::Stored(format!("the secret for {} cannot be read", ask.id));
         let sealed = Sealed::from_text(sealed).ok_or_else(damaged)?;
-        let secret = tenant.keys.sealing().open(&sealed_as(&ask.id)?, &sealed)?;
+        let owner = SecretOf::Introspection(&ask.id);
+        let secret = tenant.keys.sealing().open(owner, &sealed)?;
         let secret = std::str::from_utf8(&secret).map_err(|_| damaged())?;
         // RFC 6749 2.3.1.
         let both = format!("{}:{}", escaped(&ask.endpoint.client_id), escaped(secret));
@@ -325,14 +366,4 @@ async fn answered(
         .await?
         .when_ok()?;
     Ok(Introspected::read(&ask.issuer, digest, at, answer.body())?)
-}
-
-/// As a value in a form (URL Standard 5.2), with nothing left that means something there.
-fn escaped(text: &str) -> String {
-    let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-._~".contains(&byte);
-    let bytes = text.bytes().map(|byte| match plain(byte) {
-        true => char::from(byte).to_string(),
-        false => format!("%{byte:02X}"),
-    });
-    bytes.collect()
 }

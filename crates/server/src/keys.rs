@@ -8,7 +8,7 @@ use avouch_issuer::key::PublicHalf;
 use avouch_issuer::key_manager::{FileKeys, Kept, KeyManager, NewKey};
 use avouch_issuer::pkcs11::{Pkcs11Keys, WrappingKey};
 use avouch_issuer::signer::{Origin, Signer, SigningKind};
-use avouch_store::keyring::{RootKeeper, RootKey, Sealed, TenantKey};
+use avouch_store::keyring::{RootKeeper, RootKey, Sealed, SecretOf, TenantKey};
 use avouch_store::{AuthorityId, AuthorityRecord, TenantRecord};
 use zeroize::Zeroizing;
 
@@ -61,7 +61,7 @@ impl Keys {
     pub(crate) fn place(&self, id: &AuthorityId, kept: &Kept) -> Result<Place, Fault> {
         Ok(match kept {
             Kept::Here(pkcs8) => Place {
-                sealed: Some(self.sealing.seal(id, pkcs8)?),
+                sealed: Some(self.sealing.seal(SecretOf::Authority(id), pkcs8)?),
                 address: None,
             },
             Kept::Elsewhere(address) => Place {
@@ -75,7 +75,7 @@ impl Keys {
     pub(crate) fn open(&self, record: &AuthorityRecord) -> Result<Option<Arc<dyn Signer>>, Fault> {
         let signer = match (&record.private_key, &record.key_address) {
             (Some(sealed), _) => {
-                let pkcs8 = self.sealing.open(&record.id, sealed)?;
+                let pkcs8 = self.sealing.open(SecretOf::Authority(&record.id), sealed)?;
                 FileKeys.open(&Kept::Here(pkcs8))?
             }
             (None, Some(address)) => self.manager.open(&Kept::Elsewhere(address.clone()))?,

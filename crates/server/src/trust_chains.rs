@@ -11,8 +11,8 @@
 //! if whoever sent the token had sent it. Only hosts that the anchor names are called, so many for
 //! each entity, and each entity is looked up once in a while.
 
-use std::collections::{BTreeMap, BTreeSet};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::collections::BTreeSet;
+use std::sync::Arc;
 use std::time::Duration;
 
 use avouch_core::anchor::AnchorKind;
@@ -28,8 +28,9 @@ use base64ct::{Base64UrlUnpadded, Encoding};
 use serde_json::Value;
 
 use crate::fault::Refused;
-use crate::fetch::{Flights, Limits, Request, Target, Trust, certificates};
+use crate::fetch::{Flights, Limits, Request, Target, Trust, certificates, escaped};
 use crate::plane::Plane;
+use crate::remembered::{Remembered, Room};
 use crate::tenant::Tenant;
 
 /// Where an entity says what it is (section 9).
@@ -56,47 +57,50 @@ const KEPT: i64 = 3_600;
 /// After how many seconds an entity is looked up again, whose chain was no good.
 const AGAIN: i64 = 60;
 
-/// The most entities of which something is remembered.
-const MOST_KEPT: usize = 4_096;
-
-type Key = (TenantId, String);
+/// Of how many entities something is kept of one tenant.
+const KNOWN: Room = Room {
+    entries: 1_024,
+    bytes: 16 << 20,
+};
 
 /// What this server knows of chains.
 pub(crate) struct Chains {
-    known: Mutex<BTreeMap<Key, Known>>,
-    flights: Flights<Key, ()>,
+    known: Remembered<String, Known>,
+    flights: Flights<(TenantId, String), Arc<Vec<String>>>,
 }
 
-#[derive(Clone)]
+/// What was found when an entity was looked up; nothing, where there was no chain.
 struct Known {
     statements: Arc<Vec<String>>,
     at: Time,
-    until: Time,
 }
 
 impl Default for Chains {
     fn default() -> Self {
         Self {
-            known: Mutex::default(),
+            known: Remembered::within(KNOWN),
             flights: Flights::new(4),
         }
     }
 }
 
 impl Chains {
-    fn of(&self, key: &Key) -> Option<Known> {
-        let known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
-        known.get(key).cloned()
-    }
-
-    fn keep(&self, key: Key, chain: Known, now: Time) {
-        let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
-        if known.len() >= MOST_KEPT {
-            known.retain(|_, one| now < one.until);
-        }
-        if known.len() < MOST_KEPT {
-            known.insert(key, chain);
-        }
+    /// Keeps what was found for as long as all of it holds.
+    fn keep(&self, tenant: &TenantId, entity: String, found: &Arc<Vec<String>>, now: Time) {
+        let until = match found.is_empty() {
+            true => now.plus(AGAIN),
+            false => {
+                let ends = found.iter().filter_map(|one| end_of(one));
+                // What is no good is not looked up again at once, however soon it ends.
+                ends.fold(now.plus(KEPT), Time::min).max(now.plus(AGAIN))
+            }
+        };
+        let known = Known {
+            statements: Arc::clone(found),
+            at: now,
+        };
+        let bytes = found.iter().map(String::len).sum::<usize>() + entity.len();
+        self.known.keep(tenant, entity, (known, bytes), until, now);
     }
 }
 
@@ -161,19 +165,18 @@ impl Plane {
         if bounds.is_empty() {
             return None;
         }
-        let (key, now) = ((tenant.id().clone(), issuer.clone()), self.now());
-        if let Some(known) = self.chains.of(&key) {
-            let is_new = known.statements.as_slice() != tried;
-            if is_new && !known.statements.is_empty() && now < known.until {
+        let now = self.now();
+        if let Some(known) = self.chains.known.of(tenant.id(), &issuer, now) {
+            if is_news(&known.statements, tried) {
                 return Some(known.statements.to_vec());
             }
             if now.since(known.at) < AGAIN {
                 return None;
             }
         }
-        let runtime = tokio::runtime::Handle::try_current().ok()?;
-        let flight = self.chains.flights.share(key.clone(), || {
-            let (plane, tenant, key) = (Arc::clone(self), Arc::clone(tenant), key.clone());
+        let key = (tenant.id().clone(), issuer.clone());
+        let found = self.chains.flights.wait(key, LONGEST_WAIT, || {
+            let (plane, tenant) = (Arc::clone(self), Arc::clone(tenant));
             async move {
                 let mut found = Vec::new();
                 for bounds in bounds {
@@ -183,21 +186,18 @@ impl Plane {
                         break;
                     }
                 }
-                let ends = found.iter().filter_map(|one| end_of(one));
-                let known = Known {
-                    until: ends.fold(now.plus(KEPT), Time::min),
-                    at: now,
-                    statements: Arc::new(found),
-                };
-                plane.chains.keep(key, known, now);
+                let found = Arc::new(found);
+                plane.chains.keep(tenant.id(), issuer, &found, now);
+                found
             }
-        });
-        let waited = async { tokio::time::timeout(LONGEST_WAIT, flight).await };
-        runtime.block_on(waited).ok()??;
-        let known = self.chains.of(&key)?;
-        let is_news = !known.statements.is_empty() && known.statements.as_slice() != tried;
-        is_news.then(|| known.statements.to_vec())
+        })?;
+        is_news(&found, tried).then(|| found.to_vec())
     }
+}
+
+/// Whether there is a chain, and another than the one that was tried.
+fn is_news(found: &[String], tried: &[String]) -> bool {
+    !found.is_empty() && found != tried
 }
 
 /// Whether another chain could turn a refusal.
@@ -360,14 +360,4 @@ fn claims_of(token: &str) -> Option<Value> {
     let claims = token.split('.').nth(1)?;
     let claims = Base64UrlUnpadded::decode_vec(claims).ok()?;
     serde_json::from_slice(&claims).ok()
-}
-
-/// As a value behind the question mark of an address (RFC 3986 2.1).
-fn escaped(text: &str) -> String {
-    let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-._~".contains(&byte);
-    let bytes = text.bytes().map(|byte| match plain(byte) {
-        true => char::from(byte).to_string(),
-        false => format!("%{byte:02X}"),
-    });
-    bytes.collect()
 }

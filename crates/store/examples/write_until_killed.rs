@@ -8,7 +8,7 @@ use std::thread;
 
 use avouch_core::id::{Digest, SpiffeId, TenantId, TrustDomain};
 use avouch_core::time::Time;
-use avouch_store::keyring::{RootKey, TenantKey};
+use avouch_store::keyring::{RootKey, SecretOf, TenantKey};
 use avouch_store::postgresql::PostgresqlStore;
 use avouch_store::sqlite::SqliteStore;
 use avouch_store::{
@@ -108,7 +108,7 @@ fn anchor(name: &str, round: u64, half: &str) -> Result<Change, Fault> {
 fn authority(key: &TenantKey, name: &str, round: u64) -> Result<AuthorityRecord, Fault> {
     let id = format!("{name}-{round}");
     let id = AuthorityId::parse(&id).ok_or_else(|| bug("the name of an authority"))?;
-    let sealed = key.seal(&id, id.as_str().as_bytes());
+    let sealed = key.seal(SecretOf::Authority(&id), id.as_str().as_bytes());
     Ok(AuthorityRecord {
         trust_domain: TrustDomain::parse("a.test").map_err(|_| bug("the trust domain"))?,
         kind: AuthorityKind::X509,

@@ -25,7 +25,7 @@ use aws_lc_rs::rand;
 use base64ct::{Base64, Encoding};
 use zeroize::Zeroizing;
 
-use crate::names::AuthorityId;
+use crate::names::{AttestorId, AuthorityId, EgressId, IssuerId, SignalId};
 use crate::tenant::TenantRecord;
 
 /// The name of the root key in the folder of the deployment.
@@ -67,9 +67,9 @@ pub enum KeyringFault {
     /// The key of the tenant does not open with this root key.
     #[error("the key of the tenant `{0}` was wrapped by another root key, or is damaged")]
     NotWrappedByThis(TenantId),
-    /// The private key does not open with the key of the tenant.
-    #[error("the private key of `{0}` was sealed for someone else, or is damaged")]
-    NotSealedForThis(AuthorityId),
+    /// The secret does not open with the key of the tenant.
+    #[error("the secret of `{0}` was sealed for someone else, or is damaged")]
+    NotSealedForThis(String),
     /// What keeps the root key failed.
     #[error("the root key, which is kept elsewhere: {0}")]
     Elsewhere(String),
@@ -247,30 +247,60 @@ impl TenantKey {
         tag
     }
 
-    /// Seals the private key of an authority of this tenant, in whatever form the caller has it.
-    pub fn seal(&self, authority: &AuthorityId, secret: &[u8]) -> Result<Sealed, KeyringFault> {
-        let context = self.sealing(authority);
+    /// Seals a secret of this tenant, in whatever form the caller has it.
+    pub fn seal(&self, owner: SecretOf<'_>, secret: &[u8]) -> Result<Sealed, KeyringFault> {
+        let context = self.sealing(&owner);
         self.cipher.seal(context, secret).map(Sealed)
     }
 
-    /// Opens the private key of an authority of this tenant. The bytes are overwritten when they
-    /// are dropped.
+    /// Opens a secret of this tenant. The bytes are overwritten when they are dropped.
     pub fn open(
         &self,
-        authority: &AuthorityId,
+        owner: SecretOf<'_>,
         sealed: &Sealed,
     ) -> Result<Zeroizing<Vec<u8>>, KeyringFault> {
         self.cipher
-            .open(self.sealing(authority), &sealed.0)
-            .ok_or_else(|| KeyringFault::NotSealedForThis(authority.clone()))
+            .open(self.sealing(&owner), &sealed.0)
+            .ok_or_else(|| KeyringFault::NotSealedForThis(owner.to_string()))
     }
 
-    fn sealing(&self, authority: &AuthorityId) -> Digest {
+    fn sealing(&self, owner: &SecretOf<'_>) -> Digest {
         Digest::of_list([
             b"avouch sealed private key".as_slice(),
             self.tenant.as_str().as_bytes(),
-            authority.as_str().as_bytes(),
+            owner.to_string().as_bytes(),
         ])
+    }
+}
+
+/// Whose a secret is: it opens for nothing else.
+#[derive(Clone, Copy, Debug)]
+pub enum SecretOf<'a> {
+    /// The private key of an authority.
+    Authority(&'a AuthorityId),
+    /// What an attestor of nodes shows to a cluster.
+    Attestor(&'a AttestorId),
+    /// The keys of an API of others.
+    Egress(&'a EgressId),
+    /// What an issuer is shown that is asked about its tokens.
+    Introspection(&'a IssuerId),
+    /// What a cluster is shown that is asked about its tokens.
+    Review(&'a IssuerId),
+    /// What a transmitter or a receiver of signals is shown.
+    Signal(&'a SignalId),
+}
+
+impl fmt::Display for SecretOf<'_> {
+    /// No two of them are written alike: authorities are called after their keys, in hexadecimal.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Authority(id) => write!(f, "{id}"),
+            Self::Attestor(id) => write!(f, "attestor.{id}"),
+            Self::Egress(id) => write!(f, "egress.{id}"),
+            Self::Introspection(id) => write!(f, "introspection.{id}"),
+            Self::Review(id) => write!(f, "review.{id}"),
+            Self::Signal(id) => write!(f, "signal.{id}"),
+        }
     }
 }
 
@@ -432,12 +462,16 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let root = RootKey::create(folder.path()).unwrap();
         let (key, wrapped) = root.new_tenant_key(&tenant("a")).unwrap();
-        let sealed = key.seal(&authority("x"), b"a private key").unwrap();
+        let sealed = key
+            .seal(SecretOf::Authority(&authority("x")), b"a private key")
+            .unwrap();
         drop((root, key));
 
         let root = RootKey::open(folder.path()).unwrap();
         let key = root.unwrap(&tenant("a"), &wrapped).unwrap();
-        let opened = key.open(&authority("x"), &sealed).unwrap();
+        let opened = key
+            .open(SecretOf::Authority(&authority("x")), &sealed)
+            .unwrap();
         assert_eq!(opened.as_slice(), b"a private key");
     }
 
@@ -447,11 +481,22 @@ mod tests {
         let root = RootKey::create(folder.path()).unwrap();
         let (a, wrapped_a) = root.new_tenant_key(&tenant("a")).unwrap();
         let (b, _) = root.new_tenant_key(&tenant("b")).unwrap();
-        let sealed = a.seal(&authority("x"), b"secret").unwrap();
+        let sealed = a
+            .seal(SecretOf::Authority(&authority("x")), b"secret")
+            .unwrap();
 
-        assert!(a.open(&authority("x"), &sealed).is_ok());
-        assert!(a.open(&authority("y"), &sealed).is_err());
-        assert!(b.open(&authority("x"), &sealed).is_err());
+        assert!(
+            a.open(SecretOf::Authority(&authority("x")), &sealed)
+                .is_ok()
+        );
+        assert!(
+            a.open(SecretOf::Authority(&authority("y")), &sealed)
+                .is_err()
+        );
+        assert!(
+            b.open(SecretOf::Authority(&authority("x")), &sealed)
+                .is_err()
+        );
         assert!(root.unwrap(&tenant("b"), &wrapped_a).is_err());
 
         let elsewhere = tempfile::tempdir().unwrap();
@@ -465,13 +510,21 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let root = RootKey::create(folder.path()).unwrap();
         let (key, _) = root.new_tenant_key(&tenant("a")).unwrap();
-        let sealed = key.seal(&authority("x"), b"secret").unwrap();
+        let sealed = key
+            .seal(SecretOf::Authority(&authority("x")), b"secret")
+            .unwrap();
         for index in 0..sealed.0.len() {
             let mut changed = sealed.0.clone();
             changed[index] ^= 1;
-            assert!(key.open(&authority("x"), &Sealed(changed)).is_err());
+            assert!(
+                key.open(SecretOf::Authority(&authority("x")), &Sealed(changed))
+                    .is_err()
+            );
             let shortened = sealed.0[..index].to_vec();
-            assert!(key.open(&authority("x"), &Sealed(shortened)).is_err());
+            assert!(
+                key.open(SecretOf::Authority(&authority("x")), &Sealed(shortened))
+                    .is_err()
+            );
         }
     }
 
@@ -480,7 +533,10 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let root = RootKey::create(folder.path()).unwrap();
         let (key, _) = root.new_tenant_key(&tenant("a")).unwrap();
-        let seal = || key.seal(&authority("x"), b"secret").unwrap();
+        let seal = || {
+            key.seal(SecretOf::Authority(&authority("x")), b"secret")
+                .unwrap()
+        };
         assert_ne!(seal(), seal());
     }
 
@@ -489,7 +545,9 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let root = RootKey::create(folder.path()).unwrap();
         let (key, wrapped) = root.new_tenant_key(&tenant("a")).unwrap();
-        let sealed = key.seal(&authority("x"), b"secret").unwrap();
+        let sealed = key
+            .seal(SecretOf::Authority(&authority("x")), b"secret")
+            .unwrap();
         assert_eq!(
             format!("{root:?} {key:?} {wrapped:?} {sealed:?}"),
             "RootKey(secret) TenantKey(a, secret) WrappedKey(61 bytes) Sealed(35 bytes)"

@@ -5,7 +5,8 @@ use std::fmt;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use avouch_core::id::Digest;
-use avouch_store::{AuthorityId, EgressId, EgressRecord};
+use avouch_store::keyring::{Sealed, SecretOf};
+use avouch_store::{EgressId, EgressRecord};
 use serde_json::{Value, json};
 use zeroize::Zeroizing;
 
@@ -92,8 +93,8 @@ impl Keys {
     }
 
     pub(super) fn open(tenant: &Tenant, record: &EgressRecord) -> Result<Self, Fault> {
-        let name = sealed_as(&record.id)?;
-        let text = tenant.keys.sealing().open(&name, &record.secret)?;
+        let owner = SecretOf::Egress(&record.id);
+        let text = tenant.keys.sealing().open(owner, &record.secret)?;
         let keys: Value = serde_json::from_slice(&text)
             .map_err(|_| Fault::Stored("the keys of an egress cannot be read".to_owned()))?;
         let key = |name: &str| {
@@ -109,30 +110,18 @@ impl Keys {
         })
     }
 
-    pub(super) fn sealed(
-        &self,
-        tenant: &Tenant,
-        id: &EgressId,
-    ) -> Result<avouch_store::keyring::Sealed, Fault> {
+    pub(super) fn sealed(&self, tenant: &Tenant, id: &EgressId) -> Result<Sealed, Fault> {
         let next = self.next.as_ref().map(|next| next.as_str());
         let text = json!({"current": self.current.as_str(), "next": next}).to_string();
         let text = Zeroizing::new(text);
-        Ok(tenant
-            .keys
-            .sealing()
-            .seal(&sealed_as(id)?, text.as_bytes())?)
+        let sealing = tenant.keys.sealing();
+        Ok(sealing.seal(SecretOf::Egress(id), text.as_bytes())?)
     }
 }
 
 /// By what a person tells keys apart: nobody learns the key from it.
 pub(super) fn digest(key: &str) -> String {
     Digest::of_list([b"avouch egress key".as_slice(), key.as_bytes()]).short()
-}
-
-/// Under which name keys are sealed; authorities are called after their keys.
-fn sealed_as(id: &EgressId) -> Result<AuthorityId, Fault> {
-    let name = AuthorityId::parse(&format!("egress.{id}"));
-    name.ok_or_else(|| Fault::Bug("an egress cannot be named".to_owned()))
 }
 
 #[cfg(test)]

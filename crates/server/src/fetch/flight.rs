@@ -3,7 +3,9 @@
 use std::collections::BTreeMap;
 use std::future::Future;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
+use tokio::runtime::Handle;
 use tokio::sync::watch;
 
 /// Work under way, by what it is for. Whoever asks for what is under way waits for it instead of
@@ -40,6 +42,18 @@ where
         let mut result = self.join(key, work)?;
         let done = result.wait_for(Option::is_some).await.ok()?;
         done.clone()
+    }
+
+    /// As [`Flights::share`], for who may block, and waits so long at most. Where there is no runtime,
+    /// nothing is begun.
+    pub fn wait<F>(&self, key: K, longest: Duration, work: impl FnOnce() -> F) -> Option<V>
+    where
+        F: Future<Output = V> + Send + 'static,
+    {
+        let runtime = Handle::try_current().ok()?;
+        let flight = self.share(key, work);
+        let waited = async { tokio::time::timeout(longest, flight).await };
+        runtime.block_on(waited).ok().flatten()
     }
 
     /// Whether someone works on this already.
@@ -100,7 +114,6 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 #[cfg(test)]
 mod tests {
     use std::sync::atomic::{AtomicUsize, Ordering};
-    use std::time::Duration;
 
     use super::*;
 

@@ -46,6 +46,7 @@ pub use answer::Fetched;
 pub use connection::Look;
 pub use flight::Flights;
 pub use path::{PinCheck, VerifiedChain};
+pub(crate) use request::escaped;
 pub use request::{Limits, Request, Trust, certificates};
 pub use resolve::{Resolve, SystemResolver};
 pub use target::Target;

@@ -210,3 +210,14 @@ pub fn certificates(pem: &str) -> Result<Vec<CertificateDer<'static>>, Reason> {
     }
     Ok(found)
 }
+
+/// As a value behind the question mark of an address or in a form (RFC 3986 2.1, URL Standard 5.2),
+/// with nothing left that means something there.
+pub(crate) fn escaped(text: &str) -> String {
+    let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-._~".contains(&byte);
+    let bytes = text.bytes().map(|byte| match plain(byte) {
+        true => char::from(byte).to_string(),
+        false => format!("%{byte:02X}"),
+    });
+    bytes.collect()
+}

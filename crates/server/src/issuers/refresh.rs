@@ -19,6 +19,7 @@ use tokio::task::JoinSet;
 use super::keys::Keys;
 use super::pins::Watched;
 use super::settings::{IssuerSettings, SHORTEST_REFRESH, Source};
+use crate::back_off::{BackOff, Waits};
 use crate::fault::{Fault, Refused};
 use crate::fetch::{Fetched, Flights, Limits, Request, Target, Trust};
 use crate::plane::Plane;
@@ -40,9 +41,11 @@ const UNKNOWN_KEPT: i64 = 60;
 /// How many such names are kept.
 const MOST_UNKNOWN: usize = 256;
 
-/// How long to wait after keys could not be fetched, in seconds, twice as long after each failure.
-const FIRST_RETRY: i64 = 15;
-const LONGEST_RETRY: i64 = 600;
+/// How long to wait after keys could not be fetched.
+const RETRY: Waits = Waits {
+    first: 15,
+    longest: 600,
+};
 
 /// How many issuers are fetched from at once by schedule.
 const AT_ONCE: usize = 64;
@@ -97,8 +100,7 @@ pub(crate) fn seconds_until(at: Time, now: Time) -> u32 {
 
 #[derive(Default)]
 struct Attempts {
-    failures: u32,
-    not_before: Option<Time>,
+    back_off: BackOff,
     /// When keys were fetched last because of a token.
     for_token: Option<Time>,
     unknown: BTreeMap<String, Time>,
@@ -129,7 +131,7 @@ impl Refreshing {
         attempts.unknown.retain(|_, at| now < none_until(at));
         let known = key.and_then(|key| attempts.unknown.get(key));
         let again = attempts.for_token.map(|at| at.plus(UNKNOWN_PERIOD));
-        let from = [known.map(none_until), again, attempts.not_before];
+        let from = [known.map(none_until), again, attempts.back_off.until(now)];
         if let Some(from) = from.into_iter().flatten().filter(|at| now < *at).max() {
             let is_none = known.is_some();
             return Err(PutOff { from, is_none });
@@ -144,7 +146,7 @@ impl Refreshing {
         let mut attempts = self.attempts();
         let attempts = attempts.entry(id.clone()).or_default();
         if !has_looked {
-            let from = attempts.not_before.filter(|at| now < *at);
+            let from = attempts.back_off.until(now);
             return Err(PutOff {
                 from: from.unwrap_or_else(|| now.plus(1)),
                 is_none: false,
@@ -163,20 +165,15 @@ impl Refreshing {
     fn ended(&self, id: &Id, now: Time, has_failed: bool) {
         let mut attempts = self.attempts();
         let attempts = attempts.entry(id.clone()).or_default();
-        if has_failed {
-            let doubled = FIRST_RETRY << attempts.failures.min(10);
-            attempts.failures = attempts.failures.saturating_add(1);
-            attempts.not_before = Some(now.plus(doubled.min(LONGEST_RETRY)));
-        } else {
-            attempts.failures = 0;
-            attempts.not_before = None;
+        match has_failed {
+            true => attempts.back_off.failed(RETRY, now),
+            false => attempts.back_off.went_well(None),
         }
     }
 
     fn may_try(&self, id: &Id, now: Time) -> bool {
         let attempts = self.attempts();
-        let not_before = attempts.get(id).and_then(|one| one.not_before);
-        not_before.is_none_or(|at| now >= at)
+        attempts.get(id).is_none_or(|one| one.back_off.may_try(now))
     }
 
     /// Whether a key is known to have been at work, as of this change.
@@ -254,12 +251,12 @@ impl Plane {
         if missing.is_empty() {
             return looked;
         }
-        let Ok(runtime) = Handle::try_current() else {
+        if Handle::try_current().is_err() {
             return looked;
-        };
+        }
         for (issuer, key) in missing {
             for id in self.fetched_issuers(tenant, &issuer) {
-                match self.look_for(&runtime, tenant, id, key.as_deref()) {
+                match self.look_for(tenant, id, key.as_deref()) {
                     Ok(has_changed) => looked.has_changed |= has_changed,
                     Err(PutOff { from, is_none }) => {
                         let awaited = AwaitedKey {
@@ -278,7 +275,6 @@ impl Plane {
     /// Looks at the keys of an issuer because one is missing; whether they have changed.
     fn look_for(
         self: &Arc<Self>,
-        runtime: &Handle,
         tenant: &Arc<Tenant>,
         id: IssuerId,
         key: Option<&str>,
@@ -287,16 +283,12 @@ impl Plane {
         if !self.refreshing.flights.is_under_way(&id) {
             self.refreshing.ask(&id, key, self.now())?;
         }
-        let flight = self.refreshing.flights.share(id.clone(), || {
-            refresh(
-                Arc::clone(self),
-                Arc::clone(tenant),
-                id.1.clone(),
-                Look::Keys,
-            )
+        let flights = &self.refreshing.flights;
+        let told = flights.wait(id.clone(), LONGEST_WAIT, || {
+            let (plane, tenant) = (Arc::clone(self), Arc::clone(tenant));
+            refresh(plane, tenant, id.1.clone(), Look::Keys)
         });
-        let waited = async { tokio::time::timeout(LONGEST_WAIT, flight).await };
-        let told = runtime.block_on(waited).ok().flatten().flatten();
+        let told = told.flatten();
         self.refreshing
             .asked(&id, key, self.now(), told.is_some())?;
         Ok(told == Some(true))

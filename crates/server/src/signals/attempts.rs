@@ -8,13 +8,15 @@ use avouch_core::id::TenantId;
 use avouch_core::time::Time;
 use avouch_store::SignalId;
 
+use crate::back_off::{BackOff, Waits};
+
 /// Which stream or receiver of which tenant.
 pub(super) type Place = (TenantId, SignalId);
 
 /// What is under way, and what is to wait.
 pub(crate) struct Attempts {
     all: Mutex<BTreeMap<Place, Attempt>>,
-    first_retry: i64,
+    waits: Waits,
 }
 
 /// The longest that is waited after a failure, in seconds.
@@ -23,8 +25,7 @@ const LONGEST_RETRY: i64 = 300;
 #[derive(Default)]
 struct Attempt {
     is_under_way: bool,
-    failures: u32,
-    not_before: Option<Time>,
+    back_off: BackOff,
 }
 
 impl Attempts {
@@ -32,7 +33,10 @@ impl Attempts {
     pub(super) fn retried_after(first_retry: i64) -> Self {
         Self {
             all: Mutex::default(),
-            first_retry,
+            waits: Waits {
+                first: first_retry,
+                longest: LONGEST_RETRY,
+            },
         }
     }
 
@@ -40,7 +44,7 @@ impl Attempts {
     pub(super) fn may_begin(&self, place: &Place, now: Time) -> bool {
         let mut all = self.all();
         let attempt = all.entry(place.clone()).or_default();
-        if attempt.is_under_way || attempt.not_before.is_some_and(|at| now < at) {
+        if attempt.is_under_way || !attempt.back_off.may_try(now) {
             return false;
         }
         attempt.is_under_way = true;
@@ -52,18 +56,10 @@ impl Attempts {
         let mut all = self.all();
         let attempt = all.entry(place.clone()).or_default();
         attempt.is_under_way = false;
-        let pause = match pause {
-            Some(pause) => {
-                attempt.failures = 0;
-                pause
-            }
-            None => {
-                let pause = self.first_retry << attempt.failures.min(10);
-                attempt.failures = attempt.failures.saturating_add(1);
-                pause.min(LONGEST_RETRY)
-            }
-        };
-        attempt.not_before = Some(now.plus(pause));
+        match pause {
+            Some(pause) => attempt.back_off.went_well(Some(now.plus(pause))),
+            None => attempt.back_off.failed(self.waits, now),
+        }
     }
 
     pub(super) fn forget(&self, place: &Place) {

@@ -27,11 +27,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use avouch_core::reason::Reason;
-use avouch_store::{
-    AuthorityId, Change, Key, Object, SignalId, SignalKey, SignalKind, SignalRecord,
-};
+use avouch_store::{Change, Key, Object, SignalId, SignalKey, SignalKind, SignalRecord};
 
-use crate::fault::{Fault, Refused};
+use crate::fault::Refused;
 use crate::plane::Plane;
 use crate::tenant::Tenant;
 
@@ -148,11 +146,4 @@ impl Plane {
             })
             .into())
     }
-}
-
-/// Under which name a credential for a transmitter is sealed; authorities are called after their
-/// keys.
-fn sealed_as(id: &SignalId) -> Result<AuthorityId, Fault> {
-    let name = AuthorityId::parse(&format!("signal.{id}"));
-    name.ok_or_else(|| Fault::Bug("a signal cannot be named".to_owned()))
 }

@@ -9,7 +9,7 @@ use avouch_core::reason::Reason;
 use avouch_core::signal::StreamStatus;
 use avouch_core::time::Time;
 use avouch_issuer::random::Random;
-use avouch_store::keyring::Sealed;
+use avouch_store::keyring::{Sealed, SecretOf};
 use avouch_store::{Change, Object, SignalId, SignalKind, SignalRecord};
 use rustls::pki_types::CertificateDer;
 use serde::{Deserialize, Serialize};
@@ -385,8 +385,7 @@ impl Plane {
         let authorization = match &asked.authorization {
             Some(text) => {
                 let sealing = tenant.keys.sealing();
-                let name = super::sealed_as(&receiver.id)?;
-                Some(sealing.seal(&name, text.as_bytes())?)
+                Some(sealing.seal(SecretOf::Signal(&receiver.id), text.as_bytes())?)
             }
             None => None,
         };

@@ -11,6 +11,7 @@ use avouch_issuer::event::EventRequest;
 use avouch_issuer::stages::issue_one;
 use avouch_issuer::token::TokenKind;
 use avouch_store::SignalKind;
+use avouch_store::keyring::SecretOf;
 use axum::http::header::{ACCEPT, AUTHORIZATION};
 use serde_json::{Map, Value};
 use zeroize::Zeroizing;
@@ -186,10 +187,8 @@ impl Plane {
         let Some(sealed) = record.secret else {
             return Ok(Some((url, None)));
         };
-        let secret = tenant
-            .keys
-            .sealing()
-            .open(&super::sealed_as(id)?, &sealed)?;
+        let sealing = tenant.keys.sealing();
+        let secret = sealing.open(SecretOf::Signal(id), &sealed)?;
         let text = String::from_utf8(secret.to_vec());
         let text = text.map_err(|_| Fault::Stored("a credential is no text".to_owned()))?;
         Ok(Some((url, Some(Zeroizing::new(text)))))

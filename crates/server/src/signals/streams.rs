@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use avouch_core::ended::{Mark, Marking, Turn};
 use avouch_core::reason::Reason;
+use avouch_store::keyring::SecretOf;
 use avouch_store::{Change, Object, SignalId, SignalKind, SignalRecord};
 use serde_json::{Value, json};
 
@@ -58,7 +59,7 @@ impl Plane {
         let sealed = match secret {
             Some(secret) => {
                 let sealing = tenant.keys.sealing();
-                Some(sealing.seal(&super::sealed_as(&id)?, secret.as_bytes())?)
+                Some(sealing.seal(SecretOf::Signal(&id), secret.as_bytes())?)
             }
             None => None,
         };

@@ -8,6 +8,7 @@ use avouch_api::members::{Document, Members};
 use avouch_core::reason::Reason;
 use avouch_core::time::Time;
 use avouch_issuer::random::Random;
+use avouch_store::keyring::SecretOf;
 use avouch_store::{SignalId, SignalKind, SignalRecord};
 use axum::http::Method;
 use axum::http::header::{ACCEPT, AUTHORIZATION};
@@ -405,8 +406,8 @@ impl<'a> Caller<'a> {
     ) -> Result<Self, Refused> {
         let credential = match &record.secret {
             Some(sealed) => {
-                let name = super::sealed_as(&record.key.id)?;
-                let secret = tenant.keys.sealing().open(&name, sealed)?;
+                let owner = SecretOf::Signal(&record.key.id);
+                let secret = tenant.keys.sealing().open(owner, sealed)?;
                 let text = String::from_utf8(secret.to_vec());
                 Zeroizing::new(
                     text.map_err(|_| Fault::Stored("a credential is no text".to_owned()))?,

@@ -8,34 +8,44 @@ use avouch_core::credential::jose::status_list::StatusList;
 use avouch_core::id::TenantId;
 use avouch_core::time::Time;
 
+use crate::back_off::{BackOff, Waits};
 use crate::fetch::Flights;
+use crate::remembered::{Remembered, Room};
 
-/// The most lists that are kept for a tenant, and the most bytes they take together.
-const MOST_LISTS: usize = 256;
-const MOST_BYTES: usize = 32 << 20;
+/// How many lists are kept of one tenant.
+const LISTS: Room = Room {
+    entries: 256,
+    bytes: 32 << 20,
+};
+
+/// Of how many addresses it is remembered that nothing could be had there.
+const FAILURES: Room = Room {
+    entries: 1_024,
+    bytes: usize::MAX,
+};
 
 /// How many decisions wait for one list; the next is decided by what is known.
 const MOST_WAITING: usize = 4;
 
-/// How long to wait after a list could not be had, in seconds, twice as long after each failure.
-const FIRST_RETRY: i64 = 15;
-const LONGEST_RETRY: i64 = 600;
+/// How long to wait after a list could not be had.
+const RETRY: Waits = Waits {
+    first: 15,
+    longest: 600,
+};
 
-/// The most addresses of which it is remembered that nothing could be had there.
-const MOST_FAILURES: usize = 1_024;
+/// For how many seconds is remembered how often a list could not be had.
+const FAILURES_KEPT: i64 = 2 * RETRY.longest;
+
+/// For how many seconds a list is kept after its end.
+const KEPT_AFTER: i64 = 86_400;
 
 /// All lists of all tenants.
 pub(crate) struct StatusLists {
-    of: Mutex<BTreeMap<TenantId, OfTenant>>,
+    lists: Remembered<String, Kept>,
+    failures: Remembered<String, BackOff>,
+    /// How often what is kept has changed.
+    changes: Mutex<BTreeMap<TenantId, u64>>,
     pub(super) flights: Flights<(TenantId, String), bool>,
-}
-
-#[derive(Default)]
-struct OfTenant {
-    lists: BTreeMap<String, Kept>,
-    failures: BTreeMap<String, Failure>,
-    /// Counts changes of what is kept.
-    changes: u64,
 }
 
 /// A list that was fetched.
@@ -45,7 +55,6 @@ pub(super) struct Kept {
     /// Whose tokens named it.
     pub(super) issuer: String,
     pub(super) bytes: usize,
-    pub(super) as_of: Time,
     /// When the next one is due.
     pub(super) next: Time,
 }
@@ -57,83 +66,59 @@ impl Kept {
     }
 }
 
-struct Failure {
-    count: u32,
-    not_before: Time,
-}
-
 impl Default for StatusLists {
     fn default() -> Self {
         Self {
-            of: Mutex::default(),
+            lists: Remembered::within(LISTS),
+            failures: Remembered::within(FAILURES),
+            changes: Mutex::default(),
             flights: Flights::new(MOST_WAITING),
         }
     }
 }
 
 impl StatusLists {
-    fn lock(&self) -> MutexGuard<'_, BTreeMap<TenantId, OfTenant>> {
-        self.of.lock().unwrap_or_else(PoisonError::into_inner)
+    fn counted(&self) -> MutexGuard<'_, BTreeMap<TenantId, u64>> {
+        self.changes.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// How often what is kept for a tenant has changed.
     pub(crate) fn changes(&self, tenant: &TenantId) -> u64 {
-        self.lock().get(tenant).map_or(0, |known| known.changes)
+        self.counted().get(tenant).copied().unwrap_or_default()
     }
 
-    /// What is kept for a tenant.
+    /// What is kept for a tenant. The core looks at whether a list has ended.
     pub(crate) fn all(&self, tenant: &TenantId) -> Vec<Arc<StatusList>> {
-        let known = self.lock();
-        let lists = known.get(tenant).map(|known| known.lists.values());
-        let lists = lists.into_iter().flatten();
+        let lists = self.lists.all(tenant).into_iter();
         lists.map(|kept| Arc::clone(&kept.list)).collect()
     }
 
-    pub(super) fn at(&self, tenant: &TenantId, uri: &str) -> Option<Kept> {
-        self.lock().get(tenant)?.lists.get(uri).cloned()
+    pub(super) fn at(&self, tenant: &TenantId, uri: &str, now: Time) -> Option<Arc<Kept>> {
+        self.lists.of(tenant, &uri.to_owned(), now)
     }
 
     /// Whether a list may be asked for now.
     pub(super) fn may_try(&self, tenant: &TenantId, uri: &str, now: Time) -> bool {
-        let known = self.lock();
-        let failure = known.get(tenant).and_then(|known| known.failures.get(uri));
-        failure.is_none_or(|failure| now >= failure.not_before)
+        let failures = self.failures.of(tenant, &uri.to_owned(), now);
+        failures.is_none_or(|failures| failures.may_try(now))
     }
 
     pub(super) fn failed(&self, tenant: &TenantId, uri: &str, now: Time) {
-        let mut known = self.lock();
-        let failures = &mut known.entry(tenant.clone()).or_default().failures;
-        if failures.len() >= MOST_FAILURES {
-            failures.retain(|_, failure| now < failure.not_before);
-        }
-        if failures.len() >= MOST_FAILURES {
-            return;
-        }
-        let failure = failures.entry(uri.to_owned()).or_insert(Failure {
-            count: 0,
-            not_before: now,
-        });
-        let wait = (FIRST_RETRY << failure.count.min(10)).min(LONGEST_RETRY);
-        failure.count = failure.count.saturating_add(1);
-        failure.not_before = now.plus(wait);
+        let uri = uri.to_owned();
+        let known = self.failures.of(tenant, &uri, now);
+        let mut failures = known.map_or_else(BackOff::default, |known| BackOff::clone(&known));
+        failures.failed(RETRY, now);
+        let until = now.plus(FAILURES_KEPT);
+        self.failures.keep(tenant, uri, (failures, 1), until, now);
     }
 
-    /// Keeps a list, and forgets those that are over and, where there are too many, the oldest.
+    /// Keeps a list for longer than it holds: whose it was is known when the next is fetched, and that
+    /// none of before is taken for a newer one.
     pub(super) fn put(&self, tenant: &TenantId, uri: &str, kept: Kept, now: Time) {
-        let mut known = self.lock();
-        let known = known.entry(tenant.clone()).or_default();
-        known.changes += 1;
-        known.failures.remove(uri);
-        known.lists.insert(uri.to_owned(), kept);
-        known.lists.retain(|_, kept| now < kept.list.end());
-        let bytes = |known: &OfTenant| known.lists.values().map(|kept| kept.bytes).sum::<usize>();
-        while known.lists.len() > MOST_LISTS || bytes(known) > MOST_BYTES {
-            let others = known.lists.iter().filter(|(name, _)| *name != uri);
-            let oldest = others.min_by_key(|(_, kept)| kept.as_of);
-            let Some(oldest) = oldest.map(|(name, _)| name.clone()) else {
-                break;
-            };
-            known.lists.remove(&oldest);
-        }
+        let (bytes, until) = (kept.bytes, kept.list.end().plus(KEPT_AFTER));
+        self.lists
+            .keep(tenant, uri.to_owned(), (kept, bytes), until, now);
+        self.failures.forget(tenant, &uri.to_owned());
+        *self.counted().entry(tenant.clone()).or_default() += 1;
     }
 }

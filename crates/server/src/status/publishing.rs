@@ -22,6 +22,7 @@ use serde_json::{Value, json};
 use crate::fault::{Fault, Refused};
 use crate::issuing::StoreLog;
 use crate::plane::Plane;
+use crate::remembered::{Remembered, Room};
 use crate::tenant::Tenant;
 
 /// How many tokens have their number in one list: 16 KiB of bits, and some hundred bytes as long as
@@ -38,15 +39,26 @@ const LIFE: i64 = 3_600;
 /// After how many seconds a list is signed anew.
 const SIGNED_ANEW: i64 = 30;
 
-/// How many signed lists are kept.
-const MOST_KEPT: usize = 1_024;
+/// How many signed lists are kept of one tenant.
+const SIGNED: Room = Room {
+    entries: 256,
+    bytes: 8 << 20,
+};
 
 /// What this server does about the lists that it publishes.
-#[derive(Default)]
 pub(crate) struct Publishing {
     /// The list that is being filled, by the trust domain of its tokens.
     filling: Mutex<BTreeMap<(TenantId, TrustDomain), Filling>>,
-    signed: Mutex<BTreeMap<(TenantId, String), Signed>>,
+    signed: Remembered<String, Signed>,
+}
+
+impl Default for Publishing {
+    fn default() -> Self {
+        Self {
+            filling: Mutex::default(),
+            signed: Remembered::within(SIGNED),
+        }
+    }
 }
 
 struct Filling {
@@ -56,10 +68,8 @@ struct Filling {
     turn: u32,
 }
 
-#[derive(Clone)]
 struct Signed {
     token: String,
-    made: Time,
     /// When something ended last before it was made.
     ended: u64,
 }
@@ -105,21 +115,8 @@ impl Publishing {
     }
 
     fn signed(&self, tenant: &TenantId, list: &str, ended: u64, now: Time) -> Option<String> {
-        let signed = self.signed.lock().unwrap_or_else(PoisonError::into_inner);
-        let known = signed.get(&(tenant.clone(), list.to_owned()))?;
-        let is_current = known.ended == ended && now.since(known.made) < SIGNED_ANEW;
-        is_current.then(|| known.token.clone())
-    }
-
-    fn keep(&self, tenant: &TenantId, list: &str, made: Signed) {
-        let mut signed = self.signed.lock().unwrap_or_else(PoisonError::into_inner);
-        if signed.len() >= MOST_KEPT {
-            let now = made.made;
-            signed.retain(|_, known| now.since(known.made) < SIGNED_ANEW);
-        }
-        if signed.len() < MOST_KEPT {
-            signed.insert((tenant.clone(), list.to_owned()), made);
-        }
+        let known = self.signed.of(tenant, &list.to_owned(), now)?;
+        (known.ended == ended).then(|| known.token.clone())
     }
 }
 
@@ -196,10 +193,12 @@ impl Plane {
         let token = issue_one(prepared, &StoreLog::of(self))?;
         let made = Signed {
             token: token.clone(),
-            made: now,
             ended,
         };
-        self.publishing.keep(tenant.id(), name, made);
+        let until = now.plus(SIGNED_ANEW);
+        let kept = (made, token.len());
+        let signed = &self.publishing.signed;
+        signed.keep(tenant.id(), name.to_owned(), kept, until, now);
         Ok(token)
     }
 }

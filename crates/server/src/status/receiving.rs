@@ -90,28 +90,25 @@ impl Plane {
         if missing.is_empty() {
             return false;
         }
-        let Ok(runtime) = tokio::runtime::Handle::try_current() else {
-            return false;
-        };
         let mut has_changed = false;
         for (issuer, uri) in missing {
-            let known = self.status_lists.at(tenant.id(), &uri);
+            let known = self.status_lists.at(tenant.id(), &uri, now);
             if issuer.is_none() && known.as_ref().is_none_or(|kept| !kept.is_due(now)) {
                 continue;
             }
-            let Some(issuer) = issuer.or_else(|| known.map(|kept| kept.issuer)) else {
+            let Some(issuer) = issuer.or_else(|| known.map(|kept| kept.issuer.clone())) else {
                 continue;
             };
             if !self.status_lists.may_try(tenant.id(), &uri, now) {
                 continue;
             }
             let key = (tenant.id().clone(), uri.clone());
-            let flight = self.status_lists.flights.share(key, || {
+            let flights = &self.status_lists.flights;
+            let fetched = flights.wait(key, LONGEST_WAIT, || {
                 let (plane, tenant) = (Arc::clone(self), Arc::clone(tenant));
                 async move { fetch(&plane, &tenant, &issuer, &uri).await }
             });
-            let waited = async { tokio::time::timeout(LONGEST_WAIT, flight).await };
-            has_changed |= matches!(runtime.block_on(waited), Ok(Some(true)));
+            has_changed |= fetched == Some(true);
         }
         has_changed
     }
@@ -184,7 +181,7 @@ async fn fetched(
         let view = TrustDocument::view(tenant.id().clone(), plane.trust_of(&tenant)?);
         check_status_list(&list, &issuer, &view, now, &AwsLc, &mut Budget::default())?;
         // Whoever shows an older one would undo what was taken back since.
-        if let Some(known) = plane.status_lists.at(tenant.id(), &uri)
+        if let Some(known) = plane.status_lists.at(tenant.id(), &uri, now)
             && known.list.issued_at() > list.issued_at()
         {
             return Err(Reason::FetchStatusListOlder {
@@ -196,7 +193,6 @@ async fn fetched(
         }
         Ok(Kept {
             bytes: text.len() + list.entries() / 8,
-            as_of: now,
             next: now.plus(fresh_for),
             list: Arc::new(list),
             issuer,

@@ -307,6 +307,27 @@ fn an_issuer_that_does_not_answer_is_no_yes() {
     }
     asked.holds(&registry);
     assert_eq!(word(&registry, "opaque-token"), "accept");
+    // What a stranger's token makes it answer silences it for no other token; that it fails does.
+    for (status, another) in [
+        (400, "accept"),
+        (429, "undetermined"),
+        (503, "undetermined"),
+    ] {
+        registry.pass(6);
+        *asked.answer.lock().unwrap() = response(status, &[], b"");
+        assert_eq!(
+            word(&registry, &format!("made-up-{status}")),
+            "undetermined"
+        );
+        asked.holds(&registry);
+        assert_eq!(
+            word(&registry, &format!("good-{status}")),
+            another,
+            "{status}"
+        );
+    }
+    registry.pass(6);
+    assert_eq!(word(&registry, "good-503"), "accept");
     // Whoever is nobody to the tenant has nobody asked.
     let question = json!({"credential": {"opaque": "a-third-token"}, "audience": [AUDIENCE]});
     let count = asked.count();

@@ -7,7 +7,7 @@ use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
 
 use avouch_core::time::Time;
-use avouch_store::keyring::{RootKey, TenantKey};
+use avouch_store::keyring::{RootKey, SecretOf, TenantKey};
 use avouch_store::postgresql::PostgresqlStore;
 use avouch_store::sqlite::SqliteStore;
 use avouch_store::{AuthorityState, Snapshot, Store, Used};
@@ -166,7 +166,7 @@ impl Told {
         for (id, record) in &snapshot.authorities {
             let (writer, number) = id.as_str().rsplit_once('-').unwrap();
             let sealed = record.private_key.as_ref().unwrap();
-            let secret = self.key.open(id, sealed).unwrap();
+            let secret = self.key.open(SecretOf::Authority(id), sealed).unwrap();
             assert_eq!(secret.as_slice(), id.as_str().as_bytes(), "the key of {id}");
             if record.state == AuthorityState::Active {
                 let other = signing.insert(writer, number.parse().unwrap());

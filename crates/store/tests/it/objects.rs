@@ -5,7 +5,7 @@ use avouch_core::exchange::statement::Ancestor;
 use avouch_core::id::{Digest, SpiffeId, TenantId, TrustDomain};
 use avouch_core::template::IdTemplate;
 use avouch_core::time::Time;
-use avouch_store::keyring::{RootKey, TenantKey};
+use avouch_store::keyring::{RootKey, SecretOf, TenantKey};
 use avouch_store::{
     AdminId, AdminRecord, AnchorId, AnchorRecord, AttemptId, AttestorId, AttestorRecord,
     AuthorityId, AuthorityKind, AuthorityRecord, AuthorityRole, AuthorityState, AuthorityUse,
@@ -83,7 +83,7 @@ pub(crate) fn authority(id: &str, domain: &str, key: &TenantKey, secret: &[u8]) 
         not_after: Time::from_unix(4_000_000_000),
         public_key: (0..=255).collect(),
         certificates: vec![vec![0x30; 700], vec![0x30; 3]],
-        private_key: Some(key.seal(&id, secret).unwrap()),
+        private_key: Some(key.seal(SecretOf::Authority(&id), secret).unwrap()),
         key_address: None,
         used_for: AuthorityUse::Services,
         revoked: Vec::new(),

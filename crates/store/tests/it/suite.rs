@@ -5,6 +5,7 @@ use std::thread;
 
 use avouch_core::id::TenantId;
 use avouch_core::time::Time;
+use avouch_store::keyring::SecretOf;
 use avouch_store::{
     Change, Conflict, Fault, Feed, Key, Object, Sequence, Snapshot, Store, TenantKind, TenantRecord,
 };
@@ -581,7 +582,7 @@ pub(crate) fn a_private_key_comes_back_sealed_and_opens(engine: &dyn Engine) {
     let store = engine.open();
     let mut loaded = store.load(&tenant("acme")).unwrap().authorities;
     let sealed = loaded.remove(&id).unwrap().private_key.unwrap();
-    let opened = key.open(&id, &sealed).unwrap();
+    let opened = key.open(SecretOf::Authority(&id), &sealed).unwrap();
     assert_eq!(opened.as_slice(), b"a private key");
     let feed = store
         .changes_after(&tenant("acme"), Sequence::START)

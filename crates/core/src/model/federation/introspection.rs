@@ -106,6 +106,7 @@ pub struct Introspected {
     is_active: bool,
     claims: Map<String, Value>,
     digest: Digest,
+    size: usize,
 }
 
 impl fmt::Debug for Introspected {
@@ -153,6 +154,7 @@ impl Introspected {
             is_active,
             claims,
             digest: Digest::of(answer),
+            size: answer.len(),
         })
     }
 
@@ -169,6 +171,11 @@ impl Introspected {
     /// When.
     pub fn at(&self) -> Time {
         self.at
+    }
+
+    /// How many bytes were answered.
+    pub fn size(&self) -> usize {
+        self.size
     }
 
     /// Until when it may be used again: for so many seconds, and never beyond the end of the token.

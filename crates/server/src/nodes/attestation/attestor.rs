@@ -9,8 +9,8 @@ use avouch_core::anchor::AnchorKind;
 use avouch_core::id::TenantId;
 use avouch_core::reason::Reason;
 use avouch_core::view::View;
-use avouch_store::keyring::Sealed;
-use avouch_store::{AttestorId, AttestorRecord, AuthorityId, Change, Key, Object};
+use avouch_store::keyring::{Sealed, SecretOf};
+use avouch_store::{AttestorId, AttestorRecord, Change, Key, Object};
 use serde_json::Value;
 use zeroize::Zeroizing;
 
@@ -181,8 +181,8 @@ impl Plane {
             return Err(malformed("trust", detail).into());
         }
         Attestor::read(&document, secret.clone(), tenant)?;
-        let name = sealed_as(&id)?;
-        let secret = secret.map(|secret| tenant.keys.sealing().seal(&name, secret.as_bytes()));
+        let sealing = tenant.keys.sealing();
+        let secret = secret.map(|secret| sealing.seal(SecretOf::Attestor(&id), secret.as_bytes()));
         let secret = secret.transpose()?;
         let record = AttestorRecord {
             id,
@@ -229,18 +229,10 @@ fn open(
     record: &AttestorRecord,
     sealed: &Sealed,
 ) -> Result<Zeroizing<String>, Fault> {
-    let secret = tenant
-        .keys
-        .sealing()
-        .open(&sealed_as(&record.id)?, sealed)?;
+    let sealing = tenant.keys.sealing();
+    let secret = sealing.open(SecretOf::Attestor(&record.id), sealed)?;
     let text = String::from_utf8(secret.to_vec());
     let text =
         text.map_err(|_| Fault::Stored("the secret of an attestor is no text".to_owned()))?;
     Ok(Zeroizing::new(text))
-}
-
-/// Under which name the secret of an attestor is sealed; authorities are called after their keys.
-fn sealed_as(id: &AttestorId) -> Result<AuthorityId, Fault> {
-    let name = AuthorityId::parse(&format!("attestor.{id}"));
-    name.ok_or_else(|| Fault::Bug("an attestor cannot be named".to_owned()))
 }
