@@ -65,6 +65,27 @@ pub(crate) fn send(address: SocketAddr, request: &[u8]) -> Answer {
     read(&text)
 }
 
+/// Sends all of the requests at once: each is with the server but for its last byte before the first
+/// is whole.
+pub(crate) fn send_all_at_once(address: SocketAddr, requests: &[Vec<u8>]) -> Vec<Answer> {
+    let begun = requests.iter().map(|request| {
+        let (last, before) = request.split_last().unwrap();
+        let mut stream = TcpStream::connect(address).unwrap();
+        stream.write_all(before).unwrap();
+        (stream, *last)
+    });
+    let mut begun: Vec<(TcpStream, u8)> = begun.collect();
+    for (stream, last) in &mut begun {
+        stream.write_all(&[*last]).unwrap();
+    }
+    let answers = begun.into_iter().map(|(mut stream, _)| {
+        let mut text = String::new();
+        stream.read_to_string(&mut text).unwrap();
+        read(&text)
+    });
+    answers.collect()
+}
+
 /// An answer from its text.
 pub(crate) fn read(text: &str) -> Answer {
     let (head, body) = text.split_once("\r\n\r\n").unwrap();
