@@ -25,3 +25,8 @@ pub const LONGEST_STRUCTURE: usize = 2 << 10;
 
 /// How many registers (PCRs) there are in one bank of a platform (PC Client Platform TPM Profile).
 pub const REGISTERS: u8 = 24;
+
+/// The registers from 0 that hold what was started since the machine was: only its restart sets them
+/// back. Those from here on are set back while it runs, by software (16 and 23) or by what the
+/// processor starts late (17 to 22), and say nothing for sure (PC Client Platform TPM Profile, 4.7).
+pub const STATIC_REGISTERS: u8 = 16;

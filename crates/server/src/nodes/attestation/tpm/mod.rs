@@ -20,8 +20,8 @@ use avouch_api::members::Members;
 use avouch_core::anchor::AnchorKind;
 use avouch_core::credential::Credential;
 use avouch_core::credential::tpm::{
-    About, LONGEST_STRUCTURE, Maker, PublicArea, REGISTERS, Role, Statement, StatementProblem,
-    is_endorsement, registers_digest,
+    About, LONGEST_STRUCTURE, Maker, PublicArea, Role, STATIC_REGISTERS, Statement,
+    StatementProblem, is_endorsement, registers_digest,
 };
 use avouch_core::credential::x509::Certificate;
 use avouch_core::crypto::AwsLc;
@@ -179,13 +179,17 @@ impl Tpm {
     }
 }
 
+/// What is said of a register that whoever runs the machine can set back.
+const NUMBERS: &str =
+    "must be numbers from 0 to 15: the other registers are set back without a restart";
+
 /// Reads the member `pcrs`.
 fn registers(members: &mut Members) -> Result<BTreeSet<u8>, Reason> {
     let list = members.list("pcrs")?.unwrap_or_default();
     let numbers = list.iter().map(|one| {
         let number = one.as_u64().and_then(|number| u8::try_from(number).ok());
-        let number = number.filter(|number| *number < REGISTERS);
-        number.ok_or_else(|| members.refuse("pcrs", "must be numbers from 0 to 23"))
+        let number = number.filter(|number| *number < STATIC_REGISTERS);
+        number.ok_or_else(|| members.refuse("pcrs", NUMBERS))
     });
     numbers.collect()
 }
@@ -195,9 +199,13 @@ fn values(members: &mut Members) -> Result<BTreeMap<u8, Vec<Digest>>, Reason> {
     let Some(object) = members.members("pcr_values")? else {
         return Ok(BTreeMap::new());
     };
-    let detail = "must name values, each 64 hexadecimal digits, for numbers from 0 to 23";
-    let read = |(number, values): (String, Value)| {
-        let number = number.parse().ok().filter(|number| *number < REGISTERS)?;
+    let detail = "must name values, each 64 hexadecimal digits, \
+                  for numbers from 0 to 15: the other registers are set back without a restart";
+    let read = |(name, values): (String, Value)| {
+        let number = name.parse::<u8>().ok()?;
+        // In one way only: `07` would be another `7`.
+        let is_firm = number < STATIC_REGISTERS && number.to_string() == name;
+        let number = is_firm.then_some(number)?;
         let values = values.as_array()?.iter();
         let values = values.map(|value| Digest::from_hex(value.as_str()?));
         let values = values.collect::<Option<Vec<_>>>()?;
@@ -381,4 +389,29 @@ fn check_size(shown: &TpmPossession) -> Result<(), Reason> {
 
 fn malformed(detail: &str) -> Reason {
     super::malformed(Method::Tpm, detail)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_register_that_was_not_measured_is_not_the_one_that_is_wanted() {
+        let zero = Digest::from_bytes([0; 32]);
+        let attestor = Tpm {
+            makers: None,
+            keys: BTreeSet::from([zero]),
+            registers: BTreeSet::new(),
+            values: BTreeMap::from([(7, vec![zero])]),
+            require_revocation: false,
+        };
+        let judged = |numbers: &[u8]| {
+            let measured = numbers.iter().map(|number| (*number, zero));
+            let measured = Registers(measured.collect());
+            attestor.judge_registers(&measured, &mut Facts::default())
+        };
+        assert!(judged(&[0, 7]).is_ok());
+        let refused = judged(&[0, 1]).map_err(|reason| reason.code());
+        assert_eq!(refused, Err("issue.tpm_registers"));
+    }
 }
