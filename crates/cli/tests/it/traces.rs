@@ -1,9 +1,11 @@
-//! Traces, as a collector gets them. The collector here is a small receiver of OTLP/HTTP made for
-//! this test: it reads the messages of the protocol and keeps them.
+//! Traces, as a collector gets them: a small receiver of OTLP/HTTP made for these tests, which reads
+//! the messages of the protocol and keeps them, and the collector of OpenTelemetry itself.
 
+use std::collections::BTreeSet;
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{TcpListener, TcpStream};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command};
 use std::sync::{Arc, Mutex};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -16,6 +18,7 @@ use opentelemetry_proto::tonic::common::v1::any_value::Value;
 use opentelemetry_proto::tonic::trace::v1::Span;
 use prost::Message;
 
+use crate::outside::{Missing, free_port, go};
 use crate::plane::Plane;
 
 /// A receiver of spans on this machine.
@@ -223,6 +226,131 @@ fn tokens_of_all_identities(plane: &Plane) {
         let fetched = plane.run(&["fetch", "jwt", "--audience", &audience, "-o", "json"]);
         fetched.out.contains(second)
     });
+}
+
+/// The collector of OpenTelemetry, which writes what it has received to a file.
+struct Collector {
+    address: String,
+    file: PathBuf,
+    child: Child,
+}
+
+impl Collector {
+    fn start(folder: &Path) -> Result<Self, Missing> {
+        let program = go("collector", ".")?;
+        let address = format!("127.0.0.1:{}", free_port());
+        let file = folder.join("traces.json");
+        let configuration = serde_json::json!({
+            "receivers": {"otlp": {"protocols": {"http": {"endpoint": address}}}},
+            "exporters": {"file": {"path": file}},
+            "service": {
+                "pipelines": {"traces": {"receivers": ["otlp"], "exporters": ["file"]}},
+                "telemetry": {"metrics": {"level": "none"}, "logs": {"level": "warn"}},
+            },
+        });
+        // JSON is YAML.
+        let path = folder.join("collector.yaml");
+        std::fs::write(&path, configuration.to_string()).unwrap();
+        let log = folder.join("collector.log");
+        let mut command = Command::new(program);
+        command.arg("--config").arg(&path);
+        let mut child = command
+            .stderr(std::fs::File::create(&log).unwrap())
+            .spawn()
+            .unwrap();
+        wait(|| {
+            let said = || std::fs::read_to_string(&log).unwrap_or_default();
+            let ended = child.try_wait().unwrap();
+            assert!(ended.is_none(), "the collector ended: {}", said());
+            TcpStream::connect(&address).is_ok()
+        });
+        let address = format!("http://{address}");
+        Ok(Self {
+            address,
+            file,
+            child,
+        })
+    }
+
+    /// Ends it, and gives what it has written: an object of OTLP in JSON a line.
+    fn spans(mut self) -> (String, Vec<serde_json::Value>) {
+        let pid = i32::try_from(self.child.id()).unwrap();
+        nix::sys::signal::kill(nix::unistd::Pid::from_raw(pid), Signal::SIGTERM).unwrap();
+        assert!(self.child.wait().unwrap().success());
+        let text = std::fs::read_to_string(&self.file).unwrap();
+        let mut spans = Vec::new();
+        let list = |value: &serde_json::Value| value.as_array().cloned().unwrap_or_default();
+        for line in text.lines() {
+            let line: serde_json::Value = serde_json::from_str(line).unwrap();
+            for resource in list(&line["resourceSpans"]) {
+                for scope in list(&resource["scopeSpans"]) {
+                    spans.extend(list(&scope["spans"]));
+                }
+            }
+        }
+        (text, spans)
+    }
+}
+
+impl Drop for Collector {
+    fn drop(&mut self) {
+        drop(self.child.kill());
+        drop(self.child.wait());
+    }
+}
+
+#[test]
+fn the_collector_of_opentelemetry_takes_our_spans_under_the_names_that_are_documented() {
+    let folder = tempfile::tempdir().unwrap();
+    let collector = match Collector::start(folder.path()) {
+        Ok(collector) => collector,
+        Err(why) => return println!("skipped: the collector of OpenTelemetry: {why}"),
+    };
+    let variable = (
+        "OTEL_EXPORTER_OTLP_ENDPOINT",
+        PathBuf::from(&collector.address),
+    );
+    let mut plane = Plane::start_with("traces-collector", &[], variable);
+    let fetched = plane.run(&["fetch", "x509"]);
+    assert_eq!(fetched.code, 0, "{}", fetched.err);
+    let credential = plane.folder.path().join("avouch-data/operator.jwt");
+    wait(|| credential.exists());
+    let token = std::fs::read_to_string(&credential).unwrap();
+    let token = token.trim();
+    ask(&plane, token);
+    plane.folder.file("key", "sk_live_51H8dOpQ2eZvKYlo2C");
+    let server = plane.http();
+    let decide = ["verify", "key", "--server", &server, "--tenant", "demo"];
+    assert_eq!(plane.run(&decide).code, 3);
+    assert_eq!(plane.signal(Signal::SIGTERM), Some(0), "{}", plane.log());
+
+    let (text, spans) = collector.spans();
+    let name = |span: &serde_json::Value| span["name"].as_str().unwrap().to_owned();
+    let names: BTreeSet<String> = spans.iter().map(name).collect();
+    // Those of the table in docs/how-to/run.md.
+    let asked = "GET /v1/tenants/{tenant}/entries";
+    for documented in [
+        asked,
+        "decide",
+        "issue",
+        "store.record_intents",
+        "store.apply",
+    ] {
+        assert!(names.contains(documented), "{documented}: {names:?}");
+    }
+    let is_call = |name: &String| name.starts_with("Node/IssueX509");
+    assert!(names.iter().any(is_call), "{names:?}");
+    let request = spans.iter().find(|span| name(span) == asked).unwrap();
+    assert_eq!(request["traceId"], TRACE);
+    assert_eq!(request["parentSpanId"], PARENT);
+    let holds = |attribute: &str| {
+        let all = spans.iter().flat_map(|span| span["attributes"].as_array());
+        all.flatten().any(|one| one["key"] == attribute)
+    };
+    for attribute in ["avouch.request", "avouch.verdict", "avouch.count"] {
+        assert!(holds(attribute), "{attribute}");
+    }
+    assert!(!text.contains(token) && !text.contains("sk_live") && !text.contains("limit=7"));
 }
 
 #[test]
