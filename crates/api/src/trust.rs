@@ -2,7 +2,9 @@
 
 use std::sync::Arc;
 
-use avouch_core::anchor::{Anchor, AnchorKind, Constraints, KeyOrigin, StatusUse, Stewardship};
+use avouch_core::anchor::{
+    Anchor, AnchorKind, Constraints, KeyOrigin, PublicStore, StatusUse, Stewardship, StoreLabel,
+};
 use avouch_core::credential::api_key::ApiKeyAnchor;
 use avouch_core::credential::jose::bundle::Bundle;
 use avouch_core::credential::jose::status_list::{Fetched, StatusList};
@@ -419,7 +421,11 @@ impl Reader<'_> {
         let mut members = Members::of(Document::Trust, path, value)?;
         let common = Common::take(path, &mut members, self.tenant)?;
         let at_most = common.constraints.grants_at_most.to_json();
-        let mut read = match kind_of(path, &members)? {
+        let kind = kind_of(path, &members)?;
+        if common.stewardship.public_store.is_some() && !matches!(kind, Kind::X509) {
+            return Err(members.refuse("store", "belongs to certificates"));
+        }
+        let mut read = match kind {
             Kind::ApiKey => api_key(path, members)?,
             Kind::Issuer => issuer(path, members)?,
             Kind::Federation => federation(path, members)?,
@@ -643,6 +649,24 @@ fn key_origin(members: &mut Members) -> Result<Option<KeyOrigin>, Reason> {
     }
 }
 
+/// The public store that an anchor is of.
+fn public_store(members: &mut Members) -> Result<Option<PublicStore>, Reason> {
+    let Some(mut store) = members.members("store")? else {
+        return Ok(None);
+    };
+    let label = StoreLabel::parse(&store.required_text("label")?);
+    let label = label.ok_or_else(|| store.refuse("label", "must be web-pki"))?;
+    let source = store.required_text("source")?;
+    let as_of = store.time("as_of")?;
+    let as_of = as_of.ok_or_else(|| store.refuse("as_of", "is missing"))?;
+    store.finish()?;
+    Ok(Some(PublicStore {
+        label,
+        source,
+        as_of: Some(as_of),
+    }))
+}
+
 /// What every anchor has, whatever its kind.
 #[derive(Clone, Debug)]
 struct Common {
@@ -684,6 +708,7 @@ impl Common {
                 added: members.time("added")?,
                 expires: members.time("expires")?,
                 key_origin: key_origin(members)?,
+                public_store: public_store(members)?,
             },
             constraints: Constraints {
                 grants_at_most,

@@ -1,6 +1,6 @@
 //! A verdict: one JSON object, whose members are always all there.
 
-use avouch_core::anchor::KeyOrigin;
+use avouch_core::anchor::{KeyOrigin, PublicStore};
 use avouch_core::explain;
 use avouch_core::id::Digest;
 use avouch_core::model::federation::SignedIn;
@@ -388,7 +388,26 @@ struct AnchorDocument<'a> {
     expires: Option<Moment>,
     #[serde(skip_serializing_if = "Option::is_none")]
     key_origin: Option<&'static str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    store: Option<StoreDocument<'a>>,
     source: Option<&'a str>,
+}
+
+#[derive(Serialize)]
+struct StoreDocument<'a> {
+    label: &'static str,
+    source: &'a str,
+    as_of: Option<Moment>,
+}
+
+impl<'a> StoreDocument<'a> {
+    fn of(store: &'a PublicStore) -> Self {
+        Self {
+            label: store.label.name(),
+            source: &store.source,
+            as_of: store.as_of.map(Moment),
+        }
+    }
 }
 
 impl<'a> AnchorDocument<'a> {
@@ -405,6 +424,11 @@ impl<'a> AnchorDocument<'a> {
             added: anchor.stewardship.added.map(Moment),
             expires: anchor.stewardship.expires.map(Moment),
             key_origin: anchor.stewardship.key_origin.map(KeyOrigin::name),
+            store: anchor
+                .stewardship
+                .public_store
+                .as_ref()
+                .map(StoreDocument::of),
             source: anchor.source.as_deref(),
         }
     }

@@ -17,10 +17,10 @@ use crate::manage::apply::arguments::{
 };
 use crate::manage::arguments::cluster::ClusterArguments;
 use crate::manage::arguments::{
-    ANCHOR_PUT_EXAMPLES, AdminArguments, AnchorDeleteArguments, AnchorPutArguments,
-    AuthorityArguments, DrillArguments, EntryArguments, FederationArguments, IssuerArguments,
-    NodeArguments, PinArguments, Remote, RuleArguments, TenantArguments, TrustDomainArguments,
-    WHY_NOT_EXAMPLES, WhyNotArguments,
+    ANCHOR_IMPORT_EXAMPLES, ANCHOR_PUT_EXAMPLES, AdminArguments, AnchorDeleteArguments,
+    AnchorImportArguments, AnchorPutArguments, AuthorityArguments, DrillArguments, EntryArguments,
+    FederationArguments, IssuerArguments, NodeArguments, PinArguments, Remote, RuleArguments,
+    TenantArguments, TrustDomainArguments, WHY_NOT_EXAMPLES, WhyNotArguments,
 };
 use crate::manage::exchange::arguments::TokenArguments;
 use crate::manage::{EgressArguments, ReceiverArguments, SignalArguments};
@@ -380,6 +380,9 @@ pub enum AnchorCommand {
     /// What has changed between two trust documents, and how grave it is
     #[command(after_help = DIFF_EXAMPLES)]
     Diff(DiffArguments),
+    /// Have a tenant of a server trust a public store, labelled so, in the place of what it had of it
+    #[command(after_help = ANCHOR_IMPORT_EXAMPLES)]
+    Import(AnchorImportArguments),
     /// The anchors of trust documents, with who answers for them and until when; without --trust,
     /// those of a tenant of a server
     #[command(after_help = LIST_EXAMPLES)]

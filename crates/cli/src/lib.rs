@@ -66,6 +66,7 @@ pub fn run(arguments: &Arguments) -> Result<Exit, Fault> {
         Command::Export(export) => manage::apply::export(export, common),
         Command::Plan(plan) => manage::apply::plan(plan, common),
         Command::Anchor(AnchorCommand::Delete(delete)) => manage::delete_anchor(delete, common),
+        Command::Anchor(AnchorCommand::Import(import)) => manage::import_anchor(import, common),
         Command::Anchor(AnchorCommand::List(list)) if list.trust.is_empty() => {
             manage::list_anchors(&list.remote, common)
         }

@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use avouch_api::TrustDocument;
-use avouch_core::anchor::Stewardship;
+use avouch_core::anchor::{PublicStore, Stewardship, StoreLabel};
 use avouch_core::id::TenantId;
 use avouch_core::view::View;
 
@@ -12,6 +12,9 @@ use crate::input::{self, Stop, TRUST_BYTES};
 
 /// The name of the system's own store among the arguments; a file of that name is `./system`.
 const SYSTEM: &str = "system";
+
+/// What it is called for a reader.
+pub const SYSTEM_STORE: &str = "the system's store (public Web PKI)";
 
 /// Reads what is trusted, and the revocation lists, into one view.
 pub fn view(tenant: &TenantId, trust: &[PathBuf], crls: &[PathBuf]) -> Result<View, Stop> {
@@ -25,9 +28,14 @@ pub fn view(tenant: &TenantId, trust: &[PathBuf], crls: &[PathBuf]) -> Result<Vi
     Ok(TrustDocument::view(tenant.clone(), documents))
 }
 
+/// Whether an argument names the system's own store.
+pub fn is_system(path: &Path) -> bool {
+    path.as_os_str() == SYSTEM
+}
+
 /// Reads one document, or the system's store.
 pub fn document(path: &Path, tenant: &TenantId) -> Result<TrustDocument, Stop> {
-    if path.as_os_str() == SYSTEM {
+    if is_system(path) {
         return Ok(system(tenant)?);
     }
     let bytes = input::read(path, "trust document", TRUST_BYTES)?;
@@ -64,12 +72,17 @@ fn system(tenant: &TenantId) -> Result<TrustDocument, Fault> {
     let stewardship = Stewardship {
         owner: Some("the maker of this system".to_owned()),
         reason: Some("public Web PKI: trusted by default, for any name".to_owned()),
+        public_store: Some(PublicStore {
+            label: StoreLabel::WebPki,
+            source: SYSTEM_STORE.to_owned(),
+            as_of: None,
+        }),
         ..Stewardship::default()
     };
     Ok(TrustDocument::of_store(
         &certificates,
         tenant,
-        "the system's store (public Web PKI)",
+        SYSTEM_STORE,
         &stewardship,
     ))
 }

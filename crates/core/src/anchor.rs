@@ -88,7 +88,10 @@ impl Anchor {
             trust_domains, dns, ..
         } = &self.constraints;
         match trust_domain {
-            Some(trust_domain) => self.admits_trust_domain(trust_domain)?,
+            Some(trust_domain) => {
+                self.is_private(|| format!("SPIFFE IDs of {trust_domain}"))?;
+                self.admits_trust_domain(trust_domain)?;
+            }
             None if !trust_domains.is_empty() => {
                 return Err(Reason::AnchorTrustDomain {
                     anchor: self.name.clone(),
@@ -117,6 +120,19 @@ impl Anchor {
         })
     }
 
+    /// Whether it is no member of a public store, of which anyone may have a certificate: what those
+    /// are for is servers with names of the Web (CA/Browser Forum TLS BR 1.1).
+    fn is_private(&self, what: impl FnOnce() -> String) -> Result<(), Reason> {
+        match &self.stewardship.public_store {
+            None => Ok(()),
+            Some(store) => Err(Reason::PublicStore {
+                anchor: self.name.clone(),
+                store: store.label.name().to_owned(),
+                what: what(),
+            }),
+        }
+    }
+
     /// Whether it may say this of someone.
     pub(crate) fn admits_facts(&self, facts: &Facts) -> Result<(), Reason> {
         let at_most = &self.constraints.grants_at_most;
@@ -126,7 +142,16 @@ impl Anchor {
     /// Whether it may be used for `purpose`.
     pub(crate) fn admits_purpose(&self, purpose: Purpose) -> Result<(), Reason> {
         let permitted = &self.constraints.purposes;
-        if permitted.is_empty() || permitted.contains(&purpose) {
+        if permitted.is_empty() {
+            return match purpose {
+                Purpose::Server => Ok(()),
+                Purpose::Any | Purpose::Client => self.is_private(|| match purpose {
+                    Purpose::Client => "clients".to_owned(),
+                    Purpose::Any | Purpose::Server => "any purpose".to_owned(),
+                }),
+            };
+        }
+        if permitted.contains(&purpose) {
             return Ok(());
         }
         Err(Reason::AnchorPurpose {
@@ -200,6 +225,43 @@ pub struct Stewardship {
     pub expires: Option<Time>,
     /// Where the private key is kept, as its owner says: it tells who may have taken it.
     pub key_origin: Option<KeyOrigin>,
+    /// The public store it is a member of, if it is.
+    pub public_store: Option<PublicStore>,
+}
+
+/// A store of authorities that others chose, for everyone. Who is vouched for by a member of it is
+/// told so in each verdict, and may have had their certificate from any of its members.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PublicStore {
+    /// What kind of store it is.
+    pub label: StoreLabel,
+    /// Where it was had from.
+    pub source: String,
+    /// How it stood when: members are added and thrown out. `None` where it is read anew each time.
+    pub as_of: Option<Time>,
+}
+
+/// What kind a public store is of.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum StoreLabel {
+    /// The authorities of the Web: those that makers of browsers and systems trust.
+    WebPki,
+}
+
+impl StoreLabel {
+    const ALL: [Self; 1] = [Self::WebPki];
+
+    /// Reads a name.
+    pub fn parse(text: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|one| one.name() == text)
+    }
+
+    /// The name in trust documents and verdicts.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::WebPki => "web-pki",
+        }
+    }
 }
 
 /// Where a private key is kept.

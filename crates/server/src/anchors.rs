@@ -1,9 +1,10 @@
 //! What a tenant trusts beside its own trust domains.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use avouch_core::anchor::AnchorKind;
-use avouch_core::id::TrustDomain;
+use avouch_core::anchor::{AnchorKind, PublicStore};
+use avouch_core::id::{Digest, TrustDomain};
 use avouch_core::reason::Reason;
 use avouch_store::{AnchorId, AnchorRecord, Change, Key, Object};
 use serde_json::{Value, json};
@@ -15,7 +16,52 @@ use crate::plane::Plane;
 use crate::tenant::Tenant;
 use crate::views;
 
+/// An anchor, and what a reader of the list must know that does not stand in it.
+#[derive(Clone, Debug)]
+pub(crate) struct AnchorTold {
+    /// The anchor as it was given.
+    pub(crate) record: AnchorRecord,
+    /// The public store that it is, with how many members that has.
+    pub(crate) store: Option<(PublicStore, usize)>,
+    /// The public stores that have its key too, by their names: who trusts it as their own trusts
+    /// what anyone may have a certificate of.
+    pub(crate) also_in: Vec<String>,
+}
+
 impl Plane {
+    /// What the tenant trusts beside its own trust domains, in the order of the names.
+    pub(crate) fn anchors(tenant: &Arc<Tenant>) -> Vec<AnchorTold> {
+        let records: Vec<AnchorRecord> =
+            tenant.read(|snapshot| snapshot.anchors.values().cloned().collect());
+        let mut told = Vec::with_capacity(records.len());
+        let mut public: BTreeMap<Digest, Vec<String>> = BTreeMap::new();
+        for record in records {
+            let (store, keys) = certificates(&record, tenant).unwrap_or_default();
+            if store.is_some() {
+                for key in &keys {
+                    let names = public.entry(*key).or_default();
+                    names.push(record.id.as_str().to_owned());
+                }
+            }
+            told.push((record, store, keys));
+        }
+        let told = told.into_iter().map(|(record, store, keys)| {
+            let is_own = store.is_none();
+            let found = keys.iter().filter(|_| is_own);
+            let found = found.filter_map(|key| public.get(key)).flatten();
+            AnchorTold {
+                also_in: found
+                    .cloned()
+                    .collect::<BTreeSet<_>>()
+                    .into_iter()
+                    .collect(),
+                store: store.map(|store| (store, keys.len())),
+                record,
+            }
+        });
+        told.collect()
+    }
+
     /// Stores an anchor, one element of `trust.anchors` of a question, in the place of what had its
     /// name. It is read first, as it will be when something is decided.
     ///
@@ -88,6 +134,26 @@ impl Plane {
         self.apply(tenant, &[Change::Remove(Key::Anchor(id))])?;
         Ok(())
     }
+}
+
+/// The public store that an anchor is, and the keys of its certificates, if it has any.
+fn certificates(
+    record: &AnchorRecord,
+    tenant: &Tenant,
+) -> Option<(Option<PublicStore>, BTreeSet<Digest>)> {
+    let document: Value = serde_json::from_str(&record.document).ok()?;
+    document.get("x509")?;
+    let text = json!({ "anchors": [document] }).to_string();
+    let read = views::read(&text, tenant, "the anchor").ok()?;
+    let mut store = None;
+    let mut keys = BTreeSet::new();
+    for entry in read.entries() {
+        if let AnchorKind::Certificate(certificate) = &entry.anchor.kind {
+            keys.insert(Digest::of(certificate.public_key_info()));
+            store.clone_from(&entry.anchor.stewardship.public_store);
+        }
+    }
+    Some((store, keys))
 }
 
 /// Bundles of one trust domain are never merged.

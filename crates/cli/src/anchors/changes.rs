@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use avouch_api::{Entry, TrustDocument};
-use avouch_core::anchor::{Anchor, AnchorKind, Constraints, Stewardship};
+use avouch_core::anchor::{Anchor, AnchorKind, Constraints, PublicStore, Stewardship};
 use avouch_core::credential::jose::jwk::{Jwk, KeySet};
 use avouch_core::credential::x509::{Certificate, Crl};
 use avouch_core::id::Digest;
@@ -288,6 +288,7 @@ fn differences(old: &Entry, new: &Entry) -> Vec<Difference> {
         }
     }
     expiry(&old.anchor.stewardship, &new.anchor.stewardship, &mut found);
+    store(&old.anchor.stewardship, &new.anchor.stewardship, &mut found);
     constraints(&old.anchor.constraints, &new.anchor.constraints, &mut found);
     if old.anchor.tenant != new.anchor.tenant {
         let (old, new) = (old.anchor.tenant.to_string(), new.anchor.tenant.to_string());
@@ -402,6 +403,29 @@ fn expiry(old: &Stewardship, new: &Stewardship, found: &mut Vec<Difference>) {
         moment(new.expires),
         severity,
     ));
+}
+
+/// The public store that an anchor is of: a member of none may vouch for more than servers.
+fn store(old: &Stewardship, new: &Stewardship, found: &mut Vec<Difference>) {
+    let (old, new) = (&old.public_store, &new.public_store);
+    if old == new {
+        return;
+    }
+    let severity = match (old, new) {
+        (_, None) => Severity::Medium,
+        (None, Some(_)) => Severity::Low,
+        (Some(_), Some(_)) => Severity::Info,
+    };
+    let words = |store: &Option<PublicStore>| match store {
+        None => none(),
+        Some(store) => format!(
+            "{}: {}, as of {}",
+            store.label.name(),
+            store.source,
+            moment(store.as_of)
+        ),
+    };
+    found.push(difference("store", words(old), words(new), severity));
 }
 
 fn constraints(old: &Constraints, new: &Constraints, found: &mut Vec<Difference>) {

@@ -122,6 +122,11 @@ fn anchor_json(anchor: &Anchor) -> Value {
             "purposes": purposes,
             "path_length": constraints.path_length,
         },
+        "store": stewardship.public_store.as_ref().map(|store| json!({
+            "label": store.label.name(),
+            "source": store.source,
+            "as_of": store.as_of.map(|time| time.to_string()),
+        })),
         "source": anchor.source,
     })
 }

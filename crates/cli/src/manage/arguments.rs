@@ -1,5 +1,6 @@
 //! The arguments of commands that ask a server.
 
+mod anchors;
 mod authority;
 pub mod cluster;
 mod issuers;
@@ -8,9 +9,14 @@ mod pins;
 use std::path::PathBuf;
 
 use avouch_core::id::SpiffeId;
+use avouch_core::time::Time;
 use clap::{Args, Subcommand};
 
 pub use super::bound::Bound;
+pub use anchors::{
+    AnchorDeleteArguments, AnchorImportArguments, AnchorPutArguments,
+    IMPORT_EXAMPLES as ANCHOR_IMPORT_EXAMPLES, PUT_EXAMPLES as ANCHOR_PUT_EXAMPLES,
+};
 pub use authority::{AuthorityCommand, BootstrapTokenArguments, IssuedArguments, SignArguments};
 pub use issuers::{DrillCommand, IssuerCommand};
 pub use pins::{
@@ -529,30 +535,6 @@ pub enum AdminCommand {
     },
 }
 
-/// The arguments of `anchor put`.
-#[derive(Args, Debug)]
-pub struct AnchorPutArguments {
-    /// A name for it
-    pub name: String,
-    /// The anchor, JSON or YAML (`-` for standard input): one element of `anchors` of a trust
-    /// document
-    #[arg(short, long, value_name = "FILE")]
-    pub file: PathBuf,
-    /// Which server.
-    #[command(flatten)]
-    pub remote: Remote,
-}
-
-/// The arguments of `anchor delete`.
-#[derive(Args, Debug)]
-pub struct AnchorDeleteArguments {
-    /// Its name
-    pub name: String,
-    /// Which server.
-    #[command(flatten)]
-    pub remote: Remote,
-}
-
 /// The arguments of `why-not`.
 #[derive(Args, Debug)]
 pub struct WhyNotArguments {
@@ -613,6 +595,10 @@ Exit codes:
   0   the bundle is what the endpoint gives now
   3   there is no newer bundle; the answer says why";
 
+fn time(text: &str) -> Result<Time, String> {
+    Time::parse(text).map_err(|_| "a time such as 2027-01-31T12:00:00Z".to_owned())
+}
+
 /// Examples of `why-not`.
 pub const WHY_NOT_EXAMPLES: &str = "\
 Examples:
@@ -622,11 +608,6 @@ Exit codes:
   0   at least one registration entry matches
   3   none does; those that come near are shown with what is missing
   4   some do on some nodes, and `--node` does not say on which it runs";
-
-/// Examples of `anchor put`.
-pub const ANCHOR_PUT_EXAMPLES: &str = "\
-Examples:
-  avouch anchor put partner --tenant demo -f partner.yaml";
 
 const DRIFT_EXAMPLES: &str = "\
 Examples:

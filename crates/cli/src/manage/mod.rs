@@ -1,5 +1,6 @@
 //! Commands that ask a server: tenants and everything they have.
 
+mod anchors;
 pub mod apply;
 pub mod arguments;
 mod aws_command;
@@ -34,10 +35,10 @@ use crate::arguments::{Common, Format};
 use crate::fault::{Exit, Fault};
 use crate::input::{self, Stop};
 use crate::output;
+pub use anchors::{delete_anchor, import_anchor, list_anchors, put_anchor};
 use arguments::{
-    AdminArguments, AdminCommand, AnchorDeleteArguments, AnchorPutArguments, AuthorityArguments,
-    AuthorityCommand, Remote, TenantArguments, TenantCommand, TrustDomainArguments,
-    TrustDomainCommand, WhyNotArguments,
+    AdminArguments, AdminCommand, AuthorityArguments, AuthorityCommand, Remote, TenantArguments,
+    TenantCommand, TrustDomainArguments, TrustDomainCommand, WhyNotArguments,
 };
 pub use bootstrap::cluster;
 use client::Client;
@@ -306,56 +307,6 @@ pub fn admin(arguments: &AdminArguments, common: &Common) -> Result<Exit, Fault>
             tell_removed(common, name)
         }
     }
-}
-
-/// `anchor list` without files.
-pub fn list_anchors(remote: &Remote, common: &Common) -> Result<Exit, Fault> {
-    const KINDS: [&str; 4] = ["trust_domain", "issuer", "x509", "api_key"];
-    const ANCHOR: [Column; 5] = [
-        ("NAME", "name"),
-        ("KIND", "kind"),
-        ("OWNER", "owner"),
-        ("REASON", "reason"),
-        ("EXPIRES", "expires"),
-    ];
-    let path = path(common, "anchors")?;
-    let answer = Client::open(remote)?.get(&path)?;
-    if common.output == Format::Json {
-        return tell_json(&answer);
-    }
-    let rows = list_of(&answer, "anchors").iter().map(|anchor| {
-        let document = anchor.get("anchor").cloned().unwrap_or_default();
-        let kind = KINDS.into_iter().find(|kind| document.get(kind).is_some());
-        let shown = |name: &str| document.get(name).cloned().unwrap_or_default();
-        json!({
-            "name": anchor.get("name"),
-            "kind": kind,
-            "owner": shown("owner"),
-            "reason": shown("reason"),
-            "expires": shown("expires"),
-        })
-    });
-    output::data(&table(&ANCHOR, &rows.collect::<Vec<_>>()))?;
-    Ok(Exit::Accepted)
-}
-
-/// `anchor put`.
-pub fn put_anchor(arguments: &AnchorPutArguments, common: &Common) -> Result<Exit, Fault> {
-    let path = path(common, &format!("anchors/{}", segment(&arguments.name)?))?;
-    let document = read(&arguments.file)?;
-    let answer = Client::open(&arguments.remote)?.put(&path, &document)?;
-    match common.output {
-        Format::Human => output::data(&arguments.name)?,
-        Format::Json | Format::Sarif => output::data(&pretty(&answer))?,
-    }
-    Ok(Exit::Accepted)
-}
-
-/// `anchor delete`.
-pub fn delete_anchor(arguments: &AnchorDeleteArguments, common: &Common) -> Result<Exit, Fault> {
-    let path = path(common, &format!("anchors/{}", segment(&arguments.name)?))?;
-    Client::open(&arguments.remote)?.delete(&path)?;
-    tell_removed(common, &arguments.name)
 }
 
 /// `why-not`.

@@ -6,6 +6,7 @@ use avouch_core::reason::printable;
 use avouch_core::time::Time;
 
 use super::layout::{Page, Style, count};
+use super::verdict::store_in_words;
 use crate::anchors::{Change, Severity};
 
 const COLUMN: usize = 11;
@@ -88,6 +89,9 @@ fn anchor(page: &mut Page, anchor: &Anchor, now: Time) {
     page.field(2, COLUMN, "expires", &expires);
     if let Some(constraints) = constraints_in_words(&anchor.constraints) {
         page.field(2, COLUMN, "constraints", &constraints);
+    }
+    if let Some(store) = &stewardship.public_store {
+        page.field(2, COLUMN, "store", &store_in_words(store));
     }
     if let Some(source) = &anchor.source {
         page.field(2, COLUMN, "source", &printable(source));

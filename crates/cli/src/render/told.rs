@@ -50,6 +50,11 @@ fn accepted(page: &mut Page, verdict: &Value, detail: Detail) {
         kind(&anchor),
         text(&anchor, "name")
     );
+    let store = anchor.get("store").filter(|store| store.is_object());
+    let end = match store {
+        Some(store) => format!("{end}, of the public store {}", text(store, "label")),
+        None => end,
+    };
     page.line(&format!("  {}{end}", branch(path.len() + 1)));
     page.gap();
     let named = format!("{}, key {}", text(&anchor, "name"), text(&anchor, "key_id"));
@@ -65,6 +70,11 @@ fn accepted(page: &mut Page, verdict: &Value, detail: Detail) {
         if anchor.get(name).is_some_and(Value::is_string) {
             page.field(2, COLUMN - 2, &name.replace('_', " "), &text(&anchor, name));
         }
+    }
+    if let Some(store) = store {
+        let [label, source, as_of] = ["label", "source", "as_of"].map(|name| text(store, name));
+        let told = format!("public store {label}: {source}, as of {as_of}");
+        page.field(2, COLUMN - 2, "store", &told);
     }
     let of = format!(
         "{} of tenant {}, decided by {}",

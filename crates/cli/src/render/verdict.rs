@@ -1,8 +1,7 @@
 //! A verdict, drawn like a compiler's diagnostic.
 
 use avouch_api::{Answer, Outcome};
-use avouch_core::anchor::AnchorKind;
-use avouch_core::anchor::KeyOrigin;
+use avouch_core::anchor::{AnchorKind, KeyOrigin, PublicStore};
 use avouch_core::model::federation::SignedIn;
 use avouch_core::path::{Attempt, Attempts};
 use avouch_core::reason::{Reason, printable};
@@ -134,6 +133,15 @@ fn said_by(vouch: &Vouch) -> String {
 fn anchor_in_words(reached: &AnchorReached) -> String {
     let anchor = &reached.anchor;
     let name = printable(&anchor.name);
+    if let (AnchorKind::Certificate(_), Some(store)) =
+        (&anchor.kind, &anchor.stewardship.public_store)
+    {
+        let which = match anchor.name == reached.subject {
+            true => "that certificate".to_owned(),
+            false => format!("the certificate {name}"),
+        };
+        return format!("{which}, of the public store {}", store.label.name());
+    }
     match (&anchor.kind, &anchor.source) {
         (AnchorKind::ApiKey(_), _) => format!("the digest kept as {name}"),
         // Its name was told as that of the last signer.
@@ -214,12 +222,26 @@ fn stewardship(page: &mut Page, identity: &Identity) {
         ("added", stewardship.added.map(|time| time.to_string())),
         ("expires", stewardship.expires.map(|time| time.to_string())),
         ("key kept", kept.map(str::to_owned)),
+        (
+            "store",
+            stewardship.public_store.as_ref().map(store_in_words),
+        ),
         ("source", anchor.source.as_deref().map(printable)),
     ];
     for (name, text) in told {
         if let Some(text) = text {
             page.field(2, COLUMN - 2, name, &text);
         }
+    }
+}
+
+/// The public store that an anchor is of, and how old what is known of it is.
+pub(super) fn store_in_words(store: &PublicStore) -> String {
+    let label = store.label.name();
+    let source = printable(&store.source);
+    match store.as_of {
+        Some(as_of) => format!("public store {label}: {source}, as of {as_of}"),
+        None => format!("public store {label}: {source}, as it is now"),
     }
 }
 

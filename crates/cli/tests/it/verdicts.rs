@@ -301,6 +301,8 @@ fn the_system_store_is_labelled_as_the_public_web() {
             AT,
             "--profile",
             "private",
+            "--purpose",
+            "server",
             "-o",
             "json",
         ])
@@ -310,13 +312,9 @@ fn the_system_store_is_labelled_as_the_public_web() {
     let ran = crate::run::Ran::of(output);
     assert_eq!(ran.code, 0, "{ran:?}");
     let anchor = &ran.json()["anchor"];
-    assert!(
-        anchor["source"]
-            .as_str()
-            .unwrap_or_default()
-            .contains("public Web PKI"),
-        "{anchor}"
-    );
+    assert_eq!(anchor["store"]["label"], "web-pki", "{anchor}");
+    let source = anchor["source"].as_str().unwrap_or_default();
+    assert!(source.contains("public Web PKI"), "{anchor}");
 }
 
 #[test]

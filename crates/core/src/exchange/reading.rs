@@ -120,6 +120,7 @@ impl Reader<'_> {
                 added: None,
                 expires: self.time(&members, "expires")?,
                 key_origin: None,
+                public_store: None,
             },
         };
         rule.beyond = self.beyond(&rule);

@@ -1372,6 +1372,10 @@ catalogue! {
             "There is nothing to trust: no anchor was given for this kind of credential.",
             fix: "Give a trust document with `--trust FILE`, or `--trust system` for the public Web.",
             spec: "RFC 5280 6.1.1 (d)";
+        PublicStore { anchor: String, store: String, what: String } = "policy.public_store",
+            "{anchor} is trusted as a member of the public store {store}, which vouches for servers by their names and not for {what}.",
+            fix: "Trust who issued it by an anchor of its own, with an owner and bounds: anyone may have a certificate of a public authority.",
+            spec: "CA/Browser Forum TLS BR 1.1";
         RuleInvalid { rule: String, detail: String } = "policy.rule_invalid",
             "The rule {rule} cannot be used: {detail}.",
             fix: "Correct the rule; the facts and matchers are listed in docs/how-to/trust-documents.md.",

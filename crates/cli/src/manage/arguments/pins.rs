@@ -6,6 +6,8 @@ use avouch_core::pin::{Pinned, Place};
 use avouch_core::time::Time;
 use clap::{Args, Subcommand, ValueEnum};
 
+use super::time;
+
 /// Commands on pins of issuers.
 #[derive(Debug, Subcommand)]
 pub enum PinCommand {
@@ -153,10 +155,6 @@ fn pinned(text: &str) -> Result<Pinned, String> {
 fn place(text: &str) -> Result<Place, String> {
     let names = Place::ALL.map(Place::name).join(", ");
     Place::parse(text).ok_or_else(|| format!("one of {names}"))
-}
-
-fn time(text: &str) -> Result<Time, String> {
-    Time::parse(text).map_err(|_| "a time such as 2027-01-31T12:00:00Z".to_owned())
 }
 
 const CHECK_EXAMPLES: &str = "\

@@ -2,16 +2,19 @@
 
 use std::sync::Arc;
 
-use avouch_store::AnchorRecord;
-use serde_json::{Value, json};
+use avouch_core::time::Time;
+use serde_json::{Map, Value, json};
 
+use crate::anchors::AnchorTold;
 use crate::http::answer::Answer;
 use crate::http::call::{Call, Stop};
+use crate::plane::Plane;
 use crate::tenant::Tenant;
 
-pub(in crate::http) fn list(_: &Call, tenant: &Arc<Tenant>) -> Result<Answer, Stop> {
-    let anchors: Vec<Value> =
-        tenant.read(|snapshot| snapshot.anchors.values().map(to_json).collect());
+pub(in crate::http) fn list(call: &Call, tenant: &Arc<Tenant>) -> Result<Answer, Stop> {
+    let now = call.plane().now();
+    let anchors = Plane::anchors(tenant);
+    let anchors: Vec<Value> = anchors.iter().map(|told| to_json(told, now)).collect();
     Ok(Answer::json(&json!({ "anchors": anchors })))
 }
 
@@ -20,7 +23,16 @@ pub(in crate::http) fn put(call: &Call, tenant: &Arc<Tenant>) -> Result<Answer, 
     let document = Value::Object(call.members("anchor")?.rest());
     let name = call.name("anchor");
     let record = call.plane().put_anchor(tenant, name, &document)?;
-    Ok(Answer::json(&to_json(&record)))
+    let now = call.plane().now();
+    let anchors = Plane::anchors(tenant);
+    let told = anchors.into_iter().find(|told| told.record.id == record.id);
+    // Someone may have removed it already.
+    let told = told.unwrap_or(AnchorTold {
+        record,
+        store: None,
+        also_in: Vec::new(),
+    });
+    Ok(Answer::json(&to_json(&told, now)))
 }
 
 pub(in crate::http) fn remove(call: &Call, tenant: &Arc<Tenant>) -> Result<Answer, Stop> {
@@ -28,11 +40,30 @@ pub(in crate::http) fn remove(call: &Call, tenant: &Arc<Tenant>) -> Result<Answe
     Ok(Answer::done())
 }
 
-fn to_json(record: &AnchorRecord) -> Value {
+fn to_json(told: &AnchorTold, now: Time) -> Value {
+    let record = &told.record;
     // What was stored was read before; what cannot be read is shown as the text it is.
     let document = serde_json::from_str(&record.document);
-    json!({
-        "name": record.id.as_str(),
-        "anchor": document.unwrap_or_else(|_| Value::from(record.document.as_str())),
-    })
+    let mut anchor = Map::from_iter([
+        ("name".to_owned(), record.id.as_str().into()),
+        (
+            "anchor".to_owned(),
+            document.unwrap_or_else(|_| Value::from(record.document.as_str())),
+        ),
+    ]);
+    if let Some((store, certificates)) = &told.store {
+        let age = store.as_of.map(|as_of| now.since(as_of).max(0));
+        let told = json!({
+            "label": store.label.name(),
+            "source": store.source,
+            "as_of": store.as_of.map(|as_of| as_of.to_string()),
+            "age": age,
+            "certificates": certificates,
+        });
+        anchor.insert("store".to_owned(), told);
+    }
+    if !told.also_in.is_empty() {
+        anchor.insert("also_in".to_owned(), json!(told.also_in));
+    }
+    Value::Object(anchor)
 }
