@@ -414,7 +414,8 @@ pub struct ModelArguments {
 #[derive(Args, Debug)]
 pub struct VerifyArguments {
     /// Files with the credential (`-` for standard input): a certificate or chain in PEM or DER, a
-    /// JWT, a SAML response, an API key, told apart by what is in them. Several files make one chain
+    /// JWT, a SAML response, a key or certificate of SSH, an API key, told apart by what is in them.
+    /// Several files make one chain
     #[arg(value_name = "CREDENTIAL", required_unless_present = "batch")]
     pub credentials: Vec<PathBuf>,
     /// Read questions from FILE, one JSON object a line, and write a verdict a line in the same
@@ -440,7 +441,8 @@ pub struct VerifyArguments {
 #[derive(Args, Debug)]
 pub struct ExplainArguments {
     /// Files with the credential (`-` for standard input): a certificate or chain in PEM or DER, a
-    /// JWT, a SAML response, an API key, told apart by what is in them. Several files make one chain
+    /// JWT, a SAML response, a key or certificate of SSH, an API key, told apart by what is in them.
+    /// Several files make one chain
     #[arg(value_name = "CREDENTIAL", required = true)]
     pub credentials: Vec<PathBuf>,
     /// The question.

@@ -36,7 +36,7 @@ impl Plane {
         let mut told = Vec::with_capacity(records.len());
         let mut public: BTreeMap<Digest, Vec<String>> = BTreeMap::new();
         for record in records {
-            let (store, keys) = certificates(&record, tenant).unwrap_or_default();
+            let Certificates { store, keys } = certificates(&record, tenant).unwrap_or_default();
             if store.is_some() {
                 for key in &keys {
                     let names = public.entry(*key).or_default();
@@ -55,7 +55,7 @@ impl Plane {
                     .collect::<BTreeSet<_>>()
                     .into_iter()
                     .collect(),
-                store: store.map(|store| (store, keys.len())),
+                store,
                 record,
             }
         });
@@ -136,24 +136,36 @@ impl Plane {
     }
 }
 
-/// The public store that an anchor is, and the keys of its certificates, if it has any.
-fn certificates(
-    record: &AnchorRecord,
-    tenant: &Tenant,
-) -> Option<(Option<PublicStore>, BTreeSet<Digest>)> {
+/// What an anchor of certificates has.
+#[derive(Default)]
+struct Certificates {
+    /// The public store that it is, with how many members that has.
+    store: Option<(PublicStore, usize)>,
+    keys: BTreeSet<Digest>,
+}
+
+fn certificates(record: &AnchorRecord, tenant: &Tenant) -> Option<Certificates> {
     let document: Value = serde_json::from_str(&record.document).ok()?;
     document.get("x509")?;
     let text = json!({ "anchors": [document] }).to_string();
     let read = views::read(&text, tenant, "the anchor").ok()?;
-    let mut store = None;
-    let mut keys = BTreeSet::new();
-    for entry in read.entries() {
-        if let AnchorKind::Certificate(certificate) = &entry.anchor.kind {
-            keys.insert(Digest::of(certificate.public_key_info()));
-            store.clone_from(&entry.anchor.stewardship.public_store);
-        }
-    }
-    Some((store, keys))
+    let members = read.entries().iter().map(|entry| &entry.anchor);
+    let keys = members.clone().filter_map(|anchor| match &anchor.kind {
+        AnchorKind::Certificate(certificate) => Some(Digest::of(certificate.public_key_info())),
+        AnchorKind::ApiKey(_)
+        | AnchorKind::Federation(_)
+        | AnchorKind::Issuer(_)
+        | AnchorKind::Saml(_)
+        | AnchorKind::Ssh(_)
+        | AnchorKind::TrustDomain(_) => None,
+    });
+    let keys = keys.collect();
+    // All members of one document are of one store.
+    let store = members.clone().next()?.stewardship.public_store.clone();
+    Some(Certificates {
+        store: store.map(|store| (store, members.count())),
+        keys,
+    })
 }
 
 /// Bundles of one trust domain are never merged.

@@ -37,7 +37,7 @@ use crate::input::{self, Stop};
 use crate::output;
 pub use anchors::{delete_anchor, import_anchor, list_anchors, put_anchor};
 use arguments::{
-    AdminArguments, AdminCommand, AuthorityArguments, AuthorityCommand, Remote, TenantArguments,
+    AdminArguments, AdminCommand, AuthorityArguments, AuthorityCommand, TenantArguments,
     TenantCommand, TrustDomainArguments, TrustDomainCommand, WhyNotArguments,
 };
 pub use bootstrap::cluster;

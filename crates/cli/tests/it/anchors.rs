@@ -4,6 +4,7 @@ use avouch_testkit::certificate::CertificateForge;
 use avouch_testkit::crl::CrlForge;
 use avouch_testkit::world::{Authority, pem};
 
+use crate::plane::Plane;
 use crate::run::Folder;
 
 fn document(anchors: &[(&str, &str)]) -> String {
@@ -168,4 +169,85 @@ fn a_model_tells_its_three_answers_and_which_anchors_rest_on_it() {
     insta::assert_snapshot!(folder.both(&["model", "show", "pki", "--trust", "trust.yaml"]));
     let unknown = folder.run(&["model", "show", "blockchain"]);
     assert_eq!(unknown.code, 2);
+}
+
+#[test]
+fn the_store_of_this_machine_is_imported_under_its_label_and_its_age_is_listed() {
+    let plane = Plane::start("public-store", &[]);
+    let credential = plane.folder.path().join("avouch-data/operator.jwt");
+    crate::outside::until("there is a credential", || credential.exists());
+    let here = ["anchor", "list", "--trust", "system", "-o", "json"];
+    let here = plane.folder.run(&here);
+    if here.code == 1 {
+        return println!("skipped: the store of this machine: {}", here.err);
+    }
+    let here = here.json()["anchors"].as_array().unwrap().len();
+    assert!(here > 0);
+    let of_tenant = |command: &[&str]| plane.run(&[command, &["--tenant", "demo"]].concat());
+    let import = ["anchor", "import", "web-pki", "--owner", "platform team"];
+    let imported = of_tenant(&import);
+    assert_eq!(imported.code, 0, "{}", imported.err);
+    assert_eq!(imported.out.trim(), "web-pki");
+    let listed = of_tenant(&["anchor", "list", "-o", "json"]).json();
+    let anchor = &listed["anchors"][0];
+    assert_eq!(anchor["store"]["certificates"], here, "{}", anchor["store"]);
+    let text = anchor["anchor"]["x509"].as_str().unwrap();
+
+    // The same and one more, from a file of a month.
+    let root = Authority::root("Example Public Root");
+    let more = format!("{text}{}", pem("CERTIFICATE", &root.certificate));
+    plane.folder.file("roots.pem", more);
+    let from = ["--from", "roots.pem", "--source", "roots of a browser"];
+    let as_of = ["--as-of", "2026-01-31T12:00:00Z"];
+    let imported = of_tenant(&[&import[..], &from, &as_of].concat());
+    assert_eq!(imported.code, 0, "{}", imported.err);
+    let listed = of_tenant(&["anchor", "list"]).out;
+    let told = format!(
+        "public store web-pki: {} certificates of roots of a browser",
+        here + 1
+    );
+    let listed = listed.split_whitespace().collect::<Vec<_>>().join(" ");
+    assert!(
+        listed.contains(&told) && listed.contains("days old"),
+        "{listed}"
+    );
+
+    plane
+        .folder
+        .certificates("leaf.pem", &[&root.server("db.example.com")]);
+    let server = plane.http();
+    let ask = [
+        "verify", "leaf.pem", "--server", &server, "--tenant", "demo",
+    ];
+    let ask = [&ask[..], &["--dns", "db.example.com"]].concat();
+    let decided = plane.folder.run(&ask);
+    assert_eq!(decided.code, 0, "{}{}", decided.out, decided.err);
+    for told in [
+        "of the public store web-pki",
+        "public store web-pki: roots of a browser, as of 2026-01-31T12:00:00Z",
+    ] {
+        let out = decided.out.split_whitespace().collect::<Vec<_>>().join(" ");
+        assert!(out.contains(told), "{told}: {}", decided.out);
+    }
+    let client = plane
+        .folder
+        .run(&[&ask[..], &["--purpose", "client"]].concat());
+    assert_eq!(client.code, 3, "{}", client.out);
+
+    // What is one's own and public too is told.
+    let own = format!(
+        "x509: |\n  {}",
+        pem("CERTIFICATE", &root.certificate).replace('\n', "\n  ")
+    );
+    plane.folder.file("own.yaml", own);
+    let put = of_tenant(&["anchor", "put", "own", "-f", "own.yaml"]);
+    assert_eq!(put.code, 0, "{}", put.err);
+    assert!(
+        put.err.contains("is in the public store web-pki too"),
+        "{}",
+        put.err
+    );
+    // A trust document is no store.
+    let document = of_tenant(&["anchor", "import", "web-pki", "--from", "own.yaml"]);
+    assert_ne!(document.code, 0);
 }

@@ -205,7 +205,7 @@ fn spans_of_a_request_belong_to_the_trace_of_its_caller_and_hold_no_secret() {
 
 /// Has a workload of two identities fetch its tokens.
 fn tokens_of_all_identities(plane: &Plane) {
-    let user = std::process::Command::new("id").arg("-u").output().unwrap();
+    let user = Command::new("id").arg("-u").output().unwrap();
     let user = String::from_utf8(user.stdout).unwrap();
     let selector = format!("unix:uid:{}", user.trim());
     let second = "spiffe://demo.avouch.test/second";

@@ -23,6 +23,7 @@ mod managing;
 mod node_calls;
 mod pins;
 mod public;
+mod public_stores;
 mod put_back;
 mod quarantine;
 mod quotas;

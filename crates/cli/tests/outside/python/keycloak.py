@@ -30,6 +30,19 @@ realm = {
             "directAccessGrantsEnabled": True,
             "serviceAccountsEnabled": True,
             "standardFlowEnabled": False,
+            # Its access tokens are for someone else; without this they are for nobody.
+            "protocolMappers": [
+                {
+                    "name": "for others",
+                    "protocol": "openid-connect",
+                    "protocolMapper": "oidc-audience-mapper",
+                    "config": {
+                        "included.custom.audience": "https://others.test",
+                        "access.token.claim": "true",
+                        "id.token.claim": "false",
+                    },
+                }
+            ],
         }
     ],
     "users": [
