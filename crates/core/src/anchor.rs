@@ -88,10 +88,7 @@ impl Anchor {
             trust_domains, dns, ..
         } = &self.constraints;
         match trust_domain {
-            Some(trust_domain) => {
-                self.is_private(|| format!("SPIFFE IDs of {trust_domain}"))?;
-                self.admits_trust_domain(trust_domain)?;
-            }
+            Some(trust_domain) => self.admits_trust_domain(trust_domain)?,
             None if !trust_domains.is_empty() => {
                 return Err(Reason::AnchorTrustDomain {
                     anchor: self.name.clone(),
@@ -122,7 +119,7 @@ impl Anchor {
 
     /// Whether it is no member of a public store, of which anyone may have a certificate: what those
     /// are for is servers with names of the Web (CA/Browser Forum TLS BR 1.1).
-    fn is_private(&self, what: impl FnOnce() -> String) -> Result<(), Reason> {
+    pub(crate) fn is_private(&self, what: impl FnOnce() -> String) -> Result<(), Reason> {
         match &self.stewardship.public_store {
             None => Ok(()),
             Some(store) => Err(Reason::PublicStore {
@@ -145,10 +142,8 @@ impl Anchor {
         if permitted.is_empty() {
             return match purpose {
                 Purpose::Server => Ok(()),
-                Purpose::Any | Purpose::Client => self.is_private(|| match purpose {
-                    Purpose::Client => "clients".to_owned(),
-                    Purpose::Any | Purpose::Server => "any purpose".to_owned(),
-                }),
+                // What is good for any purpose is good for a client.
+                Purpose::Any | Purpose::Client => self.is_private(|| "clients".to_owned()),
             };
         }
         if permitted.contains(&purpose) {

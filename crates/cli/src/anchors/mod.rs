@@ -105,7 +105,7 @@ fn anchor_json(anchor: &Anchor) -> Value {
         | AnchorKind::Ssh(_)
         | AnchorKind::TrustDomain(_) => Value::Null,
     };
-    json!({
+    let mut told = json!({
         "name": anchor.name,
         "kind": anchor.kind.name(),
         "key": changes::key_of(anchor),
@@ -122,13 +122,17 @@ fn anchor_json(anchor: &Anchor) -> Value {
             "purposes": purposes,
             "path_length": constraints.path_length,
         },
-        "store": stewardship.public_store.as_ref().map(|store| json!({
+        "source": anchor.source,
+    });
+    if let (Some(store), Some(members)) = (&stewardship.public_store, told.as_object_mut()) {
+        let store = json!({
             "label": store.label.name(),
             "source": store.source,
             "as_of": store.as_of.map(|time| time.to_string()),
-        })),
-        "source": anchor.source,
-    })
+        });
+        members.insert("store".to_owned(), store);
+    }
+    told
 }
 
 fn crl_json(crl: &Crl) -> Value {

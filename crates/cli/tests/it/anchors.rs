@@ -2,6 +2,7 @@
 
 use avouch_testkit::certificate::CertificateForge;
 use avouch_testkit::crl::CrlForge;
+use avouch_testkit::https::VALID;
 use avouch_testkit::world::{Authority, pem};
 
 use crate::plane::Plane;
@@ -212,9 +213,8 @@ fn the_store_of_this_machine_is_imported_under_its_label_and_its_age_is_listed()
         "{listed}"
     );
 
-    plane
-        .folder
-        .certificates("leaf.pem", &[&root.server("db.example.com")]);
+    let leaf = CertificateForge::server("db.example.com").valid(VALID.0, VALID.1);
+    plane.folder.certificates("leaf.pem", &[&root.issue(leaf)]);
     let server = plane.http();
     let ask = [
         "verify", "leaf.pem", "--server", &server, "--tenant", "demo",

@@ -34,7 +34,7 @@ fn every_trust_document_that_is_shown_can_be_read_whole() {
     let folder = Folder::new("documents_trust");
     let text = document("trust-documents.md");
     let shown = [blocks(&text, "yaml"), blocks(&text, "json")].concat();
-    assert_eq!(shown.len(), 8);
+    assert_eq!(shown.len(), 9);
     for document in shown {
         folder.file("trust", &document);
         let ran = folder.run(&["anchor", "list", "--trust", "trust"]);

@@ -2,6 +2,7 @@
 
 use avouch_testkit::certificate::CertificateForge;
 use avouch_testkit::extension::{self, KeyUsage};
+use avouch_testkit::https::VALID;
 use avouch_testkit::key::Key;
 use avouch_testkit::name::GeneralName;
 use avouch_testkit::world::{Authority, pem};
@@ -35,12 +36,20 @@ fn machine(root: &Authority) -> Vec<u8> {
     let key = Key::ed25519(HOST);
     let usages = [extension::SERVER_AUTH, extension::CLIENT_AUTH];
     let forge = CertificateForge::bare(HOST, &key)
+        .valid(VALID.0, VALID.1)
         .with(extension::key_usage(&[KeyUsage::DigitalSignature]))
         .with(extension::extended_key_usage(&usages))
         .with(extension::subject_alternative_names(&[GeneralName::dns(
             HOST,
         )]));
     root.issue(forge)
+}
+
+/// A workload of the tenant, as far as its certificate says.
+fn workload(root: &Authority) -> Vec<u8> {
+    let key = Key::ed25519("workload");
+    let forge = CertificateForge::svid("spiffe://one.test/db", &key);
+    root.issue(forge.valid(VALID.0, VALID.1))
 }
 
 fn certificate(der: &[u8]) -> String {
@@ -60,7 +69,8 @@ fn asked(registry: &Registry, leaf: &[u8], more: Value) -> Value {
 
 fn of_server(registry: &Registry, root: &Authority) -> Value {
     let more = json!({"profile": "webpki", "purpose": "server", "expect": {"dns": HOST}});
-    asked(registry, &root.server(HOST), more)
+    let leaf = CertificateForge::server(HOST).valid(VALID.0, VALID.1);
+    asked(registry, &root.issue(leaf), more)
 }
 
 fn listed(registry: &Registry) -> Value {
@@ -90,7 +100,7 @@ fn a_public_store_vouches_neither_for_clients_nor_for_workloads() {
     let registry = Registry::new();
     let root = store(&registry);
     let machine = machine(&root);
-    let svid = root.svid("spiffe://one.test/db");
+    let svid = workload(&root);
     for (leaf, more) in [
         (&machine, json!({"profile": "private", "purpose": "client"})),
         (&machine, json!({"profile": "private", "purpose": "any"})),

@@ -301,6 +301,9 @@ fn anchor_admits(
     question: &Question,
 ) -> Result<(), Reason> {
     anchor.admits(&question.tenant, question.now)?;
+    if let Some(id) = spiffe_id {
+        anchor.is_private(|| format!("SPIFFE IDs of {}", id.trust_domain()))?;
+    }
     anchor.admits_purpose(question.purpose)?;
     let intermediates = cas.iter().skip(1).filter(|ca| !ca.is_self_issued()).count();
     anchor.admits_path_length(u32::try_from(intermediates).unwrap_or(u32::MAX))?;
