@@ -50,32 +50,13 @@ fn accepted(page: &mut Page, verdict: &Value, detail: Detail) {
         kind(&anchor),
         text(&anchor, "name")
     );
-    let store = anchor.get("store").filter(|store| store.is_object());
-    let end = match store {
+    let end = match store_of(&anchor) {
         Some(store) => format!("{end}, of the public store {}", text(store, "label")),
         None => end,
     };
     page.line(&format!("  {}{end}", branch(path.len() + 1)));
     page.gap();
-    let named = format!("{}, key {}", text(&anchor, "name"), text(&anchor, "key_id"));
-    page.field(0, COLUMN, "anchor", &named);
-    for name in [
-        "owner",
-        "reason",
-        "added",
-        "expires",
-        "key_origin",
-        "source",
-    ] {
-        if anchor.get(name).is_some_and(Value::is_string) {
-            page.field(2, COLUMN - 2, &name.replace('_', " "), &text(&anchor, name));
-        }
-    }
-    if let Some(store) = store {
-        let [label, source, as_of] = ["label", "source", "as_of"].map(|name| text(store, name));
-        let told = format!("public store {label}: {source}, as of {as_of}");
-        page.field(2, COLUMN - 2, "store", &told);
-    }
+    stewardship(page, &anchor);
     let of = format!(
         "{} of tenant {}, decided by {}",
         kind(identity),
@@ -99,6 +80,34 @@ fn accepted(page: &mut Page, verdict: &Value, detail: Detail) {
         checks(page, verdict);
     }
     page.field(0, COLUMN, "decision", &text(verdict, "decision"));
+}
+
+/// Who answers for the anchor, why it is there, since when and until when.
+fn stewardship(page: &mut Page, anchor: &Value) {
+    let named = format!("{}, key {}", text(anchor, "name"), text(anchor, "key_id"));
+    page.field(0, COLUMN, "anchor", &named);
+    for name in [
+        "owner",
+        "reason",
+        "added",
+        "expires",
+        "key_origin",
+        "source",
+    ] {
+        if anchor.get(name).is_some_and(Value::is_string) {
+            page.field(2, COLUMN - 2, &name.replace('_', " "), &text(anchor, name));
+        }
+    }
+    if let Some(store) = store_of(anchor) {
+        let [label, source, as_of] = ["label", "source", "as_of"].map(|name| text(store, name));
+        let told = format!("public store {label}: {source}, as of {as_of}");
+        page.field(2, COLUMN - 2, "store", &told);
+    }
+}
+
+/// The public store that an anchor is of.
+fn store_of(anchor: &Value) -> Option<&Value> {
+    anchor.get("store").filter(|store| store.is_object())
 }
 
 fn checks(page: &mut Page, verdict: &Value) {
