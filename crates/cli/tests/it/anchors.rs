@@ -247,7 +247,7 @@ fn the_store_of_this_machine_is_imported_under_its_label_and_its_age_is_listed()
         "{}",
         put.err
     );
-    // A trust document is no store.
+    // What is no certificates is no store.
     let document = of_tenant(&["anchor", "import", "web-pki", "--from", "own.yaml"]);
     assert_ne!(document.code, 0);
 }

@@ -448,20 +448,8 @@ impl ApiServer {
         let folder = issuing.folder().join("kubernetes");
         fs::create_dir_all(&folder).unwrap();
         let file = |name: &str| folder.join(name).to_str().unwrap().to_owned();
-        let [clients, peers, port] = [free_port(), free_port(), free_port()];
-        let [clients, peers] = [clients, peers].map(|port| format!("http://127.0.0.1:{port}"));
-        let mut command = Command::new(etcd);
-        command
-            .args(["--data-dir", &file("etcd"), "--log-level", "error"])
-            .args(["--listen-client-urls", &clients])
-            .args(["--advertise-client-urls", &clients])
-            .args(["--listen-peer-urls", &peers])
-            .args(["--initial-advertise-peer-urls", &peers])
-            .args(["--initial-cluster", &format!("default={peers}")]);
-        let mut store = Running::start(command, folder.join("etcd.log"));
-        let health = format!("{clients}/health");
-        store.until("etcd serves", || status(&[&health], "x") == "200");
-
+        let (store, clients) = etcd_in(&folder, etcd);
+        let port = free_port();
         let key = file("service-accounts.pem");
         let mut make = Command::new("openssl");
         make.args(["genpkey", "-algorithm", "EC", "-pkeyopt"]);
@@ -525,6 +513,26 @@ impl ApiServer {
         });
         Ok(Box::new(this))
     }
+}
+
+/// The store of the API server, and where it serves.
+fn etcd_in(folder: &Path, program: PathBuf) -> (Running, String) {
+    let address = || format!("http://127.0.0.1:{}", free_port());
+    let (clients, peers) = (address(), address());
+    let mut command = Command::new(program);
+    command
+        .arg("--data-dir")
+        .arg(folder.join("etcd"))
+        .args(["--log-level", "error"])
+        .args(["--listen-client-urls", &clients])
+        .args(["--advertise-client-urls", &clients])
+        .args(["--listen-peer-urls", &peers])
+        .args(["--initial-advertise-peer-urls", &peers])
+        .args(["--initial-cluster", &format!("default={peers}")]);
+    let mut store = Running::start(command, folder.join("etcd.log"));
+    let health = format!("{clients}/health");
+    store.until("etcd serves", || status(&[&health], "x") == "200");
+    (store, clients)
 }
 
 /// The server and its store, which take minutes to build the first time.
