@@ -131,6 +131,7 @@ impl From<Conflict> for Refused {
             conflict @ (Conflict::TenantTaken(_)
             | Conflict::Misplaced { .. }
             | Conflict::TrustDomainTaken(_)
+            | Conflict::TenantInUse(_)
             | Conflict::TrustDomainInUse(_)
             | Conflict::Moved { .. }
             | Conflict::IntentTaken(_)) => Reason::IssueConflict {

@@ -125,6 +125,12 @@ impl Silence {
 }
 
 impl Asking {
+    /// Forgets what was asked for a tenant.
+    pub(crate) fn forget_tenant(&self, tenant: &TenantId) {
+        self.known.forget_tenant(tenant);
+        self.silent.forget_tenant(tenant);
+    }
+
     /// Keeps what came of asking.
     fn keep(
         &self,

@@ -59,6 +59,7 @@ mod quotas;
 mod reach;
 mod readers;
 mod remembered;
+mod removal;
 pub mod revocations;
 pub mod run;
 pub mod settings;

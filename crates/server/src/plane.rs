@@ -1,7 +1,8 @@
 //! All tenants of the deployment, in memory, behind one door.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
+use std::sync::atomic::Ordering;
 use std::sync::{Arc, MutexGuard, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 use std::time::Duration;
 
@@ -87,6 +88,8 @@ pub struct Plane {
 struct Tenants {
     by_id: BTreeMap<TenantId, Arc<Tenant>>,
     by_domain: BTreeMap<TrustDomain, TenantId>,
+    /// Counts those that were removed.
+    taken_out: u64,
 }
 
 /// From which number to which the last change of a tenant was raised.
@@ -226,9 +229,8 @@ impl Plane {
 
     /// How many tenants have their authorities opened.
     pub fn opened_tenants(&self) -> usize {
-        let tenants = self.tenants();
-        let open = tenants.by_id.values().filter(|one| one.held().is_open());
-        open.count()
+        let all = self.all_tenants();
+        all.iter().filter(|one| one.held().is_open()).count()
     }
 
     /// The tenant and all below it, by name.
@@ -469,13 +471,16 @@ impl Plane {
 
     fn catch_up(&self, tenant: &Tenant) -> Result<Concerned, Fault> {
         let held = tenant.read(|snapshot| snapshot.sequence);
-        match self.store.changes_after(tenant.id(), held)? {
-            Some(feed) => tenant.follow(feed),
-            None => {
-                tenant.hold_anew(self.store.load(tenant.id())?)?;
-                Ok(Concerned::everyone())
-            }
+        let Some(feed) = self.store.changes_after(tenant.id(), held)? else {
+            tenant.hold_anew(self.store.load(tenant.id())?)?;
+            return Ok(Concerned::everyone());
+        };
+        let is_none = feed.head == Sequence::START && held > feed.head;
+        if is_none || feed.begins > held {
+            self.forget_gone()?;
+            return Ok(Concerned::default());
         }
+        tenant.follow(feed)
     }
 
     /// Follows what other servers have stored.
@@ -484,7 +489,15 @@ impl Plane {
     ///
     /// What failed on our side; then what is held stays as it is.
     pub fn follow_store(&self) -> Result<(), Fault> {
-        self.follow_heads(self.store.heads(&OPERATOR)?)
+        // In this order: what is added meanwhile is not taken for gone.
+        let held: Vec<TenantId> = self.tenants().by_id.keys().cloned().collect();
+        let heads = self.store.heads(&OPERATOR)?;
+        let is_gone = held.iter().any(|id| !heads.contains_key(id));
+        self.follow_heads(heads)?;
+        match is_gone {
+            true => self.forget_gone(),
+            false => Ok(()),
+        }
     }
 
     /// Follows what other servers store as soon as they have, for as long as `at_most`.
@@ -502,8 +515,10 @@ impl Plane {
                 Some(tenant) if tenant.read(|snapshot| snapshot.sequence) > head => {
                     // Perhaps this server has changed it since that number was read.
                     let held = tenant.read(|snapshot| snapshot.sequence);
-                    if self.store.heads(&OPERATOR)?.get(&id) < Some(&held) {
-                        return self.start_anew();
+                    match self.store.heads(&OPERATOR)?.get(&id) {
+                        None => self.forget_gone()?,
+                        Some(head) if *head < held => return self.start_anew(),
+                        Some(_) => {}
                     }
                 }
                 Some(tenant) if tenant.read(|snapshot| snapshot.sequence) < head => {
@@ -600,7 +615,7 @@ impl Plane {
         Ok(self.store.heads(&OPERATOR)?)
     }
 
-    fn open_new_tenants(&self) -> Result<(), Fault> {
+    pub(crate) fn open_new_tenants(&self) -> Result<(), Fault> {
         for record in self.store.tenants(&OPERATOR)? {
             if self.tenant(&record.id).is_none() {
                 let tenant = self.open_tenant(record, None)?;
@@ -630,8 +645,8 @@ impl Plane {
         let records = self.store.tenants(&OPERATOR)?;
         {
             let mut tenants = self.tenants_mut();
-            let is_there = |id: &TenantId| records.iter().any(|record| record.id == *id);
-            tenants.by_id.retain(|id, _| is_there(id));
+            let is_there = |one: &Arc<Tenant>| records.iter().any(|record| one.is(record));
+            tenants.by_id.retain(|_, tenant| is_there(tenant));
             tenants.by_domain.clear();
         }
         for record in records {
@@ -670,15 +685,54 @@ impl Plane {
     }
 
     fn note_domains(&self, tenant: &Tenant) {
-        let named = |id: &TrustDomain| self.tenants().by_domain.contains_key(id);
-        let new: Vec<TrustDomain> = tenant.read(|snapshot| {
-            let names = snapshot.trust_domains.keys();
-            names.filter(|name| !named(name)).cloned().collect()
-        });
-        if !new.is_empty() {
-            let owned = new.into_iter().map(|name| (name, tenant.id().clone()));
-            self.tenants_mut().by_domain.extend(owned);
+        let names: BTreeSet<TrustDomain> =
+            tenant.read(|snapshot| snapshot.trust_domains.keys().cloned().collect());
+        let noted = tenant.noted_domains.swap(names.len(), Ordering::Relaxed);
+        let is_noted = {
+            let tenants = self.tenants();
+            let mut named = names.iter();
+            noted == names.len() && named.all(|name| tenants.by_domain.contains_key(name))
+        };
+        if is_noted {
+            return;
         }
+        let mut tenants = self.tenants_mut();
+        let held = tenants.by_id.get(tenant.id());
+        if !held.is_some_and(|held| std::ptr::eq(held.as_ref(), tenant)) {
+            return;
+        }
+        tenants
+            .by_domain
+            .retain(|name, owner| owner != tenant.id() || names.contains(name));
+        let owned = names.into_iter().map(|name| (name, tenant.id().clone()));
+        tenants.by_domain.extend(owned);
+    }
+
+    /// Holds a tenant no more.
+    pub(crate) fn take_out(&self, tenant: &Arc<Tenant>) {
+        let mut tenants = self.tenants_mut();
+        let held = tenants.by_id.get(tenant.id());
+        if held.is_some_and(|held| Arc::ptr_eq(held, tenant)) {
+            tenants.by_id.remove(tenant.id());
+            tenants.by_domain.retain(|_, owner| owner != tenant.id());
+            tenants.taken_out += 1;
+        }
+    }
+
+    /// Whether this tenant is held, and not another of its name.
+    pub(crate) fn holds(&self, tenant: &Arc<Tenant>) -> bool {
+        let held = self.tenant(tenant.id());
+        held.is_some_and(|held| Arc::ptr_eq(&held, tenant))
+    }
+
+    /// How many tenants were held once and are no more.
+    pub(crate) fn taken_out(&self) -> u64 {
+        self.tenants().taken_out
+    }
+
+    /// Wakes all nodes that follow the tenant, or one above it.
+    pub(crate) fn tell_everyone(&self, tenant: &Tenant) {
+        self.tell(tenant, &Concerned::everyone());
     }
 
     /// Wakes those whom a change concerns among the nodes that follow the tenant, or one above it.

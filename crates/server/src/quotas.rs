@@ -157,6 +157,16 @@ impl Plane {
     ///
     /// `issue.not_permitted`.
     pub(crate) fn permit_quota(&self, caller: &Caller, tenant: &Tenant) -> Result<(), Reason> {
+        self.permit_above(caller, tenant, "its own quota")
+    }
+
+    /// Whether `caller` may change `what` of a tenant: who may change tenants where it stands.
+    pub(crate) fn permit_above(
+        &self,
+        caller: &Caller,
+        tenant: &Tenant,
+        what: &'static str,
+    ) -> Result<(), Reason> {
         let above = tenant.parent().and_then(|parent| self.tenant(parent));
         // Above the root there is nobody.
         let is_root = tenant.parent().is_none();
@@ -170,7 +180,7 @@ impl Plane {
         Err(Reason::IssueNotPermitted {
             subject: caller.id.to_string(),
             verb: Verb::Write.name(),
-            noun: "its own quota",
+            noun: what,
         })
     }
 

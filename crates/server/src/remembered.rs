@@ -99,6 +99,11 @@ impl<K: Ord + Clone, V> Remembered<K, V> {
         }
     }
 
+    /// Forgets all that is kept of a tenant.
+    pub(crate) fn forget_tenant(&self, tenant: &TenantId) {
+        self.lock().remove(tenant);
+    }
+
     /// Keeps nothing of this name any more.
     pub(crate) fn forget(&self, tenant: &TenantId, name: &K) {
         if let Some(held) = self.lock().get_mut(tenant) {

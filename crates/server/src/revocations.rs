@@ -239,7 +239,7 @@ impl Plane {
     }
 
     /// The intents of what has not ended yet, those of which this holds.
-    fn live(
+    pub(crate) fn live(
         &self,
         tenant: &Tenant,
         is_meant: impl Fn(&IntentRow) -> bool,

@@ -242,6 +242,7 @@ async fn forget_uses(plane: Arc<Plane>) {
         let plane = Arc::clone(&plane);
         let forgotten = blocking(move || {
             plane.forget_uses()?;
+            plane.clear_removed()?;
             plane.forget_endings()?;
             plane.forget_notices()?;
             plane.forget_join_tokens()

@@ -1,6 +1,7 @@
 //! One tenant in memory.
 
 use std::collections::{BTreeMap, VecDeque};
+use std::sync::atomic::AtomicUsize;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
 use avouch_core::ended::Endings;
@@ -9,7 +10,7 @@ use avouch_core::time::Time;
 use avouch_issuer::signer::Origin;
 use avouch_store::{
     AnchorId, AuthorityId, AuthorityState, Change, Feed, Key, Object, Sequence, SignalKey,
-    SignalKind, SignalRecord, Snapshot, TenantKind, TenantRecord,
+    SignalKind, SignalRecord, Snapshot, TenantKind, TenantRecord, WrappedKey,
 };
 use tokio::sync::watch;
 
@@ -37,6 +38,10 @@ pub struct Tenant {
     parent: Option<TenantId>,
     kind: TenantKind,
     created: Time,
+    /// Tells it from another that had its name before.
+    wrapped: WrappedKey,
+    /// How many of its trust domains were noted as its own.
+    pub(crate) noted_domains: AtomicUsize,
     pub(crate) keys: Arc<Keys>,
     held: RwLock<Held>,
     /// Whoever changes the tenant holds it until memory has followed the store.
@@ -109,6 +114,8 @@ impl Tenant {
             parent: record.parent,
             kind: record.kind,
             created: record.created,
+            wrapped: record.key,
+            noted_domains: AtomicUsize::new(0),
             keys,
             held: RwLock::new(held),
             changing: Mutex::new(()),
@@ -138,6 +145,11 @@ impl Tenant {
     /// Since when it is here.
     pub fn created(&self) -> Time {
         self.created
+    }
+
+    /// Whether it is this one, and not another of the same name.
+    pub(crate) fn is(&self, record: &TenantRecord) -> bool {
+        self.id == record.id && self.wrapped == record.key
     }
 
     /// The trust domain that it had first: what stands for the tenant stays so when more are added.

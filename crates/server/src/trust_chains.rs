@@ -75,6 +75,13 @@ struct Known {
     at: Time,
 }
 
+impl Chains {
+    /// Forgets the chains of a tenant.
+    pub(crate) fn forget_tenant(&self, tenant: &TenantId) {
+        self.known.forget_tenant(tenant);
+    }
+}
+
 impl Default for Chains {
     fn default() -> Self {
         Self {

@@ -217,6 +217,9 @@ impl fmt::Display for Sequence {
 pub struct Feed {
     /// Up to where it goes; ask for what is after this next.
     pub head: Sequence,
+    /// The number with which the tenant began, if one of its name was here before: what was seen
+    /// before that is of another.
+    pub begins: Sequence,
     /// The last change of every object that has changed, each with its number, in the order of the
     /// numbers and never part of a call without the rest. What was changed more than once is here
     /// once.

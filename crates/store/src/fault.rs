@@ -77,6 +77,9 @@ pub enum Conflict {
         /// Below which tenant.
         parent: Option<TenantId>,
     },
+    /// Other tenants stand below it.
+    #[error("the tenant `{0}` still has others below it")]
+    TenantInUse(TenantId),
     /// The trust domain belongs, or once belonged, to another tenant.
     #[error("the trust domain `{0}` belongs to someone else")]
     TrustDomainTaken(TrustDomain),

@@ -43,6 +43,7 @@ pub use change::{Change, Feed, Key, Object, Sequence, Snapshot};
 pub use fault::{Conflict, Fault};
 pub use follower::{Followers, Report};
 pub use intent::{CredentialKind, IntentRow};
+pub use keyring::WrappedKey;
 pub use names::{
     AdminId, AnchorId, AttestorId, AuthorityId, EgressId, EntryId, IntentId, IssuerId, JoinTokenId,
     NameId, NodeId, RuleId, ServerId, SignalId, TallyId,

@@ -73,16 +73,20 @@ impl Plan {
 }
 
 /// The rows that have changed, as an engine finds them.
+#[derive(Default)]
 pub(crate) struct Changed {
     /// The number of the last change of the tenant.
     pub(crate) head: Sequence,
+    /// The number with which it began.
+    pub(crate) begins: Sequence,
     /// Each row and the number of its last change.
     pub(crate) rows: Vec<(Sequence, Row)>,
 }
 
 /// Puts the rows of a feed into an order in which they can be followed: by number, and within one
 /// what others need is put first and removed last.
-pub(crate) fn feed(Changed { head, rows }: Changed) -> Result<Feed, Fault> {
+pub(crate) fn feed(changed: Changed) -> Result<Feed, Fault> {
+    let Changed { head, begins, rows } = changed;
     let mut puts = BTreeMap::new();
     let mut removals = BTreeMap::new();
     for (sequence, row) in rows {
@@ -99,5 +103,9 @@ pub(crate) fn feed(Changed { head, rows }: Changed) -> Result<Feed, Fault> {
         .map(|((sequence, _), change)| (sequence, change))
         .collect();
     changes.sort_by_key(|(sequence, _)| *sequence);
-    Ok(Feed { head, changes })
+    Ok(Feed {
+        head,
+        begins,
+        changes,
+    })
 }

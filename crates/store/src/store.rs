@@ -40,6 +40,22 @@ pub trait Store: Send + Sync {
     /// is taken by a tenant that differs in anything.
     fn add_tenant(&self, operator: &Operator, tenant: &TenantRecord) -> Result<(), Fault>;
 
+    /// Removes tenants with all that they own, those that have not changed since the number beside
+    /// their name: all of them or none. Their keys are gone with that, and so is all that these
+    /// sealed. A tenant of such a name may be added again below the same one as before, and has
+    /// nothing of the one that was there; its trust domains stay its own name's for ever.
+    ///
+    /// Conflicts when one does not exist or has changed, and when another is left below one of them.
+    fn remove_tenants(
+        &self,
+        operator: &Operator,
+        tenants: &[(TenantId, Sequence)],
+    ) -> Result<(), Fault>;
+
+    /// Clears away what tenants owned that were removed: some thousands of rows at a time. Returns
+    /// how many, which is 0 when nothing is left. Nobody sees any of it anyway.
+    fn clear_removed(&self, operator: &Operator) -> Result<u64, Fault>;
+
     /// All tenants, by name.
     fn tenants(&self, operator: &Operator) -> Result<Vec<TenantRecord>, Fault>;
 

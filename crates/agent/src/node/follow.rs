@@ -63,7 +63,12 @@ async fn once(shared: &Arc<Shared>) -> Result<(), Status> {
             continue;
         }
         let is_distrust = update.distrust.is_some();
+        let is_gone = update.gone;
         let arrived = shared.holdings_mut().follow(update);
+        if is_gone {
+            shared.tell();
+            continue;
+        }
         let Some((tenant, sequence)) = arrived.whole else {
             continue;
         };

@@ -219,6 +219,15 @@ pub enum TenantCommand {
         #[arg(long, value_name = "NAME")]
         trust_domain: Option<String>,
     },
+    /// Remove a tenant and all below it, with all that they have
+    #[command(visible_alias = "remove", after_help = TENANT_DELETE_EXAMPLES)]
+    Delete {
+        /// Its name
+        name: String,
+        /// How it is confirmed what goes.
+        #[command(flatten)]
+        removal: Removal,
+    },
     /// The tenants in which you have a role
     #[command(after_help = "Examples:\n  avouch tenant list\n  avouch tenant list -o json")]
     List,
@@ -265,10 +274,43 @@ pub enum TrustDomainCommand {
         /// Its name
         name: String,
     },
+    /// Remove a trust domain with its authorities and all that is in it
+    #[command(visible_alias = "remove", after_help = TRUST_DOMAIN_DELETE_EXAMPLES)]
+    Delete {
+        /// Its name
+        name: String,
+        /// How it is confirmed what goes.
+        #[command(flatten)]
+        removal: Removal,
+    },
     /// The trust domains of the tenant
     #[command(after_help = "Examples:\n  avouch trust-domain list --tenant demo")]
     List,
 }
+
+/// How it is confirmed what goes.
+#[derive(Args, Debug)]
+pub struct Removal {
+    /// The tenants and trust domains that go, with commas between; what goes is refused to go else,
+    /// unless nothing of it is in use
+    #[arg(long, value_name = "NAMES")]
+    pub confirm: Option<String>,
+    /// Only tell what would go
+    #[arg(long)]
+    pub dry_run: bool,
+}
+
+const TENANT_DELETE_EXAMPLES: &str = "\
+Examples:
+  avouch tenant delete shop --dry-run
+  avouch tenant delete shop --confirm shop,shop.example.com
+
+How to go on: docs/how-to/remove.md";
+
+const TRUST_DOMAIN_DELETE_EXAMPLES: &str = "\
+Examples:
+  avouch trust-domain delete old.example.com --tenant shop --dry-run
+  avouch trust-domain delete old.example.com --tenant shop --confirm old.example.com";
 
 /// Commands on registration entries.
 #[derive(Debug, Subcommand)]

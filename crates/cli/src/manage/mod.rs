@@ -37,7 +37,7 @@ use crate::input::{self, Stop};
 use crate::output;
 pub use anchors::{delete_anchor, import_anchor, list_anchors, put_anchor};
 use arguments::{
-    AdminArguments, AdminCommand, AuthorityArguments, AuthorityCommand, TenantArguments,
+    AdminArguments, AdminCommand, AuthorityArguments, AuthorityCommand, Removal, TenantArguments,
     TenantCommand, TrustDomainArguments, TrustDomainCommand, WhyNotArguments,
 };
 pub use bootstrap::cluster;
@@ -130,6 +130,10 @@ pub fn tenant(arguments: &TenantArguments, common: &Common) -> Result<Exit, Faul
             }
             tell_one(common, &answer, &QUOTA)
         }
+        TenantCommand::Delete { name, removal } => {
+            let path = format!("/v1/tenants/{}", segment(name)?);
+            remove(&client, &path, removal, common)
+        }
         TenantCommand::Create {
             name,
             parent,
@@ -148,6 +152,32 @@ pub fn tenant(arguments: &TenantArguments, common: &Common) -> Result<Exit, Faul
     }
 }
 
+/// Removes what is at an address, or tells what would go with it.
+fn remove(client: &Client, path: &str, removal: &Removal, common: &Common) -> Result<Exit, Fault> {
+    const GOES: [Column; 4] = [
+        ("GOES", "what"),
+        ("NAME", "name"),
+        ("COUNT", "count"),
+        ("LIVES UNTIL", "until"),
+    ];
+    let answer = if removal.dry_run {
+        client.get(&format!("{path}/removal"))?
+    } else {
+        let confirmed = removal.confirm.as_deref();
+        let fits = |byte: u8| byte.is_ascii_alphanumeric() || b"._-,".contains(&byte);
+        let query = match confirmed {
+            Some(names) if names.bytes().all(fits) => format!("?confirm={names}"),
+            Some(_) => {
+                let usage = "--confirm is names with commas between, and nothing else";
+                return Err(Fault::Usage(usage.to_owned()));
+            }
+            None => String::new(),
+        };
+        client.delete(&format!("{path}{query}"))?
+    };
+    tell_list(common, &answer, "goes", &GOES)
+}
+
 const TRUST_DOMAIN: [Column; 2] = [("NAME", "name"), ("CREATED", "created")];
 
 /// `trust-domain`.
@@ -158,6 +188,10 @@ pub fn trust_domain(arguments: &TrustDomainArguments, common: &Common) -> Result
         TrustDomainCommand::List => {
             let answer = client.get(&path)?;
             tell_list(common, &answer, "trust_domains", &TRUST_DOMAIN)
+        }
+        TrustDomainCommand::Delete { name, removal } => {
+            let path = format!("{path}/{}", segment(name)?);
+            remove(&client, &path, removal, common)
         }
         TrustDomainCommand::Create { name } => {
             let answer = client.post(&path, &json!({ "name": name }))?;

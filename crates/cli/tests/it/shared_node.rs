@@ -269,6 +269,46 @@ fn a_tenant_that_may_not_select_a_workload_is_none_of_its_identities() {
 }
 
 #[test]
+fn a_tenant_that_is_removed_takes_its_identities_from_running_workloads() {
+    let shared = Shared::start("shared-removed");
+    shared.register("one", &[]);
+    shared.register("two", &[]);
+    shared.bundles(&["one.test", "two.test"]);
+    let told = shared.plane.run(&["tenant", "delete", "one", "--dry-run"]);
+    assert!(told.out.contains("registration entries"), "{}", told.out);
+    let refused = shared.plane.run(&["tenant", "delete", "one"]);
+    assert_eq!(refused.code, 3, "{}", refused.err);
+    assert!(
+        refused.err.contains("--confirm one,one.test"),
+        "{}",
+        refused.err
+    );
+    shared.run(
+        "",
+        &["tenant", "delete", "one", "--confirm", "one,one.test"],
+    );
+    shared.bundles(&["two.test"]);
+    let ran = shared.plane.run(&["fetch", "x509", "-o", "json"]);
+    let svids = ran.json()["svids"].as_array().unwrap().clone();
+    assert_eq!(svids.len(), 1, "{}", ran.out);
+    assert_eq!(svids[0]["spiffe_id"], "spiffe://two.test/web");
+    // A trust domain of its own goes likewise, and then nothing is left.
+    let ran = [
+        "trust-domain",
+        "remove",
+        "two.test",
+        "--confirm",
+        "two.test",
+    ];
+    shared.run("two", &ran);
+    let none = eventually(|| {
+        let ran = shared.plane.run(&["fetch", "x509", "-o", "json"]);
+        (ran.code != 0).then_some(ran)
+    });
+    assert!(none.is_some(), "the workload has an identity still");
+}
+
+#[test]
 fn an_anchor_that_has_ended_or_is_believed_within_bounds_is_none_of_a_workload() {
     let shared = Shared::start("shared-ended");
     let ends = Time::from_unix(now() + 12).to_string();

@@ -1198,6 +1198,10 @@ catalogue! {
             "What waits for release of {issuer} is {found}, and {named} was looked at.",
             fix: "Look at what waits now with `avouch issuer show`, and release that by its `etag`.",
             spec: "docs/how-to/issuers.md";
+        IssueRemovalUnconfirmed { what: String, goes: String, confirm: String } = "issue.removal_unconfirmed",
+            "With the {what} would go {goes}.",
+            fix: "Look at what goes (`--dry-run`), and name the tenants and trust domains of it: `--confirm {confirm}`.",
+            spec: "docs/how-to/remove.md";
         IssueRequest { detail: String } = "issue.request_malformed",
             "The certification request cannot be read: {detail}.",
             fix: "Send a PKCS#10 request as DER, as `openssl req -new -outform DER` makes one.",

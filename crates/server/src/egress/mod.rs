@@ -58,6 +58,14 @@ pub(crate) struct Known {
 }
 
 impl Egresses {
+    /// Forgets the APIs of a tenant.
+    pub(crate) fn forget_tenant(&self, tenant: &TenantId) {
+        let mut read = self.read.lock().unwrap_or_else(PoisonError::into_inner);
+        read.retain(|(of, _), _| of != tenant);
+        let mut counted = self.counted.lock().unwrap_or_else(PoisonError::into_inner);
+        counted.retain(|(of, _, _, _), _| of != tenant);
+    }
+
     pub(crate) fn calling(permitted: Permitted) -> Self {
         Self {
             read: Mutex::default(),

@@ -80,6 +80,11 @@ pub(super) fn after(
 }
 
 impl States {
+    /// Forgets the relations of a tenant.
+    pub(crate) fn forget_tenant(&self, tenant: &TenantId) {
+        self.lock().unstored.retain(|(of, _), _| of != tenant);
+    }
+
     /// How it goes with a relation.
     pub(crate) fn of(
         &self,

@@ -321,6 +321,7 @@ fn status_of_issue(code: &str) -> Option<StatusCode> {
         | "issue.entry_expired"
         | "issue.entry_unfilled"
         | "issue.release_stale"
+        | "issue.removal_unconfirmed"
         | "issue.revocation_untold" => StatusCode::CONFLICT,
         "issue.audience_invalid"
         | "issue.authority_expired"

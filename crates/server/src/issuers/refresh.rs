@@ -63,6 +63,19 @@ pub(crate) struct Refreshing {
     pub(super) watched: Watched,
 }
 
+impl Refreshing {
+    /// Forgets the issuers of a tenant.
+    pub(crate) fn forget_tenant(&self, tenant: &TenantId) {
+        let mut attempts = self.attempts.lock().unwrap_or_else(PoisonError::into_inner);
+        attempts.retain(|(of, _), _| of != tenant);
+        let mut uses = self.uses.lock().unwrap_or_else(PoisonError::into_inner);
+        uses.retain(|((of, _), _), _| of != tenant);
+        let mut at_work = self.at_work.lock().unwrap_or_else(PoisonError::into_inner);
+        at_work.retain(|(of, _), _| of != tenant);
+        self.watched.forget_tenant(tenant);
+    }
+}
+
 /// Since when something can be looked for again.
 struct PutOff {
     from: Time,

@@ -28,6 +28,27 @@ pub(super) struct Following {
     pub(super) stopping: watch::Receiver<bool>,
 }
 
+/// How far a node has been told.
+struct Told {
+    positions: BTreeMap<TenantId, Position>,
+    /// How many tenants had been removed when it was told last which of them are no more.
+    taken_out: Option<u64>,
+}
+
+impl Told {
+    /// As a node says that it was, before.
+    fn claimed(first: &FollowRequest) -> Self {
+        let held = first.held.iter();
+        let positions = held.filter_map(|(name, sequence)| {
+            Some((TenantId::parse(name)?, Position::claimed(*sequence)))
+        });
+        Self {
+            positions: positions.collect(),
+            taken_out: None,
+        }
+    }
+}
+
 impl Following {
     /// Sends until the node leaves, is not admitted any more, or the server stops.
     pub(super) async fn run(
@@ -57,12 +78,7 @@ impl Following {
     ) -> Option<Status> {
         let mut news = self.node.tenant.news.subscribe();
         let mut stopping = self.stopping.clone();
-        let mut positions: BTreeMap<TenantId, Position> = BTreeMap::new();
-        for (name, sequence) in &first.held {
-            if let Some(id) = TenantId::parse(name) {
-                positions.insert(id, Position::claimed(*sequence));
-            }
-        }
+        let mut told = Told::claimed(&first);
         self.arrived(&first);
         let mut is_current = false;
         loop {
@@ -72,32 +88,21 @@ impl Following {
                 Ok(node) => {
                     // Other facts select other entries, so it is told everything anew.
                     if node.facts != self.node.facts {
-                        positions.clear();
+                        let positions = told.positions.values_mut();
+                        positions.for_each(|position| *position = Position::default());
                     }
                     self.node = node;
                 }
-                Err(status) => return Some(status),
-            }
-            for tenant in self.plane.with_all_below(self.node.tenant.id()) {
-                let position = positions.entry(tenant.id().clone()).or_default();
-                let due = match updates(&self.plane, &self.node, &tenant, position) {
-                    Ok(due) => due,
-                    Err(fault) => return Some(super::failed(&fault)),
-                };
-                let (is_news, number) = (!due.is_empty(), position.number());
-                self.plane
-                    .presences
-                    .note(self.node.id(), self.number, tenant.id(), |progress| {
-                        progress.seen = number;
-                        if is_news {
-                            progress.sent = number;
-                        }
-                    });
-                for update in due {
-                    if sent.send(Ok(update)).await.is_err() {
-                        return None;
+                Err(status) => {
+                    // What serves it may be gone itself; nobody else would tell its workloads.
+                    if !self.plane.holds(&self.node.tenant) {
+                        tell_gone(sent, told.positions.into_keys()).await;
                     }
+                    return Some(status);
                 }
+            }
+            if let Err(end) = self.tell(sent, &mut told).await {
+                return end;
             }
             if !is_current {
                 is_current = true;
@@ -131,6 +136,54 @@ impl Following {
         }
     }
 
+    /// Tells the node what has changed of all that it serves; an error ends the stream, with what the
+    /// node is told if it is still there.
+    async fn tell(
+        &self,
+        sent: &mpsc::Sender<Result<Update, Status>>,
+        told: &mut Told,
+    ) -> Result<(), Option<Status>> {
+        // Before looking, likewise.
+        let taken_out = self.plane.taken_out();
+        let all = self.plane.with_all_below(self.node.tenant.id());
+        if told.taken_out != Some(taken_out) {
+            told.taken_out = Some(taken_out);
+            let is_there = |id: &TenantId| all.binary_search_by(|one| one.id().cmp(id)).is_ok();
+            let gone: Vec<TenantId> = told
+                .positions
+                .keys()
+                .filter(|id| !is_there(id))
+                .cloned()
+                .collect();
+            told.positions.retain(|id, _| is_there(id));
+            if !tell_gone(sent, gone.into_iter()).await {
+                return Err(None);
+            }
+        }
+        for tenant in all {
+            let position = told.positions.entry(tenant.id().clone()).or_default();
+            let due = match updates(&self.plane, &self.node, &tenant, position) {
+                Ok(due) => due,
+                Err(fault) => return Err(Some(super::failed(&fault))),
+            };
+            let (is_news, number) = (!due.is_empty(), position.number());
+            self.plane
+                .presences
+                .note(self.node.id(), self.number, tenant.id(), |progress| {
+                    progress.seen = number;
+                    if is_news {
+                        progress.sent = number;
+                    }
+                });
+            for update in due {
+                if sent.send(Ok(update)).await.is_err() {
+                    return Err(None);
+                }
+            }
+        }
+        Ok(())
+    }
+
     fn arrived(&self, message: &FollowRequest) {
         for (name, sequence) in &message.held {
             if let Some(id) = TenantId::parse(name) {
@@ -139,4 +192,22 @@ impl Following {
             }
         }
     }
+}
+
+/// Tells a node that it holds nothing of these tenants any more. Whether it is still there.
+async fn tell_gone(
+    sent: &mpsc::Sender<Result<Update, Status>>,
+    tenants: impl Iterator<Item = TenantId>,
+) -> bool {
+    for tenant in tenants {
+        let update = Update {
+            tenant: tenant.to_string(),
+            gone: true,
+            ..Update::default()
+        };
+        if sent.send(Ok(update)).await.is_err() {
+            return false;
+        }
+    }
+    true
 }

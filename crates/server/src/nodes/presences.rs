@@ -86,6 +86,13 @@ impl Presences {
         }
     }
 
+    /// Nobody holds anything of a tenant any more.
+    pub(crate) fn forget_tenant(&self, tenant: &TenantId) {
+        for presence in self.lock().values_mut() {
+            presence.progress.remove(tenant);
+        }
+    }
+
     /// How many nodes follow now.
     pub(crate) fn count(&self) -> usize {
         self.lock().len()

@@ -62,6 +62,11 @@ impl Attempts {
         }
     }
 
+    /// Forgets the streams or receivers of a tenant.
+    pub(crate) fn forget_tenant(&self, tenant: &TenantId) {
+        self.all().retain(|(of, _), _| of != tenant);
+    }
+
     pub(super) fn forget(&self, place: &Place) {
         self.all().remove(place);
     }

@@ -38,6 +38,12 @@ struct Came {
 }
 
 impl Receiving {
+    /// Forgets the streams of a tenant.
+    pub(crate) fn forget_tenant(&self, tenant: &TenantId) {
+        let mut all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        all.retain(|(of, _), _| of != tenant);
+    }
+
     fn of<T>(&self, tenant: &TenantId, id: &SignalId, look: impl FnOnce(&mut Came) -> T) -> T {
         let mut all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         look(all.entry((tenant.clone(), id.clone())).or_default())

@@ -78,6 +78,13 @@ impl Default for StatusLists {
 }
 
 impl StatusLists {
+    /// Forgets the lists of a tenant.
+    pub(crate) fn forget_tenant(&self, tenant: &TenantId) {
+        self.lists.forget_tenant(tenant);
+        self.failures.forget_tenant(tenant);
+        *self.counted().entry(tenant.clone()).or_default() += 1;
+    }
+
     fn counted(&self) -> MutexGuard<'_, BTreeMap<TenantId, u64>> {
         self.changes.lock().unwrap_or_else(PoisonError::into_inner)
     }

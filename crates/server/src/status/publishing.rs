@@ -84,6 +84,13 @@ pub(crate) struct Numbered {
 }
 
 impl Publishing {
+    /// Forgets the lists of a tenant.
+    pub(crate) fn forget_tenant(&self, tenant: &TenantId) {
+        let mut filling = self.filling.lock().unwrap_or_else(PoisonError::into_inner);
+        filling.retain(|(of, _), _| of != tenant);
+        self.signed.forget_tenant(tenant);
+    }
+
     /// Gives a token a number.
     fn number(
         &self,

@@ -60,6 +60,21 @@ impl Store for Switched {
         self.store()?.add_tenant(operator, tenant)
     }
 
+    fn remove_tenants(
+        &self,
+        operator: &Operator,
+        tenants: &[(TenantId, Sequence)],
+    ) -> Result<(), Fault> {
+        self.cut_if(Cut::BeforeStoring)?;
+        let removed = self.store()?.remove_tenants(operator, tenants);
+        self.cut_if(Cut::AfterStoring)?;
+        removed
+    }
+
+    fn clear_removed(&self, operator: &Operator) -> Result<u64, Fault> {
+        self.store()?.clear_removed(operator)
+    }
+
     fn tenants(&self, operator: &Operator) -> Result<Vec<TenantRecord>, Fault> {
         self.store()?.tenants(operator)
     }

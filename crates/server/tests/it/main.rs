@@ -29,6 +29,7 @@ mod quarantine;
 mod quotas;
 mod refusals;
 mod registry;
+mod removing;
 mod roles;
 mod rules;
 mod saml;

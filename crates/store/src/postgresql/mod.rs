@@ -7,6 +7,7 @@
 mod address;
 mod followers;
 mod listener;
+mod removal;
 mod schema;
 mod session;
 mod statements;
@@ -124,6 +125,19 @@ impl Store for PostgresqlStore {
     fn add_tenant(&self, _: &Operator, tenant: &TenantRecord) -> Result<(), Fault> {
         let tenant = tenant.clone();
         self.call(move |session| session.write(|session| statements::add_tenant(session, &tenant)))
+    }
+
+    fn remove_tenants(&self, _: &Operator, tenants: &[(TenantId, Sequence)]) -> Result<(), Fault> {
+        let mut tenants = tenants.to_vec();
+        // Those who remove at once take the rows in one order.
+        tenants.sort();
+        self.call(move |session| {
+            session.write(|session| removal::remove_tenants(session, &tenants))
+        })
+    }
+
+    fn clear_removed(&self, _: &Operator) -> Result<u64, Fault> {
+        self.call(|session| session.write(removal::clear_removed))
     }
 
     fn tenants(&self, _: &Operator) -> Result<Vec<TenantRecord>, Fault> {

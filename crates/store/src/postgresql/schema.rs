@@ -4,7 +4,7 @@ use super::session::Session;
 use crate::fault::Fault;
 
 /// One step to each version. A step that was released is never changed.
-const MIGRATIONS: [&str; 6] = [
+const MIGRATIONS: [&str; 7] = [
     "
     CREATE TABLE avouch.tenant (
         id TEXT PRIMARY KEY,
@@ -91,6 +91,11 @@ const MIGRATIONS: [&str; 6] = [
     -- Removals up to this number may be forgotten: who is behind it loads everything anew.
     ALTER TABLE avouch.tenant ADD COLUMN forgotten BIGINT NOT NULL DEFAULT 0;
     CREATE INDEX object_removed ON avouch.object (tenant, sequence) WHERE body IS NULL;
+",
+    "
+    -- Whether a tenant was removed, and with which number the one began that took its name after.
+    ALTER TABLE avouch.tenant ADD COLUMN removed BOOLEAN NOT NULL DEFAULT FALSE;
+    ALTER TABLE avouch.tenant ADD COLUMN begins BIGINT NOT NULL DEFAULT 0;
 ",
 ];
 

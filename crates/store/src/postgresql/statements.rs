@@ -8,6 +8,7 @@ use postgres::Row as SqlRow;
 use postgres::fallible_iterator::FallibleIterator;
 
 use super::listener::CHANNEL;
+use super::removal::add_again;
 use super::session::Session;
 use crate::change::{Sequence, Snapshot};
 use crate::codec::{Row, TRUST_DOMAIN};
@@ -27,7 +28,7 @@ pub(super) fn add_tenant(session: &mut Session, tenant: &TenantRecord) -> Result
         return same_tenant(&found, tenant);
     }
     let parent = match &tenant.parent {
-        Some(parent) => find_tenant(session, parent)?
+        Some(parent) => find_parent(session, parent)?
             .ok_or_else(|| Conflict::UnknownTenant(parent.clone()))
             .map(|parent| Some(parent.kind))?,
         None => None,
@@ -38,6 +39,9 @@ pub(super) fn add_tenant(session: &mut Session, tenant: &TenantRecord) -> Result
             parent: tenant.parent.clone(),
         }
         .into());
+    }
+    if add_again(session, tenant)? {
+        return Ok(());
     }
     let inserted = session.execute(
         "INSERT INTO tenant (id, parent, kind, created, wrapped_key)
@@ -70,7 +74,17 @@ fn same_tenant(found: &TenantRecord, wanted: &TenantRecord) -> Result<(), Fault>
 
 fn find_tenant(session: &mut Session, id: &TenantId) -> Result<Option<TenantRecord>, Fault> {
     let rows = session.query(
-        "SELECT id, parent, kind, created, wrapped_key FROM tenant WHERE id = $1",
+        "SELECT id, parent, kind, created, wrapped_key FROM tenant WHERE id = $1 AND NOT removed",
+        &[&id.as_str()],
+    )?;
+    rows.first().map(read_tenant).transpose()
+}
+
+/// Held until this is over, so that it is not removed meanwhile.
+fn find_parent(session: &mut Session, id: &TenantId) -> Result<Option<TenantRecord>, Fault> {
+    let rows = session.query(
+        "SELECT id, parent, kind, created, wrapped_key FROM tenant
+         WHERE id = $1 AND NOT removed FOR KEY SHARE",
         &[&id.as_str()],
     )?;
     rows.first().map(read_tenant).transpose()
@@ -79,7 +93,8 @@ fn find_tenant(session: &mut Session, id: &TenantId) -> Result<Option<TenantReco
 pub(super) fn tenants(session: &mut Session) -> Result<Vec<TenantRecord>, Fault> {
     // In the order of bytes, whatever the database was told to sort by.
     let rows = session.query(
-        "SELECT id, parent, kind, created, wrapped_key FROM tenant ORDER BY id COLLATE \"C\"",
+        "SELECT id, parent, kind, created, wrapped_key FROM tenant
+         WHERE NOT removed ORDER BY id COLLATE \"C\"",
         &[],
     )?;
     rows.iter().map(read_tenant).collect()
@@ -103,7 +118,7 @@ fn read_tenant(row: &SqlRow) -> Result<TenantRecord, Fault> {
 }
 
 pub(super) fn heads(session: &mut Session) -> Result<BTreeMap<TenantId, Sequence>, Fault> {
-    let rows = session.query("SELECT id, sequence FROM tenant", &[])?;
+    let rows = session.query("SELECT id, sequence FROM tenant WHERE NOT removed", &[])?;
     rows.iter()
         .map(|row| {
             let id: String = row.try_get("id")?;
@@ -126,7 +141,7 @@ pub(super) fn apply(
 ) -> Result<Sequence, Fault> {
     // Whoever else changes this tenant waits here until this transaction is over.
     let locked = session.query(
-        "SELECT sequence FROM tenant WHERE id = $1 FOR NO KEY UPDATE",
+        "SELECT sequence FROM tenant WHERE id = $1 AND NOT removed FOR NO KEY UPDATE",
         &[&tenant.as_str()],
     )?;
     let found = match locked.first() {
@@ -157,7 +172,11 @@ pub(super) fn apply(
 }
 
 /// Tells whoever listens once this is committed, and nobody if it is not.
-fn tell(session: &mut Session, tenant: &TenantId, sequence: Sequence) -> Result<(), Fault> {
+pub(super) fn tell(
+    session: &mut Session,
+    tenant: &TenantId,
+    sequence: Sequence,
+) -> Result<(), Fault> {
     let notice = format!("{tenant} {sequence}");
     session.execute("SELECT pg_notify($1, $2)", &[&CHANNEL, &notice])?;
     Ok(())
@@ -263,16 +282,19 @@ fn check_trust_domains(session: &mut Session, tenant: &TenantId, plan: &Plan) ->
 }
 
 /// The number of the last change of a tenant, or nothing if there is no such tenant.
-fn head(session: &mut Session, tenant: &TenantId) -> Result<Option<Sequence>, Fault> {
+pub(super) fn head(session: &mut Session, tenant: &TenantId) -> Result<Option<Sequence>, Fault> {
     let rows = session.query(
-        "SELECT sequence FROM tenant WHERE id = $1",
+        "SELECT sequence FROM tenant WHERE id = $1 AND NOT removed",
         &[&tenant.as_str()],
     )?;
     rows.first().map(sequence_of).transpose()
 }
 
 pub(super) fn load(session: &mut Session, tenant: &TenantId) -> Result<Snapshot, Fault> {
-    let mut snapshot = Snapshot::at(head(session, tenant)?.unwrap_or_default());
+    let Some(head) = head(session, tenant)? else {
+        return Ok(Snapshot::default());
+    };
+    let mut snapshot = Snapshot::at(head);
     let mut rows = session.stream(
         "SELECT kind, id, sequence, body, secret FROM object
          WHERE tenant = $1 AND body IS NOT NULL",
@@ -289,12 +311,18 @@ pub(super) fn changes_after(
     tenant: &TenantId,
     after: Sequence,
 ) -> Result<Option<Changed>, Fault> {
-    let head = head(session, tenant)?.unwrap_or_default();
-    let behind = session.query(
-        "SELECT 1 FROM tenant WHERE id = $1 AND forgotten > $2",
-        &[&tenant.as_str(), &after.stored()],
+    let found = session.query(
+        "SELECT sequence, begins, forgotten FROM tenant WHERE id = $1 AND NOT removed",
+        &[&tenant.as_str()],
     )?;
-    if !behind.is_empty() {
+    let Some(row) = found.first() else {
+        return Ok(Some(Changed::default()));
+    };
+    let head = sequence_of(row)?;
+    let begins = Sequence::from_stored(row.try_get("begins")?)?;
+    let forgotten = Sequence::from_stored(row.try_get("forgotten")?)?;
+    // Who was there before this one began holds another.
+    if begins <= after && forgotten > after {
         return Ok(None);
     }
     let mut found = session.stream(
@@ -306,7 +334,7 @@ pub(super) fn changes_after(
     while let Some(row) = found.next()? {
         rows.push((sequence_of(&row)?, read_object(&row)?));
     }
-    Ok(Some(Changed { head, rows }))
+    Ok(Some(Changed { head, begins, rows }))
 }
 
 pub(super) fn forget_removals(
@@ -428,6 +456,9 @@ pub(super) fn intents(
     from: Time,
     limit: u32,
 ) -> Result<Vec<IntentRow>, Fault> {
+    if head(session, tenant)?.is_none() {
+        return Ok(Vec::new());
+    }
     let rows = session.query(
         "SELECT * FROM intent WHERE tenant = $1 AND recorded >= $2
          ORDER BY recorded, id COLLATE \"C\" LIMIT $3",
@@ -441,6 +472,9 @@ pub(super) fn find_intent(
     tenant: &TenantId,
     id: &IntentId,
 ) -> Result<Option<IntentRow>, Fault> {
+    if head(session, tenant)?.is_none() {
+        return Ok(None);
+    }
     let rows = session.query(
         "SELECT * FROM intent WHERE tenant = $1 AND id = $2",
         &[&tenant.as_str(), &id.as_str()],
@@ -454,6 +488,9 @@ pub(super) fn intents_called(
     beginning: &str,
     limit: u32,
 ) -> Result<Vec<IntentRow>, Fault> {
+    if head(session, tenant)?.is_none() {
+        return Ok(Vec::new());
+    }
     // In the order of the index, whatever the database sorts by: digits and the first letters stand
     // alike everywhere, and whoever writes letters large comes in between.
     let end = format!("{beginning}g");

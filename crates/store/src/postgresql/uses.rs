@@ -13,7 +13,7 @@ use avouch_core::id::{Digest, TenantId};
 use avouch_core::time::Time;
 
 use super::session::Session;
-use super::statements::record_intents;
+use super::statements::{head, record_intents};
 use crate::fault::{Conflict, Fault};
 use crate::intent::IntentRow;
 use crate::single_use::{SingleUse, UseKind, Used};
@@ -176,7 +176,10 @@ fn use_all(session: &mut Session, calls: &[Waiting]) -> Result<Outcomes, Fault> 
 fn known_tenants(session: &mut Session, calls: &[Waiting]) -> Result<BTreeSet<String>, Fault> {
     let wanted: BTreeSet<&str> = calls.iter().map(|call| call.tenant.as_str()).collect();
     let wanted: Vec<&str> = wanted.into_iter().collect();
-    let rows = session.query("SELECT id FROM tenant WHERE id = ANY($1)", &[&wanted])?;
+    let rows = session.query(
+        "SELECT id FROM tenant WHERE id = ANY($1) AND NOT removed",
+        &[&wanted],
+    )?;
     rows.iter().map(|row| Ok(row.try_get("id")?)).collect()
 }
 
@@ -233,6 +236,9 @@ pub(super) fn used(
     kind: UseKind,
     digest: &Digest,
 ) -> Result<Option<Time>, Fault> {
+    if head(session, tenant)?.is_none() {
+        return Ok(None);
+    }
     let digest = digest.as_bytes().as_slice();
     let rows = session.query(
         "SELECT used FROM single_use WHERE tenant = $1 AND kind = $2 AND digest = $3",

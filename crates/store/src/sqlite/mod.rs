@@ -6,6 +6,7 @@
 
 mod followers;
 mod reader;
+mod removal;
 mod schema;
 mod statements;
 mod uses;
@@ -92,6 +93,18 @@ impl Store for SqliteStore {
         let tenant = tenant.clone();
         self.writer
             .write(move |connection| statements::add_tenant(connection, &tenant))
+    }
+
+    fn remove_tenants(&self, _: &Operator, tenants: &[(TenantId, Sequence)]) -> Result<(), Fault> {
+        let tenants = tenants.to_vec();
+        self.writer
+            .write(move |connection| removal::remove_tenants(connection, &tenants))?;
+        self.readers.move_log();
+        Ok(())
+    }
+
+    fn clear_removed(&self, _: &Operator) -> Result<u64, Fault> {
+        self.writer.write(removal::clear_removed)
     }
 
     fn tenants(&self, _: &Operator) -> Result<Vec<TenantRecord>, Fault> {

@@ -35,6 +35,14 @@ impl Readers {
         Ok(outcome)
     }
 
+    /// Moves what is written to the file and empties the log, which still has what was removed. Where
+    /// someone reads meanwhile, that happens later.
+    pub(super) fn move_log(&self) {
+        if let Ok(connection) = self.file.connect() {
+            drop(connection.pragma_update(None, "wal_checkpoint", "truncate"));
+        }
+    }
+
     fn take(&self) -> Result<Connection, Fault> {
         if let Some(connection) = self.idle().pop() {
             return Ok(connection);

@@ -8,7 +8,7 @@ use crate::fault::Fault;
 const APPLICATION: i64 = 0x4156_4348;
 
 /// One step to each version. A step that was released is never changed.
-const MIGRATIONS: [&str; 6] = [
+const MIGRATIONS: [&str; 7] = [
     "
     CREATE TABLE tenant (
         id TEXT PRIMARY KEY,
@@ -94,6 +94,11 @@ const MIGRATIONS: [&str; 6] = [
     -- Removals up to this number may be forgotten: who is behind it loads everything anew.
     ALTER TABLE tenant ADD COLUMN forgotten INTEGER NOT NULL DEFAULT 0;
     CREATE INDEX object_removed ON object (tenant, sequence) WHERE body IS NULL;
+",
+    "
+    -- Whether a tenant was removed, and with which number the one began that took its name after.
+    ALTER TABLE tenant ADD COLUMN removed INTEGER NOT NULL DEFAULT 0;
+    ALTER TABLE tenant ADD COLUMN begins INTEGER NOT NULL DEFAULT 0;
 ",
 ];
 

@@ -6,6 +6,7 @@ use avouch_core::id::{Digest, SpiffeId, TenantId};
 use avouch_core::time::Time;
 use rusqlite::{Connection, OptionalExtension, Row as SqlRow, params};
 
+use super::removal::add_again;
 use crate::change::{Sequence, Snapshot};
 use crate::codec::{Row, TRUST_DOMAIN};
 use crate::fault::{Conflict, Fault};
@@ -36,6 +37,9 @@ pub(super) fn add_tenant(connection: &Connection, tenant: &TenantRecord) -> Resu
         }
         .into());
     }
+    if add_again(connection, tenant)? {
+        return Ok(());
+    }
     connection
         .prepare_cached(
             "INSERT INTO tenant (id, parent, kind, created, wrapped_key)
@@ -53,7 +57,10 @@ pub(super) fn add_tenant(connection: &Connection, tenant: &TenantRecord) -> Resu
 
 fn find_tenant(connection: &Connection, id: &TenantId) -> Result<Option<TenantRecord>, Fault> {
     connection
-        .prepare_cached("SELECT id, parent, kind, created, wrapped_key FROM tenant WHERE id = ?1")?
+        .prepare_cached(
+            "SELECT id, parent, kind, created, wrapped_key FROM tenant
+             WHERE id = ?1 AND removed = 0",
+        )?
         .query_row([id.as_str()], |row| Ok(read_tenant(row)))
         .optional()?
         .transpose()
@@ -61,7 +68,10 @@ fn find_tenant(connection: &Connection, id: &TenantId) -> Result<Option<TenantRe
 
 pub(super) fn tenants(connection: &Connection) -> Result<Vec<TenantRecord>, Fault> {
     connection
-        .prepare_cached("SELECT id, parent, kind, created, wrapped_key FROM tenant ORDER BY id")?
+        .prepare_cached(
+            "SELECT id, parent, kind, created, wrapped_key FROM tenant
+             WHERE removed = 0 ORDER BY id",
+        )?
         .query_map([], |row| Ok(read_tenant(row)))?
         .map(|read| read?)
         .collect()
@@ -85,7 +95,8 @@ fn read_tenant(row: &SqlRow<'_>) -> Result<TenantRecord, Fault> {
 }
 
 pub(super) fn heads(connection: &Connection) -> Result<BTreeMap<TenantId, Sequence>, Fault> {
-    let mut statement = connection.prepare_cached("SELECT id, sequence FROM tenant")?;
+    let mut statement =
+        connection.prepare_cached("SELECT id, sequence FROM tenant WHERE removed = 0")?;
     let mut rows = statement.query([])?;
     let mut heads = BTreeMap::new();
     while let Some(row) = rows.next()? {
@@ -97,7 +108,7 @@ pub(super) fn heads(connection: &Connection) -> Result<BTreeMap<TenantId, Sequen
     Ok(heads)
 }
 
-fn sequence_of(row: &SqlRow<'_>) -> Result<Sequence, Fault> {
+pub(super) fn sequence_of(row: &SqlRow<'_>) -> Result<Sequence, Fault> {
     Sequence::from_stored(row.get("sequence")?)
 }
 
@@ -129,7 +140,7 @@ pub(super) fn apply(
 /// The number of the last change of a tenant, or nothing if there is no such tenant.
 pub(super) fn head(connection: &Connection, tenant: &TenantId) -> Result<Option<Sequence>, Fault> {
     connection
-        .prepare_cached("SELECT sequence FROM tenant WHERE id = ?1")?
+        .prepare_cached("SELECT sequence FROM tenant WHERE id = ?1 AND removed = 0")?
         .query_row([tenant.as_str()], |row| Ok(sequence_of(row)))
         .optional()?
         .transpose()
@@ -222,7 +233,10 @@ fn check_trust_domains(
 }
 
 pub(super) fn load(connection: &Connection, tenant: &TenantId) -> Result<Snapshot, Fault> {
-    let mut snapshot = Snapshot::at(head(connection, tenant)?.unwrap_or_default());
+    let Some(head) = head(connection, tenant)? else {
+        return Ok(Snapshot::default());
+    };
+    let mut snapshot = Snapshot::at(head);
     let mut statement = connection.prepare_cached(
         "SELECT kind, id, sequence, body, secret FROM object
          WHERE tenant = ?1 AND body IS NOT NULL",
@@ -239,11 +253,20 @@ pub(super) fn changes_after(
     tenant: &TenantId,
     after: Sequence,
 ) -> Result<Option<Changed>, Fault> {
-    let head = head(connection, tenant)?.unwrap_or_default();
-    let is_behind = connection
-        .prepare_cached("SELECT 1 FROM tenant WHERE id = ?1 AND forgotten > ?2")?
-        .exists(params![tenant.as_str(), after.stored()])?;
-    if is_behind {
+    let found = connection
+        .prepare_cached(
+            "SELECT sequence, begins, forgotten FROM tenant WHERE id = ?1 AND removed = 0",
+        )?
+        .query_row([tenant.as_str()], |row| {
+            Ok((sequence_of(row), row.get("begins")?, row.get("forgotten")?))
+        })
+        .optional()?;
+    let Some((head, begins, forgotten)) = found else {
+        return Ok(Some(Changed::default()));
+    };
+    let (head, begins) = (head?, Sequence::from_stored(begins)?);
+    // Who was there before this one began holds another.
+    if begins <= after && Sequence::from_stored(forgotten)? > after {
         return Ok(None);
     }
     let mut statement = connection.prepare_cached(
@@ -255,7 +278,7 @@ pub(super) fn changes_after(
     while let Some(row) = found.next()? {
         rows.push((sequence_of(row)?, read_object(row)?));
     }
-    Ok(Some(Changed { head, rows }))
+    Ok(Some(Changed { head, begins, rows }))
 }
 
 pub(super) fn forget_removals(
@@ -333,6 +356,9 @@ pub(super) fn find_intent(
     tenant: &TenantId,
     id: &IntentId,
 ) -> Result<Option<IntentRow>, Fault> {
+    if head(connection, tenant)?.is_none() {
+        return Ok(None);
+    }
     connection
         .prepare_cached("SELECT * FROM intent WHERE tenant = ?1 AND id = ?2")?
         .query_row([tenant.as_str(), id.as_str()], |row| Ok(read_intent(row)))
@@ -346,6 +372,9 @@ pub(super) fn intents(
     from: Time,
     limit: u32,
 ) -> Result<Vec<IntentRow>, Fault> {
+    if head(connection, tenant)?.is_none() {
+        return Ok(Vec::new());
+    }
     connection
         .prepare_cached(
             "SELECT * FROM intent WHERE tenant = ?1 AND recorded >= ?2
@@ -364,6 +393,9 @@ pub(super) fn intents_called(
     beginning: &str,
     limit: u32,
 ) -> Result<Vec<IntentRow>, Fault> {
+    if head(connection, tenant)?.is_none() {
+        return Ok(Vec::new());
+    }
     let end = format!("{beginning}g");
     connection
         .prepare_cached(

@@ -57,6 +57,9 @@ pub(super) fn used(
     kind: UseKind,
     digest: &Digest,
 ) -> Result<Option<Time>, Fault> {
+    if head(connection, tenant)?.is_none() {
+        return Ok(None);
+    }
     let used: Option<i64> = connection
         .prepare_cached(
             "SELECT used FROM single_use WHERE tenant = ?1 AND kind = ?2 AND digest = ?3",

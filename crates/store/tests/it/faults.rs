@@ -16,7 +16,7 @@ use crate::on_postgresql::or_skipped;
 /// Something to write, which can be done again; the tenant is one that may be added.
 type Write = fn(&dyn Store, &TenantRecord) -> Result<(), Fault>;
 
-const WRITES: [(&str, Write); 11] = [
+const WRITES: [(&str, Write); 12] = [
     ("add_tenant", |store, other| {
         store.add_tenant(&OPERATOR, other)
     }),
@@ -58,6 +58,17 @@ const WRITES: [(&str, Write); 11] = [
     ("forget_intents", |store, _| {
         let before = Time::from_unix(100_000);
         store.forget_intents(&tenant("acme"), before).map(drop)
+    }),
+    ("remove_tenants", |store, _| {
+        let acme = tenant("acme");
+        match store.remove_tenants(&OPERATOR, &[(acme.clone(), Sequence::START)]) {
+            Err(Fault::Conflict(Conflict::Moved { found, .. })) => {
+                store.remove_tenants(&OPERATOR, &[(acme, found)])
+            }
+            // It was removed, and the answer was lost.
+            Err(Fault::Conflict(Conflict::UnknownTenant(_))) => Ok(()),
+            other => other,
+        }
     }),
     ("raise", |store, _| {
         store.raise(&OPERATOR, Sequence::of(1_000)).map(drop)

@@ -9,5 +9,6 @@ mod on_postgresql;
 mod on_sqlite;
 mod over_tls;
 mod removals;
+mod removed_tenants;
 mod suite;
 mod uses;

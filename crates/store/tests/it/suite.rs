@@ -15,6 +15,7 @@ use proptest::test_runner::{Config, TestRunner};
 pub(crate) use crate::followers::*;
 use crate::objects::*;
 pub(crate) use crate::removals::*;
+pub(crate) use crate::removed_tenants::*;
 pub(crate) use crate::uses::*;
 
 /// An engine with one database, which outlives the stores that are opened on it.
@@ -48,6 +49,9 @@ macro_rules! on_every_case {
             a_trust_domain_in_use_is_not_removed,
             the_tree_of_tenants_is_kept_in_order,
             a_tenant_is_never_changed,
+            a_tenant_that_was_removed_owns_nothing_and_gives_nothing_to_its_name,
+            tenants_are_removed_together_or_not_at_all,
+            nothing_is_added_below_a_tenant_that_is_removed_meanwhile,
             a_private_key_comes_back_sealed_and_opens,
             intents_are_recorded_once_and_told_in_order,
             an_intent_that_says_something_else_is_refused_with_all_beside_it,
@@ -300,6 +304,7 @@ pub(crate) fn the_feed_brings_a_snapshot_up_to_date(engine: &dyn Engine) {
     let store = with_domain(engine);
     let mut follower = store.load(&tenant("acme")).unwrap();
     let quiet = Feed {
+        begins: Sequence::START,
         head: follower.sequence,
         changes: Vec::new(),
     };

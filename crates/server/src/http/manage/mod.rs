@@ -15,6 +15,7 @@ pub(super) mod issuers;
 pub(super) mod nodes;
 pub(super) mod pins;
 pub(super) mod quotas;
+pub(super) mod removals;
 pub(super) mod rules;
 pub(super) mod signals;
 pub(super) mod tenants;

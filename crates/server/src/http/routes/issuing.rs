@@ -2,7 +2,7 @@
 
 use super::{Access, Route};
 use crate::access::{Noun, Verb};
-use crate::http::manage::{authorities, certificates, clusters, issued, quotas, tenants};
+use crate::http::manage::{authorities, certificates, clusters, issued, quotas, removals, tenants};
 
 pub(super) static ROUTES: &[Route] = &[
     Route::get(
@@ -15,6 +15,16 @@ pub(super) static ROUTES: &[Route] = &[
         .takes("NewTenant")
         .creates("Tenant")
         .says("Adds a tenant below another, and a trust domain if one is named"),
+    Route::delete(
+        "/v1/tenants/{tenant}",
+        Access::Of(Verb::Write, Noun::Tenant, removals::tenant),
+    )
+    .query(&["confirm"])
+    .gives("Removal")
+    .says(
+        "Removes a tenant and all below it, with all that they have. Unless nothing of it is in use, \
+         `confirm` names the tenants and trust domains that go. For those who may change tenants above it",
+    ),
     Route::get(
         "/v1/tenants/{tenant}",
         Access::Of(Verb::Read, Noun::Tenant, tenants::show),
@@ -119,6 +129,12 @@ pub(super) static ROUTES: &[Route] = &[
          cluster, under the rules of its signer",
     ),
     Route::get(
+        "/v1/tenants/{tenant}/removal",
+        Access::Of(Verb::Read, Noun::Tenant, removals::of_tenant),
+        "Removal",
+    )
+    .says("What would go with a tenant, and by what that is confirmed"),
+    Route::get(
         "/v1/tenants/{tenant}/trust-domains",
         Access::Of(Verb::Read, Noun::TrustDomain, tenants::trust_domains),
         "TrustDomains",
@@ -131,6 +147,16 @@ pub(super) static ROUTES: &[Route] = &[
     .takes("NewTrustDomain")
     .creates("TrustDomain")
     .says("Gives the tenant a trust domain with all its authorities"),
+    Route::delete(
+        "/v1/tenants/{tenant}/trust-domains/{trust_domain}",
+        Access::Of(Verb::Write, Noun::TrustDomain, removals::trust_domain),
+    )
+    .query(&["confirm"])
+    .gives("Removal")
+    .says(
+        "Removes a trust domain with its authorities and all that is in it; unless nothing of it is in \
+         use, `confirm` names it",
+    ),
     Route::post(
         "/v1/tenants/{tenant}/trust-domains/{trust_domain}/authorities",
         Access::Of(Verb::Write, Noun::Authority, authorities::add),
@@ -157,6 +183,12 @@ pub(super) static ROUTES: &[Route] = &[
     )
     .gives("Authorities")
     .says("Prepares a successor for each authority of a trust domain before its time"),
+    Route::get(
+        "/v1/tenants/{tenant}/trust-domains/{trust_domain}/removal",
+        Access::Of(Verb::Read, Noun::TrustDomain, removals::of_trust_domain),
+        "Removal",
+    )
+    .says("What would go with a trust domain, and by what that is confirmed"),
     Route::post(
         "/v1/tenants/{tenant}/trust-domains/{trust_domain}/replace",
         Access::Of(Verb::Write, Noun::Authority, authorities::replace_all),

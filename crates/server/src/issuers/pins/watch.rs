@@ -63,6 +63,12 @@ pub(super) struct Watch {
 }
 
 impl Watched {
+    /// Forgets the issuers of a tenant.
+    pub(in crate::issuers) fn forget_tenant(&self, tenant: &TenantId) {
+        let mut all = self.watches.lock().unwrap_or_else(PoisonError::into_inner);
+        all.retain(|(of, _), _| of != tenant);
+    }
+
     pub(super) fn of(&self, id: &Id) -> Watch {
         let all = self.watches.lock().unwrap_or_else(PoisonError::into_inner);
         all.get(id).cloned().unwrap_or_default()

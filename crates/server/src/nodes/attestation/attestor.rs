@@ -120,6 +120,12 @@ struct ReadAttestor {
 }
 
 impl Known {
+    /// Forgets the attestors of a tenant.
+    pub(crate) fn forget_tenant(&self, tenant: &TenantId) {
+        let mut known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        known.retain(|(of, _), _| of != tenant);
+    }
+
     pub(super) fn get(
         &self,
         tenant: &Tenant,

@@ -36,6 +36,12 @@ pub(crate) struct RefusedNode {
 pub(crate) struct RefusedNodes(Mutex<BTreeMap<TenantId, VecDeque<RefusedNode>>>);
 
 impl RefusedNodes {
+    /// Forgets those of a tenant.
+    pub(crate) fn forget_tenant(&self, tenant: &TenantId) {
+        let mut all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        all.remove(tenant);
+    }
+
     /// The last of a tenant, the newest first.
     pub(crate) fn of(&self, tenant: &TenantId) -> Vec<RefusedNode> {
         let all = self.0.lock().unwrap_or_else(PoisonError::into_inner);

@@ -1,0 +1,421 @@
+//! Tenants and trust domains that go, with all that is theirs.
+//!
+//! ```text
+//! what goes is told ─► whoever lets it go names it ─► one commit ─► every server forgets it
+//!                                                                     └─► nodes are told that it is gone
+//! ```
+//!
+//! The key of a tenant goes in that commit, and with it all that it sealed. Rows that are of no use to
+//! anyone any more are cleared away after.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
+use std::sync::Arc;
+
+use avouch_core::id::{TenantId, TrustDomain};
+use avouch_core::reason::Reason;
+use avouch_core::time::Time;
+use avouch_store::{
+    Change, Conflict, CredentialKind, Fault as StoreFault, IntentRow, Key, RuleRecord, Sequence,
+    Snapshot,
+};
+use serde_json::Value;
+
+use crate::caller::Caller;
+use crate::fault::{Fault, Refused};
+use crate::plane::{OPERATOR, Plane};
+use crate::tenant::Tenant;
+
+/// How often it is worked out anew what goes because something has changed meanwhile.
+const MOST_ATTEMPTS: usize = 16;
+
+/// All that goes.
+#[derive(Debug, Default)]
+pub(crate) struct Going {
+    pub(crate) tenants: Vec<TenantId>,
+    pub(crate) trust_domains: Vec<TrustDomain>,
+    /// How many of what else, in words.
+    pub(crate) objects: BTreeMap<&'static str, usize>,
+    /// What was issued and has not ended, by its kind: believed by whoever knows the authority only.
+    pub(crate) living: BTreeMap<&'static str, Living>,
+}
+
+/// Credentials of one kind.
+#[derive(Debug)]
+pub(crate) struct Living {
+    pub(crate) count: usize,
+    /// When the last of them ends.
+    pub(crate) until: Time,
+}
+
+/// Authorities are made with a trust domain, so they are nothing that anyone would miss alone.
+const AUTHORITIES: &str = "authorities";
+
+impl Going {
+    /// What names all of it.
+    pub(crate) fn confirmation(&self) -> String {
+        self.names().into_iter().collect::<Vec<_>>().join(",")
+    }
+
+    fn names(&self) -> BTreeSet<&str> {
+        let tenants = self.tenants.iter().map(TenantId::as_str);
+        let domains = self.trust_domains.iter().map(TrustDomain::as_str);
+        tenants.chain(domains).collect()
+    }
+
+    /// Refuses what nobody has confirmed. Where nothing is that someone uses, nobody needs to.
+    fn check(&self, what: &str, confirmed: Option<&str>) -> Result<(), Reason> {
+        let named: BTreeSet<&str> = confirmed
+            .into_iter()
+            .flat_map(|names| names.split(','))
+            .map(str::trim)
+            .collect();
+        let is_used = self.tenants.len() > 1
+            || !self.living.is_empty()
+            || self.objects.keys().any(|name| *name != AUTHORITIES);
+        let is_confirmed = match confirmed {
+            Some(_) => named == self.names(),
+            None => !is_used,
+        };
+        if is_confirmed {
+            return Ok(());
+        }
+        Err(Reason::IssueRemovalUnconfirmed {
+            what: what.to_owned(),
+            goes: self.to_string(),
+            confirm: self.confirmation(),
+        })
+    }
+
+    fn count(&mut self, name: &'static str, count: usize) {
+        if count > 0 {
+            *self.objects.entry(name).or_default() += count;
+        }
+    }
+
+    fn count_of_tenant(&mut self, snapshot: &Snapshot) {
+        self.count("administrators", snapshot.admins.len());
+        self.count("anchors", snapshot.anchors.len());
+        self.count("APIs of others", snapshot.egresses.len());
+        self.count("attestors", snapshot.attestors.len());
+        self.count(AUTHORITIES, snapshot.authorities.len());
+        self.count("exchange rules", snapshot.rules.len());
+        self.count("federations", snapshot.federations.len());
+        self.count("issuers", snapshot.issuers.len());
+        self.count("join tokens", snapshot.join_tokens.len());
+        self.count("nodes", snapshot.nodes.len());
+        self.count("registration entries", snapshot.entries.len());
+        let domains = snapshot.trust_domains.keys().cloned();
+        self.trust_domains.extend(domains);
+    }
+
+    fn count_of_domain(&mut self, changes: &[Change]) {
+        for change in changes {
+            let name = match change.key() {
+                Key::Authority(_) => AUTHORITIES,
+                Key::Entry(_) => "registration entries",
+                Key::JoinToken(_) => "join tokens",
+                Key::Node(_) => "nodes",
+                Key::Rule(_) => "exchange rules",
+                _ => continue,
+            };
+            self.count(name, 1);
+        }
+    }
+
+    fn add_living(&mut self, living: &[IntentRow]) {
+        for intent in living {
+            let of_kind = self.living.entry(intent.kind.name()).or_insert(Living {
+                count: 0,
+                until: intent.not_after,
+            });
+            of_kind.count += 1;
+            of_kind.until = of_kind.until.max(intent.not_after);
+        }
+    }
+}
+
+impl fmt::Display for Going {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut parts: Vec<String> = Vec::new();
+        parts.extend(self.tenants.iter().map(|name| format!("the tenant {name}")));
+        let domains = self.trust_domains.iter();
+        parts.extend(domains.map(|name| format!("the trust domain {name}")));
+        let objects = self.objects.iter();
+        parts.extend(objects.map(|(name, count)| format!("{count} {name}")));
+        parts.extend(self.living.iter().map(|(kind, living)| {
+            let Living { count, until } = living;
+            format!("{count} of kind {kind} that live until {until}")
+        }));
+        f.write_str(&parts.join(", "))
+    }
+}
+
+impl Plane {
+    /// Whether `caller` may remove a tenant: who may change tenants where it stands.
+    ///
+    /// # Errors
+    ///
+    /// `issue.not_permitted`.
+    pub(crate) fn permit_removal(&self, caller: &Caller, tenant: &Tenant) -> Result<(), Reason> {
+        self.permit_above(caller, tenant, "the tenant that gives them their role")
+    }
+
+    /// All that would go with a tenant.
+    ///
+    /// # Errors
+    ///
+    /// What failed on our side.
+    pub(crate) fn going_with(&self, tenant: &Tenant) -> Result<Going, Refused> {
+        Ok(self.going(tenant)?.0)
+    }
+
+    /// Removes a tenant and all below it, if whoever asks has named what goes.
+    ///
+    /// # Errors
+    ///
+    /// `issue.removal_unconfirmed`, or what failed on our side.
+    pub(crate) fn remove_tenant(
+        &self,
+        tenant: &Arc<Tenant>,
+        confirmed: Option<&str>,
+    ) -> Result<Going, Refused> {
+        if tenant.parent().is_none() {
+            let detail = "the root tenant is the deployment itself".to_owned();
+            return Err(Reason::IssueConflict { detail }.into());
+        }
+        for _ in 0..MOST_ATTEMPTS {
+            let (going, at) = self.going(tenant)?;
+            going.check(&format!("tenant {}", tenant.id()), confirmed)?;
+            let addresses = self.key_addresses(&going.tenants);
+            let removed = self.store.remove_tenants(&OPERATOR, &at);
+            match removed {
+                Err(StoreFault::Conflict(Conflict::Moved { .. } | Conflict::TenantInUse(_))) => {
+                    self.follow_store()?;
+                    continue;
+                }
+                // It may be gone by now; then that is seen.
+                Err(fault) => {
+                    drop(self.forget_gone());
+                    return Err(fault.into());
+                }
+                Ok(()) => {}
+            }
+            self.forget_gone()?;
+            for (of, address) in addresses {
+                destroy(&of, &address);
+            }
+            tracing::warn!(tenant = %tenant.id(), %going, "a tenant was removed");
+            self.clear_removed()?;
+            return Ok(going);
+        }
+        let detail = "the tenant changes too fast".to_owned();
+        Err(Reason::IssueConflict { detail }.into())
+    }
+
+    /// Clears away what nobody owns any more.
+    ///
+    /// # Errors
+    ///
+    /// What failed on our side; then it is gone on with later.
+    pub fn clear_removed(&self) -> Result<u64, Fault> {
+        let mut all = 0;
+        loop {
+            let cleared = self.store.clear_removed(&OPERATOR)?;
+            all += cleared;
+            if cleared == 0 {
+                return Ok(all);
+            }
+        }
+    }
+
+    /// All that would go with a trust domain.
+    ///
+    /// # Errors
+    ///
+    /// `issue.object_unknown`, or what failed on our side.
+    pub(crate) fn going_with_domain(
+        &self,
+        tenant: &Tenant,
+        name: &TrustDomain,
+    ) -> Result<Going, Refused> {
+        let mut going = Going::default();
+        going.add_living(&self.living(tenant, Some(name))?);
+        let changes = tenant.read(|snapshot| without(snapshot, name))?;
+        going.count_of_domain(&changes);
+        going.trust_domains.push(name.clone());
+        Ok(going)
+    }
+
+    /// Removes a trust domain of a tenant and all that is in it, if whoever asks has named it.
+    ///
+    /// # Errors
+    ///
+    /// `issue.object_unknown`, `issue.removal_unconfirmed`, or what failed on our side.
+    pub(crate) fn remove_trust_domain(
+        &self,
+        tenant: &Arc<Tenant>,
+        name: &TrustDomain,
+        confirmed: Option<&str>,
+    ) -> Result<Going, Refused> {
+        if self.server_id().trust_domain() == name {
+            let detail = "servers and operators of the deployment are in this trust domain";
+            let detail = detail.to_owned();
+            return Err(Reason::IssueConflict { detail }.into());
+        }
+        let living = self.living(tenant, Some(name))?;
+        let (going, addresses) = self.settle(tenant, || {
+            let (changes, addresses) = tenant.read(|snapshot| {
+                let records = snapshot.authorities.values();
+                let own = records.filter(|record| record.trust_domain == *name);
+                let addresses: Vec<String> =
+                    own.filter_map(|one| one.key_address.clone()).collect();
+                without(snapshot, name).map(|changes| (changes, addresses))
+            })?;
+            let mut going = Going::default();
+            going.add_living(&living);
+            going.count_of_domain(&changes);
+            going.trust_domains.push(name.clone());
+            going.check(&format!("trust domain {name}"), confirmed)?;
+            Ok(((going, addresses), changes))
+        })?;
+        for address in addresses {
+            destroy(tenant, &address);
+        }
+        tracing::warn!(tenant = %tenant.id(), %going, "a trust domain was removed");
+        Ok(going)
+    }
+
+    /// All that goes with a tenant, and the number of the last change of each that goes.
+    fn going(&self, tenant: &Tenant) -> Result<(Going, Vec<(TenantId, Sequence)>), Refused> {
+        let (mut going, mut at) = (Going::default(), Vec::new());
+        for one in self.with_all_below(tenant.id()) {
+            let living = self.living(&one, None)?;
+            going.add_living(&living);
+            going.tenants.push(one.id().clone());
+            one.read(|snapshot| {
+                going.count_of_tenant(snapshot);
+                at.push((one.id().clone(), snapshot.sequence));
+            });
+        }
+        Ok((going, at))
+    }
+
+    /// What was issued to someone and has not ended.
+    fn living(
+        &self,
+        tenant: &Tenant,
+        trust_domain: Option<&TrustDomain>,
+    ) -> Result<Vec<IntentRow>, Refused> {
+        self.live(tenant, |intent| {
+            let is_credential = match intent.kind {
+                CredentialKind::X509
+                | CredentialKind::Jwt
+                | CredentialKind::Wit
+                | CredentialKind::Certificate => true,
+                CredentialKind::Authority
+                | CredentialKind::RevocationList
+                | CredentialKind::Event
+                | CredentialKind::StatusList => false,
+            };
+            let is_there = |name: &TrustDomain| intent.subject.trust_domain() == name;
+            is_credential && trust_domain.is_none_or(is_there)
+        })
+    }
+
+    /// Where keys of these tenants are that are kept elsewhere.
+    fn key_addresses(&self, tenants: &[TenantId]) -> Vec<(Arc<Tenant>, String)> {
+        let mut addresses = Vec::new();
+        for tenant in tenants.iter().filter_map(|id| self.tenant(id)) {
+            tenant.read(|snapshot| {
+                let records = snapshot.authorities.values();
+                let own = records.filter_map(|record| record.key_address.clone());
+                addresses.extend(own.map(|address| (Arc::clone(&tenant), address)));
+            });
+        }
+        addresses
+    }
+
+    /// Forgets the tenants that the store does not have any more, and holds those that it has: also in
+    /// the place of another that had the same name.
+    ///
+    /// # Errors
+    ///
+    /// What failed on our side.
+    pub(crate) fn forget_gone(&self) -> Result<(), Fault> {
+        // In this order: what is added meanwhile is not taken for gone.
+        let held = self.all_tenants();
+        let records = self.store.tenants(&OPERATOR)?;
+        let there: BTreeMap<&TenantId, _> =
+            records.iter().map(|record| (&record.id, record)).collect();
+        let is_gone = |tenant: &&Arc<Tenant>| {
+            let record = there.get(tenant.id());
+            !record.is_some_and(|record| tenant.is(record))
+        };
+        let gone: Vec<&Arc<Tenant>> = held.iter().filter(is_gone).collect();
+        for tenant in &gone {
+            self.take_out(tenant);
+            let id = tenant.id();
+            self.asking.forget_tenant(id);
+            self.attestors.forget_tenant(id);
+            self.chains.forget_tenant(id);
+            self.egresses.forget_tenant(id);
+            self.federations.forget_tenant(id);
+            self.following.forget_tenant(id);
+            self.presences.forget_tenant(id);
+            self.publishing.forget_tenant(id);
+            self.receiving.forget_tenant(id);
+            self.refreshing.forget_tenant(id);
+            self.refused_nodes.forget_tenant(id);
+            self.sending.forget_tenant(id);
+            self.status_lists.forget_tenant(id);
+        }
+        self.open_new_tenants()?;
+        // Also those that follow it, which are admitted no more.
+        for tenant in gone {
+            self.tell_everyone(tenant);
+        }
+        Ok(())
+    }
+}
+
+/// The removals of a trust domain and of all that is in it.
+fn without(snapshot: &Snapshot, name: &TrustDomain) -> Result<Vec<Change>, Reason> {
+    if !snapshot.trust_domains.contains_key(name) {
+        return Err(Reason::IssueObjectUnknown {
+            object: "trust domain",
+            name: name.to_string(),
+        });
+    }
+    let mut keys = vec![Key::TrustDomain(name.clone())];
+    let authorities = snapshot.authorities.values();
+    let authorities = authorities.filter(|record| record.trust_domain == *name);
+    keys.extend(authorities.map(|record| Key::Authority(record.id.clone())));
+    let entries = snapshot.entries.values();
+    let entries = entries.filter(|entry| entry.spiffe_id.trust_domain() == name);
+    keys.extend(entries.map(|entry| Key::Entry(entry.id.clone())));
+    let nodes = snapshot.nodes.values();
+    let nodes = nodes.filter(|node| node.spiffe_id.trust_domain() == name);
+    keys.extend(nodes.map(|node| Key::Node(node.id.clone())));
+    let tokens = snapshot.join_tokens.values();
+    let tokens = tokens.filter(|token| token.spiffe_id.trust_domain() == name);
+    keys.extend(tokens.map(|token| Key::JoinToken(token.id.clone())));
+    let rules = snapshot.rules.values().filter(|rule| gives(rule, name));
+    keys.extend(rules.map(|rule| Key::Rule(rule.id.clone())));
+    Ok(keys.into_iter().map(Change::Remove).collect())
+}
+
+/// Whether an exchange rule gives identities of a trust domain.
+fn gives(rule: &RuleRecord, name: &TrustDomain) -> bool {
+    let document: Value = serde_json::from_str(&rule.document).unwrap_or_default();
+    let id = document.pointer("/gives/spiffe_id").and_then(Value::as_str);
+    let rest = id.and_then(|id| id.strip_prefix("spiffe://"));
+    rest.is_some_and(|rest| rest.split('/').next() == Some(name.as_str()))
+}
+
+/// Destroys a key that is kept elsewhere, and that nothing names any more.
+fn destroy(tenant: &Tenant, address: &str) {
+    if let Err(error) = tenant.keys.destroy(address) {
+        tracing::error!(tenant = %tenant.id(), %error, "a key that nothing uses is left");
+    }
+}
