@@ -19,6 +19,9 @@ use crate::fault::Refused;
 use crate::plane::Plane;
 use crate::tenant::Tenant;
 
+/// The one type of a form (RFC 6749 3.2, RFC 7662 2.1).
+const FORM: &str = "application/x-www-form-urlencoded";
+
 /// What a request shows, besides its address and what it sends.
 pub(super) struct Presented {
     /// The header of this name; empty if it is no text.
@@ -225,6 +228,17 @@ impl Call {
     pub(super) fn text(&self, object: &'static str) -> Result<&str, Reason> {
         std::str::from_utf8(&self.body)
             .map_err(|_| Document::Request(object).refuse("it is not UTF-8"))
+    }
+
+    /// What was sent, as the text of a form.
+    pub(super) fn form(&self, object: &'static str) -> Result<&str, Reason> {
+        let named = self.content_type.as_deref().unwrap_or_default();
+        let essence = named.split(';').next().unwrap_or_default().trim();
+        if !essence.eq_ignore_ascii_case(FORM) {
+            let detail = format!("its `Content-Type` must be `{FORM}`");
+            return Err(Document::Request(object).refuse(detail));
+        }
+        self.text(object)
     }
 
     /// What was sent, as the members of an object.

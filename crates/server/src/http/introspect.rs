@@ -2,14 +2,12 @@
 
 use std::sync::Arc;
 
-use avouch_api::members::Document;
 use avouch_core::reason::Reason;
 use serde_json::{Value, json};
 
 use super::answer::Answer;
 use super::call::{Call, Stop};
 use super::oauth;
-use super::token::FORM;
 use crate::access::{Noun, Verb};
 use crate::exchange::request::IntrospectionRequest;
 use crate::exchange::{Exchange, Shown};
@@ -27,7 +25,8 @@ pub(super) fn answer(call: &Call) -> Result<Answer, Stop> {
             sees_all: false,
         }))
     };
-    let request = read(call).map_err(refuse)?;
+    let sent = call.form("introspection request").map_err(refuse)?;
+    let request = IntrospectionRequest::read(sent).map_err(refuse)?;
     let known = call.http.views.known(call, &tenant)?;
     let exchange = Exchange::at(call.plane(), &tenant, &known.view, &known.rules, &call.id);
     if !is_administrator(call, &tenant)? {
@@ -63,14 +62,4 @@ fn is_administrator(call: &Call, tenant: &Arc<Tenant>) -> Result<bool, Stop> {
     let name = tenant.id().as_str();
     let permitted = call.plane().permit(&caller, name, Verb::Read, Noun::Rule);
     Ok(permitted.is_ok())
-}
-
-fn read(call: &Call) -> Result<IntrospectionRequest, Reason> {
-    let named = call.content_type.as_deref().unwrap_or_default();
-    let essence = named.split(';').next().unwrap_or_default().trim();
-    if !essence.eq_ignore_ascii_case(FORM) {
-        let detail = format!("its `Content-Type` must be `{FORM}`");
-        return Err(Document::Request("introspection request").refuse(detail));
-    }
-    IntrospectionRequest::read(call.text("introspection request")?)
 }

@@ -2,7 +2,6 @@
 
 use std::sync::Arc;
 
-use avouch_api::members::Document;
 use avouch_core::exchange::Given;
 use avouch_core::id::TenantId;
 use avouch_core::reason::Reason;
@@ -19,9 +18,6 @@ use crate::exchange::request::{Grant, TokenRequest};
 use crate::exchange::{Exchange, Pending, Shown};
 use crate::fault::Refused;
 use crate::tenant::Tenant;
-
-/// The one type of what is sent (RFC 6749 3.2).
-pub(super) const FORM: &str = "application/x-www-form-urlencoded";
 
 /// Everything is settled at first; the use and the record are waited for without a thread.
 pub(super) const BEGINNER: Beginner = Beginner { at_once, begin };
@@ -154,13 +150,7 @@ fn shown(call: &Call) -> Shown<'_> {
 }
 
 fn read(call: &Call) -> Result<TokenRequest, Reason> {
-    let named = call.content_type.as_deref().unwrap_or_default();
-    let essence = named.split(';').next().unwrap_or_default().trim();
-    if !essence.eq_ignore_ascii_case(FORM) {
-        let detail = format!("its `Content-Type` must be `{FORM}`");
-        return Err(Document::Request("token request").refuse(detail));
-    }
-    TokenRequest::read(call.text("token request")?)
+    TokenRequest::read(call.form("token request")?)
 }
 
 /// Whether whoever asks may read the rules of the tenant. A client that shows who it is in the

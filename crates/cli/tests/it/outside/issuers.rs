@@ -8,8 +8,8 @@ use serde_json::{Value, json};
 
 use super::house::{CLOUD, House, claims, with};
 use super::{
-    HEAVY_PATIENCE, Missing, Talker, built, free_port, heavy, module, node, python, scratch,
-    sources, succeed, until, until_for,
+    HEAVY_PATIENCE, Missing, Talker, built, free_port, module, node, python, scratch, sources,
+    succeed, until, until_for,
 };
 
 /// Starts a script with the certificate of the house.
@@ -364,7 +364,6 @@ const KEYCLOAK: &str = "26.4.5";
 
 /// Where it is unpacked, which needs a network the first time.
 fn keycloak() -> Result<PathBuf, Missing> {
-    heavy()?;
     let folder = scratch("program-keycloak");
     let home = folder.join(format!("keycloak-{KEYCLOAK}"));
     if home.join("unpacked").exists() {

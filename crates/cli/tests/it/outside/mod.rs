@@ -34,8 +34,8 @@ const PATIENCE: Duration = Duration::from_secs(60);
 /// As long as a program may take that takes minutes.
 const HEAVY_PATIENCE: Duration = Duration::from_secs(600);
 
-/// Whether what takes minutes to have or to start is wanted.
-pub(crate) fn heavy() -> Result<(), Missing> {
+/// Whether what takes minutes to build is wanted.
+fn heavy() -> Result<(), Missing> {
     match std::env::var("AVOUCH_HEAVY").as_deref() {
         Ok("1") => Ok(()),
         _ => Err("it takes minutes; AVOUCH_HEAVY=1 has it run".to_owned()),

@@ -454,6 +454,9 @@ impl ApiServer {
         let mut make = Command::new("openssl");
         make.args(["genpkey", "-algorithm", "EC", "-pkeyopt"]);
         succeed(make.args(["ec_paramgen_curve:P-256", "-out", &key]))?;
+        let public = file("service-accounts.pub");
+        let mut publish = Command::new("openssl");
+        succeed(publish.args(["pkey", "-in", &key, "-pubout", "-out", &public]))?;
         fs::write(
             file("tokens.csv"),
             format!("{ADMIN},admin,1,system:masters\n"),
@@ -477,7 +480,7 @@ impl ApiServer {
             &format!("--token-auth-file={}", file("tokens.csv")),
             "--authorization-mode=RBAC",
             "--service-account-issuer=https://cluster.test",
-            &format!("--service-account-key-file={key}"),
+            &format!("--service-account-key-file={public}"),
             &format!("--service-account-signing-key-file={key}"),
             "--service-cluster-ip-range=10.0.0.0/24",
         ]);
@@ -488,22 +491,7 @@ impl ApiServer {
         running.until("the API server is ready", || {
             status(&["-k", &ready], ADMIN) == "200"
         });
-        let bindings = "apis/rbac.authorization.k8s.io/v1/clusterrolebindings";
-        let binding = json!({
-            "apiVersion": "rbac.authorization.k8s.io/v1", "kind": "ClusterRoleBinding",
-            "metadata": {"name": "workloads"},
-            "roleRef": {
-                "apiGroup": "rbac.authorization.k8s.io", "kind": "ClusterRole", "name": "view",
-            },
-            "subjects": [{
-                "apiGroup": "rbac.authorization.k8s.io", "kind": "Group",
-                "name": "avouch:workloads",
-            }],
-        });
-        let body = binding.to_string();
-        let bind = ["-k", "-H", "content-type: application/json", "-d", &body];
-        let bindings = format!("{address}/{bindings}");
-        assert_eq!(status(&[&bind[..], &[&bindings]].concat(), ADMIN), "201");
+        permit_workloads(&address);
         let this = Self {
             address: format!("{address}/api/v1/namespaces"),
             _running: [running, store],
@@ -512,6 +500,45 @@ impl ApiServer {
             this.accepts(&issuing.good)
         });
         Ok(Box::new(this))
+    }
+}
+
+/// Lets the group that our tokens are given list what is in the cluster. The roles that it brings
+/// itself are empty where no controller fills them.
+fn permit_workloads(address: &str) {
+    let group = "rbac.authorization.k8s.io";
+    let version = format!("{group}/v1");
+    let called = json!({"name": "workloads"});
+    for (nouns, object) in [
+        (
+            "clusterroles",
+            json!({
+                "apiVersion": version, "kind": "ClusterRole", "metadata": called,
+                "rules": [{"apiGroups": [""], "resources": ["namespaces"], "verbs": ["list"]}],
+            }),
+        ),
+        (
+            "clusterrolebindings",
+            json!({
+                "apiVersion": version, "kind": "ClusterRoleBinding", "metadata": called,
+                "roleRef": {"apiGroup": group, "kind": "ClusterRole", "name": "workloads"},
+                "subjects": [{"apiGroup": group, "kind": "Group", "name": "avouch:workloads"}],
+            }),
+        ),
+    ] {
+        let (body, path) = (
+            object.to_string(),
+            format!("{address}/apis/{version}/{nouns}"),
+        );
+        let send = [
+            "-k",
+            "-H",
+            "content-type: application/json",
+            "-d",
+            &body,
+            &path,
+        ];
+        assert_eq!(status(&send, ADMIN), "201", "{nouns}");
     }
 }
 
