@@ -85,6 +85,19 @@ fn answer(
                 let fields = [("location", location.as_str())];
                 return wire.write_all(&response(302, &fields, b""));
             }
+            ("GET", "/v1/page") => {
+                let fields = [
+                    ("content-type", "text/html"),
+                    ("content-security-policy", "default-src *"),
+                    ("access-control-allow-origin", "*"),
+                    ("refresh", "0; url=https://evil.test"),
+                    ("location", "https://evil.test"),
+                    ("set-cookie", "session=1"),
+                    ("cache-control", "public, max-age=60"),
+                ];
+                let page = b"<script>fetch('/v1/tenants')</script>";
+                return wire.write_all(&response(200, &fields, page));
+            }
             _ => (404, json!({"error": {"type": "not_found"}}).to_string()),
         }
     };

@@ -382,16 +382,29 @@ fn ssh(members: &mut Members) -> Result<(Option<Credential>, Option<ExpectedName
         return Ok((None, None));
     };
     // The name alone is certified, whatever the port.
-    let host = ssh.text("host")?.map(|host| match host.rsplit_once(':') {
-        Some((name, port)) if port.bytes().all(|digit| digit.is_ascii_digit()) => {
-            expected_name(name)
-        }
-        _ => expected_name(&host),
-    });
+    let host = ssh.text("host")?;
+    let host = host.map(|host| expected_name(without_port(&host)));
     let key = ssh.required_text("key")?;
     let proof = ssh.text("proof")?;
     ssh.finish()?;
     Ok((Some(Credential::Ssh { key, proof }), host))
+}
+
+/// The name or address of a host that may have a port behind it. An address of IPv6 has colons of its
+/// own, so a port goes with brackets there (RFC 3986 3.2.2).
+fn without_port(host: &str) -> &str {
+    let is_port = |text: &str| !text.is_empty() && text.bytes().all(|digit| digit.is_ascii_digit());
+    if let Some(rest) = host.strip_prefix('[') {
+        return match rest.split_once(']') {
+            Some((address, "")) => address,
+            Some((address, port)) if port.strip_prefix(':').is_some_and(is_port) => address,
+            Some(_) | None => host,
+        };
+    }
+    match host.split_once(':') {
+        Some((name, port)) if is_port(port) => name,
+        Some(_) | None => host,
+    }
 }
 
 fn read_chain(elements: Vec<Value>) -> Result<Vec<Vec<u8>>, Reason> {
@@ -467,5 +480,31 @@ impl<'de> Visitor<'de> for RawVisitor {
             insert_once(&mut members, name, value)?;
         }
         Ok(Raw { members, trust })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_port_is_taken_off_where_it_is_one() {
+        for (host, name) in [
+            ("db.example.com", "db.example.com"),
+            ("db.example.com:22", "db.example.com"),
+            ("192.0.2.1:22", "192.0.2.1"),
+            ("fe80::1", "fe80::1"),
+            ("2001:db8::22", "2001:db8::22"),
+            ("::1", "::1"),
+            ("[fe80::1]", "fe80::1"),
+            ("[fe80::1]:22", "fe80::1"),
+            ("[fe80::1]22", "[fe80::1]22"),
+            ("[fe80::1]:", "[fe80::1]:"),
+            ("[fe80::1", "[fe80::1"),
+            ("db.example.com:", "db.example.com:"),
+            ("db.example.com:ssh", "db.example.com:ssh"),
+        ] {
+            assert_eq!(without_port(host), name, "{host}");
+        }
     }
 }

@@ -18,9 +18,9 @@ use crate::manage::apply::arguments::{
 use crate::manage::arguments::cluster::ClusterArguments;
 use crate::manage::arguments::{
     ANCHOR_IMPORT_EXAMPLES, ANCHOR_PUT_EXAMPLES, AdminArguments, AnchorDeleteArguments,
-    AnchorImportArguments, AnchorPutArguments, AuthorityArguments, DrillArguments, EntryArguments,
-    FederationArguments, IssuerArguments, NodeArguments, PinArguments, Remote, RuleArguments,
-    TenantArguments, TrustDomainArguments, WHY_NOT_EXAMPLES, WhyNotArguments,
+    AnchorImportArguments, AnchorPutArguments, AuditArguments, AuthorityArguments, DrillArguments,
+    EntryArguments, FederationArguments, IssuerArguments, NodeArguments, PinArguments, Remote,
+    RuleArguments, TenantArguments, TrustDomainArguments, WHY_NOT_EXAMPLES, WhyNotArguments,
 };
 use crate::manage::exchange::arguments::TokenArguments;
 use crate::manage::{EgressArguments, ReceiverArguments, SignalArguments};
@@ -83,6 +83,8 @@ pub enum Command {
     /// Have a server be as files want it
     #[command(after_help = APPLY_EXAMPLES)]
     Apply(ApplyArguments),
+    /// Look at a tenant as an auditor does: nothing is changed
+    Audit(AuditArguments),
     /// What signs for a tenant, and what to do when a key may be in the wrong hands
     Authority(AuthorityArguments),
     /// What a node of a Kubernetes cluster does whose CA is a tenant

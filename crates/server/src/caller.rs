@@ -10,8 +10,9 @@ use avouch_core::credential::jose::bundle::Bundle;
 use avouch_core::credential::x509::{Certificate, Crl};
 use avouch_core::crypto::AwsLc;
 use avouch_core::decide;
+use avouch_core::exchange::dpop::{Proved, Request as Proof};
 use avouch_core::id::{Digest, SpiffeId, TenantId, TrustDomain};
-use avouch_core::question::{Context, ExpectedName, Profile, Purpose, Question};
+use avouch_core::question::{Context, ExpectedName, Holder, Profile, Purpose, Question};
 use avouch_core::reason::Reason;
 use avouch_core::time::Time;
 use avouch_core::verdict::{Receipt, Verdict};
@@ -72,6 +73,57 @@ impl Plane {
         let trust_domain = trust_domain_of(token);
         let credential = Credential::Jwt(token.to_owned());
         self.identify(credential, trust_domain, Purpose::Any, context)
+    }
+
+    /// Who presents a JWT-SVID that is bound to a key, with a proof made with that key for this request
+    /// (RFC 9449 7.1). The token is for this server, or for `audience` alone.
+    ///
+    /// # Errors
+    ///
+    /// The core's reason; `issue.proof_invalid`, also where the token is bound to no key.
+    pub(crate) fn identify_holder(
+        &self,
+        token: &str,
+        proofs: &[String],
+        method: &str,
+        address: &str,
+        audience: String,
+    ) -> Result<(Caller, Proved), Refused> {
+        let invalid = |detail: &str| Reason::IssueProof {
+            detail: detail.to_owned(),
+        };
+        let proof = match proofs {
+            [one] => one,
+            [] => return Err(invalid("there is none").into()),
+            [_, ..] => return Err(invalid("there are several").into()),
+        };
+        let request = Proof {
+            method,
+            address,
+            access_token: Some(token),
+            now: self.now(),
+        };
+        let proved = Proved::check(proof, request, &AwsLc, &mut Budget::default())?;
+        let claims = claims_of(token);
+        let bound = claims
+            .as_ref()
+            .and_then(|claims| claims.get("cnf")?.get("jkt"));
+        // One that is bound to nothing is anyone's, whatever key is shown beside it.
+        if bound.is_none() {
+            return Err(invalid("the token is bound to no key").into());
+        }
+        let context = Context {
+            audiences: vec![self.server_id().to_string(), audience],
+            holder: Holder {
+                jkt: Some(proved.thumbprint),
+                certificate: None,
+            },
+            ..Context::default()
+        };
+        let credential = Credential::Jwt(token.to_owned());
+        let trust_domain = trust_domain_of(token);
+        let caller = self.identify(credential, trust_domain, Purpose::Any, context)?;
+        Ok((caller, proved))
     }
 
     /// `trust_domain` is what the credential claims: it chooses the bundle to ask, and nothing
@@ -168,9 +220,14 @@ fn empty_view(tenant: &TenantId) -> View {
 
 /// The trust domain that a token claims its subject is in; nothing is believed of it here.
 fn trust_domain_of(token: &str) -> Option<TrustDomain> {
-    let claims = token.split('.').nth(1)?;
-    let claims = Base64UrlUnpadded::decode_vec(claims).ok()?;
-    let claims: Value = serde_json::from_slice(&claims).ok()?;
+    let claims = claims_of(token)?;
     let subject = SpiffeId::parse(claims.get("sub")?.as_str()?).ok()?;
     Some(subject.trust_domain().clone())
+}
+
+/// What a token says, not yet believed.
+fn claims_of(token: &str) -> Option<Value> {
+    let claims = token.split('.').nth(1)?;
+    let claims = Base64UrlUnpadded::decode_vec(claims).ok()?;
+    serde_json::from_slice(&claims).ok()
 }

@@ -62,6 +62,7 @@ mod remembered;
 mod removal;
 pub mod revocations;
 pub mod run;
+mod secrets;
 pub mod settings;
 mod sharing;
 mod signals;
@@ -75,6 +76,7 @@ mod upstream;
 mod views;
 mod why_not;
 pub mod xml_signatures;
+mod zero_trust;
 
 pub use fault::{Fault, Refused};
 pub use plane::Plane;

@@ -1,22 +1,25 @@
-//! How often each who vouches was relied on: acceptances by day, so that a tenant sees on whom it
-//! depends.
+//! How often each who vouches was relied on, and each API of others used: by day, so that a tenant
+//! sees on whom it depends and who depends on it.
 //!
 //! Counted in memory, where a decision costs nothing but a look-up, and added each minute to what is
 //! stored, on whichever server: a write rests on the state that was looked at. What was counted since
 //! then is lost when a server is killed, and told so.
 
 use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use avouch_core::anchor::{Anchor, AnchorKind};
 use avouch_core::reason::Reason;
 use avouch_core::time::Time;
 use avouch_core::verdict::Verdict;
-use avouch_store::{Change, Key, Object, TallyId, TallyRecord};
+use avouch_store::{Change, Key, Object, Sequence, TallyId, TallyRecord};
 use serde_json::{Map, Value, json};
 
+use crate::egress::uses;
 use crate::fault::{Fault, Refused};
 use crate::plane::Plane;
+use crate::secrets::is_day;
 use crate::tenant::Tenant;
 
 /// How many days are kept.
@@ -28,9 +31,20 @@ const DAY: i64 = 86_400;
 /// How often a tally is added anew because something else has changed meanwhile.
 const MOST_TRIES: usize = 16;
 
+/// The most names of one kind that are counted in a day, beside those of anchors, of which there are
+/// only so many; what is over that is counted as one.
+const MOST_NAMES: usize = 2_000;
+
+/// What is counted where there is no room for another name.
+const OTHERS: &str = "(others) done (others)";
+
 /// What was counted and is not stored yet.
 #[derive(Debug, Default)]
-pub(crate) struct Tallies(Mutex<BTreeMap<&'static str, BTreeMap<String, u64>>>);
+pub(crate) struct Tallies {
+    counts: Mutex<BTreeMap<&'static str, BTreeMap<String, u64>>>,
+    /// Up to which change of the tenant its static credentials are noted; 0 for none.
+    noted: AtomicU64,
+}
 
 impl Tallies {
     /// Counts an acceptance.
@@ -43,7 +57,7 @@ impl Tallies {
 
     /// Counts an acceptance that rested on this anchor.
     pub(crate) fn count_anchor(&self, anchor: &Anchor) {
-        let mut counts = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut counts = self.counts.lock().unwrap_or_else(PoisonError::into_inner);
         let of_kind = counts.entry(anchor.kind.name()).or_default();
         let name = voucher(anchor);
         match of_kind.get_mut(name) {
@@ -52,12 +66,61 @@ impl Tallies {
         }
     }
 
+    /// Counts something else than an acceptance, whose names may be many.
+    pub(crate) fn count_named(&self, kind: &'static str, name: String) {
+        let mut counts = self.counts.lock().unwrap_or_else(PoisonError::into_inner);
+        let of_kind = counts.entry(kind).or_default();
+        let has_room = of_kind.len() < MOST_NAMES || of_kind.contains_key(&name);
+        let name = if has_room { name } else { OTHERS.to_owned() };
+        *of_kind.entry(name).or_default() += 1;
+    }
+
+    /// Whether the static credentials of the tenant are noted as they were after a change.
+    pub(crate) fn is_noted(&self, at: Sequence) -> bool {
+        self.noted.load(Ordering::Relaxed) == at.number()
+    }
+
+    pub(crate) fn note(&self, at: Sequence) {
+        self.noted.store(at.number(), Ordering::Relaxed);
+    }
+
+    /// What was counted of a kind by day, with what is not stored yet.
+    pub(crate) fn days(
+        &self,
+        tenant: &Tenant,
+        kind: &str,
+        today: Time,
+    ) -> BTreeMap<String, BTreeMap<String, u64>> {
+        let mut days: BTreeMap<String, BTreeMap<String, u64>> = BTreeMap::new();
+        tenant.read(|snapshot| {
+            let records = snapshot.tallies.values();
+            for record in records.filter(|record| is_day(record.id.as_str())) {
+                let document = read(&record.document);
+                let Some(names) = document.get(kind).and_then(Value::as_object) else {
+                    continue;
+                };
+                let counts = names
+                    .iter()
+                    .map(|(name, count)| (name.clone(), count.as_u64().unwrap_or_default()));
+                days.insert(record.id.as_str().to_owned(), counts.collect());
+            }
+        });
+        let counts = self.counts.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(names) = counts.get(kind) {
+            let today = days.entry(day_of(today)).or_default();
+            for (name, count) in names {
+                *today.entry(name.clone()).or_default() += count;
+            }
+        }
+        days
+    }
+
     fn take(&self) -> BTreeMap<&'static str, BTreeMap<String, u64>> {
-        std::mem::take(&mut *self.0.lock().unwrap_or_else(PoisonError::into_inner))
+        std::mem::take(&mut *self.counts.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
     fn put_back(&self, taken: BTreeMap<&'static str, BTreeMap<String, u64>>) {
-        let mut counts = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut counts = self.counts.lock().unwrap_or_else(PoisonError::into_inner);
         for (kind, names) in taken {
             let of_kind = counts.entry(kind).or_default();
             for (name, count) in names {
@@ -67,8 +130,8 @@ impl Tallies {
     }
 
     fn add_to(&self, total: &mut BTreeMap<(String, String), u64>) {
-        let counts = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        for (kind, names) in counts.iter() {
+        let counts = self.counts.lock().unwrap_or_else(PoisonError::into_inner);
+        for (kind, names) in counts.iter().filter(|(kind, _)| is_of_vouchers(kind)) {
             for (name, count) in names {
                 let key = ((*kind).to_owned(), name.clone());
                 *total.entry(key).or_default() += count;
@@ -104,9 +167,11 @@ impl Plane {
         let mut since = None;
         tenant.read(|snapshot| {
             let days = snapshot.tallies.values();
+            let days = days.filter(|record| is_day(record.id.as_str()));
             for record in days.filter(|record| record.id.as_str() >= oldest.as_str()) {
                 since.get_or_insert_with(|| record.id.as_str().to_owned());
-                for (kind, names) in read(&record.document) {
+                let document = read(&record.document).into_iter();
+                for (kind, names) in document.filter(|(kind, _)| is_of_vouchers(kind)) {
                     for (name, count) in names.as_object().into_iter().flatten() {
                         let key = (kind.clone(), name.clone());
                         *by_voucher.entry(key).or_default() += count.as_u64().unwrap_or_default();
@@ -130,6 +195,9 @@ impl Plane {
     pub fn store_tallies(&self) -> Result<(), Refused> {
         let mut done = Ok(());
         for tenant in self.all_tenants() {
+            if let Err(failed) = self.note_secrets(&tenant) {
+                done = Err(failed);
+            }
             let taken = tenant.tallies.take();
             if taken.is_empty() {
                 continue;
@@ -163,13 +231,7 @@ impl Plane {
             for (kind, names) in counted {
                 let of_kind = document.entry(*kind).or_insert_with(|| json!({}));
                 for (name, count) in names {
-                    let before = of_kind
-                        .get(name)
-                        .and_then(Value::as_u64)
-                        .unwrap_or_default();
-                    if let Some(of_kind) = of_kind.as_object_mut() {
-                        of_kind.insert(name.clone(), before.saturating_add(*count).into());
-                    }
+                    add(of_kind, is_of_vouchers(kind), name, *count);
                 }
             }
             let record = TallyRecord {
@@ -192,6 +254,24 @@ impl Plane {
     }
 }
 
+/// Whether what is counted under a kind are acceptances.
+fn is_of_vouchers(kind: &str) -> bool {
+    kind != uses::KIND
+}
+
+fn add(of_kind: &mut Value, is_unbounded: bool, name: &str, count: u64) {
+    let Some(of_kind) = of_kind.as_object_mut() else {
+        return;
+    };
+    let has_room = is_unbounded || of_kind.len() < MOST_NAMES || of_kind.contains_key(name);
+    let name = if has_room { name } else { OTHERS };
+    let before = of_kind
+        .get(name)
+        .and_then(Value::as_u64)
+        .unwrap_or_default();
+    of_kind.insert(name.to_owned(), before.saturating_add(count).into());
+}
+
 /// A tally that cannot be read counts nothing.
 fn read(document: &str) -> Map<String, Value> {
     match serde_json::from_str(document) {
@@ -201,6 +281,6 @@ fn read(document: &str) -> Map<String, Value> {
 }
 
 /// The name of a day: `2026-11-29`. Names of days are in the order of the days.
-fn day_of(time: Time) -> String {
+pub(crate) fn day_of(time: Time) -> String {
     time.to_string().chars().take(10).collect()
 }

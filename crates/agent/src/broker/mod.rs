@@ -97,11 +97,6 @@ impl BrokerEndpoint {
         self.socket.address()
     }
 
-    /// The address of the network that is listened on, if one is.
-    pub fn network_address(&self) -> Option<SocketAddr> {
-        self.listener.as_ref()?.local_addr().ok()
-    }
-
     /// Serves the Broker API until `stop`, then ends each stream as `Unavailable` and removes the
     /// socket.
     ///

@@ -91,11 +91,10 @@ impl Brokers {
         let rules = rules.iter().map(|rule| rule.parse().unwrap()).collect();
         let endpoint = BrokerEndpoint::bind(&socket, rules, Limits::default()).unwrap();
         let endpoint = endpoint.with_kubelet(kubelet);
-        let endpoint = endpoint
-            .and_listen("127.0.0.1:0".parse().unwrap())
-            .await
-            .unwrap();
-        let network = endpoint.network_address().unwrap();
+        // A port that was free a moment ago.
+        let network = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        let network = network.local_addr().unwrap();
+        let endpoint = endpoint.and_listen(network).await.unwrap();
         let roots = Arc::new(Roots {
             forgets: AtomicBool::new(false),
         });

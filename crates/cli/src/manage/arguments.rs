@@ -12,6 +12,7 @@ use avouch_core::id::SpiffeId;
 use avouch_core::time::Time;
 use clap::{Args, Subcommand};
 
+pub use super::audit::AuditCommand;
 pub use super::bound::Bound;
 pub use anchors::{
     AnchorDeleteArguments, AnchorImportArguments, AnchorPutArguments,
@@ -114,6 +115,8 @@ noun! { /// The arguments of `tenant`.
 TenantArguments: TenantCommand }
 noun! { /// The arguments of `trust-domain`.
 TrustDomainArguments: TrustDomainCommand }
+noun! { /// The arguments of `audit`.
+AuditArguments: AuditCommand }
 noun! { /// The arguments of `drill`.
 DrillArguments: DrillCommand }
 noun! { /// The arguments of `entry`.

@@ -18,7 +18,21 @@ use crate::output;
 /// The longest file with a key.
 const LONGEST_KEY: usize = 8 << 10;
 
-const IN_LIST: [Column; 3] = [("API", "name"), ("AT", "url"), ("KEYS", "keys")];
+const IN_LIST: [Column; 4] = [
+    ("API", "name"),
+    ("AT", "url"),
+    ("KEYS", "keys"),
+    ("LAST USED", "last_used"),
+];
+
+const USES: [Column; 6] = [
+    ("DAY", "day"),
+    ("WORKLOAD", "workload"),
+    ("DONE", "done"),
+    ("REFUSED", "refused"),
+    ("FAILED", "failed"),
+    ("DENIED", "denied"),
+];
 
 /// The arguments of `egress`.
 #[derive(Args, Debug)]
@@ -71,11 +85,20 @@ pub enum EgressCommand {
         /// A file with the key and nothing else (`-` for standard input)
         #[arg(long, value_name = "FILE")]
         key_file: PathBuf,
+        /// Drop a key that waits to be promoted, even if another server uses it already
+        #[arg(long)]
+        force: bool,
     },
     /// One API, without its keys, as it can be changed and put again
     #[command(after_help = "Examples:\n  avouch egress show stripe --tenant demo -o json")]
     Show {
         /// Its name
+        name: String,
+    },
+    /// Which workloads have used an API in the last 30 days, and how that ended
+    #[command(after_help = "Examples:\n  avouch egress uses stripe --tenant demo -o json")]
+    Uses {
+        /// The name of the API
         name: String,
     },
 }
@@ -118,6 +141,9 @@ pub struct EgressMembers {
     /// A file with the key and nothing else (`-` for standard input); without it the key stays
     #[arg(long, value_name = "FILE")]
     key_file: Option<PathBuf>,
+    /// A file with what its webhooks are signed with; without it what is known stays. Up to three
+    #[arg(long, value_name = "FILE", requires = "file")]
+    webhook_secret_file: Vec<PathBuf>,
 }
 
 const PUT_EXAMPLES: &str = "Examples:
@@ -150,8 +176,12 @@ pub fn egress(arguments: &EgressArguments, common: &Common) -> Result<Exit, Faul
             let answer = client.put(&at(name)?, &members.document()?)?;
             tell_one(common, &row(&answer), &IN_LIST)
         }
-        EgressCommand::Rotate { name, key_file } => {
-            let key = json!({ "key": key(key_file)?.as_str() });
+        EgressCommand::Rotate {
+            name,
+            key_file,
+            force,
+        } => {
+            let key = json!({ "key": secret_in(key_file)?.as_str(), "force": force });
             let answer = client.post(&format!("{}/rotate", at(name)?), &key)?;
             tell_one(common, &row(&answer), &IN_LIST)
         }
@@ -162,7 +192,17 @@ pub fn egress(arguments: &EgressArguments, common: &Common) -> Result<Exit, Faul
                 output::data(&pretty(&document))?;
                 return Ok(Exit::Accepted);
             }
-            tell_one(common, &row(&answer), &IN_LIST)
+            tell_one(common, &row(&answer), &IN_LIST)?;
+            if list_of(&answer, "uses").is_empty() {
+                return Ok(Exit::Accepted);
+            }
+            output::data("")?;
+            tell_list(common, &answer, "uses", &USES)
+        }
+        EgressCommand::Uses { name } => {
+            let answer = client.get(&at(name)?)?;
+            let uses = json!({ "name": name, "uses": answer.get("uses") });
+            tell_list(common, &uses, "uses", &USES)
         }
     }
 }
@@ -176,7 +216,15 @@ impl EgressMembers {
         if let Some(file) = &self.key_file
             && let Some(members) = document.as_object_mut()
         {
-            members.insert("key".to_owned(), json!(key(file)?.as_str()));
+            members.insert("key".to_owned(), json!(secret_in(file)?.as_str()));
+        }
+        if !self.webhook_secret_file.is_empty()
+            && let Some(members) = document.as_object_mut()
+        {
+            let secrets = self.webhook_secret_file.iter();
+            let secrets = secrets.map(|file| secret_in(file).map(|text| json!(text.as_str())));
+            let secrets = secrets.collect::<Result<Vec<_>, Fault>>()?;
+            members.insert("webhook_secrets".to_owned(), Value::Array(secrets));
         }
         Ok(document)
     }
@@ -210,11 +258,12 @@ fn row(answer: &Value) -> Value {
         "name": answer.get("name"),
         "url": url,
         "keys": answer.get("keys"),
+        "last_used": answer.get("last_used"),
     })
 }
 
-/// The key in a file: the line end at its end is not a part of it.
-fn key(file: &Path) -> Result<Zeroizing<String>, Fault> {
+/// The key or the secret in a file: the line end at its end is not a part of it.
+pub(super) fn secret_in(file: &Path) -> Result<Zeroizing<String>, Fault> {
     let text = text(file, LONGEST_KEY)?;
     Ok(Zeroizing::new(text.trim_end().to_owned()))
 }

@@ -3,6 +3,7 @@
 mod anchors;
 pub mod apply;
 pub mod arguments;
+pub mod audit;
 mod aws_command;
 mod bootstrap;
 mod bound;

@@ -97,6 +97,9 @@ pub struct What {
     /// Whoever has this address
     #[arg(long, value_name = "ADDRESS")]
     email: Option<String>,
+    /// Whoever has this number
+    #[arg(long, value_name = "NUMBER")]
+    phone_number: Option<String>,
 }
 
 const END_EXAMPLES: &str = "\
@@ -191,12 +194,13 @@ pub fn signal(arguments: &SignalArguments, common: &Common) -> Result<Exit, Faul
 }
 
 impl What {
-    fn named(&self) -> [(&'static str, Option<&String>); 4] {
+    fn named(&self) -> [(&'static str, Option<&String>); 5] {
         [
             ("subject", self.subject.as_ref()),
             ("session", self.session.as_ref()),
             ("token", self.token.as_ref()),
             ("email", self.email.as_ref()),
+            ("phone_number", self.phone_number.as_ref()),
         ]
     }
 }

@@ -69,6 +69,17 @@ spec:
     - "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIBX/2ks0OxHHiJvW2LDjcbZGdTbYsbXTHv8oP2KPKCPv"
   domains: [machines.test]
 ---
+kind: egress
+tenant: shop
+name: stripe
+spec:
+  url: https://api.stripe.com
+  rules:
+    - {ids: ["spiffe://shop.test/billing"], methods: [GET], paths: [/v1]}
+  webhook: {scheme: stripe, ids: ["spiffe://shop.test/billing"]}
+  key_file: keys/stripe.key
+  webhook_secret_files: [keys/webhook.key]
+---
 kind: admin
 tenant: shop
 name: anna
@@ -100,9 +111,17 @@ fn everything_in_a_file_is_made_in_the_order_of_need_and_the_second_time_nothing
     let served = Served::start("apply-all");
     let folder = &served.plane.folder;
     folder.file("shop.yaml", SHOP);
+    let missing = served.run(&["plan", "-f", "shop.yaml"]);
+    assert!(
+        missing.err.contains("`spec.key_file` names no file"),
+        "{missing:?}"
+    );
+    std::fs::create_dir(folder.path().join("keys")).unwrap();
+    folder.file("keys/stripe.key", "rk_live_of_the_shop\n");
+    folder.file("keys/webhook.key", "whsec_live_of_the_shop\n");
     let planned = served.run(&["plan", "-f", "shop.yaml", "-o", "json"]);
     assert_eq!(planned.code, 0, "{planned:?}");
-    assert_eq!(summary(&planned), json!({"create": 13}));
+    assert_eq!(summary(&planned), json!({"create": 14}));
     let kinds = |ran: &Ran| -> Vec<String> {
         let objects = ran.json()["objects"].as_array().cloned().unwrap();
         let kinds = objects.iter().map(|one| one["kind"].as_str().unwrap());
@@ -119,9 +138,9 @@ fn everything_in_a_file_is_made_in_the_order_of_need_and_the_second_time_nothing
     insta::assert_snapshot!("apply_all", applied.told());
     let again = served.run(&["apply", "-f", "shop.yaml", "-o", "json"]);
     assert_eq!(again.code, 0, "{again:?}");
-    assert_eq!(summary(&again), json!({"left": 13}));
+    assert_eq!(summary(&again), json!({"left": 14}));
     let check = served.run(&["plan", "-f", "shop.yaml", "--check"]);
-    assert_eq!((check.code, check.out.as_str()), (0, "13 to leave\n"));
+    assert_eq!((check.code, check.out.as_str()), (0, "14 to leave\n"));
 
     // What is written out can be put back, and then there is nothing to do.
     let exported = served.run(&["export", "--tenant", "shop"]);
@@ -130,20 +149,86 @@ fn everything_in_a_file_is_made_in_the_order_of_need_and_the_second_time_nothing
     let round = served.run(&["plan", "-f", "exported.yaml", "--check"]);
     assert_eq!(
         (round.code, round.out.as_str()),
-        (0, "12 to leave\n"),
+        (0, "13 to leave\n"),
         "{}",
         exported.out
     );
     let json = served.run(&["export", "--tenant", "shop", "-o", "json"]);
     folder.file("exported.json", &json.out);
     let round = served.run(&["plan", "-f", "exported.json", "--check"]);
-    assert_eq!(round.out, "12 to leave\n");
-    // Into nothing, too: all of it is enough to make the tenant again.
+    assert_eq!(round.out, "13 to leave\n");
+    // Into nothing, too: all of it is enough to make the tenant again, with the keys beside it.
     let renamed = exported.out.replace("shop.test", "copy.test");
+    let with_keys = |line: &str| match line.contains("api.stripe.com") {
+        true => {
+            let keys = "key_file: keys/stripe.key\n  webhook_secret_files: [keys/webhook.key]";
+            format!("{line}\n  {keys}\n")
+        }
+        false => format!("{line}\n"),
+    };
+    let renamed: String = renamed.lines().map(with_keys).collect();
     folder.file("copy.yaml", renamed.replace(": shop\n", ": copy\n"));
     let copied = served.run(&["apply", "-f", "copy.yaml", "-o", "json"]);
     assert_eq!(copied.code, 0, "{copied:?}");
-    assert_eq!(summary(&copied), json!({"created": 12}));
+    assert_eq!(summary(&copied), json!({"created": 13}));
+}
+
+#[test]
+fn a_key_is_read_from_its_file_when_the_server_needs_it_and_is_in_nothing_that_is_shown() {
+    let served = Served::start("apply-egress");
+    let folder = &served.plane.folder;
+    folder.file("stripe.key", "rk_live_the_first\n");
+    folder.file("other.key", "rk_live_the_other\n");
+    let document = |url: &str, path: &str, key: &str| {
+        format!(
+            "kind: egress\ntenant: demo\nname: stripe\nspec:\n  url: {url}\n  {key}\n  rules:\n    - \
+             {{ids: [\"spiffe://demo.avouch.test/a\"], methods: [GET], paths: [{path}]}}\n"
+        )
+    };
+    let apply = |text: &str| {
+        folder.file("stripe.yaml", text);
+        let ran = served.run(&["apply", "-f", "stripe.yaml"]);
+        assert!(
+            !ran.out.contains("rk_live") && !ran.err.contains("rk_live"),
+            "{ran:?}"
+        );
+        ran
+    };
+    let keys = || {
+        let listed = served.run(&["egress", "list", "--tenant", "demo", "-o", "json"]);
+        listed.json()["egress"][0]["keys"].clone()
+    };
+    let inline = apply(&document("https://api.test", "/a", "key: rk_inline_key"));
+    assert_eq!(inline.code, 3, "{inline:?}");
+    assert!(
+        inline.err.contains("name its file in `key_file`"),
+        "{inline:?}"
+    );
+    let without = apply(&document("https://api.test", "/a", "bearer: false"));
+    assert_eq!(without.code, 3, "{without:?}");
+    let first = document("https://api.test", "/a", "key_file: stripe.key");
+    assert_eq!(apply(&first).code, 0);
+    let known = keys();
+    // What stands in the file later is not what the server has; rules change without it.
+    folder.file("stripe.key", "rk_live_the_second\n");
+    assert_eq!(apply(&first).out, "1 left\n");
+    assert_eq!(
+        apply(&document("https://api.test", "/b", "key_file: stripe.key")).code,
+        0
+    );
+    assert_eq!(keys(), known);
+    // It goes elsewhere only when it is given again.
+    let moved = apply(&document("https://evil.test", "/b", "bearer: false"));
+    assert_eq!(moved.code, 3, "{moved:?}");
+    assert_eq!(keys(), known);
+    assert_eq!(
+        apply(&document("https://api2.test", "/b", "key_file: other.key")).code,
+        0
+    );
+    assert_ne!(keys(), known);
+    let exported = served.run(&["export", "--tenant", "demo", "--kind", "egress"]);
+    assert!(exported.out.contains("api2.test"), "{exported:?}");
+    assert!(!exported.out.contains("key"), "{exported:?}");
 }
 
 #[test]

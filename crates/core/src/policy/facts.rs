@@ -98,7 +98,12 @@ impl Facts {
         self.facts
     }
 
-    pub(crate) fn insert(&mut self, name: String, value: String) -> Result<(), Reason> {
+    /// Adds a fact, or replaces it.
+    ///
+    /// # Errors
+    ///
+    /// `input.unsafe_text` when it could show a reader something else than is there.
+    pub fn insert(&mut self, name: String, value: String) -> Result<(), Reason> {
         refuse_unsafe(&name, &value)?;
         self.facts.insert(name, value);
         Ok(())

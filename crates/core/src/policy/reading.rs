@@ -57,6 +57,19 @@ impl Rule {
         Self::of_facts(name, facts, vocabulary)
     }
 
+    /// Reads `{"<fact>": …}` as conditions on facts of these names, beside the subject.
+    ///
+    /// # Errors
+    ///
+    /// `policy.rule_invalid`.
+    pub fn of_named_facts(
+        name: String,
+        facts: &Map<String, Value>,
+        names: &'static [&'static str],
+    ) -> Result<Self, Reason> {
+        Self::of_facts(name, facts, Vocabulary::Named(names))
+    }
+
     /// Reads `{"<fact>": …}` as the conditions of a rule.
     ///
     /// # Errors

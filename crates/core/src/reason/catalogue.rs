@@ -1034,13 +1034,21 @@ catalogue! {
             "The API {egress} is lent to whoever shows an X.509-SVID and its key; a token could be anyone's.",
             fix: "Call over mutual TLS, or say `bearer: true` for {egress} if tokens are kept well.",
             spec: "docs/how-to/third-party-api.md";
+        IssueEgressBusy { egress: String, waiting: u32 } = "issue.egress_busy",
+            "No more uses of the API {egress} may wait for an answer now; {waiting} uses of the tenant's APIs do.",
+            fix: "Ask again later. If the API does not answer at all, have its callers give up sooner.",
+            spec: "RFC 6585 4";
+        IssueEgressKeyWaits { egress: String } = "issue.egress_key_waits",
+            "The API {egress} has a key that comes next already, and some server may use it.",
+            fix: "End the earlier key at the API and run `avouch egress promote {egress}`, then rotate; or say `--force` if the one that waits is of no use.",
+            spec: "docs/how-to/third-party-api.md";
         IssueEgressLeak { egress: String } = "issue.egress_leak",
             "The API {egress} has answered with its own key, so the answer is kept back.",
             fix: "Forbid the path that answers so in the rules of {egress}, and replace the key.",
             spec: "docs/how-to/third-party-api.md";
         IssueEgressNotPermitted { subject: String, egress: String, method: String, path: String } = "issue.egress_not_permitted",
             "No rule of the API {egress} lets {subject} use {method} on {path}.",
-            fix: "If it should, say so in `rules` of {egress} with `avouch egress put`.",
+            fix: "If it should, say so in `rules` of {egress} with `avouch egress put`; what a rule says in `facts` and `attested` must hold of every registration entry of the identity.",
             spec: "docs/how-to/third-party-api.md";
         IssueEgressPath { egress: String } = "issue.egress_path",
             "The path for the API {egress} could be read in more than one way.",
@@ -1342,6 +1350,22 @@ catalogue! {
             "The certificates cannot be taken: {detail}.",
             fix: "Give one PEM file with its certificate and all above it, up to the root.",
             spec: "docs/how-to/authorities.md";
+        IssueWebhookMalformed { egress: String, header: &'static str, detail: &'static str } = "issue.webhook_malformed",
+            "The webhook of {egress} cannot be checked: its header `{header}` {detail}.",
+            fix: "Send the body and the header exactly as they came from the API, and look whether `webhook.scheme` is its own.",
+            spec: "RFC 2104; docs/how-to/third-party-api.md";
+        IssueWebhookNotPermitted { egress: String, subject: String } = "issue.webhook_not_permitted",
+            "The webhooks of {egress} are not for {subject}.",
+            fix: "If they are, name it in `webhook.ids` of {egress} with `avouch egress put`.",
+            spec: "docs/how-to/third-party-api.md";
+        IssueWebhookSignature { egress: String } = "issue.webhook_signature",
+            "The webhook was signed with no secret that is known of {egress}.",
+            fix: "If the API has a new secret, put it with `--webhook-secret-file`; if not, whoever sent this is not the API.",
+            spec: "RFC 2104; docs/how-to/third-party-api.md";
+        IssueWebhookStale { made: Time, at: Time, tolerance: u32 } = "issue.webhook_stale",
+            "The webhook was signed on {made}, and it is {at}: further away than {tolerance} seconds.",
+            fix: "Check it when it comes, and look at the clock of this server; if it is old, someone sends it again.",
+            spec: "docs/how-to/third-party-api.md";
     }
     Policy {
         AnchorExpired { anchor: String, expires: Time, at: Time } = "policy.anchor_expired",

@@ -4,12 +4,17 @@ use std::collections::BTreeSet;
 
 use avouch_api::members::{Document, Members};
 use avouch_core::id::SpiffeId;
+use avouch_core::policy::rules::Rule as Conditions;
 use avouch_core::reason::Reason;
+use avouch_store::Selector;
 use axum::http::header::{ACCEPT, CONTENT_TYPE};
 use axum::http::{HeaderName, HeaderValue};
 use rustls::pki_types::CertificateDer;
 use serde_json::Value;
 
+use super::facts::{self, Known};
+use super::webhook::{Scheme, TOLERANCE_MOST, TOLERANCE_USUAL};
+use crate::fault::Refused;
 use crate::fetch::{Target, certificates};
 
 /// What is read.
@@ -65,7 +70,41 @@ pub(crate) struct Egress {
     pub(super) passes: Vec<HeaderName>,
     /// Whether a token that anyone could have sent says who asks.
     pub(super) bearer: bool,
+    /// What it sends by itself, if that is checked here.
+    pub(super) webhook: Option<Webhook>,
     rules: Vec<Rule>,
+}
+
+/// How what an API sends by itself is signed, and for whom it is.
+#[derive(Debug)]
+pub(super) struct Webhook {
+    pub(super) scheme: Scheme,
+    /// How old a signature may be, in seconds.
+    pub(super) tolerance: u32,
+    ids: Vec<Whom>,
+}
+
+impl Webhook {
+    fn read(mut members: Members) -> Result<Self, Reason> {
+        let scheme = members.choice("scheme", &Scheme::ALL)?;
+        let scheme = scheme.ok_or_else(|| members.refuse("scheme", "is missing"))?;
+        let tolerance = members.count("tolerance")?.unwrap_or(TOLERANCE_USUAL);
+        if !(1..=TOLERANCE_MOST).contains(&tolerance) {
+            return Err(members.refuse("tolerance", "must be 1 to 3600 seconds"));
+        }
+        let ids = whom(&mut members)?;
+        members.finish()?;
+        Ok(Self {
+            scheme,
+            tolerance,
+            ids,
+        })
+    }
+
+    /// Whether webhooks are for someone.
+    pub(super) fn is_for(&self, id: &SpiffeId) -> bool {
+        self.ids.iter().any(|whom| whom.includes(id))
+    }
 }
 
 /// Who may do what.
@@ -75,6 +114,10 @@ struct Rule {
     methods: BTreeSet<String>,
     paths: Vec<String>,
     per_minute: Option<u32>,
+    /// What must be known of them beside their names.
+    facts: Option<Conditions>,
+    /// What must have been attested of them.
+    attested: Vec<Selector>,
 }
 
 /// One identity, or all below it.
@@ -104,6 +147,8 @@ impl Egress {
         };
         let passes = passes(&mut members, &header)?;
         let bearer = members.flag("bearer")?.unwrap_or(false);
+        let webhook = members.members("webhook")?;
+        let webhook = webhook.map(Webhook::read).transpose()?;
         let rules = members.list("rules")?.unwrap_or_default();
         if rules.is_empty() {
             return Err(members.refuse("rules", "names none, so nobody could use it"));
@@ -122,20 +167,44 @@ impl Egress {
             authorities,
             passes,
             bearer,
+            webhook,
             rules,
         })
     }
 
-    /// Whether someone may use a method on a path; the first rule that says so counts.
-    pub(super) fn permits(&self, id: &SpiffeId, method: &str, path: &str) -> Option<Permitted> {
-        let permits = |rule: &Rule| {
-            rule.methods.contains(method)
-                && rule.ids.iter().any(|whom| whom.includes(id))
-                && rule.paths.iter().any(|prefix| lies_below(path, prefix))
-        };
-        let rule = self.rules.iter().position(permits)?;
-        let per_minute = self.rules.get(rule)?.per_minute;
-        Some(Permitted { rule, per_minute })
+    /// Whether someone may use a method on a path; the first rule that says so counts. What is known
+    /// of them is looked up where a rule asks for it.
+    ///
+    /// # Errors
+    ///
+    /// Why it cannot be looked up.
+    pub(super) fn permits(
+        &self,
+        id: &SpiffeId,
+        method: &str,
+        path: &str,
+        look_up: impl Fn() -> Result<Known, Refused>,
+    ) -> Result<Option<Permitted>, Refused> {
+        let mut known = None;
+        for (number, rule) in self.rules.iter().enumerate() {
+            if !rule.covers(id, method, path) {
+                continue;
+            }
+            if rule.asks_for_more() {
+                let known = match &known {
+                    Some(known) => known,
+                    None => known.insert(look_up()?),
+                };
+                if !rule.is_met_by(known) {
+                    continue;
+                }
+            }
+            return Ok(Some(Permitted {
+                rule: number,
+                per_minute: rule.per_minute,
+            }));
+        }
+        Ok(None)
     }
 
     /// The header with a key in it.
@@ -150,13 +219,7 @@ impl Egress {
 impl Rule {
     fn read(path: &str, rule: Value) -> Result<Self, Reason> {
         let mut members = Members::of(OBJECT, path, rule)?;
-        let ids = members.text_list("ids")?;
-        let ids = bounded(&members, "ids", ids)?;
-        let ids = ids.iter().map(|text| {
-            let detail = "must be SPIFFE IDs, each for itself or with `/*` for all below it";
-            Whom::parse(text).ok_or_else(|| members.refuse("ids", detail))
-        });
-        let ids = ids.collect::<Result<_, _>>()?;
+        let ids = whom(&mut members)?;
         let methods = members.text_list("methods")?;
         let methods = bounded(&members, "methods", methods)?;
         if methods.iter().any(|one| !METHODS.contains(&one.as_str())) {
@@ -177,9 +240,31 @@ impl Rule {
             methods: methods.into_iter().collect(),
             paths,
             per_minute: members.count("per_minute")?,
+            facts: conditions(path, &mut members)?,
+            attested: attested(&mut members)?,
         };
         members.finish()?;
         Ok(read)
+    }
+
+    fn covers(&self, id: &SpiffeId, method: &str, path: &str) -> bool {
+        self.methods.contains(method)
+            && self.ids.iter().any(|whom| whom.includes(id))
+            && self.paths.iter().any(|prefix| lies_below(path, prefix))
+    }
+
+    fn asks_for_more(&self) -> bool {
+        self.facts.is_some() || !self.attested.is_empty()
+    }
+
+    /// What is not known does not match.
+    fn is_met_by(&self, known: &Known) -> bool {
+        let mut attested = self.attested.iter();
+        attested.all(|one| known.attested.contains(one))
+            && self
+                .facts
+                .as_ref()
+                .is_none_or(|facts| facts.admits(&known.facts))
     }
 }
 
@@ -202,6 +287,16 @@ impl Whom {
     }
 }
 
+fn whom(members: &mut Members) -> Result<Vec<Whom>, Reason> {
+    let ids = members.text_list("ids")?;
+    let ids = bounded(members, "ids", ids)?;
+    let ids = ids.iter().map(|text| {
+        let detail = "must be SPIFFE IDs, each for itself or with `/*` for all below it";
+        Whom::parse(text).ok_or_else(|| members.refuse("ids", detail))
+    });
+    ids.collect()
+}
+
 fn bounded(
     members: &Members,
     name: &'static str,
@@ -212,6 +307,28 @@ fn bounded(
         1..=MOST_VALUES => Ok(values),
         _ => Err(members.refuse(name, "names too many")),
     }
+}
+
+fn conditions(rule: &str, members: &mut Members) -> Result<Option<Conditions>, Reason> {
+    match members.take("facts") {
+        None => Ok(None),
+        Some(Value::Object(facts)) => {
+            Conditions::of_named_facts(rule.to_owned(), &facts, facts::NAMES).map(Some)
+        }
+        Some(_) => Err(members.refuse("facts", "must be an object of facts and what they must be")),
+    }
+}
+
+fn attested(members: &mut Members) -> Result<Vec<Selector>, Reason> {
+    let texts = members.text_list("attested")?;
+    if texts.len() > MOST_VALUES {
+        return Err(members.refuse("attested", "names too many"));
+    }
+    let texts = texts.iter().map(|text| {
+        let detail = "must be selectors, such as `k8s:ns:billing`";
+        Selector::parse(text).ok_or_else(|| members.refuse("attested", detail))
+    });
+    texts.collect()
 }
 
 fn base(members: &mut Members) -> Result<String, Reason> {

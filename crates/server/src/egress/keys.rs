@@ -17,6 +17,8 @@ use crate::tenant::Tenant;
 pub(super) struct Keys {
     current: Zeroizing<String>,
     next: Option<Zeroizing<String>>,
+    /// What the API signs its webhooks with.
+    webhook: Vec<Zeroizing<String>>,
     /// Whether the API has refused the current one last and a next one is there, on this server.
     is_over: AtomicBool,
 }
@@ -32,6 +34,7 @@ impl Clone for Keys {
         Self {
             current: self.current.clone(),
             next: self.next.clone(),
+            webhook: self.webhook.clone(),
             is_over: AtomicBool::new(self.is_over.load(Ordering::Relaxed)),
         }
     }
@@ -42,21 +45,44 @@ impl Keys {
         Self {
             current,
             next: None,
+            webhook: Vec::new(),
             is_over: AtomicBool::new(false),
         }
+    }
+
+    /// Whether one waits to be the only one.
+    pub(super) fn has_next(&self) -> bool {
+        self.next.is_some()
+    }
+
+    /// Whether these are the same keys.
+    pub(super) fn are(&self, other: &Self) -> bool {
+        self.current == other.current && self.next == other.next && self.webhook == other.webhook
     }
 
     /// The one that is used now, with one that comes next.
     pub(super) fn followed_by(&self, next: Zeroizing<String>) -> Self {
         Self {
             next: Some(next),
+            webhook: self.webhook.clone(),
             ..Self::of(Zeroizing::new(self.first().to_owned()))
         }
     }
 
     /// The one that comes next, alone.
     pub(super) fn promoted(&self) -> Option<Self> {
-        self.next.clone().map(Self::of)
+        let alone = Self::of(self.next.clone()?);
+        Some(alone.checking_with(self.webhook.clone()))
+    }
+
+    /// The same with these secrets of webhooks.
+    pub(super) fn checking_with(self, webhook: Vec<Zeroizing<String>>) -> Self {
+        Self { webhook, ..self }
+    }
+
+    /// What the API signs its webhooks with.
+    pub(super) fn webhook(&self) -> &[Zeroizing<String>] {
+        &self.webhook
     }
 
     /// The one to be shown first.
@@ -79,7 +105,10 @@ impl Keys {
     /// Whether bytes hold one of them.
     pub(super) fn are_in(&self, bytes: &[u8]) -> bool {
         let holds = |key: &str| bytes.windows(key.len()).any(|part| part == key.as_bytes());
-        holds(&self.current) || self.next.as_ref().is_some_and(|next| holds(next))
+        let mut all = std::iter::once(&self.current)
+            .chain(&self.next)
+            .chain(&self.webhook);
+        all.any(|key| holds(key))
     }
 
     /// Their digests, the one that is used now first.
@@ -104,15 +133,22 @@ impl Keys {
         };
         let current = key("current");
         let current = current.ok_or_else(|| Fault::Stored("an egress has no key".to_owned()))?;
+        let webhook = keys.get("webhook").and_then(Value::as_array);
+        let webhook = webhook.into_iter().flatten().filter_map(Value::as_str);
         Ok(Self {
             next: key("next"),
+            webhook: webhook
+                .map(|secret| Zeroizing::new(secret.to_owned()))
+                .collect(),
             ..Self::of(current)
         })
     }
 
     pub(super) fn sealed(&self, tenant: &Tenant, id: &EgressId) -> Result<Sealed, Fault> {
         let next = self.next.as_ref().map(|next| next.as_str());
-        let text = json!({"current": self.current.as_str(), "next": next}).to_string();
+        let webhook: Vec<&str> = self.webhook.iter().map(|secret| secret.as_str()).collect();
+        let text = json!({"current": self.current.as_str(), "next": next, "webhook": webhook});
+        let text = text.to_string();
         let text = Zeroizing::new(text);
         let sealing = tenant.keys.sealing();
         Ok(sealing.seal(SecretOf::Egress(id), text.as_bytes())?)

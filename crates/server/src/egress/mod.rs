@@ -10,8 +10,12 @@
 //! host it was given for and to no other, so a new address or header asks for the key again.
 
 mod document;
+mod facts;
 mod keys;
+mod places;
+pub(crate) mod uses;
 mod using;
+mod webhook;
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -30,11 +34,15 @@ use crate::tenant::Tenant;
 
 use document::Egress;
 use keys::Keys;
+use places::Places;
 
-pub(crate) use using::{Asked, begin};
+pub(crate) use using::{Asked, Shown, Webhook, begin, check_webhook};
 
 /// The longest document in bytes.
 const LONGEST: usize = 256 << 10;
+
+/// The most secrets of webhooks: one, and what comes before and after it.
+const MOST_SECRETS: usize = 3;
 
 /// How many identities are counted at once.
 const MOST_COUNTED: usize = 20_000;
@@ -46,6 +54,7 @@ type Counted = (TenantId, EgressId, usize, SpiffeId);
 pub(crate) struct Egresses {
     read: Mutex<BTreeMap<(TenantId, EgressId), Known>>,
     counted: Mutex<BTreeMap<Counted, Arc<Rate>>>,
+    places: Places,
     fetcher: Fetcher,
 }
 
@@ -70,6 +79,7 @@ impl Egresses {
         Self {
             read: Mutex::default(),
             counted: Mutex::default(),
+            places: Places::default(),
             fetcher: Fetcher::for_workloads(permitted),
         }
     }
@@ -84,10 +94,16 @@ impl Egresses {
         }
         let egress = Egress::read(&record.document);
         let egress = egress.map_err(|reason| Fault::Stored(reason.sentence()))?;
+        let keys = Keys::open(tenant, record)?;
+        // Where the keys are the same, the API refuses the same one as before.
+        let keys = match all.get(&place) {
+            Some(known) if known.keys.are(&keys) => Arc::clone(&known.keys),
+            Some(_) | None => Arc::new(keys),
+        };
         let known = Known {
             record: record.clone(),
             egress: Arc::new(egress),
-            keys: Arc::new(Keys::open(tenant, record)?),
+            keys,
         };
         all.insert(place, known.clone());
         Ok(known)
@@ -119,7 +135,7 @@ impl Egresses {
 
 impl Plane {
     /// Lets workloads use an API of others. `key` stays as it is if nobody gives another one, and
-    /// the API is where it was.
+    /// the API is where it was; so do the secrets of its webhooks.
     ///
     /// # Errors
     ///
@@ -129,7 +145,7 @@ impl Plane {
         tenant: &Arc<Tenant>,
         name: &str,
         document: &Value,
-        key: Option<Zeroizing<String>>,
+        given: Given,
     ) -> Result<EgressRecord, Refused> {
         let id = EgressId::parse(name);
         let id =
@@ -141,13 +157,16 @@ impl Plane {
         let egress = Egress::read(&text)?;
         self.settle(tenant, || {
             let before = tenant.read(|snapshot| snapshot.egresses.get(&id).cloned());
-            let keys = match (&key, before) {
+            let before = before.map(|before| self.egresses.known(tenant, &before));
+            let before = before.transpose()?;
+            let secrets = before.as_ref().map(|known| known.keys.webhook().to_vec());
+            let secrets = webhook_secrets(&egress, &given, secrets.unwrap_or_default())?;
+            let keys = match (&given.key, before) {
                 (Some(key), _) => {
                     check_key(&egress, key)?;
                     Keys::of(key.clone())
                 }
-                (None, Some(before)) => {
-                    let known = self.egresses.known(tenant, &before)?;
+                (None, Some(known)) => {
                     // Whoever may say where the key goes could send it to themselves.
                     if !goes_the_same_way(&known.egress, &egress) {
                         let detail = "must be given again where the address, the authority or the header is another";
@@ -157,26 +176,35 @@ impl Plane {
                 }
                 (None, None) => return Err(malformed("key", "is missing").into()),
             };
+            let keys = keys.checking_with(secrets);
             kept(tenant, id.clone(), text.clone(), &keys)
         })
     }
 
     /// Gives an API the key that comes after the one it has. Both are good until
-    /// [`Plane::promote_egress`]; the later one is used once the API refuses the earlier.
+    /// [`Plane::promote_egress`]; the later one is used once the API refuses the earlier. One that
+    /// waits already is in the way, because another server may have found that it alone is good;
+    /// `is_forced` has the new one take its place all the same.
     ///
     /// # Errors
     ///
-    /// `issue.object_unknown`, `issue.object_malformed`, or what failed on our side.
+    /// `issue.object_unknown`, `issue.object_malformed`, `issue.egress_key_waits`, or what failed on
+    /// our side.
     pub(crate) fn rotate_egress(
         &self,
         tenant: &Arc<Tenant>,
         name: &str,
         key: Zeroizing<String>,
+        is_forced: bool,
     ) -> Result<EgressRecord, Refused> {
         self.settle(tenant, || {
             let record = find(tenant, name)?;
             let known = self.egresses.known(tenant, &record)?;
             check_key(&known.egress, &key)?;
+            if known.keys.has_next() && !is_forced {
+                let egress = record.id.to_string();
+                return Err(Reason::IssueEgressKeyWaits { egress }.into());
+            }
             let keys = known.keys.followed_by(key.clone());
             kept(tenant, record.id, record.document, &keys)
         })
@@ -226,6 +254,50 @@ impl Plane {
     ) -> Result<Vec<String>, Fault> {
         Ok(self.egresses.known(tenant, record)?.keys.digests())
     }
+
+    /// The digests of the secrets of its webhooks.
+    ///
+    /// # Errors
+    ///
+    /// What failed on our side.
+    pub(crate) fn webhook_secrets_of_egress(
+        &self,
+        tenant: &Arc<Tenant>,
+        record: &EgressRecord,
+    ) -> Result<Vec<String>, Fault> {
+        let known = self.egresses.known(tenant, record)?;
+        let secrets = known.keys.webhook().iter();
+        Ok(secrets.map(|secret| keys::digest(secret)).collect())
+    }
+}
+
+/// What is given with the document of an API, and kept under seal.
+#[derive(Default)]
+pub(crate) struct Given {
+    pub(crate) key: Option<Zeroizing<String>>,
+    pub(crate) webhook_secrets: Option<Vec<Zeroizing<String>>>,
+}
+
+/// The secrets of webhooks as they are from now on; none where none are checked.
+fn webhook_secrets(
+    egress: &Egress,
+    given: &Given,
+    before: Vec<Zeroizing<String>>,
+) -> Result<Vec<Zeroizing<String>>, Reason> {
+    const NAME: &str = "webhook_secrets";
+    let secrets = match (&egress.webhook, &given.webhook_secrets) {
+        (None, Some(_)) => return Err(malformed(NAME, "go with a member `webhook`")),
+        (None, None) => return Ok(Vec::new()),
+        (Some(_), Some(secrets)) => secrets.clone(),
+        (Some(_), None) => before,
+    };
+    if secrets.is_empty() || secrets.len() > MOST_SECRETS {
+        return Err(malformed(NAME, "must be one to three"));
+    }
+    if !secrets.iter().all(|secret| is_key(secret)) {
+        return Err(malformed(NAME, "must be 8 to 4096 visible characters each"));
+    }
+    Ok(secrets)
 }
 
 /// What is to be stored of an API.
@@ -263,11 +335,14 @@ fn goes_the_same_way(one: &Egress, other: &Egress) -> bool {
 }
 
 fn check_key(egress: &Egress, key: &str) -> Result<(), Reason> {
-    let is_key = (8..=4096).contains(&key.len()) && key.bytes().all(|byte| byte.is_ascii_graphic());
-    if is_key && egress.header_with(key).is_some() {
+    if is_key(key) && egress.header_with(key).is_some() {
         return Ok(());
     }
     Err(malformed("key", "must be 8 to 4096 visible characters"))
+}
+
+fn is_key(key: &str) -> bool {
+    (8..=4096).contains(&key.len()) && key.bytes().all(|byte| byte.is_ascii_graphic())
 }
 
 fn malformed(member: &str, detail: &str) -> Reason {

@@ -1,16 +1,27 @@
 //! One use of an API: who asks, whether it may, and what comes back.
 
 use std::sync::Arc;
+use std::time::Duration;
 
-use avouch_core::id::SpiffeId;
+use avouch_core::exchange::Rules;
+use avouch_core::exchange::dpop::Proved;
+use avouch_core::id::{Digest, SpiffeId};
 use avouch_core::reason::Reason;
+use avouch_core::time::Time;
+use avouch_issuer::random::Random;
+use avouch_store::{AttemptId, SingleUse, UseKind, Used as UsedUp};
 use axum::http::header::{
     ACCEPT, CONTENT_DISPOSITION, CONTENT_TYPE, ETAG, LAST_MODIFIED, LINK, RETRY_AFTER,
 };
 use axum::http::{HeaderMap, HeaderName, HeaderValue, Method};
+use tokio::time::Instant;
 
 use super::document::plain_path;
+use super::facts;
 use super::keys::digest;
+use super::places::Place;
+use super::uses::{self, Outcome};
+use super::webhook::Received;
 use super::{Known, find};
 use crate::caller::Caller;
 use crate::fault::{Fault, Refused};
@@ -20,9 +31,9 @@ use crate::tenant::Tenant;
 
 /// What one use may cost. APIs take longer than key sets, and answer more.
 const LIMITS: Limits = Limits {
-    connect: std::time::Duration::from_secs(5),
-    first_byte: std::time::Duration::from_secs(20),
-    whole: std::time::Duration::from_secs(28),
+    connect: Duration::from_secs(5),
+    first_byte: Duration::from_secs(20),
+    whole: Duration::from_secs(28),
     body: 4 << 20,
     head: 32 << 10,
     redirects: 0,
@@ -55,8 +66,18 @@ pub(crate) struct Asked {
     pub(crate) query: Option<String>,
     pub(crate) headers: HeaderMap,
     pub(crate) body: Vec<u8>,
-    /// Whether a token says who asks, and no key was used.
-    pub(crate) is_bearer: bool,
+    pub(crate) shown: Shown,
+}
+
+/// By what whoever asks has shown who it is.
+#[derive(Debug)]
+pub(crate) enum Shown {
+    /// A token, and no key was used.
+    Bearer,
+    /// A certificate, whose key was used for the connection.
+    Certificate,
+    /// A token and a proof made with the key that it is bound to.
+    Proof(Box<Proved>),
 }
 
 /// What came back.
@@ -74,6 +95,7 @@ pub(crate) struct Use {
     asked: Asked,
     id: SpiffeId,
     decision: String,
+    place: Place,
 }
 
 /// Looks whether a use may be made.
@@ -81,53 +103,29 @@ pub(crate) struct Use {
 /// # Errors
 ///
 /// `issue.object_unknown`, also for whoever is of another tenant; `issue.egress_path`,
-/// `issue.egress_not_permitted`, `issue.egress_bearer`, `issue.egress_rate_exceeded`, or what failed
-/// on our side.
+/// `issue.egress_not_permitted`, `issue.egress_bearer`, `issue.token_used` for a proof,
+/// `issue.egress_rate_exceeded`, `issue.egress_busy`, or what failed on our side.
 pub(crate) fn begin(
     plane: &Arc<Plane>,
     tenant: &Arc<Tenant>,
     caller: &Caller,
     asked: Asked,
     decision: String,
+    rules: impl Fn() -> Result<Arc<Rules>, Refused>,
 ) -> Result<Use, Refused> {
-    let unknown = || Reason::IssueObjectUnknown {
-        object: "egress",
-        name: asked.egress.chars().take(128).collect(),
-    };
     if caller.tenant != *tenant.id() {
-        return Err(unknown().into());
-    }
-    let record = find(tenant, &asked.egress)?;
-    let known = plane.egresses.known(tenant, &record)?;
-    if plain_path(&asked.path).is_none() {
-        return Err(Reason::IssueEgressPath {
-            egress: asked.egress.clone(),
+        return Err(Reason::IssueObjectUnknown {
+            object: "egress",
+            name: asked.egress.chars().take(128).collect(),
         }
         .into());
     }
-    let permitted = known.egress.permits(&caller.id, asked.method, &asked.path);
-    let permitted = permitted.ok_or_else(|| Reason::IssueEgressNotPermitted {
-        subject: caller.id.to_string(),
-        egress: asked.egress.clone(),
-        method: asked.method.to_owned(),
-        path: asked.path.chars().take(256).collect(),
+    let record = find(tenant, &asked.egress)?;
+    let known = plane.egresses.known(tenant, &record)?;
+    let place = admit(plane, tenant, caller, &known, &asked, rules);
+    let place = place.inspect_err(|_| {
+        uses::count(tenant, record.id.as_str(), &caller.id, Outcome::Denied);
     })?;
-    if asked.is_bearer && !known.egress.bearer {
-        let egress = asked.egress.clone();
-        return Err(Reason::IssueEgressBearer { egress }.into());
-    }
-    if let Some(most) = permitted.per_minute {
-        let place = (
-            tenant.id().clone(),
-            record.id.clone(),
-            permitted.rule,
-            caller.id.clone(),
-        );
-        let (granted, seconds) = plane.egresses.rate(place).take(most, 1, plane.now());
-        if granted == 0 {
-            return Err(Reason::IssueEgressRate { most, seconds }.into());
-        }
-    }
     Ok(Use {
         plane: Arc::clone(plane),
         tenant: Arc::clone(tenant),
@@ -135,7 +133,141 @@ pub(crate) fn begin(
         id: caller.id.clone(),
         asked,
         decision,
+        place,
     })
+}
+
+/// What costs nobody anything is looked at first; a proof is used up before anything is counted, so
+/// that whoever has only seen one can use nothing up.
+fn admit(
+    plane: &Plane,
+    tenant: &Tenant,
+    caller: &Caller,
+    known: &Known,
+    asked: &Asked,
+    rules: impl Fn() -> Result<Arc<Rules>, Refused>,
+) -> Result<Place, Refused> {
+    let (egress, id) = (&known.egress, &known.record.id);
+    if plain_path(&asked.path).is_none() {
+        return Err(Reason::IssueEgressPath {
+            egress: id.to_string(),
+        }
+        .into());
+    }
+    let look_up = || Ok(facts::Known::of(tenant, rules()?.as_ref(), &caller.id)?);
+    let permitted = egress.permits(&caller.id, asked.method, &asked.path, look_up)?;
+    let permitted = permitted.ok_or_else(|| Reason::IssueEgressNotPermitted {
+        subject: caller.id.to_string(),
+        egress: id.to_string(),
+        method: asked.method.to_owned(),
+        path: asked.path.chars().take(256).collect(),
+    })?;
+    match &asked.shown {
+        Shown::Bearer if !egress.bearer => {
+            let egress = id.to_string();
+            return Err(Reason::IssueEgressBearer { egress }.into());
+        }
+        Shown::Bearer | Shown::Certificate => {}
+        Shown::Proof(proved) => use_up(plane, tenant, proved)?,
+    }
+    if let Some(most) = permitted.per_minute {
+        let counted = (
+            tenant.id().clone(),
+            id.clone(),
+            permitted.rule,
+            caller.id.clone(),
+        );
+        let (granted, seconds) = plane.egresses.rate(counted).take(most, 1, plane.now());
+        if granted == 0 {
+            return Err(Reason::IssueEgressRate { most, seconds }.into());
+        }
+    }
+    Ok(plane.egresses.places.take(tenant.id(), id)?)
+}
+
+/// A proof is for one request (RFC 9449 11.1), on whichever server.
+fn use_up(plane: &Plane, tenant: &Tenant, proved: &Proved) -> Result<(), Refused> {
+    use_once(plane, tenant, "proof", proved.use_digest, proved.until)
+}
+
+fn use_once(
+    plane: &Plane,
+    tenant: &Tenant,
+    what: &'static str,
+    digest: Digest,
+    until: Time,
+) -> Result<(), Refused> {
+    let mut attempt = [0; 16];
+    plane.random.fill(&mut attempt)?;
+    let uses = [SingleUse {
+        kind: UseKind::Proof,
+        digest,
+        attempt: AttemptId::from_bytes(attempt),
+        at: plane.now(),
+        until,
+    }];
+    match plane.store.use_once(tenant.id(), &uses)?.as_slice() {
+        [UsedUp::First] => Ok(()),
+        [UsedUp::Before { at }] => Err(Reason::IssueUsed { what, at: *at }.into()),
+        _ => Err(Fault::Bug("a use has no answer".to_owned()).into()),
+    }
+}
+
+/// A webhook as somebody has received it, who asks whether it is one.
+pub(crate) struct Webhook<'a> {
+    pub(crate) egress: &'a str,
+    pub(crate) headers: &'a HeaderMap,
+    pub(crate) body: &'a [u8],
+    pub(crate) shown: Shown,
+}
+
+/// Whether an API has sent a webhook, and when, if it says so. It is one once.
+///
+/// # Errors
+///
+/// `issue.object_unknown`, also for whoever is of another tenant and where none are checked;
+/// `issue.webhook_not_permitted`, `issue.egress_bearer`, `issue.webhook_malformed`,
+/// `issue.webhook_stale`, `issue.webhook_signature`, `issue.token_used`, or what failed on our side.
+pub(crate) fn check_webhook(
+    plane: &Plane,
+    tenant: &Tenant,
+    caller: &Caller,
+    asked: Webhook<'_>,
+) -> Result<Option<Time>, Refused> {
+    let unknown = || Reason::IssueObjectUnknown {
+        object: "webhook",
+        name: asked.egress.chars().take(128).collect(),
+    };
+    if caller.tenant != *tenant.id() {
+        return Err(unknown().into());
+    }
+    let record = find(tenant, asked.egress).map_err(|_| unknown())?;
+    let known = plane.egresses.known(tenant, &record)?;
+    let webhook = known.egress.webhook.as_ref().ok_or_else(unknown)?;
+    let egress = || record.id.to_string();
+    if !webhook.is_for(&caller.id) {
+        return Err(Reason::IssueWebhookNotPermitted {
+            egress: egress(),
+            subject: caller.id.to_string(),
+        }
+        .into());
+    }
+    match &asked.shown {
+        Shown::Bearer if !known.egress.bearer => {
+            return Err(Reason::IssueEgressBearer { egress: egress() }.into());
+        }
+        Shown::Bearer | Shown::Certificate => {}
+        Shown::Proof(proved) => use_up(plane, tenant, proved)?,
+    }
+    let received = Received {
+        api: record.id.as_str(),
+        headers: asked.headers,
+        body: asked.body,
+        now: plane.now(),
+    };
+    let signed = received.check(webhook.scheme, webhook.tolerance, known.keys.webhook())?;
+    use_once(plane, tenant, "webhook", signed.digest, signed.until)?;
+    Ok(signed.made)
 }
 
 impl Use {
@@ -145,16 +277,33 @@ impl Use {
     ///
     /// `fetch.*`, `issue.egress_leak`, or what failed on our side.
     pub(crate) async fn made(self) -> Result<Used, Refused> {
+        let used = self.asked_of_api().await;
+        let outcome = match &used {
+            Ok(used) => Outcome::of_status(used.status),
+            Err(_) => Outcome::Failed,
+        };
+        uses::count(
+            &self.tenant,
+            self.known.record.id.as_str(),
+            &self.id,
+            outcome,
+        );
+        drop(self.place);
+        used
+    }
+
+    async fn asked_of_api(&self) -> Result<Used, Refused> {
         let keys = Arc::clone(&self.known.keys);
+        let until = Instant::now() + LIMITS.whole;
         let mut key = keys.first();
-        let mut answer = self.ask(key).await?;
+        let mut answer = self.ask(key, until).await?;
         if answer.status() == UNAUTHORIZED
             && let Some(next) = keys.after_refusal(key)
             && self.asked.method == Method::GET.as_str()
         {
             // What may have done something is not done again: who asked does that.
             key = next;
-            answer = self.ask(key).await?;
+            answer = self.ask(key, until).await?;
         }
         tracing::info!(
             decision = self.decision, tenant = %self.tenant.id(), egress = self.asked.egress,
@@ -182,8 +331,10 @@ impl Use {
         })
     }
 
-    async fn ask(&self, key: &str) -> Result<Fetched, Refused> {
-        let request = self.request(key)?;
+    /// Both times together take no longer than one may.
+    async fn ask(&self, key: &str, until: Instant) -> Result<Fetched, Refused> {
+        let whole = until.saturating_duration_since(Instant::now());
+        let request = self.request(key)?.within(Limits { whole, ..LIMITS });
         let fetcher = &self.plane.egresses.fetcher;
         let answered = fetcher.fetch(self.tenant.id(), &request).await;
         answered.map_err(|refused| self.without_what_is_secret(refused))
@@ -216,7 +367,7 @@ impl Use {
         }
         let value = egress.header_with(key);
         let value = value.ok_or_else(|| Fault::Stored("a key fits into no header".to_owned()))?;
-        request = request.field(egress.header.clone(), value).within(LIMITS);
+        request = request.field(egress.header.clone(), value);
         Ok(match egress.authorities.as_slice() {
             [] => request,
             these => request.trusting(Trust::Only(these.to_vec())),

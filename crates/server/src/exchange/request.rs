@@ -199,6 +199,7 @@ impl TokenRequest {
     pub(crate) fn trial(
         text: String,
         form: Option<&str>,
+        issuer: Option<String>,
         kind: Option<&str>,
         audiences: Vec<String>,
         scope: Option<&str>,
@@ -213,7 +214,7 @@ impl TokenRequest {
                     form,
                     text,
                     proof: None,
-                    issuer: None,
+                    issuer,
                     challenge: None,
                 },
                 actor: None,

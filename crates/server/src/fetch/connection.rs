@@ -106,7 +106,7 @@ impl Connector {
         let name = ServerName::try_from(target.host())
             .map_err(|error| tls_failed(target, &error.to_string()))?;
         let known = self.known(request)?;
-        let config = Arc::new(self.tls(request, Arc::clone(&known.verifier))?);
+        let config = Arc::new(self.tls(Arc::clone(&known.verifier))?);
         let stream = TlsConnector::from(config).connect(name, socket).await;
         let stream = stream.map_err(|error| {
             let missed = known.found.missed(&target.host());
@@ -237,11 +237,7 @@ impl Connector {
         })
     }
 
-    fn tls(
-        &self,
-        request: &Request,
-        verifier: Arc<dyn ServerCertVerifier>,
-    ) -> Result<ClientConfig, Refused> {
+    fn tls(&self, verifier: Arc<dyn ServerCertVerifier>) -> Result<ClientConfig, Refused> {
         let bug = |error: rustls::Error| Fault::Bug(error.to_string());
         let builder = ClientConfig::builder_with_provider(Arc::clone(&self.provider))
             .with_safe_default_protocol_versions()
@@ -250,10 +246,7 @@ impl Connector {
         let builder = builder
             .dangerous()
             .with_custom_certificate_verifier(verifier);
-        let mut config = match &request.identity {
-            Some(identity) => builder.with_client_cert_resolver(Arc::clone(identity)),
-            None => builder.with_no_client_auth(),
-        };
+        let mut config = builder.with_no_client_auth();
         config.alpn_protocols = vec![b"http/1.1".to_vec()];
         // Each connection shows its certificates anew: pins are compared with them, and what one
         // tenant was shown says nothing to another.

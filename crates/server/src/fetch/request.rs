@@ -6,7 +6,6 @@ use std::time::Duration;
 
 use avouch_core::reason::Reason;
 use axum::http::{HeaderName, HeaderValue, Method};
-use rustls::client::ResolvesClientCert;
 use rustls::client::danger::ServerCertVerifier;
 use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject;
@@ -23,7 +22,6 @@ pub struct Request {
     pub(super) body: Vec<u8>,
     pub(super) trust: Trust,
     pub(super) pins: Option<PinCheck>,
-    pub(super) identity: Option<Arc<dyn ResolvesClientCert>>,
     pub(super) limits: Limits,
 }
 
@@ -104,7 +102,6 @@ impl Request {
             body: Vec::new(),
             trust: Trust::System,
             pins: None,
-            identity: None,
             limits: Limits::default(),
         }
     }
@@ -155,13 +152,6 @@ impl Request {
     #[must_use]
     pub fn pinned(mut self, pins: PinCheck) -> Self {
         self.pins = Some(pins);
-        self
-    }
-
-    /// With a certificate of ours, for whoever asks for one.
-    #[must_use]
-    pub fn identified_by(mut self, identity: Arc<dyn ResolvesClientCert>) -> Self {
-        self.identity = Some(identity);
         self
     }
 

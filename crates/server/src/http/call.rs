@@ -92,15 +92,32 @@ pub(super) enum Stop {
 }
 
 /// What is left to wait for when everything else is done, without a thread.
-pub(super) struct Rest(Pin<Box<dyn Future<Output = Result<Answer, Stop>> + Send>>);
+pub(super) struct Rest {
+    work: Pin<Box<dyn Future<Output = Result<Answer, Stop>> + Send>>,
+    /// Whether it waits for something of ours, and so takes a place among all requests.
+    pub(super) keeps_place: bool,
+}
 
 impl Rest {
     pub(super) fn of(rest: impl Future<Output = Result<Answer, Stop>> + Send + 'static) -> Self {
-        Self(Box::pin(rest))
+        Self {
+            work: Box::pin(rest),
+            keeps_place: true,
+        }
+    }
+
+    /// Waits for others, who may take long, in a place of another kind.
+    pub(super) fn elsewhere(
+        rest: impl Future<Output = Result<Answer, Stop>> + Send + 'static,
+    ) -> Self {
+        Self {
+            keeps_place: false,
+            ..Self::of(rest)
+        }
     }
 
     pub(super) async fn done(self) -> Result<Answer, Stop> {
-        self.0.await
+        self.work.await
     }
 }
 
@@ -197,6 +214,23 @@ impl Call {
     /// What the caller shows, as it is.
     pub(super) fn bearer_token(&self) -> Result<&str, Stop> {
         bearer(self.authorization.as_deref().ok_or_else(missing)?)
+    }
+
+    /// The token of whoever shows one that is bound to a key (RFC 9449 7.1), not yet believed.
+    pub(super) fn bound_token(&self) -> Result<Option<&str>, Stop> {
+        let Some((scheme, token)) = self
+            .authorization
+            .as_deref()
+            .and_then(|it| it.split_once(' '))
+        else {
+            return Ok(None);
+        };
+        Ok(scheme.eq_ignore_ascii_case("dpop").then(|| token.trim()))
+    }
+
+    /// Notes who calls, where that was found out otherwise.
+    pub(super) fn is_by(&self, caller: Caller) -> Caller {
+        self.caller.get_or_init(|| caller).clone()
     }
 
     /// Who calls, if it says so at all. A certificate may be shown by whoever shows it to everyone:

@@ -463,6 +463,7 @@ async fn carried_through(
     call: Call,
     rest: Rest,
 ) -> Result<Result<Answer, Stop>, Unfinished> {
+    let place = place.filter(|_| rest.keeps_place);
     let done = tokio::spawn(async move {
         let done = rest.done().await;
         note(&call, done.as_ref().err());

@@ -88,7 +88,7 @@ fn takes(route: &Route) -> &'static str {
 fn security(route: &Route) -> Option<Value> {
     match route.access {
         Access::Watcher(_) => None,
-        Access::Beginner(_) if route.forwards => {
+        Access::Anyone(_) | Access::Beginner(_) if route.forwards => {
             Some(json!([{ "administrator": [] }, { "workload": [] }]))
         }
         // The empty object says that it goes without, too.

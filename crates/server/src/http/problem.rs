@@ -303,10 +303,12 @@ fn status_of_issue(code: &str) -> Option<StatusCode> {
         code if is_told_to_nodes(code) => StatusCode::FORBIDDEN,
         "issue.egress_bearer"
         | "issue.egress_not_permitted"
+        | "issue.webhook_not_permitted"
         | "issue.node_not_admitted"
         | "issue.not_permitted"
         | "issue.quota_exceeded" => StatusCode::FORBIDDEN,
-        "issue.egress_rate_exceeded"
+        "issue.egress_busy"
+        | "issue.egress_rate_exceeded"
         | "issue.endings_exceeded"
         | "issue.events_exceeded"
         | "issue.rate_exceeded" => StatusCode::TOO_MANY_REQUESTS,
@@ -318,6 +320,7 @@ fn status_of_issue(code: &str) -> Option<StatusCode> {
         | "issue.authority_not_held"
         | "issue.authority_state"
         | "issue.conflict"
+        | "issue.egress_key_waits"
         | "issue.entry_expired"
         | "issue.entry_unfilled"
         | "issue.release_stale"
@@ -333,6 +336,9 @@ fn status_of_issue(code: &str) -> Option<StatusCode> {
         | "issue.cluster_signer_unknown"
         | "issue.dns_name_invalid"
         | "issue.egress_path"
+        | "issue.webhook_malformed"
+        | "issue.webhook_signature"
+        | "issue.webhook_stale"
         | "issue.id_outside_trust_domain"
         | "issue.id_reserved"
         | "issue.join_token_expired"

@@ -4,8 +4,8 @@ mod issuing;
 mod open;
 
 use super::manage::{
-    admins, anchors, attestors, bounds, egress, entries, federations, issuers, nodes, pins, rules,
-    signals, why_not,
+    admins, anchors, attestors, audit, bounds, egress, entries, federations, issuers, nodes, pins,
+    rules, signals, why_not,
 };
 pub(super) use super::route::{Access, Beginner, Method, Route};
 use super::route::{BATCH, FORM};
@@ -109,6 +109,21 @@ static ROUTES: &[Route] = &[
          it, so that nothing of it is believed; or opens it again",
     ),
     Route::get(
+        "/v1/tenants/{tenant}/audit/secrets",
+        Access::Of(Verb::Read, Noun::Tenant, audit::secrets),
+        "StaticCredentials",
+    )
+    .says(
+        "The static credentials that are known of the tenant, how old each is, who uses it, the step \
+         away from it, and findings of the rule `long-lived-secret`; nothing that is secret",
+    ),
+    Route::get(
+        "/v1/tenants/{tenant}/audit/zero-trust",
+        Access::Of(Verb::Read, Noun::Tenant, audit::zero_trust),
+        "ZeroTrust",
+    )
+    .says("What NIST SP 800-207A asks of the identity tier, each line met, not met or not known"),
+    Route::get(
         "/v1/tenants/{tenant}/egress",
         Access::Of(Verb::Read, Noun::Egress, egress::list),
         "EgressList",
@@ -178,6 +193,12 @@ static ROUTES: &[Route] = &[
     .takes("Entry")
     .gives("Entry")
     .says("Puts a registration entry in the place of what has this name"),
+    Route::get(
+        "/v1/tenants/{tenant}/entries/{entry}/record",
+        Access::Of(Verb::Read, Noun::Entry, audit::record),
+        "IdentityRecord",
+    )
+    .says("Whose an identity is, what it is for and until when, and what of that nobody has said"),
     Route::get(
         "/v1/tenants/{tenant}/federations",
         Access::Of(Verb::Read, Noun::Federation, federations::list),

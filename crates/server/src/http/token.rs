@@ -169,12 +169,13 @@ pub(super) fn trial(call: &Call, tenant: &Arc<Tenant>) -> Result<Answer, Stop> {
     let mut members = call.members("trial")?;
     let token = members.required_text("subject_token")?;
     let form = members.text("subject_token_type")?;
+    let issuer = members.text("subject_issuer")?;
     let kind = members.text("requested_token_type")?;
     let audiences = members.texts("audience")?;
     let scope = members.text("scope")?;
     members.finish()?;
     let (form, kind, scope) = (form.as_deref(), kind.as_deref(), scope.as_deref());
-    let request = TokenRequest::trial(token, form, kind, audiences, scope)?;
+    let request = TokenRequest::trial(token, form, issuer, kind, audiences, scope)?;
     let known = call.http.views.known(call, tenant)?;
     match exchange_of(call, tenant, &known).consider(&request, Shown::default()) {
         Ok(considered) => {

@@ -16,10 +16,13 @@ use avouch_store::{
 };
 use avouch_testkit::key::Key;
 use avouch_testkit::postgresql::Cluster;
+use serde_json::json;
 use tempfile::TempDir;
+use zeroize::Zeroizing;
 
 use crate::Settings;
 use crate::clock::Clock;
+use crate::egress::{self, Given};
 use crate::fault::Refused;
 use crate::plane::{Founding, Plane};
 use crate::readers::Published;
@@ -352,6 +355,113 @@ fn one_joins(folder: &TempDir, store: impl Fn() -> Arc<dyn Store>) {
         server.follow_store().unwrap();
         let tenant = server.tenant(&acme()).unwrap();
         assert_eq!(tenant.read(|snapshot| snapshot.nodes.len()), 5);
+    }
+}
+
+#[test]
+fn keys_of_an_api_that_change_on_two_servers_are_not_lost_on_sqlite() {
+    let folder = tempfile::tempdir().unwrap();
+    no_key_is_lost(&folder, || on_sqlite(&folder));
+}
+
+#[test]
+fn keys_of_an_api_that_change_on_two_servers_are_not_lost_on_postgresql() {
+    let cluster = match Cluster::shared() {
+        Ok(cluster) => cluster,
+        Err(why) => {
+            println!("skipped: keys of an API on one PostgreSQL: {why}");
+            return;
+        }
+    };
+    let folder = tempfile::tempdir().unwrap();
+    let address = cluster.new_database();
+    no_key_is_lost(&folder, || {
+        Arc::new(PostgresqlStore::connect(&address).unwrap())
+    });
+}
+
+/// Does something on two servers eight times at once, and counts how often it was done.
+fn at_once(
+    servers: &[Arc<Plane>; 2],
+    refused: &str,
+    work: impl Fn(&Plane, usize) -> Result<(), Refused> + Sync,
+) -> usize {
+    let begin = Barrier::new(8);
+    std::thread::scope(|scope| {
+        let tries: Vec<_> = (0..8)
+            .map(|number| {
+                let (server, begin, work) = (&servers[number % 2], &begin, &work);
+                scope.spawn(move || {
+                    begin.wait();
+                    work(server, number)
+                })
+            })
+            .collect();
+        let told = tries.into_iter().map(|one| one.join().unwrap());
+        let done = told.filter(|told| match told {
+            Ok(()) => true,
+            Err(Refused::Reason(reason)) => {
+                assert_eq!(reason.code(), refused, "{}", reason.sentence());
+                false
+            }
+            Err(fault) => panic!("{fault}"),
+        });
+        done.count()
+    })
+}
+
+/// Of many who give an API the key that comes next, one does; of many who promote it, one does; and
+/// rules that change meanwhile take no key with them.
+fn no_key_is_lost(folder: &TempDir, store: impl Fn() -> Arc<dyn Store>) {
+    let clock = Hand::new();
+    let first = server(store(), folder.path(), &clock);
+    let servers = [first, server(store(), folder.path(), &clock)];
+    let of = |server: &Plane| server.tenant(&acme()).unwrap();
+    let key = |name: &str| Zeroizing::new(format!("rk_test_{name}"));
+    let document = |most: usize| {
+        json!({"url": "https://api.test", "rules": [{
+            "ids": ["spiffe://acme.test/a"], "methods": ["GET"], "paths": ["/"], "per_minute": most,
+        }]})
+    };
+    let put = |server: &Plane, most: usize, key| {
+        let given = Given {
+            key,
+            ..Given::default()
+        };
+        server
+            .put_egress(&of(server), "api", &document(most), given)
+            .map(drop)
+    };
+    put(&servers[0], 1, Some(key("first"))).unwrap();
+    servers[1].follow_store().unwrap();
+    let keys = |server: &Plane| {
+        server.follow_store().unwrap();
+        let tenant = of(server);
+        let record = egress::find(&tenant, "api").unwrap();
+        server.keys_of_egress(&tenant, &record).unwrap()
+    };
+    for round in 0..3 {
+        let before = keys(&servers[0]);
+        let rotated = at_once(&servers, "issue.egress_key_waits", |server, number| {
+            // Two change what stands beside the keys.
+            if number < 2 {
+                return put(server, round * 10 + number + 1, None);
+            }
+            let next = key(&format!("{round}_{number}"));
+            server
+                .rotate_egress(&of(server), "api", next, false)
+                .map(drop)
+        });
+        assert_eq!(rotated, 2 + 1, "two puts and one rotation");
+        let both = keys(&servers[0]);
+        assert_eq!((both.len(), &both[..1]), (2, &before[..]));
+        assert_eq!(keys(&servers[1]), both);
+        let promoted = at_once(&servers, "issue.conflict", |server, _| {
+            server.promote_egress(&of(server), "api").map(drop)
+        });
+        assert_eq!(promoted, 1);
+        assert_eq!(keys(&servers[0]), both[1..]);
+        assert_eq!(keys(&servers[1]), both[1..]);
     }
 }
 

@@ -252,7 +252,10 @@ fn without_the_store_nothing_changes_and_what_is_in_memory_is_served_on() {
     assert_eq!(world.get("/healthz").status, 200);
     assert_eq!(world.get("/t/one/bundle").status, 200);
     let list = world.call(&token, "GET", "/v1/tenants/one/entries", None);
-    assert_eq!(list.json(), json!({"entries": [], "orphaned": []}));
+    assert_eq!(
+        list.json(),
+        json!({"entries": [], "orphaned": [], "unsaid": []})
+    );
     let question =
         json!({"credential": {"jwt": token}, "audience": "spiffe://top.test/avouch/server"});
     let told = world

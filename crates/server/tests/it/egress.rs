@@ -1,5 +1,9 @@
 //! APIs of others that know only a key: workloads use them by who they are, and never see the key.
 
+mod bound;
+mod hanging;
+mod webhooks;
+
 use avouch_server::Settings;
 use avouch_server::fetch::Permitted;
 use avouch_testkit::https::{Shown, root};
@@ -38,7 +42,7 @@ impl Scene {
             "passes": ["Idempotency-Key"],
             "rules": [
                 {"ids": [BILLING, "spiffe://one.test/jobs/*"], "methods": ["GET", "POST"],
-                 "paths": ["/v1/charges", "/v1/echo", "/v1/moved"]},
+                 "paths": ["/v1/charges", "/v1/echo", "/v1/moved", "/v1/page"]},
             ],
             "key": FIRST,
         });
@@ -210,6 +214,113 @@ fn an_answer_that_gives_the_key_away_or_leads_elsewhere_is_kept_back() {
     assert_eq!(moved.code(), "fetch.redirect_refused");
     assert!(!moved.body.contains(FIRST), "{}", moved.body);
     assert!(!moved.body.contains("4242"), "{}", moved.body);
+}
+
+#[test]
+fn what_an_api_answers_runs_nowhere_and_is_of_no_origin() {
+    let scene = Scene::new();
+    let page = scene.get("/v1/page");
+    assert_eq!(page.status, 200);
+    assert_eq!(page.header("content-type"), Some("text/html"));
+    let policies = page
+        .headers
+        .iter()
+        .filter(|(name, _)| name == "content-security-policy");
+    let policies: Vec<&str> = policies.map(|(_, value)| value.as_str()).collect();
+    assert_eq!(policies, ["sandbox; default-src 'none'"]);
+    assert_eq!(page.header("x-content-type-options"), Some("nosniff"));
+    assert_eq!(page.header("cache-control"), Some("no-store"));
+    for kept_back in [
+        "set-cookie",
+        "access-control-allow-origin",
+        "location",
+        "refresh",
+    ] {
+        assert_eq!(page.header(kept_back), None, "{kept_back}");
+    }
+}
+
+#[test]
+fn uses_are_on_record_by_workload_and_day() {
+    let scene = Scene::new();
+    scene.get("/v1/charges");
+    scene.get("/v1/charges");
+    scene.get("/v1/charges/none");
+    scene.get("/v1/echo");
+    scene.call("spiffe://one.test/web", "GET", "/v1/charges", &[]);
+    let uses = |scene: &Scene| {
+        let shown = scene.manage("GET", "/payments", &Value::Null).json();
+        let mut uses = shown["uses"].as_array().unwrap().clone();
+        for one in &mut uses {
+            let day = one.as_object_mut().unwrap().remove("day").unwrap();
+            let today = scene.world.plane.now().to_string();
+            assert!(today.starts_with(day.as_str().unwrap()), "{day}");
+        }
+        uses
+    };
+    let expected = json!([
+        {"workload": BILLING, "done": 2, "refused": 1, "failed": 1, "denied": 0},
+        {"workload": "spiffe://one.test/web", "done": 0, "refused": 0, "failed": 0, "denied": 1},
+    ]);
+    assert_eq!(json!(uses(&scene)), expected);
+    // They are stored each minute, and what is counted on is added.
+    scene.world.plane.store_tallies().unwrap();
+    assert_eq!(json!(uses(&scene)), expected);
+    scene.get("/v1/charges");
+    assert_eq!(uses(&scene)[0]["done"], 3);
+    // They are no decisions about who vouches.
+    let issuers = scene.world.send(
+        &scene.world.operator(),
+        "GET",
+        "/v1/tenants/one/issuers",
+        &Value::Null,
+    );
+    assert!(!issuers.body.contains("billing"), "{}", issuers.body);
+    let again = scene.world.opened_again(Settings::default());
+    let tenant = again.tenant_named("one").unwrap();
+    let stored = tenant.read(|snapshot| snapshot.tallies.len());
+    // One of the day, and one that says since when the key is there.
+    assert_eq!(stored, 2);
+}
+
+#[test]
+fn a_key_that_waits_is_not_taken_away_from_whoever_may_use_it() {
+    let scene = Scene::new();
+    let rotate = |key: &str, force: bool| {
+        let body = json!({"key": key, "force": force});
+        scene.manage("POST", "/payments/rotate", &body)
+    };
+    let keys = || scene.manage("GET", "/payments", &Value::Null).json()["keys"].clone();
+    assert_eq!(rotate(SECOND, false).status, 200);
+    let both = keys();
+    let third = "rk_test_the_third_key_of_all";
+    let refused = rotate(third, false);
+    assert_eq!(
+        (refused.status, refused.code().as_str()),
+        (409, "issue.egress_key_waits")
+    );
+    assert!(!refused.body.contains(third), "{}", refused.body);
+    assert_eq!(keys(), both);
+    // Who knows that it is of no use says so, or promotes it.
+    assert_eq!(rotate(third, true).status, 200);
+    assert_ne!(keys(), both);
+    assert_eq!(
+        scene.manage("POST", "/payments/promote", &json!({})).status,
+        200
+    );
+    assert_eq!(rotate(SECOND, false).status, 200);
+    // Rules may change while a key waits, and which one the API takes stays known.
+    scene.api.take(SECOND);
+    scene.api.refuse(FIRST);
+    scene.api.refuse(third);
+    assert_eq!(scene.get("/v1/charges").status, 200);
+    let mut document = scene.document.clone();
+    document.as_object_mut().unwrap().remove("key");
+    document["rules"][0]["per_minute"] = json!(100);
+    assert_eq!(scene.put(&document).status, 200);
+    let before = scene.api.received().len();
+    assert_eq!(scene.call(BILLING, "POST", "/v1/charges", &[]).status, 200);
+    assert_eq!(scene.api.received().len(), before + 1);
 }
 
 #[test]

@@ -355,6 +355,61 @@ fn what_is_wanted_of_introspection_is_read_strictly() {
 }
 
 #[test]
+fn who_is_asked_about_an_opaque_token_is_said_where_several_could_be() {
+    let mut registry = Registry::new();
+    let (asked, other) = (Asked::start(), Asked::start());
+    for (name, one) in [("as", &asked), ("other", &other)] {
+        assert_eq!(registry.put(name, &one.document(&json!({}))).status, 200);
+    }
+    let domain = json!({"name": "one.test"});
+    registry.call("POST", "/v1/tenants/one/trust-domains", Some(&domain));
+    let rule = json!({
+        "from": {"anchor": "as", "facts": {"subject": "job-7"}},
+        "gives": {
+            "spiffe_id": "spiffe://one.test/job/7", "kinds": ["jwt-svid"],
+            "audiences": ["https://cloud.test"],
+        },
+        "subject_audiences": [AUDIENCE],
+        "bearer": {"reason": "no key at hand", "expires": "2027-02-01T00:00:00Z"},
+        "owner": "the platform team", "reason": "jobs",
+    });
+    let put = registry.call("PUT", "/v1/tenants/one/rules/job", Some(&rule));
+    assert_eq!(put.status, 200, "{}", put.body);
+    asked.holds(&registry);
+    other.says(&json!({"active": false}));
+    let (url, of_other) = (asked.server.url(""), other.server.url(""));
+    // A trial tells the same, and uses nothing.
+    let trial = |registry: &mut Registry, issuer: Option<&str>| {
+        let mut trial =
+            json!({"subject_token": "opaque-token", "subject_token_type": ACCESS_TOKEN});
+        if let Some(issuer) = issuer {
+            trial["subject_issuer"] = json!(issuer);
+        }
+        let told = registry.call("POST", "/v1/tenants/one/try-exchange", Some(&trial));
+        assert_eq!(told.status, 200, "{}", told.body);
+        told.json()
+    };
+    let unsaid = trial(&mut registry, None);
+    assert!(unsaid["problem"]["code"].is_string(), "{unsaid}");
+    assert_eq!((asked.count(), other.count()), (0, 0));
+    assert_eq!(trial(&mut registry, Some(&url))["rule"], "job");
+    let wrong = trial(&mut registry, Some(&of_other));
+    assert_eq!(wrong["problem"]["code"], "federation.token_inactive");
+    let exchange = |registry: &Registry, issuer: &str| {
+        let parameters = [
+            ("subject_token_type", ACCESS_TOKEN),
+            ("subject_issuer", issuer),
+        ];
+        registry.exchange_form(&exchange_form("opaque-token", &parameters))
+    };
+    assert_eq!(
+        exchange(&registry, &of_other).json()["code"],
+        "federation.token_inactive"
+    );
+    assert_eq!(exchange(&registry, &url).status, 200);
+}
+
+#[test]
 fn an_opaque_token_is_exchanged_once_and_not_when_it_ended() {
     let mut registry = Registry::new();
     let asked = Asked::start();

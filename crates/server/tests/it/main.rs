@@ -5,6 +5,7 @@ mod attesting_misuse;
 mod attesting_review;
 mod attesting_ssh;
 mod attesting_tpm;
+mod auditing;
 mod authorities;
 mod away;
 mod churn;

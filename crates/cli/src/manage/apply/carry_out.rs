@@ -1,11 +1,14 @@
 //! Doing what was planned, one after the other, until something is refused.
 
+use std::path::Path;
+
 use serde_json::{Map, Value, json};
 
 use super::super::client::Client;
+use super::super::egress::secret_in;
 use super::super::list_of;
 use super::documents::{Name, Problem};
-use super::kind::Kind;
+use super::kind::{Kind, SECRETS};
 use super::plan::{Action, Outcome, Step};
 use super::there::{one, under};
 use crate::fault::Fault;
@@ -82,6 +85,9 @@ fn send(client: &Client, step: &Step) -> Result<(), Fault> {
             members.remove("bundle");
             Value::Object(members)
         }
+        Value::Object(members) if step.name.kind == Kind::Egress => {
+            Value::Object(with_secrets(members, &step.action)?)
+        }
         spec => spec,
     };
     match step.name.kind {
@@ -96,10 +102,43 @@ fn send(client: &Client, step: &Step) -> Result<(), Fault> {
         | Kind::Pin
         | Kind::Signal
         | Kind::Attestor
+        | Kind::Egress
         | Kind::Rule
         | Kind::Entry => client.put(&one(&step.name)?, &spec),
     }
     .map(drop)
+}
+
+/// A `spec` with the content of the files that it names, where the server needs it; otherwise what it
+/// has stays, so that what was rotated is not rotated back.
+fn with_secrets(
+    mut spec: Map<String, Value>,
+    action: &Action,
+) -> Result<Map<String, Value>, Fault> {
+    for secret in SECRETS {
+        let named = spec.remove(secret.of_files);
+        let is_asked = match action {
+            Action::Change(differences) => differences.iter().any(|one| {
+                let member = one.member.split('.').next().unwrap_or_default();
+                secret.asked_by.contains(&member)
+            }),
+            Action::Create | Action::Leave | Action::Remove => true,
+        };
+        let read = |file: &Value| {
+            let file = Path::new(file.as_str().unwrap_or_default());
+            secret_in(file).map(|text| json!(text.as_str()))
+        };
+        let sent = match named.filter(|_| is_asked) {
+            None => continue,
+            Some(Value::Array(files)) => {
+                let secrets = files.iter().map(read).collect::<Result<Vec<_>, Fault>>()?;
+                Value::Array(secrets)
+            }
+            Some(file) => read(&file)?,
+        };
+        spec.insert(secret.sent.to_owned(), sent);
+    }
+    Ok(spec)
 }
 
 /// A `spec` with the name of its object in a member.

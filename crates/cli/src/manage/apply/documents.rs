@@ -12,7 +12,7 @@ use avouch_core::reason::Reason;
 use serde_json::{Map, Value, json};
 
 use super::super::{LONGEST_FILE, segment};
-use super::kind::Kind;
+use super::kind::{Kind, SECRETS};
 use crate::fault::Fault;
 use crate::input::{self, Stop};
 
@@ -167,6 +167,7 @@ pub(super) fn read(
     tenant: &TenantId,
 ) -> Result<Result<Vec<Wanted>, Vec<Problem>>, Fault> {
     let mut reading = Reading {
+        folder: PathBuf::new(),
         tenant: Some(tenant.as_str()).filter(|name| *name != TenantId::LOCAL),
         places: BTreeMap::new(),
         wanted: Vec::new(),
@@ -214,6 +215,8 @@ fn files(paths: &[PathBuf]) -> Result<Vec<PathBuf>, Fault> {
 }
 
 struct Reading<'a> {
+    /// Where the file is that is read now: what it names is looked for there.
+    folder: PathBuf,
     tenant: Option<&'a str>,
     /// Where each object stands, so that none stands twice.
     places: BTreeMap<Name, Place>,
@@ -224,6 +227,10 @@ struct Reading<'a> {
 impl Reading<'_> {
     fn file(&mut self, path: &Path) -> Result<(), Fault> {
         let file = input::name_of(path);
+        self.folder = match path.parent() {
+            Some(folder) if !input::is_stdin(path) => folder.to_owned(),
+            Some(_) | None => PathBuf::new(),
+        };
         let whole = |text: &str| Place {
             file: file.clone(),
             line: 1,
@@ -349,8 +356,46 @@ impl Reading<'_> {
             return Err(missing("spec"));
         }
         members.finish()?;
-        let spec = spec.map(|spec| of_kind(kind, spec)).transpose()?;
+        let spec = spec.map(|spec| match kind {
+            Kind::Egress => self.with_files_of_secrets(spec),
+            _ => of_kind(kind, spec),
+        });
+        let spec = spec.transpose()?;
         Ok((Name { kind, tenant, name }, spec.unwrap_or_default()))
+    }
+}
+
+impl Reading<'_> {
+    /// The members of an egress: its secrets stand in files of their own, which must be there.
+    fn with_files_of_secrets(&self, mut spec: Members) -> Result<Map<String, Value>, Reason> {
+        let mut named = Map::new();
+        for secret in SECRETS {
+            if spec.take(secret.sent).is_some() {
+                let detail = format!(
+                    "does not stand in files; name its file in `{}`",
+                    secret.of_files
+                );
+                return Err(spec.refuse(secret.sent, &detail));
+            }
+            let whole = |spec: &Members, file: Value| {
+                let file = file.as_str().map(|file| self.folder.join(file));
+                let file = file.filter(|file| file.is_file());
+                let file = file.ok_or_else(|| spec.refuse(secret.of_files, "names no file"))?;
+                Ok(Value::from(file.to_string_lossy().into_owned()))
+            };
+            let files = match spec.take(secret.of_files) {
+                None => continue,
+                Some(Value::Array(files)) => {
+                    let files = files.into_iter().map(|file| whole(&spec, file));
+                    Value::Array(files.collect::<Result<_, Reason>>()?)
+                }
+                Some(file) => whole(&spec, file)?,
+            };
+            named.insert(secret.of_files.to_owned(), files);
+        }
+        let mut members = spec.rest();
+        members.extend(named);
+        Ok(members)
     }
 }
 

@@ -27,6 +27,8 @@ pub(super) enum Kind {
     Signal,
     /// What a tenant accepts from nodes.
     Attestor,
+    /// Which workloads may use which API of others.
+    Egress,
     /// Who may exchange what.
     Rule,
     /// Which workloads get which identity.
@@ -34,7 +36,7 @@ pub(super) enum Kind {
 }
 
 impl Kind {
-    pub(super) const ALL: [Self; 12] = [
+    pub(super) const ALL: [Self; 13] = [
         Self::Tenant,
         Self::TrustDomain,
         Self::Quota,
@@ -45,6 +47,7 @@ impl Kind {
         Self::Pin,
         Self::Signal,
         Self::Attestor,
+        Self::Egress,
         Self::Rule,
         Self::Entry,
     ];
@@ -62,6 +65,7 @@ impl Kind {
             Self::Pin => "pin",
             Self::Signal => "signal",
             Self::Attestor => "attestor",
+            Self::Egress => "egress",
             Self::Rule => "rule",
             Self::Entry => "entry",
         }
@@ -80,6 +84,7 @@ impl Kind {
             Self::Pin => "pins",
             Self::Signal => "signals",
             Self::Attestor => "attestors",
+            Self::Egress => "egress",
             Self::Rule => "rules",
             Self::Entry => "entries",
         }
@@ -131,7 +136,12 @@ impl Kind {
                 "place",
                 "reason",
             ]),
-            Self::Anchor | Self::Issuer | Self::Signal | Self::Attestor | Self::Rule => None,
+            Self::Anchor
+            | Self::Issuer
+            | Self::Signal
+            | Self::Attestor
+            | Self::Egress
+            | Self::Rule => None,
         }
     }
 
@@ -176,11 +186,41 @@ impl Kind {
             Self::Signal => {
                 spec.remove("token");
             }
+            Self::Egress => {
+                for files in SECRETS {
+                    spec.remove(files.of_files);
+                }
+            }
             Self::Tenant | Self::TrustDomain | Self::Anchor | Self::Issuer | Self::Rule => {}
         }
         spec
     }
 }
+
+/// A secret of an API of others, which stands in a file of its own.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Secret {
+    /// The member that names the file, or the list of files.
+    pub(super) of_files: &'static str,
+    /// What is sent in its place.
+    pub(super) sent: &'static str,
+    /// The members whose change asks for it again; otherwise what the server has stays.
+    pub(super) asked_by: &'static [&'static str],
+}
+
+/// The secrets of an egress.
+pub(super) const SECRETS: [Secret; 2] = [
+    Secret {
+        of_files: "key_file",
+        sent: "key",
+        asked_by: &["ca", "header", "url"],
+    },
+    Secret {
+        of_files: "webhook_secret_files",
+        sent: "webhook_secrets",
+        asked_by: &["webhook"],
+    },
+];
 
 /// Takes away what says nothing, as the server does.
 fn drop_silent(spec: &mut Map<String, Value>) {

@@ -66,6 +66,7 @@ pub(super) fn all(client: &Client, kind: Kind, tenant: &str) -> Result<Objects, 
             document(listed, "anchor")
         }
         Kind::Attestor => document(list("attestors", "name")?, "attestor"),
+        Kind::Egress => document(list("egress", "name")?, "egress"),
         Kind::Signal => document(list("signals", "name")?, "document"),
         Kind::Pin => {
             let known = kind.members().unwrap_or_default();

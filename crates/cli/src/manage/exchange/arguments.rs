@@ -32,6 +32,9 @@ pub struct ExchangeArguments {
     /// URN [default: x509-svid for certificates in PEM, saml2 for XML, else jwt]
     #[arg(long, value_name = "TYPE", value_parser = token_type, conflicts_with = "github_actions")]
     pub subject_token_type: Option<String>,
+    /// Who has issued it, where only its issuer can read it and several could be asked
+    #[arg(long, value_name = "ISSUER", conflicts_with = "github_actions")]
+    pub subject_issuer: Option<String>,
     /// The proof of possession (WPT) that goes with a WIT-SVID
     #[arg(long, value_name = "FILE", conflicts_with = "github_actions")]
     pub subject_token_proof: Option<PathBuf>,

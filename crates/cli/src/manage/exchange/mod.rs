@@ -89,6 +89,7 @@ fn exchanged(arguments: &ExchangeArguments, common: &Common) -> Result<Exit, Fau
         .as_ref()
         .map(|actor| type_of(arguments.actor_token_type.as_deref(), actor));
     let optional = [
+        ("subject_issuer", arguments.subject_issuer.as_deref()),
         (
             "subject_token_proof",
             proof.text.as_deref().map(String::as_str),
@@ -133,6 +134,10 @@ fn try_out(arguments: &ExchangeArguments, common: &Common) -> Result<Exit, Fault
     let trial = super::said([
         ("subject_token", Some(json!(subject.as_str()))),
         ("subject_token_type", Some(json!(subject_type))),
+        (
+            "subject_issuer",
+            arguments.subject_issuer.as_ref().map(|one| json!(one)),
+        ),
         (
             "requested_token_type",
             wanted(arguments).map(|one| json!(one)),

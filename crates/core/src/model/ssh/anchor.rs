@@ -87,14 +87,6 @@ impl SshAnchor {
         self.keys.iter().map(SshKey::fingerprint).collect()
     }
 
-    /// Whom its authorities certify; nobody if its keys are listed themselves.
-    pub fn certifies(&self) -> Option<SshKind> {
-        match &self.trust {
-            Trust::Certifying { kind, .. } => Some(*kind),
-            Trust::Listed { .. } => None,
-        }
-    }
-
     /// The one subject of its keys, if they are listed.
     pub fn subject(&self) -> Option<&str> {
         match &self.trust {

@@ -7,7 +7,7 @@ use avouch_store::EgressRecord;
 use serde_json::{Value, json};
 use zeroize::Zeroizing;
 
-use crate::egress;
+use crate::egress::{self, Given, uses};
 use crate::http::answer::Answer;
 use crate::http::call::{Call, Stop};
 use crate::tenant::Tenant;
@@ -22,16 +22,32 @@ pub(in crate::http) fn list(call: &Call, tenant: &Arc<Tenant>) -> Result<Answer,
 
 pub(in crate::http) fn show(call: &Call, tenant: &Arc<Tenant>) -> Result<Answer, Stop> {
     let record = egress::find(tenant, call.name("egress"))?;
-    Ok(Answer::json(&to_json(call, tenant, &record)?))
+    let mut shown = to_json(call, tenant, &record)?;
+    if let Some(members) = shown.as_object_mut() {
+        let uses = uses::of(tenant, record.id.as_str(), call.plane().now());
+        members.insert("uses".to_owned(), Value::Array(uses));
+    }
+    Ok(Answer::json(&shown))
 }
 
 /// All but the key is kept as it was sent.
 pub(in crate::http) fn put(call: &Call, tenant: &Arc<Tenant>) -> Result<Answer, Stop> {
     let mut members = call.members("egress")?;
     let key = members.text("key")?.map(Zeroizing::new);
+    let secrets = members.list("webhook_secrets")?.map(|secrets| {
+        let texts = secrets.into_iter().map(|secret| match secret {
+            Value::String(text) => Ok(Zeroizing::new(text)),
+            _ => Err(members.refuse("webhook_secrets", "must be a list of texts")),
+        });
+        texts.collect::<Result<Vec<_>, Reason>>()
+    });
+    let given = Given {
+        key,
+        webhook_secrets: secrets.transpose()?,
+    };
     let document = Value::Object(members.rest());
     let name = call.name("egress");
-    let record = call.plane().put_egress(tenant, name, &document, key)?;
+    let record = call.plane().put_egress(tenant, name, &document, given)?;
     Ok(Answer::json(&to_json(call, tenant, &record)?))
 }
 
@@ -39,10 +55,10 @@ pub(in crate::http) fn rotate(call: &Call, tenant: &Arc<Tenant>) -> Result<Answe
     egress::find(tenant, call.name("egress"))?;
     let mut members = call.members("key")?;
     let key = Zeroizing::new(members.required_text("key")?);
+    let is_forced = members.flag("force")?.unwrap_or(false);
     members.finish()?;
-    let record = call
-        .plane()
-        .rotate_egress(tenant, call.name("egress"), key)?;
+    let plane = call.plane();
+    let record = plane.rotate_egress(tenant, call.name("egress"), key, is_forced)?;
     Ok(Answer::json(&to_json(call, tenant, &record)?))
 }
 
@@ -65,5 +81,7 @@ fn to_json(call: &Call, tenant: &Arc<Tenant>, record: &EgressRecord) -> Result<V
         "name": record.id.as_str(),
         "egress": document,
         "keys": call.plane().keys_of_egress(tenant, record)?,
+        "webhook_secrets": call.plane().webhook_secrets_of_egress(tenant, record)?,
+        "last_used": uses::last_day(tenant, record.id.as_str(), call.plane().now()),
     }))
 }

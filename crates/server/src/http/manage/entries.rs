@@ -8,6 +8,7 @@ use avouch_core::reason::Reason;
 use avouch_store::{Entry, EntryId};
 use serde_json::{Value, json};
 
+use super::audit::missing;
 use super::{refusal, said, unknown};
 use crate::entries::{EntryDraft, Existing};
 use crate::http::answer::Answer;
@@ -34,7 +35,7 @@ pub(in crate::http) fn list(call: &Call, tenant: &Arc<Tenant>) -> Result<Answer,
         }
     };
     let orphans = call.plane().orphans(tenant)?;
-    let (entries, orphaned, next) = tenant.read(|snapshot| {
+    let (entries, orphaned, unsaid, next) = tenant.read(|snapshot| {
         let mut rest = snapshot.entries.range((after, Bound::Unbounded));
         let page = rest.by_ref().take(limit).map(|(_, entry)| entry.as_ref());
         let page: Vec<&Entry> = page.collect();
@@ -45,10 +46,17 @@ pub(in crate::http) fn list(call: &Call, tenant: &Arc<Tenant>) -> Result<Answer,
             orphans.of(entry.id.as_str(), owner)
         });
         let orphaned: Vec<Value> = orphaned.collect();
+        let unsaid = page.iter().filter_map(|entry| {
+            let extras = &entry.extras;
+            let missing = missing(extras.owner.is_some(), extras.purpose.is_some(), true);
+            let is_whole = missing.is_empty();
+            (!is_whole).then(|| json!({ "entry": entry.id.as_str(), "missing": missing }))
+        });
+        let unsaid: Vec<Value> = unsaid.collect();
         let page: Vec<Value> = page.into_iter().map(to_json).collect();
-        (page, orphaned, next)
+        (page, orphaned, unsaid, next)
     });
-    let mut answer = json!({ "entries": entries, "orphaned": orphaned });
+    let mut answer = json!({ "entries": entries, "orphaned": orphaned, "unsaid": unsaid });
     if let (Some(next), Some(members)) = (next, answer.as_object_mut()) {
         members.insert("next".to_owned(), next.into());
     }

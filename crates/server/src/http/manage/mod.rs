@@ -3,6 +3,7 @@
 pub(super) mod admins;
 pub(super) mod anchors;
 pub(super) mod attestors;
+pub(super) mod audit;
 pub(super) mod authorities;
 pub(super) mod bounds;
 pub(super) mod certificates;

@@ -186,4 +186,13 @@ pub(super) static ROUTES: &[Route] = &[
              RFC 6749 4.4). Who may read the rules of the tenant is told why something is refused; \
              everyone else learns a code",
         ),
+    Route::post("/t/{tenant}/webhooks/{egress}", Access::Anyone(egress::webhook))
+        .forwards()
+        .takes("Any")
+        .gives("CheckedWebhook")
+        .says(
+            "Tells a workload that has received a webhook of an API of others whether it was signed \
+             with a secret that only the tenant has: the body and the header of the signature as they \
+             came",
+        ),
 ];

@@ -1,0 +1,147 @@
+//! `audit`: what is found when one looks at a tenant as an auditor does.
+
+use clap::Subcommand;
+use serde_json::Value;
+
+use super::arguments::AuditArguments;
+use super::client::Client;
+use super::table::{Column, members, table};
+use super::{list_of, path, pretty, segment};
+use crate::arguments::Common;
+use crate::fault::{Exit, Fault};
+use crate::output;
+
+/// Commands that look and change nothing.
+#[derive(Debug, Subcommand)]
+pub enum AuditCommand {
+    /// Whose an identity is, what it is for and until when, and what of that nobody has said
+    #[command(after_help = "Examples:\n  avouch audit record web --tenant demo")]
+    Record {
+        /// The name of the registration entry
+        entry: String,
+    },
+    /// Static credentials that are known of the tenant: how old each is, who uses it, and the step
+    /// away from it; ends with 12, 13 or 14 if one is good for too long
+    #[command(after_help = "Examples:\n  avouch audit secrets --tenant demo")]
+    Secrets,
+    /// What NIST SP 800-207A asks of the identity tier: met, not met or not known, by what is
+    /// configured; ends with 13 if something is not met, and with 11 if something is not known
+    #[command(after_help = "Examples:\n  avouch audit zero-trust --tenant demo -o json")]
+    ZeroTrust,
+}
+
+/// `audit`.
+pub fn audit(arguments: &AuditArguments, common: &Common) -> Result<Exit, Fault> {
+    let client = Client::open(&arguments.remote)?;
+    match &arguments.command {
+        AuditCommand::Record { entry } => {
+            let answer = client.get(&path(
+                common,
+                &format!("entries/{}/record", segment(entry)?),
+            )?)?;
+            output::formatted(
+                common.output,
+                || members(&RECORD, &answer),
+                || pretty(&answer),
+            )?;
+            Ok(match list_of(&answer, "missing").is_empty() {
+                true => Exit::Accepted,
+                false => Exit::FindingLow,
+            })
+        }
+        AuditCommand::Secrets => {
+            let answer = client.get(&path(common, "audit/secrets")?)?;
+            output::formatted(common.output, || secrets(&answer), || pretty(&answer))?;
+            let severity = answer.get("severity").and_then(Value::as_str);
+            Ok(severity.map_or(Exit::Accepted, exit))
+        }
+        AuditCommand::ZeroTrust => {
+            let answer = client.get(&path(common, "audit/zero-trust")?)?;
+            output::formatted(common.output, || checklist(&answer), || pretty(&answer))?;
+            let count = |name: &str| answer.get(name).and_then(Value::as_u64).unwrap_or_default();
+            Ok(match (count("not_met"), count("not_known")) {
+                (0, 0) => Exit::Accepted,
+                (0, _) => Exit::FindingInfo,
+                (_, _) => Exit::FindingMedium,
+            })
+        }
+    }
+}
+
+const RECORD: [Column; 9] = [
+    ("ENTRY", "entry"),
+    ("IDENTITY", "spiffe_id"),
+    ("TENANT", "tenant"),
+    ("ENVIRONMENT", "environment"),
+    ("OWNER", "owner"),
+    ("PURPOSE", "purpose"),
+    ("CREATED", "created"),
+    ("EXPIRES", "expires"),
+    ("NOBODY HAS SAID", "missing"),
+];
+
+/// All of them, then what is found and the step away from each.
+fn secrets(answer: &Value) -> String {
+    const ALL: [Column; 6] = [
+        ("WHAT", "kind"),
+        ("OF", "name"),
+        ("DAYS", "age_days"),
+        ("EXPIRES", "expires"),
+        ("LAST USED", "last_used"),
+        ("USED BY", "used_by"),
+    ];
+    let mut text = table(&ALL, list_of(answer, "secrets"));
+    for finding in list_of(answer, "findings") {
+        let said = |name: &str| {
+            finding
+                .get(name)
+                .and_then(Value::as_str)
+                .unwrap_or_default()
+        };
+        let (code, severity) = (said("code"), said("severity"));
+        text.push_str(&format!(
+            "\n{severity}: {} ({code})\n  fix: {}\n",
+            avouch_core::reason::printable(said("sentence")),
+            avouch_core::reason::printable(said("fix")),
+        ));
+    }
+    text
+}
+
+fn checklist(answer: &Value) -> String {
+    let mut text = String::new();
+    for line in list_of(answer, "lines") {
+        let said = |name: &str| {
+            let text = line.get(name).and_then(Value::as_str).unwrap_or_default();
+            avouch_core::reason::printable(text)
+        };
+        let word = said("answer").replace('_', " ");
+        text.push_str(&format!("{word:<9} {}: {}\n", said("id"), said("asks")));
+        text.push_str(&format!("          {}\n", said("why")));
+        let by = list_of(line, "by").iter().filter_map(Value::as_str);
+        let by: Vec<String> = by.map(avouch_core::reason::printable).collect();
+        if !by.is_empty() {
+            text.push_str(&format!("          by: {}\n", by.join(", ")));
+        }
+        if line.get("fix").is_some_and(Value::is_string) {
+            text.push_str(&format!("          fix: {}\n", said("fix")));
+        }
+    }
+    let count = |name: &str| answer.get(name).and_then(Value::as_u64).unwrap_or_default();
+    text.push_str(&format!(
+        "{} met, {} not met, {} not known\n",
+        count("met"),
+        count("not_met"),
+        count("not_known")
+    ));
+    text
+}
+
+fn exit(severity: &str) -> Exit {
+    match severity {
+        "info" => Exit::FindingInfo,
+        "low" => Exit::FindingLow,
+        "medium" => Exit::FindingMedium,
+        _ => Exit::FindingHigh,
+    }
+}
