@@ -107,6 +107,7 @@ impl Federation {
                 "jwks": jwks(&[jwk(&key("anchor"), "anchor")]),
             },
             "fetch": {"hosts": hosts, "ca": self.server.ca()},
+            "rules": [{"name": "jobs", "facts": {"subject": "job-7"}}],
         })
     }
 

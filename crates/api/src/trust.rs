@@ -15,6 +15,7 @@ use avouch_core::id::{Digest, TenantId, TrustDomain};
 use avouch_core::model::federation::{FederationAnchor, Introspected, IssuerAnchor, SamlAnchor};
 use avouch_core::model::ssh::SshAnchor;
 use avouch_core::reason::{Reason, printable};
+use avouch_core::service::Service;
 use avouch_core::view::{Unusable, View};
 use serde_json::{Map, Value};
 
@@ -36,6 +37,7 @@ pub struct TrustDocument {
     introspected: Vec<Arc<Introspected>>,
     unusable: Vec<Unusable>,
     endings: Vec<(Mark, Ending)>,
+    services: Vec<Service>,
     digest: Digest,
 }
 
@@ -131,12 +133,14 @@ impl TrustDocument {
         let mut introspected = Vec::new();
         let mut unusable = Vec::new();
         let mut endings = Endings::default();
+        let mut services = Vec::new();
         for document in documents {
             anchors.extend(document.entries.into_iter().map(|entry| entry.anchor));
             crls.extend(document.crls);
             status_lists.extend(document.status_lists);
             introspected.extend(document.introspected);
             unusable.extend(document.unusable);
+            services.extend(document.services);
             for (mark, ending) in document.endings {
                 endings.put(mark, ending);
             }
@@ -146,6 +150,7 @@ impl TrustDocument {
             .with_endings(Arc::new(endings))
             .with_status_lists(&status_lists)
             .with_introspected(&introspected)
+            .with_services(services)
     }
 
     fn empty() -> Self {
@@ -156,6 +161,7 @@ impl TrustDocument {
             introspected: Vec::new(),
             unusable: Vec::new(),
             endings: Vec::new(),
+            services: Vec::new(),
             digest: Digest::of(&[]),
         }
     }
@@ -324,7 +330,10 @@ impl Reader<'_> {
         let ended = members.list("ended")?.unwrap_or_default();
         let lists = members.list("status_lists")?.unwrap_or_default();
         let answers = members.list("introspected")?.unwrap_or_default();
-        let is_bare = crls.is_empty() && ended.is_empty() && lists.is_empty() && answers.is_empty();
+        let services = members.list("services")?.unwrap_or_default();
+        let is_bare = [&crls, &ended, &lists, &answers, &services]
+            .iter()
+            .all(|list| list.is_empty());
         if anchors.is_none() && is_bare {
             members.finish()?;
             return Err(Document::Trust.refuse("it has neither `anchors` nor `crls`"));
@@ -345,6 +354,9 @@ impl Reader<'_> {
         }
         for (index, ended) in ended.into_iter().enumerate() {
             document.endings.push(ending(index, ended)?);
+        }
+        for (index, service) in services.iter().enumerate() {
+            document.services.push(read_service(index, service)?);
         }
         Ok(document)
     }
@@ -471,6 +483,15 @@ impl Reader<'_> {
             document.add_certificate(der, &position, common.clone(), &source);
         }
         Ok(())
+    }
+}
+
+/// One of `services`: which trust models may decide for it.
+fn read_service(index: usize, value: &Value) -> Result<Service, Reason> {
+    let place = format!("services[{index}]");
+    match value {
+        Value::Object(members) => Service::read_at(&place, members),
+        _ => Err(Document::Trust.refuse(format!("`{place}` must be an object"))),
     }
 }
 

@@ -23,7 +23,7 @@ use crate::manage::arguments::{
     RuleArguments, TenantArguments, TrustDomainArguments, WHY_NOT_EXAMPLES, WhyNotArguments,
 };
 use crate::manage::exchange::arguments::TokenArguments;
-use crate::manage::{EgressArguments, ReceiverArguments, SignalArguments};
+use crate::manage::{EgressArguments, ReceiverArguments, ServiceArguments, SignalArguments};
 
 /// A trust plane for machine identities: decides on credentials, and issues them.
 ///
@@ -128,6 +128,8 @@ pub enum Command {
     /// A server for many nodes
     #[command(subcommand)]
     Server(ServerCommand),
+    /// Which trust models may decide for a service, and which have
+    Service(ServiceArguments),
     /// What others tell the tenant of subjects of theirs, and what ended by that
     Signal(SignalArguments),
     /// Who shares the server, each apart from the others
@@ -447,12 +449,24 @@ pub struct ExplainArguments {
     /// Several files make one chain
     #[arg(value_name = "CREDENTIAL", required = true)]
     pub credentials: Vec<PathBuf>,
+    /// Draw how the client of an accepted token came from its identity provider to what it shares
+    #[arg(long, value_name = "FORM")]
+    pub flow: Option<FlowForm>,
     /// The question.
     #[command(flatten)]
     pub question: QuestionArguments,
     /// The server that decides, if one is named and --trust is not.
     #[command(flatten)]
     pub remote: Remote,
+}
+
+/// How a flow is drawn; with `-o json` as JSON in either case.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum FlowForm {
+    /// As a picture, which stands alone.
+    Svg,
+    /// In lines.
+    Text,
 }
 
 /// A question put together from arguments.
@@ -666,6 +680,7 @@ Examples:
   avouch explain server.pem --trust roots.pem --dns db.example.com
   avouch explain token.jwt --trust trust.yaml --audience vault
   avouch explain token.jwt --server https://avouch.example.com --tenant demo --audience vault
+  avouch explain token.jwt --trust trust.yaml --audience vault --flow svg > flow.svg
 
 Exit codes are those of `avouch verify`.";
 

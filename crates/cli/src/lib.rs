@@ -57,10 +57,7 @@ pub fn run(arguments: &Arguments) -> Result<Exit, Fault> {
                 verify::verify(&verify.credentials, question, remote, common)
             }
         },
-        Command::Explain(explain) => {
-            let (question, remote) = (&explain.question, &explain.remote);
-            verify::explain(&explain.credentials, question, remote, common)
-        }
+        Command::Explain(explain) => verify::explain(explain, common),
         Command::Admin(admin) => manage::admin(admin, common),
         Command::Apply(apply) => manage::apply::apply(apply, common),
         Command::Export(export) => manage::apply::export(export, common),
@@ -86,6 +83,7 @@ pub fn run(arguments: &Arguments) -> Result<Exit, Fault> {
         Command::TrustDomain(domain) => manage::trust_domain(domain, common),
         Command::Receiver(receiver) => manage::receiver(receiver, common),
         Command::Rule(rule) => manage::rule(rule, common),
+        Command::Service(service) => manage::service(service, common),
         Command::Signal(signal) => manage::signal(signal, common),
         Command::WhyNot(why_not) => manage::why_not(why_not, common),
         Command::Anchor(AnchorCommand::Diff(diff)) => anchors::diff(diff, common),

@@ -11,12 +11,13 @@ use avouch_core::reason::Reason;
 use avouch_core::verdict::Verdict;
 use avouch_core::view::View;
 use avouch_server::xml_signatures;
+use serde_json::Value;
 
-use crate::arguments::{Common, QuestionArguments};
+use crate::arguments::{Common, ExplainArguments, FlowForm, QuestionArguments};
 use crate::fault::{Exit, Fault};
 use crate::input::{self, Stop};
 use crate::manage::arguments::Remote;
-use crate::render::Detail;
+use crate::render::{Detail, Flow};
 use crate::{clock, credential, manage, output, render, trust};
 
 /// Decides on the credential in these files and tells the verdict in short.
@@ -31,17 +32,14 @@ pub fn verify(
         arguments,
         remote,
         common,
+        flow: None,
     };
     asking.answer(Detail::Short)
 }
 
 /// Decides on the credential in these files and tells the verdict in full.
-pub fn explain(
-    files: &[PathBuf],
-    arguments: &QuestionArguments,
-    remote: &Remote,
-    common: &Common,
-) -> Result<Exit, Fault> {
+pub fn explain(arguments: &ExplainArguments, common: &Common) -> Result<Exit, Fault> {
+    let files = arguments.credentials.as_slice();
     for file in files {
         let is_decision = file.to_str().is_some_and(clock::is_decision_id);
         if is_decision && !file.exists() {
@@ -53,9 +51,10 @@ pub fn explain(
     }
     let asking = Asking {
         files,
-        arguments,
-        remote,
+        arguments: &arguments.question,
+        remote: &arguments.remote,
         common,
+        flow: arguments.flow,
     };
     asking.answer(Detail::Full)
 }
@@ -94,6 +93,8 @@ struct Asking<'a> {
     arguments: &'a QuestionArguments,
     remote: &'a Remote,
     common: &'a Common,
+    /// What is drawn instead, if it can be.
+    flow: Option<FlowForm>,
 }
 
 impl Asking<'_> {
@@ -115,7 +116,11 @@ impl Asking<'_> {
                         verdict: &verdict,
                     },
                 };
-                tell(&answer, self.common, detail)
+                let told = serde_json::from_str(&answer.to_line()).unwrap_or_default();
+                match self.drawn(&told, &question.credential)? {
+                    true => Ok(exit_of(&answer)),
+                    false => tell(&answer, self.common, detail),
+                }
             }
             Err(Stop::Refused { place, reason }) => tell_unreadable(&place, &reason, self.common),
             Err(Stop::Fault(fault)) => Err(fault),
@@ -137,7 +142,36 @@ impl Asking<'_> {
             Err(Stop::Fault(fault)) => return Err(fault),
         };
         let asked = avouch_api::question_to_json(&question, self.arguments.at);
-        manage::decide(self.remote, &asked, detail, self.common)
+        if self.flow.is_none() {
+            return manage::decide(self.remote, &asked, detail, self.common);
+        }
+        let (verdict, exit) = manage::decided(self.remote, &asked, self.common)?;
+        if !self.drawn(&verdict, &question.credential)? {
+            manage::tell_decided(&verdict, detail, self.common)?;
+        }
+        Ok(exit)
+    }
+
+    /// Draws the flow, if one is wanted and there is one; whether it has.
+    fn drawn(&self, verdict: &Value, credential: &Credential) -> Result<bool, Fault> {
+        let Some(form) = self.flow else {
+            return Ok(false);
+        };
+        let (Credential::Jwt(token) | Credential::Wit { token, .. }) = credential else {
+            return Err(Fault::Usage("`--flow` is drawn of tokens".to_owned()));
+        };
+        let Some(flow) = Flow::of(verdict, token) else {
+            return Ok(false);
+        };
+        output::formatted(
+            self.common.output,
+            || match form {
+                FlowForm::Svg => flow.to_svg(),
+                FlowForm::Text => flow.to_text(),
+            },
+            || serde_json::to_string_pretty(&flow.to_json()).unwrap_or_default(),
+        )?;
+        Ok(true)
     }
 
     fn prepare(&self) -> Result<(Question, View), Stop> {

@@ -41,6 +41,7 @@ pub mod pin;
 pub mod policy;
 pub mod question;
 pub mod reason;
+pub mod service;
 pub mod signal;
 mod stop;
 pub mod template;

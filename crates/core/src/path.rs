@@ -137,6 +137,21 @@ impl Attempts {
         }
     }
 
+    /// A path that reached an anchor, and was refused for what it is to be used for.
+    pub(crate) fn of_whole_path(path: Vec<Vouch>, anchor: String, reason: Reason) -> Self {
+        let nearest = Attempt {
+            path,
+            stopped_at: anchor,
+            reason,
+            progress: Progress::ReachedAnchor,
+        };
+        Self {
+            nearest,
+            others: Vec::new(),
+            left_out: 0,
+        }
+    }
+
     /// Adds a piece of input that could not take part in the search. Where there was nothing to
     /// trust at all, that is the reason of the refusal.
     pub(crate) fn and_unusable(&mut self, what: String, reason: Reason) {

@@ -112,9 +112,9 @@ impl Identity {
         match self.path.first().map(Vouch::how) {
             Some(How::SshProved | How::Wit) => Assurance::ProofOfPossession,
             Some(How::Ssh | How::X509) => Assurance::HolderOfKey,
-            Some(How::EntityStatement | How::Introspection | How::Jwt | How::Saml) => {
-                Assurance::Bearer
-            }
+            Some(
+                How::EntityStatement | How::Introspection | How::Jwt | How::Saml | How::TokenReview,
+            ) => Assurance::Bearer,
             Some(How::ApiKey) | None => Assurance::SharedSecret,
         }
     }
@@ -506,6 +506,12 @@ impl Sealed {
             identity: Box::new(identity),
             effects,
         }
+    }
+
+    /// The same with these checks, too.
+    pub(crate) fn with_checks(mut self, checks: Vec<Check>) -> Self {
+        self.identity.checks.extend(checks);
+        self
     }
 
     /// What must be committed first.

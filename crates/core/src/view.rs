@@ -11,6 +11,7 @@ use crate::ended::Endings;
 use crate::id::{Digest, TenantId, TrustDomain};
 use crate::model::federation::{FederationAnchor, Introspected, IssuerAnchor, SamlAnchor};
 use crate::reason::Reason;
+use crate::service::Service;
 
 /// Everything that a decision may rest on, fixed. Its epoch is a digest of its content, so that a
 /// stored decision names exactly what was known.
@@ -30,6 +31,7 @@ pub struct View {
     status_lists: BTreeMap<String, Vec<Arc<StatusList>>>,
     /// What issuers answered about tokens.
     introspected: Vec<Arc<Introspected>>,
+    services: Arc<[Service]>,
     epoch: Digest,
 }
 
@@ -87,6 +89,7 @@ impl View {
             endings: Arc::default(),
             status_lists: BTreeMap::new(),
             introspected: Vec::new(),
+            services: Arc::default(),
             epoch,
         }
     }
@@ -151,6 +154,19 @@ impl View {
         self.epoch = Digest::of_list(digests.iter().map(|digest| digest.as_bytes().as_slice()));
         self.introspected.extend(answers.iter().cloned());
         self
+    }
+
+    /// The same view with the boundaries of these services, which stand in the text of which `epoch` is
+    /// the digest.
+    #[must_use]
+    pub fn with_services(self, services: Vec<Service>) -> Self {
+        let services = services.into();
+        Self { services, ..self }
+    }
+
+    /// The services whose boundaries hold.
+    pub fn services(&self) -> &[Service] {
+        &self.services
     }
 
     /// What issuers answered about the token with this digest.

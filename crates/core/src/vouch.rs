@@ -61,6 +61,8 @@ pub enum How {
     Ssh,
     /// The same together with proof of possession of the key.
     SshProved,
+    /// What a cluster says of its token when it is asked by TokenReview.
+    TokenReview,
     /// A signed token together with proof of possession of the key it names.
     Wit,
     /// A signed certificate.
@@ -78,6 +80,7 @@ impl How {
             Self::Saml => "saml",
             Self::Ssh => "ssh",
             Self::SshProved => "ssh_proved",
+            Self::TokenReview => "token_review",
             Self::Wit => "wit",
             Self::X509 => "x509",
         }

@@ -101,9 +101,7 @@ impl Plane {
                 }
                 .into());
             }
-            if let AnchorKind::Issuer(issuer) = &entry.anchor.kind {
-                saving::check(issuer)?;
-            }
+            saving::check(&entry.anchor.kind)?;
             if let AnchorKind::TrustDomain(bundle) = &entry.anchor.kind {
                 check_not_federated(tenant, &bundle.trust_domain)?;
             }

@@ -1,5 +1,5 @@
 //! Asking issuers about tokens that only they can read, or whether they stand by those that anyone
-//! can (RFC 7662).
+//! can (RFC 7662); and clusters of Kubernetes about theirs, by TokenReview.
 //!
 //! An issuer is asked because someone has presented a token, so what strangers can cause is bounded:
 //! each token is asked about once in a while, and each issuer so many times a second.
@@ -7,10 +7,12 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use avouch_api::members::{Document, Members};
+use avouch_api::members::Members;
 use avouch_core::credential::Credential;
 use avouch_core::id::{Digest, TenantId};
-use avouch_core::model::federation::{ANSWER_BYTES, Introspected};
+use avouch_core::model::federation::{
+    ANSWER_AGE_USUAL, ANSWER_BYTES, Introspected, REVIEW_AGE_USUAL,
+};
 use avouch_core::reason::Reason;
 use avouch_core::time::Time;
 use avouch_core::verdict::{Need, Verdict};
@@ -23,9 +25,11 @@ use zeroize::Zeroizing;
 
 use crate::fault::{Fault, Refused};
 use crate::fetch::{Flights, Limits, Request, Target, Trust, escaped};
+use crate::issuers::{CLIENT_SECRET, REVIEWER_TOKEN};
 use crate::plane::Plane;
 use crate::remembered::{Remembered, Room};
 use crate::tenant::Tenant;
+use crate::token_review::{self, Cluster};
 
 /// How many wait for one answer; the next is decided without.
 const MOST_WAITING: usize = 16;
@@ -50,30 +54,69 @@ const SILENT: Room = Room {
 const PAUSE: i64 = 5;
 
 /// Where an issuer is asked, and as whom.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Endpoint {
-    url: String,
-    client_id: String,
-    /// Sealed, as text.
-    client_secret: Option<String>,
+#[derive(Clone, Debug)]
+pub(crate) enum Endpoint {
+    /// As a client of it (RFC 7662).
+    Introspection {
+        url: String,
+        client_id: String,
+        /// Sealed, as text.
+        client_secret: Option<String>,
+    },
+    /// A cluster, by TokenReview.
+    Review {
+        cluster: Cluster,
+        /// What shows that we may ask, sealed, as text.
+        token: String,
+        /// Whether the token is for one of these is asked, too.
+        audiences: Vec<String>,
+    },
 }
 
 impl Endpoint {
     /// Reads `introspection` of an issuer; what is left becomes of the anchor.
-    pub(crate) fn read(mut part: Members) -> Result<(Self, Map<String, Value>), Reason> {
+    pub(crate) fn introspection(mut part: Members) -> Result<(Self, Map<String, Value>), Reason> {
         let url = part.required_text("endpoint")?;
         Target::parse(&url)?;
-        let endpoint = Self {
+        let endpoint = Self::Introspection {
             url,
             client_id: part.required_text("client_id")?,
-            client_secret: part.text(SEALED)?,
+            client_secret: part.text(CLIENT_SECRET)?,
         };
         Ok((endpoint, part.rest()))
     }
-}
 
-/// Under which name the sealed secret of a client is stored.
-const SEALED: &str = "client_secret_sealed";
+    /// Reads `review` of a cluster, for tokens for one of these audiences.
+    pub(crate) fn review(
+        mut part: Members,
+        audiences: Vec<String>,
+    ) -> Result<(Self, Map<String, Value>), Reason> {
+        let cluster = Cluster::read(&mut part)?;
+        let token = part.text(REVIEWER_TOKEN)?;
+        let endpoint = Self::Review {
+            cluster,
+            token: token.ok_or_else(|| part.refuse("token", "is missing"))?,
+            audiences,
+        };
+        Ok((endpoint, part.rest()))
+    }
+
+    /// For how many seconds an answer is believed unless something else is said.
+    pub(crate) fn age_usual(&self) -> i64 {
+        match self {
+            Self::Introspection { .. } => ANSWER_AGE_USUAL,
+            Self::Review { .. } => REVIEW_AGE_USUAL,
+        }
+    }
+
+    /// Under which member of an anchor it stands what is asked.
+    pub(crate) fn part(&self) -> &'static str {
+        match self {
+            Self::Introspection { .. } => "introspection",
+            Self::Review { .. } => "review",
+        }
+    }
+}
 
 /// What this server has asked.
 pub(crate) struct Asking {
@@ -236,74 +279,6 @@ impl Plane {
         });
         answered.flatten()
     }
-
-    /// Takes the secret of a client out of what is wanted of an issuer and seals it. One that is not
-    /// given anew stays, for the same client at the same address.
-    pub(crate) fn with_sealed_secret(
-        &self,
-        tenant: &Tenant,
-        id: &IssuerId,
-        document: &str,
-    ) -> Result<String, Refused> {
-        let mut members = Members::read(Document::Request("issuer"), document)?;
-        let mut issuer = members.take("introspection");
-        let Some(Value::Object(wanted)) = &mut issuer else {
-            return Ok(document.to_owned());
-        };
-        if wanted.contains_key(SEALED) {
-            let detail = "is made by the server and cannot be given";
-            return Err(members
-                .refuse("introspection.client_secret_sealed", detail)
-                .into());
-        }
-        let sealed = match wanted.remove("client_secret") {
-            Some(Value::String(secret)) => {
-                let secret = Zeroizing::new(secret);
-                let sealing = tenant.keys.sealing();
-                Some(
-                    sealing
-                        .seal(SecretOf::Introspection(id), secret.as_bytes())?
-                        .to_text(),
-                )
-            }
-            Some(_) => {
-                let detail = "must be a string";
-                return Err(members.refuse("introspection.client_secret", detail).into());
-            }
-            None => self.kept_secret(tenant, id, wanted),
-        };
-        wanted.extend(sealed.map(|sealed| (SEALED.to_owned(), sealed.into())));
-        let mut document = members.rest();
-        document.extend(issuer.map(|issuer| ("introspection".to_owned(), issuer)));
-        Ok(Value::Object(document).to_string())
-    }
-
-    fn kept_secret(
-        &self,
-        tenant: &Tenant,
-        id: &IssuerId,
-        wanted: &Map<String, Value>,
-    ) -> Option<String> {
-        let known = tenant.read(|snapshot| {
-            let record = snapshot.issuers.get(id)?;
-            serde_json::from_str::<Value>(&record.document).ok()
-        })?;
-        let known = known.get("introspection")?;
-        let same = |name: &str| known.get(name) == wanted.get(name);
-        let sealed = known.get(SEALED).and_then(Value::as_str);
-        sealed
-            .filter(|_| same("endpoint") && same("client_id"))
-            .map(str::to_owned)
-    }
-}
-
-/// What is wanted of an issuer, for administrators: without the secret of the client.
-pub(crate) fn without_secret(mut document: Value) -> Value {
-    let asked = document.get_mut("introspection");
-    if let Some(asked) = asked.and_then(Value::as_object_mut) {
-        asked.remove(SEALED);
-    }
-    document
 }
 
 /// Asks an issuer, and leaves what went wrong in the log.
@@ -345,31 +320,53 @@ async fn answered(
         whole: LONGEST_WAIT,
         ..Limits::default()
     };
-    // RFC 7662 2.1.
-    let body = format!("token={}&token_type_hint=access_token", escaped(token));
-    let form = "application/x-www-form-urlencoded";
-    let mut request = Request::post(&ask.endpoint.url, form, body.into_bytes())?
-        .header(ACCEPT, "application/json")
-        .trusting(ask.trust.clone())
-        .within(limits);
-    if let Some(sealed) = &ask.endpoint.client_secret {
-        let damaged = || Fault::Stored(format!("the secret for {} cannot be read", ask.id));
-        let sealed = Sealed::from_text(sealed).ok_or_else(damaged)?;
-        let owner = SecretOf::Introspection(&ask.id);
-        let secret = tenant.keys.sealing().open(owner, &sealed)?;
-        let secret = std::str::from_utf8(&secret).map_err(|_| damaged())?;
-        // RFC 6749 2.3.1.
-        let both = format!("{}:{}", escaped(&ask.endpoint.client_id), escaped(secret));
-        let both = Zeroizing::new(both);
-        let header = Zeroizing::new(format!("Basic {}", Base64::encode_string(both.as_bytes())));
-        request = request.header(AUTHORIZATION, &header);
-    }
     // Before it is asked: what it says is no newer than that.
     let at = plane.now();
-    let answer = plane
-        .fetcher()
-        .ask(tenant.id(), &request)
-        .await?
-        .when_ok()?;
-    Ok(Introspected::read(&ask.issuer, digest, at, answer.body())?)
+    let (fetcher, id) = (plane.fetcher(), tenant.id());
+    match &ask.endpoint {
+        Endpoint::Introspection {
+            url,
+            client_id,
+            client_secret,
+        } => {
+            // RFC 7662 2.1.
+            let body = format!("token={}&token_type_hint=access_token", escaped(token));
+            let form = "application/x-www-form-urlencoded";
+            let mut request = Request::post(url, form, body.into_bytes())?
+                .header(ACCEPT, "application/json")
+                .trusting(ask.trust.clone())
+                .within(limits);
+            if let Some(sealed) = client_secret {
+                let secret = opened(tenant, SecretOf::Introspection(&ask.id), sealed)?;
+                // RFC 6749 2.3.1.
+                let both = format!("{}:{}", escaped(client_id), escaped(&secret));
+                let both = Zeroizing::new(both);
+                let basic = format!("Basic {}", Base64::encode_string(both.as_bytes()));
+                request = request.header(AUTHORIZATION, &Zeroizing::new(basic));
+            }
+            let answer = fetcher.ask(id, &request).await?.when_ok()?;
+            Ok(Introspected::read(&ask.issuer, digest, at, answer.body())?)
+        }
+        Endpoint::Review {
+            cluster,
+            token: sealed,
+            audiences,
+        } => {
+            let bearer = opened(tenant, SecretOf::Review(&ask.id), sealed)?;
+            let request = cluster.request(&bearer, token, audiences, limits)?;
+            let answer = token_review::when_made(fetcher.ask(id, &request).await?)?;
+            let about = (token, audiences.as_slice());
+            let read = Introspected::of_review(&ask.issuer, about, at, answer.body())?;
+            Ok(read)
+        }
+    }
+}
+
+/// What an issuer is shown.
+fn opened(tenant: &Tenant, owner: SecretOf<'_>, sealed: &str) -> Result<Zeroizing<String>, Fault> {
+    let damaged = || Fault::Stored(format!("the secret of {owner} cannot be read"));
+    let sealed = Sealed::from_text(sealed).ok_or_else(damaged)?;
+    let secret = tenant.keys.sealing().open(owner, &sealed)?;
+    let secret = std::str::from_utf8(&secret).map_err(|_| damaged())?;
+    Ok(Zeroizing::new(secret.to_owned()))
 }

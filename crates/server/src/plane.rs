@@ -30,6 +30,7 @@ use crate::keys::Keys;
 use crate::nodes::{Known, Presences, RefusedNodes};
 use crate::quotas::Bounded;
 use crate::reach::Concerned;
+use crate::services::ServiceUses;
 use crate::settings::Settings;
 use crate::sharing::{self, Sharing};
 use crate::signals::{self, Attempts, Receiving};
@@ -82,6 +83,7 @@ pub struct Plane {
     pub(crate) status_lists: StatusLists,
     /// Those of its own.
     pub(crate) publishing: Publishing,
+    pub(crate) service_uses: ServiceUses,
 }
 
 #[derive(Default)]
@@ -142,6 +144,7 @@ impl Plane {
             chains: Chains::default(),
             status_lists: StatusLists::default(),
             publishing: Publishing::default(),
+            service_uses: ServiceUses::default(),
             store,
             root_key,
             settings,

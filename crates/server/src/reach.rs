@@ -76,7 +76,8 @@ impl Concerned {
             | Key::JoinToken(_)
             | Key::Name(_)
             | Key::Tally(_)
-            | Key::Rule(_) => Reach::None,
+            | Key::Rule(_)
+            | Key::Service(_) => Reach::None,
             Key::Signal(key) => {
                 self.everyone |= key.kind == SignalKind::Ended;
                 Reach::None

@@ -368,6 +368,7 @@ impl Plane {
             self.refreshing.forget_tenant(id);
             self.refused_nodes.forget_tenant(id);
             self.sending.forget_tenant(id);
+            self.service_uses.forget_tenant(id);
             self.status_lists.forget_tenant(id);
         }
         self.open_new_tenants()?;

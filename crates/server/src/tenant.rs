@@ -314,10 +314,7 @@ impl Held {
                 Change::Put(Object::Rule(_)) | Change::Remove(Key::Rule(_)) => {
                     self.rules_sequence = sequence;
                 }
-                Change::Put(Object::Issuer(_) | Object::IssuerKeys(_) | Object::IssuerPins(_))
-                | Change::Remove(Key::Issuer(_) | Key::IssuerKeys(_) | Key::IssuerPins(_)) => {
-                    self.trust_sequence = sequence;
-                }
+                other if is_of_view(&other.key()) => self.trust_sequence = sequence,
                 Change::Put(Object::Signal(record)) if record.key.kind == SignalKind::Ended => {
                     self.follow_ending(&record.key, Some(record))?;
                     self.ended_sequence = sequence;
@@ -417,4 +414,12 @@ impl Held {
     pub(crate) fn trust_domains(&self) -> impl Iterator<Item = &TrustDomain> {
         self.snapshot.trust_domains.keys()
     }
+}
+
+/// Whether something beside anchors and authorities is part of what a tenant decides by.
+fn is_of_view(key: &Key) -> bool {
+    matches!(
+        key,
+        Key::Issuer(_) | Key::IssuerKeys(_) | Key::IssuerPins(_) | Key::Service(_)
+    )
 }

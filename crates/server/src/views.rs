@@ -58,6 +58,11 @@ impl Plane {
             }
         }
         let mut documents = Vec::new();
+        let services = self.services_of(tenant)?;
+        if !services.is_empty() {
+            let text = json!({ "services": services }).to_string();
+            documents.push(read(&text, tenant, "the services of the tenant")?);
+        }
         if !own.is_empty() {
             let text = json!({ "anchors": own, "crls": lists }).to_string();
             documents.push(read(&text, tenant, "the trust domains of the tenant")?);

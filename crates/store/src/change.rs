@@ -9,12 +9,12 @@ use avouch_core::id::TrustDomain;
 use crate::fault::Fault;
 use crate::names::{
     AdminId, AnchorId, AttestorId, AuthorityId, EgressId, EntryId, IssuerId, JoinTokenId, NameId,
-    NodeId, RuleId, TallyId,
+    NodeId, RuleId, ServiceId, TallyId,
 };
 use crate::record::{
     AdminRecord, AnchorRecord, AttestorRecord, AuthorityRecord, EgressRecord, Entry,
     FederationRecord, IssuerKeysRecord, IssuerPinsRecord, IssuerRecord, JoinTokenRecord,
-    NameRecord, NodeRecord, QuotaRecord, RuleRecord, TallyRecord, TrustDomainRecord,
+    NameRecord, NodeRecord, QuotaRecord, RuleRecord, ServiceRecord, TallyRecord, TrustDomainRecord,
 };
 use crate::shared::Shared;
 use crate::signal::{SignalKey, SignalKind, SignalRecord};
@@ -77,6 +77,8 @@ pub enum Object {
     Quota(QuotaRecord),
     /// Something that is kept of signals.
     Signal(SignalRecord),
+    /// A service and its boundary.
+    Service(ServiceRecord),
 }
 
 impl Object {
@@ -101,6 +103,7 @@ impl Object {
             Self::Tally(tally) => Key::Tally(tally.id.clone()),
             Self::Quota(_) => Key::Quota,
             Self::Signal(signal) => Key::Signal(signal.key.clone()),
+            Self::Service(service) => Key::Service(service.id.clone()),
         }
     }
 
@@ -121,6 +124,7 @@ impl Object {
             | Self::Issuer(_)
             | Self::IssuerKeys(_)
             | Self::IssuerPins(_)
+            | Self::Service(_)
             | Self::Signal(_) => None,
             Self::Authority(authority) => Some(&authority.trust_domain),
             Self::Entry(entry) => Some(entry.spiffe_id.trust_domain()),
@@ -169,6 +173,8 @@ pub enum Key {
     Quota,
     /// Something that is kept of signals.
     Signal(SignalKey),
+    /// A service and its boundary.
+    Service(ServiceId),
 }
 
 /// How often a tenant has changed: the number of the last change, 0 before the first. All changes
@@ -251,6 +257,8 @@ pub struct Snapshot {
     pub attestors: BTreeMap<AttestorId, AttestorRecord>,
     /// APIs of others by name.
     pub egresses: BTreeMap<EgressId, EgressRecord>,
+    /// Services by name.
+    pub services: BTreeMap<ServiceId, ServiceRecord>,
     /// Exchange rules by name.
     pub rules: BTreeMap<RuleId, RuleRecord>,
     /// Issuers of tokens by name.
@@ -358,6 +366,9 @@ impl Snapshot {
             Object::Egress(egress) => {
                 self.egresses.insert(egress.id.clone(), egress);
             }
+            Object::Service(service) => {
+                self.services.insert(service.id.clone(), service);
+            }
         }
     }
 
@@ -414,6 +425,9 @@ impl Snapshot {
             }
             Key::Egress(id) => {
                 self.egresses.remove(id);
+            }
+            Key::Service(id) => {
+                self.services.remove(id);
             }
         }
     }

@@ -19,11 +19,11 @@ use crate::fault::Fault;
 use crate::keyring::Sealed;
 use crate::names::{
     AdminId, AnchorId, AttestorId, AuthorityId, EgressId, EntryId, IssuerId, JoinTokenId, NameId,
-    NodeId, RuleId, SignalId, TallyId,
+    NodeId, RuleId, ServiceId, SignalId, TallyId,
 };
 use crate::record::{
     AdminRecord, AnchorRecord, AttestorRecord, EgressRecord, IssuerKeysRecord, IssuerPinsRecord,
-    IssuerRecord, NameRecord, RuleRecord, TallyRecord, TrustDomainRecord, Upstream,
+    IssuerRecord, NameRecord, RuleRecord, ServiceRecord, TallyRecord, TrustDomainRecord, Upstream,
 };
 use crate::signal::{SignalKey, SignalKind, SignalRecord};
 use authority::StoredAuthority;
@@ -85,7 +85,8 @@ impl Row {
                 | Object::Rule(_)
                 | Object::Issuer(_)
                 | Object::IssuerKeys(_)
-                | Object::IssuerPins(_) => None,
+                | Object::IssuerPins(_)
+                | Object::Service(_) => None,
                 Object::Signal(signal) => {
                     signal.secret.as_ref().map(|sealed| sealed.bytes().to_vec())
                 }
@@ -119,6 +120,10 @@ impl Row {
                 id,
                 document: StoredDocument::read(&body)?,
                 secret: self.secret.map(Sealed::from_stored),
+            }),
+            Key::Service(id) => Object::Service(ServiceRecord {
+                id,
+                document: StoredDocument::read(&body)?,
             }),
             Key::Egress(id) => Object::Egress(EgressRecord {
                 id,
@@ -175,6 +180,7 @@ fn kind_of(key: &Key) -> &'static str {
         Key::Admin(_) => "admin",
         Key::Attestor(_) => "attestor",
         Key::Egress(_) => "egress",
+        Key::Service(_) => "service",
         Key::Rule(_) => "rule",
         Key::Issuer(_) => "issuer",
         Key::IssuerKeys(_) => "issuer_keys",
@@ -198,6 +204,7 @@ fn name_of(key: &Key) -> &str {
         Key::Admin(id) => id.as_str(),
         Key::Attestor(id) => id.as_str(),
         Key::Egress(id) => id.as_str(),
+        Key::Service(id) => id.as_str(),
         Key::Rule(id) => id.as_str(),
         Key::Issuer(id) | Key::IssuerKeys(id) | Key::IssuerPins(id) => id.as_str(),
         Key::Name(id) => id.as_str(),
@@ -219,6 +226,7 @@ fn key_from(kind: &str, id: &str) -> Option<Key> {
         "admin" => AdminId::parse(id).map(Key::Admin),
         "attestor" => AttestorId::parse(id).map(Key::Attestor),
         "egress" => EgressId::parse(id).map(Key::Egress),
+        "service" => ServiceId::parse(id).map(Key::Service),
         "rule" => RuleId::parse(id).map(Key::Rule),
         "issuer" => IssuerId::parse(id).map(Key::Issuer),
         "issuer_keys" => IssuerId::parse(id).map(Key::IssuerKeys),
@@ -245,6 +253,7 @@ fn body_of(object: &Object) -> Result<String, Fault> {
         Object::Attestor(attestor) => {
             serde_json::to_string(&StoredDocument::of(&attestor.document))
         }
+        Object::Service(service) => serde_json::to_string(&StoredDocument::of(&service.document)),
         Object::Egress(egress) => serde_json::to_string(&StoredDocument::of(&egress.document)),
         Object::Rule(rule) => serde_json::to_string(&StoredRule::of(rule)),
         Object::Issuer(issuer) => serde_json::to_string(&StoredDocument::of(&issuer.document)),

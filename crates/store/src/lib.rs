@@ -46,14 +46,14 @@ pub use intent::{CredentialKind, IntentRow};
 pub use keyring::WrappedKey;
 pub use names::{
     AdminId, AnchorId, AttestorId, AuthorityId, EgressId, EntryId, IntentId, IssuerId, JoinTokenId,
-    NameId, NodeId, RuleId, ServerId, SignalId, TallyId,
+    NameId, NodeId, RuleId, ServerId, ServiceId, SignalId, TallyId,
 };
 pub use record::{
     AdminRecord, AnchorRecord, AttestorRecord, AuthorityKind, AuthorityRecord, AuthorityRole,
     AuthorityState, AuthorityUse, EgressRecord, Entry, EntryExtras, Extras, FederationCourse,
     FederationFailure, FederationRecord, IssuerKeysRecord, IssuerPinsRecord, IssuerRecord,
     JoinTokenRecord, NameRecord, NodeRecord, QuotaRecord, RevocationListRecord, RevokedCertificate,
-    RuleRecord, Selector, TallyRecord, TrustDomainRecord, Upstream,
+    RuleRecord, Selector, ServiceRecord, TallyRecord, TrustDomainRecord, Upstream,
 };
 pub use signal::{SignalKey, SignalKind, SignalRecord};
 pub use single_use::{AttemptId, SingleUse, UseKind, Used};

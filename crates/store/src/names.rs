@@ -67,6 +67,8 @@ names! {
     SignalId;
     /// The name of what is known of a name of someone else's: its kind and a digest.
     NameId;
+    /// The name of a service.
+    ServiceId;
     /// The name of a tally: the day it was counted on.
     TallyId;
     /// The name of an intent: the serial number of the certificate in hexadecimal, or the `jti` of

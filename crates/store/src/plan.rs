@@ -59,6 +59,7 @@ impl Plan {
                 | Key::Admin(_)
                 | Key::Attestor(_)
                 | Key::Egress(_)
+                | Key::Service(_)
                 | Key::Rule(_)
                 | Key::Issuer(_)
                 | Key::IssuerKeys(_)

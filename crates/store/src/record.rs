@@ -11,7 +11,7 @@ use avouch_core::time::Time;
 use crate::keyring::Sealed;
 use crate::names::{
     AdminId, AnchorId, AttestorId, AuthorityId, EgressId, EntryId, IssuerId, JoinTokenId, NameId,
-    NodeId, RuleId, TallyId,
+    NodeId, RuleId, ServiceId, TallyId,
 };
 
 /// A trust domain of a tenant.
@@ -268,6 +268,15 @@ pub struct AttestorRecord {
     pub document: String,
     /// What it shows to those whom it asks, under seal.
     pub secret: Option<Sealed>,
+}
+
+/// A service of a tenant, and which trust models may decide for it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ServiceRecord {
+    /// Its name.
+    pub id: ServiceId,
+    /// Its boundary and what was seen of it, as JSON.
+    pub document: String,
 }
 
 /// An API of others that a tenant lets its workloads use.

@@ -17,6 +17,26 @@ pub(crate) fn decide(
     detail: Detail,
     common: &Common,
 ) -> Result<Exit, Fault> {
+    let (verdict, exit) = decided(remote, question, common)?;
+    tell_decided(&verdict, detail, common)?;
+    Ok(exit)
+}
+
+/// Tells a verdict of a server.
+pub(crate) fn tell_decided(verdict: &Value, detail: Detail, common: &Common) -> Result<(), Fault> {
+    output::formatted(
+        common.output,
+        || render::told(verdict, detail, output::style()),
+        || pretty(verdict),
+    )
+}
+
+/// The verdict of a tenant on a question, and how a run ends for it.
+pub(crate) fn decided(
+    remote: &Remote,
+    question: &Value,
+    common: &Common,
+) -> Result<(Value, Exit), Fault> {
     let client = Client::open_for_anyone(remote)?;
     let verdict = client.post(&format!("/t/{}/decide", named(common)?), question)?;
     let exit = match verdict.get("verdict").and_then(Value::as_str) {
@@ -25,10 +45,5 @@ pub(crate) fn decide(
         Some("undetermined") => Exit::Undetermined,
         Some(_) | None => return Err(client.foreign()),
     };
-    output::formatted(
-        common.output,
-        || render::told(&verdict, detail, output::style()),
-        || pretty(&verdict),
-    )?;
-    Ok(exit)
+    Ok((verdict, exit))
 }

@@ -34,6 +34,12 @@ fn drawn(answer: &Value) -> String {
         ("FOR SECONDS", "lifetime"),
         ("AS ANY OF", "admits"),
     ];
+    const ELSEWHERE: [Column; 4] = [
+        ("AND ELSEWHERE", "becomes"),
+        ("TENANT", "tenant"),
+        ("UNDER", "rule"),
+        ("EXCHANGES", "step"),
+    ];
     const ADMINISTERS: [Column; 4] = [
         ("AND ADMINISTERS AS", "subject"),
         ("ROLE", "role"),
@@ -64,6 +70,7 @@ fn drawn(answer: &Value) -> String {
     }
     for (columns, list) in [
         (&GETS[..], list_of(thief, "gets")),
+        (&ELSEWHERE[..], list_of(thief, "gets_elsewhere")),
         (&ADMINISTERS[..], list_of(thief, "administers")),
         (&BOUNDS[..], list_of(thief, "believed_through")),
     ] {

@@ -22,6 +22,7 @@ mod nodes;
 mod pins;
 mod rules;
 pub(crate) mod secured;
+mod services;
 mod signals;
 mod table;
 mod upstream;
@@ -43,7 +44,7 @@ use arguments::{
 };
 pub use bootstrap::cluster;
 use client::Client;
-pub(crate) use deciding::decide;
+pub(crate) use deciding::{decide, decided, tell_decided};
 pub use drill::drill;
 pub use egress::{EgressArguments, egress};
 pub use entries::entry;
@@ -53,6 +54,7 @@ pub use issuers::issuer;
 pub use nodes::node;
 pub use pins::pin;
 pub use rules::rule;
+pub use services::{ServiceArguments, service};
 pub use signals::{ReceiverArguments, SignalArguments, receiver, signal};
 use table::{Column, members, table};
 
@@ -467,6 +469,23 @@ fn refused_file(path: &Path, reason: &Reason) -> Fault {
         sentence: format!("{}: {}", input::name_of(path), reason.sentence()),
         hint: reason.hint(),
     }
+}
+
+/// How a run ends that found these: as the gravest of them.
+fn gravest<'a>(findings: impl Iterator<Item = &'a Value>) -> Exit {
+    let severities: Vec<&str> = findings
+        .filter_map(|finding| finding.get("severity")?.as_str())
+        .collect();
+    let ranked = [
+        ("high", Exit::FindingHigh),
+        ("medium", Exit::FindingMedium),
+        ("low", Exit::FindingLow),
+        ("info", Exit::FindingInfo),
+    ];
+    let found = ranked
+        .into_iter()
+        .find(|(severity, _)| severities.contains(severity));
+    found.map_or(Exit::Accepted, |(_, exit)| exit)
 }
 
 fn list_of<'a>(answer: &'a Value, name: &str) -> &'a [Value] {

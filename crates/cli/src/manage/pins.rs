@@ -10,7 +10,7 @@ use super::arguments::{
 use super::aws_command::Provider;
 use super::client::Client;
 use super::table::{Column, table};
-use super::{list_of, path, pretty, read, said, segment, tell_removed};
+use super::{gravest, list_of, path, pretty, read, said, segment, tell_removed};
 use crate::arguments::Common;
 use crate::fault::{Exit, Fault};
 use crate::input::{self, Stop};
@@ -323,18 +323,5 @@ fn shown(answer: &Value) -> Vec<Value> {
 
 /// How much what is to be looked at matters.
 fn highest(answer: &Value) -> Exit {
-    let warnings = list_of(answer, "warnings").iter();
-    let severities: Vec<&str> = warnings
-        .filter_map(|warning| warning.get("severity")?.as_str())
-        .collect();
-    let ranked = [
-        ("high", Exit::FindingHigh),
-        ("medium", Exit::FindingMedium),
-        ("low", Exit::FindingLow),
-        ("info", Exit::FindingInfo),
-    ];
-    let found = ranked
-        .into_iter()
-        .find(|(severity, _)| severities.contains(severity));
-    found.map_or(Exit::Accepted, |(_, exit)| exit)
+    gravest(list_of(answer, "warnings").iter())
 }

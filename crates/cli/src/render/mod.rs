@@ -2,12 +2,14 @@
 //! everything that came from outside is made safe to print first.
 
 mod anchors;
+mod flow;
 mod layout;
 mod models;
 mod told;
 mod verdict;
 
 pub use anchors::{anchor_diff, anchor_list};
+pub(crate) use flow::Flow;
 pub use layout::Style;
 pub(crate) use layout::{Page, WIDTH, count, wrap};
 pub use models::models;

@@ -122,7 +122,7 @@ fn said_by(vouch: &Vouch) -> String {
     match vouch.how() {
         How::X509 => format!("signed by {by}"),
         How::EntityStatement | How::Jwt | How::Saml => format!("signed by {by}, key {key}"),
-        How::Introspection => format!("told by {by} when it was asked"),
+        How::Introspection | How::TokenReview => format!("told by {by} when it was asked"),
         How::Wit => format!("signed by {by}, key {key}, and proved by its holder"),
         How::Ssh => format!("known to {by} by key {key}"),
         How::SshProved => format!("known to {by} by key {key}, and proved by its holder"),
@@ -182,6 +182,7 @@ fn counts(identity: &Identity) -> String {
                 | How::Saml
                 | How::Ssh
                 | How::SshProved
+                | How::TokenReview
                 | How::Wit
                 | How::X509,
             ) => {

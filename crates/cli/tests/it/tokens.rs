@@ -96,6 +96,39 @@ fn a_pod_token_for_vault_is_accepted_in_three_legs() {
 }
 
 #[test]
+fn the_flow_of_a_request_is_drawn_from_its_verdict_with_five_stations_and_five_ways() {
+    let folder = cluster("pod_flow");
+    folder.file("token", pod_token("vault"));
+    let drawn = |audience: &str, form: &str| {
+        folder.run(&[
+            "explain",
+            "token",
+            "--trust",
+            "trust.json",
+            "--audience",
+            audience,
+            "--at",
+            AT,
+            "--flow",
+            form,
+        ])
+    };
+    insta::assert_snapshot!("flow_text", drawn("vault", "text").told());
+    let picture = drawn("vault", "svg").told();
+    for part in ["<g class=\"node\">", "<g class=\"edge\">"] {
+        assert_eq!(picture.matches(part).count(), 5, "{picture}");
+    }
+    insta::assert_snapshot!("flow_svg", picture);
+    // Of what was refused the reason is told, and nothing is drawn.
+    let refused = drawn("elsewhere", "svg").told();
+    assert!(
+        refused.contains("federation.audience_mismatch"),
+        "{refused}"
+    );
+    assert!(!refused.contains("<svg"), "{refused}");
+}
+
+#[test]
 fn a_pod_token_for_vault_is_refused_elsewhere_leg_by_leg() {
     let folder = cluster("pod_refused");
     folder.file("token", pod_token("vault"));

@@ -209,12 +209,19 @@ fn under<'a>(
     // Nobody acts for longer than they are who they are.
     let acting = actor.map(|actor| actor.identity.valid_until().plus(1).since(place.now));
     let id = rule.gives.template.fill(subject.identity.facts())?;
-    let keeps_from_administering = check_descent(place, rule, &lineage, &id)?;
+    let mut keeps_from_administering = check_descent(place, rule, &lineage, &id)?;
+    if let Some(actor) = actor {
+        let other = check_actor(place, rule, actor, &id)?;
+        keeps_from_administering = keeps_from_administering.or(other);
+    }
+    let audiences = audiences(rule, kind, wanted)?;
+    let model = subject.identity.model();
+    place.view.check_services(&audiences, model)?;
     Ok(Given {
         kind,
         id,
         keeps_from_administering,
-        audiences: audiences(rule, kind, wanted)?,
+        audiences,
         scopes: narrowed(scopes, said, wanted.scopes.as_deref())?,
         lifetime: acting.map_or(lifetime, |left| left.min(lifetime)),
         actors: carried(kind, actors(place, rule, subject, actor)?)?,
@@ -248,6 +255,20 @@ fn check_descent(
         }
     }
     Ok(keeps_from_administering)
+}
+
+/// Whoever acts has in hand what is given, so whoever vouches for them bounds it, too.
+fn check_actor(
+    place: Place<'_>,
+    rule: &ExchangeRule,
+    actor: &Believed,
+    id: &SpiffeId,
+) -> Result<Option<String>, Reason> {
+    let anchor = &actor.identity.anchor().anchor;
+    anchor.admits_facts(&Facts::of_map(actor.identity.facts().clone()))?;
+    // Nothing is made of it, so what names it among all is left out.
+    let descent = lineage(place, actor, Digest::of(b""))?;
+    check_descent(place, rule, &descent, id)
 }
 
 /// What the subject descends from, and itself. What the tenant has signed says so; every anchor in

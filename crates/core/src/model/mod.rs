@@ -12,6 +12,7 @@ use crate::crypto::Verifier;
 use crate::path::Attempts;
 use crate::question::Question;
 use crate::reason::Reason;
+use crate::service;
 use crate::verdict::{Refusal, TrustModel, Verdict};
 use crate::view::View;
 
@@ -22,7 +23,10 @@ pub fn decide(
     crypto: &dyn Verifier,
     budget: &mut Budget,
 ) -> Verdict {
-    let mut verdict = decide_by_kind(question, view, crypto, budget);
+    let mut verdict = match decide_by_kind(question, view, crypto, budget) {
+        Verdict::Accept(sealed) => service::within(question, view, sealed),
+        other => other,
+    };
     // What could not be read may be just what was missing, so every refusal shows it.
     if let Verdict::Reject(refusal) = &mut verdict {
         for piece in view.unusable() {

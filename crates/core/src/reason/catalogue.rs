@@ -1412,6 +1412,10 @@ catalogue! {
             "{issuer} really issued this token, but no rule admits it; the closest, {closest}, differs in {differs}.",
             fix: "Present a token with the facts that {closest} asks for, or add a rule for these facts.",
             spec: "docs/how-to/trust-documents.md";
+        ServiceModel { service: String, model: String, permitted: Vec<String> } = "policy.service_model",
+            "{model} decided, and for {service} only {permitted} may.",
+            fix: "Present what {permitted} vouches for, or let {model} decide for {service}, too: `models` of the service.",
+            spec: "docs/how-to/services.md";
         SharedIssuerUnpinned { issuer: String, rule: String, population: String, pins: Vec<String> } = "policy.shared_issuer_unpinned",
             "Trusting {issuer} by the rule {rule} admits {population}, since the issuer is shared by all its customers.",
             fix: "Pin one of {pins} to your own value in every rule for {issuer}.",

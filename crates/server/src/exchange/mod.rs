@@ -210,21 +210,7 @@ impl<'a> Exchange<'a> {
             | Grant::Assertion(_)
             | Grant::ClientCredentials => None,
         };
-        let place = Place {
-            view: self.view,
-            rules: self.rules,
-            own: &self.own,
-            issuer: &self.issuer,
-            now: self.now,
-        };
-        let given = give(place, &subject, digest, actor.as_ref(), &request.wanted);
-        let given = match given {
-            Ok(given) => given,
-            Err(reason) => {
-                self.note_drift(&subject, &reason)?;
-                return Err(reason.into());
-            }
-        };
+        let given = self.given(&subject, digest, actor.as_ref(), request)?;
         let naming = self.naming(&given, &subject)?;
         // The path may begin with what the token says.
         if given.id.segments().next() == Some(RESERVED) {
@@ -273,6 +259,38 @@ impl<'a> Exchange<'a> {
             self.plane.check_room_for_names(self.tenant, &naming)?;
         }
         Ok(naming)
+    }
+
+    /// What they get, and for whom that is noted.
+    fn given(
+        &self,
+        subject: &Believed,
+        digest: Digest,
+        actor: Option<&Believed>,
+        request: &TokenRequest,
+    ) -> Result<Given<'_>, Refused> {
+        let place = Place {
+            view: self.view,
+            rules: self.rules,
+            own: &self.own,
+            issuer: &self.issuer,
+            now: self.now,
+        };
+        let (plane, identity) = (self.plane, &subject.identity);
+        match give(place, subject, digest, actor, &request.wanted) {
+            Ok(given) => {
+                plane.note_given(self.tenant, self.view, &given.audiences, identity);
+                Ok(given)
+            }
+            Err(reason) => {
+                if let Reason::ServiceModel { service, .. } = &reason {
+                    let (model, name) = (identity.model(), identity.name());
+                    plane.note_service_refused(self.tenant, service, model, name);
+                }
+                self.note_drift(subject, &reason)?;
+                Err(reason.into())
+            }
+        }
     }
 
     /// Tells of someone who is not admitted only because a name or the form of the subject has

@@ -213,7 +213,9 @@ pub(super) fn answer(call: &Call) -> Result<Answer, Stop> {
         }
     };
     deciding.record("avouch.verdict", word(&verdict));
-    call.plane().note_issuer_use(&tenant, &verdict);
+    let plane = call.plane();
+    plane.note_issuer_use(&tenant, &verdict);
+    plane.note_services(&tenant, &view, &question, &verdict);
     if !brings_trust {
         tenant.tallies.count(&verdict);
     }

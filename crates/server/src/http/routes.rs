@@ -5,7 +5,7 @@ mod open;
 
 use super::manage::{
     admins, anchors, attestors, audit, bounds, egress, entries, federations, issuers, nodes, pins,
-    rules, signals, why_not,
+    rules, services, signals, why_not,
 };
 pub(super) use super::route::{Access, Beginner, Method, Route};
 use super::route::{BATCH, FORM};
@@ -452,6 +452,32 @@ static ROUTES: &[Route] = &[
     )
     .takes("ForgottenName")
     .says("Forgets a name that the rule holds to an id; the next use holds it anew"),
+    Route::get(
+        "/v1/tenants/{tenant}/services",
+        Access::Of(Verb::Read, Noun::Anchor, services::list),
+        "Services",
+    )
+    .says("The services for which only some trust models may decide, and which have"),
+    Route::delete(
+        "/v1/tenants/{tenant}/services/{service}",
+        Access::Of(Verb::Write, Noun::Anchor, services::remove),
+    )
+    .says("Lets any trust model decide for a service again, and forgets what was seen of it"),
+    Route::get(
+        "/v1/tenants/{tenant}/services/{service}",
+        Access::Of(Verb::Read, Noun::Anchor, services::show),
+        "Service",
+    )
+    .says("A service, which trust models have decided for it, and since when"),
+    Route::put(
+        "/v1/tenants/{tenant}/services/{service}",
+        Access::Of(Verb::Write, Noun::Anchor, services::put),
+    )
+    .takes("ServiceDocument")
+    .gives("Service")
+    .says(
+        "Says which trust models may decide for a service; what another decides is refused, or flagged",
+    ),
     Route::get(
         "/v1/tenants/{tenant}/signals",
         Access::Of(Verb::Read, Noun::Signal, signals::list),

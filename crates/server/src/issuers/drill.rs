@@ -1,13 +1,13 @@
 //! A drill: what if an issuer is hostile? Nothing is changed and nobody is asked: what its thief could
 //! have comes from the rules and the bounds as they are, and so does who could still act.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use avouch_core::anchor::Anchor;
+use avouch_core::anchor::{Anchor, AnchorKind};
 use avouch_core::exchange::ExchangeRule;
 use avouch_core::exchange::rule::Source;
-use avouch_core::id::SpiffeId;
+use avouch_core::id::{SpiffeId, TenantId};
 use avouch_core::view::View;
 use avouch_store::AdminRecord;
 use serde_json::{Value, json};
@@ -26,6 +26,29 @@ struct Scene {
     view: View,
     /// The rules that give something now.
     rules: Vec<ExchangeRule>,
+}
+
+/// A rule under which the thief gets something.
+struct Reached<'a> {
+    /// How many exchanges it takes.
+    step: u32,
+    scene: &'a Scene,
+    rule: &'a ExchangeRule,
+}
+
+impl Reached<'_> {
+    fn to_json(&self) -> Value {
+        let rule = self.rule;
+        json!({
+            "tenant": self.scene.tenant.id().as_str(),
+            "step": self.step,
+            "rule": rule.name(),
+            "admits": rule.population(),
+            "becomes": rule.gives_ids(),
+            "gives": rule.grant_in_words(),
+            "lifetime": rule.lifetime(),
+        })
+    }
 }
 
 /// A way to become someone.
@@ -77,8 +100,9 @@ impl Administrator {
 impl Plane {
     /// What whoever has the keys of an issuer could have, what a quarantine would stop, and who could
     /// still act without it. It is passed if the thief can change nothing here and someone who does not
-    /// need the issuer can. Of tenants that whoever asks does not see it is told how many administrators
-    /// they have and what these could do, and not who they are.
+    /// need the issuer can. Of tenants above that whoever asks does not see it is told how many
+    /// administrators they have and what these could do, and not who they are. Tenants that believe what
+    /// this one gives are looked at where whoever asks sees them, and are not told of otherwise.
     ///
     /// # Errors
     ///
@@ -92,9 +116,18 @@ impl Plane {
         let id = self.issuer_named(tenant, name)?;
         let (settings, keys) = self.issuer(tenant, &id)?;
         let issuer = settings.issuer.as_str();
-        let scene = self.scene(tenant)?;
-        let stolen: Vec<&Anchor> = scene.anchors_of(issuer).collect();
-        let reached = scene.reached(issuer);
+        let mut scenes = vec![self.scene(tenant)?];
+        for other in self.all_tenants() {
+            if other.id() != tenant.id() && sees(&other) && has_rules(&other) {
+                scenes.push(self.scene(&other)?);
+            }
+        }
+        let reached = reached(&scenes, issuer, &self.issuer_of(tenant.id()));
+        let own = |one: &&Reached<'_>| one.scene.tenant.id() == tenant.id();
+        let stolen: Vec<&Anchor> = match scenes.first() {
+            Some(scene) => scene.anchors_of(issuer).collect(),
+            None => Vec::new(),
+        };
         let administers = self.administered_by_thief(tenant, &stolen, &reached);
         let administrators = self.administrators_above(tenant, issuer, sees)?;
         let can_still_act = |one: &&Administrator| one.may_act() && one.is_independent();
@@ -103,26 +136,24 @@ impl Plane {
         let is_contained = administers
             .iter()
             .all(|(_, role, _)| !changes_anything(*role));
-        let longest = reached.iter().map(|(_, rule)| rule.lifetime()).max();
+        let longest = reached.iter().map(|one| one.rule.lifetime()).max();
         let ends = longest.map(|longest| self.now().plus(longest));
         Ok(json!({
             "name": id.as_str(),
             "issuer": issuer,
             "thief": {
                 "believed_through": stolen.iter().map(|anchor| anchor_in_words(anchor)).collect::<Vec<_>>(),
-                "gets": reached.iter().map(|(step, rule)| json!({
-                    "step": step,
-                    "rule": rule.name(),
-                    "admits": rule.population(),
-                    "becomes": rule.gives_ids(),
-                    "gives": rule.grant_in_words(),
-                    "lifetime": rule.lifetime(),
-                })).collect::<Vec<_>>(),
+                "gets": reached.iter().filter(own).map(Reached::to_json).collect::<Vec<_>>(),
+                "gets_elsewhere": reached
+                    .iter()
+                    .filter(|one| !own(one))
+                    .map(Reached::to_json)
+                    .collect::<Vec<_>>(),
                 "administers": administers.iter().map(|(told, _, _)| told).collect::<Vec<_>>(),
             },
             "quarantine": {
                 "already": keys.quarantine.is_some(),
-                "stops": reached.iter().map(|(_, rule)| rule.name()).collect::<Vec<_>>(),
+                "stops": reached.iter().filter(own).map(|one| one.rule.name()).collect::<Vec<_>>(),
                 "revokes": self.alive_from(tenant, issuer),
                 "exchanged_before": exchanged_before(ends),
             },
@@ -150,7 +181,7 @@ impl Plane {
         &self,
         tenant: &Arc<Tenant>,
         stolen: &[&Anchor],
-        reached: &[(u32, &ExchangeRule)],
+        reached: &[Reached<'_>],
     ) -> Vec<(Value, Option<Role>, SpiffeId)> {
         let is_within = |id: &SpiffeId| {
             stolen.iter().any(|anchor| {
@@ -158,15 +189,25 @@ impl Plane {
                 at_most.lets_administer() && at_most.admits_id(id)
             })
         };
+        // The bounds of an anchor are those of its tenant: another knows nothing of them.
+        let is_bounded = |one: &Reached<'_>, id: &SpiffeId| {
+            one.scene.tenant.id() == tenant.id() && !is_within(id)
+        };
+        let mut administered: BTreeMap<TenantId, Arc<Tenant>> = BTreeMap::new();
+        let below = self.with_all_below(tenant.id()).into_iter();
+        let elsewhere = reached.iter().map(|one| Arc::clone(&one.scene.tenant));
+        for one in below.chain(elsewhere) {
+            administered.insert(one.id().clone(), one);
+        }
         let mut found = Vec::new();
-        for below in self.with_all_below(tenant.id()) {
+        for below in administered.into_values() {
             let admins: Vec<AdminRecord> =
                 below.read(|snapshot| snapshot.admins.values().cloned().collect());
             for admin in admins {
-                let by = reached
-                    .iter()
-                    .find(|(_, rule)| rule.could_give(&admin.subject));
-                let Some((_, rule)) = by.filter(|_| is_within(&admin.subject)) else {
+                let subject = &admin.subject;
+                let could_give =
+                    |one: &&Reached<'_>| one.rule.could_give(subject) && !is_bounded(one, subject);
+                let Some(by) = reached.iter().find(could_give) else {
                     continue;
                 };
                 let told = json!({
@@ -174,7 +215,7 @@ impl Plane {
                     "name": admin.id.as_str(),
                     "subject": admin.subject.as_str(),
                     "role": admin.role,
-                    "rule": rule.name(),
+                    "rule": by.rule.name(),
                 });
                 found.push((told, Role::parse(&admin.role), admin.subject));
             }
@@ -241,9 +282,19 @@ impl Plane {
             }
         });
         let scene = self.scene(&owner)?;
+        let (_, quarantined) = self.issuer_anchors(&owner)?;
         for rule in scene.rules.iter().filter(|rule| rule.could_give(subject)) {
             let rests_on_issuer = match rule.admits().source() {
-                Source::Anchor(name) => scene.is_anchor_of(name, issuer),
+                Source::Anchor(name) => {
+                    let rests = scene.is_anchor_of(name, issuer);
+                    // Nobody comes in through another one that is in quarantine.
+                    let is_closed =
+                        || scene.is_named(name, |other| quarantined.contains_key(other));
+                    if !rests && is_closed() {
+                        continue;
+                    }
+                    rests
+                }
                 Source::Client { .. } => false,
                 Source::TrustDomain(name) if scene.is_own(name) => continue,
                 // Whom the thief becomes there is known by the rules of another tenant only.
@@ -266,6 +317,10 @@ impl Plane {
 }
 
 impl Scene {
+    fn with_rules(&self) -> impl Iterator<Item = (&Self, &ExchangeRule)> {
+        self.rules.iter().map(move |rule| (self, rule))
+    }
+
     fn anchors_of<'a>(&'a self, issuer: &'a str) -> impl Iterator<Item = &'a Anchor> {
         let anchors = self.view.anchors().iter().map(AsRef::as_ref);
         anchors.filter(move |anchor| anchor.kind.issuer_name() == Some(issuer))
@@ -280,29 +335,80 @@ impl Scene {
             .read(|snapshot| snapshot.trust_domains.contains_key(trust_domain))
     }
 
-    /// The rules under which the thief gets something, each with how many exchanges it takes: what is
-    /// given under one may be admitted by another.
-    fn reached(&self, issuer: &str) -> Vec<(u32, &ExchangeRule)> {
-        let mut reached: Vec<(u32, &ExchangeRule)> = Vec::new();
-        let mut names = BTreeSet::new();
-        for rule in &self.rules {
-            let anchor = rule.admits().anchor();
-            if anchor.is_some_and(|anchor| self.is_anchor_of(anchor, issuer)) {
-                names.insert(rule.name());
-                reached.push((1, rule));
-            }
-        }
-        let mut looked_at = 0;
-        while let Some((step, from)) = reached.get(looked_at).copied() {
-            looked_at += 1;
-            for next in &self.rules {
-                if from.could_lead_to(next) && names.insert(next.name()) {
-                    reached.push((step + 1, next));
-                }
-            }
-        }
-        reached
+    /// Whether the anchor of this name is of an issuer that is called like that.
+    fn is_named(&self, name: &str, is_meant: impl Fn(&str) -> bool) -> bool {
+        let mut anchors = self.view.anchors().iter();
+        anchors
+            .any(|anchor| anchor.name == name && anchor.kind.issuer_name().is_some_and(&is_meant))
     }
+
+    /// Whether what a rule of another tenant gives, whose issuer is called `issuer`, could be admitted by
+    /// a rule of this one: by its trust domain, by the anchor of that trust domain, or as a token of that
+    /// issuer, of which nobody knows here what it says.
+    fn could_admit(&self, from: &ExchangeRule, issuer: &str, next: &ExchangeRule) -> bool {
+        let believes = |name: Option<&str>| {
+            let mut anchors = self.view.anchors().iter();
+            anchors.any(|anchor| {
+                let is_meant = name.is_none_or(|name| anchor.name == name);
+                is_meant
+                    && match &anchor.kind {
+                        AnchorKind::TrustDomain(bundle) => {
+                            bundle.trust_domain == *from.trust_domain()
+                        }
+                        kind => name.is_some() && kind.issuer_name() == Some(issuer),
+                    }
+            })
+        };
+        match next.admits().source() {
+            Source::Anchor(name) => believes(Some(name)),
+            Source::Client { .. } => false,
+            Source::TrustDomain(_) => from.could_lead_to(next) && believes(None),
+        }
+    }
+}
+
+/// The rules under which the thief gets something, each with how many exchanges it takes: what is given
+/// under one may be admitted by another, also of another tenant. The first scene is that of the tenant
+/// whose issuer it is, and `own` is what it is called where it issues itself.
+fn reached<'a>(scenes: &'a [Scene], issuer: &str, own: &str) -> Vec<Reached<'a>> {
+    let mut reached: Vec<Reached<'a>> = Vec::new();
+    let mut names = BTreeSet::new();
+    let first = scenes.first();
+    for (scene, rule) in first.iter().flat_map(|scene| scene.with_rules()) {
+        let anchor = rule.admits().anchor();
+        if anchor.is_some_and(|anchor| scene.is_anchor_of(anchor, issuer)) {
+            names.insert((scene.tenant.id(), rule.name()));
+            reached.push(Reached {
+                step: 1,
+                scene,
+                rule,
+            });
+        }
+    }
+    let mut looked_at = 0;
+    while let Some(from) = reached.get(looked_at) {
+        looked_at += 1;
+        let (step, scene, rule) = (from.step + 1, from.scene, from.rule);
+        for (other, next) in scenes.iter().flat_map(Scene::with_rules) {
+            let is_next = match other.tenant.id() == scene.tenant.id() {
+                true => rule.could_lead_to(next),
+                false => other.could_admit(rule, own, next),
+            };
+            if is_next && names.insert((other.tenant.id(), next.name())) {
+                reached.push(Reached {
+                    step,
+                    scene: other,
+                    rule: next,
+                });
+            }
+        }
+    }
+    reached
+}
+
+/// Whether a tenant exchanges anything.
+fn has_rules(tenant: &Tenant) -> bool {
+    tenant.read(|snapshot| !snapshot.rules.is_empty())
 }
 
 fn changes_anything(role: Option<Role>) -> bool {

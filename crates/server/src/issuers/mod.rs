@@ -19,14 +19,13 @@ mod ranking;
 mod refresh;
 mod reliance;
 pub(crate) mod saving;
+mod secrets;
 mod settings;
 mod telling;
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, PoisonError};
 
-use avouch_core::anchor::AnchorKind;
-use avouch_core::model::federation::ANSWER_AGE_USUAL;
 use avouch_core::reason::Reason;
 use avouch_core::time::Time;
 use avouch_core::verdict::Verdict;
@@ -44,6 +43,7 @@ use pins::Pins;
 pub(crate) use pins::Staging;
 use refresh::Published;
 pub(crate) use refresh::{Looked, Refreshing, seconds_until};
+pub(crate) use secrets::{CLIENT_SECRET, REVIEWER_TOKEN};
 use settings::{IssuerSettings, Source};
 
 /// How often a change of what is known of keys is worked out anew when something else has changed
@@ -78,7 +78,7 @@ impl Plane {
             member: "name".to_owned(),
             detail: "a name is 1 to 128 letters, digits, `.`, `_` and `-`".to_owned(),
         })?;
-        let document = &self.with_sealed_secret(tenant, &id, document)?;
+        let document = &self.with_sealed_secrets(tenant, &id, document)?;
         let settings = IssuerSettings::read(document)?;
         for _ in 0..MOST_TRIES {
             let at = tenant.read(|snapshot| snapshot.sequence);
@@ -158,9 +158,7 @@ impl Plane {
             return Err(unusable.reason.clone().into());
         }
         for entry in read.entries() {
-            if let AnchorKind::Issuer(issuer) = &entry.anchor.kind {
-                saving::check(issuer)?;
-            }
+            saving::check(&entry.anchor.kind)?;
         }
         let taken = tenant.read(|snapshot| {
             let others = snapshot.issuers.values().filter(|other| other.id != *id);
@@ -348,14 +346,14 @@ impl Plane {
             let Some(endpoint) = settings.endpoint.filter(|_| settings.issuer == issuer) else {
                 continue;
             };
-            let asked = settings.anchor.get("introspection");
+            let asked = settings.anchor.get(endpoint.part());
             let age_max = asked.and_then(|asked| asked.get("max_age")?.as_i64());
             all.push(Ask {
                 id,
                 issuer: settings.issuer,
+                age_max: age_max.unwrap_or(endpoint.age_usual()),
                 endpoint,
                 trust,
-                age_max: age_max.unwrap_or(ANSWER_AGE_USUAL),
             });
         }
         Ok(all)
@@ -506,6 +504,10 @@ pub(crate) async fn keep(plane: Arc<Plane>) {
         if let Err(error) = refresh::blocking(move || storing.store_issuer_uses()).await {
             tracing::error!(%error, "the first use of a key could not be stored");
         }
+        let storing = Arc::clone(&plane);
+        if let Err(error) = refresh::blocking(move || storing.store_service_uses()).await {
+            tracing::error!(%error, "what was seen of a service could not be stored");
+        }
     }
 }
 
@@ -536,7 +538,7 @@ fn anchor_of(
         let unpinned = json!({"reason": reason, "expires": expires.to_string()});
         anchor.insert("unpinned".to_owned(), unpinned);
     }
-    if settings.is_provider() {
+    if !settings.has_keys() {
         let quarantine = keys.quarantine.as_ref().map(Quarantine::to_json);
         anchor.extend(quarantine.map(|why| ("quarantined".to_owned(), why)));
         return anchor;

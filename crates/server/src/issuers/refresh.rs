@@ -408,7 +408,7 @@ async fn refresh_once(
     let now = plane.now();
     let of = Of { plane, tenant, id };
     let fetched = match &settings.source {
-        Source::Metadata | Source::Uploaded(_) => return Ok(false),
+        Source::Metadata | Source::Review | Source::Uploaded(_) => return Ok(false),
         Source::Keys(url) => fetch_keys(of, &settings, url).await,
         Source::Discovery(url) => match where_they_were(&settings, &before, look, now) {
             Some(url) => fetch_keys(of, &settings, url).await,

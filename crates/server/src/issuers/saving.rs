@@ -3,7 +3,8 @@
 //! Both refusals can be overridden with a reason and an end. They do not hold for what is not saved:
 //! whoever brings trust along with a question decides for themselves.
 
-use avouch_core::model::federation::IssuerAnchor;
+use avouch_core::anchor::AnchorKind;
+use avouch_core::model::federation::{IssuerAnchor, Standing};
 use avouch_core::policy::facts::Facts;
 use avouch_core::policy::presets::Preset;
 use avouch_core::policy::rules::Rule;
@@ -16,35 +17,60 @@ use super::telling::everyone_of;
 /// # Errors
 ///
 /// `issue.trust_unconditional`, `issue.trust_mutable`.
-pub(crate) fn check(issuer: &IssuerAnchor) -> Result<(), Reason> {
-    if issuer.standing().unpinned_reason().is_some() {
-        return Ok(());
+pub(crate) fn check(kind: &AnchorKind) -> Result<(), Reason> {
+    match kind {
+        AnchorKind::Issuer(issuer) => check_issuer(issuer),
+        AnchorKind::Saml(provider) => {
+            let (name, rules) = (provider.entity_id(), provider.rules());
+            let everyone = || format!("everyone for whom {name} signs");
+            refuse_unconditional(name, provider.standing(), rules, everyone)
+        }
+        AnchorKind::Federation(federation) => {
+            let (name, rules) = (federation.entity_id(), federation.rules());
+            let everyone = || format!("everyone for whom an entity below {name} signs");
+            refuse_unconditional(name, federation.standing(), rules, everyone)
+        }
+        // Each of these is one key of one subject, or vouches for names below its own.
+        AnchorKind::ApiKey(_)
+        | AnchorKind::Certificate(_)
+        | AnchorKind::Ssh(_)
+        | AnchorKind::TrustDomain(_) => Ok(()),
     }
-    refuse_unconditional(issuer)?;
+}
+
+/// A cluster is excused from rules: its issuer is no name but its keys, which are given by its owner, and
+/// who comes out of it are workloads of that owner, whom exchange rules tell apart. So is the bundle of a
+/// trust domain, which is no issuer: it vouches for nothing but IDs below its own name.
+fn check_issuer(issuer: &IssuerAnchor) -> Result<(), Reason> {
+    let (name, standing, rules) = (issuer.issuer(), issuer.standing(), issuer.rules());
+    if issuer.preset() != Some(Preset::Kubernetes) {
+        refuse_unconditional(name, standing, rules, || everyone_of(issuer))?;
+    }
     match issuer.preset() {
-        Some(preset) => refuse_mutable(preset, issuer.rules()),
-        None => Ok(()),
+        Some(preset) if standing.unpinned_reason().is_none() => refuse_mutable(preset, rules),
+        Some(_) | None => Ok(()),
     }
 }
 
 /// An issuer alone says whose house the key is from, not who comes out of it.
-///
-/// A cluster is excused: its issuer is no name but its keys, which are given by its owner, and who
-/// comes out of it are workloads of that owner, whom exchange rules tell apart. So is the bundle of a
-/// trust domain, which is no issuer: it vouches for nothing but IDs below its own name.
-fn refuse_unconditional(issuer: &IssuerAnchor) -> Result<(), Reason> {
-    if issuer.preset() == Some(Preset::Kubernetes) {
+fn refuse_unconditional(
+    name: &str,
+    standing: &Standing,
+    rules: &[Rule],
+    everyone: impl FnOnce() -> String,
+) -> Result<(), Reason> {
+    if standing.unpinned_reason().is_some() {
         return Ok(());
     }
     let refuse = |rule: &str, population: String| {
         Err(Reason::IssueTrustUnconditional {
-            issuer: issuer.issuer().to_owned(),
+            issuer: name.to_owned(),
             rule: rule.to_owned(),
             population,
         })
     };
-    match issuer.rules() {
-        [] => refuse("(none)", everyone_of(issuer)),
+    match rules {
+        [] => refuse("(none)", everyone()),
         rules => match rules.iter().find(|rule| !rule.names_someone()) {
             None => Ok(()),
             Some(rule) => refuse(rule.name(), rule.population(&Facts::default())),

@@ -66,6 +66,8 @@ pub(super) enum Source {
     Keys(String),
     /// From the metadata of an identity provider of SAML, which whoever configured it has given.
     Metadata,
+    /// From nowhere: the cluster is asked about each token.
+    Review,
     /// From whoever configured it.
     Uploaded(Value),
 }
@@ -75,7 +77,13 @@ impl Source {
         let discovery = members.text("discovery_url")?;
         let keys = members.text("jwks_url")?;
         let uploaded = members.take("jwks");
+        let is_reviewed = members.names_left().any(|name| name == "review");
         let source = match (discovery, keys, uploaded) {
+            (None, None, None) if is_reviewed => Self::Review,
+            _ if is_reviewed => {
+                let detail = "stands beside keys: a cluster that is asked vouches itself";
+                return Err(members.refuse("review", detail));
+            }
             (None, None, Some(keys)) => Self::Uploaded(keys),
             (None, Some(url), None) => Self::Keys(url),
             (Some(url), None, None) => Self::Discovery(url),
@@ -119,16 +127,7 @@ impl IssuerSettings {
             SHORTEST_REFRESH,
             LONGEST_STALE,
         )?;
-        let overridden = match members.members("override")? {
-            None => None,
-            Some(mut part) => {
-                let reason = part.required_text("reason")?;
-                let expires = part.time("expires")?;
-                let expires = expires.ok_or_else(|| part.refuse("expires", "is missing"))?;
-                part.finish()?;
-                Some((reason, expires))
-            }
-        };
+        let overridden = read_override(&mut members)?;
         let jwks_hosts = members.text_list("jwks_hosts")?;
         let status_list_hosts = members.text_list("status_list_hosts")?;
         let status_stale_for = bounded(
@@ -138,16 +137,32 @@ impl IssuerSettings {
             0,
             LONGEST_STALE,
         )?;
+        let mut audiences_named = None;
         let takes_new_keys = members.flag("accept_new_keys")?.unwrap_or(false);
-        let (endpoint, asked) = match members.members("introspection")? {
-            None => (None, None),
-            Some(part) => {
-                let (endpoint, asked) = Endpoint::read(part)?;
-                (Some(endpoint), Some(Value::Object(asked)))
+        let asked = match (
+            members.members("introspection")?,
+            members.members("review")?,
+        ) {
+            (None, None) => None,
+            (Some(part), None) => Some(Endpoint::introspection(part)?),
+            (None, Some(part)) => {
+                let audiences = members.text_list("audiences")?;
+                // They bound the anchor as well.
+                let named = (!audiences.is_empty()).then(|| audiences.clone().into());
+                audiences_named = named;
+                Some(Endpoint::review(part, audiences)?)
+            }
+            (Some(_), Some(_)) => {
+                let detail = "stands beside `introspection`, and an issuer is asked in one way";
+                return Err(members.refuse("review", detail));
             }
         };
         let mut anchor = members.rest();
-        anchor.extend(asked.map(|asked| ("introspection".to_owned(), asked)));
+        anchor.extend(audiences_named.map(|named: Value| ("audiences".to_owned(), named)));
+        let endpoint = asked.map(|(endpoint, asked)| {
+            anchor.insert(endpoint.part().to_owned(), asked.into());
+            endpoint
+        });
         anchor.insert("issuer".to_owned(), issuer.as_str().into());
         Ok(Self {
             issuer,
@@ -167,7 +182,8 @@ impl IssuerSettings {
 
     /// An identity provider of SAML, by its metadata or its certificates. It is called what these
     /// say.
-    fn of_provider(provider: Value, members: Members) -> Result<Self, Reason> {
+    fn of_provider(provider: Value, mut members: Members) -> Result<Self, Reason> {
+        let overridden = read_override(&mut members)?;
         let mut anchor = Map::from_iter([("saml".to_owned(), provider)]);
         let read = SamlAnchor::read_at("issuer", &anchor)?;
         anchor.extend(members.rest());
@@ -181,7 +197,7 @@ impl IssuerSettings {
             status_list_hosts: Vec::new(),
             status_stale_for: 0,
             takes_new_keys: false,
-            overridden: None,
+            overridden,
             endpoint: None,
             anchor,
         })
@@ -192,9 +208,14 @@ impl IssuerSettings {
         self.source == Source::Metadata
     }
 
+    /// Whether it has keys that are followed.
+    pub(super) fn has_keys(&self) -> bool {
+        !matches!(self.source, Source::Metadata | Source::Review)
+    }
+
     /// Whether its keys are fetched.
     pub(super) fn is_fetched(&self) -> bool {
-        !matches!(self.source, Source::Metadata | Source::Uploaded(_))
+        self.has_keys() && !matches!(self.source, Source::Uploaded(_))
     }
 
     /// Whether a discovery document says where they are.
@@ -221,6 +242,18 @@ impl IssuerSettings {
                 .iter()
                 .any(|allowed| *allowed == host || *allowed == authority)
     }
+}
+
+/// Why and until when it is trusted without saying whom.
+fn read_override(members: &mut Members) -> Result<Option<(String, Time)>, Reason> {
+    let Some(mut part) = members.members("override")? else {
+        return Ok(None);
+    };
+    let reason = part.required_text("reason")?;
+    let expires = part.time("expires")?;
+    let expires = expires.ok_or_else(|| part.refuse("expires", "is missing"))?;
+    part.finish()?;
+    Ok(Some((reason, expires)))
 }
 
 fn bounded(

@@ -13,11 +13,11 @@ use serde_json::{Value, json};
 
 use super::keys::{Keys, KnownKey};
 use super::pins::Pins;
+use super::secrets::without_secrets;
 use super::settings::{IssuerSettings, Source};
 use super::{bare_anchor, shown};
 use crate::failing::Failing;
 use crate::fault::Refused;
-use crate::introspection::without_secret;
 use crate::plane::Plane;
 use crate::tenant::Tenant;
 use crate::views;
@@ -76,7 +76,7 @@ impl Plane {
             let record = snapshot.issuers.get(id)?;
             serde_json::from_str::<Value>(&record.document).ok()
         });
-        let document = document.map(without_secret);
+        let document = document.map(without_secrets);
         Ok(json!({
             "name": id.as_str(),
             "issuer": settings.issuer,
@@ -161,7 +161,7 @@ fn state(settings: &IssuerSettings, keys: &Keys, pins: &Pins, now: Time) -> &'st
         "contested"
     } else if keys.failing.is_some() {
         "failing"
-    } else if settings.is_provider() {
+    } else if !settings.has_keys() {
         "ok"
     } else if keys.current().next().is_none() {
         "waiting"

@@ -190,7 +190,8 @@ impl Telling<'_> {
                 | Key::Rule(_)
                 | Key::Issuer(_)
                 | Key::IssuerKeys(_)
-                | Key::IssuerPins(_) => {}
+                | Key::IssuerPins(_)
+                | Key::Service(_) => {}
                 Key::Signal(signal) if signal.kind == SignalKind::Ended => ended.push(signal),
                 Key::Signal(_) => {}
             }

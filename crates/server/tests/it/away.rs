@@ -271,3 +271,29 @@ fn without_the_store_nothing_changes_and_what_is_in_memory_is_served_on() {
     let stored = world.send(&token, "POST", "/v1/tenants/one/entries", &entry);
     assert_eq!(stored.status, 201, "{}", stored.body);
 }
+
+/// What could not be stored for one tenant is stored for the next, and for the first with the next call.
+#[test]
+fn a_tenant_whose_tally_cannot_be_stored_starves_no_other() {
+    let world = World::new();
+    let operator = world.operator();
+    for tenant in ["one", "two"] {
+        let token = world.token(&format!("spiffe://{tenant}.test/api"));
+        let audience = world.plane.server_id().to_string();
+        let question = json!({"credential": {"jwt": token}, "audience": [audience]});
+        let path = format!("/t/{tenant}/decide");
+        let verdict = world.send(&operator, "POST", &path, &question).json();
+        assert_eq!(verdict["verdict"], "accept", "{verdict}");
+    }
+    let stored = || {
+        ["one", "two"].map(|tenant| {
+            let tenant = world.plane.tenant_named(tenant).unwrap();
+            tenant.read(|held| held.tallies.len())
+        })
+    };
+    world.cut_next(Cut::BeforeStoring);
+    assert!(world.plane.store_tallies().is_err());
+    assert_eq!(stored(), [0, 1], "the first failed, the second did not");
+    world.plane.store_tallies().unwrap();
+    assert_eq!(stored(), [1, 1], "what failed was kept");
+}

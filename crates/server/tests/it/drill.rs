@@ -5,6 +5,9 @@ use std::collections::BTreeSet;
 
 use avouch_testkit::issuer::IssuerServer;
 use avouch_testkit::key::Key;
+use avouch_testkit::saml::metadata;
+use avouch_testkit::token::{jwk, jwks};
+use avouch_testkit::world::Authority;
 use serde_json::{Value, json};
 
 use crate::exchange::{OURSELVES, claims};
@@ -226,12 +229,174 @@ fn an_issuer_through_which_one_becomes_an_administrator_fails_the_drill_until_it
     // What is told of the issuer names the bound, and the three panels.
     let shown = registry.show("ci");
     assert_eq!(shown["grants_at_most"]["lifetime"], 600);
-    for panel in ["revoke", "mfa", "audit"] {
-        assert!(
-            !shown["panels"][panel].as_array().unwrap().is_empty(),
-            "{panel}"
-        );
-    }
+    assert!(rested(&shown["panels"]), "{shown}");
+    assert_eq!(
+        shown["panels"],
+        json!({
+            "revoke": [
+                QUARANTINE,
+                "tokens that were given before are believed elsewhere for 300 s at most",
+                "a key that it withdraws is refused at the next look, after 3600 s at most, and if it \
+                 cannot be reached after 86400 s more",
+                SILENT,
+            ],
+            "mfa": [
+                "whether its tokens say how someone signed in is not known",
+                "0 of 1 exchange rules ask how someone signed in",
+            ],
+            "audit": [
+                "nobody answers for it: name an `owner`",
+                "the trust in it does not end by itself: name `expires`",
+                shown["panels"]["audit"][2],
+            ],
+        })
+    );
+}
+
+/// What was counted stands in the panel, too.
+fn rested(panels: &Value) -> bool {
+    let said = panels["audit"][2].as_str().unwrap();
+    said.ends_with("acceptances since 2027-01-15 rested on it")
+}
+
+const QUARANTINE: &str = "`avouch issuer quarantine` stops every decision, exchange and second exchange \
+    at once, and revokes the certificates that were given";
+const SILENT: &str = "it tells of no subject that ended: a subject that is closed there is believed here \
+    until its token expires";
+
+#[test]
+fn an_identity_provider_of_saml_is_drilled_and_answered_for_as_any_issuer() {
+    let (registry, _, _) = house();
+    let certificate = Authority::root("idp").certificate;
+    let provider = "https://idp.example.com/saml";
+    let document = json!({
+        "saml": {"metadata": metadata(provider, &[&certificate], None)}, "audiences": [AUDIENCE],
+        "rules": [{"name": "people", "facts": {"claims.group": "staff"}}],
+        "owner": "the people team", "reason": "people sign in",
+        "expires": "2030-01-01T00:00:00Z",
+    });
+    assert_eq!(registry.put("staff", &document).status, 200);
+    let panels = |registry: &Registry| registry.show("staff")["panels"].clone();
+    assert_eq!(
+        panels(&registry),
+        json!({
+            "revoke": [QUARANTINE, SILENT],
+            "mfa": [
+                "whether its tokens say how someone signed in is not known",
+                "no exchange rule admits through it",
+            ],
+            "audit": [
+                "the people team answers for it: people sign in",
+                "the trust in it ends on 2030-01-01T00:00:00Z",
+                "no decision has rested on it that was counted",
+            ],
+        })
+    );
+    let people = json!({"anchor": "staff", "facts": {"claims.group": "staff"}});
+    put(
+        &registry,
+        "rules",
+        "people",
+        &rule(people, "spiffe://one.test/people/boss", &[OURSELVES]),
+    );
+    let boss = json!({"subject": "spiffe://one.test/people/boss", "role": "administrator"});
+    put(&registry, "admins", "boss", &boss);
+    let answer = registry.call("GET", "/v1/tenants/one/issuers/staff/drill", None);
+    assert_eq!(answer.status, 200, "{}", answer.body);
+    let told = answer.json();
+    assert_eq!(told["issuer"], provider);
+    assert_eq!(told["thief"]["believed_through"][0]["anchor"], "staff");
+    assert_eq!(
+        texts(&told["thief"]["gets"], "rule"),
+        BTreeSet::from(["people".into()])
+    );
+    assert_eq!(told["thief"]["administers"][0]["name"], "boss");
+    assert_eq!(told["quarantine"]["stops"], json!(["people"]));
+    assert_eq!(told["passed"], false, "{told}");
+    let revoke = &panels(&registry)["revoke"];
+    assert_eq!(
+        revoke[1],
+        "tokens that were given before are believed elsewhere for 300 s at most"
+    );
+    // Of the other issuer nothing of this is told.
+    assert_eq!(drill(&registry)["passed"], true);
+}
+
+#[test]
+fn tenants_that_believe_this_one_are_looked_at_for_whoever_sees_them() {
+    let (registry, _, _) = house();
+    let domain = json!({"name": "two.test"});
+    registry.call("POST", "/v1/tenants/two/trust-domains", Some(&domain));
+    let bundle = registry.call("GET", "/t/one/bundle", None).json();
+    let neighbour = json!({"trust_domain": "one.test", "bundle": bundle});
+    let send = |method: &str, path: &str, body: Option<&Value>| {
+        let sent = registry.call(method, &format!("/v1/tenants/two/{path}"), body);
+        assert!(sent.status < 300, "{}", sent.body);
+    };
+    let visitors = |pattern: &str| {
+        let from = json!({
+            "trust_domain": "one.test", "facts": {"spiffe.path": {"pattern": pattern}},
+        });
+        let mut rule = rule(from, "spiffe://two.test/visitor", &["https://cloud.test"]);
+        rule["subject_audiences"] = json!(["https://two.example.com"]);
+        rule
+    };
+    send("PUT", "anchors/neighbour", Some(&neighbour));
+    send("PUT", "rules/visitors", Some(&visitors("/ci/*")));
+    send("PUT", "rules/others", Some(&visitors("/batch/*")));
+    let visitor = json!({"subject": "spiffe://two.test/visitor", "role": "administrator"});
+    send("PUT", "admins/visitor", Some(&visitor));
+    let told = drill(&registry);
+    let elsewhere = &told["thief"]["gets_elsewhere"];
+    assert_eq!(
+        texts(elsewhere, "rule"),
+        BTreeSet::from(["visitors".into()]),
+        "{told}"
+    );
+    assert_eq!(elsewhere[0]["tenant"], "two");
+    assert_eq!(elsewhere[0]["step"], 2);
+    assert_eq!(told["thief"]["administers"][0]["tenant"], "two", "{told}");
+    assert_eq!(told["passed"], false);
+    // Whoever does not see that tenant is told what they would be told if it were not there.
+    let one = registry.plane.tenant_named("one").unwrap();
+    let sees_own = |tenant: &avouch_server::tenant::Tenant| tenant.id().as_str() != "two";
+    let blind = registry.plane.drill_issuer(&one, "ci", &sees_own).unwrap();
+    assert_eq!(blind["thief"]["gets_elsewhere"], json!([]));
+    assert_eq!(blind["passed"], true, "{blind}");
+    // Who does not believe that trust domain any more admits nobody from it.
+    send("DELETE", "anchors/neighbour", None);
+    let told = drill(&registry);
+    assert_eq!(told["thief"]["gets_elsewhere"], json!([]), "{told}");
+    assert_eq!(told["passed"], true);
+}
+
+#[test]
+fn a_way_in_through_another_issuer_is_open_only_while_that_one_is_believed() {
+    let (registry, _, _) = house();
+    let sign_on = json!({
+        "issuer": "https://login.example.com", "audiences": [AUDIENCE],
+        "jwks": jwks(&[jwk(&Key::p256("login"), "k")]),
+        "rules": [{"name": "people", "facts": {"claims.group": "staff"}}],
+    });
+    assert_eq!(registry.put("login", &sign_on).status, 200);
+    let people = json!({"anchor": "login", "facts": {"claims.group": "staff"}});
+    put(
+        &registry,
+        "rules",
+        "people",
+        &rule(people, "spiffe://one.test/people/boss", &[OURSELVES]),
+    );
+    let boss = json!({"subject": "spiffe://one.test/people/boss", "role": "operator"});
+    put(&registry, "admins", "boss", &boss);
+    let may_act = |registry: &Registry| texts(&drill(registry)["break_glass"], "name");
+    let with_boss = BTreeSet::from(["boss".into(), "operator".into()]);
+    assert_eq!(may_act(&registry), with_boss);
+    let cause = json!({"reason": "a test"});
+    let path = "/v1/tenants/one/issuers/login/quarantine";
+    assert_eq!(registry.call("POST", path, Some(&cause)).status, 200);
+    assert_eq!(may_act(&registry), BTreeSet::from(["operator".into()]));
+    assert_eq!(registry.release("login").status, 200);
+    assert_eq!(may_act(&registry), with_boss);
 }
 
 #[test]

@@ -410,6 +410,26 @@ fn who_is_asked_about_an_opaque_token_is_said_where_several_could_be() {
 }
 
 #[test]
+fn what_an_issuer_says_of_a_token_is_bounded_as_what_stands_in_one() {
+    let registry = Registry::new();
+    let asked = Asked::start();
+    let mut document = asked.document(&json!({}));
+    document["grants_at_most"] = json!({"claims": {"claims.team": ["red"]}});
+    assert_eq!(registry.put("as", &document).status, 200);
+    let now = registry.now();
+    let says = |team: &str| {
+        asked.says(&json!({
+            "active": true, "sub": "job-7", "aud": AUDIENCE, "team": team,
+            "iat": now - 10, "exp": now + 600,
+        }));
+    };
+    says("blue");
+    assert_eq!(word(&registry, "a-token"), "policy.claim_beyond_bound");
+    says("red");
+    assert_eq!(word(&registry, "another-token"), "accept");
+}
+
+#[test]
 fn an_opaque_token_is_exchanged_once_and_not_when_it_ended() {
     let mut registry = Registry::new();
     let asked = Asked::start();

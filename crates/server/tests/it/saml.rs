@@ -20,7 +20,8 @@ use avouch_testkit::token::NOW_SECONDS;
 use avouch_testkit::world::{Authority, pem};
 use serde_json::{Value, json};
 
-use crate::registry::Registry;
+use crate::exchange::for_everyone;
+use crate::registry::{Registry, with};
 use crate::world::World;
 
 /// The code of a refusal, `accept`, or `undetermined`.
@@ -118,7 +119,12 @@ fn a_response_is_decided_over_http_for_whoever_may_see_why() {
     }
     let world = World::new();
     let operator = world.operator();
-    let put = world.send(&operator, "PUT", "/v1/tenants/one/anchors/staff", &anchor());
+    let put = world.send(
+        &operator,
+        "PUT",
+        "/v1/tenants/one/anchors/staff",
+        &for_everyone(&anchor()),
+    );
     assert_eq!(put.status, 200, "{}", put.body);
     let mut question = json!({
         "at": avouch_testkit::NOW, "credential": {"saml": good()},
@@ -152,6 +158,9 @@ fn an_identity_provider_is_an_issuer_by_its_metadata_and_is_put_into_quarantine_
         "saml": {"metadata": metadata(None)}, "audiences": [AUDIENCE], "recipients": [RECIPIENT],
         "owner": "the people team", "reason": "people sign in",
     });
+    let ends =
+        json!({"reason": "until it is known who is meant", "expires": "2100-01-01T00:00:00Z"});
+    let document = with(document, json!({ "override": ends }));
     let put = registry.put("staff", &document);
     assert_eq!(put.status, 200, "{}", put.body);
     let told = put.json();
@@ -166,7 +175,8 @@ fn an_identity_provider_is_an_issuer_by_its_metadata_and_is_put_into_quarantine_
     let listed = registry.call("GET", "/v1/tenants/one/issuers", None).json();
     assert_eq!(listed["issuers"][0]["name"], "staff");
     // The same provider as an anchor, too: one issuer has one quarantine.
-    let anchor = json!({"saml": {"metadata": metadata(None)}, "audiences": [AUDIENCE]});
+    let bare = json!({"saml": {"metadata": metadata(None)}, "audiences": [AUDIENCE]});
+    let anchor = with(bare, json!({ "unpinned": ends }));
     let anchored = registry.call("PUT", "/v1/tenants/one/anchors/other", Some(&anchor));
     assert_eq!(anchored.status, 200, "{}", anchored.body);
     let reliance = registry
@@ -207,4 +217,40 @@ fn an_identity_provider_is_an_issuer_by_its_metadata_and_is_put_into_quarantine_
     ended["saml"]["metadata"] = metadata(Some("2026-01-01T00:00:00Z")).into();
     let warnings = registry.put("staff", &ended).json()["warnings"].to_string();
     assert!(warnings.contains("ended on 2026-01-01"), "{warnings}");
+}
+
+#[test]
+fn an_identity_provider_is_not_trusted_for_everyone_without_a_reason_and_an_end() {
+    let registry = Registry::new();
+    let certificate = Authority::root("idp").certificate;
+    let bare = json!({
+        "saml": {"metadata": metadata(ISSUER, &[&certificate], None)}, "audiences": [AUDIENCE],
+    });
+    let anchor = |document: &Value| {
+        let path = "/v1/tenants/one/anchors/other";
+        registry.call("PUT", path, Some(document))
+    };
+    let ruled = |facts: Value| {
+        let rules = json!({"rules": [{"name": "r", "facts": facts}]});
+        with(bare.clone(), rules)
+    };
+    let everyone = ruled(json!({"subject": {"pattern": "*"}}));
+    for document in [&bare, &everyone] {
+        for refused in [registry.put("staff", document), anchor(document)] {
+            assert_eq!(
+                refused.code(),
+                "issue.trust_unconditional",
+                "{}",
+                refused.body
+            );
+        }
+    }
+    let told = registry.put("staff", &bare).body;
+    assert!(
+        told.contains(&format!("everyone for whom {ISSUER} signs")),
+        "{told}"
+    );
+    let some = ruled(json!({"claims.group": "staff"}));
+    assert_eq!(registry.put("staff", &some).status, 200);
+    assert_eq!(anchor(&some).status, 200);
 }

@@ -88,3 +88,34 @@ fn an_anchor_put_by_hand_trusts_no_name_alone() {
     let by_id = json!({"gitlab.project_id": "20", "gitlab.project_path": "my-group/my-project"});
     assert_eq!(anchor(by_id, json!({})).status, 200);
 }
+
+/// The subject has a name of its own, whoever writes a rule.
+#[test]
+fn every_rule_on_the_claim_sub_says_what_to_write() {
+    let registry = Registry::new();
+    let issuer = |facts: Value| {
+        json!({
+            "issuer": "https://login.example.com", "audiences": [AUDIENCE],
+            "jwks": jwks(&[jwk(&Key::p256("people"), "k")]),
+            "rules": [{"name": "r", "facts": facts}],
+        })
+    };
+    let saved = registry.put("people", &issuer(json!({"subject": "alice"})));
+    assert_eq!(saved.status, 200, "{}", saved.body);
+    let exchange = json!({
+        "from": {"anchor": "people", "facts": {"claims.sub": "alice"}},
+        "gives": {"spiffe_id": "spiffe://one.test/a", "audiences": ["https://cloud.test"]},
+        "owner": "o", "reason": "r",
+    });
+    for refused in [
+        registry.put("people", &issuer(json!({"claims.sub": "alice"}))),
+        registry.call("PUT", "/v1/tenants/one/rules/people", Some(&exchange)),
+    ] {
+        assert_eq!(refused.status, 400, "{}", refused.body);
+        assert!(
+            refused.body.contains("is the fact `subject`: write that"),
+            "{}",
+            refused.body
+        );
+    }
+}

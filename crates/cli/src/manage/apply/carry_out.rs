@@ -100,6 +100,7 @@ fn send(client: &Client, step: &Step) -> Result<(), Fault> {
         | Kind::Federation
         | Kind::Issuer
         | Kind::Pin
+        | Kind::Service
         | Kind::Signal
         | Kind::Attestor
         | Kind::Egress

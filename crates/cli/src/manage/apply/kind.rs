@@ -23,6 +23,8 @@ pub(super) enum Kind {
     /// What must be seen of the servers or keys of an issuer. Its name is that of the issuer, a slash
     /// and the pin.
     Pin,
+    /// Which trust models may decide for a service.
+    Service,
     /// Whose events a tenant takes.
     Signal,
     /// What a tenant accepts from nodes.
@@ -36,7 +38,7 @@ pub(super) enum Kind {
 }
 
 impl Kind {
-    pub(super) const ALL: [Self; 13] = [
+    pub(super) const ALL: [Self; 14] = [
         Self::Tenant,
         Self::TrustDomain,
         Self::Quota,
@@ -45,6 +47,7 @@ impl Kind {
         Self::Federation,
         Self::Issuer,
         Self::Pin,
+        Self::Service,
         Self::Signal,
         Self::Attestor,
         Self::Egress,
@@ -63,6 +66,7 @@ impl Kind {
             Self::Federation => "federation",
             Self::Issuer => "issuer",
             Self::Pin => "pin",
+            Self::Service => "service",
             Self::Signal => "signal",
             Self::Attestor => "attestor",
             Self::Egress => "egress",
@@ -82,6 +86,7 @@ impl Kind {
             Self::Federation => "federations",
             Self::Issuer => "issuers",
             Self::Pin => "pins",
+            Self::Service => "services",
             Self::Signal => "signals",
             Self::Attestor => "attestors",
             Self::Egress => "egress",
@@ -138,6 +143,7 @@ impl Kind {
             ]),
             Self::Anchor
             | Self::Issuer
+            | Self::Service
             | Self::Signal
             | Self::Attestor
             | Self::Egress
@@ -177,6 +183,13 @@ impl Kind {
                     review.remove("token");
                 }
             }
+            Self::Issuer => {
+                for (part, secret) in [("introspection", "client_secret"), ("review", "token")] {
+                    if let Some(Value::Object(part)) = spec.get_mut(part) {
+                        part.remove(secret);
+                    }
+                }
+            }
             Self::Pin => {
                 if spec.get("auto_stage") == Some(&Value::Bool(false)) {
                     spec.remove("auto_stage");
@@ -191,7 +204,7 @@ impl Kind {
                     spec.remove(files.of_files);
                 }
             }
-            Self::Tenant | Self::TrustDomain | Self::Anchor | Self::Issuer | Self::Rule => {}
+            Self::Tenant | Self::TrustDomain | Self::Anchor | Self::Service | Self::Rule => {}
         }
         spec
     }

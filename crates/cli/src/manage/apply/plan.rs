@@ -13,10 +13,11 @@ use crate::fault::Fault;
 
 /// The kinds of objects that may say who answers for them. Pins are not among them: a monitor adds
 /// some, in the name of the owner of what they continue.
-const OWNED: [Kind; 6] = [
+const OWNED: [Kind; 7] = [
     Kind::Anchor,
     Kind::Federation,
     Kind::Issuer,
+    Kind::Service,
     Kind::Signal,
     Kind::Rule,
     Kind::Entry,

@@ -67,6 +67,7 @@ pub(super) fn all(client: &Client, kind: Kind, tenant: &str) -> Result<Objects, 
         }
         Kind::Attestor => document(list("attestors", "name")?, "attestor"),
         Kind::Egress => document(list("egress", "name")?, "egress"),
+        Kind::Service => document(list("services", "name")?, "document"),
         Kind::Signal => document(list("signals", "name")?, "document"),
         Kind::Pin => {
             let known = kind.members().unwrap_or_default();

@@ -169,6 +169,7 @@ fn chains_of_openid_federation_core_are_resolved_as_it_resolves_them() {
         "openid_federation": {"entity_id": peer.ready["anchor"], "jwks": peer.ready["jwks"]},
         "fetch": {"hosts": [host], "ca": ca},
         "owner": "the federation team", "reason": "a federation of others",
+        "unpinned": {"reason": "a test", "expires": "2100-01-01T00:00:00Z"},
     });
     house.plane.folder.file("anchor.json", anchor.to_string());
     house.manage(&["anchor", "put", "idp", "-f", "anchor.json"]);

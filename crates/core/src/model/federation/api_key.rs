@@ -8,7 +8,7 @@ use crate::budget::Budget;
 use crate::credential::api_key::ApiKeyAnchor;
 use crate::id::Digest;
 use crate::path::{self, Candidate, Model};
-use crate::policy::facts::SUBJECT;
+use crate::policy::facts::{Facts, SUBJECT};
 use crate::question::Question;
 use crate::reason::Reason;
 use crate::stop::Stop;
@@ -119,6 +119,9 @@ impl<'a> Model for ApiKeyModel<'a> {
         let anchor = reached.anchor;
         anchor.admits(&self.question.tenant, self.question.now)?;
         super::subject::check_constraints(anchor, reached.known.subject(), None)?;
+        let mut facts = Facts::default();
+        facts.insert(SUBJECT.to_owned(), reached.known.subject().to_owned())?;
+        anchor.admits_facts(&facts)?;
         check_expected(
             &self.question.context.expected,
             reached.known.subject(),

@@ -1,5 +1,6 @@
 //! Tokens that only their issuer can read: what it answered when it was asked (RFC 7662), in the one
-//! search. Also for tokens that can be read, where an anchor wants their issuer asked all the same.
+//! search. Also for tokens that can be read, where an anchor wants their issuer asked all the same, and
+//! for those of clusters of Kubernetes that are asked by TokenReview.
 //!
 //! Nobody is asked here. An answer is evidence like a revocation list: whoever asked gives it, with
 //! when that was.
@@ -13,11 +14,13 @@ use super::Asked;
 use super::audience::{RelyingParty, check_nonce, check_parties};
 use super::claims::{CLOCK_LEEWAY, Claims};
 use super::issuer::IssuerAnchor;
+use super::review::Reviewed;
 use super::signed_in::SignedIn;
 use super::subject::{check_constraints, check_expected};
 use crate::anchor::{Anchor, AnchorKind};
 use crate::budget::{Budget, Limits};
 use crate::credential::jose::json::read_object;
+use crate::credential::jose::jws::Jws;
 use crate::credential::members::{Members, trust_document};
 use crate::crypto::Verifier;
 use crate::ended::Birth;
@@ -41,17 +44,20 @@ use crate::vouch::{How, Vouch};
 pub const ANSWER_AGE_USUAL: i64 = 60;
 const AGE_MAX: i64 = 3_600;
 
+/// The same of a cluster: it says at once when a pod and its tokens are gone, so little is kept.
+pub const REVIEW_AGE_USUAL: i64 = 10;
+const REVIEW_AGE_MAX: i64 = 60;
+
 /// The most bytes of an answer: as those of a token.
 pub const ANSWER_BYTES: usize = 16 << 10;
-
-/// How the key of an issuer is called that has told something itself.
-const BY_ITSELF: &str = "introspection";
 
 /// What an issuer is asked about its tokens.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Introspection {
     of_opaque: bool,
     of_jwt: bool,
+    /// By TokenReview, about tokens of which nothing else is believed.
+    of_review: bool,
     age_max: i64,
     without_audience: bool,
 }
@@ -86,9 +92,49 @@ impl Introspection {
         Ok(Some(Self {
             of_opaque: tokens.is_empty() || has("opaque"),
             of_jwt: has("jwt"),
+            of_review: false,
             age_max,
             without_audience: members.flag("without_audience")?,
         }))
+    }
+
+    /// Reads `review` of an issuer: `max_age` in seconds.
+    pub(super) fn read_review(members: &Members<'_>) -> Result<Option<Self>, Reason> {
+        let Some(value) = members.get("review") else {
+            return Ok(None);
+        };
+        let place = members.place("review");
+        let Value::Object(object) = value else {
+            return Err(members.mistyped("review", "an object", value));
+        };
+        let members = Members::of(object, &place, &["max_age"])?;
+        let age_max = members.seconds("max_age")?.unwrap_or(REVIEW_AGE_USUAL);
+        if age_max > REVIEW_AGE_MAX {
+            return Err(trust_document(format!(
+                "`{}` is over a minute ({REVIEW_AGE_MAX} s)",
+                members.place("max_age")
+            )));
+        }
+        Ok(Some(Self {
+            of_opaque: false,
+            of_jwt: false,
+            of_review: true,
+            age_max,
+            without_audience: false,
+        }))
+    }
+
+    /// Whether a cluster is asked, by TokenReview.
+    pub fn is_review(&self) -> bool {
+        self.of_review
+    }
+
+    /// How it is asked, in a verdict: also what its key is called, which has told something itself.
+    fn name(&self) -> &'static str {
+        match self.of_review {
+            true => "token_review",
+            false => "introspection",
+        }
     }
 
     /// For how many seconds an answer is believed.
@@ -153,6 +199,41 @@ impl Introspected {
             at,
             is_active,
             claims,
+            digest: Digest::of(answer),
+            size: answer.len(),
+        })
+    }
+
+    /// Reads what the cluster `issuer` answered at a time about a token, when it was asked whether it is
+    /// for one of these audiences.
+    ///
+    /// # Errors
+    ///
+    /// `federation.introspection_malformed`, and those of reading the token.
+    pub fn of_review(
+        issuer: &str,
+        (token, audiences): (&str, &[String]),
+        at: Time,
+        answer: &[u8],
+    ) -> Result<Self, Reason> {
+        let malformed = |detail: String| Reason::IntrospectionMalformed {
+            issuer: issuer.to_owned(),
+            detail,
+        };
+        if answer.len() > ANSWER_BYTES {
+            return Err(malformed(format!("it has more than {ANSWER_BYTES} bytes")));
+        }
+        let (own, _) = Jws::claims_of_believed(token, &Limits::default())?;
+        let claims = match Reviewed::read(answer).map_err(malformed)? {
+            Some(reviewed) => Some(reviewed.claims(&own, audiences).map_err(malformed)?),
+            None => None,
+        };
+        Ok(Self {
+            issuer: issuer.to_owned(),
+            token: Digest::of(token.as_bytes()),
+            at,
+            is_active: claims.is_some(),
+            claims: claims.unwrap_or_default(),
             digest: Digest::of(answer),
             size: answer.len(),
         })
@@ -223,7 +304,7 @@ fn inactive(answer: &Introspected) -> Reason {
 
 fn source(answer: &Introspected, asking: &Introspection) -> StatusSource {
     StatusSource {
-        source: "introspection",
+        source: asking.name(),
         issuer: answer.issuer.clone(),
         as_of: answer.at,
         next: Some(answer.at.plus(asking.age_max)),
@@ -276,16 +357,32 @@ pub(crate) fn decide_opaque(
     let model = OpaqueModel {
         asked,
         token: Digest::of(token.as_bytes()),
+        own: None,
     };
-    if let Some(need) = model.need() {
-        return Verdict::Undetermined(vec![need]);
-    }
-    proved::decide(&model, (), TrustModel::Federation, budget)
+    model.decide(budget)
+}
+
+/// Decides on a token of a cluster that is asked about it. Whatever the token says chooses the cluster
+/// and can only narrow: it is the cluster that vouches.
+pub(super) fn decide_reviewed(
+    token: &str,
+    claims: &Claims<'_>,
+    asked: Asked<'_>,
+    budget: &mut Budget,
+) -> Verdict {
+    let model = OpaqueModel {
+        asked,
+        token: Digest::of(token.as_bytes()),
+        own: Some(claims),
+    };
+    model.decide(budget)
 }
 
 struct OpaqueModel<'a> {
     asked: Asked<'a>,
     token: Digest,
+    /// What the token says of itself, where it can be read.
+    own: Option<&'a Claims<'a>>,
 }
 
 /// An issuer that can be asked, and its answer.
@@ -296,13 +393,28 @@ struct AnchorKey<'a> {
 }
 
 impl<'a> OpaqueModel<'a> {
+    fn decide(&self, budget: &mut Budget) -> Verdict {
+        if let Some(need) = self.need() {
+            return Verdict::Undetermined(vec![need]);
+        }
+        proved::decide(self, (), TrustModel::Federation, budget)
+    }
+
+    /// Whether an issuer is asked about such tokens.
+    fn asks(&self, asking: &Introspection) -> bool {
+        match self.own {
+            Some(_) => asking.of_review,
+            None => asking.of_opaque,
+        }
+    }
+
     /// The issuers that are asked about such tokens: the one that is named, or the only one. A token
     /// is shown to nobody else: whoever else saw it could use it.
     fn issuers(&self) -> Vec<AnchorKey<'a>> {
         let anchors = self.asked.view.anchors().iter();
         let asked = anchors.filter_map(|anchor| match &anchor.kind {
             AnchorKind::Issuer(issuer) => {
-                let asking = issuer.introspection().filter(|asking| asking.of_opaque)?;
+                let asking = issuer.introspection().filter(|asking| self.asks(asking))?;
                 Some(AnchorKey {
                     anchor,
                     issuer,
@@ -312,7 +424,9 @@ impl<'a> OpaqueModel<'a> {
             _ => None,
         });
         let mut asked: Vec<AnchorKey<'a>> = asked.collect();
-        if let Some(name) = &self.asked.question.context.issuer {
+        let meant = self.asked.question.context.issuer.as_deref();
+        let own = self.own.and_then(|own| own.issuer);
+        for name in meant.into_iter().chain(own) {
             asked.retain(|one| one.issuer.names().any(|known| known == name));
         }
         asked
@@ -325,7 +439,8 @@ impl<'a> OpaqueModel<'a> {
         };
         let question = self.asked.question;
         let is_admitted = one.anchor.admits(&question.tenant, question.now).is_ok()
-            && self.check_standing(one).is_ok();
+            && self.check_standing(one).is_ok()
+            && self.check_own(one).is_ok();
         (is_admitted && self.answer(one).is_none()).then(|| Need::Introspection {
             issuer: one.issuer.issuer().to_owned(),
         })
@@ -342,11 +457,26 @@ impl<'a> OpaqueModel<'a> {
         standing.admits(name, &reached.anchor.name, self.asked.question.now)
     }
 
+    /// Whether what the token says of itself leaves anything to ask: one that has ended or is not for us
+    /// is shown to nobody.
+    fn check_own(&self, reached: &AnchorKey<'a>) -> Result<(), Reason> {
+        let Some(own) = self.own else {
+            return Ok(());
+        };
+        if own.issued_at.is_none() {
+            return Err(Reason::ClaimMissing { claim: "iat" });
+        }
+        let (question, issuer) = (self.asked.question, reached.issuer);
+        own.check_times(question.now, issuer.lifetime_max())?;
+        let party = RelyingParty::of(&question.context, issuer.audiences());
+        party.check(&own.audiences, &question.context).map(drop)
+    }
+
     fn opaque(&self) -> Reason {
         let anchors = self.asked.view.anchors().iter();
         let known = anchors.filter_map(|anchor| match &anchor.kind {
             AnchorKind::Issuer(issuer) => {
-                let asking = issuer.introspection().filter(|asking| asking.of_opaque);
+                let asking = issuer.introspection().filter(|asking| self.asks(asking));
                 asking.map(|_| issuer.issuer().to_owned())
             }
             _ => None,
@@ -470,13 +600,17 @@ impl<'a> Model for OpaqueModel<'a> {
             return Err(self.opaque().into());
         };
         self.check_standing(reached)?;
+        self.check_own(reached)?;
         let (answer, claims) = self.claims(reached)?;
         let from = claims.not_before.or(claims.issued_at);
         Ok(Vouch {
             vouches_for: claims.required_subject()?.into(),
             by: answer.issuer.as_str().into(),
-            how: How::Introspection,
-            key: BY_ITSELF.into(),
+            how: match reached.asking.of_review {
+                true => How::TokenReview,
+                false => How::Introspection,
+            },
+            key: reached.asking.name().into(),
             valid: from.zip(claims.expires),
         })
     }
@@ -530,10 +664,17 @@ impl<'a> Model for OpaqueModel<'a> {
             path: path.to_vec(),
             anchor: AnchorReached {
                 anchor: Arc::clone(reached.anchor),
-                key: BY_ITSELF.to_owned(),
+                key: reached.asking.name().to_owned(),
                 subject: issuer.to_owned(),
             },
-            checks: checks(answer, &audience, expires, rule, question.now),
+            checks: checks(
+                answer,
+                reached.asking,
+                &audience,
+                expires,
+                rule,
+                question.now,
+            ),
             legs: Vec::new(),
             facts: facts.into_map(),
             signed_in: Some(signed_in).filter(SignedIn::says_something),
@@ -567,19 +708,24 @@ impl<'a> Model for OpaqueModel<'a> {
 /// What was compared with what, in the order in which it was.
 fn checks(
     answer: &Introspected,
+    asking: &Introspection,
     audience: &str,
     expires: Time,
     rule: Option<&Rule>,
     now: Time,
 ) -> Vec<Check> {
+    let spec = match asking.of_review {
+        true => "authentication.k8s.io/v1 TokenReview",
+        false => "RFC 7662 2.2",
+    };
     let mut checks = vec![
         Check {
-            what: "introspection",
+            what: asking.name(),
             compared: Compared::with(
                 "{} said at {} that the token holds",
                 vec![Fact::Text(answer.issuer.clone()), Fact::Time(answer.at)],
             ),
-            spec: "RFC 7662 2.2",
+            spec,
         },
         Check {
             what: "time",
@@ -592,7 +738,7 @@ fn checks(
         Check {
             what: "audience",
             compared: audience.to_owned().into(),
-            spec: "RFC 7662 2.2",
+            spec,
         },
     ];
     if let Some(rule) = rule {

@@ -48,7 +48,7 @@ impl IssuerAnchor {
     /// JWK Set), `audiences`, `rules`, `preset`, `algorithms`, `max_lifetime` (seconds),
     /// `single_audience`, `authorized_parties`, `fetched_under` (a certificate in PEM, or DER in
     /// base64: the CA of the TLS connection over which the keys came), `introspection` (`tokens`,
-    /// `max_age`, `without_audience`), `assurance` (how its `acr` and `amr` read: [`SignInReading`]),
+    /// `max_age`, `without_audience`) or `review` (`max_age`), `assurance` (how its `acr` and `amr` read: [`SignInReading`]),
     /// and how it stands:
     /// `keys_fetched`, `withheld_keys`, `quarantined` and `unpinned`.
     ///
@@ -72,6 +72,7 @@ impl IssuerAnchor {
         let issuer = members.required_text("issuer")?;
         check_issuer(issuer)?;
         let preset = read_preset(&members, issuer)?;
+        let (preset, introspection) = read_asked(&members, preset)?;
         let keys = match members.get("jwks") {
             Some(set) => Some(KeySet::read(issuer, set)?),
             None => None,
@@ -93,7 +94,7 @@ impl IssuerAnchor {
             single_audience: members.flag("single_audience")?,
             authorized_parties: members.texts("authorized_parties")?,
             fetched_under: read_certificate(&members)?,
-            introspection: Introspection::read(&members)?,
+            introspection,
             sign_in: SignInReading::read(&members, preset)?,
             standing,
         })
@@ -190,7 +191,7 @@ impl IssuerAnchor {
     }
 }
 
-const KNOWN_MEMBERS: [&str; 12] = [
+const KNOWN_MEMBERS: [&str; 13] = [
     "algorithms",
     "assurance",
     "audiences",
@@ -201,6 +202,7 @@ const KNOWN_MEMBERS: [&str; 12] = [
     "jwks",
     "max_lifetime",
     "preset",
+    "review",
     "rules",
     "single_audience",
 ];
@@ -248,6 +250,36 @@ fn read_preset(members: &Members<'_>, issuer: &str) -> Result<Option<Preset>, Re
         ))),
         Some(_) | None => Ok(Some(preset)),
     }
+}
+
+/// What the issuer is asked about its tokens. One that is asked by TokenReview is a cluster, and has to
+/// be told for whom the tokens must be: it takes those for itself otherwise.
+fn read_asked(
+    members: &Members<'_>,
+    preset: Option<Preset>,
+) -> Result<(Option<Preset>, Option<Introspection>), Reason> {
+    let Some(review) = Introspection::read_review(members)? else {
+        return Ok((preset, Introspection::read(members)?));
+    };
+    let place = members.place("review");
+    for name in ["introspection", "jwks", "fetched_under"] {
+        if members.get(name).is_some() {
+            return Err(trust_document(format!(
+                "`{place}` stands beside `{name}`, and only one of them can vouch"
+            )));
+        }
+    }
+    if preset.is_some_and(|preset| preset != Preset::Kubernetes) {
+        return Err(trust_document(format!(
+            "`{place}` is for clusters of Kubernetes"
+        )));
+    }
+    if members.texts("audiences")?.is_empty() {
+        return Err(trust_document(format!(
+            "`{place}` needs `audiences` beside it: a cluster that is told none takes tokens for itself"
+        )));
+    }
+    Ok((Some(Preset::Kubernetes), Some(review)))
 }
 
 fn read_rules(members: &Members<'_>, preset: Option<Preset>) -> Result<Vec<Rule>, Reason> {

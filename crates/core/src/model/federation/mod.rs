@@ -15,6 +15,7 @@ mod issuer;
 mod keys;
 mod legs;
 mod proof;
+mod review;
 mod saml;
 mod signed_in;
 mod standing;
@@ -24,9 +25,12 @@ mod token;
 
 pub use chain::{ChainsFetched, FederationAnchor};
 pub use claims::{CLOCK_LEEWAY, LIFETIME_MAX};
-pub use introspection::{ANSWER_AGE_USUAL, ANSWER_BYTES, Introspected, Introspection};
+pub use introspection::{
+    ANSWER_AGE_USUAL, ANSWER_BYTES, Introspected, Introspection, REVIEW_AGE_USUAL,
+};
 pub use issuer::IssuerAnchor;
 pub use proof::PROOF_LIFETIME_MAX;
+pub use review::Reviewed;
 pub use saml::{Answers, SamlAnchor};
 pub use signed_in::{SignInReading, SignedIn};
 pub use standing::Standing;
@@ -80,6 +84,15 @@ pub(crate) fn decide_jwt(
             } else {
                 brought
             };
+            // Only the cluster itself can say anything of its tokens.
+            let is_reviewed = claims.issuer.is_some_and(|name| {
+                let mut issuers = view.issuers_named(name);
+                issuers
+                    .any(|(_, issuer)| issuer.introspection().is_some_and(Introspection::is_review))
+            });
+            if is_reviewed {
+                return introspection::decide_reviewed(token, &claims, asked, budget);
+            }
             // Who is trusted by name needs nobody above.
             let is_named = claims
                 .issuer

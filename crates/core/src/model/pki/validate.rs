@@ -17,6 +17,7 @@ use crate::anchor::Anchor;
 use crate::budget::Budget;
 use crate::credential::x509::{CLIENT_AUTH, Certificate, SERVER_AUTH, oid_name};
 use crate::id::SpiffeId;
+use crate::policy::facts::Facts;
 use crate::question::{Profile, Purpose, Question};
 use crate::reason::Reason;
 use crate::stop::Stop;
@@ -88,6 +89,8 @@ pub(super) fn conclude(
         cas,
         question,
     )?;
+    let facts = facts_of(end_entity, spiffe_id.as_ref());
+    source.anchor.admits_facts(&Facts::of_map(facts.clone()))?;
     expectation::check(end_entity, &question.context.expected, profile).map_err(Stop::Decided)?;
     let revocation = not_revoked(model, &path, budget)?;
     let opinion = second_opinion::ask(&path, question)?;
@@ -95,7 +98,7 @@ pub(super) fn conclude(
 
     Ok(Conclusion {
         name: name_of(end_entity, question),
-        facts: facts_of(end_entity, spiffe_id.as_ref()),
+        facts,
         spiffe_id,
         checks: checks(&path, &policies, &revocation, opinion, question),
         valid_from,

@@ -18,6 +18,7 @@ pub(super) mod pins;
 pub(super) mod quotas;
 pub(super) mod removals;
 pub(super) mod rules;
+pub(super) mod services;
 pub(super) mod signals;
 pub(super) mod tenants;
 pub(super) mod why_not;

@@ -261,7 +261,7 @@ fn count(counts: &mut [(&'static str, u64)], name: &str) {
 fn endpoints(settings: &IssuerSettings, keys: &Keys) -> Vec<(String, String)> {
     let configured = match &settings.source {
         Source::Discovery(url) | Source::Keys(url) => Some(url.clone()),
-        Source::Metadata | Source::Uploaded(_) => None,
+        Source::Metadata | Source::Review | Source::Uploaded(_) => None,
     };
     let found = keys.url.clone().filter(|_| settings.is_fetched());
     let mut endpoints: Vec<(String, String)> = Vec::new();

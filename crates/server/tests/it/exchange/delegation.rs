@@ -184,6 +184,49 @@ fn hostile_53_what_an_actor_shows_is_for_this_issuer_alone_and_bounds_what_is_gi
 }
 
 #[test]
+fn whoever_acts_is_bounded_by_whoever_vouches_for_them() {
+    let service = Service::new(&[]);
+    let bound = |at_most: Value| {
+        let bundle = avouch_testkit::token::bundle(&service.service, &Key::p256("wit"));
+        let anchor = json!({
+            "trust_domain": "partner.test", "bundle": bundle, "grants_at_most": at_most,
+        });
+        service.cloud.anchor("partner", &anchor);
+    };
+    let acting = || {
+        let actor = service.actor("/svc/shop");
+        service.for_person(&service.person(&json!({})), Some(&actor))
+    };
+    bound(json!({
+        "scopes": ["read", "write"], "below": ["spiffe://one.test/people"], "audiences": [CLOUD],
+        "claims": {"spiffe.path": {"pattern": "/svc/*"}},
+    }));
+    token(&acting());
+    for (at_most, code) in [
+        (json!({"scopes": ["read"]}), "issue.bound_exceeded"),
+        (
+            json!({"below": ["spiffe://one.test/ci"]}),
+            "issue.bound_exceeded",
+        ),
+        (json!({"kinds": ["jwt-svid"]}), "issue.bound_exceeded"),
+        (
+            json!({"audiences": ["https://other.test"]}),
+            "issue.bound_exceeded",
+        ),
+        (json!({"lifetime": 1}), "issue.bound_exceeded"),
+        (
+            json!({"claims": {"spiffe.path": "/svc/other"}}),
+            "policy.claim_beyond_bound",
+        ),
+    ] {
+        bound(at_most.clone());
+        assert_eq!(refusal(&acting()).1, code, "{at_most}");
+        // Nobody acts here, so nobody's bounds but those of the subject hold.
+        token(&service.for_person(&service.person(&json!({})), None));
+    }
+}
+
+#[test]
 fn hostile_55_a_proof_of_an_actor_is_good_once() {
     let service = Service::new(&[]);
     let (svid, holder) = service.proving_actor("/svc/shop");
@@ -305,6 +348,82 @@ fn hostile_57_who_has_not_signed_in_surely_enough_is_asked_to_step_up() {
     let access = claims(&token(&service.for_person(&service.person(&sure), None)));
     assert_eq!(access["amr"], json!(["hwk", "pwd"]));
     assert_eq!(access["auth_time"], now - 60);
+}
+
+/// Whoever trusts an issuer says what its words mean, or that it cannot say it.
+#[test]
+fn hostile_57_an_issuer_is_believed_about_factors_as_it_is_registered() {
+    let asked = json!({"multi_factor": true});
+    let service = Service::new(&[("assurance", asked.clone())]);
+    let cloud = &service.cloud;
+    let trust = |assurance: Value| {
+        let keys = jwks(&[jwk(&service.people, "p")]);
+        let anchor = json!({"issuer": PEOPLE, "jwks": keys, "assurance": assurance});
+        cloud.anchor("people", &anchor);
+    };
+    let given = |claims: Value| cloud.exchange_as_operator(&service.person(&claims), &[]);
+    let refused = |claims: Value| {
+        let answer = given(claims);
+        let expected = "insufficient_user_authentication".to_owned();
+        let told = refusal(&answer);
+        assert_eq!(told, (expected, "issue.assurance_insufficient".to_owned()));
+        sentence(&answer)
+    };
+    let signed_in = |claims: &Value| {
+        let question = json!({
+            "profile": "spiffe", "audience": [OURSELVES],
+            "credential": {"jwt": service.person(claims)},
+        });
+        let verdict = cloud.manage("POST", "/t/one/decide", &question).json();
+        verdict["identity"]["signed_in"].clone()
+    };
+    // That someone was there is no factor.
+    for methods in [
+        json!(["pwd", "user"]),
+        json!(["hwk", "user"]),
+        json!(["pwd"]),
+    ] {
+        assert!(refused(json!({ "amr": methods })).contains("one factor"));
+    }
+    let both = json!({"amr": ["pwd", "hwk"]});
+    token(&given(both.clone()));
+    assert_eq!(signed_in(&both)["multi_factor"], true);
+    assert_eq!(signed_in(&json!({})), Value::Null);
+    // A class of its own counts where it is said what it means, and is told on in the words of all.
+    refused(json!({"acr": "gold"}));
+    trust(json!({"multi_factor_acr": ["gold"]}));
+    refused(json!({"acr": "silver"}));
+    let access = claims(&token(&given(json!({"acr": "gold"}))));
+    assert_eq!(
+        (&access["acr"], &access["amr"]),
+        (&json!("gold"), &json!(["mfa"]))
+    );
+    // One that cannot is not believed, whatever its tokens say, and that is said.
+    trust(json!({"multi_factor": false}));
+    let told = refused(json!({"acr": "gold", "amr": ["mfa", "pwd", "hwk"]}));
+    assert!(
+        told.contains("its issuer cannot say which factors were used"),
+        "{told}"
+    );
+    assert_eq!(signed_in(&both), Value::Null);
+    let with_class = signed_in(&json!({"acr": "gold", "amr": ["mfa"]}));
+    assert_eq!(
+        (&with_class["multi_factor"], &with_class["amr"]),
+        (&Value::Null, &json!([]))
+    );
+    // Nor is a rule kept that would give nothing to anyone; one that says what they get is.
+    let mut rule = json!({
+        "from": {"anchor": "people", "facts": {"claims.group": "staff"}},
+        "gives": {"spiffe_id": "spiffe://one.test/staff", "audiences": [CLOUD]},
+        "assurance": asked, "owner": "o", "reason": "r",
+    });
+    let path = "/v1/tenants/one/rules/staff";
+    assert_eq!(
+        cloud.manage("PUT", path, &rule).code(),
+        "policy.rule_invalid"
+    );
+    rule["assurance"]["otherwise"] = json!({"lifetime": 60});
+    assert_eq!(cloud.manage("PUT", path, &rule).status, 200);
 }
 
 #[test]

@@ -8,6 +8,7 @@ use crate::credential::jose::jwk::KeySet;
 use crate::credential::members::{Members, trust_document};
 use crate::model::federation::claims::LIFETIME_MAX;
 use crate::model::federation::issuer::lifetime_max;
+use crate::model::federation::standing::Standing;
 use crate::policy::reading::Vocabulary;
 use crate::policy::rules::Rule;
 use crate::reason::Reason;
@@ -29,6 +30,7 @@ pub struct FederationAnchor {
     entity_types: Vec<String>,
     trust_marks: Vec<RequiredMark>,
     fetch: Option<ChainsFetched>,
+    standing: Standing,
 }
 
 /// From where whoever decides for many may fetch chains that do not come with their token.
@@ -51,7 +53,8 @@ pub(super) struct RequiredMark {
 impl FederationAnchor {
     /// Reads the members of the anchor that stands at `place` of its document:
     /// `openid_federation` with an `entity_id` and `jwks`, and optionally `audiences`, `rules`,
-    /// `max_lifetime` (seconds), `entity_types`, `trust_marks` and `fetch` (`hosts`, `ca`).
+    /// `max_lifetime` (seconds), `entity_types`, `trust_marks`, `fetch` (`hosts`, `ca`)
+    /// and `unpinned` (`reason`, `expires`).
     ///
     /// # Errors
     ///
@@ -65,6 +68,7 @@ impl FederationAnchor {
             "openid_federation",
             "rules",
             "trust_marks",
+            "unpinned",
         ];
         let members = Members::of(members, place, &known)?;
         let place = members.place("openid_federation");
@@ -91,6 +95,7 @@ impl FederationAnchor {
             entity_types: members.texts("entity_types")?,
             trust_marks: read_marks(&members)?,
             fetch: read_fetch(&members)?,
+            standing: Standing::read(&members)?,
         })
     }
 
@@ -127,6 +132,11 @@ impl FederationAnchor {
     /// From where chains may be fetched, if they may.
     pub fn fetch(&self) -> Option<&ChainsFetched> {
         self.fetch.as_ref()
+    }
+
+    /// How it stands with whoever trusts it.
+    pub fn standing(&self) -> &Standing {
+        &self.standing
     }
 
     pub(super) fn trust_marks(&self) -> &[RequiredMark] {

@@ -488,6 +488,8 @@ impl<'a> Model for ChainModel<'a> {
             constraints::check_times(statement, question.now)?;
         }
         reached.anchor.admits(&question.tenant, question.now)?;
+        let (name, standing) = (federation.entity_id(), federation.standing());
+        standing.admits(name, &reached.anchor.name, question.now)?;
         let superiors = statements.iter().filter(|one| !one.is_configuration());
         let intermediates = superiors.count().saturating_sub(1);
         let intermediates = u32::try_from(intermediates).unwrap_or(u32::MAX);

@@ -58,7 +58,7 @@ impl SamlAnchor {
     /// Reads the members of the anchor that stands at `place` of its document: `saml` with an
     /// `entity_id` and its `certificates`, or with `metadata`; and optionally `audiences`,
     /// `recipients`, `rules`, `max_lifetime` (seconds), `in_response_to`, and how it stands:
-    /// `quarantined`.
+    /// `quarantined` and `unpinned`.
     ///
     /// # Errors
     ///
@@ -73,6 +73,7 @@ impl SamlAnchor {
             "recipients",
             "rules",
             "saml",
+            "unpinned",
         ];
         let members = Members::of(members, place, &known)?;
         let provider = Provider::read(&members)?;
@@ -128,6 +129,11 @@ impl SamlAnchor {
     /// To which requests its assertions may be answers.
     pub fn answers(&self) -> Answers {
         self.answers
+    }
+
+    /// How it stands with whoever trusts it.
+    pub fn standing(&self) -> &Standing {
+        &self.standing
     }
 
     /// Whether its keys may be used at `now`.

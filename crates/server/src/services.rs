@@ -1,0 +1,408 @@
+//! Services of tenants, which trust models may decide for each, and which have.
+//!
+//! The core keeps the boundary; here is kept when it was first come across. What was seen of a service is
+//! stored with it, so that it survives a restart and all servers know it, and is told as a finding.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use avouch_core::id::TenantId;
+use avouch_core::question::Question;
+use avouch_core::reason::Reason;
+use avouch_core::service::{Across, Service, asked_for};
+use avouch_core::time::Time;
+use avouch_core::verdict::{Identity, TrustModel, Verdict};
+use avouch_core::view::View;
+use avouch_store::{Change, Key, Object, ServiceId, ServiceRecord};
+use serde_json::{Map, Value, json};
+
+use crate::fault::{Fault, Refused};
+use crate::plane::Plane;
+use crate::tenant::Tenant;
+
+/// How many services a tenant has at most: each is looked at with every decision.
+const MOST_SERVICES: usize = 256;
+
+/// How often a change is worked out anew because something else has changed meanwhile.
+const MOST_TRIES: usize = 16;
+
+/// The longest name of an identity that is kept of the first decision.
+const LONGEST_NAME: usize = 256;
+
+/// Which model has decided for which service.
+type Seen = (TenantId, ServiceId, &'static str);
+
+/// What was seen of services on this server.
+#[derive(Default)]
+pub(crate) struct ServiceUses(Mutex<Uses>);
+
+#[derive(Default)]
+struct Uses {
+    /// What is stored or waits to be.
+    noted: BTreeSet<Seen>,
+    waiting: BTreeMap<Seen, First>,
+}
+
+/// The first decision under a model.
+#[derive(Clone)]
+struct First {
+    at: Time,
+    identity: String,
+    is_refused: bool,
+}
+
+impl First {
+    fn to_json(&self) -> Value {
+        json!({
+            "first": self.at.to_string(),
+            "identity": self.identity,
+            "refused": self.is_refused,
+        })
+    }
+}
+
+impl ServiceUses {
+    fn note(&self, seen: Seen, first: impl FnOnce() -> First) {
+        let mut uses = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if uses.noted.insert(seen.clone()) {
+            uses.waiting.insert(seen, first());
+        }
+    }
+
+    fn take(&self) -> BTreeMap<Seen, First> {
+        let mut uses = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        std::mem::take(&mut uses.waiting)
+    }
+
+    fn put_back(&self, left: impl IntoIterator<Item = (Seen, First)>) {
+        let mut uses = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        for (seen, first) in left {
+            uses.waiting.insert(seen, first);
+        }
+    }
+
+    /// Forgets what was seen of the services of a tenant.
+    pub(crate) fn forget_tenant(&self, tenant: &TenantId) {
+        let mut uses = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        uses.noted.retain(|seen| seen.0 != *tenant);
+        uses.waiting.retain(|seen, _| seen.0 != *tenant);
+    }
+
+    /// What is seen from now on of a service is new.
+    fn forget(&self, tenant: &TenantId, id: &ServiceId) {
+        let mut uses = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let is_other = |seen: &Seen| seen.0 != *tenant || seen.1 != *id;
+        uses.noted.retain(is_other);
+        uses.waiting.retain(|seen, _| is_other(seen));
+    }
+}
+
+impl Plane {
+    /// The services of a tenant, as they stand in a trust document.
+    pub(crate) fn services_of(&self, tenant: &Tenant) -> Result<Vec<Value>, Fault> {
+        let records: Vec<ServiceRecord> =
+            tenant.read(|snapshot| snapshot.services.values().cloned().collect());
+        let services = records.iter().map(|record| Ok(wanted_of(record)?.into()));
+        services.collect()
+    }
+
+    /// Notes which model has decided for which service, and across which boundary.
+    pub(crate) fn note_services(
+        &self,
+        tenant: &Tenant,
+        view: &View,
+        question: &Question,
+        verdict: &Verdict,
+    ) {
+        if view.services().is_empty() {
+            return;
+        }
+        match verdict {
+            Verdict::Accept(sealed) => {
+                let identity = sealed.preview();
+                self.note_given(tenant, view, asked_for(question, identity), identity);
+            }
+            Verdict::Reject(refusal) => {
+                let Reason::ServiceModel { service, .. } = refusal.reason() else {
+                    return;
+                };
+                let nearest = refusal.attempts().nearest();
+                let subject = nearest.path().first().map(|vouch| vouch.vouches_for());
+                self.note_service_refused(
+                    tenant,
+                    service,
+                    refusal.model(),
+                    subject.unwrap_or_default(),
+                );
+            }
+            Verdict::Undetermined(_) => {}
+        }
+    }
+
+    /// As [`Plane::note_services`], where something is given to an identity for these audiences.
+    pub(crate) fn note_given(
+        &self,
+        tenant: &Tenant,
+        view: &View,
+        audiences: &[String],
+        identity: &Identity,
+    ) {
+        let services = view.services().iter();
+        for service in services.filter(|service| service.is_among(audiences)) {
+            self.note_seen(
+                tenant,
+                service.name(),
+                identity.model(),
+                identity.name(),
+                false,
+            );
+        }
+    }
+
+    /// Notes that something was refused, because a model must not decide for a service.
+    pub(crate) fn note_service_refused(
+        &self,
+        tenant: &Tenant,
+        service: &str,
+        model: TrustModel,
+        identity: &str,
+    ) {
+        self.note_seen(tenant, service, model, identity, true);
+    }
+
+    fn note_seen(
+        &self,
+        tenant: &Tenant,
+        service: &str,
+        model: TrustModel,
+        identity: &str,
+        is_refused: bool,
+    ) {
+        // One that the question brought itself is none of the tenant.
+        let id = ServiceId::parse(service);
+        let there = id.filter(|id| tenant.read(|snapshot| snapshot.services.contains_key(id)));
+        if let Some(id) = there {
+            let seen = (tenant.id().clone(), id, model.name());
+            self.service_uses.note(seen, || First {
+                at: self.now(),
+                identity: identity.chars().take(LONGEST_NAME).collect(),
+                is_refused,
+            });
+        }
+    }
+
+    /// Stores what was seen of services for the first time.
+    ///
+    /// # Errors
+    ///
+    /// What failed on our side; then it is tried again with the next. One tenant's failure keeps no
+    /// other's from being stored.
+    pub fn store_service_uses(&self) -> Result<(), Refused> {
+        let mut done = Ok(());
+        for (seen, first) in self.service_uses.take() {
+            let Some(tenant) = self.tenant(&seen.0) else {
+                continue;
+            };
+            if let Err(failed) = self.store_first(&tenant, &seen, &first) {
+                self.service_uses.put_back([(seen, first)]);
+                done = Err(failed);
+            }
+        }
+        done
+    }
+
+    fn store_first(
+        &self,
+        tenant: &Arc<Tenant>,
+        (_, id, model): &Seen,
+        first: &First,
+    ) -> Result<(), Refused> {
+        self.change_service(tenant, id, |before| {
+            let Some(record) = before else {
+                return Ok(None);
+            };
+            let (wanted, mut seen) = (wanted_of(record)?, seen_of(record));
+            // Another server may have seen it first.
+            if seen.contains_key(*model) {
+                return Ok(None);
+            }
+            seen.insert((*model).to_owned(), first.to_json());
+            Ok(Some(record_of(id, &wanted, &seen)))
+        })
+    }
+
+    /// Stores a service in the place of what had its name; what was seen of that stays seen.
+    ///
+    /// # Errors
+    ///
+    /// `issue.object_malformed`, `input.trust_document_malformed`, `issue.quota_exhausted`, or what
+    /// failed on our side.
+    pub fn put_service(
+        &self,
+        tenant: &Arc<Tenant>,
+        name: &str,
+        document: Map<String, Value>,
+    ) -> Result<Value, Refused> {
+        let malformed = |member: &str, detail: String| Reason::IssueObjectMalformed {
+            object: "service",
+            member: member.to_owned(),
+            detail,
+        };
+        let id = ServiceId::parse(name).ok_or_else(|| {
+            let detail = "a name is 1 to 128 letters, digits, `.`, `_` and `-`";
+            malformed("name", detail.to_owned())
+        })?;
+        let mut wanted = document;
+        if wanted.insert("name".to_owned(), name.into()).is_some() {
+            let detail = "stands in the address".to_owned();
+            return Err(malformed("name", detail).into());
+        }
+        Service::read_at("service", &wanted)?;
+        let count = tenant.read(|snapshot| {
+            let others = snapshot.services.keys().filter(|other| **other != id);
+            others.count()
+        });
+        if count >= MOST_SERVICES {
+            let detail = format!("there are {MOST_SERVICES} services already");
+            return Err(malformed("name", detail).into());
+        }
+        self.change_service(tenant, &id, |before| {
+            let seen = before.map(seen_of).unwrap_or_default();
+            Ok(Some(record_of(&id, &wanted, &seen)))
+        })?;
+        self.tell_service(tenant, name)
+    }
+
+    /// Lets any model decide for a service again, and forgets what was seen of it.
+    ///
+    /// # Errors
+    ///
+    /// `issue.object_unknown`, or what failed on our side.
+    pub fn remove_service(&self, tenant: &Arc<Tenant>, name: &str) -> Result<(), Refused> {
+        let record = service_named(tenant, name)?;
+        let gone = [Change::Remove(Key::Service(record.id.clone()))];
+        self.apply(tenant, &gone)?;
+        self.service_uses.forget(tenant.id(), &record.id);
+        Ok(())
+    }
+
+    fn change_service(
+        &self,
+        tenant: &Arc<Tenant>,
+        id: &ServiceId,
+        mut worked_out: impl FnMut(Option<&ServiceRecord>) -> Result<Option<ServiceRecord>, Fault>,
+    ) -> Result<(), Refused> {
+        for _ in 0..MOST_TRIES {
+            let (at, before) =
+                tenant.read(|snapshot| (snapshot.sequence, snapshot.services.get(id).cloned()));
+            let Some(after) = worked_out(before.as_ref())? else {
+                return Ok(());
+            };
+            match self.apply_at(tenant, at, &[Change::Put(Object::Service(after))]) {
+                Ok(_) => return Ok(()),
+                Err(Refused::Reason(reason)) if matches!(*reason, Reason::IssueConflict { .. }) => {
+                }
+                Err(failed) => return Err(failed),
+            }
+        }
+        Err(Reason::IssueConflict {
+            detail: "others change the tenant too fast".to_owned(),
+        }
+        .into())
+    }
+
+    /// All services of a tenant, with what was found.
+    ///
+    /// # Errors
+    ///
+    /// What failed on our side.
+    pub fn tell_services(&self, tenant: &Tenant) -> Result<Vec<Value>, Refused> {
+        let records: Vec<ServiceRecord> =
+            tenant.read(|snapshot| snapshot.services.values().cloned().collect());
+        let told = records.iter().map(told);
+        Ok(told.collect::<Result<_, Fault>>()?)
+    }
+
+    /// One of them.
+    ///
+    /// # Errors
+    ///
+    /// `issue.object_unknown`, or what failed on our side.
+    pub fn tell_service(&self, tenant: &Tenant, name: &str) -> Result<Value, Refused> {
+        Ok(told(&service_named(tenant, name)?)?)
+    }
+}
+
+fn service_named(tenant: &Tenant, name: &str) -> Result<ServiceRecord, Reason> {
+    let id = ServiceId::parse(name);
+    let record = id.and_then(|id| tenant.read(|snapshot| snapshot.services.get(&id).cloned()));
+    record.ok_or_else(|| Reason::IssueObjectUnknown {
+        object: "service",
+        name: name.chars().take(128).collect(),
+    })
+}
+
+fn record_of(
+    id: &ServiceId,
+    wanted: &Map<String, Value>,
+    seen: &Map<String, Value>,
+) -> ServiceRecord {
+    ServiceRecord {
+        id: id.clone(),
+        document: json!({ "wanted": wanted, "seen": seen }).to_string(),
+    }
+}
+
+fn wanted_of(record: &ServiceRecord) -> Result<Map<String, Value>, Fault> {
+    member_of(record, "wanted").ok_or_else(|| {
+        let id = &record.id;
+        Fault::Stored(format!("the service {id} cannot be read"))
+    })
+}
+
+fn seen_of(record: &ServiceRecord) -> Map<String, Value> {
+    member_of(record, "seen").unwrap_or_default()
+}
+
+fn member_of(record: &ServiceRecord, name: &str) -> Option<Map<String, Value>> {
+    let document: Value = serde_json::from_str(&record.document).ok()?;
+    document.get(name)?.as_object().cloned()
+}
+
+/// A service as it is shown. Which model has decided across its boundary is a finding, with when that
+/// was for the first time.
+fn told(record: &ServiceRecord) -> Result<Value, Fault> {
+    let (wanted, seen) = (wanted_of(record)?, seen_of(record));
+    let service = Service::read_at("service", &wanted)
+        .map_err(|_| Fault::Stored(format!("the service {} cannot be read", record.id)))?;
+    let permitted = |model: &str| service.models().iter().any(|one| one.name() == model);
+    let crossed = seen.iter().filter(|(model, _)| !permitted(model));
+    let findings = crossed.map(|(model, first)| {
+        let is_refused = first.get("refused") == Some(&Value::Bool(true));
+        let severity = match (is_refused, service.across()) {
+            (true, Across::Refuse) => "low",
+            _ => "medium",
+        };
+        json!({
+            "finding": "cross_model",
+            "severity": severity,
+            "model": model,
+            "first": first.get("first"),
+            "identity": first.get("identity"),
+            "refused": is_refused,
+            "models": service.models().iter().map(|one| one.name()).collect::<Vec<_>>(),
+        })
+    });
+    let findings: Vec<Value> = findings.collect();
+    let mut document = wanted;
+    document.remove("name");
+    Ok(json!({
+        "name": record.id.as_str(),
+        "audiences": document.get("audiences"),
+        "models": document.get("models"),
+        "across": service.across().name(),
+        "seen": seen,
+        "findings": findings,
+        "document": document,
+    }))
+}
