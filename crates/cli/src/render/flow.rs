@@ -124,7 +124,8 @@ impl Flow {
              font-family=\"sans-serif\" font-size=\"11\">\n"
         );
         let _ = writeln!(svg, "<title>{}</title>", escaped(&STATIONS.join(" to ")));
-        let _ = writeln!(svg, "<desc>{}</desc>", escaped(self.to_text().trim_end()));
+        let lines: Vec<String> = self.to_text().lines().map(escaped).collect();
+        let _ = writeln!(svg, "<desc>{}</desc>", lines.join("\n"));
         svg.push_str(
             "<defs><marker id=\"to\" markerWidth=\"8\" markerHeight=\"8\" refX=\"7\" refY=\"4\" \
              orient=\"auto\"><path d=\"M0 0L8 4L0 8z\"/></marker></defs>\n",
