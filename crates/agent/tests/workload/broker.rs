@@ -92,8 +92,9 @@ impl Brokers {
         let endpoint = BrokerEndpoint::bind(&socket, rules, Limits::default()).unwrap();
         let endpoint = endpoint.with_kubelet(kubelet);
         // A port that was free a moment ago.
-        let network = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
-        let network = network.local_addr().unwrap();
+        let free = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        let network = free.local_addr().unwrap();
+        drop(free);
         let endpoint = endpoint.and_listen(network).await.unwrap();
         let roots = Arc::new(Roots {
             forgets: AtomicBool::new(false),
