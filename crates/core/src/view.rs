@@ -32,6 +32,8 @@ pub struct View {
     /// What issuers answered about tokens.
     introspected: Vec<Arc<Introspected>>,
     services: Arc<[Service]>,
+    /// Certificates that may be brought, and are read already.
+    read: Arc<[Arc<Certificate>]>,
     epoch: Digest,
 }
 
@@ -90,6 +92,7 @@ impl View {
             status_lists: BTreeMap::new(),
             introspected: Vec::new(),
             services: Arc::default(),
+            read: Arc::default(),
             epoch,
         }
     }
@@ -167,6 +170,21 @@ impl View {
     /// The services whose boundaries hold.
     pub fn services(&self) -> &[Service] {
         &self.services
+    }
+
+    /// The same view, in which these intermediates are read already: whoever brings one of them
+    /// spares reading it again. They are believed no more for that, so the epoch stays what it is.
+    #[must_use]
+    pub fn with_read(self, intermediates: Vec<Arc<Certificate>>) -> Self {
+        Self {
+            read: intermediates.into(),
+            ..self
+        }
+    }
+
+    /// The certificate of exactly these bytes, if it is read already.
+    pub(crate) fn already_read(&self, der: &[u8]) -> Option<&Arc<Certificate>> {
+        self.read.iter().find(|one| one.der() == der)
     }
 
     /// What issuers answered about the token with this digest.

@@ -23,7 +23,7 @@ const BATCH: usize = 50;
 struct Forgetful;
 
 impl IntentLog for Forgetful {
-    fn record(&self, _intents: &[Intent]) -> Result<(), Fault> {
+    fn record(&self, _intents: &[&Intent]) -> Result<(), Fault> {
         Ok(())
     }
 }

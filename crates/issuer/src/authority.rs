@@ -103,13 +103,11 @@ impl X509Authority {
             purposes,
         } = read_own(&own)?;
         let key_id = key_id.unwrap_or_else(|| public.identifier().to_vec());
+        let view = view_of_roots(&tenant, &trust_domain, &[Arc::clone(root)], Vec::new());
+        // All that it signs brings these.
+        let brought = std::iter::once(&own).chain(&above).cloned().collect();
         Ok(Self {
-            view: Arc::new(view_of_roots(
-                &tenant,
-                &trust_domain,
-                &[Arc::clone(root)],
-                Vec::new(),
-            )),
+            view: Arc::new(view.with_read(brought)),
             id: name_of(public),
             leaf_purpose: if purposes.contains(&SERVER_AUTH) {
                 Purpose::Server
@@ -445,7 +443,7 @@ impl AuthorityPlan {
             public_half: signer.public_half(),
             extensions,
         }
-        .to_der()?;
+        .into_der()?;
         Ok(AuthorityDraft {
             intent: Intent {
                 tenant: self.tenant.clone(),
@@ -511,7 +509,7 @@ pub(crate) fn sample_leaf(
         public_half: issuer,
         extensions,
     }
-    .to_der()
+    .into_der()
 }
 
 impl private::Draft for AuthorityDraft {

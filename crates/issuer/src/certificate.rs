@@ -198,12 +198,12 @@ struct EcdsaSignature<'a> {
 
 impl Content<'_> {
     /// The bytes to be signed.
-    pub(crate) fn to_der(&self) -> Result<Vec<u8>, Fault> {
+    pub(crate) fn into_der(self) -> Result<Vec<u8>, Fault> {
         self.encode()
             .map_err(|_| Fault::Bug("the content of a certificate cannot be written"))
     }
 
-    fn encode(&self) -> der::Result<Vec<u8>> {
+    fn encode(self) -> der::Result<Vec<u8>> {
         ToBeSigned {
             version: 2,
             serial: UintRef::new(self.serial)?,
@@ -212,7 +212,7 @@ impl Content<'_> {
             validity: Validity::new(moment(self.not_before)?, moment(self.not_after)?),
             subject: AnyRef::from_der(self.subject)?,
             public_key: AnyRef::from_der(self.public_half.info())?,
-            extensions: self.extensions.clone(),
+            extensions: self.extensions,
         }
         .to_der()
     }

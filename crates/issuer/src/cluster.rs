@@ -215,7 +215,7 @@ impl ClusterProfile {
             public_half: request.public_half(),
             extensions,
         }
-        .to_der()?;
+        .into_der()?;
         Ok(Prepared::new(ComponentDraft {
             view: view_of(authority),
             expected: expected(signer, request),

@@ -17,7 +17,7 @@ pub trait IntentLog: Send + Sync {
     /// # Errors
     ///
     /// [`Fault::NotRecorded`]; then none of them is signed.
-    fn record(&self, intents: &[Intent]) -> Result<(), Fault>;
+    fn record(&self, intents: &[&Intent]) -> Result<(), Fault>;
 }
 
 /// As [`IntentLog`], for who has no thread to wait on.

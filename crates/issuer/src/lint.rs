@@ -13,7 +13,6 @@ use avouch_core::question::{Context, ExpectedName, Profile, Purpose, Question};
 use avouch_core::time::Time;
 use avouch_core::verdict::Verdict;
 use avouch_core::view::View;
-use aws_lc_rs::digest;
 
 use crate::certificate::signature_bytes;
 use crate::fault::{Fault, NotIssued};
@@ -40,17 +39,27 @@ impl<'a> Throwaway<'a> {
         key: &'a PublicKey,
         others: &'a dyn Verifier,
     ) -> Result<Self, Fault> {
-        let digest = digest::digest(&digest::SHA256, message);
+        Self::made_of(&Digest::of(message), message, key, others)
+    }
+
+    /// As [`Throwaway::over`], where the digest of the message is known.
+    pub(crate) fn made_of(
+        digest: &Digest,
+        message: &'a [u8],
+        key: &'a PublicKey,
+        others: &'a dyn Verifier,
+    ) -> Result<Self, Fault> {
+        let digest = digest.as_bytes();
         let kind = SigningKind::of(key.kind()).unwrap_or(SigningKind::P256);
         let signature = match (kind, key.kind()) {
             (SigningKind::Rsa, KeyKind::Rsa(bits)) => {
                 let length = usize::try_from(bits.div_ceil(8)).unwrap_or_default();
-                let bytes = digest.as_ref().iter().copied().cycle().take(length);
+                let bytes = digest.iter().copied().cycle().take(length);
                 Signature::of_rsa(bytes.collect::<Vec<u8>>())
             }
             _ => {
                 let mut bytes = [0; 64];
-                for (to, from) in bytes.iter_mut().zip(digest.as_ref().iter().cycle()) {
+                for (to, from) in bytes.iter_mut().zip(digest.iter().cycle()) {
                     *to = *from;
                 }
                 Signature::new(bytes)

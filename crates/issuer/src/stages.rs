@@ -85,7 +85,8 @@ impl<D: Draft> Prepared<D> {
     pub fn lint(self) -> Result<Linted<D>, NotIssued> {
         let Self(draft) = self;
         let key = draft.signer().public_half().key();
-        let throwaway = Throwaway::over(draft.message(), key, draft.verifier())?;
+        let digest = &draft.intent().digest;
+        let throwaway = Throwaway::made_of(digest, draft.message(), key, draft.verifier())?;
         draft.judge(throwaway.signature(), &throwaway)?;
         Ok(Linted(draft))
     }
@@ -103,11 +104,8 @@ pub fn record<D: Draft>(
     if batch.is_empty() {
         return Ok(Vec::new());
     }
-    let intents: Vec<Intent> = batch
-        .iter()
-        .map(|Linted(draft)| draft.intent().clone())
-        .collect();
-    log.record(&intents)?;
+    let intents = batch.iter().map(|Linted(draft)| draft.intent());
+    log.record(&intents.collect::<Vec<_>>())?;
     Ok(batch
         .into_iter()
         .map(|Linted(draft)| Recorded(draft))

@@ -92,7 +92,7 @@ impl X509Profile {
             public_half: &request.public_half,
             extensions,
         }
-        .to_der()?;
+        .into_der()?;
         Ok(Prepared::new(X509Draft {
             intent: Intent {
                 tenant: authority.tenant().clone(),

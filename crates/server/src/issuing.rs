@@ -409,7 +409,7 @@ impl<'a> StoreLog<'a> {
     }
 
     /// Intents as they are stored. All of one call are of one tenant.
-    pub(crate) fn rows(&self, intents: &[Intent]) -> Result<Vec<IntentRow>, IssuerFault> {
+    pub(crate) fn rows(&self, intents: &[&Intent]) -> Result<Vec<IntentRow>, IssuerFault> {
         let mut tenants = intents.iter().map(|intent| &intent.tenant);
         let first = tenants.next();
         if tenants.any(|tenant| Some(tenant) != first) {
@@ -422,7 +422,7 @@ impl<'a> StoreLog<'a> {
     /// Counts what came of recording intents.
     pub(crate) fn count<T>(
         &self,
-        intents: &[Intent],
+        intents: &[&Intent],
         recorded: Result<T, avouch_store::Fault>,
     ) -> Result<T, IssuerFault> {
         let counters = &self.plane.counters;
@@ -470,7 +470,7 @@ impl<'a> StoreLog<'a> {
 }
 
 impl IntentLog for StoreLog<'_> {
-    fn record(&self, intents: &[Intent]) -> Result<(), IssuerFault> {
+    fn record(&self, intents: &[&Intent]) -> Result<(), IssuerFault> {
         let Some(first) = intents.first() else {
             return Ok(());
         };

@@ -166,6 +166,29 @@ proptest! {
     }
 
     #[test]
+    fn what_is_read_already_is_believed_no_more_and_no_less(
+        month in month(),
+        moments in moments(),
+        stranger in any::<bool>(),
+    ) {
+        let mut question = month.question();
+        let Credential::X509(chain) = &question.credential else { unreachable!() };
+        let view = month.view(&chain[0]);
+        let read = chain[1..].iter().map(|der| Arc::new(Certificate::parse(der).unwrap()));
+        let knowing = view.clone().with_read(read.collect());
+        if stranger {
+            // One that nobody brings adds nothing to a chain that lacks it.
+            question.credential = Credential::X509(vec![chain[0].clone()]);
+        }
+        prop_assert_eq!(knowing.epoch(), view.epoch());
+        for now in moments {
+            question.now = now;
+            let told = [&knowing, &view].map(|view| format!("{:?}", fresh(&question, view)));
+            prop_assert_eq!(&told[0], &told[1], "at {}", now);
+        }
+    }
+
+    #[test]
     fn a_verdict_holds_from_its_first_second_to_its_last(month in month(), moments in moments()) {
         let mut question = month.question();
         let Credential::X509(chain) = &question.credential else { unreachable!() };

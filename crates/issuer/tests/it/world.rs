@@ -29,14 +29,17 @@ pub(crate) struct Log {
 }
 
 impl IntentLog for Log {
-    fn record(&self, intents: &[Intent]) -> Result<(), Fault> {
+    fn record(&self, intents: &[&Intent]) -> Result<(), Fault> {
         if self.is_full {
             return Err(Fault::NotRecorded {
                 detail: "the disk is full".to_owned(),
                 retryable: true,
             });
         }
-        self.calls.lock().unwrap().push(intents.to_vec());
+        self.calls
+            .lock()
+            .unwrap()
+            .push(intents.iter().copied().cloned().collect());
         Ok(())
     }
 }

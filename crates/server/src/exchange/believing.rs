@@ -164,6 +164,7 @@ impl UsingLog {
         if intents.is_empty() {
             return Ok(());
         }
+        let intents: Vec<&Intent> = intents.iter().collect();
         let log = StoreLog::of(&self.plane);
         let mut rows = log.rows(&intents)?;
         for row in &mut rows {

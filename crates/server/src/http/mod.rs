@@ -172,7 +172,11 @@ impl Http {
             presented(route, &request),
         );
         let outcome = match call {
-            Ok(call) => self.work(call, request).instrument(span.clone()).await,
+            // It is handed on from step to step, and each would have room for all of it.
+            Ok(call) => {
+                let working = self.work(Box::new(call), request);
+                working.instrument(span.clone()).await
+            }
             Err((id, stop)) => Outcome::refused(id, stop),
         };
         let outcome = if route.is_oauth {
@@ -191,7 +195,7 @@ impl Http {
     }
 
     /// Who calls and whether it may, then what it sends, then the work.
-    async fn work(&self, call: Call, request: Request) -> Outcome {
+    async fn work(&self, call: Box<Call>, request: Request) -> Outcome {
         let id = call.id.clone();
         // Whoever looks whether the server lives is answered even when it has too much to do.
         let place = match call.route.access {
@@ -436,7 +440,7 @@ impl Unfinished {
 /// Does the work: on a thread that may block, unless it takes a moment only.
 async fn worked(
     place: Option<Arc<OwnedSemaphorePermit>>,
-    call: Call,
+    call: Box<Call>,
     allowed: Allowed,
 ) -> Result<Result<Answer, Stop>, Unfinished> {
     if let Some(rest) = allowed.at_once(&call) {
@@ -460,7 +464,7 @@ async fn worked(
 /// noted even when nobody waits for it any more, and holds its place until then.
 async fn carried_through(
     place: Option<Arc<OwnedSemaphorePermit>>,
-    call: Call,
+    call: Box<Call>,
     rest: Rest,
 ) -> Result<Result<Answer, Stop>, Unfinished> {
     let place = place.filter(|_| rest.keeps_place);

@@ -38,7 +38,7 @@ pub(crate) fn decide(
     crypto: &dyn Verifier,
     budget: &mut Budget,
 ) -> Verdict {
-    let chain = match Chain::read(chain, budget) {
+    let chain = match Chain::read(chain, view, budget) {
         Ok(chain) => chain,
         Err((place, reason)) => return refused(Attempts::before_search(place, reason)),
     };

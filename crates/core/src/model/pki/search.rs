@@ -32,7 +32,11 @@ pub(super) struct Unreadable {
 impl Chain {
     /// Reads the end entity and its intermediates. An intermediate that cannot be read is set
     /// aside: it may not be needed.
-    pub(super) fn read(chain: &[Vec<u8>], budget: &Budget) -> Result<Self, (String, Reason)> {
+    pub(super) fn read(
+        chain: &[Vec<u8>],
+        view: &View,
+        budget: &Budget,
+    ) -> Result<Self, (String, Reason)> {
         let place = || "the chain".to_owned();
         let limits = budget.limits();
         if chain.len() > limits.certificates {
@@ -62,6 +66,10 @@ impl Chain {
             .map_err(|unreadable| (unreadable.position, unreadable.reason))?;
         let (mut others, mut unreadable) = (Vec::with_capacity(ders.len()), Vec::new());
         for (index, der) in ders.enumerate() {
+            if let Some(certificate) = view.already_read(der) {
+                others.push(Arc::clone(certificate));
+                continue;
+            }
             match read_one(der, || format!("certificate {} of the chain", index + 2)) {
                 Ok(certificate) => others.push(certificate),
                 Err(piece) => unreadable.push(piece),
