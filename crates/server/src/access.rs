@@ -205,15 +205,13 @@ impl Plane {
     /// What `caller` is in a tenant: the roles it has there and in all above.
     pub fn roles(&self, caller: &Caller, tenant: &Arc<Tenant>) -> Vec<Role> {
         let mut roles = Vec::new();
-        let mut at = Some(Arc::clone(tenant));
-        while let Some(tenant) = at {
+        for tenant in self.with_all_above(tenant) {
             tenant.read(|snapshot| {
                 let admins = snapshot.admins.values();
                 let own = admins.filter(|admin| admin.subject == caller.id);
                 // A role that this program does not know gives nothing.
                 roles.extend(own.filter_map(|admin| Role::parse(&admin.role)));
             });
-            at = tenant.parent().and_then(|parent| self.tenant(parent));
         }
         roles
     }

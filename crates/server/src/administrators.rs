@@ -142,12 +142,11 @@ impl Plane {
     /// Whoever comes to own a trust domain says who is who in it. So a name that belongs to nobody
     /// yet, or to someone beside, is not given a role.
     fn check_home(&self, tenant: &Arc<Tenant>, trust_domain: &TrustDomain) -> Result<(), Refused> {
-        let mut at = Some(Arc::clone(tenant));
-        while let Some(tenant) = at {
-            if tenant.read(|snapshot| snapshot.trust_domains.contains_key(trust_domain)) {
-                return Ok(());
-            }
-            at = tenant.parent().and_then(|parent| self.tenant(parent));
+        let owns = |tenant: Arc<Tenant>| {
+            tenant.read(|snapshot| snapshot.trust_domains.contains_key(trust_domain))
+        };
+        if self.with_all_above(tenant).any(owns) {
+            return Ok(());
         }
         Err(Reason::IssueObjectUnknown {
             object: "trust domain",

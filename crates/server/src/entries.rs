@@ -238,16 +238,10 @@ impl Plane {
 
     /// The trust domains of nodes that may serve a tenant: its own, and those of the tenants above.
     fn domains_of_nodes(&self, tenant: &Arc<Tenant>) -> BTreeSet<TrustDomain> {
-        let mut domains = BTreeSet::new();
-        let mut at = Some(Arc::clone(tenant));
-        while let Some(tenant) = at {
-            domains.extend(tenant.read(|snapshot| {
-                let names = snapshot.trust_domains.keys();
-                names.cloned().collect::<Vec<_>>()
-            }));
-            at = tenant.parent().and_then(|parent| self.tenant(parent));
-        }
-        domains
+        let own = |tenant: Arc<Tenant>| {
+            tenant.read(|snapshot| snapshot.trust_domains.keys().cloned().collect::<Vec<_>>())
+        };
+        self.with_all_above(tenant).flat_map(own).collect()
     }
 
     fn checked(

@@ -339,14 +339,8 @@ impl Plane {
     }
 
     fn is_at_or_below(&self, tenant: &Arc<Tenant>, top: &TenantId) -> bool {
-        let mut at = Some(Arc::clone(tenant));
-        while let Some(tenant) = at {
-            if tenant.id() == top {
-                return true;
-            }
-            at = tenant.parent().and_then(|parent| self.tenant(parent));
-        }
-        false
+        let mut above = self.with_all_above(tenant);
+        above.any(|tenant| tenant.id() == top)
     }
 
     fn entry_for(

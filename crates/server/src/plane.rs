@@ -236,6 +236,12 @@ impl Plane {
         all.iter().filter(|one| one.held().is_open()).count()
     }
 
+    /// The tenant and all above it, up to the root.
+    pub(crate) fn with_all_above(&self, tenant: &Arc<Tenant>) -> impl Iterator<Item = Arc<Tenant>> {
+        let above = |tenant: &Arc<Tenant>| self.tenant(tenant.parent()?);
+        std::iter::successors(Some(Arc::clone(tenant)), above)
+    }
+
     /// The tenant and all below it, by name.
     pub fn with_all_below(&self, top: &TenantId) -> Vec<Arc<Tenant>> {
         let tenants = self.tenants();

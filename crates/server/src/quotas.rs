@@ -276,15 +276,11 @@ impl Plane {
 
     /// The quotas that hold for a tenant: its own, then those above it.
     fn quotas(&self, tenant: &Arc<Tenant>) -> Vec<(Arc<Tenant>, QuotaRecord)> {
-        let mut quotas = Vec::new();
-        let mut at = Some(Arc::clone(tenant));
-        while let Some(tenant) = at {
-            at = tenant.parent().and_then(|parent| self.tenant(parent));
-            if let Some(quota) = tenant.read(|snapshot| snapshot.quota.clone()) {
-                quotas.push((tenant, quota));
-            }
-        }
-        quotas
+        let own = |tenant: Arc<Tenant>| {
+            let quota = tenant.read(|snapshot| snapshot.quota.clone())?;
+            Some((tenant, quota))
+        };
+        self.with_all_above(tenant).filter_map(own).collect()
     }
 }
 

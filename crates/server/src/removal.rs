@@ -125,13 +125,27 @@ impl Going {
 
     fn add_living(&mut self, living: &[IntentRow]) {
         for intent in living {
-            let of_kind = self.living.entry(intent.kind.name()).or_insert(Living {
+            let of_kind = self.living.entry(in_words(intent.kind)).or_insert(Living {
                 count: 0,
                 until: intent.not_after,
             });
             of_kind.count += 1;
             of_kind.until = of_kind.until.max(intent.not_after);
         }
+    }
+}
+
+/// What several credentials of a kind are called.
+fn in_words(kind: CredentialKind) -> &'static str {
+    match kind {
+        CredentialKind::X509 => "X509-SVIDs",
+        CredentialKind::Jwt => "JWT-SVIDs",
+        CredentialKind::Wit => "WIT-SVIDs",
+        CredentialKind::Authority => "certificates of authorities",
+        CredentialKind::Certificate => "other certificates",
+        CredentialKind::RevocationList => "revocation lists",
+        CredentialKind::Event => "security events",
+        CredentialKind::StatusList => "status lists",
     }
 }
 
@@ -145,7 +159,7 @@ impl fmt::Display for Going {
         parts.extend(objects.map(|(name, count)| format!("{count} {name}")));
         parts.extend(self.living.iter().map(|(kind, living)| {
             let Living { count, until } = living;
-            format!("{count} of kind {kind} that live until {until}")
+            format!("{count} {kind} that live until {until}")
         }));
         f.write_str(&parts.join(", "))
     }

@@ -205,14 +205,13 @@ impl Plane {
     fn not_back(&self, tenant: &Tenant) -> Vec<SpiffeId> {
         let back = self.presences.of(tenant.id());
         let mut missing = Vec::new();
-        let mut at = self.tenant(tenant.id());
-        while let Some(tenant) = at {
+        let own = self.tenant(tenant.id());
+        for tenant in own.iter().flat_map(|own| self.with_all_above(own)) {
             tenant.read(|snapshot| {
                 let nodes = snapshot.nodes.values().filter(|node| node.banned.is_none());
                 let nodes = nodes.map(|node| &node.spiffe_id);
                 missing.extend(nodes.filter(|node| !back.contains_key(*node)).cloned());
             });
-            at = tenant.parent().and_then(|parent| self.tenant(parent));
         }
         missing
     }

@@ -66,11 +66,12 @@ struct Seen {
     signals: BTreeSet<String>,
     /// Roots that sign, and where their keys are.
     roots: Vec<(String, bool)>,
+    /// Those that may serve the tenant, also of tenants above.
     nodes: usize,
 }
 
 impl Seen {
-    fn of(snapshot: &Snapshot) -> Self {
+    fn of(snapshot: &Snapshot, nodes: usize) -> Self {
         let signals = snapshot.signals_of(SignalKind::Signal);
         let signals = signals.filter_map(|record| {
             let issuer = object(&record.document).remove("issuer")?;
@@ -104,11 +105,7 @@ impl Seen {
             roots: roots
                 .map(|one| (one.id.to_string(), one.key_address.is_some()))
                 .collect(),
-            nodes: snapshot
-                .nodes
-                .values()
-                .filter(|one| one.banned.is_none())
-                .count(),
+            nodes,
         }
     }
 
@@ -125,7 +122,13 @@ impl Plane {
     ///
     /// What failed on our side.
     pub(crate) fn zero_trust(&self, tenant: &Arc<Tenant>) -> Result<Value, Refused> {
-        let seen = tenant.read(Seen::of);
+        let nodes = |snapshot: &Snapshot| {
+            let nodes = snapshot.nodes.values();
+            nodes.filter(|one| one.banned.is_none()).count()
+        };
+        let nodes = self.with_all_above(tenant).map(|tenant| tenant.read(nodes));
+        let nodes = nodes.sum();
+        let seen = tenant.read(|snapshot| Seen::of(snapshot, nodes));
         let secrets = self.secrets(tenant)?;
         let x509 = self.settings.node_ttl;
         let lines = [

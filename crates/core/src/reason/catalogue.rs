@@ -1207,7 +1207,7 @@ catalogue! {
             fix: "Look at what waits now with `avouch issuer show`, and release that by its `etag`.",
             spec: "docs/how-to/issuers.md";
         IssueRemovalUnconfirmed { what: String, goes: String, confirm: String } = "issue.removal_unconfirmed",
-            "With the {what} would go {goes}.",
+            "The {what} is in use; with it would go {goes}.",
             fix: "Look at what goes (`--dry-run`), and name the tenants and trust domains of it: `--confirm {confirm}`.",
             spec: "docs/how-to/remove.md";
         IssueRequest { detail: String } = "issue.request_malformed",

@@ -232,8 +232,7 @@ impl Plane {
     ) -> Result<Vec<Administrator>, Refused> {
         let drilled = tenant;
         let mut administrators = Vec::new();
-        let mut at = Some(Arc::clone(tenant));
-        while let Some(tenant) = at {
+        for tenant in self.with_all_above(tenant) {
             let admins: Vec<AdminRecord> =
                 tenant.read(|snapshot| snapshot.admins.values().cloned().collect());
             for record in admins {
@@ -244,7 +243,6 @@ impl Plane {
                     record,
                 });
             }
-            at = tenant.parent().and_then(|parent| self.tenant(parent));
         }
         Ok(administrators)
     }

@@ -110,19 +110,15 @@ impl Plane {
 
     /// What was attested of a node that serves a tenant; nothing of one that is not known.
     pub(crate) fn facts_of(&self, tenant: &Arc<Tenant>, node: &SpiffeId) -> BTreeSet<Selector> {
-        let mut at = Some(Arc::clone(tenant));
-        while let Some(tenant) = at {
-            let facts = tenant.read(|snapshot| {
+        let facts = |tenant: Arc<Tenant>| {
+            tenant.read(|snapshot| {
                 let name = NodeId::parse(node.segments().last()?)?;
                 let record = snapshot.nodes.get(&name)?;
                 (record.spiffe_id == *node).then(|| record.facts.iter().cloned().collect())
-            });
-            if let Some(facts) = facts {
-                return facts;
-            }
-            at = tenant.parent().and_then(|parent| self.tenant(parent));
-        }
-        BTreeSet::new()
+            })
+        };
+        let mut above = self.with_all_above(tenant);
+        above.find_map(facts).unwrap_or_default()
     }
 
     /// Bans a node, or lets it come back.

@@ -412,3 +412,21 @@ fn a_stage_of_a_tenant_is_told_as_what_it_is() {
         (&json!("one"), &json!("prod"))
     );
 }
+
+#[test]
+fn nodes_of_a_tenant_above_serve_its_workloads_too() {
+    let world = World::new();
+    world.token("spiffe://one.test/web");
+    let path = "/v1/tenants/one/audit/zero-trust";
+    let line = || {
+        let list = world.call(&world.operator(), "GET", path, None).json();
+        let lines = list["lines"].as_array().unwrap();
+        let mut lines = lines.iter().filter(|line| line["id"] == "service-identity");
+        lines.next().unwrap().clone()
+    };
+    // The one node of this deployment is the root's.
+    assert_eq!(line()["answer"], "met", "{}", line());
+    let root = world.plane.root().unwrap();
+    world.plane.set_banned(&root, "node-1", true).unwrap();
+    assert_eq!(line()["answer"], "not_met", "{}", line());
+}

@@ -44,7 +44,7 @@ fn a_tenant_goes_with_all_that_is_its_own_once_that_is_named() {
         .as_array()
         .unwrap()
         .iter()
-        .find(|one| one["what"] == "jwt");
+        .find(|one| one["what"] == "JWT-SVIDs");
     assert!(token.unwrap()["until"].is_string(), "{goes}");
     assert_eq!(told.json()["confirm"], "one,one.test");
     for unconfirmed in [
