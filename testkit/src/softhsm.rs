@@ -4,6 +4,7 @@ use std::fs::{self, Permissions};
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use crate::outside;
 
@@ -13,6 +14,9 @@ const LIBRARIES: [&str; 3] = [
     "/usr/lib64/pkcs11/libsofthsm2.so",
     "/usr/local/lib/softhsm/libsofthsm2.so",
 ];
+
+/// Counts the tokens of this process: each has a folder of its own.
+static MADE: AtomicUsize = AtomicUsize::new(0);
 
 const LABEL: &str = "avouch test";
 const PIN: &str = "a secret of 20 bytes";
@@ -28,7 +32,8 @@ impl SoftHsm {
     /// installed; `Err` says why there is none.
     pub fn make(parent: &Path) -> Result<Self, String> {
         let library = library()?;
-        let folder = parent.join(format!("softhsm-{}", std::process::id()));
+        let number = MADE.fetch_add(1, Ordering::Relaxed);
+        let folder = parent.join(format!("softhsm-{}-{number}", std::process::id()));
         let tokens = folder.join("tokens");
         fs::create_dir_all(&tokens).map_err(|error| error.to_string())?;
         let settings = format!(

@@ -28,6 +28,8 @@ pub(crate) struct Asked {
     /// After the place up to which was told before.
     pub(crate) after: Option<Place>,
     pub(crate) limit: usize,
+    /// Everything, also what is nobody's credential.
+    pub(crate) all: bool,
 }
 
 /// Where something stands among all that was issued.
@@ -64,10 +66,18 @@ impl std::fmt::Display for Place {
 impl Asked {
     fn means(&self, intent: &IntentRow) -> bool {
         // A list of revoked certificates and an event are nobody's credential.
-        let is_credential = !matches!(
-            intent.kind,
-            CredentialKind::RevocationList | CredentialKind::Event
-        );
+        let is_credential = match intent.kind {
+            CredentialKind::X509
+            | CredentialKind::Jwt
+            | CredentialKind::Wit
+            | CredentialKind::Authority
+            | CredentialKind::Certificate => true,
+            CredentialKind::RevocationList
+            | CredentialKind::Event
+            | CredentialKind::StatusList
+            | CredentialKind::Revocation
+            | CredentialKind::LifeCycle => self.all,
+        };
         let is = |subject: &SpiffeId| intent.subject == *subject;
         is_credential
             && self.subject.as_ref().is_none_or(is)

@@ -17,6 +17,7 @@ use avouch_store::{AuthorityId, AuthorityUse, Entry, EntryId, IntentId, IntentRo
 
 use crate::fault::Refused;
 use crate::grants::{Granted, node_facts};
+use crate::issuance_log;
 use crate::nodes::Admitted;
 use crate::plane::Plane;
 use crate::quotas::Workloads;
@@ -222,6 +223,7 @@ impl Plane {
         &self,
         tenant: &Arc<Tenant>,
         used_for: AuthorityUse,
+        entry: &EntryId,
         request: X509Request,
     ) -> Result<X509Svid, Refused> {
         let now = self.now();
@@ -236,7 +238,9 @@ impl Plane {
             .settings
             .x509
             .prepare(&authority, request, now, &self.random)?;
-        Ok(traces::part("issue").in_scope(|| issue_one(prepared, &StoreLog::of(self)))?)
+        let mut log = StoreLog::of(self);
+        log.note(prepared.intent(), entry.clone());
+        Ok(traces::part("issue").in_scope(|| issue_one(prepared, &log))?)
     }
 
     /// Signs an X.509-SVID for an identity of a tenant.
@@ -459,6 +463,7 @@ impl<'a> StoreLog<'a> {
             not_after: intent.not_after,
             recorded: self.plane.now(),
             lineage: Vec::new(),
+            decision: issuance_log::asked(),
         })
     }
 }

@@ -45,6 +45,7 @@ pub mod fetch;
 mod grants;
 pub mod http;
 mod introspection;
+pub mod issuance_log;
 mod issued;
 mod issuers;
 pub mod issuing;

@@ -25,6 +25,7 @@ use crate::fault::{Fault, Refused};
 use crate::federation::States;
 use crate::fetch::Fetcher;
 use crate::introspection::Asking;
+use crate::issuance_log;
 use crate::issuers::Refreshing;
 use crate::keys::Keys;
 use crate::nodes::{Known, Presences, RefusedNodes};
@@ -373,7 +374,9 @@ impl Plane {
         changes: &[Change],
     ) -> Result<Sequence, Refused> {
         let changes = signals::with_notices(self, tenant, changes)?;
-        let stored = |store: &dyn Store| store.apply_at(tenant.id(), at, &changes);
+        let decisions = issuance_log::decisions(tenant, &changes, self.now())?;
+        let stored =
+            |store: &dyn Store| issuance_log::store(store, tenant, at, &changes, &decisions);
         self.change(tenant, &changes, stored)
     }
 
@@ -396,7 +399,9 @@ impl Plane {
                 return Ok(done);
             }
             let changes = signals::with_notices(self, tenant, &changes)?;
-            let stored = |store: &dyn Store| store.apply_at(tenant.id(), at, &changes);
+            let decisions = issuance_log::decisions(tenant, &changes, self.now())?;
+            let stored =
+                |store: &dyn Store| issuance_log::store(store, tenant, at, &changes, &decisions);
             match self.change_while(tenant, changing, &changes, stored) {
                 Ok(_) => return Ok(done),
                 Err(Refused::Reason(reason)) if matches!(*reason, Reason::IssueConflict { .. }) => {
@@ -417,6 +422,7 @@ impl Plane {
         changes: &[Change],
     ) -> Result<Sequence, Refused> {
         let changes = signals::with_notices(self, tenant, changes)?;
+        let decisions = issuance_log::decisions(tenant, &changes, self.now())?;
         // Nothing else is stored from here meanwhile, and what other servers store moves the number.
         let stored = |store: &dyn Store| {
             let (found, at) = {
@@ -427,7 +433,7 @@ impl Plane {
                 let expected = known;
                 return Err(Conflict::Moved { expected, found }.into());
             }
-            store.apply_at(tenant.id(), at, &changes)
+            issuance_log::store(store, tenant, at, &changes, &decisions)
         };
         self.change(tenant, &changes, stored)
     }

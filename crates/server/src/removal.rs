@@ -146,6 +146,7 @@ fn in_words(kind: CredentialKind) -> &'static str {
         CredentialKind::RevocationList => "revocation lists",
         CredentialKind::Event => "security events",
         CredentialKind::StatusList => "status lists",
+        CredentialKind::Revocation | CredentialKind::LifeCycle => "decisions on record",
     }
 }
 
@@ -330,6 +331,8 @@ impl Plane {
                 CredentialKind::Authority
                 | CredentialKind::RevocationList
                 | CredentialKind::Event
+                | CredentialKind::Revocation
+                | CredentialKind::LifeCycle
                 | CredentialKind::StatusList => false,
             };
             let is_there = |name: &TrustDomain| intent.subject.trust_domain() == name;

@@ -202,6 +202,8 @@ impl Plane {
             CredentialKind::Authority
             | CredentialKind::RevocationList
             | CredentialKind::StatusList
+            | CredentialKind::Revocation
+            | CredentialKind::LifeCycle
             | CredentialKind::Event => false,
         })?;
         let is_of_them = |intent: &IntentRow| authorities.contains(&&intent.authority);
@@ -244,7 +246,16 @@ impl Plane {
         tenant: &Tenant,
         is_meant: impl Fn(&IntentRow) -> bool,
     ) -> Result<Vec<IntentRow>, Refused> {
-        let now = self.now();
+        self.live_at(tenant, self.now(), is_meant)
+    }
+
+    /// The intents of what had not ended at a time, those of which this holds.
+    pub(crate) fn live_at(
+        &self,
+        tenant: &Tenant,
+        now: Time,
+        is_meant: impl Fn(&IntentRow) -> bool,
+    ) -> Result<Vec<IntentRow>, Refused> {
         let is_cluster = tenant.read(|snapshot| {
             let mut records = snapshot.authorities.values();
             records.any(|record| record.used_for == AuthorityUse::Cluster)

@@ -11,6 +11,7 @@ use avouch_core::id::TrustDomain;
 use avouch_core::reason::Reason;
 use avouch_core::time::Time;
 use avouch_issuer::key_manager::{Kept, NewKey};
+use avouch_issuer::life_cycle::State;
 use avouch_issuer::signer::Signer;
 use avouch_issuer::upstream::{Taking, signing_request};
 use avouch_store::{
@@ -47,7 +48,17 @@ impl Plane {
     ) -> Result<(), Refused> {
         let mut draft = Draft::of(self, tenant, trust_domain.clone());
         let group = Group::Intermediate(used_for);
-        if draft.records.values().any(|record| group.has(record)) {
+        // Services have one from the beginning: theirs is followed by one with these bounds.
+        let is_taken = match used_for {
+            AuthorityUse::Services => {
+                let is_bounded = constrain_ids || !permit_dns.is_empty();
+                !is_bounded || draft.has(group, State::Prepared)
+            }
+            AuthorityUse::People | AuthorityUse::Devices | AuthorityUse::Cluster => {
+                draft.records.values().any(|record| group.has(record))
+            }
+        };
+        if is_taken {
             return Err(Reason::IssueConflict {
                 detail: format!(
                     "{trust_domain} has an intermediate for {} already",

@@ -142,6 +142,7 @@ fn intent(name: &str, round: u64) -> Result<IntentRow, Fault> {
         not_after: Time::from_unix(1),
         recorded: Time::from_unix(0),
         lineage: Vec::new(),
+        decision: None,
     })
 }
 

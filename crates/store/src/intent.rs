@@ -33,6 +33,8 @@ pub struct IntentRow {
     pub recorded: Time,
     /// What it descends from, the first ancestor first, if it is given in exchange.
     pub lineage: Vec<Ancestor>,
+    /// What was decided besides, in JSON: who asked, under which rule, or what became of an authority.
+    pub decision: Option<String>,
 }
 
 impl IntentRow {
@@ -71,10 +73,14 @@ pub enum CredentialKind {
     Event,
     /// A status list of tokens.
     StatusList,
+    /// Nothing: a certificate was taken back.
+    Revocation,
+    /// Nothing: an authority came into another part of its life.
+    LifeCycle,
 }
 
 impl CredentialKind {
-    const ALL: [Self; 8] = [
+    const ALL: [Self; 10] = [
         Self::X509,
         Self::Jwt,
         Self::Wit,
@@ -83,6 +89,8 @@ impl CredentialKind {
         Self::RevocationList,
         Self::Event,
         Self::StatusList,
+        Self::Revocation,
+        Self::LifeCycle,
     ];
 
     /// Reads a name.
@@ -101,6 +109,8 @@ impl CredentialKind {
             Self::RevocationList => "revocation_list",
             Self::Event => "event",
             Self::StatusList => "status_list",
+            Self::Revocation => "revocation",
+            Self::LifeCycle => "life_cycle",
         }
     }
 }

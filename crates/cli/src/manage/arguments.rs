@@ -18,7 +18,9 @@ pub use anchors::{
     AnchorDeleteArguments, AnchorImportArguments, AnchorPutArguments,
     IMPORT_EXAMPLES as ANCHOR_IMPORT_EXAMPLES, PUT_EXAMPLES as ANCHOR_PUT_EXAMPLES,
 };
-pub use authority::{AuthorityCommand, BootstrapTokenArguments, IssuedArguments, SignArguments};
+pub use authority::{
+    AuthorityCommand, BootstrapTokenArguments, IssuedArguments, SignArguments, SignCsrArguments,
+};
 pub use issuers::{DrillCommand, IssuerCommand};
 pub use pins::{
     PinCommand, PinImportArguments, PinMode, PinPutArguments, PinSaid, PinStageArguments,

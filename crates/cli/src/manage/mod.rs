@@ -18,11 +18,13 @@ mod federation;
 mod holder;
 mod issued;
 mod issuers;
+mod log;
 mod nodes;
 mod pins;
 mod rules;
 pub(crate) mod secured;
 mod services;
+mod sign_csr;
 mod signals;
 mod table;
 mod upstream;
@@ -228,6 +230,9 @@ const AUTHORITY: [Column; 12] = [
 /// `authority`.
 pub fn authority(arguments: &AuthorityArguments, common: &Common) -> Result<Exit, Fault> {
     let nothing = json!({});
+    if let AuthorityCommand::Replay { log } = &arguments.command {
+        return log::replay(log, common);
+    }
     let client = Client::open(&arguments.remote)?;
     let at = |what: &str, name: &str, step: &str| -> Result<String, Fault> {
         let name = segment(name)?;
@@ -256,35 +261,31 @@ pub fn authority(arguments: &AuthorityArguments, common: &Common) -> Result<Exit
             client.post(&at("trust-domains", trust_domain, "authorities")?, &new)?
         }
         AuthorityCommand::Csr { trust_domain } => {
-            let answer = client.post(&at("trust-domains", trust_domain, "csr")?, &nothing)?;
-            return upstream::tell_request(common, &answer);
+            let address = at("trust-domains", trust_domain, "csr")?;
+            return upstream::tell_request(common, &client.post(&address, &nothing)?);
         }
         AuthorityCommand::Import {
             trust_domain,
             certificates,
             key,
         } => {
-            let sent = upstream::read(certificates, key.as_deref())?;
-            let answer = client.post(&at("trust-domains", trust_domain, "import")?, &sent)?;
-            let imported = [("AUTHORITY", "authority"), ("WARNING", "warning")];
-            return tell_one(common, &answer, &imported);
+            let address = at("trust-domains", trust_domain, "import")?;
+            return upstream::import(&client, &address, certificates, key.as_deref(), common);
         }
         AuthorityCommand::BootstrapToken(token) => return cluster::token(&client, token, common),
         AuthorityCommand::Sign(sign) => return cluster::sign(&client, sign, common),
         AuthorityCommand::Replace { trust_domain, wait } => {
-            let replaced = at("trust-domains", trust_domain, "replace")?;
-            let answer = client.post(&replaced, &nothing)?;
-            if *wait {
-                upstream::wait(&client, &path(common, "authorities")?, trust_domain)?
-            } else {
-                answer
-            }
+            let address = at("trust-domains", trust_domain, "replace")?;
+            upstream::replace(&client, &address, trust_domain, *wait, common)?
         }
-        AuthorityCommand::Revoke { authority, anyway } => {
-            let how = json!({ "anyway": anyway });
-            client.post(&at("authorities", authority, "revoke")?, &how)?
-        }
+        AuthorityCommand::Revoke { authority, anyway } => client.post(
+            &at("authorities", authority, "revoke")?,
+            &json!({ "anyway": anyway }),
+        )?,
         AuthorityCommand::Issued(asked) => return issued::issued(&client, asked, common),
+        AuthorityCommand::Log => return log::log(&client, common),
+        AuthorityCommand::Replay { log } => return log::replay(log, common),
+        AuthorityCommand::SignCsr(sign) => return sign_csr::sign_csr(&client, sign, common),
         AuthorityCommand::RevokeCertificates {
             serial,
             spiffe_id,

@@ -9,7 +9,8 @@ use serde_json::{Map, Value, json};
 use zeroize::Zeroizing;
 
 use super::client::Client;
-use super::{LONGEST_FILE, list_of, pretty};
+use super::table::Column;
+use super::{LONGEST_FILE, list_of, path, pretty, tell_one};
 use crate::arguments::Common;
 use crate::fault::{Exit, Fault};
 use crate::input::{self, Stop};
@@ -21,8 +22,36 @@ const PAUSE: Duration = Duration::from_millis(250);
 /// The blocks of PEM that an unencrypted private key stands in: PKCS#8, PKCS#1 and RFC 5915.
 const KEYS: [&str; 3] = ["PRIVATE KEY", "RSA PRIVATE KEY", "EC PRIVATE KEY"];
 
+/// `authority import`.
+pub(super) fn import(
+    client: &Client,
+    address: &str,
+    certificates: &Path,
+    key: Option<&Path>,
+    common: &Common,
+) -> Result<Exit, Fault> {
+    const IMPORTED: [Column; 2] = [("AUTHORITY", "authority"), ("WARNING", "warning")];
+    let answer = client.post(address, &read(certificates, key)?)?;
+    tell_one(common, &answer, &IMPORTED)
+}
+
+/// `authority replace`: what is there then, and if it is waited for, once every node holds the new keys.
+pub(super) fn replace(
+    client: &Client,
+    address: &str,
+    trust_domain: &str,
+    wait: bool,
+    common: &Common,
+) -> Result<Value, Fault> {
+    let answer = client.post(address, &json!({}))?;
+    match wait {
+        true => self::wait(client, &path(common, "authorities")?, trust_domain),
+        false => Ok(answer),
+    }
+}
+
 /// What is sent for an import.
-pub(super) fn read(certificates: &Path, key: Option<&Path>) -> Result<Value, Fault> {
+fn read(certificates: &Path, key: Option<&Path>) -> Result<Value, Fault> {
     let text = Zeroizing::new(read_text(certificates)?);
     let mut sent = Map::from_iter([("certificates".to_owned(), json!(text.as_str()))]);
     if let Some(path) = key {
@@ -76,7 +105,7 @@ pub(super) fn tell_request(common: &Common, answer: &Value) -> Result<Exit, Faul
 
 /// Waits until every connected node holds the authorities of a trust domain that sign now, and says
 /// how far it is whenever that changes.
-pub(super) fn wait(client: &Client, path: &str, trust_domain: &str) -> Result<Value, Fault> {
+fn wait(client: &Client, path: &str, trust_domain: &str) -> Result<Value, Fault> {
     let mut told = None;
     loop {
         let answer = client.get(path)?;

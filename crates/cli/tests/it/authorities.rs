@@ -207,3 +207,81 @@ fn check_published(plane: &Plane, authority: &str, serial: &str) {
         "{shown}"
     );
 }
+
+#[test]
+fn a_log_is_replayed_without_a_server_and_shows_whether_it_was_changed() {
+    let plane = Plane::start("authority-log", &[]);
+    assert_eq!(plane.run(&["fetch", "x509"]).code, 0);
+    let id = "spiffe://demo.avouch.test/by-hand";
+    let create = [
+        "entry",
+        "create",
+        "--spiffe-id",
+        id,
+        "--selector",
+        "unix:uid:0",
+        "--tenant",
+        "demo",
+    ];
+    assert_eq!(plane.run(&create).code, 0);
+    let key = avouch_testkit::key::Key::p256("by-hand");
+    let request = avouch_testkit::world::pem("CERTIFICATE REQUEST", &key.signing_request());
+    plane.folder.file("web.csr", request);
+    let sign = [
+        "authority",
+        "sign-csr",
+        "web.csr",
+        "--spiffe-id",
+        id,
+        "--ttl",
+        "900",
+        "--tenant",
+        "demo",
+    ];
+    let signed = plane.run(&sign);
+    assert_eq!(signed.code, 0, "{}", signed.err);
+    assert_eq!(
+        signed.out.matches("BEGIN CERTIFICATE").count(),
+        2,
+        "{}",
+        signed.out
+    );
+    plane.folder.file("web.pem", signed.out.clone());
+    let verified = plane.run(&[
+        "verify",
+        "web.pem",
+        "--server",
+        &plane.http(),
+        "--tenant",
+        "demo",
+    ]);
+    assert_eq!(verified.code, 0, "{}{}", verified.out, verified.err);
+    let other = sign.map(|word| {
+        if word == id {
+            "spiffe://demo.avouch.test/nobody"
+        } else {
+            word
+        }
+    });
+    assert_eq!(plane.run(&other).code, 3);
+
+    // What was decided a moment ago is told when all of that moment is on record.
+    let mut log = String::new();
+    until("both certificates are in the log", || {
+        let ran = plane.run(&["authority", "log", "--tenant", "demo"]);
+        assert_eq!(ran.code, 0, "{}", ran.err);
+        log.clone_from(&ran.out);
+        plane.folder.file("log.jsonl", ran.out);
+        let replay = ["authority", "replay", "log.jsonl", "-o", "json"];
+        let replayed = plane.folder.run(&replay);
+        assert_eq!(replayed.code, 0, "{}{}", replayed.out, replayed.err);
+        assert_eq!(replayed.json()["identical"], true);
+        replayed.json()["living"].as_u64().unwrap() >= 2
+    });
+    // A line that is changed does not fit to the next, and one that is left out at the end is missed.
+    let changed = log.replace("by-hand", "by-hond");
+    plane.folder.file("changed.jsonl", changed);
+    let refused = plane.folder.run(&["authority", "replay", "changed.jsonl"]);
+    assert_eq!(refused.code, 1, "{}", refused.out);
+    assert!(refused.err.contains("does not follow"), "{}", refused.err);
+}

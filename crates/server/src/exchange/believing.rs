@@ -29,6 +29,7 @@ use tokio::sync::oneshot;
 use super::request::{Client, ClientKind, Form, Token};
 use super::{Exchange, Pace, Proven, Shown, nonces, unsettled};
 use crate::fault::{Fault, Refused};
+use crate::issuance_log;
 use crate::issuers::seconds_until;
 use crate::issuing::StoreLog;
 use crate::names::Naming;
@@ -169,6 +170,7 @@ impl UsingLog {
         let mut rows = log.rows(&intents)?;
         for row in &mut rows {
             row.lineage.clone_from(&self.lineage);
+            row.decision = issuance_log::under_rule(&self.naming.rule);
         }
         let told = match self.naming.are_held {
             true => self.use_and_record_later(rows).await,

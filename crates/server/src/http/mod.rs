@@ -41,6 +41,7 @@ use tracing::Instrument;
 use crate::caller::Caller;
 use crate::counters::Answered;
 use crate::fault::Fault;
+use crate::issuance_log;
 use crate::plane::Plane;
 use crate::tenant::Tenant;
 use crate::tls::Shown;
@@ -308,8 +309,13 @@ impl Allowed {
         let answer = match self {
             Self::Beginner(beginner) => return (beginner.begin)(call).map(Worked::But),
             Self::Anyone(run) => run(call),
-            Self::Administrator(run, caller) => run(call, caller),
-            Self::Of(run, tenant) => run(call, tenant),
+            Self::Administrator(run, caller) => {
+                issuance_log::asked_by(Some(caller.id.clone()), || run(call, caller))
+            }
+            Self::Of(run, tenant) => {
+                let who = call.caller()?.id;
+                issuance_log::asked_by(Some(who), || run(call, tenant))
+            }
         };
         answer.map(Worked::Whole)
     }

@@ -420,3 +420,25 @@ fn what_was_issued_is_told_to_its_tenant_alone_and_what_was_taken_back_says_so()
     let one = ask(&format!("serial={serial}")).json();
     assert!(one["issued"][0]["revoked"].is_string(), "{one}");
 }
+
+#[test]
+fn services_are_given_an_intermediate_that_is_bound_to_their_names() {
+    let world = World::new();
+    let token = world.operator();
+    let path = "/v1/tenants/one/trust-domains/one.test/authorities";
+    let bounded = json!({"used_for": "services", "constrain_ids": true});
+    let added = world.send(&token, "POST", path, &bounded);
+    assert_eq!(added.status, 200, "{}", added.body);
+    // Once: the next is waited for.
+    let again = world.send(&token, "POST", path, &bounded);
+    assert_eq!(again.code(), "issue.conflict", "{}", again.body);
+    let one = world.plane.tenant_named("one").unwrap();
+    let prepared = one.read(|snapshot| {
+        let mut records = snapshot.authorities.values();
+        let prepared =
+            records.find(|one| one.role.name() == "intermediate" && one.state.name() == "prepared");
+        prepared.map(|record| record.certificates[0].clone())
+    });
+    let (ids, _) = avouch_issuer::authority::name_bounds(&prepared.unwrap());
+    assert!(ids, "its certificate has a constraint on URIs");
+}

@@ -167,8 +167,11 @@ impl Store for Switched {
         at: Sequence,
         changes: &[Change],
     ) -> Result<(Vec<Used>, Sequence), Fault> {
+        self.cut_if(Cut::BeforeStoring)?;
         let store = self.store()?;
-        store.use_record_and_apply(tenant, uses, intents, at, changes)
+        let stored = store.use_record_and_apply(tenant, uses, intents, at, changes);
+        self.cut_if(Cut::AfterStoring)?;
+        stored
     }
 
     fn use_and_record_later(

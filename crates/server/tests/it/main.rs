@@ -20,6 +20,7 @@ mod introspection;
 mod isolation;
 mod issuers;
 mod keeping;
+mod logging;
 mod managing;
 mod node_calls;
 mod pins;

@@ -4,7 +4,7 @@ use super::session::Session;
 use crate::fault::Fault;
 
 /// One step to each version. A step that was released is never changed.
-const MIGRATIONS: [&str; 7] = [
+const MIGRATIONS: [&str; 8] = [
     "
     CREATE TABLE avouch.tenant (
         id TEXT PRIMARY KEY,
@@ -96,6 +96,10 @@ const MIGRATIONS: [&str; 7] = [
     -- Whether a tenant was removed, and with which number the one began that took its name after.
     ALTER TABLE avouch.tenant ADD COLUMN removed BOOLEAN NOT NULL DEFAULT FALSE;
     ALTER TABLE avouch.tenant ADD COLUMN begins BIGINT NOT NULL DEFAULT 0;
+",
+    "
+    -- What was decided besides, in JSON.
+    ALTER TABLE avouch.intent ADD COLUMN decision TEXT;
 ",
 ];
 

@@ -404,10 +404,10 @@ fn insert_intents(
     }
     session.execute(
         "INSERT INTO intent (tenant, id, kind, authority, entry, subject, content,
-                             not_before, not_after, recorded, lineage, node)
+                             not_before, not_after, recorded, lineage, node, decision)
          SELECT $1, * FROM unnest($2::text[], $3::text[], $4::text[], $5::text[], $6::text[],
                                   $7::bytea[], $8::bigint[], $9::bigint[], $10::bigint[],
-                                  $11::text[], $12::text[])
+                                  $11::text[], $12::text[], $13::text[])
          ON CONFLICT (tenant, id) DO NOTHING",
         &[
             &tenant.as_str(),
@@ -422,6 +422,7 @@ fn insert_intents(
             &column(intents, |intent| intent.recorded.unix()),
             &column(intents, IntentRow::lineage_text),
             &column(intents, |intent| intent.node.as_ref().map(SpiffeId::as_str)),
+            &column(intents, |intent| intent.decision.as_deref()),
         ],
     )
 }
@@ -533,6 +534,7 @@ fn read_intent(row: &SqlRow) -> Result<IntentRow, Fault> {
         not_after: Time::from_unix(row.try_get("not_after")?),
         recorded: Time::from_unix(row.try_get("recorded")?),
         lineage: IntentRow::read_lineage(lineage.as_deref()).ok_or_else(damaged)?,
+        decision: row.try_get("decision")?,
         id: IntentId::parse(&id).ok_or_else(damaged)?,
     })
 }

@@ -113,6 +113,7 @@ fn intent(name: &str) -> IntentRow {
         not_after: Time::from_unix(10),
         recorded: Time::from_unix(0),
         lineage: Vec::new(),
+        decision: None,
     }
 }
 

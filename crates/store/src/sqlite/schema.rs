@@ -8,7 +8,7 @@ use crate::fault::Fault;
 const APPLICATION: i64 = 0x4156_4348;
 
 /// One step to each version. A step that was released is never changed.
-const MIGRATIONS: [&str; 7] = [
+const MIGRATIONS: [&str; 8] = [
     "
     CREATE TABLE tenant (
         id TEXT PRIMARY KEY,
@@ -99,6 +99,10 @@ const MIGRATIONS: [&str; 7] = [
     -- Whether a tenant was removed, and with which number the one began that took its name after.
     ALTER TABLE tenant ADD COLUMN removed INTEGER NOT NULL DEFAULT 0;
     ALTER TABLE tenant ADD COLUMN begins INTEGER NOT NULL DEFAULT 0;
+",
+    "
+    -- What was decided besides, in JSON.
+    ALTER TABLE intent ADD COLUMN decision TEXT;
 ",
 ];
 

@@ -325,8 +325,8 @@ pub(super) fn record_intents(
     }
     let mut insert = connection.prepare_cached(
         "INSERT INTO intent (tenant, id, kind, authority, entry, subject, content,
-                             not_before, not_after, recorded, lineage, node)
-         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12)
+                             not_before, not_after, recorded, lineage, node, decision)
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13)
          ON CONFLICT (tenant, id) DO NOTHING",
     )?;
     for intent in intents {
@@ -343,6 +343,7 @@ pub(super) fn record_intents(
             intent.recorded.unix(),
             intent.lineage_text(),
             intent.node.as_ref().map(SpiffeId::as_str),
+            intent.decision,
         ])?;
         if inserted == 0 && find_intent(connection, tenant, &intent.id)?.as_ref() != Some(intent) {
             return Err(Conflict::IntentTaken(intent.id.clone()).into());
@@ -435,6 +436,7 @@ fn read_intent(row: &SqlRow<'_>) -> Result<IntentRow, Fault> {
         not_after: Time::from_unix(row.get("not_after")?),
         recorded: Time::from_unix(row.get("recorded")?),
         lineage: IntentRow::read_lineage(lineage.as_deref()).ok_or_else(damaged)?,
+        decision: row.get("decision")?,
         id: IntentId::parse(&id).ok_or_else(damaged)?,
     })
 }

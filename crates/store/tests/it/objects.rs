@@ -253,12 +253,14 @@ pub(crate) fn intent(id: &str, recorded: i64) -> IntentRow {
         not_after: Time::from_unix(recorded + 3600),
         recorded: Time::from_unix(recorded),
         lineage: Vec::new(),
+        decision: None,
     }
 }
 
 /// As [`intent`], of what is given in exchange.
 pub(crate) fn descending_intent(id: &str, recorded: i64) -> IntentRow {
     IntentRow {
+        decision: Some(r#"{"rule":"ci"}"#.to_owned()),
         entry: None,
         node: None,
         lineage: vec![Ancestor {

@@ -86,6 +86,17 @@ pub enum AuthorityCommand {
     /// What was issued, for as long as it stays on record
     #[command(after_help = ISSUED_EXAMPLES)]
     Issued(IssuedArguments),
+    /// Every decision to issue something or to take it back, one to a line, each with the digest of the
+    /// line before, and at the end what the server holds to live
+    #[command(after_help = LOG_EXAMPLES)]
+    Log,
+    /// What a log comes to, without a server, and whether that is what the server held
+    #[command(after_help = LOG_EXAMPLES)]
+    Replay {
+        /// What `authority log` wrote (`-` for standard input)
+        #[arg(value_name = "FILE")]
+        log: PathBuf,
+    },
     /// Revoke certificates before their end: that of a serial number, all of an identity, or all that
     /// were given in exchange for something
     #[command(after_help = REVOKE_CERTIFICATES_EXAMPLES)]
@@ -124,7 +135,40 @@ pub enum AuthorityCommand {
     /// Sign a request of a component of a Kubernetes cluster, as its CA
     #[command(after_help = SIGN_EXAMPLES)]
     Sign(SignArguments),
+    /// Sign a certificate for a signing request that someone brings by hand, of a registered identity
+    #[command(after_help = SIGN_CSR_EXAMPLES)]
+    SignCsr(SignCsrArguments),
 }
+
+/// The arguments of `authority sign-csr`.
+#[derive(Args, Debug)]
+pub struct SignCsrArguments {
+    /// A certification request (PEM); only its key is taken. `-` for standard input
+    #[arg(value_name = "FILE")]
+    pub request: PathBuf,
+    /// The identity of a registration entry
+    #[arg(long, value_name = "ID", value_parser = spiffe_id)]
+    pub spiffe_id: SpiffeId,
+    /// How long it is valid; no longer than the entry says
+    #[arg(long, value_name = "SECONDS")]
+    pub ttl: Option<u32>,
+    /// The intermediate that signs, and so what the certificate is for [default: services]
+    #[arg(long = "use", value_name = "services|people|devices|cluster")]
+    pub used_for: Option<String>,
+}
+
+const SIGN_CSR_EXAMPLES: &str = "\
+Examples:
+  openssl req -new -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -keyout web.key -subj / -out web.csr
+  avouch authority sign-csr web.csr --spiffe-id spiffe://demo.avouch.test/web --tenant demo > web.pem
+  avouch authority sign-csr web.csr --spiffe-id spiffe://demo.avouch.test/web --ttl 600 --tenant demo -o json
+
+The identity must be registered: create an entry for it first.";
+
+const LOG_EXAMPLES: &str = "\
+Examples:
+  avouch authority log --tenant demo > log.jsonl
+  avouch authority replay log.jsonl";
 
 /// The arguments of `authority bootstrap-token`.
 #[derive(Args, Debug)]

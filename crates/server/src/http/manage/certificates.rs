@@ -21,6 +21,7 @@ pub(in crate::http) fn issue(call: &Call, tenant: &Arc<Tenant>) -> Result<Answer
     let request = members.required_text("signing_request")?;
     let id = members.required_text("spiffe_id")?;
     let used_for = authorities::used_for(&mut members)?;
+    let ttl = members.count("ttl")?;
     members.finish()?;
     let id = SpiffeId::parse(&id)?;
     // Nothing was attested of who brings a request by hand.
@@ -28,12 +29,14 @@ pub(in crate::http) fn issue(call: &Call, tenant: &Arc<Tenant>) -> Result<Answer
     let granted = Granted::of(&entry, &[], &[])?;
     let request = X509Request {
         public_half: PublicHalf::from_signing_request(&signing_request(&request)?)?,
-        ttl: granted.x509_ttl,
+        ttl: shorter(ttl, granted.x509_ttl),
         dns_names: granted.dns_names,
         id: granted.id,
     };
     call.plane().admit_issuance(tenant)?;
-    let svid = call.plane().sign_x509_for(tenant, used_for, request)?;
+    let svid = call
+        .plane()
+        .sign_x509_for(tenant, used_for, &entry.id, request)?;
     let blocks = svid.chain.iter().map(|der| to_pem("CERTIFICATE", der));
     Ok(Answer::json(&json!({
         "spiffe_id": svid.id.as_str(),
@@ -41,6 +44,14 @@ pub(in crate::http) fn issue(call: &Call, tenant: &Arc<Tenant>) -> Result<Answer
         "expires": svid.not_after.to_string(),
         "certificates": blocks.collect::<String>(),
     })))
+}
+
+/// What is asked for, unless the entry gives less.
+fn shorter(asked: Option<u32>, given: Option<u32>) -> Option<u32> {
+    match (asked, given) {
+        (Some(asked), Some(given)) => Some(asked.min(given)),
+        (asked, given) => asked.or(given),
+    }
 }
 
 /// An entry of this identity that has not ended.

@@ -31,6 +31,7 @@ pub(in crate::http) fn list(call: &Call, tenant: &Arc<Tenant>) -> Result<Answer,
         since: read(call, "since", "is no time", avouch_api::text::time)?,
         after: read(call, "after", "is no `next` of an answer", Place::parse)?,
         limit: entries::limit(call)?,
+        all: false,
     };
     let (found, next) = plane.issued_since(tenant, &asked)?;
     let found: Vec<Value> = found.iter().map(|one| to_json(tenant, one)).collect();
@@ -41,7 +42,7 @@ pub(in crate::http) fn list(call: &Call, tenant: &Arc<Tenant>) -> Result<Answer,
     Ok(Answer::json(&answer))
 }
 
-fn read<T>(
+pub(super) fn read<T>(
     call: &Call,
     name: &'static str,
     wrong: &str,

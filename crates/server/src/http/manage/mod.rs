@@ -13,6 +13,7 @@ pub(super) mod entries;
 pub(super) mod federations;
 pub(super) mod issued;
 pub(super) mod issuers;
+pub(super) mod log;
 pub(super) mod nodes;
 pub(super) mod pins;
 pub(super) mod quotas;

@@ -2,7 +2,9 @@
 
 use super::{Access, Route};
 use crate::access::{Noun, Verb};
-use crate::http::manage::{authorities, certificates, clusters, issued, quotas, removals, tenants};
+use crate::http::manage::{
+    authorities, certificates, clusters, issued, log, quotas, removals, tenants,
+};
 
 pub(super) static ROUTES: &[Route] = &[
     Route::get(
@@ -92,6 +94,20 @@ pub(super) static ROUTES: &[Route] = &[
         "What was issued, for as long as it stays on record, the first first: the one with a `serial`, \
          or all of an identity, for an `entry`, through a `node`, or `since` a time",
     ),
+    Route::get(
+        "/v1/tenants/{tenant}/log",
+        Access::Of(Verb::Read, Noun::Authority, log::list),
+        "IssuanceLog",
+    )
+    .query(&["after", "limit", "since"])
+    .says("Every decision to issue something or to take it back, in order, for as long as it is kept"),
+    Route::get(
+        "/v1/tenants/{tenant}/log/state",
+        Access::Of(Verb::Read, Noun::Authority, log::state),
+        "IssuanceState",
+    )
+    .query(&["at"])
+    .says("The digest of what lives by what the server holds, to compare with what the log comes to"),
     Route::get(
         "/v1/tenants/{tenant}/quota",
         Access::Of(Verb::Read, Noun::Tenant, quotas::show),
