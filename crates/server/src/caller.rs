@@ -17,6 +17,7 @@ use avouch_core::reason::Reason;
 use avouch_core::time::Time;
 use avouch_core::verdict::{Receipt, Verdict};
 use avouch_core::view::View;
+use avouch_store::IntentId;
 use base64ct::{Base64UrlUnpadded, Encoding};
 use serde_json::Value;
 
@@ -33,6 +34,8 @@ pub struct Caller {
     pub tenant: TenantId,
     /// Until when that holds if nothing else changes.
     pub valid_until: Time,
+    /// Under which name what it has shown would be on record: its serial number, or its `jti`.
+    pub credential: Option<IntentId>,
 }
 
 impl Plane {
@@ -136,6 +139,7 @@ impl Plane {
         context: Context,
     ) -> Result<Caller, Refused> {
         let now = self.now();
+        let name = name_on_record(&credential);
         let (view, expected) = match trust_domain {
             Some(name) => (
                 self.view_of(&name, now)?,
@@ -164,6 +168,7 @@ impl Plane {
                     id: SpiffeId::parse(identity.name())?,
                     tenant: identity.tenant().clone(),
                     valid_until: identity.valid_until(),
+                    credential: name,
                 })
             }
             Verdict::Reject(refusal) => Err(refusal.reason().clone().into()),
@@ -216,6 +221,23 @@ fn view_of_domain(tenant: &Tenant, trust_domain: &TrustDomain, now: Time) -> Res
 fn empty_view(tenant: &TenantId) -> View {
     let epoch = Digest::of(b"");
     View::new(tenant.clone(), Vec::new(), Vec::new(), Vec::new(), epoch)
+}
+
+fn name_on_record(credential: &Credential) -> Option<IntentId> {
+    match credential {
+        Credential::X509(chain) => {
+            let leaf = Certificate::parse(chain.first()?).ok()?;
+            IntentId::parse(&serial_text(&leaf))
+        }
+        Credential::Jwt(token) => IntentId::parse(claims_of(token)?.get("jti")?.as_str()?),
+        _ => None,
+    }
+}
+
+/// A serial number as it is on record.
+pub(crate) fn serial_text(certificate: &Certificate) -> String {
+    let digits = certificate.serial().iter();
+    digits.map(|byte| format!("{byte:02x}")).collect()
 }
 
 /// The trust domain that a token claims its subject is in; nothing is believed of it here.

@@ -290,6 +290,18 @@ impl Plane {
             return Err(malformed("expires", "it lies in the past"));
         }
         let there = snapshot.entries.get(&id);
+        // What was given for what it asked for before was not given for what it asks for now.
+        let asks_since = there.and_then(|there| {
+            let is_same = there.spiffe_id == spiffe_id
+                && there.parent == parent
+                && *there.selectors == *selectors
+                && there.extras.node_selectors == node_selectors;
+            if is_same {
+                there.extras.asks_since
+            } else {
+                Some(now)
+            }
+        });
         Ok(Entry {
             created: there.map_or(now, |there| there.created),
             id,
@@ -306,6 +318,7 @@ impl Plane {
                 owner: draft.owner,
                 purpose: draft.purpose,
                 expires: draft.expires,
+                asks_since,
             }),
         })
     }

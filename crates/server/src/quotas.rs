@@ -144,8 +144,11 @@ impl Plane {
         // entries count now, also if they are away.
         for below in self.with_all_below(tenant.id()) {
             if below.id() != tenant.id() {
-                let own = below.read(|snapshot| snapshot.quota.clone());
-                self.apply(&below, &[stored(own.unwrap_or_default())])?;
+                // Only as it is now: whoever changes it meanwhile is not undone.
+                self.settle(&below, || {
+                    let own = below.read(|snapshot| snapshot.quota.clone());
+                    Ok(((), vec![stored(own.unwrap_or_default())]))
+                })?;
             }
         }
         Ok(())

@@ -34,7 +34,34 @@ struct Entry<V> {
     until: Time,
 }
 
+impl<K, V> Default for OfTenant<K, V> {
+    fn default() -> Self {
+        Self {
+            all: BTreeMap::new(),
+            ends: BTreeSet::new(),
+            bytes: 0,
+        }
+    }
+}
+
 impl<K: Ord + Clone, V> OfTenant<K, V> {
+    /// Puts something in the place of what had its name, and makes room for it.
+    fn put(&mut self, room: Room, name: K, entry: Entry<V>, now: Time) {
+        self.remove(&name);
+        if now < entry.until && entry.bytes <= room.bytes {
+            self.bytes += entry.bytes;
+            self.ends.insert((entry.until, name.clone()));
+            self.all.insert(name.clone(), entry);
+        }
+        while let Some((end, first)) = self.first(&name) {
+            let is_full = self.all.len() > room.entries || self.bytes > room.bytes;
+            if now < end && !is_full {
+                break;
+            }
+            self.remove(&first);
+        }
+    }
+
     fn remove(&mut self, name: &K) {
         if let Some(entry) = self.all.remove(name) {
             self.bytes = self.bytes.saturating_sub(entry.bytes);
@@ -67,36 +94,39 @@ impl<K: Ord + Clone, V> Remembered<K, V> {
         now: Time,
     ) {
         let (value, bytes) = kept;
+        let entry = Entry {
+            value: Arc::new(value),
+            bytes,
+            until,
+        };
         let mut of = self.lock();
-        let held = of.entry(tenant.clone()).or_insert_with(|| OfTenant {
-            all: BTreeMap::new(),
-            ends: BTreeSet::new(),
-            bytes: 0,
-        });
-        held.remove(&name);
-        if now < until && bytes <= self.room.bytes {
-            let value = Arc::new(value);
-            held.bytes += bytes;
-            held.ends.insert((until, name.clone()));
-            held.all.insert(
-                name.clone(),
-                Entry {
-                    value,
-                    bytes,
-                    until,
-                },
-            );
-        }
-        while let Some((end, first)) = held.first(&name) {
-            let is_full = held.all.len() > self.room.entries || held.bytes > self.room.bytes;
-            if now < end && !is_full {
-                break;
-            }
-            held.remove(&first);
-        }
+        let held = of.entry(tenant.clone()).or_default();
+        held.put(self.room, name, entry, now);
         if held.all.is_empty() {
             of.remove(tenant);
         }
+    }
+
+    /// What has this name, which is kept until a later end from now on; a new one, which takes no bytes,
+    /// if there is none.
+    pub(crate) fn held(&self, tenant: &TenantId, name: K, until: Time, now: Time) -> Arc<V>
+    where
+        V: Default,
+    {
+        let mut of = self.lock();
+        let held = of.entry(tenant.clone()).or_default();
+        let there = held.all.get(&name).filter(|there| now < there.until);
+        let (value, bytes) = there.map_or_else(
+            || (Arc::default(), 0),
+            |there| (Arc::clone(&there.value), there.bytes),
+        );
+        let entry = Entry {
+            value: Arc::clone(&value),
+            bytes,
+            until,
+        };
+        held.put(self.room, name, entry, now);
+        value
     }
 
     /// Forgets all that is kept of a tenant.
@@ -193,5 +223,36 @@ mod tests {
         // What has ended already is not kept, and takes the old one with it.
         kept.keep(&one, 2, ("fourth", 1), at(12), at(12));
         assert!(kept.all(&one).is_empty());
+    }
+
+    #[test]
+    fn what_is_held_is_one_thing_until_nobody_has_asked_for_it_for_long() {
+        let kept: Remembered<u32, Mutex<u32>> = Remembered::within(Room {
+            entries: 3,
+            bytes: 0,
+        });
+        let (one, two) = (tenant("one"), tenant("two"));
+        let count = |tenant: &TenantId, name: u32, now: i64| {
+            let held = kept.held(tenant, name, at(now + 60), at(now));
+            let mut count = held.lock().unwrap();
+            *count += 1;
+            *count
+        };
+        assert_eq!([count(&one, 1, 0), count(&one, 1, 50)], [1, 2]);
+        // Its end has moved with its use.
+        assert_eq!([count(&one, 1, 100), count(&one, 1, 160)], [3, 1]);
+        // A flood of another tenant takes nothing of it, and its own flood what was used least lately.
+        for name in 0..1_000 {
+            count(&two, name, 161);
+        }
+        assert_eq!(count(&one, 1, 170), 2);
+        for (name, now) in [(2, 171), (3, 172), (4, 173)] {
+            count(&one, name, now);
+        }
+        assert_eq!(count(&one, 4, 174), 2);
+        assert_eq!(kept.all(&one).len(), 3);
+        // What is over makes room by itself.
+        count(&one, 9, 1_000);
+        assert_eq!(kept.all(&one).len(), 1);
     }
 }

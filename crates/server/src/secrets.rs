@@ -10,11 +10,18 @@ use std::sync::Arc;
 use avouch_core::id::Digest;
 use avouch_core::reason::Reason;
 use avouch_core::time::Time;
-use avouch_store::{Change, Object, SignalKind, Snapshot, TallyId, TallyRecord, Upstream};
+use avouch_store::keyring::{Sealed, SecretOf};
+use avouch_store::{
+    AnchorRecord, AttestorRecord, AuthorityRecord, Change, EgressRecord, IssuerRecord,
+    JoinTokenRecord, Object, RuleRecord, SignalKind, SignalRecord, Snapshot, TallyId, TallyRecord,
+    Upstream,
+};
 use serde_json::{Map, Value, json};
+use zeroize::Zeroizing;
 
-use crate::egress::uses;
+use crate::egress::uses::Uses;
 use crate::fault::{Fault, Refused};
+use crate::issuers::{CLIENT_SECRET, REVIEWER_TOKEN};
 use crate::plane::Plane;
 use crate::tallies::day_of;
 use crate::tenant::Tenant;
@@ -57,11 +64,13 @@ struct Secret {
 }
 
 impl Secret {
-    fn of(kind: &'static str, name: &str, told_by: &[u8], fix: String) -> Self {
+    /// `told_by` may be the secret itself: whoever guesses it cannot try that on the digest.
+    fn of(tenant: &Tenant, kind: &'static str, name: &str, told_by: &[u8], fix: String) -> Self {
+        let tag = tenant.keys.sealing().tag("static credential", told_by);
         Self {
             kind,
             name: name.to_owned(),
-            digest: Digest::of_list([b"static credential".as_slice(), told_by]).short(),
+            digest: Digest::of(&tag).short(),
             owner: None,
             since: None,
             expires: None,
@@ -130,7 +139,7 @@ impl Plane {
     /// What failed on our side.
     pub(crate) fn secrets(&self, tenant: &Arc<Tenant>) -> Result<Value, Refused> {
         let now = self.now();
-        let seen = tenant.read(seen);
+        let seen = seen(tenant);
         let secrets = self.inventory(tenant)?;
         let mut rows: Vec<Value> = secrets
             .iter()
@@ -165,11 +174,11 @@ impl Plane {
     /// What failed on our side.
     pub(crate) fn note_secrets(&self, tenant: &Arc<Tenant>) -> Result<(), Refused> {
         for _ in 0..MOST_TRIES {
-            let (at, before) = tenant.read(|snapshot| (snapshot.sequence, seen(snapshot)));
-            if tenant.tallies.is_noted(at) {
+            let (at, now) = (tenant.read(|snapshot| snapshot.sequence), self.now());
+            if tenant.tallies.is_noted(at, now) {
                 return Ok(());
             }
-            let now = self.now();
+            let before = seen(tenant);
             // What says itself since when it is there needs no note.
             let secrets = self.inventory(tenant)?.into_iter();
             let silent = secrets.filter(|one| one.since.is_none());
@@ -181,7 +190,7 @@ impl Plane {
                 })
                 .collect();
             if after == before {
-                tenant.tallies.note(at);
+                tenant.tallies.note(at, now);
                 return Ok(());
             }
             let id = TallyId::parse(RECORD);
@@ -193,7 +202,10 @@ impl Plane {
             let document = json!({ SEEN: seen }).to_string();
             let put = Change::Put(Object::Tally(TallyRecord { id, document }));
             match self.apply_at(tenant, at, &[put]) {
-                Ok(_) => return Ok(()),
+                Ok(_) => {
+                    tenant.tallies.note(at, now);
+                    return Ok(());
+                }
                 Err(Refused::Reason(reason)) if matches!(*reason, Reason::IssueConflict { .. }) => {
                 }
                 Err(failed) => return Err(failed),
@@ -205,110 +217,180 @@ impl Plane {
 
     fn inventory(&self, tenant: &Arc<Tenant>) -> Result<Vec<Secret>, Refused> {
         let now = self.now();
-        let mut all = tenant.read(|snapshot| {
-            let mut all = anchors(snapshot);
-            all.extend(issuers(snapshot));
-            all.extend(rules(snapshot));
-            all.extend(join_tokens(snapshot, now));
-            all.extend(tokens_of_ours(snapshot));
-            all.extend(roots(snapshot));
-            all
-        });
+        let kept = tenant.read(Kept::of);
+        let from = rules_by_anchor(&kept.rules);
+        let mut all = anchors(tenant, &kept.anchors, &from);
+        all.extend(issuers(tenant, &kept.issuers, &from));
+        all.extend(rules(tenant, &kept.rules));
+        all.extend(join_tokens(tenant, &kept.join_tokens, now));
+        all.extend(tokens_of_ours(tenant, &kept));
+        all.extend(roots(tenant, &kept.roots));
         let of_keys = tenant.tallies.days(tenant, "api_key", now);
         for one in all.iter_mut().filter(|one| one.kind == "API key") {
             let mut days = of_keys.iter().rev();
             let last = days.find(|(_, names)| names.contains_key(&one.name));
             one.last_used = last.map(|(day, _)| day.clone());
         }
-        all.extend(self.keys_of_others(tenant)?);
+        all.extend(self.keys_of_others(tenant, &kept.egresses)?);
         Ok(all)
     }
 
     /// Keys of APIs of others, and secrets of their webhooks.
-    fn keys_of_others(&self, tenant: &Arc<Tenant>) -> Result<Vec<Secret>, Refused> {
-        let records: Vec<_> = tenant.read(|snapshot| snapshot.egresses.values().cloned().collect());
+    fn keys_of_others(
+        &self,
+        tenant: &Arc<Tenant>,
+        records: &[EgressRecord],
+    ) -> Result<Vec<Secret>, Refused> {
         let mut all = Vec::new();
-        let now = self.now();
+        if records.is_empty() {
+            return Ok(all);
+        }
+        let uses = Uses::of(tenant, self.now());
         for record in records {
             let name = record.id.as_str();
-            let mut used_by: Vec<String> = uses::of(tenant, name, now)
-                .iter()
-                .filter_map(|row| row.get("workload")?.as_str().map(str::to_owned))
+            let used_by: Vec<String> = uses
+                .workloads(name)
+                .into_iter()
+                .map(str::to_owned)
                 .collect();
-            used_by.sort();
-            used_by.dedup();
-            let last_used = uses::last_day(tenant, name, now);
-            for digest in self.keys_of_egress(tenant, &record)? {
+            for digest in self.keys_of_egress(tenant, record)? {
                 let fix = format!(
                     "Make a new key at the API, `avouch egress rotate {name} --key-file FILE`, end the old one there, `avouch egress promote {name}`."
                 );
                 all.push(Secret {
-                    last_used: last_used.clone(),
+                    last_used: uses.last_day(name).map(str::to_owned),
                     used_by: used_by.clone(),
-                    ..Secret::of("egress key", name, digest.as_bytes(), fix)
+                    ..Secret::of(tenant, "egress key", name, digest.as_bytes(), fix)
                 });
             }
-            for digest in self.webhook_secrets_of_egress(tenant, &record)? {
+            for digest in self.webhook_secrets_of_egress(tenant, record)? {
                 let fix = format!(
                     "Roll the secret at the API, `avouch egress put {name} -f FILE --webhook-secret-file OLD --webhook-secret-file NEW`, and later with the new one alone."
                 );
-                all.push(Secret::of("webhook secret", name, digest.as_bytes(), fix));
+                let told_by = digest.as_bytes();
+                all.push(Secret::of(tenant, "webhook secret", name, told_by, fix));
             }
         }
         Ok(all)
     }
 }
 
+/// What is looked at, as it was at one moment: nobody waits for the tenant while it is read.
+struct Kept {
+    anchors: Vec<AnchorRecord>,
+    issuers: Vec<IssuerRecord>,
+    rules: Vec<RuleRecord>,
+    join_tokens: Vec<JoinTokenRecord>,
+    attestors: Vec<AttestorRecord>,
+    signals: Vec<SignalRecord>,
+    egresses: Vec<EgressRecord>,
+    /// Authorities below a foreign root whose keys are stored here.
+    roots: Vec<AuthorityRecord>,
+}
+
+impl Kept {
+    fn of(snapshot: &Snapshot) -> Self {
+        let foreign = |authority: &&AuthorityRecord| {
+            let domain = snapshot.trust_domains.get(&authority.trust_domain);
+            domain.is_some_and(|domain| domain.upstream != Upstream::Own)
+                && authority.private_key.is_some()
+                && authority.certificates.len() > 1
+        };
+        let signals = [SignalKind::Signal, SignalKind::Receiver].into_iter();
+        let signals = signals.flat_map(|kind| snapshot.signals_of(kind));
+        let roots = snapshot.authorities.values().filter(foreign);
+        Self {
+            anchors: snapshot.anchors.values().cloned().collect(),
+            issuers: snapshot.issuers.values().cloned().collect(),
+            rules: snapshot.rules.values().cloned().collect(),
+            join_tokens: snapshot.join_tokens.values().cloned().collect(),
+            attestors: snapshot.attestors.values().cloned().collect(),
+            signals: signals.cloned().collect(),
+            egresses: snapshot.egresses.values().cloned().collect(),
+            roots: roots.cloned().collect(),
+        }
+    }
+}
+
+/// By what a secret is told that is under seal: by itself, since a seal is another each time. What does
+/// not open any more is told by its seal.
+fn opened(tenant: &Tenant, owner: SecretOf<'_>, sealed: &Sealed) -> Zeroizing<Vec<u8>> {
+    let secret = tenant.keys.sealing().open(owner, sealed);
+    secret.unwrap_or_else(|_| Zeroizing::new(sealed.to_text().into_bytes()))
+}
+
 /// Keys whose holders are believed for what they are, and issuers whose keys were given by hand.
-fn anchors(snapshot: &Snapshot) -> Vec<Secret> {
+fn anchors(tenant: &Tenant, anchors: &[AnchorRecord], from: &RulesByAnchor) -> Vec<Secret> {
     let mut all = Vec::new();
-    for record in snapshot.anchors.values() {
+    for record in anchors {
         let document = object(&record.document);
         let name = record.id.as_str();
         let found = if let Some(key) = document.get("api_key") {
             let fix = format!(
                 "Have its holder bring what its platform vouches for (`avouch issuer put`, `avouch rule put` with `from.anchor`), then `avouch anchor delete {name}`; until then give it an `expires`."
             );
-            Secret::of("API key", name, key.to_string().as_bytes(), fix)
+            Secret::of(tenant, "API key", name, key.to_string().as_bytes(), fix)
         } else if let (Some(_), Some(keys)) = (document.get("issuer"), document.get("jwks")) {
             let fix = format!(
                 "Follow what the issuer publishes (`avouch issuer put {name}` without `jwks`), then `avouch anchor delete {name}`."
             );
-            Secret::of("uploaded key set", name, keys.to_string().as_bytes(), fix)
+            Secret::of(
+                tenant,
+                "uploaded key set",
+                name,
+                keys.to_string().as_bytes(),
+                fix,
+            )
         } else {
             continue;
         };
         all.push(Secret {
-            used_by: rules_from(snapshot, name),
+            used_by: from.get(name).cloned().unwrap_or_default(),
             ..stewarded(found, &document)
         });
     }
     all
 }
 
-fn issuers(snapshot: &Snapshot) -> Vec<Secret> {
+fn issuers(tenant: &Tenant, issuers: &[IssuerRecord], from: &RulesByAnchor) -> Vec<Secret> {
     let mut all = Vec::new();
-    for record in snapshot.issuers.values() {
+    for record in issuers {
         let document = object(&record.document);
         let name = record.id.as_str();
         if let Some(keys) = document.get("jwks") {
             let fix = format!(
                 "Put the issuer {name} without `jwks`, so that what it publishes is followed and replaced keys end (`avouch issuer put {name}`)."
             );
-            let found = Secret::of("uploaded key set", name, keys.to_string().as_bytes(), fix);
+            let found = Secret::of(
+                tenant,
+                "uploaded key set",
+                name,
+                keys.to_string().as_bytes(),
+                fix,
+            );
             all.push(Secret {
-                used_by: rules_from(snapshot, name),
+                used_by: from.get(name).cloned().unwrap_or_default(),
                 ..stewarded(found, &document)
             });
         }
-        let sealed = document
-            .get("introspection")
-            .and_then(|part| part.get("client_secret_sealed"));
-        if let Some(sealed) = sealed.and_then(Value::as_str) {
+        let sealed = |part: &str, member: &str| {
+            Sealed::from_text(document.get(part)?.get(member)?.as_str()?)
+        };
+        if let Some(sealed) = sealed("introspection", CLIENT_SECRET) {
             let fix = format!(
                 "Have the issuer take a JWT-SVID or a certificate of this server instead, or roll the secret there and `avouch issuer put {name}` with the new one."
             );
-            let found = Secret::of("introspection client secret", name, sealed.as_bytes(), fix);
+            let told_by = opened(tenant, SecretOf::Introspection(&record.id), &sealed);
+            let kind = "introspection client secret";
+            let found = Secret::of(tenant, kind, name, &told_by, fix);
+            all.push(stewarded(found, &document));
+        }
+        if let Some(sealed) = sealed("review", REVIEWER_TOKEN) {
+            let fix = format!(
+                "Give {name} a token of the cluster that ends within days (`kubectl create token`), and put it again in time (`avouch issuer put {name}`)."
+            );
+            let told_by = opened(tenant, SecretOf::Review(&record.id), &sealed);
+            let found = Secret::of(tenant, "reviewer token", name, &told_by, fix);
             all.push(stewarded(found, &document));
         }
     }
@@ -316,16 +398,16 @@ fn issuers(snapshot: &Snapshot) -> Vec<Secret> {
 }
 
 /// Exceptions for bearers, and keys of clients that were given by hand.
-fn rules(snapshot: &Snapshot) -> Vec<Secret> {
+fn rules(tenant: &Tenant, rules: &[RuleRecord]) -> Vec<Secret> {
     let mut all = Vec::new();
-    for record in snapshot.rules.values() {
+    for record in rules {
         let document = object(&record.document);
         let name = record.id.as_str();
         if let Some(bearer) = document.get("bearer") {
             let fix = format!(
                 "Have the clients of {name} prove a key (DPoP, or mutual TLS), then put the rule without `bearer`."
             );
-            let found = Secret::of("bearer exception", name, b"", fix);
+            let found = Secret::of(tenant, "bearer exception", name, b"", fix);
             all.push(Secret {
                 since: Some(record.created),
                 expires: time(bearer.get("expires")),
@@ -345,7 +427,7 @@ fn rules(snapshot: &Snapshot) -> Vec<Secret> {
             let fix = format!(
                 "Give the client {client} an identity of its own (`avouch entry create`) and admit it in {name} by `from.trust_domain`, without `jwks`."
             );
-            let found = Secret::of("client key", name, keys.to_string().as_bytes(), fix);
+            let found = Secret::of(tenant, "client key", name, keys.to_string().as_bytes(), fix);
             all.push(Secret {
                 used_by: vec![client],
                 ..stewarded(found, &document)
@@ -356,9 +438,10 @@ fn rules(snapshot: &Snapshot) -> Vec<Secret> {
 }
 
 /// Join tokens that somebody may still use.
-fn join_tokens(snapshot: &Snapshot, now: Time) -> Vec<Secret> {
-    let tokens = snapshot.join_tokens.values();
-    let open = tokens.filter(|token| token.used.is_none() && token.expires > now);
+fn join_tokens(tenant: &Tenant, tokens: &[JoinTokenRecord], now: Time) -> Vec<Secret> {
+    let open = tokens
+        .iter()
+        .filter(|token| token.used.is_none() && token.expires > now);
     open.map(|token| {
         let fix = "Let nodes join by what their platform attests (`avouch node attestor put`) instead of a token that lives so long.";
         let id = token.id.as_str();
@@ -366,81 +449,71 @@ fn join_tokens(snapshot: &Snapshot, now: Time) -> Vec<Secret> {
             since: Some(token.created),
             expires: Some(token.expires),
             used_by: vec![token.node.to_string()],
-            ..Secret::of("join token", token.node.as_str(), id.as_bytes(), fix.to_owned())
+            ..Secret::of(tenant, "join token", token.node.as_str(), id.as_bytes(), fix.to_owned())
         }
     })
     .collect()
 }
 
 /// Tokens by which this server shows elsewhere who it is.
-fn tokens_of_ours(snapshot: &Snapshot) -> Vec<Secret> {
-    let attestors = snapshot.attestors.values().filter_map(|record| {
+fn tokens_of_ours(tenant: &Tenant, kept: &Kept) -> Vec<Secret> {
+    let attestors = kept.attestors.iter().filter_map(|record| {
         let name = record.id.as_str();
         let fix = format!(
             "Attest {name} by the key set of the cluster (`jwks` in the place of `review`), which needs no token; or put it anew with a fresh one (`avouch node attestor put`)."
         );
-        let sealed = record.secret.as_ref()?;
-        let found = Secret::of("TokenReview token", name, sealed.to_text().as_bytes(), fix);
+        let owner = SecretOf::Attestor(&record.id);
+        let told_by = opened(tenant, owner, record.secret.as_ref()?);
+        let found = Secret::of(tenant, "TokenReview token", name, &told_by, fix);
         Some(stewarded(found, &object(&record.document)))
     });
-    let signals = snapshot.signals.iter().filter_map(|(key, record)| {
-        let kind = match key.kind {
+    let signals = kept.signals.iter().filter_map(|record| {
+        let kind = match record.key.kind {
             SignalKind::Signal => "token of a signal",
             SignalKind::Receiver => "token of a receiver",
             _ => return None,
         };
-        let name = key.id.as_str();
+        let name = record.key.id.as_str();
         let fix = format!("Have a new token given there, and put {name} again with it.");
-        let found = Secret::of(
-            kind,
-            name,
-            record.secret.as_ref()?.to_text().as_bytes(),
-            fix,
-        );
+        let owner = SecretOf::Signal(&record.key.id);
+        let told_by = opened(tenant, owner, record.secret.as_ref()?);
+        let found = Secret::of(tenant, kind, name, &told_by, fix);
         Some(stewarded(found, &object(&record.document)))
     });
     attestors.chain(signals).collect()
 }
 
 /// Roots of the tenant's own whose private key is stored here, and not in a token.
-fn roots(snapshot: &Snapshot) -> Vec<Secret> {
-    let imported = snapshot.trust_domains.values();
-    let imported = imported.filter(|domain| domain.upstream != Upstream::Own);
-    let mut all = Vec::new();
-    for domain in imported {
-        let authorities = snapshot.authorities.values();
-        let held = authorities.filter(|one| one.trust_domain == domain.name);
-        for authority in held.filter(|one| one.private_key.is_some() && one.certificates.len() > 1)
-        {
-            let fix = format!(
-                "Replace it: `avouch authority replace` for {}, with a new certificate from above, or have its key made in a token (`avouch server run --keys pkcs11:…`).",
-                domain.name
-            );
-            all.push(Secret {
-                since: Some(authority.not_before),
-                expires: Some(authority.not_after),
-                ..Secret::of(
-                    "key below a foreign root",
-                    domain.name.as_str(),
-                    &authority.public_key,
-                    fix,
-                )
-            });
+fn roots(tenant: &Tenant, authorities: &[AuthorityRecord]) -> Vec<Secret> {
+    let secrets = authorities.iter().map(|authority| {
+        let domain = authority.trust_domain.as_str();
+        let fix = format!(
+            "Replace it: `avouch authority replace` for {domain}, with a new certificate from above, or have its key made in a token (`avouch server run --keys pkcs11:…`)."
+        );
+        let kind = "key below a foreign root";
+        Secret {
+            since: Some(authority.not_before),
+            expires: Some(authority.not_after),
+            ..Secret::of(tenant, kind, domain, &authority.public_key, fix)
+        }
+    });
+    secrets.collect()
+}
+
+/// The rules that admit from an anchor, by its name.
+type RulesByAnchor = BTreeMap<String, Vec<String>>;
+
+fn rules_by_anchor(rules: &[RuleRecord]) -> RulesByAnchor {
+    let mut all = RulesByAnchor::new();
+    for record in rules {
+        let document = object(&record.document);
+        let anchor = document.get("from").and_then(|from| from.get("anchor"));
+        if let Some(anchor) = anchor.and_then(Value::as_str) {
+            let names = all.entry(anchor.to_owned()).or_default();
+            names.push(format!("rule {}", record.id.as_str()));
         }
     }
     all
-}
-
-/// The rules that admit from an anchor of this name.
-fn rules_from(snapshot: &Snapshot, anchor: &str) -> Vec<String> {
-    let rules = snapshot.rules.values();
-    let from = rules.filter(|record| {
-        let document = object(&record.document);
-        let named = document.get("from").and_then(|from| from.get("anchor"));
-        named.and_then(Value::as_str) == Some(anchor)
-    });
-    from.map(|record| format!("rule {}", record.id.as_str()))
-        .collect()
 }
 
 /// With what its document says of who answers for it.
@@ -453,8 +526,10 @@ fn stewarded(secret: Secret, document: &Map<String, Value>) -> Secret {
     }
 }
 
-fn seen(snapshot: &Snapshot) -> BTreeMap<String, Time> {
-    let Some(record) = TallyId::parse(RECORD).and_then(|id| snapshot.tallies.get(&id)) else {
+fn seen(tenant: &Tenant) -> BTreeMap<String, Time> {
+    let id = TallyId::parse(RECORD);
+    let record = id.and_then(|id| tenant.read(|snapshot| snapshot.tallies.get(&id).cloned()));
+    let Some(record) = record else {
         return BTreeMap::new();
     };
     let document = object(&record.document);

@@ -6,7 +6,6 @@
 //! then is lost when a server is killed, and told so.
 
 use std::collections::BTreeMap;
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use avouch_core::anchor::{Anchor, AnchorKind};
@@ -31,6 +30,9 @@ const DAY: i64 = 86_400;
 /// How often a tally is added anew because something else has changed meanwhile.
 const MOST_TRIES: usize = 16;
 
+/// How often static credentials are looked at where something changes all the time, in seconds.
+const LOOK_EVERY: i64 = 600;
+
 /// The most names of one kind that are counted in a day, beside those of anchors, of which there are
 /// only so many; what is over that is counted as one.
 const MOST_NAMES: usize = 2_000;
@@ -42,8 +44,8 @@ const OTHERS: &str = "(others) done (others)";
 #[derive(Debug, Default)]
 pub(crate) struct Tallies {
     counts: Mutex<BTreeMap<&'static str, BTreeMap<String, u64>>>,
-    /// Up to which change of the tenant its static credentials are noted; 0 for none.
-    noted: AtomicU64,
+    /// When its static credentials were looked at last, and as they were after which change.
+    noted: Mutex<Option<(Sequence, Time)>>,
 }
 
 impl Tallies {
@@ -75,13 +77,16 @@ impl Tallies {
         *of_kind.entry(name).or_default() += 1;
     }
 
-    /// Whether the static credentials of the tenant are noted as they were after a change.
-    pub(crate) fn is_noted(&self, at: Sequence) -> bool {
-        self.noted.load(Ordering::Relaxed) == at.number()
+    /// Whether the static credentials of the tenant are noted as they were after a change, or were so
+    /// lately that another look says little: what is counted moves the number each minute.
+    pub(crate) fn is_noted(&self, at: Sequence, now: Time) -> bool {
+        let noted = *self.noted.lock().unwrap_or_else(PoisonError::into_inner);
+        noted.is_some_and(|(last, when)| last == at || (0..LOOK_EVERY).contains(&now.since(when)))
     }
 
-    pub(crate) fn note(&self, at: Sequence) {
-        self.noted.store(at.number(), Ordering::Relaxed);
+    pub(crate) fn note(&self, at: Sequence, now: Time) {
+        let mut noted = self.noted.lock().unwrap_or_else(PoisonError::into_inner);
+        *noted = Some((at, now));
     }
 
     /// What was counted of a kind by day, with what is not stored yet.
@@ -92,19 +97,16 @@ impl Tallies {
         today: Time,
     ) -> BTreeMap<String, BTreeMap<String, u64>> {
         let mut days: BTreeMap<String, BTreeMap<String, u64>> = BTreeMap::new();
-        tenant.read(|snapshot| {
-            let records = snapshot.tallies.values();
-            for record in records.filter(|record| is_day(record.id.as_str())) {
-                let document = read(&record.document);
-                let Some(names) = document.get(kind).and_then(Value::as_object) else {
-                    continue;
-                };
-                let counts = names
-                    .iter()
-                    .map(|(name, count)| (name.clone(), count.as_u64().unwrap_or_default()));
-                days.insert(record.id.as_str().to_owned(), counts.collect());
-            }
-        });
+        for record in stored_days(tenant) {
+            let document = read(&record.document);
+            let Some(names) = document.get(kind).and_then(Value::as_object) else {
+                continue;
+            };
+            let counts = names
+                .iter()
+                .map(|(name, count)| (name.clone(), count.as_u64().unwrap_or_default()));
+            days.insert(record.id.as_str().to_owned(), counts.collect());
+        }
         let counts = self.counts.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(names) = counts.get(kind) {
             let today = days.entry(day_of(today)).or_default();
@@ -165,20 +167,17 @@ impl Plane {
         let oldest = day_of(self.now().plus(-(DAYS - 1) * DAY));
         let mut by_voucher = BTreeMap::new();
         let mut since = None;
-        tenant.read(|snapshot| {
-            let days = snapshot.tallies.values();
-            let days = days.filter(|record| is_day(record.id.as_str()));
-            for record in days.filter(|record| record.id.as_str() >= oldest.as_str()) {
-                since.get_or_insert_with(|| record.id.as_str().to_owned());
-                let document = read(&record.document).into_iter();
-                for (kind, names) in document.filter(|(kind, _)| is_of_vouchers(kind)) {
-                    for (name, count) in names.as_object().into_iter().flatten() {
-                        let key = (kind.clone(), name.clone());
-                        *by_voucher.entry(key).or_default() += count.as_u64().unwrap_or_default();
-                    }
+        let days = stored_days(tenant).into_iter();
+        for record in days.filter(|record| record.id.as_str() >= oldest.as_str()) {
+            since.get_or_insert_with(|| record.id.as_str().to_owned());
+            let document = read(&record.document).into_iter();
+            for (kind, names) in document.filter(|(kind, _)| is_of_vouchers(kind)) {
+                for (name, count) in names.as_object().into_iter().flatten() {
+                    let key = (kind.clone(), name.clone());
+                    *by_voucher.entry(key).or_default() += count.as_u64().unwrap_or_default();
                 }
             }
-        });
+        }
         tenant.tallies.add_to(&mut by_voucher);
         if since.is_none() && !by_voucher.is_empty() {
             since = Some(day_of(self.now()));
@@ -194,16 +193,20 @@ impl Plane {
     /// keeps no other's from being stored.
     pub fn store_tallies(&self) -> Result<(), Refused> {
         let mut done = Ok(());
-        for tenant in self.all_tenants() {
-            if let Err(failed) = self.note_secrets(&tenant) {
-                done = Err(failed);
-            }
+        let tenants = self.all_tenants();
+        for tenant in &tenants {
             let taken = tenant.tallies.take();
             if taken.is_empty() {
                 continue;
             }
-            if let Err(failed) = self.add_tally(&tenant, &taken) {
+            if let Err(failed) = self.add_tally(tenant, &taken) {
                 tenant.tallies.put_back(taken);
+                done = Err(failed);
+            }
+        }
+        // It takes longer, and nobody's counts wait for it.
+        for tenant in &tenants {
+            if let Err(failed) = self.note_secrets(tenant) {
                 done = Err(failed);
             }
         }
@@ -254,6 +257,15 @@ impl Plane {
     }
 }
 
+/// The days as they are stored, the first first: nobody waits for the tenant while they are read.
+fn stored_days(tenant: &Tenant) -> Vec<TallyRecord> {
+    tenant.read(|snapshot| {
+        let records = snapshot.tallies.values();
+        let days = records.filter(|record| is_day(record.id.as_str()));
+        days.cloned().collect()
+    })
+}
+
 /// Whether what is counted under a kind are acceptances.
 fn is_of_vouchers(kind: &str) -> bool {
     kind != uses::KIND
@@ -283,4 +295,23 @@ fn read(document: &str) -> Map<String, Value> {
 /// The name of a day: `2026-11-29`. Names of days are in the order of the days.
 pub(crate) fn day_of(time: Time) -> String {
     time.to_string().chars().take(10).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn static_credentials_are_looked_at_when_something_has_changed_and_not_each_minute() {
+        let at = Time::from_unix;
+        let tallies = Tallies::default();
+        let [one, two] = [1, 2].map(Sequence::of);
+        assert!(!tallies.is_noted(one, at(0)));
+        tallies.note(one, at(0));
+        assert!(tallies.is_noted(one, at(100_000)));
+        assert!(tallies.is_noted(two, at(LOOK_EVERY - 1)));
+        assert!(!tallies.is_noted(two, at(LOOK_EVERY)));
+        // A clock that was set back keeps nobody from looking.
+        assert!(!tallies.is_noted(two, at(-1)));
+    }
 }

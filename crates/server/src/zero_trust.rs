@@ -62,6 +62,8 @@ struct Seen {
     /// The rules and the issuers of the tenant by name.
     rules: Vec<(String, Map<String, Value>)>,
     issuers: Vec<(String, Map<String, Value>)>,
+    /// Anchors for whom others sign in: issuers, providers of SAML and federations.
+    anchors: Vec<(String, Map<String, Value>)>,
     egresses: Vec<(String, Map<String, Value>)>,
     signals: BTreeSet<String>,
     /// Roots that sign, and where their keys are.
@@ -95,6 +97,7 @@ impl Seen {
                     .values()
                     .map(|one| (one.id.as_str(), &one.document)),
             ),
+            anchors: anchors_of_logins(snapshot),
             egresses: documents(
                 snapshot
                     .egresses
@@ -107,6 +110,18 @@ impl Seen {
                 .collect(),
             nodes,
         }
+    }
+
+    /// Who vouches for others that come in, as they are called here.
+    fn vouchers(&self) -> impl Iterator<Item = (String, &str, &Map<String, Value>)> {
+        let issuers = self.issuers.iter();
+        let issuers = issuers.map(|(name, one)| (format!("issuer {name}"), name.as_str(), one));
+        let anchors = self.anchors.iter();
+        issuers.chain(anchors.map(|(name, one)| (format!("anchor {name}"), name.as_str(), one)))
+    }
+
+    fn follows_nobody(&self) -> bool {
+        self.issuers.is_empty() && self.anchors.is_empty()
     }
 
     fn entries_that(&self, is_one: impl Fn(&Entry) -> bool) -> Vec<String> {
@@ -289,37 +304,35 @@ fn authorization(seen: &Seen) -> Line {
         .iter()
         .filter(|(_, rule)| rule.contains_key("unpinned"));
     let mut open: Vec<String> = open.map(|(name, _)| format!("rule {name}")).collect();
-    let issuers = seen
-        .issuers
-        .iter()
-        .filter(|(_, issuer)| issuer.contains_key("unpinned"));
-    open.extend(issuers.map(|(name, _)| format!("issuer {name}")));
+    // An issuer says `override` where an anchor says `unpinned`.
+    let vouchers = seen.vouchers().filter(|(_, _, document)| {
+        document.contains_key("unpinned") || document.contains_key("override")
+    });
+    open.extend(vouchers.map(|(title, _, _)| title));
     let rules = seen.rules.len() + seen.egresses.len();
     Line {
         id: "authorization-per-identity",
         asks: "Each service may do what a policy names for its identity, and no policy admits whoever comes.",
-        answer: match rules + seen.issuers.len() {
+        answer: match rules + seen.issuers.len() + seen.anchors.len() {
             0 => Answer::NotKnown("there are no rules, egresses or issuers here; what services let each other do is theirs".to_owned()),
-            _ => unless(open, "every rule names whom it admits", "some admit whoever their issuer vouches for (`unpinned`)"),
+            _ => unless(open, "every rule names whom it admits", "some admit whoever their issuer vouches for (`unpinned`, `override`)"),
         },
-        fix: "avouch rule put NAME with `from.facts` that name the subject for good, and without `unpinned`",
+        fix: "avouch rule put NAME with `from.facts` that name the subject for good, and without `unpinned`; avouch issuer put NAME without `override`",
     }
 }
 
 fn user_authentication(seen: &Seen) -> Line {
     let unsure = seen.rules.iter().filter(|(_, rule)| {
         let from = rule.get("from").and_then(|from| from.get("anchor"));
-        let is_of_issuer = seen
-            .issuers
-            .iter()
-            .any(|(name, _)| from.and_then(Value::as_str) == Some(name));
+        let from = from.and_then(Value::as_str);
+        let is_of_issuer = seen.vouchers().any(|(_, name, _)| from == Some(name));
         is_of_issuer && !rule.contains_key("assurance")
     });
     let unsure: Vec<String> = unsure.map(|(name, _)| format!("rule {name}")).collect();
     Line {
         id: "user-authentication",
         asks: "Where people or their pipelines come in by an issuer, it is said how surely they must have signed in.",
-        answer: match seen.issuers.is_empty() {
+        answer: match seen.follows_nobody() {
             true => Answer::NotKnown("no issuer is followed here".to_owned()),
             false => unless(
                 unsure,
@@ -332,18 +345,15 @@ fn user_authentication(seen: &Seen) -> Line {
 }
 
 fn monitoring(seen: &Seen) -> Line {
-    let silent = seen.issuers.iter().filter(|(_, issuer)| {
-        let issuer = issuer
-            .get("issuer")
-            .and_then(Value::as_str)
-            .unwrap_or_default();
+    let silent = seen.vouchers().filter(|(_, _, document)| {
+        let issuer = called(document).unwrap_or_default();
         !seen.signals.contains(issuer)
     });
-    let silent: Vec<String> = silent.map(|(name, _)| format!("issuer {name}")).collect();
+    let silent: Vec<String> = silent.map(|(title, _, _)| title).collect();
     Line {
         id: "continuous-evaluation",
         asks: "What was granted ends when its ground is gone: issuers tell of ended sessions and accounts.",
-        answer: match seen.issuers.is_empty() {
+        answer: match seen.follows_nobody() {
             true => Answer::NotKnown("no issuer is followed here".to_owned()),
             false => unless(
                 silent,
@@ -427,6 +437,22 @@ fn review(seen: &Seen) -> Line {
     }
 }
 
+/// The anchors for whom others sign in.
+fn anchors_of_logins(snapshot: &Snapshot) -> Vec<(String, Map<String, Value>)> {
+    const KINDS: [&str; 3] = ["issuer", "openid_federation", "saml"];
+    let anchors = snapshot.anchors.values();
+    let mut anchors = documents(anchors.map(|one| (one.id.as_str(), &one.document)));
+    anchors.retain(|(_, document)| KINDS.iter().any(|kind| document.contains_key(*kind)));
+    anchors
+}
+
+/// How an issuer or a provider is called in the events that it sends.
+fn called(document: &Map<String, Value>) -> Option<&str> {
+    let entity = |kind: &str| document.get(kind)?.get("entity_id");
+    let name = document.get("issuer").or_else(|| entity("saml"));
+    name.or_else(|| entity("openid_federation"))?.as_str()
+}
+
 fn documents<'a>(
     all: impl Iterator<Item = (&'a str, &'a String)>,
 ) -> Vec<(String, Map<String, Value>)> {
@@ -454,6 +480,7 @@ mod tests {
             entries: Vec::new(),
             rules: Vec::new(),
             issuers: Vec::new(),
+            anchors: Vec::new(),
             egresses: Vec::new(),
             signals: BTreeSet::new(),
             roots: Vec::new(),

@@ -447,6 +447,8 @@ pub struct EntryExtras {
     pub purpose: Option<String>,
     /// Until when.
     pub expires: Option<Time>,
+    /// Since when it asks for what it asks for; since it was made if nothing is said.
+    pub asks_since: Option<Time>,
 }
 
 impl EntryExtras {
@@ -461,6 +463,7 @@ impl EntryExtras {
         owner: None,
         purpose: None,
         expires: None,
+        asks_since: None,
     };
 }
 

@@ -1,11 +1,14 @@
-//! What is known of a workload beside its name: what its registration entries say and ask for.
+//! What is known of a workload beside its name: how what it shows was had, and what the registration
+//! entry says by which it was.
 
-use avouch_core::exchange::Rules;
-use avouch_core::id::SpiffeId;
+use std::sync::Arc;
+
 use avouch_core::policy::facts::{Facts, SUBJECT};
-use avouch_core::reason::Reason;
-use avouch_store::Selector;
+use avouch_store::{CredentialKind, Entry, IntentRow, Selector};
 
+use crate::caller::Caller;
+use crate::fault::Refused;
+use crate::plane::Plane;
 use crate::tenant::Tenant;
 
 /// The facts that rules may speak of, beside the subject.
@@ -21,14 +24,14 @@ pub(super) const NAMES: &[&str] = &[
 #[derive(Debug)]
 pub(super) struct Known {
     pub(super) facts: Facts,
-    /// What was attested of it, by whichever entry it has its identity.
+    /// What was attested of it when it got what it shows.
     pub(super) attested: Vec<Selector>,
 }
 
 impl Known {
-    /// Several entries may give one identity, and an exchange rule may: what is not true of all of
-    /// them is not known of whoever has it.
-    pub(super) fn of(tenant: &Tenant, rules: &Rules, id: &SpiffeId) -> Result<Self, Reason> {
+    /// A name alone says nothing of how it was come by: what is shown must be on record.
+    pub(super) fn of(plane: &Plane, tenant: &Tenant, caller: &Caller) -> Result<Self, Refused> {
+        let id = &caller.id;
         let mut facts = Facts::default();
         facts.insert(SUBJECT.to_owned(), id.to_string())?;
         facts.insert("spiffe.path".to_owned(), id.path().to_owned())?;
@@ -40,37 +43,50 @@ impl Known {
             facts,
             attested: Vec::new(),
         };
-        if rules.usable.iter().any(|rule| rule.could_give(id)) {
-            return Ok(known);
-        }
-        let entries = tenant.read(|snapshot| {
-            let entries = snapshot.entries.values();
-            let gives = entries.filter(|entry| entry.spiffe_id.admits(id));
-            gives.cloned().collect::<Vec<_>>()
-        });
-        let Some(first) = entries.first() else {
+        let Some(entry) = attested_for(plane, tenant, caller)? else {
             return Ok(known);
         };
-        let same = |of: &dyn Fn(usize) -> Option<String>| {
-            let one = of(0)?;
-            (1..entries.len())
-                .all(|index| of(index).as_ref() == Some(&one))
-                .then_some(one)
-        };
-        let said = |which: fn(&avouch_store::Entry) -> Option<String>| {
-            same(&|index| entries.get(index).and_then(|entry| which(entry)))
-        };
-        for (name, value) in [
-            ("entry.id", said(|entry| Some(entry.id.to_string()))),
-            ("entry.owner", said(|entry| entry.extras.owner.clone())),
-            ("entry.purpose", said(|entry| entry.extras.purpose.clone())),
-        ] {
+        let said = [
+            ("entry.id", Some(entry.id.to_string())),
+            ("entry.owner", entry.extras.owner.clone()),
+            ("entry.purpose", entry.extras.purpose.clone()),
+        ];
+        for (name, value) in said {
             if let Some(value) = value {
                 known.facts.insert(name.to_owned(), value)?;
             }
         }
-        let by_all = |one: &&Selector| entries.iter().all(|entry| entry.selectors.contains(one));
-        known.attested = first.selectors.iter().filter(by_all).cloned().collect();
+        known.attested = entry.selectors.to_vec();
         Ok(known)
     }
+}
+
+/// The entry whose selectors were attested of whoever got this credential, if it was had so: through a
+/// node, for an entry that asks for the same still, and in exchange for nothing.
+fn attested_for(
+    plane: &Plane,
+    tenant: &Tenant,
+    caller: &Caller,
+) -> Result<Option<Arc<Entry>>, Refused> {
+    let Some(name) = &caller.credential else {
+        return Ok(None);
+    };
+    let Some(intent) = plane.store.intent(tenant.id(), name)? else {
+        return Ok(None);
+    };
+    if !is_of_a_workload(&intent, caller) {
+        return Ok(None);
+    }
+    let entry = intent.entry.as_ref();
+    let entry = entry.and_then(|id| tenant.read(|snapshot| snapshot.entries.get(id).cloned()));
+    Ok(entry.filter(|entry| {
+        let since = entry.extras.asks_since.unwrap_or(entry.created);
+        intent.recorded >= since && entry.spiffe_id.admits(&caller.id)
+    }))
+}
+
+/// A number may be another's, too: what is on record must be for this identity.
+fn is_of_a_workload(intent: &IntentRow, caller: &Caller) -> bool {
+    let is_svid = matches!(intent.kind, CredentialKind::X509 | CredentialKind::Jwt);
+    is_svid && intent.subject == caller.id && intent.node.is_some() && intent.lineage.is_empty()
 }

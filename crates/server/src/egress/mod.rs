@@ -22,6 +22,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use avouch_core::id::{SpiffeId, TenantId};
 use avouch_core::reason::Reason;
+use avouch_core::time::Time;
 use avouch_store::{Change, EgressId, EgressRecord, Key, Object};
 use serde_json::Value;
 use zeroize::Zeroizing;
@@ -30,6 +31,7 @@ use crate::fault::{Fault, Refused};
 use crate::fetch::{Fetcher, Permitted};
 use crate::plane::Plane;
 use crate::quotas::Rate;
+use crate::remembered::{Remembered, Room};
 use crate::tenant::Tenant;
 
 use document::Egress;
@@ -44,16 +46,22 @@ const LONGEST: usize = 256 << 10;
 /// The most secrets of webhooks: one, and what comes before and after it.
 const MOST_SECRETS: usize = 3;
 
-/// How many identities are counted at once.
-const MOST_COUNTED: usize = 20_000;
+/// How many identities of one tenant are counted at once.
+const COUNTED: Room = Room {
+    entries: 20_000,
+    bytes: 0,
+};
+
+/// For how many seconds a count says something: then a bound per minute is whole again.
+const COUNTED_FOR: i64 = 60;
 
 /// Who is counted for what: by the number of a rule.
-type Counted = (TenantId, EgressId, usize, SpiffeId);
+type Counted = (EgressId, usize, SpiffeId);
 
 /// What is known of APIs of others, and how often each identity has used them.
 pub(crate) struct Egresses {
     read: Mutex<BTreeMap<(TenantId, EgressId), Known>>,
-    counted: Mutex<BTreeMap<Counted, Arc<Rate>>>,
+    counted: Remembered<Counted, Rate>,
     places: Places,
     fetcher: Fetcher,
 }
@@ -71,14 +79,13 @@ impl Egresses {
     pub(crate) fn forget_tenant(&self, tenant: &TenantId) {
         let mut read = self.read.lock().unwrap_or_else(PoisonError::into_inner);
         read.retain(|(of, _), _| of != tenant);
-        let mut counted = self.counted.lock().unwrap_or_else(PoisonError::into_inner);
-        counted.retain(|(of, _, _, _), _| of != tenant);
+        self.counted.forget_tenant(tenant);
     }
 
     pub(crate) fn calling(permitted: Permitted) -> Self {
         Self {
             read: Mutex::default(),
-            counted: Mutex::default(),
+            counted: Remembered::within(COUNTED),
             places: Places::default(),
             fetcher: Fetcher::for_workloads(permitted),
         }
@@ -116,20 +123,9 @@ impl Egresses {
     }
 
     /// How often an identity may use a rule, and has.
-    fn rate(&self, place: Counted) -> Arc<Rate> {
-        let mut counted = self.counted.lock().unwrap_or_else(PoisonError::into_inner);
-        if counted.len() >= MOST_COUNTED && !counted.contains_key(&place) {
-            // At the cost of the same tenant, if it has any: nobody else's count begins anew.
-            let own = counted
-                .keys()
-                .find(|(tenant, ..)| *tenant == place.0)
-                .cloned();
-            match own {
-                Some(own) => counted.remove(&own).map(drop),
-                None => counted.pop_first().map(drop),
-            };
-        }
-        Arc::clone(counted.entry(place).or_default())
+    fn rate(&self, tenant: &TenantId, counted: Counted, now: Time) -> Arc<Rate> {
+        let until = now.plus(COUNTED_FOR);
+        self.counted.held(tenant, counted, until, now)
     }
 }
 
@@ -252,7 +248,7 @@ impl Plane {
         tenant: &Arc<Tenant>,
         record: &EgressRecord,
     ) -> Result<Vec<String>, Fault> {
-        Ok(self.egresses.known(tenant, record)?.keys.digests())
+        Ok(self.egresses.known(tenant, record)?.keys.digests(tenant))
     }
 
     /// The digests of the secrets of its webhooks.
@@ -267,7 +263,7 @@ impl Plane {
     ) -> Result<Vec<String>, Fault> {
         let known = self.egresses.known(tenant, record)?;
         let secrets = known.keys.webhook().iter();
-        Ok(secrets.map(|secret| keys::digest(secret)).collect())
+        Ok(secrets.map(|secret| keys::digest(tenant, secret)).collect())
     }
 }
 

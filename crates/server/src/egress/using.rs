@@ -3,7 +3,6 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use avouch_core::exchange::Rules;
 use avouch_core::exchange::dpop::Proved;
 use avouch_core::id::{Digest, SpiffeId};
 use avouch_core::reason::Reason;
@@ -111,7 +110,6 @@ pub(crate) fn begin(
     caller: &Caller,
     asked: Asked,
     decision: String,
-    rules: impl Fn() -> Result<Arc<Rules>, Refused>,
 ) -> Result<Use, Refused> {
     if caller.tenant != *tenant.id() {
         return Err(Reason::IssueObjectUnknown {
@@ -122,7 +120,7 @@ pub(crate) fn begin(
     }
     let record = find(tenant, &asked.egress)?;
     let known = plane.egresses.known(tenant, &record)?;
-    let place = admit(plane, tenant, caller, &known, &asked, rules);
+    let place = admit(plane, tenant, caller, &known, &asked);
     let place = place.inspect_err(|_| {
         uses::count(tenant, record.id.as_str(), &caller.id, Outcome::Denied);
     })?;
@@ -145,7 +143,6 @@ fn admit(
     caller: &Caller,
     known: &Known,
     asked: &Asked,
-    rules: impl Fn() -> Result<Arc<Rules>, Refused>,
 ) -> Result<Place, Refused> {
     let (egress, id) = (&known.egress, &known.record.id);
     if plain_path(&asked.path).is_none() {
@@ -154,7 +151,7 @@ fn admit(
         }
         .into());
     }
-    let look_up = || Ok(facts::Known::of(tenant, rules()?.as_ref(), &caller.id)?);
+    let look_up = || facts::Known::of(plane, tenant, caller);
     let permitted = egress.permits(&caller.id, asked.method, &asked.path, look_up)?;
     let permitted = permitted.ok_or_else(|| Reason::IssueEgressNotPermitted {
         subject: caller.id.to_string(),
@@ -171,13 +168,9 @@ fn admit(
         Shown::Proof(proved) => use_up(plane, tenant, proved)?,
     }
     if let Some(most) = permitted.per_minute {
-        let counted = (
-            tenant.id().clone(),
-            id.clone(),
-            permitted.rule,
-            caller.id.clone(),
-        );
-        let (granted, seconds) = plane.egresses.rate(counted).take(most, 1, plane.now());
+        let (counted, now) = ((id.clone(), permitted.rule, caller.id.clone()), plane.now());
+        let rate = plane.egresses.rate(tenant.id(), counted, now);
+        let (granted, seconds) = rate.take(most, 1, now);
         if granted == 0 {
             return Err(Reason::IssueEgressRate { most, seconds }.into());
         }
@@ -308,7 +301,7 @@ impl Use {
         tracing::info!(
             decision = self.decision, tenant = %self.tenant.id(), egress = self.asked.egress,
             subject = %self.id, method = self.asked.method, path = self.asked.path,
-            key = digest(key), status = answer.status(), "an API of others was used"
+            key = digest(&self.tenant, key), status = answer.status(), "an API of others was used"
         );
         let headers = passed_back(&answer);
         let leaks = headers

@@ -2,6 +2,7 @@
 
 use std::sync::{Arc, OnceLock};
 
+use crate::caller::serial_text;
 use avouch_api::text;
 use avouch_core::anchor::{Anchor, AnchorKind, Constraints, Stewardship};
 use avouch_core::credential::Credential;
@@ -342,10 +343,8 @@ impl Exchange<'_> {
     /// What the tenant has on record of what a certificate descends from, if it was given in exchange.
     /// A serial number of someone else's that is one of ours, too, adds ancestors and takes none away.
     fn on_record(&self, leaf: &[u8]) -> Result<Vec<Ancestor>, Refused> {
-        let serial = Certificate::parse(leaf).ok().and_then(|leaf| {
-            let digits = leaf.serial().iter().map(|byte| format!("{byte:02x}"));
-            IntentId::parse(&digits.collect::<String>())
-        });
+        let serial = Certificate::parse(leaf).ok();
+        let serial = serial.and_then(|leaf| IntentId::parse(&serial_text(&leaf)));
         let Some(serial) = serial else {
             return Ok(Vec::new());
         };

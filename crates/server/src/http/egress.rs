@@ -1,7 +1,5 @@
 //! APIs of others, used with a key that nobody here is shown.
 
-use std::sync::Arc;
-
 use serde_json::json;
 
 use super::answer::Answer;
@@ -26,15 +24,7 @@ pub(super) fn begin(call: &Call) -> Result<Rest, Stop> {
     };
     let decision = call.id.clone();
     let name = tenant.id().to_string();
-    let rules = || Ok(Arc::clone(&call.http.views.known(call, &tenant)?.rules));
-    let begun = begin_use(
-        call.plane(),
-        &tenant,
-        &caller,
-        asked,
-        decision.clone(),
-        rules,
-    );
+    let begun = begin_use(call.plane(), &tenant, &caller, asked, decision.clone());
     let begun = begun.inspect_err(|refused| note(&decision, &name, &caller.id, refused))?;
     // It has a place of its own, apart from those of other requests.
     Ok(Rest::elsewhere(async move {

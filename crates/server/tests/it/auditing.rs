@@ -3,8 +3,10 @@
 use std::collections::BTreeSet;
 
 use avouch_server::Settings;
+use avouch_testkit::key::Key;
 use serde_json::{Value, json};
 
+use crate::exchange::public;
 use crate::http::Answer;
 use crate::world::World;
 
@@ -186,6 +188,95 @@ fn since_when_a_secret_is_there_is_noted_once_and_what_is_replaced_begins_anew()
     });
     assert!(stored.contains("egress key payments"), "{stored}");
     assert!(!stored.contains("rk_live"), "{stored}");
+}
+
+#[test]
+fn what_is_under_seal_is_told_by_itself_and_nobody_can_try_what_they_guess() {
+    let scene = Scene::new();
+    let payments = |secret: &str| {
+        json!({
+            "url": "https://api.test", "key": "rk_live_secret_of_payments",
+            "rules": [{"ids": ["spiffe://one.test/billing"], "methods": ["GET"], "paths": ["/"]}],
+            "webhook": {"scheme": "github", "ids": ["spiffe://one.test/billing"]},
+            "webhook_secrets": [secret],
+        })
+    };
+    let cluster = |token: &str| {
+        json!({
+            "issuer": "https://cluster.test", "audiences": ["x"],
+            "review": {"server": "https://cluster.test:6443", "token": token},
+            "override": {"reason": "a test", "expires": "2100-01-01T00:00:00Z"},
+        })
+    };
+    let put = |token: &str| {
+        scene.send("PUT", "egress/payments", &payments("whsec_live_secret"));
+        scene.send("PUT", "issuers/cluster", &cluster(token));
+        let secrets = scene.secrets();
+        let digest = |kind: &str| {
+            let one = secrets.iter().find(|one| one["kind"] == kind);
+            one.unwrap_or_else(|| panic!("{kind}: {secrets:?}"))["digest"].clone()
+        };
+        ["reviewer token", "webhook secret", "egress key"].map(digest)
+    };
+    let first = put("a token of the reviewer");
+    assert_eq!(put("a token of the reviewer"), first, "the same secrets");
+    assert_ne!(put("another token")[0], first[0]);
+    let told = scene.get("egress/payments");
+    let other = "/v1/tenants/two/egress/payments";
+    let mut document = payments("whsec_live_secret");
+    document["rules"][0]["ids"] = json!(["spiffe://two.test/billing"]);
+    document["webhook"]["ids"] = json!(["spiffe://two.test/billing"]);
+    let other = scene.world.send(&scene.operator, "PUT", other, &document);
+    assert_eq!(other.status, 200, "{}", other.body);
+    // Each tenant has a key for it: equal secrets of two tells nobody that they are.
+    for member in ["keys", "webhook_secrets"] {
+        assert_ne!(told[member], other.json()[member], "{member}");
+    }
+}
+
+#[test]
+fn the_checklist_sees_that_whoever_comes_is_admitted() {
+    let scene = Scene::new();
+    let lines = [
+        "authorization-per-identity",
+        "user-authentication",
+        "continuous-evaluation",
+    ];
+    for line in lines {
+        assert_eq!(scene.line(line).0, "not_known", "{line}");
+    }
+    let ends = json!({"reason": "a test", "expires": "2100-01-01T00:00:00Z"});
+    let keys = json!({"keys": [public(&Key::p256("ci"))]});
+    scene.send(
+        "PUT",
+        "issuers/ci",
+        &json!({
+            "issuer": "https://ci.test", "audiences": ["x"], "jwks": keys, "override": ends,
+        }),
+    );
+    scene.send(
+        "PUT",
+        "anchors/old",
+        &json!({
+            "issuer": "https://old.test", "audiences": ["x"], "jwks": keys, "unpinned": ends,
+        }),
+    );
+    scene.send(
+        "PUT",
+        "rules/people",
+        &json!({
+            "from": {"anchor": "old", "facts": {"subject": "anna"}},
+            "gives": {"spiffe_id": "spiffe://one.test/anna", "kinds": ["jwt-svid"], "audiences": ["x"]},
+            "owner": "ops", "reason": "a test",
+        }),
+    );
+    let both = json!(["issuer ci", "anchor old"]);
+    for (line, by) in lines
+        .into_iter()
+        .zip([both.clone(), json!(["rule people"]), both])
+    {
+        assert_eq!(scene.line(line), ("not_met".to_owned(), by), "{line}");
+    }
 }
 
 #[test]

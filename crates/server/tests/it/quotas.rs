@@ -1,5 +1,7 @@
 //! Quotas: what one tenant has and does takes nothing from another.
 
+use std::sync::atomic::{AtomicBool, Ordering};
+
 use avouch_core::id::{SpiffeId, TrustDomain};
 use avouch_server::access::Role;
 use avouch_server::issuing::{Wanted, WantedToken};
@@ -289,4 +291,32 @@ fn a_tenant_below_gives_identities_to_the_workloads_that_it_may_and_to_no_others
         .unwrap();
     let refused = world.send(&token, "PUT", path, &json!({}));
     assert_eq!(refused.code(), "issue.not_permitted", "{}", refused.body);
+}
+
+#[test]
+fn who_bounds_the_tenants_below_undoes_nothing_that_is_said_of_them_meanwhile() {
+    let world = World::new();
+    let is_over = AtomicBool::new(false);
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            for number in 1..=40 {
+                let workloads = json!([format!("unix:uid:{number}")]);
+                let answer = put(&world, "top", &json!({ "workloads": workloads }));
+                assert_eq!(answer.status, 200, "{}", answer.body);
+            }
+            is_over.store(true, Ordering::Relaxed);
+        });
+        let path = "/v1/tenants/one/quota";
+        let mut last = Value::Null;
+        for number in (1..).take_while(|_| !is_over.load(Ordering::Relaxed)) {
+            let said = world.call(&world.operator(), "GET", path, None).json();
+            assert_eq!(said["entries"], last);
+            let answer = put(&world, "one", &json!({ "entries": number }));
+            // It may have come in between so often that it is told so.
+            match answer.status {
+                200 => last = number.into(),
+                _ => assert_eq!(answer.status, 409, "{}", answer.body),
+            }
+        }
+    });
 }

@@ -123,11 +123,16 @@ impl World {
     /// key that is derived from the ID.
     pub(crate) fn svid(&self, id: &str) -> Identity {
         self.token(id);
+        self.svid_of(id.rsplit('/').next().unwrap(), id)
+    }
+
+    /// The X.509-SVID that an entry gives now, of a workload of this ID.
+    pub(crate) fn svid_of(&self, entry: &str, id: &str) -> Identity {
         let key = Key::ed25519(id);
         let name = id.split('/').nth(2).unwrap();
         let owner = self.plane.owner_of(&TrustDomain::parse(name).unwrap());
         let wanted = Wanted {
-            entry: id.rsplit('/').next().unwrap().to_owned(),
+            entry: entry.to_owned(),
             public_key: key.public_key_info(),
             facts: Vec::new(),
         };

@@ -34,6 +34,8 @@ pub(super) struct StoredEntry {
     created: i64,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     expires: Option<i64>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    asks_since: Option<i64>,
 }
 
 impl StoredEntry {
@@ -61,6 +63,7 @@ impl StoredEntry {
             purpose: extras.purpose.clone(),
             created: entry.created.unix(),
             expires: extras.expires.map(Time::unix),
+            asks_since: extras.asks_since.map(Time::unix),
         }
     }
 
@@ -87,6 +90,7 @@ impl StoredEntry {
             owner: stored.owner,
             purpose: stored.purpose,
             expires: stored.expires.map(Time::from_unix),
+            asks_since: stored.asks_since.map(Time::from_unix),
         };
         Some(Entry {
             id,

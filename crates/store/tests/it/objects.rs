@@ -118,6 +118,7 @@ pub(crate) fn full_entry(id: &str, spiffe_id: &str) -> Entry {
             owner: Some("team \u{1f511}".to_owned()),
             purpose: Some("'; DROP TABLE object; --".to_owned()),
             expires: Some(Time::from_unix(i64::MAX)),
+            asks_since: Some(Time::from_unix(7)),
         }),
     }
 }

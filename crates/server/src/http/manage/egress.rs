@@ -7,7 +7,8 @@ use avouch_store::EgressRecord;
 use serde_json::{Value, json};
 use zeroize::Zeroizing;
 
-use crate::egress::{self, Given, uses};
+use crate::egress::uses::Uses;
+use crate::egress::{self, Given};
 use crate::http::answer::Answer;
 use crate::http::call::{Call, Stop};
 use crate::tenant::Tenant;
@@ -15,17 +16,21 @@ use crate::tenant::Tenant;
 pub(in crate::http) fn list(call: &Call, tenant: &Arc<Tenant>) -> Result<Answer, Stop> {
     let records: Vec<EgressRecord> =
         tenant.read(|snapshot| snapshot.egresses.values().cloned().collect());
-    let records = records.iter().map(|record| to_json(call, tenant, record));
+    let uses = Uses::of(tenant, call.plane().now());
+    let records = records
+        .iter()
+        .map(|record| to_json(call, tenant, &uses, record));
     let records = records.collect::<Result<Vec<Value>, Stop>>()?;
     Ok(Answer::json(&json!({ "egress": records })))
 }
 
 pub(in crate::http) fn show(call: &Call, tenant: &Arc<Tenant>) -> Result<Answer, Stop> {
     let record = egress::find(tenant, call.name("egress"))?;
-    let mut shown = to_json(call, tenant, &record)?;
+    let uses = Uses::of(tenant, call.plane().now());
+    let mut shown = to_json(call, tenant, &uses, &record)?;
     if let Some(members) = shown.as_object_mut() {
-        let uses = uses::of(tenant, record.id.as_str(), call.plane().now());
-        members.insert("uses".to_owned(), Value::Array(uses));
+        let rows = uses.rows(record.id.as_str());
+        members.insert("uses".to_owned(), Value::Array(rows));
     }
     Ok(Answer::json(&shown))
 }
@@ -48,7 +53,7 @@ pub(in crate::http) fn put(call: &Call, tenant: &Arc<Tenant>) -> Result<Answer, 
     let document = Value::Object(members.rest());
     let name = call.name("egress");
     let record = call.plane().put_egress(tenant, name, &document, given)?;
-    Ok(Answer::json(&to_json(call, tenant, &record)?))
+    Ok(Answer::json(&changed(call, tenant, &record)?))
 }
 
 pub(in crate::http) fn rotate(call: &Call, tenant: &Arc<Tenant>) -> Result<Answer, Stop> {
@@ -59,12 +64,12 @@ pub(in crate::http) fn rotate(call: &Call, tenant: &Arc<Tenant>) -> Result<Answe
     members.finish()?;
     let plane = call.plane();
     let record = plane.rotate_egress(tenant, call.name("egress"), key, is_forced)?;
-    Ok(Answer::json(&to_json(call, tenant, &record)?))
+    Ok(Answer::json(&changed(call, tenant, &record)?))
 }
 
 pub(in crate::http) fn promote(call: &Call, tenant: &Arc<Tenant>) -> Result<Answer, Stop> {
     let record = call.plane().promote_egress(tenant, call.name("egress"))?;
-    Ok(Answer::json(&to_json(call, tenant, &record)?))
+    Ok(Answer::json(&changed(call, tenant, &record)?))
 }
 
 pub(in crate::http) fn remove(call: &Call, tenant: &Arc<Tenant>) -> Result<Answer, Stop> {
@@ -72,7 +77,18 @@ pub(in crate::http) fn remove(call: &Call, tenant: &Arc<Tenant>) -> Result<Answe
     Ok(Answer::done())
 }
 
-fn to_json(call: &Call, tenant: &Arc<Tenant>, record: &EgressRecord) -> Result<Value, Stop> {
+/// One that has just changed.
+fn changed(call: &Call, tenant: &Arc<Tenant>, record: &EgressRecord) -> Result<Value, Stop> {
+    let uses = Uses::of(tenant, call.plane().now());
+    to_json(call, tenant, &uses, record)
+}
+
+fn to_json(
+    call: &Call,
+    tenant: &Arc<Tenant>,
+    uses: &Uses,
+    record: &EgressRecord,
+) -> Result<Value, Stop> {
     let document: Value = serde_json::from_str(&record.document).map_err(|_| {
         let detail = "what is kept cannot be read".to_owned();
         Reason::IssueConflict { detail }
@@ -82,6 +98,6 @@ fn to_json(call: &Call, tenant: &Arc<Tenant>, record: &EgressRecord) -> Result<V
         "egress": document,
         "keys": call.plane().keys_of_egress(tenant, record)?,
         "webhook_secrets": call.plane().webhook_secrets_of_egress(tenant, record)?,
-        "last_used": uses::last_day(tenant, record.id.as_str(), call.plane().now()),
+        "last_used": uses.last_day(record.id.as_str()),
     }))
 }

@@ -1,15 +1,19 @@
 //! Who may use an API beside those who show a certificate: holders of tokens that are bound to a key,
 //! and those of whom more is known than their name.
 
+use std::time::Duration;
+
+use avouch_api::text::pem_blocks;
 use avouch_server::entries::EntryDraft;
 use avouch_testkit::key::Key;
 use avouch_testkit::token::{TokenForge, hash};
+use avouch_testkit::world::pem;
 use serde_json::{Value, json};
 
 use super::{BILLING, Scene};
 use crate::exchange::{OURSELVES, exchange_form, public};
 use crate::http::{Answer, request, send};
-use crate::tls::Caller;
+use crate::tls::{Caller, Identity};
 
 const WHERE: &str = "http://127.0.0.1:8080/t/one/egress/payments";
 
@@ -147,77 +151,131 @@ fn who_holds_the_key_of_a_token_uses_an_api_with_a_proof_for_each_request() {
     assert_eq!(scene.api.received().len(), 1);
 }
 
+/// Puts the first rule of an API with these members.
+fn ask(scene: &Scene, rule: &Value) {
+    let mut document = scene.document.clone();
+    for (name, value) in rule.as_object().unwrap() {
+        document["rules"][0][name] = value.clone();
+    }
+    let put = scene.put(&document);
+    assert_eq!(put.status, 200, "{}", put.body);
+}
+
+fn entry(scene: &Scene, (name, id): (&str, &str), owner: Option<&str>, selectors: &[&str]) {
+    let tenant = scene.world.plane.tenant_named("one").unwrap();
+    let draft = EntryDraft {
+        id: Some(name.to_owned()),
+        spiffe_id: id.to_owned(),
+        selectors: selectors.iter().map(|one| (*one).to_owned()).collect(),
+        owner: owner.map(str::to_owned),
+        ..EntryDraft::default()
+    };
+    let put = scene.world.plane.put_entries(&tenant, vec![draft]).unwrap();
+    put[0].as_ref().unwrap();
+}
+
+/// What whoever shows this gets of the API.
+fn status(scene: &Scene, shown: &Identity) -> u16 {
+    let caller = Caller::believing(&crate::tls::root("Web")).showing(shown.clone());
+    let get = request("GET", "/t/one/egress/payments/v1/charges", &[], None);
+    let answer = caller.send(scene.address, crate::secured::HOST, &get);
+    answer.status
+}
+
+/// Waits until it is another second: what is on record is so to the second.
+fn later(scene: &Scene) {
+    let before = scene.world.plane.now();
+    let (_keep, nothing) = std::sync::mpsc::channel::<()>();
+    while scene.world.plane.now() == before {
+        let _ = nothing.recv_timeout(Duration::from_millis(20));
+    }
+}
+
 #[test]
-fn a_rule_can_ask_for_what_is_known_of_a_workload_beside_its_name() {
+fn a_rule_can_ask_for_what_was_attested_of_a_workload_when_it_got_what_it_shows() {
     let scene = Scene::new();
-    let shown = scene.world.svid(BILLING);
-    let call = || {
-        let caller = Caller::believing(&crate::tls::root("Web")).showing(shown.clone());
-        let path = "/t/one/egress/payments/v1/charges";
-        let answer = caller.send(
-            scene.address,
-            crate::secured::HOST,
-            &request("GET", path, &[], None),
-        );
-        answer.status
-    };
-    let entry = |name: &str, owner: Option<&str>, selectors: &[&str]| {
-        let tenant = avouch_core::id::TenantId::parse("one").unwrap();
-        let tenant = scene.world.plane.tenant(&tenant).unwrap();
-        let draft = EntryDraft {
-            id: Some(name.to_owned()),
-            spiffe_id: BILLING.to_owned(),
-            selectors: selectors.iter().map(|one| (*one).to_owned()).collect(),
-            owner: owner.map(str::to_owned),
-            ..EntryDraft::default()
-        };
-        scene.world.plane.put_entries(&tenant, vec![draft]).unwrap()[0]
-            .as_ref()
-            .unwrap();
-    };
-    let asks = |rule: Value| {
-        let mut document = scene.document.clone();
-        for (name, value) in rule.as_object().unwrap() {
-            document["rules"][0][name] = value.clone();
-        }
-        scene.put(&document)
-    };
-    let put = asks(json!({"facts": {"entry.owner": "payments"}, "attested": ["k8s:ns:billing"]}));
-    assert_eq!(put.status, 200, "{}", put.body);
+    let billing = ("billing", BILLING);
+    let ours = ["k8s:ns:billing", "k8s:sa:main"];
+    let weak = scene.world.svid(BILLING);
+    ask(
+        &scene,
+        &json!({"facts": {"entry.owner": "payments"}, "attested": ["k8s:ns:billing"]}),
+    );
     // The entry says nothing of an owner, and a fact that is not there never matches.
-    assert_eq!(call(), 403);
+    assert_eq!(status(&scene, &weak), 403);
+    later(&scene);
+    entry(&scene, billing, Some("payments"), &ours);
+    // What was had for less is not made better by what the entry asks for now.
+    assert_eq!(status(&scene, &weak), 403);
+    let strong = scene.world.svid_of("billing", BILLING);
+    assert_eq!(status(&scene, &strong), 200);
+    // Who answers for it, and for what it is, is said of it as it stands.
+    entry(&scene, billing, Some("web"), &ours);
+    assert_eq!(status(&scene, &strong), 403);
+    entry(&scene, billing, Some("payments"), &ours);
+    assert_eq!(status(&scene, &strong), 200);
+    // Another way to the same name is told apart from it.
     entry(
-        "billing",
+        &scene,
+        ("second", BILLING),
         Some("payments"),
-        &["k8s:ns:billing", "k8s:sa:main"],
+        &["unix:uid:0"],
     );
-    assert_eq!(call(), 200);
-    entry("billing", Some("payments"), &["k8s:sa:main"]);
-    assert_eq!(call(), 403);
-    entry("billing", Some("web"), &["k8s:ns:billing"]);
-    assert_eq!(call(), 403);
-    entry("billing", Some("payments"), &["k8s:ns:billing"]);
-    assert_eq!(call(), 200);
-    // Another way to the same name, of which less is known, makes it unknown of both.
-    entry("second", Some("payments"), &["unix:uid:0"]);
-    assert_eq!(call(), 403);
-    entry(
-        "second",
-        Some("payments"),
-        &["k8s:ns:billing", "k8s:sa:other"],
+    assert_eq!(status(&scene, &strong), 200);
+    let second = scene.world.svid_of("second", BILLING);
+    assert_eq!(status(&scene, &second), 403);
+    later(&scene);
+    entry(&scene, billing, Some("payments"), &["k8s:sa:main"]);
+    entry(&scene, billing, Some("payments"), &ours);
+    assert_eq!(status(&scene, &strong), 403);
+    assert_eq!(
+        status(&scene, &scene.world.svid_of("billing", BILLING)),
+        200
     );
-    assert_eq!(call(), 200);
-    let rule = json!({
-        "from": {"trust_domain": "one.test", "facts": {"spiffe.path": "/batch"}},
-        "gives": {"spiffe_id": BILLING, "kinds": ["jwt-svid"], "audiences": ["x"]},
-        "owner": "payments", "reason": "a test",
+}
+
+#[test]
+fn nothing_was_attested_of_who_brings_a_request_by_hand_or_exchanges() {
+    let scene = Scene::new();
+    let selectors = ["k8s:ns:billing"];
+    entry(&scene, ("billing", BILLING), None, &selectors);
+    ask(&scene, &json!({"attested": selectors}));
+    assert_eq!(
+        status(&scene, &scene.world.svid_of("billing", BILLING)),
+        200
+    );
+    let key = Key::ed25519("by hand");
+    let body = json!({
+        "signing_request": pem("CERTIFICATE REQUEST", &crate::world::signing_request(&key)),
+        "spiffe_id": BILLING,
     });
-    let operator = scene.world.operator();
-    let put = scene
+    let path = "/v1/tenants/one/certificates";
+    let signed = scene
         .world
-        .send(&operator, "PUT", "/v1/tenants/one/rules/r", &rule);
-    assert_eq!(put.status, 200, "{}", put.body);
-    assert_eq!(call(), 403);
+        .send(&scene.world.operator(), "POST", path, &body);
+    assert_eq!(signed.status, 200, "{}", signed.body);
+    let chain = signed.json()["certificates"].as_str().unwrap().to_owned();
+    let blocks = pem_blocks(&chain).unwrap();
+    let chain = blocks.iter().map(|block| block.decode().unwrap()).collect();
+    assert_eq!(status(&scene, &Identity { chain, key }), 403);
+    // What was given in exchange is of no entry, also once nothing says so any more.
+    let holder = holder(&scene);
+    entry(
+        &scene,
+        ("bound", "spiffe://one.test/jobs/bound"),
+        None,
+        &selectors,
+    );
+    let used = |number| holder.call("DPoP", &[&holder.proof(number, &[])]).status;
+    assert_eq!(used(20), 403);
+    let rule = "/v1/tenants/one/rules/bound";
+    let operator = scene.world.operator();
+    let gone = scene.world.call(&operator, "DELETE", rule, None);
+    assert!(gone.status < 300, "{}", gone.body);
+    assert_eq!(used(21), 403);
+    // A name alone is known of whoever has it.
+    ask(&scene, &json!({"facts": {"spiffe.path": "/jobs/bound"}}));
+    assert_eq!(used(22), 200);
 }
 
 #[test]
