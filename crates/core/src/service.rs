@@ -15,6 +15,9 @@ use crate::reason::Reason;
 use crate::verdict::{Check, Compared, Fact, Identity, Refusal, Sealed, TrustModel, Verdict};
 use crate::view::View;
 
+/// Under how many names a service asks at most: each is looked for with every decision.
+const MOST_AUDIENCES: usize = 64;
+
 /// A service and its boundary.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Service {
@@ -59,6 +62,13 @@ impl Service {
         let audiences = members.texts("audiences")?;
         if audiences.is_empty() {
             return Err(missing("audiences"));
+        }
+        if audiences.len() > MOST_AUDIENCES {
+            let at = members.place("audiences");
+            return Err(trust_document(format!(
+                "`{at}` has {}, and at most {MOST_AUDIENCES} are read",
+                audiences.len()
+            )));
         }
         let models = members.texts("models")?.into_iter().map(|text| {
             let found = TrustModel::ALL.into_iter().find(|one| one.name() == text);

@@ -101,6 +101,24 @@ impl Endpoint {
         Ok((endpoint, part.rest()))
     }
 
+    /// Whom it asks, and as whom: what somebody else has answered, or was asked otherwise, is no answer.
+    fn digest(&self, trust: &Trust) -> Digest {
+        let (kind, trust, texts) = match self {
+            Self::Introspection { url, client_id, .. } => {
+                ("introspection", trust, [url.as_str(), client_id.as_str()])
+            }
+            Self::Review { cluster, .. } => ("review", cluster.trust(), [cluster.url(), ""]),
+        };
+        let audiences = match self {
+            Self::Introspection { .. } => &[][..],
+            Self::Review { audiences, .. } => audiences,
+        };
+        let named = [kind].into_iter().chain(texts);
+        let named = named.chain(audiences.iter().map(String::as_str));
+        let certificates = trust.certificates().iter().map(AsRef::as_ref);
+        Digest::of_list(named.map(str::as_bytes).chain(certificates))
+    }
+
     /// For how many seconds an answer is believed unless something else is said.
     pub(crate) fn age_usual(&self) -> i64 {
         match self {
@@ -121,9 +139,28 @@ impl Endpoint {
 /// What this server has asked.
 pub(crate) struct Asking {
     /// Nothing, where there was no answer.
-    known: Remembered<(IssuerId, Digest), Option<Arc<Introspected>>>,
+    known: Remembered<Asked, Option<Arc<Introspected>>>,
     silent: Remembered<IssuerId, ()>,
-    flights: Flights<(TenantId, IssuerId, Digest), Option<Arc<Introspected>>>,
+    flights: Flights<(TenantId, Asked), Option<Arc<Introspected>>>,
+}
+
+/// What was asked.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+struct Asked {
+    issuer: IssuerId,
+    /// Whom.
+    whom: Digest,
+    token: Digest,
+}
+
+impl Asked {
+    fn of(ask: &Ask, token: Digest) -> Self {
+        Self {
+            issuer: ask.id.clone(),
+            whom: ask.endpoint.digest(&ask.trust),
+            token,
+        }
+    }
 }
 
 impl Default for Asking {
@@ -179,11 +216,10 @@ impl Asking {
         &self,
         tenant: &TenantId,
         ask: &Ask,
-        digest: Digest,
+        asked: Asked,
         answered: Result<&Arc<Introspected>, Silence>,
         now: Time,
     ) {
-        let name = (ask.id.clone(), digest);
         let (answer, until) = match answered {
             Ok(answer) => (Some(Arc::clone(answer)), answer.usable_until(ask.age_max)),
             Err(Silence::Ours) => return,
@@ -196,7 +232,7 @@ impl Asking {
             }
         };
         let bytes = answer.as_ref().map_or(1, |answer| answer.size());
-        self.known.keep(tenant, name, (answer, bytes), until, now);
+        self.known.keep(tenant, asked, (answer, bytes), until, now);
     }
 
     /// What is known already: an answer, or that there is none.
@@ -204,10 +240,10 @@ impl Asking {
         &self,
         tenant: &TenantId,
         ask: &Ask,
-        digest: Digest,
+        asked: &Asked,
         now: Time,
     ) -> Option<Option<Arc<Introspected>>> {
-        if let Some(known) = self.known.of(tenant, &(ask.id.clone(), digest), now) {
+        if let Some(known) = self.known.of(tenant, asked, now) {
             // Less may be wanted of its age than when it was kept.
             let usable = |answer: &Arc<Introspected>| now < answer.usable_until(ask.age_max);
             if known.as_ref().as_ref().is_none_or(usable) {
@@ -263,17 +299,18 @@ impl Plane {
     ) -> Option<Arc<Introspected>> {
         let now = self.now();
         let digest = Digest::of(token.as_bytes());
-        if let Some(known) = self.asking.known(tenant.id(), &ask, digest, now) {
+        let about = Asked::of(&ask, digest);
+        if let Some(known) = self.asking.known(tenant.id(), &ask, &about, now) {
             return known;
         }
-        let key = (tenant.id().clone(), ask.id.clone(), digest);
+        let key = (tenant.id().clone(), about.clone());
         let answered = self.asking.flights.wait(key, LONGEST_WAIT, || {
             let (plane, tenant) = (Arc::clone(self), Arc::clone(tenant));
             let token = Zeroizing::new(token.to_owned());
             async move {
                 let answered = asked(&plane, &tenant, &ask, &token, digest).await;
                 let (told, id) = (answered.as_ref().map_err(|silence| *silence), tenant.id());
-                plane.asking.keep(id, &ask, digest, told, plane.now());
+                plane.asking.keep(id, &ask, about, told, plane.now());
                 answered.ok()
             }
         });

@@ -1,5 +1,9 @@
 //! Services of tenants, which trust models may decide for each, and which have.
 //!
+//! ```text
+//! decided, or refused ─► noted ─► waiting ─► stored, once by model and by whether it was refused
+//! ```
+//!
 //! The core keeps the boundary; here is kept when it was first come across. What was seen of a service is
 //! stored with it, so that it survives a restart and all servers know it, and is told as a finding.
 
@@ -11,9 +15,9 @@ use avouch_core::question::Question;
 use avouch_core::reason::Reason;
 use avouch_core::service::{Across, Service, asked_for};
 use avouch_core::time::Time;
-use avouch_core::verdict::{Identity, TrustModel, Verdict};
+use avouch_core::verdict::{TrustModel, Verdict};
 use avouch_core::view::View;
-use avouch_store::{Change, Key, Object, ServiceId, ServiceRecord};
+use avouch_store::{Change, Key, Object, Sequence, ServiceId, ServiceRecord};
 use serde_json::{Map, Value, json};
 
 use crate::fault::{Fault, Refused};
@@ -29,8 +33,28 @@ const MOST_TRIES: usize = 16;
 /// The longest name of an identity that is kept of the first decision.
 const LONGEST_NAME: usize = 256;
 
-/// Which model has decided for which service.
-type Seen = (TenantId, ServiceId, &'static str);
+/// Which model has decided for which service, or was refused.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct Seen {
+    tenant: TenantId,
+    service: ServiceId,
+    model: &'static str,
+    is_refused: bool,
+}
+
+impl Seen {
+    /// Where it is stored: what was refused is told beside what was not, and hides none of it.
+    fn place(&self) -> &'static str {
+        match self.is_refused {
+            true => REFUSED,
+            false => SEEN,
+        }
+    }
+}
+
+/// The members of a record in which is what was seen.
+const SEEN: &str = "seen";
+const REFUSED: &str = "refused";
 
 /// What was seen of services on this server.
 #[derive(Default)]
@@ -41,32 +65,51 @@ struct Uses {
     /// What is stored or waits to be.
     noted: BTreeSet<Seen>,
     waiting: BTreeMap<Seen, First>,
+    /// As of which change of a tenant what is noted of it is what is stored.
+    compared: BTreeMap<TenantId, Sequence>,
 }
 
 /// The first decision under a model.
-#[derive(Clone)]
-struct First {
+#[derive(Clone, Debug)]
+pub(crate) struct First {
     at: Time,
     identity: String,
-    is_refused: bool,
-}
-
-impl First {
-    fn to_json(&self) -> Value {
-        json!({
-            "first": self.at.to_string(),
-            "identity": self.identity,
-            "refused": self.is_refused,
-        })
-    }
 }
 
 impl ServiceUses {
-    fn note(&self, seen: Seen, first: impl FnOnce() -> First) {
+    fn has_noted(&self, seen: &Seen) -> bool {
+        let uses = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        uses.noted.contains(seen)
+    }
+
+    fn note(&self, seen: Seen, first: First) {
         let mut uses = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         if uses.noted.insert(seen.clone()) {
-            uses.waiting.insert(seen, first());
+            uses.waiting.insert(seen, first);
         }
+    }
+
+    /// Forgets what is noted of a tenant as it is at a change, and neither stored nor waits to be: its
+    /// service is gone or is another by now, whoever has deleted it.
+    fn compare(&self, tenant: &Tenant) {
+        let mut uses = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let at = tenant.held().trust_sequence;
+        if uses.compared.insert(tenant.id().clone(), at) == Some(at) {
+            return;
+        }
+        let Uses { noted, waiting, .. } = &mut *uses;
+        tenant.read(|snapshot| {
+            noted.retain(|seen| {
+                let record = || snapshot.services.get(&seen.service);
+                let is_stored = || record().is_some_and(|record| is_in(record, seen));
+                seen.tenant != *tenant.id() || waiting.contains_key(seen) || is_stored()
+            });
+        });
+    }
+
+    fn tenants(&self) -> BTreeSet<TenantId> {
+        let uses = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        uses.noted.iter().map(|seen| seen.tenant.clone()).collect()
     }
 
     fn take(&self) -> BTreeMap<Seen, First> {
@@ -84,14 +127,15 @@ impl ServiceUses {
     /// Forgets what was seen of the services of a tenant.
     pub(crate) fn forget_tenant(&self, tenant: &TenantId) {
         let mut uses = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        uses.noted.retain(|seen| seen.0 != *tenant);
-        uses.waiting.retain(|seen, _| seen.0 != *tenant);
+        uses.noted.retain(|seen| seen.tenant != *tenant);
+        uses.waiting.retain(|seen, _| seen.tenant != *tenant);
+        uses.compared.remove(tenant);
     }
 
     /// What is seen from now on of a service is new.
     fn forget(&self, tenant: &TenantId, id: &ServiceId) {
         let mut uses = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let is_other = |seen: &Seen| seen.0 != *tenant || seen.1 != *id;
+        let is_other = |seen: &Seen| seen.tenant != *tenant || seen.service != *id;
         uses.noted.retain(is_other);
         uses.waiting.retain(|seen, _| is_other(seen));
     }
@@ -120,7 +164,8 @@ impl Plane {
         match verdict {
             Verdict::Accept(sealed) => {
                 let identity = sealed.preview();
-                self.note_given(tenant, view, asked_for(question, identity), identity);
+                let (audiences, model) = (asked_for(question, identity), identity.model());
+                self.note_seen(self.news(tenant, view, audiences, &[model], identity.name()));
             }
             Verdict::Reject(refusal) => {
                 let Reason::ServiceModel { service, .. } = refusal.reason() else {
@@ -139,23 +184,27 @@ impl Plane {
         }
     }
 
-    /// As [`Plane::note_services`], where something is given to an identity for these audiences.
-    pub(crate) fn note_given(
+    /// What is to be noted once something that rests on these models is given for these audiences, and
+    /// has not been noted before.
+    pub(crate) fn news(
         &self,
         tenant: &Tenant,
         view: &View,
         audiences: &[String],
-        identity: &Identity,
-    ) {
+        models: &[TrustModel],
+        name: &str,
+    ) -> Vec<(Seen, First)> {
         let services = view.services().iter();
-        for service in services.filter(|service| service.is_among(audiences)) {
-            self.note_seen(
-                tenant,
-                service.name(),
-                identity.model(),
-                identity.name(),
-                false,
-            );
+        let services = services.filter(|service| service.is_among(audiences));
+        let each = services.flat_map(|one| models.iter().map(|model| (one.name(), *model)));
+        each.filter_map(|(service, model)| self.unseen(tenant, service, model, name, false))
+            .collect()
+    }
+
+    /// Notes it.
+    pub(crate) fn note_seen(&self, news: impl IntoIterator<Item = (Seen, First)>) {
+        for (seen, first) in news {
+            self.service_uses.note(seen, first);
         }
     }
 
@@ -167,28 +216,34 @@ impl Plane {
         model: TrustModel,
         identity: &str,
     ) {
-        self.note_seen(tenant, service, model, identity, true);
+        self.note_seen(self.unseen(tenant, service, model, identity, true));
     }
 
-    fn note_seen(
+    /// What is to be noted, if it has not been.
+    fn unseen(
         &self,
         tenant: &Tenant,
         service: &str,
         model: TrustModel,
         identity: &str,
         is_refused: bool,
-    ) {
-        // One that the question brought itself is none of the tenant.
-        let id = ServiceId::parse(service);
-        let there = id.filter(|id| tenant.read(|snapshot| snapshot.services.contains_key(id)));
-        if let Some(id) = there {
-            let seen = (tenant.id().clone(), id, model.name());
-            self.service_uses.note(seen, || First {
-                at: self.now(),
-                identity: identity.chars().take(LONGEST_NAME).collect(),
-                is_refused,
-            });
+    ) -> Option<(Seen, First)> {
+        let id = ServiceId::parse(service)?;
+        // It may be gone since the view was made.
+        if !tenant.read(|snapshot| snapshot.services.contains_key(&id)) {
+            return None;
         }
+        let seen = Seen {
+            tenant: tenant.id().clone(),
+            service: id,
+            model: model.name(),
+            is_refused,
+        };
+        let first = || First {
+            at: self.now(),
+            identity: identity.chars().take(LONGEST_NAME).collect(),
+        };
+        (!self.service_uses.has_noted(&seen)).then(|| (seen, first()))
     }
 
     /// Stores what was seen of services for the first time.
@@ -200,7 +255,7 @@ impl Plane {
     pub fn store_service_uses(&self) -> Result<(), Refused> {
         let mut done = Ok(());
         for (seen, first) in self.service_uses.take() {
-            let Some(tenant) = self.tenant(&seen.0) else {
+            let Some(tenant) = self.tenant(&seen.tenant) else {
                 continue;
             };
             if let Err(failed) = self.store_first(&tenant, &seen, &first) {
@@ -208,26 +263,23 @@ impl Plane {
                 done = Err(failed);
             }
         }
+        for tenant in self.service_uses.tenants() {
+            if let Some(tenant) = self.tenant(&tenant) {
+                self.service_uses.compare(&tenant);
+            }
+        }
         done
     }
 
-    fn store_first(
-        &self,
-        tenant: &Arc<Tenant>,
-        (_, id, model): &Seen,
-        first: &First,
-    ) -> Result<(), Refused> {
-        self.change_service(tenant, id, |before| {
-            let Some(record) = before else {
+    fn store_first(&self, tenant: &Arc<Tenant>, seen: &Seen, first: &First) -> Result<(), Refused> {
+        self.change_service(tenant, &seen.service, |before| {
+            // Another server may have seen it first.
+            let Some(record) = before.filter(|record| !is_in(record, seen)) else {
                 return Ok(None);
             };
-            let (wanted, mut seen) = (wanted_of(record)?, seen_of(record));
-            // Another server may have seen it first.
-            if seen.contains_key(*model) {
-                return Ok(None);
-            }
-            seen.insert((*model).to_owned(), first.to_json());
-            Ok(Some(record_of(id, &wanted, &seen)))
+            let mut known = Known::of(record);
+            known.add(seen, first);
+            Ok(Some(record_of(&record.id, &wanted_of(record)?, &known)))
         })
     }
 
@@ -267,8 +319,8 @@ impl Plane {
             return Err(malformed("name", detail).into());
         }
         self.change_service(tenant, &id, |before| {
-            let seen = before.map(seen_of).unwrap_or_default();
-            Ok(Some(record_of(&id, &wanted, &seen)))
+            let known = before.map(Known::of).unwrap_or_default();
+            Ok(Some(record_of(&id, &wanted, &known)))
         })?;
         self.tell_service(tenant, name)
     }
@@ -342,15 +394,48 @@ fn service_named(tenant: &Tenant, name: &str) -> Result<ServiceRecord, Reason> {
     })
 }
 
-fn record_of(
-    id: &ServiceId,
-    wanted: &Map<String, Value>,
-    seen: &Map<String, Value>,
-) -> ServiceRecord {
+fn record_of(id: &ServiceId, wanted: &Map<String, Value>, known: &Known) -> ServiceRecord {
+    let document = json!({ "wanted": wanted, SEEN: known.seen, REFUSED: known.refused });
     ServiceRecord {
         id: id.clone(),
-        document: json!({ "wanted": wanted, "seen": seen }).to_string(),
+        document: document.to_string(),
     }
+}
+
+/// What was seen of a service, by model: what was decided, and what was refused.
+#[derive(Default)]
+struct Known {
+    seen: Map<String, Value>,
+    refused: Map<String, Value>,
+}
+
+impl Known {
+    fn of(record: &ServiceRecord) -> Self {
+        Self {
+            seen: member_of(record, SEEN).unwrap_or_default(),
+            refused: member_of(record, REFUSED).unwrap_or_default(),
+        }
+    }
+
+    fn add(&mut self, seen: &Seen, first: &First) {
+        let known = match seen.is_refused {
+            true => &mut self.refused,
+            false => &mut self.seen,
+        };
+        let first = json!({"first": first.at.to_string(), "identity": first.identity});
+        known.insert(seen.model.to_owned(), first);
+    }
+
+    /// Each model, what was seen of it, and whether that was refused.
+    fn all(&self) -> impl Iterator<Item = (&String, &Value, bool)> {
+        let decided = self.seen.iter().map(|(model, first)| (model, first, false));
+        let refused = self.refused.iter();
+        decided.chain(refused.map(|(model, first)| (model, first, true)))
+    }
+}
+
+fn is_in(record: &ServiceRecord, seen: &Seen) -> bool {
+    member_of(record, seen.place()).is_some_and(|known| known.contains_key(seen.model))
 }
 
 fn wanted_of(record: &ServiceRecord) -> Result<Map<String, Value>, Fault> {
@@ -358,10 +443,6 @@ fn wanted_of(record: &ServiceRecord) -> Result<Map<String, Value>, Fault> {
         let id = &record.id;
         Fault::Stored(format!("the service {id} cannot be read"))
     })
-}
-
-fn seen_of(record: &ServiceRecord) -> Map<String, Value> {
-    member_of(record, "seen").unwrap_or_default()
 }
 
 fn member_of(record: &ServiceRecord, name: &str) -> Option<Map<String, Value>> {
@@ -372,13 +453,12 @@ fn member_of(record: &ServiceRecord, name: &str) -> Option<Map<String, Value>> {
 /// A service as it is shown. Which model has decided across its boundary is a finding, with when that
 /// was for the first time.
 fn told(record: &ServiceRecord) -> Result<Value, Fault> {
-    let (wanted, seen) = (wanted_of(record)?, seen_of(record));
+    let (wanted, known) = (wanted_of(record)?, Known::of(record));
     let service = Service::read_at("service", &wanted)
         .map_err(|_| Fault::Stored(format!("the service {} cannot be read", record.id)))?;
     let permitted = |model: &str| service.models().iter().any(|one| one.name() == model);
-    let crossed = seen.iter().filter(|(model, _)| !permitted(model));
-    let findings = crossed.map(|(model, first)| {
-        let is_refused = first.get("refused") == Some(&Value::Bool(true));
+    let crossed = known.all().filter(|(model, ..)| !permitted(model));
+    let findings = crossed.map(|(model, first, is_refused)| {
         let severity = match (is_refused, service.across()) {
             (true, Across::Refuse) => "low",
             _ => "medium",
@@ -401,7 +481,8 @@ fn told(record: &ServiceRecord) -> Result<Value, Fault> {
         "audiences": document.get("audiences"),
         "models": document.get("models"),
         "across": service.across().name(),
-        "seen": seen,
+        "seen": known.seen,
+        "refused": known.refused,
         "findings": findings,
         "document": document,
     }))

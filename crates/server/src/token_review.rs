@@ -32,6 +32,16 @@ impl Cluster {
         Ok(Self { url, trust })
     }
 
+    /// Where it is.
+    pub(crate) fn url(&self) -> &str {
+        &self.url
+    }
+
+    /// By what it must show who it is.
+    pub(crate) fn trust(&self) -> &Trust {
+        &self.trust
+    }
+
     /// What it is asked about a token, and whether it is for any of these. `bearer` shows that we may
     /// ask.
     pub(crate) fn request(

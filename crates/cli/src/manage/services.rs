@@ -188,13 +188,17 @@ fn in_words(finding: &Value) -> String {
 
 fn one(answer: &Value) -> String {
     let mut parts = vec![members(&ALONE, answer)];
-    let seen = answer.get("seen").and_then(Value::as_object);
-    let seen = seen.into_iter().flatten().map(|(model, first)| {
-        let mut first = first.clone();
-        if let Some(members) = first.as_object_mut() {
-            members.insert("model".to_owned(), json!(model));
-        }
-        first
+    let seen = [("seen", false), ("refused", true)];
+    let seen = seen.into_iter().flat_map(|(name, is_refused)| {
+        let firsts = answer.get(name).and_then(Value::as_object);
+        firsts.into_iter().flatten().map(move |(model, first)| {
+            let mut first = first.clone();
+            if let Some(members) = first.as_object_mut() {
+                members.insert("model".to_owned(), json!(model));
+                members.insert("refused".to_owned(), json!(is_refused));
+            }
+            first
+        })
     });
     let seen: Vec<Value> = seen.collect();
     for (columns, list) in [

@@ -6,7 +6,8 @@
 //! ```
 //!
 //! Nothing is drawn that the verdict does not rest on. What a token says of the exchange that it comes
-//! from (`lineage`, `act`) is drawn only where the token was accepted.
+//! from (`lineage`) is drawn only where a trust domain has signed it, and nothing of it (`act`) without an
+//! acceptance.
 
 use std::fmt::Write;
 
@@ -37,8 +38,12 @@ impl Flow {
         let identity = verdict.get("identity")?.get("name")?.as_str()?;
         let claims = claims_of(token)?;
         let anchor = verdict.get("anchor")?;
-        let lineage = claims.get("lineage").and_then(Value::as_array);
-        let first = lineage.and_then(|lineage| lineage.first());
+        // Whoever else signs a token writes into it what they like: only a trust domain gives in exchange.
+        let is_of_domain = anchor.get("kind").and_then(Value::as_str) == Some("trust_domain");
+        let lineage = claims.get("lineage").filter(|_| is_of_domain);
+        let first = lineage
+            .and_then(Value::as_array)
+            .and_then(|all| all.first());
         let told = |value: Option<&Value>, name: &str| {
             let text = value
                 .and_then(|value| value.get(name))
@@ -254,7 +259,9 @@ mod tests {
         json!({
             "verdict": "accept",
             "identity": {"name": "spiffe://shop.example/ci/74", "kind": "spiffe"},
-            "anchor": {"name": "shop.example", "subject": "shop.example"},
+            "anchor": {
+                "kind": "trust_domain", "name": "shop.example", "subject": "shop.example",
+            },
             "checks": [{"what": "audience", "compared": "https://cloud.example"}],
             "valid_until": "2026-11-29T16:00:00Z",
         })
@@ -285,8 +292,25 @@ mod tests {
     }
 
     #[test]
+    fn a_foreign_issuer_does_not_choose_from_whom_its_tokens_came() {
+        let lineage = json!([{"anchor": "bank", "iss": "https://bank.example", "key": "k", "digest": "0a".repeat(32)}]);
+        let own =
+            json!({"sub": "job-7", "jti": "t-1", "iss": "https://ci.example", "lineage": lineage});
+        let mut foreign = verdict();
+        foreign["anchor"] =
+            json!({"kind": "issuer", "name": "ci", "subject": "https://ci.example"});
+        let flow = Flow::of(&foreign, &token(&own)).unwrap();
+        let [client, provider, shown, ..] = &flow.stations;
+        assert_eq!(
+            [client, provider, shown],
+            ["job-7", "https://ci.example", "t-1"]
+        );
+        assert_eq!(flow.ways[2], "believed through ci");
+    }
+
+    #[test]
     fn a_picture_has_five_stations_and_five_ways_and_runs_nothing() {
-        let hostile = json!({"sub": "</text><script>alert(1)</script>", "jti": "\"'&\u{202e}"});
+        let hostile = json!({"sub": "</text><script>alert(1)</script>", "jti": "\"'&\u{202e}\u{fffe}\u{ffff}"});
         let mut of = verdict();
         of["anchor"]["subject"] = "https://idp.example/<x>".into();
         let flow = Flow::of(&of, &token(&hostile)).unwrap();
@@ -294,7 +318,7 @@ mod tests {
         assert_eq!(svg.matches("<g class=\"node\">").count(), 5);
         assert_eq!(svg.matches("<g class=\"edge\">").count(), 5);
         assert!(
-            !svg.contains("<script") && !svg.contains('\u{202e}'),
+            !svg.contains("<script") && !svg.contains(['\u{202e}', '\u{fffe}', '\u{ffff}']),
             "{svg}"
         );
         let told = flow.to_json();

@@ -10,7 +10,7 @@ use crate::model::federation::SignedIn;
 use crate::policy::facts::Facts;
 use crate::reason::{Reason, printable};
 use crate::time::Time;
-use crate::verdict::{Identity, IdentityKind};
+use crate::verdict::{Identity, IdentityKind, TrustModel};
 use crate::view::View;
 
 /// What is asked for.
@@ -64,6 +64,9 @@ pub struct Given<'a> {
     pub signed_in: Option<SignedIn>,
     /// The anchor through which nobody may be had who administers, if it descends from one.
     pub keeps_from_administering: Option<String>,
+    /// The trust models on which it rests: of the subject, of whoever acts, and of all from which they
+    /// descend.
+    pub models: Vec<TrustModel>,
     /// Whether it is less than usual, because the subject has not signed in as the rule asks.
     pub is_capped: bool,
 }
@@ -209,18 +212,20 @@ fn under<'a>(
     // Nobody acts for longer than they are who they are.
     let acting = actor.map(|actor| actor.identity.valid_until().plus(1).since(place.now));
     let id = rule.gives.template.fill(subject.identity.facts())?;
-    let mut keeps_from_administering = check_descent(place, rule, &lineage, &id)?;
+    let mut descent = Descent::default();
+    descent.check(place, rule, (subject, &lineage), &id)?;
     if let Some(actor) = actor {
-        let other = check_actor(place, rule, actor, &id)?;
-        keeps_from_administering = keeps_from_administering.or(other);
+        descent.check_actor(place, rule, actor, &id)?;
     }
     let audiences = audiences(rule, kind, wanted)?;
-    let model = subject.identity.model();
-    place.view.check_services(&audiences, model)?;
+    for model in &descent.models {
+        place.view.check_services(&audiences, *model)?;
+    }
     Ok(Given {
         kind,
         id,
-        keeps_from_administering,
+        keeps_from_administering: descent.keeps_from_administering,
+        models: descent.models,
         audiences,
         scopes: narrowed(scopes, said, wanted.scopes.as_deref())?,
         lifetime: acting.map_or(lifetime, |left| left.min(lifetime)),
@@ -233,42 +238,92 @@ fn under<'a>(
     })
 }
 
-/// Whether what is given is within what may be had through each anchor that it descends from: what was
-/// had within a bound is not exchanged again beyond it. Gives the anchor through which nobody may
-/// administer, if there is one.
-fn check_descent(
-    place: Place<'_>,
-    rule: &ExchangeRule,
-    lineage: &[Ancestor],
-    id: &SpiffeId,
-) -> Result<Option<String>, Reason> {
-    let mut keeps_from_administering = None;
-    for ancestor in lineage {
-        let anchors = place.view.anchors().iter();
-        for anchor in anchors.filter(|anchor| stands(place, anchor, ancestor)) {
-            let at_most = &anchor.constraints.grants_at_most;
-            at_most.check_given(&anchor.name, rule)?;
-            at_most.check_id(&anchor.name, id)?;
-            if !at_most.lets_administer() {
-                keeps_from_administering = Some(anchor.name.clone());
+/// What bounds what is given: everyone who has vouched for the subject or for whoever acts.
+#[derive(Default)]
+struct Descent {
+    /// The anchor through which nobody may administer, if there is one.
+    keeps_from_administering: Option<String>,
+    /// Each trust model by which something of it was decided, once.
+    models: Vec<TrustModel>,
+}
+
+impl Descent {
+    /// Whether what is given is within what may be had through each anchor that it descends from: what
+    /// was had within a bound is not exchanged again beyond it. Nor does an exchange make another trust
+    /// model of the one by which something was first decided.
+    fn check(
+        &mut self,
+        place: Place<'_>,
+        rule: &ExchangeRule,
+        (believed, lineage): (&Believed, &[Ancestor]),
+        id: &SpiffeId,
+    ) -> Result<(), Reason> {
+        self.rests_on(believed.identity.model());
+        // The last ancestor is whoever is believed now.
+        let before = lineage.len().saturating_sub(1);
+        for (number, ancestor) in lineage.iter().enumerate() {
+            let anchors = place.view.anchors().iter();
+            for anchor in anchors.filter(|anchor| stands(place, anchor, ancestor)) {
+                let at_most = &anchor.constraints.grants_at_most;
+                at_most.check_given(&anchor.name, rule)?;
+                at_most.check_id(&anchor.name, id)?;
+                if !at_most.lets_administer() {
+                    self.keeps_from_administering = Some(anchor.name.clone());
+                }
+                if number < before {
+                    self.rests_on(model_of(anchor, ancestor));
+                }
+            }
+            let mut clients = place.rules.usable.iter();
+            if number < before && clients.any(|rule| rule.is_client_called(&ancestor.anchor)) {
+                // By an assertion that it has signed (RFC 7523).
+                self.rests_on(TrustModel::Federation);
+            }
+        }
+        Ok(())
+    }
+
+    /// Whoever acts has in hand what is given, so whoever vouches for them bounds it, too.
+    fn check_actor(
+        &mut self,
+        place: Place<'_>,
+        rule: &ExchangeRule,
+        actor: &Believed,
+        id: &SpiffeId,
+    ) -> Result<(), Reason> {
+        let anchor = &actor.identity.anchor().anchor;
+        anchor.admits_facts(&Facts::of_map(actor.identity.facts().clone()))?;
+        // Nothing is made of it, so what names it among all is left out.
+        let lineage = lineage(place, actor, Digest::of(b""))?;
+        let subject = self.keeps_from_administering.take();
+        self.check(place, rule, (actor, &lineage), id)?;
+        self.keeps_from_administering = subject.or(self.keeps_from_administering.take());
+        Ok(())
+    }
+
+    fn rests_on(&mut self, model: TrustModel) {
+        if !self.models.contains(&model) {
+            self.models.push(model);
+        }
+    }
+}
+
+/// By which model an anchor has vouched for the ancestor. A trust domain has keys of both kinds.
+fn model_of(anchor: &Anchor, ancestor: &Ancestor) -> TrustModel {
+    match &anchor.kind {
+        AnchorKind::ApiKey(_) => TrustModel::SharedSecret,
+        AnchorKind::Certificate(_) | AnchorKind::Ssh(_) => TrustModel::Pki,
+        AnchorKind::Federation(_) | AnchorKind::Issuer(_) | AnchorKind::Saml(_) => {
+            TrustModel::Federation
+        }
+        AnchorKind::TrustDomain(bundle) => {
+            let mut authorities = bundle.x509_authorities.iter();
+            match authorities.any(|authority| *authority.key_id() == *ancestor.key) {
+                true => TrustModel::Pki,
+                false => TrustModel::Federation,
             }
         }
     }
-    Ok(keeps_from_administering)
-}
-
-/// Whoever acts has in hand what is given, so whoever vouches for them bounds it, too.
-fn check_actor(
-    place: Place<'_>,
-    rule: &ExchangeRule,
-    actor: &Believed,
-    id: &SpiffeId,
-) -> Result<Option<String>, Reason> {
-    let anchor = &actor.identity.anchor().anchor;
-    anchor.admits_facts(&Facts::of_map(actor.identity.facts().clone()))?;
-    // Nothing is made of it, so what names it among all is left out.
-    let descent = lineage(place, actor, Digest::of(b""))?;
-    check_descent(place, rule, &descent, id)
 }
 
 /// What the subject descends from, and itself. What the tenant has signed says so; every anchor in

@@ -1256,7 +1256,7 @@ catalogue! {
             spec: "OpenSSH PROTOCOL.certkeys";
         IssueSubjectEnds { left: i64, least: i64 } = "issue.subject_ends_soon",
             "What was presented ends in {left} seconds, and nothing shorter than {least} seconds is issued.",
-            fix: "Present a fresh token.",
+            fix: "Present a fresh token; if what is presented holds only for seconds, as the answer of a cluster that is asked does, have the rule say `outlives`.",
             spec: "RFC 8693 5";
         IssueTarget { asked: String, allowed: Vec<String> } = "issue.target_not_allowed",
             "A credential for {asked} cannot be had here; possible are: {allowed}.",

@@ -77,12 +77,13 @@ pub fn printable(text: &str) -> String {
     shown
 }
 
-/// Control characters, and the format characters that reorder or hide text (Unicode TR 36, 3).
+/// Control characters, the format characters that reorder or hide text (Unicode TR 36, 3), and those
+/// that no XML may have (XML 1.0, 2.2).
 pub(crate) fn is_unsafe_to_print(character: char) -> bool {
     character.is_control()
         || matches!(character,
             '\u{ad}' | '\u{61c}' | '\u{180e}' | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}'
-            | '\u{2060}'..='\u{206f}' | '\u{feff}' | '\u{fff9}'..='\u{fffb}' | '\u{e0000}'..='\u{e007f}')
+            | '\u{2060}'..='\u{206f}' | '\u{feff}' | '\u{fff9}'..='\u{fffb}' | '\u{fffe}'..='\u{ffff}' | '\u{e0000}'..='\u{e007f}')
 }
 
 macro_rules! evidence_from {

@@ -179,6 +179,11 @@ impl Exchange<'_> {
         let response = Response::of(request, &considered, || {
             nonces::current(&self.tenant.keys, self.now)
         });
+        let given = &considered.given;
+        let (models, name) = (&given.models, considered.subject.identity.name());
+        let news = self
+            .plane
+            .news(self.tenant, self.view, &given.audiences, models, name);
         let (uses, naming) = (considered.uses, considered.naming);
         let log = UsingLog::of(self, uses, considered.given.lineage, naming)?;
         let (plane, tenant) = (Arc::clone(self.plane), Arc::clone(self.tenant));
@@ -200,6 +205,7 @@ impl Exchange<'_> {
                 let broken = |_| Fault::Bug("what signs has broken off".to_owned());
                 signing.await.map_err(broken)??
             };
+            plane.note_seen(news);
             let (credential, ends) = told(issued);
             Ok(response.with(&credential, ends.since(now)))
         })))

@@ -15,7 +15,7 @@ mod nonces;
 pub(crate) mod request;
 pub(crate) mod rules;
 
-use std::cell::Cell;
+use std::cell::{Cell, RefCell};
 use std::sync::Arc;
 
 use avouch_core::budget::{Budget, Limits};
@@ -26,6 +26,7 @@ use avouch_core::id::{Digest, TrustDomain};
 use avouch_core::question::Holder;
 use avouch_core::reason::Reason;
 use avouch_core::time::Time;
+use avouch_core::verdict::TrustModel;
 use avouch_core::view::View;
 
 use crate::fault::{Fault, Refused};
@@ -52,6 +53,8 @@ pub(crate) struct Exchange<'a> {
     pace: Pace,
     /// Whether keys or a status list were fetched that the view does not have yet.
     has_news: Cell<bool>,
+    /// Who was refused something for a service.
+    refused: RefCell<Option<String>>,
 }
 
 /// What an exchange may take.
@@ -118,6 +121,7 @@ impl<'a> Exchange<'a> {
             decision,
             pace: Pace::Thorough,
             has_news: Cell::new(false),
+            refused: RefCell::default(),
             plane,
             tenant,
             view,
@@ -156,7 +160,9 @@ impl<'a> Exchange<'a> {
         request: &TokenRequest,
         shown: Shown<'_>,
     ) -> Result<Pending, Refused> {
-        let considered = self.consider(request, shown)?;
+        let considered = self
+            .consider(request, shown)
+            .inspect_err(|refused| self.note_crossing(refused))?;
         self.check_holder(&considered)?;
         let anchor = Arc::clone(&considered.subject.identity.anchor().anchor);
         let pending = self.issue(request, considered)?;
@@ -261,7 +267,7 @@ impl<'a> Exchange<'a> {
         Ok(naming)
     }
 
-    /// What they get, and for whom that is noted.
+    /// What they get.
     fn given(
         &self,
         subject: &Believed,
@@ -276,20 +282,28 @@ impl<'a> Exchange<'a> {
             issuer: &self.issuer,
             now: self.now,
         };
-        let (plane, identity) = (self.plane, &subject.identity);
-        match give(place, subject, digest, actor, &request.wanted) {
-            Ok(given) => {
-                plane.note_given(self.tenant, self.view, &given.audiences, identity);
-                Ok(given)
+        give(place, subject, digest, actor, &request.wanted).or_else(|reason| {
+            if let Reason::ServiceModel { .. } = &reason {
+                self.refused
+                    .replace(Some(subject.identity.name().to_owned()));
             }
-            Err(reason) => {
-                if let Reason::ServiceModel { service, .. } = &reason {
-                    let (model, name) = (identity.model(), identity.name());
-                    plane.note_service_refused(self.tenant, service, model, name);
-                }
-                self.note_drift(subject, &reason)?;
-                Err(reason.into())
-            }
+            self.note_drift(subject, &reason)?;
+            Err(reason.into())
+        })
+    }
+
+    /// Notes that an exchange, and not a trial of one, was refused across the boundary of a service.
+    fn note_crossing(&self, refused: &Refused) {
+        let Refused::Reason(reason) = refused else {
+            return;
+        };
+        let Reason::ServiceModel { service, model, .. } = &**reason else {
+            return;
+        };
+        let model = TrustModel::ALL.into_iter().find(|one| one.name() == model);
+        if let (Some(name), Some(model)) = (self.refused.take(), model) {
+            let plane = self.plane;
+            plane.note_service_refused(self.tenant, service, model, &name);
         }
     }
 

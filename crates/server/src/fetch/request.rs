@@ -38,6 +38,16 @@ pub enum Trust {
     Verifier(Arc<dyn ServerCertVerifier>),
 }
 
+impl Trust {
+    /// The certificates that are named.
+    pub(crate) fn certificates(&self) -> &[CertificateDer<'static>] {
+        match self {
+            Self::System | Self::Verifier(_) => &[],
+            Self::SystemAnd(named) | Self::Only(named) => named,
+        }
+    }
+}
+
 /// What one fetch may cost. Nothing here is a wish: what is over it ends the fetch.
 #[derive(Clone, Copy, Debug)]
 pub struct Limits {

@@ -214,9 +214,10 @@ pub(super) fn answer(call: &Call) -> Result<Answer, Stop> {
     };
     deciding.record("avouch.verdict", word(&verdict));
     let plane = call.plane();
-    plane.note_issuer_use(&tenant, &verdict);
-    plane.note_services(&tenant, &view, &question, &verdict);
+    // What is decided by what the question brings itself is seen of nobody.
     if !brings_trust {
+        plane.note_issuer_use(&tenant, &verdict);
+        plane.note_services(&tenant, &view, &question, &verdict);
         tenant.tallies.count(&verdict);
     }
     let outcome = Outcome::Decided {

@@ -78,14 +78,15 @@ impl Plane {
             member: "name".to_owned(),
             detail: "a name is 1 to 128 letters, digits, `.`, `_` and `-`".to_owned(),
         })?;
-        let document = &self.with_sealed_secrets(tenant, &id, document)?;
-        let settings = IssuerSettings::read(document)?;
         for _ in 0..MOST_TRIES {
             let at = tenant.read(|snapshot| snapshot.sequence);
+            // Each time anew: the secret that is kept may be another one meanwhile.
+            let document = self.with_sealed_secrets(tenant, &id, document)?;
+            let settings = IssuerSettings::read(&document)?;
             self.check_issuer(tenant, &id, &settings)?;
             let record = IssuerRecord {
                 id: id.clone(),
-                document: document.to_owned(),
+                document,
             };
             let keys = self.keys_under(tenant, &id, &settings)?;
             let changes = [Change::Put(Object::Issuer(record)), put_keys(&id, &keys)];

@@ -19,8 +19,8 @@ struct Secret {
     /// How it is called there, as it is given and as it is stored.
     given: &'static str,
     stored: &'static str,
-    /// For what it is: where these change, it is not kept.
-    shown_to: [&'static str; 2],
+    /// To whom it is shown, by pointers into the document (RFC 6901): where these change, it is not kept.
+    shown_to: &'static [&'static str],
     owner: fn(&IssuerId) -> SecretOf<'_>,
 }
 
@@ -29,14 +29,15 @@ const SECRETS: [Secret; 2] = [
         part: "introspection",
         given: "client_secret",
         stored: CLIENT_SECRET,
-        shown_to: ["endpoint", "client_id"],
+        // Whoever has another CA believed can be the endpoint.
+        shown_to: &["/introspection/endpoint", "/introspection/client_id", "/ca"],
         owner: |id| SecretOf::Introspection(id),
     },
     Secret {
         part: "review",
         given: "token",
         stored: REVIEWER_TOKEN,
-        shown_to: ["server", "ca"],
+        shown_to: &["/review/server", "/review/ca"],
         owner: |id| SecretOf::Review(id),
     },
 ];
@@ -55,13 +56,14 @@ impl Plane {
         document: &str,
     ) -> Result<String, Refused> {
         let members = Members::read(Document::Request("issuer"), document)?;
-        let mut document = members.rest();
+        let mut document = Value::Object(members.rest());
         for secret in &SECRETS {
+            let kept = secret.kept(tenant, id, &document);
             if let Some(Value::Object(part)) = document.get_mut(secret.part) {
-                secret.seal(tenant, id, part)?;
+                secret.seal(tenant, id, part, kept)?;
             }
         }
-        Ok(Value::Object(document).to_string())
+        Ok(document.to_string())
     }
 }
 
@@ -71,6 +73,7 @@ impl Secret {
         tenant: &Tenant,
         id: &IssuerId,
         part: &mut Map<String, Value>,
+        kept: Option<String>,
     ) -> Result<(), Refused> {
         let refuse = |name: &str, detail: &str| {
             let name = format!("{}.{name}", self.part);
@@ -89,20 +92,20 @@ impl Secret {
                 Some(sealed.to_text())
             }
             Some(_) => return refuse(self.given, "must be a string"),
-            None => self.kept(tenant, id, part),
+            None => kept,
         };
         part.extend(sealed.map(|sealed| (self.stored.to_owned(), sealed.into())));
         Ok(())
     }
 
-    fn kept(&self, tenant: &Tenant, id: &IssuerId, part: &Map<String, Value>) -> Option<String> {
+    fn kept(&self, tenant: &Tenant, id: &IssuerId, wanted: &Value) -> Option<String> {
         let known = tenant.read(|snapshot| {
             let record = snapshot.issuers.get(id)?;
             serde_json::from_str::<Value>(&record.document).ok()
         })?;
-        let known = known.get(self.part)?;
-        let is_same = |name: &&str| known.get(*name) == part.get(*name);
-        let sealed = known.get(self.stored).and_then(Value::as_str);
+        let is_same = |place: &&str| known.pointer(place) == wanted.pointer(place);
+        let sealed = known.get(self.part)?.get(self.stored);
+        let sealed = sealed.and_then(Value::as_str);
         sealed
             .filter(|_| self.shown_to.iter().all(is_same))
             .map(str::to_owned)

@@ -283,6 +283,56 @@ fn an_opaque_token_is_what_its_issuer_says_for_as_long_as_that_is_fresh() {
 }
 
 #[test]
+fn a_client_secret_is_not_kept_for_whomever_another_ca_vouches_for() {
+    let mut registry = Registry::new();
+    let asked = Asked::start();
+    asked.holds(&registry);
+    assert_eq!(registry.put("as", &asked.document(&json!({}))).status, 200);
+    let mut again = registry.show("as")["document"].clone();
+    let shown = |registry: &Registry, token: &str| {
+        assert_eq!(word(registry, token), "accept");
+        let received = asked.server.received();
+        received
+            .last()
+            .unwrap()
+            .headers
+            .contains_key("authorization")
+    };
+    again["stale_for"] = 60.into();
+    assert_eq!(registry.put("as", &again).status, 200);
+    assert!(shown(&registry, "one"), "the same is shown it still");
+    let other = pem("CERTIFICATE", &root("Another Root").certificate);
+    again["ca"] = format!("{}{other}", asked.ca).into();
+    assert_eq!(registry.put("as", &again).status, 200);
+    registry.pass(61);
+    assert!(
+        !shown(&registry, "two"),
+        "whoever has the other CA was to be shown it"
+    );
+}
+
+#[test]
+fn what_one_endpoint_has_answered_another_is_asked() {
+    let registry = Registry::new();
+    let asked = Asked::start();
+    asked.holds(&registry);
+    assert_eq!(registry.put("as", &asked.document(&json!({}))).status, 200);
+    assert_eq!(word(&registry, "opaque-token"), "accept");
+    assert_eq!(word(&registry, "opaque-token"), "accept");
+    assert_eq!(asked.count(), 1);
+    let elsewhere = json!({"endpoint": asked.server.url("/elsewhere")});
+    assert_eq!(registry.put("as", &asked.document(&elsewhere)).status, 200);
+    asked.says(&json!({"active": false}));
+    assert_eq!(word(&registry, "opaque-token"), "federation.token_inactive");
+    assert_eq!(asked.count(), 2);
+    // As another client, too.
+    let other = json!({"endpoint": asked.server.url("/elsewhere"), "client_id": "another"});
+    assert_eq!(registry.put("as", &asked.document(&other)).status, 200);
+    word(&registry, "opaque-token");
+    assert_eq!(asked.count(), 3);
+}
+
+#[test]
 fn an_issuer_that_does_not_answer_is_no_yes() {
     let mut registry = Registry::new();
     let asked = Asked::start();

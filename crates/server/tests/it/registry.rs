@@ -112,6 +112,11 @@ impl Registry {
         }
     }
 
+    /// Another server of the same deployment.
+    pub(crate) fn beside(&self) -> Self {
+        Self::open(Arc::clone(&self.folder), Arc::clone(&self.clock))
+    }
+
     /// The same deployment in a process of its own, as after a restart.
     pub(crate) fn restarted(self) -> Self {
         let (folder, clock) = (Arc::clone(&self.folder), Arc::clone(&self.clock));

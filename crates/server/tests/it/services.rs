@@ -6,7 +6,7 @@ use avouch_testkit::token::NOW_SECONDS;
 use avouch_testkit::world::{Authority, pem};
 use serde_json::{Value, json};
 
-use crate::exchange::OURSELVES;
+use crate::exchange::{OURSELVES, exchange_form};
 use crate::registry::{AUDIENCE, Registry, trusted};
 
 const CLOUD: &str = "https://cloud.test";
@@ -229,6 +229,204 @@ fn nothing_is_given_in_exchange_for_a_service_across_its_boundary() {
     );
 }
 
+const BEARER: &str = "2024-12-01T00:00:00Z";
+const KEY: &str = "a key of many random characters";
+const AS_KEY: &str = "urn:avouch:params:token-type:api-key";
+
+impl House {
+    fn rule(&self, name: &str, document: &Value) {
+        let path = format!("/v1/tenants/one/rules/{name}");
+        let put = self.registry.call("PUT", &path, Some(document));
+        assert_eq!(put.status, 200, "{}", put.body);
+    }
+
+    /// A rule of jobs, for `audience`, given to bearers.
+    fn jobs(audience: &str) -> Value {
+        json!({
+            "from": {"anchor": "ci", "facts": {"claims.team": "red"}},
+            "gives": {
+                "spiffe_id": "spiffe://one.test/ci", "kinds": ["jwt-svid"], "audiences": [audience],
+                "lifetime": 300,
+            },
+            "bearer": {"reason": "no key at hand", "expires": BEARER},
+            "owner": "the platform team", "reason": "jobs",
+        })
+    }
+
+    /// One with a trust domain, and an old system that has an API key.
+    fn with_an_old_system() -> Self {
+        let house = Self::new();
+        let domain = json!({"name": "one.test"});
+        let domains = "/v1/tenants/one/trust-domains";
+        house.registry.call("POST", domains, Some(&domain));
+        let sha256 = avouch_core::id::Digest::of(KEY.as_bytes()).to_string();
+        let anchor = json!({"api_key": {"sha256": sha256, "subject": "old-system"}});
+        let anchors = "/v1/tenants/one/anchors/old";
+        let put = house.registry.call("PUT", anchors, Some(&anchor));
+        assert_eq!(put.status, 200, "{}", put.body);
+        house
+    }
+
+    fn cloud(&self, models: &[&str]) {
+        let document = json!({"audiences": [CLOUD], "models": models});
+        assert_eq!(self.service("cloud", &document).status, 200);
+    }
+}
+
+#[test]
+fn an_api_key_is_no_token_of_an_issuer_after_two_exchanges() {
+    let house = House::with_an_old_system();
+    let mut old = House::jobs(OURSELVES);
+    old["from"] = json!({"anchor": "old"});
+    old["gives"]["spiffe_id"] = "spiffe://one.test/old".into();
+    house.rule("old", &old);
+    let mut again = House::jobs(CLOUD);
+    again["from"] = json!({"trust_domain": "one.test", "facts": {"spiffe.path": "/old"}});
+    house.rule("again", &again);
+    house.cloud(&["federation"]);
+    let as_key = exchange_form(KEY, &[("subject_token_type", AS_KEY)]);
+    let first = house.registry.exchange_form(&as_key);
+    assert_eq!(first.status, 200, "{}", first.body);
+    let first = first.json()["access_token"].as_str().unwrap().to_owned();
+    let second = house.registry.exchange(&first);
+    assert_eq!(
+        second.json()["code"],
+        "policy.service_model",
+        "{}",
+        second.body
+    );
+    let found = &house.shown("cloud")["findings"][0];
+    assert_eq!(found["model"], "shared_secret", "{found}");
+    // The near misses: both may decide, and only one of them.
+    house.cloud(&["shared_secret"]);
+    assert_eq!(
+        house.registry.exchange(&first).json()["code"],
+        "policy.service_model"
+    );
+    house.cloud(&["federation", "shared_secret"]);
+    let given = house.registry.exchange(&first);
+    assert_eq!(given.status, 200, "{}", given.body);
+    let seen = &house.shown("cloud")["seen"];
+    assert!(seen["shared_secret"].is_object(), "{seen}");
+    assert!(seen["federation"].is_object(), "{seen}");
+}
+
+#[test]
+fn whoever_acts_is_within_the_boundary_of_a_service_too() {
+    let house = House::with_an_old_system();
+    let mut rule = House::jobs(CLOUD);
+    rule["subject_audiences"] = json!([AUDIENCE]);
+    rule["actors"] = json!([{"anchor": "old"}]);
+    house.rule("jobs", &rule);
+    house.cloud(&["federation"]);
+    let acting = |jti: &str| {
+        let token = house.token(jti, AUDIENCE);
+        let actor = [("actor_token", KEY), ("actor_token_type", AS_KEY)];
+        house.registry.exchange_form(&exchange_form(&token, &actor))
+    };
+    let refused = acting("t-1");
+    assert_eq!(
+        refused.json()["code"],
+        "policy.service_model",
+        "{}",
+        refused.body
+    );
+    house.cloud(&["federation", "shared_secret"]);
+    let given = acting("t-1");
+    assert_eq!(given.status, 200, "{}", given.body);
+}
+
+#[test]
+fn what_a_question_brings_itself_and_what_is_only_tried_are_no_findings() {
+    let house = House::with_an_old_system();
+    let certificates = json!({"audiences": [AUDIENCE, CLOUD], "models": ["pki"]});
+    assert_eq!(house.service("db", &certificates).status, 200);
+    let other = Authority::root("brought along");
+    let question = json!({
+        "credential": {"jwt": house.token("t-1", AUDIENCE)}, "audience": [AUDIENCE],
+        "trust": {"anchors": [{"x509": pem("CERTIFICATE", &other.certificate)}]},
+    });
+    let decide = |question: &Value| house.registry.call("POST", "/t/one/decide", Some(question));
+    let verdict = decide(&question).json();
+    assert_eq!(
+        verdict["reason"]["code"], "policy.service_model",
+        "{verdict}"
+    );
+    let mut rule = House::jobs(CLOUD);
+    rule["subject_audiences"] = json!([AUDIENCE]);
+    house.rule("jobs", &rule);
+    let tried = json!({"subject_token": house.token("t-1", AUDIENCE)});
+    let path = "/v1/tenants/one/try-exchange";
+    let tried = house.registry.call("POST", path, Some(&tried));
+    assert!(
+        tried.body.contains("policy.service_model"),
+        "{}",
+        tried.body
+    );
+    assert_eq!(house.shown("db")["findings"], json!([]));
+    // The near miss: the same without what is brought along.
+    let verdict = house.by_token("t-1", AUDIENCE);
+    assert_eq!(verdict["reason"]["code"], "policy.service_model");
+    assert_eq!(house.shown("db")["findings"][0]["refused"], true);
+}
+
+#[test]
+fn an_exchange_is_seen_when_something_was_given() {
+    let house = House::with_an_old_system();
+    let mut rule = House::jobs(CLOUD);
+    rule["subject_audiences"] = json!([AUDIENCE]);
+    rule.as_object_mut().unwrap().remove("bearer");
+    house.rule("jobs", &rule);
+    house.cloud(&["pki", "federation"]);
+    let refused = house.registry.exchange(&house.token("t-1", AUDIENCE));
+    assert_eq!(refused.json()["code"], "issue.proof_required");
+    assert_eq!(house.shown("cloud")["seen"], json!({}));
+    rule["bearer"] = json!({"reason": "no key at hand", "expires": BEARER});
+    house.rule("jobs", &rule);
+    let given = house.registry.exchange(&house.token("t-1", AUDIENCE));
+    assert_eq!(given.status, 200, "{}", given.body);
+    assert!(house.shown("cloud")["seen"]["federation"].is_object());
+}
+
+#[test]
+fn what_was_refused_once_hides_nothing_that_is_let_in_later() {
+    let mut house = House::new();
+    let service =
+        |across: &str| json!({"audiences": [AUDIENCE], "models": ["pki"], "across": across});
+    assert_eq!(house.service("db", &service("refuse")).status, 200);
+    house.by_token("t-1", AUDIENCE);
+    house.shown("db");
+    assert_eq!(house.service("db", &service("flag")).status, 200);
+    house.registry.pass(100);
+    let first = house.registry.plane.now().to_string();
+    assert_eq!(house.by_token("t-2", AUDIENCE)["verdict"], "accept");
+    let shown = house.shown("db");
+    assert_eq!(shown["seen"]["federation"]["first"], json!(first));
+    let refused: Vec<&Value> = shown["findings"].as_array().unwrap().iter().collect();
+    let refused: Vec<&Value> = refused.iter().map(|one| &one["refused"]).collect();
+    assert_eq!(refused, [&json!(false), &json!(true)], "{shown}");
+}
+
+#[test]
+fn what_another_server_has_deleted_is_seen_anew() {
+    let mut house = House::new();
+    let flagged = json!({"audiences": [AUDIENCE], "models": ["pki"], "across": "flag"});
+    assert_eq!(house.service("db", &flagged).status, 200);
+    house.by_token("t-1", AUDIENCE);
+    assert_eq!(house.shown("db")["findings"][0]["model"], "federation");
+    let other = house.registry.beside();
+    let path = "/v1/tenants/one/services/db";
+    assert!(other.call("DELETE", path, None).status < 300);
+    assert_eq!(other.call("PUT", path, Some(&flagged)).status, 200);
+    house.registry.plane.follow_store().unwrap();
+    assert_eq!(house.shown("db")["findings"], json!([]));
+    house.registry.pass(100);
+    let first = house.registry.plane.now().to_string();
+    house.by_token("t-2", AUDIENCE);
+    let found = &house.shown("db")["findings"][0];
+    assert_eq!(found["first"], json!(first), "{found}");
+}
+
 #[test]
 fn what_is_wanted_of_a_service_is_read_strictly() {
     let house = House::new();
@@ -242,6 +440,7 @@ fn what_is_wanted_of_a_service_is_read_strictly() {
         json!({"audiences": [AUDIENCE], "models": ["pki"], "name": "another"}),
         json!({"audiences": [AUDIENCE], "models": ["pki"], "model": "pki"}),
         json!({"audiences": [AUDIENCE], "models": ["pki"], "owner": 7}),
+        json!({"audiences": vec![AUDIENCE; 65], "models": ["pki"]}),
     ] {
         let put = house.service("db", &wrong);
         assert_eq!(put.status, 400, "{wrong}: {}", put.body);
