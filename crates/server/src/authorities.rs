@@ -11,7 +11,7 @@ use avouch_core::time::Time;
 use avouch_issuer::authority::X509Authority;
 use avouch_issuer::bundle;
 use avouch_issuer::token::{TokenAuthority, TokenKind};
-use avouch_store::{AuthorityId, AuthorityRecord, AuthorityUse};
+use avouch_store::{AuthorityId, AuthorityKind, AuthorityRecord, AuthorityUse};
 use serde_json::Value;
 
 use crate::authority_record::{self, Opened};
@@ -55,10 +55,13 @@ impl Lazily {
     }
 
     /// Another record is in the place of what had its name.
-    pub(crate) fn put(&mut self, record: &AuthorityRecord) -> Result<(), Fault> {
-        match self.opened.get_mut() {
-            Some(opened) => opened.put(&self.tenant, &self.keys, record),
-            None => Ok(()),
+    pub(crate) fn put(&mut self, record: &AuthorityRecord) {
+        if let Some(opened) = self.opened.get_mut()
+            && let Err(error) = opened.put(&self.tenant, &self.keys, record)
+        {
+            // They are opened anew when something is to be signed, and then whoever asks is told.
+            tracing::error!(tenant = %self.tenant, authority = %record.id, %error, "an authority could not be opened");
+            self.opened = OnceLock::new();
         }
     }
 
@@ -76,6 +79,15 @@ pub(crate) struct Authorities {
     tokens: BTreeMap<AuthorityId, Arc<TokenAuthority>>,
     /// For whom those sign that do not sign for services.
     uses: BTreeMap<AuthorityId, AuthorityUse>,
+    /// Whose keys, sealed here, cannot be read: that gets no better by itself.
+    damaged: BTreeMap<AuthorityId, Damaged>,
+}
+
+/// An authority that cannot be opened.
+struct Damaged {
+    trust_domain: TrustDomain,
+    kind: AuthorityKind,
+    why: String,
 }
 
 impl Authorities {
@@ -87,7 +99,21 @@ impl Authorities {
         record: &AuthorityRecord,
     ) -> Result<(), Fault> {
         self.remove(&record.id);
-        match authority_record::open(tenant, keys, record)? {
+        let opened = match authority_record::open(tenant, keys, record) {
+            Ok(opened) => opened,
+            Err(error) if record.private_key.is_some() => {
+                tracing::error!(%tenant, authority = %record.id, %error, "the key of an authority is damaged");
+                let damaged = Damaged {
+                    trust_domain: record.trust_domain.clone(),
+                    kind: record.kind,
+                    why: error.to_string(),
+                };
+                self.damaged.insert(record.id.clone(), damaged);
+                return Ok(());
+            }
+            Err(error) => return Err(error),
+        };
+        match opened {
             Some(Opened::X509(authority)) => {
                 self.x509.insert(record.id.clone(), authority);
                 if record.used_for != AuthorityUse::Services {
@@ -106,6 +132,18 @@ impl Authorities {
         self.x509.remove(id);
         self.uses.remove(id);
         self.tokens.remove(id);
+        self.damaged.remove(id);
+    }
+
+    /// Fails if one is damaged that would be among these.
+    fn check_none_damaged(&self, is_meant: impl Fn(&Damaged) -> bool) -> Result<(), Fault> {
+        match self.damaged.iter().find(|(_, damaged)| is_meant(damaged)) {
+            Some((id, damaged)) => {
+                let why = &damaged.why;
+                Err(Fault::Stored(format!("the authority {id}: {why}")))
+            }
+            None => Ok(()),
+        }
     }
 
     fn used_for(&self, id: &AuthorityId) -> AuthorityUse {
@@ -142,6 +180,10 @@ impl Authorities {
         let signing = intermediates
             .filter(|one| one.life().check_may_sign(one.id(), now).is_ok())
             .max_by_key(|one| one.life().not_after());
+        if signing.is_none() {
+            let is_x509 = |one: &Damaged| one.kind == AuthorityKind::X509;
+            self.check_none_damaged(|one| is_x509(one) && one.trust_domain == *trust_domain)?;
+        }
         signing.ok_or_else(|| match used_for {
             AuthorityUse::Services => none_signs("X.509", trust_domain),
             AuthorityUse::People | AuthorityUse::Devices | AuthorityUse::Cluster => {
@@ -163,6 +205,10 @@ impl Authorities {
         let signing = of_kind
             .filter(|one| one.life().check_may_sign(one.id(), now).is_ok())
             .max_by_key(|one| one.life().not_after());
+        if signing.is_none() {
+            let is_token = |one: &Damaged| one.kind != AuthorityKind::X509;
+            self.check_none_damaged(|one| is_token(one) && one.trust_domain == *trust_domain)?;
+        }
         signing.ok_or_else(|| none_signs("token", trust_domain))
     }
 
@@ -174,6 +220,8 @@ impl Authorities {
         refresh_hint: u32,
         now: Time,
     ) -> Result<Value, Fault> {
+        // Without one of them, what it signed would be believed no more.
+        self.check_none_damaged(|one| one.trust_domain == *trust_domain)?;
         let x509 = self.x509_of(trust_domain).map(AsRef::as_ref);
         let tokens = self.tokens_of(trust_domain).map(AsRef::as_ref);
         Ok(bundle::spiffe_bundle(
@@ -187,6 +235,7 @@ impl Authorities {
 
     /// The keys that sign JWT-SVIDs, for verifiers of OIDC.
     pub(crate) fn jwks(&self, now: Time) -> Result<Value, Fault> {
+        self.check_none_damaged(|one| one.kind == AuthorityKind::Jwt)?;
         Ok(bundle::jwks(self.tokens.values().map(AsRef::as_ref), now)?)
     }
 }

@@ -117,7 +117,7 @@ impl Plane {
         let trust_domain = cluster_domain(tenant, trust_domain)?;
         let prepared = self.prepare_component(tenant, &trust_domain, signing)?;
         self.admit_issuance(tenant)?;
-        Ok(traces::part("issue").in_scope(|| issue_one(prepared, &StoreLog::of(self)))?)
+        Ok(traces::part("issue").in_scope(|| issue_one(prepared, &StoreLog::of(self, tenant)))?)
     }
 
     /// Makes a token with which the kubelet of one node gets its first certificate, once, within
@@ -188,7 +188,8 @@ impl Plane {
         // Once nothing is wrong with the request: whoever comes again for free must not cost the
         // tenant what it may issue.
         self.admit_issuance(tenant)?;
-        let recorded = traces::part("issue").in_scope(|| record_one(linted, &StoreLog::of(self)));
+        let recorded =
+            traces::part("issue").in_scope(|| record_one(linted, &StoreLog::of(self, tenant)));
         let given = recorded.and_then(|certificate| {
             self.settle(tenant, || {
                 let record = check()?;

@@ -180,7 +180,7 @@ impl Plane {
             ttl: granted.jwt_ttl,
         };
         let prepared = self.prepare_jwt(&tenant, request, self.now())?;
-        let mut log = StoreLog::asked_by(self, &node.id);
+        let mut log = StoreLog::asked_by(self, &tenant, &node.id);
         log.note(prepared.intent(), entry.id.clone());
         Ok(traces::part("issue").in_scope(|| issue_one(prepared, &log))?)
     }
@@ -215,7 +215,7 @@ impl Plane {
             ttl,
         };
         let prepared = self.prepare_jwt(tenant, request, self.now())?;
-        Ok(traces::part("issue").in_scope(|| issue_one(prepared, &StoreLog::of(self)))?)
+        Ok(traces::part("issue").in_scope(|| issue_one(prepared, &StoreLog::of(self, tenant)))?)
     }
 
     /// Signs a certificate for an identity of a tenant, below the intermediate for a use.
@@ -238,7 +238,7 @@ impl Plane {
             .settings
             .x509
             .prepare(&authority, request, now, &self.random)?;
-        let mut log = StoreLog::of(self);
+        let mut log = StoreLog::of(self, tenant);
         log.note(prepared.intent(), entry.clone());
         Ok(traces::part("issue").in_scope(|| issue_one(prepared, &log))?)
     }
@@ -250,7 +250,7 @@ impl Plane {
         request: X509Request,
     ) -> Result<X509Svid, Refused> {
         let prepared = self.prepare_x509(tenant, request, self.now())?;
-        Ok(traces::part("issue").in_scope(|| issue_one(prepared, &StoreLog::of(self)))?)
+        Ok(traces::part("issue").in_scope(|| issue_one(prepared, &StoreLog::of(self, tenant)))?)
     }
 
     /// The address of a tenant as an issuer of tokens, for verifiers of OIDC.
@@ -301,7 +301,7 @@ impl Plane {
     ) -> Result<Answers<D::Issued>, Refused> {
         let good = requests.iter().filter(|request| request.is_ok()).count();
         let mut admission = self.admit_issuances(tenant, good);
-        let mut log = StoreLog::asked_by(self, &node.id);
+        let mut log = StoreLog::asked_by(self, tenant, &node.id);
         let mut batch = Vec::with_capacity(requests.len());
         for request in requests {
             let prepared = request.and_then(|(entry, request)| {
@@ -378,6 +378,7 @@ impl Plane {
 /// Records intents in the store.
 pub(crate) struct StoreLog<'a> {
     plane: &'a Plane,
+    tenant: &'a Tenant,
     /// The node that asked, if one did.
     node: Option<&'a SpiffeId>,
     /// For which entry each is, by its serial number.
@@ -385,19 +386,20 @@ pub(crate) struct StoreLog<'a> {
 }
 
 impl<'a> StoreLog<'a> {
-    pub(crate) fn of(plane: &'a Plane) -> Self {
+    pub(crate) fn of(plane: &'a Plane, tenant: &'a Tenant) -> Self {
         Self {
             plane,
+            tenant,
             node: None,
             entries: BTreeMap::new(),
         }
     }
 
     /// Of what a node asked for.
-    fn asked_by(plane: &'a Plane, node: &'a SpiffeId) -> Self {
+    fn asked_by(plane: &'a Plane, tenant: &'a Tenant, node: &'a SpiffeId) -> Self {
         Self {
             node: Some(node),
-            ..Self::of(plane)
+            ..Self::of(plane, tenant)
         }
     }
 
@@ -406,12 +408,11 @@ impl<'a> StoreLog<'a> {
         self.entries.insert(intent.serial.clone(), entry);
     }
 
-    /// Intents as they are stored. All of one call are of one tenant.
+    /// Intents as they are stored. All of them are of the tenant.
     pub(crate) fn rows(&self, intents: &[&Intent]) -> Result<Vec<IntentRow>, IssuerFault> {
         let mut tenants = intents.iter().map(|intent| &intent.tenant);
-        let first = tenants.next();
-        if tenants.any(|tenant| Some(tenant) != first) {
-            return Err(IssuerFault::Bug("a batch is of two tenants"));
+        if tenants.any(|tenant| tenant != self.tenant.id()) {
+            return Err(IssuerFault::Bug("a batch is of another tenant"));
         }
         let rows: Option<Vec<IntentRow>> = intents.iter().map(|intent| self.row(intent)).collect();
         rows.ok_or(IssuerFault::Bug("an intent has no name"))
@@ -470,12 +471,16 @@ impl<'a> StoreLog<'a> {
 
 impl IntentLog for StoreLog<'_> {
     fn record(&self, intents: &[&Intent]) -> Result<(), IssuerFault> {
-        let Some(first) = intents.first() else {
+        if intents.is_empty() {
             return Ok(());
-        };
+        }
         let rows = self.rows(intents)?;
         let recording = traces::part("store.record_intents");
-        let recorded = recording.in_scope(|| self.plane.store.record_intents(&first.tenant, &rows));
-        self.count(intents, recorded)
+        let held = self.tenant.read(|snapshot| snapshot.sequence);
+        let recorded = recording.in_scope(|| {
+            let store = &self.plane.store;
+            store.use_and_record_held(self.tenant.id(), held, &[], &rows)
+        });
+        self.count(intents, recorded).map(drop)
     }
 }

@@ -668,7 +668,7 @@ impl<'a> Draft<'a> {
                 plan.prepare_intermediate(&root, signer, self.now, random)?
             }
         };
-        let authority = issue_one(prepared, &StoreLog::of(self.plane))?;
+        let authority = issue_one(prepared, &StoreLog::of(self.plane, self.tenant))?;
         let place = |id: &AuthorityId| self.tenant.keys.place(id, &key.kept);
         let record = authority_record::of_x509(&authority, role, used_for, place, self.now)?;
         Ok(record)

@@ -1,10 +1,11 @@
 //! All tenants of the deployment, in memory, behind one door.
 
+mod following;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, MutexGuard, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
-use std::time::Duration;
 
 use avouch_core::id::{SpiffeId, TenantId, TrustDomain};
 use avouch_core::reason::Reason;
@@ -12,8 +13,8 @@ use avouch_core::time::Time;
 use avouch_issuer::random::SystemRandom;
 use avouch_store::keyring::RootKey;
 use avouch_store::{
-    AdminId, AdminRecord, Change, Conflict, Object, Operator, Sequence, Store, TenantKind,
-    TenantRecord, TrustDomainRecord, Upstream,
+    AdminId, AdminRecord, Change, Conflict, Object, Operator, Sequence, SingleUse, Store,
+    TenantKind, TenantRecord, TrustDomainRecord, Upstream, Used,
 };
 
 use crate::access::Role;
@@ -176,7 +177,9 @@ impl Plane {
         let first = root.first_trust_domain();
         let first = first.ok_or_else(|| Fault::Bug("the root has no trust domain".to_owned()))?;
         plane.server_id = server_id(&first)?;
-        plane.tend_all()?;
+        plane.tend(&root)?;
+        // What is due for others is told in the log if it cannot be done: it stops nobody else.
+        drop(plane.tend_all());
         let operator = plane.operator_id()?;
         plane.put_admin(&root, "operator", operator, Role::Operator)?;
         Ok(Arc::new(plane))
@@ -285,7 +288,13 @@ impl Plane {
             created: self.now(),
             key,
         };
+        // Keys of one that had its name are found by what is left of that one.
+        self.destroy_keys_of_removed()?;
         self.store.add_tenant(&OPERATOR, &record)?;
+        // Another server may have removed one of this name that is held here still.
+        if self.tenant(id).is_some() {
+            self.forget_gone()?;
+        }
         let tenant = self.open_tenant(record, None)?;
         self.tell(&tenant, &Concerned::everyone());
         Ok(tenant)
@@ -362,7 +371,9 @@ impl Plane {
         changes: &[Change],
     ) -> Result<Sequence, Refused> {
         let changes = signals::with_notices(self, tenant, changes)?;
-        let stored = |store: &dyn Store| store.apply(tenant.id(), &changes);
+        // Of another that has the name by now nothing is changed.
+        let held = tenant.read(|snapshot| snapshot.sequence);
+        let stored = |store: &dyn Store| store.apply_held(tenant.id(), held, &changes);
         self.change(tenant, &changes, stored)
     }
 
@@ -378,6 +389,16 @@ impl Plane {
         let stored =
             |store: &dyn Store| issuance_log::store(store, tenant, at, &changes, &decisions);
         self.change(tenant, &changes, stored)
+    }
+
+    /// Uses what may be used once, and says of each whether this was the first time.
+    pub(crate) fn use_once(
+        &self,
+        tenant: &Tenant,
+        uses: &[SingleUse],
+    ) -> Result<Vec<Used>, avouch_store::Fault> {
+        let held = tenant.read(|snapshot| snapshot.sequence);
+        self.store.use_and_record_held(tenant.id(), held, uses, &[])
     }
 
     /// Makes a change that is worked out from what is held, which should be quick. Nothing else of the
@@ -498,58 +519,6 @@ impl Plane {
         tenant.follow(feed)
     }
 
-    /// Follows what other servers have stored.
-    ///
-    /// # Errors
-    ///
-    /// What failed on our side; then what is held stays as it is.
-    pub fn follow_store(&self) -> Result<(), Fault> {
-        // In this order: what is added meanwhile is not taken for gone.
-        let held: Vec<TenantId> = self.tenants().by_id.keys().cloned().collect();
-        let heads = self.store.heads(&OPERATOR)?;
-        let is_gone = held.iter().any(|id| !heads.contains_key(id));
-        self.follow_heads(heads)?;
-        match is_gone {
-            true => self.forget_gone(),
-            false => Ok(()),
-        }
-    }
-
-    /// Follows what other servers store as soon as they have, for as long as `at_most`.
-    ///
-    /// # Errors
-    ///
-    /// What failed on our side; then what is held stays as it is.
-    pub fn follow_news(&self, at_most: Duration) -> Result<(), Fault> {
-        self.follow_heads(self.store.wait_for_change(&OPERATOR, at_most)?)
-    }
-
-    fn follow_heads(&self, heads: BTreeMap<TenantId, Sequence>) -> Result<(), Fault> {
-        for (id, head) in heads {
-            match self.tenant(&id) {
-                Some(tenant) if tenant.read(|snapshot| snapshot.sequence) > head => {
-                    // Perhaps this server has changed it since that number was read.
-                    let held = tenant.read(|snapshot| snapshot.sequence);
-                    match self.store.heads(&OPERATOR)?.get(&id) {
-                        None => self.forget_gone()?,
-                        Some(head) if *head < held => return self.start_anew(),
-                        Some(_) => {}
-                    }
-                }
-                Some(tenant) if tenant.read(|snapshot| snapshot.sequence) < head => {
-                    let changing = tenant.changing();
-                    let concerned = self.catch_up(&tenant)?;
-                    self.note_domains(&tenant);
-                    drop(changing);
-                    self.tell(&tenant, &concerned);
-                }
-                Some(_) => {}
-                None => self.open_new_tenants()?,
-            }
-        }
-        Ok(())
-    }
-
     /// Whether the store answers. What is answered from memory does not depend on it.
     ///
     /// # Errors
@@ -646,37 +615,6 @@ impl Plane {
         let before = self.store.raise(&OPERATOR, to)?.into_iter();
         let raised = before.filter(|(_, from)| *from < to);
         Ok(raised.map(|(id, from)| (id, Raised { from, to })).collect())
-    }
-
-    /// Takes up the store as it is in the place of all that is held: it was put back to an earlier
-    /// state, so what is held may be gone. Whoever follows is told everything anew.
-    ///
-    /// # Errors
-    ///
-    /// What failed on our side.
-    pub(crate) fn start_anew(&self) -> Result<(), Fault> {
-        tracing::warn!("the store was put back to an earlier state; everything is loaded anew");
-        self.take_fresh_numbers()?;
-        let records = self.store.tenants(&OPERATOR)?;
-        {
-            let mut tenants = self.tenants_mut();
-            let is_there = |one: &Arc<Tenant>| records.iter().any(|record| one.is(record));
-            tenants.by_id.retain(|_, tenant| is_there(tenant));
-            tenants.by_domain.clear();
-        }
-        for record in records {
-            let Some(tenant) = self.tenant(&record.id) else {
-                let tenant = self.open_tenant(record, None)?;
-                self.tell(&tenant, &Concerned::everyone());
-                continue;
-            };
-            let changing = tenant.changing();
-            tenant.hold_anew(self.store.load(tenant.id())?)?;
-            self.note_domains(&tenant);
-            drop(changing);
-            self.tell(&tenant, &Concerned::everyone());
-        }
-        Ok(())
     }
 
     fn open_tenant(

@@ -83,6 +83,11 @@ impl Room {
 pub(crate) struct Workloads(Vec<Vec<Selector>>);
 
 impl Workloads {
+    /// Whether entries may be for any.
+    pub(crate) fn are_all(&self) -> bool {
+        self.0.is_empty()
+    }
+
     /// Whether an entry may select workloads by these.
     pub(crate) fn admit(&self, selectors: &[Selector]) -> bool {
         let mut said = self.0.iter();

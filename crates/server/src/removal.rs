@@ -202,7 +202,6 @@ impl Plane {
         for _ in 0..MOST_ATTEMPTS {
             let (going, at) = self.going(tenant)?;
             going.check(&format!("tenant {}", tenant.id()), confirmed)?;
-            let addresses = self.key_addresses(&going.tenants);
             let removed = self.store.remove_tenants(&OPERATOR, &at);
             match removed {
                 Err(StoreFault::Conflict(Conflict::Moved { .. } | Conflict::TenantInUse(_))) => {
@@ -216,12 +215,11 @@ impl Plane {
                 }
                 Ok(()) => {}
             }
-            self.forget_gone()?;
-            for (of, address) in addresses {
-                destroy(&of, &address);
-            }
             tracing::warn!(tenant = %tenant.id(), %going, "a tenant was removed");
-            self.clear_removed()?;
+            // It is gone whatever comes of the rest, which is gone on with later.
+            if let Err(error) = self.forget_gone().and_then(|()| self.clear_removed()) {
+                tracing::error!(%error, "what a removed tenant owned could not be cleared away");
+            }
             return Ok(going);
         }
         let detail = "the tenant changes too fast".to_owned();
@@ -234,6 +232,7 @@ impl Plane {
     ///
     /// What failed on our side; then it is gone on with later.
     pub fn clear_removed(&self) -> Result<u64, Fault> {
+        self.destroy_keys_of_removed()?;
         let mut all = 0;
         loop {
             let cleared = self.store.clear_removed(&OPERATOR)?;
@@ -242,6 +241,21 @@ impl Plane {
                 return Ok(all);
             }
         }
+    }
+
+    /// Destroys the keys of tenants that were removed which are kept elsewhere, as long as it is known
+    /// where. One that cannot be is told in the log.
+    ///
+    /// # Errors
+    ///
+    /// What failed on our side; then they are looked for again later.
+    pub(crate) fn destroy_keys_of_removed(&self) -> Result<(), Fault> {
+        for (tenant, address) in self.store.keys_of_removed(&OPERATOR)? {
+            if let Err(error) = self.settings.keys.destroy(&address) {
+                tracing::error!(%tenant, %address, %error, "a key that nothing uses is left");
+            }
+        }
+        Ok(())
     }
 
     /// All that would go with a trust domain.
@@ -340,19 +354,6 @@ impl Plane {
         })
     }
 
-    /// Where keys of these tenants are that are kept elsewhere.
-    fn key_addresses(&self, tenants: &[TenantId]) -> Vec<(Arc<Tenant>, String)> {
-        let mut addresses = Vec::new();
-        for tenant in tenants.iter().filter_map(|id| self.tenant(id)) {
-            tenant.read(|snapshot| {
-                let records = snapshot.authorities.values();
-                let own = records.filter_map(|record| record.key_address.clone());
-                addresses.extend(own.map(|address| (Arc::clone(&tenant), address)));
-            });
-        }
-        addresses
-    }
-
     /// Forgets the tenants that the store does not have any more, and holds those that it has: also in
     /// the place of another that had the same name.
     ///
@@ -378,6 +379,7 @@ impl Plane {
             self.chains.forget_tenant(id);
             self.egresses.forget_tenant(id);
             self.federations.forget_tenant(id);
+            self.fetcher().forget_tenant(id);
             self.following.forget_tenant(id);
             self.presences.forget_tenant(id);
             self.publishing.forget_tenant(id);

@@ -391,7 +391,7 @@ impl Draft<'_> {
                 self.now,
                 &self.plane.random,
             )?;
-            let list = issue_one(prepared, &StoreLog::of(self.plane))?;
+            let list = issue_one(prepared, &StoreLog::of(self.plane, self.tenant))?;
             self.put(AuthorityRecord {
                 revoked,
                 revocation_list: Some(stored(list)),

@@ -284,7 +284,7 @@ impl Held {
             self.by_node.follow(&self.snapshot, &change);
             match &change {
                 Change::Put(Object::Authority(record)) => {
-                    self.authorities.put(record)?;
+                    self.authorities.put(record);
                     // What waits for its certificate is published with that.
                     if record.state != AuthorityState::Requested {
                         self.published.entry(record.id.clone()).or_insert(sequence);

@@ -186,6 +186,9 @@ impl Sequence {
     /// Before the first change.
     pub const START: Self = Self(0);
 
+    /// After every change: who has seen this holds whatever is there.
+    pub const LATEST: Self = Self(u64::MAX);
+
     /// The change of this number, as someone says to have seen it.
     pub fn of(number: u64) -> Self {
         Self(number)

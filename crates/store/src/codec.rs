@@ -10,7 +10,7 @@ mod join_token;
 mod quota;
 mod registration;
 
-use avouch_core::id::{SpiffeId, TrustDomain};
+use avouch_core::id::{SpiffeId, TenantId, TrustDomain};
 use avouch_core::time::Time;
 use serde::{Deserialize, Serialize};
 
@@ -99,6 +99,15 @@ impl Row {
         self.read().ok_or(Fault::Corrupt(damaged))
     }
 
+    /// Where the key is of an authority of a tenant, if it is kept elsewhere.
+    pub(crate) fn key_kept_elsewhere(self, tenant: &str) -> Option<(TenantId, String)> {
+        // What cannot be read names no key, and keeps nothing else from being cleared away.
+        let Some(Change::Put(Object::Authority(record))) = self.read() else {
+            return None;
+        };
+        Some((TenantId::parse(tenant)?, record.key_address?))
+    }
+
     fn read(self) -> Option<Change> {
         let key = key_from(&self.kind, &self.id)?;
         let Some(body) = self.body else {
@@ -165,13 +174,16 @@ impl Row {
 /// The kind of trust domains, which statements look for by name.
 pub(crate) const TRUST_DOMAIN: &str = "trust_domain";
 
+/// The kind of authorities, likewise.
+pub(crate) const AUTHORITY: &str = "authority";
+
 /// The kind and the name of what a tenant may have and do, of which there is one.
 const QUOTA: &str = "quota";
 
 fn kind_of(key: &Key) -> &'static str {
     match key {
         Key::TrustDomain(_) => TRUST_DOMAIN,
-        Key::Authority(_) => "authority",
+        Key::Authority(_) => AUTHORITY,
         Key::Anchor(_) => "anchor",
         Key::Federation(_) => "federation",
         Key::Entry(_) => "entry",
@@ -217,7 +229,7 @@ fn name_of(key: &Key) -> &str {
 fn key_from(kind: &str, id: &str) -> Option<Key> {
     match kind {
         TRUST_DOMAIN => TrustDomain::parse(id).ok().map(Key::TrustDomain),
-        "authority" => AuthorityId::parse(id).map(Key::Authority),
+        AUTHORITY => AuthorityId::parse(id).map(Key::Authority),
         "anchor" => AnchorId::parse(id).map(Key::Anchor),
         "federation" => TrustDomain::parse(id).ok().map(Key::Federation),
         "entry" => EntryId::parse(id).map(Key::Entry),

@@ -29,6 +29,9 @@ pub(crate) const SERVER_FORGOTTEN_AFTER: i64 = 3_600;
 /// - **In order.** The changes of a tenant are numbered; whoever sees one has seen all before.
 /// - **Again is harmless.** After a fault for which [`Fault::retryable`] holds, the call may have
 ///   been carried out or not; repeating it does no harm and settles it.
+/// - **The same one.** A tenant may be removed, and another made that has its name. Whoever names the
+///   number of the last change that it has seen of a tenant changes that one, or nothing: where the
+///   tenant of that name began later, a call conflicts as if there were none.
 /// - **Apart.** A call for one tenant neither reads nor changes anything of another, and a tenant
 ///   that does not exist owns nothing: it loads as empty and has no changes.
 ///
@@ -51,6 +54,9 @@ pub trait Store: Send + Sync {
         operator: &Operator,
         tenants: &[(TenantId, Sequence)],
     ) -> Result<(), Fault>;
+
+    /// Where keys are kept elsewhere that tenants had which were removed, until that is cleared away.
+    fn keys_of_removed(&self, operator: &Operator) -> Result<Vec<(TenantId, String)>, Fault>;
 
     /// Clears away what tenants owned that were removed: some thousands of rows at a time. Returns
     /// how many, which is 0 when nothing is left. Nobody sees any of it anyway.
@@ -109,9 +115,19 @@ pub trait Store: Send + Sync {
     /// Conflicts when the tenant does not exist, when a trust domain belongs to another tenant,
     /// when an object needs a trust domain that the tenant does not have, and when a trust domain
     /// that objects still need is removed.
-    fn apply(&self, tenant: &TenantId, changes: &[Change]) -> Result<Sequence, Fault>;
+    fn apply_held(
+        &self,
+        tenant: &TenantId,
+        held: Sequence,
+        changes: &[Change],
+    ) -> Result<Sequence, Fault>;
 
-    /// Like [`Store::apply`], if nothing has changed since `at`, so that of several servers that
+    /// As [`Store::apply_held`], to whichever tenant has the name now.
+    fn apply(&self, tenant: &TenantId, changes: &[Change]) -> Result<Sequence, Fault> {
+        self.apply_held(tenant, Sequence::LATEST, changes)
+    }
+
+    /// Like [`Store::apply_held`], if nothing has changed since `at`, so that of several servers that
     /// saw the same and decided the same one acts.
     ///
     /// Conflicts also when something has changed since.
@@ -137,7 +153,9 @@ pub trait Store: Send + Sync {
     ///
     /// Conflicts when the tenant does not exist, and when an intent of that name says something
     /// else: a serial number is used once.
-    fn record_intents(&self, tenant: &TenantId, intents: &[IntentRow]) -> Result<(), Fault>;
+    fn record_intents(&self, tenant: &TenantId, intents: &[IntentRow]) -> Result<(), Fault> {
+        self.use_and_record(tenant, &[], intents).map(drop)
+    }
 
     /// The intents made at `from` or later, at most `limit`, the earliest first.
     fn intents(&self, tenant: &TenantId, from: Time, limit: u32) -> Result<Vec<IntentRow>, Fault>;
@@ -175,32 +193,46 @@ pub trait Store: Send + Sync {
     /// Calls that come at the same time share a commit, so callers need not gather uses themselves.
     ///
     /// Conflicts when the tenant does not exist.
-    fn use_once(&self, tenant: &TenantId, uses: &[SingleUse]) -> Result<Vec<Used>, Fault>;
+    fn use_once(&self, tenant: &TenantId, uses: &[SingleUse]) -> Result<Vec<Used>, Fault> {
+        self.use_and_record(tenant, uses, &[])
+    }
 
     /// As [`Store::use_once`]; and if all of it was used for the first time, as
     /// [`Store::record_intents`], durable together: whatever is used up is on record with what it is
     /// used up for.
     ///
     /// Conflicts as both.
+    fn use_and_record_held(
+        &self,
+        tenant: &TenantId,
+        held: Sequence,
+        uses: &[SingleUse],
+        intents: &[IntentRow],
+    ) -> Result<Vec<Used>, Fault>;
+
+    /// As [`Store::use_and_record_held`], of whichever tenant has the name now.
     fn use_and_record(
         &self,
         tenant: &TenantId,
         uses: &[SingleUse],
         intents: &[IntentRow],
-    ) -> Result<Vec<Used>, Fault>;
+    ) -> Result<Vec<Used>, Fault> {
+        self.use_and_record_held(tenant, Sequence::LATEST, uses, intents)
+    }
 
-    /// As [`Store::use_and_record`], for who has no thread to wait on: `told` is called once it is
+    /// As [`Store::use_and_record_held`], for who has no thread to wait on: `told` is called once it is
     /// settled, and must not wait for anything itself.
     ///
     /// An engine that cannot do so lets its caller wait.
     fn use_and_record_later(
         &self,
         tenant: &TenantId,
+        held: Sequence,
         uses: Vec<SingleUse>,
         intents: Vec<IntentRow>,
         told: Box<dyn FnOnce(Result<Vec<Used>, Fault>) + Send>,
     ) {
-        told(self.use_and_record(tenant, &uses, &intents));
+        told(self.use_and_record_held(tenant, held, &uses, &intents));
     }
 
     /// As [`Store::use_and_record`]; and if all of it was used for the first time, as

@@ -134,7 +134,8 @@ impl Holdings {
                 None => tracing::error!(%tenant, entry = id, "an entry cannot be read"),
             }
         }
-        if !update.bundles.is_empty() {
+        // They come with what is distrusted; there may be none any more.
+        if update.distrust.is_some() || !update.bundles.is_empty() {
             holding.bundles = read_bundles(&update.bundles);
         }
         if !update.ended.is_empty() {
@@ -449,6 +450,33 @@ mod tests {
         assert_eq!(positions, BTreeMap::from([("demo".to_owned(), 3)]));
         holdings.follow(update(&["b"], 4));
         assert_eq!(selecting(&holdings), ["a", "b"]);
+    }
+
+    #[test]
+    fn the_bundle_of_the_last_trust_domain_goes_with_it() {
+        let mut holdings = Holdings::default();
+        let with_bundle = Update {
+            bundles: vec![node::Bundle {
+                trust_domain: "demo.avouch.test".to_owned(),
+                document: r#"{"keys": []}"#.to_owned(),
+                own: true,
+                ..node::Bundle::default()
+            }],
+            distrust: Some(node::Distrust::default()),
+            ..update(&[], 1)
+        };
+        holdings.follow(with_bundle);
+        let name = TrustDomain::parse("demo.avouch.test").unwrap();
+        assert!(holdings.published(&name).is_some());
+        // What says nothing of bundles leaves them.
+        holdings.follow(update(&["a"], 2));
+        assert!(holdings.published(&name).is_some());
+        let with_none = Update {
+            distrust: Some(node::Distrust::default()),
+            ..update(&[], 3)
+        };
+        holdings.follow(with_none);
+        assert!(holdings.published(&name).is_none());
     }
 
     #[test]

@@ -199,7 +199,7 @@ fn use_once(
         at: plane.now(),
         until,
     }];
-    match plane.store.use_once(tenant.id(), &uses)?.as_slice() {
+    match plane.use_once(tenant, &uses)?.as_slice() {
         [UsedUp::First] => Ok(()),
         [UsedUp::Before { at }] => Err(Reason::IssueUsed { what, at: *at }.into()),
         _ => Err(Fault::Bug("a use has no answer".to_owned()).into()),

@@ -167,7 +167,7 @@ impl UsingLog {
             return Ok(());
         }
         let intents: Vec<&Intent> = intents.iter().collect();
-        let log = StoreLog::of(&self.plane);
+        let log = StoreLog::of(&self.plane, &self.tenant);
         let mut rows = log.rows(&intents)?;
         for row in &mut rows {
             row.lineage.clone_from(&self.lineage);
@@ -203,7 +203,8 @@ impl UsingLog {
         // Whoever waited for it may be gone; then it is used and recorded, and nothing is signed.
         let settled = Box::new(move |told| drop(settled.send(told)));
         let store = &self.plane.store;
-        store.use_and_record_later(self.tenant.id(), self.rows(), rows, settled);
+        let held = self.tenant.read(|snapshot| snapshot.sequence);
+        store.use_and_record_later(self.tenant.id(), held, self.rows(), rows, settled);
         let silent = |_| Err(StoreFault::Bug("the store has told nothing".to_owned()));
         settling.await.unwrap_or_else(silent)
     }

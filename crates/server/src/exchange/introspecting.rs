@@ -42,7 +42,7 @@ impl Exchange<'_> {
         if rows.is_empty() {
             return Ok(());
         }
-        let used = self.plane.store.use_once(self.tenant.id(), &rows)?;
+        let used = self.plane.use_once(self.tenant, &rows)?;
         let before = used.into_iter().find_map(|used| match used {
             avouch_store::Used::Before { at } => Some(at),
             avouch_store::Used::First => None,

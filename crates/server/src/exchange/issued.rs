@@ -16,6 +16,7 @@ use avouch_issuer::profile::Lifetime;
 use avouch_issuer::stages::{Draft, Prepared, record_one};
 use avouch_issuer::token::{JwtRequest, More, TokenKind, WitRequest};
 use avouch_issuer::x509_svid::X509Request;
+use avouch_store::{AuthorityId, AuthorityState};
 use serde_json::{Map, Value, json};
 
 use super::believing::UsingLog;
@@ -173,6 +174,7 @@ impl Exchange<'_> {
     where
         D: Draft<Issued: Send> + Send + 'static,
     {
+        let authority = prepared.intent().authority.clone();
         let linted = prepared.lint()?;
         // Before anything is used, so that who is to come again may.
         self.plane.admit_issuance(self.tenant)?;
@@ -197,7 +199,7 @@ impl Exchange<'_> {
                     return Err(refused.unwrap_or_else(|| fault.into()));
                 }
             };
-            check_not_ended(&plane, &tenant, log.lineage()).await?;
+            check_not_ended(&plane, &tenant, &authority, log.lineage()).await?;
             let issued = if recorded.signs_at_once() {
                 recorded.sign()?
             } else {
@@ -217,7 +219,8 @@ impl Exchange<'_> {
 /// revokes, so one of the two sees the other.
 async fn check_not_ended(
     plane: &Arc<Plane>,
-    tenant: &Tenant,
+    tenant: &Arc<Tenant>,
+    authority: &str,
     lineage: &[Ancestor],
 ) -> Result<(), Refused> {
     if plane.is_one_of_several() {
@@ -228,7 +231,26 @@ async fn check_not_ended(
             return Err(Fault::Store(avouch_store::Fault::Busy(why)).into());
         }
     }
-    let endings = Arc::clone(&tenant.held().endings);
+    if !plane.holds(tenant) {
+        return Err(Reason::IssueObjectUnknown {
+            object: "tenant",
+            name: tenant.id().to_string(),
+        }
+        .into());
+    }
+    let held = tenant.held();
+    let id = AuthorityId::parse(authority);
+    let record = id.and_then(|id| held.snapshot.authorities.get(&id));
+    if record.is_none_or(|record| record.state == AuthorityState::Revoked) {
+        return Err(Reason::IssueAuthorityState {
+            authority: authority.to_owned(),
+            state: "not there",
+            action: "sign",
+        }
+        .into());
+    }
+    let endings = Arc::clone(&held.endings);
+    drop(held);
     Ok(endings.check_lineage(lineage)?)
 }
 

@@ -77,6 +77,12 @@ impl Budgets {
         }
     }
 
+    /// Forgets what a tenant had left.
+    pub(super) fn forget_tenant(&self, tenant: &TenantId) {
+        let mut budgets = self.left.lock().unwrap_or_else(PoisonError::into_inner);
+        budgets.remove(tenant);
+    }
+
     /// Takes one fetch from what the tenant has left.
     pub(super) fn take(&self, tenant: &TenantId, now: Instant) -> Result<Place, Reason> {
         let Most {

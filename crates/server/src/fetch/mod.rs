@@ -95,6 +95,12 @@ impl Fetcher {
         }
     }
 
+    /// Forgets what was fetched for a tenant.
+    pub(crate) fn forget_tenant(&self, tenant: &TenantId) {
+        self.budgets.forget_tenant(tenant);
+        self.asked.forget_tenant(tenant);
+    }
+
     /// Fetches for a tenant: an answer of any status, as a whole.
     ///
     /// # Errors

@@ -39,7 +39,14 @@ pub(super) const MOST_FETCHES: usize = 2;
 /// Views of tenants, made again when what is in them has changed, and each minute, since keys leave
 /// a bundle when they end.
 #[derive(Default)]
-pub(super) struct Views(Mutex<BTreeMap<TenantId, Made>>);
+pub(super) struct Views(Mutex<Kept>);
+
+#[derive(Default)]
+struct Kept {
+    made: BTreeMap<TenantId, Made>,
+    /// How many tenants had been removed when those of the removed were dropped last.
+    taken_out: u64,
+}
 
 #[derive(Clone)]
 struct Made {
@@ -120,7 +127,13 @@ impl Views {
             }
         };
         let known = Arc::clone(&made.known);
-        self.lock().insert(tenant.id().clone(), made);
+        let taken_out = plane.taken_out();
+        let mut kept = self.lock();
+        kept.made.insert(tenant.id().clone(), made);
+        if kept.taken_out != taken_out {
+            kept.taken_out = taken_out;
+            kept.made.retain(|id, _| plane.tenant(id).is_some());
+        }
         Ok(known)
     }
 
@@ -133,11 +146,14 @@ impl Views {
     }
 
     fn made(&self, tenant: &Tenant, at: (u64, u64, i64)) -> Option<Made> {
-        let all = self.lock();
-        all.get(tenant.id()).filter(|made| made.at == at).cloned()
+        let kept = self.lock();
+        kept.made
+            .get(tenant.id())
+            .filter(|made| made.at == at)
+            .cloned()
     }
 
-    fn lock(&self) -> std::sync::MutexGuard<'_, BTreeMap<TenantId, Made>> {
+    fn lock(&self) -> std::sync::MutexGuard<'_, Kept> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -153,6 +169,11 @@ fn moment(tenant: &Tenant, now: Time) -> ((u64, u64, i64), u64) {
 /// Decides. Who may read the anchors of the tenant sees the whole verdict, and may add what else is
 /// to be trusted; everyone else learns a code.
 pub(super) fn answer(call: &Call) -> Result<Answer, Stop> {
+    // Who names none that is there waits for nothing.
+    call.any_tenant()?;
+    // While the store does not answer, what is in memory counts.
+    call.plane().be_current(LONGEST_LOOK);
+    // It may be gone since, and another have its name.
     let tenant = call.any_tenant()?;
     let sees_all = match call.caller_if_any()? {
         Some(caller) => call
@@ -161,8 +182,6 @@ pub(super) fn answer(call: &Call) -> Result<Answer, Stop> {
             .is_ok(),
         None => false,
     };
-    // While the store does not answer, what is in memory counts.
-    call.plane().be_current(LONGEST_LOOK);
     let text = call.text("question")?;
     let asked = match Asked::read(text) {
         Ok(asked) => asked,

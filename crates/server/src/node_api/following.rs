@@ -1,6 +1,6 @@
 //! One node that follows: told of everything at first, then of every change.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -33,6 +33,8 @@ struct Told {
     positions: BTreeMap<TenantId, Position>,
     /// How many tenants had been removed when it was told last which of them are no more.
     taken_out: Option<u64>,
+    /// Of which tenants it cannot be told, and that is in the log.
+    failing: BTreeSet<TenantId>,
 }
 
 impl Told {
@@ -45,6 +47,7 @@ impl Told {
         Self {
             positions: positions.collect(),
             taken_out: None,
+            failing: BTreeSet::new(),
         }
     }
 }
@@ -163,8 +166,18 @@ impl Following {
         for tenant in all {
             let position = told.positions.entry(tenant.id().clone()).or_default();
             let due = match updates(&self.plane, &self.node, &tenant, position) {
-                Ok(due) => due,
-                Err(fault) => return Err(Some(super::failed(&fault))),
+                Ok(due) => {
+                    told.failing.remove(tenant.id());
+                    due
+                }
+                // What is damaged of one tenant is no matter of the others. It is looked at again.
+                Err(fault) => {
+                    if told.failing.insert(tenant.id().clone()) {
+                        let node = self.node.id();
+                        tracing::error!(tenant = %tenant.id(), %node, %fault, "a node cannot be told");
+                    }
+                    continue;
+                }
             };
             let (is_news, number) = (!due.is_empty(), position.number());
             self.plane

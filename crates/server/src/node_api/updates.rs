@@ -49,7 +49,7 @@ impl Position {
     }
 }
 
-/// What a node is to be told now; moves its position on.
+/// What a node is to be told now; moves its position on, unless that fails.
 pub(super) fn updates(
     plane: &Plane,
     node: &Admitted,
@@ -64,10 +64,11 @@ pub(super) fn updates(
     let has_ended = position.ended_anchors != ended_anchors;
     // Tenants above say so, too, and what they change is no change of this one.
     let workloads = plane.workloads_under(tenant, held.snapshot.quota.as_ref());
-    let are_others = position
-        .workloads
-        .as_ref()
-        .is_some_and(|known| *known != workloads);
+    let are_others = match &position.workloads {
+        Some(known) => *known != workloads,
+        // What held when it was told before is not known.
+        None => position.number.is_some() && !workloads.are_all(),
+    };
     if position.number == Some(sequence.number()) && !has_ended && !are_others {
         return Ok(Vec::new());
     }
@@ -92,15 +93,15 @@ pub(super) fn updates(
                 .any(|changed| telling.is_itself(&changed.key) || changed.key == Key::Quota)
         });
     let updates = match changed {
-        Some(changed) => telling.changes(changed, has_ended),
-        None => telling.everything(),
+        Some(changed) => telling.changes(changed, has_ended)?,
+        None => telling.everything()?,
     };
     *position = Position {
         number: Some(sequence.number()),
         ended_anchors,
         workloads: Some(workloads),
     };
-    updates
+    Ok(updates)
 }
 
 struct Telling<'a> {

@@ -368,8 +368,8 @@ impl Plane {
     fn use_up(&self, tenant: &Tenant, event: &Event) -> Result<bool, Refused> {
         let mut attempt = [0; 16];
         self.random.fill(&mut attempt)?;
-        let used = self.store.use_once(
-            tenant.id(),
+        let used = self.use_once(
+            tenant,
             &[SingleUse {
                 kind: UseKind::Token,
                 digest: event.use_digest,

@@ -219,7 +219,7 @@ impl Plane {
             at: notice.at,
         };
         let prepared = authority.prepare_event(request, now, &self.random)?;
-        Ok(issue_one(prepared, &StoreLog::of(self))?)
+        Ok(issue_one(prepared, &StoreLog::of(self, tenant))?)
     }
 
     /// Notes what came of events; of those of a stream that is not there any more, nothing.

@@ -82,7 +82,7 @@ impl StatusLists {
     pub(crate) fn forget_tenant(&self, tenant: &TenantId) {
         self.lists.forget_tenant(tenant);
         self.failures.forget_tenant(tenant);
-        *self.counted().entry(tenant.clone()).or_default() += 1;
+        self.counted().remove(tenant);
     }
 
     fn counted(&self) -> MutexGuard<'_, BTreeMap<TenantId, u64>> {

@@ -197,7 +197,7 @@ impl Plane {
             .signing_token(TokenKind::Jwt, &domain, now)
             .cloned()?;
         let prepared = authority.prepare_status_list(request, now, &self.random)?;
-        let token = issue_one(prepared, &StoreLog::of(self))?;
+        let token = issue_one(prepared, &StoreLog::of(self, tenant))?;
         let made = Signed {
             token: token.clone(),
             ended,

@@ -71,6 +71,10 @@ impl Store for Switched {
         removed
     }
 
+    fn keys_of_removed(&self, operator: &Operator) -> Result<Vec<(TenantId, String)>, Fault> {
+        self.store()?.keys_of_removed(operator)
+    }
+
     fn clear_removed(&self, operator: &Operator) -> Result<u64, Fault> {
         self.store()?.clear_removed(operator)
     }
@@ -83,8 +87,13 @@ impl Store for Switched {
         self.store()?.heads(operator)
     }
 
-    fn apply(&self, tenant: &TenantId, changes: &[Change]) -> Result<Sequence, Fault> {
-        self.store()?.apply(tenant, changes)
+    fn apply_held(
+        &self,
+        tenant: &TenantId,
+        held: Sequence,
+        changes: &[Change],
+    ) -> Result<Sequence, Fault> {
+        self.store()?.apply_held(tenant, held, changes)
     }
 
     fn apply_at(
@@ -111,11 +120,6 @@ impl Store for Switched {
         self.store()?.forget_removals(tenant, up_to)
     }
 
-    fn record_intents(&self, tenant: &TenantId, intents: &[IntentRow]) -> Result<(), Fault> {
-        self.cut_if(Cut::BeforeRecording)?;
-        self.store()?.record_intents(tenant, intents)
-    }
-
     fn intents(&self, tenant: &TenantId, from: Time, limit: u32) -> Result<Vec<IntentRow>, Fault> {
         self.store()?.intents(tenant, from, limit)
     }
@@ -137,17 +141,18 @@ impl Store for Switched {
         self.store()?.forget_intents(tenant, before)
     }
 
-    fn use_once(&self, tenant: &TenantId, uses: &[SingleUse]) -> Result<Vec<Used>, Fault> {
-        self.store()?.use_once(tenant, uses)
-    }
-
-    fn use_and_record(
+    fn use_and_record_held(
         &self,
         tenant: &TenantId,
+        held: Sequence,
         uses: &[SingleUse],
         intents: &[IntentRow],
     ) -> Result<Vec<Used>, Fault> {
-        self.store()?.use_and_record(tenant, uses, intents)
+        if !intents.is_empty() {
+            self.cut_if(Cut::BeforeRecording)?;
+        }
+        let store = self.store()?;
+        store.use_and_record_held(tenant, held, uses, intents)
     }
 
     fn used(
@@ -177,12 +182,13 @@ impl Store for Switched {
     fn use_and_record_later(
         &self,
         tenant: &TenantId,
+        held: Sequence,
         uses: Vec<SingleUse>,
         intents: Vec<IntentRow>,
         told: Box<dyn FnOnce(Result<Vec<Used>, Fault>) + Send>,
     ) {
         match self.store() {
-            Ok(store) => store.use_and_record_later(tenant, uses, intents, told),
+            Ok(store) => store.use_and_record_later(tenant, held, uses, intents, told),
             Err(fault) => told(Err(fault)),
         }
     }

@@ -1,12 +1,15 @@
 //! Tenants and trust domains that go.
 
+use std::sync::Arc;
+
 use avouch_core::id::{SpiffeId, TrustDomain};
+use avouch_issuer::key_manager::MemoryKeys;
 use avouch_server::Settings;
 use avouch_server::access::Role;
 use avouch_server::http::addresses;
 use avouch_server::issuing::Wanted;
 use avouch_store::sqlite::{DATABASE_FILE, SqliteStore};
-use avouch_store::{Operator, Store};
+use avouch_store::{AuthorityKind, Change, Object, Operator, Store, TenantKind};
 use avouch_testkit::key::Key;
 use base64ct::{Base64, Encoding};
 use serde_json::json;
@@ -291,17 +294,141 @@ fn what_a_tenant_sealed_is_not_in_the_database_after_it_was_removed() {
         .collect();
     assert!(!sealed.is_empty());
     drop(store);
+    for secret in &sealed {
+        assert!(is_in_database(&world, secret), "it is looked for elsewhere");
+    }
     let path = format!("{ONE}?confirm=one,one.test");
     assert_eq!(delete(&world, &path).status, 200);
     let store = SqliteStore::open(world.folder()).unwrap();
     let left = store.load(&record.id).unwrap();
     assert!(left.authorities.is_empty());
-    let file = std::fs::read(world.folder().join(DATABASE_FILE)).unwrap();
     for secret in &sealed {
-        let mut windows = file.windows(secret.len());
-        assert!(
-            !windows.any(|window| window == secret),
-            "a sealed key is left"
-        );
+        assert!(!is_in_database(&world, secret), "a sealed key is left");
     }
+}
+
+/// Whether something is in the database, or in the log beside it.
+fn is_in_database(world: &World, secret: &[u8]) -> bool {
+    ["", "-wal"].iter().any(|end| {
+        let file = world.folder().join(format!("{DATABASE_FILE}{end}"));
+        let bytes = std::fs::read(file).unwrap_or_default();
+        bytes.windows(secret.len()).any(|window| window == secret)
+    })
+}
+
+#[test]
+fn what_is_meant_for_a_tenant_that_was_removed_is_not_for_another_of_its_name() {
+    let world = World::new();
+    let elsewhere = world.opened_again(Settings::default());
+    let third = world.opened_again(Settings::default());
+    let old = world.plane.tenant_named("one").unwrap();
+    let old_there = elsewhere.tenant_named("one").unwrap();
+    let operator = world.operator();
+    let path = format!("{ONE}?confirm=one,one.test");
+    assert_eq!(delete(&world, &path).status, 200);
+    // Also where the one before is held still.
+    let (id, top) = (old.id().clone(), world.plane.root().unwrap());
+    let made = third
+        .add_tenant(&id, Some(top.id()), TenantKind::Tenant)
+        .unwrap();
+    assert!(made.read(|snapshot| snapshot.trust_domains.is_empty()));
+    assert!(third.owner_of(&domain("one.test")).is_none());
+    world.plane.follow_store().unwrap();
+
+    let late = SpiffeId::parse("spiffe://one.test/late").unwrap();
+    for (plane, old) in [(&world.plane, &old), (&elsewhere, &old_there)] {
+        let put = plane.put_admin(old, "late", late.clone(), Role::Operator);
+        let refused = put.unwrap_err().to_string();
+        assert!(refused.contains("issue.object_unknown"), "{refused}");
+        assert!(plane.add_trust_domain(old, &domain("late.test")).is_err());
+    }
+    let admins = world.call(&operator, "GET", &format!("{ONE}/admins"), None);
+    assert_eq!(admins.json()["admins"], json!([]), "{}", admins.body);
+    let there = elsewhere.tenant_named("one").unwrap();
+    assert!(!Arc::ptr_eq(&there, &old_there));
+}
+
+#[test]
+fn a_tenant_that_another_server_has_removed_is_not_decided_for() {
+    let world = World::new();
+    let svid = world.token("spiffe://one.test/web");
+    let operator = world.operator();
+    world.plane.report_followers().unwrap();
+    let audience = world.plane.server_id().to_string();
+    let question = json!({"credential": {"jwt": svid}, "audience": [audience]});
+    let decide = || world.send(&operator, "POST", "/t/one/decide", &question);
+    let before = decide();
+    assert_eq!(before.json()["verdict"], "accept", "{}", before.body);
+    let store = SqliteStore::open(world.folder()).unwrap();
+    let one = world.plane.tenant_named("one").unwrap();
+    let at = store.load(one.id()).unwrap().sequence;
+    let removing = Operator::of_this_deployment();
+    store
+        .remove_tenants(&removing, &[(one.id().clone(), at)])
+        .unwrap();
+    let after = decide();
+    assert_eq!(after.status, 404, "{}", after.body);
+}
+
+#[test]
+fn keys_that_are_kept_elsewhere_go_also_where_the_answer_of_the_removal_is_lost() {
+    let keys = Arc::new(MemoryKeys::default());
+    let kept = || {
+        let told = format!("{keys:?}");
+        let count = told.trim_matches(|one: char| !one.is_ascii_digit());
+        count.parse::<usize>().unwrap()
+    };
+    let world = World::with(Settings {
+        keys: Arc::<MemoryKeys>::clone(&keys),
+        ..Settings::default()
+    });
+    let one = world.plane.tenant_named("one").unwrap();
+    let own = one.read(|snapshot| {
+        let records = snapshot.authorities.values();
+        records.filter(|one| one.key_address.is_some()).count()
+    });
+    let before = kept();
+    assert!(own > 0 && before > own, "{own} of {before}");
+    world.cut_next(Cut::AfterStoring);
+    assert_eq!(
+        delete(&world, &format!("{ONE}?confirm=one,one.test")).status,
+        503
+    );
+    assert_eq!(kept(), before);
+    world.plane.clear_removed().unwrap();
+    assert_eq!(kept(), before - own);
+}
+
+#[test]
+fn a_damaged_key_stops_its_trust_domain_and_nothing_else() {
+    let world = World::new();
+    let one = world.plane.tenant_named("one").unwrap();
+    world
+        .plane
+        .add_trust_domain(&one, &domain("more.test"))
+        .unwrap();
+    let store = SqliteStore::open(world.folder()).unwrap();
+    let records = store.load(one.id()).unwrap().authorities;
+    let in_domain = |name: &str| {
+        let found = records.values().find(|record| {
+            record.trust_domain == domain(name) && record.kind == AuthorityKind::X509
+        });
+        found.unwrap().clone()
+    };
+    // What another key sealed is not opened by its name.
+    let mut damaged = in_domain("one.test");
+    damaged.private_key = in_domain("more.test").private_key;
+    let put = Change::Put(Object::Authority(damaged));
+    store.apply(one.id(), &[put]).unwrap();
+    let again = world.opened_again(Settings::default());
+    let (one, two) = ["one", "two"]
+        .map(|name| again.tenant_named(name).unwrap())
+        .into();
+    assert!(again.bundle(&one, &domain("one.test")).is_err());
+    again.bundle(&one, &domain("more.test")).unwrap();
+    again.jwks(&one).unwrap();
+    again.bundle(&two, &domain("two.test")).unwrap();
+    // Also at a server that had opened them, and for what comes after.
+    world.plane.follow_store().unwrap();
+    world.plane.bundle(&one, &domain("more.test")).unwrap();
 }

@@ -100,13 +100,14 @@ impl PostgresqlStore {
     fn apply_if(
         &self,
         tenant: &TenantId,
+        held: Sequence,
         expected: Option<Sequence>,
         changes: &[Change],
     ) -> Result<Sequence, Fault> {
         let plan = Plan::of(changes)?;
         let tenant = tenant.clone();
         self.call(move |session| {
-            session.write(|session| statements::apply(session, &tenant, expected, &plan))
+            session.write(|session| statements::apply(session, &tenant, held, expected, &plan))
         })
     }
 }
@@ -136,6 +137,10 @@ impl Store for PostgresqlStore {
         })
     }
 
+    fn keys_of_removed(&self, _: &Operator) -> Result<Vec<(TenantId, String)>, Fault> {
+        self.call(|session| session.read(removal::keys_of_removed))
+    }
+
     fn clear_removed(&self, _: &Operator) -> Result<u64, Fault> {
         self.call(|session| session.write(removal::clear_removed))
     }
@@ -159,8 +164,13 @@ impl Store for PostgresqlStore {
         }
     }
 
-    fn apply(&self, tenant: &TenantId, changes: &[Change]) -> Result<Sequence, Fault> {
-        self.apply_if(tenant, None, changes)
+    fn apply_held(
+        &self,
+        tenant: &TenantId,
+        held: Sequence,
+        changes: &[Change],
+    ) -> Result<Sequence, Fault> {
+        self.apply_if(tenant, held, None, changes)
     }
 
     fn apply_at(
@@ -169,7 +179,7 @@ impl Store for PostgresqlStore {
         at: Sequence,
         changes: &[Change],
     ) -> Result<Sequence, Fault> {
-        self.apply_if(tenant, Some(at), changes)
+        self.apply_if(tenant, at, Some(at), changes)
     }
 
     fn load(&self, tenant: &TenantId) -> Result<Snapshot, Fault> {
@@ -190,10 +200,6 @@ impl Store for PostgresqlStore {
         self.call(move |session| {
             session.write(|session| statements::forget_removals(session, &tenant, up_to))
         })
-    }
-
-    fn record_intents(&self, tenant: &TenantId, intents: &[IntentRow]) -> Result<(), Fault> {
-        self.use_and_record(tenant, &[], intents).map(drop)
     }
 
     fn intents(&self, tenant: &TenantId, from: Time, limit: u32) -> Result<Vec<IntentRow>, Fault> {
@@ -229,13 +235,10 @@ impl Store for PostgresqlStore {
         })
     }
 
-    fn use_once(&self, tenant: &TenantId, uses: &[SingleUse]) -> Result<Vec<Used>, Fault> {
-        self.use_and_record(tenant, uses, &[])
-    }
-
-    fn use_and_record(
+    fn use_and_record_held(
         &self,
         tenant: &TenantId,
+        held: Sequence,
         uses: &[SingleUse],
         intents: &[IntentRow],
     ) -> Result<Vec<Used>, Fault> {
@@ -244,7 +247,7 @@ impl Store for PostgresqlStore {
             // This fails only if the caller is gone, and a caller waits.
             drop(answer.send(outcome));
         });
-        self.use_and_record_later(tenant, uses.to_vec(), intents.to_vec(), told);
+        self.use_and_record_later(tenant, held, uses.to_vec(), intents.to_vec(), told);
         answered.recv().map_err(|_| stopped())?
     }
 
@@ -272,6 +275,7 @@ impl Store for PostgresqlStore {
         let plan = Plan::of(changes)?;
         let alone = Waiting {
             tenant: tenant.clone(),
+            held: at,
             uses: uses.to_vec(),
             intents: intents.to_vec(),
             told: Box::new(drop),
@@ -280,7 +284,7 @@ impl Store for PostgresqlStore {
             session.write(|session| {
                 let told = uses::use_and_record(session, &alone)?;
                 let number = match Used::are_first(&told) {
-                    true => statements::apply(session, &alone.tenant, Some(at), &plan)?,
+                    true => statements::apply(session, &alone.tenant, at, Some(at), &plan)?,
                     false => at,
                 };
                 Ok((told, number))
@@ -291,12 +295,14 @@ impl Store for PostgresqlStore {
     fn use_and_record_later(
         &self,
         tenant: &TenantId,
+        held: Sequence,
         uses: Vec<SingleUse>,
         intents: Vec<IntentRow>,
         told: Box<dyn FnOnce(Result<Vec<Used>, Fault>) + Send>,
     ) {
         self.uses.add(Waiting {
             tenant: tenant.clone(),
+            held,
             uses,
             intents,
             told,

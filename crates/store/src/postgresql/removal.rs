@@ -4,8 +4,9 @@
 use avouch_core::id::TenantId;
 
 use super::session::Session;
-use super::statements::{sequence_of, tell};
+use super::statements::{read_object, sequence_of, tell};
 use crate::change::Sequence;
+use crate::codec::AUTHORITY;
 use crate::fault::{Conflict, Fault};
 use crate::store::MOST_FORGOTTEN;
 use crate::tenant::TenantRecord;
@@ -58,6 +59,21 @@ fn remove(session: &mut Session, tenant: &TenantId, at: Sequence) -> Result<(), 
         &[&tenant.as_str()],
     )?;
     tell(session, tenant, at.next())
+}
+
+pub(super) fn keys_of_removed(session: &mut Session) -> Result<Vec<(TenantId, String)>, Fault> {
+    let rows = session.query(
+        "SELECT tenant, kind, id, sequence, body, secret FROM object
+         WHERE kind = $1 AND body IS NOT NULL
+             AND tenant IN (SELECT id FROM tenant WHERE removed)",
+        &[&AUTHORITY],
+    )?;
+    let mut keys = Vec::new();
+    for row in &rows {
+        let tenant: String = row.try_get("tenant")?;
+        keys.extend(read_object(row)?.key_kept_elsewhere(&tenant));
+    }
+    Ok(keys)
 }
 
 /// Several servers may clear at once; each takes what the others leave.

@@ -136,13 +136,15 @@ pub(super) fn sequence_of(row: &SqlRow) -> Result<Sequence, Fault> {
 pub(super) fn apply(
     session: &mut Session,
     tenant: &TenantId,
+    held: Sequence,
     expected: Option<Sequence>,
     plan: &Plan,
 ) -> Result<Sequence, Fault> {
     // Whoever else changes this tenant waits here until this transaction is over.
     let locked = session.query(
-        "SELECT sequence FROM tenant WHERE id = $1 AND NOT removed FOR NO KEY UPDATE",
-        &[&tenant.as_str()],
+        "SELECT sequence FROM tenant
+         WHERE id = $1 AND NOT removed AND begins <= $2 FOR NO KEY UPDATE",
+        &[&tenant.as_str(), &held.stored()],
     )?;
     let found = match locked.first() {
         Some(row) => sequence_of(row)?,
@@ -367,7 +369,7 @@ pub(super) fn forget_removals(
     Ok(u64::try_from(rows.len()).unwrap_or(u64::MAX))
 }
 
-fn read_object(row: &SqlRow) -> Result<Row, Fault> {
+pub(super) fn read_object(row: &SqlRow) -> Result<Row, Fault> {
     Ok(Row {
         kind: row.try_get("kind")?,
         id: row.try_get("id")?,

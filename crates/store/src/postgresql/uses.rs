@@ -14,6 +14,7 @@ use avouch_core::time::Time;
 
 use super::session::Session;
 use super::statements::{head, record_intents};
+use crate::change::Sequence;
 use crate::fault::{Conflict, Fault};
 use crate::intent::IntentRow;
 use crate::single_use::{SingleUse, UseKind, Used};
@@ -29,6 +30,8 @@ pub(super) struct Gathered(Mutex<Vec<Waiting>>);
 /// A call and who waits for its answer.
 pub(super) struct Waiting {
     pub(super) tenant: TenantId,
+    /// The number of the last change of the tenant that the caller holds.
+    pub(super) held: Sequence,
     pub(super) uses: Vec<SingleUse>,
     /// What is recorded if all of it is used for the first time.
     pub(super) intents: Vec<IntentRow>,
@@ -124,6 +127,8 @@ pub(super) fn use_and_record(session: &mut Session, call: &Waiting) -> Result<Ve
     outcomes.pop().unwrap_or_else(|| Ok(Vec::new()))
 }
 
+type Known = BTreeMap<String, Sequence>;
+
 /// Where a thing stands in the table.
 type Place<'a> = (&'a str, &'a str, &'a [u8]);
 
@@ -137,7 +142,7 @@ fn use_all(session: &mut Session, calls: &[Waiting]) -> Result<Outcomes, Fault> 
     let known = known_tenants(session, calls)?;
     let mut uses: Vec<(Place<'_>, &SingleUse)> = calls
         .iter()
-        .filter(|call| known.contains(call.tenant.as_str()))
+        .filter(|call| is_known(&known, call))
         .flat_map(|call| call.uses.iter().map(|one| (place(&call.tenant, one), one)))
         .collect();
     // Two transactions that want the same things take them in the same order, so they never wait
@@ -154,7 +159,7 @@ fn use_all(session: &mut Session, calls: &[Waiting]) -> Result<Outcomes, Fault> 
         find(session, &uses)?
     };
     let told = |call: &Waiting| {
-        if !known.contains(call.tenant.as_str()) {
+        if !is_known(&known, call) {
             return Err(Conflict::UnknownTenant(call.tenant.clone()).into());
         }
         let each = call.uses.iter().map(|one| {
@@ -173,14 +178,27 @@ fn use_all(session: &mut Session, calls: &[Waiting]) -> Result<Outcomes, Fault> 
     Ok(calls.iter().map(told).collect())
 }
 
-fn known_tenants(session: &mut Session, calls: &[Waiting]) -> Result<BTreeSet<String>, Fault> {
+/// With which number each of the tenants began that are there.
+fn known_tenants(session: &mut Session, calls: &[Waiting]) -> Result<Known, Fault> {
     let wanted: BTreeSet<&str> = calls.iter().map(|call| call.tenant.as_str()).collect();
     let wanted: Vec<&str> = wanted.into_iter().collect();
     let rows = session.query(
-        "SELECT id FROM tenant WHERE id = ANY($1) AND NOT removed",
+        // Whoever removes one waits until this is over.
+        "SELECT id, begins FROM tenant WHERE id = ANY($1) AND NOT removed
+         ORDER BY id FOR KEY SHARE",
         &[&wanted],
     )?;
-    rows.iter().map(|row| Ok(row.try_get("id")?)).collect()
+    let known = rows.iter().map(|row| {
+        let begins = Sequence::from_stored(row.try_get("begins")?)?;
+        Ok((row.try_get("id")?, begins))
+    });
+    known.collect()
+}
+
+/// Whether the tenant is there that is meant, and not another that has its name.
+fn is_known(known: &Known, call: &Waiting) -> bool {
+    let begins = known.get(call.tenant.as_str());
+    begins.is_some_and(|begins| *begins <= call.held)
 }
 
 fn insert(session: &mut Session, uses: &[(Place<'_>, &SingleUse)]) -> Result<u64, Fault> {

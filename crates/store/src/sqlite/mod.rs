@@ -78,13 +78,14 @@ impl SqliteStore {
     fn apply_if(
         &self,
         tenant: &TenantId,
+        held: Sequence,
         expected: Option<Sequence>,
         changes: &[Change],
     ) -> Result<Sequence, Fault> {
         let plan = Plan::of(changes)?;
         let tenant = tenant.clone();
         self.writer
-            .write(move |connection| statements::apply(connection, &tenant, expected, &plan))
+            .write(move |connection| statements::apply(connection, &tenant, held, expected, &plan))
     }
 }
 
@@ -103,6 +104,10 @@ impl Store for SqliteStore {
         Ok(())
     }
 
+    fn keys_of_removed(&self, _: &Operator) -> Result<Vec<(TenantId, String)>, Fault> {
+        self.readers.read(removal::keys_of_removed)
+    }
+
     fn clear_removed(&self, _: &Operator) -> Result<u64, Fault> {
         self.writer.write(removal::clear_removed)
     }
@@ -115,8 +120,13 @@ impl Store for SqliteStore {
         self.readers.read(statements::heads)
     }
 
-    fn apply(&self, tenant: &TenantId, changes: &[Change]) -> Result<Sequence, Fault> {
-        self.apply_if(tenant, None, changes)
+    fn apply_held(
+        &self,
+        tenant: &TenantId,
+        held: Sequence,
+        changes: &[Change],
+    ) -> Result<Sequence, Fault> {
+        self.apply_if(tenant, held, None, changes)
     }
 
     fn apply_at(
@@ -125,7 +135,7 @@ impl Store for SqliteStore {
         at: Sequence,
         changes: &[Change],
     ) -> Result<Sequence, Fault> {
-        self.apply_if(tenant, Some(at), changes)
+        self.apply_if(tenant, at, Some(at), changes)
     }
 
     fn load(&self, tenant: &TenantId) -> Result<Snapshot, Fault> {
@@ -144,12 +154,6 @@ impl Store for SqliteStore {
         let tenant = tenant.clone();
         self.writer
             .write(move |connection| statements::forget_removals(connection, &tenant, up_to))
-    }
-
-    fn record_intents(&self, tenant: &TenantId, intents: &[IntentRow]) -> Result<(), Fault> {
-        let (tenant, intents) = (tenant.clone(), intents.to_vec());
-        self.writer
-            .write(move |connection| statements::record_intents(connection, &tenant, &intents))
     }
 
     fn intents(&self, tenant: &TenantId, from: Time, limit: u32) -> Result<Vec<IntentRow>, Fault> {
@@ -178,12 +182,6 @@ impl Store for SqliteStore {
             .write(move |connection| statements::forget_intents(connection, &tenant, before))
     }
 
-    fn use_once(&self, tenant: &TenantId, uses: &[SingleUse]) -> Result<Vec<Used>, Fault> {
-        let (tenant, uses) = (tenant.clone(), uses.to_vec());
-        self.writer
-            .write(move |connection| uses::use_once(connection, &tenant, &uses))
-    }
-
     fn used(
         &self,
         tenant: &TenantId,
@@ -194,15 +192,17 @@ impl Store for SqliteStore {
             .read(|connection| uses::used(connection, tenant, kind, digest))
     }
 
-    fn use_and_record(
+    fn use_and_record_held(
         &self,
         tenant: &TenantId,
+        held: Sequence,
         uses: &[SingleUse],
         intents: &[IntentRow],
     ) -> Result<Vec<Used>, Fault> {
         let (tenant, uses, intents) = (tenant.clone(), uses.to_vec(), intents.to_vec());
-        self.writer
-            .write(move |connection| uses::use_and_record(connection, &tenant, &uses, &intents))
+        self.writer.write(move |connection| {
+            uses::use_and_record(connection, &tenant, held, &uses, &intents)
+        })
     }
 
     fn use_record_and_apply(
@@ -216,9 +216,9 @@ impl Store for SqliteStore {
         let plan = Plan::of(changes)?;
         let (tenant, uses, intents) = (tenant.clone(), uses.to_vec(), intents.to_vec());
         self.writer.write(move |connection| {
-            let told = uses::use_and_record(connection, &tenant, &uses, &intents)?;
+            let told = uses::use_and_record(connection, &tenant, at, &uses, &intents)?;
             let number = match Used::are_first(&told) {
-                true => statements::apply(connection, &tenant, Some(at), &plan)?,
+                true => statements::apply(connection, &tenant, at, Some(at), &plan)?,
                 false => at,
             };
             Ok((told, number))
@@ -228,13 +228,14 @@ impl Store for SqliteStore {
     fn use_and_record_later(
         &self,
         tenant: &TenantId,
+        held: Sequence,
         uses: Vec<SingleUse>,
         intents: Vec<IntentRow>,
         told: Box<dyn FnOnce(Result<Vec<Used>, Fault>) + Send>,
     ) {
         let tenant = tenant.clone();
         self.writer.write_later(
-            move |connection| uses::use_and_record(connection, &tenant, &uses, &intents),
+            move |connection| uses::use_and_record(connection, &tenant, held, &uses, &intents),
             told,
         );
     }

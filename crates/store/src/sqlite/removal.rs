@@ -4,8 +4,9 @@
 use avouch_core::id::TenantId;
 use rusqlite::{Connection, OptionalExtension, params};
 
-use super::statements::sequence_of;
+use super::statements::{read_object, sequence_of};
 use crate::change::Sequence;
+use crate::codec::AUTHORITY;
 use crate::fault::{Conflict, Fault};
 use crate::store::MOST_FORGOTTEN;
 use crate::tenant::TenantRecord;
@@ -72,6 +73,21 @@ fn remove(connection: &Connection, tenant: &TenantId, at: Sequence) -> Result<()
         .prepare_cached("UPDATE object SET secret = NULL WHERE tenant = ?1 AND secret NOTNULL")?
         .execute([tenant.as_str()])?;
     Ok(())
+}
+
+pub(super) fn keys_of_removed(connection: &Connection) -> Result<Vec<(TenantId, String)>, Fault> {
+    let mut statement = connection.prepare_cached(
+        "SELECT tenant, kind, id, sequence, body, secret FROM object
+         WHERE kind = ?1 AND body IS NOT NULL
+             AND tenant IN (SELECT id FROM tenant WHERE removed = 1)",
+    )?;
+    let mut rows = statement.query([AUTHORITY])?;
+    let mut keys = Vec::new();
+    while let Some(row) = rows.next()? {
+        let tenant: String = row.get("tenant")?;
+        keys.extend(read_object(row)?.key_kept_elsewhere(&tenant));
+    }
+    Ok(keys)
 }
 
 pub(super) fn clear_removed(connection: &Connection) -> Result<u64, Fault> {

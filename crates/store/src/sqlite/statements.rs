@@ -115,10 +115,11 @@ pub(super) fn sequence_of(row: &SqlRow<'_>) -> Result<Sequence, Fault> {
 pub(super) fn apply(
     connection: &Connection,
     tenant: &TenantId,
+    held: Sequence,
     expected: Option<Sequence>,
     plan: &Plan,
 ) -> Result<Sequence, Fault> {
-    let found = head(connection, tenant)?.ok_or_else(|| Conflict::UnknownTenant(tenant.clone()))?;
+    let found = head_of(connection, tenant, held)?;
     if let Some(expected) = expected
         && expected != found
     {
@@ -144,6 +145,23 @@ pub(super) fn head(connection: &Connection, tenant: &TenantId) -> Result<Option<
         .query_row([tenant.as_str()], |row| Ok(sequence_of(row)))
         .optional()?
         .transpose()
+}
+
+/// The number of the last change of the tenant that someone holds: no other of its name.
+pub(super) fn head_of(
+    connection: &Connection,
+    tenant: &TenantId,
+    held: Sequence,
+) -> Result<Sequence, Fault> {
+    let found = connection
+        .prepare_cached(
+            "SELECT sequence FROM tenant WHERE id = ?1 AND removed = 0 AND begins <= ?2",
+        )?
+        .query_row(params![tenant.as_str(), held.stored()], |row| {
+            Ok(sequence_of(row))
+        })
+        .optional()?;
+    found.ok_or_else(|| Conflict::UnknownTenant(tenant.clone()))?
 }
 
 fn claim_trust_domains(
@@ -305,7 +323,7 @@ pub(super) fn forget_removals(
     Ok(count)
 }
 
-fn read_object(row: &SqlRow<'_>) -> rusqlite::Result<Row> {
+pub(super) fn read_object(row: &SqlRow<'_>) -> rusqlite::Result<Row> {
     Ok(Row {
         kind: row.get("kind")?,
         id: row.get("id")?,
@@ -315,14 +333,12 @@ fn read_object(row: &SqlRow<'_>) -> rusqlite::Result<Row> {
     })
 }
 
+/// Writes down intents of a tenant that is there.
 pub(super) fn record_intents(
     connection: &Connection,
     tenant: &TenantId,
     intents: &[IntentRow],
 ) -> Result<(), Fault> {
-    if head(connection, tenant)?.is_none() {
-        return Err(Conflict::UnknownTenant(tenant.clone()).into());
-    }
     let mut insert = connection.prepare_cached(
         "INSERT INTO intent (tenant, id, kind, authority, entry, subject, content,
                              not_before, not_after, recorded, lineage, node, decision)

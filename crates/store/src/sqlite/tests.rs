@@ -172,7 +172,7 @@ fn half_of_a_call_that_fails_is_not_kept_alone_nor_among_others() {
         }
         let plan = Plan::of(&[anchor(&format!("a{number}"), 10)]).unwrap();
         let whole = move |connection: &Connection| {
-            statements::apply(connection, &tenant(), None, &plan).map(drop)
+            statements::apply(connection, &tenant(), Sequence::LATEST, None, &plan).map(drop)
         };
         store.writer.write_later(whole, tell);
     }

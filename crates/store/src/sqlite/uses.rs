@@ -5,20 +5,18 @@ use avouch_core::id::{Digest, TenantId};
 use avouch_core::time::Time;
 use rusqlite::{Connection, OptionalExtension, params};
 
-use super::statements::{head, record_intents};
-use crate::fault::{Conflict, Fault};
+use super::statements::{head, head_of, record_intents};
+use crate::change::Sequence;
+use crate::fault::Fault;
 use crate::intent::IntentRow;
 use crate::single_use::{SingleUse, UseKind, Used};
 use crate::store::MOST_FORGOTTEN;
 
-pub(super) fn use_once(
+fn use_once(
     connection: &Connection,
     tenant: &TenantId,
     uses: &[SingleUse],
 ) -> Result<Vec<Used>, Fault> {
-    if head(connection, tenant)?.is_none() {
-        return Err(Conflict::UnknownTenant(tenant.clone()).into());
-    }
     let mut insert = connection.prepare_cached(
         "INSERT INTO single_use (tenant, kind, digest, attempt, used, until)
          VALUES (?1, ?2, ?3, ?4, ?5, ?6)
@@ -75,9 +73,11 @@ pub(super) fn used(
 pub(super) fn use_and_record(
     connection: &Connection,
     tenant: &TenantId,
+    held: Sequence,
     uses: &[SingleUse],
     intents: &[IntentRow],
 ) -> Result<Vec<Used>, Fault> {
+    head_of(connection, tenant, held)?;
     let told = use_once(connection, tenant, uses)?;
     if Used::are_first(&told) {
         record_intents(connection, tenant, intents)?;

@@ -67,9 +67,13 @@ pub(crate) fn a_tenant_that_was_removed_owns_nothing_and_gives_nothing_to_its_na
     let acme = tenant("acme");
     let record = authority("k1", "a.test", &key, b"a private key");
     let sealed = record.private_key.clone().unwrap();
+    let mut in_token = authority("k2", "a.test", &key, b"unused");
+    in_token.private_key = None;
+    in_token.key_address = Some("pkcs11:id=%02".to_owned());
     let changes = [
         domain("a.test"),
         Change::Put(Object::Authority(record)),
+        Change::Put(Object::Authority(in_token)),
         entry("e", "spiffe://a.test/x"),
     ];
     store.apply(&acme, &changes).unwrap();
@@ -85,6 +89,7 @@ pub(crate) fn a_tenant_that_was_removed_owns_nothing_and_gives_nothing_to_its_na
         "{moved:?}"
     );
     assert!(is_there(&*store, "acme"));
+    assert_eq!(store.keys_of_removed(&OPERATOR), Ok(Vec::new()));
     store
         .remove_tenants(&OPERATOR, std::slice::from_ref(&gone))
         .unwrap();
@@ -97,9 +102,12 @@ pub(crate) fn a_tenant_that_was_removed_owns_nothing_and_gives_nothing_to_its_na
     let store = engine.open();
     assert!(!is_there(&*store, "acme") && is_there(&*store, "other"));
     owns_nothing(&*store, &acme);
+    let left = vec![(acme.clone(), "pkcs11:id=%02".to_owned())];
+    assert_eq!(store.keys_of_removed(&OPERATOR), Ok(left));
     assert!(store.clear_removed(&OPERATOR).unwrap() > 0);
     while store.clear_removed(&OPERATOR).unwrap() > 0 {}
     owns_nothing(&*store, &acme);
+    assert_eq!(store.keys_of_removed(&OPERATOR), Ok(Vec::new()));
 
     // Nobody else takes its names over.
     let taken = Fault::from(Conflict::TenantTaken(acme.clone()));
@@ -133,6 +141,47 @@ pub(crate) fn a_tenant_that_was_removed_owns_nothing_and_gives_nothing_to_its_na
     let removed = store.remove_tenants(&OPERATOR, &[gone]);
     assert!(removed.is_err(), "a late answer removes no other");
     assert!(is_there(&*store, "acme"));
+}
+
+pub(crate) fn what_is_meant_for_a_tenant_that_was_removed_is_not_for_another_of_its_name(
+    engine: &dyn Engine,
+) {
+    let store = engine.open();
+    add_tenant(&*store, "acme");
+    let acme = tenant("acme");
+    let held = store.apply(&acme, &[anchor("old")]).unwrap();
+    store
+        .remove_tenants(&OPERATOR, &[(acme.clone(), held)])
+        .unwrap();
+    add_tenant(&*store, "acme");
+    let (_, begins) = at(&*store, "acme");
+    let unknown = Fault::from(Conflict::UnknownTenant(acme.clone()));
+    let changes = [anchor("x")];
+    let (uses, intents) = ([used("t", 1)], [intent("i1", 100)]);
+    assert_eq!(
+        store.apply_held(&acme, held, &changes),
+        Err(unknown.clone())
+    );
+    assert_eq!(store.apply_at(&acme, held, &changes), Err(unknown.clone()));
+    let of_both = store.use_and_record_held(&acme, held, &uses, &intents);
+    assert_eq!(of_both, Err(unknown.clone()));
+    let of_one = store.use_and_record_held(&acme, held, &[], &intents);
+    assert_eq!(of_one, Err(unknown.clone()));
+    let with_change = store.use_record_and_apply(&acme, &uses, &intents, held, &changes);
+    assert_eq!(with_change, Err(unknown.clone()));
+    let (told, heard) = std::sync::mpsc::channel();
+    let told = Box::new(move |outcome| told.send(outcome).unwrap());
+    store.use_and_record_later(&acme, held, uses.to_vec(), intents.to_vec(), told);
+    assert_eq!(heard.recv().unwrap(), Err(unknown));
+
+    let snapshot = store.load(&acme).unwrap();
+    assert_eq!((snapshot.sequence, snapshot.anchors.len()), (begins, 0));
+    assert_eq!(store.intents(&acme, Time::from_unix(0), 10), Ok(Vec::new()));
+    let told = store.use_and_record_held(&acme, begins, &uses, &intents);
+    assert_eq!(told, Ok(vec![Used::First]));
+    store.apply_held(&acme, begins, &changes).unwrap();
+    // Whoever is behind holds the same one all the same.
+    store.apply_held(&acme, begins, &[anchor("y")]).unwrap();
 }
 
 pub(crate) fn tenants_are_removed_together_or_not_at_all(engine: &dyn Engine) {

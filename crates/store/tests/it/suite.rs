@@ -50,6 +50,7 @@ macro_rules! on_every_case {
             the_tree_of_tenants_is_kept_in_order,
             a_tenant_is_never_changed,
             a_tenant_that_was_removed_owns_nothing_and_gives_nothing_to_its_name,
+            what_is_meant_for_a_tenant_that_was_removed_is_not_for_another_of_its_name,
             tenants_are_removed_together_or_not_at_all,
             nothing_is_added_below_a_tenant_that_is_removed_meanwhile,
             a_private_key_comes_back_sealed_and_opens,

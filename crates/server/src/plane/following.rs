@@ -1,0 +1,112 @@
+//! Following what other servers on the same store have changed.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use avouch_core::id::TenantId;
+use avouch_store::Sequence;
+
+use super::{OPERATOR, Plane};
+use crate::fault::Fault;
+use crate::reach::Concerned;
+
+/// What was followed.
+enum Followed {
+    Tenant,
+    /// The store was put back to an earlier state.
+    Everything,
+}
+
+impl Plane {
+    /// Follows what other servers have stored.
+    ///
+    /// # Errors
+    ///
+    /// What failed on our side; then what is held stays as it is.
+    pub fn follow_store(&self) -> Result<(), Fault> {
+        // In this order: what is added meanwhile is not taken for gone.
+        let held: Vec<TenantId> = self.tenants().by_id.keys().cloned().collect();
+        let heads = self.store.heads(&OPERATOR)?;
+        let is_gone = held.iter().any(|id| !heads.contains_key(id));
+        let followed = self.follow_heads(heads);
+        let forgotten = match is_gone {
+            true => self.forget_gone(),
+            false => Ok(()),
+        };
+        followed.and(forgotten)
+    }
+
+    /// Follows what other servers store as soon as they have, for as long as `at_most`.
+    ///
+    /// # Errors
+    ///
+    /// What failed on our side; then what is held stays as it is.
+    pub fn follow_news(&self, at_most: Duration) -> Result<(), Fault> {
+        self.follow_heads(self.store.wait_for_change(&OPERATOR, at_most)?)
+    }
+
+    /// What fails for one tenant keeps nobody from following the others; the first failure is told.
+    fn follow_heads(&self, heads: BTreeMap<TenantId, Sequence>) -> Result<(), Fault> {
+        let mut first = Ok(());
+        for (id, head) in heads {
+            match self.follow_head(&id, head) {
+                Ok(Followed::Tenant) => {}
+                Ok(Followed::Everything) => return Ok(()),
+                Err(error) => {
+                    tracing::error!(tenant = %id, %error, "a tenant could not be followed");
+                    first = first.and(Err(error));
+                }
+            }
+        }
+        first
+    }
+
+    fn follow_head(&self, id: &TenantId, head: Sequence) -> Result<Followed, Fault> {
+        match self.tenant(id) {
+            Some(tenant) if tenant.read(|snapshot| snapshot.sequence) > head => {
+                // Perhaps this server has changed it since that number was read.
+                let held = tenant.read(|snapshot| snapshot.sequence);
+                match self.store.heads(&OPERATOR)?.get(id) {
+                    None => self.forget_gone()?,
+                    Some(head) if *head < held => {
+                        self.start_anew()?;
+                        return Ok(Followed::Everything);
+                    }
+                    Some(_) => {}
+                }
+            }
+            Some(tenant) if tenant.read(|snapshot| snapshot.sequence) < head => {
+                let changing = tenant.changing();
+                let concerned = self.catch_up(&tenant)?;
+                self.note_domains(&tenant);
+                drop(changing);
+                self.tell(&tenant, &concerned);
+            }
+            Some(_) => {}
+            None => self.open_new_tenants()?,
+        }
+        Ok(Followed::Tenant)
+    }
+
+    /// Takes up the store as it is in the place of all that is held: it was put back to an earlier
+    /// state, so what is held may be gone. Whoever follows is told everything anew.
+    ///
+    /// # Errors
+    ///
+    /// What failed on our side.
+    pub(crate) fn start_anew(&self) -> Result<(), Fault> {
+        tracing::warn!("the store was put back to an earlier state; everything is loaded anew");
+        self.take_fresh_numbers()?;
+        self.tenants_mut().by_domain.clear();
+        let held = self.all_tenants();
+        self.forget_gone()?;
+        for tenant in held.iter().filter(|tenant| self.holds(tenant)) {
+            let changing = tenant.changing();
+            tenant.hold_anew(self.store.load(tenant.id())?)?;
+            self.note_domains(tenant);
+            drop(changing);
+            self.tell(tenant, &Concerned::everyone());
+        }
+        Ok(())
+    }
+}
