@@ -7,7 +7,9 @@ use avouch_testkit::key::Key;
 use avouch_testkit::token::{NOW_SECONDS, TokenForge, jwk, jwks};
 use serde_json::{Value, json};
 
-use super::{ACCESS_TOKEN, ID_TOKEN, JWT, OURSELVES, exchange_form, form, refusal, token};
+use super::{
+    ACCESS_TOKEN, ID_TOKEN, JWT, OURSELVES, exchange_form, for_everyone, form, refusal, token,
+};
 use crate::http::Answer;
 use crate::registry::{AUDIENCE, Registry, START, document, trusted, with};
 
@@ -120,7 +122,7 @@ fn hostile_56_a_chain_of_trust_holds_at_every_statement() {
     let put = registry.call(
         "PUT",
         "/v1/tenants/one/anchors/federation",
-        Some(&chain::anchor(&json!({}))),
+        Some(&for_everyone(&chain::anchor(&json!({})))),
     );
     assert_eq!(put.status, 200, "{}", put.body);
     give(&registry, "federation", &json!({}));
