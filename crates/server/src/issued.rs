@@ -47,7 +47,7 @@ impl Place {
         }
     }
 
-    /// Reads what [`Place::to_string`] writes.
+    /// Reads what `to_string` writes.
     pub(crate) fn parse(text: &str) -> Option<Self> {
         let (recorded, id) = text.split_once('.')?;
         Some(Self {

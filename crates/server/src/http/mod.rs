@@ -1,6 +1,6 @@
 //! What administrators and verifiers call: JSON over HTTP.
 //!
-//! Every address is one row of the table in [`routes`], from which both the router and
+//! Every address is one row of the table in [`mod@routes`], from which both the router and
 //! `/openapi.json` are made. A row says who may call, so that no address can forget to ask; whoever
 //! may not is told before anything of what was sent is read.
 
