@@ -162,6 +162,7 @@ fn write(plane: &Plane, name: &str, killed: &AtomicBool) -> Vec<String> {
 
 fn entries(plane: &Plane) -> BTreeSet<String> {
     let listed = plane.run(&["entry", "list", "--tenant", "demo", "-o", "json"]);
+    assert_eq!(listed.code, 0, "{}", listed.err);
     let listed: Value = serde_json::from_str(&listed.out).unwrap();
     let entries = listed["entries"].as_array().unwrap().iter();
     entries
@@ -171,5 +172,6 @@ fn entries(plane: &Plane) -> BTreeSet<String> {
 
 fn bundles(plane: &Plane) -> Value {
     let fetched = plane.run(&["fetch", "bundle", "-o", "json"]);
+    assert_eq!(fetched.code, 0, "{}", fetched.err);
     serde_json::from_str(&fetched.out).unwrap()
 }

@@ -85,6 +85,8 @@ pub(super) enum Stop {
     OAuth(Box<super::oauth::Refusal>),
     /// Nobody has sent all of it in time.
     Slow,
+    /// There is too much to do just now.
+    Busy,
     /// The credential of the caller is missing or was not believed.
     Unauthenticated(Box<Reason>),
     /// The store does not answer.
@@ -135,6 +137,7 @@ impl Stop {
             Self::OAuth(refusal) => refusal.reason.code(),
             Self::Refused(Refused::Fault(_)) => "failed",
             Self::Slow => "slow",
+            Self::Busy => "busy",
             Self::Unready(_) => "unready",
         }
     }

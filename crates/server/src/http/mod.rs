@@ -18,6 +18,7 @@ mod problem;
 mod public;
 mod route;
 mod routes;
+mod sending;
 mod ssf;
 mod token;
 mod watch;
@@ -27,7 +28,6 @@ use std::time::Duration;
 
 use avouch_core::reason::Reason;
 use axum::Router;
-use axum::body::{Body, to_bytes};
 use axum::extract::{ConnectInfo, RawPathParams, Request};
 use axum::http::header::{AUTHORIZATION, CONTENT_TYPE, IF_NONE_MATCH, ORIGIN};
 use axum::http::{Method as Named, Uri};
@@ -51,13 +51,11 @@ use call::{Call, Forwarded, Presented, Rest, Stop};
 use listener::{Patient, Peer};
 use problem::Problem;
 use routes::{Access, Beginner, Method, Route, routes};
+use sending::Sending;
 
 /// How many requests are worked on at once; each may hold a thread. Half of the threads that the
 /// runtime has for this remain for nodes.
 const MOST_AT_ONCE: usize = 256;
-
-/// How long a caller may take to send what it sends.
-const LONGEST_SENDING: Duration = Duration::from_secs(30);
 
 /// How long an answer may take. Work that was begun is carried through even then.
 const LONGEST_WORK: Duration = Duration::from_secs(30);
@@ -144,6 +142,7 @@ struct Http {
     plane: Arc<Plane>,
     views: decide::Views,
     store: watch::StoreState,
+    sending: Sending,
     at_once: Arc<Semaphore>,
 }
 
@@ -153,6 +152,7 @@ impl Http {
             plane,
             views: decide::Views::default(),
             store: watch::StoreState::default(),
+            sending: Sending::default(),
             at_once: Arc::new(Semaphore::new(MOST_AT_ONCE)),
         }
     }
@@ -195,43 +195,51 @@ impl Http {
         response
     }
 
-    /// Who calls and whether it may, then what it sends, then the work.
+    /// Who calls and whether it may, then what it sends, then the work. Nobody holds a place among
+    /// those who are worked for while it sends, so that slow ones keep nobody waiting.
     async fn work(&self, call: Box<Call>, request: Request) -> Outcome {
         let id = call.id.clone();
-        // Whoever looks whether the server lives is answered even when it has too much to do.
-        let place = match call.route.access {
-            Access::Watcher(_) => None,
-            Access::Anyone(_) | Access::Beginner(_) | Access::Administrator(_) | Access::Of(..) => {
-                match Arc::clone(&self.at_once).try_acquire_owned() {
-                    Ok(place) => Some(Arc::new(place)),
-                    Err(_) => return Outcome::problem(Problem::busy(id)),
-                }
-            }
-        };
         let (mut call, allowed) = match call.route.access {
             // Nothing is looked up, so there is nothing to wait for.
             Access::Anyone(run) | Access::Watcher(run) => (call, Allowed::Anyone(run)),
             Access::Beginner(beginner) => (call, Allowed::Beginner(beginner)),
-            Access::Administrator(_) | Access::Of(..) => match blocking(place.clone(), move || {
-                let allowed = allow(&call);
-                (call, allowed)
-            })
-            .await
-            {
-                Ok((call, Ok(allowed))) => (call, allowed),
-                Ok((_, Err(stop))) => return Outcome::refused(id, stop),
-                Err(unfinished) => return Outcome::problem(unfinished.problem(id)),
-            },
+            Access::Administrator(_) | Access::Of(..) => {
+                let Some(place) = self.place() else {
+                    return Outcome::problem(Problem::busy(id));
+                };
+                match blocking(Some(place), move || (allow(&call), call)).await {
+                    Ok((Ok(allowed), call)) => (call, allowed),
+                    Ok((Err(stop), _)) => return Outcome::refused(id, stop),
+                    Err(unfinished) => return Outcome::problem(unfinished.problem(id)),
+                }
+            }
         };
-        call.body = match body(&call, request.into_body()).await {
+        let sent = self.sending.whole(request.into_body(), call.route.longest);
+        call.body = match sent.await {
             Ok(body) => body,
             Err(stop) => return Outcome::refused(id, stop),
+        };
+        let place = match call.route.access {
+            // Whoever looks whether the server lives is answered even when it has too much to do.
+            Access::Watcher(_) => None,
+            Access::Anyone(_) | Access::Beginner(_) | Access::Administrator(_) | Access::Of(..) => {
+                match self.place() {
+                    Some(place) => Some(place),
+                    None => return Outcome::problem(Problem::busy(id)),
+                }
+            }
         };
         match worked(place, call, allowed).await {
             Ok(Ok(answer)) => Outcome(Ok(answer)),
             Ok(Err(stop)) => Outcome::refused(id, stop),
             Err(unfinished) => Outcome::problem(unfinished.problem(id)),
         }
+    }
+
+    /// A place among those who are worked for, if one is free.
+    fn place(&self) -> Option<Arc<OwnedSemaphorePermit>> {
+        let place = Arc::clone(&self.at_once).try_acquire_owned();
+        place.ok().map(Arc::new)
     }
 
     fn unknown(&self, path: &str) -> Response {
@@ -411,21 +419,6 @@ fn certificates(request: &Request) -> Arc<Vec<Vec<u8>>> {
 fn peer(request: &Request) -> Option<&Peer> {
     let peer = request.extensions().get::<ConnectInfo<Peer>>();
     peer.map(|ConnectInfo(peer)| peer)
-}
-
-async fn body(call: &Call, body: Body) -> Result<Vec<u8>, Stop> {
-    let most = call.route.longest;
-    let read = timeout(LONGEST_SENDING, to_bytes(body, most)).await;
-    match read {
-        Ok(Ok(bytes)) => Ok(bytes.to_vec()),
-        Ok(Err(_)) => Err(Reason::InputSize {
-            part: "body of the request",
-            size: most.saturating_add(1),
-            allowed: most,
-        }
-        .into()),
-        Err(_) => Err(Stop::Slow),
-    }
 }
 
 /// Why blocking work has no answer.

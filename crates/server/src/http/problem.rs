@@ -39,6 +39,7 @@ impl Problem {
                 detail: "The request was not sent in time.".to_owned(),
                 ..Self::later(id)
             },
+            Stop::Busy => Self::busy(id),
             Stop::OAuth(refusal) => Self::of_oauth(id, &refusal),
             Stop::Unauthenticated(reason) => Self::unauthenticated(id, &reason),
             Stop::Unready(why) => Self {

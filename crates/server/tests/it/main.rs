@@ -38,6 +38,7 @@ mod rules;
 mod saml;
 mod saving;
 mod secured;
+mod sending;
 mod services;
 mod signals;
 mod status_lists;

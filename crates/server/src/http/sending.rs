@@ -1,0 +1,72 @@
+//! What callers send: so much at once, and none of it for long.
+
+use std::time::Duration;
+
+use avouch_core::reason::Reason;
+use axum::body::{Body, HttpBody, to_bytes};
+use tokio::sync::{Semaphore, SemaphorePermit};
+use tokio::time::timeout;
+
+use super::call::Stop;
+use super::route::FORM;
+
+/// How many may send something short at once: half of the connections there may be. Together they
+/// hold 256 MiB at most.
+const MOST_SHORT: usize = 2_048;
+
+/// How much of what is longer may be on its way at once, in pieces of [`PIECE`] bytes: as much again.
+const MOST_LONG: usize = 256;
+
+/// What longer bodies are measured in.
+const PIECE: usize = 1 << 20;
+
+/// How long a caller may take to send what it sends.
+const LONGEST_SENDING: Duration = Duration::from_secs(30);
+
+/// Those who are sending. Anyone may send a form, so whoever sends slowly must not keep others from
+/// it; and what is longer has room of its own, so that it cannot either.
+pub(super) struct Sending {
+    short: Semaphore,
+    long: Semaphore,
+}
+
+impl Default for Sending {
+    fn default() -> Self {
+        Self {
+            short: Semaphore::new(MOST_SHORT),
+            long: Semaphore::new(MOST_LONG),
+        }
+    }
+}
+
+impl Sending {
+    /// All of a body of at most so many bytes.
+    pub(super) async fn whole(&self, body: Body, most: usize) -> Result<Vec<u8>, Stop> {
+        let Some(_room) = self.room(&body, most) else {
+            return Err(Stop::Busy);
+        };
+        match timeout(LONGEST_SENDING, to_bytes(body, most)).await {
+            Ok(Ok(bytes)) => Ok(bytes.to_vec()),
+            Ok(Err(_)) => Err(Reason::InputSize {
+                part: "body of the request",
+                size: most.saturating_add(1),
+                allowed: most,
+            }
+            .into()),
+            Err(_) => Err(Stop::Slow),
+        }
+    }
+
+    /// Room for a body, by the length that it says it has; one that does not say is taken to be as
+    /// long as it may be.
+    fn room(&self, body: &Body, most: usize) -> Option<SemaphorePermit<'_>> {
+        let said = body.size_hint().upper();
+        let said = said.and_then(|length| usize::try_from(length).ok());
+        let length = said.unwrap_or(most).min(most);
+        if length <= FORM {
+            return self.short.try_acquire().ok();
+        }
+        let pieces = u32::try_from(length.div_ceil(PIECE)).ok()?;
+        self.long.try_acquire_many(pieces).ok()
+    }
+}
