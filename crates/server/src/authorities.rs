@@ -79,15 +79,18 @@ pub(crate) struct Authorities {
     tokens: BTreeMap<AuthorityId, Arc<TokenAuthority>>,
     /// For whom those sign that do not sign for services.
     uses: BTreeMap<AuthorityId, AuthorityUse>,
-    /// Whose keys, sealed here, cannot be read: that gets no better by itself.
+    /// Whose keys, sealed here, cannot be read: that gets no better by itself. What they signed is
+    /// believed on, since for that their public halves are enough.
     damaged: BTreeMap<AuthorityId, Damaged>,
 }
 
-/// An authority that cannot be opened.
+/// An authority that signs no more.
 struct Damaged {
     trust_domain: TrustDomain,
     kind: AuthorityKind,
     why: String,
+    /// Whether not even its public half can be read.
+    is_unknown: bool,
 }
 
 impl Authorities {
@@ -103,13 +106,15 @@ impl Authorities {
             Ok(opened) => opened,
             Err(error) if record.private_key.is_some() => {
                 tracing::error!(%tenant, authority = %record.id, %error, "the key of an authority is damaged");
+                let public = authority_record::open_public(tenant, record);
                 let damaged = Damaged {
                     trust_domain: record.trust_domain.clone(),
                     kind: record.kind,
                     why: error.to_string(),
+                    is_unknown: public.is_err(),
                 };
                 self.damaged.insert(record.id.clone(), damaged);
-                return Ok(());
+                public.unwrap_or_default()
             }
             Err(error) => return Err(error),
         };
@@ -174,7 +179,10 @@ impl Authorities {
         now: Time,
     ) -> Result<&Arc<X509Authority>, Refused> {
         let intermediates = self.x509.iter().filter(|(id, one)| {
-            one.trust_domain() == trust_domain && !one.is_root() && self.used_for(id) == used_for
+            one.trust_domain() == trust_domain
+                && !one.is_root()
+                && self.used_for(id) == used_for
+                && !self.damaged.contains_key(*id)
         });
         let intermediates = intermediates.map(|(_, one)| one);
         let signing = intermediates
@@ -199,10 +207,13 @@ impl Authorities {
         trust_domain: &TrustDomain,
         now: Time,
     ) -> Result<&Arc<TokenAuthority>, Refused> {
-        let of_kind = self
-            .tokens_of(trust_domain)
-            .filter(|one| one.kind() == kind);
+        let of_kind = self.tokens.iter().filter(|(id, one)| {
+            one.trust_domain() == trust_domain
+                && one.kind() == kind
+                && !self.damaged.contains_key(*id)
+        });
         let signing = of_kind
+            .map(|(_, one)| one)
             .filter(|one| one.life().check_may_sign(one.id(), now).is_ok())
             .max_by_key(|one| one.life().not_after());
         if signing.is_none() {
@@ -221,7 +232,7 @@ impl Authorities {
         now: Time,
     ) -> Result<Value, Fault> {
         // Without one of them, what it signed would be believed no more.
-        self.check_none_damaged(|one| one.trust_domain == *trust_domain)?;
+        self.check_none_damaged(|one| one.is_unknown && one.trust_domain == *trust_domain)?;
         let x509 = self.x509_of(trust_domain).map(AsRef::as_ref);
         let tokens = self.tokens_of(trust_domain).map(AsRef::as_ref);
         Ok(bundle::spiffe_bundle(
@@ -235,7 +246,7 @@ impl Authorities {
 
     /// The keys that sign JWT-SVIDs, for verifiers of OIDC.
     pub(crate) fn jwks(&self, now: Time) -> Result<Value, Fault> {
-        self.check_none_damaged(|one| one.kind == AuthorityKind::Jwt)?;
+        self.check_none_damaged(|one| one.is_unknown && one.kind == AuthorityKind::Jwt)?;
         Ok(bundle::jwks(self.tokens.values().map(AsRef::as_ref), now)?)
     }
 }

@@ -7,8 +7,10 @@ use avouch_core::id::TenantId;
 use avouch_core::reason::Reason;
 use avouch_core::time::Time;
 use avouch_issuer::authority::{self, Use, X509Authority};
+use avouch_issuer::fault::Fault as IssuerFault;
+use avouch_issuer::key::PublicHalf;
 use avouch_issuer::life_cycle::{LifeCycle, State};
-use avouch_issuer::signer::{Origin, SigningKind, SoftwareKey};
+use avouch_issuer::signer::{Origin, Signature, Signer, SigningKind, SoftwareKey};
 use avouch_issuer::token::{TokenAuthority, TokenKind};
 use avouch_store::{
     AuthorityId, AuthorityKind, AuthorityRecord, AuthorityRole, AuthorityState, AuthorityUse,
@@ -40,13 +42,57 @@ pub(crate) fn open(
     let Some(signer) = keys.open(record)? else {
         return Ok(None);
     };
+    Ok(Some(open_with(tenant, record, signer)?))
+}
+
+/// Opens what was stored without its private key, which is damaged: it signs nothing, and what it
+/// signed is believed on.
+pub(crate) fn open_public(
+    tenant: &TenantId,
+    record: &AuthorityRecord,
+) -> Result<Option<Opened>, Fault> {
+    if matches!(
+        record.state,
+        AuthorityState::Requested | AuthorityState::Revoked
+    ) {
+        return Ok(None);
+    }
+    let public = PublicHalf::from_info(&record.public_key);
+    let public = public.map_err(|reason| Fault::Stored(reason.sentence()))?;
+    let signer = Arc::new(DamagedKey(public));
+    Ok(Some(open_with(tenant, record, signer)?))
+}
+
+/// A key whose private half cannot be read.
+struct DamagedKey(PublicHalf);
+
+impl Signer for DamagedKey {
+    fn public_half(&self) -> &PublicHalf {
+        &self.0
+    }
+
+    fn origin(&self) -> Origin {
+        Origin::File
+    }
+
+    fn sign(&self, _: &[u8]) -> Result<Signature, IssuerFault> {
+        let why = "its private key is damaged".to_owned();
+        Err(IssuerFault::AuthorityUnusable(why))
+    }
+}
+
+fn open_with(
+    tenant: &TenantId,
+    record: &AuthorityRecord,
+    signer: Arc<dyn Signer>,
+) -> Result<Opened, Fault> {
     let life = life_of(record)?;
     let token = |kind| {
         let domain = record.trust_domain.clone();
         TokenAuthority::open(tenant.clone(), domain, kind, Arc::clone(&signer), life)
             .map(|authority| Opened::Token(Arc::new(authority)))
     };
-    let opened = match record.kind {
+    Ok(match record.kind {
         AuthorityKind::Jwt => token(TokenKind::Jwt)?,
         AuthorityKind::Wit => token(TokenKind::Wit)?,
         AuthorityKind::X509 => Opened::X509(Arc::new(X509Authority::open(
@@ -56,8 +102,7 @@ pub(crate) fn open(
             signer,
             life,
         )?)),
-    };
-    Ok(Some(opened))
+    })
 }
 
 /// Where a stored authority is in its life.

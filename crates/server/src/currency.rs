@@ -9,6 +9,7 @@ use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::time::Duration;
 
 use crate::plane::Plane;
+use crate::tenant::Tenant;
 
 /// The looks at the store.
 #[derive(Default)]
@@ -35,12 +36,18 @@ impl Plane {
         self.sharing.is_shared()
     }
 
-    /// Sees all that any server had stored when this was called; whether that was possible within a
-    /// time. A server that is alone has seen it already.
-    pub(crate) fn be_current(self: &Arc<Self>, at_most: Duration) -> bool {
+    /// Sees all that any server had stored of a tenant and of those above it when this was called;
+    /// whether that was possible within a time. A server that is alone has seen it already.
+    pub(crate) fn be_current(self: &Arc<Self>, tenant: &Arc<Tenant>, at_most: Duration) -> bool {
         if !self.is_one_of_several() {
             return true;
         }
+        // What is damaged of another tenant is no matter of this one.
+        self.has_looked(at_most) && !self.with_all_above(tenant).any(|one| one.is_behind())
+    }
+
+    /// Looks at the store once more; whether that was possible within a time.
+    fn has_looked(self: &Arc<Self>, at_most: Duration) -> bool {
         let (looks, turned) = &*self.currency.looks;
         let mut held = looks.lock().unwrap_or_else(PoisonError::into_inner);
         // One that is under way may have missed what happened before this call.

@@ -72,6 +72,22 @@ fn hint(source: &std::io::Error, flag: &str) -> String {
 }
 
 impl Fault {
+    /// Whether something that is stored is damaged, which gets no better by itself.
+    pub(crate) fn is_damage(&self) -> bool {
+        match self {
+            Self::Keyring(_) | Self::Stored(_) | Self::Store(avouch_store::Fault::Corrupt(_)) => {
+                true
+            }
+            Self::Bug(_)
+            | Self::Certificate { .. }
+            | Self::Issuer(_)
+            | Self::Listen { .. }
+            | Self::Serving { .. }
+            | Self::Store(_)
+            | Self::XmlSignatures { .. } => false,
+        }
+    }
+
     /// Whether the same call may succeed later without anyone changing it.
     pub fn retryable(&self) -> bool {
         match self {

@@ -1,6 +1,8 @@
 //! All tenants of the deployment, in memory, behind one door.
 
 mod following;
+#[cfg(test)]
+mod tests;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
@@ -163,8 +165,16 @@ impl Plane {
         };
         let raised = plane.take_fresh_numbers()?;
         for record in records {
-            let raised = raised.get(&record.id);
-            plane.open_tenant(record, raised.copied())?;
+            let raised = raised.get(&record.id).copied();
+            let (id, kind) = (record.id.clone(), record.kind);
+            match plane.open_tenant(record, raised) {
+                Ok(_) => {}
+                // Of one that is damaged nothing is known; it keeps nobody from the others.
+                Err(error) if error.is_damage() && kind != TenantKind::Root => {
+                    tracing::error!(tenant = %id, %error, "the tenant cannot be opened; it is tried again");
+                }
+                Err(error) => return Err(error.into()),
+            }
         }
         if plane.root().is_err() {
             plane.add_tenant(&founding.tenant, None, TenantKind::Root)?;
@@ -600,13 +610,17 @@ impl Plane {
     }
 
     pub(crate) fn open_new_tenants(&self) -> Result<(), Fault> {
+        let mut first = Ok(());
         for record in self.store.tenants(&OPERATOR)? {
-            if self.tenant(&record.id).is_none() {
-                let tenant = self.open_tenant(record, None)?;
-                self.tell(&tenant, &Concerned::everyone());
+            if self.tenant(&record.id).is_some() {
+                continue;
+            }
+            match self.open_tenant(record, None) {
+                Ok(tenant) => self.tell(&tenant, &Concerned::everyone()),
+                Err(error) => first = first.and(Err(error)),
             }
         }
-        Ok(())
+        first
     }
 
     /// Lets numbers of changes go on above all that were ever given.

@@ -390,12 +390,12 @@ impl Plane {
             self.service_uses.forget_tenant(id);
             self.status_lists.forget_tenant(id);
         }
-        self.open_new_tenants()?;
+        let opened = self.open_new_tenants();
         // Also those that follow it, which are admitted no more.
         for tenant in gone {
             self.tell_everyone(tenant);
         }
-        Ok(())
+        opened
     }
 }
 

@@ -1,7 +1,7 @@
 //! One tenant in memory.
 
 use std::collections::{BTreeMap, VecDeque};
-use std::sync::atomic::AtomicUsize;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
 use avouch_core::ended::Endings;
@@ -44,6 +44,8 @@ pub struct Tenant {
     pub(crate) noted_domains: AtomicUsize,
     pub(crate) keys: Arc<Keys>,
     held: RwLock<Held>,
+    /// Whether something that is stored of it cannot be followed.
+    is_behind: AtomicBool,
     /// Whoever changes the tenant holds it until memory has followed the store.
     changing: Mutex<()>,
     /// What is left of its quota of issuances.
@@ -118,6 +120,7 @@ impl Tenant {
             noted_domains: AtomicUsize::new(0),
             keys,
             held: RwLock::new(held),
+            is_behind: AtomicBool::new(false),
             changing: Mutex::new(()),
             rate: Rate::default(),
             readers: Readers::default(),
@@ -176,6 +179,16 @@ impl Tenant {
 
     pub(crate) fn changing(&self) -> MutexGuard<'_, ()> {
         self.changing.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Whether something that is stored of it cannot be followed, so that what is held is not all.
+    pub(crate) fn is_behind(&self) -> bool {
+        self.is_behind.load(Ordering::Acquire)
+    }
+
+    /// Notes that; whether it was otherwise before.
+    pub(crate) fn note_behind(&self, is_behind: bool) -> bool {
+        self.is_behind.swap(is_behind, Ordering::AcqRel) != is_behind
     }
 
     /// Follows changes that this process has stored as `sequence`, if it has seen all before, and

@@ -224,8 +224,9 @@ async fn check_not_ended(
     lineage: &[Ancestor],
 ) -> Result<(), Refused> {
     if plane.is_one_of_several() {
-        let looking = Arc::clone(plane);
-        let looked = tokio::task::spawn_blocking(move || looking.be_current(LONGEST_LOOK)).await;
+        let (looking, of) = (Arc::clone(plane), Arc::clone(tenant));
+        let looked =
+            tokio::task::spawn_blocking(move || looking.be_current(&of, LONGEST_LOOK)).await;
         if !matches!(looked, Ok(true)) {
             let why = "what ended on other servers cannot be told".to_owned();
             return Err(Fault::Store(avouch_store::Fault::Busy(why)).into());

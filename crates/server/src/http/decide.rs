@@ -170,9 +170,9 @@ fn moment(tenant: &Tenant, now: Time) -> ((u64, u64, i64), u64) {
 /// to be trusted; everyone else learns a code.
 pub(super) fn answer(call: &Call) -> Result<Answer, Stop> {
     // Who names none that is there waits for nothing.
-    call.any_tenant()?;
+    let tenant = call.any_tenant()?;
     // While the store does not answer, what is in memory counts.
-    call.plane().be_current(LONGEST_LOOK);
+    call.plane().be_current(&tenant, LONGEST_LOOK);
     // It may be gone since, and another have its name.
     let tenant = call.any_tenant()?;
     let sees_all = match call.caller_if_any()? {

@@ -9,6 +9,7 @@ use avouch_store::Sequence;
 use super::{OPERATOR, Plane};
 use crate::fault::Fault;
 use crate::reach::Concerned;
+use crate::tenant::Tenant;
 
 /// What was followed.
 enum Followed {
@@ -45,20 +46,37 @@ impl Plane {
         self.follow_heads(self.store.wait_for_change(&OPERATOR, at_most)?)
     }
 
-    /// What fails for one tenant keeps nobody from following the others; the first failure is told.
+    /// What fails for one tenant keeps nobody from following the others. What is damaged of one is
+    /// told by that one alone; of what else fails, the first is told.
     fn follow_heads(&self, heads: BTreeMap<TenantId, Sequence>) -> Result<(), Fault> {
         let mut first = Ok(());
         for (id, head) in heads {
             match self.follow_head(&id, head) {
-                Ok(Followed::Tenant) => {}
+                Ok(Followed::Tenant) => self.note_followed(&id),
                 Ok(Followed::Everything) => return Ok(()),
                 Err(error) => {
-                    tracing::error!(tenant = %id, %error, "a tenant could not be followed");
-                    first = first.and(Err(error));
+                    self.note_behind(&id, &error);
+                    if !error.is_damage() {
+                        first = first.and(Err(error));
+                    }
                 }
             }
         }
         first
+    }
+
+    fn note_followed(&self, id: &TenantId) {
+        let tenant = self.tenant(id);
+        if tenant.is_some_and(|tenant| tenant.note_behind(false)) {
+            tracing::info!(tenant = %id, "the tenant is followed again");
+        }
+    }
+
+    fn note_behind(&self, id: &TenantId, error: &Fault) {
+        let tenant = self.tenant(id);
+        if tenant.is_none_or(|tenant| tenant.note_behind(true)) {
+            tracing::error!(tenant = %id, %error, "the tenant cannot be followed; it is tried again");
+        }
     }
 
     fn follow_head(&self, id: &TenantId, head: Sequence) -> Result<Followed, Fault> {
@@ -100,13 +118,29 @@ impl Plane {
         self.tenants_mut().by_domain.clear();
         let held = self.all_tenants();
         self.forget_gone()?;
+        let mut first = Ok(());
         for tenant in held.iter().filter(|tenant| self.holds(tenant)) {
-            let changing = tenant.changing();
-            tenant.hold_anew(self.store.load(tenant.id())?)?;
-            self.note_domains(tenant);
-            drop(changing);
-            self.tell(tenant, &Concerned::everyone());
+            if let Err(error) = self.hold_anew(tenant) {
+                self.note_behind(tenant.id(), &error);
+                if !error.is_damage() {
+                    first = first.and(Err(error));
+                }
+            }
         }
+        first
+    }
+
+    fn hold_anew(&self, tenant: &Tenant) -> Result<(), Fault> {
+        let changing = tenant.changing();
+        let loaded = self.store.load(tenant.id());
+        let held = loaded
+            .map_err(Fault::from)
+            .and_then(|all| tenant.hold_anew(all));
+        // Also of one that cannot be read: whose the trust domains are that it has is known.
+        self.note_domains(tenant);
+        drop(changing);
+        held?;
+        self.tell(tenant, &Concerned::everyone());
         Ok(())
     }
 }

@@ -1,0 +1,179 @@
+//! What is damaged of one tenant harms no other.
+
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use avouch_core::id::{TenantId, TrustDomain};
+use avouch_store::keyring::RootKey;
+use avouch_store::postgresql::PostgresqlStore;
+use avouch_store::sqlite::{DATABASE_FILE, SqliteStore};
+use avouch_store::{
+    AnchorId, AnchorRecord, Change, Key, Object, SignalId, SignalKey, SignalKind, SignalRecord,
+    Store, TenantKind,
+};
+use avouch_testkit::postgresql::Cluster;
+use tempfile::TempDir;
+
+use super::{Founding, Plane};
+use crate::Settings;
+use crate::clock::SystemClock;
+
+/// More than any of it takes.
+const LONG: Duration = Duration::from_secs(20);
+
+const DAMAGED: &str = "one";
+const OTHERS: [&str; 3] = ["another", "two", "zero"];
+
+fn id(name: &str) -> TenantId {
+    TenantId::parse(name).unwrap()
+}
+
+fn server(store: Arc<dyn Store>, folder: &Path) -> Arc<Plane> {
+    let folder = folder.to_owned();
+    let founding = Founding {
+        tenant: id("top"),
+        trust_domain: TrustDomain::parse("top.test").unwrap(),
+    };
+    let key = move |tenants: &[_]| Ok(RootKey::open_or_create(&folder, tenants)?);
+    let clock = Arc::new(SystemClock);
+    Plane::open(store, key, &founding, Settings::default(), clock).unwrap()
+}
+
+fn add(plane: &Plane, name: &str) {
+    let top = plane.root().unwrap().id().clone();
+    let tenant = plane.add_tenant(&id(name), Some(&top), TenantKind::Tenant);
+    let domain = TrustDomain::parse(&format!("{name}.test")).unwrap();
+    plane.add_trust_domain(&tenant.unwrap(), &domain).unwrap();
+}
+
+fn anchor(name: &str) -> Change {
+    Change::Put(Object::Anchor(AnchorRecord {
+        id: AnchorId::parse(name).unwrap(),
+        document: "{}".to_owned(),
+    }))
+}
+
+fn has_anchor(plane: &Plane, tenant: &str, name: &str) -> bool {
+    let name = AnchorId::parse(name).unwrap();
+    let tenant = plane.tenant(&id(tenant)).unwrap();
+    tenant.read(|snapshot| snapshot.anchors.contains_key(&name))
+}
+
+/// What ended, in a form that no server can read.
+fn unreadable() -> SignalRecord {
+    SignalRecord {
+        key: SignalKey {
+            kind: SignalKind::Ended,
+            id: SignalId::parse(&"a".repeat(64)).unwrap(),
+        },
+        document: "{".to_owned(),
+        secret: None,
+    }
+}
+
+#[test]
+fn a_tenant_that_cannot_be_followed_keeps_no_other_from_it() {
+    let folder = tempfile::tempdir().unwrap();
+    others_go_on(&folder, || {
+        Arc::new(SqliteStore::open(folder.path()).unwrap())
+    });
+}
+
+#[test]
+fn a_tenant_that_cannot_be_followed_keeps_no_other_from_it_on_postgresql() {
+    let cluster = match Cluster::shared() {
+        Ok(cluster) => cluster,
+        Err(why) => {
+            println!("skipped: a damaged tenant on one PostgreSQL: {why}");
+            return;
+        }
+    };
+    let folder = tempfile::tempdir().unwrap();
+    let address = cluster.new_database();
+    others_go_on(&folder, || {
+        Arc::new(PostgresqlStore::connect(&address).unwrap())
+    });
+}
+
+fn others_go_on(folder: &TempDir, connect: impl Fn() -> Arc<dyn Store>) {
+    let here = server(connect(), folder.path());
+    for name in [DAMAGED].into_iter().chain(OTHERS) {
+        add(&here, name);
+    }
+    let elsewhere = server(connect(), folder.path());
+    for plane in [&here, &elsewhere] {
+        plane.report_followers().unwrap();
+    }
+    let tenant = |name| here.tenant(&id(name)).unwrap();
+    assert!(here.be_current(&tenant(DAMAGED), LONG));
+
+    let store = connect();
+    let record = unreadable();
+    let mend = Change::Remove(Key::Signal(record.key.clone()));
+    store
+        .apply(&id(DAMAGED), &[Change::Put(Object::Signal(record))])
+        .unwrap();
+    for name in OTHERS {
+        let other = elsewhere.tenant(&id(name)).unwrap();
+        elsewhere.apply(&other, &[anchor("a")]).unwrap();
+        assert!(here.be_current(&tenant(name), LONG), "{name}");
+        assert!(has_anchor(&here, name, "a"), "{name}");
+    }
+    // It alone cannot say that it is current, and whoever follows all is not told of a fault.
+    assert!(!here.be_current(&tenant(DAMAGED), LONG));
+    assert!(here.be_current(&here.root().unwrap(), LONG));
+    here.follow_store().unwrap();
+
+    store.apply(&id(DAMAGED), &[mend, anchor("b")]).unwrap();
+    assert!(here.be_current(&tenant(DAMAGED), LONG));
+    assert!(has_anchor(&here, DAMAGED, "b"));
+}
+
+#[test]
+fn a_row_of_one_tenant_that_cannot_be_read_stops_no_start_and_no_other_tenant() {
+    let folder = tempfile::tempdir().unwrap();
+    let open = || -> Arc<dyn Store> { Arc::new(SqliteStore::open(folder.path()).unwrap()) };
+    let plane = server(open(), folder.path());
+    for name in [DAMAGED].into_iter().chain(OTHERS) {
+        add(&plane, name);
+    }
+    let marked = anchor("the-one-that-is-damaged");
+    let damaged = plane.tenant(&id(DAMAGED)).unwrap();
+    plane.apply(&damaged, &[marked]).unwrap();
+    drop(damaged);
+    // With the last who has it open, all of it is moved to the file.
+    drop(plane);
+    damage(folder.path(), b"the-one-that-is-damaged");
+
+    let again = server(open(), folder.path());
+    for name in OTHERS {
+        let domain = TrustDomain::parse(&format!("{name}.test")).unwrap();
+        let tenant = again.owner_of(&domain).unwrap();
+        again.bundle(&tenant, &domain).unwrap();
+        again.apply(&tenant, &[anchor("a")]).unwrap();
+    }
+    again.follow_store().unwrap_or_default();
+    add(&again, "new");
+}
+
+/// Makes the content of the row of this name something that never was one.
+fn damage(folder: &Path, name: &[u8]) {
+    let path = folder.join(DATABASE_FILE);
+    let mut bytes = std::fs::read(&path).unwrap();
+    let content = br#"{"document":"{}"}"#;
+    let mut found = 0;
+    for at in 0..bytes.len() - name.len() {
+        let Some(after) = bytes[at..].strip_prefix(name) else {
+            continue;
+        };
+        // The sequence stands between them, in up to eight bytes.
+        let place = (0..=8).find(|gap| after[*gap..].starts_with(content));
+        if let Some(gap) = place {
+            bytes[at + name.len() + gap] = b'[';
+            found += 1;
+        }
+    }
+    assert!(found > 0, "the row is not found");
+    std::fs::write(&path, bytes).unwrap();
+}
