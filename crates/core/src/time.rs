@@ -37,6 +37,12 @@ impl Time {
         Ok(Self(moment.as_second() - i64::from(negative_fraction)))
     }
 
+    /// Reads a moment as HTTP writes it, `Sun, 06 Nov 1994 08:49:37 GMT` (RFC 9110 5.6.7).
+    pub fn parse_http(text: &str) -> Option<Self> {
+        let moment = jiff::fmt::rfc2822::DateTimeParser::new().parse_timestamp(text);
+        Some(Self(moment.ok()?.as_second()))
+    }
+
     /// The last day of the calendar, on which there are no timestamps any more.
     fn parse_last_day(text: &str) -> Option<Self> {
         let is_last_day =

@@ -84,11 +84,7 @@ impl Plane {
         if federation::keeps(&id) {
             return Err(kept(&id).into());
         }
-        let text = json!({ "anchors": [document] }).to_string();
-        let read = views::read(&text, tenant, "the anchor")?;
-        if let Some(unusable) = read.unusable().first() {
-            return Err(unusable.reason.clone().into());
-        }
+        let read = views::read_sent("anchor", document.clone(), tenant)?;
         for entry in read.entries() {
             if let AnchorKind::TrustDomain(bundle) = &entry.anchor.kind
                 && tenant.read(|held| held.trust_domains.contains_key(&bundle.trust_domain))

@@ -27,6 +27,11 @@ impl BackOff {
         self.not_before = Some(now.plus(wait.min(waits.longest)));
     }
 
+    /// It asks to be left alone until then, too.
+    pub(crate) fn rest_until(&mut self, at: Time) {
+        self.not_before = self.not_before.max(Some(at));
+    }
+
     /// It has not failed, and may be tried again from then on, or at once.
     pub(crate) fn went_well(&mut self, again: Option<Time>) {
         *self = Self {

@@ -2,7 +2,8 @@
 //! can (RFC 7662); and clusters of Kubernetes about theirs, by TokenReview.
 //!
 //! An issuer is asked because someone has presented a token, so what strangers can cause is bounded:
-//! each token is asked about once in a while, and each issuer so many times a second.
+//! each token is asked about once in a while, and each issuer so many times a second, of which others
+//! of the tenant keep their part. One that fails is left alone for a moment, and longer each time.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -18,13 +19,14 @@ use avouch_core::time::Time;
 use avouch_core::verdict::{Need, Verdict};
 use avouch_store::IssuerId;
 use avouch_store::keyring::{Sealed, SecretOf};
-use axum::http::header::{ACCEPT, AUTHORIZATION};
+use axum::http::header::{ACCEPT, AUTHORIZATION, RETRY_AFTER};
 use base64ct::{Base64, Encoding};
 use serde_json::{Map, Value};
 use zeroize::Zeroizing;
 
+use crate::back_off::{BackOff, Waits};
 use crate::fault::{Fault, Refused};
-use crate::fetch::{Flights, Limits, Request, Target, Trust, escaped};
+use crate::fetch::{Fetched, Flights, Limits, Request, Target, Trust, escaped};
 use crate::issuers::{CLIENT_SECRET, REVIEWER_TOKEN};
 use crate::plane::Plane;
 use crate::remembered::{Remembered, Room};
@@ -43,15 +45,26 @@ const ANSWERS: Room = Room {
     bytes: 8 << 20,
 };
 
-/// Of how many issuers of one tenant is remembered that they are silent.
-const SILENT: Room = Room {
+/// Of how many issuers of one tenant is remembered that they have failed.
+const FAILED: Room = Room {
     entries: 1_024,
     bytes: usize::MAX,
 };
 
-/// How long an issuer is not asked after it has not answered, or about a token after it has not
-/// answered about that one, in seconds.
+/// How long an issuer is not asked about a token after it has not answered about that one, in seconds.
 const PAUSE: i64 = 5;
+
+/// How long it is not asked at all after it has failed.
+const SILENCE: Waits = Waits {
+    first: 1,
+    longest: 30,
+};
+
+/// How long it may ask to be left alone at most, in seconds.
+const LONGEST_REST: i64 = 60;
+
+/// For how long it is remembered that it has failed: who fails again within that waits longer.
+const FAILURES_KEPT: i64 = 300;
 
 /// Where an issuer is asked, and as whom.
 #[derive(Clone, Debug)]
@@ -101,13 +114,21 @@ impl Endpoint {
         Ok((endpoint, part.rest()))
     }
 
-    /// Whom it asks, and as whom: what somebody else has answered, or was asked otherwise, is no answer.
+    /// Whom it asks, and as whom: what somebody else has answered, or was asked otherwise, is no answer,
+    /// and that somebody else has failed is no silence.
     fn digest(&self, trust: &Trust) -> Digest {
         let (kind, trust, texts) = match self {
-            Self::Introspection { url, client_id, .. } => {
-                ("introspection", trust, [url.as_str(), client_id.as_str()])
+            Self::Introspection {
+                url,
+                client_id,
+                client_secret,
+            } => {
+                let secret = client_secret.as_deref().unwrap_or_default();
+                ("introspection", trust, [url.as_str(), client_id, secret])
             }
-            Self::Review { cluster, .. } => ("review", cluster.trust(), [cluster.url(), ""]),
+            Self::Review { cluster, token, .. } => {
+                ("review", cluster.trust(), [cluster.url(), "", token])
+            }
         };
         let audiences = match self {
             Self::Introspection { .. } => &[][..],
@@ -140,7 +161,7 @@ impl Endpoint {
 pub(crate) struct Asking {
     /// Nothing, where there was no answer.
     known: Remembered<Asked, Option<Arc<Introspected>>>,
-    silent: Remembered<IssuerId, ()>,
+    failures: Remembered<(IssuerId, Digest), BackOff>,
     flights: Flights<(TenantId, Asked), Option<Arc<Introspected>>>,
 }
 
@@ -161,13 +182,18 @@ impl Asked {
             token,
         }
     }
+
+    /// Who has answered or has not.
+    fn of_whom(&self) -> (IssuerId, Digest) {
+        (self.issuer.clone(), self.whom)
+    }
 }
 
 impl Default for Asking {
     fn default() -> Self {
         Self {
             known: Remembered::within(ANSWERS),
-            silent: Remembered::within(SILENT),
+            failures: Remembered::within(FAILED),
             flights: Flights::new(MOST_WAITING),
         }
     }
@@ -180,25 +206,25 @@ enum Silence {
     Ours,
     /// There is none about this token.
     OfToken,
-    /// There will be none about another token either.
-    OfIssuer,
+    /// There will be none about another token either, for so many seconds if the issuer says so.
+    OfIssuer(Option<i64>),
 }
 
 impl Silence {
     /// What strangers present must not make an issuer silent for all others: only what no token can
     /// cause does.
-    fn of(reason: &Reason) -> Self {
+    fn of(reason: &Reason, rest: Option<i64>) -> Self {
         match reason {
             Reason::FetchBudget { .. } => Self::Ours,
             Reason::FetchStatus { status, .. } if *status == 429 || *status >= 500 => {
-                Self::OfIssuer
+                Self::OfIssuer(rest)
             }
             Reason::FetchAddress { .. }
             | Reason::FetchPinMissed { .. }
             | Reason::FetchSlow { .. }
             | Reason::FetchTls { .. }
             | Reason::FetchUnreachable { .. }
-            | Reason::FetchUnresolved { .. } => Self::OfIssuer,
+            | Reason::FetchUnresolved { .. } => Self::OfIssuer(None),
             _ => Self::OfToken,
         }
     }
@@ -208,7 +234,7 @@ impl Asking {
     /// Forgets what was asked for a tenant.
     pub(crate) fn forget_tenant(&self, tenant: &TenantId) {
         self.known.forget_tenant(tenant);
-        self.silent.forget_tenant(tenant);
+        self.failures.forget_tenant(tenant);
     }
 
     /// Keeps what came of asking.
@@ -221,18 +247,32 @@ impl Asking {
         now: Time,
     ) {
         let (answer, until) = match answered {
-            Ok(answer) => (Some(Arc::clone(answer)), answer.usable_until(ask.age_max)),
+            Ok(answer) => {
+                self.failures.forget(tenant, &asked.of_whom());
+                (Some(Arc::clone(answer)), answer.usable_until(ask.age_max))
+            }
             Err(Silence::Ours) => return,
             Err(Silence::OfToken) => (None, now.plus(PAUSE)),
-            Err(Silence::OfIssuer) => {
-                let until = now.plus(PAUSE);
-                return self
-                    .silent
-                    .keep(tenant, ask.id.clone(), ((), 1), until, now);
-            }
+            Err(Silence::OfIssuer(rest)) => return self.failed(tenant, &asked, rest, now),
         };
         let bytes = answer.as_ref().map_or(1, |answer| answer.size());
         self.known.keep(tenant, asked, (answer, bytes), until, now);
+    }
+
+    /// Leaves an issuer alone for a while.
+    fn failed(&self, tenant: &TenantId, asked: &Asked, rest: Option<i64>, now: Time) {
+        let whom = asked.of_whom();
+        let known = self.failures.of(tenant, &whom, now);
+        let mut failures = known.map_or_else(BackOff::default, |known| BackOff::clone(&known));
+        // What was asked beside others that failed is no repetition.
+        if failures.may_try(now) {
+            failures.failed(SILENCE, now);
+        }
+        if let Some(rest) = rest {
+            failures.rest_until(now.plus(rest.min(LONGEST_REST)));
+        }
+        let until = now.plus(FAILURES_KEPT);
+        self.failures.keep(tenant, whom, (failures, 1), until, now);
     }
 
     /// What is known already: an answer, or that there is none.
@@ -250,7 +290,8 @@ impl Asking {
                 return Some(Option::clone(&known));
             }
         }
-        self.silent.of(tenant, &ask.id, now).map(|_| None)
+        let failures = self.failures.of(tenant, &asked.of_whom(), now)?;
+        failures.until(now).map(|_| None)
     }
 }
 
@@ -326,7 +367,15 @@ async fn asked(
     token: &str,
     digest: Digest,
 ) -> Result<Arc<Introspected>, Silence> {
-    match answered(plane, tenant, ask, token, digest).await {
+    // Before it is asked: what it says is no newer than that.
+    let at = plane.now();
+    let mut sent = send(plane, tenant, ask, token).await;
+    if sent.as_ref().is_ok_and(may_pass) {
+        sent = send(plane, tenant, ask, token).await;
+    }
+    let rest = sent.as_ref().ok().and_then(|sent| sent.retry_after(at));
+    let read = sent.and_then(|sent| Ok(read(ask, token, digest, at, sent)?));
+    match read {
         Ok(answer) => Ok(Arc::new(answer)),
         Err(Refused::Reason(reason)) => {
             plane.counters.refused(reason.code());
@@ -334,33 +383,35 @@ async fn asked(
                 tenant = %tenant.id(), issuer = ask.issuer, code = reason.code(),
                 "an issuer has not said whether its token holds: {}", reason.sentence()
             );
-            Err(Silence::of(&reason))
+            Err(Silence::of(&reason, rest))
         }
         Err(Refused::Fault(fault)) => {
             tracing::error!(
                 tenant = %tenant.id(), issuer = ask.issuer, %fault, "an issuer cannot be asked"
             );
-            Err(Silence::OfIssuer)
+            Err(Silence::OfIssuer(None))
         }
     }
 }
 
-async fn answered(
+/// Whether it is worth asking again at once: one of several servers behind a name may have failed
+/// (RFC 9110 15.6), and none says that it wants to be left alone.
+fn may_pass(answer: &Fetched) -> bool {
+    matches!(answer.status(), 500 | 502 | 503 | 504) && answer.header(RETRY_AFTER).is_none()
+}
+
+async fn send(
     plane: &Arc<Plane>,
     tenant: &Arc<Tenant>,
     ask: &Ask,
     token: &str,
-    digest: Digest,
-) -> Result<Introspected, Refused> {
+) -> Result<Fetched, Refused> {
     let limits = Limits {
         body: ANSWER_BYTES,
         whole: LONGEST_WAIT,
         ..Limits::default()
     };
-    // Before it is asked: what it says is no newer than that.
-    let at = plane.now();
-    let (fetcher, id) = (plane.fetcher(), tenant.id());
-    match &ask.endpoint {
+    let request = match &ask.endpoint {
         Endpoint::Introspection {
             url,
             client_id,
@@ -381,8 +432,7 @@ async fn answered(
                 let basic = format!("Basic {}", Base64::encode_string(both.as_bytes()));
                 request = request.header(AUTHORIZATION, &Zeroizing::new(basic));
             }
-            let answer = fetcher.ask(id, &request).await?.when_ok()?;
-            Ok(Introspected::read(&ask.issuer, digest, at, answer.body())?)
+            request
         }
         Endpoint::Review {
             cluster,
@@ -390,11 +440,28 @@ async fn answered(
             audiences,
         } => {
             let bearer = opened(tenant, SecretOf::Review(&ask.id), sealed)?;
-            let request = cluster.request(&bearer, token, audiences, limits)?;
-            let answer = token_review::when_made(fetcher.ask(id, &request).await?)?;
+            cluster.request(&bearer, token, audiences, limits)?
+        }
+    };
+    let fetching = plane.fetcher().ask(tenant.id(), ask.id.as_str(), &request);
+    fetching.await
+}
+
+fn read(
+    ask: &Ask,
+    token: &str,
+    digest: Digest,
+    at: Time,
+    sent: Fetched,
+) -> Result<Introspected, Reason> {
+    match &ask.endpoint {
+        Endpoint::Introspection { .. } => {
+            Introspected::read(&ask.issuer, digest, at, sent.when_ok()?.body())
+        }
+        Endpoint::Review { audiences, .. } => {
+            let answer = token_review::when_made(sent)?;
             let about = (token, audiences.as_slice());
-            let read = Introspected::of_review(&ask.issuer, about, at, answer.body())?;
-            Ok(read)
+            Introspected::of_review(&ask.issuer, about, at, answer.body())
         }
     }
 }

@@ -287,7 +287,7 @@ impl Plane {
     ///
     /// # Errors
     ///
-    /// `issue.object_malformed`, `input.trust_document_malformed`, `issue.quota_exhausted`, or what
+    /// `issue.object_malformed`, `issue.body_malformed`, `issue.quota_exhausted`, or what
     /// failed on our side.
     pub fn put_service(
         &self,
@@ -309,7 +309,8 @@ impl Plane {
             let detail = "stands in the address".to_owned();
             return Err(malformed("name", detail).into());
         }
-        Service::read_at("service", &wanted)?;
+        let read = Service::read_at("service", &wanted);
+        read.map_err(|reason| reason.of_sent("service"))?;
         let count = tenant.read(|snapshot| {
             let others = snapshot.services.keys().filter(|other| **other != id);
             others.count()

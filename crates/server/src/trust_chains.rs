@@ -338,7 +338,8 @@ impl<'a> Resolving<'a> {
             .header(ACCEPT, "application/entity-statement+jwt")
             .trusting(self.bounds.trust.clone())
             .within(limits);
-        let fetching = self.plane.fetcher().ask(self.tenant.id(), &request);
+        let (fetcher, anchor) = (self.plane.fetcher(), &self.bounds.anchor);
+        let fetching = fetcher.ask(self.tenant.id(), anchor, &request);
         let answer = fetching.await?.when_ok()?;
         Ok(String::from_utf8_lossy(answer.body()).trim().to_owned())
     }

@@ -97,13 +97,29 @@ pub(crate) fn view(tenant: &Tenant, documents: Vec<TrustDocument>) -> View {
 /// owner of the anchor, so nobody may name another as the owner.
 pub(crate) fn read(text: &str, tenant: &Tenant, source: &str) -> Result<TrustDocument, Reason> {
     let document = TrustDocument::read_json(text, tenant.id(), source)?;
-    let anchors = document.entries().iter().map(|entry| &entry.anchor);
-    for anchor in anchors {
-        if anchor.tenant != *tenant.id() {
-            return Err(Reason::TrustDocumentMalformed {
-                detail: "an anchor names another `tenant` as its owner".to_owned(),
-            });
-        }
-    }
+    check_owner(&document, tenant)?;
     Ok(document)
+}
+
+/// Reads an anchor that is sent to be kept as an `object` of the tenant, as it will be when something
+/// is decided.
+pub(crate) fn read_sent(
+    object: &'static str,
+    anchor: Value,
+    tenant: &Tenant,
+) -> Result<TrustDocument, Reason> {
+    let source = format!("the {object}");
+    let document = TrustDocument::of_anchor(object, anchor, tenant.id(), &source)?;
+    check_owner(&document, tenant).map_err(|reason| reason.of_sent(object))?;
+    Ok(document)
+}
+
+fn check_owner(document: &TrustDocument, tenant: &Tenant) -> Result<(), Reason> {
+    let mut anchors = document.entries().iter().map(|entry| &entry.anchor);
+    match anchors.find(|anchor| anchor.tenant != *tenant.id()) {
+        None => Ok(()),
+        Some(_) => Err(Reason::TrustDocumentMalformed {
+            detail: "an anchor names another `tenant` as its owner".to_owned(),
+        }),
+    }
 }

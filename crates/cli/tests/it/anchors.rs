@@ -251,3 +251,32 @@ fn the_store_of_this_machine_is_imported_under_its_label_and_its_age_is_listed()
     let document = of_tenant(&["anchor", "import", "web-pki", "--from", "own.yaml"]);
     assert_ne!(document.code, 0);
 }
+
+#[test]
+fn what_is_wrong_with_what_was_put_is_named_by_object_and_member() {
+    let plane = Plane::start("put_wrong", &[]);
+    let of_tenant = |arguments: &[&str]| {
+        let tenant = ["--tenant", "demo", "-o", "json"];
+        plane.folder.run(&[arguments, &tenant[..]].concat())
+    };
+    let anchor = "issuer: https://a.test\naudience: x\n";
+    let service = "audiences: [x]\nmodels: [pki]\nacross: ignore\n";
+    plane.folder.file("anchor.yaml", anchor);
+    plane.folder.file("service.yaml", service);
+    for (object, said) in [
+        ("anchor", "`anchor` has no member `audience`"),
+        ("service", "`service.across` must be flag or refuse"),
+    ] {
+        let file = format!("{object}.yaml");
+        let put = of_tenant(&[object, "put", "wrong", "-f", &file]);
+        assert_eq!(put.code, 3, "{put:?}");
+        let told = format!("{}{}", put.out, put.err);
+        assert!(told.contains("issue.body_malformed"), "{told}");
+        assert!(
+            told.contains(&format!("The {object} that was sent")),
+            "{told}"
+        );
+        assert!(told.contains(said), "{told}");
+        assert!(!told.contains("trust document"), "{told}");
+    }
+}

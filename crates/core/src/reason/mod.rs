@@ -81,6 +81,15 @@ impl Reason {
         }
     }
 
+    /// The same where what was read was sent as an object of its own and stands in no trust document.
+    #[must_use]
+    pub fn of_sent(self, object: &'static str) -> Self {
+        match self {
+            Self::TrustDocumentMalformed { detail } => Self::IssueBodyMalformed { object, detail },
+            other => other,
+        }
+    }
+
     /// The stable code, `family.snake_case`.
     pub fn code(&self) -> &'static str {
         self.entry().code

@@ -6,7 +6,8 @@ use std::time::Duration;
 
 use avouch_core::pin::Pinned;
 use avouch_core::reason::Reason;
-use axum::http::header::{AGE, CACHE_CONTROL};
+use avouch_core::time::Time;
+use axum::http::header::{AGE, CACHE_CONTROL, RETRY_AFTER};
 use axum::http::{HeaderMap, HeaderName};
 use rustls::pki_types::CertificateDer;
 
@@ -85,6 +86,15 @@ impl Fetched {
         let age = self.header(AGE).and_then(|age| age.trim().parse().ok());
         let age = Duration::from_secs(age.unwrap_or(0));
         longest.map(|longest: Duration| longest.saturating_sub(age))
+    }
+
+    /// How many seconds from `now` on it asks to be left alone, if it does (RFC 9110 10.2.3).
+    pub fn retry_after(&self, now: Time) -> Option<i64> {
+        let said = self.header(RETRY_AFTER)?.trim();
+        if let Ok(seconds) = said.parse::<u32>() {
+            return Some(seconds.into());
+        }
+        Time::parse_http(said).map(|at| at.since(now).max(0))
     }
 
     /// This answer, if its status is 200.

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 use tokio::time::Instant;
 
 use avouch_core::id::TenantId;
@@ -14,30 +15,47 @@ struct Most {
     /// How many are under way at once.
     at_once: usize,
     /// How many may begin at one moment, after a start.
-    burst: u32,
+    burst: f64,
     /// How many may begin each second, on and on.
-    per_second: u32,
+    per_second: f64,
+}
+
+impl Most {
+    /// The part of each of so many, which is never nothing.
+    fn divided(self, among: usize) -> Self {
+        let among = among.max(1);
+        let parts = u32::try_from(among).map_or(f64::MAX, f64::from);
+        Self {
+            at_once: self.at_once.div_ceil(among),
+            burst: (self.burst / parts).max(1.0),
+            per_second: self.per_second / parts,
+        }
+    }
 }
 
 /// 240 issuers and bundles looked at every two minutes.
 const FETCHES: Most = Most {
     at_once: 8,
-    burst: 240,
-    per_second: 2,
+    burst: 240.0,
+    per_second: 2.0,
 };
 
-/// Questions about tokens, each of which someone has presented.
+/// Questions about tokens, each of which someone has presented: half of what there is. This much anyone
+/// takes who comes first, and as much is divided among those who are asked.
 const QUESTIONS: Most = Most {
-    at_once: 32,
-    burst: 500,
-    per_second: 50,
+    at_once: 16,
+    burst: 250.0,
+    per_second: 25.0,
 };
+
+/// Who was not asked for so long has no part of what is divided.
+const PART_KEPT: Duration = Duration::from_secs(60);
 
 /// What workloads ask of APIs of others through us: as much as such an API takes from one customer.
 const USES: Most = Most {
     at_once: 64,
-    burst: 1_000,
-    per_second: 100,
+    burst: 1_000.0,
+    per_second: 100.0,
 };
 
 /// What each tenant has left.
@@ -57,13 +75,51 @@ struct Budget {
 /// A place among the fetches of a tenant, given back when all clones of it are gone.
 pub(super) type Place = Arc<OwnedSemaphorePermit>;
 
+impl Budget {
+    fn full(most: Most, now: Instant) -> Self {
+        Self {
+            at_once: Arc::new(Semaphore::new(most.at_once)),
+            left: most.burst,
+            since: now,
+        }
+    }
+
+    /// Takes one, if no more than this may be taken; it may be less than when there was nothing taken.
+    fn take(&mut self, most: Most, now: Instant) -> Result<Place, Reason> {
+        let Most {
+            at_once,
+            burst,
+            per_second,
+        } = most;
+        let passed = now.saturating_duration_since(self.since).as_secs_f64();
+        self.since = now;
+        self.left = burst.min(self.left + passed * per_second);
+        let spent = |detail: String| Reason::FetchBudget { detail };
+        if self.left < 1.0 {
+            return Err(spent(format!(
+                "{per_second} each second, at most {burst} saved up"
+            )));
+        }
+        let too_many = || spent(format!("{at_once} at once"));
+        // Each place taken has one more that holds this.
+        if Arc::strong_count(&self.at_once) > at_once {
+            return Err(too_many());
+        }
+        let place = Arc::clone(&self.at_once).try_acquire_owned();
+        let place = place.map_err(|_| too_many())?;
+        self.left -= 1.0;
+        Ok(Arc::new(place))
+    }
+
+    fn is_in_use(&self, now: Instant) -> bool {
+        let idle = now.saturating_duration_since(self.since);
+        idle < PART_KEPT || Arc::strong_count(&self.at_once) > 1
+    }
+}
+
 impl Budgets {
     pub(super) fn of_fetches() -> Self {
         Self::of(FETCHES)
-    }
-
-    pub(super) fn of_questions() -> Self {
-        Self::of(QUESTIONS)
     }
 
     pub(super) fn of_uses() -> Self {
@@ -85,38 +141,63 @@ impl Budgets {
 
     /// Takes one fetch from what the tenant has left.
     pub(super) fn take(&self, tenant: &TenantId, now: Instant) -> Result<Place, Reason> {
-        let Most {
-            at_once,
-            burst,
-            per_second,
-        } = self.most;
         let mut budgets = self.left.lock().unwrap_or_else(PoisonError::into_inner);
-        let budget = budgets.entry(tenant.clone()).or_insert_with(|| Budget {
-            at_once: Arc::new(Semaphore::new(at_once)),
-            left: f64::from(burst),
-            since: now,
-        });
-        let passed = now.saturating_duration_since(budget.since).as_secs_f64();
-        budget.since = now;
-        budget.left = f64::from(burst).min(budget.left + passed * f64::from(per_second));
-        let spent = |detail: String| Reason::FetchBudget { detail };
-        if budget.left < 1.0 {
-            return Err(spent(format!(
-                "{per_second} each second, at most {burst} saved up"
-            )));
+        let budget = budgets.entry(tenant.clone());
+        let budget = budget.or_insert_with(|| Budget::full(self.most, now));
+        budget.take(self.most, now)
+    }
+}
+
+/// What each tenant may ask others about tokens. Whoever floods one of those with made-up tokens spends
+/// its part and what is for all, and leaves each other one its own.
+#[derive(Debug)]
+pub(super) struct Questions {
+    for_all: Budgets,
+    parts: Mutex<BTreeMap<TenantId, BTreeMap<String, Budget>>>,
+}
+
+impl Default for Questions {
+    fn default() -> Self {
+        Self {
+            for_all: Budgets::of(QUESTIONS),
+            parts: Mutex::default(),
         }
-        let place = Arc::clone(&budget.at_once)
-            .try_acquire_owned()
-            .map_err(|_| spent(format!("{at_once} at once")))?;
-        budget.left -= 1.0;
-        Ok(Arc::new(place))
+    }
+}
+
+impl Questions {
+    pub(super) fn forget_tenant(&self, tenant: &TenantId) {
+        let mut parts = self.parts.lock().unwrap_or_else(PoisonError::into_inner);
+        parts.remove(tenant);
+        self.for_all.forget_tenant(tenant);
+    }
+
+    /// Takes one question that the tenant asks `whom`.
+    pub(super) fn take(
+        &self,
+        tenant: &TenantId,
+        whom: &str,
+        now: Instant,
+    ) -> Result<Place, Reason> {
+        let of_part = {
+            let mut parts = self.parts.lock().unwrap_or_else(PoisonError::into_inner);
+            let parts = parts.entry(tenant.clone()).or_default();
+            parts.retain(|name, part| name == whom || part.is_in_use(now));
+            let among = parts.len() + usize::from(!parts.contains_key(whom));
+            let most = QUESTIONS.divided(among);
+            let part = parts.entry(whom.to_owned());
+            let part = part.or_insert_with(|| Budget {
+                left: most.burst,
+                ..Budget::full(QUESTIONS, now)
+            });
+            part.take(most, now)
+        };
+        of_part.or_else(|_| self.for_all.take(tenant, now))
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use std::time::Duration;
-
     use super::*;
 
     fn tenant(name: &str) -> TenantId {
@@ -128,7 +209,7 @@ mod tests {
         let budgets = Budgets::of_fetches();
         let now = Instant::now();
         let (one, two) = (tenant("one"), tenant("two"));
-        for _ in 0..FETCHES.burst {
+        for _ in 0..240 {
             assert!(budgets.take(&one, now).is_ok());
         }
         assert_eq!(
@@ -151,5 +232,67 @@ mod tests {
         assert!(budgets.take(&two, now).is_ok());
         hanging.pop();
         assert!(budgets.take(&one, now).is_ok());
+    }
+
+    /// Asks until there is nothing left; how often that was.
+    fn flood(questions: &Questions, tenant: &TenantId, whom: &str, now: Instant) -> usize {
+        let asked = (0..2_000).take_while(|_| questions.take(tenant, whom, now).is_ok());
+        asked.count()
+    }
+
+    #[test]
+    fn who_is_asked_without_end_leaves_each_other_its_part() {
+        let questions = Questions::default();
+        let start = Instant::now();
+        let (one, two) = (tenant("one"), tenant("two"));
+        assert_eq!(flood(&questions, &one, "flooded", start), 500);
+        // Nothing is left for all, and a part of its own for whoever comes.
+        assert_eq!(flood(&questions, &one, "second", start), 125);
+        assert_eq!(flood(&questions, &one, "third", start), 83);
+        assert_eq!(flood(&questions, &two, "flooded", start), 500);
+        // All three are asked on and on: the one takes what is for all, and no more.
+        for second in 1..10 {
+            let now = start + Duration::from_secs(second);
+            let flooded = flood(&questions, &one, "flooded", now);
+            assert!((32..=34).contains(&flooded), "{flooded}");
+            for other in ["second", "third"] {
+                let left = flood(&questions, &one, other, now);
+                assert!((8..=9).contains(&left), "{other}: {left}");
+            }
+        }
+        // Who is asked no more leaves its part to the others.
+        let later = start + Duration::from_secs(3_600);
+        assert_eq!(flood(&questions, &one, "second", later), 500);
+    }
+
+    #[test]
+    fn questions_that_hang_leave_each_other_its_places() {
+        let questions = Questions::default();
+        let now = Instant::now();
+        let one = tenant("one");
+        let hang = |whom: &str| -> Vec<Place> {
+            let taken = (0..100).map_while(|_| questions.take(&one, whom, now).ok());
+            taken.collect()
+        };
+        let hanging = hang("hanging");
+        assert_eq!(hanging.len(), 32);
+        assert_eq!(hang("second").len(), 8);
+        drop(hanging);
+        assert_eq!(hang("hanging").len(), 24);
+    }
+
+    #[test]
+    fn no_part_is_nothing_however_many_are_asked() {
+        let questions = Questions::default();
+        let now = Instant::now();
+        let one = tenant("one");
+        assert_eq!(flood(&questions, &one, "flooded", now), 500);
+        for number in 0..1_000 {
+            assert!(
+                questions
+                    .take(&one, &format!("issuer-{number}"), now)
+                    .is_ok()
+            );
+        }
     }
 }

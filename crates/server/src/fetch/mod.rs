@@ -51,7 +51,7 @@ pub use request::{Limits, Request, Trust, certificates};
 pub use resolve::{Resolve, SystemResolver};
 pub use target::Target;
 
-use budget::{Budgets, Place};
+use budget::{Budgets, Place, Questions};
 use connection::{Connection, Connector, too_slow};
 use resolve::Lookups;
 
@@ -68,7 +68,7 @@ pub struct Fetcher {
     connector: Connector,
     budgets: Budgets,
     /// What strangers cause by what they present is paid from a purse of its own.
-    asked: Budgets,
+    questions: Questions,
 }
 
 impl Fetcher {
@@ -91,14 +91,14 @@ impl Fetcher {
         Self {
             connector: Connector::of(permitted, Lookups::of(resolver)),
             budgets: Budgets::of_fetches(),
-            asked: Budgets::of_questions(),
+            questions: Questions::default(),
         }
     }
 
     /// Forgets what was fetched for a tenant.
     pub(crate) fn forget_tenant(&self, tenant: &TenantId) {
         self.budgets.forget_tenant(tenant);
-        self.asked.forget_tenant(tenant);
+        self.questions.forget_tenant(tenant);
     }
 
     /// Fetches for a tenant: an answer of any status, as a whole.
@@ -111,14 +111,20 @@ impl Fetcher {
         self.fetch_at(&place, tenant, request).await
     }
 
-    /// As [`Fetcher::fetch`], about a token that someone has presented: whoever presents many uses up
-    /// what there is for such questions, and nothing of what keys are fetched with.
+    /// As [`Fetcher::fetch`], asking `whom` about a token that someone has presented: whoever presents
+    /// many uses up what there is for such questions, and nothing of what keys are fetched with, nor
+    /// what is kept for others whom the tenant asks.
     ///
     /// # Errors
     ///
     /// As for fetches.
-    pub async fn ask(&self, tenant: &TenantId, request: &Request) -> Result<Fetched, Refused> {
-        let place = self.asked.take(tenant, Instant::now())?;
+    pub async fn ask(
+        &self,
+        tenant: &TenantId,
+        whom: &str,
+        request: &Request,
+    ) -> Result<Fetched, Refused> {
+        let place = self.questions.take(tenant, whom, Instant::now())?;
         self.fetch_at(&place, tenant, request).await
     }
 

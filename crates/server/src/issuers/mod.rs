@@ -153,11 +153,7 @@ impl Plane {
             .into());
         }
         let anchor = bare_anchor(id, settings);
-        let text = json!({ "anchors": [anchor] }).to_string();
-        let read = views::read(&text, tenant, "the issuer")?;
-        if let Some(unusable) = read.unusable().first() {
-            return Err(unusable.reason.clone().into());
-        }
+        let read = views::read_sent("issuer", anchor.into(), tenant)?;
         for entry in read.entries() {
             saving::check(&entry.anchor.kind)?;
         }

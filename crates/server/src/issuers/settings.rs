@@ -185,7 +185,8 @@ impl IssuerSettings {
     fn of_provider(provider: Value, mut members: Members) -> Result<Self, Reason> {
         let overridden = read_override(&mut members)?;
         let mut anchor = Map::from_iter([("saml".to_owned(), provider)]);
-        let read = SamlAnchor::read_at("issuer", &anchor)?;
+        let read = SamlAnchor::read_at("issuer", &anchor);
+        let read = read.map_err(|reason| reason.of_sent("issuer"))?;
         anchor.extend(members.rest());
         Ok(Self {
             issuer: read.entity_id().to_owned(),

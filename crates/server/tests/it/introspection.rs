@@ -1,5 +1,6 @@
 //! Introspection (RFC 7662), both ways.
 
+use std::collections::VecDeque;
 use std::sync::{Arc, Mutex};
 
 use avouch_testkit::https::{HttpsServer, Shown, response, root};
@@ -158,30 +159,46 @@ fn whoever_asks_says_who_they_are_once() {
 /// An issuer that answers about its tokens, and what it was asked.
 struct Asked {
     server: HttpsServer,
-    answer: Arc<Mutex<Vec<u8>>>,
+    /// One after the other, and the last one on and on.
+    answers: Arc<Mutex<VecDeque<Vec<u8>>>>,
     ca: String,
 }
 
 impl Asked {
     fn start() -> Self {
         let root = root("Introspection Root");
-        let answer: Arc<Mutex<Vec<u8>>> = Arc::default();
-        let said = Arc::clone(&answer);
+        let answers: Arc<Mutex<VecDeque<Vec<u8>>>> = Arc::default();
+        let said = Arc::clone(&answers);
         let shown = Shown::under(&root, &["localhost"]);
         let server = HttpsServer::start(&shown, move |_, wire| {
-            let answer = said.lock().unwrap().clone();
-            wire.write_all(&answer)
+            let mut said = said.lock().unwrap();
+            let last = said.back().cloned().unwrap_or_default();
+            let answer = said.pop_front().filter(|_| !said.is_empty());
+            if said.is_empty() {
+                said.push_back(last.clone());
+            }
+            drop(said);
+            wire.write_all(&answer.unwrap_or(last))
         });
         Self {
             server,
-            answer,
+            answers,
             ca: pem("CERTIFICATE", &root.certificate),
         }
     }
 
+    fn answers(&self, one_after_the_other: impl IntoIterator<Item = Vec<u8>>) {
+        *self.answers.lock().unwrap() = one_after_the_other.into_iter().collect();
+    }
+
+    /// Fails before it says what it said last.
+    fn fails_first(&self, failure: Vec<u8>) {
+        self.answers.lock().unwrap().push_front(failure);
+    }
+
     fn says(&self, answer: &Value) {
         let fields = [("content-type", "application/json")];
-        *self.answer.lock().unwrap() = response(200, &fields, answer.to_string().as_bytes());
+        self.answers([response(200, &fields, answer.to_string().as_bytes())]);
     }
 
     fn holds(&self, registry: &Registry) {
@@ -224,6 +241,24 @@ fn word(registry: &Registry, token: &str) -> String {
         "reject" => verdict["reason"]["code"].as_str().unwrap().to_owned(),
         other => other.to_owned(),
     }
+}
+
+/// Lets the job 7 of the issuer `as` have an identity.
+fn exchanges_jobs(registry: &Registry) {
+    let domain = json!({"name": "one.test"});
+    registry.call("POST", "/v1/tenants/one/trust-domains", Some(&domain));
+    let rule = json!({
+        "from": {"anchor": "as", "facts": {"subject": "job-7"}},
+        "gives": {
+            "spiffe_id": "spiffe://one.test/job/7", "kinds": ["jwt-svid"],
+            "audiences": ["https://cloud.test"],
+        },
+        "subject_audiences": [AUDIENCE],
+        "bearer": {"reason": "no key at hand", "expires": "2027-02-01T00:00:00Z"},
+        "owner": "the platform team", "reason": "jobs",
+    });
+    let put = registry.call("PUT", "/v1/tenants/one/rules/job", Some(&rule));
+    assert_eq!(put.status, 200, "{}", put.body);
 }
 
 #[test]
@@ -344,7 +379,7 @@ fn an_issuer_that_does_not_answer_is_no_yes() {
         response(302, &[("location", "/elsewhere")], b""),
         vec![],
     ] {
-        *asked.answer.lock().unwrap() = wrong;
+        asked.answers([wrong]);
         assert_eq!(word(&registry, "opaque-token"), "undetermined");
         let count = asked.count();
         assert_eq!(word(&registry, "opaque-token"), "undetermined");
@@ -364,7 +399,7 @@ fn an_issuer_that_does_not_answer_is_no_yes() {
         (503, "undetermined"),
     ] {
         registry.pass(6);
-        *asked.answer.lock().unwrap() = response(status, &[], b"");
+        asked.answers([response(status, &[], b"")]);
         assert_eq!(
             word(&registry, &format!("made-up-{status}")),
             "undetermined"
@@ -384,6 +419,99 @@ fn an_issuer_that_does_not_answer_is_no_yes() {
     let anyone = registry.as_anyone("/t/one/decide", &question);
     assert_eq!(anyone.json()["verdict"], "undetermined", "{}", anyone.body);
     assert_eq!(asked.count(), count);
+}
+
+#[test]
+fn one_failure_of_an_issuer_passes() {
+    let registry = Registry::new();
+    let asked = Asked::start();
+    assert_eq!(registry.put("as", &asked.document(&json!({}))).status, 200);
+    for status in [500, 502, 503, 504] {
+        asked.holds(&registry);
+        asked.fails_first(response(status, &[], b""));
+        let before = asked.count();
+        let token = format!("after-{status}");
+        assert_eq!(word(&registry, &token), "accept");
+        assert_eq!(asked.count(), before + 2);
+    }
+    // Who says that it is asked too much is not asked again at once, and who says when, then.
+    for (number, failure) in [
+        response(429, &[], b""),
+        response(503, &[("retry-after", "1")], b""),
+        response(501, &[], b""),
+    ]
+    .into_iter()
+    .enumerate()
+    {
+        let registry = Registry::new();
+        assert_eq!(registry.put("as", &asked.document(&json!({}))).status, 200);
+        asked.holds(&registry);
+        asked.fails_first(failure);
+        let before = asked.count();
+        assert_eq!(word(&registry, &format!("no-{number}")), "undetermined");
+        assert_eq!(asked.count(), before + 1);
+    }
+}
+
+#[test]
+fn an_issuer_that_fails_on_is_left_alone_for_longer_and_for_as_long_as_it_says() {
+    let mut registry = Registry::new();
+    let asked = Asked::start();
+    assert_eq!(registry.put("as", &asked.document(&json!({}))).status, 200);
+    let mut number = 0;
+    let mut is_asked = |registry: &Registry| {
+        let before = asked.count();
+        number += 1;
+        let token = format!("token-{number}");
+        assert_eq!(word(registry, &token), "undetermined");
+        asked.count() > before
+    };
+    asked.answers([response(429, &[], b"")]);
+    for seconds in [1, 2, 4, 8, 16, 30, 30] {
+        assert!(is_asked(&registry), "before {seconds}");
+        registry.pass(seconds - 1);
+        assert!(!is_asked(&registry), "{seconds}");
+        registry.pass(1);
+    }
+    // Within bounds, and in both forms.
+    let date = "Thu, 01 Jan 1970 00:00:00 GMT";
+    for (said, seconds) in [("45", 45), ("99999", 60), (date, 30), ("x", 30)] {
+        asked.answers([response(429, &[("retry-after", said)], b"")]);
+        assert!(is_asked(&registry), "{said}");
+        registry.pass(seconds - 1);
+        assert!(!is_asked(&registry), "{said}");
+        registry.pass(1);
+    }
+    asked.holds(&registry);
+    assert_eq!(word(&registry, "good"), "accept");
+    // It has begun anew.
+    asked.answers([response(429, &[], b"")]);
+    assert!(is_asked(&registry));
+    registry.pass(1);
+    assert!(is_asked(&registry));
+}
+
+#[test]
+fn the_silence_of_one_endpoint_is_not_that_of_the_next() {
+    let registry = Registry::new();
+    let asked = Asked::start();
+    assert_eq!(registry.put("as", &asked.document(&json!({}))).status, 200);
+    asked.answers([response(429, &[("retry-after", "60")], b"")]);
+    assert_eq!(word(&registry, "opaque-token"), "undetermined");
+    asked.holds(&registry);
+    assert_eq!(word(&registry, "opaque-token"), "undetermined");
+    // Whatever of how it is asked has changed.
+    for changed in [
+        json!({"client_secret": "an0ther"}),
+        json!({"client_id": "another"}),
+        json!({"endpoint": asked.server.url("/elsewhere")}),
+    ] {
+        assert_eq!(registry.put("as", &asked.document(&changed)).status, 200);
+        assert_eq!(word(&registry, "opaque-token"), "accept", "{changed}");
+        asked.answers([response(429, &[("retry-after", "60")], b"")]);
+        assert_eq!(word(&registry, &changed.to_string()), "undetermined");
+        asked.holds(&registry);
+    }
 }
 
 #[test]
@@ -411,20 +539,7 @@ fn who_is_asked_about_an_opaque_token_is_said_where_several_could_be() {
     for (name, one) in [("as", &asked), ("other", &other)] {
         assert_eq!(registry.put(name, &one.document(&json!({}))).status, 200);
     }
-    let domain = json!({"name": "one.test"});
-    registry.call("POST", "/v1/tenants/one/trust-domains", Some(&domain));
-    let rule = json!({
-        "from": {"anchor": "as", "facts": {"subject": "job-7"}},
-        "gives": {
-            "spiffe_id": "spiffe://one.test/job/7", "kinds": ["jwt-svid"],
-            "audiences": ["https://cloud.test"],
-        },
-        "subject_audiences": [AUDIENCE],
-        "bearer": {"reason": "no key at hand", "expires": "2027-02-01T00:00:00Z"},
-        "owner": "the platform team", "reason": "jobs",
-    });
-    let put = registry.call("PUT", "/v1/tenants/one/rules/job", Some(&rule));
-    assert_eq!(put.status, 200, "{}", put.body);
+    exchanges_jobs(&registry);
     asked.holds(&registry);
     other.says(&json!({"active": false}));
     let (url, of_other) = (asked.server.url(""), other.server.url(""));
@@ -484,20 +599,7 @@ fn an_opaque_token_is_exchanged_once_and_not_when_it_ended() {
     let mut registry = Registry::new();
     let asked = Asked::start();
     assert_eq!(registry.put("as", &asked.document(&json!({}))).status, 200);
-    let domain = json!({"name": "one.test"});
-    registry.call("POST", "/v1/tenants/one/trust-domains", Some(&domain));
-    let rule = json!({
-        "from": {"anchor": "as", "facts": {"subject": "job-7"}},
-        "gives": {
-            "spiffe_id": "spiffe://one.test/job/7", "kinds": ["jwt-svid"],
-            "audiences": ["https://cloud.test"],
-        },
-        "subject_audiences": [AUDIENCE],
-        "bearer": {"reason": "no key at hand", "expires": "2027-02-01T00:00:00Z"},
-        "owner": "the platform team", "reason": "jobs",
-    });
-    let put = registry.call("PUT", "/v1/tenants/one/rules/job", Some(&rule));
-    assert_eq!(put.status, 200, "{}", put.body);
+    exchanges_jobs(&registry);
     asked.holds(&registry);
     let exchange = |registry: &Registry, token: &str| {
         registry.exchange_form(&exchange_form(
@@ -522,7 +624,7 @@ fn an_opaque_token_is_exchanged_once_and_not_when_it_ended() {
         "federation.token_inactive"
     );
     registry.pass(6);
-    *asked.answer.lock().unwrap() = response(500, &[], b"");
+    asked.answers([response(500, &[], b"")]);
     assert_eq!(
         exchange(&registry, "opaque-token-4").json()["code"],
         "issue.undecided"

@@ -743,13 +743,18 @@ fn uploaded_keys_need_no_network() {
     assert_eq!(registry.decide(&token), "federation.key_removed");
     for (member, value, code) in [
         ("quarantined", json!({}), "issue.body_malformed"),
-        ("audience", json!("x"), "input.trust_document_malformed"),
+        ("audience", json!("x"), "issue.body_malformed"),
         ("jwks_url", json!("https://a.test/"), "issue.body_malformed"),
         ("stale_for", json!(9_999_999), "issue.body_malformed"),
-        ("tenant", json!("two"), "input.trust_document_malformed"),
+        ("tenant", json!("two"), "issue.body_malformed"),
     ] {
         let answer = registry.put("offline", &with(wanted.clone(), json!({member: value})));
         assert_eq!(answer.code(), code, "{member}: {}", answer.body);
+        assert!(
+            answer.body.contains("The issuer that was sent"),
+            "{}",
+            answer.body
+        );
     }
     let same = registry.put("other-name", &wanted);
     assert_eq!(same.code(), "issue.conflict");

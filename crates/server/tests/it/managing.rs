@@ -225,7 +225,41 @@ fn an_anchor_is_read_before_it_is_stored_and_names_no_other_owner() {
     let mut foreign = anchor.clone();
     foreign["tenant"] = json!("two");
     let refused = world.send(&token, "PUT", path, &foreign);
-    assert_eq!(refused.code(), "input.trust_document_malformed");
+    assert_eq!(refused.code(), "issue.body_malformed");
+    // What is wrong is named, and no trust document, of which there is none.
+    let with = |member: &str, value: Value| {
+        let mut changed = anchor.clone();
+        changed[member] = value;
+        changed
+    };
+    for (wrong, said) in [
+        (
+            with("resaon", json!("x")),
+            "`anchor.resaon` is not a member",
+        ),
+        (
+            with("expires", json!(7)),
+            "`anchor.expires` must be a string",
+        ),
+        (json!({"x509": 7}), "`anchor.x509` must be a string"),
+        (json!({"owner": "x"}), "`anchor` says nothing to trust"),
+        (
+            json!({"issuer": "https://a.test", "audience": "x"}),
+            "`anchor` has no member `audience`",
+        ),
+    ] {
+        let refused = world.send(&token, "PUT", path, &wrong);
+        assert_eq!(
+            (refused.status, refused.code()),
+            (400, "issue.body_malformed".to_owned())
+        );
+        assert!(
+            refused.body.contains("The anchor that was sent"),
+            "{}",
+            refused.body
+        );
+        assert!(refused.body.contains(said), "{said}: {}", refused.body);
+    }
     let own = json!({"trust_domain": "one.test", "bundle": bundle});
     assert_eq!(
         world.send(&token, "PUT", path, &own).code(),

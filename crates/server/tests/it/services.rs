@@ -444,6 +444,9 @@ fn what_is_wanted_of_a_service_is_read_strictly() {
     ] {
         let put = house.service("db", &wrong);
         assert_eq!(put.status, 400, "{wrong}: {}", put.body);
+        assert!(put.code().starts_with("issue."), "{wrong}: {}", put.body);
+        let named = "The service ";
+        assert!(put.body.contains(named), "{wrong}: {}", put.body);
     }
     let list = house
         .registry
