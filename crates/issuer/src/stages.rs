@@ -126,6 +126,20 @@ pub async fn record_one<D: Draft>(
     Ok(Recorded(draft))
 }
 
+/// As [`record`], of one draft, by who writes it down together with something else, or refuses.
+///
+/// # Errors
+///
+/// What came of writing it down; then it cannot be signed any more.
+pub fn record_with<D: Draft, E>(
+    draft: Linted<D>,
+    write_down: impl FnOnce(&Intent) -> Result<(), E>,
+) -> Result<Recorded<D>, E> {
+    let Linted(draft) = draft;
+    write_down(draft.intent())?;
+    Ok(Recorded(draft))
+}
+
 impl<D: Draft> Recorded<D> {
     /// Whether signing is a matter of this processor alone: a token elsewhere takes its time.
     pub fn signs_at_once(&self) -> bool {

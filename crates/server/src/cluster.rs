@@ -13,7 +13,7 @@ use avouch_issuer::cluster::{
 };
 use avouch_issuer::key::PublicHalf;
 use avouch_issuer::random::Random;
-use avouch_issuer::stages::{Linted, Prepared, issue_one, record};
+use avouch_issuer::stages::{Prepared, issue_one, record_with};
 use avouch_store::{AuthorityUse, JoinTokenId, JoinTokenRecord};
 use zeroize::Zeroizing;
 
@@ -153,9 +153,10 @@ impl Plane {
     }
 
     /// Signs the first certificate of a kubelet for the token of its node. What is wrong with the
-    /// request does not cost the token, and neither does what fails here; it is used up before
-    /// anything is handed out, so of two who try at once one gets a certificate. An answer that got
-    /// lost may be asked for again, for a moment, with the same key.
+    /// request does not cost the token. It is used up in the commit that puts the certificate on
+    /// record, before that is signed: of two who try at once one gets a certificate, and there is none
+    /// on record for the other. What fails after that, or an answer that got lost, may be asked for
+    /// again, for a moment, with the same key.
     ///
     /// # Errors
     ///
@@ -188,19 +189,23 @@ impl Plane {
         // Once nothing is wrong with the request: whoever comes again for free must not cost the
         // tenant what it may issue.
         self.admit_issuance(tenant)?;
-        let recorded =
-            traces::part("issue").in_scope(|| record_one(linted, &StoreLog::of(self, tenant)));
-        let given = recorded.and_then(|certificate| {
-            self.settle(tenant, || {
-                let record = check()?;
-                let changes = match record.used {
-                    Some(_) => Vec::new(),
-                    None => vec![used_up(record, key, self.now())],
-                };
-                Ok(((), changes))
-            })?;
-            Ok(certificate)
+        let log = StoreLog::of(self, tenant);
+        let spent = traces::part("issue").in_scope(|| {
+            record_with(linted, |intent| {
+                let rows = log.rows(&[intent])?;
+                self.settle_and_record(tenant, &rows, || {
+                    let record = check()?;
+                    let changes = match record.used {
+                        Some(_) => Vec::new(),
+                        None => vec![used_up(record, key, self.now())],
+                    };
+                    Ok(((), changes))
+                })?;
+                self.counters.issued(intent.kind);
+                Ok::<(), Refused>(())
+            })
         });
+        let given = spent.and_then(|recorded| Ok(recorded.sign()?));
         let certificate = given.inspect_err(|_| self.give_back_issuance(tenant))?;
         Ok(Bootstrapped {
             certificate,
@@ -263,15 +268,6 @@ impl Plane {
         }
         Ok(text)
     }
-}
-
-fn record_one(
-    linted: Linted<ComponentDraft>,
-    log: &StoreLog<'_>,
-) -> Result<ComponentCertificate, Refused> {
-    let recorded = record(vec![linted], log)?.into_iter().next();
-    let recorded = recorded.ok_or_else(|| Fault::Bug("a recorded draft is missing".to_owned()))?;
-    Ok(recorded.sign()?)
 }
 
 /// The trust domain whose intermediate signs for the cluster.

@@ -15,8 +15,8 @@ use avouch_core::time::Time;
 use avouch_issuer::random::SystemRandom;
 use avouch_store::keyring::RootKey;
 use avouch_store::{
-    AdminId, AdminRecord, Change, Conflict, Object, Operator, Sequence, SingleUse, Store,
-    TenantKind, TenantRecord, TrustDomainRecord, Upstream, Used,
+    AdminId, AdminRecord, Change, Conflict, IntentRow, Object, Operator, Sequence, SingleUse,
+    Store, TenantKind, TenantRecord, TrustDomainRecord, Upstream, Used,
 };
 
 use crate::access::Role;
@@ -417,6 +417,16 @@ impl Plane {
     pub(crate) fn settle<T>(
         &self,
         tenant: &Arc<Tenant>,
+        worked_out: impl FnMut() -> Result<(T, Vec<Change>), Refused>,
+    ) -> Result<T, Refused> {
+        self.settle_and_record(tenant, &[], worked_out)
+    }
+
+    /// As [`Plane::settle`], with intents on record in the same commit: neither is there alone.
+    pub(crate) fn settle_and_record<T>(
+        &self,
+        tenant: &Arc<Tenant>,
+        intents: &[IntentRow],
         mut worked_out: impl FnMut() -> Result<(T, Vec<Change>), Refused>,
     ) -> Result<T, Refused> {
         let mut conflict = Reason::IssueConflict {
@@ -426,11 +436,12 @@ impl Plane {
             let changing = tenant.changing();
             let at = tenant.read(|snapshot| snapshot.sequence);
             let (done, changes) = worked_out()?;
-            if changes.is_empty() {
+            if changes.is_empty() && intents.is_empty() {
                 return Ok(done);
             }
             let changes = signals::with_notices(self, tenant, &changes)?;
-            let decisions = issuance_log::decisions(tenant, &changes, self.now())?;
+            let mut decisions = issuance_log::decisions(tenant, &changes, self.now())?;
+            decisions.extend_from_slice(intents);
             let stored =
                 |store: &dyn Store| issuance_log::store(store, tenant, at, &changes, &decisions);
             match self.change_while(tenant, changing, &changes, stored) {

@@ -1,8 +1,9 @@
 //! Tokens that are made for one node and can be used once: join tokens, and the bootstrap tokens of
 //! kubelets, which are kept with them.
 //!
-//! What is given for a token is signed before the token is used up and handed out only after, so
-//! whatever fails in between, the token is good and nothing was given.
+//! What is given for a join token is signed before the token is used up and handed out only after, so
+//! whatever fails in between, the token is good and nothing was given. A bootstrap token is used up in
+//! the commit that puts its certificate on record.
 
 use std::sync::Arc;
 

@@ -390,16 +390,23 @@ fn what_is_wrong_with_a_request_costs_neither_the_token_nor_what_the_tenant_may_
     assert_eq!(given.status, 200, "{}", given.body);
 }
 
-/// What is given for a token is on record and signed before the token is used up, so that no
-/// failure between the two costs it; and the answer itself may get lost.
+/// How many certificates of components are on record.
+fn on_record(world: &World) -> usize {
+    let address = "/v1/tenants/one/issued";
+    let told = world.call(&world.operator(), "GET", address, None).json();
+    let all = told["issued"].as_array().unwrap().clone();
+    all.iter()
+        .filter(|one| one["kind"] == "certificate")
+        .count()
+}
+
+/// A token is used up in the commit that puts its certificate on record, so there is never one of the
+/// two alone, wherever it breaks off; and the answer itself may get lost.
 #[test]
-fn a_bootstrap_token_is_good_until_its_certificate_is_and_its_answer_may_be_asked_for_again() {
+fn a_bootstrap_token_goes_with_the_record_of_its_certificate_and_may_be_asked_for_again() {
     let world = world();
-    for (cut, is_good_for_others) in [
-        (Cut::BeforeRecording, true),
-        (Cut::BeforeStoring, true),
-        (Cut::AfterStoring, false),
-    ] {
+    let mut expected = on_record(&world);
+    for (cut, is_good_for_others) in [(Cut::BeforeStoring, true), (Cut::AfterStoring, false)] {
         let made = token(&world, "node-1");
         let secret = made["token"].as_str().unwrap();
         let with = |key: &str| {
@@ -410,6 +417,9 @@ fn a_bootstrap_token_is_good_until_its_certificate_is_and_its_answer_may_be_aske
         world.cut_next(cut);
         let failed = with("kubelet");
         assert_eq!(failed.status, 503, "{cut:?}: {}", failed.body);
+        expected += usize::from(!is_good_for_others);
+        assert_eq!(on_record(&world), expected, "{cut:?}");
+        expected += 1;
         let other = with("other");
         if is_good_for_others {
             assert_eq!(other.status, 200, "{cut:?}: {}", other.body);
@@ -418,12 +428,14 @@ fn a_bootstrap_token_is_good_until_its_certificate_is_and_its_answer_may_be_aske
             let again = with("kubelet");
             assert_eq!(again.status, 200, "{cut:?}: {}", again.body);
         }
+        assert_eq!(on_record(&world), expected, "{cut:?}");
     }
 }
 
 #[test]
 fn of_many_who_use_a_bootstrap_token_at_once_one_gets_a_certificate() {
     let world = world();
+    let before = on_record(&world);
     let made = token(&world, "node-1");
     let secret = made["token"].as_str().unwrap();
     let body = |number: usize| {
@@ -442,6 +454,7 @@ fn of_many_who_use_a_bootstrap_token_at_once_one_gets_a_certificate() {
     });
     let given = codes.iter().filter(|code| **code == 200).count();
     assert_eq!(given, 1, "{codes:?}");
+    assert_eq!(on_record(&world), before + 1, "there is none of the others");
     assert!(
         codes.iter().all(|code| matches!(code, 200 | 401)),
         "{codes:?}"

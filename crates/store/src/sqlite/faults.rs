@@ -18,7 +18,7 @@ const OPERATOR: Operator = Operator::of_this_deployment();
 /// Something to write, which can be done again.
 type Write = fn(&SqliteStore) -> Result<(), Fault>;
 
-const WRITES: [(&str, Write); 12] = [
+const WRITES: [(&str, Write); 13] = [
     ("add_tenant", |store| {
         store.add_tenant(&OPERATOR, &tenant("other", Some("acme")))
     }),
@@ -38,6 +38,14 @@ const WRITES: [(&str, Write); 12] = [
     }),
     ("use_and_record", |store| {
         let told = store.use_and_record(&acme(), &[used("new")], &[intent("new")])?;
+        assert_eq!(told, [Used::First]);
+        Ok(())
+    }),
+    ("use_record_and_apply", |store| {
+        let at = store.load(&acme())?.sequence;
+        let (uses, intents) = ([used("new")], [intent("new")]);
+        let changes = [anchor("new")];
+        let (told, _) = store.use_record_and_apply(&acme(), &uses, &intents, at, &changes)?;
         assert_eq!(told, [Used::First]);
         Ok(())
     }),

@@ -16,7 +16,7 @@ use crate::on_postgresql::or_skipped;
 /// Something to write, which can be done again; the tenant is one that may be added.
 type Write = fn(&dyn Store, &TenantRecord) -> Result<(), Fault>;
 
-const WRITES: [(&str, Write); 12] = [
+const WRITES: [(&str, Write); 13] = [
     ("add_tenant", |store, other| {
         store.add_tenant(&OPERATOR, other)
     }),
@@ -46,6 +46,20 @@ const WRITES: [(&str, Write); 12] = [
         let told = store.use_and_record(&tenant("acme"), &[used("new", 1)], &given)?;
         assert_eq!(told, [Used::First]);
         Ok(())
+    }),
+    ("use_record_and_apply", |store, _| {
+        // As for a token that is used up with what it is given for.
+        let (acme, change) = (tenant("acme"), [anchor("new")]);
+        let (uses, given) = ([used("new", 1)], [intent("given", 300)]);
+        let write = |at| {
+            store
+                .use_record_and_apply(&acme, &uses, &given, at, &change)
+                .map(drop)
+        };
+        match write(Sequence::START) {
+            Err(Fault::Conflict(Conflict::Moved { found, .. })) => write(found),
+            other => panic!("nothing had changed: {other:?}"),
+        }
     }),
     ("forget_uses", |store, _| {
         let before = Time::from_unix(100_000);
