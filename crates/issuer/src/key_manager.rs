@@ -55,6 +55,20 @@ pub trait KeyManager: fmt::Debug + Send + Sync {
     /// [`Fault::KeyUnusable`] where the key is not there, or what else failed on our side.
     fn open(&self, kept: &Kept) -> Result<Arc<dyn Signer>, Fault>;
 
+    /// Opens a key that was put where keys are made by someone else, to sign with it from now on. One
+    /// that was made here is not taken: whoever names it may not be whose it is.
+    ///
+    /// # Errors
+    ///
+    /// [`Fault::KeyUnusable`] or [`Fault::TokenUnusable`] for what is wrong with the address or the
+    /// key, or what else failed on our side.
+    fn bring(&self, address: &str) -> Result<NewKey, Fault> {
+        let _ = address;
+        Err(Fault::KeyUnusable(
+            "keys are not in a token here, which `--keys` would name",
+        ))
+    }
+
     /// Destroys a key. One that is gone already is no fault.
     ///
     /// # Errors

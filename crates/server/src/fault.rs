@@ -146,6 +146,7 @@ impl From<Conflict> for Refused {
             },
             conflict @ (Conflict::TenantTaken(_)
             | Conflict::Misplaced { .. }
+            | Conflict::KeyTaken(_)
             | Conflict::TrustDomainTaken(_)
             | Conflict::TenantInUse(_)
             | Conflict::TrustDomainInUse(_)

@@ -364,8 +364,8 @@ impl<'a> Draft<'a> {
         if let Some(id) = id {
             let record = self.records.remove(id);
             // It has ended, so nothing is lost if the change is not stored.
-            if let Some(address) = record.and_then(|record| record.key_address) {
-                discard(self.tenant, &[address]);
+            if let Some(address) = record.as_ref().and_then(|record| record.own_key_address()) {
+                discard(self.tenant, &[address.to_owned()]);
             }
             let gone = Change::Remove(Key::Authority(id.clone()));
             self.changes.insert(id.clone(), gone);

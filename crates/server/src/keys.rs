@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use avouch_core::id::TenantId;
+use avouch_core::reason::Reason;
 use avouch_issuer::fault::Fault as IssuerFault;
 use avouch_issuer::key::PublicHalf;
 use avouch_issuer::key_manager::{FileKeys, Kept, KeyManager, NewKey};
@@ -12,7 +13,7 @@ use avouch_store::keyring::{RootKeeper, RootKey, Sealed, SecretOf, TenantKey};
 use avouch_store::{AuthorityId, AuthorityRecord, TenantRecord};
 use zeroize::Zeroizing;
 
-use crate::fault::Fault;
+use crate::fault::{Fault, Refused};
 
 pub use avouch_issuer::pkcs11::TokenAddress;
 
@@ -84,6 +85,20 @@ impl Keys {
         Ok(Some(signer))
     }
 
+    /// What signs with a key that someone else has put where keys are made.
+    ///
+    /// # Errors
+    ///
+    /// `issue.key_address_refused`, or what failed on our side.
+    pub(crate) fn bring(&self, address: &str) -> Result<NewKey, Refused> {
+        let detail = match self.manager.bring(address) {
+            Err(IssuerFault::TokenUnusable(detail)) => detail,
+            Err(IssuerFault::KeyUnusable(detail)) => detail.to_owned(),
+            brought => return Ok(brought?),
+        };
+        Err(Reason::IssueKeyAddress { detail }.into())
+    }
+
     /// Destroys a key that is kept elsewhere.
     pub(crate) fn destroy(&self, address: &str) -> Result<(), Fault> {
         Ok(self.manager.destroy(address)?)
@@ -150,6 +165,10 @@ impl KeyManager for TokenKeys {
 
     fn open(&self, kept: &Kept) -> Result<Arc<dyn Signer>, IssuerFault> {
         self.0.open(kept)
+    }
+
+    fn bring(&self, address: &str) -> Result<NewKey, IssuerFault> {
+        self.0.bring(address)
     }
 
     fn destroy(&self, address: &str) -> Result<(), IssuerFault> {

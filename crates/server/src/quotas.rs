@@ -192,6 +192,28 @@ impl Plane {
         })
     }
 
+    /// Refuses who may not change tenants below the root: what it asks for belongs to the deployment.
+    ///
+    /// # Errors
+    ///
+    /// `issue.not_permitted`, or what failed on our side.
+    pub(crate) fn permit_at_root(
+        &self,
+        caller: &Caller,
+        what: &'static str,
+    ) -> Result<(), Refused> {
+        let roles = self.roles(caller, &self.root()?);
+        if roles.iter().any(|role| role.may(Verb::Write, Noun::Tenant)) {
+            return Ok(());
+        }
+        Err(Reason::IssueNotPermitted {
+            subject: caller.id.to_string(),
+            verb: Verb::Write.name(),
+            noun: what,
+        }
+        .into())
+    }
+
     /// For which workloads entries of a tenant may be: what has been said of it and of all above it.
     pub(crate) fn workloads_of(&self, tenant: &Arc<Tenant>) -> Workloads {
         let own = tenant.read(|snapshot| snapshot.quota.clone());

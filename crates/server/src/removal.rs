@@ -297,8 +297,9 @@ impl Plane {
             let (changes, addresses) = tenant.read(|snapshot| {
                 let records = snapshot.authorities.values();
                 let own = records.filter(|record| record.trust_domain == *name);
-                let addresses: Vec<String> =
-                    own.filter_map(|one| one.key_address.clone()).collect();
+                let addresses: Vec<String> = own
+                    .filter_map(|one| Some(one.own_key_address()?.to_owned()))
+                    .collect();
                 without(snapshot, name).map(|changes| (changes, addresses))
             })?;
             let mut going = Going::default();

@@ -10,6 +10,7 @@ use std::sync::Arc;
 use avouch_core::id::TrustDomain;
 use avouch_core::reason::Reason;
 use avouch_core::time::Time;
+use avouch_issuer::key::PublicHalf;
 use avouch_issuer::key_manager::{Kept, NewKey};
 use avouch_issuer::life_cycle::State;
 use avouch_issuer::signer::Signer;
@@ -208,24 +209,41 @@ impl Plane {
         let pkcs8 = trial.to_pkcs8().map_err(Fault::from)?;
         let trial: Arc<dyn Signer> = Arc::new(trial);
         let chain = taking.root(Arc::clone(&trial), &self.random)?;
-        let id = authority_record::name(&x509_name(trial.public_half()))?;
-        if draft.records.contains_key(&id) {
-            return Err(Reason::IssueConflict {
-                detail: format!("the authority {id} is here already"),
-            }
-            .into());
-        }
+        check_new(tenant, trial.public_half())?;
         let key = draft.import_key(&pkcs8, &x509_name)?;
+        let record = self.waiting(tenant, trust_domain, &key)?;
+        take_root(draft, record, chain)
+    }
+
+    /// As [`Plane::import_root`], of a root whose key someone has put into the token of `--keys`. It
+    /// stays theirs: it is not destroyed with the authority.
+    ///
+    /// # Errors
+    ///
+    /// As there, and `issue.key_address_refused`; `issue.conflict` also for a key that signs for another
+    /// tenant.
+    pub fn import_root_in_token(
+        &self,
+        tenant: &Arc<Tenant>,
+        trust_domain: &TrustDomain,
+        certificates: &[Vec<u8>],
+        address: &str,
+    ) -> Result<(String, bool), Refused> {
+        let draft = Draft::of(self, tenant, trust_domain.clone());
+        let key = tenant.keys.bring(address)?;
+        let taking = Taking {
+            tenant: tenant.id(),
+            trust_domain,
+            certificates,
+            now: draft.now,
+        };
+        let chain = taking.root(Arc::clone(&key.signer), &self.random)?;
+        check_new(tenant, key.signer.public_half())?;
         let record = AuthorityRecord {
-            role: AuthorityRole::Root,
+            key_is_brought: true,
             ..self.waiting(tenant, trust_domain, &key)?
         };
-        let record = prepared(record, chain, draft.now)?;
-        let signs_lists = authority_record::may_sign_lists(&record);
-        draft.put(record);
-        draft.work()?;
-        draft.store()?;
-        Ok((id.to_string(), signs_lists))
+        take_root(draft, record, chain)
     }
 
     /// An authority that has a key and no certificate.
@@ -252,6 +270,7 @@ impl Plane {
             certificates: Vec::new(),
             private_key: place.sealed,
             key_address: place.address,
+            key_is_brought: false,
             used_for: AuthorityUse::Services,
             revoked: Vec::new(),
             revocation_list: None,
@@ -259,11 +278,43 @@ impl Plane {
     }
 }
 
+/// Refuses a key that signs for an authority of the tenant, also in another trust domain.
+fn check_new(tenant: &Tenant, key: &PublicHalf) -> Result<(), Refused> {
+    let id = authority_record::name(&x509_name(key))?;
+    if tenant.read(|snapshot| snapshot.authorities.contains_key(&id)) {
+        return Err(Reason::IssueConflict {
+            detail: format!("the authority {id} is here already"),
+        }
+        .into());
+    }
+    Ok(())
+}
+
+/// Has a root prepared that waits for its certificate. Its name, and whether it may sign revocation
+/// lists.
+fn take_root(
+    mut draft: Draft<'_>,
+    waiting: AuthorityRecord,
+    chain: Vec<Vec<u8>>,
+) -> Result<(String, bool), Refused> {
+    let waiting = AuthorityRecord {
+        role: AuthorityRole::Root,
+        ..waiting
+    };
+    let record = prepared(waiting, chain, draft.now)?;
+    let id = record.id.to_string();
+    let signs_lists = authority_record::may_sign_lists(&record);
+    draft.put(record);
+    draft.work()?;
+    draft.store()?;
+    Ok((id, signs_lists))
+}
+
 impl Draft<'_> {
     fn import_key(
         &mut self,
         pkcs8: &[u8],
-        name: &dyn Fn(&avouch_issuer::key::PublicHalf) -> String,
+        name: &dyn Fn(&PublicHalf) -> String,
     ) -> Result<NewKey, Fault> {
         let key = self.tenant.keys.import(self.tenant.id(), pkcs8, name)?;
         if let Kept::Elsewhere(address) = &key.kept {

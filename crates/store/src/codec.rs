@@ -99,13 +99,16 @@ impl Row {
         self.read().ok_or(Fault::Corrupt(damaged))
     }
 
-    /// Where the key is of an authority of a tenant, if it is kept elsewhere.
+    /// Where the key is of an authority of a tenant, if it is kept elsewhere and goes with it.
     pub(crate) fn key_kept_elsewhere(self, tenant: &str) -> Option<(TenantId, String)> {
         // What cannot be read names no key, and keeps nothing else from being cleared away.
         let Some(Change::Put(Object::Authority(record))) = self.read() else {
             return None;
         };
-        Some((TenantId::parse(tenant)?, record.key_address?))
+        Some((
+            TenantId::parse(tenant)?,
+            record.own_key_address()?.to_owned(),
+        ))
     }
 
     fn read(self) -> Option<Change> {

@@ -3,7 +3,7 @@
 use avouch_core::id::{TenantId, TrustDomain};
 
 use crate::change::Sequence;
-use crate::names::IntentId;
+use crate::names::{AuthorityId, IntentId};
 
 /// Why a call was not carried out. No text in it comes from what was to be stored.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -97,6 +97,9 @@ pub enum Conflict {
         /// Where it is.
         found: Sequence,
     },
+    /// The key of this authority, which was brought along, signs for another.
+    #[error("the key of `{0}` signs for another authority")]
+    KeyTaken(AuthorityId),
     /// Another intent of this name was made.
     #[error("there is another intent `{0}`")]
     IntentTaken(IntentId),

@@ -2,11 +2,13 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use avouch_core::id::TrustDomain;
+use avouch_core::id::{Digest, TrustDomain};
 
 use crate::change::{Change, Feed, Key, Object, Sequence};
 use crate::codec::Row;
 use crate::fault::Fault;
+use crate::names::AuthorityId;
+use crate::record::AuthorityRecord;
 
 /// The rows to write and what must hold for them. Names are in order, so that two calls that want
 /// the same rows take them in the same order and never wait for each other.
@@ -19,6 +21,10 @@ pub(crate) struct Plan {
     pub(crate) needed: BTreeSet<TrustDomain>,
     /// Trust domains that nothing may need afterwards: those that are removed.
     pub(crate) dropped: BTreeSet<TrustDomain>,
+    /// Authorities that hold no key any more that was brought along.
+    pub(crate) without: BTreeSet<AuthorityId>,
+    /// Keys that were brought along, by their digest, which must be no other authority's.
+    pub(crate) brought: BTreeMap<Digest, AuthorityId>,
 }
 
 impl Plan {
@@ -32,6 +38,8 @@ impl Plan {
             claimed: BTreeSet::new(),
             needed: BTreeSet::new(),
             dropped: BTreeSet::new(),
+            without: BTreeSet::new(),
+            brought: BTreeMap::new(),
         };
         for change in last.into_values() {
             plan.rows.push(Row::of(change)?);
@@ -45,13 +53,20 @@ impl Plan {
             Change::Put(Object::TrustDomain(record)) => {
                 self.claimed.insert(record.name.clone());
             }
-            Change::Put(object) => self.needed.extend(object.needs().cloned()),
+            Change::Put(object) => {
+                self.needed.extend(object.needs().cloned());
+                if let Object::Authority(record) = object {
+                    self.note_key(record);
+                }
+            }
+            Change::Remove(Key::Authority(id)) => {
+                self.without.insert(id.clone());
+            }
             Change::Remove(Key::TrustDomain(name)) => {
                 self.dropped.insert(name.clone());
             }
             Change::Remove(
-                Key::Authority(_)
-                | Key::Anchor(_)
+                Key::Anchor(_)
                 | Key::Federation(_)
                 | Key::Entry(_)
                 | Key::Node(_)
@@ -69,6 +84,15 @@ impl Plan {
                 | Key::Quota
                 | Key::Signal(_),
             ) => {}
+        }
+    }
+
+    fn note_key(&mut self, record: &AuthorityRecord) {
+        let id = record.id.clone();
+        if record.key_is_brought {
+            self.brought.insert(Digest::of(&record.public_key), id);
+        } else {
+            self.without.insert(id);
         }
     }
 }

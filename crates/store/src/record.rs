@@ -81,12 +81,23 @@ pub struct AuthorityRecord {
     /// Where the private key is kept if not here, such as in a token (RFC 7512). There is no secret
     /// in it.
     pub key_address: Option<String>,
+    /// The key was there before it signed here: it is forgotten, and not destroyed. No other authority
+    /// may sign with it.
+    pub key_is_brought: bool,
     /// For whom it signs certificates.
     pub used_for: AuthorityUse,
     /// The certificates that it revoked and that have not ended yet.
     pub revoked: Vec<RevokedCertificate>,
     /// The list of them that it signed last; none before the first, and none for tokens.
     pub revocation_list: Option<Box<RevocationListRecord>>,
+}
+
+impl AuthorityRecord {
+    /// Where a key is kept elsewhere that goes with the authority.
+    pub fn own_key_address(&self) -> Option<&str> {
+        let address = self.key_address.as_deref();
+        address.filter(|_| !self.key_is_brought)
+    }
 }
 
 /// For whom an authority signs certificates.

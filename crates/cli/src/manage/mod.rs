@@ -268,9 +268,11 @@ pub fn authority(arguments: &AuthorityArguments, common: &Common) -> Result<Exit
             trust_domain,
             certificates,
             key,
+            key_address,
         } => {
             let address = at("trust-domains", trust_domain, "import")?;
-            return upstream::import(&client, &address, certificates, key.as_deref(), common);
+            let key = (key.as_deref(), key_address.as_deref());
+            return upstream::import(&client, &address, certificates, key, common);
         }
         AuthorityCommand::BootstrapToken(token) => return cluster::token(&client, token, common),
         AuthorityCommand::Sign(sign) => return cluster::sign(&client, sign, common),

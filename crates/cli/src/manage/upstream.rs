@@ -27,7 +27,7 @@ pub(super) fn import(
     client: &Client,
     address: &str,
     certificates: &Path,
-    key: Option<&Path>,
+    key: (Option<&Path>, Option<&str>),
     common: &Common,
 ) -> Result<Exit, Fault> {
     const IMPORTED: [Column; 2] = [("AUTHORITY", "authority"), ("WARNING", "warning")];
@@ -51,7 +51,10 @@ pub(super) fn replace(
 }
 
 /// What is sent for an import.
-fn read(certificates: &Path, key: Option<&Path>) -> Result<Value, Fault> {
+fn read(
+    certificates: &Path,
+    (key, key_address): (Option<&Path>, Option<&str>),
+) -> Result<Value, Fault> {
     let text = Zeroizing::new(read_text(certificates)?);
     let mut sent = Map::from_iter([("certificates".to_owned(), json!(text.as_str()))]);
     if let Some(path) = key {
@@ -63,6 +66,9 @@ fn read(certificates: &Path, key: Option<&Path>) -> Result<Value, Fault> {
         }
         let member = Base64::encode_string(&der);
         sent.insert("private_key".to_owned(), member.into());
+    }
+    if let Some(at) = key_address {
+        sent.insert("key_address".to_owned(), at.into());
     }
     Ok(Value::Object(sent))
 }

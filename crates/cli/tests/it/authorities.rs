@@ -285,3 +285,167 @@ fn a_log_is_replayed_without_a_server_and_shows_whether_it_was_changed() {
     assert_eq!(refused.code, 1, "{}", refused.out);
     assert!(refused.err.contains("does not follow"), "{}", refused.err);
 }
+
+/// Makes a root with OpenSSL and puts its key into the token under an identifier; the file with the key
+/// is gone then. `None` where there is no OpenSSL.
+fn root_in(token: &SoftHsm, folder: &Path, id: &str) -> Option<()> {
+    let script = "openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -keyout root.key \
+                  -out root.pem -subj '/CN=corporate root' -days 3650 \
+                  -addext keyUsage=critical,keyCertSign,cRLSign";
+    let made = Command::new("sh")
+        .args(["-c", script])
+        .current_dir(folder)
+        .output();
+    if !made.is_ok_and(|made| made.status.success()) {
+        println!("skipped: a root with its key in a PKCS #11 token: there is no openssl");
+        return None;
+    }
+    let imported = token
+        .command("softhsm2-util")
+        .args(["--import", "root.key", "--token", "avouch test"])
+        .args(["--label", "corporate root", "--id", id])
+        .args(["--pin", "a secret of 20 bytes"])
+        .current_dir(folder)
+        .output()
+        .unwrap();
+    assert!(imported.status.success(), "{imported:?}");
+    std::fs::remove_file(folder.join("root.key")).unwrap();
+    Some(())
+}
+
+const AT: &str = "pkcs11:token=avouch%20test;id=%c0%ff%ee;type=private";
+
+/// Takes the root of `root.pem` with its key at an address.
+fn import_at(plane: &Plane, tenant: &str, domain: &str, address: &str) -> crate::run::Ran {
+    let command = ["authority", "import", domain, "root.pem"];
+    let more = ["--key-address", address, "--tenant", tenant];
+    plane.run(&[command.as_slice(), &more].concat())
+}
+
+/// The authority whose key is there, of the tenant `demo`.
+fn brought(plane: &Plane) -> Option<Value> {
+    let all = authorities(plane);
+    all.into_iter().find(|one| one["key_address"] == AT)
+}
+
+#[test]
+fn a_root_whose_key_is_in_the_token_already_signs_for_one_tenant_and_is_left_there() {
+    let token = match SoftHsm::make(Path::new(env!("CARGO_TARGET_TMPDIR"))) {
+        Ok(token) => token,
+        Err(why) => {
+            println!("skipped: a root with its key in a PKCS #11 token: {why}");
+            return;
+        }
+    };
+    let keys = token.address();
+    let more = ["--keys", keys.as_str()];
+    let plane = Plane::start_with("authority-own-root", &more, token.variable());
+    if root_in(&token, plane.folder.path(), "c0ffee").is_none() {
+        return;
+    }
+    let shop = ["tenant", "create", "shop", "--trust-domain", "shop.test"];
+    assert_eq!(plane.run(&shop).code, 0);
+    let domain = "demo.avouch.test";
+    for wrong in [
+        "pkcs11:token=avouch%20test;id=%01",
+        "pkcs11:token=another;id=%C0%FF%EE",
+        "pkcs11:token=avouch%20test;id=%C0%FF%EE?pin-value=4711",
+        "file:/etc/passwd",
+    ] {
+        let refused = import_at(&plane, "demo", domain, wrong);
+        assert_eq!(refused.code, 3, "{wrong}: {}", refused.err);
+        let code = "issue.key_address_refused";
+        assert!(refused.err.contains(code), "{wrong}: {}", refused.err);
+        assert!(!refused.err.contains("4711"), "{}", refused.err);
+    }
+    // What was made here is nobody's to name, not even where it would be the own.
+    let is_root = |one: &&Value| one["role"] == "root" && one["kind"] == "x509";
+    let own = authorities(&plane).iter().find(is_root).unwrap()["key_address"].clone();
+    for (tenant, domain) in [("shop", "shop.test"), ("demo", domain)] {
+        let refused = import_at(&plane, tenant, domain, own.as_str().unwrap());
+        assert_eq!(refused.code, 3, "{}", refused.err);
+        assert!(refused.err.contains("made here"), "{}", refused.err);
+    }
+
+    let taken = import_at(
+        &plane,
+        "demo",
+        domain,
+        "pkcs11:token=avouch%20test;id=%C0%FF%EE",
+    );
+    assert_eq!(taken.code, 0, "{}", taken.err);
+    let root = brought(&plane).unwrap();
+    assert_eq!(root["role"], "root");
+    assert_eq!(root["key_origin"], "pkcs11");
+    assert_eq!(root["key_is_brought"], true);
+    for (tenant, domain) in [("shop", "shop.test"), ("demo", domain)] {
+        let refused = import_at(&plane, tenant, domain, AT);
+        assert_eq!(refused.code, 3, "{}", refused.err);
+        assert!(refused.err.contains("issue.conflict"), "{}", refused.err);
+    }
+    sign_with(&plane, root["id"].as_str().unwrap());
+
+    // It is there after a kill, too, and what is signed ends at it.
+    let plane = plane.again(Signal::SIGKILL, &more);
+    sees_root(&plane);
+    leave(&plane, &token, root["id"].as_str().unwrap());
+}
+
+/// Has the root sign, and an intermediate below it.
+fn sign_with(plane: &Plane, root: &str) {
+    let activate = |id: &str| {
+        let command = ["authority", "activate", id, "--anyway", "--tenant", "demo"];
+        let active = plane.run(&command);
+        assert_eq!(active.code, 0, "{}", active.err);
+    };
+    activate(root);
+    let is_prepared = |one: &&Value| one["role"] == "intermediate" && one["state"] == "prepared";
+    let all = authorities(plane);
+    let below = all.iter().find(is_prepared).unwrap();
+    activate(below["id"].as_str().unwrap());
+    sees_root(plane);
+}
+
+/// Waits until an SVID ends at the root of `root.pem`, as OpenSSL sees it.
+fn sees_root(plane: &Plane) {
+    until("an SVID ends at the root", || {
+        let fetched = plane.run(&["fetch", "x509", "--write", "svid"]);
+        assert_eq!(fetched.code, 0, "{}", fetched.err);
+        let svid = plane.folder.path().join("svid");
+        let verified = Command::new("openssl")
+            .args(["verify", "-CAfile", "../root.pem"])
+            .args(["-untrusted", "svid.pem", "svid.pem"])
+            .current_dir(svid)
+            .output()
+            .unwrap();
+        verified.status.success()
+    });
+}
+
+/// Revokes the root, and takes it for another tenant then, which is removed with it.
+fn leave(plane: &Plane, token: &SoftHsm, root: &str) {
+    let tenant = ["--tenant", "demo"];
+    let step = |command: &[&str]| {
+        let done = plane.run(&[command, &tenant].concat());
+        assert_eq!(done.code, 0, "{}", done.err);
+    };
+    step(&["authority", "taint", root]);
+    let before = token.objects();
+    step(&["authority", "revoke", root, "--anyway"]);
+    assert!(brought(plane).is_none(), "it is forgotten");
+    // The key of the intermediate below it, of two halves, is what was destroyed.
+    assert_eq!(token.objects(), before - 2);
+    let taken = import_at(plane, "shop", "shop.test", AT);
+    assert_eq!(taken.code, 0, "{}", taken.err);
+    let command = ["tenant", "delete", "shop", "--confirm", "shop,shop.test"];
+    let removed = plane.run(&command);
+    assert_eq!(removed.code, 0, "{}", removed.err);
+    assert_eq!(
+        plane
+            .run(&["tenant", "create", "mart", "--trust-domain", "mart.test"])
+            .code,
+        0
+    );
+    let again = import_at(plane, "mart", "mart.test", AT);
+    assert_eq!(again.code, 0, "{}", again.err);
+}

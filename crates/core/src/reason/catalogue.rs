@@ -1130,6 +1130,10 @@ catalogue! {
             "The join token was used on {used}, and it can be used once only.",
             fix: "If the agent that used it is not yours, ban its node; then make a new token.",
             spec: "docs/how-to/run.md";
+        IssueKeyAddress { detail: String } = "issue.key_address_refused",
+            "The key at this address cannot sign for an authority: {detail}.",
+            fix: "Name a key of the token of `--keys` by token and id, of P-256 or RSA, with both halves, that was not made here and cannot be taken out.",
+            spec: "RFC 7512; docs/how-to/authorities.md";
         IssueKeyAwaited { key: String, issuer: String, seconds: u32 } = "issue.key_awaited",
             "{issuer} did not have the key {key} when its keys were looked at last; they are looked at again in {seconds} seconds, and until then nobody knows.",
             fix: "Send the same again in {seconds} seconds.",

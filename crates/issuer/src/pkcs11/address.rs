@@ -14,6 +14,9 @@ use crate::certificate::hex;
 /// The longest secret of a token, in bytes; those that exist take at most 255.
 const LONGEST_PIN: u64 = 1_024;
 
+/// The longest identifier of a key that someone names, in bytes; a digest has at most 64.
+const LONGEST_KEY_ID: usize = 255;
+
 /// Which token, by which library, opened with what: such as
 /// `pkcs11:token=avouch?module-path=/usr/lib/softhsm/libsofthsm2.so&pin-source=/etc/avouch/pin`.
 ///
@@ -121,6 +124,38 @@ impl TokenAddress {
         )
     }
 
+    /// The identifier in the address of a key in this token as someone writes it, who names nothing
+    /// else: `token`, `id` and perhaps `serial` and `type=private`, each once.
+    pub(super) fn key_id_strictly(&self, address: &str) -> Result<Vec<u8>, &'static str> {
+        const SHAPE: &str =
+            "an address of a key is `pkcs11:token=…;id=%…`, and nothing else stands in it";
+        let path = address.strip_prefix("pkcs11:").ok_or(SHAPE)?;
+        let (mut token, mut serial, mut id, mut kind) = (None, None, None, None);
+        for (name, value) in attributes(path, ';') {
+            let place = match name {
+                "token" => &mut token,
+                "serial" => &mut serial,
+                "id" => &mut id,
+                "type" => &mut kind,
+                _ => return Err(SHAPE),
+            };
+            let value = unescaped(value).filter(|value| !value.is_empty());
+            if place.replace(value.ok_or(SHAPE)?).is_some() {
+                return Err(SHAPE);
+            }
+        }
+        if kind.is_some_and(|kind| kind != b"private") {
+            return Err("what signs is a private key");
+        }
+        let own_serial = self.serial.as_deref().map(str::as_bytes);
+        let is_here = token.ok_or(SHAPE)? == self.token.as_bytes()
+            && serial.is_none_or(|serial| own_serial.is_none_or(|own| own == serial));
+        if !is_here {
+            return Err("it names another token than `--keys` does");
+        }
+        id.filter(|id| id.len() <= LONGEST_KEY_ID).ok_or(SHAPE)
+    }
+
     /// The identifier in the address of a key, if the key is in this token.
     pub(super) fn key_id(&self, address: &str) -> Option<Vec<u8>> {
         let path = address.strip_prefix("pkcs11:")?;
@@ -221,6 +256,37 @@ mod tests {
         };
         assert_eq!(other.key_id(&key), None);
         assert_eq!(other.key_id("memory:00"), None);
+    }
+
+    #[test]
+    fn whoever_names_a_key_names_it_by_its_token_and_identifier_alone() {
+        let address = TokenAddress::parse(ADDRESS).unwrap();
+        let read = |text: &str| address.key_id_strictly(text);
+        for text in [
+            "pkcs11:token=our%20token;id=%00%1f",
+            "pkcs11:id=%00%1F;token=our%20token;type=private",
+            "pkcs11:token=our%20token;serial=12;id=%00%1f",
+        ] {
+            assert_eq!(read(text), Ok(vec![0, 0x1f]), "{text}");
+        }
+        let long = format!("pkcs11:token=our%20token;id={}", "a".repeat(256));
+        for text in [
+            "",
+            "file:/etc/pin",
+            "pkcs11:",
+            "pkcs11:token=our%20token",
+            "pkcs11:token=our%20token;id=",
+            "pkcs11:id=%01",
+            "pkcs11:token=other;id=%01",
+            "pkcs11:token=our%20token;id=%01;id=%02",
+            "pkcs11:token=our%20token;id=%01;type=secret-key",
+            "pkcs11:token=our%20token;id=%01;object=x",
+            "pkcs11:token=our%20token;id=%01?pin-value=4711",
+            "pkcs11:token=our%20token;id=%0",
+            &long,
+        ] {
+            assert!(read(text).is_err(), "{text}");
+        }
     }
 
     #[test]

@@ -55,6 +55,23 @@ impl Pkcs11Keys {
         WrappingKey::open(Arc::clone(&self.token), may_make)
     }
 
+    fn find(&self, id: &[u8]) -> Result<TokenKey, Fault> {
+        let private = self.token.find(ObjectClass::PRIVATE_KEY, id)?;
+        let public = self.token.find(ObjectClass::PUBLIC_KEY, id)?;
+        let (handle, public) = private.zip(public).ok_or_else(|| {
+            let address = self.token.address().of_key(id);
+            Fault::TokenUnusable(format!("there is no key {address} in it, of both halves"))
+        })?;
+        let read = self
+            .token
+            .with_session(|session| Ok(session.get_attributes(public, &PUBLIC)?))?;
+        Ok(TokenKey {
+            token: Arc::clone(&self.token),
+            public: public_half(&read)?,
+            handle,
+        })
+    }
+
     fn new_key(&self, public: PublicHalf, handle: ObjectHandle, id: Vec<u8>) -> NewKey {
         NewKey {
             kept: Kept::Elsewhere(self.token.address().of_key(&id)),
@@ -85,6 +102,7 @@ impl KeyManager for Pkcs11Keys {
         }
         let curve = curve()?;
         let managing = managing();
+        self.token.look(&managing)?;
         let (public, private) = self.token.managed(&managing, |session| {
             let public = [
                 Attribute::Token(true),
@@ -122,7 +140,7 @@ impl KeyManager for Pkcs11Keys {
             }
             let public_half = public_half(&point)?;
             let id = public_half.identifier().to_vec();
-            let label = format!("avouch {tenant} {}", name(&public_half)).into_bytes();
+            let label = label(tenant, &name(&public_half));
             let named = [Attribute::Id(id.clone()), Attribute::Label(label)];
             self.token.managed(&managing, |session| {
                 session.update_attributes(public, &named)?;
@@ -152,7 +170,7 @@ impl KeyManager for Pkcs11Keys {
         let public = read.signer.public_half().clone();
         let material = Material::of(pkcs8, &public)?;
         let id = public.identifier().to_vec();
-        let label = format!("avouch {tenant} {}", name(&public)).into_bytes();
+        let label = label(tenant, &name(&public));
         let mut common = vec![
             Attribute::Token(true),
             Attribute::Id(id.clone()),
@@ -160,6 +178,7 @@ impl KeyManager for Pkcs11Keys {
         ];
         common.extend(material.common);
         let managing = managing();
+        self.token.look(&managing)?;
         let private = self.token.managed(&managing, |session| {
             let mut template = vec![
                 Attribute::Class(ObjectClass::PRIVATE_KEY),
@@ -189,18 +208,32 @@ impl KeyManager for Pkcs11Keys {
         let id = self.token.address().key_id(address).ok_or_else(|| {
             Fault::TokenUnusable(format!("the key {address} is not in the token of `--keys`"))
         })?;
-        let missing = || Fault::TokenUnusable(format!("there is no key {address} in it"));
-        let private = self.token.find(ObjectClass::PRIVATE_KEY, &id)?;
-        let public = self.token.find(ObjectClass::PUBLIC_KEY, &id)?;
-        let (handle, public) = private.zip(public).ok_or_else(missing)?;
-        let read = self
+        Ok(Arc::new(self.find(&id)?))
+    }
+
+    fn bring(&self, address: &str) -> Result<NewKey, Fault> {
+        let id = self.token.address().key_id_strictly(address);
+        let id = id.map_err(Fault::KeyUnusable)?;
+        let key = self.find(&id)?;
+        let said = [
+            AttributeType::Label,
+            AttributeType::Sensitive,
+            AttributeType::Extractable,
+        ];
+        let said = self
             .token
-            .with_session(|session| Ok(session.get_attributes(public, &PUBLIC)?))?;
-        Ok(Arc::new(TokenKey {
-            token: Arc::clone(&self.token),
-            public: public_half(&read)?,
-            handle,
-        }))
+            .with_session(|session| Ok(session.get_attributes(key.handle, &said)?))?;
+        check_brought(&said).map_err(Fault::KeyUnusable)?;
+        // It is tried out: a token may ask for a secret each time, or have another private half.
+        let signature = key.sign(address.as_bytes()).map_err(|fault| match fault {
+            Fault::TokenFailed(detail) => {
+                Fault::TokenUnusable(format!("it does not sign with that key: {detail}"))
+            }
+            other => other,
+        })?;
+        key.check(address.as_bytes(), &signature)
+            .map_err(|_| Fault::KeyUnusable("its public half is that of another key"))?;
+        Ok(self.new_key(key.public.clone(), key.handle, id))
     }
 
     fn destroy(&self, address: &str) -> Result<(), Fault> {
@@ -219,6 +252,32 @@ impl KeyManager for Pkcs11Keys {
         }
         Ok(())
     }
+}
+
+/// With what the labels begin of the keys that are made or taken in here.
+const OWN_LABEL: &str = "avouch ";
+
+/// How a key of a tenant is labelled in the token.
+fn label(tenant: &TenantId, name: &str) -> Vec<u8> {
+    format!("{OWN_LABEL}{tenant} {name}").into_bytes()
+}
+
+/// Whether a private key that someone has put into the token may sign for an authority, by what the
+/// token says of it.
+fn check_brought(said: &[Attribute]) -> Result<(), &'static str> {
+    let is_own = |one: &Attribute| match one {
+        Attribute::Label(label) => label.starts_with(OWN_LABEL.as_bytes()),
+        _ => false,
+    };
+    if said.iter().any(is_own) {
+        return Err("its label says that it was made here, for whoever is named there");
+    }
+    let is_held =
+        said.contains(&Attribute::Sensitive(true)) && said.contains(&Attribute::Extractable(false));
+    if !is_held {
+        return Err("it can be taken out of the token");
+    }
+    Ok(())
 }
 
 /// A private key in the token.
@@ -364,4 +423,33 @@ fn held_template() -> Vec<Attribute> {
         Attribute::Sensitive(true),
         Attribute::Extractable(false),
     ]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_key_is_brought_along_if_it_was_not_made_here_and_cannot_be_taken_out() {
+        let said = |label: &str, sensitive, extractable| {
+            check_brought(&[
+                Attribute::Label(label.as_bytes().to_vec()),
+                Attribute::Sensitive(sensitive),
+                Attribute::Extractable(extractable),
+            ])
+        };
+        assert_eq!(said("corporate root", true, false), Ok(()));
+        assert_eq!(said("avouched", true, false), Ok(()));
+        for refused in [
+            said("avouch demo 3f2a", true, false),
+            said("avouch ", true, false),
+            said("corporate root", false, false),
+            said("corporate root", true, true),
+            check_brought(&[Attribute::Sensitive(true)]),
+            check_brought(&[]),
+        ] {
+            assert!(refused.is_err());
+        }
+        assert!(label(&TenantId::parse("demo").unwrap(), "3f2a").starts_with(OWN_LABEL.as_bytes()));
+    }
 }

@@ -130,6 +130,14 @@ impl Token {
         }
     }
 
+    /// Sees what other programs have put into the token, before this one changes it: SoftHSM 2.6 counts
+    /// changes, and would take theirs for seen.
+    pub(super) fn look(&self, managing: &Managing) -> Result<(), Fault> {
+        let none = [Attribute::Class(ObjectClass::DOMAIN_PARAMETERS)];
+        self.managed(managing, |session| Ok(session.find_objects(&none)?))?;
+        Ok(())
+    }
+
     /// The object of a class with an identifier. Two are none: nobody could tell which signs.
     pub(super) fn find(
         &self,

@@ -120,6 +120,7 @@ const OF_THE_SERVER: &[&str] = &[
     "issue.join_token_expired",
     "issue.join_token_unknown",
     "issue.join_token_used",
+    "issue.key_address_refused",
     "issue.key_awaited",
     "issue.lineage_broken",
     "issue.method_not_allowed",

@@ -345,6 +345,7 @@ fn status_of_issue(code: &str) -> Option<StatusCode> {
         | "issue.join_token_expired"
         | "issue.join_token_unknown"
         | "issue.join_token_used"
+        | "issue.key_address_refused"
         | "issue.key_not_accepted"
         | "issue.object_malformed"
         | "issue.public_key_malformed"

@@ -44,16 +44,18 @@ impl Draft<'_> {
         groups
     }
 
-    /// Destroys the keys of revoked authorities that are kept elsewhere. What fails is tried again.
+    /// Destroys the keys of revoked authorities that are kept elsewhere, and forgets those that were
+    /// brought along. What fails is tried again.
     fn destroy_keys(&mut self) {
         let revoked = self.records.values().filter(|record| {
             record.state == AuthorityState::Revoked && record.key_address.is_some()
         });
         for record in revoked.cloned().collect::<Vec<_>>() {
-            let address = record.key_address.as_deref().unwrap_or_default();
-            match self.tenant.keys.destroy(address) {
+            let own = record.own_key_address();
+            match own.map_or(Ok(()), |address| self.tenant.keys.destroy(address)) {
                 Ok(()) => self.put(AuthorityRecord {
                     key_address: None,
+                    key_is_brought: false,
                     ..record
                 }),
                 Err(error) => tracing::error!(

@@ -1,7 +1,8 @@
 //! Authorities as their managers meet them.
 
-use avouch_core::id::TrustDomain;
+use avouch_core::id::{SpiffeId, TrustDomain};
 use avouch_server::Settings;
+use avouch_server::access::Role;
 use avouch_server::entries::EntryDraft;
 use avouch_server::issuing::{Wanted, WantedToken};
 use avouch_server::nodes::Admitted;
@@ -139,6 +140,17 @@ fn what_is_asked_of_an_authority_is_read_strictly() {
             "issue.key_not_accepted",
         ),
         (
+            "trust-domains/one.test/import",
+            json!({"certificates": "x", "private_key": "AAAA", "key_address": "pkcs11:token=t;id=%01"}),
+            "issue.body_malformed",
+        ),
+        // Keys are in no token here.
+        (
+            "trust-domains/one.test/import",
+            json!({"certificates": "x", "key_address": "pkcs11:token=t;id=%01"}),
+            "issue.key_address_refused",
+        ),
+        (
             "trust-domains/two.test/csr",
             json!({}),
             "issue.object_unknown",
@@ -147,6 +159,28 @@ fn what_is_asked_of_an_authority_is_read_strictly() {
         let refused = world.send(&token, "POST", &format!("{one}/{path}"), &body);
         assert_eq!(refused.code(), code, "{path} {body}: {}", refused.body);
     }
+}
+
+#[test]
+fn only_operators_of_the_deployment_name_a_key_of_the_token() {
+    let world = World::new();
+    let one = world.plane.tenant_named("one").unwrap();
+    let id = "spiffe://one.test/admin";
+    let subject = SpiffeId::parse(id).unwrap();
+    let operator = world
+        .plane
+        .put_admin(&one, "admin", subject, Role::Operator);
+    operator.unwrap();
+    let path = "/v1/tenants/one/trust-domains/one.test/import";
+    let body = json!({"certificates": "x", "key_address": "pkcs11:token=t;id=%01"});
+    let refused = world.send(&world.token(id), "POST", path, &body);
+    assert_eq!(
+        (refused.status, refused.code().as_str()),
+        (403, "issue.not_permitted")
+    );
+    let own = json!({"certificates": "x"});
+    let taken = world.send(&world.token(id), "POST", path, &own);
+    assert_eq!(taken.code(), "issue.upstream_key");
 }
 
 #[test]

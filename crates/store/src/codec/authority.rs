@@ -26,6 +26,8 @@ pub(super) struct StoredAuthority {
     certificates: Vec<String>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     key_address: Option<String>,
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    key_is_brought: bool,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     used_for: Option<String>,
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
@@ -64,6 +66,7 @@ impl StoredAuthority {
             public_key: Base64::encode_string(&record.public_key),
             certificates: certificates.map(|der| Base64::encode_string(der)).collect(),
             key_address: record.key_address.clone(),
+            key_is_brought: record.key_is_brought,
             used_for: (record.used_for != AuthorityUse::Services)
                 .then(|| record.used_for.name().to_owned()),
             revoked: record.revoked.iter().map(StoredRevocation::of).collect(),
@@ -96,6 +99,7 @@ impl StoredAuthority {
                 .collect::<Option<_>>()?,
             private_key: secret.map(Sealed::from_stored),
             key_address: stored.key_address,
+            key_is_brought: stored.key_is_brought,
             used_for: match stored.used_for {
                 Some(used_for) => AuthorityUse::parse(&used_for)?,
                 None => AuthorityUse::Services,
@@ -174,6 +178,7 @@ mod tests {
             certificates: vec![vec![4], vec![5, 6]],
             private_key: Some(Sealed::from_stored(vec![7; 40])),
             key_address: None,
+            key_is_brought: false,
             used_for: AuthorityUse::Services,
             revoked: Vec::new(),
             revocation_list: None,

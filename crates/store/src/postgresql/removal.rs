@@ -58,6 +58,10 @@ fn remove(session: &mut Session, tenant: &TenantId, at: Sequence) -> Result<(), 
         "UPDATE object SET secret = NULL WHERE tenant = $1 AND secret IS NOT NULL",
         &[&tenant.as_str()],
     )?;
+    session.execute(
+        "DELETE FROM brought_key WHERE tenant = $1",
+        &[&tenant.as_str()],
+    )?;
     tell(session, tenant, at.next())
 }
 

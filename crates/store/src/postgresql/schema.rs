@@ -4,7 +4,7 @@ use super::session::Session;
 use crate::fault::Fault;
 
 /// One step to each version. A step that was released is never changed.
-const MIGRATIONS: [&str; 8] = [
+const MIGRATIONS: [&str; 9] = [
     "
     CREATE TABLE avouch.tenant (
         id TEXT PRIMARY KEY,
@@ -100,6 +100,14 @@ const MIGRATIONS: [&str; 8] = [
     "
     -- What was decided besides, in JSON.
     ALTER TABLE avouch.intent ADD COLUMN decision TEXT;
+",
+    "
+    -- Keys that were brought along, by their digest: each signs for one authority.
+    CREATE TABLE avouch.brought_key (
+        key TEXT PRIMARY KEY,
+        tenant TEXT NOT NULL REFERENCES avouch.tenant (id),
+        authority TEXT NOT NULL
+    );
 ",
 ];
 

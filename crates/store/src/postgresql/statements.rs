@@ -164,6 +164,7 @@ pub(super) fn apply(
         &[&tenant.as_str(), &next.stored()],
     )?;
     claim_trust_domains(session, tenant, plan)?;
+    claim_keys(session, tenant, plan)?;
     for rows in plan.rows.chunks(MOST_ROWS) {
         put_rows(session, tenant, next, rows)?;
         remove_rows(session, tenant, next, rows)?;
@@ -195,6 +196,32 @@ fn claim_trust_domains(session: &mut Session, tenant: &TenantId, plan: &Plan) ->
         let owner: Option<String> = owner.first().map(|row| row.try_get(0)).transpose()?;
         if owner.as_deref() != Some(tenant.as_str()) {
             return Err(Conflict::TrustDomainTaken(name.clone()).into());
+        }
+    }
+    Ok(())
+}
+
+/// Lets go of keys that were brought along, and takes others, in this order: a key may pass from one
+/// authority of the tenant to another.
+fn claim_keys(session: &mut Session, tenant: &TenantId, plan: &Plan) -> Result<(), Fault> {
+    let tenant = tenant.as_str();
+    if !plan.without.is_empty() {
+        let without: Vec<&str> = plan.without.iter().map(AuthorityId::as_str).collect();
+        session.execute(
+            "DELETE FROM brought_key WHERE tenant = $1 AND authority = ANY($2::text[])",
+            &[&tenant, &without],
+        )?;
+    }
+    for (key, authority) in &plan.brought {
+        let claimed = session.query(
+            "INSERT INTO brought_key (key, tenant, authority) VALUES ($1, $2, $3)
+             ON CONFLICT (key) DO UPDATE SET tenant = brought_key.tenant
+             RETURNING tenant = $2 AND authority = $3",
+            &[&key.to_string(), &tenant, &authority.as_str()],
+        )?;
+        let is_own: Option<bool> = claimed.first().map(|row| row.try_get(0)).transpose()?;
+        if is_own != Some(true) {
+            return Err(Conflict::KeyTaken(authority.clone()).into());
         }
     }
     Ok(())

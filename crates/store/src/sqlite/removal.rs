@@ -72,6 +72,9 @@ fn remove(connection: &Connection, tenant: &TenantId, at: Sequence) -> Result<()
     connection
         .prepare_cached("UPDATE object SET secret = NULL WHERE tenant = ?1 AND secret NOTNULL")?
         .execute([tenant.as_str()])?;
+    connection
+        .prepare_cached("DELETE FROM brought_key WHERE tenant = ?1")?
+        .execute([tenant.as_str()])?;
     Ok(())
 }
 

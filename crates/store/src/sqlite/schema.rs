@@ -8,7 +8,7 @@ use crate::fault::Fault;
 const APPLICATION: i64 = 0x4156_4348;
 
 /// One step to each version. A step that was released is never changed.
-const MIGRATIONS: [&str; 8] = [
+const MIGRATIONS: [&str; 9] = [
     "
     CREATE TABLE tenant (
         id TEXT PRIMARY KEY,
@@ -103,6 +103,14 @@ const MIGRATIONS: [&str; 8] = [
     "
     -- What was decided besides, in JSON.
     ALTER TABLE intent ADD COLUMN decision TEXT;
+",
+    "
+    -- Keys that were brought along, by their digest: each signs for one authority.
+    CREATE TABLE brought_key (
+        key TEXT PRIMARY KEY,
+        tenant TEXT NOT NULL REFERENCES tenant (id),
+        authority TEXT NOT NULL
+    ) STRICT, WITHOUT ROWID;
 ",
 ];
 

@@ -133,6 +133,7 @@ pub(super) fn apply(
         .prepare_cached("UPDATE tenant SET sequence = ?2 WHERE id = ?1")?
         .execute(params![tenant.as_str(), next.stored()])?;
     claim_trust_domains(connection, tenant, plan)?;
+    claim_keys(connection, tenant, plan)?;
     write_rows(connection, tenant, next, &plan.rows)?;
     check_trust_domains(connection, tenant, plan)?;
     Ok(next)
@@ -179,6 +180,29 @@ fn claim_trust_domains(
             claim.query_row([name.as_str(), tenant.as_str()], |row| row.get("tenant"))?;
         if owner != tenant.as_str() {
             return Err(Conflict::TrustDomainTaken(name.clone()).into());
+        }
+    }
+    Ok(())
+}
+
+/// Lets go of keys that were brought along, and takes others, in this order: a key may pass from one
+/// authority of the tenant to another.
+fn claim_keys(connection: &Connection, tenant: &TenantId, plan: &Plan) -> Result<(), Fault> {
+    let mut release = connection
+        .prepare_cached("DELETE FROM brought_key WHERE tenant = ?1 AND authority = ?2")?;
+    for authority in &plan.without {
+        release.execute([tenant.as_str(), authority.as_str()])?;
+    }
+    let mut claim = connection.prepare_cached(
+        "INSERT INTO brought_key (key, tenant, authority) VALUES (?1, ?2, ?3)
+         ON CONFLICT (key) DO UPDATE SET tenant = tenant
+         RETURNING tenant = ?2 AND authority = ?3",
+    )?;
+    for (key, authority) in &plan.brought {
+        let of = [&key.to_string(), tenant.as_str(), authority.as_str()];
+        let is_own: bool = claim.query_row(of, |row| row.get(0))?;
+        if !is_own {
+            return Err(Conflict::KeyTaken(authority.clone()).into());
         }
     }
     Ok(())

@@ -85,6 +85,7 @@ pub(crate) fn authority(id: &str, domain: &str, key: &TenantKey, secret: &[u8]) 
         certificates: vec![vec![0x30; 700], vec![0x30; 3]],
         private_key: Some(key.seal(SecretOf::Authority(&id), secret).unwrap()),
         key_address: None,
+        key_is_brought: false,
         used_for: AuthorityUse::Services,
         revoked: Vec::new(),
         revocation_list: None,

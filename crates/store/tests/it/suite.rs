@@ -12,6 +12,7 @@ use avouch_store::{
 use proptest::prelude::*;
 use proptest::test_runner::{Config, TestRunner};
 
+pub(crate) use crate::brought_keys::*;
 pub(crate) use crate::followers::*;
 use crate::objects::*;
 pub(crate) use crate::removals::*;
@@ -54,6 +55,8 @@ macro_rules! on_every_case {
             tenants_are_removed_together_or_not_at_all,
             nothing_is_added_below_a_tenant_that_is_removed_meanwhile,
             a_private_key_comes_back_sealed_and_opens,
+            a_key_that_was_brought_along_signs_for_one_authority_of_one_tenant,
+            of_two_tenants_that_bring_one_key_at_once_one_has_it,
             intents_are_recorded_once_and_told_in_order,
             an_intent_that_says_something_else_is_refused_with_all_beside_it,
             intents_are_forgotten_when_their_credentials_have_expired,
@@ -98,6 +101,7 @@ pub(crate) fn what_is_put_is_loaded_again_after_a_restart(engine: &dyn Engine) {
         private_key: None,
         certificates: Vec::new(),
         key_address: Some("pkcs11:token=avouch;id=%01;type=private".to_owned()),
+        key_is_brought: true,
         used_for: avouch_store::AuthorityUse::Devices,
         revoked: vec![avouch_store::RevokedCertificate {
             serial: "40ff".to_owned(),

@@ -42,7 +42,7 @@ pub enum AuthorityCommand {
         /// The trust domain
         trust_domain: String,
     },
-    /// Take the certificate that another CA has signed for a request; or, with --key, a root
+    /// Take the certificate that another CA has signed for a request; or a root, with --key or --key-address
     #[command(after_help = UPSTREAM_EXAMPLES)]
     Import {
         /// The trust domain
@@ -53,6 +53,10 @@ pub enum AuthorityCommand {
         /// The private key of a root, ECDSA on P-256, Ed25519 or RSA: PEM, not encrypted
         #[arg(long, value_name = "FILE")]
         key: Option<PathBuf>,
+        /// Where the private key of a root is, in the token of the server's --keys (RFC 7512):
+        /// pkcs11:token=…;id=%…
+        #[arg(long, value_name = "ADDRESS", conflicts_with = "key")]
+        key_address: Option<String>,
     },
     /// The authorities of the tenant, and how many nodes know each
     #[command(after_help = "Examples:\n  avouch authority list --tenant demo")]
@@ -231,7 +235,9 @@ Examples:
   avouch authority import demo.avouch.test chain.pem --tenant demo
   avouch authority activate 3f2a… --tenant demo
 
-  avouch authority import demo.avouch.test root.pem --key root.key.pem --tenant demo";
+  avouch authority import demo.avouch.test root.pem --key root.key.pem --tenant demo
+  avouch authority import demo.avouch.test root.pem --tenant demo \
+      --key-address 'pkcs11:token=avouch;id=%C0%FF%EE'";
 
 const REVOKE_CERTIFICATES_EXAMPLES: &str = "\
 Examples:

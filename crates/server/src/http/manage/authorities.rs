@@ -109,6 +109,7 @@ pub(in crate::http) fn import(call: &Call, tenant: &Arc<Tenant>) -> Result<Answe
     let mut members = call.members("certificates")?;
     let text = members.required_text("certificates")?;
     let key = members.text("private_key")?.map(Zeroizing::new);
+    let address = members.text("key_address")?;
     members.finish()?;
     let mut certificates = Vec::new();
     for block in pem_blocks(&text)? {
@@ -116,15 +117,27 @@ pub(in crate::http) fn import(call: &Call, tenant: &Arc<Tenant>) -> Result<Answe
             certificates.push(block.decode()?);
         }
     }
+    let refuse = |detail: &str| Document::Request("certificates").refuse(detail.to_owned());
     let plane = call.plane();
-    let Some(key) = key else {
-        let authority = plane.import_intermediate(tenant, &name, &certificates)?;
-        return Ok(Answer::json(&json!({ "authority": authority })));
+    let (authority, signs_lists) = match (key, address) {
+        (None, None) => {
+            let authority = plane.import_intermediate(tenant, &name, &certificates)?;
+            return Ok(Answer::json(&json!({ "authority": authority })));
+        }
+        (Some(key), None) => {
+            let key = Base64::decode_vec(&key).map(Zeroizing::new);
+            let key = key.map_err(|_| refuse("`private_key` is not base64"))?;
+            plane.import_root(tenant, &name, &certificates, &key)?
+        }
+        (None, Some(address)) => {
+            // The token is the deployment's, and has keys of all tenants and of others.
+            plane.permit_at_root(&call.caller()?, "authorities with keys of the token")?;
+            plane.import_root_in_token(tenant, &name, &certificates, &address)?
+        }
+        (Some(_), Some(_)) => {
+            return Err(refuse("it takes one of `private_key` and `key_address`").into());
+        }
     };
-    let key = Base64::decode_vec(&key).map(Zeroizing::new).map_err(|_| {
-        Document::Request("certificates").refuse("`private_key` is not base64".to_owned())
-    })?;
-    let (authority, signs_lists) = plane.import_root(tenant, &name, &certificates, &key)?;
     let warning = (!signs_lists).then_some(
         "this root may not sign revocation lists (its key usage lacks cRLSign): an intermediate below \
          it that is revoked is believed by others until it ends",
@@ -208,6 +221,10 @@ fn to_json(
             json!(origin_of(record).unwrap_or("destroyed")),
         ),
         ("key_address", json!(record.key_address)),
+        (
+            "key_is_brought",
+            json!(record.key_is_brought.then_some(true)),
+        ),
         (
             "renew_by",
             json!(
