@@ -1,5 +1,9 @@
 //! Signatures checked by AWS-LC.
 
+use std::fmt;
+use std::hash;
+use std::sync::OnceLock;
+
 use aws_lc_rs::signature::{self, ParsedPublicKey, UnparsedPublicKey, VerificationAlgorithm};
 
 use super::{Hash, KeyKind, NotSigned, PublicKey, Scheme, Verifier};
@@ -17,9 +21,50 @@ impl Verifier for AwsLc {
         signature: &[u8],
     ) -> Result<(), NotSigned> {
         let algorithm = algorithm(key.kind(), scheme).ok_or(NotSigned)?;
-        UnparsedPublicKey::new(algorithm, key.bytes())
-            .verify(message, signature)
-            .map_err(|_| NotSigned)
+        let checked = match key.parsed.of(scheme, algorithm, key.bytes()) {
+            Some(parsed) => parsed.verify_sig(message, signature),
+            None => UnparsedPublicKey::new(algorithm, key.bytes()).verify(message, signature),
+        };
+        checked.map_err(|_| NotSigned)
+    }
+}
+
+/// A key as AWS-LC has parsed it for the scheme it was checked with first. Keys of issuers check many
+/// signatures, all of one scheme, and to parse one anew is a tenth of each check.
+#[derive(Clone, Default)]
+pub(super) struct Parsed(OnceLock<Box<(Scheme, Option<ParsedPublicKey>)>>);
+
+impl Parsed {
+    /// The key for this scheme; nothing where it is no key, or is parsed for another.
+    fn of(
+        &self,
+        scheme: Scheme,
+        algorithm: &'static dyn VerificationAlgorithm,
+        bytes: &[u8],
+    ) -> Option<&ParsedPublicKey> {
+        let parse = || Box::new((scheme, ParsedPublicKey::new(algorithm, bytes).ok()));
+        let (parsed_for, parsed) = &**self.0.get_or_init(parse);
+        parsed.as_ref().filter(|_| *parsed_for == scheme)
+    }
+}
+
+/// Says nothing of which key it is.
+impl PartialEq for Parsed {
+    fn eq(&self, _: &Self) -> bool {
+        true
+    }
+}
+
+impl Eq for Parsed {}
+
+impl hash::Hash for Parsed {
+    fn hash<H: hash::Hasher>(&self, _: &mut H) {}
+}
+
+impl fmt::Debug for Parsed {
+    /// The key is shown beside it.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Parsed").finish_non_exhaustive()
     }
 }
 
@@ -73,4 +118,54 @@ fn algorithm(kind: KeyKind, scheme: Scheme) -> Option<&'static dyn VerificationA
         )
         | (Rsa(_), EcdsaDer(_) | EcdsaFixed(_) | Scheme::Ed25519 | MlDsa) => return None,
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use aws_lc_rs::rand::SystemRandom;
+    use aws_lc_rs::signature::{
+        ECDSA_P256_SHA256_ASN1_SIGNING, ECDSA_P256_SHA256_FIXED_SIGNING, EcdsaKeyPair, KeyPair,
+    };
+
+    use super::*;
+
+    #[test]
+    fn a_key_that_was_parsed_for_one_scheme_checks_the_others_too() {
+        let random = SystemRandom::new();
+        let fixed = EcdsaKeyPair::generate(&ECDSA_P256_SHA256_FIXED_SIGNING).unwrap();
+        let stored = fixed.to_pkcs8v1().unwrap();
+        let der = EcdsaKeyPair::from_pkcs8(&ECDSA_P256_SHA256_ASN1_SIGNING, stored.as_ref());
+        let der = der.unwrap();
+        let key = PublicKey::new(KeyKind::P256, fixed.public_key().as_ref());
+        let signed = [
+            (
+                Scheme::EcdsaFixed(Hash::Sha256),
+                fixed.sign(&random, b"a").unwrap(),
+            ),
+            (
+                Scheme::EcdsaDer(Hash::Sha256),
+                der.sign(&random, b"a").unwrap(),
+            ),
+        ];
+        for _ in 0..2 {
+            for (scheme, signature) in &signed {
+                let check = |message| AwsLc.verify(&key, *scheme, message, signature.as_ref());
+                assert_eq!(check(b"a"), Ok(()), "{scheme:?}");
+                assert_eq!(check(b"b"), Err(NotSigned), "{scheme:?}");
+            }
+        }
+        assert_eq!(
+            key,
+            PublicKey::new(KeyKind::P256, fixed.public_key().as_ref())
+        );
+    }
+
+    #[test]
+    fn what_is_no_key_checks_nothing_however_often_it_is_asked() {
+        let key = PublicKey::new(KeyKind::P256, [4; 65]);
+        for _ in 0..2 {
+            let scheme = Scheme::EcdsaFixed(Hash::Sha256);
+            assert_eq!(AwsLc.verify(&key, scheme, b"a", &[1; 64]), Err(NotSigned));
+        }
+    }
 }

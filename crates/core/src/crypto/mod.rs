@@ -32,6 +32,7 @@ pub struct NotSigned;
 pub struct PublicKey {
     kind: KeyKind,
     bytes: Box<[u8]>,
+    parsed: aws_lc::Parsed,
 }
 
 impl PublicKey {
@@ -41,6 +42,7 @@ impl PublicKey {
         Self {
             kind,
             bytes: bytes.into(),
+            parsed: aws_lc::Parsed::default(),
         }
     }
 

@@ -5,10 +5,10 @@ use rusqlite::{Connection, TransactionBehavior};
 use crate::fault::Fault;
 
 /// Marks a file as ours in its header ("AVCH"), so that no other database is taken for one.
-const APPLICATION: i64 = 0x4156_4348;
+pub(super) const APPLICATION: i64 = 0x4156_4348;
 
 /// One step to each version. A step that was released is never changed.
-const MIGRATIONS: [&str; 9] = [
+pub(super) const MIGRATIONS: [&str; 10] = [
     "
     CREATE TABLE tenant (
         id TEXT PRIMARY KEY,
@@ -111,6 +111,24 @@ const MIGRATIONS: [&str; 9] = [
         tenant TEXT NOT NULL REFERENCES tenant (id),
         authority TEXT NOT NULL
     ) STRICT, WITHOUT ROWID;
+",
+    "
+    -- In the order of use: rows and their ends are added at one place each, so that of what is used
+    -- together only the index of digests, which are random, takes a page for each.
+    CREATE TABLE single_use_in_order (
+        tenant TEXT NOT NULL REFERENCES tenant (id),
+        kind TEXT NOT NULL,
+        digest BLOB NOT NULL,
+        attempt BLOB NOT NULL,
+        used INTEGER NOT NULL,
+        until INTEGER NOT NULL,
+        PRIMARY KEY (tenant, kind, digest)
+    ) STRICT;
+    INSERT INTO single_use_in_order (tenant, kind, digest, attempt, used, until)
+        SELECT tenant, kind, digest, attempt, used, until FROM single_use ORDER BY used;
+    DROP TABLE single_use;
+    ALTER TABLE single_use_in_order RENAME TO single_use;
+    CREATE INDEX single_use_by_end ON single_use (until);
 ",
 ];
 

@@ -7,7 +7,7 @@ use std::thread;
 
 use super::*;
 use crate::keyring::WrappedKey;
-use crate::{AnchorId, AnchorRecord, Conflict, Key, Object, TenantKind};
+use crate::{AnchorId, AnchorRecord, AttemptId, Conflict, Key, Object, TenantKind};
 
 const OPERATOR: Operator = Operator::of_this_deployment();
 
@@ -239,6 +239,51 @@ fn a_database_of_a_later_program_is_left_alone() {
     drop(later);
     let fault = SqliteStore::open(folder.path()).err().unwrap();
     assert!(matches!(fault, Fault::Newer { found: 99, .. }), "{fault}");
+}
+
+#[test]
+fn what_was_used_before_uses_were_kept_in_order_is_still_used() {
+    const BEFORE: usize = 9;
+    let folder = tempfile::tempdir().unwrap();
+    let old = Connection::open(folder.path().join(DATABASE_FILE)).unwrap();
+    for step in &schema::MIGRATIONS[..BEFORE] {
+        old.execute_batch(step).unwrap();
+    }
+    old.execute_batch(&format!(
+        "PRAGMA application_id = {}; PRAGMA user_version = {BEFORE};
+         INSERT INTO tenant (id, kind, created, wrapped_key) VALUES ('acme', 'root', 0, x'01');",
+        schema::APPLICATION
+    ))
+    .unwrap();
+    let use_of = |number: u8| SingleUse {
+        kind: UseKind::Token,
+        digest: Digest::of(&[number]),
+        attempt: AttemptId::from_bytes([number; 16]),
+        at: Time::from_unix(i64::from(100 - number)),
+        until: Time::from_unix(1_000 + i64::from(number)),
+    };
+    for number in 0..50 {
+        uses::use_and_record(&old, &tenant(), Sequence::LATEST, &[use_of(number)], &[]).unwrap();
+    }
+    drop(old);
+
+    let store = SqliteStore::open(folder.path()).unwrap();
+    for number in 0..50 {
+        let again = SingleUse {
+            attempt: AttemptId::from_bytes([99; 16]),
+            ..use_of(number)
+        };
+        let told = store.use_and_record(&tenant(), &[again], &[]).unwrap();
+        let at = Time::from_unix(i64::from(100 - number));
+        assert_eq!(told, [Used::Before { at }]);
+    }
+    let forgotten = store.forget_uses(&OPERATOR, Time::from_unix(1_010));
+    assert_eq!(forgotten, Ok(10), "those that ended, and no other");
+    let used = |number| store.used(&tenant(), UseKind::Token, &use_of(number).digest);
+    assert_eq!(
+        (used(9), used(10)),
+        (Ok(None), Ok(Some(Time::from_unix(90))))
+    );
 }
 
 #[test]

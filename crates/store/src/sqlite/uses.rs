@@ -88,8 +88,8 @@ pub(super) fn use_and_record(
 pub(super) fn forget_uses(connection: &Connection, before: Time) -> Result<u64, Fault> {
     let forgotten = connection
         .prepare_cached(
-            "DELETE FROM single_use WHERE (tenant, kind, digest) IN (
-                 SELECT tenant, kind, digest FROM single_use WHERE until < ?1 LIMIT ?2)",
+            "DELETE FROM single_use WHERE rowid IN (
+                 SELECT rowid FROM single_use WHERE until < ?1 ORDER BY until LIMIT ?2)",
         )?
         .execute(params![before.unix(), MOST_FORGOTTEN])?;
     Ok(u64::try_from(forgotten).unwrap_or(u64::MAX))
