@@ -2,6 +2,7 @@
 
 use std::fmt;
 
+use avouch_api::WORKLOAD_FACTS;
 use avouch_core::id::Digest;
 
 use crate::cgroup;
@@ -99,28 +100,16 @@ pub struct SelectorMalformed {
     detail: &'static str,
 }
 
+impl SelectorMalformed {
+    /// What is wrong with it.
+    pub fn detail(&self) -> &'static str {
+        self.detail
+    }
+}
+
 impl Selector {
     /// The kinds there are.
-    pub const KINDS: [&'static str; 18] = [
-        "container:id",
-        "k8s:container-image",
-        "k8s:container-name",
-        "k8s:node-name",
-        "k8s:ns",
-        "k8s:pod-label",
-        "k8s:pod-name",
-        "k8s:pod-owner",
-        "k8s:pod-uid",
-        "k8s:sa",
-        "systemd:unit",
-        "systemd:user-unit",
-        "unix:gid",
-        "unix:group",
-        "unix:path",
-        "unix:sha256",
-        "unix:uid",
-        "unix:user",
-    ];
+    pub const KINDS: [&'static str; 18] = WORKLOAD_FACTS;
 
     /// Reads `unix:uid:1000` and the like, in the one form that [`fmt::Display`] writes.
     ///

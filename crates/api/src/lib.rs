@@ -17,6 +17,7 @@
 mod asking;
 #[cfg(feature = "grpc")]
 pub mod attestation;
+mod facts;
 #[cfg(feature = "grpc")]
 pub mod grpc;
 pub mod members;
@@ -27,6 +28,7 @@ mod trust;
 mod verdict;
 
 pub use asking::question_to_json;
+pub use facts::WORKLOAD_FACTS;
 pub use question::{
     Asked, Unreadable, expected_name, expected_spiffe, policy_identifier, profile_for, purpose_for,
 };

@@ -49,7 +49,7 @@ pub struct Common {
     #[arg(short, long, global = true, value_enum, default_value_t = Format::Human,
           display_order = 900)]
     pub output: Format,
-    /// Whose anchors they are and who asks
+    /// The tenant that is meant. Commands to a server need it named; a decision on files does not
     #[arg(long, global = true, env = "AVOUCH_TENANT", default_value = TenantId::LOCAL,
           value_parser = tenant, display_order = 901)]
     pub tenant: TenantId,

@@ -4,6 +4,8 @@ use std::io;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
+use avouch_core::id::SpiffeId;
+
 /// Our side failed: the answer is not known.
 #[derive(Debug, thiserror::Error)]
 pub enum Fault {
@@ -55,6 +57,21 @@ pub enum Fault {
         "no identity issued: no registration entry selects this process; the log of the agent names those that come near"
     )]
     NoIdentity,
+    /// No registration entry makes this process who it asked to be.
+    #[error(
+        "no identity issued: no registration entry makes this process {0}; `avouch fetch x509` shows who it is, and the log of the agent names the entries that come near"
+    )]
+    NotThis(SpiffeId),
+    /// A server answers, and is not believed to be the one.
+    #[error(
+        "{server} answers, and is not believed to be the server: {why}; name the authorities of its certificate with --ca, or call it by a name that stands in there"
+    )]
+    NotBelieved {
+        /// Which server.
+        server: String,
+        /// What is wrong with what it shows.
+        why: String,
+    },
     /// A folder or a file in it cannot be used.
     #[error("{}: {why}", path.display())]
     Folder {
@@ -113,13 +130,14 @@ impl Fault {
     pub fn exit(&self) -> Exit {
         match self {
             Self::Usage(_) => Exit::Usage,
-            Self::NoIdentity | Self::Refused { .. } => Exit::Rejected,
+            Self::NoIdentity | Self::NotThis(_) | Self::Refused { .. } => Exit::Rejected,
             Self::Directory(_)
             | Self::Folder { .. }
             | Self::Agent(_)
             | Self::NoAgent { .. }
             | Self::NoServer { .. }
             | Self::Node(_)
+            | Self::NotBelieved { .. }
             | Self::Run(_)
             | Self::Server(_)
             | Self::Workloads(_)

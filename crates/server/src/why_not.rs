@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 
+use avouch_api::WORKLOAD_FACTS;
 use avouch_core::id::SpiffeId;
 use avouch_core::template::{IdTemplate, Unfilled, Whose};
 use avouch_core::time::Time;
@@ -113,6 +114,11 @@ fn kind_of(selector: &Selector) -> Option<&str> {
     selector.as_str().get(..end)
 }
 
+/// Whether no agent tells anything of this kind, so that it was mistyped.
+fn is_no_fact(selector: &Selector) -> bool {
+    kind_of(selector).is_none_or(|kind| !WORKLOAD_FACTS.contains(&kind))
+}
+
 impl Nearly {
     fn of(entry: &Entry, workload: &Workload, bounds: &Workloads, now: Time) -> Self {
         let (spiffe_id, unfilled) = workload.identity(&entry.spiffe_id);
@@ -152,9 +158,10 @@ impl Nearly {
     }
 }
 
-/// The entries that match a workload, those that do on some nodes, and those that nearly do: at least one of their selectors was
-/// attested, or one of the same kind with another value, or a fact that cannot fill its place in the
-/// identity, or nothing but the node or the end of the entry is in the way.
+/// The entries that match a workload, those that do on some nodes, and those that nearly do: at least
+/// one of their selectors was attested, or one of the same kind with another value, or they ask for what
+/// is no fact at all, or a fact cannot fill its place in the identity, or nothing but the node or the
+/// end of the entry is in the way.
 pub(crate) fn why_not(
     tenant: &Tenant,
     workload: &Workload,
@@ -179,7 +186,8 @@ pub(crate) fn why_not(
             }
             let has_filled = nearly.spiffe_id != entry.spiffe_id;
             let has_any = nearly.missing.len() < entry.selectors.len() || has_filled;
-            let has_other = nearly.missing.iter().any(|one| workload.has_of_kind(one));
+            let has_other = |one| workload.has_of_kind(one) || is_no_fact(one);
+            let has_other = nearly.missing.iter().any(has_other);
             if !has_any && !has_other && !workload.has_unfit(&nearly.spiffe_id) {
                 continue;
             }

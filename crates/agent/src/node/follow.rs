@@ -7,12 +7,12 @@ use std::time::Duration;
 use avouch_api::grpc::node::{FollowRequest, Update};
 use tokio::sync::mpsc;
 use tokio_stream::wrappers::ReceiverStream;
-use tonic::{Status, Streaming};
+use tonic::{Code, Status, Streaming};
 
-use super::Shared;
 use super::kinds::{Wit, X509};
 use super::link::{in_time, innermost};
 use super::svids;
+use super::{Absence, Shared};
 
 /// How long to wait before the second attempt; twice as long before each after that.
 const FIRST_PAUSE: Duration = Duration::from_millis(100);
@@ -28,7 +28,12 @@ pub(super) async fn follow(shared: Weak<Shared>) {
             // There is another connection: it takes over at once.
             Ok(()) => pause = FIRST_PAUSE,
             Err(status) => {
-                shared.note_away(&innermost(&status));
+                let absence = match status.code() {
+                    _ if shared.link.is_over() => Absence::Over,
+                    Code::PermissionDenied => Absence::Refused,
+                    _ => Absence::Away,
+                };
+                shared.note_absence(absence, &innermost(&status));
                 drop(shared);
                 tokio::time::sleep(pause).await;
                 pause = (pause * 2).min(LONGEST_PAUSE);

@@ -13,6 +13,7 @@ use avouch_api::grpc::node::{
     self, AttestReply, AttestRequest, Intention, JoinRequest, RenewRequest,
 };
 use avouch_core::id::SpiffeId;
+use avouch_core::time::Time;
 use hyper_util::rt::TokioIo;
 use rustls::ClientConfig;
 use rustls::pki_types::ServerName;
@@ -42,6 +43,12 @@ const LARGEST_MESSAGE: usize = 16 << 20;
 
 /// How long to wait before the node's own SVID is looked at again.
 const TICK: Duration = Duration::from_secs(1);
+
+/// How long to wait at most before the next attempt to renew it.
+const LONGEST_PAUSE: Duration = Duration::from_secs(15);
+
+/// The same where the server refuses the node, of which it keeps a record each time.
+const LONGEST_PAUSE_REFUSED: Duration = Duration::from_secs(300);
 
 /// What a node needs to join.
 #[derive(Clone, Debug)]
@@ -75,6 +82,11 @@ pub enum LinkFault {
         .0.display()
     )]
     NoToken(PathBuf),
+    /// The identity has ended while the agent ran, and there is nothing else to show.
+    #[error(
+        "the identity of this node ended at {0}, so it has to join again: start the agent with a new token, which `avouch node token` makes"
+    )]
+    Over(Time),
     /// There is nothing to show.
     #[error("what the node would show to join: {0}")]
     Evidence(#[from] EvidenceFault),
@@ -130,7 +142,8 @@ impl Link {
                 member
             }
         };
-        let channel = connect(&joining.server, tls::config(&verifier, Some(&member))?)?;
+        let config = tls::config(&verifier, Some(&member))?;
+        let channel = connect(&joining.server, config, Some(member.not_after()))?;
         Ok(Self {
             // A token is used up, and not kept.
             joining: Joining {
@@ -162,12 +175,22 @@ impl Link {
         Arc::clone(&member)
     }
 
-    async fn renew(&self) -> Result<(), LinkFault> {
-        let is_over = self.member().not_after() <= now();
-        let member = if is_over && self.joining.attesting.is_some() {
-            join(&self.joining, &self.verifier).await?
-        } else {
-            self.next().await?
+    /// Whether what the node shows has ended.
+    pub(super) fn is_over(&self) -> bool {
+        self.member().not_after() <= now()
+    }
+
+    /// Whether the node can show who it is as often as needed.
+    fn may_attest(&self) -> bool {
+        self.joining.attesting.is_some()
+    }
+
+    async fn renew(&self, is_refused: bool) -> Result<(), LinkFault> {
+        let is_over = self.is_over();
+        let member = match is_over || is_refused {
+            true if self.may_attest() => join(&self.joining, &self.verifier).await?,
+            _ if is_over => return Err(LinkFault::Over(self.member().not_after())),
+            _ => self.next().await?,
         };
         let kept = member.write(&self.joining.folder);
         kept.map_err(|source| LinkFault::Kept {
@@ -176,7 +199,7 @@ impl Link {
         })?;
         self.verifier.follow(member.server_bundle.clone());
         let config = tls::config(&self.verifier, Some(&member))?;
-        let channel = connect(&self.joining.server, config)?;
+        let channel = connect(&self.joining.server, config, Some(member.not_after()))?;
         *self.member.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(member);
         self.channel.send_replace(channel);
         Ok(())
@@ -198,25 +221,39 @@ impl Link {
     }
 }
 
-/// Renews the node's own SVID when its time has come, for as long as the node is there.
+/// Renews the node's own SVID when its time has come, for as long as the node is there. A node that
+/// the server has forgotten joins again if it can show who it is.
 pub(super) async fn keep(shared: Weak<Shared>) {
-    let mut is_told = false;
+    let mut told = None;
+    let mut pause = TICK;
     loop {
-        tokio::time::sleep(TICK).await;
+        tokio::time::sleep(pause).await;
         let Some(shared) = shared.upgrade() else {
             return;
         };
-        if now() < shared.link.member().validity.renew_at {
+        let is_refused = shared.is_refused() && shared.link.may_attest();
+        if !is_refused && now() < shared.link.member().validity.renew_at {
+            pause = TICK;
             continue;
         }
-        match shared.link.renew().await {
-            Ok(()) => is_told = false,
+        match shared.link.renew(is_refused).await {
+            Ok(()) => {
+                if is_refused {
+                    shared.note_back();
+                }
+                (told, pause) = (None, TICK);
+            }
             Err(error) => {
-                if !is_told {
+                let kind = std::mem::discriminant(&error);
+                if told != Some(kind) {
                     let until = shared.link.member().not_after();
                     tracing::warn!(%error, %until, "the node could not renew its own identity");
                 }
-                is_told = true;
+                told = Some(kind);
+                pause = (pause * 2).min(match error {
+                    LinkFault::Refused(_) => LONGEST_PAUSE_REFUSED,
+                    _ => LONGEST_PAUSE,
+                });
             }
         }
     }
@@ -235,7 +272,7 @@ fn client(channel: Channel) -> NodeClient<Channel> {
 }
 
 async fn join(joining: &Joining, verifier: &Arc<ServerVerifier>) -> Result<Membership, LinkFault> {
-    let channel = connect(&joining.server, tls::config(verifier, None)?)?;
+    let channel = connect(&joining.server, tls::config(verifier, None)?, None)?;
     let client = client(channel);
     if let Some(attesting) = &joining.attesting {
         let evidence = attesting.evidence.clone();
@@ -384,8 +421,13 @@ pub(super) fn innermost(status: &Status) -> String {
     error.to_string()
 }
 
-/// A connection that is made when it is used, and again when it breaks.
-fn connect(server: &str, config: ClientConfig) -> Result<Channel, LinkFault> {
+/// A connection that is made when it is used, and again when it breaks. Once what the node would
+/// show has ended, the server is not called in vain.
+fn connect(
+    server: &str,
+    config: ClientConfig,
+    shown_until: Option<Time>,
+) -> Result<Channel, LinkFault> {
     let address = || LinkFault::Address(server.to_owned());
     let (host, _) = server.rsplit_once(':').ok_or_else(address)?;
     let host = host.trim_matches(['[', ']']).to_owned();
@@ -401,6 +443,9 @@ fn connect(server: &str, config: ClientConfig) -> Result<Channel, LinkFault> {
     let connector = service_fn(move |_| {
         let (connector, name, server) = (connector.clone(), name.clone(), server.clone());
         async move {
+            if let Some(until) = shown_until.filter(|until| *until <= now()) {
+                return Err(io::Error::other(LinkFault::Over(until)));
+            }
             let stream = TcpStream::connect(server).await?;
             stream.set_nodelay(true)?;
             let stream = connector.connect(name, stream).await?;

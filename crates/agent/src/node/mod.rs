@@ -29,8 +29,7 @@ mod tokens;
 mod tpm;
 mod validity;
 
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use avouch_core::id::SpiffeId;
@@ -64,8 +63,8 @@ struct Shared {
     news: watch::Sender<u64>,
     /// Whether all that the server had to say at first has arrived.
     complete: watch::Sender<bool>,
-    /// Whether the server is away, so that it is said once.
-    away: AtomicBool,
+    /// Why nothing is heard of the server, so that it is said once.
+    absence: Mutex<Option<Absence>>,
 }
 
 impl Node {
@@ -86,7 +85,7 @@ impl Node {
                 tokens: Tokens::default(),
                 news: watch::Sender::new(0),
                 complete: watch::Sender::new(false),
-                away: AtomicBool::new(false),
+                absence: Mutex::default(),
             }),
         };
         tokio::spawn(follow::follow(Arc::downgrade(&node.shared)));
@@ -123,24 +122,58 @@ impl Shared {
         self.news.send_modify(|count| *count += 1);
     }
 
-    /// Says once that the server is away, and once that it is back.
-    fn note_away(&self, why: &str) {
-        if !self.away.swap(true, Ordering::Relaxed) {
-            let until = self.x509.first_to_expire();
-            let until = until.map_or_else(|| "nothing is held".to_owned(), |time| time.to_string());
-            tracing::warn!(
+    /// Says once why nothing is heard of the server, and once that it is back.
+    fn note_absence(&self, absence: Absence, why: &str) {
+        if self.absence_mut().replace(absence) == Some(absence) {
+            return;
+        }
+        let until = self.x509.first_to_expire();
+        let until = until.map_or_else(|| "nothing is held".to_owned(), |time| time.to_string());
+        match absence {
+            Absence::Away => tracing::warn!(
                 why,
                 until,
                 "the server is away; what is held is served until it expires"
-            );
+            ),
+            Absence::Refused => tracing::warn!(
+                why,
+                until,
+                "the server refuses this node; what is held is served until it expires"
+            ),
+            Absence::Over => tracing::error!(
+                why,
+                until,
+                "the identity of this node has ended, so it must join again; what is held is served \
+                 until it expires"
+            ),
         }
     }
 
     fn note_back(&self) {
-        if self.away.swap(false, Ordering::Relaxed) {
+        if self.absence_mut().take().is_some() {
             tracing::info!("the server is back");
         }
     }
+
+    /// Whether the server is there and wants nothing of this node.
+    fn is_refused(&self) -> bool {
+        *self.absence_mut() == Some(Absence::Refused)
+    }
+
+    fn absence_mut(&self) -> MutexGuard<'_, Option<Absence>> {
+        self.absence.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Why nothing is heard of the server.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Absence {
+    /// It does not answer.
+    Away,
+    /// It answers, and does not know the node, or has banned it.
+    Refused,
+    /// What the node would show has ended.
+    Over,
 }
 
 /// Now, by the clock of the machine, in whole seconds.

@@ -1,9 +1,9 @@
 //! Files that other programs read again and again.
 
 use std::fs::{self, OpenOptions};
-use std::io::Write;
+use std::io::{ErrorKind, Write};
 use std::os::unix::fs::OpenOptionsExt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use crate::fault::Fault;
 
@@ -28,4 +28,27 @@ pub(crate) fn write_file(path: &Path, text: &str, mode: u32) -> Result<(), Fault
         path: path.to_owned(),
         why: why.to_string(),
     })
+}
+
+/// Removes what was written for identities that there are no more, one after the other up to the first
+/// of which nothing is left. The last file of each is what tells that: it goes last.
+pub(super) fn remove_files<const N: usize>(
+    former: impl Iterator<Item = [PathBuf; N]>,
+) -> Result<(), Fault> {
+    for files in former {
+        if !files.last().is_some_and(|last| last.exists()) {
+            break;
+        }
+        for path in files {
+            match fs::remove_file(&path) {
+                Ok(()) => {}
+                Err(error) if error.kind() == ErrorKind::NotFound => {}
+                Err(error) => {
+                    let why = error.to_string();
+                    return Err(Fault::Folder { path, why });
+                }
+            }
+        }
+    }
+    Ok(())
 }

@@ -112,6 +112,14 @@ pub(crate) fn denied(status: &Status) -> Fault {
     }
 }
 
+/// As [`denied`], to who asked to be someone in particular.
+pub(crate) fn denied_as(status: &Status, wanted: Option<&SpiffeId>) -> Fault {
+    match (denied(status), wanted) {
+        (Fault::NoIdentity, Some(id)) => Fault::NotThis(id.clone()),
+        (fault, _) => fault,
+    }
+}
+
 async fn fetch_jwt(
     mut client: Client,
     audience: Vec<String>,
@@ -123,7 +131,8 @@ async fn fetch_jwt(
         spiffe_id: wanted.map(ToString::to_string).unwrap_or_default(),
     };
     let answer = client.fetch_jwtsvid(request).await;
-    let svids = answer.map_err(|status| denied(&status))?.into_inner().svids;
+    let answer = answer.map_err(|status| denied_as(&status, wanted))?;
+    let svids = answer.into_inner().svids;
     let human = || {
         let tokens: Vec<&str> = svids.iter().map(|svid| svid.svid.as_str()).collect();
         tokens.join("\n")

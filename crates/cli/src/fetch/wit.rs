@@ -3,8 +3,8 @@
 use avouch_api::grpc::workload::{Witsvid, WitsvidRequest};
 use serde_json::{Value, json};
 
-use super::files::write_file;
-use super::{Client, denied, first};
+use super::files::{remove_files, write_file};
+use super::{Client, denied_as, first};
 use crate::arguments::{Common, FetchWitArguments};
 use crate::fault::{Exit, Fault};
 use crate::output;
@@ -19,19 +19,23 @@ pub(super) async fn fetch(
         spiffe_id: wanted.map(ToString::to_string).unwrap_or_default(),
     };
     let fetched = client.fetch_witsvid(request).await;
-    let mut stream = fetched.map_err(|status| denied(&status))?.into_inner();
+    let stream = fetched.map_err(|status| denied_as(&status, wanted))?;
+    let mut stream = stream.into_inner();
     let svids = first(&mut stream).await?.svids;
     if let Some(folder) = &arguments.write {
-        for (number, svid) in svids.iter().enumerate() {
+        let files = |number: usize| {
             let number = match number {
                 0 => String::new(),
                 number => format!(".{number}"),
             };
-            let token = folder.join(format!("wit{number}.jwt"));
+            ["jwk", "jwt"].map(|kind| folder.join(format!("wit{number}.{kind}")))
+        };
+        for (number, svid) in svids.iter().enumerate() {
+            let [key, token] = files(number);
             write_file(&token, &svid.wit_svid, 0o600)?;
-            let key = folder.join(format!("wit{number}.jwk"));
             write_file(&key, &svid.wit_svid_key, 0o600)?;
         }
+        remove_files((svids.len().max(1)..).map(files))?;
     }
     let human = || {
         let tokens: Vec<&str> = svids.iter().map(|svid| svid.wit_svid.as_str()).collect();

@@ -12,7 +12,7 @@ use serde_json::{Value, json};
 use tonic::Code;
 use zeroize::Zeroizing;
 
-use super::files::write_file;
+use super::files::{remove_files, write_file};
 use super::{Client, denied, first};
 use crate::arguments::{Common, FetchX509Arguments};
 use crate::fault::{Exit, Fault};
@@ -182,7 +182,11 @@ fn write(folder: &Path, fetched: &X509svidResponse) -> Result<(), Fault> {
         let lists: String = fetched.crl.iter().map(|der| pem_of_list(der)).collect();
         write_file(&folder.join("crl.pem"), &lists, 0o644)?;
     }
-    Ok(())
+    let former = (fetched.svids.len().max(1)..).map(|number| {
+        let [chain, key, bundle] = files(folder, number);
+        [key, bundle, chain]
+    });
+    remove_files(former)
 }
 
 fn pem_of_list(der: &[u8]) -> String {

@@ -5,8 +5,10 @@ use std::io::Read;
 use std::net::IpAddr;
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
+use std::sync::Arc;
 use std::time::Duration;
 
+use avouch_server::tls::SpiffePeer;
 use serde_json::Value;
 use ureq::Agent;
 use ureq::http::{Request, Uri};
@@ -36,6 +38,8 @@ pub(super) struct Client {
     server: String,
     /// None where a certificate is shown, or nothing.
     credential: Option<Zeroizing<String>>,
+    /// What knows why an X.509-SVID of the server is not believed.
+    peer: Option<Arc<SpiffePeer>>,
 }
 
 impl Client {
@@ -71,6 +75,7 @@ impl Client {
             false => None,
         };
         Ok(Self {
+            peer: secured.as_ref().and_then(Secured::peer),
             agent: agent(secured),
             server,
             credential: match shows_certificate {
@@ -88,6 +93,7 @@ impl Client {
             false => None,
         };
         Ok(Self {
+            peer: secured.as_ref().and_then(Secured::peer),
             agent: agent(secured),
             server,
             credential: Some(credential),
@@ -155,9 +161,29 @@ impl Client {
     }
 
     fn away(&self, error: &ureq::Error) -> Fault {
+        if let Some(why) = self.doubt(error) {
+            return Fault::NotBelieved {
+                server: self.server.clone(),
+                why,
+            };
+        }
         Fault::NoServer {
             server: self.server.clone(),
             why: error.to_string(),
+        }
+    }
+
+    /// Why what the server has shown is not believed.
+    fn doubt(&self, error: &ureq::Error) -> Option<String> {
+        if let Some(reason) = self.peer.as_ref().and_then(|peer| peer.refused()) {
+            return Some(reason.sentence().trim_end_matches('.').to_owned());
+        }
+        let ureq::Error::Io(error) = error else {
+            return None;
+        };
+        match error.get_ref()?.downcast_ref::<rustls::Error>()? {
+            rustls::Error::InvalidCertificate(why) => Some(why.to_string()),
+            _ => None,
         }
     }
 

@@ -1,5 +1,8 @@
 //! `entry`: which workloads get which identity.
 
+use std::collections::BTreeSet;
+
+use avouch_agent::Selector;
 use avouch_core::id::SpiffeId;
 use avouch_core::reason::printable;
 use serde_json::{Value, json};
@@ -148,6 +151,7 @@ impl Asking<'_> {
 
     fn create(&self, members: &EntryMembers) -> Result<Exit, Fault> {
         let Some(file) = &members.file else {
+            note_unheard_of(members.selector.iter().map(String::as_str));
             let answer = self.client.post(&self.path, &named(members))?;
             return tell_one(self.common, &answer, &ALL);
         };
@@ -161,12 +165,15 @@ impl Asking<'_> {
                     ));
                 }
                 None => {
-                    let answer = self.client.post(&self.path, &Value::Object(one))?;
+                    let one = Value::Object(one);
+                    note_unheard_of(selectors_of(&one));
+                    let answer = self.client.post(&self.path, &one)?;
                     return tell_one(self.common, &answer, &ALL);
                 }
             },
             _ => return Err(Fault::Usage("a file holds an entry or many".to_owned())),
         };
+        note_unheard_of(list.iter().flat_map(selectors_of));
         let mut answers = Vec::with_capacity(list.len());
         for batch in list.chunks(BATCH) {
             let answer = self.client.post(&self.path, &json!({ "entries": batch }))?;
@@ -194,6 +201,7 @@ impl Asking<'_> {
                 there
             }
         };
+        note_unheard_of(selectors_of(&next));
         let answer = self.client.put(&path, &next)?;
         tell_one(self.common, &answer, &ALL)
     }
@@ -217,7 +225,9 @@ impl Asking<'_> {
             Format::Human => {
                 let rows = answers.iter().filter_map(|answer| answer.get(done));
                 let rows: Vec<Value> = rows.cloned().collect();
-                output::data(&drawn(&rows))?;
+                if !rows.is_empty() {
+                    output::data(&drawn(&rows))?;
+                }
                 for (place, answer) in (1..).zip(answers) {
                     if let Some(problem) = answer.get("problem") {
                         output::warn(&in_words(place, problem));
@@ -230,6 +240,21 @@ impl Asking<'_> {
         } else {
             Exit::Rejected
         })
+    }
+}
+
+/// The selectors that an entry asks of workloads, as far as it is one.
+fn selectors_of(entry: &Value) -> impl Iterator<Item = &str> {
+    let selectors = entry.get("selectors").and_then(Value::as_array);
+    selectors.into_iter().flatten().filter_map(Value::as_str)
+}
+
+/// Says of which selectors no agent of this version ever hears, the same once. The server takes them:
+/// an agent of a later one may. What has not the form of a selector it refuses itself.
+fn note_unheard_of<'a>(selectors: impl Iterator<Item = &'a str>) {
+    let all: BTreeSet<&str> = selectors.filter(|one| one.contains(':')).collect();
+    for error in all.into_iter().filter_map(|one| Selector::parse(one).err()) {
+        output::note(&format!("no workload will have it: {error}"));
     }
 }
 

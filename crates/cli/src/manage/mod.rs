@@ -31,6 +31,7 @@ mod upstream;
 
 use std::path::Path;
 
+use avouch_agent::Selector;
 use avouch_core::id::TenantId;
 use avouch_core::reason::Reason;
 use serde_json::{Map, Value, json};
@@ -391,8 +392,32 @@ pub fn why_not(arguments: &WhyNotArguments, common: &Common) -> Result<Exit, Fau
     let mut rows = marked(matching, "yes");
     rows.extend(marked(depending, "by node"));
     rows.extend(marked(list_of(&answer, "nearly"), "no"));
+    for row in &mut rows {
+        if let Some(Value::Array(missing)) = row.get_mut("missing") {
+            for one in missing {
+                *one = in_place_of(one, &arguments.selector).into();
+            }
+        }
+    }
     output::data(&table(&NEARLY, &rows))?;
     Ok(exit)
+}
+
+/// A selector that a workload has not, with what is wrong with it if no workload can have it, and
+/// otherwise with what the workload has in its place.
+fn in_place_of(missing: &Value, held: &[String]) -> String {
+    let missing = missing.as_str().unwrap_or_default();
+    let wanted = match Selector::parse(missing) {
+        Ok(wanted) => wanted,
+        Err(mistyped) => return format!("{missing}, mistyped: {}", mistyped.detail()),
+    };
+    let held = held.iter().filter_map(|one| Selector::parse(one).ok());
+    let held = held.filter(|one| one.kind() == wanted.kind());
+    let held: Vec<String> = held.map(|one| one.to_string()).collect();
+    match held.is_empty() {
+        true => missing.to_owned(),
+        false => format!("{missing} where it has {}", held.join(" and ")),
+    }
 }
 
 /// The address of what a tenant has.

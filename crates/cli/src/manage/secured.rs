@@ -33,21 +33,27 @@ use crate::input;
 /// Speaks TLS on connections that others make.
 pub(crate) struct Secured {
     config: Arc<ClientConfig>,
+    /// What decides on an X.509-SVID of the server.
+    peer: Option<Arc<SpiffePeer>>,
 }
 
 impl Secured {
     /// Reads what is to be believed and shown.
     pub(super) fn of(remote: &Remote) -> Result<Self, Fault> {
-        let config = match (&remote.cert, &remote.key) {
-            _ if remote.as_workload => as_workload(remote)?,
-            (certificate, key) => {
-                let ca = remote.ca.as_deref();
-                return Self::of_files(ca, certificate.as_deref(), key.as_deref());
-            }
-        };
-        Ok(Self {
-            config: Arc::new(config),
-        })
+        if remote.as_workload {
+            let (config, peer) = as_workload(remote)?;
+            return Ok(Self {
+                config: Arc::new(config),
+                peer: Some(peer),
+            });
+        }
+        let (certificate, key) = (remote.cert.as_deref(), remote.key.as_deref());
+        Self::of_files(remote.ca.as_deref(), certificate, key)
+    }
+
+    /// What decides on an X.509-SVID of the server, if one is expected of it.
+    pub(super) fn peer(&self) -> Option<Arc<SpiffePeer>> {
+        self.peer.clone()
     }
 
     /// Believes the certificates of a file, or those that the system believes, and shows a
@@ -69,6 +75,7 @@ impl Secured {
         };
         Ok(Self {
             config: Arc::new(config),
+            peer: None,
         })
     }
 }
@@ -106,7 +113,7 @@ fn shown(
 
 /// Shows the X.509-SVID that the Workload API gives this process, and believes the server of the
 /// same trust domain.
-fn as_workload(remote: &Remote) -> Result<ClientConfig, Fault> {
+fn as_workload(remote: &Remote) -> Result<(ClientConfig, Arc<SpiffePeer>), Fault> {
     let svid = own_svid(remote)?;
     let id = SpiffeId::parse(&svid.spiffe_id).map_err(|reason| Fault::Run(reason.sentence()))?;
     let trust_domain = id.trust_domain();
@@ -118,16 +125,18 @@ fn as_workload(remote: &Remote) -> Result<ClientConfig, Fault> {
     let document = json!({ "keys": keys.collect::<Vec<Value>>() });
     let bundle = Bundle::read(trust_domain.as_str(), &document)
         .map_err(|reason| Fault::Run(reason.sentence()))?;
-    let peer = SpiffePeer::new(server, bundle, Arc::new(SystemClock));
+    let peer = Arc::new(SpiffePeer::new(server, bundle, Arc::new(SystemClock)));
     let chain = fetch::certificates(&svid.x509_svid).into_iter();
     let key = PrivatePkcs8KeyDer::from(svid.x509_svid_key.clone());
-    shown(
+    let verifier = Arc::clone(&peer);
+    let config = shown(
         builder()?
             .dangerous()
-            .with_custom_certificate_verifier(Arc::new(peer)),
+            .with_custom_certificate_verifier(verifier),
         chain.map(CertificateDer::from).collect(),
         PrivateKeyDer::Pkcs8(key),
-    )
+    );
+    Ok((config?, peer))
 }
 
 fn own_svid(remote: &Remote) -> Result<X509svid, Fault> {

@@ -104,7 +104,27 @@ fn an_entry_is_made_shown_changed_and_taken_away() {
         "unix:uid:4242",
     ]);
     assert!(near.starts_with("exit 0") && near.contains("web"), "{near}");
-    assert_eq!(run(&["why-not", "--selector", "unix:uid:1"]).code, 3);
+    let near = run(&["why-not", "--selector", "unix:uid:1"]);
+    assert_eq!(near.code, 3);
+    let told = "unix:uid:4242 where it has unix:uid:1";
+    assert!(near.out.contains(told), "{}", near.out);
+    // What no agent can ever tell of a workload is taken, and said, when it is written and later.
+    let id = "spiffe://demo.avouch.test/mistyped";
+    let more = ["--spiffe-id", id, "--selector", "unix:user-id:1"];
+    let mistyped = run(&[&["entry", "create", "--id", "mistyped"], &more[..]].concat());
+    assert_eq!(mistyped.code, 0, "{}", mistyped.err);
+    assert!(
+        mistyped.err.contains("no workload will have it"),
+        "{}",
+        mistyped.err
+    );
+    let near = run(&["why-not", "--selector", "unix:uid:1"]);
+    assert!(
+        near.out.contains("unix:user-id:1, mistyped"),
+        "{}",
+        near.out
+    );
+    assert_eq!(run(&["entry", "delete", "nobody"]).out, "");
     assert_eq!(run(&["entry", "delete", "web"]).out, "web\n");
     insta::assert_snapshot!(
         "entry_unknown",

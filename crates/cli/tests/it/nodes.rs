@@ -15,6 +15,7 @@ use serde_json::json;
 
 use crate::plane::Plane;
 use crate::run::Ran;
+use crate::serving_on::wait;
 
 /// An agent that runs until it is dropped.
 pub(crate) struct Agent {
@@ -237,6 +238,40 @@ fn a_machine_joins_with_its_certificate_and_serves_what_is_for_such_machines() {
         "issue.join_token_unknown",
         "one of this server's",
     );
+    // Nor is one that names no tenant, of which the root is told.
+    let token = refused(&plane, "nobody", &["--join-token", "garbage"]);
+    let decision = token.err.split("under ").nth(1).unwrap();
+    let decision: String = decision.chars().take(36).collect();
+    let why = plane.run(&["node", "refused", &decision, "--tenant", "root"]);
+    assert!(why.out.contains("one of this server's"), "{}", why.err);
+}
+
+#[test]
+fn a_machine_that_was_forgotten_joins_again_and_one_that_was_banned_does_not() {
+    let plane = Plane::start("node-forgotten", &[]);
+    let root = Authority::root("machines");
+    let trusted = pem("CERTIFICATE", &root.certificate);
+    let document = json!({"method": "x509pop", "trust": {"anchors": [{"x509": trusted}]}});
+    attestor(&plane, "x509pop", &document);
+    entry(&plane, "on-web-1", "x509pop:subject:cn:web-1");
+    certify(&plane, &root, "web-1");
+    let by = ["--attest", "x509pop", "--attest-tenant", "demo"];
+    let with = ["--cert", "web-1.pem", "--key", "web-1.key"];
+    let agent = Agent::start(&plane, "web-1", &[by, with].concat());
+    let shown = node(&plane, "x509pop-");
+    let name = shown["name"].as_str().unwrap();
+    let ask = |verb: &str| plane.run(&["node", verb, name, "--tenant", "demo"]);
+    assert_eq!(ask("evict").code, 0);
+    let is_connected = |line: &str| line.starts_with("connected") && line.ends_with("yes");
+    wait(|| ask("show").out.lines().any(is_connected));
+    wait(|| agent.fetch(&plane).out.contains("/on-web-1"));
+    assert_eq!(ask("ban").code, 0);
+    let log = || std::fs::read_to_string(plane.folder.path().join("web-1.log")).unwrap();
+    wait(|| log().contains("it is banned"));
+    assert!(log().contains("the server refuses this node"), "{}", log());
+    assert!(!log().contains("the server is away"), "{}", log());
+    wait(|| log().contains("could not renew"));
+    assert!(ask("show").out.contains("banned"), "{}", ask("show").out);
 }
 
 #[test]

@@ -46,6 +46,54 @@ fn an_agent_serves_what_it_holds_while_the_server_is_away_and_says_until_when() 
     }
 }
 
+#[test]
+fn a_node_whose_identity_ends_while_the_server_is_away_says_that_it_must_join_again() {
+    let mut plane = Plane::start("ended-node", &["--x509-ttl", "10"]);
+    let agent = agent(&plane, "late");
+    let agent_log = plane.folder.path().join("late.log");
+    let log = || std::fs::read_to_string(&agent_log).unwrap();
+    svids(&agent.fetch(&plane));
+    plane.signal(Signal::SIGKILL);
+    wait(|| log().contains("the identity of this node has ended"));
+    wait(|| log().contains("start the agent with a new token"));
+    // Once, however often someone asks meanwhile.
+    for _ in 0..3 {
+        assert_ne!(agent.fetch(&plane).code, 0);
+    }
+    let said = log().matches("so it must join again").count();
+    assert_eq!(said, 1, "{}", log());
+}
+
+#[test]
+fn files_of_identities_that_a_workload_has_no_more_are_removed() {
+    let plane = Plane::start("former-files", &[]);
+    let uid = format!("unix:uid:{}", nix::unistd::getuid());
+    let id = format!("spiffe://{DOMAIN}/second");
+    let more = ["--spiffe-id", &id, "--selector", &uid];
+    let made = manage(
+        &plane,
+        &[&["entry", "create", "--id", "second"], &more[..]].concat(),
+    );
+    assert_eq!(made.code, 0, "{}", made.err);
+    let count = || {
+        let fetched = plane.run(&["fetch", "x509", "-o", "json", "--write", "svid"]);
+        svids(&fetched).as_array().unwrap().len()
+    };
+    wait(|| count() == 2);
+    let is_there = |name: &str| plane.folder.path().join("svid").join(name).exists();
+    let former = ["svid.1.pem", "key.1.pem", "bundle.1.pem"];
+    assert!(former.into_iter().all(is_there));
+    assert_eq!(manage(&plane, &["entry", "delete", "second"]).code, 0);
+    wait(|| count() == 1);
+    assert!(!former.into_iter().any(is_there));
+    assert!(is_there("svid.pem") && is_there("key.pem"));
+    // Who asks to be someone else learns that, and not that it is nobody.
+    let other = plane.run(&["fetch", "jwt", "--audience", "a", "--spiffe-id", &id]);
+    assert_eq!(other.code, 3, "{}", other.out);
+    let told = format!("no registration entry makes this process {id}");
+    assert!(other.err.contains(&told), "{}", other.err);
+}
+
 /// The sockets of a process, by their numbers.
 fn sockets(process: u32) -> BTreeSet<String> {
     let files = std::fs::read_dir(format!("/proc/{process}/fd")).unwrap();
@@ -211,7 +259,7 @@ fn certificates_say_where_their_list_is_when_the_server_has_an_address() {
     clippy::disallowed_methods,
     reason = "a limit on how long something may take to come about"
 )]
-fn wait(holds: impl Fn() -> bool) {
+pub(crate) fn wait(holds: impl Fn() -> bool) {
     let start = Instant::now();
     while !holds() {
         assert!(

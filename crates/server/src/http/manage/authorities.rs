@@ -168,7 +168,7 @@ pub(in crate::http) fn revoke_certificates(
     members.finish()?;
     let refuse = |detail: String| Document::Request("revocation").refuse(detail);
     let which = match (serial, id, from) {
-        (Some(serial), None, None) => Which::Serial(serial.to_lowercase()),
+        (Some(serial), None, None) => Which::Serial(serial.replace(':', "").to_lowercase()),
         (None, Some(id), None) => Which::Identity(SpiffeId::parse(&id)?),
         (None, None, Some(from)) => Which::Descended(from),
         _ => {

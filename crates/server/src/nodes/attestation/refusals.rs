@@ -51,8 +51,8 @@ impl RefusedNodes {
 }
 
 impl Plane {
-    /// Says in the log why a node was not let in, and remembers it for the tenant that it named, if
-    /// there is one.
+    /// Says in the log why a node was not let in, and remembers it for the tenant that it named; for
+    /// the root, if there is none.
     pub(crate) fn note_refused(&self, tenant: &str, refused: RefusedNode) {
         tracing::warn!(
             decision = refused.decision,
@@ -66,7 +66,8 @@ impl Plane {
             "a node was not let in"
         );
         self.counters.refused(refused.reason.code());
-        let Some(tenant) = self.tenant_named(tenant) else {
+        let named = self.tenant_named(tenant);
+        let Some(tenant) = named.or_else(|| self.root().ok()) else {
             return;
         };
         let all = &self.refused_nodes.0;
