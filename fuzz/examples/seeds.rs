@@ -7,6 +7,7 @@ use std::path::Path;
 
 use avouch_core::exchange::ExchangeRule;
 use avouch_fuzz::fixtures::{self, AUDIENCE, ISSUER, TRUST_DOMAIN};
+use avouch_testkit::asn1;
 use avouch_testkit::certificate::CertificateForge;
 use avouch_testkit::crl::CrlForge;
 use avouch_testkit::extension::{self, IssuingDistributionPoint};
@@ -21,7 +22,9 @@ use serde_json::{Value, json};
 
 fn main() -> std::io::Result<()> {
     let seeds = Path::new(env!("CARGO_MANIFEST_DIR")).join("seeds");
-    for (target, name, content) in [chains(), lists(), tokens(), documents()].concat() {
+    for (target, name, content) in
+        [chains(), lists(), status_requests(), tokens(), documents()].concat()
+    {
         let directory = seeds.join(target);
         std::fs::create_dir_all(&directory)?;
         std::fs::write(directory.join(name), content)?;
@@ -130,6 +133,32 @@ fn lists() -> Vec<Seed> {
         ("crl", "revoked", revoked),
         ("crl", "partial", partial),
         ("crl", "delta", delta),
+    ]
+}
+
+/// Requests after the status of certificates: by SHA-1, and of two by SHA-256 with a nonce.
+fn status_requests() -> Vec<Seed> {
+    let id = |oid: &str, digest: &[u8], serial: u64| {
+        asn1::sequence([
+            asn1::sequence([asn1::oid(oid), vec![5, 0]]),
+            asn1::octet_string(digest),
+            asn1::octet_string(digest),
+            asn1::number(serial),
+        ])
+    };
+    let list = |ids: &[Vec<u8>]| asn1::sequence(ids.iter().map(|id| asn1::sequence([id])));
+    let one = list(&[id("1.3.14.3.2.26", &[1; 20], 7)]);
+    let sha_256 = "2.16.840.1.101.3.4.2.1";
+    let two = list(&[id(sha_256, &[2; 32], 7), id(sha_256, &[2; 32], 300)]);
+    let nonce = asn1::sequence([
+        asn1::oid("1.3.6.1.5.5.7.48.1.2"),
+        asn1::octet_string(&asn1::octet_string(&[9; 32])),
+    ]);
+    let extensions = asn1::constructed(2, &asn1::sequence([nonce]));
+    let request = |parts: &[Vec<u8>]| asn1::sequence([asn1::sequence(parts)]);
+    vec![
+        ("status_request", "one", request(&[one])),
+        ("status_request", "two", request(&[two, extensions])),
     ]
 }
 

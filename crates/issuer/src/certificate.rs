@@ -20,8 +20,9 @@ use x509_cert::ext::pkix::constraints::name::GeneralSubtree;
 use x509_cert::ext::pkix::crl::dp::DistributionPoint;
 use x509_cert::ext::pkix::name::{DistributionPointName, GeneralName};
 use x509_cert::ext::pkix::{
-    AuthorityKeyIdentifier, BasicConstraints, CrlDistributionPoints, CrlNumber, CrlReason,
-    ExtendedKeyUsage, KeyUsage, KeyUsages, NameConstraints, SubjectAltName, SubjectKeyIdentifier,
+    AccessDescription, AuthorityInfoAccessSyntax, AuthorityKeyIdentifier, BasicConstraints,
+    CrlDistributionPoints, CrlNumber, CrlReason, ExtendedKeyUsage, KeyUsage, KeyUsages,
+    NameConstraints, SubjectAltName, SubjectKeyIdentifier,
 };
 use x509_cert::name::Name;
 use x509_cert::spki::AlgorithmIdentifierRef;
@@ -43,6 +44,9 @@ pub(crate) const EMAIL_PROTECTION: ObjectIdentifier =
     ObjectIdentifier::new_unwrap("1.3.6.1.5.5.7.3.4");
 pub(crate) const SERVER_AUTH: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.3.6.1.5.5.7.3.1");
 pub(crate) const CLIENT_AUTH: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.3.6.1.5.5.7.3.2");
+
+/// `id-ad-ocsp` (RFC 5280 4.2.2.1).
+const AD_OCSP: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.3.6.1.5.5.7.48.1");
 
 /// The longest common name (RFC 5280 A.1, `ub-common-name`).
 const COMMON_NAME_MAX: usize = 64;
@@ -253,7 +257,7 @@ pub(crate) fn signature_bytes(kind: SigningKind, signature: &Signature) -> Resul
 }
 
 /// RFC 5758 3.2, RFC 8410 3: without parameters. RFC 4055 5: RSA with NULL.
-fn algorithm(kind: SigningKind) -> AlgorithmIdentifierRef<'static> {
+pub(crate) fn algorithm(kind: SigningKind) -> AlgorithmIdentifierRef<'static> {
     let (oid, parameters) = match kind {
         SigningKind::Ed25519 => (ED25519, None),
         SigningKind::P256 => (ECDSA_WITH_SHA_256, None),
@@ -510,6 +514,18 @@ pub(crate) fn distribution_point(url: &str) -> Result<Extension, Fault> {
         extension(false, &CrlDistributionPoints(vec![point]))
     };
     encode().map_err(|_: der::Error| Fault::Bug("the address of a list cannot be written"))
+}
+
+/// Where to ask about the certificate (RFC 5280 4.2.2.1, RFC 6960 3.1).
+pub(crate) fn status_responder(url: &str) -> Result<Extension, Fault> {
+    let encode = || {
+        let access = AccessDescription {
+            access_method: AD_OCSP,
+            access_location: uri(url)?,
+        };
+        extension(false, &AuthorityInfoAccessSyntax(vec![access]))
+    };
+    encode().map_err(|_: der::Error| Fault::Bug("the address of a responder cannot be written"))
 }
 
 fn uri(text: &str) -> der::Result<GeneralName> {

@@ -28,7 +28,7 @@ use crate::profile::{Lifetime, check_dns_name};
 use crate::random::{Random, serial_number};
 use crate::signer::{Signature, Signer};
 use crate::stages::{Draft, Prepared, private};
-use crate::x509_svid::list_of;
+use crate::x509_svid::status_of;
 
 mod discovery;
 mod request;
@@ -204,7 +204,7 @@ impl ClusterProfile {
         let not_before = now.plus(-BACKDATE).max(life.not_before());
         let not_after = now.plus(i64::from(ttl)).min(life.not_after());
         let mut extensions = component_extensions(authority.key_id(), request, usages)?;
-        extensions.extend(list_of(authority, self.lists_at.as_deref())?);
+        extensions.extend(status_of(authority, self.lists_at.as_deref())?);
         let message = Content {
             serial: &serial,
             signed_with: authority.signs_with(),

@@ -83,6 +83,8 @@ pub enum CredentialKind {
     RevocationList,
     /// A status list of tokens.
     StatusList,
+    /// An answer about certificates (OCSP).
+    StatusResponse,
     /// A WIT-SVID.
     WitSvid,
     /// An X.509-SVID.
@@ -99,6 +101,7 @@ impl CredentialKind {
             Self::JwtSvid => "jwt_svid",
             Self::RevocationList => "revocation_list",
             Self::StatusList => "status_list",
+            Self::StatusResponse => "status_response",
             Self::WitSvid => "wit_svid",
             Self::X509Svid => "x509_svid",
         }

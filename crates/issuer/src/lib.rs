@@ -46,6 +46,7 @@ pub mod revocation_list;
 pub mod signer;
 pub mod stages;
 pub mod status_list;
+pub mod status_response;
 pub mod token;
 pub mod upstream;
 pub mod x509_svid;

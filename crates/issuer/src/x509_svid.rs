@@ -11,7 +11,9 @@ use x509_cert::ext::Extension;
 
 use crate::BACKDATE;
 use crate::authority::X509Authority;
-use crate::certificate::{Content, NO_NAME, assemble, distribution_point, hex, leaf_names};
+use crate::certificate::{
+    Content, NO_NAME, assemble, distribution_point, hex, leaf_names, status_responder,
+};
 use crate::fault::{Fault, NotIssued};
 use crate::intent::{CredentialKind, Intent};
 use crate::key::PublicHalf;
@@ -81,7 +83,7 @@ impl X509Profile {
             &request.dns_names,
             &request.public_half,
         )?);
-        extensions.extend(list_of(authority, self.lists_at.as_deref())?);
+        extensions.extend(status_of(authority, self.lists_at.as_deref())?);
         let message = Content {
             serial: &serial,
             signed_with: authority.signs_with(),
@@ -112,16 +114,20 @@ impl X509Profile {
     }
 }
 
-/// Where the revocation list of an authority is, if lists are published.
-pub(crate) fn list_of(
+/// Where the revocation list of an authority is, and where to ask about one certificate, if that is
+/// published.
+pub(crate) fn status_of(
     authority: &X509Authority,
-    lists_at: Option<&str>,
-) -> Result<Option<Extension>, Fault> {
-    let Some(head) = lists_at else {
-        return Ok(None);
+    published_at: Option<&str>,
+) -> Result<Vec<Extension>, Fault> {
+    let Some(head) = published_at else {
+        return Ok(Vec::new());
     };
     let (tenant, id) = (authority.tenant(), authority.id());
-    distribution_point(&format!("{head}/t/{tenant}/crl/{id}")).map(Some)
+    Ok(vec![
+        distribution_point(&format!("{head}/t/{tenant}/crl/{id}"))?,
+        status_responder(&format!("{head}/t/{tenant}/ocsp"))?,
+    ])
 }
 
 /// An X.509-SVID that is to be signed.

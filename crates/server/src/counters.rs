@@ -27,13 +27,14 @@ pub(crate) struct Answered {
 }
 
 /// The kinds of credentials with their names.
-const KINDS: [(CredentialKind, &str); 8] = [
+const KINDS: [(CredentialKind, &str); 9] = [
     (CredentialKind::Authority, "authority"),
     (CredentialKind::Certificate, "certificate"),
     (CredentialKind::Event, "event"),
     (CredentialKind::JwtSvid, "jwt_svid"),
     (CredentialKind::RevocationList, "revocation_list"),
     (CredentialKind::StatusList, "status_list"),
+    (CredentialKind::StatusResponse, "status_response"),
     (CredentialKind::WitSvid, "wit_svid"),
     (CredentialKind::X509Svid, "x509_svid"),
 ];

@@ -343,6 +343,7 @@ pub(crate) fn what_is(kind: CredentialKind) -> &'static str {
         | CredentialKind::Certificate => "issued",
         CredentialKind::Authority | CredentialKind::LifeCycle => "authority",
         CredentialKind::RevocationList | CredentialKind::StatusList => "list",
+        CredentialKind::StatusResponse => "status",
         CredentialKind::Event => "event",
         CredentialKind::Revocation => "revoked",
     }

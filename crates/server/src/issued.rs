@@ -75,6 +75,7 @@ impl Asked {
             CredentialKind::RevocationList
             | CredentialKind::Event
             | CredentialKind::StatusList
+            | CredentialKind::StatusResponse
             | CredentialKind::Revocation
             | CredentialKind::LifeCycle => self.all,
         };

@@ -452,6 +452,7 @@ impl<'a> StoreLog<'a> {
                 CredentialKind::Event => avouch_store::CredentialKind::Event,
                 CredentialKind::JwtSvid => avouch_store::CredentialKind::Jwt,
                 CredentialKind::StatusList => avouch_store::CredentialKind::StatusList,
+                CredentialKind::StatusResponse => avouch_store::CredentialKind::StatusResponse,
                 CredentialKind::WitSvid => avouch_store::CredentialKind::Wit,
                 CredentialKind::X509Svid => avouch_store::CredentialKind::X509,
             },

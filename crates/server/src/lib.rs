@@ -31,6 +31,7 @@ mod authority_record;
 mod back_off;
 mod bundles;
 pub mod caller;
+mod certificate_status;
 pub mod clock;
 pub mod cluster;
 mod counters;

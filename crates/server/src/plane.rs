@@ -20,6 +20,7 @@ use avouch_store::{
 };
 
 use crate::access::Role;
+use crate::certificate_status::StatusAnswers;
 use crate::clock::Clock;
 use crate::counters::Counters;
 use crate::currency::Currency;
@@ -87,6 +88,8 @@ pub struct Plane {
     pub(crate) status_lists: StatusLists,
     /// Those of its own.
     pub(crate) publishing: Publishing,
+    /// What was answered about certificates.
+    pub(crate) status_answers: StatusAnswers,
     pub(crate) service_uses: ServiceUses,
 }
 
@@ -148,6 +151,7 @@ impl Plane {
             chains: Chains::default(),
             status_lists: StatusLists::default(),
             publishing: Publishing::default(),
+            status_answers: StatusAnswers::default(),
             service_uses: ServiceUses::default(),
             store,
             root_key,

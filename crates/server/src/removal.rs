@@ -146,6 +146,7 @@ fn in_words(kind: CredentialKind) -> &'static str {
         CredentialKind::RevocationList => "revocation lists",
         CredentialKind::Event => "security events",
         CredentialKind::StatusList => "status lists",
+        CredentialKind::StatusResponse => "answers about certificates",
         CredentialKind::Revocation | CredentialKind::LifeCycle => "decisions on record",
     }
 }
@@ -348,7 +349,8 @@ impl Plane {
                 | CredentialKind::Event
                 | CredentialKind::Revocation
                 | CredentialKind::LifeCycle
-                | CredentialKind::StatusList => false,
+                | CredentialKind::StatusList
+                | CredentialKind::StatusResponse => false,
             };
             let is_there = |name: &TrustDomain| intent.subject.trust_domain() == name;
             is_credential && trust_domain.is_none_or(is_there)
@@ -385,6 +387,7 @@ impl Plane {
             self.presences.forget_tenant(id);
             self.publishing.forget_tenant(id);
             self.receiving.forget_tenant(id);
+            self.status_answers.forget_tenant(id);
             self.refreshing.forget_tenant(id);
             self.refused_nodes.forget_tenant(id);
             self.sending.forget_tenant(id);

@@ -202,6 +202,7 @@ impl Plane {
             CredentialKind::Authority
             | CredentialKind::RevocationList
             | CredentialKind::StatusList
+            | CredentialKind::StatusResponse
             | CredentialKind::Revocation
             | CredentialKind::LifeCycle
             | CredentialKind::Event => false,

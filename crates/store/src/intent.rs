@@ -73,6 +73,8 @@ pub enum CredentialKind {
     Event,
     /// A status list of tokens.
     StatusList,
+    /// An answer about certificates (OCSP).
+    StatusResponse,
     /// Nothing: a certificate was taken back.
     Revocation,
     /// Nothing: an authority came into another part of its life.
@@ -80,7 +82,7 @@ pub enum CredentialKind {
 }
 
 impl CredentialKind {
-    const ALL: [Self; 10] = [
+    const ALL: [Self; 11] = [
         Self::X509,
         Self::Jwt,
         Self::Wit,
@@ -89,6 +91,7 @@ impl CredentialKind {
         Self::RevocationList,
         Self::Event,
         Self::StatusList,
+        Self::StatusResponse,
         Self::Revocation,
         Self::LifeCycle,
     ];
@@ -109,6 +112,7 @@ impl CredentialKind {
             Self::RevocationList => "revocation_list",
             Self::Event => "event",
             Self::StatusList => "status_list",
+            Self::StatusResponse => "status_response",
             Self::Revocation => "revocation",
             Self::LifeCycle => "life_cycle",
         }

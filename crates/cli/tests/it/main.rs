@@ -18,6 +18,7 @@ mod manage;
 mod mistakes;
 mod mutual_tls;
 mod nodes;
+mod ocsp;
 mod outside;
 mod plane;
 mod run;

@@ -7,5 +7,6 @@ mod others;
 mod refusals;
 mod revocation_lists;
 mod stages;
+mod status_responses;
 mod svids;
 mod world;

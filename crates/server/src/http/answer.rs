@@ -93,6 +93,13 @@ impl Answer {
         Self::json(value).keep(call, seconds)
     }
 
+    /// Bytes that nobody is to keep.
+    pub(super) fn bytes(content_type: &'static str, bytes: Vec<u8>) -> Self {
+        let mut answer = Self::text(content_type, String::new());
+        answer.body = bytes;
+        answer
+    }
+
     /// Bytes that may be kept likewise.
     pub(super) fn kept_bytes(
         call: &Call,
@@ -100,9 +107,7 @@ impl Answer {
         bytes: Vec<u8>,
         seconds: u32,
     ) -> Self {
-        let mut answer = Self::text(content_type, String::new());
-        answer.body = bytes;
-        answer.keep(call, seconds)
+        Self::bytes(content_type, bytes).keep(call, seconds)
     }
 
     fn keep(self, call: &Call, seconds: u32) -> Self {

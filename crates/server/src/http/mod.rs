@@ -13,6 +13,7 @@ mod introspect;
 mod listener;
 mod manage;
 mod oauth;
+mod ocsp;
 mod openapi;
 mod problem;
 mod public;

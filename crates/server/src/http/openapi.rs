@@ -76,12 +76,11 @@ fn operation(route: &Route) -> Value {
 }
 
 fn takes(route: &Route) -> &'static str {
-    if route.takes == Some("SecurityEvent") {
-        "application/secevent+jwt"
-    } else if route.is_oauth {
-        "application/x-www-form-urlencoded"
-    } else {
-        "application/json"
+    match route.takes {
+        Some("SecurityEvent") => "application/secevent+jwt",
+        Some("StatusRequest") => "application/ocsp-request",
+        _ if route.is_oauth => "application/x-www-form-urlencoded",
+        _ => "application/json",
     }
 }
 
@@ -132,6 +131,7 @@ fn responses(route: &Route) -> Value {
             "Metrics" => "text/plain",
             "RevocationList" => "application/pkix-crl",
             "StatusList" => "application/statuslist+jwt",
+            "StatusResponse" => "application/ocsp-response",
             _ => "application/json",
         };
         members.insert("content".to_owned(), content(content_type, schema));

@@ -8,6 +8,7 @@ mod attesting_tpm;
 mod auditing;
 mod authorities;
 mod away;
+mod certificate_status;
 mod churn;
 mod cluster;
 mod drill;

@@ -2,7 +2,7 @@
 
 use super::{Access, Beginner, FORM, Method, Route};
 use crate::http::manage::clusters;
-use crate::http::{decide, egress, events, introspect, public, ssf, token, watch};
+use crate::http::{decide, egress, events, introspect, ocsp, public, ssf, token, watch};
 
 pub(super) static ROUTES: &[Route] = &[
     Route::get(
@@ -118,6 +118,21 @@ pub(super) static ROUTES: &[Route] = &[
         ),
     Route::get("/t/{tenant}/keys", Access::Anyone(public::keys), "KeySet")
         .says("The keys of JWT-SVIDs of the tenant (RFC 7517)"),
+    Route::post("/t/{tenant}/ocsp", Access::Anyone(ocsp::posted))
+        .takes("StatusRequest")
+        .gives("StatusResponse")
+        .at_most(ocsp::LONGEST)
+        .says(
+            "Whether certificates of the tenant hold (OCSP, RFC 6960): up to 32 of one authority, with \
+             the nonce of the request if there is one. Of what is not on record here the answer is \
+             `unauthorized`",
+        ),
+    Route::get(
+        "/t/{tenant}/ocsp/{*request}",
+        Access::Anyone(ocsp::fetched),
+        "StatusResponse",
+    )
+    .says("The same with the request in Base64 (RFC 5019 5), to be kept in between"),
     Route::post(
         "/t/{tenant}/signing-requests",
         Access::Anyone(clusters::bootstrap),

@@ -1,0 +1,369 @@
+//! Answers about the status of certificates (OCSP: RFC 6960 4.2, RFC 5019).
+//!
+//! An authority answers for what it has signed itself, with the same key, as it signs its revocation
+//! lists: whoever can check the certificate can check the answer, and no other key is worth stealing.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use avouch_core::credential::x509::{Certificate, CertificateId, IssuerHash};
+use avouch_core::crypto::Verifier;
+use avouch_core::id::{Digest, SpiffeId};
+use avouch_core::reason::Reason;
+use avouch_core::time::Time;
+use aws_lc_rs::digest::{self, SHA1_FOR_LEGACY_USE_ONLY, SHA256, SHA384, SHA512};
+use der::asn1::OctetString;
+use der::asn1::{AnyRef, BitStringRef, ContextSpecific, GeneralizedTime, Null, ObjectIdentifier};
+use der::{DateTime, Decode, Encode, Sequence, Tag, TagMode, TagNumber};
+use x509_cert::ext::Extension;
+use x509_cert::spki::{AlgorithmIdentifierRef, SubjectPublicKeyInfoRef};
+
+use crate::authority::X509Authority;
+use crate::certificate::{algorithm, hex, signature_bytes};
+use crate::fault::{Fault, NotIssued};
+use crate::intent::{CredentialKind, Intent};
+use crate::life_cycle::State;
+use crate::random::{Random, serial_number};
+use crate::signer::{Signature, Signer};
+use crate::stages::{Draft, Prepared, private};
+
+/// `id-pkix-ocsp-basic` (RFC 6960 4.2.1).
+const BASIC: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.3.6.1.5.5.7.48.1.1");
+/// `id-pkix-ocsp-nonce` (RFC 9654 2.1).
+const NONCE: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.3.6.1.5.5.7.48.1.2");
+
+/// What is known of a certificate (`CertStatus`, RFC 6960 4.2.1).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum CertificateStatus {
+    /// It was issued here, and nobody has taken it back.
+    Good,
+    /// It was taken back.
+    Revoked {
+        /// Since when.
+        at: Time,
+        /// Why: a `CRLReason` (RFC 5280 5.3.1) by its number.
+        reason: u8,
+    },
+    /// It was not issued here, or is not on record any more.
+    Unknown,
+}
+
+/// Why there is no answer (`OCSPResponseStatus`, RFC 6960 4.2.1). It is not signed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Unanswered {
+    /// The request cannot be read.
+    Malformed,
+    /// It may be asked again in a moment.
+    TryLater,
+    /// Nothing is known here of the certificates (RFC 5019 2.2.3).
+    Unauthorized,
+}
+
+impl Unanswered {
+    /// The whole answer, as DER.
+    pub fn to_der(self) -> Vec<u8> {
+        let status = match self {
+            Self::Malformed => 1,
+            Self::TryLater => 3,
+            Self::Unauthorized => 6,
+        };
+        // A SEQUENCE of one ENUMERATED.
+        vec![0x30, 3, 0x0a, 1, status]
+    }
+}
+
+/// An answer that was signed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct StatusResponse {
+    /// When it was signed.
+    pub this_update: Time,
+    /// Until when it counts.
+    pub next_update: Time,
+    /// The whole answer as DER.
+    pub der: Vec<u8>,
+}
+
+/// Whether a request means a certificate that the holder of this one has signed.
+pub fn is_issued_by(id: &CertificateId, issuer: &Certificate) -> bool {
+    let function = match id.hash() {
+        Some(IssuerHash::Sha1) => &SHA1_FOR_LEGACY_USE_ONLY,
+        Some(IssuerHash::Sha256) => &SHA256,
+        Some(IssuerHash::Sha384) => &SHA384,
+        Some(IssuerHash::Sha512) => &SHA512,
+        None => return false,
+    };
+    let is_digest = |digest: &[u8], of: &[u8]| digest::digest(function, of).as_ref() == digest;
+    let key = SubjectPublicKeyInfoRef::from_der(issuer.public_key_info());
+    let key = key.ok().and_then(|info| info.subject_public_key.as_bytes());
+    is_digest(id.issuer_name(), issuer.subject().der())
+        && key.is_some_and(|key| is_digest(id.issuer_key(), key))
+}
+
+impl X509Authority {
+    /// Prepares an answer about certificates that this authority has signed, which counts for so many
+    /// seconds and no longer than the authority itself, and repeats the nonce of the request.
+    ///
+    /// An authority that signs certificates no more still answers for those it signed before.
+    ///
+    /// # Errors
+    ///
+    /// `issue.authority_state`, `issue.authority_expired`, or what failed on our side.
+    pub fn prepare_status_response(
+        self: &Arc<Self>,
+        answers: &[(&CertificateId, CertificateStatus)],
+        nonce: Option<&[u8]>,
+        lifetime: u32,
+        now: Time,
+        random: &dyn Random,
+    ) -> Result<Prepared<StatusResponseDraft>, NotIssued> {
+        let life = self.life();
+        if matches!(life.state(), State::Requested | State::Revoked) {
+            return Err(life.refuse("answer for certificates", self.id()).into());
+        }
+        if now > life.not_after() {
+            return Err(Reason::IssueAuthorityExpired {
+                authority: self.id().to_owned(),
+                not_after: life.not_after(),
+                at: now,
+            }
+            .into());
+        }
+        let next_update = now.plus(i64::from(lifetime)).min(life.not_after());
+        let content = Content {
+            responder: self.subject(),
+            answers,
+            nonce,
+            validity: (now, next_update),
+        };
+        let message = content.to_der().map_err(unwritable)?;
+        Ok(Prepared::new(StatusResponseDraft {
+            intent: Intent {
+                tenant: self.tenant().clone(),
+                trust_domain: self.trust_domain().clone(),
+                kind: CredentialKind::StatusResponse,
+                subject: SpiffeId::parse(&format!("spiffe://{}", self.trust_domain()))?,
+                serial: format!("ocsp-{}", hex(&serial_number(random)?)),
+                authority: self.id().to_owned(),
+                not_before: now,
+                not_after: next_update,
+                digest: Digest::of(&message),
+            },
+            statuses: answers.iter().map(|(_, status)| *status).collect(),
+            authority: Arc::clone(self),
+            message,
+        }))
+    }
+}
+
+/// An answer that is to be signed.
+pub struct StatusResponseDraft {
+    authority: Arc<X509Authority>,
+    statuses: Vec<CertificateStatus>,
+    message: Vec<u8>,
+    intent: Intent,
+}
+
+impl StatusResponseDraft {
+    fn response(&self, signature: &Signature) -> Result<Vec<u8>, Fault> {
+        let kind = self.authority.signs_with();
+        let signature = signature_bytes(kind, signature)?;
+        let encode = || {
+            let basic = Basic {
+                content: AnyRef::from_der(&self.message)?,
+                algorithm: algorithm(kind),
+                signature: BitStringRef::from_bytes(&signature)?,
+                // Not everyone looks for the signer among those that it knows.
+                certificates: vec![AnyRef::from_der(self.authority.certificate().der())?],
+            }
+            .to_der()?;
+            Response {
+                status: AnyRef::new(Tag::Enumerated, &[0])?,
+                bytes: ResponseBytes {
+                    kind: BASIC,
+                    response: AnyRef::new(Tag::OctetString, &basic)?,
+                },
+            }
+            .to_der()
+        };
+        encode().map_err(unwritable)
+    }
+}
+
+impl private::Draft for StatusResponseDraft {
+    fn message(&self) -> &[u8] {
+        &self.message
+    }
+
+    fn signer(&self) -> &dyn Signer {
+        self.authority.signer().as_ref()
+    }
+
+    fn intent(&self) -> &Intent {
+        &self.intent
+    }
+
+    /// The core decides by lists and reads no answers, so what is to be signed is read again here: it
+    /// must say of each certificate what it was to say.
+    fn judge(&self, _: &Signature, _: &dyn Verifier) -> Result<(), NotIssued> {
+        let bug = |_| Fault::Bug("an answer of ours cannot be read");
+        let read = ToBeSigned::from_der(&self.message).map_err(bug)?;
+        let mut said = Vec::with_capacity(read.responses.len());
+        for one in &read.responses {
+            said.push(one.status.to_der().map_err(bug)?);
+        }
+        let meant: der::Result<Vec<Vec<u8>>> = self.statuses.iter().map(status).collect();
+        if said != meant.map_err(bug)? {
+            return Err(Fault::Bug("an answer says something else").into());
+        }
+        Ok(())
+    }
+}
+
+impl Draft for StatusResponseDraft {
+    type Issued = StatusResponse;
+
+    fn release(self, signature: &Signature) -> Result<StatusResponse, Fault> {
+        Ok(StatusResponse {
+            der: self.response(signature)?,
+            this_update: self.intent.not_before,
+            next_update: self.intent.not_after,
+        })
+    }
+}
+
+/// What an answer will say.
+struct Content<'a> {
+    /// The DER `Name` of who signs.
+    responder: &'a [u8],
+    answers: &'a [(&'a CertificateId, CertificateStatus)],
+    nonce: Option<&'a [u8]>,
+    validity: (Time, Time),
+}
+
+impl Content<'_> {
+    /// The bytes to be signed.
+    fn to_der(&self) -> der::Result<Vec<u8>> {
+        let (this_update, next_update) = (moment(self.validity.0)?, moment(self.validity.1)?);
+        let statuses = self.answers.iter().map(|(_, one)| status(one));
+        let statuses = statuses.collect::<der::Result<Vec<Vec<u8>>>>()?;
+        let responses = self.answers.iter().zip(&statuses).map(|((id, _), status)| {
+            Ok(SingleResponse {
+                id: AnyRef::from_der(id.der())?,
+                status: AnyRef::from_der(status)?,
+                this_update,
+                next_update,
+            })
+        });
+        ToBeSigned {
+            responder: AnyRef::from_der(self.responder)?,
+            produced_at: this_update,
+            responses: responses.collect::<der::Result<Vec<_>>>()?,
+            extensions: self.nonce.map(repeated).transpose()?,
+        }
+        .to_der()
+    }
+}
+
+/// The nonce of the request, once more.
+fn repeated(nonce: &[u8]) -> der::Result<Vec<Extension>> {
+    let value = AnyRef::new(Tag::OctetString, nonce)?.to_der()?;
+    Ok(vec![Extension {
+        extn_id: NONCE,
+        critical: false,
+        extn_value: OctetString::new(value)?,
+    }])
+}
+
+/// `CertStatus`, whose tags are implicit.
+fn status(status: &CertificateStatus) -> der::Result<Vec<u8>> {
+    let nothing = |number: u32| {
+        ContextSpecific {
+            tag_number: TagNumber(number),
+            tag_mode: TagMode::Implicit,
+            value: Null,
+        }
+        .to_der()
+    };
+    match *status {
+        CertificateStatus::Good => nothing(0),
+        CertificateStatus::Unknown => nothing(2),
+        CertificateStatus::Revoked { at, reason } => {
+            let number = [reason];
+            // RFC 5280 5.3.1: no reason is said by leaving it away.
+            let reason = (reason != 0).then(|| AnyRef::new(Tag::Enumerated, &number));
+            ContextSpecific {
+                tag_number: TagNumber(1),
+                tag_mode: TagMode::Implicit,
+                value: RevokedInfo {
+                    at: moment(at)?,
+                    reason: reason.transpose()?,
+                },
+            }
+            .to_der()
+        }
+    }
+}
+
+/// `ResponseData` (RFC 6960 4.2.1) of version 1, by the name of the responder.
+#[derive(Sequence)]
+struct ToBeSigned<'a> {
+    #[asn1(context_specific = "1")]
+    responder: AnyRef<'a>,
+    produced_at: GeneralizedTime,
+    responses: Vec<SingleResponse<'a>>,
+    #[asn1(context_specific = "1", optional = "true")]
+    extensions: Option<Vec<Extension>>,
+}
+
+/// `SingleResponse` (RFC 6960 4.2.1).
+#[derive(Sequence)]
+struct SingleResponse<'a> {
+    id: AnyRef<'a>,
+    status: AnyRef<'a>,
+    this_update: GeneralizedTime,
+    #[asn1(context_specific = "0")]
+    next_update: GeneralizedTime,
+}
+
+/// `RevokedInfo` (RFC 6960 4.2.1).
+#[derive(Sequence)]
+struct RevokedInfo<'a> {
+    at: GeneralizedTime,
+    #[asn1(context_specific = "0", optional = "true")]
+    reason: Option<AnyRef<'a>>,
+}
+
+/// `BasicOCSPResponse` (RFC 6960 4.2.1).
+#[derive(Sequence)]
+struct Basic<'a> {
+    content: AnyRef<'a>,
+    algorithm: AlgorithmIdentifierRef<'a>,
+    signature: BitStringRef<'a>,
+    #[asn1(context_specific = "0")]
+    certificates: Vec<AnyRef<'a>>,
+}
+
+/// `OCSPResponse` (RFC 6960 4.2.1) that succeeded.
+#[derive(Sequence)]
+struct Response<'a> {
+    status: AnyRef<'a>,
+    #[asn1(context_specific = "0")]
+    bytes: ResponseBytes<'a>,
+}
+
+/// `ResponseBytes` (RFC 6960 4.2.1).
+#[derive(Sequence)]
+struct ResponseBytes<'a> {
+    kind: ObjectIdentifier,
+    response: AnyRef<'a>,
+}
+
+fn moment(time: Time) -> der::Result<GeneralizedTime> {
+    let seconds = u64::try_from(time.unix()).map_err(|_| der::ErrorKind::DateTime)?;
+    let moment = DateTime::from_unix_duration(Duration::from_secs(seconds))?;
+    Ok(GeneralizedTime::from_date_time(moment))
+}
+
+fn unwritable(_: der::Error) -> Fault {
+    Fault::Bug("an answer about certificates cannot be written")
+}

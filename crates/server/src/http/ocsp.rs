@@ -1,0 +1,52 @@
+//! Where verifiers ask about one certificate (RFC 6960 A, RFC 5019).
+
+use avouch_api::members::Document;
+use avouch_issuer::status_response::Unanswered;
+use axum::http::header::CACHE_CONTROL;
+use base64ct::{Base64, Encoding};
+
+use super::answer::Answer;
+use super::call::{Call, Stop};
+use crate::certificate_status::StatusAnswer;
+
+/// The types of what is asked and of what is answered (RFC 6960 A.1 and A.2).
+const REQUEST: &str = "application/ocsp-request";
+const RESPONSE: &str = "application/ocsp-response";
+
+/// The longest request. One about 32 certificates has some 3 kB.
+pub(super) const LONGEST: usize = 16 << 10;
+
+/// A request in the body.
+pub(super) fn posted(call: &Call) -> Result<Answer, Stop> {
+    let named = call.content_type.as_deref().unwrap_or_default();
+    let essence = named.split(';').next().unwrap_or_default().trim();
+    if !essence.eq_ignore_ascii_case(REQUEST) {
+        let detail = format!("its `Content-Type` must be `{REQUEST}`");
+        return Err(Document::Request("request").refuse(detail).into());
+    }
+    let tenant = call.any_tenant()?;
+    let answer = call.plane().certificate_status(&tenant, &call.body)?;
+    Ok(match answer {
+        StatusAnswer::Signed { der, .. } => Answer::bytes(RESPONSE, der),
+        StatusAnswer::Not(why) => Answer::bytes(RESPONSE, why.to_der()),
+    })
+}
+
+/// A request in the address, whose answer may be kept in between (RFC 5019 5 and 6).
+pub(super) fn fetched(call: &Call) -> Result<Answer, Stop> {
+    let tenant = call.any_tenant()?;
+    let asked = call.name("request");
+    let request = Some(asked).filter(|asked| asked.len() <= LONGEST);
+    let Some(request) = request.and_then(|asked| Base64::decode_vec(asked).ok()) else {
+        return Ok(Answer::bytes(RESPONSE, Unanswered::Malformed.to_der()));
+    };
+    let answer = call.plane().certificate_status(&tenant, &request)?;
+    let (der, until) = match answer {
+        StatusAnswer::Signed { der, until } => (der, until),
+        StatusAnswer::Not(why) => return Ok(Answer::bytes(RESPONSE, why.to_der())),
+    };
+    let left = u32::try_from(until.since(call.plane().now())).unwrap_or_default();
+    let seconds = call.plane().settings().bundle_refresh_hint.min(left);
+    let kept = format!("public, max-age={seconds}, no-transform, must-revalidate");
+    Ok(Answer::kept_bytes(call, RESPONSE, der, seconds).with(CACHE_CONTROL, &kept))
+}
