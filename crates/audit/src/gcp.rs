@@ -45,10 +45,14 @@ pub(crate) fn read(document: &Json) -> Result<Configuration, Reason> {
 fn read_provider(place: &str, value: &Json) -> Result<Option<Admission>, Reason> {
     let members = object(place, value)?;
     let Some(oidc) = members.get("oidc") else {
-        let is_pool = members
-            .get("name")
-            .and_then(Json::as_str)
-            .is_some_and(|name| !name.contains("/providers/"));
+        let is_other = ["aws", "saml", "x509"]
+            .iter()
+            .any(|kind| members.contains_key(*kind));
+        let is_pool = !is_other
+            && members
+                .get("name")
+                .and_then(Json::as_str)
+                .is_some_and(|name| !name.contains("/providers/"));
         return Err(malformed(if is_pool {
             format!("`{place}` is a pool, which admits nobody by itself; describe its providers")
         } else {

@@ -136,8 +136,17 @@ impl Sample {
         self.values.get(claim).map(String::as_str)
     }
 
+    /// Whether its issuer could sign it: no name of a customer or of what is theirs has a wildcard in it.
+    pub(crate) fn can_be_signed(&self) -> bool {
+        let shape = shape(self.preset);
+        let names = shape.tenant.iter().chain([&shape.object]);
+        let mut names = names.filter_map(|named| self.values.get(named.name));
+        self.preset.is_none() || names.all(|name| !name.contains(['*', '?']))
+    }
+
     /// With another value of a claim, and of those that follow from it.
     pub(crate) fn set(&mut self, path: &[String], value: &Value) {
+        self.others.retain(|(other, _)| other != path);
         let claim = match path {
             [only] => only.as_str(),
             [first, second] if first == "kubernetes.io" && second == "namespace" => "namespace",

@@ -153,6 +153,7 @@ impl Text {
             policies,
             holder: Holder { jkt, certificate },
             access_token,
+            own_type,
             recipients,
             in_response_to,
             issuer,
@@ -177,6 +178,7 @@ impl Text {
             self.optional(key.as_ref().map(|digest| digest.as_bytes().as_slice()));
         }
         self.part(&[u8::from(*access_token)]);
+        self.optional(own_type.map(str::as_bytes));
         self.count(recipients.len());
         for recipient in recipients {
             self.part(recipient.as_bytes());

@@ -46,6 +46,9 @@ pub struct Context {
     pub holder: Holder,
     /// Whether an access token (RFC 9068) is asked about, which proves nothing elsewhere.
     pub access_token: bool,
+    /// A type that a token may have beside the usual one, since it is made for what is asked here and
+    /// for nothing else, such as `client-authentication+jwt`.
+    pub own_type: Option<&'static str>,
     /// The addresses at which an assertion of SAML may have been shown.
     pub recipients: Vec<String>,
     /// The request that an assertion of SAML answers.

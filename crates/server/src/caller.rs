@@ -17,10 +17,12 @@ use avouch_core::reason::Reason;
 use avouch_core::time::Time;
 use avouch_core::verdict::{Receipt, Verdict};
 use avouch_core::view::View;
-use avouch_store::IntentId;
+use avouch_issuer::random::Random;
+use avouch_store::{AttemptId, IntentId, SingleUse, UseKind, Used};
 use base64ct::{Base64UrlUnpadded, Encoding};
 use serde_json::Value;
 
+use crate::exchange::DPOP_PROOF;
 use crate::fault::{Fault, Refused};
 use crate::plane::Plane;
 use crate::tenant::Tenant;
@@ -63,14 +65,23 @@ impl Plane {
         )
     }
 
-    /// Who presents a JWT-SVID that was issued for this server.
+    /// Who presents a JWT-SVID that was issued for this server. One that is bound to a certificate
+    /// (RFC 8705 3) is good on a connection with that, `certificate`.
     ///
     /// # Errors
     ///
     /// The core's reason.
-    pub fn identify_bearer(&self, token: &str) -> Result<Caller, Refused> {
+    pub fn identify_bearer(
+        &self,
+        token: &str,
+        certificate: Option<&[u8]>,
+    ) -> Result<Caller, Refused> {
         let context = Context {
             audiences: vec![self.server_id().to_string()],
+            holder: Holder {
+                jkt: None,
+                certificate: certificate.map(Digest::of),
+            },
             ..Context::default()
         };
         let trust_domain = trust_domain_of(token);
@@ -127,6 +138,32 @@ impl Plane {
         let trust_domain = trust_domain_of(token);
         let caller = self.identify(credential, trust_domain, Purpose::Any, context)?;
         Ok((caller, proved))
+    }
+
+    /// Uses a proof, which is for one request (RFC 9449 11.1) on whichever server.
+    ///
+    /// # Errors
+    ///
+    /// `issue.token_used`, and what the store cannot.
+    pub(crate) fn use_proof(&self, tenant: &Tenant, proved: &Proved) -> Result<(), Refused> {
+        let mut attempt = [0; 16];
+        self.random.fill(&mut attempt)?;
+        let uses = [SingleUse {
+            kind: UseKind::Proof,
+            digest: proved.use_digest,
+            attempt: AttemptId::from_bytes(attempt),
+            at: self.now(),
+            until: proved.until,
+        }];
+        match self.use_once(tenant, &uses)?.as_slice() {
+            [Used::First] => Ok(()),
+            [Used::Before { at }] => Err(Reason::IssueUsed {
+                what: DPOP_PROOF,
+                at: *at,
+            }
+            .into()),
+            _ => Err(Fault::Bug("a use has no answer".to_owned()).into()),
+        }
     }
 
     /// `trust_domain` is what the credential claims: it chooses the bundle to ask, and nothing

@@ -80,12 +80,12 @@ impl Inspection {
                     self.add(claim(&fold.over), vec![Want::ListWith(element)]);
                 }
             }
-            path @ (Expression::Member(..) | Expression::Name(_)) => {
+            path @ (Expression::Conditional(..) | Expression::Member(..) | Expression::Name(_)) => {
+                let path = if_there(path).unwrap_or(path);
                 let wanted = vec![Want::Value(serde_json::Value::Bool(true))];
                 self.add(claim(path), wanted);
             }
-            Expression::Conditional(..)
-            | Expression::List(_)
+            Expression::List(_)
             | Expression::Map(_)
             | Expression::Not(_)
             | Expression::Value(_) => {}
@@ -298,8 +298,21 @@ fn without_folding(expression: &Expression) -> &Expression {
             target: Some(target),
             ..
         } if matches!(name.as_str(), "lowerAscii" | "upperAscii" | "trim") => target,
-        other => other,
+        other => if_there(other).unwrap_or(other),
     }
+}
+
+/// The member that is read where it is there, and something else where not.
+fn if_there(expression: &Expression) -> Option<&Expression> {
+    let Expression::Conditional(condition, one, _) = expression else {
+        return None;
+    };
+    let (Some(Expression::Has(of, asked)), Expression::Member(from, read)) =
+        (condition.conjuncts().last(), &**one)
+    else {
+        return None;
+    };
+    (of == from && asked == read).then_some(one)
 }
 
 /// The text that one element must be, in a loop such as `exists(g, g == 'x')`.

@@ -194,6 +194,7 @@ impl Expression {
 fn read(text: &str) -> Result<Expression, String> {
     let parser = Parser::new()
         .max_recursion_depth(DEEPEST)
+        .enable_optional_syntax(true)
         .error_recovery_limit(1);
     let parsed = parser.parse(text).map_err(|errors| {
         let text = errors.to_string();
@@ -273,12 +274,14 @@ fn convert(parsed: &IdedExpr, height: usize) -> Result<Expression, String> {
             end: below(&fold.result)?,
         })),
         Expr::Ident(name) => Expression::Name(name.clone()),
+        Expr::List(list) if !list.optional_indices.is_empty() => return Err(OPTIONAL.to_owned()),
         Expr::List(list) => {
             Expression::List(list.elements.iter().map(below).collect::<Result<_, _>>()?)
         }
         Expr::Literal(literal) => Expression::Value(convert_literal(literal)),
         Expr::Map(map) => {
             let entries = map.entries.iter().map(|entry| match &entry.expr {
+                EntryExpr::MapEntry(entry) if entry.optional => Err(OPTIONAL.to_owned()),
                 EntryExpr::MapEntry(entry) => Ok((below(&entry.key)?, below(&entry.value)?)),
                 EntryExpr::StructField(_) => Err("it makes a message".to_owned()),
             });
@@ -295,6 +298,21 @@ fn convert(parsed: &IdedExpr, height: usize) -> Result<Expression, String> {
 fn convert_call(call: &CallExpr, height: usize) -> Result<Expression, String> {
     let below = |expression: &IdedExpr| convert(expression, height + 1);
     let boxed = |expression: &IdedExpr| below(expression).map(Box::new);
+    if let Some(target) = &call.target
+        && let Some(Optional {
+            is_there, value, ..
+        }) = convert_optional(target, height + 1)?
+    {
+        return match (call.func_name.as_str(), call.args.as_slice()) {
+            ("hasValue", []) => Ok(is_there),
+            ("orValue", [other]) => {
+                let (is_there, value) = (Box::new(is_there), Box::new(value));
+                Ok(Expression::Conditional(is_there, value, boxed(other)?))
+            }
+            ("value", []) => Ok(value),
+            _ => Err(OPTIONAL.to_owned()),
+        };
+    }
     Ok(match (call.func_name.as_str(), call.args.as_slice()) {
         (operators::LOGICAL_AND, [one, other]) => Expression::And(boxed(one)?, boxed(other)?),
         (operators::LOGICAL_OR, [one, other]) => Expression::Or(boxed(one)?, boxed(other)?),
@@ -302,12 +320,61 @@ fn convert_call(call: &CallExpr, height: usize) -> Result<Expression, String> {
         (operators::CONDITIONAL, [condition, one, other]) => {
             Expression::Conditional(boxed(condition)?, boxed(one)?, boxed(other)?)
         }
+        (operators::OPT_SELECT | operators::OPT_INDEX, _) => return Err(OPTIONAL.to_owned()),
         (name, arguments) => Expression::Call {
             name: name.to_owned(),
             target: call.target.as_deref().map(boxed).transpose()?,
             arguments: arguments.iter().map(below).collect::<Result<_, _>>()?,
         },
     })
+}
+
+/// What is said where an optional value stands that is not asked for at once.
+const OPTIONAL: &str = "an optional value is read only by `orValue`, `hasValue` or `value`";
+
+/// How many members of members may be optional in one path; each asks for all before it.
+const MOST_OPTIONAL: usize = 8;
+
+/// A member that may be missing, and whether it is there.
+struct Optional {
+    is_there: Expression,
+    value: Expression,
+    depth: usize,
+}
+
+/// A path with members that may be missing (`a.?b`, `a[?'b']`): from the first of them on, all may.
+fn convert_optional(parsed: &IdedExpr, height: usize) -> Result<Option<Optional>, String> {
+    let (of, member, is_optional) = match &parsed.expr {
+        Expr::Call(call) => match (call.func_name.as_str(), call.args.as_slice()) {
+            (operators::OPT_SELECT | operators::OPT_INDEX, [of, member]) => match &member.expr {
+                Expr::Literal(LiteralValue::String(member)) => (of, member.inner(), true),
+                _ => return Err(OPTIONAL.to_owned()),
+            },
+            _ => return Ok(None),
+        },
+        Expr::Select(select) if !select.test => (&*select.operand, select.field.as_str(), false),
+        _ => return Ok(None),
+    };
+    let before = convert_optional(of, height + 1)?;
+    let (before, of, depth) = match before {
+        Some(before) => (Some(before.is_there), before.value, before.depth + 1),
+        None if is_optional => (None, convert(of, height + 1)?, 1),
+        None => return Ok(None),
+    };
+    if depth > MOST_OPTIONAL {
+        return Err(format!(
+            "more than {MOST_OPTIONAL} members in a row are optional"
+        ));
+    }
+    let is_there = Expression::Has(Box::new(of.clone()), member.to_owned());
+    Ok(Some(Optional {
+        is_there: match before {
+            Some(before) => Expression::And(Box::new(before), Box::new(is_there)),
+            None => is_there,
+        },
+        value: Expression::Member(Box::new(of), member.to_owned()),
+        depth,
+    }))
 }
 
 fn convert_literal(literal: &LiteralValue) -> Value {

@@ -61,16 +61,37 @@ fn operation(f: &mut fmt::Formatter<'_>, name: &str, arguments: &[Expression]) -
     }
 }
 
-/// The macro that a loop was written as cannot be told for sure, so only its parts are shown.
+/// As the macro that it was written as, as far as that can be told; otherwise its parts.
 impl fmt::Display for Fold {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(
-            f,
-            "{}.each({}, {})",
-            Inner(&self.over),
-            self.element,
-            self.step
-        )
+        let (name, of) = self.as_macro().unwrap_or(("each", &self.step));
+        write!(f, "{}.{name}({}, {of})", Inner(&self.over), self.element)
+    }
+}
+
+impl Fold {
+    fn as_macro(&self) -> Option<(&'static str, &Expression)> {
+        let is_result =
+            |it: &Expression| matches!(it, Expression::Name(name) if *name == self.result);
+        if self.second.is_some() || !is_result(&self.end) {
+            return None;
+        }
+        let starts_with = |flag: bool| self.initial == Expression::Value(Value::Bool(flag));
+        match &self.step {
+            Expression::And(one, of) if is_result(one) && starts_with(true) => Some(("all", of)),
+            Expression::Or(one, of) if is_result(one) && starts_with(false) => Some(("exists", of)),
+            Expression::Conditional(of, _, other) if is_result(other) => Some(("filter", of)),
+            Expression::Call {
+                name, arguments, ..
+            } if name == operators::ADD => match arguments.as_slice() {
+                [one, Expression::List(made)] if is_result(one) => match made.as_slice() {
+                    [of] => Some(("map", of)),
+                    _ => None,
+                },
+                _ => None,
+            },
+            _ => None,
+        }
     }
 }
 

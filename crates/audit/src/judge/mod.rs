@@ -13,6 +13,7 @@ use crate::cel::{Budget, FUEL};
 use crate::configuration::{Admission, Configuration, System};
 use crate::finding::{Code, Finding, Severity};
 use crate::sample::{Sample, shape};
+use crate::wish::Want;
 use names::Names;
 
 /// From how many steps on an expression is reported; conditions over claims take some hundred.
@@ -66,13 +67,22 @@ impl<'a> Judge<'a> {
     fn run(&mut self) {
         let start = start::admitted(self.admission, &mut self.budget.borrow_mut());
         let Some(start) = start else {
-            self.found.push(Finding::new(
-                Code::NothingAdmitted,
-                &self.admission.place,
-                "No claims were found that it admits: its conditions contradict each other, or are \
-                 too intricate to meet by trying.",
-                "Give claims of a token that should be admitted, with --claims.",
-            ));
+            let (what, fix) = match self.asks_for_a_literal_wildcard() {
+                true => (
+                    "No claims were found that it admits: it asks for a text with `*` or `?` in it, which \
+                     stand for themselves there, and no name has one.",
+                    "Write the whole name; only `StringLike` knows patterns, and they admit more than \
+                     is meant.",
+                ),
+                false => (
+                    "No claims were found that it admits: its conditions contradict each other, or are \
+                     too intricate to meet by trying.",
+                    "Give claims of a token that should be admitted, with --claims.",
+                ),
+            };
+            let place = &self.admission.place;
+            self.found
+                .push(Finding::new(Code::NothingAdmitted, place, what, fix));
             self.expressions(None);
             return;
         };
@@ -89,6 +99,15 @@ impl<'a> Judge<'a> {
         self.wildcards(&start);
         self.reserved(&start);
         self.expressions(Some(&start));
+    }
+
+    fn asks_for_a_literal_wildcard(&self) -> bool {
+        let mut wants = self.admission.wishes.iter().flat_map(|wish| &wish.any);
+        wants.any(|want| match want {
+            Want::Glob(glob) => glob.is_literal() && glob.text().contains(['*', '?']),
+            Want::Value(Value::String(text)) => text.contains(['*', '?']),
+            Want::ListWith(_) | Want::Present | Want::Value(_) => false,
+        })
     }
 
     fn admits(&self, sample: &Sample) -> bool {

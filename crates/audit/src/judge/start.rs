@@ -29,6 +29,7 @@ pub(super) fn admitted(admission: &Admission, budget: &mut Budget) -> Option<Sam
         .filter(|(_, values)| !values.is_empty())
         .collect();
     let mut tried = combinations(&usual, &choices);
+    tried.retain(Sample::can_be_signed);
     // Subjects that can be signed come before those that are only texts, those that say where a job
     // runs before those that do not, and plain names before those that are put together.
     tried.sort_by_cached_key(|sample| {

@@ -496,3 +496,32 @@ fn claims_are_held_against_each_condition() {
     let elsewhere = json!({"iss": "https://gitlab.com", "sub": "repo:octo-org/octo-repo:x"});
     assert!(!admission.trace(elsewhere.as_object().unwrap()).admitted);
 }
+
+/// People write a pattern where none is read; no repository has such a name.
+#[test]
+fn a_wildcard_that_stands_for_itself_admits_nobody() {
+    for subject in [
+        "repo:octo-org/*",
+        "repo:octo-org/octo-rep?:environment:prod",
+    ] {
+        check(
+            &github("StringEquals", &json!(subject)),
+            &["nothing-admitted"],
+        );
+    }
+    // The near miss: the same as a pattern, and one whole name beside it.
+    assert!(
+        found(
+            System::Aws,
+            &github("StringLike", &json!("repo:octo-org/*"))
+        )
+        .len()
+            > 1
+    );
+    let both = json!([
+        "repo:octo-org/*",
+        "repo:octo-org/octo-repo:environment:prod"
+    ]);
+    let found = found(System::Aws, &github("StringEquals", &both));
+    assert!(!found.contains(&"nothing-admitted".to_owned()), "{found:?}");
+}

@@ -209,6 +209,10 @@ fn an_expression_is_written_as_it_was_read() {
         "claims['a b'] == 'x'",
         "claims.exp - claims.nbf <= 86400",
         "claims.a ? 'x' : 'y'",
+        "['a', 'b'].exists(one, claims.c == one)",
+        "claims.groups.all(one, !one.startsWith('system:'))",
+        "claims.groups.map(one, 'x:' + one)",
+        "claims.groups.filter(one, one != 'x')",
     ] {
         let written = Expression::parse(text).unwrap().to_string();
         assert_eq!(
@@ -216,5 +220,38 @@ fn an_expression_is_written_as_it_was_read() {
             Expression::parse(text).unwrap(),
             "{written}"
         );
+    }
+}
+
+/// What Kubernetes documents for claims that may be missing.
+#[test]
+fn members_that_may_be_missing_are_read_with_what_stands_in_for_them() {
+    for (text, value) in [
+        ("claims.?flag.orValue(false)", "true"),
+        ("claims.?missing.orValue(false)", "false"),
+        ("claims.?missing.orValue('x') == 'x'", "true"),
+        ("claims[?'flag'].orValue(false)", "true"),
+        ("claims.?nested.?inner.orValue('y')", "'x'"),
+        ("claims.?nested.inner.orValue('y')", "'x'"),
+        ("claims.?nothing.inner.orValue('y')", "'y'"),
+        ("claims.?nested.?other.orValue('y')", "'y'"),
+        ("claims.?flag.hasValue()", "true"),
+        ("claims.?nothing.?inner.hasValue()", "false"),
+        ("claims.?sub.value().startsWith('repo:')", "true"),
+    ] {
+        assert_eq!(ours(text).as_deref(), Ok(value), "{text}");
+    }
+    for text in [
+        "claims.?missing.value()",
+        "claims.missing.?inner.orValue('y')",
+        "claims.?flag",
+        "claims.?flag == true",
+        "[?claims.?flag]",
+        "{?'a': claims.?flag}",
+        "claims.?flag.optMap(one, one)",
+        "claims.?sub.startsWith('repo:')",
+        "claims.?a.?a.?a.?a.?a.?a.?a.?a.?a.orValue(1)",
+    ] {
+        assert!(ours(text).is_err(), "{text}");
     }
 }

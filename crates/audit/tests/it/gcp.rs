@@ -215,3 +215,14 @@ fn what_is_no_provider_is_refused() {
     let broken = github("assertion.sub ==");
     assert!(refused(System::Gcp, &broken).contains("cannot be read"));
 }
+
+#[test]
+fn a_provider_of_another_kind_is_called_what_it_is() {
+    for kind in ["aws", "saml", "x509"] {
+        let told = refused(
+            System::Gcp,
+            &json!({"name": "projects/1/providers", kind: {}}),
+        );
+        assert!(told.contains("AWS are not read"), "{told}");
+    }
+}

@@ -218,3 +218,32 @@ fn claims_are_traced_to_the_user() {
     assert!(!refused.admitted);
     assert_eq!(refused.steps[1].seen.as_deref(), Some("company:mallory"));
 }
+
+/// The condition on `email_verified` that Kubernetes documents, and the one that refuses what is missing.
+#[test]
+fn claims_may_be_optional_in_conditions_and_mappings() {
+    let by_email = |rule: &str| {
+        with(&json!({
+            "issuer": {"url": "https://login.example.com", "audiences": ["kubernetes"]},
+            "claimValidationRules": [{"expression": rule, "message": "not verified"}],
+            "claimMappings": {
+                "username": {"expression": "'company:' + claims.email"},
+                "groups": {"expression": "claims.?roles.orValue([])"},
+            },
+        }))
+    };
+    let lax = found(
+        System::Kubernetes,
+        &by_email("claims.?email_verified.orValue(true) == true"),
+    );
+    let strict = found(
+        System::Kubernetes,
+        &by_email("claims.?email_verified.orValue(false)"),
+    );
+    let vacuous = "vacuous-condition".to_owned();
+    assert!(lax.contains(&vacuous), "{lax:?}");
+    assert!(!strict.contains(&vacuous), "{strict:?}");
+    for found in [lax, strict] {
+        assert!(!found.contains(&"nothing-admitted".to_owned()), "{found:?}");
+    }
+}

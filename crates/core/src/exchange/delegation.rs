@@ -2,6 +2,7 @@
 
 use serde_json::{Map, Value};
 
+use crate::model::federation::is_spiffe;
 use crate::policy::facts::refuse_unsafe;
 use crate::reason::Reason;
 
@@ -19,7 +20,11 @@ pub struct Actor {
 }
 
 impl Actor {
-    fn read(claim: &'static str, members: &Map<String, Value>) -> Result<Self, Reason> {
+    fn read(
+        claim: &'static str,
+        members: &Map<String, Value>,
+        whose: Option<&str>,
+    ) -> Result<Self, Reason> {
         let text = |name: &str| match members.get(name) {
             None => Ok(None),
             Some(Value::String(text)) if !text.is_empty() => {
@@ -29,7 +34,7 @@ impl Actor {
             Some(_) => Err(refuse(format!("a `{name}` in `{claim}` is no text"))),
         };
         Ok(Self {
-            issuer: text("iss")?,
+            issuer: text("iss")?.or_else(|| whose.map(str::to_owned)),
             subject: text("sub")?.ok_or_else(|| refuse(format!("a `{claim}` has no `sub`")))?,
         })
     }
@@ -53,8 +58,11 @@ impl std::fmt::Display for Actor {
     }
 }
 
-/// The chain in `act`, whoever acts now first.
-pub(super) fn read_chain(claims: &Map<String, Value>) -> Result<Vec<Actor>, Reason> {
+/// The chain in `act`, whoever acts now first. Who is named without an issuer is `whose`.
+pub(super) fn read_chain(
+    claims: &Map<String, Value>,
+    whose: Option<&str>,
+) -> Result<Vec<Actor>, Reason> {
     let mut chain = Vec::new();
     let mut next = claims.get("act");
     while let Some(value) = next {
@@ -64,17 +72,25 @@ pub(super) fn read_chain(claims: &Map<String, Value>) -> Result<Vec<Actor>, Reas
         if chain.len() == ACTORS_MAX {
             return Err(too_long());
         }
-        chain.push(Actor::read("act", members)?);
+        chain.push(Actor::read("act", members, whose)?);
         next = members.get("act");
     }
     Ok(chain)
 }
 
 /// Who may act for the subject, if its token says so (RFC 8693 4.4).
-pub(super) fn read_may_act(claims: &Map<String, Value>) -> Result<Option<Actor>, Reason> {
+pub(super) fn read_may_act(
+    claims: &Map<String, Value>,
+    whose: Option<&str>,
+) -> Result<Option<Actor>, Reason> {
     match claims.get("may_act") {
         None => Ok(None),
-        Some(Value::Object(members)) => Actor::read("may_act", members).map(Some),
+        Some(Value::Object(members)) => {
+            // A SPIFFE ID says itself whose it is.
+            let is_own = |name: &Value| name.as_str().is_some_and(is_spiffe);
+            let whose = whose.filter(|_| !members.get("sub").is_some_and(is_own));
+            Actor::read("may_act", members, whose).map(Some)
+        }
         Some(_) => Err(refuse("`may_act` is no object".to_owned())),
     }
 }
@@ -137,7 +153,7 @@ mod tests {
     }
 
     fn chain(act: Value) -> Result<Vec<Actor>, Reason> {
-        read_chain(json!({ "act": act }).as_object().unwrap())
+        read_chain(json!({ "act": act }).as_object().unwrap(), None)
     }
 
     #[test]
@@ -191,5 +207,19 @@ mod tests {
         assert!(of("https://x.test").is(&of("https://x.test")));
         assert!(!of("https://x.test").is(&of("https://y.test")));
         assert!(extended(&actor("s"), &[of("https://x.test")], of("https://y.test")).is_ok());
+    }
+
+    #[test]
+    fn whoever_is_named_without_an_issuer_is_of_whoever_signed_it() {
+        let claims = json!({"may_act": {"sub": "a"}, "act": {"sub": "b", "iss": "https://y.test"}});
+        let claims = claims.as_object().unwrap();
+        let named = |claims| {
+            read_may_act(claims, Some("https://x.test"))
+                .unwrap()
+                .unwrap()
+        };
+        assert_eq!(named(claims).issuer.as_deref(), Some("https://x.test"));
+        let chain = read_chain(claims, Some("https://x.test")).unwrap();
+        assert_eq!(chain[0].issuer.as_deref(), Some("https://y.test"));
     }
 }

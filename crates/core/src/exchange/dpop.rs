@@ -112,6 +112,10 @@ impl Proved {
 
 /// Takes a proof apart: what it is, and the public key in it.
 fn read<'a>(proof: &'a str, limits: &Limits) -> Result<(Jws<'a>, Jwk), Reason> {
+    // RFC 9449 4.3 (1); RFC 9110 5.2: two headers of one name may arrive as one.
+    if proof.contains(',') {
+        return Err(invalid("there are several"));
+    }
     let (jws, key) = said(Jws::read_with_own_key(proof, limits))?;
     if jws.header().token_type.as_deref() != Some("dpop+jwt") {
         return Err(invalid("its `typ` is not `dpop+jwt`"));
@@ -145,7 +149,8 @@ fn check_token(token: Option<&str>, hash: Option<&str>) -> Result<(), Reason> {
 }
 
 /// Scheme and host in lower case, without the port that goes without saying, without query and
-/// fragment (RFC 9449 4.3 (9); RFC 3986 6.2.2, 6.2.3).
+/// fragment, with no escape that needs none and no segment that means another (RFC 9449 4.3 (9);
+/// RFC 3986 6.2.2, 6.2.3).
 fn normalised(address: &str) -> Option<String> {
     let address = address.split(['?', '#']).next()?;
     let (scheme, rest) = address.split_once("://")?;
@@ -161,7 +166,48 @@ fn normalised(address: &str) -> Option<String> {
         _ => None,
     };
     let host = without_port.unwrap_or(&host);
+    let path = without_dots(&plain(path));
     Some(format!("{scheme}://{host}{path}"))
+}
+
+/// A path without escapes of what may stand there as it is, and the digits of others in upper case
+/// (RFC 3986 6.2.2.1, 6.2.2.2).
+fn plain(path: &str) -> String {
+    let mut parts = path.split('%');
+    let mut plain = parts.next().unwrap_or_default().to_owned();
+    for part in parts {
+        let (digits, rest) = part.split_at_checked(2).unwrap_or(("", part));
+        let is_hex = digits.len() == 2 && digits.bytes().all(|byte| byte.is_ascii_hexdigit());
+        let byte = u8::from_str_radix(digits, 16).ok().filter(|_| is_hex);
+        match byte.map(char::from) {
+            Some(byte) if byte.is_ascii_alphanumeric() || "-._~".contains(byte) => plain.push(byte),
+            Some(_) => plain.extend(["%", &digits.to_ascii_uppercase()]),
+            None => plain.extend(["%", digits]),
+        }
+        plain.push_str(rest);
+    }
+    plain
+}
+
+/// A path without `.` and `..` (RFC 3986 5.2.4).
+fn without_dots(path: &str) -> String {
+    let mut kept: Vec<&str> = Vec::new();
+    let mut segments = path.strip_prefix('/').unwrap_or(path).split('/').peekable();
+    while let Some(segment) = segments.next() {
+        let is_last = segments.peek().is_none();
+        match segment {
+            "." | ".." => {
+                if segment == ".." {
+                    kept.pop();
+                }
+                if is_last {
+                    kept.push("");
+                }
+            }
+            other => kept.push(other),
+        }
+    }
+    format!("/{}", kept.join("/"))
 }
 
 /// What is wrong with a proof is one refusal, whatever it is; the code of the inner one is named.
@@ -190,6 +236,9 @@ mod tests {
             "https://a.test:443/t/one/token",
             "https://a.test/t/one/token?x=1",
             "https://a.test/t/one/token#x",
+            "https://a.test/t/%6Fne/%74oken",
+            "https://a.test/t/./two/../one/token",
+            "https://a.test/../t/one/token",
         ] {
             assert_eq!(normalised(same), here, "{same}");
         }
@@ -198,10 +247,23 @@ mod tests {
             "https://a.test:8443/t/one/token",
             "https://a.test/t/two/token",
             "https://a.test/t/one/token/",
+            "https://a.test/t/one/token/.",
+            "https://a.test/t/one%2Ftoken",
+            "https://a.test/t/one/token%",
+            "https://a.test/t/one/token%0",
+            "https://a.test/t//one/token",
             "https://a.test@b.test/t/one/token",
             "a.test/t/one/token",
         ] {
             assert_ne!(normalised(other), here, "{other}");
         }
+        assert_eq!(
+            normalised("https://a.test/%2f"),
+            normalised("https://a.test/%2F")
+        );
+        assert_eq!(
+            normalised("https://a.test/b/.."),
+            normalised("https://a.test/")
+        );
     }
 }

@@ -3,7 +3,7 @@
 use super::Believed;
 use super::delegation::{Actor, extended};
 use super::rule::{ExchangeRule, IssuedKind, Rules};
-use super::statement::{Ancestor, may_grow};
+use super::statement::{Ancestor, Statement, may_grow};
 use crate::anchor::{Anchor, AnchorKind};
 use crate::id::{Digest, SpiffeId, TrustDomain};
 use crate::model::federation::SignedIn;
@@ -84,15 +84,33 @@ pub fn give<'a>(
     wanted: &Wanted,
 ) -> Result<Given<'a>, Reason> {
     let admitting = admitting(place, subject)?;
-    let mut first_refusal = None;
+    let mut refusal: Option<Reason> = None;
     for rule in admitting {
         match under(place, rule, subject, digest, actor, wanted) {
             Ok(given) => return Ok(given),
-            Err(reason) => first_refusal = first_refusal.or(Some(reason)),
+            // What the rule misses that comes nearest to what is asked for is what helps.
+            Err(reason)
+                if refusal
+                    .as_ref()
+                    .is_none_or(|it| nearness(it) < nearness(&reason)) =>
+            {
+                refusal = Some(reason);
+            }
+            Err(_) => {}
         }
     }
     // `admitting` gives at least one rule.
-    Err(first_refusal.unwrap_or_else(|| none_closest(subject)))
+    Err(refusal.unwrap_or_else(|| none_closest(subject)))
+}
+
+/// How much of what is asked for is had under a rule that refuses for this reason, by whomever.
+fn nearness(reason: &Reason) -> u8 {
+    match reason {
+        Reason::IssueTokenType { .. } => 0,
+        Reason::IssueTarget { .. } => 1,
+        Reason::IssueScope { .. } => 2,
+        _ => 3,
+    }
 }
 
 /// The rules that admit the subject, or which comes closest.
@@ -181,7 +199,13 @@ fn under<'a>(
 ) -> Result<Given<'a>, Reason> {
     rule.check_bounds()?;
     let statement = subject.statement.as_ref();
-    let lineage = lineage(place, subject, digest)?;
+    let mut lineage = lineage(place, subject, digest)?;
+    let kind = kind(rule, wanted)?;
+    let audiences = audiences(rule, kind, wanted)?;
+    let allowed = allowed(statement, &lineage);
+    let asked = wanted.scopes.as_deref();
+    // Who cannot have it however surely they sign in is not asked to sign in again.
+    narrowed(&rule.gives.scopes, allowed.as_deref(), asked)?;
     let anchor = &subject.identity.anchor().anchor;
     let at_most = &anchor.constraints.grants_at_most;
     anchor.admits_facts(&Facts::of_map(subject.identity.facts().clone()))?;
@@ -197,12 +221,17 @@ fn under<'a>(
             }
         })?),
     };
-    let kind = kind(rule, wanted)?;
     let scopes = match cap {
         None => &rule.gives.scopes,
         Some(cap) => &cap.scopes,
     };
-    let said = statement.and_then(|statement| statement.scopes.as_deref());
+    let scopes = narrowed(scopes, allowed.as_deref(), asked)?;
+    if let Some(subject) = lineage.last_mut()
+        && (allowed.is_some() || asked.is_some())
+    {
+        // Not all that is given says how much it is for.
+        subject.scopes = Some(scopes.clone());
+    }
     let lifetime = match cap.and_then(|cap| cap.lifetime) {
         Some(lifetime) => lifetime.min(rule.gives.lifetime),
         None => rule.gives.lifetime,
@@ -217,7 +246,6 @@ fn under<'a>(
     if let Some(actor) = actor {
         descent.check_actor(place, rule, actor, &id)?;
     }
-    let audiences = audiences(rule, kind, wanted)?;
     for model in &descent.models {
         place.view.check_services(&audiences, *model)?;
     }
@@ -227,9 +255,9 @@ fn under<'a>(
         keeps_from_administering: descent.keeps_from_administering,
         models: descent.models,
         audiences,
-        scopes: narrowed(scopes, said, wanted.scopes.as_deref())?,
+        scopes,
         lifetime: acting.map_or(lifetime, |left| left.min(lifetime)),
-        actors: carried(kind, actors(place, rule, subject, actor)?)?,
+        actors: carried(kind, statement, actors(place, rule, subject, actor)?)?,
         may_act: statement.and_then(|statement| statement.may_act.clone()),
         lineage,
         signed_in,
@@ -425,6 +453,18 @@ fn audiences(
     }
 }
 
+/// How much the subject may have at most, if anything says so: what it was exchanged from, at whatever
+/// remove, and itself.
+fn allowed(statement: Option<&Statement>, lineage: &[Ancestor]) -> Option<Vec<String>> {
+    let before = lineage.iter().map(|ancestor| ancestor.scopes.as_deref());
+    let said = statement.map(|statement| statement.scopes.as_deref());
+    let bounds = before.chain(said).flatten();
+    bounds.fold(None, |allowed: Option<Vec<String>>, bound| {
+        let is_in = |scope: &String| allowed.as_ref().is_none_or(|it| it.contains(scope));
+        Some(bound.iter().filter(|scope| is_in(scope)).cloned().collect())
+    })
+}
+
 /// What is asked for, within what the rule gives and what the token allowed.
 fn narrowed(
     given: &[String],
@@ -470,14 +510,28 @@ fn bounded(
     left.fold(lifetime, i64::min)
 }
 
-/// A certificate says nothing of who acts, so whoever acts would be taken for the subject.
-fn carried(kind: IssuedKind, actors: Vec<Actor>) -> Result<Vec<Actor>, Reason> {
-    if kind == IssuedKind::X509Svid && !actors.is_empty() {
-        return Err(Reason::IssueDelegation {
-            detail: "an X.509-SVID cannot say who acts for its subject".to_owned(),
-        });
+/// A certificate says nothing of who acts, so whoever acts would be taken for the subject; nor of who
+/// alone may, so anyone might.
+fn carried(
+    kind: IssuedKind,
+    statement: Option<&Statement>,
+    actors: Vec<Actor>,
+) -> Result<Vec<Actor>, Reason> {
+    if kind != IssuedKind::X509Svid {
+        return Ok(actors);
     }
-    Ok(actors)
+    let refuse = |what: &str| {
+        Err(Reason::IssueDelegation {
+            detail: format!("an X.509-SVID cannot say who {what} for its subject"),
+        })
+    };
+    if !actors.is_empty() {
+        return refuse("acts");
+    }
+    match statement.and_then(|statement| statement.may_act.as_ref()) {
+        Some(_) => refuse("alone may act"),
+        None => Ok(actors),
+    }
 }
 
 /// Who acts for the subject then.
@@ -520,6 +574,15 @@ fn actors(
         && !matches!(said.audiences.as_slice(), [one] if one == place.issuer)
     {
         return Err(refuse("its token is not for this issuer alone".to_owned()));
+    }
+    // Whoever acts for the actor would act for the subject, and be seen nowhere.
+    if let Some(said) = &actor.statement
+        && let Some(other) = said.actors.first()
+    {
+        return Err(refuse(format!(
+            "its token says that {} acts for it",
+            printable(&other.to_string())
+        )));
     }
     let name = name_of(actor);
     if let Some(named) = statement.and_then(|statement| statement.may_act.as_ref())

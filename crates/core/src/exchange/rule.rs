@@ -8,7 +8,7 @@ use super::template::Template;
 use crate::anchor::{AnchorKind, Stewardship};
 use crate::credential::jose::jwk::KeySet;
 use crate::id::{SpiffeId, TrustDomain};
-use crate::policy::facts::Facts;
+use crate::policy::facts::{Facts, SUBJECT};
 use crate::policy::presets::Preset;
 use crate::policy::rules::{Matcher, Rule, invalid};
 use crate::reason::{Reason, printable};
@@ -436,6 +436,16 @@ impl Admission {
 
     /// What the facts leave open that others have left open to their cost.
     fn forgotten(&self) -> Vec<String> {
+        let asks_for_subject = || {
+            let facts = self.facts.as_ref();
+            facts.is_some_and(|facts| facts.conditions().contains_key(SUBJECT))
+        };
+        if matches!(self.source, Source::TrustDomain(_)) && asks_for_subject() {
+            return vec![
+                "an X.509-SVID has no `subject` and is not admitted: ask for `spiffe.path`"
+                    .to_owned(),
+            ];
+        }
         let (Some(preset), Some(rule)) = (self.preset, &self.facts) else {
             return Vec::new();
         };

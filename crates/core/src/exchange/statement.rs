@@ -70,6 +70,9 @@ pub struct Ancestor {
     pub digest: Digest,
     /// When that was had, and by what it can be ended.
     pub birth: Birth,
+    /// How much may be had of it at most, at whatever remove: said where it, or whoever presented it,
+    /// asked for no more.
+    pub scopes: Option<Vec<String>>,
 }
 
 impl Statement {
@@ -114,6 +117,8 @@ impl Statement {
             None => Digest::of_list([kind, owner.as_bytes(), nameless]),
         };
         let is_svid = identity.kind() == IdentityKind::Spiffe;
+        // A name alone is one of whoever signed the token, and not of anyone who has it elsewhere.
+        let whose = claims.issuer.filter(|_| !is_svid);
         Ok(Self {
             birth: Birth::of_token(owner, claims, is_svid),
             use_digest,
@@ -123,8 +128,8 @@ impl Statement {
                 issuer: claims.issuer.map(str::to_owned),
                 subject: claims.required_subject()?.to_owned(),
             },
-            actors: read_chain(claims.all)?,
-            may_act: read_may_act(claims.all)?,
+            actors: read_chain(claims.all, whose)?,
+            may_act: read_may_act(claims.all, whose)?,
             scopes: read_scopes(claims.all)?,
             is_access_by: is_access_by(claims.all),
             signed_in: identity.signed_in().cloned().unwrap_or_default(),
@@ -181,16 +186,18 @@ impl Statement {
 fn read_scopes(claims: &Map<String, Value>) -> Result<Option<Vec<String>>, Reason> {
     match claims.get("scope") {
         None => Ok(None),
-        Some(Value::String(scopes)) => {
-            let scopes = scopes.split(' ').filter(|scope| !scope.is_empty());
-            Ok(Some(scopes.map(str::to_owned).collect()))
-        }
+        Some(Value::String(scopes)) => Ok(Some(words(scopes))),
         Some(other) => Err(Reason::ClaimMistyped {
             claim: "scope".to_owned(),
             expected: "a text",
             found: kind_of(other),
         }),
     }
+}
+
+fn words(text: &str) -> Vec<String> {
+    let words = text.split(' ').filter(|word| !word.is_empty());
+    words.map(str::to_owned).collect()
 }
 
 /// What access tokens say and ID tokens do not: what may be done with them and by which client
@@ -242,20 +249,28 @@ impl Ancestor {
             key: text("key")?,
             digest: Digest::from_hex(value.get("digest")?.as_str()?)?,
             birth: read_birth(value)?,
+            scopes: match value.get("scope") {
+                None => None,
+                Some(scopes) => Some(words(scopes.as_str()?)),
+            },
         })
     }
 
     /// As one element of the claim `lineage`.
     pub fn to_claim(&self) -> Value {
         let marks = self.birth.marks.iter();
-        serde_json::json!({
+        let mut claim = serde_json::json!({
             "anchor": self.anchor,
             "iss": self.issuer,
             "key": self.key,
             "digest": self.digest.to_string(),
             "born": self.birth.at.map(Time::unix),
             "marks": marks.map(|mark| mark.digest().to_string()).collect::<Vec<_>>(),
-        })
+        });
+        if let (Some(scopes), Some(members)) = (&self.scopes, claim.as_object_mut()) {
+            members.insert("scope".to_owned(), scopes.join(" ").into());
+        }
+        claim
     }
 
     pub(super) fn of(identity: &Identity, digest: Digest, statement: Option<&Statement>) -> Self {
@@ -270,6 +285,7 @@ impl Ancestor {
             issuer: reached.subject.clone(),
             key: reached.key.clone(),
             digest,
+            scopes: None,
         }
     }
 }

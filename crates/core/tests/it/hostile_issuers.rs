@@ -199,6 +199,8 @@ fn hostile_20_an_issuer_that_cannot_be_meant_is_not_trusted() {
         "https://*.example.com",
         "https://login.microsoftonline.com/common/v2.0",
         "https://login.microsoftonline.com/organizations/v2.0",
+        "https://login.microsoftonline.com/9188040d-6c67-4c5b-b112-36a304b66dad/v2.0",
+        "https://sts.windows.net/9188040d-6c67-4c5b-b112-36a304b66dad/",
         "",
     ] {
         let reason = read_anchor(&issuer_with(named, &issuer_key())).unwrap_err();

@@ -165,7 +165,7 @@ fn admit(
             return Err(Reason::IssueEgressBearer { egress }.into());
         }
         Shown::Bearer | Shown::Certificate => {}
-        Shown::Proof(proved) => use_up(plane, tenant, proved)?,
+        Shown::Proof(proved) => plane.use_proof(tenant, proved)?,
     }
     if let Some(most) = permitted.per_minute {
         let (counted, now) = ((id.clone(), permitted.rule, caller.id.clone()), plane.now());
@@ -176,11 +176,6 @@ fn admit(
         }
     }
     Ok(plane.egresses.places.take(tenant.id(), id)?)
-}
-
-/// A proof is for one request (RFC 9449 11.1), on whichever server.
-fn use_up(plane: &Plane, tenant: &Tenant, proved: &Proved) -> Result<(), Refused> {
-    use_once(plane, tenant, "proof", proved.use_digest, proved.until)
 }
 
 fn use_once(
@@ -250,7 +245,7 @@ pub(crate) fn check_webhook(
             return Err(Reason::IssueEgressBearer { egress: egress() }.into());
         }
         Shown::Bearer | Shown::Certificate => {}
-        Shown::Proof(proved) => use_up(plane, tenant, proved)?,
+        Shown::Proof(proved) => plane.use_proof(tenant, proved)?,
     }
     let received = Received {
         api: record.id.as_str(),

@@ -27,8 +27,10 @@ use base64ct::{Base64UrlUnpadded, Encoding};
 use serde_json::Value;
 use tokio::sync::oneshot;
 
-use super::request::{Client, ClientKind, Form, Token};
-use super::{Exchange, Pace, Proven, Shown, nonces, unsettled};
+use super::request::{Client, ClientKind, Form, OTHER_CLIENT, Token};
+use super::{
+    ASSERTION, CLIENT_ASSERTION, DPOP_PROOF, Exchange, Pace, Proven, Shown, nonces, unsettled,
+};
 use crate::fault::{Fault, Refused};
 use crate::issuance_log;
 use crate::issuers::seconds_until;
@@ -261,7 +263,7 @@ impl Exchange<'_> {
             now: self.now,
         };
         let proved = dpop::Proved::check(proof, request, &AwsLc, &mut self.budget())?;
-        uses.of(UseKind::Proof, "proof", proved.use_digest, proved.until);
+        uses.of(UseKind::Proof, DPOP_PROOF, proved.use_digest, proved.until);
         let is_fresh = match &proved.nonce {
             None => false,
             Some(nonce) if nonces::is_current(&self.tenant.keys, nonce, self.now) => true,
@@ -295,6 +297,7 @@ impl Exchange<'_> {
             holder: holder.clone(),
             access_token: token.form == Form::AccessToken,
             issuer: token.issuer.clone(),
+            own_type: (what == ASSERTION).then_some("authorization-grant+jwt"),
             ..Context::default()
         };
         if token.form == Form::Ssh {
@@ -447,8 +450,10 @@ impl Exchange<'_> {
 
     /// Who the client is, by its assertion (RFC 7523 2.2).
     pub(super) fn client(&self, client: &Client, uses: &mut Uses) -> Result<Believed, Refused> {
+        // RFC 7523bis 4 (draft-ietf-oauth-rfc7523bis-11) gives what clients sign a type of its own.
         let context = Context {
             audiences: vec![self.issuer.clone()],
+            own_type: Some("client-authentication+jwt"),
             ..Context::default()
         };
         let credential = || Credential::Jwt(client.assertion.clone());
@@ -494,13 +499,13 @@ impl Exchange<'_> {
             .as_ref()
             .is_some_and(|id| *id != statement.subject.subject)
         {
-            return Err(refuse("`client_id` names another client").into());
+            return Err(refuse(OTHER_CLIENT).into());
         }
         let until = statement.expires.plus(CLOCK_LEEWAY);
         // As a token, so that one who has seen it cannot exchange it as a subject.
         uses.of(
             UseKind::Token,
-            "client assertion",
+            CLIENT_ASSERTION,
             statement.use_digest,
             until,
         );

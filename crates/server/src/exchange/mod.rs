@@ -35,7 +35,7 @@ use crate::plane::{Plane, RESERVED};
 use crate::tenant::Tenant;
 use believing::Uses;
 pub(crate) use issued::Pending;
-use request::{Client, Grant, TokenRequest};
+use request::{Client, Grant, NO_CREDENTIAL, OTHER_CLIENT, TokenRequest};
 
 /// Where something is exchanged.
 pub(crate) struct Exchange<'a> {
@@ -75,6 +75,11 @@ const WORK_AT_ONCE: u32 = 400;
 fn unsettled(why: &str) -> Refused {
     Fault::Bug(format!("not settled at once: {why}")).into()
 }
+
+/// What is used, as whoever used it before is told.
+pub(crate) const ASSERTION: &str = "assertion";
+pub(crate) const CLIENT_ASSERTION: &str = "client assertion";
+pub(crate) const DPOP_PROOF: &str = "DPoP proof";
 
 /// What was shown beside the request itself.
 #[derive(Clone, Copy, Debug, Default)]
@@ -190,9 +195,7 @@ impl<'a> Exchange<'a> {
             Grant::ClientCredentials => {
                 self.client_itself(client.clone(), request, shown, &mut uses)?
             }
-            Grant::Assertion(token) => {
-                self.subject("assertion", token, holder, shown, &mut uses)?
-            }
+            Grant::Assertion(token) => self.subject(ASSERTION, token, holder, shown, &mut uses)?,
             Grant::Exchange { subject, .. } => {
                 self.subject("subject_token", subject, holder, shown, &mut uses)?
             }
@@ -366,12 +369,17 @@ impl<'a> Exchange<'a> {
             };
             return Ok((client, digest));
         }
-        match self.tls_client(shown, uses)? {
-            Some(client) => Ok(client),
-            None => Err(Reason::IssueClient {
-                detail: "it sent neither `client_assertion` nor a certificate".to_owned(),
-            }
-            .into()),
+        let refuse = |detail: &str| Reason::IssueClient {
+            detail: detail.to_owned(),
+        };
+        let Some(client) = self.tls_client(shown, uses)? else {
+            return Err(refuse(NO_CREDENTIAL).into());
+        };
+        // RFC 8705 2: whoever has the certificate is the client that is named, and no other.
+        let named = request.client_id.as_deref();
+        if named.is_some_and(|named| named != client.0.identity.name()) {
+            return Err(refuse(OTHER_CLIENT).into());
         }
+        Ok(client)
     }
 }

@@ -56,6 +56,14 @@ const KINDS: [(&str, IssuedKind); 5] = [
     (X509_SVID, IssuedKind::X509Svid),
 ];
 
+/// How a client shows who it is (RFC 7521 4.2).
+pub(crate) const CLIENT_ASSERTION_TYPE: &str = "client_assertion_type";
+
+/// What is wrong with how a client shows who it is, where that is nothing but what it sent.
+pub(crate) const SHARED_SECRET: &str = "shared secrets are not taken here";
+pub(crate) const NO_CREDENTIAL: &str = "it sent neither `client_assertion` nor a certificate";
+pub(crate) const OTHER_CLIENT: &str = "`client_id` names another client";
+
 /// Parameters that may stand more than once (RFC 8693 2.1).
 const REPEATED: [&str; 2] = ["audience", "resource"];
 
@@ -74,6 +82,8 @@ pub(crate) struct TokenRequest {
     pub(crate) wanted_type: Option<String>,
     /// A signing request in PEM.
     pub(crate) certificate_request: Option<String>,
+    /// Who asks, as they call themselves (RFC 6749 3.2.1).
+    pub(crate) client_id: Option<String>,
     pub(crate) client: Option<Client>,
 }
 
@@ -185,6 +195,7 @@ impl TokenRequest {
             },
             wanted_type,
             certificate_request: form.one("certificate_request")?,
+            client_id: form.first("client_id").cloned(),
             client: form.client()?,
             grant,
         };
@@ -226,6 +237,7 @@ impl TokenRequest {
             },
             wanted_type: kind.map(str::to_owned),
             certificate_request: None,
+            client_id: None,
             client: None,
         })
     }
@@ -368,6 +380,10 @@ impl Parameters {
         self.0.remove(name).unwrap_or_default()
     }
 
+    fn first(&self, name: &str) -> Option<&String> {
+        self.0.get(name)?.first()
+    }
+
     fn one(&mut self, name: &str) -> Result<Option<String>, Reason> {
         Ok(self.all(name).into_iter().next())
     }
@@ -400,11 +416,11 @@ impl Parameters {
         let id = self.one("client_id")?;
         if self.one("client_secret")?.is_some() {
             return Err(Reason::IssueClient {
-                detail: "shared secrets are not taken here".to_owned(),
+                detail: SHARED_SECRET.to_owned(),
             });
         }
         let (kind, assertion) = (
-            self.one("client_assertion_type")?,
+            self.one(CLIENT_ASSERTION_TYPE)?,
             self.one("client_assertion")?,
         );
         match (kind, assertion) {
@@ -415,7 +431,7 @@ impl Parameters {
                     BY_SVID => ClientKind::Spiffe,
                     other => {
                         return Err(Reason::IssueTokenType {
-                            parameter: "client_assertion_type",
+                            parameter: CLIENT_ASSERTION_TYPE,
                             found: other.to_owned(),
                             supported: [BY_KEY, BY_SVID].map(str::to_owned).to_vec(),
                         });
@@ -428,7 +444,7 @@ impl Parameters {
                 }))
             }
             (Some(_), None) => Err(missing("client_assertion")),
-            (None, Some(_)) => Err(missing("client_assertion_type")),
+            (None, Some(_)) => Err(missing(CLIENT_ASSERTION_TYPE)),
         }
     }
 }

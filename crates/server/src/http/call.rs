@@ -15,7 +15,7 @@ use super::Http;
 use super::answer::Answer;
 use super::routes::Route;
 use crate::caller::Caller;
-use crate::fault::Refused;
+use crate::fault::{Fault, Refused};
 use crate::plane::Plane;
 use crate::tenant::Tenant;
 
@@ -31,6 +31,8 @@ pub(super) struct Presented {
     /// All headers of this name; one that is no text is empty.
     pub(super) dpop: Vec<String>,
     pub(super) query: Option<String>,
+    /// The path as it came, where a proof of a key is for it.
+    pub(super) bound_path: Option<String>,
     /// All of it as it came, where it is passed on.
     pub(super) forwarded: Option<Forwarded>,
     /// Where the connection comes from.
@@ -71,6 +73,7 @@ pub(super) struct Call {
     pub(super) address: Option<IpAddr>,
     authorization: Option<String>,
     certificates: Arc<Vec<Vec<u8>>>,
+    bound_path: String,
     forwarded: Forwarded,
     names: BTreeMap<String, String>,
     query: BTreeMap<String, String>,
@@ -169,6 +172,7 @@ impl Call {
             address: presented.address,
             authorization: presented.authorization,
             certificates: presented.certificates,
+            bound_path: presented.bound_path.unwrap_or_default(),
             forwarded: presented.forwarded.unwrap_or_default(),
             names: names
                 .map(|(name, value)| (name.to_owned(), value.to_owned()))
@@ -197,13 +201,19 @@ impl Call {
         self.query.get(name).map(String::as_str)
     }
 
-    /// Who calls: by a JWT-SVID, or by the X.509-SVID of its connection.
+    /// Who calls: by a JWT-SVID, with a proof where it is bound to a key, or by the X.509-SVID of its connection.
     pub(super) fn caller(&self) -> Result<Caller, Stop> {
         if let Some(caller) = self.caller.get() {
             return Ok(caller.clone());
         }
+        let certificate = self.certificates.first().map(Vec::as_slice);
         let found = match self.authorization.as_deref() {
-            Some(authorization) => self.plane().identify_bearer(bearer(authorization)?),
+            Some(authorization) => match self.bound_token()? {
+                Some(token) => self.holder_of(token),
+                None => self
+                    .plane()
+                    .identify_bearer(bearer(authorization)?, certificate),
+            },
             None if self.certificates.is_empty() => return Err(missing()),
             None => self.plane().identify_client(self.certificates.to_vec()),
         };
@@ -212,6 +222,21 @@ impl Call {
             Err(Refused::Reason(reason)) => Err(Stop::Unauthenticated(reason)),
             Err(Refused::Fault(fault)) => Err(fault.into()),
         }
+    }
+
+    /// Who calls by a token that is bound to a key, and a proof by that key for this very request.
+    fn holder_of(&self, token: &str) -> Result<Caller, Refused> {
+        let plane = self.plane();
+        let address = format!("{}{}", plane.settings().public_url, self.bound_path);
+        let (method, audience) = (self.route.method.name(), plane.server_id().to_string());
+        let (caller, proved) =
+            plane.identify_holder(token, &self.dpop, method, &address, audience)?;
+        let gone = || Fault::Bug("a caller of no tenant".to_owned());
+        let tenant = plane
+            .tenant_named(caller.tenant.as_str())
+            .ok_or_else(gone)?;
+        plane.use_proof(&tenant, &proved)?;
+        Ok(caller)
     }
 
     /// What the caller shows, as it is.
@@ -243,6 +268,15 @@ impl Call {
             (None, Err(Stop::Unauthenticated(_))) => Ok(None),
             (_, caller) => caller.map(Some),
         }
+    }
+
+    /// Whether a header has a name and a secret (RFC 7617).
+    pub(super) fn shows_basic(&self) -> bool {
+        let scheme = self
+            .authorization
+            .as_deref()
+            .and_then(|it| it.split(' ').next());
+        scheme.is_some_and(|scheme| scheme.eq_ignore_ascii_case("basic"))
     }
 
     /// Whether a header says who calls.

@@ -18,13 +18,10 @@ use crate::tenant::Tenant;
 /// business here (2.2).
 pub(super) fn answer(call: &Call) -> Result<Answer, Stop> {
     let tenant = call.any_tenant()?;
-    let refuse = |reason: Reason| {
-        Stop::OAuth(Box::new(oauth::Refusal {
-            reason,
-            is_grant: false,
-            sees_all: false,
-        }))
-    };
+    if call.shows_basic() {
+        return Err(Stop::OAuth(Box::new(oauth::Refusal::of_basic())));
+    }
+    let refuse = |reason: Reason| Stop::OAuth(Box::new(oauth::Refusal::of(reason)));
     let sent = call.form("introspection request").map_err(refuse)?;
     let request = IntrospectionRequest::read(sent).map_err(refuse)?;
     let known = call.http.views.known(call, &tenant)?;

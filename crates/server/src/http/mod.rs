@@ -382,11 +382,14 @@ fn presented(route: &Route, request: &Request) -> Presented {
         let value = request.headers().get(name)?;
         value.to_str().ok().map(str::to_owned)
     };
+    let authorization = request
+        .headers()
+        .contains_key(AUTHORIZATION)
+        .then(|| text(AUTHORIZATION).unwrap_or_default());
+    let is_bound = authorization.is_some() && request.headers().contains_key("dpop");
     Presented {
-        authorization: request
-            .headers()
-            .contains_key(AUTHORIZATION)
-            .then(|| text(AUTHORIZATION).unwrap_or_default()),
+        authorization,
+        bound_path: is_bound.then(|| request.uri().path().to_owned()),
         if_none_match: text(IF_NONE_MATCH),
         content_type: text(CONTENT_TYPE),
         dpop: request

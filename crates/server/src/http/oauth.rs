@@ -1,13 +1,20 @@
 //! Refusals as clients of OAuth understand them (RFC 6749 5.2, RFC 8693 2.2.2).
 
+use avouch_core::credential::jose::algorithm::Algorithm;
 use avouch_core::explain;
 use avouch_core::reason::{Family, Reason};
 use axum::http::header::{RETRY_AFTER, WWW_AUTHENTICATE};
 use axum::http::{HeaderName, StatusCode};
 use serde_json::{Map, Value};
 
+use crate::exchange::request::{CLIENT_ASSERTION_TYPE, NO_CREDENTIAL, OTHER_CLIENT, SHARED_SECRET};
+use crate::exchange::{CLIENT_ASSERTION, DPOP_PROOF};
+
 /// The nonce that the next proof must answer (RFC 9449 8).
 pub(crate) const DPOP_NONCE: HeaderName = HeaderName::from_static("dpop-nonce");
+
+/// When what cannot be told now is worth asking again, in seconds.
+const SOON: u8 = 30;
 
 /// What `error` may be: nothing but a word that clients know.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -64,9 +71,30 @@ pub(crate) struct Refusal {
     pub(crate) is_grant: bool,
     /// Whether whoever asks may know what the tenant trusts.
     pub(crate) sees_all: bool,
+    /// Whether a client has shown a secret in the header (RFC 6749 2.3.1).
+    pub(crate) is_basic: bool,
 }
 
 impl Refusal {
+    /// What is refused whoever asks, and told to them as to a stranger.
+    pub(crate) fn of(reason: Reason) -> Self {
+        Self {
+            reason,
+            is_grant: false,
+            sees_all: false,
+            is_basic: false,
+        }
+    }
+
+    /// Who shows a secret in the header, which nobody has here.
+    pub(crate) fn of_basic() -> Self {
+        let detail = SHARED_SECRET.to_owned();
+        Self {
+            is_basic: true,
+            ..Self::of(Reason::IssueClient { detail })
+        }
+    }
+
     /// The word for it.
     fn word(&self) -> Word {
         match &self.reason {
@@ -75,7 +103,12 @@ impl Refusal {
             Reason::IssueGrant { .. } => Word::UnsupportedGrantType,
             Reason::IssueNonce { .. } => Word::UseDpopNonce,
             Reason::IssueProof { .. } => Word::InvalidDpopProof,
-            Reason::IssueKeyAwaited { .. } => Word::TemporarilyUnavailable,
+            // RFC 9449 5 and RFC 7523 3.2: what can be used once is no good the second time.
+            Reason::IssueUsed { what, .. } if *what == DPOP_PROOF => Word::InvalidDpopProof,
+            Reason::IssueUsed { what, .. } if *what == CLIENT_ASSERTION => Word::InvalidClient,
+            Reason::IssueKeyAwaited { .. } | Reason::IssueUndecided { .. } => {
+                Word::TemporarilyUnavailable
+            }
             Reason::IssueRate { .. } => Word::SlowDown,
             Reason::IssueScope { .. } => Word::InvalidScope,
             Reason::IssueTarget { .. } => Word::InvalidTarget,
@@ -136,10 +169,14 @@ impl Refusal {
             }
             // There are clients that look at the challenge and not at the body.
             Reason::IssueProofRequired { .. } => {
-                "DPoP error=\"invalid_request\", algs=\"ES256 ES384 EdDSA RS256\"".to_owned()
+                let algorithms = Algorithm::ALL.map(Algorithm::name).join(" ");
+                format!("DPoP error=\"invalid_request\", algs=\"{algorithms}\"")
             }
+            // RFC 6749 5.2: who tried by the header is answered in the scheme that they used.
+            Reason::IssueClient { .. } if self.is_basic => "Basic realm=\"avouch\"".to_owned(),
             Reason::IssueClient { .. } => "Bearer error=\"invalid_client\"".to_owned(),
             Reason::IssueNonce { nonce, .. } => return vec![(DPOP_NONCE, nonce.clone())],
+            Reason::IssueUndecided { .. } => return vec![(RETRY_AFTER, SOON.to_string())],
             Reason::IssueKeyAwaited { seconds, .. } | Reason::IssueRate { seconds, .. } => {
                 return vec![(RETRY_AFTER, seconds.to_string())];
             }
@@ -180,6 +217,9 @@ fn is_about_the_request(reason: &Reason) -> bool {
             | Reason::TokenExpired { .. }
             | Reason::TokenNotYetValid { .. }
     ) || matches!(reason, Reason::IssueTokenType { supported, .. } if supported.len() > 3)
+        || matches!(reason, Reason::IssueTokenType { parameter, .. } if *parameter == CLIENT_ASSERTION_TYPE)
+        || matches!(reason, Reason::IssueClient { detail }
+            if [NO_CREDENTIAL, OTHER_CLIENT, SHARED_SECRET].contains(&detail.as_str()))
         || matches!(reason.family(), Family::Input | Family::Limit)
 }
 
@@ -214,6 +254,9 @@ fn for_peer(reason: &Reason) -> Option<&'static str> {
         Reason::IssueTarget { .. } => "A credential for this audience cannot be had.",
         Reason::IssueTemplate { .. } => "No identity can be made of what the token says.",
         Reason::IssueTokenType { .. } => "A credential of this type cannot be had.",
+        Reason::IssueUndecided { .. } => {
+            "It cannot be told now whether the token is to be believed."
+        }
         Reason::IssuerUnknown { .. } | Reason::TrustDomainUnknown { .. } => {
             "The issuer of the token is not trusted here."
         }

@@ -128,11 +128,17 @@ impl Problem {
             (reason.sentence(), reason.hint(), challenge)
         } else {
             let told = explain::of_reason_for_peer(reason);
-            let hint = "Get a fresh JWT-SVID whose audience is this server, or call with a fresh \
-                        X.509-SVID."
+            let hint = "Get a fresh JWT-SVID whose audience is the SPIFFE ID of this server \
+                        (`spiffe://TRUST-DOMAIN/avouch/server`), or call with a fresh X.509-SVID."
                 .to_owned();
-            // RFC 6750 3.1.
-            let challenge = "Bearer realm=\"avouch\", error=\"invalid_token\"".to_owned();
+            // RFC 6750 3.1, RFC 9449 7.1.
+            let challenge = match reason {
+                Reason::IssueProof { .. } | Reason::IssueUsed { .. } => {
+                    "DPoP realm=\"avouch\", error=\"invalid_dpop_proof\""
+                }
+                _ => "Bearer realm=\"avouch\", error=\"invalid_token\"",
+            };
+            let challenge = challenge.to_owned();
             (told.sentence.to_owned(), hint, challenge)
         };
         Self {
@@ -193,7 +199,10 @@ impl IntoResponse for Problem {
         });
         let content_type = match (self.oauth, body.as_object_mut()) {
             (Some(members), Some(body)) => {
-                body.insert("error_description".to_owned(), self.detail.into());
+                body.insert(
+                    "error_description".to_owned(),
+                    described(&self.detail).into(),
+                );
                 body.extend(members);
                 // RFC 6749 5.2 names the type, and clients ask for it.
                 "application/json"
@@ -213,6 +222,17 @@ impl IntoResponse for Problem {
         }
         response
     }
+}
+
+/// A sentence in the characters that RFC 6749 5.2 has for it; `detail` has it as it is.
+fn described(detail: &str) -> String {
+    let plain = detail.chars().map(|character| match character {
+        '"' => '\'',
+        '\\' => '/',
+        ' '..='~' => character,
+        _ => '?',
+    });
+    plain.collect()
 }
 
 /// The status for each row of the catalogue.
@@ -313,7 +333,7 @@ fn status_of_issue(code: &str) -> Option<StatusCode> {
         | "issue.endings_exceeded"
         | "issue.events_exceeded"
         | "issue.rate_exceeded" => StatusCode::TOO_MANY_REQUESTS,
-        "issue.key_awaited" => StatusCode::SERVICE_UNAVAILABLE,
+        "issue.key_awaited" | "issue.undecided" => StatusCode::SERVICE_UNAVAILABLE,
         "issue.egress_leak" => StatusCode::BAD_GATEWAY,
         "issue.object_unknown" => StatusCode::NOT_FOUND,
         "issue.method_not_allowed" => StatusCode::METHOD_NOT_ALLOWED,
@@ -355,8 +375,7 @@ fn status_of_issue(code: &str) -> Option<StatusCode> {
         | "issue.upstream_malformed"
         | "issue.ttl_out_of_bounds"
         | "issue.trust_mutable"
-        | "issue.trust_unconditional"
-        | "issue.undecided" => StatusCode::BAD_REQUEST,
+        | "issue.trust_unconditional" => StatusCode::BAD_REQUEST,
         code if is_told_of_an_exchange(code) || code.starts_with("issue.event_") => {
             StatusCode::BAD_REQUEST
         }

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use avouch_core::exchange::Given;
 use avouch_core::id::TenantId;
 use avouch_core::reason::Reason;
+use axum::http::header::PRAGMA;
 use serde_json::{Value, json};
 
 use super::answer::Answer;
@@ -38,6 +39,9 @@ fn at_once(call: &Call) -> Option<Rest> {
 
 fn begin(call: &Call) -> Result<Rest, Stop> {
     let tenant = call.any_tenant()?;
+    if call.shows_basic() {
+        return Err(Stop::OAuth(Box::new(oauth::Refusal::of_basic())));
+    }
     // A header that says who calls must be in order. Whose the certificate of a connection is, is
     // asked only where there is something to tell.
     if call.has_authorization() {
@@ -45,9 +49,9 @@ fn begin(call: &Call) -> Result<Rest, Stop> {
     }
     let told = |reason: Reason, is_grant: bool| match sees_all(call, &tenant) {
         Ok(sees_all) => Stop::OAuth(Box::new(oauth::Refusal {
-            reason,
             is_grant,
             sees_all,
+            ..oauth::Refusal::of(reason)
         })),
         Err(stop) => stop,
     };
@@ -76,7 +80,8 @@ fn rest(place: Place, request: &TokenRequest, pending: Pending) -> Rest {
             Ok(issued) => {
                 let Place { decision, tenant } = place;
                 tracing::info!(decision, %tenant, "{}", issued.note);
-                let answer = Answer::json(&issued.answer);
+                // RFC 6749 5.1 asks for it, whoever still reads it.
+                let answer = Answer::json(&issued.answer).with(PRAGMA, "no-cache");
                 Ok(match issued.nonce {
                     Some(nonce) => answer.with(oauth::DPOP_NONCE, &nonce),
                     None => answer,
@@ -86,9 +91,8 @@ fn rest(place: Place, request: &TokenRequest, pending: Pending) -> Rest {
             Err(Refused::Reason(reason)) => {
                 place.note_refusal(&reason);
                 Err(Stop::OAuth(Box::new(oauth::Refusal {
-                    reason: *reason,
                     is_grant,
-                    sees_all: false,
+                    ..oauth::Refusal::of(*reason)
                 })))
             }
             Err(Refused::Fault(fault)) => Err(fault.into()),

@@ -319,6 +319,19 @@ fn warnings(anchor: &IssuerAnchor, settings: &IssuerSettings, keys: &Keys) -> Ve
             ));
         }
     }
+    for rule in anchor.rules() {
+        let asks = |fact: &str| rule.conditions().contains_key(fact);
+        if anchor.preset() == Some(Preset::Google)
+            && asks("google.hosted_domain")
+            && !asks("subject")
+        {
+            warnings.push(format!(
+                "{}: whoever has the domain next has all accounts of google.hosted_domain; pin subject \
+                 where one account is meant",
+                rule.name()
+            ));
+        }
+    }
     if settings.takes_new_keys && matches!(settings.source, Source::Discovery(_) | Source::Keys(_))
     {
         warnings.push(

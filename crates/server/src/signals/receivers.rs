@@ -378,6 +378,9 @@ impl Plane {
         step: Step,
     ) -> Result<Value, Refused> {
         let asked = Asked::read(members)?;
+        if step != Step::Create {
+            asked.check_said(&self.stream_of(tenant, receiver, asked.id.as_deref())?)?;
+        }
         let now = self.now().unix();
         let mut name = [0; 16];
         self.random.fill(&mut name)?;
@@ -453,7 +456,7 @@ impl Plane {
             PUSH => stream.url.clone().unwrap_or_default(),
             _ => format!("{issuer}/ssf/poll"),
         };
-        Ok(json!({
+        let mut told = json!({
             "stream_id": stream.id,
             "iss": issuer,
             "aud": settings.audience,
@@ -461,8 +464,11 @@ impl Plane {
             "events_supported": settings.events,
             "events_requested": stream.requested,
             "events_delivered": delivered.collect::<Vec<_>>(),
-            "description": stream.description,
-        }))
+        });
+        if let (Some(text), Some(members)) = (&stream.description, told.as_object_mut()) {
+            members.insert("description".to_owned(), text.as_str().into());
+        }
+        Ok(told)
     }
 
     /// Ends the stream of a receiver.
@@ -488,7 +494,11 @@ impl Plane {
     ) -> Result<Value, Refused> {
         let state = receiver_state(tenant, &receiver.id);
         check_stream(&state, name)?;
-        Ok(json!({ "stream_id": name, "status": state.status, "reason": state.why }))
+        let mut told = json!({ "stream_id": name, "status": state.status });
+        if let (Some(why), Some(members)) = (state.why, told.as_object_mut()) {
+            members.insert("reason".to_owned(), why.into());
+        }
+        Ok(told)
     }
 
     /// Lets the stream of a receiver go on otherwise. While it is paused what happens is kept; while it
@@ -594,9 +604,21 @@ pub(crate) enum Step {
     Update,
 }
 
+/// What of a stream the transmitter alone says. What was asked for decides what is delivered, so that
+/// is not compared.
+const SAID: [&str; 5] = [
+    "iss",
+    "aud",
+    "events_supported",
+    "min_verification_interval",
+    "inactivity_timeout",
+];
+
 /// What a receiver asks for.
 #[derive(Clone, Default)]
 struct Asked {
+    /// What it says of what the transmitter alone says.
+    said: Vec<(&'static str, Value)>,
     id: Option<String>,
     method: Option<String>,
     url: Option<String>,
@@ -633,19 +655,29 @@ impl Asked {
             }
             asked.method = Some(method.to_owned());
         }
-        // What the transmitter says itself may come back as it was (SSF 1.0 8.1.1.3).
-        for name in [
-            "iss",
-            "aud",
-            "events_supported",
-            "events_delivered",
-            "min_verification_interval",
-            "inactivity_timeout",
-        ] {
-            members.take(name);
+        members.take("events_delivered");
+        for name in SAID {
+            if let Some(value) = members.take(name) {
+                asked.said.push((name, value));
+            }
         }
         members.finish()?;
         Ok(asked)
+    }
+
+    /// What the transmitter says itself may come back, as it was and not otherwise (SSF 1.0 8.1.1.3,
+    /// 8.1.1.4): who changed it and is not refused would believe that it is so.
+    fn check_said(&self, is: &Value) -> Result<(), Reason> {
+        let other = self
+            .said
+            .iter()
+            .find(|(name, said)| is.get(name) != Some(said));
+        match other {
+            None => Ok(()),
+            Some((name, _)) => Err(Document::Request("stream").refuse(format!(
+                "`{name}` is said by the transmitter alone, and is not what it says"
+            ))),
+        }
     }
 
     fn over(self, stream: Stream) -> Stream {

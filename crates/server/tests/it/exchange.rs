@@ -9,11 +9,13 @@ mod drift;
 mod edits;
 mod github;
 mod hostile;
+mod narrowing;
 mod proofs;
 mod saml;
 mod single_use;
 mod ssh;
 mod times;
+mod words;
 
 use std::sync::atomic::{AtomicU64, Ordering};
 

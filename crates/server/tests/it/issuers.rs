@@ -636,6 +636,29 @@ fn a_shared_issuer_is_trusted_only_with_a_pin_or_a_reason_and_an_end() {
     }
 }
 
+/// A domain pins a customer as long as it is theirs.
+#[test]
+fn hostile_26_who_trusts_by_a_domain_is_told_that_it_can_pass_to_another() {
+    let registry = Registry::new();
+    let told = |facts: Value| {
+        let google = json!({
+            "issuer": "https://accounts.google.com", "jwks": jwks(&[jwk(&Key::p256("g"), "g")]),
+            "audiences": [AUDIENCE], "rules": [{"name": "staff", "facts": facts}],
+            "owner": "o", "reason": "r",
+        });
+        let answer = registry.put("google", &google);
+        assert_eq!(answer.status, 200, "{}", answer.body);
+        answer.json()["warnings"].to_string()
+    };
+    let by_domain = told(json!({"google.hosted_domain": "example.com"}));
+    assert!(
+        by_domain.contains("whoever has the domain next"),
+        "{by_domain}"
+    );
+    let one = json!({"google.hosted_domain": "example.com", "subject": "1178"});
+    assert_eq!(told(one), "[]");
+}
+
 #[test]
 fn an_override_ends_by_itself() {
     let mut registry = Registry::new();

@@ -207,6 +207,12 @@ fn a_preview_stores_nothing_and_tells_what_may_be_forgotten() {
         answer.json()
     };
     assert_eq!(preview(&rule())["remarks"], json!([]));
+    let of_workloads =
+        json!({"trust_domain": "one.test", "facts": {"subject": "spiffe://one.test/web"}});
+    let mut named = with("from", of_workloads);
+    named["gives"]["spiffe_id"] = json!("spiffe://one.test/db");
+    let named = preview(&named)["remarks"].to_string();
+    assert!(named.contains("ask for `spiffe.path`"), "{named}");
     let open = preview(&with("from/facts", json!({"github.repository_id": "74"})));
     let remarks = open["remarks"].to_string();
     for words in [

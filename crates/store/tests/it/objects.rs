@@ -274,6 +274,7 @@ pub(crate) fn descending_intent(id: &str, recorded: i64) -> IntentRow {
                 at: Some(Time::from_unix(recorded)),
                 marks: vec![Mark::subject("https://a.test", id)],
             },
+            scopes: Some(vec!["read".to_owned(), "write".to_owned()]),
         }],
         ..intent(id, recorded)
     }

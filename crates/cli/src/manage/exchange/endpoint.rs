@@ -166,5 +166,6 @@ fn wants_nonce(refusal: &Value) -> bool {
 
 /// Whether nobody knows yet what is to be answered.
 pub(super) fn is_undetermined(problem: &Value) -> bool {
-    problem.get("code").and_then(Value::as_str) == Some("issue.key_awaited")
+    let code = problem.get("code").and_then(Value::as_str);
+    matches!(code, Some("issue.key_awaited" | "issue.undecided"))
 }

@@ -148,7 +148,9 @@ fn an_opaque_token_of_oidc_provider_is_exchanged_unless_it_was_revoked() {
     let login = json!({"do": "login", "alg": "RS256", "sub": "alice"});
     let third = idp.ask(&login)["access"].as_str().unwrap().to_owned();
     house.trust(&idp, asked("another secret"));
-    assert_eq!(house.refusal(&third, &access), "issue.undecided");
+    let ran = house.exchange(&third, &access);
+    assert_eq!(ran.code, 4, "{}{}", ran.out, ran.err);
+    assert_eq!(ran.json()["code"], "issue.undecided");
 }
 
 #[test]

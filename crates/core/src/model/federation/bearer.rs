@@ -26,6 +26,12 @@ pub(super) fn check_bearer_type(token: &Jws<'_>, context: &Context) -> Result<()
     if name.eq_ignore_ascii_case("JWT") || found == "JOSE" {
         return Ok(());
     }
+    if context
+        .own_type
+        .is_some_and(|own| name.eq_ignore_ascii_case(own))
+    {
+        return Ok(());
+    }
     if name.eq_ignore_ascii_case("wit+jwt") {
         return Err(Reason::ProofMissing {});
     }
@@ -80,7 +86,7 @@ pub(super) fn check_bearer_claims(claims: &Claims<'_>, context: &Context) -> Res
 }
 
 /// Whether a subject is meant to be a SPIFFE ID; whether it is one is another question.
-pub(super) fn is_spiffe(subject: &str) -> bool {
+pub(crate) fn is_spiffe(subject: &str) -> bool {
     let scheme = "spiffe://";
     subject
         .get(..scheme.len())

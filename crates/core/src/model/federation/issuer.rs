@@ -224,9 +224,16 @@ fn check_issuer(issuer: &str) -> Result<(), Reason> {
     if rest.contains(['?', '#', ' ', '\\', '*']) {
         return refuse("has characters that the name of an issuer cannot have");
     }
-    let names_no_tenant = ["/common/", "/organizations/", "/consumers/", "/{tenantid}/"];
-    if host == "login.microsoftonline.com" && names_no_tenant.iter().any(|part| rest.contains(part))
-    {
+    // The number is Microsoft's for the personal accounts of everyone.
+    let names_no_tenant = [
+        "/common/",
+        "/organizations/",
+        "/consumers/",
+        "/{tenantid}/",
+        "/9188040d-6c67-4c5b-b112-36a304b66dad/",
+    ];
+    let is_microsoft = ["login.microsoftonline.com", "sts.windows.net"].contains(&host);
+    if is_microsoft && names_no_tenant.iter().any(|part| rest.contains(part)) {
         return refuse("is no tenant's; write the one with the number of your tenant");
     }
     Ok(())

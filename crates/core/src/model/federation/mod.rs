@@ -37,6 +37,7 @@ pub use standing::Standing;
 pub use status::check_status_list;
 
 pub(crate) use api_key::decide_api_key;
+pub(crate) use bearer::is_spiffe;
 pub(crate) use chain::FACTS as CHAIN_FACTS;
 pub(crate) use introspection::decide_opaque;
 pub(crate) use saml::{FACTS as SAML_FACTS, decide_saml};
@@ -97,7 +98,7 @@ pub(crate) fn decide_jwt(
             let is_named = claims
                 .issuer
                 .is_some_and(|name| view.issuers_named(name).next().is_some());
-            let is_svid = bearer::is_spiffe(claims.subject.unwrap_or_default());
+            let is_svid = is_spiffe(claims.subject.unwrap_or_default());
             if !is_named && view.has_federations() && !(is_svid && chain.is_empty()) {
                 let chain: Vec<&str> = chain.iter().map(String::as_str).collect();
                 return chain::decide_chain(asked, &jws, &claims, &chain, budget);

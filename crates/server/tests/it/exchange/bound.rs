@@ -229,6 +229,11 @@ fn a_client_shows_who_it_is_by_the_certificate_of_its_connection() {
     let other = secured.svid("other");
     let refused = secured.send_as(Some(&other), &ask, &[]);
     assert_eq!(refusal(&refused).1, "issue.exchange_not_admitted");
+    // RFC 8705 2: it names itself, or nobody; another is not asked for whose certificate this is.
+    let naming = |id: &str| form(&[("grant_type", "client_credentials"), ("client_id", id)]);
+    token(&secured.send_as(Some(&own), &naming("spiffe://one.test/batch"), &[]));
+    let refused = secured.send_as(Some(&own), &naming("spiffe://one.test/other"), &[]);
+    assert_eq!(refusal(&refused), denied);
     // A page that has a browser send the form says which page it is, and then nobody has asked.
     let page = [("origin", "https://evil.test")];
     let refused = secured.send_as(Some(&own), &ask, &page);
@@ -236,5 +241,73 @@ fn a_client_shows_who_it_is_by_the_certificate_of_its_connection() {
     assert_eq!(
         claims(&token(&secured.send_as(Some(&own), &ask, &[])))["iss"],
         OURSELVES
+    );
+}
+
+/// What is exchanged for the server itself is bound like everything else, and still of use there.
+#[test]
+fn hostile_54_a_bound_token_opens_the_server_for_who_proves_its_key_and_nobody_else() {
+    let secured = Secured::new();
+    let cloud = &secured.cloud;
+    let server = cloud.world.plane.server_id().to_string();
+    let mut rule = super::rule();
+    rule["gives"]["audiences"] = json!([server]);
+    rule["gives"]["spiffe_id"] = json!("spiffe://one.test/remote");
+    cloud.rule("deploy", &rule);
+    let auditor = json!({"subject": "spiffe://one.test/remote", "role": "auditor"});
+    let put = cloud.manage("PUT", "/v1/tenants/one/admins/remote", &auditor);
+    assert_eq!(put.status, 200, "{}", put.body);
+    let path = "/v1/tenants/one/rules";
+    let bound = token(&cloud.exchange(&cloud.workflow(&json!({})), &[]));
+    let proof = |changed: &[(&str, Value)]| {
+        let mut forge = cloud
+            .proof()
+            .claim("htm", json!("GET"))
+            .claim("htu", json!(format!("http://127.0.0.1:8080{path}")))
+            .claim("ath", json!(avouch_testkit::token::hash(&bound)));
+        for (name, value) in changed {
+            forge = forge.claim(name, value.clone());
+        }
+        forge.sign_nameless(&cloud.holder)
+    };
+    let call = |scheme: &str, proofs: &[&str]| {
+        let shown = format!("{scheme} {bound}");
+        let mut headers = vec![("authorization", shown.as_str())];
+        headers.extend(proofs.iter().map(|proof| ("dpop", *proof)));
+        crate::http::send(cloud.world.address, &request("GET", path, &headers, None))
+    };
+    let once = proof(&[]);
+    assert_eq!(call("DPoP", &[&once]).status, 200);
+    let refused = |scheme: &str, proofs: &[&str], code: &str| {
+        let refused = call(scheme, proofs);
+        assert_eq!((refused.status, refused.code().as_str()), (401, code));
+    };
+    refused("DPoP", &[&once], "issue.token_used");
+    refused("Bearer", &[], "federation.proof_missing");
+    refused("Bearer", &[&proof(&[])], "federation.proof_missing");
+    refused("DPoP", &[], "issue.proof_invalid");
+    for changed in [
+        ("htm", json!("PUT")),
+        ("htu", json!(format!("{OURSELVES}/ssf/streams"))),
+        ("ath", json!("x")),
+    ] {
+        refused("DPoP", &[&proof(&[changed])], "issue.proof_invalid");
+    }
+    // To a certificate: on its own connection, and on no other.
+    let (own, other) = (secured.svid("runner"), secured.svid("thief"));
+    let form = exchange_form(&cloud.workflow(&json!({})), &[]);
+    let bound = token(&secured.send_as(Some(&own), &form, &[]));
+    let on = |shown: Option<&Identity>| {
+        let mut caller = Caller::believing(&root("Web"));
+        if let Some(shown) = shown {
+            caller = caller.showing(shown.clone());
+        }
+        let bearer = format!("Bearer {bound}");
+        let bytes = request("GET", path, &[("authorization", &bearer)], None);
+        caller.send(secured.address, HOST, &bytes).status
+    };
+    assert_eq!(
+        (on(Some(&own)), on(Some(&other)), on(None)),
+        (200, 401, 401)
     );
 }

@@ -7,20 +7,20 @@ use avouch_testkit::token::{TokenForge, jwk, jwks};
 
 use super::{CLOUD, Cloud, JWT, OURSELVES, claims, exchange_form, form, refusal, sentence, token};
 
-const PEOPLE: &str = "https://login.test";
+pub(super) const PEOPLE: &str = "https://login.test";
 const ASSERTION: &str = "urn:ietf:params:oauth:grant-type:jwt-bearer";
 const BY_SVID: &str = "urn:ietf:params:oauth:client-assertion-type:jwt-spiffe";
-const BY_KEY: &str = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer";
+pub(super) const BY_KEY: &str = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer";
 
 /// A cloud in which a service acts for people.
-struct Service {
-    cloud: Cloud,
+pub(super) struct Service {
+    pub(super) cloud: Cloud,
     people: Key,
-    service: Key,
+    pub(super) service: Key,
 }
 
 impl Service {
-    fn new(more: &[(&str, Value)]) -> Self {
+    pub(super) fn new(more: &[(&str, Value)]) -> Self {
         let this = Self {
             cloud: Cloud::new(),
             people: Key::p256("people"),
@@ -54,7 +54,7 @@ impl Service {
         this
     }
 
-    fn person(&self, more: &Value) -> String {
+    pub(super) fn person(&self, more: &Value) -> String {
         let now = self.cloud.now();
         let mut claims = json!({
             "iss": PEOPLE, "sub": "alice", "aud": OURSELVES, "iat": now, "exp": now + 300,
@@ -65,7 +65,7 @@ impl Service {
         TokenForge::saying(claims).sign(&self.people, "p")
     }
 
-    fn actor(&self, name: &str) -> String {
+    pub(super) fn actor(&self, name: &str) -> String {
         self.actor_for(name, &json!([OURSELVES]), 300)
     }
 
@@ -95,7 +95,7 @@ impl Service {
         (svid, holder)
     }
 
-    fn for_person(&self, person: &str, actor: Option<&str>) -> crate::http::Answer {
+    pub(super) fn for_person(&self, person: &str, actor: Option<&str>) -> crate::http::Answer {
         let mut more = Vec::new();
         if let Some(actor) = actor {
             more.extend([("actor_token", actor), ("actor_token_type", JWT)]);
@@ -279,8 +279,14 @@ fn hostile_53_a_certificate_is_not_given_where_someone_acts() {
     let actor = service.actor("/svc/shop");
     let refused = ask(&json!({}), Some(&actor));
     assert_eq!(refusal(&refused).1, "issue.delegation_refused");
-    let refused = ask(&json!({"act": {"sub": "first"}}), None);
-    assert_eq!(refusal(&refused).1, "issue.delegation_refused");
+    // Nor does a certificate say who alone may act, so anyone might with it.
+    for said in [
+        json!({"act": {"sub": "first"}}),
+        json!({"may_act": {"sub": "first"}}),
+    ] {
+        let refused = ask(&said, None);
+        assert_eq!(refusal(&refused).1, "issue.delegation_refused", "{said}");
+    }
     token(&ask(&json!({}), None));
 }
 
@@ -444,7 +450,7 @@ fn an_issuer_that_cannot_tell_gets_less() {
 }
 
 /// A client with a key of its own, and the rule that admits it.
-fn client(cloud: &Cloud, key: &Key) {
+pub(super) fn client(cloud: &Cloud, key: &Key) {
     cloud.rule("batch", &json!({
         "from": {"client": "batch", "jwks": jwks(&[jwk(key, "c1")])},
         "gives": {
@@ -454,7 +460,7 @@ fn client(cloud: &Cloud, key: &Key) {
     }));
 }
 
-fn assertion(cloud: &Cloud, changed: &Value) -> TokenForge {
+pub(super) fn assertion(cloud: &Cloud, changed: &Value) -> TokenForge {
     let now = cloud.now();
     let mut claims = json!({
         "iss": "batch", "sub": "batch", "aud": OURSELVES, "iat": now, "exp": now + 60,
@@ -610,7 +616,11 @@ fn no_identity_is_made_of_what_is_no_segment_and_nothing_is_decided_without_keys
         "iss": "https://keyless.test", "sub": "x", "aud": OURSELVES, "iat": now, "exp": now + 60,
     }));
     let answer = cloud.exchange(&keyless.sign(&service.people, "p"), &[]);
-    assert_eq!(refusal(&answer).1, "issue.undecided");
+    let body = answer.json();
+    assert_eq!(body["error"], "temporarily_unavailable", "{body}");
+    assert_eq!(body["code"], "issue.undecided");
+    let later = (answer.status, answer.header("retry-after"));
+    assert_eq!(later, (503, Some("30")));
 }
 
 #[test]

@@ -199,6 +199,27 @@ fn a_receiver_manages_its_stream_and_nobody_else_does() {
     let changed = world.send(&token, "PATCH", "/t/one/ssf/streams", &changed);
     assert_eq!(changed.json()["description"], "ours", "{}", changed.body);
     assert_eq!(changed.json()["events_requested"], json!([REVOKED]));
+    // What the transmitter alone says comes back as it was, and not otherwise.
+    let mut whole = stream.clone();
+    let same = world.send(&token, "PUT", "/t/one/ssf/streams", &whole);
+    assert_eq!(same.status, 200, "{}", same.body);
+    assert!(same.json().get("description").is_none(), "{}", same.body);
+    for (name, other) in [
+        ("iss", json!("https://evil.test")),
+        ("aud", json!("https://evil.test")),
+        ("events_supported", json!([])),
+        ("inactivity_timeout", json!(5)),
+    ] {
+        whole[name] = other;
+        for method in ["PATCH", "PUT"] {
+            let refused = world.send(&token, method, "/t/one/ssf/streams", &whole);
+            assert_eq!(refused.status, 400, "{method} {name}: {}", refused.body);
+        }
+        whole = stream.clone();
+    }
+    let status = format!("/t/one/ssf/status?stream_id={id}");
+    let status = world.call(&token, "GET", &status, None).json();
+    assert!(status.get("reason").is_none(), "{status}");
     let replaced = world.send(
         &token,
         "PUT",
