@@ -185,7 +185,8 @@ fn reason_extension(reason: u8) -> der::Result<Option<Vec<Extension>>> {
     }]))
 }
 
-/// `Certificate` (RFC 5280 4.1), and `CertificateList` (RFC 5280 5.1), which has the same shape.
+/// `Certificate` (RFC 5280 4.1), and what has the same shape: `CertificateList` (RFC 5280 5.1) and
+/// `BasicOCSPResponse` (RFC 6960 4.2.1).
 #[derive(Sequence)]
 struct Signed<'a> {
     to_be_signed: AnyRef<'a>,
@@ -257,7 +258,7 @@ pub(crate) fn signature_bytes(kind: SigningKind, signature: &Signature) -> Resul
 }
 
 /// RFC 5758 3.2, RFC 8410 3: without parameters. RFC 4055 5: RSA with NULL.
-pub(crate) fn algorithm(kind: SigningKind) -> AlgorithmIdentifierRef<'static> {
+fn algorithm(kind: SigningKind) -> AlgorithmIdentifierRef<'static> {
     let (oid, parameters) = match kind {
         SigningKind::Ed25519 => (ED25519, None),
         SigningKind::P256 => (ECDSA_WITH_SHA_256, None),

@@ -13,13 +13,13 @@ use avouch_core::reason::Reason;
 use avouch_core::time::Time;
 use aws_lc_rs::digest::{self, SHA1_FOR_LEGACY_USE_ONLY, SHA256, SHA384, SHA512};
 use der::asn1::OctetString;
-use der::asn1::{AnyRef, BitStringRef, ContextSpecific, GeneralizedTime, Null, ObjectIdentifier};
+use der::asn1::{AnyRef, ContextSpecific, GeneralizedTime, Null, ObjectIdentifier};
 use der::{DateTime, Decode, Encode, Sequence, Tag, TagMode, TagNumber};
 use x509_cert::ext::Extension;
-use x509_cert::spki::{AlgorithmIdentifierRef, SubjectPublicKeyInfoRef};
+use x509_cert::spki::SubjectPublicKeyInfoRef;
 
 use crate::authority::X509Authority;
-use crate::certificate::{algorithm, hex, signature_bytes};
+use crate::certificate::{assemble, hex};
 use crate::fault::{Fault, NotIssued};
 use crate::intent::{CredentialKind, Intent};
 use crate::life_cycle::State;
@@ -165,17 +165,10 @@ pub struct StatusResponseDraft {
 
 impl StatusResponseDraft {
     fn response(&self, signature: &Signature) -> Result<Vec<u8>, Fault> {
-        let kind = self.authority.signs_with();
-        let signature = signature_bytes(kind, signature)?;
+        // A `BasicOCSPResponse` without certificates has the shape of a certificate. Who asks has that of
+        // the signer; one beside it would be taken for that of a delegate, which must be signed by it.
+        let basic = assemble(&self.message, self.authority.signs_with(), signature)?;
         let encode = || {
-            let basic = Basic {
-                content: AnyRef::from_der(&self.message)?,
-                algorithm: algorithm(kind),
-                signature: BitStringRef::from_bytes(&signature)?,
-                // Not everyone looks for the signer among those that it knows.
-                certificates: vec![AnyRef::from_der(self.authority.certificate().der())?],
-            }
-            .to_der()?;
             Response {
                 status: AnyRef::new(Tag::Enumerated, &[0])?,
                 bytes: ResponseBytes {
@@ -331,16 +324,6 @@ struct RevokedInfo<'a> {
     at: GeneralizedTime,
     #[asn1(context_specific = "0", optional = "true")]
     reason: Option<AnyRef<'a>>,
-}
-
-/// `BasicOCSPResponse` (RFC 6960 4.2.1).
-#[derive(Sequence)]
-struct Basic<'a> {
-    content: AnyRef<'a>,
-    algorithm: AlgorithmIdentifierRef<'a>,
-    signature: BitStringRef<'a>,
-    #[asn1(context_specific = "0")]
-    certificates: Vec<AnyRef<'a>>,
 }
 
 /// `OCSPResponse` (RFC 6960 4.2.1) that succeeded.

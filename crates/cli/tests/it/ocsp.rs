@@ -1,7 +1,10 @@
-//! OpenSSL asks a server that runs about certificates of its own.
+//! OpenSSL and Go ask a server that runs about certificates of its own.
 
 use std::fs;
+use std::path::Path;
 use std::process::Command;
+
+use avouch_testkit::outside;
 
 use crate::plane::Plane;
 
@@ -68,4 +71,31 @@ fn openssl_asks_about_certificates_where_they_say() {
         assert!(revoked.contains("Reason: superseded"), "{revoked}");
         assert!(revoked.contains("Revocation Time: "), "{revoked}");
     }
+}
+
+#[test]
+fn go_believes_what_is_answered() {
+    let program = Path::new(env!("CARGO_TARGET_TMPDIR")).join("ocsp-asker");
+    let sources = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/outside/go/ocsp");
+    if let Err(why) = outside::go_program(&sources, ".", &program) {
+        return println!("skipped: OCSP by Go: {why}");
+    }
+    let plane = Plane::start("ocsp-go", &[]);
+    let fetched = plane.run(&["fetch", "x509", "--write", "svid"]);
+    assert_eq!(fetched.code, 0, "{}", fetched.err);
+    let chain = plane.folder.path().join("svid/svid.pem");
+    let url = format!("{}/t/demo/ocsp", plane.http());
+    let ask = || {
+        let mut ask = Command::new(&program);
+        let ran = ask.arg(&chain).arg(&url).output().unwrap();
+        let all = [ran.stdout, ran.stderr].concat();
+        String::from_utf8(all).unwrap().trim().to_owned()
+    };
+    assert_eq!(ask(), "good");
+    let id = fetched.out.lines().next().unwrap();
+    let revoke = ["authority", "revoke-certificates", "--tenant", "demo"];
+    let which = ["--spiffe-id", id, "--reason", "key_compromise"];
+    let revoked = plane.run(&[&revoke[..], &which].concat());
+    assert_eq!(revoked.code, 0, "{}", revoked.err);
+    assert_eq!(ask(), "revoked 1");
 }
