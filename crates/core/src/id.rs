@@ -4,6 +4,7 @@ use std::fmt;
 use std::sync::Arc;
 
 use aws_lc_rs::digest;
+use serde::{Serialize, Serializer};
 
 use crate::reason::Reason;
 
@@ -278,7 +279,19 @@ impl Digest {
 
 impl fmt::Display for Digest {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&hex(&self.0))
+        let mut digits = [0; 64];
+        let (pairs, _) = digits.as_chunks_mut();
+        for (pair, byte) in pairs.iter_mut().zip(self.0) {
+            *pair = digits_of(byte);
+        }
+        f.write_str(str::from_utf8(&digits).map_err(|_| fmt::Error)?)
+    }
+}
+
+/// As 64 lower-case hexadecimal digits.
+impl Serialize for Digest {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
     }
 }
 
@@ -289,18 +302,21 @@ impl fmt::Debug for Digest {
 }
 
 /// Lower-case hexadecimal.
+pub(crate) fn hex(bytes: &[u8]) -> String {
+    let mut text = String::with_capacity(bytes.len() * 2);
+    for byte in bytes {
+        text.extend(digits_of(*byte).map(char::from));
+    }
+    text
+}
+
 #[expect(
     clippy::indexing_slicing,
     reason = "half an octet is less than the number of digits"
 )]
-pub(crate) fn hex(bytes: &[u8]) -> String {
+fn digits_of(byte: u8) -> [u8; 2] {
     const DIGITS: &[u8; 16] = b"0123456789abcdef";
-    let mut text = String::with_capacity(bytes.len() * 2);
-    for byte in bytes {
-        text.push(char::from(DIGITS[usize::from(byte >> 4)]));
-        text.push(char::from(DIGITS[usize::from(byte & 15)]));
-    }
-    text
+    [byte >> 4, byte & 15].map(|half| DIGITS[usize::from(half)])
 }
 
 #[cfg(test)]

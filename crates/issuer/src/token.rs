@@ -1,5 +1,6 @@
 //! JWT-SVIDs and WIT-SVIDs: signed statements of who a workload is (SPIFFE JWT-SVID, WIT-SVID).
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::Arc;
 
@@ -15,6 +16,7 @@ use avouch_core::time::Time;
 use avouch_core::view::View;
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use serde::Serialize;
 use serde_json::{Map, Value, json};
 
 use crate::bundle::token_key;
@@ -184,19 +186,17 @@ impl TokenAuthority {
         self: &Arc<Self>,
         id: SpiffeId,
         ttl: u32,
-        (header, mut claims): (&str, Value),
+        (header, mut claims): (&str, ClaimsSet<'_>),
         now: Time,
         token_id: String,
     ) -> Result<TokenParts, NotIssued> {
         self.life.check_may_sign(&self.id, now)?;
         check_id(&id, &self.trust_domain)?;
         let expires = now.plus(i64::from(ttl)).min(self.life.not_after());
-        if let Some(members) = claims.as_object_mut() {
-            members.insert("sub".to_owned(), id.as_str().into());
-            members.insert("jti".to_owned(), token_id.as_str().into());
-            members.insert("iat".to_owned(), now.unix().into());
-            members.insert("exp".to_owned(), expires.unix().into());
-        }
+        claims.insert("sub", Claim::Text(id.as_str()));
+        claims.insert("jti", Claim::Text(&token_id));
+        claims.insert("iat", Claim::Number(now.unix()));
+        claims.insert("exp", Claim::Number(expires.unix()));
         let claims =
             serde_json::to_vec(&claims).map_err(|_| Fault::Bug("claims cannot be written"))?;
         let kind = match self.kind {
@@ -307,6 +307,28 @@ impl fmt::Debug for TokenSvid {
     }
 }
 
+/// The claims of a token by their names.
+type ClaimsSet<'a> = BTreeMap<&'a str, Claim<'a>>;
+
+/// What a claim says, lent by whoever has it: a token is written once, and a copy of its claims would
+/// cost more than that.
+#[derive(Serialize)]
+#[serde(untagged)]
+enum Claim<'a> {
+    Number(i64),
+    Text(&'a str),
+    Texts(&'a [String]),
+    Other(&'a Value),
+}
+
+/// Claims that stand in a token beside those that bound it.
+fn further(claims: &Map<String, Value>) -> ClaimsSet<'_> {
+    let claims = claims.iter();
+    claims
+        .map(|(name, value)| (name.as_str(), Claim::Other(value)))
+        .collect()
+}
+
 /// What an intent says of a token beside when and by whom.
 pub(crate) struct Named {
     pub(crate) kind: CredentialKind,
@@ -398,25 +420,26 @@ impl JwtProfile {
         }
         let audience = check_audiences(&request.audiences)?.to_owned();
         let ttl = self.lifetime.choose(request.ttl)?;
-        let mut claims = more.claims;
+        let mut claims = further(&more.claims);
         // RFC 7519 4.1.3: one audience may be a text, several are a list.
         let audiences = match request.audiences.as_slice() {
-            [one] => json!(one),
-            several => json!(several),
+            [one] => Claim::Text(one),
+            several => Claim::Texts(several),
         };
-        claims.insert("aud".to_owned(), audiences);
-        if let Some(issuer) = request.issuer {
-            claims.insert("iss".to_owned(), issuer.into());
+        claims.insert("aud", audiences);
+        if let Some(issuer) = &request.issuer {
+            claims.insert("iss", Claim::Text(issuer));
         }
-        if let Some(confirmation) = confirmation(&more.holder) {
-            claims.insert("cnf".to_owned(), confirmation);
+        let confirmation = confirmation(&more.holder);
+        if let Some(confirmation) = &confirmation {
+            claims.insert("cnf", Claim::Other(confirmation));
         }
         let header = if more.access_token {
             &authority.access_header
         } else {
             &authority.header
         };
-        let claims = (header.as_str(), Value::Object(claims));
+        let claims = (header.as_str(), claims);
         let name = match more.token_id {
             Some(name) => name,
             None => token_id(random)?,
@@ -565,7 +588,7 @@ impl WitProfile {
         &self,
         authority: &Arc<TokenAuthority>,
         request: WitRequest,
-        mut claims: Map<String, Value>,
+        more: Map<String, Value>,
         now: Time,
         random: &dyn Random,
     ) -> Result<Prepared<WitDraft>, NotIssued> {
@@ -583,8 +606,10 @@ impl WitProfile {
             .jwk()
             .ok_or(Fault::Bug("an accepted key is no JSON Web Key"))?;
         key.insert("alg".to_owned(), algorithm.into());
-        claims.insert("cnf".to_owned(), json!({"jwk": key}));
-        let claims = (authority.header.as_str(), Value::Object(claims));
+        let confirmation = json!({"jwk": key});
+        let mut claims = further(&more);
+        claims.insert("cnf", Claim::Other(&confirmation));
+        let claims = (authority.header.as_str(), claims);
         let name = token_id(random)?;
         let parts = authority.draft(request.id, ttl, claims, now, name)?;
         Ok(Prepared::new(WitDraft {

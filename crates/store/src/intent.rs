@@ -3,7 +3,7 @@
 use avouch_core::exchange::statement::Ancestor;
 use avouch_core::id::{Digest, SpiffeId};
 use avouch_core::time::Time;
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use crate::names::{AuthorityId, EntryId, IntentId};
 
@@ -40,8 +40,10 @@ pub struct IntentRow {
 impl IntentRow {
     /// The lineage as it is stored: nothing for none.
     pub(crate) fn lineage_text(&self) -> Option<String> {
-        let claims = self.lineage.iter().map(Ancestor::to_claim);
-        (!self.lineage.is_empty()).then(|| claims.collect::<Value>().to_string())
+        // The same text as that of the value, which is a copy of it all.
+        let text = || serde_json::to_string(&self.lineage);
+        let as_value = || json!(self.lineage).to_string();
+        (!self.lineage.is_empty()).then(|| text().unwrap_or_else(|_| as_value()))
     }
 
     /// Reads a lineage as it is stored.
@@ -121,7 +123,52 @@ impl CredentialKind {
 
 #[cfg(test)]
 mod tests {
+    use avouch_core::ended::{Birth, Mark};
+
     use super::*;
+
+    #[test]
+    fn a_lineage_is_stored_as_tokens_tell_it_and_read_back() {
+        let ancestor = Ancestor {
+            anchor: "ci".to_owned(),
+            issuer: "https://issuer.example.com".to_owned(),
+            key: "key \"1\"".to_owned(),
+            digest: Digest::of(b"token"),
+            birth: Birth {
+                at: Some(Time::from_unix(5)),
+                marks: vec![Mark::subject("a", "b"), Mark::session("a", "c")],
+            },
+            scopes: None,
+        };
+        let scoped = Ancestor {
+            scopes: Some(vec!["read".to_owned(), "write".to_owned()]),
+            ..ancestor.clone()
+        };
+        let lineage = vec![ancestor.clone(), scoped.clone()];
+        let row = IntentRow {
+            id: IntentId::parse("name").unwrap(),
+            kind: CredentialKind::Jwt,
+            authority: AuthorityId::parse("authority").unwrap(),
+            entry: None,
+            node: None,
+            subject: SpiffeId::parse("spiffe://a.test/b").unwrap(),
+            content: Digest::of(b"content"),
+            not_before: Time::from_unix(0),
+            not_after: Time::from_unix(0),
+            recorded: Time::from_unix(0),
+            lineage: lineage.clone(),
+            decision: None,
+        };
+        let text = row.lineage_text().unwrap();
+        let claims = json!([ancestor.to_claim(), scoped.to_claim()]);
+        assert_eq!(text, claims.to_string());
+        assert_eq!(IntentRow::read_lineage(Some(&text)), Some(lineage));
+        let alone = IntentRow {
+            lineage: Vec::new(),
+            ..row
+        };
+        assert_eq!(alone.lineage_text(), None);
+    }
 
     #[test]
     fn kinds_are_read_back_from_their_names() {

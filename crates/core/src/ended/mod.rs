@@ -7,6 +7,7 @@
 
 mod tree;
 
+use serde::Serialize;
 use serde_json::{Map, Value};
 
 use crate::exchange::statement::{Ancestor, read_lineage};
@@ -17,7 +18,7 @@ use crate::time::Time;
 use tree::Tree;
 
 /// By what something can be ended: a name that its issuer gave it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
 pub struct Mark(Digest);
 
 /// How a mark is made of the name of an issuer and of a name that it gave.

@@ -1,6 +1,7 @@
 //! What a token says beside who its subject is, read once it is believed.
 
-use serde_json::{Map, Value};
+use serde::ser::{Serialize, SerializeStruct, Serializer};
+use serde_json::{Map, Value, json};
 
 use super::delegation::{Actor, read_chain, read_may_act};
 use crate::budget::Limits;
@@ -220,6 +221,25 @@ pub(crate) fn read_lineage(claims: &Map<String, Value>) -> Vec<Ancestor> {
     read.unwrap_or_default()
 }
 
+/// As one element of the claim `lineage`, its members in the order of their names.
+impl Serialize for Ancestor {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let count = 6 + usize::from(self.scopes.is_some());
+        let mut members = serializer.serialize_struct("Ancestor", count)?;
+        members.serialize_field("anchor", &self.anchor)?;
+        members.serialize_field("born", &self.birth.at.map(Time::unix))?;
+        members.serialize_field("digest", &self.digest)?;
+        members.serialize_field("iss", &self.issuer)?;
+        members.serialize_field("key", &self.key)?;
+        members.serialize_field("marks", &self.birth.marks)?;
+        match &self.scopes {
+            Some(scopes) => members.serialize_field("scope", &scopes.join(" "))?,
+            None => members.skip_field("scope")?,
+        }
+        members.end()
+    }
+}
+
 /// Tokens of before a lineage told it say nothing of it.
 fn read_birth(value: &Value) -> Option<Birth> {
     let marks = match value.get("marks") {
@@ -258,19 +278,7 @@ impl Ancestor {
 
     /// As one element of the claim `lineage`.
     pub fn to_claim(&self) -> Value {
-        let marks = self.birth.marks.iter();
-        let mut claim = serde_json::json!({
-            "anchor": self.anchor,
-            "iss": self.issuer,
-            "key": self.key,
-            "digest": self.digest.to_string(),
-            "born": self.birth.at.map(Time::unix),
-            "marks": marks.map(|mark| mark.digest().to_string()).collect::<Vec<_>>(),
-        });
-        if let (Some(scopes), Some(members)) = (&self.scopes, claim.as_object_mut()) {
-            members.insert("scope".to_owned(), scopes.join(" ").into());
-        }
-        claim
+        json!(self)
     }
 
     pub(super) fn of(identity: &Identity, digest: Digest, statement: Option<&Statement>) -> Self {

@@ -17,7 +17,8 @@ use avouch_issuer::stages::{Draft, Prepared, record_one};
 use avouch_issuer::token::{JwtRequest, More, TokenKind, WitRequest};
 use avouch_issuer::x509_svid::X509Request;
 use avouch_store::{AuthorityId, AuthorityState};
-use serde_json::{Map, Value, json};
+use serde::Serialize;
+use serde_json::{Map, Value};
 
 use super::believing::UsingLog;
 use super::request::{ACCESS_TOKEN, JWT_SVID, TokenRequest, WIT_SVID, X509_SVID};
@@ -31,12 +32,23 @@ const LONGEST_LOOK: Duration = Duration::from_secs(5);
 
 /// What was issued.
 pub(crate) struct Issued {
-    /// What is answered (RFC 8693 2.2.1).
-    pub(crate) answer: Value,
+    /// What is answered.
+    pub(crate) answer: TokenResponse,
     /// What the log is told.
     pub(crate) note: String,
     /// The nonce for the next proof, where one is asked for.
     pub(crate) nonce: Option<String>,
+}
+
+/// What is answered (RFC 8693 2.2.1), its members in the order of their names.
+#[derive(Serialize)]
+pub(crate) struct TokenResponse {
+    access_token: String,
+    expires_in: i64,
+    issued_token_type: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    scope: Option<String>,
+    token_type: &'static str,
 }
 
 /// What is settled but for its use, its record and its signature. Whoever waits for it holds no
@@ -209,7 +221,7 @@ impl Exchange<'_> {
             };
             plane.note_seen(news);
             let (credential, ends) = told(issued);
-            Ok(response.with(&credential, ends.since(now)))
+            Ok(response.with(credential, ends.since(now)))
         })))
     }
 }
@@ -292,18 +304,15 @@ impl Response {
         }
     }
 
-    fn with(self, credential: &str, expires: i64) -> Issued {
-        let mut answer = json!({
-            "access_token": credential,
-            "issued_token_type": self.issued_type,
-            "token_type": self.token_type,
-            "expires_in": expires,
-        });
-        if let (Some(scope), Some(members)) = (self.scope, answer.as_object_mut()) {
-            members.insert("scope".to_owned(), scope.into());
-        }
+    fn with(self, credential: String, expires: i64) -> Issued {
         Issued {
-            answer,
+            answer: TokenResponse {
+                access_token: credential,
+                expires_in: expires,
+                issued_token_type: self.issued_type,
+                scope: self.scope,
+                token_type: self.token_type,
+            },
             note: self.note,
             nonce: self.nonce,
         }

@@ -7,9 +7,11 @@ use axum::http::header::{
 };
 use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 use axum::response::{IntoResponse, Response};
+use serde::Serialize;
 use serde_json::Value;
 
 use super::call::Call;
+use crate::fault::Fault;
 
 /// An answer.
 pub(super) struct Answer {
@@ -24,6 +26,13 @@ impl Answer {
         // The same text as that of `to_string`, which is for people and asks for each piece of it.
         let text = serde_json::to_string(value).unwrap_or_else(|_| value.to_string());
         Self::text("application/json", text)
+    }
+
+    /// What is written as JSON without a copy of it, for nobody to keep either.
+    pub(super) fn written(content: &impl Serialize) -> Result<Self, Fault> {
+        let text = serde_json::to_string(content);
+        let text = text.map_err(|error| Fault::Bug(format!("an answer: {error}")))?;
+        Ok(Self::text("application/json", text))
     }
 
     /// What was made, and where it is from now on.

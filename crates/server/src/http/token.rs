@@ -81,7 +81,7 @@ fn rest(place: Place, request: &TokenRequest, pending: Pending) -> Rest {
                 let Place { decision, tenant } = place;
                 tracing::info!(decision, %tenant, "{}", issued.note);
                 // RFC 6749 5.1 asks for it, whoever still reads it.
-                let answer = Answer::json(&issued.answer).with(PRAGMA, "no-cache");
+                let answer = Answer::written(&issued.answer)?.with(PRAGMA, "no-cache");
                 Ok(match issued.nonce {
                     Some(nonce) => answer.with(oauth::DPOP_NONCE, &nonce),
                     None => answer,

@@ -43,9 +43,9 @@ pub const DATABASE_FILE: &str = "avouch.sqlite3";
 const PATIENCE: Duration = Duration::from_secs(5);
 
 /// How many pages the log may have before they are moved to the file. A page that is written often
-/// is moved once: with 16 MiB that saves most of the moving, and reading them back after a crash
-/// still takes a moment only.
-const PAGES_IN_LOG: u32 = 4_096;
+/// is moved once: with 64 MiB that saves most of the moving even of an index of digests, and reading
+/// them back after a crash still takes a moment only.
+const PAGES_IN_LOG: u32 = 16_384;
 
 /// A store in one file.
 pub struct SqliteStore {

@@ -114,9 +114,10 @@ pub(super) const MIGRATIONS: [&str; 10] = [
 ",
     "
     -- In the order of use: rows and their ends are added at one place each, so that of what is used
-    -- together only the index of digests, which are random, takes a page for each.
+    -- together only the index of digests, which are random, takes a page for each. Without a
+    -- reference to the tenant: whoever writes here has just looked whether it is there.
     CREATE TABLE single_use_in_order (
-        tenant TEXT NOT NULL REFERENCES tenant (id),
+        tenant TEXT NOT NULL,
         kind TEXT NOT NULL,
         digest BLOB NOT NULL,
         attempt BLOB NOT NULL,

@@ -22,9 +22,6 @@ fn use_once(
          VALUES (?1, ?2, ?3, ?4, ?5, ?6)
          ON CONFLICT (tenant, kind, digest) DO NOTHING",
     )?;
-    let mut find = connection.prepare_cached(
-        "SELECT attempt, used FROM single_use WHERE tenant = ?1 AND kind = ?2 AND digest = ?3",
-    )?;
     let mut told = Vec::with_capacity(uses.len());
     for one in uses {
         let (kind, digest) = (one.kind.name(), one.digest.as_bytes().as_slice());
@@ -40,7 +37,11 @@ fn use_once(
             told.push(Used::First);
             continue;
         }
-        let (first, at): (Vec<u8>, i64) = find
+        let (first, at): (Vec<u8>, i64) = connection
+            .prepare_cached(
+                "SELECT attempt, used FROM single_use
+                 WHERE tenant = ?1 AND kind = ?2 AND digest = ?3",
+            )?
             .query_row(params![tenant.as_str(), kind, digest], |row| {
                 Ok((row.get("attempt")?, row.get("used")?))
             })?;
