@@ -1,5 +1,6 @@
 //! `authority log` and `authority replay`: every decision, and what they come to.
 
+use std::collections::BTreeMap;
 use std::path::Path;
 
 use avouch_core::id::Digest;
@@ -65,41 +66,51 @@ fn write(log: &[Value], state: &Value) -> Result<Exit, Fault> {
     Ok(Exit::Accepted)
 }
 
-/// What came of reading a log.
-struct Replayed {
-    entries: usize,
+/// A log as it was written down.
+struct Log {
+    entries: Vec<Value>,
+    /// What they come to.
     state: State,
     at: Time,
     /// What the server said that it held.
     held: String,
+    /// For how many seconds it keeps what has ended.
+    kept: i64,
 }
 
 /// `authority replay`.
-pub(super) fn replay(file: &Path, common: &Common) -> Result<Exit, Fault> {
-    const REPLAYED: [Column; 6] = [
+pub(super) fn replay(file: &Path, against: Option<&Path>, common: &Common) -> Result<Exit, Fault> {
+    const REPLAYED: [Column; 9] = [
         ("IDENTICAL", "identical"),
         ("DECISIONS", "decisions"),
         ("LIVING", "living"),
         ("AUTHORITIES", "authorities"),
         ("AT", "at"),
         ("DIGEST", "digest"),
+        ("COMPARED", "compared"),
+        ("FORGOTTEN", "forgotten"),
+        ("TAMPERED", "tampered"),
     ];
-    let text = read_text(file)?;
-    let read = read(&text).map_err(|why| {
-        let name = input::name_of(file);
-        Fault::Run(format!("{name}: {why}"))
-    })?;
-    let digest = read.state.digest(read.at).to_string();
-    let identical = digest == read.held;
-    let answer = json!({
+    let log = read_log(file)?;
+    let digest = log.state.digest(log.at).to_string();
+    let mut identical = digest == log.held;
+    let mut answer = json!({
         "identical": identical,
-        "decisions": read.entries,
-        "living": read.state.count(read.at),
-        "authorities": read.state.authorities(read.at),
-        "at": read.at.to_string(),
+        "decisions": log.entries.len(),
+        "living": log.state.count(log.at),
+        "authorities": log.state.authorities(log.at),
+        "at": log.at.to_string(),
         "digest": digest,
-        "held": read.held,
+        "held": log.held,
     });
+    if let (Some(earlier), Some(answer)) = (against, answer.as_object_mut()) {
+        let compared = compare(&read_log(earlier)?, &log);
+        identical &= compared.tampered.is_empty();
+        answer.insert("compared".to_owned(), compared.same.into());
+        answer.insert("forgotten".to_owned(), compared.forgotten.into());
+        answer.insert("tampered".to_owned(), compared.tampered.into());
+        answer.insert("identical".to_owned(), identical.into());
+    }
     output::formatted(
         common.output,
         || members(&REPLAYED, &answer),
@@ -111,8 +122,63 @@ pub(super) fn replay(file: &Path, common: &Common) -> Result<Exit, Fault> {
     })
 }
 
+/// What a later log says of what an earlier one says.
+#[derive(Default)]
+struct Compared {
+    same: usize,
+    /// Ended for so long that it is kept no more.
+    forgotten: usize,
+    /// What was changed, taken out or put in, in words.
+    tampered: Vec<String>,
+}
+
+/// How long after its time something may be forgotten, or before it while a log is read, in seconds.
+const FORGETTING: i64 = 900;
+
+/// Compares a log with a copy that was made before and kept elsewhere.
+fn compare(earlier: &Log, later: &Log) -> Compared {
+    let name = |entry: &Value| {
+        let name = entry.get("id").and_then(Value::as_str);
+        name.unwrap_or_default().to_owned()
+    };
+    let time = |entry: &Value, member: &str| {
+        let text = entry.get(member).and_then(Value::as_str);
+        text.and_then(avouch_api::text::time)
+    };
+    let mut left: BTreeMap<String, &Value> =
+        later.entries.iter().map(|one| (name(one), one)).collect();
+    let mut compared = Compared::default();
+    let forgotten_before = later.at.plus(FORGETTING - later.kept);
+    for entry in &earlier.entries {
+        let name = name(entry);
+        match left.remove(&name) {
+            Some(there) if there == entry => compared.same += 1,
+            Some(_) => compared.tampered.push(format!("{name} was changed")),
+            None if time(entry, "not_after").is_some_and(|end| end < forgotten_before) => {
+                compared.forgotten += 1;
+            }
+            None => compared.tampered.push(format!("{name} was taken out")),
+        }
+    }
+    // All that was decided until then was on record when the copy was made.
+    let put_in = left
+        .into_iter()
+        .filter(|(_, entry)| time(entry, "at").is_none_or(|at| at <= earlier.at));
+    let put_in = put_in.map(|(name, _)| format!("{name} was put in"));
+    compared.tampered.extend(put_in);
+    compared
+}
+
+fn read_log(file: &Path) -> Result<Log, Fault> {
+    let text = read_text(file)?;
+    read(&text).map_err(|why| {
+        let name = input::name_of(file);
+        Fault::Run(format!("{name}: {why}"))
+    })
+}
+
 /// Reads a log from its end, which says up to when, and then from its beginning.
-fn read(text: &str) -> Result<Replayed, String> {
+fn read(text: &str) -> Result<Log, String> {
     let lines: Vec<&str> = text.lines().collect();
     let mut parsed = Vec::with_capacity(lines.len());
     let mut before: Option<String> = None;
@@ -132,15 +198,64 @@ fn read(text: &str) -> Result<Replayed, String> {
     let text = |name: &str| last.get(name).and_then(Value::as_str).unwrap_or_default();
     let at = avouch_api::text::time(text("at")).ok_or("its last line has no time")?;
     let mut state = State::default();
-    for (number, said) in (1..).zip(&parsed) {
-        let entry = said.get("entry").unwrap_or(&Value::Null);
-        let followed = state.follow(entry, at);
+    let mut entries = Vec::with_capacity(parsed.len());
+    for (number, mut said) in (1..).zip(parsed) {
+        let entry = said.get_mut("entry").map(Value::take).unwrap_or_default();
+        let followed = state.follow(&entry, at);
         followed.map_err(|why| format!("line {number}: {why}"))?;
+        entries.push(entry);
     }
-    Ok(Replayed {
-        entries: parsed.len(),
+    Ok(Log {
+        entries,
         state,
         at,
         held: text("digest").to_owned(),
+        kept: last.get("kept").and_then(Value::as_i64).unwrap_or_default(),
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// An entry that was made at a time and ends at another, in seconds.
+    fn entry(name: &str, at: i64, end: i64) -> Value {
+        let text = |seconds| Time::from_unix(seconds).to_string();
+        json!({ "id": name, "spiffe_id": "spiffe://a.test/x", "at": text(at), "not_after": text(end) })
+    }
+
+    fn log(at: i64, entries: &[Value]) -> Log {
+        Log {
+            entries: entries.to_vec(),
+            state: State::default(),
+            at: Time::from_unix(at),
+            held: String::new(),
+            kept: 10_000,
+        }
+    }
+
+    #[test]
+    fn a_later_log_has_all_that_an_earlier_one_has_but_what_is_forgotten() {
+        let (old, young) = (entry("old", 50, 100), entry("young", 60, 90_000));
+        let earlier = log(100, &[old, young.clone()]);
+        let later = log(20_000, &[young, entry("new", 101, 500)]);
+        let compared = compare(&earlier, &later);
+        assert_eq!((compared.same, compared.forgotten), (1, 1));
+        assert!(compared.tampered.is_empty(), "{:?}", compared.tampered);
+    }
+
+    #[test]
+    fn what_was_changed_taken_out_or_put_in_is_told() {
+        let (one, two) = (entry("one", 50, 90_000), entry("two", 60, 19_000));
+        let earlier = log(100, &[one.clone(), two]);
+        let mut changed = one;
+        changed["spiffe_id"] = "spiffe://a.test/y".into();
+        let later = log(20_000, &[changed, entry("three", 100, 90_000)]);
+        let mut told = compare(&earlier, &later).tampered;
+        told.sort();
+        assert_eq!(
+            told,
+            ["one was changed", "three was put in", "two was taken out"]
+        );
+    }
 }

@@ -100,6 +100,10 @@ pub enum AuthorityCommand {
         /// What `authority log` wrote (`-` for standard input)
         #[arg(value_name = "FILE")]
         log: PathBuf,
+        /// A log that was written before and kept elsewhere: whether all of it still stands, and nothing was
+        /// put in
+        #[arg(long, value_name = "FILE")]
+        against: Option<PathBuf>,
     },
     /// Revoke certificates before their end: that of a serial number, all of an identity, or all that
     /// were given in exchange for something
@@ -172,7 +176,8 @@ The identity must be registered: create an entry for it first.";
 const LOG_EXAMPLES: &str = "\
 Examples:
   avouch authority log --tenant demo > log.jsonl
-  avouch authority replay log.jsonl";
+  avouch authority replay log.jsonl
+  avouch authority replay log.jsonl --against last-week.jsonl";
 
 /// The arguments of `authority bootstrap-token`.
 #[derive(Args, Debug)]

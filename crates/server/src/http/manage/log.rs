@@ -43,6 +43,7 @@ pub(in crate::http) fn state(call: &Call, tenant: &Arc<Tenant>) -> Result<Answer
         "digest": state.digest(at).to_string(),
         "living": state.count(at),
         "authorities": state.authorities(at),
+        "kept": call.plane().settings.intents_kept,
     })))
 }
 
