@@ -5,6 +5,7 @@ use std::io::{self, Write};
 use std::path::Path;
 use std::process::ExitCode;
 use std::thread;
+use std::time::Duration;
 
 use avouch_core::id::{Digest, SpiffeId, TenantId, TrustDomain};
 use avouch_core::time::Time;
@@ -13,9 +14,12 @@ use avouch_store::postgresql::PostgresqlStore;
 use avouch_store::sqlite::SqliteStore;
 use avouch_store::{
     AnchorId, AnchorRecord, AttemptId, AuthorityId, AuthorityKind, AuthorityRecord, AuthorityRole,
-    AuthorityState, AuthorityUse, Change, CredentialKind, Fault, IntentId, IntentRow, Object,
-    Operator, SingleUse, Store, UseKind, Used,
+    AuthorityState, AuthorityUse, Change, Conflict, CredentialKind, Fault, IntentId, IntentRow,
+    Object, Operator, SingleUse, Store, TenantKind, TenantRecord, TrustDomainRecord, Upstream,
+    UseKind, Used,
 };
+
+const OPERATOR: Operator = Operator::of_this_deployment();
 
 /// How many write at once, so that commits are shared.
 const WRITERS: usize = 4;
@@ -43,19 +47,21 @@ fn main() -> ExitCode {
 fn write(store: &dyn Store, run: &str, keys: &str) -> Result<(), Fault> {
     let tenant = TenantId::parse("acme").ok_or_else(|| bug("the tenant"))?;
     let tenant = &tenant;
-    let records = store.tenants(&Operator::of_this_deployment())?;
+    let records = store.tenants(&OPERATOR)?;
     let record = records.into_iter().find(|record| record.id == *tenant);
     let wrapped = record.ok_or_else(|| bug("the tenant is not there"))?.key;
     let root_key = RootKey::open(Path::new(keys)).map_err(|_| bug("the root key"))?;
     let key = &root_key
         .unwrap(tenant, &wrapped)
         .map_err(|_| bug("the key"))?;
+    let root_key = &root_key;
     thread::scope(|scope| {
-        let writers: Vec<_> = (0..WRITERS)
+        let mut writers: Vec<_> = (0..WRITERS)
             .map(|writer| {
                 scope.spawn(move || write_on(store, tenant, key, &format!("{run}-{writer}")))
             })
             .collect();
+        writers.push(scope.spawn(move || remove_on(store, root_key, run)));
         writers
             .into_iter()
             .try_for_each(|writer| writer.join().unwrap_or_else(|_| Err(bug("a writer"))))
@@ -94,6 +100,102 @@ fn write_on(
         tell(&format!("used {name}-{round}"))?;
     }
     Ok(())
+}
+
+/// Adds two tenants, one below the other, and removes both in one call while someone writes to the upper
+/// one, and so on. Now and then what they owned is cleared away.
+fn remove_on(store: &dyn Store, root_key: &RootKey, run: &str) -> Result<(), Fault> {
+    for round in 0_u64.. {
+        let name = format!("{run}-{round}");
+        let above = add(
+            store,
+            root_key,
+            "root",
+            &format!("{name}-above"),
+            TenantKind::Tenant,
+        )?;
+        let kind = TenantKind::Environment;
+        let below = add(
+            store,
+            root_key,
+            above.as_str(),
+            &format!("{name}-below"),
+            kind,
+        )?;
+        tell(&format!("made {name}"))?;
+        thread::scope(|scope| {
+            let busy = scope.spawn(|| write_while_there(store, &above));
+            tell(&format!("removing {name}"))?;
+            remove(store, [&above, &below])?;
+            tell(&format!("removed {name}"))?;
+            busy.join().unwrap_or_else(|_| Err(bug("a writer")))
+        })?;
+        if round % 3 == 2 {
+            store.clear_removed(&OPERATOR)?;
+        }
+    }
+    Ok(())
+}
+
+/// Adds a tenant with a trust domain of its name, an authority with a sealed key, and an intent.
+fn add(
+    store: &dyn Store,
+    root_key: &RootKey,
+    parent: &str,
+    name: &str,
+    kind: TenantKind,
+) -> Result<TenantId, Fault> {
+    let id = TenantId::parse(name).ok_or_else(|| bug("the name of a tenant"))?;
+    let (key, wrapped) = root_key.new_tenant_key(&id).map_err(|_| bug("a key"))?;
+    let record = TenantRecord {
+        id: id.clone(),
+        parent: TenantId::parse(parent),
+        kind,
+        created: Time::from_unix(0),
+        key: wrapped,
+    };
+    store.add_tenant(&OPERATOR, &record)?;
+    let domain = TrustDomain::parse(&format!("{name}.test")).map_err(|_| bug("a trust domain"))?;
+    let authority = AuthorityRecord {
+        trust_domain: domain.clone(),
+        ..authority(&key, name, 0)?
+    };
+    let domain = TrustDomainRecord {
+        name: domain,
+        created: Time::from_unix(0),
+        upstream: Upstream::Own,
+    };
+    let own = [Object::TrustDomain(domain), Object::Authority(authority)];
+    store.apply(&id, &own.map(Change::Put))?;
+    store.record_intents(&id, &[intent(name, 0)?])?;
+    Ok(id)
+}
+
+/// Writes to a tenant until it is not there any more, slowly enough that its removal has a turn.
+fn write_while_there(store: &dyn Store, tenant: &TenantId) -> Result<(), Fault> {
+    for round in 0_u64.. {
+        let changes = [anchor("busy", round, "a")?];
+        match store.apply(tenant, &changes) {
+            Err(Fault::Conflict(Conflict::UnknownTenant(_))) => return Ok(()),
+            applied => applied?,
+        };
+        thread::park_timeout(Duration::from_millis(2));
+    }
+    Ok(())
+}
+
+/// Removes tenants, worked out anew as long as one of them changes meanwhile.
+fn remove(store: &dyn Store, tenants: [&TenantId; 2]) -> Result<(), Fault> {
+    loop {
+        let mut at = Vec::new();
+        for tenant in tenants {
+            at.push((tenant.clone(), store.load(tenant)?.sequence));
+        }
+        match store.remove_tenants(&OPERATOR, &at) {
+            Err(Fault::Conflict(Conflict::Moved { .. })) => {}
+            removed => return removed,
+        }
+    }
 }
 
 fn anchor(name: &str, round: u64, half: &str) -> Result<Change, Fault> {

@@ -21,6 +21,7 @@ mod nodes;
 mod ocsp;
 mod outside;
 mod plane;
+mod removed;
 mod run;
 mod saml;
 mod secured;

@@ -10,7 +10,7 @@ use avouch_core::time::Time;
 use avouch_store::keyring::{RootKey, SecretOf, TenantKey};
 use avouch_store::postgresql::PostgresqlStore;
 use avouch_store::sqlite::SqliteStore;
-use avouch_store::{AuthorityState, Snapshot, Store, Used};
+use avouch_store::{AuthorityState, Conflict, Fault, Snapshot, Store, TenantRecord, Used};
 use avouch_testkit::postgresql::Cluster;
 use tempfile::TempDir;
 
@@ -85,6 +85,11 @@ struct Told {
     /// Where the root key is, by which the writers and whoever looks open the key of the tenant.
     keys: TempDir,
     key: TenantKey,
+    root_key: RootKey,
+    /// Pairs of tenants that were made, whose removal was begun, and was acknowledged.
+    made: BTreeSet<String>,
+    removing: BTreeSet<String>,
+    removed: BTreeSet<String>,
     /// The authority of each writer that was handed over to last.
     signing: BTreeMap<String, u64>,
     changed: BTreeSet<String>,
@@ -104,6 +109,10 @@ impl Told {
         Self {
             keys,
             key,
+            root_key,
+            made: BTreeSet::new(),
+            removing: BTreeSet::new(),
+            removed: BTreeSet::new(),
             signing: BTreeMap::new(),
             changed: BTreeSet::new(),
             recorded: BTreeSet::new(),
@@ -134,7 +143,7 @@ impl Told {
     }
 
     fn has_something_of_each(&self) {
-        for all in [&self.changed, &self.recorded, &self.used] {
+        for all in [&self.changed, &self.recorded, &self.used, &self.removed] {
             assert!(!all.is_empty());
         }
         assert!(self.signing.values().any(|count| *count > 0));
@@ -152,6 +161,15 @@ impl Told {
             }
             ["recorded", name] => {
                 self.recorded.insert(name.to_owned());
+            }
+            ["made", name] => {
+                self.made.insert(name.to_owned());
+            }
+            ["removing", name] => {
+                self.removing.insert(name.to_owned());
+            }
+            ["removed", name] => {
+                self.removed.insert(name.to_owned());
             }
             ["used", name] => {
                 self.used.insert(name.to_owned());
@@ -184,7 +202,46 @@ impl Told {
         }
     }
 
+    /// What was acknowledged stays removed; what was not is there with all that it had, or is gone with
+    /// all of it, and never one of two that go together.
+    fn check_removals(&self, store: &dyn Store) {
+        let records = store.tenants(&OPERATOR).unwrap();
+        let found = |id: &str| records.iter().find(|record| record.id.as_str() == id);
+        for name in &self.made {
+            let both = ["above", "below"].map(|which| format!("{name}-{which}"));
+            let there = both.each_ref().map(|id| found(id).is_some());
+            assert_eq!(there[0], there[1], "half of {name} is there");
+            assert!(
+                !there[0] || !self.removed.contains(name),
+                "{name} came back"
+            );
+            assert!(there[0] || self.removing.contains(name), "{name} is lost");
+            for id in &both {
+                match found(id) {
+                    Some(record) => self.is_whole(store, record),
+                    None => is_gone(store, id),
+                }
+            }
+        }
+    }
+
+    fn is_whole(&self, store: &dyn Store, record: &TenantRecord) {
+        let id = &record.id;
+        let snapshot = store.load(id).unwrap();
+        assert_eq!(snapshot.trust_domains.len(), 1, "{id}");
+        let (name, authority) = snapshot.authorities.first_key_value().unwrap();
+        let key = self.root_key.unwrap(id, &record.key).unwrap();
+        let sealed = authority.private_key.as_ref().unwrap();
+        let secret = key.open(SecretOf::Authority(name), sealed).unwrap();
+        assert_eq!(secret.as_slice(), name.as_str().as_bytes());
+        let intents = store.intents(id, Time::from_unix(0), 10).unwrap();
+        assert_eq!(intents.len(), 1, "{id}");
+    }
+
     fn check(&self, store: &dyn Store) {
+        self.check_removals(store);
+        while store.clear_removed(&OPERATOR).unwrap() > 0 {}
+        self.check_removals(store);
         let snapshot = store.load(&tenant("acme")).unwrap();
         assert!(snapshot.sequence.number() >= self.last);
         let stored: BTreeSet<&str> = snapshot.anchors.keys().map(|id| id.as_str()).collect();
@@ -217,4 +274,12 @@ impl Told {
             assert_eq!(told, Used::Before { at }, "{name} can be used again");
         }
     }
+}
+
+fn is_gone(store: &dyn Store, name: &str) {
+    let id = tenant(name);
+    assert_eq!(store.load(&id), Ok(Snapshot::default()), "{id}");
+    assert_eq!(store.intents(&id, Time::from_unix(0), 10), Ok(Vec::new()));
+    let unknown = Fault::from(Conflict::UnknownTenant(id.clone()));
+    assert_eq!(store.apply(&id, &[anchor("x")]), Err(unknown));
 }
