@@ -167,6 +167,7 @@ impl Plane {
             counters: Counters::default(),
             federations: States::default(),
         };
+        plane.keep_lifetimes()?;
         let raised = plane.take_fresh_numbers()?;
         for record in records {
             let raised = raised.get(&record.id).copied();

@@ -16,7 +16,7 @@ use avouch_core::id::{TenantId, TrustDomain};
 use avouch_core::reason::Reason;
 use avouch_core::time::Time;
 use avouch_store::{
-    Change, Conflict, CredentialKind, Fault as StoreFault, IntentRow, Key, RuleRecord, Sequence,
+    Change, Conflict, CredentialKind, Fault as StoreFault, Key, Lasting, RuleRecord, Sequence,
     Snapshot,
 };
 use serde_json::Value;
@@ -43,7 +43,7 @@ pub(crate) struct Going {
 /// Credentials of one kind.
 #[derive(Debug)]
 pub(crate) struct Living {
-    pub(crate) count: usize,
+    pub(crate) count: u64,
     /// When the last of them ends.
     pub(crate) until: Time,
 }
@@ -123,14 +123,14 @@ impl Going {
         }
     }
 
-    fn add_living(&mut self, living: &[IntentRow]) {
-        for intent in living {
-            let of_kind = self.living.entry(in_words(intent.kind)).or_insert(Living {
+    fn add_living(&mut self, living: &[avouch_store::Living]) {
+        for one in living {
+            let of_kind = self.living.entry(in_words(one.kind)).or_insert(Living {
                 count: 0,
-                until: intent.not_after,
+                until: one.until,
             });
-            of_kind.count += 1;
-            of_kind.until = of_kind.until.max(intent.not_after);
+            of_kind.count += one.count;
+            of_kind.until = of_kind.until.max(one.until);
         }
     }
 }
@@ -332,29 +332,36 @@ impl Plane {
         Ok((going, at))
     }
 
-    /// What was issued to someone and has not ended.
+    /// How much was issued to someone and has not ended.
     fn living(
         &self,
         tenant: &Tenant,
         trust_domain: Option<&TrustDomain>,
-    ) -> Result<Vec<IntentRow>, Refused> {
-        self.live(tenant, |intent| {
-            let is_credential = match intent.kind {
-                CredentialKind::X509
-                | CredentialKind::Jwt
-                | CredentialKind::Wit
-                | CredentialKind::Certificate => true,
-                CredentialKind::Authority
-                | CredentialKind::RevocationList
-                | CredentialKind::Event
-                | CredentialKind::Revocation
-                | CredentialKind::LifeCycle
-                | CredentialKind::StatusList
-                | CredentialKind::StatusResponse => false,
-            };
-            let is_there = |name: &TrustDomain| intent.subject.trust_domain() == name;
-            is_credential && trust_domain.is_none_or(is_there)
-        })
+    ) -> Result<Vec<avouch_store::Living>, Refused> {
+        let at = self.now();
+        let lasting = Lasting {
+            from: self.earliest_living(tenant, at)?,
+            at,
+            trust_domain,
+        };
+        let mut living = self
+            .store
+            .living(tenant.id(), lasting)
+            .map_err(Fault::from)?;
+        living.retain(|one| match one.kind {
+            CredentialKind::X509
+            | CredentialKind::Jwt
+            | CredentialKind::Wit
+            | CredentialKind::Certificate => true,
+            CredentialKind::Authority
+            | CredentialKind::RevocationList
+            | CredentialKind::Event
+            | CredentialKind::Revocation
+            | CredentialKind::LifeCycle
+            | CredentialKind::StatusList
+            | CredentialKind::StatusResponse => false,
+        });
+        Ok(living)
     }
 
     /// Forgets the tenants that the store does not have any more, and holds those that it has: also in

@@ -14,19 +14,18 @@ use std::sync::Arc;
 use avouch_core::id::{SpiffeId, TrustDomain};
 use avouch_core::reason::Reason;
 use avouch_core::time::Time;
-use avouch_issuer::profile::Lifetime;
 use avouch_issuer::revocation_list::{RevocationList, Revoked};
 use avouch_issuer::stages::issue_one;
 use avouch_store::{
     AuthorityId, AuthorityKind, AuthorityRecord, AuthorityState, AuthorityUse, CredentialKind,
-    EntryId, IntentId, IntentRow, RevocationListRecord, RevokedCertificate, Sequence,
+    EntryId, IntentId, IntentRow, LifetimeKind, RevocationListRecord, RevokedCertificate, Sequence,
 };
 
 use crate::authority_record::{self, Opened};
 use crate::fault::{Fault, Refused};
 use crate::issuing::StoreLog;
 use crate::keeper::Draft;
-use crate::plane::{Plane, RESERVED};
+use crate::plane::{OPERATOR, Plane, RESERVED};
 use crate::tenant::{Held, Tenant};
 
 /// `cACompromise` (RFC 5280 5.3.1): an authority is revoked only after it was tainted.
@@ -257,27 +256,8 @@ impl Plane {
         now: Time,
         is_meant: impl Fn(&IntentRow) -> bool,
     ) -> Result<Vec<IntentRow>, Refused> {
-        let is_cluster = tenant.read(|snapshot| {
-            let mut records = snapshot.authorities.values();
-            records.any(|record| record.used_for == AuthorityUse::Cluster)
-        });
-        let settings = &self.settings;
-        let lifetimes = [
-            &settings.x509.lifetime,
-            &settings.jwt.lifetime,
-            &settings.wit.lifetime,
-        ];
-        let longest = lifetimes.into_iter().map(Lifetime::most).max();
-        // Where there is no cluster, no certificate of a component lives longer than an SVID.
-        let longest = match is_cluster {
-            true => longest.max(Some(settings.cluster.lifetime.most())),
-            false => longest,
-        };
-        // What nodes and the server itself are by has a lifetime of its own.
-        let longest = longest.unwrap_or_default().max(settings.node_ttl);
-        let longest = i64::from(longest);
         let mut found: BTreeMap<String, IntentRow> = BTreeMap::new();
-        let mut from = now.plus(-longest);
+        let mut from = self.earliest_living(tenant, now)?;
         let mut limit = INTENTS;
         loop {
             let page = self.store.intents(tenant.id(), from, limit)?;
@@ -296,6 +276,37 @@ impl Plane {
             }
             from = reached;
         }
+    }
+
+    /// When the first was recorded, at the earliest, that had not ended at a time: as long before as
+    /// anything may have lived, also where less is settled by now.
+    pub(crate) fn earliest_living(&self, tenant: &Tenant, at: Time) -> Result<Time, Fault> {
+        let is_cluster = tenant.read(|snapshot| {
+            let mut records = snapshot.authorities.values();
+            records.any(|record| record.used_for == AuthorityUse::Cluster)
+        });
+        let noted = self.store.lifetimes(&OPERATOR)?;
+        let all = noted.into_iter().chain(self.settings.lifetimes(at));
+        // Where there is no cluster, no certificate of a component lives longer than an SVID.
+        let counted = all.filter(|one| {
+            one.counts_at(at)
+                && match one.kind {
+                    LifetimeKind::Svid => true,
+                    LifetimeKind::Component => is_cluster,
+                }
+        });
+        let longest = counted.map(|one| one.seconds).max().unwrap_or_default();
+        Ok(at.plus(-i64::from(longest)))
+    }
+
+    /// Notes for all servers on the store, and for those to come, how long what is signed here may live.
+    ///
+    /// # Errors
+    ///
+    /// What failed on our side.
+    pub fn keep_lifetimes(&self) -> Result<(), Fault> {
+        let own = self.settings.lifetimes(self.now());
+        Ok(self.store.keep_lifetimes(&OPERATOR, &own)?)
     }
 
     /// The revocation list of an authority of the tenant, as DER, and by when the next one is there.

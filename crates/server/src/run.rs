@@ -257,7 +257,11 @@ async fn forget_intents(plane: Arc<Plane>) {
     loop {
         tokio::time::sleep(INTENTS_PERIOD).await;
         let plane = Arc::clone(&plane);
-        match blocking(move || Ok(plane.forget_intents()?)).await {
+        let forgotten = blocking(move || {
+            plane.keep_lifetimes()?;
+            Ok(plane.forget_intents()?)
+        });
+        match forgotten.await {
             Ok(0) => {}
             Ok(intents) => tracing::info!(intents, "intents of what ended long ago are forgotten"),
             Err(error) => tracing::error!(%error, "intents could not be forgotten"),

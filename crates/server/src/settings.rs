@@ -2,9 +2,11 @@
 
 use std::sync::Arc;
 
+use avouch_core::time::Time;
 use avouch_issuer::cluster::ClusterProfile;
 use avouch_issuer::key_manager::{FileKeys, KeyManager};
 use avouch_issuer::profile::{InvalidLifetime, JwtProfile, Lifetime, WitProfile, X509Profile};
+use avouch_store::LifetimeKind;
 
 use crate::fetch::Permitted;
 
@@ -83,6 +85,24 @@ impl Settings {
         self.x509.lists_at = Some(url.to_owned());
         self.cluster.lists_at = Some(url.to_owned());
         Ok(())
+    }
+
+    /// How long what is signed from now on may live at most.
+    pub(crate) fn lifetimes(&self, now: Time) -> [avouch_store::Lifetime; 2] {
+        let profiles = [&self.x509.lifetime, &self.jwt.lifetime, &self.wit.lifetime];
+        let svids = profiles.into_iter().map(Lifetime::most).max();
+        // What nodes and the server itself are by has a lifetime of its own.
+        let svids = svids.unwrap_or_default().max(self.node_ttl);
+        let components = self.cluster.lifetime.most();
+        [
+            (LifetimeKind::Svid, svids),
+            (LifetimeKind::Component, components),
+        ]
+        .map(|(kind, seconds)| avouch_store::Lifetime {
+            kind,
+            seconds,
+            last: now,
+        })
     }
 
     /// How long X.509-SVIDs of workloads, of nodes and of the server are valid, in seconds.

@@ -28,6 +28,7 @@ mod fault;
 mod follower;
 mod intent;
 pub mod keyring;
+mod lifetime;
 mod names;
 mod plan;
 pub mod postgresql;
@@ -44,6 +45,7 @@ pub use fault::{Conflict, Fault};
 pub use follower::{Followers, Report};
 pub use intent::{CredentialKind, IntentRow};
 pub use keyring::WrappedKey;
+pub use lifetime::{Lasting, Lifetime, LifetimeKind, Living};
 pub use names::{
     AdminId, AnchorId, AttestorId, AuthorityId, EgressId, EntryId, IntentId, IssuerId, JoinTokenId,
     NameId, NodeId, RuleId, ServerId, ServiceId, SignalId, TallyId,

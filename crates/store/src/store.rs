@@ -11,6 +11,7 @@ use crate::change::{Change, Feed, Sequence, Snapshot};
 use crate::fault::Fault;
 use crate::follower::{Followers, Report};
 use crate::intent::IntentRow;
+use crate::lifetime::{Lasting, Lifetime, Living};
 use crate::names::{IntentId, ServerId};
 use crate::single_use::{SingleUse, UseKind, Used};
 use crate::tenant::TenantRecord;
@@ -170,6 +171,16 @@ pub trait Store: Send + Sync {
         beginning: &str,
         limit: u32,
     ) -> Result<Vec<IntentRow>, Fault>;
+
+    /// How much of each kind has not ended, without reading any of it.
+    fn living(&self, tenant: &TenantId, lasting: Lasting<'_>) -> Result<Vec<Living>, Fault>;
+
+    /// Notes how long what is signed may live, before any of it is and now and then after. Forgets those
+    /// that count no more.
+    fn keep_lifetimes(&self, operator: &Operator, lifetimes: &[Lifetime]) -> Result<(), Fault>;
+
+    /// The lifetimes that were noted on whichever server, and may still count.
+    fn lifetimes(&self, operator: &Operator) -> Result<Vec<Lifetime>, Fault>;
 
     /// Forgets intents for credentials that were no longer valid at `before`: some thousands at a
     /// time, the earliest first. Returns how many, which is 0 when none is left.

@@ -8,8 +8,8 @@ use avouch_core::id::{Digest, TenantId};
 use avouch_core::time::Time;
 use avouch_server::Refused;
 use avouch_store::{
-    Change, Fault, Feed, Followers, IntentId, IntentRow, Operator, Report, Sequence, ServerId,
-    SingleUse, Snapshot, Store, TenantRecord, UseKind, Used,
+    Change, Fault, Feed, Followers, IntentId, IntentRow, Lasting, Lifetime, Living, Operator,
+    Report, Sequence, ServerId, SingleUse, Snapshot, Store, TenantRecord, UseKind, Used,
 };
 use avouch_testkit::key::Key;
 use serde_json::json;
@@ -135,6 +135,18 @@ impl Store for Switched {
         limit: u32,
     ) -> Result<Vec<IntentRow>, Fault> {
         self.store()?.intents_called(tenant, beginning, limit)
+    }
+
+    fn living(&self, tenant: &TenantId, lasting: Lasting<'_>) -> Result<Vec<Living>, Fault> {
+        self.store()?.living(tenant, lasting)
+    }
+
+    fn keep_lifetimes(&self, operator: &Operator, lifetimes: &[Lifetime]) -> Result<(), Fault> {
+        self.store()?.keep_lifetimes(operator, lifetimes)
+    }
+
+    fn lifetimes(&self, operator: &Operator) -> Result<Vec<Lifetime>, Fault> {
+        self.store()?.lifetimes(operator)
     }
 
     fn forget_intents(&self, tenant: &TenantId, before: Time) -> Result<u64, Fault> {

@@ -21,6 +21,7 @@ mod introspection;
 mod isolation;
 mod issuers;
 mod keeping;
+mod lifetimes;
 mod logging;
 mod managing;
 mod node_calls;

@@ -88,6 +88,11 @@ impl Deployment {
         open(&self.store, self.folder.path(), &self.clock)
     }
 
+    /// As [`Deployment::opened_again`], where something else is settled.
+    pub(crate) fn opened_with(&self, settings: Settings) -> Arc<Plane> {
+        open_with(&self.store, self.folder.path(), &self.clock, settings)
+    }
+
     pub(crate) fn pass(&self, seconds: i64) {
         self.clock.0.fetch_add(seconds, Ordering::SeqCst);
     }
@@ -107,7 +112,7 @@ impl Deployment {
         answers.into_iter().next().unwrap().map(drop)
     }
 
-    fn issue(&self, node: &Admitted, entry: &str) -> Result<(), Reason> {
+    pub(crate) fn issue(&self, node: &Admitted, entry: &str) -> Result<(), Reason> {
         let wanted = [wanted(entry)];
         let answers = self.plane.issue_x509(node, "shop", &wanted).unwrap();
         answers.into_iter().next().unwrap().map(drop)
@@ -132,6 +137,15 @@ impl Deployment {
 }
 
 fn open(store: &Arc<SqliteStore>, folder: &Path, clock: &Arc<SetClock>) -> Arc<Plane> {
+    open_with(store, folder, clock, Settings::default())
+}
+
+fn open_with(
+    store: &Arc<SqliteStore>,
+    folder: &Path,
+    clock: &Arc<SetClock>,
+    settings: Settings,
+) -> Arc<Plane> {
     let founding = Founding {
         tenant: TenantId::parse("top").unwrap(),
         trust_domain: TrustDomain::parse("top.test").unwrap(),
@@ -140,7 +154,7 @@ fn open(store: &Arc<SqliteStore>, folder: &Path, clock: &Arc<SetClock>) -> Arc<P
     let key = move |tenants: &[_]| Ok(RootKey::open_or_create(&path, tenants)?);
     let store = Arc::<SqliteStore>::clone(store);
     let clock = Arc::<SetClock>::clone(clock);
-    Plane::open(store, key, &founding, Settings::default(), clock).unwrap()
+    Plane::open(store, key, &founding, settings, clock).unwrap()
 }
 
 fn domain() -> TrustDomain {

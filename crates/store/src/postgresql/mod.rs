@@ -6,6 +6,7 @@
 
 mod address;
 mod followers;
+mod lifetimes;
 mod listener;
 mod removal;
 mod schema;
@@ -30,6 +31,7 @@ use crate::change::{Change, Feed, Sequence, Snapshot};
 use crate::fault::Fault;
 use crate::follower::{Followers, Report};
 use crate::intent::IntentRow;
+use crate::lifetime::{Lasting, Lifetime, Living};
 use crate::names::{IntentId, ServerId};
 use crate::plan::{self, Plan};
 use crate::single_use::{SingleUse, UseKind, Used};
@@ -226,6 +228,28 @@ impl Store for PostgresqlStore {
         self.call(move |session| {
             session.read(|session| statements::intents_called(session, &tenant, &beginning, limit))
         })
+    }
+
+    fn living(&self, tenant: &TenantId, lasting: Lasting<'_>) -> Result<Vec<Living>, Fault> {
+        let (tenant, trust_domain) = (tenant.clone(), lasting.trust_domain.cloned());
+        let (from, at) = (lasting.from, lasting.at);
+        self.call(move |session| {
+            let lasting = Lasting {
+                from,
+                at,
+                trust_domain: trust_domain.as_ref(),
+            };
+            session.read(|session| lifetimes::living(session, &tenant, lasting))
+        })
+    }
+
+    fn keep_lifetimes(&self, _: &Operator, lifetimes: &[Lifetime]) -> Result<(), Fault> {
+        let kept = lifetimes.to_vec();
+        self.call(move |session| session.write(|session| lifetimes::keep(session, &kept)))
+    }
+
+    fn lifetimes(&self, _: &Operator) -> Result<Vec<Lifetime>, Fault> {
+        self.call(move |session| session.read(lifetimes::all))
     }
 
     fn forget_intents(&self, tenant: &TenantId, before: Time) -> Result<u64, Fault> {

@@ -4,7 +4,7 @@ use super::session::Session;
 use crate::fault::Fault;
 
 /// One step to each version. A step that was released is never changed.
-const MIGRATIONS: [&str; 9] = [
+const MIGRATIONS: [&str; 10] = [
     "
     CREATE TABLE avouch.tenant (
         id TEXT PRIMARY KEY,
@@ -108,6 +108,21 @@ const MIGRATIONS: [&str; 9] = [
         tenant TEXT NOT NULL REFERENCES avouch.tenant (id),
         authority TEXT NOT NULL
     );
+",
+    "
+    -- How long what is signed may live, as it was settled at any time.
+    CREATE TABLE avouch.lifetime (
+        kind TEXT NOT NULL,
+        seconds BIGINT NOT NULL,
+        last BIGINT NOT NULL,
+        PRIMARY KEY (kind, seconds)
+    );
+    INSERT INTO avouch.lifetime (kind, seconds, last)
+        SELECT CASE kind WHEN 'certificate' THEN 'component' ELSE 'svid' END,
+               max(not_after - recorded), max(recorded)
+        FROM avouch.intent
+        WHERE kind IN ('x509', 'jwt', 'wit', 'certificate') AND not_after > recorded
+        GROUP BY 1;
 ",
 ];
 

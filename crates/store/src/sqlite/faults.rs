@@ -18,7 +18,7 @@ const OPERATOR: Operator = Operator::of_this_deployment();
 /// Something to write, which can be done again.
 type Write = fn(&SqliteStore) -> Result<(), Fault>;
 
-const WRITES: [(&str, Write); 13] = [
+const WRITES: [(&str, Write); 14] = [
     ("add_tenant", |store| {
         store.add_tenant(&OPERATOR, &tenant("other", Some("acme")))
     }),
@@ -69,6 +69,9 @@ const WRITES: [(&str, Write); 13] = [
     }),
     ("raise", |store| {
         store.raise(&OPERATOR, Sequence::of(1_000)).map(drop)
+    }),
+    ("keep_lifetimes", |store| {
+        store.keep_lifetimes(&OPERATOR, &[lifetime(7)])
     }),
     ("report", |store| {
         let report = Report {
@@ -125,6 +128,14 @@ fn intent(name: &str) -> IntentRow {
     }
 }
 
+fn lifetime(seconds: u32) -> Lifetime {
+    Lifetime {
+        kind: crate::LifetimeKind::Svid,
+        seconds,
+        last: Time::from_unix(1),
+    }
+}
+
 fn used(name: &str) -> SingleUse {
     SingleUse {
         kind: UseKind::Token,
@@ -168,6 +179,8 @@ fn contents(folder: &Path) -> Vec<Vec<Value>> {
         "single_use",
         "server",
         "follower",
+        "brought_key",
+        "lifetime",
     ] {
         let mut statement = connection
             .prepare(&format!("SELECT * FROM {table}"))

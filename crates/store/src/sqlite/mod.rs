@@ -5,6 +5,7 @@
 //! (write-ahead log). A commit is flushed before it is acknowledged (`synchronous=FULL`).
 
 mod followers;
+mod lifetimes;
 mod reader;
 mod removal;
 mod schema;
@@ -27,6 +28,7 @@ use crate::change::{Change, Feed, Sequence, Snapshot};
 use crate::fault::Fault;
 use crate::follower::{Followers, Report};
 use crate::intent::IntentRow;
+use crate::lifetime::{Lasting, Lifetime, Living};
 use crate::names::{IntentId, ServerId};
 use crate::plan::{self, Plan};
 use crate::single_use::{SingleUse, UseKind, Used};
@@ -174,6 +176,21 @@ impl Store for SqliteStore {
     ) -> Result<Vec<IntentRow>, Fault> {
         self.readers
             .read(|connection| statements::intents_called(connection, tenant, beginning, limit))
+    }
+
+    fn living(&self, tenant: &TenantId, lasting: Lasting<'_>) -> Result<Vec<Living>, Fault> {
+        self.readers
+            .read(|connection| lifetimes::living(connection, tenant, lasting))
+    }
+
+    fn keep_lifetimes(&self, _: &Operator, lifetimes: &[Lifetime]) -> Result<(), Fault> {
+        let kept = lifetimes.to_vec();
+        self.writer
+            .write(move |connection| lifetimes::keep(connection, &kept))
+    }
+
+    fn lifetimes(&self, _: &Operator) -> Result<Vec<Lifetime>, Fault> {
+        self.readers.read(lifetimes::all)
     }
 
     fn forget_intents(&self, tenant: &TenantId, before: Time) -> Result<u64, Fault> {

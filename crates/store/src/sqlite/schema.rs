@@ -8,7 +8,7 @@ use crate::fault::Fault;
 pub(super) const APPLICATION: i64 = 0x4156_4348;
 
 /// One step to each version. A step that was released is never changed.
-pub(super) const MIGRATIONS: [&str; 10] = [
+pub(super) const MIGRATIONS: [&str; 11] = [
     "
     CREATE TABLE tenant (
         id TEXT PRIMARY KEY,
@@ -130,6 +130,21 @@ pub(super) const MIGRATIONS: [&str; 10] = [
     DROP TABLE single_use;
     ALTER TABLE single_use_in_order RENAME TO single_use;
     CREATE INDEX single_use_by_end ON single_use (until);
+",
+    "
+    -- How long what is signed may live, as it was settled at any time.
+    CREATE TABLE lifetime (
+        kind TEXT NOT NULL,
+        seconds INTEGER NOT NULL,
+        last INTEGER NOT NULL,
+        PRIMARY KEY (kind, seconds)
+    ) STRICT, WITHOUT ROWID;
+    INSERT INTO lifetime (kind, seconds, last)
+        SELECT CASE kind WHEN 'certificate' THEN 'component' ELSE 'svid' END,
+               max(not_after - recorded), max(recorded)
+        FROM intent
+        WHERE kind IN ('x509', 'jwt', 'wit', 'certificate') AND not_after > recorded
+        GROUP BY 1;
 ",
 ];
 

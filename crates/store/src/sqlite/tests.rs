@@ -231,6 +231,52 @@ fn a_row_that_cannot_be_read_is_damage() {
 }
 
 #[test]
+fn how_long_was_lived_before_it_was_noted_is_read_from_what_was_issued() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = opened(folder.path());
+    let intent = |id: &str, kind, from: i64, seconds: i64| IntentRow {
+        id: IntentId::parse(id).unwrap(),
+        kind,
+        authority: crate::AuthorityId::parse("k").unwrap(),
+        entry: None,
+        node: None,
+        subject: avouch_core::id::SpiffeId::parse("spiffe://a.test/x").unwrap(),
+        content: Digest::of(id.as_bytes()),
+        not_before: Time::from_unix(from),
+        not_after: Time::from_unix(from + seconds),
+        recorded: Time::from_unix(from),
+        lineage: Vec::new(),
+        decision: None,
+    };
+    use crate::CredentialKind::{Authority, Certificate, Jwt, X509};
+    let rows = [
+        intent("1", X509, 10, 7_200),
+        intent("2", X509, 50, 60),
+        intent("3", Jwt, 90, 300),
+        intent("4", Certificate, 20, 500_000),
+        intent("5", Authority, 20, 9_000_000),
+    ];
+    store.record_intents(&tenant(), &rows).unwrap();
+    drop(store);
+    let before = Connection::open(folder.path().join(DATABASE_FILE)).unwrap();
+    before
+        .execute_batch("DROP TABLE lifetime; PRAGMA user_version = 10")
+        .unwrap();
+    drop(before);
+    let store = SqliteStore::open(folder.path()).unwrap();
+    let operator = Operator::of_this_deployment();
+    let noted = store.lifetimes(&operator).unwrap();
+    let told = noted
+        .iter()
+        .map(|one| (one.kind, one.seconds, one.last.unix()));
+    let expected = [
+        (crate::LifetimeKind::Component, 500_000, 20),
+        (crate::LifetimeKind::Svid, 7_200, 90),
+    ];
+    assert_eq!(told.collect::<Vec<_>>(), expected);
+}
+
+#[test]
 fn a_database_of_a_later_program_is_left_alone() {
     let folder = tempfile::tempdir().unwrap();
     drop(opened(folder.path()));

@@ -4,19 +4,20 @@
 use avouch_core::time::Time;
 use avouch_store::postgresql::PostgresqlStore;
 use avouch_store::{
-    Conflict, Fault, Followers, IntentRow, Sequence, Snapshot, Store, TenantRecord, Used,
+    Conflict, Fault, Followers, IntentRow, Lifetime, Sequence, Snapshot, Store, TenantRecord, Used,
 };
 use avouch_testkit::postgresql::Cluster;
 
 use crate::cut::{Cut, Wire};
 use crate::followers::{followers, report, server};
+use crate::lifetimes::lifetime;
 use crate::objects::*;
 use crate::on_postgresql::or_skipped;
 
 /// Something to write, which can be done again; the tenant is one that may be added.
 type Write = fn(&dyn Store, &TenantRecord) -> Result<(), Fault>;
 
-const WRITES: [(&str, Write); 13] = [
+const WRITES: [(&str, Write); 14] = [
     ("add_tenant", |store, other| {
         store.add_tenant(&OPERATOR, other)
     }),
@@ -86,6 +87,9 @@ const WRITES: [(&str, Write); 13] = [
     }),
     ("raise", |store, _| {
         store.raise(&OPERATOR, Sequence::of(1_000)).map(drop)
+    }),
+    ("keep_lifetimes", |store, _| {
+        store.keep_lifetimes(&OPERATOR, &[lifetime(3_600, 100)])
     }),
     ("report", |store, _| {
         let report = report("a", 1, 100, &[followers("acme", 3, 7)]);
@@ -254,6 +258,7 @@ struct Contents {
     tenants: Vec<String>,
     snapshot: Snapshot,
     intents: Vec<IntentRow>,
+    lifetimes: Vec<Lifetime>,
     followers: Vec<Followers>,
 }
 
@@ -272,6 +277,7 @@ fn contents(store: &dyn Store) -> Contents {
         intents: store
             .intents(&tenant("acme"), Time::from_unix(0), 100)
             .unwrap(),
+        lifetimes: store.lifetimes(&OPERATOR).unwrap(),
         followers: store
             .followers(&tenant("acme"), &server("nobody"), Time::from_unix(0))
             .unwrap(),

@@ -5,6 +5,7 @@ mod cut;
 mod faults;
 mod followers;
 mod kill;
+mod lifetimes;
 mod objects;
 mod on_postgresql;
 mod on_sqlite;

@@ -14,6 +14,7 @@ use proptest::test_runner::{Config, TestRunner};
 
 pub(crate) use crate::brought_keys::*;
 pub(crate) use crate::followers::*;
+pub(crate) use crate::lifetimes::*;
 use crate::objects::*;
 pub(crate) use crate::removals::*;
 pub(crate) use crate::removed_tenants::*;
@@ -60,6 +61,8 @@ macro_rules! on_every_case {
             intents_are_recorded_once_and_told_in_order,
             an_intent_that_says_something_else_is_refused_with_all_beside_it,
             intents_are_forgotten_when_their_credentials_have_expired,
+            a_lifetime_is_known_until_all_that_may_live_as_long_has_ended,
+            what_lives_is_counted_by_kind_and_trust_domain,
             writers_at_once_lose_nothing,
             a_reader_never_sees_part_of_a_call,
             ten_thousand_entries_go_in_one_call,
