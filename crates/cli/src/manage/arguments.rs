@@ -19,7 +19,8 @@ pub use anchors::{
     IMPORT_EXAMPLES as ANCHOR_IMPORT_EXAMPLES, PUT_EXAMPLES as ANCHOR_PUT_EXAMPLES,
 };
 pub use authority::{
-    AuthorityCommand, BootstrapTokenArguments, IssuedArguments, SignArguments, SignCsrArguments,
+    AuthorityCommand, BootstrapTokenArguments, IssuedArguments, ReplayArguments, SignArguments,
+    SignCsrArguments,
 };
 pub use issuers::{DrillCommand, IssuerCommand};
 pub use pins::{

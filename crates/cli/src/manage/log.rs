@@ -8,6 +8,7 @@ use avouch_core::time::Time;
 use avouch_server::issuance_log::State;
 use serde_json::{Value, json};
 
+use super::arguments::ReplayArguments;
 use super::client::Client;
 use super::table::Column;
 use super::upstream::read_text;
@@ -79,7 +80,7 @@ struct Log {
 }
 
 /// `authority replay`.
-pub(super) fn replay(file: &Path, against: Option<&Path>, common: &Common) -> Result<Exit, Fault> {
+pub(super) fn replay(asked: &ReplayArguments, common: &Common) -> Result<Exit, Fault> {
     const REPLAYED: [Column; 9] = [
         ("IDENTICAL", "identical"),
         ("DECISIONS", "decisions"),
@@ -91,7 +92,7 @@ pub(super) fn replay(file: &Path, against: Option<&Path>, common: &Common) -> Re
         ("FORGOTTEN", "forgotten"),
         ("TAMPERED", "tampered"),
     ];
-    let log = read_log(file)?;
+    let log = read_log(&asked.log)?;
     let digest = log.state.digest(log.at).to_string();
     let mut identical = digest == log.held;
     let mut answer = json!({
@@ -103,7 +104,7 @@ pub(super) fn replay(file: &Path, against: Option<&Path>, common: &Common) -> Re
         "digest": digest,
         "held": log.held,
     });
-    if let (Some(earlier), Some(answer)) = (against, answer.as_object_mut()) {
+    if let (Some(earlier), Some(answer)) = (&asked.against, answer.as_object_mut()) {
         let compared = compare(&read_log(earlier)?, &log);
         identical &= compared.tampered.is_empty();
         answer.insert("compared".to_owned(), compared.same.into());

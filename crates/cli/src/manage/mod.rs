@@ -231,8 +231,8 @@ const AUTHORITY: [Column; 12] = [
 /// `authority`.
 pub fn authority(arguments: &AuthorityArguments, common: &Common) -> Result<Exit, Fault> {
     let nothing = json!({});
-    if let AuthorityCommand::Replay { log, against } = &arguments.command {
-        return log::replay(log, against.as_deref(), common);
+    if let AuthorityCommand::Replay(replay) = &arguments.command {
+        return log::replay(replay, common);
     }
     let client = Client::open(&arguments.remote)?;
     let at = |what: &str, name: &str, step: &str| -> Result<String, Fault> {
@@ -287,9 +287,7 @@ pub fn authority(arguments: &AuthorityArguments, common: &Common) -> Result<Exit
         )?,
         AuthorityCommand::Issued(asked) => return issued::issued(&client, asked, common),
         AuthorityCommand::Log => return log::log(&client, common),
-        AuthorityCommand::Replay { log, against } => {
-            return log::replay(log, against.as_deref(), common);
-        }
+        AuthorityCommand::Replay(replay) => return log::replay(replay, common),
         AuthorityCommand::SignCsr(sign) => return sign_csr::sign_csr(&client, sign, common),
         AuthorityCommand::RevokeCertificates {
             serial,

@@ -96,15 +96,7 @@ pub enum AuthorityCommand {
     Log,
     /// What a log comes to, without a server, and whether that is what the server held
     #[command(after_help = LOG_EXAMPLES)]
-    Replay {
-        /// What `authority log` wrote (`-` for standard input)
-        #[arg(value_name = "FILE")]
-        log: PathBuf,
-        /// A log that was written before and kept elsewhere: whether all of it still stands, and nothing was
-        /// put in
-        #[arg(long, value_name = "FILE")]
-        against: Option<PathBuf>,
-    },
+    Replay(ReplayArguments),
     /// Revoke certificates before their end: that of a serial number, all of an identity, or all that
     /// were given in exchange for something
     #[command(after_help = REVOKE_CERTIFICATES_EXAMPLES)]
@@ -178,6 +170,18 @@ Examples:
   avouch authority log --tenant demo > log.jsonl
   avouch authority replay log.jsonl
   avouch authority replay log.jsonl --against last-week.jsonl";
+
+/// The arguments of `authority replay`.
+#[derive(Args, Debug)]
+pub struct ReplayArguments {
+    /// What `authority log` wrote (`-` for standard input)
+    #[arg(value_name = "FILE")]
+    pub log: PathBuf,
+    /// A log that was written before and kept elsewhere: whether all of it still stands, and nothing was
+    /// put in
+    #[arg(long, value_name = "FILE")]
+    pub against: Option<PathBuf>,
+}
 
 /// The arguments of `authority bootstrap-token`.
 #[derive(Args, Debug)]
