@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use avouch_api::TrustDocument;
-use avouch_core::model::federation::SamlAnchor;
+use avouch_core::model::federation::{IssuerAnchor, SamlAnchor};
 use avouch_core::reason::Reason;
 use avouch_core::view::View;
 use base64ct::{Base64, Encoding};
@@ -51,8 +51,9 @@ impl Plane {
             if quarantined.is_empty() {
                 break;
             }
-            let issuer = document.get("issuer").and_then(Value::as_str);
-            let issuer = issuer.map(str::to_owned).or_else(|| provider_of(document));
+            let text = |name: &str| document.get(name).and_then(Value::as_str);
+            let issuer = text("issuer").map(|name| IssuerAnchor::called(name, text("cluster")));
+            let issuer = issuer.or_else(|| provider_of(document));
             if let Some(why) = issuer.and_then(|issuer| quarantined.get(&issuer)) {
                 document.insert("quarantined".to_owned(), why.clone());
             }

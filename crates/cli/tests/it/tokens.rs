@@ -79,20 +79,26 @@ fn pod_token(audience: &str) -> String {
     token(&Key::ed25519("cluster"), "sa-2024", &pod_claims(audience))
 }
 
+/// What is asked about the token of the file `token` for an audience.
+fn asked<'a>(verb: &'a str, audience: &'a str) -> [&'a str; 8] {
+    let (trust, file) = ("--trust", "trust.json");
+    [
+        verb,
+        "token",
+        trust,
+        file,
+        "--audience",
+        audience,
+        "--at",
+        AT,
+    ]
+}
+
 #[test]
 fn a_pod_token_for_vault_is_accepted_in_three_legs() {
     let folder = cluster("pod_accepted");
     folder.file("token", pod_token("vault") + "\n");
-    insta::assert_snapshot!(folder.both(&[
-        "explain",
-        "token",
-        "--trust",
-        "trust.json",
-        "--audience",
-        "vault",
-        "--at",
-        AT,
-    ]));
+    insta::assert_snapshot!(folder.both(&asked("explain", "vault")));
 }
 
 #[test]
@@ -100,18 +106,7 @@ fn the_flow_of_a_request_is_drawn_from_its_verdict_with_five_stations_and_five_w
     let folder = cluster("pod_flow");
     folder.file("token", pod_token("vault"));
     let drawn = |audience: &str, form: &str| {
-        folder.run(&[
-            "explain",
-            "token",
-            "--trust",
-            "trust.json",
-            "--audience",
-            audience,
-            "--at",
-            AT,
-            "--flow",
-            form,
-        ])
+        folder.run(&[&asked("explain", audience)[..], &["--flow", form]].concat())
     };
     insta::assert_snapshot!("flow_text", drawn("vault", "text").told());
     let picture = drawn("vault", "svg").told();
@@ -132,16 +127,7 @@ fn the_flow_of_a_request_is_drawn_from_its_verdict_with_five_stations_and_five_w
 fn a_pod_token_for_vault_is_refused_elsewhere_leg_by_leg() {
     let folder = cluster("pod_refused");
     folder.file("token", pod_token("vault"));
-    insta::assert_snapshot!(folder.both(&[
-        "verify",
-        "token",
-        "--trust",
-        "trust.json",
-        "--audience",
-        "db",
-        "--at",
-        AT,
-    ]));
+    insta::assert_snapshot!(folder.both(&asked("verify", "db")));
 }
 
 #[test]
@@ -160,18 +146,7 @@ fn a_token_is_never_shown() {
     folder.file("token", &text);
     for audience in ["vault", "db"] {
         for format in ["human", "json"] {
-            let ran = folder.run(&[
-                "explain",
-                "token",
-                "--trust",
-                "trust.json",
-                "--audience",
-                audience,
-                "--at",
-                AT,
-                "-o",
-                format,
-            ]);
+            let ran = folder.run(&[&asked("explain", audience)[..], &["-o", format]].concat());
             for part in text.split('.') {
                 assert!(
                     !ran.out.contains(part) && !ran.err.contains(part),

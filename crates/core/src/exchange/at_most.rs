@@ -207,6 +207,11 @@ impl GrantsAtMost {
         Ok(())
     }
 
+    /// How surely someone may have signed in at most.
+    pub(super) fn sign_in_bound(&self) -> SignInBound {
+        self.assurance
+    }
+
     /// What is believed of how someone signed in.
     pub(super) fn capped(&self, said: &SignedIn) -> SignedIn {
         match self.assurance {

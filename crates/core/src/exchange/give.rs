@@ -2,7 +2,7 @@
 
 use super::Believed;
 use super::delegation::{Actor, extended};
-use super::rule::{ExchangeRule, IssuedKind, Rules};
+use super::rule::{Cap, ExchangeRule, IssuedKind, Rules};
 use super::statement::{Ancestor, Statement, may_grow};
 use crate::anchor::{Anchor, AnchorKind};
 use crate::id::{Digest, SpiffeId, TrustDomain};
@@ -207,20 +207,8 @@ fn under<'a>(
     // Who cannot have it however surely they sign in is not asked to sign in again.
     narrowed(&rule.gives.scopes, allowed.as_deref(), asked)?;
     let anchor = &subject.identity.anchor().anchor;
-    let at_most = &anchor.constraints.grants_at_most;
     anchor.admits_facts(&Facts::of_map(subject.identity.facts().clone()))?;
-    let said = statement.map(|statement| &statement.signed_in);
-    let signed_in = said.map(|said| at_most.capped(said));
-    let cap = match rule.assurance.check(signed_in.as_ref(), place.now) {
-        Ok(()) => None,
-        Err(reason) => Some(rule.assurance.otherwise.as_ref().ok_or_else(|| {
-            let is_bound_alone = rule.assurance.check(said, place.now).is_ok();
-            match is_bound_alone {
-                true => at_most.assurance_exceeded(&anchor.name),
-                false => reason,
-            }
-        })?),
-    };
+    let (signed_in, cap) = signed_in(place, rule, subject, actor)?;
     let scopes = match cap {
         None => &rule.gives.scopes,
         Some(cap) => &cap.scopes,
@@ -264,6 +252,49 @@ fn under<'a>(
         is_capped: cap.is_some(),
         rule,
     })
+}
+
+/// How the subject has signed in, as far as that counts, and what is given at most to whoever has not as
+/// the rule asks. Whoever acts has in hand what is given, so whoever vouches for them bounds it, too:
+/// nothing counts that one of these may not say.
+fn signed_in<'a>(
+    place: Place<'_>,
+    rule: &'a ExchangeRule,
+    subject: &Believed,
+    actor: Option<&Believed>,
+) -> Result<(Option<SignedIn>, Option<&'a Cap>), Reason> {
+    let mut vouching: Vec<&Anchor> = vec![&subject.identity.anchor().anchor];
+    if let Some(actor) = actor {
+        // Nothing is made of it, so what names it among all is left out.
+        let lineage = lineage(place, actor, Digest::of(b""))?;
+        let anchors = place.view.anchors().iter().map(AsRef::as_ref);
+        let stands = |anchor: &&Anchor| lineage.iter().any(|one| stands(place, anchor, one));
+        vouching.extend(anchors.filter(stands));
+    }
+    let said = subject.statement.as_ref();
+    let said = said.map(|statement| &statement.signed_in);
+    let bounds = || {
+        vouching
+            .iter()
+            .map(|anchor| &anchor.constraints.grants_at_most)
+    };
+    let capped = |said: &SignedIn| bounds().fold(said.clone(), |said, most| most.capped(&said));
+    let signed_in = said.map(capped);
+    let Err(reason) = rule.assurance.check(signed_in.as_ref(), place.now) else {
+        return Ok((signed_in, None));
+    };
+    if let Some(cap) = &rule.assurance.otherwise {
+        return Ok((signed_in, Some(cap)));
+    }
+    let is_bound_alone = rule.assurance.check(said, place.now).is_ok();
+    let lowest = |anchor: &&&Anchor| anchor.constraints.grants_at_most.sign_in_bound();
+    match vouching.iter().min_by_key(lowest) {
+        Some(anchor) if is_bound_alone => {
+            let at_most = &anchor.constraints.grants_at_most;
+            Err(at_most.assurance_exceeded(&anchor.name))
+        }
+        Some(_) | None => Err(reason),
+    }
 }
 
 /// What bounds what is given: everyone who has vouched for the subject or for whoever acts.

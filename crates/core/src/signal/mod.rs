@@ -294,7 +294,9 @@ impl<'a> Keys<'a> {
             algorithms: Vec::new(),
         };
         let mut refused = None;
-        for (anchor, issuer) in view.issuers_named(stream.issuer) {
+        let named = view.issuers_named(stream.issuer);
+        // A cluster that shares its name says nothing of subjects of another.
+        for (anchor, issuer) in named.filter(|(_, issuer)| !issuer.shares_its_name()) {
             let stands = issuer.standing().admits(stream.issuer, &anchor.name, now);
             match stands.and_then(|()| anchor.admits(view.tenant(), now)) {
                 Ok(()) => {

@@ -1,5 +1,6 @@
 //! API keys: known by their digest, marked as what they are.
 
+use avouch_core::exchange::at_most::GrantsAtMost;
 use avouch_core::id::{Digest, TenantId};
 use avouch_core::question::ExpectedName;
 use avouch_core::time::Time;
@@ -77,6 +78,19 @@ fn an_anchor_of_names_of_hosts_vouches_for_no_key() {
         .trust(&known(KEY))
         .with_anchor(|anchor| anchor.constraints.dns = vec!["example.com".to_owned()])
         .is_refused("policy.anchor_name");
+}
+
+#[test]
+fn what_an_anchor_may_say_bounds_the_subjects_of_its_keys() {
+    let bounded = |subject: &str| {
+        let most = json!({"claims": {"subject": [subject]}});
+        let most = GrantsAtMost::read_at("anchor.grants_at_most", &most).unwrap();
+        Ask::api_key(KEY)
+            .trust(&known(KEY))
+            .with_anchor(|anchor| anchor.constraints.grants_at_most = most)
+    };
+    bounded("another").is_refused("policy.claim_beyond_bound");
+    bounded("billing-export").is_accepted();
 }
 
 #[test]

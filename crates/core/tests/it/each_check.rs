@@ -5,6 +5,7 @@ use avouch_core::anchor::Anchor;
 use avouch_core::budget::{Budget, Limits, Spent};
 use avouch_core::crypto::AwsLc;
 use avouch_core::decide;
+use avouch_core::exchange::at_most::GrantsAtMost;
 use avouch_core::id::{TenantId, TrustDomain};
 use avouch_core::question::{ExpectedName, Profile, Purpose};
 use avouch_core::time::Time;
@@ -15,6 +16,7 @@ use avouch_testkit::extension::{self, CLIENT_AUTH, Extension};
 use avouch_testkit::key::Key;
 use avouch_testkit::name::{self, GeneralName, Name};
 use avouch_testkit::world::Authority;
+use serde_json::json;
 
 use crate::ask::{Ask, outcome};
 
@@ -274,6 +276,24 @@ fn an_anchor_vouches_only_for_what_it_may() {
         })
     };
     assert_eq!(trust_domain(&ask), "policy.anchor_trust_domain");
+}
+
+#[test]
+fn what_an_anchor_may_say_bounds_the_subjects_of_its_certificates() {
+    let ask = below_root([root().server(HOST)]);
+    let Verdict::Accept(sealed) = ask.decide() else {
+        panic!("refused");
+    };
+    let subject = sealed.preview().facts()["x509.subject"].clone();
+    let bounded = |subject: &str| {
+        let most = json!({"claims": {"x509.subject": [subject]}});
+        let most = GrantsAtMost::read_at("anchor.grants_at_most", &most).unwrap();
+        with_anchor(&ask, |anchor| {
+            anchor.constraints.grants_at_most = most.clone();
+        })
+    };
+    assert_eq!(bounded("CN=another"), "policy.claim_beyond_bound");
+    assert_eq!(bounded(&subject), "accept");
 }
 
 #[test]

@@ -176,13 +176,15 @@ impl UsingLog {
             row.decision = issuance_log::under_rule(&self.naming.rule);
         }
         let told = match self.naming.are_held {
-            true => self.use_and_record_later(rows).await,
-            false => match self.use_record_and_hold(rows).await {
-                Ok(told) => Ok(told),
-                Err(Refused::Fault(Fault::Store(fault))) => Err(fault),
-                Err(Refused::Fault(fault)) => Err(StoreFault::Bug(fault.to_string())),
-                Err(Refused::Reason(reason)) => return Err(self.not_recorded(*reason)),
-            },
+            true => self.use_and_record_later(rows).await.map_err(Refused::from),
+            false => self.use_record_and_hold(rows).await,
+        };
+        let told = match told {
+            Ok(told) => Ok(told),
+            Err(Refused::Fault(Fault::Store(fault))) => Err(fault),
+            Err(Refused::Fault(fault)) => Err(StoreFault::Bug(fault.to_string())),
+            // Another server may have removed the tenant.
+            Err(Refused::Reason(reason)) => return Err(self.not_recorded(*reason)),
         };
         let before = told.as_ref().ok().and_then(|told| {
             let mut uses = self.uses.uses.iter().zip(told);

@@ -157,24 +157,7 @@ impl Plane {
         for entry in read.entries() {
             saving::check(&entry.anchor.kind)?;
         }
-        let taken = tenant.read(|snapshot| {
-            let others = snapshot.issuers.values().filter(|other| other.id != *id);
-            let same = |other: &&IssuerRecord| {
-                IssuerSettings::read(&other.document)
-                    .is_ok_and(|other| other.issuer == settings.issuer)
-            };
-            others.into_iter().find(same).map(|other| other.id.clone())
-        });
-        match taken {
-            None => Ok(()),
-            Some(other) => Err(Reason::IssueConflict {
-                detail: format!(
-                    "the issuer `{}` is here already, as `{other}`",
-                    settings.issuer
-                ),
-            }
-            .into()),
-        }
+        check_alone(tenant, id, settings)
     }
 
     /// Trusts an issuer no more, and forgets its keys.
@@ -485,6 +468,40 @@ impl Plane {
         }
         Ok((anchors, quarantined))
     }
+}
+
+/// Refuses an issuer whose tokens could be taken for those of another of the tenant.
+fn check_alone(tenant: &Tenant, id: &IssuerId, settings: &IssuerSettings) -> Result<(), Refused> {
+    let others: Vec<(IssuerId, String)> = tenant.read(|snapshot| {
+        let others = snapshot.issuers.values().filter(|other| other.id != *id);
+        let others = others.map(|other| (other.id.clone(), other.document.clone()));
+        others.collect()
+    });
+    for (other, document) in others {
+        let Ok(there) = IssuerSettings::read(&document) else {
+            continue;
+        };
+        let name = &settings.named;
+        // Evidence is short: what helps has to stand in it.
+        let detail = if there.issuer != settings.issuer {
+            if !settings.is_taken_for(&there) {
+                continue;
+            }
+            format!(
+                "`{id}` and `{other}` are both called `{name}`, and a token may be shown to one alone: \
+                 each needs `audiences` that the other has not"
+            )
+        } else if settings.is_cluster() {
+            format!(
+                "`{name}` is here already, as `{other}`; put another cluster of that name with a `cluster` \
+                 of its own, or name it anew (`--service-account-issuer`)"
+            )
+        } else {
+            format!("the issuer `{name}` is here already, as `{other}`")
+        };
+        return Err(Reason::IssueConflict { detail }.into());
+    }
+    Ok(())
 }
 
 /// Fetches keys that are due, and stores which were seen at work, for as long as the server runs.

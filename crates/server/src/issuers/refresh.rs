@@ -505,10 +505,10 @@ async fn discover(of: Of<'_>, settings: &IssuerSettings, url: &str) -> Result<St
     };
     let found = text("issuer").ok_or_else(|| malformed("it has no `issuer`"))?;
     // Not a prefix, not a pattern, not another spelling (CVE-2026-14336 and its kind).
-    if found != settings.issuer {
+    if found != settings.named {
         return Err(Reason::FetchDiscoveryIssuer {
             url: url.to_owned(),
-            configured: settings.issuer.clone(),
+            configured: settings.named.clone(),
             found: found.chars().take(256).collect(),
         }
         .into());

@@ -1,7 +1,8 @@
 //! What an administrator wants of an issuer.
 
 use avouch_api::members::{Document, Members};
-use avouch_core::model::federation::SamlAnchor;
+use avouch_core::model::federation::{IssuerAnchor, SamlAnchor};
+use avouch_core::policy::presets::Preset;
 use avouch_core::reason::Reason;
 use avouch_core::time::Time;
 use rustls::pki_types::CertificateDer;
@@ -35,7 +36,10 @@ const STANDING: [&str; 5] = [
 /// An issuer as an administrator wants it.
 #[derive(Clone, Debug)]
 pub(crate) struct IssuerSettings {
+    /// What it is called here.
     pub(super) issuer: String,
+    /// What its tokens call it, which several clusters may be called.
+    pub(super) named: String,
     pub(super) source: Source,
     /// Hosts besides its own on which its keys may be.
     pub(super) jwks_hosts: Vec<String>,
@@ -113,8 +117,10 @@ impl IssuerSettings {
         if let Some(provider) = members.take("saml") {
             return Self::of_provider(provider, members);
         }
-        let issuer = members.required_text("issuer")?;
-        let source = Source::read(&mut members, &issuer)?;
+        let named = members.required_text("issuer")?;
+        let cluster = members.text("cluster")?;
+        let issuer = IssuerAnchor::called(&named, cluster.as_deref());
+        let source = Source::read(&mut members, &named)?;
         let ca = match members.text("ca")? {
             Some(pem) => certificates(&pem)?,
             None => Vec::new(),
@@ -137,35 +143,19 @@ impl IssuerSettings {
             0,
             LONGEST_STALE,
         )?;
-        let mut audiences_named = None;
         let takes_new_keys = members.flag("accept_new_keys")?.unwrap_or(false);
-        let asked = match (
-            members.members("introspection")?,
-            members.members("review")?,
-        ) {
-            (None, None) => None,
-            (Some(part), None) => Some(Endpoint::introspection(part)?),
-            (None, Some(part)) => {
-                let audiences = members.text_list("audiences")?;
-                // They bound the anchor as well.
-                let named = (!audiences.is_empty()).then(|| audiences.clone().into());
-                audiences_named = named;
-                Some(Endpoint::review(part, audiences)?)
-            }
-            (Some(_), Some(_)) => {
-                let detail = "stands beside `introspection`, and an issuer is asked in one way";
-                return Err(members.refuse("review", detail));
-            }
-        };
+        let (asked, audiences_named) = read_asked(&mut members)?;
         let mut anchor = members.rest();
-        anchor.extend(audiences_named.map(|named: Value| ("audiences".to_owned(), named)));
+        anchor.extend(audiences_named.map(|named| ("audiences".to_owned(), named)));
         let endpoint = asked.map(|(endpoint, asked)| {
             anchor.insert(endpoint.part().to_owned(), asked.into());
             endpoint
         });
-        anchor.insert("issuer".to_owned(), issuer.as_str().into());
+        anchor.insert("issuer".to_owned(), named.as_str().into());
+        anchor.extend(cluster.map(|cluster| ("cluster".to_owned(), cluster.into())));
         Ok(Self {
             issuer,
+            named,
             source,
             jwks_hosts,
             ca,
@@ -190,6 +180,7 @@ impl IssuerSettings {
         anchor.extend(members.rest());
         Ok(Self {
             issuer: read.entity_id().to_owned(),
+            named: read.entity_id().to_owned(),
             source: Source::Metadata,
             jwks_hosts: Vec::new(),
             ca: Vec::new(),
@@ -227,21 +218,70 @@ impl IssuerSettings {
     /// Whether status lists of its tokens may be on this host, with this port behind it or without.
     pub(super) fn allows_lists_at(&self, list: &Target) -> bool {
         let (host, authority) = (list.host(), list.authority());
-        let own = Target::parse(&self.issuer).is_ok_and(|own| own.authority() == authority);
+        let own = Target::parse(&self.named).is_ok_and(|own| own.authority() == authority);
         let mut more = self.status_list_hosts.iter();
         own || more.any(|allowed| *allowed == host || *allowed == authority)
     }
 
+    /// Whether it is a cluster of Kubernetes, which may share its name with others.
+    pub(super) fn is_cluster(&self) -> bool {
+        let said = self.anchor.get("preset").and_then(Value::as_str);
+        let said = said.and_then(Preset::parse);
+        let known = said.or_else(|| Preset::of_issuer(&self.named));
+        known == Some(Preset::Kubernetes) || matches!(self.endpoint, Some(Endpoint::Review { .. }))
+    }
+
+    /// Whether nobody could tell tokens of this one from those of the other, which are called alike: a
+    /// cluster that is asked is shown no token of another, so its audiences have to tell them apart.
+    pub(super) fn is_taken_for(&self, other: &Self) -> bool {
+        let is_asked = self.endpoint.is_some() || other.endpoint.is_some();
+        let (own, others) = (self.audiences(), other.audiences());
+        let is_shared = own.iter().any(|one| others.contains(one));
+        let overlap = own.is_empty() || others.is_empty() || is_shared;
+        self.named == other.named && is_asked && overlap
+    }
+
+    /// For whom its tokens are; for anyone, where there are none.
+    fn audiences(&self) -> Vec<&str> {
+        let named = self.anchor.get("audiences").and_then(Value::as_array);
+        let named = named.into_iter().flatten();
+        named.filter_map(Value::as_str).collect()
+    }
+
     /// Whether its keys may be on this host, with this port behind it or without.
     pub(super) fn allows_keys_at(&self, keys: &Target) -> bool {
-        let own = Target::parse(&self.issuer).is_ok_and(|own| own.authority() == keys.authority());
+        let own = Target::parse(&self.named).is_ok_and(|own| own.authority() == keys.authority());
         let (host, authority) = (keys.host(), keys.authority());
-        let known = known_hosts(&self.issuer);
+        let known = known_hosts(&self.named);
         own || known.contains(&authority.as_str())
             || self
                 .jwks_hosts
                 .iter()
                 .any(|allowed| *allowed == host || *allowed == authority)
+    }
+}
+
+/// Where an issuer is asked, and what becomes of that in an anchor.
+type Asked = (Endpoint, Map<String, Value>);
+
+/// Where it is asked about its tokens; and for whom they are, which
+/// bounds both.
+fn read_asked(members: &mut Members) -> Result<(Option<Asked>, Option<Value>), Reason> {
+    match (
+        members.members("introspection")?,
+        members.members("review")?,
+    ) {
+        (None, None) => Ok((None, None)),
+        (Some(part), None) => Ok((Some(Endpoint::introspection(part)?), None)),
+        (None, Some(part)) => {
+            let audiences = members.text_list("audiences")?;
+            let named = (!audiences.is_empty()).then(|| audiences.clone().into());
+            Ok((Some(Endpoint::review(part, audiences)?), named))
+        }
+        (Some(_), Some(_)) => {
+            let detail = "stands beside `introspection`, and an issuer is asked in one way";
+            Err(members.refuse("review", detail))
+        }
     }
 }
 

@@ -243,24 +243,6 @@ fn word(registry: &Registry, token: &str) -> String {
     }
 }
 
-/// Lets the job 7 of the issuer `as` have an identity.
-fn exchanges_jobs(registry: &Registry) {
-    let domain = json!({"name": "one.test"});
-    registry.call("POST", "/v1/tenants/one/trust-domains", Some(&domain));
-    let rule = json!({
-        "from": {"anchor": "as", "facts": {"subject": "job-7"}},
-        "gives": {
-            "spiffe_id": "spiffe://one.test/job/7", "kinds": ["jwt-svid"],
-            "audiences": ["https://cloud.test"],
-        },
-        "subject_audiences": [AUDIENCE],
-        "bearer": {"reason": "no key at hand", "expires": "2027-02-01T00:00:00Z"},
-        "owner": "the platform team", "reason": "jobs",
-    });
-    let put = registry.call("PUT", "/v1/tenants/one/rules/job", Some(&rule));
-    assert_eq!(put.status, 200, "{}", put.body);
-}
-
 #[test]
 fn an_opaque_token_is_what_its_issuer_says_for_as_long_as_that_is_fresh() {
     let mut registry = Registry::new();
@@ -539,7 +521,7 @@ fn who_is_asked_about_an_opaque_token_is_said_where_several_could_be() {
     for (name, one) in [("as", &asked), ("other", &other)] {
         assert_eq!(registry.put(name, &one.document(&json!({}))).status, 200);
     }
-    exchanges_jobs(&registry);
+    registry.exchanges_jobs_of("as");
     asked.holds(&registry);
     other.says(&json!({"active": false}));
     let (url, of_other) = (asked.server.url(""), other.server.url(""));
@@ -599,7 +581,7 @@ fn an_opaque_token_is_exchanged_once_and_not_when_it_ended() {
     let mut registry = Registry::new();
     let asked = Asked::start();
     assert_eq!(registry.put("as", &asked.document(&json!({}))).status, 200);
-    exchanges_jobs(&registry);
+    registry.exchanges_jobs_of("as");
     asked.holds(&registry);
     let exchange = |registry: &Registry, token: &str| {
         registry.exchange_form(&exchange_form(

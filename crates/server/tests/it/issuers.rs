@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use avouch_testkit::https::response;
-use avouch_testkit::issuer::{DISCOVERY, IssuerServer, github, gitlab, kubernetes};
+use avouch_testkit::issuer::{DISCOVERY, IssuerServer, github, gitlab};
 use avouch_testkit::key::{Key, RsaTestKey};
 use avouch_testkit::token::{jwk, jwks};
 use serde_json::{Value, json};
@@ -92,21 +92,7 @@ fn fifty_rotations_that_sign_at_once_refuse_no_valid_token_here_and_each_where_k
 fn a_token_with_a_new_key_is_exchanged_at_the_first_try() {
     let mut registry = Registry::new();
     let (issuer, first) = trusted(&registry);
-    let domain = json!({"name": "one.test"});
-    let added = registry.call("POST", "/v1/tenants/one/trust-domains", Some(&domain));
-    assert_eq!(added.status, 201, "{}", added.body);
-    let rule = json!({
-        "from": {"anchor": "ci", "facts": {"subject": "job-7"}},
-        "gives": {
-            "spiffe_id": "spiffe://one.test/job/7", "kinds": ["jwt-svid"],
-            "audiences": ["https://cloud.test"],
-        },
-        "subject_audiences": [AUDIENCE],
-        "bearer": {"reason": "no key at hand", "expires": "2027-02-01T00:00:00Z"},
-        "owner": "the platform team", "reason": "jobs",
-    });
-    let put = registry.call("PUT", "/v1/tenants/one/rules/job", Some(&rule));
-    assert_eq!(put.status, 200, "{}", put.body);
+    registry.exchanges_jobs_of("ci");
     let second = Key::p256("b");
     issuer.publish(&[(&first, "k-a"), (&second, "k-b")]);
     let fresh = token(&registry, &issuer, &second, "k-b");
@@ -705,41 +691,6 @@ fn a_name_on_a_server_of_ones_own_is_no_pin_either() {
     assert_eq!(registry.put("gl", &wanted(by_id)).json()["state"], "ok");
     let job = issuer.token(registry.now(), &gitlab()).sign(&key, "k-g");
     assert_eq!(registry.decide(&job), "accept");
-}
-
-#[test]
-fn a_cluster_is_trusted_by_its_keys_and_the_account_by_its_uid() {
-    let registry = Registry::new();
-    let issuer = IssuerServer::named("https://kubernetes.default.svc.cluster.local");
-    let key = Key::rsa(RsaTestKey::B);
-    issuer.publish(&[(&key, "k-k")]);
-    let rules = |facts: Value| json!([{"name": "shell", "facts": facts}]);
-    let uid = json!({"k8s.service_account_uid": "e6a8680e-0000-4000-8000-000000000003"});
-    let wanted = with(
-        document(&issuer),
-        json!({
-            "jwks_url": issuer.server().url("/jwks"), "rules": rules(uid),
-        }),
-    );
-    let told = registry.put("cluster", &wanted).json();
-    assert_eq!(
-        (&told["state"], &told["preset"]),
-        (&json!("ok"), &json!("kubernetes"))
-    );
-    let pod = issuer
-        .token(registry.now(), &kubernetes())
-        .sign(&key, "k-k");
-    assert_eq!(registry.decide(&pod), "accept");
-    // Another cluster calls itself the same, and has other keys.
-    let other = issuer
-        .token(registry.now(), &kubernetes())
-        .sign(&Key::rsa(RsaTestKey::C), "k-k");
-    assert_eq!(registry.decide(&other), "federation.signature_invalid");
-    // The account was deleted and made anew.
-    let mut anew = kubernetes();
-    anew["kubernetes.io"]["serviceaccount"]["uid"] = "99999999-0000-4000-8000-000000000003".into();
-    let anew = issuer.token(registry.now(), &anew).sign(&key, "k-k");
-    assert_eq!(registry.decide(&anew), "policy.rule_not_matched");
 }
 
 #[test]

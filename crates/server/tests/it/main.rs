@@ -11,6 +11,7 @@ mod away;
 mod certificate_status;
 mod churn;
 mod cluster;
+mod clusters;
 mod drill;
 mod dynamic;
 mod egress;

@@ -179,6 +179,25 @@ impl Registry {
         )
     }
 
+    /// Lets the job 7 of an issuer have an identity of the tenant `one`, in a trust domain of its own.
+    pub(crate) fn exchanges_jobs_of(&self, issuer: &str) {
+        let domain = json!({"name": "one.test"});
+        let added = self.call("POST", "/v1/tenants/one/trust-domains", Some(&domain));
+        assert_eq!(added.status, 201, "{}", added.body);
+        let rule = json!({
+            "from": {"anchor": issuer, "facts": {"subject": "job-7"}},
+            "gives": {
+                "spiffe_id": "spiffe://one.test/job/7", "kinds": ["jwt-svid"],
+                "audiences": ["https://cloud.test"],
+            },
+            "subject_audiences": [AUDIENCE],
+            "bearer": {"reason": "no key at hand", "expires": "2027-02-01T00:00:00Z"},
+            "owner": "the platform team", "reason": "jobs",
+        });
+        let put = self.call("PUT", "/v1/tenants/one/rules/job", Some(&rule));
+        assert_eq!(put.status, 200, "{}", put.body);
+    }
+
     /// Sends a security event to a tenant.
     pub(crate) fn post_event(&self, tenant: &str, event: &str) -> Answer {
         let headers = [("content-type", "application/secevent+jwt")];

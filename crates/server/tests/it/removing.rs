@@ -15,7 +15,9 @@ use base64ct::{Base64, Encoding};
 use serde_json::json;
 
 use crate::away::Cut;
+use crate::exchange::exchange_form;
 use crate::http::Answer;
+use crate::signals::{cloud, workflow};
 use crate::world::World;
 
 const ONE: &str = "/v1/tenants/one";
@@ -434,4 +436,38 @@ fn a_damaged_key_stops_what_it_signs_and_nothing_else() {
     // Also at a server that had opened them, and for what comes after.
     world.plane.follow_store().unwrap();
     world.plane.bundle(&one, &domain("more.test")).unwrap();
+}
+
+#[test]
+fn nothing_is_exchanged_at_a_tenant_that_another_server_has_removed() {
+    let cloud = cloud();
+    let world = &cloud.world;
+    let exchanged = || {
+        let token = workflow(&cloud, 20, &json!({}));
+        cloud.send(&exchange_form(&token, &[]), &[])
+    };
+    let before = exchanged();
+    assert_eq!(before.status, 200, "{}", before.body);
+    world.plane.report_followers().unwrap();
+    let again = exchanged();
+    assert_eq!(again.status, 200, "{}", again.body);
+    let store = SqliteStore::open(world.folder()).unwrap();
+    let one = world.plane.tenant_named("one").unwrap();
+    let at = store.load(one.id()).unwrap().sequence;
+    let removing = Operator::of_this_deployment();
+    store
+        .remove_tenants(&removing, &[(one.id().clone(), at)])
+        .unwrap();
+    // Neither before this server has learnt of it nor after.
+    for _ in 0..2 {
+        let after = exchanged();
+        assert_eq!(
+            after.json()["code"],
+            "issue.object_unknown",
+            "{}",
+            after.body
+        );
+        assert!(!after.body.contains("access_token"), "{}", after.body);
+        world.plane.follow_store().unwrap();
+    }
 }

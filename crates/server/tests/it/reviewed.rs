@@ -299,6 +299,78 @@ fn a_pod_exchanges_its_token_once_and_by_the_account_it_has() {
 }
 
 #[test]
+fn hostile_40_of_two_clusters_of_one_name_each_is_shown_its_own_tokens_only() {
+    let (registry, blue) = house();
+    let (green, own) = (Cluster::start(), "https://vault.test/green");
+    let unsaid = registry.put("green", &green.document(json!({})));
+    assert_eq!(unsaid.code(), "issue.conflict");
+    // A token is for one of them, or nobody could tell whom to ask.
+    let overlapping = green.document(json!({"cluster": "green", "audiences": [own, AUDIENCE]}));
+    let refused = registry.put("green", &overlapping);
+    assert_eq!(refused.code(), "issue.conflict");
+    assert!(refused.body.contains("`audiences`"), "{}", refused.body);
+    let apart = green.document(json!({"cluster": "green", "audiences": [own]}));
+    let put = registry.put("green", &apart);
+    assert_eq!(put.status, 200, "{}", put.body);
+    let decide = |token: &str, audience: &str| {
+        let question = json!({"credential": {"jwt": token}, "audience": [audience]});
+        let answer = registry.call("POST", "/t/one/decide", Some(&question));
+        answer.json()
+    };
+    let of_blue = blue.token(&registry, json!({}));
+    let of_green = green.token(&registry, json!({"aud": [own]}));
+    let verdict = decide(&of_blue, AUDIENCE);
+    assert_eq!(verdict["anchor"]["name"], "prod", "{verdict}");
+    assert_eq!((blue.count(), green.count()), (1, 0));
+    let verdict = decide(&of_green, own);
+    assert_eq!(verdict["anchor"]["name"], "green", "{verdict}");
+    assert_eq!(verdict["path"][0]["by"], format!("{CLUSTER}#green"));
+    assert_eq!((blue.count(), green.count()), (1, 1));
+    // One that is for both is shown to neither.
+    let both = blue.token(&registry, json!({"aud": [AUDIENCE, own], "jti": "both"}));
+    let verdict = decide(&both, AUDIENCE);
+    assert_eq!(
+        verdict["reason"]["code"], "federation.token_opaque",
+        "{verdict}"
+    );
+    assert_eq!((blue.count(), green.count()), (1, 1));
+
+    // The same number of a token was used at the one, and not at the other.
+    let domain = json!({"name": "one.test"});
+    registry.call("POST", "/v1/tenants/one/trust-domains", Some(&domain));
+    for (anchor, audience) in [("prod", OURSELVES), ("green", own)] {
+        let rule = json!({
+            "from": {"anchor": anchor, "facts": {"k8s.namespace": "shop"}},
+            "gives": {
+                "spiffe_id": format!("spiffe://one.test/{anchor}/{{k8s.service_account}}"),
+                "kinds": ["jwt-svid"], "audiences": ["https://cloud.test"], "outlives": true,
+            },
+            "subject_audiences": [audience],
+            "bearer": {"reason": "no key at hand", "expires": "2027-12-01T00:00:00Z"},
+            "owner": "the platform team", "reason": "workloads of the shop",
+        });
+        let put = registry.call(
+            "PUT",
+            &format!("/v1/tenants/one/rules/{anchor}"),
+            Some(&rule),
+        );
+        assert_eq!(put.status, 200, "{}", put.body);
+    }
+    let of_blue = blue.token(&registry, json!({"aud": [OURSELVES], "jti": "one number"}));
+    let of_green = green.token(&registry, json!({"aud": [own], "jti": "one number"}));
+    for (token, anchor) in [(&of_blue, "prod"), (&of_green, "green")] {
+        let given = registry.exchange(token);
+        assert_eq!(given.status, 200, "{}", given.body);
+        let given = given.json()["access_token"].as_str().unwrap().to_owned();
+        assert_eq!(
+            claims(&given)["sub"],
+            format!("spiffe://one.test/{anchor}/web")
+        );
+        assert_eq!(registry.exchange(token).json()["code"], "issue.token_used");
+    }
+}
+
+#[test]
 fn what_is_wanted_of_a_cluster_is_read_strictly_and_its_credential_stays() {
     let (mut registry, cluster) = house();
     let review = |more: Value| {

@@ -254,20 +254,7 @@ fn hostile_60_an_older_list_takes_nothing_back_of_what_a_newer_one_said() {
 fn hostile_60_what_was_taken_back_is_exchanged_for_nothing() {
     let mut registry = Registry::new();
     let (issuer, key) = trusted(&registry);
-    let domain = json!({"name": "one.test"});
-    registry.call("POST", "/v1/tenants/one/trust-domains", Some(&domain));
-    let rule = json!({
-        "from": {"anchor": "ci", "facts": {"subject": "job-7"}},
-        "gives": {
-            "spiffe_id": "spiffe://one.test/job/7", "kinds": ["jwt-svid"],
-            "audiences": ["https://cloud.test"],
-        },
-        "subject_audiences": [AUDIENCE],
-        "bearer": {"reason": "no key at hand", "expires": "2027-02-01T00:00:00Z"},
-        "owner": "the platform team", "reason": "jobs",
-    });
-    let put = registry.call("PUT", "/v1/tenants/one/rules/job", Some(&rule));
-    assert_eq!(put.status, 200, "{}", put.body);
+    registry.exchanges_jobs_of("ci");
     let mut number = 0;
     let mut fresh = |registry: &Registry| {
         number += 1;

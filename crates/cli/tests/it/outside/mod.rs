@@ -10,6 +10,7 @@
 )]
 
 mod clients;
+mod clusters;
 pub(crate) mod house;
 mod issuers;
 mod jose;

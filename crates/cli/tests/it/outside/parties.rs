@@ -229,7 +229,7 @@ fn forged(token: &str) -> String {
 }
 
 /// The status that a server answers to whoever presents a token.
-fn status(arguments: &[&str], token: &str) -> String {
+pub(super) fn status(arguments: &[&str], token: &str) -> String {
     let mut curl = Command::new("curl");
     curl.args([
         "-sS",
@@ -245,13 +245,13 @@ fn status(arguments: &[&str], token: &str) -> String {
 }
 
 /// A program that ends with the test, and what it says.
-struct Running {
+pub(super) struct Running {
     child: Child,
     log: PathBuf,
 }
 
 impl Running {
-    fn start(mut command: Command, log: PathBuf) -> Self {
+    pub(super) fn start(mut command: Command, log: PathBuf) -> Self {
         let file = fs::File::create(&log).unwrap();
         let child = command
             .stdin(Stdio::null())
@@ -263,7 +263,7 @@ impl Running {
     }
 
     /// Waits until it serves.
-    fn until(&mut self, what: &str, mut holds: impl FnMut() -> bool) {
+    pub(super) fn until(&mut self, what: &str, mut holds: impl FnMut() -> bool) {
         let log = self.log.clone();
         until(what, || {
             let ended = self.child.try_wait().unwrap();
@@ -440,7 +440,7 @@ struct ApiServer {
 }
 
 /// What the first administrator of the cluster shows.
-const ADMIN: &str = "of-the-first-administrator";
+pub(super) const ADMIN: &str = "of-the-first-administrator";
 
 impl ApiServer {
     fn start(issuing: &Issuing) -> Result<Box<dyn Party>, Missing> {
@@ -450,13 +450,7 @@ impl ApiServer {
         let file = |name: &str| folder.join(name).to_str().unwrap().to_owned();
         let (store, clients) = etcd_in(&folder, etcd);
         let port = free_port();
-        let key = file("service-accounts.pem");
-        let mut make = Command::new("openssl");
-        make.args(["genpkey", "-algorithm", "EC", "-pkeyopt"]);
-        succeed(make.args(["ec_paramgen_curve:P-256", "-out", &key]))?;
-        let public = file("service-accounts.pub");
-        let mut publish = Command::new("openssl");
-        succeed(publish.args(["pkey", "-in", &key, "-pubout", "-out", &public]))?;
+        let [key, public] = service_account_keys(&folder)?;
         fs::write(
             file("tokens.csv"),
             format!("{ADMIN},admin,1,system:masters\n"),
@@ -542,8 +536,20 @@ fn permit_workloads(address: &str) {
     }
 }
 
+/// The files of a key with which a cluster signs tokens of its accounts, and of its public half.
+pub(super) fn service_account_keys(folder: &Path) -> Result<[String; 2], Missing> {
+    let files = ["service-accounts.pem", "service-accounts.pub"];
+    let [key, public] = files.map(|name| folder.join(name).to_str().unwrap().to_owned());
+    let mut make = Command::new("openssl");
+    make.args(["genpkey", "-algorithm", "EC", "-pkeyopt"]);
+    succeed(make.args(["ec_paramgen_curve:P-256", "-out", &key]))?;
+    let mut publish = Command::new("openssl");
+    succeed(publish.args(["pkey", "-in", &key, "-pubout", "-out", &public]))?;
+    Ok([key, public])
+}
+
 /// The store of the API server, and where it serves.
-fn etcd_in(folder: &Path, program: PathBuf) -> (Running, String) {
+pub(super) fn etcd_in(folder: &Path, program: PathBuf) -> (Running, String) {
     let address = || format!("http://127.0.0.1:{}", free_port());
     let (clients, peers) = (address(), address());
     let mut command = Command::new(program);
@@ -563,7 +569,7 @@ fn etcd_in(folder: &Path, program: PathBuf) -> (Running, String) {
 }
 
 /// The server and its store, which take minutes to build the first time.
-fn api_server() -> Result<[PathBuf; 2], Missing> {
+pub(super) fn api_server() -> Result<[PathBuf; 2], Missing> {
     let there = |name: &str| scratch(&format!("program-{name}")).exists();
     if !there("kube-apiserver") || !there("etcd") {
         heavy()?;

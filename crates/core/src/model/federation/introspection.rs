@@ -362,6 +362,25 @@ pub(crate) fn decide_opaque(
     model.decide(budget)
 }
 
+/// Whether a token is of a cluster that is asked about it. Of several that carry its name, one that is
+/// believed by its keys has it if it is for none of those that are asked.
+pub(super) fn is_reviewed(claims: &Claims<'_>, view: &View) -> bool {
+    let named = claims.issuer.into_iter();
+    let named = named.flat_map(|name| view.issuers_named(name));
+    let is_asked =
+        |issuer: &IssuerAnchor| issuer.introspection().is_some_and(Introspection::is_review);
+    let (asked, others): (Vec<_>, Vec<_>) = named
+        .map(|(_, issuer)| issuer)
+        .partition(|issuer| is_asked(issuer));
+    let is_for = |issuer: &&IssuerAnchor| names_one_of(claims, issuer.audiences());
+    !asked.is_empty() && (others.is_empty() || asked.iter().any(is_for))
+}
+
+fn names_one_of(claims: &Claims<'_>, audiences: &[String]) -> bool {
+    let mut named = claims.audiences.iter();
+    named.any(|named| audiences.iter().any(|one| one == named))
+}
+
 /// Decides on a token of a cluster that is asked about it. Whatever the token says chooses the cluster
 /// and can only narrow: it is the cluster that vouches.
 pub(super) fn decide_reviewed(
@@ -424,10 +443,19 @@ impl<'a> OpaqueModel<'a> {
             _ => None,
         });
         let mut asked: Vec<AnchorKey<'a>> = asked.collect();
-        let meant = self.asked.question.context.issuer.as_deref();
-        let own = self.own.and_then(|own| own.issuer);
-        for name in meant.into_iter().chain(own) {
-            asked.retain(|one| one.issuer.names().any(|known| known == name));
+        let is_named = |one: &AnchorKey<'_>, name| one.issuer.names().any(|known| known == name);
+        if let Some(meant) = self.asked.question.context.issuer.as_deref() {
+            asked.retain(|one| is_named(one, meant) || one.issuer.issuer() == meant);
+        }
+        if let Some(name) = self.own.and_then(|own| own.issuer) {
+            asked.retain(|one| is_named(one, name));
+        }
+        // Of clusters that share a name, the one for whose audiences it is.
+        if let Some(own) = self.own.filter(|_| asked.len() > 1) {
+            let is_for = |one: &AnchorKey<'_>| names_one_of(own, one.issuer.audiences());
+            if asked.iter().any(is_for) {
+                asked.retain(is_for);
+            }
         }
         asked
     }

@@ -29,6 +29,8 @@ const ASSERTION_LIFETIME_MAX: i64 = 3_600;
 #[derive(Clone, Debug)]
 pub struct IssuerAnchor {
     issuer: String,
+    /// What its tokens call it, where several clusters call themselves the same.
+    shared_name: Option<String>,
     preset: Option<Preset>,
     keys: Option<KeySet>,
     audiences: Vec<String>,
@@ -44,8 +46,8 @@ pub struct IssuerAnchor {
 }
 
 impl IssuerAnchor {
-    /// Reads the members of an anchor that names an `issuer`: `issuer`, and optionally `jwks` (a
-    /// JWK Set), `audiences`, `rules`, `preset`, `algorithms`, `max_lifetime` (seconds),
+    /// Reads the members of an anchor that names an `issuer`: `issuer`, and optionally `cluster` (which
+    /// of several that call themselves the same: [`IssuerAnchor::called`]), `jwks` (a JWK Set), `audiences`, `rules`, `preset`, `algorithms`, `max_lifetime` (seconds),
     /// `single_audience`, `authorized_parties`, `fetched_under` (a certificate in PEM, or DER in
     /// base64: the CA of the TLS connection over which the keys came), `introspection` (`tokens`,
     /// `max_age`, `without_audience`) or `review` (`max_age`), `assurance` (how its `acr` and `amr` read: [`SignInReading`]),
@@ -73,18 +75,21 @@ impl IssuerAnchor {
         check_issuer(issuer)?;
         let preset = read_preset(&members, issuer)?;
         let (preset, introspection) = read_asked(&members, preset)?;
+        let cluster = read_cluster(&members, preset)?;
+        let called = Self::called(issuer, cluster);
         let keys = match members.get("jwks") {
-            Some(set) => Some(KeySet::read(issuer, set)?),
+            Some(set) => Some(KeySet::read(&called, set)?),
             None => None,
         };
-        let keys = standing::withhold(&members, issuer, keys)?;
+        let keys = standing::withhold(&members, &called, keys)?;
         let standing = Standing::read(&members)?;
         let rules = read_rules(&members, preset)?;
         if !standing.is_unpinned() {
             require_pins(issuer, preset, &rules)?;
         }
         Ok(Self {
-            issuer: issuer.to_owned(),
+            shared_name: cluster.map(|_| issuer.to_owned()),
+            issuer: called,
             preset,
             keys,
             audiences: members.texts("audiences")?,
@@ -104,6 +109,7 @@ impl IssuerAnchor {
     pub fn of_client(id: &str, keys: KeySet, audience: &str) -> Self {
         Self {
             issuer: id.to_owned(),
+            shared_name: None,
             preset: None,
             keys: Some(keys),
             audiences: vec![audience.to_owned()],
@@ -119,9 +125,24 @@ impl IssuerAnchor {
         }
     }
 
-    /// Its name, exactly as its tokens carry it.
+    /// What an issuer is called everywhere but in its tokens: by its name, and of several clusters that
+    /// share one, by that and which it is. No name of an issuer has a `#`, so none is taken for another's.
+    pub fn called(issuer: &str, cluster: Option<&str>) -> String {
+        match cluster {
+            None => issuer.to_owned(),
+            Some(cluster) => format!("{issuer}#{cluster}"),
+        }
+    }
+
+    /// Its name: as its tokens carry it, and of a cluster that shares that with others, which it is, too.
+    /// Subjects, marks and what was used are of this name, so that nothing of one cluster is another's.
     pub fn issuer(&self) -> &str {
         &self.issuer
+    }
+
+    /// Whether others may carry the name that its tokens do.
+    pub(crate) fn shares_its_name(&self) -> bool {
+        self.shared_name.is_some()
     }
 
     /// What kind of issuer it is, if that is known.
@@ -187,15 +208,17 @@ impl IssuerAnchor {
     /// What its tokens may call it. Names are compared exactly (RFC 7519 4.1.1), but for one second
     /// spelling that Google documents.
     pub(crate) fn names(&self) -> impl Iterator<Item = &str> {
-        std::iter::once(self.issuer.as_str()).chain(Preset::alias(&self.issuer))
+        let named = self.shared_name.as_deref().unwrap_or(&self.issuer);
+        std::iter::once(named).chain(Preset::alias(named))
     }
 }
 
-const KNOWN_MEMBERS: [&str; 13] = [
+const KNOWN_MEMBERS: [&str; 14] = [
     "algorithms",
     "assurance",
     "audiences",
     "authorized_parties",
+    "cluster",
     "fetched_under",
     "introspection",
     "issuer",
@@ -257,6 +280,30 @@ fn read_preset(members: &Members<'_>, issuer: &str) -> Result<Option<Preset>, Re
         ))),
         Some(_) | None => Ok(Some(preset)),
     }
+}
+
+/// Which of the clusters it is that call themselves the same, as those do that nobody has told another
+/// name: `https://kubernetes.default.svc.cluster.local` is the name of thousands.
+fn read_cluster<'a>(
+    members: &Members<'a>,
+    preset: Option<Preset>,
+) -> Result<Option<&'a str>, Reason> {
+    let Some(cluster) = members.text("cluster")? else {
+        return Ok(None);
+    };
+    let place = members.place("cluster");
+    if preset != Some(Preset::Kubernetes) {
+        return Err(trust_document(format!(
+            "`{place}` is for clusters of Kubernetes (`preset: kubernetes`)"
+        )));
+    }
+    let is_plain = |character: char| character.is_ascii_alphanumeric() || "._-".contains(character);
+    if cluster.is_empty() || cluster.len() > 64 || !cluster.chars().all(is_plain) {
+        return Err(trust_document(format!(
+            "`{place}` must be 1 to 64 letters, digits, `.`, `_` and `-`"
+        )));
+    }
+    Ok(Some(cluster))
 }
 
 /// What the issuer is asked about its tokens. One that is asked by TokenReview is a cluster, and has to

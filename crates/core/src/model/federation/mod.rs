@@ -86,12 +86,7 @@ pub(crate) fn decide_jwt(
                 brought
             };
             // Only the cluster itself can say anything of its tokens.
-            let is_reviewed = claims.issuer.is_some_and(|name| {
-                let mut issuers = view.issuers_named(name);
-                issuers
-                    .any(|(_, issuer)| issuer.introspection().is_some_and(Introspection::is_review))
-            });
-            if is_reviewed {
+            if introspection::is_reviewed(&claims, view) {
                 return introspection::decide_reviewed(token, &claims, asked, budget);
             }
             // Who is trusted by name needs nobody above.

@@ -227,6 +227,49 @@ fn whoever_acts_is_bounded_by_whoever_vouches_for_them() {
 }
 
 #[test]
+fn whoever_acts_makes_nobody_sign_in_more_surely_than_those_who_vouch_for_them_may_say() {
+    let asked = json!({"multi_factor": true});
+    let service = Service::new(&[("assurance", asked.clone())]);
+    let bound = |at_most: Value| {
+        let bundle = avouch_testkit::token::bundle(&service.service, &Key::p256("wit"));
+        let anchor = json!({
+            "trust_domain": "partner.test", "bundle": bundle, "grants_at_most": at_most,
+        });
+        service.cloud.anchor("partner", &anchor);
+    };
+    let person = || service.person(&json!({"amr": ["pwd", "otp"], "acr": "high"}));
+    let acting = || service.for_person(&person(), Some(&service.actor("/svc/shop")));
+    bound(json!({"assurance": "multi_factor"}));
+    assert_eq!(claims(&token(&acting()))["acr"], "high");
+    for most in ["single_factor", "none"] {
+        bound(json!({"assurance": most}));
+        let refused = acting();
+        assert_eq!(refusal(&refused).1, "issue.bound_exceeded", "{most}");
+        let told = sentence(&refused);
+        assert!(told.contains("partner") && told.contains(most), "{told}");
+        // Nobody acts here.
+        token(&service.for_person(&person(), None));
+    }
+    // Less is given where the rule says what, and the new token says no more of it than may be said.
+    let less = json!({"multi_factor": true, "otherwise": {"scopes": ["read"]}});
+    let service = Service::new(&[("assurance", less)]);
+    let bundle = avouch_testkit::token::bundle(&service.service, &Key::p256("wit"));
+    let none = json!({"assurance": "none"});
+    let anchor = json!({
+        "trust_domain": "partner.test", "bundle": bundle, "grants_at_most": none,
+    });
+    service.cloud.anchor("partner", &anchor);
+    let person = service.person(&json!({"amr": ["pwd", "otp"], "acr": "high"}));
+    let given = service.for_person(&person, Some(&service.actor("/svc/shop")));
+    let said = claims(&token(&given));
+    assert_eq!(said["scope"], "read", "{said:?}");
+    assert!(
+        !said.contains_key("acr") && !said.contains_key("amr"),
+        "{said:?}"
+    );
+}
+
+#[test]
 fn hostile_55_a_proof_of_an_actor_is_good_once() {
     let service = Service::new(&[]);
     let (svid, holder) = service.proving_actor("/svc/shop");
