@@ -274,9 +274,51 @@ pub fn due(lives: &[LifeCycle], now: Time) -> Vec<Step> {
     steps
 }
 
+/// From when on something is [`due`], if none of the authorities changes until then.
+pub fn due_from(lives: &[LifeCycle], now: Time) -> Time {
+    if !due(lives, now).is_empty() {
+        return now;
+    }
+    let mut moments: Vec<Time> = lives.iter().map(|life| life.not_after.plus(1)).collect();
+    let has_successor = lives.iter().any(|life| life.state == State::Prepared);
+    let active = lives.iter().filter(|life| life.state == State::Active);
+    moments.extend(active.map(|life| match has_successor {
+        true => life.activate_successor_at(),
+        false => life.prepare_successor_at(),
+    }));
+    moments.into_iter().min().unwrap_or(now).max(now)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn nothing_is_due_before_it_is_said_to_be_and_something_then() {
+        let states = [
+            State::Active,
+            State::Prepared,
+            State::Retired,
+            State::Tainted,
+        ];
+        for first in states {
+            for second in states {
+                for start in [0, 7, 40] {
+                    let lives = [life(first, 0, 60), life(second, start, start + 90)];
+                    for now in 0..200 {
+                        let from = due_from(&lives, at(now)).unix();
+                        let is_due = |now| !due(&lives, at(now)).is_empty();
+                        assert!(is_due(from), "{first:?} {second:?} {start} {now}");
+                        assert!(
+                            !(now..from).any(is_due),
+                            "{first:?} {second:?} {start} {now}"
+                        );
+                    }
+                }
+            }
+        }
+        assert_eq!(due_from(&[], at(5)), at(5));
+    }
 
     const HOUR: i64 = 3_600;
 

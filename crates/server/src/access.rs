@@ -5,6 +5,7 @@
 
 use std::sync::Arc;
 
+use avouch_core::id::TenantId;
 use avouch_core::reason::Reason;
 
 use crate::caller::Caller;
@@ -186,7 +187,18 @@ impl Plane {
             object: "tenant",
             name: tenant.chars().take(64).collect(),
         };
-        let found = self.tenant_named(tenant).ok_or_else(unknown)?;
+        let found = match self.tenant_named(tenant) {
+            Ok(found) => found.ok_or_else(unknown)?,
+            // Who has no role there learns nothing of what is damaged, either.
+            Err(fault) => {
+                let known = TenantId::parse(tenant).and_then(|id| self.known(&id));
+                let known = known.ok_or_else(unknown)?;
+                return Err(match self.roles_in(caller, &known).is_empty() {
+                    true => unknown().into(),
+                    false => fault.into(),
+                });
+            }
+        };
         let roles = self.roles(caller, &found);
         if roles.is_empty() {
             return Err(unknown().into());

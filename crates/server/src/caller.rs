@@ -218,7 +218,7 @@ impl Plane {
     /// A view in which one trust domain of this deployment vouches for its own; an empty one for
     /// any other.
     fn view_of(&self, trust_domain: &TrustDomain, now: Time) -> Result<View, Fault> {
-        match self.owner_of(trust_domain) {
+        match self.owner_of(trust_domain)? {
             Some(tenant) => view_of_domain(&tenant, trust_domain, now),
             None => Ok(empty_view(self.root()?.id())),
         }

@@ -104,7 +104,7 @@ impl Plane {
         let may_meet =
             existing == Existing::Refuse && drafts.iter().any(|draft| draft.id.is_some());
         // What there is room for is counted, so nothing else may change meanwhile.
-        let may_meet = may_meet || self.room(tenant, Bounded::Entries).is_some();
+        let may_meet = may_meet || self.room(tenant, Bounded::Entries)?.is_some();
         let mut conflict = None;
         for _ in 0..MOST_ATTEMPTS {
             let at = tenant.read(|snapshot| snapshot.sequence);
@@ -139,7 +139,7 @@ impl Plane {
         existing: Existing,
     ) -> Result<Answers<Entry>, Refused> {
         let now = self.now();
-        let mut room = self.room(tenant, Bounded::Entries);
+        let mut room = self.room(tenant, Bounded::Entries)?;
         let bounds = Bounds {
             nodes_of: self.domains_of_nodes(tenant),
             workloads: self.workloads_of(tenant),
@@ -211,7 +211,7 @@ impl Plane {
     /// What failed on our side.
     pub fn remove_expired_entries(&self) -> Result<(), Refused> {
         let now = self.now();
-        for tenant in self.all_tenants() {
+        for tenant in self.open_tenants() {
             let ended: Vec<Change> = tenant.read(|snapshot| {
                 let entries = snapshot.entries.values();
                 let ended =

@@ -331,7 +331,7 @@ impl Plane {
 
     /// The tenant of this name, if the node serves it.
     fn served(&self, node: &Admitted, tenant: &str) -> Result<Arc<Tenant>, Refused> {
-        let found = self.tenant_named(tenant);
+        let found = self.tenant_named(tenant)?;
         let served = found.filter(|found| self.is_at_or_below(found, node.tenant.id()));
         served.ok_or_else(|| {
             Reason::IssueObjectUnknown {

@@ -8,6 +8,7 @@
 mod group;
 mod making;
 mod rounds;
+mod waking;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -23,14 +24,18 @@ use avouch_store::{
 
 use crate::authority_record::{self, NameBounds, in_state, life_of};
 use crate::fault::{Fault, Refused};
-use crate::plane::Plane;
+use crate::plane::{KnownTenant, Plane};
 use crate::revocations::{CA_COMPROMISE, with_revoked};
 use crate::tenant::Tenant;
 pub(crate) use group::Group;
 pub(crate) use making::x509_name;
+pub(crate) use waking::wakes_at;
 
 /// How often a plan is made anew because something else has changed meanwhile.
 const MOST_ATTEMPTS: usize = 8;
+
+/// How long a tenant that nobody has opened is left alone after it was tended, at most, in seconds.
+const LONGEST_WAIT: u32 = 300;
 
 impl Plane {
     /// Does what is due for all tenants. A tenant for which it fails does not keep the others from
@@ -41,13 +46,37 @@ impl Plane {
     /// The first failure.
     pub fn tend_all(&self) -> Result<(), Refused> {
         let mut first = Ok(());
-        for tenant in self.all_tenants() {
-            if let Err(error) = self.tend(&tenant) {
-                tracing::error!(tenant = %tenant.id(), %error, "authorities could not be tended");
+        for known in self.all_known() {
+            let tended = match known.opened() {
+                Some(tenant) => self.tend(&tenant),
+                None => self.tend_unopened(&known),
+            };
+            if let Err(error) = tended {
+                tracing::error!(tenant = %known.id(), %error, "authorities could not be tended");
                 first = first.and(Err(error));
             }
         }
         first
+    }
+
+    /// Does what is due for a tenant that nobody has needed yet, and opens one that works by itself.
+    fn tend_unopened(&self, known: &Arc<KnownTenant>) -> Result<(), Refused> {
+        let sketch = self.sketch(known)?;
+        if sketch.works_by_itself {
+            return match self.open_known(known)? {
+                Some(tenant) => self.tend(&tenant),
+                None => Ok(()),
+            };
+        }
+        // What waits for someone stays due, and all of the tenant is read to find that out.
+        let lifetimes = &self.settings.authorities;
+        let shortest = lifetimes.root.min(lifetimes.intermediate);
+        let again = (shortest.min(lifetimes.token) / 100).clamp(1, LONGEST_WAIT);
+        let now = self.now();
+        if now < sketch.wakes_at || !known.begin_tending(now, again) {
+            return Ok(());
+        }
+        self.with_passing(known, |tenant| self.tend(tenant))
     }
 
     /// Does what is due for the authorities of one tenant.

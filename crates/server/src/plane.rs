@@ -1,10 +1,11 @@
-//! All tenants of the deployment, in memory, behind one door.
+//! All tenants of the deployment behind one door, those that are used in memory.
 
 mod following;
+mod known;
 #[cfg(test)]
 mod tests;
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, MutexGuard, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
@@ -31,7 +32,6 @@ use crate::fetch::Fetcher;
 use crate::introspection::Asking;
 use crate::issuance_log;
 use crate::issuers::Refreshing;
-use crate::keys::Keys;
 use crate::nodes::{Known, Presences, RefusedNodes};
 use crate::quotas::Bounded;
 use crate::reach::Concerned;
@@ -42,6 +42,8 @@ use crate::signals::{self, Attempts, Receiving};
 use crate::status::{Publishing, StatusLists};
 use crate::tenant::Tenant;
 use crate::trust_chains::Chains;
+pub use known::Listed;
+pub(crate) use known::{KnownTenant, Life};
 
 /// Where the deployment sees all of its tenants, and nowhere else.
 pub(crate) const OPERATOR: Operator = Operator::of_this_deployment();
@@ -95,13 +97,15 @@ pub struct Plane {
 
 #[derive(Default)]
 struct Tenants {
-    by_id: BTreeMap<TenantId, Arc<Tenant>>,
+    by_id: BTreeMap<TenantId, Arc<KnownTenant>>,
     by_domain: BTreeMap<TrustDomain, TenantId>,
     /// Counts those that were removed.
     taken_out: u64,
+    /// Counts how often the store was put back to an earlier state.
+    anew: u64,
 }
 
-/// From which number to which the last change of a tenant was raised.
+/// From which number to which the last change of a tenant was raised; the same if it was not.
 #[derive(Clone, Copy)]
 struct Raised {
     from: Sequence,
@@ -169,19 +173,13 @@ impl Plane {
         };
         plane.keep_lifetimes()?;
         let raised = plane.take_fresh_numbers()?;
+        let is_founded = !records.is_empty();
         for record in records {
             let raised = raised.get(&record.id).copied();
-            let (id, kind) = (record.id.clone(), record.kind);
-            match plane.open_tenant(record, raised) {
-                Ok(_) => {}
-                // Of one that is damaged nothing is known; it keeps nobody from the others.
-                Err(error) if error.is_damage() && kind != TenantKind::Root => {
-                    tracing::error!(tenant = %id, %error, "the tenant cannot be opened; it is tried again");
-                }
-                Err(error) => return Err(error.into()),
-            }
+            plane.know(record, raised);
         }
-        if plane.root().is_err() {
+        plane.tenants_mut().by_domain = plane.store.trust_domains(&OPERATOR)?;
+        if !is_founded {
             plane.add_tenant(&founding.tenant, None, TenantKind::Root)?;
         }
         // Not only when it was founded just now: a process may have ended in between.
@@ -193,8 +191,6 @@ impl Plane {
         let first = first.ok_or_else(|| Fault::Bug("the root has no trust domain".to_owned()))?;
         plane.server_id = server_id(&first)?;
         plane.tend(&root)?;
-        // What is due for others is told in the log if it cannot be done: it stops nobody else.
-        drop(plane.tend_all());
         let operator = plane.operator_id()?;
         plane.put_admin(&root, "operator", operator, Role::Operator)?;
         Ok(Arc::new(plane))
@@ -227,61 +223,26 @@ impl Plane {
 
     /// The tenant above all others.
     pub fn root(&self) -> Result<Arc<Tenant>, Fault> {
-        let tenants = self.tenants();
-        let mut all = tenants.by_id.values();
-        let root = all.find(|tenant| tenant.kind() == TenantKind::Root);
-        let root = root.ok_or_else(|| Fault::Stored("there is no root tenant".to_owned()))?;
-        Ok(Arc::clone(root))
-    }
-
-    /// A tenant by its name.
-    pub fn tenant(&self, id: &TenantId) -> Option<Arc<Tenant>> {
-        self.tenants().by_id.get(id).cloned()
-    }
-
-    /// A tenant by what may be its name.
-    pub fn tenant_named(&self, name: &str) -> Option<Arc<Tenant>> {
-        self.tenant(&TenantId::parse(name)?)
-    }
-
-    /// All tenants, by name.
-    pub fn all_tenants(&self) -> Vec<Arc<Tenant>> {
-        self.tenants().by_id.values().cloned().collect()
+        let mut known = self.all_known().into_iter();
+        let root = known.find(|known| known.kind() == TenantKind::Root);
+        let root = root
+            .map(|root| self.open_known(&root))
+            .transpose()?
+            .flatten();
+        root.ok_or_else(|| Fault::Stored("there is no root tenant".to_owned()))
     }
 
     /// How many tenants have their authorities opened.
-    pub fn opened_tenants(&self) -> usize {
-        let all = self.all_tenants();
+    pub fn tenants_that_sign(&self) -> usize {
+        let all = self.open_tenants();
         all.iter().filter(|one| one.held().is_open()).count()
     }
 
     /// The tenant and all above it, up to the root.
     pub(crate) fn with_all_above(&self, tenant: &Arc<Tenant>) -> impl Iterator<Item = Arc<Tenant>> {
-        let above = |tenant: &Arc<Tenant>| self.tenant(tenant.parent()?);
+        // None is opened before all above it are.
+        let above = |tenant: &Arc<Tenant>| self.opened(tenant.parent()?);
         std::iter::successors(Some(Arc::clone(tenant)), above)
-    }
-
-    /// The tenant and all below it, by name.
-    pub fn with_all_below(&self, top: &TenantId) -> Vec<Arc<Tenant>> {
-        let tenants = self.tenants();
-        let below = |tenant: &&Arc<Tenant>| {
-            let mut at = Some(tenant.id());
-            while let Some(id) = at {
-                if id == top {
-                    return true;
-                }
-                at = tenants.by_id.get(id).and_then(|tenant| tenant.parent());
-            }
-            false
-        };
-        tenants.by_id.values().filter(below).cloned().collect()
-    }
-
-    /// Whose a trust domain is.
-    pub fn owner_of(&self, trust_domain: &TrustDomain) -> Option<Arc<Tenant>> {
-        let tenants = self.tenants();
-        let owner = tenants.by_domain.get(trust_domain)?;
-        tenants.by_id.get(owner).cloned()
     }
 
     /// Adds a tenant.
@@ -307,12 +268,12 @@ impl Plane {
         self.destroy_keys_of_removed()?;
         self.store.add_tenant(&OPERATOR, &record)?;
         // Another server may have removed one of this name that is held here still.
-        if self.tenant(id).is_some() {
+        if self.known(id).is_some() {
             self.forget_gone()?;
         }
-        let tenant = self.open_tenant(record, None)?;
-        self.tell(&tenant, &Concerned::everyone());
-        Ok(tenant)
+        let known = self.know(record, None);
+        let tenant = self.open_known(&known)?;
+        tenant.ok_or_else(|| Conflict::UnknownTenant(id.clone()).into())
     }
 
     /// Gives a tenant a trust domain with all its authorities. Again is harmless.
@@ -583,7 +544,7 @@ impl Plane {
         let kept = i64::from(self.settings.intents_kept);
         let before = self.now().plus(-kept);
         let mut all = 0_u64;
-        for tenant in self.all_tenants() {
+        for tenant in self.all_known() {
             loop {
                 let forgotten = self.store.forget_intents(tenant.id(), before)?;
                 if forgotten == 0 {
@@ -625,86 +586,96 @@ impl Plane {
         Ok(self.store.heads(&OPERATOR)?)
     }
 
-    pub(crate) fn open_new_tenants(&self) -> Result<(), Fault> {
-        let mut first = Ok(());
+    /// Knows of the tenants that the store has and this server does not know yet.
+    pub(crate) fn know_new_tenants(&self) -> Result<(), Fault> {
         for record in self.store.tenants(&OPERATOR)? {
-            if self.tenant(&record.id).is_some() {
+            if self.known(&record.id).is_some() {
                 continue;
             }
-            match self.open_tenant(record, None) {
-                Ok(tenant) => self.tell(&tenant, &Concerned::everyone()),
-                Err(error) => first = first.and(Err(error)),
+            let known = self.know(record, None);
+            // Whose its trust domains are is known from now on.
+            if let Err(error) = self.sketch(&known) {
+                tracing::error!(tenant = %known.id(), %error, "the tenant cannot be read");
             }
+            self.tell_above(&known);
         }
-        first
+        Ok(())
+    }
+
+    fn know(&self, record: TenantRecord, raised: Option<Raised>) -> Arc<KnownTenant> {
+        let mut tenants = self.tenants_mut();
+        let known = tenants.by_id.entry(record.id.clone());
+        Arc::clone(known.or_insert_with(|| Arc::new(KnownTenant::new(record, raised))))
     }
 
     /// Lets numbers of changes go on above all that were ever given.
     fn take_fresh_numbers(&self) -> Result<BTreeMap<TenantId, Raised>, Fault> {
         let to = sharing::fresh_numbers(self.now());
         let before = self.store.raise(&OPERATOR, to)?.into_iter();
-        let raised = before.filter(|(_, from)| *from < to);
-        Ok(raised.map(|(id, from)| (id, Raised { from, to })).collect())
-    }
-
-    fn open_tenant(
-        &self,
-        record: TenantRecord,
-        raised: Option<Raised>,
-    ) -> Result<Arc<Tenant>, Fault> {
-        let key = self.root_key.unwrap(&record.id, &record.key)?;
-        let snapshot = self.store.load(&record.id)?;
-        // Unless another server was faster, nothing has changed since.
-        let before = raised.filter(|raised| raised.to == snapshot.sequence);
-        let before = before.map(|raised| raised.from);
-        let keys = Keys::of(key, Arc::clone(&self.settings.keys));
-        let tenant = Arc::new(Tenant::open(record, keys, snapshot, before)?);
-        let mut tenants = self.tenants_mut();
-        let opened = tenants.by_id.entry(tenant.id().clone()).or_insert(tenant);
-        let opened = Arc::clone(opened);
-        drop(tenants);
-        self.note_domains(&opened);
-        Ok(opened)
+        let raised = before.map(|(id, from)| {
+            let to = to.max(from);
+            (id, Raised { from, to })
+        });
+        Ok(raised.collect())
     }
 
     fn note_domains(&self, tenant: &Tenant) {
-        let names: BTreeSet<TrustDomain> =
+        let names: Vec<TrustDomain> =
             tenant.read(|snapshot| snapshot.trust_domains.keys().cloned().collect());
         let noted = tenant.noted_domains.swap(names.len(), Ordering::Relaxed);
-        let is_noted = {
-            let tenants = self.tenants();
-            let mut named = names.iter();
-            noted == names.len() && named.all(|name| tenants.by_domain.contains_key(name))
-        };
-        if is_noted {
+        if noted == names.len() && self.are_noted(tenant.id(), &names) {
             return;
         }
+        let known = self.known(tenant.id());
+        let is_held = |known: &Arc<KnownTenant>| {
+            let opened = known.opened();
+            opened.is_some_and(|opened| std::ptr::eq(opened.as_ref(), tenant))
+        };
+        if let Some(known) = known.filter(is_held) {
+            self.put_names(&known, &names);
+        }
+    }
+
+    /// Notes whose the trust domains are that a tenant has which is not open.
+    fn note_names(&self, known: &KnownTenant, names: &[TrustDomain]) {
+        if !self.are_noted(known.id(), names) {
+            self.put_names(known, names);
+        }
+    }
+
+    fn are_noted(&self, owner: &TenantId, names: &[TrustDomain]) -> bool {
+        let tenants = self.tenants();
+        let mut names = names.iter();
+        names.all(|name| tenants.by_domain.get(name) == Some(owner))
+    }
+
+    fn put_names(&self, known: &KnownTenant, names: &[TrustDomain]) {
         let mut tenants = self.tenants_mut();
-        let held = tenants.by_id.get(tenant.id());
-        if !held.is_some_and(|held| std::ptr::eq(held.as_ref(), tenant)) {
+        let held = tenants.by_id.get(known.id());
+        if !held.is_some_and(|held| std::ptr::eq(held.as_ref(), known)) {
             return;
         }
         tenants
             .by_domain
-            .retain(|name, owner| owner != tenant.id() || names.contains(name));
-        let owned = names.into_iter().map(|name| (name, tenant.id().clone()));
+            .retain(|name, owner| owner != known.id() || names.contains(name));
+        let owned = names.iter().map(|name| (name.clone(), known.id().clone()));
         tenants.by_domain.extend(owned);
     }
 
-    /// Holds a tenant no more.
-    pub(crate) fn take_out(&self, tenant: &Arc<Tenant>) {
+    /// Knows of a tenant no more.
+    pub(crate) fn take_out(&self, known: &Arc<KnownTenant>) {
         let mut tenants = self.tenants_mut();
-        let held = tenants.by_id.get(tenant.id());
-        if held.is_some_and(|held| Arc::ptr_eq(held, tenant)) {
-            tenants.by_id.remove(tenant.id());
-            tenants.by_domain.retain(|_, owner| owner != tenant.id());
+        let held = tenants.by_id.get(known.id());
+        if held.is_some_and(|held| Arc::ptr_eq(held, known)) {
+            tenants.by_id.remove(known.id());
+            tenants.by_domain.retain(|_, owner| owner != known.id());
             tenants.taken_out += 1;
         }
     }
 
     /// Whether this tenant is held, and not another of its name.
     pub(crate) fn holds(&self, tenant: &Arc<Tenant>) -> bool {
-        let held = self.tenant(tenant.id());
+        let held = self.opened(tenant.id());
         held.is_some_and(|held| Arc::ptr_eq(&held, tenant))
     }
 
@@ -725,10 +696,22 @@ impl Plane {
             return;
         }
         tenant.news.send_modify(|count| *count += 1);
-        let mut at = tenant.parent().and_then(|parent| self.tenant(parent));
-        while let Some(above) = at {
-            above.news.send_modify(|count| *count += 1);
-            at = above.parent().and_then(|parent| self.tenant(parent));
+        self.tell_all_from(tenant.parent());
+    }
+
+    /// Wakes all nodes that follow a tenant above.
+    pub(crate) fn tell_above(&self, known: &KnownTenant) {
+        self.tell_all_from(known.parent());
+    }
+
+    /// Wakes those that follow a tenant or one above it; none follows one that is not open.
+    fn tell_all_from(&self, first: Option<&TenantId>) {
+        let mut at = first.and_then(|id| self.known(id));
+        while let Some(known) = at {
+            if let Some(tenant) = known.opened() {
+                tenant.news.send_modify(|count| *count += 1);
+            }
+            at = known.parent().and_then(|parent| self.known(parent));
         }
     }
 

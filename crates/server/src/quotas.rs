@@ -12,8 +12,8 @@ use avouch_store::{Change, Key, Object, QuotaRecord, Selector};
 
 use crate::access::{Noun, Verb};
 use crate::caller::Caller;
-use crate::fault::Refused;
-use crate::plane::Plane;
+use crate::fault::{Fault, Refused};
+use crate::plane::{KnownTenant, Plane};
 use crate::tenant::Tenant;
 
 /// What a tenant has that may be bounded.
@@ -44,11 +44,11 @@ impl Bounded {
         }
     }
 
-    fn count(self, tenant: &Tenant) -> usize {
-        tenant.read(|snapshot| match self {
-            Self::Entries => snapshot.entries.len(),
-            Self::Nodes => snapshot.nodes.len(),
-            Self::TrustDomains => snapshot.trust_domains.len(),
+    fn count(self, plane: &Plane, known: &KnownTenant) -> Result<usize, Fault> {
+        Ok(match self {
+            Self::Entries => plane.counts(known)?.entries,
+            Self::Nodes => plane.counts(known)?.nodes,
+            Self::TrustDomains => plane.domains_of(known)?.len(),
         })
     }
 }
@@ -175,7 +175,7 @@ impl Plane {
         tenant: &Tenant,
         what: &'static str,
     ) -> Result<(), Reason> {
-        let above = tenant.parent().and_then(|parent| self.tenant(parent));
+        let above = tenant.parent().and_then(|parent| self.opened(parent));
         // Above the root there is nobody.
         let is_root = tenant.parent().is_none();
         let roles = above
@@ -227,7 +227,7 @@ impl Plane {
         own: Option<&QuotaRecord>,
     ) -> Workloads {
         let own = own.map(|quota| quota.workloads.clone());
-        let above = tenant.parent().and_then(|parent| self.tenant(parent));
+        let above = tenant.parent().and_then(|parent| self.opened(parent));
         let above = above.map(|above| self.quotas(&above)).unwrap_or_default();
         let above = above.into_iter().map(|(_, quota)| quota.workloads);
         let said = own.into_iter().chain(above);
@@ -235,30 +235,34 @@ impl Plane {
     }
 
     /// How many there are of something in a tenant and all below it.
-    pub(crate) fn used(&self, tenant: &Tenant, what: Bounded) -> usize {
-        let all = self.with_all_below(tenant.id());
-        all.iter().map(|tenant| what.count(tenant)).sum()
+    pub(crate) fn used(&self, tenant: &Tenant, what: Bounded) -> Result<usize, Fault> {
+        let all = self.known_below(tenant.id());
+        all.iter().map(|known| what.count(self, known)).sum()
     }
 
     /// How many more of something a tenant may have, if anyone has said: the least of what it and
     /// all above it have left.
-    pub(crate) fn room(&self, tenant: &Arc<Tenant>, what: Bounded) -> Option<Room> {
-        let bounded = self
-            .quotas(tenant)
-            .into_iter()
-            .filter_map(|(tenant, quota)| {
-                let most = what.most(&quota)?;
-                let bound = usize::try_from(most).unwrap_or(usize::MAX);
-                let left = bound.saturating_sub(self.used(&tenant, what));
-                Some(Room { what, most, left })
-            });
-        bounded.min_by_key(|room| room.left)
+    pub(crate) fn room(&self, tenant: &Arc<Tenant>, what: Bounded) -> Result<Option<Room>, Fault> {
+        let mut least: Option<Room> = None;
+        for (tenant, quota) in self.quotas(tenant) {
+            let Some(most) = what.most(&quota) else {
+                continue;
+            };
+            let bound = usize::try_from(most).unwrap_or(usize::MAX);
+            let left = bound.saturating_sub(self.used(&tenant, what)?);
+            if least.as_ref().is_none_or(|least| left < least.left) {
+                least = Some(Room { what, most, left });
+            }
+        }
+        Ok(least)
     }
 
     /// Whether a tenant may have one more of something.
-    pub(crate) fn check_room(&self, tenant: &Arc<Tenant>, what: Bounded) -> Result<(), Reason> {
-        self.room(tenant, what)
-            .map_or(Ok(()), |mut room| room.take())
+    pub(crate) fn check_room(&self, tenant: &Arc<Tenant>, what: Bounded) -> Result<(), Refused> {
+        match self.room(tenant, what)? {
+            Some(mut room) => Ok(room.take()?),
+            None => Ok(()),
+        }
     }
 
     /// Admits as many of `wanted` issuances as the tenant and all above it have left, which are used

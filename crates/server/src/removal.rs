@@ -23,7 +23,7 @@ use serde_json::Value;
 
 use crate::caller::Caller;
 use crate::fault::{Fault, Refused};
-use crate::plane::{OPERATOR, Plane};
+use crate::plane::{KnownTenant, OPERATOR, Plane};
 use crate::tenant::Tenant;
 
 /// How often it is worked out anew what goes because something has changed meanwhile.
@@ -372,15 +372,15 @@ impl Plane {
     /// What failed on our side.
     pub(crate) fn forget_gone(&self) -> Result<(), Fault> {
         // In this order: what is added meanwhile is not taken for gone.
-        let held = self.all_tenants();
+        let held = self.all_known();
         let records = self.store.tenants(&OPERATOR)?;
         let there: BTreeMap<&TenantId, _> =
             records.iter().map(|record| (&record.id, record)).collect();
-        let is_gone = |tenant: &&Arc<Tenant>| {
+        let is_gone = |tenant: &&Arc<KnownTenant>| {
             let record = there.get(tenant.id());
             !record.is_some_and(|record| tenant.is(record))
         };
-        let gone: Vec<&Arc<Tenant>> = held.iter().filter(is_gone).collect();
+        let gone: Vec<&Arc<KnownTenant>> = held.iter().filter(is_gone).collect();
         for tenant in &gone {
             self.take_out(tenant);
             let id = tenant.id();
@@ -401,12 +401,15 @@ impl Plane {
             self.service_uses.forget_tenant(id);
             self.status_lists.forget_tenant(id);
         }
-        let opened = self.open_new_tenants();
+        let known = self.know_new_tenants();
         // Also those that follow it, which are admitted no more.
-        for tenant in gone {
-            self.tell_everyone(tenant);
+        for known in gone {
+            match known.opened() {
+                Some(tenant) => self.tell_everyone(&tenant),
+                None => self.tell_above(known),
+            }
         }
-        opened
+        known
     }
 }
 

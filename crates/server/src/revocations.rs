@@ -359,12 +359,7 @@ impl Draft<'_> {
     /// Signs the list of each authority whose list is missing or is half as old as it may be.
     pub(crate) fn sign_due_lists(&mut self) -> Result<(), Refused> {
         let now = self.now;
-        self.sign_lists(|record| {
-            record.revocation_list.as_ref().is_none_or(|list| {
-                let half = list.next_update.since(list.this_update) / 2;
-                now >= list.this_update.plus(half)
-            })
-        })
+        self.sign_lists(|record| list_due_from(record).is_none_or(|from| now >= from))
     }
 
     /// Signs the list of each authority that has revoked something its list does not tell.
@@ -472,7 +467,14 @@ pub(crate) fn with_revoked(
     record
 }
 
-fn signs_lists(record: &AuthorityRecord, now: Time) -> bool {
+/// From when on the list of an authority is to be signed anew; `None` if it has none.
+pub(crate) fn list_due_from(record: &AuthorityRecord) -> Option<Time> {
+    let list = record.revocation_list.as_ref()?;
+    let half = list.next_update.since(list.this_update) / 2;
+    Some(list.this_update.plus(half))
+}
+
+pub(crate) fn signs_lists(record: &AuthorityRecord, now: Time) -> bool {
     let is_there = match record.state {
         AuthorityState::Prepared
         | AuthorityState::Active

@@ -203,8 +203,8 @@ async fn tend(plane: Arc<Plane>, identity: Arc<ServerIdentity>) {
         .min(plane.settings().node_ttl);
     // A hundred looks in a life are enough to be in time.
     let period = Duration::from_secs(u64::from((shortest / 100).clamp(1, 30)));
+    // At once, since of most tenants nothing was looked at with the start.
     loop {
-        tokio::time::sleep(period).await;
         let (plane, identity) = (Arc::clone(&plane), Arc::clone(&identity));
         let tended = blocking(move || {
             // Neither waits for the other: nodes of all tenants look at this identity.
@@ -214,6 +214,7 @@ async fn tend(plane: Arc<Plane>, identity: Arc<ServerIdentity>) {
         if let Err(error) = tended.await {
             tracing::error!(%error, "what is due could not be done; it is tried again");
         }
+        tokio::time::sleep(period).await;
     }
 }
 

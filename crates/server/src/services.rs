@@ -255,7 +255,7 @@ impl Plane {
     pub fn store_service_uses(&self) -> Result<(), Refused> {
         let mut done = Ok(());
         for (seen, first) in self.service_uses.take() {
-            let Some(tenant) = self.tenant(&seen.tenant) else {
+            let Some(tenant) = self.opened(&seen.tenant) else {
                 continue;
             };
             if let Err(failed) = self.store_first(&tenant, &seen, &first) {
@@ -264,7 +264,7 @@ impl Plane {
             }
         }
         for tenant in self.service_uses.tenants() {
-            if let Some(tenant) = self.tenant(&tenant) {
+            if let Some(tenant) = self.opened(&tenant) {
                 self.service_uses.compare(&tenant);
             }
         }

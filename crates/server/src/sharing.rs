@@ -205,7 +205,7 @@ impl Plane {
     fn not_back(&self, tenant: &Tenant) -> Vec<SpiffeId> {
         let back = self.presences.of(tenant.id());
         let mut missing = Vec::new();
-        let own = self.tenant(tenant.id());
+        let own = self.opened(tenant.id());
         for tenant in own.iter().flat_map(|own| self.with_all_above(own)) {
             tenant.read(|snapshot| {
                 let nodes = snapshot.nodes.values().filter(|node| node.banned.is_none());

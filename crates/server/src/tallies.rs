@@ -193,7 +193,7 @@ impl Plane {
     /// keeps no other's from being stored.
     pub fn store_tallies(&self) -> Result<(), Refused> {
         let mut done = Ok(());
-        let tenants = self.all_tenants();
+        let tenants = self.open_tenants();
         for tenant in &tenants {
             let taken = tenant.tallies.take();
             if taken.is_empty() {

@@ -10,7 +10,7 @@ use avouch_core::time::Time;
 use avouch_issuer::signer::Origin;
 use avouch_store::{
     AnchorId, AuthorityId, AuthorityState, Change, Feed, Key, Object, Sequence, SignalKey,
-    SignalKind, SignalRecord, Snapshot, TenantKind, TenantRecord, WrappedKey,
+    SignalKind, SignalRecord, Snapshot, TenantKind, TenantRecord,
 };
 use tokio::sync::watch;
 
@@ -38,8 +38,6 @@ pub struct Tenant {
     parent: Option<TenantId>,
     kind: TenantKind,
     created: Time,
-    /// Tells it from another that had its name before.
-    wrapped: WrappedKey,
     /// How many of its trust domains were noted as its own.
     pub(crate) noted_domains: AtomicUsize,
     pub(crate) keys: Arc<Keys>,
@@ -116,7 +114,6 @@ impl Tenant {
             parent: record.parent,
             kind: record.kind,
             created: record.created,
-            wrapped: record.key,
             noted_domains: AtomicUsize::new(0),
             keys,
             held: RwLock::new(held),
@@ -148,11 +145,6 @@ impl Tenant {
     /// Since when it is here.
     pub fn created(&self) -> Time {
         self.created
-    }
-
-    /// Whether it is this one, and not another of the same name.
-    pub(crate) fn is(&self, record: &TenantRecord) -> bool {
-        self.id == record.id && self.wrapped == record.key
     }
 
     /// The trust domain that it had first: what stands for the tenant stays so when more are added.

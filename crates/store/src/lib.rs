@@ -2,7 +2,7 @@
 //!
 //! ```text
 //!                    Change ──► Store::apply ──► Sequence     all or nothing, durable on return
-//! server (memory) ◄─ Snapshot ─ Store::load                   once, at the start
+//! server (memory) ◄─ Snapshot ─ Store::load                   once, when it is needed first
 //!                 ◄─ Feed ───── Store::changes_after          ever after
 //! issuer ── IntentRow ────────► Store::record_intents         before anything is signed
 //! exchange ─ SingleUse ───────► Store::use_once               before anything used is believed
@@ -30,6 +30,7 @@ mod intent;
 pub mod keyring;
 mod lifetime;
 mod names;
+mod outline;
 mod plan;
 pub mod postgresql;
 mod record;
@@ -50,6 +51,7 @@ pub use names::{
     AdminId, AnchorId, AttestorId, AuthorityId, EgressId, EntryId, IntentId, IssuerId, JoinTokenId,
     NameId, NodeId, RuleId, ServerId, ServiceId, SignalId, TallyId,
 };
+pub use outline::{Counts, Outline};
 pub use record::{
     AdminRecord, AnchorRecord, AttestorRecord, AuthorityKind, AuthorityRecord, AuthorityRole,
     AuthorityState, AuthorityUse, EgressRecord, Entry, EntryExtras, Extras, FederationCourse,

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::thread;
 use std::time::Duration;
 
-use avouch_core::id::{Digest, TenantId};
+use avouch_core::id::{Digest, TenantId, TrustDomain};
 use avouch_core::time::Time;
 
 use crate::change::{Change, Feed, Sequence, Snapshot};
@@ -13,6 +13,7 @@ use crate::follower::{Followers, Report};
 use crate::intent::IntentRow;
 use crate::lifetime::{Lasting, Lifetime, Living};
 use crate::names::{IntentId, ServerId};
+use crate::outline::{Counts, Outline};
 use crate::single_use::{SingleUse, UseKind, Used};
 use crate::tenant::TenantRecord;
 
@@ -65,6 +66,12 @@ pub trait Store: Send + Sync {
 
     /// All tenants, by name.
     fn tenants(&self, operator: &Operator) -> Result<Vec<TenantRecord>, Fault>;
+
+    /// The tenant of this name.
+    fn tenant(&self, operator: &Operator, id: &TenantId) -> Result<Option<TenantRecord>, Fault>;
+
+    /// Whose each trust domain is.
+    fn trust_domains(&self, operator: &Operator) -> Result<BTreeMap<TrustDomain, TenantId>, Fault>;
 
     /// The number of the last change of every tenant: whose feed has something new.
     fn heads(&self, operator: &Operator) -> Result<BTreeMap<TenantId, Sequence>, Fault>;
@@ -138,6 +145,12 @@ pub trait Store: Send + Sync {
         at: Sequence,
         changes: &[Change],
     ) -> Result<Sequence, Fault>;
+
+    /// What is to be known of a tenant of which nothing else is read.
+    fn outline(&self, tenant: &TenantId) -> Result<Outline, Fault>;
+
+    /// How much the tenant owns.
+    fn counts(&self, tenant: &TenantId) -> Result<Counts, Fault>;
 
     /// All that the tenant owns.
     fn load(&self, tenant: &TenantId) -> Result<Snapshot, Fault>;

@@ -23,7 +23,7 @@ const FIRST_CHANGES: u64 = 2;
 
 /// Makes it once. What someone has changed or removed since stays so.
 pub(super) fn make(plane: &Arc<Plane>) -> Result<(), Refused> {
-    let tenant = match plane.tenant_named(TENANT) {
+    let tenant = match plane.tenant_named(TENANT)? {
         Some(tenant) => tenant,
         None => {
             let id = TenantId::parse(TENANT)

@@ -40,7 +40,7 @@ pub(crate) fn open_with(folder: &Path, settings: Settings) -> Arc<Plane> {
     let root_key = |tenants: &[_]| Ok(RootKey::open_or_create(folder, tenants)?);
     let clock = Arc::new(SystemClock);
     let plane = Plane::open(store, root_key, &founding, settings, clock).unwrap();
-    if plane.tenant_named(TENANT).is_none() {
+    if plane.count_tenants() == 1 {
         let id = TenantId::parse(TENANT).unwrap();
         let tenant = plane.add_tenant(&id, Some(&founding.tenant), TenantKind::Tenant);
         let domain = TrustDomain::parse("bench.avouch.test").unwrap();
@@ -50,7 +50,7 @@ pub(crate) fn open_with(folder: &Path, settings: Settings) -> Arc<Plane> {
 }
 
 pub(crate) fn tenant(plane: &Plane) -> Arc<Tenant> {
-    plane.tenant_named(TENANT).unwrap()
+    plane.tenant_named(TENANT).unwrap().unwrap()
 }
 
 /// The entry of this number, for the node of this name.

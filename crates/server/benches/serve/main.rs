@@ -55,7 +55,7 @@ fn main() {
     match words.as_slice() {
         ["client"] => return client::run(),
         ["exchanger", address] => return exchanger::run(address),
-        ["open", folder] => return opening::run(Path::new(folder)),
+        ["open", folder, used] => return opening::run(Path::new(folder), used.parse().unwrap()),
         ["tokens", file] => return exchange::write_tokens(Path::new(file)),
         _ => {}
     }

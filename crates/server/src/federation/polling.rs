@@ -41,7 +41,7 @@ const SPREAD: u32 = 60;
 pub async fn follow(plane: Arc<Plane>) {
     loop {
         tokio::time::sleep(PERIOD).await;
-        for tenant in plane.all_tenants() {
+        for tenant in plane.open_tenants() {
             for name in plane.due_federations(&tenant) {
                 let (plane, tenant) = (Arc::clone(&plane), Arc::clone(&tenant));
                 tokio::spawn(async move {
@@ -57,7 +57,7 @@ impl Plane {
     /// How many relations are in which state, for whoever watches the server.
     pub(crate) fn federation_states(&self) -> [(&'static str, u64); 3] {
         let mut states = WORDS.map(|word| (word, 0));
-        for tenant in self.all_tenants() {
+        for tenant in self.open_tenants() {
             for record in relations(&tenant) {
                 let word = word(self.federations.of(tenant.id(), &record).as_ref());
                 for (_, count) in states.iter_mut().filter(|(state, _)| *state == word) {

@@ -6,7 +6,7 @@ use std::pin::Pin;
 use std::sync::{Arc, OnceLock};
 
 use avouch_api::members::{Document, Members};
-use avouch_core::id::TrustDomain;
+use avouch_core::id::{TenantId, TrustDomain};
 use avouch_core::reason::Reason;
 use axum::extract::RawPathParams;
 use axum::http::HeaderMap;
@@ -233,7 +233,7 @@ impl Call {
             plane.identify_holder(token, &self.dpop, method, &address, audience)?;
         let gone = || Fault::Bug("a caller of no tenant".to_owned());
         let tenant = plane
-            .tenant_named(caller.tenant.as_str())
+            .tenant_named(caller.tenant.as_str())?
             .ok_or_else(gone)?;
         plane.use_proof(&tenant, &proved)?;
         Ok(caller)
@@ -324,13 +324,22 @@ impl Call {
         Members::read(Document::Request(object), text)
     }
 
+    /// The tenant of the address, if it need not be read first.
+    pub(super) fn open_tenant(&self) -> Option<Arc<Tenant>> {
+        let id = TenantId::parse(self.name("tenant"))?;
+        self.plane().opened(&id)
+    }
+
     /// The tenant of an address that anyone may call.
-    pub(super) fn any_tenant(&self) -> Result<Arc<Tenant>, Reason> {
+    pub(super) fn any_tenant(&self) -> Result<Arc<Tenant>, Refused> {
         let name = self.name("tenant");
-        let found = self.plane().tenant_named(name);
-        found.ok_or_else(|| Reason::IssueObjectUnknown {
-            object: "tenant",
-            name: name.chars().take(64).collect(),
+        let found = self.plane().tenant_named(name)?;
+        found.ok_or_else(|| {
+            Reason::IssueObjectUnknown {
+                object: "tenant",
+                name: name.chars().take(64).collect(),
+            }
+            .into()
         })
     }
 

@@ -44,6 +44,8 @@ pub(super) struct Views(Mutex<Kept>);
 #[derive(Default)]
 struct Kept {
     made: BTreeMap<TenantId, Made>,
+    /// Who makes the view of a tenant; whoever needs the same waits for that one.
+    making: BTreeMap<TenantId, Arc<Mutex<()>>>,
     /// How many tenants had been removed when those of the removed were dropped last.
     taken_out: u64,
 }
@@ -85,6 +87,22 @@ impl Views {
         plane: &Plane,
         tenant: &Arc<Tenant>,
     ) -> Result<Arc<Known>, Refused> {
+        if let Some(known) = self.if_known(plane, tenant) {
+            return Ok(known);
+        }
+        // With each minute all callers find it over at once. One makes the next and the others wait for
+        // that, since what has ended must not be believed for longer.
+        let turn = self.turn(tenant.id());
+        let _turn = turn.lock().unwrap_or_else(PoisonError::into_inner);
+        self.make(plane, tenant)
+    }
+
+    fn turn(&self, tenant: &TenantId) -> Arc<Mutex<()>> {
+        let mut kept = self.lock();
+        Arc::clone(kept.making.entry(tenant.clone()).or_default())
+    }
+
+    fn make(&self, plane: &Plane, tenant: &Arc<Tenant>) -> Result<Arc<Known>, Refused> {
         let now = plane.now();
         let (at, ended) = moment(tenant, now);
         let endings = Arc::clone(&tenant.held().endings);
@@ -132,7 +150,8 @@ impl Views {
         kept.made.insert(tenant.id().clone(), made);
         if kept.taken_out != taken_out {
             kept.taken_out = taken_out;
-            kept.made.retain(|id, _| plane.tenant(id).is_some());
+            kept.made.retain(|id, _| plane.known(id).is_some());
+            kept.making.retain(|id, _| plane.known(id).is_some());
         }
         Ok(known)
     }

@@ -29,7 +29,7 @@ fn at_once(call: &Call) -> Option<Rest> {
     if call.has_authorization() {
         return None;
     }
-    let tenant = call.any_tenant().ok()?;
+    let tenant = call.open_tenant()?;
     let request = read(call).ok().filter(TokenRequest::is_plain)?;
     let known = call.http.views.if_known(call.plane(), &tenant)?;
     let exchange = exchange_of(call, &tenant, &known).at_once();

@@ -14,7 +14,7 @@ use super::answer::Answer;
 use super::call::{Call, Stop};
 use super::openapi;
 use crate::fault::Fault;
-use crate::plane::Plane;
+use crate::plane::{Life, Plane};
 
 /// How long the store may take to answer before it counts as not answering.
 const LONGEST_ANSWER: Duration = Duration::from_secs(2);
@@ -111,29 +111,34 @@ pub(super) fn metrics(call: &Call) -> Result<Answer, Stop> {
 
 fn of_tenants(plane: &Plane, page: &mut Page) {
     let now = plane.now();
-    let tenants = plane.all_tenants();
+    let tenants = plane.all_known();
     let mut entries = 0;
     let mut states: BTreeMap<(&str, &str), u64> = BTreeMap::new();
     let mut ends: BTreeMap<(String, &str, &str), i64> = BTreeMap::new();
-    for tenant in &tenants {
-        tenant.read(|snapshot| {
-            entries += snapshot.entries.len();
-            for record in snapshot.authorities.values() {
-                let key = (record.kind.name(), record.state.name());
-                *states.entry(key).or_default() += 1;
-                if record.state == AuthorityState::Active {
-                    let name = record.trust_domain.to_string();
-                    let key = (name, record.kind.name(), record.role.name());
-                    let end = ends.entry(key).or_insert(i64::MIN);
-                    *end = record.not_after.since(now).max(*end);
-                }
-            }
-        });
+    let mut add = |life: Life| {
+        let key = (life.kind.name(), life.state.name());
+        *states.entry(key).or_default() += 1;
+        if life.state == AuthorityState::Active {
+            let name = life.trust_domain.to_string();
+            let key = (name, life.kind.name(), life.role.name());
+            let end = ends.entry(key).or_insert(i64::MIN);
+            *end = life.not_after.since(now).max(*end);
+        }
+    };
+    for known in &tenants {
+        // What of one cannot be read is in the log, and hides nothing of the others.
+        entries += plane.counts(known).map_or(0, |counts| counts.entries);
+        plane.lives(known).into_iter().for_each(&mut add);
     }
-    page.gauge("avouch_tenants", "Tenants in memory.");
+    page.gauge("avouch_tenants", "Tenants that are there.");
     page.value("avouch_tenants", &[], tenants.len());
+    page.gauge(
+        "avouch_tenants_loaded",
+        "Tenants whose objects are in memory, since they are used.",
+    );
+    page.value("avouch_tenants_loaded", &[], plane.open_tenants().len());
     page.gauge("avouch_tenants_open", "Tenants whose keys are opened.");
-    page.value("avouch_tenants_open", &[], plane.opened_tenants());
+    page.value("avouch_tenants_open", &[], plane.tenants_that_sign());
     page.gauge("avouch_entries", "Registration entries of all tenants.");
     page.value("avouch_entries", &[], entries);
     page.gauge("avouch_nodes_connected", "Nodes that follow now.");

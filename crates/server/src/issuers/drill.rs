@@ -267,7 +267,7 @@ impl Plane {
                 rests_on_issuer: false,
             });
         }
-        let Some(owner) = self.owner_of(subject.trust_domain()) else {
+        let Some(owner) = self.owner_of(subject.trust_domain())? else {
             return Ok(ways);
         };
         owner.read(|snapshot| {

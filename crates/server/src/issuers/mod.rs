@@ -260,7 +260,7 @@ impl Plane {
         };
         let mut uses = uses.into_iter();
         while let Some((((tenant, id), key), at)) = uses.next() {
-            let Some(tenant) = self.tenant(&tenant) else {
+            let Some(tenant) = self.opened(&tenant) else {
                 continue;
             };
             if !tenant.read(|snapshot| snapshot.issuers.contains_key(&id)) {

@@ -345,7 +345,7 @@ impl Plane {
     fn due_issuers(&self) -> Vec<(Arc<Tenant>, IssuerId)> {
         let now = self.now();
         let mut due = Vec::new();
-        for tenant in self.all_tenants() {
+        for tenant in self.open_tenants() {
             let names: Vec<IssuerId> =
                 tenant.read(|snapshot| snapshot.issuers.keys().cloned().collect());
             for id in names {

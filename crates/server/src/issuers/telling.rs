@@ -121,7 +121,7 @@ impl Plane {
     pub(crate) fn issuer_states(&self) -> Vec<(&'static str, u64)> {
         let now = self.now();
         let mut states: Vec<(&'static str, u64)> = STATES.iter().map(|state| (*state, 0)).collect();
-        for tenant in self.all_tenants() {
+        for tenant in self.open_tenants() {
             let ids: Vec<IssuerId> =
                 tenant.read(|snapshot| snapshot.issuers.keys().cloned().collect());
             for id in ids {

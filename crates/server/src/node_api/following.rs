@@ -12,7 +12,8 @@ use tonic::{Status, Streaming};
 use super::Session;
 use super::updates::{Position, updates};
 use crate::nodes::Admitted;
-use crate::plane::Plane;
+use crate::plane::{KnownTenant, Plane};
+use crate::tenant::Tenant;
 
 /// How long a node that nothing concerns is left alone. Then it moves on to the last change, so that
 /// it is not told everything once what it had seen last is forgotten.
@@ -148,10 +149,10 @@ impl Following {
     ) -> Result<(), Option<Status>> {
         // Before looking, likewise.
         let taken_out = self.plane.taken_out();
-        let all = self.plane.with_all_below(self.node.tenant.id());
+        let known = self.plane.known_below(self.node.tenant.id());
         if told.taken_out != Some(taken_out) {
             told.taken_out = Some(taken_out);
-            let is_there = |id: &TenantId| all.binary_search_by(|one| one.id().cmp(id)).is_ok();
+            let is_there = |id: &TenantId| known.binary_search_by(|one| one.id().cmp(id)).is_ok();
             let gone: Vec<TenantId> = told
                 .positions
                 .keys()
@@ -163,7 +164,8 @@ impl Following {
                 return Err(None);
             }
         }
-        for tenant in all {
+        let held = told.positions.keys().cloned().collect();
+        for tenant in self.served(known, held).await {
             let position = told.positions.entry(tenant.id().clone()).or_default();
             let due = match updates(&self.plane, &self.node, &tenant, position) {
                 Ok(due) => {
@@ -195,6 +197,24 @@ impl Following {
             }
         }
         Ok(())
+    }
+
+    /// The tenants that the node is told of: all that are open, and those not yet open of which it
+    /// holds something or may have something to do for.
+    async fn served(
+        &self,
+        known: Vec<Arc<KnownTenant>>,
+        held: BTreeSet<TenantId>,
+    ) -> Vec<Arc<Tenant>> {
+        let open: Option<Vec<_>> = known.iter().map(|known| known.opened()).collect();
+        if let Some(open) = open {
+            return open;
+        }
+        let plane = Arc::clone(&self.plane);
+        let opened = move || plane.open_for_nodes(known, &held);
+        tokio::task::spawn_blocking(opened)
+            .await
+            .unwrap_or_default()
     }
 
     fn arrived(&self, message: &FollowRequest) {

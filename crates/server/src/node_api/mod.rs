@@ -287,7 +287,7 @@ impl Session {
     fn caller(&self, plane: &Plane) -> Result<Caller, Refused> {
         let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
         let state = |caller: &Caller| {
-            let tenant = plane.tenant(&caller.tenant)?;
+            let tenant = plane.opened(&caller.tenant)?;
             let sequence = tenant.held().bundle_sequence.number();
             Some(sequence)
         };

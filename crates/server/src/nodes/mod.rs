@@ -90,7 +90,7 @@ impl Plane {
         if caller.valid_until <= self.now() {
             return Err(refuse("the X.509-SVID it called with has expired").into());
         }
-        let tenant = self.tenant(&caller.tenant);
+        let tenant = self.tenant(&caller.tenant)?;
         let tenant = tenant.ok_or_else(|| refuse("it is not known here"))?;
         let found = tenant.read(|snapshot| {
             let name = NodeId::parse(caller.id.segments().last()?)?;

@@ -102,8 +102,8 @@ impl Plane {
         let public_half = PublicHalf::from_signing_request(signing_request)?;
         let unknown = || Refused::from(Reason::IssueJoinTokenUnknown {});
         let tenant = token.split_once('.').map(|(tenant, _)| tenant);
-        let tenant = tenant.and_then(|name| self.tenant_named(name));
-        let tenant = tenant.ok_or_else(unknown)?;
+        let tenant = tenant.map(|name| self.tenant_named(name)).transpose()?;
+        let tenant = tenant.flatten().ok_or_else(unknown)?;
         let id = token_id(token)?;
         let check = || -> Result<JoinTokenRecord, Refused> {
             let record = kept(&tenant, &id).ok_or_else(unknown)?;
@@ -154,7 +154,7 @@ impl Plane {
     /// What failed on our side.
     pub fn forget_join_tokens(&self) -> Result<(), Refused> {
         let before = self.now().plus(-REMEMBERED);
-        for tenant in self.all_tenants() {
+        for tenant in self.open_tenants() {
             let old: Vec<Change> = tenant.read(|snapshot| {
                 let tokens = snapshot.join_tokens.values();
                 let old = tokens.filter(|token| token.used.unwrap_or(token.expires) < before);

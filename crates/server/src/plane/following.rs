@@ -6,6 +6,7 @@ use std::time::Duration;
 use avouch_core::id::TenantId;
 use avouch_store::Sequence;
 
+use super::known::Seen;
 use super::{OPERATOR, Plane};
 use crate::fault::Fault;
 use crate::reach::Concerned;
@@ -66,22 +67,26 @@ impl Plane {
     }
 
     fn note_followed(&self, id: &TenantId) {
-        let tenant = self.tenant(id);
+        let tenant = self.opened(id);
         if tenant.is_some_and(|tenant| tenant.note_behind(false)) {
             tracing::info!(tenant = %id, "the tenant is followed again");
         }
     }
 
-    fn note_behind(&self, id: &TenantId, error: &Fault) {
-        let tenant = self.tenant(id);
+    pub(super) fn note_behind(&self, id: &TenantId, error: &Fault) {
+        let tenant = self.opened(id);
         if tenant.is_none_or(|tenant| tenant.note_behind(true)) {
             tracing::error!(tenant = %id, %error, "the tenant cannot be followed; it is tried again");
         }
     }
 
     fn follow_head(&self, id: &TenantId, head: Sequence) -> Result<Followed, Fault> {
-        match self.tenant(id) {
-            Some(tenant) if tenant.read(|snapshot| snapshot.sequence) > head => {
+        let Some(known) = self.known(id) else {
+            self.know_new_tenants()?;
+            return Ok(Followed::Tenant);
+        };
+        match known.saw(head) {
+            Seen::Open(tenant) if tenant.read(|snapshot| snapshot.sequence) > head => {
                 // Perhaps this server has changed it since that number was read.
                 let held = tenant.read(|snapshot| snapshot.sequence);
                 match self.store.heads(&OPERATOR)?.get(id) {
@@ -93,17 +98,32 @@ impl Plane {
                     Some(_) => {}
                 }
             }
-            Some(tenant) if tenant.read(|snapshot| snapshot.sequence) < head => {
-                let changing = tenant.changing();
-                let concerned = self.catch_up(&tenant)?;
-                self.note_domains(&tenant);
-                drop(changing);
-                self.tell(&tenant, &concerned);
+            Seen::Open(tenant) if tenant.read(|snapshot| snapshot.sequence) < head => {
+                self.follow_to_store(&tenant)?;
             }
-            Some(_) => {}
-            None => self.open_new_tenants()?,
+            // Whoever serves what is below may have something to do for it from now on.
+            Seen::News => {
+                let there = self.store.tenant(&OPERATOR, id)?;
+                if !there.is_some_and(|there| known.is(&there)) {
+                    self.forget_gone()?;
+                    return Ok(Followed::Tenant);
+                }
+                self.sketch(&known)?;
+                self.tell_above(&known);
+            }
+            Seen::Open(_) | Seen::Nothing => {}
         }
         Ok(Followed::Tenant)
+    }
+
+    /// Follows a tenant to what the store has of it.
+    pub(super) fn follow_to_store(&self, tenant: &Tenant) -> Result<(), Fault> {
+        let changing = tenant.changing();
+        let concerned = self.catch_up(tenant)?;
+        self.note_domains(tenant);
+        drop(changing);
+        self.tell(tenant, &concerned);
+        Ok(())
     }
 
     /// Takes up the store as it is in the place of all that is held: it was put back to an earlier
@@ -115,11 +135,17 @@ impl Plane {
     pub(crate) fn start_anew(&self) -> Result<(), Fault> {
         tracing::warn!("the store was put back to an earlier state; everything is loaded anew");
         self.take_fresh_numbers()?;
-        self.tenants_mut().by_domain.clear();
-        let held = self.all_tenants();
+        // Who reads a tenant meanwhile reads it once more.
+        self.tenants_mut().anew += 1;
+        let owners = self.store.trust_domains(&OPERATOR)?;
+        self.tenants_mut().by_domain = owners;
         self.forget_gone()?;
         let mut first = Ok(());
-        for tenant in held.iter().filter(|tenant| self.holds(tenant)) {
+        for known in self.all_known() {
+            known.forget_noted();
+            let Some(tenant) = &known.opened() else {
+                continue;
+            };
             if let Err(error) = self.hold_anew(tenant) {
                 self.note_behind(tenant.id(), &error);
                 if !error.is_damage() {

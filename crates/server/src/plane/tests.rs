@@ -1,4 +1,6 @@
-//! What is damaged of one tenant harms no other.
+//! What is damaged of one tenant harms no other; and (`opening`) what nobody needs is not read.
+
+mod opening;
 
 use std::path::Path;
 use std::sync::Arc;
@@ -17,7 +19,7 @@ use tempfile::TempDir;
 
 use super::{Founding, Plane};
 use crate::Settings;
-use crate::clock::SystemClock;
+use crate::clock::{Clock, SystemClock};
 
 /// More than any of it takes.
 const LONG: Duration = Duration::from_secs(20);
@@ -30,13 +32,16 @@ fn id(name: &str) -> TenantId {
 }
 
 fn server(store: Arc<dyn Store>, folder: &Path) -> Arc<Plane> {
+    server_at(store, folder, Arc::new(SystemClock))
+}
+
+fn server_at(store: Arc<dyn Store>, folder: &Path, clock: Arc<dyn Clock>) -> Arc<Plane> {
     let folder = folder.to_owned();
     let founding = Founding {
         tenant: id("top"),
         trust_domain: TrustDomain::parse("top.test").unwrap(),
     };
     let key = move |tenants: &[_]| Ok(RootKey::open_or_create(&folder, tenants)?);
-    let clock = Arc::new(SystemClock);
     Plane::open(store, key, &founding, Settings::default(), clock).unwrap()
 }
 
@@ -56,7 +61,7 @@ fn anchor(name: &str) -> Change {
 
 fn has_anchor(plane: &Plane, tenant: &str, name: &str) -> bool {
     let name = AnchorId::parse(name).unwrap();
-    let tenant = plane.tenant(&id(tenant)).unwrap();
+    let tenant = plane.tenant(&id(tenant)).unwrap().unwrap();
     tenant.read(|snapshot| snapshot.anchors.contains_key(&name))
 }
 
@@ -105,7 +110,7 @@ fn others_go_on(folder: &TempDir, connect: impl Fn() -> Arc<dyn Store>) {
     for plane in [&here, &elsewhere] {
         plane.report_followers().unwrap();
     }
-    let tenant = |name| here.tenant(&id(name)).unwrap();
+    let tenant = |name| here.tenant(&id(name)).unwrap().unwrap();
     assert!(here.be_current(&tenant(DAMAGED), LONG));
 
     let store = connect();
@@ -115,7 +120,7 @@ fn others_go_on(folder: &TempDir, connect: impl Fn() -> Arc<dyn Store>) {
         .apply(&id(DAMAGED), &[Change::Put(Object::Signal(record))])
         .unwrap();
     for name in OTHERS {
-        let other = elsewhere.tenant(&id(name)).unwrap();
+        let other = elsewhere.tenant(&id(name)).unwrap().unwrap();
         elsewhere.apply(&other, &[anchor("a")]).unwrap();
         assert!(here.be_current(&tenant(name), LONG), "{name}");
         assert!(has_anchor(&here, name, "a"), "{name}");
@@ -139,7 +144,7 @@ fn a_row_of_one_tenant_that_cannot_be_read_stops_no_start_and_no_other_tenant() 
         add(&plane, name);
     }
     let marked = anchor("the-one-that-is-damaged");
-    let damaged = plane.tenant(&id(DAMAGED)).unwrap();
+    let damaged = plane.tenant(&id(DAMAGED)).unwrap().unwrap();
     plane.apply(&damaged, &[marked]).unwrap();
     drop(damaged);
     // With the last who has it open, all of it is moved to the file.
@@ -149,12 +154,28 @@ fn a_row_of_one_tenant_that_cannot_be_read_stops_no_start_and_no_other_tenant() 
     let again = server(open(), folder.path());
     for name in OTHERS {
         let domain = TrustDomain::parse(&format!("{name}.test")).unwrap();
-        let tenant = again.owner_of(&domain).unwrap();
+        let tenant = again.owner_of(&domain).unwrap().unwrap();
         again.bundle(&tenant, &domain).unwrap();
         again.apply(&tenant, &[anchor("a")]).unwrap();
     }
-    again.follow_store().unwrap_or_default();
+    again.follow_store().unwrap();
     add(&again, "new");
+    // It answers with its own fault, and is not taken for one that is not there.
+    assert!(
+        again
+            .tenant(&id(DAMAGED))
+            .is_err_and(|error| error.is_damage())
+    );
+    let domain = TrustDomain::parse(&format!("{DAMAGED}.test")).unwrap();
+    assert!(
+        again
+            .owner_of(&domain)
+            .is_err_and(|error| error.is_damage())
+    );
+    again.tend_all().unwrap();
+    let mut listed = again.listed(usize::MAX).into_iter();
+    let listed = listed.find(|one| one.id == id(DAMAGED)).unwrap();
+    assert_eq!(listed.trust_domains, [domain]);
 }
 
 /// Makes the content of the row of this name something that never was one.

@@ -77,7 +77,7 @@ fn node() -> SpiffeId {
 }
 
 fn anchor(plane: &Plane, name: &str) -> Sequence {
-    let tenant = plane.tenant(&acme()).unwrap();
+    let tenant = plane.tenant(&acme()).unwrap().unwrap();
     let put = Change::Put(Object::Anchor(AnchorRecord {
         id: AnchorId::parse(name).unwrap(),
         document: "{}".to_owned(),
@@ -100,7 +100,7 @@ fn signing(tenant: &Tenant) -> AuthorityId {
 /// The node at this server holds all that there is of the tenant.
 fn node_is_up_to_date(plane: &Plane) {
     plane.follow_store().unwrap();
-    let tenant = plane.tenant(&acme()).unwrap();
+    let tenant = plane.tenant(&acme()).unwrap().unwrap();
     let sequence = tenant.read(|snapshot| snapshot.sequence).number();
     let presences = &plane.presences;
     presences.note(&node(), STREAM, &acme(), |progress| {
@@ -112,7 +112,7 @@ fn node_is_up_to_date(plane: &Plane) {
 
 /// Something was sent to the node at this server, which it has not said to have.
 fn node_is_sent_something(plane: &Plane) {
-    let tenant = plane.tenant(&acme()).unwrap();
+    let tenant = plane.tenant(&acme()).unwrap().unwrap();
     let sequence = tenant.read(|snapshot| snapshot.sequence).number();
     plane.presences.note(&node(), STREAM, &acme(), |progress| {
         progress.seen = sequence;
@@ -126,7 +126,7 @@ fn a_successor_signs_when_every_node_that_follows_knows_it_or_has_gone() {
         let folder = tempfile::tempdir().unwrap();
         let clock = Hand::new();
         let plane = server(on_sqlite(&folder), folder.path(), &clock);
-        let tenant = plane.tenant(&acme()).unwrap();
+        let tenant = plane.tenant(&acme()).unwrap().unwrap();
         let first = signing(&tenant);
         plane.presences.enter(&node(), STREAM);
         node_is_up_to_date(&plane);
@@ -159,7 +159,7 @@ fn a_successor_waits_for_readers_that_come_back_and_no_longer_than_they_may_take
         let folder = tempfile::tempdir().unwrap();
         let clock = Hand::new();
         let plane = server(on_sqlite(&folder), folder.path(), &clock);
-        let tenant = plane.tenant(&acme()).unwrap();
+        let tenant = plane.tenant(&acme()).unwrap().unwrap();
         let first = signing(&tenant);
         let reads = || {
             let holds = tenant.held().bundle_sequence;
@@ -223,7 +223,7 @@ fn waits_for_nodes_elsewhere(
     let clock = Hand::new();
     let here = server(open(), folder.path(), &clock);
     let elsewhere = server(open(), folder.path(), &clock);
-    let tenant = here.tenant(&acme()).unwrap();
+    let tenant = here.tenant(&acme()).unwrap().unwrap();
     let first = signing(&tenant);
     let report = || {
         elsewhere.follow_store().unwrap();
@@ -271,7 +271,7 @@ fn it_is_told_what_the_nodes_of_all_servers_hold() {
     elsewhere.report_followers().unwrap();
     here.report_followers().unwrap();
     here.follow_store().unwrap();
-    let tenant = here.tenant(&acme()).unwrap();
+    let tenant = here.tenant(&acme()).unwrap().unwrap();
     let known = tenant.read(|snapshot| snapshot.sequence);
     let audience = here.audience(&tenant);
     let holding = audience.holding(Some(known));
@@ -318,7 +318,7 @@ fn one_joins(folder: &TempDir, store: impl Fn() -> Arc<dyn Store>) {
     let clock = Hand::new();
     let first = server(store(), folder.path(), &clock);
     let servers = [first, server(store(), folder.path(), &clock)];
-    let tenant = servers[0].tenant(&acme()).unwrap();
+    let tenant = servers[0].tenant(&acme()).unwrap().unwrap();
     for round in 0..5 {
         let name = format!("rack-{round}");
         let token = servers[0]
@@ -353,7 +353,7 @@ fn one_joins(folder: &TempDir, store: impl Fn() -> Arc<dyn Store>) {
     }
     for server in servers {
         server.follow_store().unwrap();
-        let tenant = server.tenant(&acme()).unwrap();
+        let tenant = server.tenant(&acme()).unwrap().unwrap();
         assert_eq!(tenant.read(|snapshot| snapshot.nodes.len()), 5);
     }
 }
@@ -416,7 +416,7 @@ fn no_key_is_lost(folder: &TempDir, store: impl Fn() -> Arc<dyn Store>) {
     let clock = Hand::new();
     let first = server(store(), folder.path(), &clock);
     let servers = [first, server(store(), folder.path(), &clock)];
-    let of = |server: &Plane| server.tenant(&acme()).unwrap();
+    let of = |server: &Plane| server.tenant(&acme()).unwrap().unwrap();
     let key = |name: &str| Zeroizing::new(format!("rk_test_{name}"));
     let document = |most: usize| {
         json!({"url": "https://api.test", "rules": [{
@@ -472,7 +472,7 @@ fn what_a_node_holds_is_still_known_after_a_restart_and_nothing_is_told_twice() 
     let held = anchor(&server(on_sqlite(&folder), folder.path(), &clock), "a");
     clock.pass(1);
     let plane = server(on_sqlite(&folder), folder.path(), &clock);
-    let tenant = plane.tenant(&acme()).unwrap();
+    let tenant = plane.tenant(&acme()).unwrap().unwrap();
     let changed = |after| tenant.held().changed_after(after).map(Iterator::count);
     assert_eq!(changed(held), Some(0));
     let next = anchor(&plane, "b");
@@ -501,7 +501,7 @@ fn a_number_of_a_time_that_is_gone_is_never_given_again() {
 
     clock.pass(1);
     let plane = server(on_sqlite(&backup), backup.path(), &clock);
-    let tenant = plane.tenant(&acme()).unwrap();
+    let tenant = plane.tenant(&acme()).unwrap().unwrap();
     for n in 0..10 {
         let given = anchor(&plane, &format!("b{n}"));
         assert!(!gone.contains(&given));
@@ -527,7 +527,7 @@ fn what_was_tainted_is_not_brought_back_by_what_is_due_at_the_same_moment() {
                 true => Arc::clone(&here),
                 false => server(on_sqlite(&folder), folder.path(), &clock),
             };
-            let lost = signing(&here.tenant(&acme()).unwrap());
+            let lost = signing(&here.tenant(&acme()).unwrap().unwrap());
             clock.pass(16 * DAY);
             here.tend_all().unwrap();
             clock.pass(10 * DAY);
@@ -539,7 +539,7 @@ fn what_was_tainted_is_not_brought_back_by_what_is_due_at_the_same_moment() {
                     here.tend_all().unwrap();
                 });
                 scope.spawn(|| {
-                    let tenant = elsewhere.tenant(&acme()).unwrap();
+                    let tenant = elsewhere.tenant(&acme()).unwrap().unwrap();
                     both.wait();
                     elsewhere.taint(&tenant, lost.as_str()).unwrap();
                 });
@@ -547,7 +547,7 @@ fn what_was_tainted_is_not_brought_back_by_what_is_due_at_the_same_moment() {
             for plane in [&here, &elsewhere] {
                 plane.follow_store().unwrap();
                 plane.tend_all().unwrap();
-                let tenant = plane.tenant(&acme()).unwrap();
+                let tenant = plane.tenant(&acme()).unwrap().unwrap();
                 let state = tenant.read(|snapshot| snapshot.authorities[&lost].state);
                 assert_eq!(state, AuthorityState::Tainted);
                 assert_ne!(signing(&tenant), lost);

@@ -259,7 +259,7 @@ impl Plane {
     /// What failed on our side.
     pub fn forget_endings(&self) -> Result<(), Refused> {
         let before = self.now().plus(-KEPT);
-        for tenant in self.all_tenants() {
+        for tenant in self.open_tenants() {
             let endings = Arc::clone(&tenant.held().endings);
             let over = endings
                 .iter()

@@ -108,7 +108,7 @@ const MOST_TRIES: usize = 32;
 impl Plane {
     /// Begins what is due for the signals of all tenants. It must be called where tasks can be begun.
     pub fn tend_signals(self: &Arc<Self>) {
-        for tenant in self.all_tenants() {
+        for tenant in self.open_tenants() {
             if tenant.read(|snapshot| snapshot.signals.is_empty()) {
                 continue;
             }

@@ -204,7 +204,7 @@ impl Plane {
     /// What failed on our side.
     pub fn forget_notices(&self) -> Result<(), Refused> {
         let before = self.now().plus(-KEPT);
-        for tenant in self.all_tenants() {
+        for tenant in self.open_tenants() {
             let notices = notices_of(&tenant);
             let beyond = notices.len().saturating_sub(MOST_KEPT);
             let over = notices.iter().enumerate();

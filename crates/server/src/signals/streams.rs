@@ -205,7 +205,7 @@ impl Plane {
     /// How all streams stand, for whoever watches.
     pub(crate) fn signal_states(&self) -> BTreeMap<&'static str, u64> {
         let mut states = BTreeMap::new();
-        for tenant in self.all_tenants() {
+        for tenant in self.open_tenants() {
             for record in records_of(&tenant, SignalKind::Signal) {
                 let Ok(settings) = Settings::stored(&record, "") else {
                     continue;

@@ -59,7 +59,7 @@ impl SpiffeEndpoint {
         // Names of hosts are compared without regard to case (RFC 6066 3).
         let named = name.map(str::to_ascii_lowercase);
         let named = named.and_then(|name| TrustDomain::parse(&name).ok());
-        let named = named.filter(|name| self.plane.owner_of(name).is_some());
+        let named = named.filter(|name| self.plane.is_owned(name));
         let trust_domain = named.as_ref().unwrap_or(&self.otherwise);
         if let Some(held) = self.fresh(trust_domain) {
             return Ok(held.config);
@@ -78,7 +78,7 @@ impl SpiffeEndpoint {
     }
 
     fn fresh(&self, trust_domain: &TrustDomain) -> Option<HeldSvid> {
-        let owner = self.plane.owner_of(trust_domain)?;
+        let owner = self.plane.owner_of(trust_domain).ok()??;
         let bundle_sequence = owner.held().bundle_sequence.number();
         let now = self.plane.now();
         let held = self.held(trust_domain)?;
@@ -95,7 +95,7 @@ impl SpiffeEndpoint {
             object: "trust domain",
             name: trust_domain.to_string(),
         };
-        let owner = self.plane.owner_of(trust_domain).ok_or_else(unknown)?;
+        let owner = self.plane.owner_of(trust_domain)?.ok_or_else(unknown)?;
         let bundle_sequence = owner.held().bundle_sequence.number();
         let id = reserved(trust_domain, "server")?;
         let svid = Svid::issue(&self.plane, &owner, id)?;

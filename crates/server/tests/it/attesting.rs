@@ -32,7 +32,7 @@ pub(crate) fn by(method: &str) -> Intention {
 }
 
 pub(crate) fn put(world: &World, name: &str, document: &Value) {
-    let tenant = world.plane.tenant_named("one").unwrap();
+    let tenant = world.plane.tenant_named("one").unwrap().unwrap();
     world.plane.put_attestor(&tenant, name, document).unwrap();
 }
 
@@ -130,7 +130,7 @@ fn issue(world: &World, node: &Admitted, entry: &str) -> Result<(), Reason> {
 }
 
 fn entry(world: &World, id: &str, node_selector: &str) {
-    let tenant = world.plane.tenant_named("one").unwrap();
+    let tenant = world.plane.tenant_named("one").unwrap().unwrap();
     let draft = EntryDraft {
         id: Some(id.to_owned()),
         spiffe_id: format!("spiffe://one.test/{id}"),
@@ -304,7 +304,7 @@ fn whoever_has_not_the_key_or_is_not_vouched_for_is_refused() {
         let intention = world.plane.check_intention(&unknown.intention);
         assert_eq!(code(intention), "issue.attestor_unknown");
     }
-    let tenant = world.plane.tenant_named("one").unwrap();
+    let tenant = world.plane.tenant_named("one").unwrap().unwrap();
     assert!(tenant.read(|held| held.nodes.is_empty()), "a node is known");
 }
 
@@ -342,7 +342,7 @@ fn a_name_that_two_attestors_could_give_stays_with_the_node_that_has_it() {
 #[test]
 fn a_node_joins_again_as_far_as_its_attestor_and_the_tenant_let_it() {
     let world = World::new();
-    let tenant = world.plane.tenant_named("one").unwrap();
+    let tenant = world.plane.tenant_named("one").unwrap().unwrap();
     let mut document = x509pop();
     document["name"] = json!("common_name");
     put(&world, "x509pop", &document);
@@ -500,7 +500,7 @@ fn a_token_that_is_not_for_us_or_not_of_an_agent_lets_no_node_join() {
     ] {
         assert_eq!(code(bring(&world, &token)), expected);
     }
-    let tenant = world.plane.tenant_named("one").unwrap();
+    let tenant = world.plane.tenant_named("one").unwrap().unwrap();
     assert!(tenant.read(|held| held.nodes.is_empty()), "a node is known");
 }
 

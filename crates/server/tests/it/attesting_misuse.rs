@@ -207,7 +207,7 @@ fn of_two_answers_to_one_challenge_the_first_counts_and_the_second_is_not_looked
     call.send(Step::Evidence(evidence("second", &challenge)));
     assert!(matches!(call.reply(), Ok(Some(Reply::Membership(_)))));
     assert!(matches!(call.reply(), Ok(None)), "it answers twice");
-    let one = served.world.plane.tenant_named("one").unwrap();
+    let one = served.world.plane.tenant_named("one").unwrap().unwrap();
     assert_eq!(one.read(|snapshot| snapshot.nodes.len()), 1);
     // Nor does an answer that was refused get a second try.
     let mut wrong = served.call();

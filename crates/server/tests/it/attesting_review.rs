@@ -160,7 +160,7 @@ fn an_agent_joins_when_its_cluster_knows_its_token_and_not_otherwise() {
     // Without the operator's leave nothing on the machine itself is called.
     let refused = bring(&world, world.plane.fetcher(), &token(&world, "good"));
     assert!(code(refused).starts_with("fetch."));
-    let one = world.plane.tenant_named("one").unwrap();
+    let one = world.plane.tenant_named("one").unwrap().unwrap();
     let facts: Vec<String> = one.read(|held| {
         let node = held.nodes.values().next().unwrap();
         node.facts.iter().map(ToString::to_string).collect()
@@ -184,7 +184,7 @@ fn what_shows_that_we_may_ask_is_never_shown() {
     assert!(!put.body.contains(REVIEWER), "{}", put.body);
     let list = world.call(&operator, "GET", "/v1/tenants/one/attestors", None);
     assert!(!list.body.contains(REVIEWER), "{}", list.body);
-    let one = world.plane.tenant_named("one").unwrap();
+    let one = world.plane.tenant_named("one").unwrap().unwrap();
     let record = one.read(|held| format!("{:?}", held.attestors));
     assert!(!record.contains(REVIEWER), "{record}");
     // Nothing of it is guessed: without the token, without agents, by plain HTTP.

@@ -126,7 +126,7 @@ fn hosts_and_authorities_of_every_kind_that_openssh_makes_are_believed() {
         let renewed = asked.send(&world, shown(&renewed, signature));
         assert_eq!(renewed.unwrap().id, first.id, "{authority}");
     }
-    let tenant = world.plane.tenant_named("one").unwrap();
+    let tenant = world.plane.tenant_named("one").unwrap().unwrap();
     let facts: Vec<String> = tenant.read(|held| {
         let nodes = held.nodes.values();
         nodes
@@ -187,7 +187,7 @@ fn what_is_not_a_host_that_an_authority_vouches_for_is_refused() {
 }
 
 fn nobody_is_known(world: &World) {
-    let tenant = world.plane.tenant_named("one").unwrap();
+    let tenant = world.plane.tenant_named("one").unwrap().unwrap();
     assert!(tenant.read(|held| held.nodes.is_empty()), "a node is known");
 }
 

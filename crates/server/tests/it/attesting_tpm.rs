@@ -83,7 +83,7 @@ fn attestor(world: &World, maker: &TpmMaker, more: &Value) {
 }
 
 fn facts(world: &World, member: &Membership) -> Vec<String> {
-    let tenant = world.plane.tenant_named("one").unwrap();
+    let tenant = world.plane.tenant_named("one").unwrap().unwrap();
     tenant.read(|held| {
         let node = held.nodes.values().find(|node| node.spiffe_id == member.id);
         node.unwrap()
@@ -414,7 +414,7 @@ fn registers_must_have_values_that_the_attestor_takes() {
     let fact = format!("tpm:pcr:7:{zero}");
     assert!(facts(&world, &member).contains(&fact));
     // What an attestor cannot mean is not kept.
-    let tenant = world.plane.tenant_named("one").unwrap();
+    let tenant = world.plane.tenant_named("one").unwrap().unwrap();
     for wrong in [
         json!({"method": "tpm"}),
         json!({"method": "tpm", "endorsement_keys": ["not a digest"]}),

@@ -181,7 +181,7 @@ fn since_when_a_secret_is_there_is_noted_once_and_what_is_replaced_begins_anew()
     let replaced = of(&scene.secrets(), "egress key");
     assert_ne!(replaced["digest"], noted["digest"]);
     let again = scene.world.opened_again(Settings::default());
-    let tenant = again.tenant_named("one").unwrap();
+    let tenant = again.tenant_named("one").unwrap().unwrap();
     let stored = tenant.read(|snapshot| {
         let records = snapshot.tallies.values().map(|one| one.document.clone());
         records.collect::<String>()

@@ -31,15 +31,15 @@ fn the_keys_of_a_tenant_are_opened_when_they_are_needed_and_not_with_the_start()
     let again = world.opened_again(Settings::default());
     // What is due is known from dates alone.
     again.tend_all().unwrap();
-    assert_eq!(again.opened_tenants(), 0);
+    assert_eq!(again.tenants_that_sign(), 0);
     again.operator_token().unwrap();
-    assert_eq!(again.opened_tenants(), 1);
-    let one = again.tenant_named("one").unwrap();
+    assert_eq!(again.tenants_that_sign(), 1);
+    let one = again.tenant_named("one").unwrap().unwrap();
     let published = again.jwks(&one).unwrap();
-    assert_eq!(again.opened_tenants(), 2);
+    assert_eq!(again.tenants_that_sign(), 2);
     assert_eq!(published, world.get("/t/one/keys").json());
     // What changes afterwards is seen, whether they were opened before or are opened later.
-    let two = again.tenant_named("two").unwrap();
+    let two = again.tenant_named("two").unwrap().unwrap();
     for (tenant, name) in [(&one, "one"), (&two, "two")] {
         let domain = TrustDomain::parse(&format!("{name}.test")).unwrap();
         again.replace_all(tenant, &domain).unwrap();
@@ -164,7 +164,7 @@ fn what_is_asked_of_an_authority_is_read_strictly() {
 #[test]
 fn only_operators_of_the_deployment_name_a_key_of_the_token() {
     let world = World::new();
-    let one = world.plane.tenant_named("one").unwrap();
+    let one = world.plane.tenant_named("one").unwrap().unwrap();
     let id = "spiffe://one.test/admin";
     let subject = SpiffeId::parse(id).unwrap();
     let operator = world
@@ -246,7 +246,7 @@ fn step(world: &World, id: &str, step: &str) -> Answer {
 }
 
 fn register(world: &World, names: &[&str]) {
-    let one = world.plane.tenant_named("one").unwrap();
+    let one = world.plane.tenant_named("one").unwrap().unwrap();
     let drafts = names.iter().map(|name| EntryDraft {
         id: Some((*name).to_owned()),
         spiffe_id: "spiffe://one.test/web".to_owned(),
@@ -466,7 +466,7 @@ fn services_are_given_an_intermediate_that_is_bound_to_their_names() {
     // Once: the next is waited for.
     let again = world.send(&token, "POST", path, &bounded);
     assert_eq!(again.code(), "issue.conflict", "{}", again.body);
-    let one = world.plane.tenant_named("one").unwrap();
+    let one = world.plane.tenant_named("one").unwrap().unwrap();
     let prepared = one.read(|snapshot| {
         let mut records = snapshot.authorities.values();
         let prepared =

@@ -4,12 +4,13 @@ use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, RwLock};
 
-use avouch_core::id::{Digest, TenantId};
+use avouch_core::id::{Digest, TenantId, TrustDomain};
 use avouch_core::time::Time;
 use avouch_server::Refused;
 use avouch_store::{
-    Change, Fault, Feed, Followers, IntentId, IntentRow, Lasting, Lifetime, Living, Operator,
-    Report, Sequence, ServerId, SingleUse, Snapshot, Store, TenantRecord, UseKind, Used,
+    Change, Counts, Fault, Feed, Followers, IntentId, IntentRow, Lasting, Lifetime, Living,
+    Operator, Outline, Report, Sequence, ServerId, SingleUse, Snapshot, Store, TenantRecord,
+    UseKind, Used,
 };
 use avouch_testkit::key::Key;
 use serde_json::json;
@@ -83,6 +84,14 @@ impl Store for Switched {
         self.store()?.tenants(operator)
     }
 
+    fn tenant(&self, operator: &Operator, id: &TenantId) -> Result<Option<TenantRecord>, Fault> {
+        self.store()?.tenant(operator, id)
+    }
+
+    fn trust_domains(&self, operator: &Operator) -> Result<BTreeMap<TrustDomain, TenantId>, Fault> {
+        self.store()?.trust_domains(operator)
+    }
+
     fn heads(&self, operator: &Operator) -> Result<BTreeMap<TenantId, Sequence>, Fault> {
         self.store()?.heads(operator)
     }
@@ -106,6 +115,14 @@ impl Store for Switched {
         let stored = self.store()?.apply_at(tenant, at, changes);
         self.cut_if(Cut::AfterStoring)?;
         stored
+    }
+
+    fn outline(&self, tenant: &TenantId) -> Result<Outline, Fault> {
+        self.store()?.outline(tenant)
+    }
+
+    fn counts(&self, tenant: &TenantId) -> Result<Counts, Fault> {
+        self.store()?.counts(tenant)
     }
 
     fn load(&self, tenant: &TenantId) -> Result<Snapshot, Fault> {
@@ -235,7 +252,7 @@ impl Store for Switched {
 #[test]
 fn no_failure_between_costs_a_join_token() {
     let world = World::new();
-    let one = world.plane.tenant_named("one").unwrap();
+    let one = world.plane.tenant_named("one").unwrap().unwrap();
     for cut in [Cut::BeforeRecording, Cut::BeforeStoring] {
         let name = format!("node-{cut:?}");
         let made = world.plane.new_join_token(&one, &name, 600).unwrap();
@@ -308,7 +325,7 @@ fn a_tenant_whose_tally_cannot_be_stored_starves_no_other() {
     }
     let stored = || {
         ["one", "two"].map(|tenant| {
-            let tenant = world.plane.tenant_named(tenant).unwrap();
+            let tenant = world.plane.tenant_named(tenant).unwrap().unwrap();
             tenant.read(|held| held.tallies.len())
         })
     };

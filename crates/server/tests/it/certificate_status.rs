@@ -164,7 +164,7 @@ fn what_is_of_another_tenant_answers_as_what_nobody_has_issued() {
     let other_serial = id(&own.chain[1], &other[other.len() - 16..]);
     let key = id(&own.chain[0], &[0x41; 16]);
     let root = {
-        let one = world.plane.tenant_named("one").unwrap();
+        let one = world.plane.tenant_named("one").unwrap().unwrap();
         one.read(|held| {
             let all = held.authorities.values();
             let mut all = all.filter_map(|one| one.certificates.get(1).cloned());
@@ -279,7 +279,7 @@ fn an_authority_that_was_revoked_answers_no_more_and_is_revoked_itself() {
     let world = World::new();
     let svid = world.svid("spiffe://one.test/web");
     let leaf = id_of(&svid.chain);
-    let one = world.plane.tenant_named("one").unwrap();
+    let one = world.plane.tenant_named("one").unwrap().unwrap();
     let (authority, root) = one.read(|held| {
         let all = held.authorities.values();
         let mut all = all.filter(|one| one.certificates.first() == Some(&svid.chain[1]));

@@ -100,7 +100,7 @@ fn a_server_that_missed_forgotten_removals_takes_up_everything_anew() {
     put("goes");
     let behind = world.opened_again();
     let names = || {
-        let tenant = behind.tenant_named("shop").unwrap();
+        let tenant = behind.tenant_named("shop").unwrap().unwrap();
         tenant.read(|held| {
             held.entries
                 .keys()

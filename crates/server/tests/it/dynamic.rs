@@ -192,7 +192,7 @@ fn which_identities_a_node_could_ever_get_is_shown() {
         &json!({"id": "d-node", "spiffe_id":
         "spiffe://one.test/on/{node.name}/{unix.user}"}),
     );
-    let one = world.plane.tenant_named("one").unwrap();
+    let one = world.plane.tenant_named("one").unwrap().unwrap();
     let token = world.plane.new_join_token(&one, "n1", 600).unwrap();
     let request = crate::world::signing_request(&Key::p256("n1"));
     world.plane.join(&token.token, &request).unwrap();

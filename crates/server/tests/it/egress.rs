@@ -277,7 +277,7 @@ fn uses_are_on_record_by_workload_and_day() {
     );
     assert!(!issuers.body.contains("billing"), "{}", issuers.body);
     let again = scene.world.opened_again(Settings::default());
-    let tenant = again.tenant_named("one").unwrap();
+    let tenant = again.tenant_named("one").unwrap().unwrap();
     let stored = tenant.read(|snapshot| snapshot.tallies.len());
     // One of the day, and one that says since when the key is there.
     assert_eq!(stored, 2);

@@ -686,7 +686,7 @@ fn f01_f02_b02_two_deployments_federate_by_https_spiffe_through_a_change_of_all_
     refresh();
     let kept = there.svid("spiffe://two.test/web");
     assert_eq!(verdict_on(&kept), "accept");
-    let two = there.plane.tenant_named("two").unwrap();
+    let two = there.plane.tenant_named("two").unwrap().unwrap();
     // F-01: what will sign is in the bundle before it does.
     let before = there.get("/t/two/bundle").json();
     there.plane.prepare(&two, &domain).unwrap();

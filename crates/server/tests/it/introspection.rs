@@ -116,6 +116,7 @@ fn whoever_asks_says_who_they_are_once() {
             .world
             .plane
             .tenant_named(id.split(['/', '.']).nth(2).unwrap())
+            .unwrap()
             .unwrap();
         cloud.world.token(id);
         let entry = id.rsplit('/').next().unwrap();

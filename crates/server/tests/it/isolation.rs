@@ -180,7 +180,7 @@ fn of_tenants() -> Vec<(&'static str, &'static str)> {
 #[test]
 fn the_administrator_of_a_tenant_cannot_tell_another_from_none() {
     let world = World::new();
-    let one = world.plane.tenant_named("one").unwrap();
+    let one = world.plane.tenant_named("one").unwrap().unwrap();
     let subject = SpiffeId::parse(ADMINISTRATOR).unwrap();
     world
         .plane
@@ -188,7 +188,7 @@ fn the_administrator_of_a_tenant_cannot_tell_another_from_none() {
         .unwrap();
     let token = world.token(ADMINISTRATOR);
     world.token("spiffe://two.test/web");
-    let two = world.plane.tenant_named("two").unwrap();
+    let two = world.plane.tenant_named("two").unwrap().unwrap();
     let authority = two.read(|held| held.authorities.keys().next().unwrap().to_string());
     let node = world.plane.new_join_token(&two, "web", 60).unwrap();
     let request = signing_request(&Key::p256("web"));

@@ -36,7 +36,7 @@ fn what_lives_longer_than_is_settled_now_is_counted_and_revoked_all_the_same() {
     // The certificate of the node itself has ended, and that of its workload has not.
     world.pass(2 * HOUR);
     let plane = world.opened_with(short());
-    let tenant = plane.tenant_named("shop").unwrap();
+    let tenant = plane.tenant_named("shop").unwrap().unwrap();
     let signing = tenant.read(|snapshot| {
         let mut all = snapshot.authorities.values();
         let signs = all.find(|one| {

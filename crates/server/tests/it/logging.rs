@@ -133,7 +133,7 @@ fn the_log_follows_a_drill_and_the_end_of_an_authority() {
     let world = World::new();
     world.token("spiffe://one.test/web");
     issue(&world, "web");
-    let one = world.plane.tenant_named("one").unwrap();
+    let one = world.plane.tenant_named("one").unwrap().unwrap();
     let domain = TrustDomain::parse("one.test").unwrap();
     world.plane.replace_all(&one, &domain).unwrap();
     issue(&world, "web");

@@ -30,7 +30,7 @@ use crate::world::{World, signing_request};
 
 /// A connection of a node that has joined the tenant `one`.
 fn connected(world: &World, stopping: watch::Receiver<bool>) -> NodeClient<Channel> {
-    let one = world.plane.tenant_named("one").unwrap();
+    let one = world.plane.tenant_named("one").unwrap().unwrap();
     let token = world.plane.new_join_token(&one, "n1", 600).unwrap();
     let key = Key::ed25519("n1");
     let joined = world.plane.join(&token.token, &signing_request(&key));
@@ -153,7 +153,7 @@ fn a_node_that_says_what_it_holds_of_another_tenant_is_told_nothing_of_it() {
     let (_stop, stopping) = watch::channel(false);
     let client = connected(&world, stopping);
     let number = |name: &str| {
-        let tenant = world.plane.tenant_named(name).unwrap();
+        let tenant = world.plane.tenant_named(name).unwrap().unwrap();
         tenant.read(|snapshot| snapshot.sequence.number())
     };
     let two = number("two");

@@ -27,6 +27,7 @@ fn tenant(world: &World) -> Arc<Tenant> {
         .plane
         .tenant(&TenantId::parse("one").unwrap())
         .unwrap()
+        .unwrap()
 }
 
 fn entries(world: &World) -> Vec<String> {

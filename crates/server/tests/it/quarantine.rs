@@ -73,7 +73,7 @@ fn other_settings_never_end_a_quarantine_that_is_stored_at_the_same_moment() {
     let registry = Registry::new();
     let (issuer, key) = trusted(&registry);
     let good = token(&registry, &issuer, &key, "k-a");
-    let tenant = registry.plane.tenant_named("one").unwrap();
+    let tenant = registry.plane.tenant_named("one").unwrap().unwrap();
     let text = document(&issuer).to_string();
     for round in 0..60 {
         let start = Barrier::new(2);

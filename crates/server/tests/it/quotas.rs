@@ -111,7 +111,7 @@ fn a_quota_holds_for_all_below_together() {
     assert_eq!(refused.status, 403, "{refused:?}");
     assert_eq!(refused.json()["code"], "issue.quota_exceeded");
     let free = TrustDomain::parse("more.test").unwrap();
-    assert!(world.plane.owner_of(&free).is_none());
+    assert!(world.plane.owner_of(&free).unwrap().is_none());
 }
 
 #[test]
@@ -172,7 +172,7 @@ fn nobody_raises_their_own_quota() {
     put(&world, "one", &json!({ "entries": 5 }));
     let id = SpiffeId::parse("spiffe://one.test/chief").unwrap();
     let token = world.token(id.as_str());
-    let one = world.plane.tenant_named("one").unwrap();
+    let one = world.plane.tenant_named("one").unwrap().unwrap();
     let role = |role| {
         world
             .plane
@@ -284,7 +284,7 @@ fn a_tenant_below_gives_identities_to_the_workloads_that_it_may_and_to_no_others
     let path = "/v1/tenants/one/quota";
     let id = SpiffeId::parse("spiffe://one.test/chief").unwrap();
     let token = world.token(id.as_str());
-    let one = world.plane.tenant_named("one").unwrap();
+    let one = world.plane.tenant_named("one").unwrap().unwrap();
     world
         .plane
         .put_admin(&one, "chief", id, Role::Operator)

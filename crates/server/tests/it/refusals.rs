@@ -72,7 +72,7 @@ impl Deployment {
     /// Starts the server anew on what is stored.
     fn again(&mut self) {
         self.plane = open(&self.store, self.folder.path(), &self.clock);
-        self.tenant = self.plane.tenant_named("shop").unwrap();
+        self.tenant = self.plane.tenant_named("shop").unwrap().unwrap();
     }
 
     pub(crate) fn tenant(&self) -> &Arc<Tenant> {

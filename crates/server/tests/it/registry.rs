@@ -82,7 +82,7 @@ impl Registry {
         let plane = Plane::open(store, key, &founding, settings, clock.clone()).unwrap();
         for name in ["one", "two"] {
             let id = TenantId::parse(name).unwrap();
-            if plane.tenant(&id).is_none() {
+            if plane.tenant(&id).unwrap().is_none() {
                 plane
                     .add_tenant(&id, Some(&founding.tenant), TenantKind::Tenant)
                     .unwrap();

@@ -34,6 +34,7 @@ fn domain(name: &str) -> TrustDomain {
 fn a_tenant_goes_with_all_that_is_its_own_once_that_is_named() {
     let world = World::new();
     let elsewhere = world.opened_again(Settings::default());
+    assert!(elsewhere.tenant_named("one").unwrap().is_some());
     let svid = world.token("spiffe://one.test/web");
     let operator = world.operator();
     let told = world.call(&operator, "GET", &format!("{ONE}/removal"), None);
@@ -72,15 +73,15 @@ fn a_tenant_goes_with_all_that_is_its_own_once_that_is_named() {
     assert_eq!(removed.json()["goes"], goes);
 
     answers_as_none(&world, &operator);
-    assert!(world.plane.owner_of(&domain("one.test")).is_none());
+    assert!(world.plane.owner_of(&domain("one.test")).unwrap().is_none());
     let shown = world.call(&svid, "GET", "/v1/tenants", None);
     assert_eq!(shown.status, 401, "{}", shown.body);
     // On the other server, too, as soon as it looks.
-    assert!(elsewhere.tenant_named("one").is_some());
+    assert!(elsewhere.tenant_named("one").unwrap().is_some());
     elsewhere.follow_store().unwrap();
-    assert!(elsewhere.tenant_named("one").is_none());
-    assert!(elsewhere.owner_of(&domain("one.test")).is_none());
-    assert!(elsewhere.tenant_named("two").is_some());
+    assert!(elsewhere.tenant_named("one").unwrap().is_none());
+    assert!(elsewhere.owner_of(&domain("one.test")).unwrap().is_none());
+    assert!(elsewhere.tenant_named("two").unwrap().is_some());
 }
 
 /// Every address of the tenant answers as that of one that never was.
@@ -144,7 +145,7 @@ fn a_tenant_that_is_made_again_has_nothing_of_the_one_before() {
     assert_eq!(world.call(&old, "GET", "/v1/tenants", None).status, 401);
     // A server that has seen neither takes the one for what it is.
     elsewhere.follow_store().unwrap();
-    let one = elsewhere.tenant_named("one").unwrap();
+    let one = elsewhere.tenant_named("one").unwrap().unwrap();
     assert_eq!(
         elsewhere.jwks(&one).unwrap(),
         world.get("/t/one/keys").json()
@@ -155,7 +156,7 @@ fn a_tenant_that_is_made_again_has_nothing_of_the_one_before() {
 #[test]
 fn who_stands_above_a_tenant_removes_it_and_nobody_removes_the_deployment() {
     let world = World::new();
-    let one = world.plane.tenant_named("one").unwrap();
+    let one = world.plane.tenant_named("one").unwrap().unwrap();
     let chief = "spiffe://one.test/chief";
     let token = world.token(chief);
     let chief = SpiffeId::parse(chief).unwrap();
@@ -242,8 +243,8 @@ fn a_trust_domain_goes_with_all_that_is_in_it_and_nothing_else() {
     );
     elsewhere.follow_store().unwrap();
     for plane in [&world.plane, &elsewhere] {
-        assert!(plane.owner_of(&domain("more.test")).is_none());
-        assert!(plane.owner_of(&domain("one.test")).is_some());
+        assert!(plane.owner_of(&domain("more.test")).unwrap().is_none());
+        assert!(plane.owner_of(&domain("one.test")).unwrap().is_some());
     }
     // Again, with other keys.
     assert_eq!(world.send(&operator, "POST", &path, &new).status, 201);
@@ -263,7 +264,7 @@ fn a_removal_that_breaks_off_leaves_a_tenant_whole_or_gone() {
         assert_eq!(found, if is_gone { 404 } else { 200 });
         // And so it is found by whoever starts then.
         let again = world.opened_again(Settings::default());
-        assert_eq!(again.tenant_named("one").is_none(), is_gone);
+        assert_eq!(again.tenant_named("one").unwrap().is_none(), is_gone);
         let expected = if is_gone { 404 } else { 200 };
         assert_eq!(delete(&world, &path).status, expected);
     }
@@ -323,8 +324,8 @@ fn what_is_meant_for_a_tenant_that_was_removed_is_not_for_another_of_its_name() 
     let world = World::new();
     let elsewhere = world.opened_again(Settings::default());
     let third = world.opened_again(Settings::default());
-    let old = world.plane.tenant_named("one").unwrap();
-    let old_there = elsewhere.tenant_named("one").unwrap();
+    let old = world.plane.tenant_named("one").unwrap().unwrap();
+    let old_there = elsewhere.tenant_named("one").unwrap().unwrap();
     let operator = world.operator();
     let path = format!("{ONE}?confirm=one,one.test");
     assert_eq!(delete(&world, &path).status, 200);
@@ -334,7 +335,7 @@ fn what_is_meant_for_a_tenant_that_was_removed_is_not_for_another_of_its_name() 
         .add_tenant(&id, Some(top.id()), TenantKind::Tenant)
         .unwrap();
     assert!(made.read(|snapshot| snapshot.trust_domains.is_empty()));
-    assert!(third.owner_of(&domain("one.test")).is_none());
+    assert!(third.owner_of(&domain("one.test")).unwrap().is_none());
     world.plane.follow_store().unwrap();
 
     let late = SpiffeId::parse("spiffe://one.test/late").unwrap();
@@ -346,7 +347,7 @@ fn what_is_meant_for_a_tenant_that_was_removed_is_not_for_another_of_its_name() 
     }
     let admins = world.call(&operator, "GET", &format!("{ONE}/admins"), None);
     assert_eq!(admins.json()["admins"], json!([]), "{}", admins.body);
-    let there = elsewhere.tenant_named("one").unwrap();
+    let there = elsewhere.tenant_named("one").unwrap().unwrap();
     assert!(!Arc::ptr_eq(&there, &old_there));
 }
 
@@ -362,7 +363,7 @@ fn a_tenant_that_another_server_has_removed_is_not_decided_for() {
     let before = decide();
     assert_eq!(before.json()["verdict"], "accept", "{}", before.body);
     let store = SqliteStore::open(world.folder()).unwrap();
-    let one = world.plane.tenant_named("one").unwrap();
+    let one = world.plane.tenant_named("one").unwrap().unwrap();
     let at = store.load(one.id()).unwrap().sequence;
     let removing = Operator::of_this_deployment();
     store
@@ -384,7 +385,7 @@ fn keys_that_are_kept_elsewhere_go_also_where_the_answer_of_the_removal_is_lost(
         keys: Arc::<MemoryKeys>::clone(&keys),
         ..Settings::default()
     });
-    let one = world.plane.tenant_named("one").unwrap();
+    let one = world.plane.tenant_named("one").unwrap().unwrap();
     let own = one.read(|snapshot| {
         let records = snapshot.authorities.values();
         records.filter(|one| one.key_address.is_some()).count()
@@ -404,7 +405,7 @@ fn keys_that_are_kept_elsewhere_go_also_where_the_answer_of_the_removal_is_lost(
 #[test]
 fn a_damaged_key_stops_what_it_signs_and_nothing_else() {
     let world = World::new();
-    let one = world.plane.tenant_named("one").unwrap();
+    let one = world.plane.tenant_named("one").unwrap().unwrap();
     world
         .plane
         .add_trust_domain(&one, &domain("more.test"))
@@ -425,7 +426,7 @@ fn a_damaged_key_stops_what_it_signs_and_nothing_else() {
     store.apply(one.id(), &[put]).unwrap();
     let again = world.opened_again(Settings::default());
     let (one, two) = ["one", "two"]
-        .map(|name| again.tenant_named(name).unwrap())
+        .map(|name| again.tenant_named(name).unwrap().unwrap())
         .into();
     // What it signed is believed on, since for that its public half is enough.
     let published = again.bundle(&one, &domain("one.test")).unwrap();
@@ -452,7 +453,7 @@ fn nothing_is_exchanged_at_a_tenant_that_another_server_has_removed() {
     let again = exchanged();
     assert_eq!(again.status, 200, "{}", again.body);
     let store = SqliteStore::open(world.folder()).unwrap();
-    let one = world.plane.tenant_named("one").unwrap();
+    let one = world.plane.tenant_named("one").unwrap().unwrap();
     let at = store.load(one.id()).unwrap().sequence;
     let removing = Operator::of_this_deployment();
     store

@@ -53,7 +53,7 @@ pub(crate) const CELLS: [(Noun, Verb, &str, &str); 12] = [
 #[test]
 fn a_role_lets_its_holder_do_over_the_network_what_the_table_says() {
     let world = World::new();
-    let one = world.plane.tenant_named("one").unwrap();
+    let one = world.plane.tenant_named("one").unwrap().unwrap();
     for role in Role::ALL {
         let name = role.name();
         let id = format!("spiffe://one.test/{name}");
@@ -91,7 +91,7 @@ fn a_role_lets_its_holder_do_over_the_network_what_the_table_says() {
 #[test]
 fn nobody_gives_or_takes_more_than_they_have() {
     let world = World::new();
-    let one = world.plane.tenant_named("one").unwrap();
+    let one = world.plane.tenant_named("one").unwrap().unwrap();
     let own = "spiffe://one.test/boss";
     let subject = SpiffeId::parse(own).unwrap();
     world

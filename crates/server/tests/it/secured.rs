@@ -120,7 +120,7 @@ fn f_01_f_15_what_will_sign_is_published_to_who_asks_next() {
     let tag = [("if-none-match", before.header("etag").unwrap())];
     let asked = request("GET", "/t/one/bundle", &tag, None);
     assert_eq!(caller.send(address, "one.test", &asked).status, 304);
-    let one = world.plane.tenant_named("one").unwrap();
+    let one = world.plane.tenant_named("one").unwrap().unwrap();
     let domain = TrustDomain::parse("one.test").unwrap();
     world.plane.prepare(&one, &domain).unwrap();
     let after = caller.send(address, "one.test", &asked);
@@ -254,7 +254,7 @@ fn what_an_endpoint_shows_follows_its_authorities() {
     };
     let before = shown(&caller);
     assert_eq!(shown(&caller), before);
-    let one = world.plane.tenant_named("one").unwrap();
+    let one = world.plane.tenant_named("one").unwrap().unwrap();
     let domain = TrustDomain::parse("one.test").unwrap();
     world.plane.replace_all(&one, &domain).unwrap();
     // Who knows the new keys believes what comes after.
@@ -294,7 +294,7 @@ fn a_certificate_that_is_replaced_is_shown_without_a_restart() {
 fn a_certificate_is_as_good_as_a_token_for_each_role() {
     let world = World::new();
     let (address, _) = web(&world);
-    let one = world.plane.tenant_named("one").unwrap();
+    let one = world.plane.tenant_named("one").unwrap().unwrap();
     for role in Role::ALL {
         let name = role.name();
         let id = format!("spiffe://one.test/{name}");
@@ -319,7 +319,7 @@ fn a_certificate_is_as_good_as_a_token_for_each_role() {
 fn a_certificate_says_nothing_of_who_wants_what_a_page_asks_for() {
     let world = World::new();
     let (address, caller) = web(&world);
-    let one = world.plane.tenant_named("one").unwrap();
+    let one = world.plane.tenant_named("one").unwrap().unwrap();
     let id = "spiffe://one.test/boss";
     let subject = SpiffeId::parse(id).unwrap();
     world
@@ -343,7 +343,7 @@ fn a_certificate_says_nothing_of_who_wants_what_a_page_asks_for() {
 fn an_administrator_whose_authority_is_revoked_is_one_no_more_on_the_same_connection() {
     let world = World::new();
     let (address, caller) = web(&world);
-    let one = world.plane.tenant_named("one").unwrap();
+    let one = world.plane.tenant_named("one").unwrap().unwrap();
     let id = "spiffe://one.test/boss";
     let subject = SpiffeId::parse(id).unwrap();
     world

@@ -99,6 +99,7 @@ impl World {
         let owner = self
             .plane
             .owner_of(&TrustDomain::parse(name).unwrap())
+            .unwrap()
             .unwrap();
         let draft = EntryDraft {
             id: Some(id.rsplit('/').next().unwrap().to_owned()),
@@ -130,7 +131,10 @@ impl World {
     pub(crate) fn svid_of(&self, entry: &str, id: &str) -> Identity {
         let key = Key::ed25519(id);
         let name = id.split('/').nth(2).unwrap();
-        let owner = self.plane.owner_of(&TrustDomain::parse(name).unwrap());
+        let owner = self
+            .plane
+            .owner_of(&TrustDomain::parse(name).unwrap())
+            .unwrap();
         let wanted = Wanted {
             entry: entry.to_owned(),
             public_key: key.public_key_info(),

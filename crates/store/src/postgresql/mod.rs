@@ -8,6 +8,7 @@ mod address;
 mod followers;
 mod lifetimes;
 mod listener;
+mod outline;
 mod removal;
 mod schema;
 mod session;
@@ -22,7 +23,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
-use avouch_core::id::{Digest, TenantId};
+use avouch_core::id::{Digest, TenantId, TrustDomain};
 use avouch_core::time::Time;
 use postgres::error::SqlState;
 use postgres::types::{WasNull, WrongType};
@@ -33,6 +34,7 @@ use crate::follower::{Followers, Report};
 use crate::intent::IntentRow;
 use crate::lifetime::{Lasting, Lifetime, Living};
 use crate::names::{IntentId, ServerId};
+use crate::outline::{Counts, Outline};
 use crate::plan::{self, Plan};
 use crate::single_use::{SingleUse, UseKind, Used};
 use crate::store::{Operator, Store};
@@ -151,6 +153,15 @@ impl Store for PostgresqlStore {
         self.call(|session| session.read(statements::tenants))
     }
 
+    fn tenant(&self, _: &Operator, id: &TenantId) -> Result<Option<TenantRecord>, Fault> {
+        let id = id.clone();
+        self.call(move |session| session.read(|session| statements::find_tenant(session, &id)))
+    }
+
+    fn trust_domains(&self, _: &Operator) -> Result<BTreeMap<TrustDomain, TenantId>, Fault> {
+        self.call(|session| session.read(outline::trust_domains))
+    }
+
     fn heads(&self, _: &Operator) -> Result<BTreeMap<TenantId, Sequence>, Fault> {
         self.call(|session| session.read(statements::heads))
     }
@@ -182,6 +193,16 @@ impl Store for PostgresqlStore {
         changes: &[Change],
     ) -> Result<Sequence, Fault> {
         self.apply_if(tenant, at, Some(at), changes)
+    }
+
+    fn outline(&self, tenant: &TenantId) -> Result<Outline, Fault> {
+        let tenant = tenant.clone();
+        self.call(move |session| session.read(|session| outline::outline(session, &tenant)))
+    }
+
+    fn counts(&self, tenant: &TenantId) -> Result<Counts, Fault> {
+        let tenant = tenant.clone();
+        self.call(move |session| session.read(|session| outline::counts(session, &tenant)))
     }
 
     fn load(&self, tenant: &TenantId) -> Result<Snapshot, Fault> {

@@ -72,7 +72,10 @@ fn same_tenant(found: &TenantRecord, wanted: &TenantRecord) -> Result<(), Fault>
     Err(Conflict::TenantTaken(wanted.id.clone()).into())
 }
 
-fn find_tenant(session: &mut Session, id: &TenantId) -> Result<Option<TenantRecord>, Fault> {
+pub(super) fn find_tenant(
+    session: &mut Session,
+    id: &TenantId,
+) -> Result<Option<TenantRecord>, Fault> {
     let rows = session.query(
         "SELECT id, parent, kind, created, wrapped_key FROM tenant WHERE id = $1 AND NOT removed",
         &[&id.as_str()],

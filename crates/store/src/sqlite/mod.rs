@@ -6,6 +6,7 @@
 
 mod followers;
 mod lifetimes;
+mod outline;
 mod reader;
 mod removal;
 mod schema;
@@ -20,7 +21,7 @@ use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use avouch_core::id::{Digest, TenantId};
+use avouch_core::id::{Digest, TenantId, TrustDomain};
 use avouch_core::time::Time;
 use rusqlite::{Connection, ErrorCode, OpenFlags};
 
@@ -30,6 +31,7 @@ use crate::follower::{Followers, Report};
 use crate::intent::IntentRow;
 use crate::lifetime::{Lasting, Lifetime, Living};
 use crate::names::{IntentId, ServerId};
+use crate::outline::{Counts, Outline};
 use crate::plan::{self, Plan};
 use crate::single_use::{SingleUse, UseKind, Used};
 use crate::store::{Operator, Store};
@@ -118,6 +120,15 @@ impl Store for SqliteStore {
         self.readers.read(statements::tenants)
     }
 
+    fn tenant(&self, _: &Operator, id: &TenantId) -> Result<Option<TenantRecord>, Fault> {
+        self.readers
+            .read(|connection| statements::find_tenant(connection, id))
+    }
+
+    fn trust_domains(&self, _: &Operator) -> Result<BTreeMap<TrustDomain, TenantId>, Fault> {
+        self.readers.read(outline::trust_domains)
+    }
+
     fn heads(&self, _: &Operator) -> Result<BTreeMap<TenantId, Sequence>, Fault> {
         self.readers.read(statements::heads)
     }
@@ -138,6 +149,16 @@ impl Store for SqliteStore {
         changes: &[Change],
     ) -> Result<Sequence, Fault> {
         self.apply_if(tenant, at, Some(at), changes)
+    }
+
+    fn outline(&self, tenant: &TenantId) -> Result<Outline, Fault> {
+        self.readers
+            .read(|connection| outline::outline(connection, tenant))
+    }
+
+    fn counts(&self, tenant: &TenantId) -> Result<Counts, Fault> {
+        self.readers
+            .read(|connection| outline::counts(connection, tenant))
     }
 
     fn load(&self, tenant: &TenantId) -> Result<Snapshot, Fault> {

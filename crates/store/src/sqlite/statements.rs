@@ -55,7 +55,10 @@ pub(super) fn add_tenant(connection: &Connection, tenant: &TenantRecord) -> Resu
     Ok(())
 }
 
-fn find_tenant(connection: &Connection, id: &TenantId) -> Result<Option<TenantRecord>, Fault> {
+pub(super) fn find_tenant(
+    connection: &Connection,
+    id: &TenantId,
+) -> Result<Option<TenantRecord>, Fault> {
     connection
         .prepare_cached(
             "SELECT id, parent, kind, created, wrapped_key FROM tenant

@@ -9,6 +9,7 @@ mod lifetimes;
 mod objects;
 mod on_postgresql;
 mod on_sqlite;
+mod outlines;
 mod over_tls;
 mod removals;
 mod removed_tenants;

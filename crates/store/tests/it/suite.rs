@@ -16,6 +16,7 @@ pub(crate) use crate::brought_keys::*;
 pub(crate) use crate::followers::*;
 pub(crate) use crate::lifetimes::*;
 use crate::objects::*;
+pub(crate) use crate::outlines::*;
 pub(crate) use crate::removals::*;
 pub(crate) use crate::removed_tenants::*;
 pub(crate) use crate::uses::*;
@@ -81,6 +82,8 @@ macro_rules! on_every_case {
             numbers_are_raised_for_all_tenants_and_go_on_from_there,
             what_was_removed_is_forgotten_and_whoever_missed_it_loads_anew,
             what_comes_and_goes_leaves_nothing_to_read,
+            an_outline_says_of_a_tenant_what_is_in_it_and_nothing_of_another,
+            whose_a_trust_domain_is_is_known_as_long_as_it_is,
         }
     };
 }

@@ -19,11 +19,11 @@ pub(in crate::http) fn show(call: &Call, tenant: &Arc<Tenant>) -> Result<Answer,
     let used = |what| call.plane().used(tenant, what);
     Ok(Answer::json(&said(json!({
         "entries": quota.entries,
-        "entries_used": used(Bounded::Entries),
+        "entries_used": used(Bounded::Entries)?,
         "nodes": quota.nodes,
-        "nodes_used": used(Bounded::Nodes),
+        "nodes_used": used(Bounded::Nodes)?,
         "trust_domains": quota.trust_domains,
-        "trust_domains_used": used(Bounded::TrustDomains),
+        "trust_domains_used": used(Bounded::TrustDomains)?,
         "issuances_per_minute": quota.issuances_per_minute,
         "workloads": workloads,
     }))))

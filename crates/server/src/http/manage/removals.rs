@@ -71,13 +71,16 @@ fn believed_by(call: &Call, going: &Going) -> Result<Vec<Value>, Stop> {
     let plane = call.plane();
     let caller = call.caller()?;
     let mut believed = Vec::new();
-    for other in plane.all_tenants() {
-        let is_gone = going.tenants.contains(other.id());
-        let roles = plane.roles(&caller, &other);
+    for known in plane.all_known() {
+        let is_gone = going.tenants.contains(known.id());
+        let roles = plane.roles_in(&caller, &known);
         let may = roles.iter().any(|role| role.may(Verb::Read, Noun::Anchor));
         if is_gone || !may {
             continue;
         }
+        let Some(other) = plane.open_known(&known)? else {
+            continue;
+        };
         let names = |document: &str| -> Option<String> {
             let document: Value = serde_json::from_str(document).ok()?;
             Some(document.get("trust_domain")?.as_str()?.to_owned())

@@ -12,15 +12,17 @@ use crate::access::{Noun, Role, Verb};
 use crate::caller::Caller;
 use crate::http::answer::Answer;
 use crate::http::call::{Call, Stop};
+use crate::plane::Listed;
 use crate::tenant::Tenant;
 
 pub(in crate::http) fn list(call: &Call, caller: &Caller) -> Result<Answer, Stop> {
     let plane = call.plane();
     let mut tenants = Vec::new();
-    for tenant in plane.all_tenants() {
-        let roles = plane.roles(caller, &tenant);
+    // A list opens none.
+    for known in plane.all_known() {
+        let roles = plane.roles_in(caller, &known);
         if roles.iter().any(|role| role.may(Verb::Read, Noun::Tenant)) {
-            tenants.push(to_json(&tenant, &roles));
+            tenants.push(to_json(plane.listed_one(&known), &roles));
         }
     }
     Ok(Answer::json(&json!({ "tenants": tenants })))
@@ -51,7 +53,7 @@ pub(in crate::http) fn create(call: &Call, caller: &Caller) -> Result<Answer, St
         .transpose()?;
     // Looked at before, so that a name that is taken does not leave half of what was asked for.
     if let Some(name) = &trust_domain
-        && plane.owner_of(name).is_some()
+        && plane.is_owned(name)
     {
         return Err(Reason::IssueConflict {
             detail: format!("the trust domain `{name}` belongs to someone else"),
@@ -65,12 +67,13 @@ pub(in crate::http) fn create(call: &Call, caller: &Caller) -> Result<Answer, St
     }
     let roles = plane.roles(caller, &tenant);
     let location = format!("/v1/tenants/{id}");
-    Ok(Answer::created(&to_json(&tenant, &roles), &location))
+    let made = to_json(Listed::of(&tenant), &roles);
+    Ok(Answer::created(&made, &location))
 }
 
 pub(in crate::http) fn show(call: &Call, tenant: &Arc<Tenant>) -> Result<Answer, Stop> {
     let roles = call.plane().roles(&call.caller()?, tenant);
-    Ok(Answer::json(&to_json(tenant, &roles)))
+    Ok(Answer::json(&to_json(Listed::of(tenant), &roles)))
 }
 
 pub(in crate::http) fn trust_domains(_: &Call, tenant: &Arc<Tenant>) -> Result<Answer, Stop> {
@@ -123,19 +126,17 @@ fn kind_below(parent: TenantKind) -> TenantKind {
     }
 }
 
-fn to_json(tenant: &Tenant, roles: &[Role]) -> Value {
+fn to_json(tenant: Listed, roles: &[Role]) -> Value {
     let mut roles: Vec<&str> = roles.iter().map(|role| role.name()).collect();
     roles.sort_unstable();
     roles.dedup();
-    let domains: Vec<String> = tenant.read(|snapshot| {
-        let names = snapshot.trust_domains.keys();
-        names.map(ToString::to_string).collect()
-    });
+    let domains = tenant.trust_domains.iter().map(ToString::to_string);
+    let domains: Vec<String> = domains.collect();
     said(json!({
-        "name": tenant.id().as_str(),
-        "kind": tenant.kind().name(),
-        "parent": tenant.parent().map(TenantId::as_str),
-        "created": tenant.created().to_string(),
+        "name": tenant.id.as_str(),
+        "kind": tenant.kind.name(),
+        "parent": tenant.parent.as_ref().map(TenantId::as_str),
+        "created": tenant.created.to_string(),
         "trust_domains": domains,
         "roles": roles,
     }))

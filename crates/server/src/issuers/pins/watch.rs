@@ -89,7 +89,7 @@ impl Plane {
     /// and those of no tenant that is being looked at already.
     pub async fn watch_due_pins(self: &Arc<Self>) {
         let mut watching = JoinSet::new();
-        for tenant in self.all_tenants() {
+        for tenant in self.open_tenants() {
             let due = self.due_pins(&tenant);
             if due.is_empty() || !self.refreshing.watched.busy().insert(tenant.id().clone()) {
                 continue;
@@ -227,7 +227,7 @@ impl Plane {
         let mut modes = vec![("enforced", 0), ("vestigial", 0)];
         let mut kinds: Vec<(&'static str, u64)> =
             super::KINDS.iter().map(|(kind, _)| (*kind, 0)).collect();
-        for tenant in self.all_tenants() {
+        for tenant in self.open_tenants() {
             let ids: Vec<IssuerId> =
                 tenant.read(|snapshot| snapshot.issuer_pins.keys().cloned().collect());
             for id in ids {

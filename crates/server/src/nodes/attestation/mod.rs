@@ -242,7 +242,7 @@ impl Plane {
     }
 
     fn attestor(&self, intention: &Intention) -> Result<(Arc<Tenant>, Arc<Attestor>), Refused> {
-        let tenant = self.tenant_named(&intention.tenant);
+        let tenant = self.tenant_named(&intention.tenant)?;
         let id = AttestorId::parse(&intention.attestor);
         let found = tenant.zip(id).and_then(|(tenant, id)| {
             let record = tenant.read(|snapshot| snapshot.attestors.get(&id).cloned());
@@ -280,7 +280,7 @@ impl Plane {
         let id = NodeId::parse(&format!("{name}-{}", attested.name));
         let id = id.ok_or_else(|| malformed(attestor.method, "its name is none for a node"))?;
         let spiffe_id = node_id(tenant, &id)?;
-        let check = || -> Result<Option<NodeRecord>, Reason> {
+        let check = || -> Result<Option<NodeRecord>, Refused> {
             let before = tenant.read(|snapshot| snapshot.nodes.get(&id).cloned());
             match &before {
                 Some(before) => check_rejoin(before, attestor, &name, attested)?,

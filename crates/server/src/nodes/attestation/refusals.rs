@@ -66,13 +66,13 @@ impl Plane {
             "a node was not let in"
         );
         self.counters.refused(refused.reason.code());
-        let named = self.tenant_named(tenant);
-        let Some(tenant) = named.or_else(|| self.root().ok()) else {
+        let named = TenantId::parse(tenant).filter(|id| self.known(id).is_some());
+        let Some(tenant) = named.or_else(|| Some(self.root().ok()?.id().clone())) else {
             return;
         };
         let all = &self.refused_nodes.0;
         let mut all = all.lock().unwrap_or_else(PoisonError::into_inner);
-        let own = all.entry(tenant.id().clone()).or_default();
+        let own = all.entry(tenant).or_default();
         own.push_back(refused);
         if own.len() > MOST {
             own.pop_front();

@@ -162,7 +162,7 @@ fn ask(scene: &Scene, rule: &Value) {
 }
 
 fn entry(scene: &Scene, (name, id): (&str, &str), owner: Option<&str>, selectors: &[&str]) {
-    let tenant = scene.world.plane.tenant_named("one").unwrap();
+    let tenant = scene.world.plane.tenant_named("one").unwrap().unwrap();
     let draft = EntryDraft {
         id: Some(name.to_owned()),
         spiffe_id: id.to_owned(),

@@ -33,7 +33,7 @@ fn how_a_relation_goes_is_on_record_and_a_restart_asks_nobody_who_is_not_due() {
     );
 
     let again = world.opened_again(settings());
-    let tenant = again.tenant_named("one").unwrap();
+    let tenant = again.tenant_named("one").unwrap().unwrap();
     let name = TrustDomain::parse(FOREIGN).unwrap();
     let course = again.federation(&tenant, &name).unwrap().course.unwrap();
     let told = |member: &str| before[member].as_str().unwrap().to_owned();
@@ -76,7 +76,7 @@ fn what_cannot_be_put_on_record_of_a_relation_is_held_until_it_can() {
     let failed = refresh(&world);
     assert_eq!(failed["failures"], 2, "{failed}");
     let name = TrustDomain::parse(FOREIGN).unwrap();
-    let tenant = world.plane.tenant_named("one").unwrap();
+    let tenant = world.plane.tenant_named("one").unwrap().unwrap();
     let course = world.plane.federation(&tenant, &name).unwrap().course;
     assert_eq!(course.unwrap().failures, 2);
 }

@@ -58,7 +58,7 @@ fn hostile_59_an_event_that_comes_again_is_no_sign_of_life_and_takes_nothing_fro
     registry.pass(100);
     assert_eq!(stream(&registry)["state"], "silent");
     let sequence = || {
-        let one = registry.plane.tenant_named("one").unwrap();
+        let one = registry.plane.tenant_named("one").unwrap().unwrap();
         one.read(|held| held.sequence)
     };
     let before = sequence();

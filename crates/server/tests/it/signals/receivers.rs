@@ -39,7 +39,7 @@ fn poll(world: &World, token: &str, asked: &Value) -> Value {
 }
 
 fn entry(world: &World, name: &str) {
-    let one = world.plane.tenant_named("one").unwrap();
+    let one = world.plane.tenant_named("one").unwrap().unwrap();
     let draft = EntryDraft {
         id: Some(name.to_owned()),
         spiffe_id: format!("spiffe://one.test/{name}"),
@@ -375,7 +375,7 @@ fn comes(world: &World, mut is_so: impl FnMut() -> bool) -> bool {
 fn where_a_receiver_is_called_and_with_what_is_one_change() {
     let world = calling();
     let token = receiver(&world, &json!({}));
-    let one = world.plane.tenant_named("one").unwrap();
+    let one = world.plane.tenant_named("one").unwrap().unwrap();
     let sequence = || one.read(|held| held.sequence.number());
     let before = sequence();
     let delivery = |url: &str, header: &str| {

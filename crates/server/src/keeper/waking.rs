@@ -1,0 +1,87 @@
+//! When something is due for the authorities of a tenant that nobody has opened.
+
+use avouch_core::time::Time;
+use avouch_issuer::life_cycle::{LifeCycle, Step, due, due_from};
+use avouch_store::{AuthorityRecord, AuthorityState, AuthorityUse, TrustDomainRecord, Upstream};
+
+use super::Group;
+use crate::authority_record::life_of;
+use crate::revocations::{list_due_from, signs_lists};
+
+/// From when on something is due for these authorities of these trust domains: perhaps earlier than
+/// anything is, and never later.
+pub(crate) fn wakes_at(
+    domains: &[TrustDomainRecord],
+    records: &[AuthorityRecord],
+    now: Time,
+) -> Time {
+    let mut first: Option<Time> = None;
+    for domain in domains {
+        let own: Vec<&AuthorityRecord> = records
+            .iter()
+            .filter(|record| record.trust_domain == domain.name)
+            .collect();
+        let moment = wakes_for(domain.upstream, &own, now);
+        first = Some(first.map_or(moment, |first| first.min(moment)));
+    }
+    // What has no trust domain has no authorities.
+    first.unwrap_or(Time::from_unix(i64::MAX))
+}
+
+fn wakes_for(upstream: Upstream, own: &[&AuthorityRecord], now: Time) -> Time {
+    let further = AuthorityUse::ALL.map(Group::Intermediate);
+    let further = further
+        .into_iter()
+        .filter(|group| !Group::ALL.contains(group) && own.iter().any(|record| group.has(record)));
+    let further: Vec<Group> = further.collect();
+    let mut moments = Vec::new();
+    for group in Group::ALL.iter().chain(&further) {
+        let lives = own.iter().filter(|record| group.has(record));
+        let lives: Result<Vec<LifeCycle>, _> = lives.map(|record| life_of(record)).collect();
+        let Ok(lives) = lives else {
+            return now;
+        };
+        // Where its root is elsewhere, none is made here in the place of what is not there.
+        let is_elsewhere = !group.has_own_successors(upstream) && further.is_empty();
+        let waits_for_none = is_elsewhere
+            && due(&lives, now)
+                .iter()
+                .all(|step| matches!(step, Step::Prepare));
+        if waits_for_none {
+            moments.extend(lives.iter().map(|life| life.not_after().plus(1)));
+        } else {
+            moments.push(due_from(&lives, now));
+        }
+    }
+    for record in own {
+        match record.state {
+            AuthorityState::Requested => moments.push(record.not_after.plus(1)),
+            AuthorityState::Revoked if record.key_address.is_some() => return now,
+            AuthorityState::Revoked
+            | AuthorityState::Prepared
+            | AuthorityState::Active
+            | AuthorityState::Retired
+            | AuthorityState::Tainted => {}
+        }
+        if signs_lists(record, now) {
+            moments.push(list_due_from(record).unwrap_or(now));
+        }
+    }
+    if upstream != Upstream::Elsewhere && has_moved(own) {
+        return now;
+    }
+    moments.into_iter().min().unwrap_or(now).max(now)
+}
+
+/// Whether the root that signs now is not that of the intermediate that does.
+fn has_moved(own: &[&AuthorityRecord]) -> bool {
+    let signing = |group: Group| {
+        let all = own.iter().filter(|record| group.has(record));
+        let active = all.filter(|record| record.state == AuthorityState::Active);
+        active.max_by_key(|record| record.not_after)
+    };
+    let root = signing(Group::Root);
+    let below = signing(Group::Intermediate(AuthorityUse::Services));
+    root.zip(below)
+        .is_some_and(|(root, below)| below.certificates.last() != root.certificates.first())
+}

@@ -1,0 +1,265 @@
+//! Tenants are read when they are needed first, and then follow as if they had been there.
+
+use std::sync::Barrier;
+use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
+
+use avouch_core::time::Time;
+use avouch_store::{AuthorityState, FederationRecord, Operator, Snapshot};
+
+use super::*;
+
+const OPERATOR: Operator = Operator::of_this_deployment();
+
+/// A clock that is set by hand.
+struct Hand(AtomicI64);
+
+impl Clock for Hand {
+    fn now(&self) -> Time {
+        Time::from_unix(self.0.load(Ordering::SeqCst))
+    }
+}
+
+/// A store with these tenants below the root.
+fn with_tenants(folder: &TempDir, names: &[&str]) -> impl Fn() -> Arc<dyn Store> {
+    let path = folder.path().to_owned();
+    let connect = move || -> Arc<dyn Store> { Arc::new(SqliteStore::open(&path).unwrap()) };
+    let plane = server(connect(), folder.path());
+    for name in names {
+        add(&plane, name);
+    }
+    connect
+}
+
+fn open_ones(plane: &Plane) -> Vec<String> {
+    let open = plane.open_tenants();
+    open.iter().map(|tenant| tenant.id().to_string()).collect()
+}
+
+fn held(plane: &Plane, name: &str) -> Snapshot {
+    let tenant = plane.opened(&id(name)).unwrap();
+    tenant.read(Clone::clone)
+}
+
+#[test]
+fn what_nobody_asks_for_is_not_read_and_is_told_of_all_the_same() {
+    let folder = tempfile::tempdir().unwrap();
+    let connect = with_tenants(&folder, &["one", "two", "three"]);
+    let plane = server(connect(), folder.path());
+    assert_eq!(open_ones(&plane), ["top"]);
+    assert_eq!(plane.count_tenants(), 4);
+    let listed = plane.listed(usize::MAX);
+    let named = listed
+        .iter()
+        .map(|one| (one.id.as_str(), one.trust_domains.len()));
+    let expected = [("one", 1), ("three", 1), ("top", 1), ("two", 1)];
+    assert_eq!(named.collect::<Vec<_>>(), expected);
+    assert_eq!(plane.count_entries(&id("one")).unwrap(), 0);
+    plane.tend_all().unwrap();
+    plane.follow_store().unwrap();
+    assert_eq!(open_ones(&plane), ["top"]);
+
+    // By its name, or by the trust domain that it has: one, and what is above it.
+    let domain = TrustDomain::parse("two.test").unwrap();
+    let two = plane.owner_of(&domain).unwrap().unwrap();
+    assert_eq!(two.id(), &id("two"));
+    assert_eq!(open_ones(&plane), ["top", "two"]);
+    plane.bundle(&two, &domain).unwrap();
+    assert!(plane.tenant(&id("nobody")).unwrap().is_none());
+}
+
+#[test]
+fn whoever_needs_a_tenant_at_the_same_time_gets_the_same_one() {
+    let folder = tempfile::tempdir().unwrap();
+    let connect = with_tenants(&folder, &["one"]);
+    let plane = server(connect(), folder.path());
+    let all = Barrier::new(8);
+    let opened: Vec<_> = std::thread::scope(|scope| {
+        let asking: Vec<_> = (0..8)
+            .map(|_| {
+                scope.spawn(|| {
+                    all.wait();
+                    plane.tenant(&id("one")).unwrap().unwrap()
+                })
+            })
+            .collect();
+        asking.into_iter().map(|one| one.join().unwrap()).collect()
+    });
+    assert!(opened.iter().all(|one| Arc::ptr_eq(one, &opened[0])));
+}
+
+#[test]
+fn a_tenant_that_is_opened_while_another_server_changes_it_misses_nothing() {
+    let folder = tempfile::tempdir().unwrap();
+    let connect = with_tenants(&folder, &["one"]);
+    misses_nothing(&folder, connect);
+}
+
+#[test]
+fn a_tenant_that_is_opened_while_another_server_changes_it_misses_nothing_on_postgresql() {
+    let cluster = match Cluster::shared() {
+        Ok(cluster) => cluster,
+        Err(why) => {
+            println!("skipped: a tenant opened on one PostgreSQL: {why}");
+            return;
+        }
+    };
+    let folder = tempfile::tempdir().unwrap();
+    let address = cluster.new_database();
+    let connect = || -> Arc<dyn Store> { Arc::new(PostgresqlStore::connect(&address).unwrap()) };
+    add(&server(connect(), folder.path()), "one");
+    misses_nothing(&folder, connect);
+}
+
+fn misses_nothing(folder: &TempDir, connect: impl Fn() -> Arc<dyn Store>) {
+    let elsewhere = server(connect(), folder.path());
+    let there = elsewhere.tenant(&id("one")).unwrap().unwrap();
+    for round in 0..6 {
+        let here = server(connect(), folder.path());
+        let (both, is_over) = (Barrier::new(3), AtomicBool::new(false));
+        std::thread::scope(|scope| {
+            scope.spawn(|| {
+                both.wait();
+                for number in 0..20 {
+                    let name = format!("a-{number}");
+                    // Some come, some go again.
+                    let change = match (round + number) % 3 {
+                        0 => Change::Remove(anchor(&name).key()),
+                        _ => anchor(&name),
+                    };
+                    elsewhere.apply(&there, &[change]).unwrap();
+                }
+                is_over.store(true, Ordering::SeqCst);
+            });
+            // As the server that is told of news follows them, and no other look comes after.
+            scope.spawn(|| {
+                both.wait();
+                while !is_over.load(Ordering::SeqCst) {
+                    here.follow_store().unwrap();
+                }
+                here.follow_store().unwrap();
+            });
+            scope.spawn(|| {
+                both.wait();
+                here.tenant(&id("one")).unwrap().unwrap();
+            });
+        });
+        let stored = connect().load(&id("one")).unwrap();
+        assert_eq!(held(&here, "one"), stored, "round {round}");
+    }
+}
+
+#[test]
+fn a_tenant_that_is_removed_while_it_is_opened_is_gone_and_leaves_its_name_nothing() {
+    let folder = tempfile::tempdir().unwrap();
+    let connect = with_tenants(&folder, &["one"]);
+    for round in 0..8 {
+        let here = server(connect(), folder.path());
+        let elsewhere = server(connect(), folder.path());
+        let there = elsewhere.tenant(&id("one")).unwrap().unwrap();
+        elsewhere.apply(&there, &[anchor("of-the-former")]).unwrap();
+        let at = there.read(|snapshot| snapshot.sequence);
+        let both = Barrier::new(2);
+        std::thread::scope(|scope| {
+            scope.spawn(|| {
+                both.wait();
+                let store = connect();
+                store.remove_tenants(&OPERATOR, &[(id("one"), at)]).unwrap();
+                elsewhere.follow_store().unwrap();
+                add(&elsewhere, "one");
+            });
+            scope.spawn(|| {
+                both.wait();
+                // Whichever of the two it is.
+                drop(here.tenant(&id("one")).unwrap());
+            });
+        });
+        here.follow_store().unwrap();
+        let one = here.tenant(&id("one")).unwrap().unwrap();
+        assert!(here.holds(&one), "round {round}");
+        assert!(!has_anchor(&here, "one", "of-the-former"), "round {round}");
+        let domain = TrustDomain::parse("one.test").unwrap();
+        // Its keys are those of the new one.
+        here.jwks(&one).unwrap();
+        here.bundle(&one, &domain).unwrap();
+    }
+}
+
+#[test]
+fn what_another_server_gives_a_tenant_is_found_though_nobody_has_opened_it() {
+    let folder = tempfile::tempdir().unwrap();
+    let connect = with_tenants(&folder, &["one"]);
+    let here = server(connect(), folder.path());
+    let elsewhere = server(connect(), folder.path());
+    let more = TrustDomain::parse("more.test").unwrap();
+    let there = elsewhere.tenant(&id("one")).unwrap().unwrap();
+    elsewhere.add_trust_domain(&there, &more).unwrap();
+    add(&elsewhere, "new");
+    assert!(!here.is_owned(&more));
+    here.follow_store().unwrap();
+    assert_eq!(open_ones(&here), ["top"]);
+    let owner = here.owner_of(&more).unwrap().unwrap();
+    assert_eq!(owner.id(), &id("one"));
+    here.tenant(&id("new")).unwrap().unwrap();
+}
+
+#[test]
+fn authorities_follow_each_other_though_nobody_opens_their_tenant() {
+    let folder = tempfile::tempdir().unwrap();
+    let clock = Arc::new(Hand(AtomicI64::new(1_800_000_000)));
+    let open = || -> Arc<dyn Store> { Arc::new(SqliteStore::open(folder.path()).unwrap()) };
+    let start = || server_at(open(), folder.path(), Arc::<Hand>::clone(&clock));
+    add(&start(), "one");
+    let here = start();
+    let states = || {
+        let all = open().load(&id("one")).unwrap().authorities.into_values();
+        let prepared = all.filter(|one| one.state == AuthorityState::Prepared);
+        prepared.count()
+    };
+    here.tend_all().unwrap();
+    let at = open().load(&id("one")).unwrap().sequence;
+    here.tend_all().unwrap();
+    // What is not due changes nothing, and is not looked at.
+    assert_eq!(open().load(&id("one")).unwrap().sequence, at);
+    assert_eq!(states(), 0);
+    // By days, until keys have followed each other more than once.
+    let mut prepared = 0;
+    for _ in 0..75 {
+        clock.0.fetch_add(86_400, Ordering::SeqCst);
+        here.tend_all().unwrap();
+        assert_eq!(open_ones(&here), ["top"]);
+        prepared += states();
+    }
+    assert!(prepared > 0, "none was ever prepared");
+    let one = here.tenant(&id("one")).unwrap().unwrap();
+    let keys = here.jwks(&one).unwrap();
+    assert!(!keys["keys"].as_array().unwrap().is_empty());
+    one.read(|snapshot| {
+        let all = snapshot.authorities.values();
+        let active = all.filter(|one| one.state == AuthorityState::Active);
+        assert_eq!(active.count(), 4);
+        assert!(
+            snapshot
+                .authorities
+                .values()
+                .all(|one| one.not_after >= here.now())
+        );
+    });
+}
+
+#[test]
+fn a_tenant_that_asks_others_in_time_is_opened_by_itself() {
+    let folder = tempfile::tempdir().unwrap();
+    let connect = with_tenants(&folder, &["asks", "quiet"]);
+    let relation = FederationRecord {
+        trust_domain: TrustDomain::parse("foreign.test").unwrap(),
+        document: "{}".to_owned(),
+        created: Time::from_unix(0),
+        course: None,
+    };
+    let put = Change::Put(Object::Federation(relation));
+    connect().apply(&id("asks"), &[put]).unwrap();
+    let plane = server(connect(), folder.path());
+    assert_eq!(open_ones(&plane), ["top"]);
+    plane.tend_all().unwrap();
+    assert_eq!(open_ones(&plane), ["asks", "top"]);
+}

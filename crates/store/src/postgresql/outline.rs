@@ -1,0 +1,84 @@
+//! What is known of tenants of which nothing else is read, in PostgreSQL.
+
+use std::collections::BTreeMap;
+
+use avouch_core::id::{TenantId, TrustDomain};
+
+use super::session::Session;
+use super::statements::{head, read_object};
+use crate::change::Sequence;
+use crate::fault::Fault;
+use crate::outline::{Counts, OUTLINED, Outline};
+
+pub(super) fn trust_domains(
+    session: &mut Session,
+) -> Result<BTreeMap<TrustDomain, TenantId>, Fault> {
+    // A name stays its owner's for ever, and what counts is whether the owner has it now.
+    let rows = session.query(
+        "SELECT name, trust_domain.tenant FROM trust_domain
+         JOIN tenant ON tenant.id = trust_domain.tenant AND NOT tenant.removed
+         WHERE EXISTS (
+             SELECT 1 FROM object
+             WHERE object.tenant = trust_domain.tenant AND kind = 'trust_domain'
+                 AND object.id = trust_domain.name AND body IS NOT NULL
+         )",
+        &[],
+    )?;
+    let mut owners = BTreeMap::new();
+    for row in rows {
+        let (name, owner): (String, String) = (row.try_get(0)?, row.try_get(1)?);
+        // What cannot be read is nobody's, and keeps no other from being found.
+        if let (Ok(name), Some(owner)) = (TrustDomain::parse(&name), TenantId::parse(&owner)) {
+            owners.insert(name, owner);
+        }
+    }
+    Ok(owners)
+}
+
+pub(super) fn outline(session: &mut Session, tenant: &TenantId) -> Result<Outline, Fault> {
+    let Some(head) = head(session, tenant)? else {
+        return Ok(Outline::at(Sequence::START));
+    };
+    let mut outline = Outline::at(head);
+    let rows = session.query(
+        "SELECT kind, id, sequence, body, secret FROM object
+         WHERE tenant = $1 AND kind = ANY ($2) AND body IS NOT NULL ORDER BY id COLLATE \"C\"",
+        &[&tenant.as_str(), &OUTLINED.as_slice()],
+    )?;
+    for row in &rows {
+        outline.add(read_object(row)?.into_change()?);
+    }
+    let found = session.query(
+        "SELECT
+             EXISTS (
+                 SELECT 1 FROM object
+                 WHERE tenant = $1 AND kind = 'entry' AND body IS NOT NULL
+             ),
+             EXISTS (
+                 SELECT 1 FROM object
+                 WHERE tenant = $1 AND kind IN ('federation', 'issuer', 'receiver', 'signal')
+                     AND body IS NOT NULL
+             )",
+        &[&tenant.as_str()],
+    )?;
+    if let Some(row) = found.first() {
+        outline.has_entries = row.try_get(0)?;
+        outline.works_by_itself = row.try_get(1)?;
+    }
+    Ok(outline)
+}
+
+pub(super) fn counts(session: &mut Session, tenant: &TenantId) -> Result<Counts, Fault> {
+    let mut count = |kind: &str| -> Result<usize, Fault> {
+        let rows = session.query(
+            "SELECT COUNT(*) FROM object WHERE tenant = $1 AND kind = $2 AND body IS NOT NULL",
+            &[&tenant.as_str(), &kind],
+        )?;
+        let count: i64 = rows.first().map_or(Ok(0), |row| row.try_get(0))?;
+        Ok(usize::try_from(count).unwrap_or_default())
+    };
+    Ok(Counts {
+        entries: count("entry")?,
+        nodes: count("node")?,
+    })
+}

@@ -1,0 +1,82 @@
+//! What is known of tenants of which nothing else is read, in SQLite.
+
+use std::collections::BTreeMap;
+
+use avouch_core::id::{TenantId, TrustDomain};
+use rusqlite::Connection;
+
+use super::statements::{head, read_object};
+use crate::change::Sequence;
+use crate::fault::Fault;
+use crate::outline::{Counts, OUTLINED, Outline};
+
+pub(super) fn trust_domains(
+    connection: &Connection,
+) -> Result<BTreeMap<TrustDomain, TenantId>, Fault> {
+    // A name stays its owner's for ever, and what counts is whether the owner has it now.
+    let mut statement = connection.prepare_cached(
+        "SELECT name, trust_domain.tenant FROM trust_domain
+         JOIN tenant ON tenant.id = trust_domain.tenant AND tenant.removed = 0
+         WHERE EXISTS (
+             SELECT 1 FROM object
+             WHERE object.tenant = trust_domain.tenant AND kind = 'trust_domain'
+                 AND object.id = trust_domain.name AND body IS NOT NULL
+         )",
+    )?;
+    let mut rows = statement.query([])?;
+    let mut owners = BTreeMap::new();
+    while let Some(row) = rows.next()? {
+        let (name, owner): (String, String) = (row.get(0)?, row.get(1)?);
+        // What cannot be read is nobody's, and keeps no other from being found.
+        if let (Ok(name), Some(owner)) = (TrustDomain::parse(&name), TenantId::parse(&owner)) {
+            owners.insert(name, owner);
+        }
+    }
+    Ok(owners)
+}
+
+pub(super) fn outline(connection: &Connection, tenant: &TenantId) -> Result<Outline, Fault> {
+    let Some(head) = head(connection, tenant)? else {
+        return Ok(Outline::at(Sequence::START));
+    };
+    let mut outline = Outline::at(head);
+    let mut statement = connection.prepare_cached(
+        "SELECT kind, id, sequence, body, secret FROM object
+         WHERE tenant = ?1 AND kind = ?2 AND body IS NOT NULL ORDER BY id",
+    )?;
+    for kind in OUTLINED {
+        let mut rows = statement.query([tenant.as_str(), kind])?;
+        while let Some(row) = rows.next()? {
+            outline.add(read_object(row)?.into_change()?);
+        }
+    }
+    (outline.has_entries, outline.works_by_itself) = connection
+        .prepare_cached(
+            "SELECT
+                 EXISTS (
+                     SELECT 1 FROM object
+                     WHERE tenant = ?1 AND kind = 'entry' AND body IS NOT NULL
+                 ),
+                 EXISTS (
+                     SELECT 1 FROM object
+                     WHERE tenant = ?1 AND kind IN ('federation', 'issuer', 'receiver', 'signal')
+                         AND body IS NOT NULL
+                 )",
+        )?
+        .query_row([tenant.as_str()], |row| Ok((row.get(0)?, row.get(1)?)))?;
+    Ok(outline)
+}
+
+pub(super) fn counts(connection: &Connection, tenant: &TenantId) -> Result<Counts, Fault> {
+    let mut statement = connection.prepare_cached(
+        "SELECT COUNT(*) FROM object WHERE tenant = ?1 AND kind = ?2 AND body IS NOT NULL",
+    )?;
+    let mut count = |kind: &str| -> Result<usize, Fault> {
+        let count: i64 = statement.query_row([tenant.as_str(), kind], |row| row.get(0))?;
+        Ok(usize::try_from(count).unwrap_or_default())
+    };
+    Ok(Counts {
+        entries: count("entry")?,
+        nodes: count("node")?,
+    })
+}
