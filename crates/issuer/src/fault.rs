@@ -12,6 +12,9 @@ pub enum Fault {
     /// The stored form of a private key is damaged or is of a kind that does not sign here.
     #[error("a stored private key cannot be used: {0}")]
     KeyUnusable(&'static str),
+    /// The token with the keys has no such key, or none there that signs.
+    #[error("the PKCS #11 token has no such key: {0}")]
+    NoSuchKey(String),
     /// The system gave no random numbers.
     #[error("the system gave no random numbers")]
     NoRandomness,
@@ -35,7 +38,7 @@ pub enum Fault {
     /// The token with the keys failed.
     #[error("the PKCS #11 token failed: {0}")]
     TokenFailed(String),
-    /// The token with the keys is not there, does not let us in, or does not have what it should.
+    /// The token with the keys is not there, does not let us in, or is not what it should be.
     #[error("the PKCS #11 token cannot be used: {0}")]
     TokenUnusable(String),
     /// The signer did not sign.
@@ -55,6 +58,7 @@ impl Fault {
             Self::AuthorityUnusable(_)
             | Self::Bug(_)
             | Self::KeyUnusable(_)
+            | Self::NoSuchKey(_)
             | Self::SignedWrongly { .. }
             | Self::TokenUnusable(_) => false,
         }

@@ -52,7 +52,8 @@ pub trait KeyManager: fmt::Debug + Send + Sync {
     ///
     /// # Errors
     ///
-    /// [`Fault::KeyUnusable`] where the key is not there, or what else failed on our side.
+    /// [`Fault::KeyUnusable`] or [`Fault::NoSuchKey`] where the key is not there, or what else failed
+    /// on our side.
     fn open(&self, kept: &Kept) -> Result<Arc<dyn Signer>, Fault>;
 
     /// Opens a key that was put where keys are made by someone else, to sign with it from now on. One
@@ -60,8 +61,8 @@ pub trait KeyManager: fmt::Debug + Send + Sync {
     ///
     /// # Errors
     ///
-    /// [`Fault::KeyUnusable`] or [`Fault::TokenUnusable`] for what is wrong with the address or the
-    /// key, or what else failed on our side.
+    /// [`Fault::KeyUnusable`] or [`Fault::NoSuchKey`] for what is wrong with the address or the key, or
+    /// what else failed on our side.
     fn bring(&self, address: &str) -> Result<NewKey, Fault> {
         let _ = address;
         Err(Fault::KeyUnusable(

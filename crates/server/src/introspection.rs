@@ -370,8 +370,11 @@ async fn asked(
     // Before it is asked: what it says is no newer than that.
     let at = plane.now();
     let mut sent = send(plane, tenant, ask, token).await;
-    if sent.as_ref().is_ok_and(may_pass) {
-        sent = send(plane, tenant, ask, token).await;
+    if let Ok(first) = sent {
+        sent = match may_pass(&first) {
+            true => of_both(first, send(plane, tenant, ask, token).await),
+            false => Ok(first),
+        };
     }
     let rest = sent.as_ref().ok().and_then(|sent| sent.retry_after(at));
     let read = sent.and_then(|sent| Ok(read(ask, token, digest, at, sent)?));
@@ -398,6 +401,15 @@ async fn asked(
 /// (RFC 9110 15.6), and none says that it wants to be left alone.
 fn may_pass(answer: &Fetched) -> bool {
     matches!(answer.status(), 500 | 502 | 503 | 504) && answer.header(RETRY_AFTER).is_none()
+}
+
+/// What counts of two answers: the second, unless nothing was asked because too much was. Then the
+/// failure of the first is what is known of the issuer.
+fn of_both<T>(first: T, second: Result<T, Refused>) -> Result<T, Refused> {
+    match second {
+        Err(Refused::Reason(reason)) if matches!(*reason, Reason::FetchBudget { .. }) => Ok(first),
+        second => second,
+    }
 }
 
 async fn send(
@@ -473,4 +485,24 @@ fn opened(tenant: &Tenant, owner: SecretOf<'_>, sealed: &str) -> Result<Zeroizin
     let secret = tenant.keys.sealing().open(owner, &sealed)?;
     let secret = std::str::from_utf8(&secret).map_err(|_| damaged())?;
     Ok(Zeroizing::new(secret.to_owned()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_second_question_that_was_not_asked_hides_no_failure() {
+        let refused = |reason: Reason| Err(Refused::from(reason));
+        let spent = Reason::FetchBudget {
+            detail: "32 at once".to_owned(),
+        };
+        assert_eq!(of_both("first", refused(spent)).unwrap(), "first");
+        assert_eq!(of_both("first", Ok("second")).unwrap(), "second");
+        let away = Reason::FetchUnreachable {
+            url: "https://idp.test/".to_owned(),
+            detail: "refused".to_owned(),
+        };
+        assert!(of_both("first", refused(away)).is_err());
+    }
 }

@@ -91,18 +91,24 @@ impl Keys {
     ///
     /// `issue.key_address_refused`, or what failed on our side.
     pub(crate) fn bring(&self, address: &str) -> Result<NewKey, Refused> {
-        let detail = match self.manager.bring(address) {
-            Err(IssuerFault::TokenUnusable(detail)) => detail,
-            Err(IssuerFault::KeyUnusable(detail)) => detail.to_owned(),
-            brought => return Ok(brought?),
-        };
-        Err(Reason::IssueKeyAddress { detail }.into())
+        self.manager.bring(address).map_err(not_brought)
     }
 
     /// Destroys a key that is kept elsewhere.
     pub(crate) fn destroy(&self, address: &str) -> Result<(), Fault> {
         Ok(self.manager.destroy(address)?)
     }
+}
+
+/// What is wrong with an address or its key is told to whoever names it. What is wrong with the token
+/// is ours, and may name files of this server.
+fn not_brought(fault: IssuerFault) -> Refused {
+    let detail = match fault {
+        IssuerFault::NoSuchKey(detail) => detail,
+        IssuerFault::KeyUnusable(detail) => detail.to_owned(),
+        fault => return fault.into(),
+    };
+    Reason::IssueKeyAddress { detail }.into()
 }
 
 /// Where the private key of an authority is, as a word; none once it is destroyed.
@@ -189,5 +195,33 @@ impl RootKeeper for RootInToken {
     fn unwrap(&self, context: &[u8], wrapped: &[u8]) -> Result<Option<Zeroizing<Vec<u8>>>, String> {
         let opened = self.0.unwrap(context, wrapped);
         opened.map_err(|fault| fault.to_string())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn whoever_names_a_key_learns_what_is_wrong_with_it_and_nothing_of_the_token() {
+        let missing = || "there is no key pkcs11:token=t;id=%01 in it".to_owned();
+        for fault in [
+            IssuerFault::NoSuchKey(missing()),
+            IssuerFault::KeyUnusable("it can be taken out of the token"),
+        ] {
+            let Refused::Reason(reason) = not_brought(fault) else {
+                panic!("a fault of ours");
+            };
+            assert_eq!(reason.code(), "issue.key_address_refused");
+        }
+        let secret = "it refuses the secret of /etc/avouch/pin: CKR_PIN_INCORRECT";
+        for fault in [
+            IssuerFault::TokenUnusable(secret.to_owned()),
+            IssuerFault::TokenFailed("CKR_DEVICE_REMOVED".to_owned()),
+            IssuerFault::NoRandomness,
+        ] {
+            let refused = not_brought(fault);
+            assert!(matches!(refused, Refused::Fault(_)), "{refused}");
+        }
     }
 }

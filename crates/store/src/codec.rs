@@ -27,6 +27,7 @@ use crate::record::{
 };
 use crate::signal::{SignalKey, SignalKind, SignalRecord};
 use authority::StoredAuthority;
+pub(crate) use authority::key_text;
 use federation::StoredFederation;
 use join_token::StoredJoinToken;
 use quota::StoredQuota;
@@ -41,6 +42,9 @@ pub(crate) struct Row {
     pub(crate) body: Option<String>,
     /// The sealed private key of an authority.
     pub(crate) secret: Option<Vec<u8>>,
+    /// The public key of an authority whose private key was made or taken in here, as it stands in the
+    /// body. It is written, and not read again.
+    pub(crate) public_key: Option<String>,
 }
 
 impl Row {
@@ -55,6 +59,7 @@ impl Row {
                 trust_domain: None,
                 body: None,
                 secret: None,
+                public_key: None,
             });
         };
         Ok(Self {
@@ -90,6 +95,12 @@ impl Row {
                 Object::Signal(signal) => {
                     signal.secret.as_ref().map(|sealed| sealed.bytes().to_vec())
                 }
+            },
+            public_key: match object {
+                Object::Authority(authority) if authority.has_own_key() => {
+                    Some(key_text(&authority.public_key))
+                }
+                _ => None,
             },
         })
     }
@@ -392,6 +403,7 @@ mod tests {
             trust_domain: None,
             body: Some(body.to_owned()),
             secret: None,
+            public_key: None,
         }
     }
 

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use avouch_core::id::{Digest, TrustDomain};
 
 use crate::change::{Change, Feed, Key, Object, Sequence};
-use crate::codec::Row;
+use crate::codec::{Row, key_text};
 use crate::fault::Fault;
 use crate::names::AuthorityId;
 use crate::record::AuthorityRecord;
@@ -24,7 +24,15 @@ pub(crate) struct Plan {
     /// Authorities that hold no key any more that was brought along.
     pub(crate) without: BTreeSet<AuthorityId>,
     /// Keys that were brought along, by their digest, which must be no other authority's.
-    pub(crate) brought: BTreeMap<Digest, AuthorityId>,
+    pub(crate) brought: BTreeMap<Digest, Brought>,
+}
+
+/// A key that was brought along.
+pub(crate) struct Brought {
+    /// Which authority signs with it.
+    pub(crate) authority: AuthorityId,
+    /// Its public half, as it stands in a body.
+    pub(crate) public_key: String,
 }
 
 impl Plan {
@@ -90,7 +98,11 @@ impl Plan {
     fn note_key(&mut self, record: &AuthorityRecord) {
         let id = record.id.clone();
         if record.key_is_brought {
-            self.brought.insert(Digest::of(&record.public_key), id);
+            let brought = Brought {
+                authority: id,
+                public_key: key_text(&record.public_key),
+            };
+            self.brought.insert(Digest::of(&record.public_key), brought);
         } else {
             self.without.insert(id);
         }

@@ -82,7 +82,7 @@ pub struct AuthorityRecord {
     /// in it.
     pub key_address: Option<String>,
     /// The key was there before it signed here: it is forgotten, and not destroyed. No other authority
-    /// may sign with it.
+    /// may sign with it, and none may have done so before.
     pub key_is_brought: bool,
     /// For whom it signs certificates.
     pub used_for: AuthorityUse,
@@ -97,6 +97,11 @@ impl AuthorityRecord {
     pub fn own_key_address(&self) -> Option<&str> {
         let address = self.key_address.as_deref();
         address.filter(|_| !self.key_is_brought)
+    }
+
+    /// Whether it has a private key that was made or taken in here.
+    pub(crate) fn has_own_key(&self) -> bool {
+        self.private_key.is_some() || self.own_key_address().is_some()
     }
 }
 

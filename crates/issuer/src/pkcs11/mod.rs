@@ -12,6 +12,7 @@ use cryptoki::mechanism::Mechanism;
 use cryptoki::object::{Attribute, AttributeType, KeyType, ObjectClass, ObjectHandle};
 use zeroize::Zeroizing;
 
+use crate::certificate::hex;
 use crate::fault::Fault;
 use crate::key::PublicHalf;
 use crate::key_manager::{FileKeys, Kept, KeyManager, NewKey};
@@ -60,7 +61,7 @@ impl Pkcs11Keys {
         let public = self.token.find(ObjectClass::PUBLIC_KEY, id)?;
         let (handle, public) = private.zip(public).ok_or_else(|| {
             let address = self.token.address().of_key(id);
-            Fault::TokenUnusable(format!("there is no key {address} in it, of both halves"))
+            Fault::NoSuchKey(format!("there is no key {address} in it, of both halves"))
         })?;
         let read = self
             .token
@@ -225,13 +226,14 @@ impl KeyManager for Pkcs11Keys {
             .with_session(|session| Ok(session.get_attributes(key.handle, &said)?))?;
         check_brought(&said).map_err(Fault::KeyUnusable)?;
         // It is tried out: a token may ask for a secret each time, or have another private half.
-        let signature = key.sign(address.as_bytes()).map_err(|fault| match fault {
+        let trial = trial()?;
+        let signature = key.sign(&trial).map_err(|fault| match fault {
             Fault::TokenFailed(detail) => {
-                Fault::TokenUnusable(format!("it does not sign with that key: {detail}"))
+                Fault::NoSuchKey(format!("it does not sign with that key: {detail}"))
             }
             other => other,
         })?;
-        key.check(address.as_bytes(), &signature)
+        key.check(&trial, &signature)
             .map_err(|_| Fault::KeyUnusable("its public half is that of another key"))?;
         Ok(self.new_key(key.public.clone(), key.handle, id))
     }
@@ -262,14 +264,28 @@ fn label(tenant: &TenantId, name: &str) -> Vec<u8> {
     format!("{OWN_LABEL}{tenant} {name}").into_bytes()
 }
 
+/// How a text begins that a key is tried out with. It is signed without a record, so it must be nothing
+/// that anyone believes: no certificate, list or request, which are DER and begin with 0x30, and no token,
+/// whose signing input has no space (RFC 7515 5.1).
+const TRIAL: &str = "avouch tries a key out, and says nothing with it: ";
+
+/// What a key is tried out with. Nobody who names a key has a part in it, and it is never the same again.
+fn trial() -> Result<Vec<u8>, Fault> {
+    let mut random = [0; 32];
+    aws_lc_rs::rand::fill(&mut random).map_err(|_| Fault::NoRandomness)?;
+    Ok(format!("{TRIAL}{}", hex(&random)).into_bytes())
+}
+
 /// Whether a private key that someone has put into the token may sign for an authority, by what the
 /// token says of it.
 fn check_brought(said: &[Attribute]) -> Result<(), &'static str> {
-    let is_own = |one: &Attribute| match one {
-        Attribute::Label(label) => label.starts_with(OWN_LABEL.as_bytes()),
-        _ => false,
-    };
-    if said.iter().any(is_own) {
+    let label = said.iter().find_map(|one| match one {
+        Attribute::Label(label) => Some(label),
+        _ => None,
+    });
+    // Without one nobody could tell it from a key that was made here.
+    let label = label.ok_or("the token does not say how it is labelled")?;
+    if label.starts_with(OWN_LABEL.as_bytes()) {
         return Err("its label says that it was made here, for whoever is named there");
     }
     let is_held =
@@ -445,11 +461,25 @@ mod tests {
             said("avouch ", true, false),
             said("corporate root", false, false),
             said("corporate root", true, true),
-            check_brought(&[Attribute::Sensitive(true)]),
+            check_brought(&[Attribute::Label(b"corporate root".to_vec())]),
+            check_brought(&[Attribute::Sensitive(true), Attribute::Extractable(false)]),
             check_brought(&[]),
         ] {
             assert!(refused.is_err());
         }
         assert!(label(&TenantId::parse("demo").unwrap(), "3f2a").starts_with(OWN_LABEL.as_bytes()));
+    }
+
+    #[test]
+    fn what_a_key_is_tried_out_with_is_no_credential_and_never_the_same() {
+        let (one, other) = (trial().unwrap(), trial().unwrap());
+        assert_ne!(one, other);
+        for text in [one, other] {
+            let random = text.strip_prefix(TRIAL.as_bytes()).unwrap();
+            assert_eq!(random.len(), 64);
+            // Neither the beginning of DER nor all of a token.
+            assert_ne!(text.first(), Some(&0x30));
+            assert!(text.contains(&b' '));
+        }
     }
 }

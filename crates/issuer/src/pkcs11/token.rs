@@ -164,7 +164,7 @@ impl Token {
         match found.as_slice() {
             [] => Ok(None),
             [one] => Ok(Some(*one)),
-            _ => Err(Fault::TokenUnusable(
+            _ => Err(Fault::NoSuchKey(
                 "two of its keys have one identifier".to_owned(),
             )),
         }

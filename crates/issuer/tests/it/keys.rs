@@ -142,7 +142,9 @@ fn a_key_in_a_token_is_found_again_until_it_is_destroyed_and_cannot_be_taken_out
     keys.destroy(at).unwrap();
     keys.destroy(at).unwrap();
     let gone = again.open(&made.kept).err().unwrap();
-    assert!(matches!(gone, Fault::TokenUnusable(_)), "{gone}");
+    assert!(matches!(gone, Fault::NoSuchKey(_)), "{gone}");
+    let missing = again.bring(at).err().unwrap();
+    assert!(matches!(missing, Fault::NoSuchKey(_)), "{missing}");
     assert!(opened.sign(b"message").is_err());
 }
 

@@ -36,6 +36,11 @@ pub(super) struct StoredAuthority {
     revocation_list: Option<StoredRevocationList>,
 }
 
+/// A public key as it stands in a body.
+pub(crate) fn key_text(public_key: &[u8]) -> String {
+    Base64::encode_string(public_key)
+}
+
 #[derive(Serialize, Deserialize)]
 struct StoredRevocation {
     serial: String,
@@ -63,7 +68,7 @@ impl StoredAuthority {
             since: record.since.unix(),
             not_before: record.not_before.unix(),
             not_after: record.not_after.unix(),
-            public_key: Base64::encode_string(&record.public_key),
+            public_key: key_text(&record.public_key),
             certificates: certificates.map(|der| Base64::encode_string(der)).collect(),
             key_address: record.key_address.clone(),
             key_is_brought: record.key_is_brought,

@@ -4,7 +4,7 @@ use super::session::Session;
 use crate::fault::Fault;
 
 /// One step to each version. A step that was released is never changed.
-const MIGRATIONS: [&str; 10] = [
+const MIGRATIONS: [&str; 11] = [
     "
     CREATE TABLE avouch.tenant (
         id TEXT PRIMARY KEY,
@@ -123,6 +123,17 @@ const MIGRATIONS: [&str; 10] = [
         FROM avouch.intent
         WHERE kind IN ('x509', 'jwt', 'wit', 'certificate') AND not_after > recorded
         GROUP BY 1;
+",
+    "
+    -- Of authorities whose private key was made or taken in here, as in the body: nobody brings that
+    -- key along. What is damaged stays as it is.
+    ALTER TABLE avouch.object ADD COLUMN public_key TEXT;
+    UPDATE avouch.object
+        SET public_key = substring(body from '\"public_key\":\"([^\"]*)\"')
+        WHERE kind = 'authority'
+            AND (secret IS NOT NULL OR body LIKE '%\"key_address\":%')
+            AND body NOT LIKE '%\"key_is_brought\":true%';
+    CREATE INDEX object_by_public_key ON avouch.object (public_key) WHERE public_key IS NOT NULL;
 ",
 ];
 

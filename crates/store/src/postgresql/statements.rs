@@ -16,7 +16,7 @@ use crate::fault::{Conflict, Fault};
 use crate::intent::{CredentialKind, IntentRow};
 use crate::keyring::WrappedKey;
 use crate::names::{AuthorityId, EntryId, IntentId};
-use crate::plan::{Changed, Plan};
+use crate::plan::{Brought, Changed, Plan};
 use crate::store::MOST_FORGOTTEN;
 use crate::tenant::{TenantKind, TenantRecord};
 
@@ -167,11 +167,12 @@ pub(super) fn apply(
         &[&tenant.as_str(), &next.stored()],
     )?;
     claim_trust_domains(session, tenant, plan)?;
-    claim_keys(session, tenant, plan)?;
+    let claimed = claim_keys(session, tenant, plan)?;
     for rows in plan.rows.chunks(MOST_ROWS) {
         put_rows(session, tenant, next, rows)?;
         remove_rows(session, tenant, next, rows)?;
     }
+    check_keys(session, &claimed)?;
     check_trust_domains(session, tenant, plan)?;
     tell(session, tenant, next)?;
     Ok(next)
@@ -205,8 +206,12 @@ fn claim_trust_domains(session: &mut Session, tenant: &TenantId, plan: &Plan) ->
 }
 
 /// Lets go of keys that were brought along, and takes others, in this order: a key may pass from one
-/// authority of the tenant to another.
-fn claim_keys(session: &mut Session, tenant: &TenantId, plan: &Plan) -> Result<(), Fault> {
+/// authority of the tenant to another. Those that had no authority before.
+fn claim_keys<'a>(
+    session: &mut Session,
+    tenant: &TenantId,
+    plan: &'a Plan,
+) -> Result<Vec<&'a Brought>, Fault> {
     let tenant = tenant.as_str();
     if !plan.without.is_empty() {
         let without: Vec<&str> = plan.without.iter().map(AuthorityId::as_str).collect();
@@ -215,16 +220,41 @@ fn claim_keys(session: &mut Session, tenant: &TenantId, plan: &Plan) -> Result<(
             &[&tenant, &without],
         )?;
     }
-    for (key, authority) in &plan.brought {
-        let claimed = session.query(
+    let mut claimed = Vec::new();
+    for (key, brought) in &plan.brought {
+        let authority = &brought.authority;
+        let (key, id) = (key.to_string(), authority.as_str());
+        // Whoever else takes it waits here, and sees in the next statement whose it has become.
+        let made = session.query(
             "INSERT INTO brought_key (key, tenant, authority) VALUES ($1, $2, $3)
-             ON CONFLICT (key) DO UPDATE SET tenant = brought_key.tenant
-             RETURNING tenant = $2 AND authority = $3",
-            &[&key.to_string(), &tenant, &authority.as_str()],
+             ON CONFLICT (key) DO NOTHING RETURNING 1",
+            &[&key, &tenant, &id],
         )?;
-        let is_own: Option<bool> = claimed.first().map(|row| row.try_get(0)).transpose()?;
-        if is_own != Some(true) {
+        if !made.is_empty() {
+            claimed.push(brought);
+            continue;
+        }
+        let own = session.query(
+            "SELECT 1 FROM brought_key WHERE key = $1 AND tenant = $2 AND authority = $3",
+            &[&key, &tenant, &id],
+        )?;
+        if own.is_empty() {
             return Err(Conflict::KeyTaken(authority.clone()).into());
+        }
+    }
+    Ok(claimed)
+}
+
+/// Refuses to bring along what was made or taken in here for an authority of any tenant: what says so
+/// where the key is kept can be changed there.
+fn check_keys(session: &mut Session, claimed: &[&Brought]) -> Result<(), Fault> {
+    for brought in claimed {
+        let taken = session.query(
+            "SELECT 1 FROM object WHERE public_key = $1 LIMIT 1",
+            &[&brought.public_key],
+        )?;
+        if !taken.is_empty() {
+            return Err(Conflict::KeyTaken(brought.authority.clone()).into());
         }
     }
     Ok(())
@@ -246,14 +276,17 @@ fn put_rows(
         put.iter().map(|row| row.trust_domain.as_deref()).collect();
     let bodies: Vec<Option<&str>> = put.iter().map(|row| row.body.as_deref()).collect();
     let secrets: Vec<Option<&[u8]>> = put.iter().map(|row| row.secret.as_deref()).collect();
+    let public_keys: Vec<Option<&str>> = put.iter().map(|row| row.public_key.as_deref()).collect();
     session.execute(
-        "INSERT INTO object (tenant, sequence, kind, id, trust_domain, body, secret)
-         SELECT $1, $2, * FROM unnest($3::text[], $4::text[], $5::text[], $6::text[], $7::bytea[])
+        "INSERT INTO object (tenant, sequence, kind, id, trust_domain, body, secret, public_key)
+         SELECT $1, $2, * FROM unnest(
+             $3::text[], $4::text[], $5::text[], $6::text[], $7::bytea[], $8::text[])
          ON CONFLICT (tenant, kind, id) DO UPDATE SET
              trust_domain = excluded.trust_domain,
              sequence = excluded.sequence,
              body = excluded.body,
-             secret = excluded.secret",
+             secret = excluded.secret,
+             public_key = excluded.public_key",
         &[
             &tenant.as_str(),
             &sequence.stored(),
@@ -262,6 +295,7 @@ fn put_rows(
             &trust_domains,
             &bodies,
             &secrets,
+            &public_keys,
         ],
     )?;
     Ok(())
@@ -281,7 +315,8 @@ fn remove_rows(
     let kinds: Vec<&str> = gone.iter().map(|row| row.kind.as_str()).collect();
     let ids: Vec<&str> = gone.iter().map(|row| row.id.as_str()).collect();
     session.execute(
-        "UPDATE object SET trust_domain = NULL, sequence = $2, body = NULL, secret = NULL
+        "UPDATE object SET
+             trust_domain = NULL, sequence = $2, body = NULL, secret = NULL, public_key = NULL
          FROM unnest($3::text[], $4::text[]) AS gone (kind, id)
          WHERE object.tenant = $1 AND object.kind = gone.kind AND object.id = gone.id
              AND object.body IS NOT NULL",
@@ -406,6 +441,7 @@ pub(super) fn read_object(row: &SqlRow) -> Result<Row, Fault> {
         trust_domain: None,
         body: row.try_get("body")?,
         secret: row.try_get("secret")?,
+        public_key: None,
     })
 }
 

@@ -8,7 +8,7 @@ use crate::fault::Fault;
 pub(super) const APPLICATION: i64 = 0x4156_4348;
 
 /// One step to each version. A step that was released is never changed.
-pub(super) const MIGRATIONS: [&str; 11] = [
+pub(super) const MIGRATIONS: [&str; 12] = [
     "
     CREATE TABLE tenant (
         id TEXT PRIMARY KEY,
@@ -145,6 +145,18 @@ pub(super) const MIGRATIONS: [&str; 11] = [
         FROM intent
         WHERE kind IN ('x509', 'jwt', 'wit', 'certificate') AND not_after > recorded
         GROUP BY 1;
+",
+    "
+    -- Of authorities whose private key was made or taken in here, as in the body: nobody brings that
+    -- key along. What is damaged stays as it is.
+    ALTER TABLE object ADD COLUMN public_key TEXT;
+    UPDATE object
+        SET public_key =
+            CASE WHEN json_valid(body) THEN CAST(json_extract(body, '$.public_key') AS TEXT) END
+        WHERE kind = 'authority'
+            AND (secret IS NOT NULL OR body LIKE '%\"key_address\":%')
+            AND body NOT LIKE '%\"key_is_brought\":true%';
+    CREATE INDEX object_by_public_key ON object (public_key) WHERE public_key IS NOT NULL;
 ",
 ];
 

@@ -13,7 +13,7 @@ use crate::fault::{Conflict, Fault};
 use crate::intent::{CredentialKind, IntentRow};
 use crate::keyring::WrappedKey;
 use crate::names::{AuthorityId, EntryId, IntentId};
-use crate::plan::{Changed, Plan};
+use crate::plan::{Brought, Changed, Plan};
 use crate::store::MOST_FORGOTTEN;
 use crate::tenant::{TenantKind, TenantRecord};
 
@@ -136,8 +136,9 @@ pub(super) fn apply(
         .prepare_cached("UPDATE tenant SET sequence = ?2 WHERE id = ?1")?
         .execute(params![tenant.as_str(), next.stored()])?;
     claim_trust_domains(connection, tenant, plan)?;
-    claim_keys(connection, tenant, plan)?;
+    let claimed = claim_keys(connection, tenant, plan)?;
     write_rows(connection, tenant, next, &plan.rows)?;
+    check_keys(connection, &claimed)?;
     check_trust_domains(connection, tenant, plan)?;
     Ok(next)
 }
@@ -189,8 +190,12 @@ fn claim_trust_domains(
 }
 
 /// Lets go of keys that were brought along, and takes others, in this order: a key may pass from one
-/// authority of the tenant to another.
-fn claim_keys(connection: &Connection, tenant: &TenantId, plan: &Plan) -> Result<(), Fault> {
+/// authority of the tenant to another. Those that had no authority before.
+fn claim_keys<'a>(
+    connection: &Connection,
+    tenant: &TenantId,
+    plan: &'a Plan,
+) -> Result<Vec<&'a Brought>, Fault> {
     let mut release = connection
         .prepare_cached("DELETE FROM brought_key WHERE tenant = ?1 AND authority = ?2")?;
     for authority in &plan.without {
@@ -198,14 +203,31 @@ fn claim_keys(connection: &Connection, tenant: &TenantId, plan: &Plan) -> Result
     }
     let mut claim = connection.prepare_cached(
         "INSERT INTO brought_key (key, tenant, authority) VALUES (?1, ?2, ?3)
-         ON CONFLICT (key) DO UPDATE SET tenant = tenant
-         RETURNING tenant = ?2 AND authority = ?3",
+         ON CONFLICT (key) DO NOTHING",
     )?;
-    for (key, authority) in &plan.brought {
+    let mut own = connection.prepare_cached(
+        "SELECT 1 FROM brought_key WHERE key = ?1 AND tenant = ?2 AND authority = ?3",
+    )?;
+    let mut claimed = Vec::new();
+    for (key, brought) in &plan.brought {
+        let authority = &brought.authority;
         let of = [&key.to_string(), tenant.as_str(), authority.as_str()];
-        let is_own: bool = claim.query_row(of, |row| row.get(0))?;
-        if !is_own {
+        if claim.execute(of)? > 0 {
+            claimed.push(brought);
+        } else if !own.exists(of)? {
             return Err(Conflict::KeyTaken(authority.clone()).into());
+        }
+    }
+    Ok(claimed)
+}
+
+/// Refuses to bring along what was made or taken in here for an authority of any tenant: what says so
+/// where the key is kept can be changed there.
+fn check_keys(connection: &Connection, claimed: &[&Brought]) -> Result<(), Fault> {
+    let mut taken = connection.prepare_cached("SELECT 1 FROM object WHERE public_key = ?1")?;
+    for brought in claimed {
+        if taken.exists([&brought.public_key])? {
+            return Err(Conflict::KeyTaken(brought.authority.clone()).into());
         }
     }
     Ok(())
@@ -218,17 +240,19 @@ fn write_rows(
     rows: &[Row],
 ) -> Result<(), Fault> {
     let mut put = connection.prepare_cached(
-        "INSERT INTO object (tenant, kind, id, trust_domain, sequence, body, secret)
-         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)
+        "INSERT INTO object (tenant, kind, id, trust_domain, sequence, body, secret, public_key)
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)
          ON CONFLICT (tenant, kind, id) DO UPDATE SET
              trust_domain = excluded.trust_domain,
              sequence = excluded.sequence,
              body = excluded.body,
-             secret = excluded.secret",
+             secret = excluded.secret,
+             public_key = excluded.public_key",
     )?;
     // What was never there leaves no row when it is removed, nor does its second removal.
     let mut remove = connection.prepare_cached(
-        "UPDATE object SET trust_domain = NULL, sequence = ?4, body = NULL, secret = NULL
+        "UPDATE object SET
+             trust_domain = NULL, sequence = ?4, body = NULL, secret = NULL, public_key = NULL
          WHERE tenant = ?1 AND kind = ?2 AND id = ?3 AND body IS NOT NULL",
     )?;
     for row in rows {
@@ -241,6 +265,7 @@ fn write_rows(
                 sequence.stored(),
                 body,
                 row.secret,
+                row.public_key,
             ])?,
             None => remove.execute(params![
                 tenant.as_str(),
@@ -357,6 +382,7 @@ pub(super) fn read_object(row: &SqlRow<'_>) -> rusqlite::Result<Row> {
         trust_domain: None,
         body: row.get("body")?,
         secret: row.get("secret")?,
+        public_key: None,
     })
 }
 

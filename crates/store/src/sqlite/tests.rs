@@ -260,7 +260,10 @@ fn how_long_was_lived_before_it_was_noted_is_read_from_what_was_issued() {
     drop(store);
     let before = Connection::open(folder.path().join(DATABASE_FILE)).unwrap();
     before
-        .execute_batch("DROP TABLE lifetime; PRAGMA user_version = 10")
+        .execute_batch(
+            "DROP TABLE lifetime; DROP INDEX object_by_public_key;
+             ALTER TABLE object DROP COLUMN public_key; PRAGMA user_version = 10",
+        )
         .unwrap();
     drop(before);
     let store = SqliteStore::open(folder.path()).unwrap();
@@ -274,6 +277,73 @@ fn how_long_was_lived_before_it_was_noted_is_read_from_what_was_issued() {
         (crate::LifetimeKind::Svid, 7_200, 90),
     ];
     assert_eq!(told.collect::<Vec<_>>(), expected);
+}
+
+#[test]
+fn a_key_that_was_made_here_before_that_was_kept_apart_is_brought_along_for_nobody() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = opened(folder.path());
+    let name = avouch_core::id::TrustDomain::parse("a.test").unwrap();
+    let record = |id: &str, public_key: u8| crate::AuthorityRecord {
+        id: crate::AuthorityId::parse(id).unwrap(),
+        trust_domain: name.clone(),
+        kind: crate::AuthorityKind::X509,
+        role: crate::AuthorityRole::Root,
+        state: crate::AuthorityState::Prepared,
+        since: Time::from_unix(1),
+        not_before: Time::from_unix(2),
+        not_after: Time::from_unix(3),
+        public_key: vec![public_key; 91],
+        certificates: Vec::new(),
+        private_key: None,
+        key_address: Some(format!("pkcs11:token=t;id=%{public_key:02}")),
+        key_is_brought: false,
+        used_for: crate::AuthorityUse::Services,
+        revoked: Vec::new(),
+        revocation_list: None,
+    };
+    let put = |record: &crate::AuthorityRecord| Change::Put(Object::Authority(record.clone()));
+    let brought = |id: &str, public_key: u8| crate::AuthorityRecord {
+        key_is_brought: true,
+        ..record(id, public_key)
+    };
+    let sealed = crate::AuthorityRecord {
+        private_key: Some(crate::keyring::Sealed::from_stored(vec![7; 40])),
+        key_address: None,
+        ..record("sealed", 1)
+    };
+    let without = crate::AuthorityRecord {
+        key_address: None,
+        ..record("without", 3)
+    };
+    let domain = Change::Put(Object::TrustDomain(crate::TrustDomainRecord {
+        name: name.clone(),
+        created: Time::from_unix(0),
+        upstream: crate::Upstream::Own,
+    }));
+    let all = [
+        domain,
+        put(&sealed),
+        put(&record("in-token", 2)),
+        put(&without),
+        put(&brought("brought", 4)),
+        put(&record("damaged", 5)),
+    ];
+    store.apply(&tenant(), &all).unwrap();
+    drop(store);
+    let before = Connection::open(folder.path().join(DATABASE_FILE)).unwrap();
+    before
+        .execute_batch(
+            "DROP INDEX object_by_public_key; ALTER TABLE object DROP COLUMN public_key;
+             UPDATE object SET body = '{' WHERE id = 'damaged'; PRAGMA user_version = 11",
+        )
+        .unwrap();
+    drop(before);
+    let store = SqliteStore::open(folder.path()).unwrap();
+    for (public_key, is_taken) in [(1, true), (2, true), (3, false), (4, true), (5, false)] {
+        let applied = store.apply(&tenant(), &[put(&brought("mine", public_key))]);
+        assert_eq!(applied.is_err(), is_taken, "{public_key}: {applied:?}");
+    }
 }
 
 #[test]

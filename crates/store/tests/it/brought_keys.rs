@@ -88,6 +88,55 @@ pub(crate) fn a_key_that_was_brought_along_signs_for_one_authority_of_one_tenant
     store.apply(other, &put(second)).unwrap();
 }
 
+pub(crate) fn a_key_that_was_made_here_is_brought_along_for_nobody(engine: &dyn Engine) {
+    let store = engine.open();
+    let made = tenants(&*store, &["acme", "other"]);
+    let [(acme, first), (other, second)] = made.as_slice() else {
+        panic!("two were made");
+    };
+    let in_token = AuthorityRecord {
+        key_is_brought: false,
+        ..second.clone()
+    };
+    let key = add_tenant(&*store, "third");
+    let third = tenant("third");
+    store.apply(&third, &[domain("third.test")]).unwrap();
+    let sealed = authority("k", "third.test", &key, b"secret");
+    let gone = |record: &AuthorityRecord| [Change::Remove(Key::Authority(record.id.clone()))];
+    let taken = Fault::from(Conflict::KeyTaken(first.id.clone()));
+    let before = store.load(acme).unwrap();
+    for (tenant, own) in [(&third, &sealed), (other, &in_token)] {
+        store.apply(tenant, &put(own)).unwrap();
+        assert_eq!(store.apply(acme, &put(first)), Err(taken.clone()));
+        store.apply(tenant, &gone(own)).unwrap();
+    }
+    assert_eq!(store.load(acme), Ok(before), "nothing of it is left");
+    store.apply(other, &put(&in_token)).unwrap();
+    // Nor for another authority of the same tenant.
+    let beside = AuthorityRecord {
+        id: avouch_store::AuthorityId::parse("beside").unwrap(),
+        ..second.clone()
+    };
+    assert!(store.apply(other, &put(&beside)).is_err());
+    // Its owner may take the place of its own, and then leave it.
+    store.apply(other, &put(second)).unwrap();
+    store.apply(other, &put(&in_token)).unwrap();
+    assert!(store.apply(acme, &put(first)).is_err());
+    let destroyed = AuthorityRecord {
+        key_address: None,
+        ..in_token.clone()
+    };
+    store.apply(other, &put(&destroyed)).unwrap();
+    store.apply(acme, &put(first)).unwrap();
+    // Whoever has it as a file cannot keep the authority from changing that signs with it.
+    store.apply(&third, &put(&sealed)).unwrap();
+    store.apply(acme, &put(first)).unwrap();
+    store.apply(acme, &gone(first)).unwrap();
+    assert_eq!(store.apply(acme, &put(first)), Err(taken));
+    store.apply(&third, &gone(&sealed)).unwrap();
+    store.apply(acme, &put(first)).unwrap();
+}
+
 pub(crate) fn of_two_tenants_that_bring_one_key_at_once_one_has_it(engine: &dyn Engine) {
     let store = engine.open();
     let names: Vec<String> = (0..8).map(|number| format!("t{number}")).collect();

@@ -5,7 +5,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use avouch_store::postgresql::PostgresqlStore;
-use avouch_store::{Fault, Store};
+use avouch_store::{AuthorityRecord, Change, Fault, Object, Store};
 use avouch_testkit::postgresql::Cluster;
 
 use crate::objects::*;
@@ -132,6 +132,42 @@ fn commits_are_durable_even_where_the_default_is_that_they_are_not() {
             store.load(&tenant("acme")).unwrap().anchors.len(),
             round + 1
         );
+    }
+}
+
+#[test]
+fn a_key_that_was_made_here_before_that_was_kept_apart_is_brought_along_for_nobody() {
+    let name = "a_key_that_was_made_here_before_that_was_kept_apart_is_brought_along_for_nobody";
+    let Some(engine) = fresh(name) else {
+        return;
+    };
+    let store = engine.open();
+    let key = add_tenant(&*store, "acme");
+    let put = |record: &AuthorityRecord| Change::Put(Object::Authority(record.clone()));
+    let sealed = authority("sealed", "a.test", &key, b"secret");
+    let without = AuthorityRecord {
+        private_key: None,
+        public_key: vec![3],
+        ..authority("without", "a.test", &key, b"")
+    };
+    let all = [domain("a.test"), put(&sealed), put(&without)];
+    store.apply(&tenant("acme"), &all).unwrap();
+    drop(store);
+    let mut client = postgres::Client::connect(&engine.address, postgres::NoTls).unwrap();
+    let before = "ALTER TABLE avouch.object DROP COLUMN public_key;
+                  UPDATE avouch.schema_version SET version = 10";
+    client.batch_execute(before).unwrap();
+    let store = engine.open();
+    for (one, is_taken) in [(&sealed, true), (&without, false)] {
+        let brought = AuthorityRecord {
+            private_key: None,
+            key_address: Some("pkcs11:token=t;id=%07".to_owned()),
+            key_is_brought: true,
+            public_key: one.public_key.clone(),
+            ..authority("mine", "a.test", &key, b"")
+        };
+        let applied = store.apply(&tenant("acme"), &[put(&brought)]);
+        assert_eq!(applied.is_err(), is_taken, "{applied:?}");
     }
 }
 

@@ -58,6 +58,7 @@ macro_rules! on_every_case {
             nothing_is_added_below_a_tenant_that_is_removed_meanwhile,
             a_private_key_comes_back_sealed_and_opens,
             a_key_that_was_brought_along_signs_for_one_authority_of_one_tenant,
+            a_key_that_was_made_here_is_brought_along_for_nobody,
             of_two_tenants_that_bring_one_key_at_once_one_has_it,
             intents_are_recorded_once_and_told_in_order,
             an_intent_that_says_something_else_is_refused_with_all_beside_it,
@@ -108,6 +109,7 @@ pub(crate) fn what_is_put_is_loaded_again_after_a_restart(engine: &dyn Engine) {
         certificates: Vec::new(),
         key_address: Some("pkcs11:token=avouch;id=%01;type=private".to_owned()),
         key_is_brought: true,
+        public_key: vec![2],
         used_for: avouch_store::AuthorityUse::Devices,
         revoked: vec![avouch_store::RevokedCertificate {
             serial: "40ff".to_owned(),
