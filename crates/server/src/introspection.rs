@@ -500,7 +500,7 @@ mod tests {
         assert_eq!(of_both("first", refused(spent)).unwrap(), "first");
         assert_eq!(of_both("first", Ok("second")).unwrap(), "second");
         let away = Reason::FetchUnreachable {
-            url: "https://idp.test/".to_owned(),
+            host: "idp.test".to_owned(),
             detail: "refused".to_owned(),
         };
         assert!(of_both("first", refused(away)).is_err());

@@ -129,7 +129,9 @@ impl TokenAddress {
     pub(super) fn key_id_strictly(&self, address: &str) -> Result<Vec<u8>, &'static str> {
         const SHAPE: &str =
             "an address of a key is `pkcs11:token=…;id=%…`, and nothing else stands in it";
-        let path = address.strip_prefix("pkcs11:").ok_or(SHAPE)?;
+        let path = address.strip_prefix("pkcs11:");
+        // A query says how a token is opened (RFC 7512 2.4), which is ours to say.
+        let path = path.filter(|path| !path.contains('?')).ok_or(SHAPE)?;
         let (mut token, mut serial, mut id, mut kind) = (None, None, None, None);
         for (name, value) in attributes(path, ';') {
             let place = match name {

@@ -283,7 +283,7 @@ fn how_long_was_lived_before_it_was_noted_is_read_from_what_was_issued() {
 fn a_key_that_was_made_here_before_that_was_kept_apart_is_brought_along_for_nobody() {
     let folder = tempfile::tempdir().unwrap();
     let store = opened(folder.path());
-    let name = avouch_core::id::TrustDomain::parse("a.test").unwrap();
+    let name = TrustDomain::parse("a.test").unwrap();
     let record = |id: &str, public_key: u8| crate::AuthorityRecord {
         id: crate::AuthorityId::parse(id).unwrap(),
         trust_domain: name.clone(),
