@@ -355,7 +355,8 @@ pub struct FetchWitArguments {
     /// As which identity [default: each of this process]
     #[arg(long, value_name = "ID", value_parser = spiffe_id)]
     pub spiffe_id: Option<SpiffeId>,
-    /// Write wit.jwt and its private key wit.jwk (both mode 0600) into this folder
+    /// Write wit.jwt and its private key wit.jwk (both mode 0600) into this folder. Files of further
+    /// identities that are no more are removed; those of the last one stay
     #[arg(long, value_name = "DIR")]
     pub write: Option<PathBuf>,
 }
@@ -364,7 +365,7 @@ pub struct FetchWitArguments {
 #[derive(Args, Debug)]
 pub struct FetchX509Arguments {
     /// Write svid.pem, key.pem (mode 0600), bundle.pem and the revocation lists crl.pem into this
-    /// folder
+    /// folder. Files of further identities that are no more are removed; those of the last one stay
     #[arg(long, value_name = "DIR")]
     pub write: Option<PathBuf>,
     /// Stay, and write them again whenever anything of it changes

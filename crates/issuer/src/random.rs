@@ -65,6 +65,11 @@ pub(crate) fn serial_number(random: &dyn Random) -> Result<[u8; 16], Fault> {
     Ok(serial)
 }
 
+/// Whether bytes have the form of the serial numbers that are made here.
+pub fn is_serial_number(bytes: &[u8]) -> bool {
+    matches!(bytes, [0x40..=0x7f, rest @ ..] if rest.len() == 15)
+}
+
 /// A token identifier (`jti`) with 80 random bits, as base64url.
 pub(crate) fn token_id(random: &dyn Random) -> Result<String, Fault> {
     Ok(Base64UrlUnpadded::encode_string(&unique(random)?))
@@ -90,6 +95,16 @@ mod tests {
         assert_eq!(serial[6..], [0xff; 10]);
         let head = serial_number(&SystemRandom).unwrap()[0];
         assert!((0x40..0x80).contains(&head), "{head}");
+        assert!(is_serial_number(&serial));
+        for other in [
+            &serial[..15],
+            &[serial.as_slice(), &[0]].concat(),
+            &[0x3f; 16],
+            &[0x80; 16],
+            &[],
+        ] {
+            assert!(!is_serial_number(other), "{other:?}");
+        }
     }
 
     #[test]

@@ -6,8 +6,10 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use avouch_core::credential::x509::{Certificate, CertificateId, IssuerHash};
-use avouch_core::crypto::Verifier;
+use avouch_core::credential::x509::{
+    Certificate, CertificateId, IssuerHash, SaidStatus, SignedStatuses,
+};
+use avouch_core::crypto::{PublicKey, Verifier};
 use avouch_core::id::{Digest, SpiffeId};
 use avouch_core::reason::Reason;
 use avouch_core::time::Time;
@@ -128,6 +130,12 @@ impl X509Authority {
             }
             .into());
         }
+        if !answers
+            .iter()
+            .all(|(id, _)| is_issued_by(id, self.certificate()))
+        {
+            return Err(Fault::Bug("an answer is about a certificate of another issuer").into());
+        }
         let next_update = now.plus(i64::from(lifetime)).min(life.not_after());
         let content = Content {
             responder: self.subject(),
@@ -148,7 +156,15 @@ impl X509Authority {
                 not_after: next_update,
                 digest: Digest::of(&message),
             },
-            statuses: answers.iter().map(|(_, status)| *status).collect(),
+            meant: Meant {
+                responder: self.certificate().subject().der().to_vec(),
+                statuses: answers
+                    .iter()
+                    .map(|(id, status)| (id.der().to_vec(), *status))
+                    .collect(),
+                nonce: nonce.map(<[u8]>::to_vec),
+                validity: (now, next_update),
+            },
             authority: Arc::clone(self),
             message,
         }))
@@ -158,7 +174,7 @@ impl X509Authority {
 /// An answer that is to be signed.
 pub struct StatusResponseDraft {
     authority: Arc<X509Authority>,
-    statuses: Vec<CertificateStatus>,
+    meant: Meant,
     message: Vec<u8>,
     intent: Intent,
 }
@@ -168,17 +184,7 @@ impl StatusResponseDraft {
         // A `BasicOCSPResponse` without certificates has the shape of a certificate. Who asks has that of
         // the signer; one beside it would be taken for that of a delegate, which must be signed by it.
         let basic = assemble(&self.message, self.authority.signs_with(), signature)?;
-        let encode = || {
-            Response {
-                status: AnyRef::new(Tag::Enumerated, &[0])?,
-                bytes: ResponseBytes {
-                    kind: BASIC,
-                    response: AnyRef::new(Tag::OctetString, &basic)?,
-                },
-            }
-            .to_der()
-        };
-        encode().map_err(unwritable)
+        around(&basic).map_err(unwritable)
     }
 }
 
@@ -195,20 +201,64 @@ impl private::Draft for StatusResponseDraft {
         &self.intent
     }
 
-    /// The core decides by lists and reads no answers, so what is to be signed is read again here: it
-    /// must say of each certificate what it was to say.
-    fn judge(&self, _: &Signature, _: &dyn Verifier) -> Result<(), NotIssued> {
-        let bug = |_| Fault::Bug("an answer of ours cannot be read");
-        let read = ToBeSigned::from_der(&self.message).map_err(bug)?;
-        let mut said = Vec::with_capacity(read.responses.len());
-        for one in &read.responses {
-            said.push(one.status.to_der().map_err(bug)?);
+    /// The core decides by lists and believes no answers, but reads them: the whole answer must say of
+    /// each certificate what it was to say, and hold for the key of the authority.
+    fn judge(&self, signature: &Signature, crypto: &dyn Verifier) -> Result<(), NotIssued> {
+        let response = self.response(signature)?;
+        let key = self.signer().public_half().key();
+        Ok(self.meant.check(&response, key, crypto)?)
+    }
+
+    /// What leaves is read once more as a whole, with its own signature.
+    fn confirm(&self, signature: &Signature) -> Result<(), NotIssued> {
+        self.signer().check(self.message(), signature)?;
+        self.judge(signature, self.verifier())
+    }
+}
+
+/// What an answer is to say.
+struct Meant {
+    /// The DER `Name` of who signs, as its certificate has it.
+    responder: Vec<u8>,
+    /// Of each certificate, by the DER of its name.
+    statuses: Vec<(Vec<u8>, CertificateStatus)>,
+    nonce: Option<Vec<u8>>,
+    validity: (Time, Time),
+}
+
+impl Meant {
+    /// Whether an answer, read by the core, says this and nothing else, and is signed.
+    fn check(&self, response: &[u8], key: &PublicKey, crypto: &dyn Verifier) -> Result<(), Fault> {
+        let read = SignedStatuses::parse(response)
+            .map_err(|_| Fault::Bug("an answer of ours cannot be read"))?;
+        read.verify(key, crypto)
+            .map_err(|_| Fault::Bug("the signature of an answer does not hold"))?;
+        let (from, until) = self.validity;
+        let mut pairs = read.statuses().iter().zip(&self.statuses);
+        let is_said = read.statuses().len() == self.statuses.len()
+            && pairs.all(|(said, (id, status))| {
+                said.certificate == *id
+                    && said.status == SaidStatus::from(*status)
+                    && (said.this_update, said.next_update) == (from, until)
+            });
+        let is_meant = is_said
+            && read.responder() == self.responder
+            && read.produced_at() == from
+            && read.nonce() == self.nonce.as_deref();
+        match is_meant {
+            true => Ok(()),
+            false => Err(Fault::Bug("an answer says something else")),
         }
-        let meant: der::Result<Vec<Vec<u8>>> = self.statuses.iter().map(status).collect();
-        if said != meant.map_err(bug)? {
-            return Err(Fault::Bug("an answer says something else").into());
+    }
+}
+
+impl From<CertificateStatus> for SaidStatus {
+    fn from(status: CertificateStatus) -> Self {
+        match status {
+            CertificateStatus::Good => Self::Good,
+            CertificateStatus::Revoked { at, reason } => Self::Revoked { at, reason },
+            CertificateStatus::Unknown => Self::Unknown,
         }
-        Ok(())
     }
 }
 
@@ -222,6 +272,18 @@ impl Draft for StatusResponseDraft {
             next_update: self.intent.not_after,
         })
     }
+}
+
+/// The whole answer around what is signed.
+fn around(basic: &[u8]) -> der::Result<Vec<u8>> {
+    Response {
+        status: AnyRef::new(Tag::Enumerated, &[0])?,
+        bytes: ResponseBytes {
+            kind: BASIC,
+            response: AnyRef::new(Tag::OctetString, basic)?,
+        },
+    }
+    .to_der()
 }
 
 /// What an answer will say.
@@ -349,4 +411,130 @@ fn moment(time: Time) -> der::Result<GeneralizedTime> {
 
 fn unwritable(_: der::Error) -> Fault {
     Fault::Bug("an answer about certificates cannot be written")
+}
+
+#[cfg(test)]
+mod tests {
+    use avouch_core::credential::x509::{StatusRequest, read_public_key};
+    use avouch_core::crypto::{NotSigned, Scheme};
+    use avouch_testkit::asn1;
+    use avouch_testkit::key::Key;
+
+    use super::*;
+    use crate::signer::SigningKind;
+
+    /// Believes all signatures, or none.
+    struct Believes(bool);
+
+    impl Verifier for Believes {
+        fn verify(&self, _: &PublicKey, _: Scheme, _: &[u8], _: &[u8]) -> Result<(), NotSigned> {
+            self.0.then_some(()).ok_or(NotSigned)
+        }
+    }
+
+    const RESPONDER: [u8; 2] = [0x30, 0];
+
+    fn at(seconds: i64) -> Time {
+        Time::from_unix(seconds)
+    }
+
+    fn id(serial: u64) -> CertificateId {
+        let algorithm = asn1::sequence([asn1::oid("1.3.14.3.2.26")]);
+        let digest = asn1::octet_string(&[1; 20]);
+        let id = asn1::sequence([algorithm, digest.clone(), digest, asn1::number(serial)]);
+        let list = asn1::sequence([asn1::sequence([id])]);
+        let request = asn1::sequence([asn1::sequence([list])]);
+        StatusRequest::parse(&request).unwrap().certificates()[0].clone()
+    }
+
+    /// An answer that says this, for an hour from 0 on.
+    fn says(answers: &[(&CertificateId, CertificateStatus)], nonce: Option<&[u8]>) -> Vec<u8> {
+        let content = Content {
+            responder: &RESPONDER,
+            answers,
+            nonce,
+            validity: (at(0), at(3_600)),
+        };
+        let signature = Signature::new([9; 64]);
+        let message = content.to_der().unwrap();
+        let basic = assemble(&message, SigningKind::Ed25519, &signature).unwrap();
+        around(&basic).unwrap()
+    }
+
+    #[test]
+    fn an_answer_that_says_something_else_than_it_was_to_say_is_never_signed() {
+        const NONCE: Option<&[u8]> = Some(&[7; 16]);
+        let revoked = |reason, since| CertificateStatus::Revoked {
+            at: at(since),
+            reason,
+        };
+        let (one, two) = (id(1), id(2));
+        let answers = [(&one, CertificateStatus::Good), (&two, revoked(1, -60))];
+        let meant = || Meant {
+            responder: RESPONDER.to_vec(),
+            statuses: answers
+                .iter()
+                .map(|(id, status)| (id.der().to_vec(), *status))
+                .collect(),
+            nonce: NONCE.map(<[u8]>::to_vec),
+            validity: (at(0), at(3_600)),
+        };
+        let key = read_public_key(&Key::ed25519("a").public_key_info()).unwrap();
+        let is_right = |meant: &Meant, response: &[u8], crypto: &dyn Verifier| {
+            meant.check(response, &key, crypto).is_ok()
+        };
+        let right = says(&answers, NONCE);
+        assert!(is_right(&meant(), &right, &Believes(true)));
+        assert!(!is_right(&meant(), &right, &Believes(false)));
+        for (what, other) in [
+            (
+                "another status",
+                says(&[(&one, CertificateStatus::Unknown), answers[1]], NONCE),
+            ),
+            (
+                "good",
+                says(&[answers[0], (&two, CertificateStatus::Good)], NONCE),
+            ),
+            (
+                "another reason",
+                says(&[answers[0], (&two, revoked(0, -60))], NONCE),
+            ),
+            (
+                "another time",
+                says(&[answers[0], (&two, revoked(1, -61))], NONCE),
+            ),
+            ("another order", says(&[answers[1], answers[0]], NONCE)),
+            (
+                "another certificate",
+                says(&[answers[0], (&id(3), answers[1].1)], NONCE),
+            ),
+            ("one too few", says(&answers[..1], NONCE)),
+            (
+                "one too many",
+                says(&[answers[0], answers[1], answers[1]], NONCE),
+            ),
+            ("no nonce", says(&answers, None)),
+            ("another nonce", says(&answers, Some(&[8; 16]))),
+            ("nothing", Unanswered::TryLater.to_der()),
+        ] {
+            assert!(!is_right(&meant(), &other, &Believes(true)), "{what}");
+        }
+        let others = [
+            Meant {
+                validity: (at(0), at(3_601)),
+                ..meant()
+            },
+            Meant {
+                validity: (at(1), at(3_600)),
+                ..meant()
+            },
+            Meant {
+                responder: vec![0x30, 1, 0],
+                ..meant()
+            },
+        ];
+        for other in &others {
+            assert!(!is_right(other, &right, &Believes(true)));
+        }
+    }
 }

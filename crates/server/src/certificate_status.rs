@@ -1,25 +1,31 @@
 //! Whether certificates of a tenant hold, told to whoever asks about one (OCSP: RFC 6960, RFC 5019).
 //!
 //! ```text
-//! request ─► whose issuer? ─► revoked, by the record of the authority, as its list has it
-//!                        └─► issued, by what is on record ─► answer: kept, or signed ─► whoever asked
+//! request ─► whose issuer? ─► kept, and not revoked since ─────────────────────────► answer ─► who asked
+//!                        └─► revoked, by the record of the authority, as its list has it ─┐  ▲
+//!                        └─► issued, by what is on record (a rate) ─► signed (a rate) ◄───┘──┘
 //! ```
 //!
-//! Whoever asks shows nothing. So an answer is signed only about a certificate that is on record, and is
-//! kept; one that cannot be kept, for a nonce or for several certificates, is signed within a bound. Of
-//! what nobody here has issued nothing is signed at all, and it is the same whether another tenant has.
+//! Whoever asks shows nothing. So nothing is signed but about a certificate that is on record, and all that
+//! is signed for a tenant, for a nonce, for several certificates or to be kept, is within one rate, of which
+//! some is left for what is kept; so is what is looked for on record. An answer is kept under each way to
+//! name the certificate (eight: four functions, with or without NULL), and is made once, however many ask.
+//! Of what nobody here has issued nothing is signed at all, and it is the same whether another tenant has.
 
 use std::sync::Arc;
+use std::time::Duration;
 
-use avouch_core::credential::x509::{Certificate, CertificateId, StatusRequest};
+use avouch_core::credential::x509::{Certificate, CertificateId, IssuerHash, StatusRequest};
 use avouch_core::id::{Digest, TenantId};
 use avouch_core::time::Time;
+use avouch_issuer::random::is_serial_number;
 use avouch_issuer::stages::issue_one;
 use avouch_issuer::status_response::{CertificateStatus, StatusResponse, Unanswered, is_issued_by};
 use avouch_store::{AuthorityKind, AuthorityRecord, AuthorityState, CredentialKind, IntentId};
 
 use crate::authority_record::{self, Opened};
 use crate::fault::{Fault, Refused};
+use crate::fetch::Flights;
 use crate::issuing::StoreLog;
 use crate::plane::Plane;
 use crate::quotas::Rate;
@@ -32,30 +38,77 @@ const LIFE: u32 = 3_600;
 /// After how many seconds one is signed anew.
 const SIGNED_ANEW: i64 = 1_800;
 
-/// How many answers a minute are signed for one tenant that cannot be kept.
-const UNKEPT_PER_MINUTE: u32 = 120;
+/// How many answers a minute are signed for one tenant.
+const SIGNED_PER_MINUTE: u32 = 240;
 
-/// How many answers are kept of one tenant.
+/// How many of them may be for who asks alone. The others are left for what is kept.
+const ALONE_PER_MINUTE: u32 = 120;
+
+/// How many certificates a minute are looked for on record for one tenant.
+const LOOKED_FOR_PER_MINUTE: u32 = 1_200;
+
+/// How many answers are kept of one tenant: more than are signed in half an hour, so that none makes
+/// place before it is signed anew.
 const KEPT: Room = Room {
     entries: 10_000,
     bytes: 16 << 20,
 };
 
-/// Of each tenant there is one rate.
+/// Of each tenant there is one of each rate.
 const RATES: Room = Room {
     entries: 1,
     bytes: 1,
 };
 
+/// How many may wait for one answer, and how long.
+const MOST_WAITING: usize = 256;
+const LONGEST_WAIT: Duration = Duration::from_secs(5);
+
 /// The answers that this server has signed.
 pub(crate) struct StatusAnswers {
     kept: Remembered<Digest, Kept>,
-    rates: Remembered<(), Rate>,
+    rates: Remembered<(), Rates>,
+    /// Those that are made to be kept, by their names and whether the certificate is revoked: who asks
+    /// after a revocation does not wait for an answer of before.
+    flights: Flights<(TenantId, Digest, bool), Result<Kept, Unsigned>>,
 }
 
+#[derive(Clone)]
 struct Kept {
     response: StatusResponse,
     status: CertificateStatus,
+}
+
+#[derive(Default)]
+struct Rates {
+    looked_for: Rate,
+    signed: Rate,
+    alone: Rate,
+}
+
+/// Why nothing is signed.
+#[derive(Clone, Debug)]
+enum Unsigned {
+    /// Nothing is known of the certificates.
+    Unknown,
+    /// A rate is spent, or the store is away.
+    Later,
+    /// Our own side failed, and will again.
+    Failed(String),
+}
+
+impl From<Refused> for Unsigned {
+    fn from(refused: Refused) -> Self {
+        match refused {
+            // The authority was revoked, or has ended, since it was looked for.
+            Refused::Reason(_) => Self::Unknown,
+            Refused::Fault(fault) if fault.retryable() => {
+                tracing::warn!(%fault, "an answer about a certificate has to wait");
+                Self::Later
+            }
+            Refused::Fault(fault) => Self::Failed(fault.to_string()),
+        }
+    }
 }
 
 impl Default for StatusAnswers {
@@ -63,6 +116,7 @@ impl Default for StatusAnswers {
         Self {
             kept: Remembered::within(KEPT),
             rates: Remembered::within(RATES),
+            flights: Flights::new(MOST_WAITING),
         }
     }
 }
@@ -74,10 +128,19 @@ impl StatusAnswers {
         self.rates.forget_tenant(tenant);
     }
 
-    /// Whether one more may be signed that is not kept.
-    fn may_sign(&self, tenant: &TenantId, now: Time) -> bool {
-        let rate = self.rates.held(tenant, (), now.plus(SIGNED_ANEW), now);
-        rate.take(UNKEPT_PER_MINUTE, 1, now).0 == 1
+    /// Takes one of a rate of a tenant.
+    fn take(
+        &self,
+        tenant: &TenantId,
+        now: Time,
+        rate: impl FnOnce(&Rates) -> (&Rate, u32),
+    ) -> Result<(), Unsigned> {
+        let rates = self.rates.held(tenant, (), now.plus(SIGNED_ANEW), now);
+        let (rate, most) = rate(&rates);
+        match rate.take(most, 1, now).0 {
+            1 => Ok(()),
+            _ => Err(Unsigned::Later),
+        }
     }
 }
 
@@ -92,9 +155,9 @@ pub(crate) enum StatusAnswer {
 }
 
 /// The authority that is asked about, and what its certificates are by its record.
-struct Asked<'a> {
-    plane: &'a Plane,
-    tenant: &'a Arc<Tenant>,
+struct Asked {
+    plane: Arc<Plane>,
+    tenant: Arc<Tenant>,
     record: AuthorityRecord,
     now: Time,
 }
@@ -104,9 +167,9 @@ impl Plane {
     ///
     /// # Errors
     ///
-    /// What failed on our side.
+    /// What failed on our side, and will again.
     pub(crate) fn certificate_status(
-        &self,
+        self: &Arc<Self>,
         tenant: &Arc<Tenant>,
         request: &[u8],
     ) -> Result<StatusAnswer, Refused> {
@@ -117,98 +180,161 @@ impl Plane {
         let Some(record) = issuer_of(tenant, request.certificates(), now) else {
             return Ok(StatusAnswer::Not(Unanswered::Unauthorized));
         };
-        let asked = Asked {
-            plane: self,
-            tenant,
+        let asked = Arc::new(Asked {
+            plane: Arc::clone(self),
+            tenant: Arc::clone(tenant),
             record,
             now,
-        };
-        match request.certificates() {
+        });
+        let told = match request.certificates() {
             [one] => asked.one(one, request.nonce()),
-            all => asked.several(all, request.nonce()),
+            all => asked.alone(all, request.nonce(), None),
+        };
+        match told {
+            Ok(response) => Ok(StatusAnswer::Signed {
+                der: response.der,
+                until: response.next_update,
+            }),
+            Err(Unsigned::Unknown) => Ok(StatusAnswer::Not(Unanswered::Unauthorized)),
+            Err(Unsigned::Later) => Ok(StatusAnswer::Not(Unanswered::TryLater)),
+            Err(Unsigned::Failed(why)) => Err(Fault::Bug(why).into()),
         }
     }
 }
 
-impl Asked<'_> {
-    /// About one certificate: what is kept, unless it must repeat a nonce.
-    fn one(&self, id: &CertificateId, nonce: Option<&[u8]>) -> Result<StatusAnswer, Refused> {
-        let (answers, of) = (&self.plane.status_answers, self.tenant.id());
-        if nonce.is_some() && answers.may_sign(of, self.now) {
-            return self.signed_for(std::slice::from_ref(id), nonce);
-        }
-        let name = Digest::of_list([self.record.id.as_str().as_bytes(), id.der()]);
-        let revoked = self.revocation(id);
-        let kept = answers.kept.of(of, &name, self.now);
-        // What was good is so still, unless it was taken back since.
-        let kept = kept.filter(|kept| match revoked {
-            Some(revoked) => kept.status == revoked,
-            None => kept.status == CertificateStatus::Good,
-        });
-        let is_fresh = |kept: &Arc<Kept>| self.now < kept.response.this_update.plus(SIGNED_ANEW);
-        if let Some(kept) = kept.as_ref().filter(|kept| is_fresh(kept)) {
-            return Ok(signed(&kept.response));
-        }
-        let made = self.status(id).and_then(|status| match status {
-            CertificateStatus::Unknown => Ok(None),
-            status => Ok(Some((self.sign(&[(id, status)], None)?, status))),
-        });
-        match (made, kept) {
-            (Ok(None), _) => Ok(StatusAnswer::Not(Unanswered::Unauthorized)),
-            (Ok(Some((response, status))), _) => {
-                let answer = signed(&response);
-                let (bytes, until) = (response.der.len(), response.next_update);
-                let new = Kept { response, status };
-                answers.kept.keep(of, name, (new, bytes), until, self.now);
-                Ok(answer)
+impl Asked {
+    /// About one certificate: what is kept, unless a nonce can be repeated.
+    fn one(
+        self: &Arc<Self>,
+        id: &CertificateId,
+        nonce: Option<&[u8]>,
+    ) -> Result<StatusResponse, Unsigned> {
+        let name = self.name_of(id);
+        let kept = self.kept(id, &name);
+        let fresh = kept.as_deref().filter(|kept| self.is_fresh(kept));
+        if nonce.is_some() {
+            match self.alone(std::slice::from_ref(id), nonce, fresh) {
+                // RFC 6960 4.4.1: who insists on its nonce refuses what is kept, and may ask again.
+                Err(Unsigned::Later) => {}
+                answer => return answer,
             }
-            // While the store is away, what was signed before counts on.
-            (Err(Refused::Fault(_)), Some(kept)) => Ok(signed(&kept.response)),
-            (Err(error), _) => Err(error),
+        }
+        if let Some(kept) = fresh {
+            return Ok(kept.response.clone());
+        }
+        let is_revoked = self.revocation(id).is_some();
+        let flight = (self.tenant.id().clone(), name, is_revoked);
+        let (asked, id) = (Arc::clone(self), id.clone());
+        let work = move || async move {
+            let signing = tokio::task::spawn_blocking(move || asked.signed_anew(&id, name));
+            let broken = |_| Err(Unsigned::Failed("signing an answer panicked".to_owned()));
+            signing.await.unwrap_or_else(broken)
+        };
+        let flights = &self.plane.status_answers.flights;
+        match (flights.wait(flight, LONGEST_WAIT, work), kept) {
+            (Some(Ok(made)), _) => Ok(made.response),
+            // What was signed before counts on.
+            (Some(Err(Unsigned::Later)) | None, Some(kept)) => Ok(kept.response.clone()),
+            (None, None) => Err(Unsigned::Later),
+            (Some(Err(why)), _) => Err(why),
         }
     }
 
-    /// About several, within the bound.
-    fn several(
-        &self,
-        ids: &[CertificateId],
-        nonce: Option<&[u8]>,
-    ) -> Result<StatusAnswer, Refused> {
+    /// An answer that is kept from now on, unless someone has just made it.
+    fn signed_anew(&self, id: &CertificateId, name: Digest) -> Result<Kept, Unsigned> {
+        let kept = self.kept(id, &name);
+        if let Some(kept) = kept.filter(|kept| self.is_fresh(kept)) {
+            return Ok(kept.as_ref().clone());
+        }
+        let status = self.status(id)?;
+        if status == CertificateStatus::Unknown {
+            return Err(Unsigned::Unknown);
+        }
+        let response = self.sign(&[(id, status)], None)?;
+        let (bytes, until) = (response.der.len(), response.next_update);
+        let made = Kept { response, status };
         let answers = &self.plane.status_answers;
-        match answers.may_sign(self.tenant.id(), self.now) {
-            true => self.signed_for(ids, nonce),
-            false => Ok(StatusAnswer::Not(Unanswered::TryLater)),
-        }
+        let new = (made.clone(), bytes);
+        answers
+            .kept
+            .keep(self.tenant.id(), name, new, until, self.now);
+        Ok(made)
     }
 
-    /// An answer to this request alone.
-    fn signed_for(
+    /// An answer to this request alone; about one certificate, perhaps, of which something is kept.
+    fn alone(
         &self,
         ids: &[CertificateId],
         nonce: Option<&[u8]>,
-    ) -> Result<StatusAnswer, Refused> {
+        kept: Option<&Kept>,
+    ) -> Result<StatusResponse, Unsigned> {
         let mut answers = Vec::with_capacity(ids.len());
         for id in ids {
-            answers.push((id, self.status(id)?));
+            let status = match kept {
+                Some(kept) => kept.status,
+                None => self.status(id)?,
+            };
+            answers.push((id, status));
         }
         let is_unknown =
             |(_, status): &(_, CertificateStatus)| *status == CertificateStatus::Unknown;
         if answers.iter().all(is_unknown) {
-            return Ok(StatusAnswer::Not(Unanswered::Unauthorized));
+            return Err(Unsigned::Unknown);
         }
-        Ok(signed(&self.sign(&answers, nonce)?))
+        // Only now: who asks about what nobody has issued takes nothing from the others.
+        self.take(|rates| (&rates.alone, ALONE_PER_MINUTE))?;
+        self.sign(&answers, nonce)
+    }
+
+    /// Under what an answer is kept. The issuer is that of the authority, so these are all that makes
+    /// one name another.
+    fn name_of(&self, id: &CertificateId) -> Digest {
+        let hash: &[u8] = match id.hash() {
+            Some(IssuerHash::Sha1) => b"sha1",
+            Some(IssuerHash::Sha256) => b"sha256",
+            Some(IssuerHash::Sha384) => b"sha384",
+            Some(IssuerHash::Sha512) => b"sha512",
+            None => b"",
+        };
+        let null: &[u8] = match id.has_null() {
+            true => b"null",
+            false => b"",
+        };
+        Digest::of_list([self.record.id.as_str().as_bytes(), hash, null, id.serial()])
+    }
+
+    /// What is kept and still true: what was good is so still, unless it was taken back since.
+    fn kept(&self, id: &CertificateId, name: &Digest) -> Option<Arc<Kept>> {
+        let answers = &self.plane.status_answers;
+        let kept = answers.kept.of(self.tenant.id(), name, self.now)?;
+        let status = self.revocation(id).unwrap_or(CertificateStatus::Good);
+        (kept.status == status).then_some(kept)
+    }
+
+    fn is_fresh(&self, kept: &Kept) -> bool {
+        self.now < kept.response.this_update.plus(SIGNED_ANEW)
+    }
+
+    fn take(&self, rate: impl FnOnce(&Rates) -> (&Rate, u32)) -> Result<(), Unsigned> {
+        let answers = &self.plane.status_answers;
+        answers.take(self.tenant.id(), self.now, rate)
     }
 
     /// What is known of a certificate. One that has ended was refused before anyone asks, and its
     /// revocation may be forgotten, so nothing is said of it.
-    fn status(&self, id: &CertificateId) -> Result<CertificateStatus, Refused> {
+    fn status(&self, id: &CertificateId) -> Result<CertificateStatus, Unsigned> {
         if let Some(revoked) = self.revocation(id) {
             return Ok(revoked);
         }
-        let found = match IntentId::parse(&hex(id.serial())) {
-            Some(serial) => self.plane.store.intent(self.tenant.id(), &serial)?,
-            None => None,
+        if !is_serial_number(id.serial()) {
+            return Ok(CertificateStatus::Unknown);
+        }
+        let Some(serial) = IntentId::parse(&hex(id.serial())) else {
+            return Ok(CertificateStatus::Unknown);
         };
+        self.take(|rates| (&rates.looked_for, LOOKED_FOR_PER_MINUTE))?;
+        let found = self.plane.store.intent(self.tenant.id(), &serial);
+        let found = found.map_err(|fault| Refused::from(Fault::from(fault)))?;
         let is_certificate = |kind| {
             matches!(
                 kind,
@@ -237,7 +363,17 @@ impl Asked<'_> {
         })
     }
 
+    /// Signs an answer, within the rate of all that is signed.
     fn sign(
+        &self,
+        answers: &[(&CertificateId, CertificateStatus)],
+        nonce: Option<&[u8]>,
+    ) -> Result<StatusResponse, Unsigned> {
+        self.take(|rates| (&rates.signed, SIGNED_PER_MINUTE))?;
+        Ok(self.signed(answers, nonce)?)
+    }
+
+    fn signed(
         &self,
         answers: &[(&CertificateId, CertificateStatus)],
         nonce: Option<&[u8]>,
@@ -248,15 +384,8 @@ impl Asked<'_> {
         };
         let random = &self.plane.random;
         let prepared = authority.prepare_status_response(answers, nonce, LIFE, self.now, random)?;
-        let log = StoreLog::of(self.plane, self.tenant);
+        let log = StoreLog::of(&self.plane, &self.tenant);
         Ok(issue_one(prepared, &log)?)
-    }
-}
-
-fn signed(response: &StatusResponse) -> StatusAnswer {
-    StatusAnswer::Signed {
-        der: response.der.clone(),
-        until: response.next_update,
     }
 }
 

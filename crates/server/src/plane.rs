@@ -52,6 +52,10 @@ pub(crate) const OPERATOR: Operator = Operator::of_this_deployment();
 /// servers be that share a store.
 const USES_MARGIN: i64 = 300;
 
+/// How long answers about certificates stay on record after their end, in seconds: whoever asks has them
+/// signed, and nothing is looked for among them.
+const ANSWERS_KEPT: i64 = 3_600;
+
 /// How often a change is worked out anew because another server was faster.
 const MOST_ATTEMPTS: usize = 32;
 
@@ -533,7 +537,8 @@ impl Plane {
         }
     }
 
-    /// Forgets the intents of credentials that ended longer ago than the deployment keeps them. What
+    /// Forgets the intents of credentials that ended longer ago than the deployment keeps them, and those
+    /// of answers about certificates soon. What
     /// has not ended stays, so whatever can be revoked can be found; lists of revoked certificates
     /// are kept by themselves.
     ///
@@ -543,14 +548,16 @@ impl Plane {
     pub fn forget_intents(&self) -> Result<u64, Fault> {
         let kept = i64::from(self.settings.intents_kept);
         let before = self.now().plus(-kept);
+        let of_answers = self.now().plus(-kept.min(ANSWERS_KEPT));
         let mut all = 0_u64;
         for tenant in self.all_known() {
             loop {
-                let forgotten = self.store.forget_intents(tenant.id(), before)?;
-                if forgotten == 0 {
+                let answers = self.store.forget_answers(tenant.id(), of_answers)?;
+                let others = self.store.forget_intents(tenant.id(), before)?;
+                if answers == 0 && others == 0 {
                     break;
                 }
-                all = all.saturating_add(forgotten);
+                all = all.saturating_add(answers).saturating_add(others);
             }
         }
         Ok(all)

@@ -199,6 +199,12 @@ pub trait Store: Send + Sync {
     /// time, the earliest first. Returns how many, which is 0 when none is left.
     fn forget_intents(&self, tenant: &TenantId, before: Time) -> Result<u64, Fault>;
 
+    /// As [`Store::forget_intents`], of answers about certificates alone ([`CredentialKind::StatusResponse`]),
+    /// which whoever asks has signed.
+    ///
+    /// [`CredentialKind::StatusResponse`]: crate::CredentialKind::StatusResponse
+    fn forget_answers(&self, tenant: &TenantId, before: Time) -> Result<u64, Fault>;
+
     /// When something of this tenant was used, if it was and that is not forgotten. Nothing changes.
     fn used(
         &self,

@@ -35,6 +35,7 @@ pub(super) async fn fetch(
             write_file(&token, &svid.wit_svid, 0o600)?;
             write_file(&key, &svid.wit_svid_key, 0o600)?;
         }
+        // The first stays, as with X.509.
         remove_files((svids.len().max(1)..).map(files))?;
     }
     let human = || {

@@ -182,6 +182,8 @@ fn write(folder: &Path, fetched: &X509svidResponse) -> Result<(), Fault> {
         let lists: String = fetched.crl.iter().map(|der| pem_of_list(der)).collect();
         write_file(&folder.join("crl.pem"), &lists, 0o644)?;
     }
+    // The first stays, also if there is none any more: what runs with it may have to start again, and
+    // an agent that cannot tell yet must not take it from there.
     let former = (fetched.svids.len().max(1)..).map(|number| {
         let [chain, key, bundle] = files(folder, number);
         [key, bundle, chain]

@@ -136,6 +136,9 @@ struct Compared {
 /// How long after its time something may be forgotten, or before it while a log is read, in seconds.
 const FORGETTING: i64 = 900;
 
+/// How long answers about certificates are kept after their end at most, in seconds.
+const ANSWERS_KEPT: i64 = 3_600;
+
 /// Compares a log with a copy that was made before and kept elsewhere.
 fn compare(earlier: &Log, later: &Log) -> Compared {
     let name = |entry: &Value| {
@@ -149,13 +152,20 @@ fn compare(earlier: &Log, later: &Log) -> Compared {
     let mut left: BTreeMap<String, &Value> =
         later.entries.iter().map(|one| (name(one), one)).collect();
     let mut compared = Compared::default();
-    let forgotten_before = later.at.plus(FORGETTING - later.kept);
+    let forgotten_before = |entry: &Value| {
+        let is_answer = entry.get("kind").and_then(Value::as_str) == Some("status_response");
+        let kept = match is_answer {
+            true => later.kept.min(ANSWERS_KEPT),
+            false => later.kept,
+        };
+        later.at.plus(FORGETTING - kept)
+    };
     for entry in &earlier.entries {
         let name = name(entry);
         match left.remove(&name) {
             Some(there) if there == entry => compared.same += 1,
             Some(_) => compared.tampered.push(format!("{name} was changed")),
-            None if time(entry, "not_after").is_some_and(|end| end < forgotten_before) => {
+            None if time(entry, "not_after").is_some_and(|end| end < forgotten_before(entry)) => {
                 compared.forgotten += 1;
             }
             None => compared.tampered.push(format!("{name} was taken out")),
@@ -243,6 +253,18 @@ mod tests {
         let compared = compare(&earlier, &later);
         assert_eq!((compared.same, compared.forgotten), (1, 1));
         assert!(compared.tampered.is_empty(), "{:?}", compared.tampered);
+    }
+
+    #[test]
+    fn answers_about_certificates_are_forgotten_sooner() {
+        let mut answer = entry("ocsp-1", 50, 3_650);
+        answer["kind"] = "status_response".into();
+        let other = entry("other", 50, 3_650);
+        let earlier = log(100, &[answer, other]);
+        let compared = compare(&earlier, &log(8_000, &[]));
+        assert_eq!(compared.forgotten, 1);
+        assert_eq!(compared.tampered, ["other was taken out"]);
+        assert_eq!(compare(&earlier, &log(6_000, &[])).forgotten, 0);
     }
 
     #[test]

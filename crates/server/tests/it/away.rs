@@ -170,6 +170,10 @@ impl Store for Switched {
         self.store()?.forget_intents(tenant, before)
     }
 
+    fn forget_answers(&self, tenant: &TenantId, before: Time) -> Result<u64, Fault> {
+        self.store()?.forget_answers(tenant, before)
+    }
+
     fn use_and_record_held(
         &self,
         tenant: &TenantId,

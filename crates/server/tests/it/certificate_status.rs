@@ -239,14 +239,24 @@ fn while_the_store_is_away_what_was_signed_counts_on() {
     let world = World::new();
     let svid = world.svid("spiffe://one.test/web");
     let id = id_of(&svid.chain);
+    let other = id_of(&world.svid("spiffe://one.test/other").chain);
     let asked = request(&[&id], None);
     let before = post(&world, "one", &asked);
     world.store_away(true);
     assert_eq!(post(&world, "one", &asked).body, before.body);
+    // Without the nonce, which nothing can be signed for now.
     let own = post(&world, "one", &request(&[&id], Some(&[7; 32])));
-    assert_eq!(own.status, 503, "{own:?}");
-    assert!(own.has(b"server.unavailable"), "{own:?}");
+    assert_eq!((own.status, own.body), (200, before.body));
+    // Of what nothing is kept it is told in the words of OCSP that it may be asked again.
+    for nonce in [None, Some(&[7; 32][..])] {
+        let later = post(&world, "one", &request(&[&other], nonce));
+        assert_eq!((later.status, later.body), (200, TRY_LATER.to_vec()));
+    }
+    let later = get(&world, "one", &request(&[&id, &other], None));
+    assert_eq!((later.status, later.body), (200, TRY_LATER.to_vec()));
+    assert!(!later.head.contains("max-age"), "{}", later.head);
     world.store_away(false);
+    assert!(post(&world, "one", &request(&[&other], None)).says(&other, &GOOD));
     assert!(post(&world, "one", &request(&[&id], Some(&[7; 32]))).has(&[7; 32]));
 }
 
@@ -257,6 +267,12 @@ fn whoever_asks_again_and_again_makes_no_more_signed_than_a_bound() {
     let id = id_of(&svid.chain);
     let nonce = [7; 32];
     let asked = request(&[&id], Some(&nonce));
+    // Who asks about what nobody has issued takes nothing of it.
+    for serial in 0..200 {
+        let nobody = self::id(&svid.chain[1], &[&[0x41; 15][..], &[serial]].concat());
+        let answer = post(&world, "one", &request(&[&nobody], Some(&nonce)));
+        assert_eq!(answer.body, UNAUTHORIZED);
+    }
     let is_without = |answer: &Answered| {
         assert!(answer.says(&id, &GOOD), "{answer:?}");
         !answer.has(&nonce)
@@ -266,6 +282,10 @@ fn whoever_asks_again_and_again_makes_no_more_signed_than_a_bound() {
     let signed = (0..1_000).take_while(|_| !is_without(&post(&world, "one", &asked)));
     let signed = signed.count();
     assert!((100..600).contains(&signed), "{signed}");
+    // Some is left for what is kept.
+    let third = id_of(&world.svid("spiffe://one.test/third").chain);
+    let kept = post(&world, "one", &request(&[&third], Some(&nonce)));
+    assert!(kept.says(&third, &GOOD) && !kept.has(&nonce), "{kept:?}");
     let several = request(&[&id, &id], None);
     let later = (0..100).any(|_| post(&world, "one", &several).body == TRY_LATER);
     assert!(later, "no end of it");
@@ -305,4 +325,106 @@ fn an_authority_that_was_revoked_answers_no_more_and_is_revoked_itself() {
         answer.says(&above, &[0xa1]) && answer.has(&[0xa0, 3, 0x0a, 1, 2]),
         "{answer:?}"
     );
+}
+
+#[test]
+fn however_many_ask_first_one_answer_is_signed() {
+    let world = World::new();
+    let svid = world.svid("spiffe://one.test/web");
+    let asked = request(&[&id_of(&svid.chain)], None);
+    let start = std::sync::Barrier::new(24);
+    let answers: Vec<Vec<u8>> = std::thread::scope(|scope| {
+        let asking: Vec<_> = (0..24)
+            .map(|_| {
+                scope.spawn(|| {
+                    start.wait();
+                    post(&world, "one", &asked).body
+                })
+            })
+            .collect();
+        let answers = asking.into_iter().map(|one| one.join().unwrap());
+        answers.collect()
+    });
+    // Two signatures differ, by whatever they are made.
+    assert!(answers.iter().all(|one| *one == answers[0]));
+    assert!(answers[0].len() > 100);
+}
+
+#[test]
+fn a_name_with_something_inside_its_null_is_malformed() {
+    let world = World::new();
+    let svid = world.svid("spiffe://one.test/web");
+    let id = id_of(&svid.chain);
+    // The algorithm at its head, once with a NULL and once with one that has content.
+    let bare = asn1::sequence([asn1::oid("2.16.840.1.101.3.4.2.1")]);
+    let at = id.windows(bare.len()).position(|window| window == bare);
+    let rest = &id[at.unwrap() + bare.len()..];
+    let with = |null: &[u8]| {
+        let algorithm = asn1::sequence([asn1::oid("2.16.840.1.101.3.4.2.1").as_slice(), null]);
+        asn1::sequence([algorithm.as_slice(), rest])
+    };
+    let null = with(&[5, 0]);
+    let good = post(&world, "one", &request(&[&null], None));
+    assert!(good.says(&null, &GOOD), "{good:?}");
+    for stuffed in 0..3 {
+        let answer = post(
+            &world,
+            "one",
+            &request(&[&with(&[5, 4, 1, 2, 3, stuffed])], None),
+        );
+        assert_eq!(answer.body, MALFORMED);
+    }
+}
+
+#[test]
+fn who_guesses_serial_numbers_has_no_more_read_than_a_bound() {
+    let world = World::new();
+    let svid = world.svid("spiffe://one.test/web");
+    let known = id_of(&svid.chain);
+    let before = post(&world, "one", &request(&[&known], None));
+    let guesses = |round: u8| -> Vec<Vec<u8>> {
+        let serial = |number: u8| [&[0x41; 14][..], &[round, number]].concat();
+        (0..32)
+            .map(|number| id(&svid.chain[1], &serial(number)))
+            .collect()
+    };
+    let later = (0..60).any(|round| {
+        let ids = guesses(round);
+        let ids: Vec<&[u8]> = ids.iter().map(Vec::as_slice).collect();
+        post(&world, "one", &request(&ids, None)).body == TRY_LATER
+    });
+    assert!(later, "no end of it");
+    // What is kept is answered on, and a number that is never given is looked for nowhere.
+    assert_eq!(
+        post(&world, "one", &request(&[&known], None)).body,
+        before.body
+    );
+    let never = id(&svid.chain[1], &[0x41; 12]);
+    let answer = post(&world, "one", &request(&[&never], None));
+    assert_eq!(answer.body, UNAUTHORIZED);
+    let other = id_of(&world.svid("spiffe://two.test/web").chain);
+    assert!(post(&world, "two", &request(&[&other], None)).says(&other, &GOOD));
+}
+
+#[test]
+fn a_request_in_an_address_may_be_written_with_slashes_or_without() {
+    let world = World::new();
+    let svid = world.svid("spiffe://one.test/web");
+    let id = id_of(&svid.chain);
+    // Base64 writes bits that are all set as slashes.
+    let asked = request(&[&id], Some(&[0xff; 32]));
+    let text = Base64::encode_string(&asked);
+    assert!(text.contains("//"), "{text}");
+    let text = text.replace('+', "%2B").replace('=', "%3D");
+    for text in [
+        text.clone(),
+        text.replace('/', "%2F"),
+        text.replace('/', "%2f"),
+    ] {
+        let answer = send(&world, &format!("GET /t/one/ocsp/{text} HTTP/1.1"), &[]);
+        assert!(
+            answer.says(&id, &GOOD) && answer.has(&[0xff; 32]),
+            "{answer:?}"
+        );
+    }
 }

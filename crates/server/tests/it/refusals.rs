@@ -303,6 +303,21 @@ fn what_was_issued_stays_on_record_for_a_while_after_it_has_ended_and_then_no_lo
         all.unwrap().into_iter().filter(is_authority).count()
     };
     let (before, hour) = (authorities(), 3_600);
+    // An answer about certificates goes sooner, and no sooner than an hour after its end.
+    let recorded = world.store.intents(tenant.id(), Time::from_unix(0), 1);
+    let answer = IntentRow {
+        id: avouch_store::IntentId::parse("ocsp-4000").unwrap(),
+        kind: CredentialKind::StatusResponse,
+        not_after: plane.now().plus(hour),
+        ..recorded.unwrap().remove(0)
+    };
+    let records = world.store.record_intents(tenant.id(), &[answer]);
+    records.unwrap();
+    world.pass(2 * hour);
+    assert_eq!(plane.forget_intents().unwrap(), 0);
+    world.pass(1);
+    assert_eq!(plane.forget_intents().unwrap(), 1);
+    world.pass(-2 * hour - 1);
     // It ended, and has been on record for all but an hour of the seven days.
     world.pass(7 * DAY);
     world.issue(&node, "late").unwrap();

@@ -280,6 +280,13 @@ impl Store for PostgresqlStore {
         })
     }
 
+    fn forget_answers(&self, tenant: &TenantId, before: Time) -> Result<u64, Fault> {
+        let tenant = tenant.clone();
+        self.call(move |session| {
+            session.write(|session| statements::forget_answers(session, &tenant, before))
+        })
+    }
+
     fn use_and_record_held(
         &self,
         tenant: &TenantId,

@@ -620,3 +620,18 @@ pub(super) fn forget_intents(
         &[&tenant.as_str(), &before.unix(), &MOST_FORGOTTEN],
     )
 }
+
+pub(super) fn forget_answers(
+    session: &mut Session,
+    tenant: &TenantId,
+    before: Time,
+) -> Result<u64, Fault> {
+    session.execute(
+        // They are named alike and in the order of time, so they stand together in the primary key.
+        "DELETE FROM intent WHERE ctid = ANY(ARRAY(
+             SELECT ctid FROM intent WHERE tenant = $1 AND id >= 'ocsp' AND id < 'ocsq'
+             AND kind = 'status_response' AND not_after < $2
+             ORDER BY id LIMIT $3 FOR UPDATE SKIP LOCKED))",
+        &[&tenant.as_str(), &before.unix(), &MOST_FORGOTTEN],
+    )
+}

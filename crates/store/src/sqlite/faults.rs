@@ -18,7 +18,7 @@ const OPERATOR: Operator = Operator::of_this_deployment();
 /// Something to write, which can be done again.
 type Write = fn(&SqliteStore) -> Result<(), Fault>;
 
-const WRITES: [(&str, Write); 14] = [
+const WRITES: [(&str, Write); 15] = [
     ("add_tenant", |store| {
         store.add_tenant(&OPERATOR, &tenant("other", Some("acme")))
     }),
@@ -57,6 +57,10 @@ const WRITES: [(&str, Write); 14] = [
     ("forget_intents", |store| {
         let before = Time::from_unix(i64::MAX);
         store.forget_intents(&acme(), before).map(drop)
+    }),
+    ("forget_answers", |store| {
+        let before = Time::from_unix(i64::MAX);
+        store.forget_answers(&acme(), before).map(drop)
     }),
     ("use_once", |store| {
         let told = store.use_once(&acme(), &[used("new")])?;

@@ -220,6 +220,12 @@ impl Store for SqliteStore {
             .write(move |connection| statements::forget_intents(connection, &tenant, before))
     }
 
+    fn forget_answers(&self, tenant: &TenantId, before: Time) -> Result<u64, Fault> {
+        let tenant = tenant.clone();
+        self.writer
+            .write(move |connection| statements::forget_answers(connection, &tenant, before))
+    }
+
     fn used(
         &self,
         tenant: &TenantId,

@@ -525,3 +525,19 @@ pub(super) fn forget_intents(
         .execute(params![tenant.as_str(), before.unix(), MOST_FORGOTTEN])?;
     Ok(u64::try_from(forgotten).unwrap_or(u64::MAX))
 }
+
+pub(super) fn forget_answers(
+    connection: &Connection,
+    tenant: &TenantId,
+    before: Time,
+) -> Result<u64, Fault> {
+    let forgotten = connection
+        // They are named alike and in the order of time, so they stand together in the primary key.
+        .prepare_cached(
+            "DELETE FROM intent WHERE rowid IN (
+                 SELECT rowid FROM intent WHERE tenant = ?1 AND id >= 'ocsp' AND id < 'ocsq'
+                 AND kind = 'status_response' AND not_after < ?2 ORDER BY id LIMIT ?3)",
+        )?
+        .execute(params![tenant.as_str(), before.unix(), MOST_FORGOTTEN])?;
+    Ok(u64::try_from(forgotten).unwrap_or(u64::MAX))
+}

@@ -17,7 +17,7 @@ use crate::on_postgresql::or_skipped;
 /// Something to write, which can be done again; the tenant is one that may be added.
 type Write = fn(&dyn Store, &TenantRecord) -> Result<(), Fault>;
 
-const WRITES: [(&str, Write); 14] = [
+const WRITES: [(&str, Write); 15] = [
     ("add_tenant", |store, other| {
         store.add_tenant(&OPERATOR, other)
     }),
@@ -73,6 +73,10 @@ const WRITES: [(&str, Write); 14] = [
     ("forget_intents", |store, _| {
         let before = Time::from_unix(100_000);
         store.forget_intents(&tenant("acme"), before).map(drop)
+    }),
+    ("forget_answers", |store, _| {
+        let before = Time::from_unix(100_000);
+        store.forget_answers(&tenant("acme"), before).map(drop)
     }),
     ("remove_tenants", |store, _| {
         let acme = tenant("acme");

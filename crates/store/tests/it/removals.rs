@@ -1,6 +1,7 @@
 //! What is left of an object that was removed, on every engine.
 
-use avouch_store::{Change, Sequence, Store};
+use avouch_core::time::Time;
+use avouch_store::{Change, CredentialKind, IntentRow, Sequence, Store};
 
 use crate::objects::*;
 use crate::suite::Engine;
@@ -73,4 +74,31 @@ pub(crate) fn what_comes_and_goes_leaves_nothing_to_read(engine: &dyn Engine) {
     let left = store.changes_after(&acme, gone.unwrap()).unwrap().unwrap();
     assert_eq!(left.changes, []);
     assert_eq!(store.load(&acme).unwrap().entries, before.entries);
+}
+
+pub(crate) fn answers_about_certificates_are_forgotten_apart(engine: &dyn Engine) {
+    let store = engine.open();
+    add_tenant(&*store, "acme");
+    let acme = tenant("acme");
+    let answer = |name: &str, recorded| IntentRow {
+        kind: CredentialKind::StatusResponse,
+        ..intent(name, recorded)
+    };
+    let others = [intent("i1", 0), intent("ocsp-like", 0), intent("ocspx", 0)];
+    let answers = [answer("ocsp-40", 0), answer("ocsp-41", 1)];
+    store
+        .record_intents(&acme, &[&others[..], &answers].concat())
+        .unwrap();
+    assert_eq!(
+        store.forget_answers(&acme, Time::from_unix(3601)).unwrap(),
+        1
+    );
+    let left = store.intents(&acme, Time::from_unix(0), 100).unwrap();
+    assert_eq!(left, [&others[..], &answers[1..]].concat());
+    assert_eq!(
+        store.forget_answers(&acme, Time::from_unix(3601)).unwrap(),
+        0
+    );
+    let nobody = tenant("nobody");
+    assert_eq!(store.forget_answers(&nobody, Time::from_unix(3601)), Ok(0));
 }

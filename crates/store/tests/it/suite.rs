@@ -63,6 +63,7 @@ macro_rules! on_every_case {
             intents_are_recorded_once_and_told_in_order,
             an_intent_that_says_something_else_is_refused_with_all_beside_it,
             intents_are_forgotten_when_their_credentials_have_expired,
+            answers_about_certificates_are_forgotten_apart,
             a_lifetime_is_known_until_all_that_may_live_as_long_has_ended,
             what_lives_is_counted_by_kind_and_trust_domain,
             writers_at_once_lose_nothing,

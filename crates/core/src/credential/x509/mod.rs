@@ -14,6 +14,7 @@ mod general_name;
 pub(crate) mod host;
 mod name;
 mod request;
+mod signed_statuses;
 mod status_request;
 
 pub(crate) use algorithm::oid_name;
@@ -29,4 +30,5 @@ pub(crate) use extensions::{CLIENT_AUTH, SERVER_AUTH};
 pub use general_name::{GeneralName, IpSubtree};
 pub use name::DistinguishedName;
 pub use request::{CertificationRequest, read_public_key};
+pub use signed_statuses::{SaidStatus, SignedStatus, SignedStatuses};
 pub use status_request::{CertificateId, IssuerHash, StatusRequest};

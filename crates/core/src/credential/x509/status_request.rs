@@ -6,7 +6,7 @@
 use const_oid::ObjectIdentifier;
 use const_oid::db::{rfc5912, rfc6960};
 use der::asn1::{AnyRef, UintRef};
-use der::{Encode, Tag, Tagged};
+use der::{Encode, Tag};
 
 use super::der_read::{
     Context, Detail, decode, decode_all, detail, each, elements, expect, sequence,
@@ -26,6 +26,7 @@ pub struct StatusRequest {
 pub struct CertificateId {
     der: Vec<u8>,
     hash: Option<IssuerHash>,
+    has_null: bool,
     issuer_name: Vec<u8>,
     issuer_key: Vec<u8>,
     serial: Vec<u8>,
@@ -128,10 +129,11 @@ impl CertificateId {
             return Err("a certificate is not named by four fields".to_owned());
         };
         let algorithm = elements(expect(*algorithm, Tag::Sequence)?)?;
-        let hash = match algorithm.as_slice() {
-            [oid] => decode::<ObjectIdentifier>(*oid)?,
-            // RFC 5754 2: absent, and yet NULL is to be taken.
-            [oid, parameters] if parameters.tag() == Tag::Null => decode(*oid)?,
+        let (hash, has_null): (ObjectIdentifier, bool) = match algorithm.as_slice() {
+            [oid] => (decode(*oid)?, false),
+            // RFC 5754 2: absent, and yet NULL is to be taken. A NULL has no content, which its tag
+            // alone does not say.
+            [oid, parameters] if *parameters == AnyRef::NULL => (decode(*oid)?, true),
             _ => return Err("an algorithm of digests has parameters".to_owned()),
         };
         // A negative one is nobody's (RFC 5280 4.1.2.2).
@@ -139,6 +141,7 @@ impl CertificateId {
         Ok(Self {
             der: id.to_der().map_err(detail)?,
             hash: IssuerHash::of(hash),
+            has_null,
             issuer_name: expect(*name, Tag::OctetString)?.to_vec(),
             issuer_key: expect(*key, Tag::OctetString)?.to_vec(),
             serial: serial.as_bytes().to_vec(),
@@ -153,6 +156,12 @@ impl CertificateId {
     /// With what the issuer is hashed; `None` if it is a function that is not used here.
     pub fn hash(&self) -> Option<IssuerHash> {
         self.hash
+    }
+
+    /// Whether that function has parameters, which are NULL. With the function, the issuer and the
+    /// serial number it settles the DER: there is no other way to write them.
+    pub fn has_null(&self) -> bool {
+        self.has_null
     }
 
     /// The digest of the DER of the issuer's name.
@@ -204,7 +213,7 @@ fn known(extension: &Extension<'_>, is_known: bool) -> Result<(), Detail> {
 }
 
 /// The nonce (RFC 9654 2.1): an OCTET STRING in the value of its extension.
-fn nonce(extensions: AnyRef<'_>) -> Result<Option<Vec<u8>>, Detail> {
+pub(super) fn nonce(extensions: AnyRef<'_>) -> Result<Option<Vec<u8>>, Detail> {
     let mut found = None;
     for extension in extensions_of(extensions)? {
         let extension = extension?;
@@ -334,6 +343,19 @@ mod tests {
         ] {
             let why = StatusRequest::parse(&der).unwrap_err();
             assert!(why.contains(told), "{why}");
+        }
+        // A NULL with content, in which anyone could write what they like.
+        let stuffed = |content: &[u8]| {
+            let null = asn1::element(Tag::Null, content);
+            let algorithm = asn1::sequence([asn1::oid(SHA_1), null]);
+            let issuer = [asn1::octet_string(&[1; 20]), asn1::octet_string(&[2; 20])];
+            let [name, key] = issuer;
+            let id = asn1::sequence([algorithm, name, key, asn1::number(1)]);
+            StatusRequest::parse(&request(&[id], &[]))
+        };
+        assert!(stuffed(&[]).unwrap().certificates()[0].has_null());
+        for content in [&[0][..], &[1, 2, 3, 4], &[5, 0]] {
+            assert!(stuffed(content).is_err(), "{content:?}");
         }
         for length in 0..good.len() {
             assert!(StatusRequest::parse(&good[..length]).is_err(), "{length}");

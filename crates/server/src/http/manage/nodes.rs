@@ -40,7 +40,9 @@ pub(in crate::http) fn evict(call: &Call, tenant: &Arc<Tenant>) -> Result<Answer
 }
 
 pub(in crate::http) fn refused(call: &Call, tenant: &Arc<Tenant>) -> Result<Answer, Stop> {
-    let refused = call.plane().refused_nodes.of(tenant.id());
+    let plane = call.plane();
+    let is_root = plane.root()?.id() == tenant.id();
+    let refused = plane.refused_nodes.of(tenant.id(), is_root);
     let refused: Vec<Value> = refused
         .iter()
         .map(|one| {
