@@ -435,7 +435,7 @@ mod tests {
     const RESPONDER: [u8; 2] = [0x30, 0];
 
     fn at(seconds: i64) -> Time {
-        Time::from_unix(seconds)
+        Time::from_unix(1_800_000_000 + seconds)
     }
 
     fn id(serial: u64) -> CertificateId {
@@ -447,7 +447,7 @@ mod tests {
         StatusRequest::parse(&request).unwrap().certificates()[0].clone()
     }
 
-    /// An answer that says this, for an hour from 0 on.
+    /// An answer that says this, for an hour.
     fn says(answers: &[(&CertificateId, CertificateStatus)], nonce: Option<&[u8]>) -> Vec<u8> {
         let content = Content {
             responder: &RESPONDER,
