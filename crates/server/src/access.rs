@@ -9,7 +9,7 @@ use avouch_core::id::TenantId;
 use avouch_core::reason::Reason;
 
 use crate::caller::Caller;
-use crate::fault::Refused;
+use crate::fault::{Fault, Refused};
 use crate::plane::Plane;
 use crate::tenant::Tenant;
 
@@ -183,25 +183,29 @@ impl Plane {
         verb: Verb,
         noun: Noun,
     ) -> Result<Arc<Tenant>, Refused> {
-        let unknown = || Reason::IssueObjectUnknown {
-            object: "tenant",
-            name: tenant.chars().take(64).collect(),
+        let unknown = || match self.check_store_for(tenant) {
+            Ok(()) => Refused::from(Reason::IssueObjectUnknown {
+                object: "tenant",
+                name: tenant.chars().take(64).collect(),
+            }),
+            Err(fault) => fault.into(),
         };
         let found = match self.tenant_named(tenant) {
             Ok(found) => found.ok_or_else(unknown)?,
             // Who has no role there learns nothing of what is damaged, either.
-            Err(fault) => {
+            Err(fault) if fault.is_damage() => {
                 let known = TenantId::parse(tenant).and_then(|id| self.known(&id));
-                let known = known.ok_or_else(unknown)?;
-                return Err(match self.roles_in(caller, &known).is_empty() {
-                    true => unknown().into(),
+                let (roles, _) = self.roles_in(caller, &known.ok_or_else(unknown)?)?;
+                return Err(match roles.is_empty() {
+                    true => unknown(),
                     false => fault.into(),
                 });
             }
+            Err(fault) => return Err(fault.into()),
         };
         let roles = self.roles(caller, &found);
         if roles.is_empty() {
-            return Err(unknown().into());
+            return Err(unknown());
         }
         if roles.iter().any(|role| role.may(verb, noun)) {
             return Ok(found);
@@ -212,6 +216,16 @@ impl Plane {
             noun: noun.name(),
         }
         .into())
+    }
+
+    /// Fails while the store is away, whether or not there is such a tenant: one that is there and not
+    /// open would be told from one that is not.
+    fn check_store_for(&self, tenant: &str) -> Result<(), Fault> {
+        let asked = TenantId::parse(tenant).map(|id| self.stored_tenant(&id));
+        match asked {
+            Some(Err(fault)) if !fault.is_damage() => Err(fault),
+            Some(_) | None => Ok(()),
+        }
     }
 
     /// What `caller` is in a tenant: the roles it has there and in all above.

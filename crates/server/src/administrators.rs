@@ -9,7 +9,7 @@ use avouch_store::{AdminId, AdminRecord, Change, Key, Object, Snapshot, TenantKi
 
 use crate::access::{Noun, Role, Verb};
 use crate::caller::Caller;
-use crate::fault::Refused;
+use crate::fault::{Fault, Refused};
 use crate::plane::Plane;
 use crate::tenant::Tenant;
 
@@ -104,16 +104,22 @@ impl Plane {
     }
 
     /// The identities that have a role in a tenant or below it: all that one of its trust domains can
-    /// administer, since a role is given to names of the tenant itself or of one above.
-    pub(crate) fn administrators_reached_from(&self, tenant: &Tenant) -> BTreeSet<SpiffeId> {
+    /// administer, since a role is given to names of the tenant itself or of one above. It opens none.
+    ///
+    /// # Errors
+    ///
+    /// Who administers one of them cannot be read: then nobody knows who does not.
+    pub(crate) fn administrators_reached_from(
+        &self,
+        tenant: &Tenant,
+    ) -> Result<BTreeSet<SpiffeId>, Fault> {
         let mut reached = BTreeSet::new();
-        for tenant in self.with_all_below(tenant.id()) {
-            tenant.read(|snapshot| {
-                let admins = snapshot.admins.values();
-                reached.extend(admins.map(|admin| admin.subject.clone()));
-            });
+        for known in self.known_below(tenant.id()) {
+            self.each_admin(&known, &mut |admin| {
+                reached.insert(admin.subject.clone());
+            })?;
         }
-        reached
+        Ok(reached)
     }
 
     /// Who could give a role that may more than its own would have it, too.

@@ -331,7 +331,9 @@ impl Plane {
 
     /// The tenant of this name, if the node serves it.
     fn served(&self, node: &Admitted, tenant: &str) -> Result<Arc<Tenant>, Refused> {
-        let found = self.tenant_named(tenant)?;
+        // By its place, which is in memory: a node learns nothing of others, and opens none of them.
+        let id = TenantId::parse(tenant).filter(|id| self.is_below(id, node.tenant.id()));
+        let found = id.map(|id| self.tenant(&id)).transpose()?.flatten();
         let served = found.filter(|found| self.is_at_or_below(found, node.tenant.id()));
         served.ok_or_else(|| {
             Reason::IssueObjectUnknown {

@@ -520,6 +520,11 @@ impl Plane {
         Ok(())
     }
 
+    /// A tenant as the store has it now.
+    pub(crate) fn stored_tenant(&self, id: &TenantId) -> Result<Option<TenantRecord>, Fault> {
+        Ok(self.store.tenant(&OPERATOR, id)?)
+    }
+
     /// Forgets what was used once and would not be accepted any more.
     ///
     /// # Errors

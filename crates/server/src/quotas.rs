@@ -140,14 +140,15 @@ impl Plane {
     ) -> Result<(), Refused> {
         let before = tenant.read(|snapshot| snapshot.quota.clone());
         let before = before.unwrap_or_default().workloads;
-        let is_for_others = before != quota.workloads;
-        self.apply(tenant, &[stored(quota)])?;
-        if !is_for_others {
-            return Ok(());
-        }
         // Nodes are told anew of each tenant below, too: of one that has changed, in which other
-        // entries count now, also if they are away.
-        for below in self.with_all_below(tenant.id()) {
+        // entries count now, also if they are away. Where one cannot be read nothing is changed, since
+        // its nodes would not hear of it, and nobody would say it to them later.
+        let all = match before != quota.workloads {
+            true => self.with_all_below(tenant.id())?,
+            false => Vec::new(),
+        };
+        self.apply(tenant, &[stored(quota)])?;
+        for below in all {
             if below.id() != tenant.id() {
                 // Only as it is now: whoever changes it meanwhile is not undone.
                 self.settle(&below, || {

@@ -320,7 +320,7 @@ impl Plane {
     /// All that goes with a tenant, and the number of the last change of each that goes.
     fn going(&self, tenant: &Tenant) -> Result<(Going, Vec<(TenantId, Sequence)>), Refused> {
         let (mut going, mut at) = (Going::default(), Vec::new());
-        for one in self.with_all_below(tenant.id()) {
+        for one in self.with_all_below(tenant.id())? {
             let living = self.living(&one, None)?;
             going.add_living(&living);
             going.tenants.push(one.id().clone());

@@ -75,13 +75,13 @@ struct Log {
     at: Time,
     /// What the server said that it held.
     held: String,
-    /// For how many seconds it keeps what has ended.
-    kept: i64,
+    /// For how many seconds it keeps what has ended, if it says so.
+    kept: Option<i64>,
 }
 
 /// `authority replay`.
 pub(super) fn replay(asked: &ReplayArguments, common: &Common) -> Result<Exit, Fault> {
-    const REPLAYED: [Column; 9] = [
+    const REPLAYED: [Column; 10] = [
         ("IDENTICAL", "identical"),
         ("DECISIONS", "decisions"),
         ("LIVING", "living"),
@@ -90,6 +90,7 @@ pub(super) fn replay(asked: &ReplayArguments, common: &Common) -> Result<Exit, F
         ("DIGEST", "digest"),
         ("COMPARED", "compared"),
         ("FORGOTTEN", "forgotten"),
+        ("LATE", "late"),
         ("TAMPERED", "tampered"),
     ];
     let log = read_log(&asked.log)?;
@@ -105,10 +106,16 @@ pub(super) fn replay(asked: &ReplayArguments, common: &Common) -> Result<Exit, F
         "held": log.held,
     });
     if let (Some(earlier), Some(answer)) = (&asked.against, answer.as_object_mut()) {
-        let compared = compare(&read_log(earlier)?, &log);
+        let compared = compare(&read_log(earlier)?, &log).ok_or_else(|| {
+            let name = input::name_of(&asked.log);
+            let why = "its last line does not say for how long it is kept, so nobody knows what may \
+                       have gone";
+            Fault::Run(format!("{name}: {why}"))
+        })?;
         identical &= compared.tampered.is_empty();
         answer.insert("compared".to_owned(), compared.same.into());
         answer.insert("forgotten".to_owned(), compared.forgotten.into());
+        answer.insert("late".to_owned(), compared.late.into());
         answer.insert("tampered".to_owned(), compared.tampered.into());
         answer.insert("identical".to_owned(), identical.into());
     }
@@ -129,6 +136,8 @@ struct Compared {
     same: usize,
     /// Ended for so long that it is kept no more.
     forgotten: usize,
+    /// Decided just before the earlier was made, and written after.
+    late: usize,
     /// What was changed, taken out or put in, in words.
     tampered: Vec<String>,
 }
@@ -139,8 +148,12 @@ const FORGETTING: i64 = 900;
 /// How long answers about certificates are kept after their end at most, in seconds.
 const ANSWERS_KEPT: i64 = 3_600;
 
-/// Compares a log with a copy that was made before and kept elsewhere.
-fn compare(earlier: &Log, later: &Log) -> Compared {
+/// How long something is on its way from its decision to the record at most, in seconds.
+const ON_ITS_WAY: i64 = 60;
+
+/// Compares a log with a copy that was made before and kept elsewhere; `None` if the later one does not
+/// say how long it keeps what has ended.
+fn compare(earlier: &Log, later: &Log) -> Option<Compared> {
     let name = |entry: &Value| {
         let name = entry.get("id").and_then(Value::as_str);
         name.unwrap_or_default().to_owned()
@@ -152,11 +165,12 @@ fn compare(earlier: &Log, later: &Log) -> Compared {
     let mut left: BTreeMap<String, &Value> =
         later.entries.iter().map(|one| (name(one), one)).collect();
     let mut compared = Compared::default();
+    let later_keeps = later.kept?;
     let forgotten_before = |entry: &Value| {
         let is_answer = entry.get("kind").and_then(Value::as_str) == Some("status_response");
         let kept = match is_answer {
-            true => later.kept.min(ANSWERS_KEPT),
-            false => later.kept,
+            true => later_keeps.min(ANSWERS_KEPT),
+            false => later_keeps,
         };
         later.at.plus(FORGETTING - kept)
     };
@@ -171,13 +185,16 @@ fn compare(earlier: &Log, later: &Log) -> Compared {
             None => compared.tampered.push(format!("{name} was taken out")),
         }
     }
-    // All that was decided until then was on record when the copy was made.
-    let put_in = left
-        .into_iter()
-        .filter(|(_, entry)| time(entry, "at").is_none_or(|at| at <= earlier.at));
-    let put_in = put_in.map(|(name, _)| format!("{name} was put in"));
-    compared.tampered.extend(put_in);
-    compared
+    let on_record = earlier.at.plus(-ON_ITS_WAY);
+    for (name, entry) in left {
+        match time(entry, "at") {
+            Some(at) if at > earlier.at => {}
+            Some(at) if at >= on_record => compared.late += 1,
+            // All that was decided by then was on record when the copy was made.
+            Some(_) | None => compared.tampered.push(format!("{name} was put in")),
+        }
+    }
+    Some(compared)
 }
 
 fn read_log(file: &Path) -> Result<Log, Fault> {
@@ -221,7 +238,7 @@ fn read(text: &str) -> Result<Log, String> {
         state,
         at,
         held: text("digest").to_owned(),
-        kept: last.get("kept").and_then(Value::as_i64).unwrap_or_default(),
+        kept: last.get("kept").and_then(Value::as_i64),
     })
 }
 
@@ -241,7 +258,7 @@ mod tests {
             state: State::default(),
             at: Time::from_unix(at),
             held: String::new(),
-            kept: 10_000,
+            kept: Some(10_000),
         }
     }
 
@@ -250,7 +267,7 @@ mod tests {
         let (old, young) = (entry("old", 50, 100), entry("young", 60, 90_000));
         let earlier = log(100, &[old, young.clone()]);
         let later = log(20_000, &[young, entry("new", 101, 500)]);
-        let compared = compare(&earlier, &later);
+        let compared = compare(&earlier, &later).unwrap();
         assert_eq!((compared.same, compared.forgotten), (1, 1));
         assert!(compared.tampered.is_empty(), "{:?}", compared.tampered);
     }
@@ -261,24 +278,45 @@ mod tests {
         answer["kind"] = "status_response".into();
         let other = entry("other", 50, 3_650);
         let earlier = log(100, &[answer, other]);
-        let compared = compare(&earlier, &log(8_000, &[]));
+        let compared = compare(&earlier, &log(8_000, &[])).unwrap();
         assert_eq!(compared.forgotten, 1);
         assert_eq!(compared.tampered, ["other was taken out"]);
-        assert_eq!(compare(&earlier, &log(6_000, &[])).forgotten, 0);
+        assert_eq!(compare(&earlier, &log(6_000, &[])).unwrap().forgotten, 0);
     }
 
     #[test]
     fn what_was_changed_taken_out_or_put_in_is_told() {
         let (one, two) = (entry("one", 50, 90_000), entry("two", 60, 19_000));
-        let earlier = log(100, &[one.clone(), two]);
+        let earlier = log(200, &[one.clone(), two]);
         let mut changed = one;
         changed["spiffe_id"] = "spiffe://a.test/y".into();
         let later = log(20_000, &[changed, entry("three", 100, 90_000)]);
-        let mut told = compare(&earlier, &later).tampered;
+        let mut told = compare(&earlier, &later).unwrap().tampered;
         told.sort();
         assert_eq!(
             told,
             ["one was changed", "three was put in", "two was taken out"]
         );
+    }
+
+    #[test]
+    fn what_was_on_its_way_when_the_copy_was_made_is_late_and_not_put_in() {
+        let earlier = log(1_000, &[]);
+        let later = |at| log(20_000, &[entry("one", at, 90_000)]);
+        let compared = compare(&earlier, &later(940)).unwrap();
+        assert_eq!((compared.late, compared.tampered.len()), (1, 0));
+        let compared = compare(&earlier, &later(939)).unwrap();
+        assert_eq!(compared.late, 0);
+        assert_eq!(compared.tampered, ["one was put in"]);
+    }
+
+    #[test]
+    fn a_log_that_does_not_say_how_long_it_is_kept_is_compared_with_nothing() {
+        let earlier = log(100, &[entry("gone", 50, 90_000)]);
+        let silent = Log {
+            kept: None,
+            ..log(20_000, &[])
+        };
+        assert!(compare(&earlier, &silent).is_none());
     }
 }

@@ -229,7 +229,7 @@ impl<'a> Exchange<'a> {
             .into());
         }
         if let Some(anchor) = &given.keeps_from_administering {
-            let administrators = self.plane.administrators_reached_from(self.tenant);
+            let administrators = self.plane.administrators_reached_from(self.tenant)?;
             if administrators.contains(&given.id) {
                 return Err(at_most::administers(anchor, &given.id).into());
             }

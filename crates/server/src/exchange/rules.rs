@@ -70,7 +70,7 @@ impl Plane {
         tenant: &Arc<Tenant>,
         rule: &ExchangeRule,
         view: &View,
-    ) -> Result<(), Reason> {
+    ) -> Result<(), Refused> {
         let anchors = view.anchors().iter();
         let mut bounded = anchors.filter(|anchor| {
             let at_most = &anchor.constraints.grants_at_most;
@@ -79,10 +79,10 @@ impl Plane {
         let Some(anchor) = bounded.next() else {
             return Ok(());
         };
-        let administrators = self.administrators_reached_from(tenant);
+        let administrators = self.administrators_reached_from(tenant)?;
         match administrators.iter().find(|one| rule.could_give(one)) {
             None => Ok(()),
-            Some(one) => Err(at_most::administers(&anchor.name, one)),
+            Some(one) => Err(at_most::administers(&anchor.name, one).into()),
         }
     }
 

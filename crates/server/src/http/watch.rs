@@ -104,6 +104,7 @@ pub(super) fn description(_: &Call) -> Result<Answer, Stop> {
 pub(super) fn metrics(call: &Call) -> Result<Answer, Stop> {
     let mut page = Page::default();
     of_tenants(call.plane(), &mut page);
+    of_relations(call.plane(), &mut page);
     of_process(call.plane(), &mut page);
     let content_type = "text/plain; version=0.0.4; charset=utf-8";
     Ok(Answer::text(content_type, page.text))
@@ -125,10 +126,19 @@ fn of_tenants(plane: &Plane, page: &mut Page) {
             *end = life.not_after.since(now).max(*end);
         }
     };
+    let mut unread = 0;
     for known in &tenants {
-        // What of one cannot be read is in the log, and hides nothing of the others.
-        entries += plane.counts(known).map_or(0, |counts| counts.entries);
-        plane.lives(known).into_iter().for_each(&mut add);
+        let counted = plane.counts(known).map(|counts| counts.entries);
+        match counted.and_then(|count| Ok((count, plane.lives(known)?))) {
+            Ok((count, lives)) => {
+                entries += count;
+                lives.into_iter().for_each(&mut add);
+            }
+            Err(error) => {
+                tracing::error!(tenant = %known.id(), %error, "the tenant cannot be counted");
+                unread += 1;
+            }
+        }
     }
     page.gauge("avouch_tenants", "Tenants that are there.");
     page.value("avouch_tenants", &[], tenants.len());
@@ -139,21 +149,42 @@ fn of_tenants(plane: &Plane, page: &mut Page) {
     page.value("avouch_tenants_loaded", &[], plane.open_tenants().len());
     page.gauge("avouch_tenants_open", "Tenants whose keys are opened.");
     page.value("avouch_tenants_open", &[], plane.tenants_that_sign());
-    page.gauge("avouch_entries", "Registration entries of all tenants.");
-    page.value("avouch_entries", &[], entries);
+    page.gauge(
+        "avouch_tenants_unread",
+        "Tenants that cannot be read now; while there are, no sum over all is told.",
+    );
+    page.value("avouch_tenants_unread", &[], unread);
+    // A sum that is too small is worse than none.
+    if unread == 0 {
+        page.gauge("avouch_entries", "Registration entries of all tenants.");
+        page.value("avouch_entries", &[], entries);
+        page.gauge(
+            "avouch_authorities",
+            "Authorities by what they sign and their state.",
+        );
+        for ((kind, state), count) in states {
+            let labels = [("kind", kind), ("state", state)];
+            page.value("avouch_authorities", &labels, count);
+        }
+    }
     page.gauge("avouch_nodes_connected", "Nodes that follow now.");
     page.value("avouch_nodes_connected", &[], plane.presences.count());
+    let name = "avouch_authority_ends_in_seconds";
     page.gauge(
-        "avouch_authorities",
-        "Authorities by what they sign and their state.",
+        name,
+        "Seconds until what signs now for a trust domain ends.",
     );
-    for ((kind, state), count) in states {
-        page.value(
-            "avouch_authorities",
-            &[("kind", kind), ("state", state)],
-            count,
-        );
+    for ((trust_domain, kind, role), seconds) in &ends {
+        let labels = [
+            ("trust_domain", trust_domain.as_str()),
+            ("kind", *kind),
+            ("role", *role),
+        ];
+        page.value(name, &labels, seconds);
     }
+}
+
+fn of_relations(plane: &Plane, page: &mut Page) {
     page.gauge("avouch_issuers", "Issuers of tokens by how they stand.");
     for (state, count) in plane.issuer_states() {
         page.value("avouch_issuers", &[("state", state)], count);
@@ -172,19 +203,6 @@ fn of_tenants(plane: &Plane, page: &mut Page) {
     );
     for (state, count) in plane.signal_states() {
         page.value("avouch_signals", &[("state", state)], count);
-    }
-    let name = "avouch_authority_ends_in_seconds";
-    page.gauge(
-        name,
-        "Seconds until what signs now for a trust domain ends.",
-    );
-    for ((trust_domain, kind, role), seconds) in &ends {
-        let labels = [
-            ("trust_domain", trust_domain.as_str()),
-            ("kind", *kind),
-            ("role", *role),
-        ];
-        page.value(name, &labels, seconds);
     }
 }
 

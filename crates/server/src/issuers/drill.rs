@@ -15,10 +15,13 @@ use serde_json::{Value, json};
 use super::reliance::exchanged_before;
 use crate::access::{Noun, Role, Verb};
 use crate::exchange::rules::rules_of;
-use crate::fault::Refused;
-use crate::plane::Plane;
+use crate::fault::{Fault, Refused};
+use crate::plane::{KnownTenant, Plane};
 use crate::tenant::Tenant;
 use crate::views;
+
+/// Whether whoever asks sees a tenant.
+type Sees<'a> = &'a dyn Fn(&TenantId) -> Result<bool, Fault>;
 
 /// A tenant as it is seen in a drill.
 struct Scene {
@@ -111,15 +114,23 @@ impl Plane {
         &self,
         tenant: &Arc<Tenant>,
         name: &str,
-        sees: &dyn Fn(&Tenant) -> bool,
+        sees: Sees<'_>,
     ) -> Result<Value, Refused> {
         let id = self.issuer_named(tenant, name)?;
         let (settings, keys) = self.issuer(tenant, &id)?;
         let issuer = settings.issuer.as_str();
         let mut scenes = vec![self.scene(tenant)?];
-        for other in self.all_tenants() {
-            if other.id() != tenant.id() && sees(&other) && has_rules(&other) {
-                scenes.push(self.scene(&other)?);
+        let mut unread = Vec::new();
+        for known in self.all_known() {
+            // Nobody has any opened that they do not see.
+            if known.id() == tenant.id() || !sees(known.id())? {
+                continue;
+            }
+            match self.open_known(&known) {
+                Ok(Some(other)) if has_rules(&other) => scenes.push(self.scene(&other)?),
+                Ok(_) => {}
+                Err(fault) if fault.is_damage() => unread.push(known.id().to_string()),
+                Err(fault) => return Err(fault.into()),
             }
         }
         let reached = reached(&scenes, issuer, &self.issuer_of(tenant.id()));
@@ -128,7 +139,7 @@ impl Plane {
             Some(scene) => scene.anchors_of(issuer).collect(),
             None => Vec::new(),
         };
-        let administers = self.administered_by_thief(tenant, &stolen, &reached);
+        let administers = self.administered_by_thief(tenant, &stolen, &reached)?;
         let administrators = self.administrators_above(tenant, issuer, sees)?;
         let can_still_act = |one: &&Administrator| one.may_act() && one.is_independent();
         let break_glass: Vec<&Administrator> =
@@ -159,8 +170,8 @@ impl Plane {
             },
             "administrators": administrators.iter().map(Administrator::to_json).collect::<Vec<_>>(),
             "break_glass": break_glass.iter().map(|one| one.to_json()).collect::<Vec<_>>(),
-            "findings": findings(&stolen, &administers, !break_glass.is_empty()),
-            "passed": is_contained && !break_glass.is_empty(),
+            "findings": findings(&stolen, &administers, !break_glass.is_empty(), &unread),
+            "passed": is_contained && !break_glass.is_empty() && unread.is_empty(),
         }))
     }
 
@@ -182,7 +193,7 @@ impl Plane {
         tenant: &Arc<Tenant>,
         stolen: &[&Anchor],
         reached: &[Reached<'_>],
-    ) -> Vec<(Value, Option<Role>, SpiffeId)> {
+    ) -> Result<Vec<(Value, Option<Role>, SpiffeId)>, Fault> {
         let is_within = |id: &SpiffeId| {
             stolen.iter().any(|anchor| {
                 let at_most = &anchor.constraints.grants_at_most;
@@ -193,16 +204,17 @@ impl Plane {
         let is_bounded = |one: &Reached<'_>, id: &SpiffeId| {
             one.scene.tenant.id() == tenant.id() && !is_within(id)
         };
-        let mut administered: BTreeMap<TenantId, Arc<Tenant>> = BTreeMap::new();
-        let below = self.with_all_below(tenant.id()).into_iter();
-        let elsewhere = reached.iter().map(|one| Arc::clone(&one.scene.tenant));
-        for one in below.chain(elsewhere) {
-            administered.insert(one.id().clone(), one);
-        }
+        let elsewhere = reached.iter().map(|one| one.scene.tenant.id());
+        let elsewhere = elsewhere.filter_map(|id| self.known(id));
+        let below = self.known_below(tenant.id()).into_iter();
+        let administered: BTreeMap<TenantId, Arc<KnownTenant>> = below
+            .chain(elsewhere)
+            .map(|known| (known.id().clone(), known))
+            .collect();
         let mut found = Vec::new();
-        for below in administered.into_values() {
-            let admins: Vec<AdminRecord> =
-                below.read(|snapshot| snapshot.admins.values().cloned().collect());
+        for known in administered.into_values() {
+            let mut admins = Vec::new();
+            self.each_admin(&known, &mut |admin| admins.push(admin.clone()))?;
             for admin in admins {
                 let subject = &admin.subject;
                 let could_give =
@@ -211,7 +223,7 @@ impl Plane {
                     continue;
                 };
                 let told = json!({
-                    "tenant": below.id().as_str(),
+                    "tenant": known.id().as_str(),
                     "name": admin.id.as_str(),
                     "subject": admin.subject.as_str(),
                     "role": admin.role,
@@ -220,7 +232,7 @@ impl Plane {
                 found.push((told, Role::parse(&admin.role), admin.subject));
             }
         }
-        found
+        Ok(found)
     }
 
     /// Who has a role in a tenant or above it, and how they come to be who they are.
@@ -228,7 +240,7 @@ impl Plane {
         &self,
         tenant: &Arc<Tenant>,
         issuer: &str,
-        sees: &dyn Fn(&Tenant) -> bool,
+        sees: Sees<'_>,
     ) -> Result<Vec<Administrator>, Refused> {
         let drilled = tenant;
         let mut administrators = Vec::new();
@@ -238,7 +250,7 @@ impl Plane {
             for record in admins {
                 administrators.push(Administrator {
                     tenant: tenant.id().as_str().to_owned(),
-                    is_seen: sees(&tenant),
+                    is_seen: sees(tenant.id())?,
                     ways: self.ways_to(&record.subject, issuer, drilled, sees)?,
                     record,
                 });
@@ -255,7 +267,7 @@ impl Plane {
         subject: &SpiffeId,
         issuer: &str,
         drilled: &Tenant,
-        sees: &dyn Fn(&Tenant) -> bool,
+        sees: Sees<'_>,
     ) -> Result<Vec<Way>, Refused> {
         let mut ways = Vec::new();
         if self
@@ -305,7 +317,7 @@ impl Plane {
                 rests_on_issuer,
             });
         }
-        if !sees(&owner) {
+        if !sees(owner.id())? {
             for way in &mut ways {
                 "a way that another tenant knows".clone_into(&mut way.told);
             }
@@ -428,8 +440,15 @@ fn findings(
     stolen: &[&Anchor],
     administers: &[(Value, Option<Role>, SpiffeId)],
     has_break_glass: bool,
+    unread: &[String],
 ) -> Vec<String> {
     let mut findings = Vec::new();
+    for tenant in unread {
+        findings.push(format!(
+            "what the tenant {tenant} gives cannot be read, so it is not known what the thief has \
+             there: the log of the server says why"
+        ));
+    }
     for (_, role, subject) in administers {
         let role = role.map_or("unknown", Role::name);
         findings.push(format!(

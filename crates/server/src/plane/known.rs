@@ -20,8 +20,8 @@ use avouch_store::{
     Sequence, TenantKind, TenantRecord,
 };
 
-use super::{OPERATOR, Plane, Raised};
-use crate::access::Role;
+use super::{OPERATOR, Plane, Raised, Tenants};
+use crate::access::{Noun, Role, Verb};
 use crate::caller::Caller;
 use crate::fault::{Fault, Refused};
 use crate::keeper;
@@ -331,24 +331,20 @@ impl Plane {
         all.filter_map(|known| known.opened()).collect()
     }
 
-    /// All tenants, by name, opened now: for what looks at every one, and is seldom. What of one cannot
-    /// be read is told in the log, and keeps the others from nothing.
-    pub fn all_tenants(&self) -> Vec<Arc<Tenant>> {
-        self.open_each(self.all_known())
-    }
-
-    /// The tenant and all below it, by name, likewise.
-    pub fn with_all_below(&self, top: &TenantId) -> Vec<Arc<Tenant>> {
-        self.open_each(self.known_below(top))
-    }
-
-    fn open_each(&self, all: Vec<Arc<KnownTenant>>) -> Vec<Arc<Tenant>> {
-        let opened = all.into_iter().map(|known| self.open_known(&known));
-        opened.filter_map(|opened| opened.ok().flatten()).collect()
+    /// The tenant and all below it, by name, opened now.
+    ///
+    /// # Errors
+    ///
+    /// What of one cannot be read: none is left out but those that are gone.
+    pub fn with_all_below(&self, top: &TenantId) -> Result<Vec<Arc<Tenant>>, Fault> {
+        let all = self.known_below(top);
+        let opened = all.iter().map(|known| self.open_known(known));
+        opened.filter_map(Result::transpose).collect()
     }
 
     /// Those of these that nodes are told of: all that are open, all of which a node holds something,
-    /// and all that have registration entries.
+    /// and all that have registration entries. What of one cannot be read is told in the log, and keeps
+    /// the others from nothing: nodes hold on to what they have of it.
     pub(crate) fn open_for_nodes(
         &self,
         mut all: Vec<Arc<KnownTenant>>,
@@ -359,23 +355,21 @@ impl Plane {
                 || held.contains(known.id())
                 || self.sketch(known).is_ok_and(|sketch| sketch.has_entries)
         });
-        self.open_each(all)
+        let opened = all.into_iter().map(|known| self.open_known(&known));
+        opened.filter_map(|opened| opened.ok().flatten()).collect()
     }
 
     /// The tenant and all below it, by name.
     pub(crate) fn known_below(&self, top: &TenantId) -> Vec<Arc<KnownTenant>> {
         let tenants = self.tenants();
-        let below = |known: &&Arc<KnownTenant>| {
-            let mut at = Some(known.id());
-            while let Some(id) = at {
-                if id == top {
-                    return true;
-                }
-                at = tenants.by_id.get(id).and_then(|known| known.parent());
-            }
-            false
-        };
+        let below = |known: &&Arc<KnownTenant>| tenants.is_below(known.id(), top);
         tenants.by_id.values().filter(below).cloned().collect()
+    }
+
+    /// Whether a tenant is there, and is this one or below it; it opens none.
+    pub(crate) fn is_below(&self, id: &TenantId, top: &TenantId) -> bool {
+        let tenants = self.tenants();
+        tenants.by_id.contains_key(id) && tenants.is_below(id, top)
     }
 
     /// Opens a tenant; `None` if it is gone. One does it, and whoever else needs it waits for that;
@@ -527,17 +521,15 @@ impl Plane {
         Ok(counts)
     }
 
-    /// The authorities of a tenant, for who counts them; none of one that cannot be read.
-    pub(crate) fn lives(&self, known: &KnownTenant) -> Vec<Life> {
-        match known.opened() {
+    /// The authorities of a tenant, for who counts them.
+    pub(crate) fn lives(&self, known: &KnownTenant) -> Result<Vec<Life>, Fault> {
+        Ok(match known.opened() {
             Some(tenant) => tenant.read(|snapshot| {
                 let records = snapshot.authorities.values();
                 records.map(Life::of).collect()
             }),
-            None => self
-                .sketch(known)
-                .map_or_else(|_| Vec::new(), |sketch| sketch.lives.clone()),
-        }
+            None => self.sketch(known)?.lives.clone(),
+        })
     }
 
     /// The names of the trust domains of a tenant.
@@ -550,25 +542,31 @@ impl Plane {
         })
     }
 
-    /// What a list says of each tenant, by name, at most so many; it opens none.
+    /// What a list says of each tenant, by name, at most so many; it opens none. Of one that cannot be
+    /// read it says no trust domains, and the log says so.
     pub fn listed(&self, at_most: usize) -> Vec<Listed> {
         let all = self.all_known();
         let first = all.iter().take(at_most);
-        first.map(|known| self.listed_one(known)).collect()
+        first.map(|known| self.listed_one(known).0).collect()
     }
 
-    pub(crate) fn listed_one(&self, known: &KnownTenant) -> Listed {
-        let trust_domains = self.domains_of(known).unwrap_or_else(|error| {
-            tracing::error!(tenant = %known.id(), %error, "the tenant cannot be read");
-            Vec::new()
-        });
-        Listed {
+    /// Likewise of one, and what kept its trust domains from being read.
+    pub(crate) fn listed_one(&self, known: &KnownTenant) -> (Listed, Option<Fault>) {
+        let (trust_domains, fault) = match self.domains_of(known) {
+            Ok(trust_domains) => (trust_domains, None),
+            Err(fault) => {
+                note_unread(known, &fault);
+                (Vec::new(), Some(fault))
+            }
+        };
+        let listed = Listed {
             id: known.id().clone(),
             parent: known.parent().cloned(),
             kind: known.kind(),
             created: known.record.created,
             trust_domains,
-        }
+        };
+        (listed, fault)
     }
 
     /// How many registration entries a tenant has.
@@ -583,29 +581,83 @@ impl Plane {
         }
     }
 
-    /// What `caller` is in a tenant, which is not opened for that.
-    pub(crate) fn roles_in(&self, caller: &Caller, known: &Arc<KnownTenant>) -> Vec<Role> {
+    /// Looks at each who administers a tenant, which is not opened for that.
+    pub(crate) fn each_admin(
+        &self,
+        known: &KnownTenant,
+        look: &mut dyn FnMut(&AdminRecord),
+    ) -> Result<(), Fault> {
+        match known.opened() {
+            Some(tenant) => tenant.read(|snapshot| snapshot.admins.values().for_each(look)),
+            None => self.sketch(known)?.admins.iter().for_each(look),
+        }
+        Ok(())
+    }
+
+    /// What `caller` is in a tenant, which is not opened for that, as far as that can be read: what is
+    /// damaged gives nobody a role, and takes none that is given elsewhere. With it comes what could not
+    /// be read.
+    ///
+    /// # Errors
+    ///
+    /// That the store is away: then nobody knows.
+    pub(crate) fn roles_in(
+        &self,
+        caller: &Caller,
+        known: &Arc<KnownTenant>,
+    ) -> Result<(Vec<Role>, Option<Fault>), Fault> {
         let above = |known: &Arc<KnownTenant>| self.known(known.parent()?);
         let chain = std::iter::successors(Some(Arc::clone(known)), above);
-        let mut roles = Vec::new();
+        let (mut roles, mut unread) = (Vec::new(), None);
         for known in chain {
-            let own = |admins: &mut dyn Iterator<Item = &AdminRecord>| -> Vec<Role> {
-                let own = admins.filter(|admin| admin.subject == caller.id);
-                // A role that this program does not know gives nothing.
-                own.filter_map(|admin| Role::parse(&admin.role)).collect()
-            };
-            match known.opened() {
-                Some(tenant) => {
-                    roles.extend(tenant.read(|snapshot| own(&mut snapshot.admins.values())));
+            let looked = self.each_admin(&known, &mut |admin| {
+                if admin.subject == caller.id {
+                    // A role that this program does not know gives nothing.
+                    roles.extend(Role::parse(&admin.role));
                 }
-                None => match self.sketch(&known) {
-                    Ok(sketch) => roles.extend(own(&mut sketch.admins.iter())),
-                    Err(error) => {
-                        tracing::error!(tenant = %known.id(), %error, "the tenant cannot be read");
-                    }
-                },
+            });
+            if let Err(fault) = looked {
+                if !fault.is_damage() {
+                    return Err(fault);
+                }
+                note_unread(&known, &fault);
+                unread = Some(fault);
             }
         }
-        roles
+        Ok((roles, unread))
     }
+
+    /// Whether `caller` may do this in a tenant, by [`Plane::roles_in`].
+    ///
+    /// # Errors
+    ///
+    /// That the store is away: then nobody knows.
+    pub(crate) fn may_in(
+        &self,
+        caller: &Caller,
+        known: &Arc<KnownTenant>,
+        verb: Verb,
+        noun: Noun,
+    ) -> Result<bool, Fault> {
+        let (roles, _) = self.roles_in(caller, known)?;
+        Ok(roles.iter().any(|role| role.may(verb, noun)))
+    }
+}
+
+impl Tenants {
+    /// Whether a tenant is this one, or below it.
+    fn is_below(&self, id: &TenantId, top: &TenantId) -> bool {
+        let mut at = Some(id);
+        while let Some(id) = at {
+            if id == top {
+                return true;
+            }
+            at = self.by_id.get(id).and_then(|known| known.parent());
+        }
+        false
+    }
+}
+
+fn note_unread(known: &KnownTenant, error: &Fault) {
+    tracing::error!(tenant = %known.id(), %error, "the tenant cannot be read");
 }

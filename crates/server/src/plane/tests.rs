@@ -6,13 +6,14 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use avouch_core::id::{TenantId, TrustDomain};
+use avouch_core::id::{SpiffeId, TenantId, TrustDomain};
+use avouch_core::time::Time;
 use avouch_store::keyring::RootKey;
 use avouch_store::postgresql::PostgresqlStore;
 use avouch_store::sqlite::{DATABASE_FILE, SqliteStore};
 use avouch_store::{
-    AnchorId, AnchorRecord, Change, Key, Object, SignalId, SignalKey, SignalKind, SignalRecord,
-    Store, TenantKind,
+    AdminId, AdminRecord, AnchorId, AnchorRecord, Change, Key, Object, SignalId, SignalKey,
+    SignalKind, SignalRecord, Store, TenantKind,
 };
 use avouch_testkit::postgresql::Cluster;
 use tempfile::TempDir;
@@ -176,6 +177,32 @@ fn a_row_of_one_tenant_that_cannot_be_read_stops_no_start_and_no_other_tenant() 
     let mut listed = again.listed(usize::MAX).into_iter();
     let listed = listed.find(|one| one.id == id(DAMAGED)).unwrap();
     assert_eq!(listed.trust_domains, [domain]);
+}
+
+#[test]
+fn who_administers_a_tenant_that_cannot_be_opened_is_one_who_administers() {
+    let folder = tempfile::tempdir().unwrap();
+    let open = || -> Arc<dyn Store> { Arc::new(SqliteStore::open(folder.path()).unwrap()) };
+    add(&server(open(), folder.path()), DAMAGED);
+    let boss = SpiffeId::parse("spiffe://top.test/boss").unwrap();
+    let admin = AdminRecord {
+        id: AdminId::parse("boss").unwrap(),
+        subject: boss.clone(),
+        role: "operator".to_owned(),
+        created: Time::from_unix(0),
+    };
+    let changes = [Object::Admin(admin), Object::Signal(unreadable())].map(Change::Put);
+    open().apply(&id(DAMAGED), &changes).unwrap();
+
+    let plane = server(open(), folder.path());
+    let root = plane.root().unwrap();
+    let reached = plane.administrators_reached_from(&root).unwrap();
+    assert!(reached.contains(&boss), "{reached:?}");
+    assert!(plane.opened(&id(DAMAGED)).is_none());
+    // Nor is it left out where all of it is needed.
+    let all = plane.with_all_below(root.id());
+    assert!(all.is_err_and(|error| error.is_damage()));
+    assert!(plane.going_with(&root).is_err());
 }
 
 /// Makes the content of the row of this name something that never was one.

@@ -47,6 +47,7 @@ mod signals;
 mod status_lists;
 mod tls;
 mod trust_chains;
+mod unread;
 mod vendors;
 mod world;
 

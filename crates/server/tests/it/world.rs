@@ -11,6 +11,7 @@ use avouch_server::entries::EntryDraft;
 use avouch_server::issuing::Wanted;
 use avouch_server::nodes::Admitted;
 use avouch_server::plane::Founding;
+use avouch_server::tenant::Tenant;
 use avouch_server::tls::Shown;
 use avouch_server::{Plane, Settings, http};
 use avouch_store::keyring::RootKey;
@@ -220,6 +221,16 @@ impl World {
         Plane::open(store, key, &founding(), settings, Arc::new(SystemClock)).unwrap()
     }
 
+    /// Goes on as after a restart, with no tenant open that nobody has asked for.
+    pub(crate) fn restart(&mut self) {
+        let path = self.folder.path().to_owned();
+        let store = Arc::<Switched>::clone(&self.switched);
+        let key = move |tenants: &[_]| Ok(RootKey::open_or_create(&path, tenants)?);
+        let (settings, clock) = (Settings::default(), Arc::new(SystemClock));
+        self.plane = Plane::open(store, key, &founding(), settings, clock).unwrap();
+        self.address = self.serve(Shown::Nothing);
+    }
+
     /// A token of who runs the deployment.
     pub(crate) fn operator(&self) -> String {
         self.plane.operator_token().unwrap().token
@@ -259,8 +270,12 @@ fn founding() -> Founding {
 
 /// A node of the root tenant, which serves all tenants.
 fn joined(plane: &Plane) -> Admitted {
-    let root = plane.root().unwrap();
-    let token = plane.new_join_token(&root, "node-1", 600).unwrap();
+    joined_to(plane, &plane.root().unwrap())
+}
+
+/// A node of a tenant.
+pub(crate) fn joined_to(plane: &Plane, tenant: &Arc<Tenant>) -> Admitted {
+    let token = plane.new_join_token(tenant, "node-1", 600).unwrap();
     let request = signing_request(&Key::p256("node-1"));
     let membership = plane.join(&token.token, &request).unwrap();
     let caller = plane.identify_client(membership.certificates).unwrap();

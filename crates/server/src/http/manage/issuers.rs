@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use avouch_core::id::TenantId;
 use avouch_core::reason::Reason;
 use avouch_store::IssuerId;
 use serde_json::json;
@@ -88,9 +89,10 @@ pub(in crate::http) fn by_reliance(call: &Call, tenant: &Arc<Tenant>) -> Result<
 /// Changes nothing.
 pub(in crate::http) fn drill(call: &Call, tenant: &Arc<Tenant>) -> Result<Answer, Stop> {
     let (plane, caller) = (call.plane(), call.caller()?);
-    let sees = |one: &Tenant| {
-        let seen = plane.permit(&caller, one.id().as_str(), Verb::Read, Noun::Admin);
-        one.id() == tenant.id() || seen.is_ok()
+    let sees = |id: &TenantId| match plane.known(id) {
+        _ if id == tenant.id() => Ok(true),
+        Some(known) => plane.may_in(&caller, &known, Verb::Read, Noun::Admin),
+        None => Ok(false),
     };
     let drill = plane.drill_issuer(tenant, call.name("issuer"), &sees)?;
     Ok(Answer::json(&drill))

@@ -10,6 +10,7 @@ use serde_json::{Value, json};
 use super::said;
 use crate::access::{Noun, Role, Verb};
 use crate::caller::Caller;
+use crate::fault::Refused;
 use crate::http::answer::Answer;
 use crate::http::call::{Call, Stop};
 use crate::plane::Listed;
@@ -17,15 +18,29 @@ use crate::tenant::Tenant;
 
 pub(in crate::http) fn list(call: &Call, caller: &Caller) -> Result<Answer, Stop> {
     let plane = call.plane();
-    let mut tenants = Vec::new();
+    let (mut tenants, mut unread) = (Vec::new(), Vec::new());
     // A list opens none.
     for known in plane.all_known() {
-        let roles = plane.roles_in(caller, &known);
-        if roles.iter().any(|role| role.may(Verb::Read, Noun::Tenant)) {
-            tenants.push(to_json(plane.listed_one(&known), &roles));
+        let (roles, damage) = plane.roles_in(caller, &known)?;
+        if !roles.iter().any(|role| role.may(Verb::Read, Noun::Tenant)) {
+            continue;
         }
+        let (listed, fault) = plane.listed_one(&known);
+        match fault {
+            Some(fault) if !fault.is_damage() => return Err(Refused::from(fault).into()),
+            None if damage.is_none() => {}
+            Some(_) | None => unread.push(known.id().to_string()),
+        }
+        tenants.push(to_json(listed, &roles));
     }
-    Ok(Answer::json(&json!({ "tenants": tenants })))
+    let mut told = json!({ "tenants": tenants });
+    // Of these not all is told.
+    if let Some(members) = told.as_object_mut()
+        && !unread.is_empty()
+    {
+        members.insert("unread".to_owned(), unread.into());
+    }
+    Ok(Answer::json(&told))
 }
 
 pub(in crate::http) fn create(call: &Call, caller: &Caller) -> Result<Answer, Stop> {
