@@ -509,7 +509,11 @@ impl<'a> NeedDocument<'a> {
         Self {
             kind: need.name(),
             issuer: match need {
-                Need::Audience | Need::Challenge | Need::Recipient | Need::XmlSignature(_) => None,
+                Need::Audience
+                | Need::Challenge
+                | Need::Recipient
+                | Need::State
+                | Need::XmlSignature(_) => None,
                 Need::Introspection { issuer }
                 | Need::Key(AwaitedKey { issuer, .. })
                 | Need::KeySet { issuer }

@@ -389,6 +389,8 @@ pub enum Need {
     },
     /// The address at which an assertion is shown.
     Recipient,
+    /// All that is stored of the tenant, of which whoever decides cannot read something.
+    State,
     /// The status list of an issuer that its token names.
     StatusList {
         /// The issuer.
@@ -434,6 +436,12 @@ impl Need {
                  it with `--recipient` or `recipient`, or as `recipients` of the anchor."
                     .to_owned()
             }
+            Self::State => {
+                "Something that is stored of the tenant cannot be read by this server, and may be \
+                 that the credential was taken back: ask another server; the log of this one says \
+                 what it is."
+                    .to_owned()
+            }
             Self::StatusList { issuer, uri } => format!(
                 "Whether {} has taken the token back is told by its status list, which is not \
                  known: get it from {} and give it with `--crl` or `status_lists`.",
@@ -457,6 +465,7 @@ impl Need {
             Self::Key(_) => "key",
             Self::KeySet { .. } => "key_set",
             Self::Recipient => "recipient",
+            Self::State => "state",
             Self::StatusList { .. } => "status_list",
             Self::XmlSignature(_) => "xml_signature",
         }

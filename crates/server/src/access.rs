@@ -208,6 +208,9 @@ impl Plane {
             return Err(unknown());
         }
         if roles.iter().any(|role| role.may(verb, noun)) {
+            if verb == Verb::Write {
+                self.check_acted_for(caller, &found)?;
+            }
             return Ok(found);
         }
         Err(Reason::IssueNotPermitted {
@@ -225,6 +228,15 @@ impl Plane {
         match asked {
             Some(Err(fault)) if !fault.is_damage() => Err(fault),
             Some(_) | None => Ok(()),
+        }
+    }
+
+    /// Who changes something has a role still, and is who it says still, as far as that can be read.
+    fn check_acted_for(&self, caller: &Caller, tenant: &Tenant) -> Result<(), Refused> {
+        self.fit(tenant)?;
+        match self.opened(&caller.tenant) {
+            Some(own) => self.fit(&own),
+            None => Ok(()),
         }
     }
 

@@ -173,6 +173,10 @@ impl Plane {
         tenant: &Arc<Tenant>,
         request: &[u8],
     ) -> Result<StatusAnswer, Refused> {
+        // What cannot be read may be that a certificate was taken back.
+        if let Err(Refused::Fault(_)) = self.fit(tenant) {
+            return Ok(StatusAnswer::Not(Unanswered::TryLater));
+        }
         let Ok(request) = StatusRequest::parse(request) else {
             return Ok(StatusAnswer::Not(Unanswered::Malformed));
         };

@@ -8,6 +8,7 @@
 use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::time::Duration;
 
+use crate::fault::Refused;
 use crate::plane::Plane;
 use crate::tenant::Tenant;
 
@@ -37,13 +38,12 @@ impl Plane {
     }
 
     /// Sees all that any server had stored of a tenant and of those above it when this was called;
-    /// whether that was possible within a time. A server that is alone has seen it already.
+    /// whether that was possible within a time. A server that is alone has seen it already, unless
+    /// something of it cannot be read.
     pub(crate) fn be_current(self: &Arc<Self>, tenant: &Arc<Tenant>, at_most: Duration) -> bool {
-        if !self.is_one_of_several() {
-            return true;
-        }
+        let has_seen = !self.is_one_of_several() || self.has_looked(at_most);
         // What is damaged of another tenant is no matter of this one.
-        self.has_looked(at_most) && !self.with_all_above(tenant).any(|one| one.is_behind())
+        has_seen && !matches!(self.fit(tenant), Err(Refused::Fault(_)))
     }
 
     /// Looks at the store once more; whether that was possible within a time.

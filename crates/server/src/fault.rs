@@ -1,5 +1,6 @@
 //! What fails on our side, and what is refused.
 
+use avouch_core::id::TenantId;
 use avouch_core::reason::Reason;
 use avouch_issuer::fault::NotIssued;
 use avouch_store::Conflict;
@@ -20,6 +21,9 @@ pub enum Fault {
     /// What is stored cannot be used.
     #[error("what is stored cannot be used: {0}")]
     Stored(String),
+    /// Something that is stored of a tenant cannot be read, so what is held of it is not all.
+    #[error("the tenant {0} is not acted for: something that is stored of it cannot be read")]
+    Behind(TenantId),
     /// An address cannot be listened on.
     #[error("cannot listen on {address}: {source}{}", hint(.source, .flag))]
     Listen {
@@ -75,9 +79,10 @@ impl Fault {
     /// Whether something that is stored is damaged, which gets no better by itself.
     pub(crate) fn is_damage(&self) -> bool {
         match self {
-            Self::Keyring(_) | Self::Stored(_) | Self::Store(avouch_store::Fault::Corrupt(_)) => {
-                true
-            }
+            Self::Behind(_)
+            | Self::Keyring(_)
+            | Self::Stored(_)
+            | Self::Store(avouch_store::Fault::Corrupt(_)) => true,
             Self::Bug(_)
             | Self::Certificate { .. }
             | Self::Issuer(_)
@@ -94,7 +99,8 @@ impl Fault {
             Self::Store(fault) => fault.retryable(),
             Self::Issuer(fault) => fault.retryable(),
             Self::XmlSignatures { again, .. } => *again,
-            Self::Listen { .. } | Self::Serving { .. } => true,
+            // Another server may hold all of it.
+            Self::Behind(_) | Self::Listen { .. } | Self::Serving { .. } => true,
             Self::Bug(_) | Self::Certificate { .. } | Self::Keyring(_) | Self::Stored(_) => false,
         }
     }

@@ -410,11 +410,18 @@ impl<'a> StoreLog<'a> {
         self.entries.insert(intent.serial.clone(), entry);
     }
 
-    /// Intents as they are stored. All of them are of the tenant.
+    /// Intents as they are stored. All of them are of the tenant, which is acted for.
     pub(crate) fn rows(&self, intents: &[&Intent]) -> Result<Vec<IntentRow>, IssuerFault> {
         let mut tenants = intents.iter().map(|intent| &intent.tenant);
         if tenants.any(|tenant| tenant != self.tenant.id()) {
             return Err(IssuerFault::Bug("a batch is of another tenant"));
+        }
+        // Of one that is gone, the store says so.
+        if let Err(Refused::Fault(fault)) = self.plane.fit(self.tenant) {
+            return Err(IssuerFault::NotRecorded {
+                detail: fault.to_string(),
+                retryable: fault.retryable(),
+            });
         }
         let rows: Option<Vec<IntentRow>> = intents.iter().map(|intent| self.row(intent)).collect();
         rows.ok_or(IssuerFault::Bug("an intent has no name"))

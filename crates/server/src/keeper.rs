@@ -48,7 +48,7 @@ impl Plane {
         let mut first = Ok(());
         for known in self.all_known() {
             let tended = match known.opened() {
-                Some(tenant) => self.tend(&tenant),
+                Some(tenant) => self.tend_if_fit(&tenant),
                 None => self.tend_unopened(&known),
             };
             if let Err(error) = tended {
@@ -59,8 +59,35 @@ impl Plane {
         first
     }
 
+    /// Does what is due for a tenant, unless it is not acted for: that is told once, when it is found
+    /// out, and tried again here.
+    pub(crate) fn tend_if_fit(&self, tenant: &Arc<Tenant>) -> Result<(), Refused> {
+        if tenant.is_behind()
+            && let Err(error) = self.follow_to_store(tenant)
+            && !error.is_damage()
+        {
+            return Err(error.into());
+        }
+        match self.fit(tenant) {
+            Ok(()) => self.tend(tenant),
+            Err(_) => Ok(()),
+        }
+    }
+
+    /// Opens a tenant that could not be read, if it can be by now.
+    fn open_if_mended(&self, known: &Arc<KnownTenant>) -> Result<(), Refused> {
+        match self.open_known(known) {
+            Err(error) if !error.is_damage() => Err(error.into()),
+            // What is due was done with that, and what is damaged still is told already.
+            Ok(_) | Err(_) => Ok(()),
+        }
+    }
+
     /// Does what is due for a tenant that nobody has needed yet, and opens one that works by itself.
     fn tend_unopened(&self, known: &Arc<KnownTenant>) -> Result<(), Refused> {
+        if known.is_damaged() {
+            return self.open_if_mended(known);
+        }
         let sketch = self.sketch(known)?;
         if sketch.works_by_itself {
             return match self.open_known(known)? {

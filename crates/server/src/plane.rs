@@ -268,6 +268,12 @@ impl Plane {
             created: self.now(),
             key,
         };
+        // Before anything is stored: below one that cannot be read nothing is made.
+        if let Some(parent) = parent
+            && let Some(parent) = self.tenant(parent)?
+        {
+            self.fit(&parent)?;
+        }
         // Keys of one that had its name are found by what is left of that one.
         self.destroy_keys_of_removed()?;
         self.store.add_tenant(&OPERATOR, &record)?;
@@ -467,6 +473,7 @@ impl Plane {
         changes: &[Change],
         stored: impl FnOnce(&dyn Store) -> Result<Sequence, avouch_store::Fault>,
     ) -> Result<Sequence, Refused> {
+        self.fit(tenant)?;
         let held = tenant.read(|snapshot| snapshot.sequence);
         let storing = crate::traces::part("store.apply");
         let sequence = storing.in_scope(|| stored(self.store.as_ref()));
@@ -481,7 +488,13 @@ impl Plane {
             self.counters.store_failed();
         }
         let followed = match &sequence {
-            Ok(sequence) => tenant.follow_own(*sequence, changes)?,
+            Ok(sequence) => {
+                let followed = tenant.follow_own(*sequence, changes);
+                if followed.is_err() {
+                    Self::note_followed(tenant, &followed);
+                }
+                followed?
+            }
             Err(_) => None,
         };
         // Also after a fault: the change may have been stored, and then it is seen.
@@ -497,9 +510,20 @@ impl Plane {
     }
 
     fn catch_up(&self, tenant: &Tenant) -> Result<Concerned, Fault> {
+        let followed = self.read_on(tenant);
+        Self::note_followed(tenant, &followed);
+        followed
+    }
+
+    fn read_on(&self, tenant: &Tenant) -> Result<Concerned, Fault> {
         let held = tenant.read(|snapshot| snapshot.sequence);
-        let Some(feed) = self.store.changes_after(tenant.id(), held)? else {
+        let feed = match tenant.is_outdated() {
+            true => None,
+            false => self.store.changes_after(tenant.id(), held)?,
+        };
+        let Some(feed) = feed else {
             tenant.hold_anew(self.store.load(tenant.id())?)?;
+            tenant.note_outdated(false);
             return Ok(Concerned::everyone());
         };
         let is_none = feed.head == Sequence::START && held > feed.head;

@@ -313,12 +313,12 @@ impl Plane {
     ///
     /// # Errors
     ///
-    /// `issue.object_unknown`, also where the authority has no list.
+    /// `issue.object_unknown`, also where the authority has no list, or what failed on our side.
     pub fn revocation_list(
         &self,
         tenant: &Tenant,
         authority: &str,
-    ) -> Result<Box<RevocationListRecord>, Reason> {
+    ) -> Result<Box<RevocationListRecord>, Refused> {
         let found = AuthorityId::parse(authority).and_then(|id| {
             tenant.read(|snapshot| {
                 let record = snapshot.authorities.get(&id)?;
@@ -326,10 +326,15 @@ impl Plane {
                 record.revocation_list.clone().filter(|_| is_published)
             })
         });
-        found.ok_or_else(|| Reason::IssueObjectUnknown {
+        let list = found.ok_or_else(|| Reason::IssueObjectUnknown {
             object: "revocation list of the authority",
             name: authority.chars().take(128).collect(),
-        })
+        })?;
+        // None is signed for a tenant that is not acted for, and the last one ends.
+        if list.next_update < self.now() {
+            self.fit(tenant)?;
+        }
+        Ok(list)
     }
 }
 

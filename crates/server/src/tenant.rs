@@ -44,6 +44,8 @@ pub struct Tenant {
     held: RwLock<Held>,
     /// Whether something that is stored of it cannot be followed.
     is_behind: AtomicBool,
+    /// Whether what is held is of a time that is gone, since the store was put back.
+    is_outdated: AtomicBool,
     /// Whoever changes the tenant holds it until memory has followed the store.
     changing: Mutex<()>,
     /// What is left of its quota of issuances.
@@ -118,6 +120,7 @@ impl Tenant {
             keys,
             held: RwLock::new(held),
             is_behind: AtomicBool::new(false),
+            is_outdated: AtomicBool::new(false),
             changing: Mutex::new(()),
             rate: Rate::default(),
             readers: Readers::default(),
@@ -181,6 +184,16 @@ impl Tenant {
     /// Notes that; whether it was otherwise before.
     pub(crate) fn note_behind(&self, is_behind: bool) -> bool {
         self.is_behind.swap(is_behind, Ordering::AcqRel) != is_behind
+    }
+
+    /// Whether it is to be loaded anew, since what is held may be gone.
+    pub(crate) fn is_outdated(&self) -> bool {
+        self.is_outdated.load(Ordering::Acquire)
+    }
+
+    /// Notes that.
+    pub(crate) fn note_outdated(&self, is_outdated: bool) {
+        self.is_outdated.store(is_outdated, Ordering::Release);
     }
 
     /// Follows changes that this process has stored as `sequence`, if it has seen all before, and

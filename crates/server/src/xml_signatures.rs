@@ -66,6 +66,7 @@ pub fn decide(
             | Need::Key(_)
             | Need::KeySet { .. }
             | Need::Recipient
+            | Need::State
             | Need::StatusList { .. } => None,
         })
         .collect();

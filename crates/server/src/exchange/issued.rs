@@ -240,10 +240,12 @@ async fn check_not_ended(
         let looked =
             tokio::task::spawn_blocking(move || looking.be_current(&of, LONGEST_LOOK)).await;
         if !matches!(looked, Ok(true)) {
+            plane.fit(tenant)?;
             let why = "what ended on other servers cannot be told".to_owned();
             return Err(Fault::Store(avouch_store::Fault::Busy(why)).into());
         }
     }
+    plane.fit(tenant)?;
     if !plane.holds(tenant) {
         return Err(Reason::IssueObjectUnknown {
             object: "tenant",

@@ -235,8 +235,7 @@ pub(super) fn answer(call: &Call) -> Result<Answer, Stop> {
     let brings_trust = asked.trust().is_some() && sees_all;
     let mut question = asked.into_question(tenant.id().clone(), call.plane().now());
     let deciding = traces::part("decide");
-    let decided =
-        deciding.in_scope(|| xml_signatures::decide(&mut question, &view, &AwsLc, &budget))?;
+    let decided = deciding.in_scope(|| decide(call, &tenant, &mut question, &view, &budget))?;
     let (verdict, view) = match brings_trust {
         // What the question brings itself is not fetched for.
         true => (decided, view),
@@ -268,6 +267,21 @@ pub(super) fn answer(call: &Call) -> Result<Answer, Stop> {
         Some(seconds) => answer.with(RETRY_AFTER, &seconds.to_string()),
         None => answer,
     })
+}
+
+/// What comes of a question with what is known. What cannot be read of the tenant is a fact that is
+/// missing.
+fn decide(
+    call: &Call,
+    tenant: &Tenant,
+    question: &mut Question,
+    view: &View,
+    budget: &Budget,
+) -> Result<Verdict, Refused> {
+    match call.plane().fit(tenant) {
+        Ok(()) => Ok(xml_signatures::decide(question, view, &AwsLc, budget)?),
+        Err(_) => Ok(Verdict::Undetermined(vec![Need::State])),
+    }
 }
 
 /// In how many seconds it makes sense to ask again, if that is known.

@@ -12,6 +12,7 @@ use crate::fault::Refused;
 pub(super) fn begin(call: &Call) -> Result<Rest, Stop> {
     let (caller, shown) = caller(call, "egress")?;
     let tenant = call.any_tenant()?;
+    call.plane().fit(&tenant)?;
     let forwarded = call.forwarded();
     let asked = Asked {
         egress: call.name("egress").to_owned(),
@@ -38,6 +39,7 @@ pub(super) fn begin(call: &Call) -> Result<Rest, Stop> {
 pub(super) fn webhook(call: &Call) -> Result<Answer, Stop> {
     let (caller, shown) = caller(call, "webhooks")?;
     let tenant = call.any_tenant()?;
+    call.plane().fit(&tenant)?;
     let egress = call.name("egress");
     let asked = Webhook {
         egress,

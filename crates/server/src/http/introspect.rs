@@ -18,6 +18,8 @@ use crate::tenant::Tenant;
 /// business here (2.2).
 pub(super) fn answer(call: &Call) -> Result<Answer, Stop> {
     let tenant = call.any_tenant()?;
+    // What cannot be read may be that the token has ended.
+    call.plane().fit(&tenant)?;
     if call.shows_basic() {
         return Err(Stop::OAuth(Box::new(oauth::Refusal::of_basic())));
     }

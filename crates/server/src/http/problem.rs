@@ -154,7 +154,11 @@ impl Problem {
 
     /// What failed inside is in the log, under the id of the request.
     fn failed(id: String, fault: &Fault) -> Self {
-        tracing::error!(request = id, %fault, "a request failed");
+        match fault.is_damage() {
+            // Which was told as an error when it was found, and not for each who asks.
+            true => tracing::info!(request = id, %fault, "a request failed"),
+            false => tracing::error!(request = id, %fault, "a request failed"),
+        }
         if fault.retryable() {
             return Self {
                 detail: "The server cannot do this now.".to_owned(),

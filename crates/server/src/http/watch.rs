@@ -14,7 +14,7 @@ use super::answer::Answer;
 use super::call::{Call, Stop};
 use super::openapi;
 use crate::fault::Fault;
-use crate::plane::{Life, Plane};
+use crate::plane::{KnownTenant, Life, Plane};
 
 /// How long the store may take to answer before it counts as not answering.
 const LONGEST_ANSWER: Duration = Duration::from_secs(2);
@@ -71,6 +71,7 @@ fn in_words(fault: &Fault) -> &'static str {
         Fault::Store(Store::Corrupt(_)) => "The database is damaged.",
         Fault::Store(Store::Newer { .. }) => "The database was used by a later version.",
         Fault::Store(Store::Bug(_) | Store::Conflict(_) | Store::Forgetful(_))
+        | Fault::Behind(_)
         | Fault::Bug(_)
         | Fault::Certificate { .. }
         | Fault::Issuer(_)
@@ -140,15 +141,7 @@ fn of_tenants(plane: &Plane, page: &mut Page) {
             }
         }
     }
-    page.gauge("avouch_tenants", "Tenants that are there.");
-    page.value("avouch_tenants", &[], tenants.len());
-    page.gauge(
-        "avouch_tenants_loaded",
-        "Tenants whose objects are in memory, since they are used.",
-    );
-    page.value("avouch_tenants_loaded", &[], plane.open_tenants().len());
-    page.gauge("avouch_tenants_open", "Tenants whose keys are opened.");
-    page.value("avouch_tenants_open", &[], plane.tenants_that_sign());
+    of_what_is_held(plane, &tenants, page);
     page.gauge(
         "avouch_tenants_unread",
         "Tenants that cannot be read now; while there are, no sum over all is told.",
@@ -204,6 +197,24 @@ fn of_relations(plane: &Plane, page: &mut Page) {
     for (state, count) in plane.signal_states() {
         page.value("avouch_signals", &[("state", state)], count);
     }
+}
+
+fn of_what_is_held(plane: &Plane, tenants: &[Arc<KnownTenant>], page: &mut Page) {
+    page.gauge("avouch_tenants", "Tenants that are there.");
+    page.value("avouch_tenants", &[], tenants.len());
+    page.gauge(
+        "avouch_tenants_loaded",
+        "Tenants whose objects are in memory, since they are used.",
+    );
+    page.value("avouch_tenants_loaded", &[], plane.open_tenants().len());
+    page.gauge(
+        "avouch_tenants_damaged",
+        "Tenants that are not acted for, since something that is stored of them cannot be read.",
+    );
+    let damaged = tenants.iter().filter(|known| known.is_damaged());
+    page.value("avouch_tenants_damaged", &[], damaged.count());
+    page.gauge("avouch_tenants_open", "Tenants whose keys are opened.");
+    page.value("avouch_tenants_open", &[], plane.tenants_that_sign());
 }
 
 fn of_pins(plane: &Plane, page: &mut Page) {

@@ -225,6 +225,7 @@ fn missing(verdict: &Verdict) -> Vec<(String, Option<String>)> {
                 | Need::Introspection { .. }
                 | Need::Key(_)
                 | Need::Recipient
+                | Need::State
                 | Need::StatusList { .. }
                 | Need::XmlSignature(_) => None,
             })

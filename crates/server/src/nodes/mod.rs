@@ -81,7 +81,7 @@ impl Plane {
     ///
     /// # Errors
     ///
-    /// `issue.node_not_admitted`.
+    /// `issue.node_not_admitted`, or what failed on our side.
     pub fn admit(&self, caller: &Caller) -> Result<Admitted, Refused> {
         let refuse = |detail| Reason::IssueNodeNotAdmitted {
             node: caller.id.to_string(),
@@ -98,11 +98,14 @@ impl Plane {
             (node.spiffe_id == caller.id).then(|| (node.banned, node.facts.clone()))
         });
         match found {
-            Some((None, facts)) => Ok(Admitted {
-                tenant,
-                id: caller.id.clone(),
-                facts: Arc::new(facts.into_iter().collect()),
-            }),
+            Some((None, facts)) => {
+                self.fit(&tenant)?;
+                Ok(Admitted {
+                    tenant,
+                    id: caller.id.clone(),
+                    facts: Arc::new(facts.into_iter().collect()),
+                })
+            }
             Some((Some(_), _)) => Err(refuse("it is banned").into()),
             None => Err(refuse("it is not known here").into()),
         }

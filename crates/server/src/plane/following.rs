@@ -4,11 +4,11 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use avouch_core::id::TenantId;
-use avouch_store::Sequence;
+use avouch_store::{Conflict, Sequence};
 
 use super::known::Seen;
 use super::{OPERATOR, Plane};
-use crate::fault::Fault;
+use crate::fault::{Fault, Refused};
 use crate::reach::Concerned;
 use crate::tenant::Tenant;
 
@@ -53,10 +53,13 @@ impl Plane {
         let mut first = Ok(());
         for (id, head) in heads {
             match self.follow_head(&id, head) {
-                Ok(Followed::Tenant) => self.note_followed(&id),
+                Ok(Followed::Tenant) => {}
                 Ok(Followed::Everything) => return Ok(()),
                 Err(error) => {
-                    self.note_behind(&id, &error);
+                    // What was found of one that is open is told already.
+                    if self.opened(&id).is_none() {
+                        tracing::error!(tenant = %id, %error, "the tenant cannot be followed");
+                    }
                     if !error.is_damage() {
                         first = first.and(Err(error));
                     }
@@ -66,17 +69,42 @@ impl Plane {
         first
     }
 
-    fn note_followed(&self, id: &TenantId) {
-        let tenant = self.opened(id);
-        if tenant.is_some_and(|tenant| tenant.note_behind(false)) {
-            tracing::info!(tenant = %id, "the tenant is followed again");
+    /// Whether a tenant may be acted for now: nothing is known to be stored of it, or of one above it,
+    /// that cannot be read. What cannot be read may be that someone gets nothing any more, so nothing
+    /// new is given until it can be. That the store does not answer is another matter: what was held
+    /// then was all.
+    ///
+    /// # Errors
+    ///
+    /// [`Fault::Behind`], or `issue.object_unknown` if it is gone.
+    pub(crate) fn fit(&self, tenant: &Tenant) -> Result<(), Refused> {
+        check_all_is_read(tenant)?;
+        let mut above = tenant.parent().cloned();
+        while let Some(id) = above {
+            // None is opened before all above it are, and none is removed before all below it.
+            let Some(next) = self.opened(&id) else {
+                return Err(Conflict::UnknownTenant(tenant.id().clone()).into());
+            };
+            check_all_is_read(&next)?;
+            above = next.parent().cloned();
         }
+        Ok(())
     }
 
-    pub(super) fn note_behind(&self, id: &TenantId, error: &Fault) {
-        let tenant = self.opened(id);
-        if tenant.is_none_or(|tenant| tenant.note_behind(true)) {
-            tracing::error!(tenant = %id, %error, "the tenant cannot be followed; it is tried again");
+    /// Notes what came of following a tenant.
+    pub(super) fn note_followed<T>(tenant: &Tenant, followed: &Result<T, Fault>) {
+        let id = tenant.id();
+        match followed {
+            Ok(_) if tenant.note_behind(false) => {
+                tracing::info!(tenant = %id, "the tenant is followed again");
+            }
+            Err(error) if error.is_damage() && tenant.note_behind(true) => {
+                tracing::error!(
+                    tenant = %id, %error,
+                    "the tenant cannot be followed, so nothing is given for it; it is tried again"
+                );
+            }
+            Ok(_) | Err(_) => {}
         }
     }
 
@@ -86,6 +114,7 @@ impl Plane {
             return Ok(Followed::Tenant);
         };
         match known.saw(head) {
+            Seen::Open(tenant) if tenant.is_outdated() => self.follow_to_store(&tenant)?,
             Seen::Open(tenant) if tenant.read(|snapshot| snapshot.sequence) > head => {
                 // Perhaps this server has changed it since that number was read.
                 let held = tenant.read(|snapshot| snapshot.sequence);
@@ -117,7 +146,7 @@ impl Plane {
     }
 
     /// Follows a tenant to what the store has of it.
-    pub(super) fn follow_to_store(&self, tenant: &Tenant) -> Result<(), Fault> {
+    pub(crate) fn follow_to_store(&self, tenant: &Tenant) -> Result<(), Fault> {
         let changing = tenant.changing();
         let concerned = self.catch_up(tenant)?;
         self.note_domains(tenant);
@@ -146,11 +175,10 @@ impl Plane {
             let Some(tenant) = &known.opened() else {
                 continue;
             };
-            if let Err(error) = self.hold_anew(tenant) {
-                self.note_behind(tenant.id(), &error);
-                if !error.is_damage() {
-                    first = first.and(Err(error));
-                }
+            if let Err(error) = self.hold_anew(tenant)
+                && !error.is_damage()
+            {
+                first = first.and(Err(error));
             }
         }
         first
@@ -162,11 +190,20 @@ impl Plane {
         let held = loaded
             .map_err(Fault::from)
             .and_then(|all| tenant.hold_anew(all));
+        tenant.note_outdated(held.is_err());
+        Self::note_followed(tenant, &held);
         // Also of one that cannot be read: whose the trust domains are that it has is known.
         self.note_domains(tenant);
         drop(changing);
         held?;
         self.tell(tenant, &Concerned::everyone());
         Ok(())
+    }
+}
+
+fn check_all_is_read(tenant: &Tenant) -> Result<(), Fault> {
+    match tenant.is_behind() {
+        true => Err(Fault::Behind(tenant.id().clone())),
+        false => Ok(()),
     }
 }

@@ -22,6 +22,7 @@ use avouch_store::{
 
 use super::{OPERATOR, Plane, Raised, Tenants};
 use crate::access::{Noun, Role, Verb};
+use crate::back_off::{BackOff, Waits};
 use crate::caller::Caller;
 use crate::fault::{Fault, Refused};
 use crate::keeper;
@@ -32,8 +33,11 @@ use crate::tenant::Tenant;
 /// How often a tenant is read anew because the store was put back meanwhile.
 const MOST_ATTEMPTS: usize = 8;
 
-/// How long nobody tries to open a tenant of which something cannot be read, in seconds.
-const DAMAGE_REMEMBERED: i64 = 5;
+/// How long nobody tries to open a tenant of which something cannot be read, unless it has changed.
+const DAMAGE_REMEMBERED: Waits = Waits {
+    first: 5,
+    longest: 60,
+};
 
 /// A tenant that is there.
 pub(crate) struct KnownTenant {
@@ -63,8 +67,15 @@ struct Noted {
     counts: Option<(Sequence, Counts)>,
     /// When it was tended last without being opened.
     tended: Option<Time>,
-    /// When something was found that cannot be read, and what.
-    damage: Option<(Time, String)>,
+    /// What was found that cannot be read.
+    damage: Option<Damage>,
+}
+
+/// What cannot be read, so that the tenant cannot be opened.
+#[derive(Default)]
+struct Damage {
+    why: String,
+    back_off: BackOff,
 }
 
 /// What is known of a tenant that is not open.
@@ -190,6 +201,10 @@ impl KnownTenant {
         let mut noted = self.noted();
         let is_news = noted.seen < head;
         noted.seen = noted.seen.max(head);
+        if let Some(damage) = noted.damage.as_mut().filter(|_| is_news) {
+            // It may be mended.
+            damage.back_off.went_well(None);
+        }
         match self.opened() {
             Some(tenant) => Seen::Open(tenant),
             None if is_news => Seen::News,
@@ -224,21 +239,33 @@ impl KnownTenant {
 
     /// Fails for a while after something was found that cannot be read, so that nobody has all of it
     /// read again and again.
-    fn check_not_damaged(&self, now: Time) -> Result<(), Fault> {
+    pub(super) fn check_not_damaged(&self, now: Time) -> Result<(), Fault> {
         match &self.noted().damage {
-            Some((since, why)) if (0..DAMAGE_REMEMBERED).contains(&now.since(*since)) => {
-                Err(Fault::Stored(why.clone()))
-            }
+            Some(damage) if !damage.back_off.may_try(now) => Err(Fault::Stored(damage.why.clone())),
             Some(_) | None => Ok(()),
         }
     }
 
     /// Notes what cannot be read; whether that is news.
-    fn note_damage(&self, error: &Fault, now: Time) -> bool {
+    pub(super) fn note_damage(&self, error: &Fault, now: Time) -> bool {
         let why = error.to_string();
         let mut noted = self.noted();
-        let before = noted.damage.replace((now, why.clone()));
-        before.is_none_or(|(_, before)| before != why)
+        let damage = noted.damage.get_or_insert_default();
+        damage.back_off.failed(DAMAGE_REMEMBERED, now);
+        let is_news = damage.why != why;
+        damage.why = why;
+        is_news
+    }
+
+    /// Notes that all of it can be read; whether that is news.
+    fn note_sound(&self) -> bool {
+        self.noted().damage.take().is_some()
+    }
+
+    /// Whether something was found that cannot be read.
+    pub(crate) fn is_damaged(&self) -> bool {
+        let is_behind = self.opened().is_some_and(|tenant| tenant.is_behind());
+        is_behind || self.noted().damage.is_some()
     }
 
     fn turn(&self) -> MutexGuard<'_, ()> {
@@ -396,14 +423,7 @@ impl Plane {
         known.check_not_damaged(self.now())?;
         for _ in 0..MOST_ATTEMPTS {
             let anew = self.tenants().anew;
-            let read = self.read(known);
-            if let Err(error) = &read
-                && error.is_damage()
-                && known.note_damage(error, self.now())
-            {
-                tracing::error!(tenant = %known.id(), %error, "the tenant cannot be opened");
-            }
-            let Some(tenant) = read? else {
+            let Some(tenant) = self.read(known)? else {
                 drop(turn);
                 self.forget_gone()?;
                 return Ok(None);
@@ -416,10 +436,10 @@ impl Plane {
             if seen > tenant.read(|snapshot| snapshot.sequence)
                 && let Err(error) = self.follow_to_store(&tenant)
             {
-                self.note_behind(known.id(), &error);
+                tracing::error!(tenant = %known.id(), %error, "the tenant cannot be followed");
             }
             // What was due while nobody looked is done before anyone meets it.
-            if let Err(error) = self.tend(&tenant) {
+            if let Err(error) = self.tend_if_fit(&tenant) {
                 tracing::error!(tenant = %known.id(), %error, "authorities could not be tended");
             }
             self.tell(&tenant, &Concerned::everyone());
@@ -436,8 +456,23 @@ impl Plane {
         (tenants.anew == anew).then(|| known.publish(tenant))
     }
 
-    /// Reads all of a tenant; `None` if it is gone, also where another has its name.
+    /// Reads all of a tenant; `None` if it is gone, also where another has its name. What cannot be
+    /// read is told in the log when that is news.
     fn read(&self, known: &KnownTenant) -> Result<Option<Arc<Tenant>>, Fault> {
+        let (read, id) = (self.read_all(known), known.id());
+        match &read {
+            Ok(_) if known.note_sound() => {
+                tracing::info!(tenant = %id, "the tenant can be read again")
+            }
+            Err(error) if error.is_damage() && known.note_damage(error, self.now()) => {
+                tracing::error!(tenant = %id, %error, "the tenant cannot be read");
+            }
+            Ok(_) | Err(_) => {}
+        }
+        read
+    }
+
+    fn read_all(&self, known: &KnownTenant) -> Result<Option<Arc<Tenant>>, Fault> {
         let record = &known.record;
         let key = self.root_key.unwrap(&record.id, &record.key)?;
         let snapshot = self.store.load(&record.id)?;
@@ -463,10 +498,14 @@ impl Plane {
         known: &Arc<KnownTenant>,
         work: impl FnOnce(&Arc<Tenant>) -> Result<(), Refused>,
     ) -> Result<(), Refused> {
-        if let Some(parent) = known.parent()
-            && self.tenant(parent)?.is_none()
-        {
-            return Ok(());
+        if let Some(parent) = known.parent() {
+            match self.tenant(parent) {
+                Ok(Some(_)) => {}
+                Ok(None) => return Ok(()),
+                // That is told of the one above.
+                Err(error) if error.is_damage() => return Ok(()),
+                Err(error) => return Err(error.into()),
+            }
         }
         let turn = known.turn();
         if let Some(tenant) = known.opened() {

@@ -21,6 +21,7 @@ use tempfile::TempDir;
 use super::{Founding, Plane};
 use crate::Settings;
 use crate::clock::{Clock, SystemClock};
+use crate::fault::Fault;
 
 /// More than any of it takes.
 const LONG: Duration = Duration::from_secs(20);
@@ -47,8 +48,7 @@ fn server_at(store: Arc<dyn Store>, folder: &Path, clock: Arc<dyn Clock>) -> Arc
 }
 
 fn add(plane: &Plane, name: &str) {
-    let top = plane.root().unwrap().id().clone();
-    let tenant = plane.add_tenant(&id(name), Some(&top), TenantKind::Tenant);
+    let tenant = plane.add_tenant(&id(name), Some(&id("top")), TenantKind::Tenant);
     let domain = TrustDomain::parse(&format!("{name}.test")).unwrap();
     plane.add_trust_domain(&tenant.unwrap(), &domain).unwrap();
 }
@@ -130,10 +130,67 @@ fn others_go_on(folder: &TempDir, connect: impl Fn() -> Arc<dyn Store>) {
     assert!(!here.be_current(&tenant(DAMAGED), LONG));
     assert!(here.be_current(&here.root().unwrap(), LONG));
     here.follow_store().unwrap();
+    assert_eq!(damaged_ones(&here), [DAMAGED]);
+    here.tend_all().unwrap();
 
     store.apply(&id(DAMAGED), &[mend, anchor("b")]).unwrap();
     assert!(here.be_current(&tenant(DAMAGED), LONG));
     assert!(has_anchor(&here, DAMAGED, "b"));
+    assert!(damaged_ones(&here).is_empty());
+}
+
+fn damaged_ones(plane: &Plane) -> Vec<String> {
+    let all = plane.all_known().into_iter();
+    let damaged = all.filter(|known| known.is_damaged());
+    damaged.map(|known| known.id().to_string()).collect()
+}
+
+#[test]
+fn a_server_that_is_alone_is_not_current_either_where_it_could_not_read_something() {
+    let folder = tempfile::tempdir().unwrap();
+    let open = || -> Arc<dyn Store> { Arc::new(SqliteStore::open(folder.path()).unwrap()) };
+    let here = server(open(), folder.path());
+    add(&here, DAMAGED);
+    let tenant = here.tenant(&id(DAMAGED)).unwrap().unwrap();
+    assert!(here.be_current(&tenant, LONG));
+    let put = Change::Put(Object::Signal(unreadable()));
+    open().apply(&id(DAMAGED), &[put]).unwrap();
+    here.follow_store().unwrap();
+    assert!(!here.is_one_of_several());
+    assert!(!here.be_current(&tenant, LONG));
+}
+
+#[test]
+fn what_cannot_be_read_is_told_once_and_read_again_less_and_less_often_until_it_changes() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = Arc::new(SqliteStore::open(folder.path()).unwrap());
+    let here = server(store, folder.path());
+    add(&here, DAMAGED);
+    // As another server that has not opened it.
+    let store = Arc::new(SqliteStore::open(folder.path()).unwrap());
+    let there = server(store, folder.path());
+    let known = there.known(&id(DAMAGED)).unwrap();
+    let (mut now, fault) = (there.now(), Fault::Stored("a row".to_owned()));
+    for (wait, is_news) in [
+        (5, true),
+        (10, false),
+        (20, false),
+        (40, false),
+        (60, false),
+    ] {
+        known.check_not_damaged(now).unwrap();
+        assert_eq!(known.note_damage(&fault, now), is_news);
+        assert!(known.check_not_damaged(now.plus(wait - 1)).is_err());
+        now = now.plus(wait);
+    }
+    known.note_damage(&fault, now);
+    assert!(known.check_not_damaged(now).is_err());
+    let tenant = here.tenant(&id(DAMAGED)).unwrap().unwrap();
+    here.apply(&tenant, &[anchor("a")]).unwrap();
+    there.follow_store().unwrap();
+    known.check_not_damaged(now).unwrap();
+    assert!(there.tenant(&id(DAMAGED)).unwrap().is_some());
+    assert!(!known.is_damaged());
 }
 
 #[test]
@@ -173,6 +230,10 @@ fn a_row_of_one_tenant_that_cannot_be_read_stops_no_start_and_no_other_tenant() 
             .owner_of(&domain)
             .is_err_and(|error| error.is_damage())
     );
+    assert_eq!(damaged_ones(&again), [DAMAGED]);
+    let two = again.tenant(&id("two")).unwrap().unwrap();
+    again.remove_tenant(&two, Some("two,two.test")).unwrap();
+    add(&again, "two");
     again.tend_all().unwrap();
     let mut listed = again.listed(usize::MAX).into_iter();
     let listed = listed.find(|one| one.id == id(DAMAGED)).unwrap();

@@ -9,6 +9,7 @@ use avouch_testkit::asn1;
 use base64ct::{Base64, Encoding};
 use serde_json::json;
 
+use crate::damaged::damage;
 use crate::world::World;
 
 const MALFORMED: [u8; 5] = [0x30, 3, 0x0a, 1, 1];
@@ -427,4 +428,19 @@ fn a_request_in_an_address_may_be_written_with_slashes_or_without() {
             "{answer:?}"
         );
     }
+}
+
+#[test]
+fn of_a_tenant_of_which_something_cannot_be_read_no_certificate_is_said_to_be_good() {
+    let world = World::new();
+    let svid = world.svid("spiffe://one.test/web");
+    let id = id_of(&svid.chain);
+    let asked = request(&[&id], None);
+    assert!(post(&world, "one", &asked).says(&id, &GOOD));
+    let mend = damage(world.folder(), "one");
+    world.plane.follow_store().unwrap();
+    assert_eq!(post(&world, "one", &asked).body, TRY_LATER);
+    mend();
+    world.plane.follow_store().unwrap();
+    assert!(post(&world, "one", &asked).says(&id, &GOOD));
 }

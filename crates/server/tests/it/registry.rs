@@ -124,6 +124,11 @@ impl Registry {
         Self::open(folder, clock)
     }
 
+    /// Where the database is.
+    pub(crate) fn folder(&self) -> &std::path::Path {
+        self.folder.path()
+    }
+
     pub(crate) fn now(&self) -> i64 {
         self.plane.now().unix()
     }
