@@ -20,13 +20,18 @@ use tempfile::TempDir;
 
 use super::{Founding, Plane};
 use crate::Settings;
+use crate::access::{Noun, Verb};
+use crate::caller::Caller;
 use crate::clock::{Clock, SystemClock};
-use crate::fault::Fault;
+use crate::fault::{Fault, Refused};
+use crate::tenant::Tenant;
 
 /// More than any of it takes.
 const LONG: Duration = Duration::from_secs(20);
 
 const DAMAGED: &str = "one";
+/// A tenant below it.
+const CHILD: &str = "child";
 const OTHERS: [&str; 3] = ["another", "two", "zero"];
 
 fn id(name: &str) -> TenantId {
@@ -48,7 +53,11 @@ fn server_at(store: Arc<dyn Store>, folder: &Path, clock: Arc<dyn Clock>) -> Arc
 }
 
 fn add(plane: &Plane, name: &str) {
-    let tenant = plane.add_tenant(&id(name), Some(&id("top")), TenantKind::Tenant);
+    add_below(plane, name, "top", TenantKind::Tenant);
+}
+
+fn add_below(plane: &Plane, name: &str, parent: &str, kind: TenantKind) {
+    let tenant = plane.add_tenant(&id(name), Some(&id(parent)), kind);
     let domain = TrustDomain::parse(&format!("{name}.test")).unwrap();
     plane.add_trust_domain(&tenant.unwrap(), &domain).unwrap();
 }
@@ -107,6 +116,7 @@ fn others_go_on(folder: &TempDir, connect: impl Fn() -> Arc<dyn Store>) {
     for name in [DAMAGED].into_iter().chain(OTHERS) {
         add(&here, name);
     }
+    add_below(&here, CHILD, DAMAGED, TenantKind::Environment);
     let elsewhere = server(connect(), folder.path());
     for plane in [&here, &elsewhere] {
         plane.report_followers().unwrap();
@@ -131,18 +141,56 @@ fn others_go_on(folder: &TempDir, connect: impl Fn() -> Arc<dyn Store>) {
     assert!(here.be_current(&here.root().unwrap(), LONG));
     here.follow_store().unwrap();
     assert_eq!(damaged_ones(&here), [DAMAGED]);
+    for name in [DAMAGED, CHILD] {
+        is_not_acted_for(&here, &tenant(name));
+    }
     here.tend_all().unwrap();
 
     store.apply(&id(DAMAGED), &[mend, anchor("b")]).unwrap();
     assert!(here.be_current(&tenant(DAMAGED), LONG));
     assert!(has_anchor(&here, DAMAGED, "b"));
     assert!(damaged_ones(&here).is_empty());
+    here.apply(&tenant(CHILD), &[anchor("b")]).unwrap();
+    sign(&here, &tenant(CHILD)).unwrap();
 }
 
 fn damaged_ones(plane: &Plane) -> Vec<String> {
     let all = plane.all_known().into_iter();
     let damaged = all.filter(|known| known.is_damaged());
     damaged.map(|known| known.id().to_string()).collect()
+}
+
+fn sign(plane: &Plane, tenant: &Arc<Tenant>) -> Result<(), Refused> {
+    let subject = SpiffeId::parse(&format!("spiffe://{}.test/web", tenant.id())).unwrap();
+    let signed = plane.sign_jwt(tenant, subject, vec!["someone".to_owned()], None);
+    signed.map(drop)
+}
+
+/// Nothing is given for the tenant and nothing of it changed, and what is there is told all the same.
+fn is_not_acted_for(plane: &Plane, tenant: &Arc<Tenant>) {
+    let is_refused =
+        |refused: Refused| matches!(refused, Refused::Fault(fault) if fault.retryable());
+    assert!(sign(plane, tenant).is_err_and(is_refused));
+    let before = plane.store.heads(&super::OPERATOR).unwrap();
+    assert!(
+        plane
+            .apply(tenant, &[anchor("c")])
+            .is_err_and(|error| matches!(error, Refused::Fault(Fault::Behind(_))))
+    );
+    let new = plane.add_tenant(&id("new"), Some(tenant.id()), TenantKind::Environment);
+    assert!(new.is_err_and(is_refused));
+    assert_eq!(plane.store.heads(&super::OPERATOR).unwrap(), before);
+    let caller = Caller {
+        id: plane.operator_id().unwrap(),
+        tenant: plane.root().unwrap().id().clone(),
+        valid_until: plane.now().plus(60),
+        credential: None,
+    };
+    let permitted = |verb| plane.permit(&caller, tenant.id().as_str(), verb, Noun::Entry);
+    assert!(permitted(Verb::Write).is_err_and(is_refused));
+    permitted(Verb::Read).unwrap();
+    let domain = tenant.first_trust_domain().unwrap();
+    plane.bundle(tenant, &domain).unwrap();
 }
 
 #[test]
@@ -201,6 +249,7 @@ fn a_row_of_one_tenant_that_cannot_be_read_stops_no_start_and_no_other_tenant() 
     for name in [DAMAGED].into_iter().chain(OTHERS) {
         add(&plane, name);
     }
+    add_below(&plane, CHILD, DAMAGED, TenantKind::Environment);
     let marked = anchor("the-one-that-is-damaged");
     let damaged = plane.tenant(&id(DAMAGED)).unwrap().unwrap();
     plane.apply(&damaged, &[marked]).unwrap();
@@ -228,6 +277,12 @@ fn a_row_of_one_tenant_that_cannot_be_read_stops_no_start_and_no_other_tenant() 
     assert!(
         again
             .owner_of(&domain)
+            .is_err_and(|error| error.is_damage())
+    );
+    // What is below it is not there without it: whose bounds hold for it cannot be read.
+    assert!(
+        again
+            .tenant(&id(CHILD))
             .is_err_and(|error| error.is_damage())
     );
     assert_eq!(damaged_ones(&again), [DAMAGED]);

@@ -4,13 +4,17 @@
 use std::path::Path;
 
 use avouch_core::id::TenantId;
+use avouch_server::entries::EntryDraft;
+use avouch_server::{Fault, Refused};
 use avouch_store::sqlite::SqliteStore;
 use avouch_store::{
     Change, Key as StoreKey, Object, SignalId, SignalKey, SignalKind, SignalRecord, Store,
 };
+use avouch_testkit::key::Key;
 use serde_json::json;
 
-use crate::registry::{Registry, token, trusted};
+use crate::registry::{AUDIENCE, Registry, token, trusted};
+use crate::world::signing_request;
 
 /// Stores what ended in a form that cannot be read; what is given back takes it away again.
 pub(crate) fn damage(folder: &Path, tenant: &str) -> impl FnOnce() + use<> {
@@ -111,4 +115,67 @@ fn nothing_is_given_for_a_tenant_of_which_something_cannot_be_read() {
         metrics.contains("\navouch_tenants_damaged 0\n"),
         "{metrics}"
     );
+}
+
+#[test]
+fn a_node_gets_nothing_for_it_and_is_not_admitted_where_its_own_tenant_cannot_be_read() {
+    let registry = Registry::new();
+    let _issuer = trusted(&registry);
+    registry.exchanges_jobs_of("ci");
+    let plane = &registry.plane;
+    let root = plane.root().unwrap();
+    let join = plane.new_join_token(&root, "node-1", 600).unwrap();
+    let request = signing_request(&Key::p256("node-1"));
+    let caller = plane.join(&join.token, &request).unwrap().certificates;
+    let caller = plane.identify_client(caller).unwrap();
+    let node = plane.admit(&caller).unwrap();
+    let one = plane.tenant_named("one").unwrap().unwrap();
+    let draft = EntryDraft {
+        id: Some("web".to_owned()),
+        spiffe_id: "spiffe://one.test/web".to_owned(),
+        selectors: vec!["unix:uid:0".to_owned()],
+        ..EntryDraft::default()
+    };
+    let put = plane.put_entries(&one, vec![draft]).unwrap();
+    put.into_iter().next().unwrap().unwrap();
+    let issue = || plane.issue_jwt(&node, "one", "web", &[], vec![AUDIENCE.to_owned()]);
+    issue().unwrap();
+
+    let mend = damage(registry.folder(), "one");
+    plane.follow_store().unwrap();
+    assert!(issue().is_err());
+    plane.admit(&caller).unwrap();
+    mend();
+    plane.follow_store().unwrap();
+    issue().unwrap();
+
+    // What is above is of it, too.
+    drop(damage(registry.folder(), "top"));
+    plane.follow_store().unwrap();
+    assert!(issue().is_err());
+    assert!(plane.admit(&caller).is_err());
+    assert!(plane.renew(&node, &request).is_err());
+}
+
+#[test]
+fn its_last_revocation_list_is_served_until_it_ends_and_none_comes_after_it() {
+    let mut registry = Registry::new();
+    let _issuer = trusted(&registry);
+    registry.exchanges_jobs_of("ci");
+    let one = registry.plane.tenant_named("one").unwrap().unwrap();
+    let (authority, ends) = one.read(|snapshot| {
+        let mut all = snapshot.authorities.values();
+        let listed = all.find_map(|one| Some((one.id.clone(), one.revocation_list.clone()?)));
+        let (id, list) = listed.unwrap();
+        (id, list.next_update.unix())
+    });
+    drop(damage(registry.folder(), "one"));
+    registry.plane.follow_store().unwrap();
+    registry.pass(ends - registry.now());
+    registry.plane.tend_all().unwrap();
+    let list = |registry: &Registry| registry.plane.revocation_list(&one, authority.as_str());
+    assert_eq!(list(&registry).unwrap().next_update.unix(), ends);
+    registry.pass(1);
+    let is_behind = |refused| matches!(refused, Refused::Fault(Fault::Behind(_)));
+    assert!(list(&registry).is_err_and(is_behind));
 }
