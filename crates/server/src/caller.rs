@@ -21,6 +21,8 @@ use avouch_issuer::random::Random;
 use avouch_store::{AttemptId, IntentId, SingleUse, UseKind, Used};
 use base64ct::{Base64UrlUnpadded, Encoding};
 use serde_json::Value;
+use tokio::runtime::{Handle, RuntimeFlavor};
+use tokio::sync::Semaphore;
 
 use crate::exchange::DPOP_PROOF;
 use crate::fault::{Fault, Refused};
@@ -47,15 +49,7 @@ impl Plane {
     ///
     /// The core's reason.
     pub fn identify_client(&self, chain: Vec<Vec<u8>>) -> Result<Caller, Refused> {
-        let Some(leaf) = chain.first() else {
-            return Err(Reason::CertificatesMissing {}.into());
-        };
-        let leaf = Certificate::parse(leaf).map_err(|detail| Reason::CertificateMalformed {
-            position: "end-entity certificate".to_owned(),
-            detail,
-        })?;
-        let named = leaf.uris().find_map(|uri| SpiffeId::parse(uri).ok());
-        let trust_domain = named.map(|id| id.trust_domain().clone());
+        let trust_domain = trust_domain_of_leaf(&chain)?;
         let context = Context::default();
         self.identify(
             Credential::X509(chain),
@@ -63,6 +57,34 @@ impl Plane {
             Purpose::Client,
             context,
         )
+    }
+
+    /// As [`Plane::identify_client`], in a handshake, by a thread that others wait for. Where a tenant
+    /// has to be read first, those are given to another thread: the certificate comes in the middle of
+    /// the handshake, so nothing can be read before. Anyone can name a trust domain, so this is done
+    /// for as many at once as `reading` lets.
+    ///
+    /// # Errors
+    ///
+    /// The core's reason, or that too many are read for.
+    pub(crate) fn identify_in_handshake(
+        &self,
+        chain: Vec<Vec<u8>>,
+        reading: &Semaphore,
+    ) -> Result<Caller, Refused> {
+        let named = trust_domain_of_leaf(&chain)?;
+        if named.is_none_or(|named| self.is_owner_open(&named)) {
+            return self.identify_client(chain);
+        }
+        let Ok(_permit) = reading.try_acquire() else {
+            let why = "too many tenants are read for who has yet to show who it is".to_owned();
+            return Err(Fault::from(avouch_store::Fault::Busy(why)).into());
+        };
+        let has_others = |handle: Handle| handle.runtime_flavor() == RuntimeFlavor::MultiThread;
+        match Handle::try_current().is_ok_and(has_others) {
+            true => tokio::task::block_in_place(|| self.identify_client(chain)),
+            false => self.identify_client(chain),
+        }
     }
 
     /// Who presents a JWT-SVID that was issued for this server. One that is bound to a certificate
@@ -223,6 +245,17 @@ impl Plane {
             None => Ok(empty_view(self.root()?.id())),
         }
     }
+}
+
+/// The trust domain that a certificate names, which is believed in nothing yet.
+fn trust_domain_of_leaf(chain: &[Vec<u8>]) -> Result<Option<TrustDomain>, Reason> {
+    let leaf = chain.first().ok_or(Reason::CertificatesMissing {})?;
+    let leaf = Certificate::parse(leaf).map_err(|detail| Reason::CertificateMalformed {
+        position: "end-entity certificate".to_owned(),
+        detail,
+    })?;
+    let named = leaf.uris().find_map(|uri| SpiffeId::parse(uri).ok());
+    Ok(named.map(|id| id.trust_domain().clone()))
 }
 
 fn view_of_domain(tenant: &Tenant, trust_domain: &TrustDomain, now: Time) -> Result<View, Fault> {

@@ -5,7 +5,7 @@ mod known;
 #[cfg(test)]
 mod tests;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, MutexGuard, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
@@ -43,6 +43,7 @@ use crate::status::{Publishing, StatusLists};
 use crate::tenant::Tenant;
 use crate::trust_chains::Chains;
 pub use known::Listed;
+use known::Names;
 pub(crate) use known::{KnownTenant, Life};
 
 /// Where the deployment sees all of its tenants, and nowhere else.
@@ -630,10 +631,10 @@ impl Plane {
             }
             let known = self.know(record, None);
             // Whose its trust domains are is known from now on.
-            if let Err(error) = self.sketch(&known) {
+            if let Err(error) = self.look_at(&known) {
                 tracing::error!(tenant = %known.id(), %error, "the tenant cannot be read");
             }
-            self.tell_above(&known);
+            self.tell_above([known.as_ref()]);
         }
         Ok(())
     }
@@ -656,45 +657,54 @@ impl Plane {
     }
 
     fn note_domains(&self, tenant: &Tenant) {
-        let names: Vec<TrustDomain> =
-            tenant.read(|snapshot| snapshot.trust_domains.keys().cloned().collect());
-        let noted = tenant.noted_domains.swap(names.len(), Ordering::Relaxed);
-        if noted == names.len() && self.are_noted(tenant.id(), &names) {
-            return;
-        }
+        let names = tenant.read(|snapshot| Names {
+            all: snapshot.trust_domains.keys().cloned().collect(),
+            at: snapshot.sequence,
+            are_sketched: false,
+        });
         let known = self.known(tenant.id());
         let is_held = |known: &Arc<KnownTenant>| {
             let opened = known.opened();
             opened.is_some_and(|opened| std::ptr::eq(opened.as_ref(), tenant))
         };
         if let Some(known) = known.filter(is_held) {
-            self.put_names(&known, &names);
+            let noted = tenant
+                .noted_domains
+                .swap(names.all.len(), Ordering::Relaxed);
+            if noted != names.all.len() || !self.are_noted(&known, &names) {
+                self.put_names(&known, &names);
+            }
         }
     }
 
     /// Notes whose the trust domains are that a tenant has which is not open.
-    fn note_names(&self, known: &KnownTenant, names: &[TrustDomain]) {
-        if !self.are_noted(known.id(), names) {
+    fn note_names(&self, known: &KnownTenant, names: &Names) {
+        if !self.are_noted(known, names) {
             self.put_names(known, names);
         }
     }
 
-    fn are_noted(&self, owner: &TenantId, names: &[TrustDomain]) -> bool {
+    /// Whether nothing is to be changed for these names to be noted.
+    fn are_noted(&self, known: &KnownTenant, names: &Names) -> bool {
+        // For as long as nobody can note others.
         let tenants = self.tenants();
-        let mut names = names.iter();
-        names.all(|name| tenants.by_domain.get(name) == Some(owner))
+        let is_noted = |name: &TrustDomain| tenants.by_domain.get(name) == Some(known.id());
+        names.all.iter().all(is_noted) && known.takes(names)
     }
 
-    fn put_names(&self, known: &KnownTenant, names: &[TrustDomain]) {
+    fn put_names(&self, known: &KnownTenant, names: &Names) {
         let mut tenants = self.tenants_mut();
         let held = tenants.by_id.get(known.id());
-        if !held.is_some_and(|held| std::ptr::eq(held.as_ref(), known)) {
+        if !held.is_some_and(|held| std::ptr::eq(held.as_ref(), known)) || !known.takes(names) {
             return;
         }
         tenants
             .by_domain
-            .retain(|name, owner| owner != known.id() || names.contains(name));
-        let owned = names.iter().map(|name| (name.clone(), known.id().clone()));
+            .retain(|name, owner| owner != known.id() || names.all.contains(name));
+        let owned = names
+            .all
+            .iter()
+            .map(|name| (name.clone(), known.id().clone()));
         tenants.by_domain.extend(owned);
     }
 
@@ -735,15 +745,27 @@ impl Plane {
         self.tell_all_from(tenant.parent());
     }
 
-    /// Wakes all nodes that follow a tenant above.
-    pub(crate) fn tell_above(&self, known: &KnownTenant) {
-        self.tell_all_from(known.parent());
+    /// Wakes all nodes that follow a tenant above one of these, each once.
+    pub(crate) fn tell_above<'a>(&self, all: impl IntoIterator<Item = &'a KnownTenant>) {
+        self.tell_all_from(all.into_iter().filter_map(KnownTenant::parent));
     }
 
-    /// Wakes those that follow a tenant or one above it; none follows one that is not open.
-    fn tell_all_from(&self, first: Option<&TenantId>) {
-        let mut at = first.and_then(|id| self.known(id));
+    /// Wakes those that follow one of these tenants or one above it, each once; none follows one that
+    /// is not open.
+    fn tell_all_from<'a>(&self, all: impl IntoIterator<Item = &'a TenantId>) {
+        let mut told = BTreeSet::new();
+        for first in all {
+            self.tell_from(first, &mut told);
+        }
+    }
+
+    fn tell_from(&self, first: &TenantId, told: &mut BTreeSet<TenantId>) {
+        let mut at = self.known(first);
         while let Some(known) = at {
+            // So is all above it.
+            if !told.insert(known.id().clone()) {
+                return;
+            }
             if let Some(tenant) = known.opened() {
                 tenant.news.send_modify(|count| *count += 1);
             }

@@ -406,7 +406,7 @@ impl Plane {
         for known in gone {
             match known.opened() {
                 Some(tenant) => self.tell_everyone(&tenant),
-                None => self.tell_above(known),
+                None => self.tell_above([known.as_ref()]),
             }
         }
         known

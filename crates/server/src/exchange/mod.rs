@@ -229,6 +229,10 @@ impl<'a> Exchange<'a> {
             .into());
         }
         if let Some(anchor) = &given.keeps_from_administering {
+            let is_read = || self.plane.are_open_below(self.tenant.id());
+            if self.pace == Pace::AtOnce && !is_read() {
+                return Err(unsettled("tenants have to be read"));
+            }
             let administrators = self.plane.administrators_reached_from(self.tenant)?;
             if administrators.contains(&given.id) {
                 return Err(at_most::administers(anchor, &given.id).into());

@@ -1,7 +1,7 @@
 //! When something is due for the authorities of a tenant that nobody has opened.
 
 use avouch_core::time::Time;
-use avouch_issuer::life_cycle::{LifeCycle, Step, due, due_from};
+use avouch_issuer::life_cycle::{LifeCycle, State, Step, due, due_from};
 use avouch_store::{AuthorityRecord, AuthorityState, AuthorityUse, TrustDomainRecord, Upstream};
 
 use super::Group;
@@ -43,7 +43,9 @@ fn wakes_for(upstream: Upstream, own: &[&AuthorityRecord], now: Time) -> Time {
         };
         // Where its root is elsewhere, none is made here in the place of what is not there.
         let is_elsewhere = !group.has_own_successors(upstream) && further.is_empty();
+        let has_successor = lives.iter().any(|life| life.state() == State::Prepared);
         let waits_for_none = is_elsewhere
+            && !has_successor
             && due(&lives, now)
                 .iter()
                 .all(|step| matches!(step, Step::Prepare));
@@ -84,4 +86,92 @@ fn has_moved(own: &[&AuthorityRecord]) -> bool {
     let below = signing(Group::Intermediate(AuthorityUse::Services));
     root.zip(below)
         .is_some_and(|(root, below)| below.certificates.last() != root.certificates.first())
+}
+
+#[cfg(test)]
+mod tests {
+    use avouch_core::id::TrustDomain;
+    use avouch_store::{AuthorityId, AuthorityKind, AuthorityRole};
+
+    use super::*;
+
+    fn record(group: Group, state: AuthorityState, life: (i64, i64)) -> AuthorityRecord {
+        let (kind, role) = match group {
+            Group::Root => (AuthorityKind::X509, AuthorityRole::Root),
+            Group::Intermediate(_) => (AuthorityKind::X509, AuthorityRole::Intermediate),
+            Group::Jwt => (AuthorityKind::Jwt, AuthorityRole::Root),
+            Group::Wit => (AuthorityKind::Wit, AuthorityRole::Root),
+        };
+        AuthorityRecord {
+            id: AuthorityId::parse("one").unwrap(),
+            trust_domain: TrustDomain::parse("one.test").unwrap(),
+            kind,
+            role,
+            state,
+            since: Time::from_unix(0),
+            not_before: Time::from_unix(life.0),
+            not_after: Time::from_unix(life.1),
+            public_key: Vec::new(),
+            certificates: Vec::new(),
+            private_key: None,
+            key_address: None,
+            key_is_brought: false,
+            used_for: AuthorityUse::Services,
+            revoked: Vec::new(),
+            revocation_list: None,
+        }
+    }
+
+    /// What is done for one group, as [`super::super::Draft::work`] does it, whoever knows of it.
+    fn has_work(group: Group, upstream: Upstream, own: &[&AuthorityRecord], now: Time) -> bool {
+        let of_group = own.iter().filter(|record| group.has(record));
+        let lives: Vec<LifeCycle> = of_group.map(|record| life_of(record).unwrap()).collect();
+        let mut steps = due(&lives, now);
+        if !group.has_own_successors(upstream) {
+            steps.retain(|step| !matches!(step, Step::Prepare));
+        }
+        !steps.is_empty()
+    }
+
+    #[test]
+    fn nothing_is_done_before_a_tenant_wakes_wherever_its_root_is() {
+        let states = [
+            AuthorityState::Active,
+            AuthorityState::Prepared,
+            AuthorityState::Retired,
+            AuthorityState::Revoked,
+            AuthorityState::Tainted,
+        ];
+        let all = states.map(Some).into_iter().chain([None]);
+        let pairs = all
+            .clone()
+            .flat_map(|one| all.clone().map(move |two| (one, two)));
+        let services = Group::Intermediate(AuthorityUse::Services);
+        let last: Vec<AuthorityRecord> = Group::ALL
+            .iter()
+            .map(|group| record(*group, AuthorityState::Active, (0, 100_000)))
+            .collect();
+        for (first, second) in pairs {
+            for upstream in [Upstream::Own, Upstream::Elsewhere] {
+                for group in [Group::Root, services] {
+                    let first = first.map(|state| record(group, state, (0, 60)));
+                    let second = second.map(|state| record(group, state, (20, 110)));
+                    let others = last.iter().filter(|record| !group.has(record));
+                    let own: Vec<&AuthorityRecord> = others.chain(&first).chain(&second).collect();
+                    for now in 0..130 {
+                        let from = wakes_for(upstream, &own, Time::from_unix(now)).unix();
+                        for at in now..from.min(200) {
+                            let at = Time::from_unix(at);
+                            for group in Group::ALL {
+                                assert!(
+                                    !has_work(group, upstream, &own, at),
+                                    "{upstream:?} {own:?} at {at}, told at {now} to wake at {from}"
+                                );
+                            }
+                        }
+                    }
+                }
+            }
+        }
+    }
 }

@@ -88,7 +88,7 @@ impl Following {
         loop {
             // Before looking, so that what changes meanwhile is looked at again.
             news.mark_unchanged();
-            match self.session.admitted(&self.plane) {
+            match self.session.admitted(&self.plane).await {
                 Ok(node) => {
                     // Other facts select other entries, so it is told everything anew.
                     if node.facts != self.node.facts {

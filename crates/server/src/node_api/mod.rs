@@ -255,7 +255,7 @@ impl NodeService {
     }
 
     async fn admitted<T>(&self, request: &Request<T>) -> Result<Admitted, Status> {
-        session(request)?.admitted(&self.plane)
+        session(request)?.admitted(&self.plane).await
     }
 }
 
@@ -274,9 +274,26 @@ impl Session {
         }
     }
 
+    /// The node that calls; on a thread that may wait where its tenant is to be read first.
+    async fn admitted(self: &Arc<Self>, plane: &Arc<Plane>) -> Result<Admitted, Status> {
+        if self.is_at_hand(plane) {
+            return self.admitted_now(plane);
+        }
+        let (session, plane) = (Arc::clone(self), Arc::clone(plane));
+        let admitted = tokio::task::spawn_blocking(move || session.admitted_now(&plane)).await;
+        admitted.unwrap_or_else(|_| Err(Status::internal("the server failed; please report it")))
+    }
+
+    /// Whether who calls is known, and open. While another call finds that out, it is not.
+    fn is_at_hand(&self, plane: &Plane) -> bool {
+        let known = self.known.try_lock();
+        let known = known.ok().and_then(|known| known.clone());
+        known.is_some_and(|(_, caller)| plane.opened(&caller.tenant).is_some())
+    }
+
     /// The node that calls. Its certificates are looked at again only if the authorities have
     /// changed.
-    fn admitted(&self, plane: &Plane) -> Result<Admitted, Status> {
+    fn admitted_now(&self, plane: &Plane) -> Result<Admitted, Status> {
         if self.chain.is_empty() {
             return Err(Status::unauthenticated("a node calls with its X.509-SVID"));
         }

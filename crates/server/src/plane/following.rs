@@ -1,13 +1,14 @@
 //! Following what other servers on the same store have changed.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::time::Duration;
 
 use avouch_core::id::TenantId;
 use avouch_store::{Conflict, Sequence};
 
 use super::known::Seen;
-use super::{OPERATOR, Plane};
+use super::{KnownTenant, OPERATOR, Plane};
 use crate::fault::{Fault, Refused};
 use crate::reach::Concerned;
 use crate::tenant::Tenant;
@@ -15,6 +16,8 @@ use crate::tenant::Tenant;
 /// What was followed.
 enum Followed {
     Tenant,
+    /// What is not open, and what those who serve it are to be told of.
+    News(Arc<KnownTenant>),
     /// The store was put back to an earlier state.
     Everything,
 }
@@ -50,10 +53,16 @@ impl Plane {
     /// What fails for one tenant keeps nobody from following the others. What is damaged of one is
     /// told by that one alone; of what else fails, the first is told.
     fn follow_heads(&self, heads: BTreeMap<TenantId, Sequence>) -> Result<(), Fault> {
-        let mut first = Ok(());
-        for (id, head) in heads {
+        // Those in use first: what was taken back in them counts now.
+        let (open, others): (Vec<_>, Vec<_>) = heads
+            .into_iter()
+            .partition(|(id, _)| self.opened(id).is_some());
+        let (mut first, mut news) = (Ok(()), Vec::new());
+        for (id, head) in open.into_iter().chain(others) {
             match self.follow_head(&id, head) {
                 Ok(Followed::Tenant) => {}
+                Ok(Followed::News(known)) => news.push(known),
+                // Then everyone was told.
                 Ok(Followed::Everything) => return Ok(()),
                 Err(error) => {
                     // What was found of one that is open is told already.
@@ -66,6 +75,8 @@ impl Plane {
                 }
             }
         }
+        // Once, however many there are.
+        self.tell_above(news.iter().map(AsRef::as_ref));
         first
     }
 
@@ -132,13 +143,13 @@ impl Plane {
             }
             // Whoever serves what is below may have something to do for it from now on.
             Seen::News => {
-                let there = self.store.tenant(&OPERATOR, id)?;
-                if !there.is_some_and(|there| known.is(&there)) {
+                if self.look_at(&known)?.is_none() {
                     self.forget_gone()?;
                     return Ok(Followed::Tenant);
                 }
-                self.sketch(&known)?;
-                self.tell_above(&known);
+                // Only now, so that it is looked at again if that fails.
+                known.note_told(head);
+                return Ok(Followed::News(known));
             }
             Seen::Open(_) | Seen::Nothing => {}
         }

@@ -16,8 +16,8 @@ use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use avouch_core::id::{TenantId, TrustDomain};
 use avouch_core::time::Time;
 use avouch_store::{
-    AdminRecord, AuthorityKind, AuthorityRecord, AuthorityRole, AuthorityState, Counts, Outline,
-    Sequence, TenantKind, TenantRecord,
+    AdminRecord, AuthorityKind, AuthorityRecord, AuthorityRole, AuthorityState, Conflict, Counts,
+    Outline, Sequence, TenantKind, TenantRecord,
 };
 
 use super::{OPERATOR, Plane, Raised, Tenants};
@@ -58,10 +58,22 @@ pub(super) enum Seen {
     Nothing,
 }
 
+/// The names of the trust domains of a tenant, as of a change.
+pub(super) struct Names {
+    pub(super) all: Vec<TrustDomain>,
+    pub(super) at: Sequence,
+    /// Whether the store was looked at for them, and not the tenant itself.
+    pub(super) are_sketched: bool,
+}
+
 #[derive(Default)]
 struct Noted {
     /// The number of the last change that the store was seen to have.
     seen: Sequence,
+    /// The number of the last change that nobody need be told of any more.
+    told: Sequence,
+    /// As of which change the names of its trust domains are noted.
+    named: Sequence,
     /// While it is not open.
     sketch: Option<Arc<Sketch>>,
     counts: Option<(Sequence, Counts)>,
@@ -154,6 +166,14 @@ impl Sketch {
             works_by_itself: outline.works_by_itself,
         }
     }
+
+    pub(super) fn names(&self) -> Names {
+        Names {
+            all: self.trust_domains.clone(),
+            at: self.sequence,
+            are_sketched: true,
+        }
+    }
 }
 
 impl KnownTenant {
@@ -165,6 +185,7 @@ impl KnownTenant {
             opened: OnceLock::new(),
             noted: Mutex::new(Noted {
                 seen: raised.map(|raised| raised.to).unwrap_or_default(),
+                told: raised.map(|raised| raised.to).unwrap_or_default(),
                 ..Noted::default()
             }),
         }
@@ -199,7 +220,7 @@ impl KnownTenant {
     /// than was read, unless it is open before that is noted: then it is for the caller to follow.
     pub(super) fn saw(&self, head: Sequence) -> Seen {
         let mut noted = self.noted();
-        let is_news = noted.seen < head;
+        let is_news = noted.told < head;
         noted.seen = noted.seen.max(head);
         if let Some(damage) = noted.damage.as_mut().filter(|_| is_news) {
             // It may be mended.
@@ -210,6 +231,24 @@ impl KnownTenant {
             None if is_news => Seen::News,
             None => Seen::Nothing,
         }
+    }
+
+    /// Notes that what comes of the change of this number is done: until then it stays news.
+    pub(super) fn note_told(&self, head: Sequence) {
+        let mut noted = self.noted();
+        noted.told = noted.told.max(head);
+    }
+
+    /// Notes as of which change its names are known; whether these count. Older ones do not, and of
+    /// one that is open only what it says itself.
+    pub(super) fn takes(&self, names: &Names) -> bool {
+        let mut noted = self.noted();
+        let is_over = names.are_sketched && self.opened.get().is_some();
+        let takes = !is_over && noted.named <= names.at;
+        if takes {
+            noted.named = names.at;
+        }
+        takes
     }
 
     /// Forgets what was noted, which may be of a time that is gone.
@@ -268,7 +307,7 @@ impl KnownTenant {
         is_behind || self.noted().damage.is_some()
     }
 
-    fn turn(&self) -> MutexGuard<'_, ()> {
+    pub(super) fn turn(&self) -> MutexGuard<'_, ()> {
         self.opening.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -324,6 +363,20 @@ impl Plane {
             one.read(|snapshot| snapshot.trust_domains.contains_key(trust_domain))
         };
         Ok(tenant.filter(has))
+    }
+
+    /// Whether the owner of a trust domain is found without reading anything.
+    pub(crate) fn is_owner_open(&self, trust_domain: &TrustDomain) -> bool {
+        let tenants = self.tenants();
+        let owner = tenants.by_domain.get(trust_domain);
+        let owner = owner.and_then(|owner| tenants.by_id.get(owner));
+        owner.is_none_or(|owner| owner.opened().is_some())
+    }
+
+    /// Whether the tenant and all below it are open.
+    pub(crate) fn are_open_below(&self, top: &TenantId) -> bool {
+        let all = self.known_below(top);
+        all.iter().all(|known| known.opened().is_some())
     }
 
     /// Whether a trust domain is someone's here.
@@ -428,16 +481,10 @@ impl Plane {
                 self.forget_gone()?;
                 return Ok(None);
             };
-            let Some(seen) = self.publish(known, &tenant, anew) else {
+            if !self.take_up(known, &tenant, anew) {
                 continue;
-            };
-            drop(turn);
-            self.note_domains(&tenant);
-            if seen > tenant.read(|snapshot| snapshot.sequence)
-                && let Err(error) = self.follow_to_store(&tenant)
-            {
-                tracing::error!(tenant = %known.id(), %error, "the tenant cannot be followed");
             }
+            drop(turn);
             // What was due while nobody looked is done before anyone meets it.
             if let Err(error) = self.tend_if_fit(&tenant) {
                 tracing::error!(tenant = %known.id(), %error, "authorities could not be tended");
@@ -449,6 +496,21 @@ impl Plane {
         Err(avouch_store::Fault::Busy(why).into())
     }
 
+    /// Lets others see what was read, with all that was seen to have changed since; not if the store
+    /// was put back since `anew`.
+    pub(super) fn take_up(&self, known: &KnownTenant, tenant: &Arc<Tenant>, anew: u64) -> bool {
+        let Some(seen) = self.publish(known, tenant, anew) else {
+            return false;
+        };
+        self.note_domains(tenant);
+        if seen > tenant.read(|snapshot| snapshot.sequence)
+            && let Err(error) = self.follow_to_store(tenant)
+        {
+            tracing::error!(tenant = %known.id(), %error, "the tenant cannot be followed");
+        }
+        true
+    }
+
     /// Lets others see what was read, unless the store was put back since `anew`. The number of the
     /// last change that was seen meanwhile.
     fn publish(&self, known: &KnownTenant, tenant: &Arc<Tenant>, anew: u64) -> Option<Sequence> {
@@ -458,7 +520,7 @@ impl Plane {
 
     /// Reads all of a tenant; `None` if it is gone, also where another has its name. What cannot be
     /// read is told in the log when that is news.
-    fn read(&self, known: &KnownTenant) -> Result<Option<Arc<Tenant>>, Fault> {
+    pub(super) fn read(&self, known: &KnownTenant) -> Result<Option<Arc<Tenant>>, Fault> {
         let (read, id) = (self.read_all(known), known.id());
         match &read {
             Ok(_) if known.note_sound() => {
@@ -517,29 +579,52 @@ impl Plane {
             return Ok(self.forget_gone()?);
         };
         let done = work(&tenant);
+        // What others have changed is news all the same.
         known.saw(tenant.read(|snapshot| snapshot.sequence));
         done
     }
 
     /// What is known of a tenant that is not open, read anew if it has changed.
     pub(crate) fn sketch(&self, known: &KnownTenant) -> Result<Arc<Sketch>, Fault> {
+        if let Some(sketch) = self.look_at(known)? {
+            return Ok(sketch);
+        }
+        self.forget_gone()?;
+        let gone = Conflict::UnknownTenant(known.id().clone());
+        Err(avouch_store::Fault::from(gone).into())
+    }
+
+    /// Likewise; `None` if it is gone, also where another has its name.
+    pub(super) fn look_at(&self, known: &KnownTenant) -> Result<Option<Arc<Sketch>>, Fault> {
         let (seen, held) = {
             let noted = known.noted();
             (noted.seen, noted.sketch.clone())
         };
         if let Some(sketch) = held.as_ref().filter(|sketch| sketch.sequence >= seen) {
-            return Ok(Arc::clone(sketch));
+            return Ok(Some(Arc::clone(sketch)));
         }
         let outline = self.store.outline(known.id())?;
+        // Afterwards, as where all of it is read.
+        let there = self.store.tenant(&OPERATOR, known.id())?;
+        if !there.is_some_and(|there| known.is(&there)) {
+            return Ok(None);
+        }
         let sketch = Arc::new(Sketch::of(outline, self.now()));
-        let is_same = held.is_some_and(|held| held.trust_domains == sketch.trust_domains);
-        if !is_same {
-            self.note_names(known, &sketch.trust_domains);
+        match held {
+            // Some may be gone.
+            Some(held) if held.trust_domains != sketch.trust_domains => {
+                self.put_names(known, &sketch.names());
+            }
+            Some(_) | None => self.note_names(known, &sketch.names()),
         }
         let mut noted = known.noted();
         noted.seen = noted.seen.max(sketch.sequence);
-        noted.sketch = Some(Arc::clone(&sketch));
-        Ok(sketch)
+        // Another may have looked later, or all of it is here by now.
+        let is_later = |held: &Arc<Sketch>| held.sequence > sketch.sequence;
+        if known.opened.get().is_none() && !noted.sketch.as_ref().is_some_and(is_later) {
+            noted.sketch = Some(Arc::clone(&sketch));
+        }
+        Ok(Some(sketch))
     }
 
     /// How much a tenant owns.

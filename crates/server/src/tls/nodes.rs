@@ -14,6 +14,7 @@ use rustls::{
     CertificateError, DigitallySignedStruct, DistinguishedName, Error, ServerConfig,
     SignatureScheme,
 };
+use tokio::sync::Semaphore;
 
 use super::Svid;
 use crate::fault::{Fault, Refused};
@@ -100,6 +101,7 @@ pub fn for_nodes(identity: Arc<ServerIdentity>) -> Result<ServerConfig, Fault> {
     let provider = Arc::new(aws_lc_rs::default_provider());
     let verifier = ClientVerifier {
         plane: Arc::clone(&identity.plane),
+        reading: Semaphore::new(MOST_READING),
         provider: Arc::clone(&provider),
     };
     let mut config = ServerConfig::builder_with_provider(provider)
@@ -111,9 +113,13 @@ pub fn for_nodes(identity: Arc<ServerIdentity>) -> Result<ServerConfig, Fault> {
     Ok(config)
 }
 
+/// For how many who have yet to show who they are tenants are read at once.
+const MOST_READING: usize = 16;
+
 /// Asks the core who a client is.
 struct ClientVerifier {
     plane: Arc<Plane>,
+    reading: Semaphore,
     provider: Arc<CryptoProvider>,
 }
 
@@ -140,7 +146,7 @@ impl ClientCertVerifier for ClientVerifier {
     ) -> Result<ClientCertVerified, Error> {
         let chain = std::iter::once(end_entity).chain(intermediates);
         let chain = chain.map(|certificate| certificate.to_vec()).collect();
-        match self.plane.identify_client(chain) {
+        match self.plane.identify_in_handshake(chain, &self.reading) {
             Ok(_) => Ok(ClientCertVerified::assertion()),
             Err(Refused::Reason(reason)) => {
                 tracing::warn!(

@@ -3,10 +3,16 @@
 use std::sync::Barrier;
 use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
 
+use avouch_core::id::SpiffeId;
 use avouch_core::time::Time;
+use avouch_issuer::key::PublicHalf;
+use avouch_issuer::signer::{Signer, SigningKind, SoftwareKey};
+use avouch_issuer::x509_svid::X509Request;
 use avouch_store::{AuthorityState, FederationRecord, Operator, Snapshot};
+use tokio::sync::Semaphore;
 
 use super::*;
+use crate::plane::known::Seen;
 
 const OPERATOR: Operator = Operator::of_this_deployment();
 
@@ -149,6 +155,24 @@ fn misses_nothing(folder: &TempDir, connect: impl Fn() -> Arc<dyn Store>) {
 }
 
 #[test]
+fn what_was_seen_to_change_after_a_tenant_was_read_is_there_once_it_is_open() {
+    let folder = tempfile::tempdir().unwrap();
+    let connect = with_tenants(&folder, &["one"]);
+    let here = server(connect(), folder.path());
+    let elsewhere = server(connect(), folder.path());
+    let there = elsewhere.tenant(&id("one")).unwrap().unwrap();
+    let known = here.known(&id("one")).unwrap();
+    let anew = here.tenants().anew;
+    let read = here.read(&known).unwrap().unwrap();
+    elsewhere.apply(&there, &[anchor("a")]).unwrap();
+    // Whoever follows is told of this once, and it is not open yet.
+    here.follow_store().unwrap();
+    assert!(here.take_up(&known, &read, anew));
+    assert_eq!(held(&here, "one"), connect().load(&id("one")).unwrap());
+    assert!(has_anchor(&here, "one", "a"));
+}
+
+#[test]
 fn a_tenant_that_is_removed_while_it_is_opened_is_gone_and_leaves_its_name_nothing() {
     let folder = tempfile::tempdir().unwrap();
     let connect = with_tenants(&folder, &["one"]);
@@ -262,4 +286,134 @@ fn a_tenant_that_asks_others_in_time_is_opened_by_itself() {
     assert_eq!(open_ones(&plane), ["top"]);
     plane.tend_all().unwrap();
     assert_eq!(open_ones(&plane), ["asks", "top"]);
+}
+
+#[test]
+fn a_look_that_is_over_takes_no_trust_domain_from_its_owner() {
+    let folder = tempfile::tempdir().unwrap();
+    let connect = with_tenants(&folder, &["one"]);
+    let here = server(connect(), folder.path());
+    let known = here.known(&id("one")).unwrap();
+    let before = here.look_at(&known).unwrap().unwrap().names();
+    // Meanwhile it is opened and changed.
+    let one = here.tenant(&id("one")).unwrap().unwrap();
+    let more = TrustDomain::parse("more.test").unwrap();
+    here.add_trust_domain(&one, &more).unwrap();
+    here.put_names(&known, &before);
+    assert!(here.owner_of(&more).unwrap().is_some());
+
+    // Where nobody opens it, of two looks the later counts.
+    let there = server(connect(), folder.path());
+    let known = there.known(&id("one")).unwrap();
+    let now = there.look_at(&known).unwrap().unwrap().names();
+    assert!(now.all.contains(&more));
+    there.put_names(&known, &before);
+    assert!(there.is_owned(&more));
+}
+
+#[test]
+fn news_of_a_tenant_that_nobody_has_opened_stays_news_until_it_was_looked_at() {
+    let folder = tempfile::tempdir().unwrap();
+    let connect = with_tenants(&folder, &["one"]);
+    let here = server(connect(), folder.path());
+    let elsewhere = server(connect(), folder.path());
+    here.follow_store().unwrap();
+    let there = elsewhere.tenant(&id("one")).unwrap().unwrap();
+    let head = elsewhere.apply(&there, &[anchor("a")]).unwrap();
+    let known = here.known(&id("one")).unwrap();
+    for _ in 0..2 {
+        // What was to come of it fails, or another looks at it for something else.
+        assert!(matches!(known.saw(head), Seen::News));
+        here.sketch(&known).unwrap();
+    }
+    here.follow_store().unwrap();
+    assert!(matches!(known.saw(head), Seen::Nothing));
+}
+
+#[test]
+fn what_is_known_of_a_tenant_is_never_that_of_another_of_its_name() {
+    let folder = tempfile::tempdir().unwrap();
+    let connect = with_tenants(&folder, &["one"]);
+    let here = server(connect(), folder.path());
+    let elsewhere = server(connect(), folder.path());
+    let former = here.known(&id("one")).unwrap();
+    let there = elsewhere.tenant(&id("one")).unwrap().unwrap();
+    let at = there.read(|snapshot| snapshot.sequence);
+    let store = connect();
+    store.remove_tenants(&OPERATOR, &[(id("one"), at)]).unwrap();
+    elsewhere.follow_store().unwrap();
+    add(&elsewhere, "one");
+    former.saw(connect().load(&id("one")).unwrap().sequence);
+    assert!(here.sketch(&former).is_err());
+    let latter = here.known(&id("one")).unwrap();
+    assert!(!Arc::ptr_eq(&former, &latter));
+    assert_eq!(here.sketch(&latter).unwrap().trust_domains.len(), 1);
+}
+
+#[test]
+fn whoever_serves_what_is_below_is_told_once_however_much_has_changed() {
+    let folder = tempfile::tempdir().unwrap();
+    let names = ["one", "two", "three"];
+    let connect = with_tenants(&folder, &names);
+    let here = server(connect(), folder.path());
+    let elsewhere = server(connect(), folder.path());
+    here.follow_store().unwrap();
+    let top = here.root().unwrap();
+    let before = *top.news.borrow();
+    for name in names {
+        let there = elsewhere.tenant(&id(name)).unwrap().unwrap();
+        elsewhere.apply(&there, &[anchor("a")]).unwrap();
+    }
+    here.follow_store().unwrap();
+    assert_eq!(*top.news.borrow() - before, 1);
+    assert_eq!(open_ones(&here), ["top"]);
+}
+
+#[test]
+fn a_handshake_for_which_a_tenant_is_read_lets_others_go_on_and_they_are_bounded() {
+    let folder = tempfile::tempdir().unwrap();
+    let connect = with_tenants(&folder, &["one"]);
+    let chain = {
+        let plane = server(connect(), folder.path());
+        let one = plane.tenant(&id("one")).unwrap().unwrap();
+        let key = SoftwareKey::generate(SigningKind::P256).unwrap();
+        let request = X509Request {
+            id: SpiffeId::parse("spiffe://one.test/node").unwrap(),
+            public_half: PublicHalf::clone(key.public_half()),
+            ttl: None,
+            dns_names: Vec::new(),
+        };
+        plane.sign_x509(&one, request).unwrap().chain
+    };
+    let here = server(connect(), folder.path());
+    let none = Semaphore::new(0);
+    assert!(here.identify_in_handshake(chain.clone(), &none).is_err());
+    assert_eq!(open_ones(&here), ["top"]);
+    assert!(!here.are_open_below(&id("top")));
+
+    let runtime = tokio::runtime::Builder::new_multi_thread();
+    let runtime = { runtime }.worker_threads(1).build().unwrap();
+    let known = here.known(&id("one")).unwrap();
+    // As on a store that takes its time.
+    let turn = known.turn();
+    let has_begun = Arc::new(AtomicBool::new(false));
+    let (plane, begun) = (Arc::clone(&here), Arc::clone(&has_begun));
+    let again = chain.clone();
+    let shaking = runtime.spawn(async move {
+        begun.store(true, Ordering::SeqCst);
+        plane.identify_in_handshake(again, &Semaphore::new(1))
+    });
+    while !has_begun.load(Ordering::SeqCst) {
+        std::thread::yield_now();
+    }
+    let (told, heard) = std::sync::mpsc::channel();
+    runtime.spawn(async move { told.send(()).unwrap() });
+    let others_go_on = heard.recv_timeout(LONG);
+    drop(turn);
+    let caller = runtime.block_on(shaking).unwrap().unwrap();
+    assert_eq!(caller.tenant, id("one"));
+    others_go_on.unwrap();
+    // Once it is open nobody is kept out.
+    here.identify_in_handshake(chain, &none).unwrap();
+    assert!(here.are_open_below(&id("top")));
 }
