@@ -70,3 +70,63 @@ impl Sending {
         self.long.try_acquire_many(pieces).ok()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::convert::Infallible;
+    use std::pin::Pin;
+    use std::task::{Context, Poll};
+
+    use axum::body::Bytes;
+    use hyper::body::Frame;
+
+    use super::super::route::{BATCH, OBJECT};
+    use super::*;
+
+    /// One that does not say how long it is, and does not come.
+    struct Endless;
+
+    impl HttpBody for Endless {
+        type Data = Bytes;
+        type Error = Infallible;
+
+        fn poll_frame(
+            self: Pin<&mut Self>,
+            _: &mut Context<'_>,
+        ) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
+            Poll::Pending
+        }
+    }
+
+    fn endless() -> Body {
+        Body::new(Endless)
+    }
+
+    #[test]
+    fn what_is_long_has_room_of_its_own_and_it_is_bounded() {
+        let sending = Sending::default();
+        let held: Vec<_> = (0..MOST_LONG)
+            .map(|_| sending.room(&endless(), OBJECT).unwrap())
+            .collect();
+        let long = Body::from(vec![b' '; FORM + 1]);
+        assert!(sending.room(&long, OBJECT).is_none());
+        assert!(sending.room(&Body::from("short"), OBJECT).is_some());
+        drop(held);
+        let batch = Body::from(vec![b' '; BATCH]);
+        let held = sending.room(&batch, BATCH).unwrap();
+        assert_eq!(sending.long.available_permits(), MOST_LONG - BATCH / PIECE);
+        drop(held);
+        assert_eq!(sending.long.available_permits(), MOST_LONG);
+    }
+
+    #[test]
+    fn what_is_short_is_bounded_too() {
+        let sending = Sending::default();
+        let held: Vec<_> = (0..MOST_SHORT)
+            .map(|_| sending.room(&endless(), FORM).unwrap())
+            .collect();
+        assert!(sending.room(&Body::empty(), FORM).is_none());
+        assert!(sending.room(&endless(), OBJECT).is_some());
+        drop(held);
+    }
+}

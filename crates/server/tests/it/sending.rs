@@ -33,25 +33,3 @@ fn whoever_sends_slowly_keeps_nobody_waiting() {
     assert_eq!(answer.json()["error"], "unsupported_grant_type");
     drop(slow);
 }
-
-#[test]
-fn what_is_long_has_room_of_its_own_and_it_is_bounded() {
-    let world = World::new();
-    let head = "POST /t/one/decide HTTP/1.1\r\nhost: test\r\ncontent-type: application/json\r\n";
-    let endless = format!("{head}transfer-encoding: chunked\r\n\r\n1\r\n{{\r\n1");
-    let slow = begun(&world, endless.as_bytes());
-    let long = " ".repeat(200_000);
-    let headers = [("content-type", "application/json")];
-    let long = request("POST", "/t/one/decide", &headers, Some(&long));
-    await_status(&world, &long, 503);
-    let short = send(world.address, &form());
-    assert_eq!(short.status, 400, "{short:?}");
-    drop(slow);
-    await_status(&world, &long, 200);
-}
-
-/// Sends it until it is answered so: the server takes others in its own time.
-fn await_status(world: &World, request: &[u8], status: u16) {
-    let mut answers = (0..2_000).map(|_| send(world.address, request).status);
-    assert!(answers.any(|answer| answer == status), "never {status}");
-}
