@@ -1,9 +1,9 @@
 //! Keeps the authorities of every trust domain alive: prepares successors, activates them once
 //! everyone knows them, retires those before them, forgets what has expired.
 //!
-//! What is due is a pure function of dates ([`due`]); here it is carried out. All that is due for a
-//! tenant becomes one change, which is stored only if nothing else has changed meanwhile, so that
-//! of several servers that see the same one acts.
+//! What is due is a pure function of dates ([`avouch_issuer::life_cycle::due`]); here it is carried
+//! out. All that is due for a tenant becomes one change, which is stored only if nothing else has
+//! changed meanwhile, so that of several servers that see the same one acts.
 
 mod group;
 mod making;
