@@ -215,7 +215,7 @@ fn under<'a>(
     };
     let scopes = narrowed(scopes, allowed.as_deref(), asked)?;
     if let Some(subject) = lineage.last_mut()
-        && (allowed.is_some() || asked.is_some())
+        && (allowed.is_some() || asked.is_some() || cap.is_some())
     {
         // Not all that is given says how much it is for.
         subject.scopes = Some(scopes.clone());

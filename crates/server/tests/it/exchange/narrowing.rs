@@ -104,6 +104,32 @@ fn hostile_52_a_certificate_gives_no_scope_that_was_let_go_for_it() {
     assert_eq!(scope(&certificate(None)), "read deploy");
 }
 
+/// What someone gets who has not signed in surely enough does not grow at the next exchange.
+#[test]
+fn hostile_52_a_certificate_gives_no_scope_that_was_capped_for_it() {
+    let cloud = Cloud::new();
+    let mut first = super::rule();
+    first["gives"]["kinds"] = json!(["x509-svid"]);
+    first["assurance"] = json!({"multi_factor": true, "otherwise": {"scopes": ["read"]}});
+    cloud.rule("deploy", &first);
+    let last = step(
+        "/ci/74/deploy",
+        "/last",
+        &["access-token"],
+        &["read", "deploy"],
+    );
+    cloud.rule("last", &last);
+    let request = crate::world::signing_request(&cloud.holder);
+    let request = pem("CERTIFICATE REQUEST", &request);
+    let more = [
+        ("requested_token_type", X509),
+        ("certificate_request", request.as_str()),
+    ];
+    let certificate = token(&cloud.exchange(&cloud.workflow(&json!({})), &more));
+    let last = further(&cloud, &certificate, &[("subject_token_type", X509)]);
+    assert_eq!(claims(&token(&last))["scope"], "read");
+}
+
 #[test]
 fn hostile_53_whoever_acts_for_an_actor_is_not_hidden_behind_it() {
     let service = Service::new(&[]);
