@@ -154,11 +154,10 @@ impl Problem {
 
     /// What failed inside is in the log, under the id of the request.
     fn failed(id: String, fault: &Fault) -> Self {
-        match fault.is_damage() {
-            // Which was told as an error when it was found, and not for each who asks.
-            true => tracing::info!(request = id, %fault, "a request failed"),
-            false => tracing::error!(request = id, %fault, "a request failed"),
+        if fault.is_damage() {
+            return Self::damaged(id, fault);
         }
+        tracing::error!(request = id, %fault, "a request failed");
         if fault.retryable() {
             return Self {
                 detail: "The server cannot do this now.".to_owned(),
@@ -171,6 +170,23 @@ impl Problem {
             code: "server.failed",
             detail: "The server failed.".to_owned(),
             hint: "The log of the server says why, under the id of this request.".to_owned(),
+            headers: Vec::new(),
+            oauth: None,
+        }
+    }
+
+    /// Something that is stored cannot be read, which gets no better by itself. It was told as an error
+    /// when it was found, and is not for each who asks.
+    fn damaged(id: String, fault: &Fault) -> Self {
+        tracing::info!(request = id, %fault, "a request failed");
+        Self {
+            id,
+            status: StatusCode::SERVICE_UNAVAILABLE,
+            code: "server.damaged",
+            detail: "Something that is stored of this cannot be read, so nothing is done for it.".to_owned(),
+            hint: "The log of the server named it once, as an error, when it was found: restore it, or start \
+                   the later version that wrote it."
+                .to_owned(),
             headers: Vec::new(),
             oauth: None,
         }

@@ -79,10 +79,7 @@ fn nothing_is_given_for_a_tenant_of_which_something_cannot_be_read() {
     assert_eq!(introspected().status, 503);
     let role = json!({"subject": "spiffe://one.test/a", "role": "auditor"});
     let put = registry.call("PUT", "/v1/tenants/one/admins/a", Some(&role));
-    assert_eq!(
-        (put.status, put.code().as_str()),
-        (503, "server.unavailable")
-    );
+    assert_eq!((put.status, put.code().as_str()), (503, "server.damaged"));
     // What is there is told, and what is published stays so.
     assert_eq!(
         registry.call("GET", "/v1/tenants/one/admins", None).status,
