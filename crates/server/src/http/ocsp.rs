@@ -1,6 +1,5 @@
 //! Where verifiers ask about one certificate (RFC 6960 A, RFC 5019).
 
-use avouch_api::members::Document;
 use avouch_issuer::status_response::Unanswered;
 use axum::http::header::CACHE_CONTROL;
 use base64ct::{Base64, Encoding};
@@ -10,21 +9,14 @@ use super::call::{Call, Stop};
 use crate::certificate_status::StatusAnswer;
 use crate::fault::Refused;
 
-/// The types of what is asked and of what is answered (RFC 6960 A.1 and A.2).
-const REQUEST: &str = "application/ocsp-request";
+/// The type of what is answered (RFC 6960 A.2).
 const RESPONSE: &str = "application/ocsp-response";
 
 /// The longest request. One about 32 certificates has some 3 kB.
 pub(super) const LONGEST: usize = 16 << 10;
 
-/// A request in the body.
+/// A request in the body, whatever its `Content-Type` says: it is read strictly and changes nothing.
 pub(super) fn posted(call: &Call) -> Result<Answer, Stop> {
-    let named = call.content_type.as_deref().unwrap_or_default();
-    let essence = named.split(';').next().unwrap_or_default().trim();
-    if !essence.eq_ignore_ascii_case(REQUEST) {
-        let detail = format!("its `Content-Type` must be `{REQUEST}`");
-        return Err(Document::Request("request").refuse(detail).into());
-    }
     Ok(match answered(call, &call.body)? {
         StatusAnswer::Signed { der, .. } => Answer::bytes(RESPONSE, der),
         StatusAnswer::Not(why) => Answer::bytes(RESPONSE, why.to_der()),
