@@ -106,6 +106,7 @@ fn cell(value: Option<&Value>) -> String {
     match value {
         None | Some(Value::Null) => "-".to_owned(),
         Some(Value::String(text)) => printable(text),
+        Some(Value::Array(list)) if list.is_empty() => "-".to_owned(),
         Some(Value::Array(list)) => {
             let parts: Vec<String> = list.iter().map(|one| cell(Some(one))).collect();
             parts.join(", ")

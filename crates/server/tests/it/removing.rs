@@ -351,6 +351,17 @@ fn what_is_meant_for_a_tenant_that_was_removed_is_not_for_another_of_its_name() 
     assert!(!Arc::ptr_eq(&there, &old_there));
 }
 
+/// Removes a tenant as another server on the store does.
+fn remove_elsewhere(world: &World, name: &str) {
+    let store = SqliteStore::open(world.folder()).unwrap();
+    let tenant = world.plane.tenant_named(name).unwrap().unwrap();
+    let at = store.load(tenant.id()).unwrap().sequence;
+    let removing = Operator::of_this_deployment();
+    store
+        .remove_tenants(&removing, &[(tenant.id().clone(), at)])
+        .unwrap();
+}
+
 #[test]
 fn a_tenant_that_another_server_has_removed_is_not_decided_for() {
     let world = World::new();
@@ -362,13 +373,7 @@ fn a_tenant_that_another_server_has_removed_is_not_decided_for() {
     let decide = || world.send(&operator, "POST", "/t/one/decide", &question);
     let before = decide();
     assert_eq!(before.json()["verdict"], "accept", "{}", before.body);
-    let store = SqliteStore::open(world.folder()).unwrap();
-    let one = world.plane.tenant_named("one").unwrap().unwrap();
-    let at = store.load(one.id()).unwrap().sequence;
-    let removing = Operator::of_this_deployment();
-    store
-        .remove_tenants(&removing, &[(one.id().clone(), at)])
-        .unwrap();
+    remove_elsewhere(&world, "one");
     let after = decide();
     assert_eq!(after.status, 404, "{}", after.body);
 }
@@ -452,13 +457,7 @@ fn nothing_is_exchanged_at_a_tenant_that_another_server_has_removed() {
     world.plane.report_followers().unwrap();
     let again = exchanged();
     assert_eq!(again.status, 200, "{}", again.body);
-    let store = SqliteStore::open(world.folder()).unwrap();
-    let one = world.plane.tenant_named("one").unwrap().unwrap();
-    let at = store.load(one.id()).unwrap().sequence;
-    let removing = Operator::of_this_deployment();
-    store
-        .remove_tenants(&removing, &[(one.id().clone(), at)])
-        .unwrap();
+    remove_elsewhere(world, "one");
     // Neither before this server has learnt of it nor after.
     for _ in 0..2 {
         let after = exchanged();
