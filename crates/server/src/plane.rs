@@ -3,6 +3,8 @@
 mod following;
 mod forgetting;
 mod known;
+mod opening;
+mod sketch;
 #[cfg(test)]
 mod tests;
 
@@ -43,9 +45,10 @@ use crate::signals::{self, Attempts, Receiving};
 use crate::status::{Publishing, StatusLists};
 use crate::tenant::Tenant;
 use crate::trust_chains::Chains;
-pub use known::Listed;
+pub(crate) use known::KnownTenant;
 use known::Names;
-pub(crate) use known::{KnownTenant, Life};
+pub(crate) use sketch::Life;
+pub use sketch::Listed;
 
 /// Where the deployment sees all of its tenants, and nowhere else.
 pub(crate) const OPERATOR: Operator = Operator::of_this_deployment();
