@@ -301,8 +301,8 @@ impl fmt::Debug for Digest {
     }
 }
 
-/// Lower-case hexadecimal.
-pub(crate) fn hex(bytes: &[u8]) -> String {
+/// Lower-case hexadecimal, as serial numbers and identifiers of keys are written.
+pub fn hex(bytes: &[u8]) -> String {
     let mut text = String::with_capacity(bytes.len() * 2);
     for byte in bytes {
         text.extend(digits_of(*byte).map(char::from));

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use avouch_core::credential::Credential;
 use avouch_core::credential::x509::Certificate;
 use avouch_core::crypto::{AwsLc, Remembering, Verifier};
-use avouch_core::id::{Digest, SpiffeId, TenantId, TrustDomain};
+use avouch_core::id::{Digest, SpiffeId, TenantId, TrustDomain, hex};
 use avouch_core::question::{Context, Purpose};
 use avouch_core::time::Time;
 use avouch_core::view::View;
@@ -19,7 +19,7 @@ use x509_cert::ext::pkix::{ExtendedKeyUsage, NameConstraints, SubjectKeyIdentifi
 use crate::BACKDATE;
 use crate::certificate::{
     ANY_PURPOSE, AuthorityContent, CLIENT_AUTH, Content, EMAIL_PROTECTION, NO_NAME, SERVER_AUTH,
-    assemble, authority_extensions, authority_name, hex, leaf_extensions, leaf_names,
+    assemble, authority_extensions, authority_name, leaf_extensions, leaf_names,
 };
 use crate::fault::{Fault, NotIssued};
 use crate::intent::{CredentialKind, Intent};

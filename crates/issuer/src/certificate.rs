@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::str::FromStr;
 use std::time::Duration;
 
-use avouch_core::id::TrustDomain;
+use avouch_core::id::{TrustDomain, hex};
 use avouch_core::time::Time;
 use der::DateTime;
 use der::asn1::{
@@ -557,11 +557,6 @@ fn extension<T: AssociatedOid + Encode>(critical: bool, value: &T) -> der::Resul
         critical,
         extn_value: OctetString::new(value.to_der()?)?,
     })
-}
-
-/// Lower-case hexadecimal.
-pub(crate) fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 /// Reads hexadecimal of whole bytes.

@@ -11,7 +11,7 @@ use avouch_core::budget::Budget;
 use avouch_core::credential::Credential;
 use avouch_core::crypto::{KeyKind, Verifier};
 use avouch_core::decide;
-use avouch_core::id::{Digest, SpiffeId, TrustDomain};
+use avouch_core::id::{Digest, SpiffeId, TrustDomain, hex};
 use avouch_core::question::{Context, ExpectedName, Profile, Purpose, Question};
 use avouch_core::reason::Reason;
 use avouch_core::time::Time;
@@ -20,7 +20,7 @@ use avouch_core::view::View;
 
 use crate::BACKDATE;
 use crate::authority::X509Authority;
-use crate::certificate::{Content, assemble, component_extensions, hex};
+use crate::certificate::{Content, assemble, component_extensions};
 use crate::fault::{Fault, NotIssued};
 use crate::intent::{CredentialKind, Intent};
 use crate::lint::anchor;

@@ -10,10 +10,9 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use avouch_core::id::TenantId;
+use avouch_core::id::{TenantId, hex};
 use zeroize::Zeroizing;
 
-use crate::certificate::hex;
 use crate::fault::Fault;
 use crate::key::PublicHalf;
 use crate::signer::{Origin, Signer, SigningKind, SoftwareKey};

@@ -5,13 +5,13 @@ use std::sync::Arc;
 use avouch_core::credential::Credential;
 use avouch_core::credential::x509::Crl;
 use avouch_core::crypto::Verifier;
-use avouch_core::id::{Digest, SpiffeId};
+use avouch_core::id::{Digest, SpiffeId, hex};
 use avouch_core::question::{Context, Purpose};
 use avouch_core::reason::Reason;
 use avouch_core::time::Time;
 
 use crate::authority::{X509Authority, sample_leaf};
-use crate::certificate::{ListContent, ListEntry, assemble, hex};
+use crate::certificate::{ListContent, ListEntry, assemble};
 use crate::fault::{Fault, NotIssued};
 use crate::intent::{CredentialKind, Intent};
 use crate::life_cycle::State;

@@ -1,5 +1,6 @@
 //! What holds an issuing key and signs with it.
 
+use avouch_core::id::hex;
 use std::fmt;
 use std::ops::RangeInclusive;
 
@@ -14,7 +15,6 @@ use aws_lc_rs::signature::{
 };
 use zeroize::Zeroizing;
 
-use crate::certificate::hex;
 use crate::fault::Fault;
 use crate::key::PublicHalf;
 

@@ -10,7 +10,7 @@ use avouch_core::credential::x509::{
     Certificate, CertificateId, IssuerHash, SaidStatus, SignedStatuses,
 };
 use avouch_core::crypto::{PublicKey, Verifier};
-use avouch_core::id::{Digest, SpiffeId};
+use avouch_core::id::{Digest, SpiffeId, hex};
 use avouch_core::reason::Reason;
 use avouch_core::time::Time;
 use aws_lc_rs::digest::{self, SHA1_FOR_LEGACY_USE_ONLY, SHA256, SHA384, SHA512};
@@ -21,7 +21,7 @@ use x509_cert::ext::Extension;
 use x509_cert::spki::SubjectPublicKeyInfoRef;
 
 use crate::authority::X509Authority;
-use crate::certificate::{assemble, hex};
+use crate::certificate::assemble;
 use crate::fault::{Fault, NotIssued};
 use crate::intent::{CredentialKind, Intent};
 use crate::life_cycle::State;

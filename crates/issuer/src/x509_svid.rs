@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use avouch_core::credential::Credential;
 use avouch_core::crypto::Verifier;
-use avouch_core::id::{Digest, SpiffeId};
+use avouch_core::id::{Digest, SpiffeId, hex};
 use avouch_core::question::Context;
 use avouch_core::time::Time;
 use x509_cert::ext::Extension;
@@ -12,7 +12,7 @@ use x509_cert::ext::Extension;
 use crate::BACKDATE;
 use crate::authority::X509Authority;
 use crate::certificate::{
-    Content, NO_NAME, assemble, distribution_point, hex, leaf_names, status_responder,
+    Content, NO_NAME, assemble, distribution_point, leaf_names, status_responder,
 };
 use crate::fault::{Fault, NotIssued};
 use crate::intent::{CredentialKind, Intent};

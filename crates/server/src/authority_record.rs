@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use avouch_core::credential::x509::Certificate;
-use avouch_core::id::TenantId;
+use avouch_core::id::{TenantId, hex};
 use avouch_core::reason::Reason;
 use avouch_core::time::Time;
 use avouch_issuer::authority::{self, Use, X509Authority};
@@ -26,6 +26,14 @@ pub(crate) enum Opened {
     Token(Arc<TokenAuthority>),
 }
 
+/// Whether it signs, or has signed what is believed on.
+fn is_opened(record: &AuthorityRecord) -> bool {
+    !matches!(
+        record.state,
+        AuthorityState::Requested | AuthorityState::Revoked
+    )
+}
+
 /// Opens what was stored. An authority without a private key, or without the certificate it asked
 /// for, is not opened: it signs nothing.
 pub(crate) fn open(
@@ -33,10 +41,7 @@ pub(crate) fn open(
     keys: &Keys,
     record: &AuthorityRecord,
 ) -> Result<Option<Opened>, Fault> {
-    if matches!(
-        record.state,
-        AuthorityState::Requested | AuthorityState::Revoked
-    ) {
+    if !is_opened(record) {
         return Ok(None);
     }
     let Some(signer) = keys.open(record)? else {
@@ -51,10 +56,7 @@ pub(crate) fn open_public(
     tenant: &TenantId,
     record: &AuthorityRecord,
 ) -> Result<Option<Opened>, Fault> {
-    if matches!(
-        record.state,
-        AuthorityState::Requested | AuthorityState::Revoked
-    ) {
+    if !is_opened(record) {
         return Ok(None);
     }
     let public = PublicHalf::from_info(&record.public_key);
@@ -263,11 +265,7 @@ pub(crate) fn validity_of(chain: &[Vec<u8>]) -> Result<(Time, Time), Fault> {
 /// The serial number of a stored certificate, in hexadecimal.
 pub(crate) fn serial_of(certificate: &[u8]) -> Result<String, Fault> {
     let read = Certificate::parse(certificate).map_err(Fault::Stored)?;
-    Ok(read
-        .serial()
-        .iter()
-        .map(|byte| format!("{byte:02x}"))
-        .collect())
+    Ok(hex(read.serial()))
 }
 
 pub(crate) fn name(id: &str) -> Result<AuthorityId, Fault> {

@@ -11,7 +11,7 @@ use avouch_core::credential::x509::{Certificate, Crl};
 use avouch_core::crypto::AwsLc;
 use avouch_core::decide;
 use avouch_core::exchange::dpop::{Proved, Request as Proof};
-use avouch_core::id::{Digest, SpiffeId, TenantId, TrustDomain};
+use avouch_core::id::{Digest, SpiffeId, TenantId, TrustDomain, hex};
 use avouch_core::question::{Context, ExpectedName, Holder, Profile, Purpose, Question};
 use avouch_core::reason::Reason;
 use avouch_core::time::Time;
@@ -306,8 +306,7 @@ fn name_on_record(credential: &Credential) -> Option<IntentId> {
 
 /// A serial number as it is on record.
 pub(crate) fn serial_text(certificate: &Certificate) -> String {
-    let digits = certificate.serial().iter();
-    digits.map(|byte| format!("{byte:02x}")).collect()
+    hex(certificate.serial())
 }
 
 /// The trust domain that a token claims its subject is in; nothing is believed of it here.

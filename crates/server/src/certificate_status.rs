@@ -16,7 +16,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use avouch_core::credential::x509::{Certificate, CertificateId, IssuerHash, StatusRequest};
-use avouch_core::id::{Digest, TenantId};
+use avouch_core::id::{Digest, TenantId, hex};
 use avouch_core::time::Time;
 use avouch_issuer::random::is_serial_number;
 use avouch_issuer::stages::issue_one;
@@ -411,8 +411,4 @@ fn issuer_of(tenant: &Tenant, ids: &[CertificateId], now: Time) -> Option<Author
             && own.is_some_and(|own| ids.iter().all(|id| is_issued_by(id, &own)))
     };
     tenant.read(|snapshot| snapshot.authorities.values().find(signs).cloned())
-}
-
-fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use avouch_core::id::{SpiffeId, TrustDomain};
+use avouch_core::id::{SpiffeId, TrustDomain, hex};
 use avouch_core::reason::Reason;
 use avouch_core::template::Whose;
 use avouch_core::time::Time;
@@ -231,8 +231,7 @@ impl Plane {
     fn new_entry_id(&self) -> Result<EntryId, Refused> {
         let mut bytes = [0_u8; 10];
         self.random.fill(&mut bytes)?;
-        let name: String = bytes.iter().map(|byte| format!("{byte:02x}")).collect();
-        EntryId::parse(&name)
+        EntryId::parse(&hex(&bytes))
             .ok_or_else(|| crate::Fault::Bug("a new name is no name".to_owned()).into())
     }
 

@@ -9,7 +9,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, PoisonError};
 
-use avouch_core::id::{SpiffeId, TenantId};
+use avouch_core::id::{SpiffeId, TenantId, hex};
 use avouch_core::time::Time;
 use avouch_issuer::random::{Random, SystemRandom};
 use avouch_store::{Followers, Report, Sequence, ServerId};
@@ -49,8 +49,7 @@ impl Sharing {
     pub(crate) fn new(random: &SystemRandom) -> Result<Self, Fault> {
         let mut bytes = [0_u8; 16];
         random.fill(&mut bytes)?;
-        let name: String = bytes.iter().map(|byte| format!("{byte:02x}")).collect();
-        let server = ServerId::parse(&name);
+        let server = ServerId::parse(&hex(&bytes));
         Ok(Self {
             server: server.ok_or_else(|| Fault::Bug("a new name is no name".to_owned()))?,
             is_shared: AtomicBool::new(false),

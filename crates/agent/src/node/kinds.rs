@@ -4,6 +4,7 @@ use avouch_api::grpc::node::{
     IssueWitRequest, IssueX509Request, KeyForEntry, Refusal, WitAnswer, X509Answer,
 };
 use avouch_core::credential::x509::Certificate;
+use avouch_core::id::hex;
 use avouch_core::time::Time;
 use tonic::Status;
 use zeroize::Zeroizing;
@@ -54,7 +55,7 @@ impl Kind for X509 {
         let authority = parsed.authority_key_id()?;
         is_ours.then(|| Issued {
             validity: Validity::of(&parsed, now(), parsed.serial()),
-            authority: authority.iter().map(|byte| format!("{byte:02x}")).collect(),
+            authority: hex(authority),
             svid: X509Svid {
                 spiffe_id: entry.spiffe_id.clone(),
                 certificate: own,

@@ -2,11 +2,10 @@
 //! signature with the secret of a bootstrap token.
 
 use avouch_core::credential::x509::Certificate;
-use avouch_core::id::Digest;
+use avouch_core::id::{Digest, hex};
 use aws_lc_rs::hmac;
 use base64ct::{Base64UrlUnpadded, Encoding};
 
-use crate::certificate::hex;
 use crate::fault::Fault;
 
 /// The hash of the `SubjectPublicKeyInfo` of a certificate (RFC 7469 2.4, with the digest in

@@ -1,5 +1,6 @@
 //! The address of a token and of a key in it (RFC 7512, the PKCS #11 URI scheme).
 
+use avouch_core::id::hex;
 use std::fmt;
 use std::fs;
 use std::io::{self, Read};
@@ -8,8 +9,6 @@ use std::path::{Path, PathBuf};
 
 use thiserror::Error;
 use zeroize::Zeroizing;
-
-use crate::certificate::hex;
 
 /// The longest secret of a token, in bytes; those that exist take at most 255.
 const LONGEST_PIN: u64 = 1_024;

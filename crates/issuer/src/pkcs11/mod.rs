@@ -7,12 +7,11 @@ mod token;
 
 use std::sync::Arc;
 
-use avouch_core::id::TenantId;
+use avouch_core::id::{TenantId, hex};
 use cryptoki::mechanism::Mechanism;
 use cryptoki::object::{Attribute, AttributeType, KeyType, ObjectClass, ObjectHandle};
 use zeroize::Zeroizing;
 
-use crate::certificate::hex;
 use crate::fault::Fault;
 use crate::key::PublicHalf;
 use crate::key_manager::{FileKeys, Kept, KeyManager, NewKey};

@@ -188,6 +188,7 @@ fn tag(text: &str) -> Option<[u8; 32]> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use avouch_core::id::hex;
 
     const NOW: i64 = 1_800_000_000;
     const SECRET: &str = "whsec_test_secret";
@@ -218,13 +219,10 @@ mod tests {
         checked.map_err(|reason| reason.code())
     }
 
-    fn hex(secret: &str, text: &str) -> String {
+    fn tag_of(secret: &str, text: &str) -> String {
         let key = hmac::Key::new(hmac::HMAC_SHA256, secret.as_bytes());
         let tag = hmac::sign(&key, text.as_bytes());
-        tag.as_ref()
-            .iter()
-            .map(|byte| format!("{byte:02x}"))
-            .collect()
+        hex(tag.as_ref())
     }
 
     /// The example of GitHub's own documentation.
@@ -286,7 +284,7 @@ mod tests {
         let of = |value: &str, with: &[&str]| {
             check(Scheme::Stripe, &[("stripe-signature", value)], body, with)
         };
-        let tag = |time: i64| hex(SECRET, &format!("{time}.{body}"));
+        let tag = |time: i64| tag_of(SECRET, &format!("{time}.{body}"));
         let good = format!("t={NOW},v1={},v0={}", tag(NOW), "0".repeat(64));
         let signed = of(&good, &[SECRET]).unwrap();
         assert_eq!(signed.made, Some(Time::from_unix(NOW)));
@@ -309,11 +307,11 @@ mod tests {
                 "issue.webhook_signature",
             ),
             (
-                format!("t={NOW},v1={}", hex(SECRET, body)),
+                format!("t={NOW},v1={}", tag_of(SECRET, body)),
                 "issue.webhook_signature",
             ),
             (
-                format!("t={NOW},v1={}", hex("", &format!("{NOW}.{body}"))),
+                format!("t={NOW},v1={}", tag_of("", &format!("{NOW}.{body}"))),
                 "issue.webhook_signature",
             ),
             (

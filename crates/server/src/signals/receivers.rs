@@ -4,7 +4,7 @@
 use std::sync::Arc;
 
 use avouch_api::members::{Document, Members};
-use avouch_core::id::SpiffeId;
+use avouch_core::id::{SpiffeId, hex};
 use avouch_core::reason::Reason;
 use avouch_core::signal::StreamStatus;
 use avouch_core::time::Time;
@@ -384,7 +384,7 @@ impl Plane {
         let now = self.now().unix();
         let mut name = [0; 16];
         self.random.fill(&mut name)?;
-        let name: String = name.iter().map(|byte| format!("{byte:02x}")).collect();
+        let name = hex(&name);
         let authorization = match &asked.authorization {
             Some(text) => {
                 let sealing = tenant.keys.sealing();
@@ -534,7 +534,7 @@ impl Plane {
     ) -> Result<(), Refused> {
         let mut random = [0; 16];
         self.random.fill(&mut random)?;
-        let number: String = random.iter().map(|byte| format!("{byte:02x}")).collect();
+        let number = hex(&random);
         let at = self.now().unix();
         self.note_receiver(tenant, receiver, |state| {
             check_stream(state, name)?;

@@ -1,6 +1,7 @@
 //! Streams at their transmitters: set up, asked for events, asked whether anybody is there
 //! (SSF 1.0 7, 8; RFC 8936).
 
+use avouch_core::id::hex;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -260,7 +261,7 @@ impl Plane {
         };
         let mut bytes = [0; 16];
         self.random.fill(&mut bytes)?;
-        let state: String = bytes.iter().map(|byte| format!("{byte:02x}")).collect();
+        let state = hex(&bytes);
         let asked = Asked {
             at: self.now().unix(),
             state: state.clone(),

@@ -5,11 +5,10 @@
 //! anyway. What the lists say is worked out of the intents and of what ended.
 
 use std::collections::BTreeMap;
-use std::fmt::Write;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use avouch_core::ended::{Birth, Mark};
-use avouch_core::id::{TenantId, TrustDomain};
+use avouch_core::id::{TenantId, TrustDomain, hex};
 use avouch_core::reason::Reason;
 use avouch_core::time::Time;
 use avouch_issuer::random::Random;
@@ -226,13 +225,6 @@ fn birth_of(intent: &IntentRow) -> Birth {
 fn index_of(intent: &IntentRow) -> Option<usize> {
     let digits = intent.id.as_str().get(16..24)?;
     usize::from_str_radix(digits, 16).ok()
-}
-
-fn hex(bytes: &[u8]) -> String {
-    bytes.iter().fold(String::new(), |mut text, byte| {
-        let _ = write!(text, "{byte:02x}");
-        text
-    })
 }
 
 #[cfg(test)]

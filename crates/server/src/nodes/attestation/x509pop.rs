@@ -7,7 +7,7 @@ use avouch_core::anchor::AnchorKind;
 use avouch_core::credential::Credential;
 use avouch_core::credential::x509::{Certificate, GeneralName};
 use avouch_core::crypto::{AwsLc, Hash, KeyKind, Scheme, Verifier};
-use avouch_core::id::{Digest, SpiffeId};
+use avouch_core::id::{Digest, SpiffeId, hex};
 use avouch_core::question::{Context, ExpectedName, Profile, Purpose, Question};
 use avouch_core::reason::Reason;
 use avouch_core::view::View;
@@ -229,10 +229,6 @@ fn spiffe_id(leaf: &Certificate) -> Option<SpiffeId> {
 /// 160 bits of a digest: nobody makes another certificate with the same.
 fn short(digest: Digest) -> String {
     digest.to_string().chars().take(40).collect()
-}
-
-fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 fn malformed(detail: &str) -> Reason {
