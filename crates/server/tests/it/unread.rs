@@ -33,7 +33,9 @@ fn a_removal_is_answered_though_another_tenant_is_damaged_and_that_one_is_named(
     world.restart();
     let operator = world.operator();
     let call = |method: &str, path: &str| world.call(&operator, method, path, None);
-    assert_eq!(call("GET", "/v1/tenants/two").status, 500);
+    let told = call("GET", "/v1/tenants/two");
+    assert_eq!(told.status, 503, "{}", told.body);
+    assert_eq!(told.json()["code"], "server.damaged");
     let told = call("GET", "/v1/tenants/one/removal");
     assert_eq!(told.status, 200, "{}", told.body);
     assert_eq!(told.json()["unread"], json!(["two"]));
@@ -53,7 +55,8 @@ fn workloads_are_not_bounded_where_a_tenant_below_would_not_hear_of_it() {
     let before = world.call(&operator, "GET", path, None).json();
     let bound = json!({"workloads": ["unix:uid:7"]});
     let put = world.send(&operator, "PUT", path, &bound);
-    assert_eq!(put.status, 500, "{}", put.body);
+    assert_eq!(put.status, 503, "{}", put.body);
+    assert_eq!(put.json()["code"], "server.damaged");
     let after = world.call(&operator, "GET", path, None).json();
     assert_eq!(after["workloads"], before["workloads"]);
     // What concerns none below is set all the same.
