@@ -204,30 +204,6 @@ impl Plane {
         Ok(answers)
     }
 
-    /// Removes the entries of all tenants that have ended.
-    ///
-    /// # Errors
-    ///
-    /// What failed on our side.
-    pub fn remove_expired_entries(&self) -> Result<(), Refused> {
-        let now = self.now();
-        for tenant in self.open_tenants() {
-            let ended: Vec<Change> = tenant.read(|snapshot| {
-                let entries = snapshot.entries.values();
-                let ended =
-                    entries.filter(|entry| entry.extras.expires.is_some_and(|end| end <= now));
-                ended
-                    .map(|entry| Change::Remove(Key::Entry(entry.id.clone())))
-                    .collect()
-            });
-            if !ended.is_empty() {
-                tracing::info!(tenant = %tenant.id(), entries = ended.len(), "entries have ended");
-                self.apply(&tenant, &ended)?;
-            }
-        }
-        Ok(())
-    }
-
     fn new_entry_id(&self) -> Result<EntryId, Refused> {
         let mut bytes = [0_u8; 10];
         self.random.fill(&mut bytes)?;

@@ -16,14 +16,13 @@ use crate::plane::Plane;
 use crate::tls::{ServerIdentity, Shown, SpiffeEndpoint, WebCertificate};
 use crate::{federation, http, issuers, node_api, signals};
 
-/// How often entries are looked through for those that have ended.
-const ENTRIES_PERIOD: Duration = Duration::from_secs(5);
+/// How often it is looked for what is over: entries, join tokens, what ended and what is to be told of.
+const OVER_PERIOD: Duration = Duration::from_secs(5);
 
 /// How often what was counted of decisions is stored.
 const TALLIES_PERIOD: Duration = Duration::from_secs(60);
 
-/// How often single uses and join tokens are looked through for those that need not be remembered
-/// any more.
+/// How often single uses are looked through for those that need not be remembered any more.
 const USES_PERIOD: Duration = Duration::from_secs(60);
 
 /// How often intents are looked through for those that are kept no longer.
@@ -163,7 +162,7 @@ pub async fn run(
     ));
     let mut jobs = JoinSet::new();
     jobs.spawn(tend(Arc::clone(&plane), identity));
-    jobs.spawn(remove_expired_entries(Arc::clone(&plane)));
+    jobs.spawn(remove_over(Arc::clone(&plane)));
     jobs.spawn(federation::follow(Arc::clone(&plane)));
     jobs.spawn(issuers::keep(Arc::clone(&plane)));
     jobs.spawn(signals::keep(Arc::clone(&plane)));
@@ -227,12 +226,12 @@ async fn follow_files(certificate: Arc<WebCertificate>) {
     }
 }
 
-async fn remove_expired_entries(plane: Arc<Plane>) {
+async fn remove_over(plane: Arc<Plane>) {
     loop {
-        tokio::time::sleep(ENTRIES_PERIOD).await;
+        tokio::time::sleep(OVER_PERIOD).await;
         let plane = Arc::clone(&plane);
-        if let Err(error) = blocking(move || plane.remove_expired_entries()).await {
-            tracing::error!(%error, "entries that have ended could not be removed");
+        if let Err(error) = blocking(move || plane.remove_over()).await {
+            tracing::error!(%error, "what is over could not be removed");
         }
     }
 }
@@ -245,8 +244,7 @@ async fn forget_uses(plane: Arc<Plane>) {
             plane.forget_uses()?;
             plane.clear_removed()?;
             plane.forget_endings()?;
-            plane.forget_notices()?;
-            plane.forget_join_tokens()
+            plane.forget_notices()
         });
         if let Err(error) = forgotten.await {
             tracing::error!(%error, "what has ended could not be forgotten");

@@ -9,6 +9,7 @@ mod federation;
 mod join_token;
 mod quota;
 mod registration;
+mod signal;
 
 use avouch_core::id::{SpiffeId, TenantId, TrustDomain};
 use avouch_core::time::Time;
@@ -25,13 +26,14 @@ use crate::record::{
     AdminRecord, AnchorRecord, AttestorRecord, EgressRecord, IssuerKeysRecord, IssuerPinsRecord,
     IssuerRecord, NameRecord, RuleRecord, ServiceRecord, TallyRecord, TrustDomainRecord, Upstream,
 };
-use crate::signal::{SignalKey, SignalKind, SignalRecord};
+use crate::signal::{SignalKey, SignalKind};
 use authority::StoredAuthority;
 pub(crate) use authority::key_text;
 use federation::StoredFederation;
 use join_token::StoredJoinToken;
 use quota::StoredQuota;
 use registration::{StoredEntry, StoredNode};
+use signal::StoredSignal;
 
 /// One object of a tenant as it is stored; without a body it was removed.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -50,20 +52,12 @@ pub(crate) struct Row {
 impl Row {
     pub(crate) fn of(change: &Change) -> Result<Self, Fault> {
         let key = change.key();
-        let kind = kind_of(&key).to_owned();
-        let id = name_of(&key).to_owned();
+        let (kind, id) = (kind_of(&key), name_of(&key).to_owned());
         let Change::Put(object) = change else {
-            return Ok(Self {
-                kind,
-                id,
-                trust_domain: None,
-                body: None,
-                secret: None,
-                public_key: None,
-            });
+            return Ok(Self::removed(kind, id));
         };
         Ok(Self {
-            kind,
+            kind: kind.to_owned(),
             id,
             trust_domain: object.needs().map(ToString::to_string),
             body: Some(body_of(object)?),
@@ -103,6 +97,18 @@ impl Row {
                 _ => None,
             },
         })
+    }
+
+    /// What was removed.
+    pub(crate) fn removed(kind: &str, id: String) -> Self {
+        Self {
+            kind: kind.to_owned(),
+            id,
+            trust_domain: None,
+            body: None,
+            secret: None,
+            public_key: None,
+        }
     }
 
     pub(crate) fn into_change(self) -> Result<Change, Fault> {
@@ -175,11 +181,7 @@ impl Row {
                 document: StoredDocument::read(&body)?,
             }),
             Key::Quota => Object::Quota(StoredQuota::read(&body)?),
-            Key::Signal(key) => Object::Signal(SignalRecord {
-                key,
-                document: StoredDocument::read(&body)?,
-                secret: self.secret.map(Sealed::from_stored),
-            }),
+            Key::Signal(key) => Object::Signal(StoredSignal::read(&body, key, self.secret)?),
         };
         Some(Change::Put(object))
     }
@@ -288,7 +290,7 @@ fn body_of(object: &Object) -> Result<String, Fault> {
         Object::Name(name) => serde_json::to_string(&StoredDocument::of(&name.document)),
         Object::Tally(tally) => serde_json::to_string(&StoredDocument::of(&tally.document)),
         Object::Quota(quota) => serde_json::to_string(&StoredQuota::of(quota)),
-        Object::Signal(signal) => serde_json::to_string(&StoredDocument::of(&signal.document)),
+        Object::Signal(signal) => serde_json::to_string(&StoredSignal::of(signal)),
     };
     body.map_err(|error| Fault::Bug(error.to_string()))
 }

@@ -31,6 +31,7 @@ pub mod keyring;
 mod lifetime;
 mod names;
 mod outline;
+mod over;
 mod plan;
 pub mod postgresql;
 mod record;
@@ -52,6 +53,7 @@ pub use names::{
     NameId, NodeId, RuleId, ServerId, ServiceId, SignalId, TallyId,
 };
 pub use outline::{Counts, Outline};
+pub use over::{Over, OverKind};
 pub use record::{
     AdminRecord, AnchorRecord, AttestorRecord, AuthorityKind, AuthorityRecord, AuthorityRole,
     AuthorityState, AuthorityUse, EgressRecord, Entry, EntryExtras, Extras, FederationCourse,

@@ -1,5 +1,7 @@
 //! What is kept of signals: what ended, who tells us, and whom we tell.
 
+use avouch_core::time::Time;
+
 use crate::keyring::Sealed;
 use crate::names::SignalId;
 
@@ -71,6 +73,8 @@ pub struct SignalRecord {
     pub key: SignalKey,
     /// What is kept, as JSON. It holds no secret.
     pub document: String,
+    /// From when on nobody needs it, if that is known.
+    pub ends: Option<Time>,
     /// With what the other side is called, under seal.
     pub secret: Option<Sealed>,
 }

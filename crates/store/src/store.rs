@@ -1,6 +1,6 @@
 //! What every engine promises.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::thread;
 use std::time::Duration;
 
@@ -14,6 +14,7 @@ use crate::intent::IntentRow;
 use crate::lifetime::{Lasting, Lifetime, Living};
 use crate::names::{IntentId, ServerId};
 use crate::outline::{Counts, Outline};
+use crate::over::Over;
 use crate::single_use::{SingleUse, UseKind, Used};
 use crate::tenant::TenantRecord;
 
@@ -162,6 +163,18 @@ pub trait Store: Send + Sync {
     /// Forgets what was removed by the change `up_to` or earlier, some thousands at a time, and
     /// returns how many. What is there is not touched.
     fn forget_removals(&self, tenant: &TenantId, up_to: Sequence) -> Result<u64, Fault>;
+
+    /// Which tenants own something that is over, without reading any of it.
+    fn tenants_with_over(
+        &self,
+        operator: &Operator,
+        over: &[Over],
+    ) -> Result<BTreeSet<TenantId>, Fault>;
+
+    /// Removes what is over, some thousands of each kind in one change, and returns the number of that;
+    /// `None` if there is nothing more, nor if there is no such tenant. It is news as any removal is. What
+    /// has been given more time meanwhile stays, and so does what says no end that can be read.
+    fn remove_over(&self, tenant: &TenantId, over: &[Over]) -> Result<Option<Sequence>, Fault>;
 
     /// Writes down what is about to be signed. The same intent again is no conflict.
     ///

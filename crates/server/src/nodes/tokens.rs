@@ -12,7 +12,7 @@ use avouch_core::reason::Reason;
 use avouch_core::time::Time;
 use avouch_issuer::key::PublicHalf;
 use avouch_issuer::random::Random;
-use avouch_store::{Change, JoinTokenId, JoinTokenRecord, Key, NodeId, NodeRecord, Object};
+use avouch_store::{Change, JoinTokenId, JoinTokenRecord, NodeId, NodeRecord, Object};
 use base64ct::{Base64UrlUnpadded, Encoding};
 use zeroize::Zeroizing;
 
@@ -27,7 +27,7 @@ const TOKEN_BYTES: usize = 32;
 
 /// How long a token that was used or has expired is remembered, in seconds: a day, in which whoever
 /// tries it again is told which of the two it is, and not that there is none.
-const REMEMBERED: i64 = 86_400;
+pub(crate) const REMEMBERED: i64 = 86_400;
 
 /// A join token as it is shown, once.
 #[derive(Clone, Debug)]
@@ -143,29 +143,6 @@ impl Plane {
             Ok(((), changes))
         })?;
         Ok(membership)
-    }
-}
-
-impl Plane {
-    /// Forgets join tokens that nobody can use any more, a while after they could not.
-    ///
-    /// # Errors
-    ///
-    /// What failed on our side.
-    pub fn forget_join_tokens(&self) -> Result<(), Refused> {
-        let before = self.now().plus(-REMEMBERED);
-        for tenant in self.open_tenants() {
-            let old: Vec<Change> = tenant.read(|snapshot| {
-                let tokens = snapshot.join_tokens.values();
-                let old = tokens.filter(|token| token.used.unwrap_or(token.expires) < before);
-                old.map(|token| Change::Remove(Key::JoinToken(token.id.clone())))
-                    .collect()
-            });
-            if !old.is_empty() {
-                self.apply(&tenant, &old)?;
-            }
-        }
-        Ok(())
     }
 }
 

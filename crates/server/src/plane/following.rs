@@ -52,7 +52,7 @@ impl Plane {
 
     /// What fails for one tenant keeps nobody from following the others. What is damaged of one is
     /// told by that one alone; of what else fails, the first is told.
-    fn follow_heads(&self, heads: BTreeMap<TenantId, Sequence>) -> Result<(), Fault> {
+    pub(super) fn follow_heads(&self, heads: BTreeMap<TenantId, Sequence>) -> Result<(), Fault> {
         // Those in use first: what was taken back in them counts now.
         let (open, others): (Vec<_>, Vec<_>) = heads
             .into_iter()

@@ -1,12 +1,15 @@
 //! Forgetting what nobody can need any more, so that what comes and goes leaves nothing behind.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use avouch_core::id::TenantId;
-use avouch_store::Sequence;
+use avouch_store::{Change, Key, Over, OverKind, Sequence, SignalKind, Snapshot};
 
-use super::{OPERATOR, Plane};
-use crate::fault::Fault;
+use super::{KnownTenant, OPERATOR, Plane};
+use crate::fault::{Fault, Refused};
+use crate::nodes::tokens::REMEMBERED as TOKENS_REMEMBERED;
+use crate::tenant::Tenant;
 
 /// How much longer than its end a use is remembered, in seconds: so far apart may the clocks of
 /// servers be that share a store.
@@ -59,6 +62,77 @@ impl Plane {
         Ok(all)
     }
 
+    /// Removes what is over of all tenants, whether anyone has needed them or not: entries, join tokens
+    /// that nobody can use any more, a while after they could not, endings that end nothing, and what
+    /// was to be told of long ago. Whoever counts what there is counts none of it from then on, on any
+    /// server. A tenant for which it fails does not keep the others from it.
+    ///
+    /// # Errors
+    ///
+    /// The first failure.
+    pub fn remove_over(&self) -> Result<(), Refused> {
+        let now = self.now();
+        let before = |kind| match kind {
+            OverKind::JoinToken => now.plus(-TOKENS_REMEMBERED),
+            OverKind::Entry | OverKind::Ended | OverKind::Notice => now,
+        };
+        let kinds = [
+            OverKind::Entry,
+            OverKind::JoinToken,
+            OverKind::Ended,
+            OverKind::Notice,
+        ];
+        let over = kinds.map(|kind| Over {
+            kind,
+            by: before(kind),
+        });
+        let mut first = Ok(());
+        for id in self.store.tenants_with_over(&OPERATOR, &over)? {
+            if let Err(error) = self.remove_over_of(&id, &over) {
+                tracing::error!(tenant = %id, %error, "what is over could not be removed");
+                first = first.and(Err(error));
+            }
+        }
+        first
+    }
+
+    fn remove_over_of(&self, id: &TenantId, over: &[Over]) -> Result<(), Refused> {
+        let Some(known) = self.known(id) else {
+            // It is heard of soon.
+            return Ok(());
+        };
+        // Whoever is told of what goes is told by a tenant that is open.
+        let tenant = match known.opened() {
+            Some(tenant) => Some(tenant),
+            None => match self.open_if_it_works(&known) {
+                // That is told already, and is tried again.
+                Err(fault) if fault.is_damage() => return Ok(()),
+                tenant => tenant?,
+            },
+        };
+        if let Some(tenant) = tenant {
+            let gone = tenant.read(|snapshot| over_in(snapshot, over));
+            if !gone.is_empty() && self.fit(&tenant).is_ok() {
+                self.apply(&tenant, &gone)?;
+                tracing::info!(tenant = %id, objects = gone.len(), "what is over was removed");
+            }
+            return Ok(());
+        }
+        while let Some(head) = self.store.remove_over(id, over)? {
+            tracing::info!(tenant = %id, "what is over was removed of a tenant that is not in use");
+            self.follow_heads(BTreeMap::from([(id.clone(), head)]))?;
+        }
+        Ok(())
+    }
+
+    /// Opens a tenant if it does something without being asked itself.
+    fn open_if_it_works(&self, known: &Arc<KnownTenant>) -> Result<Option<Arc<Tenant>>, Fault> {
+        match self.sketch(known)?.works_by_itself {
+            true => self.open_known(known),
+            false => Ok(None),
+        }
+    }
+
     /// Forgets what was removed by the changes that these are the numbers of, or earlier, so that
     /// what comes and goes leaves nothing behind. A server that has not followed so far takes up
     /// everything anew.
@@ -79,4 +153,31 @@ impl Plane {
         }
         Ok(all)
     }
+}
+
+/// What is over of all that a tenant owns.
+fn over_in(snapshot: &Snapshot, over: &[Over]) -> Vec<Change> {
+    let mut keys = Vec::new();
+    for Over { kind, by } in over {
+        let signals = |kind: SignalKind| {
+            let over = snapshot.signals_of(kind);
+            let over = over.filter(|record| record.ends.is_some_and(|end| end <= *by));
+            over.map(|record| Key::Signal(record.key.clone()))
+        };
+        match kind {
+            OverKind::Entry => {
+                let all = snapshot.entries.values();
+                let over = all.filter(|entry| entry.extras.expires.is_some_and(|end| end <= *by));
+                keys.extend(over.map(|entry| Key::Entry(entry.id.clone())));
+            }
+            OverKind::JoinToken => {
+                let all = snapshot.join_tokens.values();
+                let over = all.filter(|token| token.used.unwrap_or(token.expires) <= *by);
+                keys.extend(over.map(|token| Key::JoinToken(token.id.clone())));
+            }
+            OverKind::Ended => keys.extend(signals(SignalKind::Ended)),
+            OverKind::Notice => keys.extend(signals(SignalKind::Notice)),
+        }
+    }
+    keys.into_iter().map(Change::Remove).collect()
 }

@@ -1,6 +1,8 @@
-//! What is damaged of one tenant harms no other; and (`opening`) what nobody needs is not read.
+//! What is damaged of one tenant harms no other; (`opening`) what nobody needs is not read, and (`over`)
+//! goes when it is over all the same.
 
 mod opening;
+mod over;
 
 use std::path::Path;
 use std::sync::Arc;
@@ -83,6 +85,7 @@ fn unreadable() -> SignalRecord {
             id: SignalId::parse(&"a".repeat(64)).unwrap(),
         },
         document: "{".to_owned(),
+        ends: None,
         secret: None,
     }
 }

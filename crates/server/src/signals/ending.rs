@@ -12,7 +12,7 @@ use avouch_store::{
 };
 use serde_json::{Value, json};
 
-use super::{notices, put};
+use super::{notices, put, put_until};
 use crate::fault::{Fault, Refused};
 use crate::plane::Plane;
 use crate::tenant::Tenant;
@@ -213,23 +213,18 @@ impl Plane {
             endings.put(*mark, ending.clone());
         }
         let now = self.now();
-        let longest = i64::from(self.settings.jwt.lifetime.most());
-        let issued = self
-            .store
-            .intents(tenant.id(), now.plus(-longest), u32::MAX)?;
-        let ended = issued.into_iter().filter(|intent| {
+        // As far back as any token may have lived, also where they live shorter now.
+        let ended = self.live(tenant, |intent| {
             let is_token = intent.kind == CredentialKind::Jwt && intent.not_after > now;
-            is_token
-                && next
-                    .iter()
-                    .any(|(mark, _)| descends(intent, *mark, &endings))
-        });
+            let mut marks = next.iter().map(|(mark, _)| *mark);
+            is_token && marks.any(|mark| descends(intent, mark, &endings))
+        })?;
         let issuer = self.issuer_of(tenant.id());
         let mut told: Vec<Change> = Vec::new();
         if let Some(own) = self.own_subject(tenant, ending) {
             told.push(notices::subject_ended(self, &own, ending.event, now)?);
         }
-        for intent in ended.take(MOST_TOLD) {
+        for intent in ended.into_iter().take(MOST_TOLD) {
             let credential = json!({
                 "format": "jwt_id", "iss": issuer, "jti": intent.id.as_str(),
             });
@@ -339,7 +334,11 @@ fn put_ending(
         "name": ending.name,
         "stream": stream.as_ref().map(SignalId::as_str),
     });
-    Ok(put(SignalKind::Ended, &id, document.to_string()))
+    let document = document.to_string();
+    Ok(match next.is_closed() {
+        true => put(SignalKind::Ended, &id, document),
+        false => put_until(SignalKind::Ended, &id, document, next.since().plus(KEPT)),
+    })
 }
 
 /// All that ended, as it is stored.
@@ -425,6 +424,7 @@ mod tests {
                 id: SignalId::parse(&mark.digest().to_string()).unwrap(),
             },
             document: json!({ "stream": by }).to_string(),
+            ends: None,
             secret: None,
         }
     }

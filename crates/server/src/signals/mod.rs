@@ -27,6 +27,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use avouch_core::reason::Reason;
+use avouch_core::time::Time;
 use avouch_store::{Change, Key, Object, SignalId, SignalKey, SignalKind, SignalRecord};
 
 use crate::fault::Refused;
@@ -62,6 +63,17 @@ fn put(kind: SignalKind, id: &SignalId, document: String) -> Change {
     Change::Put(Object::Signal(SignalRecord {
         key: key_of(kind, id),
         document,
+        ends: None,
+        secret: None,
+    }))
+}
+
+/// Likewise, until nobody needs it any more.
+fn put_until(kind: SignalKind, id: &SignalId, document: String, ends: Time) -> Change {
+    Change::Put(Object::Signal(SignalRecord {
+        key: key_of(kind, id),
+        document,
+        ends: Some(ends),
         secret: None,
     }))
 }

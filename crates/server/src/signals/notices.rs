@@ -11,7 +11,7 @@ use avouch_store::{
 };
 use serde_json::{Map, Value, json};
 
-use super::put;
+use super::put_until;
 use crate::fault::{Fault, Refused};
 use crate::plane::Plane;
 use crate::tenant::Tenant;
@@ -187,7 +187,8 @@ fn notice(
         "name": format!("{CAEP}{name}"),
         "said": said,
     });
-    Ok(put(SignalKind::Notice, &id, document.to_string()))
+    let (document, ends) = (document.to_string(), now.plus(KEPT));
+    Ok(put_until(SignalKind::Notice, &id, document, ends))
 }
 
 /// All notices, the earliest first.

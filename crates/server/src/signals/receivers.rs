@@ -362,6 +362,7 @@ impl Plane {
             Ok(vec![Change::Put(Object::Signal(SignalRecord {
                 key: key_of(SignalKind::ReceiverState, id),
                 document,
+                ends: None,
                 secret,
             }))])
         })?;

@@ -72,6 +72,7 @@ impl Plane {
             let mut changes = vec![Change::Put(Object::Signal(SignalRecord {
                 key: key_of(SignalKind::Signal, &id),
                 document: document.clone(),
+                ends: None,
                 // The credential stays with the transmitter that it is for.
                 secret: sealed.clone().or_else(|| {
                     before

@@ -1,6 +1,6 @@
 //! A store that can be taken away.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, RwLock};
 
@@ -9,7 +9,7 @@ use avouch_core::time::Time;
 use avouch_server::Refused;
 use avouch_store::{
     Change, Counts, Fault, Feed, Followers, IntentId, IntentRow, Lasting, Lifetime, Living,
-    Operator, Outline, Report, Sequence, ServerId, SingleUse, Snapshot, Store, TenantRecord,
+    Operator, Outline, Over, Report, Sequence, ServerId, SingleUse, Snapshot, Store, TenantRecord,
     UseKind, Used,
 };
 use avouch_testkit::key::Key;
@@ -119,6 +119,18 @@ impl Store for Switched {
 
     fn outline(&self, tenant: &TenantId) -> Result<Outline, Fault> {
         self.store()?.outline(tenant)
+    }
+
+    fn tenants_with_over(
+        &self,
+        operator: &Operator,
+        over: &[Over],
+    ) -> Result<BTreeSet<TenantId>, Fault> {
+        self.store()?.tenants_with_over(operator, over)
+    }
+
+    fn remove_over(&self, tenant: &TenantId, over: &[Over]) -> Result<Option<Sequence>, Fault> {
+        self.store()?.remove_over(tenant, over)
     }
 
     fn counts(&self, tenant: &TenantId) -> Result<Counts, Fault> {

@@ -48,7 +48,7 @@ fn come_and_go(world: &Deployment, round: usize) {
     let answers = plane.remove_entries(tenant, &removed).unwrap();
     assert_eq!(answers.len(), A_ROUND / 2);
     world.pass(601);
-    plane.remove_expired_entries().unwrap();
+    plane.remove_over().unwrap();
     plane.evict(tenant, &format!("node-{round}")).unwrap();
 }
 
@@ -81,7 +81,7 @@ fn ten_thousand_identities_come_and_go_without_residue() {
     world.pass(15 * DAY);
     plane.forget_intents().unwrap();
     plane.forget_uses().unwrap();
-    plane.forget_join_tokens().unwrap();
+    plane.remove_over().unwrap();
     let removals = plane.forget_removals(&plane.heads().unwrap()).unwrap();
     assert!(removals >= 10_000, "{removals} removals");
     assert_eq!(issued(), []);

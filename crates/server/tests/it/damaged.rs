@@ -25,6 +25,7 @@ pub(crate) fn damage(folder: &Path, tenant: &str) -> impl FnOnce() + use<> {
     let record = SignalRecord {
         key: key.clone(),
         document: "{".to_owned(),
+        ends: None,
         secret: None,
     };
     let (folder, tenant) = (folder.to_owned(), TenantId::parse(tenant).unwrap());

@@ -360,7 +360,7 @@ fn a_bootstrap_token_of_a_kubelet_ends() {
     world.pass(1);
     assert_eq!(refused(tried()).code(), "issue.bootstrap_token_expired");
     world.pass(2 * DAY);
-    plane.forget_join_tokens().unwrap();
+    plane.remove_over().unwrap();
     assert_eq!(refused(tried()).code(), "issue.bootstrap_token_unknown");
 }
 

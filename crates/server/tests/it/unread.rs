@@ -18,6 +18,7 @@ fn damage(world: &World, tenant: &str) {
             id: SignalId::parse(&"a".repeat(64)).unwrap(),
         },
         document: "{".to_owned(),
+        ends: None,
         secret: None,
     };
     let store = SqliteStore::open(world.folder()).unwrap();

@@ -9,6 +9,7 @@ mod followers;
 mod lifetimes;
 mod listener;
 mod outline;
+mod over;
 mod removal;
 mod schema;
 mod session;
@@ -16,7 +17,7 @@ mod statements;
 mod tls;
 mod uses;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 use std::sync::mpsc::{self, Receiver, Sender};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -35,6 +36,7 @@ use crate::intent::IntentRow;
 use crate::lifetime::{Lasting, Lifetime, Living};
 use crate::names::{IntentId, ServerId};
 use crate::outline::{Counts, Outline};
+use crate::over::Over;
 use crate::plan::{self, Plan};
 use crate::single_use::{SingleUse, UseKind, Used};
 use crate::store::{Operator, Store};
@@ -222,6 +224,18 @@ impl Store for PostgresqlStore {
         let tenant = tenant.clone();
         self.call(move |session| {
             session.write(|session| statements::forget_removals(session, &tenant, up_to))
+        })
+    }
+
+    fn tenants_with_over(&self, _: &Operator, over: &[Over]) -> Result<BTreeSet<TenantId>, Fault> {
+        let over = over.to_vec();
+        self.call(move |session| session.read(|session| over::tenants_with_over(session, &over)))
+    }
+
+    fn remove_over(&self, tenant: &TenantId, over: &[Over]) -> Result<Option<Sequence>, Fault> {
+        let (tenant, over) = (tenant.clone(), over.to_vec());
+        self.call(move |session| {
+            session.write(|session| over::remove_over(session, &tenant, &over))
         })
     }
 

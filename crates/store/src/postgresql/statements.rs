@@ -302,7 +302,7 @@ fn put_rows(
 }
 
 /// What was never there leaves no row when it is removed, nor does its second removal.
-fn remove_rows(
+pub(super) fn remove_rows(
     session: &mut Session,
     tenant: &TenantId,
     sequence: Sequence,

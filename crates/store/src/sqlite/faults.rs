@@ -10,7 +10,7 @@ use super::*;
 use crate::keyring::WrappedKey;
 use crate::{
     AnchorId, AnchorRecord, AttemptId, AuthorityId, CredentialKind, IntentId, Key, Object,
-    TenantKind, UseKind,
+    SignalId, SignalKey, SignalKind, SignalRecord, TenantKind, UseKind,
 };
 
 const OPERATOR: Operator = Operator::of_this_deployment();
@@ -18,7 +18,7 @@ const OPERATOR: Operator = Operator::of_this_deployment();
 /// Something to write, which can be done again.
 type Write = fn(&SqliteStore) -> Result<(), Fault>;
 
-const WRITES: [(&str, Write); 15] = [
+const WRITES: [(&str, Write); 16] = [
     ("add_tenant", |store| {
         store.add_tenant(&OPERATOR, &tenant("other", Some("acme")))
     }),
@@ -53,6 +53,9 @@ const WRITES: [(&str, Write); 15] = [
         store
             .forget_removals(&acme(), Sequence::of(1_000))
             .map(drop)
+    }),
+    ("remove_over", |store| {
+        store.remove_over(&acme(), &[over(5)]).map(drop)
     }),
     ("forget_intents", |store| {
         let before = Time::from_unix(i64::MAX);
@@ -140,6 +143,25 @@ fn lifetime(seconds: u32) -> Lifetime {
     }
 }
 
+fn notice(ends: i64) -> Change {
+    Change::Put(Object::Signal(SignalRecord {
+        key: SignalKey {
+            kind: SignalKind::Notice,
+            id: SignalId::parse(&format!("until-{ends}")).unwrap(),
+        },
+        document: "{}".to_owned(),
+        ends: Some(Time::from_unix(ends)),
+        secret: None,
+    }))
+}
+
+fn over(by: i64) -> Over {
+    Over {
+        kind: crate::OverKind::Notice,
+        by: Time::from_unix(by),
+    }
+}
+
 fn used(name: &str) -> SingleUse {
     SingleUse {
         kind: UseKind::Token,
@@ -162,7 +184,10 @@ fn prepared(folder: &Path) -> SqliteStore {
     let store = SqliteStore::open_file(file(folder)).unwrap();
     store.add_tenant(&OPERATOR, &tenant("acme", None)).unwrap();
     store
-        .apply(&acme(), &[anchor("old"), anchor("gone")])
+        .apply(
+            &acme(),
+            &[anchor("old"), anchor("gone"), notice(5), notice(6)],
+        )
         .unwrap();
     let gone = Key::Anchor(AnchorId::parse("gone").unwrap());
     store.apply(&acme(), &[Change::Remove(gone)]).unwrap();

@@ -7,6 +7,7 @@
 mod followers;
 mod lifetimes;
 mod outline;
+mod over;
 mod reader;
 mod removal;
 mod schema;
@@ -14,7 +15,7 @@ mod statements;
 mod uses;
 mod writer;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs::OpenOptions;
 use std::io;
 use std::os::unix::fs::OpenOptionsExt;
@@ -32,6 +33,7 @@ use crate::intent::IntentRow;
 use crate::lifetime::{Lasting, Lifetime, Living};
 use crate::names::{IntentId, ServerId};
 use crate::outline::{Counts, Outline};
+use crate::over::Over;
 use crate::plan::{self, Plan};
 use crate::single_use::{SingleUse, UseKind, Used};
 use crate::store::{Operator, Store};
@@ -177,6 +179,17 @@ impl Store for SqliteStore {
         let tenant = tenant.clone();
         self.writer
             .write(move |connection| statements::forget_removals(connection, &tenant, up_to))
+    }
+
+    fn tenants_with_over(&self, _: &Operator, over: &[Over]) -> Result<BTreeSet<TenantId>, Fault> {
+        self.readers
+            .read(|connection| over::tenants_with_over(connection, over))
+    }
+
+    fn remove_over(&self, tenant: &TenantId, over: &[Over]) -> Result<Option<Sequence>, Fault> {
+        let (tenant, over) = (tenant.clone(), over.to_vec());
+        self.writer
+            .write(move |connection| over::remove_over(connection, &tenant, &over))
     }
 
     fn intents(&self, tenant: &TenantId, from: Time, limit: u32) -> Result<Vec<IntentRow>, Fault> {

@@ -8,7 +8,7 @@ use crate::fault::Fault;
 pub(super) const APPLICATION: i64 = 0x4156_4348;
 
 /// One step to each version. A step that was released is never changed.
-pub(super) const MIGRATIONS: [&str; 12] = [
+pub(super) const MIGRATIONS: [&str; 13] = [
     "
     CREATE TABLE tenant (
         id TEXT PRIMARY KEY,
@@ -157,6 +157,29 @@ pub(super) const MIGRATIONS: [&str; 12] = [
             AND (secret IS NOT NULL OR body LIKE '%\"key_address\":%')
             AND body NOT LIKE '%\"key_is_brought\":true%';
     CREATE INDEX object_by_public_key ON object (public_key) WHERE public_key IS NOT NULL;
+",
+    "
+    -- When what ends by itself is over, as its body says. What is damaged never is.
+    ALTER TABLE object ADD COLUMN ends INTEGER GENERATED ALWAYS AS (
+        CASE
+            WHEN kind = 'entry' AND instr(body, '\"expires\":') > 0 AND json_valid(body)
+                THEN CASE json_type(body, '$.expires')
+                    WHEN 'integer' THEN CAST(json_extract(body, '$.expires') AS INTEGER)
+                END
+            WHEN kind = 'join_token' AND json_valid(body)
+                THEN CASE 'integer'
+                    WHEN json_type(body, '$.used')
+                        THEN CAST(json_extract(body, '$.used') AS INTEGER)
+                    WHEN json_type(body, '$.expires')
+                        THEN CAST(json_extract(body, '$.expires') AS INTEGER)
+                END
+            WHEN kind IN ('ended', 'notice') AND json_valid(body)
+                THEN CASE json_type(body, '$.ends')
+                    WHEN 'integer' THEN CAST(json_extract(body, '$.ends') AS INTEGER)
+                END
+        END
+    ) VIRTUAL;
+    CREATE INDEX object_by_end ON object (kind, ends) WHERE ends IS NOT NULL;
 ",
 ];
 

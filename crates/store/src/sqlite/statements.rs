@@ -233,7 +233,7 @@ fn check_keys(connection: &Connection, claimed: &[&Brought]) -> Result<(), Fault
     Ok(())
 }
 
-fn write_rows(
+pub(super) fn write_rows(
     connection: &Connection,
     tenant: &TenantId,
     sequence: Sequence,

@@ -13,11 +13,12 @@ use crate::followers::{followers, report, server};
 use crate::lifetimes::lifetime;
 use crate::objects::*;
 use crate::on_postgresql::or_skipped;
+use crate::over::{notice, notices_over};
 
 /// Something to write, which can be done again; the tenant is one that may be added.
 type Write = fn(&dyn Store, &TenantRecord) -> Result<(), Fault>;
 
-const WRITES: [(&str, Write); 15] = [
+const WRITES: [(&str, Write); 16] = [
     ("add_tenant", |store, other| {
         store.add_tenant(&OPERATOR, other)
     }),
@@ -69,6 +70,11 @@ const WRITES: [(&str, Write); 15] = [
     ("forget_removals", |store, _| {
         let all = Sequence::of(1_000);
         store.forget_removals(&tenant("acme"), all).map(drop)
+    }),
+    ("remove_over", |store, _| {
+        store
+            .remove_over(&tenant("acme"), &notices_over(5))
+            .map(drop)
     }),
     ("forget_intents", |store, _| {
         let before = Time::from_unix(100_000);
@@ -234,7 +240,13 @@ fn prepared(address: &str) -> PostgresqlStore {
     let store = PostgresqlStore::connect(address).unwrap();
     add_tenant(&store, "acme");
     let x = |id| entry(id, "spiffe://a.test/old");
-    let changes = [domain("a.test"), x("old"), x("gone")];
+    let changes = [
+        domain("a.test"),
+        x("old"),
+        x("gone"),
+        notice("n5", Some(5)),
+        notice("n6", Some(6)),
+    ];
     store.apply(&tenant("acme"), &changes).unwrap();
     store
         .apply(&tenant("acme"), &[without_entry("gone")])

@@ -10,6 +10,7 @@ mod objects;
 mod on_postgresql;
 mod on_sqlite;
 mod outlines;
+mod over;
 mod over_tls;
 mod removals;
 mod removed_tenants;

@@ -17,6 +17,7 @@ pub(crate) use crate::followers::*;
 pub(crate) use crate::lifetimes::*;
 use crate::objects::*;
 pub(crate) use crate::outlines::*;
+pub(crate) use crate::over::*;
 pub(crate) use crate::removals::*;
 pub(crate) use crate::removed_tenants::*;
 pub(crate) use crate::uses::*;
@@ -86,6 +87,8 @@ macro_rules! on_every_case {
             what_comes_and_goes_leaves_nothing_to_read,
             an_outline_says_of_a_tenant_what_is_in_it_and_nothing_of_another,
             whose_a_trust_domain_is_is_known_as_long_as_it_is,
+            what_is_over_is_removed_of_each_tenant_and_told_as_news,
+            what_is_given_more_time_while_it_is_removed_stays,
         }
     };
 }

@@ -256,6 +256,7 @@ fn an_ending_that_was_cut_short_is_carried_out_when_the_event_comes_again() {
             "by": GITHUB, "name": SUBJECT, "stream": "github",
         })
         .to_string(),
+        ends: None,
         secret: None,
     };
     let store = SqliteStore::open(cloud.world.folder()).unwrap();

@@ -1,7 +1,13 @@
 //! What the tenant tells others, as those see it.
 
+use std::collections::BTreeSet;
+
+use avouch_core::id::TenantId;
+use avouch_core::time::Time;
 use avouch_server::fetch::Permitted;
 use avouch_server::{Settings, entries::EntryDraft};
+use avouch_store::sqlite::SqliteStore;
+use avouch_store::{IntentId, IntentRow, Lifetime, LifetimeKind, Operator, Store};
 use avouch_testkit::https::{HttpsServer, Shown, root};
 use avouch_testkit::world::pem;
 use serde_json::{Value, json};
@@ -161,6 +167,42 @@ fn what_was_exchanged_and_ended_is_told_by_the_number_of_each_token() {
         .collect();
     let expected = json!({"format": "jwt_id", "iss": OURSELVES, "jti": claims(&given)["jti"]});
     assert_eq!(told, [expected]);
+}
+
+#[test]
+fn what_was_exchanged_when_tokens_lived_longer_is_told_of_too() {
+    let cloud = cloud();
+    let token = receiver(&cloud.world, &json!({}));
+    let by_poll = json!({"method": "urn:ietf:rfc:8936"});
+    create(&cloud.world, &token, &by_poll);
+    let given = exchanged(&cloud, 20, &json!({}));
+    let given = claims(&given)["jti"].as_str().unwrap().to_owned();
+    let store = SqliteStore::open(cloud.world.folder()).unwrap();
+    let one = TenantId::parse("one").unwrap();
+    // As one that was given ten days ago, when they could live for twenty.
+    let long_ago = Time::from_unix(cloud.now() - 10 * 86_400);
+    let id = IntentId::parse(&given).unwrap();
+    let intent = store.intent(&one, &id).unwrap().unwrap();
+    let older = IntentRow {
+        id: IntentId::parse("older").unwrap(),
+        not_before: long_ago,
+        recorded: long_ago,
+        ..intent
+    };
+    store.record_intents(&one, &[older]).unwrap();
+    let lifetime = Lifetime {
+        kind: LifetimeKind::Svid,
+        seconds: 20 * 86_400,
+        last: long_ago,
+    };
+    let operator = Operator::of_this_deployment();
+    store.keep_lifetimes(&operator, &[lifetime]).unwrap();
+    told(&cloud, &event(&cloud, REVOKED, &subject(SUBJECT), 10));
+    let answer = poll(&cloud.world, &token, &json!({}));
+    let sets = answer["sets"].as_object().unwrap().values();
+    let told = sets.map(|set| claims(set.as_str().unwrap())["sub_id"]["jti"].clone());
+    let told: BTreeSet<String> = told.map(|id| id.as_str().unwrap().to_owned()).collect();
+    assert_eq!(told, [given, "older".to_owned()].into());
 }
 
 #[test]
