@@ -89,16 +89,21 @@ impl Carrier {
             .collect();
         let name = admission.preset.map_or("imported", Preset::name);
         let reason = format!("carried over from {}", admission.place);
-        let anchor = json!({
-            "anchors": [{
-                "name": name,
-                "issuer": admission.issuer,
-                "audiences": admission.audiences,
-                "rules": [{"name": "imported", "facts": facts}],
-                "owner": "WHO-ANSWERS-FOR-IT",
-                "reason": reason,
-            }],
-        });
+        let mut issuer = Map::from_iter([
+            ("name".to_owned(), json!(name)),
+            ("issuer".to_owned(), json!(admission.issuer)),
+            ("audiences".to_owned(), json!(admission.audiences)),
+            (
+                "rules".to_owned(),
+                json!([{"name": "imported", "facts": facts}]),
+            ),
+            ("owner".to_owned(), json!("WHO-ANSWERS-FOR-IT")),
+            ("reason".to_owned(), json!(reason)),
+        ]);
+        if !admission.parties.is_empty() {
+            issuer.insert("authorized_parties".to_owned(), json!(admission.parties));
+        }
+        let anchor = json!({ "anchors": [issuer] });
         let rule = json!({
             "from": {"anchor": name, "facts": facts},
             "gives": {

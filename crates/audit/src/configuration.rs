@@ -73,6 +73,8 @@ pub struct Admission {
     pub(crate) asks: Asks,
     /// For whom its tokens are, if it says.
     pub(crate) audiences: Vec<String>,
+    /// To whom its tokens must have been given (`azp`), where that is asked beside.
+    pub(crate) parties: Vec<String>,
     pub(crate) gate: Box<dyn Gate>,
 }
 

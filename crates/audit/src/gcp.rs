@@ -96,6 +96,7 @@ fn read_provider(place: &str, value: &Json) -> Result<Option<Admission>, Reason>
         asks: provider.asks(),
         expressions: vec![(format!("{place}.attributeCondition"), inspection)],
         audiences: provider.audiences.clone(),
+        parties: Vec::new(),
         gate: Box::new(provider),
     }))
 }

@@ -106,6 +106,7 @@ fn read_authenticator(
         wishes: authenticator.wishes(&expressions),
         asks: authenticator.asks(),
         expressions,
+        parties: Vec::new(),
         audiences: authenticator.audiences.clone(),
         gate: Box::new(authenticator),
     })

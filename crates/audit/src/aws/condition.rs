@@ -159,6 +159,24 @@ fn is_of_the_request(key: &str) -> bool {
     matches!(head.to_ascii_lowercase().as_str(), "aws" | "sts" | "iam")
 }
 
+/// Whether tokens of such an issuer may have been given to another than they are for (`azp`), which no
+/// fact says.
+pub(super) fn may_have_another_party(preset: Option<Preset>) -> bool {
+    let never = matches!(
+        preset,
+        Some(
+            Preset::Buildkite
+                | Preset::CircleCi
+                | Preset::GitHub
+                | Preset::GitLab
+                | Preset::HcpTerraform
+                | Preset::Kubernetes
+        )
+    );
+    let is_fact = preset.and_then(|preset| preset.fact_of_claim(&["azp"]));
+    !never && is_fact.is_none()
+}
+
 /// Whether AWS may hand the claim on. For some issuers it hands on more than for others, and which
 /// these are for GitHub may grow; for those it has announced nothing for it has never been more.
 fn may_be_handed_on(preset: Option<Preset>, claim: &str) -> bool {
@@ -331,22 +349,16 @@ impl Condition {
             ));
         }
         if wish.is_about("aud") {
-            match preset {
-                // What AWS calls `aud` is `azp` where there is one.
-                Some(preset) if preset.fact_of_claim(&["azp"]).is_some() => {
-                    asks.said.push(Wish::new(&["azp"], wish.any.clone()));
-                }
-                Some(
-                    Preset::Buildkite
-                    | Preset::CircleCi
-                    | Preset::GitHub
-                    | Preset::GitLab
-                    | Preset::HcpTerraform
-                    | Preset::Kubernetes,
-                ) => {}
-                _ => asks.narrowed.push(format!(
-                    "`{words}`: AWS compares `azp` where a token has one, and here it is always `aud`"
-                )),
+            let azp = preset.and_then(|preset| preset.fact_of_claim(&["azp"]));
+            // What AWS calls `aud` is `azp` where there is one.
+            if azp.is_some() {
+                asks.said.push(Wish::new(&["azp"], wish.any.clone()));
+            } else if may_have_another_party(preset) {
+                asks.narrowed.push(format!(
+                    "`{words}`: AWS compares `azp` where a token has one, and here `aud`; so that nobody \
+                     else's token is taken, `authorized_parties` asks for an `azp` too: take it out only if \
+                     no token of this issuer has one"
+                ));
             }
         }
         asks.said.push(wish);

@@ -13,7 +13,7 @@ use crate::glob::Glob;
 use crate::members::{malformed, object, only, text, texts};
 use crate::trace::{Held, Step, Trace};
 use crate::wish::Wish;
-use condition::{Condition, Meaning, handed_on};
+use condition::{Condition, Meaning, handed_on, may_have_another_party};
 
 /// The call by which a role is assumed with a token.
 const WITH_A_TOKEN: &str = "sts:AssumeRoleWithWebIdentity";
@@ -251,6 +251,7 @@ impl Reader {
                     expressions: Vec::new(),
                     asks: gate.asks(),
                     audiences: gate.audiences(),
+                    parties: gate.parties(),
                     gate: Box::new(gate),
                     issuer,
                     preset,
@@ -378,6 +379,17 @@ impl Statements {
             }
         }
         audiences
+    }
+}
+
+impl Statements {
+    /// To whom tokens must have been given, where the audience that AWS compares may be that and no fact
+    /// says it.
+    fn parties(&self) -> Vec<String> {
+        match may_have_another_party(self.preset) {
+            true => self.audiences(),
+            false => Vec::new(),
+        }
     }
 }
 

@@ -277,3 +277,26 @@ fn pods_are_carried_over_by_their_names() {
     );
     assert!(left.is_empty(), "{left:?}");
 }
+
+/// AWS holds the audience against `azp` where a token has one, so a token for the same audience that was given
+/// to another client is none of those.
+#[test]
+fn a_token_that_was_given_to_another_client_is_not_carried_over_with_its_audience() {
+    let provider = "login.example.com";
+    let conditions = json!({"StringEquals": {
+        format!("{provider}:aud"): ["one", "two"], format!("{provider}:sub"): "job",
+    }});
+    let carried = carry(System::Aws, &statement(provider, &conditions), None);
+    let anchor = &carried.draft.unwrap().anchor["anchors"][0];
+    assert_eq!(anchor["audiences"], json!(["one", "two"]));
+    assert_eq!(anchor["authorized_parties"], json!(["one", "two"]));
+    let is_said = carried
+        .left
+        .iter()
+        .any(|one| one.contains("authorized_parties"));
+    assert!(is_said, "{:?}", carried.left);
+    // Tokens of GitHub have none.
+    let github = carry(System::Aws, &aws("repo:octo-org/octo-repo:*"), None);
+    let anchor = &github.draft.unwrap().anchor["anchors"][0];
+    assert_eq!(anchor.get("authorized_parties"), None);
+}

@@ -3,8 +3,10 @@
 use super::Believed;
 use super::delegation::{Actor, extended};
 use super::rule::{Cap, ExchangeRule, IssuedKind, Rules};
-use super::statement::{Ancestor, Statement, may_grow};
+use super::statement::{Ancestor, Statement, is_bearable};
 use crate::anchor::{Anchor, AnchorKind};
+use crate::credential::jose::bundle::Bundle;
+use crate::credential::jose::jwk::KeySet;
 use crate::id::{Digest, SpiffeId, TrustDomain};
 use crate::model::federation::SignedIn;
 use crate::policy::facts::Facts;
@@ -71,22 +73,22 @@ pub struct Given<'a> {
     pub is_capped: bool,
 }
 
-/// What `subject` gets, through `actor` if there is one. `digest` names what was presented.
+/// What `subject` gets, through `actor` if there is one. Each comes with what names that which they have
+/// presented.
 ///
 /// # Errors
 ///
 /// `issue.exchange_not_admitted` and the other reasons for which nothing is given.
 pub fn give<'a>(
     place: Place<'a>,
-    subject: &Believed,
-    digest: Digest,
-    actor: Option<&Believed>,
+    (subject, digest): (&Believed, Digest),
+    actor: Option<(&Believed, Digest)>,
     wanted: &Wanted,
 ) -> Result<Given<'a>, Reason> {
     let admitting = admitting(place, subject)?;
     let mut refusal: Option<Reason> = None;
     for rule in admitting {
-        match under(place, rule, subject, digest, actor, wanted) {
+        match under(place, rule, (subject, digest), actor, wanted) {
             Ok(given) => return Ok(given),
             // What the rule misses that comes nearest to what is asked for is what helps.
             Err(reason)
@@ -168,7 +170,7 @@ fn none_closest(subject: &Believed) -> Reason {
 /// for others, too, can have been kept by any of them.
 fn wrong_audience(place: Place<'_>, rule: &ExchangeRule, subject: &Believed) -> Option<String> {
     let audiences = &subject.statement.as_ref()?.audiences;
-    // A workload identity token is for nobody; its proof is, and has been checked.
+    // One that its issuer gives for nobody in particular, which its anchor allows.
     if audiences.is_empty() {
         return None;
     }
@@ -192,14 +194,17 @@ fn wrong_audience(place: Place<'_>, rule: &ExchangeRule, subject: &Believed) -> 
 fn under<'a>(
     place: Place<'a>,
     rule: &'a ExchangeRule,
-    subject: &Believed,
-    digest: Digest,
-    actor: Option<&Believed>,
+    (subject, digest): (&Believed, Digest),
+    actor: Option<(&Believed, Digest)>,
     wanted: &Wanted,
 ) -> Result<Given<'a>, Reason> {
     rule.check_bounds()?;
     let statement = subject.statement.as_ref();
     let mut lineage = lineage(place, subject, digest)?;
+    let descends = lineage.len() > 1;
+    let acting = actor
+        .map(|(actor, digest)| Acting::of(place, actor, digest))
+        .transpose()?;
     let kind = kind(rule, wanted)?;
     let audiences = audiences(rule, kind, wanted)?;
     let allowed = allowed(statement, &lineage);
@@ -208,14 +213,18 @@ fn under<'a>(
     narrowed(&rule.gives.scopes, allowed.as_deref(), asked)?;
     let anchor = &subject.identity.anchor().anchor;
     anchor.admits_facts(&Facts::of_map(subject.identity.facts().clone()))?;
-    let (signed_in, cap) = signed_in(place, rule, subject, actor)?;
+    let before = lineage.len().saturating_sub(1);
+    let of_actor = acting.as_ref().map_or(&[][..], |acting| &acting.lineage);
+    let vouching = lineage.iter().take(before).chain(of_actor);
+    let (signed_in, cap) = signed_in(place, rule, subject, vouching)?;
     let scopes = match cap {
         None => &rule.gives.scopes,
         Some(cap) => &cap.scopes,
     };
     let scopes = narrowed(scopes, allowed.as_deref(), asked)?;
+    let says_how_much = kind.has_audience() || rule.gives.scopes.is_empty();
     if let Some(subject) = lineage.last_mut()
-        && (allowed.is_some() || asked.is_some() || cap.is_some())
+        && (allowed.is_some() || asked.is_some() || cap.is_some() || !says_how_much)
     {
         // Not all that is given says how much it is for.
         subject.scopes = Some(scopes.clone());
@@ -224,15 +233,17 @@ fn under<'a>(
         Some(lifetime) => lifetime.min(rule.gives.lifetime),
         None => rule.gives.lifetime,
     };
-    let descends = lineage.len() > 1;
     let lifetime = bounded(place, rule, &subject.identity, lifetime, descends);
-    // Nobody acts for longer than they are who they are.
-    let acting = actor.map(|actor| actor.identity.valid_until().plus(1).since(place.now));
     let id = rule.gives.template.fill(subject.identity.facts())?;
     let mut descent = Descent::default();
     descent.check(place, rule, (subject, &lineage), &id)?;
-    if let Some(actor) = actor {
-        descent.check_actor(place, rule, actor, &id)?;
+    let actors = actors(place, rule, subject, acting.as_ref())?;
+    let mut lifetime = lifetime;
+    if let Some(acting) = acting {
+        descent.check_actor(place, rule, &acting, &id)?;
+        // Nobody acts for longer than they are who they are.
+        lifetime = lifetime.min(acting.left(place.now));
+        lineage = acting.joined(lineage)?;
     }
     for model in &descent.models {
         place.view.check_services(&audiences, *model)?;
@@ -244,8 +255,8 @@ fn under<'a>(
         models: descent.models,
         audiences,
         scopes,
-        lifetime: acting.map_or(lifetime, |left| left.min(lifetime)),
-        actors: carried(kind, statement, actors(place, rule, subject, actor)?)?,
+        lifetime,
+        actors: carried(kind, statement, actors)?,
         may_act: statement.and_then(|statement| statement.may_act.clone()),
         lineage,
         signed_in,
@@ -254,22 +265,51 @@ fn under<'a>(
     })
 }
 
+/// Whoever acts, and what they descend from, themselves the last. What is given is in their hand, so it
+/// ends with what they rest on, and is bounded by it at each exchange that follows.
+struct Acting<'a> {
+    actor: &'a Believed,
+    lineage: Vec<Ancestor>,
+}
+
+impl<'a> Acting<'a> {
+    fn of(place: Place<'_>, actor: &'a Believed, digest: Digest) -> Result<Self, Reason> {
+        let lineage = lineage(place, actor, digest)?;
+        Ok(Self { actor, lineage })
+    }
+
+    /// For how many seconds they are who they are.
+    fn left(&self, now: Time) -> i64 {
+        self.actor.identity.valid_until().plus(1).since(now)
+    }
+
+    /// The lineage of the subject, and theirs before it. How much they may do themselves says nothing of
+    /// how much they may do for another.
+    fn joined(self, subject: Vec<Ancestor>) -> Result<Vec<Ancestor>, Reason> {
+        let mut joined: Vec<Ancestor> = self.lineage;
+        joined.iter_mut().for_each(|one| one.scopes = None);
+        joined.retain(|one| !subject.iter().any(|other| one.is(other)));
+        joined.extend(subject);
+        match is_bearable(&joined) {
+            true => Ok(joined),
+            false => Err(too_many()),
+        }
+    }
+}
+
 /// How the subject has signed in, as far as that counts, and what is given at most to whoever has not as
-/// the rule asks. Whoever acts has in hand what is given, so whoever vouches for them bounds it, too:
-/// nothing counts that one of these may not say.
-fn signed_in<'a>(
+/// the rule asks. Whoever acts has in hand what is given, so whoever vouches for them bounds it, too, as
+/// does whoever has vouched before: nothing counts that one of these may not say.
+fn signed_in<'a, 'b>(
     place: Place<'_>,
     rule: &'a ExchangeRule,
     subject: &Believed,
-    actor: Option<&Believed>,
+    others: impl Iterator<Item = &'b Ancestor>,
 ) -> Result<(Option<SignedIn>, Option<&'a Cap>), Reason> {
     let mut vouching: Vec<&Anchor> = vec![&subject.identity.anchor().anchor];
-    if let Some(actor) = actor {
-        // Nothing is made of it, so what names it among all is left out.
-        let lineage = lineage(place, actor, Digest::of(b""))?;
+    for ancestor in others {
         let anchors = place.view.anchors().iter().map(AsRef::as_ref);
-        let stands = |anchor: &&Anchor| lineage.iter().any(|one| stands(place, anchor, one));
-        vouching.extend(anchors.filter(stands));
+        vouching.extend(anchors.filter(|anchor| stands(place, anchor, ancestor)));
     }
     let said = subject.statement.as_ref();
     let said = said.map(|statement| &statement.signed_in);
@@ -334,7 +374,9 @@ impl Descent {
                 }
             }
             let mut clients = place.rules.usable.iter();
-            if number < before && clients.any(|rule| rule.is_client_called(&ancestor.anchor)) {
+            let mut is_client =
+                || clients.any(|rule| rule.keys_of_client(&ancestor.anchor).is_some());
+            if number < before && is_client() {
                 // By an assertion that it has signed (RFC 7523).
                 self.rests_on(TrustModel::Federation);
             }
@@ -347,15 +389,14 @@ impl Descent {
         &mut self,
         place: Place<'_>,
         rule: &ExchangeRule,
-        actor: &Believed,
+        acting: &Acting<'_>,
         id: &SpiffeId,
     ) -> Result<(), Reason> {
+        let actor = acting.actor;
         let anchor = &actor.identity.anchor().anchor;
         anchor.admits_facts(&Facts::of_map(actor.identity.facts().clone()))?;
-        // Nothing is made of it, so what names it among all is left out.
-        let lineage = lineage(place, actor, Digest::of(b""))?;
         let subject = self.keeps_from_administering.take();
-        self.check(place, rule, (actor, &lineage), id)?;
+        self.check(place, rule, (actor, &acting.lineage), id)?;
         self.keeps_from_administering = subject.or(self.keeps_from_administering.take());
         Ok(())
     }
@@ -375,14 +416,23 @@ fn model_of(anchor: &Anchor, ancestor: &Ancestor) -> TrustModel {
         AnchorKind::Federation(_) | AnchorKind::Issuer(_) | AnchorKind::Saml(_) => {
             TrustModel::Federation
         }
-        AnchorKind::TrustDomain(bundle) => {
-            let mut authorities = bundle.x509_authorities.iter();
-            match authorities.any(|authority| *authority.key_id() == *ancestor.key) {
-                true => TrustModel::Pki,
-                false => TrustModel::Federation,
-            }
-        }
+        AnchorKind::TrustDomain(bundle) => match has_authority(bundle, ancestor) {
+            true => TrustModel::Pki,
+            false => TrustModel::Federation,
+        },
     }
+}
+
+/// Whether a key is still among those of its issuer: one that it has removed it has taken back. Nothing is
+/// said of it while the keys are not known.
+fn has_key(keys: Option<&KeySet>, name: &str) -> bool {
+    keys.is_none_or(|keys| keys.keys().iter().any(|key| key.name() == name))
+}
+
+/// Whether the ancestor is a certificate of an authority of this bundle.
+fn has_authority(bundle: &Bundle, ancestor: &Ancestor) -> bool {
+    let mut authorities = bundle.x509_authorities.iter();
+    authorities.any(|authority| *authority.key_id() == *ancestor.key)
 }
 
 /// What the subject descends from, and itself. What the tenant has signed says so; every anchor in
@@ -391,56 +441,72 @@ fn lineage(place: Place<'_>, subject: &Believed, digest: Digest) -> Result<Vec<A
     let anchor = &subject.identity.anchor().anchor;
     let is_own = match &anchor.kind {
         AnchorKind::TrustDomain(bundle) => place.own.contains(&bundle.trust_domain),
+        // It may have been registered like any other; what it says of itself is still its own.
+        AnchorKind::Issuer(issuer) => issuer.issuer() == place.issuer,
         AnchorKind::ApiKey(_)
         | AnchorKind::Certificate(_)
         | AnchorKind::Federation(_)
-        | AnchorKind::Issuer(_)
         | AnchorKind::Saml(_)
         | AnchorKind::Ssh(_) => false,
     };
-    let said = match &subject.statement {
-        Some(statement) => &statement.lineage,
-        None => &subject.on_record,
+    let mut lineage = match &subject.statement {
+        Some(statement) if is_own => statement.lineage.clone(),
+        Some(_) => Vec::new(),
+        // What is on record of it holds by whichever anchor it is believed.
+        None => subject.on_record.clone(),
     };
-    let mut lineage = if is_own { said.clone() } else { Vec::new() };
     let trusted = |ancestor: &Ancestor| {
         let mut anchors = place.view.anchors().iter();
         let mut clients = place.rules.usable.iter();
         anchors.any(|anchor| stands(place, anchor, ancestor))
-            || clients
-                .any(|rule| !rule.has_ended(place.now) && rule.is_client_called(&ancestor.anchor))
+            || clients.any(|rule| {
+                let keys = rule.keys_of_client(&ancestor.anchor);
+                !rule.has_ended(place.now)
+                    && keys.is_some_and(|keys| has_key(Some(keys), &ancestor.key))
+            })
     };
     if let Some(gone) = lineage.iter().find(|ancestor| !trusted(ancestor)) {
         return Err(Reason::IssueLineage {
             anchor: gone.anchor.clone(),
         });
     }
-    if !may_grow(&lineage) {
-        return Err(Reason::IssueDelegation {
-            detail: "the token descends from too many others".to_owned(),
-        });
-    }
     let statement = subject.statement.as_ref();
     lineage.push(Ancestor::of(&subject.identity, digest, statement));
-    Ok(lineage)
+    match is_bearable(&lineage) {
+        true => Ok(lineage),
+        false => Err(too_many()),
+    }
+}
+
+fn too_many() -> Reason {
+    Reason::IssueDelegation {
+        detail: "the token descends from too many others".to_owned(),
+    }
 }
 
 /// Whether an anchor is the one that vouched for the ancestor, and would still be asked. Another
-/// issuer under the same name has vouched for nothing.
+/// issuer or another key under the same name has vouched for nothing.
 fn stands(place: Place<'_>, anchor: &Anchor, ancestor: &Ancestor) -> bool {
     let is_believed = match &anchor.kind {
         AnchorKind::Issuer(issuer) => {
-            issuer.issuer() == ancestor.issuer && !issuer.standing().is_quarantined()
+            issuer.issuer() == ancestor.issuer
+                && !issuer.standing().is_quarantined()
+                && (issuer.introspection().is_some() || has_key(issuer.keys(), &ancestor.key))
         }
         AnchorKind::Saml(provider) => {
+            let mut keys = provider.certificates().iter();
             provider.entity_id() == ancestor.issuer
                 && provider.check_standing(&anchor.name, place.now).is_ok()
+                && keys.any(|key| key.sha256().short() == ancestor.key)
         }
-        AnchorKind::ApiKey(_)
-        | AnchorKind::Certificate(_)
-        | AnchorKind::Federation(_)
-        | AnchorKind::Ssh(_)
-        | AnchorKind::TrustDomain(_) => true,
+        AnchorKind::ApiKey(known) => known.sha256().to_string() == ancestor.key,
+        AnchorKind::Certificate(certificate) => *certificate.key_id() == *ancestor.key,
+        AnchorKind::Ssh(trusted) => trusted.fingerprints().contains(&ancestor.key),
+        AnchorKind::TrustDomain(bundle) => {
+            let named = ancestor.issuer.strip_prefix("spiffe://");
+            named == Some(bundle.trust_domain.as_str()) || has_authority(bundle, ancestor)
+        }
+        AnchorKind::Federation(federation) => has_key(Some(federation.keys()), &ancestor.key),
     };
     let is_admitted = || anchor.admits(place.view.tenant(), place.now).is_ok();
     anchor.name == ancestor.anchor && is_believed && is_admitted()
@@ -570,11 +636,11 @@ fn actors(
     place: Place<'_>,
     rule: &ExchangeRule,
     subject: &Believed,
-    actor: Option<&Believed>,
+    acting: Option<&Acting<'_>>,
 ) -> Result<Vec<Actor>, Reason> {
     let statement = subject.statement.as_ref();
     let chain = statement.map_or(&[][..], |statement| statement.actors.as_slice());
-    let Some(actor) = actor else {
+    let Some(Acting { actor, .. }) = acting else {
         return Ok(chain.to_vec());
     };
     let refuse = |detail: String| Reason::IssueActor { detail };
@@ -598,8 +664,8 @@ fn actors(
             closest.join(", ")
         )));
     }
-    // What is for others, too, can have been kept by any of them; a workload identity token is for
-    // nobody, and its proof has been checked.
+    // What is for others, too, can have been kept by any of them; what is for nobody in particular is so
+    // by leave of its anchor.
     if let Some(said) = &actor.statement
         && !said.audiences.is_empty()
         && !matches!(said.audiences.as_slice(), [one] if one == place.issuer)

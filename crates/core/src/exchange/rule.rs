@@ -344,11 +344,11 @@ impl fmt::Display for Grant {
 }
 
 impl ExchangeRule {
-    /// Whether it admits the client whose anchor has this name.
-    pub(super) fn is_client_called(&self, anchor: &str) -> bool {
+    /// The keys of the client that it admits, if the anchor of that has this name.
+    pub(super) fn keys_of_client(&self, anchor: &str) -> Option<&KeySet> {
         match &self.admits.source {
-            Source::Client { id, .. } => client_anchor(id) == anchor,
-            Source::Anchor(_) | Source::TrustDomain(_) => false,
+            Source::Client { id, keys } if client_anchor(id) == anchor => Some(keys),
+            Source::Anchor(_) | Source::Client { .. } | Source::TrustDomain(_) => None,
         }
     }
 

@@ -20,8 +20,9 @@ use crate::time::Time;
 use crate::verdict::{Identity, IdentityKind};
 use crate::vouch::{How, Vouch};
 
-/// The most ancestors that a token may name.
-const ANCESTORS_MAX: usize = 8;
+/// The most ancestors that a token may name: those of eight exchanges, and of some who acted in them. One
+/// takes half a kilobyte, and a token is one of sixteen at most.
+const ANCESTORS_MAX: usize = 12;
 
 /// The most marks of an ancestor: there are five kinds of them.
 const MARKS_MAX: usize = 5;
@@ -106,6 +107,19 @@ impl Statement {
         Self::of_claims(identity, &claims, nameless, expires)
     }
 
+    /// The same, for whom the proof of its holder is that was believed with it: a workload identity token
+    /// itself is for nobody.
+    ///
+    /// # Errors
+    ///
+    /// Those of reading a token.
+    pub fn shown_with(self, proof: &str) -> Result<Self, Reason> {
+        let (claims, _) = Jws::claims_of_believed(proof, &Limits::default())?;
+        let claims = Claims::read(&claims)?;
+        let audiences = claims.audiences.iter().map(ToString::to_string).collect();
+        Ok(Self { audiences, ..self })
+    }
+
     fn of_claims(
         identity: &Identity,
         claims: &Claims<'_>,
@@ -130,7 +144,8 @@ impl Statement {
                 subject: claims.required_subject()?.to_owned(),
             },
             actors: read_chain(claims.all, whose)?,
-            may_act: read_may_act(claims.all, whose)?,
+            // Also in an SVID: a name that is no SPIFFE ID is not that of whoever has it somewhere.
+            may_act: read_may_act(claims.all, claims.issuer.or(Some(owner)))?,
             scopes: read_scopes(claims.all)?,
             is_access_by: is_access_by(claims.all),
             signed_in: identity.signed_in().cloned().unwrap_or_default(),
@@ -276,6 +291,12 @@ impl Ancestor {
         })
     }
 
+    /// Whether the two are one: had of the same, by the same.
+    pub(super) fn is(&self, other: &Self) -> bool {
+        let named = |one: &Self| (one.anchor.clone(), one.key.clone(), one.digest);
+        named(self) == named(other)
+    }
+
     /// As one element of the claim `lineage`.
     pub fn to_claim(&self) -> Value {
         json!(self)
@@ -303,7 +324,10 @@ fn birth_of(identity: &Identity) -> Birth {
     match SpiffeId::parse(identity.name()) {
         Ok(id) if identity.kind() == IdentityKind::Spiffe => {
             let issuer = format!("spiffe://{}", id.trust_domain());
-            Birth::of_certificate(&issuer, id.as_str(), identity.valid_from())
+            // Its own beginning: what is above it is made anew meanwhile.
+            let own = identity.path().first().and_then(Vouch::valid);
+            let from = own.map_or(identity.valid_from(), |(from, _)| from);
+            Birth::of_certificate(&issuer, id.as_str(), from)
         }
         Ok(_) | Err(_) if identity.kind() == IdentityKind::Ssh => {
             let subject = identity.facts().get(SUBJECT);
@@ -315,7 +339,7 @@ fn birth_of(identity: &Identity) -> Birth {
     }
 }
 
-/// Whether a lineage may have one more.
-pub(super) fn may_grow(lineage: &[Ancestor]) -> bool {
-    lineage.len() < ANCESTORS_MAX
+/// Whether a token can name all of these.
+pub(super) fn is_bearable(lineage: &[Ancestor]) -> bool {
+    lineage.len() <= ANCESTORS_MAX
 }

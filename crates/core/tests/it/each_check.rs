@@ -1,10 +1,14 @@
 //! One test for each check whose loss nothing else in this binary would notice, most of them because
 //! a larger suite or a worked example does: each is told apart here, at its boundary.
 
+use std::sync::Arc;
+
 use avouch_core::anchor::Anchor;
 use avouch_core::budget::{Budget, Limits, Spent};
+use avouch_core::credential::x509::Certificate;
 use avouch_core::crypto::AwsLc;
 use avouch_core::decide;
+use avouch_core::ended::{Ending, Endings, Mark, Standing};
 use avouch_core::exchange::at_most::GrantsAtMost;
 use avouch_core::id::{TenantId, TrustDomain};
 use avouch_core::question::{ExpectedName, Profile, Purpose};
@@ -12,10 +16,12 @@ use avouch_core::time::Time;
 use avouch_core::verdict::Verdict;
 use avouch_core::view::View;
 use avouch_testkit::certificate::CertificateForge;
+use avouch_testkit::crl::CrlForge;
 use avouch_testkit::extension::{self, CLIENT_AUTH, Extension};
 use avouch_testkit::key::Key;
 use avouch_testkit::name::{self, GeneralName, Name};
 use avouch_testkit::world::Authority;
+use der::Tag;
 use serde_json::json;
 
 use crate::ask::{Ask, outcome};
@@ -294,6 +300,69 @@ fn what_an_anchor_may_say_bounds_the_subjects_of_its_certificates() {
     };
     assert_eq!(bounded("CN=another"), "policy.claim_beyond_bound");
     assert_eq!(bounded(&subject), "accept");
+}
+
+/// What is above a certificate, and the lists that clear it, are made anew after it; it is as old as it is.
+#[test]
+fn hostile_61_what_ended_is_not_believed_again_under_a_newer_list_or_authority() {
+    const ID: &str = "spiffe://example.org/api";
+    let root = root();
+    let leaf = root.issue(CertificateForge::svid(ID, &Key::ed25519("workload")));
+    let began = Certificate::parse(&leaf).unwrap().not_before();
+    let ended = began.plus(3_600);
+    let ask = Ask::about([&leaf]).anchor(&root.certificate);
+    let ask = ask.profile(Profile::Spiffe);
+    let outcome = |ask: &Ask, before: Time| {
+        let mut endings = Endings::default();
+        let (event, by) = ("session-revoked".to_owned(), "issuer".to_owned());
+        let ending = Ending::standing(before, Standing::UNSAID, event, by);
+        endings.put(Mark::subject("spiffe://example.org", ID), ending);
+        let view = ask.view().with_endings(Arc::new(endings));
+        outcome(&decide(
+            &ask.question,
+            &view,
+            &AwsLc,
+            &mut Budget::default(),
+        ))
+    };
+    assert_eq!(outcome(&ask, began.plus(-1)), "accept");
+    assert_eq!(outcome(&ask, ended), "revocation.subject_ended");
+    let ask = ask.crl(&root.crl(CrlForge::complete()));
+    assert_eq!(outcome(&ask, began.plus(-1)), "accept");
+    assert_eq!(outcome(&ask, ended), "revocation.subject_ended");
+}
+
+/// Whoever may choose their common name must not choose the rest of their name with it.
+#[test]
+fn hostile_34_no_name_of_a_certificate_is_written_like_another() {
+    let subject = |name: Name| {
+        let forge = CertificateForge::server(HOST).subject(name);
+        let ask = below_root([root().issue(forge)]);
+        let Verdict::Accept(sealed) = ask.decide() else {
+            panic!("refused");
+        };
+        sealed.preview().facts()["x509.subject"].clone()
+    };
+    let (organization, common) = ("2.5.4.10", "2.5.4.3");
+    let named = Name::empty()
+        .with(organization, "Partner")
+        .with(common, "client");
+    assert_eq!(subject(named), "CN=client, O=Partner");
+    for (text, written) in [
+        ("client, O=Partner", r"CN=client\, O=Partner"),
+        ("client+O=Partner", r"CN=client\+O=Partner"),
+        (r"client\, O=Partner", r"CN=client\\\, O=Partner"),
+        ("#04", r"CN=\#04"),
+        (" a ", r"CN=\ a\ "),
+    ] {
+        assert_eq!(subject(Name::common_name(text)), written, "{text}");
+    }
+    let both: [(&str, Tag, &[u8]); 2] = [
+        (common, Tag::Utf8String, b"client"),
+        (organization, Tag::Utf8String, b"Partner"),
+    ];
+    let together = subject(Name::empty().with_several(&both));
+    assert!(together.contains('+'), "{together}");
 }
 
 #[test]

@@ -371,6 +371,68 @@ fn a_bundle_vouches_for_its_own_trust_domain_only() {
     assert_eq!(shown(&foreign).outcome(), "spiffe.trust_domain_mismatch");
 }
 
+/// A bundle is for SVIDs of its trust domain (SPIFFE Trust Domain and Bundle 4), whatever is asked of them.
+#[test]
+fn a_bundle_vouches_for_nothing_but_its_trust_domain_under_any_profile() {
+    let foreign = Authority::root("Foreign Authority");
+    let keys = [bundle_key(&[("x5c", x5c(&[&foreign.certificate]))])];
+    let read = Bundle::read("other.test", &json!({ "keys": keys })).unwrap();
+    let shown = |forge: CertificateForge, profile| {
+        let chain = [foreign.issue(forge)];
+        let ask = Ask::about(chain).profile(profile).bundle(read.clone());
+        ask.bundle(bundle(&[bundle_key(&[(
+            "x5c",
+            x5c(&[&authority().certificate]),
+        )])]))
+    };
+    let key = Key::ed25519("workload");
+    let named = |names: &[GeneralName]| CertificateForge::svid(ID, &key).names(names);
+    let own = || CertificateForge::svid("spiffe://other.test/a", &key);
+    for profile in [Profile::Private, Profile::Rfc5280] {
+        let outcome = |forge| shown(forge, profile).outcome();
+        assert_eq!(outcome(own()), "accept", "{profile:?}");
+        assert_eq!(outcome(workload()), "spiffe.trust_domain_mismatch");
+        let host = named(&[GeneralName::dns("db.example.org")]);
+        let asked = shown(host, profile).expect(ExpectedName::Dns("db.example.org".to_owned()));
+        assert_eq!(asked.outcome(), "policy.anchor_trust_domain", "{profile:?}");
+        let two = [
+            GeneralName::uri("spiffe://other.test/a"),
+            GeneralName::uri(ID),
+        ];
+        let asked = shown(named(&two), profile);
+        let asked = asked.expect(ExpectedName::Spiffe(SpiffeId::parse(ID).unwrap()));
+        assert_eq!(asked.outcome(), "policy.anchor_trust_domain", "{profile:?}");
+    }
+}
+
+/// Where the bundle of a trust domain is known, nobody else speaks for it.
+#[test]
+fn no_other_anchor_vouches_for_a_trust_domain_whose_bundle_is_known() {
+    let other = Authority::root("Partner CA");
+    let own = bundle_key(&[("x5c", x5c(&[&authority().certificate]))]);
+    let asked = |forge: CertificateForge, profile| {
+        let ask = Ask::about([other.issue(forge)]).profile(profile);
+        ask.anchor(&other.certificate)
+            .bundle(bundle(std::slice::from_ref(&own)))
+    };
+    let key = Key::ed25519("workload");
+    for profile in [Profile::Spiffe, Profile::Private] {
+        let outcome = asked(workload(), profile).outcome();
+        assert_eq!(outcome, "policy.anchor_trust_domain", "{profile:?}");
+        let elsewhere = CertificateForge::svid("spiffe://unknown.test/a", &key);
+        assert_eq!(asked(elsewhere, profile).outcome(), "accept", "{profile:?}");
+    }
+    // Nor by a second name, that is looked for.
+    let two = [
+        GeneralName::uri("spiffe://unknown.test/a"),
+        GeneralName::uri(ID),
+    ];
+    let two = CertificateForge::svid(ID, &key).names(&two);
+    let asked = asked(two, Profile::Private);
+    let asked = asked.expect(ExpectedName::Spiffe(SpiffeId::parse(ID).unwrap()));
+    assert_eq!(asked.outcome(), "policy.anchor_trust_domain");
+}
+
 #[test]
 fn an_unknown_trust_domain_is_named_before_any_path_is_searched() {
     let foreign = CertificateForge::svid("spiffe://unknown.test/a", &Key::ed25519("workload"));

@@ -447,7 +447,11 @@ impl Exchange<'_> {
         let credential = Credential::X509(shown.certificates.to_vec());
         let digest = credential.digest();
         let client = self.believe(self.view, credential, Context::default(), uses);
-        Ok(Some((client.map_err(not_authenticated)?, digest)))
+        let mut client = client.map_err(not_authenticated)?;
+        if let Some(leaf) = shown.certificates.first() {
+            client.on_record = self.on_record(leaf)?;
+        }
+        Ok(Some((client, digest)))
     }
 
     /// Who the client is, by its assertion (RFC 7523 2.2).
@@ -526,7 +530,8 @@ impl Exchange<'_> {
             source: None,
         };
         let epoch = self.view.epoch();
-        View::new(tenant.clone(), vec![anchor], Vec::new(), Vec::new(), epoch)
+        let view = View::new(tenant.clone(), vec![anchor], Vec::new(), Vec::new(), epoch);
+        view.with_endings(Arc::clone(&self.tenant.held().endings))
     }
 
     /// Asks the core, and once more with what had to be fetched for this question alone.
@@ -643,8 +648,13 @@ fn statement_of(
     answers: &[Arc<Introspected>],
 ) -> Result<Option<Statement>, Refused> {
     Ok(match &question.credential {
-        Credential::Jwt(token) | Credential::Wit { token, .. } => {
-            Some(Statement::of(identity, token)?)
+        Credential::Jwt(token) => Some(Statement::of(identity, token)?),
+        Credential::Wit { token, proof } => {
+            let said = Statement::of(identity, token)?;
+            Some(match proof {
+                Some(proof) => said.shown_with(proof)?,
+                None => said,
+            })
         }
         Credential::Opaque(_) => {
             let told = answers.last();

@@ -35,7 +35,13 @@ impl Exchange<'_> {
         };
         let client =
             client.ok_or_else(|| refuse("it sent neither `client_assertion` nor a certificate"))?;
-        if client.identity.kind() == IdentityKind::Spiffe && !self.is_own(client.identity.name()) {
+        let is_known = match client.identity.kind() {
+            IdentityKind::Spiffe => self.is_own(client.identity.name()),
+            // The keys of a rule have vouched for who has signed an assertion; whoever else has a
+            // certificate that is trusted for something is nobody's client.
+            _ => request.client.is_some(),
+        };
+        if !is_known {
             return Err(refuse("it is of a trust domain of somebody else").into());
         }
         let rows: Vec<SingleUse> = uses.into_rows(self)?;

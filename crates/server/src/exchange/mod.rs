@@ -210,8 +210,7 @@ impl<'a> Exchange<'a> {
                 actor: Some(actor), ..
             } => {
                 let mut reusable = Uses::default();
-                let (actor, _) =
-                    self.subject("actor_token", actor, holder, shown, &mut reusable)?;
+                let actor = self.subject("actor_token", actor, holder, shown, &mut reusable)?;
                 uses.keep_proofs(reusable);
                 Some(actor)
             }
@@ -219,7 +218,8 @@ impl<'a> Exchange<'a> {
             | Grant::Assertion(_)
             | Grant::ClientCredentials => None,
         };
-        let given = self.given(&subject, digest, actor.as_ref(), request)?;
+        let actor = actor.as_ref().map(|(actor, digest)| (actor, *digest));
+        let given = self.given((&subject, digest), actor, request)?;
         let naming = self.naming(&given, &subject)?;
         // The path may begin with what the token says.
         if given.id.segments().next() == Some(RESERVED) {
@@ -277,9 +277,8 @@ impl<'a> Exchange<'a> {
     /// What they get.
     fn given(
         &self,
-        subject: &Believed,
-        digest: Digest,
-        actor: Option<&Believed>,
+        (subject, digest): (&Believed, Digest),
+        actor: Option<(&Believed, Digest)>,
         request: &TokenRequest,
     ) -> Result<Given<'_>, Refused> {
         let place = Place {
@@ -289,7 +288,7 @@ impl<'a> Exchange<'a> {
             issuer: &self.issuer,
             now: self.now,
         };
-        give(place, subject, digest, actor, &request.wanted).or_else(|reason| {
+        give(place, (subject, digest), actor, &request.wanted).or_else(|reason| {
             if let Reason::ServiceModel { .. } = &reason {
                 self.refused
                     .replace(Some(subject.identity.name().to_owned()));

@@ -11,6 +11,7 @@ mod github;
 mod hostile;
 mod narrowing;
 mod proofs;
+mod remembered;
 mod saml;
 mod single_use;
 mod ssh;

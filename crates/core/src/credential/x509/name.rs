@@ -63,6 +63,24 @@ impl DistinguishedName {
         Self::parse(&name.to_der().map_err(detail)?)
     }
 
+    /// As one text that is the text of no other name, most specific first: what stands in a value divides
+    /// nothing (RFC 4514 2.4), and attributes of one relative name are joined by `+` (2.2).
+    pub fn unambiguous(&self) -> String {
+        // All of it was read before, so nothing stops here.
+        let sets = inside(&self.der).and_then(each);
+        let sets: Vec<AnyRef<'_>> = sets.into_iter().flatten().flatten().collect();
+        let relative = |set: &AnyRef<'_>| {
+            let attributes = attributes_in(*set).into_iter();
+            let written = attributes.map(|(oid, value)| match text_of(value) {
+                Some(text) => format!("{}={}", keyword(&oid), escaped(&text)),
+                None => format!("{}=#{}", keyword(&oid), crate::id::hex(value.value())),
+            });
+            written.collect::<Vec<_>>().join("+")
+        };
+        let names: Vec<String> = sets.iter().rev().map(relative).collect();
+        names.join(", ")
+    }
+
     /// Its common names, most significant first.
     pub fn common_names(&self) -> Vec<String> {
         self.values_of(rfc4519::CN)
@@ -82,16 +100,35 @@ impl DistinguishedName {
         // All of it was read before, so nothing stops here.
         let sets = inside(&self.der).and_then(each);
         for set in sets.into_iter().flatten().flatten() {
-            for attribute in each(set.value()).into_iter().flatten().flatten() {
-                if let Ok(Some([oid, value])) = exactly(attribute.value())
-                    && let Ok(oid) = oid.decode_as()
-                {
-                    attributes.push((oid, value));
-                }
-            }
+            attributes.extend(attributes_in(set));
         }
         attributes
     }
+}
+
+/// The attributes of a relative name.
+fn attributes_in(set: AnyRef<'_>) -> Vec<(ObjectIdentifier, AnyRef<'_>)> {
+    let attributes = each(set.value()).into_iter().flatten().flatten();
+    let typed = attributes.filter_map(|attribute| {
+        let [oid, value] = exactly(attribute.value()).ok()??;
+        Some((oid.decode_as().ok()?, value))
+    });
+    typed.collect()
+}
+
+/// A value in which nothing can be read as a divider (RFC 4514 2.4).
+fn escaped(text: &str) -> String {
+    let mut escaped = String::with_capacity(text.len());
+    let last = text.chars().count().saturating_sub(1);
+    for (index, character) in text.chars().enumerate() {
+        let is_at_an_end =
+            (character == ' ' && (index == 0 || index == last)) || (character == '#' && index == 0);
+        if is_at_an_end || "\"+,;<>\\".contains(character) {
+            escaped.push('\\');
+        }
+        escaped.push(character);
+    }
+    escaped
 }
 
 impl PartialEq for DistinguishedName {

@@ -254,7 +254,11 @@ impl<'a> Pki<'a> {
 impl Pki<'_> {
     /// That the identity of the certificate did not end after it was issued. Lists of serial numbers
     /// say which certificate is revoked; this says who.
-    fn check_ended(&self, conclusion: &Conclusion) -> Result<(), Reason> {
+    fn check_ended(
+        &self,
+        conclusion: &Conclusion,
+        certificate: &Certificate,
+    ) -> Result<(), Reason> {
         let endings = self.view.endings();
         let Some(id) = conclusion
             .spiffe_id
@@ -264,7 +268,8 @@ impl Pki<'_> {
             return Ok(());
         };
         let issuer = format!("spiffe://{}", id.trust_domain());
-        let birth = Birth::of_certificate(&issuer, id.as_str(), conclusion.valid_from);
+        // Its own beginning: what is above it, and the lists that clear it, are made anew meanwhile.
+        let birth = Birth::of_certificate(&issuer, id.as_str(), certificate.not_before());
         endings.check(&birth, id.as_str())
     }
 }
@@ -338,7 +343,9 @@ impl<'a> Model for Pki<'a> {
         let sizes = trail.iter().map(|link| link.certificate.der().len());
         budget.whole_path(sizes.sum::<usize>() + anchor.source.certificate.der().len())?;
         let conclusion = validate::conclude(self, trail, anchor.source, budget)?;
-        self.check_ended(&conclusion)?;
+        if let Some(shown) = trail.first() {
+            self.check_ended(&conclusion, &shown.certificate)?;
+        }
         Ok(conclusion)
     }
 

@@ -23,7 +23,7 @@ use crate::reason::Reason;
 use crate::stop::Stop;
 use crate::time::{Time, duration_in_words};
 use crate::verdict::{Check, Compared, Fact, StatusSource};
-use crate::view::AnchorCertificate;
+use crate::view::{AnchorCertificate, View};
 
 /// What a valid path proves.
 pub(super) struct Conclusion {
@@ -82,6 +82,7 @@ pub(super) fn conclude(
     } else {
         spiffe_id_of(end_entity)
     };
+    own_trust_domain(model.view, source, end_entity, spiffe_id.as_ref())?;
     anchor_admits(
         &source.anchor,
         end_entity,
@@ -296,6 +297,48 @@ fn usable_for(certificate: &Certificate, purpose: Purpose) -> Result<(), Reason>
 }
 
 /// What the owner of the anchor allows it to vouch for (RFC 5937 3).
+/// A bundle is trusted for what is in its trust domain and for nothing else, under whichever profile; and
+/// where the bundle of a trust domain is known, no other anchor speaks for it, unless that is said of
+/// the anchor (SPIFFE Trust Domain and Bundle 4, 6).
+fn own_trust_domain(
+    view: &View,
+    source: &AnchorCertificate,
+    end_entity: &Certificate,
+    spiffe_id: Option<&SpiffeId>,
+) -> Result<(), Reason> {
+    let anchor = &source.anchor;
+    let beyond = |trust_domain: &str, permitted: String| Reason::AnchorTrustDomain {
+        anchor: anchor.name.clone(),
+        trust_domain: trust_domain.to_owned(),
+        permitted: vec![permitted],
+    };
+    if let Some(own) = &source.trust_domain {
+        return match spiffe_id {
+            Some(id) if id.trust_domain() == own => Ok(()),
+            Some(id) => Err(Reason::TrustDomainMismatch {
+                id: id.to_string(),
+                trust_domain: own.to_string(),
+            }),
+            None => Err(beyond("a certificate without a SPIFFE ID", own.to_string())),
+        };
+    }
+    let named = end_entity
+        .uris()
+        .filter_map(|uri| SpiffeId::parse(uri).ok());
+    let is_anothers = |id: &SpiffeId| {
+        let trust_domain = id.trust_domain();
+        view.bundles_of(trust_domain).next().is_some()
+            && !anchor.constraints.trust_domains.contains(trust_domain)
+    };
+    match named.into_iter().find(is_anothers) {
+        None => Ok(()),
+        Some(id) => Err(beyond(
+            id.trust_domain().as_str(),
+            "of which no bundle is known".to_owned(),
+        )),
+    }
+}
+
 fn anchor_admits(
     anchor: &Anchor,
     end_entity: &Certificate,
@@ -329,7 +372,11 @@ fn name_of(end_entity: &Certificate, question: &Question) -> String {
 
 fn facts_of(end_entity: &Certificate, spiffe_id: Option<&SpiffeId>) -> BTreeMap<String, String> {
     let mut facts = BTreeMap::new();
-    facts.insert("x509.subject".to_owned(), end_entity.subject().to_string());
+    // Where a value could divide, whoever chooses one attribute could choose them all.
+    let subject = end_entity.subject();
+    if !subject.is_empty() {
+        facts.insert("x509.subject".to_owned(), subject.unambiguous());
+    }
     facts.insert(
         "x509.serial".to_owned(),
         crate::id::hex(end_entity.serial()),

@@ -21,13 +21,13 @@ use crate::tls::{Caller, Identity, root};
 const X509: &str = "urn:avouch:params:token-type:x509-svid";
 
 /// A cloud that speaks TLS, too.
-struct Secured {
-    cloud: Cloud,
-    address: SocketAddr,
+pub(super) struct Secured {
+    pub(super) cloud: Cloud,
+    pub(super) address: SocketAddr,
 }
 
 impl Secured {
-    fn new() -> Self {
+    pub(super) fn new() -> Self {
         let cloud = Cloud::new();
         let (address, _) = web(&cloud.world);
         Self { cloud, address }
@@ -38,7 +38,12 @@ impl Secured {
     }
 
     /// Sends a form over a connection on which this is shown.
-    fn send_as(&self, shown: Option<&Identity>, form: &str, headers: &[(&str, &str)]) -> Answer {
+    pub(super) fn send_as(
+        &self,
+        shown: Option<&Identity>,
+        form: &str,
+        headers: &[(&str, &str)],
+    ) -> Answer {
         let mut caller = Caller::believing(&root("Web"));
         if let Some(shown) = shown {
             caller = caller.showing(shown.clone());

@@ -70,15 +70,23 @@ impl Service {
     }
 
     fn actor_for(&self, name: &str, audience: &Value, seconds: i64) -> String {
+        let now = self.cloud.now();
+        self.actor_saying(name, &json!({"aud": audience, "exp": now + seconds}))
+    }
+
+    /// The token of a workload of the partner, which says this besides.
+    pub(super) fn actor_saying(&self, name: &str, more: &Value) -> String {
         let bundle = avouch_testkit::token::bundle(&self.service, &Key::p256("wit"));
         let keys = bundle["keys"].as_array().unwrap();
         let key = keys.iter().find(|key| key["use"] == "jwt-svid").unwrap();
         let now = self.cloud.now();
-        TokenForge::jwt_svid(&format!("spiffe://partner.test{name}"), OURSELVES)
-            .claim("aud", audience.clone())
+        let forge = TokenForge::jwt_svid(&format!("spiffe://partner.test{name}"), OURSELVES)
+            .claim("aud", json!([OURSELVES]))
             .claim("iat", json!(now))
-            .claim("exp", json!(now + seconds))
-            .sign(&self.service, key["kid"].as_str().unwrap())
+            .claim("exp", json!(now + 300));
+        let more = more.as_object().unwrap().iter();
+        let forge = more.fold(forge, |forge, (name, said)| forge.claim(name, said.clone()));
+        forge.sign(&self.service, key["kid"].as_str().unwrap())
     }
 
     /// A workload identity token of an actor, and the key that its proofs are made with.

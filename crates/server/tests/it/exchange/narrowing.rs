@@ -11,7 +11,7 @@ use super::{ACCESS_TOKEN, CLOUD, Cloud, OURSELVES, claims, refusal, sentence, to
 const X509: &str = "urn:avouch:params:token-type:x509-svid";
 
 /// A rule that takes whoever is below `from` to `to`.
-fn step(from: &str, to: &str, kinds: &[&str], scopes: &[&str]) -> Value {
+pub(super) fn step(from: &str, to: &str, kinds: &[&str], scopes: &[&str]) -> Value {
     let mut rule = json!({
         "from": {"trust_domain": "one.test", "facts": {"spiffe.path": from}},
         "gives": {
@@ -184,6 +184,28 @@ fn hostile_53_a_name_that_may_act_is_one_of_whoever_signed_it() {
     let access = claims(&token(&service.for_person(&named(), Some(&robot))));
     assert_eq!(access["act"], json!({"iss": PEOPLE, "sub": "robot"}));
     assert_eq!(access["may_act"], json!({"iss": PEOPLE, "sub": "robot"}));
+    // Nor is a name in an SVID one of whoever has it somewhere; a SPIFFE ID says itself whose it is.
+    cloud.rule(
+        "partners",
+        &json!({
+            "from": {"trust_domain": "partner.test", "facts": {"spiffe.path": "/svc/web"}},
+            "gives": {
+                "spiffe_id": "spiffe://one.test/partner/web", "kinds": ["access-token"],
+                "audiences": [CLOUD],
+            },
+            "actors": [by("people"), {"trust_domain": "partner.test", "facts": {"spiffe.path": "/svc/shop"}}],
+            "owner": "o", "reason": "r",
+        }),
+    );
+    let naming = |named: &str| {
+        let may_act = json!({"sub": named});
+        service.actor_saying("/svc/web", &json!({ "may_act": may_act }))
+    };
+    let robot = service.person(&json!({"sub": "robot"}));
+    let refused = service.for_person(&naming("robot"), Some(&robot));
+    assert_eq!(refusal(&refused).1, "issue.actor_not_allowed");
+    let shop = service.actor("/svc/shop");
+    token(&service.for_person(&naming("spiffe://partner.test/svc/shop"), Some(&shop)));
 }
 
 /// Of several rules that admit someone, the one that has what is asked for says what is missing.

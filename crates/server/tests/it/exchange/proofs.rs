@@ -438,6 +438,18 @@ fn hostile_55_a_workload_identity_token_needs_its_proof() {
     let good = proof(OURSELVES, "3", &svid);
     token(&with(&good));
     assert_eq!(refusal(&with(&good)).1, "issue.token_used");
+    // What was shown to somebody else is nothing here, also where a rule takes what others were shown.
+    let theirs = "https://theirs.test";
+    cloud.rule("theirs", &json!({
+        "from": {"trust_domain": "partner.test", "facts": {"spiffe.path": "/other"}},
+        "gives": {"spiffe_id": "spiffe://one.test/partner/other", "audiences": ["https://cloud.test"]},
+        "subject_audiences": [theirs], "owner": "o", "reason": "r",
+    }));
+    let shown_to_them = proof(theirs, "4", &svid);
+    assert_eq!(
+        refusal(&with(&shown_to_them)).1,
+        "issue.exchange_not_admitted"
+    );
 }
 
 #[test]
