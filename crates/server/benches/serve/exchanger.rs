@@ -1,5 +1,6 @@
 //! Who has tokens to exchange, in a process of its own: it makes them, so that nothing of that is
-//! counted as the server's. It does what it reads from its input, one order a line.
+//! counted as the server's. It does what it reads from its input, one order a line. One thread has all
+//! connections, as gateways do: to wake a thread for each answer would be counted as the server's.
 
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::TcpStream;
@@ -10,6 +11,8 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use avouch_testkit::key::Key;
 use avouch_testkit::token::{TokenForge, jwk};
 use serde_json::{Value, json};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::runtime::Builder;
 
 use crate::deployment::TENANT;
 use crate::exchange::{OURSELVES, token};
@@ -60,14 +63,16 @@ static NUMBER: AtomicUsize = AtomicUsize::new(0);
 
 /// The process itself.
 pub(crate) fn run(address: &str) {
+    let runtime = Builder::new_current_thread().enable_all().build().unwrap();
     for order in std::io::stdin().lines().map(Result::unwrap) {
         let words: Vec<&str> = order.split(' ').collect();
         let (count, at_once): (usize, usize) =
             (words[1].parse().unwrap(), words[2].parse().unwrap());
         let proves = words[0] == "dpop";
-        std::thread::scope(|scope| {
-            for _ in 0..at_once {
-                scope.spawn(|| exchange(address, count / at_once, proves));
+        runtime.block_on(async {
+            let all = (0..at_once).map(|_| exchange(address.to_owned(), count / at_once, proves));
+            for one in all.map(tokio::spawn).collect::<Vec<_>>() {
+                one.await.unwrap();
             }
         });
         println!("done");
@@ -75,9 +80,9 @@ pub(crate) fn run(address: &str) {
 }
 
 /// Exchanges so many tokens one after the other on one connection.
-fn exchange(address: &str, count: usize, proves: bool) {
+async fn exchange(address: String, count: usize, proves: bool) {
     let (issuer, holder) = (Key::p256("issuer"), Key::p256("holder"));
-    let mut stream = TcpStream::connect(address).unwrap();
+    let mut stream = tokio::net::TcpStream::connect(&address).await.unwrap();
     stream.set_nodelay(true).unwrap();
     let mut received = Vec::with_capacity(8_192);
     for _ in 0..count {
@@ -94,8 +99,18 @@ fn exchange(address: &str, count: usize, proves: bool) {
             "POST /t/{TENANT}/token HTTP/1.1\r\nhost: {address}\r\n{proof}content-type: application/x-www-form-urlencoded\r\ncontent-length: {}\r\n\r\n{body}",
             body.len()
         );
-        stream.write_all(request.as_bytes()).unwrap();
-        let status = receive(&mut stream, &mut received);
+        stream.write_all(request.as_bytes()).await.unwrap();
+        received.clear();
+        let status = loop {
+            assert_ne!(
+                stream.read_buf(&mut received).await.unwrap(),
+                0,
+                "the server ended"
+            );
+            if let Some(status) = status_of_whole(&received) {
+                break status;
+            }
+        };
         let text = String::from_utf8_lossy(&received);
         assert_eq!(status, 200, "{text}");
     }
@@ -120,27 +135,17 @@ fn now() -> i64 {
     i64::try_from(since.as_secs()).unwrap()
 }
 
-/// Reads one answer to its end.
-fn receive(stream: &mut TcpStream, received: &mut Vec<u8>) -> u16 {
-    received.clear();
-    let mut buffer = [0; 8_192];
-    loop {
-        let read = stream.read(&mut buffer).unwrap();
-        assert_ne!(read, 0, "the server ended the connection");
-        received.extend_from_slice(&buffer[..read]);
-        let Some(end) = received.windows(4).position(|four| four == b"\r\n\r\n") else {
-            continue;
-        };
-        let head = std::str::from_utf8(&received[..end]).unwrap();
-        let length = head.lines().find_map(|line| {
-            let (name, value) = line.split_once(": ")?;
-            let is_length = name.eq_ignore_ascii_case("content-length");
-            is_length.then(|| value.parse::<usize>().unwrap())
-        });
-        if received.len() >= end + 4 + length.unwrap_or_default() {
-            return head.split(' ').nth(1).unwrap().parse().unwrap();
-        }
-    }
+/// The status of an answer that has arrived to its end.
+fn status_of_whole(received: &[u8]) -> Option<u16> {
+    let end = received.windows(4).position(|four| four == b"\r\n\r\n")?;
+    let head = std::str::from_utf8(&received[..end]).unwrap();
+    let length = head.lines().find_map(|line| {
+        let (name, value) = line.split_once(": ")?;
+        let is_length = name.eq_ignore_ascii_case("content-length");
+        is_length.then(|| value.parse::<usize>().unwrap())
+    });
+    let is_whole = received.len() >= end + 4 + length.unwrap_or_default();
+    is_whole.then(|| head.split(' ').nth(1).unwrap().parse().unwrap())
 }
 
 /// Sends one request of an administrator, and tells the status of its answer.
@@ -151,5 +156,13 @@ pub(crate) fn send(address: &str, method: &str, path: &str, token: &str, body: &
         body.len()
     );
     stream.write_all(request.as_bytes()).unwrap();
-    receive(&mut stream, &mut Vec::new())
+    let (mut received, mut buffer) = (Vec::new(), [0; 8_192]);
+    loop {
+        let read = stream.read(&mut buffer).unwrap();
+        assert_ne!(read, 0, "the server ended the connection");
+        received.extend_from_slice(&buffer[..read]);
+        if let Some(status) = status_of_whole(&received) {
+            return status;
+        }
+    }
 }

@@ -7,6 +7,7 @@ use std::cell::Cell;
 use std::fmt;
 
 use serde::de::{DeserializeSeed, Deserializer, MapAccess, SeqAccess, Visitor};
+use serde_json::map::Entry;
 use serde_json::{Map, Number, Value};
 
 use crate::budget::Limits;
@@ -195,14 +196,17 @@ impl<'de> Visitor<'de> for Strict<'_> {
         let mut object = Map::new();
         while let Some(name) = members.next_key::<String>()? {
             self.watch.count()?;
-            if object.contains_key(&name) {
-                return Err(self.watch.stop(Reason::JsonDuplicateMember {
-                    part: self.watch.part,
-                    member: name,
-                }));
+            match object.entry(name) {
+                Entry::Vacant(place) => {
+                    place.insert(members.next_value_seed(below)?);
+                }
+                Entry::Occupied(taken) => {
+                    return Err(self.watch.stop(Reason::JsonDuplicateMember {
+                        part: self.watch.part,
+                        member: taken.key().clone(),
+                    }));
+                }
             }
-            let value = members.next_value_seed(below)?;
-            object.insert(name, value);
         }
         Ok(Value::Object(object))
     }
