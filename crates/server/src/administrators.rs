@@ -5,22 +5,88 @@ use std::sync::Arc;
 
 use avouch_core::id::{SpiffeId, TrustDomain};
 use avouch_core::reason::Reason;
+use avouch_core::template::IdTemplate;
 use avouch_store::{AdminId, AdminRecord, Change, Key, Object, Snapshot, TenantKind};
 
 use crate::access::{Noun, Role, Verb};
 use crate::caller::Caller;
 use crate::fault::{Fault, Refused};
-use crate::plane::Plane;
+use crate::plane::{Plane, RESERVED};
 use crate::tenant::Tenant;
 
+/// Those who administer a tenant, or one below it, and may more there than someone else.
+#[derive(Default)]
+pub(crate) struct Superiors {
+    subject: String,
+    all: Vec<Superior>,
+}
+
+struct Superior {
+    id: SpiffeId,
+    role: String,
+    tenant: String,
+}
+
+impl Superiors {
+    /// Refuses an identity that is one of theirs, or could become it.
+    pub(crate) fn check(&self, identity: &IdTemplate) -> Result<(), Reason> {
+        self.check_none(|id| identity.admits(id))
+    }
+
+    /// Refuses what could be one of them.
+    pub(crate) fn check_none(&self, could_be: impl Fn(&SpiffeId) -> bool) -> Result<(), Reason> {
+        match self.all.iter().find(|one| could_be(&one.id)) {
+            None => Ok(()),
+            Some(one) => Err(Reason::IssueIdentityAdministers {
+                id: one.id.to_string(),
+                role: one.role.clone(),
+                tenant: one.tenant.clone(),
+                subject: self.subject.clone(),
+            }),
+        }
+    }
+}
+
 impl Plane {
+    /// Those who may more in a tenant or below it than `caller`. Who says who gets an identity could be
+    /// whoever has it, so nobody says it of one of these.
+    ///
+    /// # Errors
+    ///
+    /// Who administers one of the tenants cannot be read: then nobody knows who does not.
+    pub(crate) fn superiors(&self, caller: &Caller, tenant: &Tenant) -> Result<Superiors, Fault> {
+        let mut superiors = Superiors {
+            subject: caller.id.to_string(),
+            all: Vec::new(),
+        };
+        for known in self.known_below(tenant.id()) {
+            let (own, _) = self.roles_in(caller, &known)?;
+            // Nobody may more, and that is most often who asks.
+            if own.contains(&Role::Operator) {
+                continue;
+            }
+            self.each_admin(&known, &mut |admin| {
+                // A role that this program does not know may be anything to another.
+                let role = Role::parse(&admin.role).unwrap_or(Role::Operator);
+                if beyond(role, &own).is_some() {
+                    superiors.all.push(Superior {
+                        id: admin.subject.clone(),
+                        role: admin.role.clone(),
+                        tenant: known.id().to_string(),
+                    });
+                }
+            })?;
+        }
+        Ok(superiors)
+    }
+
     /// Gives someone a role on behalf of `caller`, who can give no more than it has.
     ///
     /// # Errors
     ///
     /// `issue.object_malformed`, `issue.object_unknown` for a trust domain that is neither the
-    /// tenant's nor of one above, `issue.not_permitted`, `issue.conflict` where the last operator
-    /// would go, or what failed on our side.
+    /// tenant's nor of one above, `issue.id_reserved`, `issue.not_permitted`, `issue.conflict` where the
+    /// last operator would go, or what failed on our side.
     pub fn appoint(
         &self,
         caller: &Caller,
@@ -41,6 +107,11 @@ impl Plane {
         })?;
         self.check_gives(caller, tenant, role)?;
         self.check_home(tenant, subject.trust_domain())?;
+        // Whoever lets nodes join says who these are.
+        if subject.segments().next() == Some(RESERVED) && subject != self.operator_id()? {
+            let id = subject.to_string();
+            return Err(Reason::IssueIdReserved { id }.into());
+        }
         let record = AdminRecord {
             id,
             subject,
@@ -129,20 +200,15 @@ impl Plane {
         tenant: &Arc<Tenant>,
         role: Role,
     ) -> Result<(), Refused> {
-        let own = self.roles(caller, tenant);
-        for noun in Noun::ALL {
-            for verb in Verb::ALL {
-                if role.may(verb, noun) && !own.iter().any(|own| own.may(verb, noun)) {
-                    return Err(Reason::IssueNotPermitted {
-                        subject: caller.id.to_string(),
-                        verb: verb.name(),
-                        noun: noun.name(),
-                    }
-                    .into());
-                }
+        match beyond(role, &self.roles(caller, tenant)) {
+            None => Ok(()),
+            Some((verb, noun)) => Err(Reason::IssueNotPermitted {
+                subject: caller.id.to_string(),
+                verb: verb.name(),
+                noun: noun.name(),
             }
+            .into()),
         }
-        Ok(())
     }
 
     /// Whoever comes to own a trust domain says who is who in it. So a name that belongs to nobody
@@ -160,6 +226,16 @@ impl Plane {
         }
         .into())
     }
+}
+
+/// Something that a role lets its holder do, and none of these others theirs.
+fn beyond(role: Role, others: &[Role]) -> Option<(Verb, Noun)> {
+    let mut all = Noun::ALL
+        .into_iter()
+        .flat_map(|noun| Verb::ALL.map(|verb| (verb, noun)));
+    all.find(|(verb, noun)| {
+        role.may(*verb, *noun) && !others.iter().any(|other| other.may(*verb, *noun))
+    })
 }
 
 fn is_last_operator(snapshot: &Snapshot, id: &AdminId) -> bool {

@@ -18,7 +18,7 @@ use avouch_core::time::Time;
 use avouch_core::verdict::{Receipt, Verdict};
 use avouch_core::view::View;
 use avouch_issuer::random::Random;
-use avouch_store::{AttemptId, IntentId, SingleUse, UseKind, Used};
+use avouch_store::{AttemptId, IntentId, Sequence, SingleUse, UseKind, Used};
 use base64ct::{Base64UrlUnpadded, Encoding};
 use serde_json::Value;
 use tokio::runtime::{Handle, RuntimeFlavor};
@@ -29,6 +29,9 @@ use crate::fault::{Fault, Refused};
 use crate::plane::Plane;
 use crate::tenant::Tenant;
 
+/// When the authorities of a tenant changed last, and when something ended last.
+pub type State = (Sequence, Sequence);
+
 /// Someone whose identity the core has accepted.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Caller {
@@ -38,6 +41,10 @@ pub struct Caller {
     pub tenant: TenantId,
     /// Until when that holds if nothing else changes.
     pub valid_until: Time,
+    /// From when on its certificate holds, if it has shown one.
+    pub valid_from: Option<Time>,
+    /// By which state of its tenant that was found out, if that is its state still.
+    pub as_of: Option<State>,
     /// Under which name what it has shown would be on record: its serial number, or its `jti`.
     pub credential: Option<IntentId>,
 }
@@ -199,12 +206,13 @@ impl Plane {
     ) -> Result<Caller, Refused> {
         let now = self.now();
         let name = name_on_record(&credential);
-        let (view, expected) = match trust_domain {
+        let valid_from = valid_from(&credential);
+        let ((view, as_of), expected) = match trust_domain {
             Some(name) => (
                 self.view_of(&name, now)?,
                 vec![ExpectedName::TrustDomain(name)],
             ),
-            None => (empty_view(self.root()?.id()), Vec::new()),
+            None => ((empty_view(self.root()?.id()), None), Vec::new()),
         };
         let question = Question {
             tenant: view.tenant().clone(),
@@ -227,6 +235,8 @@ impl Plane {
                     id: SpiffeId::parse(identity.name())?,
                     tenant: identity.tenant().clone(),
                     valid_until: identity.valid_until(),
+                    valid_from,
+                    as_of,
                     credential: name,
                 })
             }
@@ -237,12 +247,16 @@ impl Plane {
         }
     }
 
-    /// A view in which one trust domain of this deployment vouches for its own; an empty one for
-    /// any other.
-    fn view_of(&self, trust_domain: &TrustDomain, now: Time) -> Result<View, Fault> {
+    /// A view in which one trust domain of this deployment vouches for its own, and of which state of
+    /// its tenant it is; an empty one for any other.
+    fn view_of(
+        &self,
+        trust_domain: &TrustDomain,
+        now: Time,
+    ) -> Result<(View, Option<State>), Fault> {
         match self.owner_of(trust_domain)? {
             Some(tenant) => view_of_domain(&tenant, trust_domain, now),
-            None => Ok(empty_view(self.root()?.id())),
+            None => Ok((empty_view(self.root()?.id()), None)),
         }
     }
 }
@@ -258,7 +272,11 @@ fn trust_domain_of_leaf(chain: &[Vec<u8>]) -> Result<Option<TrustDomain>, Reason
     Ok(named.map(|id| id.trust_domain().clone()))
 }
 
-fn view_of_domain(tenant: &Tenant, trust_domain: &TrustDomain, now: Time) -> Result<View, Fault> {
+fn view_of_domain(
+    tenant: &Tenant,
+    trust_domain: &TrustDomain,
+    now: Time,
+) -> Result<(View, Option<State>), Fault> {
     let held = tenant.held();
     let document =
         held.authorities()?
@@ -285,7 +303,8 @@ fn view_of_domain(tenant: &Tenant, trust_domain: &TrustDomain, now: Time) -> Res
         .collect::<Result<Vec<Crl>, String>>()
         .map_err(Fault::Stored)?;
     let view = View::new(id, vec![anchor], lists, Vec::new(), epoch);
-    Ok(view.with_endings(Arc::clone(&held.endings)))
+    let as_of = (held.bundle_sequence, held.ended_sequence);
+    Ok((view.with_endings(Arc::clone(&held.endings)), Some(as_of)))
 }
 
 fn empty_view(tenant: &TenantId) -> View {
@@ -300,6 +319,13 @@ fn name_on_record(credential: &Credential) -> Option<IntentId> {
             IntentId::parse(&serial_text(&leaf))
         }
         Credential::Jwt(token) => IntentId::parse(claims_of(token)?.get("jti")?.as_str()?),
+        _ => None,
+    }
+}
+
+fn valid_from(credential: &Credential) -> Option<Time> {
+    match credential {
+        Credential::X509(chain) => Some(Certificate::parse(chain.first()?).ok()?.not_before()),
         _ => None,
     }
 }

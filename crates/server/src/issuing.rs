@@ -249,7 +249,17 @@ impl Plane {
         tenant: &Arc<Tenant>,
         request: X509Request,
     ) -> Result<X509Svid, Refused> {
-        let prepared = self.prepare_x509(tenant, request, self.now())?;
+        self.sign_x509_at(tenant, request, self.now())
+    }
+
+    /// As [`Plane::sign_x509`], as of a moment.
+    pub(crate) fn sign_x509_at(
+        &self,
+        tenant: &Arc<Tenant>,
+        request: X509Request,
+        at: Time,
+    ) -> Result<X509Svid, Refused> {
+        let prepared = self.prepare_x509(tenant, request, at)?;
         Ok(traces::part("issue").in_scope(|| issue_one(prepared, &StoreLog::of(self, tenant)))?)
     }
 

@@ -1118,6 +1118,10 @@ catalogue! {
             "The ID {id} cannot be registered: the path `/avouch` is kept for nodes and servers.",
             fix: "Choose a path that does not begin with `/avouch`.",
             spec: "docs/how-to/run.md";
+        IssueIdentityAdministers { id: String, role: String, tenant: String, subject: String } = "issue.identity_administers",
+            "{id} has the role {role} in the tenant {tenant}, which may more than the roles of {subject}: whoever says who gets this identity could be it.",
+            fix: "Ask someone who could give that role, or choose another identity.",
+            spec: "docs/how-to/run.md";
         IssueJoinTokenExpired { expires: Time, at: Time } = "issue.join_token_expired",
             "The join token ended on {expires}; it is {at}.",
             fix: "Make a new one with `avouch node token`, and start the agent before it ends.",

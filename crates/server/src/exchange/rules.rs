@@ -10,6 +10,7 @@ use avouch_core::view::View;
 use avouch_store::{Change, Key, Object, RuleId, RuleRecord};
 use serde_json::{Map, Value};
 
+use crate::administrators::Superiors;
 use crate::fault::Refused;
 use crate::names;
 use crate::plane::{Plane, RESERVED};
@@ -18,14 +19,16 @@ use crate::views;
 
 impl Plane {
     /// Stores a rule in the place of what had its name. It is read first, as it will be when
-    /// something is exchanged.
+    /// something is exchanged. It gives nobody the identity of one of `superiors`.
     ///
     /// # Errors
     ///
-    /// Why it cannot be used; `issue.object_malformed`, or what failed on our side.
+    /// Why it cannot be used; `issue.object_malformed`, `issue.identity_administers`, or what failed on
+    /// our side.
     pub(crate) fn put_rule(
         &self,
         tenant: &Arc<Tenant>,
+        superiors: &Superiors,
         name: &str,
         document: &Map<String, Value>,
     ) -> Result<RuleRecord, Refused> {
@@ -34,7 +37,10 @@ impl Plane {
             member: "name".to_owned(),
             detail: "a name is 1 to 128 letters, digits, `.`, `_` and `-`".to_owned(),
         })?;
-        self.preview_rule(tenant, name, document)?;
+        let rule = self.preview_rule(tenant, name, document)?;
+        superiors.check_none(|superior| {
+            rule.trust_domain() == superior.trust_domain() && rule.could_give(superior)
+        })?;
         let record = RuleRecord {
             id,
             document: Value::Object(document.clone()).to_string(),

@@ -345,6 +345,7 @@ fn status_of_issue(code: &str) -> Option<StatusCode> {
         "issue.egress_bearer"
         | "issue.egress_not_permitted"
         | "issue.webhook_not_permitted"
+        | "issue.identity_administers"
         | "issue.node_not_admitted"
         | "issue.not_permitted"
         | "issue.quota_exceeded" => StatusCode::FORBIDDEN,

@@ -262,8 +262,8 @@ impl NodeService {
 /// What is known of a connection.
 pub(crate) struct Session {
     chain: Vec<Vec<u8>>,
-    /// Who calls, and under which state of the authorities that was found out.
-    known: Mutex<Option<(u64, Caller)>>,
+    /// Who calls, as that was found out last.
+    known: Mutex<Option<Caller>>,
 }
 
 impl Session {
@@ -288,33 +288,38 @@ impl Session {
     fn is_at_hand(&self, plane: &Plane) -> bool {
         let known = self.known.try_lock();
         let known = known.ok().and_then(|known| known.clone());
-        known.is_some_and(|(_, caller)| plane.opened(&caller.tenant).is_some())
+        known.is_some_and(|caller| plane.opened(&caller.tenant).is_some())
     }
 
     /// The node that calls. Its certificates are looked at again only if the authorities have
-    /// changed.
+    /// changed, or something has ended.
     fn admitted_now(&self, plane: &Plane) -> Result<Admitted, Status> {
         if self.chain.is_empty() {
             return Err(Status::unauthenticated("a node calls with its X.509-SVID"));
         }
-        let identified = self.caller(plane).and_then(|caller| plane.admit(&caller));
-        identified.map_err(|refused| status(&refused))
+        let caller = self.caller(plane).map_err(|refused| match refused {
+            // Its identity was taken back, or has ended, since it connected.
+            Refused::Reason(reason) => Status::permission_denied(told(&reason)),
+            Refused::Fault(fault) => failed(&fault),
+        })?;
+        plane.admit(&caller).map_err(|refused| status(&refused))
     }
 
     fn caller(&self, plane: &Plane) -> Result<Caller, Refused> {
         let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
-        let state = |caller: &Caller| {
-            let tenant = plane.opened(&caller.tenant)?;
-            let sequence = tenant.held().bundle_sequence.number();
-            Some(sequence)
+        let is_so_still = |caller: &Caller| {
+            let tenant = plane.opened(&caller.tenant);
+            let state = tenant.map(|tenant| {
+                let held = tenant.held();
+                (held.bundle_sequence, held.ended_sequence)
+            });
+            state.is_some() && state == caller.as_of
         };
-        if let Some((sequence, caller)) = known.as_ref()
-            && state(caller) == Some(*sequence)
-        {
+        if let Some(caller) = known.as_ref().filter(|caller| is_so_still(caller)) {
             return Ok(caller.clone());
         }
         let caller = plane.identify_client(self.chain.clone())?;
-        *known = state(&caller).map(|sequence| (sequence, caller.clone()));
+        *known = Some(caller.clone());
         Ok(caller)
     }
 }
@@ -390,7 +395,7 @@ fn status(refused: &Refused) -> Status {
 }
 
 fn refused(reason: &Reason) -> Status {
-    let message = format!("{}: {} {}", reason.code(), reason.sentence(), reason.hint());
+    let message = told(reason);
     match reason {
         Reason::IssueObjectUnknown { .. } => Status::not_found(message),
         Reason::IssueNodeNotAdmitted { .. } | Reason::IssueNotPermitted { .. } => {
@@ -399,6 +404,10 @@ fn refused(reason: &Reason) -> Status {
         Reason::IssueQuota { .. } | Reason::IssueRate { .. } => Status::resource_exhausted(message),
         _ => Status::invalid_argument(message),
     }
+}
+
+fn told(reason: &Reason) -> String {
+    format!("{}: {} {}", reason.code(), reason.sentence(), reason.hint())
 }
 
 fn failed(fault: &Fault) -> Status {

@@ -9,6 +9,8 @@ use std::sync::Arc;
 
 use avouch_core::id::SpiffeId;
 use avouch_core::reason::Reason;
+use avouch_core::time::Time;
+use avouch_issuer::BACKDATE;
 use avouch_issuer::key::PublicHalf;
 use avouch_issuer::x509_svid::X509Request;
 use avouch_store::{Change, Entry, Key, NodeId, NodeRecord, Object, Selector};
@@ -33,6 +35,8 @@ pub struct Admitted {
     pub(crate) id: SpiffeId,
     /// What was attested of it when it joined.
     pub(crate) facts: Arc<BTreeSet<Selector>>,
+    /// Since when it is this node: what had its name before was another.
+    since: Time,
 }
 
 impl Admitted {
@@ -66,7 +70,8 @@ impl Plane {
     ///
     /// # Errors
     ///
-    /// Those of a signing request, `issue.tpm_node_key_kept`, or what failed on our side.
+    /// Those of a signing request, `issue.tpm_node_key_kept`, `issue.node_not_admitted` if it has just
+    /// been sent away, or what failed on our side.
     pub fn renew(&self, node: &Admitted, signing_request: &[u8]) -> Result<Membership, Refused> {
         let public_half = PublicHalf::from_signing_request(signing_request)?;
         // A key in a TPM is why the node is believed, so no other one takes its place unseen.
@@ -74,7 +79,19 @@ impl Plane {
             let node = node.id.to_string();
             return Err(Reason::IssueTpmNodeKeyKept { node }.into());
         }
-        self.sign_node(&node.tenant, &node.id, public_half)
+        // Not before it joined, also where the clock of this server is behind.
+        let at = self.now().max(node.since);
+        let renewed = self.sign_node(&node.tenant, &node.id, public_half, at)?;
+        // It may have been sent away while this was signed, and another have taken its name: that is who
+        // is asked about from now on.
+        match known(&node.tenant, &node.id) {
+            Some(record) if record.banned.is_none() && record.created == node.since => Ok(renewed),
+            Some(_) | None => Err(Reason::IssueNodeNotAdmitted {
+                node: node.id.to_string(),
+                detail: "it was sent away",
+            }
+            .into()),
+        }
     }
 
     /// The node that calls, if it may.
@@ -92,23 +109,23 @@ impl Plane {
         }
         let tenant = self.tenant(&caller.tenant)?;
         let tenant = tenant.ok_or_else(|| refuse("it is not known here"))?;
-        let found = tenant.read(|snapshot| {
-            let name = NodeId::parse(caller.id.segments().last()?)?;
-            let node = snapshot.nodes.get(&name)?;
-            (node.spiffe_id == caller.id).then(|| (node.banned, node.facts.clone()))
-        });
-        match found {
-            Some((None, facts)) => {
-                self.fit(&tenant)?;
-                Ok(Admitted {
-                    tenant,
-                    id: caller.id.clone(),
-                    facts: Arc::new(facts.into_iter().collect()),
-                })
-            }
-            Some((Some(_), _)) => Err(refuse("it is banned").into()),
-            None => Err(refuse("it is not known here").into()),
+        let found = known(&tenant, &caller.id);
+        let record = found.ok_or_else(|| refuse("it is not known here"))?;
+        if record.banned.is_some() {
+            return Err(refuse("it is banned").into());
         }
+        // Whoever had the name before has a certificate of it, too.
+        let issued = caller.valid_from.map(|from| from.plus(BACKDATE));
+        if issued.is_none_or(|issued| issued < record.created) {
+            return Err(refuse("another has joined under its name since").into());
+        }
+        self.fit(&tenant)?;
+        Ok(Admitted {
+            tenant,
+            id: caller.id.clone(),
+            facts: Arc::new(record.facts.into_iter().collect()),
+            since: record.created,
+        })
     }
 
     /// What was attested of a node that serves a tenant; nothing of one that is not known.
@@ -159,6 +176,7 @@ impl Plane {
         tenant: &Arc<Tenant>,
         id: &SpiffeId,
         public_half: PublicHalf,
+        at: Time,
     ) -> Result<Membership, Refused> {
         let request = X509Request {
             id: id.clone(),
@@ -166,7 +184,7 @@ impl Plane {
             ttl: Some(self.settings.node_ttl),
             dns_names: Vec::new(),
         };
-        let svid = self.sign_x509(tenant, request)?;
+        let svid = self.sign_x509_at(tenant, request, at)?;
         Ok(Membership {
             id: svid.id,
             certificates: svid.chain,
@@ -183,6 +201,19 @@ fn node_id(tenant: &Tenant, node: &NodeId) -> Result<SpiffeId, Reason> {
     })?;
     // The ID is checked as any other, so a node of the name `..` is refused here.
     SpiffeId::parse(&format!("spiffe://{domain}/{RESERVED}/node/{node}"))
+}
+
+/// The node of a tenant that has this identity.
+fn known(tenant: &Tenant, id: &SpiffeId) -> Option<NodeRecord> {
+    let name = NodeId::parse(id.segments().last()?)?;
+    let found = tenant.read(|snapshot| snapshot.nodes.get(&name).cloned());
+    found.filter(|record| record.spiffe_id == *id)
+}
+
+/// From when on a node is the one that has just joined: from the next second, since what was issued in
+/// this one may be of whoever had its name before.
+pub(crate) fn joins_at(now: Time) -> Time {
+    now.plus(1)
 }
 
 /// A node of a tenant by what may be its name.

@@ -98,14 +98,18 @@ impl Presences {
         self.lock().len()
     }
 
-    /// The nodes that follow a tenant now, and up to which number they hold it.
+    /// The nodes that follow a tenant now, and up to which number they hold it: on all of their streams,
+    /// since two agents may be one node.
     pub(crate) fn of(&self, tenant: &TenantId) -> BTreeMap<SpiffeId, u64> {
-        let all = self.lock();
-        let of_tenant = all.iter().filter_map(|((node, _), presence)| {
-            let progress = presence.progress.get(tenant)?;
-            Some((node.clone(), progress.holds()))
-        });
-        of_tenant.collect()
+        let mut of_tenant: BTreeMap<SpiffeId, u64> = BTreeMap::new();
+        for ((node, _), presence) in self.lock().iter() {
+            if let Some(progress) = presence.progress.get(tenant) {
+                let holds = progress.holds();
+                let held = of_tenant.entry(node.clone()).or_insert(holds);
+                *held = holds.min(*held);
+            }
+        }
+        of_tenant
     }
 
     /// How far the nodes have come that follow now, by tenant.
@@ -146,6 +150,25 @@ impl Presences {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_node_with_two_streams_holds_what_both_do() {
+        let node = SpiffeId::parse("spiffe://one.test/avouch/node/a").unwrap();
+        let one = TenantId::parse("one").unwrap();
+        for slow in [1, 2] {
+            let presences = Presences::default();
+            for stream in [1, 2] {
+                presences.enter(&node, stream);
+                presences.note(&node, stream, &one, |progress| progress.sent = 7);
+                presences.arrived(&node, stream, &one, if stream == slow { 3 } else { 7 });
+            }
+            assert_eq!(presences.of(&one), BTreeMap::from([(node.clone(), 3)]));
+            let behind = presences.behind(&one, Sequence::of(7));
+            assert_eq!(behind.as_slice(), std::slice::from_ref(&node));
+            presences.leave(&node, slow);
+            assert!(presences.behind(&one, Sequence::of(7)).is_empty());
+        }
+    }
 
     #[test]
     fn nobody_waits_for_a_node_that_speaks_of_tenants_it_is_told_nothing_of() {

@@ -12,11 +12,11 @@ use avouch_core::reason::Reason;
 use avouch_core::time::Time;
 use avouch_issuer::key::PublicHalf;
 use avouch_issuer::random::Random;
-use avouch_store::{Change, JoinTokenId, JoinTokenRecord, NodeId, NodeRecord, Object};
+use avouch_store::{Change, JoinTokenId, JoinTokenRecord, Key, NodeId, NodeRecord, Object};
 use base64ct::{Base64UrlUnpadded, Encoding};
 use zeroize::Zeroizing;
 
-use super::{Membership, node_id};
+use super::{Membership, joins_at, node_id};
 use crate::fault::{Fault, Refused};
 use crate::plane::Plane;
 use crate::quotas::Bounded;
@@ -92,7 +92,8 @@ impl Plane {
     }
 
     /// Lets the node join that a token was made for. The token is used up with the same change that
-    /// makes the node known, so of two who try at once one joins.
+    /// makes the node known, so of two who try at once one joins. Whoever was the node until now is sent
+    /// away first.
     ///
     /// # Errors
     ///
@@ -120,8 +121,15 @@ impl Plane {
             }
             Ok(record)
         };
-        let spiffe_id = check()?.spiffe_id;
-        let membership = self.sign_node(&tenant, &spiffe_id, public_half.clone())?;
+        let (spiffe_id, before) = self.settle(&tenant, || {
+            let record = check()?;
+            let node = &record.node;
+            let before = tenant.read(|snapshot| Some(snapshot.nodes.get(node)?.created));
+            let gone = before.map(|_| Change::Remove(Key::Node(record.node)));
+            Ok(((record.spiffe_id, before), gone.into_iter().collect()))
+        })?;
+        let since = joins_at(self.now().max(before.unwrap_or(Time::from_unix(0))));
+        let membership = self.sign_node(&tenant, &spiffe_id, public_half.clone(), since)?;
         self.settle(&tenant, || {
             let record = check()?;
             let now = self.now();
@@ -131,7 +139,7 @@ impl Plane {
                 attested_by: "join_token".to_owned(),
                 attestor: None,
                 facts: Vec::new(),
-                created: now,
+                created: since,
                 attested: now,
                 evidence_made: None,
                 banned: None,

@@ -187,6 +187,8 @@ fn is_not_acted_for(plane: &Plane, tenant: &Arc<Tenant>) {
         id: plane.operator_id().unwrap(),
         tenant: plane.root().unwrap().id().clone(),
         valid_until: plane.now().plus(60),
+        valid_from: None,
+        as_of: None,
         credential: None,
     };
     let permitted = |verb| plane.permit(&caller, tenant.id().as_str(), verb, Noun::Entry);

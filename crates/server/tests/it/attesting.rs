@@ -359,7 +359,8 @@ fn a_node_joins_again_as_far_as_its_attestor_and_the_tenant_let_it() {
     let forge = CertificateForge::server_with("web-1", &other);
     let renewed = machines().issue(forge.valid("2020-01-01T00:00:00Z", "2045-01-01T00:00:00Z"));
     let renewed = asked.possession(&[renewed], &other);
-    assert_eq!(asked.send(&world, renewed).unwrap().id, first.id);
+    let renewed = asked.send(&world, renewed).unwrap();
+    assert_eq!(renewed.id, first.id);
 
     world
         .plane
@@ -373,8 +374,21 @@ fn a_node_joins_again_as_far_as_its_attestor_and_the_tenant_let_it() {
     document["rejoin"] = json!("never");
     put(&world, "x509pop", &document);
     assert_eq!(code(join()), "issue.node_joined_already");
+    let caller = |member: Membership| world.plane.identify_client(member.certificates).unwrap();
+    let (first, renewed) = (caller(first), caller(renewed));
+    assert!(world.plane.admit(&first).is_ok());
+    assert!(world.plane.admit(&renewed).is_ok());
     world.plane.evict(&tenant, "x509pop-web-1").unwrap();
-    join().unwrap();
+    // Certificates tell seconds.
+    let then = world.plane.now();
+    while world.plane.now() <= then {
+        thread::yield_now();
+    }
+    let anew = caller(join().unwrap());
+    // What it was given before is no more of this node.
+    assert!(world.plane.admit(&anew).is_ok());
+    assert!(world.plane.admit(&first).is_err());
+    assert!(world.plane.admit(&renewed).is_err());
     world.plane.evict(&tenant, "x509pop-web-1").unwrap();
     // The name of a node that has another way to join is not taken over.
     let token = world.plane.new_join_token(&tenant, "x509pop-web-1", 60);
@@ -464,6 +478,12 @@ fn an_agent_in_a_pod_joins_as_the_node_that_its_token_names_and_each_token_is_ta
     // What was once taken stays the newest.
     put(&world, "k8s_psat", &k8s_psat());
     assert_eq!(code(bring(&world, &token)), "issue.node_joined_already");
+    // And taken, whatever is known of the node.
+    let tenant = world.plane.tenant_named("one").unwrap().unwrap();
+    let name = "k8s_psat-5e0f5b0a-1111-4222-8333-444455556666";
+    world.plane.evict(&tenant, name).unwrap();
+    assert_eq!(code(bring(&world, &token)), "issue.node_joined_already");
+    bring(&world, &sign(&pod(&world, 20))).unwrap();
 }
 
 #[test]
@@ -534,6 +554,9 @@ fn an_attestor_that_would_believe_nobody_or_anybody_is_not_stored() {
         document
     };
     let issuer = k8s_psat()["trust"].clone();
+    let mut of_anyone = k8s_psat();
+    let anchor = of_anyone["trust"]["anchors"][0].as_object_mut().unwrap();
+    anchor.remove("rules");
     let mut for_anyone = k8s_psat();
     for_anyone["audiences"] = json!([]);
     for document in [
@@ -545,6 +568,7 @@ fn an_attestor_that_would_believe_nobody_or_anybody_is_not_stored() {
         changed("trust", json!({"anchors": [{"x509": "no"}]})),
         changed("trust", issuer),
         for_anyone,
+        of_anyone,
     ] {
         let refused = world.send(&token, "PUT", path, &document);
         assert_eq!(refused.status, 400, "{document}: {}", refused.body);

@@ -16,6 +16,7 @@ use avouch_server::tls::{ServerIdentity, SpiffePeer};
 use avouch_testkit::key::Key;
 use hyper_util::rt::TokioIo;
 use rustls::pki_types::ServerName;
+use serde_json::json;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
 use tokio::time::timeout;
@@ -198,4 +199,34 @@ fn a_node_that_says_what_it_holds_of_another_tenant_is_told_nothing_of_it() {
         let (first, rest) = told.split_first().unwrap();
         assert_eq!((first, rest), (&gone, plain.as_slice()), "{claim:?}");
     }
+}
+
+#[test]
+fn a_node_that_has_ended_is_told_so_on_the_connection_that_it_has() {
+    let world = World::new();
+    world.token("spiffe://one.test/web");
+    let (_stop, stopping) = watch::channel(false);
+    let client = connected(&world, stopping);
+    let issue = || {
+        let mut client = client.clone();
+        world.runtime().block_on(async move {
+            let tenant = "one".to_owned();
+            let items = keys();
+            client.issue_x509(IssueX509Request { tenant, items }).await
+        })
+    };
+    let issued = issue().unwrap().into_inner();
+    assert_eq!(issued.answers[0].refusal, None);
+    let ending = json!({
+        "issuer": "spiffe://one.test", "subject": "spiffe://one.test/avouch/node/n1",
+        "reason": "it was stolen",
+    });
+    let ended = world.send(&world.operator(), "POST", "/v1/tenants/one/ended", &ending);
+    assert_eq!(ended.status, 200, "{}", ended.body);
+    let refused = issue().unwrap_err();
+    assert_eq!(refused.code(), tonic::Code::PermissionDenied);
+    assert!(
+        refused.message().contains("revocation.subject_ended"),
+        "{refused:?}"
+    );
 }

@@ -153,7 +153,7 @@ pub struct SignCsrArguments {
     #[arg(long, value_name = "SECONDS")]
     pub ttl: Option<u32>,
     /// The intermediate that signs, and so what the certificate is for [default: services]
-    #[arg(long = "use", value_name = "services|people|devices|cluster")]
+    #[arg(long = "use", value_name = "services|people|devices")]
     pub used_for: Option<String>,
 }
 

@@ -106,6 +106,9 @@ pub(in crate::http) fn request(call: &Call, tenant: &Arc<Tenant>) -> Result<Answ
 /// Takes a certificate that was signed elsewhere, or a root with its key.
 pub(in crate::http) fn import(call: &Call, tenant: &Arc<Tenant>) -> Result<Answer, Stop> {
     let name = call.own_trust_domain(tenant)?;
+    // Whoever has the key above a trust domain can be everyone in it.
+    let superiors = call.plane().superiors(&call.caller()?, tenant)?;
+    superiors.check_none(|superior| *superior.trust_domain() == name)?;
     let mut members = call.members("certificates")?;
     let text = members.required_text("certificates")?;
     let key = members.text("private_key")?.map(Zeroizing::new);

@@ -7,7 +7,7 @@ use avouch_core::id::SpiffeId;
 use avouch_core::reason::Reason;
 use avouch_issuer::key::PublicHalf;
 use avouch_issuer::x509_svid::X509Request;
-use avouch_store::Entry;
+use avouch_store::{AuthorityUse, Entry};
 use serde_json::json;
 
 use super::{authorities, unknown};
@@ -22,8 +22,17 @@ pub(in crate::http) fn issue(call: &Call, tenant: &Arc<Tenant>) -> Result<Answer
     let id = members.required_text("spiffe_id")?;
     let used_for = authorities::used_for(&mut members)?;
     let ttl = members.count("ttl")?;
+    // What is below the intermediate of a cluster is no one's SPIFFE ID.
+    if used_for == AuthorityUse::Cluster {
+        let detail = "must be services, people or devices: what a cluster believes is signed by \
+                      `avouch authority sign`";
+        return Err(members.refuse("used_for", detail).into());
+    }
     members.finish()?;
     let id = SpiffeId::parse(&id)?;
+    // Whoever brings the key is who has the identity from then on.
+    let superiors = call.plane().superiors(&call.caller()?, tenant)?;
+    superiors.check_none(|superior| *superior == id)?;
     // Nothing was attested of who brings a request by hand.
     let entry = entry_of(call, tenant, &id)?;
     let granted = Granted::of(&entry, &[], &[])?;

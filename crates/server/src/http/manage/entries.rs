@@ -5,11 +5,13 @@ use std::sync::Arc;
 
 use avouch_api::members::{Document, Members};
 use avouch_core::reason::Reason;
+use avouch_core::template::IdTemplate;
 use avouch_store::{Entry, EntryId};
 use serde_json::{Value, json};
 
 use super::audit::missing;
 use super::{refusal, said, unknown};
+use crate::administrators::Superiors;
 use crate::entries::{EntryDraft, Existing};
 use crate::http::answer::Answer;
 use crate::http::call::{Call, Stop};
@@ -77,8 +79,9 @@ pub(super) fn limit(call: &Call) -> Result<usize, Reason> {
 
 pub(in crate::http) fn create(call: &Call, tenant: &Arc<Tenant>) -> Result<Answer, Stop> {
     let mut members = call.members(OBJECT)?;
+    let superiors = call.plane().superiors(&call.caller()?, tenant)?;
     let Some(list) = members.list("entries")? else {
-        let draft = draft(members)?;
+        let draft = draft(members).and_then(|draft| permitted(&superiors, draft))?;
         let entry = one(call
             .plane()
             .store_entries(tenant, vec![draft], Existing::Refuse)?)?;
@@ -89,7 +92,8 @@ pub(in crate::http) fn create(call: &Call, tenant: &Arc<Tenant>) -> Result<Answe
     check_batch(list.len())?;
     let drafts = list.into_iter().enumerate().map(|(place, element)| {
         let path = format!("entries[{place}]");
-        Members::of(Document::Request(OBJECT), &path, element).and_then(draft)
+        let draft = Members::of(Document::Request(OBJECT), &path, element).and_then(draft);
+        draft.and_then(|draft| permitted(&superiors, draft))
     });
     let drafts: Vec<Result<EntryDraft, Reason>> = drafts.collect();
     let answers = store_readable(call, tenant, drafts)?;
@@ -130,7 +134,8 @@ pub(in crate::http) fn show(call: &Call, tenant: &Arc<Tenant>) -> Result<Answer,
 }
 
 pub(in crate::http) fn replace(call: &Call, tenant: &Arc<Tenant>) -> Result<Answer, Stop> {
-    let mut draft = draft(call.members(OBJECT)?)?;
+    let superiors = call.plane().superiors(&call.caller()?, tenant)?;
+    let mut draft = permitted(&superiors, draft(call.members(OBJECT)?)?)?;
     let name = call.name("entry");
     if draft.id.as_deref().is_some_and(|id| id != name) {
         let detail = "`id` is another than in the address; leave it out";
@@ -178,6 +183,15 @@ fn one<T>(answers: Answers<T>) -> Result<T, Stop> {
     let answer =
         answer.ok_or_else(|| crate::Fault::Bug("a batch of one has no answer".to_owned()))?;
     Ok(answer?)
+}
+
+/// What someone asks for who could not be one of these by it.
+fn permitted(superiors: &Superiors, draft: EntryDraft) -> Result<EntryDraft, Reason> {
+    // What is no identity is refused as that.
+    if let Ok(identity) = IdTemplate::parse(&draft.spiffe_id) {
+        superiors.check(&identity)?;
+    }
+    Ok(draft)
 }
 
 fn draft(mut members: Members) -> Result<EntryDraft, Reason> {

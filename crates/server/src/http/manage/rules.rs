@@ -35,9 +35,10 @@ pub(in crate::http) fn show(call: &Call, tenant: &Arc<Tenant>) -> Result<Answer,
 /// The rule is kept as it was sent: it is the document that is read when something is exchanged.
 pub(in crate::http) fn put(call: &Call, tenant: &Arc<Tenant>) -> Result<Answer, Stop> {
     let document = call.members("rule")?.rest();
+    let superiors = call.plane().superiors(&call.caller()?, tenant)?;
     let record = call
         .plane()
-        .put_rule(tenant, call.name("rule"), &document)?;
+        .put_rule(tenant, &superiors, call.name("rule"), &document)?;
     let rules = call.plane().rules(tenant)?;
     Ok(Answer::json(&to_json(&record, &rules, call.plane().now())))
 }

@@ -10,6 +10,7 @@ use avouch_api::grpc::node::evidence::Shown;
 use avouch_api::members::Members;
 use avouch_core::anchor::AnchorKind;
 use avouch_core::credential::Credential;
+use avouch_core::id::Digest;
 use avouch_core::question::{Context, Profile, Purpose, Question};
 use avouch_core::reason::Reason;
 use avouch_core::time::Time;
@@ -19,7 +20,7 @@ use serde_json::Value;
 use zeroize::Zeroizing;
 
 use super::token_review::Review;
-use super::{Attestation, Attested, Facts, Method, Moment, attestor, bug, decision};
+use super::{Attestation, Attested, Facts, Made, Method, Moment, attestor, bug, decision};
 use crate::fault::Refused;
 use crate::fetch::Request;
 use crate::tenant::Tenant;
@@ -59,13 +60,12 @@ impl K8sPsat {
         secret: Option<Zeroizing<String>>,
         tenant: &Tenant,
     ) -> Result<Self, Reason> {
-        let vouches = |kind: &AnchorKind| matches!(kind, AnchorKind::Issuer(_));
         let source = match members.members("review")? {
             Some(review) => {
                 let agents = members.text_list("service_accounts")?;
                 Source::Review(Review::read(review, &agents, secret)?)
             }
-            None => Source::Keys(attestor::trust(&mut members, tenant, vouches)?),
+            None => Source::Keys(trust(&mut members, tenant)?),
         };
         let read = Self {
             source,
@@ -84,6 +84,22 @@ impl K8sPsat {
         members.finish()?;
         Ok(read)
     }
+}
+
+/// The keys of the cluster, and which of its service accounts are agents: every pod of a cluster can have
+/// a token for whatever audience it likes.
+fn trust(members: &mut Members, tenant: &Tenant) -> Result<View, Reason> {
+    let vouches = |kind: &AnchorKind| matches!(kind, AnchorKind::Issuer(_));
+    let view = attestor::trust(members, tenant, vouches)?;
+    let mut anchors = view.anchors().iter();
+    let is_open =
+        |kind: &AnchorKind| matches!(kind, AnchorKind::Issuer(issuer) if issuer.rules().is_empty());
+    if anchors.any(|anchor| is_open(&anchor.kind)) {
+        let detail = "has an issuer without `rules`, so every pod of the cluster could be a node; name the \
+                      `k8s.namespace` and the `k8s.service_account` of the agent";
+        return Err(members.refuse("trust", detail));
+    }
+    Ok(view)
 }
 
 impl Attestation for K8sPsat {
@@ -114,11 +130,11 @@ impl Attestation for K8sPsat {
         }
         let node = told.get("k8s.node_uid").filter(|uid| !uid.is_empty());
         let node = node.ok_or_else(|| missing("the uid of the Kubernetes node"))?;
-        let issued = issued(token).ok_or_else(|| missing("when it was issued"))?;
+        let made = made(token).ok_or_else(|| missing("when it was issued"))?;
         Ok(Attested {
             name: node.clone(),
             facts,
-            made: Some(issued),
+            made: Some(made),
         })
     }
 
@@ -165,9 +181,14 @@ impl K8sPsat {
     }
 }
 
-/// When a token was issued (RFC 7519 4.1.6), which the core has believed.
-fn issued(token: &str) -> Option<Time> {
+/// When a token was issued, and until when it holds (RFC 7519 4.1.6, 4.1.4), which was believed.
+fn made(token: &str) -> Option<Made> {
     let claims = Base64UrlUnpadded::decode_vec(token.split('.').nth(1)?).ok()?;
     let claims: Value = serde_json::from_slice(&claims).ok()?;
-    claims.get("iat")?.as_i64().map(Time::from_unix)
+    let moment = |name| claims.get(name)?.as_i64().map(Time::from_unix);
+    Some(Made {
+        at: moment("iat")?,
+        until: moment("exp"),
+        digest: Digest::of(token.as_bytes()),
+    })
 }

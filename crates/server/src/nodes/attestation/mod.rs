@@ -22,14 +22,16 @@ use std::sync::Arc;
 use avouch_api::attestation::statement;
 use avouch_api::grpc::node::evidence::Shown;
 use avouch_api::grpc::node::{Evidence, Intention};
-use avouch_core::id::TenantId;
+use avouch_core::id::{Digest, SpiffeId, TenantId};
 use avouch_core::reason::Reason;
 use avouch_core::time::Time;
 use avouch_issuer::key::PublicHalf;
 use avouch_issuer::random::Random;
-use avouch_store::{AttestorId, Change, NodeId, NodeRecord, Object, Selector};
+use avouch_store::{
+    AttemptId, AttestorId, Change, NodeId, NodeRecord, Object, Selector, SingleUse, UseKind, Used,
+};
 
-use super::{Membership, node_id};
+use super::{Membership, joins_at, node_id};
 use crate::fault::{Fault, Refused};
 use crate::fetch::{Fetched, Request};
 use crate::plane::Plane;
@@ -47,6 +49,16 @@ pub(crate) const LONGEST_SIGNING_REQUEST: usize = 4 << 10;
 
 /// The most facts of one node.
 const MOST_FACTS: usize = 64;
+
+/// For how many seconds more something counts as shown than it is believed: what clocks may differ.
+const TOLERANCE: i64 = 300;
+
+/// The longest life of what does not say how long it lives: more than the year for which Kubernetes makes
+/// tokens of its own at the most.
+const LONGEST_LIFE: i64 = 400 * 86_400;
+
+/// Why what a node shows is of no use.
+const SHOWN: &str = "it was shown before, or is no newer than what was";
 
 /// A way in which a node shows who it is, as one attestor has it.
 pub(super) trait Attestation: Send + Sync {
@@ -87,8 +99,18 @@ pub(super) struct Attested {
     pub(super) name: String,
     /// What is known of it.
     pub(super) facts: Facts,
-    /// When what it showed was made, if the same can be shown again.
-    pub(super) made: Option<Time>,
+    /// What it showed, if the same can be shown again.
+    pub(super) made: Option<Made>,
+}
+
+/// Something that whoever has seen it can show, too.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Made {
+    /// When it was made.
+    pub(super) at: Time,
+    /// Until when it is believed, if it says so.
+    pub(super) until: Option<Time>,
+    pub(super) digest: Digest,
 }
 
 /// What is known of a node, as selectors.
@@ -288,28 +310,69 @@ impl Plane {
             }
             Ok(before)
         };
-        check()?;
+        let known = check()?.map(|before| before.created);
+        let since = known.unwrap_or_else(|| joins_at(self.now()));
         // Signed before the node is known; handed out only after.
-        let membership = self.sign_node(tenant, &spiffe_id, public_half)?;
+        let at = self.now().max(since);
+        let membership = self.sign_node(tenant, &spiffe_id, public_half, at)?;
+        if let (Rejoin::Fresh | Rejoin::Never, Some(made)) = (attestor.rejoin, attested.made) {
+            self.use_evidence(tenant, &spiffe_id, made)?;
+        }
         self.settle(tenant, || {
             let now = self.now();
             let before = check()?;
+            // What was signed is for who it was then.
+            if before.as_ref().map(|before| before.created) != known {
+                let detail = format!("`{spiffe_id}` has joined or was evicted meanwhile");
+                return Err(Reason::IssueConflict { detail }.into());
+            }
             let node = NodeRecord {
                 id: id.clone(),
                 spiffe_id: spiffe_id.clone(),
                 attested_by: method.to_owned(),
                 attestor: Some(name.clone()),
                 facts: attested.facts.0.clone(),
-                created: before.as_ref().map_or(now, |before| before.created),
+                created: since,
                 attested: now,
                 evidence_made: attested
                     .made
+                    .map(|made| made.at)
                     .max(before.and_then(|before| before.evidence_made)),
                 banned: None,
             };
             Ok(((), vec![Change::Put(Object::Node(node))]))
         })?;
         Ok(membership)
+    }
+
+    /// Takes what can be shown again once, also where the node that has shown it was evicted since.
+    fn use_evidence(&self, tenant: &Tenant, node: &SpiffeId, made: Made) -> Result<(), Refused> {
+        let mut attempt = [0; 16];
+        self.random.fill(&mut attempt)?;
+        let uses = [SingleUse {
+            kind: UseKind::Token,
+            digest: Digest::of_list([b"evidence of a node".as_slice(), made.digest.as_bytes()]),
+            attempt: AttemptId::from_bytes(attempt),
+            at: self.now(),
+            until: match made.until {
+                Some(until) => until.plus(TOLERANCE),
+                None => self.now().plus(LONGEST_LIFE),
+            },
+        }];
+        match self
+            .use_once(tenant, &uses)
+            .map_err(Fault::from)?
+            .as_slice()
+        {
+            [Used::First] => Ok(()),
+            [Used::Before { at }] => Err(Reason::IssueNodeJoined {
+                node: node.to_string(),
+                since: *at,
+                detail: SHOWN,
+            }
+            .into()),
+            _ => Err(bug("a use has no answer").into()),
+        }
     }
 }
 
@@ -337,9 +400,7 @@ fn check_rejoin(
         Rejoin::Always => return Ok(()),
         Rejoin::Never => "the attestor lets every node join once",
         Rejoin::Fresh => match (now.made, before.evidence_made) {
-            (Some(made), Some(last)) if made <= last => {
-                "it was shown before, or is no newer than what was"
-            }
+            (Some(made), Some(last)) if made.at <= last => SHOWN,
             (Some(_) | None, _) => return Ok(()),
         },
     };

@@ -1,0 +1,231 @@
+//! Nobody becomes who may more than they may: whoever says who gets an identity could have it.
+
+use std::sync::Arc;
+
+use avouch_core::id::{SpiffeId, TenantId};
+use avouch_server::access::Role;
+use avouch_server::tenant::Tenant;
+use avouch_store::TenantKind;
+use avouch_testkit::key::{Key, RsaTestKey};
+use avouch_testkit::token::{jwk, jwks};
+use serde_json::{Value, json};
+
+use crate::http::Answer;
+use crate::world::World;
+
+const BOSS: &str = "spiffe://one.test/boss";
+const REGISTRAR: &str = "spiffe://one.test/registrar";
+const CODE: &str = "issue.identity_administers";
+
+fn one(world: &World) -> Arc<Tenant> {
+    world.plane.tenant_named("one").unwrap().unwrap()
+}
+
+fn appoint(world: &World, tenant: &Arc<Tenant>, id: &str, role: Role) {
+    let name = id.rsplit('/').next().unwrap();
+    let subject = SpiffeId::parse(id).unwrap();
+    world.plane.put_admin(tenant, name, subject, role).unwrap();
+}
+
+/// A tenant with an administrator, who is registered, and a registrar, whose token this is.
+fn world() -> (World, String) {
+    let world = World::new();
+    appoint(&world, &one(&world), BOSS, Role::Administrator);
+    appoint(&world, &one(&world), REGISTRAR, Role::Registrar);
+    world.token(BOSS);
+    let registrar = world.token(REGISTRAR);
+    (world, registrar)
+}
+
+fn entry(id: &str) -> Value {
+    json!({"spiffe_id": id, "selectors": ["unix:uid:1000"]})
+}
+
+fn create(world: &World, token: &str, entry: &Value) -> Answer {
+    world.send(token, "POST", "/v1/tenants/one/entries", entry)
+}
+
+#[track_caller]
+fn refused(answer: &Answer) {
+    assert_eq!(
+        (answer.status, answer.code().as_str()),
+        (403, CODE),
+        "{}",
+        answer.body
+    );
+}
+
+#[test]
+fn who_registers_identities_cannot_give_itself_that_of_an_administrator() {
+    let (world, registrar) = world();
+    refused(&create(&world, &registrar, &entry(BOSS)));
+    // What could become it is as good.
+    for template in [
+        "spiffe://one.test/{unix.user}",
+        "spiffe://one.test/{node.name}",
+        "spiffe://one.test/{node.sshpop.key_id}",
+    ] {
+        refused(&create(&world, &registrar, &entry(template)));
+    }
+    // Nor is the entry that is there changed for another workload, nor a key certified for it.
+    let path = "/v1/tenants/one/entries/boss";
+    refused(&world.send(&registrar, "PUT", path, &entry(BOSS)));
+    refused(&world.send(
+        &registrar,
+        "PUT",
+        "/v1/tenants/one/entries/new",
+        &entry(BOSS),
+    ));
+    let request = json!({"spiffe_id": BOSS, "signing_request": pem(&Key::p256("mine"))});
+    let certificates = "/v1/tenants/one/certificates";
+    refused(&world.send(&registrar, "POST", certificates, &request));
+    // Of a batch the others are registered.
+    let batch = json!({"entries": [entry("spiffe://one.test/web"), entry(BOSS)]});
+    let answers = create(&world, &registrar, &batch).json();
+    assert!(answers["answers"][0]["entry"].is_object(), "{answers}");
+    assert_eq!(answers["answers"][1]["problem"]["code"], CODE, "{answers}");
+    let stored = one(&world).read(|snapshot| {
+        let all = snapshot.entries.values();
+        all.filter(|entry| entry.spiffe_id.as_str() == BOSS).count()
+    });
+    assert_eq!(stored, 1);
+    // Others with its own rights, and whoever may as much, are no obstacle.
+    assert_eq!(create(&world, &registrar, &entry(REGISTRAR)).status, 201);
+    assert_eq!(
+        create(
+            &world,
+            &registrar,
+            &entry("spiffe://one.test/x/{unix.user}")
+        )
+        .status,
+        201
+    );
+    let boss = world.token(BOSS);
+    assert_eq!(create(&world, &boss, &entry(BOSS)).status, 201);
+    let own = json!({"spiffe_id": BOSS, "signing_request": pem(&Key::p256("mine"))});
+    assert_eq!(world.send(&boss, "POST", certificates, &own).status, 200);
+}
+
+#[test]
+fn who_administers_a_tenant_below_is_not_registered_by_who_does_not() {
+    let (world, registrar) = world();
+    let (id, above) = (TenantId::parse("below").unwrap(), one(&world));
+    let below = world
+        .plane
+        .add_tenant(&id, Some(above.id()), TenantKind::Environment);
+    appoint(
+        &world,
+        &below.unwrap(),
+        "spiffe://one.test/deputy",
+        Role::Administrator,
+    );
+    refused(&create(
+        &world,
+        &registrar,
+        &entry("spiffe://one.test/deputy"),
+    ));
+}
+
+#[test]
+fn an_administrator_does_not_make_itself_an_operator() {
+    let (world, _) = world();
+    let chief = "spiffe://one.test/chief";
+    appoint(&world, &one(&world), chief, Role::Operator);
+    let boss = world.token(BOSS);
+    refused(&create(&world, &boss, &entry(chief)));
+    let keys = jwks(&[jwk(&Key::rsa(RsaTestKey::A), "k1")]);
+    let anchor = json!({
+        "issuer": "https://ci.test", "jwks": keys, "audiences": ["avouch"],
+        "rules": [{"name": "me", "facts": {"subject": "me"}}],
+    });
+    let put = world.send(&boss, "PUT", "/v1/tenants/one/anchors/ci", &anchor);
+    assert_eq!(put.status, 200, "{}", put.body);
+    let rule = |id: &str| {
+        json!({
+            "from": {"anchor": "ci", "facts": {"subject": "me"}},
+            "gives": {"spiffe_id": id, "audiences": ["spiffe://top.test/avouch/server"]},
+            "owner": "me", "reason": "mine",
+        })
+    };
+    let put = |rule: &Value| world.send(&boss, "PUT", "/v1/tenants/one/rules/r", rule);
+    let as_chief = put(&rule(chief));
+    refused(&as_chief);
+    let harmless = put(&rule("spiffe://one.test/ci"));
+    assert_eq!(harmless.status, 200, "{}", harmless.body);
+}
+
+#[test]
+fn who_manages_authorities_brings_none_by_which_it_could_be_an_administrator() {
+    let (world, _) = world();
+    let manager = "spiffe://one.test/manager";
+    appoint(&world, &one(&world), manager, Role::AuthorityManager);
+    let token = world.token(manager);
+    let path = "/v1/tenants/one/trust-domains/one.test/import";
+    for body in [
+        json!({"certificates": "x"}),
+        json!({"certificates": "x", "private_key": "AAAA"}),
+        json!({"certificates": "x", "key_address": "pkcs11:token=t;id=%01"}),
+    ] {
+        refused(&world.send(&token, "POST", path, &body));
+    }
+    let boss = world.send(
+        &world.token(BOSS),
+        "POST",
+        path,
+        &json!({"certificates": "x"}),
+    );
+    assert_eq!(boss.code(), "issue.upstream_key");
+    // Where nobody of the trust domain administers more, there is nothing to become.
+    let (other, id) = ("spiffe://two.test/manager", "two");
+    let two = world.plane.tenant_named(id).unwrap().unwrap();
+    appoint(&world, &two, other, Role::AuthorityManager);
+    let path = "/v1/tenants/two/trust-domains/two.test/import";
+    let taken = world.send(
+        &world.token(other),
+        "POST",
+        path,
+        &json!({"certificates": "x"}),
+    );
+    assert_eq!(taken.code(), "issue.upstream_key");
+}
+
+#[test]
+fn a_node_is_no_administrator_since_whoever_lets_nodes_join_says_who_it_is() {
+    let (world, _) = world();
+    let boss = world.token(BOSS);
+    let path = "/v1/tenants/one/admins/node";
+    let node = json!({"subject": "spiffe://one.test/avouch/node/n1", "role": "administrator"});
+    assert_eq!(
+        world.send(&boss, "PUT", path, &node).code(),
+        "issue.id_reserved"
+    );
+    // Who runs the deployment is one, and stays it.
+    let path = "/v1/tenants/top/admins/operator";
+    let own = json!({"subject": "spiffe://top.test/avouch/operator", "role": "operator"});
+    let put = world.send(&world.operator(), "PUT", path, &own);
+    assert_eq!(put.status, 200, "{}", put.body);
+}
+
+#[test]
+fn what_is_below_the_intermediate_of_a_cluster_is_no_ones_spiffe_id() {
+    let world = World::new();
+    world.token("spiffe://one.test/web");
+    let path = "/v1/tenants/one/trust-domains/one.test/authorities";
+    let operator = world.operator();
+    let added = world.send(&operator, "POST", path, &json!({"used_for": "cluster"}));
+    assert_eq!(added.status, 200, "{}", added.body);
+    let asked = |used_for: &str| {
+        let body = json!({
+            "spiffe_id": "spiffe://one.test/web", "used_for": used_for,
+            "signing_request": pem(&Key::p256("mine")),
+        });
+        world.send(&operator, "POST", "/v1/tenants/one/certificates", &body)
+    };
+    let refused = asked("cluster");
+    assert_eq!(refused.code(), "issue.body_malformed", "{}", refused.body);
+    assert_eq!(asked("services").status, 200);
+}
+
+fn pem(key: &Key) -> String {
+    avouch_api::text::to_pem("CERTIFICATE REQUEST", &crate::world::signing_request(key))
+}
