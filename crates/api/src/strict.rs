@@ -15,6 +15,11 @@ pub fn read_value(text: &str) -> Result<Value, NotAValue> {
         let read = serde_json::from_str(text).map(|Strict(value)| value);
         return read.map_err(|error| NotAValue(error.to_string()));
     }
+    let says_nothing =
+        |line: &str| line.is_empty() || line.starts_with('#') || matches!(line, "---" | "...");
+    if text.lines().map(str::trim).all(says_nothing) {
+        return Err(NotAValue("it is empty".to_owned()));
+    }
     // The reader's work grows with the square of this depth, and it looks only afterwards.
     if flow_depth(text) > FLOW_DEPTH_MAX {
         return Err(NotAValue(format!(

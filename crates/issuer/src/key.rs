@@ -17,6 +17,9 @@ const SECP256R1: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.2.840.10045.
 const RSA_ENCRYPTION: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.2.840.113549.1.1.1");
 const SECP384R1: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.3.132.0.34");
 
+/// The kinds of keys that credentials are issued for everywhere.
+const ISSUED_FOR: [KeyKind; 2] = [KeyKind::P256, KeyKind::P384];
+
 /// A public key with its DER form.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct PublicHalf {
@@ -48,7 +51,7 @@ impl PublicHalf {
             other => {
                 return Err(Reason::IssueKeyKind {
                     found: other.name(),
-                    accepted: [KeyKind::P256, KeyKind::P384].map(KeyKind::name).to_vec(),
+                    accepted: ISSUED_FOR.map(KeyKind::name).to_vec(),
                 });
             }
         };
@@ -213,9 +216,14 @@ struct RsaPublicKey<'a> {
 
 fn refused(problem: KeyProblem) -> Reason {
     let detail = match problem {
+        KeyProblem::Size(bits) => {
+            return Reason::IssueKeyKind {
+                found: KeyKind::Rsa(bits).name(),
+                accepted: ISSUED_FOR.map(KeyKind::name).to_vec(),
+            };
+        }
         KeyProblem::Forbidden(found) => format!("it is of the kind {found}, which is not accepted"),
         KeyProblem::Malformed(detail) => detail,
-        KeyProblem::Size(bits) => format!("it is an RSA key of {bits} bits, which is not accepted"),
     };
     Reason::IssuePublicKey { detail }
 }
@@ -233,6 +241,16 @@ mod tests {
         let names: Vec<&str> = jwk.keys().map(String::as_str).collect();
         assert_eq!(names, ["crv", "kty", "x", "y"]);
         assert_eq!(half.thumbprint().unwrap().len(), 43);
+    }
+
+    #[test]
+    fn a_key_of_rsa_that_is_too_short_is_refused_with_the_kinds_that_are_not() {
+        let refused = PublicHalf::of_rsa(&[0xff; 128], &[1, 0, 1]);
+        let Err(Reason::IssueKeyKind { found, accepted }) = refused else {
+            panic!("{refused:?}");
+        };
+        assert_eq!(found, "RSA 1024");
+        assert_eq!(accepted, ["ECDSA P-256", "ECDSA P-384"]);
     }
 
     #[test]

@@ -62,6 +62,17 @@ pub(super) struct Entry {
     pub(super) revision: u64,
 }
 
+impl Entry {
+    /// Whether a workload could not tell what it is given by the one from what it is by the other.
+    fn gives_as(&self, other: &Self) -> bool {
+        self.revision == other.revision
+            && self.spiffe_id == other.spiffe_id
+            && self.key.tenant == other.key.tenant
+            && self.hint == other.hint
+            && self.federates_with == other.federates_with
+    }
+}
+
 /// The name of an entry among all tenants, and for whom it is.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct EntryKey {
@@ -157,7 +168,7 @@ impl Holdings {
     }
 
     /// What the entries give that select a workload with these facts, the oldest first: it is the
-    /// default identity.
+    /// default identity. What several give alike is given once, by the oldest of them.
     pub(super) fn selecting(&self, held: &[Selector]) -> Vec<Entry> {
         let facts = Facts::of(held);
         let entries = self
@@ -167,7 +178,13 @@ impl Holdings {
             .filter_map(|(tenant, id, registered)| registered.give(tenant, id, facts.texts()).ok())
             .collect();
         selecting.sort_by(|a, b| (a.created, &a.key).cmp(&(b.created, &b.key)));
-        selecting
+        let mut given: Vec<Entry> = Vec::with_capacity(selecting.len());
+        for entry in selecting {
+            if !given.iter().any(|before| before.gives_as(&entry)) {
+                given.push(entry);
+            }
+        }
+        given
     }
 
     /// The entries that do not select it, and what it lacks for each.
@@ -488,6 +505,29 @@ mod tests {
         newer.entries[2].selectors = vec!["moon:phase:full".to_owned()];
         holdings.follow(newer);
         assert_eq!(selecting(&holdings), ["b", "a"]);
+    }
+
+    #[test]
+    fn what_two_entries_give_alike_is_given_once_as_long_as_one_of_them_is_there() {
+        let mut holdings = Holdings::default();
+        let mut told = update(&["a", "b", "hint", "names", "other"], 1);
+        for (place, entry) in told.entries.iter_mut().enumerate() {
+            entry.spiffe_id = "spiffe://demo.avouch.test/web".to_owned();
+            entry.created = 10 - i64::try_from(place).unwrap();
+            entry.revision = 7;
+        }
+        told.entries[2].hint = "internal".to_owned();
+        // As for other DNS names, or another life.
+        told.entries[3].revision = 8;
+        told.entries[4].federates_with = vec!["partner.test".to_owned()];
+        holdings.follow(told);
+        assert_eq!(selecting(&holdings), ["other", "names", "hint", "b"]);
+        let removed = Update {
+            removed: vec!["b".to_owned()],
+            ..update(&[], 2)
+        };
+        holdings.follow(removed);
+        assert_eq!(selecting(&holdings), ["other", "names", "hint", "a"]);
     }
 
     fn templated(selectors: &[&str]) -> Update {

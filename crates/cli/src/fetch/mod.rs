@@ -8,6 +8,7 @@ pub(crate) use files::write_file;
 pub(crate) use x509::certificates;
 
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use avouch_api::grpc::WORKLOAD_HEADER;
 use avouch_api::grpc::workload::spiffe_workload_api_client::SpiffeWorkloadApiClient;
@@ -95,6 +96,26 @@ fn innermost(error: &dyn std::error::Error) -> String {
     error.to_string()
 }
 
+/// How long to wait before an agent is asked again that cannot tell just now.
+const PAUSES: [Duration; 3] = [
+    Duration::from_millis(200),
+    Duration::from_millis(500),
+    Duration::from_secs(1),
+];
+
+/// Asks an agent, and again a few times if it cannot tell just now (SPIFFE Workload Endpoint 6).
+pub(super) async fn patiently<T, A: Future<Output = Result<T, Status>>>(
+    mut ask: impl FnMut() -> A,
+) -> Result<T, Status> {
+    for pause in PAUSES {
+        match ask().await {
+            Err(status) if status.code() == Code::Unavailable => tokio::time::sleep(pause).await,
+            answer => return answer,
+        }
+    }
+    ask().await
+}
+
 /// The first message of a stream: what there is now.
 pub(crate) async fn first<M>(stream: &mut Streaming<M>) -> Result<M, Fault> {
     match stream.message().await {
@@ -121,7 +142,7 @@ pub(crate) fn denied_as(status: &Status, wanted: Option<&SpiffeId>) -> Fault {
 }
 
 async fn fetch_jwt(
-    mut client: Client,
+    client: Client,
     audience: Vec<String>,
     wanted: Option<&SpiffeId>,
     common: &Common,
@@ -130,7 +151,11 @@ async fn fetch_jwt(
         audience,
         spiffe_id: wanted.map(ToString::to_string).unwrap_or_default(),
     };
-    let answer = client.fetch_jwtsvid(request).await;
+    let answer = patiently(|| {
+        let (mut client, request) = (client.clone(), request.clone());
+        async move { client.fetch_jwtsvid(request).await }
+    });
+    let answer = answer.await;
     let answer = answer.map_err(|status| denied_as(&status, wanted))?;
     let svids = answer.into_inner().svids;
     let human = || {
@@ -149,8 +174,11 @@ async fn fetch_jwt(
 }
 
 async fn fetch_bundles(mut client: Client, common: &Common) -> Result<Exit, Fault> {
-    let x509 = client.fetch_x509_bundles(X509BundlesRequest {}).await;
-    let mut x509 = x509.map_err(|status| denied(&status))?.into_inner();
+    let x509 = patiently(|| {
+        let mut client = client.clone();
+        async move { client.fetch_x509_bundles(X509BundlesRequest {}).await }
+    });
+    let mut x509 = x509.await.map_err(|status| denied(&status))?.into_inner();
     let x509 = first(&mut x509).await?.bundles;
     let jwt = client.fetch_jwt_bundles(JwtBundlesRequest {}).await;
     let mut jwt = jwt.map_err(|status| denied(&status))?.into_inner();
@@ -182,4 +210,40 @@ async fn fetch_bundles(mut client: Client, common: &Common) -> Result<Exit, Faul
     };
     output::formatted(common.output, human, json)?;
     Ok(Exit::Accepted)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::cell::Cell;
+
+    use super::*;
+
+    async fn asked(answers: &[Code]) -> (Result<(), Code>, usize) {
+        let count = Cell::new(0);
+        let answer = patiently(|| {
+            let code = answers.get(count.get()).copied().unwrap_or(Code::Ok);
+            count.set(count.get() + 1);
+            async move {
+                match code {
+                    Code::Ok => Ok(()),
+                    code => Err(Status::new(code, "")),
+                }
+            }
+        });
+        (answer.await.map_err(|status| status.code()), count.get())
+    }
+
+    #[tokio::test]
+    async fn an_agent_that_cannot_tell_just_now_is_asked_again_and_one_that_has_told_is_not() {
+        let late = [Code::Unavailable, Code::Unavailable];
+        assert_eq!(asked(&late).await, (Ok(()), 3));
+        assert_eq!(
+            asked(&[Code::PermissionDenied]).await,
+            (Err(Code::PermissionDenied), 1)
+        );
+        assert_eq!(
+            asked(&[Code::Unavailable; 9]).await,
+            (Err(Code::Unavailable), 4)
+        );
+    }
 }

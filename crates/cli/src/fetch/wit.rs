@@ -4,13 +4,13 @@ use avouch_api::grpc::workload::{Witsvid, WitsvidRequest};
 use serde_json::{Value, json};
 
 use super::files::{remove_files, write_file};
-use super::{Client, denied_as, first};
+use super::{Client, denied_as, first, patiently};
 use crate::arguments::{Common, FetchWitArguments};
 use crate::fault::{Exit, Fault};
 use crate::output;
 
 pub(super) async fn fetch(
-    mut client: Client,
+    client: Client,
     arguments: &FetchWitArguments,
     common: &Common,
 ) -> Result<Exit, Fault> {
@@ -18,8 +18,11 @@ pub(super) async fn fetch(
     let request = WitsvidRequest {
         spiffe_id: wanted.map(ToString::to_string).unwrap_or_default(),
     };
-    let fetched = client.fetch_witsvid(request).await;
-    let stream = fetched.map_err(|status| denied_as(&status, wanted))?;
+    let fetched = patiently(|| {
+        let (mut client, request) = (client.clone(), request.clone());
+        async move { client.fetch_witsvid(request).await }
+    });
+    let stream = fetched.await.map_err(|status| denied_as(&status, wanted))?;
     let mut stream = stream.into_inner();
     let svids = first(&mut stream).await?.svids;
     if let Some(folder) = &arguments.write {

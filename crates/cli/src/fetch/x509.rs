@@ -13,21 +13,27 @@ use tonic::Code;
 use zeroize::Zeroizing;
 
 use super::files::{remove_files, write_file};
-use super::{Client, denied, first};
+use super::{Client, denied, first, patiently};
 use crate::arguments::{Common, FetchX509Arguments};
 use crate::fault::{Exit, Fault};
 use crate::output;
 
 pub(super) async fn fetch(
-    mut client: Client,
+    client: Client,
     arguments: &FetchX509Arguments,
     common: &Common,
 ) -> Result<Exit, Fault> {
     if arguments.watch {
         return watch(client, arguments, common).await;
     }
-    let fetched = client.fetch_x509svid(X509svidRequest {}).await;
-    let mut stream = fetched.map_err(|status| denied(&status))?.into_inner();
+    let fetched = patiently(|| {
+        let mut client = client.clone();
+        async move { client.fetch_x509svid(X509svidRequest {}).await }
+    });
+    let mut stream = fetched
+        .await
+        .map_err(|status| denied(&status))?
+        .into_inner();
     let fetched = first(&mut stream).await?;
     take(&fetched, arguments, common)?;
     Ok(Exit::Accepted)

@@ -152,6 +152,12 @@ fn a_file_of_entries_is_stored_as_far_as_it_is_right() {
     );
     let list = served.run(&["entry", "list", "--tenant", "demo", "-o", "json"]);
     assert_eq!(list.json()["entries"][0]["id"], "a");
+    for empty in ["", "# nothing yet\n---\n"] {
+        served.plane.folder.file("empty.yaml", empty);
+        let refused = served.run(&["entry", "create", "--tenant", "demo", "-f", "empty.yaml"]);
+        assert_eq!(refused.code, 3, "{}", refused.err);
+        assert!(refused.err.contains("it is empty"), "{}", refused.err);
+    }
 }
 
 #[test]
