@@ -6,6 +6,7 @@
 
 use std::sync::{Arc, Mutex, PoisonError};
 
+use avouch_core::id::Digest;
 use avouch_core::reason::Reason;
 use avouch_core::time::Time;
 use avouch_store::{Change, Key, Object, QuotaRecord, Selector};
@@ -92,6 +93,16 @@ impl Workloads {
     pub(crate) fn admit(&self, selectors: &[Selector]) -> bool {
         let mut said = self.0.iter();
         said.all(|some| some.iter().any(|one| selectors.contains(one)))
+    }
+
+    /// What tells it from any other.
+    pub(crate) fn digest(&self) -> Digest {
+        let said = self.0.iter().map(|some| {
+            let some: Vec<String> = some.iter().map(ToString::to_string).collect();
+            Digest::of_list(some.iter().map(String::as_bytes))
+        });
+        let said: Vec<Digest> = said.collect();
+        Digest::of_list(said.iter().map(|one| one.as_bytes().as_slice()))
     }
 
     /// The first of those who have said something that an entry must keep to, in their words.
@@ -400,6 +411,29 @@ mod tests {
         // A clock that goes back brings nothing, and takes nothing.
         assert_eq!(rate.take(30, 100, at(9_000)).0, 0);
         assert_eq!(rate.take(30, 100, at(10_010)).0, 5);
+    }
+
+    #[test]
+    fn bounds_of_workloads_are_told_apart_by_their_digests() {
+        let digest = |said: &[&[&str]]| {
+            let some = |some: &&[&str]| {
+                let all = some.iter().map(|one| Selector::parse(one).unwrap());
+                all.collect::<Vec<_>>()
+            };
+            Workloads(said.iter().map(some).collect()).digest()
+        };
+        let all = [
+            digest(&[]),
+            digest(&[&["unix:uid:1"]]),
+            digest(&[&["unix:uid:2"]]),
+            digest(&[&["unix:uid:1", "unix:uid:2"]]),
+            digest(&[&["unix:uid:1"], &["unix:uid:2"]]),
+            digest(&[&["unix:uid:2"], &["unix:uid:1"]]),
+        ];
+        let different: std::collections::BTreeSet<String> =
+            all.iter().map(ToString::to_string).collect();
+        assert_eq!(different.len(), all.len());
+        assert_eq!(digest(&[&["unix:uid:1"]]), all[1]);
     }
 
     #[test]

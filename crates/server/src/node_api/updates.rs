@@ -29,8 +29,9 @@ pub(super) struct Position {
     number: Option<u64>,
     /// How many anchors had ended then.
     ended_anchors: usize,
-    /// For which workloads entries could be then, if that is known.
-    workloads: Option<Workloads>,
+    /// For which workloads entries could be then, if that is known: there is one of these for each node
+    /// and tenant, so it is not kept in words.
+    workloads: Option<Digest>,
 }
 
 impl Position {
@@ -64,8 +65,9 @@ pub(super) fn updates(
     let has_ended = position.ended_anchors != ended_anchors;
     // Tenants above say so, too, and what they change is no change of this one.
     let workloads = plane.workloads_under(tenant, held.snapshot.quota.as_ref());
-    let are_others = match &position.workloads {
-        Some(known) => *known != workloads,
+    let name = workloads.digest();
+    let are_others = match position.workloads {
+        Some(known) => known != name,
         // What held when it was told before is not known.
         None => position.number.is_some() && !workloads.are_all(),
     };
@@ -99,7 +101,7 @@ pub(super) fn updates(
     *position = Position {
         number: Some(sequence.number()),
         ended_anchors,
-        workloads: Some(workloads),
+        workloads: Some(name),
     };
     Ok(updates)
 }
