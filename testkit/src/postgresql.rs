@@ -125,6 +125,14 @@ impl Cluster {
         self.address(&name)
     }
 
+    /// `psql` on a database, which tells bare rows and stops at the first mistake.
+    pub fn psql(&self, database: &str) -> Command {
+        let mut command = Command::new(self.programs.join("psql"));
+        let bare = ["--quiet", "--no-psqlrc", "--tuples-only", "--no-align"];
+        command.args(bare).args(["--set=ON_ERROR_STOP=1", database]);
+        command
+    }
+
     /// The address of a database over TLS, with these options.
     pub fn over_tls(&self, database: &str, options: &str) -> String {
         let name = database.rsplit('=').next().unwrap_or_default();
