@@ -22,11 +22,10 @@ use avouch_store::{AttemptId, IntentId, Sequence, SingleUse, UseKind, Used};
 use base64ct::{Base64UrlUnpadded, Encoding};
 use serde_json::Value;
 use tokio::runtime::{Handle, RuntimeFlavor};
-use tokio::sync::Semaphore;
 
 use crate::exchange::DPOP_PROOF;
 use crate::fault::{Fault, Refused};
-use crate::plane::Plane;
+use crate::plane::{Plane, Readings};
 use crate::tenant::Tenant;
 
 /// When the authorities of a tenant changed last, and when something ended last.
@@ -77,13 +76,13 @@ impl Plane {
     pub(crate) fn identify_in_handshake(
         &self,
         chain: Vec<Vec<u8>>,
-        reading: &Semaphore,
+        readings: &Readings,
     ) -> Result<Caller, Refused> {
         let named = trust_domain_of_leaf(&chain)?;
-        if named.is_none_or(|named| self.is_owner_open(&named)) {
+        let Some(named) = named.filter(|named| !self.is_owner_open(named)) else {
             return self.identify_client(chain);
-        }
-        let Ok(_permit) = reading.try_acquire() else {
+        };
+        let Some(_place) = readings.begin(&named) else {
             let why = "too many tenants are read for who has yet to show who it is".to_owned();
             return Err(Fault::from(avouch_store::Fault::Busy(why)).into());
         };

@@ -4,6 +4,7 @@ mod following;
 mod forgetting;
 mod known;
 mod opening;
+mod readings;
 mod sketch;
 #[cfg(test)]
 mod tests;
@@ -47,6 +48,7 @@ use crate::tenant::Tenant;
 use crate::trust_chains::Chains;
 pub(crate) use known::KnownTenant;
 use known::Names;
+pub(crate) use readings::Readings;
 pub(crate) use sketch::Life;
 pub use sketch::Listed;
 

@@ -13,6 +13,9 @@ use crate::fault::{Fault, Refused};
 use crate::reach::Concerned;
 use crate::tenant::Tenant;
 
+/// How many tenants are looked at at once: half of what the store carries out at once.
+const LOOKING_AT_ONCE: usize = 4;
+
 /// What was followed.
 enum Followed {
     Tenant,
@@ -57,6 +60,7 @@ impl Plane {
         let (open, others): (Vec<_>, Vec<_>) = heads
             .into_iter()
             .partition(|(id, _)| self.opened(id).is_some());
+        self.look_ahead(&others);
         let (mut first, mut news) = (Ok(()), Vec::new());
         for (id, head) in open.into_iter().chain(others) {
             match self.follow_head(&id, head) {
@@ -78,6 +82,29 @@ impl Plane {
         // Once, however many there are.
         self.tell_above(news.iter().map(AsRef::as_ref));
         first
+    }
+
+    /// Looks at those of which there is news, several at a time: when another server has started there is
+    /// news of all, and each look waits for the store. What fails is found again when they are followed.
+    fn look_ahead(&self, heads: &[(TenantId, Sequence)]) {
+        let all = heads.iter().filter_map(|(id, head)| {
+            let known = self.known(id)?;
+            matches!(known.saw(*head), Seen::News).then_some(known)
+        });
+        let all: Vec<Arc<KnownTenant>> = all.collect();
+        if all.len() < LOOKING_AT_ONCE {
+            return;
+        }
+        std::thread::scope(|scope| {
+            for some in all.chunks(all.len().div_ceil(LOOKING_AT_ONCE)) {
+                scope.spawn(move || {
+                    let is_away =
+                        |known| self.look_at(known).is_err_and(|fault| !fault.is_damage());
+                    // The rest would fail as well.
+                    some.iter().any(|known| is_away(known))
+                });
+            }
+        });
     }
 
     /// Whether a tenant may be acted for now: nothing is known to be stored of it, or of one above it,

@@ -14,11 +14,10 @@ use rustls::{
     CertificateError, DigitallySignedStruct, DistinguishedName, Error, ServerConfig,
     SignatureScheme,
 };
-use tokio::sync::Semaphore;
 
 use super::Svid;
 use crate::fault::{Fault, Refused};
-use crate::plane::Plane;
+use crate::plane::{Plane, Readings};
 
 /// The X.509-SVID that this server shows to nodes, replaced in time.
 pub struct ServerIdentity {
@@ -101,7 +100,7 @@ pub fn for_nodes(identity: Arc<ServerIdentity>) -> Result<ServerConfig, Fault> {
     let provider = Arc::new(aws_lc_rs::default_provider());
     let verifier = ClientVerifier {
         plane: Arc::clone(&identity.plane),
-        reading: Semaphore::new(MOST_READING),
+        readings: Readings::new(MOST_READING, MOST_WAITING),
         provider: Arc::clone(&provider),
     };
     let mut config = ServerConfig::builder_with_provider(provider)
@@ -113,13 +112,16 @@ pub fn for_nodes(identity: Arc<ServerIdentity>) -> Result<ServerConfig, Fault> {
     Ok(config)
 }
 
-/// For how many who have yet to show who they are tenants are read at once.
+/// How many tenants are read at once for those who have yet to show who they are.
 const MOST_READING: usize = 16;
+
+/// How many of those wait for that. Each of them takes a thread, and there are twice as many.
+const MOST_WAITING: usize = 256;
 
 /// Asks the core who a client is.
 struct ClientVerifier {
     plane: Arc<Plane>,
-    reading: Semaphore,
+    readings: Readings,
     provider: Arc<CryptoProvider>,
 }
 
@@ -146,7 +148,7 @@ impl ClientCertVerifier for ClientVerifier {
     ) -> Result<ClientCertVerified, Error> {
         let chain = std::iter::once(end_entity).chain(intermediates);
         let chain = chain.map(|certificate| certificate.to_vec()).collect();
-        match self.plane.identify_in_handshake(chain, &self.reading) {
+        match self.plane.identify_in_handshake(chain, &self.readings) {
             Ok(_) => Ok(ClientCertVerified::assertion()),
             Err(Refused::Reason(reason)) => {
                 tracing::warn!(

@@ -1,9 +1,11 @@
 //! A deployment with two tenants on a database of its own, served over HTTP.
 
+use std::collections::HashSet;
 use std::net::SocketAddr;
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, RwLock};
+use std::thread::ThreadId;
 
 use avouch_core::id::{TenantId, TrustDomain};
 use avouch_server::clock::SystemClock;
@@ -53,6 +55,7 @@ impl World {
         let store = Arc::new(Switched {
             store: RwLock::new(store),
             is_away: Arc::clone(&is_away),
+            looking: Mutex::default(),
             cut: Mutex::default(),
         });
         let switched = Arc::clone(&store);
@@ -229,6 +232,11 @@ impl World {
         let (settings, clock) = (Settings::default(), Arc::new(SystemClock));
         self.plane = Plane::open(store, key, &founding(), settings, clock).unwrap();
         self.address = self.serve(Shown::Nothing);
+    }
+
+    /// Which threads have looked at tenants in the store.
+    pub(crate) fn looking(&self) -> &Mutex<HashSet<ThreadId>> {
+        &self.switched.looking
     }
 
     /// A token of who runs the deployment.
