@@ -7,10 +7,11 @@ use std::sync::Arc;
 
 use avouch_core::id::TenantId;
 use avouch_core::reason::Reason;
+use avouch_store::Conflict;
 
 use crate::caller::Caller;
 use crate::fault::{Fault, Refused};
-use crate::plane::Plane;
+use crate::plane::{KnownTenant, Plane};
 use crate::tenant::Tenant;
 
 /// What a role may be about.
@@ -219,6 +220,68 @@ impl Plane {
             noun: noun.name(),
         }
         .into())
+    }
+
+    /// The tenant, if `caller` may do this in it, by what can be read of it and of those above it: a role
+    /// of one of which something cannot be read does not count, since it may have been taken away.
+    ///
+    /// # Errors
+    ///
+    /// As [`Plane::permit`].
+    pub(crate) fn permit_known(
+        &self,
+        caller: &Caller,
+        tenant: &str,
+        verb: Verb,
+        noun: Noun,
+    ) -> Result<Arc<KnownTenant>, Refused> {
+        let known = TenantId::parse(tenant).and_then(|id| self.known(&id));
+        let known = match (self.permit(caller, tenant, verb, noun), known) {
+            (Err(Refused::Fault(fault)), Some(known)) if fault.is_damage() => known,
+            (Err(refused), _) => return Err(refused),
+            (Ok(found), _) => {
+                let gone = || Conflict::UnknownTenant(found.id().clone());
+                return Ok(self.known(found.id()).ok_or_else(gone)?);
+            }
+        };
+        if let Some(own) = self.opened(&caller.tenant) {
+            self.fit(&own)?;
+        }
+        match self
+            .sound_roles(caller, &known)?
+            .iter()
+            .any(|role| role.may(verb, noun))
+        {
+            true => Ok(known),
+            false => Err(Fault::Behind(known.id().clone()).into()),
+        }
+    }
+
+    /// What `caller` is in a tenant, by what can be read of it and of those above it.
+    pub(crate) fn sound_roles(
+        &self,
+        caller: &Caller,
+        known: &Arc<KnownTenant>,
+    ) -> Result<Vec<Role>, Fault> {
+        let mut roles = Vec::new();
+        let mut at = Some(Arc::clone(known));
+        while let Some(known) = at {
+            if !known.is_damaged() {
+                let mut own = Vec::new();
+                let looked = self.each_admin(&known, &mut |admin| {
+                    if admin.subject == caller.id {
+                        own.extend(Role::parse(&admin.role));
+                    }
+                });
+                match looked {
+                    Ok(()) => roles.append(&mut own),
+                    Err(fault) if fault.is_damage() => {}
+                    Err(fault) => return Err(fault),
+                }
+            }
+            at = known.parent().and_then(|parent| self.known(parent));
+        }
+        Ok(roles)
     }
 
     /// Fails while the store is away, whether or not there is such a tenant: one that is there and not

@@ -19,8 +19,9 @@ use avouch_store::{
     Change, Conflict, CredentialKind, Fault as StoreFault, Key, Lasting, RuleRecord, Sequence,
     Snapshot,
 };
-use serde_json::Value;
+use serde_json::{Value, json};
 
+use crate::access::{Noun, Verb};
 use crate::caller::Caller;
 use crate::fault::{Fault, Refused};
 use crate::plane::{KnownTenant, OPERATOR, Plane};
@@ -38,6 +39,32 @@ pub(crate) struct Going {
     pub(crate) objects: BTreeMap<&'static str, usize>,
     /// What was issued and has not ended, by its kind: believed by whoever knows the authority only.
     pub(crate) living: BTreeMap<&'static str, Living>,
+    /// The tenants of which something cannot be read, so that not all that goes is known.
+    pub(crate) damaged: Vec<Damaged>,
+}
+
+/// A tenant that goes and of which something cannot be read.
+#[derive(Debug)]
+pub(crate) struct Damaged {
+    tenant: TenantId,
+    why: String,
+}
+
+impl Damaged {
+    pub(crate) fn to_json(&self) -> Value {
+        let what = format!("unread of the tenant {}: {}", self.tenant, self.why);
+        json!({ "what": what, "name": LEFT })
+    }
+}
+
+/// What is left of one that is removed unread.
+const LEFT: &str = "keys in a PKCS #11 token may stay there";
+
+/// What of a tenant is read to tell what goes.
+enum Read {
+    Whole(Arc<Tenant>),
+    Damaged(Fault),
+    Gone,
 }
 
 /// Credentials of one kind.
@@ -57,20 +84,24 @@ impl Going {
         self.names().into_iter().collect::<Vec<_>>().join(",")
     }
 
-    fn names(&self) -> BTreeSet<&str> {
-        let tenants = self.tenants.iter().map(TenantId::as_str);
-        let domains = self.trust_domains.iter().map(TrustDomain::as_str);
-        tenants.chain(domains).collect()
+    fn names(&self) -> BTreeSet<String> {
+        let tenants = self.tenants.iter().map(ToString::to_string);
+        let domains = self.trust_domains.iter().map(ToString::to_string);
+        let damaged = self.damaged.iter();
+        // A name of nothing else has a colon.
+        let damaged = damaged.map(|one| format!("unread:{}", one.tenant));
+        tenants.chain(domains).chain(damaged).collect()
     }
 
     /// Refuses what nobody has confirmed. Where nothing is that someone uses, nobody needs to.
     fn check(&self, what: &str, confirmed: Option<&str>) -> Result<(), Reason> {
-        let named: BTreeSet<&str> = confirmed
+        let named: BTreeSet<String> = confirmed
             .into_iter()
             .flat_map(|names| names.split(','))
-            .map(str::trim)
+            .map(|name| name.trim().to_owned())
             .collect();
         let is_used = self.tenants.len() > 1
+            || !self.damaged.is_empty()
             || !self.living.is_empty()
             || self.objects.keys().any(|name| *name != AUTHORITIES);
         let is_confirmed = match confirmed {
@@ -163,6 +194,10 @@ impl fmt::Display for Going {
             let Living { count, until } = living;
             format!("{count} {kind} that live until {until}")
         }));
+        parts.extend(self.damaged.iter().map(|one| {
+            let Damaged { tenant, why } = one;
+            format!("what cannot be read of the tenant {tenant} ({LEFT}; {why})")
+        }));
         f.write_str(&parts.join(", "))
     }
 }
@@ -173,8 +208,25 @@ impl Plane {
     /// # Errors
     ///
     /// `issue.not_permitted`.
-    pub(crate) fn permit_removal(&self, caller: &Caller, tenant: &Tenant) -> Result<(), Reason> {
-        self.permit_above(caller, tenant, "the tenant that gives them their role")
+    pub(crate) fn permit_removal(
+        &self,
+        caller: &Caller,
+        tenant: &KnownTenant,
+    ) -> Result<(), Refused> {
+        // Above the root there is nobody, and it stays anyway.
+        let Some(above) = tenant.parent().and_then(|parent| self.known(parent)) else {
+            return Ok(());
+        };
+        let roles = self.sound_roles(caller, &above)?;
+        if roles.iter().any(|role| role.may(Verb::Write, Noun::Tenant)) {
+            return Ok(());
+        }
+        Err(Reason::IssueNotPermitted {
+            subject: caller.id.to_string(),
+            verb: Verb::Write.name(),
+            noun: "the tenant that gives them their role",
+        }
+        .into())
     }
 
     /// All that would go with a tenant.
@@ -182,7 +234,7 @@ impl Plane {
     /// # Errors
     ///
     /// What failed on our side.
-    pub(crate) fn going_with(&self, tenant: &Tenant) -> Result<Going, Refused> {
+    pub(crate) fn going_with(&self, tenant: &KnownTenant) -> Result<Going, Refused> {
         Ok(self.going(tenant)?.0)
     }
 
@@ -193,7 +245,7 @@ impl Plane {
     /// `issue.removal_unconfirmed`, or what failed on our side.
     pub(crate) fn remove_tenant(
         &self,
-        tenant: &Arc<Tenant>,
+        tenant: &KnownTenant,
         confirmed: Option<&str>,
     ) -> Result<Going, Refused> {
         if tenant.parent().is_none() {
@@ -317,19 +369,78 @@ impl Plane {
         Ok(going)
     }
 
-    /// All that goes with a tenant, and the number of the last change of each that goes.
-    fn going(&self, tenant: &Tenant) -> Result<(Going, Vec<(TenantId, Sequence)>), Refused> {
+    /// All that goes with a tenant, and the number of the last change of each that goes. One of which
+    /// something cannot be read is told as far as it can be without reading it.
+    fn going(&self, tenant: &KnownTenant) -> Result<(Going, Vec<(TenantId, Sequence)>), Refused> {
         let (mut going, mut at) = (Going::default(), Vec::new());
-        for one in self.with_all_below(tenant.id())? {
-            let living = self.living(&one, None)?;
-            going.add_living(&living);
-            going.tenants.push(one.id().clone());
-            one.read(|snapshot| {
-                going.count_of_tenant(snapshot);
-                at.push((one.id().clone(), snapshot.sequence));
-            });
+        for known in self.known_below(tenant.id()) {
+            match self.read_to_remove(&known)? {
+                Read::Gone => {}
+                Read::Whole(one) => {
+                    let living = self.living(&one, None)?;
+                    going.add_living(&living);
+                    going.tenants.push(one.id().clone());
+                    one.read(|snapshot| {
+                        going.count_of_tenant(snapshot);
+                        at.push((one.id().clone(), snapshot.sequence));
+                    });
+                }
+                Read::Damaged(fault) => at.extend(self.count_damaged(&mut going, &known, &fault)?),
+            }
+        }
+        if going.tenants.is_empty() {
+            return Err(Conflict::UnknownTenant(tenant.id().clone()).into());
         }
         Ok((going, at))
+    }
+
+    fn read_to_remove(&self, known: &Arc<KnownTenant>) -> Result<Read, Fault> {
+        match self.open_known(known) {
+            Ok(Some(tenant)) if !tenant.is_behind() => return Ok(Read::Whole(tenant)),
+            Ok(None) => return Ok(Read::Gone),
+            Ok(Some(_)) => {}
+            Err(fault) if fault.is_damage() => {}
+            Err(fault) => return Err(fault),
+        }
+        // It may be one above it that cannot be read, which is no matter here.
+        match self.read(known) {
+            Ok(Some(tenant)) => Ok(Read::Whole(tenant)),
+            Ok(None) => Ok(Read::Gone),
+            Err(fault) if fault.is_damage() => Ok(Read::Damaged(fault)),
+            Err(fault) => Err(fault),
+        }
+    }
+
+    /// Adds what is known of a tenant without reading what it owns, and the number of its last change;
+    /// nothing if it is gone.
+    fn count_damaged(
+        &self,
+        going: &mut Going,
+        known: &KnownTenant,
+        fault: &Fault,
+    ) -> Result<Option<(TenantId, Sequence)>, Fault> {
+        let id = known.id();
+        let Some(head) = self.store.heads(&OPERATOR)?.get(id).copied() else {
+            return Ok(None);
+        };
+        let counts = self.store.counts(id)?;
+        going.count("nodes", counts.nodes);
+        going.count("registration entries", counts.entries);
+        let at = self.now();
+        let from = self.earliest_of(true, at)?;
+        // Of what cannot be read it is not known how much lives.
+        match self.living_of(id, from, at, None) {
+            Ok(living) => going.add_living(&living),
+            Err(fault) if fault.is_damage() => {}
+            Err(fault) => return Err(fault),
+        }
+        going.trust_domains.extend(self.domains_owned(id));
+        going.tenants.push(id.clone());
+        going.damaged.push(Damaged {
+            tenant: id.clone(),
+            why: fault.to_string(),
+        });
+        Ok(Some((id.clone(), head)))
     }
 
     /// How much was issued to someone and has not ended.
@@ -337,17 +448,25 @@ impl Plane {
         &self,
         tenant: &Tenant,
         trust_domain: Option<&TrustDomain>,
-    ) -> Result<Vec<avouch_store::Living>, Refused> {
+    ) -> Result<Vec<avouch_store::Living>, Fault> {
         let at = self.now();
+        let from = self.earliest_living(tenant, at)?;
+        self.living_of(tenant.id(), from, at, trust_domain)
+    }
+
+    fn living_of(
+        &self,
+        tenant: &TenantId,
+        from: Time,
+        at: Time,
+        trust_domain: Option<&TrustDomain>,
+    ) -> Result<Vec<avouch_store::Living>, Fault> {
         let lasting = Lasting {
-            from: self.earliest_living(tenant, at)?,
+            from,
             at,
             trust_domain,
         };
-        let mut living = self
-            .store
-            .living(tenant.id(), lasting)
-            .map_err(Fault::from)?;
+        let mut living = self.store.living(tenant, lasting)?;
         living.retain(|one| match one.kind {
             CredentialKind::X509
             | CredentialKind::Jwt

@@ -285,6 +285,11 @@ impl Plane {
             let mut records = snapshot.authorities.values();
             records.any(|record| record.used_for == AuthorityUse::Cluster)
         });
+        self.earliest_of(is_cluster, at)
+    }
+
+    /// Likewise of a tenant that has certificates of components, or not.
+    pub(crate) fn earliest_of(&self, is_cluster: bool, at: Time) -> Result<Time, Fault> {
         let noted = self.store.lifetimes(&OPERATOR)?;
         let all = noted.into_iter().chain(self.settings.lifetimes(at));
         // Where there is no cluster, no certificate of a component lives longer than an SVID.

@@ -116,6 +116,14 @@ impl Row {
         self.read().ok_or(Fault::Corrupt(damaged))
     }
 
+    /// What it is, unless it was removed.
+    pub(crate) fn into_object(self) -> Result<Option<Object>, Fault> {
+        match self.into_change()? {
+            Change::Put(object) => Ok(Some(object)),
+            Change::Remove(_) => Ok(None),
+        }
+    }
+
     /// Where the key is of an authority of a tenant, if it is kept elsewhere and goes with it.
     pub(crate) fn key_kept_elsewhere(self, tenant: &str) -> Option<(TenantId, String)> {
         // What cannot be read names no key, and keeps nothing else from being cleared away.
@@ -195,6 +203,11 @@ pub(crate) const AUTHORITY: &str = "authority";
 
 /// The kind and the name of what a tenant may have and do, of which there is one.
 const QUOTA: &str = "quota";
+
+/// The kind and the name of the row of an object.
+pub(crate) fn row_of(key: &Key) -> (&'static str, &str) {
+    (kind_of(key), name_of(key))
+}
 
 fn kind_of(key: &Key) -> &'static str {
     match key {

@@ -7,7 +7,7 @@ use std::time::Duration;
 use avouch_core::id::{Digest, TenantId, TrustDomain};
 use avouch_core::time::Time;
 
-use crate::change::{Change, Feed, Sequence, Snapshot};
+use crate::change::{Change, Feed, Key, Object, Sequence, Snapshot};
 use crate::fault::Fault;
 use crate::follower::{Followers, Report};
 use crate::intent::IntentRow;
@@ -149,6 +149,9 @@ pub trait Store: Send + Sync {
 
     /// What is to be known of a tenant of which nothing else is read.
     fn outline(&self, tenant: &TenantId) -> Result<Outline, Fault>;
+
+    /// One object, and the number of the last change of the tenant, whatever of the others can be read.
+    fn object(&self, tenant: &TenantId, key: &Key) -> Result<Option<(Sequence, Object)>, Fault>;
 
     /// How much the tenant owns.
     fn counts(&self, tenant: &TenantId) -> Result<Counts, Fault>;

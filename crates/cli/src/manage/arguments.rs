@@ -310,6 +310,7 @@ const TENANT_DELETE_EXAMPLES: &str = "\
 Examples:
   avouch tenant delete shop --dry-run
   avouch tenant delete shop --confirm shop,shop.example.com
+  avouch tenant delete shop --confirm shop,shop.example.com,unread:shop   # although it is damaged
 
 How to go on: docs/how-to/remove.md";
 

@@ -170,7 +170,7 @@ fn remove(client: &Client, path: &str, removal: &Removal, common: &Common) -> Re
         client.get(&format!("{path}/removal"))?
     } else {
         let confirmed = removal.confirm.as_deref();
-        let fits = |byte: u8| byte.is_ascii_alphanumeric() || b"._-,".contains(&byte);
+        let fits = |byte: u8| byte.is_ascii_alphanumeric() || b"._-,:".contains(&byte);
         let query = match confirmed {
             Some(names) if names.bytes().all(fits) => format!("?confirm={names}"),
             Some(_) => {

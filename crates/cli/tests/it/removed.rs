@@ -6,10 +6,15 @@
 )]
 
 use std::collections::BTreeSet;
+use std::io::{BufRead, BufReader, Write};
+use std::process::Stdio;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
+use avouch_core::id::TenantId;
+use avouch_store::sqlite::SqliteStore;
+use avouch_store::{Change, Object, SignalId, SignalKey, SignalKind, SignalRecord, Store};
 use avouch_testkit::postgresql::Cluster;
 use nix::sys::signal::Signal;
 
@@ -101,6 +106,89 @@ fn remove_under_load(
     })
 }
 
+/// How many removals have marked their tenant as removed, and wait for its secrets.
+const IN_THE_MIDDLE: &str = "SELECT count(*) FROM pg_stat_activity
+    WHERE wait_event_type = 'Lock' AND query LIKE 'UPDATE object SET secret = NULL%'";
+
+#[test]
+fn a_removal_in_the_middle_of_which_its_server_is_killed_has_not_happened() {
+    let cluster = match Cluster::shared() {
+        Ok(cluster) => cluster,
+        Err(why) => return println!("skipped: a kill in the middle of a removal: {why}"),
+    };
+    let database = cluster.new_database();
+    let more = ["--store", database.as_str()];
+    let mut first = Plane::start("removed-middle", &more);
+    let second = first.beside("removed-middle-beside", &more);
+    let create = ["tenant", "create", "shop", "--trust-domain", "shop.test"];
+    assert_eq!(first.run(&create).code, 0);
+    let entry = [
+        "entry",
+        "create",
+        "--tenant",
+        "shop",
+        "--id",
+        "web",
+        "--spiffe-id",
+        "spiffe://shop.test/web",
+        "--selector",
+        "unix:uid:4000000000",
+    ];
+    assert_eq!(first.run(&entry).code, 0);
+    let all = Some(BTreeSet::from(["web".to_owned()]));
+    until("the other server has it", || {
+        entries(&second, "shop") == all
+    });
+
+    // Somebody has hold of what is sealed with the key of the tenant.
+    let mut holding = { cluster.psql(&database) }
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut said = holding.stdin.take().unwrap();
+    let hold = "BEGIN; SELECT 1 FROM avouch.object
+        WHERE tenant = 'shop' AND secret IS NOT NULL FOR UPDATE;\n";
+    said.write_all(hold.as_bytes()).unwrap();
+    let mut held = BufReader::new(holding.stdout.take().unwrap());
+    let mut line = String::new();
+    held.read_line(&mut line).unwrap();
+    assert_eq!(line.trim(), "1");
+    let is_answered = thread::scope(|scope| {
+        let removing = scope.spawn(|| {
+            let confirm = ["--confirm", "shop,shop.test"];
+            let command = ["tenant", "delete", "shop"];
+            first.run(&[command.as_slice(), &confirm].concat()).code == 0
+        });
+        until("the removal is in its middle", || {
+            let told = { cluster.psql(&database) }
+                .args(["-c", IN_THE_MIDDLE])
+                .output();
+            String::from_utf8(told.unwrap().stdout).unwrap().trim() == "1"
+        });
+        first.send(Signal::SIGKILL);
+        removing.join().unwrap()
+    });
+    assert!(!is_answered);
+    drop(said);
+    holding.wait().unwrap();
+    first = first.again(Signal::SIGKILL, &more);
+    until("nothing waits any more", || {
+        let told = { cluster.psql(&database) }
+            .args(["-c", IN_THE_MIDDLE])
+            .output();
+        String::from_utf8(told.unwrap().stdout).unwrap().trim() == "0"
+    });
+    for plane in [&first, &second] {
+        assert_eq!(entries(plane, "shop"), all);
+    }
+    let removed = first.run(&["tenant", "delete", "shop", "--confirm", "shop,shop.test"]);
+    assert_eq!(removed.code, 0, "{}", removed.err);
+    until("it is gone on both", || {
+        entries(&first, "shop").is_none() && entries(&second, "shop").is_none()
+    });
+}
+
 #[test]
 fn a_tenant_that_is_removed_at_a_server_that_is_killed_is_whole_or_gone_on_both() {
     let cluster = match Cluster::shared() {
@@ -167,4 +255,46 @@ fn a_tenant_that_is_removed_at_a_server_that_is_killed_is_whole_or_gone_on_both(
         entries(&first, "gone-0") == none && entries(&second, "gone-0") == none
     });
     println!("{ROUNDS} kills, {answered} removals acknowledged, {gone} gone with the kill");
+}
+
+#[test]
+fn a_damaged_tenant_is_removed_once_that_is_named_too() {
+    let plane = Plane::start("removed-damaged", &[]);
+    let create = ["tenant", "create", "shop", "--trust-domain", "shop.test"];
+    assert_eq!(plane.run(&create).code, 0);
+    let unreadable = SignalRecord {
+        key: SignalKey {
+            kind: SignalKind::Ended,
+            id: SignalId::parse(&"a".repeat(64)).unwrap(),
+        },
+        document: "{".to_owned(),
+        ends: None,
+        secret: None,
+    };
+    let store = SqliteStore::open(&plane.folder.path().join("avouch-data")).unwrap();
+    let shop = TenantId::parse("shop").unwrap();
+    let damage = [Change::Put(Object::Signal(unreadable))];
+    store.apply(&shop, &damage).unwrap();
+    drop(store);
+    let plane = plane.again(Signal::SIGTERM, &[]);
+    let told = plane.run(&["tenant", "delete", "shop", "--dry-run"]);
+    assert_eq!(told.code, 0, "{}", told.err);
+    assert!(
+        told.out.contains("unread of the tenant shop"),
+        "{}",
+        told.out
+    );
+    assert!(told.out.contains("keys in a PKCS #11 token may stay there"));
+    let delete = |confirm: &str| plane.run(&["tenant", "delete", "shop", "--confirm", confirm]);
+    let refused = delete("shop,shop.test");
+    assert_eq!(refused.code, 3, "{}", refused.err);
+    assert!(
+        refused.err.contains("--confirm shop,shop.test,unread:shop"),
+        "{}",
+        refused.err
+    );
+    let removed = delete("shop,shop.test,unread:shop");
+    assert_eq!(removed.code, 0, "{}", removed.err);
+    let listed = plane.run(&["tenant", "list"]);
+    assert!(!listed.out.contains("shop"), "{}", listed.out);
 }

@@ -43,7 +43,7 @@ use crate::caller::Caller;
 use crate::counters::Answered;
 use crate::fault::Fault;
 use crate::issuance_log;
-use crate::plane::Plane;
+use crate::plane::{KnownTenant, Plane};
 use crate::tenant::Tenant;
 use crate::tls::Shown;
 use crate::traces;
@@ -204,7 +204,7 @@ impl Http {
             // Nothing is looked up, so there is nothing to wait for.
             Access::Anyone(run) | Access::Watcher(run) => (call, Allowed::Anyone(run)),
             Access::Beginner(beginner) => (call, Allowed::Beginner(beginner)),
-            Access::Administrator(_) | Access::Of(..) => {
+            Access::Administrator(_) | Access::Of(..) | Access::Known(..) => {
                 let Some(place) = self.place() else {
                     return Outcome::problem(Problem::busy(id));
                 };
@@ -223,12 +223,14 @@ impl Http {
         let place = match call.route.access {
             // Whoever looks whether the server lives is answered even when it has too much to do.
             Access::Watcher(_) => None,
-            Access::Anyone(_) | Access::Beginner(_) | Access::Administrator(_) | Access::Of(..) => {
-                match self.place() {
-                    Some(place) => Some(place),
-                    None => return Outcome::problem(Problem::busy(id)),
-                }
-            }
+            Access::Anyone(_)
+            | Access::Beginner(_)
+            | Access::Administrator(_)
+            | Access::Of(..)
+            | Access::Known(..) => match self.place() {
+                Some(place) => Some(place),
+                None => return Outcome::problem(Problem::busy(id)),
+            },
         };
         match worked(place, call, allowed).await {
             Ok(Ok(answer)) => Outcome(Ok(answer)),
@@ -311,6 +313,10 @@ enum Allowed {
     Beginner(Beginner),
     Administrator(fn(&Call, &Caller) -> Result<Answer, Stop>, Caller),
     Of(fn(&Call, &Arc<Tenant>) -> Result<Answer, Stop>, Arc<Tenant>),
+    Known(
+        fn(&Call, &Arc<KnownTenant>) -> Result<Answer, Stop>,
+        Arc<KnownTenant>,
+    ),
 }
 
 impl Allowed {
@@ -325,6 +331,10 @@ impl Allowed {
                 let who = call.caller()?.id;
                 issuance_log::asked_by(Some(who), || run(call, tenant))
             }
+            Self::Known(run, known) => {
+                let who = call.caller()?.id;
+                issuance_log::asked_by(Some(who), || run(call, known))
+            }
         };
         answer.map(Worked::Whole)
     }
@@ -333,7 +343,7 @@ impl Allowed {
     fn at_once(&self, call: &Call) -> Option<Rest> {
         match self {
             Self::Beginner(beginner) => (beginner.at_once)(call),
-            Self::Anyone(_) | Self::Administrator(..) | Self::Of(..) => None,
+            Self::Anyone(_) | Self::Administrator(..) | Self::Of(..) | Self::Known(..) => None,
         }
     }
 }
@@ -356,6 +366,13 @@ fn allow(call: &Call) -> Result<Allowed, Stop> {
                 .plane()
                 .permit(&caller, call.name("tenant"), verb, noun)?;
             Ok(Allowed::Of(run, tenant))
+        }
+        Access::Known(verb, noun, run) => {
+            let caller = call.caller()?;
+            let known = call
+                .plane()
+                .permit_known(&caller, call.name("tenant"), verb, noun)?;
+            Ok(Allowed::Known(run, known))
         }
     }
 }

@@ -66,7 +66,7 @@ fn operation(route: &Route) -> Value {
     if let Some(security) = security(route) {
         members.insert("security".to_owned(), security);
     }
-    if let Access::Of(verb, noun, _) = route.access {
+    if let Access::Of(verb, noun, _) | Access::Known(verb, noun, _) = route.access {
         let roles = Role::ALL.into_iter().filter(|role| role.may(verb, noun));
         let roles: Vec<&str> = roles.map(Role::name).collect();
         let description = format!("For the roles {}.", roles.join(", "));
@@ -95,7 +95,7 @@ fn security(route: &Route) -> Option<Value> {
             Some(json!([{}, { "administrator": [] }, { "workload": [] }]))
         }
         Access::Anyone(_) | Access::Beginner(_) => None,
-        Access::Administrator(_) | Access::Of(..) => {
+        Access::Administrator(_) | Access::Of(..) | Access::Known(..) => {
             Some(json!([{ "administrator": [] }, { "workload": [] }]))
         }
     }

@@ -185,7 +185,9 @@ impl Problem {
             code: "server.damaged",
             detail: "Something that is stored of this cannot be read, so nothing is done for it.".to_owned(),
             hint: "The log of the server named it once, as an error, when it was found: restore it, or start \
-                   the later version that wrote it."
+                   the later version that wrote it. Until then a node of it can be banned, and the tenant \
+                   be removed (`avouch tenant delete`); certificates of it cannot be revoked, since its \
+                   lists are signed for all that it has."
                 .to_owned(),
             headers: Vec::new(),
             oauth: None,

@@ -8,6 +8,7 @@ use super::answer::Answer;
 use super::call::{Call, Rest, Stop};
 use crate::access::{Noun, Verb};
 use crate::caller::Caller;
+use crate::plane::KnownTenant;
 use crate::tenant::Tenant;
 
 /// The methods that are used.
@@ -83,6 +84,12 @@ pub(super) enum Access {
     Administrator(fn(&Call, &Caller) -> Result<Answer, Stop>),
     /// Who may do this in the tenant of the address.
     Of(Verb, Noun, fn(&Call, &Arc<Tenant>) -> Result<Answer, Stop>),
+    /// Likewise, also where something of that tenant cannot be read.
+    Known(
+        Verb,
+        Noun,
+        fn(&Call, &Arc<KnownTenant>) -> Result<Answer, Stop>,
+    ),
 }
 
 /// How work is begun whose end is waited for without a thread.

@@ -352,10 +352,10 @@ static ROUTES: &[Route] = &[
     .says("A node: how it joined, and what was attested of it"),
     Route::post(
         "/v1/tenants/{tenant}/nodes/{node}/ban",
-        Access::Of(Verb::Write, Noun::Node, nodes::ban),
+        Access::Known(Verb::Write, Noun::Node, nodes::ban),
     )
     .gives("Node")
-    .says("Gives a node nothing any more"),
+    .says("Gives a node nothing any more, also where something else of its tenant cannot be read"),
     Route::post(
         "/v1/tenants/{tenant}/nodes/{node}/unban",
         Access::Of(Verb::Write, Noun::Node, nodes::unban),

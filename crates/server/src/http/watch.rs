@@ -144,7 +144,8 @@ fn of_tenants(plane: &Plane, page: &mut Page) {
     of_what_is_held(plane, &tenants, page);
     page.gauge(
         "avouch_tenants_unread",
-        "Tenants that cannot be read now; while there are, no sum over all is told.",
+        "Tenants that could not be counted for this page, since they are damaged or the store is away; \
+         while there are, no sum over all is told.",
     );
     page.value("avouch_tenants_unread", &[], unread);
     // A sum that is too small is worse than none.
@@ -209,7 +210,8 @@ fn of_what_is_held(plane: &Plane, tenants: &[Arc<KnownTenant>], page: &mut Page)
     page.value("avouch_tenants_loaded", &[], plane.open_tenants().len());
     page.gauge(
         "avouch_tenants_damaged",
-        "Tenants that are not acted for, since something that is stored of them cannot be read.",
+        "Tenants for which nothing is given until someone mends them: something that is stored of them was \
+         found that cannot be read.",
     );
     let damaged = tenants.iter().filter(|known| known.is_damaged());
     page.value("avouch_tenants_damaged", &[], damaged.count());

@@ -17,7 +17,7 @@ use avouch_store::{Change, Entry, Key, NodeId, NodeRecord, Object, Selector};
 
 use crate::caller::Caller;
 use crate::fault::Refused;
-use crate::plane::{Plane, RESERVED};
+use crate::plane::{KnownTenant, Plane, RESERVED};
 use crate::reach::Reach;
 use crate::tenant::Tenant;
 
@@ -25,6 +25,9 @@ pub(crate) use attestation::{Known, RefusedNode, RefusedNodes};
 pub use attestation::{Opened, Sealing};
 pub(crate) use presences::Presences;
 pub use tokens::JoinToken;
+
+/// How often a node is banned anew because something else of its tenant has changed meanwhile.
+const MOST_ATTEMPTS: usize = 8;
 
 /// A node that is known and not banned.
 #[derive(Clone)]
@@ -158,6 +161,42 @@ impl Plane {
             self.apply(tenant, &[Change::Put(Object::Node(record.clone()))])?;
         }
         Ok(record)
+    }
+
+    /// Bans a node of a tenant of which something else may not be readable here: then nothing but the
+    /// record of the node is read, and it is stored if nothing has changed meanwhile.
+    pub(crate) fn ban(&self, known: &Arc<KnownTenant>, node: &str) -> Result<NodeRecord, Refused> {
+        match self.open_known(known) {
+            Ok(Some(tenant)) if self.fit(&tenant).is_ok() => {
+                return self.set_banned(&tenant, node, true);
+            }
+            Ok(_) => {}
+            Err(fault) if fault.is_damage() => {}
+            Err(fault) => return Err(fault.into()),
+        }
+        let unknown = || Reason::IssueObjectUnknown {
+            object: "node",
+            name: node.chars().take(128).collect(),
+        };
+        let id = NodeId::parse(node).ok_or_else(unknown)?;
+        let mut last = None;
+        for _ in 0..MOST_ATTEMPTS {
+            let found = self.stored_object(known, &Key::Node(id.clone()))?;
+            let Some((at, Object::Node(mut record))) = found else {
+                return Err(unknown().into());
+            };
+            if record.banned.is_some() {
+                return Ok(record);
+            }
+            record.banned = Some(self.now());
+            let put = [Change::Put(Object::Node(record.clone()))];
+            match self.apply_unread(known, at, &put) {
+                Ok(()) => return Ok(record),
+                Err(refused @ Refused::Reason(_)) => last = Some(refused),
+                Err(fault) => return Err(fault),
+            }
+        }
+        Err(last.unwrap_or_else(|| unknown().into()))
     }
 
     /// Forgets a node: it gets nothing until it joins again.

@@ -279,6 +279,13 @@ impl Plane {
         self.tenants().by_domain.contains_key(trust_domain)
     }
 
+    /// The trust domains that are known to be a tenant's, by name.
+    pub(crate) fn domains_owned(&self, id: &TenantId) -> Vec<TrustDomain> {
+        let tenants = self.tenants();
+        let own = tenants.by_domain.iter().filter(|(_, owner)| *owner == id);
+        own.map(|(name, _)| name.clone()).collect()
+    }
+
     /// A tenant, if it is open.
     pub(crate) fn opened(&self, id: &TenantId) -> Option<Arc<Tenant>> {
         self.known(id)?.opened()

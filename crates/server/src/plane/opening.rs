@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use avouch_core::id::{TenantId, TrustDomain};
-use avouch_store::Sequence;
+use avouch_store::{Change, Key, Object, Sequence};
 
 use super::{KnownTenant, OPERATOR, Plane};
 use crate::fault::{Fault, Refused};
@@ -160,7 +160,7 @@ impl Plane {
 
     /// Reads all of a tenant; `None` if it is gone, also where another has its name. What cannot be
     /// read is told in the log when that is news.
-    pub(super) fn read(&self, known: &KnownTenant) -> Result<Option<Arc<Tenant>>, Fault> {
+    pub(crate) fn read(&self, known: &KnownTenant) -> Result<Option<Arc<Tenant>>, Fault> {
         let (read, id) = (self.read_all(known), known.id());
         match &read {
             Ok(_) if known.note_sound() => {
@@ -222,5 +222,30 @@ impl Plane {
         // What others have changed is news all the same.
         known.saw(tenant.read(|snapshot| snapshot.sequence));
         done
+    }
+
+    /// One object of a tenant of which others may not be readable, and the number of the last change of
+    /// that tenant.
+    pub(crate) fn stored_object(
+        &self,
+        known: &KnownTenant,
+        key: &Key,
+    ) -> Result<Option<(Sequence, Object)>, Fault> {
+        let found = self.store.object(known.id(), key)?;
+        // Afterwards, as where all of it is read.
+        let there = self.store.tenant(&OPERATOR, known.id())?;
+        Ok(found.filter(|_| there.is_some_and(|there| known.is(&there))))
+    }
+
+    /// Changes a tenant of which something cannot be read, if nothing has changed since `at`.
+    pub(crate) fn apply_unread(
+        &self,
+        known: &KnownTenant,
+        at: Sequence,
+        changes: &[Change],
+    ) -> Result<(), Refused> {
+        let head = self.store.apply_at(known.id(), at, changes)?;
+        // That it cannot be read is known.
+        Ok(self.follow_heads([(known.id().clone(), head)].into())?)
     }
 }

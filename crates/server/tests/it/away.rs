@@ -1,16 +1,17 @@
 //! A store that can be taken away.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, RwLock};
+use std::thread::ThreadId;
 
 use avouch_core::id::{Digest, TenantId, TrustDomain};
 use avouch_core::time::Time;
 use avouch_server::Refused;
 use avouch_store::{
-    Change, Counts, Fault, Feed, Followers, IntentId, IntentRow, Lasting, Lifetime, Living,
-    Operator, Outline, Over, Report, Sequence, ServerId, SingleUse, Snapshot, Store, TenantRecord,
-    UseKind, Used,
+    Change, Counts, Fault, Feed, Followers, IntentId, IntentRow, Key as StoreKey, Lasting,
+    Lifetime, Living, Object, Operator, Outline, Over, Report, Sequence, ServerId, SingleUse,
+    Snapshot, Store, TenantRecord, UseKind, Used,
 };
 use avouch_testkit::key::Key;
 use serde_json::json;
@@ -36,6 +37,8 @@ pub(crate) struct Switched {
     pub(crate) cut: Mutex<Option<Cut>>,
     pub(crate) store: RwLock<Arc<dyn Store>>,
     pub(crate) is_away: Arc<AtomicBool>,
+    /// Which threads have looked at tenants.
+    pub(crate) looking: Mutex<HashSet<ThreadId>>,
 }
 
 impl Switched {
@@ -118,6 +121,10 @@ impl Store for Switched {
     }
 
     fn outline(&self, tenant: &TenantId) -> Result<Outline, Fault> {
+        self.looking
+            .lock()
+            .unwrap()
+            .insert(std::thread::current().id());
         self.store()?.outline(tenant)
     }
 
@@ -131,6 +138,14 @@ impl Store for Switched {
 
     fn remove_over(&self, tenant: &TenantId, over: &[Over]) -> Result<Option<Sequence>, Fault> {
         self.store()?.remove_over(tenant, over)
+    }
+
+    fn object(
+        &self,
+        tenant: &TenantId,
+        key: &StoreKey,
+    ) -> Result<Option<(Sequence, Object)>, Fault> {
+        self.store()?.object(tenant, key)
     }
 
     fn counts(&self, tenant: &TenantId) -> Result<Counts, Fault> {

@@ -177,3 +177,108 @@ fn its_last_revocation_list_is_served_until_it_ends_and_none_comes_after_it() {
     let is_behind = |refused| matches!(refused, Refused::Fault(Fault::Behind(_)));
     assert!(list(&registry).is_err_and(is_behind));
 }
+
+#[test]
+fn a_damaged_tenant_is_removed_once_whoever_asks_has_named_that_too() {
+    for restarts in [false, true] {
+        let mut registry = Registry::new();
+        let _issuer = trusted(&registry);
+        registry.exchanges_jobs_of("ci");
+        drop(damage(registry.folder(), "one"));
+        if restarts {
+            registry = registry.restarted();
+        }
+        let elsewhere = registry.beside();
+        registry.plane.follow_store().unwrap();
+        let told = registry.call("GET", "/v1/tenants/one/removal", None);
+        assert_eq!(told.status, 200, "{}", told.body);
+        assert!(
+            told.body.contains("unread of the tenant one"),
+            "{}",
+            told.body
+        );
+        assert_eq!(told.json()["confirm"], "one,one.test,unread:one");
+        for unconfirmed in ["", "?confirm=one,one.test", "?confirm=one,unread:one"] {
+            let path = format!("/v1/tenants/one{unconfirmed}");
+            let refused = registry.call("DELETE", &path, None);
+            assert_eq!(refused.code(), "issue.removal_unconfirmed", "{path}");
+            assert!(refused.body.contains("PKCS #11"), "{}", refused.body);
+        }
+        let path = "/v1/tenants/one?confirm=one,one.test,unread:one";
+        let removed = registry.call("DELETE", path, None);
+        assert_eq!(removed.status, 200, "{}", removed.body);
+        assert_eq!(registry.call("GET", "/v1/tenants/one", None).status, 404);
+        let bundle = registry.call("GET", "/t/one/bundle/one.test", None);
+        assert_eq!(bundle.status, 404, "{}", bundle.body);
+        elsewhere.plane.follow_store().unwrap();
+        assert!(elsewhere.plane.tenant_named("one").unwrap().is_none());
+        // The name can be used again, and has nothing of what was damaged.
+        let again = json!({"name": "one", "trust_domain": "one.test"});
+        let made = registry.call("POST", "/v1/tenants", Some(&again));
+        assert_eq!(made.status, 201, "{}", made.body);
+        let ended = registry.call("GET", "/v1/tenants/one/ended", None);
+        assert_eq!(ended.json()["ended"], json!([]));
+    }
+}
+
+/// Gives the tenant `one` a trust domain.
+fn has_its_domain(registry: &Registry) {
+    let domain = json!({"name": "one.test"});
+    let path = "/v1/tenants/one/trust-domains";
+    assert_eq!(registry.call("POST", path, Some(&domain)).status, 201);
+}
+
+#[test]
+fn a_tenant_below_a_damaged_one_goes_with_it_and_is_not_called_damaged() {
+    let registry = Registry::new();
+    has_its_domain(&registry);
+    let below = json!({"name": "below", "parent": "one", "kind": "environment"});
+    let made = registry.call("POST", "/v1/tenants", Some(&below));
+    assert_eq!(made.status, 201, "{}", made.body);
+    drop(damage(registry.folder(), "one"));
+    let registry = registry.restarted();
+    let told = registry.call("GET", "/v1/tenants/one/removal", None).json();
+    assert_eq!(told["confirm"], "below,one,one.test,unread:one", "{told}");
+    // Only that one may go, too.
+    let removed = registry.call("DELETE", "/v1/tenants/below?confirm=below", None);
+    assert_eq!(removed.status, 200, "{}", removed.body);
+    assert!(registry.plane.tenant_named("below").unwrap().is_none());
+}
+
+#[test]
+fn a_node_of_a_damaged_tenant_is_banned_and_stays_so_once_it_can_be_read() {
+    for restarts in [false, true] {
+        let mut registry = Registry::new();
+        has_its_domain(&registry);
+        let one = registry.plane.tenant_named("one").unwrap().unwrap();
+        let join = registry.plane.new_join_token(&one, "node-1", 600).unwrap();
+        let request = signing_request(&Key::p256("node-1"));
+        let chain = registry.plane.join(&join.token, &request).unwrap();
+        let chain = chain.certificates;
+        drop(one);
+        let mend = damage(registry.folder(), "one");
+        if restarts {
+            registry = registry.restarted();
+        }
+        registry.plane.follow_store().unwrap();
+        let call = |path: &str| {
+            let path = format!("/v1/tenants/one/nodes/{path}");
+            registry.call("POST", &path, None)
+        };
+        let banned = call("node-1/ban");
+        assert_eq!(banned.status, 200, "{}", banned.body);
+        assert!(banned.json()["banned"].is_string(), "{}", banned.body);
+        assert_eq!(call("node-1/ban").json()["banned"], banned.json()["banned"]);
+        assert_eq!(call("node-2/ban").code(), "issue.object_unknown");
+        // What gives something back waits until all can be read.
+        let unbanned = call("node-1/unban");
+        assert_eq!(unbanned.code(), "server.damaged", "{}", unbanned.body);
+        assert!(unbanned.body.contains("can be banned"), "{}", unbanned.body);
+        mend();
+        registry.plane.follow_store().unwrap();
+        registry.pass(61);
+        let caller = registry.plane.identify_client(chain).unwrap();
+        let refused = registry.plane.admit(&caller).err().unwrap();
+        assert_eq!(refused.to_string(), "refused: issue.node_not_admitted");
+    }
+}

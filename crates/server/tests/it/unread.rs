@@ -4,7 +4,9 @@
 use avouch_core::id::TenantId;
 use avouch_server::issuing::Wanted;
 use avouch_store::sqlite::SqliteStore;
-use avouch_store::{Change, Object, SignalId, SignalKey, SignalKind, SignalRecord, Store};
+use avouch_store::{
+    Change, Object, Operator, Sequence, SignalId, SignalKey, SignalKind, SignalRecord, Store,
+};
 use avouch_testkit::key::Key;
 use serde_json::{Value, json};
 
@@ -128,4 +130,50 @@ fn while_the_store_is_away_no_name_of_a_tenant_is_told_from_another_and_no_list_
     let metrics = world.get("/metrics").body;
     assert!(metrics.contains("\navouch_tenants_unread 0\n"), "{metrics}");
     assert!(metrics.contains("\navouch_entries 1\n"), "{metrics}");
+}
+
+#[test]
+fn whoever_has_no_role_learns_nothing_of_a_damaged_tenant_and_removes_and_bans_nothing() {
+    let mut world = World::new();
+    let stranger = world.token("spiffe://two.test/web");
+    damage(&world, "one");
+    world.restart();
+    for (method, rest) in [
+        ("GET", "/removal"),
+        ("DELETE", "?confirm=one,one.test,unread:one"),
+        ("POST", "/nodes/node-1/ban"),
+    ] {
+        let ask = |name: &str| {
+            let path = format!("/v1/tenants/{name}{rest}");
+            let answer = world.call(&stranger, method, &path, None);
+            (answer.status, answer.code())
+        };
+        let expected = (404, "issue.object_unknown".to_owned());
+        assert_eq!(ask("one"), expected, "{method} {rest}");
+        assert_eq!(ask("nobody"), expected, "{method} {rest}");
+    }
+    let listed = world.call(&world.operator(), "GET", "/v1/tenants", None);
+    assert!(listed.body.contains("one.test"), "{}", listed.body);
+}
+
+#[test]
+fn after_another_server_has_started_tenants_are_looked_at_several_at_a_time() {
+    let mut world = World::new();
+    for number in 0..20 {
+        let new = json!({"name": format!("idle-{number}")});
+        let made = world.send(&world.operator(), "POST", "/v1/tenants", &new);
+        assert_eq!(made.status, 201, "{}", made.body);
+    }
+    world.restart();
+    world.plane.follow_store().unwrap();
+    // As when another server has started, and takes numbers of its own for all of them.
+    let store = SqliteStore::open(world.folder()).unwrap();
+    store
+        .raise(&Operator::of_this_deployment(), Sequence::of(1 << 60))
+        .unwrap();
+    let looking = world.looking();
+    looking.lock().unwrap().clear();
+    world.plane.follow_store().unwrap();
+    assert!(looking.lock().unwrap().len() > 1);
+    assert_eq!(world.plane.open_tenants().len(), 1);
 }

@@ -29,7 +29,7 @@ use avouch_core::time::Time;
 use postgres::error::SqlState;
 use postgres::types::{WasNull, WrongType};
 
-use crate::change::{Change, Feed, Sequence, Snapshot};
+use crate::change::{Change, Feed, Key, Object, Sequence, Snapshot};
 use crate::fault::Fault;
 use crate::follower::{Followers, Report};
 use crate::intent::IntentRow;
@@ -200,6 +200,11 @@ impl Store for PostgresqlStore {
     fn outline(&self, tenant: &TenantId) -> Result<Outline, Fault> {
         let tenant = tenant.clone();
         self.call(move |session| session.read(|session| outline::outline(session, &tenant)))
+    }
+
+    fn object(&self, tenant: &TenantId, key: &Key) -> Result<Option<(Sequence, Object)>, Fault> {
+        let (tenant, key) = (tenant.clone(), key.clone());
+        self.call(move |session| session.read(|session| outline::object(session, &tenant, &key)))
     }
 
     fn counts(&self, tenant: &TenantId) -> Result<Counts, Fault> {

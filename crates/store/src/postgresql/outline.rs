@@ -5,8 +5,9 @@ use std::collections::BTreeMap;
 use avouch_core::id::{TenantId, TrustDomain};
 
 use super::session::Session;
-use super::statements::{head, read_object};
-use crate::change::Sequence;
+use super::statements::{head, read_object, sequence_of};
+use crate::change::{Key, Object, Sequence};
+use crate::codec::row_of;
 use crate::fault::Fault;
 use crate::outline::{Counts, OUTLINED, Outline};
 
@@ -66,6 +67,27 @@ pub(super) fn outline(session: &mut Session, tenant: &TenantId) -> Result<Outlin
         outline.works_by_itself = row.try_get(1)?;
     }
     Ok(outline)
+}
+
+pub(super) fn object(
+    session: &mut Session,
+    tenant: &TenantId,
+    key: &Key,
+) -> Result<Option<(Sequence, Object)>, Fault> {
+    let (kind, name) = row_of(key);
+    let rows = session.query(
+        "SELECT tenant.sequence, object.kind, object.id, body, secret
+         FROM tenant JOIN object ON object.tenant = tenant.id
+         WHERE tenant.id = $1 AND NOT tenant.removed
+             AND object.kind = $2 AND object.id = $3 AND body IS NOT NULL",
+        &[&tenant.as_str(), &kind, &name],
+    )?;
+    let Some(row) = rows.first() else {
+        return Ok(None);
+    };
+    let head = sequence_of(row)?;
+    let object = read_object(row)?.into_object()?;
+    Ok(object.map(|object| (head, object)))
 }
 
 pub(super) fn counts(session: &mut Session, tenant: &TenantId) -> Result<Counts, Fault> {

@@ -26,7 +26,7 @@ use avouch_core::id::{Digest, TenantId, TrustDomain};
 use avouch_core::time::Time;
 use rusqlite::{Connection, ErrorCode, OpenFlags};
 
-use crate::change::{Change, Feed, Sequence, Snapshot};
+use crate::change::{Change, Feed, Key, Object, Sequence, Snapshot};
 use crate::fault::Fault;
 use crate::follower::{Followers, Report};
 use crate::intent::IntentRow;
@@ -156,6 +156,11 @@ impl Store for SqliteStore {
     fn outline(&self, tenant: &TenantId) -> Result<Outline, Fault> {
         self.readers
             .read(|connection| outline::outline(connection, tenant))
+    }
+
+    fn object(&self, tenant: &TenantId, key: &Key) -> Result<Option<(Sequence, Object)>, Fault> {
+        self.readers
+            .read(|connection| outline::object(connection, tenant, key))
     }
 
     fn counts(&self, tenant: &TenantId) -> Result<Counts, Fault> {

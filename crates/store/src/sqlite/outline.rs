@@ -3,10 +3,11 @@
 use std::collections::BTreeMap;
 
 use avouch_core::id::{TenantId, TrustDomain};
-use rusqlite::Connection;
+use rusqlite::{Connection, OptionalExtension};
 
-use super::statements::{head, read_object};
-use crate::change::Sequence;
+use super::statements::{head, read_object, sequence_of};
+use crate::change::{Key, Object, Sequence};
+use crate::codec::row_of;
 use crate::fault::Fault;
 use crate::outline::{Counts, OUTLINED, Outline};
 
@@ -65,6 +66,30 @@ pub(super) fn outline(connection: &Connection, tenant: &TenantId) -> Result<Outl
         )?
         .query_row([tenant.as_str()], |row| Ok((row.get(0)?, row.get(1)?)))?;
     Ok(outline)
+}
+
+pub(super) fn object(
+    connection: &Connection,
+    tenant: &TenantId,
+    key: &Key,
+) -> Result<Option<(Sequence, Object)>, Fault> {
+    let (kind, name) = row_of(key);
+    let found = connection
+        .prepare_cached(
+            "SELECT tenant.sequence, object.kind, object.id, body, secret
+             FROM tenant JOIN object ON object.tenant = tenant.id
+             WHERE tenant.id = ?1 AND tenant.removed = 0
+                 AND object.kind = ?2 AND object.id = ?3 AND body IS NOT NULL",
+        )?
+        .query_row([tenant.as_str(), kind, name], |row| {
+            Ok((sequence_of(row), read_object(row)?))
+        })
+        .optional()?;
+    let Some((head, row)) = found else {
+        return Ok(None);
+    };
+    let head = head?;
+    Ok(row.into_object()?.map(|object| (head, object)))
 }
 
 pub(super) fn counts(connection: &Connection, tenant: &TenantId) -> Result<Counts, Fault> {

@@ -1,6 +1,6 @@
 //! What is known of tenants of which nothing else is read.
 
-use avouch_store::{AnchorId, Change, Counts, Key, Object, Outline};
+use avouch_store::{AnchorId, Change, Counts, EntryId, Key, Object, Outline};
 
 use crate::objects::*;
 use crate::suite::Engine;
@@ -43,10 +43,20 @@ pub(crate) fn an_outline_says_of_a_tenant_what_is_in_it_and_nothing_of_another(
     let outline = store.outline(&acme).unwrap();
     assert!(outline.has_entries && !outline.has(&trust_domain("b.test")));
     assert_eq!(store.counts(&acme).unwrap().entries, 2);
+    let one = Key::Entry(EntryId::parse("e1").unwrap());
+    let Change::Put(stored) = entry("e1", "spiffe://a.test/x") else {
+        panic!("nothing is put");
+    };
+    assert_eq!(
+        store.object(&acme, &one).unwrap(),
+        Some((outline.sequence, stored))
+    );
+    assert_eq!(store.object(&other, &one).unwrap(), None);
     assert_eq!(store.counts(&other).unwrap(), Counts::default());
     let gone = [without_entry("e1"), without_entry("e2")];
     store.apply(&acme, &gone).unwrap();
     assert!(!store.outline(&acme).unwrap().has_entries);
+    assert_eq!(store.object(&acme, &one).unwrap(), None);
     assert_eq!(store.counts(&acme).unwrap(), Counts::default());
     let none = Change::Remove(Key::Anchor(AnchorId::parse("an-anchor").unwrap()));
     store.apply(&acme, &[none]).unwrap();

@@ -12,6 +12,7 @@ use super::said;
 use crate::http::answer::Answer;
 use crate::http::call::{Call, Stop};
 use crate::nodes::find;
+use crate::plane::KnownTenant;
 use crate::tenant::Tenant;
 
 /// How long a join token can be used, in seconds: whoever has it can become the node.
@@ -61,17 +62,16 @@ pub(in crate::http) fn refused(call: &Call, tenant: &Arc<Tenant>) -> Result<Answ
     Ok(Answer::json(&json!({ "refused": refused })))
 }
 
-pub(in crate::http) fn ban(call: &Call, tenant: &Arc<Tenant>) -> Result<Answer, Stop> {
-    set_banned(call, tenant, true)
+pub(in crate::http) fn ban(call: &Call, known: &Arc<KnownTenant>) -> Result<Answer, Stop> {
+    call.members_if_any("node")?.finish()?;
+    let node = call.plane().ban(known, call.name("node"))?;
+    let followers = call.plane().presences.of(known.id());
+    Ok(Answer::json(&to_json(&followers, &node)))
 }
 
 pub(in crate::http) fn unban(call: &Call, tenant: &Arc<Tenant>) -> Result<Answer, Stop> {
-    set_banned(call, tenant, false)
-}
-
-fn set_banned(call: &Call, tenant: &Arc<Tenant>, banned: bool) -> Result<Answer, Stop> {
     call.members_if_any("node")?.finish()?;
-    let node = call.plane().set_banned(tenant, call.name("node"), banned)?;
+    let node = call.plane().set_banned(tenant, call.name("node"), false)?;
     let followers = call.plane().presences.of(tenant.id());
     Ok(Answer::json(&to_json(&followers, &node)))
 }

@@ -10,15 +10,16 @@ use super::said;
 use crate::access::{Noun, Verb};
 use crate::http::answer::Answer;
 use crate::http::call::{Call, Stop};
+use crate::plane::KnownTenant;
 use crate::removal::Going;
 use crate::tenant::Tenant;
 
-pub(in crate::http) fn of_tenant(call: &Call, tenant: &Arc<Tenant>) -> Result<Answer, Stop> {
+pub(in crate::http) fn of_tenant(call: &Call, tenant: &Arc<KnownTenant>) -> Result<Answer, Stop> {
     let going = call.plane().going_with(tenant)?;
     Ok(Answer::json(&to_json(&going, &Believers::seen_by(call)?)))
 }
 
-pub(in crate::http) fn tenant(call: &Call, tenant: &Arc<Tenant>) -> Result<Answer, Stop> {
+pub(in crate::http) fn tenant(call: &Call, tenant: &Arc<KnownTenant>) -> Result<Answer, Stop> {
     let plane = call.plane();
     plane.permit_removal(&call.caller()?, tenant)?;
     let believers = Believers::seen_by(call)?;
@@ -130,6 +131,8 @@ fn to_json(going: &Going, believers: &Believers) -> Value {
         let until = living.until.to_string();
         goes.push(json!({ "what": what, "count": living.count, "until": until }));
     }
+    let damaged = going.damaged.iter().map(|one| one.to_json());
+    goes.extend(damaged);
     goes.extend(believers.of(going));
     said(json!({
         "goes": goes,

@@ -19,13 +19,14 @@ pub(super) static ROUTES: &[Route] = &[
         .says("Adds a tenant below another, and a trust domain if one is named"),
     Route::delete(
         "/v1/tenants/{tenant}",
-        Access::Of(Verb::Write, Noun::Tenant, removals::tenant),
+        Access::Known(Verb::Write, Noun::Tenant, removals::tenant),
     )
     .query(&["confirm"])
     .gives("Removal")
     .says(
         "Removes a tenant and all below it, with all that they have. Unless nothing of it is in use, \
-         `confirm` names the tenants and trust domains that go. For those who may change tenants above it",
+         `confirm` names the tenants and trust domains that go, and `unread:TENANT` for one of which something \
+         cannot be read. For those who may change tenants above it",
     ),
     Route::get(
         "/v1/tenants/{tenant}",
@@ -146,7 +147,7 @@ pub(super) static ROUTES: &[Route] = &[
     ),
     Route::get(
         "/v1/tenants/{tenant}/removal",
-        Access::Of(Verb::Read, Noun::Tenant, removals::of_tenant),
+        Access::Known(Verb::Read, Noun::Tenant, removals::of_tenant),
         "Removal",
     )
     .says("What would go with a tenant, and by what that is confirmed"),

@@ -9,9 +9,9 @@ use avouch_issuer::key::PublicHalf;
 use avouch_issuer::signer::{Signer, SigningKind, SoftwareKey};
 use avouch_issuer::x509_svid::X509Request;
 use avouch_store::{AuthorityState, FederationRecord, Operator, Snapshot};
-use tokio::sync::Semaphore;
 
 use super::*;
+use crate::plane::Readings;
 use crate::plane::known::Seen;
 
 const OPERATOR: Operator = Operator::of_this_deployment();
@@ -116,41 +116,53 @@ fn a_tenant_that_is_opened_while_another_server_changes_it_misses_nothing_on_pos
     misses_nothing(&folder, connect);
 }
 
+/// What happens while a tenant is opened.
+#[derive(Clone, Copy, Debug)]
+enum Happens {
+    Changed,
+    /// The server that opens it is told of the change, once.
+    Told,
+    Read,
+    TakenUp,
+}
+
+/// Every order in which a change is told after it was made, and what was read is taken up after that.
 fn misses_nothing(folder: &TempDir, connect: impl Fn() -> Arc<dyn Store>) {
+    use Happens::{Changed, Read, TakenUp, Told};
     let elsewhere = server(connect(), folder.path());
     let there = elsewhere.tenant(&id("one")).unwrap().unwrap();
-    for round in 0..6 {
-        let here = server(connect(), folder.path());
-        let (both, is_over) = (Barrier::new(3), AtomicBool::new(false));
-        std::thread::scope(|scope| {
-            scope.spawn(|| {
-                both.wait();
-                for number in 0..20 {
-                    let name = format!("a-{number}");
-                    // Some come, some go again.
-                    let change = match (round + number) % 3 {
-                        0 => Change::Remove(anchor(&name).key()),
-                        _ => anchor(&name),
-                    };
-                    elsewhere.apply(&there, &[change]).unwrap();
+    for order in [
+        [Changed, Told, Read, TakenUp],
+        [Changed, Read, Told, TakenUp],
+        [Changed, Read, TakenUp, Told],
+        [Read, Changed, Told, TakenUp],
+        [Read, Changed, TakenUp, Told],
+        [Read, TakenUp, Changed, Told],
+    ] {
+        for change in [anchor("a"), Change::Remove(anchor("a").key())] {
+            let here = server(connect(), folder.path());
+            elsewhere.follow_store().unwrap();
+            here.follow_store().unwrap();
+            let known = here.known(&id("one")).unwrap();
+            let anew = here.tenants().anew;
+            let (mut head, mut read) = (None, None);
+            for happens in order {
+                match happens {
+                    Changed => {
+                        let changed = elsewhere.apply(&there, std::slice::from_ref(&change));
+                        head = Some(changed.unwrap());
+                    }
+                    Told => here
+                        .follow_heads([(id("one"), head.unwrap())].into())
+                        .unwrap(),
+                    Read => read = here.read(&known).unwrap(),
+                    TakenUp => assert!(here.take_up(&known, read.as_ref().unwrap(), anew)),
                 }
-                is_over.store(true, Ordering::SeqCst);
-            });
-            // As the server that is told of news follows them, and no other look comes after.
-            scope.spawn(|| {
-                both.wait();
-                while !is_over.load(Ordering::SeqCst) {
-                    here.follow_store().unwrap();
-                }
-                here.follow_store().unwrap();
-            });
-            scope.spawn(|| {
-                both.wait();
-                here.tenant(&id("one")).unwrap().unwrap();
-            });
-        });
-        let stored = connect().load(&id("one")).unwrap();
-        assert_eq!(held(&here, "one"), stored, "round {round}");
+            }
+            // And no other look comes after.
+            let stored = connect().load(&id("one")).unwrap();
+            assert_eq!(held(&here, "one"), stored, "{order:?}, {change:?}");
+        }
     }
 }
 
@@ -369,24 +381,64 @@ fn whoever_serves_what_is_below_is_told_once_however_much_has_changed() {
     assert_eq!(open_ones(&here), ["top"]);
 }
 
+/// What a node of a tenant shows.
+fn node_of(plane: &Plane, name: &str) -> Vec<Vec<u8>> {
+    let tenant = plane.tenant(&id(name)).unwrap().unwrap();
+    let key = SoftwareKey::generate(SigningKind::P256).unwrap();
+    let request = X509Request {
+        id: SpiffeId::parse(&format!("spiffe://{name}.test/node")).unwrap(),
+        public_half: PublicHalf::clone(key.public_half()),
+        ttl: None,
+        dns_names: Vec::new(),
+    };
+    plane.sign_x509(&tenant, request).unwrap().chain
+}
+
+#[test]
+fn nodes_that_wait_for_one_tenant_take_one_place_and_those_of_another_are_told_to_come_back() {
+    let folder = tempfile::tempdir().unwrap();
+    let connect = with_tenants(&folder, &["one", "two"]);
+    let (one, two) = {
+        let plane = server(connect(), folder.path());
+        (node_of(&plane, "one"), node_of(&plane, "two"))
+    };
+    let here = server(connect(), folder.path());
+    let readings = Readings::new(1, 5);
+    let known = here.known(&id("one")).unwrap();
+    let turn = known.turn();
+    std::thread::scope(|scope| {
+        let waiting: Vec<_> = (0..5)
+            .map(|_| scope.spawn(|| here.identify_in_handshake(one.clone(), &readings)))
+            .collect();
+        while readings.count() < 5 && waiting.iter().all(|one| !one.is_finished()) {
+            std::thread::yield_now();
+        }
+        let full = Readings::new(1, 5);
+        let other = TrustDomain::parse("one.test").unwrap();
+        let place = full.begin(&other).unwrap();
+        let refused = [
+            // Another tenant, and one more than may wait.
+            here.identify_in_handshake(two.clone(), &full).is_err(),
+            here.identify_in_handshake(one.clone(), &readings).is_err(),
+        ];
+        drop(place);
+        here.identify_in_handshake(two.clone(), &full).unwrap();
+        drop(turn);
+        for one in waiting {
+            assert_eq!(one.join().unwrap().unwrap().tenant, id("one"));
+        }
+        assert_eq!(refused, [true, true]);
+    });
+    assert_eq!(readings.count(), 0);
+}
+
 #[test]
 fn a_handshake_for_which_a_tenant_is_read_lets_others_go_on_and_they_are_bounded() {
     let folder = tempfile::tempdir().unwrap();
     let connect = with_tenants(&folder, &["one"]);
-    let chain = {
-        let plane = server(connect(), folder.path());
-        let one = plane.tenant(&id("one")).unwrap().unwrap();
-        let key = SoftwareKey::generate(SigningKind::P256).unwrap();
-        let request = X509Request {
-            id: SpiffeId::parse("spiffe://one.test/node").unwrap(),
-            public_half: PublicHalf::clone(key.public_half()),
-            ttl: None,
-            dns_names: Vec::new(),
-        };
-        plane.sign_x509(&one, request).unwrap().chain
-    };
+    let chain = node_of(&server(connect(), folder.path()), "one");
     let here = server(connect(), folder.path());
-    let none = Semaphore::new(0);
+    let none = Readings::new(0, 1);
     assert!(here.identify_in_handshake(chain.clone(), &none).is_err());
     assert_eq!(open_ones(&here), ["top"]);
     assert!(!here.are_open_below(&id("top")));
@@ -401,7 +453,7 @@ fn a_handshake_for_which_a_tenant_is_read_lets_others_go_on_and_they_are_bounded
     let again = chain.clone();
     let shaking = runtime.spawn(async move {
         begun.store(true, Ordering::SeqCst);
-        plane.identify_in_handshake(again, &Semaphore::new(1))
+        plane.identify_in_handshake(again, &Readings::new(1, 1))
     });
     while !has_begun.load(Ordering::SeqCst) {
         std::thread::yield_now();
