@@ -3,7 +3,8 @@
 use avouch_core::id::Digest;
 use axum::body::Body;
 use axum::http::header::{
-    CACHE_CONTROL, CONTENT_SECURITY_POLICY, CONTENT_TYPE, ETAG, LOCATION, X_CONTENT_TYPE_OPTIONS,
+    ACCESS_CONTROL_ALLOW_ORIGIN, CACHE_CONTROL, CONTENT_SECURITY_POLICY, CONTENT_TYPE, ETAG,
+    LOCATION, X_CONTENT_TYPE_OPTIONS,
 };
 use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 use axum::response::{IntoResponse, Response};
@@ -125,6 +126,9 @@ impl Answer {
         let tag = format!("\"{digest}\"");
         answer.set(CACHE_CONTROL, &format!("public, max-age={seconds}"));
         answer.set(ETAG, &tag);
+        // What anyone may keep anyone may read, from the page of whatever origin: verifiers run in
+        // browsers, too. Nothing of it depends on who asks.
+        answer.set(ACCESS_CONTROL_ALLOW_ORIGIN, "*");
         let asked = call.if_none_match.as_deref().unwrap_or_default();
         // The comparison is weak, so what a cache in between has made of the tag counts too.
         let has_it = asked

@@ -85,6 +85,32 @@ fn what_a_tenant_can_do_is_found_below_its_path_and_between_its_host_and_its_pat
 }
 
 #[test]
+fn what_anyone_may_keep_is_read_by_pages_of_any_origin_and_nothing_else_is() {
+    let world = World::new();
+    let open = [
+        "/t/one/bundle",
+        "/t/one/keys",
+        "/t/one/.well-known/openid-configuration",
+        "/.well-known/oauth-authorization-server/t/one",
+        "/t/one/.well-known/ssf-configuration",
+    ];
+    for path in open {
+        let told = world.get(path);
+        assert_eq!(
+            told.header("access-control-allow-origin"),
+            Some("*"),
+            "{path}"
+        );
+    }
+    let operator = world.operator();
+    let listed = world.call(&operator, "GET", "/v1/tenants/one", None);
+    assert_eq!(listed.status, 200);
+    for told in [listed, world.get("/t/none/keys"), world.get("/healthz")] {
+        assert_eq!(told.header("access-control-allow-origin"), None);
+    }
+}
+
+#[test]
 fn who_has_the_bundle_already_is_not_sent_it_again() {
     let world = World::new();
     let tag = world.get("/t/one/bundle");
