@@ -124,9 +124,11 @@ impl View {
             false => {
                 let mut all = Endings::clone(&endings);
                 for (mark, ending) in self.endings.iter() {
-                    if endings.of(mark).is_none() {
-                        all.put(mark, ending.clone());
-                    }
+                    let both = match endings.of(mark) {
+                        Some(known) => known.joined(ending),
+                        None => ending.clone(),
+                    };
+                    all.put(mark, both);
                 }
                 Arc::new(all)
             }

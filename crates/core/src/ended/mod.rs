@@ -7,6 +7,8 @@
 
 mod tree;
 
+use std::cmp::Ordering;
+
 use serde::Serialize;
 use serde_json::{Map, Value};
 
@@ -149,6 +151,20 @@ impl Standing {
     };
 }
 
+impl Standing {
+    /// The later of two; of the same second, the careful one.
+    fn later(self, other: Self) -> Self {
+        match self.at.cmp(&other.at) {
+            Ordering::Less => other,
+            Ordering::Greater => self,
+            Ordering::Equal => Self {
+                is_closed: self.is_closed || other.is_closed,
+                ..self
+            },
+        }
+    }
+}
+
 /// What an event does to its subject.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Turn {
@@ -246,6 +262,24 @@ impl Ending {
             next.before = known.before.max(said.at);
         }
         next
+    }
+
+    /// What two come to that are known of the same: neither takes anything back of the other but what it
+    /// has opened since.
+    #[must_use]
+    pub fn joined(&self, other: &Self) -> Self {
+        let latest = if self.since() >= other.since() {
+            self
+        } else {
+            other
+        };
+        Self {
+            before: self.before.max(other.before),
+            told: self.told.later(other.told),
+            ordered: self.ordered.later(other.ordered),
+            event: latest.event.clone(),
+            by: latest.by.clone(),
+        }
     }
 
     /// Who keeps it closed, if it is. What an administrator has closed no transmitter opens; what a
@@ -512,6 +546,25 @@ mod tests {
         let opened = after(&[(Turn::Closed, 10), (Turn::Opened, 11)]);
         assert!(opened.ends(Some(at(10))));
         assert!(!opened.ends(Some(at(12))));
+    }
+
+    #[test]
+    fn of_two_that_are_known_of_the_same_neither_takes_the_other_back() {
+        let (early, late) = (after(&[(Turn::Ended, 10)]), after(&[(Turn::Ended, 20)]));
+        let (closed, opened) = (
+            after(&[(Turn::Closed, 15)]),
+            after(&[(Turn::Closed, 15), (Turn::Opened, 16)]),
+        );
+        for (one, other, ends, is_closed) in [
+            (&early, &late, 20, false),
+            (&early, &closed, 15, true),
+            (&closed, &opened, 15, false),
+        ] {
+            for both in [one.joined(other), other.joined(one)] {
+                assert!(both.ends(Some(at(ends))) && both.is_closed() == is_closed);
+                assert_eq!(both.ends(Some(at(ends + 1))), is_closed);
+            }
+        }
     }
 
     #[test]

@@ -455,27 +455,54 @@ fn lineage(place: Place<'_>, subject: &Believed, digest: Digest) -> Result<Vec<A
         // What is on record of it holds by whichever anchor it is believed.
         None => subject.on_record.clone(),
     };
-    let trusted = |ancestor: &Ancestor| {
-        let mut anchors = place.view.anchors().iter();
-        let mut clients = place.rules.usable.iter();
-        anchors.any(|anchor| stands(place, anchor, ancestor))
-            || clients.any(|rule| {
-                let keys = rule.keys_of_client(&ancestor.anchor);
-                !rule.has_ended(place.now)
-                    && keys.is_some_and(|keys| has_key(Some(keys), &ancestor.key))
-            })
-    };
-    if let Some(gone) = lineage.iter().find(|ancestor| !trusted(ancestor)) {
-        return Err(Reason::IssueLineage {
-            anchor: gone.anchor.clone(),
-        });
-    }
+    check_trusted(place, &lineage)?;
     let statement = subject.statement.as_ref();
     lineage.push(Ancestor::of(&subject.identity, digest, statement));
     match is_bearable(&lineage) {
         true => Ok(lineage),
         false => Err(too_many()),
     }
+}
+
+/// Whether whoever vouched for each ancestor is trusted still.
+fn check_trusted(place: Place<'_>, lineage: &[Ancestor]) -> Result<(), Reason> {
+    let trusted = |ancestor: &&Ancestor| {
+        let mut anchors = place.view.anchors().iter();
+        let mut clients = place.rules.usable.iter();
+        anchors.any(|anchor| stands(place, anchor, ancestor))
+            || clients.any(|rule| {
+                let keys = rule.keys_of_client(&ancestor.anchor);
+                let has_key = keys.is_some_and(|keys| has_key(Some(keys), &ancestor.key));
+                has_key && !rule.has_ended(place.now)
+            })
+    };
+    match lineage.iter().find(|ancestor| !trusted(ancestor)) {
+        None => Ok(()),
+        Some(gone) => Err(Reason::IssueLineage {
+            anchor: gone.anchor.clone(),
+        }),
+    }
+}
+
+/// Whether what was given under a rule could be given still, as far as that rests on whether the rule is
+/// there and on who has vouched: what changes while something is under way holds for it, too.
+///
+/// # Errors
+///
+/// `issue.exchange_not_admitted`, `issue.bound_exceeded`, `issue.lineage_broken`.
+pub fn still_given(place: Place<'_>, rule: &str, lineage: &[Ancestor]) -> Result<(), Reason> {
+    let mut live = place.rules.usable.iter();
+    match live.find(|one| one.name() == rule && !one.has_ended(place.now)) {
+        Some(rule) => rule.check_bounds()?,
+        None => {
+            return Err(Reason::IssueExchange {
+                subject: lineage.last().map_or("it", |one| &one.issuer).to_owned(),
+                closest: rule.to_owned(),
+                differs: vec!["that it is not there any more".to_owned()],
+            });
+        }
+    }
+    check_trusted(place, lineage)
 }
 
 fn too_many() -> Reason {

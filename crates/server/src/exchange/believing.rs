@@ -147,6 +147,11 @@ impl UsingLog {
         &self.lineage
     }
 
+    /// Under which rule it is given.
+    pub(super) fn rule(&self) -> &str {
+        &self.naming.rule
+    }
+
     /// Why nothing was recorded, if something had been used before.
     pub(super) fn refused(self) -> Option<Reason> {
         self.refused.into_inner()

@@ -201,7 +201,7 @@ impl Exchange<'_> {
         let (uses, naming) = (considered.uses, considered.naming);
         let log = UsingLog::of(self, uses, considered.given.lineage, naming)?;
         let (plane, tenant) = (Arc::clone(self.plane), Arc::clone(self.tenant));
-        let now = self.now;
+        let (now, since) = (self.now, self.since);
         Ok(Pending(Box::pin(async move {
             let recorded = match record_one(linted, &log).await {
                 Ok(recorded) => recorded,
@@ -212,6 +212,7 @@ impl Exchange<'_> {
                 }
             };
             check_not_ended(&plane, &tenant, &authority, log.lineage()).await?;
+            check_still_given(&plane, &tenant, &log, since).await?;
             let issued = if recorded.signs_at_once() {
                 recorded.sign()?
             } else {
@@ -267,6 +268,31 @@ async fn check_not_ended(
     let endings = Arc::clone(&held.endings);
     drop(held);
     Ok(endings.check_lineage(lineage)?)
+}
+
+/// What was taken back while this was under way, on whichever server, is the ground of nothing: the rule, or
+/// whoever has vouched. It is looked at only where something has changed.
+async fn check_still_given(
+    plane: &Arc<Plane>,
+    tenant: &Arc<Tenant>,
+    log: &UsingLog,
+    since: (u64, u64),
+) -> Result<(), Refused> {
+    if changed_last(tenant) == since {
+        return Ok(());
+    }
+    let (plane, tenant) = (Arc::clone(plane), Arc::clone(tenant));
+    let (rule, lineage) = (log.rule().to_owned(), log.lineage().to_vec());
+    let looked =
+        tokio::task::spawn_blocking(move || plane.check_still_given(&tenant, &rule, &lineage));
+    let broken = |_| Fault::Bug("what looks again has broken off".to_owned());
+    looked.await.map_err(broken)?
+}
+
+/// When what a tenant trusts, and what it gives, changed last.
+fn changed_last(tenant: &Tenant) -> (u64, u64) {
+    let held = tenant.held();
+    (held.trust_sequence.number(), held.rules_sequence.number())
 }
 
 /// What is answered beside what was issued.

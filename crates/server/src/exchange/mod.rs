@@ -43,6 +43,8 @@ pub(crate) struct Exchange<'a> {
     pub(crate) tenant: &'a Arc<Tenant>,
     pub(crate) view: &'a View,
     pub(crate) rules: &'a Rules,
+    /// When these changed last, what is trusted and what is given.
+    since: (u64, u64),
     /// The issuer identifier of the tenant.
     issuer: String,
     /// The trust domains whose keys are the tenant's own.
@@ -115,8 +117,7 @@ impl<'a> Exchange<'a> {
     pub(crate) fn at(
         plane: &'a Arc<Plane>,
         tenant: &'a Arc<Tenant>,
-        view: &'a View,
-        rules: &'a Rules,
+        (view, rules, since): (&'a View, &'a Rules, (u64, u64)),
         decision: &'a str,
     ) -> Self {
         Self {
@@ -131,6 +132,7 @@ impl<'a> Exchange<'a> {
             tenant,
             view,
             rules,
+            since,
         }
     }
 

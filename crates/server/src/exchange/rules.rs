@@ -3,7 +3,8 @@
 
 use std::sync::Arc;
 
-use avouch_core::exchange::{ExchangeRule, Rules, at_most};
+use avouch_core::exchange::{Ancestor, ExchangeRule, Place, Rules, at_most, still_given};
+use avouch_core::id::TrustDomain;
 use avouch_core::reason::Reason;
 use avouch_core::time::Time;
 use avouch_core::view::View;
@@ -100,6 +101,32 @@ impl Plane {
     pub(crate) fn rules(&self, tenant: &Arc<Tenant>) -> Result<Rules, Refused> {
         let view = views::view(tenant, self.trust_of(tenant)?);
         Ok(rules_of(tenant, &view, self.now()))
+    }
+
+    /// Whether what is to be given under a rule could be given still, by what is trusted and given now.
+    ///
+    /// # Errors
+    ///
+    /// `issue.exchange_not_admitted`, `issue.bound_exceeded`, `issue.lineage_broken`, or what failed on
+    /// our side.
+    pub(super) fn check_still_given(
+        &self,
+        tenant: &Arc<Tenant>,
+        rule: &str,
+        lineage: &[Ancestor],
+    ) -> Result<(), Refused> {
+        let view = views::view(tenant, self.trust_of(tenant)?);
+        let now = self.now();
+        let own: Vec<TrustDomain> =
+            tenant.read(|snapshot| snapshot.trust_domains.keys().cloned().collect());
+        let place = Place {
+            view: &view,
+            rules: &rules_of(tenant, &view, now),
+            own: &own,
+            issuer: &self.issuer_of(tenant.id()),
+            now,
+        };
+        Ok(still_given(place, rule, lineage)?)
     }
 
     /// Lets nobody exchange anything under a rule any more.

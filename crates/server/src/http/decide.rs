@@ -31,7 +31,7 @@ use crate::views;
 use crate::xml_signatures;
 
 /// How long is waited to be as current as the store.
-const LONGEST_LOOK: Duration = Duration::from_millis(250);
+pub(super) const LONGEST_LOOK: Duration = Duration::from_millis(250);
 
 /// How often something is fetched for one decision: keys, and the status list that a token names.
 pub(super) const MOST_FETCHES: usize = 2;
@@ -69,6 +69,8 @@ pub(super) struct Known {
     pub(super) view: Arc<View>,
     /// What it gives to whom.
     pub(super) rules: Arc<Rules>,
+    /// When what it trusts, and what it gives, changed last.
+    pub(super) since: (u64, u64),
 }
 
 impl Views {
@@ -117,6 +119,7 @@ impl Views {
                 let known = Arc::new(Known {
                     view: Arc::new(view),
                     rules: Arc::clone(&made.known.rules),
+                    since: made.known.since,
                 });
                 Made {
                     ended,
@@ -134,6 +137,7 @@ impl Views {
                 let known = Known {
                     view: Arc::new(view),
                     rules: Arc::new(rules),
+                    since: (at.0, at.1),
                 };
                 Made {
                     at,

@@ -7,6 +7,7 @@ use serde_json::{Value, json};
 
 use super::answer::Answer;
 use super::call::{Call, Stop};
+use super::decide::LONGEST_LOOK;
 use super::oauth;
 use crate::access::{Noun, Verb};
 use crate::exchange::request::IntrospectionRequest;
@@ -18,6 +19,10 @@ use crate::tenant::Tenant;
 /// business here (2.2).
 pub(super) fn answer(call: &Call) -> Result<Answer, Stop> {
     let tenant = call.any_tenant()?;
+    // Another server may have answered already that the token has ended. While the store does not answer,
+    // what is in memory counts.
+    call.plane().be_current(&tenant, LONGEST_LOOK);
+    let tenant = call.any_tenant()?;
     // What cannot be read may be that the token has ended.
     call.plane().fit(&tenant)?;
     if call.shows_basic() {
@@ -27,7 +32,8 @@ pub(super) fn answer(call: &Call) -> Result<Answer, Stop> {
     let sent = call.form("introspection request").map_err(refuse)?;
     let request = IntrospectionRequest::read(sent).map_err(refuse)?;
     let known = call.http.views.known(call, &tenant)?;
-    let exchange = Exchange::at(call.plane(), &tenant, &known.view, &known.rules, &call.id);
+    let known_by = (known.view.as_ref(), known.rules.as_ref(), known.since);
+    let exchange = Exchange::at(call.plane(), &tenant, known_by, &call.id);
     if !is_administrator(call, &tenant)? {
         let shown = Shown {
             proofs: &[],

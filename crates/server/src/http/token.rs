@@ -143,7 +143,8 @@ fn exchanged(
 }
 
 fn exchange_of<'a>(call: &'a Call, tenant: &'a Arc<Tenant>, known: &'a Known) -> Exchange<'a> {
-    Exchange::at(call.plane(), tenant, &known.view, &known.rules, &call.id)
+    let known_by = (known.view.as_ref(), known.rules.as_ref(), known.since);
+    Exchange::at(call.plane(), tenant, known_by, &call.id)
 }
 
 fn shown(call: &Call) -> Shown<'_> {

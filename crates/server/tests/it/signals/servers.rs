@@ -16,7 +16,7 @@ use serde_json::json;
 use tokio::sync::watch;
 
 use super::{CLOUD, REVOKED, SUBJECT, cloud, event, exchanged, someone, subject, told, workflow};
-use crate::exchange::{Cloud, exchange_form, refusal};
+use crate::exchange::{Cloud, exchange_form, form, refusal, rule};
 use crate::http::{Answer, request, send};
 
 /// Another server on the store of a deployment.
@@ -133,4 +133,66 @@ fn hostile_61_a_server_that_starts_later_knows_what_ended() {
     told(&cloud, &event(&cloud, REVOKED, &subject(SUBJECT), 10));
     let second = second(&cloud);
     assert!(!is_accepted(&decide(second.address, &given)));
+}
+
+/// What was taken back on one server is the ground of nothing on another, from the answer on.
+#[test]
+fn hostile_61_nothing_is_given_on_any_server_for_what_one_has_answered_that_it_is_gone() {
+    let cloud = cloud();
+    let second = second(&cloud);
+    let mut bearer = rule();
+    bearer["bearer"] = json!({"reason": "a test", "expires": "2100-01-01T00:00:00Z"});
+    let given = || exchange(second.address, &workflow(&cloud, 30, &json!({})));
+    // It hears of nothing by itself here, but where somebody asks what must be current.
+    let until_given = || {
+        decide(second.address, "x");
+        let answer = given();
+        assert_eq!(answer.status, 200, "{}", answer.body);
+    };
+    for _ in 0..4 {
+        until_given();
+        let removed = cloud.manage("DELETE", "/v1/tenants/one/rules/deploy", &json!({}));
+        assert_eq!(removed.status, 204, "{}", removed.body);
+        assert_eq!(refusal(&given()).1, "issue.exchange_not_admitted");
+        cloud.rule("deploy", &bearer);
+        until_given();
+        let removed = cloud.manage("DELETE", "/v1/tenants/one/anchors/github", &json!({}));
+        assert_eq!(removed.status, 204, "{}", removed.body);
+        // Whether it has heard of it before it decided or after.
+        let code = refusal(&given()).1;
+        let is_one = [
+            "issue.exchange_not_admitted",
+            "issue.lineage_broken",
+            "federation.issuer_unknown",
+        ]
+        .contains(&code.as_str());
+        assert!(is_one, "{code}");
+        cloud.anchor("github", &cloud.github_anchor());
+    }
+}
+
+#[test]
+fn hostile_61_no_server_says_of_a_token_that_it_holds_after_one_has_answered_that_it_ended() {
+    let cloud = cloud();
+    let second = second(&cloud);
+    let bearer = format!("Bearer {}", cloud.world.operator());
+    let is_active = |token: &str| {
+        let headers = [
+            ("content-type", "application/x-www-form-urlencoded"),
+            ("authorization", bearer.as_str()),
+        ];
+        let body = form(&[("token", token)]);
+        let sent = request("POST", "/t/one/introspect", &headers, Some(&body));
+        let answer = send(second.address, &sent);
+        assert_eq!(answer.status, 200, "{}", answer.body);
+        answer.json()["active"] == true
+    };
+    for round in 0..12 {
+        let who = someone(&format!("a-{round}"));
+        let given = exchanged(&cloud, 30, &who);
+        assert!(is_active(&given));
+        let name = who["sub"].as_str().unwrap();
+        told(&cloud, &event(&cloud, REVOKED, &subject(name), 10));
+        assert!(!is_active(&given), "{round}");
+    }
 }
