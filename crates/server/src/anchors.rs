@@ -98,6 +98,7 @@ impl Plane {
                 .into());
             }
             saving::check(&entry.anchor.kind)?;
+            self.check_not_itself(tenant, &entry.anchor.kind)?;
             if let AnchorKind::TrustDomain(bundle) = &entry.anchor.kind {
                 check_not_federated(tenant, &bundle.trust_domain)?;
             }
@@ -108,6 +109,28 @@ impl Plane {
         };
         self.apply(tenant, &[Change::Put(Object::Anchor(record.clone()))])?;
         Ok(record)
+    }
+
+    /// That a tenant does not trust itself by another name: what it gave would come back as if another had
+    /// given it, and what has ended of its own would hold.
+    ///
+    /// # Errors
+    ///
+    /// `issue.conflict`.
+    pub(crate) fn check_not_itself(
+        &self,
+        tenant: &Tenant,
+        kind: &AnchorKind,
+    ) -> Result<(), Reason> {
+        let own = self.issuer_of(tenant.id());
+        match kind.issuer_name() == Some(own.as_str()) {
+            false => Ok(()),
+            true => Err(Reason::IssueConflict {
+                detail: format!(
+                    "`{own}` is the tenant itself, whose tokens are known by its trust domains"
+                ),
+            }),
+        }
     }
 
     /// Trusts an anchor no more.

@@ -14,7 +14,7 @@ use serde_json::{Map, Value};
 
 use crate::exchange::statement::{Ancestor, read_lineage};
 use crate::id::Digest;
-use crate::model::federation::claims::Claims;
+use crate::model::federation::claims::{Claims, Rounded, seconds};
 use crate::reason::Reason;
 use crate::time::Time;
 use tree::Tree;
@@ -101,10 +101,17 @@ impl Birth {
             text("email").map(|address| Mark::email(issuer, address)),
             text("phone_number").map(|number| Mark::phone(issuer, number)),
         ];
-        let signed_in = claims.all.get("auth_time").filter(|_| !is_svid);
-        let signed_in = signed_in.and_then(Value::as_i64).map(Time::from_unix);
+        // With a fraction, as some write it, it says the same; what is no time at all is before all time.
+        let issued = claims.issued_at.or(claims.not_before);
+        let at = match claims.all.get("auth_time").filter(|_| !is_svid) {
+            None => issued,
+            Some(_) => match seconds(claims.all, "auth_time", Rounded::Down) {
+                Ok(Some(signed_in)) => Some(issued.map_or(signed_in, |at| at.min(signed_in))),
+                Ok(None) | Err(_) => None,
+            },
+        };
         Self {
-            at: signed_in.or(claims.issued_at).or(claims.not_before),
+            at,
             marks: marks.into_iter().flatten().collect(),
         }
     }

@@ -156,6 +156,7 @@ impl Plane {
         let read = views::read_sent("issuer", anchor.into(), tenant)?;
         for entry in read.entries() {
             saving::check(&entry.anchor.kind)?;
+            self.check_not_itself(tenant, &entry.anchor.kind)?;
         }
         check_alone(tenant, id, settings)
     }

@@ -48,6 +48,17 @@ fn a_session_is_as_old_as_its_sign_in_however_new_its_token_is() {
     );
     let anew = json!({"auth_time": cloud.now() - 20});
     assert_eq!(exchange(&cloud, &workflow(&cloud, 0, &anew)).status, 200);
+    // So it is with a fraction of a second, and where a sign-in would come after its token.
+    #[expect(clippy::cast_precision_loss, reason = "it is a time of this century")]
+    let fraction = (cloud.now() - 60) as f64 + 0.5;
+    for (issued, said) in [(0, json!(fraction)), (40, json!(cloud.now() - 20))] {
+        let refreshed = workflow(&cloud, issued, &json!({ "auth_time": said }));
+        assert_eq!(
+            refusal(&exchange(&cloud, &refreshed)).1,
+            "revocation.subject_ended",
+            "{said}"
+        );
+    }
 }
 
 #[test]
