@@ -297,22 +297,33 @@ impl Plane {
     ) -> Result<(), Refused> {
         let is_there = tenant.read(|snapshot| snapshot.trust_domains.contains_key(trust_domain));
         if !is_there {
-            self.check_room(tenant, Bounded::TrustDomains)?;
-            // Later than the others, also within a second: the first is told by it.
-            let last = tenant.read(|snapshot| {
-                let domains = snapshot.trust_domains.values();
-                domains.map(|domain| domain.created.plus(1)).max()
-            });
-            let now = self.now();
-            let record = TrustDomainRecord {
-                name: trust_domain.clone(),
-                created: last.map_or(now, |last| now.max(last)),
-                upstream: Upstream::Own,
-            };
-            let put = Change::Put(Object::TrustDomain(record));
-            self.apply(tenant, &[put])?;
+            self.settle(tenant, || self.with_trust_domain(tenant, trust_domain))?;
         }
         self.tend(tenant)
+    }
+
+    /// What gives a tenant a trust domain, if there is room for one more.
+    fn with_trust_domain(
+        &self,
+        tenant: &Arc<Tenant>,
+        name: &TrustDomain,
+    ) -> Result<((), Vec<Change>), Refused> {
+        if tenant.read(|snapshot| snapshot.trust_domains.contains_key(name)) {
+            return Ok(((), Vec::new()));
+        }
+        self.check_room(tenant, Bounded::TrustDomains)?;
+        // Later than the others, also within a second: the first is told by it.
+        let last = tenant.read(|snapshot| {
+            let domains = snapshot.trust_domains.values();
+            domains.map(|domain| domain.created.plus(1)).max()
+        });
+        let now = self.now();
+        let record = TrustDomainRecord {
+            name: name.clone(),
+            created: last.map_or(now, |last| now.max(last)),
+            upstream: Upstream::Own,
+        };
+        Ok(((), vec![Change::Put(Object::TrustDomain(record))]))
     }
 
     /// Gives someone a role in a tenant and all below it, in the place of who had this name.

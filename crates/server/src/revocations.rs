@@ -464,16 +464,13 @@ pub(crate) fn with_revoked(
     mut record: AuthorityRecord,
     revoked: impl IntoIterator<Item = RevokedCertificate>,
 ) -> AuthorityRecord {
-    for one in revoked {
-        // The first revocation says since when.
-        if !record
-            .revoked
-            .iter()
-            .any(|known| known.serial == one.serial)
-        {
-            record.revoked.push(one);
-        }
-    }
+    let known = record.revoked.iter().map(|known| known.serial.clone());
+    let mut known: BTreeSet<String> = known.collect();
+    // The first revocation says since when.
+    let new = revoked
+        .into_iter()
+        .filter(|one| known.insert(one.serial.clone()));
+    record.revoked.extend(new);
     record
 }
 

@@ -41,6 +41,11 @@ impl Plane {
         for (id, record) in &held.snapshot.anchors {
             let mut document: Map<String, Value> = serde_json::from_str(&record.document)
                 .map_err(|_| Fault::Stored(format!("the anchor {id} is no object")))?;
+            // What a tenant says of a name that has become its own counts no more.
+            let named = document.get("trust_domain").and_then(Value::as_str);
+            if named.is_some_and(|named| held.trust_domains().any(|own| own.as_str() == named)) {
+                continue;
+            }
             document.entry("name").or_insert_with(|| id.as_str().into());
             given.push(document);
         }

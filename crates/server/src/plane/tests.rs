@@ -1,6 +1,7 @@
 //! What is damaged of one tenant harms no other; (`opening`) what nobody needs is not read, and (`over`)
 //! goes when it is over all the same.
 
+mod domains;
 mod opening;
 mod over;
 
