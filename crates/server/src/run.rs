@@ -227,12 +227,18 @@ async fn follow_files(certificate: Arc<WebCertificate>) {
 }
 
 async fn remove_over(plane: Arc<Plane>) {
+    // While the store is away nothing is, and that need not be said each time.
+    let mut is_told = false;
     loop {
         tokio::time::sleep(OVER_PERIOD).await;
         let plane = Arc::clone(&plane);
-        if let Err(error) = blocking(move || plane.remove_over()).await {
-            tracing::error!(%error, "what is over could not be removed");
+        let removed = blocking(move || plane.remove_over()).await;
+        if let Err(error) = &removed
+            && !is_told
+        {
+            tracing::error!(%error, "what is over could not be removed; it is tried again");
         }
+        is_told = removed.is_err();
     }
 }
 
