@@ -38,8 +38,23 @@ impl Named {
         ("opened", Turn::Opened),
     ];
 
-    fn mark(&self) -> Mark {
-        (self.marking)(&self.issuer, &self.name)
+    /// Its marks. What the tenant has issued itself is known by its trust domains, and names the tenant as
+    /// its issuer.
+    fn marks(&self, tenant: &Tenant, own: &str) -> Vec<Mark> {
+        let of = |issuer: &str| (self.marking)(issuer, &self.name);
+        if self.issuer != own {
+            return vec![of(&self.issuer)];
+        }
+        tenant.read(|snapshot| {
+            let domains = snapshot.trust_domains.keys();
+            let domains = domains.map(|domain| format!("spiffe://{domain}"));
+            let is_anothers = |domain: &String| {
+                let path = self.name.strip_prefix(domain.as_str());
+                self.kind == "subject" && !path.is_some_and(|path| path.starts_with('/'))
+            };
+            let domains = domains.filter(|domain| !is_anothers(domain));
+            domains.map(|domain| of(&domain)).collect()
+        })
     }
 }
 
@@ -189,7 +204,16 @@ impl Plane {
             }
             .into());
         }
-        let marks = [named.mark()];
+        let own = self.issuer_of(tenant.id());
+        let marks = named.marks(tenant, &own);
+        let Some(mark) = marks.first() else {
+            return Err(Reason::IssueObjectMalformed {
+                object: "ending",
+                member: named.kind.to_owned(),
+                detail: "is in no trust domain of the tenant".to_owned(),
+            }
+            .into());
+        };
         let ending = ToEnd {
             marks: &marks,
             name: &named.name,
@@ -200,7 +224,7 @@ impl Plane {
             stream: None,
         };
         let is_news = self.end(tenant, &ending, |_| Ok(Vec::new()))?;
-        Ok(json!({ "mark": named.mark().digest().to_string(), "changed": is_news }))
+        Ok(json!({ "mark": mark.digest().to_string(), "changed": is_news }))
     }
 
     /// How all streams stand, for whoever watches.
