@@ -24,6 +24,7 @@ pub mod import;
 pub mod input;
 pub mod manage;
 pub mod models;
+pub mod order;
 pub mod output;
 pub mod recognise;
 pub mod render;

@@ -36,6 +36,22 @@ fn a_directory_is_a_fault_that_says_what_to_do() {
 }
 
 #[test]
+fn which_server_is_meant_may_be_said_before_and_after_the_command() {
+    let folder = Folder::new("order");
+    let before = folder.run(&["--data", "elsewhere", "--tenant", "demo", "entry", "list"]);
+    let after = folder.run(&["entry", "list", "--tenant", "demo", "--data", "elsewhere"]);
+    assert_eq!(before.told(), after.told());
+    assert!(
+        before.told().contains("elsewhere/operator.jwt"),
+        "{}",
+        before.told()
+    );
+    // Who has no such option says so.
+    let refused = folder.run(&["--server", "http://127.0.0.1:1", "model", "list"]);
+    assert!(refused.told().starts_with("exit 2"), "{}", refused.told());
+}
+
+#[test]
 fn an_empty_file_is_refused_by_name() {
     let folder = Folder::new("empty_file");
     folder.file("empty.pem", "");
