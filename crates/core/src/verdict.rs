@@ -230,6 +230,8 @@ pub struct AnchorReached {
     pub anchor: Arc<Anchor>,
     /// The key: a key identifier, a `kid` or a digest.
     pub key: String,
+    /// Its thumbprint (RFC 7638), where its name is one that its issuer has chosen.
+    pub thumbprint: Option<Digest>,
     /// What the key is called: the subject of a certificate, the issuer of a token.
     pub subject: String,
 }

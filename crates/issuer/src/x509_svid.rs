@@ -66,6 +66,22 @@ impl X509Profile {
         now: Time,
         random: &dyn Random,
     ) -> Result<Prepared<X509Draft>, NotIssued> {
+        self.prepare_after(authority, request, (now, None), random)
+    }
+
+    /// The same for whose credentials of before a moment have ended: what is given to them since begins
+    /// after that, so that it can be told from what they had.
+    ///
+    /// # Errors
+    ///
+    /// As of [`X509Profile::prepare`].
+    pub fn prepare_after(
+        &self,
+        authority: &Arc<X509Authority>,
+        request: X509Request,
+        (now, ended): (Time, Option<Time>),
+        random: &dyn Random,
+    ) -> Result<Prepared<X509Draft>, NotIssued> {
         let life = authority.life();
         life.check_may_sign(authority.id(), now)?;
         check_id(&request.id, authority.trust_domain())?;
@@ -75,7 +91,9 @@ impl X509Profile {
             check_dns_name(name)?;
         }
         let serial = serial_number(random)?;
-        let not_before = now.plus(-BACKDATE).max(life.not_before());
+        let backdated = now.plus(-BACKDATE);
+        let begins = ended.map_or(backdated, |ended| backdated.max(ended.plus(1).min(now)));
+        let not_before = begins.max(life.not_before());
         let not_after = now.plus(i64::from(ttl)).min(life.not_after());
         let mut extensions = authority.leaf_extensions().to_vec();
         extensions.extend(leaf_names(

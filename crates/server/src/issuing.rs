@@ -4,6 +4,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use avouch_core::ended::{Endings, Mark};
 use avouch_core::id::{SpiffeId, TenantId};
 use avouch_core::reason::Reason;
 use avouch_core::time::Time;
@@ -19,7 +20,7 @@ use crate::fault::Refused;
 use crate::grants::{Granted, node_facts};
 use crate::issuance_log;
 use crate::nodes::Admitted;
-use crate::plane::Plane;
+use crate::plane::{Plane, RESERVED};
 use crate::quotas::Workloads;
 use crate::tenant::Tenant;
 use crate::traces;
@@ -227,17 +228,7 @@ impl Plane {
         request: X509Request,
     ) -> Result<X509Svid, Refused> {
         let now = self.now();
-        let held = tenant.held();
-        let domain = request.id.trust_domain();
-        let authority = held
-            .authorities()?
-            .signing_x509(domain, used_for, now)
-            .cloned()?;
-        drop(held);
-        let prepared = self
-            .settings
-            .x509
-            .prepare(&authority, request, now, &self.random)?;
+        let prepared = self.prepare_x509_by(tenant, used_for, request, now)?;
         let mut log = StoreLog::of(self, tenant);
         log.note(prepared.intent(), entry.clone());
         Ok(traces::part("issue").in_scope(|| issue_one(prepared, &log))?)
@@ -274,14 +265,26 @@ impl Plane {
         request: X509Request,
         now: Time,
     ) -> Result<Prepared<impl Draft<Issued = X509Svid> + use<>>, Refused> {
+        self.prepare_x509_by(tenant, AuthorityUse::Services, request, now)
+    }
+
+    fn prepare_x509_by(
+        &self,
+        tenant: &Tenant,
+        used_for: AuthorityUse,
+        request: X509Request,
+        now: Time,
+    ) -> Result<Prepared<impl Draft<Issued = X509Svid> + use<>>, Refused> {
+        let held = tenant.held();
         let domain = request.id.trust_domain();
-        let authority = tenant
-            .held()
+        let authority = held
             .authorities()?
-            .signing_x509(domain, AuthorityUse::Services, now)
+            .signing_x509(domain, used_for, now)
             .cloned()?;
+        let ended = ended(&held.endings, &request.id);
+        drop(held);
         let profile = &self.settings.x509;
-        Ok(profile.prepare(&authority, request, now, &self.random)?)
+        Ok(profile.prepare_after(&authority, request, (now, ended), &self.random)?)
     }
 
     fn prepare_jwt(
@@ -487,6 +490,19 @@ impl<'a> StoreLog<'a> {
             decision: issuance_log::asked(),
         })
     }
+}
+
+/// When something of this identity ended last, if it did. What a node has is not told by that: when it was
+/// given is told from when it begins, to know whose of one name it is.
+fn ended(endings: &Endings, id: &SpiffeId) -> Option<Time> {
+    let mut segments = id.segments();
+    let is_node = segments.next() == Some(RESERVED) && segments.next() == Some("node");
+    if endings.is_empty() || is_node {
+        return None;
+    }
+    let issuer = format!("spiffe://{}", id.trust_domain());
+    let ending = endings.of(Mark::subject(&issuer, id.as_str()));
+    ending.map(|ending| ending.before)
 }
 
 impl IntentLog for StoreLog<'_> {

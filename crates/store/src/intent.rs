@@ -133,6 +133,7 @@ mod tests {
             anchor: "ci".to_owned(),
             issuer: "https://issuer.example.com".to_owned(),
             key: "key \"1\"".to_owned(),
+            thumbprint: None,
             digest: Digest::of(b"token"),
             birth: Birth {
                 at: Some(Time::from_unix(5)),
@@ -142,6 +143,7 @@ mod tests {
         };
         let scoped = Ancestor {
             scopes: Some(vec!["read".to_owned(), "write".to_owned()]),
+            thumbprint: Some(Digest::of(b"key")),
             ..ancestor.clone()
         };
         let lineage = vec![ancestor.clone(), scoped.clone()];

@@ -6,9 +6,9 @@ use super::rule::{Cap, ExchangeRule, IssuedKind, Rules};
 use super::statement::{Ancestor, Statement, is_bearable};
 use crate::anchor::{Anchor, AnchorKind};
 use crate::credential::jose::bundle::Bundle;
-use crate::credential::jose::jwk::KeySet;
+use crate::credential::jose::jwk::{Jwk, KeySet};
 use crate::id::{Digest, SpiffeId, TrustDomain};
-use crate::model::federation::SignedIn;
+use crate::model::federation::{Introspection, IssuerAnchor, SignedIn};
 use crate::policy::facts::Facts;
 use crate::reason::{Reason, printable};
 use crate::time::Time;
@@ -423,10 +423,24 @@ fn model_of(anchor: &Anchor, ancestor: &Ancestor) -> TrustModel {
     }
 }
 
-/// Whether a key is still among those of its issuer: one that it has removed it has taken back. Nothing is
-/// said of it while the keys are not known.
-fn has_key(keys: Option<&KeySet>, name: &str) -> bool {
-    keys.is_none_or(|keys| keys.keys().iter().any(|key| key.name() == name))
+/// Whether the key that vouched is still among those of its issuer: one that it has removed it has taken
+/// back, and so it has where another has its name.
+fn has_key(keys: &KeySet, ancestor: &Ancestor) -> bool {
+    let is_it = |key: &Jwk| match ancestor.thumbprint {
+        Some(thumbprint) => key.thumbprint() == thumbprint,
+        None => key.name() == ancestor.key,
+    };
+    keys.keys().iter().any(is_it)
+}
+
+/// Whether the issuer would still vouch: by its word where it has given that, or else by a key, of which
+/// nothing is said while the keys are not known.
+fn vouches(issuer: &IssuerAnchor, ancestor: &Ancestor) -> bool {
+    let is_asked = |asking: &Introspection| asking.name() == ancestor.key;
+    match ancestor.thumbprint {
+        None if issuer.introspection().is_some_and(is_asked) => true,
+        _ => issuer.keys().is_none_or(|keys| has_key(keys, ancestor)),
+    }
 }
 
 /// Whether the ancestor is a certificate of an authority of this bundle.
@@ -472,7 +486,7 @@ fn check_trusted(place: Place<'_>, lineage: &[Ancestor]) -> Result<(), Reason> {
         anchors.any(|anchor| stands(place, anchor, ancestor))
             || clients.any(|rule| {
                 let keys = rule.keys_of_client(&ancestor.anchor);
-                let has_key = keys.is_some_and(|keys| has_key(Some(keys), &ancestor.key));
+                let has_key = keys.is_some_and(|keys| has_key(keys, ancestor));
                 has_key && !rule.has_ended(place.now)
             })
     };
@@ -514,11 +528,14 @@ fn too_many() -> Reason {
 /// Whether an anchor is the one that vouched for the ancestor, and would still be asked. Another
 /// issuer or another key under the same name has vouched for nothing.
 fn stands(place: Place<'_>, anchor: &Anchor, ancestor: &Ancestor) -> bool {
-    let is_believed = match &anchor.kind {
+    if anchor.name != ancestor.anchor || anchor.admits(place.view.tenant(), place.now).is_err() {
+        return false;
+    }
+    match &anchor.kind {
         AnchorKind::Issuer(issuer) => {
             issuer.issuer() == ancestor.issuer
                 && !issuer.standing().is_quarantined()
-                && (issuer.introspection().is_some() || has_key(issuer.keys(), &ancestor.key))
+                && vouches(issuer, ancestor)
         }
         AnchorKind::Saml(provider) => {
             let mut keys = provider.certificates().iter();
@@ -531,12 +548,13 @@ fn stands(place: Place<'_>, anchor: &Anchor, ancestor: &Ancestor) -> bool {
         AnchorKind::Ssh(trusted) => trusted.fingerprints().contains(&ancestor.key),
         AnchorKind::TrustDomain(bundle) => {
             let named = ancestor.issuer.strip_prefix("spiffe://");
-            named == Some(bundle.trust_domain.as_str()) || has_authority(bundle, ancestor)
+            let tokens = [bundle.jwt_authorities(), bundle.wit_authorities()];
+            let signs = || tokens.iter().any(|keys| has_key(keys, ancestor));
+            let is_named = named == Some(bundle.trust_domain.as_str());
+            (is_named && signs()) || has_authority(bundle, ancestor)
         }
-        AnchorKind::Federation(federation) => has_key(Some(federation.keys()), &ancestor.key),
-    };
-    let is_admitted = || anchor.admits(place.view.tenant(), place.now).is_ok();
-    anchor.name == ancestor.anchor && is_believed && is_admitted()
+        AnchorKind::Federation(federation) => has_key(federation.keys(), ancestor),
+    }
 }
 
 fn kind(rule: &ExchangeRule, wanted: &Wanted) -> Result<IssuedKind, Reason> {

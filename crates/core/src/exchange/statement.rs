@@ -20,9 +20,9 @@ use crate::time::Time;
 use crate::verdict::{Identity, IdentityKind};
 use crate::vouch::{How, Vouch};
 
-/// The most ancestors that a token may name: those of eight exchanges, and of some who acted in them. One
-/// takes half a kilobyte, and a token is one of sixteen at most.
-const ANCESTORS_MAX: usize = 12;
+/// The most ancestors that a token may name: those of eight exchanges, and of whoever acted in each with a
+/// token of their own. One takes half a kilobyte, and a token is one of sixteen at most.
+const ANCESTORS_MAX: usize = 16;
 
 /// The most marks of an ancestor: there are five kinds of them.
 const MARKS_MAX: usize = 5;
@@ -68,6 +68,9 @@ pub struct Ancestor {
     pub issuer: String,
     /// The key.
     pub key: String,
+    /// Its thumbprint, where its name is one that its issuer has chosen: another key can have that.
+    /// Lineages of before it was told have none.
+    pub thumbprint: Option<Digest>,
     /// What may be used once of what was presented.
     pub digest: Digest,
     /// When that was had, and by what it can be ended.
@@ -239,7 +242,7 @@ pub(crate) fn read_lineage(claims: &Map<String, Value>) -> Vec<Ancestor> {
 /// As one element of the claim `lineage`, its members in the order of their names.
 impl Serialize for Ancestor {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let count = 6 + usize::from(self.scopes.is_some());
+        let count = 6 + usize::from(self.scopes.is_some()) + usize::from(self.thumbprint.is_some());
         let mut members = serializer.serialize_struct("Ancestor", count)?;
         members.serialize_field("anchor", &self.anchor)?;
         members.serialize_field("born", &self.birth.at.map(Time::unix))?;
@@ -250,6 +253,10 @@ impl Serialize for Ancestor {
         match &self.scopes {
             Some(scopes) => members.serialize_field("scope", &scopes.join(" "))?,
             None => members.skip_field("scope")?,
+        }
+        match &self.thumbprint {
+            Some(thumbprint) => members.serialize_field("thumbprint", thumbprint)?,
+            None => members.skip_field("thumbprint")?,
         }
         members.end()
     }
@@ -282,6 +289,10 @@ impl Ancestor {
             anchor: text("anchor")?,
             issuer: text("iss")?,
             key: text("key")?,
+            thumbprint: match value.get("thumbprint") {
+                None => None,
+                Some(thumbprint) => Some(Digest::from_hex(thumbprint.as_str()?)?),
+            },
             digest: Digest::from_hex(value.get("digest")?.as_str()?)?,
             birth: read_birth(value)?,
             scopes: match value.get("scope") {
@@ -313,6 +324,7 @@ impl Ancestor {
             anchor: reached.anchor.name.clone(),
             issuer: reached.subject.clone(),
             key: reached.key.clone(),
+            thumbprint: reached.thumbprint,
             digest,
             scopes: None,
         }

@@ -1,14 +1,20 @@
 //! X.509-SVID, clause by clause. The numbers are those of the clause list of this project's SPIFFE
 //! tests, in the order of the standard.
 
+use avouch_core::anchor::{Anchor, AnchorKind};
+use avouch_core::budget::Budget;
 use avouch_core::credential::jose::bundle::Bundle;
+use avouch_core::crypto::AwsLc;
+use avouch_core::decide;
 use avouch_core::id::{SpiffeId, TrustDomain};
 use avouch_core::question::{ExpectedName, Profile};
 use avouch_core::verdict::Verdict;
+use avouch_core::view::View;
 use avouch_testkit::certificate::CertificateForge;
 use avouch_testkit::extension::{self, KeyUsage};
 use avouch_testkit::key::Key;
 use avouch_testkit::name::{GeneralName, Name};
+use avouch_testkit::token::jwk;
 use avouch_testkit::world::Authority;
 use base64ct::{Base64, Encoding};
 use serde_json::json;
@@ -431,6 +437,41 @@ fn no_other_anchor_vouches_for_a_trust_domain_whose_bundle_is_known() {
     let asked = asked(two, Profile::Private);
     let asked = asked.expect(ExpectedName::Spiffe(SpiffeId::parse(ID).unwrap()));
     assert_eq!(asked.outcome(), "policy.anchor_trust_domain");
+}
+
+/// A bundle that could vouch for no certificate itself silences nobody who does.
+#[test]
+fn where_no_bundle_vouches_for_certificates_another_anchor_may() {
+    let other = Authority::root("Partner CA");
+    let asked = |keys: &[serde_json::Value]| {
+        let ask = Ask::about([other.issue(workload())]).profile(Profile::Spiffe);
+        ask.anchor(&other.certificate).bundle(bundle(keys))
+    };
+    let mut signs_tokens = jwk(&Key::p256("jwt"), "jwt-1");
+    signs_tokens["use"] = "jwt-svid".into();
+    assert_eq!(asked(&[signs_tokens]).outcome(), "accept");
+    // Nor does one that is over.
+    let asked = asked(&[bundle_key(&[("x5c", x5c(&[&authority().certificate]))])]);
+    assert_eq!(asked.outcome(), "policy.anchor_trust_domain");
+    let over = asked.question.now;
+    let view = asked.view();
+    let anchors = view.anchors().iter().map(|anchor| {
+        let mut anchor = Anchor::clone(anchor);
+        if matches!(anchor.kind, AnchorKind::TrustDomain(_)) {
+            anchor.stewardship.expires = Some(over);
+        }
+        anchor
+    });
+    let tenant = asked.question.tenant.clone();
+    let view = View::new(
+        tenant,
+        anchors.collect(),
+        Vec::new(),
+        Vec::new(),
+        view.epoch(),
+    );
+    let verdict = decide(&asked.question, &view, &AwsLc, &mut Budget::default());
+    assert_eq!(crate::ask::outcome(&verdict), "accept");
 }
 
 #[test]

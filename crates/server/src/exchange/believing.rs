@@ -353,7 +353,7 @@ impl Exchange<'_> {
 
     /// What the tenant has on record of what a certificate descends from, if it was given in exchange.
     /// A serial number of someone else's that is one of ours, too, adds ancestors and takes none away.
-    fn on_record(&self, leaf: &[u8]) -> Result<Vec<Ancestor>, Refused> {
+    pub(super) fn on_record(&self, leaf: &[u8]) -> Result<Vec<Ancestor>, Refused> {
         let serial = Certificate::parse(leaf).ok();
         let serial = serial.and_then(|leaf| IntentId::parse(&serial_text(&leaf)));
         let Some(serial) = serial else {
@@ -452,11 +452,7 @@ impl Exchange<'_> {
         let credential = Credential::X509(shown.certificates.to_vec());
         let digest = credential.digest();
         let client = self.believe(self.view, credential, Context::default(), uses);
-        let mut client = client.map_err(not_authenticated)?;
-        if let Some(leaf) = shown.certificates.first() {
-            client.on_record = self.on_record(leaf)?;
-        }
-        Ok(Some((client, digest)))
+        Ok(Some((client.map_err(not_authenticated)?, digest)))
     }
 
     /// Who the client is, by its assertion (RFC 7523 2.2).
@@ -472,9 +468,16 @@ impl Exchange<'_> {
             detail: detail.to_owned(),
         };
         let believed = match client.kind {
-            ClientKind::Spiffe => self
-                .believe(self.view, credential(), context, uses)
-                .map_err(not_authenticated)?,
+            ClientKind::Spiffe => {
+                let believed = self
+                    .believe(self.view, credential(), context, uses)
+                    .map_err(not_authenticated)?;
+                // Whoever is trusted for something names their subjects as they like.
+                if believed.identity.kind() != IdentityKind::Spiffe {
+                    return Err(refuse("the assertion is no JWT-SVID").into());
+                }
+                believed
+            }
             ClientKind::PrivateKey => {
                 // What it calls itself chooses the keys to ask, and nothing else.
                 let id = issuer_of(&client.assertion)

@@ -37,8 +37,8 @@ impl Exchange<'_> {
             client.ok_or_else(|| refuse("it sent neither `client_assertion` nor a certificate"))?;
         let is_known = match client.identity.kind() {
             IdentityKind::Spiffe => self.is_own(client.identity.name()),
-            // The keys of a rule have vouched for who has signed an assertion; whoever else has a
-            // certificate that is trusted for something is nobody's client.
+            // The keys of a rule have vouched for who has signed an assertion that is no JWT-SVID;
+            // whoever else has a certificate that is trusted for something is nobody's client.
             _ => request.client.is_some(),
         };
         if !is_known {

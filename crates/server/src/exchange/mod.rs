@@ -30,6 +30,7 @@ use avouch_core::verdict::TrustModel;
 use avouch_core::view::View;
 
 use crate::fault::{Fault, Refused};
+use crate::http::{Known, Views};
 use crate::names::Naming;
 use crate::plane::{Plane, RESERVED};
 use crate::tenant::Tenant;
@@ -45,6 +46,8 @@ pub(crate) struct Exchange<'a> {
     pub(crate) rules: &'a Rules,
     /// When these changed last, what is trusted and what is given.
     since: (u64, u64),
+    /// Where it is looked at again.
+    views: &'a Arc<Views>,
     /// The issuer identifier of the tenant.
     issuer: String,
     /// The trust domains whose keys are the tenant's own.
@@ -117,7 +120,7 @@ impl<'a> Exchange<'a> {
     pub(crate) fn at(
         plane: &'a Arc<Plane>,
         tenant: &'a Arc<Tenant>,
-        (view, rules, since): (&'a View, &'a Rules, (u64, u64)),
+        (known, views): (&'a Known, &'a Arc<Views>),
         decision: &'a str,
     ) -> Self {
         Self {
@@ -130,9 +133,10 @@ impl<'a> Exchange<'a> {
             refused: RefCell::default(),
             plane,
             tenant,
-            view,
-            rules,
-            since,
+            view: &known.view,
+            rules: &known.rules,
+            since: known.since,
+            views,
         }
     }
 
@@ -377,13 +381,16 @@ impl<'a> Exchange<'a> {
         let refuse = |detail: &str| Reason::IssueClient {
             detail: detail.to_owned(),
         };
-        let Some(client) = self.tls_client(shown, uses)? else {
+        let Some(mut client) = self.tls_client(shown, uses)? else {
             return Err(refuse(NO_CREDENTIAL).into());
         };
         // RFC 8705 2: whoever has the certificate is the client that is named, and no other.
         let named = request.client_id.as_deref();
         if named.is_some_and(|named| named != client.0.identity.name()) {
             return Err(refuse(OTHER_CLIENT).into());
+        }
+        if let Some(leaf) = shown.certificates.first() {
+            client.0.on_record = self.on_record(leaf)?;
         }
         Ok(client)
     }

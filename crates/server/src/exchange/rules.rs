@@ -13,6 +13,7 @@ use serde_json::{Map, Value};
 
 use crate::administrators::Superiors;
 use crate::fault::Refused;
+use crate::http::Known;
 use crate::names;
 use crate::plane::{Plane, RESERVED};
 use crate::tenant::Tenant;
@@ -112,19 +113,17 @@ impl Plane {
     pub(super) fn check_still_given(
         &self,
         tenant: &Arc<Tenant>,
-        rule: &str,
-        lineage: &[Ancestor],
+        known: &Known,
+        (rule, lineage): (&str, &[Ancestor]),
     ) -> Result<(), Refused> {
-        let view = views::view(tenant, self.trust_of(tenant)?);
-        let now = self.now();
         let own: Vec<TrustDomain> =
             tenant.read(|snapshot| snapshot.trust_domains.keys().cloned().collect());
         let place = Place {
-            view: &view,
-            rules: &rules_of(tenant, &view, now),
+            view: &known.view,
+            rules: &known.rules,
             own: &own,
             issuer: &self.issuer_of(tenant.id()),
-            now,
+            now: self.now(),
         };
         Ok(still_given(place, rule, lineage)?)
     }

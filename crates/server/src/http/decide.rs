@@ -39,7 +39,7 @@ pub(super) const MOST_FETCHES: usize = 2;
 /// Views of tenants, made again when what is in them has changed, and each minute, since keys leave
 /// a bundle when they end.
 #[derive(Default)]
-pub(super) struct Views(Mutex<Kept>);
+pub(crate) struct Views(Mutex<Kept>);
 
 #[derive(Default)]
 struct Kept {
@@ -64,13 +64,13 @@ struct Made {
 }
 
 /// What a tenant knows at one moment.
-pub(super) struct Known {
+pub(crate) struct Known {
     /// What it trusts.
-    pub(super) view: Arc<View>,
+    pub(crate) view: Arc<View>,
     /// What it gives to whom.
-    pub(super) rules: Arc<Rules>,
+    pub(crate) rules: Arc<Rules>,
     /// When what it trusts, and what it gives, changed last.
-    pub(super) since: (u64, u64),
+    pub(crate) since: (u64, u64),
 }
 
 impl Views {
@@ -84,7 +84,7 @@ impl Views {
     }
 
     /// As [`Views::known`], for whoever has no call.
-    pub(super) fn known_to(
+    pub(crate) fn known_to(
         &self,
         plane: &Plane,
         tenant: &Arc<Tenant>,

@@ -49,6 +49,7 @@ use crate::tls::Shown;
 use crate::traces;
 use answer::Answer;
 use call::{Call, Forwarded, Presented, Rest, Stop};
+pub(crate) use decide::{Known, Views};
 use listener::{Patient, Peer};
 use problem::Problem;
 use routes::{Access, Beginner, Method, Route, routes};
@@ -141,7 +142,7 @@ fn methods_of(http: &Arc<Http>, path: &'static str) -> MethodRouter {
 /// What all requests share.
 struct Http {
     plane: Arc<Plane>,
-    views: decide::Views,
+    views: Arc<Views>,
     store: watch::StoreState,
     sending: Sending,
     at_once: Arc<Semaphore>,
@@ -151,7 +152,7 @@ impl Http {
     fn of(plane: Arc<Plane>) -> Self {
         Self {
             plane,
-            views: decide::Views::default(),
+            views: Arc::default(),
             store: watch::StoreState::default(),
             sending: Sending::default(),
             at_once: Arc::new(Semaphore::new(MOST_AT_ONCE)),

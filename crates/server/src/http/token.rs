@@ -143,8 +143,7 @@ fn exchanged(
 }
 
 fn exchange_of<'a>(call: &'a Call, tenant: &'a Arc<Tenant>, known: &'a Known) -> Exchange<'a> {
-    let known_by = (known.view.as_ref(), known.rules.as_ref(), known.since);
-    Exchange::at(call.plane(), tenant, known_by, &call.id)
+    Exchange::at(call.plane(), tenant, (known, &call.http.views), &call.id)
 }
 
 fn shown(call: &Call) -> Shown<'_> {

@@ -157,6 +157,45 @@ fn whoever_asks_says_who_they_are_once() {
     );
 }
 
+/// An issuer that is trusted for something calls its subjects as it likes.
+#[test]
+fn hostile_64_a_token_of_somebody_else_is_no_client_under_a_name_of_ours() {
+    let cloud = cloud();
+    let key = Key::p256("chooser");
+    let chooser = json!({"issuer": "https://chooser.test", "jwks": jwks(&[jwk(&key, "c")])});
+    cloud.anchor("chooser", &chooser);
+    let subject = exchanged(&cloud, &json!({}), &[]);
+    let now = cloud.now();
+    let assertion = |jti: &str| {
+        let said = TokenForge::saying(json!({
+            "iss": "https://chooser.test", "sub": "spiffe://one.test/admin", "aud": OURSELVES,
+            "iat": now, "exp": now + 60, "jti": jti,
+        }));
+        said.sign(&key, "c")
+    };
+    let of_workflow = workflow(&cloud, 20, &json!({}));
+    for assertion in [of_workflow.as_str(), &assertion("a1")] {
+        let parameters = [
+            ("token", subject.as_str()),
+            ("client_assertion_type", BY_SVID),
+            ("client_assertion", assertion),
+        ];
+        let refused = introspect(&cloud, "one", &parameters, false);
+        assert_eq!(refusal(&refused).1, "issue.client_not_authenticated");
+    }
+    let assertion = assertion("a2");
+    let more = [
+        ("requested_token_type", ACCESS_TOKEN),
+        ("client_assertion_type", BY_SVID),
+        ("client_assertion", assertion.as_str()),
+    ];
+    let refused = cloud.send(
+        &exchange_form(&workflow(&cloud, 20, &json!({})), &more),
+        &[],
+    );
+    assert_eq!(refusal(&refused).1, "issue.client_not_authenticated");
+}
+
 /// An issuer that answers about its tokens, and what it was asked.
 struct Asked {
     server: HttpsServer,

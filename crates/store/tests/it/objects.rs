@@ -269,6 +269,7 @@ pub(crate) fn descending_intent(id: &str, recorded: i64) -> IntentRow {
             anchor: "github".to_owned(),
             issuer: "https://a.test".to_owned(),
             key: "k \"1\"".to_owned(),
+            thumbprint: Some(Digest::of(b"k")),
             digest: Digest::of(id.as_bytes()),
             birth: Birth {
                 at: Some(Time::from_unix(recorded)),

@@ -160,6 +160,7 @@ impl ApiKeyModel<'_> {
             anchor: AnchorReached {
                 anchor: Arc::clone(anchor),
                 key: digest.to_string(),
+                thumbprint: None,
                 subject: known.subject().to_owned(),
             },
             checks: vec![Check {

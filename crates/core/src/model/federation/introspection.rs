@@ -130,7 +130,7 @@ impl Introspection {
     }
 
     /// How it is asked, in a verdict: also what its key is called, which has told something itself.
-    fn name(&self) -> &'static str {
+    pub(crate) fn name(&self) -> &'static str {
         match self.of_review {
             true => "token_review",
             false => "introspection",
@@ -693,6 +693,7 @@ impl<'a> Model for OpaqueModel<'a> {
             anchor: AnchorReached {
                 anchor: Arc::clone(reached.anchor),
                 key: reached.asking.name().to_owned(),
+                thumbprint: None,
                 subject: issuer.to_owned(),
             },
             checks: checks(

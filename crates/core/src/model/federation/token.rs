@@ -471,6 +471,7 @@ impl<'a> TokenModel<'a> {
                     .as_ref()
                     .map(|key| key.name())
                     .unwrap_or_default(),
+                thumbprint: reached.key.as_ref().ok().map(|key| key.thumbprint()),
                 subject: reached.owner.name(),
             },
             checks: self.checks(reached, expires, audience, rule),

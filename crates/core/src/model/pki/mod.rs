@@ -121,6 +121,7 @@ fn identity(found: Found<Pki<'_>>, end_entity: &Arc<Certificate>) -> Identity {
         anchor: AnchorReached {
             anchor: Arc::clone(&anchor.source.anchor),
             key: anchor.source.certificate.key_id().to_string(),
+            thumbprint: None,
             subject: anchor.source.certificate.title().to_string(),
         },
         checks: conclusion.checks,

@@ -4,6 +4,7 @@
 //! the first thing that is wrong is the first thing said.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use const_oid::ObjectIdentifier;
 
@@ -15,6 +16,7 @@ use super::{
 };
 use crate::anchor::Anchor;
 use crate::budget::Budget;
+use crate::credential::jose::bundle::Bundle;
 use crate::credential::x509::{CLIENT_AUTH, Certificate, SERVER_AUTH, oid_name};
 use crate::id::SpiffeId;
 use crate::policy::facts::Facts;
@@ -82,7 +84,12 @@ pub(super) fn conclude(
     } else {
         spiffe_id_of(end_entity)
     };
-    own_trust_domain(model.view, source, end_entity, spiffe_id.as_ref())?;
+    own_trust_domain(
+        (model.view, question),
+        source,
+        end_entity,
+        spiffe_id.as_ref(),
+    )?;
     anchor_admits(
         &source.anchor,
         end_entity,
@@ -296,12 +303,11 @@ fn usable_for(certificate: &Certificate, purpose: Purpose) -> Result<(), Reason>
     }
 }
 
-/// What the owner of the anchor allows it to vouch for (RFC 5937 3).
 /// A bundle is trusted for what is in its trust domain and for nothing else, under whichever profile; and
 /// where the bundle of a trust domain is known, no other anchor speaks for it, unless that is said of
 /// the anchor (SPIFFE Trust Domain and Bundle 4, 6).
 fn own_trust_domain(
-    view: &View,
+    (view, question): (&View, &Question),
     source: &AnchorCertificate,
     end_entity: &Certificate,
     spiffe_id: Option<&SpiffeId>,
@@ -325,9 +331,13 @@ fn own_trust_domain(
     let named = end_entity
         .uris()
         .filter_map(|uri| SpiffeId::parse(uri).ok());
+    // One that is over, or without authorities for certificates, could vouch for none itself.
+    let speaks = |(anchor, bundle): (&Arc<Anchor>, &Bundle)| {
+        !bundle.x509_authorities.is_empty() && anchor.admits(&question.tenant, question.now).is_ok()
+    };
     let is_anothers = |id: &SpiffeId| {
         let trust_domain = id.trust_domain();
-        view.bundles_of(trust_domain).next().is_some()
+        view.bundles_of(trust_domain).any(speaks)
             && !anchor.constraints.trust_domains.contains(trust_domain)
     };
     match named.into_iter().find(is_anothers) {
@@ -339,6 +349,7 @@ fn own_trust_domain(
     }
 }
 
+/// What the owner of the anchor allows it to vouch for (RFC 5937 3).
 fn anchor_admits(
     anchor: &Anchor,
     end_entity: &Certificate,

@@ -488,6 +488,7 @@ impl SshModel<'_> {
             anchor: AnchorReached {
                 anchor: Arc::clone(reached.anchor),
                 key,
+                thumbprint: None,
                 subject: issuer,
             },
             checks: self.checks(&subject),

@@ -13,7 +13,7 @@ use super::bound::Secured;
 use super::delegation::{BY_KEY, Service};
 use super::narrowing::step;
 use super::proofs::for_ourselves;
-use super::{ACCESS_TOKEN, CLOUD, Cloud, OURSELVES, claims, form, refusal, sentence, token};
+use super::{ACCESS_TOKEN, CLOUD, Cloud, JWT, OURSELVES, claims, form, refusal, sentence, token};
 use crate::http::{Answer, request};
 use crate::secured::HOST;
 use crate::tls::{Caller, Identity, root};
@@ -228,7 +228,7 @@ fn hostile_53_who_acted_once_bounds_what_is_had_at_each_exchange_that_follows() 
 fn hostile_53_and_61_what_an_actor_had_in_hand_ends_with_the_actor() {
     let twice = Twice::new();
     let cloud = &twice.0.cloud;
-    let (first, second) = (twice.acted_for(), twice.acted_for());
+    let first = twice.acted_for();
     let ended = json!({
         "issuer": "spiffe://partner.test", "subject": "spiffe://partner.test/svc/shop",
         "reason": "stolen",
@@ -237,9 +237,48 @@ fn hostile_53_and_61_what_an_actor_had_in_hand_ends_with_the_actor() {
     assert!(answer.status < 300, "{}", answer.body);
     assert_eq!(refusal(&twice.last(&first)).1, "revocation.subject_ended");
     // And with whoever vouches for it.
+    let twice = Twice::new();
+    let cloud = &twice.0.cloud;
+    let first = twice.acted_for();
     let removed = cloud.manage("DELETE", "/v1/tenants/one/anchors/partner", &json!({}));
     assert_eq!(removed.status, 204, "{}", removed.body);
-    assert_ne!(twice.last(&second).status, 200);
+    assert_eq!(refusal(&twice.last(&first)).1, "issue.lineage_broken");
+}
+
+/// Whoever acted is in the lineage, too, and there is room for eight.
+#[test]
+fn eight_act_one_after_the_other_and_no_ninth() {
+    let service = Twice::new().0;
+    let again = json!({
+        "from": {"trust_domain": "one.test", "facts": {"spiffe.path": "/people/alice"}},
+        "gives": {
+            "spiffe_id": "spiffe://one.test/people/alice", "kinds": ["access-token"],
+            "audiences": [OURSELVES],
+        },
+        "actors": [{"trust_domain": "partner.test", "facts": {"spiffe.path": {"pattern": "/svc/*"}}}],
+        "owner": "o", "reason": "r",
+    });
+    service.cloud.rule("again", &again);
+    let actor = |number: u8| service.actor(&format!("/svc/a{number}"));
+    let person = service.person(&json!({}));
+    let mut held = token(&service.for_person(&person, Some(&actor(1))));
+    let further = |held: &str, number: u8| {
+        let actor = actor(number);
+        let more = [
+            ("subject_token_type", ACCESS_TOKEN),
+            ("requested_token_type", ACCESS_TOKEN),
+            ("actor_token", actor.as_str()),
+            ("actor_token_type", JWT),
+        ];
+        service.cloud.exchange_as_operator(held, &more)
+    };
+    for number in 2..=8 {
+        held = token(&further(&held, number));
+        let said = claims(&held);
+        assert_eq!(anchors(&said).len(), 2 * usize::from(number));
+    }
+    let refused = further(&held, 9);
+    assert_eq!(refusal(&refused).1, "issue.delegation_refused");
 }
 
 #[test]
@@ -295,7 +334,8 @@ fn hostile_61_another_key_of_the_same_name_has_vouched_for_nothing() {
     ]);
     let proof = cloud.signed_proof();
     let first = token(&cloud.send(&ask, &[("dpop", &proof)]));
-    client(&new, "c2");
+    // Also where it has the name of the other.
+    client(&new, "c1");
     assert_eq!(
         refusal(&cloud.exchange(&first, &again)).1,
         "issue.lineage_broken"
@@ -311,7 +351,7 @@ fn hostile_18_what_descends_from_a_key_that_was_taken_back_is_exchanged_no_more(
         &step("/ci/74/deploy", "/last", &["jwt-svid"], &["read"]),
     );
     let first = || token(&cloud.exchange(&cloud.workflow(&json!({})), &[]));
-    let (one, two) = (first(), first());
+    let (one, two, three) = (first(), first(), first());
     let with = |keys: &[Value]| {
         let mut anchor = cloud.github_anchor();
         anchor["jwks"] = jwks(keys);
@@ -320,11 +360,55 @@ fn hostile_18_what_descends_from_a_key_that_was_taken_back_is_exchanged_no_more(
     let (old, new) = (jwk(&cloud.issuer, "k1"), jwk(&Key::p256("next"), "k2"));
     with(&[new.clone(), old]);
     token(&cloud.exchange(&one, &[]));
-    with(&[new]);
+    // Another key under its name is another; the same key under another name is not.
+    with(&[jwk(&Key::p256("next"), "k1")]);
     assert_eq!(
         refusal(&cloud.exchange(&two, &[])).1,
         "issue.lineage_broken"
     );
+    with(&[jwk(&cloud.issuer, "k3")]);
+    token(&cloud.exchange(&two, &[]));
+    with(&[new]);
+    assert_eq!(
+        refusal(&cloud.exchange(&three, &[])).1,
+        "issue.lineage_broken"
+    );
+}
+
+/// What it answers for itself says nothing of tokens that it has signed.
+#[test]
+fn hostile_18_an_issuer_that_is_asked_about_some_tokens_takes_its_keys_back_all_the_same() {
+    let cloud = Cloud::new();
+    cloud.rule("deploy", &for_ourselves());
+    let again = step("/ci/74/deploy", "/last", &["jwt-svid"], &["read"]);
+    cloud.rule("last", &again);
+    let with = |key: &Key| {
+        let mut anchor = cloud.github_anchor();
+        anchor["jwks"] = jwks(&[jwk(key, "k1")]);
+        anchor["introspection"] = json!({"tokens": ["opaque"]});
+        cloud.anchor("github", &anchor);
+    };
+    with(&cloud.issuer);
+    let first = || token(&cloud.exchange(&cloud.workflow(&json!({})), &[]));
+    let (one, two) = (first(), first());
+    token(&cloud.exchange(&one, &[]));
+    with(&Key::p256("next"));
+    assert_eq!(
+        refusal(&cloud.exchange(&two, &[])).1,
+        "issue.lineage_broken"
+    );
+}
+
+/// So it is with an authority that a trust domain has taken out of its bundle.
+#[test]
+fn hostile_18_what_descends_from_an_authority_that_left_its_bundle_is_exchanged_no_more() {
+    let twice = Twice::new();
+    let (one, two) = (twice.acted_for(), twice.acted_for());
+    token(&twice.last(&one));
+    let bundle = avouch_testkit::token::bundle(&Key::p256("next"), &Key::p256("wit"));
+    let anchor = json!({"trust_domain": "partner.test", "bundle": bundle});
+    twice.0.cloud.anchor("partner", &anchor);
+    assert_eq!(refusal(&twice.last(&two)).1, "issue.lineage_broken");
 }
 
 /// What a tenant gave would come back as if another had given it.
@@ -353,6 +437,28 @@ fn hostile_52_a_tenant_does_not_trust_itself_under_another_name() {
     assert_eq!(of_two.status, 200, "{}", of_two.body);
 }
 
+fn introspect_as(secured: &Secured, shown: &Identity, ask: &str) -> Answer {
+    let all = [("content-type", "application/x-www-form-urlencoded")];
+    let bytes = request("POST", "/t/one/introspect", &all, Some(ask));
+    let caller = Caller::believing(&root("Web")).showing(shown.clone());
+    caller.send(secured.address, HOST, &bytes)
+}
+
+#[test]
+fn a_workload_that_shows_its_certificate_asks_about_a_token_while_the_store_is_away() {
+    let secured = Secured::new();
+    let cloud = &secured.cloud;
+    let subject = token(&cloud.exchange(&cloud.workflow(&json!({})), &[]));
+    let own = cloud.world.svid("spiffe://one.test/gateway");
+    let ask = form(&[("token", subject.as_str())]);
+    for is_away in [false, true] {
+        cloud.world.store_away(is_away);
+        let answer = introspect_as(&secured, &own, &ask);
+        assert_eq!(answer.status, 200, "{}", answer.body);
+        assert_eq!(answer.json()["active"], true, "{}", answer.body);
+    }
+}
+
 /// Whoever has some certificate that the tenant trusts for something is not a workload of it.
 #[test]
 fn hostile_64_a_certificate_of_somebody_else_asks_nothing_about_our_tokens() {
@@ -371,10 +477,7 @@ fn hostile_64_a_certificate_of_somebody_else_asks_nothing_about_our_tokens() {
             chain: vec![partner.issue(forge)],
             key: key.clone(),
         };
-        let all = [("content-type", "application/x-www-form-urlencoded")];
-        let bytes = request("POST", "/t/one/introspect", &all, Some(&ask));
-        let caller = Caller::believing(&root("Web")).showing(shown);
-        caller.send(secured.address, HOST, &bytes)
+        introspect_as(&secured, &shown, &ask)
     };
     let plain = leaf("spiffe://x.test/a", &key).names(&[GeneralName::dns("client.partner.test")]);
     let borrowed = leaf("spiffe://one.test/admin", &key);

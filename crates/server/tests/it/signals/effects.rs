@@ -272,6 +272,33 @@ fn an_administrator_ends_what_is_named_and_sees_it() {
     }
 }
 
+/// A certificate begins some seconds before it is given, for clocks that are behind; not before what ended.
+#[test]
+fn a_certificate_that_is_given_after_its_subject_ended_holds_at_once() {
+    let cloud = cloud();
+    let id = "spiffe://one.test/again";
+    let said = |identity: &crate::tls::Identity| {
+        let blocks = identity.chain.iter().map(|der| pem("CERTIFICATE", der));
+        let question = json!({"profile": "spiffe",
+            "credential": {"x509": {"chain": [blocks.collect::<String>()]}}});
+        word_of(&cloud.manage("POST", "/t/one/decide", &question))
+    };
+    let before = cloud.world.svid(id);
+    assert_eq!(said(&before), "accept");
+    let named =
+        json!({"issuer": "spiffe://one.test", "subject": id, "reason": "its node was lost"});
+    let ended = cloud.manage("POST", "/v1/tenants/one/ended", &named);
+    assert_eq!(ended.status, 200, "{}", ended.body);
+    // What is given in the same second cannot be told from what ended.
+    let over = cloud.now();
+    while cloud.now() == over {
+        std::thread::yield_now();
+    }
+    let after = cloud.world.svid_of("again", id);
+    assert_eq!(said(&after), "accept");
+    assert_eq!(said(&before), "revocation.subject_ended");
+}
+
 #[test]
 fn what_ended_for_one_tenant_has_not_ended_for_another() {
     let cloud = cloud();

@@ -652,6 +652,7 @@ impl ChainModel<'_> {
             anchor: AnchorReached {
                 anchor: Arc::clone(reached.anchor),
                 key: key.unwrap_or_default(),
+                thumbprint: reached.key.as_ref().ok().map(|key| key.thumbprint()),
                 subject: self.issuer().to_owned(),
             },
             checks,

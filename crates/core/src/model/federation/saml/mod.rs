@@ -398,6 +398,7 @@ impl SamlModel<'_> {
                     .as_ref()
                     .map(|key| key_name(key))
                     .unwrap_or_default(),
+                thumbprint: None,
                 subject: provider.entity_id().to_owned(),
             },
             checks: self.checks(&concluded),
