@@ -95,7 +95,8 @@ pub(crate) fn decisions(
             Change::Put(Object::Authority(record)) => {
                 let before = snapshot.authorities.get(&record.id);
                 if before.is_none_or(|before| before.state != record.state) {
-                    decisions.push(step(record, record.state.name(), now));
+                    let at = moment(record.since, now);
+                    decisions.push(step(record, record.state.name(), at));
                 }
                 let known: BTreeSet<&str> = before
                     .iter()
@@ -104,7 +105,7 @@ pub(crate) fn decisions(
                     .collect();
                 let new = record.revoked.iter();
                 let new = new.filter(|one| !known.contains(one.serial.as_str()));
-                decisions.extend(new.map(|one| revocation(record, one, now)));
+                decisions.extend(new.map(|one| revocation(record, one, moment(one.at, now))));
             }
             Change::Remove(Key::Authority(id)) => {
                 let before = snapshot.authorities.get(id);
@@ -115,6 +116,13 @@ pub(crate) fn decisions(
     }
     let decisions: Option<Vec<IntentRow>> = decisions.into_iter().collect();
     decisions.ok_or_else(|| Fault::Bug("a decision cannot be named".to_owned()))
+}
+
+/// When it was decided, as what is stored tells it: a second may have gone by between. A log and a state
+/// of different seconds would seem to have been changed.
+fn moment(told: Time, now: Time) -> Time {
+    let is_of_now = (0..=SETTLED).contains(&now.since(told));
+    if is_of_now { told } else { now }
 }
 
 /// That an authority has come into a part of its life.
@@ -346,5 +354,28 @@ pub(crate) fn what_is(kind: CredentialKind) -> &'static str {
         CredentialKind::StatusResponse => "status",
         CredentialKind::Event => "event",
         CredentialKind::Revocation => "revoked",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_decision_is_told_with_the_time_of_what_is_stored_unless_that_is_of_another_day() {
+        let now = Time::from_unix(1_000);
+        for (told, at) in [
+            (1_000, 1_000),
+            (999, 999),
+            (998, 998),
+            (997, 1_000),
+            (1_001, 1_000),
+        ] {
+            assert_eq!(
+                moment(Time::from_unix(told), now),
+                Time::from_unix(at),
+                "{told}"
+            );
+        }
     }
 }

@@ -117,6 +117,7 @@ const OF_THE_SERVER: &[&str] = &[
     "issue.exchange_not_admitted",
     "issue.grant_unsupported",
     "issue.id_reserved",
+    "issue.identity_administers",
     "issue.join_token_expired",
     "issue.join_token_unknown",
     "issue.join_token_used",
