@@ -23,6 +23,11 @@ pub fn decision_id() -> String {
     Uuid::now_v7().to_string()
 }
 
+/// Part of a name that nothing else has.
+pub fn unique() -> String {
+    Uuid::now_v7().simple().to_string()
+}
+
 /// Whether a text is the name of a decision.
 pub fn is_decision_id(text: &str) -> bool {
     Uuid::try_parse(text).is_ok_and(|id| id.get_version_num() == 7)

@@ -5,13 +5,13 @@
 
 use std::sync::Arc;
 
-use avouch_core::id::TenantId;
+use avouch_core::id::{SpiffeId, TenantId};
 use avouch_core::reason::Reason;
 use avouch_store::Conflict;
 
 use crate::caller::Caller;
 use crate::fault::{Fault, Refused};
-use crate::plane::{KnownTenant, Plane};
+use crate::plane::{KnownTenant, Plane, RESERVED};
 use crate::tenant::Tenant;
 
 /// What a role may be about.
@@ -264,6 +264,9 @@ impl Plane {
         known: &Arc<KnownTenant>,
     ) -> Result<Vec<Role>, Fault> {
         let mut roles = Vec::new();
+        if !self.can_have_roles(&caller.id)? {
+            return Ok(roles);
+        }
         let mut at = Some(Arc::clone(known));
         while let Some(known) = at {
             if !known.is_damaged() {
@@ -303,9 +306,18 @@ impl Plane {
         }
     }
 
+    /// Whether a role counts that is given to this identity: those of nodes and servers have none,
+    /// whatever was given to them once, since whoever lets a node join says who it is.
+    pub(crate) fn can_have_roles(&self, id: &SpiffeId) -> Result<bool, Fault> {
+        Ok(id.segments().next() != Some(RESERVED) || *id == self.operator_id()?)
+    }
+
     /// What `caller` is in a tenant: the roles it has there and in all above.
     pub fn roles(&self, caller: &Caller, tenant: &Arc<Tenant>) -> Vec<Role> {
         let mut roles = Vec::new();
+        if !self.can_have_roles(&caller.id).unwrap_or_default() {
+            return roles;
+        }
         for tenant in self.with_all_above(tenant) {
             tenant.read(|snapshot| {
                 let admins = snapshot.admins.values();

@@ -413,8 +413,30 @@ impl Plane {
         &self,
         tenant: &Arc<Tenant>,
         intents: &[IntentRow],
-        mut worked_out: impl FnMut() -> Result<(T, Vec<Change>), Refused>,
+        worked_out: impl FnMut() -> Result<(T, Vec<Change>), Refused>,
     ) -> Result<T, Refused> {
+        let settled = self.settle_all(tenant, &[], intents, worked_out);
+        settled.map(|(done, _)| done)
+    }
+
+    /// As [`Plane::settle`], using what may be used once in the same commit: if anything of it was used
+    /// before, nothing is changed.
+    pub(crate) fn settle_and_use<T>(
+        &self,
+        tenant: &Arc<Tenant>,
+        uses: &[SingleUse],
+        worked_out: impl FnMut() -> Result<(T, Vec<Change>), Refused>,
+    ) -> Result<(T, Vec<Used>), Refused> {
+        self.settle_all(tenant, uses, &[], worked_out)
+    }
+
+    fn settle_all<T>(
+        &self,
+        tenant: &Arc<Tenant>,
+        uses: &[SingleUse],
+        intents: &[IntentRow],
+        mut worked_out: impl FnMut() -> Result<(T, Vec<Change>), Refused>,
+    ) -> Result<(T, Vec<Used>), Refused> {
         let mut conflict = Reason::IssueConflict {
             detail: "the tenant changes too fast".to_owned(),
         };
@@ -422,16 +444,24 @@ impl Plane {
             let changing = tenant.changing();
             let at = tenant.read(|snapshot| snapshot.sequence);
             let (done, changes) = worked_out()?;
-            if changes.is_empty() && intents.is_empty() {
-                return Ok(done);
+            if changes.is_empty() && intents.is_empty() && uses.is_empty() {
+                return Ok((done, Vec::new()));
             }
             let changes = signals::with_notices(self, tenant, &changes)?;
             let mut decisions = issuance_log::decisions(tenant, &changes, self.now())?;
             decisions.extend_from_slice(intents);
-            let stored =
-                |store: &dyn Store| issuance_log::store(store, tenant, at, &changes, &decisions);
+            let mut told = Vec::new();
+            let stored = |store: &dyn Store| {
+                if uses.is_empty() {
+                    return issuance_log::store(store, tenant, at, &changes, &decisions);
+                }
+                let (used, number) =
+                    store.use_record_and_apply(tenant.id(), uses, &decisions, at, &changes)?;
+                told = used;
+                Ok(number)
+            };
             match self.change_while(tenant, changing, &changes, stored) {
-                Ok(_) => return Ok(done),
+                Ok(_) => return Ok((done, told)),
                 Err(Refused::Reason(reason)) if matches!(*reason, Reason::IssueConflict { .. }) => {
                     conflict = *reason;
                 }

@@ -498,6 +498,9 @@ pub struct NodeRecord {
     pub facts: Vec<Selector>,
     /// Since when.
     pub created: Time,
+    /// From when on what was issued under its name is its own: what is older is of another that had the
+    /// name. Nodes of former versions have no such bound.
+    pub since: Option<Time>,
     /// When it proved who it is last.
     pub attested: Time,
     /// When what it proved that with was made, if the same can be shown again: nothing as old is

@@ -6,10 +6,18 @@ use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use avouch_core::id::SpiffeId;
+use serde_json::Value;
+
+use super::LOCAL_NODE;
+use crate::clock;
 use crate::fault::Fault;
 
 /// Others may pass through, to the socket of workloads, and see nothing of what is in it.
 const MODE: u32 = 0o711;
+
+/// The file that keeps the name of the local node where the store is shared.
+const NAME_FILE: &str = "node-name";
 
 /// A folder that this process has to itself.
 #[derive(Clone, Debug)]
@@ -55,6 +63,31 @@ impl Folder {
     /// Where the agent keeps its own identity.
     pub(super) fn agent(&self) -> PathBuf {
         self.path.join("agent")
+    }
+
+    /// The name of the local node. Where other servers have the same store each has a node of its own,
+    /// which would take the place of any other of its name: so it is named by chance, and its name kept.
+    /// A node that has a name already keeps that one.
+    pub(super) fn node_name(&self, is_alone: bool) -> Result<String, Fault> {
+        if is_alone {
+            return Ok(LOCAL_NODE.to_owned());
+        }
+        let kept = fs::read_to_string(self.path.join(NAME_FILE)).ok();
+        let kept = kept.map(|name| name.trim().to_owned());
+        if let Some(name) = kept.filter(|name| !name.is_empty()).or(self.joined_as()) {
+            return Ok(name);
+        }
+        let name = format!("{LOCAL_NODE}-{}", clock::unique());
+        self.write_public(NAME_FILE, &name)?;
+        Ok(name)
+    }
+
+    /// The name under which the agent joined last, if it did.
+    fn joined_as(&self) -> Option<String> {
+        let kept = fs::read(self.agent().join("node.json")).ok()?;
+        let kept: Value = serde_json::from_slice(&kept).ok()?;
+        let id = SpiffeId::parse(kept.get("spiffe_id")?.as_str()?).ok()?;
+        id.segments().last().map(str::to_owned)
     }
 
     /// Where workloads call, unless they are told otherwise.

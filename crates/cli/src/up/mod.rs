@@ -50,7 +50,7 @@ use traces::Traces;
 /// The file that tells commands on this machine where the server is.
 pub(crate) const ADDRESS_FILE: &str = "address";
 
-/// The name of the local node.
+/// The name of the local node, where no other server has one.
 const LOCAL_NODE: &str = "local";
 
 /// How long a join token for the local node can be used: it is used at once.
@@ -168,9 +168,10 @@ impl Started {
     }
 
     fn run(self) -> Running {
+        let is_alone = self.is_alone;
         let (stop, stopping) = watch::channel(false);
         let plane = Arc::clone(&self.plane);
-        let serving = run::run(plane, self.listeners, self.is_alone, stopping.clone());
+        let serving = run::run(plane, self.listeners, is_alone, stopping.clone());
         Running {
             serving: tokio::spawn(serving),
             files: tokio::spawn(keep_files(
@@ -179,6 +180,7 @@ impl Started {
                 self.renew_at,
             )),
             workloads: None,
+            is_alone,
             addresses: self.addresses,
             endpoints: self.endpoints,
             folder: self.folder,
@@ -194,6 +196,7 @@ struct Running {
     serving: JoinHandle<Result<(), Refused>>,
     files: JoinHandle<()>,
     workloads: Option<JoinHandle<Result<(), avouch_agent::Fault>>>,
+    is_alone: bool,
     addresses: Addresses,
     endpoints: Vec<SocketAddr>,
     folder: Folder,
@@ -416,7 +419,8 @@ async fn join(running: &Running) -> Result<Node, Fault> {
         joined => return Ok(joined?),
     }
     let plane = Arc::clone(plane);
-    let token = blocking(move || plane.new_join_token(&plane.root()?, LOCAL_NODE, TOKEN_TTL));
+    let name = running.folder.node_name(running.is_alone)?;
+    let token = blocking(move || plane.new_join_token(&plane.root()?, &name, TOKEN_TTL));
     joining.token = Some(token.await?.token);
     Ok(Node::join(joining).await?)
 }

@@ -27,6 +27,7 @@ mod saml;
 mod secured;
 mod serving_on;
 mod shared_node;
+mod shared_store;
 mod spire;
 mod token_exchange;
 mod tokens;

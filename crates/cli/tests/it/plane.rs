@@ -51,6 +51,18 @@ impl Plane {
         Self::of(folder, &command, tempfile::tempdir().unwrap(), None)
     }
 
+    /// Another `avouch up` on the database of this one, in a folder of this name, whose data is made
+    /// ready first.
+    pub(crate) fn up_beside(&self, name: &str, more: &[&str], ready: impl FnOnce(&Path)) -> Self {
+        let folder = Folder::new(name);
+        let data = folder.path().join("avouch-data");
+        std::fs::create_dir(&data).unwrap();
+        let key = "avouch-data/root.key";
+        std::fs::copy(self.folder.path().join(key), folder.path().join(key)).unwrap();
+        ready(&data);
+        Self::start_in(folder, more, None)
+    }
+
     fn of(
         folder: Folder,
         command: &[&str],

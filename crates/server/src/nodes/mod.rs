@@ -38,8 +38,8 @@ pub struct Admitted {
     pub(crate) id: SpiffeId,
     /// What was attested of it when it joined.
     pub(crate) facts: Arc<BTreeSet<Selector>>,
-    /// Since when it is this node: what had its name before was another.
-    since: Time,
+    /// From when on what was issued under its name is its own, if another had the name before.
+    since: Option<Time>,
 }
 
 impl Admitted {
@@ -83,12 +83,13 @@ impl Plane {
             return Err(Reason::IssueTpmNodeKeyKept { node }.into());
         }
         // Not before it joined, also where the clock of this server is behind.
-        let at = self.now().max(node.since);
+        let at = self.now();
+        let at = node.since.map_or(at, |since| at.max(since));
         let renewed = self.sign_node(&node.tenant, &node.id, public_half, at)?;
         // It may have been sent away while this was signed, and another have taken its name: that is who
         // is asked about from now on.
         match known(&node.tenant, &node.id) {
-            Some(record) if record.banned.is_none() && record.created == node.since => Ok(renewed),
+            Some(record) if record.banned.is_none() && record.since == node.since => Ok(renewed),
             Some(_) | None => Err(Reason::IssueNodeNotAdmitted {
                 node: node.id.to_string(),
                 detail: "it was sent away",
@@ -119,7 +120,8 @@ impl Plane {
         }
         // Whoever had the name before has a certificate of it, too.
         let issued = caller.valid_from.map(|from| from.plus(BACKDATE));
-        if issued.is_none_or(|issued| issued < record.created) {
+        let is_of_another = |since| issued.is_none_or(|issued| issued < since);
+        if record.since.is_some_and(is_of_another) {
             return Err(refuse("another has joined under its name since").into());
         }
         self.fit(&tenant)?;
@@ -127,7 +129,7 @@ impl Plane {
             tenant,
             id: caller.id.clone(),
             facts: Arc::new(record.facts.into_iter().collect()),
-            since: record.created,
+            since: record.since,
         })
     }
 
@@ -253,6 +255,33 @@ fn known(tenant: &Tenant, id: &SpiffeId) -> Option<NodeRecord> {
 /// this one may be of whoever had its name before.
 pub(crate) fn joins_at(now: Time) -> Time {
     now.plus(1)
+}
+
+/// From when on a node is who takes the place of `before`: later than all that one was given.
+fn takes_over_at(before: &NodeRecord, now: Time) -> Result<Time, Reason> {
+    let since = joins_at(now.max(before.since.unwrap_or(before.created)));
+    check_begun(before, since, now)?;
+    Ok(since)
+}
+
+/// Refuses to issue from a time on that is so far ahead that it would not hold yet.
+fn check_begun(node: &NodeRecord, since: Time, now: Time) -> Result<(), Reason> {
+    if since <= now.plus(BACKDATE) {
+        return Ok(());
+    }
+    Err(Reason::IssueConflict {
+        detail: format!(
+            "{} has joined by a clock that was ahead, and what it is given now would hold from {since} \
+             on; evict it first",
+            node.spiffe_id
+        ),
+    })
+}
+
+/// What is told who joins when another was faster.
+fn meanwhile(node: &SpiffeId) -> Reason {
+    let detail = format!("`{node}` has joined or was evicted meanwhile");
+    Reason::IssueConflict { detail }
 }
 
 /// A node of a tenant by what may be its name.

@@ -12,11 +12,11 @@ use avouch_core::reason::Reason;
 use avouch_core::time::Time;
 use avouch_issuer::key::PublicHalf;
 use avouch_issuer::random::Random;
-use avouch_store::{Change, JoinTokenId, JoinTokenRecord, Key, NodeId, NodeRecord, Object};
+use avouch_store::{Change, JoinTokenId, JoinTokenRecord, NodeId, NodeRecord, Object};
 use base64ct::{Base64UrlUnpadded, Encoding};
 use zeroize::Zeroizing;
 
-use super::{Membership, joins_at, node_id};
+use super::{Membership, joins_at, meanwhile, node_id, takes_over_at};
 use crate::fault::{Fault, Refused};
 use crate::plane::Plane;
 use crate::quotas::Bounded;
@@ -92,12 +92,13 @@ impl Plane {
     }
 
     /// Lets the node join that a token was made for. The token is used up with the same change that
-    /// makes the node known, so of two who try at once one joins. Whoever was the node until now is sent
-    /// away first.
+    /// makes the node known, so of two who try at once one joins, also with a token each. Whoever was the
+    /// node until now is sent away first.
     ///
     /// # Errors
     ///
-    /// `issue.join_token_unknown`, `issue.join_token_used`, `issue.join_token_expired`, those of a
+    /// `issue.join_token_unknown`, `issue.join_token_used`, `issue.join_token_expired`, `issue.conflict`
+    /// if another has joined meanwhile or the node was let in by a clock that was ahead, those of a
     /// signing request, or what failed on our side.
     pub fn join(&self, token: &str, signing_request: &[u8]) -> Result<Membership, Refused> {
         let public_half = PublicHalf::from_signing_request(signing_request)?;
@@ -106,7 +107,7 @@ impl Plane {
         let tenant = tenant.map(|name| self.tenant_named(name)).transpose()?;
         let tenant = tenant.flatten().ok_or_else(unknown)?;
         let id = token_id(token)?;
-        let check = || -> Result<JoinTokenRecord, Refused> {
+        let check = || -> Result<(JoinTokenRecord, Option<NodeRecord>), Refused> {
             let record = kept(&tenant, &id).ok_or_else(unknown)?;
             match standing(&record, self.now()) {
                 Standing::Good => {}
@@ -115,31 +116,36 @@ impl Plane {
                     return Err(Reason::IssueJoinTokenExpired { expires, at }.into());
                 }
             }
-            match tenant.read(|snapshot| snapshot.nodes.get(&record.node).cloned()) {
-                Some(there) => check_not_banned(&there)?,
+            let there = tenant.read(|snapshot| snapshot.nodes.get(&record.node).cloned());
+            match &there {
+                Some(there) => check_not_banned(there)?,
                 None => self.check_room(&tenant, Bounded::Nodes)?,
             }
-            Ok(record)
+            Ok((record, there))
         };
-        let (spiffe_id, before) = self.settle(&tenant, || {
-            let record = check()?;
-            let node = &record.node;
-            let before = tenant.read(|snapshot| Some(snapshot.nodes.get(node)?.created));
-            let gone = before.map(|_| Change::Remove(Key::Node(record.node)));
-            Ok(((record.spiffe_id, before), gone.into_iter().collect()))
+        let (spiffe_id, since, is_taken_over) = self.settle(&tenant, || {
+            let (record, before) = check()?;
+            let is_taken_over = before.is_some();
+            let (since, sent_away) = place_for(before, self.now())?;
+            Ok(((record.spiffe_id, since, is_taken_over), sent_away))
         })?;
-        let since = joins_at(self.now().max(before.unwrap_or(Time::from_unix(0))));
         let membership = self.sign_node(&tenant, &spiffe_id, public_half.clone(), since)?;
         self.settle(&tenant, || {
-            let record = check()?;
+            let (record, there) = check()?;
             let now = self.now();
+            // What was signed is for who takes the place that was left then. The token stays good.
+            let left = there.map(|there| there.since);
+            if left != is_taken_over.then_some(Some(since)) {
+                return Err(meanwhile(&record.spiffe_id).into());
+            }
             let node = NodeRecord {
                 id: record.node.clone(),
                 spiffe_id: record.spiffe_id.clone(),
                 attested_by: "join_token".to_owned(),
                 attestor: None,
                 facts: Vec::new(),
-                created: since,
+                created: now,
+                since: Some(since),
                 attested: now,
                 evidence_made: None,
                 banned: None,
@@ -152,6 +158,19 @@ impl Plane {
         })?;
         Ok(membership)
     }
+}
+
+/// From when on whoever joins is the node, and what sends away who was it `before`.
+fn place_for(before: Option<NodeRecord>, now: Time) -> Result<(Time, Vec<Change>), Reason> {
+    let Some(before) = before else {
+        return Ok((joins_at(now), Vec::new()));
+    };
+    let since = takes_over_at(&before, now)?;
+    let sent_away = NodeRecord {
+        since: Some(since),
+        ..before
+    };
+    Ok((since, vec![Change::Put(Object::Node(sent_away))]))
 }
 
 /// The name of a node that a token is to be made for.

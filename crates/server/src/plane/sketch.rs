@@ -240,6 +240,9 @@ impl Plane {
         caller: &Caller,
         known: &Arc<KnownTenant>,
     ) -> Result<(Vec<Role>, Option<Fault>), Fault> {
+        if !self.can_have_roles(&caller.id)? {
+            return Ok((Vec::new(), None));
+        }
         let above = |known: &Arc<KnownTenant>| self.known(known.parent()?);
         let chain = std::iter::successors(Some(Arc::clone(known)), above);
         let (mut roles, mut unread) = (Vec::new(), None);

@@ -16,6 +16,7 @@ use avouch_testkit::token::{TokenForge, jwk, jwks};
 use avouch_testkit::world::{Authority, pem};
 use serde_json::{Value, json};
 
+use crate::away::Cut;
 use crate::world::{World, signing_request};
 
 const CHALLENGE: [u8; 32] = [7; 32];
@@ -75,7 +76,7 @@ impl Asked {
     }
 
     /// Shows a certificate with the signature of a key.
-    fn possession(&self, chain: &[Vec<u8>], key: &Key) -> Shown {
+    pub(crate) fn possession(&self, chain: &[Vec<u8>], key: &Key) -> Shown {
         Shown::X509pop(X509Possession {
             certificates: chain.to_vec(),
             scheme: ED25519,
@@ -484,6 +485,18 @@ fn an_agent_in_a_pod_joins_as_the_node_that_its_token_names_and_each_token_is_ta
     world.plane.evict(&tenant, name).unwrap();
     assert_eq!(code(bring(&world, &token)), "issue.node_joined_already");
     bring(&world, &sign(&pod(&world, 20))).unwrap();
+}
+
+#[test]
+fn a_token_is_good_still_where_the_node_that_shows_it_could_not_be_stored() {
+    let world = World::new();
+    put(&world, "k8s_psat", &k8s_psat());
+    let token = sign(&pod(&world, 60));
+    world.cut_next(Cut::BeforeStoring);
+    assert!(matches!(bring(&world, &token), Err(Refused::Fault(_))));
+    let member = bring(&world, &token).unwrap();
+    admitted(&world, member);
+    assert_eq!(code(bring(&world, &token)), "issue.node_joined_already");
 }
 
 #[test]

@@ -1,11 +1,17 @@
 //! A node that was sent away stays away, whoever has its name by now.
 
-use avouch_core::id::SpiffeId;
-use avouch_server::Refused;
+use std::sync::Barrier;
+use std::thread;
+
+use avouch_api::grpc::node::{Evidence, Intention};
+use avouch_core::id::{SpiffeId, TenantId};
 use avouch_server::caller::Caller;
-use avouch_server::nodes::Admitted;
+use avouch_server::nodes::{Admitted, Membership};
+use avouch_server::{Plane, Refused};
+use avouch_store::{Change, NodeId, NodeRecord, Object, Store};
 use avouch_testkit::key::Key;
 
+use crate::attesting::{Asked, code, machine, machines, x509pop};
 use crate::refusals::Deployment;
 use crate::world::signing_request;
 
@@ -18,14 +24,21 @@ fn said(refused: Refused) -> String {
     }
 }
 
-/// Lets a node of this name join with a key; who calls.
+/// A token for the node.
+fn token(plane: &Plane) -> String {
+    let tenant = plane.tenant_named("shop").unwrap().unwrap();
+    let made = plane.new_join_token(&tenant, "n1", 600).unwrap();
+    made.token.to_string()
+}
+
+/// Joins with a token and a key.
+fn bring(plane: &Plane, token: &str, key: &str) -> Result<Membership, Refused> {
+    plane.join(token, &signing_request(&Key::p256(key)))
+}
+
+/// Lets the node join with a key; who calls.
 fn join(world: &Deployment, key: &str) -> Caller {
-    let token = world
-        .plane
-        .new_join_token(world.tenant(), "n1", 600)
-        .unwrap();
-    let request = signing_request(&Key::p256(key));
-    let member = world.plane.join(&token.token, &request).unwrap();
+    let member = bring(&world.plane, &token(&world.plane), key).unwrap();
     world.plane.identify_client(member.certificates).unwrap()
 }
 
@@ -99,4 +112,137 @@ fn who_joins_with_a_token_takes_the_place_of_who_was_the_node() {
         second.id,
         SpiffeId::parse("spiffe://shop.test/avouch/node/n1").unwrap()
     );
+}
+
+#[test]
+fn of_many_who_join_at_once_with_a_token_each_one_is_the_node() {
+    let world = Deployment::new();
+    let tokens: Vec<_> = (0..6)
+        .map(|number| (token(&world.plane), format!("machine {number}")))
+        .collect();
+    let begin = Barrier::new(tokens.len());
+    let tries: Vec<_> = thread::scope(|scope| {
+        let tries: Vec<_> = tokens
+            .iter()
+            .map(|(token, key)| {
+                scope.spawn(|| {
+                    begin.wait();
+                    bring(&world.plane, token, key)
+                })
+            })
+            .collect();
+        tries.into_iter().map(|one| one.join().unwrap()).collect()
+    });
+    let mut admitted = Vec::new();
+    let mut again = None;
+    for (joined, (token, key)) in tries.into_iter().zip(&tokens) {
+        match joined {
+            Ok(member) => admitted.push(world.plane.identify_client(member.certificates).unwrap()),
+            Err(refused) => {
+                assert_eq!(code::<()>(Err(refused)), "issue.conflict");
+                again = Some((token, key));
+            }
+        }
+    }
+    admitted.retain(|caller| world.plane.admit(caller).is_ok());
+    assert_eq!(admitted.len(), 1);
+    // The token of who was refused is good still.
+    if let Some((token, key)) = again {
+        let member = bring(&world.plane, token, key).unwrap();
+        let last = world.plane.identify_client(member.certificates).unwrap();
+        world.plane.admit(&last).unwrap();
+        is_out(&world, &admitted[0]);
+    }
+}
+
+/// A node as former versions have stored it: made known in the second after it was given its certificate,
+/// or later.
+fn of_former_version(world: &Deployment) {
+    let id = NodeId::parse("n1").unwrap();
+    let record = world
+        .tenant()
+        .read(|snapshot| snapshot.nodes.get(&id).cloned())
+        .unwrap();
+    let former = NodeRecord {
+        created: record.created.plus(20),
+        since: None,
+        ..record
+    };
+    let change = [Change::Put(Object::Node(former))];
+    let tenant = TenantId::parse("shop").unwrap();
+    world.store().apply(&tenant, &change).unwrap();
+}
+
+#[test]
+fn a_node_that_joined_under_a_former_version_stays_the_node_until_another_has_its_name() {
+    let world = Deployment::new();
+    let own = join(&world, "own");
+    of_former_version(&world);
+    let plane = world.opened_again();
+    let node = plane.admit(&own).unwrap();
+    let renewed = plane.renew(&node, &signing_request(&Key::p256("next")));
+    let renewed = plane.identify_client(renewed.unwrap().certificates);
+    let renewed = renewed.unwrap();
+    plane.admit(&renewed).unwrap();
+    world.pass(60);
+    let other = bring(&plane, &token(&plane), "other").unwrap();
+    let other = plane.identify_client(other.certificates).unwrap();
+    plane.admit(&other).unwrap();
+    for caller in [&own, &renewed] {
+        let refused = said(plane.admit(caller).map(drop).unwrap_err());
+        assert!(refused.contains(DETAIL), "{refused}");
+    }
+}
+
+#[test]
+fn who_joins_after_a_clock_was_ahead_is_told_and_loses_no_token() {
+    const AHEAD: i64 = 6 * 3_600;
+    let world = Deployment::new();
+    world.pass(AHEAD);
+    join(&world, "own");
+    world.pass(-AHEAD);
+    let token = token(&world.plane);
+    let refused = bring(&world.plane, &token, "again").unwrap_err();
+    let refused = said(refused);
+    assert!(refused.contains("evict it first"), "{refused}");
+    world.plane.evict(world.tenant(), "n1").unwrap();
+    let member = bring(&world.plane, &token, "again").unwrap();
+    let caller = world.plane.identify_client(member.certificates).unwrap();
+    world.plane.admit(&caller).unwrap();
+}
+
+#[test]
+fn who_shows_itself_again_after_a_clock_was_ahead_is_told() {
+    const AHEAD: i64 = 6 * 3_600;
+    let world = Deployment::new();
+    let stored = world
+        .plane
+        .put_attestor(world.tenant(), "x509pop", &x509pop());
+    stored.unwrap();
+    let asked = Asked::new(Intention {
+        tenant: "shop".to_owned(),
+        attestor: "x509pop".to_owned(),
+        method: "x509pop".to_owned(),
+    });
+    let (chain, key) = machine(&machines(), "web-1");
+    let evidence = Evidence {
+        signing_request: asked.request.clone(),
+        shown: Some(asked.possession(&chain, &key)),
+    };
+    let attest = || {
+        let (intention, challenge) = (&asked.intention, &asked.challenge);
+        world
+            .plane
+            .attest(intention, challenge, &evidence, None, None)
+    };
+    world.pass(AHEAD);
+    let first = attest().unwrap();
+    world.pass(-AHEAD);
+    let refused = said(attest().unwrap_err());
+    assert!(refused.contains("evict it first"), "{refused}");
+    let name = first.id.segments().last().unwrap();
+    world.plane.evict(world.tenant(), name).unwrap();
+    let member = attest().unwrap();
+    let caller = world.plane.identify_client(member.certificates).unwrap();
+    world.plane.admit(&caller).unwrap();
 }

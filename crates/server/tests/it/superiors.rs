@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use avouch_core::id::{SpiffeId, TenantId};
-use avouch_server::access::Role;
+use avouch_server::access::{Noun, Role, Verb};
 use avouch_server::tenant::Tenant;
 use avouch_store::TenantKind;
 use avouch_testkit::key::{Key, RsaTestKey};
@@ -204,6 +204,23 @@ fn a_node_is_no_administrator_since_whoever_lets_nodes_join_says_who_it_is() {
     let own = json!({"subject": "spiffe://top.test/avouch/operator", "role": "operator"});
     let put = world.send(&world.operator(), "PUT", path, &own);
     assert_eq!(put.status, 200, "{}", put.body);
+}
+
+#[test]
+fn a_role_that_a_node_was_given_once_counts_no_more() {
+    let world = World::new();
+    let tenant = one(&world);
+    let token = world.plane.new_join_token(&tenant, "n1", 600).unwrap();
+    let request = crate::world::signing_request(&Key::p256("n1"));
+    let member = world.plane.join(&token.token, &request).unwrap();
+    let caller = world.plane.identify_client(member.certificates).unwrap();
+    let given = world
+        .plane
+        .put_admin(&tenant, "n1", caller.id.clone(), Role::Administrator);
+    given.unwrap();
+    assert_eq!(world.plane.roles(&caller, &tenant), []);
+    let list = world.plane.permit(&caller, "one", Verb::Read, Noun::Node);
+    assert!(list.is_err());
 }
 
 #[test]

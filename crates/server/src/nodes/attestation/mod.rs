@@ -22,7 +22,7 @@ use std::sync::Arc;
 use avouch_api::attestation::statement;
 use avouch_api::grpc::node::evidence::Shown;
 use avouch_api::grpc::node::{Evidence, Intention};
-use avouch_core::id::{Digest, SpiffeId, TenantId};
+use avouch_core::id::{Digest, TenantId};
 use avouch_core::reason::Reason;
 use avouch_core::time::Time;
 use avouch_issuer::key::PublicHalf;
@@ -31,7 +31,7 @@ use avouch_store::{
     AttemptId, AttestorId, Change, NodeId, NodeRecord, Object, Selector, SingleUse, UseKind, Used,
 };
 
-use super::{Membership, joins_at, node_id};
+use super::{Membership, check_begun, joins_at, meanwhile, node_id};
 use crate::fault::{Fault, Refused};
 use crate::fetch::{Fetched, Request};
 use crate::plane::Plane;
@@ -310,21 +310,30 @@ impl Plane {
             }
             Ok(before)
         };
-        let known = check()?.map(|before| before.created);
-        let since = known.unwrap_or_else(|| joins_at(self.now()));
-        // Signed before the node is known; handed out only after.
-        let at = self.now().max(since);
-        let membership = self.sign_node(tenant, &spiffe_id, public_half, at)?;
-        if let (Rejoin::Fresh | Rejoin::Never, Some(made)) = (attestor.rejoin, attested.made) {
-            self.use_evidence(tenant, &spiffe_id, made)?;
+        let now = self.now();
+        let known = check()?;
+        let since = match &known {
+            Some(before) => before.since,
+            None => Some(joins_at(now)),
+        };
+        let at = since.map_or(now, |since| now.max(since));
+        if let Some(before) = &known {
+            check_begun(before, at, now)?;
         }
-        self.settle(tenant, || {
+        let known = known.map(|before| before.since);
+        // Signed before the node is known; handed out only after.
+        let membership = self.sign_node(tenant, &spiffe_id, public_half, at)?;
+        let used = match (attestor.rejoin, attested.made) {
+            (Rejoin::Fresh | Rejoin::Never, Some(made)) => vec![self.use_of_evidence(made)?],
+            (Rejoin::Always, _) | (_, None) => Vec::new(),
+        };
+        // What it has shown is used up with the change that makes it known: neither is there alone.
+        let ((), told) = self.settle_and_use(tenant, &used, || {
             let now = self.now();
             let before = check()?;
             // What was signed is for who it was then.
-            if before.as_ref().map(|before| before.created) != known {
-                let detail = format!("`{spiffe_id}` has joined or was evicted meanwhile");
-                return Err(Reason::IssueConflict { detail }.into());
+            if before.as_ref().map(|before| before.since) != known {
+                return Err(meanwhile(&spiffe_id).into());
             }
             let node = NodeRecord {
                 id: id.clone(),
@@ -332,7 +341,8 @@ impl Plane {
                 attested_by: method.to_owned(),
                 attestor: Some(name.clone()),
                 facts: attested.facts.0.clone(),
-                created: since,
+                created: before.as_ref().map_or(now, |before| before.created),
+                since,
                 attested: now,
                 evidence_made: attested
                     .made
@@ -342,14 +352,26 @@ impl Plane {
             };
             Ok(((), vec![Change::Put(Object::Node(node))]))
         })?;
+        for one in told {
+            if let Used::Before { at: since } = one {
+                let (node, detail) = (spiffe_id.to_string(), SHOWN);
+                return Err(Reason::IssueNodeJoined {
+                    node,
+                    since,
+                    detail,
+                }
+                .into());
+            }
+        }
         Ok(membership)
     }
 
-    /// Takes what can be shown again once, also where the node that has shown it was evicted since.
-    fn use_evidence(&self, tenant: &Tenant, node: &SpiffeId, made: Made) -> Result<(), Refused> {
+    /// That what can be shown again is taken once, also where the node that has shown it was evicted
+    /// since.
+    fn use_of_evidence(&self, made: Made) -> Result<SingleUse, Fault> {
         let mut attempt = [0; 16];
         self.random.fill(&mut attempt)?;
-        let uses = [SingleUse {
+        Ok(SingleUse {
             kind: UseKind::Token,
             digest: Digest::of_list([b"evidence of a node".as_slice(), made.digest.as_bytes()]),
             attempt: AttemptId::from_bytes(attempt),
@@ -358,21 +380,7 @@ impl Plane {
                 Some(until) => until.plus(TOLERANCE),
                 None => self.now().plus(LONGEST_LIFE),
             },
-        }];
-        match self
-            .use_once(tenant, &uses)
-            .map_err(Fault::from)?
-            .as_slice()
-        {
-            [Used::First] => Ok(()),
-            [Used::Before { at }] => Err(Reason::IssueNodeJoined {
-                node: node.to_string(),
-                since: *at,
-                detail: SHOWN,
-            }
-            .into()),
-            _ => Err(bug("a use has no answer").into()),
-        }
+        })
     }
 }
 
