@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use avouch_core::id::{SpiffeId, TrustDomain};
+use avouch_core::id::{SpiffeId, TenantId, TrustDomain};
 use avouch_core::reason::Reason;
 use avouch_core::template::IdTemplate;
 use avouch_store::{AdminId, AdminRecord, Change, Key, Object, Snapshot, TenantKind};
@@ -11,7 +11,7 @@ use avouch_store::{AdminId, AdminRecord, Change, Key, Object, Snapshot, TenantKi
 use crate::access::{Noun, Role, Verb};
 use crate::caller::Caller;
 use crate::fault::{Fault, Refused};
-use crate::plane::{Plane, RESERVED};
+use crate::plane::{KnownTenant, Plane, RESERVED};
 use crate::tenant::Tenant;
 
 /// Those who administer a tenant, or one below it, and may more there than someone else.
@@ -53,31 +53,69 @@ impl Plane {
     ///
     /// # Errors
     ///
-    /// Who administers one of the tenants cannot be read: then nobody knows who does not.
-    pub(crate) fn superiors(&self, caller: &Caller, tenant: &Tenant) -> Result<Superiors, Fault> {
+    /// Who someone is that has a role in one of the tenants cannot be read, or the store is away: then
+    /// nobody knows who it is not.
+    pub(crate) fn superiors(
+        &self,
+        caller: &Caller,
+        tenant: &Arc<Tenant>,
+    ) -> Result<Superiors, Fault> {
         let mut superiors = Superiors {
             subject: caller.id.to_string(),
             all: Vec::new(),
         };
+        let here = self.roles(caller, tenant);
+        // Nobody may more here or below, and that is most often who asks.
+        if here.contains(&Role::Operator) {
+            return Ok(superiors);
+        }
         for known in self.known_below(tenant.id()) {
-            let (own, _) = self.roles_in(caller, &known)?;
-            // Nobody may more, and that is most often who asks.
-            if own.contains(&Role::Operator) {
+            let mut found = Vec::new();
+            self.each_appointed(&known, &mut |id, role| {
+                found.push((id.clone(), role.map(ToOwned::to_owned)));
+            })?;
+            if found.is_empty() {
                 continue;
             }
-            self.each_admin(&known, &mut |admin| {
-                // A role that this program does not know may be anything to another.
-                let role = Role::parse(&admin.role).unwrap_or(Role::Operator);
-                if beyond(role, &own).is_some() {
+            let own = self.roles_down_to(caller, &known, tenant.id(), &here)?;
+            for (id, role) in found {
+                // A role that this program does not know, or cannot read, may be anything.
+                let parsed = role.as_deref().and_then(Role::parse);
+                if beyond(parsed.unwrap_or(Role::Operator), &own).is_some() {
                     superiors.all.push(Superior {
-                        id: admin.subject.clone(),
-                        role: admin.role.clone(),
+                        id,
+                        role: role.unwrap_or_else(|| "that cannot be read".to_owned()),
                         tenant: known.id().to_string(),
                     });
                 }
-            })?;
+            }
         }
         Ok(superiors)
+    }
+
+    /// What `caller` is in a tenant below another, where it is `here`. What is damaged gives it nothing.
+    fn roles_down_to(
+        &self,
+        caller: &Caller,
+        known: &Arc<KnownTenant>,
+        top: &TenantId,
+        here: &[Role],
+    ) -> Result<Vec<Role>, Fault> {
+        let mut roles = here.to_vec();
+        let mut at = Some(Arc::clone(known));
+        while let Some(known) = at.filter(|known| known.id() != top) {
+            let mut own = Vec::new();
+            let is_sound = self.each_appointed(&known, &mut |id, role| {
+                if *id == caller.id {
+                    own.extend(role.and_then(Role::parse));
+                }
+            })?;
+            if is_sound {
+                roles.append(&mut own);
+            }
+            at = known.parent().and_then(|parent| self.known(parent));
+        }
+        Ok(roles)
     }
 
     /// Gives someone a role on behalf of `caller`, who can give no more than it has.

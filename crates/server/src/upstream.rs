@@ -147,12 +147,13 @@ impl Plane {
     /// # Errors
     ///
     /// `issue.upstream_key`, `issue.upstream_malformed`, the core's reason for refusing what it would
-    /// sign, or what failed on our side.
-    pub fn import_intermediate(
+    /// sign, or what failed on our side; what `permit_root` answers, if the root is not believed yet.
+    pub(crate) fn import_intermediate(
         &self,
         tenant: &Arc<Tenant>,
         trust_domain: &TrustDomain,
         certificates: &[Vec<u8>],
+        permit_root: &dyn Fn() -> Result<(), Refused>,
     ) -> Result<String, Refused> {
         let mut draft = Draft::of(self, tenant, trust_domain.clone());
         let mut waiting = draft.records.values().filter(|record| {
@@ -176,6 +177,9 @@ impl Plane {
             now: draft.now,
         };
         let chain = taking.intermediate(signer, &self.random)?;
+        if !draft.believes(&chain) {
+            permit_root()?;
+        }
         let id = record.id.to_string();
         draft.put(prepared(record, chain, draft.now)?);
         draft.work()?;
@@ -321,6 +325,27 @@ impl Draft<'_> {
             self.made(address.clone());
         }
         Ok(key)
+    }
+
+    /// Whether the root of a chain is in the bundle of the trust domain, and nobody has said that its key
+    /// may be in the wrong hands.
+    fn believes(&self, chain: &[Vec<u8>]) -> bool {
+        let Some(root) = chain.last() else {
+            return false;
+        };
+        let is_below = |record: &AuthorityRecord| record.certificates.last() == Some(root);
+        let is_published = |record: &AuthorityRecord| match record.state {
+            AuthorityState::Prepared | AuthorityState::Active | AuthorityState::Retired => true,
+            AuthorityState::Requested | AuthorityState::Tainted | AuthorityState::Revoked => false,
+        };
+        let mut all = self.records.values();
+        let is_doubted =
+            all.any(|record| record.certificates.first() == Some(root) && !is_published(record));
+        let mut all = self.records.values();
+        !is_doubted
+            && all.any(|record| {
+                is_below(record) && is_published(record) && self.now <= record.not_after
+            })
     }
 
     /// Whose root the certificates of the trust domain end at, once `signing` signs.

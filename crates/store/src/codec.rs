@@ -22,6 +22,7 @@ use crate::names::{
     AdminId, AnchorId, AttestorId, AuthorityId, EgressId, EntryId, IssuerId, JoinTokenId, NameId,
     NodeId, RuleId, ServiceId, SignalId, TallyId,
 };
+use crate::outline::Appointed;
 use crate::record::{
     AdminRecord, AnchorRecord, AttestorRecord, EgressRecord, IssuerKeysRecord, IssuerPinsRecord,
     IssuerRecord, NameRecord, RuleRecord, ServiceRecord, TallyRecord, TrustDomainRecord, Upstream,
@@ -121,6 +122,23 @@ impl Row {
         match self.into_change()? {
             Change::Put(object) => Ok(Some(object)),
             Change::Remove(_) => Ok(None),
+        }
+    }
+
+    /// Who administers by it. Of what is damaged, that is who stands where the subject does.
+    pub(crate) fn into_appointed(self) -> Result<Appointed, Fault> {
+        let subject = self.body.as_deref().and_then(subject_in);
+        match (self.into_object(), subject) {
+            (Ok(Some(Object::Admin(admin))), _) => Ok(Appointed {
+                subject: admin.subject,
+                role: Some(admin.role),
+            }),
+            (Err(Fault::Corrupt(_)), Some(subject)) => Ok(Appointed {
+                subject,
+                role: None,
+            }),
+            (Err(fault), _) => Err(fault),
+            (Ok(_), _) => Err(Fault::Bug("an administrator is something else".to_owned())),
         }
     }
 
@@ -356,6 +374,13 @@ impl StoredDocument {
     }
 }
 
+/// Who stands in the body of an administrator that need not be whole. No ID needs an escape.
+fn subject_in(body: &str) -> Option<SpiffeId> {
+    let (_, rest) = body.split_once("\"subject\":\"")?;
+    let (subject, _) = rest.split_once('"')?;
+    SpiffeId::parse(subject).ok()
+}
+
 #[derive(Serialize, Deserialize)]
 struct StoredAdmin {
     subject: String,
@@ -434,6 +459,27 @@ mod tests {
             (entry.extras.hint.as_str(), entry.extras.x509_ttl),
             ("", None)
         );
+    }
+
+    #[test]
+    fn of_a_damaged_administrator_it_is_told_who_that_is_or_nothing_at_all() {
+        let told = |body| row("admin", "boss", body).into_appointed();
+        let boss = SpiffeId::parse("spiffe://a/boss").unwrap();
+        let whole = r#"{"subject":"spiffe://a/boss","role":"auditor","created":7}"#;
+        let (subject, role) = (boss, Some("auditor".to_owned()));
+        let expected = Appointed { subject, role };
+        assert_eq!(told(whole), Ok(expected.clone()));
+        let unread = Appointed {
+            role: None,
+            ..expected
+        };
+        let start = whole.find("boss").unwrap() + "boss".len();
+        for end in start + 1..whole.len() {
+            assert_eq!(told(&whole[..end]).as_ref(), Ok(&unread), "{end}");
+        }
+        for body in [&whole[..start], r#"{"subject":"","created":7}"#, "{", ""] {
+            assert!(matches!(told(body), Err(Fault::Corrupt(_))), "{body}");
+        }
     }
 
     #[test]

@@ -52,7 +52,7 @@ pub use names::{
     AdminId, AnchorId, AttestorId, AuthorityId, EgressId, EntryId, IntentId, IssuerId, JoinTokenId,
     NameId, NodeId, RuleId, ServerId, ServiceId, SignalId, TallyId,
 };
-pub use outline::{Counts, Outline};
+pub use outline::{Appointed, Counts, Outline};
 pub use over::{Over, OverKind};
 pub use record::{
     AdminRecord, AnchorRecord, AttestorRecord, AuthorityKind, AuthorityRecord, AuthorityRole,

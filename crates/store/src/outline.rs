@@ -1,6 +1,6 @@
 //! What is known of a tenant before anything that it owns is read.
 
-use avouch_core::id::TrustDomain;
+use avouch_core::id::{SpiffeId, TrustDomain};
 
 use crate::change::{Change, Object, Sequence};
 use crate::record::{AdminRecord, AuthorityRecord, TrustDomainRecord};
@@ -22,6 +22,15 @@ pub struct Outline {
     /// Whether it owns something that asks or tells others in time, without being asked itself:
     /// relations, issuers, streams of signals and those who receive them.
     pub works_by_itself: bool,
+}
+
+/// Someone who was given a role, as far as that can be read.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Appointed {
+    /// Who.
+    pub subject: SpiffeId,
+    /// Which role, unless that cannot be read.
+    pub role: Option<String>,
 }
 
 /// How many objects a tenant owns of those that there may be many of.

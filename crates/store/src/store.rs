@@ -13,7 +13,7 @@ use crate::follower::{Followers, Report};
 use crate::intent::IntentRow;
 use crate::lifetime::{Lasting, Lifetime, Living};
 use crate::names::{IntentId, ServerId};
-use crate::outline::{Counts, Outline};
+use crate::outline::{Appointed, Counts, Outline};
 use crate::over::Over;
 use crate::single_use::{SingleUse, UseKind, Used};
 use crate::tenant::TenantRecord;
@@ -149,6 +149,10 @@ pub trait Store: Send + Sync {
 
     /// What is to be known of a tenant of which nothing else is read.
     fn outline(&self, tenant: &TenantId) -> Result<Outline, Fault>;
+
+    /// Who has a role in a tenant, whatever of the rest of it can be read. It fails where of someone not
+    /// even that can be read who it is.
+    fn appointed(&self, tenant: &TenantId) -> Result<Vec<Appointed>, Fault>;
 
     /// One object, and the number of the last change of the tenant, whatever of the others can be read.
     fn object(&self, tenant: &TenantId, key: &Key) -> Result<Option<(Sequence, Object)>, Fault>;

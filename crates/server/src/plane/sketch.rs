@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use avouch_core::id::{TenantId, TrustDomain};
+use avouch_core::id::{SpiffeId, TenantId, TrustDomain};
 use avouch_core::time::Time;
 use avouch_store::{
     AdminRecord, AuthorityKind, AuthorityRecord, AuthorityRole, AuthorityState, Conflict, Counts,
@@ -226,6 +226,41 @@ impl Plane {
             None => self.sketch(known)?.admins.iter().for_each(look),
         }
         Ok(())
+    }
+
+    /// Looks at each who has a role in a tenant, which is not opened for that, also where something of it
+    /// cannot be read: without a role where only who it is can be. Of one that is gone there is nobody.
+    /// Whether nothing is known to be damaged.
+    ///
+    /// # Errors
+    ///
+    /// Of someone not even that can be read: then nobody knows who it is not. Or the store is away.
+    pub(crate) fn each_appointed(
+        &self,
+        known: &KnownTenant,
+        look: &mut dyn FnMut(&SpiffeId, Option<&str>),
+    ) -> Result<bool, Fault> {
+        let mut look_at = |admin: &AdminRecord| look(&admin.subject, Some(&admin.role));
+        if !known.is_damaged() {
+            if let Some(tenant) = known.opened() {
+                tenant.read(|snapshot| snapshot.admins.values().for_each(&mut look_at));
+                return Ok(true);
+            }
+            match self.look_at(known) {
+                Ok(sketch) => {
+                    let admins = sketch.iter().flat_map(|sketch| &sketch.admins);
+                    admins.for_each(look_at);
+                    return Ok(true);
+                }
+                Err(fault) if fault.is_damage() => note_unread(known, &fault),
+                Err(fault) => return Err(fault),
+            }
+        }
+        // What is held may be of before it was damaged.
+        for one in self.store.appointed(known.id())? {
+            look(&one.subject, one.role.as_deref());
+        }
+        Ok(false)
     }
 
     /// What `caller` is in a tenant, which is not opened for that, as far as that can be read: what is

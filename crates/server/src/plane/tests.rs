@@ -4,6 +4,7 @@
 mod domains;
 mod opening;
 mod over;
+mod superiors;
 
 use std::path::Path;
 use std::sync::Arc;

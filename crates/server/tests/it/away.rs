@@ -9,9 +9,9 @@ use avouch_core::id::{Digest, TenantId, TrustDomain};
 use avouch_core::time::Time;
 use avouch_server::Refused;
 use avouch_store::{
-    Change, Counts, Fault, Feed, Followers, IntentId, IntentRow, Key as StoreKey, Lasting,
-    Lifetime, Living, Object, Operator, Outline, Over, Report, Sequence, ServerId, SingleUse,
-    Snapshot, Store, TenantRecord, UseKind, Used,
+    Appointed, Change, Counts, Fault, Feed, Followers, IntentId, IntentRow, Key as StoreKey,
+    Lasting, Lifetime, Living, Object, Operator, Outline, Over, Report, Sequence, ServerId,
+    SingleUse, Snapshot, Store, TenantRecord, UseKind, Used,
 };
 use avouch_testkit::key::Key;
 use serde_json::json;
@@ -126,6 +126,10 @@ impl Store for Switched {
             .unwrap()
             .insert(std::thread::current().id());
         self.store()?.outline(tenant)
+    }
+
+    fn appointed(&self, tenant: &TenantId) -> Result<Vec<Appointed>, Fault> {
+        self.store()?.appointed(tenant)
     }
 
     fn tenants_with_over(

@@ -3,10 +3,14 @@
 use std::sync::Arc;
 
 use avouch_core::id::{SpiffeId, TenantId};
+use avouch_issuer::key::PublicHalf;
 use avouch_server::access::{Noun, Role, Verb};
 use avouch_server::tenant::Tenant;
 use avouch_store::TenantKind;
+use avouch_testkit::certificate::CertificateForge;
+use avouch_testkit::extension;
 use avouch_testkit::key::{Key, RsaTestKey};
+use avouch_testkit::name::GeneralName;
 use avouch_testkit::token::{jwk, jwks};
 use serde_json::{Value, json};
 
@@ -162,7 +166,6 @@ fn who_manages_authorities_brings_none_by_which_it_could_be_an_administrator() {
     let token = world.token(manager);
     let path = "/v1/tenants/one/trust-domains/one.test/import";
     for body in [
-        json!({"certificates": "x"}),
         json!({"certificates": "x", "private_key": "AAAA"}),
         json!({"certificates": "x", "key_address": "pkcs11:token=t;id=%01"}),
     ] {
@@ -187,6 +190,73 @@ fn who_manages_authorities_brings_none_by_which_it_could_be_an_administrator() {
         &json!({"certificates": "x"}),
     );
     assert_eq!(taken.code(), "issue.upstream_key");
+}
+
+#[test]
+fn who_manages_authorities_renews_an_intermediate_below_a_root_that_is_believed() {
+    let (world, _) = world();
+    let manager = "spiffe://one.test/manager";
+    appoint(&world, &one(&world), manager, Role::AuthorityManager);
+    let (token, operator) = (world.token(manager), world.operator());
+    let (known, other) = (Root::of("corporate"), Root::of("of the manager"));
+    // Only who may more brings the root along.
+    refused(&brought(&world, &token, &known));
+    let taken = brought(&world, &operator, &known);
+    assert_eq!(taken.status, 200, "{}", taken.body);
+    refused(&brought(&world, &token, &other));
+    let renewed = brought(&world, &token, &known);
+    assert_eq!(renewed.status, 200, "{}", renewed.body);
+    // Until someone says that its key may be in the wrong hands.
+    for answer in [taken, renewed] {
+        let id = answer.json()["authority"].as_str().unwrap().to_owned();
+        let path = format!("/v1/tenants/one/authorities/{id}/taint");
+        let tainted = world.send(&operator, "POST", &path, &json!({}));
+        assert_eq!(tainted.status, 200, "{}", tainted.body);
+    }
+    refused(&brought(&world, &token, &known));
+}
+
+/// From when on and until when what is made elsewhere holds.
+const HOLDS: (&str, &str) = ("2026-01-01T00:00:00Z", "2034-01-01T00:00:00Z");
+
+/// A root that is made elsewhere.
+struct Root {
+    key: Key,
+    certificate: Vec<u8>,
+}
+
+impl Root {
+    fn of(name: &str) -> Self {
+        let key = Key::p256(name);
+        let forge = CertificateForge::authority("Corporate", &key).valid(HOLDS.0, HOLDS.1);
+        Self {
+            certificate: forge.self_sign(&key),
+            key,
+        }
+    }
+}
+
+/// Asks for the certificate of an intermediate, has it signed by a root elsewhere, and brings it.
+fn brought(world: &World, token: &str, root: &Root) -> Answer {
+    let path = "/v1/tenants/one/trust-domains/one.test";
+    let request = world.send(token, "POST", &format!("{path}/csr"), &json!({}));
+    assert_eq!(request.status, 200, "{}", request.body);
+    let request = request.json()["signing_request"]
+        .as_str()
+        .unwrap()
+        .to_owned();
+    let blocks = avouch_api::text::pem_blocks(&request).unwrap();
+    let public = PublicHalf::from_signing_request(&blocks[0].decode().unwrap()).unwrap();
+    let own = CertificateForge::authority("Intermediate", &root.key)
+        .valid(HOLDS.0, HOLDS.1)
+        .public_key_info(public.info().to_vec())
+        .with(extension::subject_key_id(&public.identifier()))
+        .names(&[GeneralName::uri("spiffe://one.test")])
+        .sign(&"Corporate".into(), &root.key);
+    let chain = [&own, &root.certificate];
+    let chain = chain.map(|der| avouch_api::text::to_pem("CERTIFICATE", der));
+    let body = json!({ "certificates": chain.concat() });
+    world.send(token, "POST", &format!("{path}/import"), &body)
 }
 
 #[test]

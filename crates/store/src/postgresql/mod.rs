@@ -35,7 +35,7 @@ use crate::follower::{Followers, Report};
 use crate::intent::IntentRow;
 use crate::lifetime::{Lasting, Lifetime, Living};
 use crate::names::{IntentId, ServerId};
-use crate::outline::{Counts, Outline};
+use crate::outline::{Appointed, Counts, Outline};
 use crate::over::Over;
 use crate::plan::{self, Plan};
 use crate::single_use::{SingleUse, UseKind, Used};
@@ -200,6 +200,11 @@ impl Store for PostgresqlStore {
     fn outline(&self, tenant: &TenantId) -> Result<Outline, Fault> {
         let tenant = tenant.clone();
         self.call(move |session| session.read(|session| outline::outline(session, &tenant)))
+    }
+
+    fn appointed(&self, tenant: &TenantId) -> Result<Vec<Appointed>, Fault> {
+        let tenant = tenant.clone();
+        self.call(move |session| session.read(|session| outline::appointed(session, &tenant)))
     }
 
     fn object(&self, tenant: &TenantId, key: &Key) -> Result<Option<(Sequence, Object)>, Fault> {

@@ -9,7 +9,7 @@ use super::statements::{head, read_object, sequence_of};
 use crate::change::{Key, Object, Sequence};
 use crate::codec::row_of;
 use crate::fault::Fault;
-use crate::outline::{Counts, OUTLINED, Outline};
+use crate::outline::{Appointed, Counts, OUTLINED, Outline};
 
 pub(super) fn trust_domains(
     session: &mut Session,
@@ -67,6 +67,18 @@ pub(super) fn outline(session: &mut Session, tenant: &TenantId) -> Result<Outlin
         outline.works_by_itself = row.try_get(1)?;
     }
     Ok(outline)
+}
+
+pub(super) fn appointed(session: &mut Session, tenant: &TenantId) -> Result<Vec<Appointed>, Fault> {
+    let rows = session.query(
+        "SELECT kind, id, sequence, body, secret FROM object
+         WHERE tenant = $1 AND kind = 'admin' AND body IS NOT NULL ORDER BY id COLLATE \"C\"",
+        &[&tenant.as_str()],
+    )?;
+    let appointed = rows.iter();
+    appointed
+        .map(|row| read_object(row)?.into_appointed())
+        .collect()
 }
 
 pub(super) fn object(

@@ -152,9 +152,13 @@ const MIGRATIONS: [&str; 12] = [
                 substring(body from '\"ends\":(-?[0-9]{1,18})[,}]')::bigint
         END
     ) STORED;
-    CREATE INDEX object_by_end ON avouch.object (kind, ends) WHERE ends IS NOT NULL;
+    CREATE INDEX object_by_end ON avouch.object (kind, tenant, ends) WHERE ends IS NOT NULL;
 ",
 ];
+
+/// A step may rewrite a table of millions of rows, and whoever waits for it waits as long: what bounds
+/// other statements does not hold here.
+const UNHURRIED: &str = "SET LOCAL statement_timeout = 0; SET LOCAL lock_timeout = 0";
 
 /// Held while migrating, so that of two servers that start at once the second waits and finds it
 /// done. The number is ours alone ("AVCH").
@@ -162,6 +166,7 @@ const LOCK: &str = "SELECT pg_advisory_xact_lock(1096172360)";
 
 pub(super) fn migrate(session: &mut Session) -> Result<(), Fault> {
     session.write(|session| {
+        session.batch(UNHURRIED)?;
         session.batch(LOCK)?;
         let known = i64::try_from(MIGRATIONS.len()).unwrap_or(i64::MAX);
         let found = version(session)?;

@@ -32,7 +32,7 @@ use crate::follower::{Followers, Report};
 use crate::intent::IntentRow;
 use crate::lifetime::{Lasting, Lifetime, Living};
 use crate::names::{IntentId, ServerId};
-use crate::outline::{Counts, Outline};
+use crate::outline::{Appointed, Counts, Outline};
 use crate::over::Over;
 use crate::plan::{self, Plan};
 use crate::single_use::{SingleUse, UseKind, Used};
@@ -156,6 +156,11 @@ impl Store for SqliteStore {
     fn outline(&self, tenant: &TenantId) -> Result<Outline, Fault> {
         self.readers
             .read(|connection| outline::outline(connection, tenant))
+    }
+
+    fn appointed(&self, tenant: &TenantId) -> Result<Vec<Appointed>, Fault> {
+        self.readers
+            .read(|connection| outline::appointed(connection, tenant))
     }
 
     fn object(&self, tenant: &TenantId, key: &Key) -> Result<Option<(Sequence, Object)>, Fault> {

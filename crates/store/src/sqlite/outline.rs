@@ -9,7 +9,7 @@ use super::statements::{head, read_object, sequence_of};
 use crate::change::{Key, Object, Sequence};
 use crate::codec::row_of;
 use crate::fault::Fault;
-use crate::outline::{Counts, OUTLINED, Outline};
+use crate::outline::{Appointed, Counts, OUTLINED, Outline};
 
 pub(super) fn trust_domains(
     connection: &Connection,
@@ -66,6 +66,22 @@ pub(super) fn outline(connection: &Connection, tenant: &TenantId) -> Result<Outl
         )?
         .query_row([tenant.as_str()], |row| Ok((row.get(0)?, row.get(1)?)))?;
     Ok(outline)
+}
+
+pub(super) fn appointed(
+    connection: &Connection,
+    tenant: &TenantId,
+) -> Result<Vec<Appointed>, Fault> {
+    let mut statement = connection.prepare_cached(
+        "SELECT kind, id, sequence, body, secret FROM object
+         WHERE tenant = ?1 AND kind = 'admin' AND body IS NOT NULL ORDER BY id",
+    )?;
+    let mut rows = statement.query([tenant.as_str()])?;
+    let mut appointed = Vec::new();
+    while let Some(row) = rows.next()? {
+        appointed.push(read_object(row)?.into_appointed()?);
+    }
+    Ok(appointed)
 }
 
 pub(super) fn object(

@@ -13,15 +13,21 @@ use crate::fault::Fault;
 use crate::over::Over;
 use crate::store::MOST_FORGOTTEN;
 
+/// One look for each tenant: what is not over yet may be much more.
+pub(super) const TENANTS: &str = "SELECT id FROM tenant WHERE removed = 0 AND EXISTS (
+         SELECT 1 FROM object INDEXED BY object_by_end
+         WHERE object.kind = ?1 AND object.tenant = tenant.id AND ends <= ?2
+     )";
+
+/// Of one tenant, which reads nothing of another.
+pub(super) const OF_ONE: &str = "SELECT id FROM object INDEXED BY object_by_end
+     WHERE kind = ?2 AND ends <= ?3 AND tenant = ?1 ORDER BY ends LIMIT ?4";
+
 pub(super) fn tenants_with_over(
     connection: &Connection,
     over: &[Over],
 ) -> Result<BTreeSet<TenantId>, Fault> {
-    let mut find = connection.prepare_cached(
-        "SELECT DISTINCT object.tenant FROM object INDEXED BY object_by_end
-         JOIN tenant ON tenant.id = object.tenant AND tenant.removed = 0
-         WHERE object.kind = ?1 AND ends <= ?2",
-    )?;
+    let mut find = connection.prepare_cached(TENANTS)?;
     let mut tenants = BTreeSet::new();
     for Over { kind, by } in over {
         let mut rows = find.query(params![kind.name(), by.unix()])?;
@@ -42,10 +48,7 @@ pub(super) fn remove_over(
     let Some(head) = head(connection, tenant)? else {
         return Ok(None);
     };
-    let mut find = connection.prepare_cached(
-        "SELECT id FROM object INDEXED BY object_by_end
-         WHERE kind = ?2 AND ends <= ?3 AND tenant = ?1 ORDER BY ends LIMIT ?4",
-    )?;
+    let mut find = connection.prepare_cached(OF_ONE)?;
     let mut gone = Vec::new();
     for Over { kind, by } in over {
         let (kind, by) = (kind.name(), by.unix());

@@ -179,7 +179,7 @@ pub(super) const MIGRATIONS: [&str; 13] = [
                 END
         END
     ) VIRTUAL;
-    CREATE INDEX object_by_end ON object (kind, ends) WHERE ends IS NOT NULL;
+    CREATE INDEX object_by_end ON object (kind, tenant, ends) WHERE ends IS NOT NULL;
 ",
 ];
 

@@ -262,7 +262,8 @@ fn how_long_was_lived_before_it_was_noted_is_read_from_what_was_issued() {
     before
         .execute_batch(
             "DROP TABLE lifetime; DROP INDEX object_by_public_key;
-             ALTER TABLE object DROP COLUMN public_key; PRAGMA user_version = 10",
+             ALTER TABLE object DROP COLUMN public_key;
+             DROP INDEX object_by_end; ALTER TABLE object DROP COLUMN ends; PRAGMA user_version = 10",
         )
         .unwrap();
     drop(before);
@@ -335,6 +336,7 @@ fn a_key_that_was_made_here_before_that_was_kept_apart_is_brought_along_for_nobo
     before
         .execute_batch(
             "DROP INDEX object_by_public_key; ALTER TABLE object DROP COLUMN public_key;
+             DROP INDEX object_by_end; ALTER TABLE object DROP COLUMN ends;
              UPDATE object SET body = '{' WHERE id = 'damaged'; PRAGMA user_version = 11",
         )
         .unwrap();
@@ -343,6 +345,23 @@ fn a_key_that_was_made_here_before_that_was_kept_apart_is_brought_along_for_nobo
     for (public_key, is_taken) in [(1, true), (2, true), (3, false), (4, true), (5, false)] {
         let applied = store.apply(&tenant(), &[put(&brought("mine", public_key))]);
         assert_eq!(applied.is_err(), is_taken, "{public_key}: {applied:?}");
+    }
+}
+
+#[test]
+fn what_is_over_of_one_tenant_is_found_without_reading_of_another() {
+    let folder = tempfile::tempdir().unwrap();
+    drop(opened(folder.path()));
+    let file = Connection::open(folder.path().join(DATABASE_FILE)).unwrap();
+    for look in [over::TENANTS, over::OF_ONE] {
+        let look = ["?1", "?2", "?3", "?4"]
+            .iter()
+            .fold(look.to_owned(), |look, place| look.replace(place, "0"));
+        let mut plan = file.prepare(&format!("EXPLAIN QUERY PLAN {look}")).unwrap();
+        let steps = plan.query_map([], |row| row.get("detail")).unwrap();
+        let steps: Vec<String> = steps.map(Result::unwrap).collect();
+        let by_end = "INDEX object_by_end (kind=? AND tenant=? AND ends<?)";
+        assert!(steps.iter().any(|step| step.ends_with(by_end)), "{steps:?}");
     }
 }
 

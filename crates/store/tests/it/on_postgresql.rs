@@ -154,7 +154,7 @@ fn a_key_that_was_made_here_before_that_was_kept_apart_is_brought_along_for_nobo
     store.apply(&tenant("acme"), &all).unwrap();
     drop(store);
     let mut client = postgres::Client::connect(&engine.address, postgres::NoTls).unwrap();
-    let before = "ALTER TABLE avouch.object DROP COLUMN public_key;
+    let before = "ALTER TABLE avouch.object DROP COLUMN public_key, DROP COLUMN ends;
                   UPDATE avouch.schema_version SET version = 10";
     client.batch_execute(before).unwrap();
     let store = engine.open();
@@ -210,6 +210,56 @@ fn servers_that_start_at_once_make_the_schema_once() {
             });
         }
     });
+}
+
+#[test]
+fn what_bounds_other_statements_bounds_no_migration_and_nobody_who_waits_for_one() {
+    let name = "what_bounds_other_statements_bounds_no_migration_and_nobody_who_waits_for_one";
+    let Some(engine) = fresh(name) else {
+        return;
+    };
+    let mut other = postgres::Client::connect(&engine.address, postgres::NoTls).unwrap();
+    other
+        .batch_execute(
+            "CREATE TABLE public.seen (bound TEXT);
+             CREATE FUNCTION public.see() RETURNS event_trigger LANGUAGE plpgsql AS $$ BEGIN
+                 INSERT INTO public.seen VALUES (current_setting('statement_timeout'));
+             END $$;
+             CREATE EVENT TRIGGER see ON ddl_command_start EXECUTE FUNCTION public.see()",
+        )
+        .unwrap();
+    // Another server migrates, for longer than anyone waits for a lock otherwise.
+    let migrates = "BEGIN; SELECT pg_advisory_xact_lock(1096172360)";
+    other.batch_execute(migrates).unwrap();
+    thread::scope(|scope| {
+        let waiting = scope.spawn(|| PostgresqlStore::connect(&engine.address).err());
+        let done = "SELECT pg_sleep(5.5); COMMIT";
+        other.batch_execute(done).unwrap();
+        assert_eq!(waiting.join().unwrap(), None);
+    });
+    let bounds = other.query("SELECT DISTINCT bound FROM public.seen", &[]);
+    let bounds: Vec<String> = bounds.unwrap().iter().map(|row| row.get(0)).collect();
+    assert_eq!(bounds, ["0"]);
+    // What is bounded again is what comes after.
+    let store = engine.open();
+    add_tenant(&*store, "acme");
+    let held = "BEGIN; SELECT 1 FROM avouch.tenant FOR UPDATE";
+    other.batch_execute(held).unwrap();
+    let fault = store.apply(&tenant("acme"), &[anchor("a")]).unwrap_err();
+    assert!(matches!(fault, Fault::Busy(_)), "{fault:?}");
+}
+
+#[test]
+fn what_is_over_of_one_tenant_is_found_without_reading_of_another() {
+    let name = "what_is_over_of_one_tenant_is_found_without_reading_of_another";
+    let Some(engine) = fresh(name) else {
+        return;
+    };
+    drop(engine.open());
+    let mut client = postgres::Client::connect(&engine.address, postgres::NoTls).unwrap();
+    let definition = "SELECT indexdef FROM pg_indexes WHERE indexname = 'object_by_end'";
+    let definition: String = client.query_one(definition, &[]).unwrap().get(0);
+    assert!(definition.contains("(kind, tenant, ends)"), "{definition}");
 }
 
 #[test]

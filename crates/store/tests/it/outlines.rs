@@ -1,6 +1,10 @@
 //! What is known of tenants of which nothing else is read.
 
-use avouch_store::{AnchorId, Change, Counts, EntryId, Key, Object, Outline};
+use avouch_core::id::SpiffeId;
+use avouch_core::time::Time;
+use avouch_store::{
+    AdminId, AdminRecord, AnchorId, Appointed, Change, Counts, EntryId, Key, Object, Outline,
+};
 
 use crate::objects::*;
 use crate::suite::Engine;
@@ -25,7 +29,21 @@ pub(crate) fn an_outline_says_of_a_tenant_what_is_in_it_and_nothing_of_another(
         Change::Put(Object::Authority(authority.clone())),
         anchor("an-anchor"),
     ];
+    let appointed = Appointed {
+        subject: SpiffeId::parse("spiffe://a.test/boss").unwrap(),
+        role: Some("auditor".to_owned()),
+    };
+    let admin = AdminRecord {
+        id: AdminId::parse("boss").unwrap(),
+        subject: appointed.subject.clone(),
+        role: "auditor".to_owned(),
+        created: Time::from_unix(7),
+    };
+    let appoint = Change::Put(Object::Admin(admin));
+    store.apply(&acme, &[appoint]).unwrap();
     let at = store.apply(&acme, &put).unwrap();
+    assert_eq!(store.appointed(&acme).unwrap(), [appointed]);
+    assert_eq!(store.appointed(&other).unwrap(), []);
     let outline = store.outline(&acme).unwrap();
     assert_eq!(outline.sequence, at);
     assert_eq!(outline.authorities, [authority]);

@@ -1,0 +1,122 @@
+//! What is damaged below a tenant keeps from it only whom that could be.
+
+use avouch_core::template::IdTemplate;
+
+use super::*;
+
+const BOSS: &str = "spiffe://one.test/boss";
+/// Stands in no other row.
+const APPOINTED: i64 = 7_777_777_777;
+
+fn admin(name: &str, subject: &str, role: &str) -> Change {
+    Change::Put(Object::Admin(AdminRecord {
+        id: AdminId::parse(name).unwrap(),
+        subject: SpiffeId::parse(subject).unwrap(),
+        role: role.to_owned(),
+        created: Time::from_unix(APPOINTED),
+    }))
+}
+
+fn caller(subject: &str) -> Caller {
+    Caller {
+        id: SpiffeId::parse(subject).unwrap(),
+        tenant: id("one"),
+        valid_until: Time::from_unix(i64::MAX),
+        valid_from: None,
+        as_of: None,
+        credential: None,
+    }
+}
+
+/// Writes something else of the same length, all over the database.
+fn replace(folder: &Path, what: &str, by: &str) {
+    assert_eq!(what.len(), by.len());
+    let path = folder.join(DATABASE_FILE);
+    let mut bytes = std::fs::read(&path).unwrap();
+    let mut found = 0;
+    for at in 0..bytes.len() - what.len() {
+        if bytes[at..].starts_with(what.as_bytes()) {
+            bytes[at..at + by.len()].copy_from_slice(by.as_bytes());
+            found += 1;
+        }
+    }
+    assert!(found > 0, "`{what}` is not found");
+    std::fs::write(&path, bytes).unwrap();
+}
+
+fn here(folder: &TempDir) -> Arc<Plane> {
+    let store = Arc::new(SqliteStore::open(folder.path()).unwrap());
+    server(store, folder.path())
+}
+
+/// A tenant `one` with a registrar and an operator, and one below it with an administrator.
+fn deployment() -> TempDir {
+    let folder = tempfile::tempdir().unwrap();
+    let plane = here(&folder);
+    add(&plane, "one");
+    add_below(&plane, CHILD, "one", TenantKind::Environment);
+    drop(plane);
+    let store = SqliteStore::open(folder.path()).unwrap();
+    let own = [
+        admin("chief", "spiffe://one.test/chief", "operator"),
+        admin("registrar", "spiffe://one.test/registrar", "registrar"),
+    ];
+    store.apply(&id("one"), &own).unwrap();
+    let below = admin("boss", BOSS, "administrator");
+    store.apply(&id(CHILD), &[below]).unwrap();
+    folder
+}
+
+/// Whether someone may be given an identity by whom.
+fn may_give(plane: &Plane, by: &str, identity: &str) -> Result<bool, Fault> {
+    let one = plane.tenant(&id("one")).unwrap().unwrap();
+    let superiors = plane.superiors(&caller(by), &one)?;
+    let identity = IdTemplate::parse(identity).unwrap();
+    Ok(superiors.check(&identity).is_ok())
+}
+
+#[test]
+fn a_damaged_tenant_below_keeps_from_who_registers_only_whom_it_could_have_appointed() {
+    let (registrar, chief) = ("spiffe://one.test/registrar", "spiffe://one.test/chief");
+    let web = "spiffe://one.test/web";
+    let folder = deployment();
+    let role = "administrator";
+    let (whole, torn) = (
+        format!("{role}\",\"created\":{APPOINTED}}}"),
+        format!("{role}\",\"created\":{APPOINTED}]"),
+    );
+    replace(folder.path(), &whole, &torn);
+    for is_read in [false, true] {
+        let plane = here(&folder);
+        if is_read {
+            assert!(
+                plane
+                    .tenant(&id(CHILD))
+                    .is_err_and(|fault| fault.is_damage())
+            );
+        }
+        assert!(may_give(&plane, registrar, web).unwrap());
+        assert!(!may_give(&plane, registrar, BOSS).unwrap());
+        assert!(!may_give(&plane, registrar, "spiffe://one.test/{unix.user}").unwrap());
+        assert!(may_give(&plane, chief, BOSS).unwrap());
+    }
+
+    // Where nobody knows who it is, it could be anyone; who may all may that, too.
+    let nobody = BOSS.replacen('s', "X", 1);
+    replace(folder.path(), BOSS, &nobody);
+    let plane = here(&folder);
+    assert!(may_give(&plane, registrar, web).is_err_and(|fault| fault.is_damage()));
+    assert!(may_give(&plane, chief, web).unwrap());
+}
+
+#[test]
+fn a_tenant_below_that_another_server_has_removed_stops_nobody() {
+    let folder = deployment();
+    let (plane, there) = (here(&folder), here(&folder));
+    let child = there.known(&id(CHILD)).unwrap();
+    there
+        .remove_tenant(&child, Some("child,child.test"))
+        .unwrap();
+    assert!(plane.known(&id(CHILD)).is_some(), "it has not heard of it");
+    assert!(may_give(&plane, "spiffe://one.test/registrar", BOSS).unwrap());
+}
