@@ -52,6 +52,22 @@ impl Anchor {
         }
     }
 
+    /// Whether as much may be had through it as through what was in its place, whichever keys it has by now.
+    pub(crate) fn is_bounded_as(&self, before: &Self) -> bool {
+        let admitted = |anchor: &Self| match &anchor.kind {
+            AnchorKind::Federation(federation) => (federation.rules().to_vec(), Vec::new()),
+            AnchorKind::Issuer(issuer) => (issuer.rules().to_vec(), issuer.audiences().to_vec()),
+            AnchorKind::Saml(provider) => (provider.rules().to_vec(), Vec::new()),
+            AnchorKind::ApiKey(_)
+            | AnchorKind::Certificate(_)
+            | AnchorKind::Ssh(_)
+            | AnchorKind::TrustDomain(_) => (Vec::new(), Vec::new()),
+        };
+        self.constraints == before.constraints
+            && self.stewardship.expires == before.stewardship.expires
+            && admitted(self) == admitted(before)
+    }
+
     /// Whether it may vouch for SPIFFE IDs of this trust domain.
     pub(crate) fn admits_trust_domain(&self, trust_domain: &TrustDomain) -> Result<(), Reason> {
         let permitted = &self.constraints.trust_domains;

@@ -1,5 +1,7 @@
 //! What someone gets: which rule admits them, and within what bounds.
 
+use std::sync::Arc;
+
 use super::Believed;
 use super::delegation::{Actor, extended};
 use super::rule::{Cap, ExchangeRule, IssuedKind, Rules};
@@ -498,25 +500,48 @@ fn check_trusted(place: Place<'_>, lineage: &[Ancestor]) -> Result<(), Reason> {
     }
 }
 
-/// Whether what was given under a rule could be given still, as far as that rests on whether the rule is
-/// there and on who has vouched: what changes while something is under way holds for it, too.
+/// Whether what was considered by what was trusted and given `before` could be given still, as far as that
+/// rests on its rule and on who has vouched: what changes while something is under way holds for it, too.
 ///
 /// # Errors
 ///
 /// `issue.exchange_not_admitted`, `issue.bound_exceeded`, `issue.lineage_broken`.
-pub fn still_given(place: Place<'_>, rule: &str, lineage: &[Ancestor]) -> Result<(), Reason> {
+pub fn still_given(
+    place: Place<'_>,
+    before: (&View, &Rules),
+    (rule, lineage): (&str, &[Ancestor]),
+) -> Result<(), Reason> {
+    let refuse = |differs: String| {
+        Err(Reason::IssueExchange {
+            subject: lineage.last().map_or("it", |one| &one.issuer).to_owned(),
+            closest: rule.to_owned(),
+            differs: vec![differs],
+        })
+    };
+    let called = |one: &&ExchangeRule| one.name() == rule;
     let mut live = place.rules.usable.iter();
-    match live.find(|one| one.name() == rule && !one.has_ended(place.now)) {
-        Some(rule) => rule.check_bounds()?,
-        None => {
-            return Err(Reason::IssueExchange {
-                subject: lineage.last().map_or("it", |one| &one.issuer).to_owned(),
-                closest: rule.to_owned(),
-                differs: vec!["that it is not there any more".to_owned()],
-            });
+    match live.find(|one| called(one) && !one.has_ended(place.now)) {
+        Some(now) => {
+            now.check_bounds()?;
+            let was = before.1.usable.iter().find(called);
+            if was.is_none_or(|was| was.document != now.document) {
+                return refuse("what it says, which has changed meanwhile".to_owned());
+            }
         }
+        None => return refuse("that it is not there any more".to_owned()),
     }
-    check_trusted(place, lineage)
+    check_trusted(place, lineage)?;
+    match place.view.anchors().iter().find(|anchor| {
+        let vouched = |ancestor: &Ancestor| ancestor.anchor == anchor.name;
+        let was = |was: &Arc<Anchor>| was.name == anchor.name && anchor.is_bounded_as(was);
+        lineage.iter().any(vouched) && !before.0.anchors().iter().any(was)
+    }) {
+        None => Ok(()),
+        Some(anchor) => refuse(format!(
+            "what may be had through {}, which has changed meanwhile",
+            anchor.name
+        )),
+    }
 }
 
 fn too_many() -> Reason {

@@ -11,7 +11,7 @@ use crate::anchor::{Anchor, AnchorKind, Stewardship};
 use crate::credential::jose::json::kind_of;
 use crate::credential::jose::jwk::KeySet;
 use crate::credential::members::Members;
-use crate::id::TrustDomain;
+use crate::id::{Digest, TrustDomain};
 use crate::model::federation::{CHAIN_FACTS, SAML_FACTS};
 use crate::model::ssh::FACTS as SSH_FACTS;
 use crate::policy::presets::Preset;
@@ -104,6 +104,7 @@ impl Reader<'_> {
         };
         let mut rule = ExchangeRule {
             beyond: None,
+            document: Digest::of(Value::Object(document.clone()).to_string().as_bytes()),
             name: self.name.to_owned(),
             admits,
             gives,

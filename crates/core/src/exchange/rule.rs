@@ -7,7 +7,7 @@ use super::assurance::AssuranceRule;
 use super::template::Template;
 use crate::anchor::{AnchorKind, Stewardship};
 use crate::credential::jose::jwk::KeySet;
-use crate::id::{SpiffeId, TrustDomain};
+use crate::id::{Digest, SpiffeId, TrustDomain};
 use crate::policy::facts::{Facts, SUBJECT};
 use crate::policy::presets::Preset;
 use crate::policy::rules::{Matcher, Rule, invalid};
@@ -35,6 +35,8 @@ pub struct ExchangeRule {
     pub(super) stewardship: Stewardship,
     /// Why it gives more than may be had through its anchor, if it does.
     pub(super) beyond: Option<Reason>,
+    /// The digest of all that is said of it.
+    pub(super) document: Digest,
 }
 
 /// Someone from somewhere.

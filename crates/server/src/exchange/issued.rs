@@ -24,7 +24,7 @@ use super::believing::UsingLog;
 use super::request::{ACCESS_TOKEN, JWT_SVID, TokenRequest, WIT_SVID, X509_SVID};
 use super::{Considered, Exchange, nonces};
 use crate::fault::{Fault, Refused};
-use crate::http::Views;
+use crate::http::{Known, Views};
 use crate::plane::Plane;
 use crate::tenant::Tenant;
 
@@ -202,7 +202,8 @@ impl Exchange<'_> {
         let (uses, naming) = (considered.uses, considered.naming);
         let log = UsingLog::of(self, uses, considered.given.lineage, naming)?;
         let (plane, tenant) = (Arc::clone(self.plane), Arc::clone(self.tenant));
-        let (now, since, views) = (self.now, self.since, Arc::clone(self.views));
+        let now = self.now;
+        let (known, views) = (Arc::clone(self.known), Arc::clone(self.views));
         Ok(Pending(Box::pin(async move {
             let recorded = match record_one(linted, &log).await {
                 Ok(recorded) => recorded,
@@ -213,7 +214,7 @@ impl Exchange<'_> {
                 }
             };
             check_not_ended(&plane, &tenant, &authority, log.lineage()).await?;
-            check_still_given(&plane, &tenant, &log, (since, &views)).await?;
+            check_still_given(&plane, &tenant, &log, (known, views)).await?;
             let issued = if recorded.signs_at_once() {
                 recorded.sign()?
             } else {
@@ -277,16 +278,16 @@ async fn check_still_given(
     plane: &Arc<Plane>,
     tenant: &Arc<Tenant>,
     log: &UsingLog,
-    (since, views): ((u64, u64), &Arc<Views>),
+    (before, views): (Arc<Known>, Arc<Views>),
 ) -> Result<(), Refused> {
-    if changed_last(tenant) == since {
+    if changed_last(tenant) == before.since {
         return Ok(());
     }
-    let (plane, tenant, views) = (Arc::clone(plane), Arc::clone(tenant), Arc::clone(views));
+    let (plane, tenant) = (Arc::clone(plane), Arc::clone(tenant));
     let (rule, lineage) = (log.rule().to_owned(), log.lineage().to_vec());
     let looked = tokio::task::spawn_blocking(move || {
         let known = views.known_to(&plane, &tenant)?;
-        plane.check_still_given(&tenant, &known, (&rule, &lineage))
+        plane.check_still_given(&tenant, (&known, &before), (&rule, &lineage))
     });
     let broken = |_| Fault::Bug("what looks again has broken off".to_owned());
     looked.await.map_err(broken)?

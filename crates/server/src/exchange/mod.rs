@@ -44,9 +44,9 @@ pub(crate) struct Exchange<'a> {
     pub(crate) tenant: &'a Arc<Tenant>,
     pub(crate) view: &'a View,
     pub(crate) rules: &'a Rules,
-    /// When these changed last, what is trusted and what is given.
-    since: (u64, u64),
-    /// Where it is looked at again.
+    /// Both, and when they changed last.
+    known: &'a Arc<Known>,
+    /// Where they are looked at again.
     views: &'a Arc<Views>,
     /// The issuer identifier of the tenant.
     issuer: String,
@@ -120,7 +120,7 @@ impl<'a> Exchange<'a> {
     pub(crate) fn at(
         plane: &'a Arc<Plane>,
         tenant: &'a Arc<Tenant>,
-        (known, views): (&'a Known, &'a Arc<Views>),
+        (known, views): (&'a Arc<Known>, &'a Arc<Views>),
         decision: &'a str,
     ) -> Self {
         Self {
@@ -135,7 +135,7 @@ impl<'a> Exchange<'a> {
             tenant,
             view: &known.view,
             rules: &known.rules,
-            since: known.since,
+            known,
             views,
         }
     }

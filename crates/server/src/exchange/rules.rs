@@ -113,9 +113,15 @@ impl Plane {
     pub(super) fn check_still_given(
         &self,
         tenant: &Arc<Tenant>,
-        known: &Known,
-        (rule, lineage): (&str, &[Ancestor]),
+        (known, before): (&Known, &Known),
+        given: (&str, &[Ancestor]),
     ) -> Result<(), Refused> {
+        // Alone, a server that decides after it has answered decides by what it has answered; what it had
+        // begun before was asked for before.
+        let before = match self.is_one_of_several() {
+            true => before,
+            false => known,
+        };
         let own: Vec<TrustDomain> =
             tenant.read(|snapshot| snapshot.trust_domains.keys().cloned().collect());
         let place = Place {
@@ -125,7 +131,7 @@ impl Plane {
             issuer: &self.issuer_of(tenant.id()),
             now: self.now(),
         };
-        Ok(still_given(place, rule, lineage)?)
+        Ok(still_given(place, (&before.view, &before.rules), given)?)
     }
 
     /// Lets nobody exchange anything under a rule any more.

@@ -32,7 +32,7 @@ pub(super) fn answer(call: &Call) -> Result<Answer, Stop> {
     let sent = call.form("introspection request").map_err(refuse)?;
     let request = IntrospectionRequest::read(sent).map_err(refuse)?;
     let known = call.http.views.known(call, &tenant)?;
-    let known_by = (known.as_ref(), &call.http.views);
+    let known_by = (&known, &call.http.views);
     let exchange = Exchange::at(call.plane(), &tenant, known_by, &call.id);
     if !is_administrator(call, &tenant)? {
         let shown = Shown {

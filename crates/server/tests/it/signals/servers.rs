@@ -12,11 +12,13 @@ use avouch_server::{Plane, Settings, http};
 use avouch_store::Store;
 use avouch_store::keyring::RootKey;
 use avouch_store::sqlite::SqliteStore;
+use avouch_testkit::key::Key;
+use avouch_testkit::token::{jwk, jwks};
 use serde_json::json;
 use tokio::sync::watch;
 
 use super::{CLOUD, REVOKED, SUBJECT, cloud, event, exchanged, someone, subject, told, workflow};
-use crate::exchange::{Cloud, exchange_form, form, refusal, rule};
+use crate::exchange::{Cloud, OURSELVES, exchange_form, form, refusal, rule, token};
 use crate::http::{Answer, request, send};
 
 /// Another server on the store of a deployment.
@@ -169,6 +171,71 @@ fn hostile_61_nothing_is_given_on_any_server_for_what_one_has_answered_that_it_i
         assert!(is_one, "{code}");
         cloud.anchor("github", &cloud.github_anchor());
     }
+}
+
+/// Also where a rule or an anchor is there still, and less may be had by it.
+#[test]
+fn hostile_61_nothing_is_given_on_any_server_for_more_than_one_has_answered_that_there_is() {
+    let cloud = cloud();
+    let second = second(&cloud);
+    let mut bearer = rule();
+    bearer["bearer"] = json!({"reason": "a test", "expires": "2100-01-01T00:00:00Z"});
+    let given = || exchange(second.address, &workflow(&cloud, 30, &json!({})));
+    let until_given = || {
+        decide(second.address, "x");
+        let answer = given();
+        assert_eq!(answer.status, 200, "{}", answer.body);
+        assert_eq!(answer.json()["scope"], "read deploy", "{}", answer.body);
+    };
+    for _ in 0..4 {
+        until_given();
+        let mut narrow = bearer.clone();
+        narrow["gives"]["scopes"] = json!(["read"]);
+        cloud.rule("deploy", &narrow);
+        let answer = given();
+        // Whether it has heard of it before it decided or after.
+        match answer.status {
+            200 => assert_eq!(answer.json()["scope"], "read", "{}", answer.body),
+            _ => assert_eq!(refusal(&answer).1, "issue.exchange_not_admitted"),
+        }
+        cloud.rule("deploy", &bearer);
+        until_given();
+        let mut others = cloud.github_anchor();
+        others["rules"][0]["facts"]["github.repository_owner_id"] = json!(["66"]);
+        cloud.anchor("github", &others);
+        let answer = given();
+        assert_ne!(answer.status, 200, "{}", answer.body);
+        cloud.anchor("github", &cloud.github_anchor());
+    }
+}
+
+/// What one server has given for a key that it had just been told of, another takes.
+#[test]
+fn what_descends_from_a_new_key_is_exchanged_on_every_server_at_once() {
+    let cloud = cloud();
+    let second = second(&cloud);
+    let bearer = json!({"reason": "a test", "expires": "2100-01-01T00:00:00Z"});
+    let mut first = rule();
+    first["gives"]["audiences"] = json!([OURSELVES]);
+    first["bearer"] = bearer.clone();
+    cloud.rule("deploy", &first);
+    let last = json!({
+        "from": {"trust_domain": "one.test", "facts": {"spiffe.path": "/ci/74/deploy"}},
+        "gives": {"spiffe_id": "spiffe://one.test/last", "audiences": [CLOUD]},
+        "bearer": bearer, "owner": "o", "reason": "r",
+    });
+    cloud.rule("last", &last);
+    decide(second.address, "x");
+    let warm = exchange(second.address, &workflow(&cloud, 30, &json!({})));
+    assert_eq!(warm.status, 200, "{}", warm.body);
+    let next = Key::p256("next");
+    let mut anchor = cloud.github_anchor();
+    anchor["jwks"] = jwks(&[jwk(&next, "k2"), jwk(&cloud.issuer, "k1")]);
+    cloud.anchor("github", &anchor);
+    let subject = cloud.workflow_forge(&json!({})).sign(&next, "k2");
+    let given = exchange(cloud.world.address, &subject);
+    let answer = exchange(second.address, &token(&given));
+    assert_eq!(answer.status, 200, "{}", answer.body);
 }
 
 #[test]
