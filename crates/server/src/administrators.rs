@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
+use avouch_core::exchange::ExchangeRule;
 use avouch_core::id::{SpiffeId, TenantId, TrustDomain};
 use avouch_core::reason::Reason;
 use avouch_core::template::IdTemplate;
@@ -13,12 +14,15 @@ use crate::caller::Caller;
 use crate::fault::{Fault, Refused};
 use crate::plane::{KnownTenant, Plane, RESERVED};
 use crate::tenant::Tenant;
+use crate::ways::Way;
 
 /// Those who administer a tenant, or one below it, and may more there than someone else.
 #[derive(Default)]
 pub(crate) struct Superiors {
     subject: String,
     all: Vec<Superior>,
+    /// The rules of the tenant by which they could be had.
+    ways: Vec<Way>,
 }
 
 struct Superior {
@@ -28,21 +32,62 @@ struct Superior {
 }
 
 impl Superiors {
-    /// Refuses an identity that is one of theirs, or could become it.
+    /// Refuses an identity that is one of theirs, or could become it, also in exchange.
     pub(crate) fn check(&self, identity: &IdTemplate) -> Result<(), Reason> {
-        self.check_none(|id| identity.admits(id))
+        self.check_none(|id| identity.admits(id))?;
+        self.check_no_way(|way| way.admits(identity))
     }
 
-    /// Refuses what could be one of them.
-    pub(crate) fn check_none(&self, could_be: impl Fn(&SpiffeId) -> bool) -> Result<(), Reason> {
+    /// Refuses a rule that gives one of theirs, or what another exchanges for it.
+    pub(crate) fn check_rule(&self, rule: &ExchangeRule) -> Result<(), Reason> {
+        self.check_none(|id| rule.trust_domain() == id.trust_domain() && rule.could_give(id))?;
+        self.check_no_way(|way| way.is_reached_by(rule))
+    }
+
+    /// Refuses a key above a trust domain in which one of theirs lies, or what is exchanged for it.
+    pub(crate) fn check_root(&self, trust_domain: &TrustDomain) -> Result<(), Reason> {
+        self.check_none(|id| id.trust_domain() == trust_domain)?;
+        self.check_bundle(trust_domain)
+    }
+
+    /// Refuses keys of a trust domain of elsewhere of which something is exchanged for one of theirs.
+    pub(crate) fn check_bundle(&self, trust_domain: &TrustDomain) -> Result<(), Reason> {
+        self.check_no_way(|way| way.is_from(trust_domain))
+    }
+
+    /// Refuses an anchor of a name under which something is exchanged for one of theirs.
+    pub(crate) fn check_anchor(&self, name: &str) -> Result<(), Reason> {
+        self.check_no_way(|way| way.is_through(name))
+    }
+
+    fn check_none(&self, could_be: impl Fn(&SpiffeId) -> bool) -> Result<(), Reason> {
         match self.all.iter().find(|one| could_be(&one.id)) {
             None => Ok(()),
-            Some(one) => Err(Reason::IssueIdentityAdministers {
-                id: one.id.to_string(),
-                role: one.role.clone(),
-                tenant: one.tenant.clone(),
-                subject: self.subject.clone(),
-            }),
+            Some(one) => Err(self.refuse(one.id.to_string(), one)),
+        }
+    }
+
+    fn check_no_way(&self, leads: impl Fn(&Way) -> bool) -> Result<(), Reason> {
+        let way = self.ways.iter().find(|way| leads(way));
+        match way.and_then(|way| Some((way, self.all.get(way.to())?))) {
+            None => Ok(()),
+            Some((way, one)) => {
+                let id = format!(
+                    "{}, had in exchange under the rule `{}`,",
+                    one.id,
+                    way.rule()
+                );
+                Err(self.refuse(id, one))
+            }
+        }
+    }
+
+    fn refuse(&self, id: String, one: &Superior) -> Reason {
+        Reason::IssueIdentityAdministers {
+            id,
+            role: one.role.clone(),
+            tenant: one.tenant.clone(),
+            subject: self.subject.clone(),
         }
     }
 }
@@ -59,10 +104,10 @@ impl Plane {
         &self,
         caller: &Caller,
         tenant: &Arc<Tenant>,
-    ) -> Result<Superiors, Fault> {
+    ) -> Result<Superiors, Refused> {
         let mut superiors = Superiors {
             subject: caller.id.to_string(),
-            all: Vec::new(),
+            ..Superiors::default()
         };
         let here = self.roles(caller, tenant);
         // Nobody may more here or below, and that is most often who asks.
@@ -90,6 +135,8 @@ impl Plane {
                 }
             }
         }
+        let ids: Vec<&SpiffeId> = superiors.all.iter().map(|one| &one.id).collect();
+        superiors.ways = self.ways_of_becoming(tenant, &ids)?;
         Ok(superiors)
     }
 

@@ -9,6 +9,7 @@ use avouch_core::reason::Reason;
 use avouch_store::{AnchorId, AnchorRecord, Change, Key, Object};
 use serde_json::{Value, json};
 
+use crate::administrators::Superiors;
 use crate::fault::Refused;
 use crate::federation;
 use crate::issuers::saving;
@@ -109,6 +110,28 @@ impl Plane {
         };
         self.apply(tenant, &[Change::Put(Object::Anchor(record.clone()))])?;
         Ok(record)
+    }
+
+    /// That an anchor vouches for nobody who has the identity of one of `superiors` in exchange.
+    ///
+    /// # Errors
+    ///
+    /// `issue.identity_administers`, or why it cannot be read.
+    pub(crate) fn check_vouches_for_no(
+        superiors: &Superiors,
+        tenant: &Arc<Tenant>,
+        name: &str,
+        document: &Value,
+    ) -> Result<(), Refused> {
+        superiors.check_anchor(name)?;
+        let read = views::read_sent("anchor", document.clone(), tenant)?;
+        for entry in read.entries() {
+            superiors.check_anchor(&entry.anchor.name)?;
+            if let AnchorKind::TrustDomain(bundle) = &entry.anchor.kind {
+                superiors.check_bundle(&bundle.trust_domain)?;
+            }
+        }
+        Ok(())
     }
 
     /// That a tenant does not trust itself by another name: what it gave would come back as if another had

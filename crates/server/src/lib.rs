@@ -78,6 +78,7 @@ pub mod traces;
 mod trust_chains;
 mod upstream;
 mod views;
+mod ways;
 mod why_not;
 pub mod xml_signatures;
 mod zero_trust;

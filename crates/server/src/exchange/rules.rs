@@ -40,9 +40,7 @@ impl Plane {
             detail: "a name is 1 to 128 letters, digits, `.`, `_` and `-`".to_owned(),
         })?;
         let rule = self.preview_rule(tenant, name, document)?;
-        superiors.check_none(|superior| {
-            rule.trust_domain() == superior.trust_domain() && rule.could_give(superior)
-        })?;
+        superiors.check_rule(&rule)?;
         let record = RuleRecord {
             id,
             document: Value::Object(document.clone()).to_string(),

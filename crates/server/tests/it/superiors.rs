@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use avouch_core::id::{SpiffeId, TenantId};
+use avouch_core::id::{SpiffeId, TenantId, TrustDomain};
 use avouch_issuer::key::PublicHalf;
 use avouch_server::access::{Noun, Role, Verb};
 use avouch_server::tenant::Tenant;
@@ -156,6 +156,137 @@ fn an_administrator_does_not_make_itself_an_operator() {
     refused(&as_chief);
     let harmless = put(&rule("spiffe://one.test/ci"));
     assert_eq!(harmless.status, 200, "{}", harmless.body);
+}
+
+fn rule(from: &Value, id: &str) -> Value {
+    json!({
+        "from": from, "gives": {"spiffe_id": id, "audiences": ["spiffe://top.test/avouch/server"]},
+        "owner": "me", "reason": "mine",
+    })
+}
+
+#[track_caller]
+fn put(world: &World, token: &str, what: &str, body: &Value) {
+    let put = world.send(token, "PUT", &format!("/v1/tenants/one/{what}"), body);
+    assert_eq!(put.status, 200, "{what}: {}", put.body);
+}
+
+#[test]
+fn who_registers_identities_gives_none_that_a_rule_exchanges_for_that_of_an_administrator() {
+    let (world, registrar) = world();
+    let operator = world.operator();
+    let from = |path: &str| json!({"trust_domain": "one.test", "facts": {"spiffe.path": path}});
+    let deployer = "spiffe://one.test/deployer";
+    put(
+        &world,
+        &operator,
+        "rules/deploys",
+        &rule(&from("/deployer"), BOSS),
+    );
+    put(
+        &world,
+        &operator,
+        "rules/builds",
+        &rule(&from("/build/er"), deployer),
+    );
+    let harmless = rule(&from("/x"), "spiffe://one.test/y");
+    put(&world, &operator, "rules/harmless", &harmless);
+    for id in [
+        deployer,
+        "spiffe://one.test/{unix.user}",
+        "spiffe://one.test/build/er",
+        "spiffe://one.test/build/{unix.user}",
+    ] {
+        refused(&create(&world, &registrar, &entry(id)));
+        let path = "/v1/tenants/one/entries/new";
+        refused(&world.send(&registrar, "PUT", path, &entry(id)));
+        let batch = json!({"entries": [entry("spiffe://one.test/web"), entry(id)]});
+        let answers = create(&world, &registrar, &batch).json();
+        assert_eq!(answers["answers"][1]["problem"]["code"], CODE, "{answers}");
+    }
+    for id in [
+        "spiffe://one.test/x",
+        "spiffe://one.test/build/er/x",
+        REGISTRAR,
+    ] {
+        assert_eq!(create(&world, &registrar, &entry(id)).status, 201, "{id}");
+    }
+    world.token(deployer);
+    let request = json!({"spiffe_id": deployer, "signing_request": pem(&Key::p256("mine"))});
+    let certificates = "/v1/tenants/one/certificates";
+    refused(&world.send(&registrar, "POST", certificates, &request));
+    assert_eq!(
+        world.send(&operator, "POST", certificates, &request).status,
+        200
+    );
+    // Nor does who may less let someone else become them, step by step.
+    appoint(
+        &world,
+        &one(&world),
+        "spiffe://one.test/chief",
+        Role::Operator,
+    );
+    let boss = world.token(BOSS);
+    put(
+        &world,
+        &operator,
+        "rules/leads",
+        &rule(&from("/leader"), "spiffe://one.test/chief"),
+    );
+    let step = rule(&from("/x"), "spiffe://one.test/leader");
+    refused(&world.send(&boss, "PUT", "/v1/tenants/one/rules/step", &step));
+    put(&world, &boss, "rules/harmless", &harmless);
+}
+
+#[test]
+fn an_administrator_gives_no_keys_to_whom_a_rule_lets_become_an_operator() {
+    let (world, _) = world();
+    let (chief, operator) = ("spiffe://one.test/chief", world.operator());
+    appoint(&world, &one(&world), chief, Role::Operator);
+    let boss = world.token(BOSS);
+    let anchor = json!({
+        "issuer": "https://ci.test", "jwks": jwks(&[jwk(&Key::rsa(RsaTestKey::A), "k1")]),
+        "audiences": ["avouch"], "rules": [{"name": "me", "facts": {"subject": "me"}}],
+    });
+    let two = world.plane.tenant_named("two").unwrap().unwrap();
+    let bundle = world
+        .plane
+        .bundle(&two, &TrustDomain::parse("two.test").unwrap())
+        .unwrap();
+    let foreign = json!({"trust_domain": "two.test", "bundle": bundle, "reason": "they deploy"});
+    put(&world, &operator, "anchors/ci", &anchor);
+    put(&world, &operator, "anchors/foreign", &foreign);
+    let subjects = json!({"anchor": "ci", "facts": {"subject": "me"}});
+    put(&world, &operator, "rules/ci", &rule(&subjects, chief));
+    let theirs = json!({"trust_domain": "two.test", "facts": {"spiffe.path": "/ci"}});
+    put(&world, &operator, "rules/two", &rule(&theirs, chief));
+    let mut called = anchor.clone();
+    called["name"] = json!("ci");
+    let tried = |what: &str, body: &Value| {
+        world.send(&boss, "PUT", &format!("/v1/tenants/one/{what}"), body)
+    };
+    for removed in [false, true] {
+        for (what, body) in [
+            ("anchors/ci", &anchor),
+            ("anchors/other", &called),
+            ("issuers/ci", &json!({"issuer": "https://ci.test"})),
+            ("anchors/foreign", &foreign),
+            ("anchors/again", &foreign),
+            (
+                "federations/two.test",
+                &json!({"url": "https://two.test", "profile": "https_web"}),
+            ),
+        ] {
+            refused(&tried(what, body));
+        }
+        // A rule that cannot be used now could be once there is an anchor of that name again.
+        for what in ["anchors/ci", "anchors/foreign"] {
+            let path = format!("/v1/tenants/one/{what}");
+            let gone = world.send(&boss, "DELETE", &path, &json!(null));
+            assert_eq!(gone.status == 204, !removed, "{}", gone.body);
+        }
+    }
+    put(&world, &boss, "anchors/harmless", &anchor);
 }
 
 #[test]

@@ -22,6 +22,8 @@ pub(in crate::http) fn list(call: &Call, tenant: &Arc<Tenant>) -> Result<Answer,
 pub(in crate::http) fn put(call: &Call, tenant: &Arc<Tenant>) -> Result<Answer, Stop> {
     let document = Value::Object(call.members("anchor")?.rest());
     let name = call.name("anchor");
+    let superiors = call.plane().superiors(&call.caller()?, tenant)?;
+    Plane::check_vouches_for_no(&superiors, tenant, name, &document)?;
     let record = call.plane().put_anchor(tenant, name, &document)?;
     let now = call.plane().now();
     let anchors = Plane::anchors(tenant);

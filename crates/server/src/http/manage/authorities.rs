@@ -111,7 +111,7 @@ pub(in crate::http) fn import(call: &Call, tenant: &Arc<Tenant>) -> Result<Answe
     let caller = call.caller()?;
     let permit = || -> Result<(), Refused> {
         let superiors = call.plane().superiors(&caller, tenant)?;
-        superiors.check_none(|superior| *superior.trust_domain() == name)?;
+        superiors.check_root(&name)?;
         Ok(())
     };
     let mut members = call.members("certificates")?;

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use avouch_api::text::{pem_blocks, to_pem};
 use avouch_core::id::SpiffeId;
 use avouch_core::reason::Reason;
+use avouch_core::template::IdTemplate;
 use avouch_issuer::key::PublicHalf;
 use avouch_issuer::x509_svid::X509Request;
 use avouch_store::{AuthorityUse, Entry};
@@ -32,7 +33,7 @@ pub(in crate::http) fn issue(call: &Call, tenant: &Arc<Tenant>) -> Result<Answer
     let id = SpiffeId::parse(&id)?;
     // Whoever brings the key is who has the identity from then on.
     let superiors = call.plane().superiors(&call.caller()?, tenant)?;
-    superiors.check_none(|superior| *superior == id)?;
+    superiors.check(&IdTemplate::from(id.clone()))?;
     // Nothing was attested of who brings a request by hand.
     let entry = entry_of(call, tenant, &id)?;
     let granted = Granted::of(&entry, &[], &[])?;

@@ -38,6 +38,8 @@ pub(in crate::http) fn show(call: &Call, tenant: &Arc<Tenant>) -> Result<Answer,
 
 pub(in crate::http) fn put(call: &Call, tenant: &Arc<Tenant>) -> Result<Answer, Stop> {
     let name = TrustDomain::parse(call.name("federation"))?;
+    let superiors = call.plane().superiors(&call.caller()?, tenant)?;
+    superiors.check_bundle(&name)?;
     let mut members = call.members("federation relation")?;
     let url = members.required_text("url")?;
     let profile = members.required_text("profile")?;

@@ -26,6 +26,8 @@ pub(in crate::http) fn show(call: &Call, tenant: &Arc<Tenant>) -> Result<Answer,
 /// not keep it from being stored: an issuer that is down today may be up tomorrow.
 pub(in crate::http) fn put(call: &Call, tenant: &Arc<Tenant>) -> Result<Answer, Stop> {
     let document = call.text("issuer")?;
+    let superiors = call.plane().superiors(&call.caller()?, tenant)?;
+    superiors.check_anchor(call.name("issuer"))?;
     let id = call
         .plane()
         .put_issuer(tenant, call.name("issuer"), document)?;

@@ -70,7 +70,11 @@ fn deployment() -> TempDir {
 /// Whether someone may be given an identity by whom.
 fn may_give(plane: &Plane, by: &str, identity: &str) -> Result<bool, Fault> {
     let one = plane.tenant(&id("one")).unwrap().unwrap();
-    let superiors = plane.superiors(&caller(by), &one)?;
+    let superiors = match plane.superiors(&caller(by), &one) {
+        Ok(superiors) => superiors,
+        Err(Refused::Fault(fault)) => return Err(fault),
+        Err(Refused::Reason(reason)) => panic!("{reason:?}"),
+    };
     let identity = IdTemplate::parse(identity).unwrap();
     Ok(superiors.check(&identity).is_ok())
 }
