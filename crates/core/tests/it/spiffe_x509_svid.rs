@@ -400,14 +400,14 @@ fn a_bundle_vouches_for_nothing_but_its_trust_domain_under_any_profile() {
         assert_eq!(outcome(workload()), "spiffe.trust_domain_mismatch");
         let host = named(&[GeneralName::dns("db.example.org")]);
         let asked = shown(host, profile).expect(ExpectedName::Dns("db.example.org".to_owned()));
-        assert_eq!(asked.outcome(), "policy.anchor_trust_domain", "{profile:?}");
+        assert_eq!(asked.outcome(), "spiffe.uri_san_count", "{profile:?}");
         let two = [
             GeneralName::uri("spiffe://other.test/a"),
             GeneralName::uri(ID),
         ];
         let asked = shown(named(&two), profile);
         let asked = asked.expect(ExpectedName::Spiffe(SpiffeId::parse(ID).unwrap()));
-        assert_eq!(asked.outcome(), "policy.anchor_trust_domain", "{profile:?}");
+        assert_eq!(asked.outcome(), "spiffe.uri_san_count", "{profile:?}");
     }
 }
 

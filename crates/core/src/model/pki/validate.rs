@@ -313,11 +313,6 @@ fn own_trust_domain(
     spiffe_id: Option<&SpiffeId>,
 ) -> Result<(), Reason> {
     let anchor = &source.anchor;
-    let beyond = |trust_domain: &str, permitted: String| Reason::AnchorTrustDomain {
-        anchor: anchor.name.clone(),
-        trust_domain: trust_domain.to_owned(),
-        permitted: vec![permitted],
-    };
     if let Some(own) = &source.trust_domain {
         return match spiffe_id {
             Some(id) if id.trust_domain() == own => Ok(()),
@@ -325,7 +320,10 @@ fn own_trust_domain(
                 id: id.to_string(),
                 trust_domain: own.to_string(),
             }),
-            None => Err(beyond("a certificate without a SPIFFE ID", own.to_string())),
+            None => Err(Reason::UriSanCount {
+                subject: end_entity.title().to_string(),
+                count: end_entity.uris().count(),
+            }),
         };
     }
     let named = end_entity
@@ -342,10 +340,11 @@ fn own_trust_domain(
     };
     match named.into_iter().find(is_anothers) {
         None => Ok(()),
-        Some(id) => Err(beyond(
-            id.trust_domain().as_str(),
-            "of which no bundle is known".to_owned(),
-        )),
+        Some(id) => Err(Reason::AnchorTrustDomain {
+            anchor: anchor.name.clone(),
+            trust_domain: id.trust_domain().to_string(),
+            permitted: vec!["of which no bundle is known".to_owned()],
+        }),
     }
 }
 
