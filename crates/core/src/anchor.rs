@@ -54,18 +54,30 @@ impl Anchor {
 
     /// Whether as much may be had through it as through what was in its place, whichever keys it has by now.
     pub(crate) fn is_bounded_as(&self, before: &Self) -> bool {
-        let admitted = |anchor: &Self| match &anchor.kind {
-            AnchorKind::Federation(federation) => (federation.rules().to_vec(), Vec::new()),
-            AnchorKind::Issuer(issuer) => (issuer.rules().to_vec(), issuer.audiences().to_vec()),
-            AnchorKind::Saml(provider) => (provider.rules().to_vec(), Vec::new()),
-            AnchorKind::ApiKey(_)
-            | AnchorKind::Certificate(_)
-            | AnchorKind::Ssh(_)
-            | AnchorKind::TrustDomain(_) => (Vec::new(), Vec::new()),
+        let has_terms = match (&self.kind, &before.kind) {
+            (AnchorKind::Federation(now), AnchorKind::Federation(was)) => now.has_terms_of(was),
+            (AnchorKind::Issuer(now), AnchorKind::Issuer(was)) => now.has_terms_of(was),
+            (AnchorKind::Saml(now), AnchorKind::Saml(was)) => now.has_terms_of(was),
+            (AnchorKind::Ssh(now), AnchorKind::Ssh(was)) => now.has_terms_of(was),
+            (AnchorKind::ApiKey(now), AnchorKind::ApiKey(was)) => now.subject() == was.subject(),
+            (AnchorKind::Certificate(_), AnchorKind::Certificate(_)) => true,
+            (AnchorKind::TrustDomain(now), AnchorKind::TrustDomain(was)) => {
+                now.trust_domain == was.trust_domain
+            }
+            (
+                AnchorKind::ApiKey(_)
+                | AnchorKind::Certificate(_)
+                | AnchorKind::Federation(_)
+                | AnchorKind::Issuer(_)
+                | AnchorKind::Saml(_)
+                | AnchorKind::Ssh(_)
+                | AnchorKind::TrustDomain(_),
+                _,
+            ) => false,
         };
-        self.constraints == before.constraints
+        has_terms
+            && self.constraints == before.constraints
             && self.stewardship.expires == before.stewardship.expires
-            && admitted(self) == admitted(before)
     }
 
     /// Whether it may vouch for SPIFFE IDs of this trust domain.

@@ -273,6 +273,17 @@ fn drawn(answer: &Value) -> String {
             failing,
         ));
     }
+    if let Some(held) = answer.get("rollback").filter(|held| held.is_object()) {
+        parts.push(members(
+            &[
+                ("OLDER SETS SINCE", "since"),
+                ("TAKEN FROM", "taken_from"),
+                ("WITHOUT", "lacks"),
+                ("AGAIN WITH", "returns"),
+            ],
+            held,
+        ));
+    }
     if let Some(fetched) = answer.get("fetched").filter(|fetched| fetched.is_object()) {
         parts.push(members(
             &[

@@ -89,9 +89,24 @@ impl Reader<'_> {
         }
         let unpinned = self.exception(&members, "unpinned")?;
         let is_excused = unpinned.as_ref().is_some_and(|one| one.holds(self.now));
+        let mut rule = self.rule_read(document, &members, unpinned, is_excused)?;
+        if is_excused {
+            let alone = self.rule_read(document, &members, None, false);
+            rule.rests_on_unpinned = alone.is_err();
+        }
+        Ok(rule)
+    }
+
+    fn rule_read(
+        &self,
+        document: &Map<String, Value>,
+        members: &Members<'_>,
+        unpinned: Option<Exception>,
+        is_excused: bool,
+    ) -> Result<ExchangeRule, Reason> {
         let admits = self.admission("from", members.get("from"), is_excused)?;
-        let gives = self.grant(&members, &admits, is_excused)?;
-        let assurance = self.assurance(&members, &gives)?;
+        let gives = self.grant(members, &admits, is_excused)?;
+        let assurance = self.assurance(members, &gives)?;
         let actors = match members.get("actors") {
             None => Vec::new(),
             Some(Value::Array(actors)) if !actors.is_empty() => actors
@@ -111,15 +126,16 @@ impl Reader<'_> {
             subject_audiences: members.texts("subject_audiences")?,
             actors,
             assurance,
-            bearer: self.exception(&members, "bearer")?,
-            reuse: self.exception(&members, "reuse")?,
+            bearer: self.exception(members, "bearer")?,
+            reuse: self.exception(members, "reuse")?,
             unpinned,
+            rests_on_unpinned: false,
             nonce: members.flag("dpop_nonce")?,
             stewardship: Stewardship {
                 owner: Some(members.required_text("owner")?.to_owned()),
                 reason: Some(members.required_text("reason")?.to_owned()),
                 added: None,
-                expires: self.time(&members, "expires")?,
+                expires: self.time(members, "expires")?,
                 key_origin: None,
                 public_store: None,
             },

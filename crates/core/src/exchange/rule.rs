@@ -30,6 +30,8 @@ pub struct ExchangeRule {
     pub(super) bearer: Option<Exception>,
     pub(super) reuse: Option<Exception>,
     pub(super) unpinned: Option<Exception>,
+    /// Whether it could not be used without that.
+    pub(super) rests_on_unpinned: bool,
     /// Whether a proof must answer a nonce (RFC 9449 8).
     pub(super) nonce: bool,
     pub(super) stewardship: Stewardship,
@@ -273,9 +275,12 @@ impl ExchangeRule {
         self.gives.template.to_string()
     }
 
-    /// Whether it has ended.
+    /// Whether it has ended, or that has by which alone it may be.
     pub fn has_ended(&self, now: Time) -> bool {
-        self.stewardship.expires.is_some_and(|end| now >= end)
+        let unpinned = self.unpinned.as_ref();
+        let rests = unpinned.filter(|_| self.rests_on_unpinned);
+        rests.is_some_and(|unpinned| !unpinned.holds(now))
+            || self.stewardship.expires.is_some_and(|end| now >= end)
     }
 
     /// Whom it admits, in words.

@@ -203,8 +203,13 @@ impl Exchange<'_> {
         let log = UsingLog::of(self, uses, considered.given.lineage, naming)?;
         let (plane, tenant) = (Arc::clone(self.plane), Arc::clone(self.tenant));
         let now = self.now;
-        let (known, views) = (Arc::clone(self.known), Arc::clone(self.views));
+        let by = (Arc::clone(self.known), Arc::clone(self.views));
         Ok(Pending(Box::pin(async move {
+            // Before anything is used, so that it can be asked for again as it was.
+            if let Err(refused) = check_still_given(&plane, &tenant, &log, &by).await {
+                plane.give_back_issuance(&tenant);
+                return Err(refused);
+            }
             let recorded = match record_one(linted, &log).await {
                 Ok(recorded) => recorded,
                 Err(fault) => {
@@ -214,7 +219,7 @@ impl Exchange<'_> {
                 }
             };
             check_not_ended(&plane, &tenant, &authority, log.lineage()).await?;
-            check_still_given(&plane, &tenant, &log, (known, views)).await?;
+            check_still_given(&plane, &tenant, &log, &by).await?;
             let issued = if recorded.signs_at_once() {
                 recorded.sign()?
             } else {
@@ -222,6 +227,8 @@ impl Exchange<'_> {
                 let broken = |_| Fault::Bug("what signs has broken off".to_owned());
                 signing.await.map_err(broken)??
             };
+            // What was signed a moment too late is handed to nobody.
+            check_still_given(&plane, &tenant, &log, &by).await?;
             plane.note_seen(news);
             let (credential, ends) = told(issued);
             Ok(response.with(credential, ends.since(now)))
@@ -272,18 +279,19 @@ async fn check_not_ended(
     Ok(endings.check_lineage(lineage)?)
 }
 
-/// What was taken back while this was under way, on whichever server, is the ground of nothing: the rule, or
-/// whoever has vouched. It is looked at only where something has changed.
+/// What was taken back or edited while this was under way, on whichever server, is the ground of nothing: the
+/// rule, or whoever has vouched. It is looked at only where something has changed.
 async fn check_still_given(
     plane: &Arc<Plane>,
     tenant: &Arc<Tenant>,
     log: &UsingLog,
-    (before, views): (Arc<Known>, Arc<Views>),
+    (before, views): &(Arc<Known>, Arc<Views>),
 ) -> Result<(), Refused> {
     if changed_last(tenant) == before.since {
         return Ok(());
     }
     let (plane, tenant) = (Arc::clone(plane), Arc::clone(tenant));
+    let (before, views) = (Arc::clone(before), Arc::clone(views));
     let (rule, lineage) = (log.rule().to_owned(), log.lineage().to_vec());
     let looked = tokio::task::spawn_blocking(move || {
         let known = views.known_to(&plane, &tenant)?;

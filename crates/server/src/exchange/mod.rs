@@ -15,6 +15,9 @@ mod nonces;
 pub(crate) mod request;
 pub(crate) mod rules;
 
+#[cfg(test)]
+mod tests;
+
 use std::cell::{Cell, RefCell};
 use std::sync::Arc;
 

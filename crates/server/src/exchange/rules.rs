@@ -114,12 +114,6 @@ impl Plane {
         (known, before): (&Known, &Known),
         given: (&str, &[Ancestor]),
     ) -> Result<(), Refused> {
-        // Alone, a server that decides after it has answered decides by what it has answered; what it had
-        // begun before was asked for before.
-        let before = match self.is_one_of_several() {
-            true => before,
-            false => known,
-        };
         let own: Vec<TrustDomain> =
             tenant.read(|snapshot| snapshot.trust_domains.keys().cloned().collect());
         let place = Place {

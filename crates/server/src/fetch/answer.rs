@@ -7,7 +7,7 @@ use std::time::Duration;
 use avouch_core::pin::Pinned;
 use avouch_core::reason::Reason;
 use avouch_core::time::Time;
-use axum::http::header::{AGE, CACHE_CONTROL, RETRY_AFTER};
+use axum::http::header::{AGE, CACHE_CONTROL, LAST_MODIFIED, RETRY_AFTER};
 use axum::http::{HeaderMap, HeaderName};
 use rustls::pki_types::CertificateDer;
 
@@ -83,9 +83,19 @@ impl Fetched {
                 }
             }
         }
-        let age = self.header(AGE).and_then(|age| age.trim().parse().ok());
-        let age = Duration::from_secs(age.unwrap_or(0));
+        let age = Duration::from_secs(self.age().unsigned_abs());
         longest.map(|longest: Duration| longest.saturating_sub(age))
+    }
+
+    /// For how many seconds caches have kept it, if they say so (RFC 9111 5.1).
+    pub fn age(&self) -> i64 {
+        let age = self.header(AGE).and_then(|age| age.trim().parse().ok());
+        i64::from(age.unwrap_or(0_u32))
+    }
+
+    /// When what was answered changed last, if that is said (RFC 9110 8.8.2).
+    pub fn modified(&self) -> Option<Time> {
+        Time::parse_http(self.header(LAST_MODIFIED)?.trim())
     }
 
     /// How many seconds from `now` on it asks to be left alone, if it does (RFC 9110 10.2.3).

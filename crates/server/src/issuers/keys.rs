@@ -11,11 +11,12 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
 
 use super::pins::Pins;
+use super::rollback::{Dated, EarlierSet, Rollback};
 use crate::failing::Failing;
 
 /// How long a key that was removed is remembered, in seconds, so that what it signed is refused for
 /// the right reason.
-const REMEMBERED: i64 = 30 * 86_400;
+pub(super) const REMEMBERED: i64 = 30 * 86_400;
 
 /// How many events are remembered.
 const MOST_EVENTS: usize = 100;
@@ -52,6 +53,30 @@ pub(crate) struct Keys {
     /// Since when its server shows nothing that is pinned.
     pub(super) missed: Option<MissedPins>,
     pub(super) events: Vec<Event>,
+    /// Of when the set is that is known.
+    pub(super) dated: Dated,
+    /// What was published before.
+    pub(super) earlier: Vec<EarlierSet>,
+    /// Since when nothing but older sets is served.
+    pub(super) rollback: Option<Rollback>,
+}
+
+/// How a key set has come.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Came {
+    /// It was fetched, and is of this time; whether one is taken that has nothing in common with the last.
+    Fetched { dated: Dated, takes_new_keys: bool },
+    /// Someone has looked at it and uploaded it.
+    Uploaded,
+}
+
+/// What became of a key set.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Taken {
+    /// It is an older one and is not taken yet.
+    Held,
+    /// It is what is known now, or waits in quarantine.
+    Whole,
 }
 
 /// One key.
@@ -121,14 +146,21 @@ impl Keys {
         issuer: &str,
         set: &Value,
         now: Time,
-        takes_new_keys: bool,
-    ) -> Result<(), Reason> {
+        came: Came,
+    ) -> Result<Taken, Reason> {
         let published = read_keys(issuer, set, now).inspect_err(|reason| {
             if matches!(reason, Reason::JwksPrivateKey { .. }) {
                 self.tell(now, "private_key_published", reason.sentence(), true);
             }
         })?;
         self.refuse_changed(issuer, set, &published, now)?;
+        let takes_new_keys = match came {
+            Came::Fetched { dated, .. } if self.holds_back(set, &published, dated, now) => {
+                return Ok(Taken::Held);
+            }
+            Came::Fetched { takes_new_keys, .. } => takes_new_keys,
+            Came::Uploaded => true,
+        };
         let is_continuous = published.iter().any(|key| {
             self.current()
                 .any(|known| known.thumbprint == key.thumbprint)
@@ -143,10 +175,10 @@ impl Keys {
                 });
                 self.tell(now, "quarantined", DISCONTINUITY.to_owned(), true);
             }
-            return Ok(());
+            return Ok(Taken::Whole);
         }
         self.replace(published, now);
-        Ok(())
+        Ok(Taken::Whole)
     }
 
     /// Other material under a name that is known: whoever made it could sign in its place.
@@ -186,11 +218,10 @@ impl Keys {
     }
 
     fn replace(&mut self, published: Vec<KnownKey>, now: Time) {
+        self.remember_set(&published, now);
         let mut removed = Vec::new();
         for known in &mut self.keys {
-            let is_there = published
-                .iter()
-                .any(|key| key.thumbprint == known.thumbprint && key.kid == known.kid);
+            let is_there = published.iter().any(|key| known.is(key));
             if !is_there && known.removed.is_none() {
                 known.removed = Some(now.unix());
                 removed.push(known.name());
@@ -200,11 +231,7 @@ impl Keys {
             self.tell(now, "key_removed", name, false);
         }
         for key in published {
-            match self
-                .keys
-                .iter_mut()
-                .find(|known| known.thumbprint == key.thumbprint && known.kid == key.kid)
-            {
+            match self.keys.iter_mut().find(|known| known.is(&key)) {
                 Some(known) => {
                     let name = known.name();
                     let returned = known.removed.take().is_some();
@@ -225,6 +252,7 @@ impl Keys {
             .retain(|key| key.removed.is_none_or(|at| at > oldest));
         self.contested.clear();
         self.pending = None;
+        self.rollback = None;
     }
 
     /// What waits for someone's word, as one digest: the quarantine with its cause, the names that
@@ -267,7 +295,8 @@ impl Keys {
                 found,
             });
         }
-        if self.quarantine.take().is_some() || !self.contested.is_empty() {
+        let was_held = self.rollback.take().is_some();
+        if self.quarantine.take().is_some() || !self.contested.is_empty() || was_held {
             self.tell(now, "released", format!("by {by}"), false);
         }
         // The names that are contested mean, from now on, what was looked at.

@@ -18,6 +18,7 @@ mod pins;
 mod ranking;
 mod refresh;
 mod reliance;
+mod rollback;
 pub(crate) mod saving;
 mod secrets;
 mod settings;
@@ -38,13 +39,14 @@ use crate::introspection::Ask;
 use crate::plane::Plane;
 use crate::tenant::Tenant;
 use crate::views;
-use keys::{Keys, Quarantine};
+use keys::{Came, Keys, Quarantine, Taken};
 use pins::Pins;
 pub(crate) use pins::Staging;
 use refresh::Published;
 pub(crate) use refresh::{Looked, Refreshing, seconds_until};
+use rollback::Dated;
 pub(crate) use secrets::{CLIENT_SECRET, REVIEWER_TOKEN};
-use settings::{IssuerSettings, Source};
+use settings::{IssuerSettings, SHORTEST_REFRESH, Source};
 
 /// How often a change of what is known of keys is worked out anew when something else has changed
 /// meanwhile.
@@ -112,9 +114,10 @@ impl Plane {
         };
         // Where it is read from may be another place now.
         keys.discover_next = None;
+        keys.dated = Dated::default();
         if let Source::Uploaded(set) = &settings.source {
             // Whoever uploads a set has seen it: it is continuous with what they know.
-            keys.take(&settings.issuer, set, self.now(), true)?;
+            keys.take(&settings.issuer, set, self.now(), Came::Uploaded)?;
             (keys.as_of, keys.next, keys.failing) = (None, None, None);
         }
         Ok(keys)
@@ -382,14 +385,17 @@ impl Plane {
             if settings.issuer != wanted.issuer || !settings.is_fetched() {
                 return Ok(());
             }
-            let taken = keys.take(
-                &settings.issuer,
-                &published.set,
-                now,
-                settings.takes_new_keys,
-            );
-            match taken {
-                Ok(()) => {
+            let came = Came::Fetched {
+                dated: published.dated,
+                takes_new_keys: settings.takes_new_keys,
+            };
+            match keys.take(&settings.issuer, &published.set, now, came) {
+                // Soon the newer one is served again, or this is what it publishes.
+                Ok(Taken::Held) => {
+                    keys.next = Some(now.plus(SHORTEST_REFRESH.into()).unix());
+                    refused = None;
+                }
+                Ok(Taken::Whole) => {
                     keys.as_of = Some(now.unix());
                     keys.next = Some(now.plus(published.fresh_for).unix());
                     if published.is_discovered {

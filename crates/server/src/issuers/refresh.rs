@@ -18,6 +18,7 @@ use tokio::task::JoinSet;
 
 use super::keys::Keys;
 use super::pins::Watched;
+use super::rollback::Dated;
 use super::settings::{IssuerSettings, SHORTEST_REFRESH, Source};
 use crate::back_off::{BackOff, Waits};
 use crate::fault::{Fault, Refused};
@@ -472,6 +473,7 @@ pub(super) struct Published {
     pub(super) is_discovered: bool,
     /// The pin over which it came, if one was enforced.
     pub(super) pinned: Option<String>,
+    pub(super) dated: Dated,
 }
 
 /// For which issuer of which tenant something is fetched.
@@ -545,6 +547,10 @@ async fn fetch_keys(
             .max(SHORTEST_REFRESH.into()),
         is_discovered: false,
         pinned: fetched.pinned().map(|pinned| pinned.to_string()),
+        dated: Dated {
+            made: Some(of.plane.now().unix().saturating_sub(fetched.age())),
+            modified: fetched.modified().map(Time::unix),
+        },
     })
 }
 

@@ -104,6 +104,10 @@ impl Plane {
             "contested": keys.contested.iter().map(|(kid, since)| json!({
                 "kid": kid, "since": shown(*since),
             })).collect::<Vec<_>>(),
+            "rollback": keys.rollback.as_ref().map(|held| json!({
+                "since": shown(held.since), "taken_from": shown(held.taken_from()),
+                "lacks": held.lacks, "returns": held.returns,
+            })),
             "grants_at_most": at_most,
             "pins": pins_in_short(&pins, &keys),
             "keys": keys.keys.iter().map(|key| key_to_json(key, &pins, now)).collect::<Vec<_>>(),
@@ -140,11 +144,12 @@ impl Plane {
     }
 }
 
-const STATES: [&str; 7] = [
+const STATES: [&str; 8] = [
     "contested",
     "failing",
     "ok",
     "quarantined",
+    "rolled_back",
     "stale",
     "unpinned",
     "waiting",
@@ -161,6 +166,8 @@ fn state(settings: &IssuerSettings, keys: &Keys, pins: &Pins, now: Time) -> &'st
         "contested"
     } else if keys.failing.is_some() {
         "failing"
+    } else if keys.rollback.is_some() {
+        "rolled_back"
     } else if !settings.has_keys() {
         "ok"
     } else if keys.current().next().is_none() {

@@ -39,6 +39,7 @@ mod rejoining;
 mod removing;
 mod reviewed;
 mod roles;
+mod rollback;
 mod rules;
 mod saml;
 mod saving;

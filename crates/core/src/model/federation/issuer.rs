@@ -205,6 +205,18 @@ impl IssuerAnchor {
         &self.standing
     }
 
+    /// Whether it asks of its tokens what another does, whichever keys each has.
+    pub(crate) fn has_terms_of(&self, other: &Self) -> bool {
+        self.terms() == other.terms()
+    }
+
+    fn terms(&self) -> impl PartialEq + '_ {
+        let lists = (&self.audiences, &self.authorized_parties, &self.rules);
+        let read = (self.preset, &self.sign_in, &self.introspection);
+        let bounds = (&self.algorithms, self.lifetime_max, self.single_audience);
+        (lists, read, bounds)
+    }
+
     /// What its tokens may call it. Names are compared exactly (RFC 7519 4.1.1), but for one second
     /// spelling that Google documents.
     pub(crate) fn names(&self) -> impl Iterator<Item = &str> {

@@ -27,7 +27,7 @@ pub struct SshAnchor {
 }
 
 /// What its keys are trusted with.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Trust {
     /// They certify users or hosts.
     Certifying {
@@ -40,6 +40,11 @@ pub(super) enum Trust {
 }
 
 impl SshAnchor {
+    /// Whether its keys are trusted with what those of another are.
+    pub(crate) fn has_terms_of(&self, other: &Self) -> bool {
+        self.trust == other.trust
+    }
+
     /// Reads `{"authorities": […], "certify": "users" | "hosts", "principals": […]}` or
     /// `{"keys": […], "subject": "…"}`. Keys are written as in a file `.pub`.
     ///

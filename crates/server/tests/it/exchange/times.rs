@@ -331,3 +331,30 @@ fn hostile_25_an_issuer_that_was_disabled_is_believed_by_no_grant_and_ends_nothi
         assert_eq!(ways.registry.exchange_form(&form).status, 400, "{of_type}");
     }
 }
+
+/// Though what a tenant gives is read anew each minute only.
+#[test]
+fn a_rule_that_rests_on_unpinned_ends_with_it_to_the_second() {
+    let mut registry = Registry::new();
+    let (issuer, key) = trusted(&registry);
+    let until = |seconds: i64| {
+        let end = avouch_core::time::Time::from_unix(START + seconds).to_string();
+        json!({"reason": "until the names are known", "expires": end})
+    };
+    // The second needs it for nothing, and goes on without.
+    let everyone = json!({"from": {"anchor": "ci"}, "unpinned": until(30)});
+    give(&registry, "ci", &everyone);
+    let asked = |registry: &Registry| {
+        let claims = json!({"sub": "job-7", "aud": AUDIENCE});
+        let shown = issuer.token(registry.now(), &claims).sign(&key, "k-a");
+        registry.exchange_form(&exchange_form(&shown, &[]))
+    };
+    registry.pass(29);
+    assert_eq!(asked(&registry).status, 200);
+    registry.pass(1);
+    let refused = refusal(&asked(&registry));
+    assert_eq!(refused.1, "issue.exchange_not_admitted");
+    give(&registry, "ci", &json!({"unpinned": until(32)}));
+    registry.pass(2);
+    assert_eq!(asked(&registry).status, 200);
+}

@@ -43,7 +43,7 @@ pub struct ChainsFetched {
 }
 
 /// A trust mark that whoever is believed must have.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct RequiredMark {
     pub(super) mark: String,
     /// Who may have given it.
@@ -51,6 +51,16 @@ pub(super) struct RequiredMark {
 }
 
 impl FederationAnchor {
+    /// Whether it asks of its members what another does, whichever keys each has.
+    pub(crate) fn has_terms_of(&self, other: &Self) -> bool {
+        self.terms() == other.terms()
+    }
+
+    fn terms(&self) -> impl PartialEq + '_ {
+        let lists = (&self.audiences, &self.entity_types, &self.rules);
+        (lists, self.lifetime_max, &self.trust_marks)
+    }
+
     /// Reads the members of the anchor that stands at `place` of its document:
     /// `openid_federation` with an `entity_id` and `jwks`, and optionally `audiences`, `rules`,
     /// `max_lifetime` (seconds), `entity_types`, `trust_marks`, `fetch` (`hosts`, `ca`)

@@ -55,6 +55,16 @@ const ANSWERS: [(&str, Answers); 3] = [
 ];
 
 impl SamlAnchor {
+    /// Whether it asks of its assertions what another does, whichever certificates each has.
+    pub(crate) fn has_terms_of(&self, other: &Self) -> bool {
+        self.terms() == other.terms()
+    }
+
+    fn terms(&self) -> impl PartialEq + '_ {
+        let lists = (&self.audiences, &self.recipients, &self.rules);
+        (lists, self.lifetime_max, self.answers)
+    }
+
     /// Reads the members of the anchor that stands at `place` of its document: `saml` with an
     /// `entity_id` and its `certificates`, or with `metadata`; and optionally `audiences`,
     /// `recipients`, `rules`, `max_lifetime` (seconds), `in_response_to`, and how it stands:
