@@ -19,6 +19,9 @@ const USES_MARGIN: i64 = 300;
 /// them signed, and nothing is looked for among them.
 const ANSWERS_KEPT: i64 = 3_600;
 
+/// How much of what is over of one tenant is removed at once. All that wait for the tenant wait for that.
+const MOST_REMOVED: usize = 5_000;
+
 impl Plane {
     /// Forgets what was used once and would not be accepted any more.
     ///
@@ -111,18 +114,31 @@ impl Plane {
             },
         };
         if let Some(tenant) = tenant {
-            let gone = tenant.read(|snapshot| over_in(snapshot, over));
-            if !gone.is_empty() && self.fit(&tenant).is_ok() {
-                self.apply(&tenant, &gone)?;
-                tracing::info!(tenant = %id, objects = gone.len(), "what is over was removed");
-            }
-            return Ok(());
+            return self.remove_over_of_open(&tenant, over);
         }
         while let Some(head) = self.store.remove_over(id, over)? {
             tracing::info!(tenant = %id, "what is over was removed of a tenant that is not in use");
             self.follow_heads(BTreeMap::from([(id.clone(), head)]))?;
         }
         Ok(())
+    }
+
+    /// Some at a time, each time by what is over then: what was given more time meanwhile, by whichever
+    /// server, stays.
+    fn remove_over_of_open(&self, tenant: &Arc<Tenant>, over: &[Over]) -> Result<(), Refused> {
+        loop {
+            if self.fit(tenant).is_err() {
+                return Ok(());
+            }
+            let gone = self.settle(tenant, || {
+                let gone = tenant.read(|snapshot| over_in(snapshot, over));
+                Ok((gone.len(), gone))
+            })?;
+            if gone == 0 {
+                return Ok(());
+            }
+            tracing::info!(tenant = %tenant.id(), objects = gone, "what is over was removed");
+        }
     }
 
     /// Opens a tenant if it does something without being asked itself.
@@ -155,29 +171,37 @@ impl Plane {
     }
 }
 
-/// What is over of all that a tenant owns.
+/// What is over of all that a tenant owns, at most as much as is removed at once.
 fn over_in(snapshot: &Snapshot, over: &[Over]) -> Vec<Change> {
     let mut keys = Vec::new();
     for Over { kind, by } in over {
         let signals = |kind: SignalKind| {
             let over = snapshot.signals_of(kind);
             let over = over.filter(|record| record.ends.is_some_and(|end| end <= *by));
-            over.map(|record| Key::Signal(record.key.clone()))
+            over.take(MOST_REMOVED)
+                .map(|record| Key::Signal(record.key.clone()))
         };
         match kind {
             OverKind::Entry => {
                 let all = snapshot.entries.values();
                 let over = all.filter(|entry| entry.extras.expires.is_some_and(|end| end <= *by));
-                keys.extend(over.map(|entry| Key::Entry(entry.id.clone())));
+                keys.extend(
+                    over.take(MOST_REMOVED)
+                        .map(|entry| Key::Entry(entry.id.clone())),
+                );
             }
             OverKind::JoinToken => {
                 let all = snapshot.join_tokens.values();
                 let over = all.filter(|token| token.used.unwrap_or(token.expires) <= *by);
-                keys.extend(over.map(|token| Key::JoinToken(token.id.clone())));
+                keys.extend(
+                    over.take(MOST_REMOVED)
+                        .map(|token| Key::JoinToken(token.id.clone())),
+                );
             }
             OverKind::Ended => keys.extend(signals(SignalKind::Ended)),
             OverKind::Notice => keys.extend(signals(SignalKind::Notice)),
         }
     }
-    keys.into_iter().map(Change::Remove).collect()
+    let some = keys.into_iter().take(MOST_REMOVED);
+    some.map(Change::Remove).collect()
 }

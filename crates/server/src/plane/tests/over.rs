@@ -170,7 +170,7 @@ fn what_another_server_removes_that_nobody_needs_there_is_gone_where_it_is_in_us
 }
 
 #[test]
-fn two_servers_that_find_it_at_once_remove_it_once() {
+fn two_servers_that_find_it_at_once_remove_it_with_one_change() {
     for _ in 0..5 {
         let idle = Idle::with(&[entry("ends", Some(START + 60)), entry("stays", None)]);
         let there = idle.another();
@@ -186,8 +186,53 @@ fn two_servers_that_find_it_at_once_remove_it_once() {
         let held = there.opened(&id("one")).unwrap().read(Clone::clone);
         assert_eq!(held, idle.stored());
         assert_eq!(held.entries.len(), 1);
-        assert!(held.sequence > before);
+        assert_eq!(held.sequence.number(), before.number() + 1);
     }
+}
+
+#[test]
+fn what_was_given_more_time_on_another_server_stays_where_that_is_not_heard_of_yet() {
+    let mark = "b".repeat(64);
+    let ended = |ends| signal(SignalKind::Ended, &mark, Some(ends));
+    let until = START + 60;
+    let idle = Idle::with(&[
+        entry("longer", Some(until)),
+        entry("ends", Some(until)),
+        ended(until),
+    ]);
+    let one = idle.here.tenant(&id("one")).unwrap().unwrap();
+    let longer = [entry("longer", Some(until + 3_600)), ended(until + 3_600)];
+    Idle::store_of(&idle.folder)
+        .apply(&id("one"), &longer)
+        .unwrap();
+    assert_eq!(
+        one.read(|held| held.entries.len()),
+        2,
+        "it has not heard of it"
+    );
+    idle.pass(60);
+    idle.here.remove_over().unwrap();
+    let stored = idle.stored();
+    let left: Vec<&str> = stored.entries.keys().map(|id| id.as_str()).collect();
+    assert_eq!(left, ["longer"]);
+    assert_eq!(stored.signals.len(), 1);
+    assert_eq!(one.read(Clone::clone), stored);
+}
+
+#[test]
+fn much_that_is_over_goes_some_at_a_time() {
+    let names = (0..12_000).map(|number| format!("e{number}"));
+    let all: Vec<Change> = names.map(|name| entry(&name, Some(START + 60))).collect();
+    let idle = Idle::with(&all);
+    idle.here.tenant(&id("one")).unwrap().unwrap();
+    let before = idle.stored().sequence.number();
+    idle.pass(60);
+    idle.here.remove_over().unwrap();
+    let stored = idle.stored();
+    assert_eq!(
+        (stored.entries.len(), stored.sequence.number()),
+        (0, before + 3)
+    );
 }
 
 #[test]
