@@ -73,6 +73,7 @@ fn request() -> X509Request {
         public_half: signer().public_half().clone(),
         ttl: None,
         dns_names: Vec::new(),
+        mark: None,
     }
 }
 

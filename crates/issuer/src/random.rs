@@ -65,9 +65,62 @@ pub(crate) fn serial_number(random: &dyn Random) -> Result<[u8; 16], Fault> {
     Ok(serial)
 }
 
+/// What the serial numbers of all certificates of one holder of a name end with, so that they can be told
+/// from those of whoever had the name before, however soon after.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Mark([u8; MARK]);
+
+/// Nobody who has the name after someone has the same mark by chance.
+const MARK: usize = 8;
+
+/// The longest serial number (RFC 5280 4.1.2.2).
+const MARKED: usize = 20;
+
+impl Mark {
+    /// One that no one has had before.
+    ///
+    /// # Errors
+    ///
+    /// [`Fault::NoRandomness`].
+    pub fn new(random: &dyn Random) -> Result<Self, Fault> {
+        let mut mark = [0; MARK];
+        random.fill(&mut mark)?;
+        Ok(Self(mark))
+    }
+
+    /// That of the holder of a certificate with this serial number, if it has one.
+    pub fn of_serial_number(serial: &[u8]) -> Option<Self> {
+        if serial.len() != MARKED || !is_serial_number(serial) {
+            return None;
+        }
+        serial.last_chunk().copied().map(Self)
+    }
+
+    /// The mark that was this number.
+    pub fn from_number(number: u64) -> Self {
+        Self(number.to_be_bytes())
+    }
+
+    /// It as a number.
+    pub fn number(self) -> u64 {
+        u64::from_be_bytes(self.0)
+    }
+
+    /// A serial number of its holder: 6 bytes of the moment, 6 random ones, and the mark, which is random
+    /// to all others; CA/B BR 7.1 asks for 64 bits.
+    pub(crate) fn serial_number(self, random: &dyn Random) -> Result<[u8; MARKED], Fault> {
+        let mut serial = [0; MARKED];
+        let (head, mark) = serial.split_at_mut(MARKED - MARK);
+        mark.copy_from_slice(&self.0);
+        let own = serial_number(random)?;
+        head.iter_mut().zip(own).for_each(|(byte, own)| *byte = own);
+        Ok(serial)
+    }
+}
+
 /// Whether bytes have the form of the serial numbers that are made here.
 pub fn is_serial_number(bytes: &[u8]) -> bool {
-    matches!(bytes, [0x40..=0x7f, rest @ ..] if rest.len() == 15)
+    matches!(bytes, [0x40..=0x7f, rest @ ..] if rest.len() == 15 || rest.len() + 1 == MARKED)
 }
 
 /// A token identifier (`jti`) with 80 random bits, as base64url.
@@ -105,6 +158,23 @@ mod tests {
         ] {
             assert!(!is_serial_number(other), "{other:?}");
         }
+    }
+
+    #[test]
+    fn the_certificates_of_one_holder_are_told_from_those_of_another() {
+        let [own, other] = [(); 2].map(|()| Mark::new(&SystemRandom).unwrap());
+        let serials = [(); 2].map(|()| own.serial_number(&SystemRandom).unwrap());
+        assert_ne!(serials[0], serials[1]);
+        for serial in serials {
+            assert!(is_serial_number(&serial));
+            let found = Mark::of_serial_number(&serial);
+            assert_eq!(found, Some(Mark::from_number(own.number())));
+            assert_ne!(found, Some(other));
+            assert_eq!(Mark::of_serial_number(&serial[..19]), None);
+        }
+        let unmarked = serial_number(&SystemRandom).unwrap();
+        assert_eq!(Mark::of_serial_number(&unmarked), None);
+        assert_eq!(Mark::of_serial_number(&[0xff; MARKED]), None);
     }
 
     #[test]

@@ -101,6 +101,7 @@ impl Taking<'_> {
                 .clone(),
             ttl: None,
             dns_names: Vec::new(),
+            mark: None,
         };
         let profile = X509Profile {
             lifetime: Lifetime::new(1, TRIAL_TTL, TRIAL_TTL)

@@ -19,7 +19,7 @@ use crate::intent::{CredentialKind, Intent};
 use crate::key::PublicHalf;
 use crate::lint::ask;
 use crate::profile::{X509Profile, check_dns_name, check_id};
-use crate::random::{Random, serial_number};
+use crate::random::{Mark, Random, serial_number};
 use crate::signer::{Signature, Signer};
 use crate::stages::{Draft, Prepared, private};
 
@@ -34,6 +34,8 @@ pub struct X509Request {
     pub ttl: Option<u32>,
     /// DNS names beside the ID.
     pub dns_names: Vec<String>,
+    /// By what its certificates are told from those of others that had or get the same ID.
+    pub mark: Option<Mark>,
 }
 
 /// An X.509-SVID with the certificates a workload sends along.
@@ -90,7 +92,10 @@ impl X509Profile {
         for name in &request.dns_names {
             check_dns_name(name)?;
         }
-        let serial = serial_number(random)?;
+        let serial = match request.mark {
+            Some(mark) => mark.serial_number(random)?.to_vec(),
+            None => serial_number(random)?.to_vec(),
+        };
         let backdated = now.plus(-BACKDATE);
         let begins = ended.map_or(backdated, |ended| backdated.max(ended.plus(1).min(now)));
         let not_before = begins.max(life.not_before());

@@ -17,7 +17,7 @@ use avouch_core::reason::Reason;
 use avouch_core::time::Time;
 use avouch_core::verdict::{Receipt, Verdict};
 use avouch_core::view::View;
-use avouch_issuer::random::Random;
+use avouch_issuer::random::{Mark, Random};
 use avouch_store::{AttemptId, IntentId, Sequence, SingleUse, UseKind, Used};
 use base64ct::{Base64UrlUnpadded, Encoding};
 use serde_json::Value;
@@ -42,6 +42,9 @@ pub struct Caller {
     pub valid_until: Time,
     /// From when on its certificate holds, if it has shown one.
     pub valid_from: Option<Time>,
+    /// What its certificate is told by from those of others that had its ID, if it has shown one that has
+    /// that.
+    pub mark: Option<Mark>,
     /// By which state of its tenant that was found out, if that is its state still.
     pub as_of: Option<State>,
     /// Under which name what it has shown would be on record: its serial number, or its `jti`.
@@ -205,7 +208,7 @@ impl Plane {
     ) -> Result<Caller, Refused> {
         let now = self.now();
         let name = name_on_record(&credential);
-        let valid_from = valid_from(&credential);
+        let (valid_from, mark) = told_apart_by(&credential);
         let ((view, as_of), expected) = match trust_domain {
             Some(name) => (
                 self.view_of(&name, now)?,
@@ -235,6 +238,7 @@ impl Plane {
                     tenant: identity.tenant().clone(),
                     valid_until: identity.valid_until(),
                     valid_from,
+                    mark,
                     as_of,
                     credential: name,
                 })
@@ -322,10 +326,18 @@ fn name_on_record(credential: &Credential) -> Option<IntentId> {
     }
 }
 
-fn valid_from(credential: &Credential) -> Option<Time> {
-    match credential {
-        Credential::X509(chain) => Some(Certificate::parse(chain.first()?).ok()?.not_before()),
+/// From when on a certificate holds, and its mark.
+fn told_apart_by(credential: &Credential) -> (Option<Time>, Option<Mark>) {
+    let leaf = match credential {
+        Credential::X509(chain) => chain.first().and_then(|leaf| Certificate::parse(leaf).ok()),
         _ => None,
+    };
+    match leaf {
+        Some(leaf) => (
+            Some(leaf.not_before()),
+            Mark::of_serial_number(leaf.serial()),
+        ),
+        None => (None, None),
     }
 }
 

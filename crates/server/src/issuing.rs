@@ -78,6 +78,7 @@ impl Plane {
                 public_half: PublicHalf::from_info(&wanted.public_key)?,
                 ttl: granted.x509_ttl,
                 dns_names: granted.dns_names,
+                mark: None,
             };
             Ok((entry.id.clone(), request))
         });

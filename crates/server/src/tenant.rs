@@ -19,6 +19,7 @@ use crate::bundles;
 use crate::fault::Fault;
 use crate::keys::{Keys, origin_of};
 use crate::names;
+use crate::nodes::Renewals;
 use crate::quotas::Rate;
 use crate::reach::{ByNode, Concerned, Reach};
 use crate::readers::Readers;
@@ -50,6 +51,8 @@ pub struct Tenant {
     changing: Mutex<()>,
     /// What is left of its quota of issuances.
     pub(crate) rate: Rate,
+    /// How often its nodes may renew their own identities still.
+    pub(crate) renewals: Renewals,
     /// Who reads what it publishes.
     pub(crate) readers: Readers,
     /// How often each who vouches was relied on, and is not stored yet.
@@ -123,6 +126,7 @@ impl Tenant {
             is_outdated: AtomicBool::new(false),
             changing: Mutex::new(()),
             rate: Rate::default(),
+            renewals: Renewals::default(),
             readers: Readers::default(),
             tallies: Tallies::default(),
             news: watch::Sender::new(0),

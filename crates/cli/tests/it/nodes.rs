@@ -275,6 +275,54 @@ fn a_machine_that_was_forgotten_joins_again_and_one_that_was_banned_does_not() {
 }
 
 #[test]
+fn the_agent_of_a_node_that_was_sent_away_says_so_when_it_starts_again() {
+    let plane = Plane::start("node-sent-away", &[]);
+    let start = |name: &str| {
+        let token = plane.run(&["node", "token", name, "-o", "json", "--tenant", "demo"]);
+        let token = token.json()["token"].as_str().unwrap().to_owned();
+        drop(Agent::start(&plane, name, &["--join-token", &token]));
+    };
+    let done = |arguments: &[&str]| {
+        let ran = plane.run(&[arguments, &["--tenant", "demo"]].concat());
+        assert_eq!(ran.code, 0, "{}", ran.err);
+    };
+    for name in ["ended", "banned", "evicted", "followed"] {
+        start(name);
+    }
+    let subject = "spiffe://demo.avouch.test/avouch/node/ended";
+    let end = ["signal", "end", "--issuer", "spiffe://demo.avouch.test"];
+    done(
+        &[
+            &end,
+            ["--subject", subject, "--reason", "stolen"].as_slice(),
+        ]
+        .concat(),
+    );
+    done(&["node", "ban", "banned"]);
+    done(&["node", "evict", "evicted"]);
+    // Another joins under its name, with what it keeps elsewhere.
+    let token = plane.run(&[
+        "node", "token", "followed", "-o", "json", "--tenant", "demo",
+    ]);
+    let token = token.json()["token"].as_str().unwrap().to_owned();
+    let _other = Agent::start(&plane, "other", &["--join-token", &token]);
+    let told = [
+        ("ended", "revocation.subject_ended"),
+        ("banned", "it is banned"),
+        ("evicted", "it is not known here"),
+        ("followed", "another has joined under its name since"),
+    ];
+    for (name, why) in told {
+        let _agent = Agent::start(&plane, name, &[]);
+        let log = || std::fs::read_to_string(plane.folder.path().join(format!("{name}.log")));
+        wait(|| log().unwrap().contains("the server refuses this node"));
+        let log = log().unwrap();
+        assert!(log.contains(why), "{name}: {log}");
+        assert!(!log.contains("the server is away"), "{name}: {log}");
+    }
+}
+
+#[test]
 fn a_machine_joins_by_its_tpm_and_its_key_stays_in_there() {
     let made = TpmMaker::new().and_then(|maker| Ok((maker.tpm()?, maker)));
     let (tpm, maker) = match made {

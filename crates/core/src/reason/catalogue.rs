@@ -1174,6 +1174,10 @@ catalogue! {
             "The node {node} gets no identities: {detail}.",
             fix: "If it should, lift the ban with `avouch node unban`, or let it join again with a new join token.",
             spec: "docs/how-to/run.md";
+        IssueNodeRenewals { node: String, seconds: u32 } = "issue.node_renews_too_often",
+            "The node {node} has had its own identity renewed far more often than an agent does; the next time in {seconds} seconds.",
+            fix: "Look at what runs on {node} and why it asks: an agent renews once in half of the life of its identity. If it is not yours any more, ban it with `avouch node ban`.",
+            spec: "docs/how-to/nodes.md";
         IssueNonce { detail: &'static str, nonce: String } = "issue.nonce_required",
             "The proof that the sender has its key must answer a nonce of this server, and {detail}.",
             fix: "Sign a new DPoP proof with the `nonce` of the header `DPoP-Nonce`, and send it within five minutes.",

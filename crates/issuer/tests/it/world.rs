@@ -192,6 +192,7 @@ pub(crate) fn workload() -> X509Request {
         public_half: half(&Key::p256("workload")),
         ttl: None,
         dns_names: Vec::new(),
+        mark: None,
     }
 }
 

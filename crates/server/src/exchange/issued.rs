@@ -167,6 +167,7 @@ impl Exchange<'_> {
                 given.lifetime,
             )?),
             dns_names: Vec::new(),
+            mark: None,
         };
         let prepared = self.plane.prepare_x509(self.tenant, wanted, self.now)?;
         self.pending(request, considered, prepared, |svid| {

@@ -355,6 +355,7 @@ fn status_of_issue(code: &str) -> Option<StatusCode> {
         | "issue.egress_rate_exceeded"
         | "issue.endings_exceeded"
         | "issue.events_exceeded"
+        | "issue.node_renews_too_often"
         | "issue.rate_exceeded" => StatusCode::TOO_MANY_REQUESTS,
         "issue.key_awaited" | "issue.undecided" => StatusCode::SERVICE_UNAVAILABLE,
         "issue.egress_leak" => StatusCode::BAD_GATEWAY,

@@ -16,7 +16,9 @@ use avouch_api::grpc::node::{
     IssueJwtsResponse, IssueWitRequest, IssueWitResponse, IssueX509Request, IssueX509Response,
     JoinRequest, KeyForEntry, Membership, Refusal, RenewRequest, Update, WitAnswer, X509Answer,
 };
+use avouch_core::explain;
 use avouch_core::reason::Reason;
+use avouch_core::time::Time;
 use avouch_issuer::token::TokenSvid;
 use tokio::net::TcpListener;
 use tokio::sync::{mpsc, watch};
@@ -259,11 +261,23 @@ impl NodeService {
     }
 }
 
+/// For how many seconds a connection stays refused that was, so that whoever shows what nobody believes
+/// does not have it looked at with each call.
+const REFUSED_FOR: i64 = 5;
+
 /// What is known of a connection.
 pub(crate) struct Session {
     chain: Vec<Vec<u8>>,
     /// Who calls, as that was found out last.
-    known: Mutex<Option<Caller>>,
+    known: Mutex<Option<Known>>,
+}
+
+/// What was found out of who calls.
+#[derive(Clone)]
+enum Known {
+    Caller(Caller),
+    /// It was not believed then.
+    Refused(Box<Reason>, Time),
 }
 
 impl Session {
@@ -287,8 +301,10 @@ impl Session {
     /// Whether who calls is known, and open. While another call finds that out, it is not.
     fn is_at_hand(&self, plane: &Plane) -> bool {
         let known = self.known.try_lock();
-        let known = known.ok().and_then(|known| known.clone());
-        known.is_some_and(|caller| plane.opened(&caller.tenant).is_some())
+        match known.as_deref() {
+            Ok(Some(Known::Caller(caller))) => plane.opened(&caller.tenant).is_some(),
+            Ok(Some(Known::Refused(..)) | None) | Err(_) => false,
+        }
     }
 
     /// The node that calls. Its certificates are looked at again only if the authorities have
@@ -298,8 +314,8 @@ impl Session {
             return Err(Status::unauthenticated("a node calls with its X.509-SVID"));
         }
         let caller = self.caller(plane).map_err(|refused| match refused {
-            // Its identity was taken back, or has ended, since it connected.
-            Refused::Reason(reason) => Status::permission_denied(told(&reason)),
+            // Its identity was taken back, or has ended; or it never had one here, and learns no more.
+            Refused::Reason(reason) => Status::permission_denied(told_to_anyone(&reason)),
             Refused::Fault(fault) => failed(&fault),
         })?;
         plane.admit(&caller).map_err(|refused| status(&refused))
@@ -315,12 +331,21 @@ impl Session {
             });
             state.is_some() && state == caller.as_of
         };
-        if let Some(caller) = known.as_ref().filter(|caller| is_so_still(caller)) {
-            return Ok(caller.clone());
+        let now = plane.now();
+        match known.as_ref() {
+            Some(Known::Caller(caller)) if is_so_still(caller) => return Ok(caller.clone()),
+            Some(Known::Refused(reason, at)) if (0..REFUSED_FOR).contains(&now.since(*at)) => {
+                return Err(Refused::Reason(reason.clone()));
+            }
+            Some(Known::Caller(_) | Known::Refused(..)) | None => {}
         }
-        let caller = plane.identify_client(self.chain.clone())?;
-        *known = Some(caller.clone());
-        Ok(caller)
+        let found = plane.identify_client(self.chain.clone());
+        match &found {
+            Ok(caller) => *known = Some(Known::Caller(caller.clone())),
+            Err(Refused::Reason(reason)) => *known = Some(Known::Refused(reason.clone(), now)),
+            Err(Refused::Fault(_)) => {}
+        }
+        found
     }
 }
 
@@ -401,9 +426,23 @@ fn refused(reason: &Reason) -> Status {
         Reason::IssueNodeNotAdmitted { .. } | Reason::IssueNotPermitted { .. } => {
             Status::permission_denied(message)
         }
-        Reason::IssueQuota { .. } | Reason::IssueRate { .. } => Status::resource_exhausted(message),
+        Reason::IssueQuota { .. } | Reason::IssueRate { .. } | Reason::IssueNodeRenewals { .. } => {
+            Status::resource_exhausted(message)
+        }
         _ => Status::invalid_argument(message),
     }
+}
+
+/// What whoever has shown a certificate that is not believed is told: what was decided, and what to do
+/// about it if it was a node. What the tenant trusts is no matter of whoever may have found its key.
+fn told_to_anyone(reason: &Reason) -> String {
+    let told = explain::of_reason_for_peer(reason);
+    format!(
+        "{}: {} What this node has shown itself with is not believed any more: it has ended, was taken \
+         back, or is of an authority that is gone. Whoever runs the server sees why in its log; the node \
+         can join again, with a new join token or by what it shows",
+        told.code, told.sentence
+    )
 }
 
 fn told(reason: &Reason) -> String {

@@ -2,6 +2,7 @@
 
 pub(crate) mod attestation;
 mod presences;
+mod renewals;
 pub(crate) mod tokens;
 
 use std::collections::BTreeSet;
@@ -12,6 +13,7 @@ use avouch_core::reason::Reason;
 use avouch_core::time::Time;
 use avouch_issuer::BACKDATE;
 use avouch_issuer::key::PublicHalf;
+use avouch_issuer::random::Mark;
 use avouch_issuer::x509_svid::X509Request;
 use avouch_store::{Change, Entry, Key, NodeId, NodeRecord, Object, Selector};
 
@@ -24,6 +26,7 @@ use crate::tenant::Tenant;
 pub(crate) use attestation::{Known, RefusedNode, RefusedNodes};
 pub use attestation::{Opened, Sealing};
 pub(crate) use presences::Presences;
+pub(crate) use renewals::Renewals;
 pub use tokens::JoinToken;
 
 /// How often a node is banned anew because something else of its tenant has changed meanwhile.
@@ -38,8 +41,36 @@ pub struct Admitted {
     pub(crate) id: SpiffeId,
     /// What was attested of it when it joined.
     pub(crate) facts: Arc<BTreeSet<Selector>>,
-    /// From when on what was issued under its name is its own, if another had the name before.
+    /// Which of all that had or get its name it is.
+    which: Which,
+}
+
+/// By what one of those that have the same name, one after the other, is told from the others.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(crate) struct Which {
+    mark: Option<Mark>,
+    /// For one that joined under a former version, and has no mark.
     since: Option<Time>,
+}
+
+impl Which {
+    fn of(record: &NodeRecord) -> Self {
+        Self {
+            mark: record.mark.map(Mark::from_number),
+            since: record.since,
+        }
+    }
+
+    /// Whether it is the one that calls, by its certificate.
+    fn is(self, caller: &Caller) -> bool {
+        if self.mark.is_some() {
+            return self.mark == caller.mark;
+        }
+        // Whoever had the name before has a certificate of it, too.
+        let issued = caller.valid_from.map(|from| from.plus(BACKDATE));
+        self.since
+            .is_none_or(|since| issued.is_some_and(|issued| issued >= since))
+    }
 }
 
 impl Admitted {
@@ -73,8 +104,8 @@ impl Plane {
     ///
     /// # Errors
     ///
-    /// Those of a signing request, `issue.tpm_node_key_kept`, `issue.node_not_admitted` if it has just
-    /// been sent away, or what failed on our side.
+    /// Those of a signing request, `issue.tpm_node_key_kept`, `issue.node_renews_too_often`,
+    /// `issue.node_not_admitted` if it has just been sent away, or what failed on our side.
     pub fn renew(&self, node: &Admitted, signing_request: &[u8]) -> Result<Membership, Refused> {
         let public_half = PublicHalf::from_signing_request(signing_request)?;
         // A key in a TPM is why the node is believed, so no other one takes its place unseen.
@@ -82,14 +113,17 @@ impl Plane {
             let node = node.id.to_string();
             return Err(Reason::IssueTpmNodeKeyKept { node }.into());
         }
+        self.admit_renewal(&node.tenant, &node.id, node.which)?;
         // Not before it joined, also where the clock of this server is behind.
         let at = self.now();
-        let at = node.since.map_or(at, |since| at.max(since));
-        let renewed = self.sign_node(&node.tenant, &node.id, public_half, at)?;
+        let at = node.which.since.map_or(at, |since| at.max(since));
+        let renewed = self.sign_node(&node.tenant, &node.id, public_half, node.which.mark, at)?;
         // It may have been sent away while this was signed, and another have taken its name: that is who
         // is asked about from now on.
         match known(&node.tenant, &node.id) {
-            Some(record) if record.banned.is_none() && record.since == node.since => Ok(renewed),
+            Some(record) if record.banned.is_none() && Which::of(&record) == node.which => {
+                Ok(renewed)
+            }
             Some(_) | None => Err(Reason::IssueNodeNotAdmitted {
                 node: node.id.to_string(),
                 detail: "it was sent away",
@@ -118,10 +152,8 @@ impl Plane {
         if record.banned.is_some() {
             return Err(refuse("it is banned").into());
         }
-        // Whoever had the name before has a certificate of it, too.
-        let issued = caller.valid_from.map(|from| from.plus(BACKDATE));
-        let is_of_another = |since| issued.is_none_or(|issued| issued < since);
-        if record.since.is_some_and(is_of_another) {
+        let which = Which::of(&record);
+        if !which.is(caller) {
             return Err(refuse("another has joined under its name since").into());
         }
         self.fit(&tenant)?;
@@ -129,7 +161,7 @@ impl Plane {
             tenant,
             id: caller.id.clone(),
             facts: Arc::new(record.facts.into_iter().collect()),
-            since: record.since,
+            which,
         })
     }
 
@@ -217,6 +249,7 @@ impl Plane {
         tenant: &Arc<Tenant>,
         id: &SpiffeId,
         public_half: PublicHalf,
+        mark: Option<Mark>,
         at: Time,
     ) -> Result<Membership, Refused> {
         let request = X509Request {
@@ -224,6 +257,7 @@ impl Plane {
             public_half,
             ttl: Some(self.settings.node_ttl),
             dns_names: Vec::new(),
+            mark,
         };
         let svid = self.sign_x509_at(tenant, request, at)?;
         Ok(Membership {
@@ -249,33 +283,6 @@ fn known(tenant: &Tenant, id: &SpiffeId) -> Option<NodeRecord> {
     let name = NodeId::parse(id.segments().last()?)?;
     let found = tenant.read(|snapshot| snapshot.nodes.get(&name).cloned());
     found.filter(|record| record.spiffe_id == *id)
-}
-
-/// From when on a node is the one that has just joined: from the next second, since what was issued in
-/// this one may be of whoever had its name before.
-pub(crate) fn joins_at(now: Time) -> Time {
-    now.plus(1)
-}
-
-/// From when on a node is who takes the place of `before`: later than all that one was given.
-fn takes_over_at(before: &NodeRecord, now: Time) -> Result<Time, Reason> {
-    let since = joins_at(now.max(before.since.unwrap_or(before.created)));
-    check_begun(before, since, now)?;
-    Ok(since)
-}
-
-/// Refuses to issue from a time on that is so far ahead that it would not hold yet.
-fn check_begun(node: &NodeRecord, since: Time, now: Time) -> Result<(), Reason> {
-    if since <= now.plus(BACKDATE) {
-        return Ok(());
-    }
-    Err(Reason::IssueConflict {
-        detail: format!(
-            "{} has joined by a clock that was ahead, and what it is given now would hold from {since} \
-             on; evict it first",
-            node.spiffe_id
-        ),
-    })
 }
 
 /// What is told who joins when another was faster.

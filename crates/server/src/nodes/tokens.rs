@@ -11,12 +11,12 @@ use avouch_core::id::{Digest, SpiffeId};
 use avouch_core::reason::Reason;
 use avouch_core::time::Time;
 use avouch_issuer::key::PublicHalf;
-use avouch_issuer::random::Random;
+use avouch_issuer::random::{Mark, Random};
 use avouch_store::{Change, JoinTokenId, JoinTokenRecord, NodeId, NodeRecord, Object};
 use base64ct::{Base64UrlUnpadded, Encoding};
 use zeroize::Zeroizing;
 
-use super::{Membership, joins_at, meanwhile, node_id, takes_over_at};
+use super::{Membership, Which, meanwhile, node_id};
 use crate::fault::{Fault, Refused};
 use crate::plane::Plane;
 use crate::quotas::Bounded;
@@ -93,13 +93,12 @@ impl Plane {
 
     /// Lets the node join that a token was made for. The token is used up with the same change that
     /// makes the node known, so of two who try at once one joins, also with a token each. Whoever was the
-    /// node until now is sent away first.
+    /// node until now is sent away with that.
     ///
     /// # Errors
     ///
     /// `issue.join_token_unknown`, `issue.join_token_used`, `issue.join_token_expired`, `issue.conflict`
-    /// if another has joined meanwhile or the node was let in by a clock that was ahead, those of a
-    /// signing request, or what failed on our side.
+    /// if another has joined meanwhile, those of a signing request, or what failed on our side.
     pub fn join(&self, token: &str, signing_request: &[u8]) -> Result<Membership, Refused> {
         let public_half = PublicHalf::from_signing_request(signing_request)?;
         let unknown = || Refused::from(Reason::IssueJoinTokenUnknown {});
@@ -123,19 +122,16 @@ impl Plane {
             }
             Ok((record, there))
         };
-        let (spiffe_id, since, is_taken_over) = self.settle(&tenant, || {
-            let (record, before) = check()?;
-            let is_taken_over = before.is_some();
-            let (since, sent_away) = place_for(before, self.now())?;
-            Ok(((record.spiffe_id, since, is_taken_over), sent_away))
-        })?;
-        let membership = self.sign_node(&tenant, &spiffe_id, public_half.clone(), since)?;
+        let (record, before) = check()?;
+        let before = before.as_ref().map(Which::of);
+        let mark = Mark::new(&self.random)?;
+        let key = public_half.clone();
+        let membership = self.sign_node(&tenant, &record.spiffe_id, key, Some(mark), self.now())?;
         self.settle(&tenant, || {
             let (record, there) = check()?;
             let now = self.now();
-            // What was signed is for who takes the place that was left then. The token stays good.
-            let left = there.map(|there| there.since);
-            if left != is_taken_over.then_some(Some(since)) {
+            // What was signed is for who takes the place of who was there then. The token stays good.
+            if there.as_ref().map(Which::of) != before {
                 return Err(meanwhile(&record.spiffe_id).into());
             }
             let node = NodeRecord {
@@ -145,7 +141,8 @@ impl Plane {
                 attestor: None,
                 facts: Vec::new(),
                 created: now,
-                since: Some(since),
+                mark: Some(mark.number()),
+                since: None,
                 attested: now,
                 evidence_made: None,
                 banned: None,
@@ -158,19 +155,6 @@ impl Plane {
         })?;
         Ok(membership)
     }
-}
-
-/// From when on whoever joins is the node, and what sends away who was it `before`.
-fn place_for(before: Option<NodeRecord>, now: Time) -> Result<(Time, Vec<Change>), Reason> {
-    let Some(before) = before else {
-        return Ok((joins_at(now), Vec::new()));
-    };
-    let since = takes_over_at(&before, now)?;
-    let sent_away = NodeRecord {
-        since: Some(since),
-        ..before
-    };
-    Ok((since, vec![Change::Put(Object::Node(sent_away))]))
 }
 
 /// The name of a node that a token is to be made for.

@@ -190,6 +190,7 @@ fn is_not_acted_for(plane: &Plane, tenant: &Arc<Tenant>) {
         tenant: plane.root().unwrap().id().clone(),
         valid_until: plane.now().plus(60),
         valid_from: None,
+        mark: None,
         as_of: None,
         credential: None,
     };

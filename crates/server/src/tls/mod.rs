@@ -100,6 +100,7 @@ impl Svid {
             public_half: PublicHalf::clone(key.public_half()),
             ttl: Some(plane.settings().node_ttl),
             dns_names: Vec::new(),
+            mark: None,
         };
         let svid = plane.sign_x509(tenant, request)?;
         let pkcs8 = PrivatePkcs8KeyDer::from(key.to_pkcs8()?.to_vec());

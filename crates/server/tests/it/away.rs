@@ -6,12 +6,14 @@ use std::sync::{Arc, Mutex, RwLock};
 use std::thread::ThreadId;
 
 use avouch_core::id::{Digest, TenantId, TrustDomain};
+use avouch_core::template::IdTemplate;
 use avouch_core::time::Time;
 use avouch_server::Refused;
+use avouch_store::sqlite::SqliteStore;
 use avouch_store::{
-    Appointed, Change, Counts, Fault, Feed, Followers, IntentId, IntentRow, Key as StoreKey,
-    Lasting, Lifetime, Living, Object, Operator, Outline, Over, Report, Sequence, ServerId,
-    SingleUse, Snapshot, Store, TenantRecord, UseKind, Used,
+    Appointed, Change, Counts, Entry, EntryExtras, EntryId, Fault, Feed, Followers, IntentId,
+    IntentRow, Key as StoreKey, Lasting, Lifetime, Living, Object, Operator, Outline, Over, Report,
+    Selector, Sequence, ServerId, SingleUse, Snapshot, Store, TenantRecord, UseKind, Used,
 };
 use avouch_testkit::key::Key;
 use serde_json::json;
@@ -343,6 +345,41 @@ fn without_the_store_nothing_changes_and_what_is_in_memory_is_served_on() {
     world.store_away(false);
     let stored = world.send(&token, "POST", "/v1/tenants/one/entries", &entry);
     assert_eq!(stored.status, 201, "{}", stored.body);
+}
+
+/// Also by a server that has not heard of what it finds over.
+#[test]
+fn what_is_over_of_a_tenant_in_use_goes_whatever_fails_and_nothing_else_does() {
+    let world = World::new();
+    let one = world.plane.tenant_named("one").unwrap().unwrap();
+    let store = SqliteStore::open(world.folder()).unwrap();
+    for cut in [Cut::BeforeStoring, Cut::AfterStoring] {
+        let changes = [("over", Some(1_000)), ("stays", None)].map(|(name, expires)| {
+            let extras = EntryExtras {
+                expires: expires.map(Time::from_unix),
+                ..EntryExtras::default()
+            };
+            Change::Put(Object::Entry(Entry {
+                id: EntryId::parse(name).unwrap(),
+                spiffe_id: IdTemplate::parse("spiffe://one.test/x").unwrap(),
+                parent: None,
+                selectors: [Selector::parse("unix:uid:7").unwrap()].into(),
+                created: Time::from_unix(0),
+                extras: extras.into(),
+            }))
+        });
+        store.apply(one.id(), &changes).unwrap();
+        world.cut_next(cut);
+        assert!(world.plane.remove_over().is_err(), "{cut:?}");
+        world.plane.remove_over().unwrap();
+        let stored = store.load(one.id()).unwrap();
+        let left: Vec<&str> = stored.entries.keys().map(|id| id.as_str()).collect();
+        assert_eq!(left, ["stays"], "{cut:?}");
+        assert_eq!(one.read(Clone::clone), stored, "{cut:?}");
+        let at = stored.sequence;
+        world.plane.remove_over().unwrap();
+        assert_eq!(store.load(one.id()).unwrap().sequence, at);
+    }
 }
 
 /// What could not be stored for one tenant is stored for the next, and for the first with the next call.

@@ -176,6 +176,7 @@ fn of_former_version(world: &Deployment) {
         .unwrap();
     let former = NodeRecord {
         created: record.created.plus(20),
+        mark: None,
         since: None,
         ..record
     };
@@ -206,25 +207,71 @@ fn a_node_that_joined_under_a_former_version_stays_the_node_until_another_has_it
 }
 
 #[test]
-fn who_joins_after_a_clock_was_ahead_is_told_and_loses_no_token() {
-    const AHEAD: i64 = 6 * 3_600;
+fn of_those_who_have_a_name_within_one_second_the_last_is_the_node() {
     let world = Deployment::new();
-    world.pass(AHEAD);
-    join(&world, "own");
-    world.pass(-AHEAD);
-    let token = token(&world.plane);
-    let refused = bring(&world.plane, &token, "again").unwrap_err();
-    let refused = said(refused);
-    assert!(refused.contains("evict it first"), "{refused}");
-    world.plane.evict(world.tenant(), "n1").unwrap();
-    let member = bring(&world.plane, &token, "again").unwrap();
-    let caller = world.plane.identify_client(member.certificates).unwrap();
-    world.plane.admit(&caller).unwrap();
+    let mut gone = Vec::new();
+    for round in 0..4 {
+        let own = join(&world, &format!("machine {round}"));
+        let node = admitted(&world, &own).unwrap();
+        let renewed = renew(&world, &node, &format!("next {round}")).unwrap();
+        gone.iter().for_each(|caller| is_out(&world, caller));
+        admitted(&world, &renewed).unwrap();
+        // Sent away, or followed at once by who joins with another token.
+        if round % 2 == 0 {
+            world.plane.evict(world.tenant(), "n1").unwrap();
+            assert!(renew(&world, &node, "again").is_err());
+        }
+        gone.extend([own, renewed]);
+    }
+    let last = join(&world, "last");
+    gone.iter().for_each(|caller| is_out(&world, caller));
+    let again = world.opened_again();
+    assert!(again.admit(&last).is_ok());
+    assert!(gone.iter().all(|caller| again.admit(caller).is_err()));
 }
 
 #[test]
-fn who_shows_itself_again_after_a_clock_was_ahead_is_told() {
+fn a_node_that_joined_by_a_clock_that_was_ahead_is_followed_at_once() {
     const AHEAD: i64 = 6 * 3_600;
+    let world = Deployment::new();
+    world.pass(AHEAD);
+    let before = join(&world, "own");
+    world.pass(-AHEAD);
+    let after = join(&world, "again");
+    admitted(&world, &after).unwrap();
+    world.pass(AHEAD);
+    assert!(admitted(&world, &before).is_err());
+}
+
+#[test]
+fn who_renews_without_end_is_told_and_who_comes_after_it_is_not() {
+    let world = Deployment::new();
+    let own = join(&world, "own");
+    let node = admitted(&world, &own).unwrap();
+    let request = signing_request(&Key::p256("next"));
+    let tries = 200;
+    let refused: Vec<&str> = (0..tries)
+        .filter_map(|_| world.plane.renew(&node, &request).err())
+        .map(|refused| code::<()>(Err(refused)))
+        .collect();
+    assert_eq!(refused.len(), tries - 60);
+    assert!(
+        refused
+            .iter()
+            .all(|code| *code == "issue.node_renews_too_often")
+    );
+    world.pass(60);
+    world.plane.renew(&node, &request).unwrap();
+    assert!(world.plane.renew(&node, &request).is_err());
+    // Whoever has taken a node has used up nothing of who has its name next.
+    world.plane.evict(world.tenant(), "n1").unwrap();
+    let next = join(&world, "new machine");
+    let node = admitted(&world, &next).unwrap();
+    renew(&world, &node, "new machine's next").unwrap();
+}
+
+#[test]
+fn who_shows_itself_again_without_end_is_told() {
     let world = Deployment::new();
     let stored = world
         .plane
@@ -242,18 +289,18 @@ fn who_shows_itself_again_after_a_clock_was_ahead_is_told() {
     };
     let attest = || {
         let (intention, challenge) = (&asked.intention, &asked.challenge);
-        world
+        let attested = world
             .plane
-            .attest(intention, challenge, &evidence, None, None)
+            .attest(intention, challenge, &evidence, None, None);
+        attested.map(|member| world.plane.identify_client(member.certificates).unwrap())
     };
-    world.pass(AHEAD);
     let first = attest().unwrap();
-    world.pass(-AHEAD);
-    let refused = said(attest().unwrap_err());
-    assert!(refused.contains("evict it first"), "{refused}");
-    let name = first.id.segments().last().unwrap();
-    world.plane.evict(world.tenant(), name).unwrap();
-    let member = attest().unwrap();
-    let caller = world.plane.identify_client(member.certificates).unwrap();
-    world.plane.admit(&caller).unwrap();
+    for _ in 0..60 {
+        world.plane.admit(&attest().unwrap()).unwrap();
+    }
+    // It is the same node all the time.
+    world.plane.admit(&first).unwrap();
+    assert_eq!(code(attest().map(drop)), "issue.node_renews_too_often");
+    world.pass(60);
+    world.plane.admit(&attest().unwrap()).unwrap();
 }

@@ -115,6 +115,8 @@ pub(super) struct StoredNode {
     facts: Vec<String>,
     created: i64,
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    mark: Option<u64>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     since: Option<i64>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     attested: Option<i64>,
@@ -132,6 +134,7 @@ impl StoredNode {
             attestor: node.attestor.as_ref().map(ToString::to_string),
             facts: node.facts.iter().map(ToString::to_string).collect(),
             created: node.created.unix(),
+            mark: node.mark,
             since: node.since.map(Time::unix),
             attested: Some(node.attested.unix()),
             evidence_made: node.evidence_made.map(Time::unix),
@@ -155,6 +158,7 @@ impl StoredNode {
                 .map(|text| Selector::parse(text))
                 .collect::<Option<_>>()?,
             created: Time::from_unix(stored.created),
+            mark: stored.mark,
             since: stored.since.map(Time::from_unix),
             attested: Time::from_unix(stored.attested.unwrap_or(stored.created)),
             evidence_made: stored.evidence_made.map(Time::from_unix),

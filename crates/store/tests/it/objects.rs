@@ -145,6 +145,7 @@ pub(crate) fn node(id: &str, spiffe_id: &str) -> Change {
         attestor: Some(AttestorId::parse("cluster-1").unwrap()),
         facts: vec![Selector::parse("node:name:rack-1").unwrap()],
         created: Time::from_unix(5),
+        mark: Some(u64::MAX - 1),
         since: Some(Time::from_unix(6)),
         attested: Time::from_unix(7),
         evidence_made: Some(Time::from_unix(4)),

@@ -42,6 +42,7 @@ pub(in crate::http) fn issue(call: &Call, tenant: &Arc<Tenant>) -> Result<Answer
         ttl: shorter(ttl, granted.x509_ttl),
         dns_names: granted.dns_names,
         id: granted.id,
+        mark: None,
     };
     call.plane().admit_issuance(tenant)?;
     let svid = call

@@ -26,12 +26,12 @@ use avouch_core::id::{Digest, TenantId};
 use avouch_core::reason::Reason;
 use avouch_core::time::Time;
 use avouch_issuer::key::PublicHalf;
-use avouch_issuer::random::Random;
+use avouch_issuer::random::{Mark, Random};
 use avouch_store::{
     AttemptId, AttestorId, Change, NodeId, NodeRecord, Object, Selector, SingleUse, UseKind, Used,
 };
 
-use super::{Membership, check_begun, joins_at, meanwhile, node_id};
+use super::{Membership, Which, meanwhile, node_id};
 use crate::fault::{Fault, Refused};
 use crate::fetch::{Fetched, Request};
 use crate::plane::Plane;
@@ -310,19 +310,17 @@ impl Plane {
             }
             Ok(before)
         };
-        let now = self.now();
-        let known = check()?;
-        let since = match &known {
-            Some(before) => before.since,
-            None => Some(joins_at(now)),
-        };
-        let at = since.map_or(now, |since| now.max(since));
-        if let Some(before) = &known {
-            check_begun(before, at, now)?;
+        let known = check()?.as_ref().map(Which::of);
+        if let Some(which) = known {
+            self.admit_renewal(tenant, &spiffe_id, which)?;
         }
-        let known = known.map(|before| before.since);
+        // It stays who it is. One that joined under a former version becomes someone now.
+        let mark = match known.and_then(|which| which.mark) {
+            Some(mark) => mark,
+            None => Mark::new(&self.random)?,
+        };
         // Signed before the node is known; handed out only after.
-        let membership = self.sign_node(tenant, &spiffe_id, public_half, at)?;
+        let membership = self.sign_node(tenant, &spiffe_id, public_half, Some(mark), self.now())?;
         let used = match (attestor.rejoin, attested.made) {
             (Rejoin::Fresh | Rejoin::Never, Some(made)) => vec![self.use_of_evidence(made)?],
             (Rejoin::Always, _) | (_, None) => Vec::new(),
@@ -332,7 +330,7 @@ impl Plane {
             let now = self.now();
             let before = check()?;
             // What was signed is for who it was then.
-            if before.as_ref().map(|before| before.since) != known {
+            if before.as_ref().map(Which::of) != known {
                 return Err(meanwhile(&spiffe_id).into());
             }
             let node = NodeRecord {
@@ -342,7 +340,8 @@ impl Plane {
                 attestor: Some(name.clone()),
                 facts: attested.facts.0.clone(),
                 created: before.as_ref().map_or(now, |before| before.created),
-                since,
+                mark: Some(mark.number()),
+                since: None,
                 attested: now,
                 evidence_made: attested
                     .made

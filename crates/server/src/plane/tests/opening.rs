@@ -390,6 +390,7 @@ fn node_of(plane: &Plane, name: &str) -> Vec<Vec<u8>> {
         public_half: PublicHalf::clone(key.public_half()),
         ttl: None,
         dns_names: Vec::new(),
+        mark: None,
     };
     plane.sign_x509(&tenant, request).unwrap().chain
 }

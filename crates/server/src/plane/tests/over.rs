@@ -192,30 +192,51 @@ fn two_servers_that_find_it_at_once_remove_it_with_one_change() {
 
 #[test]
 fn what_was_given_more_time_on_another_server_stays_where_that_is_not_heard_of_yet() {
-    let mark = "b".repeat(64);
-    let ended = |ends| signal(SignalKind::Ended, &mark, Some(ends));
-    let until = START + 60;
-    let idle = Idle::with(&[
+    let folder = tempfile::tempdir().unwrap();
+    what_was_given_more_time_stays(&folder, || Arc::new(Idle::store_of(&folder)));
+}
+
+#[test]
+fn what_was_given_more_time_on_another_server_stays_on_postgresql_too() {
+    let cluster = match Cluster::shared() {
+        Ok(cluster) => cluster,
+        Err(why) => return println!("skipped: what is over on one PostgreSQL: {why}"),
+    };
+    let folder = tempfile::tempdir().unwrap();
+    let address = cluster.new_database();
+    what_was_given_more_time_stays(&folder, || {
+        Arc::new(PostgresqlStore::connect(&address).unwrap())
+    });
+}
+
+fn what_was_given_more_time_stays(folder: &TempDir, connect: impl Fn() -> Arc<dyn Store>) {
+    let clock = Arc::new(Hand(AtomicI64::new(START)));
+    let here = server_at(connect(), folder.path(), Arc::<Hand>::clone(&clock));
+    add(&here, "one");
+    let one = here.tenant(&id("one")).unwrap().unwrap();
+    let (until, later) = (START + 60, START + 60 + 2 * DAY);
+    let first = [
         entry("longer", Some(until)),
         entry("ends", Some(until)),
-        ended(until),
-    ]);
-    let one = idle.here.tenant(&id("one")).unwrap().unwrap();
-    let longer = [entry("longer", Some(until + 3_600)), ended(until + 3_600)];
-    Idle::store_of(&idle.folder)
-        .apply(&id("one"), &longer)
-        .unwrap();
+        token("longer", until),
+        token("ends", until),
+    ];
+    here.apply(&one, &first).unwrap();
+    let longer = [entry("longer", Some(later)), token("longer", later)];
+    connect().apply(&id("one"), &longer).unwrap();
+    let held = |name: &str| one.read(|held| held.entries[&EntryId::parse(name).unwrap()].clone());
+    let until = Some(Time::from_unix(until));
     assert_eq!(
-        one.read(|held| held.entries.len()),
-        2,
+        held("longer").extras.expires,
+        until,
         "it has not heard of it"
     );
-    idle.pass(60);
-    idle.here.remove_over().unwrap();
-    let stored = idle.stored();
-    let left: Vec<&str> = stored.entries.keys().map(|id| id.as_str()).collect();
-    assert_eq!(left, ["longer"]);
-    assert_eq!(stored.signals.len(), 1);
+    clock.0.fetch_add(60 + DAY, Ordering::SeqCst);
+    here.remove_over().unwrap();
+    let stored = connect().load(&id("one")).unwrap();
+    let entries: Vec<&str> = stored.entries.keys().map(|id| id.as_str()).collect();
+    let tokens: Vec<&str> = stored.join_tokens.keys().map(|id| id.as_str()).collect();
+    assert_eq!((entries, tokens), (vec!["longer"], vec!["longer"]));
     assert_eq!(one.read(Clone::clone), stored);
 }
 

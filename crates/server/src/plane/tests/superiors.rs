@@ -23,6 +23,7 @@ fn caller(subject: &str) -> Caller {
         tenant: id("one"),
         valid_until: Time::from_unix(i64::MAX),
         valid_from: None,
+        mark: None,
         as_of: None,
         credential: None,
     }
