@@ -1,5 +1,6 @@
 //! What is found, how grave it is, and the claims that prove it.
 
+use avouch_core::policy::presets::Preset;
 use serde_json::{Map, Value};
 
 /// How grave a finding is.
@@ -140,7 +141,40 @@ pub struct Finding {
     pub witness: Option<Witness>,
 }
 
+/// Claims by which nobody is known for good, since their holder may change them.
+const CHANGEABLE: [&str; 5] = [
+    "name",
+    "nickname",
+    "preferred_username",
+    "unique_name",
+    "upn",
+];
+
 impl Finding {
+    /// What is wrong with calling subjects by a claim, which stands below `root` in expressions.
+    pub(crate) fn of_subject(place: String, claim: &str, issuer: &str, root: &str) -> Option<Self> {
+        if CHANGEABLE.contains(&claim) {
+            let what = format!(
+                "Users are called by `{claim}`, which its holder may change to that of another."
+            );
+            let fix = "Use `sub`, which never passes to another.";
+            return Some(Self::new(Code::MutableNameSubject, place, what, fix));
+        }
+        let severity = match Preset::shared_with(issuer) {
+            Some(_) => Severity::High,
+            None => Severity::Medium,
+        };
+        let found = Self::new(
+            Code::MutableNameSubject,
+            place,
+            "Users are called by `email`, which is given to another when its holder leaves.",
+            format!(
+                "Use `sub`, or `{root}.sub + '/' + {root}.email` where people must be able to read it."
+            ),
+        );
+        (claim == "email").then(|| found.as_grave_as(severity))
+    }
+
     /// A finding of its usual severity.
     pub fn new(
         code: Code,

@@ -9,9 +9,10 @@ use serde_json::{Map, Value as Json};
 
 use crate::cel::{Budget, Expression, FUEL, Failure, Inspection, Scope, Value};
 use crate::configuration::{Admission, Asks, Configuration, Gate, System};
+use crate::finding::Finding;
 use crate::members::{list, malformed, object, required_text, text, texts};
 use crate::trace::{Held, Step, Trace};
-use crate::wish::{Want, Wish};
+use crate::wish::Wish;
 
 /// The longest condition and the longest mapping that Google Cloud takes, in characters.
 const LONGEST_CONDITION: usize = 4_096;
@@ -33,7 +34,7 @@ pub(crate) fn read(document: &Json) -> Result<Configuration, Reason> {
         found: Vec::new(),
     };
     for (place, provider) in providers {
-        let admission = read_provider(&place, provider)?;
+        let admission = read_provider(&place, provider, &mut configuration.found)?;
         configuration.admissions.extend(admission);
     }
     if configuration.admissions.is_empty() {
@@ -42,7 +43,11 @@ pub(crate) fn read(document: &Json) -> Result<Configuration, Reason> {
     Ok(configuration)
 }
 
-fn read_provider(place: &str, value: &Json) -> Result<Option<Admission>, Reason> {
+fn read_provider(
+    place: &str,
+    value: &Json,
+    found: &mut Vec<Finding>,
+) -> Result<Option<Admission>, Reason> {
     let members = object(place, value)?;
     let Some(oidc) = members.get("oidc") else {
         let is_other = ["aws", "saml", "x509"]
@@ -86,13 +91,17 @@ fn read_provider(place: &str, value: &Json) -> Result<Option<Admission>, Reason>
         condition: read_condition(place, members)?,
     };
     let preset = Preset::of_issuer(&issuer);
+    if let Some(claim) = provider.subject_claim() {
+        let place = format!("{place}.attributeMapping.google.subject");
+        found.extend(Finding::of_subject(place, &claim, &issuer, "assertion"));
+    }
     let inspection = provider.inspect();
     Ok(Some(Admission {
         place: place.to_owned(),
         issuer,
         preset,
         conditions: provider.in_words(),
-        wishes: inspection.wishes.clone(),
+        wishes: provider.wishes(&inspection),
         asks: provider.asks(),
         expressions: vec![(format!("{place}.attributeCondition"), inspection)],
         audiences: provider.audiences.clone(),
@@ -174,6 +183,24 @@ impl Provider {
         Inspection::of(condition, &|path| self.claim_of(path))
     }
 
+    /// What is tried: what the condition looks for, and what the mappings read, without which they fail.
+    fn wishes(&self, inspection: &Inspection) -> Vec<Wish> {
+        let paths = |path: &[String]| self.claim_of(path);
+        let read = self.mapping.values();
+        let needed = read.flat_map(|expression| expression.needs(&paths));
+        let needed = needed.map(Wish::present);
+        inspection.wishes.iter().cloned().chain(needed).collect()
+    }
+
+    /// The claim by which subjects are called, if it is one as it is.
+    fn subject_claim(&self) -> Option<String> {
+        let subject = ["google", "subject"].map(str::to_owned);
+        match self.claim_of(&subject)?.as_slice() {
+            [claim] => Some(claim.clone()),
+            _ => None,
+        }
+    }
+
     /// What must hold, as far as facts can say it. A mapping whose claim is missing fails, and that
     /// refuses the token.
     fn asks(&self) -> Asks {
@@ -189,8 +216,7 @@ impl Provider {
                     asks.unsaid
                         .push(format!("`{target} = {words}`: lists are no facts"));
                 } else {
-                    let any = vec![Want::Present];
-                    asks.said.push(Wish { path, any });
+                    asks.said.push(Wish::present(path));
                 }
             }
         }

@@ -10,7 +10,7 @@ use serde_json::{Map, Value as Json};
 
 use crate::cel::{Budget, Expression, FUEL, Inspection, Scope, Value};
 use crate::configuration::{Admission, Asks, Configuration, Gate, System};
-use crate::finding::{Code, Finding, Severity};
+use crate::finding::Finding;
 use crate::gcp::{audience_step, parse, steps_of};
 use crate::glob::Glob;
 use crate::members::{list, malformed, object, only, required_text, text, texts};
@@ -384,12 +384,8 @@ impl Authenticator {
             asks.unsaid
                 .push(format!("`{words}`: identities here have no such names"));
         }
-        let present = |path: Vec<String>| Wish {
-            path,
-            any: vec![Want::Present],
-        };
         let needed = self.mappings.needs().into_iter();
-        asks.said.extend(needed.map(present));
+        asks.said.extend(needed.map(Wish::present));
         asks
     }
 
@@ -424,7 +420,9 @@ impl Authenticator {
             ClaimRule::Expression { .. } => None,
         });
         let inspected = expressions.iter().flat_map(|(_, one)| one.wishes.clone());
-        rules.chain(inspected).collect()
+        // Who lacks a claim that becomes the name is nobody.
+        let needed = self.mappings.needs().into_iter().map(Wish::present);
+        rules.chain(inspected).chain(needed).collect()
     }
 
     /// The claim behind a name of the user, if it is that claim as it is.
@@ -441,42 +439,11 @@ impl Authenticator {
 
     /// What is wrong with the names, whatever the claims are.
     fn check(&self, place: &str, issuer: &str, found: &mut Vec<Finding>) {
-        let changeable = [
-            "preferred_username",
-            "name",
-            "nickname",
-            "upn",
-            "unique_name",
-        ];
         let Some(claim) = self.mappings.username.claim() else {
             return;
         };
         let place = format!("{place}.claimMappings.username");
-        if changeable.contains(&claim.as_str()) {
-            found.push(Finding::new(
-                Code::MutableNameSubject,
-                place,
-                format!(
-                    "Users are called by `{claim}`, which its holder may change to that of another."
-                ),
-                "Use `sub`, which never passes to another.",
-            ));
-        } else if claim == "email" {
-            let severity = if Preset::shared_with(issuer).is_some() {
-                Severity::High
-            } else {
-                Severity::Medium
-            };
-            found.push(
-                Finding::new(
-                    Code::MutableNameSubject,
-                    place,
-                    "Users are called by `email`, which is given to another when its holder leaves.",
-                    "Use `sub`, or `claims.sub + '/' + claims.email` where people must be able to read it.",
-                )
-                .as_grave_as(severity),
-            );
-        }
+        found.extend(Finding::of_subject(place, &claim, issuer, "claims"));
     }
 
     /// The user that claims become, and the steps that lead there.

@@ -34,6 +34,14 @@ impl Wish {
         }
     }
 
+    /// That a claim be there, whatever it is.
+    pub(crate) fn present(path: Vec<String>) -> Self {
+        Self {
+            path,
+            any: vec![Want::Present],
+        }
+    }
+
     /// The patterns among what it may be.
     pub(crate) fn globs(&self) -> impl Iterator<Item = &Glob> {
         self.any.iter().filter_map(|want| match want {

@@ -89,7 +89,7 @@ impl Anchor {
         Err(Reason::AnchorTrustDomain {
             anchor: self.name.clone(),
             trust_domain: trust_domain.to_string(),
-            permitted: permitted.iter().map(TrustDomain::to_string).collect(),
+            permitted: self.constraints.names_of_trust_domains(),
         })
     }
 
@@ -334,6 +334,14 @@ pub struct Constraints {
     pub status_lists: StatusUse,
     /// What may be had through it at most.
     pub grants_at_most: GrantsAtMost,
+}
+
+impl Constraints {
+    /// The trust domains, as evidence names them.
+    pub(crate) fn names_of_trust_domains(&self) -> Vec<String> {
+        let names = self.trust_domains.iter();
+        names.map(TrustDomain::to_string).collect()
+    }
 }
 
 /// Whether tokens that an anchor vouches for are looked up in status lists.

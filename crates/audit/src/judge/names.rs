@@ -25,7 +25,7 @@ impl Names {
         let mut names = Self::default();
         let shape = shape(admission.preset);
         for wish in &admission.wishes {
-            names.has_subject |= wish.is_about("sub");
+            names.has_subject |= wish.is_about("sub") && !wish.is_bare();
             for glob in wish.globs() {
                 let text = glob.text();
                 let claims = match (wish.is_about("sub"), read_subject(admission.preset, &text)) {

@@ -49,7 +49,8 @@ impl Judge<'_> {
             ),
             self.narrowest(start),
         );
-        let is_ours = Preset::shared_with(&self.admission.issuer).is_none();
+        let issuer = &self.admission.issuer;
+        let is_ours = Preset::shared_with(issuer).is_none() || Preset::named_by(issuer).is_some();
         self.report(
             if is_ours {
                 finding.as_grave_as(Severity::Medium)
@@ -63,11 +64,13 @@ impl Judge<'_> {
 
     fn anyone(&mut self, witness: &Sample) {
         let everyone = Preset::shared_with(&self.admission.issuer);
+        // An issuer by the name of one customer signs for no other, for as long as the name is theirs.
+        let is_ones = Preset::named_by(&self.admission.issuer).is_some();
         let severity = match (everyone, self.system) {
-            (Some(_), _) => Severity::Critical,
-            (None, System::Aws) => Severity::High,
+            (Some(_), _) if !is_ones => Severity::Critical,
+            (_, System::Aws) => Severity::High,
             // Who may do what is said elsewhere: in bindings, and in roles.
-            (None, System::Gcp) => Severity::Medium,
+            (Some(_), System::Kubernetes) | (_, System::Gcp) => Severity::Medium,
             (None, System::Kubernetes) => Severity::Info,
         };
         let whom = everyone.map_or_else(

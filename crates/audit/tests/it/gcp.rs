@@ -226,3 +226,34 @@ fn a_provider_of_another_kind_is_called_what_it_is() {
         assert!(told.contains("AWS are not read"), "{told}");
     }
 }
+
+#[test]
+fn subjects_by_a_name_that_may_pass_to_others_are_found() {
+    let issuer = "https://login.microsoftonline.com/aaaaaaaa-bbbb-cccc-dddd-eeeeeeeeeeee/v2.0";
+    for (claim, code) in [
+        ("upn", "mutable-name-subject"),
+        ("email", "mutable-name-subject=medium"),
+    ] {
+        let mut document = provider(
+            issuer,
+            "assertion.groups.exists(group, group == 'deployers')",
+        );
+        document["attributeMapping"] = json!({"google.subject": format!("assertion.{claim}")});
+        let found = found(System::Gcp, &document);
+        assert!(found.contains(&code.to_owned()), "{found:?}");
+        assert!(
+            !found.iter().any(|one| one.starts_with("nothing-admitted")),
+            "{found:?}"
+        );
+    }
+}
+
+/// The slug of an enterprise is a name, and its issuer signs for no other enterprise meanwhile.
+#[test]
+fn hostile_37_the_issuer_of_an_enterprise_is_as_lasting_as_its_name() {
+    let issuer = "https://token.actions.githubusercontent.com/avocado-corp";
+    check(&provider(issuer, ""), &["issuer-only-trust=medium"]);
+    let by_id = "assertion.repository_id == '74' && assertion.event_name == 'push' && \
+                 assertion.ref == 'refs/heads/main'";
+    check(&provider(issuer, by_id), &[]);
+}

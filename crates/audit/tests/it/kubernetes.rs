@@ -134,6 +134,30 @@ fn users_by_a_name_that_they_may_change() {
     }
 }
 
+/// Where the prefix is empty, such a name may also be one of the cluster's own.
+#[test]
+fn users_of_entra_by_a_name_that_may_pass_to_others_are_found_whatever_the_prefix() {
+    for prefix in ["", "entra:"] {
+        let document = with(&json!({
+            "issuer": {
+                "url": "https://login.microsoftonline.com/aaaaaaaa-bbbb-cccc-dddd-eeeeeeeeeeee/v2.0",
+                "audiences": ["kubernetes"],
+            },
+            "claimMappings": {"username": {"claim": "upn", "prefix": prefix}},
+        }));
+        let found = found(System::Kubernetes, &document);
+        let has = |code: &str| found.iter().any(|one| one.starts_with(code));
+        assert!(has("mutable-name-subject"), "{found:?}");
+        assert!(has("issuer-only-trust"), "{found:?}");
+        assert!(!has("nothing-admitted"), "{found:?}");
+        assert_eq!(
+            has("reserved-name-reachable"),
+            prefix.is_empty(),
+            "{found:?}"
+        );
+    }
+}
+
 #[test]
 fn the_issuer_of_a_company_with_a_prefix_is_worth_no_more_than_a_note() {
     let document = company(

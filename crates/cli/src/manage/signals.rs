@@ -167,7 +167,11 @@ pub fn signal(arguments: &SignalArguments, common: &Common) -> Result<Exit, Faul
                 }
             }
             let answer = client.post(&path(common, "ended")?, &ending)?;
-            tell_one(common, &answer, &[("MARK", "mark"), ("CHANGED", "changed")])
+            tell_one(
+                common,
+                &answer,
+                &[("MARK", "marks"), ("CHANGED", "changed")],
+            )
         }
         SignalCommand::Ended => {
             let answer = client.get(&path(common, "ended")?)?;

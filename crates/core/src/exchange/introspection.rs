@@ -21,6 +21,17 @@ pub struct Presented {
     is_access_token: bool,
 }
 
+/// Whoever wants a token ended, as far as they have shown it.
+#[derive(Clone, Debug, Default)]
+pub struct Asker {
+    /// A workload of the tenant, by its SPIFFE ID.
+    pub workload: Option<String>,
+    /// A client with keys of its own, by its name.
+    pub client: Option<String>,
+    /// The keys that they have proved.
+    pub holder: Holder,
+}
+
 impl Presented {
     /// Reads a token.
     ///
@@ -60,6 +71,37 @@ impl Presented {
             access_token: self.is_access_token,
             ..Context::default()
         }
+    }
+
+    /// Its number, by which it can be ended alone.
+    pub fn id(&self) -> Option<&str> {
+        self.text("jti")
+    }
+
+    /// Whether whoever this is has it in hand: its subject, whoever acts for it, the client that it was given
+    /// to, or the holder of the key that it is bound to; and of what is bound to nobody and was given to no
+    /// client of its own, whoever shows it.
+    pub fn is_in_hand_of(&self, asker: &Asker) -> bool {
+        let acting = self.claims.get("act").and_then(|act| act.get("sub"));
+        let (subject, client) = (self.text("sub"), self.text("client_id"));
+        let names = [subject, acting.and_then(Value::as_str), client];
+        let is = |name: &Option<String>, among: &[Option<&str>]| {
+            name.as_deref()
+                .is_some_and(|name| among.contains(&Some(name)))
+        };
+        let has_key = |key: Option<Digest>, own: Option<Digest>| key.is_some() && key == own;
+        let (bound, own) = (&self.holder, &asker.holder);
+        let is_bound = *bound != Holder::default();
+        let is_clients = client.is_some() && client != subject;
+        is(&asker.workload, &names)
+            || is(&asker.client, &[client])
+            || has_key(bound.jkt, own.jkt)
+            || has_key(bound.certificate, own.certificate)
+            || !is_bound && !is_clients
+    }
+
+    fn text(&self, name: &str) -> Option<&str> {
+        self.claims.get(name).and_then(Value::as_str)
     }
 
     /// What it says, for whoever asks: not what it descends from, which is between the tenant and

@@ -45,6 +45,7 @@ impl Preset {
         match self {
             Self::Buildkite => &[("buildkite.organization", "buildkite.organization_id")],
             Self::GitHub => &[
+                ("github.enterprise", "github.enterprise_id"),
                 ("github.repository", "github.repository_id"),
                 ("github.repository_owner", "github.repository_owner_id"),
             ],

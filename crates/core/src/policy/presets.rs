@@ -41,6 +41,9 @@ pub enum Preset {
     Okta,
 }
 
+/// What the issuers of GitHub enterprises begin with; the slug follows.
+const OF_ENTERPRISES: &str = "https://token.actions.githubusercontent.com/";
+
 /// A fact and the claim it is taken from, as a path of members.
 type Source = (&'static str, &'static [&'static str]);
 
@@ -161,8 +164,20 @@ impl Preset {
             "https://login.microsoftonline.com/9188040d-6c67-4c5b-b112-36a304b66dad/v2.0" => {
                 Some("every personal Microsoft account")
             }
-            _ if Self::of_issuer(issuer) == Some(Self::Bitbucket) => {
+            _ => Self::named_by(issuer),
+        }
+    }
+
+    /// Whose tokens the issuer signs, in words, when its name holds one of a customer that may give it up,
+    /// so that it passes to another: a GitHub enterprise that has asked for an issuer of its own is there by
+    /// its slug.
+    pub fn named_by(issuer: &str) -> Option<&'static str> {
+        match Self::of_issuer(issuer) {
+            Some(Self::Bitbucket) => {
                 Some("every repository of whoever has the Bitbucket workspace of this name")
+            }
+            Some(Self::GitHub) if issuer.starts_with(OF_ENTERPRISES) => {
+                Some("every repository of whoever has the GitHub enterprise of this name")
             }
             _ => None,
         }
@@ -686,7 +701,9 @@ mod tests {
     #[test]
     fn only_issuers_of_many_customers_are_shared() {
         assert!(Preset::shared_with("https://token.actions.githubusercontent.com").is_some());
-        assert!(Preset::shared_with("https://token.actions.githubusercontent.com/corp").is_none());
+        let of_one = "https://token.actions.githubusercontent.com/corp";
+        assert_eq!(Preset::shared_with(of_one), Preset::named_by(of_one));
+        assert!(Preset::named_by(of_one).is_some());
         assert!(Preset::shared_with("https://gitlab.example.com").is_none());
     }
 

@@ -1286,6 +1286,10 @@ catalogue! {
             "What was sent is not what `{parameter}` says: {detail}.",
             fix: "Send the token that the type names, or name the type that the token has.",
             spec: "RFC 8693 2.1; RFC 8725 3.11";
+        IssueTokenOfAnother {} = "issue.token_of_another",
+            "The token was given to somebody else, who alone can end it here.",
+            fix: "Ask as its subject, as the client that it was given to, or with a proof of the key that it is bound to; administrators say `avouch signal end`.",
+            spec: "RFC 7009 2.1";
         IssueTokenType { parameter: &'static str, found: String, supported: Vec<String> } = "issue.token_type_unsupported",
             "The `{parameter}` {found} is not known here; known are: {supported}.",
             fix: "Send one of {supported}.",
@@ -1401,8 +1405,8 @@ catalogue! {
             fix: "Add the anchor to {tenant} itself; what another tenant trusts counts for that tenant alone.",
             spec: "ARCHITECTURE.md";
         AnchorTrustDomain { anchor: String, trust_domain: String, permitted: Vec<String> } = "policy.anchor_trust_domain",
-            "{anchor} is trusted for the trust domains {permitted} only, not for {trust_domain}.",
-            fix: "Use the bundle of {trust_domain} itself, or widen the constraint with a reason.",
+            "{anchor} is not trusted for the trust domain {trust_domain}; its constraints name {permitted}.",
+            fix: "Use the bundle of {trust_domain} itself; where that is known, or the constraints name others, an anchor vouches for {trust_domain} only if they name it, too.",
             spec: "RFC 5937 3; SPIFFE-ID 3";
         ClaimBeyondBound { anchor: String, fact: String, value: String, permitted: String } = "policy.claim_beyond_bound",
             "The {fact} of what was presented is {value}, and {anchor} is believed only if it says {permitted}.",

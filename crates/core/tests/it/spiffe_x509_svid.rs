@@ -428,6 +428,15 @@ fn no_other_anchor_vouches_for_a_trust_domain_whose_bundle_is_known() {
         let elsewhere = CertificateForge::svid("spiffe://unknown.test/a", &key);
         assert_eq!(asked(elsewhere, profile).outcome(), "accept", "{profile:?}");
     }
+    // Evidence names trust domains and nothing else, also where there are none.
+    let verdict = asked(workload(), Profile::Private).decide();
+    let Verdict::Reject(refusal) = verdict else {
+        panic!("it is refused");
+    };
+    let evidence = refusal.reason().evidence();
+    let permitted = evidence.iter().find(|(name, _)| *name == "permitted");
+    let permitted = permitted.map(|(_, evidence)| evidence.to_json());
+    assert_eq!(permitted, Some(serde_json::json!([])));
     // Nor by a second name, that is looked for.
     let two = [
         GeneralName::uri("spiffe://unknown.test/a"),

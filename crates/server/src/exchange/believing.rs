@@ -240,8 +240,13 @@ impl UsingLog {
 }
 
 impl Exchange<'_> {
-    /// Which keys the sender has proved to have.
-    pub(super) fn proved(&self, shown: Shown<'_>, uses: &mut Uses) -> Result<Proven, Refused> {
+    /// Which keys the sender has proved to have, to this endpoint of the tenant.
+    pub(super) fn proved(
+        &self,
+        endpoint: &str,
+        shown: Shown<'_>,
+        uses: &mut Uses,
+    ) -> Result<Proven, Refused> {
         let certificate = shown.certificates.first().map(|leaf| Digest::of(leaf));
         let proof = match shown.proofs {
             [] => {
@@ -265,7 +270,7 @@ impl Exchange<'_> {
         };
         let request = dpop::Request {
             method: "POST",
-            address: &format!("{}/token", self.issuer),
+            address: &format!("{}/{endpoint}", self.issuer),
             access_token: None,
             now: self.now,
         };

@@ -14,7 +14,7 @@ use serde_json::{Map, Value};
 
 use super::believing::Uses;
 use super::request::IntrospectionRequest;
-use super::{Exchange, Shown};
+use super::{CLIENT_ASSERTION, Exchange, Shown};
 use crate::fault::{Fault, Refused};
 
 impl Exchange<'_> {
@@ -44,6 +44,11 @@ impl Exchange<'_> {
         if !is_known {
             return Err(refuse("it is of a trust domain of somebody else").into());
         }
+        self.use_up(uses)
+    }
+
+    /// Uses up what shows who asks.
+    pub(super) fn use_up(&self, uses: Uses) -> Result<(), Refused> {
         let rows: Vec<SingleUse> = uses.into_rows(self)?;
         if rows.is_empty() {
             return Ok(());
@@ -56,7 +61,7 @@ impl Exchange<'_> {
         match before {
             None => Ok(()),
             Some(at) => Err(Reason::IssueUsed {
-                what: "client assertion",
+                what: CLIENT_ASSERTION,
                 at,
             }
             .into()),
@@ -68,6 +73,12 @@ impl Exchange<'_> {
         let Ok(presented) = Presented::read(token) else {
             return Ok(None);
         };
+        let holds = self.holds(token, &presented).is_some();
+        Ok(holds.then(|| presented.into_answer()))
+    }
+
+    /// Whose a token of the tenant is, if it holds.
+    pub(super) fn holds(&self, token: &str, presented: &Presented) -> Option<SpiffeId> {
         let question = Question {
             tenant: self.tenant.id().clone(),
             credential: Credential::Jwt(token.to_owned()),
@@ -78,14 +89,15 @@ impl Exchange<'_> {
         };
         let verdict = decide(&question, self.view, &AwsLc, &mut Budget::default());
         let Verdict::Accept(sealed) = verdict else {
-            return Ok(None);
+            return None;
         };
         let identity = sealed.preview();
-        let is_own = identity.kind() == IdentityKind::Spiffe && self.is_own(identity.name());
-        Ok(is_own.then(|| presented.into_answer()))
+        let id = SpiffeId::parse(identity.name()).ok();
+        let is_spiffe = identity.kind() == IdentityKind::Spiffe;
+        id.filter(|_| is_spiffe && self.is_own(identity.name()))
     }
 
-    fn is_own(&self, name: &str) -> bool {
+    pub(super) fn is_own(&self, name: &str) -> bool {
         let id = SpiffeId::parse(name);
         id.is_ok_and(|id| self.own.contains(id.trust_domain()))
     }

@@ -13,6 +13,7 @@ mod introspecting;
 mod issued;
 mod nonces;
 pub(crate) mod request;
+mod revoking;
 pub(crate) mod rules;
 
 #[cfg(test)]
@@ -40,6 +41,7 @@ use crate::tenant::Tenant;
 use believing::Uses;
 pub(crate) use issued::Pending;
 use request::{Client, Grant, NO_CREDENTIAL, OTHER_CLIENT, TokenRequest};
+pub(crate) use revoking::Revoking;
 
 /// Where something is exchanged.
 pub(crate) struct Exchange<'a> {
@@ -194,7 +196,7 @@ impl<'a> Exchange<'a> {
         shown: Shown<'_>,
     ) -> Result<Considered<'_>, Refused> {
         let mut uses = Uses::default();
-        let proved = self.proved(shown, &mut uses)?;
+        let proved = self.proved("token", shown, &mut uses)?;
         let holder = &proved.holder;
         let client = match &request.client {
             Some(client) => Some(self.client(client, &mut uses)?),

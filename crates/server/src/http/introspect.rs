@@ -1,4 +1,5 @@
-//! Whether a token of the tenant itself holds, for whoever it was shown to (RFC 7662).
+//! Whether a token of the tenant itself holds, for whoever it was shown to (RFC 7662), and its end before its
+//! time, for whoever has it in hand (RFC 7009).
 
 use std::sync::Arc;
 
@@ -11,13 +12,54 @@ use super::decide::LONGEST_LOOK;
 use super::oauth;
 use crate::access::{Noun, Verb};
 use crate::exchange::request::IntrospectionRequest;
-use crate::exchange::{Exchange, Shown};
+use crate::exchange::{Exchange, Revoking, Shown};
 use crate::fault::Refused;
 use crate::tenant::Tenant;
 
 /// Answers `active` and what the token says, or nothing but that it does not hold: why is nobody's
 /// business here (2.2).
 pub(super) fn answer(call: &Call) -> Result<Answer, Stop> {
+    let (tenant, request) = asked(call)?;
+    let known = call.http.views.known(call, &tenant)?;
+    let known_by = (&known, &call.http.views);
+    let exchange = Exchange::at(call.plane(), &tenant, known_by, &call.id);
+    if administrator(call, &tenant, (Verb::Read, Noun::Rule))?.is_none() {
+        let shown = Shown {
+            proofs: &[],
+            certificates: call.certificates(),
+        };
+        exchange.authenticated(&request, shown).map_err(stopped)?;
+    }
+    let told = match exchange.introspect(&request.token)? {
+        Some(mut claims) => {
+            claims.insert("active".to_owned(), true.into());
+            Value::Object(claims)
+        }
+        None => json!({ "active": false }),
+    };
+    Ok(Answer::json(&told))
+}
+
+/// Ends a token, and what was exchanged for it, for whoever has it in hand (RFC 7009). What is no token of
+/// the tenant, or was over, is answered like what has been ended (2.2).
+pub(super) fn revoke(call: &Call) -> Result<Answer, Stop> {
+    let (tenant, request) = asked(call)?;
+    let known = call.http.views.known(call, &tenant)?;
+    let known_by = (&known, &call.http.views);
+    let exchange = Exchange::at(call.plane(), &tenant, known_by, &call.id);
+    let revoking = match administrator(call, &tenant, (Verb::Write, Noun::Signal))? {
+        Some(name) => Revoking::Administrator(name),
+        None => Revoking::Holder(Shown {
+            proofs: &call.dpop,
+            certificates: call.certificates(),
+        }),
+    };
+    exchange.revoke(&request, revoking).map_err(stopped)?;
+    Ok(Answer::json(&json!({})))
+}
+
+/// About which token of which tenant something is asked.
+fn asked(call: &Call) -> Result<(Arc<Tenant>, IntrospectionRequest), Stop> {
     let tenant = call.any_tenant()?;
     // Another server may have answered already that the token has ended. While the store does not answer,
     // what is in memory counts.
@@ -31,40 +73,29 @@ pub(super) fn answer(call: &Call) -> Result<Answer, Stop> {
     let refuse = |reason: Reason| Stop::OAuth(Box::new(oauth::Refusal::of(reason)));
     let sent = call.form("introspection request").map_err(refuse)?;
     let request = IntrospectionRequest::read(sent).map_err(refuse)?;
-    let known = call.http.views.known(call, &tenant)?;
-    let known_by = (&known, &call.http.views);
-    let exchange = Exchange::at(call.plane(), &tenant, known_by, &call.id);
-    if !is_administrator(call, &tenant)? {
-        let shown = Shown {
-            proofs: &[],
-            certificates: call.certificates(),
-        };
-        match exchange.authenticated(&request, shown) {
-            Ok(()) => {}
-            Err(Refused::Reason(reason)) => return Err(refuse(*reason)),
-            Err(Refused::Fault(fault)) => return Err(fault.into()),
-        }
-    }
-    let told = match exchange.introspect(&request.token) {
-        Ok(Some(mut claims)) => {
-            claims.insert("active".to_owned(), true.into());
-            Value::Object(claims)
-        }
-        Ok(None) => json!({ "active": false }),
-        Err(fault) => return Err(fault.into()),
-    };
-    Ok(Answer::json(&told))
+    Ok((tenant, request))
 }
 
-/// Whoever may read what the tenant trusts may ask, too.
-fn is_administrator(call: &Call, tenant: &Arc<Tenant>) -> Result<bool, Stop> {
+fn stopped(refused: Refused) -> Stop {
+    match refused {
+        Refused::Reason(reason) => Stop::OAuth(Box::new(oauth::Refusal::of(*reason))),
+        Refused::Fault(fault) => fault.into(),
+    }
+}
+
+/// Who asks as someone who may do this to the tenant anyway.
+fn administrator(
+    call: &Call,
+    tenant: &Arc<Tenant>,
+    (verb, noun): (Verb, Noun),
+) -> Result<Option<String>, Stop> {
     if !call.has_authorization() {
-        return Ok(false);
+        return Ok(None);
     }
     let Some(caller) = call.caller_if_any()? else {
-        return Ok(false);
+        return Ok(None);
     };
     let name = tenant.id().as_str();
-    let permitted = call.plane().permit(&caller, name, Verb::Read, Noun::Rule);
-    Ok(permitted.is_ok())
+    let permitted = call.plane().permit(&caller, name, verb, noun);
+    Ok(permitted.is_ok().then(|| caller.id.to_string()))
 }

@@ -111,6 +111,8 @@ impl Refusal {
             }
             Reason::IssueRate { .. } => Word::SlowDown,
             Reason::IssueScope { .. } => Word::InvalidScope,
+            // RFC 6749 5.2: it was issued to another client.
+            Reason::IssueTokenOfAnother {} => Word::InvalidGrant,
             Reason::IssueTarget { .. } => Word::InvalidTarget,
             Reason::IssueBodyMalformed { .. }
             | Reason::IssueProofRequired { .. }
@@ -204,6 +206,7 @@ fn is_about_the_request(reason: &Reason) -> bool {
             | Reason::IssueRequestNotSigned {}
             | Reason::IssueSshChallenge { .. }
             | Reason::IssueSubjectEnds { .. }
+            | Reason::IssueTokenOfAnother {}
             | Reason::IssueTokenTypeFalse { .. }
             | Reason::IssueUsed { .. }
             | Reason::SshExpired { .. }

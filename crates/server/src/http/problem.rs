@@ -329,6 +329,7 @@ fn is_told_of_an_exchange(code: &str) -> bool {
             | "issue.subject_ends_soon"
             | "issue.target_not_allowed"
             | "issue.template_unfit"
+            | "issue.token_of_another"
             | "issue.token_type_false"
             | "issue.token_type_unsupported"
             | "issue.token_used"

@@ -90,6 +90,10 @@ pub(super) fn discovery(call: &Call) -> Result<Answer, Stop> {
         "introspection_endpoint_auth_methods_supported": ["private_key_jwt", "tls_client_auth"],
         "introspection_endpoint_auth_signing_alg_values_supported":
             Algorithm::ALL.map(Algorithm::name),
+        "revocation_endpoint": format!("{issuer}/revoke"),
+        "revocation_endpoint_auth_methods_supported": ["none", "private_key_jwt", "tls_client_auth"],
+        "revocation_endpoint_auth_signing_alg_values_supported":
+            Algorithm::ALL.map(Algorithm::name),
         "grant_types_supported": GRANTS,
         "token_endpoint_auth_methods_supported": CLIENT_METHODS,
         "token_endpoint_auth_signing_alg_values_supported": Algorithm::ALL.map(Algorithm::name),

@@ -136,6 +136,11 @@ impl IssuerSettings {
         let overridden = read_override(&mut members)?;
         let jwks_hosts = members.text_list("jwks_hosts")?;
         let status_list_hosts = members.text_list("status_list_hosts")?;
+        if cluster.is_some() && !status_list_hosts.is_empty() {
+            let detail = "stands beside `cluster`: clusters of Kubernetes publish no status lists, and a list \
+                          would be all clusters' that have the name; have tokens reviewed (`review`) instead";
+            return Err(members.refuse("status_list_hosts", detail));
+        }
         let status_stale_for = bounded(
             &mut members,
             "status_stale_for",
@@ -217,6 +222,10 @@ impl IssuerSettings {
 
     /// Whether status lists of its tokens may be on this host, with this port behind it or without.
     pub(super) fn allows_lists_at(&self, list: &Target) -> bool {
+        // A list is its issuer's by name, and several clusters have this one.
+        if self.issuer != self.named {
+            return false;
+        }
         let (host, authority) = (list.host(), list.authority());
         let own = Target::parse(&self.named).is_ok_and(|own| own.authority() == authority);
         let mut more = self.status_list_hosts.iter();

@@ -29,6 +29,16 @@ pub(super) const MOST_OF_STREAMS: usize = 90_000;
 /// anywhere (a leap year), so what it ended has ended by itself.
 pub(super) const KEPT: i64 = 400 * 86_400;
 
+/// As whose it counts what holders of tokens have ended: they share a bound, as streams do.
+const HOLDERS: &str = "_holders_";
+
+/// The most that may have ended by holders at once.
+const MOST_OF_HOLDERS: u32 = 50_000;
+
+/// How long it is remembered that a holder has ended a token, in seconds: longer than what descends from it
+/// can live, each of sixteen generations for a day.
+const KEPT_FOR_HOLDERS: i64 = 40 * 86_400;
+
 /// `privilegeWithdrawn` (RFC 5280 5.3.1).
 const PRIVILEGE_WITHDRAWN: u8 = 9;
 
@@ -52,6 +62,14 @@ pub(super) struct ToEnd<'a> {
 }
 
 impl ToEnd<'_> {
+    /// How long it is remembered, in seconds.
+    fn kept(&self) -> i64 {
+        match self.stream {
+            Some(share) if share.stream.as_str() == HOLDERS => KEPT_FOR_HOLDERS,
+            Some(_) | None => KEPT,
+        }
+    }
+
     fn said(&self) -> Said<'_> {
         Said {
             turn: self.turn,
@@ -183,6 +201,34 @@ impl Plane {
         Ok(is_news)
     }
 
+    /// Ends one token of the tenant's own and what was exchanged for it: because an administrator says so, or
+    /// whoever has it in hand.
+    pub(crate) fn end_own_token(
+        &self,
+        tenant: &Arc<Tenant>,
+        subject: &SpiffeId,
+        id: &str,
+        by: Option<String>,
+    ) -> Result<(), Refused> {
+        let holders = SignalId::parse(HOLDERS);
+        let holders = holders.ok_or_else(|| Fault::Bug("holders have no name".to_owned()))?;
+        let share = Share {
+            stream: &holders,
+            most: MOST_OF_HOLDERS,
+        };
+        let ending = ToEnd {
+            marks: &[Mark::token(&issuer_of(subject), id)],
+            name: id,
+            turn: Turn::Ended,
+            at: self.now(),
+            event: "token-revoked",
+            by: by.as_deref().unwrap_or("whoever had it in hand"),
+            stream: by.is_none().then_some(&share),
+        };
+        self.end(tenant, &ending, |_| Ok(Vec::new()))?;
+        Ok(())
+    }
+
     /// Puts the certificates that were exchanged for what ended on the list of their authority.
     fn revoke_descendants(&self, tenant: &Arc<Tenant>, ending: &ToEnd<'_>) -> Result<(), Refused> {
         let endings = Arc::clone(&tenant.held().endings);
@@ -217,7 +263,11 @@ impl Plane {
         let ended = self.live(tenant, |intent| {
             let is_token = intent.kind == CredentialKind::Jwt && intent.not_after > now;
             let mut marks = next.iter().map(|(mark, _)| *mark);
-            is_token && marks.any(|mark| descends(intent, mark, &endings))
+            let is_itself = intent.id.as_str() == ending.name && {
+                let mark = Mark::token(&issuer_of(&intent.subject), ending.name);
+                ending.marks.contains(&mark)
+            };
+            is_token && (is_itself || marks.any(|mark| descends(intent, mark, &endings)))
         })?;
         let issuer = self.issuer_of(tenant.id());
         let mut told: Vec<Change> = Vec::new();
@@ -253,15 +303,19 @@ impl Plane {
     ///
     /// What failed on our side.
     pub fn forget_endings(&self) -> Result<(), Refused> {
-        let before = self.now().plus(-KEPT);
+        let now = self.now();
         for tenant in self.open_tenants() {
             let endings = Arc::clone(&tenant.held().endings);
-            let over = endings
-                .iter()
-                .filter(|(_, ending)| !ending.is_closed() && ending.since() < before);
+            let records = super::records_of(&tenant, SignalKind::Ended);
+            let over = records.into_iter().filter(|record| {
+                let ending = mark_of(&record.key).and_then(|mark| endings.of(mark));
+                ending.is_some_and(|ending| {
+                    let ends = record.ends.unwrap_or(ending.since().plus(KEPT));
+                    !ending.is_closed() && ends < now
+                })
+            });
             let gone: Vec<Change> = over
-                .filter_map(|(mark, _)| SignalId::parse(&mark.digest().to_string()))
-                .map(|id| super::remove(SignalKind::Ended, &id))
+                .map(|record| super::remove(SignalKind::Ended, &record.key.id))
                 .collect();
             if !gone.is_empty() {
                 self.apply(&tenant, &gone)?;
@@ -269,6 +323,11 @@ impl Plane {
         }
         Ok(())
     }
+}
+
+/// What the tenant is called as the issuer of what is a subject's of its own.
+fn issuer_of(subject: &SpiffeId) -> String {
+    format!("spiffe://{}", subject.trust_domain())
 }
 
 /// Whether a credential descends from what has ended.
@@ -320,7 +379,10 @@ fn put_ending(
     let id = SignalId::parse(&mark.digest().to_string());
     let id = id.ok_or_else(|| Fault::Bug("a mark has no name".to_owned()))?;
     // It stays with the stream that was the first to end it.
-    let stream = match super::record_of(tenant, SignalKind::Ended, &id) {
+    let known = super::record_of(tenant, SignalKind::Ended, &id);
+    let ends = next.since().plus(ending.kept());
+    let ends = ends.max(known.as_ref().and_then(|known| known.ends).unwrap_or(ends));
+    let stream = match known {
         Some(known) => stream_of(&known),
         None => ending.stream.map(|share| share.stream.clone()),
     };
@@ -337,7 +399,7 @@ fn put_ending(
     let document = document.to_string();
     Ok(match next.is_closed() {
         true => put(SignalKind::Ended, &id, document),
-        false => put_until(SignalKind::Ended, &id, document, next.since().plus(KEPT)),
+        false => put_until(SignalKind::Ended, &id, document, ends),
     })
 }
 

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use avouch_core::ended::{Mark, Marking, Turn};
+use avouch_core::model::federation::IssuerAnchor;
 use avouch_core::reason::Reason;
 use avouch_store::keyring::SecretOf;
 use avouch_store::{Change, Object, SignalId, SignalKind, SignalRecord};
@@ -71,6 +72,7 @@ impl Plane {
         let (document, secret) = apart(text, "signal")?;
         let usual = self.issuer_of(tenant.id());
         let settings = Settings::read(&document, &usual)?;
+        check_speaks_of_one(tenant, &settings)?;
         let sealed = match secret {
             Some(secret) => {
                 let sealing = tenant.keys.sealing();
@@ -206,7 +208,7 @@ impl Plane {
         }
         let own = self.issuer_of(tenant.id());
         let marks = named.marks(tenant, &own);
-        let Some(mark) = marks.first() else {
+        let [mark, ..] = marks.as_slice() else {
             return Err(Reason::IssueObjectMalformed {
                 object: "ending",
                 member: named.kind.to_owned(),
@@ -224,7 +226,9 @@ impl Plane {
             stream: None,
         };
         let is_news = self.end(tenant, &ending, |_| Ok(Vec::new()))?;
-        Ok(json!({ "mark": mark.digest().to_string(), "changed": is_news }))
+        // What the tenant has issued itself may be of any of its trust domains.
+        let all: Vec<String> = marks.iter().map(|mark| mark.digest().to_string()).collect();
+        Ok(json!({ "mark": mark.digest().to_string(), "marks": all, "changed": is_news }))
     }
 
     /// How all streams stand, for whoever watches.
@@ -242,6 +246,50 @@ impl Plane {
         }
         states
     }
+}
+
+/// Refuses a stream that speaks for, or of, several clusters that call themselves the same: none of them
+/// sends events, and of which one's subjects they were nobody could tell.
+fn check_speaks_of_one(tenant: &Tenant, settings: &Settings) -> Result<(), Reason> {
+    let named: Vec<(String, Option<String>)> = tenant.read(|snapshot| {
+        let issuers = snapshot.issuers.values().map(|record| &record.document);
+        let anchors = snapshot.anchors.values().map(|record| &record.document);
+        let all = issuers.chain(anchors).filter_map(|document| {
+            let document: Value = serde_json::from_str(document).ok()?;
+            let text = |name: &str| Some(document.get(name)?.as_str()?.to_owned());
+            Some((text("issuer")?, text("cluster")))
+        });
+        all.collect()
+    });
+    let clusters_of = |issuer: &str| {
+        let of: Vec<_> = named.iter().filter(|(name, _)| name == issuer).collect();
+        let is_shared = !of.is_empty() && of.iter().all(|(_, cluster)| cluster.is_some());
+        let first = of.into_iter().find_map(|(_, cluster)| cluster.clone());
+        first.filter(|_| is_shared)
+    };
+    let refuse = |member: &str, detail: String| {
+        Err(Reason::IssueObjectMalformed {
+            object: "signal",
+            member: member.to_owned(),
+            detail,
+        })
+    };
+    if let Some(cluster) = clusters_of(&settings.of) {
+        let called = IssuerAnchor::called(&settings.of, Some(&cluster));
+        return refuse(
+            "of",
+            format!("is the name of several clusters; say of which one, such as `{called}`"),
+        );
+    }
+    if settings.keys.is_none() && clusters_of(&settings.issuer).is_some() {
+        return refuse(
+            "issuer",
+            "is the name of several clusters, none of which sends events; name who sends them, with \
+             their keys (`jwks`), and the cluster as `of`"
+                .to_owned(),
+        );
+    }
+    Ok(())
 }
 
 /// By what the events of a stream are checked; nothing where none of them could be.

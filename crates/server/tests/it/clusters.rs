@@ -2,7 +2,7 @@
 
 use avouch_testkit::issuer::{IssuerServer, kubernetes};
 use avouch_testkit::key::{Key, RsaTestKey};
-use avouch_testkit::token::{jwk, jwks};
+use avouch_testkit::token::{TokenForge, jwk, jwks};
 use serde_json::{Value, json};
 
 use crate::registry::{AUDIENCE, Registry, document, with};
@@ -40,6 +40,14 @@ fn a_cluster_is_trusted_by_its_keys_and_the_account_by_its_uid() {
     anew["kubernetes.io"]["serviceaccount"]["uid"] = "99999999-0000-4000-8000-000000000003".into();
     let anew = issuer.token(registry.now(), &anew).sign(&key, "k-k");
     assert_eq!(registry.decide(&anew), "policy.rule_not_matched");
+}
+
+/// The claims of another account.
+fn third_of(claims: &Value, name: &str) -> Value {
+    let mut claims = claims.clone();
+    claims["sub"] = json!(format!("system:serviceaccount:default:{name}"));
+    claims["kubernetes.io"]["serviceaccount"]["name"] = json!(name);
+    claims
 }
 
 #[test]
@@ -101,9 +109,7 @@ fn hostile_40_two_clusters_of_one_name_are_told_apart_by_their_keys_and_are_two_
     registry.call("POST", path, Some(&cause));
     assert_ne!(registry.decide(&of_blue), "accept");
     let others = json!({"k8s.namespace": "default"});
-    let mut third = kubernetes();
-    third["sub"] = "system:serviceaccount:default:other".into();
-    third["kubernetes.io"]["serviceaccount"]["name"] = "other".into();
+    let third = third_of(&kubernetes(), "other");
     let third = green.token(registry.now(), &third).sign(&keys[1], "k-k");
     assert_eq!(registry.decide(&third), "accept", "{others}");
     // No other kind of issuer shares its name.
@@ -121,4 +127,53 @@ fn hostile_40_two_clusters_of_one_name_are_told_apart_by_their_keys_and_are_two_
             "{name}"
         );
     }
+}
+
+/// Nothing is promised of several that could not be told apart.
+#[test]
+fn hostile_40_lists_and_events_are_of_one_cluster_that_is_named() {
+    let registry = Registry::new();
+    let named = "https://kubernetes.default.svc.cluster.local";
+    let called = format!("{named}#green");
+    let green = IssuerServer::named(named);
+    let (key, teller) = (Key::rsa(RsaTestKey::A), Key::p256("teller"));
+    green.publish(&[(&key, "k-k")]);
+    let rules = json!([{"name": "shell", "facts": {"k8s.namespace": "default"}}]);
+    let found = json!({
+        "cluster": "green", "jwks_url": green.server().url("/jwks"), "rules": rules,
+    });
+    let wanted = with(document(&green), found);
+    let lists = json!({"status_list_hosts": ["lists.example.com"]});
+    let lists = registry.put("green", &with(wanted.clone(), lists));
+    assert_eq!(lists.code(), "issue.body_malformed", "{}", lists.body);
+    assert_eq!(registry.put("green", &wanted).json()["state"], "ok");
+    let stream = |document: Value| {
+        let put = registry.call("PUT", "/v1/tenants/one/signals/events", Some(&document));
+        (put.status, put.body)
+    };
+    let (status, said) = stream(json!({"issuer": named}));
+    assert_eq!(status, 400, "{said}");
+    assert!(said.contains(&called), "{said}");
+    let (status, said) = stream(json!({"issuer": named, "of": called}));
+    assert_eq!(status, 400, "{said}");
+    let (status, said) = stream(json!({
+        "issuer": "https://teller.test", "of": called, "jwks": jwks(&[jwk(&teller, "t")]),
+        "audience": [AUDIENCE],
+    }));
+    assert_eq!(status, 200, "{said}");
+    // What that tells of the cluster ends.
+    let token = green.token(registry.now(), &third_of(&kubernetes(), "last"));
+    let token = token.sign(&key, "k-k");
+    assert_eq!(registry.decide(&token), "accept");
+    let now = registry.now();
+    let event = TokenForge::saying(json!({
+        "iss": "https://teller.test", "aud": AUDIENCE, "iat": now, "jti": "event-1",
+        "sub_id": {"format": "iss_sub", "iss": called, "sub": "system:serviceaccount:default:last"},
+        "events": {"https://schemas.openid.net/secevent/caep/event-type/session-revoked":
+            {"event_timestamp": now}},
+    }));
+    let event = event.header("typ", json!("secevent+jwt"));
+    let posted = registry.post_event("one", &event.sign(&teller, "t"));
+    assert_eq!(posted.status, 202, "{}", posted.body);
+    assert_ne!(registry.decide(&token), "accept");
 }

@@ -38,6 +38,7 @@ mod registry;
 mod rejoining;
 mod removing;
 mod reviewed;
+mod revoking;
 mod roles;
 mod rollback;
 mod rules;

@@ -343,7 +343,7 @@ fn own_trust_domain(
         Some(id) => Err(Reason::AnchorTrustDomain {
             anchor: anchor.name.clone(),
             trust_domain: id.trust_domain().to_string(),
-            permitted: vec!["of which no bundle is known".to_owned()],
+            permitted: anchor.constraints.names_of_trust_domains(),
         }),
     }
 }

@@ -133,6 +133,15 @@ pub(super) static ROUTES: &[Route] = &[
         "StatusResponse",
     )
     .says("The same with the request in Base64 (RFC 5019 5), to be kept in between"),
+    Route::post("/t/{tenant}/revoke", Access::Anyone(introspect::revoke))
+        .takes("IntrospectionRequest")
+        .gives("Revoked")
+        .oauth()
+        .says(
+            "Ends a token of the tenant and all that was exchanged for it (RFC 7009), for whoever has it in \
+             hand: its subject or client, by `client_assertion` or certificate, the holder of its key, by a DPoP \
+             proof or certificate, and anyone if it is bound to nobody. What is no such token is answered alike",
+        ),
     Route::post(
         "/t/{tenant}/signing-requests",
         Access::Anyone(clusters::bootstrap),

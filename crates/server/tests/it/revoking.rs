@@ -1,0 +1,236 @@
+//! Ending a token by whoever has it in hand (RFC 7009).
+
+use avouch_testkit::key::Key;
+use serde_json::{Value, json};
+
+use crate::exchange::{
+    ACCESS_TOKEN, CLOUD, Cloud, OURSELVES, claims, exchange_form, form, public, refusal, rule,
+    token as issued,
+};
+use crate::http::{Answer, request, send};
+use crate::registry::{Registry, token as signed, trusted};
+use crate::signals::{cloud, someone, workflow};
+
+const FORM: (&str, &str) = ("content-type", "application/x-www-form-urlencoded");
+const BY_SVID: &str = "urn:ietf:params:oauth:client-assertion-type:jwt-spiffe";
+const ANOTHERS: &str = "issue.token_of_another";
+
+fn post(cloud: &Cloud, path: &str, parameters: &[(&str, &str)], more: &[(&str, &str)]) -> Answer {
+    let headers = [&[FORM], more].concat();
+    let body = form(parameters);
+    let sent = request("POST", path, &headers, Some(&body));
+    send(cloud.world.address, &sent)
+}
+
+fn revoke(cloud: &Cloud, token: &str, more: &[(&str, &str)]) -> Answer {
+    post(cloud, "/t/one/revoke", &[("token", token)], more)
+}
+
+fn is_active(cloud: &Cloud, token: &str) -> bool {
+    let bearer = format!("Bearer {}", cloud.world.operator());
+    let asked = [("authorization", bearer.as_str())];
+    let answer = post(cloud, "/t/one/introspect", &[("token", token)], &asked);
+    answer.json()["active"].as_bool().unwrap()
+}
+
+/// What is given for a workflow, and what is given for that.
+fn twice(cloud: &Cloud, changed: &Value) -> (String, String) {
+    let given = cloud.send(&exchange_form(&workflow(cloud, 20, changed), &[]), &[]);
+    let first = issued(&given);
+    let second = issued(&cloud.send(&exchange_form(&first, &[]), &[]));
+    (first, second)
+}
+
+/// A deployment in which what is given can be exchanged once more, by bearers too.
+fn chained() -> Cloud {
+    let cloud = cloud();
+    let bearer = json!({"reason": "a test", "expires": "2100-01-01T00:00:00Z"});
+    let mut first = rule();
+    first["gives"]["audiences"] = json!([OURSELVES]);
+    first["bearer"] = bearer.clone();
+    cloud.rule("deploy", &first);
+    let last = json!({
+        "from": {"trust_domain": "one.test", "facts": {"spiffe.path": "/ci/74/deploy"}},
+        "gives": {"spiffe_id": "spiffe://one.test/last", "audiences": [CLOUD]},
+        "bearer": bearer, "owner": "o", "reason": "r",
+    });
+    cloud.rule("last", &last);
+    cloud
+}
+
+#[test]
+fn whoever_has_a_token_in_hand_ends_it_and_all_that_was_exchanged_for_it() {
+    let cloud = chained();
+    let (first, second) = twice(&cloud, &json!({}));
+    let (other, its) = twice(&cloud, &someone("other"));
+    for token in [&first, &second, &other, &its] {
+        assert!(is_active(&cloud, token));
+    }
+    let answer = revoke(&cloud, &first, &[]);
+    assert_eq!(answer.status, 200, "{}", answer.body);
+    assert_eq!(answer.header("cache-control"), Some("no-store"));
+    assert!(!is_active(&cloud, &first) && !is_active(&cloud, &second));
+    // What is another's is as it was, and what descends is ended alone.
+    assert!(is_active(&cloud, &other) && is_active(&cloud, &its));
+    assert_eq!(revoke(&cloud, &its, &[]).status, 200);
+    assert!(is_active(&cloud, &other) && !is_active(&cloud, &its));
+    // Nothing is told of what is no token, is another's, or ended before.
+    let foreign = workflow(&cloud, 20, &json!({}));
+    let mut bent = other.clone();
+    bent.replace_range(bent.len() - 2.., "AA");
+    for token in ["x", "a.b.c", &foreign, &bent, &first] {
+        assert_eq!(revoke(&cloud, token, &[]).status, 200, "{token:.40}");
+    }
+    let elsewhere = post(&cloud, "/t/two/revoke", &[("token", &other)], &[]);
+    assert_eq!(elsewhere.status, 200, "{}", elsewhere.body);
+    assert!(is_active(&cloud, &other));
+    let nothing = post(&cloud, "/t/one/revoke", &[], &[]);
+    assert_eq!(refusal(&nothing).0, "invalid_request");
+    let told = cloud.manage("GET", "/v1/tenants/one/ended", &json!({}));
+    let ended = told.json()["ended"].as_array().unwrap().clone();
+    assert_eq!(ended.len(), 2, "{ended:?}");
+    assert_eq!(ended[0]["event"], "token-revoked");
+    assert_eq!(ended[0]["by"], "whoever had it in hand");
+    let path = "/t/one/.well-known/openid-configuration";
+    let discovery = cloud.world.get(path).json();
+    let address = format!("{OURSELVES}/revoke");
+    assert_eq!(discovery["revocation_endpoint"], address);
+}
+
+#[test]
+fn a_token_that_is_bound_to_a_key_is_ended_by_whoever_has_that() {
+    let cloud = chained();
+    let subject = workflow(&cloud, 20, &json!({}));
+    let shown = cloud.signed_proof();
+    let bound = issued(&cloud.send(&exchange_form(&subject, &[]), &[("dpop", &shown)]));
+    let proof = |key: &Key, address: &str| {
+        cloud
+            .proof()
+            .claim("htu", json!(format!("{OURSELVES}/{address}")))
+            .header("jwk", public(key))
+            .sign_nameless(key)
+    };
+    assert_eq!(refusal(&revoke(&cloud, &bound, &[])).1, ANOTHERS);
+    let thief = proof(&Key::p256("thief"), "revoke");
+    let refused = refusal(&revoke(&cloud, &bound, &[("dpop", &thief)]));
+    assert_eq!(
+        (refused.0.as_str(), refused.1.as_str()),
+        ("invalid_grant", ANOTHERS)
+    );
+    let elsewhere = proof(&cloud.holder, "token");
+    let refused = refusal(&revoke(&cloud, &bound, &[("dpop", &elsewhere)]));
+    assert_eq!(refused.1, "issue.proof_invalid");
+    assert!(is_active(&cloud, &bound));
+    let good = proof(&cloud.holder, "revoke");
+    assert_eq!(revoke(&cloud, &bound, &[("dpop", &good)]).status, 200);
+    assert!(!is_active(&cloud, &bound));
+    let again = refusal(&revoke(&cloud, &bound, &[("dpop", &good)]));
+    assert_eq!(again.1, "issue.token_used");
+    // Whoever administers the tenant may end any.
+    let shown = cloud.signed_proof();
+    let subject = workflow(&cloud, 20, &json!({}));
+    let bound = issued(&cloud.send(&exchange_form(&subject, &[]), &[("dpop", &shown)]));
+    let bearer = format!("Bearer {}", cloud.world.operator());
+    let asked = revoke(&cloud, &bound, &[("authorization", &bearer)]);
+    assert_eq!(asked.status, 200, "{}", asked.body);
+    assert!(!is_active(&cloud, &bound));
+}
+
+#[test]
+fn a_token_that_was_given_to_a_client_is_ended_by_that_client() {
+    let cloud = chained();
+    let svid = |id: &str| {
+        let tenant = id.split(['/', '.']).nth(2).unwrap();
+        cloud.world.token(id);
+        let entry = id.rsplit('/').next().unwrap();
+        let plane = &cloud.world.plane;
+        let audience = vec![OURSELVES.to_owned()];
+        let issued = plane.issue_jwt(cloud.world.node(), tenant, entry, &[], audience);
+        issued.unwrap().token
+    };
+    let by = |assertion: &str| {
+        [
+            ("client_assertion_type", BY_SVID.to_owned()),
+            ("client_assertion", assertion.to_owned()),
+        ]
+    };
+    let asking = by(&svid("spiffe://one.test/api"));
+    let mut more: Vec<(&str, &str)> = asking
+        .iter()
+        .map(|(name, value)| (*name, &**value))
+        .collect();
+    more.push(("requested_token_type", ACCESS_TOKEN));
+    let subject = workflow(&cloud, 20, &json!({}));
+    let access = issued(&cloud.send(&exchange_form(&subject, &more), &[]));
+    assert_eq!(claims(&access)["client_id"], "spiffe://one.test/api");
+    assert_eq!(refusal(&revoke(&cloud, &access, &[])).1, ANOTHERS);
+    let revoke_as = |assertion: &str| {
+        let asking = by(assertion);
+        let mut parameters = vec![("token", access.as_str())];
+        parameters.extend(asking.iter().map(|(name, value)| (*name, &**value)));
+        post(&cloud, "/t/one/revoke", &parameters, &[])
+    };
+    // Somebody of another tenant is nobody here, and another workload is another.
+    let of_two = refusal(&revoke_as(&svid("spiffe://two.test/api")));
+    assert_eq!(of_two.1, "issue.client_not_authenticated");
+    let gateway = refusal(&revoke_as(&svid("spiffe://one.test/gateway")));
+    assert_eq!(gateway.1, ANOTHERS);
+    assert!(is_active(&cloud, &access));
+    let assertion = svid("spiffe://one.test/api");
+    assert_eq!(revoke_as(&assertion).status, 200);
+    assert!(!is_active(&cloud, &access));
+    assert_eq!(refusal(&revoke_as(&assertion)).1, "issue.token_used");
+}
+
+#[test]
+fn what_a_holder_ended_is_remembered_for_as_long_as_anything_could_descend_from_it() {
+    let mut registry = Registry::new();
+    let (issuer, key) = trusted(&registry);
+    registry.exchanges_jobs_of("ci");
+    let given = registry.exchange(&signed(&registry, &issuer, &key, "k-a"));
+    let body = form(&[("token", issued(&given).as_str())]);
+    let asked = registry.as_stranger("POST", "/t/one/revoke", &[FORM], Some(&body));
+    assert_eq!(asked.status, 200, "{}", asked.body);
+    let ended = |registry: &Registry| {
+        registry.plane.forget_endings().unwrap();
+        let told = registry.call("GET", "/v1/tenants/one/ended", None).json();
+        told["ended"].as_array().unwrap().len()
+    };
+    registry.pass(39 * 86_400);
+    assert_eq!(ended(&registry), 1);
+    registry.pass(2 * 86_400);
+    assert_eq!(ended(&registry), 0);
+}
+
+/// Whoever keeps the answer finds each of what ended in the list.
+#[test]
+fn what_the_tenant_issued_ends_in_each_of_its_trust_domains_and_all_marks_are_told() {
+    let cloud = cloud();
+    let second = json!({"name": "another-one.test"});
+    let added = cloud.manage("POST", "/v1/tenants/one/trust-domains", &second);
+    assert_eq!(added.status, 201, "{}", added.body);
+    let mut given = rule();
+    given["gives"]["spiffe_id"] = json!("spiffe://one.test/deploy");
+    given["bearer"] = json!({"reason": "a test", "expires": "2100-01-01T00:00:00Z"});
+    cloud.rule("deploy", &given);
+    let subject = workflow(&cloud, 20, &json!({}));
+    let token = issued(&cloud.send(&exchange_form(&subject, &[]), &[]));
+    let id = claims(&token)["jti"].clone();
+    let end = json!({"issuer": OURSELVES, "token": id, "reason": "a test"});
+    let answer = cloud.manage("POST", "/v1/tenants/one/ended", &end).json();
+    let told = cloud
+        .manage("GET", "/v1/tenants/one/ended", &json!({}))
+        .json();
+    let ended = told["ended"].as_array().unwrap().iter();
+    let mut ended: Vec<&Value> = ended.map(|one| &one["mark"]).collect();
+    let mut marks: Vec<&Value> = answer["marks"].as_array().unwrap().iter().collect();
+    ended.sort_by_key(|mark| mark.to_string());
+    marks.sort_by_key(|mark| mark.to_string());
+    assert_eq!((marks.len(), &marks), (2, &ended), "{answer} {told}");
+    assert!(!is_active(&cloud, &token));
+    // Of one subject there is one trust domain, whichever was first.
+    let end =
+        json!({"issuer": OURSELVES, "subject": "spiffe://one.test/deploy", "reason": "a test"});
+    let answer = cloud.manage("POST", "/v1/tenants/one/ended", &end).json();
+    assert_eq!(answer["marks"], json!([answer["mark"]]), "{answer}");
+}
