@@ -347,7 +347,6 @@ fn without_the_store_nothing_changes_and_what_is_in_memory_is_served_on() {
     assert_eq!(stored.status, 201, "{}", stored.body);
 }
 
-/// Also by a server that has not heard of what it finds over.
 #[test]
 fn what_is_over_of_a_tenant_in_use_goes_whatever_fails_and_nothing_else_does() {
     let world = World::new();
@@ -369,6 +368,7 @@ fn what_is_over_of_a_tenant_in_use_goes_whatever_fails_and_nothing_else_does() {
             }))
         });
         store.apply(one.id(), &changes).unwrap();
+        world.plane.follow_store().unwrap();
         world.cut_next(cut);
         assert!(world.plane.remove_over().is_err(), "{cut:?}");
         world.plane.remove_over().unwrap();
