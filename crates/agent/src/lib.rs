@@ -62,6 +62,7 @@ mod sds;
 mod seats;
 mod secrets;
 mod selector;
+pub mod shell;
 mod socket;
 mod workload;
 

@@ -9,7 +9,7 @@
 use std::process::ExitCode;
 
 use avouch_agent::command::{AgentArguments, run};
-use avouch_agent::logging;
+use avouch_agent::{logging, shell};
 use clap::Parser;
 
 /// Serves the SPIFFE Workload API and Envoy's Secret Discovery Service to the workloads of this
@@ -24,7 +24,7 @@ struct Arguments {
 fn main() -> ExitCode {
     let Arguments { agent } = Arguments::parse();
     logging::start(agent.log);
-    let ready = |address: &str| println!("SPIFFE_ENDPOINT_SOCKET={address}");
+    let ready = |address: &str| println!("{}", shell::endpoint_socket(address));
     match run(&agent, ready) {
         Ok(()) => ExitCode::SUCCESS,
         Err(fault) => {

@@ -122,7 +122,14 @@ impl Plane {
             }
             match self.apply_at(tenant, at, &changes) {
                 Ok(_) => return Ok(answers),
-                Err(Refused::Reason(reason)) => conflict = Some(reason),
+                Err(Refused::Reason(reason)) => {
+                    // Others have taken the room meanwhile, perhaps on another server: now it is seen how
+                    // much, and each element is told for itself.
+                    if matches!(*reason, Reason::IssueQuota { .. }) {
+                        self.follow_store()?;
+                    }
+                    conflict = Some(reason);
+                }
                 Err(fault) => return Err(fault),
             }
         }

@@ -6,6 +6,8 @@ use avouch_issuer::fault::NotIssued;
 use avouch_store::Conflict;
 use avouch_store::keyring::KeyringFault;
 
+use crate::quotas::Bounded;
+
 /// Our own side failed: the disk, the database, the network.
 #[derive(Debug, thiserror::Error)]
 pub enum Fault {
@@ -149,6 +151,10 @@ impl From<Conflict> for Refused {
             Conflict::UnknownTrustDomain(name) => Reason::IssueObjectUnknown {
                 object: "trust domain",
                 name: name.to_string(),
+            },
+            Conflict::Full { kind, most } => Reason::IssueQuota {
+                what: Bounded::of(kind).name(),
+                most,
             },
             conflict @ (Conflict::TenantTaken(_)
             | Conflict::Misplaced { .. }

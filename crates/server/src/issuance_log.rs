@@ -11,7 +11,7 @@ use avouch_core::id::{Digest, SpiffeId};
 use avouch_core::time::Time;
 use avouch_store::{
     AuthorityRecord, AuthorityState, Change, CredentialKind, Fault as StoreFault, IntentId,
-    IntentRow, Key, Object, RevokedCertificate, Sequence, Store,
+    IntentRow, Key, Object, RevokedCertificate, Sequence, Store, Within,
 };
 use serde_json::{Value, json};
 
@@ -62,18 +62,19 @@ fn decision(mut members: Value) -> Option<String> {
     Some(members.to_string())
 }
 
-/// Stores changes with the decisions that they are, in one commit.
+/// Stores changes with the decisions that they are, in one commit, keeping to bounds.
 pub(crate) fn store(
     store: &dyn Store,
     tenant: &Tenant,
     at: Sequence,
     changes: &[Change],
     decisions: &[IntentRow],
+    within: &[Within],
 ) -> Result<Sequence, StoreFault> {
-    if decisions.is_empty() {
+    if decisions.is_empty() && within.is_empty() {
         return store.apply_at(tenant.id(), at, changes);
     }
-    let stored = store.use_record_and_apply(tenant.id(), &[], decisions, at, changes);
+    let stored = store.apply_within(tenant.id(), &[], decisions, at, changes, within);
     stored.map(|(_, number)| number)
 }
 

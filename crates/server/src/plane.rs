@@ -382,8 +382,10 @@ impl Plane {
     ) -> Result<Sequence, Refused> {
         let changes = signals::with_notices(self, tenant, changes)?;
         let decisions = issuance_log::decisions(tenant, &changes, self.now())?;
-        let stored =
-            |store: &dyn Store| issuance_log::store(store, tenant, at, &changes, &decisions);
+        let within = self.bounds_of(tenant, &changes)?;
+        let stored = |store: &dyn Store| {
+            issuance_log::store(store, tenant, at, &changes, &decisions, &within)
+        };
         self.change(tenant, &changes, stored)
     }
 
@@ -450,13 +452,15 @@ impl Plane {
             let changes = signals::with_notices(self, tenant, &changes)?;
             let mut decisions = issuance_log::decisions(tenant, &changes, self.now())?;
             decisions.extend_from_slice(intents);
+            let within = self.bounds_of(tenant, &changes)?;
             let mut told = Vec::new();
             let stored = |store: &dyn Store| {
                 if uses.is_empty() {
-                    return issuance_log::store(store, tenant, at, &changes, &decisions);
+                    return issuance_log::store(store, tenant, at, &changes, &decisions, &within);
                 }
+                let id = tenant.id();
                 let (used, number) =
-                    store.use_record_and_apply(tenant.id(), uses, &decisions, at, &changes)?;
+                    store.apply_within(id, uses, &decisions, at, &changes, &within)?;
                 told = used;
                 Ok(number)
             };
@@ -491,7 +495,7 @@ impl Plane {
                 let expected = known;
                 return Err(Conflict::Moved { expected, found }.into());
             }
-            issuance_log::store(store, tenant, at, &changes, &decisions)
+            issuance_log::store(store, tenant, at, &changes, &decisions, &[])
         };
         self.change(tenant, &changes, stored)
     }

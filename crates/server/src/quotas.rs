@@ -4,12 +4,15 @@
 //! What a tenant has is counted in what is held of it; what it is issued, in a bucket that fills
 //! again ([`Rate`]), on each server for itself.
 
+use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use avouch_core::id::Digest;
 use avouch_core::reason::Reason;
 use avouch_core::time::Time;
-use avouch_store::{Change, Key, Object, QuotaRecord, Selector};
+use avouch_store::{
+    BoundedKind, Change, Key, Object, QuotaRecord, Selector, Sequence, Snapshot, Within,
+};
 
 use crate::access::{Noun, Verb};
 use crate::caller::Caller;
@@ -29,7 +32,61 @@ pub(crate) enum Bounded {
 }
 
 impl Bounded {
-    fn name(self) -> &'static str {
+    const ALL: [Self; 3] = [Self::Entries, Self::Nodes, Self::TrustDomains];
+
+    /// What the store calls this.
+    pub(crate) fn of(kind: BoundedKind) -> Self {
+        match kind {
+            BoundedKind::Entry => Self::Entries,
+            BoundedKind::Node => Self::Nodes,
+            BoundedKind::TrustDomain => Self::TrustDomains,
+        }
+    }
+
+    fn kind(self) -> BoundedKind {
+        match self {
+            Self::Entries => BoundedKind::Entry,
+            Self::Nodes => BoundedKind::Node,
+            Self::TrustDomains => BoundedKind::TrustDomain,
+        }
+    }
+
+    /// How many of these changes add that are not there yet.
+    fn added(self, snapshot: &Snapshot, changes: &[Change]) -> usize {
+        let put = changes.iter().filter_map(|change| match change {
+            Change::Put(object) => Some(object.key()),
+            Change::Remove(_) => None,
+        });
+        let is_new = |key: &Key| match (self, key) {
+            (Self::Entries, Key::Entry(id)) => !snapshot.entries.contains_key(id),
+            (Self::Nodes, Key::Node(id)) => !snapshot.nodes.contains_key(id),
+            (Self::TrustDomains, Key::TrustDomain(name)) => {
+                !snapshot.trust_domains.contains_key(name)
+            }
+            _ => false,
+        };
+        put.filter(is_new).collect::<BTreeSet<Key>>().len()
+    }
+
+    fn held(self, snapshot: &Snapshot) -> usize {
+        match self {
+            Self::Entries => snapshot.entries.len(),
+            Self::Nodes => snapshot.nodes.len(),
+            Self::TrustDomains => snapshot.trust_domains.len(),
+        }
+    }
+
+    /// How much of it there is, after which change; or was at least as late.
+    fn counted(self, plane: &Plane, known: &KnownTenant) -> Result<(Sequence, usize), Fault> {
+        if let Some(tenant) = known.opened() {
+            return Ok(tenant.read(|snapshot| (snapshot.sequence, self.held(snapshot))));
+        }
+        // Before it is counted: what has changed in between is counted anew where it matters.
+        let at = plane.sketch(known)?.sequence();
+        Ok((at, self.count(plane, known)?))
+    }
+
+    pub(crate) fn name(self) -> &'static str {
         match self {
             Self::Entries => "registration entries",
             Self::Nodes => "nodes",
@@ -269,6 +326,39 @@ impl Plane {
         Ok(least)
     }
 
+    /// The bounds that changes have to keep to, those of the root first, as they are counted here. Where
+    /// others write at once, the store counts again.
+    pub(crate) fn bounds_of(
+        &self,
+        tenant: &Arc<Tenant>,
+        changes: &[Change],
+    ) -> Result<Vec<Within>, Fault> {
+        let mut bounds = Vec::new();
+        for (top, quota) in self.quotas(tenant).into_iter().rev() {
+            for what in Bounded::ALL {
+                let Some(most) = what.most(&quota) else {
+                    continue;
+                };
+                let added = tenant.read(|snapshot| what.added(snapshot, changes));
+                if added == 0 {
+                    continue;
+                }
+                let all = self.known_below(top.id());
+                let counted = all
+                    .iter()
+                    .map(|known| Ok((known.id().clone(), what.counted(self, known)?)));
+                bounds.push(Within {
+                    top: top.id().clone(),
+                    kind: what.kind(),
+                    most,
+                    added,
+                    counted: counted.collect::<Result<_, Fault>>()?,
+                });
+            }
+        }
+        Ok(bounds)
+    }
+
     /// Whether a tenant may have one more of something.
     pub(crate) fn check_room(&self, tenant: &Arc<Tenant>, what: Bounded) -> Result<(), Refused> {
         match self.room(tenant, what)? {
@@ -430,8 +520,7 @@ mod tests {
             digest(&[&["unix:uid:1"], &["unix:uid:2"]]),
             digest(&[&["unix:uid:2"], &["unix:uid:1"]]),
         ];
-        let different: std::collections::BTreeSet<String> =
-            all.iter().map(ToString::to_string).collect();
+        let different: BTreeSet<String> = all.iter().map(ToString::to_string).collect();
         assert_eq!(different.len(), all.len());
         assert_eq!(digest(&[&["unix:uid:1"]]), all[1]);
     }

@@ -4,6 +4,7 @@ use avouch_core::id::{TenantId, TrustDomain};
 
 use crate::change::Sequence;
 use crate::names::{AuthorityId, IntentId};
+use crate::within::BoundedKind;
 
 /// Why a call was not carried out. No text in it comes from what was to be stored.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -100,6 +101,14 @@ pub enum Conflict {
     /// The key of this authority, which was brought along, signs for another.
     #[error("the key of `{0}` signs for another authority")]
     KeyTaken(AuthorityId),
+    /// A tenant has, together with all below it, as much as it may have.
+    #[error("the tenant, or one above it, may have {most} {}, and has them", .kind.name())]
+    Full {
+        /// Of what.
+        kind: BoundedKind,
+        /// How much.
+        most: u32,
+    },
     /// Another intent of this name was made.
     #[error("there is another intent `{0}`")]
     IntentTaken(IntentId),

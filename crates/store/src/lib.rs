@@ -41,6 +41,7 @@ mod single_use;
 pub mod sqlite;
 mod store;
 mod tenant;
+mod within;
 
 pub use change::{Change, Feed, Key, Object, Sequence, Snapshot};
 pub use fault::{Conflict, Fault};
@@ -65,3 +66,4 @@ pub use signal::{SignalKey, SignalKind, SignalRecord};
 pub use single_use::{AttemptId, SingleUse, UseKind, Used};
 pub use store::{Operator, Store};
 pub use tenant::{TenantKind, TenantRecord};
+pub use within::{BoundedKind, Within};

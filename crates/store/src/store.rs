@@ -17,6 +17,7 @@ use crate::outline::{Appointed, Counts, Outline};
 use crate::over::Over;
 use crate::single_use::{SingleUse, UseKind, Used};
 use crate::tenant::TenantRecord;
+use crate::within::Within;
 
 /// The most that one call forgets, so that others do not wait for it for long.
 pub(crate) const MOST_FORGOTTEN: i64 = 10_000;
@@ -297,6 +298,22 @@ pub trait Store: Send + Sync {
         intents: &[IntentRow],
         at: Sequence,
         changes: &[Change],
+    ) -> Result<(Vec<Used>, Sequence), Fault> {
+        self.apply_within(tenant, uses, intents, at, changes, &[])
+    }
+
+    /// As [`Store::use_record_and_apply`], keeping to bounds, those of tenants above first. Of several that
+    /// keep to one bound, on whichever servers, never so many are carried out that it is passed.
+    ///
+    /// Conflicts also when there would be more than a bound lets.
+    fn apply_within(
+        &self,
+        tenant: &TenantId,
+        uses: &[SingleUse],
+        intents: &[IntentRow],
+        at: Sequence,
+        changes: &[Change],
+        within: &[Within],
     ) -> Result<(Vec<Used>, Sequence), Fault>;
 
     /// Forgets, for all tenants, uses that were to be remembered until a time before `before`: some

@@ -1,10 +1,10 @@
 //! What is said when everything is up.
 
-use std::borrow::Cow;
 use std::fmt;
 use std::net::SocketAddr;
 use std::path::Path;
 
+use avouch_agent::shell;
 use avouch_server::Plane;
 use serde_json::{Value, json};
 
@@ -95,7 +95,7 @@ impl Greeting<'_> {
             Some(id) => writeln!(f, "\nYour own processes are {id}. In another terminal:\n")?,
             None => writeln!(f, "\nFor workloads:\n")?,
         }
-        writeln!(f, "  export SPIFFE_ENDPOINT_SOCKET={}", quoted(workloads))?;
+        writeln!(f, "  export {}", shell::endpoint_socket(workloads))?;
         writeln!(f, "  avouch fetch x509\n")
     }
 
@@ -107,35 +107,5 @@ impl Greeting<'_> {
             let own = entries.find(|entry| entry.id.as_str() == demo::ENTRY)?;
             Some(own.spiffe_id.to_string())
         })
-    }
-}
-
-/// A word as a shell takes it for one (POSIX shell 2.2.2).
-fn quoted(word: &str) -> Cow<'_, str> {
-    let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || b"_-./:=@%+,".contains(&byte);
-    match word.bytes().all(is_plain) {
-        true => Cow::Borrowed(word),
-        false => Cow::Owned(format!("'{}'", word.replace('\'', "'\\''"))),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_shell_takes_whatever_is_quoted_for_one_word_that_is_the_same() {
-        assert_eq!(
-            quoted("unix:///srv/a_b/agent.sock"),
-            "unix:///srv/a_b/agent.sock"
-        );
-        for word in ["unix:///my data/a.sock", "a'b", "$HOME", "a;b", "a\\b", "ä"] {
-            let line = format!("printf %s {}", quoted(word));
-            let told = std::process::Command::new("/bin/sh")
-                .args(["-c", &line])
-                .output()
-                .unwrap();
-            assert_eq!(String::from_utf8(told.stdout).unwrap(), word);
-        }
     }
 }

@@ -101,7 +101,7 @@ pub fn agent(arguments: &AgentArguments, common: &Common) -> Result<Exit, Fault>
     avouch_agent::command::run(arguments, |address| {
         written = output::formatted(
             common.output,
-            || format!("SPIFFE_ENDPOINT_SOCKET={address}"),
+            || avouch_agent::shell::endpoint_socket(address),
             || json!({ "workloads": address }).to_string(),
         );
     })?;

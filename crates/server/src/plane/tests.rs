@@ -1,6 +1,8 @@
-//! What is damaged of one tenant harms no other; (`opening`) what nobody needs is not read, and (`over`)
+//! What is damaged of one tenant harms no other; (`bounds`) bounds hold for all who write at once;
+//! (`opening`) what nobody needs is not read, and (`over`)
 //! goes when it is over all the same.
 
+mod bounds;
 mod domains;
 mod opening;
 mod over;

@@ -13,7 +13,7 @@ use avouch_store::sqlite::SqliteStore;
 use avouch_store::{
     Appointed, Change, Counts, Entry, EntryExtras, EntryId, Fault, Feed, Followers, IntentId,
     IntentRow, Key as StoreKey, Lasting, Lifetime, Living, Object, Operator, Outline, Over, Report,
-    Selector, Sequence, ServerId, SingleUse, Snapshot, Store, TenantRecord, UseKind, Used,
+    Selector, Sequence, ServerId, SingleUse, Snapshot, Store, TenantRecord, UseKind, Used, Within,
 };
 use avouch_testkit::key::Key;
 use serde_json::json;
@@ -230,17 +230,18 @@ impl Store for Switched {
         self.store()?.used(tenant, kind, digest)
     }
 
-    fn use_record_and_apply(
+    fn apply_within(
         &self,
         tenant: &TenantId,
         uses: &[SingleUse],
         intents: &[IntentRow],
         at: Sequence,
         changes: &[Change],
+        within: &[Within],
     ) -> Result<(Vec<Used>, Sequence), Fault> {
         self.cut_if(Cut::BeforeStoring)?;
         let store = self.store()?;
-        let stored = store.use_record_and_apply(tenant, uses, intents, at, changes);
+        let stored = store.apply_within(tenant, uses, intents, at, changes, within);
         self.cut_if(Cut::AfterStoring)?;
         stored
     }

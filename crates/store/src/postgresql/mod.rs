@@ -41,6 +41,7 @@ use crate::plan::{self, Plan};
 use crate::single_use::{SingleUse, UseKind, Used};
 use crate::store::{Operator, Store};
 use crate::tenant::TenantRecord;
+use crate::within::Within;
 use address::Address;
 use listener::Listener;
 use session::Session;
@@ -340,15 +341,17 @@ impl Store for PostgresqlStore {
     }
 
     /// Not together with others: each change of a tenant has a number of its own.
-    fn use_record_and_apply(
+    fn apply_within(
         &self,
         tenant: &TenantId,
         uses: &[SingleUse],
         intents: &[IntentRow],
         at: Sequence,
         changes: &[Change],
+        within: &[Within],
     ) -> Result<(Vec<Used>, Sequence), Fault> {
         let plan = Plan::of(changes)?;
+        let within = within.to_vec();
         let alone = Waiting {
             tenant: tenant.clone(),
             held: at,
@@ -358,9 +361,14 @@ impl Store for PostgresqlStore {
         };
         self.call(move |session| {
             session.write(|session| {
+                outline::hold_tops(session, &within)?;
                 let told = uses::use_and_record(session, &alone)?;
                 let number = match Used::are_first(&told) {
-                    true => statements::apply(session, &alone.tenant, at, Some(at), &plan)?,
+                    true => {
+                        statements::check_at(session, &alone.tenant, at)?;
+                        outline::check_within(session, &within)?;
+                        statements::apply(session, &alone.tenant, at, Some(at), &plan)?
+                    }
                     false => at,
                 };
                 Ok((told, number))

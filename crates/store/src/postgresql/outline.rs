@@ -10,6 +10,7 @@ use crate::change::{Key, Object, Sequence};
 use crate::codec::row_of;
 use crate::fault::Fault;
 use crate::outline::{Appointed, Counts, OUTLINED, Outline};
+use crate::within::{BoundedKind, Standing, Within, tops};
 
 pub(super) fn trust_domains(
     session: &mut Session,
@@ -103,16 +104,55 @@ pub(super) fn object(
 }
 
 pub(super) fn counts(session: &mut Session, tenant: &TenantId) -> Result<Counts, Fault> {
-    let mut count = |kind: &str| -> Result<usize, Fault> {
-        let rows = session.query(
-            "SELECT COUNT(*) FROM object WHERE tenant = $1 AND kind = $2 AND body IS NOT NULL",
-            &[&tenant.as_str(), &kind],
-        )?;
-        let count: i64 = rows.first().map_or(Ok(0), |row| row.try_get(0))?;
-        Ok(usize::try_from(count).unwrap_or_default())
-    };
     Ok(Counts {
-        entries: count("entry")?,
-        nodes: count("node")?,
+        entries: count(session, tenant, BoundedKind::Entry)?,
+        nodes: count(session, tenant, BoundedKind::Node)?,
     })
+}
+
+fn count(session: &mut Session, tenant: &TenantId, kind: BoundedKind) -> Result<usize, Fault> {
+    let rows = session.query(
+        "SELECT COUNT(*) FROM object WHERE tenant = $1 AND kind = $2 AND body IS NOT NULL",
+        &[&tenant.as_str(), &kind.name()],
+    )?;
+    let count: i64 = rows.first().map_or(Ok(0), |row| row.try_get(0))?;
+    Ok(usize::try_from(count).unwrap_or_default())
+}
+
+/// Has whoever else keeps to one of these bounds wait until this transaction is over. Nobody waits for
+/// someone below, so nobody waits for ever.
+pub(super) fn hold_tops(session: &mut Session, within: &[Within]) -> Result<(), Fault> {
+    for top in tops(within) {
+        session.query(
+            "SELECT 1 FROM tenant WHERE id = $1 FOR NO KEY UPDATE",
+            &[&top.as_str()],
+        )?;
+    }
+    Ok(())
+}
+
+/// Whether bounds are kept to. Each statement sees what was committed before it.
+pub(super) fn check_within(session: &mut Session, within: &[Within]) -> Result<(), Fault> {
+    if within.is_empty() {
+        return Ok(());
+    }
+    let rows = session.query(
+        "SELECT id, parent, sequence FROM tenant WHERE NOT removed",
+        &[],
+    )?;
+    let mut all: Vec<Standing> = Vec::with_capacity(rows.len());
+    for row in &rows {
+        let (id, parent): (String, Option<String>) = (row.try_get("id")?, row.try_get("parent")?);
+        let damaged = || Fault::Corrupt(format!("the tenant `{id}` cannot be read"));
+        let tenant = TenantId::parse(&id).ok_or_else(damaged)?;
+        all.push((
+            tenant,
+            parent.and_then(|parent| TenantId::parse(&parent)),
+            sequence_of(row)?,
+        ));
+    }
+    for one in within {
+        one.check(&all, |tenant, kind| count(session, tenant, kind))?;
+    }
+    Ok(())
 }

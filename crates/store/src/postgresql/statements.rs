@@ -143,16 +143,7 @@ pub(super) fn apply(
     expected: Option<Sequence>,
     plan: &Plan,
 ) -> Result<Sequence, Fault> {
-    // Whoever else changes this tenant waits here until this transaction is over.
-    let locked = session.query(
-        "SELECT sequence FROM tenant
-         WHERE id = $1 AND NOT removed AND begins <= $2 FOR NO KEY UPDATE",
-        &[&tenant.as_str(), &held.stored()],
-    )?;
-    let found = match locked.first() {
-        Some(row) => sequence_of(row)?,
-        None => return Err(Conflict::UnknownTenant(tenant.clone()).into()),
-    };
+    let found = lock(session, tenant, held)?;
     if let Some(expected) = expected
         && expected != found
     {
@@ -176,6 +167,33 @@ pub(super) fn apply(
     check_trust_domains(session, tenant, plan)?;
     tell(session, tenant, next)?;
     Ok(next)
+}
+
+/// The number of the last change of the tenant that someone holds. Whoever else changes it waits here until
+/// this transaction is over.
+fn lock(session: &mut Session, tenant: &TenantId, held: Sequence) -> Result<Sequence, Fault> {
+    let locked = session.query(
+        "SELECT sequence FROM tenant
+         WHERE id = $1 AND NOT removed AND begins <= $2 FOR NO KEY UPDATE",
+        &[&tenant.as_str(), &held.stored()],
+    )?;
+    match locked.first() {
+        Some(row) => sequence_of(row),
+        None => Err(Conflict::UnknownTenant(tenant.clone()).into()),
+    }
+}
+
+/// Refuses where the tenant has changed since `at`.
+pub(super) fn check_at(
+    session: &mut Session,
+    tenant: &TenantId,
+    expected: Sequence,
+) -> Result<(), Fault> {
+    let found = lock(session, tenant, expected)?;
+    if expected == found {
+        return Ok(());
+    }
+    Err(Conflict::Moved { expected, found }.into())
 }
 
 /// Tells whoever listens once this is committed, and nobody if it is not.

@@ -3,14 +3,16 @@
 //! answer when the process ends in between, which for the next one is as if someone else had done
 //! it.
 
+use std::collections::BTreeMap;
+
 use avouch_core::id::{Digest, SpiffeId};
 use rusqlite::types::Value;
 
 use super::*;
 use crate::keyring::WrappedKey;
 use crate::{
-    AnchorId, AnchorRecord, AttemptId, AuthorityId, CredentialKind, IntentId, Key, Object,
-    SignalId, SignalKey, SignalKind, SignalRecord, TenantKind, UseKind,
+    AnchorId, AnchorRecord, AttemptId, AuthorityId, BoundedKind, CredentialKind, IntentId, Key,
+    Object, SignalId, SignalKey, SignalKind, SignalRecord, TenantKind, UseKind, Within,
 };
 
 const OPERATOR: Operator = Operator::of_this_deployment();
@@ -18,7 +20,7 @@ const OPERATOR: Operator = Operator::of_this_deployment();
 /// Something to write, which can be done again.
 type Write = fn(&SqliteStore) -> Result<(), Fault>;
 
-const WRITES: [(&str, Write); 16] = [
+const WRITES: [(&str, Write); 17] = [
     ("add_tenant", |store| {
         store.add_tenant(&OPERATOR, &tenant("other", Some("acme")))
     }),
@@ -48,6 +50,20 @@ const WRITES: [(&str, Write); 16] = [
         let (told, _) = store.use_record_and_apply(&acme(), &uses, &intents, at, &changes)?;
         assert_eq!(told, [Used::First]);
         Ok(())
+    }),
+    ("apply_within", |store| {
+        let at = store.load(&acme())?.sequence;
+        let within = [Within {
+            top: acme(),
+            kind: BoundedKind::Entry,
+            most: 1_000,
+            added: 1,
+            counted: BTreeMap::new(),
+        }];
+        let changes = [anchor("new")];
+        store
+            .apply_within(&acme(), &[], &[], at, &changes, &within)
+            .map(drop)
     }),
     ("forget_removals", |store| {
         store

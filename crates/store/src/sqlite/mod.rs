@@ -38,6 +38,7 @@ use crate::plan::{self, Plan};
 use crate::single_use::{SingleUse, UseKind, Used};
 use crate::store::{Operator, Store};
 use crate::tenant::TenantRecord;
+use crate::within::Within;
 use reader::Readers;
 use writer::Writer;
 
@@ -272,20 +273,26 @@ impl Store for SqliteStore {
         })
     }
 
-    fn use_record_and_apply(
+    fn apply_within(
         &self,
         tenant: &TenantId,
         uses: &[SingleUse],
         intents: &[IntentRow],
         at: Sequence,
         changes: &[Change],
+        within: &[Within],
     ) -> Result<(Vec<Used>, Sequence), Fault> {
         let plan = Plan::of(changes)?;
         let (tenant, uses, intents) = (tenant.clone(), uses.to_vec(), intents.to_vec());
+        let within = within.to_vec();
         self.writer.write(move |connection| {
             let told = uses::use_and_record(connection, &tenant, at, &uses, &intents)?;
             let number = match Used::are_first(&told) {
-                true => statements::apply(connection, &tenant, at, Some(at), &plan)?,
+                true => {
+                    statements::check_at(connection, &tenant, at)?;
+                    outline::check_within(connection, &within)?;
+                    statements::apply(connection, &tenant, at, Some(at), &plan)?
+                }
                 false => at,
             };
             Ok((told, number))

@@ -10,6 +10,7 @@ use crate::change::{Key, Object, Sequence};
 use crate::codec::row_of;
 use crate::fault::Fault;
 use crate::outline::{Appointed, Counts, OUTLINED, Outline};
+use crate::within::{BoundedKind, Standing, Within};
 
 pub(super) fn trust_domains(
     connection: &Connection,
@@ -109,15 +110,41 @@ pub(super) fn object(
 }
 
 pub(super) fn counts(connection: &Connection, tenant: &TenantId) -> Result<Counts, Fault> {
+    Ok(Counts {
+        entries: count(connection, tenant, BoundedKind::Entry)?,
+        nodes: count(connection, tenant, BoundedKind::Node)?,
+    })
+}
+
+fn count(connection: &Connection, tenant: &TenantId, kind: BoundedKind) -> Result<usize, Fault> {
     let mut statement = connection.prepare_cached(
         "SELECT COUNT(*) FROM object WHERE tenant = ?1 AND kind = ?2 AND body IS NOT NULL",
     )?;
-    let mut count = |kind: &str| -> Result<usize, Fault> {
-        let count: i64 = statement.query_row([tenant.as_str(), kind], |row| row.get(0))?;
-        Ok(usize::try_from(count).unwrap_or_default())
-    };
-    Ok(Counts {
-        entries: count("entry")?,
-        nodes: count("node")?,
-    })
+    let count: i64 = statement.query_row([tenant.as_str(), kind.name()], |row| row.get(0))?;
+    Ok(usize::try_from(count).unwrap_or_default())
+}
+
+/// Whether bounds are kept to. There is one who writes, so nobody else adds anything meanwhile.
+pub(super) fn check_within(connection: &Connection, within: &[Within]) -> Result<(), Fault> {
+    if within.is_empty() {
+        return Ok(());
+    }
+    let mut statement =
+        connection.prepare_cached("SELECT id, parent, sequence FROM tenant WHERE removed = 0")?;
+    let mut rows = statement.query([])?;
+    let mut all: Vec<Standing> = Vec::new();
+    while let Some(row) = rows.next()? {
+        let (id, parent): (String, Option<String>) = (row.get("id")?, row.get("parent")?);
+        let damaged = || Fault::Corrupt(format!("the tenant `{id}` cannot be read"));
+        let tenant = TenantId::parse(&id).ok_or_else(damaged)?;
+        all.push((
+            tenant,
+            parent.and_then(|parent| TenantId::parse(&parent)),
+            sequence_of(row)?,
+        ));
+    }
+    for one in within {
+        one.check(&all, |tenant, kind| count(connection, tenant, kind))?;
+    }
+    Ok(())
 }

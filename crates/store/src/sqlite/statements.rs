@@ -143,6 +143,19 @@ pub(super) fn apply(
     Ok(next)
 }
 
+/// Refuses where the tenant has changed since `at`.
+pub(super) fn check_at(
+    connection: &Connection,
+    tenant: &TenantId,
+    expected: Sequence,
+) -> Result<(), Fault> {
+    let found = head_of(connection, tenant, expected)?;
+    if expected == found {
+        return Ok(());
+    }
+    Err(Conflict::Moved { expected, found }.into())
+}
+
 /// The number of the last change of a tenant, or nothing if there is no such tenant.
 pub(super) fn head(connection: &Connection, tenant: &TenantId) -> Result<Option<Sequence>, Fault> {
     connection

@@ -1,10 +1,13 @@
 //! Every write × {failed, failed but persisted}: what is there afterwards, and what comes of
 //! doing it again.
 
+use std::collections::BTreeMap;
+
 use avouch_core::time::Time;
 use avouch_store::postgresql::PostgresqlStore;
 use avouch_store::{
-    Conflict, Fault, Followers, IntentRow, Lifetime, Sequence, Snapshot, Store, TenantRecord, Used,
+    BoundedKind, Conflict, Fault, Followers, IntentRow, Lifetime, Sequence, Snapshot, Store,
+    TenantRecord, Used, Within,
 };
 use avouch_testkit::postgresql::Cluster;
 
@@ -18,7 +21,7 @@ use crate::over::{notice, notices_over};
 /// Something to write, which can be done again; the tenant is one that may be added.
 type Write = fn(&dyn Store, &TenantRecord) -> Result<(), Fault>;
 
-const WRITES: [(&str, Write); 16] = [
+const WRITES: [(&str, Write); 17] = [
     ("add_tenant", |store, other| {
         store.add_tenant(&OPERATOR, other)
     }),
@@ -56,6 +59,26 @@ const WRITES: [(&str, Write); 16] = [
         let write = |at| {
             store
                 .use_record_and_apply(&acme, &uses, &given, at, &change)
+                .map(drop)
+        };
+        match write(Sequence::START) {
+            Err(Fault::Conflict(Conflict::Moved { found, .. })) => write(found),
+            other => panic!("nothing had changed: {other:?}"),
+        }
+    }),
+    ("apply_within", |store, _| {
+        // As for something of which there is room for a few.
+        let (acme, change) = (tenant("acme"), [anchor("new")]);
+        let within = [Within {
+            top: acme.clone(),
+            kind: BoundedKind::Entry,
+            most: 1_000,
+            added: 1,
+            counted: BTreeMap::new(),
+        }];
+        let write = |at| {
+            store
+                .apply_within(&acme, &[], &[], at, &change, &within)
                 .map(drop)
         };
         match write(Sequence::START) {
