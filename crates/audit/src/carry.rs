@@ -14,7 +14,7 @@ use serde_json::{Map, Value, json};
 
 use crate::configuration::Admission;
 use crate::glob::Glob;
-use crate::sample::{is_always_there, read_subject, said_by_claims, shape};
+use crate::sample::{Sample, is_always_there, read_subject, said_by_claims, shape};
 use crate::wish::{Want, Wish};
 
 /// Trust in Avouch, in the place of an admission elsewhere.
@@ -44,16 +44,19 @@ pub fn carried(admission: &Admission, claims: Option<&Map<String, Value>>) -> Ca
         left: admission.asks.unsaid.clone(),
         is_whole: admission.asks.unsaid.is_empty(),
         subject: None,
+        audiences: admission.audiences.clone(),
+        usual: Sample::of(admission.preset, &admission.issuer, "x").claims(),
+        values: BTreeMap::new(),
     };
     carrier.left.extend(admission.asks.narrowed.iter().cloned());
     let (bare, said): (Vec<_>, Vec<_>) =
         admission.asks.said.iter().partition(|wish| wish.is_bare());
     for wish in said {
-        carrier.wish(wish, &admission.audiences);
+        carrier.wish(wish);
     }
     // What is asked for by its value is there.
     for wish in bare {
-        carrier.presence(&wish.path);
+        carrier.presence(wish);
     }
     carrier.pin(&admission.issuer, claims);
     if carrier.facts.is_empty() {
@@ -73,6 +76,12 @@ struct Carrier {
     is_whole: bool,
     /// How the subject was said, if anything was asked of it.
     subject: Option<Said>,
+    /// For whom tokens may be, as far as all that is asked of it is met.
+    audiences: Vec<String>,
+    /// Claims as its issuer writes them.
+    usual: Map<String, Value>,
+    /// Whether each claim is asked to be a flag or a number.
+    values: BTreeMap<String, bool>,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -92,7 +101,7 @@ impl Carrier {
         let mut issuer = Map::from_iter([
             ("name".to_owned(), json!(name)),
             ("issuer".to_owned(), json!(admission.issuer)),
-            ("audiences".to_owned(), json!(admission.audiences)),
+            ("audiences".to_owned(), json!(self.audiences)),
             (
                 "rules".to_owned(),
                 json!([{"name": "imported", "facts": facts}]),
@@ -110,7 +119,7 @@ impl Carrier {
                 "spiffe_id": format!("spiffe://YOUR-TRUST-DOMAIN/imported/{name}"),
                 "audiences": ["WHERE-IT-IS-USED"],
             },
-            "subject_audiences": admission.audiences,
+            "subject_audiences": self.audiences,
             "owner": "WHO-ANSWERS-FOR-IT",
             "reason": reason,
         });
@@ -123,7 +132,7 @@ impl Carrier {
         self.is_whole = false;
     }
 
-    fn wish(&mut self, wish: &Wish, audiences: &[String]) {
+    fn wish(&mut self, wish: &Wish) {
         let claim = printable(&wish.path.join("."));
         let globs: Vec<Glob> = wish.any.iter().filter_map(text_asked_for).collect();
         if globs.len() < wish.any.len() {
@@ -132,10 +141,69 @@ impl Carrier {
             ));
         } else if wish.is_about("sub") {
             self.subject(&globs);
-        } else if !wish.is_about("aud") {
+        } else if wish.is_about("aud") {
+            self.audience(&globs);
+        } else {
+            self.check_kind(wish, &claim);
             self.claim(&wish.path, &globs);
-        } else if audiences.is_empty() {
+        }
+    }
+
+    /// Of the audiences, those that are asked for once more.
+    fn audience(&mut self, globs: &[Glob]) {
+        let is_asked_for = |audience: &String| globs.iter().any(|glob| glob.matches(audience));
+        self.audiences.retain(is_asked_for);
+        if self.audiences.is_empty() {
             self.refuse("the audience: one must be named here, without wildcards".to_owned());
+        }
+    }
+
+    /// Facts are texts, also where a claim is a flag or a number. Where its issuer writes another kind than
+    /// is asked for, nobody is meant; where that is not known, a token that writes it otherwise comes in.
+    fn check_kind(&mut self, wish: &Wish, claim: &str) {
+        let of_text = |glob: &Glob| match glob.is_anything() {
+            true => Kind::Ambiguous,
+            false => Kind::of_text(&glob.text()),
+        };
+        let asked: Vec<Kind> = wish
+            .any
+            .iter()
+            .filter_map(|want| match want {
+                Want::Glob(glob) => Some(of_text(glob)),
+                Want::Value(value) => Kind::of(value),
+                Want::ListWith(_) | Want::Present => None,
+            })
+            .collect();
+        let (first, rest) = match wish.path.split_first() {
+            Some((first, rest)) => (self.usual.get(first), rest),
+            None => (None, &[][..]),
+        };
+        let usual = rest
+            .iter()
+            .try_fold(first, |value, member| value.map(|value| value.get(member)));
+        let usual = self.preset.and(usual.flatten().and_then(Kind::of));
+        let is_text = |kind: &Kind| *kind != Kind::Value;
+        match usual {
+            Some(Kind::Value) if asked.iter().all(is_text) => self.refuse(format!(
+                "`{claim}`: it is no text in tokens of this issuer, so nobody is meant"
+            )),
+            Some(Kind::Ambiguous | Kind::Text) if asked.contains(&Kind::Value) => self.refuse(format!(
+                "`{claim}`: it is a text in tokens of this issuer, so nobody is meant"
+            )),
+            None if asked.iter().any(|kind| *kind != Kind::Text) => self.left.push(format!(
+                "`{claim}`: facts are texts, so a token that says the same in another form, as a text or as a \
+                 flag or a number, is admitted too"
+            )),
+            Some(_) | None => {}
+        }
+        let is_value = asked.contains(&Kind::Value);
+        match self.values.get(claim) {
+            Some(before) if *before != is_value => self.refuse(format!(
+                "`{claim}`: it is asked to be a text and to be none"
+            )),
+            _ => {
+                self.values.insert(claim.to_owned(), is_value);
+            }
         }
     }
 
@@ -157,7 +225,12 @@ impl Carrier {
     }
 
     /// Asks that a claim be there. The widest pattern is one segment.
-    fn presence(&mut self, path: &[String]) {
+    fn presence(&mut self, wish: &Wish) {
+        let path = wish.path.as_slice();
+        // What becomes a name is a text.
+        if wish.globs().next().is_some() {
+            self.check_kind(wish, &printable(&path.join(".")));
+        }
         let names: Vec<&str> = path.iter().map(String::as_str).collect();
         let fact = self.fact_of(&names);
         let is_said = fact.is_some_and(|fact| self.facts.contains_key(&fact));
@@ -338,6 +411,33 @@ impl Carrier {
                 "names alone pass to others, so `{fact}` must be named: give claims of a token with \
                  --claims, or put it in the place of THE-ID-OF-IT"
             ));
+        }
+    }
+}
+
+/// What a claim is in a token.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Kind {
+    /// A text that reads like a flag or a number.
+    Ambiguous,
+    Text,
+    /// A flag or a number.
+    Value,
+}
+
+impl Kind {
+    fn of(value: &Value) -> Option<Self> {
+        match value {
+            Value::String(_) => Some(Self::Text),
+            Value::Bool(_) | Value::Number(_) => Some(Self::Value),
+            Value::Null | Value::Array(_) | Value::Object(_) => None,
+        }
+    }
+
+    fn of_text(text: &str) -> Self {
+        match serde_json::from_str(text) {
+            Ok(Value::Bool(_) | Value::Number(_)) => Self::Ambiguous,
+            _ => Self::Text,
         }
     }
 }

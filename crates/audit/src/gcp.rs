@@ -210,6 +210,14 @@ impl Provider {
             asks.condition(condition, &paths);
         }
         for (target, expression) in &self.mapping {
+            let may_fail = !expression.has_value(&paths)
+                || target == "google.subject" && !expression.is_never_empty();
+            if may_fail {
+                let words = printable(&expression.to_string());
+                asks.unsaid.push(format!(
+                    "`{target} = {words}`: what it has no value for is refused there"
+                ));
+            }
             for path in expression.needs(&paths) {
                 if target == "google.groups" {
                     let words = printable(&expression.to_string());

@@ -233,6 +233,23 @@ impl Mappings {
 }
 
 impl Mappings {
+    /// The expressions, each with what becomes of it.
+    fn expressions(&self) -> impl Iterator<Item = (&str, &Expression)> {
+        let mapped = [
+            ("username", Some(&self.username)),
+            ("groups", self.groups.as_ref()),
+            ("uid", self.uid.as_ref()),
+        ];
+        let mapped = mapped
+            .into_iter()
+            .filter_map(|(name, mapping)| match mapping {
+                Some(Mapping::Expression(expression)) => Some((name, expression)),
+                Some(Mapping::Claim { .. }) | None => None,
+            });
+        let extra = self.extra.iter();
+        mapped.chain(extra.map(|(key, expression)| (key.as_str(), expression)))
+    }
+
     /// The claims without which there is no user.
     fn needs(&self) -> Vec<Vec<String>> {
         let mut needed = match &self.username {
@@ -384,8 +401,22 @@ impl Authenticator {
             asks.unsaid
                 .push(format!("`{words}`: identities here have no such names"));
         }
+        for (name, expression) in self.mappings.expressions() {
+            let may_fail = !expression.has_value(&claim_of)
+                || name == "username" && !expression.is_never_empty();
+            if may_fail {
+                let words = printable(&expression.to_string());
+                asks.unsaid.push(format!(
+                    "`{name} = {words}`: what it has no value for is refused there"
+                ));
+            }
+        }
         let needed = self.mappings.needs().into_iter();
         asks.said.extend(needed.map(Wish::present));
+        if let Mapping::Claim { claim, .. } = &self.mappings.username {
+            let any = vec![Want::Present, Want::Glob(Glob::parse("*"))];
+            asks.said.push(Wish::new(&[claim], any));
+        }
         asks
     }
 

@@ -253,6 +253,74 @@ impl Expression {
         (!any.is_empty()).then_some(Wish { path, any })
     }
 
+    /// Whether it has a value whenever the claims are there that it reads, and are texts.
+    pub(crate) fn has_value(&self, paths: Paths<'_>) -> bool {
+        let is_claim = |path: &[String]| paths(path).is_some_and(|claim| !claim.is_empty());
+        if let Some(path) = self.path() {
+            return is_claim(&path);
+        }
+        match self {
+            Self::Value(_) => true,
+            Self::List(elements) => elements.iter().all(|one| one.has_value(paths)),
+            Self::Conditional(condition, one, other) => {
+                let is_asked = matches!(&**condition, Self::Has(of, _)
+                    if of.path().is_some_and(|path| path.len() == 1));
+                is_asked && one.has_value(paths) && other.has_value(paths)
+            }
+            Self::Call {
+                name,
+                target: None,
+                arguments,
+            } if name == operators::ADD => arguments
+                .iter()
+                .all(|one| one.is_text() && one.has_value(paths)),
+            Self::Call {
+                name,
+                target: Some(of),
+                arguments,
+            } => {
+                let is_known = match (name.as_str(), arguments.as_slice()) {
+                    ("lowerAscii" | "trim" | "upperAscii", []) => true,
+                    ("split", [Self::Value(Value::Text(_))]) => true,
+                    ("extract", [Self::Value(Value::Text(template))]) => {
+                        let after = template.split_once('{').map(|(_, rest)| rest);
+                        after.is_some_and(|rest| rest.contains('}'))
+                    }
+                    _ => false,
+                };
+                is_known && of.is_text() && of.has_value(paths)
+            }
+            _ => false,
+        }
+    }
+
+    /// Whether its value is a text, if the claims that it reads are.
+    fn is_text(&self) -> bool {
+        match self {
+            Self::Value(Value::Text(_)) => true,
+            Self::Value(_) | Self::List(_) | Self::Map(_) => false,
+            Self::Call { name, .. } => name != "split",
+            _ => true,
+        }
+    }
+
+    /// Whether its value is no empty text, if the claims that it reads are none.
+    pub(crate) fn is_never_empty(&self) -> bool {
+        match self {
+            Self::Value(Value::Text(text)) => !text.is_empty(),
+            Self::Conditional(_, one, other) => one.is_never_empty() && other.is_never_empty(),
+            Self::Call {
+                name, arguments, ..
+            } if name == operators::ADD => arguments.iter().any(Self::is_never_empty),
+            Self::Call {
+                name,
+                target: Some(of),
+                ..
+            } if matches!(name.as_str(), "lowerAscii" | "upperAscii") => of.is_never_empty(),
+            other => other.path().is_some(),
+        }
+    }
+
     /// The claims without which it has no value.
     pub(crate) fn needs(&self, paths: Paths<'_>) -> Vec<Vec<String>> {
         Inspection::of(self, paths).unguarded

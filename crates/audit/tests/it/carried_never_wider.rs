@@ -64,6 +64,9 @@ fn jobs() -> Vec<Token> {
                             "repository_owner": owner, "repository_owner_id": owner_id,
                             "event_name": event,
                         });
+                        // Some write a flag as it is, and some as a text.
+                        let flags = [json!(true), json!("true")];
+                        claims["flag"] = flags[usize::from(branch.len() % 2 == 0)].clone();
                         if let Some(environment) = environment {
                             claims["environment"] = json!(environment);
                         }
@@ -79,7 +82,16 @@ fn jobs() -> Vec<Token> {
                         ]
                         .map(with)
                         .to_vec();
-                        jobs.extend(forms.iter().map(|form| (form.clone(), forms.clone())));
+                        let any: Vec<_> = forms
+                            .iter()
+                            .flat_map(|form| flags.iter().map(move |flag| (form, flag)))
+                            .map(|(form, flag)| {
+                                let mut form = form.clone();
+                                form.insert("flag".to_owned(), flag.clone());
+                                form
+                            })
+                            .collect();
+                        jobs.extend(forms.into_iter().map(|form| (form, any.clone())));
                     }
                 }
             }
@@ -232,7 +244,18 @@ fn part(dice: &mut Dice) -> String {
             text.trim_end_matches('*')
         ),
         5 => format!("attribute.repository == '{text}'"),
-        6 => format!("attribute.env == '{}'", dice.one(&["prod", "dev"])),
+        6 => match dice.below(4) {
+            0 => format!("attribute.env == '{}'", dice.one(&["prod", "dev"])),
+            1 => format!(
+                "assertion.aud == '{}'",
+                dice.one(&["sts.amazonaws.com", "other"])
+            ),
+            2 => format!(
+                "assertion.flag == {}",
+                dice.one(&["true", "'true'", "1", "'1'"])
+            ),
+            _ => format!("assertion.repository_id == {}", dice.one(&["74", "'74'"])),
+        },
         _ => format!("assertion.{claim} != '{text}'"),
     }
 }
@@ -259,9 +282,19 @@ fn google(dice: &mut Dice) -> Value {
     if dice.below(4) == 0 {
         mapping["attribute.environment"] = json!("assertion.environment");
     }
+    if dice.below(4) == 0 {
+        mapping["attribute.more"] = json!(dice.one(&[
+            "assertion.ref.split('/')[3]",
+            "string(int(assertion.repository_id) / (int(assertion.repository_id) - 74))",
+            "'x' + assertion.actor.lowerAscii()",
+            "has(assertion.environment) ? assertion.environment : 'none'",
+            "assertion.sub.split(':')[1]",
+        ]));
+    }
+    let audiences = [&["sts.amazonaws.com"][..], &["sts.amazonaws.com", "other"]];
     json!({
         "name": "p", "attributeMapping": mapping, "attributeCondition": condition,
-        "oidc": {"issuerUri": format!("https://{GITHUB}"), "allowedAudiences": ["sts.amazonaws.com"]},
+        "oidc": {"issuerUri": format!("https://{GITHUB}"), "allowedAudiences": audiences[dice.below(2)]},
     })
 }
 
@@ -271,17 +304,33 @@ fn kubernetes(dice: &mut Dice) -> Value {
         rules.push(if dice.below(4) == 0 {
             json!({"expression": part(dice).replace("assertion.", "claims.").replace("attribute.", "claims.")})
         } else {
-            let claim = dice.one(&CLAIMS);
-            json!({"claim": claim, "requiredValue": dice.one(texts_of(claim))})
+            match dice.below(8) {
+                0 => json!({"claim": "flag", "requiredValue": dice.one(&["true", "1"])}),
+                1 => json!({"claim": "aud", "requiredValue": dice.one(&["sts.amazonaws.com", "other"])}),
+                _ => {
+                    let claim = dice.one(&CLAIMS);
+                    json!({"claim": claim, "requiredValue": dice.one(texts_of(claim))})
+                }
+            }
         });
     }
-    let username = dice.one(&["sub", "sub", "sub", "environment"]);
+    let username = match dice.below(8) {
+        0 => json!({"expression": dice.one(&[
+            "claims.ref.split('/')[3]", "'g:' + claims.sub", "claims.sub.extract('environment:{env}')",
+            "has(claims.environment) ? claims.environment : claims.actor",
+        ])}),
+        1 => json!({"claim": "environment", "prefix": "github:"}),
+        2 => json!({"claim": "flag", "prefix": "github:"}),
+        _ => json!({"claim": "sub", "prefix": "github:"}),
+    };
+    let audiences = [&["sts.amazonaws.com"][..], &["sts.amazonaws.com", "other"]];
     json!({
         "apiVersion": "apiserver.config.k8s.io/v1", "kind": "AuthenticationConfiguration",
         "jwt": [{
-            "issuer": {"url": format!("https://{GITHUB}"), "audiences": ["sts.amazonaws.com"]},
+            "issuer": {"url": format!("https://{GITHUB}"), "audiences": audiences[dice.below(2)],
+                "audienceMatchPolicy": "MatchAny"},
             "claimValidationRules": rules,
-            "claimMappings": {"username": {"claim": username, "prefix": "github:"}},
+            "claimMappings": {"username": username},
         }],
     })
 }
@@ -306,7 +355,11 @@ fn fact<'a>(preset: Option<Preset>, claims: &'a Map<String, Value>, name: &str) 
     }
     let named = claims.iter().find(|(claim, _)| find(&[claim.as_str()]));
     let plain = || claims.get_key_value(name.strip_prefix("claims.")?);
-    named.or_else(plain)?.1.as_str()
+    match named.or_else(plain)?.1 {
+        Value::String(text) => Some(text),
+        Value::Bool(true) => Some("true"),
+        _ => None,
+    }
 }
 
 /// How many jobs came in under the rule; none if there is no rule.

@@ -190,3 +190,168 @@ fn every_code_is_explained_where_a_user_looks() {
         assert!(text.contains(&row), "{row}");
     }
 }
+
+/// Kinds 32, 33 and 62 of hostile input come in files: nothing over the network reads what other systems trust.
+fn looked_at(folder: &Folder, kind: &str, document: &Value) -> (i32, String) {
+    folder.file("document.json", document.to_string());
+    let ran = folder.run(&["import", kind, "document.json", "-o", "json"]);
+    (ran.code, format!("{}{}", ran.out, ran.err))
+}
+
+fn provider(condition: &str) -> Value {
+    json!({
+        "name": "projects/1/locations/global/workloadIdentityPools/ci/providers/main", "state": "ACTIVE",
+        "attributeMapping": {"google.subject": "assertion.sub"}, "attributeCondition": condition,
+        "oidc": {"issuerUri": format!("https://{GITHUB}"), "allowedAudiences": ["https://ci.example.com"]},
+    })
+}
+
+fn authentication(rules: &Value) -> Value {
+    json!({
+        "apiVersion": "apiserver.config.k8s.io/v1", "kind": "AuthenticationConfiguration",
+        "jwt": [{
+            "issuer": {"url": format!("https://{GITHUB}"), "audiences": ["kubernetes"]},
+            "claimValidationRules": rules,
+            "claimMappings": {"username": {"claim": "sub", "prefix": "github:"}},
+        }],
+    })
+}
+
+#[test]
+fn hostile_32_and_33_wildcards_and_guards_that_pass_in_files_are_found_by_the_command() {
+    let folder = Folder::new("import_hostile");
+    let role = |conditions: Value| {
+        let mut role: Value = serde_json::from_str(&policy("x")).unwrap();
+        role["Statement"][0]["Condition"] = conditions;
+        role
+    };
+    let subject = format!("{GITHUB}:sub");
+    let audience = json!({format!("{GITHUB}:aud"): "sts.amazonaws.com"});
+    let expression = |text: &str| authentication(&json!([{ "expression": text }]));
+    for (kind, document, code) in [
+        // 32: what only begins alike, what is anywhere, and what crosses a divider.
+        (
+            "aws-trust-policy",
+            role(json!({"StringEquals": audience, "StringLike": {&subject: "repo:octo-org*"}})),
+            "wildcard-subject",
+        ),
+        (
+            "aws-trust-policy",
+            role(json!({"StringEquals": audience, "StringLike": {&subject: "*octo-repo*"}})),
+            "wildcard-subject",
+        ),
+        (
+            "gcp-wif",
+            provider("assertion.repository.startsWith('octo-org')"),
+            "wildcard-subject",
+        ),
+        (
+            "gcp-wif",
+            provider("assertion.sub.contains('octo-org/octo-repo')"),
+            "wildcard-subject",
+        ),
+        (
+            "kubernetes-authentication",
+            expression("claims.repository.startsWith('octo-org')"),
+            "wildcard-subject",
+        ),
+        // 33: what passes where nothing is there, and what is not anchored.
+        (
+            "aws-trust-policy",
+            role(
+                json!({"StringEquals": audience, "ForAllValues:StringLike": {&subject: "repo:octo-org/octo-repo:*"}}),
+            ),
+            "vacuous-condition",
+        ),
+        (
+            "gcp-wif",
+            provider("assertion.sub.matches('repo:octo-org/octo-repo')"),
+            "unanchored-regex",
+        ),
+        (
+            "kubernetes-authentication",
+            expression("!has(claims.environment) || claims.environment == 'prod'"),
+            "vacuous-condition",
+        ),
+        (
+            "kubernetes-authentication",
+            expression("claims.repository.matches('octo-org/octo-repo')"),
+            "unanchored-regex",
+        ),
+    ] {
+        let (ended, said) = looked_at(&folder, kind, &document);
+        assert!(said.contains(code), "{code}: {document} {said}");
+        assert!((11..=14).contains(&ended), "{ended}: {said}");
+    }
+}
+
+#[test]
+fn what_names_someone_for_good_is_a_near_miss_of_hostile_32_and_33() {
+    let folder = Folder::new("import_near_misses");
+    for (kind, document) in [
+        (
+            "gcp-wif",
+            provider(
+                "assertion.repository_id == '74' && assertion.event_name == 'push' && assertion.ref == 'refs/heads/main'",
+            ),
+        ),
+        (
+            "kubernetes-authentication",
+            authentication(&json!([
+                {"claim": "repository_id", "requiredValue": "74"}, {"claim": "environment", "requiredValue": "prod"},
+            ])),
+        ),
+    ] {
+        let (ended, said) = looked_at(&folder, kind, &document);
+        assert_eq!(ended, 0, "{said}");
+    }
+}
+
+#[test]
+#[expect(
+    clippy::disallowed_methods,
+    reason = "how long it takes is what is tried"
+)]
+fn hostile_62_expressions_in_files_that_cost_too_much_are_found_or_refused_and_end() {
+    let folder = Folder::new("import_bombs");
+    let begun = std::time::Instant::now();
+    let nested = |depth: usize| {
+        let mut text = "true".to_owned();
+        for level in 0..depth {
+            text = format!("claims.groups.all(g{level}, {text})");
+        }
+        text
+    };
+    let both = |text: &str| {
+        [
+            ("gcp-wif", provider(&text.replace("claims.", "assertion."))),
+            (
+                "kubernetes-authentication",
+                authentication(&json!([{ "expression": text }])),
+            ),
+        ]
+    };
+    // Loops within loops run within a bound, and are told.
+    for (kind, document) in both(&nested(6)) {
+        let (ended, said) = looked_at(&folder, kind, &document);
+        assert!(said.contains("cel-cost"), "{kind}: {said}");
+        assert!((11..=14).contains(&ended), "{ended}: {said}");
+    }
+    // What is too deep, too long, no expression, or a regular expression that grows is no document.
+    let deep = format!("{}true{}", "(".repeat(5_000), ")".repeat(5_000));
+    let long = format!("claims.sub == '{}'", "x".repeat(100_000));
+    for text in [
+        nested(400),
+        deep,
+        long,
+        "claims.sub ==".to_owned(),
+        "claims.sub.matches('(((a{1000}){1000}){1000})')".to_owned(),
+    ] {
+        for (kind, document) in both(&text) {
+            let (ended, said) = looked_at(&folder, kind, &document);
+            assert!(ended != 0 && ended < 100, "{kind} {ended}: {said:.300}");
+            assert!(!said.contains("panicked"), "{kind}: {said:.300}");
+        }
+    }
+    assert!(begun.elapsed().as_secs() < 60, "{:?}", begun.elapsed());
+}
