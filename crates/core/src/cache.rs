@@ -85,8 +85,10 @@ impl<V: Verifier> Cache<V> {
         {
             return known;
         }
+        let verdict = model::decide(question, view, &self.verifier, budget);
         let decision = Arc::new(Decision {
-            verdict: model::decide(question, view, &self.verifier, budget),
+            // Nobody exchanges what is remembered, and all that a token says takes room.
+            verdict: verdict.without_claims(),
             at: question.now,
         });
         if decision.is_worth_keeping() {

@@ -4,6 +4,8 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::Arc;
 
+use serde_json::{Map, Value};
+
 use crate::anchor::Anchor;
 use crate::credential::saml::XmlToVerify;
 use crate::id::{Digest, TenantId};
@@ -60,9 +62,45 @@ pub struct Identity {
     pub(crate) legs: Vec<Leg>,
     pub(crate) facts: BTreeMap<String, String>,
     pub(crate) signed_in: Option<SignedIn>,
+    /// What its token says, where that was read for it.
+    pub(crate) claims: Option<Claimed>,
     pub(crate) revocation: Vec<StatusSource>,
     pub(crate) valid_from: Time,
     pub(crate) valid_until: Time,
+}
+
+impl Verdict {
+    /// The same without what its token says.
+    pub(crate) fn without_claims(self) -> Self {
+        match self {
+            Self::Accept(mut sealed) => {
+                sealed.identity.claims = None;
+                Self::Accept(sealed)
+            }
+            Self::Reject(_) | Self::Undetermined(_) => self,
+        }
+    }
+}
+
+/// The claims of a token that is believed. What they say of people is nobody's who only looks.
+#[derive(Clone)]
+pub(crate) struct Claimed(Arc<Map<String, Value>>);
+
+impl Claimed {
+    pub(crate) fn new(claims: Map<String, Value>) -> Self {
+        Self(Arc::new(claims))
+    }
+
+    pub(crate) fn all(&self) -> &Map<String, Value> {
+        &self.0
+    }
+}
+
+impl fmt::Debug for Claimed {
+    /// Shows how many there are.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("Claimed").field(&self.0.len()).finish()
+    }
 }
 
 impl Identity {
@@ -517,6 +555,12 @@ impl Sealed {
             identity: Box::new(identity),
             effects,
         }
+    }
+
+    /// The same with what its token says.
+    pub(crate) fn with_claims(mut self, claims: Map<String, Value>) -> Self {
+        self.identity.claims = Some(Claimed::new(claims));
+        self
     }
 
     /// The same with these checks, too.

@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 use std::str::FromStr;
 use std::time::Duration;
 
+use avouch_core::crypto::fixed_to_der;
 use avouch_core::id::{TrustDomain, hex};
 use avouch_core::time::Time;
 use der::DateTime;
@@ -194,13 +195,6 @@ struct Signed<'a> {
     signature: BitStringRef<'a>,
 }
 
-/// `ECDSA-Sig-Value` (RFC 3279 2.2.3).
-#[derive(Sequence)]
-struct EcdsaSignature<'a> {
-    r: UintRef<'a>,
-    s: UintRef<'a>,
-}
-
 impl Content<'_> {
     /// The bytes to be signed.
     pub(crate) fn into_der(self) -> Result<Vec<u8>, Fault> {
@@ -246,14 +240,7 @@ pub(crate) fn signature_bytes(kind: SigningKind, signature: &Signature) -> Resul
     let bytes = signature.as_bytes();
     match kind {
         SigningKind::Ed25519 | SigningKind::Rsa => Ok(bytes.to_vec()),
-        SigningKind::P256 => {
-            let (r, s) = bytes.split_at(bytes.len() / 2);
-            let encode = || {
-                let (r, s) = (UintRef::new(r)?, UintRef::new(s)?);
-                EcdsaSignature { r, s }.to_der()
-            };
-            encode().map_err(|_: der::Error| Fault::Bug("a signature cannot be written"))
-        }
+        SigningKind::P256 => fixed_to_der(bytes).ok_or(Fault::Bug("a signature cannot be written")),
     }
 }
 

@@ -9,9 +9,8 @@ use aws_lc_rs::encoding::{AsDer, Pkcs8V1Der, PublicKeyX509Der};
 use aws_lc_rs::rand::SystemRandom;
 use aws_lc_rs::rsa::KeySize;
 use aws_lc_rs::signature::{
-    ECDSA_P256_SHA256_FIXED, ECDSA_P256_SHA256_FIXED_SIGNING, ED25519, EcdsaKeyPair,
-    Ed25519KeyPair, KeyPair, ParsedPublicKey, RSA_PKCS1_2048_8192_SHA256, RSA_PKCS1_SHA256,
-    RsaKeyPair, VerificationAlgorithm,
+    ECDSA_P256_SHA256_FIXED_SIGNING, EcdsaKeyPair, Ed25519KeyPair, KeyPair, RSA_PKCS1_SHA256,
+    RsaKeyPair,
 };
 use zeroize::Zeroizing;
 
@@ -48,14 +47,10 @@ pub trait Signer: Send + Sync {
         };
         AwsLc
             .verify(public.key(), scheme, message, signature.as_bytes())
-            .map_err(|_| signed_wrongly(public))
-    }
-}
-
-fn signed_wrongly(public: &PublicHalf) -> Fault {
-    Fault::SignedWrongly {
-        authority: hex(&public.identifier()),
-        code: "pki.signature_invalid",
+            .map_err(|_| Fault::SignedWrongly {
+                authority: hex(&public.identifier()),
+                code: "pki.signature_invalid",
+            })
     }
 }
 
@@ -155,8 +150,6 @@ impl SigningKind {
 pub struct SoftwareKey {
     pair: Pair,
     public: PublicHalf,
-    /// The public half, read once for all that is checked with it.
-    checks: ParsedPublicKey,
     origin: Origin,
 }
 
@@ -265,17 +258,9 @@ impl SoftwareKey {
         if SigningKind::of(public.kind()).is_none() {
             return Err(unusable);
         }
-        let algorithm: &dyn VerificationAlgorithm = match &pair {
-            Pair::Ed25519(_) => &ED25519,
-            Pair::P256(_) => &ECDSA_P256_SHA256_FIXED,
-            Pair::Rsa(_) => &RSA_PKCS1_2048_8192_SHA256,
-        };
-        let checks = ParsedPublicKey::new(algorithm, public.key().bytes())
-            .map_err(|_| Fault::Bug("a public key cannot be read back"))?;
         Ok(Self {
             pair,
             public,
-            checks,
             origin,
         })
     }
@@ -306,11 +291,6 @@ impl Signer for SoftwareKey {
         bytes
             .map(Signature::new)
             .map_err(|_| Fault::Bug("a signature is not 64 bytes long"))
-    }
-
-    fn check(&self, message: &[u8], signature: &Signature) -> Result<(), Fault> {
-        let checked = self.checks.verify_sig(message, signature.as_bytes());
-        checked.map_err(|_| signed_wrongly(&self.public))
     }
 }
 

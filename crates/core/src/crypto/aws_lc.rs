@@ -1,12 +1,14 @@
 //! Signatures checked by AWS-LC.
 
+use std::borrow::Cow;
 use std::fmt;
 use std::hash;
 use std::sync::OnceLock;
 
+use aws_lc_rs::digest::{self, Digest, digest};
 use aws_lc_rs::signature::{self, ParsedPublicKey, UnparsedPublicKey, VerificationAlgorithm};
 
-use super::{Hash, KeyKind, NotSigned, PublicKey, Scheme, Verifier};
+use super::{Hash, KeyKind, NotSigned, PublicKey, Scheme, Verifier, fixed_to_der};
 
 /// Checks signatures with AWS-LC.
 #[derive(Clone, Copy, Debug, Default)]
@@ -20,13 +22,62 @@ impl Verifier for AwsLc {
         message: &[u8],
         signature: &[u8],
     ) -> Result<(), NotSigned> {
+        let signature = in_der(key.kind(), scheme, signature).ok_or(NotSigned)?;
+        let scheme = of_der(scheme);
         let algorithm = algorithm(key.kind(), scheme).ok_or(NotSigned)?;
         let checked = match key.parsed.of(scheme, algorithm, key.bytes()) {
-            Some(parsed) => parsed.verify_sig(message, signature),
-            None => UnparsedPublicKey::new(algorithm, key.bytes()).verify(message, signature),
+            Some(parsed) => match digest_of(scheme, message) {
+                Some(digest) => parsed.verify_digest_sig(&digest, &signature),
+                None => parsed.verify_sig(message, &signature),
+            },
+            None => UnparsedPublicKey::new(algorithm, key.bytes()).verify(message, &signature),
         };
         checked.map_err(|_| NotSigned)
     }
+}
+
+/// A signature as AWS-LC checks it. Of the two forms of ECDSA it turns the one into the other itself,
+/// by way of its big numbers, which takes longer. `None` where the numbers are not as long as those of
+/// the curve (RFC 7518 3.4).
+fn in_der(kind: KeyKind, scheme: Scheme, signature: &[u8]) -> Option<Cow<'_, [u8]>> {
+    let Scheme::EcdsaFixed(_) = scheme else {
+        return Some(Cow::Borrowed(signature));
+    };
+    let length = match kind {
+        KeyKind::P256 => 32,
+        KeyKind::P384 => 48,
+        KeyKind::P521 => 66,
+        KeyKind::Ed25519
+        | KeyKind::MlDsa44
+        | KeyKind::MlDsa65
+        | KeyKind::MlDsa87
+        | KeyKind::Rsa(_) => return None,
+    };
+    if signature.len() != 2 * length {
+        return None;
+    }
+    fixed_to_der(signature).map(Cow::Owned)
+}
+
+/// The scheme of a signature that is in DER now.
+fn of_der(scheme: Scheme) -> Scheme {
+    match scheme {
+        Scheme::EcdsaFixed(hash) => Scheme::EcdsaDer(hash),
+        other => other,
+    }
+}
+
+/// What ECDSA signs, which saves AWS-LC a context of both; others need all of the message.
+fn digest_of(scheme: Scheme, message: &[u8]) -> Option<Digest> {
+    let Scheme::EcdsaDer(hash) = scheme else {
+        return None;
+    };
+    let algorithm = match hash {
+        Hash::Sha256 => &digest::SHA256,
+        Hash::Sha384 => &digest::SHA384,
+        Hash::Sha512 => &digest::SHA512,
+    };
+    Some(digest(algorithm, message))
 }
 
 /// A key as AWS-LC has parsed it for the scheme it was checked with first. Keys of issuers check many
@@ -74,9 +125,9 @@ pub(super) fn is_key(kind: KeyKind, bytes: &[u8]) -> bool {
     let scheme = match kind {
         KeyKind::Ed25519 => Scheme::Ed25519,
         KeyKind::MlDsa44 | KeyKind::MlDsa65 | KeyKind::MlDsa87 => Scheme::MlDsa,
-        KeyKind::P256 => Scheme::EcdsaFixed(Hash::Sha256),
-        KeyKind::P384 => Scheme::EcdsaFixed(Hash::Sha384),
-        KeyKind::P521 => Scheme::EcdsaFixed(Hash::Sha512),
+        KeyKind::P256 => Scheme::EcdsaDer(Hash::Sha256),
+        KeyKind::P384 => Scheme::EcdsaDer(Hash::Sha384),
+        KeyKind::P521 => Scheme::EcdsaDer(Hash::Sha512),
         KeyKind::Rsa(_) => Scheme::RsaPkcs1(Hash::Sha256),
     };
     algorithm(kind, scheme).is_some_and(|algorithm| ParsedPublicKey::new(algorithm, bytes).is_ok())
@@ -97,9 +148,6 @@ fn algorithm(kind: KeyKind, scheme: Scheme) -> Option<&'static dyn VerificationA
         (P521, EcdsaDer(Sha256)) => &signature::ECDSA_P521_SHA256_ASN1,
         (P521, EcdsaDer(Sha384)) => &signature::ECDSA_P521_SHA384_ASN1,
         (P521, EcdsaDer(Sha512)) => &signature::ECDSA_P521_SHA512_ASN1,
-        (P256, EcdsaFixed(Sha256)) => &signature::ECDSA_P256_SHA256_FIXED,
-        (P384, EcdsaFixed(Sha384)) => &signature::ECDSA_P384_SHA384_FIXED,
-        (P521, EcdsaFixed(Sha512)) => &signature::ECDSA_P521_SHA512_FIXED,
         (Ed25519, Scheme::Ed25519) => &signature::ED25519,
         (MlDsa44, MlDsa) => &signature::ML_DSA_44,
         (MlDsa65, MlDsa) => &signature::ML_DSA_65,

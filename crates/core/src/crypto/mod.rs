@@ -4,11 +4,13 @@
 //! fuzzing can walk past signatures and so that a verifier that remembers can stand in front.
 
 mod aws_lc;
+mod ecdsa;
 mod remembering;
 #[cfg(test)]
 mod wycheproof;
 
 pub use aws_lc::AwsLc;
+pub use ecdsa::fixed_to_der;
 pub use remembering::Remembering;
 
 /// Checks one signature. Implementations are pure: the same arguments give the same answer.

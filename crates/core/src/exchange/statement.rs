@@ -1,5 +1,7 @@
 //! What a token says beside who its subject is, read once it is believed.
 
+use std::borrow::Cow;
+
 use serde::ser::{Serialize, SerializeStruct, Serializer};
 use serde_json::{Map, Value, json};
 
@@ -87,8 +89,12 @@ impl Statement {
     ///
     /// `federation.claim_mistyped`, `issue.delegation_refused`, and those of reading a token.
     pub fn of(identity: &Identity, token: &str) -> Result<Self, Reason> {
-        let (claims, signed) = Jws::claims_of_believed(token, &Limits::default())?;
+        let claims = match &identity.claims {
+            Some(claimed) => Cow::Borrowed(claimed.all()),
+            None => Cow::Owned(Jws::claims_of_believed(token, &Limits::default())?),
+        };
         let claims = Claims::read(&claims)?;
+        let signed = Jws::signed_of_believed(token)?;
         let nameless = [b"jws".as_slice(), signed.as_bytes()];
         Self::of_claims(identity, &claims, nameless, claims.required_expiry()?)
     }
@@ -117,7 +123,7 @@ impl Statement {
     ///
     /// Those of reading a token.
     pub fn shown_with(self, proof: &str) -> Result<Self, Reason> {
-        let (claims, _) = Jws::claims_of_believed(proof, &Limits::default())?;
+        let claims = Jws::claims_of_believed(proof, &Limits::default())?;
         let claims = Claims::read(&claims)?;
         let audiences = claims.audiences.iter().map(ToString::to_string).collect();
         Ok(Self { audiences, ..self })

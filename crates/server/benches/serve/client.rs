@@ -1,5 +1,6 @@
 //! The other side of the wire, in a process of its own, so that what it takes is not counted as the
-//! server's. It does what it reads from its input, one order a line, and answers each with a line.
+//! server's. It does what it reads from its input, one order a line, and answers each with a line. It
+//! has one thread: to wake another for each answer would be counted as the server's.
 
 use std::io::{BufRead, BufReader, Write};
 use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
@@ -17,7 +18,7 @@ use rustls::pki_types::{CertificateDer, PrivatePkcs8KeyDer, ServerName, UnixTime
 use rustls::{ClientConfig, DigitallySignedStruct, Error, SignatureScheme};
 use serde_json::{Value, json};
 use tokio::net::TcpStream;
-use tokio::runtime::Runtime;
+use tokio::runtime::Builder;
 use tokio::task::JoinSet;
 use tokio_rustls::TlsConnector;
 use tonic::transport::{Channel, Endpoint};
@@ -102,7 +103,7 @@ impl Drop for Client {
 
 /// The client process itself.
 pub(crate) fn run() {
-    let runtime = Runtime::new().unwrap();
+    let runtime = Builder::new_current_thread().enable_all().build().unwrap();
     let mut orders = std::io::stdin().lines().map(Result::unwrap);
     let first: Value = serde_json::from_str(&orders.next().unwrap()).unwrap();
     let address = first["address"].as_str().unwrap().to_owned();

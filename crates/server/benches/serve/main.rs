@@ -3,8 +3,9 @@
 //! with many tenants; how long a change takes to arrive, with one node and with thousands, and how long
 //! an event that ends something; a drill.
 //!
-//! `cargo bench -p avouch-server`, or one of them: `cargo bench -p avouch-server -- issue`. Who calls
-//! the server under load is a process of its own, so that it is not counted.
+//! `cargo bench -p avouch-server`, or one of them: `cargo bench -p avouch-server -- issue`, and of that
+//! one the rows whose names have something in them: `… -- issue only=JWT`. Who calls the server under
+//! load is a process of its own, so that it is not counted.
 
 #![expect(clippy::print_stdout, reason = "its result is what it prints")]
 #![expect(clippy::disallowed_methods, reason = "a benchmark measures time")]
@@ -52,6 +53,10 @@ fn main() {
     }
     let words = arguments.iter().map(String::as_str);
     let words: Vec<&str> = words.filter(|word| !word.starts_with("--")).collect();
+    let (only, words): (Vec<&str>, Vec<&str>) = words
+        .into_iter()
+        .partition(|word| word.starts_with("only="));
+    measure::only(only.iter().filter_map(|word| word.strip_prefix("only=")));
     match words.as_slice() {
         ["client"] => return client::run(),
         ["exchanger", address] => return exchanger::run(address),

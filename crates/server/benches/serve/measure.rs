@@ -1,11 +1,26 @@
 //! Time, processor time and memory of this process.
 
+use std::sync::OnceLock;
 use std::time::{Duration, Instant};
 
 use rustix::time::{ClockId, clock_gettime};
 
 /// How often each thing is measured.
 pub(crate) const ROUNDS: usize = 5;
+
+/// What the names of the rows that are wanted have in them; nothing for all.
+static ONLY: OnceLock<Vec<String>> = OnceLock::new();
+
+/// Says which rows are wanted.
+pub(crate) fn only<'a>(parts: impl Iterator<Item = &'a str>) {
+    ONLY.get_or_init(|| parts.map(str::to_owned).collect());
+}
+
+/// Whether a row is wanted.
+pub(crate) fn is_wanted(name: &str) -> bool {
+    let only = ONLY.get().map(Vec::as_slice).unwrap_or_default();
+    only.is_empty() || only.iter().any(|part| name.contains(part.as_str()))
+}
 
 /// What a round took.
 pub(crate) struct Round {

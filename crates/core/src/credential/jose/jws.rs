@@ -93,17 +93,18 @@ impl<'a> Jws<'a> {
         Ok(Self { compact, claims })
     }
 
-    /// The claims of a token that is believed already, and what its signature is over. Its header was
-    /// read then.
+    /// The claims of a token that is believed already. Its header was read then.
     pub(crate) fn claims_of_believed(
-        token: &'a str,
+        token: &str,
         limits: &Limits,
-    ) -> Result<(Map<String, Value>, &'a str), Reason> {
-        let Parts {
-            payload, signed, ..
-        } = Parts::of(token)?;
-        let claims = json::read_object(&decode(payload, "payload")?, "claims set", limits)?;
-        Ok((claims, signed))
+    ) -> Result<Map<String, Value>, Reason> {
+        let payload = decode(Parts::of(token)?.payload, "payload")?;
+        json::read_object(&payload, "claims set", limits)
+    }
+
+    /// What the signature of a token is over that is believed already.
+    pub(crate) fn signed_of_believed(token: &str) -> Result<&str, Reason> {
+        Ok(Parts::of(token)?.signed)
     }
 
     /// What the signature is over, which has one spelling: an ECDSA signature has two.

@@ -171,6 +171,7 @@ impl ApiKeyModel<'_> {
             legs: Vec::new(),
             facts: BTreeMap::from([(SUBJECT.to_owned(), known.subject().to_owned())]),
             signed_in: None,
+            claims: None,
             revocation: Vec::new(),
             valid_from: now,
             valid_until: anchor

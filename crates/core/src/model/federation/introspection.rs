@@ -223,7 +223,7 @@ impl Introspected {
         if answer.len() > ANSWER_BYTES {
             return Err(malformed(format!("it has more than {ANSWER_BYTES} bytes")));
         }
-        let (own, _) = Jws::claims_of_believed(token, &Limits::default())?;
+        let own = Jws::claims_of_believed(token, &Limits::default())?;
         let claims = match Reviewed::read(answer).map_err(malformed)? {
             Some(reviewed) => Some(reviewed.claims(&own, audiences).map_err(malformed)?),
             None => None,
@@ -707,6 +707,7 @@ impl<'a> Model for OpaqueModel<'a> {
             legs: Vec::new(),
             facts: facts.into_map(),
             signed_in: Some(signed_in).filter(SignedIn::says_something),
+            claims: None,
             revocation: vec![source(answer, reached.asking)],
             valid_from: claims.valid_from(question.now),
             // In the second in which one of them expires it is too late.

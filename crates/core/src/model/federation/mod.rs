@@ -98,7 +98,8 @@ pub(crate) fn decide_jwt(
                 let chain: Vec<&str> = chain.iter().map(String::as_str).collect();
                 return chain::decide_chain(asked, &jws, &claims, &chain, budget);
             }
-            TokenModel::decide(asked, &jws, &claims, Form::Bearer, budget)
+            let verdict = TokenModel::decide(asked, &jws, &claims, Form::Bearer, budget);
+            with_claims(verdict, jws)
         }
         Err(reason) => {
             let legs = legs::of_unread(&jws.claims, &reason);
@@ -136,8 +137,19 @@ pub(crate) fn decide_wit(
         return refused("the token", Reason::ProofMissing {});
     };
     match Proof::read(proof, token, key, budget.limits()) {
-        Ok(proof) => TokenModel::decide(asked, &jws, &claims, Form::Wit(&proof), budget),
+        Ok(proof) => {
+            let verdict = TokenModel::decide(asked, &jws, &claims, Form::Wit(&proof), budget);
+            with_claims(verdict, jws)
+        }
         Err(reason) => refused("the proof", reason),
+    }
+}
+
+/// Hands on what a token says that is believed, so that nobody reads it again.
+fn with_claims(verdict: Verdict, token: Jws<'_>) -> Verdict {
+    match verdict {
+        Verdict::Accept(sealed) => Verdict::Accept(sealed.with_claims(token.claims)),
+        Verdict::Reject(_) | Verdict::Undetermined(_) => verdict,
     }
 }
 

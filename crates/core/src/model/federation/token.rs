@@ -478,6 +478,7 @@ impl<'a> TokenModel<'a> {
             legs,
             facts: facts.into_map(),
             signed_in: None,
+            claims: None,
             revocation: source.into_iter().collect(),
             valid_from: self.claims.valid_from(question.now),
             valid_until: end.plus(-1),

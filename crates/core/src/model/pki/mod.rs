@@ -128,6 +128,7 @@ fn identity(found: Found<Pki<'_>>, end_entity: &Arc<Certificate>) -> Identity {
         legs: Vec::new(),
         facts: conclusion.facts,
         signed_in: None,
+        claims: None,
         revocation: conclusion.revocation,
         valid_from: conclusion.valid_from,
         valid_until: conclusion.valid_until,

@@ -495,6 +495,7 @@ impl SshModel<'_> {
             legs: Vec::new(),
             facts: facts.into_map(),
             signed_in: None,
+            claims: None,
             revocation: Vec::new(),
             valid_from: from.min(now),
             valid_until: end.plus(-1),

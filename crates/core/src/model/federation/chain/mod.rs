@@ -659,6 +659,7 @@ impl ChainModel<'_> {
             legs: Vec::new(),
             facts: facts.into_map(),
             signed_in: None,
+            claims: None,
             revocation: Vec::new(),
             valid_from: self.claims.valid_from(now),
             valid_until: end.plus(-1),

@@ -408,6 +408,7 @@ impl SamlModel<'_> {
                 .sign_in
                 .is_some()
                 .then(|| SignedIn::of_assertion(assertion)),
+            claims: None,
             revocation: Vec::new(),
             valid_from: begun.max(assertion.issued_at).min(now),
             valid_until: end.plus(-1),
