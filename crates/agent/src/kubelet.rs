@@ -7,13 +7,15 @@
 //! so. However many ask, the kubelet is asked once at a time.
 
 use std::collections::BTreeMap;
+use std::fmt;
 use std::fs;
 use std::net::IpAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use serde::Deserialize;
+use serde::de::{Error as _, SeqAccess, Visitor};
+use serde::{Deserialize, Deserializer};
 use tokio::sync::Mutex;
 use tokio::time::{Instant, sleep_until, timeout_at};
 use ureq::Agent;
@@ -43,6 +45,9 @@ const LONGEST_ANSWER: Duration = Duration::from_secs(2);
 
 /// The largest list in bytes: a node runs some hundred pods of 10 to 100 KB each.
 const LARGEST_LIST: u64 = 64 << 20;
+
+/// The most pods that are looked at: a node runs some hundred, and each takes more memory than text.
+const MOST_PODS: usize = 4_096;
 
 /// How the kubelet is asked.
 #[derive(Clone, Debug, Default)]
@@ -250,8 +255,7 @@ impl Kubelet {
         let body = answer.body_mut().with_config().limit(LARGEST_LIST);
         let list: PodList = serde_json::from_reader(body.reader())
             .map_err(|error| format!("its list of pods cannot be read: {error}"))?;
-        let pods = list.items.into_iter();
-        Ok(pods.filter_map(Pod::of).collect())
+        Ok(list.items.0)
     }
 }
 
@@ -385,7 +389,51 @@ impl Pod {
 #[derive(Deserialize)]
 struct PodList {
     #[serde(default)]
-    items: Vec<Item>,
+    items: Pods,
+}
+
+/// Pods by their numbers. Each is made as it is read, so that a long list takes no more memory than what is
+/// known of its pods.
+#[derive(Default)]
+struct Pods(BTreeMap<String, Pod>);
+
+impl<'de> Deserialize<'de> for Pods {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_any(PodsVisitor)
+    }
+}
+
+struct PodsVisitor;
+
+impl<'de> Visitor<'de> for PodsVisitor {
+    type Value = Pods;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a list of pods")
+    }
+
+    /// What Go writes for a list of nothing.
+    fn visit_unit<E>(self) -> Result<Pods, E> {
+        Ok(Pods::default())
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut items: A) -> Result<Pods, A::Error> {
+        let (mut pods, mut count) = (BTreeMap::new(), 0_usize);
+        while let Some(item) = items.next_element::<Item>()? {
+            count += 1;
+            if count > MOST_PODS {
+                return Err(A::Error::custom("it names more pods than a node can run"));
+            }
+            let Some((number, pod)) = Pod::of(item) else {
+                continue;
+            };
+            // Which of the two a process is in, nobody could tell.
+            if pods.insert(number, pod).is_some() {
+                return Err(A::Error::custom("two of its pods have one number"));
+            }
+        }
+        Ok(Pods(pods))
+    }
 }
 
 #[derive(Deserialize)]
@@ -466,8 +514,42 @@ mod tests {
     use super::*;
 
     fn pods(text: &str) -> BTreeMap<String, Pod> {
-        let list: PodList = serde_json::from_str(text).unwrap();
-        list.items.into_iter().filter_map(Pod::of).collect()
+        read(text).unwrap()
+    }
+
+    fn read(text: &str) -> Result<BTreeMap<String, Pod>, String> {
+        let list: Result<PodList, _> = serde_json::from_str(text);
+        list.map(|list| list.items.0)
+            .map_err(|error| error.to_string())
+    }
+
+    #[test]
+    fn a_kubelet_that_says_what_none_would_is_believed_in_nothing() {
+        let pod = |name: &str| {
+            format!(r#"{{"metadata": {{"name": "{name}", "uid": "{name}"}}, "spec": {{}}}}"#)
+        };
+        let list = |items: &[String]| format!(r#"{{"items": [{}]}}"#, items.join(","));
+        let most: Vec<String> = (0..MOST_PODS).map(|one| pod(&one.to_string())).collect();
+        assert_eq!(read(&list(&most)).unwrap().len(), MOST_PODS);
+        let deep = format!("{{\"items\": [{{\"x\": {}", "[".repeat(1 << 20));
+        let cases = [
+            (list(&[most, vec![pod("more")]].concat()), "more pods"),
+            (list(&[pod("a"), pod("a")]), "one number"),
+            (list(&vec!["{}".to_owned(); 3]), "missing field"),
+            (
+                r#"{"items": [], "items": []}"#.to_owned(),
+                "duplicate field",
+            ),
+            (r#"{"items": {"a": 1}}"#.to_owned(), "a list of pods"),
+            ("[[".repeat(1 << 20), ""),
+            (deep, ""),
+        ];
+        for (text, why) in cases {
+            let told = read(&text).unwrap_err();
+            assert!(told.contains(why), "{told}");
+        }
+        assert!(read(r#"{"items": null}"#).unwrap().is_empty());
+        assert!(read("{}").unwrap().is_empty());
     }
 
     fn texts(selectors: &[Selector]) -> Vec<String> {
