@@ -38,20 +38,16 @@ impl Verifier for AwsLc {
 
 /// A signature as AWS-LC checks it. Of the two forms of ECDSA it turns the one into the other itself,
 /// by way of its big numbers, which takes longer. `None` where the numbers are not as long as those of
-/// the curve (RFC 7518 3.4).
+/// the curve, or the hash is not the one that goes with it (RFC 7518 3.4).
 fn in_der(kind: KeyKind, scheme: Scheme, signature: &[u8]) -> Option<Cow<'_, [u8]>> {
-    let Scheme::EcdsaFixed(_) = scheme else {
+    let Scheme::EcdsaFixed(hash) = scheme else {
         return Some(Cow::Borrowed(signature));
     };
-    let length = match kind {
-        KeyKind::P256 => 32,
-        KeyKind::P384 => 48,
-        KeyKind::P521 => 66,
-        KeyKind::Ed25519
-        | KeyKind::MlDsa44
-        | KeyKind::MlDsa65
-        | KeyKind::MlDsa87
-        | KeyKind::Rsa(_) => return None,
+    let length = match (kind, hash) {
+        (KeyKind::P256, Hash::Sha256) => 32,
+        (KeyKind::P384, Hash::Sha384) => 48,
+        (KeyKind::P521, Hash::Sha512) => 66,
+        _ => return None,
     };
     if signature.len() != 2 * length {
         return None;
@@ -172,7 +168,8 @@ fn algorithm(kind: KeyKind, scheme: Scheme) -> Option<&'static dyn VerificationA
 mod tests {
     use aws_lc_rs::rand::SystemRandom;
     use aws_lc_rs::signature::{
-        ECDSA_P256_SHA256_ASN1_SIGNING, ECDSA_P256_SHA256_FIXED_SIGNING, EcdsaKeyPair, KeyPair,
+        ECDSA_P256_SHA256_ASN1_SIGNING, ECDSA_P256_SHA256_FIXED_SIGNING,
+        ECDSA_P521_SHA256_FIXED_SIGNING, EcdsaKeyPair, KeyPair,
     };
 
     use super::*;
@@ -206,6 +203,34 @@ mod tests {
             key,
             PublicKey::new(KeyKind::P256, fixed.public_key().as_ref())
         );
+    }
+
+    #[test]
+    fn two_numbers_stand_for_the_hash_of_their_curve_alone_and_are_as_long() {
+        let random = SystemRandom::new();
+        let pair = EcdsaKeyPair::generate(&ECDSA_P521_SHA256_FIXED_SIGNING).unwrap();
+        let signed = pair.sign(&random, b"a").unwrap();
+        let key = PublicKey::new(KeyKind::P521, pair.public_key().as_ref());
+        let in_der = fixed_to_der(signed.as_ref()).unwrap();
+        let check = |scheme, signature: &[u8]| AwsLc.verify(&key, scheme, b"a", signature);
+        assert_eq!(check(Scheme::EcdsaDer(Hash::Sha256), &in_der), Ok(()));
+        for hash in [Hash::Sha256, Hash::Sha384, Hash::Sha512] {
+            let checked = check(Scheme::EcdsaFixed(hash), signed.as_ref());
+            assert_eq!(checked, Err(NotSigned), "{hash:?}");
+        }
+
+        let pair = EcdsaKeyPair::generate(&ECDSA_P256_SHA256_FIXED_SIGNING).unwrap();
+        let signed = pair.sign(&random, b"a").unwrap();
+        let key = PublicKey::new(KeyKind::P256, pair.public_key().as_ref());
+        let scheme = Scheme::EcdsaFixed(Hash::Sha256);
+        let check = |signature: &[u8]| AwsLc.verify(&key, scheme, b"a", signature);
+        let (r, s) = signed.as_ref().split_at(32);
+        assert_eq!(check(signed.as_ref()), Ok(()));
+        let longer = [&[0][..], r, &[0], s].concat();
+        assert_eq!(check(&longer), Err(NotSigned));
+        assert_eq!(check(&[0; 64]), Err(NotSigned));
+        assert_eq!(check(&[0xff; 64]), Err(NotSigned));
+        assert_eq!(check(&[]), Err(NotSigned));
     }
 
     #[test]
