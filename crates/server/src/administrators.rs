@@ -21,7 +21,7 @@ use crate::ways::Way;
 pub(crate) struct Superiors {
     subject: String,
     all: Vec<Superior>,
-    /// The rules of the tenant by which they could be had.
+    /// The rules of the tenant, and of those below it and above it, by which they could be had.
     ways: Vec<Way>,
 }
 
@@ -47,12 +47,12 @@ impl Superiors {
     /// Refuses a key above a trust domain in which one of theirs lies, or what is exchanged for it.
     pub(crate) fn check_root(&self, trust_domain: &TrustDomain) -> Result<(), Reason> {
         self.check_none(|id| id.trust_domain() == trust_domain)?;
-        self.check_bundle(trust_domain)
+        self.check_no_way(|way| way.is_from(trust_domain))
     }
 
     /// Refuses keys of a trust domain of elsewhere of which something is exchanged for one of theirs.
     pub(crate) fn check_bundle(&self, trust_domain: &TrustDomain) -> Result<(), Reason> {
-        self.check_no_way(|way| way.is_from(trust_domain))
+        self.check_no_way(|way| way.is_from_elsewhere(trust_domain))
     }
 
     /// Refuses an anchor of a name under which something is exchanged for one of theirs.
@@ -72,11 +72,7 @@ impl Superiors {
         match way.and_then(|way| Some((way, self.all.get(way.to())?))) {
             None => Ok(()),
             Some((way, one)) => {
-                let id = format!(
-                    "{}, had in exchange under the rule `{}`,",
-                    one.id,
-                    way.rule()
-                );
+                let id = format!("{}, had in exchange {},", one.id, way.told());
                 Err(self.refuse(id, one))
             }
         }

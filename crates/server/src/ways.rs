@@ -1,40 +1,74 @@
 //! Rules by which whoever says who someone is could have an identity that may more: who is admitted by
 //! one is as good as whom it gives.
+//!
+//! ```text
+//! someone who may more ◄─ the rules that give them ◄─ whom these admit ◄─ the rules that give those ◄─ …
+//! ```
+//!
+//! They are looked for from their end: only a tenant whose trust domain is met is looked at, if it is the
+//! tenant itself, below it or above it. What a tenant beside gives is for whoever trusts that tenant.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use avouch_core::exchange::ExchangeRule;
 use avouch_core::exchange::rule::{Source, client_anchor};
-use avouch_core::id::{SpiffeId, TrustDomain};
+use avouch_core::id::{SpiffeId, TenantId, TrustDomain};
+use avouch_core::policy::facts::SUBJECT;
 use avouch_core::policy::pattern::Pattern;
 use avouch_core::policy::rules::Matcher;
 use avouch_core::template::IdTemplate;
+use avouch_core::time::Time;
 use avouch_store::RuleRecord;
 use serde_json::{Map, Value};
 
 use crate::exchange::rules::rules_of;
-use crate::fault::Refused;
-use crate::plane::Plane;
+use crate::fault::{Fault, Refused};
+use crate::plane::{KnownTenant, Plane};
 use crate::tenant::Tenant;
 use crate::views;
+
+/// How often a rule is held against one to which it may lead. What is left then is taken to lead there.
+/// Tests come to it sooner.
+const MOST_STEPS: usize = if cfg!(test) { 1 << 13 } else { 1 << 20 };
 
 /// A rule that leads to someone, itself or through others.
 pub(crate) struct Way {
     rule: String,
+    tenant: TenantId,
+    whose: Whose,
     to: usize,
-    written: Written,
-    /// The rule, unless it cannot be used as things are: then it could be once they are others.
-    usable: Option<ExchangeRule>,
+    admits: Arc<[Asked]>,
+    /// The names of the anchors of the clients that it admits.
+    clients: Vec<String>,
+}
+
+/// Whose a rule is, seen from the tenant for which it was looked for.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Whose {
+    Own,
+    Below,
+    Above,
 }
 
 /// What stands in a rule, whether it can be used or not.
 struct Written {
+    /// Whom it admits, and who may act for them: whoever has a token of one gets what it gives, too.
+    admits: Vec<Asked>,
+    gives: Option<Shape>,
+}
+
+/// Who is asked for.
+#[derive(Default)]
+struct Asked {
     anchor: Option<String>,
     trust_domain: Option<TrustDomain>,
     /// What the path is asked to be, if it is asked for something that is understood.
     path: Option<Matcher>,
-    gives: Option<Shape>,
+    /// Likewise the subject.
+    subject: Option<Matcher>,
+    /// The trust domains of the tenant of which the anchor takes tokens, if it is of one of this deployment.
+    tokens_of: BTreeSet<TrustDomain>,
 }
 
 /// What an identity with places may become.
@@ -64,28 +98,47 @@ impl Shape {
 
 impl Written {
     fn read(document: &Map<String, Value>) -> Self {
-        let from = document.get("from");
-        let text = |name: &str| from?.get(name)?.as_str();
-        let path = from.and_then(|from| from.get("facts")?.get("spiffe.path"));
+        let actors = document.get("actors").and_then(Value::as_array);
+        let from = document.get("from").into_iter();
+        let admits = from.chain(actors.into_iter().flatten());
         let gives = document
             .get("gives")
             .and_then(|gives| gives.get("spiffe_id"));
         Self {
-            anchor: text("anchor").map(ToOwned::to_owned),
-            trust_domain: text("trust_domain").and_then(|name| TrustDomain::parse(name).ok()),
-            path: path.and_then(matcher),
+            admits: admits.map(Asked::read).collect(),
             gives: gives.and_then(Value::as_str).and_then(Shape::of),
         }
     }
+}
 
-    fn could_give(&self, id: &SpiffeId) -> bool {
-        self.gives.as_ref().is_some_and(|gives| gives.admits(id))
+impl Asked {
+    fn read(from: &Value) -> Self {
+        let text = |name: &str| from.get(name)?.as_str();
+        let fact = |name: &str| from.get("facts")?.get(name).and_then(matcher);
+        Self {
+            anchor: text("anchor").map(ToOwned::to_owned),
+            trust_domain: text("trust_domain").and_then(|name| TrustDomain::parse(name).ok()),
+            path: fact("spiffe.path"),
+            subject: fact(SUBJECT),
+            tokens_of: BTreeSet::new(),
+        }
     }
 
     fn could_admit(&self, shape: &Shape) -> bool {
         let is_asked_for = |path: &Matcher| path.overlaps(&Matcher::Pattern(shape.path.clone()));
-        self.trust_domain.as_ref() == Some(&shape.trust_domain)
-            && self.path.as_ref().is_none_or(is_asked_for)
+        if self.trust_domain.as_ref() == Some(&shape.trust_domain) {
+            return self.path.as_ref().is_none_or(is_asked_for);
+        }
+        let is_named = |text: &String| SpiffeId::parse(text).is_ok_and(|id| shape.admits(&id));
+        self.tokens_of.contains(&shape.trust_domain)
+            && match &self.subject {
+                Some(Matcher::AnyOf(subjects)) => subjects.iter().any(is_named),
+                Some(Matcher::Pattern(_)) | None => true,
+            }
+    }
+
+    fn is_of(&self, trust_domain: &TrustDomain) -> bool {
+        self.trust_domain.as_ref() == Some(trust_domain) || self.tokens_of.contains(trust_domain)
     }
 }
 
@@ -106,9 +159,14 @@ fn matcher(value: &Value) -> Option<Matcher> {
 }
 
 impl Way {
-    /// Its name.
-    pub(crate) fn rule(&self) -> &str {
-        &self.rule
+    /// Its rule, as it is told to whoever asked. What a tenant above has is not theirs to see.
+    pub(crate) fn told(&self) -> String {
+        let Self { rule, tenant, .. } = self;
+        match self.whose {
+            Whose::Own => format!("under the rule `{rule}`"),
+            Whose::Below => format!("under the rule `{rule}` of the tenant {tenant}"),
+            Whose::Above => "in a tenant above".to_owned(),
+        }
     }
 
     /// To which of those it leads that it was looked for.
@@ -118,36 +176,107 @@ impl Way {
 
     /// Whether an identity that this could become is admitted.
     pub(crate) fn admits(&self, identity: &IdTemplate) -> bool {
-        match Shape::of(identity.as_str()) {
-            Some(shape) => self.written.could_admit(&shape),
-            None => self.is_from(identity.trust_domain()),
-        }
-    }
-
-    /// Whether some of a trust domain are admitted.
-    pub(crate) fn is_from(&self, trust_domain: &TrustDomain) -> bool {
-        self.written.trust_domain.as_ref() == Some(trust_domain)
-    }
-
-    /// Whether some are admitted for whom an anchor of this name vouches.
-    pub(crate) fn is_through(&self, anchor: &str) -> bool {
-        let source = self.usable.as_ref().map(|rule| rule.admits().source());
-        let is_client =
-            matches!(source, Some(Source::Client { id, .. }) if client_anchor(id) == anchor);
-        is_client || self.written.anchor.as_deref() == Some(anchor)
+        self.could_admit(identity.as_str(), identity.trust_domain())
     }
 
     /// Whether some are admitted whom a rule gives.
     pub(crate) fn is_reached_by(&self, rule: &ExchangeRule) -> bool {
-        match &self.usable {
-            Some(next) => rule.could_lead_to(next),
-            None => self.is_from(rule.trust_domain()),
+        self.could_admit(&rule.gives_ids(), rule.trust_domain())
+    }
+
+    fn could_admit(&self, identity: &str, trust_domain: &TrustDomain) -> bool {
+        match Shape::of(identity) {
+            Some(shape) => self.admits.iter().any(|asked| asked.could_admit(&shape)),
+            None => self.is_from(trust_domain),
+        }
+    }
+
+    /// Whether some of a trust domain of the deployment are admitted.
+    pub(crate) fn is_from(&self, trust_domain: &TrustDomain) -> bool {
+        self.admits.iter().any(|asked| asked.is_of(trust_domain))
+    }
+
+    /// Whether some of a trust domain are admitted by the keys that the tenant knows of it. Those that
+    /// another tenant knows are its own.
+    pub(crate) fn is_from_elsewhere(&self, trust_domain: &TrustDomain) -> bool {
+        let mut admits = self.admits.iter();
+        self.whose == Whose::Own
+            && admits.any(|asked| asked.trust_domain.as_ref() == Some(trust_domain))
+    }
+
+    /// Whether some are admitted for whom an anchor of the tenant of this name vouches. Elsewhere the name
+    /// is that of another anchor.
+    pub(crate) fn is_through(&self, anchor: &str) -> bool {
+        let mut admits = self.admits.iter();
+        self.whose == Whose::Own
+            && (self.clients.iter().any(|client| client == anchor)
+                || admits.any(|asked| asked.anchor.as_deref() == Some(anchor)))
+    }
+}
+
+/// To what a rule may lead.
+enum Goal {
+    Id(SpiffeId),
+    Way(Arc<[Asked]>),
+}
+
+impl Goal {
+    /// The trust domains in which whoever gets there lies.
+    fn trust_domains(&self) -> BTreeSet<TrustDomain> {
+        match self {
+            Self::Id(id) => BTreeSet::from([id.trust_domain().clone()]),
+            Self::Way(admits) => {
+                let named = admits.iter().filter_map(|asked| asked.trust_domain.clone());
+                let tokens = admits.iter().flat_map(|asked| asked.tokens_of.clone());
+                named.chain(tokens).collect()
+            }
+        }
+    }
+
+    fn could_be_of(&self, gives: &Shape) -> bool {
+        match self {
+            Self::Id(id) => gives.admits(id),
+            Self::Way(admits) => admits.iter().any(|asked| asked.could_admit(gives)),
+        }
+    }
+
+    /// Likewise of a rule that can be used, of which more is known.
+    fn is_given_by(&self, rule: &ExchangeRule) -> bool {
+        match self {
+            Self::Id(id) => rule.could_give(id),
+            Self::Way(_) => true,
         }
     }
 }
 
+/// The rules of a tenant that are not known to lead anywhere.
+struct Realm {
+    tenant: Arc<Tenant>,
+    whose: Whose,
+    waiting: Vec<(String, Written)>,
+    known: Option<Known>,
+}
+
+/// What a tenant trusts, which need not be read where no rule could lead anywhere.
+#[derive(Default)]
+struct Known {
+    usable: Vec<ExchangeRule>,
+    /// The trust domains of other tenants of the deployment, by the anchors that take tokens of them.
+    tokens_of: BTreeMap<String, BTreeSet<TrustDomain>>,
+}
+
+struct Search<'a> {
+    plane: &'a Plane,
+    top: &'a Arc<Tenant>,
+    above: BTreeSet<TenantId>,
+    realms: BTreeMap<TenantId, Realm>,
+    ways: Vec<Way>,
+    steps: usize,
+    now: Time,
+}
+
 impl Plane {
-    /// The rules of a tenant that lead to one of these.
+    /// The rules that lead to one of these: of a tenant, of those below it, and of those above it.
     ///
     /// # Errors
     ///
@@ -157,6 +286,139 @@ impl Plane {
         tenant: &Arc<Tenant>,
         ids: &[&SpiffeId],
     ) -> Result<Vec<Way>, Refused> {
+        let above = self.with_all_above(tenant).skip(1);
+        let mut search = Search {
+            plane: self,
+            top: tenant,
+            above: above.map(|one| one.id().clone()).collect(),
+            realms: BTreeMap::new(),
+            ways: Vec::new(),
+            steps: 0,
+            now: self.now(),
+        };
+        for (to, id) in ids.iter().enumerate() {
+            search.gather(&Goal::Id((*id).clone()), to)?;
+        }
+        let mut looked_at = 0;
+        while let Some(way) = search.ways.get(looked_at) {
+            looked_at += 1;
+            let (goal, to) = (Goal::Way(Arc::clone(&way.admits)), way.to);
+            search.gather(&goal, to)?;
+        }
+        Ok(search.ways)
+    }
+
+    /// What a tenant trusts.
+    fn known_to(&self, tenant: &Arc<Tenant>, now: Time) -> Result<Known, Refused> {
+        let view = views::view(tenant, self.trust_of(tenant)?);
+        let all = self.issuer_of(tenant.id());
+        let all = all.strip_suffix(tenant.id().as_str()).unwrap_or(&all);
+        let mut tokens_of = BTreeMap::new();
+        for anchor in view.anchors() {
+            let issuer = anchor.kind.issuer_name();
+            let issuer = issuer.and_then(|name| TenantId::parse(name.strip_prefix(all)?));
+            if let Some(issuer) = issuer {
+                let domains = self.domains_owned(&issuer).into_iter().collect();
+                tokens_of.insert(anchor.name.clone(), domains);
+            }
+        }
+        Ok(Known {
+            usable: rules_of(tenant, &view, now).usable,
+            tokens_of,
+        })
+    }
+}
+
+impl Search<'_> {
+    /// Adds the rules that lead to a goal, and so to one of those that were looked for.
+    fn gather(&mut self, goal: &Goal, to: usize) -> Result<(), Refused> {
+        let mut owners = BTreeSet::new();
+        for trust_domain in goal.trust_domains() {
+            owners.extend(self.open(&trust_domain)?);
+        }
+        let (plane, now) = (self.plane, self.now);
+        for owner in owners {
+            let Some(realm) = self.realms.get_mut(&owner) else {
+                continue;
+            };
+            for (name, written) in std::mem::take(&mut realm.waiting) {
+                self.steps += 1;
+                let is_left = self.steps > MOST_STEPS;
+                let could_be = |gives: &Shape| goal.could_be_of(gives);
+                if !is_left && !written.gives.as_ref().is_some_and(could_be) {
+                    realm.waiting.push((name, written));
+                    continue;
+                }
+                let known = realm.known(plane, now)?;
+                let rule = known.usable.iter().find(|rule| rule.name() == name);
+                if rule.is_some_and(|rule| rule.has_ended(now)) {
+                    continue;
+                }
+                if !is_left && rule.is_some_and(|rule| !goal.is_given_by(rule)) {
+                    realm.waiting.push((name, written));
+                    continue;
+                }
+                let (clients, admits) = (rule.map(clients).unwrap_or_default(), written.admits);
+                let admits = admits.into_iter().map(|asked| known.with_tokens(asked));
+                let admits = admits.collect();
+                self.ways.push(Way {
+                    rule: name,
+                    tenant: owner.clone(),
+                    whose: realm.whose,
+                    to,
+                    admits,
+                    clients,
+                });
+            }
+        }
+        Ok(())
+    }
+
+    /// Whose a trust domain is, if it is one that is looked at. What of another tenant than the first cannot
+    /// be read gives nothing to anyone until it can be.
+    fn open(&mut self, trust_domain: &TrustDomain) -> Result<Option<TenantId>, Fault> {
+        let Some(owner) = self.plane.known_owner(trust_domain) else {
+            return Ok(None);
+        };
+        let Some(whose) = self.whose(&owner) else {
+            return Ok(None);
+        };
+        if self.realms.contains_key(owner.id()) {
+            return Ok(Some(owner.id().clone()));
+        }
+        let tenant = match whose {
+            Whose::Own => Some(Arc::clone(self.top)),
+            Whose::Below | Whose::Above => match self.plane.open_known(&owner) {
+                Ok(tenant) => tenant,
+                Err(fault) if fault.is_damage() => {
+                    tracing::error!(tenant = %owner.id(), error = %fault, "its rules cannot be read");
+                    None
+                }
+                Err(fault) => return Err(fault),
+            },
+        };
+        let Some(tenant) = tenant else {
+            return Ok(None);
+        };
+        let realm = Realm::of(tenant, whose);
+        self.realms.insert(owner.id().clone(), realm);
+        Ok(Some(owner.id().clone()))
+    }
+
+    fn whose(&self, owner: &KnownTenant) -> Option<Whose> {
+        let (id, top) = (owner.id(), self.top.id());
+        if id == top {
+            return Some(Whose::Own);
+        }
+        if self.above.contains(id) {
+            return Some(Whose::Above);
+        }
+        self.plane.is_below(id, top).then_some(Whose::Below)
+    }
+}
+
+impl Realm {
+    fn of(tenant: Arc<Tenant>, whose: Whose) -> Self {
         let records: Vec<RuleRecord> =
             tenant.read(|snapshot| snapshot.rules.values().cloned().collect());
         let written = records.into_iter().map(|record| {
@@ -164,57 +426,51 @@ impl Plane {
             let document = serde_json::from_str(&record.document).unwrap_or_default();
             (record.id.to_string(), Written::read(&document))
         });
-        let mut waiting: Vec<(String, Written)> = written.collect();
-        // What is trusted need not be read where none could, which is so most often.
-        let mut all = waiting.iter();
-        if !all.any(|(_, rule)| ids.iter().any(|id| rule.could_give(id))) {
-            return Ok(Vec::new());
+        Self {
+            waiting: written.collect(),
+            tenant,
+            whose,
+            known: None,
         }
-        let view = views::view(tenant, self.trust_of(tenant)?);
-        let now = self.now();
-        let usable = rules_of(tenant, &view, now).usable;
-        let has_ended = |name: &str| {
-            let mut all = usable.iter();
-            all.any(|rule| rule.name() == name && rule.has_ended(now))
-        };
-        waiting.retain(|(name, _)| !has_ended(name));
-        let mut ways: Vec<Way> = Vec::new();
-        loop {
-            let before = ways.len();
-            for (name, written) in std::mem::take(&mut waiting) {
-                let rule = usable.iter().find(|rule| rule.name() == name);
-                match leads_to(rule, &written, ids, &ways) {
-                    None => waiting.push((name, written)),
-                    Some(to) => ways.push(Way {
-                        rule: name,
-                        to,
-                        written,
-                        usable: rule.cloned(),
-                    }),
+    }
+
+    /// What the tenant trusts. Where that cannot be read of another, what stands in its rules is all that
+    /// is known of them.
+    fn known(&mut self, plane: &Plane, now: Time) -> Result<&Known, Refused> {
+        let known = match self.known.take() {
+            Some(known) => known,
+            None => match plane.known_to(&self.tenant, now) {
+                Ok(known) => known,
+                Err(Refused::Fault(fault)) if self.whose == Whose::Own || !fault.is_damage() => {
+                    return Err(fault.into());
                 }
-            }
-            if ways.len() == before {
-                return Ok(ways);
-            }
+                Err(Refused::Reason(reason)) if self.whose == Whose::Own => {
+                    return Err(Refused::Reason(reason));
+                }
+                Err(_) => Known::default(),
+            },
+        };
+        Ok(self.known.insert(known))
+    }
+}
+
+impl Known {
+    fn with_tokens(&self, asked: Asked) -> Asked {
+        let anchor = asked.anchor.as_ref();
+        let tokens_of = anchor.and_then(|anchor| self.tokens_of.get(anchor));
+        Asked {
+            tokens_of: tokens_of.cloned().unwrap_or_default(),
+            ..asked
         }
     }
 }
 
-/// To which of these a rule leads, by what is known to lead there.
-fn leads_to(
-    rule: Option<&ExchangeRule>,
-    written: &Written,
-    ids: &[&SpiffeId],
-    ways: &[Way],
-) -> Option<usize> {
-    let direct = ids.iter().position(|id| match rule {
-        Some(rule) => rule.could_give(id),
-        None => written.could_give(id),
+/// The names of the anchors of the clients that a rule admits.
+fn clients(rule: &ExchangeRule) -> Vec<String> {
+    let admits = std::iter::once(rule.admits()).chain(rule.actors());
+    let clients = admits.filter_map(|admits| match admits.source() {
+        Source::Client { id, .. } => Some(client_anchor(id)),
+        Source::Anchor(_) | Source::TrustDomain(_) => None,
     });
-    let reaches = |way: &&Way| match (rule, &written.gives) {
-        (Some(rule), _) => way.is_reached_by(rule),
-        (None, Some(gives)) => way.written.could_admit(gives),
-        (None, None) => false,
-    };
-    direct.or_else(|| ways.iter().find(reaches).map(Way::to))
+    clients.collect()
 }

@@ -268,6 +268,15 @@ impl Plane {
         owner.is_none_or(|owner| owner.opened().is_some())
     }
 
+    /// Whose a trust domain is known to be; it opens none.
+    pub(crate) fn known_owner(&self, trust_domain: &TrustDomain) -> Option<Arc<KnownTenant>> {
+        let tenants = self.tenants();
+        tenants
+            .by_id
+            .get(tenants.by_domain.get(trust_domain)?)
+            .cloned()
+    }
+
     /// Whether the tenant and all below it are open.
     pub(crate) fn are_open_below(&self, top: &TenantId) -> bool {
         let all = self.known_below(top);

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use avouch_core::id::{SpiffeId, TenantId, TrustDomain};
 use avouch_issuer::key::PublicHalf;
+use avouch_server::Settings;
 use avouch_server::access::{Noun, Role, Verb};
 use avouch_server::tenant::Tenant;
 use avouch_store::TenantKind;
@@ -33,7 +34,10 @@ fn appoint(world: &World, tenant: &Arc<Tenant>, id: &str, role: Role) {
 
 /// A tenant with an administrator, who is registered, and a registrar, whose token this is.
 fn world() -> (World, String) {
-    let world = World::new();
+    let world = World::with(Settings {
+        public_url: "https://avouch.test".to_owned(),
+        ..Settings::default()
+    });
     appoint(&world, &one(&world), BOSS, Role::Administrator);
     appoint(&world, &one(&world), REGISTRAR, Role::Registrar);
     world.token(BOSS);
@@ -236,6 +240,126 @@ fn who_registers_identities_gives_none_that_a_rule_exchanges_for_that_of_an_admi
     let step = rule(&from("/x"), "spiffe://one.test/leader");
     refused(&world.send(&boss, "PUT", "/v1/tenants/one/rules/step", &step));
     put(&world, &boss, "rules/harmless", &harmless);
+}
+
+/// A tenant below another, with a trust domain of its name, that believes the one above.
+fn below(world: &World, name: &str, above: &str) -> Arc<Tenant> {
+    let (id, parent) = (
+        TenantId::parse(name).unwrap(),
+        TenantId::parse(above).unwrap(),
+    );
+    let tenant = world
+        .plane
+        .add_tenant(&id, Some(&parent), TenantKind::Environment)
+        .unwrap();
+    let domain = TrustDomain::parse(&format!("{name}.test")).unwrap();
+    world.plane.add_trust_domain(&tenant, &domain).unwrap();
+    believe(world, name, above);
+    tenant
+}
+
+fn believe(world: &World, who: &str, whom: &str) {
+    let owner = world.plane.tenant_named(whom).unwrap().unwrap();
+    let domain = format!("{whom}.test");
+    let bundle = TrustDomain::parse(&domain).unwrap();
+    let bundle = world.plane.bundle(&owner, &bundle).unwrap();
+    let anchor = json!({"trust_domain": domain, "bundle": bundle, "reason": "they deploy"});
+    let path = format!("/v1/tenants/{who}/anchors/{whom}");
+    let put = world.send(&world.operator(), "PUT", &path, &anchor);
+    assert_eq!(put.status, 200, "{}", put.body);
+}
+
+#[track_caller]
+fn put_rule(world: &World, tenant: &str, name: &str, rule: &Value) {
+    let path = format!("/v1/tenants/{tenant}/rules/{name}");
+    let put = world.send(&world.operator(), "PUT", &path, rule);
+    assert_eq!(put.status, 200, "{}", put.body);
+}
+
+fn workload(trust_domain: &str, path: &str) -> Value {
+    json!({"trust_domain": trust_domain, "facts": {"spiffe.path": path}})
+}
+
+#[test]
+fn rules_of_tenants_below_and_above_lead_to_whom_they_give_too() {
+    let (world, registrar) = world();
+    let (sub, deep) = (below(&world, "sub", "one"), below(&world, "deep", "one"));
+    believe(&world, "deep", "sub");
+    appoint(&world, &sub, "spiffe://sub.test/chief", Role::Operator);
+    appoint(
+        &world,
+        &deep,
+        "spiffe://deep.test/lead",
+        Role::Administrator,
+    );
+    // Two steps, of which each is a rule of another tenant.
+    let step = rule(&workload("one.test", "/ci"), "spiffe://sub.test/step");
+    put_rule(&world, "sub", "step", &step);
+    let lead = rule(&workload("sub.test", "/step"), "spiffe://deep.test/lead");
+    put_rule(&world, "deep", "lead", &lead);
+    let answer = create(&world, &registrar, &entry("spiffe://one.test/ci"));
+    refused(&answer);
+    let told = answer.json()["detail"].as_str().unwrap().to_owned();
+    assert!(told.contains("rule `step` of the tenant sub"), "{told}");
+    // And one of a tenant above, of which no more is said.
+    believe(&world, "top", "one");
+    appoint(
+        &world,
+        &one(&world),
+        "spiffe://top.test/deputy",
+        Role::Administrator,
+    );
+    let deputy = rule(&workload("one.test", "/up"), "spiffe://top.test/deputy");
+    put_rule(&world, "top", "hidden", &deputy);
+    let answer = create(&world, &registrar, &entry("spiffe://one.test/up"));
+    refused(&answer);
+    let told = answer.json()["detail"].as_str().unwrap().to_owned();
+    assert!(told.contains("in a tenant above"), "{told}");
+    assert!(!told.contains("hidden"), "{told}");
+    // Tokens of the tenant are as good as its certificates.
+    let issuer = json!({
+        "issuer": world.plane.issuer_of(one(&world).id()), "audiences": ["avouch"],
+        "jwks": jwks(&[jwk(&Key::rsa(RsaTestKey::A), "k1")]),
+        "rules": [{"name": "me", "facts": {"subject": "spiffe://one.test/token"}}],
+    });
+    let operator = world.operator();
+    let path = "/v1/tenants/sub/anchors/tokens";
+    let anchored = world.send(&operator, "PUT", path, &issuer);
+    assert_eq!(anchored.status, 200, "{}", anchored.body);
+    let subject =
+        |name: &str| json!({"anchor": name, "facts": {"subject": "spiffe://one.test/token"}});
+    let tokens = rule(&subject("tokens"), "spiffe://sub.test/chief");
+    put_rule(&world, "sub", "tokens", &tokens);
+    refused(&create(
+        &world,
+        &registrar,
+        &entry("spiffe://one.test/token"),
+    ));
+    for id in ["spiffe://one.test/other", "spiffe://one.test/step"] {
+        assert_eq!(create(&world, &registrar, &entry(id)).status, 201, "{id}");
+    }
+    // An anchor is that of its own tenant, whatever another calls its own.
+    let mut own = issuer.clone();
+    own["issuer"] = json!("https://ci.test");
+    let boss = world.token(BOSS);
+    put(&world, &boss, "anchors/tokens", &own);
+    refused(&world.send(&boss, "PUT", path, &own));
+}
+
+#[test]
+fn who_may_act_for_someone_under_a_rule_is_had_as_whom_it_gives() {
+    let (world, registrar) = world();
+    believe(&world, "one", "two");
+    let mut acting = rule(&workload("two.test", "/user"), BOSS);
+    acting["actors"] = json!([workload("one.test", "/agent")]);
+    put_rule(&world, "one", "acting", &acting);
+    refused(&create(
+        &world,
+        &registrar,
+        &entry("spiffe://one.test/agent"),
+    ));
+    let others = create(&world, &registrar, &entry("spiffe://one.test/user"));
+    assert_eq!(others.status, 201, "{}", others.body);
 }
 
 #[test]

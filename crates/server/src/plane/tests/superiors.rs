@@ -1,6 +1,8 @@
 //! What is damaged below a tenant keeps from it only whom that could be.
 
 use avouch_core::template::IdTemplate;
+use avouch_store::{RuleId, RuleRecord};
+use serde_json::json;
 
 use super::*;
 
@@ -124,4 +126,43 @@ fn a_tenant_below_that_another_server_has_removed_stops_nobody() {
         .unwrap();
     assert!(plane.known(&id(CHILD)).is_some(), "it has not heard of it");
     assert!(may_give(&plane, "spiffe://one.test/registrar", BOSS).unwrap());
+}
+
+#[test]
+fn more_rules_than_are_followed_are_taken_to_lead_where_none_may() {
+    let folder = deployment();
+    let (registrar, web) = ("spiffe://one.test/registrar", "spiffe://one.test/web");
+    // Each leads to the next, and the first to the administrator.
+    let add = |from: usize, to: usize| {
+        let mut rules = Vec::new();
+        for number in from..to {
+            let path = format!("/r{number:03}");
+            let gives = match number.checked_sub(1) {
+                None => BOSS.to_owned(),
+                Some(next) => format!("spiffe://one.test/r{next:03}"),
+            };
+            rules.push((format!("r{number:03}"), path, gives));
+        }
+        let (path, gives) = ("/web".to_owned(), "spiffe://one.test/elsewhere".to_owned());
+        rules.push(("z".to_owned(), path, gives));
+        let rules = rules.into_iter().map(|(name, path, gives)| {
+            let from = json!({"trust_domain": "one.test", "facts": {"spiffe.path": path}});
+            Change::Put(Object::Rule(RuleRecord {
+                id: RuleId::parse(&name).unwrap(),
+                document: json!({"from": from, "gives": {"spiffe_id": gives}}).to_string(),
+                created: Time::from_unix(APPOINTED),
+            }))
+        });
+        let store = SqliteStore::open(folder.path()).unwrap();
+        store.apply(&id("one"), &rules.collect::<Vec<_>>()).unwrap();
+    };
+    add(0, 50);
+    let plane = here(&folder);
+    assert!(!may_give(&plane, registrar, "spiffe://one.test/r049").unwrap());
+    assert!(may_give(&plane, registrar, web).unwrap());
+    drop(plane);
+    add(50, 150);
+    let plane = here(&folder);
+    assert!(!may_give(&plane, registrar, "spiffe://one.test/r049").unwrap());
+    assert!(!may_give(&plane, registrar, web).unwrap());
 }
