@@ -24,10 +24,13 @@ pub(super) async fn tokens(
     let mut audiences = audiences.to_vec();
     audiences.sort();
     audiences.dedup();
-    let mut tokens: Vec<Option<Token>> = entries
-        .iter()
-        .map(|entry| shared.tokens.fresh(entry, &audiences, now()))
-        .collect();
+    let mut tokens: Vec<Option<Token>> = {
+        let (holdings, now) = (shared.holdings(), now());
+        let held = entries
+            .iter()
+            .map(|entry| shared.tokens.fresh(entry, &audiences, &holdings, now));
+        held.collect()
+    };
     let mut missing: BTreeMap<&TenantId, Vec<usize>> = BTreeMap::new();
     for (place, entry) in entries.iter().enumerate() {
         if matches!(tokens.get(place), Some(None)) {

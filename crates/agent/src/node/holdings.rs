@@ -248,6 +248,33 @@ impl Holdings {
         })
     }
 
+    /// Whether what was issued for an entry is believed nowhere any more, and what is issued now would
+    /// be: whoever has it ended, or that one token, before this second. What is closed is not asked
+    /// for anew, since nothing of it is believed however new.
+    pub(super) fn has_ended(
+        &self,
+        entry: &EntryKey,
+        spiffe_id: &SpiffeId,
+        (token, born): (Option<&str>, Time),
+        now: Time,
+    ) -> bool {
+        let Some(endings) = self.endings(&entry.tenant) else {
+            return false;
+        };
+        let issuer = format!("spiffe://{}", spiffe_id.trust_domain());
+        let subject = Mark::subject(&issuer, spiffe_id.as_str());
+        let token = token.map(|id| Mark::token(&issuer, id));
+        let found = [Some(subject), token].into_iter().flatten();
+        let mut found = found.filter_map(|mark| endings.of(mark));
+        found.any(|ending| !ending.is_closed() && ending.before < now && ending.ends(Some(born)))
+    }
+
+    /// What ended in a tenant, if anything did.
+    pub(super) fn endings(&self, tenant: &TenantId) -> Option<&Endings> {
+        let endings = &self.tenants.get(tenant)?.endings;
+        (!endings.is_empty()).then_some(&**endings)
+    }
+
     /// Whether what an authority signed is to be replaced.
     pub(super) fn distrusts(&self, tenant: &TenantId, authority: &str) -> bool {
         let holding = self.tenants.get(tenant);

@@ -56,6 +56,7 @@ impl Kind for X509 {
         is_ours.then(|| Issued {
             validity: Validity::of(&parsed, now(), parsed.serial()),
             authority: hex(authority),
+            born: parsed.not_before(),
             svid: X509Svid {
                 spiffe_id: entry.spiffe_id.clone(),
                 certificate: own,
@@ -100,6 +101,7 @@ impl Kind for Wit {
         Some(Issued {
             validity: Validity::until(expires, now(), key.public_key()),
             authority: key_of(&token)?,
+            born: Time::from_unix(answer.issued),
             svid: WitSvid {
                 spiffe_id: entry.spiffe_id.clone(),
                 private_key: Token::new(key.to_jwk().ok()?.as_str()),

@@ -11,7 +11,7 @@ use avouch_core::id::TenantId;
 use avouch_core::time::Time;
 use tonic::Status;
 
-use super::holdings::{Entry, EntryKey};
+use super::holdings::{Entry, EntryKey, Holdings};
 use super::key::NodeKey;
 use super::link::{in_time, innermost};
 use super::validity::Validity;
@@ -63,6 +63,8 @@ pub(super) struct Issued<K: Kind> {
     pub(super) svid: K::Svid,
     /// The authority that signed it, as it is named where it is distrusted.
     pub(super) authority: String,
+    /// From when on it counts as had.
+    pub(super) born: Time,
     pub(super) validity: Validity,
 }
 
@@ -78,6 +80,7 @@ struct Held<K: Kind> {
     /// Of the entry that it was issued for.
     revision: u64,
     authority: String,
+    born: Time,
     validity: Validity,
     retry_at: Option<Time>,
     /// When it was last given to someone.
@@ -200,10 +203,24 @@ impl<K: Kind> Held<K> {
             svid: Arc::new(issued.svid),
             revision: entry.revision,
             authority: issued.authority,
+            born: issued.born,
             validity: issued.validity,
             retry_at: None,
             used: now(),
         }
+    }
+
+    /// Whether another is needed: half of its life is over, or it is believed nowhere any more.
+    fn is_due(&self, key: &EntryKey, holdings: &Holdings, now: Time) -> bool {
+        if self.validity.renew_at <= now {
+            return true;
+        }
+        // Hardly ever has anything ended.
+        if holdings.endings(&key.tenant).is_none() {
+            return false;
+        }
+        let entry = holdings.entry(key);
+        entry.is_some_and(|entry| holdings.has_ended(key, &entry.spiffe_id, (None, self.born), now))
     }
 }
 
@@ -278,19 +295,20 @@ fn due<K: Kind>(shared: &Shared) -> Vec<Entry> {
         let is_used = now.since(held.used) < KEPT_UNUSED;
         holdings.has(key) && is_used
     });
-    let due = held.iter().filter(|(_, held)| {
+    let due = held.iter().filter(|(key, held)| {
         let may_ask = held.retry_at.is_none_or(|retry_at| retry_at <= now);
-        held.validity.renew_at <= now && may_ask
+        may_ask && held.is_due(key, &holdings, now)
     });
     due.filter_map(|(key, _)| holdings.entry(key)).collect()
 }
 
 fn put_off<K: Kind>(shared: &Shared, entries: &[Entry]) {
     let now = now();
+    let holdings = shared.holdings();
     let mut held = K::all(shared).lock();
     for entry in entries {
         if let Some(held) = held.get_mut(&entry.key)
-            && held.validity.renew_at <= now
+            && held.is_due(&entry.key, &holdings, now)
         {
             held.retry_at = Some(now.plus(RETRY));
         }

@@ -24,16 +24,27 @@ struct HeldToken {
     revision: u64,
     /// The key that signed it.
     key: String,
+    /// Its name (`jti`).
+    id: Option<String>,
     issued: Time,
     expires: Time,
 }
 
 impl Tokens {
-    /// One of whose life less than half is over; whoever is given it can still use it for a while.
-    pub(super) fn fresh(&self, entry: &Entry, audiences: &[String], now: Time) -> Option<Token> {
+    /// One of whose life less than half is over, and that has not ended before; whoever is given it can
+    /// still use it for a while.
+    pub(super) fn fresh(
+        &self,
+        entry: &Entry,
+        audiences: &[String],
+        holdings: &Holdings,
+        now: Time,
+    ) -> Option<Token> {
         let held = self.get(entry, audiences)?;
         let half = held.expires.since(held.issued) / 2;
-        (now.since(held.issued) < half).then_some(held.token)
+        let named = (held.id.as_deref(), held.issued);
+        let has_ended = holdings.has_ended(&entry.key, &entry.spiffe_id, named, now);
+        (now.since(held.issued) < half && !has_ended).then_some(held.token)
     }
 
     /// One that has not expired, for when the server is away.
@@ -69,6 +80,7 @@ impl Tokens {
                 token: token.clone(),
                 revision: entry.revision,
                 key: key_of(token).unwrap_or_default(),
+                id: id_of(token),
                 issued,
                 expires,
             },
@@ -87,8 +99,18 @@ impl Tokens {
 
 /// The `kid` of a token.
 pub(super) fn key_of(token: &Token) -> Option<String> {
-    let header = token.expose().split('.').next()?;
-    let header = Base64UrlUnpadded::decode_vec(header).ok()?;
-    let header: Value = serde_json::from_slice(&header).ok()?;
-    Some(header.get("kid")?.as_str()?.to_owned())
+    text_in(token, 0, "kid")
+}
+
+/// The `jti` of a token.
+fn id_of(token: &Token) -> Option<String> {
+    text_in(token, 1, "jti")
+}
+
+/// What a part of a token says under a name.
+fn text_in(token: &Token, part: usize, name: &str) -> Option<String> {
+    let part = token.expose().split('.').nth(part)?;
+    let part = Base64UrlUnpadded::decode_vec(part).ok()?;
+    let part: Value = serde_json::from_slice(&part).ok()?;
+    Some(part.get(name)?.as_str()?.to_owned())
 }

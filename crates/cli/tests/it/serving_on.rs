@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
 
+use base64ct::{Base64UrlUnpadded, Encoding};
 use nix::sys::signal::Signal;
 use serde_json::Value;
 
@@ -267,5 +268,71 @@ pub(crate) fn wait(holds: impl Fn() -> bool) {
             "it does not come about"
         );
         std::thread::sleep(Duration::from_millis(50));
+    }
+}
+
+/// Who ended has to sign in anew, and a workload does that by its agent, which knows what ended.
+#[test]
+fn whoever_ended_gets_new_identities_from_the_agent_at_once() {
+    let plane = Plane::start("ended-svids", &[]);
+    let svid = || {
+        let fetched = plane.run(&["fetch", "x509", "-o", "json", "--write", "ended"]);
+        assert_eq!(fetched.code, 0, "{}", fetched.err);
+        std::fs::read(plane.folder.path().join("ended/svid.pem")).unwrap()
+    };
+    let fetched = || {
+        let fetched = plane.run(&["fetch", "jwt", "--audience", "api", "-o", "json"]);
+        svids(&fetched)[0].clone()
+    };
+    let token = || fetched()["svid"].as_str().unwrap().to_owned();
+    let http = plane.http();
+    let is_believed = |text: &[u8], more: &[&str]| {
+        std::fs::write(plane.folder.path().join("shown"), text).unwrap();
+        let asked = ["verify", "shown", "--server", &http, "--tenant", "demo"];
+        let told = plane.run(&[&asked[..], more].concat());
+        assert!([0, 3].contains(&told.code), "{}{}", told.out, told.err);
+        told.code == 0
+    };
+    let for_api = ["--audience", "api"];
+
+    let (svid_before, token_before) = (svid(), token());
+    assert_eq!(token(), token_before);
+    let claims = token_before.split('.').nth(1).unwrap();
+    let claims = Base64UrlUnpadded::decode_vec(claims).unwrap();
+    let claims: Value = serde_json::from_slice(&claims).unwrap();
+    let end = |more: &[&str]| {
+        let of = [
+            "--issuer",
+            &format!("spiffe://{DOMAIN}"),
+            "--reason",
+            "lost",
+        ];
+        let ended = manage(&plane, &[&["signal", "end"], &of[..], more].concat());
+        assert_eq!(ended.code, 0, "{}", ended.err);
+    };
+    end(&["--token", claims["jti"].as_str().unwrap()]);
+    wait(|| token() != token_before);
+    let token_between = token();
+    assert!(is_believed(token_between.as_bytes(), &for_api));
+    assert!(!is_believed(token_before.as_bytes(), &for_api));
+    assert_eq!(svid(), svid_before);
+
+    let id = claims["sub"].as_str().unwrap();
+    end(&["--subject", id]);
+    wait(|| svid() != svid_before && token() != token_between);
+    assert!(is_believed(&svid(), &[]));
+    assert!(is_believed(token().as_bytes(), &for_api));
+    assert!(!is_believed(&svid_before, &[]));
+    assert!(!is_believed(token_between.as_bytes(), &for_api));
+
+    // Nothing of who is closed is believed, however new, so nothing new is asked for.
+    let (svid_before, token_before) = (svid(), token());
+    end(&["--subject", id, "--close"]);
+    // Each time two processes are started, so this takes as long as the agent takes to look a few times.
+    for _ in 0..30 {
+        assert_eq!(
+            (svid(), token()),
+            (svid_before.clone(), token_before.clone())
+        );
     }
 }

@@ -41,9 +41,6 @@ pub enum Preset {
     Okta,
 }
 
-/// What the issuers of GitHub enterprises begin with; the slug follows.
-const OF_ENTERPRISES: &str = "https://token.actions.githubusercontent.com/";
-
 /// A fact and the claim it is taken from, as a path of members.
 type Source = (&'static str, &'static [&'static str]);
 
@@ -169,15 +166,12 @@ impl Preset {
     }
 
     /// Whose tokens the issuer signs, in words, when its name holds one of a customer that may give it up,
-    /// so that it passes to another: a GitHub enterprise that has asked for an issuer of its own is there by
-    /// its slug.
+    /// so that it passes to another. A GitHub enterprise that has asked for an issuer of its own counts as
+    /// one issuer for one customer.
     pub fn named_by(issuer: &str) -> Option<&'static str> {
         match Self::of_issuer(issuer) {
             Some(Self::Bitbucket) => {
                 Some("every repository of whoever has the Bitbucket workspace of this name")
-            }
-            Some(Self::GitHub) if issuer.starts_with(OF_ENTERPRISES) => {
-                Some("every repository of whoever has the GitHub enterprise of this name")
             }
             _ => None,
         }
@@ -701,9 +695,7 @@ mod tests {
     #[test]
     fn only_issuers_of_many_customers_are_shared() {
         assert!(Preset::shared_with("https://token.actions.githubusercontent.com").is_some());
-        let of_one = "https://token.actions.githubusercontent.com/corp";
-        assert_eq!(Preset::shared_with(of_one), Preset::named_by(of_one));
-        assert!(Preset::named_by(of_one).is_some());
+        assert!(Preset::shared_with("https://token.actions.githubusercontent.com/corp").is_none());
         assert!(Preset::shared_with("https://gitlab.example.com").is_none());
     }
 

@@ -976,7 +976,7 @@ catalogue! {
             spec: "docs/how-to/issuers.md";
         IssueBodyMalformed { object: &'static str, detail: String } = "issue.body_malformed",
             "The {object} that was sent cannot be read: {detail}.",
-            fix: "Send one JSON object with the members that `/openapi.json` names.",
+            fix: "Send the members that `/openapi.json` names for the address: as one JSON object, or as a form where it says so.",
             spec: "docs/how-to/run.md";
         IssueBootstrapMismatch { shown: String, own: String } = "issue.bootstrap_ca_mismatch",
             "The node was told to believe a cluster CA with the key {shown}, and that of this cluster has {own}: it was given a wrong hash, or is being led to another cluster.",
