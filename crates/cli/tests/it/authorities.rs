@@ -94,15 +94,21 @@ fn keys_that_are_made_in_a_token_stay_there_and_go_when_they_are_revoked() {
 #[test]
 fn a_token_whose_secret_is_on_the_command_line_is_not_used() {
     let folder = crate::run::Folder::new("authority-pin");
+    // Whatever else listens on this machine.
+    let free = "127.0.0.1:0";
+    let up = |more: [&str; 2]| {
+        let up = ["up", "--listen", free, "--grpc-listen", free];
+        folder.run(&[&up[..], &more].concat())
+    };
     let keys = "pkcs11:token=a?module-path=/x.so&pin-value=4711";
-    let refused = folder.run(&["up", "--keys", keys]);
+    let refused = up(["--keys", keys]);
     assert_eq!(refused.code, 2);
     assert!(
         refused.err.contains("mode 0600") && !refused.err.contains("4711"),
         "{}",
         refused.err
     );
-    let refused = folder.run(&["up", "--root-key", "token"]);
+    let refused = up(["--root-key", "token"]);
     assert_eq!(refused.code, 2);
     assert!(refused.err.contains("--keys"), "{}", refused.err);
 }
