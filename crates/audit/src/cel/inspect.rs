@@ -299,7 +299,11 @@ impl Expression {
         match self {
             Self::Value(Value::Text(_)) => true,
             Self::Value(_) | Self::List(_) | Self::Map(_) => false,
+            Self::Call {
+                name, arguments, ..
+            } if name == operators::ADD => arguments.iter().all(Self::is_text),
             Self::Call { name, .. } => name != "split",
+            Self::Conditional(_, one, other) => one.is_text() && other.is_text(),
             _ => true,
         }
     }
@@ -474,6 +478,17 @@ mod tests {
         assert_eq!(sides("^a|b$"), Some((true, true)));
         assert_eq!(sides("^(a|b)$"), None);
         assert_eq!(sides("\\Aa\\z"), None);
+    }
+
+    #[test]
+    fn a_list_is_added_to_no_text_whatever_it_is_chosen_by() {
+        let has_value = |text: &str| {
+            let claim = |_: &[String]| Some(vec!["a".to_owned()]);
+            Expression::parse(text).unwrap().has_value(&claim)
+        };
+        assert!(has_value("(has(assertion.x) ? 'a' : 'b') + 'c'"));
+        assert!(!has_value("(has(assertion.x) ? ['a'] : ['b']) + 'c'"));
+        assert!(!has_value("(['a'] + ['b']) + 'c'"));
     }
 
     #[test]

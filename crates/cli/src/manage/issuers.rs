@@ -22,12 +22,13 @@ const ISSUER: [Column; 6] = [
     ("EXPIRES", "expires"),
 ];
 
-const KEY: [Column; 7] = [
+const KEY: [Column; 8] = [
     ("KEY", "kid"),
     ("KIND", "kind"),
     ("FIRST SEEN", "first_seen"),
     ("FIRST USED", "first_used"),
     ("SECONDS BEFORE USE", "published_before_use"),
+    ("MISSED SINCE", "missed_since"),
     ("LAST SEEN", "last_seen"),
     ("REMOVED", "removed"),
 ];
@@ -280,6 +281,7 @@ fn drawn(answer: &Value) -> String {
                 ("TAKEN FROM", "taken_from"),
                 ("WITHOUT", "lacks"),
                 ("AGAIN WITH", "returns"),
+                ("WITH", "brings"),
             ],
             held,
         ));

@@ -84,7 +84,7 @@ impl Uses {
     }
 
     /// What is used, as it is stored, for whoever signs nothing for it.
-    pub(super) fn into_rows(self, exchange: &Exchange<'_>) -> Result<Vec<SingleUse>, Fault> {
+    pub(super) fn to_rows(&self, exchange: &Exchange<'_>) -> Result<Vec<SingleUse>, Fault> {
         let mut attempt = [0; 16];
         exchange.plane.random.fill(&mut attempt)?;
         Ok(self.rows(AttemptId::from_bytes(attempt), exchange.now))
@@ -100,6 +100,18 @@ impl Uses {
             until: one.until,
         })
         .collect()
+    }
+
+    /// What had been used before, by what the store has told of each.
+    pub(super) fn used_before(&self, told: &[Used]) -> Option<Reason> {
+        let mut uses = self.uses.iter().zip(told);
+        uses.find_map(|(one, used)| match used {
+            Used::Before { at } => Some(Reason::IssueUsed {
+                what: one.what,
+                at: *at,
+            }),
+            Used::First => None,
+        })
     }
 
     /// The subject may be presented again.
@@ -191,16 +203,8 @@ impl UsingLog {
             // Another server may have removed the tenant.
             Err(Refused::Reason(reason)) => return Err(self.not_recorded(*reason)),
         };
-        let before = told.as_ref().ok().and_then(|told| {
-            let mut uses = self.uses.uses.iter().zip(told);
-            uses.find_map(|(one, used)| match used {
-                Used::Before { at } => Some(Reason::IssueUsed {
-                    what: one.what,
-                    at: *at,
-                }),
-                Used::First => None,
-            })
-        });
+        let told_of = told.as_ref().ok();
+        let before = told_of.and_then(|told| self.uses.used_before(told));
         if let Some(reason) = before {
             return Err(self.not_recorded(reason));
         }

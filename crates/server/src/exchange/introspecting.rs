@@ -9,12 +9,12 @@ use avouch_core::id::SpiffeId;
 use avouch_core::question::{Profile, Purpose, Question};
 use avouch_core::reason::Reason;
 use avouch_core::verdict::{IdentityKind, Verdict};
-use avouch_store::SingleUse;
+use avouch_core::view::View;
 use serde_json::{Map, Value};
 
 use super::believing::Uses;
 use super::request::IntrospectionRequest;
-use super::{CLIENT_ASSERTION, Exchange, Shown};
+use super::{Exchange, Shown};
 use crate::fault::{Fault, Refused};
 
 impl Exchange<'_> {
@@ -49,22 +49,14 @@ impl Exchange<'_> {
 
     /// Uses up what shows who asks.
     pub(super) fn use_up(&self, uses: Uses) -> Result<(), Refused> {
-        let rows: Vec<SingleUse> = uses.into_rows(self)?;
+        let rows = uses.to_rows(self)?;
         if rows.is_empty() {
             return Ok(());
         }
         let used = self.plane.use_once(self.tenant, &rows)?;
-        let before = used.into_iter().find_map(|used| match used {
-            avouch_store::Used::Before { at } => Some(at),
-            avouch_store::Used::First => None,
-        });
-        match before {
+        match uses.used_before(&used) {
             None => Ok(()),
-            Some(at) => Err(Reason::IssueUsed {
-                what: CLIENT_ASSERTION,
-                at,
-            }
-            .into()),
+            Some(reason) => Err(reason.into()),
         }
     }
 
@@ -79,6 +71,16 @@ impl Exchange<'_> {
 
     /// Whose a token of the tenant is, if it holds.
     pub(super) fn holds(&self, token: &str, presented: &Presented) -> Option<SpiffeId> {
+        self.holds_in(self.view, token, presented)
+    }
+
+    /// As [`Exchange::holds`], by what is known in a view.
+    pub(super) fn holds_in(
+        &self,
+        view: &View,
+        token: &str,
+        presented: &Presented,
+    ) -> Option<SpiffeId> {
         let question = Question {
             tenant: self.tenant.id().clone(),
             credential: Credential::Jwt(token.to_owned()),
@@ -87,7 +89,7 @@ impl Exchange<'_> {
             now: self.now,
             context: presented.context(),
         };
-        let verdict = decide(&question, self.view, &AwsLc, &mut Budget::default());
+        let verdict = decide(&question, view, &AwsLc, &mut Budget::default());
         let Verdict::Accept(sealed) = verdict else {
             return None;
         };

@@ -226,7 +226,10 @@ impl Exchange<'_> {
             } else {
                 let signing = tokio::task::spawn_blocking(move || recorded.sign());
                 let broken = |_| Fault::Bug("what signs has broken off".to_owned());
-                signing.await.map_err(broken)??
+                let issued = signing.await.map_err(broken)??;
+                // A token elsewhere takes its time, in which other servers have answered.
+                check_not_ended(&plane, &tenant, &authority, log.lineage()).await?;
+                issued
             };
             // What was signed a moment too late is handed to nobody.
             check_still_given(&plane, &tenant, &log, &by).await?;

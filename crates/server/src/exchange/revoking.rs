@@ -1,8 +1,10 @@
 //! Ending a token of the tenant by whoever has it in hand (RFC 7009), with all that was exchanged for it.
 
 use avouch_core::exchange::introspection::{Asker, Presented};
+use avouch_core::id::SpiffeId;
 use avouch_core::reason::Reason;
 use avouch_core::verdict::IdentityKind;
+use avouch_core::view::View;
 
 use super::believing::Uses;
 use super::request::IntrospectionRequest;
@@ -25,38 +27,58 @@ impl Exchange<'_> {
         request: &IntrospectionRequest,
         revoking: Revoking<'_>,
     ) -> Result<(), Refused> {
+        let mut uses = Uses::default();
         let (asker, by) = match revoking {
             Revoking::Administrator(name) => (None, Some(name)),
-            Revoking::Holder(shown) => (Some(self.asker(request, shown)?), None),
+            Revoking::Holder(shown) => (Some(self.asker(request, shown, &mut uses)?), None),
         };
         let Ok(presented) = Presented::read(&request.token) else {
             return Ok(());
         };
-        let subject = self.holds(&request.token, &presented);
+        let subject = self.held_or_ended(&request.token, &presented);
         let (Some(subject), Some(id)) = (subject, presented.id()) else {
             return Ok(());
         };
         if asker.is_some_and(|asker| !presented.is_in_hand_of(&asker)) {
             return Err(Reason::IssueTokenOfAnother {}.into());
         }
+        // Not before there is something to end: whoever has nothing writes nothing.
+        self.use_up(uses)?;
         self.plane.end_own_token(self.tenant, &subject, id, by)
     }
 
-    /// Who asks: a client by its assertion, which is used up, or whoever has the key of a proof or of a
-    /// certificate. Nobody has to be anyone.
-    fn asker(&self, request: &IntrospectionRequest, shown: Shown<'_>) -> Result<Asker, Refused> {
-        let mut uses = Uses::default();
-        let proved = self.proved("revoke", shown, &mut uses)?;
+    /// Whose a token is that holds, or that was ended itself: whoever has ended it may have died before
+    /// all that descends from it was revoked, and is asked again by whoever was not answered.
+    fn held_or_ended(&self, token: &str, presented: &Presented) -> Option<SpiffeId> {
+        if let Some(subject) = self.holds(token, presented) {
+            return Some(subject);
+        }
+        let lists = self.plane.status_lists.all(self.tenant.id());
+        let before = View::clone(&self.known.base).with_status_lists(&lists);
+        let subject = self.holds_in(&before, token, presented)?;
+        let id = presented.id()?;
+        let is_ended = self.plane.has_ended_own_token(self.tenant, &subject, id);
+        is_ended.then_some(subject)
+    }
+
+    /// Who asks: a client by its assertion, or whoever has the key of a proof or of a certificate. Nobody
+    /// has to be anyone.
+    fn asker(
+        &self,
+        request: &IntrospectionRequest,
+        shown: Shown<'_>,
+        uses: &mut Uses,
+    ) -> Result<Asker, Refused> {
+        let proved = self.proved("revoke", shown, uses)?;
         let client = match &request.client {
-            Some(client) => Some(self.client(client, &mut uses)?),
+            Some(client) => Some(self.client(client, uses)?),
             // A certificate that nobody has vouched for shows a key all the same.
-            None => match self.tls_client(shown, &mut uses) {
+            None => match self.tls_client(shown, uses) {
                 Ok(client) => client.map(|(client, _)| client),
                 Err(Refused::Reason(_)) => None,
                 Err(fault @ Refused::Fault(_)) => return Err(fault),
             },
         };
-        self.use_up(uses)?;
         let mut asker = Asker {
             holder: proved.holder,
             ..Asker::default()

@@ -1,6 +1,8 @@
 //! What is edited or removed while an exchange is under way, on a server that is alone.
 
+use std::future::poll_fn;
 use std::sync::Arc;
+use std::task::Poll;
 
 use avouch_core::id::{TenantId, TrustDomain};
 use avouch_store::TenantKind;
@@ -104,13 +106,20 @@ impl Desk {
 
     /// An exchange for a job of an issuer, settled but for its record and its signature.
     fn begun(&self, name: &str) -> Result<Pending, Refused> {
+        self.begun_with(self.token(name))
+    }
+
+    fn token(&self, name: &str) -> String {
         let now = self.plane.now().unix();
         let token = TokenForge::saying(json!({
             "iss": format!("https://{name}.test"), "sub": "job", "iat": now, "exp": now + 300,
             "aud": self.plane.issuer_of(self.tenant.id()),
             "jti": uuid::Uuid::now_v7().to_string(),
         }));
-        let token = token.sign(&self.key, "k");
+        token.sign(&self.key, "k")
+    }
+
+    fn begun_with(&self, token: String) -> Result<Pending, Refused> {
         let request = TokenRequest::trial(token, None, None, None, Vec::new(), None)?;
         let known = self.views.known_to(&self.plane, &self.tenant)?;
         let at = Exchange::at(&self.plane, &self.tenant, (&known, &self.views), "decision");
@@ -152,6 +161,18 @@ impl Desk {
     }
 }
 
+impl Desk {
+    /// As [`Desk::edited`], where it is edited while the intent is written down.
+    fn edited_in_record(&self, name: &str, edit: impl FnOnce()) -> Option<&'static str> {
+        let begun = self.begun(name).unwrap();
+        let mut issued = Box::pin(begun.issued());
+        let first = poll_fn(|context| Poll::Ready(issued.as_mut().poll(context).is_pending()));
+        assert!(self.runtime.block_on(first), "nothing is waited for");
+        edit();
+        self.runtime.block_on(issued).err().map(code)
+    }
+}
+
 const NOT_ADMITTED: Option<&str> = Some("issue.exchange_not_admitted");
 
 #[test]
@@ -169,6 +190,32 @@ fn hostile_61_nothing_is_given_by_a_rule_that_was_edited_or_removed_before_it_wa
         desk.plane.remove_rule(&desk.tenant, "by-hand").unwrap();
     });
     assert_eq!(removed, NOT_ADMITTED);
+}
+
+#[test]
+fn hostile_61_nothing_is_given_by_a_rule_that_was_edited_while_it_was_written_down() {
+    let desk = Desk::new();
+    let narrow = narrowed(rule("by-hand"), "/gives/scopes", json!(["read"]));
+    let edited = desk.edited_in_record("by-hand", || desk.put_rule("by-hand", &narrow));
+    assert_eq!(edited, NOT_ADMITTED);
+    let same = desk.edited_in_record("by-hand", || desk.put_rule("by-hand", &narrow));
+    assert_eq!(same, None);
+}
+
+#[test]
+fn what_was_refused_because_of_an_edit_can_be_shown_again() {
+    let desk = Desk::new();
+    let token = desk.token("by-hand");
+    let begun = desk.begun_with(token.clone()).unwrap();
+    let narrow = narrowed(rule("by-hand"), "/gives/scopes", json!(["read"]));
+    desk.put_rule("by-hand", &narrow);
+    let refused = desk.runtime.block_on(begun.issued()).err().map(code);
+    assert_eq!(refused, NOT_ADMITTED);
+    let again = desk.begun_with(token.clone()).unwrap();
+    assert_eq!(desk.runtime.block_on(again.issued()).err().map(code), None);
+    let third = desk.begun_with(token);
+    let third = third.and_then(|begun| desk.runtime.block_on(begun.issued()));
+    assert_eq!(third.err().map(code), Some("issue.token_used"));
 }
 
 #[test]

@@ -67,6 +67,8 @@ struct Made {
 pub(crate) struct Known {
     /// What it trusts.
     pub(crate) view: Arc<View>,
+    /// The same without what has ended and what status lists say.
+    pub(crate) base: Arc<View>,
     /// What it gives to whom.
     pub(crate) rules: Arc<Rules>,
     /// When what it trusts, and what it gives, changed last.
@@ -118,6 +120,7 @@ impl Views {
                 let view = view.with_status_lists(&kept);
                 let known = Arc::new(Known {
                     view: Arc::new(view),
+                    base: Arc::clone(&made.base),
                     rules: Arc::clone(&made.known.rules),
                     since: made.known.since,
                 });
@@ -134,8 +137,10 @@ impl Views {
                 let rules = rules_of(tenant, &base, now);
                 let kept = plane.status_lists.all(tenant.id());
                 let view = base.clone().with_endings(endings).with_status_lists(&kept);
+                let base = Arc::new(base);
                 let known = Known {
                     view: Arc::new(view),
+                    base: Arc::clone(&base),
                     rules: Arc::new(rules),
                     since: (at.0, at.1),
                 };
@@ -143,7 +148,7 @@ impl Views {
                     at,
                     ended,
                     lists,
-                    base: Arc::new(base),
+                    base,
                     known: Arc::new(known),
                 }
             }

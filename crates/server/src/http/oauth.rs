@@ -106,9 +106,10 @@ impl Refusal {
             // RFC 9449 5 and RFC 7523 3.2: what can be used once is no good the second time.
             Reason::IssueUsed { what, .. } if *what == DPOP_PROOF => Word::InvalidDpopProof,
             Reason::IssueUsed { what, .. } if *what == CLIENT_ASSERTION => Word::InvalidClient,
-            Reason::IssueKeyAwaited { .. } | Reason::IssueUndecided { .. } => {
-                Word::TemporarilyUnavailable
-            }
+            // RFC 7009 2.2.1: it holds still, and may be ended later.
+            Reason::IssueEndingsExcess { .. }
+            | Reason::IssueKeyAwaited { .. }
+            | Reason::IssueUndecided { .. } => Word::TemporarilyUnavailable,
             Reason::IssueRate { .. } => Word::SlowDown,
             Reason::IssueScope { .. } => Word::InvalidScope,
             // RFC 6749 5.2: it was issued to another client.
@@ -121,6 +122,11 @@ impl Refusal {
             _ if self.is_grant => Word::InvalidGrant,
             _ => Word::InvalidRequest,
         }
+    }
+
+    /// Whether the same may be sent again later as it is.
+    pub(crate) fn is_temporary(&self) -> bool {
+        self.word() == Word::TemporarilyUnavailable
     }
 
     /// What and how much is told: the sentence and the fix. Whoever does not administer the tenant
@@ -178,7 +184,9 @@ impl Refusal {
             Reason::IssueClient { .. } if self.is_basic => "Basic realm=\"avouch\"".to_owned(),
             Reason::IssueClient { .. } => "Bearer error=\"invalid_client\"".to_owned(),
             Reason::IssueNonce { nonce, .. } => return vec![(DPOP_NONCE, nonce.clone())],
-            Reason::IssueUndecided { .. } => return vec![(RETRY_AFTER, SOON.to_string())],
+            Reason::IssueEndingsExcess { .. } | Reason::IssueUndecided { .. } => {
+                return vec![(RETRY_AFTER, SOON.to_string())];
+            }
             Reason::IssueKeyAwaited { seconds, .. } | Reason::IssueRate { seconds, .. } => {
                 return vec![(RETRY_AFTER, seconds.to_string())];
             }

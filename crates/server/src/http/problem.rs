@@ -99,9 +99,13 @@ impl Problem {
     fn of_oauth(id: String, refusal: &oauth::Refusal) -> Self {
         let reason = &refusal.reason;
         let (detail, hint) = refusal.told();
+        let status = match refusal.is_temporary() {
+            true => StatusCode::SERVICE_UNAVAILABLE,
+            false => status_of(reason.code(), reason.family()),
+        };
         Self {
             id,
-            status: status_of(reason.code(), reason.family()),
+            status,
             code: reason.code(),
             detail,
             hint,

@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
 
 use super::pins::Pins;
-use super::rollback::{Dated, EarlierSet, Rollback};
+use super::rollback::{Dated, EarlierSet, Rollback, Sifted, Sighting};
 use crate::failing::Failing;
 
 /// How long a key that was removed is remembered, in seconds, so that what it signed is refused for
@@ -57,8 +57,12 @@ pub(crate) struct Keys {
     pub(super) dated: Dated,
     /// What was published before.
     pub(super) earlier: Vec<EarlierSet>,
-    /// Since when nothing but older sets is served.
+    /// What of an older set that is served waits.
     pub(super) rollback: Option<Rollback>,
+    /// The keys that are believed and that some of what was served lacks.
+    pub(super) lacked: Vec<Sighting>,
+    /// The keys that are not believed and that some of what was served has.
+    pub(super) offered: Vec<Sighting>,
 }
 
 /// How a key set has come.
@@ -73,8 +77,10 @@ pub(super) enum Came {
 /// What became of a key set.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Taken {
-    /// It is an older one and is not taken yet.
+    /// It is an older one, and lacks what is believed still.
     Held,
+    /// All that is believed is in it, and something that it has waits.
+    Partly,
     /// It is what is known now, or waits in quarantine.
     Whole,
 }
@@ -154,13 +160,17 @@ impl Keys {
             }
         })?;
         self.refuse_changed(issuer, set, &published, now)?;
-        let takes_new_keys = match came {
-            Came::Fetched { dated, .. } if self.holds_back(set, &published, dated, now) => {
-                return Ok(Taken::Held);
+        let (sifted, takes_new_keys) = match came {
+            Came::Fetched {
+                dated,
+                takes_new_keys,
+            } => (self.sift(published, dated, now), takes_new_keys),
+            Came::Uploaded => {
+                let (keys, waits) = (published, None);
+                (Sifted { keys, waits }, true)
             }
-            Came::Fetched { takes_new_keys, .. } => takes_new_keys,
-            Came::Uploaded => true,
         };
+        let (published, waits) = (sifted.keys, sifted.waits);
         let is_continuous = published.iter().any(|key| {
             self.current()
                 .any(|known| known.thumbprint == key.thumbprint)
@@ -178,7 +188,15 @@ impl Keys {
             return Ok(Taken::Whole);
         }
         self.replace(published, now);
-        Ok(Taken::Whole)
+        let Some(waits) = waits else {
+            return Ok(Taken::Whole);
+        };
+        let taken = match waits.lacks.is_empty() {
+            true => Taken::Partly,
+            false => Taken::Held,
+        };
+        (self.rollback, self.pending) = (Some(waits), Some(set.clone()));
+        Ok(taken)
     }
 
     /// Other material under a name that is known: whoever made it could sign in its place.
@@ -235,7 +253,7 @@ impl Keys {
                 Some(known) => {
                     let name = known.name();
                     let returned = known.removed.take().is_some();
-                    known.last_seen = now.unix();
+                    known.last_seen = key.last_seen;
                     known.jwk = key.jwk;
                     if returned {
                         self.tell(now, "key_returned", name, true);
@@ -250,6 +268,7 @@ impl Keys {
         let oldest = now.unix() - REMEMBERED;
         self.keys
             .retain(|key| key.removed.is_none_or(|at| at > oldest));
+        self.settle_sightings();
         self.contested.clear();
         self.pending = None;
         self.rollback = None;
@@ -296,6 +315,8 @@ impl Keys {
             });
         }
         let was_held = self.rollback.take().is_some();
+        self.lacked.clear();
+        self.offered.clear();
         if self.quarantine.take().is_some() || !self.contested.is_empty() || was_held {
             self.tell(now, "released", format!("by {by}"), false);
         }

@@ -44,7 +44,6 @@ use pins::Pins;
 pub(crate) use pins::Staging;
 use refresh::Published;
 pub(crate) use refresh::{Looked, Refreshing, seconds_until};
-use rollback::Dated;
 pub(crate) use secrets::{CLIENT_SECRET, REVIEWER_TOKEN};
 use settings::{IssuerSettings, SHORTEST_REFRESH, Source};
 
@@ -109,12 +108,9 @@ impl Plane {
         settings: &IssuerSettings,
     ) -> Result<Keys, Refused> {
         let mut keys = match self.issuer(tenant, id) {
-            Ok((before, keys)) if before.issuer == settings.issuer => keys,
+            Ok((before, keys)) if before.issuer == settings.issuer => keys.read_anew(),
             Ok(_) | Err(_) => Keys::default(),
         };
-        // Where it is read from may be another place now.
-        keys.discover_next = None;
-        keys.dated = Dated::default();
         if let Source::Uploaded(set) = &settings.source {
             // Whoever uploads a set has seen it: it is continuous with what they know.
             keys.take(&settings.issuer, set, self.now(), Came::Uploaded)?;
@@ -390,22 +386,23 @@ impl Plane {
                 takes_new_keys: settings.takes_new_keys,
             };
             match keys.take(&settings.issuer, &published.set, now, came) {
-                // Soon the newer one is served again, or this is what it publishes.
-                Ok(Taken::Held) => {
-                    keys.next = Some(now.plus(SHORTEST_REFRESH.into()).unix());
-                    refused = None;
-                }
-                Ok(Taken::Whole) => {
-                    keys.as_of = Some(now.unix());
-                    keys.next = Some(now.plus(published.fresh_for).unix());
+                Ok(taken) => {
+                    // Soon the newer one is served again, or this is what it publishes.
+                    let is_looked_at_soon = taken != Taken::Whole || keys.is_in_doubt(now);
+                    let next = match is_looked_at_soon {
+                        true => SHORTEST_REFRESH.into(),
+                        false => published.fresh_for,
+                    };
+                    keys.next = Some(now.plus(next).unix());
                     if published.is_discovered {
-                        keys.discover_next = keys.next;
+                        keys.discover_next = Some(now.plus(published.fresh_for).unix());
                     }
-                    keys.url = Some(published.url.clone());
-                    keys.failing = None;
-                    keys.missed = None;
-                    keys.held = published.pinned.clone();
-                    refused = None;
+                    if taken != Taken::Held {
+                        keys.as_of = Some(now.unix());
+                        keys.url = Some(published.url.clone());
+                        keys.held = published.pinned.clone();
+                    }
+                    (keys.failing, keys.missed, refused) = (None, None, None);
                 }
                 Err(reason) => {
                     keys.failed(now, &reason);

@@ -539,6 +539,7 @@ async fn fetch_keys(
     let fresh = fresh.map_or(settings.refresh_every, |seconds| {
         i64::try_from(seconds).unwrap_or(i64::MAX)
     });
+    let made = of.plane.now().plus(-fetched.age());
     Ok(Published {
         set,
         url: url.to_owned(),
@@ -548,7 +549,7 @@ async fn fetch_keys(
         is_discovered: false,
         pinned: fetched.pinned().map(|pinned| pinned.to_string()),
         dated: Dated {
-            made: Some(of.plane.now().unix().saturating_sub(fetched.age())),
+            made: Some(made.unix()),
             modified: fetched.modified().map(Time::unix),
         },
     })

@@ -1,18 +1,33 @@
 //! Older key sets. A cache on the way may serve one once after a newer one: that neither brings a key back
-//! that was removed nor ends what newer keys have signed. It is looked at again each minute, and is what the
-//! issuer publishes only when nothing newer was served for a while.
+//! that was removed nor ends at once what newer keys have signed. Each key is judged alone, since to be
+//! careful is another thing for one that goes than for one that comes:
+//!
+//! - One that an older set lacks is believed for [`HELD`] seconds after it was first missed, whatever is
+//!   served in between: the issuer may have withdrawn it, and a removed key is a revocation.
+//! - One that was removed comes back when nothing without it was served for so long.
+//!
+//! So whoever serves old and new in turn keeps a stolen key alive no longer, and brings none back.
 
 use avouch_core::id::Digest;
 use avouch_core::time::Time;
 use serde::{Deserialize, Serialize};
-use serde_json::Value;
 
 use super::keys::{Keys, KnownKey, REMEMBERED};
 use super::shown;
 
-/// For how long nothing but older sets must be served until one is taken, in seconds. Whoever goes back
-/// to an earlier set to withdraw a key waits for so long.
+/// How long what two answers say differently waits, in seconds.
 const HELD: i64 = 300;
+
+/// In how many answers a removed key must stand before it is believed again: a while in which nothing
+/// could be fetched shows nothing.
+const LEAST_ANSWERS: u32 = 3;
+
+/// How long it is remembered that a key was missed once, in seconds: longer than until the next look at a
+/// set that was fresh meanwhile.
+const SIGHTED: i64 = 7_200;
+
+/// How long after a key is settled it is looked at least once more, in seconds.
+const ONE_MORE_LOOK: i64 = 61;
 
 /// How many earlier sets are remembered.
 const MOST_SETS: usize = 32;
@@ -42,35 +57,62 @@ pub(super) struct EarlierSet {
     until: i64,
 }
 
-/// Since when nothing but older sets is served, and what the last of them would change.
+/// Since when a key was missed, or offered again, by sets that are not taken as a whole.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct Sighting {
+    key: String,
+    first: i64,
+    last: i64,
+    answers: u32,
+}
+
+/// Since when an older set is served, and what of it waits.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct Rollback {
     pub(super) since: i64,
-    /// The keys that it lacks.
+    /// From when on all of it is taken.
+    #[serde(default)]
+    pub(super) until: i64,
+    /// The keys that it lacks and that are believed still.
     pub(super) lacks: Vec<String>,
     /// The removed keys that it has again.
     pub(super) returns: Vec<String>,
+    /// The keys that nobody knows yet.
+    #[serde(default)]
+    pub(super) brings: Vec<String>,
 }
 
 impl Rollback {
-    /// From when on an older set is taken.
-    pub(super) fn taken_from(&self) -> i64 {
-        self.since + HELD
-    }
-
+    /// What is told of it: the same words for the same keys.
     fn sentence(&self) -> String {
         let mut parts = Vec::new();
-        for (what, names) in [("without", &self.lacks), ("again with", &self.returns)] {
+        for (what, names) in [
+            ("without", &self.lacks),
+            ("again with", &self.returns),
+            ("with", &self.brings),
+        ] {
             if !names.is_empty() {
                 parts.push(format!("{what} {}", names.join(", ")));
             }
         }
-        format!(
-            "an older key set is served, {}; it is taken if nothing newer is until {}",
-            parts.join(" and "),
-            shown(self.taken_from())
-        )
+        let parts = parts.join(" and ");
+        format!("an older key set is served, {parts}; {HELD} s are waited for a newer one")
     }
+}
+
+/// What is taken now of a set.
+pub(super) struct Sifted {
+    pub(super) keys: Vec<KnownKey>,
+    /// What waits, if anything does.
+    pub(super) waits: Option<Rollback>,
+}
+
+/// Where a set stands beside the one that is known.
+struct Standing {
+    /// It says itself that it is older.
+    is_older: bool,
+    /// What it lacks may be newer than it is.
+    lacks_newer: bool,
 }
 
 impl Dated {
@@ -82,11 +124,23 @@ impl Dated {
         }
     }
 
-    /// Whether it is older than what another says of itself.
+    /// Without what would be in the future: nobody can have changed it then (RFC 9110 8.8.2.1), and
+    /// everything later would be older.
+    fn until(self, now: Time) -> Self {
+        let is_over = |at: &i64| *at <= now.unix() + LEEWAY;
+        Self {
+            made: self.made.filter(is_over),
+            modified: self.modified.filter(is_over),
+        }
+    }
+
+    /// Whether it is older than what another says of itself: by when they changed, and by when they were
+    /// made where that tells nothing.
     fn is_before(self, other: Self) -> bool {
         let is_made_before = self.made.zip(other.made);
         self.is_changed_before(other)
-            || is_made_before.is_some_and(|(one, other)| one + LEEWAY < other)
+            || !other.is_changed_before(self)
+                && is_made_before.is_some_and(|(one, other)| one + LEEWAY < other)
     }
 
     fn is_changed_before(self, other: Self) -> bool {
@@ -95,74 +149,213 @@ impl Dated {
     }
 }
 
+impl Sighting {
+    /// Notes in `all` that a key was sighted; since when it is.
+    fn note(all: &mut Vec<Self>, key: &KnownKey, now: Time) -> Self {
+        let name = key.whole_name();
+        let before = all.iter().position(|one| one.key == name);
+        let before = before.map(|place| all.swap_remove(place));
+        let (first, answers) = before.map_or((now.unix(), 0), |one| (one.first, one.answers));
+        let one = Self {
+            key: name,
+            first,
+            last: now.unix(),
+            answers: answers.saturating_add(1),
+        };
+        all.push(one.clone());
+        one
+    }
+
+    fn is_over(&self, now: Time) -> bool {
+        now.unix() >= self.first + HELD
+    }
+}
+
 impl Keys {
-    /// Whether a set is held because it is an older one; then it waits for a person, for a while or for a
-    /// newer one to be served.
-    pub(super) fn holds_back(
-        &mut self,
-        set: &Value,
-        published: &[KnownKey],
-        dated: Dated,
-        now: Time,
-    ) -> bool {
+    /// What is taken now of a set that was fetched.
+    pub(super) fn sift(&mut self, published: Vec<KnownKey>, dated: Dated, now: Time) -> Sifted {
+        self.dated = self.dated.until(now);
+        let dated = dated.until(now);
+        self.forget_sightings(&published, now);
         let is_current = digest(self.current()) == digest(published.iter());
-        if is_current || !self.is_older(published, dated) {
-            if self.rollback.take().is_some() {
-                self.tell_now_and_then(now, "rollback_over", "a newer key set is served again");
-            }
+        if is_current || self.current().next().is_none() {
             self.dated = match is_current {
                 true => dated.latest(self.dated),
                 false => dated,
             };
-            return false;
+            self.is_whole_again(now);
+            return whole(published);
         }
-        let since = self.rollback.as_ref().map(|held| held.since);
-        let held = Rollback {
-            since: since.unwrap_or(now.unix()),
-            lacks: self.lacking(published),
-            returns: self.returning(published),
+        let standing = self.standing(&published, dated);
+        let is_wholly_newer = !standing.lacks_newer && !standing.is_older;
+        let (believed, mut waits) = self.missed(&published, &standing, now);
+        let (taken, held): (Vec<_>, Vec<_>) = published
+            .iter()
+            .cloned()
+            .partition(|key| self.is_admitted(key, &standing, &mut waits, now));
+        let keys: Vec<KnownKey> = believed.into_iter().chain(taken).collect();
+        // Nothing of it is taken, and nothing else is left: then what it is must be seen as a whole.
+        if keys.is_empty() || waits.is_empty() {
+            let returns = published.iter().any(|key| self.was_removed(key));
+            match is_wholly_newer && !returns {
+                true => self.is_whole_again(now),
+                false => self.is_taken_in_the_end(now),
+            }
+            self.dated = dated;
+            return whole(published);
+        }
+        if digest(self.current()) != digest(keys.iter()) {
+            self.dated = dated;
+        }
+        let of = |is_known: bool| {
+            let held = held.iter();
+            let held = held.filter(|key| self.was_removed(key) == is_known);
+            held.map(KnownKey::name).collect()
         };
-        if now.unix() < held.taken_from() {
-            self.tell_now_and_then(now, "rollback", &held.sentence());
-            self.rollback = Some(held);
-            self.pending = Some(set.clone());
-            return true;
+        let lacks = |key: &&KnownKey| !published.iter().any(|other| other.is(key));
+        let firsts = || waits.iter().map(|one: &Sighting| one.first);
+        let waits = Rollback {
+            since: firsts().min().unwrap_or(now.unix()),
+            until: firsts().max().unwrap_or(now.unix()) + HELD,
+            lacks: keys.iter().filter(lacks).map(KnownKey::name).collect(),
+            returns: of(true),
+            brings: of(false),
+        };
+        self.tell_now_and_then(now, "rollback", &waits.sentence());
+        Sifted {
+            keys,
+            waits: Some(waits),
         }
-        self.rollback = None;
-        let detail = format!(
-            "nothing but older key sets was served since {}",
-            shown(held.since)
-        );
-        self.tell(now, "rollback_taken", detail, true);
-        self.dated = dated;
-        false
     }
 
-    /// Whether a set is older than the one that is known: by its own word, because it brings back what was
-    /// removed and nothing new, or because it was published before. One that says that it is newer is
-    /// believed to take something away, and not to bring anything back.
-    fn is_older(&self, published: &[KnownKey], dated: Dated) -> bool {
-        if self.current().next().is_none() {
-            return false;
-        }
+    /// Where a set stands: older by its own word, because it brings back what was removed and nothing new,
+    /// or because it was published before. One that says that it is newer is believed about what it lacks.
+    fn standing(&self, published: &[KnownKey], dated: Dated) -> Standing {
         let is_new = |key: &KnownKey| !self.keys.iter().any(|known| known.is(key));
         let says_newer = self.dated.is_changed_before(dated);
         let digest = digest(published.iter());
         let was_published = self.earlier.iter().any(|set| set.digest == digest);
-        dated.is_before(self.dated)
-            || !self.returning(published).is_empty() && !published.iter().any(is_new)
-            || was_published && !says_newer
+        let returns = published.iter().any(|key| self.was_removed(key));
+        let is_older = dated.is_before(self.dated);
+        let is_as_before = was_published || returns && !published.iter().any(is_new);
+        Standing {
+            is_older,
+            lacks_newer: is_older || is_as_before && !says_newer,
+        }
     }
 
-    fn lacking(&self, published: &[KnownKey]) -> Vec<String> {
+    /// The keys that a set lacks and that are believed still, each with since when it is missed.
+    fn missed(
+        &mut self,
+        published: &[KnownKey],
+        standing: &Standing,
+        now: Time,
+    ) -> (Vec<KnownKey>, Vec<Sighting>) {
         let lacks = |known: &&KnownKey| !published.iter().any(|key| known.is(key));
-        self.current().filter(lacks).map(KnownKey::name).collect()
+        let lacking: Vec<KnownKey> = self.current().filter(lacks).cloned().collect();
+        let (mut believed, mut since) = (Vec::new(), Vec::new());
+        for key in lacking {
+            let sighting = Sighting::note(&mut self.lacked, &key, now);
+            if standing.lacks_newer && !sighting.is_over(now) {
+                since.push(sighting);
+                believed.push(key);
+            }
+        }
+        (believed, since)
     }
 
-    fn returning(&self, published: &[KnownKey]) -> Vec<String> {
-        let is_there = |known: &&KnownKey| published.iter().any(|key| known.is(key));
-        let removed = self.keys.iter().filter(|known| known.removed.is_some());
-        removed.filter(is_there).map(KnownKey::name).collect()
+    /// Whether a key of a set is believed now; if not, it waits.
+    fn is_admitted(
+        &mut self,
+        key: &KnownKey,
+        standing: &Standing,
+        waits: &mut Vec<Sighting>,
+        now: Time,
+    ) -> bool {
+        let was_removed = self.was_removed(key);
+        let is_known = self.keys.iter().any(|known| known.is(key));
+        if !was_removed && (is_known || !standing.is_older) {
+            return true;
+        }
+        let sighting = Sighting::note(&mut self.offered, key, now);
+        let is_shown = !was_removed || sighting.answers >= LEAST_ANSWERS;
+        if is_shown && sighting.is_over(now) {
+            return true;
+        }
+        waits.push(sighting);
+        false
+    }
+
+    /// What stays known where it may be read from another place now: nothing of how old what was served
+    /// there is, nor that it has offered a removed key for a while. That a key was missed stays.
+    pub(super) fn read_anew(mut self) -> Self {
+        self.discover_next = None;
+        self.dated = Dated::default();
+        self.offered.clear();
+        self.earlier.clear();
+        let is_all = self.quarantine.is_none() && self.contested.is_empty();
+        if self.rollback.take().is_some() && is_all {
+            self.pending = None;
+        }
+        self
+    }
+
+    /// Forgets what was sighted long ago, and of removed keys that one was offered as soon as a set is
+    /// served without it.
+    fn forget_sightings(&mut self, published: &[KnownKey], now: Time) {
+        let oldest = now.unix() - SIGHTED;
+        self.lacked.retain(|one| one.last >= oldest);
+        let there: Vec<String> = published.iter().map(KnownKey::whole_name).collect();
+        let removed = self.keys.iter().filter(|key| key.removed.is_some());
+        let gone: Vec<String> = removed
+            .map(KnownKey::whole_name)
+            .filter(|name| !there.contains(name))
+            .collect();
+        self.offered
+            .retain(|one| one.last >= oldest && !gone.contains(&one.key));
+    }
+
+    /// Forgets what was sighted of keys of which something was decided.
+    pub(super) fn settle_sightings(&mut self) {
+        let current: Vec<String> = self.current().map(KnownKey::whole_name).collect();
+        self.lacked.retain(|one| current.contains(&one.key));
+        self.offered.retain(|one| !current.contains(&one.key));
+    }
+
+    /// Whether a key was missed a little while ago, so that it is soon looked again what is served.
+    pub(super) fn is_in_doubt(&self, now: Time) -> bool {
+        let mut lacked = self.lacked.iter();
+        lacked.any(|one| now.unix() < one.first + HELD + ONE_MORE_LOOK)
+    }
+
+    /// Since when a key that is believed is missed by some of what is served.
+    pub(super) fn missed_since(&self, key: &KnownKey) -> Option<i64> {
+        let name = key.whole_name();
+        let mut lacked = self.lacked.iter();
+        lacked.find(|one| one.key == name).map(|one| one.first)
+    }
+
+    fn was_removed(&self, key: &KnownKey) -> bool {
+        let mut known = self.keys.iter();
+        known.any(|known| known.is(key) && known.removed.is_some())
+    }
+
+    fn is_whole_again(&mut self, now: Time) {
+        if self.rollback.take().is_some() {
+            self.tell_now_and_then(now, "rollback_over", "a newer key set is served again");
+        }
+    }
+
+    fn is_taken_in_the_end(&mut self, now: Time) {
+        let held = self.rollback.take().map(|held| held.since);
+        // One that waits for a person is told of already.
+        if self.quarantine.is_some() {
+            return;
+        }
+        let missed = self.lacked.iter().map(|one| one.first).min();
+        let since = held.or(missed).unwrap_or(now.unix());
+        let detail = format!("an older key set was served since {}", shown(since));
+        self.tell(now, "rollback_taken", detail, true);
     }
 
     /// Remembers the set that is known before another takes its place.
@@ -182,14 +375,21 @@ impl Keys {
         earlier.drain(..surplus);
     }
 
-    /// Tells an alarm, unless the same was told a little while ago.
+    /// Tells something, unless the very same was told a little while ago.
     fn tell_now_and_then(&mut self, now: Time, what: &str, detail: &str) {
         let since = now.unix() - TOLD_EVERY;
         let mut events = self.events.iter();
-        if !events.any(|event| event.what == what && event.at > since) {
+        let is_told = events.any(|event| {
+            event.what == what && event.at > since && detail.starts_with(&event.detail)
+        });
+        if !is_told {
             self.tell(now, what, detail.to_owned(), what == "rollback");
         }
     }
+}
+
+fn whole(keys: Vec<KnownKey>) -> Sifted {
+    Sifted { keys, waits: None }
 }
 
 impl KnownKey {
@@ -197,13 +397,16 @@ impl KnownKey {
     pub(super) fn is(&self, other: &Self) -> bool {
         self.thumbprint == other.thumbprint && self.kid == other.kid
     }
+
+    /// Its thumbprint and its name.
+    fn whole_name(&self) -> String {
+        format!("{} {}", self.thumbprint, self.kid.as_deref().unwrap_or(""))
+    }
 }
 
 /// One name for a set of keys, in whatever order they stand.
 fn digest<'a>(keys: impl Iterator<Item = &'a KnownKey>) -> String {
-    let mut names: Vec<String> = keys
-        .map(|key| format!("{} {}", key.thumbprint, key.kid.as_deref().unwrap_or("")))
-        .collect();
+    let mut names: Vec<String> = keys.map(KnownKey::whole_name).collect();
     names.sort_unstable();
     Digest::of_list(names.iter().map(String::as_bytes)).to_string()
 }

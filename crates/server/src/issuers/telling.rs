@@ -105,12 +105,12 @@ impl Plane {
                 "kid": kid, "since": shown(*since),
             })).collect::<Vec<_>>(),
             "rollback": keys.rollback.as_ref().map(|held| json!({
-                "since": shown(held.since), "taken_from": shown(held.taken_from()),
-                "lacks": held.lacks, "returns": held.returns,
+                "since": shown(held.since), "taken_from": shown(held.until),
+                "lacks": held.lacks, "returns": held.returns, "brings": held.brings,
             })),
             "grants_at_most": at_most,
             "pins": pins_in_short(&pins, &keys),
-            "keys": keys.keys.iter().map(|key| key_to_json(key, &pins, now)).collect::<Vec<_>>(),
+            "keys": keys.keys.iter().map(|key| key_to_json(key, &keys, &pins, now)).collect::<Vec<_>>(),
             "events": keys.events.iter().rev().map(|event| json!({
                 "at": shown(event.at),
                 "what": event.what,
@@ -202,7 +202,7 @@ fn pins_in_short(pins: &Pins, keys: &Keys) -> Value {
     })
 }
 
-fn key_to_json(key: &KnownKey, pins: &Pins, now: Time) -> Value {
+fn key_to_json(key: &KnownKey, keys: &Keys, pins: &Pins, now: Time) -> Value {
     json!({
         "pinned": match pins.judge_key(key, now) {
             Judged::NotPinned => None,
@@ -216,6 +216,7 @@ fn key_to_json(key: &KnownKey, pins: &Pins, now: Time) -> Value {
         "last_seen": shown(key.last_seen),
         "first_used": key.first_used.map(shown),
         "published_before_use": key.published_before_use(),
+        "missed_since": keys.missed_since(key).map(shown),
         "removed": key.removed.map(shown),
     })
 }

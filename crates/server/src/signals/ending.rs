@@ -19,21 +19,24 @@ use crate::tenant::Tenant;
 
 /// The most that may have ended for a tenant at once. Whoever could have more remembered could fill
 /// the memory of every node.
-const MOST_ENDINGS: usize = 100_000;
+const MOST_ENDINGS: usize = 120_000;
 
-/// The most of these that streams may come to together. The rest is kept for administrators: whoever
-/// has taken transmitters over must not keep them from ending anything.
+/// The most of these that streams may come to together. What neither they nor holders may have is kept for
+/// administrators: whoever has taken transmitters over must not keep them from ending anything.
 pub(super) const MOST_OF_STREAMS: usize = 90_000;
 
 /// How long an ending is remembered, in seconds: longer than the longest token that is believed
 /// anywhere (a leap year), so what it ended has ended by itself.
 pub(super) const KEPT: i64 = 400 * 86_400;
 
-/// As whose it counts what holders of tokens have ended: they share a bound, as streams do.
-const HOLDERS: &str = "_holders_";
+/// As whose it counts what holders of tokens have ended: no stream may be called so.
+pub(super) const HOLDERS: &str = "_holders_";
 
-/// The most that may have ended by holders at once.
-const MOST_OF_HOLDERS: u32 = 50_000;
+/// The most that may have ended by holders at once, beside what streams may come to.
+const MOST_OF_HOLDERS: u32 = 20_000;
+
+/// The most of these that may be of one subject.
+const MOST_OF_SUBJECT: usize = 2_000;
 
 /// How long it is remembered that a holder has ended a token, in seconds: longer than what descends from it
 /// can live, each of sixteen generations for a day.
@@ -89,6 +92,8 @@ impl ToEnd<'_> {
 pub(super) struct Share<'a> {
     pub(super) stream: &'a SignalId,
     pub(super) most: u32,
+    /// Whose token it is, where its holder has ended it.
+    pub(super) subject: Option<&'a str>,
 }
 
 /// How much has ended by which stream. What an administrator was the first to end is nobody's.
@@ -96,6 +101,8 @@ pub(super) struct Share<'a> {
 pub(crate) struct Shares {
     all: usize,
     by_stream: BTreeMap<SignalId, usize>,
+    /// Of what holders have ended, how much is whose.
+    by_subject: BTreeMap<String, usize>,
 }
 
 impl Shares {
@@ -115,11 +122,21 @@ impl Shares {
             if let Some(held) = stream.and_then(|stream| self.by_stream.get_mut(&stream)) {
                 *held = held.saturating_sub(1);
             }
+            if let Some(subject) = text_of(before, "subject") {
+                let held = self.by_subject.get(&subject).copied().unwrap_or(0);
+                match held {
+                    0 | 1 => self.by_subject.remove(&subject),
+                    more => self.by_subject.insert(subject, more - 1),
+                };
+            }
         }
         if let Some(after) = after {
             self.all += 1;
             if let Some(stream) = stream_of(after) {
                 *self.by_stream.entry(stream).or_default() += 1;
+            }
+            if let Some(subject) = text_of(after, "subject") {
+                *self.by_subject.entry(subject).or_default() += 1;
             }
         }
     }
@@ -130,9 +147,10 @@ impl Shares {
     }
 
     /// How much is taken of what streams may come to: what each may have, or has, and what has ended
-    /// by those that are gone.
+    /// by those that are gone. What holders may have is beside that.
     pub(super) fn taken(&self, mosts: &BTreeMap<SignalId, u32>) -> usize {
-        let is_gone = |held: &(&SignalId, &usize)| !mosts.contains_key(held.0);
+        let is_gone =
+            |held: &(&SignalId, &usize)| !mosts.contains_key(held.0) && held.0.as_str() != HOLDERS;
         let gone: usize = self
             .by_stream
             .iter()
@@ -159,16 +177,34 @@ impl Shares {
             return bound("the tenant", MOST_ENDINGS, self.all);
         };
         let most = usize::try_from(share.most).unwrap_or(usize::MAX);
+        if share.stream.as_str() == HOLDERS {
+            let subject = share.subject.unwrap_or_default();
+            let held = self.by_subject.get(subject).copied().unwrap_or(0);
+            bound(
+                &format!("holders of tokens of {subject}"),
+                MOST_OF_SUBJECT,
+                held,
+            )?;
+            return bound("holders of tokens", most, self.held_by(share.stream));
+        }
         let what = format!("the stream {}", share.stream);
         bound(&what, most, self.held_by(share.stream))?;
-        bound("all streams of the tenant", MOST_OF_STREAMS, self.all)
+        let by_stream = self.by_stream.iter();
+        let holders = by_stream.filter(|(stream, _)| stream.as_str() == HOLDERS);
+        let by_holders: usize = holders.map(|(_, held)| held).sum();
+        let all = self.all.saturating_sub(by_holders);
+        bound("all streams of the tenant", MOST_OF_STREAMS, all)
     }
 }
 
 /// The stream by which something ended first.
 fn stream_of(record: &SignalRecord) -> Option<SignalId> {
+    SignalId::parse(&text_of(record, "stream")?)
+}
+
+fn text_of(record: &SignalRecord, member: &str) -> Option<String> {
     let document: Value = serde_json::from_str(&record.document).ok()?;
-    SignalId::parse(document.get("stream")?.as_str()?)
+    Some(document.get(member)?.as_str()?.to_owned())
 }
 
 impl Plane {
@@ -215,6 +251,7 @@ impl Plane {
         let share = Share {
             stream: &holders,
             most: MOST_OF_HOLDERS,
+            subject: Some(subject.as_str()),
         };
         let ending = ToEnd {
             marks: &[Mark::token(&issuer_of(subject), id)],
@@ -227,6 +264,17 @@ impl Plane {
         };
         self.end(tenant, &ending, |_| Ok(Vec::new()))?;
         Ok(())
+    }
+
+    /// Whether a token of the tenant's own was ended itself.
+    pub(crate) fn has_ended_own_token(
+        &self,
+        tenant: &Tenant,
+        subject: &SpiffeId,
+        id: &str,
+    ) -> bool {
+        let mark = Mark::token(&issuer_of(subject), id);
+        tenant.held().endings.of(mark).is_some()
     }
 
     /// Puts the certificates that were exchanged for what ended on the list of their authority.
@@ -382,9 +430,13 @@ fn put_ending(
     let known = super::record_of(tenant, SignalKind::Ended, &id);
     let ends = next.since().plus(ending.kept());
     let ends = ends.max(known.as_ref().and_then(|known| known.ends).unwrap_or(ends));
-    let stream = match known {
-        Some(known) => stream_of(&known),
-        None => ending.stream.map(|share| share.stream.clone()),
+    let (stream, subject) = match known {
+        Some(known) => (stream_of(&known), text_of(&known, "subject")),
+        None => {
+            let subject = ending.stream.and_then(|share| share.subject);
+            let stream = ending.stream.map(|share| share.stream.clone());
+            (stream, subject.map(str::to_owned))
+        }
     };
     let document = json!({
         "before": next.before.unix(),
@@ -395,6 +447,7 @@ fn put_ending(
         "by": next.by,
         "name": ending.name,
         "stream": stream.as_ref().map(SignalId::as_str),
+        "subject": subject,
     });
     let document = document.to_string();
     Ok(match next.is_closed() {
@@ -508,13 +561,58 @@ mod tests {
         let share = Share {
             stream: &stream,
             most: 10,
+            subject: None,
         };
         assert!(shares.admit(1, Some(&share)).is_err());
-        assert!(shares.admit(1, None).is_ok());
-        assert!(shares.admit(2, None).is_err());
+        let left = MOST_ENDINGS - MOST_OF_STREAMS - 9_999;
+        assert!(shares.admit(left, None).is_ok());
+        assert!(shares.admit(left + 1, None).is_err());
         // None of it is promised to another stream.
         let mosts = BTreeMap::from([(stream, 10)]);
         assert_eq!(shares.taken(&mosts), MOST_OF_STREAMS + 10);
+    }
+
+    #[test]
+    fn what_holders_end_takes_nothing_of_what_streams_were_promised_nor_one_subject_all_of_it() {
+        let mut shares = Shares::default();
+        let most = usize::try_from(MOST_OF_HOLDERS).unwrap();
+        let whose = |number: usize| format!("spiffe://one.test/{}", number / MOST_OF_SUBJECT);
+        let record = |number: usize| SignalRecord {
+            document: json!({ "stream": HOLDERS, "subject": whose(number) }).to_string(),
+            ..ended(number, None)
+        };
+        let holders = SignalId::parse(HOLDERS).unwrap();
+        let admits = |shares: &Shares, subject: &str| {
+            let share = Share {
+                stream: &holders,
+                most: MOST_OF_HOLDERS,
+                subject: Some(subject),
+            };
+            shares.admit(1, Some(&share)).is_ok()
+        };
+        for number in 0..MOST_OF_SUBJECT {
+            shares.follow(None, Some(&record(number)));
+        }
+        assert!(!admits(&shares, &whose(0)) && admits(&shares, "spiffe://one.test/other"));
+        shares.follow(Some(&record(0)), None);
+        assert!(admits(&shares, &whose(0)));
+        shares.follow(None, Some(&record(0)));
+        for number in MOST_OF_SUBJECT..most {
+            shares.follow(None, Some(&record(number)));
+        }
+        assert!(!admits(&shares, "spiffe://one.test/other"));
+        let stream = SignalId::parse("full").unwrap();
+        assert_eq!(
+            shares.taken(&BTreeMap::from([(stream.clone(), 90_000)])),
+            MOST_OF_STREAMS
+        );
+        let share = Share {
+            stream: &stream,
+            most: 90_000,
+            subject: None,
+        };
+        assert!(shares.admit(MOST_OF_STREAMS, Some(&share)).is_ok());
+        assert!(shares.admit(MOST_OF_STREAMS + 1, Some(&share)).is_err());
     }
 
     #[test]
@@ -530,6 +628,7 @@ mod tests {
         let share = |most| Share {
             stream: &full,
             most,
+            subject: None,
         };
         assert!(shares.admit(1, Some(&share(3))).is_ok());
         assert!(shares.admit(1, Some(&share(2))).is_err());

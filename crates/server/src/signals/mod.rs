@@ -107,10 +107,14 @@ fn named(
 }
 
 fn new_name(object: &'static str, name: &str) -> Result<SignalId, Reason> {
-    SignalId::parse(name).ok_or_else(|| Reason::IssueObjectMalformed {
+    let id = SignalId::parse(name).filter(|id| id.as_str() != ending::HOLDERS);
+    id.ok_or_else(|| Reason::IssueObjectMalformed {
         object,
         member: "name".to_owned(),
-        detail: "a name is 1 to 128 letters, digits, `.`, `_` and `-`".to_owned(),
+        detail: format!(
+            "a name is 1 to 128 letters, digits, `.`, `_` and `-`, and not `{}`",
+            ending::HOLDERS
+        ),
     })
 }
 

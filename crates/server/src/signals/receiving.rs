@@ -18,6 +18,7 @@ use avouch_store::{AttemptId, SignalId, SignalKind, SingleUse, UseKind, Used};
 use super::ending::{Share, ToEnd};
 use super::settings::Settings;
 use super::state::{Noted, State};
+use super::streams::check_speaks_of_one;
 use super::{put, record_of, records_of};
 use crate::fault::Refused;
 use crate::plane::Plane;
@@ -169,6 +170,14 @@ impl Plane {
             issuer: set.issuer().chars().take(256).collect(),
         };
         for (id, settings) in self.streams_of(tenant, set.issuer())? {
+            // What was put before other clusters took the same name speaks of none of them.
+            if let Err(reason) = check_speaks_of_one(tenant, &settings) {
+                tracing::warn!(
+                    tenant = %tenant.id(), signal = %id, code = reason.code(),
+                    "a stream is not heard: {}", reason.sentence()
+                );
+                continue;
+            }
             match self.judge(tenant, &set, &settings, view) {
                 Ok(event) => return self.take(way, tenant, &id, &settings, &event),
                 Err(Refused::Reason(reason)) => last = *reason,
@@ -316,6 +325,7 @@ impl Plane {
         let share = Share {
             stream: id,
             most: settings.most_ended,
+            subject: None,
         };
         let ending = ToEnd {
             marks: &subject.marks,

@@ -250,7 +250,7 @@ impl Plane {
 
 /// Refuses a stream that speaks for, or of, several clusters that call themselves the same: none of them
 /// sends events, and of which one's subjects they were nobody could tell.
-fn check_speaks_of_one(tenant: &Tenant, settings: &Settings) -> Result<(), Reason> {
+pub(super) fn check_speaks_of_one(tenant: &Tenant, settings: &Settings) -> Result<(), Reason> {
     let named: Vec<(String, Option<String>)> = tenant.read(|snapshot| {
         let issuers = snapshot.issuers.values().map(|record| &record.document);
         let anchors = snapshot.anchors.values().map(|record| &record.document);

@@ -146,6 +146,12 @@ fn hostile_40_lists_and_events_are_of_one_cluster_that_is_named() {
     let lists = json!({"status_list_hosts": ["lists.example.com"]});
     let lists = registry.put("green", &with(wanted.clone(), lists));
     assert_eq!(lists.code(), "issue.body_malformed", "{}", lists.body);
+    let early = json!({
+        "issuer": "https://early.test", "of": named, "jwks": jwks(&[jwk(&teller, "t")]),
+        "audience": [AUDIENCE],
+    });
+    let put = registry.call("PUT", "/v1/tenants/one/signals/early", Some(&early));
+    assert_eq!(put.status, 200, "{}", put.body);
     assert_eq!(registry.put("green", &wanted).json()["state"], "ok");
     let stream = |document: Value| {
         let put = registry.call("PUT", "/v1/tenants/one/signals/events", Some(&document));
@@ -166,14 +172,21 @@ fn hostile_40_lists_and_events_are_of_one_cluster_that_is_named() {
     let token = token.sign(&key, "k-k");
     assert_eq!(registry.decide(&token), "accept");
     let now = registry.now();
-    let event = TokenForge::saying(json!({
-        "iss": "https://teller.test", "aud": AUDIENCE, "iat": now, "jti": "event-1",
-        "sub_id": {"format": "iss_sub", "iss": called, "sub": "system:serviceaccount:default:last"},
-        "events": {"https://schemas.openid.net/secevent/caep/event-type/session-revoked":
-            {"event_timestamp": now}},
-    }));
-    let event = event.header("typ", json!("secevent+jwt"));
-    let posted = registry.post_event("one", &event.sign(&teller, "t"));
+    let event = |by: &str, of: &str| {
+        let event = TokenForge::saying(json!({
+            "iss": by, "aud": AUDIENCE, "iat": now, "jti": "event-1",
+            "sub_id": {"format": "iss_sub", "iss": of, "sub": "system:serviceaccount:default:last"},
+            "events": {"https://schemas.openid.net/secevent/caep/event-type/session-revoked":
+                {"event_timestamp": now}},
+        }));
+        let event = event.header("typ", json!("secevent+jwt"));
+        registry.post_event("one", &event.sign(&teller, "t"))
+    };
+    // A stream that was there before the clusters is heard no more.
+    let unheard = event("https://early.test", named);
+    assert_eq!(unheard.status, 400, "{}", unheard.body);
+    assert_eq!(registry.decide(&token), "accept");
+    let posted = event("https://teller.test", &called);
     assert_eq!(posted.status, 202, "{}", posted.body);
     assert_ne!(registry.decide(&token), "accept");
 }

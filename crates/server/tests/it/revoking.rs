@@ -84,6 +84,11 @@ fn whoever_has_a_token_in_hand_ends_it_and_all_that_was_exchanged_for_it() {
     let elsewhere = post(&cloud, "/t/two/revoke", &[("token", &other)], &[]);
     assert_eq!(elsewhere.status, 200, "{}", elsewhere.body);
     assert!(is_active(&cloud, &other));
+    let stream = json!({"issuer": "https://idp.test", "jwks": {"keys": []}});
+    let name = "/v1/tenants/one/signals/_holders_";
+    let named = cloud.manage("PUT", name, &stream);
+    assert_eq!(named.status, 400, "{}", named.body);
+    assert!(named.body.contains("_holders_"), "{}", named.body);
     let nothing = post(&cloud, "/t/one/revoke", &[], &[]);
     assert_eq!(refusal(&nothing).0, "invalid_request");
     let told = cloud.manage("GET", "/v1/tenants/one/ended", &json!({}));
@@ -122,10 +127,21 @@ fn a_token_that_is_bound_to_a_key_is_ended_by_whoever_has_that() {
     assert_eq!(refused.1, "issue.proof_invalid");
     assert!(is_active(&cloud, &bound));
     let good = proof(&cloud.holder, "revoke");
+    // Whoever shows nothing that could be ended has nothing written, whatever they prove.
+    for token in ["x", &workflow(&cloud, 20, &json!({})), "x"] {
+        let nothing = revoke(&cloud, token, &[("dpop", &good)]);
+        assert_eq!(nothing.status, 200, "{}", nothing.body);
+    }
     assert_eq!(revoke(&cloud, &bound, &[("dpop", &good)]).status, 200);
     assert!(!is_active(&cloud, &bound));
     let again = refusal(&revoke(&cloud, &bound, &[("dpop", &good)]));
-    assert_eq!(again.1, "issue.token_used");
+    assert_eq!(
+        (again.0.as_str(), again.1.as_str()),
+        ("invalid_dpop_proof", "issue.token_used")
+    );
+    // What was ended is looked through once more for whoever was not answered.
+    let anew = proof(&cloud.holder, "revoke");
+    assert_eq!(revoke(&cloud, &bound, &[("dpop", &anew)]).status, 200);
     // Whoever administers the tenant may end any.
     let shown = cloud.signed_proof();
     let subject = workflow(&cloud, 20, &json!({}));

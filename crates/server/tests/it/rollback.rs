@@ -8,7 +8,7 @@ use avouch_testkit::token::{jwk, jwks};
 use serde_json::{Value, json};
 
 use crate::exchange::{OURSELVES, exchange_form, token as given};
-use crate::registry::{AUDIENCE, Registry, token, trusted};
+use crate::registry::{AUDIENCE, Registry, document, token, trusted, with};
 
 /// An issuer that has gone from the keys a and b to b and c.
 struct Rotated {
@@ -182,16 +182,21 @@ fn a_set_of_two_rotations_ago_is_no_takeover_unless_it_stays() {
     rotated.issuer.publish_set(&rotated.set("c"));
     rotated.minutes(1);
     assert_eq!(rotated.state(), "ok");
+    // Nobody remembers that it was served once.
+    rotated.registry.pass(7_201);
+    rotated.registry.tick();
     rotated.serves("ab");
-    rotated.minutes(5);
+    rotated.minutes(4);
+    assert_eq!(rotated.state(), "rolled_back");
+    rotated.minutes(1);
     assert_eq!(rotated.state(), "quarantined");
 }
 
 #[test]
 fn a_set_says_itself_how_old_it_is() {
-    let noon = ("last-modified", "Fri, 15 Jan 2027 12:00:00 GMT");
-    let morning = ("last-modified", "Fri, 15 Jan 2027 08:00:00 GMT");
-    let evening = ("last-modified", "Fri, 15 Jan 2027 18:00:00 GMT");
+    let noon = ("last-modified", "Thu, 14 Jan 2027 12:00:00 GMT");
+    let morning = ("last-modified", "Thu, 14 Jan 2027 08:00:00 GMT");
+    let evening = ("last-modified", "Thu, 14 Jan 2027 18:00:00 GMT");
     // Keys that nobody has seen before are none of an answer of the morning.
     let mut rotated = Rotated::new();
     rotated.keys[0] = Key::p256("never seen");
@@ -237,6 +242,156 @@ fn a_set_says_itself_how_old_it_is() {
     assert_eq!(rotated.said("bc"), ["accept", "accept"]);
     rotated.serves_with("b", &[evening]);
     assert_eq!(rotated.said("bc"), ["accept", "removed"]);
-    rotated.serves_with("bc", &[("last-modified", "Fri, 15 Jan 2027 20:00:00 GMT")]);
+    rotated.serves_with("bc", &[("last-modified", "Thu, 14 Jan 2027 20:00:00 GMT")]);
     assert_eq!(rotated.said("bc"), ["accept", "removed"]);
+}
+
+/// One edge of many is stale, or somebody else's.
+#[test]
+fn a_withdrawn_key_ends_in_five_minutes_whatever_is_served_in_between_and_does_not_come_back() {
+    let mut rotated = Rotated::new();
+    rotated.serves("b");
+    rotated.serves("bc");
+    rotated.minutes(6);
+    assert_eq!(rotated.said("bc"), ["accept", "accept"]);
+    let in_turn = |rotated: &mut Rotated, times: usize| {
+        for letters in ["b", "bc"].into_iter().cycle().take(times) {
+            rotated.issuer.publish_set(&rotated.set(letters));
+            rotated.minutes(1);
+        }
+    };
+    rotated.registry.pass(601);
+    in_turn(&mut rotated, 4);
+    assert_eq!(rotated.said("bc"), ["accept", "accept"]);
+    let missed = rotated.registry.show("ci")["keys"].clone();
+    let missed: Vec<_> = missed.as_array().unwrap().iter().collect();
+    let missed = missed.iter().find(|key| key["kid"] == "k-c").unwrap();
+    assert!(missed["missed_since"].is_string(), "{missed}");
+    in_turn(&mut rotated, 3);
+    assert_eq!(rotated.said("bc"), ["accept", "removed"]);
+    assert!(rotated.has_event("rollback_taken"));
+    for _ in 0..10 {
+        rotated.serves("bc");
+        rotated.serves("b");
+        assert_eq!(rotated.said("bc"), ["accept", "removed"]);
+    }
+    // Nor does an hour in which the withdrawn key alone is served make the withdrawal wait anew.
+    let mut rotated = Rotated::new();
+    rotated.serves("b");
+    rotated.serves("bc");
+    rotated.minutes(6);
+    rotated.serves("b");
+    rotated.serves("bc");
+    rotated.registry.pass(3_000);
+    rotated.registry.tick();
+    assert_eq!(rotated.said("bc"), ["accept", "accept"]);
+    rotated.serves("b");
+    assert_eq!(rotated.said("bc"), ["accept", "removed"]);
+}
+
+#[test]
+fn a_set_that_was_changed_in_the_future_makes_no_other_older() {
+    let mut rotated = Rotated::new();
+    let later = ("last-modified", "Fri, 31 Dec 2027 12:00:00 GMT");
+    rotated.serves_with("bc", &[later]);
+    rotated.serves_with("b", &[("last-modified", "Thu, 14 Jan 2027 12:00:00 GMT")]);
+    assert_eq!(rotated.state(), "ok");
+    assert_eq!(rotated.said("bc"), ["accept", "removed"]);
+}
+
+#[test]
+fn what_a_newer_set_lacks_ends_at_once_and_what_it_brings_back_waits() {
+    let mut rotated = Rotated::new();
+    rotated.serves_with("bc", &[("last-modified", "Thu, 14 Jan 2027 08:00:00 GMT")]);
+    rotated.serves_with("ab", &[("last-modified", "Thu, 14 Jan 2027 12:00:00 GMT")]);
+    assert_eq!(rotated.said("abc"), ["removed", "accept", "removed"]);
+    assert_eq!(rotated.state(), "rolled_back");
+    rotated.minutes(5);
+    assert_eq!(rotated.said("abc"), ["accept", "accept", "removed"]);
+    // Another key beside it does not hurry a removed one back.
+    let mut rotated = Rotated::new();
+    let mut set = rotated.set("ab");
+    let more = jwk(&Key::p256("junk"), "k-junk");
+    set["keys"].as_array_mut().unwrap().push(more);
+    rotated.issuer.publish_set(&set);
+    rotated.registry.pass(601);
+    rotated.registry.tick();
+    assert_eq!(rotated.said("abc"), ["removed", "accept", "removed"]);
+    rotated.minutes(5);
+    assert_eq!(rotated.said("abc"), ["accept", "accept", "removed"]);
+}
+
+#[test]
+fn a_while_in_which_nothing_could_be_fetched_brings_no_key_back() {
+    let mut rotated = Rotated::new();
+    rotated.serves("ab");
+    let page = response(500, &[], b"");
+    rotated.issuer.page("/jwks", page);
+    rotated.minutes(1);
+    assert_eq!(rotated.state(), "failing");
+    rotated.issuer.publish_set(&rotated.set("ab"));
+    rotated.registry.pass(700);
+    rotated.registry.tick();
+    // What is missed ends all the same.
+    assert_eq!(rotated.said("abc"), ["removed", "accept", "removed"]);
+    assert_eq!(rotated.state(), "rolled_back");
+    rotated.minutes(1);
+    assert_eq!(rotated.said("abc"), ["accept", "accept", "removed"]);
+}
+
+#[test]
+fn an_issuer_with_an_older_set_is_asked_each_minute_and_no_more_and_shown_as_that() {
+    let mut rotated = Rotated::new();
+    rotated.issuer.page("/jwks", response(500, &[], b""));
+    rotated.registry.pass(601);
+    rotated.registry.tick();
+    assert_eq!(rotated.state(), "failing");
+    rotated.issuer.publish_set(&rotated.set("ab"));
+    rotated.registry.pass(61);
+    rotated.registry.tick();
+    assert_eq!(rotated.state(), "rolled_back");
+    let before = rotated.issuer.server().received().len();
+    for _ in 0..30 {
+        rotated.registry.pass(1);
+        rotated.registry.tick();
+    }
+    assert_eq!(rotated.issuer.server().received().len(), before);
+    rotated.minutes(1);
+    let after = rotated.issuer.server().received().len();
+    assert!((1..=2).contains(&(after - before)), "{before} {after}");
+}
+
+#[test]
+fn each_key_that_a_rollback_would_change_is_alarmed_and_the_same_once_an_hour() {
+    let mut rotated = Rotated::new();
+    let alarms = |rotated: &Rotated| {
+        let told = rotated.registry.show("ci");
+        let events = told["events"].as_array().unwrap().iter();
+        events.filter(|event| event["what"] == "rollback").count()
+    };
+    rotated.serves("ab");
+    rotated.minutes(1);
+    assert_eq!(alarms(&rotated), 1);
+    rotated.issuer.publish_set(&rotated.set("a"));
+    rotated.minutes(1);
+    assert_eq!(alarms(&rotated), 2);
+}
+
+#[test]
+fn what_was_served_at_another_address_makes_nothing_wait_less() {
+    let mut rotated = Rotated::new();
+    rotated.serves("ab");
+    let keys = rotated.issuer.server().url("/keys");
+    let set = rotated.set("abc").to_string();
+    rotated
+        .issuer
+        .page("/keys", response(200, &[], set.as_bytes()));
+    rotated.minutes(4);
+    let document = with(document(&rotated.issuer), json!({ "jwks_url": keys }));
+    let put = rotated.registry.put("ci", &document);
+    assert_eq!(put.status, 200, "{}", put.body);
+    rotated.minutes(3);
+    assert_eq!(rotated.said("abc"), ["removed", "accept", "accept"]);
+    rotated.minutes(3);
+    assert_eq!(rotated.said("abc"), ["accept", "accept", "accept"]);
 }
