@@ -106,8 +106,10 @@ impl Mark {
         u64::from_be_bytes(self.0)
     }
 
-    /// A serial number of its holder: 6 bytes of the moment, 6 random ones, and the mark, which is random
-    /// to all others; CA/B BR 7.1 asks for 64 bits.
+    /// A serial number of its holder: 6 bytes of the moment, 6 random ones, and the mark. That is random to
+    /// all others; to the holder 48 bits are, beside a moment that it does not choose. What a serial number
+    /// must not be foreseen for (CA/B BR 7.1 asks for 64 bits) is a collision of the digest that is signed,
+    /// and none of those that sign here has any known.
     pub(crate) fn serial_number(self, random: &dyn Random) -> Result<[u8; MARKED], Fault> {
         let mut serial = [0; MARKED];
         let (head, mark) = serial.split_at_mut(MARKED - MARK);

@@ -116,7 +116,8 @@ impl Plane {
             if changes.is_empty() {
                 return Ok(answers);
             }
-            if !may_meet {
+            // Someone may have set a bound just now.
+            if !may_meet && self.bounds_of(tenant, &changes).is_empty() {
                 self.apply(tenant, &changes)?;
                 return Ok(answers);
             }

@@ -11,7 +11,7 @@ mod tests;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
-use std::sync::atomic::Ordering;
+use std::sync::atomic::{AtomicI64, Ordering};
 use std::sync::{Arc, MutexGuard, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
 use avouch_core::id::{SpiffeId, TenantId, TrustDomain};
@@ -96,6 +96,8 @@ pub struct Plane {
     /// What was answered about certificates.
     pub(crate) status_answers: StatusAnswers,
     pub(crate) service_uses: ServiceUses,
+    /// When the store was asked last on behalf of a node that would be refused otherwise.
+    looked_again: AtomicI64,
 }
 
 #[derive(Default)]
@@ -160,6 +162,7 @@ impl Plane {
             publishing: Publishing::default(),
             status_answers: StatusAnswers::default(),
             service_uses: ServiceUses::default(),
+            looked_again: AtomicI64::new(i64::MIN / 2),
             store,
             root_key,
             settings,
@@ -382,7 +385,7 @@ impl Plane {
     ) -> Result<Sequence, Refused> {
         let changes = signals::with_notices(self, tenant, changes)?;
         let decisions = issuance_log::decisions(tenant, &changes, self.now())?;
-        let within = self.bounds_of(tenant, &changes)?;
+        let within = self.bounds_of(tenant, &changes);
         let stored = |store: &dyn Store| {
             issuance_log::store(store, tenant, at, &changes, &decisions, &within)
         };
@@ -452,7 +455,7 @@ impl Plane {
             let changes = signals::with_notices(self, tenant, &changes)?;
             let mut decisions = issuance_log::decisions(tenant, &changes, self.now())?;
             decisions.extend_from_slice(intents);
-            let within = self.bounds_of(tenant, &changes)?;
+            let within = self.bounds_of(tenant, &changes);
             let mut told = Vec::new();
             let stored = |store: &dyn Store| {
                 if uses.is_empty() {

@@ -51,7 +51,8 @@ impl Bounded {
         }
     }
 
-    /// How many of these changes add that are not there yet.
+    /// How many of these changes add that are not there yet. What they remove is not taken off: no change
+    /// puts one in the place of another.
     fn added(self, snapshot: &Snapshot, changes: &[Change]) -> usize {
         let put = changes.iter().filter_map(|change| match change {
             Change::Put(object) => Some(object.key()),
@@ -76,14 +77,12 @@ impl Bounded {
         }
     }
 
-    /// How much of it there is, after which change; or was at least as late.
-    fn counted(self, plane: &Plane, known: &KnownTenant) -> Result<(Sequence, usize), Fault> {
+    /// How much of it there is, after which change, if that is at hand: nobody waits for the store.
+    fn counted(self, known: &KnownTenant) -> Option<(Sequence, usize)> {
         if let Some(tenant) = known.opened() {
-            return Ok(tenant.read(|snapshot| (snapshot.sequence, self.held(snapshot))));
+            return Some(tenant.read(|snapshot| (snapshot.sequence, self.held(snapshot))));
         }
-        // Before it is counted: what has changed in between is counted anew where it matters.
-        let at = plane.sketch(known)?.sequence();
-        Ok((at, self.count(plane, known)?))
+        known.counted_last(self.kind())
     }
 
     pub(crate) fn name(self) -> &'static str {
@@ -326,13 +325,9 @@ impl Plane {
         Ok(least)
     }
 
-    /// The bounds that changes have to keep to, those of the root first, as they are counted here. Where
-    /// others write at once, the store counts again.
-    pub(crate) fn bounds_of(
-        &self,
-        tenant: &Arc<Tenant>,
-        changes: &[Change],
-    ) -> Result<Vec<Within>, Fault> {
+    /// The bounds that changes have to keep to, those of the root first, as far as it is counted here.
+    /// What is not, and where others write at once, the store counts.
+    pub(crate) fn bounds_of(&self, tenant: &Arc<Tenant>, changes: &[Change]) -> Vec<Within> {
         let mut bounds = Vec::new();
         for (top, quota) in self.quotas(tenant).into_iter().rev() {
             for what in Bounded::ALL {
@@ -346,17 +341,17 @@ impl Plane {
                 let all = self.known_below(top.id());
                 let counted = all
                     .iter()
-                    .map(|known| Ok((known.id().clone(), what.counted(self, known)?)));
+                    .filter_map(|known| Some((known.id().clone(), what.counted(known)?)));
                 bounds.push(Within {
                     top: top.id().clone(),
                     kind: what.kind(),
                     most,
                     added,
-                    counted: counted.collect::<Result<_, Fault>>()?,
+                    counted: counted.collect(),
                 });
             }
         }
-        Ok(bounds)
+        bounds
     }
 
     /// Whether a tenant may have one more of something.
@@ -456,9 +451,11 @@ impl Rate {
         let there = (bucket.sixtieths + brought).min(full);
         let granted = (there / MINUTE).min(wanted);
         let left = there - granted * MINUTE;
+        // A clock that was far ahead for a while is not waited for.
+        let was_ahead = bucket.at.since(now) > MINUTE.cast_signed();
         *held = Some(Bucket {
             sixtieths: left,
-            at: now.max(bucket.at),
+            at: if was_ahead { now } else { now.max(bucket.at) },
         });
         let missing = MINUTE.saturating_sub(left);
         let seconds = if most == 0 {
@@ -499,8 +496,11 @@ mod tests {
             "never more than a minute's"
         );
         // A clock that goes back brings nothing, and takes nothing.
-        assert_eq!(rate.take(30, 100, at(9_000)).0, 0);
+        assert_eq!(rate.take(30, 100, at(9_970)).0, 0);
         assert_eq!(rate.take(30, 100, at(10_010)).0, 5);
+        // Nor is one waited for that was far ahead for a while.
+        assert_eq!(rate.take(30, 100, at(1_000)).0, 0);
+        assert_eq!(rate.take(30, 100, at(1_010)).0, 5);
     }
 
     #[test]

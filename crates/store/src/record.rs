@@ -501,8 +501,9 @@ pub struct NodeRecord {
     /// What its certificates are told by from those of another that had the name. Nodes that joined under
     /// former versions have none.
     pub mark: Option<u64>,
-    /// From when on what was issued under its name is its own, if it has no mark: what is older is of
-    /// another that had the name. The first versions had no such bound.
+    /// From when on what was issued under its name is its own: what is older is of another that had the
+    /// name. Where there are two marks those tell, also where this is another's second. The first versions
+    /// had no such bound.
     pub since: Option<Time>,
     /// When it proved who it is last.
     pub attested: Time,

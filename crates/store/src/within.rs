@@ -54,18 +54,23 @@ impl BoundedKind {
 pub(crate) type Standing = (TenantId, Option<TenantId>, Sequence);
 
 impl Within {
-    /// Whether the change keeps to it, by all tenants that there are and what `count` finds.
+    /// Whether the change keeps to it, by the tenants that there are, at least all from its top down, and
+    /// by how much `count` finds in several of them together. That is asked once, since others wait.
     pub(crate) fn check(
         &self,
         all: &[Standing],
-        mut count: impl FnMut(&TenantId, BoundedKind) -> Result<usize, Fault>,
+        count: impl FnOnce(&[&TenantId], BoundedKind) -> Result<usize, Fault>,
     ) -> Result<(), Fault> {
         let mut there = self.added;
+        let mut anew = Vec::new();
         for (id, head) in below(all, &self.top) {
-            there += match self.counted.get(id) {
-                Some((at, counted)) if *at == head => *counted,
-                Some(_) | None => count(id, self.kind)?,
-            };
+            match self.counted.get(id) {
+                Some((at, counted)) if *at == head => there += *counted,
+                Some(_) | None => anew.push(id),
+            }
+        }
+        if !anew.is_empty() {
+            there += count(&anew, self.kind)?;
         }
         if there <= usize::try_from(self.most).unwrap_or(usize::MAX) {
             return Ok(());
@@ -96,16 +101,9 @@ fn below<'a>(all: &'a [Standing], top: &'a TenantId) -> Vec<(&'a TenantId, Seque
     of_it.map(|(id, _, head)| (id, *head)).collect()
 }
 
-/// The tenants whose bounds a change keeps to, those above first: whoever holds several takes them in this
-/// order.
-pub(crate) fn tops(within: &[Within]) -> Vec<&TenantId> {
-    let mut tops: Vec<&TenantId> = Vec::new();
-    for one in within {
-        if !tops.contains(&&one.top) {
-            tops.push(&one.top);
-        }
-    }
-    tops
+/// The tenants whose bounds a change keeps to.
+pub(crate) fn tops(within: &[Within]) -> BTreeSet<&TenantId> {
+    within.iter().map(|one| &one.top).collect()
 }
 
 #[cfg(test)]
@@ -143,18 +141,18 @@ mod tests {
         };
         let check = |found: usize| {
             let mut asked = Vec::new();
-            let checked = within.check(&all, |tenant, _| {
-                asked.push(tenant.to_string());
+            let checked = within.check(&all, |tenants, _| {
+                asked.extend(tenants.iter().map(ToString::to_string));
                 Ok(found)
             });
             (checked, asked)
         };
         let anew = ["b", "new"].map(str::to_owned).to_vec();
-        assert_eq!(check(33), (Ok(()), anew.clone()));
+        assert_eq!(check(67), (Ok(()), anew.clone()));
         let full = Conflict::Full {
             kind: BoundedKind::Entry,
             most: 100,
         };
-        assert_eq!(check(34), (Err(full.into()), anew));
+        assert_eq!(check(68), (Err(full.into()), anew));
     }
 }

@@ -6,9 +6,10 @@ mod listener;
 mod updates;
 
 use std::net::SocketAddr;
+use std::ops::Range;
 use std::pin::Pin;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use avouch_api::grpc::node::node_server::{Node, NodeServer};
 use avouch_api::grpc::node::{
@@ -25,7 +26,7 @@ use tokio::sync::{mpsc, watch};
 use tokio_stream::Stream;
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::transport::Server;
-use tonic::{Request, Response, Status, Streaming};
+use tonic::{Code, Request, Response, Status, Streaming};
 
 use crate::caller::Caller;
 use crate::fault::{Fault, Refused};
@@ -69,6 +70,7 @@ pub async fn serve(
     let incoming = listener::accept(listener, Arc::new(config));
     let served = Server::builder()
         .trace_fn(traces::of_grpc)
+        .max_concurrent_streams(MOST_CALLS)
         .http2_keepalive_interval(Some(std::time::Duration::from_secs(30)))
         .add_service(service)
         .serve_with_incoming_shutdown(incoming, async move {
@@ -265,6 +267,12 @@ impl NodeService {
 /// does not have it looked at with each call.
 const REFUSED_FOR: i64 = 5;
 
+/// Likewise where another had just asked the store whether something was not heard of yet.
+const REFUSED_UNSEEN_FOR: i64 = 1;
+
+/// How many calls of one connection are carried out at once.
+const MOST_CALLS: u32 = 100;
+
 /// What is known of a connection.
 pub(crate) struct Session {
     chain: Vec<Vec<u8>>,
@@ -276,12 +284,12 @@ pub(crate) struct Session {
 #[derive(Clone)]
 enum Known {
     Caller(Caller),
-    /// It was not believed then.
-    Refused(Box<Reason>, Time),
+    /// It was not believed, and is not from then until then.
+    Refused(Box<Reason>, Range<Time>),
 }
 
 impl Session {
-    fn new(chain: Vec<Vec<u8>>) -> Self {
+    pub(crate) fn new(chain: Vec<Vec<u8>>) -> Self {
         Self {
             chain,
             known: Mutex::new(None),
@@ -290,51 +298,85 @@ impl Session {
 
     /// The node that calls; on a thread that may wait where its tenant is to be read first.
     async fn admitted(self: &Arc<Self>, plane: &Arc<Plane>) -> Result<Admitted, Status> {
-        if self.is_at_hand(plane) {
-            return self.admitted_now(plane);
+        match self.at_hand(plane) {
+            Some(Ok(admitted)) => return Ok(admitted),
+            Some(Err(refused)) if !plane.may_look_again() => return Err(refused),
+            Some(Err(_)) | None => {}
         }
         let (session, plane) = (Arc::clone(self), Arc::clone(plane));
-        let admitted = tokio::task::spawn_blocking(move || session.admitted_now(&plane)).await;
+        let admitted = tokio::task::spawn_blocking(move || session.admitted_or_seen(&plane)).await;
         admitted.unwrap_or_else(|_| Err(Status::internal("the server failed; please report it")))
     }
 
-    /// Whether who calls is known, and open. While another call finds that out, it is not.
-    fn is_at_hand(&self, plane: &Plane) -> bool {
-        let known = self.known.try_lock();
-        match known.as_deref() {
-            Ok(Some(Known::Caller(caller))) => plane.opened(&caller.tenant).is_some(),
-            Ok(Some(Known::Refused(..)) | None) | Err(_) => false,
+    /// What is said if who calls is known, and open, or refused still. While another call finds that out,
+    /// nothing is.
+    fn at_hand(&self, plane: &Plane) -> Option<Result<Admitted, Status>> {
+        if self.chain.is_empty() {
+            return Some(self.admitted_now(plane));
         }
+        let caller = {
+            let known = self.known.try_lock().ok()?;
+            match known.as_ref()? {
+                Known::Refused(reason, when) if when.contains(&plane.now()) => {
+                    return Some(Err(unbelieved(Refused::Reason(reason.clone()))));
+                }
+                Known::Refused(..) => return None,
+                Known::Caller(caller) if is_so_still(plane, caller) => caller.clone(),
+                Known::Caller(caller) => {
+                    plane.opened(&caller.tenant)?;
+                    drop(known);
+                    return Some(self.admitted_now(plane));
+                }
+            }
+        };
+        Some(plane.admit(&caller).map_err(|refused| status(&refused)))
+    }
+
+    /// The node that calls. What another server has let in may not be heard of here yet, so before a node
+    /// is refused the store is asked, at most once a second for all of them.
+    pub(crate) fn admitted_or_seen(&self, plane: &Plane) -> Result<Admitted, Status> {
+        // What is found then is what whoever runs the server is told.
+        let first = self.admitted_noting(plane, !plane.may_look_again());
+        let refused = match first {
+            Err(refused) if refused.code() == Code::PermissionDenied => refused,
+            other => return other,
+        };
+        if !plane.look_again() {
+            return Err(refused);
+        }
+        self.known_mut()
+            .take_if(|known| matches!(known, Known::Refused(..)));
+        let admitted = self.admitted_now(plane);
+        if let Some(Known::Refused(_, when)) = self.known_mut().as_mut() {
+            when.end = when.start.plus(REFUSED_FOR);
+        }
+        admitted
+    }
+
+    fn known_mut(&self) -> MutexGuard<'_, Option<Known>> {
+        self.known.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// The node that calls. Its certificates are looked at again only if the authorities have
     /// changed, or something has ended.
     fn admitted_now(&self, plane: &Plane) -> Result<Admitted, Status> {
+        self.admitted_noting(plane, true)
+    }
+
+    fn admitted_noting(&self, plane: &Plane, is_noted: bool) -> Result<Admitted, Status> {
         if self.chain.is_empty() {
             return Err(Status::unauthenticated("a node calls with its X.509-SVID"));
         }
-        let caller = self.caller(plane).map_err(|refused| match refused {
-            // Its identity was taken back, or has ended; or it never had one here, and learns no more.
-            Refused::Reason(reason) => Status::permission_denied(told_to_anyone(&reason)),
-            Refused::Fault(fault) => failed(&fault),
-        })?;
+        let caller = self.caller(plane, is_noted).map_err(unbelieved)?;
         plane.admit(&caller).map_err(|refused| status(&refused))
     }
 
-    fn caller(&self, plane: &Plane) -> Result<Caller, Refused> {
-        let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
-        let is_so_still = |caller: &Caller| {
-            let tenant = plane.opened(&caller.tenant);
-            let state = tenant.map(|tenant| {
-                let held = tenant.held();
-                (held.bundle_sequence, held.ended_sequence)
-            });
-            state.is_some() && state == caller.as_of
-        };
+    fn caller(&self, plane: &Plane, is_noted: bool) -> Result<Caller, Refused> {
+        let mut known = self.known_mut();
         let now = plane.now();
         match known.as_ref() {
-            Some(Known::Caller(caller)) if is_so_still(caller) => return Ok(caller.clone()),
-            Some(Known::Refused(reason, at)) if (0..REFUSED_FOR).contains(&now.since(*at)) => {
+            Some(Known::Caller(caller)) if is_so_still(plane, caller) => return Ok(caller.clone()),
+            Some(Known::Refused(reason, when)) if when.contains(&now) => {
                 return Err(Refused::Reason(reason.clone()));
             }
             Some(Known::Caller(_) | Known::Refused(..)) | None => {}
@@ -342,11 +384,46 @@ impl Session {
         let found = plane.identify_client(self.chain.clone());
         match &found {
             Ok(caller) => *known = Some(Known::Caller(caller.clone())),
-            Err(Refused::Reason(reason)) => *known = Some(Known::Refused(reason.clone(), now)),
+            Err(Refused::Reason(reason)) => {
+                if is_noted {
+                    note_unbelieved(reason);
+                }
+                let until = now.plus(REFUSED_UNSEEN_FOR);
+                *known = Some(Known::Refused(reason.clone(), now..until));
+            }
             Err(Refused::Fault(_)) => {}
         }
         found
     }
+}
+
+/// Whether nothing has changed that who calls was told by.
+fn is_so_still(plane: &Plane, caller: &Caller) -> bool {
+    let tenant = plane.opened(&caller.tenant);
+    let state = tenant.map(|tenant| {
+        let held = tenant.held();
+        (held.bundle_sequence, held.ended_sequence)
+    });
+    state.is_some() && state == caller.as_of
+}
+
+/// What is said to whom nobody believes: its identity was taken back, or has ended; or it never had one
+/// here, and learns no more.
+fn unbelieved(refused: Refused) -> Status {
+    match refused {
+        Refused::Reason(reason) => Status::permission_denied(told_to_anyone(&reason)),
+        Refused::Fault(fault) => failed(&fault),
+    }
+}
+
+/// Says to whoever runs the server what the node is not told.
+fn note_unbelieved(reason: &Reason) {
+    tracing::warn!(
+        code = reason.code(),
+        sentence = reason.sentence(),
+        fix = reason.hint(),
+        "the certificate of a node was refused"
+    );
 }
 
 fn session<T>(request: &Request<T>) -> Result<Arc<Session>, Status> {
@@ -438,8 +515,8 @@ fn refused(reason: &Reason) -> Status {
 fn told_to_anyone(reason: &Reason) -> String {
     let told = explain::of_reason_for_peer(reason);
     format!(
-        "{}: {} What this node has shown itself with is not believed any more: it has ended, was taken \
-         back, or is of an authority that is gone. Whoever runs the server sees why in its log; the node \
+        "{}: {} What this node has shown itself with is not believed: it has ended, was taken \
+         back, is of an authority that is gone, or was never good here. Whoever runs the server sees why in its log; the node \
          can join again, with a new join token or by what it shows",
         told.code, told.sentence
     )

@@ -18,7 +18,7 @@ use avouch_issuer::x509_svid::X509Request;
 use avouch_store::{Change, Entry, Key, NodeId, NodeRecord, Object, Selector};
 
 use crate::caller::Caller;
-use crate::fault::Refused;
+use crate::fault::{Fault, Refused};
 use crate::plane::{KnownTenant, Plane, RESERVED};
 use crate::reach::Reach;
 use crate::tenant::Tenant;
@@ -27,6 +27,7 @@ pub(crate) use attestation::{Known, RefusedNode, RefusedNodes};
 pub use attestation::{Opened, Sealing};
 pub(crate) use presences::Presences;
 pub(crate) use renewals::Renewals;
+use renewals::{Asking, Half, How};
 pub use tokens::JoinToken;
 
 /// How often a node is banned anew because something else of its tenant has changed meanwhile.
@@ -43,13 +44,18 @@ pub struct Admitted {
     pub(crate) facts: Arc<BTreeSet<Selector>>,
     /// Which of all that had or get its name it is.
     which: Which,
+    /// What it has shown.
+    shown: Option<Half>,
 }
 
 /// By what one of those that have the same name, one after the other, is told from the others.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(crate) struct Which {
+    /// One that joined under a former version has none, and a server of that version forgets it with the
+    /// next thing that it stores of the node.
     mark: Option<Mark>,
-    /// For one that joined under a former version, and has no mark.
+    /// From when on what was issued under its name is its own: where there is no mark to tell it by, and
+    /// for servers of former versions on the same store. The first versions had no such bound.
     since: Option<Time>,
 }
 
@@ -61,15 +67,54 @@ impl Which {
         }
     }
 
+    /// Who joins now, in the place of whoever has the name: from the next second, since what was issued in
+    /// this one may be of that one.
+    fn joining(mark: Mark, now: Time) -> Self {
+        Self {
+            mark: Some(mark),
+            since: Some(now.plus(1)),
+        }
+    }
+
+    /// Who has shown now that it is this one: it stays who it is. What it lacks since it joined, or was
+    /// stored, under a former version, it gets.
+    fn rejoining(
+        self,
+        mark: impl FnOnce() -> Result<Mark, Fault>,
+        now: Time,
+    ) -> Result<Self, Fault> {
+        let mark = match self.mark {
+            Some(mark) => mark,
+            None => mark()?,
+        };
+        Ok(Self {
+            since: self.since.or(Self::joining(mark, now).since),
+            mark: Some(mark),
+        })
+    }
+
     /// Whether it is the one that calls, by its certificate.
     fn is(self, caller: &Caller) -> bool {
-        if self.mark.is_some() {
-            return self.mark == caller.mark;
+        if let (Some(own), Some(shown)) = (self.mark, caller.mark) {
+            return own == shown;
         }
-        // Whoever had the name before has a certificate of it, too.
+        // Whoever had the name before has a certificate of it, too. What a server of a former version has
+        // issued is told from that by the second, as those do it.
         let issued = caller.valid_from.map(|from| from.plus(BACKDATE));
-        self.since
-            .is_none_or(|since| issued.is_some_and(|issued| issued >= since))
+        match self.since {
+            Some(since) => issued.is_some_and(|issued| issued >= since),
+            None => self.mark.is_none(),
+        }
+    }
+
+    /// When a certificate of it is issued at the earliest: not before it joined, also where the clock of
+    /// this server is behind. One that has a mark need not wait for where a clock was far ahead.
+    fn issued_at(self, now: Time) -> Time {
+        match self.since {
+            Some(since) if self.mark.is_some() && since > now.plus(BACKDATE) => now,
+            Some(since) => now.max(since),
+            None => now,
+        }
     }
 }
 
@@ -113,11 +158,13 @@ impl Plane {
             let node = node.id.to_string();
             return Err(Reason::IssueTpmNodeKeyKept { node }.into());
         }
-        self.admit_renewal(&node.tenant, &node.id, node.which)?;
-        // Not before it joined, also where the clock of this server is behind.
-        let at = self.now();
-        let at = node.which.since.map_or(at, |since| at.max(since));
-        let renewed = self.sign_node(&node.tenant, &node.id, public_half, node.which.mark, at)?;
+        let asking = Asking {
+            node: node.id.clone(),
+            which: node.which,
+            how: How::Renews,
+        };
+        self.admit_renewal(&node.tenant, asking, node.shown.as_ref())?;
+        let renewed = self.sign_node(&node.tenant, &node.id, public_half, node.which)?;
         // It may have been sent away while this was signed, and another have taken its name: that is who
         // is asked about from now on.
         match known(&node.tenant, &node.id) {
@@ -162,6 +209,7 @@ impl Plane {
             id: caller.id.clone(),
             facts: Arc::new(record.facts.into_iter().collect()),
             which,
+            shown: Half::of(caller),
         })
     }
 
@@ -189,12 +237,16 @@ impl Plane {
         node: &str,
         banned: bool,
     ) -> Result<NodeRecord, Refused> {
-        let mut record = find(tenant, node)?;
-        if record.banned.is_some() != banned {
+        // Who has joined under its name meanwhile, or that it was evicted, is not undone.
+        self.settle(tenant, || {
+            let mut record = find(tenant, node)?;
+            if record.banned.is_some() == banned {
+                return Ok((record, Vec::new()));
+            }
             record.banned = banned.then(|| self.now());
-            self.apply(tenant, &[Change::Put(Object::Node(record.clone()))])?;
-        }
-        Ok(record)
+            let put = vec![Change::Put(Object::Node(record.clone()))];
+            Ok((record, put))
+        })
     }
 
     /// Bans a node of a tenant of which something else may not be readable here: then nothing but the
@@ -249,17 +301,16 @@ impl Plane {
         tenant: &Arc<Tenant>,
         id: &SpiffeId,
         public_half: PublicHalf,
-        mark: Option<Mark>,
-        at: Time,
+        which: Which,
     ) -> Result<Membership, Refused> {
         let request = X509Request {
             id: id.clone(),
             public_half,
             ttl: Some(self.settings.node_ttl),
             dns_names: Vec::new(),
-            mark,
+            mark: which.mark,
         };
-        let svid = self.sign_x509_at(tenant, request, at)?;
+        let svid = self.sign_x509_at(tenant, request, which.issued_at(self.now()))?;
         Ok(Membership {
             id: svid.id,
             certificates: svid.chain,

@@ -124,9 +124,9 @@ impl Plane {
         };
         let (record, before) = check()?;
         let before = before.as_ref().map(Which::of);
-        let mark = Mark::new(&self.random)?;
+        let joining = Which::joining(Mark::new(&self.random)?, self.now());
         let key = public_half.clone();
-        let membership = self.sign_node(&tenant, &record.spiffe_id, key, Some(mark), self.now())?;
+        let membership = self.sign_node(&tenant, &record.spiffe_id, key, joining)?;
         self.settle(&tenant, || {
             let (record, there) = check()?;
             let now = self.now();
@@ -141,8 +141,8 @@ impl Plane {
                 attestor: None,
                 facts: Vec::new(),
                 created: now,
-                mark: Some(mark.number()),
-                since: None,
+                mark: joining.mark.map(Mark::number),
+                since: joining.since,
                 attested: now,
                 evidence_made: None,
                 banned: None,

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use avouch_core::id::TenantId;
@@ -15,6 +16,10 @@ use crate::tenant::Tenant;
 
 /// How many tenants are looked at at once: half of what the store carries out at once.
 const LOOKING_AT_ONCE: usize = 4;
+
+/// How many seconds lie between two looks at the store for nodes that would be refused otherwise. Anyone
+/// can have it asked.
+const LOOKED_AGAIN_EACH: i64 = 1;
 
 /// What was followed.
 enum Followed {
@@ -42,6 +47,24 @@ impl Plane {
             false => Ok(()),
         };
         followed.and(forgotten)
+    }
+
+    /// Whether the store may be asked now for what is not heard of yet, before a node is refused.
+    pub(crate) fn may_look_again(&self) -> bool {
+        let looked = self.looked_again.load(Ordering::Relaxed);
+        !(0..LOOKED_AGAIN_EACH).contains(&(self.now().unix() - looked))
+    }
+
+    /// Asks it. Whether it was asked, and has answered.
+    pub(crate) fn look_again(&self) -> bool {
+        let now = self.now().unix();
+        let is_early = |looked: i64| (0..LOOKED_AGAIN_EACH).contains(&(now - looked));
+        let looking =
+            self.looked_again
+                .fetch_update(Ordering::Relaxed, Ordering::Relaxed, |looked| {
+                    (!is_early(looked)).then_some(now)
+                });
+        looking.is_ok() && self.follow_store().is_ok()
     }
 
     /// Follows what other servers store as soon as they have, for as long as `at_most`.

@@ -4,11 +4,13 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use avouch_core::id::TenantId;
+use avouch_core::reason::Reason;
 use avouch_store::{Change, Key, Over, OverKind, Sequence, SignalKind, Snapshot};
 
 use super::{KnownTenant, OPERATOR, Plane};
 use crate::fault::{Fault, Refused};
 use crate::nodes::tokens::REMEMBERED as TOKENS_REMEMBERED;
+use crate::signals;
 use crate::tenant::Tenant;
 
 /// How much longer than its end a use is remembered, in seconds: so far apart may the clocks of
@@ -131,14 +133,50 @@ impl Plane {
                 return Ok(());
             }
             let gone = self.settle(tenant, || {
-                let gone = tenant.read(|snapshot| over_in(snapshot, over));
+                let gone = tenant.read(|snapshot| over_in(snapshot, over, MOST_REMOVED));
                 Ok((gone.len(), gone))
-            })?;
+            });
+            let gone = match gone {
+                // Another server stores something of it all the time.
+                Err(Refused::Reason(reason)) if matches!(*reason, Reason::IssueConflict { .. }) => {
+                    self.remove_over_by_the_store(tenant, over)?
+                }
+                gone => gone?,
+            };
             if gone == 0 {
                 return Ok(());
             }
             tracing::info!(tenant = %tenant.id(), objects = gone, "what is over was removed");
         }
+    }
+
+    /// As the store finds it while everyone else waits. Whoever is to be told of what has gone is told with
+    /// the next change, and not if this server ends in between. How much was gone here.
+    pub(super) fn remove_over_by_the_store(
+        &self,
+        tenant: &Arc<Tenant>,
+        over: &[Over],
+    ) -> Result<usize, Refused> {
+        let known = tenant.read(|snapshot| over_in(snapshot, over, usize::MAX));
+        let mut notices = Vec::new();
+        for one in &known {
+            let with = signals::with_notices(self, tenant, std::slice::from_ref(one))?;
+            notices.extend(with.iter().skip(1).map(|notice| (one, notice.clone())));
+        }
+        let Some(head) = self.store.remove_over(tenant.id(), over)? else {
+            return Ok(0);
+        };
+        self.follow_heads(BTreeMap::from([(tenant.id().clone(), head)]))?;
+        let left = tenant.read(|snapshot| over_in(snapshot, over, usize::MAX));
+        let told: Vec<Change> = notices
+            .into_iter()
+            .filter(|(one, _)| is_gone(tenant, one))
+            .map(|(_, notice)| notice)
+            .collect();
+        if !told.is_empty() {
+            self.apply(tenant, &told)?;
+        }
+        Ok(known.len().saturating_sub(left.len()).max(1))
     }
 
     /// Opens a tenant if it does something without being asked itself.
@@ -171,30 +209,37 @@ impl Plane {
     }
 }
 
-/// What is over of all that a tenant owns, at most as much as is removed at once.
-fn over_in(snapshot: &Snapshot, over: &[Over]) -> Vec<Change> {
+/// Whether an entry that was to go has gone.
+fn is_gone(tenant: &Tenant, change: &Change) -> bool {
+    match change {
+        Change::Remove(Key::Entry(id)) => {
+            tenant.read(|snapshot| !snapshot.entries.contains_key(id))
+        }
+        Change::Remove(_) | Change::Put(_) => false,
+    }
+}
+
+/// What is over of all that a tenant owns, at most so much.
+fn over_in(snapshot: &Snapshot, over: &[Over], most: usize) -> Vec<Change> {
     let mut keys = Vec::new();
     for Over { kind, by } in over {
         let signals = |kind: SignalKind| {
             let over = snapshot.signals_of(kind);
             let over = over.filter(|record| record.ends.is_some_and(|end| end <= *by));
-            over.take(MOST_REMOVED)
+            over.take(most)
                 .map(|record| Key::Signal(record.key.clone()))
         };
         match kind {
             OverKind::Entry => {
                 let all = snapshot.entries.values();
                 let over = all.filter(|entry| entry.extras.expires.is_some_and(|end| end <= *by));
-                keys.extend(
-                    over.take(MOST_REMOVED)
-                        .map(|entry| Key::Entry(entry.id.clone())),
-                );
+                keys.extend(over.take(most).map(|entry| Key::Entry(entry.id.clone())));
             }
             OverKind::JoinToken => {
                 let all = snapshot.join_tokens.values();
                 let over = all.filter(|token| token.used.unwrap_or(token.expires) <= *by);
                 keys.extend(
-                    over.take(MOST_REMOVED)
+                    over.take(most)
                         .map(|token| Key::JoinToken(token.id.clone())),
                 );
             }
@@ -202,6 +247,6 @@ fn over_in(snapshot: &Snapshot, over: &[Over]) -> Vec<Change> {
             OverKind::Notice => keys.extend(signals(SignalKind::Notice)),
         }
     }
-    let some = keys.into_iter().take(MOST_REMOVED);
+    let some = keys.into_iter().take(most);
     some.map(Change::Remove).collect()
 }

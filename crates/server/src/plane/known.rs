@@ -14,7 +14,7 @@ use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
 use avouch_core::id::{TenantId, TrustDomain};
 use avouch_core::time::Time;
-use avouch_store::{Counts, Sequence, TenantKind, TenantRecord};
+use avouch_store::{BoundedKind, Counts, Sequence, TenantKind, TenantRecord};
 
 use super::sketch::Sketch;
 use super::{Plane, Raised, Tenants};
@@ -201,6 +201,23 @@ impl KnownTenant {
         counted
             .filter(|(then, _)| *then == at)
             .map(|(_, counts)| counts)
+    }
+
+    /// How much of something it had as of which change, by what was found out last.
+    pub(crate) fn counted_last(&self, kind: BoundedKind) -> Option<(Sequence, usize)> {
+        let noted = self.noted();
+        let counted = |count: fn(&Counts) -> usize| {
+            let (at, counts) = noted.counts.as_ref()?;
+            Some((*at, count(counts)))
+        };
+        match kind {
+            BoundedKind::Entry => counted(|counts| counts.entries),
+            BoundedKind::Node => counted(|counts| counts.nodes),
+            BoundedKind::TrustDomain => {
+                let sketch = noted.sketch.as_ref()?;
+                Some((sketch.sequence, sketch.trust_domains.len()))
+            }
+        }
     }
 
     /// Notes how much it owned as of a change.

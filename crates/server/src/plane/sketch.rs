@@ -103,13 +103,6 @@ impl Sketch {
     }
 }
 
-impl Sketch {
-    /// The number of the last change in it.
-    pub(crate) fn sequence(&self) -> Sequence {
-        self.sequence
-    }
-}
-
 impl Plane {
     /// What is known of a tenant that is not open, read anew if it has changed.
     pub(crate) fn sketch(&self, known: &KnownTenant) -> Result<Arc<Sketch>, Fault> {

@@ -1,11 +1,12 @@
 //! What is damaged of one tenant harms no other; (`bounds`) bounds hold for all who write at once;
-//! (`opening`) what nobody needs is not read, and (`over`)
-//! goes when it is over all the same.
+//! (`opening`) what nobody needs is not read, and (`over`) goes when it is over all the same; (`seen`) a
+//! node is not refused because of what is not heard of yet.
 
 mod bounds;
 mod domains;
 mod opening;
 mod over;
+mod seen;
 mod superiors;
 
 use std::path::Path;

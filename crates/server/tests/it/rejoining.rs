@@ -169,20 +169,31 @@ fn one_of_many_is_the_node(world: &Deployment) {
 /// A node as former versions have stored it: made known in the second after it was given its certificate,
 /// or later.
 fn of_former_version(world: &Deployment) {
-    let id = NodeId::parse("n1").unwrap();
-    let record = world
-        .tenant()
-        .read(|snapshot| snapshot.nodes.get(&id).cloned())
-        .unwrap();
-    let former = NodeRecord {
+    restore(world, |record| NodeRecord {
         created: record.created.plus(20),
         mark: None,
         since: None,
         ..record
-    };
-    let change = [Change::Put(Object::Node(former))];
-    let tenant = TenantId::parse("shop").unwrap();
+    });
+}
+
+/// Has the record of the node stored otherwise, as a server of another version does it.
+fn restore(world: &Deployment, as_what: impl FnOnce(NodeRecord) -> NodeRecord) {
+    let (tenant, id) = (
+        TenantId::parse("shop").unwrap(),
+        NodeId::parse("n1").unwrap(),
+    );
+    let record = world.store().load(&tenant).unwrap().nodes[&id].clone();
+    let change = [Change::Put(Object::Node(as_what(record)))];
     world.store().apply(&tenant, &change).unwrap();
+}
+
+/// Who calls with what a server of a former version has issued: it has no mark.
+fn unmarked(caller: &Caller) -> Caller {
+    Caller {
+        mark: None,
+        ..caller.clone()
+    }
 }
 
 #[test]
@@ -303,4 +314,97 @@ fn who_shows_itself_again_without_end_is_told() {
     assert_eq!(code(attest().map(drop)), "issue.node_renews_too_often");
     world.pass(60);
     world.plane.admit(&attest().unwrap()).unwrap();
+}
+
+#[test]
+fn where_a_server_of_the_former_version_has_renewed_a_node_it_stays_the_node() {
+    let world = Deployment::new();
+    let first = join(&world, "first");
+    world.pass(60);
+    let second = join(&world, "second");
+    let node = admitted(&world, &second).unwrap();
+    world.pass(60);
+    let renewed = renew(&world, &node, "second again").unwrap();
+    // What the second was given on the former version, and the first before that.
+    let (own, before) = (unmarked(&renewed), unmarked(&first));
+    let node = admitted(&world, &own).unwrap();
+    is_out(&world, &before);
+    is_out(&world, &first);
+    // With its next renewal it can be told by its mark again.
+    let healed = renew(&world, &node, "healed").unwrap();
+    assert_eq!((healed.mark, healed.mark.is_some()), (second.mark, true));
+    admitted(&world, &healed).unwrap();
+    // Where it cannot be told by the second, whoever has no mark is not it.
+    restore(&world, |record| NodeRecord {
+        since: None,
+        ..record
+    });
+    let plane = world.opened_again();
+    assert!(plane.admit(&own).is_err());
+    plane.admit(&healed).unwrap();
+}
+
+#[test]
+fn where_a_server_of_the_former_version_has_stored_a_node_who_had_its_name_stays_out() {
+    let world = Deployment::new();
+    let first = join(&world, "first");
+    world.pass(60);
+    let second = join(&world, "second");
+    // It was banned and is not any more, for which that server has written all that it knows.
+    restore(&world, |record| NodeRecord {
+        mark: None,
+        ..record
+    });
+    let plane = world.opened_again();
+    plane.admit(&second).unwrap();
+    for gone in [&first, &unmarked(&first)] {
+        let refused = said(plane.admit(gone).map(drop).unwrap_err());
+        assert!(refused.contains(DETAIL), "{refused}");
+    }
+}
+
+#[test]
+fn who_is_banned_where_it_is_not_heard_of_yet_is_who_has_the_name_by_now() {
+    let world = Deployment::new();
+    let first = join(&world, "first");
+    let there = world.opened_again();
+    let tenant = there.tenant_named("shop").unwrap().unwrap();
+    there.admit(&first).unwrap();
+    let second = join(&world, "second");
+    // That server has heard of the first alone.
+    there.set_banned(&tenant, "n1", true).unwrap();
+    there.set_banned(&tenant, "n1", false).unwrap();
+    world.plane.follow_store().unwrap();
+    admitted(&world, &second).unwrap();
+    is_out(&world, &first);
+    // Nor does it come back that was evicted.
+    world.plane.evict(world.tenant(), "n1").unwrap();
+    let banned = there.set_banned(&tenant, "n1", true);
+    assert_eq!(code(banned.map(drop)), "issue.object_unknown");
+}
+
+#[test]
+fn whoever_has_copied_what_a_node_shows_keeps_it_neither_from_renewing_nor_from_showing_itself() {
+    let world = Deployment::new();
+    let own = join(&world, "own");
+    let node = admitted(&world, &own).unwrap();
+    let request = signing_request(&Key::p256("thief"));
+    while world.plane.renew(&node, &request).is_ok() {}
+    // The node has half of an hour.
+    world.pass(1_800);
+    let (next, node) = (
+        signing_request(&Key::p256("next")),
+        admitted(&world, &own).unwrap(),
+    );
+    let renewed = world.plane.renew(&node, &next).unwrap();
+    let renewed = world.plane.identify_client(renewed.certificates).unwrap();
+    let mut node = admitted(&world, &renewed).unwrap();
+    for round in 0..6 {
+        while world.plane.renew(&node, &request).is_ok() {}
+        world.pass(1_800);
+        let own = world.plane.renew(&node, &next);
+        let own = own.unwrap_or_else(|refused| panic!("{round}: {}", said(refused)));
+        let own = world.plane.identify_client(own.certificates).unwrap();
+        node = admitted(&world, &own).unwrap();
+    }
 }

@@ -19,7 +19,10 @@ pub(super) fn raise(
     session: &mut Session,
     floor: Sequence,
 ) -> Result<BTreeMap<TenantId, Sequence>, Fault> {
-    session.query("SELECT 1 FROM tenant ORDER BY id FOR NO KEY UPDATE", &[])?;
+    session.query(
+        "SELECT 1 FROM tenant ORDER BY id COLLATE \"C\" FOR NO KEY UPDATE",
+        &[],
+    )?;
     let before = heads(session)?;
     session.execute(
         "UPDATE tenant SET sequence = $1 WHERE sequence < $1",

@@ -15,6 +15,7 @@ mod schema;
 mod session;
 mod statements;
 mod tls;
+mod turns;
 mod uses;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -41,10 +42,11 @@ use crate::plan::{self, Plan};
 use crate::single_use::{SingleUse, UseKind, Used};
 use crate::store::{Operator, Store};
 use crate::tenant::TenantRecord;
-use crate::within::Within;
+use crate::within::{Within, tops};
 use address::Address;
 use listener::Listener;
 use session::Session;
+use turns::Turns;
 use uses::{Gathered, Waiting};
 
 /// A store in a database of PostgreSQL.
@@ -53,6 +55,8 @@ pub struct PostgresqlStore {
     calls: Option<Sender<Call>>,
     threads: Vec<JoinHandle<()>>,
     uses: Arc<Gathered>,
+    /// Who keeps to the bound of which tenant just now, here.
+    turns: Turns,
     listener: Listener,
 }
 
@@ -82,6 +86,7 @@ impl PostgresqlStore {
             calls: Some(calls),
             threads,
             uses: Arc::default(),
+            turns: Turns::default(),
             listener: Listener::to(address),
         })
     }
@@ -352,6 +357,8 @@ impl Store for PostgresqlStore {
     ) -> Result<(Vec<Used>, Sequence), Fault> {
         let plan = Plan::of(changes)?;
         let within = within.to_vec();
+        // Before a connection is taken: others need those for what nobody waits for.
+        let _turn = self.turns.take(tops(&within))?;
         let alone = Waiting {
             tenant: tenant.clone(),
             held: at,
@@ -361,7 +368,7 @@ impl Store for PostgresqlStore {
         };
         self.call(move |session| {
             session.write(|session| {
-                outline::hold_tops(session, &within)?;
+                outline::hold_tops(session, &alone.tenant, &within)?;
                 let told = uses::use_and_record(session, &alone)?;
                 let number = match Used::are_first(&told) {
                     true => {

@@ -105,29 +105,40 @@ pub(super) fn object(
 
 pub(super) fn counts(session: &mut Session, tenant: &TenantId) -> Result<Counts, Fault> {
     Ok(Counts {
-        entries: count(session, tenant, BoundedKind::Entry)?,
-        nodes: count(session, tenant, BoundedKind::Node)?,
+        entries: count(session, &[tenant], BoundedKind::Entry)?,
+        nodes: count(session, &[tenant], BoundedKind::Node)?,
     })
 }
 
-fn count(session: &mut Session, tenant: &TenantId, kind: BoundedKind) -> Result<usize, Fault> {
+/// How much there is of something in these tenants together.
+fn count(session: &mut Session, tenants: &[&TenantId], kind: BoundedKind) -> Result<usize, Fault> {
+    let tenants: Vec<&str> = tenants.iter().map(|one| one.as_str()).collect();
     let rows = session.query(
-        "SELECT COUNT(*) FROM object WHERE tenant = $1 AND kind = $2 AND body IS NOT NULL",
-        &[&tenant.as_str(), &kind.name()],
+        "SELECT COUNT(*) FROM object WHERE tenant = ANY($1) AND kind = $2 AND body IS NOT NULL",
+        &[&tenants, &kind.name()],
     )?;
     let count: i64 = rows.first().map_or(Ok(0), |row| row.try_get(0))?;
     Ok(usize::try_from(count).unwrap_or_default())
 }
 
-/// Has whoever else keeps to one of these bounds wait until this transaction is over. Nobody waits for
-/// someone below, so nobody waits for ever.
-pub(super) fn hold_tops(session: &mut Session, within: &[Within]) -> Result<(), Fault> {
-    for top in tops(within) {
-        session.query(
-            "SELECT 1 FROM tenant WHERE id = $1 FOR NO KEY UPDATE",
-            &[&top.as_str()],
-        )?;
+/// Has whoever else keeps to one of these bounds, or changes the tenant, wait until this transaction is
+/// over. Whoever takes the rows of several tenants takes them in the order of their names, so nobody waits
+/// for ever.
+pub(super) fn hold_tops(
+    session: &mut Session,
+    tenant: &TenantId,
+    within: &[Within],
+) -> Result<(), Fault> {
+    if within.is_empty() {
+        return Ok(());
     }
+    let mut held = tops(within);
+    held.insert(tenant);
+    let held: Vec<&str> = held.into_iter().map(TenantId::as_str).collect();
+    session.query(
+        "SELECT 1 FROM tenant WHERE id = ANY($1) ORDER BY id COLLATE \"C\" FOR NO KEY UPDATE",
+        &[&held],
+    )?;
     Ok(())
 }
 
@@ -136,9 +147,17 @@ pub(super) fn check_within(session: &mut Session, within: &[Within]) -> Result<(
     if within.is_empty() {
         return Ok(());
     }
+    // Not all that there are: others wait for this.
+    let tops: Vec<&str> = tops(within).into_iter().map(TenantId::as_str).collect();
     let rows = session.query(
-        "SELECT id, parent, sequence FROM tenant WHERE NOT removed",
-        &[],
+        "WITH RECURSIVE below AS (
+             SELECT id, parent, sequence FROM tenant WHERE id = ANY($1) AND NOT removed
+             UNION
+             SELECT tenant.id, tenant.parent, tenant.sequence
+             FROM below JOIN tenant ON tenant.parent = below.id AND NOT tenant.removed
+         )
+         SELECT id, parent, sequence FROM below",
+        &[&tops],
     )?;
     let mut all: Vec<Standing> = Vec::with_capacity(rows.len());
     for row in &rows {
@@ -152,7 +171,7 @@ pub(super) fn check_within(session: &mut Session, within: &[Within]) -> Result<(
         ));
     }
     for one in within {
-        one.check(&all, |tenant, kind| count(session, tenant, kind))?;
+        one.check(&all, |tenants, kind| count(session, tenants, kind))?;
     }
     Ok(())
 }

@@ -1,6 +1,8 @@
 //! Tenants that were removed, in PostgreSQL. A row without a key is left of each, so that its name and
 //! its trust domains are nobody else's.
 
+use std::collections::BTreeMap;
+
 use avouch_core::id::TenantId;
 
 use super::session::Session;
@@ -15,8 +17,11 @@ pub(super) fn remove_tenants(
     session: &mut Session,
     tenants: &[(TenantId, Sequence)],
 ) -> Result<(), Fault> {
-    for (tenant, at) in tenants {
-        remove(session, tenant, *at)?;
+    // In the order in which everyone takes several of them.
+    let in_order: BTreeMap<&TenantId, Sequence> =
+        tenants.iter().map(|(tenant, at)| (tenant, *at)).collect();
+    for (tenant, at) in in_order {
+        remove(session, tenant, at)?;
     }
     for (tenant, _) in tenants {
         let below = session.query(

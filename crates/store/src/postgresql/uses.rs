@@ -185,7 +185,7 @@ fn known_tenants(session: &mut Session, calls: &[Waiting]) -> Result<Known, Faul
     let rows = session.query(
         // Whoever removes one waits until this is over.
         "SELECT id, begins FROM tenant WHERE id = ANY($1) AND NOT removed
-         ORDER BY id FOR KEY SHARE",
+         ORDER BY id COLLATE \"C\" FOR KEY SHARE",
         &[&wanted],
     )?;
     let known = rows.iter().map(|row| {

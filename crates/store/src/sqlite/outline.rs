@@ -144,7 +144,10 @@ pub(super) fn check_within(connection: &Connection, within: &[Within]) -> Result
         ));
     }
     for one in within {
-        one.check(&all, |tenant, kind| count(connection, tenant, kind))?;
+        one.check(&all, |tenants, kind| {
+            let each = tenants.iter().map(|one| count(connection, one, kind));
+            each.sum()
+        })?;
     }
     Ok(())
 }

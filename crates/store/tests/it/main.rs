@@ -1,5 +1,6 @@
 //! The store as a server uses it: one suite for every engine.
 
+mod bounds;
 mod brought_keys;
 mod cut;
 mod faults;

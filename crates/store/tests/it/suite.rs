@@ -12,6 +12,7 @@ use avouch_store::{
 use proptest::prelude::*;
 use proptest::test_runner::{Config, TestRunner};
 
+pub(crate) use crate::bounds::*;
 pub(crate) use crate::brought_keys::*;
 pub(crate) use crate::followers::*;
 pub(crate) use crate::lifetimes::*;
@@ -57,6 +58,8 @@ macro_rules! on_every_case {
             what_is_meant_for_a_tenant_that_was_removed_is_not_for_another_of_its_name,
             tenants_are_removed_together_or_not_at_all,
             nothing_is_added_below_a_tenant_that_is_removed_meanwhile,
+            a_change_that_there_is_no_room_for_is_not_made_and_uses_up_nothing,
+            those_who_keep_to_bounds_and_a_server_that_starts_do_not_wait_for_ever,
             a_private_key_comes_back_sealed_and_opens,
             a_key_that_was_brought_along_signs_for_one_authority_of_one_tenant,
             a_key_that_was_made_here_is_brought_along_for_nobody,

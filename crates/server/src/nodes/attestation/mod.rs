@@ -31,6 +31,7 @@ use avouch_store::{
     AttemptId, AttestorId, Change, NodeId, NodeRecord, Object, Selector, SingleUse, UseKind, Used,
 };
 
+use super::renewals::{Asking, How};
 use super::{Membership, Which, meanwhile, node_id};
 use crate::fault::{Fault, Refused};
 use crate::fetch::{Fetched, Request};
@@ -312,15 +313,20 @@ impl Plane {
         };
         let known = check()?.as_ref().map(Which::of);
         if let Some(which) = known {
-            self.admit_renewal(tenant, &spiffe_id, which)?;
+            let asking = Asking {
+                node: spiffe_id.clone(),
+                which,
+                how: How::ShowsItself,
+            };
+            self.admit_renewal(tenant, asking, None)?;
         }
-        // It stays who it is. One that joined under a former version becomes someone now.
-        let mark = match known.and_then(|which| which.mark) {
-            Some(mark) => mark,
-            None => Mark::new(&self.random)?,
+        let mark = || Ok(Mark::new(&self.random)?);
+        let joining = match known {
+            Some(which) => which.rejoining(mark, self.now())?,
+            None => Which::joining(mark()?, self.now()),
         };
         // Signed before the node is known; handed out only after.
-        let membership = self.sign_node(tenant, &spiffe_id, public_half, Some(mark), self.now())?;
+        let membership = self.sign_node(tenant, &spiffe_id, public_half, joining)?;
         let used = match (attestor.rejoin, attested.made) {
             (Rejoin::Fresh | Rejoin::Never, Some(made)) => vec![self.use_of_evidence(made)?],
             (Rejoin::Always, _) | (_, None) => Vec::new(),
@@ -340,8 +346,8 @@ impl Plane {
                 attestor: Some(name.clone()),
                 facts: attested.facts.0.clone(),
                 created: before.as_ref().map_or(now, |before| before.created),
-                mark: Some(mark.number()),
-                since: None,
+                mark: joining.mark.map(Mark::number),
+                since: joining.since,
                 attested: now,
                 evidence_made: attested
                     .made

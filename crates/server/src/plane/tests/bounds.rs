@@ -1,6 +1,7 @@
 //! What a tenant and all below it may have together, where several of those add to it at once.
 
 use std::sync::Barrier;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
 
 use avouch_store::QuotaRecord;
@@ -43,6 +44,20 @@ fn siblings_that_write_at_once_on_one_postgresql_have_no_more_than_the_tenant_ab
     });
 }
 
+/// What was stored; or it was refused because of a bound, or of others who were faster.
+fn within<T>(outcome: Result<T, Refused>) -> Option<T> {
+    match outcome {
+        Ok(done) => Some(done),
+        Err(Refused::Reason(reason)) => {
+            let code = reason.code();
+            let is_in_order = ["issue.quota_exceeded", "issue.conflict"].contains(&code);
+            assert!(is_in_order, "{}", reason.sentence());
+            None
+        }
+        Err(Refused::Fault(fault)) => panic!("{fault}"),
+    }
+}
+
 fn bounds_hold(folder: &TempDir, connect: impl Fn() -> Arc<dyn Store>) {
     let here = server(connect(), folder.path());
     for name in TENANTS {
@@ -62,10 +77,11 @@ fn bounds_hold(folder: &TempDir, connect: impl Fn() -> Arc<dyn Store>) {
         here.tenant(&id(name)).unwrap().unwrap();
     }
     let begin = Barrier::new(2 * TENANTS.len());
+    let had = AtomicUsize::new(0);
     thread::scope(|scope| {
         for (number, plane) in [&here, &there].into_iter().enumerate() {
             for name in TENANTS {
-                let begin = &begin;
+                let (begin, had) = (&begin, &had);
                 scope.spawn(move || {
                     let tenant = plane.tenant(&id(name)).unwrap().unwrap();
                     let domain = format!("{name}-{number}.test");
@@ -73,9 +89,15 @@ fn bounds_hold(folder: &TempDir, connect: impl Fn() -> Arc<dyn Store>) {
                     begin.wait();
                     for _ in 0..4 {
                         // Whoever meets the same tenant too often is told so, and has stored nothing.
-                        drop(plane.store_entries(&tenant, drafts(name, 3), Existing::Refuse));
+                        let all = plane.store_entries(&tenant, drafts(name, 3), Existing::Refuse);
+                        let (stored, refused): (Vec<_>, Vec<_>) =
+                            within(all).into_iter().flatten().partition(Result::is_ok);
+                        refused.into_iter().for_each(|one| {
+                            within(one.map_err(Refused::from));
+                        });
+                        had.fetch_add(stored.len(), Ordering::SeqCst);
                     }
-                    drop(plane.add_trust_domain(&tenant, &domain));
+                    within(plane.add_trust_domain(&tenant, &domain));
                 });
             }
         }
@@ -86,6 +108,8 @@ fn bounds_hold(folder: &TempDir, connect: impl Fn() -> Arc<dyn Store>) {
         all.map(|name| count(store.load(&id(name)).unwrap())).sum()
     };
     let entries = || stored(&|snapshot| snapshot.entries.len());
+    let had = had.into_inner();
+    assert!(had > 0 && entries() == had, "{had} were told to be stored");
     let most = usize::try_from(MOST).unwrap();
     assert!(entries() <= most, "{}", entries());
     let all = stored(&|snapshot| snapshot.trust_domains.len());
@@ -98,4 +122,43 @@ fn bounds_hold(folder: &TempDir, connect: impl Fn() -> Arc<dyn Store>) {
     assert!(refused > 0);
     assert_eq!(entries(), most);
     assert!(here.check_room(&one, Bounded::Entries).is_err());
+}
+
+#[test]
+fn nodes_that_join_at_once_on_two_servers_are_no_more_than_the_tenant_above_may_have() {
+    const NODES: u32 = 5;
+    let folder = tempfile::tempdir().unwrap();
+    let connect = || Arc::new(SqliteStore::open(folder.path()).unwrap());
+    let here = server(connect(), folder.path());
+    TENANTS.into_iter().for_each(|name| add(&here, name));
+    let quota = QuotaRecord {
+        nodes: Some(NODES),
+        ..QuotaRecord::default()
+    };
+    here.put_quota(&here.root().unwrap(), quota).unwrap();
+    let there = server(connect(), folder.path());
+    let begin = Barrier::new(2 * TENANTS.len());
+    let had = AtomicUsize::new(0);
+    thread::scope(|scope| {
+        for (number, plane) in [&here, &there].into_iter().enumerate() {
+            for name in TENANTS {
+                let (begin, had) = (&begin, &had);
+                scope.spawn(move || {
+                    let tenant = plane.tenant(&id(name)).unwrap().unwrap();
+                    let node = format!("n{number}");
+                    let token = plane.new_join_token(&tenant, &node, 600).unwrap().token;
+                    let request = avouch_testkit::key::Key::p256(&node).signing_request();
+                    begin.wait();
+                    if within(plane.join(&token, &request)).is_some() {
+                        had.fetch_add(1, Ordering::SeqCst);
+                    }
+                });
+            }
+        }
+    });
+    let store = connect();
+    let nodes = TENANTS.map(|name| store.load(&id(name)).unwrap().nodes.len());
+    let nodes: usize = nodes.into_iter().sum();
+    assert_eq!(nodes, had.into_inner());
+    assert_eq!(nodes, usize::try_from(NODES).unwrap());
 }

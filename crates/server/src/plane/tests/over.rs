@@ -6,7 +6,8 @@ use avouch_core::id::SpiffeId;
 use avouch_core::template::IdTemplate;
 use avouch_core::time::Time;
 use avouch_store::{
-    Entry, EntryExtras, EntryId, JoinTokenId, JoinTokenRecord, NodeId, QuotaRecord, Selector,
+    Entry, EntryExtras, EntryId, JoinTokenId, JoinTokenRecord, NodeId, Over, OverKind, QuotaRecord,
+    Selector,
 };
 
 use super::*;
@@ -285,4 +286,58 @@ fn what_is_over_of_one_that_cannot_be_read_keeps_no_other_from_it() {
     there.remove_over().unwrap();
     assert!(idle.stored().entries.is_empty());
     assert_eq!(store.load(&id("two")).unwrap().signals.len(), 3);
+}
+
+#[test]
+fn what_is_over_of_a_tenant_to_which_another_server_writes_all_the_time_goes() {
+    let names = (0..6_000).map(|number| format!("e{number}"));
+    let all: Vec<Change> = names.map(|name| entry(&name, Some(START + 60))).collect();
+    let idle = Idle::with(&all);
+    idle.here.tenant(&id("one")).unwrap().unwrap();
+    idle.pass(60);
+    let is_over = std::sync::atomic::AtomicBool::new(false);
+    std::thread::scope(|scope| {
+        for name in ["first", "second"] {
+            let (folder, is_over) = (&idle.folder, &is_over);
+            scope.spawn(move || {
+                let there = Idle::store_of(folder);
+                while !is_over.load(Ordering::SeqCst) {
+                    there.apply(&id("one"), &[anchor(name)]).unwrap();
+                }
+            });
+        }
+        let removed = idle.here.remove_over();
+        is_over.store(true, Ordering::SeqCst);
+        removed.unwrap();
+    });
+    assert!(idle.stored().entries.is_empty());
+}
+
+#[test]
+fn what_the_store_finds_to_be_over_is_told_of_as_well_and_nothing_else_goes() {
+    let idle = Idle::with(&[
+        entry("ends", Some(START + 60)),
+        entry("longer", Some(START + 60)),
+        entry("stays", None),
+        signal(SignalKind::Receiver, "receiver", None),
+    ]);
+    let one = idle.here.tenant(&id("one")).unwrap().unwrap();
+    // That server has not heard of this.
+    let longer = [entry("longer", Some(START + 3_600))];
+    Idle::store_of(&idle.folder)
+        .apply(&id("one"), &longer)
+        .unwrap();
+    idle.pass(60);
+    let over = [Over {
+        kind: OverKind::Entry,
+        by: idle.here.now(),
+    }];
+    let remove = || idle.here.remove_over_by_the_store(&one, &over).unwrap();
+    assert!(remove() > 0);
+    assert_eq!(remove(), 0);
+    let stored = idle.stored();
+    let left: Vec<&str> = stored.entries.keys().map(|id| id.as_str()).collect();
+    assert_eq!(left, ["longer", "stays"]);
+    assert_eq!(stored.signals_of(SignalKind::Notice).count(), 1);
+    assert_eq!(one.read(Clone::clone), stored);
 }

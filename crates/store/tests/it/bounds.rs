@@ -1,0 +1,109 @@
+//! Bounds that changes keep to.
+
+use std::collections::BTreeMap;
+use std::sync::Barrier;
+use std::thread;
+
+use avouch_core::id::TenantId;
+use avouch_core::time::Time;
+use avouch_store::{
+    BoundedKind, Conflict, Fault, IntentId, Sequence, Store, UseKind, Used, Within,
+};
+
+use crate::objects::*;
+use crate::suite::Engine;
+
+/// How often each adds something.
+const ROUNDS: usize = 12;
+
+fn within(top: &str, most: u32, added: usize) -> Within {
+    Within {
+        top: tenant(top),
+        kind: BoundedKind::Entry,
+        most,
+        added,
+        counted: BTreeMap::new(),
+    }
+}
+
+pub(crate) fn a_change_that_there_is_no_room_for_is_not_made_and_uses_up_nothing(
+    engine: &dyn Engine,
+) {
+    let store = engine.open();
+    for name in ["one", "two"] {
+        add_tenant(&*store, name);
+    }
+    let (one, two) = (tenant("one"), tenant("two"));
+    let entries = ["a", "b", "c"].map(|name| entry(name, "spiffe://two.test/x"));
+    store.apply(&two, &[domain("two.test")]).unwrap();
+    store.apply(&two, &entries).unwrap();
+    let at = store.load(&one).unwrap().sequence;
+    let (uses, intents) = ([used("token", 1)], [intent("i1", 100)]);
+    let add = |most| {
+        let bounds = [within("root", most, 2), within("one", 2, 2)];
+        store.apply_within(&one, &uses, &intents, at, &[anchor("x")], &bounds)
+    };
+    let full = Conflict::Full {
+        kind: BoundedKind::Entry,
+        most: 4,
+    };
+    assert_eq!(add(4), Err(full.into()));
+    let name = IntentId::parse("i1").unwrap();
+    let is_used = || store.used(&one, UseKind::Token, &uses[0].digest).unwrap();
+    assert_eq!(store.load(&one).unwrap().sequence, at);
+    assert_eq!(
+        (is_used(), store.intent(&one, &name).unwrap()),
+        (None, None)
+    );
+    // What another has of it counts, and there is room for just as much.
+    let (used, sequence) = add(5).unwrap();
+    assert_eq!(used, [Used::First]);
+    assert!(sequence > at);
+    assert_eq!(is_used(), Some(Time::from_unix(uses[0].at.unix())));
+    assert!(store.intent(&one, &name).unwrap().is_some());
+    assert_eq!(store.load(&one).unwrap().anchors.len(), 1);
+}
+
+pub(crate) fn those_who_keep_to_bounds_and_a_server_that_starts_do_not_wait_for_ever(
+    engine: &dyn Engine,
+) {
+    let stores = [engine.open(), engine.open()];
+    // Before the tenant above by name, and after it.
+    let names = ["a", "b", "y", "z"];
+    for name in names {
+        add_tenant(&*stores[0], name);
+    }
+    let begin = Barrier::new(stores.len() * names.len() + 1);
+    thread::scope(|scope| {
+        for store in &stores {
+            for name in names {
+                let begin = &begin;
+                scope.spawn(move || {
+                    begin.wait();
+                    (0..ROUNDS).for_each(|_| add_one(&**store, &tenant(name)));
+                });
+            }
+        }
+        let starting = &stores[1];
+        let begin = &begin;
+        scope.spawn(move || {
+            begin.wait();
+            for _ in 0..4 * ROUNDS {
+                starting.raise(&OPERATOR, Sequence::START).unwrap();
+            }
+        });
+    });
+}
+
+/// Adds something, worked out anew where another was faster. Nothing else may keep it from that.
+fn add_one(store: &dyn Store, id: &TenantId) {
+    let bounds = [within(id.as_str(), 10, 1), within("root", 10, 1)];
+    let mut at = Sequence::START;
+    loop {
+        match store.apply_within(id, &[], &[], at, &[anchor("x")], &bounds) {
+            Ok(_) => return,
+            Err(Fault::Conflict(Conflict::Moved { found, .. })) => at = found,
+            Err(fault) => panic!("{id}: {fault}"),
+        }
+    }
+}
