@@ -12,6 +12,7 @@ use avouch_store::{AdminId, AdminRecord, Change, Key, Object, Snapshot, TenantKi
 use crate::access::{Noun, Role, Verb};
 use crate::caller::Caller;
 use crate::fault::{Fault, Refused};
+use crate::given_already::Giver;
 use crate::plane::{KnownTenant, Plane, RESERVED};
 use crate::tenant::Tenant;
 use crate::ways::Way;
@@ -161,21 +162,22 @@ impl Plane {
         Ok(roles)
     }
 
-    /// Gives someone a role on behalf of `caller`, who can give no more than it has.
+    /// Gives someone a role on behalf of `caller`, who can give no more than it has, and tells who could
+    /// have given that identity to themselves before. Where they have the role already, that was told.
     ///
     /// # Errors
     ///
     /// `issue.object_malformed`, `issue.object_unknown` for a trust domain that is neither the
     /// tenant's nor of one above, `issue.id_reserved`, `issue.not_permitted`, `issue.conflict` where the
     /// last operator would go, or what failed on our side.
-    pub fn appoint(
+    pub(crate) fn appoint(
         &self,
         caller: &Caller,
         tenant: &Arc<Tenant>,
         name: &str,
         subject: SpiffeId,
         role: &str,
-    ) -> Result<AdminRecord, Refused> {
+    ) -> Result<(AdminRecord, Vec<Giver>), Refused> {
         let id = AdminId::parse(name).ok_or_else(|| {
             malformed(
                 "name",
@@ -199,8 +201,16 @@ impl Plane {
             role: role.name().to_owned(),
             created: self.now(),
         };
+        let is_same = tenant.read(|snapshot| {
+            let before = snapshot.admins.get(&record.id);
+            before.is_some_and(|one| one.subject == record.subject && one.role == record.role)
+        });
+        let givers = match is_same {
+            true => Vec::new(),
+            false => self.given_already(caller, tenant, &record.subject, role)?,
+        };
         self.change_admins(caller, tenant, &record.id, Some(&record))?;
-        Ok(record)
+        Ok((record, givers))
     }
 
     /// Takes a role away on behalf of `caller`.
@@ -310,7 +320,7 @@ impl Plane {
 }
 
 /// Something that a role lets its holder do, and none of these others theirs.
-fn beyond(role: Role, others: &[Role]) -> Option<(Verb, Noun)> {
+pub(crate) fn beyond(role: Role, others: &[Role]) -> Option<(Verb, Noun)> {
     let mut all = Noun::ALL
         .into_iter()
         .flat_map(|noun| Verb::ALL.map(|verb| (verb, noun)));

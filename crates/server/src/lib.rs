@@ -43,6 +43,7 @@ mod failing;
 pub mod fault;
 pub mod federation;
 pub mod fetch;
+mod given_already;
 mod grants;
 pub mod http;
 mod introspection;

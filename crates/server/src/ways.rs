@@ -38,6 +38,7 @@ pub(crate) struct Way {
     tenant: TenantId,
     whose: Whose,
     to: usize,
+    gives: String,
     admits: Arc<[Asked]>,
     /// The names of the anchors of the clients that it admits.
     clients: Vec<String>,
@@ -56,6 +57,8 @@ struct Written {
     /// Whom it admits, and who may act for them: whoever has a token of one gets what it gives, too.
     admits: Vec<Asked>,
     gives: Option<Shape>,
+    /// As it is written.
+    text: String,
 }
 
 /// Who is asked for.
@@ -103,10 +106,11 @@ impl Written {
         let admits = from.chain(actors.into_iter().flatten());
         let gives = document
             .get("gives")
-            .and_then(|gives| gives.get("spiffe_id"));
+            .and_then(|gives| gives.get("spiffe_id")?.as_str());
         Self {
             admits: admits.map(Asked::read).collect(),
-            gives: gives.and_then(Value::as_str).and_then(Shape::of),
+            gives: gives.and_then(Shape::of),
+            text: gives.unwrap_or_default().to_owned(),
         }
     }
 }
@@ -167,6 +171,27 @@ impl Way {
             Whose::Below => format!("under the rule `{rule}` of the tenant {tenant}"),
             Whose::Above => "in a tenant above".to_owned(),
         }
+    }
+
+    /// Its name.
+    pub(crate) fn rule(&self) -> &str {
+        &self.rule
+    }
+
+    /// The tenant whose rule it is.
+    pub(crate) fn tenant(&self) -> &TenantId {
+        &self.tenant
+    }
+
+    /// Whom it gives, as it is written.
+    pub(crate) fn gives(&self) -> &str {
+        &self.gives
+    }
+
+    /// The trust domains from which it admits.
+    pub(crate) fn trust_domains(&self) -> impl Iterator<Item = &TrustDomain> {
+        let all = self.admits.iter();
+        all.flat_map(|asked| asked.trust_domain.iter().chain(&asked.tokens_of))
     }
 
     /// To which of those it leads that it was looked for.
@@ -366,6 +391,7 @@ impl Search<'_> {
                     tenant: owner.clone(),
                     whose: realm.whose,
                     to,
+                    gives: written.text,
                     admits,
                     clients,
                 });

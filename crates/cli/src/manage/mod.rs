@@ -33,7 +33,7 @@ use std::path::Path;
 
 use avouch_agent::Selector;
 use avouch_core::id::TenantId;
-use avouch_core::reason::Reason;
+use avouch_core::reason::{Reason, printable};
 use serde_json::{Map, Value, json};
 
 use crate::arguments::{Common, Format};
@@ -341,12 +341,36 @@ pub fn admin(arguments: &AdminArguments, common: &Common) -> Result<Exit, Fault>
         } => {
             let new = json!({ "subject": subject, "role": role });
             let answer = client.put(&at(name)?, &new)?;
+            note_given_already(&answer);
             tell_one(common, &answer, &ADMIN)
         }
         AdminCommand::Delete { name } => {
             client.delete(&at(name)?)?;
             tell_removed(common, name)
         }
+    }
+}
+
+/// Says who could have been given the identity before it got its role.
+fn note_given_already(answer: &Value) {
+    let givers = list_of(answer, "given_already");
+    for giver in givers {
+        let text =
+            |name: &str| printable(giver.get(name).and_then(Value::as_str).unwrap_or_default());
+        output::note(&format!(
+            "the {} {} of the tenant {} gives {} already, and may have been made by someone who could not \
+             give this role: look at it",
+            text("what"),
+            text("name"),
+            text("tenant"),
+            text("gives"),
+        ));
+    }
+    let all = answer.get("given_already_count").and_then(Value::as_u64);
+    let told = u64::try_from(givers.len()).unwrap_or(u64::MAX);
+    match all.and_then(|all| all.checked_sub(told)) {
+        None | Some(0) => {}
+        Some(more) => output::note(&format!("and {more} more")),
     }
 }
 
@@ -442,7 +466,7 @@ fn segment(name: &str) -> Result<&str, Fault> {
     if name.is_empty() || name == "." || name == ".." || !name.bytes().all(fits) {
         return Err(Fault::Usage(format!(
             "`{}` is no name: names are of letters, digits, `.`, `_` and `-`",
-            avouch_core::reason::printable(name)
+            printable(name)
         )));
     }
     Ok(name)

@@ -363,6 +363,57 @@ fn who_may_act_for_someone_under_a_rule_is_had_as_whom_it_gives() {
 }
 
 #[test]
+fn who_gives_a_role_is_told_what_gives_the_identity_already_that_someone_may_have_made_who_may_less()
+ {
+    let (world, registrar) = world();
+    let lead = "spiffe://one.test/team/lead";
+    let mut made = Vec::new();
+    for id in [
+        "spiffe://one.test/team/{unix.user}",
+        "spiffe://one.test/x",
+        "spiffe://one.test/y",
+    ] {
+        let created = create(&world, &registrar, &entry(id));
+        assert_eq!(created.status, 201, "{}", created.body);
+        made.push(created.json()["id"].as_str().unwrap().to_owned());
+    }
+    let rule = rule(&workload("one.test", "/x"), lead);
+    put_rule(&world, "one", "leads", &rule);
+    let given = |token: &str, tenant: &str, name: &str, role: &str| {
+        let path = format!("/v1/tenants/{tenant}/admins/{name}");
+        let answer = world.send(token, "PUT", &path, &json!({"subject": lead, "role": role}));
+        assert_eq!(answer.status, 200, "{}", answer.body);
+        let answer = answer.json();
+        let all = answer["given_already"].as_array().unwrap().clone();
+        assert_eq!(answer["given_already_count"], all.len(), "{answer}");
+        let names = all
+            .iter()
+            .map(|one| one["name"].as_str().unwrap().to_owned());
+        names.collect::<std::collections::BTreeSet<_>>()
+    };
+    let operator = world.operator();
+    let set = |names: &[&str]| names.iter().map(|name| (*name).to_owned()).collect();
+    // Whoever registers may give that role, too.
+    assert_eq!(given(&operator, "one", "a", "registrar"), set(&[]));
+    let entries = set(&[&made[0], &made[1]]);
+    assert_eq!(given(&operator, "one", "a", "administrator"), entries);
+    assert_eq!(
+        given(&operator, "one", "a", "administrator"),
+        set(&[]),
+        "again"
+    );
+    // No administrator could make an operator, and they make the rules.
+    let all = set(&[&made[0], &made[1], "leads"]);
+    assert_eq!(given(&operator, "one", "a", "operator"), all);
+    // Of what one may not see nothing is told.
+    let sub = below(&world, "sub", "one");
+    appoint(&world, &sub, "spiffe://sub.test/own", Role::Administrator);
+    let own = world.token("spiffe://sub.test/own");
+    assert_eq!(given(&own, "sub", "a", "administrator"), set(&[]));
+    assert_eq!(given(&operator, "sub", "b", "administrator"), entries);
+}
+
+#[test]
 fn an_administrator_gives_no_keys_to_whom_a_rule_lets_become_an_operator() {
     let (world, _) = world();
     let (chief, operator) = ("spiffe://one.test/chief", world.operator());
