@@ -195,6 +195,8 @@ fn hostile_61_nothing_is_given_by_a_rule_that_was_edited_or_removed_before_it_wa
 #[test]
 fn hostile_61_nothing_is_given_by_a_rule_that_was_edited_while_it_was_written_down() {
     let desk = Desk::new();
+    // Whose names are known is written down together with others.
+    assert_eq!(desk.edited("by-hand", || ()), None);
     let narrow = narrowed(rule("by-hand"), "/gives/scopes", json!(["read"]));
     let edited = desk.edited_in_record("by-hand", || desk.put_rule("by-hand", &narrow));
     assert_eq!(edited, NOT_ADMITTED);
