@@ -43,7 +43,9 @@ fn write(folder: &Path, name: &str, certificates: &[&[u8]]) -> String {
     path.to_str().unwrap().to_owned()
 }
 
+/// Of this process alone: the suite runs in several at once, with keys of other kinds.
 fn folder(name: &str) -> PathBuf {
+    let name = format!("{name} {}", std::process::id());
     let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join(name);
     std::fs::create_dir_all(&folder).unwrap();
     folder
