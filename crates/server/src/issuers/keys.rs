@@ -11,12 +11,12 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
 
 use super::pins::Pins;
-use super::rollback::{Dated, EarlierSet, Rollback, Sifted, Sighting};
+use super::rollback::{Dated, Rollback, Sifted, Sighting};
 use crate::failing::Failing;
 
 /// How long a key that was removed is remembered, in seconds, so that what it signed is refused for
 /// the right reason.
-pub(super) const REMEMBERED: i64 = 30 * 86_400;
+const REMEMBERED: i64 = 30 * 86_400;
 
 /// How many events are remembered.
 const MOST_EVENTS: usize = 100;
@@ -55,8 +55,6 @@ pub(crate) struct Keys {
     pub(super) events: Vec<Event>,
     /// Of when the set is that is known.
     pub(super) dated: Dated,
-    /// What was published before.
-    pub(super) earlier: Vec<EarlierSet>,
     /// What of an older set that is served waits.
     pub(super) rollback: Option<Rollback>,
     /// The keys that are believed and that some of what was served lacks.
@@ -236,7 +234,6 @@ impl Keys {
     }
 
     fn replace(&mut self, published: Vec<KnownKey>, now: Time) {
-        self.remember_set(&published, now);
         let mut removed = Vec::new();
         for known in &mut self.keys {
             let is_there = published.iter().any(|key| known.is(key));

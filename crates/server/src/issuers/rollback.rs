@@ -3,7 +3,8 @@
 //! careful is another thing for one that goes than for one that comes:
 //!
 //! - One that an older set lacks is believed for [`HELD`] seconds after it was first missed, whatever is
-//!   served in between: the issuer may have withdrawn it, and a removed key is a revocation.
+//!   served in between: the issuer may have withdrawn it, and a removed key is a revocation. A set that
+//!   only lacks something and does not say that it is older is no older set: what it lacks ends at once.
 //! - One that was removed comes back when nothing without it was served for so long.
 //!
 //! So whoever serves old and new in turn keeps a stolen key alive no longer, and brings none back.
@@ -12,7 +13,7 @@ use avouch_core::id::Digest;
 use avouch_core::time::Time;
 use serde::{Deserialize, Serialize};
 
-use super::keys::{Keys, KnownKey, REMEMBERED};
+use super::keys::{Keys, KnownKey};
 use super::shown;
 
 /// How long what two answers say differently waits, in seconds.
@@ -29,9 +30,6 @@ const SIGHTED: i64 = 7_200;
 /// How long after a key is settled it is looked at least once more, in seconds.
 const ONE_MORE_LOOK: i64 = 61;
 
-/// How many earlier sets are remembered.
-const MOST_SETS: usize = 32;
-
 /// How far clocks and roundings are forgiven, in seconds.
 const LEEWAY: i64 = 2;
 
@@ -47,14 +45,6 @@ pub(super) struct Dated {
     pub(super) made: Option<i64>,
     /// When what was answered changed last (RFC 9110 8.8.2).
     pub(super) modified: Option<i64>,
-}
-
-/// A set that was published before.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub(super) struct EarlierSet {
-    digest: String,
-    /// When it was published no more.
-    until: i64,
 }
 
 /// Since when a key was missed, or offered again, by sets that are not taken as a whole.
@@ -228,16 +218,15 @@ impl Keys {
         }
     }
 
-    /// Where a set stands: older by its own word, because it brings back what was removed and nothing new,
-    /// or because it was published before. One that says that it is newer is believed about what it lacks.
+    /// Where a set stands: older by its own word, or because it brings back what was removed and nothing
+    /// new. One that says that it is newer is believed about what it lacks; and one that only lacks
+    /// something, and says nothing of its age, is a removal, though it has stood like that before.
     fn standing(&self, published: &[KnownKey], dated: Dated) -> Standing {
         let is_new = |key: &KnownKey| !self.keys.iter().any(|known| known.is(key));
         let says_newer = self.dated.is_changed_before(dated);
-        let digest = digest(published.iter());
-        let was_published = self.earlier.iter().any(|set| set.digest == digest);
         let returns = published.iter().any(|key| self.was_removed(key));
         let is_older = dated.is_before(self.dated);
-        let is_as_before = was_published || returns && !published.iter().any(is_new);
+        let is_as_before = returns && !published.iter().any(is_new);
         Standing {
             is_older,
             lacks_newer: is_older || is_as_before && !says_newer,
@@ -292,7 +281,6 @@ impl Keys {
         self.discover_next = None;
         self.dated = Dated::default();
         self.offered.clear();
-        self.earlier.clear();
         let is_all = self.quarantine.is_none() && self.contested.is_empty();
         if self.rollback.take().is_some() && is_all {
             self.pending = None;
@@ -356,23 +344,6 @@ impl Keys {
         let since = held.or(missed).unwrap_or(now.unix());
         let detail = format!("an older key set was served since {}", shown(since));
         self.tell(now, "rollback_taken", detail, true);
-    }
-
-    /// Remembers the set that is known before another takes its place.
-    pub(super) fn remember_set(&mut self, published: &[KnownKey], now: Time) {
-        let (before, after) = (digest(self.current()), digest(published.iter()));
-        if before == after || self.current().next().is_none() {
-            return;
-        }
-        let oldest = now.unix() - REMEMBERED;
-        let earlier = &mut self.earlier;
-        earlier.retain(|set| set.until > oldest && set.digest != before && set.digest != after);
-        earlier.push(EarlierSet {
-            digest: before,
-            until: now.unix(),
-        });
-        let surplus = earlier.len().saturating_sub(MOST_SETS);
-        earlier.drain(..surplus);
     }
 
     /// Tells something, unless the very same was told a little while ago.
