@@ -4,12 +4,12 @@ use avouch_testkit::key::Key;
 use serde_json::{Value, json};
 
 use crate::exchange::{
-    ACCESS_TOKEN, CLOUD, Cloud, OURSELVES, claims, exchange_form, form, public, refusal, rule,
+    ACCESS_TOKEN, Cloud, OURSELVES, claims, exchange_form, form, public, refusal, rule,
     token as issued,
 };
 use crate::http::{Answer, request, send};
 use crate::registry::{Registry, token as signed, trusted};
-use crate::signals::{cloud, someone, workflow};
+use crate::signals::{chained, cloud, someone, workflow};
 
 const FORM: (&str, &str) = ("content-type", "application/x-www-form-urlencoded");
 const BY_SVID: &str = "urn:ietf:params:oauth:client-assertion-type:jwt-spiffe";
@@ -39,23 +39,6 @@ fn twice(cloud: &Cloud, changed: &Value) -> (String, String) {
     let first = issued(&given);
     let second = issued(&cloud.send(&exchange_form(&first, &[]), &[]));
     (first, second)
-}
-
-/// A deployment in which what is given can be exchanged once more, by bearers too.
-fn chained() -> Cloud {
-    let cloud = cloud();
-    let bearer = json!({"reason": "a test", "expires": "2100-01-01T00:00:00Z"});
-    let mut first = rule();
-    first["gives"]["audiences"] = json!([OURSELVES]);
-    first["bearer"] = bearer.clone();
-    cloud.rule("deploy", &first);
-    let last = json!({
-        "from": {"trust_domain": "one.test", "facts": {"spiffe.path": "/ci/74/deploy"}},
-        "gives": {"spiffe_id": "spiffe://one.test/last", "audiences": [CLOUD]},
-        "bearer": bearer, "owner": "o", "reason": "r",
-    });
-    cloud.rule("last", &last);
-    cloud
 }
 
 #[test]

@@ -39,6 +39,23 @@ pub(crate) fn cloud() -> Cloud {
     cloud
 }
 
+/// A deployment in which what is given can be exchanged once more, by bearers too.
+pub(crate) fn chained() -> Cloud {
+    let cloud = cloud();
+    let bearer = json!({"reason": "a test", "expires": "2100-01-01T00:00:00Z"});
+    let mut first = rule();
+    first["gives"]["audiences"] = json!([OURSELVES]);
+    first["bearer"] = bearer.clone();
+    cloud.rule("deploy", &first);
+    let last = json!({
+        "from": {"trust_domain": "one.test", "facts": {"spiffe.path": "/ci/74/deploy"}},
+        "gives": {"spiffe_id": "spiffe://one.test/last", "audiences": [CLOUD]},
+        "bearer": bearer, "owner": "o", "reason": "r",
+    });
+    cloud.rule("last", &last);
+    cloud
+}
+
 pub(crate) fn signal(cloud: &Cloud, name: &str, document: &Value) -> Value {
     let path = format!("/v1/tenants/one/signals/{name}");
     let put = cloud.manage("PUT", &path, document);

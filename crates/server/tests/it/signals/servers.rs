@@ -17,8 +17,10 @@ use avouch_testkit::token::{jwk, jwks};
 use serde_json::json;
 use tokio::sync::watch;
 
-use super::{CLOUD, REVOKED, SUBJECT, cloud, event, exchanged, someone, subject, told, workflow};
-use crate::exchange::{Cloud, OURSELVES, exchange_form, form, refusal, rule, token};
+use super::{
+    CLOUD, REVOKED, SUBJECT, chained, cloud, event, exchanged, someone, subject, told, workflow,
+};
+use crate::exchange::{Cloud, exchange_form, form, refusal, rule, token};
 use crate::http::{Answer, request, send};
 
 /// Another server on the store of a deployment.
@@ -212,19 +214,8 @@ fn hostile_61_nothing_is_given_on_any_server_for_more_than_one_has_answered_that
 /// What one server has given for a key that it had just been told of, another takes.
 #[test]
 fn what_descends_from_a_new_key_is_exchanged_on_every_server_at_once() {
-    let cloud = cloud();
+    let cloud = chained();
     let second = second(&cloud);
-    let bearer = json!({"reason": "a test", "expires": "2100-01-01T00:00:00Z"});
-    let mut first = rule();
-    first["gives"]["audiences"] = json!([OURSELVES]);
-    first["bearer"] = bearer.clone();
-    cloud.rule("deploy", &first);
-    let last = json!({
-        "from": {"trust_domain": "one.test", "facts": {"spiffe.path": "/ci/74/deploy"}},
-        "gives": {"spiffe_id": "spiffe://one.test/last", "audiences": [CLOUD]},
-        "bearer": bearer, "owner": "o", "reason": "r",
-    });
-    cloud.rule("last", &last);
     decide(second.address, "x");
     let warm = exchange(second.address, &workflow(&cloud, 30, &json!({})));
     assert_eq!(warm.status, 200, "{}", warm.body);
