@@ -8,6 +8,7 @@ use avouch_core::id::{SpiffeId, TenantId, TrustDomain};
 use avouch_core::question::{ExpectedName, Profile, Purpose};
 use avouch_core::time::Time;
 use avouch_core::verdict::TrustModel;
+use clap::builder::NonEmptyStringValueParser;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use const_oid::ObjectIdentifier;
 
@@ -484,13 +485,13 @@ pub struct QuestionArguments {
     #[arg(long, value_name = "FILE")]
     pub intermediates: Vec<PathBuf>,
     /// The host name the credential must be for. May be repeated, as the next three; all must hold
-    #[arg(long, value_name = "NAME")]
+    #[arg(long, value_name = "NAME", value_parser = NonEmptyStringValueParser::new())]
     pub dns: Vec<String>,
     /// The IP address it must be for
     #[arg(long, value_name = "ADDRESS")]
     pub ip: Vec<std::net::IpAddr>,
     /// The mailbox it must be for
-    #[arg(long, value_name = "MAILBOX")]
+    #[arg(long, value_name = "MAILBOX", value_parser = NonEmptyStringValueParser::new())]
     pub email: Vec<String>,
     /// The SPIFFE ID, or the trust domain, it must be for
     #[arg(long, value_name = "ID", value_parser = spiffe)]

@@ -4,7 +4,10 @@ use std::io;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
+use avouch_agent::node::LinkFault;
 use avouch_core::id::SpiffeId;
+use avouch_core::reason::Reason;
+use serde_json::{Value, json};
 
 /// Our side failed: the answer is not known.
 #[derive(Debug, thiserror::Error)]
@@ -84,21 +87,14 @@ pub enum Fault {
     #[error("{0}")]
     Run(String),
     /// The server refuses.
-    #[error("{sentence} ({code})\n  fix: {hint}")]
-    Refused {
-        /// The code of the reason.
-        code: String,
-        /// What is wrong.
-        sentence: String,
-        /// The smallest fix.
-        hint: String,
-    },
+    #[error("{0}")]
+    Refused(Box<Refusal>),
     /// The server failed.
     #[error(transparent)]
     Server(#[from] avouch_server::Fault),
     /// The node failed.
     #[error(transparent)]
-    Node(#[from] avouch_agent::node::LinkFault),
+    Node(#[from] LinkFault),
     /// The agent could not run.
     #[error(transparent)]
     Agent(#[from] avouch_agent::command::CommandFault),
@@ -111,12 +107,46 @@ impl From<avouch_server::Refused> for Fault {
     fn from(refused: avouch_server::Refused) -> Self {
         match refused {
             avouch_server::Refused::Fault(fault) => Self::Server(fault),
-            avouch_server::Refused::Reason(reason) => Self::Refused {
-                code: reason.code().to_owned(),
-                sentence: reason.sentence(),
-                hint: reason.hint(),
-            },
+            avouch_server::Refused::Reason(reason) => Refusal::of(&reason).into(),
         }
+    }
+}
+
+/// Why something is refused.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{sentence} ({code})\n  fix: {hint}")]
+pub struct Refusal {
+    /// The code of the reason.
+    pub code: String,
+    /// What is wrong.
+    pub sentence: String,
+    /// The smallest fix.
+    pub hint: String,
+    /// The answer of the server as it came, if it is one that refuses.
+    pub answer: Option<Value>,
+}
+
+impl Refusal {
+    /// That of a reason which was found here.
+    pub fn of(reason: &Reason) -> Self {
+        Self {
+            code: reason.code().to_owned(),
+            sentence: reason.sentence(),
+            hint: reason.hint(),
+            answer: None,
+        }
+    }
+
+    /// As `-o json` tells it: in the form in which servers do (RFC 9457).
+    pub fn to_json(&self) -> Value {
+        let told = || json!({ "code": self.code, "detail": self.sentence, "hint": self.hint });
+        self.answer.clone().unwrap_or_else(told)
+    }
+}
+
+impl From<Refusal> for Fault {
+    fn from(refusal: Refusal) -> Self {
+        Self::Refused(Box::new(refusal))
     }
 }
 
@@ -130,7 +160,10 @@ impl Fault {
     pub fn exit(&self) -> Exit {
         match self {
             Self::Usage(_) => Exit::Usage,
-            Self::NoIdentity | Self::NotThis(_) | Self::Refused { .. } => Exit::Rejected,
+            Self::NoIdentity
+            | Self::NotThis(_)
+            | Self::Node(LinkFault::Refused(_))
+            | Self::Refused(_) => Exit::Rejected,
             Self::Directory(_)
             | Self::Folder { .. }
             | Self::Agent(_)

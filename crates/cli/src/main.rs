@@ -14,6 +14,6 @@ fn main() -> ExitCode {
     let arguments = Arguments::parse_from(order::behind_the_command(std::env::args_os()));
     match avouch_cli::run(&arguments) {
         Ok(exit) => exit.into(),
-        Err(fault) => output::report(&fault),
+        Err(fault) => output::report(&fault, arguments.common.output),
     }
 }

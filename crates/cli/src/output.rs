@@ -52,8 +52,13 @@ pub fn note(text: &str) {
     let _ = writeln!(io::stderr().lock(), "note: {text}");
 }
 
-/// Tells a fault on standard error and gives the exit code.
-pub fn report(fault: &Fault) -> ExitCode {
+/// Tells a fault on standard error and gives the exit code. What is refused is an answer, which `-o json`
+/// gives on standard output too.
+pub fn report(fault: &Fault, format: Format) -> ExitCode {
+    if let (Fault::Refused(refusal), Format::Json) = (fault, format) {
+        // What cannot be written there is told below all the same.
+        let _ = data(&format!("{:#}", refusal.to_json()));
+    }
     if !fault.is_closed_pipe() {
         let style = Style::new(colour_wanted() && io::stderr().is_terminal());
         // Nothing is left to do if standard error is closed too.

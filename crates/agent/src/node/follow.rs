@@ -68,6 +68,8 @@ async fn once(shared: &Arc<Shared>) -> Result<(), Status> {
             continue;
         }
         let is_distrust = update.distrust.is_some();
+        // They come with the lists of what is revoked.
+        let has_bundles = !update.bundles.is_empty();
         let is_gone = update.gone;
         let arrived = shared.holdings_mut().follow(update);
         if is_gone {
@@ -83,6 +85,9 @@ async fn once(shared: &Arc<Shared>) -> Result<(), Status> {
             // arrived, so that the server knows when nobody holds it.
             svids::replace_distrusted::<X509>(shared).await;
             svids::replace_distrusted::<Wit>(shared).await;
+        }
+        if has_bundles {
+            svids::replace_revoked(shared).await;
         }
         shared.tell();
         let held = BTreeMap::from([(tenant.to_string(), sequence)]);

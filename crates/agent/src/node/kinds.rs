@@ -12,7 +12,7 @@ use zeroize::Zeroizing;
 use super::holdings::Entry;
 use super::key::NodeKey;
 use super::svids::{Issued, Kind, Svids};
-use super::tokens::key_of;
+use super::tokens::{id_of, key_of};
 use super::validity::Validity;
 use super::{Shared, now};
 use crate::identities::{PrivateKey, Token, WitSvid, X509Svid};
@@ -56,6 +56,7 @@ impl Kind for X509 {
         is_ours.then(|| Issued {
             validity: Validity::of(&parsed, now(), parsed.serial()),
             authority: hex(authority),
+            token_id: None,
             born: parsed.not_before(),
             svid: X509Svid {
                 spiffe_id: entry.spiffe_id.clone(),
@@ -101,6 +102,7 @@ impl Kind for Wit {
         Some(Issued {
             validity: Validity::until(expires, now(), key.public_key()),
             authority: key_of(&token)?,
+            token_id: id_of(&token),
             born: Time::from_unix(answer.issued),
             svid: WitSvid {
                 spiffe_id: entry.spiffe_id.clone(),

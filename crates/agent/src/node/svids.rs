@@ -11,8 +11,10 @@ use avouch_core::id::TenantId;
 use avouch_core::time::Time;
 use tonic::Status;
 
+use super::credentials::RevokedBy;
 use super::holdings::{Entry, EntryKey, Holdings};
 use super::key::NodeKey;
+use super::kinds::X509;
 use super::link::{in_time, innermost};
 use super::validity::Validity;
 use super::{Shared, now};
@@ -63,6 +65,8 @@ pub(super) struct Issued<K: Kind> {
     pub(super) svid: K::Svid,
     /// The authority that signed it, as it is named where it is distrusted.
     pub(super) authority: String,
+    /// Its name where it is told what ended (`jti`), if it has one there.
+    pub(super) token_id: Option<String>,
     /// From when on it counts as had.
     pub(super) born: Time,
     pub(super) validity: Validity,
@@ -80,6 +84,7 @@ struct Held<K: Kind> {
     /// Of the entry that it was issued for.
     revision: u64,
     authority: String,
+    token_id: Option<String>,
     born: Time,
     validity: Validity,
     retry_at: Option<Time>,
@@ -112,6 +117,17 @@ impl<K: Kind> Svids<K> {
     pub(super) fn first_to_expire(&self) -> Option<Time> {
         let held = self.lock();
         held.values().map(|held| held.validity.not_after).min()
+    }
+
+    /// The entries, as they are now, of those that are `meant`.
+    fn entries_of(
+        &self,
+        holdings: &Holdings,
+        mut meant: impl FnMut(&EntryKey, &Held<K>) -> bool,
+    ) -> Vec<Entry> {
+        let held = self.lock();
+        let meant = held.iter().filter(|(key, held)| meant(key, held));
+        meant.filter_map(|(key, _)| holdings.entry(key)).collect()
     }
 
     fn lock(&self) -> MutexGuard<'_, BTreeMap<EntryKey, Held<K>>> {
@@ -203,6 +219,7 @@ impl<K: Kind> Held<K> {
             svid: Arc::new(issued.svid),
             revision: entry.revision,
             authority: issued.authority,
+            token_id: issued.token_id,
             born: issued.born,
             validity: issued.validity,
             retry_at: None,
@@ -219,37 +236,43 @@ impl<K: Kind> Held<K> {
         if holdings.endings(&key.tenant).is_none() {
             return false;
         }
+        let named = (self.token_id.as_deref(), self.born);
         let entry = holdings.entry(key);
-        entry.is_some_and(|entry| holdings.has_ended(key, &entry.spiffe_id, (None, self.born), now))
+        entry.is_some_and(|entry| holdings.has_ended(key, &entry.spiffe_id, named, now))
     }
 }
 
 /// Replaces at once what an authority signed that is not to be trusted any more.
 pub(super) async fn replace_distrusted<K: Kind>(shared: &Shared) {
-    let due: Vec<Entry> = {
+    let due = {
         let holdings = shared.holdings();
-        let held = K::all(shared).lock();
-        let distrusted = held
-            .iter()
-            .filter(|(key, held)| holdings.distrusts(&key.tenant, &held.authority));
-        distrusted
-            .filter_map(|(key, _)| holdings.entry(key))
-            .collect()
+        K::all(shared).entries_of(&holdings, |key, held| {
+            holdings.distrusts(&key.tenant, &held.authority)
+        })
     };
+    replace::<K>(shared, due, "SVIDs of a tainted authority").await;
+}
+
+/// Replaces at once what the revocation lists that are held now name.
+pub(super) async fn replace_revoked(shared: &Shared) {
+    let due = {
+        let (holdings, now) = (shared.holdings(), now());
+        let mut revoked = RevokedBy::lists_of(&holdings);
+        let held = X509::all(shared);
+        held.entries_of(&holdings, |_, held| revoked.names(&held.svid, now))
+    };
+    replace::<X509>(shared, due, "revoked SVIDs").await;
+}
+
+async fn replace<K: Kind>(shared: &Shared, due: Vec<Entry>, what: &str) {
     if due.is_empty() {
         return;
     }
     let _asking = K::all(shared).asking.lock().await;
     match issue::<K>(shared, due.clone()).await {
-        Ok(()) => tracing::info!(
-            svids = due.len(),
-            "SVIDs of a tainted authority were replaced"
-        ),
+        Ok(()) => tracing::info!(svids = due.len(), "{what} were replaced"),
         Err(why) => {
-            tracing::error!(
-                why,
-                "SVIDs of a tainted authority could not be replaced yet"
-            );
+            tracing::error!(why, "{what} could not be replaced yet");
             renew_now::<K>(shared, &due);
         }
     }

@@ -103,7 +103,7 @@ pub(super) fn key_of(token: &Token) -> Option<String> {
 }
 
 /// The `jti` of a token.
-fn id_of(token: &Token) -> Option<String> {
+pub(super) fn id_of(token: &Token) -> Option<String> {
     text_in(token, 1, "jti")
 }
 

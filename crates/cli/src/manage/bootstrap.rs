@@ -34,7 +34,7 @@ use super::upstream::read_text;
 use super::{said, tell_one};
 use crate::arguments::Common;
 use crate::clock;
-use crate::fault::{Exit, Fault};
+use crate::fault::{Exit, Fault, Refusal};
 use crate::fetch::write_file;
 use crate::output;
 use crate::recognise::{Recognised, recognise};
@@ -247,11 +247,7 @@ impl Answer {
 }
 
 fn refused(reason: &Reason) -> Fault {
-    Fault::Refused {
-        code: reason.code().to_owned(),
-        sentence: reason.sentence(),
-        hint: reason.hint(),
-    }
+    Refusal::of(reason).into()
 }
 
 /// A kubeconfig with which the kubelet calls the API server. JSON is YAML, too.

@@ -9,6 +9,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use avouch_server::tls::SpiffePeer;
+use rustls::CertificateError;
 use serde_json::Value;
 use ureq::Agent;
 use ureq::http::{Request, Uri};
@@ -18,7 +19,7 @@ use zeroize::Zeroizing;
 
 use super::arguments::Remote;
 use super::secured::Secured;
-use crate::fault::Fault;
+use crate::fault::{Fault, Refusal};
 
 /// The file of the operator's credential in the folder of the plane.
 const CREDENTIAL_FILE: &str = "operator.jwt";
@@ -150,11 +151,13 @@ impl Client {
             return Err(self.foreign());
         };
         if status.is_client_error() {
-            return Err(Fault::Refused {
+            let refusal = Refusal {
                 code,
                 sentence,
                 hint,
-            });
+                answer: Some(problem),
+            };
+            return Err(refusal.into());
         }
         let request = member("decision").unwrap_or_default();
         Err(Fault::Run(format!("{sentence} {hint} (request {request})")))
@@ -178,13 +181,7 @@ impl Client {
         if let Some(reason) = self.peer.as_ref().and_then(|peer| peer.refused()) {
             return Some(reason.sentence().trim_end_matches('.').to_owned());
         }
-        let ureq::Error::Io(error) = error else {
-            return None;
-        };
-        match error.get_ref()?.downcast_ref::<rustls::Error>()? {
-            rustls::Error::InvalidCertificate(why) => Some(why.to_string()),
-            _ => None,
-        }
+        why_not_believed(error)
     }
 
     /// Whoever answers is no server of Avouch.
@@ -194,6 +191,28 @@ impl Client {
             self.server
         ))
     }
+}
+
+/// Why the certificate that a server has shown is not believed, if that is what ended a call.
+pub(super) fn why_not_believed(error: &ureq::Error) -> Option<String> {
+    let ureq::Error::Io(error) = error else {
+        return None;
+    };
+    let rustls::Error::InvalidCertificate(why) =
+        error.get_ref()?.downcast_ref::<rustls::Error>()?
+    else {
+        return None;
+    };
+    Some(match why {
+        CertificateError::BadSignature
+        | CertificateError::UnknownIssuer
+        | CertificateError::UnsupportedSignatureAlgorithmContext { .. }
+        | CertificateError::UnsupportedSignatureAlgorithmForPublicKeyContext { .. } => {
+            "no authority that is trusted here has signed its certificate".to_owned()
+        }
+        CertificateError::Other(other) => format!("its certificate is none of a server ({other})"),
+        other => other.to_string(),
+    })
 }
 
 /// What calls a server, over TLS or without.

@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 use super::arguments::{BootstrapTokenArguments, SignArguments};
 use super::client::Client;
 use super::table::Column;
-use super::upstream::read_text;
+use super::upstream::read_request;
 use super::{path, pretty, said, segment, tell_one};
 use crate::arguments::Common;
 use crate::fault::{Exit, Fault};
@@ -39,7 +39,7 @@ pub(super) fn sign(
 }
 
 fn request(arguments: &SignArguments) -> Result<Value, Fault> {
-    let text = read_text(&arguments.request)?;
+    let text = read_request(&arguments.request)?;
     let refuse = |why: String| {
         let file = input::name_of(&arguments.request);
         Fault::Usage(format!("{file}: {why}"))

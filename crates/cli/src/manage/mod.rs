@@ -37,7 +37,7 @@ use avouch_core::reason::{Reason, printable};
 use serde_json::{Map, Value, json};
 
 use crate::arguments::{Common, Format};
-use crate::fault::{Exit, Fault};
+use crate::fault::{Exit, Fault, Refusal};
 use crate::input::{self, Stop};
 use crate::output;
 pub use anchors::{delete_anchor, import_anchor, list_anchors, put_anchor};
@@ -507,20 +507,22 @@ fn value(path: &Path, text: &str) -> Result<Value, Fault> {
 
 /// What stands in a file cannot be read, as a server says it.
 fn unreadable(path: &Path, why: &str, hint: &str) -> Fault {
-    Fault::Refused {
+    let refusal = Refusal {
         code: "issue.body_malformed".to_owned(),
         sentence: format!("{}: {why}", input::name_of(path)),
         hint: hint.to_owned(),
-    }
+        answer: None,
+    };
+    refusal.into()
 }
 
 /// What is wrong with the content of a file.
 fn refused_file(path: &Path, reason: &Reason) -> Fault {
-    Fault::Refused {
-        code: reason.code().to_owned(),
+    let refusal = Refusal {
         sentence: format!("{}: {}", input::name_of(path), reason.sentence()),
-        hint: reason.hint(),
-    }
+        ..Refusal::of(reason)
+    };
+    refusal.into()
 }
 
 /// How a run ends that found these: as the gravest of them.

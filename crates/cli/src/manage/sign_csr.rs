@@ -4,7 +4,7 @@ use serde_json::{Value, json};
 
 use super::arguments::SignCsrArguments;
 use super::client::Client;
-use super::upstream::read_text;
+use super::upstream::read_request;
 use super::{path, pretty, said};
 use crate::arguments::Common;
 use crate::fault::{Exit, Fault};
@@ -16,7 +16,7 @@ pub(super) fn sign_csr(
     asked: &SignCsrArguments,
     common: &Common,
 ) -> Result<Exit, Fault> {
-    let request = read_text(&asked.request)?;
+    let request = read_request(&asked.request)?;
     let sent = said([
         ("signing_request", Some(json!(request))),
         ("spiffe_id", Some(json!(asked.spiffe_id.as_str()))),

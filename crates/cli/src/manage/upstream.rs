@@ -3,6 +3,7 @@
 use std::path::Path;
 use std::time::Duration;
 
+use avouch_api::text::to_pem;
 use base64ct::{Base64, Encoding};
 use der::pem;
 use serde_json::{Map, Value, json};
@@ -81,13 +82,33 @@ fn no_key(path: &Path) -> Fault {
 }
 
 pub(super) fn read_text(path: &Path) -> Result<String, Fault> {
-    let refuse = |why: String| Fault::Usage(format!("{}: {why}", input::name_of(path)));
-    let bytes = match input::read(path, "file", LONGEST_FILE) {
-        Ok(bytes) => bytes,
-        Err(Stop::Fault(fault)) => return Err(fault),
-        Err(Stop::Refused { reason, .. }) => return Err(refuse(reason.sentence())),
-    };
-    String::from_utf8(bytes).map_err(|_| refuse("it is not UTF-8".to_owned()))
+    text_of(path, bytes_of(path)?)
+}
+
+/// A request for a certificate as PEM, whether it stands in the file so or as DER: tools write both.
+pub(super) fn read_request(path: &Path) -> Result<String, Fault> {
+    const SEQUENCE: u8 = 0x30;
+    let bytes = bytes_of(path)?;
+    match bytes.first() {
+        Some(&SEQUENCE) => Ok(to_pem("CERTIFICATE REQUEST", &bytes)),
+        _ => text_of(path, bytes),
+    }
+}
+
+fn text_of(path: &Path, bytes: Vec<u8>) -> Result<String, Fault> {
+    String::from_utf8(bytes)
+        .map_err(|_| Fault::Usage(format!("{}: it is not UTF-8", input::name_of(path))))
+}
+
+fn bytes_of(path: &Path) -> Result<Vec<u8>, Fault> {
+    match input::read(path, "file", LONGEST_FILE) {
+        Ok(bytes) => Ok(bytes),
+        Err(Stop::Fault(fault)) => Err(fault),
+        Err(Stop::Refused { reason, .. }) => {
+            let why = reason.sentence();
+            Err(Fault::Usage(format!("{}: {why}", input::name_of(path))))
+        }
+    }
 }
 
 #[expect(

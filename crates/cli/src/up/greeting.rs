@@ -41,7 +41,8 @@ impl fmt::Display for Greeting<'_> {
         }
         writeln!(f, "  data       {}\n", self.data.display())?;
         let count = self.plane.count_tenants();
-        writeln!(f, "{count} tenants:")?;
+        let tenants = if count == 1 { "tenant" } else { "tenants" };
+        writeln!(f, "{count} {tenants}:")?;
         for tenant in self.plane.listed(5) {
             let domains = tenant.trust_domains.iter();
             let domains: Vec<&str> = domains.map(|name| name.as_str()).collect();

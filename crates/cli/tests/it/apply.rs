@@ -441,3 +441,29 @@ fn thousands_of_entries_go_in_few_calls() {
     let again = served.run(&["apply", "-f", "many.json", "-o", "json"]);
     assert_eq!(summary(&again), json!({"left": 2_500}));
 }
+
+#[test]
+fn whoever_could_be_given_the_identity_of_a_new_administrator_is_named() {
+    let served = Served::start("apply-given-already");
+    let folder = &served.plane.folder;
+    let there = "kind: tenant\nname: shop\n---\nkind: trust-domain\ntenant: shop\nname: shop.test\n---\n\
+        kind: entry\ntenant: shop\nname: made-before\nspec:\n  spiffe_id: spiffe://shop.test/user/anna\n  \
+        selectors: [\"unix:uid:4242\"]\n";
+    folder.file("before.yaml", there);
+    let before = served.run(&["apply", "-f", "before.yaml"]);
+    assert_eq!((before.code, before.err.as_str()), (0, ""), "{before:?}");
+    let anna = "kind: admin\ntenant: shop\nname: anna\n\
+        spec: {subject: \"spiffe://shop.test/user/anna\", role: administrator}\n";
+    folder.file("anna.yaml", anna);
+    let applied = served.run(&["apply", "-f", "anna.yaml"]);
+    assert_eq!(applied.code, 0, "{applied:?}");
+    assert!(
+        applied
+            .err
+            .contains("made-before of the tenant shop gives spiffe://shop.test/user/anna already"),
+        "{applied:?}"
+    );
+    // What is as it was is not sent, and nothing is said of it.
+    let again = served.run(&["apply", "-f", "anna.yaml"]);
+    assert_eq!((again.code, again.err.as_str()), (0, ""), "{again:?}");
+}

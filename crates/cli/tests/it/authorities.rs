@@ -252,6 +252,10 @@ fn a_log_is_replayed_without_a_server_and_shows_whether_it_was_changed() {
         "{}",
         signed.out
     );
+    // Of the same request as OpenSSL writes it with `-outform DER`, too.
+    plane.folder.file("web.der", key.signing_request());
+    let of_der = plane.run(&sign.map(|word| if word == "web.csr" { "web.der" } else { word }));
+    assert_eq!(of_der.code, 0, "{}", of_der.err);
     plane.folder.file("web.pem", signed.out.clone());
     let verified = plane.run(&[
         "verify",

@@ -155,7 +155,7 @@ pub(crate) fn node(plane: &Plane, beginning: &str) -> serde_json::Value {
 
 /// What a refused node was told, and what the operator is.
 pub(crate) fn assert_refused(plane: &Plane, ran: &Ran, code: &str, sentence: &str) {
-    assert_eq!(ran.code, 1, "{ran:?}");
+    assert_eq!(ran.code, 3, "{ran:?}");
     assert!(ran.err.contains(code), "{}", ran.err);
     assert!(!ran.err.contains(sentence), "{}", ran.err);
     let decision = ran.err.split("under ").nth(1).unwrap();

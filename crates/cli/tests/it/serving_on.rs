@@ -3,7 +3,9 @@
 use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
 
-use base64ct::{Base64UrlUnpadded, Encoding};
+use avouch_core::credential::x509::Certificate;
+use avouch_core::id::hex;
+use base64ct::{Base64, Base64UrlUnpadded, Encoding};
 use nix::sys::signal::Signal;
 use serde_json::Value;
 
@@ -272,6 +274,41 @@ pub(crate) fn wait(holds: impl Fn() -> bool) {
 }
 
 /// Who ended has to sign in anew, and a workload does that by its agent, which knows what ended.
+#[test]
+fn an_svid_that_a_revocation_list_names_is_replaced_by_the_agent_at_once() {
+    let plane = Plane::start("revoked-svids", &[]);
+    let fetched = || {
+        let fetched = plane.run(&["fetch", "x509", "-o", "json", "--write", "held"]);
+        let svid = svids(&fetched)[0].clone();
+        let pem = std::fs::read_to_string(plane.folder.path().join("held/svid.pem")).unwrap();
+        (svid["spiffe_id"].as_str().unwrap().to_owned(), pem)
+    };
+    let serial_of = |pem: &str| {
+        let lines = pem.lines().skip(1);
+        let own = lines.take_while(|line| !line.starts_with("-----"));
+        let der = Base64::decode_vec(&own.collect::<String>()).unwrap();
+        hex(Certificate::parse(&der).unwrap().serial())
+    };
+    let (id, first) = fetched();
+    let serial = serial_of(&first);
+    for which in [["--serial", &serial], ["--spiffe-id", &id]] {
+        let (_, before) = fetched();
+        let revoke = ["authority", "revoke-certificates", "--reason", "superseded"];
+        let revoked = manage(&plane, &[&revoke[..], &which].concat());
+        assert_eq!(revoked.code, 0, "{}", revoked.err);
+        wait(|| fetched().1 != before);
+        // What took its place is not revoked, and stays.
+        let (_, after) = fetched();
+        for (pem, code) in [(&before, 3), (&after, 0)] {
+            std::fs::write(plane.folder.path().join("shown.pem"), pem).unwrap();
+            let asked = ["verify", "shown.pem", "--server", &plane.http()];
+            let told = manage(&plane, &asked);
+            assert_eq!(told.code, code, "{}{}", told.out, told.err);
+        }
+        assert_eq!(fetched().1, after);
+    }
+}
+
 #[test]
 fn whoever_ended_gets_new_identities_from_the_agent_at_once() {
     let plane = Plane::start("ended-svids", &[]);

@@ -10,7 +10,7 @@ mod tree;
 use std::cmp::Ordering;
 
 use serde::Serialize;
-use serde_json::{Map, Value};
+use serde_json::Value;
 
 use crate::exchange::statement::{Ancestor, read_lineage};
 use crate::id::Digest;
@@ -381,11 +381,17 @@ impl Endings {
 
     /// Whether something that was born like this still holds; `what` is what a person calls it.
     pub(crate) fn check(&self, birth: &Birth, what: &str) -> Result<(), Reason> {
-        let known = birth.marks.iter().filter_map(|mark| self.of(*mark));
-        match known.into_iter().find(|ending| ending.ends(birth.at)) {
+        self.check_each(birth, |_| what.to_owned())
+    }
+
+    /// As [`Endings::check`], where what a person calls it depends on what ended.
+    fn check_each(&self, birth: &Birth, what: impl Fn(Mark) -> String) -> Result<(), Reason> {
+        let marks = birth.marks.iter();
+        let mut known = marks.filter_map(|mark| Some((*mark, self.of(*mark)?)));
+        match known.find(|(_, ending)| ending.ends(birth.at)) {
             None => Ok(()),
-            Some(ending) => Err(Reason::SubjectEnded {
-                what: what.to_owned(),
+            Some((mark, ending)) => Err(Reason::SubjectEnded {
+                what: what(mark),
                 by: ending.by.clone(),
                 event: ending.event.clone(),
                 at: ending.since(),
@@ -399,19 +405,25 @@ impl Endings {
         marks.any(|ending| ending.ends(birth.at)) || self.check_lineage(lineage).is_err()
     }
 
-    /// Whether a token still holds, and all that it says it descends from. That it may say so of
-    /// itself does not matter here: it only ever costs it something.
+    /// Whether a token of `issuer` still holds, and all that it says it descends from. That it may say so
+    /// of itself does not matter here: it only ever costs it something. Where that one token ended and its
+    /// subject did not, it is named, since whatever else the subject has still holds.
     pub(crate) fn check_token(
         &self,
         birth: &Birth,
-        what: &str,
-        claims: &Map<String, Value>,
+        issuer: &str,
+        claims: &Claims<'_>,
     ) -> Result<(), Reason> {
         if self.is_empty() {
             return Ok(());
         }
-        self.check(birth, what)?;
-        self.check_lineage(&read_lineage(claims))
+        let subject = claims.subject.unwrap_or_default();
+        let token = claims.id.map(|id| (Mark::token(issuer, id), id));
+        self.check_each(birth, |ended| match token {
+            Some((mark, id)) if mark == ended => format!("the token `{id}` of {subject}"),
+            _ => subject.to_owned(),
+        })?;
+        self.check_lineage(&read_lineage(claims.all))
     }
 
     /// Whether all that something descends from still holds.
@@ -432,6 +444,8 @@ impl Endings {
 
 #[cfg(test)]
 mod tests {
+    use serde_json::json;
+
     use super::*;
 
     fn at(seconds: i64) -> Time {
@@ -505,6 +519,31 @@ mod tests {
             // In the same second, the careful one holds.
             assert!(after_all(&[closed, (speaker, Turn::Opened, 10)]).is_closed());
         }
+    }
+
+    #[test]
+    fn of_a_token_that_ended_alone_it_is_said_and_not_of_its_subject() {
+        let text = |subject: Option<&str>| {
+            let mut claims = json!({"iss": "a", "jti": "one", "iat": 5});
+            if let Some(subject) = subject {
+                claims["sub"] = subject.into();
+            }
+            claims
+        };
+        let said_of = |mark: Mark| {
+            let mut endings = Endings::default();
+            endings.put(mark, Ending::after(None, &said(10)));
+            let claims = text(Some("b"));
+            let claims = Claims::read(claims.as_object().unwrap()).unwrap();
+            let birth = Birth::of_token("a", &claims, false);
+            let ended = endings.check_token(&birth, "a", &claims);
+            match ended.unwrap_err() {
+                Reason::SubjectEnded { what, .. } => what,
+                other => panic!("{other:?}"),
+            }
+        };
+        assert_eq!(said_of(Mark::token("a", "one")), "the token `one` of b");
+        assert_eq!(said_of(Mark::subject("a", "b")), "b");
     }
 
     #[test]

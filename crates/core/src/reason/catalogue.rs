@@ -837,7 +837,7 @@ catalogue! {
     Fetch {
         FetchAddress { host: String, address: String, range: &'static str } = "fetch.address_forbidden",
             "{host} leads to {address}, which is {range}; only the public Internet is called.",
-            fix: "If it is meant, have the operator start the server with `--allow-fetch {address}` or `--allow-fetch {host}`.",
+            fix: "If it is meant, have the operator start the server with `--allow-fetch {host}`.",
             spec: "RFC 6890; docs/how-to/issuers.md";
         FetchBroken { host: String, detail: String } = "fetch.answer_broken",
             "{host} did not give a whole HTTP answer: {detail}.",
@@ -968,7 +968,7 @@ catalogue! {
             spec: "SPIFFE Federation 5.2.2; docs/how-to/authorities.md";
         IssueAuthorityState { authority: String, state: &'static str, action: &'static str } = "issue.authority_state",
             "The authority {authority} is {state}, so it cannot {action}.",
-            fix: "Use another authority of the trust domain, or prepare and activate a new one.",
+            fix: "Use another authority of the trust domain, or prepare and activate a new one; what signs is tainted before it is revoked.",
             spec: "docs/glossary.md";
         IssueBoundExceeded { anchor: String, bound: &'static str, most: String, asked: String } = "issue.bound_exceeded",
             "Through {anchor} at most {most} may be had (`{bound}`), and this would be {asked}.",
@@ -976,7 +976,7 @@ catalogue! {
             spec: "docs/how-to/issuers.md";
         IssueBodyMalformed { object: &'static str, detail: String } = "issue.body_malformed",
             "The {object} that was sent cannot be read: {detail}.",
-            fix: "Send the members that `/openapi.json` names for the address: as one JSON object, or as a form where it says so.",
+            fix: "Correct what is named and send it again: `--help` of the command tells the options, `/openapi.json` the members of each address, as one JSON object or as a form.",
             spec: "docs/how-to/run.md";
         IssueBootstrapMismatch { shown: String, own: String } = "issue.bootstrap_ca_mismatch",
             "The node was told to believe a cluster CA with the key {shown}, and that of this cluster has {own}: it was given a wrong hash, or is being led to another cluster.",
@@ -1224,7 +1224,7 @@ catalogue! {
             spec: "docs/how-to/remove.md";
         IssueRequest { detail: String } = "issue.request_malformed",
             "The certification request cannot be read: {detail}.",
-            fix: "Send a PKCS#10 request as DER, as `openssl req -new -outform DER` makes one.",
+            fix: "Make a PKCS#10 request anew, as `openssl req -new -key KEY -out FILE` writes one, and send that.",
             spec: "RFC 2986 4";
         IssueRequestNotSigned {} = "issue.request_not_signed",
             "The certification request was not signed by the private half of the key it brings.",

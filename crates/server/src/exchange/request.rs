@@ -370,7 +370,11 @@ impl Parameters {
             };
             if values.len() > most {
                 let name = printable(&name);
-                return Err(refuse(format!("`{name}` stands more than {most} times")));
+                let most = match most {
+                    1 => "once".to_owned(),
+                    several => format!("{several} times"),
+                };
+                return Err(refuse(format!("`{name}` stands more than {most}")));
             }
         }
         Ok(Self(parameters))

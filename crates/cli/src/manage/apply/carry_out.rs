@@ -6,7 +6,7 @@ use serde_json::{Map, Value, json};
 
 use super::super::client::Client;
 use super::super::egress::secret_in;
-use super::super::list_of;
+use super::super::{list_of, note_given_already};
 use super::documents::{Name, Problem};
 use super::kind::{Kind, SECRETS};
 use super::plan::{Action, Outcome, Step};
@@ -58,11 +58,9 @@ fn alone(client: &Client, step: &mut Step) -> Result<(), Fault> {
     }
     match send(client, step) {
         Ok(()) => step.outcome = Outcome::Done,
-        Err(Fault::Refused {
-            code,
-            sentence,
-            hint,
-        }) => step.outcome = Outcome::Refused(problem(step, &code, &sentence, &hint)),
+        Err(Fault::Refused(why)) => {
+            step.outcome = Outcome::Refused(problem(step, &why.code, &why.sentence, &why.hint));
+        }
         Err(fault) => {
             step.outcome = Outcome::Unsure;
             return Err(fault);
@@ -90,7 +88,7 @@ fn send(client: &Client, step: &Step) -> Result<(), Fault> {
         }
         spec => spec,
     };
-    match step.name.kind {
+    let answer = match step.name.kind {
         Kind::Tenant => client.post("/v1/tenants", &with(&step.spec, "name", &step.name)),
         Kind::TrustDomain => client.post(&all, &json!({ "name": step.name.name })),
         Kind::Quota => client.put(&all, &spec),
@@ -106,8 +104,11 @@ fn send(client: &Client, step: &Step) -> Result<(), Fault> {
         | Kind::Egress
         | Kind::Rule
         | Kind::Entry => client.put(&one(&step.name)?, &spec),
+    }?;
+    if step.name.kind == Kind::Admin {
+        note_given_already(&answer);
     }
-    .map(drop)
+    Ok(())
 }
 
 /// A `spec` with the content of the files that it names, where the server needs it; otherwise what it
@@ -159,12 +160,8 @@ fn together(client: &Client, steps: &mut [Step]) -> Result<(), Fault> {
     let answer = match client.post(&under(&first.name)?, &json!({ "entries": entries })) {
         Ok(answer) => answer,
         // All of them for one reason, such as a missing right.
-        Err(Fault::Refused {
-            code,
-            sentence,
-            hint,
-        }) => {
-            first.outcome = Outcome::Refused(problem(first, &code, &sentence, &hint));
+        Err(Fault::Refused(why)) => {
+            first.outcome = Outcome::Refused(problem(first, &why.code, &why.sentence, &why.hint));
             return Ok(());
         }
         Err(fault) => {

@@ -172,16 +172,11 @@ impl Planning<'_> {
 
     /// Keeps a refusal; what failed ends the planning.
     fn refused(&mut self, asked: &Wanted, fault: Fault) -> Result<(), Fault> {
-        let Fault::Refused {
-            code,
-            sentence,
-            hint,
-        } = &fault
-        else {
+        let Fault::Refused(why) = fault else {
             return Err(fault);
         };
         let about = Some(&asked.name);
-        let problem = Problem::told(&asked.place, about, code, sentence, hint);
+        let problem = Problem::told(&asked.place, about, &why.code, &why.sentence, &why.hint);
         self.problems.push(problem);
         Ok(())
     }

@@ -134,7 +134,7 @@ pub(super) fn one(name: &Name) -> Result<String, Fault> {
 
 /// Whether a server says that there is no such thing.
 pub(super) fn is_unknown(fault: &Fault) -> bool {
-    matches!(fault, Fault::Refused { code, .. } if code == "issue.object_unknown")
+    matches!(fault, Fault::Refused(why) if why.code == "issue.object_unknown")
 }
 
 /// The bundle that a relation has now goes with it: without one, an endpoint that shows an X.509-SVID

@@ -8,7 +8,7 @@ use super::EXCHANGE;
 use super::arguments::SSH;
 use crate::fault::Fault;
 use crate::manage::arguments::Remote;
-use crate::manage::client::{agent, check_server};
+use crate::manage::client::{agent, check_server, why_not_believed};
 use crate::manage::holder::Holder;
 use crate::manage::secured::Secured;
 
@@ -146,9 +146,13 @@ impl Endpoint {
     }
 
     fn away(&self, error: &ureq::Error) -> Fault {
-        Fault::NoServer {
-            server: self.server.clone(),
-            why: error.to_string(),
+        let server = self.server.clone();
+        match why_not_believed(error) {
+            Some(why) => Fault::NotBelieved { server, why },
+            None => Fault::NoServer {
+                server,
+                why: error.to_string(),
+            },
         }
     }
 

@@ -21,7 +21,7 @@ use super::holder::Holder;
 use super::table::Column;
 use super::{named, path, pretty, refused_file, segment, tell_one, unreadable};
 use crate::arguments::{Common, Format};
-use crate::fault::{Exit, Fault};
+use crate::fault::{Exit, Fault, Refusal};
 use crate::input::{self, Stop};
 use crate::output;
 
@@ -242,7 +242,7 @@ fn refused(refusal: &Value, common: &Common) -> Result<Exit, Fault> {
         false => Exit::Rejected,
     };
     match common.output {
-        Format::Human => drop(output::report(&problem_of(refusal))),
+        Format::Human => drop(output::report(&problem_of(refusal), Format::Human)),
         Format::Json | Format::Sarif => output::data(&pretty(refusal))?,
     }
     Ok(exit)
@@ -255,7 +255,7 @@ fn problem_of(problem: &Value) -> Fault {
         text.map(avouch_core::reason::printable)
     };
     let hint = text("hint").unwrap_or_default();
-    Fault::Refused {
+    let refusal = Refusal {
         code: text("code").or_else(|| text("error")).unwrap_or_default(),
         sentence: text("detail")
             .or_else(|| text("error_description"))
@@ -264,7 +264,9 @@ fn problem_of(problem: &Value) -> Fault {
             Some(decision) => format!("{hint}\n  decision: {decision}"),
             None => hint,
         },
-    }
+        answer: Some(problem.clone()),
+    };
+    refusal.into()
 }
 
 fn read_if_any(file: Option<&Path>) -> Result<Option<Zeroizing<String>>, Fault> {

@@ -665,7 +665,7 @@ impl<'a> Model for OpaqueModel<'a> {
         let issuer = reached.issuer.issuer();
         let birth = Birth::of_token(issuer, &claims, false);
         let endings = self.asked.view.endings();
-        endings.check_token(&birth, subject, claims.all)?;
+        endings.check_token(&birth, issuer, &claims)?;
         let signed_in = SignedIn::read(claims.all, reached.issuer.sign_in())?;
         let Some(audience) = audience else {
             return Ok(Proved::AllBut(Need::Audience));

@@ -345,8 +345,9 @@ impl<'a> TokenModel<'a> {
             return Ok(());
         }
         let is_svid = matches!(owner, Owner::TrustDomain(_));
-        let birth = Birth::of_token(&owner.name(), self.claims, is_svid);
-        endings.check_token(&birth, self.subject, self.claims.all)
+        let issuer = owner.name();
+        let birth = Birth::of_token(&issuer, self.claims, is_svid);
+        endings.check_token(&birth, &issuer, self.claims)
     }
 
     /// Whether its issuer stands by it, where the anchor wants it asked.

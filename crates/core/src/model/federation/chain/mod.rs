@@ -520,9 +520,8 @@ impl<'a> Model for ChainModel<'a> {
         check_nonce(&question.context, self.claims)?;
         let (facts, rule) = self.check_subject(reached)?;
         let birth = Birth::of_token(self.issuer(), self.claims, false);
-        let subject = self.claims.subject.unwrap_or_default();
         let endings = self.asked.view.endings();
-        endings.check_token(&birth, subject, self.claims.all)?;
+        endings.check_token(&birth, self.issuer(), self.claims)?;
         let Some(audience) = audience else {
             return Ok(Proved::AllBut(Need::Audience));
         };
