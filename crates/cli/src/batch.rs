@@ -260,7 +260,7 @@ impl Desk<'_> {
         let budget = asked.budget();
         let now = self.at.unwrap_or_else(clock::now);
         let mut question = asked.into_question(self.tenant.clone(), now);
-        let verdict = xml_signatures::decide(&mut question, &view, &self.verifier, &budget);
+        let verdict = xml_signatures::decide_alone(&mut question, &view, &self.verifier, &budget);
         // What cannot be found out stays undetermined: one line has no exit of its own.
         let verdict = verdict.unwrap_or_else(|_| {
             avouch_core::decide(&question, &view, &self.verifier, &mut budget.clone())

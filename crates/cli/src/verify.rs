@@ -106,7 +106,7 @@ impl Asking<'_> {
         match self.prepare() {
             Ok((mut question, view)) => {
                 let budget = Budget::default();
-                let verdict = xml_signatures::decide(&mut question, &view, &AwsLc, &budget)?;
+                let verdict = xml_signatures::decide_alone(&mut question, &view, &AwsLc, &budget)?;
                 let answer = Answer {
                     id: None,
                     decision: &clock::decision_id(),

@@ -10,8 +10,7 @@ use std::io::{self, Read, Write};
 use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt, chown, fchown};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
-use std::sync::{Condvar, Mutex, OnceLock, PoisonError};
-use std::time::Duration;
+use std::sync::OnceLock;
 
 use avouch_core::budget::Budget;
 use avouch_core::credential::saml::{KEY_NAME, XmlFound, XmlSignature, XmlToVerify};
@@ -21,16 +20,15 @@ use avouch_core::verdict::{Need, Verdict};
 use avouch_core::view::View;
 use der::pem::LineEnding;
 
+use self::queue::Queue;
+pub use self::queue::Share;
 use crate::fault::Fault;
+
+mod queue;
 
 /// How many seconds one check may take; whoever waits for the answer waits for it. It takes some 50
 /// ms.
 const PATIENCE: &str = "3";
-
-/// How many checks run at once, how many more may wait, and how long one waits for its turn.
-const AT_ONCE: usize = 4;
-const WAITING: usize = 16;
-const TURN: Duration = Duration::from_secs(3);
 
 /// The most that is read of the answer: it repeats the document twice.
 const ANSWER_BYTES: u64 = 2 << 20;
@@ -41,12 +39,41 @@ const NOBODY: u32 = 65_534;
 /// Where programs are looked for; the environment has no say.
 const FOLDERS: [&str; 3] = ["/usr/bin", "/usr/local/bin", "/bin"];
 
-/// Decides, and finds out about signatures in XML if the verdict waits for that.
+/// The checks of this process.
+static QUEUE: Queue = Queue::new();
+
+/// Decides for one of the tenants of a server, and finds out about signatures in XML if the verdict
+/// waits for that.
 ///
 /// # Errors
 ///
 /// [`Fault::XmlSignatures`] when that cannot be found out.
 pub fn decide(
+    question: &mut Question,
+    view: &View,
+    crypto: &dyn Verifier,
+    budget: &Budget,
+) -> Result<Verdict, Fault> {
+    let tenant = question.tenant.clone();
+    decide_in(Share::Of(&tenant), question, view, crypto, budget)
+}
+
+/// The same for someone who shares the process with nobody.
+///
+/// # Errors
+///
+/// [`Fault::XmlSignatures`] when that cannot be found out.
+pub fn decide_alone(
+    question: &mut Question,
+    view: &View,
+    crypto: &dyn Verifier,
+    budget: &Budget,
+) -> Result<Verdict, Fault> {
+    decide_in(Share::Whole, question, view, crypto, budget)
+}
+
+fn decide_in(
+    share: Share<'_>,
     question: &mut Question,
     view: &View,
     crypto: &dyn Verifier,
@@ -74,7 +101,7 @@ pub fn decide(
         return Ok(verdict);
     }
     for one in wanted {
-        let found = find_out(one)?;
+        let found = find_out(one, share)?;
         let is_held = matches!(found, XmlFound::Held { .. });
         question.context.xml_signatures.push(XmlSignature {
             of: one.digest(),
@@ -97,8 +124,8 @@ pub fn decide(
 /// # Errors
 ///
 /// [`Fault::XmlSignatures`].
-pub fn find_out(wanted: &XmlToVerify) -> Result<XmlFound, Fault> {
-    let _turn = Turn::take()?;
+pub fn find_out(wanted: &XmlToVerify, share: Share<'_>) -> Result<XmlFound, Fault> {
+    let _turn = QUEUE.take(share)?;
     let folder = Folder::make().map_err(|error| failed("a folder", &error))?;
     let key = der::pem::encode_string("PUBLIC KEY", LineEnding::LF, &wanted.key);
     let key = key.map_err(|error| Fault::Bug(error.to_string()))?;
@@ -255,13 +282,24 @@ fn answer_of(mut child: Child) -> io::Result<Option<Vec<u8>>> {
     read?;
     match status.code() {
         Some(0) => Ok(Some(answer)),
-        Some(NOT_SIGNED) => Ok(None),
+        Some(NOT_SIGNED) if speaks_itself(&answer) => Ok(None),
         _ => Err(io::Error::other(format!("it was ended: {status}"))),
     }
 }
 
 /// How xmlsec1 ends where a signature does not hold or a document cannot be read.
 const NOT_SIGNED: i32 = 1;
+
+/// What it says then: what it has found, or, of a key that it cannot read, how it is to be called.
+const OWN_WORDS: [&[u8]; 2] = [b"= VERIFICATION CONTEXT\n", b"Usage: xmlsec "];
+
+/// Whether xmlsec1 has said something, since the programs that start it end with the same number
+/// when they cannot.
+fn speaks_itself(answer: &[u8]) -> bool {
+    OWN_WORDS
+        .iter()
+        .any(|words| position(answer, words).is_some())
+}
 
 /// A folder that nobody else can look into, gone when it is not used any more.
 struct Folder(PathBuf);
@@ -314,56 +352,8 @@ impl Drop for Folder {
     }
 }
 
-/// One of the few checks that run at once.
-struct Turn;
-
-/// How many run, and how many wait for their turn.
-struct Queue {
-    running: usize,
-    waiting: usize,
-}
-
-static QUEUE: Mutex<Queue> = Mutex::new(Queue {
-    running: 0,
-    waiting: 0,
-});
-static ENDED: Condvar = Condvar::new();
-
-impl Turn {
-    fn take() -> Result<Self, Fault> {
-        let full = || Fault::XmlSignatures {
-            why: "too many are waiting".to_owned(),
-            again: true,
-        };
-        let mut queue = QUEUE.lock().unwrap_or_else(PoisonError::into_inner);
-        // Each that waits holds a thread that others need.
-        if queue.waiting >= WAITING {
-            return Err(full());
-        }
-        queue.waiting += 1;
-        let waited = ENDED.wait_timeout_while(queue, TURN, |queue| queue.running >= AT_ONCE);
-        let (mut queue, waited) = waited.unwrap_or_else(PoisonError::into_inner);
-        queue.waiting -= 1;
-        if waited.timed_out() {
-            return Err(full());
-        }
-        queue.running += 1;
-        Ok(Self)
-    }
-}
-
-impl Drop for Turn {
-    fn drop(&mut self) {
-        let mut queue = QUEUE.lock().unwrap_or_else(PoisonError::into_inner);
-        queue.running -= 1;
-        ENDED.notify_one();
-    }
-}
-
 #[cfg(test)]
 mod tests {
-    use std::time::Instant;
-
     use super::*;
 
     #[test]
@@ -415,28 +405,18 @@ mod tests {
     }
 
     #[test]
-    #[expect(
-        clippy::disallowed_methods,
-        reason = "that nobody has waited shows by time"
-    )]
-    fn who_would_be_one_too_many_to_wait_is_told_at_once() {
-        let running: Vec<Turn> = (0..AT_ONCE).map(|_| Turn::take().unwrap()).collect();
-        std::thread::scope(|scope| {
-            let waiting: Vec<_> = (0..WAITING)
-                .map(|_| scope.spawn(|| Turn::take().is_ok()))
-                .collect();
-            let begun = Instant::now();
-            while QUEUE.lock().unwrap().waiting < WAITING && begun.elapsed() < TURN / 2 {
-                std::thread::yield_now();
-            }
-            let refused = Turn::take().err();
-            assert!(refused.is_some_and(|fault| fault.retryable()));
-            assert!(begun.elapsed() < TURN, "it has waited");
-            // Near miss: those that wait get their turn.
-            drop(running);
-            assert!(waiting.into_iter().all(|one| one.join().unwrap()));
-        });
-        assert_eq!(QUEUE.lock().unwrap().waiting, 0);
+    fn a_program_that_only_ends_as_xmlsec1_does_has_found_nothing_out() {
+        let ended = |script: &str| {
+            let mut command = Command::new("/bin/sh");
+            command.args(["-c", script]).stdout(Stdio::piped());
+            answer_of(command.spawn().unwrap())
+        };
+        assert!(ended("exit 1").is_err());
+        assert!(ended("echo 'prlimit: failed'; exit 1").is_err());
+        assert!(ended("echo '= VERIFICATION CONTEXT'; exit 2").is_err());
+        let not_held = ended("echo '= VERIFICATION CONTEXT'; exit 1");
+        assert!(matches!(not_held, Ok(None)));
+        assert!(matches!(ended("echo OK"), Ok(Some(_))));
     }
 
     #[test]

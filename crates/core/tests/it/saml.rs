@@ -251,6 +251,80 @@ fn hostile_58_a_small_document_does_not_take_a_reader_long() {
     Ask::about(format!("<a{attributes}/>")).is("limit.input_size");
 }
 
+/// Canonical XML is worked out before anyone knows who has signed, and what it takes grows with the
+/// prefixes, the namespaces and the elements.
+#[test]
+fn hostile_58_few_prefixes_and_namespaces_are_worked_with() {
+    let transform = "<ds:Transform Algorithm=\"http://www.w3.org/2001/10/xml-exc-c14n#\">";
+    let keeps = |prefixes: &str| {
+        format!(
+            "<ec:InclusiveNamespaces xmlns:ec=\"http://www.w3.org/2001/10/xml-exc-c14n#\" \
+             PrefixList=\"{prefixes}\"></ec:InclusiveNamespaces>"
+        )
+    };
+    let with =
+        |inside: &str| Ask::about(good().replace(transform, &format!("{transform}{inside}")));
+    let list = |length: usize| {
+        let names: Vec<String> = (0..length).map(|n| format!("p{n}")).collect();
+        names.join(" ")
+    };
+    // It is another text than the one signed, and read to the end.
+    for few in ["", "xs", &list(16), &format!("x{}", " ".repeat(255))] {
+        with(&keeps(few)).is("federation.saml_signature_invalid");
+    }
+    for many in [list(17), list(3_000), format!("x{}", " ".repeat(256))] {
+        with(&keeps(&many)).is("limit.input_size");
+        let of_all = good().replacen(
+            "</ds:CanonicalizationMethod>",
+            &format!("{}</ds:CanonicalizationMethod>", keeps(&many)),
+            1,
+        );
+        Ask::about(of_all).is("limit.input_size");
+    }
+    let twice = format!("{}{}", keeps("xs"), keeps("xs"));
+    with(&twice).is("federation.saml_transform_forbidden");
+    let declaring = |count: usize| {
+        let spaces: String = (0..count)
+            .map(|n| format!(" xmlns:p{n}=\"urn:{n}\""))
+            .collect();
+        Ask::about(good().replacen("<samlp:Status>", &format!("<samlp:Status{spaces}>"), 1))
+    };
+    // Beside these there is `samlp`.
+    declaring(63).is("accept");
+    declaring(64).is("limit.input_size");
+    // Near miss: many that are not known in the same place.
+    let value = "<saml:AttributeValue>ops</saml:AttributeValue>";
+    let typed = "<saml:AttributeValue xmlns:xs=\"http://www.w3.org/2001/XMLSchema\">ops\
+                 </saml:AttributeValue>";
+    Ask::of(&forge().with(value, &typed.repeat(120))).is("accept");
+}
+
+#[test]
+fn hostile_58_names_are_compared_letter_by_letter() {
+    let rules = json!([{"name": "operators", "facts": {
+        "subject": "alice@example.com", "claims.department": "ops",
+        "saml.authn_context": "https://refeds.org/profile/mfa",
+    }}]);
+    let of = |forge: SamlForge| Ask::of(&forge).under("rules", rules.clone());
+    of(forge()).is("accept");
+    for space in ["\u{a0}", "\u{3000}", "\u{2028}", "\u{85}", " ", "\n"] {
+        for around in [format!("{SUBJECT}{space}"), format!("{space}{SUBJECT}")] {
+            of(forge().with(SUBJECT, &around)).is("federation.saml_subject_unusable");
+        }
+    }
+    for space in ["\u{a0}", "\u{3000}", " "] {
+        let ops = format!(">ops{space}</saml:AttributeValue>");
+        of(forge().with(">ops</saml:AttributeValue>", &ops)).is("policy.rule_not_matched");
+        let class = format!("{space}https://refeds.org/profile/mfa");
+        of(forge().with("https://refeds.org/profile/mfa", &class)).is("policy.rule_not_matched");
+    }
+    // Around what names a service there may be white space as documents are laid out, and no other.
+    of(forge().with(AUDIENCE, &format!("\n  {AUDIENCE}\t"))).is("accept");
+    let other = format!("{AUDIENCE}\u{a0}");
+    of(forge().with(AUDIENCE, &other)).is("federation.audience_mismatch");
+    of(forge().with(ISSUER, &format!("{ISSUER}\u{2003}"))).is("federation.issuer_unknown");
+}
+
 #[test]
 fn hostile_58_an_assertion_is_for_one_service_at_one_address() {
     let other = "https://other.example.com/saml/acs";
@@ -362,6 +436,11 @@ fn what_an_assertion_does_not_bound_is_refused() {
     let begin = format!("NotBefore=\"2024-05-31T23:00:00Z\" {end}");
     Ask::of(&forge().with(end, &begin)).is(unusable);
     Ask::of(&forge().with("cm:bearer", "cm:sender-vouches")).is(unusable);
+    for element in ["NameID", "BaseID", "EncryptedID"] {
+        let confirmed = "<saml:SubjectConfirmationData ";
+        let proxy = format!("<saml:{element}>proxy</saml:{element}>{confirmed}");
+        Ask::of(&forge().with(confirmed, &proxy)).is(unusable);
+    }
     let condition = "<saml:Condition></saml:Condition></saml:Conditions>";
     let unknown = forge().with("</saml:Conditions>", condition);
     Ask::of(&unknown).is("federation.saml_condition_unknown");

@@ -9,7 +9,7 @@ use avouch_core::id::TenantId;
 use avouch_core::question::{Context, Profile, Purpose, Question};
 use avouch_core::time::Time;
 use avouch_core::verdict::Verdict;
-use avouch_server::xml_signatures::{decide, find_out};
+use avouch_server::xml_signatures::{Share, decide, find_out};
 use avouch_testkit::key::Key;
 use avouch_testkit::saml::{metadata, response, xmlsec1};
 use avouch_testkit::saml_hostile::{
@@ -83,6 +83,40 @@ fn hostile_58_what_only_looks_like_it_is_believed_with_the_real_program() {
     assert_eq!(outcome(&good(), &anchor), "accept");
 }
 
+/// The most that is let through is worked out within the time that the other process has.
+#[test]
+fn hostile_58_the_most_prefixes_for_the_most_elements_are_worked_out() {
+    if let Err(why) = xmlsec1() {
+        return println!("skipped: SAML with xmlsec1: {why}");
+    }
+    let transform = "<ds:Transform Algorithm=\"http://www.w3.org/2001/10/xml-exc-c14n#\">";
+    let prefixes: Vec<String> = (0..16).map(|n| format!("q{n}")).collect();
+    let kept = format!(
+        "{transform}<ec:InclusiveNamespaces xmlns:ec=\"http://www.w3.org/2001/10/xml-exc-c14n#\" \
+         PrefixList=\"{}\"/>",
+        prefixes.join(" ")
+    );
+    let spaces = |level: usize| -> String {
+        let declared = (0..16).map(|n| format!(" xmlns:q{n}=\"urn:{level}:{n}\""));
+        declared.collect()
+    };
+    let (open, close): (String, String) = (
+        (0..14)
+            .map(|level| format!("<a{}>", spaces(level)))
+            .collect(),
+        "</a>".repeat(14),
+    );
+    let advice = format!(
+        "<saml:Advice>{open}{}{close}</saml:Advice></saml:Assertion>",
+        "<b/>".repeat(9_000)
+    );
+    let document = good()
+        .replacen(transform, &kept, 1)
+        .replacen("</saml:Assertion>", &advice, 1);
+    let code = outcome(&document, &anchor());
+    assert_eq!(code, "federation.saml_signature_invalid");
+}
+
 #[test]
 fn a_document_that_the_program_cannot_use_is_not_held() {
     if let Err(why) = xmlsec1() {
@@ -101,7 +135,7 @@ fn a_document_that_the_program_cannot_use_is_not_held() {
             key: info.clone(),
         };
         assert!(
-            find_out(&wanted).unwrap() == XmlFound::NotHeld,
+            find_out(&wanted, Share::Whole).unwrap() == XmlFound::NotHeld,
             "{document:?}"
         );
     }
@@ -109,7 +143,7 @@ fn a_document_that_the_program_cannot_use_is_not_held() {
         document: "<a/>".to_owned(),
         key: b"no key".to_vec(),
     };
-    assert!(find_out(&wanted).unwrap() == XmlFound::NotHeld);
+    assert!(find_out(&wanted, Share::Whole).unwrap() == XmlFound::NotHeld);
 }
 
 #[test]

@@ -5,8 +5,9 @@ use std::collections::BTreeMap;
 use roxmltree::Node;
 
 use super::ASSERTION;
-use super::presented::one_text;
-use super::xml::{self, Rounded, attribute, elements, is, malformed, name_of, named, text};
+use super::xml::{
+    self, Rounded, attribute, elements, exact_text, is, malformed, name_of, named, text,
+};
 use crate::ended::{Birth, Mark};
 use crate::reason::{Reason, printable};
 use crate::time::Time;
@@ -170,8 +171,13 @@ impl Subject {
         if confirmations.is_empty() {
             return Err(confirmation("there is none for a bearer"));
         }
+        let spelt = exact_text(name)?;
+        // Two readers of it might see two names.
+        if spelt.trim() != spelt {
+            return Err(refuse("there is white space around its `NameID`"));
+        }
         Ok(Self {
-            name: text(name)?.to_owned(),
+            name: spelt.to_owned(),
             format: attribute(name, "Format").map(str::to_owned),
             qualifier: attribute(name, "NameQualifier").map(str::to_owned),
             confirmations,
@@ -182,6 +188,13 @@ impl Subject {
 impl Confirmation {
     /// SAML Profiles 4.1.4.2: for a bearer it says where and until when, and not from when.
     fn of(node: Node<'_, '_>) -> Result<Self, Reason> {
+        // Who confirms it would be someone else than the subject (SAML Core 2.4.1.1): that is not
+        // whoever bears it.
+        let someone_else = elements(node)
+            .find(|inside| ["BaseID", "NameID", "EncryptedID"].contains(&inside.tag_name().name()));
+        if someone_else.is_some() {
+            return Err(confirmation("it is for someone else than the subject"));
+        }
         let data = only(node, "SubjectConfirmationData")?
             .ok_or_else(|| confirmation("it bounds nothing"))?;
         if attribute(data, "NotBefore").is_some() {
@@ -211,9 +224,10 @@ fn sign_in(root: Node<'_, '_>) -> Result<Option<SignIn>, Reason> {
             element: "AuthnInstant",
         })?;
         let class = match only(statement, "AuthnContext")? {
-            Some(context) => one_text(context, "AuthnContextClassRef")?,
+            Some(context) => only(context, "AuthnContextClassRef")?,
             None => None,
         };
+        let class = class.map(exact_text).transpose()?;
         let session_ends = moment(statement, "SessionNotOnOrAfter", Rounded::Down)?;
         if last.as_ref().is_none_or(|known| known.at <= at) {
             last = Some(SignIn {
@@ -237,7 +251,7 @@ fn attributes(root: Node<'_, '_>) -> Result<BTreeMap<String, Vec<String>>, Reaso
                 return Err(malformed("an attribute has no name".to_owned()));
             }
             let values = named(node, ASSERTION, "AttributeValue")
-                .filter_map(|value| match text(value) {
+                .filter_map(|value| match exact_text(value) {
                     Ok(value) => Some(value.to_owned()),
                     // Empty, or made of elements: there is no text to compare.
                     Err(_) => None,

@@ -5,7 +5,7 @@ use roxmltree::{Document, Node};
 
 use super::signed_info::{SignedInfo, exactly, misplaced};
 use super::xml::{
-    self, attribute, base64, elements, is, is_of_signature, malformed, name_of, named, text,
+    self, attribute, base64, elements, is, is_of_signature, malformed, name_of, named,
 };
 use super::{ASSERTION, KEY_NAME, PROTOCOL, SIGNATURE, XmlToVerify};
 use crate::budget::Budget;
@@ -281,17 +281,4 @@ fn escape(text: &str) -> String {
         }
     }
     escaped
-}
-
-/// The text of the one element of this name, if there is one.
-pub(super) fn one_text<'a>(
-    node: Node<'a, '_>,
-    name: &'static str,
-) -> Result<Option<&'a str>, Reason> {
-    let mut found = named(node, ASSERTION, name);
-    match (found.next(), found.next()) {
-        (None, _) => Ok(None),
-        (Some(one), None) => text(one).map(Some),
-        (Some(_), Some(_)) => Err(malformed(format!("`{name}` stands twice"))),
-    }
 }

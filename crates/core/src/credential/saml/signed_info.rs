@@ -3,7 +3,9 @@
 use aws_lc_rs::digest;
 use roxmltree::Node;
 
-use super::xml::{attribute, base64, elements, is_of_signature, malformed, name_of};
+use super::xml::{
+    attribute, base64, elements, is_of_signature, malformed, name_of, without_white_space,
+};
 use super::{EXCLUSIVE, EXCLUSIVE_WITH_COMMENTS};
 use crate::crypto::{Hash, Scheme};
 use crate::reason::{Reason, printable};
@@ -48,6 +50,12 @@ const DIGESTS: [(&str, Hash); 3] = [
     ),
     ("http://www.w3.org/2001/04/xmlenc#sha512", Hash::Sha512),
 ];
+
+/// The most prefixes that canonical XML is told to keep, and the most bytes of their list. Programs
+/// look up each for every element, before anyone knows who has signed; identity providers name one
+/// or two (`xs`).
+const PREFIXES: usize = 16;
+const PREFIX_BYTES: usize = 256;
 
 /// One reference to one element, by two transforms.
 pub(super) struct SignedInfo {
@@ -109,7 +117,7 @@ pub(super) fn exactly<'a, 'input, const N: usize>(
 ) -> Result<[Node<'a, 'input>; N], Reason> {
     let says_something = |child: &Node<'_, '_>| {
         let text = child.text().unwrap_or_default();
-        child.is_comment() || child.is_text() && !text.trim().is_empty()
+        child.is_comment() || child.is_text() && !without_white_space(text).is_empty()
     };
     let stray = node.children().find(says_something);
     let found: Vec<Node<'a, 'input>> = elements(node).collect();
@@ -166,10 +174,37 @@ fn check_canonical(node: Node<'_, '_>) -> Result<(), Reason> {
         });
     }
     let is_prefixes = |child: Node<'_, '_>| child.has_tag_name((EXCLUSIVE, "InclusiveNamespaces"));
-    match elements(node).find(|child| !is_prefixes(*child) || child.has_children()) {
-        None => Ok(()),
-        Some(other) => Err(Reason::SamlTransform {
+    let refuse = |other| {
+        Err(Reason::SamlTransform {
             transform: name_of(other),
+        })
+    };
+    let mut inside = elements(node);
+    match (inside.next(), inside.next()) {
+        (None, _) => Ok(()),
+        (Some(one), None) if is_prefixes(one) && !one.has_children() => check_prefixes(one),
+        (Some(one), None) => refuse(one),
+        (Some(_), Some(second)) => refuse(second),
+    }
+}
+
+/// Few prefixes in a short list (Exclusive XML Canonicalization 3).
+fn check_prefixes(node: Node<'_, '_>) -> Result<(), Reason> {
+    let list = attribute(node, "PrefixList").unwrap_or_default();
+    let bounds = [
+        ("the `PrefixList` of a signature", list.len(), PREFIX_BYTES),
+        (
+            "prefixes in the `PrefixList` of a signature",
+            list.split_ascii_whitespace().count(),
+            PREFIXES,
+        ),
+    ];
+    match bounds.into_iter().find(|(_, size, allowed)| size > allowed) {
+        None => Ok(()),
+        Some((part, size, allowed)) => Err(Reason::InputSize {
+            part,
+            size,
+            allowed,
         }),
     }
 }

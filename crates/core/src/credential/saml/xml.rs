@@ -17,9 +17,14 @@ const BYTES: usize = 256 << 10;
 const NODES: u32 = 10_000;
 
 /// The most declarations of namespaces and the most attributes, both counted in the text: what a
-/// reader does with them grows with their square. Responses have 10 and 200.
+/// reader does with them grows with their square. Responses have 10 and 200, but for those that
+/// declare two with each value of an attribute.
 const NAMESPACES: usize = 256;
 const ATTRIBUTES: usize = 4_000;
+
+/// The most namespaces that are known in one place: for each element, programs that work out what
+/// was signed look through them. Responses have 10.
+const KNOWN_NAMESPACES: usize = 64;
 
 /// Levels of nesting; responses have 10.
 const DEPTH: usize = 32;
@@ -63,6 +68,14 @@ pub(super) fn read(text: &str) -> Result<Document<'_>, Reason> {
             return Err(malformed(format!(
                 "it is nested deeper than {DEPTH} levels"
             )));
+        }
+        let known = node.namespaces().len();
+        if known > KNOWN_NAMESPACES {
+            return Err(Reason::InputSize {
+                part: "namespaces known in one place of a SAML document",
+                size: known,
+                allowed: KNOWN_NAMESPACES,
+            });
         }
         for attribute in node.attributes() {
             let is_id = matches!(attribute.name(), "ID" | "Id" | "id");
@@ -157,14 +170,20 @@ pub(super) fn named<'a, 'input>(
         .filter(move |child| is(*child, namespace, name))
 }
 
-/// The text of an element that holds one text and nothing else; without the white space around it,
-/// which no name here can have.
+/// The text of an element that holds one text and nothing else; without the white space of XML
+/// around it, with which documents are laid out.
 pub(super) fn text<'a>(node: Node<'a, '_>) -> Result<&'a str, Reason> {
+    exact_text(node).map(without_white_space)
+}
+
+/// The same, letter by letter: what is compared with the names that someone trusts is compared
+/// exactly (SAML Core 1.3.1), so that `admin` with a space after it is not `admin`.
+pub(super) fn exact_text<'a>(node: Node<'a, '_>) -> Result<&'a str, Reason> {
     let mut children = node.children();
     match (children.next(), children.next()) {
         (Some(child), None) if child.is_text() => {
-            let text = child.text().unwrap_or_default().trim();
-            if text.is_empty() {
+            let text = child.text().unwrap_or_default();
+            if without_white_space(text).is_empty() {
                 Err(malformed(format!("`{}` is empty", name_of(node))))
             } else {
                 Ok(text)
@@ -176,6 +195,12 @@ pub(super) fn text<'a>(node: Node<'a, '_>) -> Result<&'a str, Reason> {
             name_of(node)
         ))),
     }
+}
+
+/// A text without the white space around it that is white space to XML (XML 2.3), and no other:
+/// whatever else Unicode calls so is a letter of a name.
+pub(super) fn without_white_space(text: &str) -> &str {
+    text.trim_matches([' ', '\t', '\r', '\n'])
 }
 
 /// An attribute without a namespace.
