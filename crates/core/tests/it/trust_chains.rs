@@ -150,6 +150,27 @@ fn hostile_56_constraints_hold_for_all_below() {
         json!(["edu.example.org", "OP.example.net"]),
     ))
     .is_accepted();
+    // What is in no domain is neither inside nor outside of one.
+    let named = |entity: &str, constraints: &Value| {
+        let leaf = json!({"iss": entity, "sub": entity});
+        let chain = good()
+            .leaf(&leaf)
+            .by_intermediate(&json!({"sub": entity}))
+            .by_anchor(&json!({ "constraints": constraints }));
+        let token = TokenForge::oidc(entity, "job-7", AUDIENCE).sign(&key("token"), "token");
+        let mut ask = ask(&chain.statements());
+        ask.question.credential = avouch_core::credential::Credential::Jwt(token);
+        ask
+    };
+    let excluded = naming("excluded", json!([".example.net"]));
+    for entity in ["https://203.0.113.5", "https://[2001:db8::1]", "https://op"] {
+        named(entity, &excluded).is_refused(name);
+        named(entity, &json!({})).is_accepted();
+    }
+    named("https://op.example.com:8443/a", &excluded).is_accepted();
+    for spelling in ["https://op.example.net.", "https://op%2eexample.net"] {
+        named(spelling, &excluded).is_refused("input.entity_statement_malformed");
+    }
     let types = |names: Value| json!({ "allowed_entity_types": names });
     constrained(types(json!(["openid_relying_party"])))
         .is_refused("federation.entity_keys_missing");
@@ -220,6 +241,24 @@ fn hostile_56_keys_under_another_type_escape_no_superior() {
     let policy = policy("jwks", &json!({"value": null}));
     let chain = good().leaf(&published(server)).by_anchor(&policy);
     ask(&chain.statements()).is_refused(missing);
+    // Whoever is between gives no type back by speaking of it, and can take one away.
+    let speaks_of = |name: &str| json!({"metadata_policy": {name: {}}});
+    let widened = good()
+        .leaf(&published(server))
+        .by_anchor(&policy)
+        .by_intermediate(&speaks_of(server));
+    ask(&widened.statements()).is_refused(missing);
+    let narrowed = good().leaf(&published(server));
+    ask(&narrowed
+        .clone()
+        .by_intermediate(&speaks_of(server))
+        .statements())
+    .is_accepted();
+    let narrowed = narrowed.by_intermediate(&speaks_of("openid_provider"));
+    ask(&narrowed.statements()).is_refused(missing);
+    // Speaking of what signs nothing changes nothing.
+    let other = good().by_anchor(&speaks_of("openid_relying_party"));
+    ask(&other.statements()).is_accepted();
     // An anchor that names a type means it.
     let chain = good().leaf(&published("openid_relying_party")).statements();
     let named = json!({"entity_types": ["openid_relying_party"]});
@@ -288,6 +327,21 @@ fn hostile_56_what_is_critical_and_not_understood_refuses() {
     ask(&good().by_anchor(&unknown).statements()).is_accepted();
     unknown["metadata_policy_crit"] = json!(["regexp"]);
     ask(&good().by_anchor(&unknown).statements()).is_refused(critical);
+    // Wherever the operator stands, in a policy below or in none.
+    let needed = |names: Value| {
+        let claims = json!({ "metadata_policy_crit": names });
+        ask(&good().by_anchor(&claims).statements())
+    };
+    needed(json!(["regexp"])).is_refused(critical);
+    needed(json!(["regexp", "intersects"])).is_refused(critical);
+    for wrong in [
+        json!([]),
+        json!(["value"]),
+        json!(["regexp", "one_of"]),
+        json!("regexp"),
+    ] {
+        needed(wrong).is_refused("input.entity_statement_malformed");
+    }
 }
 
 #[test]

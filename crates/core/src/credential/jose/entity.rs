@@ -1,12 +1,15 @@
 //! Entity statements of OpenID Federation (1.0, section 3): what an entity says of itself, or a
 //! superior of a subordinate. Read strictly, not yet believed.
 
+use std::net::{Ipv4Addr, Ipv6Addr};
+
 use serde_json::{Map, Value};
 
 use super::json::kind_of;
 use super::jwk::KeySet;
 use super::jws::Jws;
 use crate::budget::Limits;
+use crate::credential::x509::host::is_host;
 use crate::model::federation::claims::{Rounded, seconds, text};
 use crate::policy::facts::refuse_unsafe;
 use crate::reason::{Reason, printable};
@@ -29,6 +32,17 @@ const OF_ITSELF: [&str; 4] = [
     "trust_marks",
 ];
 
+/// The operators of policies that the standard has (section 6.1.3.1), all of which are understood.
+const OPERATORS: [&str; 7] = [
+    "add",
+    "default",
+    "essential",
+    "one_of",
+    "subset_of",
+    "superset_of",
+    "value",
+];
+
 /// A statement.
 pub(crate) struct EntityStatement<'a> {
     pub(crate) jws: Jws<'a>,
@@ -41,8 +55,6 @@ pub(crate) struct EntityStatement<'a> {
     /// What the subject is, by the type of entity.
     pub(crate) metadata: Map<String, Value>,
     pub(crate) metadata_policy: Map<String, Value>,
-    /// Operators of the policy that must be understood.
-    pub(crate) critical_operators: Vec<String>,
     pub(crate) constraints: PathConstraints,
     /// By type, each a token of whoever gave it.
     pub(crate) trust_marks: Vec<(String, String)>,
@@ -76,6 +88,7 @@ impl<'a> EntityStatement<'a> {
         if let Some(critical) = claims.get("crit") {
             return Err(place.critical(critical));
         }
+        place.check_operators(claims)?;
         let issuer = place.entity(claims, "iss")?;
         let subject = place.entity(claims, "sub")?;
         let forbidden = if issuer == subject {
@@ -99,9 +112,6 @@ impl<'a> EntityStatement<'a> {
             keys: KeySet::read(&subject, keys)?,
             metadata: place.metadata(claims)?,
             metadata_policy: place.object(claims, "metadata_policy")?,
-            critical_operators: place
-                .texts(claims, "metadata_policy_crit")?
-                .unwrap_or_default(),
             constraints: place.constraints(claims)?,
             trust_marks: place.trust_marks(claims)?,
             issuer,
@@ -150,6 +160,23 @@ impl Place {
         match names {
             Some(names) if !names.is_empty() => Reason::StatementCritical { names },
             _ => self.refuse("its `crit` is no list of names"),
+        }
+    }
+
+    /// No operator but those of the standard is understood, so a statement that asks for another
+    /// cannot be used, wherever that operator is (section 3.1.3).
+    fn check_operators(&self, claims: &Map<String, Value>) -> Result<(), Reason> {
+        let claim = "metadata_policy_crit";
+        let Some(names) = self.texts(claims, claim)? else {
+            return Ok(());
+        };
+        let standard = names.iter().find(|name| OPERATORS.contains(&name.as_str()));
+        match standard {
+            Some(name) => Err(self.refuse(format!("`{claim}` names `{name}`, which all know"))),
+            None if names.is_empty() => Err(self.refuse(format!("`{claim}` names nothing"))),
+            None => Err(Reason::StatementCritical {
+                names: names.iter().map(|name| printable(name)).collect(),
+            }),
         }
     }
 
@@ -239,14 +266,91 @@ impl Place {
     }
 }
 
-/// The host of the name of an entity, which is an `https` URL without query, fragment and user
-/// (section 1.2).
-pub(crate) fn host_of(entity: &str) -> Option<&str> {
+/// The host in the name of an entity.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum EntityHost<'a> {
+    /// The name of a host.
+    Name(&'a str),
+    /// An address, which lies in no domain.
+    Address,
+}
+
+/// The host in the name of an entity, which is an `https` URL without query, fragment and user
+/// (section 1.2). Another spelling of a host (`op%2eexample`, `op.example.`, `2130706433`) would
+/// slip by those who compare names, and is none.
+pub(crate) fn host_of(entity: &str) -> Option<EntityHost<'_>> {
     let rest = entity.strip_prefix("https://")?;
     if rest.contains(['?', '#', '@', ' ', '\\', '*']) {
         return None;
     }
     let authority = rest.split('/').next()?;
-    let host = authority.split(':').next()?;
-    (!host.is_empty()).then_some(host)
+    let (host, port) = match authority.strip_prefix('[') {
+        Some(bracketed) => {
+            let (address, port) = bracketed.split_once(']')?;
+            address.parse::<Ipv6Addr>().ok()?;
+            (EntityHost::Address, port)
+        }
+        None => {
+            let end = authority.find(':').unwrap_or(authority.len());
+            let (host, port) = authority.split_at_checked(end)?;
+            (named_host(host)?, port)
+        }
+    };
+    let is_port = |digits: &str| digits.parse::<u16>().is_ok_and(|port| port != 0);
+    let is_plain = match port.strip_prefix(':') {
+        Some(digits) => digits.bytes().all(|byte| byte.is_ascii_digit()) && is_port(digits),
+        None => port.is_empty(),
+    };
+    is_plain.then_some(host)
+}
+
+/// What ends in a number is an IPv4 address of four decimals, or no host.
+fn named_host(host: &str) -> Option<EntityHost<'_>> {
+    let last = host.rsplit('.').next()?;
+    if last.starts_with(|first: char| first.is_ascii_digit()) {
+        let address = host.parse::<Ipv4Addr>();
+        return address.ok().map(|_| EntityHost::Address);
+    }
+    is_host(host).then_some(EntityHost::Name(host))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn hostile_56_a_host_has_one_spelling() {
+        for (entity, host) in [
+            ("https://op.example.net", EntityHost::Name("op.example.net")),
+            (
+                "https://OP.example.net:8443/a",
+                EntityHost::Name("OP.example.net"),
+            ),
+            ("https://7a.example.net", EntityHost::Name("7a.example.net")),
+            ("https://203.0.113.5:1", EntityHost::Address),
+            ("https://[2001:db8::1]/", EntityHost::Address),
+        ] {
+            assert_eq!(host_of(entity), Some(host), "{entity}");
+        }
+        for entity in [
+            "http://op.example.net",
+            "https://",
+            "https://op.example.net.",
+            "https://op..example.net",
+            "https://op%2eexample.net",
+            "https://op\u{3002}example.net",
+            "https://op.example.net:",
+            "https://op.example.net:x",
+            "https://op.example.net:+1",
+            "https://op.example.net:65536",
+            "https://2130706433",
+            "https://0x7f.1",
+            "https://[203.0.113.5]",
+            "https://[2001:db8::1",
+            "https://[2001:db8::1]x",
+            "https://u@op.example.net",
+        ] {
+            assert_eq!(host_of(entity), None, "{entity}");
+        }
+    }
 }

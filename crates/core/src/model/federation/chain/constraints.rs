@@ -5,7 +5,7 @@ use serde_json::{Map, Value};
 
 use super::anchor::FederationAnchor;
 use crate::budget::{Budget, Limits};
-use crate::credential::jose::entity::{EntityStatement, PathConstraints, host_of};
+use crate::credential::jose::entity::{EntityHost, EntityStatement, PathConstraints, host_of};
 use crate::credential::jose::jwk::KeySet;
 use crate::credential::jose::jws::Jws;
 use crate::crypto::Verifier;
@@ -58,10 +58,11 @@ pub(super) fn check_path(statement: &EntityStatement<'_>, below: &[&str]) -> Res
             intermediates,
         });
     }
+    if permitted.is_none() && excluded.is_empty() {
+        return Ok(());
+    }
     for entity in below {
-        let host = host_of(entity).unwrap_or_default();
-        let is_in = |bases: &[String]| bases.iter().any(|base| covers(base, host));
-        if is_in(excluded) || permitted.as_ref().is_some_and(|bases| !is_in(bases)) {
+        if !is_within(entity, permitted.as_deref(), excluded) {
             return Err(Reason::ChainName {
                 issuer: statement.issuer.clone(),
                 entity: (*entity).to_owned(),
@@ -69,6 +70,16 @@ pub(super) fn check_path(statement: &EntityStatement<'_>, below: &[&str]) -> Res
         }
     }
     Ok(())
+}
+
+/// Whether naming constraints let a name be. What has no fully qualified domain name lies neither in
+/// a domain nor outside of one, and is refused (RFC 5280 4.2.1.10).
+fn is_within(entity: &str, permitted: Option<&[String]>, excluded: &[String]) -> bool {
+    let Some(EntityHost::Name(host)) = host_of(entity) else {
+        return false;
+    };
+    let is_in = |bases: &[String]| bases.iter().any(|base| covers(base, host));
+    host.contains('.') && !is_in(excluded) && permitted.is_none_or(is_in)
 }
 
 /// RFC 5280 4.2.1.10 for URIs: a host, or with a leading dot all that is below one.

@@ -308,10 +308,11 @@ impl<'a> ChainModel<'a> {
             constraints::check_path(statement, &below)?;
             constraints::keep_types(statement, &mut metadata);
         }
-        let from_above = superiors().collect::<Vec<_>>().into_iter().rev().copied();
-        let policy = Policy::of(from_above, budget)?;
+        let mut from_above: Vec<&EntityStatement<'_>> = superiors().copied().collect();
+        from_above.reverse();
+        let policy = Policy::of(from_above.iter().copied(), budget)?;
         policy.apply(&mut metadata, budget)?;
-        let types = types_that_sign(federation, &policy);
+        let types = types_that_sign(federation, &from_above);
         metadata.retain(|name, _| types.contains(&name.as_str()));
         Ok(metadata)
     }
@@ -361,20 +362,25 @@ impl<'a> ChainModel<'a> {
     }
 }
 
-/// As what an entity may sign tokens: as what the anchor says, or as a provider of tokens. Where
-/// superiors have a policy for some of these, keys that stand under another would escape it.
-fn types_that_sign<'p>(federation: &'p FederationAnchor, policy: &'p Policy) -> Vec<&'p str> {
+/// As what an entity may sign tokens: as what the anchor says, or as a provider of tokens. Where a
+/// superior has a policy for some of these, keys that stand under another would escape it; whoever
+/// stands below can leave fewer, and gives none back by speaking of it.
+fn types_that_sign<'p>(
+    federation: &'p FederationAnchor,
+    from_above: &[&'p EntityStatement<'_>],
+) -> Vec<&'p str> {
     let named = federation.entity_types();
     if !named.is_empty() {
         return named.iter().map(String::as_str).collect();
     }
-    let spoken_of = policy.types().filter(|name| PROVIDERS.contains(name));
-    let spoken_of: Vec<&str> = spoken_of.collect();
-    if spoken_of.is_empty() {
-        PROVIDERS.to_vec()
-    } else {
-        spoken_of
+    let mut types = PROVIDERS.to_vec();
+    for statement in from_above {
+        let speaks_of = |name: &str| statement.metadata_policy.contains_key(name);
+        if PROVIDERS.into_iter().any(speaks_of) {
+            types.retain(|name| speaks_of(name));
+        }
     }
+    types
 }
 
 fn not_signed(statement: &EntityStatement<'_>) -> Reason {

@@ -41,11 +41,6 @@ impl Policy {
         Ok(merged)
     }
 
-    /// The types of entities that it speaks of.
-    pub(super) fn types(&self) -> impl Iterator<Item = &str> {
-        self.by_type.keys().map(String::as_str)
-    }
-
     fn read(statement: &EntityStatement<'_>, budget: &mut Budget) -> Result<Self, Stop> {
         let mut by_type = BTreeMap::new();
         for (entity_type, parameters) in &statement.metadata_policy {
@@ -58,7 +53,7 @@ impl Policy {
                     entity_type,
                     parameter,
                 };
-                let operators = place.read(operators, &statement.critical_operators)?;
+                let operators = place.read(operators)?;
                 operators.pay(0, budget)?;
                 place.check(&operators)?;
                 read.insert(parameter.clone(), operators);
@@ -155,7 +150,7 @@ impl Place<'_> {
         }
     }
 
-    fn read(&self, operators: &Value, critical: &[String]) -> Result<Operators, Reason> {
+    fn read(&self, operators: &Value) -> Result<Operators, Reason> {
         let Value::Object(members) = operators else {
             return Err(self.conflict("it is no object of operators"));
         };
@@ -181,12 +176,8 @@ impl Place<'_> {
                     read.essential = Some(flag.ok_or_else(refused)?);
                 }
                 "default" => return Err(self.conflict("`default` is null")),
-                // Section 6.1.3.2: what is not critical may be passed over.
-                other if critical.iter().any(|one| one == other) => {
-                    return Err(Reason::StatementCritical {
-                        names: vec![printable(other)],
-                    });
-                }
+                // Section 6.1.3.2: what is not critical may be passed over, and a statement in which
+                // anything else is critical was refused when it was read.
                 _ => {}
             }
         }
@@ -412,7 +403,7 @@ mod tests {
 
     fn operators(policy: &Value) -> Result<Operators, Reason> {
         let place = place();
-        let read = place.read(policy, &[])?;
+        let read = place.read(policy)?;
         place.check(&read)?;
         Ok(read)
     }
