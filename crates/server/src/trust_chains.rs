@@ -65,9 +65,12 @@ const KNOWN: Room = Room {
 
 /// What this server knows of chains.
 pub(crate) struct Chains {
-    known: Remembered<String, Known>,
-    flights: Flights<(TenantId, String), Arc<Vec<String>>>,
+    known: Remembered<Ends, Known>,
+    flights: Flights<(TenantId, Ends), Arc<Vec<String>>>,
 }
+
+/// Between which entities a chain is: the anchor, and whoever issues tokens.
+type Ends = (String, String);
 
 /// What was found when an entity was looked up; nothing, where there was no chain.
 struct Known {
@@ -93,21 +96,23 @@ impl Default for Chains {
 
 impl Chains {
     /// Keeps what was found for as long as all of it holds.
-    fn keep(&self, tenant: &TenantId, entity: String, found: &Arc<Vec<String>>, now: Time) {
+    fn keep(&self, tenant: &TenantId, ends: Ends, found: &Arc<Vec<String>>, now: Time) {
         let until = match found.is_empty() {
             true => now.plus(AGAIN),
             false => {
-                let ends = found.iter().filter_map(|one| end_of(one));
+                let end_each = found.iter().filter_map(|one| end_of(one));
                 // What is no good is not looked up again at once, however soon it ends.
-                ends.fold(now.plus(KEPT), Time::min).max(now.plus(AGAIN))
+                end_each
+                    .fold(now.plus(KEPT), Time::min)
+                    .max(now.plus(AGAIN))
             }
         };
         let known = Known {
             statements: Arc::clone(found),
             at: now,
         };
-        let bytes = found.iter().map(String::len).sum::<usize>() + entity.len();
-        self.known.keep(tenant, entity, (known, bytes), until, now);
+        let bytes = found.iter().map(String::len).sum::<usize>() + ends.0.len() + ends.1.len();
+        self.known.keep(tenant, ends, (known, bytes), until, now);
     }
 }
 
@@ -158,7 +163,8 @@ impl Plane {
         let Credential::Jwt(token) = credential else {
             return None;
         };
-        if !may_help(verdict) {
+        let again = may_help(verdict);
+        if !again && !refuses_chain(verdict) {
             return None;
         }
         let issuer = text_of(token, "iss")?;
@@ -168,38 +174,73 @@ impl Plane {
             AnchorKind::Federation(federation) => Bounds::of(federation),
             _ => None,
         });
-        let bounds: Vec<Bounds> = bounds.filter(|bounds| bounds.allow(&target)).collect();
-        if bounds.is_empty() {
-            return None;
+        let allowed: Vec<Bounds> = bounds.filter(|bounds| bounds.allow(&target)).collect();
+        // Whoever is in several federations may be refused in one and not in the next.
+        let is_of_tried = |bounds: &Bounds| {
+            let ends = (bounds.anchor.clone(), issuer.clone());
+            let known = self.chains.known.of(tenant.id(), &ends, self.now());
+            !tried.is_empty() && known.is_some_and(|known| known.statements.as_slice() == tried)
+        };
+        let first = match allowed.iter().rposition(is_of_tried) {
+            Some(last) if again => last,
+            Some(last) => last + 1,
+            None if again => 0,
+            None => return None,
+        };
+        for bounds in allowed.into_iter().skip(first) {
+            match self.chain_within(tenant, bounds, &issuer, tried) {
+                Fetched::Chain(statements) => return Some(statements),
+                Fetched::Nothing => {}
+                Fetched::Unknown => return None,
+            }
         }
+        None
+    }
+
+    /// What leads from an issuer to one anchor, if it is another chain than the one that was tried.
+    fn chain_within(
+        self: &Arc<Self>,
+        tenant: &Arc<Tenant>,
+        bounds: Bounds,
+        issuer: &str,
+        tried: &[String],
+    ) -> Fetched {
         let now = self.now();
-        if let Some(known) = self.chains.known.of(tenant.id(), &issuer, now) {
+        let ends: Ends = (bounds.anchor.clone(), issuer.to_owned());
+        if let Some(known) = self.chains.known.of(tenant.id(), &ends, now) {
             if is_news(&known.statements, tried) {
-                return Some(known.statements.to_vec());
+                return Fetched::Chain(known.statements.to_vec());
             }
             if now.since(known.at) < AGAIN {
-                return None;
+                return Fetched::Nothing;
             }
         }
-        let key = (tenant.id().clone(), issuer.clone());
+        let key = (tenant.id().clone(), ends.clone());
         let found = self.chains.flights.wait(key, LONGEST_WAIT, || {
             let (plane, tenant) = (Arc::clone(self), Arc::clone(tenant));
             async move {
-                let mut found = Vec::new();
-                for bounds in bounds {
-                    let mut resolving = Resolving::of(&plane, &tenant, bounds);
-                    if let Some(statements) = resolving.chain(&issuer).await {
-                        found = statements;
-                        break;
-                    }
-                }
-                let found = Arc::new(found);
-                plane.chains.keep(tenant.id(), issuer, &found, now);
+                let mut resolving = Resolving::of(&plane, &tenant, bounds);
+                let found = Arc::new(resolving.chain(&ends.1).await.unwrap_or_default());
+                plane.chains.keep(tenant.id(), ends, &found, now);
                 found
             }
-        })?;
-        is_news(&found, tried).then(|| found.to_vec())
+        });
+        match found {
+            Some(found) if is_news(&found, tried) => Fetched::Chain(found.to_vec()),
+            Some(_) => Fetched::Nothing,
+            None => Fetched::Unknown,
+        }
     }
+}
+
+/// What came of looking up a chain.
+enum Fetched {
+    /// One that was not tried.
+    Chain(Vec<String>),
+    /// There is none, or it is the one that was tried.
+    Nothing,
+    /// It took too long, or too much is being fetched.
+    Unknown,
 }
 
 /// Whether there is a chain, and another than the one that was tried.
@@ -222,6 +263,27 @@ fn may_help(verdict: &Verdict) -> bool {
                 | Reason::StatementSignature { .. }
         )
     })
+}
+
+/// Whether it is the chain that was refused, and not the token.
+fn refuses_chain(verdict: &Verdict) -> bool {
+    let Verdict::Reject(refusal) = verdict else {
+        return false;
+    };
+    matches!(
+        refusal.reason(),
+        Reason::ChainLoop { .. }
+            | Reason::ChainName { .. }
+            | Reason::ChainPathLength { .. }
+            | Reason::EntityKeysMissing { .. }
+            | Reason::EntityStatementMalformed { .. }
+            | Reason::MetadataPolicyConflict { .. }
+            | Reason::MetadataPolicyViolated { .. }
+            | Reason::PathLength { .. }
+            | Reason::StatementCritical { .. }
+            | Reason::TokenSignatureInvalid { .. }
+            | Reason::TrustMark { .. }
+    )
 }
 
 /// One chain that is being fetched.

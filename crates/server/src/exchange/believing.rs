@@ -40,8 +40,9 @@ use crate::plane::Plane;
 use crate::tenant::Tenant;
 use crate::xml_signatures;
 
-/// How many chains of a federation are tried for one token: one that is kept, and one that is new.
-const MOST_CHAINS: usize = 2;
+/// How many chains of federations are tried for one token: one that is kept, one that is new, and one of
+/// another federation.
+const MOST_CHAINS: usize = 3;
 
 /// What is used by a request, each once.
 #[derive(Debug, Default)]

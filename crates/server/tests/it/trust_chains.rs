@@ -1,8 +1,10 @@
 //! Chains of OpenID Federation that the server fetches itself.
 
+use avouch_testkit::chain::key;
 use avouch_testkit::federation::{CONFIGURATION, Federation};
 use avouch_testkit::https::response;
 use avouch_testkit::issuer::IssuerServer;
+use avouch_testkit::token::{jwk, jwks};
 use serde_json::json;
 
 use crate::registry::{AUDIENCE, Registry};
@@ -88,10 +90,7 @@ fn hostile_56_what_is_fetched_is_believed_no_more_than_what_is_sent() {
     let federation = Federation::start(registry.now());
     trusting(&registry, &federation, &[&federation.authority()]);
     // Somebody in between says that the entity has another key.
-    let other = avouch_testkit::token::jwks(&[avouch_testkit::token::jwk(
-        &avouch_testkit::chain::key("mallory"),
-        "op",
-    )]);
+    let other = jwks(&[jwk(&key("mallory"), "op")]);
     federation.publish_statement("edu", "op", &json!({ "jwks": other }));
     assert_eq!(
         decided(&registry, &federation),
@@ -121,6 +120,51 @@ fn hostile_56_what_is_fetched_is_believed_no_more_than_what_is_sent() {
         decided(&registry, &federation),
         "federation.chain_path_length"
     );
+}
+
+/// Whoever is in several federations may be refused in one and not in the next.
+#[test]
+fn a_chain_that_one_federation_refuses_hides_no_other() {
+    let mut registry = Registry::new();
+    let federation = Federation::start(registry.now());
+    let hosts = federation.authority();
+    trusting(&registry, &federation, &[&hosts]);
+    let mut other = federation.anchor(&[&hosts]);
+    other["openid_federation"] = json!({
+        "entity_id": federation.entity("research"),
+        "jwks": jwks(&[jwk(&key("research"), "research")]),
+    });
+    let put = registry.call("PUT", "/v1/tenants/one/anchors/research", Some(&other));
+    assert_eq!(put.status, 200, "{}", put.body);
+    let above = |names: &[&str]| {
+        let names: Vec<String> = names.iter().map(|name| federation.entity(name)).collect();
+        json!({ "authority_hints": names })
+    };
+    federation.publish_configuration("research", None, &json!({}));
+    federation.publish_configuration("edu", None, &above(&["anchor", "research"]));
+    federation.publish_statement("research", "edu", &json!({}));
+    let nothing_below = json!({"constraints": {"max_path_length": 0}});
+    for (refusing, believed) in [("anchor", "research"), ("research", "edu")] {
+        let other = ["anchor", "research"]
+            .into_iter()
+            .find(|name| *name != refusing);
+        federation.publish_statement(refusing, "edu", &nothing_below);
+        federation.publish_statement(other.unwrap(), "edu", &json!({}));
+        registry.pass(3_601);
+        for _ in 0..2 {
+            let verdict = registry.verdict("one", &federation.token(registry.now(), AUDIENCE));
+            assert_eq!(verdict["verdict"], "accept", "{verdict}");
+            assert_eq!(verdict["anchor"]["name"], believed, "{verdict}");
+        }
+    }
+    federation.publish_statement("anchor", "edu", &nothing_below);
+    registry.pass(3_601);
+    let refused = decided(&registry, &federation);
+    assert_eq!(refused, "federation.chain_path_length");
+    // What is no good is not looked up again at once.
+    let before = federation.requests();
+    assert_eq!(decided(&registry, &federation), refused);
+    assert_eq!(federation.requests(), before);
 }
 
 #[test]
