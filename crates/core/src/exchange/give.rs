@@ -559,7 +559,7 @@ fn stands(place: Place<'_>, anchor: &Anchor, ancestor: &Ancestor) -> bool {
     match &anchor.kind {
         AnchorKind::Issuer(issuer) => {
             issuer.issuer() == ancestor.issuer
-                && !issuer.standing().is_quarantined()
+                && issuer.standing().counts(place.now)
                 && vouches(issuer, ancestor)
         }
         AnchorKind::Saml(provider) => {
@@ -578,7 +578,9 @@ fn stands(place: Place<'_>, anchor: &Anchor, ancestor: &Ancestor) -> bool {
             let is_named = named == Some(bundle.trust_domain.as_str());
             (is_named && signs()) || has_authority(bundle, ancestor)
         }
-        AnchorKind::Federation(federation) => has_key(federation.keys(), ancestor),
+        AnchorKind::Federation(federation) => {
+            federation.standing().counts(place.now) && has_key(federation.keys(), ancestor)
+        }
     }
 }
 

@@ -69,6 +69,13 @@ fn a_token_holds_as_long_as_its_issuer_says_and_the_answer_is_fresh() {
     let soon = with(&json!({"exp": NOW_SECONDS + 7})).identity();
     assert_eq!(soon.valid_until().unix(), NOW_SECONDS + 6);
     with(&json!({"exp": null})).is_accepted();
+    // What does not say when it ends says all the same when it begins.
+    let endless =
+        |claim: &str, seconds: i64| with(&json!({"exp": null, claim: NOW_SECONDS + seconds}));
+    endless("nbf", 60).is_accepted();
+    endless("nbf", 61).is_refused("federation.token_not_yet_valid");
+    endless("iat", 60).is_accepted();
+    endless("iat", 61).is_refused("federation.issued_in_future");
 }
 
 #[test]

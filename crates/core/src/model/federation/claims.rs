@@ -81,6 +81,20 @@ impl<'a> Claims<'a> {
                 ago: duration_in_words(now.since(expires)),
             });
         }
+        self.check_begun(now)?;
+        let born = self.issued_at.or(self.not_before).unwrap_or(now);
+        let lifetime = expires.since(born);
+        if lifetime > lifetime_max {
+            return Err(Reason::LifetimeExcessive {
+                lifetime: duration_in_words(lifetime),
+                allowed: duration_in_words(lifetime_max),
+            });
+        }
+        Ok(expires)
+    }
+
+    /// Whether the token holds already at `now`.
+    pub(crate) fn check_begun(&self, now: Time) -> Result<(), Reason> {
         let latest = now.plus(CLOCK_LEEWAY);
         if let Some(not_before) = self.not_before
             && not_before > latest
@@ -100,15 +114,7 @@ impl<'a> Claims<'a> {
                 ahead: duration_in_words(issued_at.since(now)),
             });
         }
-        let born = self.issued_at.or(self.not_before).unwrap_or(now);
-        let lifetime = expires.since(born);
-        if lifetime > lifetime_max {
-            return Err(Reason::LifetimeExcessive {
-                lifetime: duration_in_words(lifetime),
-                allowed: duration_in_words(lifetime_max),
-            });
-        }
-        Ok(expires)
+        Ok(())
     }
 }
 

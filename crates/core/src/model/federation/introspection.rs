@@ -544,6 +544,8 @@ impl<'a> OpaqueModel<'a> {
         let known = self.answer(reached).map(Introspected::at);
         let known = known.unwrap_or(now).plus(reached.asking.age_max);
         if claims.expires.is_none() {
+            // What else it says of time holds all the same (RFC 7662 2.2).
+            claims.check_begun(now)?;
             return Ok(known);
         }
         let expires = claims.check_times(now, reached.issuer.lifetime_max())?;

@@ -109,9 +109,10 @@ impl Standing {
         self.unpinned.is_some()
     }
 
-    /// Whether nothing of it is believed for now.
-    pub(crate) fn is_quarantined(&self) -> bool {
-        self.quarantined.is_some()
+    /// Whether what it said before still counts at `now`: its keys need not be fresh for that.
+    pub(crate) fn counts(&self, now: Time) -> bool {
+        let has_ended = |unpinned: &Unpinned| now >= unpinned.expires;
+        self.quarantined.is_none() && !self.unpinned.as_ref().is_some_and(has_ended)
     }
 
     /// Why it is trusted without a pin, if it is.

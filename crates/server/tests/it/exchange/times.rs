@@ -332,6 +332,53 @@ fn hostile_25_an_issuer_that_was_disabled_is_believed_by_no_grant_and_ends_nothi
     }
 }
 
+/// The same of an issuer by its keys and of one by its federation.
+#[test]
+fn hostile_18_what_descends_from_an_issuer_ends_with_its_trust_without_a_pin() {
+    for anchor in ["ci", "federation"] {
+        let mut registry = Registry::at(NOW_SECONDS);
+        let end = avouch_core::time::Time::from_unix(NOW_SECONDS + 30).to_string();
+        let unpinned = json!({"unpinned": {"reason": "a test", "expires": end}});
+        let trusted = match anchor {
+            "ci" => json!({
+                "issuer": "https://ci.test", "jwks": jwks(&[jwk(&Key::p256("a"), "k")]),
+            }),
+            _ => chain::anchor(&json!({})),
+        };
+        let path = format!("/v1/tenants/one/anchors/{anchor}");
+        let put = registry.call("PUT", &path, Some(&with(trusted, unpinned)));
+        assert_eq!(put.status, 200, "{}", put.body);
+        let first = json!({"spiffe_id": "spiffe://one.test/job/7", "audiences": [OURSELVES],
+            "outlives": true});
+        give(&registry, anchor, &json!({ "gives": first }));
+        let last = json!({
+            "from": {"trust_domain": "one.test", "facts": {"spiffe.path": "/job/7"}},
+            "gives": {"spiffe_id": "spiffe://one.test/last", "audiences": ["https://cloud.test"]},
+            "bearer": {"reason": "no key at hand", "expires": "2100-01-01T00:00:00Z"},
+            "owner": "o", "reason": "r",
+        });
+        let put = registry.call("PUT", "/v1/tenants/one/rules/last", Some(&last));
+        assert_eq!(put.status, 200, "{}", put.body);
+        let shown = |number: &str| match anchor {
+            "ci" => TokenForge::saying(json!({
+                "iss": "https://ci.test", "sub": "job-7", "aud": AUDIENCE, "jti": number,
+                "iat": NOW_SECONDS, "exp": NOW_SECONDS + 600,
+            }))
+            .sign(&Key::p256("a"), "k"),
+            _ => TokenForge::oidc(chain::LEAF, "job-7", "vault")
+                .claim("jti", json!(number))
+                .header("trust_chain", json!(ChainForge::default().statements()))
+                .sign(&chain::key("token"), "token"),
+        };
+        let [one, two] = ["1", "2"].map(|number| token(&registry.exchange(&shown(number))));
+        registry.pass(29);
+        token(&registry.exchange(&one));
+        registry.pass(1);
+        let refused = refusal(&registry.exchange(&two));
+        assert_eq!(refused.1, "issue.lineage_broken", "{anchor}");
+    }
+}
+
 /// Though what a tenant gives is read anew each minute only.
 #[test]
 fn a_rule_that_rests_on_unpinned_ends_with_it_to_the_second() {
