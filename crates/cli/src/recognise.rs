@@ -86,6 +86,12 @@ fn recognise_text(text: &str, depth: Depth) -> Result<Recognised, Reason> {
             is_wit: is_wit(trimmed),
         });
     }
+    if is_cut_off(trimmed) {
+        let parts = trimmed.split('.').count();
+        return Err(Reason::TokenNotCompact {
+            detail: format!("it has {parts} parts, as what was cut off"),
+        });
+    }
     if depth == Depth::Outer
         && let Some(bytes) = text::base64(trimmed)
         && let Some(recognised) = recognise_unwrapped(&bytes)
@@ -283,11 +289,17 @@ fn without_host(text: &str) -> String {
 /// Three or five parts of base64url, of which the first begins a JSON object.
 fn is_compact(text: &str) -> bool {
     let parts: Vec<&str> = text.split('.').collect();
-    matches!(parts.len(), 3 | 5)
-        && text.starts_with("ey")
-        && text
-            .bytes()
-            .all(|byte| byte.is_ascii_alphanumeric() || b".-_=+/".contains(&byte))
+    matches!(parts.len(), 3 | 5) && text.starts_with("ey") && text.bytes().all(is_of_compact)
+}
+
+/// What begins as a token does and has a dot is one that was copied in part, and no API key: its
+/// first part is the header of a JWS, which begins with `{"` (RFC 7515 3.1).
+fn is_cut_off(text: &str) -> bool {
+    text.starts_with("eyJ") && text.contains('.') && text.bytes().all(is_of_compact)
+}
+
+fn is_of_compact(byte: u8) -> bool {
+    byte.is_ascii_alphanumeric() || b".-_=+/".contains(&byte)
 }
 
 fn is_wit(token: &str) -> bool {

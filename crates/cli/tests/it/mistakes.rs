@@ -61,7 +61,8 @@ fn an_empty_file_is_refused_by_name() {
     rejected[input.unrecognised]: This is no credential that can be recognised: it is empty.
       --> empty.pem
        |
-       = fix: Give a certificate (PEM or DER), a JWT, or an API key.
+       = fix: Give a certificate (PEM or DER), a JWT, a SAML assertion, an SSH certificate or key, or an
+              API key.
        = spec: docs/how-to/verify.md
        = decision: [decision]
     ");
@@ -77,6 +78,25 @@ fn binary_junk_is_refused() {
         (ran.code, code_of(&ran).as_str()),
         (3, "input.unrecognised")
     );
+}
+
+/// Who has copied half of it is told so, and not that it is an unknown API key.
+#[test]
+fn a_token_that_was_cut_off_is_told_from_an_api_key() {
+    let folder = Folder::new("cut_off");
+    for text in [
+        "eyJhbGciOiJFUzI1NiJ9.eyJpc3MiOiJodHRw",
+        "eyJhbGciOiJFUzI1NiJ9.a.b.c",
+    ] {
+        folder.file("token", text);
+        let ran = folder.run(&["verify", "token", "-o", "json"]);
+        let told = (ran.code, code_of(&ran));
+        assert_eq!(told, (3, "input.token_not_compact".to_owned()), "{text}");
+    }
+    // Near miss: a key that only begins like one.
+    folder.file("token", "eyJhbGciOiJFUzI1NiJ9eyJpc3MiOiJodHRw");
+    let ran = folder.run(&["verify", "token", "-o", "json"]);
+    assert_ne!(code_of(&ran), "input.token_not_compact");
 }
 
 #[test]

@@ -19,6 +19,7 @@ pub struct Presented {
     audiences: Vec<String>,
     holder: Holder,
     is_access_token: bool,
+    is_wit: bool,
 }
 
 /// Whoever wants a token ended, as far as they have shown it.
@@ -54,10 +55,12 @@ impl Presented {
         };
         let token_type = jws.header().token_type.as_deref();
         let is_access_token = token_type.is_some_and(|name| name.eq_ignore_ascii_case("at+jwt"));
+        let is_wit = token_type.is_some_and(|name| name.eq_ignore_ascii_case("wit+jwt"));
         Ok(Self {
             audiences,
             holder,
             is_access_token,
+            is_wit,
             claims: jws.claims,
         })
     }
@@ -76,6 +79,11 @@ impl Presented {
     /// Its number, by which it can be ended alone.
     pub fn id(&self) -> Option<&str> {
         self.text("jti")
+    }
+
+    /// Whether it is a workload identity token, which is believed of nobody but with a proof.
+    pub fn is_workload_identity(&self) -> bool {
+        self.is_wit
     }
 
     /// Whether whoever this is has it in hand: its subject, whoever acts for it, the client that it was given

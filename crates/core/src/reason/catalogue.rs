@@ -148,11 +148,11 @@ catalogue! {
             spec: "RFC 8725 3.10; Unicode TR 36";
         Unrecognised { found: String } = "input.unrecognised",
             "This is no credential that can be recognised: {found}.",
-            fix: "Give a certificate (PEM or DER), a JWT, or an API key.",
+            fix: "Give a certificate (PEM or DER), a JWT, a SAML assertion, an SSH certificate or key, or an API key.",
             spec: "docs/how-to/verify.md";
         Unsupported { kind: String } = "input.unsupported",
             "Credentials of the kind {kind} are recognised but cannot be decided by this version.",
-            fix: "Give a certificate, a JWT, a WIT with its proof, or an API key.",
+            fix: "Give a certificate, a JWT, a WIT with its proof, a SAML assertion, an SSH certificate or key with its proof, or an API key.",
             spec: "docs/how-to/verify.md";
     }
 
@@ -1230,6 +1230,10 @@ catalogue! {
             "The certification request was not signed by the private half of the key it brings.",
             fix: "Make the request again with the key it is for.",
             spec: "RFC 2986 3";
+        IssueRevocationKind { kind: &'static str, instead: &'static str } = "issue.revocation_unsupported",
+            "What was presented is {kind}, and nothing of that kind is ended here.",
+            fix: "Have an administrator say `{instead}`.",
+            spec: "RFC 7009 2.2.1";
         IssueRevocationUntold { authority: String, issuer: String, not_after: Time } = "issue.revocation_untold",
             "Revoking the authority {authority} would be news to nobody: the root {issuer} above it may not sign revocation lists, so what {authority} signed is believed until {not_after}.",
             fix: "Replace the root with `avouch authority taint {issuer}`, have verifiers believe its successor, and revoke the root; or wait until {not_after}; or revoke it with `--anyway`.",

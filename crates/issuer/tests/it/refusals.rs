@@ -137,6 +137,7 @@ const OF_THE_SERVER: &[&str] = &[
     "issue.rate_exceeded",
     "issue.release_stale",
     "issue.removal_unconfirmed",
+    "issue.revocation_unsupported",
     "issue.revocation_untold",
     "issue.scope_not_allowed",
     "issue.ssh_authority_unknown",

@@ -21,18 +21,23 @@ pub(crate) enum Revoking<'a> {
 
 impl Exchange<'_> {
     /// Ends a token, if it is one of the tenant that holds: nothing that was exchanged for it outlives it. Of
-    /// anything else nothing is told (2.2).
+    /// anything else nothing is told (2.2), but of what is given here and never ended here: whoever thought it
+    /// ended would be wrong (2.2.1).
     pub(crate) fn revoke(
         &self,
         request: &IntrospectionRequest,
         revoking: Revoking<'_>,
     ) -> Result<(), Refused> {
+        let presented = Presented::read(&request.token);
+        if let Some(reason) = unsupported(&request.token, presented.as_ref().ok()) {
+            return Err(reason.into());
+        }
         let mut uses = Uses::default();
         let (asker, by) = match revoking {
             Revoking::Administrator(name) => (None, Some(name)),
             Revoking::Holder(shown) => (Some(self.asker(request, shown, &mut uses)?), None),
         };
-        let Ok(presented) = Presented::read(&request.token) else {
+        let Ok(presented) = presented else {
             return Ok(());
         };
         let subject = self.held_or_ended(&request.token, &presented);
@@ -95,4 +100,26 @@ impl Exchange<'_> {
         }
         Ok(asker)
     }
+}
+
+/// Why nothing of this kind is ended here: a certificate is on a list of its authority or on none, and a
+/// workload identity token is believed of nobody but with a proof for whoever looks at it.
+fn unsupported(token: &str, presented: Option<&Presented>) -> Option<Reason> {
+    let (kind, instead) = match presented {
+        None if token
+            .trim_start()
+            .starts_with("-----BEGIN CERTIFICATE-----") =>
+        {
+            (
+                "a certificate",
+                "avouch authority revoke-certificates --spiffe-id ID",
+            )
+        }
+        Some(token) if token.is_workload_identity() => (
+            "a workload identity token",
+            "avouch signal end --issuer spiffe://TRUST_DOMAIN --subject ID",
+        ),
+        Some(_) | None => return None,
+    };
+    Some(Reason::IssueRevocationKind { kind, instead })
 }

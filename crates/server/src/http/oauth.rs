@@ -41,6 +41,8 @@ pub(crate) enum Word {
     TemporarilyUnavailable,
     /// RFC 6749 5.2.
     UnsupportedGrantType,
+    /// RFC 7009 2.2.1.
+    UnsupportedTokenType,
     /// RFC 9449 8.
     UseDpopNonce,
 }
@@ -59,6 +61,7 @@ impl Word {
             Self::SlowDown => "slow_down",
             Self::TemporarilyUnavailable => "temporarily_unavailable",
             Self::UnsupportedGrantType => "unsupported_grant_type",
+            Self::UnsupportedTokenType => "unsupported_token_type",
             Self::UseDpopNonce => "use_dpop_nonce",
         }
     }
@@ -111,6 +114,7 @@ impl Refusal {
             | Reason::IssueKeyAwaited { .. }
             | Reason::IssueUndecided { .. } => Word::TemporarilyUnavailable,
             Reason::IssueRate { .. } => Word::SlowDown,
+            Reason::IssueRevocationKind { .. } => Word::UnsupportedTokenType,
             Reason::IssueScope { .. } => Word::InvalidScope,
             // RFC 6749 5.2: it was issued to another client.
             Reason::IssueTokenOfAnother {} => Word::InvalidGrant,
@@ -212,6 +216,7 @@ fn is_about_the_request(reason: &Reason) -> bool {
             | Reason::IssueRate { .. }
             | Reason::IssueRequest { .. }
             | Reason::IssueRequestNotSigned {}
+            | Reason::IssueRevocationKind { .. }
             | Reason::IssueSshChallenge { .. }
             | Reason::IssueSubjectEnds { .. }
             | Reason::IssueTokenOfAnother {}

@@ -283,9 +283,9 @@ pub(crate) fn refusal(answer: &Answer) -> (String, String) {
     (text("error"), text("code"))
 }
 
-/// What a client of OAuth may find in `error` (RFC 6749 5.2 and 4.1.2.1, RFC 8628 3.5, RFC 8707 2,
-/// RFC 9449 5 and 8, RFC 9470 3).
-const ERRORS: [&str; 12] = [
+/// What a client of OAuth may find in `error` (RFC 6749 5.2 and 4.1.2.1, RFC 7009 2.2.1, RFC 8628 3.5,
+/// RFC 8707 2, RFC 9449 5 and 8, RFC 9470 3).
+const ERRORS: [&str; 13] = [
     "insufficient_user_authentication",
     "invalid_client",
     "invalid_dpop_proof",
@@ -297,6 +297,7 @@ const ERRORS: [&str; 12] = [
     "slow_down",
     "temporarily_unavailable",
     "unsupported_grant_type",
+    "unsupported_token_type",
     "use_dpop_nonce",
 ];
 

@@ -135,6 +135,43 @@ fn a_token_that_is_bound_to_a_key_is_ended_by_whoever_has_that() {
     assert!(!is_active(&cloud, &bound));
 }
 
+/// RFC 7009 2.2.1: nobody takes for ended what is not.
+#[test]
+fn what_is_given_here_and_not_ended_here_is_refused_as_such() {
+    let cloud = chained();
+    let mut wider = rule();
+    wider["gives"]["kinds"] = json!(["jwt-svid", "x509-svid", "wit-svid"]);
+    cloud.rule("deploy", &wider);
+    let request = crate::world::signing_request(&Key::p256("svid"));
+    let request = avouch_testkit::world::pem("CERTIFICATE REQUEST", &request);
+    let kind = |name: &str| format!("urn:avouch:params:token-type:{name}");
+    let (wit, x509) = (kind("wit-svid"), kind("x509-svid"));
+    let bearer = format!("Bearer {}", cloud.world.operator());
+    for (more, command) in [
+        (
+            vec![("requested_token_type", wit.as_str())],
+            "avouch signal end",
+        ),
+        (
+            vec![
+                ("requested_token_type", x509.as_str()),
+                ("certificate_request", request.as_str()),
+            ],
+            "avouch authority revoke-certificates",
+        ),
+    ] {
+        let given = issued(&cloud.exchange(&workflow(&cloud, 20, &json!({})), &more));
+        for shown in [vec![], vec![("authorization", bearer.as_str())]] {
+            let refused = revoke(&cloud, &given, &shown);
+            assert_eq!(refused.status, 400, "{}", refused.body);
+            let (error, code) = refusal(&refused);
+            assert_eq!(error, "unsupported_token_type");
+            assert_eq!(code, "issue.revocation_unsupported");
+            assert!(refused.body.contains(command), "{}", refused.body);
+        }
+    }
+}
+
 #[test]
 fn a_token_that_was_given_to_a_client_is_ended_by_that_client() {
     let cloud = chained();
