@@ -191,21 +191,18 @@ fn check_canonical(node: Node<'_, '_>) -> Result<(), Reason> {
 /// Few prefixes in a short list (Exclusive XML Canonicalization 3).
 fn check_prefixes(node: Node<'_, '_>) -> Result<(), Reason> {
     let list = attribute(node, "PrefixList").unwrap_or_default();
-    let bounds = [
-        ("the `PrefixList` of a signature", list.len(), PREFIX_BYTES),
-        (
-            "prefixes in the `PrefixList` of a signature",
-            list.split_ascii_whitespace().count(),
-            PREFIXES,
-        ),
-    ];
-    match bounds.into_iter().find(|(_, size, allowed)| size > allowed) {
-        None => Ok(()),
-        Some((part, size, allowed)) => Err(Reason::InputSize {
-            part,
-            size,
-            allowed,
-        }),
+    if list.len() > PREFIX_BYTES {
+        return Err(Reason::InputSize {
+            part: "`PrefixList` of a signature",
+            size: list.len(),
+            allowed: PREFIX_BYTES,
+        });
+    }
+    match list.split_ascii_whitespace().count() {
+        ..=PREFIXES => Ok(()),
+        more => Err(malformed(format!(
+            "its `PrefixList` names {more} prefixes, and more than {PREFIXES} are not worked with"
+        ))),
     }
 }
 

@@ -71,11 +71,10 @@ pub(super) fn read(text: &str) -> Result<Document<'_>, Reason> {
         }
         let known = node.namespaces().len();
         if known > KNOWN_NAMESPACES {
-            return Err(Reason::InputSize {
-                part: "namespaces known in one place of a SAML document",
-                size: known,
-                allowed: KNOWN_NAMESPACES,
-            });
+            return Err(malformed(format!(
+                "{known} namespaces are known in one place, and more than {KNOWN_NAMESPACES} are not \
+                 worked with"
+            )));
         }
         for attribute in node.attributes() {
             let is_id = matches!(attribute.name(), "ID" | "Id" | "id");
