@@ -89,8 +89,6 @@ impl AdminEndpoint {
             stop.await;
             stopping.send_replace(true);
         };
-        self.socket
-            .serve(router, self.limits.connections_per_user, stop)
-            .await
+        self.socket.serve(router, self.limits, stop).await
     }
 }

@@ -14,7 +14,7 @@ use zeroize::Zeroizing;
 use crate::node::{Attesting, Evidence, Joining, LinkFault, Node, ServerTrust};
 use crate::{
     AdminEndpoint, BrokerEndpoint, BrokerRule, Credentials, Endpoint, Fault, Identities, Kubelet,
-    KubeletAccess, KubeletFault, Limits,
+    KubeletAccess, KubeletFault, Limits, open_files,
 };
 
 /// What the agent is told.
@@ -358,6 +358,7 @@ pub enum CommandFault {
 ///
 /// Why it could not start, or why it ended by itself.
 pub fn run(arguments: &AgentArguments, ready: impl FnOnce(&str)) -> Result<(), CommandFault> {
+    open_files::raise_limit();
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(2)
         .enable_all()

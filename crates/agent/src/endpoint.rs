@@ -15,6 +15,7 @@ use crate::caller::Callers;
 use crate::executable::Executables;
 use crate::identities::Identities;
 use crate::kubelet::Kubelet;
+use crate::open_files;
 use crate::sds::Secrets;
 use crate::socket::{Fault, Socket};
 use crate::workload::Workload;
@@ -32,19 +33,37 @@ pub(crate) const MOST_REQUESTS: u32 = 100;
 /// How much one user may ask for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Limits {
-    /// The most connections of one user at once. By default half of the 1024 files that a process
-    /// may usually open, so that no user alone can use them up.
+    /// The most connections of one user at once. By default an eighth of the files that this process
+    /// may have open when it is asked, of which each connection takes two, and never more than 2048.
     pub connections_per_user: usize,
+    /// The most connections of all users at once: by default a quarter of the files, so that half of
+    /// them are left for what else this process does, and never more than 16,384.
+    pub connections: usize,
     /// The largest executable that is read for its digest, in bytes.
     pub executable_bytes: u64,
 }
 
-impl Default for Limits {
-    fn default() -> Self {
+impl Limits {
+    /// A connection that is idle takes some 20 KB of memory, so this is 40 MB.
+    const MOST_CONNECTIONS_PER_USER: usize = 2048;
+
+    /// As many as eight users may have.
+    const MOST_CONNECTIONS: usize = 8 * Self::MOST_CONNECTIONS_PER_USER;
+
+    /// Those of a process that may have so many files open.
+    fn with_files(files: u64) -> Self {
+        let files = usize::try_from(files).unwrap_or(usize::MAX);
         Self {
-            connections_per_user: 512,
+            connections_per_user: (files / 8).min(Self::MOST_CONNECTIONS_PER_USER),
+            connections: (files / 4).min(Self::MOST_CONNECTIONS),
             executable_bytes: Executables::LARGEST,
         }
+    }
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self::with_files(open_files::limit())
     }
 }
 
@@ -128,9 +147,7 @@ impl Endpoint {
             stop.await;
             stopping.send_replace(true);
         };
-        self.socket
-            .serve(router, self.limits.connections_per_user, stop)
-            .await
+        self.socket.serve(router, self.limits, stop).await
     }
 }
 
@@ -144,4 +161,20 @@ fn require_header(request: Request<()>) -> Result<Request<()>, Status> {
     Err(Status::invalid_argument(
         "the request has no metadata `workload.spiffe.io: true`",
     ))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn connections_take_no_more_than_half_of_the_files() {
+        for files in [64, 1024, 20_000, 524_288, u64::MAX] {
+            let limits = Limits::with_files(files);
+            let taken = 2 * limits.connections as u64;
+            assert!(taken <= files / 2, "{files}: {limits:?}");
+            assert!(limits.connections_per_user > 0 && limits.connections > 0);
+            assert!(limits.connections >= 2 * limits.connections_per_user);
+        }
+    }
 }

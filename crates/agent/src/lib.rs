@@ -54,6 +54,7 @@ mod kubelet;
 pub mod logging;
 mod nearest;
 pub mod node;
+pub mod open_files;
 mod peer;
 mod profile;
 mod push;

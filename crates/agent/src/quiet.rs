@@ -1,5 +1,5 @@
 //! How often the log tells of the same user: whoever asks again and again may not fill the disk, nor
-//! hide among its lines what others do.
+//! hide among its lines what others do. What goes wrong again and again by itself may not either.
 
 use std::collections::BTreeMap;
 use std::sync::{Mutex, PoisonError};
@@ -16,6 +16,9 @@ const MOST_LINES: u32 = 20;
 /// How many users are told apart; with more, all begin anew.
 const MOST_USERS: usize = 1_024;
 
+/// Whom a line is counted for that is about no user: the number that no user has (`setuid(2)`).
+const NOBODY: u32 = u32::MAX;
+
 /// Counts lines about each user.
 #[derive(Debug, Default)]
 pub(crate) struct Quiet(Mutex<BTreeMap<u32, Period>>);
@@ -30,6 +33,11 @@ struct Period {
 impl Quiet {
     pub(crate) const fn new() -> Self {
         Self(Mutex::new(BTreeMap::new()))
+    }
+
+    /// The same for a line that is about no user in particular.
+    pub(crate) fn admit_one(&self, now: Instant) -> Option<u64> {
+        self.admit(NOBODY, now)
     }
 
     /// Whether a line about this user is to be written at this moment, and how many have been left

@@ -1,13 +1,23 @@
-//! How many connections each user may hold at once.
+//! How many connections each user may hold at once, and all of them together.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard};
 
-/// Counts the connections of each user, so that none of them can use up the agent for the others.
+use crate::endpoint::Limits;
+
+/// Counts the connections of each user, so that none of them can use up the agent for the others, and
+/// those of all, so that they cannot use it up together for what else it does.
 #[derive(Clone, Debug)]
 pub(crate) struct Seats {
     of_each: usize,
-    taken: Arc<Mutex<BTreeMap<u32, usize>>>,
+    of_all: usize,
+    taken: Arc<Mutex<Taken>>,
+}
+
+#[derive(Debug, Default)]
+struct Taken {
+    of_each: BTreeMap<u32, usize>,
+    of_all: usize,
 }
 
 /// One connection's place, given back when dropped.
@@ -18,9 +28,10 @@ pub(crate) struct Seat {
 }
 
 impl Seats {
-    pub(crate) fn new(of_each: usize) -> Self {
+    pub(crate) fn new(limits: Limits) -> Self {
         Self {
-            of_each,
+            of_each: limits.connections_per_user,
+            of_all: limits.connections,
             taken: Arc::default(),
         }
     }
@@ -28,11 +39,12 @@ impl Seats {
     /// A place for one more connection of `user`, if there is one left.
     pub(crate) fn take(&self, user: u32) -> Option<Seat> {
         let mut taken = self.lock();
-        let count = taken.entry(user).or_default();
-        if *count >= self.of_each {
+        let count = taken.of_each.get(&user).copied().unwrap_or_default();
+        if count >= self.of_each || taken.of_all >= self.of_all {
             return None;
         }
-        *count += 1;
+        taken.of_each.insert(user, count + 1);
+        taken.of_all += 1;
         drop(taken);
         Some(Seat {
             user,
@@ -40,7 +52,7 @@ impl Seats {
         })
     }
 
-    fn lock(&self) -> MutexGuard<'_, BTreeMap<u32, usize>> {
+    fn lock(&self) -> MutexGuard<'_, Taken> {
         self.taken
             .lock()
             .unwrap_or_else(|poisoned| poisoned.into_inner())
@@ -50,9 +62,10 @@ impl Seats {
 impl Drop for Seat {
     fn drop(&mut self) {
         let mut taken = self.seats.lock();
-        match taken.get_mut(&self.user) {
+        taken.of_all = taken.of_all.saturating_sub(1);
+        match taken.of_each.get_mut(&self.user) {
             Some(count) if *count > 1 => *count -= 1,
-            _ => drop(taken.remove(&self.user)),
+            _ => drop(taken.of_each.remove(&self.user)),
         }
     }
 }
@@ -61,9 +74,28 @@ impl Drop for Seat {
 mod tests {
     use super::*;
 
+    fn seats(connections_per_user: usize, connections: usize) -> Seats {
+        Seats::new(Limits {
+            connections_per_user,
+            connections,
+            ..Limits::default()
+        })
+    }
+
+    #[test]
+    fn all_users_together_leave_files_for_what_else_the_agent_does() {
+        let seats = seats(2, 3);
+        let _first = seats.take(1000).unwrap();
+        let second = seats.take(1000).unwrap();
+        let _third = seats.take(1001).unwrap();
+        assert!(seats.take(1002).is_none());
+        drop(second);
+        assert!(seats.take(1002).is_some());
+    }
+
     #[test]
     fn a_user_who_has_taken_all_its_seats_does_not_stand_in_the_way_of_another() {
-        let seats = Seats::new(2);
+        let seats = seats(2, 100);
         let first = seats.take(1000).unwrap();
         let _second = seats.take(1000).unwrap();
         assert!(seats.take(1000).is_none());
@@ -74,8 +106,9 @@ mod tests {
 
     #[test]
     fn a_user_without_connections_leaves_nothing_behind() {
-        let seats = Seats::new(2);
+        let seats = seats(2, 100);
         drop(seats.take(1000));
-        assert!(seats.lock().is_empty());
+        assert!(seats.lock().of_each.is_empty());
+        assert_eq!(seats.lock().of_all, 0);
     }
 }

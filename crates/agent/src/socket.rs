@@ -13,12 +13,15 @@ use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::{UnixListener, UnixStream};
 use tokio::sync::{Mutex, mpsc};
+use tokio::time::Instant;
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::transport::server::{Connected, Router};
 
 use crate::authority::Mending;
 use crate::caller::Caller;
+use crate::endpoint::Limits;
 use crate::peer::Peer;
+use crate::quiet::Quiet;
 use crate::seats::{Seat, Seats};
 
 /// The longest path of a socket in bytes, without the zero at its end (`unix(7)`, `sun_path`).
@@ -132,11 +135,11 @@ impl Socket {
     pub(crate) async fn serve(
         self,
         router: Router,
-        connections_per_user: usize,
+        limits: Limits,
         stop: impl Future<Output = ()>,
     ) -> Result<(), Fault> {
         let (accepted, connections) = mpsc::channel(16);
-        let seats = Seats::new(connections_per_user);
+        let seats = Seats::new(limits);
         let (listener, place) = self.into_parts();
         let accepting = tokio::spawn(accept(listener, seats, accepted));
         let served = router
@@ -185,6 +188,9 @@ fn make_way(path: &Path) -> Result<(), Fault> {
     }
 }
 
+/// Whoever connects again and again in vain, or uses up the files, may not fill the log with it.
+static COMPLAINTS: Quiet = Quiet::new();
+
 /// Takes connections until nobody wants them any more.
 async fn accept(
     listener: UnixListener,
@@ -195,7 +201,9 @@ async fn accept(
         let stream = match listener.accept().await {
             Ok((stream, _)) => stream,
             Err(error) => {
-                tracing::error!(%error, "no connection can be accepted");
+                if let Some(left_out) = COMPLAINTS.admit_one(Instant::now()) {
+                    tracing::error!(%error, left_out, "no connection can be accepted");
+                }
                 tokio::time::sleep(PAUSE).await;
                 continue;
             }
@@ -203,16 +211,24 @@ async fn accept(
         let peer = match Peer::of(&stream) {
             Ok(peer) => peer,
             Err(error) => {
-                tracing::warn!(%error, "a connection was closed, as nobody knows whose it is");
+                if let Some(left_out) = COMPLAINTS.admit_one(Instant::now()) {
+                    tracing::warn!(
+                        %error, left_out,
+                        "a connection was closed, as nobody knows whose it is"
+                    );
+                }
                 continue;
             }
         };
         let Some(seat) = seats.take(peer.user()) else {
-            tracing::warn!(
-                process = peer.process(),
-                user = peer.user(),
-                "a connection was closed, as its user has too many"
-            );
+            if let Some(left_out) = COMPLAINTS.admit(peer.user(), Instant::now()) {
+                tracing::warn!(
+                    process = peer.process(),
+                    user = peer.user(),
+                    left_out,
+                    "a connection was closed, as its user has too many, or all users together"
+                );
+            }
             continue;
         };
         let caller = Caller {

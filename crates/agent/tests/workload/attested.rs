@@ -12,7 +12,7 @@ use avouch_api::grpc::workload::X509svidRequest;
 use avouch_core::id::Digest;
 use tokio::net::{UnixListener, UnixStream};
 
-use crate::world::{HEADER, PATIENCE, WEB, World, client};
+use crate::world::{HEADER, PATIENCE, WEB, World, client, web};
 
 /// A user who owns nothing, on every Linux.
 const NOBODY: u32 = 65534;
@@ -308,10 +308,13 @@ async fn a_path_that_cannot_be_a_socket_is_refused_by_what_is_wrong_with_it() {
 /// A user who has as many connections as it may.
 #[tokio::test]
 async fn a_connection_beyond_what_its_user_may_have_is_closed() -> io::Result<()> {
-    let world = World::start().await;
-    let limit = Limits::default().connections_per_user;
+    let limits = Limits {
+        connections_per_user: 16,
+        ..Limits::default()
+    };
+    let world = World::start_within(Ok(web()), None, limits).await;
     let mut held = Vec::new();
-    for _ in 0..limit {
+    for _ in 0..limits.connections_per_user {
         held.push(UnixStream::connect(&world.socket).await?);
     }
     let one_more = UnixStream::connect(&world.socket).await?;

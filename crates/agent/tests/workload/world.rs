@@ -84,12 +84,21 @@ impl World {
         entitlement: Entitlement,
         kubelet: Option<Arc<Kubelet>>,
     ) -> Self {
+        Self::start_within(entitlement, kubelet, Limits::default()).await
+    }
+
+    /// The same, within these limits.
+    pub(crate) async fn start_within(
+        entitlement: Entitlement,
+        kubelet: Option<Arc<Kubelet>>,
+        limits: Limits,
+    ) -> Self {
         let folder = tempfile::tempdir().unwrap();
         // Other users must be able to reach the socket.
         fs::set_permissions(folder.path(), Permissions::from_mode(0o755)).unwrap();
         let socket = folder.path().join("agent.sock");
         let office = Arc::new(Office::new(entitlement));
-        let endpoint = Endpoint::bind(&socket, Limits::default()).unwrap();
+        let endpoint = Endpoint::bind(&socket, limits).unwrap();
         let endpoint = endpoint.with_kubelet(kubelet);
         let address = endpoint.address();
         let (stop, stopped) = oneshot::channel();

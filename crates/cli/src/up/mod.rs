@@ -20,8 +20,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use avouch_agent::command::{AgentArguments, Sockets};
-use avouch_agent::logging;
 use avouch_agent::node::{Joining, LinkFault, Node, ServerTrust};
+use avouch_agent::{logging, open_files};
 use avouch_core::id::{TenantId, TrustDomain};
 use avouch_core::time::Time;
 use avouch_server::clock::SystemClock;
@@ -65,6 +65,7 @@ const LONGEST_END: Duration = Duration::from_secs(10);
 /// Runs the plane until it is told to stop.
 pub fn up(arguments: &UpArguments, common: &Common) -> Result<Exit, Fault> {
     let _traces = Traces::start(arguments.server.log)?;
+    open_files::raise_limit();
     run_on_threads(async {
         let started = Started::open(&arguments.server, true).await?;
         let socket = started.folder.socket(arguments.socket.as_deref());
@@ -87,6 +88,7 @@ pub fn up(arguments: &UpArguments, common: &Common) -> Result<Exit, Fault> {
 /// Runs a server until it is told to stop.
 pub fn server(arguments: &ServerArguments, common: &Common) -> Result<Exit, Fault> {
     let _traces = Traces::start(arguments.log)?;
+    open_files::raise_limit();
     run_on_threads(async {
         let running = Started::open(arguments, false).await?.run();
         running.greet(None, common)?;
