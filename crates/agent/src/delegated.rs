@@ -63,9 +63,9 @@ impl DelegatedIdentity for Delegated {
     ) -> Result<Response<Self::SubscribeToX509BundlesStream>, Status> {
         let delegate = self.delegate(&request).await?;
         Ok(self.relay(delegate, "SubscribeToX509Bundles", |entitled| {
-            let bundles = entitled.x509_bundles().iter();
+            let roots = entitled.x509_roots();
             SubscribeToX509BundlesResponse {
-                ca_certificates: bundles
+                ca_certificates: roots
                     .map(|(name, bundle)| (id_of(name), bundle.concat()))
                     .collect(),
             }

@@ -5,6 +5,9 @@ use std::fmt;
 use std::pin::Pin;
 use std::sync::Arc;
 
+use avouch_core::credential::jose::bundle::Bundle;
+use avouch_core::credential::jose::jwk::{Jwk, KeySet};
+use avouch_core::crypto::KeyKind;
 use avouch_core::id::{SpiffeId, TrustDomain};
 use avouch_core::reason::Reason;
 use rustls::crypto::aws_lc_rs::sign::any_supported_type;
@@ -141,9 +144,18 @@ impl Entitled {
         &self.x509_svids
     }
 
-    /// The CA certificates, as DER, of each trust domain.
+    /// The CA certificates, as DER, of each trust domain. A foreign one may have none, which means
+    /// that nobody of it is to be believed.
     pub fn x509_bundles(&self) -> &BTreeMap<TrustDomain, Vec<Vec<u8>>> {
         &self.x509_bundles
+    }
+
+    /// The same, without trust domains that have none: the libraries of workloads refuse all that
+    /// they are sent for one bundle without certificates, and believe nobody without a bundle.
+    pub(crate) fn x509_roots(&self) -> impl Iterator<Item = (&TrustDomain, &Vec<Vec<u8>>)> {
+        self.x509_bundles
+            .iter()
+            .filter(|(_, bundle)| !bundle.is_empty())
     }
 
     /// The revocation lists, as DER.
@@ -335,15 +347,22 @@ pub struct JwtBundle(String);
 pub struct JwtBundleMalformed;
 
 impl JwtBundle {
-    /// Takes the keys for JWT-SVIDs out of a SPIFFE bundle (SPIFFE JWT-SVID 6): those whose `use`
-    /// is `jwt-svid` and that have a `kid`. Keys for other uses have no place in what a workload
-    /// gets (SPIFFE Workload API 6.2.2), and members of the bundle itself are left out.
+    /// Takes the keys for JWT-SVIDs out of the SPIFFE bundle of a trust domain (SPIFFE JWT-SVID 6):
+    /// those whose `use` is `jwt-svid`, that have a `kid`, and that can sign one. Keys for other
+    /// uses have no place in what a workload gets (SPIFFE Workload API 6.2.2), and members of the
+    /// bundle itself are left out.
+    ///
+    /// A key that cannot be used is left out as well: the libraries of workloads refuse all bundles
+    /// for one key that they cannot read, so a partner could switch off its peers.
     ///
     /// # Errors
     ///
     /// When it is no JWK Set.
-    pub fn from_spiffe_bundle(text: &str) -> Result<Self, JwtBundleMalformed> {
-        Self::of_use(text, "jwt-svid")
+    pub fn from_spiffe_bundle(
+        trust_domain: &TrustDomain,
+        text: &str,
+    ) -> Result<Self, JwtBundleMalformed> {
+        Self::of_use(trust_domain, text, "jwt-svid", Bundle::jwt_authorities)
     }
 
     /// Takes the keys for WIT-SVIDs out of a SPIFFE bundle (SPIFFE WIT-SVID 6), in the same way.
@@ -351,23 +370,40 @@ impl JwtBundle {
     /// # Errors
     ///
     /// When it is no JWK Set.
-    pub fn wit_from_spiffe_bundle(text: &str) -> Result<Self, JwtBundleMalformed> {
-        Self::of_use(text, "wit-svid")
+    pub fn wit_from_spiffe_bundle(
+        trust_domain: &TrustDomain,
+        text: &str,
+    ) -> Result<Self, JwtBundleMalformed> {
+        Self::of_use(trust_domain, text, "wit-svid", Bundle::wit_authorities)
     }
 
-    fn of_use(text: &str, wanted: &str) -> Result<Self, JwtBundleMalformed> {
+    fn of_use(
+        trust_domain: &TrustDomain,
+        text: &str,
+        of_use: &str,
+        taken: fn(&Bundle) -> &KeySet,
+    ) -> Result<Self, JwtBundleMalformed> {
         let bundle: Value = serde_json::from_str(text).map_err(|_| JwtBundleMalformed)?;
-        let keys = bundle
-            .get("keys")
-            .and_then(Value::as_array)
-            .ok_or(JwtBundleMalformed)?;
-        let member = |key: &Value, name| key.get(name).and_then(Value::as_str).map(str::to_owned);
-        let keys: Vec<&Value> = keys
-            .iter()
-            .filter(|key| member(key, "use").as_deref() == Some(wanted))
-            .filter(|key| member(key, "kid").is_some_and(|kid| !kid.is_empty()))
-            .collect();
-        Ok(Self(json!({ "keys": keys }).to_string()))
+        let keys = bundle.get("keys").and_then(Value::as_array);
+        let mut seen = BTreeSet::new();
+        let mut kept = Vec::new();
+        for key in keys.ok_or(JwtBundleMalformed)? {
+            if key.get("use").and_then(Value::as_str) != Some(of_use) {
+                continue;
+            }
+            // Each is read as if it were alone: that the core has taken one of its name says nothing
+            // of another of the same name.
+            let alone = Bundle::read(trust_domain.as_str(), &json!({ "keys": [key] })).ok();
+            let read = alone.as_ref().and_then(|alone| taken(alone).keys().first());
+            let usable = read.filter(|read| signs_tokens(read.key().kind()));
+            if usable
+                .and_then(Jwk::id)
+                .is_some_and(|name| seen.insert(name.to_owned()))
+            {
+                kept.push(meaningful(key));
+            }
+        }
+        Ok(Self(json!({ "keys": kept }).to_string()))
     }
 
     /// As a JWK Set (RFC 7517 5).
@@ -375,6 +411,28 @@ impl JwtBundle {
         &self.0
     }
 }
+
+/// Whether JWT-SVIDs and WIT-SVIDs are signed with keys of this kind (SPIFFE JWT-SVID 2.2, WIT-SVID 2).
+fn signs_tokens(kind: KeyKind) -> bool {
+    match kind {
+        KeyKind::P256 | KeyKind::P384 | KeyKind::P521 | KeyKind::Rsa(_) => true,
+        KeyKind::Ed25519 | KeyKind::MlDsa44 | KeyKind::MlDsa65 | KeyKind::MlDsa87 => false,
+    }
+}
+
+/// A key without members that say nothing to who checks signatures; nobody has looked at those.
+fn meaningful(key: &Value) -> Value {
+    let of_key = MEMBERS_OF_KEYS
+        .iter()
+        .filter_map(|name| Some(((*name).to_owned(), key.get(*name)?.clone())));
+    Value::Object(of_key.collect())
+}
+
+/// The members that make a key (RFC 7518 6.2.1, 6.3.1; RFC 8037 2) and say what it is for
+/// (RFC 7517 4).
+const MEMBERS_OF_KEYS: [&str; 10] = [
+    "alg", "crv", "e", "key_ops", "kid", "kty", "n", "use", "x", "y",
+];
 
 /// Why a workload gets no identity. The workload is told that much and no more; who runs the agent
 /// reads the rest in its log.
@@ -438,7 +496,7 @@ mod tests {
     }
 
     fn jwt_bundle() -> JwtBundle {
-        JwtBundle::from_spiffe_bundle(r#"{"keys":[]}"#).unwrap()
+        JwtBundle::from_spiffe_bundle(&own(), r#"{"keys":[]}"#).unwrap()
     }
 
     #[test]
@@ -488,25 +546,67 @@ mod tests {
         assert!(Hint::parse("").is_none());
     }
 
+    /// The key of RFC 7517 A.1, for this use and of this name.
+    fn key(of_use: &str, name: &str) -> Value {
+        json!({"kty": "EC", "crv": "P-256", "use": of_use, "kid": name,
+            "x": "MKBCTNIcKUSDii11ySs3526iDZ8AiTo7Tu6KPAqv7D4",
+            "y": "4Etl6SRW2YiLUrN5vfvVHuhp7x8PxltmWWlbbM4IFyM"})
+    }
+
+    fn kept(keys: &[Value]) -> Value {
+        let text = json!({"spiffe_sequence": 7, "keys": keys}).to_string();
+        let bundle = JwtBundle::from_spiffe_bundle(&own(), &text).unwrap();
+        serde_json::from_str(bundle.as_json()).unwrap()
+    }
+
     #[test]
     fn a15_keys_for_other_uses_are_left_out_of_a_jwt_bundle() {
-        let bundle = JwtBundle::from_spiffe_bundle(
-            r#"{"spiffe_sequence": 7, "keys": [
-                {"kty": "EC", "use": "x509-svid", "x5c": ["AA=="]},
-                {"kty": "EC", "use": "jwt-svid", "kid": "one"},
-                {"kty": "EC", "use": "jwt-svid"},
-                {"kty": "EC", "use": "jwt-svid", "kid": ""},
-                {"kty": "EC", "use": "wit-svid", "kid": "two"},
-                {"kty": "EC", "kid": "three"}]}"#,
-        )
-        .unwrap();
-        assert_eq!(
-            serde_json::from_str::<Value>(bundle.as_json()).unwrap(),
-            json!({"keys": [{"kty": "EC", "use": "jwt-svid", "kid": "one"}]})
-        );
+        let mut nameless = key("jwt-svid", "");
+        let kept = kept(&[
+            json!({"kty": "EC", "use": "x509-svid", "x5c": ["AA=="]}),
+            key("jwt-svid", "one"),
+            nameless.clone(),
+            key("wit-svid", "two"),
+            {
+                nameless.as_object_mut().unwrap().remove("kid");
+                nameless
+            },
+        ]);
+        assert_eq!(kept, json!({"keys": [key("jwt-svid", "one")]}));
         for text in ["", "[]", "{}", r#"{"keys": {}}"#] {
-            assert_eq!(JwtBundle::from_spiffe_bundle(text), Err(JwtBundleMalformed));
+            let refused = JwtBundle::from_spiffe_bundle(&own(), text);
+            assert_eq!(refused, Err(JwtBundleMalformed));
         }
+    }
+
+    #[test]
+    fn b_05_keys_that_nobody_can_use_are_left_out_of_a_jwt_bundle() {
+        let with = |member: &str, value: &str| {
+            let mut key = key("jwt-svid", member);
+            key[member] = value.into();
+            key
+        };
+        let mut adorned = key("jwt-svid", "good");
+        // Libraries read what no signature is checked with, and refuse the set for it.
+        adorned["x5c"] = json!(["QQ=="]);
+        adorned["x5u"] = json!(7);
+        let keys = [
+            with("x", "AA"),
+            with("crv", "P-192"),
+            with("kty", "AKP"),
+            with("alg", "XX256"),
+            json!({"kty": "OKP", "crv": "Ed25519", "use": "jwt-svid", "kid": "ed",
+                "x": "11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo"}),
+            json!({"kty": "AKP", "alg": "ML-DSA-44", "use": "jwt-svid", "kid": "ml", "pub": "AA"}),
+            {
+                // The core takes the second of that name.
+                let mut bad = key("jwt-svid", "good");
+                bad["y"] = "AA".into();
+                bad
+            },
+            adorned,
+        ];
+        assert_eq!(kept(&keys), json!({"keys": [key("jwt-svid", "good")]}));
     }
 
     #[test]

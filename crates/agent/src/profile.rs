@@ -130,7 +130,7 @@ fn x509_bundles(
     entitled: &Entitled,
     shown: impl Fn(&TrustDomain) -> bool,
 ) -> BTreeMap<String, Vec<u8>> {
-    let bundles = entitled.x509_bundles().iter();
+    let bundles = entitled.x509_roots();
     bundles
         .filter(|(name, _)| shown(name))
         .map(|(name, bundle)| (id_of(name), bundle.concat()))

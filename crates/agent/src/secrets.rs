@@ -146,7 +146,7 @@ pub(crate) fn names(entitled: &Entitled) -> Vec<String> {
 fn by_their_own_names(entitled: &Entitled) -> impl Iterator<Item = String> {
     let svids = entitled.x509_svids().iter();
     let svids = svids.map(|svid| svid.spiffe_id.to_string());
-    svids.chain(entitled.x509_bundles().keys().map(id_of))
+    svids.chain(entitled.x509_roots().map(|(name, _)| id_of(name)))
 }
 
 /// What has this name.
@@ -163,7 +163,7 @@ fn secret(entitled: &Entitled, name: &str, checks: Checks) -> Option<pem::Result
         DEFAULT => default.map(certificate),
         DEFAULT_BUNDLE => default.and_then(|svid| one(svid.spiffe_id.trust_domain())),
         // There is no other way to tell a proxy which roots are whose.
-        ALL_BUNDLES => Some(validator(entitled.x509_bundles())),
+        ALL_BUNDLES => Some(validator(entitled.x509_roots())),
         _ => {
             let mut domains = entitled.x509_bundles().keys();
             if let Some(trust_domain) = domains.find(|domain| id_of(domain) == name) {

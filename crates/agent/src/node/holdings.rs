@@ -10,7 +10,6 @@ use avouch_core::ended::{Ending, Endings, Mark, Standing};
 use avouch_core::id::{Digest, SpiffeId, TenantId, TrustDomain};
 use avouch_core::template::{IdTemplate, Unfilled, Whose};
 use avouch_core::time::Time;
-use base64ct::{Base64, Encoding};
 use serde_json::Value;
 
 use crate::identities::{Hint, JwtBundle};
@@ -418,18 +417,16 @@ fn read_bundles(bundles: &[node::Bundle]) -> BTreeMap<TrustDomain, HeldBundle> {
 impl HeldBundle {
     fn read(told: &node::Bundle) -> Option<Self> {
         let document: Value = serde_json::from_str(&told.document).ok()?;
-        let keys = document.get("keys")?.as_array()?.iter();
-        let x509 = keys
-            .filter(|key| key.get("use").and_then(Value::as_str) == Some("x509-svid"))
-            .filter_map(|key| {
-                let certificate = key.get("x5c")?.as_array()?.first()?.as_str()?;
-                Base64::decode_vec(certificate).ok()
-            });
+        let whole = Bundle::read(&told.trust_domain, &document).ok()?;
+        let name = &whole.trust_domain;
+        // What the core could not read is nothing to a workload either, whose library may refuse all
+        // bundles for it (SPIFFE Trust Domain and Bundle 4.2: what cannot be used is ignored).
+        let x509 = whole.x509_authorities.iter();
         Some(Self {
-            x509: x509.collect(),
-            jwt: JwtBundle::from_spiffe_bundle(&told.document).ok()?,
-            wit: JwtBundle::wit_from_spiffe_bundle(&told.document).ok()?,
-            whole: Bundle::read(&told.trust_domain, &document).ok()?,
+            x509: x509.map(|certificate| certificate.der().to_vec()).collect(),
+            jwt: JwtBundle::from_spiffe_bundle(name, &told.document).ok()?,
+            wit: JwtBundle::wit_from_spiffe_bundle(name, &told.document).ok()?,
+            whole,
             revocation_lists: told.revocation_lists.clone(),
             is_own: told.own,
         })
@@ -438,6 +435,12 @@ impl HeldBundle {
 
 #[cfg(test)]
 mod tests {
+    use avouch_testkit::key::Key;
+    use avouch_testkit::token::jwk;
+    use avouch_testkit::world::Authority;
+    use base64ct::{Base64, Encoding};
+    use serde_json::json;
+
     use super::*;
 
     fn entry(id: &str) -> node::Entry {
@@ -614,5 +617,28 @@ mod tests {
             let miss = holdings.misses(&held).next().unwrap().to_string();
             assert!(miss.ends_with(why), "{miss}");
         }
+    }
+
+    #[test]
+    fn b_05_what_the_core_cannot_read_of_a_bundle_is_not_passed_on() {
+        let root = Authority::root("partner");
+        let x509 = |der: &[u8]| {
+            let x5c = [Base64::encode_string(der)];
+            json!({"use": "x509-svid", "kty": "EC", "x5c": x5c})
+        };
+        let mut jwt = jwk(&Key::p256("partner"), "good");
+        jwt["use"] = "jwt-svid".into();
+        let mut bad = jwk(&Key::p256("partner"), "bad");
+        bad["use"] = "jwt-svid".into();
+        bad["x"] = "AA".into();
+        let told = node::Bundle {
+            trust_domain: "partner.test".to_owned(),
+            document: json!({"keys": [x509(b"A"), x509(&root.certificate), bad, jwt]}).to_string(),
+            ..node::Bundle::default()
+        };
+        let held = HeldBundle::read(&told).unwrap();
+        assert_eq!(held.x509, [root.certificate]);
+        let keys: Value = serde_json::from_str(held.jwt.as_json()).unwrap();
+        assert_eq!(keys, json!({"keys": [jwt]}));
     }
 }

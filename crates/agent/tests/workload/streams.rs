@@ -2,14 +2,15 @@
 
 use std::time::Duration;
 
-use avouch_agent::NotIssued;
+use avouch_agent::{Entitled, NotIssued};
 use avouch_api::grpc::workload::{
     JwtBundlesRequest, X509BundlesRequest, X509svidRequest, X509svidResponse,
 };
 use tonic::{Code, Status, Streaming};
 
 use crate::world::{
-    Client, DATABASE, PATIENCE, WEB, World, entitled, eventually, svid, svid_with_key, web,
+    Client, DATABASE, FOREIGN, OWN, PATIENCE, WEB, World, crl, entitled, eventually, jwt_bundles,
+    svid, svid_with_key, trust_domain, web, x509_bundles,
 };
 
 async fn open(client: &mut Client) -> Streaming<X509svidResponse> {
@@ -155,4 +156,29 @@ async fn a_stopping_agent_ends_its_streams_as_unavailable_and_leaves_no_socket()
     let end = next(&mut stream).await.unwrap_err();
     assert_eq!(end.code(), Code::Unavailable);
     assert!(!socket.exists());
+}
+
+/// The libraries of workloads refuse all that they are sent for one bundle without certificates.
+#[tokio::test]
+async fn b_06_a_trust_domain_that_has_withdrawn_all_its_roots_is_left_out() {
+    let world = World::start().await;
+    let mut client = world.client().await;
+    let mut svids = open(&mut client).await;
+    let x509 = client.fetch_x509_bundles(X509BundlesRequest {}).await;
+    let mut x509 = x509.unwrap().into_inner();
+    let foreign = format!("spiffe://{FOREIGN}");
+    let first = next(&mut svids).await.unwrap().unwrap();
+    assert!(first.federated_bundles.contains_key(&foreign));
+    let first = next(&mut x509).await.unwrap().unwrap();
+    assert!(first.bundles.contains_key(&foreign));
+
+    let mut bundles = x509_bundles();
+    bundles.insert(trust_domain(FOREIGN), Vec::new());
+    let withdrawn = Entitled::new(vec![svid(WEB, None)], bundles, vec![crl()], jwt_bundles());
+    world.office.change(Ok(withdrawn.unwrap()));
+    let then = next(&mut svids).await.unwrap().unwrap();
+    assert!(then.federated_bundles.is_empty());
+    let then = next(&mut x509).await.unwrap().unwrap();
+    let names: Vec<String> = then.bundles.into_keys().collect();
+    assert_eq!(names, [format!("spiffe://{OWN}")]);
 }

@@ -327,8 +327,10 @@ pub(crate) fn x509_bundles() -> BTreeMap<TrustDomain, Vec<Vec<u8>>> {
 
 pub(crate) fn jwt_bundles() -> BTreeMap<TrustDomain, JwtBundle> {
     let bundle = |name| {
-        let bundle = JwtBundle::from_spiffe_bundle(&spiffe_bundle(name).to_string());
-        (trust_domain(name), bundle.unwrap())
+        let trust_domain = trust_domain(name);
+        let text = spiffe_bundle(name).to_string();
+        let bundle = JwtBundle::from_spiffe_bundle(&trust_domain, &text);
+        (trust_domain, bundle.unwrap())
     };
     BTreeMap::from([bundle(OWN), bundle(FOREIGN)])
 }
@@ -422,7 +424,7 @@ pub(crate) fn root(name: &str) -> Authority {
 }
 
 /// A revocation list of the own root.
-fn crl() -> Vec<u8> {
+pub(crate) fn crl() -> Vec<u8> {
     static CRL: LazyLock<Vec<u8>> = LazyLock::new(|| root(OWN).crl(CrlForge::complete()));
     CRL.clone()
 }
