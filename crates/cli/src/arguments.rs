@@ -366,7 +366,9 @@ pub struct FetchWitArguments {
 #[derive(Args, Debug)]
 pub struct FetchX509Arguments {
     /// Write svid.pem, key.pem (mode 0600), bundle.pem and the revocation lists crl.pem into this
-    /// folder. Files of further identities that are no more are removed; those of the last one stay
+    /// folder, and the bundle of each foreign trust domain to federated/TRUST-DOMAIN.pem. Files of
+    /// further identities and trust domains that are no more are removed; those of the last identity
+    /// stay
     #[arg(long, value_name = "DIR")]
     pub write: Option<PathBuf>,
     /// Stay, and write them again whenever anything of it changes

@@ -1,5 +1,6 @@
 //! `avouch fetch`: what the Workload API gives to this process, as to any workload.
 
+mod federated;
 mod files;
 mod wit;
 mod x509;

@@ -13,7 +13,7 @@ use tonic::Code;
 use zeroize::Zeroizing;
 
 use super::files::{remove_files, write_file};
-use super::{Client, denied, first, patiently};
+use super::{Client, denied, federated, first, patiently};
 use crate::arguments::{Common, FetchX509Arguments};
 use crate::fault::{Exit, Fault};
 use crate::output;
@@ -139,6 +139,13 @@ fn human(fetched: &X509svidResponse, folder: Option<&Path>) -> String {
             lines.push(format!("               {}", bundle.display()));
         }
     }
+    for (trust_domain, _) in federated::bundles(fetched) {
+        lines.push(format!("federates with {trust_domain}"));
+        if let Some(folder) = folder {
+            let file = federated::file(folder, &trust_domain);
+            lines.push(format!("  written to   {}", file.display()));
+        }
+    }
     if folder.is_none() {
         lines.push(String::new());
         lines.push("The private key is not shown; --write DIR writes it to a file.".to_owned());
@@ -169,21 +176,15 @@ fn write(folder: &Path, fetched: &X509svidResponse) -> Result<(), Fault> {
         let [chain, key, bundle] = files(folder, number);
         let pkcs8 = pem::encode_string("PRIVATE KEY", LineEnding::LF, &svid.x509_svid_key);
         let pkcs8 = Zeroizing::new(pkcs8.unwrap_or_default());
-        let mut bundles = pem_of_all(&svid.bundle);
-        bundles.extend(
-            fetched
-                .federated_bundles
-                .values()
-                .map(|one| pem_of_all(one)),
-        );
         for (path, text, mode) in [
             (&chain, pem_of_all(&svid.x509_svid).as_str(), 0o644),
             (&key, pkcs8.as_str(), 0o600),
-            (&bundle, bundles.as_str(), 0o644),
+            (&bundle, pem_of_all(&svid.bundle).as_str(), 0o644),
         ] {
             write_file(path, text, mode)?;
         }
     }
+    federated::write(folder, fetched)?;
     if !fetched.crl.is_empty() {
         let lists: String = fetched.crl.iter().map(|der| pem_of_list(der)).collect();
         write_file(&folder.join("crl.pem"), &lists, 0o644)?;

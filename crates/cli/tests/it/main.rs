@@ -10,6 +10,7 @@ mod documents;
 mod drifted;
 mod egress;
 mod exchanged;
+mod foreign_bundles;
 mod full_disk;
 mod import;
 mod killed;

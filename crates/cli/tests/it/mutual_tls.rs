@@ -15,6 +15,7 @@ use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
 use avouch_testkit::outside::{debian, in_path};
+use avouch_testkit::world::{Authority, pem};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::{Pid, Uid};
 
@@ -84,6 +85,59 @@ fn nginx_and_python_speak_mutual_tls_by_identities_of_ours() {
     );
     let itself = place.curl("service.demo.avouch.test", behind, Some("service"));
     assert_eq!(itself, "not spiffe://demo.avouch.test/service\n");
+}
+
+#[test]
+fn a_root_that_has_gone_is_believed_by_the_service_no_more_once_it_was_told() {
+    for program in ["python3", "curl"] {
+        if let Err(why) = debian(program, || in_path(program)) {
+            return println!("skipped: {program}: {why}");
+        }
+    }
+    if !Uid::effective().is_root() {
+        return println!("skipped: other users: only root can become one");
+    }
+    let plane = Plane::start("mutual-tls-reload", &[]);
+    register(&plane, "proxy", PROXY);
+    register(&plane, "service", SERVICE);
+    let place = Place::new(&plane);
+    place.fetch("proxy", PROXY);
+    place.fetch("service", SERVICE);
+    let examples = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docs/example/mutual-tls");
+    let source = fs::read(examples.join("service.py")).unwrap();
+    fs::write(place.of("service").join("service.py"), source).unwrap();
+    let behind = free_port();
+    let service = Running::start(
+        Command::new("python3")
+            .arg(place.of("service").join("service.py"))
+            .arg(place.of("service"))
+            .arg(behind.to_string())
+            .arg("spiffe://demo.avouch.test/proxy")
+            .uid(SERVICE)
+            .gid(SERVICE),
+        behind,
+    );
+    let hello = place.curl("service.demo.avouch.test", behind, Some("proxy"));
+    assert_eq!(hello, "hello spiffe://demo.avouch.test/proxy\n");
+
+    let other = pem("CERTIFICATE", &Authority::root("another").certificate);
+    fs::write(place.of("service").join("bundle.pem"), other).unwrap();
+    service.hang_up();
+    let started = Instant::now();
+    let mut answer = String::new();
+    while started.elapsed() < Duration::from_secs(20) {
+        answer = place.curl("service.demo.avouch.test", behind, Some("proxy"));
+        if !answer.starts_with("hello ") {
+            break;
+        }
+        std::thread::sleep(Duration::from_millis(50));
+    }
+    assert!(answer.contains("unknown ca"), "{answer}");
+    // Files that cannot be read change nothing.
+    fs::write(place.of("service").join("svid.pem"), "").unwrap();
+    service.hang_up();
+    let answer = place.curl("service.demo.avouch.test", behind, Some("proxy"));
+    assert!(answer.contains("unknown ca"), "{answer}");
 }
 
 fn register(plane: &Plane, name: &str, user: u32) {
@@ -183,6 +237,13 @@ impl Running {
             std::thread::sleep(Duration::from_millis(50));
         }
         running
+    }
+}
+
+impl Running {
+    fn hang_up(&self) {
+        let process = Pid::from_raw(i32::try_from(self.0.id()).unwrap());
+        kill(process, Signal::SIGHUP).unwrap();
     }
 }
 

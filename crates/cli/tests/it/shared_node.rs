@@ -29,13 +29,13 @@ use crate::plane::Plane;
 const SECRET: &str = "type.googleapis.com/envoy.extensions.transport_sockets.tls.v3.Secret";
 
 /// A deployment with the tenants `one` and `two`, both served by the node of this machine.
-struct Shared {
-    plane: Plane,
+pub(crate) struct Shared {
+    pub(crate) plane: Plane,
     runtime: tokio::runtime::Runtime,
 }
 
 impl Shared {
-    fn start(name: &str) -> Self {
+    pub(crate) fn start(name: &str) -> Self {
         let shared = Self {
             plane: Plane::start(name, &[]),
             runtime: tokio::runtime::Runtime::new().unwrap(),
@@ -48,7 +48,7 @@ impl Shared {
         shared
     }
 
-    fn run(&self, tenant: &str, command: &[&str]) {
+    pub(crate) fn run(&self, tenant: &str, command: &[&str]) {
         let of = match tenant {
             "" => Vec::new(),
             tenant => vec!["--tenant", tenant],
@@ -58,7 +58,7 @@ impl Shared {
     }
 
     /// Gives every process of this user an identity of a tenant.
-    fn register(&self, tenant: &str, federates_with: &[&str]) {
+    pub(crate) fn register(&self, tenant: &str, federates_with: &[&str]) {
         let id = format!("spiffe://{tenant}.test/web");
         let uid = format!("unix:uid:{}", nix::unistd::getuid());
         let mut command = vec!["entry", "create", "--id", "web", "--spiffe-id", &id];
@@ -70,13 +70,13 @@ impl Shared {
     }
 
     /// Has a tenant believe this bundle of a trust domain.
-    fn anchor(&self, tenant: &str, name: &str, anchor: &Value) {
+    pub(crate) fn anchor(&self, tenant: &str, name: &str, anchor: &Value) {
         self.plane.folder.file("anchor.json", anchor.to_string());
         self.run(tenant, &["anchor", "put", name, "-f", "anchor.json"]);
     }
 
     /// The bundles of the workload, once it has those of just these trust domains.
-    fn bundles(&self, of: &[&str]) -> Value {
+    pub(crate) fn bundles(&self, of: &[&str]) -> Value {
         let of: Vec<String> = of.iter().map(|name| format!("spiffe://{name}")).collect();
         let mut last = String::new();
         eventually(|| {
@@ -143,7 +143,7 @@ impl Shared {
     }
 }
 
-fn eventually<T>(mut look: impl FnMut() -> Option<T>) -> Option<T> {
+pub(crate) fn eventually<T>(mut look: impl FnMut() -> Option<T>) -> Option<T> {
     let since = Instant::now();
     while since.elapsed() < Duration::from_secs(40) {
         if let Some(found) = look() {
