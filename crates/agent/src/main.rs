@@ -1,11 +1,6 @@
 //! `avouch-agent`: the agent of one node, alone in a small program.
 
-#![expect(
-    clippy::print_stdout,
-    clippy::print_stderr,
-    reason = "it says where workloads find it, and why it does not run"
-)]
-
+use std::io::{self, Write};
 use std::process::ExitCode;
 
 use avouch_agent::command::{AgentArguments, run};
@@ -24,11 +19,17 @@ struct Arguments {
 fn main() -> ExitCode {
     let Arguments { agent } = Arguments::parse();
     logging::start(agent.log);
-    let ready = |address: &str| println!("{}", shell::endpoint_socket(address));
-    match run(&agent, ready) {
+    // Nobody may read it any more; the agent has its identity by then, and serves all the same.
+    let mut written = Ok(());
+    let ready = |address: &str| {
+        written = writeln!(io::stdout(), "{}", shell::endpoint_socket(address));
+    };
+    let ran = run(&agent, ready).map_err(|fault| fault.to_string());
+    match ran.and_then(|()| written.map_err(|error| format!("standard output: {error}"))) {
         Ok(()) => ExitCode::SUCCESS,
         Err(fault) => {
-            eprintln!("error: {fault}");
+            // Nothing is left to do if standard error is closed.
+            let _ = writeln!(io::stderr(), "error: {fault}");
             ExitCode::FAILURE
         }
     }
