@@ -278,6 +278,7 @@ impl Sockets {
     /// When serving one of them ends by itself.
     pub async fn serve(self, node: Node, stop: impl Future<Output = ()>) -> Result<(), Fault> {
         let identities: Arc<dyn Identities> = Arc::new(node.clone());
+        let stopped_node = node.clone();
         let (stopping, mut stopped) = watch::channel(false);
         let mut admin_stopped = stopping.subscribe();
         let admin = async {
@@ -302,6 +303,7 @@ impl Sockets {
         });
         let stop = async {
             stop.await;
+            stopped_node.stops();
             stopping.send_replace(true);
         };
         let serving = async { tokio::try_join!(workloads, admin, brokers) };

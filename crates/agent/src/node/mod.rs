@@ -29,6 +29,7 @@ mod tokens;
 mod tpm;
 mod validity;
 
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 use std::time::{SystemTime, UNIX_EPOCH};
 
@@ -65,6 +66,8 @@ struct Shared {
     complete: watch::Sender<bool>,
     /// Why nothing is heard of the server, so that it is said once.
     absence: Mutex<Option<Absence>>,
+    /// Whether the agent stops, so that nobody minds any more that the server is away.
+    stops: AtomicBool,
 }
 
 impl Node {
@@ -86,6 +89,7 @@ impl Node {
                 news: watch::Sender::new(0),
                 complete: watch::Sender::new(false),
                 absence: Mutex::default(),
+                stops: AtomicBool::new(false),
             }),
         };
         tokio::spawn(follow::follow(Arc::downgrade(&node.shared)));
@@ -98,6 +102,12 @@ impl Node {
     /// Who it is.
     pub fn id(&self) -> SpiffeId {
         self.shared.link.id()
+    }
+
+    /// Says that the agent stops: where the server of the same program stops with it, that one is no
+    /// longer heard of is nothing that someone should look at.
+    pub fn stops(&self) {
+        self.shared.stops.store(true, Ordering::Relaxed);
     }
 
     /// Becomes `true` when all that the server had to say at first has arrived.
@@ -124,6 +134,9 @@ impl Shared {
 
     /// Says once why nothing is heard of the server, and once that it is back.
     fn note_absence(&self, absence: Absence, why: &str) {
+        if self.stops.load(Ordering::Relaxed) {
+            return;
+        }
         if self.absence_mut().replace(absence) == Some(absence) {
             return;
         }
