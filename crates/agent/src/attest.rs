@@ -15,6 +15,9 @@ use crate::selector::{self, Selector};
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Attested {
     process: u32,
+    /// What the kernel says of it.
+    by_kernel: Vec<Selector>,
+    /// All facts, sorted.
     selectors: Vec<Selector>,
     absent: Vec<Absent>,
 }
@@ -70,9 +73,11 @@ pub fn attest(peer: &Peer, executables: &Executables) -> Result<Attested, NotAtt
         return Err(NotAttested::Ended);
     }
     same_user?;
+    let selectors: Vec<Selector> = found.selectors.into_iter().collect();
     Ok(Attested {
         process: peer.process(),
-        selectors: found.selectors.into_iter().collect(),
+        by_kernel: selectors.clone(),
+        selectors,
         absent: found.absent,
     })
 }
@@ -92,6 +97,11 @@ impl Attested {
         });
         // The kernel tells it of every process.
         user.unwrap_or(u32::MAX)
+    }
+
+    /// Whether the kernel said the same of it as it says of `now`.
+    pub(crate) fn is_still(&self, now: &Self) -> bool {
+        (self.process, &self.by_kernel) == (now.process, &now.by_kernel)
     }
 
     /// Adds what was told by someone else than the kernel.

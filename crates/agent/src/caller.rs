@@ -64,6 +64,32 @@ impl Callers {
         Ok(attested)
     }
 
+    /// Whether whoever was attested is still who it was. To be asked before each message of a stream
+    /// that comes later: a process may become another user, run another program or be put into another
+    /// unit, and keeps its open connections. What the kubelet says is not asked for again, as it may be
+    /// away.
+    ///
+    /// A stream that ends so is `Unavailable`: who is someone else now asks again, and is told what
+    /// that one may hold.
+    pub(crate) async fn still(&self, caller: &Caller, attested: &Attested) -> Result<(), Status> {
+        let now = self.by_the_kernel(caller).await?;
+        if attested.is_still(&now) {
+            return Ok(());
+        }
+        if let Some(left_out) = NOT_ATTESTED.admit(caller.peer.user(), Instant::now()) {
+            tracing::warn!(
+                process = attested.process(),
+                then = joined(attested.selectors()),
+                now = joined(now.selectors()),
+                left_out,
+                "a stream ends, as its workload is not who it was"
+            );
+        }
+        Err(Status::unavailable(
+            "the workload is not who it was when it asked; it may ask again",
+        ))
+    }
+
     async fn by_the_kernel(&self, caller: &Caller) -> Result<Attested, Status> {
         let turn = caller.turn.clone().lock_owned().await;
         let executables = Arc::clone(&self.executables);
@@ -81,11 +107,16 @@ impl Callers {
     }
 }
 
+/// Whoever connects as one user and asks as another can do so all the time.
+static NOT_ATTESTED: Quiet = Quiet::new();
+
 fn not_attested(peer: &Peer, why: &NotAttested) -> Status {
-    tracing::warn!(
-        process = peer.process(), user = peer.user(), group = peer.group(), %why,
-        "a workload could not be attested"
-    );
+    if let Some(left_out) = NOT_ATTESTED.admit(peer.user(), Instant::now()) {
+        tracing::warn!(
+            process = peer.process(), user = peer.user(), group = peer.group(), left_out, %why,
+            "a workload could not be attested"
+        );
+    }
     no_identity()
 }
 
@@ -106,24 +137,33 @@ pub(crate) fn denied(attested: &Attested, method: &str, why: &NotIssued) -> Stat
     let selectors = joined(attested.selectors());
     let absent = joined(attested.absent());
     let process = attested.process();
-    let is_denied = matches!(
-        why,
-        NotIssued::NoEntry { .. } | NotIssued::OtherIdentity { .. }
-    );
+    let is_fault_of_ours = matches!(why, NotIssued::Unavailable { .. });
     if let Some(left_out) = DENIALS.admit(attested.user(), Instant::now()) {
-        match is_denied {
-            true => {
+        match is_fault_of_ours {
+            false => {
                 tracing::warn!(process, method, selectors, absent, left_out, %why, "no identity issued");
             }
-            false => {
+            true => {
                 tracing::error!(process, method, selectors, absent, left_out, %why, "no identity issued");
             }
         }
     }
-    match is_denied {
-        true => no_identity(),
-        false => Status::unavailable("no identity can be issued now"),
+    match why {
+        NotIssued::NoEntry { .. } | NotIssued::OtherIdentity { .. } => no_identity(),
+        NotIssued::Refused { code, sentence } => refused(code, sentence),
+        NotIssued::Unavailable { .. } => unavailable(),
     }
+}
+
+/// To whoever asks for what cannot be, and may know why: it is about nothing but the request.
+pub(crate) fn refused(code: &str, sentence: &str) -> Status {
+    let sentence: String = sentence.chars().take(MOST_REPEATED).collect();
+    Status::invalid_argument(format!("{code}: {sentence}"))
+}
+
+/// To whoever is entitled to what cannot be had at the moment.
+pub(crate) fn unavailable() -> Status {
+    Status::unavailable("no identity can be issued now")
 }
 
 /// A workload that gets nothing asks again and again, and each time is worth a line to whoever looks

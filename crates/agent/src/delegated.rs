@@ -16,18 +16,25 @@ use avouch_core::id::{SpiffeId, TrustDomain};
 use base64ct::{Base64UrlUnpadded, Encoding};
 use serde_json::Value;
 use tokio::sync::{mpsc, watch};
+use tokio::time::Instant;
 use tokio_stream::Stream;
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::{Request, Response, Status};
 
 use crate::attest::Attested;
-use crate::caller::{Caller, Callers, caller, denied, in_time, joined, repeated};
+use crate::caller::{
+    Caller, Callers, caller, denied, in_time, joined, no_identity, refused, repeated, unavailable,
+};
 use crate::identities::{Entitled, Entitlement, Hint, Identities, JwtSvid, NotIssued, X509Svid};
 use crate::peer::{Peer, Unidentified};
+use crate::quiet::Quiet;
 use crate::selector::Selector;
 
 /// The stream of one kind of message.
 type Messages<M> = Pin<Box<dyn Stream<Item = Result<M, Status>> + Send>>;
+
+/// Whoever asks again and again in vain may not fill the log with it.
+static COMPLAINTS: Quiet = Quiet::new();
 
 /// The implementation of the service, for all connections.
 #[derive(Clone)]
@@ -110,8 +117,8 @@ struct Delegate {
 /// Whom a delegate asks for.
 struct Workload {
     selectors: Vec<Selector>,
-    /// Its process, where the delegate named one.
-    peer: Option<Arc<Peer>>,
+    /// Its process, where the delegate named one, and what was told of it.
+    process: Option<(Caller, Attested)>,
 }
 
 impl Delegated {
@@ -148,7 +155,7 @@ impl Delegated {
                 let selectors = selectors(told)?;
                 return Ok(Workload {
                     selectors,
-                    peer: None,
+                    process: None,
                 });
             }
             ([], process) => u32::try_from(process)
@@ -173,7 +180,7 @@ impl Delegated {
         let attested = self.callers.attested(&caller).await?;
         Ok(Workload {
             selectors: attested.selectors().to_vec(),
-            peer: Some(caller.peer),
+            process: Some((caller, attested)),
         })
     }
 
@@ -189,6 +196,7 @@ impl Delegated {
             workload: Some(workload),
             method: "SubscribeToX509SVIDs",
             render: x509_svids,
+            callers: self.callers.clone(),
             stopping: self.stopping.clone(),
         };
         Ok(relay.start())
@@ -207,6 +215,7 @@ impl Delegated {
             workload: None,
             method,
             render,
+            callers: self.callers.clone(),
             stopping: self.stopping.clone(),
         };
         relay.start()
@@ -247,13 +256,16 @@ impl Delegate {
         if ids().any(|id| self.delegates.contains(id)) {
             return Ok(());
         }
-        tracing::warn!(
-            process = self.attested.process(),
-            selectors = joined(self.attested.selectors()),
-            identities = joined(&ids().collect::<Vec<_>>()),
-            delegates = joined(&self.delegates.iter().collect::<Vec<_>>()),
-            "a workload that is not a delegate asks for the identities of others"
-        );
+        if let Some(left_out) = COMPLAINTS.admit(self.attested.user(), Instant::now()) {
+            tracing::warn!(
+                process = self.attested.process(),
+                selectors = joined(self.attested.selectors()),
+                identities = joined(&ids().collect::<Vec<_>>()),
+                delegates = joined(&self.delegates.iter().collect::<Vec<_>>()),
+                left_out,
+                "a workload that is not a delegate asks for the identities of others"
+            );
+        }
         // These words are known from other agents, and people search for them.
         Err(Status::permission_denied(
             "caller not configured as an authorized delegate",
@@ -264,25 +276,27 @@ impl Delegate {
     fn in_vain(&self, workload: &Workload, method: &str, why: &NotIssued) -> Status {
         let process = self.attested.process();
         let selectors = joined(&workload.selectors);
-        tracing::warn!(process, method, selectors, %why, "no identity for a delegate");
+        if let Some(left_out) = COMPLAINTS.admit(self.attested.user(), Instant::now()) {
+            tracing::warn!(process, method, selectors, left_out, %why, "no identity for a delegate");
+        }
         match why {
-            NotIssued::NoEntry { .. } | NotIssued::OtherIdentity { .. } => {
-                Status::permission_denied("no identity issued")
-            }
-            NotIssued::Unavailable { .. } => Status::unavailable("no identity can be issued now"),
+            NotIssued::NoEntry { .. } | NotIssued::OtherIdentity { .. } => no_identity(),
+            NotIssued::Refused { code, sentence } => refused(code, sentence),
+            NotIssued::Unavailable { .. } => unavailable(),
         }
     }
 }
 
 impl Workload {
     fn has_ended(&self) -> bool {
-        self.peer.as_ref().is_some_and(|peer| peer.has_ended())
+        let process = self.process.as_ref();
+        process.is_some_and(|(caller, _)| caller.peer.has_ended())
     }
 
     /// Returns when its process ends, if it is known by one.
     async fn end(&self) {
-        match &self.peer {
-            Some(peer) => peer.end().await,
+        match &self.process {
+            Some((caller, _)) => caller.peer.end().await,
             None => std::future::pending().await,
         }
     }
@@ -296,6 +310,7 @@ struct Relay<M> {
     shown: watch::Receiver<Arc<Entitlement>>,
     method: &'static str,
     render: fn(&Entitled) -> M,
+    callers: Callers,
     stopping: watch::Receiver<bool>,
 }
 
@@ -327,12 +342,26 @@ impl<M: PartialEq + Default + Clone + Send + Sync + 'static> Relay<M> {
                         Err(Left) => return,
                     }
                 }
+                // Of the first message both were found out about just before.
+                Ok(message) if sent.is_some() => self.still().await.map(|()| message),
                 state => state,
             };
             sent = message.as_ref().ok().cloned();
             if messages.send(message).await.is_err() || sent.is_none() {
                 return;
             }
+        }
+    }
+
+    /// Whether the delegate, and the workload where it is known by its process, are who they were.
+    async fn still(&self) -> Result<(), Status> {
+        let delegate = &self.delegate;
+        let callers = &self.callers;
+        callers.still(&delegate.caller, &delegate.attested).await?;
+        let workload = self.workload.as_ref();
+        match workload.and_then(|workload| workload.process.as_ref()) {
+            Some((caller, attested)) => callers.still(caller, attested).await,
+            None => Ok(()),
         }
     }
 
@@ -348,7 +377,7 @@ impl<M: PartialEq + Default + Clone + Send + Sync + 'static> Relay<M> {
                 let status = self.delegate.in_vain(workload, self.method, why);
                 match why {
                     NotIssued::NoEntry { .. } | NotIssued::OtherIdentity { .. } => Ok(M::default()),
-                    NotIssued::Unavailable { .. } => Err(status),
+                    NotIssued::Refused { .. } | NotIssued::Unavailable { .. } => Err(status),
                 }
             }
             (Err(why), None) => Err(denied(&self.delegate.attested, self.method, why)),

@@ -450,6 +450,13 @@ pub enum NotIssued {
         /// What it may speak as.
         entitled: Vec<SpiffeId>,
     },
+    /// It is entitled to one, and asks for it in a way that is at fault: asking again does not help.
+    Refused {
+        /// The code of the reason.
+        code: String,
+        /// What is at fault, which may be told to who asked.
+        sentence: String,
+    },
     /// It is entitled to one that cannot be made now; asking again later may help.
     Unavailable {
         /// What failed, without secrets.
@@ -471,6 +478,9 @@ impl fmt::Display for NotIssued {
                 write!(f, "the workload asked for {wanted} and may speak as ")?;
                 let names: Vec<&str> = entitled.iter().map(SpiffeId::as_str).collect();
                 f.write_str(&names.join(", "))
+            }
+            Self::Refused { code, sentence } => {
+                write!(f, "what is asked for is at fault: {code}: {sentence}")
             }
             Self::Unavailable { why } => write!(f, "no identity can be made now: {why}"),
         }

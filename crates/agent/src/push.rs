@@ -6,14 +6,14 @@ use tokio::sync::{mpsc, watch};
 use tonic::Status;
 
 use crate::attest::Attested;
-use crate::caller::denied;
+use crate::caller::{Caller, Callers, denied};
 use crate::identities::NotIssued;
-use crate::peer::Peer;
 use crate::profile::Profile;
 
 /// What one stream sends, to whom and until when.
 pub(crate) struct Push<E, M> {
-    pub(crate) peer: Arc<Peer>,
+    pub(crate) caller: Caller,
+    pub(crate) callers: Callers,
     pub(crate) attested: Attested,
     pub(crate) profile: Profile<E, M>,
     pub(crate) entitlement: watch::Receiver<Arc<Result<E, NotIssued>>>,
@@ -28,14 +28,15 @@ impl<E, M> Push<E, M> {
         let mut sent: Option<Arc<Result<E, NotIssued>>> = None;
         loop {
             // A process that ended left its connection to a child, which is someone else.
-            if self.peer.has_ended() {
+            if self.caller.peer.has_ended() {
                 return;
             }
             let now = Arc::clone(&self.entitlement.borrow_and_update());
             let message = match now.as_ref() {
-                Ok(entitled) if self.is_news(entitled, sent.as_deref()) => {
-                    Ok((self.profile.render)(entitled))
-                }
+                Ok(entitled) if self.is_news(entitled, sent.as_deref()) => self
+                    .still(sent.is_none())
+                    .await
+                    .map(|()| (self.profile.render)(entitled)),
                 Ok(_) => {
                     if let Err(end) = self.change(&messages).await {
                         return end.tell(&messages).await;
@@ -59,12 +60,20 @@ impl<E, M> Push<E, M> {
         }
     }
 
+    /// Whether what comes now is for who asked. Who gets its first message was attested just before.
+    async fn still(&self, is_first: bool) -> Result<(), Status> {
+        match is_first {
+            true => Ok(()),
+            false => self.callers.still(&self.caller, &self.attested).await,
+        }
+    }
+
     /// Waits until there may be something new to send, or no one to send it to.
     async fn change(&mut self, messages: &mpsc::Sender<Result<M, Status>>) -> Result<(), End> {
         tokio::select! {
             changed = self.entitlement.changed() => changed.map_err(|_| End::Stopped),
             _ = self.stopping.wait_for(|stopping| *stopping) => Err(End::Stopped),
-            () = self.peer.end() => Err(End::Left),
+            () = self.caller.peer.end() => Err(End::Left),
             () = messages.closed() => Err(End::Left),
         }
     }

@@ -7,6 +7,7 @@ use avouch_api::grpc::envoy::service::discovery::v3::{DiscoveryRequest, Discover
 use avouch_api::grpc::envoy::service::secret::v3::secret_discovery_service_server::SecretDiscoveryService;
 use prost_types::Any;
 use tokio::sync::{mpsc, watch};
+use tokio::time::Instant;
 use tokio_stream::Stream;
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::{Request, Response, Status, Streaming};
@@ -14,6 +15,7 @@ use tonic::{Request, Response, Status, Streaming};
 use crate::attest::Attested;
 use crate::caller::{Caller, Callers, caller, denied, in_time, joined, repeated};
 use crate::identities::{Entitled, Entitlement, Identities};
+use crate::quiet::Quiet;
 use crate::secrets::{Checks, NoSecrets, SECRET_TYPE, Wanted, names, secrets};
 
 /// The implementation of the service, for all connections.
@@ -38,6 +40,7 @@ impl SecretDiscoveryService for Secrets {
         let attested = self.callers.attested(&caller).await?;
         let conversation = Conversation {
             caller,
+            callers: self.callers.clone(),
             entitlement: in_time(self.identities.subscribe(attested.selectors())).await?,
             attested,
             stopping: self.stopping.clone(),
@@ -76,6 +79,7 @@ impl SecretDiscoveryService for Secrets {
 /// One open stream, from its first request to its end.
 struct Conversation {
     caller: Caller,
+    callers: Callers,
     attested: Attested,
     entitlement: watch::Receiver<Arc<Entitlement>>,
     stopping: watch::Receiver<bool>,
@@ -102,7 +106,11 @@ impl Conversation {
     async fn run(mut self, responses: mpsc::Sender<Result<DiscoveryResponse, Status>>) {
         while let Ok(turn) = self.wait(&responses).await {
             let response = match turn.and_then(|()| self.response()) {
-                Ok(Some(response)) => Ok(response),
+                // Also before the first: a proxy may take its time to say what it wants.
+                Ok(Some(response)) => {
+                    let still = self.callers.still(&self.caller, &self.attested).await;
+                    still.map(|()| response)
+                }
                 Ok(None) => continue,
                 Err(end) => Err(end),
             };
@@ -161,14 +169,20 @@ impl Conversation {
         }
         match request.error_detail {
             // Said once for each response, however often the proxy says it.
-            Some(error) if !sent.is_answered => tracing::warn!(
-                process,
-                secrets = repeated(&request.resource_names),
-                version = sent.number,
-                version_in_use = repeated(&[request.version_info]),
-                error = repeated(&[error.message]),
-                "a proxy does not take the secrets that it was sent"
-            ),
+            Some(error) if !sent.is_answered => {
+                // A process may open as many streams as it likes, and refuse the first of each.
+                if let Some(left_out) = NOT_TAKEN.admit(self.attested.user(), Instant::now()) {
+                    tracing::warn!(
+                        process,
+                        secrets = repeated(&request.resource_names),
+                        version = sent.number,
+                        version_in_use = repeated(&[request.version_info]),
+                        error = repeated(&[error.message]),
+                        left_out,
+                        "a proxy does not take the secrets that it was sent"
+                    );
+                }
+            }
             Some(_) => {}
             None => tracing::debug!(process, version = sent.number, "a proxy took its secrets"),
         }
@@ -192,8 +206,17 @@ impl Conversation {
             return Ok(None);
         };
         let resources = found(&self.attested, entitled, wanted, self.checks)?;
+        if resources.is_empty() {
+            // Who wants nothing forgets what it had: it is news once it is wanted again. The number
+            // stays that of the last response, which is what the proxy answers to.
+            if let Some(sent) = &mut self.sent {
+                sent.resources.clear();
+                sent.wanted = wanted.clone();
+            }
+            return Ok(None);
+        }
         let is_old = |sent: &Sent| sent.resources == resources && sent.wanted == *wanted;
-        if resources.is_empty() || self.sent.as_ref().is_some_and(is_old) {
+        if self.sent.as_ref().is_some_and(is_old) {
             return Ok(None);
         }
         let number = self.sent.as_ref().map_or(0, |sent| sent.number) + 1;
@@ -212,6 +235,10 @@ impl Conversation {
     }
 }
 
+/// Proxies that ask again and again may not fill the log with it.
+static UNKNOWN: Quiet = Quiet::new();
+static NOT_TAKEN: Quiet = Quiet::new();
+
 /// The secrets that were asked for. Whoever asks for one that is not there is told no more than
 /// that, in words that are known from other agents; who runs the agent reads what there is.
 fn found(
@@ -223,13 +250,16 @@ fn found(
     secrets(entitled, wanted, checks).map_err(|why| match why {
         NoSecrets::Unknown(unknown) => {
             let unknown = repeated(&unknown);
-            tracing::warn!(
-                process = attested.process(),
-                selectors = joined(attested.selectors()),
-                unknown,
-                there_are = joined(&names(entitled)),
-                "a proxy asks for secrets that its workload does not have"
-            );
+            if let Some(left_out) = UNKNOWN.admit(attested.user(), Instant::now()) {
+                tracing::warn!(
+                    process = attested.process(),
+                    selectors = joined(attested.selectors()),
+                    unknown,
+                    there_are = joined(&names(entitled)),
+                    left_out,
+                    "a proxy asks for secrets that its workload does not have"
+                );
+            }
             Status::invalid_argument(format!(
                 "workload is not authorized for the requested identities [{unknown}]"
             ))

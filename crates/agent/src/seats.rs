@@ -3,65 +3,62 @@
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard};
 
-use crate::endpoint::Limits;
-
 /// Counts the connections of each user, so that none of them can use up the agent for the others, and
-/// those of all, so that they cannot use it up together for what else it does.
-#[derive(Clone, Debug)]
-pub(crate) struct Seats {
+/// those of all, so that they cannot use it up together for what else it does. A user is who a `W` says
+/// it is, by default the number of one of this machine.
+#[derive(Debug)]
+pub(crate) struct Seats<W = u32> {
     of_each: usize,
     of_all: usize,
-    taken: Arc<Mutex<Taken>>,
+    taken: Arc<Mutex<Taken<W>>>,
 }
 
-#[derive(Debug, Default)]
-struct Taken {
-    of_each: BTreeMap<u32, usize>,
+#[derive(Debug)]
+struct Taken<W> {
+    of_each: BTreeMap<W, usize>,
     of_all: usize,
 }
 
 /// One connection's place, given back when dropped.
 #[derive(Debug)]
-pub(crate) struct Seat {
-    user: u32,
-    seats: Seats,
+pub(crate) struct Seat<W: Ord = u32> {
+    user: W,
+    taken: Arc<Mutex<Taken<W>>>,
 }
 
-impl Seats {
-    pub(crate) fn new(limits: Limits) -> Self {
+impl<W: Ord + Clone> Seats<W> {
+    pub(crate) fn new(of_each: usize, of_all: usize) -> Self {
+        let taken = Taken {
+            of_each: BTreeMap::new(),
+            of_all: 0,
+        };
         Self {
-            of_each: limits.connections_per_user,
-            of_all: limits.connections,
-            taken: Arc::default(),
+            of_each,
+            of_all,
+            taken: Arc::new(Mutex::new(taken)),
         }
     }
 
     /// A place for one more connection of `user`, if there is one left.
-    pub(crate) fn take(&self, user: u32) -> Option<Seat> {
-        let mut taken = self.lock();
+    pub(crate) fn take(&self, user: W) -> Option<Seat<W>> {
+        let mut taken = lock(&self.taken);
         let count = taken.of_each.get(&user).copied().unwrap_or_default();
         if count >= self.of_each || taken.of_all >= self.of_all {
             return None;
         }
-        taken.of_each.insert(user, count + 1);
+        taken.of_each.insert(user.clone(), count + 1);
         taken.of_all += 1;
         drop(taken);
         Some(Seat {
             user,
-            seats: self.clone(),
+            taken: Arc::clone(&self.taken),
         })
-    }
-
-    fn lock(&self) -> MutexGuard<'_, Taken> {
-        self.taken
-            .lock()
-            .unwrap_or_else(|poisoned| poisoned.into_inner())
     }
 }
 
-impl Drop for Seat {
+impl<W: Ord> Drop for Seat<W> {
     fn drop(&mut self) {
-        let mut taken = self.seats.lock();
+        let mut taken = lock(&self.taken);
         taken.of_all = taken.of_all.saturating_sub(1);
         match taken.of_each.get_mut(&self.user) {
             Some(count) if *count > 1 => *count -= 1,
@@ -70,21 +67,19 @@ impl Drop for Seat {
     }
 }
 
+fn lock<W>(taken: &Mutex<Taken<W>>) -> MutexGuard<'_, Taken<W>> {
+    taken
+        .lock()
+        .unwrap_or_else(|poisoned| poisoned.into_inner())
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    fn seats(connections_per_user: usize, connections: usize) -> Seats {
-        Seats::new(Limits {
-            connections_per_user,
-            connections,
-            ..Limits::default()
-        })
-    }
-
     #[test]
     fn all_users_together_leave_files_for_what_else_the_agent_does() {
-        let seats = seats(2, 3);
+        let seats = Seats::new(2, 3);
         let _first = seats.take(1000).unwrap();
         let second = seats.take(1000).unwrap();
         let _third = seats.take(1001).unwrap();
@@ -95,7 +90,7 @@ mod tests {
 
     #[test]
     fn a_user_who_has_taken_all_its_seats_does_not_stand_in_the_way_of_another() {
-        let seats = seats(2, 100);
+        let seats = Seats::new(2, 100);
         let first = seats.take(1000).unwrap();
         let _second = seats.take(1000).unwrap();
         assert!(seats.take(1000).is_none());
@@ -106,9 +101,9 @@ mod tests {
 
     #[test]
     fn a_user_without_connections_leaves_nothing_behind() {
-        let seats = seats(2, 100);
+        let seats = Seats::new(2, 100);
         drop(seats.take(1000));
-        assert!(seats.lock().of_each.is_empty());
-        assert_eq!(seats.lock().of_all, 0);
+        assert!(lock(&seats.taken).of_each.is_empty());
+        assert_eq!(lock(&seats.taken).of_all, 0);
     }
 }

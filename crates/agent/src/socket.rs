@@ -139,7 +139,7 @@ impl Socket {
         stop: impl Future<Output = ()>,
     ) -> Result<(), Fault> {
         let (accepted, connections) = mpsc::channel(16);
-        let seats = Seats::new(limits);
+        let seats = Seats::new(limits.connections_per_user, limits.connections);
         let (listener, place) = self.into_parts();
         let accepting = tokio::spawn(accept(listener, seats, accepted));
         let served = router

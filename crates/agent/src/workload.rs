@@ -169,7 +169,8 @@ impl Workload {
         entitlement: watch::Receiver<Arc<Result<E, NotIssued>>>,
     ) -> Response<Messages<M>> {
         let push = Push {
-            peer: Arc::clone(&caller.peer),
+            caller: caller.clone(),
+            callers: self.callers.clone(),
             entitlement,
             attested,
             profile,

@@ -108,6 +108,12 @@ impl Brokers {
         Err(Status::permission_denied("the caller is no broker"))
     }
 
+    /// The broker at the other end of a connection; none if whoever is there is no broker.
+    pub(super) fn permitted(&self, connection: &Connection) -> Option<SpiffeId> {
+        let id = self.credentials.identify(&connection.chain).ok()?;
+        self.permitted.contains_key(&id).then_some(id)
+    }
+
     /// Whether a broker may name workloads like this over this connection.
     pub(super) fn may_name(
         &self,

@@ -6,20 +6,33 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
+use avouch_core::id::SpiffeId;
 use rustls::ServerConfig;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::{TcpListener, TcpStream, UnixListener, UnixStream};
 use tokio::sync::{Semaphore, mpsc};
+use tokio::time::Instant;
 use tokio_rustls::TlsAcceptor;
 use tokio_rustls::server::TlsStream;
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::transport::server::Connected;
 
+use super::access::Brokers;
+use crate::quiet::Quiet;
+use crate::seats::{Seat, Seats};
+
 /// How long a handshake may take.
 const LONGEST_HANDSHAKE: Duration = Duration::from_secs(10);
 
-/// How many handshakes and connections there are at once: a node has few brokers.
+/// How many handshakes there are at once, on the socket and over the network each.
+const MOST_HANDSHAKES: usize = 64;
+
+/// How many connections there are at once, on the socket and over the network each: a node has few
+/// brokers.
 const MOST_CONNECTIONS: usize = 128;
+
+/// How many of them one broker may have, and all who are no brokers together.
+const MOST_CONNECTIONS_OF_ONE: usize = 16;
 
 /// How long to wait when no connection can be accepted, mostly because files ran out.
 const PAUSE: Duration = Duration::from_millis(50);
@@ -43,97 +56,145 @@ pub(super) enum Wire {
 pub(super) struct Secured {
     stream: TlsStream<Wire>,
     connection: Connection,
-    _seat: tokio::sync::OwnedSemaphorePermit,
+    _seat: Seat<Holder>,
 }
+
+/// Whose seats a connection takes: those of a broker, or of whoever is none.
+type Holder = Option<SpiffeId>;
 
 /// Takes connections for as long as someone wants them.
 pub(super) fn accept(
     socket: UnixListener,
     network: Option<TcpListener>,
     config: Arc<ServerConfig>,
+    brokers: &Arc<Brokers>,
 ) -> ReceiverStream<io::Result<Secured>> {
     let (accepted, connections) = mpsc::channel(16);
-    let accepting = Accepting {
-        acceptor: TlsAcceptor::from(config),
-        seats: Arc::new(Semaphore::new(MOST_CONNECTIONS)),
-        accepted,
-    };
-    tokio::spawn(accepting.run(socket, network));
+    let listeners = [
+        Some(Listener::Local(socket)),
+        network.map(Listener::Network),
+    ];
+    for listener in listeners.into_iter().flatten() {
+        // Each has places of its own, so that whoever reaches the network does not keep out who is
+        // on this machine.
+        let accepting = Accepting {
+            acceptor: TlsAcceptor::from(Arc::clone(&config)),
+            brokers: Arc::clone(brokers),
+            handshakes: Arc::new(Semaphore::new(MOST_HANDSHAKES)),
+            seats: Seats::new(MOST_CONNECTIONS_OF_ONE, MOST_CONNECTIONS),
+            accepted: accepted.clone(),
+        };
+        tokio::spawn(Arc::new(accepting).run(listener));
+    }
     ReceiverStream::new(connections)
+}
+
+enum Listener {
+    Local(UnixListener),
+    Network(TcpListener),
+}
+
+impl Listener {
+    async fn accept(&self) -> io::Result<Wire> {
+        match self {
+            Self::Local(socket) => socket.accept().await.map(|(one, _)| Wire::Local(one)),
+            Self::Network(listener) => listener.accept().await.map(|(one, _)| Wire::Network(one)),
+        }
+    }
 }
 
 struct Accepting {
     acceptor: TlsAcceptor,
-    seats: Arc<Semaphore>,
+    brokers: Arc<Brokers>,
+    handshakes: Arc<Semaphore>,
+    seats: Seats<Holder>,
     accepted: mpsc::Sender<io::Result<Secured>>,
 }
 
+/// Whoever connects again and again in vain may not fill the log with it.
+static COMPLAINTS: Quiet = Quiet::new();
+
 impl Accepting {
-    async fn run(self, socket: UnixListener, network: Option<TcpListener>) {
+    async fn run(self: Arc<Self>, listener: Listener) {
         loop {
-            let Ok(seat) = Arc::clone(&self.seats).acquire_owned().await else {
+            let Ok(handshake) = Arc::clone(&self.handshakes).acquire_owned().await else {
                 return;
             };
             let wire = tokio::select! {
-                accepted = socket.accept() => accepted.map(|(one, _)| Wire::Local(one)),
-                wire = next_of_network(network.as_ref()) => wire,
+                wire = listener.accept() => wire,
                 () = self.accepted.closed() => return,
             };
             let wire = match wire {
                 Ok(wire) => wire,
                 Err(error) => {
-                    tracing::error!(%error, "no connection of a broker can be accepted");
+                    complain(|left_out| {
+                        tracing::error!(%error, left_out, "no connection of a broker can be accepted");
+                    });
                     tokio::time::sleep(PAUSE).await;
                     continue;
                 }
             };
-            let (acceptor, accepted) = (self.acceptor.clone(), self.accepted.clone());
+            let accepting = Arc::clone(&self);
             tokio::spawn(async move {
-                if let Some(secured) = shake_hands(acceptor, wire, seat).await {
+                let secured = accepting.shake_hands(wire).await;
+                drop(handshake);
+                if let Some(secured) = secured {
                     // Whoever stops takes no more.
-                    drop(accepted.send(Ok(secured)).await);
+                    drop(accepting.accepted.send(Ok(secured)).await);
                 }
             });
         }
     }
-}
 
-async fn next_of_network(listener: Option<&TcpListener>) -> io::Result<Wire> {
-    match listener {
-        Some(listener) => listener.accept().await.map(|(one, _)| Wire::Network(one)),
-        None => std::future::pending().await,
+    async fn shake_hands(&self, wire: Wire) -> Option<Secured> {
+        let is_local = matches!(wire, Wire::Local(_));
+        let shaken = tokio::time::timeout(LONGEST_HANDSHAKE, self.acceptor.accept(wire)).await;
+        let stream = match shaken {
+            Ok(Ok(stream)) => stream,
+            Ok(Err(error)) => {
+                complain(|left_out| {
+                    tracing::warn!(%error, left_out, "a broker does not get in");
+                });
+                return None;
+            }
+            Err(_) => {
+                complain(|left_out| {
+                    tracing::warn!(left_out, "a broker takes too long to say who it is");
+                });
+                return None;
+            }
+        };
+        let (_, session) = stream.get_ref();
+        let chain = session.peer_certificates().unwrap_or_default().iter();
+        let chain: Vec<Vec<u8>> = chain.map(|one| one.to_vec()).collect();
+        let connection = Connection {
+            chain: Arc::new(chain),
+            is_local,
+        };
+        let holder = self.brokers.permitted(&connection);
+        let Some(seat) = self.seats.take(holder.clone()) else {
+            complain(|left_out| {
+                let broker = holder.map(|id| id.to_string());
+                tracing::warn!(
+                    broker,
+                    left_out,
+                    "a connection was closed, as there are too many"
+                );
+            });
+            return None;
+        };
+        Some(Secured {
+            connection,
+            stream,
+            _seat: seat,
+        })
     }
 }
 
-async fn shake_hands(
-    acceptor: TlsAcceptor,
-    wire: Wire,
-    seat: tokio::sync::OwnedSemaphorePermit,
-) -> Option<Secured> {
-    let is_local = matches!(wire, Wire::Local(_));
-    let shaken = tokio::time::timeout(LONGEST_HANDSHAKE, acceptor.accept(wire)).await;
-    let stream = match shaken {
-        Ok(Ok(stream)) => stream,
-        Ok(Err(error)) => {
-            tracing::warn!(%error, "a broker does not get in");
-            return None;
-        }
-        Err(_) => {
-            tracing::warn!("a broker takes too long to say who it is");
-            return None;
-        }
-    };
-    let (_, session) = stream.get_ref();
-    let chain = session.peer_certificates().unwrap_or_default().iter();
-    let chain: Vec<Vec<u8>> = chain.map(|one| one.to_vec()).collect();
-    Some(Secured {
-        connection: Connection {
-            chain: Arc::new(chain),
-            is_local,
-        },
-        stream,
-        _seat: seat,
-    })
+fn complain(write: impl FnOnce(u64)) {
+    if let Some(left_out) = COMPLAINTS.admit_one(Instant::now()) {
+        write(left_out);
+    }
 }
 
 impl Connected for Secured {

@@ -22,6 +22,7 @@ mod tls;
 use std::net::SocketAddr;
 use std::path::Path;
 use std::sync::Arc;
+use std::time::Duration;
 
 use avouch_api::grpc::BROKER_DESCRIPTORS;
 use avouch_api::grpc::broker::api_server::ApiServer;
@@ -44,6 +45,10 @@ use service::Service;
 
 /// How many requests one connection may have open; a broker has some for each workload.
 const MOST_REQUESTS_OF_BROKERS: u32 = 100 * MOST_REQUESTS;
+
+/// How long after the last that was heard of a broker it is asked whether it is there, and how long it
+/// may take to say so: over the network the end of one is not always told, and it would keep its place.
+const KEEP_ALIVE: Duration = Duration::from_secs(30);
 
 /// A SPIFFE Broker Endpoint.
 #[derive(Debug)]
@@ -125,15 +130,17 @@ impl BrokerEndpoint {
             stopping: is_stopping.clone(),
         };
         let service = ApiServer::new(service).max_decoding_message_size(LONGEST_REQUEST);
-        let door = Door(brokers);
+        let door = Door(Arc::clone(&brokers));
         let router = Server::builder()
+            .http2_keepalive_interval(Some(KEEP_ALIVE))
+            .http2_keepalive_timeout(Some(KEEP_ALIVE))
             .max_concurrent_streams(MOST_REQUESTS_OF_BROKERS)
             .add_service(InterceptedService::new(service, door.clone()))
             .add_service(InterceptedService::new(reflection_v1, door.clone()))
             .add_service(InterceptedService::new(reflection_v1alpha, door));
         let config = Arc::new(tls::config(credentials)?);
         let (socket, place) = self.socket.into_parts();
-        let connections = listener::accept(socket, self.listener, config);
+        let connections = listener::accept(socket, self.listener, config, &brokers);
         let stop = async {
             stop.await;
             stopping.send_replace(true);

@@ -12,6 +12,7 @@ use tokio::sync::Mutex;
 use tonic::{Code, Status};
 
 use super::access::ReferenceKind;
+use crate::attest::Attested;
 use crate::caller::{Caller, Callers, repeated};
 use crate::cgroup::pod_uid;
 use crate::kubelet::{Kubelet, NamedPod};
@@ -130,7 +131,7 @@ impl Reference {
                 })?;
                 Ok(Workload {
                     selectors: attested.selectors().to_vec(),
-                    life: Life::Process(caller.peer),
+                    life: Life::Process(Box::new((caller, attested))),
                 })
             }
             Self::Pod(named) => {
@@ -162,22 +163,30 @@ pub(super) struct Workload {
 }
 
 enum Life {
-    Process(Arc<Peer>),
+    Process(Box<(Caller, Attested)>),
     Pod(Arc<Kubelet>, NamedPod),
 }
 
 impl Workload {
     pub(super) fn has_ended(&self) -> bool {
         match &self.life {
-            Life::Process(peer) => peer.has_ended(),
+            Life::Process(process) => process.0.peer.has_ended(),
             Life::Pod(..) => false,
+        }
+    }
+
+    /// Whether it is still who it was, as [`Callers::still`] finds out. A pod is known by its UID.
+    pub(super) async fn still(&self, callers: &Callers) -> Result<(), Status> {
+        match &self.life {
+            Life::Process(process) => callers.still(&process.0, &process.1).await,
+            Life::Pod(..) => Ok(()),
         }
     }
 
     /// Returns when it ends.
     pub(super) async fn end(&self) {
         match &self.life {
-            Life::Process(peer) => peer.end().await,
+            Life::Process(process) => process.0.peer.end().await,
             Life::Pod(kubelet, named) => kubelet.gone(named).await,
         }
     }

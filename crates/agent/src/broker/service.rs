@@ -12,6 +12,7 @@ use avouch_api::grpc::broker::{
 use avouch_api::grpc::workload;
 use avouch_core::id::SpiffeId;
 use tokio::sync::{mpsc, watch};
+use tokio::time::Instant;
 use tokio_stream::Stream;
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::{Request, Response, Status};
@@ -19,13 +20,17 @@ use tonic::{Request, Response, Status};
 use super::access::Brokers;
 use super::listener::Connection;
 use super::reference::{Reference, Workload, not_entitled, not_found};
-use crate::caller::{Callers, in_time, joined};
+use crate::caller::{Callers, in_time, joined, refused, unavailable};
 use crate::identities::{Entitled, Entitlement, Identities, NotIssued};
 use crate::kubelet::Kubelet;
 use crate::profile::{self, Profile};
+use crate::quiet::Quiet;
 
 /// The stream of one kind of message.
 type Messages<M> = Pin<Box<dyn Stream<Item = Result<M, Status>> + Send>>;
+
+/// A broker that asks again and again in vain may not fill the log with it.
+static COMPLAINTS: Quiet = Quiet::new();
 
 /// The implementation of the service, for all connections.
 #[derive(Clone)]
@@ -168,6 +173,7 @@ impl Service {
         let brokered = Brokered {
             asked,
             brokers: Arc::clone(&self.brokers),
+            callers: self.callers.clone(),
             shown,
             render,
             entitlement: subscribed,
@@ -185,10 +191,16 @@ impl Asked {
     fn in_vain(&self, method: &str, why: &NotIssued) -> Status {
         let selectors = joined(&self.workload.selectors);
         let (broker, reference) = (&self.broker, &self.reference);
-        tracing::warn!(%broker, ?reference, method, selectors, %why, "no identity for a broker");
+        if let Some(left_out) = COMPLAINTS.admit_one(Instant::now()) {
+            tracing::warn!(
+                %broker, ?reference, method, selectors, left_out, %why,
+                "no identity for a broker"
+            );
+        }
         match why {
             NotIssued::NoEntry { .. } | NotIssued::OtherIdentity { .. } => not_entitled(),
-            NotIssued::Unavailable { .. } => Status::unavailable("no identity can be issued now"),
+            NotIssued::Refused { code, sentence } => refused(code, sentence),
+            NotIssued::Unavailable { .. } => unavailable(),
         }
     }
 }
@@ -197,6 +209,7 @@ impl Asked {
 struct Brokered<S, M> {
     asked: Asked,
     brokers: Arc<Brokers>,
+    callers: Callers,
     shown: Profile<Entitled, S>,
     render: fn(S) -> M,
     entitlement: watch::Receiver<Arc<Entitlement>>,
@@ -211,9 +224,10 @@ impl<S, M> Brokered<S, M> {
         loop {
             let now = Arc::clone(&self.entitlement.borrow_and_update());
             let message = match self.state(&now) {
-                Ok(entitled) if self.is_news(entitled, sent.as_deref()) => {
-                    Ok((self.render)((self.shown.render)(entitled)))
-                }
+                Ok(entitled) if self.is_news(entitled, sent.as_deref()) => self
+                    .still(sent.is_none())
+                    .await
+                    .map(|()| (self.render)((self.shown.render)(entitled))),
                 Ok(_) => match self.change(&messages).await {
                     Ok(()) => continue,
                     Err(Some(status)) => Err(status),
@@ -237,6 +251,14 @@ impl<S, M> Brokered<S, M> {
         }
         now.as_ref()
             .map_err(|why| self.asked.in_vain(self.shown.method, why))
+    }
+
+    /// Whether what comes now is of who was named. Of the first message it was found out just before.
+    async fn still(&self, is_first: bool) -> Result<(), Status> {
+        match is_first {
+            true => Ok(()),
+            false => self.asked.workload.still(&self.callers).await,
+        }
     }
 
     fn is_news(&self, now: &Entitled, sent: Option<&Entitlement>) -> bool {

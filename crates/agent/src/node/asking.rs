@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use avouch_api::grpc::node::{IssueJwtResponse, IssueJwtsRequest, TokenForEntry};
+use avouch_api::grpc::node::{IssueJwtResponse, IssueJwtsRequest, Refusal, TokenForEntry};
 use avouch_core::id::TenantId;
 use avouch_core::time::Time;
 
@@ -98,9 +98,7 @@ fn given_for(
     answer: IssueJwtResponse,
 ) -> Result<Token, NotIssued> {
     if let Some(refusal) = answer.refusal {
-        return Err(NotIssued::Unavailable {
-            why: format!("{}: {} {}", refusal.code, refusal.sentence, refusal.hint),
-        });
+        return Err(refused(refusal));
     }
     let token = Token::new(answer.token);
     let (issued, expires) = (answer.issued, answer.expires);
@@ -109,4 +107,46 @@ fn given_for(
         .tokens
         .keep(entry, audiences, &token, issued, expires);
     Ok(token)
+}
+
+/// What a refusal of the server is to the workload. What it named itself, audiences alone, is its own
+/// fault (SPIFFE Workload API 6.2.1: `InvalidArgument`); all else lies with whoever runs the server,
+/// and may be mended while the workload asks again.
+fn refused(refusal: Refusal) -> NotIssued {
+    let Refusal {
+        code,
+        sentence,
+        hint,
+    } = refusal;
+    match code == "issue.audience_invalid" || code.starts_with("limit.") {
+        true => NotIssued::Refused { code, sentence },
+        false => NotIssued::Unavailable {
+            why: format!("{code}: {sentence} {hint}"),
+        },
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a07_what_the_workload_named_is_its_fault_and_nothing_else_is() {
+        let of = |code: &str| {
+            refused(Refusal {
+                code: code.to_owned(),
+                sentence: "It is not so.".to_owned(),
+                hint: "Make it so.".to_owned(),
+            })
+        };
+        for code in ["issue.audience_invalid", "limit.input_size"] {
+            let is_own_fault =
+                matches!(of(code), NotIssued::Refused { code: told, .. } if told == code);
+            assert!(is_own_fault, "{code}");
+        }
+        for code in ["issue.quota_exceeded", "issue.conflict"] {
+            let is_own_fault = matches!(of(code), NotIssued::Refused { .. });
+            assert!(!is_own_fault, "{code}");
+        }
+    }
 }

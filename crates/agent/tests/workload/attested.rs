@@ -10,9 +10,10 @@ use std::process::{Child, Command, Stdio};
 use avouch_agent::{Endpoint, Executables, Fault, Limits, NotAttested, Peer, Selector, attest};
 use avouch_api::grpc::workload::X509svidRequest;
 use avouch_core::id::Digest;
+use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader};
 use tokio::net::{UnixListener, UnixStream};
 
-use crate::world::{HEADER, PATIENCE, WEB, World, client, web};
+use crate::world::{HEADER, PATIENCE, WEB, World, client, entitled, svid_with_key, web};
 
 /// A user who owns nothing, on every Linux.
 const NOBODY: u32 = 65534;
@@ -303,6 +304,64 @@ async fn a_path_that_cannot_be_a_socket_is_refused_by_what_is_wrong_with_it() {
     fs::write(&file, "").unwrap();
     let below = Endpoint::bind(&file.join("agent.sock"), Limits::default());
     assert!(matches!(below, Err(Fault::Io { .. })), "{below:?}");
+}
+
+/// Opens a stream as root and becomes someone else. Another test runs this one in a process of its own,
+/// with an endpoint of its own, and reads what it was answered.
+#[tokio::test]
+async fn a_workload_that_becomes_another_user_is_told_so() {
+    let Ok(address) = std::env::var("SPIFFE_ENDPOINT_SOCKET") else {
+        return;
+    };
+    let mut client = client(&address, &[HEADER]).await;
+    let stream = client.fetch_x509svid(X509svidRequest {}).await;
+    let mut stream = stream.unwrap().into_inner();
+    stream.message().await.unwrap().unwrap();
+    println!("opened");
+    io::stdin().read_line(&mut String::new()).unwrap();
+    nix::unistd::setuid(NOBODY.into()).unwrap();
+    println!("changed");
+    match stream.message().await {
+        Ok(message) => println!("answer: {}", message.unwrap().svids.remove(0).spiffe_id),
+        Err(status) => println!("answer: {:?}", status.code()),
+    }
+}
+
+#[tokio::test]
+async fn a_stream_is_not_renewed_for_who_is_not_any_more_who_opened_it() {
+    if !nix::unistd::geteuid().is_root() {
+        println!("skipped: a workload that becomes another user: only root can become one");
+        return;
+    }
+    let world = World::start().await;
+    let executable = std::env::current_exe().unwrap();
+    let mut ran = Command::new(executable);
+    ran.args(["--exact", "--nocapture"])
+        .arg("attested::a_workload_that_becomes_another_user_is_told_so")
+        .env("SPIFFE_ENDPOINT_SOCKET", &world.address)
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::null());
+    let mut ran = tokio::process::Command::from(ran).spawn().unwrap();
+    let (mut input, output) = (ran.stdin.take().unwrap(), ran.stdout.take().unwrap());
+    let mut lines = BufReader::new(output).lines();
+    let mut said = async |wanted: &str| {
+        let line = async {
+            loop {
+                let line = lines.next_line().await.unwrap().expect("it goes on");
+                if line.contains(wanted) {
+                    return line;
+                }
+            }
+        };
+        tokio::time::timeout(PATIENCE, line).await.unwrap()
+    };
+    said("opened").await;
+    input.write_all(b"\n").await.unwrap();
+    said("changed").await;
+    let renewed = svid_with_key(WEB, None, "the next key");
+    world.office.change(Ok(entitled(vec![renewed])));
+    assert!(said("answer: ").await.ends_with("answer: PermissionDenied"));
 }
 
 /// A user who has as many connections as it may.

@@ -503,6 +503,37 @@ async fn k05_k06_who_is_no_broker_is_denied_and_who_is_not_believed_any_more_is_
 }
 
 #[tokio::test]
+async fn nobody_keeps_the_brokers_of_this_machine_out_by_holding_connections() {
+    let brokers = Brokers::start(None).await;
+    let workload = Sleeper::start(None);
+    let asked = process(workload.pid());
+    // Who says nothing over the network, and who is no broker here.
+    let mut silent = Vec::new();
+    for _ in 0..200 {
+        silent.push(TcpStream::connect(brokers.network).await.unwrap());
+    }
+    let mut others = Vec::new();
+    for _ in 0..16 {
+        let mut other = brokers.client(WEB).await;
+        let status = first(&mut other, asked.clone()).await.unwrap_err();
+        assert_eq!(status.code(), Code::PermissionDenied);
+        others.push(other);
+    }
+    let one_more = async {
+        let channel = brokers.channel(Some(WEB), false).await.map_err(drop)?;
+        let mut client = ApiClient::with_interceptor(channel, Header(vec![HEADER]));
+        let status = first(&mut client, asked.clone()).await.err();
+        // It is not answered at all.
+        status
+            .filter(|one| one.code() == Code::PermissionDenied)
+            .ok_or(())
+    };
+    assert!(one_more.await.is_err());
+    let mut mesh = brokers.client(MESH).await;
+    first(&mut mesh, asked).await.unwrap();
+}
+
+#[tokio::test]
 async fn k05_k11_a_broker_names_workloads_in_the_ways_it_may_and_processes_on_this_machine_alone() {
     let brokers = Brokers::start(None).await;
     let workload = Sleeper::start(None);

@@ -263,6 +263,24 @@ async fn an_identity_that_cannot_be_made_now_is_unavailable_and_not_denied() {
 }
 
 #[tokio::test]
+async fn a07_what_is_at_fault_in_a_request_is_told_to_who_made_it() {
+    let world = World::start_with(Err(NotIssued::Refused {
+        code: "issue.audience_invalid".to_owned(),
+        sentence: "9 are named, and 8 are allowed.".to_owned(),
+    }))
+    .await;
+    let request = JwtsvidRequest {
+        audience: vec!["vault".to_owned()],
+        spiffe_id: String::new(),
+    };
+    let asked = world.client().await.fetch_jwtsvid(request).await;
+    let status = asked.unwrap_err();
+    assert_eq!(status.code(), Code::InvalidArgument);
+    let told = "issue.audience_invalid: 9 are named, and 8 are allowed.";
+    assert_eq!(status.message(), told);
+}
+
+#[tokio::test]
 async fn a13_the_bundles_of_both_profiles_hold_the_own_trust_domain() {
     let world = World::start().await;
     let mut client = world.client().await;

@@ -316,6 +316,21 @@ async fn a_renewed_identity_is_pushed_to_whoever_asked_for_it_and_to_no_one_else
 }
 
 #[tokio::test]
+async fn what_was_not_wanted_for_a_while_is_sent_once_it_is_wanted_again() {
+    let world = World::start().await;
+    let mut proxy = Proxy::start(&world, &["default"]).await.unwrap();
+    let first = proxy.next().await.unwrap();
+    proxy.accept(&first, &["default"]).await;
+    proxy.accept(&first, &[]).await;
+    assert!(proxy.hears_nothing().await);
+    proxy.accept(&first, &["default"]).await;
+    let again = proxy.next().await.unwrap();
+    assert_eq!(names(&again), ["default"]);
+    assert_eq!(secrets(&again), secrets(&first));
+    assert_ne!(again.nonce, first.nonce);
+}
+
+#[tokio::test]
 async fn a_new_bundle_is_pushed_to_whoever_checks_with_it() {
     let world = World::start().await;
     let mut proxy = Proxy::start(&world, &["ALL"]).await.unwrap();
