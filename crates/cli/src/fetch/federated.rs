@@ -2,8 +2,7 @@
 //!
 //! A certificate of a bundle is a root to whoever reads it from a file, and speaks there for every
 //! name. In one file with the bundle of the own trust domain, the CA of a partner could vouch for
-//! workloads of ours: bundles of different trust domains are never merged (SPIFFE Trust Domain and
-//! Bundle 4.2).
+//! workloads of ours: bundles of different trust domains are never merged (SPIFFE Federation).
 
 use std::collections::BTreeMap;
 use std::fs;

@@ -78,6 +78,7 @@ pub fn up(arguments: &UpArguments, common: &Common) -> Result<Exit, Fault> {
             Err(away) => return Err(running.ended_meanwhile().await.unwrap_or(away)),
         };
         let address = sockets.address();
+        running.node = Some(node.clone());
         let workloads = sockets.serve(node, until(running.stopping.clone()));
         running.workloads = Some(tokio::spawn(workloads));
         running.greet(Some(&address), common)?;
@@ -182,6 +183,7 @@ impl Started {
                 self.renew_at,
             )),
             workloads: None,
+            node: None,
             is_alone,
             addresses: self.addresses,
             endpoints: self.endpoints,
@@ -198,6 +200,8 @@ struct Running {
     serving: JoinHandle<Result<(), Refused>>,
     files: JoinHandle<()>,
     workloads: Option<JoinHandle<Result<(), avouch_agent::Fault>>>,
+    /// The local node, if there is one.
+    node: Option<Node>,
     is_alone: bool,
     addresses: Addresses,
     endpoints: Vec<SocketAddr>,
@@ -244,6 +248,10 @@ impl Running {
             tracing::info!("stopping; what is under way is ended first");
         }
         self.files.abort();
+        // Before the server stops, whose end it would tell of.
+        if let Some(node) = &self.node {
+            node.stops();
+        }
         self.stop.send_replace(true);
         let all = async {
             if let Some(workloads) = self.workloads.filter(|one| !one.is_finished()) {

@@ -452,3 +452,38 @@ fn without_an_agent_the_message_says_how_to_start_one() {
         ran.err
     );
 }
+
+#[test]
+fn what_a_workload_names_wrongly_is_said_at_once_and_is_no_fault_of_the_agent() {
+    let plane = Plane::start("up-audiences", &[]);
+    let names: Vec<String> = (0..9).map(|number| format!("audience-{number}")).collect();
+    let mut command = vec!["fetch", "jwt"];
+    for name in &names {
+        command.extend(["--audience", name]);
+    }
+    let refused = plane.run(&command);
+    assert_eq!(refused.code, 2, "{}", refused.err);
+    let why = "issue.audience_invalid";
+    assert!(refused.err.contains(why), "{}", refused.err);
+    assert!(
+        refused.err.contains("9 are named, and 8 are allowed"),
+        "{}",
+        refused.err
+    );
+    let long = "x".repeat(2_049);
+    let refused = plane.run(&["fetch", "jwt", "--audience", &long]);
+    assert!(refused.err.contains(why), "{}", refused.err);
+    let log = plane.log();
+    assert_eq!(log.matches("no identity issued").count(), 2, "{log}");
+    assert!(!log.contains("ERROR"), "{log}");
+}
+
+#[test]
+fn whoever_stops_both_is_not_told_that_the_server_is_away() {
+    let mut plane = Plane::start("up-stopped", &[]);
+    assert_eq!(plane.signal(Signal::SIGINT), Some(0));
+    let log = plane.log();
+    assert!(log.contains("stopping"), "{log}");
+    assert!(!log.contains("the server is away"), "{log}");
+    assert!(!log.contains("WARN"), "{log}");
+}

@@ -435,6 +435,9 @@ fn documents(text: &str) -> Vec<(usize, String)> {
         let rest = marker.filter(|rest| rest.is_empty() || rest.starts_with(char::is_whitespace));
         match rest {
             Some(rest) => {
+                if all.is_empty() && has_only_directives(&current.1) {
+                    current.1.clear();
+                }
                 let begun = (number, format!("   {rest}"));
                 all.push(std::mem::replace(&mut current, begun));
             }
@@ -444,6 +447,13 @@ fn documents(text: &str) -> Vec<(usize, String)> {
     all.push(current);
     all.retain(|(_, text)| !is_empty(text));
     all
+}
+
+/// Whether what stands above the first marker is about the file and no document: YAML 1.2.2 6.8, such
+/// as `%YAML 1.2`.
+fn has_only_directives(text: &str) -> bool {
+    let mut lines = text.lines();
+    lines.all(|line| line.starts_with('%') || is_empty(line))
 }
 
 fn is_empty(text: &str) -> bool {
@@ -464,6 +474,17 @@ mod tests {
         assert_eq!(lines, [2, 4, 7]);
         let (_, last) = documents.last().unwrap();
         assert!(last.contains("----") && last.contains("BEGIN"));
+    }
+
+    #[test]
+    fn directives_above_the_first_marker_are_no_document() {
+        let lines = |text: &str| {
+            let documents = documents(text).into_iter();
+            documents.map(|(line, _)| line).collect::<Vec<usize>>()
+        };
+        assert_eq!(lines("# about\n%YAML 1.2\n---\na: 1\n"), [3]);
+        assert_eq!(lines("%YAML 1.2\na: 1\n---\nb: 2\n"), [1, 3]);
+        assert_eq!(lines("a: 1\n---\n%b\n---\nc: 3\n"), [1, 2, 4]);
     }
 
     #[test]
