@@ -89,6 +89,11 @@ impl AdminEndpoint {
             stop.await;
             stopping.send_replace(true);
         };
-        self.socket.serve(router, self.limits, stop).await
+        // There are few delegates, who are one user or two: together they have as much as one user.
+        let limits = Limits {
+            connections: self.limits.connections_per_user,
+            ..self.limits
+        };
+        self.socket.serve(router, limits, stop).await
     }
 }

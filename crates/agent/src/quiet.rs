@@ -35,9 +35,12 @@ impl Quiet {
         Self(Mutex::new(BTreeMap::new()))
     }
 
-    /// The same for a line that is about no user in particular.
-    pub(crate) fn admit_one(&self, now: Instant) -> Option<u64> {
-        self.admit(NOBODY, now)
+    /// Writes a line that is about no user in particular, if one is to be written now; it is told how
+    /// many have been left out since the last.
+    pub(crate) fn tell(&self, write: impl FnOnce(u64)) {
+        if let Some(left_out) = self.admit(NOBODY, Instant::now()) {
+            write(left_out);
+        }
     }
 
     /// Whether a line about this user is to be written at this moment, and how many have been left

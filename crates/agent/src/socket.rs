@@ -201,9 +201,9 @@ async fn accept(
         let stream = match listener.accept().await {
             Ok((stream, _)) => stream,
             Err(error) => {
-                if let Some(left_out) = COMPLAINTS.admit_one(Instant::now()) {
+                COMPLAINTS.tell(|left_out| {
                     tracing::error!(%error, left_out, "no connection can be accepted");
-                }
+                });
                 tokio::time::sleep(PAUSE).await;
                 continue;
             }
@@ -211,12 +211,12 @@ async fn accept(
         let peer = match Peer::of(&stream) {
             Ok(peer) => peer,
             Err(error) => {
-                if let Some(left_out) = COMPLAINTS.admit_one(Instant::now()) {
+                COMPLAINTS.tell(|left_out| {
                     tracing::warn!(
                         %error, left_out,
                         "a connection was closed, as nobody knows whose it is"
                     );
-                }
+                });
                 continue;
             }
         };

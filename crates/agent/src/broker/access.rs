@@ -12,6 +12,7 @@ use tonic::{Request, Status};
 
 use super::listener::Connection;
 use super::tls::Credentials;
+use crate::quiet::Quiet;
 
 /// A way to name a workload.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -74,6 +75,9 @@ impl fmt::Display for BrokerRule {
     }
 }
 
+/// Whoever asks again and again in vain may not fill the log with it.
+static COMPLAINTS: Quiet = Quiet::new();
+
 /// All brokers.
 pub(super) struct Brokers {
     permitted: BTreeMap<SpiffeId, BTreeSet<ReferenceKind>>,
@@ -98,13 +102,20 @@ impl Brokers {
         let id = self.credentials.identify(&connection.chain);
         let id = id.map_err(|reason| {
             let (code, sentence) = (reason.code(), reason.sentence());
-            tracing::warn!(code, sentence, "a broker is not believed");
+            COMPLAINTS.tell(|left_out| {
+                tracing::warn!(code, sentence, left_out, "a broker is not believed");
+            });
             Status::unauthenticated("the X.509-SVID of the broker is not believed")
         })?;
         if self.permitted.contains_key(&id) {
             return Ok(id);
         }
-        tracing::warn!(%id, "someone who is no broker asks for identities of workloads");
+        COMPLAINTS.tell(|left_out| {
+            tracing::warn!(
+                %id, left_out,
+                "someone who is no broker asks for identities of workloads"
+            );
+        });
         Err(Status::permission_denied("the caller is no broker"))
     }
 
@@ -129,7 +140,12 @@ impl Brokers {
         }
         let kind = kind.name();
         let local = connection.is_local;
-        tracing::warn!(%broker, kind, local, "a broker may not name workloads like this");
+        COMPLAINTS.tell(|left_out| {
+            tracing::warn!(
+                %broker, kind, local, left_out,
+                "a broker may not name workloads like this"
+            );
+        });
         Err(Status::permission_denied(
             "the broker may not name workloads like this here",
         ))

@@ -11,7 +11,6 @@ use rustls::ServerConfig;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::{TcpListener, TcpStream, UnixListener, UnixStream};
 use tokio::sync::{Semaphore, mpsc};
-use tokio::time::Instant;
 use tokio_rustls::TlsAcceptor;
 use tokio_rustls::server::TlsStream;
 use tokio_stream::wrappers::ReceiverStream;
@@ -127,7 +126,7 @@ impl Accepting {
             let wire = match wire {
                 Ok(wire) => wire,
                 Err(error) => {
-                    complain(|left_out| {
+                    COMPLAINTS.tell(|left_out| {
                         tracing::error!(%error, left_out, "no connection of a broker can be accepted");
                     });
                     tokio::time::sleep(PAUSE).await;
@@ -152,13 +151,13 @@ impl Accepting {
         let stream = match shaken {
             Ok(Ok(stream)) => stream,
             Ok(Err(error)) => {
-                complain(|left_out| {
+                COMPLAINTS.tell(|left_out| {
                     tracing::warn!(%error, left_out, "a broker does not get in");
                 });
                 return None;
             }
             Err(_) => {
-                complain(|left_out| {
+                COMPLAINTS.tell(|left_out| {
                     tracing::warn!(left_out, "a broker takes too long to say who it is");
                 });
                 return None;
@@ -173,7 +172,7 @@ impl Accepting {
         };
         let holder = self.brokers.permitted(&connection);
         let Some(seat) = self.seats.take(holder.clone()) else {
-            complain(|left_out| {
+            COMPLAINTS.tell(|left_out| {
                 let broker = holder.map(|id| id.to_string());
                 tracing::warn!(
                     broker,
@@ -188,12 +187,6 @@ impl Accepting {
             stream,
             _seat: seat,
         })
-    }
-}
-
-fn complain(write: impl FnOnce(u64)) {
-    if let Some(left_out) = COMPLAINTS.admit_one(Instant::now()) {
-        write(left_out);
     }
 }
 

@@ -12,7 +12,6 @@ use avouch_api::grpc::broker::{
 use avouch_api::grpc::workload;
 use avouch_core::id::SpiffeId;
 use tokio::sync::{mpsc, watch};
-use tokio::time::Instant;
 use tokio_stream::Stream;
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::{Request, Response, Status};
@@ -191,12 +190,12 @@ impl Asked {
     fn in_vain(&self, method: &str, why: &NotIssued) -> Status {
         let selectors = joined(&self.workload.selectors);
         let (broker, reference) = (&self.broker, &self.reference);
-        if let Some(left_out) = COMPLAINTS.admit_one(Instant::now()) {
+        COMPLAINTS.tell(|left_out| {
             tracing::warn!(
                 %broker, ?reference, method, selectors, left_out, %why,
                 "no identity for a broker"
             );
-        }
+        });
         match why {
             NotIssued::NoEntry { .. } | NotIssued::OtherIdentity { .. } => not_entitled(),
             NotIssued::Refused { code, sentence } => refused(code, sentence),

@@ -16,6 +16,7 @@ use rustls::{
     SignatureScheme,
 };
 
+use crate::quiet::Quiet;
 use crate::socket::Fault;
 
 /// Who the agent is, and who others are, to those who call it over TLS.
@@ -78,6 +79,9 @@ impl ResolvesServerCert for Own {
     }
 }
 
+/// Whoever reaches the address may come again and again with what nobody believes.
+static COMPLAINTS: Quiet = Quiet::new();
+
 /// Asks whether a client is someone at all; whether it is a broker is asked for each call.
 struct Judge {
     credentials: Arc<dyn Credentials>,
@@ -107,7 +111,9 @@ impl ClientCertVerifier for Judge {
             Ok(_) => Ok(ClientCertVerified::assertion()),
             Err(reason) => {
                 let (code, sentence) = (reason.code(), reason.sentence());
-                tracing::warn!(code, sentence, "a caller is not who it should be");
+                COMPLAINTS.tell(|left_out| {
+                    tracing::warn!(code, sentence, left_out, "a caller is not who it should be");
+                });
                 Err(CertificateError::ApplicationVerificationFailure.into())
             }
         }

@@ -21,8 +21,8 @@ use tonic::transport::Channel;
 use tonic::{Code, Status, Streaming};
 
 use crate::world::{
-    DATABASE, FOREIGN, OWN, Office, PATIENCE, WEB, World, channel, entitled, eventually, id, root,
-    svid, svid_with_key, web,
+    DATABASE, FOREIGN, OWN, Office, PATIENCE, WEB, World, channel, entitled,
+    entitled_without_foreign_roots, eventually, id, root, svid, svid_with_key, web,
 };
 
 const PROXY: &str = "spiffe://demo.avouch.test/proxy";
@@ -222,6 +222,12 @@ async fn a_delegate_gets_the_bundles_of_every_trust_domain_that_it_may_rely_on()
     node.world.office.change(Ok(entitled(vec![renewed])));
     let more = tokio::time::timeout(std::time::Duration::from_millis(200), stream.message());
     assert!(more.await.is_err());
+    // B-06: of who has no roots there is nothing to check with.
+    let withdrawn = entitled_without_foreign_roots(PROXY);
+    node.world.office.change(Ok(withdrawn));
+    let bundles = next(&mut stream).await.unwrap().ca_certificates;
+    let names: Vec<String> = bundles.into_keys().collect();
+    assert_eq!(names, [format!("spiffe://{OWN}")]);
 }
 
 #[tokio::test]

@@ -23,8 +23,8 @@ use tonic::transport::Channel;
 use tonic::{Code, Status, Streaming};
 
 use crate::world::{
-    DATABASE, FOREIGN, OWN, PATIENCE, WEB, World, channel, entitled, eventually, root, svid,
-    svid_with_key, web, x509_bundles,
+    DATABASE, FOREIGN, OWN, PATIENCE, WEB, World, channel, entitled,
+    entitled_without_foreign_roots, eventually, root, svid, svid_with_key, web, x509_bundles,
 };
 
 const SECRET: &str = "type.googleapis.com/envoy.extensions.transport_sockets.tls.v3.Secret";
@@ -290,6 +290,10 @@ async fn who_names_nothing_gets_every_identity_and_every_bundle() {
     world.office.change(Ok(web()));
     let rest = [own_id(), WEB.to_owned(), foreign_id()];
     assert_eq!(names(&proxy.next().await.unwrap()), rest);
+    // Envoy takes no roots that are none.
+    let withdrawn = entitled_without_foreign_roots(WEB);
+    world.office.change(Ok(withdrawn));
+    assert_eq!(names(&proxy.next().await.unwrap()), [&own_id(), WEB]);
 }
 
 #[tokio::test]

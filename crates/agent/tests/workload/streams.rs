@@ -2,15 +2,15 @@
 
 use std::time::Duration;
 
-use avouch_agent::{Entitled, NotIssued};
+use avouch_agent::NotIssued;
 use avouch_api::grpc::workload::{
     JwtBundlesRequest, X509BundlesRequest, X509svidRequest, X509svidResponse,
 };
 use tonic::{Code, Status, Streaming};
 
 use crate::world::{
-    Client, DATABASE, FOREIGN, OWN, PATIENCE, WEB, World, crl, entitled, eventually, jwt_bundles,
-    svid, svid_with_key, trust_domain, web, x509_bundles,
+    Client, DATABASE, FOREIGN, OWN, PATIENCE, WEB, World, entitled, entitled_without_foreign_roots,
+    eventually, svid, svid_with_key, web,
 };
 
 async fn open(client: &mut Client) -> Streaming<X509svidResponse> {
@@ -172,10 +172,8 @@ async fn b_06_a_trust_domain_that_has_withdrawn_all_its_roots_is_left_out() {
     let first = next(&mut x509).await.unwrap().unwrap();
     assert!(first.bundles.contains_key(&foreign));
 
-    let mut bundles = x509_bundles();
-    bundles.insert(trust_domain(FOREIGN), Vec::new());
-    let withdrawn = Entitled::new(vec![svid(WEB, None)], bundles, vec![crl()], jwt_bundles());
-    world.office.change(Ok(withdrawn.unwrap()));
+    let withdrawn = entitled_without_foreign_roots(WEB);
+    world.office.change(Ok(withdrawn));
     let then = next(&mut svids).await.unwrap().unwrap();
     assert!(then.federated_bundles.is_empty());
     let then = next(&mut x509).await.unwrap().unwrap();

@@ -320,6 +320,19 @@ pub(crate) fn entitled(svids: Vec<X509Svid>) -> Entitled {
     Entitled::new(svids, x509_bundles(), vec![crl()], jwt_bundles()).unwrap()
 }
 
+/// The same of a workload of this name whose foreign trust domain has withdrawn all its roots.
+pub(crate) fn entitled_without_foreign_roots(spiffe_id: &str) -> Entitled {
+    let mut bundles = x509_bundles();
+    bundles.insert(trust_domain(FOREIGN), Vec::new());
+    Entitled::new(
+        vec![svid(spiffe_id, None)],
+        bundles,
+        vec![crl()],
+        jwt_bundles(),
+    )
+    .unwrap()
+}
+
 pub(crate) fn x509_bundles() -> BTreeMap<TrustDomain, Vec<Vec<u8>>> {
     let bundle = |name| (trust_domain(name), vec![root(name).certificate]);
     BTreeMap::from([bundle(OWN), bundle(FOREIGN)])
@@ -424,7 +437,7 @@ pub(crate) fn root(name: &str) -> Authority {
 }
 
 /// A revocation list of the own root.
-pub(crate) fn crl() -> Vec<u8> {
+fn crl() -> Vec<u8> {
     static CRL: LazyLock<Vec<u8>> = LazyLock::new(|| root(OWN).crl(CrlForge::complete()));
     CRL.clone()
 }
