@@ -9,7 +9,9 @@ use avouch_testkit::outside::{self, Missing, succeed};
 use tokio::io::{AsyncBufReadExt, BufReader};
 use tokio::process::Command;
 
-use crate::world::{DATABASE, WEB, World, entitled, eventually, svid};
+use crate::world::{
+    DATABASE, WEB, World, entitled, eventually, svid, web_beside_a_hostile_partner,
+};
 
 /// A client has this long from its start to its end.
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -164,10 +166,11 @@ async fn a_client_of_the_public_protocol_of_envoy_gets_its_secrets_and_follows_a
     assert_eq!(lines, expected);
 }
 
-/// Runs a client to its end; what it holds changes when it says that it is ready. Gives what it
+/// Runs a client to its end, beside a partner that would keep it from its identity; what it holds changes when it says that it is ready. Gives what it
 /// wrote, line by line.
 async fn run(command: Command) -> Vec<String> {
-    run_in(&World::start().await, command).await
+    let world = World::start_with(Ok(web_beside_a_hostile_partner())).await;
+    run_in(&world, command).await
 }
 
 async fn run_in(world: &World, mut command: Command) -> Vec<String> {

@@ -333,6 +333,21 @@ pub(crate) fn entitled_without_foreign_roots(spiffe_id: &str) -> Entitled {
     .unwrap()
 }
 
+/// [`WEB`] that federates with one more trust domain, whose bundle has nothing that a library can use,
+/// and things that keep it from using the rest.
+pub(crate) fn web_beside_a_hostile_partner() -> Entitled {
+    let hostile = trust_domain("hostile.avouch.test");
+    let document = json!({"keys": [
+        {"kty": "EC", "crv": "P-256", "use": "jwt-svid", "kid": "a", "x": "AA", "y": "AA"},
+        {"kty": "AKP", "alg": "ML-DSA-44", "use": "jwt-svid", "kid": "b", "pub": "AA"},
+    ]});
+    let keys = JwtBundle::from_spiffe_bundle(&hostile, &document.to_string());
+    let (mut x509, mut jwt) = (x509_bundles(), jwt_bundles());
+    x509.insert(hostile.clone(), Vec::new());
+    jwt.insert(hostile, keys.unwrap());
+    Entitled::new(vec![svid(WEB, None)], x509, vec![crl()], jwt).unwrap()
+}
+
 pub(crate) fn x509_bundles() -> BTreeMap<TrustDomain, Vec<Vec<u8>>> {
     let bundle = |name| (trust_domain(name), vec![root(name).certificate]);
     BTreeMap::from([bundle(OWN), bundle(FOREIGN)])
