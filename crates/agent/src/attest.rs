@@ -1,7 +1,8 @@
 //! What the kernel says of a workload.
 
 use std::collections::BTreeSet;
-use std::fmt;
+use std::os::unix::fs::MetadataExt;
+use std::{fmt, fs};
 
 use nix::unistd::{Gid, Group, Uid, User};
 
@@ -15,11 +16,21 @@ use crate::selector::{self, Selector};
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Attested {
     process: u32,
-    /// What the kernel says of it.
-    by_kernel: Vec<Selector>,
+    /// What stays for as long as the process is who it was.
+    lasting: Lasting,
     /// All facts, sorted.
     selectors: Vec<Selector>,
     absent: Vec<Absent>,
+}
+
+/// What only changes when a process becomes someone else: another user, another group, moved to another
+/// unit or container, or running another program. A name that the system's database does not tell at the
+/// moment is none of it, nor is the path of a program whose file was replaced by a newer one.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Lasting {
+    facts: Vec<Selector>,
+    /// The file that it runs, by its device and its number there.
+    program: Option<(u64, u64)>,
 }
 
 /// A fact that could not be told. It matches nothing.
@@ -68,6 +79,7 @@ pub fn attest(peer: &Peer, executables: &Executables) -> Result<Attested, NotAtt
     found.group(peer.group());
     found.groups(Groups::of(peer.process()));
     found.executable(executables.of(peer.process()));
+    let program = program(peer.process());
     // Last of all: only now is it certain that all of this was about this process.
     if peer.has_ended() {
         return Err(NotAttested::Ended);
@@ -76,7 +88,10 @@ pub fn attest(peer: &Peer, executables: &Executables) -> Result<Attested, NotAtt
     let selectors: Vec<Selector> = found.selectors.into_iter().collect();
     Ok(Attested {
         process: peer.process(),
-        by_kernel: selectors.clone(),
+        lasting: Lasting {
+            facts: selectors.iter().filter(|one| lasts(one)).cloned().collect(),
+            program,
+        },
         selectors,
         absent: found.absent,
     })
@@ -99,9 +114,10 @@ impl Attested {
         user.unwrap_or(u32::MAX)
     }
 
-    /// Whether the kernel said the same of it as it says of `now`.
-    pub(crate) fn is_still(&self, now: &Self) -> bool {
-        (self.process, &self.by_kernel) == (now.process, &now.by_kernel)
+    /// Whether it is still who it was, as the kernel tells now: the same process of the same user and
+    /// group, in the same unit and container, running the same file, also where that was replaced since.
+    pub fn is_still(&self, now: &Self) -> bool {
+        (self.process, &self.lasting) == (now.process, &now.lasting)
     }
 
     /// Adds what was told by someone else than the kernel.
@@ -140,6 +156,28 @@ impl fmt::Display for Absent {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}: {}", self.kind, self.why)
     }
+}
+
+fn lasts(fact: &Selector) -> bool {
+    match fact {
+        Selector::ContainerId(_)
+        | Selector::PodUid(_)
+        | Selector::SystemdUnit(_)
+        | Selector::SystemdUserUnit(..)
+        | Selector::UnixGid(_)
+        | Selector::UnixUid(_) => true,
+        Selector::Pod(..)
+        | Selector::UnixGroup(_)
+        | Selector::UnixPath(_)
+        | Selector::UnixSha256(_)
+        | Selector::UnixUser(_) => false,
+    }
+}
+
+/// The file that a process runs, also if it stands nowhere any more.
+fn program(process: u32) -> Option<(u64, u64)> {
+    let file = fs::metadata(format!("/proc/{process}/exe")).ok()?;
+    Some((file.dev(), file.ino()))
 }
 
 #[derive(Default)]
@@ -224,4 +262,35 @@ fn same_user(peer: &Peer) -> Result<(), NotAttested> {
         now,
         now_group,
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn who_becomes_someone_else_or_runs_another_program_is_not_who_it_was() {
+        let attested = |user: u32, unit: &str, inode: u64, name: Option<&str>| {
+            let mut selectors = vec![
+                Selector::SystemdUnit(unit.to_owned()),
+                Selector::UnixUid(user),
+            ];
+            selectors.extend(name.map(|name| Selector::UnixUser(name.to_owned())));
+            Attested {
+                process: 7,
+                lasting: Lasting {
+                    facts: selectors.iter().filter(|one| lasts(one)).cloned().collect(),
+                    program: Some((1, inode)),
+                },
+                selectors,
+                absent: Vec::new(),
+            }
+        };
+        let before = attested(1000, "web.service", 5, Some("web"));
+        // Where the system's database does not answer at the moment.
+        assert!(before.is_still(&attested(1000, "web.service", 5, None)));
+        assert!(!before.is_still(&attested(1001, "web.service", 5, Some("web"))));
+        assert!(!before.is_still(&attested(1000, "shop.service", 5, Some("web"))));
+        assert!(!before.is_still(&attested(1000, "web.service", 6, Some("web"))));
+    }
 }

@@ -175,6 +175,8 @@ async fn an_executable_that_was_replaced_is_not_taken_for_what_stands_in_its_pla
     assert_ne!(fs::metadata(&executable).unwrap().ino(), inode);
     let after = attest(&peer, &executables).unwrap();
     assert_eq!(told(after.selectors()), (false, false));
+    // It runs on as what it was, and its streams go on; whoever runs another file is someone else.
+    assert!(before.is_still(&after));
     let absent: Vec<&str> = after.absent().iter().map(|absent| absent.kind).collect();
     assert!(
         absent.ends_with(&["unix:path", "unix:sha256"]),
