@@ -17,6 +17,7 @@
 mod asking;
 #[cfg(feature = "grpc")]
 pub mod attestation;
+pub mod batch;
 mod facts;
 #[cfg(feature = "grpc")]
 pub mod grpc;

@@ -4,7 +4,16 @@ use avouch_core::reason::{Reason, printable};
 use avouch_core::time::Time;
 use serde_json::{Map, Value};
 
-use crate::strict::Strict;
+use crate::strict::Room;
+
+/// The most values of an object that is sent: what fits into 1 MiB of the densest key set that is
+/// honest, one of Ed25519, where a value takes 20 bytes.
+pub const MOST_VALUES: usize = 65_536;
+
+/// The most values of a question, without its trust document, and of what is sent by whoever has
+/// shown nothing: a certificate each for more than are ever looked at
+/// ([`Limits::certificates`](avouch_core::budget::Limits)).
+pub const MOST_VALUES_OF_STRANGERS: usize = 10_000;
 
 /// Which document is being read; it decides the code of a refusal.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -27,6 +36,22 @@ impl Document {
             Self::Trust => Reason::TrustDocumentMalformed { detail },
         }
     }
+
+    /// The refusal of a text that could not be read with so much room for its values.
+    pub(crate) fn unread(self, room: &Room, most: usize, error: &serde_json::Error) -> Reason {
+        if !room.is_exceeded() {
+            return self.refuse(error.to_string());
+        }
+        let part = match self {
+            Self::Question => "question",
+            Self::Request(object) => object,
+            Self::Trust => "trust document",
+        };
+        Reason::JsonMembers {
+            part,
+            allowed: most,
+        }
+    }
 }
 
 /// An object whose members are taken one by one. Whoever has taken all that is known calls
@@ -44,15 +69,31 @@ impl Members {
     ///
     /// # Errors
     ///
-    /// The refusal of the document, as for every reading below.
+    /// The refusal of the document, as for every reading below; `limit.json_members`.
     pub fn read(document: Document, json: &str) -> Result<Self, Reason> {
+        Self::read_at(document, "", json, MOST_VALUES)
+    }
+
+    /// As [`Members::read`], of at most so many values, for the object that stands at `path`.
+    ///
+    /// # Errors
+    ///
+    /// As there.
+    pub fn read_at(
+        document: Document,
+        path: &str,
+        json: &str,
+        most: usize,
+    ) -> Result<Self, Reason> {
         // Said here, because a general reader would quote what it found, and it may be a secret.
-        if !json.trim_start().starts_with('{') {
+        if path.is_empty() && !json.trim_start().starts_with('{') {
             return Err(document.refuse("it is not a JSON object"));
         }
-        let Strict(value) =
-            serde_json::from_str(json).map_err(|error| document.refuse(error.to_string()))?;
-        Self::of(document, "", value)
+        let room = Room::of(most);
+        let value = room
+            .read(json)
+            .map_err(|error| document.unread(&room, most, &error))?;
+        Self::of(document, path, value)
     }
 
     /// Of the object `value` that stands at `path`, which is empty for the whole document.
@@ -273,5 +314,34 @@ fn mistyped(document: Document, path: &str, expected: &str, found: &Value) -> Re
         document.refuse(format!("it must be {expected}, not {found}"))
     } else {
         document.refuse(format!("`{path}` must be {expected}, not {found}"))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_more_values_are_read_than_an_honest_object_has() {
+        let read = |values: usize| {
+            let json = format!("{{\"list\":[{}0]}}", "0,".repeat(values - 3));
+            Members::read_at(Document::Request("anchor"), "", &json, 100).map(|_| ())
+        };
+        assert_eq!(read(100), Ok(()));
+        assert_eq!(
+            read(101),
+            Err(Reason::JsonMembers {
+                part: "anchor",
+                allowed: 100
+            })
+        );
+    }
+
+    #[test]
+    fn a_key_set_as_large_as_it_may_be_is_read() {
+        let key = r#"{"kty":"OKP","crv":"Ed25519","kid":"0000","x":"11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo"}"#;
+        let keys = vec![key; 10_000].join(",");
+        let json = format!("{{\"jwks\":{{\"keys\":[{keys}]}}}}");
+        assert!(Members::read(Document::Request("anchor"), &json).is_ok());
     }
 }

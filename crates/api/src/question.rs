@@ -10,12 +10,12 @@ use avouch_core::question::{Context, ExpectedName, InitialPolicies, Profile, Pur
 use avouch_core::reason::Reason;
 use avouch_core::time::Time;
 use const_oid::ObjectIdentifier;
-use serde::de::{Deserialize, Deserializer, MapAccess, Visitor};
+use serde::de::{Deserializer, MapAccess, Visitor};
 use serde_json::value::RawValue;
 use serde_json::{Map, Value};
 
-use crate::members::{Document, Members};
-use crate::strict::{Strict, insert_once};
+use crate::members::{Document, MOST_VALUES_OF_STRANGERS, Members};
+use crate::strict::{Room, StrictIn, insert_once};
 use crate::text;
 
 /// A question that could be read, with its trust document still as text, so that a caller who has
@@ -44,18 +44,16 @@ pub struct Unreadable {
 impl<'a> Asked<'a> {
     /// Reads one JSON object.
     pub fn read(json: &'a str) -> Result<Self, Box<Unreadable>> {
-        let unreadable = |detail: String| {
-            Box::new(Unreadable {
-                id: None,
-                reason: Document::Question.refuse(detail),
-            })
-        };
+        let unreadable = |reason| Box::new(Unreadable { id: None, reason });
         // Said here, because a general reader would quote what it found, and it may be a secret.
         if !json.trim_start().starts_with('{') {
-            return Err(unreadable("it is not a JSON object".to_owned()));
+            let reason = Document::Question.refuse("it is not a JSON object");
+            return Err(unreadable(reason));
         }
-        let raw: Raw<'a> =
-            serde_json::from_str(json).map_err(|error| unreadable(error.to_string()))?;
+        let room = Room::of(MOST_VALUES_OF_STRANGERS);
+        let raw = Raw::read(json, &room).map_err(|error| {
+            unreadable(Document::Question.unread(&room, MOST_VALUES_OF_STRANGERS, &error))
+        })?;
         let id = match raw.members.get("id") {
             Some(Value::String(id)) => Some(id.clone()),
             _ => None,
@@ -450,15 +448,17 @@ struct Raw<'a> {
     trust: Option<&'a RawValue>,
 }
 
-impl<'de> Deserialize<'de> for Raw<'de> {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        deserializer.deserialize_map(RawVisitor)
+impl<'a> Raw<'a> {
+    fn read(json: &'a str, room: &Room) -> Result<Self, serde_json::Error> {
+        let mut deserializer = serde_json::Deserializer::from_str(json);
+        let raw = deserializer.deserialize_map(RawVisitor(room))?;
+        deserializer.end().map(|()| raw)
     }
 }
 
-struct RawVisitor;
+struct RawVisitor<'a>(&'a Room);
 
-impl<'de> Visitor<'de> for RawVisitor {
+impl<'de> Visitor<'de> for RawVisitor<'_> {
     type Value = Raw<'de>;
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -476,7 +476,7 @@ impl<'de> Visitor<'de> for RawVisitor {
                 }
                 continue;
             }
-            let Strict(value) = access.next_value()?;
+            let value = access.next_value_seed(StrictIn(self.0))?;
             insert_once(&mut members, name, value)?;
         }
         Ok(Raw { members, trust })
@@ -486,6 +486,32 @@ impl<'de> Visitor<'de> for RawVisitor {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// What costs most memory for its length.
+    fn hostile(values: usize) -> String {
+        format!("[{}0]", "{\"\":0},".repeat(values))
+    }
+
+    #[test]
+    fn a_question_is_not_read_beyond_the_values_of_an_honest_one() {
+        let many = hostile(MOST_VALUES_OF_STRANGERS);
+        for json in [
+            format!("{{\"x\":{many}}}"),
+            format!("{{\"expect\":{{\"dns\":{many}}}}}"),
+        ] {
+            let refused = Asked::read(&json).unwrap_err();
+            let allowed = MOST_VALUES_OF_STRANGERS;
+            let part = "question";
+            assert_eq!(refused.reason, Reason::JsonMembers { part, allowed });
+        }
+    }
+
+    #[test]
+    fn a_trust_document_takes_no_room_from_its_question() {
+        let many = hostile(MOST_VALUES_OF_STRANGERS);
+        let json = format!("{{\"credential\":{{\"jwt\":\"x\"}},\"trust\":{{\"anchors\":{many}}}}}");
+        assert!(Asked::read(&json).is_ok());
+    }
 
     #[test]
     fn a_port_is_taken_off_where_it_is_one() {

@@ -1,8 +1,9 @@
 //! JSON and YAML read into one kind of value, in which nothing may stand twice.
 
+use std::cell::Cell;
 use std::fmt;
 
-use serde::de::{Deserialize, Deserializer, Error, MapAccess, SeqAccess, Visitor};
+use serde::de::{Deserialize, DeserializeSeed, Deserializer, Error, MapAccess, SeqAccess, Visitor};
 use serde_json::{Map, Number, Value};
 
 /// Why a text is no value: where, and what stands there, without quoting it.
@@ -36,19 +37,78 @@ pub fn write_yaml(value: &Value) -> String {
     serde_norway::to_string(value).unwrap_or_else(|_| format!("{value}\n"))
 }
 
+/// Room for so many values. A value takes up to 350 bytes of memory however few bytes say it
+/// (`{"":0}` is two), so whoever reads what others send bounds their number, not only their length.
+pub(crate) struct Room {
+    left: Cell<usize>,
+    is_exceeded: Cell<bool>,
+}
+
+impl Room {
+    pub(crate) fn of(values: usize) -> Self {
+        Self {
+            left: Cell::new(values),
+            is_exceeded: Cell::new(false),
+        }
+    }
+
+    /// For what is one's own.
+    fn unbounded() -> Self {
+        Self::of(usize::MAX)
+    }
+
+    /// Whether reading stopped because there was none left.
+    pub(crate) fn is_exceeded(&self) -> bool {
+        self.is_exceeded.get()
+    }
+
+    /// Reads all of a text of JSON.
+    pub(crate) fn read(&self, json: &str) -> Result<Value, serde_json::Error> {
+        let mut deserializer = serde_json::Deserializer::from_str(json);
+        let value = StrictIn(self).deserialize(&mut deserializer)?;
+        deserializer.end().map(|()| value)
+    }
+
+    fn take<E: Error>(&self) -> Result<(), E> {
+        match self.left.get().checked_sub(1) {
+            Some(left) => {
+                self.left.set(left);
+                Ok(())
+            }
+            None => {
+                self.is_exceeded.set(true);
+                Err(E::custom("more values than are read"))
+            }
+        }
+    }
+}
+
 /// A value whose objects name each member once, at every depth. Two readers could take different
 /// values from one that does not.
 pub(crate) struct Strict(pub(crate) Value);
 
 impl<'de> Deserialize<'de> for Strict {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        deserializer.deserialize_any(StrictVisitor).map(Self)
+        StrictIn(&Room::unbounded())
+            .deserialize(deserializer)
+            .map(Self)
     }
 }
 
-struct StrictVisitor;
+/// Reads a [`Strict`] value for which there is so much room.
+#[derive(Clone, Copy)]
+pub(crate) struct StrictIn<'a>(pub(crate) &'a Room);
 
-impl<'de> Visitor<'de> for StrictVisitor {
+impl<'de> DeserializeSeed<'de> for StrictIn<'_> {
+    type Value = Value;
+
+    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Value, D::Error> {
+        self.0.take()?;
+        deserializer.deserialize_any(self)
+    }
+}
+
+impl<'de> Visitor<'de> for StrictIn<'_> {
     type Value = Value;
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -87,7 +147,7 @@ impl<'de> Visitor<'de> for StrictVisitor {
 
     fn visit_seq<A: SeqAccess<'de>>(self, mut elements: A) -> Result<Value, A::Error> {
         let mut list = Vec::new();
-        while let Some(Strict(element)) = elements.next_element()? {
+        while let Some(element) = elements.next_element_seed(self)? {
             list.push(element);
         }
         Ok(Value::from(list))
@@ -96,7 +156,7 @@ impl<'de> Visitor<'de> for StrictVisitor {
     fn visit_map<A: MapAccess<'de>>(self, mut members: A) -> Result<Value, A::Error> {
         let mut object = Map::new();
         while let Some(name) = members.next_key::<String>()? {
-            let Strict(value) = members.next_value()?;
+            let value = members.next_value_seed(self)?;
             insert_once(&mut object, name, value)?;
         }
         Ok(Value::from(object))

@@ -21,9 +21,9 @@ use avouch_core::service::Service;
 use avouch_core::view::{Unusable, View};
 use serde_json::{Map, Value};
 
-use crate::members::{Document, Members};
+use crate::members::{Document, MOST_VALUES, Members};
 use crate::question::{PURPOSES, certificates};
-use crate::strict::{NotAValue, Strict, read_value};
+use crate::strict::{NotAValue, Room, Strict, read_value};
 use crate::text::{self, PemBlock};
 use beside::{ending, introspected, read_service, status_list};
 
@@ -74,6 +74,18 @@ impl TrustDocument {
     /// Reads a trust document in JSON, as it stands in a question.
     pub fn read_json(text: &str, tenant: &TenantId, source: &str) -> Result<Self, Reason> {
         let mut document = Reader { tenant, source }.json(text)?;
+        document.digest = Digest::of(text.as_bytes());
+        Ok(document)
+    }
+
+    /// As [`TrustDocument::read_json`], where it was sent by someone else: of a bounded number of
+    /// values.
+    pub fn read_sent_json(text: &str, tenant: &TenantId, source: &str) -> Result<Self, Reason> {
+        let room = Room::of(MOST_VALUES);
+        let value = room
+            .read(text)
+            .map_err(|error| Document::Trust.unread(&room, MOST_VALUES, &error))?;
+        let mut document = Reader { tenant, source }.document(value)?;
         document.digest = Digest::of(text.as_bytes());
         Ok(document)
     }

@@ -36,7 +36,7 @@ use crate::fetch::Fetcher;
 use crate::introspection::Asking;
 use crate::issuance_log;
 use crate::issuers::Refreshing;
-use crate::nodes::{Known, Presences, RefusedNodes};
+use crate::nodes::{Known, Presences, RefusedNodes, ToldOfRefused};
 use crate::quotas::Bounded;
 use crate::reach::Concerned;
 use crate::services::ServiceUses;
@@ -73,6 +73,7 @@ pub struct Plane {
     pub(crate) presences: Presences,
     pub(crate) attestors: Known,
     pub(crate) refused_nodes: RefusedNodes,
+    pub(crate) told_of_refused: ToldOfRefused,
     pub(crate) sharing: Sharing,
     pub(crate) counters: Counters,
     pub(crate) federations: States,
@@ -173,6 +174,7 @@ impl Plane {
             presences: Presences::default(),
             attestors: Known::default(),
             refused_nodes: RefusedNodes::default(),
+            told_of_refused: ToldOfRefused::default(),
             sharing: Sharing::new(&SystemRandom)?,
             counters: Counters::default(),
             federations: States::default(),

@@ -107,6 +107,17 @@ pub(crate) fn read(text: &str, tenant: &Tenant, source: &str) -> Result<TrustDoc
     Ok(document)
 }
 
+/// As [`read`], what a question brings along.
+pub(crate) fn read_brought(
+    text: &str,
+    tenant: &Tenant,
+    source: &str,
+) -> Result<TrustDocument, Reason> {
+    let document = TrustDocument::read_sent_json(text, tenant.id(), source)?;
+    check_owner(&document, tenant)?;
+    Ok(document)
+}
+
 /// Reads an anchor that is sent to be kept as an `object` of the tenant, as it will be when something
 /// is decided.
 pub(crate) fn read_sent(

@@ -5,15 +5,16 @@ use std::net::IpAddr;
 use std::pin::Pin;
 use std::sync::{Arc, OnceLock};
 
-use avouch_api::members::{Document, Members};
+use avouch_api::members::{Document, MOST_VALUES, MOST_VALUES_OF_STRANGERS, Members};
 use avouch_core::id::{TenantId, TrustDomain};
 use avouch_core::reason::Reason;
 use axum::extract::RawPathParams;
 use axum::http::HeaderMap;
+use tokio::sync::OwnedSemaphorePermit;
 
 use super::Http;
 use super::answer::Answer;
-use super::routes::Route;
+use super::routes::{Access, Route};
 use crate::caller::Caller;
 use crate::fault::{Fault, Refused};
 use crate::plane::Plane;
@@ -66,6 +67,8 @@ pub(super) struct Call {
     pub(super) id: String,
     pub(super) route: &'static Route,
     pub(super) body: Vec<u8>,
+    /// The room that the body takes among those who send, until the work with it is done.
+    pub(super) room: Option<OwnedSemaphorePermit>,
     pub(super) if_none_match: Option<String>,
     pub(super) content_type: Option<String>,
     pub(super) dpop: Vec<String>,
@@ -166,6 +169,7 @@ impl Call {
             id,
             route,
             body: Vec::new(),
+            room: None,
             if_none_match: presented.if_none_match,
             content_type: presented.content_type,
             dpop: presented.dpop,
@@ -314,14 +318,24 @@ impl Call {
 
     /// What was sent, as the members of an object.
     pub(super) fn members(&self, object: &'static str) -> Result<Members, Reason> {
-        Members::read(Document::Request(object), self.text(object)?)
+        self.members_of(object, self.text(object)?)
     }
 
     /// As [`Call::members`]; nothing sent is an object without members.
     pub(super) fn members_if_any(&self, object: &'static str) -> Result<Members, Reason> {
         let text = self.text(object)?;
         let text = if text.trim().is_empty() { "{}" } else { text };
-        Members::read(Document::Request(object), text)
+        self.members_of(object, text)
+    }
+
+    fn members_of(&self, object: &'static str, text: &str) -> Result<Members, Reason> {
+        let most = match self.route.access {
+            Access::Anyone(_) | Access::Beginner(_) | Access::Watcher(_) => {
+                MOST_VALUES_OF_STRANGERS
+            }
+            Access::Administrator(_) | Access::Of(..) | Access::Known(..) => MOST_VALUES,
+        };
+        Members::read_at(Document::Request(object), "", text, most)
     }
 
     /// The tenant of the address, if it need not be read first.

@@ -227,7 +227,7 @@ pub(super) fn answer(call: &Call) -> Result<Answer, Stop> {
     let id = asked.id().map(str::to_owned);
     let view = match asked.trust().filter(|_| sees_all) {
         None => call.http.views.of(call, &tenant)?,
-        Some(trust) => match views::read(trust, &tenant, "the question") {
+        Some(trust) => match views::read_brought(trust, &tenant, "the question") {
             Ok(document) => {
                 let mut documents = call.plane().trust_of(&tenant)?;
                 documents.push(document);

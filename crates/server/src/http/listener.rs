@@ -18,13 +18,23 @@ use tokio::time::{Instant, Sleep, sleep, timeout};
 use tokio_rustls::LazyConfigAcceptor;
 use tokio_rustls::server::TlsStream;
 
+use crate::files;
+use crate::shares::{Share, Shares};
 use crate::tls::Shown;
 
 /// The most connections at once; more wait in the queue of the system.
 const MOST_CONNECTIONS: usize = 4_096;
 
+/// Which part of them one address may have, so that it takes several to keep out all others: a proxy in
+/// front of the server has no more either.
+const PART_OF_EACH: usize = 4;
+
 /// For how long a connection may be silent.
 const LONGEST_SILENCE: Duration = Duration::from_secs(75);
+
+/// How long it may take from the first byte of a request to the first of its answer: more than its body
+/// and its work may take. Bytes that come one by one do not make it longer.
+const LONGEST_REQUEST: Duration = Duration::from_secs(100);
 
 /// How long a handshake may take.
 const LONGEST_HANDSHAKE: Duration = Duration::from_secs(10);
@@ -73,12 +83,19 @@ async fn take(
     shown: Shown,
     accepted: mpsc::Sender<(Connection, SocketAddr)>,
 ) {
-    let places = Arc::new(Semaphore::new(MOST_CONNECTIONS));
+    let most = files::part_of_all(MOST_CONNECTIONS, 2);
+    let places = Arc::new(Semaphore::new(most));
+    let shares = Shares::of(most, (most / PART_OF_EACH).max(1));
     loop {
         let place = Arc::clone(&places).acquire_owned().await.ok();
         let (stream, address) = tokio::select! {
             taken = Listener::accept(&mut listener) => taken,
             () = accepted.closed() => return,
+        };
+        // Whoever has too many has this one closed.
+        let Some(share) = shares.take(Some(address.ip())) else {
+            tracing::debug!(%address, "a connection was closed: its address has too many");
+            continue;
         };
         // Small answers: waiting to fill packets would only delay them.
         drop(stream.set_nodelay(true));
@@ -91,8 +108,9 @@ async fn take(
             };
             let connection = Connection {
                 stream,
-                silence: Box::pin(sleep(LONGEST_SILENCE)),
-                _place: place,
+                patience: Patience::default(),
+                end: Box::pin(sleep(LONGEST_SILENCE)),
+                _place: (place, share),
             };
             // Whoever stops takes no more.
             drop(accepted.send((connection, address)).await);
@@ -144,11 +162,32 @@ impl Connected<IncomingStream<'_, Patient>> for Peer {
     }
 }
 
-/// A connection that ends when nothing has come for too long.
+/// A connection that ends when nothing has come for too long, or not all of a request.
 pub(super) struct Connection {
     stream: Stream,
-    silence: Pin<Box<Sleep>>,
-    _place: Option<OwnedSemaphorePermit>,
+    patience: Patience,
+    end: Pin<Box<Sleep>>,
+    _place: (Option<OwnedSemaphorePermit>, Share),
+}
+
+/// For how long is waited, by what has happened last.
+#[derive(Default)]
+struct Patience {
+    is_asked: bool,
+}
+
+impl Patience {
+    /// Something has come: for how long is waited from now on, if that changes.
+    fn heard(&mut self) -> Option<Duration> {
+        let was_asked = std::mem::replace(&mut self.is_asked, true);
+        (!was_asked).then_some(LONGEST_REQUEST)
+    }
+
+    /// Something was answered: likewise.
+    fn answered(&mut self) -> Duration {
+        self.is_asked = false;
+        LONGEST_SILENCE
+    }
 }
 
 enum Stream {
@@ -170,6 +209,36 @@ impl Connection {
             Stream::Secured(stream) => stream,
         }
     }
+
+    /// Waits from now on.
+    fn wait(&mut self, longest: Duration) {
+        self.end.as_mut().reset(Instant::now() + longest);
+    }
+
+    /// What of it is still waited for; or that it was waited for too long.
+    fn or_over<T>(
+        &mut self,
+        done: Poll<io::Result<T>>,
+        context: &mut Context<'_>,
+    ) -> Poll<io::Result<T>> {
+        if done.is_pending() && self.end.as_mut().poll(context).is_ready() {
+            return Poll::Ready(Err(io::ErrorKind::TimedOut.into()));
+        }
+        done
+    }
+
+    /// Likewise, for something that is written.
+    fn written(
+        &mut self,
+        written: Poll<io::Result<usize>>,
+        context: &mut Context<'_>,
+    ) -> Poll<io::Result<usize>> {
+        if written.is_ready() {
+            let longest = self.patience.answered();
+            self.wait(longest);
+        }
+        self.or_over(written, context)
+    }
 }
 
 impl AsyncRead for Connection {
@@ -179,16 +248,12 @@ impl AsyncRead for Connection {
         buffer: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
         let read = Pin::new(self.reading()).poll_read(context, buffer);
-        if read.is_ready() {
-            self.silence
-                .as_mut()
-                .reset(Instant::now() + LONGEST_SILENCE);
-            return read;
+        if read.is_ready()
+            && let Some(longest) = self.patience.heard()
+        {
+            self.wait(longest);
         }
-        match self.silence.as_mut().poll(context) {
-            Poll::Ready(()) => Poll::Ready(Err(io::ErrorKind::TimedOut.into())),
-            Poll::Pending => Poll::Pending,
-        }
+        self.or_over(read, context)
     }
 }
 
@@ -198,7 +263,8 @@ impl AsyncWrite for Connection {
         context: &mut Context<'_>,
         bytes: &[u8],
     ) -> Poll<io::Result<usize>> {
-        Pin::new(self.writing()).poll_write(context, bytes)
+        let written = Pin::new(self.writing()).poll_write(context, bytes);
+        self.written(written, context)
     }
 
     fn poll_write_vectored(
@@ -206,7 +272,8 @@ impl AsyncWrite for Connection {
         context: &mut Context<'_>,
         slices: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        Pin::new(self.writing()).poll_write_vectored(context, slices)
+        let written = Pin::new(self.writing()).poll_write_vectored(context, slices);
+        self.written(written, context)
     }
 
     fn is_write_vectored(&self) -> bool {
@@ -222,5 +289,19 @@ impl AsyncWrite for Connection {
 
     fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
         Pin::new(self.writing()).poll_shutdown(context)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn bytes_that_come_one_by_one_are_not_waited_for_longer() {
+        let mut patience = Patience::default();
+        assert_eq!(patience.heard(), Some(LONGEST_REQUEST));
+        assert_eq!(patience.heard(), None);
+        assert_eq!(patience.answered(), LONGEST_SILENCE);
+        assert_eq!(patience.heard(), Some(LONGEST_REQUEST));
     }
 }

@@ -217,10 +217,13 @@ impl Http {
             }
         };
         let sent = self.sending.whole(request.into_body(), call.route.longest);
-        call.body = match sent.await {
-            Ok(body) => body,
+        match sent.await {
+            Ok((body, room)) => {
+                call.body = body;
+                call.room = Some(room);
+            }
             Err(stop) => return Outcome::refused(id, stop),
-        };
+        }
         let place = match call.route.access {
             // Whoever looks whether the server lives is answered even when it has too much to do.
             Access::Watcher(_) => None,
@@ -485,9 +488,11 @@ async fn worked(
 /// noted even when nobody waits for it any more, and holds its place until then.
 async fn carried_through(
     place: Option<Arc<OwnedSemaphorePermit>>,
-    call: Box<Call>,
+    mut call: Box<Call>,
     rest: Rest,
 ) -> Result<Result<Answer, Stop>, Unfinished> {
+    // What is waited for now has taken of the body what it needs.
+    (call.body, call.room) = (Vec::new(), None);
     let place = place.filter(|_| rest.keeps_place);
     let done = tokio::spawn(async move {
         let done = rest.done().await;

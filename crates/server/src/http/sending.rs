@@ -1,10 +1,11 @@
 //! What callers send: so much at once, and none of it for long.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use avouch_core::reason::Reason;
 use axum::body::{Body, HttpBody, to_bytes};
-use tokio::sync::{Semaphore, SemaphorePermit};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::timeout;
 
 use super::call::Stop;
@@ -26,27 +27,32 @@ const LONGEST_SENDING: Duration = Duration::from_secs(30);
 /// Those who are sending. Anyone may send a form, so whoever sends slowly must not keep others from
 /// it; and what is longer has room of its own, so that it cannot either.
 pub(super) struct Sending {
-    short: Semaphore,
-    long: Semaphore,
+    short: Arc<Semaphore>,
+    long: Arc<Semaphore>,
 }
 
 impl Default for Sending {
     fn default() -> Self {
         Self {
-            short: Semaphore::new(MOST_SHORT),
-            long: Semaphore::new(MOST_LONG),
+            short: Arc::new(Semaphore::new(MOST_SHORT)),
+            long: Arc::new(Semaphore::new(MOST_LONG)),
         }
     }
 }
 
 impl Sending {
-    /// All of a body of at most so many bytes.
-    pub(super) async fn whole(&self, body: Body, most: usize) -> Result<Vec<u8>, Stop> {
-        let Some(_room) = self.room(&body, most) else {
+    /// All of a body of at most so many bytes, and its room: to be held while the body is, which takes
+    /// more when it is read apart.
+    pub(super) async fn whole(
+        &self,
+        body: Body,
+        most: usize,
+    ) -> Result<(Vec<u8>, OwnedSemaphorePermit), Stop> {
+        let Some(room) = self.room(&body, most) else {
             return Err(Stop::Busy);
         };
         match timeout(LONGEST_SENDING, to_bytes(body, most)).await {
-            Ok(Ok(bytes)) => Ok(bytes.to_vec()),
+            Ok(Ok(bytes)) => Ok((bytes.to_vec(), room)),
             Ok(Err(_)) => Err(Reason::InputSize {
                 part: "body of the request",
                 size: most.saturating_add(1),
@@ -59,15 +65,15 @@ impl Sending {
 
     /// Room for a body, by the length that it says it has; one that does not say is taken to be as
     /// long as it may be.
-    fn room(&self, body: &Body, most: usize) -> Option<SemaphorePermit<'_>> {
+    fn room(&self, body: &Body, most: usize) -> Option<OwnedSemaphorePermit> {
         let said = body.size_hint().upper();
         let said = said.and_then(|length| usize::try_from(length).ok());
         let length = said.unwrap_or(most).min(most);
         if length <= FORM {
-            return self.short.try_acquire().ok();
+            return Arc::clone(&self.short).try_acquire_owned().ok();
         }
         let pieces = u32::try_from(length.div_ceil(PIECE)).ok()?;
-        self.long.try_acquire_many(pieces).ok()
+        Arc::clone(&self.long).try_acquire_many_owned(pieces).ok()
     }
 }
 

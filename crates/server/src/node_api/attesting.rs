@@ -12,7 +12,7 @@ use avouch_api::grpc::node::{
 };
 use avouch_core::explain;
 use avouch_core::reason::Reason;
-use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
+use tokio::sync::{Semaphore, mpsc};
 use tonic::{Status, Streaming};
 
 use super::{NodeService, failed, membership};
@@ -21,15 +21,26 @@ use crate::fetch::Fetched;
 use crate::nodes::attestation::LONGEST_SIGNING_REQUEST;
 use crate::nodes::{Opened, RefusedNode, Sealing};
 use crate::plane::Plane;
+use crate::shares::{Share, Shares};
 
-/// How long a node may take for one step.
+/// How long a node may take to say what it means to show, which it knows before it calls.
+const LONGEST_BEGINNING: Duration = Duration::from_secs(2);
+
+/// How many may be about to say so at once, and how many of one address.
+const MOST_BEGINNING: usize = 4_096;
+const MOST_BEGINNING_EACH: usize = 256;
+
+/// How long a node may take for each step that follows.
 const LONGEST_STEP: Duration = Duration::from_secs(10);
 
 /// The longest join token, in bytes: the name of a tenant and 43 characters.
 const LONGEST_JOIN_TOKEN: usize = 256;
 
-/// How many nodes may be on their way at once: each holds a task and a buffer.
+/// How many nodes may be on their way at once: each holds a task and a buffer. Whoever calls from one
+/// address has few of these places, so that it takes many to keep others out; nodes that share an
+/// address come one after the other.
 const MOST_ON_THEIR_WAY: usize = 512;
+const MOST_ON_THEIR_WAY_EACH: usize = 16;
 
 /// How many are looked at at once, so that whoever has an identity is not kept waiting by those who
 /// have none.
@@ -37,14 +48,16 @@ const MOST_LOOKED_AT: usize = 2;
 
 /// What is left for nodes that have no identity yet.
 pub(super) struct Room {
-    on_their_way: Arc<Semaphore>,
+    beginning: Arc<Shares>,
+    on_their_way: Arc<Shares>,
     looked_at: Arc<Semaphore>,
 }
 
 impl Default for Room {
     fn default() -> Self {
         Self {
-            on_their_way: Arc::new(Semaphore::new(MOST_ON_THEIR_WAY)),
+            beginning: Shares::of(MOST_BEGINNING, MOST_BEGINNING_EACH),
+            on_their_way: Shares::of(MOST_ON_THEIR_WAY, MOST_ON_THEIR_WAY_EACH),
             looked_at: Arc::new(Semaphore::new(MOST_LOOKED_AT)),
         }
     }
@@ -71,7 +84,7 @@ impl NodeService {
         {
             return Err(Status::invalid_argument("no node needs so much to join"));
         }
-        let _place = self.place_on_the_way()?;
+        let _place = place(&self.room.on_their_way, address)?;
         let asking = Asking {
             tenant: asked.join_token.split('.').next().unwrap_or("").to_owned(),
             attestor: None,
@@ -85,26 +98,17 @@ impl NodeService {
         .await
     }
 
-    /// A place among those who want to join, until it is dropped.
-    fn place_on_the_way(&self) -> Result<OwnedSemaphorePermit, Status> {
-        let place = Arc::clone(&self.room.on_their_way).try_acquire_owned();
-        place.map_err(|_| {
-            Status::resource_exhausted("too many nodes want to join at once; try again")
-        })
-    }
-
     /// Begins a call in which a node shows who it is.
     pub(super) fn begin_attesting(
         &self,
         asked: Streaming<AttestRequest>,
         address: Option<SocketAddr>,
     ) -> Result<mpsc::Receiver<Result<AttestReply, Status>>, Status> {
-        let place = self.place_on_the_way()?;
+        let beginning = place(&self.room.beginning, address)?;
         let (replies, stream) = mpsc::channel(1);
         let service = self.clone();
         tokio::spawn(async move {
-            let end = service.converse(asked, address, &replies).await;
-            drop(place);
+            let end = service.converse(asked, beginning, address, &replies).await;
             // Whoever has gone needs not be told.
             drop(
                 replies
@@ -118,13 +122,16 @@ impl NodeService {
     async fn converse(
         &self,
         mut asked: Streaming<AttestRequest>,
+        beginning: Share,
         address: Option<SocketAddr>,
         replies: &mpsc::Sender<Result<AttestReply, Status>>,
     ) -> Result<Membership, Status> {
-        let intention = match step(&mut asked).await? {
+        let intention = match step(&mut asked, LONGEST_BEGINNING).await? {
             Some(Step::Intention(intention)) => intention,
             Some(Step::Evidence(_) | Step::Opened(_)) | None => return Err(out_of_order()),
         };
+        drop(beginning);
+        let _place = place(&self.room.on_their_way, address)?;
         let meant = intention.clone();
         let challenge = self.look(Asking::of(&intention, address), move |plane| {
             plane.check_intention(&meant)?;
@@ -135,7 +142,7 @@ impl NodeService {
         if sent.await.is_err() {
             return Err(Status::cancelled("the node has gone"));
         }
-        let evidence = match step(&mut asked).await? {
+        let evidence = match step(&mut asked, LONGEST_STEP).await? {
             Some(Step::Evidence(evidence)) => evidence,
             Some(Step::Intention(_) | Step::Opened(_)) | None => return Err(out_of_order()),
         };
@@ -171,7 +178,7 @@ impl NodeService {
         if sent.await.is_err() {
             return Err(Status::cancelled("the node has gone"));
         }
-        let opened = match step(asked).await? {
+        let opened = match step(asked, LONGEST_STEP).await? {
             Some(Step::Opened(opened)) => sealing.open(&opened),
             // A TPM that cannot open it has nothing to send.
             Some(Step::Intention(_) | Step::Evidence(_)) | None => sealing.open(&[]),
@@ -269,8 +276,19 @@ impl Asking {
     }
 }
 
-async fn step(asked: &mut Streaming<AttestRequest>) -> Result<Option<Step>, Status> {
-    let message = tokio::time::timeout(LONGEST_STEP, asked.message()).await;
+/// A place among those who want to join, until it is dropped.
+fn place(shares: &Arc<Shares>, address: Option<SocketAddr>) -> Result<Share, Status> {
+    let place = shares.take(address.as_ref().map(SocketAddr::ip));
+    place.ok_or_else(|| {
+        Status::unavailable("too many want to join at once, or too many of this address; try again")
+    })
+}
+
+async fn step(
+    asked: &mut Streaming<AttestRequest>,
+    longest: Duration,
+) -> Result<Option<Step>, Status> {
+    let message = tokio::time::timeout(longest, asked.message()).await;
     let message = message.map_err(|_| Status::deadline_exceeded("the node takes too long"))?;
     Ok(message?.and_then(|message| message.step))
 }

@@ -3,7 +3,7 @@
 use std::io;
 use std::net::SocketAddr;
 use std::pin::Pin;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
@@ -11,12 +11,15 @@ use rustls::ServerConfig;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::mpsc;
+use tokio::time::Sleep;
 use tokio_rustls::TlsAcceptor;
 use tokio_rustls::server::TlsStream;
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::transport::server::Connected;
 
 use super::Session;
+use crate::files;
+use crate::shares::{Share, Shares};
 
 /// How long a handshake may take.
 const LONGEST_HANDSHAKE: Duration = Duration::from_secs(10);
@@ -24,12 +27,25 @@ const LONGEST_HANDSHAKE: Duration = Duration::from_secs(10);
 /// How long to wait when no connection can be accepted, mostly because files ran out.
 const PAUSE: Duration = Duration::from_millis(50);
 
+/// How many connections there may be of those who are not known: who shake hands, or have not called as
+/// a node that is let in.
+const MOST_STRANGERS: usize = 1_024;
+
+/// Which part of them one address may have. Nodes that share an address and come back all at once are
+/// strangers for as long as that takes.
+const PART_OF_EACH: usize = 4;
+
+/// For how long one may be a stranger: longer than it takes to join.
+const LONGEST_STRANGER: Duration = Duration::from_secs(75);
+
 /// Takes connections for as long as someone wants them.
 pub(super) fn accept(
     listener: TcpListener,
     config: Arc<ServerConfig>,
 ) -> ReceiverStream<io::Result<Connection>> {
     let (accepted, connections) = mpsc::channel(64);
+    let most = files::part_of_all(MOST_STRANGERS, 4);
+    let strangers = Shares::of(most, (most / PART_OF_EACH).max(1));
     tokio::spawn(async move {
         loop {
             let stream = tokio::select! {
@@ -37,11 +53,16 @@ pub(super) fn accept(
                 () = accepted.closed() => return,
             };
             match stream {
-                Ok((stream, _)) => {
+                Ok((stream, address)) => {
+                    // Whoever has too many has this one closed, and may try again.
+                    let Some(place) = strangers.take(Some(address.ip())) else {
+                        tracing::debug!(%address, "a connection was closed: there are too many");
+                        continue;
+                    };
                     let accepted = accepted.clone();
                     let acceptor = TlsAcceptor::from(Arc::clone(&config));
                     tokio::spawn(async move {
-                        if let Some(connection) = shake_hands(acceptor, stream).await {
+                        if let Some(connection) = shake_hands(acceptor, stream, place).await {
                             // Whoever stops takes no more.
                             drop(accepted.send(Ok(connection)).await);
                         }
@@ -57,7 +78,7 @@ pub(super) fn accept(
     ReceiverStream::new(connections)
 }
 
-async fn shake_hands(acceptor: TlsAcceptor, stream: TcpStream) -> Option<Connection> {
+async fn shake_hands(acceptor: TlsAcceptor, stream: TcpStream, place: Share) -> Option<Connection> {
     // Small messages in both directions: waiting to fill packets would only delay them.
     drop(stream.set_nodelay(true));
     let shaken = tokio::time::timeout(LONGEST_HANDSHAKE, acceptor.accept(stream)).await;
@@ -75,9 +96,11 @@ async fn shake_hands(acceptor: TlsAcceptor, stream: TcpStream) -> Option<Connect
     Some(Connection {
         peer: Peer {
             session: Arc::new(Session::new(chain)),
+            stranger: Arc::new(Stranger::in_place(place)),
             address,
         },
         stream,
+        end_of_stranger: Some(Box::pin(tokio::time::sleep(LONGEST_STRANGER))),
     })
 }
 
@@ -85,13 +108,52 @@ async fn shake_hands(acceptor: TlsAcceptor, stream: TcpStream) -> Option<Connect
 #[derive(Clone)]
 pub(super) struct Peer {
     pub(super) session: Arc<Session>,
+    pub(super) stranger: Arc<Stranger>,
     pub(super) address: Option<SocketAddr>,
+}
+
+/// Whoever is at the other end, until it has called as a node that is let in: until then it takes one
+/// of the few places of those who are not known.
+pub(super) struct Stranger(Mutex<Option<Share>>);
+
+impl Stranger {
+    fn in_place(place: Share) -> Self {
+        Self(Mutex::new(Some(place)))
+    }
+
+    /// It has called as a node that is let in.
+    pub(super) fn is_known_now(&self) {
+        drop(self.lock().take());
+    }
+
+    fn is_known(&self) -> bool {
+        self.lock().is_none()
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Option<Share>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
 }
 
 /// A connection and whose it is.
 pub(super) struct Connection {
     stream: TlsStream<TcpStream>,
     peer: Peer,
+    /// When it ends if nobody has come to be known by then.
+    end_of_stranger: Option<Pin<Box<Sleep>>>,
+}
+
+impl Connection {
+    fn is_over(&mut self, context: &mut Context<'_>) -> bool {
+        let Some(end) = self.end_of_stranger.as_mut() else {
+            return false;
+        };
+        if self.peer.stranger.is_known() {
+            self.end_of_stranger = None;
+            return false;
+        }
+        end.as_mut().poll(context).is_ready()
+    }
 }
 
 impl Connected for Connection {
@@ -108,6 +170,9 @@ impl AsyncRead for Connection {
         context: &mut Context<'_>,
         buffer: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
+        if self.is_over(context) {
+            return Poll::Ready(Err(io::ErrorKind::TimedOut.into()));
+        }
         Pin::new(&mut self.stream).poll_read(context, buffer)
     }
 }

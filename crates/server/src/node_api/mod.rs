@@ -128,7 +128,7 @@ impl Node for NodeService {
         request: Request<Streaming<FollowRequest>>,
     ) -> Result<Response<Self::FollowStream>, Status> {
         let node = self.admitted(&request).await?;
-        let session = session(&request)?;
+        let session = Arc::clone(&peer(&request)?.session);
         let (updates, stream) = mpsc::channel(WAITING_UPDATES);
         let following = Following {
             plane: Arc::clone(&self.plane),
@@ -259,7 +259,10 @@ impl NodeService {
     }
 
     async fn admitted<T>(&self, request: &Request<T>) -> Result<Admitted, Status> {
-        session(request)?.admitted(&self.plane).await
+        let peer = peer(request)?;
+        let admitted = peer.session.admitted(&self.plane).await?;
+        peer.stranger.is_known_now();
+        Ok(admitted)
     }
 }
 
@@ -426,10 +429,9 @@ fn note_unbelieved(reason: &Reason) {
     );
 }
 
-fn session<T>(request: &Request<T>) -> Result<Arc<Session>, Status> {
+fn peer<T>(request: &Request<T>) -> Result<&Peer, Status> {
     let peer = request.extensions().get::<Peer>();
-    let peer = peer.ok_or_else(|| Status::internal("the connection does not tell who called"))?;
-    Ok(Arc::clone(&peer.session))
+    peer.ok_or_else(|| Status::internal("the connection does not tell who called"))
 }
 
 /// From where a caller calls.

@@ -23,7 +23,7 @@ use crate::plane::{KnownTenant, Plane, RESERVED};
 use crate::reach::Reach;
 use crate::tenant::Tenant;
 
-pub(crate) use attestation::{Known, RefusedNode, RefusedNodes};
+pub(crate) use attestation::{Known, RefusedNode, RefusedNodes, ToldOfRefused};
 pub use attestation::{Opened, Sealing};
 pub(crate) use presences::Presences;
 pub(crate) use renewals::Renewals;

@@ -14,6 +14,7 @@ use avouch_testkit::certificate::CertificateForge;
 use avouch_testkit::key::{Key, RsaTestKey};
 use avouch_testkit::token::{TokenForge, jwk, jwks};
 use avouch_testkit::world::{Authority, pem};
+use base64ct::{Base64UrlUnpadded, Encoding};
 use serde_json::{Value, json};
 
 use crate::away::Cut;
@@ -485,6 +486,42 @@ fn an_agent_in_a_pod_joins_as_the_node_that_its_token_names_and_each_token_is_ta
     world.plane.evict(&tenant, name).unwrap();
     assert_eq!(code(bring(&world, &token)), "issue.node_joined_already");
     bring(&world, &sign(&pod(&world, 20))).unwrap();
+}
+
+/// The order of the base point of P-256 (SEC 2 2.4.2).
+const ORDER: [u8; 32] = [
+    0xff, 0xff, 0xff, 0xff, 0x00, 0x00, 0x00, 0x00, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff,
+    0xbc, 0xe6, 0xfa, 0xad, 0xa7, 0x17, 0x9e, 0x84, 0xf3, 0xb9, 0xca, 0xc2, 0xfc, 0x63, 0x25, 0x51,
+];
+
+/// The same token with the other signature that is good for it: (r, n - s).
+fn with_other_signature(token: &str) -> String {
+    let (signed, signature) = token.rsplit_once('.').unwrap();
+    let mut signature = Base64UrlUnpadded::decode_vec(signature).unwrap();
+    let mut borrow = 0;
+    for (byte, of_order) in signature[32..].iter_mut().zip(ORDER).rev() {
+        let left = i16::from(of_order) - i16::from(*byte) - borrow;
+        borrow = i16::from(left < 0);
+        *byte = u8::try_from(left.rem_euclid(256)).unwrap();
+    }
+    format!("{signed}.{}", Base64UrlUnpadded::encode_string(&signature))
+}
+
+#[test]
+fn a_token_that_was_taken_is_taken_however_it_is_written() {
+    let world = World::new();
+    put(&world, "k8s_psat", &k8s_psat());
+    let token = sign(&pod(&world, 60));
+    let other = with_other_signature(&token);
+    assert_ne!(token, other);
+    bring(&world, &token).unwrap();
+    let tenant = world.plane.tenant_named("one").unwrap().unwrap();
+    let name = "k8s_psat-5e0f5b0a-1111-4222-8333-444455556666";
+    world.plane.evict(&tenant, name).unwrap();
+    assert_eq!(code(bring(&world, &other)), "issue.node_joined_already");
+    // It would have been good otherwise.
+    let first = with_other_signature(&sign(&pod(&world, 30)));
+    bring(&world, &first).unwrap();
 }
 
 #[test]

@@ -1,7 +1,7 @@
 //! Whoever wants to be attested and does not keep to the order, over a real connection: it learns
 //! that much, and takes nobody's place.
 
-use std::net::SocketAddr;
+use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -20,7 +20,7 @@ use hyper_util::rt::TokioIo;
 use rustls::ClientConfig;
 use rustls::crypto::aws_lc_rs;
 use rustls::pki_types::ServerName;
-use tokio::net::{TcpListener, TcpStream};
+use tokio::net::{TcpListener, TcpSocket, TcpStream};
 use tokio::sync::{mpsc, watch};
 use tokio_rustls::TlsConnector;
 use tokio_stream::wrappers::ReceiverStream;
@@ -32,17 +32,21 @@ use crate::attesting::{by, machine, machines, put, x509pop};
 use crate::world::{World, signing_request};
 
 /// How long nobody has to wait here.
-const LONGEST: Duration = Duration::from_secs(30);
+pub(crate) const LONGEST: Duration = Duration::from_secs(30);
+
+/// Where whoever calls here calls from, and another who does.
+const HERE: Ipv4Addr = Ipv4Addr::new(127, 0, 0, 1);
+pub(crate) const ELSEWHERE: Ipv4Addr = Ipv4Addr::new(127, 0, 0, 2);
 
 /// A server for nodes, and a way to it.
-struct Served {
-    world: World,
-    address: SocketAddr,
+pub(crate) struct Served {
+    pub(crate) world: World,
+    pub(crate) address: SocketAddr,
     _stop: watch::Sender<bool>,
 }
 
 impl Served {
-    fn new() -> Self {
+    pub(crate) fn new() -> Self {
         let world = World::new();
         put(&world, "x509pop", &x509pop());
         let (stop, stopping) = watch::channel(false);
@@ -62,7 +66,11 @@ impl Served {
     }
 
     /// A connection of someone who is nobody yet, to the server under its own name.
-    fn connect(&self) -> Channel {
+    pub(crate) fn connect(&self) -> Channel {
+        self.connect_from(HERE)
+    }
+
+    fn connect_from(&self, from: Ipv4Addr) -> Channel {
         let bundle = self.world.get("/t/top/bundle/top.test").json();
         let bundle = Bundle::read("top.test", &bundle).unwrap();
         let server = self.world.plane.server_id().clone();
@@ -82,7 +90,7 @@ impl Served {
         endpoint.connect_with_connector_lazy(service_fn(move |_| {
             let connector = connector.clone();
             async move {
-                let stream = TcpStream::connect(address).await?;
+                let stream = connect_from(from, address).await?;
                 let name = ServerName::try_from("localhost").unwrap();
                 let stream = connector.connect(name, stream).await?;
                 Ok::<_, std::io::Error>(TokioIo::new(stream))
@@ -94,21 +102,30 @@ impl Served {
         self.call_on(self.connect())
     }
 
+    pub(crate) fn call_from(&self, from: Ipv4Addr) -> Call<'_> {
+        self.call_on(self.connect_from(from))
+    }
+
     fn call_on(&self, channel: Channel) -> Call<'_> {
+        self.try_call_on(channel).unwrap()
+    }
+
+    /// A call, if there is a place for one more.
+    pub(crate) fn try_call_on(&self, channel: Channel) -> Result<Call<'_>, Status> {
         let (steps, asked) = mpsc::channel(8);
         let mut client = NodeClient::new(channel);
         let runtime = self.world.runtime();
         let answer = runtime.block_on(client.attest(ReceiverStream::new(asked)));
-        Call {
+        Ok(Call {
             served: self,
             steps: Some(steps),
-            replies: answer.unwrap().into_inner(),
-        }
+            replies: answer?.into_inner(),
+        })
     }
 
-    /// A node that keeps to the order joins, whatever others do.
-    fn lets_others_in(&self) {
-        let mut call = self.call();
+    /// A node that keeps to the order joins, whatever others do elsewhere.
+    pub(crate) fn lets_others_in(&self) {
+        let mut call = self.call_from(ELSEWHERE);
         let challenge = call.challenge();
         call.send(Step::Evidence(evidence("good", &challenge)));
         let Ok(Some(Reply::Membership(member))) = call.reply() else {
@@ -118,15 +135,22 @@ impl Served {
     }
 }
 
+/// A connection from one of the addresses that a machine has for itself.
+pub(crate) async fn connect_from(from: Ipv4Addr, to: SocketAddr) -> std::io::Result<TcpStream> {
+    let socket = TcpSocket::new_v4()?;
+    socket.bind((from, 0).into())?;
+    socket.connect(to).await
+}
+
 /// One call for attestation, step by step.
-struct Call<'a> {
+pub(crate) struct Call<'a> {
     served: &'a Served,
     steps: Option<mpsc::Sender<AttestRequest>>,
     replies: Streaming<AttestReply>,
 }
 
 impl Call<'_> {
-    fn send(&mut self, step: Step) {
+    pub(crate) fn send(&mut self, step: Step) {
         self.send_raw(AttestRequest { step: Some(step) });
     }
 
@@ -151,7 +175,7 @@ impl Call<'_> {
         Ok(answered?.and_then(|reply| reply.step))
     }
 
-    fn challenge(&mut self) -> Vec<u8> {
+    pub(crate) fn challenge(&mut self) -> Vec<u8> {
         self.send(Step::Intention(by("x509pop")));
         match self.reply() {
             Ok(Some(Reply::Challenge(challenge))) => challenge,
@@ -160,7 +184,7 @@ impl Call<'_> {
     }
 
     /// What ends the call.
-    fn refused(&mut self) -> Code {
+    pub(crate) fn refused(&mut self) -> Code {
         match self.reply() {
             Err(status) => status.code(),
             Ok(other) => panic!("it goes on: {other:?}"),

@@ -143,6 +143,13 @@ fn an_agent_joins_when_its_cluster_knows_its_token_and_not_otherwise() {
     );
     let again = bring(&world, &fetcher, &good);
     assert_eq!(code(again), "issue.node_joined_already");
+    // Nor in another writing, which a lenient reader takes for the same.
+    let one = world.plane.tenant_named("one").unwrap().unwrap();
+    let name = "k8s_psat-5e0f5b0a-1111-4222-8333-444455556666";
+    world.plane.evict(&one, name).unwrap();
+    let again = bring(&world, &fetcher, &format!("{good}\n"));
+    assert_eq!(code(again), "issue.node_joined_already");
+    bring(&world, &fetcher, &token(&world, "good, of later")).unwrap();
     for case in [
         "unknown",
         "no audiences",

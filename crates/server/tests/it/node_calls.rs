@@ -1,6 +1,7 @@
 //! What a node may call over its connection: nothing of another tenant, which answers as one that
 //! there is not.
 
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -29,8 +30,37 @@ use tower::service_fn;
 use crate::tls::{Caller, Identity};
 use crate::world::{World, signing_request};
 
+/// A node that has joined the tenant `one`, and the way to the server.
+pub(crate) struct Way {
+    address: SocketAddr,
+    connector: TlsConnector,
+}
+
+impl Way {
+    /// Another connection of it.
+    pub(crate) fn connect(&self) -> NodeClient<Channel> {
+        let (address, connector) = (self.address, self.connector.clone());
+        let endpoint = Endpoint::from_shared(format!("http://{address}")).unwrap();
+        NodeClient::new(endpoint.connect_with_connector_lazy(service_fn(move |_| {
+            let connector = connector.clone();
+            async move {
+                let stream = TcpStream::connect(address).await?;
+                let name = ServerName::try_from("localhost").unwrap();
+                let stream = connector.connect(name, stream).await?;
+                Ok::<_, std::io::Error>(TokioIo::new(stream))
+            }
+        })))
+    }
+}
+
 /// A connection of a node that has joined the tenant `one`.
 fn connected(world: &World, stopping: watch::Receiver<bool>) -> NodeClient<Channel> {
+    let way = way(world, stopping);
+    let _in_runtime = world.runtime().enter();
+    way.connect()
+}
+
+pub(crate) fn way(world: &World, stopping: watch::Receiver<bool>) -> Way {
     let one = world.plane.tenant_named("one").unwrap().unwrap();
     let token = world.plane.new_join_token(&one, "n1", 600).unwrap();
     let key = Key::ed25519("n1");
@@ -55,17 +85,10 @@ fn connected(world: &World, stopping: watch::Receiver<bool>) -> NodeClient<Chann
         .with_version(&rustls::version::TLS13)
         .config();
     config.alpn_protocols = vec![b"h2".to_vec()];
-    let connector = TlsConnector::from(Arc::new(config));
-    let endpoint = Endpoint::from_shared(format!("http://{address}")).unwrap();
-    NodeClient::new(endpoint.connect_with_connector_lazy(service_fn(move |_| {
-        let connector = connector.clone();
-        async move {
-            let stream = TcpStream::connect(address).await?;
-            let name = ServerName::try_from("localhost").unwrap();
-            let stream = connector.connect(name, stream).await?;
-            Ok::<_, std::io::Error>(TokioIo::new(stream))
-        }
-    })))
+    Way {
+        address,
+        connector: TlsConnector::from(Arc::new(config)),
+    }
 }
 
 fn keys() -> Vec<KeyForEntry> {

@@ -3,6 +3,7 @@
 use std::ops::Bound;
 use std::sync::Arc;
 
+use avouch_api::batch::Batch;
 use avouch_api::members::{Document, Members};
 use avouch_core::reason::Reason;
 use avouch_core::template::IdTemplate;
@@ -78,24 +79,17 @@ pub(super) fn limit(call: &Call) -> Result<usize, Reason> {
 }
 
 pub(in crate::http) fn create(call: &Call, tenant: &Arc<Tenant>) -> Result<Answer, Stop> {
-    let mut members = call.members(OBJECT)?;
     let superiors = call.plane().superiors(&call.caller()?, tenant)?;
-    let Some(list) = members.list("entries")? else {
-        let draft = draft(members).and_then(|draft| permitted(&superiors, draft))?;
+    let Some(batch) = batch(call, OBJECT)? else {
+        let draft = draft(call.members(OBJECT)?).and_then(|draft| permitted(&superiors, draft))?;
         let entry = one(call
             .plane()
             .store_entries(tenant, vec![draft], Existing::Refuse)?)?;
         let location = format!("/v1/tenants/{}/entries/{}", tenant.id(), entry.id);
         return Ok(Answer::created(&to_json(&entry), &location));
     };
-    members.finish()?;
-    check_batch(list.len())?;
-    let drafts = list.into_iter().enumerate().map(|(place, element)| {
-        let path = format!("entries[{place}]");
-        let draft = Members::of(Document::Request(OBJECT), &path, element).and_then(draft);
-        draft.and_then(|draft| permitted(&superiors, draft))
-    });
-    let drafts: Vec<Result<EntryDraft, Reason>> = drafts.collect();
+    let drafts =
+        batch.each(|members| draft(members).and_then(|draft| permitted(&superiors, draft)))?;
     let answers = store_readable(call, tenant, drafts)?;
     let answers: Vec<Value> = answers
         .iter()
@@ -153,10 +147,14 @@ pub(in crate::http) fn remove(call: &Call, tenant: &Arc<Tenant>) -> Result<Answe
 }
 
 pub(in crate::http) fn remove_many(call: &Call, tenant: &Arc<Tenant>) -> Result<Answer, Stop> {
-    let mut members = call.members("list of registration entries")?;
-    let names = members.text_list("entries")?;
-    members.finish()?;
-    check_batch(names.len())?;
+    const LIST: &str = "list of registration entries";
+    let names = match batch(call, LIST)? {
+        Some(batch) => batch.texts()?,
+        None => {
+            call.members(LIST)?.finish()?;
+            Vec::new()
+        }
+    };
     let answers = call.plane().remove_entries(tenant, &names)?;
     let answers: Vec<Value> = answers
         .iter()
@@ -168,13 +166,10 @@ pub(in crate::http) fn remove_many(call: &Call, tenant: &Arc<Tenant>) -> Result<
     Ok(Answer::json(&json!({ "answers": answers })))
 }
 
-fn check_batch(count: usize) -> Result<(), Reason> {
-    if count <= LARGEST_BATCH {
-        return Ok(());
-    }
-    Err(Document::Request(OBJECT).refuse(format!(
-        "`entries` holds {count}, and at most {LARGEST_BATCH} are taken at once"
-    )))
+/// The list of what is sent, if it is one.
+fn batch<'a>(call: &'a Call, object: &'static str) -> Result<Option<Batch<'a>>, Reason> {
+    let document = Document::Request(object);
+    Batch::read(document, call.text(object)?, "entries", LARGEST_BATCH)
 }
 
 /// The answer for a batch of one.

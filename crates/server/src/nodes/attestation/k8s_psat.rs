@@ -181,14 +181,18 @@ impl K8sPsat {
     }
 }
 
-/// When a token was issued, and until when it holds (RFC 7519 4.1.6, 4.1.4), which was believed.
+/// When a token was issued, and until when it holds (RFC 7519 4.1.6, 4.1.4), which was believed. It is
+/// told from others by what was believed, never by its text: whoever has one can write it in another
+/// way, such as with the other signature that ECDSA has for the same (SEC 1 4.1.4), or with what a
+/// lenient reader of Base64 passes over.
 fn made(token: &str) -> Option<Made> {
     let claims = Base64UrlUnpadded::decode_vec(token.split('.').nth(1)?).ok()?;
+    let digest = Digest::of(&claims);
     let claims: Value = serde_json::from_slice(&claims).ok()?;
     let moment = |name| claims.get(name)?.as_i64().map(Time::from_unix);
     Some(Made {
         at: moment("iat")?,
         until: moment("exp"),
-        digest: Digest::of(token.as_bytes()),
+        digest,
     })
 }

@@ -41,7 +41,7 @@ use crate::tenant::Tenant;
 
 pub(crate) use attestor::Known;
 use attestor::{Attestor, Rejoin};
-pub(crate) use refusals::{RefusedNode, RefusedNodes};
+pub(crate) use refusals::{RefusedNode, RefusedNodes, ToldOfRefused};
 pub(crate) use tpm::leaves_its_key;
 pub use tpm::{Opened, Sealing};
 

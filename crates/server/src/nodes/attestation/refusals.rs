@@ -10,9 +10,15 @@ use avouch_core::reason::Reason;
 use avouch_core::time::Time;
 
 use crate::plane::Plane;
+use crate::shares::Network;
 
-/// How many are remembered of each tenant; the log has all.
+/// How many are remembered of each tenant.
 const MOST: usize = 100;
+
+/// How many are told in the log within a minute, and how many of one address: whoever calls is nobody
+/// yet, and a line costs it nothing.
+const MOST_TOLD: u32 = 600;
+const MOST_TOLD_EACH: u32 = 30;
 
 /// A node that was not let in.
 #[derive(Clone, Debug)]
@@ -47,8 +53,10 @@ impl RefusedNodes {
         let mut all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let own = all.entry(tenant).or_default();
         own.push_back(refused);
-        if own.len() > MOST {
-            own.pop_front();
+        if own.len() > MOST
+            && let Some(place) = oldest_of_most(own)
+        {
+            own.remove(place);
         }
     }
 
@@ -65,35 +73,112 @@ impl RefusedNodes {
     }
 }
 
+/// Where the oldest stands of the address that has most of them: whoever fills the list takes the place
+/// of nobody but itself.
+fn oldest_of_most(all: &VecDeque<RefusedNode>) -> Option<usize> {
+    let mut counts = BTreeMap::new();
+    for one in all {
+        *counts.entry(one.network()).or_insert(0_usize) += 1;
+    }
+    let most = counts.values().copied().max()?;
+    all.iter()
+        .position(|one| counts.get(&one.network()) == Some(&most))
+}
+
+impl RefusedNode {
+    fn network(&self) -> Option<Network> {
+        self.address.map(|address| Network::of(address.ip()))
+    }
+}
+
+/// How many were told in the log in a minute.
+#[derive(Default)]
+pub(crate) struct ToldOfRefused(Mutex<Told>);
+
+#[derive(Default)]
+struct Told {
+    minute: i64,
+    in_all: u32,
+    by: BTreeMap<Option<Network>, u32>,
+    untold: u64,
+}
+
+/// Whether the log tells of one more.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Telling {
+    is_told: bool,
+    /// How many were not, in the minutes before.
+    untold_before: u64,
+}
+
+impl ToldOfRefused {
+    fn one_more(&self, network: Option<Network>, now: Time) -> Telling {
+        let mut told = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut untold_before = 0;
+        let minute = now.unix().div_euclid(60);
+        if minute != told.minute {
+            untold_before = told.untold;
+            *told = Told {
+                minute,
+                ..Told::default()
+            };
+        }
+        let of_it = told.by.get(&network).copied().unwrap_or_default();
+        let is_told = told.in_all < MOST_TOLD && of_it < MOST_TOLD_EACH;
+        if is_told {
+            told.in_all += 1;
+            told.by.insert(network, of_it + 1);
+        } else {
+            told.untold += 1;
+        }
+        Telling {
+            is_told,
+            untold_before,
+        }
+    }
+}
+
 impl Plane {
     /// Says in the log why a node was not let in, and remembers it for the tenant that it named; for
     /// the root, apart from its own, if there is none.
     pub(crate) fn note_refused(&self, tenant: &str, refused: RefusedNode) {
-        tracing::warn!(
-            decision = refused.decision,
-            tenant,
-            method = refused.method,
-            attestor = refused.attestor,
-            address = refused.address.map(|address| address.to_string()),
-            code = refused.reason.code(),
-            sentence = refused.reason.sentence(),
-            fix = refused.reason.hint(),
-            "a node was not let in"
-        );
+        let telling = self.told_of_refused.one_more(refused.network(), refused.at);
+        if telling.untold_before > 0 {
+            let untold = telling.untold_before;
+            tracing::warn!(
+                untold,
+                "more nodes were not let in than are told one by one"
+            );
+        }
+        if telling.is_told {
+            tell(tenant, &refused);
+        }
         self.counters.refused(refused.reason.code());
         let named = TenantId::parse(tenant).filter(|id| self.known(id).is_some());
         self.refused_nodes.note(named, refused);
     }
 }
 
+fn tell(tenant: &str, refused: &RefusedNode) {
+    tracing::warn!(
+        decision = refused.decision,
+        tenant,
+        method = refused.method,
+        attestor = refused.attestor,
+        address = refused.address.map(|address| address.to_string()),
+        code = refused.reason.code(),
+        sentence = refused.reason.sentence(),
+        fix = refused.reason.hint(),
+        "a node was not let in"
+    );
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    #[test]
-    fn nodes_of_tenants_that_are_made_up_take_no_place_of_others() {
-        let all = RefusedNodes::default();
-        let refused = |name: &str, at: i64| RefusedNode {
+    fn refused(name: &str, at: i64) -> RefusedNode {
+        RefusedNode {
             decision: name.to_owned(),
             at: Time::from_unix(at),
             address: None,
@@ -103,7 +188,57 @@ mod tests {
                 object: "tenant",
                 name: "x".to_owned(),
             },
+        }
+    }
+
+    fn refused_from(address: &str, name: &str, at: i64) -> RefusedNode {
+        RefusedNode {
+            address: Some(SocketAddr::new(address.parse().unwrap(), 1)),
+            ..refused(name, at)
+        }
+    }
+
+    #[test]
+    fn whoever_is_refused_often_takes_no_place_of_others_in_the_same_tenant() {
+        let all = RefusedNodes::default();
+        let tenant = TenantId::parse("one").unwrap();
+        let note = |refused| all.note(Some(tenant.clone()), refused);
+        note(refused_from("192.0.2.1", "genuine", 1));
+        for at in 2..1_000 {
+            note(refused_from("192.0.2.66", "hostile", at));
+        }
+        let found = all.of(&tenant, false);
+        assert_eq!(found.len(), MOST);
+        assert_eq!(found.last().unwrap().decision, "genuine");
+        // Its own last ones are those that are kept.
+        assert_eq!(found.first().unwrap().at, Time::from_unix(999));
+    }
+
+    #[test]
+    fn the_log_tells_of_so_many_and_then_how_many_more_there_were() {
+        let told = ToldOfRefused::default();
+        let hostile = refused_from("192.0.2.66", "hostile", 0).network();
+        let count = |network, at| {
+            let all = (0..1_000).map(|_| told.one_more(network, Time::from_unix(at)));
+            all.filter(|telling| telling.is_told).count()
         };
+        assert_eq!(count(hostile, 0), MOST_TOLD_EACH as usize);
+        let genuine = refused_from("192.0.2.1", "genuine", 0).network();
+        let one = told.one_more(genuine, Time::from_unix(59));
+        assert!(one.is_told);
+        let later = told.one_more(genuine, Time::from_unix(60));
+        assert_eq!(later.untold_before, 1_000 - u64::from(MOST_TOLD_EACH));
+        let addresses = (0..1_000).map(|number| {
+            let address = std::net::Ipv4Addr::from_bits(number);
+            Some(Network::of(address.into()))
+        });
+        let told = addresses.filter(|network| told.one_more(*network, Time::from_unix(61)).is_told);
+        assert_eq!(told.count(), MOST_TOLD as usize - 1);
+    }
+
+    #[test]
+    fn nodes_of_tenants_that_are_made_up_take_no_place_of_others() {
+        let all = RefusedNodes::default();
         let (root, other) = (
             TenantId::parse("root").unwrap(),
             TenantId::parse("other").unwrap(),
