@@ -9,7 +9,7 @@ use avouch_core::question::{AwaitedKey, Question};
 use avouch_core::reason::Reason;
 use avouch_core::time::Time;
 use avouch_core::verdict::{
-    AnchorReached, Check, Effect, Identity, Leg, Need, Refusal, StatusSource, Verdict,
+    AnchorReached, Check, Effect, Identity, Leg, Need, Refusal, StatusSource, TrustModel, Verdict,
 };
 use avouch_core::view::{Unusable, View};
 use avouch_core::vouch::Vouch;
@@ -214,12 +214,15 @@ impl<'a> VerdictDocument<'a> {
     }
 
     fn refused(&mut self, refusal: &'a Refusal) {
-        self.model = Some(refusal.model().name());
+        self.model = refusal.model().map(TrustModel::name);
         self.reason = Some(ReasonDocument::of(refusal.reason()));
         self.attempts = attempts(refusal.attempts());
         self.attempts_left_out = refusal.attempts().left_out();
         self.legs = refusal.legs().iter().map(LegDocument::of).collect();
-        self.exposed_to = refusal.model().exposed_to();
+        self.exposed_to = refusal
+            .model()
+            .map(TrustModel::exposed_to)
+            .unwrap_or_default();
     }
 
     /// Nothing was tried, and that is the one attempt.

@@ -387,9 +387,11 @@ pub struct Refusal {
 }
 
 impl Refusal {
-    /// The model under which it was refused.
-    pub fn model(&self) -> TrustModel {
-        self.model
+    /// The model under which it was refused; none where nothing could be decided, since it is of a kind
+    /// for which there is no model here.
+    pub fn model(&self) -> Option<TrustModel> {
+        let is_decided = !matches!(self.reason(), Reason::Unsupported { .. });
+        is_decided.then_some(self.model)
     }
 
     /// The reason of the attempt that came nearest to an anchor.

@@ -4,9 +4,10 @@
 use std::sync::Arc;
 
 use avouch_core::anchor::{Anchor, AnchorKind, Constraints, StatusUse, Stewardship};
-use avouch_core::budget::Budget;
+use avouch_core::budget::{Budget, Limits};
 use avouch_core::credential::Credential;
 use avouch_core::credential::jose::bundle::Bundle;
+use avouch_core::credential::jose::json;
 use avouch_core::credential::x509::{Certificate, Crl};
 use avouch_core::crypto::AwsLc;
 use avouch_core::decide;
@@ -353,9 +354,26 @@ fn trust_domain_of(token: &str) -> Option<TrustDomain> {
     Some(subject.trust_domain().clone())
 }
 
-/// What a token says, not yet believed.
-fn claims_of(token: &str) -> Option<Value> {
+/// What a token says, not yet believed: no more of it than could be believed.
+pub(crate) fn claims_of(token: &str) -> Option<Value> {
     let claims = token.split('.').nth(1)?;
     let claims = Base64UrlUnpadded::decode_vec(claims).ok()?;
-    serde_json::from_slice(&claims).ok()
+    json::read(&claims, "claims set", &Limits::default()).ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn of_a_token_no_more_is_read_than_could_be_believed() {
+        let token = |claims: &str| {
+            let claims = Base64UrlUnpadded::encode_string(claims.as_bytes());
+            format!("e30.{claims}.x")
+        };
+        let read = claims_of(&token(r#"{"sub":"spiffe://one.test/a"}"#)).unwrap();
+        assert_eq!(read["sub"], "spiffe://one.test/a");
+        let many = format!("{{\"x\":[{}0]}}", "{\"\":0},".repeat(2_000));
+        assert!(claims_of(&token(&many)).is_none());
+    }
 }

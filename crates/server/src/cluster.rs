@@ -105,8 +105,9 @@ impl Plane {
     ///
     /// # Errors
     ///
-    /// `issue.cluster_request_refused` and those of certificates; `issue.object_unknown` where no
-    /// intermediate is for clusters; `issue.object_malformed` where more than one trust domain has
+    /// `issue.cluster_request_refused` and those of certificates; `issue.conflict` where no
+    /// intermediate is for clusters, `issue.object_unknown` where none of that name is;
+    /// `issue.object_malformed` where more than one trust domain has
     /// one; or what failed on our side.
     pub fn sign_component(
         &self,
@@ -291,7 +292,13 @@ fn cluster_domain(
     let mut domains = domains.into_iter();
     match (domains.next(), domains.next()) {
         (Some(only), None) => Ok(only),
-        (None, _) => Err(unknown(tenant.id().as_str())),
+        (None, _) => Err(Reason::IssueConflict {
+            detail: format!(
+                "nothing signs for a cluster in {}; `avouch authority add TRUST-DOMAIN --use cluster` makes \
+                 what does",
+                tenant.id()
+            ),
+        }),
         (Some(_), Some(_)) => Err(Reason::IssueObjectMalformed {
             object: "signing request",
             member: "trust_domain".to_owned(),

@@ -42,7 +42,7 @@ use crate::reach::Concerned;
 use crate::services::ServiceUses;
 use crate::settings::Settings;
 use crate::sharing::{self, Sharing};
-use crate::signals::{self, Attempts, Receiving};
+use crate::signals::{self, Attempts, LookedThrough, Receiving};
 use crate::status::{Publishing, StatusLists};
 use crate::tenant::Tenant;
 use crate::trust_chains::Chains;
@@ -97,6 +97,7 @@ pub struct Plane {
     /// What was answered about certificates.
     pub(crate) status_answers: StatusAnswers,
     pub(crate) service_uses: ServiceUses,
+    pub(crate) looked_through: LookedThrough,
     /// When the store was asked last on behalf of a node that would be refused otherwise.
     looked_again: AtomicI64,
 }
@@ -163,6 +164,7 @@ impl Plane {
             publishing: Publishing::default(),
             status_answers: StatusAnswers::default(),
             service_uses: ServiceUses::default(),
+            looked_through: LookedThrough::default(),
             looked_again: AtomicI64::new(i64::MIN / 2),
             store,
             root_key,

@@ -515,6 +515,7 @@ impl Plane {
             self.receiving.forget_tenant(id);
             self.status_answers.forget_tenant(id);
             self.refreshing.forget_tenant(id);
+            self.looked_through.forget_tenant(id);
             self.refused_nodes.forget_tenant(id);
             self.sending.forget_tenant(id);
             self.service_uses.forget_tenant(id);

@@ -168,17 +168,14 @@ impl Plane {
                 self.note_seen(self.news(tenant, view, audiences, &[model], identity.name()));
             }
             Verdict::Reject(refusal) => {
-                let Reason::ServiceModel { service, .. } = refusal.reason() else {
+                let (Reason::ServiceModel { service, .. }, Some(model)) =
+                    (refusal.reason(), refusal.model())
+                else {
                     return;
                 };
                 let nearest = refusal.attempts().nearest();
                 let subject = nearest.path().first().map(|vouch| vouch.vouches_for());
-                self.note_service_refused(
-                    tenant,
-                    service,
-                    refusal.model(),
-                    subject.unwrap_or_default(),
-                );
+                self.note_service_refused(tenant, service, model, subject.unwrap_or_default());
             }
             Verdict::Undetermined(_) => {}
         }

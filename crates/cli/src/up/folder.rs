@@ -27,17 +27,22 @@ pub(super) struct Folder {
 }
 
 impl Folder {
-    /// Makes the folder if it is missing, and takes it for this process.
+    /// Makes the folder if it is missing, and takes it for this process. One that was there is let be as
+    /// it is: who may read and pass through it is for whoever made it to say.
     pub(super) fn open(path: &Path) -> Result<Self, Fault> {
         let fault = |error: io::Error| Fault::Folder {
             path: path.to_owned(),
             why: error.to_string(),
         };
-        let made = DirBuilder::new().recursive(true).mode(MODE).create(path);
-        made.map_err(fault)?;
-        // The kernel takes the user's mask off what is made.
-        fs::set_permissions(path, Permissions::from_mode(MODE)).map_err(fault)?;
+        let is_made = make(path).map_err(fault)?;
         let path = fs::canonicalize(path).map_err(fault)?;
+        if !is_made && keeps_others_out(&path).map_err(fault)? {
+            tracing::warn!(
+                folder = %path.display(),
+                "others may not pass through this folder, so workloads of other users do not reach what \
+                 is in it: let them (`chmod o+x`), or have the socket elsewhere (`--socket`)"
+            );
+        }
         let mut options = OpenOptions::new();
         options.create(true).truncate(false).write(true).mode(0o600);
         let lock = options.open(path.join("lock")).map_err(fault)?;
@@ -128,5 +133,52 @@ impl Folder {
             path: self.path.join(name),
             why: error.to_string(),
         })
+    }
+}
+
+/// Makes a folder if it is missing, and those above it; whether it was.
+fn make(path: &Path) -> io::Result<bool> {
+    if let Some(above) = path.parent().filter(|above| !above.as_os_str().is_empty()) {
+        DirBuilder::new().recursive(true).mode(MODE).create(above)?;
+    }
+    match DirBuilder::new().mode(MODE).create(path) {
+        Ok(()) => {
+            // The kernel takes the user's mask off what is made.
+            fs::set_permissions(path, Permissions::from_mode(MODE))?;
+            Ok(true)
+        }
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(false),
+        Err(error) => Err(error),
+    }
+}
+
+fn keeps_others_out(folder: &Path) -> io::Result<bool> {
+    const MAY_PASS: u32 = 0o001;
+    Ok(fs::metadata(folder)?.permissions().mode() & MAY_PASS == 0)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn mode_of(path: &Path) -> u32 {
+        fs::metadata(path).unwrap().permissions().mode() & 0o7777
+    }
+
+    #[test]
+    fn a_folder_that_was_there_keeps_its_mode_and_one_that_is_made_lets_others_pass_through() {
+        let folder = tempfile::tempdir().unwrap();
+        for mode in [0o1777, 0o700, 0o755] {
+            fs::set_permissions(folder.path(), Permissions::from_mode(mode)).unwrap();
+            drop(Folder::open(folder.path()).unwrap());
+            assert_eq!(mode_of(folder.path()), mode);
+        }
+        let made = folder.path().join("above").join("data");
+        let opened = Folder::open(&made).unwrap();
+        assert_eq!(mode_of(&made), MODE);
+        assert!(Folder::open(&made).is_err(), "two have it at once");
+        drop(opened);
+        drop(Folder::open(&made).unwrap());
+        assert_eq!(mode_of(&made), MODE);
     }
 }

@@ -217,7 +217,7 @@ fn a_request_of_the_api_of_kubernetes_is_signed_and_its_certificate_can_be_taken
     let plane = Plane::start("cluster-document", &[]);
     let refused = manage(&plane, &["authority", "bootstrap-token", "worker-1"]);
     assert!(
-        refused.err.contains("issue.object_unknown"),
+        refused.err.contains("issue.conflict") && refused.err.contains("--use cluster"),
         "{}",
         refused.err
     );

@@ -1018,9 +1018,9 @@ catalogue! {
             "What was asked for does not fit to what is there: {detail}.",
             fix: "Look at what is there now, and ask again for what is still wanted.",
             spec: "docs/how-to/run.md";
-        IssueCredentialMissing {} = "issue.credential_missing",
-            "The request brings no credential of an administrator.",
-            fix: "Send a JWT-SVID as `Authorization: Bearer`; the command finds one in the folder that `--data` names.",
+        IssueCredentialMissing { whose: &'static str, wanted: &'static str } = "issue.credential_missing",
+            "The request brings no credential of {whose}.",
+            fix: "Send {wanted}.",
             spec: "RFC 6750 2.1";
         IssueDelegation { detail: String } = "issue.delegation_refused",
             "The chain of those who act for one another is refused: {detail}.",

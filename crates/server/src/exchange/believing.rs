@@ -2,7 +2,7 @@
 
 use std::sync::{Arc, OnceLock};
 
-use crate::caller::serial_text;
+use crate::caller::{claims_of, serial_text};
 use avouch_api::text;
 use avouch_core::anchor::{Anchor, AnchorKind, Constraints, Stewardship};
 use avouch_core::credential::Credential;
@@ -24,7 +24,6 @@ use avouch_issuer::key::PublicHalf;
 use avouch_issuer::random::Random;
 use avouch_store::{AttemptId, Fault as StoreFault, IntentId, IntentRow, SingleUse, UseKind, Used};
 use base64ct::{Base64UrlUnpadded, Encoding};
-use serde_json::Value;
 use tokio::sync::oneshot;
 
 use super::request::{Client, ClientKind, Form, OTHER_CLIENT, Token};
@@ -742,8 +741,5 @@ fn not_authenticated(refused: Refused) -> Refused {
 
 /// What an assertion says its issuer is; nothing is believed of it here.
 fn issuer_of(token: &str) -> Option<String> {
-    let claims = token.split('.').nth(1)?;
-    let claims = Base64UrlUnpadded::decode_vec(claims).ok()?;
-    let claims: Value = serde_json::from_slice(&claims).ok()?;
-    claims.get("iss")?.as_str().map(str::to_owned)
+    claims_of(token)?.get("iss")?.as_str().map(str::to_owned)
 }

@@ -370,11 +370,11 @@ impl Parameters {
             };
             if values.len() > most {
                 let name = printable(&name);
-                let most = match most {
+                let times = match most {
                     1 => "once".to_owned(),
-                    several => format!("{several} times"),
+                    more => format!("{more} times"),
                 };
-                return Err(refuse(format!("`{name}` stands more than {most}")));
+                return Err(refuse(format!("`{name}` stands more than {times}")));
             }
         }
         Ok(Self(parameters))

@@ -216,9 +216,9 @@ impl Call {
                 Some(token) => self.holder_of(token),
                 None => self
                     .plane()
-                    .identify_bearer(bearer(authorization)?, certificate),
+                    .identify_bearer(bearer(self.route, authorization)?, certificate),
             },
-            None if self.certificates.is_empty() => return Err(missing()),
+            None if self.certificates.is_empty() => return Err(missing(self.route)),
             None => self.plane().identify_client(self.certificates.to_vec()),
         };
         match found {
@@ -245,7 +245,11 @@ impl Call {
 
     /// What the caller shows, as it is.
     pub(super) fn bearer_token(&self) -> Result<&str, Stop> {
-        bearer(self.authorization.as_deref().ok_or_else(missing)?)
+        let authorization = self.authorization.as_deref();
+        bearer(
+            self.route,
+            authorization.ok_or_else(|| missing(self.route))?,
+        )
     }
 
     /// The token of whoever shows one that is bound to a key (RFC 9449 7.1), not yet believed.
@@ -370,12 +374,15 @@ impl Call {
     }
 }
 
-fn missing() -> Stop {
-    Stop::Unauthenticated(Box::new(Reason::IssueCredentialMissing {}))
+/// What is wanted of whoever shows nothing.
+fn missing(route: &Route) -> Stop {
+    let (whose, wanted) = route.credential();
+    Stop::Unauthenticated(Box::new(Reason::IssueCredentialMissing { whose, wanted }))
 }
 
 /// The token in a header. RFC 9110 11.1: the name of a scheme is compared without regard to case.
-fn bearer(authorization: &str) -> Result<&str, Stop> {
+fn bearer<'a>(route: &Route, authorization: &'a str) -> Result<&'a str, Stop> {
+    let missing = || missing(route);
     let (scheme, token) = authorization.split_once(' ').ok_or_else(missing)?;
     if !scheme.eq_ignore_ascii_case("bearer") {
         return Err(missing());

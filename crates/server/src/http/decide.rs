@@ -390,10 +390,18 @@ fn told(call: &Call, id: Option<&str>, outcome: Outcome<'_>, sees_all: bool) -> 
 }
 
 fn for_peer(answer: &Told<'_>) -> Value {
-    let reason = answer.reason().map(|reason| {
-        let told = explain::of_reason_for_peer(reason);
-        json!({ "code": told.code, "sentence": told.sentence })
-    });
+    let reason = match &answer.outcome {
+        // How a question is asked is no matter of the tenant, and nobody repeats what stands in it.
+        Outcome::Unreadable { reason, .. } => Some(json!({
+            "code": reason.code(),
+            "sentence": reason.sentence(),
+            "hint": reason.hint(),
+        })),
+        Outcome::Decided { .. } => answer.reason().map(|reason| {
+            let told = explain::of_reason_for_peer(reason);
+            json!({ "code": told.code, "sentence": told.sentence })
+        }),
+    };
     json!({
         "id": answer.id,
         "decision": answer.decision,

@@ -121,6 +121,8 @@ fn parameters(route: &Route) -> Value {
 
 fn responses(route: &Route) -> Value {
     let (status, meaning) = match (route.gives, route.creates) {
+        // RFC 8935 2.2.
+        (None, _) if takes_event(route) => ("202", "Taken"),
         (None, _) => ("204", "Done"),
         (Some(_), false) => ("200", "The answer"),
         (Some(_), true) => ("201", "What was made"),
@@ -136,13 +138,29 @@ fn responses(route: &Route) -> Value {
         };
         members.insert("content".to_owned(), content(content_type, schema));
     }
-    json!({
+    let (content_type, schema) = match route.is_oauth {
+        true => ("application/json", "OAuthProblem"),
+        false => ("application/problem+json", "Problem"),
+    };
+    let mut responses = json!({
         status: answer,
         "default": {
             "description": "Refused or failed",
-            "content": content("application/problem+json", "Problem"),
+            "content": content(content_type, schema),
         },
-    })
+    });
+    if let (true, Some(members)) = (takes_event(route), responses.as_object_mut()) {
+        let refused = json!({
+            "description": "What was sent is not taken",
+            "content": content("application/json", "EventRefusal"),
+        });
+        members.insert("400".to_owned(), refused);
+    }
+    responses
+}
+
+fn takes_event(route: &Route) -> bool {
+    route.takes == Some("SecurityEvent")
 }
 
 fn content(content_type: &str, schema: &str) -> Value {

@@ -126,7 +126,7 @@ impl Problem {
 
     /// Who has not shown who it is learns a code, and nothing of what is known here.
     fn unauthenticated(id: String, reason: &Reason) -> Self {
-        let is_missing = matches!(reason, Reason::IssueCredentialMissing {});
+        let is_missing = matches!(reason, Reason::IssueCredentialMissing { .. });
         let (detail, hint, challenge) = if is_missing {
             let challenge = "Bearer realm=\"avouch\"".to_owned();
             (reason.sentence(), reason.hint(), challenge)

@@ -122,6 +122,30 @@ pub(super) const FORM: usize = 128 << 10;
 pub(super) const BATCH: usize = 32 << 20;
 
 impl Route {
+    /// Of whom a credential is wanted here, and which.
+    pub(super) fn credential(&self) -> (&'static str, &'static str) {
+        let below = self.path.strip_prefix("/t/{tenant}/");
+        match below.and_then(|below| below.split('/').next()) {
+            Some("egress" | "webhooks") => (
+                "a workload",
+                "an X.509-SVID in the handshake, a token that is bound to a key as `Authorization: DPoP` with its \
+                 proof, or a JWT-SVID as `Authorization: Bearer`, as the API has it",
+            ),
+            Some("ssf") => (
+                "a receiver",
+                "a JWT-SVID for this server as `Authorization: Bearer`, or an X.509-SVID in the handshake",
+            ),
+            Some("signing-requests") => (
+                "a kubelet",
+                "the bootstrap token of its node as `Authorization: Bearer`",
+            ),
+            Some(_) | None => (
+                "an administrator",
+                "a JWT-SVID as `Authorization: Bearer`; the command finds one in the folder that `--data` names",
+            ),
+        }
+    }
+
     pub(super) const fn get(path: &'static str, access: Access, gives: &'static str) -> Self {
         Self::of(Method::Get, path, access).gives(gives)
     }

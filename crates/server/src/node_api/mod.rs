@@ -33,6 +33,7 @@ use crate::fault::{Fault, Refused};
 use crate::issuing::{Wanted, WantedToken};
 use crate::nodes::Admitted;
 use crate::plane::Plane;
+use crate::shares::Network;
 use crate::tls::ServerIdentity;
 use crate::traces;
 use attesting::Room;
@@ -279,6 +280,7 @@ const MOST_CALLS: u32 = 100;
 /// What is known of a connection.
 pub(crate) struct Session {
     chain: Vec<Vec<u8>>,
+    network: Option<Network>,
     /// Who calls, as that was found out last.
     known: Mutex<Option<Known>>,
 }
@@ -295,8 +297,15 @@ impl Session {
     pub(crate) fn new(chain: Vec<Vec<u8>>) -> Self {
         Self {
             chain,
+            network: None,
             known: Mutex::new(None),
         }
+    }
+
+    /// The same, called from there.
+    fn from_address(self, address: Option<SocketAddr>) -> Self {
+        let network = address.map(|address| Network::of(address.ip()));
+        Self { network, ..self }
     }
 
     /// The node that calls; on a thread that may wait where its tenant is to be read first.
@@ -388,7 +397,7 @@ impl Session {
         match &found {
             Ok(caller) => *known = Some(Known::Caller(caller.clone())),
             Err(Refused::Reason(reason)) => {
-                if is_noted {
+                if is_noted && plane.tells_of_refused(self.network) {
                     note_unbelieved(reason);
                 }
                 let until = now.plus(REFUSED_UNSEEN_FOR);

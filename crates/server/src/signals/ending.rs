@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use avouch_core::ended::{Ending, Endings, Mark, Said, Speaker, Standing, Turn};
-use avouch_core::id::{Digest, SpiffeId};
+use avouch_core::id::{Digest, SpiffeId, TenantId};
 use avouch_core::reason::Reason;
 use avouch_core::time::Time;
 use avouch_store::{
@@ -15,6 +15,7 @@ use serde_json::{Value, json};
 use super::{notices, put, put_until};
 use crate::fault::{Fault, Refused};
 use crate::plane::Plane;
+use crate::remembered::{Remembered, Room};
 use crate::tenant::Tenant;
 
 /// The most that may have ended for a tenant at once. Whoever could have more remembered could fill
@@ -48,6 +49,30 @@ const PRIVILEGE_WITHDRAWN: u8 = 9;
 /// The most single credentials that receivers are told of because of one event.
 const MOST_TOLD: usize = 1_000;
 
+/// For how many seconds nothing is looked through again for what a holder has ended.
+const LOOKED_THROUGH_FOR: i64 = 60;
+
+/// For how much of one tenant that is remembered: for all that its holders may have ended at once.
+const LOOKED_THROUGH: Room = Room {
+    entries: 20_000,
+    bytes: usize::MAX,
+};
+
+/// For what all that was issued was looked through lately.
+pub(crate) struct LookedThrough(Remembered<Mark, ()>);
+
+impl Default for LookedThrough {
+    fn default() -> Self {
+        Self(Remembered::within(LOOKED_THROUGH))
+    }
+}
+
+impl LookedThrough {
+    pub(crate) fn forget_tenant(&self, tenant: &TenantId) {
+        self.0.forget_tenant(tenant);
+    }
+}
+
 /// What is to end.
 #[derive(Clone, Debug)]
 pub(super) struct ToEnd<'a> {
@@ -67,10 +92,15 @@ pub(super) struct ToEnd<'a> {
 impl ToEnd<'_> {
     /// How long it is remembered, in seconds.
     fn kept(&self) -> i64 {
-        match self.stream {
-            Some(share) if share.stream.as_str() == HOLDERS => KEPT_FOR_HOLDERS,
-            Some(_) | None => KEPT,
+        match self.is_by_holder() {
+            true => KEPT_FOR_HOLDERS,
+            false => KEPT,
         }
+    }
+
+    fn is_by_holder(&self) -> bool {
+        let share = self.stream;
+        share.is_some_and(|share| share.stream.as_str() == HOLDERS)
     }
 
     fn said(&self) -> Said<'_> {
@@ -231,10 +261,32 @@ impl Plane {
             Ok(changes)
         })?;
         // Also when it was known: whoever was told before may have died before this was done.
-        if ending.turn != Turn::Opened {
+        if ending.turn != Turn::Opened && (is_news || !self.was_just_looked_through(tenant, ending))
+        {
             self.revoke_descendants(tenant, ending)?;
+            self.note_looked_through(tenant, ending);
         }
         Ok(is_news)
+    }
+
+    /// Whether all that was issued was just looked through for what a holder has ended. It takes a walk
+    /// over all of it, and whoever has one token in hand can ask for it as often as they like.
+    fn was_just_looked_through(&self, tenant: &Tenant, ending: &ToEnd<'_>) -> bool {
+        let now = self.now();
+        let looked = |mark| self.looked_through.0.of(tenant.id(), mark, now).is_some();
+        ending.is_by_holder() && ending.marks.iter().all(looked)
+    }
+
+    fn note_looked_through(&self, tenant: &Tenant, ending: &ToEnd<'_>) {
+        let now = self.now();
+        if ending.is_by_holder() {
+            for mark in ending.marks {
+                let until = now.plus(LOOKED_THROUGH_FOR);
+                self.looked_through
+                    .0
+                    .keep(tenant.id(), *mark, ((), 0), until, now);
+            }
+        }
     }
 
     /// Ends one token of the tenant's own and what was exchanged for it: because an administrator says so, or

@@ -35,7 +35,7 @@ use crate::plane::Plane;
 use crate::tenant::Tenant;
 
 pub(crate) use attempts::Attempts;
-pub(crate) use ending::{Shares, endings_of, mark_of, read_ending};
+pub(crate) use ending::{LookedThrough, Shares, endings_of, mark_of, read_ending};
 pub(crate) use notices::with_notices;
 pub(crate) use receivers::{Receiver, Step};
 pub(crate) use receiving::{Receiving, may_come_again};

@@ -220,7 +220,13 @@ fn a_document_is_read_as_strictly_as_the_api_of_kubernetes_reads_it() {
         "/v1/tenants/two/signing-requests",
         &good,
     );
-    assert_eq!(none.code(), "issue.object_unknown");
+    assert_eq!(none.code(), "issue.conflict");
+    assert!(
+        none.body
+            .contains("authority add TRUST-DOMAIN --use cluster"),
+        "{}",
+        none.body
+    );
     let named = format!("{SIGN}?trust_domain=two.test");
     let none = world.send(&world.operator(), "POST", &named, &good);
     assert_eq!(none.code(), "issue.object_unknown");

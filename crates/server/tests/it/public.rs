@@ -1,6 +1,10 @@
 //! What anyone may ask for.
 
-use serde_json::json;
+use std::collections::BTreeSet;
+
+use avouch_api::Asked;
+use avouch_core::reason::Reason;
+use serde_json::{Value, json};
 
 use crate::http::{request, send};
 use crate::world::World;
@@ -195,6 +199,130 @@ fn every_address_is_described_and_every_description_is_an_address() {
     assert_eq!(described, served);
 }
 
+/// The names in a list such as "`a`, `b`".
+fn names_in(text: &str) -> BTreeSet<String> {
+    text.split('`')
+        .skip(1)
+        .step_by(2)
+        .map(str::to_owned)
+        .collect()
+}
+
+fn members_of(schema: &Value) -> BTreeSet<String> {
+    let members = schema["properties"].as_object().unwrap();
+    members.keys().cloned().collect()
+}
+
+#[test]
+fn a_question_is_described_with_every_member_that_it_may_have() {
+    let world = World::new();
+    let described = world.get("/openapi.json").json();
+    let described = &described["components"]["schemas"]["Question"];
+    for (place, schema) in [
+        ("", described.clone()),
+        ("expect", described["properties"]["expect"].clone()),
+        ("policies", described["properties"]["policies"].clone()),
+        ("limits", described["properties"]["limits"].clone()),
+        ("credential", described["properties"]["credential"].clone()),
+    ] {
+        let unknown = json!({"unknown": 1});
+        let question = match place {
+            "" => json!({"credential": {"jwt": "x"}, "unknown": 1}),
+            "credential" => json!({"credential": unknown}),
+            place => json!({"credential": {"jwt": "x"}, place: unknown}),
+        };
+        let unreadable = Asked::read(&question.to_string()).unwrap_err();
+        let Reason::Malformed { detail } = unreadable.reason else {
+            panic!("{unreadable:?}")
+        };
+        let (_, known) = detail.split_once("these are: ").unwrap();
+        assert_eq!(names_in(known), members_of(&schema), "{place}");
+    }
+}
+
+#[test]
+fn a_verdict_is_described_with_every_member_that_it_may_have() {
+    let world = World::new();
+    let described = world.get("/openapi.json").json();
+    let described = &described["components"]["schemas"]["Verdict"];
+    let reasons = concat!(env!("CARGO_MANIFEST_DIR"), "/../../conformance/reasons");
+    let mut seen = BTreeSet::new();
+    let mut of_reason = BTreeSet::new();
+    for example in std::fs::read_dir(reasons).unwrap() {
+        let verdict = std::fs::read(example.unwrap().path().join("verdict.json")).unwrap();
+        let verdict: Value = serde_json::from_slice(&verdict).unwrap();
+        seen.extend(verdict.as_object().unwrap().keys().cloned());
+        of_reason.extend(verdict["reason"].as_object().unwrap().keys().cloned());
+    }
+    assert_eq!(seen, members_of(described));
+    assert_eq!(of_reason, members_of(&described["properties"]["reason"]));
+}
+
+#[test]
+fn refusals_are_described_by_the_type_that_they_have() {
+    let world = World::new();
+    let described = world.get("/openapi.json").json();
+    let typed = |path: &str, status: &str| {
+        let content = &described["paths"][path]["post"]["responses"][status]["content"];
+        let types = content.as_object().unwrap().keys();
+        types.cloned().collect::<Vec<_>>()
+    };
+    let form = [("content-type", "application/x-www-form-urlencoded")];
+    let event = [("content-type", "application/secevent+jwt")];
+    let other = [("content-type", "application/json")];
+    for (path, status, headers) in [
+        ("/t/{tenant}/token", "default", &form),
+        ("/t/{tenant}/introspect", "default", &form),
+        ("/t/{tenant}/revoke", "default", &form),
+        ("/t/{tenant}/events", "400", &event),
+        ("/t/{tenant}/signing-requests", "default", &other),
+    ] {
+        let to = path.replace("{tenant}", "one");
+        let answer = send(world.address, &request("POST", &to, headers, Some("x=y")));
+        assert!(answer.status >= 400, "{path}: {answer:?}");
+        let type_of_it = answer.header("content-type").unwrap().to_owned();
+        assert_eq!(typed(path, status), [type_of_it], "{path}");
+    }
+}
+
+#[test]
+fn whoever_asks_learns_what_is_wrong_with_the_question() {
+    let world = World::new();
+    for (body, part) in [
+        ("", "it is not a JSON object"),
+        ("[]", "it is not a JSON object"),
+        ("{}", "`credential` is missing"),
+        (
+            r#"{"credential":{"jwt":"x"},"profil":"spiffe"}"#,
+            "`profil` is not a member that is known here; these are: `profile`",
+        ),
+    ] {
+        let asked = request("POST", "/t/one/decide", &[], Some(body));
+        let answer = send(world.address, &asked);
+        assert_eq!(answer.status, 200);
+        let reason = answer.json()["reason"].clone();
+        assert_eq!(reason["code"], "input.malformed");
+        let sentence = reason["sentence"].as_str().unwrap();
+        assert!(sentence.contains(part), "{sentence}");
+        assert!(reason["hint"].is_string(), "{reason}");
+    }
+    // What the tenant trusts is told to nobody.
+    let body = json!({"credential": {"jwt": "x.y.z"}}).to_string();
+    let asked = request("POST", "/t/one/decide", &[], Some(&body));
+    let reason = send(world.address, &asked).json()["reason"].clone();
+    assert!(reason.get("hint").is_none(), "{reason}");
+}
+
+#[test]
+fn a_question_of_many_values_is_refused_before_they_take_memory() {
+    let world = World::new();
+    let many = "{\"\":0},".repeat(140_000);
+    let body = format!("{{\"expect\":{{\"dns\":[{many}0]}}}}");
+    let asked = request("POST", "/t/one/decide", &[], Some(&body));
+    let answer = send(world.address, &asked).json();
+    assert_eq!(answer["reason"]["code"], "limit.json_members");
+}
+
 #[test]
 fn an_entry_is_made_read_changed_and_removed() {
     let world = World::new();
@@ -239,6 +367,23 @@ fn who_shows_no_credential_is_asked_for_one() {
         (missing.status, missing.code().as_str()),
         (401, "issue.credential_missing")
     );
+    for (method, path, wanted) in [
+        ("GET", "/v1/tenants", "`--data`"),
+        ("GET", "/t/one/egress/payments/v1", "`Authorization: DPoP`"),
+        ("POST", "/t/one/webhooks/payments", "X.509-SVID"),
+        ("GET", "/t/one/ssf/streams", "for this server"),
+        ("POST", "/t/one/signing-requests", "bootstrap token"),
+    ] {
+        let missing = send(world.address, &request(method, path, &[], Some("{}")));
+        assert_eq!(missing.code(), "issue.credential_missing", "{path}");
+        let hint = missing.json()["hint"].as_str().unwrap().to_owned();
+        assert!(hint.contains(wanted), "{path}: {hint}");
+        assert_eq!(
+            hint.contains("--data"),
+            wanted == "`--data`",
+            "{path}: {hint}"
+        );
+    }
     assert_eq!(
         missing.header("www-authenticate"),
         Some("Bearer realm=\"avouch\"")

@@ -86,6 +86,21 @@ fn whoever_has_a_token_in_hand_ends_it_and_all_that_was_exchanged_for_it() {
 }
 
 #[test]
+fn whoever_ends_a_token_again_at_once_has_nothing_looked_through() {
+    let cloud = chained();
+    let (first, second) = twice(&cloud, &json!({}));
+    assert_eq!(revoke(&cloud, &first, &[]).status, 200);
+    // What was issued is in the store, which would have to be asked.
+    cloud.world.store_away(true);
+    assert_eq!(revoke(&cloud, &first, &[]).status, 200);
+    assert_eq!(revoke(&cloud, &second, &[]).status, 200);
+    cloud.world.store_away(false);
+    let (third, _) = twice(&cloud, &someone("other"));
+    cloud.world.store_away(true);
+    assert_eq!(revoke(&cloud, &third, &[]).status, 503);
+}
+
+#[test]
 fn a_token_that_is_bound_to_a_key_is_ended_by_whoever_has_that() {
     let cloud = chained();
     let subject = workflow(&cloud, 20, &json!({}));

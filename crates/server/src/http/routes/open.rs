@@ -66,7 +66,7 @@ pub(super) static ROUTES: &[Route] = &[
         .says(
             "Decides on a credential under what the tenant trusts. Who may read the anchors of the \
              tenant sees the whole verdict, and what the question itself brings as `trust` counts \
-             too; everyone else learns a code, and `trust` is passed over",
+             too; everyone else learns a code, or what is wrong with the question itself, and `trust` is passed over",
         ),
     Route::delete(
         "/t/{tenant}/egress/{egress}/{*path}",

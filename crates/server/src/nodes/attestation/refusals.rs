@@ -139,18 +139,21 @@ impl ToldOfRefused {
 }
 
 impl Plane {
+    /// Whether the log tells of one more node that was refused, which calls from there. Of those that it
+    /// does not, it tells how many there were.
+    pub(crate) fn tells_of_refused(&self, network: Option<Network>) -> bool {
+        let telling = self.told_of_refused.one_more(network, self.now());
+        if telling.untold_before > 0 {
+            let untold = telling.untold_before;
+            tracing::warn!(untold, "more nodes were refused than are told one by one");
+        }
+        telling.is_told
+    }
+
     /// Says in the log why a node was not let in, and remembers it for the tenant that it named; for
     /// the root, apart from its own, if there is none.
     pub(crate) fn note_refused(&self, tenant: &str, refused: RefusedNode) {
-        let telling = self.told_of_refused.one_more(refused.network(), refused.at);
-        if telling.untold_before > 0 {
-            let untold = telling.untold_before;
-            tracing::warn!(
-                untold,
-                "more nodes were not let in than are told one by one"
-            );
-        }
-        if telling.is_told {
+        if self.tells_of_refused(refused.network()) {
             tell(tenant, &refused);
         }
         self.counters.refused(refused.reason.code());
