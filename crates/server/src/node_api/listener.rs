@@ -95,7 +95,7 @@ async fn shake_hands(acceptor: TlsAcceptor, stream: TcpStream, place: Share) -> 
     let chain = certificates.iter().map(|one| one.to_vec()).collect();
     Some(Connection {
         peer: Peer {
-            session: Arc::new(Session::new(chain).from_address(address)),
+            session: Arc::new(Session::new(chain).calling_from(address)),
             stranger: Arc::new(Stranger::in_place(place)),
             address,
         },

@@ -303,7 +303,7 @@ impl Session {
     }
 
     /// The same, called from there.
-    fn from_address(self, address: Option<SocketAddr>) -> Self {
+    fn calling_from(self, address: Option<SocketAddr>) -> Self {
         let network = address.map(|address| Network::of(address.ip()));
         Self { network, ..self }
     }
