@@ -4,6 +4,7 @@ use std::io;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
+use avouch_agent::command::CommandFault;
 use avouch_agent::node::LinkFault;
 use avouch_core::id::SpiffeId;
 use avouch_core::reason::Reason;
@@ -97,7 +98,7 @@ pub enum Fault {
     Node(#[from] LinkFault),
     /// The agent could not run.
     #[error(transparent)]
-    Agent(#[from] avouch_agent::command::CommandFault),
+    Agent(#[from] CommandFault),
     /// The socket of workloads failed.
     #[error(transparent)]
     Workloads(#[from] avouch_agent::Fault),
@@ -163,6 +164,7 @@ impl Fault {
             Self::NoIdentity
             | Self::NotThis(_)
             | Self::Node(LinkFault::Refused(_))
+            | Self::Agent(CommandFault::Link(LinkFault::Refused(_)))
             | Self::Refused(_) => Exit::Rejected,
             Self::Directory(_)
             | Self::Folder { .. }

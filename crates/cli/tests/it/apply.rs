@@ -448,7 +448,9 @@ fn whoever_could_be_given_the_identity_of_a_new_administrator_is_named() {
     let folder = &served.plane.folder;
     let there = "kind: tenant\nname: shop\n---\nkind: trust-domain\ntenant: shop\nname: shop.test\n---\n\
         kind: entry\ntenant: shop\nname: made-before\nspec:\n  spiffe_id: spiffe://shop.test/user/anna\n  \
-        selectors: [\"unix:uid:4242\"]\n";
+        selectors: [\"unix:uid:4242\"]\n---\n\
+        kind: admin\ntenant: shop\nname: ben\n\
+        spec: {subject: \"spiffe://shop.test/user/ben\", role: registrar}\n";
     folder.file("before.yaml", there);
     let before = served.run(&["apply", "-f", "before.yaml"]);
     assert_eq!((before.code, before.err.as_str()), (0, ""), "{before:?}");
