@@ -67,9 +67,6 @@ async fn once(shared: &Arc<Shared>) -> Result<(), Status> {
             shared.complete.send_replace(true);
             continue;
         }
-        let is_distrust = update.distrust.is_some();
-        // They come with the lists of what is revoked.
-        let has_bundles = !update.bundles.is_empty();
         let is_gone = update.gone;
         let arrived = shared.holdings_mut().follow(update);
         if is_gone {
@@ -79,15 +76,15 @@ async fn once(shared: &Arc<Shared>) -> Result<(), Status> {
         let Some((tenant, sequence)) = arrived.whole else {
             continue;
         };
-        if is_distrust {
+        if arrived.among.distrust {
             shared.tokens.forget_distrusted(&shared.holdings());
             // What is not to be trusted any more is replaced before the change is said to have
             // arrived, so that the server knows when nobody holds it.
             svids::replace_distrusted::<X509>(shared).await;
             svids::replace_distrusted::<Wit>(shared).await;
         }
-        if has_bundles {
-            svids::replace_revoked(shared).await;
+        if arrived.among.bundles {
+            svids::replace_revoked(shared, &tenant).await;
         }
         shared.tell();
         let held = BTreeMap::from([(tenant.to_string(), sequence)]);

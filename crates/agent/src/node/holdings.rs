@@ -34,6 +34,8 @@ pub(super) struct Holding {
     distrusted: BTreeSet<String>,
     /// What ended before its time.
     pub(super) endings: Arc<Endings>,
+    /// What the change has that arrives.
+    among: Among,
 }
 
 /// A registration entry, as the server told it.
@@ -100,6 +102,17 @@ pub(super) struct HeldBundle {
 pub(super) struct Arrived {
     /// The tenant and the number of the change, if all of it has arrived.
     pub(super) whole: Option<(TenantId, u64)>,
+    /// What is among it, whichever part had it.
+    pub(super) among: Among,
+}
+
+/// What a change has, beside entries, that what is held is to be looked at for.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Among {
+    /// Which authorities are not to be trusted any more.
+    pub(super) distrust: bool,
+    /// Bundles, and with them the lists of what is revoked.
+    pub(super) bundles: bool,
 }
 
 impl Holdings {
@@ -147,7 +160,9 @@ impl Holdings {
         // They come with what is distrusted; there may be none any more.
         if update.distrust.is_some() || !update.bundles.is_empty() {
             holding.bundles = read_bundles(&update.bundles);
+            holding.among.bundles = true;
         }
+        holding.among.distrust |= update.distrust.is_some();
         if !update.ended.is_empty() {
             follow_ended(Arc::make_mut(&mut holding.endings), update.ended);
         }
@@ -158,11 +173,13 @@ impl Holdings {
             return Arrived::default();
         }
         holding.sequence = update.sequence;
+        let among = std::mem::take(&mut holding.among);
         if let Some(arrived) = self.arriving.remove(&tenant) {
             self.tenants.insert(tenant.clone(), arrived);
         }
         Arrived {
             whole: Some((tenant, update.sequence)),
+            among,
         }
     }
 
@@ -419,6 +436,10 @@ impl HeldBundle {
         let document: Value = serde_json::from_str(&told.document).ok()?;
         let whole = Bundle::read(&told.trust_domain, &document).ok()?;
         let name = &whole.trust_domain;
+        if !whole.passed_over().is_empty() {
+            let left_out = whole.passed_over().join("; ");
+            tracing::warn!(trust_domain = %name, left_out, "not all of a bundle can be used");
+        }
         // What the core could not read is nothing to a workload either, whose library may refuse all
         // bundles for it (SPIFFE Trust Domain and Bundle 4.2: what cannot be used is ignored).
         let x509 = whole.x509_authorities.iter();
@@ -479,8 +500,29 @@ mod tests {
         assert_eq!(holdings.follow(first).whole, None);
         assert_eq!(selecting(&holdings), ["a", "b"]);
         let last = holdings.follow(update(&["c"], 7));
+        assert_eq!(last.among, Among::default());
         assert_eq!(last.whole.map(|(_, sequence)| sequence), Some(7));
         assert_eq!(selecting(&holdings), ["a", "c"]);
+    }
+
+    #[test]
+    fn what_the_first_part_has_is_told_with_the_last() {
+        let mut holdings = Holdings::default();
+        for anew in [true, false] {
+            let first = Update {
+                anew,
+                more: true,
+                bundles: vec![node::Bundle::default()],
+                distrust: Some(node::Distrust::default()),
+                ..update(&["a"], 7)
+            };
+            assert_eq!(holdings.follow(first), Arrived::default());
+            let whole = holdings.follow(update(&["b"], 7)).among;
+            assert!(whole.bundles && whole.distrust);
+            // It is told once.
+            let next = holdings.follow(update(&["c"], 8)).among;
+            assert_eq!(next, Among::default());
+        }
     }
 
     #[test]

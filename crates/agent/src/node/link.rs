@@ -1,5 +1,6 @@
 //! The way to the server, as the member that this node is.
 
+use std::error::Error;
 use std::io;
 use std::path::PathBuf;
 use std::sync::{Arc, PoisonError, RwLock, Weak};
@@ -50,6 +51,10 @@ const LONGEST_PAUSE: Duration = Duration::from_secs(15);
 /// The same where the server refuses the node, of which it keeps a record each time.
 const LONGEST_PAUSE_REFUSED: Duration = Duration::from_secs(300);
 
+/// How many seconds a node that begins and finds no place waits each time before it knocks again: two minutes in
+/// all.
+const JOIN_PAUSES: [u64; 10] = [1, 2, 4, 8, 15, 15, 15, 20, 20, 20];
+
 /// What a node needs to join.
 #[derive(Clone, Debug)]
 pub struct Joining {
@@ -99,6 +104,9 @@ pub enum LinkFault {
     /// The server refuses.
     #[error("the server refuses: {0}")]
     Refused(String),
+    /// The server has too much to do at the moment.
+    #[error("the server asks to be called again later: {0}")]
+    Busy(String),
     /// The server does not answer.
     #[error("the server at {server} does not answer: {why}")]
     Away {
@@ -137,7 +145,7 @@ impl Link {
         let member = match Membership::read(&joining.folder).map_err(kept)? {
             Some(member) => member,
             None => {
-                let member = join(&joining, &verifier).await?;
+                let member = join_in_turn(&joining, &verifier).await?;
                 member.write(&joining.folder).map_err(kept)?;
                 member
             }
@@ -264,11 +272,30 @@ pub(super) async fn in_time<T, E: From<Status>>(
     answer: impl Future<Output = Result<T, E>>,
 ) -> Result<T, E> {
     let answered = tokio::time::timeout(LONGEST_CALL, answer).await;
-    answered.map_err(|_| Status::unavailable("the server takes too long"))?
+    answered.map_err(|_| Status::deadline_exceeded("the server takes too long"))?
 }
 
 fn client(channel: Channel) -> NodeClient<Channel> {
     NodeClient::new(channel).max_decoding_message_size(LARGEST_MESSAGE)
+}
+
+/// Joins, and comes again for a while where the server has no place at the moment: of many nodes that
+/// begin at once, all come to be let in. Nothing was used up then.
+async fn join_in_turn(
+    joining: &Joining,
+    verifier: &Arc<ServerVerifier>,
+) -> Result<Membership, LinkFault> {
+    // So that those who were turned away together do not come back together.
+    let apart = Duration::from_millis(u64::from(std::process::id() % 500));
+    let mut pauses = JOIN_PAUSES.iter();
+    loop {
+        let joined = join(joining, verifier).await;
+        let (Err(LinkFault::Busy(why)), Some(pause)) = (&joined, pauses.next()) else {
+            return joined;
+        };
+        tracing::warn!(why, "the node is not let in yet, and tries again");
+        tokio::time::sleep(Duration::from_secs(*pause) + apart).await;
+    }
 }
 
 async fn join(joining: &Joining, verifier: &Arc<ServerVerifier>) -> Result<Membership, LinkFault> {
@@ -399,6 +426,10 @@ fn member_of(key: MemberKey, answer: node::Membership) -> Result<Membership, Lin
 
 fn fault(server: &str, status: &Status) -> LinkFault {
     match status.code() {
+        // What the transport found has a source; this is the server's own word.
+        Code::Unavailable if status.source().is_none() => {
+            LinkFault::Busy(status.message().to_owned())
+        }
         Code::Unavailable | Code::DeadlineExceeded | Code::Unknown | Code::Cancelled => {
             LinkFault::Away {
                 server: server.to_owned(),
@@ -411,7 +442,7 @@ fn fault(server: &str, status: &Status) -> LinkFault {
 
 /// What is at the bottom of it: the layers above say no more than that something failed.
 pub(super) fn innermost(status: &Status) -> String {
-    let mut error: &dyn std::error::Error = status;
+    let mut error: &dyn Error = status;
     while let Some(source) = error.source() {
         error = source;
     }

@@ -21,6 +21,7 @@ mod key;
 mod kinds;
 mod link;
 mod membership;
+mod published;
 mod relied;
 mod serving;
 mod svids;

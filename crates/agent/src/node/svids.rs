@@ -11,11 +11,11 @@ use avouch_core::id::TenantId;
 use avouch_core::time::Time;
 use tonic::Status;
 
-use super::credentials::RevokedBy;
 use super::holdings::{Entry, EntryKey, Holdings};
 use super::key::NodeKey;
 use super::kinds::X509;
 use super::link::{in_time, innermost};
+use super::published::Looked;
 use super::validity::Validity;
 use super::{Shared, now};
 
@@ -119,11 +119,20 @@ impl<K: Kind> Svids<K> {
         held.values().map(|held| held.validity.not_after).min()
     }
 
+    /// Those of entries of a tenant.
+    fn of_tenant(&self, tenant: &TenantId) -> Vec<(EntryKey, Arc<K::Svid>)> {
+        let held = self.lock();
+        let of_tenant = held.iter().filter(|(key, _)| key.tenant == *tenant);
+        of_tenant
+            .map(|(key, held)| (key.clone(), Arc::clone(&held.svid)))
+            .collect()
+    }
+
     /// The entries, as they are now, of those that are `meant`.
     fn entries_of(
         &self,
         holdings: &Holdings,
-        mut meant: impl FnMut(&EntryKey, &Held<K>) -> bool,
+        meant: impl Fn(&EntryKey, &Held<K>) -> bool,
     ) -> Vec<Entry> {
         let held = self.lock();
         let meant = held.iter().filter(|(key, held)| meant(key, held));
@@ -244,6 +253,8 @@ impl<K: Kind> Held<K> {
 
 /// Replaces at once what an authority signed that is not to be trusted any more.
 pub(super) async fn replace_distrusted<K: Kind>(shared: &Shared) {
+    // What is being issued at this moment is looked at too, once it is held.
+    let _asking = K::all(shared).asking.lock().await;
     let due = {
         let holdings = shared.holdings();
         K::all(shared).entries_of(&holdings, |key, held| {
@@ -253,22 +264,32 @@ pub(super) async fn replace_distrusted<K: Kind>(shared: &Shared) {
     replace::<K>(shared, due, "SVIDs of a tainted authority").await;
 }
 
-/// Replaces at once what the revocation lists that are held now name.
-pub(super) async fn replace_revoked(shared: &Shared) {
+/// Replaces at once what the revocation lists of a tenant name that are held now.
+pub(super) async fn replace_revoked(shared: &Shared, tenant: &TenantId) {
+    // As above.
+    let _asking = X509::all(shared).asking.lock().await;
+    let held = X509::all(shared).of_tenant(tenant);
+    let looked = Looked::at(&shared.holdings(), held);
+    let now = now();
+    // Lists may be long, and workloads are not to wait for them.
+    let revoked = tokio::task::spawn_blocking(move || looked.revoked(now)).await;
+    let revoked = revoked.unwrap_or_else(|error| {
+        tracing::error!(%error, "what is revoked could not be told");
+        Vec::new()
+    });
     let due = {
-        let (holdings, now) = (shared.holdings(), now());
-        let mut revoked = RevokedBy::lists_of(&holdings);
-        let held = X509::all(shared);
-        held.entries_of(&holdings, |_, held| revoked.names(&held.svid, now))
+        let holdings = shared.holdings();
+        let due = revoked.iter().filter_map(|key| holdings.entry(key));
+        due.collect()
     };
     replace::<X509>(shared, due, "revoked SVIDs").await;
 }
 
+/// To be called by who alone asks.
 async fn replace<K: Kind>(shared: &Shared, due: Vec<Entry>, what: &str) {
     if due.is_empty() {
         return;
     }
-    let _asking = K::all(shared).asking.lock().await;
     match issue::<K>(shared, due.clone()).await {
         Ok(()) => tracing::info!(svids = due.len(), "{what} were replaced"),
         Err(why) => {

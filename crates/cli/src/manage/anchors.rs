@@ -92,6 +92,9 @@ fn put(name: &str, document: &Value, remote: &Remote, common: &Common) -> Result
             printable(store)
         ));
     }
+    for whom in list_of(&answer, "admits").iter().filter_map(Value::as_str) {
+        output::note(&format!("it admits {}", printable(whom)));
+    }
     match common.output {
         Format::Human => output::data(name)?,
         Format::Json | Format::Sarif => output::data(&pretty(&answer))?,

@@ -465,7 +465,9 @@ fn place_on_path(attempt: &Attempt) -> Option<usize> {
 /// What was expected and seen, where it is asked for, the fix and how large it is, the standard.
 fn remarks(page: &mut Page, reason: &Reason, also_admits: Option<String>, detail: Detail) {
     if detail == Detail::Full {
-        for (name, fact) in reason.evidence() {
+        // What the fix would admit besides stands below the fix.
+        let evidence = reason.evidence().into_iter();
+        for (name, fact) in evidence.filter(|(name, _)| *name != "fix_admits") {
             page.remark(&name.replace('_', " "), &fact.to_string());
         }
     }

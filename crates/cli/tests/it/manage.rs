@@ -205,6 +205,13 @@ fn an_anchor_is_given_to_a_tenant_and_taken_away() {
         "anchor_list_of_a_tenant",
         served.both(&["anchor", "list", "--tenant", "demo"])
     );
+    // Of an issuer it is said whom it lets in.
+    let issuer = r#"{"issuer": "https://ci.example.com", "audiences": ["us"], "jwks": {"keys": []},
+        "rules": [{"name": "deploy", "facts": {"subject": "deployer"}}], "owner": "ci", "reason": "workflows"}"#;
+    served.plane.folder.file("anchor.json", issuer);
+    let told = served.run(&put);
+    assert_eq!(told.out, "partner\n", "{}", told.err);
+    assert!(told.err.contains("it admits deploy: "), "{}", told.err);
     let gone = served.run(&["anchor", "delete", "partner", "--tenant", "demo"]);
     assert_eq!(gone.code, 0, "{}", gone.err);
 }

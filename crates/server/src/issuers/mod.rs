@@ -46,6 +46,7 @@ use refresh::Published;
 pub(crate) use refresh::{Looked, Refreshing, seconds_until};
 pub(crate) use secrets::{CLIENT_SECRET, REVIEWER_TOKEN};
 use settings::{IssuerSettings, SHORTEST_REFRESH, Source};
+pub(crate) use telling::admits;
 
 /// How often a change of what is known of keys is worked out anew when something else has changed
 /// meanwhile.

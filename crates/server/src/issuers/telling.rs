@@ -253,6 +253,19 @@ fn read_provider(
     }))
 }
 
+/// Whom an anchor lets in, in words, if it vouches for whoever an issuer or an identity provider names.
+pub(crate) fn admits(anchor: &AnchorKind) -> Vec<String> {
+    match anchor {
+        AnchorKind::Issuer(issuer) => population(issuer),
+        AnchorKind::Saml(provider) => admitted(provider),
+        AnchorKind::ApiKey(_)
+        | AnchorKind::Certificate(_)
+        | AnchorKind::Federation(_)
+        | AnchorKind::Ssh(_)
+        | AnchorKind::TrustDomain(_) => Vec::new(),
+    }
+}
+
 /// Whom an identity provider of SAML lets in, in words.
 pub(super) fn admitted(provider: &SamlAnchor) -> Vec<String> {
     if provider.rules().is_empty() {

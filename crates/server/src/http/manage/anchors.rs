@@ -8,8 +8,10 @@ use serde_json::{Map, Value, json};
 use crate::anchors::AnchorTold;
 use crate::http::answer::Answer;
 use crate::http::call::{Call, Stop};
+use crate::issuers::admits;
 use crate::plane::Plane;
 use crate::tenant::Tenant;
+use crate::views;
 
 pub(in crate::http) fn list(call: &Call, tenant: &Arc<Tenant>) -> Result<Answer, Stop> {
     let now = call.plane().now();
@@ -34,7 +36,16 @@ pub(in crate::http) fn put(call: &Call, tenant: &Arc<Tenant>) -> Result<Answer, 
         store: None,
         also_in: Vec::new(),
     });
-    Ok(Answer::json(&to_json(&told, now)))
+    let mut answer = to_json(&told, now);
+    let admits: Vec<String> = views::read_sent("anchor", document, tenant)?
+        .entries()
+        .iter()
+        .flat_map(|entry| admits(&entry.anchor.kind))
+        .collect();
+    if let (Some(members), false) = (answer.as_object_mut(), admits.is_empty()) {
+        members.insert("admits".to_owned(), json!(admits));
+    }
+    Ok(Answer::json(&answer))
 }
 
 pub(in crate::http) fn remove(call: &Call, tenant: &Arc<Tenant>) -> Result<Answer, Stop> {
