@@ -382,10 +382,11 @@ async fn run_until_told(
     // Before the token is used up: a socket that cannot be served would cost it.
     let sockets = Sockets::open(&arguments.socket, &arguments.serving).await?;
     let node = Node::join(joining).await?;
-    ready(&sockets.address());
-    tracing::info!(node = %node.id(), socket = sockets.address(), "the agent is up");
+    // Before it is said that it is up: whoever waits for that may stop it at once.
     let mut interrupt = signal(SignalKind::interrupt())?;
     let mut terminate = signal(SignalKind::terminate())?;
+    ready(&sockets.address());
+    tracing::info!(node = %node.id(), socket = sockets.address(), "the agent is up");
     let told = async move {
         tokio::select! {
             _ = interrupt.recv() => {}

@@ -36,7 +36,7 @@ use avouch_store::keyring::RootKey;
 use avouch_store::postgresql::PostgresqlStore;
 use avouch_store::sqlite::SqliteStore;
 use serde_json::json;
-use tokio::signal::unix::{SignalKind, signal};
+use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
@@ -81,8 +81,10 @@ pub fn up(arguments: &UpArguments, common: &Common) -> Result<Exit, Fault> {
         running.node = Some(node.clone());
         let workloads = sockets.serve(node, until(running.stopping.clone()));
         running.workloads = Some(tokio::spawn(workloads));
+        // Before it is said that it is up: whoever waits for that may stop it at once.
+        let told = Told::listen()?;
         running.greet(Some(&address), common)?;
-        running.until_told().await
+        running.until(told).await
     })
 }
 
@@ -92,8 +94,9 @@ pub fn server(arguments: &ServerArguments, common: &Common) -> Result<Exit, Faul
     open_files::raise_limit();
     run_on_threads(async {
         let running = Started::open(arguments, false).await?.run();
+        let told = Told::listen()?;
         running.greet(None, common)?;
-        running.until_told().await
+        running.until(told).await
     })
 }
 
@@ -238,9 +241,9 @@ impl Running {
     }
 
     /// Until a signal comes, or until something ends by itself.
-    async fn until_told(mut self) -> Result<(), Fault> {
+    async fn until(mut self, mut told: Told) -> Result<(), Fault> {
         let ended = tokio::select! {
-            told = told_to_stop() => told,
+            () = told.to_stop() => Ok(()),
             ended = &mut self.serving => Err(ended_early(ended)),
             ended = ended(&mut self.workloads) => Err(ended_early(ended)),
         };
@@ -489,13 +492,28 @@ fn ended_early<E: Into<Fault>>(ended: Result<Result<(), E>, tokio::task::JoinErr
     }
 }
 
-async fn told_to_stop() -> Result<(), Fault> {
-    let cannot = |error: std::io::Error| Fault::Run(format!("signals cannot be heard: {error}"));
-    let mut interrupt = signal(SignalKind::interrupt()).map_err(cannot)?;
-    let mut terminate = signal(SignalKind::terminate()).map_err(cannot)?;
-    tokio::select! {
-        _ = interrupt.recv() => Ok(()),
-        _ = terminate.recv() => Ok(()),
+/// The signals by which it is told to stop, from when on they are listened for: until then each ends the
+/// process at once.
+struct Told {
+    interrupt: Signal,
+    terminate: Signal,
+}
+
+impl Told {
+    fn listen() -> Result<Self, Fault> {
+        let cannot =
+            |error: std::io::Error| Fault::Run(format!("signals cannot be heard: {error}"));
+        Ok(Self {
+            interrupt: signal(SignalKind::interrupt()).map_err(cannot)?,
+            terminate: signal(SignalKind::terminate()).map_err(cannot)?,
+        })
+    }
+
+    async fn to_stop(&mut self) {
+        tokio::select! {
+            _ = self.interrupt.recv() => {}
+            _ = self.terminate.recv() => {}
+        }
     }
 }
 

@@ -206,7 +206,8 @@ fn an_anchor_is_given_to_a_tenant_and_taken_away() {
         served.both(&["anchor", "list", "--tenant", "demo"])
     );
     // Of an issuer it is said whom it lets in.
-    let issuer = r#"{"issuer": "https://ci.example.com", "audiences": ["us"], "jwks": {"keys": []},
+    let issuer = r#"{"issuer": "https://ci.example.com", "audiences": ["us"], "jwks": {"keys": [{"kty": "EC", "crv": "P-256", "kid": "one", "alg": "ES256",
+            "x": "MKBCTNIcKUSDii11ySs3526iDZ8AiTo7Tu6KPAqv7D4", "y": "4Etl6SRW2YiLUrN5vfvVHuhp7x8PxltmWWlbbM4IFyM"}]},
         "rules": [{"name": "deploy", "facts": {"subject": "deployer"}}], "owner": "ci", "reason": "workflows"}"#;
     served.plane.folder.file("anchor.json", issuer);
     let told = served.run(&put);
