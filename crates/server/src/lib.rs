@@ -79,6 +79,7 @@ pub mod tls;
 mod token_review;
 pub mod traces;
 mod trust_chains;
+mod turned_away;
 mod upstream;
 mod views;
 mod ways;

@@ -46,6 +46,7 @@ use crate::signals::{self, Attempts, LookedThrough, Receiving};
 use crate::status::{Publishing, StatusLists};
 use crate::tenant::Tenant;
 use crate::trust_chains::Chains;
+use crate::turned_away::TurnedAway;
 pub(crate) use known::KnownTenant;
 use known::Names;
 pub(crate) use readings::Readings;
@@ -74,6 +75,7 @@ pub struct Plane {
     pub(crate) attestors: Known,
     pub(crate) refused_nodes: RefusedNodes,
     pub(crate) told_of_refused: ToldOfRefused,
+    pub(crate) turned_away: TurnedAway,
     pub(crate) sharing: Sharing,
     pub(crate) counters: Counters,
     pub(crate) federations: States,
@@ -177,6 +179,7 @@ impl Plane {
             attestors: Known::default(),
             refused_nodes: RefusedNodes::default(),
             told_of_refused: ToldOfRefused::default(),
+            turned_away: TurnedAway::default(),
             sharing: Sharing::new(&SystemRandom)?,
             counters: Counters::default(),
             federations: States::default(),

@@ -19,8 +19,10 @@ use tokio_rustls::LazyConfigAcceptor;
 use tokio_rustls::server::TlsStream;
 
 use crate::files;
+use crate::plane::Plane;
 use crate::shares::{Share, Shares};
 use crate::tls::Shown;
+use crate::turned_away::Crowd;
 
 /// The most connections at once; more wait in the queue of the system.
 const MOST_CONNECTIONS: usize = 4_096;
@@ -50,10 +52,10 @@ pub(super) struct Patient {
 
 impl Patient {
     /// Takes connections for as long as someone wants them; with TLS where something is shown.
-    pub(super) fn open(listener: TcpListener, shown: Shown) -> io::Result<Self> {
+    pub(super) fn open(listener: TcpListener, shown: Shown, plane: Arc<Plane>) -> io::Result<Self> {
         let address = listener.local_addr()?;
         let (accepted, connections) = mpsc::channel(MOST_WAITING);
-        tokio::spawn(take(listener, shown, accepted));
+        tokio::spawn(take(listener, shown, plane, accepted));
         Ok(Self {
             address,
             connections,
@@ -81,6 +83,7 @@ impl Listener for Patient {
 async fn take(
     mut listener: TcpListener,
     shown: Shown,
+    plane: Arc<Plane>,
     accepted: mpsc::Sender<(Connection, SocketAddr)>,
 ) {
     let most = files::part_of_all(MOST_CONNECTIONS, 2);
@@ -94,7 +97,7 @@ async fn take(
         };
         // Whoever has too many has this one closed.
         let Some(share) = shares.take(Some(address.ip())) else {
-            tracing::debug!(%address, "a connection was closed: its address has too many");
+            plane.turn_away(Crowd::Http, Some(address));
             continue;
         };
         // Small answers: waiting to fill packets would only delay them.

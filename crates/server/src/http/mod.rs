@@ -80,7 +80,7 @@ pub async fn serve(
         what: "the address for administrators and verifiers",
         why: error.to_string(),
     };
-    let listener = Patient::open(listener, shown).map_err(ended)?;
+    let listener = Patient::open(listener, shown, Arc::clone(&plane)).map_err(ended)?;
     let service = router(plane).into_make_service_with_connect_info::<Peer>();
     let served = axum::serve(listener, service)
         .with_graceful_shutdown(async move {

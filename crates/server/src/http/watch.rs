@@ -267,6 +267,13 @@ fn of_process(plane: &Plane, page: &mut Page) {
         "Calls to the store that failed.",
     );
     page.value("avouch_store_faults_total", &[], counters.store_faults());
+    page.counter(
+        "avouch_turned_away_total",
+        "Connections and joins for which there was no place, by what they were.",
+    );
+    for (what, count) in plane.turned_away.counts() {
+        page.value("avouch_turned_away_total", &[("what", what)], count);
+    }
     page.counter("avouch_http_requests_total", "Requests that were answered.");
     for (answered, count) in counters.requests() {
         let status = answered.status.to_string();

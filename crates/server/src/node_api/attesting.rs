@@ -22,6 +22,7 @@ use crate::nodes::attestation::LONGEST_SIGNING_REQUEST;
 use crate::nodes::{Opened, RefusedNode, Sealing};
 use crate::plane::Plane;
 use crate::shares::{Share, Shares};
+use crate::turned_away::Crowd;
 
 /// How long a node may take to say what it means to show, which it knows before it calls.
 const LONGEST_BEGINNING: Duration = Duration::from_secs(2);
@@ -84,7 +85,7 @@ impl NodeService {
         {
             return Err(Status::invalid_argument("no node needs so much to join"));
         }
-        let _place = place(&self.room.on_their_way, address)?;
+        let _place = self.place(&self.room.on_their_way, address)?;
         let asking = Asking {
             tenant: asked.join_token.split('.').next().unwrap_or("").to_owned(),
             attestor: None,
@@ -104,7 +105,7 @@ impl NodeService {
         asked: Streaming<AttestRequest>,
         address: Option<SocketAddr>,
     ) -> Result<mpsc::Receiver<Result<AttestReply, Status>>, Status> {
-        let beginning = place(&self.room.beginning, address)?;
+        let beginning = self.place(&self.room.beginning, address)?;
         let (replies, stream) = mpsc::channel(1);
         let service = self.clone();
         tokio::spawn(async move {
@@ -131,7 +132,7 @@ impl NodeService {
             Some(Step::Evidence(_) | Step::Opened(_)) | None => return Err(out_of_order()),
         };
         drop(beginning);
-        let _place = place(&self.room.on_their_way, address)?;
+        let _place = self.place(&self.room.on_their_way, address)?;
         let meant = intention.clone();
         let challenge = self.look(Asking::of(&intention, address), move |plane| {
             plane.check_intention(&meant)?;
@@ -244,6 +245,17 @@ impl NodeService {
         done.map_err(|reason| self.refuse(asking, *reason))
     }
 
+    /// A place among those who want to join, until it is dropped.
+    fn place(&self, shares: &Arc<Shares>, address: Option<SocketAddr>) -> Result<Share, Status> {
+        let place = shares.take(address.as_ref().map(SocketAddr::ip));
+        place.ok_or_else(|| {
+            self.plane.turn_away(Crowd::Joining, address);
+            Status::unavailable(
+                "too many want to join at once, or too many of this address; try again",
+            )
+        })
+    }
+
     fn refuse(&self, asking: Asking, reason: Reason) -> Status {
         let decision = uuid::Uuid::now_v7().to_string();
         let told = explain::of_reason_for_peer(&reason);
@@ -274,14 +286,6 @@ impl Asking {
             address,
         }
     }
-}
-
-/// A place among those who want to join, until it is dropped.
-fn place(shares: &Arc<Shares>, address: Option<SocketAddr>) -> Result<Share, Status> {
-    let place = shares.take(address.as_ref().map(SocketAddr::ip));
-    place.ok_or_else(|| {
-        Status::unavailable("too many want to join at once, or too many of this address; try again")
-    })
 }
 
 async fn step(

@@ -1,7 +1,7 @@
 //! Connections of nodes.
 
 use std::io;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::pin::Pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll};
@@ -11,7 +11,7 @@ use rustls::ServerConfig;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::mpsc;
-use tokio::time::Sleep;
+use tokio::time::{Instant, Sleep};
 use tokio_rustls::TlsAcceptor;
 use tokio_rustls::server::TlsStream;
 use tokio_stream::wrappers::ReceiverStream;
@@ -19,7 +19,9 @@ use tonic::transport::server::Connected;
 
 use super::Session;
 use crate::files;
+use crate::plane::Plane;
 use crate::shares::{Share, Shares};
+use crate::turned_away::Crowd;
 
 /// How long a handshake may take.
 const LONGEST_HANDSHAKE: Duration = Duration::from_secs(10);
@@ -38,14 +40,23 @@ const PART_OF_EACH: usize = 4;
 /// For how long one may be a stranger: longer than it takes to join.
 const LONGEST_STRANGER: Duration = Duration::from_secs(75);
 
+/// How many of them may have called as a node and been refused, apart from the others: evicted nodes try
+/// again for as long as they run, and keep no place that nodes need which are let in.
+const MOST_REFUSED: usize = 512;
+
+/// For how long a connection that was refused goes on where there are so many: long enough for its answer,
+/// and shorter than evicted nodes wait before they try again.
+const LONGEST_LEAVING: Duration = Duration::from_secs(1);
+
 /// Takes connections for as long as someone wants them.
 pub(super) fn accept(
     listener: TcpListener,
     config: Arc<ServerConfig>,
+    plane: Arc<Plane>,
 ) -> ReceiverStream<io::Result<Connection>> {
     let (accepted, connections) = mpsc::channel(64);
-    let most = files::part_of_all(MOST_STRANGERS, 4);
-    let strangers = Shares::of(most, (most / PART_OF_EACH).max(1));
+    let strangers = shared_out(files::part_of_all(MOST_STRANGERS, 4));
+    let refused = shared_out(files::part_of_all(MOST_REFUSED, 8));
     tokio::spawn(async move {
         loop {
             let stream = tokio::select! {
@@ -56,13 +67,14 @@ pub(super) fn accept(
                 Ok((stream, address)) => {
                     // Whoever has too many has this one closed, and may try again.
                     let Some(place) = strangers.take(Some(address.ip())) else {
-                        tracing::debug!(%address, "a connection was closed: there are too many");
+                        plane.turn_away(Crowd::Node, Some(address));
                         continue;
                     };
+                    let stranger = Stranger::new(place, Arc::clone(&refused), address.ip());
                     let accepted = accepted.clone();
                     let acceptor = TlsAcceptor::from(Arc::clone(&config));
                     tokio::spawn(async move {
-                        if let Some(connection) = shake_hands(acceptor, stream, place).await {
+                        if let Some(connection) = shake_hands(acceptor, stream, stranger).await {
                             // Whoever stops takes no more.
                             drop(accepted.send(Ok(connection)).await);
                         }
@@ -78,7 +90,15 @@ pub(super) fn accept(
     ReceiverStream::new(connections)
 }
 
-async fn shake_hands(acceptor: TlsAcceptor, stream: TcpStream, place: Share) -> Option<Connection> {
+fn shared_out(most: usize) -> Arc<Shares> {
+    Shares::of(most, (most / PART_OF_EACH).max(1))
+}
+
+async fn shake_hands(
+    acceptor: TlsAcceptor,
+    stream: TcpStream,
+    stranger: Stranger,
+) -> Option<Connection> {
     // Small messages in both directions: waiting to fill packets would only delay them.
     drop(stream.set_nodelay(true));
     let shaken = tokio::time::timeout(LONGEST_HANDSHAKE, acceptor.accept(stream)).await;
@@ -96,11 +116,12 @@ async fn shake_hands(acceptor: TlsAcceptor, stream: TcpStream, place: Share) -> 
     Some(Connection {
         peer: Peer {
             session: Arc::new(Session::new(chain).calling_from(address)),
-            stranger: Arc::new(Stranger::in_place(place)),
+            stranger: Arc::new(stranger),
             address,
         },
         stream,
         end_of_stranger: Some(Box::pin(tokio::time::sleep(LONGEST_STRANGER))),
+        is_leaving: false,
     })
 }
 
@@ -114,24 +135,55 @@ pub(super) struct Peer {
 
 /// Whoever is at the other end, until it has called as a node that is let in: until then it takes one
 /// of the few places of those who are not known.
-pub(super) struct Stranger(Mutex<Option<Share>>);
+pub(super) struct Stranger {
+    standing: Mutex<Standing>,
+    /// The places of those who were refused.
+    refused: Arc<Shares>,
+    address: IpAddr,
+}
+
+/// How someone stands, and the place that it takes for that.
+enum Standing {
+    Unknown(Share),
+    /// It called as a node and was refused.
+    Refused {
+        _place: Share,
+    },
+    /// Likewise, and there are too many of those.
+    Leaving {
+        _place: Share,
+    },
+    Known,
+}
 
 impl Stranger {
-    fn in_place(place: Share) -> Self {
-        Self(Mutex::new(Some(place)))
+    fn new(place: Share, refused: Arc<Shares>, address: IpAddr) -> Self {
+        Self {
+            standing: Mutex::new(Standing::Unknown(place)),
+            refused,
+            address,
+        }
     }
 
     /// It has called as a node that is let in.
     pub(super) fn is_known_now(&self) {
-        drop(self.lock().take());
+        *self.lock() = Standing::Known;
     }
 
-    fn is_known(&self) -> bool {
-        self.lock().is_none()
+    /// It has called as a node, and was refused.
+    pub(super) fn is_refused_now(&self) {
+        let mut standing = self.lock();
+        *standing = match std::mem::replace(&mut *standing, Standing::Known) {
+            Standing::Unknown(place) => match self.refused.take(Some(self.address)) {
+                Some(place) => Standing::Refused { _place: place },
+                None => Standing::Leaving { _place: place },
+            },
+            same => same,
+        };
     }
 
-    fn lock(&self) -> MutexGuard<'_, Option<Share>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    fn lock(&self) -> MutexGuard<'_, Standing> {
+        self.standing.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -141,6 +193,8 @@ pub(super) struct Connection {
     peer: Peer,
     /// When it ends if nobody has come to be known by then.
     end_of_stranger: Option<Pin<Box<Sleep>>>,
+    /// Whether that is soon, since there is no place for it.
+    is_leaving: bool,
 }
 
 impl Connection {
@@ -148,9 +202,16 @@ impl Connection {
         let Some(end) = self.end_of_stranger.as_mut() else {
             return false;
         };
-        if self.peer.stranger.is_known() {
-            self.end_of_stranger = None;
-            return false;
+        match *self.peer.stranger.lock() {
+            Standing::Known => {
+                self.end_of_stranger = None;
+                return false;
+            }
+            Standing::Leaving { .. } if !self.is_leaving => {
+                self.is_leaving = true;
+                end.as_mut().reset(Instant::now() + LONGEST_LEAVING);
+            }
+            Standing::Unknown(_) | Standing::Refused { .. } | Standing::Leaving { .. } => {}
         }
         end.as_mut().poll(context).is_ready()
     }

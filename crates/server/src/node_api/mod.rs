@@ -60,7 +60,8 @@ pub async fn serve(
     plane: Arc<Plane>,
     mut stopping: watch::Receiver<bool>,
 ) -> Result<(), Fault> {
-    let config = crate::tls::for_nodes(identity)?;
+    let config = Arc::new(crate::tls::for_nodes(identity)?);
+    let incoming = listener::accept(listener, config, Arc::clone(&plane));
     let service = NodeService {
         plane,
         stopping: stopping.clone(),
@@ -68,7 +69,6 @@ pub async fn serve(
         room: Arc::default(),
     };
     let service = NodeServer::new(service).max_decoding_message_size(LONGEST_REQUEST);
-    let incoming = listener::accept(listener, Arc::new(config));
     let served = Server::builder()
         .trace_fn(traces::of_grpc)
         .max_concurrent_streams(MOST_CALLS)
@@ -261,9 +261,16 @@ impl NodeService {
 
     async fn admitted<T>(&self, request: &Request<T>) -> Result<Admitted, Status> {
         let peer = peer(request)?;
-        let admitted = peer.session.admitted(&self.plane).await?;
-        peer.stranger.is_known_now();
-        Ok(admitted)
+        let admitted = peer.session.admitted(&self.plane).await;
+        match &admitted {
+            Ok(_) => peer.stranger.is_known_now(),
+            Err(status) => {
+                if let Code::PermissionDenied | Code::Unauthenticated = status.code() {
+                    peer.stranger.is_refused_now();
+                }
+            }
+        }
+        admitted
     }
 }
 

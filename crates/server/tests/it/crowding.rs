@@ -12,10 +12,11 @@ use tokio::io::AsyncReadExt;
 use tokio::sync::watch;
 use tokio::time::timeout;
 use tonic::Code;
+use tonic::transport::Channel;
 
 use crate::attesting::by;
 use crate::attesting_misuse::{ELSEWHERE, LONGEST, Served, connect_from};
-use crate::node_calls;
+use crate::node_calls::{self, Way};
 use crate::world::{World, signing_request};
 
 /// More connections than one address may have at once as a stranger.
@@ -64,6 +65,7 @@ fn whoever_wants_to_join_often_at_once_keeps_nobody_out_who_calls_from_elsewhere
         on_their_way.push(call);
     };
     assert_eq!(refused, Code::Unavailable);
+    assert_eq!(turned_away(&served.world, "joining"), 1);
     served.lets_others_in();
 }
 
@@ -82,6 +84,16 @@ fn connections_of_strangers_are_few_for_each_address() {
     });
     assert!(matches!(ended, Ok(0) | Err(_)), "{ended:?}");
     served.lets_others_in();
+    let away = turned_away(&served.world, "node");
+    assert!(away > 0, "{away}");
+}
+
+/// How many were turned away, as those are told who watch the server.
+fn turned_away(world: &World, what: &str) -> u64 {
+    let page = world.get("/metrics").body;
+    let head = format!("avouch_turned_away_total{{what=\"{what}\"}} ");
+    let count = page.lines().find_map(|line| line.strip_prefix(&head));
+    count.unwrap().parse().unwrap()
 }
 
 #[test]
@@ -90,22 +102,47 @@ fn nodes_that_are_let_in_are_no_strangers_however_many_share_an_address() {
     world.token("spiffe://one.test/web");
     let (_stop, stopping) = watch::channel(false);
     let way = node_calls::way(&world, stopping);
-    let connected: Vec<_> = (0..MANY)
-        .map(|_| {
-            let ask = IssueJwtRequest {
-                tenant: "one".to_owned(),
-                entry: "web".to_owned(),
-                audiences: vec!["vault".to_owned()],
-                facts: Vec::new(),
-            };
-            world.runtime().block_on(async {
-                let mut client = way.connect();
-                client.issue_jwt(ask).await.unwrap();
-                client
-            })
-        })
-        .collect();
-    assert_eq!(connected.len(), MANY);
+    let connected: Vec<_> = (0..MANY).map(|_| calling(&world, &way)).collect();
+    assert!(connected.iter().all(|(code, _)| *code == Code::Ok));
+}
+
+#[test]
+fn nodes_that_were_banned_keep_no_place_of_others_of_their_address() {
+    let world = World::new();
+    world.token("spiffe://one.test/web");
+    let (_stop, stopping) = watch::channel(false);
+    let banned = node_calls::way(&world, stopping);
+    let one = world.plane.tenant_named("one").unwrap().unwrap();
+    world.plane.set_banned(&one, "n1", true).unwrap();
+    let mut kept = Vec::new();
+    for _ in 0..MANY {
+        let (code, client) = calling(&world, &banned);
+        assert_eq!(code, Code::PermissionDenied);
+        kept.push(client);
+    }
+    let let_in = node_calls::way_of(&world, "n2", banned.address);
+    assert_eq!(calling(&world, &let_in).0, Code::Ok);
+    // Those for whom there is no place even so are not kept.
+    let (watched, closed) = banned.watched(&world);
+    let (code, _client) = calling(&world, &watched);
+    assert_eq!(code, Code::PermissionDenied);
+    let closed = async { timeout(LONGEST, closed).await };
+    world.runtime().block_on(closed).unwrap().unwrap();
+}
+
+/// What a node is answered on a connection of its own, which stays.
+fn calling(world: &World, way: &Way) -> (Code, NodeClient<Channel>) {
+    let ask = IssueJwtRequest {
+        tenant: "one".to_owned(),
+        entry: "web".to_owned(),
+        audiences: vec!["vault".to_owned()],
+        facts: Vec::new(),
+    };
+    world.runtime().block_on(async {
+        let mut client = way.connect();
+        let asked = client.issue_jwt(ask).await;
+        (asked.err().map_or(Code::Ok, |status| status.code()), client)
+    })
 }
 
 /// Asks on a connection that stays, if it is served at all.

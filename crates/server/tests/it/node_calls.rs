@@ -20,6 +20,7 @@ use rustls::pki_types::ServerName;
 use serde_json::json;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
+use tokio::task::JoinHandle;
 use tokio::time::timeout;
 use tokio_rustls::TlsConnector;
 use tokio_stream::StreamExt;
@@ -32,11 +33,27 @@ use crate::world::{World, signing_request};
 
 /// A node that has joined the tenant `one`, and the way to the server.
 pub(crate) struct Way {
-    address: SocketAddr,
+    pub(crate) address: SocketAddr,
     connector: TlsConnector,
 }
 
 impl Way {
+    /// The same by way of someone in between; and what ends once the server has closed the connection.
+    pub(crate) fn watched(&self, world: &World) -> (Self, JoinHandle<()>) {
+        let _in_runtime = world.runtime().enter();
+        let listener = world.runtime().block_on(TcpListener::bind("127.0.0.1:0"));
+        let listener = listener.unwrap();
+        let (address, server) = (listener.local_addr().unwrap(), self.address);
+        let closed = tokio::spawn(async move {
+            let (mut near, _) = listener.accept().await.unwrap();
+            let mut far = TcpStream::connect(server).await.unwrap();
+            // However it ends, it has.
+            drop(tokio::io::copy_bidirectional(&mut near, &mut far).await);
+        });
+        let connector = self.connector.clone();
+        (Self { address, connector }, closed)
+    }
+
     /// Another connection of it.
     pub(crate) fn connect(&self) -> NodeClient<Channel> {
         let (address, connector) = (self.address, self.connector.clone());
@@ -61,14 +78,6 @@ fn connected(world: &World, stopping: watch::Receiver<bool>) -> NodeClient<Chann
 }
 
 pub(crate) fn way(world: &World, stopping: watch::Receiver<bool>) -> Way {
-    let one = world.plane.tenant_named("one").unwrap().unwrap();
-    let token = world.plane.new_join_token(&one, "n1", 600).unwrap();
-    let key = Key::ed25519("n1");
-    let joined = world.plane.join(&token.token, &signing_request(&key));
-    let identity = Identity {
-        chain: joined.unwrap().certificates,
-        key,
-    };
     let shown = ServerIdentity::new(Arc::clone(&world.plane)).unwrap();
     let _in_runtime = world.runtime().enter();
     let listener = world.runtime().block_on(TcpListener::bind("127.0.0.1:0"));
@@ -76,6 +85,19 @@ pub(crate) fn way(world: &World, stopping: watch::Receiver<bool>) -> Way {
     let address = listener.local_addr().unwrap();
     let plane = Arc::clone(&world.plane);
     tokio::spawn(node_api::serve(listener, shown, plane, stopping));
+    way_of(world, "n1", address)
+}
+
+/// The way of another node of the tenant `one` to the same server.
+pub(crate) fn way_of(world: &World, name: &str, address: SocketAddr) -> Way {
+    let one = world.plane.tenant_named("one").unwrap().unwrap();
+    let token = world.plane.new_join_token(&one, name, 600).unwrap();
+    let key = Key::ed25519(name);
+    let joined = world.plane.join(&token.token, &signing_request(&key));
+    let identity = Identity {
+        chain: joined.unwrap().certificates,
+        key,
+    };
     let document = world.get("/t/top/bundle").json();
     let bundle = Bundle::read("top.test", &document).unwrap();
     let server = world.plane.server_id().clone();
