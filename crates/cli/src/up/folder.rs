@@ -34,13 +34,13 @@ impl Folder {
             path: path.to_owned(),
             why: error.to_string(),
         };
-        let is_made = make(path).map_err(fault)?;
+        make(path).map_err(fault)?;
         let path = fs::canonicalize(path).map_err(fault)?;
-        if !is_made && keeps_others_out(&path).map_err(fault)? {
+        if others_may_write(&path).map_err(fault)? {
             tracing::warn!(
                 folder = %path.display(),
-                "others may not pass through this folder, so workloads of other users do not reach what \
-                 is in it: let them (`chmod o+x`), or have the socket elsewhere (`--socket`)"
+                "others may write in this folder, and so put files of theirs in the place of those of the \
+                 server: let them not (`chmod go-w`)"
             );
         }
         let mut options = OpenOptions::new();
@@ -103,6 +103,24 @@ impl Folder {
         }
     }
 
+    /// Warns if workloads of other users do not reach the socket because it lies in here.
+    pub(super) fn warn_of_unreached(&self, socket: &Path) {
+        if self.keeps_others_from(socket) {
+            tracing::warn!(
+                folder = %self.path.display(),
+                "others may not pass through this folder, so workloads of other users do not reach the \
+                 socket in it: let them (`chmod o+x`), or have the socket elsewhere (`--socket`)"
+            );
+        }
+    }
+
+    fn keeps_others_from(&self, socket: &Path) -> bool {
+        const MAY_PASS: u32 = 0o001;
+        let above = socket.parent().map(fs::canonicalize);
+        let lies_here = above.is_some_and(|above| above.is_ok_and(|it| it.starts_with(&self.path)));
+        lies_here && mode_of(&self.path).is_ok_and(|mode| mode & MAY_PASS == 0)
+    }
+
     /// Writes a file that everyone may read, if it is not as it should be.
     pub(super) fn write_public(&self, name: &str, text: &str) -> Result<(), Fault> {
         let is_same = fs::read_to_string(self.path.join(name)).is_ok_and(|there| there == text);
@@ -121,9 +139,11 @@ impl Folder {
     fn write(&self, name: &str, text: &str, mode: u32) -> Result<(), Fault> {
         let write = || {
             let new = self.path.join(format!("{name}.new"));
+            // What is left of an earlier attempt may have other permissions, or be a link that someone
+            // else has put there.
+            drop(fs::remove_file(&new));
             let mut options = OpenOptions::new();
-            options.create(true).truncate(true).write(true).mode(mode);
-            let mut file = options.open(&new)?;
+            let mut file = options.create_new(true).write(true).mode(mode).open(&new)?;
             file.set_permissions(Permissions::from_mode(mode))?;
             file.write_all(text.as_bytes())?;
             file.sync_all()?;
@@ -136,34 +156,35 @@ impl Folder {
     }
 }
 
-/// Makes a folder if it is missing, and those above it; whether it was.
-fn make(path: &Path) -> io::Result<bool> {
+/// Makes a folder if it is missing, and those above it.
+fn make(path: &Path) -> io::Result<()> {
     if let Some(above) = path.parent().filter(|above| !above.as_os_str().is_empty()) {
         DirBuilder::new().recursive(true).mode(MODE).create(above)?;
     }
     match DirBuilder::new().mode(MODE).create(path) {
         Ok(()) => {
             // The kernel takes the user's mask off what is made.
-            fs::set_permissions(path, Permissions::from_mode(MODE))?;
-            Ok(true)
+            fs::set_permissions(path, Permissions::from_mode(MODE))
         }
-        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(false),
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(()),
         Err(error) => Err(error),
     }
 }
 
-fn keeps_others_out(folder: &Path) -> io::Result<bool> {
-    const MAY_PASS: u32 = 0o001;
-    Ok(fs::metadata(folder)?.permissions().mode() & MAY_PASS == 0)
+fn others_may_write(folder: &Path) -> io::Result<bool> {
+    const MAY_WRITE: u32 = 0o022;
+    Ok(mode_of(folder)? & MAY_WRITE != 0)
+}
+
+fn mode_of(path: &Path) -> io::Result<u32> {
+    Ok(fs::metadata(path)?.permissions().mode() & 0o7777)
 }
 
 #[cfg(test)]
 mod tests {
-    use super::*;
+    use std::os::unix::fs::symlink;
 
-    fn mode_of(path: &Path) -> u32 {
-        fs::metadata(path).unwrap().permissions().mode() & 0o7777
-    }
+    use super::*;
 
     #[test]
     fn a_folder_that_was_there_keeps_its_mode_and_one_that_is_made_lets_others_pass_through() {
@@ -171,14 +192,55 @@ mod tests {
         for mode in [0o1777, 0o700, 0o755] {
             fs::set_permissions(folder.path(), Permissions::from_mode(mode)).unwrap();
             drop(Folder::open(folder.path()).unwrap());
-            assert_eq!(mode_of(folder.path()), mode);
+            assert_eq!(mode_of(folder.path()).unwrap(), mode);
         }
         let made = folder.path().join("above").join("data");
         let opened = Folder::open(&made).unwrap();
-        assert_eq!(mode_of(&made), MODE);
+        assert_eq!(mode_of(&made).unwrap(), MODE);
         assert!(Folder::open(&made).is_err(), "two have it at once");
         drop(opened);
         drop(Folder::open(&made).unwrap());
-        assert_eq!(mode_of(&made), MODE);
+        assert_eq!(mode_of(&made).unwrap(), MODE);
+    }
+
+    #[test]
+    fn links_that_others_have_put_there_are_not_followed() {
+        let place = tempfile::tempdir().unwrap();
+        let (data, theirs) = (place.path().join("data"), place.path().join("theirs"));
+        let folder = Folder::open(&data).unwrap();
+        fs::write(&theirs, "theirs").unwrap();
+        symlink(&theirs, data.join("operator.jwt.new")).unwrap();
+        folder.write_secret("operator.jwt", "secret").unwrap();
+        assert_eq!(fs::read_to_string(&theirs).unwrap(), "theirs");
+        let written = data.join("operator.jwt");
+        assert!(!written.is_symlink());
+        assert_eq!(fs::read_to_string(&written).unwrap(), "secret");
+        assert_eq!(mode_of(&written).unwrap(), 0o600);
+    }
+
+    #[test]
+    fn others_are_kept_from_a_socket_only_where_it_lies_in_a_folder_that_they_may_not_pass() {
+        let place = tempfile::tempdir().unwrap();
+        let data = place.path().join("data");
+        let folder = Folder::open(&data).unwrap();
+        let (own, elsewhere) = (folder.socket(None), place.path().join("agent.sock"));
+        assert!(!folder.keeps_others_from(&own));
+        fs::set_permissions(&data, Permissions::from_mode(0o700)).unwrap();
+        assert!(folder.keeps_others_from(&own));
+        assert!(!folder.keeps_others_from(&elsewhere));
+    }
+
+    #[test]
+    fn a_folder_in_which_others_may_write_is_told_from_one_of_its_owner() {
+        let folder = tempfile::tempdir().unwrap();
+        for (mode, may) in [
+            (0o1777, true),
+            (0o775, true),
+            (0o755, false),
+            (0o700, false),
+        ] {
+            fs::set_permissions(folder.path(), Permissions::from_mode(mode)).unwrap();
+            assert_eq!(others_may_write(folder.path()).unwrap(), may, "{mode:o}");
+        }
     }
 }

@@ -69,6 +69,7 @@ pub fn up(arguments: &UpArguments, common: &Common) -> Result<Exit, Fault> {
     run_on_threads(async {
         let started = Started::open(&arguments.server, true).await?;
         let socket = started.folder.socket(arguments.socket.as_deref());
+        started.folder.warn_of_unreached(&socket);
         let sockets = Sockets::open(&socket, &arguments.serving).await?;
         let mut running = started.run();
         let node = join(&running).await;
