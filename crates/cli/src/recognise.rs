@@ -293,21 +293,26 @@ fn is_compact(text: &str) -> bool {
 }
 
 /// What begins as a token does and has a dot is one that was copied in part, and no API key: its
-/// first part is the header of a JWS, which begins with `{"` (RFC 7515 3.1).
+/// first part is the header of a JWS, which names an algorithm (RFC 7515 4.1.1). Other things are signed
+/// as two parts of base64url, too.
 fn is_cut_off(text: &str) -> bool {
-    text.starts_with("eyJ") && text.contains('.') && text.bytes().all(is_of_compact)
+    let names_algorithm = || header(text).is_some_and(|header| header.get("alg").is_some());
+    text.contains('.') && text.bytes().all(is_of_compact) && names_algorithm()
 }
 
 fn is_of_compact(byte: u8) -> bool {
     byte.is_ascii_alphanumeric() || b".-_=+/".contains(&byte)
 }
 
+/// What the first part of a token is, if that is JSON.
+fn header(token: &str) -> Option<Value> {
+    let header = token.split('.').next()?;
+    let header = Base64UrlUnpadded::decode_vec(header).ok()?;
+    serde_json::from_slice(&header).ok()
+}
+
 fn is_wit(token: &str) -> bool {
-    let header = token.split('.').next().unwrap_or_default();
-    let Ok(header) = Base64UrlUnpadded::decode_vec(header) else {
-        return false;
-    };
-    let Ok(header) = serde_json::from_slice::<Value>(&header) else {
+    let Some(header) = header(token) else {
         return false;
     };
     let kind = header

@@ -93,10 +93,15 @@ fn a_token_that_was_cut_off_is_told_from_an_api_key() {
         let told = (ran.code, code_of(&ran));
         assert_eq!(told, (3, "input.token_not_compact".to_owned()), "{text}");
     }
-    // Near miss: a key that only begins like one.
-    folder.file("token", "eyJhbGciOiJFUzI1NiJ9eyJpc3MiOiJodHRw");
-    let ran = folder.run(&["verify", "token", "-o", "json"]);
-    assert_ne!(code_of(&ran), "input.token_not_compact");
+    // Near misses: a key that only begins like one, and what something else has signed.
+    for text in [
+        "eyJhbGciOiJFUzI1NiJ9eyJpc3MiOiJodHRw",
+        "eyJpZCI6MX0.c2lnbmF0dXJlLW9mLWl0",
+    ] {
+        folder.file("token", text);
+        let ran = folder.run(&["verify", "token", "-o", "json"]);
+        assert_ne!(code_of(&ran), "input.token_not_compact", "{text}");
+    }
 }
 
 #[test]
