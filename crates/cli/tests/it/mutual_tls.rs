@@ -107,7 +107,8 @@ fn a_root_that_has_gone_is_believed_by_the_service_no_more_once_it_was_told() {
     let source = fs::read(examples.join("service.py")).unwrap();
     fs::write(place.of("service").join("service.py"), source).unwrap();
     let behind = free_port();
-    let service = Running::start(
+    let log = place.of("service").join("log");
+    let service = Running::start_telling(
         Command::new("python3")
             .arg(place.of("service").join("service.py"))
             .arg(place.of("service"))
@@ -116,29 +117,41 @@ fn a_root_that_has_gone_is_believed_by_the_service_no_more_once_it_was_told() {
             .uid(SERVICE)
             .gid(SERVICE),
         behind,
+        Stdio::from(fs::File::create(&log).unwrap()),
     );
-    let hello = place.curl("service.demo.avouch.test", behind, Some("proxy"));
-    assert_eq!(hello, "hello spiffe://demo.avouch.test/proxy\n");
+    let ask = || place.curl("service.demo.avouch.test", behind, Some("proxy"));
+    let is_hello = |answer: &String| answer == "hello spiffe://demo.avouch.test/proxy\n";
+    let hello = ask();
+    assert!(is_hello(&hello), "{hello}");
 
+    let bundle = place.of("service").join("bundle.pem");
+    let own = fs::read(&bundle).unwrap();
     let other = pem("CERTIFICATE", &Authority::root("another").certificate);
-    fs::write(place.of("service").join("bundle.pem"), other).unwrap();
+    fs::write(&bundle, other).unwrap();
     service.hang_up();
-    let started = Instant::now();
-    let mut answer = String::new();
-    while started.elapsed() < Duration::from_secs(20) {
-        answer = place.curl("service.demo.avouch.test", behind, Some("proxy"));
-        if !answer.starts_with("hello ") {
-            break;
-        }
-        std::thread::sleep(Duration::from_millis(50));
-    }
     // Whether the alert arrives before the connection is gone, is not certain.
-    assert!(answer.starts_with("curl: "), "{answer}");
+    until(ask, |answer| answer.starts_with("curl: "));
+    fs::write(&bundle, own).unwrap();
+    service.hang_up();
+    until(ask, is_hello);
     // Files that cannot be read change nothing.
     fs::write(place.of("service").join("svid.pem"), "").unwrap();
     service.hang_up();
-    let answer = place.curl("service.demo.avouch.test", behind, Some("proxy"));
-    assert!(answer.starts_with("curl: "), "{answer}");
+    let told = || fs::read_to_string(&log).unwrap();
+    until(told, |told| told.contains("the former files are used on"));
+    let hello = ask();
+    assert!(is_hello(&hello), "{hello}");
+}
+
+/// Looks again until it is so.
+fn until(look: impl Fn() -> String, is_so: impl Fn(&String) -> bool) {
+    let started = Instant::now();
+    let mut seen = look();
+    while !is_so(&seen) {
+        assert!(started.elapsed() < Duration::from_secs(20), "{seen}");
+        std::thread::sleep(Duration::from_millis(50));
+        seen = look();
+    }
 }
 
 fn register(plane: &Plane, name: &str, user: u32) {
@@ -223,11 +236,15 @@ struct Running(Child);
 
 impl Running {
     fn start(command: &mut Command, port: u16) -> Self {
+        Self::start_telling(command, port, Stdio::null())
+    }
+
+    fn start_telling(command: &mut Command, port: u16, errors: Stdio) -> Self {
         // What it leaves behind must not hold on to what whoever runs the tests reads.
         let quiet = command
             .stdin(Stdio::null())
             .stdout(Stdio::null())
-            .stderr(Stdio::null());
+            .stderr(errors);
         let running = Self(quiet.spawn().unwrap());
         let started = Instant::now();
         while TcpStream::connect(("127.0.0.1", port)).is_err() {
