@@ -86,7 +86,7 @@ impl<'a> Batch<'a> {
         let elements = self.elements.iter().enumerate();
         let read = elements.map(|(place, text)| {
             let path = format!("{}[{place}]", self.name);
-            let value = match self.value(text) {
+            let value = match self.value(&path, text) {
                 Err(reason) if self.room.is_exceeded() => return Err(reason),
                 value => value,
             };
@@ -102,20 +102,29 @@ impl<'a> Batch<'a> {
     ///
     /// The refusal of the document.
     pub fn texts(&self) -> Result<Vec<String>, Reason> {
-        let texts = self.elements.iter().map(|text| match self.value(text)? {
-            Value::String(text) => Ok(text),
-            _ => Err(self
-                .document
-                .refuse(format!("`{}` must be a list of strings", self.name))),
+        let elements = self.elements.iter().enumerate();
+        let texts = elements.map(|(place, text)| {
+            match self.value(&format!("{}[{place}]", self.name), text)? {
+                Value::String(text) => Ok(text),
+                _ => Err(self
+                    .document
+                    .refuse(format!("`{}` must be a list of strings", self.name))),
+            }
         });
         texts.collect()
     }
 
-    fn value(&self, text: &str) -> Result<Value, Reason> {
+    fn value(&self, path: &str, text: &str) -> Result<Value, Reason> {
         let value = self.room.read(text);
         value.map_err(|error| {
-            self.document
-                .unread(&self.room, MOST_VALUES_OF_A_BATCH, &error)
+            if self.room.is_exceeded() {
+                return self
+                    .document
+                    .unread(&self.room, MOST_VALUES_OF_A_BATCH, &error);
+            }
+            // Lines and columns are counted from the beginning of the element.
+            let detail = format!("{error} of `{path}`");
+            self.document.refuse(detail)
         })
     }
 }
@@ -223,7 +232,8 @@ mod tests {
         };
         assert_eq!(one, &Ok(Some("a".to_owned())));
         let sentence = |one: &Result<_, Reason>| one.as_ref().unwrap_err().sentence();
-        assert!(sentence(twice).contains("`hint` stands twice"), "{twice:?}");
+        let where_it_stands = "`hint` stands twice at line 1 column 23 of `entries[1]`";
+        assert!(sentence(twice).contains(where_it_stands), "{twice:?}");
         assert!(
             sentence(number).contains("`entries[2]` must be an object, not a number"),
             "{number:?}"
