@@ -244,7 +244,7 @@ impl Running {
     /// Until a signal comes, or until something ends by itself.
     async fn until(mut self, mut told: Told) -> Result<(), Fault> {
         let ended = tokio::select! {
-            () = told.to_stop() => Ok(()),
+            () = told.awaited() => Ok(()),
             ended = &mut self.serving => Err(ended_early(ended)),
             ended = ended(&mut self.workloads) => Err(ended_early(ended)),
         };
@@ -510,7 +510,7 @@ impl Told {
         })
     }
 
-    async fn to_stop(&mut self) {
+    async fn awaited(&mut self) {
         tokio::select! {
             _ = self.interrupt.recv() => {}
             _ = self.terminate.recv() => {}
