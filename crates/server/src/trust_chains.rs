@@ -26,6 +26,7 @@ use avouch_core::view::View;
 use axum::http::header::ACCEPT;
 use base64ct::{Base64UrlUnpadded, Encoding};
 use serde_json::Value;
+use tokio::time::Instant;
 
 use crate::fault::Refused;
 use crate::fetch::{Flights, Limits, Request, Target, Trust, certificates, escaped};
@@ -48,7 +49,7 @@ const MOST_HINTS: usize = 4;
 /// The most bytes of a statement.
 const STATEMENT_BYTES: usize = 16 << 10;
 
-/// How long a decision waits for a chain.
+/// How long a decision waits for chains, however many federations are asked, and for one statement.
 const LONGEST_WAIT: Duration = Duration::from_secs(5);
 
 /// For how many seconds a chain is kept at most.
@@ -69,8 +70,22 @@ pub(crate) struct Chains {
     flights: Flights<(TenantId, Ends), Arc<Vec<String>>>,
 }
 
-/// Between which entities a chain is: the anchor, and whoever issues tokens.
-type Ends = (String, String);
+/// Between what a chain is.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+struct Ends {
+    /// The trust anchor by its name here: several may be of one federation, which call other hosts.
+    anchor: String,
+    /// The same as an entity, which may be another one from one day to the next.
+    top: String,
+    /// Whoever issues tokens.
+    issuer: String,
+}
+
+impl Ends {
+    fn bytes(&self) -> usize {
+        self.anchor.len() + self.top.len() + self.issuer.len()
+    }
+}
 
 /// What was found when an entity was looked up; nothing, where there was no chain.
 struct Known {
@@ -111,7 +126,7 @@ impl Chains {
             statements: Arc::clone(found),
             at: now,
         };
-        let bytes = found.iter().map(String::len).sum::<usize>() + ends.0.len() + ends.1.len();
+        let bytes = found.iter().map(String::len).sum::<usize>() + ends.bytes();
         self.known.keep(tenant, ends, (known, bytes), until, now);
     }
 }
@@ -119,23 +134,35 @@ impl Chains {
 /// Within which bounds something is fetched for one chain.
 #[derive(Clone)]
 struct Bounds {
+    /// What the anchor is called here.
     anchor: String,
+    /// As which entity it is known in its federation.
+    top: String,
     hosts: Vec<String>,
     trust: Trust,
 }
 
 impl Bounds {
-    fn of(federation: &FederationAnchor) -> Option<Self> {
+    fn of(name: &str, federation: &FederationAnchor) -> Option<Self> {
         let fetch = federation.fetch()?;
         let trust = match &fetch.ca {
             None => Trust::System,
             Some(pem) => Trust::SystemAnd(certificates(pem).ok()?),
         };
         Some(Self {
-            anchor: federation.entity_id().to_owned(),
+            anchor: name.to_owned(),
+            top: federation.entity_id().to_owned(),
             hosts: fetch.hosts.clone(),
             trust,
         })
+    }
+
+    fn ends(&self, issuer: &str) -> Ends {
+        Ends {
+            anchor: self.anchor.clone(),
+            top: self.top.clone(),
+            issuer: issuer.to_owned(),
+        }
     }
 
     /// Whether an address is of a host that may be called: one of the list, or one below a name with
@@ -171,15 +198,24 @@ impl Plane {
         let target = Target::parse(&issuer).ok()?;
         let anchors = view.anchors().iter();
         let bounds = anchors.filter_map(|anchor| match &anchor.kind {
-            AnchorKind::Federation(federation) => Bounds::of(federation),
+            AnchorKind::Federation(federation) => Bounds::of(&anchor.name, federation),
             _ => None,
         });
-        let allowed: Vec<Bounds> = bounds.filter(|bounds| bounds.allow(&target)).collect();
+        let mut allowed: Vec<Bounds> = bounds.filter(|bounds| bounds.allow(&target)).collect();
+        let found_at = |bounds: &Bounds| {
+            let known = self.known_chain(tenant, bounds, &issuer);
+            known.map(|known| known.at)
+        };
+        // Where a chain is known nobody waits for others. The latest is the last of these: a chain that
+        // has just come stands behind all that were tried before it.
+        allowed.sort_by_cached_key(|bounds| {
+            let at = found_at(bounds);
+            (at.is_none(), at)
+        });
         // Whoever is in several federations may be refused in one and not in the next.
         let is_of_tried = |bounds: &Bounds| {
-            let ends = (bounds.anchor.clone(), issuer.clone());
-            let known = self.chains.known.of(tenant.id(), &ends, self.now());
-            !tried.is_empty() && known.is_some_and(|known| known.statements.as_slice() == tried)
+            let known = self.known_chain(tenant, bounds, &issuer);
+            known.is_some_and(|known| known.statements.as_slice() == tried)
         };
         let first = match allowed.iter().rposition(is_of_tried) {
             Some(last) if again => last,
@@ -187,60 +223,53 @@ impl Plane {
             None if again => 0,
             None => return None,
         };
-        for bounds in allowed.into_iter().skip(first) {
-            match self.chain_within(tenant, bounds, &issuer, tried) {
-                Fetched::Chain(statements) => return Some(statements),
-                Fetched::Nothing => {}
-                Fetched::Unknown => return None,
-            }
-        }
-        None
+        let end = Instant::now() + LONGEST_WAIT;
+        let left = || end.saturating_duration_since(Instant::now());
+        // A federation that does not answer hides none that does: it is gone on to the next.
+        let mut rest = allowed.into_iter().skip(first);
+        rest.find_map(|bounds| self.chain_within(tenant, bounds, (&issuer, tried), left()))
     }
 
-    /// What leads from an issuer to one anchor, if it is another chain than the one that was tried.
+    /// The chain that is known from an issuer to one anchor, if there is any.
+    fn known_chain(&self, tenant: &Tenant, bounds: &Bounds, issuer: &str) -> Option<Arc<Known>> {
+        let ends = bounds.ends(issuer);
+        let known = self.chains.known.of(tenant.id(), &ends, self.now())?;
+        (!known.statements.is_empty()).then_some(known)
+    }
+
+    /// What leads from an issuer to one anchor, if it is another chain than the one that was tried, and
+    /// comes before so much time has passed.
     fn chain_within(
         self: &Arc<Self>,
         tenant: &Arc<Tenant>,
         bounds: Bounds,
-        issuer: &str,
-        tried: &[String],
-    ) -> Fetched {
+        (issuer, tried): (&str, &[String]),
+        left: Duration,
+    ) -> Option<Vec<String>> {
         let now = self.now();
-        let ends: Ends = (bounds.anchor.clone(), issuer.to_owned());
+        let ends = bounds.ends(issuer);
         if let Some(known) = self.chains.known.of(tenant.id(), &ends, now) {
             if is_news(&known.statements, tried) {
-                return Fetched::Chain(known.statements.to_vec());
+                return Some(known.statements.to_vec());
             }
             if now.since(known.at) < AGAIN {
-                return Fetched::Nothing;
+                return None;
             }
         }
         let key = (tenant.id().clone(), ends.clone());
-        let found = self.chains.flights.wait(key, LONGEST_WAIT, || {
+        // What comes too late for this decision is there for the next.
+        let found = self.chains.flights.wait(key, left, || {
             let (plane, tenant) = (Arc::clone(self), Arc::clone(tenant));
             async move {
                 let mut resolving = Resolving::of(&plane, &tenant, bounds);
-                let found = Arc::new(resolving.chain(&ends.1).await.unwrap_or_default());
-                plane.chains.keep(tenant.id(), ends, &found, now);
+                let found = resolving.chain(&ends.issuer).await.unwrap_or_default();
+                let found = Arc::new(found);
+                plane.chains.keep(tenant.id(), ends, &found, plane.now());
                 found
             }
-        });
-        match found {
-            Some(found) if is_news(&found, tried) => Fetched::Chain(found.to_vec()),
-            Some(_) => Fetched::Nothing,
-            None => Fetched::Unknown,
-        }
+        })?;
+        is_news(&found, tried).then(|| found.to_vec())
     }
-}
-
-/// What came of looking up a chain.
-enum Fetched {
-    /// One that was not tried.
-    Chain(Vec<String>),
-    /// There is none, or it is the one that was tried.
-    Nothing,
-    /// It took too long, or too much is being fetched.
-    Unknown,
 }
 
 /// Whether there is a chain, and another than the one that was tried.
@@ -330,7 +359,7 @@ impl<'a> Resolving<'a> {
                 continue;
             };
             chain.push(statement);
-            if above == self.bounds.anchor {
+            if above == self.bounds.top {
                 // It may say that its key has changed.
                 chain.push(configuration);
                 return Some(chain);
@@ -386,7 +415,7 @@ impl<'a> Resolving<'a> {
         if !self.bounds.allow(&target) {
             return Err(Reason::FetchEntityElsewhere {
                 url: url.chars().take(256).collect(),
-                anchor: self.bounds.anchor.clone(),
+                anchor: self.bounds.top.clone(),
                 host: target.authority(),
             }
             .into());

@@ -1,5 +1,7 @@
 //! Chains of OpenID Federation that the server fetches itself.
 
+use std::net::TcpListener;
+
 use avouch_testkit::chain::key;
 use avouch_testkit::federation::{CONFIGURATION, Federation};
 use avouch_testkit::https::response;
@@ -165,6 +167,77 @@ fn a_chain_that_one_federation_refuses_hides_no_other() {
     let before = federation.requests();
     assert_eq!(decided(&registry, &federation), refused);
     assert_eq!(federation.requests(), before);
+}
+
+/// Has one federation not answer any more, of which an entity is that is in another, too.
+fn beside_one_that_hangs(registry: &Registry, federation: &Federation) -> TcpListener {
+    // It takes calls and says nothing.
+    let silent = TcpListener::bind("127.0.0.1:0").unwrap();
+    let host = format!("localhost:{}", silent.local_addr().unwrap().port());
+    let mut anchor = federation.anchor(&[&federation.authority(), &host]);
+    let entity = format!("https://{host}/anchor");
+    anchor["openid_federation"]["entity_id"] = json!(entity);
+    // Before `edu`, the one that answers.
+    let put = registry.call("PUT", "/v1/tenants/one/anchors/away", Some(&anchor));
+    assert_eq!(put.status, 200, "{}", put.body);
+    let hints = json!({"authority_hints": [entity, federation.entity("anchor")]});
+    federation.publish_configuration("edu", None, &hints);
+    silent
+}
+
+#[test]
+fn hostile_56_a_federation_that_hangs_hides_no_other() {
+    let mut registry = Registry::new();
+    let federation = Federation::start(registry.now());
+    trusting(&registry, &federation, &[&federation.authority()]);
+    let _silent = beside_one_that_hangs(&registry, &federation);
+    // The first is waited for, for as long as a decision waits; the next is begun all the same.
+    let first = decided(&registry, &federation);
+    assert!(["accept", BROKEN].contains(&first.as_str()), "{first}");
+    assert_eq!(decided(&registry, &federation), "accept");
+    registry.pass(61);
+    let before = federation.requests();
+    assert_eq!(decided(&registry, &federation), "accept");
+    assert_eq!(
+        federation.requests(),
+        before,
+        "a chain that is known is used first"
+    );
+}
+
+#[test]
+fn a_federation_that_has_gone_away_is_not_waited_for_where_another_chain_is_known() {
+    let mut registry = Registry::new();
+    let federation = Federation::start(registry.now());
+    trusting(&registry, &federation, &[&federation.authority()]);
+    assert_eq!(decided(&registry, &federation), "accept");
+    let silent = beside_one_that_hangs(&registry, &federation);
+    silent.set_nonblocking(true).unwrap();
+    for _ in 0..3 {
+        assert_eq!(decided(&registry, &federation), "accept");
+        registry.pass(61);
+    }
+    assert!(silent.accept().is_err(), "nobody called it");
+}
+
+/// What one may not call says nothing of what another may.
+#[test]
+fn two_anchors_of_one_federation_have_each_their_own_chains() {
+    let registry = Registry::new();
+    let federation = Federation::start(registry.now());
+    let others = IssuerServer::start();
+    let mut without = federation.anchor(&[&federation.authority()]);
+    without["fetch"]["ca"] = json!(others.ca());
+    // The first in turn trusts no certificate of the federation.
+    for (name, anchor) in [
+        ("a", without),
+        ("b", federation.anchor(&[&federation.authority()])),
+    ] {
+        let path = format!("/v1/tenants/one/anchors/{name}");
+        let put = registry.call("PUT", &path, Some(&anchor));
+        assert_eq!(put.status, 200, "{}", put.body);
+    }
+    assert_eq!(decided(&registry, &federation), "accept");
 }
 
 #[test]
