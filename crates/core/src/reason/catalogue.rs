@@ -610,7 +610,7 @@ catalogue! {
             spec: "RFC 7515 4.1.11";
         EntityKeysMissing { entity: String } = "federation.entity_keys_missing",
             "{entity} publishes no keys for tokens, or is not allowed to be what it says it is.",
-            fix: "Have {entity} publish `jwks` in its metadata, as an entity of a type that its superiors and the anchor permit.",
+            fix: "Have {entity} publish `jwks` in its metadata, as an entity of a type that its superiors and the anchor permit; or add its type to `entity_types` of the anchor.",
             spec: "OpenID Federation 1.0 5.2.1, 6.2.3";
         HeaderUnexpected { member: String } = "federation.header_unexpected",
             "The header of the token has the member `{member}`, which this kind of token must not have.",

@@ -302,6 +302,54 @@ fn hostile_58_few_prefixes_and_namespaces_are_worked_with() {
     let typed = "<saml:AttributeValue xmlns:xs=\"http://www.w3.org/2001/XMLSchema\">ops\
                  </saml:AttributeValue>";
     Ask::of(&forge().with(value, &typed.repeat(120))).is("accept");
+    // As two well-known identity providers write each value.
+    let both = "<saml:AttributeValue xmlns:xs=\"http://www.w3.org/2001/XMLSchema\" \
+                xmlns:xsi=\"http://www.w3.org/2001/XMLSchema-instance\" \
+                xsi:type=\"xs:string\">ops</saml:AttributeValue>";
+    Ask::of(&forge().with(value, &both.repeat(300))).is("accept");
+    Ask::of(&forge().with(value, &both.repeat(1_025))).is(long);
+    // One name that is declared again and again is still searched for through all of them.
+    let nested = |levels: usize| {
+        let spaces = |level: usize| -> String {
+            let declared = (0..16).map(|n| format!(" xmlns:p{n}=\"urn:{level}:{n}\""));
+            declared.collect()
+        };
+        let open: String = (0..levels)
+            .map(|level| format!("<a{}>", spaces(level)))
+            .collect();
+        let inside = format!("<samlp:Status>{open}{}", "</a>".repeat(levels));
+        Ask::about(good().replacen("<samlp:Status>", &inside, 1))
+    };
+    nested(15).is("accept");
+    nested(16).is(many);
+    let names: String = (0..257)
+        .map(|n| format!("<a xmlns:p{n}=\"urn:a\"/>"))
+        .collect();
+    let inside = format!("<samlp:Status>{names}");
+    Ask::about(good().replacen("<samlp:Status>", &inside, 1)).is(long);
+}
+
+/// One confirmation that holds is enough (SAML Core 2.4.1).
+#[test]
+fn a_confirmation_that_cannot_be_used_stands_in_the_way_of_no_other() {
+    let bearer = "urn:oasis:names:tc:SAML:2.0:cm:bearer";
+    let begins = "<saml:SubjectConfirmation ";
+    let beside = |inside: &str| {
+        let other = format!(
+            "<saml:SubjectConfirmation Method=\"{bearer}\">{inside}</saml:SubjectConfirmation>{begins}"
+        );
+        Ask::of(&forge().with(begins, &other))
+    };
+    let named = format!("<saml:NameID>{SUBJECT}</saml:NameID>");
+    let from = "<saml:SubjectConfirmationData NotBefore=\"2024-05-31T23:59:00Z\">\
+                </saml:SubjectConfirmationData>";
+    for unusable in ["", named.as_str(), from] {
+        beside(unusable).is("accept");
+    }
+    // Alone it is none.
+    let data = "<saml:SubjectConfirmationData ";
+    let alone = forge().with(data, &format!("{named}{data}"));
+    Ask::of(&alone).is("federation.saml_confirmation_unusable");
 }
 
 #[test]

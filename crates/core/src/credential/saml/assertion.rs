@@ -164,13 +164,7 @@ impl Subject {
             return Err(refuse("it is encrypted"));
         }
         let name = name.ok_or_else(|| refuse("it has no `NameID`"))?;
-        let confirmations = named(node, ASSERTION, "SubjectConfirmation")
-            .filter(|one| attribute(*one, "Method") == Some(BEARER))
-            .map(Confirmation::of)
-            .collect::<Result<Vec<_>, _>>()?;
-        if confirmations.is_empty() {
-            return Err(confirmation("there is none for a bearer"));
-        }
+        let confirmations = confirmations(node)?;
         let spelt = exact_text(name)?;
         // Two readers of it might see two names.
         if spelt.trim() != spelt {
@@ -185,15 +179,35 @@ impl Subject {
     }
 }
 
+/// Those by which a bearer may be the subject: each suffices, so one that is of no use takes nothing
+/// from the others (SAML Core 2.4.1). Where all are, it is said why the first is.
+fn confirmations(subject: Node<'_, '_>) -> Result<Vec<Confirmation>, Reason> {
+    let all = named(subject, ASSERTION, "SubjectConfirmation")
+        .filter(|one| attribute(*one, "Method") == Some(BEARER));
+    let mut usable = Vec::new();
+    let mut first_refused = None;
+    for one in all {
+        match Confirmation::of(one) {
+            Ok(confirmation) => usable.push(confirmation),
+            Err(reason) => drop(first_refused.get_or_insert(reason)),
+        }
+    }
+    match usable.is_empty() {
+        false => Ok(usable),
+        true => Err(first_refused.unwrap_or_else(|| confirmation("there is none for a bearer"))),
+    }
+}
+
 impl Confirmation {
     /// SAML Profiles 4.1.4.2: for a bearer it says where and until when, and not from when.
     fn of(node: Node<'_, '_>) -> Result<Self, Reason> {
-        // Who confirms it would be someone else than the subject (SAML Core 2.4.1.1): that is not
-        // whoever bears it.
-        let someone_else = elements(node)
+        // Who it names is to confirm the subject (SAML Core 2.4.1.1), and not whoever bears it.
+        let confirming = elements(node)
             .find(|inside| ["BaseID", "NameID", "EncryptedID"].contains(&inside.tag_name().name()));
-        if someone_else.is_some() {
-            return Err(confirmation("it is for someone else than the subject"));
+        if confirming.is_some() {
+            return Err(confirmation(
+                "it names an entity that confirms the subject, and a bearer's names none",
+            ));
         }
         let data = only(node, "SubjectConfirmationData")?
             .ok_or_else(|| confirmation("it bounds nothing"))?;

@@ -1,7 +1,7 @@
 //! XML without what makes it dangerous: no document types, no entities of one's own, no processing
 //! instructions, no CDATA, and a bound on everything.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use roxmltree::{Document, Node, ParsingOptions};
 
@@ -16,11 +16,18 @@ const BYTES: usize = 256 << 10;
 /// The most elements, texts and comments; a response with a hundred attributes has 500.
 const NODES: u32 = 10_000;
 
-/// The most declarations of namespaces and the most attributes, both counted in the text: what a
-/// reader does with them grows with their square. Responses have 10 and 200, but for those that
-/// declare two with each value of an attribute.
-const NAMESPACES: usize = 256;
+/// The most declarations of namespaces and the most attributes, both counted in the text. Responses
+/// have 10 and 200, but for those that declare two with each value of an attribute: 1,000 values.
+const NAMESPACES: usize = 2_048;
 const ATTRIBUTES: usize = 4_000;
+
+/// The most names that are declared for namespaces, counted in the text: what a reader does with them
+/// grows with their number for each element, before anything else is known. Responses have 10.
+const PREFIXES: usize = 256;
+
+/// The most declarations on the way from an element up to the root, also of a name that another of
+/// them declares: programs that work out what was signed search them for each name. Responses have 10.
+const DECLARED_ABOVE: usize = 256;
 
 /// The most namespaces that are known in one place: for each element, programs that work out what
 /// was signed look through them. Responses have 10.
@@ -47,15 +54,14 @@ pub(super) fn read(text: &str) -> Result<Document<'_>, Reason> {
         ),
         ("attributes in a SAML document", "=", ATTRIBUTES),
     ] {
-        let size = text.matches(what).count();
-        if size > allowed {
-            return Err(Reason::InputSize {
-                part,
-                size,
-                allowed,
-            });
-        }
+        at_most(part, text.matches(what).count(), allowed)?;
     }
+    let prefixes: BTreeSet<&str> = declared_names(text).collect();
+    at_most(
+        "names of namespaces in a SAML document",
+        prefixes.len(),
+        PREFIXES,
+    )?;
     let options = ParsingOptions {
         nodes_limit: NODES,
         ..ParsingOptions::default()
@@ -63,12 +69,14 @@ pub(super) fn read(text: &str) -> Result<Document<'_>, Reason> {
     let document = Document::parse_with_options(text, options)
         .map_err(|error| malformed(error.to_string()))?;
     let mut ids = BTreeSet::new();
+    let mut declared = BTreeMap::new();
     for node in document.descendants().filter(Node::is_element) {
         if node.ancestors().take(DEPTH + 1).count() > DEPTH {
             return Err(malformed(format!(
                 "it is nested deeper than {DEPTH} levels"
             )));
         }
+        count_declarations(node, &mut declared)?;
         let known = node.namespaces().len();
         if known > KNOWN_NAMESPACES {
             return Err(malformed(format!(
@@ -95,6 +103,47 @@ pub(super) fn read(text: &str) -> Result<Document<'_>, Reason> {
         }
     }
     Ok(document)
+}
+
+fn at_most(part: &'static str, size: usize, allowed: usize) -> Result<(), Reason> {
+    match size > allowed {
+        true => Err(Reason::InputSize {
+            part,
+            size,
+            allowed,
+        }),
+        false => Ok(()),
+    }
+}
+
+/// All words of a text that may declare a namespace, each with its prefix.
+fn declared_names(text: &str) -> impl Iterator<Item = &str> {
+    let words = text.split(|letter: char| " \t\r\n=<>\"'/".contains(letter));
+    words.filter(|word| word.starts_with("xmlns"))
+}
+
+/// Counts for an element, after those above it, how many namespaces are declared up to the root.
+fn count_declarations(
+    node: Node<'_, '_>,
+    declared: &mut BTreeMap<u32, usize>,
+) -> Result<(), Reason> {
+    let above = node
+        .parent()
+        .and_then(|above| declared.get(&above.id().get()));
+    let text = node.document().input_text().get(node.range());
+    // No tag has a `<` within it.
+    let tag = text
+        .and_then(|text| text.split('<').nth(1))
+        .unwrap_or_default();
+    let count = above.copied().unwrap_or_default() + declared_names(tag).count();
+    if count > DECLARED_ABOVE {
+        return Err(malformed(format!(
+            "{count} namespaces are declared on the way to one element, and more than \
+             {DECLARED_ABOVE} are not worked with"
+        )));
+    }
+    declared.insert(node.id().get(), count);
+    Ok(())
 }
 
 /// Refuses declarations, whatever they declare, and instructions but for the one that may begin a
