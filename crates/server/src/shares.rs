@@ -20,6 +20,52 @@ impl Network {
             address @ IpAddr::V4(_) => Self(address),
         }
     }
+
+    /// All that whoever has this network may have: one site is given up to the first 48 bits (RFC 6177),
+    /// which are 65,536 networks. Of IPv4 it is the address.
+    pub(crate) fn site(self) -> Self {
+        match self.0 {
+            IpAddr::V6(address) => {
+                let first = address.to_bits() & (u128::MAX << 80);
+                Self(Ipv6Addr::from_bits(first).into())
+            }
+            IpAddr::V4(_) => self,
+        }
+    }
+}
+
+/// How much each network has, and each site. Those of whom no address is known are one.
+#[derive(Default)]
+pub(crate) struct Counts {
+    of_network: BTreeMap<Option<Network>, usize>,
+    of_site: BTreeMap<Option<Network>, usize>,
+}
+
+impl Counts {
+    /// Whether a network may have one more, if each has so many at most: of several of one site, so that
+    /// a neighbour is left something, all together have twice as many.
+    pub(crate) fn has_room(&self, network: Option<Network>, each: usize) -> bool {
+        let has = |of: &BTreeMap<_, usize>, key| of.get(&key).copied().unwrap_or_default();
+        has(&self.of_network, network) < each
+            && has(&self.of_site, network.map(Network::site)) < each.saturating_mul(2)
+    }
+
+    pub(crate) fn add(&mut self, network: Option<Network>) {
+        *self.of_network.entry(network).or_default() += 1;
+        *self.of_site.entry(network.map(Network::site)).or_default() += 1;
+    }
+
+    fn remove(&mut self, network: Option<Network>) {
+        one_less(&mut self.of_network, network);
+        one_less(&mut self.of_site, network.map(Network::site));
+    }
+}
+
+fn one_less(of: &mut BTreeMap<Option<Network>, usize>, key: Option<Network>) {
+    match of.get_mut(&key) {
+        Some(has) if *has > 1 => *has -= 1,
+        Some(_) | None => drop(of.remove(&key)),
+    }
 }
 
 /// Places that are taken by those who call.
@@ -32,7 +78,7 @@ pub(crate) struct Shares {
 #[derive(Default)]
 struct Taken {
     in_all: usize,
-    by: BTreeMap<Option<Network>, usize>,
+    by: Counts,
 }
 
 impl Shares {
@@ -45,17 +91,16 @@ impl Shares {
         })
     }
 
-    /// A place for who calls from an address, until it is dropped; nothing where that address, or all
-    /// together, have as many as they may. Those of whom no address is known are one.
+    /// A place for who calls from an address, until it is dropped; nothing where that address, its
+    /// site, or all together have as many as they may.
     pub(crate) fn take(self: &Arc<Self>, address: Option<IpAddr>) -> Option<Share> {
         let network = address.map(Network::of);
         let mut taken = self.lock();
-        let of_it = taken.by.get(&network).copied().unwrap_or_default();
-        if taken.in_all >= self.in_all || of_it >= self.each {
+        if taken.in_all >= self.in_all || !taken.by.has_room(network, self.each) {
             return None;
         }
         taken.in_all += 1;
-        taken.by.insert(network, of_it + 1);
+        taken.by.add(network);
         drop(taken);
         Some(Share {
             shares: Arc::clone(self),
@@ -66,10 +111,7 @@ impl Shares {
     fn give_back(&self, network: Option<Network>) {
         let mut taken = self.lock();
         taken.in_all = taken.in_all.saturating_sub(1);
-        match taken.by.get_mut(&network) {
-            Some(of_it) if *of_it > 1 => *of_it -= 1,
-            Some(_) | None => drop(taken.by.remove(&network)),
-        }
+        taken.by.remove(network);
     }
 
     fn lock(&self) -> MutexGuard<'_, Taken> {
@@ -110,7 +152,8 @@ mod tests {
         drop(second);
         assert!(shares.take(one).is_some());
         drop((first, others));
-        assert!(shares.lock().by.is_empty());
+        assert!(shares.lock().by.of_network.is_empty());
+        assert!(shares.lock().by.of_site.is_empty());
         assert_eq!(shares.lock().in_all, 0);
     }
 
@@ -122,5 +165,24 @@ mod tests {
         let _other = shares.take(address("2001:db8:0:1::1")).unwrap();
         let _mapped = shares.take(address("::ffff:192.0.2.1")).unwrap();
         assert!(shares.take(address("192.0.2.1")).is_none());
+    }
+
+    #[test]
+    fn hostile_24_whoever_has_many_networks_has_no_more_than_two() {
+        let shares = Shares::of(100, 3);
+        let of_site = |site: u16| {
+            let all = (0..200_u16).map(move |n| format!("2001:db8:{site:x}:{n:x}::1"));
+            all.filter_map(|one| shares.take(address(&one)))
+                .collect::<Vec<Share>>()
+        };
+        let hostile = of_site(1);
+        assert_eq!(hostile.len(), 6);
+        assert!(shares.take(address("2001:db8:1:ffff::1")).is_none());
+        assert_eq!(of_site(2).len(), 6, "another site has its own");
+        drop(hostile);
+        assert!(shares.take(address("2001:db8:1:ffff::1")).is_some());
+        // Addresses of IPv4 that begin alike are of nobody in particular.
+        let near = (1..9).map(|n| shares.take(address(&format!("192.0.2.{n}"))));
+        assert!(near.collect::<Vec<_>>().iter().all(Option::is_some));
     }
 }

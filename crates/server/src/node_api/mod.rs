@@ -404,7 +404,7 @@ impl Session {
         match &found {
             Ok(caller) => *known = Some(Known::Caller(caller.clone())),
             Err(Refused::Reason(reason)) => {
-                if is_noted && plane.tells_of_refused(self.network) {
+                if is_noted && plane.tells_of_unbelieved(self.network) {
                     note_unbelieved(reason);
                 }
                 let until = now.plus(REFUSED_UNSEEN_FOR);

@@ -10,15 +10,15 @@ use avouch_core::reason::Reason;
 use avouch_core::time::Time;
 
 use crate::plane::Plane;
-use crate::shares::Network;
+use crate::shares::{Counts, Network};
 
 /// How many are remembered of each tenant.
 const MOST: usize = 100;
 
-/// How many are told in the log within a minute, and how many of one address: whoever calls is nobody
-/// yet, and a line costs it nothing.
+/// How many are told in the log within a minute of each tenant, and how many of one address in all:
+/// whoever calls is nobody yet, and a line costs it nothing.
 const MOST_TOLD: u32 = 600;
-const MOST_TOLD_EACH: u32 = 30;
+const MOST_TOLD_EACH: usize = 30;
 
 /// A node that was not let in.
 #[derive(Clone, Debug)]
@@ -73,22 +73,38 @@ impl RefusedNodes {
     }
 }
 
-/// Where the oldest stands of the address that has most of them: whoever fills the list takes the place
-/// of nobody but itself.
+/// Where the oldest stands of the site that has most of them: whoever fills the list takes the place of
+/// nobody but itself.
 fn oldest_of_most(all: &VecDeque<RefusedNode>) -> Option<usize> {
     let mut counts = BTreeMap::new();
     for one in all {
-        *counts.entry(one.network()).or_insert(0_usize) += 1;
+        *counts.entry(one.site()).or_insert(0_usize) += 1;
     }
     let most = counts.values().copied().max()?;
     all.iter()
-        .position(|one| counts.get(&one.network()) == Some(&most))
+        .position(|one| counts.get(&one.site()) == Some(&most))
 }
 
 impl RefusedNode {
     fn network(&self) -> Option<Network> {
         self.address.map(|address| Network::of(address.ip()))
     }
+
+    fn site(&self) -> Option<Network> {
+        self.network().map(Network::site)
+    }
+}
+
+/// Of what the log tells, each with lines of its own: who makes up tenants keeps none of a tenant out of
+/// it that is there.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Whose {
+    /// Nodes that would be of this tenant.
+    Of(TenantId),
+    /// Those that named none that is there.
+    OfNone,
+    /// Callers whose certificate is not believed.
+    Unbelieved,
 }
 
 /// How many were told in the log in a minute.
@@ -98,8 +114,8 @@ pub(crate) struct ToldOfRefused(Mutex<Told>);
 #[derive(Default)]
 struct Told {
     minute: i64,
-    in_all: u32,
-    by: BTreeMap<Option<Network>, u32>,
+    of: BTreeMap<Whose, u32>,
+    by: Counts,
     untold: u64,
 }
 
@@ -112,7 +128,7 @@ struct Telling {
 }
 
 impl ToldOfRefused {
-    fn one_more(&self, network: Option<Network>, now: Time) -> Telling {
+    fn one_more(&self, whose: Whose, network: Option<Network>, now: Time) -> Telling {
         let mut told = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let mut untold_before = 0;
         let minute = now.unix().div_euclid(60);
@@ -123,11 +139,11 @@ impl ToldOfRefused {
                 ..Told::default()
             };
         }
-        let of_it = told.by.get(&network).copied().unwrap_or_default();
-        let is_told = told.in_all < MOST_TOLD && of_it < MOST_TOLD_EACH;
+        let of_them = told.of.get(&whose).copied().unwrap_or_default();
+        let is_told = of_them < MOST_TOLD && told.by.has_room(network, MOST_TOLD_EACH);
         if is_told {
-            told.in_all += 1;
-            told.by.insert(network, of_it + 1);
+            told.of.insert(whose, of_them + 1);
+            told.by.add(network);
         } else {
             told.untold += 1;
         }
@@ -139,10 +155,15 @@ impl ToldOfRefused {
 }
 
 impl Plane {
-    /// Whether the log tells of one more node that was refused, which calls from there. Of those that it
-    /// does not, it tells how many there were.
-    pub(crate) fn tells_of_refused(&self, network: Option<Network>) -> bool {
-        let telling = self.told_of_refused.one_more(network, self.now());
+    /// Whether the log tells of one more caller from there whose certificate is not believed.
+    pub(crate) fn tells_of_unbelieved(&self, network: Option<Network>) -> bool {
+        self.tells_of(Whose::Unbelieved, network)
+    }
+
+    /// Whether the log tells of one more. Of those that it does not, it tells how many there were.
+    fn tells_of(&self, whose: Whose, network: Option<Network>) -> bool {
+        let now = self.now();
+        let telling = self.told_of_refused.one_more(whose, network, now);
         if telling.untold_before > 0 {
             let untold = telling.untold_before;
             tracing::warn!(untold, "more nodes were refused than are told one by one");
@@ -153,11 +174,12 @@ impl Plane {
     /// Says in the log why a node was not let in, and remembers it for the tenant that it named; for
     /// the root, apart from its own, if there is none.
     pub(crate) fn note_refused(&self, tenant: &str, refused: RefusedNode) {
-        if self.tells_of_refused(refused.network()) {
+        let named = TenantId::parse(tenant).filter(|id| self.known(id).is_some());
+        let whose = named.clone().map_or(Whose::OfNone, Whose::Of);
+        if self.tells_of(whose, refused.network()) {
             tell(tenant, &refused);
         }
         self.counters.refused(refused.reason.code());
-        let named = TenantId::parse(tenant).filter(|id| self.known(id).is_some());
         self.refused_nodes.note(named, refused);
     }
 }
@@ -220,23 +242,65 @@ mod tests {
     #[test]
     fn the_log_tells_of_so_many_and_then_how_many_more_there_were() {
         let told = ToldOfRefused::default();
+        let one_more = |network, at| told.one_more(Whose::OfNone, network, Time::from_unix(at));
         let hostile = refused_from("192.0.2.66", "hostile", 0).network();
-        let count = |network, at| {
-            let all = (0..1_000).map(|_| told.one_more(network, Time::from_unix(at)));
-            all.filter(|telling| telling.is_told).count()
-        };
-        assert_eq!(count(hostile, 0), MOST_TOLD_EACH as usize);
+        let flood = (0..1_000).filter(|_| one_more(hostile, 0).is_told);
+        assert_eq!(flood.count(), MOST_TOLD_EACH);
         let genuine = refused_from("192.0.2.1", "genuine", 0).network();
-        let one = told.one_more(genuine, Time::from_unix(59));
-        assert!(one.is_told);
-        let later = told.one_more(genuine, Time::from_unix(60));
-        assert_eq!(later.untold_before, 1_000 - u64::from(MOST_TOLD_EACH));
-        let addresses = (0..1_000).map(|number| {
-            let address = std::net::Ipv4Addr::from_bits(number);
-            Some(Network::of(address.into()))
-        });
-        let told = addresses.filter(|network| told.one_more(*network, Time::from_unix(61)).is_told);
+        assert!(one_more(genuine, 59).is_told);
+        let untold = one_more(genuine, 60).untold_before;
+        assert_eq!(untold, 1_000 - u64::try_from(MOST_TOLD_EACH).unwrap());
+        let told = addresses().filter(|network| one_more(*network, 61).is_told);
         assert_eq!(told.count(), MOST_TOLD as usize - 1);
+    }
+
+    /// A thousand, each of a network of its own.
+    fn addresses() -> impl Iterator<Item = Option<Network>> {
+        (0..1_000).map(|number| Some(Network::of(std::net::Ipv4Addr::from_bits(number).into())))
+    }
+
+    #[test]
+    fn who_makes_up_tenants_or_is_not_believed_keeps_no_tenant_out_of_the_log() {
+        let told = ToldOfRefused::default();
+        let one_more = |whose: &Whose, network| {
+            let telling = told.one_more(whose.clone(), network, Time::from_unix(1));
+            telling.is_told
+        };
+        let tenants = ["one", "two"].map(|name| Whose::Of(TenantId::parse(name).unwrap()));
+        for flooded in [Whose::OfNone, Whose::Unbelieved, tenants[0].clone()] {
+            let flood = addresses().filter(|network| one_more(&flooded, *network));
+            assert_eq!(flood.count(), MOST_TOLD as usize, "{flooded:?}");
+        }
+        let genuine = refused_from("198.51.100.1", "genuine", 0).network();
+        assert!(one_more(&tenants[1], genuine));
+        assert!(!one_more(&tenants[0], genuine));
+    }
+
+    #[test]
+    fn whoever_has_many_networks_takes_no_place_of_others_and_few_lines() {
+        let all = RefusedNodes::default();
+        let told = ToldOfRefused::default();
+        let tenant = TenantId::parse("one").unwrap();
+        all.note(
+            Some(tenant.clone()),
+            refused_from("2001:db8::1", "genuine", 1),
+        );
+        all.note(
+            Some(tenant.clone()),
+            refused_from("2001:db8::1", "genuine", 1),
+        );
+        let mut lines = 0;
+        for at in 2..1_000 {
+            let hostile = refused_from(&format!("2001:db8:1:{at:x}::1"), "hostile", at);
+            let whose = Whose::Of(tenant.clone());
+            let telling = told.one_more(whose, hostile.network(), Time::from_unix(1));
+            lines += usize::from(telling.is_told);
+            all.note(Some(tenant.clone()), hostile);
+        }
+        let found = all.of(&tenant, false);
+        let genuine = found.iter().filter(|one| one.decision == "genuine");
+        assert_eq!((found.len(), genuine.count()), (MOST, 2));
+        assert_eq!(lines, 2 * MOST_TOLD_EACH);
     }
 
     #[test]
