@@ -8,8 +8,8 @@ use avouch_core::anchor::{Anchor, AnchorKind, Constraints, Stewardship};
 use avouch_core::budget::Budget;
 use avouch_core::credential::Credential;
 use avouch_core::credential::jose::bundle::Bundle;
-use avouch_core::credential::x509::Crl;
-use avouch_core::crypto::{AwsLc, Remembering, Verifier};
+use avouch_core::credential::x509::{Certificate, Crl};
+use avouch_core::crypto::AwsLc;
 use avouch_core::decide;
 use avouch_core::id::{Digest, TenantId, TrustDomain};
 use avouch_core::question::{Context, Profile, Purpose, Question};
@@ -20,9 +20,6 @@ use avouch_core::view::View;
 
 use super::holdings::{EntryKey, Holdings};
 use crate::identities::X509Svid;
-
-/// Each SVID has one signature above it that others have too, and each list one.
-const REMEMBERED: usize = 1_024;
 
 /// The bundle and the revocation lists of a trust domain, as its own tenant publishes them: what another
 /// tenant says of it does not count.
@@ -84,14 +81,13 @@ impl Looked {
     /// Those that a list names, or names something above. It takes as long as there are SVIDs and entries
     /// of lists.
     pub(super) fn revoked(self, now: Time) -> Vec<EntryKey> {
-        let crypto = Remembering::new(AwsLc, REMEMBERED);
         let views = self.published.into_iter();
         let views: BTreeMap<TrustDomain, View> = views
             .map(|(domain, published)| (domain, published.view()))
             .collect();
         let is_revoked = |svid: &X509Svid| {
             let view = views.get(svid.spiffe_id.trust_domain());
-            view.is_some_and(|view| is_revoked(svid, view, &crypto, now))
+            view.is_some_and(|view| is_revoked(svid, view, now))
         };
         let held = self.held.into_iter();
         held.filter_map(|(key, svid)| is_revoked(&svid).then_some(key))
@@ -99,8 +95,17 @@ impl Looked {
     }
 }
 
-fn is_revoked(svid: &X509Svid, view: &View, crypto: &dyn Verifier, now: Time) -> bool {
+fn is_revoked(svid: &X509Svid, view: &View, now: Time) -> bool {
     let chain = std::iter::once(&svid.certificate).chain(&svid.intermediates);
+    // Hardly any number stands in a list, and only then it is worth its signatures to decide whose it is.
+    let is_named = |der: &Vec<u8>| {
+        let lists = view.crls();
+        Certificate::parse(der)
+            .is_ok_and(|certificate| lists.iter().any(|list| list.names(certificate.serial())))
+    };
+    if !chain.clone().any(is_named) {
+        return false;
+    }
     let question = Question {
         tenant: view.tenant().clone(),
         credential: Credential::X509(chain.cloned().collect()),
@@ -109,7 +114,7 @@ fn is_revoked(svid: &X509Svid, view: &View, crypto: &dyn Verifier, now: Time) ->
         now,
         context: Context::default(),
     };
-    let verdict = decide(&question, view, crypto, &mut Budget::default());
+    let verdict = decide(&question, view, &AwsLc, &mut Budget::default());
     matches!(verdict, Verdict::Reject(refusal)
         if matches!(refusal.reason(), Reason::CredentialRevoked { .. }))
 }

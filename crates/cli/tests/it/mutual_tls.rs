@@ -26,44 +26,24 @@ const SERVICE: u32 = 34;
 
 #[test]
 fn nginx_and_python_speak_mutual_tls_by_identities_of_ours() {
-    for (program, package) in [
+    let programs = [
         ("nginx", "nginx-light"),
         ("python3", "python3"),
         ("curl", "curl"),
-    ] {
-        if let Err(why) = debian(package, || in_path(program)) {
-            return println!("skipped: {program}: {why}");
-        }
-    }
-    if !Uid::effective().is_root() {
-        return println!("skipped: other users: only root can become one");
+    ];
+    if let Err(why) = needed(&programs) {
+        return println!("skipped: {why}");
     }
     let plane = Plane::start("mutual-tls", &[]);
-    register(&plane, "proxy", PROXY);
-    register(&plane, "service", SERVICE);
-    let place = Place::new(&plane);
-    place.fetch("proxy", PROXY);
-    place.fetch("service", SERVICE);
+    let place = Place::of_both(&plane);
 
-    let examples = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docs/example/mutual-tls");
     let (front, behind) = (free_port(), free_port());
-    let configuration = fs::read_to_string(examples.join("nginx.conf")).unwrap();
+    let configuration = fs::read_to_string(examples().join("nginx.conf")).unwrap();
     let configuration = configuration
         .replace("127.0.0.1:9443", &format!("127.0.0.1:{front}"))
         .replace("127.0.0.1:9444", &format!("127.0.0.1:{behind}"));
     fs::write(place.of("proxy").join("nginx.conf"), configuration).unwrap();
-    let source = fs::read(examples.join("service.py")).unwrap();
-    fs::write(place.of("service").join("service.py"), source).unwrap();
-    let _service = Running::start(
-        Command::new("python3")
-            .arg(place.of("service").join("service.py"))
-            .arg(place.of("service"))
-            .arg(behind.to_string())
-            .arg("spiffe://demo.avouch.test/proxy")
-            .uid(SERVICE)
-            .gid(SERVICE),
-        behind,
-    );
+    let _service = Running::service(&place, behind, Stdio::null());
     let _proxy = Running::start(
         Command::new("nginx")
             .arg("-p")
@@ -89,36 +69,15 @@ fn nginx_and_python_speak_mutual_tls_by_identities_of_ours() {
 
 #[test]
 fn a_root_that_has_gone_is_believed_by_the_service_no_more_once_it_was_told() {
-    for program in ["python3", "curl"] {
-        if let Err(why) = debian(program, || in_path(program)) {
-            return println!("skipped: {program}: {why}");
-        }
-    }
-    if !Uid::effective().is_root() {
-        return println!("skipped: other users: only root can become one");
+    if let Err(why) = needed(&[("python3", "python3"), ("curl", "curl")]) {
+        return println!("skipped: {why}");
     }
     let plane = Plane::start("mutual-tls-reload", &[]);
-    register(&plane, "proxy", PROXY);
-    register(&plane, "service", SERVICE);
-    let place = Place::new(&plane);
-    place.fetch("proxy", PROXY);
-    place.fetch("service", SERVICE);
-    let examples = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docs/example/mutual-tls");
-    let source = fs::read(examples.join("service.py")).unwrap();
-    fs::write(place.of("service").join("service.py"), source).unwrap();
+    let place = Place::of_both(&plane);
     let behind = free_port();
     let log = place.of("service").join("log");
-    let service = Running::start_telling(
-        Command::new("python3")
-            .arg(place.of("service").join("service.py"))
-            .arg(place.of("service"))
-            .arg(behind.to_string())
-            .arg("spiffe://demo.avouch.test/proxy")
-            .uid(SERVICE)
-            .gid(SERVICE),
-        behind,
-        Stdio::from(fs::File::create(&log).unwrap()),
-    );
+    let errors = Stdio::from(fs::File::create(&log).unwrap());
+    let service = Running::service(&place, behind, errors);
     let ask = || place.curl("service.demo.avouch.test", behind, Some("proxy"));
     let is_hello = |answer: &String| answer == "hello spiffe://demo.avouch.test/proxy\n";
     let hello = ask();
@@ -141,6 +100,21 @@ fn a_root_that_has_gone_is_believed_by_the_service_no_more_once_it_was_told() {
     until(told, |told| told.contains("the former files are used on"));
     let hello = ask();
     assert!(is_hello(&hello), "{hello}");
+}
+
+/// Whether these programs are here, each from its package, and other users can be had.
+fn needed(programs: &[(&str, &str)]) -> Result<(), String> {
+    for (program, package) in programs {
+        debian(package, || in_path(program)).map_err(|why| format!("{program}: {why}"))?;
+    }
+    match Uid::effective().is_root() {
+        true => Ok(()),
+        false => Err("other users: only root can become one".to_owned()),
+    }
+}
+
+fn examples() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docs/example/mutual-tls")
 }
 
 /// Looks again until it is so.
@@ -182,6 +156,16 @@ struct Place {
 }
 
 impl Place {
+    /// With the files of the proxy and of the service.
+    fn of_both(plane: &Plane) -> Self {
+        let place = Self::new(plane);
+        for (name, user) in [("proxy", PROXY), ("service", SERVICE)] {
+            register(plane, name, user);
+            place.fetch(name, user);
+        }
+        place
+    }
+
     fn new(plane: &Plane) -> Self {
         let socket = plane.socket();
         let folder = socket.parent().unwrap().to_owned();
@@ -235,6 +219,17 @@ impl Place {
 struct Running(Child);
 
 impl Running {
+    /// The service of the example, which says what is wrong in `errors`.
+    fn service(place: &Place, port: u16, errors: Stdio) -> Self {
+        let folder = place.of("service");
+        let program = folder.join("service.py");
+        fs::copy(examples().join("service.py"), &program).unwrap();
+        let mut command = Command::new("python3");
+        command.arg(program).arg(folder).arg(port.to_string());
+        command.arg("spiffe://demo.avouch.test/proxy");
+        Self::start_telling(command.uid(SERVICE).gid(SERVICE), port, errors)
+    }
+
     fn start(command: &mut Command, port: u16) -> Self {
         Self::start_telling(command, port, Stdio::null())
     }
@@ -256,9 +251,7 @@ impl Running {
         }
         running
     }
-}
 
-impl Running {
     fn hang_up(&self) {
         let process = Pid::from_raw(i32::try_from(self.0.id()).unwrap());
         kill(process, Signal::SIGHUP).unwrap();

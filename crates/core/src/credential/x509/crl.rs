@@ -232,6 +232,14 @@ impl Crl {
         self.entries.is_empty()
     }
 
+    /// Whether it says anything of a serial number, written as [`Certificate::serial`] is; whose
+    /// certificate that is and whether the list can be used, is not looked at.
+    ///
+    /// [`Certificate::serial`]: super::Certificate::serial
+    pub fn names(&self, serial: &[u8]) -> bool {
+        self.find(serial).is_some()
+    }
+
     /// The algorithm that signed it.
     pub fn signature_algorithm(&self) -> &SignatureAlgorithm {
         &self.signature_algorithm
