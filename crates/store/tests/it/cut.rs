@@ -5,6 +5,7 @@ use std::io::{Read, Write};
 use std::net::Shutdown;
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::thread;
 
@@ -15,7 +16,8 @@ use tempfile::TempDir;
 pub(crate) enum Cut {
     /// The server never hears of the commit.
     BeforeCommit,
-    /// The server commits, and its answer is lost.
+    /// The server commits, and its answer is lost. Whoever waits for it learns of the loss when the
+    /// server has ended the connection, and so all that it had begun.
     AfterCommit,
 }
 
@@ -37,9 +39,10 @@ impl Wire {
                     continue;
                 };
                 let (to_client, from_server) = (client.try_clone(), server.try_clone());
-                let cut = Arc::clone(&cut);
-                thread::spawn(move || pass_commits_on(client, server, &cut));
-                thread::spawn(move || pass_on(from_server.unwrap(), to_client.unwrap()));
+                let (cut, answers) = (Arc::clone(&cut), Answers::default());
+                let heard = answers.clone();
+                thread::spawn(move || pass_commits_on(client, server, &cut, &answers));
+                thread::spawn(move || heard.pass_on(from_server.unwrap(), to_client.unwrap()));
             }
         });
         Self { folder, next }
@@ -64,7 +67,12 @@ fn socket(folder: &Path) -> PathBuf {
     folder.join(".s.PGSQL.5432")
 }
 
-fn pass_commits_on(mut client: UnixStream, mut server: UnixStream, cut: &Mutex<Option<Cut>>) {
+fn pass_commits_on(
+    mut client: UnixStream,
+    mut server: UnixStream,
+    cut: &Mutex<Option<Cut>>,
+    answers: &Answers,
+) {
     let mut buffer = [0; 1 << 16];
     while let Ok(length) = client.read(&mut buffer) {
         let Some(bytes) = buffer.get(..length).filter(|bytes| !bytes.is_empty()) else {
@@ -85,8 +93,7 @@ fn pass_commits_on(mut client: UnixStream, mut server: UnixStream, cut: &Mutex<O
             }
             Some(Cut::BeforeCommit) => break,
             Some(Cut::AfterCommit) => {
-                // The client hears nothing any more, whatever the other direction still brings.
-                client.shutdown(Shutdown::Both).unwrap();
+                answers.lose();
                 server.write_all(bytes).unwrap();
                 // The server ends its work before it looks for the next message, which is the end.
                 server.shutdown(Shutdown::Write).unwrap();
@@ -98,7 +105,28 @@ fn pass_commits_on(mut client: UnixStream, mut server: UnixStream, cut: &Mutex<O
     drop(server.shutdown(Shutdown::Both));
 }
 
-fn pass_on(mut from: UnixStream, mut to: UnixStream) {
-    drop(std::io::copy(&mut from, &mut to));
-    drop(to.shutdown(Shutdown::Both));
+/// What a server says to one client, which may be lost from some moment on.
+#[derive(Clone, Default)]
+struct Answers {
+    are_lost: Arc<AtomicBool>,
+}
+
+impl Answers {
+    fn lose(&self) {
+        self.are_lost.store(true, Ordering::SeqCst);
+    }
+
+    /// Passes on what is not lost, and the end, which is when the server has nothing under way.
+    fn pass_on(&self, mut server: UnixStream, mut client: UnixStream) {
+        let mut buffer = [0; 1 << 16];
+        while let Ok(length) = server.read(&mut buffer) {
+            let Some(bytes) = buffer.get(..length).filter(|bytes| !bytes.is_empty()) else {
+                break;
+            };
+            if !self.are_lost.load(Ordering::SeqCst) && client.write_all(bytes).is_err() {
+                break;
+            }
+        }
+        drop(client.shutdown(Shutdown::Both));
+    }
 }

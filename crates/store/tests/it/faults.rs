@@ -159,7 +159,7 @@ fn a_write_that_failed_is_whole_or_absent_and_may_be_done_again() {
                 "{what}, {cut:?}: {fault:?}"
             );
 
-            let found = settled(&store, cut, &before);
+            let found = contents(&store);
             let expected = match cut {
                 Cut::BeforeCommit => &before,
                 Cut::AfterCommit => &undisturbed,
@@ -233,18 +233,6 @@ fn uses_that_were_forgotten_without_an_answer_are_forgotten() {
         let told = store.use_once(&tenant("acme"), &[used("old", 3)]);
         assert_eq!(told, Ok(vec![Used::First]), "{cut:?}");
     }
-}
-
-/// What is there once the server has ended what it had begun. The answer that was lost would have
-/// told when that was, so this looks until it sees something new, and gives up in the end.
-fn settled(store: &dyn Store, cut: Cut, before: &Contents) -> Contents {
-    for _ in 0..1000 {
-        let found = contents(store);
-        if cut == Cut::BeforeCommit || found != *before {
-            return found;
-        }
-    }
-    contents(store)
 }
 
 /// A store on a wire that can be cut.
