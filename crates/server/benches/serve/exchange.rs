@@ -16,7 +16,6 @@ use avouch_core::question::{Context, Profile, Purpose, Question};
 use avouch_core::time::Time;
 use avouch_core::verdict::Verdict;
 use avouch_core::view::View;
-use avouch_issuer::signer::{Signer, SigningKind, SoftwareKey};
 use avouch_server::tls::Shown;
 use avouch_server::{Plane, http};
 use avouch_testkit::key::Key;
@@ -29,16 +28,42 @@ use tokio::sync::watch;
 
 use crate::deployment::{self, TENANT};
 use crate::exchanger::{Exchanger, send};
-use crate::measure::{ROUNDS, is_wanted, least_microseconds, report, round};
+use crate::measure::{ROUNDS, is_wanted, least_microseconds};
+use crate::signatures::{Signatures, row};
 
 /// Whose tokens are exchanged, and for whom they must be.
 pub(crate) const ISSUER: &str = "https://issuer.example.com";
 pub(crate) const OURSELVES: &str = "http://127.0.0.1:8080/t/bench";
 
-/// What is asked for: the order, how many connections, how many in all.
-const ROWS: [(&str, &str, usize, usize, &str); 2] = [
-    ("by bearers", "bearer", 64, 19_200, "wanted 5,000"),
-    ("each with a DPoP proof", "dpop", 64, 12_800, ""),
+/// What is asked for.
+struct Row {
+    name: &'static str,
+    order: &'static str,
+    /// How many in all, over as many connections as [`AT_ONCE`].
+    count: usize,
+    /// How many signatures are checked for each.
+    checked: u32,
+    /// How many are wanted per second of the processor.
+    aim: Option<f64>,
+}
+
+const AT_ONCE: usize = 64;
+
+const ROWS: [Row; 2] = [
+    Row {
+        name: "by bearers",
+        order: "bearer",
+        count: 19_200,
+        checked: 2,
+        aim: Some(5_000.0),
+    },
+    Row {
+        name: "each with a DPoP proof",
+        order: "dpop",
+        count: 12_800,
+        checked: 3,
+        aim: None,
+    },
 ];
 
 pub(crate) fn run() {
@@ -51,15 +76,17 @@ pub(crate) fn run() {
         "ES256 for ES256 over HTTP, used once and on record in SQLite, {ROUNDS} rounds: median (least to most); processor time is that of the server process, in user and in kernel mode"
     );
     let mut exchanger = Exchanger::start(&address);
-    for (name, order, at_once, count, limit) in ROWS.into_iter().filter(|row| is_wanted(row.0)) {
-        let order = format!("{order} {count} {at_once}");
+    for asked in ROWS.into_iter().filter(|row| is_wanted(row.name)) {
+        let order = format!("{} {} {AT_ONCE}", asked.order, asked.count);
         exchanger.order(&order);
-        raw();
-        let rounds: Vec<_> = (0..ROUNDS)
-            .map(|_| round(|| exchanger.order(&order)))
-            .collect();
-        let name = format!("{name} ({at_once} at once)");
-        report(&name, count, &rounds, limit);
+        let name = format!("{} ({AT_ONCE} at once)", asked.name);
+        let signatures = Signatures {
+            made: 1,
+            checked: asked.checked,
+        };
+        row(&name, asked.count, signatures, asked.aim, || {
+            exchanger.order(&order);
+        });
     }
     peers();
 }
@@ -102,22 +129,6 @@ pub(crate) fn trust(plane: &Plane, address: &str) {
         "owner": "the platform team", "reason": "measured",
     });
     put(&format!("/v1/tenants/{TENANT}/rules/jobs"), &rule);
-}
-
-/// What no one can do without, at this moment.
-fn raw() {
-    let key = SoftwareKey::generate(SigningKind::P256).unwrap();
-    let message = [0x30; 700];
-    let signature = key.sign(&message).unwrap();
-    let signs = least_microseconds(|| {
-        key.sign(&message).unwrap();
-    });
-    let checks = least_microseconds(|| key.check(&message, &signature).unwrap());
-    let all = signs + 2.0 * checks;
-    println!(
-        "  now one P-256 signature takes {signs:.1} us here, and checking it {checks:.1} us; one checked, one made and checked: {:.0}/s",
-        1e6 / all
-    );
 }
 
 /// A token of the issuer, as those that are exchanged.

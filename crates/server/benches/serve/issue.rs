@@ -1,49 +1,75 @@
 //! SVIDs over mutual TLS, each with its intent on disk before it is signed. The client is another
 //! process, so the processor time is the server's alone.
 
-use avouch_issuer::signer::{Signer, SigningKind, SoftwareKey};
 use tokio::runtime::Runtime;
 
 use crate::client::Client;
 use crate::deployment;
-use crate::measure::{ROUNDS, is_wanted, least_microseconds, report, round};
+use crate::measure::{ROUNDS, is_wanted};
+use crate::signatures::{Signatures, row};
 
-/// What is asked for: the order, how many in one call, how many calls at once, how many in all.
-const ROWS: [(&str, &str, usize, usize, usize, &str); 5] = [
-    (
-        "X.509-SVIDs, batches of 50",
-        "x509",
-        50,
-        8,
-        40_000,
-        "wanted 10,000",
-    ),
-    (
-        "X.509-SVIDs, one by one",
-        "x509",
-        1,
-        64,
-        12_800,
-        "wanted 4,000",
-    ),
-    (
-        "JWT-SVIDs, batches of 50",
-        "jwt",
-        50,
-        8,
-        40_000,
-        "wanted 12,000",
-    ),
-    (
-        "JWT-SVIDs, batches of 250",
-        "jwt",
-        250,
-        8,
-        40_000,
-        "wanted 12,000",
-    ),
-    ("JWT-SVIDs, one by one", "jwt", 1, 64, 25_600, ""),
+/// What is asked for.
+struct Row {
+    name: &'static str,
+    order: &'static str,
+    /// How many in one call.
+    batch: usize,
+    /// How many calls at once.
+    at_once: usize,
+    /// How many in all.
+    count: usize,
+    /// How many are wanted per second of the processor.
+    aim: Option<f64>,
+}
+
+const ROWS: [Row; 5] = [
+    Row {
+        name: "X.509-SVIDs, batches of 50",
+        order: "x509",
+        batch: 50,
+        at_once: 8,
+        count: 40_000,
+        aim: Some(10_000.0),
+    },
+    Row {
+        name: "X.509-SVIDs, one by one",
+        order: "x509",
+        batch: 1,
+        at_once: 64,
+        count: 12_800,
+        aim: Some(4_000.0),
+    },
+    Row {
+        name: "JWT-SVIDs, batches of 50",
+        order: "jwt",
+        batch: 50,
+        at_once: 8,
+        count: 40_000,
+        aim: Some(12_000.0),
+    },
+    Row {
+        name: "JWT-SVIDs, batches of 250",
+        order: "jwt",
+        batch: 250,
+        at_once: 8,
+        count: 40_000,
+        aim: Some(12_000.0),
+    },
+    Row {
+        name: "JWT-SVIDs, one by one",
+        order: "jwt",
+        batch: 1,
+        at_once: 64,
+        count: 25_600,
+        aim: None,
+    },
 ];
+
+/// Each is signed, and looked at before it is released.
+const SIGNATURES: Signatures = Signatures {
+    made: 1,
+    checked: 1,
+};
 
 pub(crate) fn run() {
     let folder = tempfile::tempdir().unwrap();
@@ -59,28 +85,18 @@ pub(crate) fn run() {
     println!(
         "  beside it: SPIRE 1.16 signs some 2,400 X.509-SVIDs per processor second (measured before, not here)"
     );
-    for (name, order, batch, at_once, count, limit) in
-        ROWS.into_iter().filter(|row| is_wanted(row.0))
-    {
-        let order = format!("{order} {batch} {count} {at_once}");
+    for asked in ROWS.into_iter().filter(|row| is_wanted(row.name)) {
+        let Row {
+            batch,
+            at_once,
+            count,
+            ..
+        } = asked;
+        let order = format!("{} {batch} {count} {at_once}", asked.order);
         client.order(&order);
-        raw();
-        let rounds: Vec<_> = (0..ROUNDS)
-            .map(|_| round(|| drop(client.order(&order))))
-            .collect();
-        let name = format!("{name} ({at_once} at once)");
-        report(&name, count, &rounds, limit);
+        let name = format!("{} ({at_once} at once)", asked.name);
+        row(&name, count, SIGNATURES, asked.aim, || {
+            drop(client.order(&order))
+        });
     }
-}
-
-/// What the two things take that no one can do without.
-fn raw() {
-    let key = SoftwareKey::generate(SigningKind::P256).unwrap();
-    let message = [0x30; 700];
-    let signature = key.sign(&message).unwrap();
-    let signs = least_microseconds(|| {
-        key.sign(&message).unwrap();
-    });
-    let checks = least_microseconds(|| key.check(&message, &signature).unwrap());
-    println!("  now one P-256 signature takes {signs:.1} us here, and checking it {checks:.1} us");
 }

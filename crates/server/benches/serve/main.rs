@@ -23,6 +23,7 @@ mod measure;
 mod opening;
 mod rekey;
 mod signals;
+mod signatures;
 mod tenants;
 
 use std::path::Path;

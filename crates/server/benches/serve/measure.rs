@@ -47,18 +47,28 @@ pub(crate) fn processor() -> Duration {
 /// Prints how many there were per second of the wall and of the processor: median, least, most.
 pub(crate) fn report(name: &str, count: usize, rounds: &[Round], limit: &str) {
     let per = |time: fn(&Round) -> Duration| {
-        let mut rates: Vec<f64> = rounds
-            .iter()
-            .map(|round| count as f64 / time(round).as_secs_f64())
-            .collect();
-        rates.sort_by(f64::total_cmp);
-        (rates[rates.len() / 2], rates[0], rates[rates.len() - 1])
+        median(
+            rounds
+                .iter()
+                .map(|round| count as f64 / time(round).as_secs_f64()),
+        )
     };
     let (wall, processor) = (per(|round| round.wall), per(|round| round.processor));
     println!(
         "  {name:<34} {:>8.0}/s ({:.0} to {:.0}), {:>8.0} per processor second ({:.0} to {:.0}); {limit}",
         wall.0, wall.1, wall.2, processor.0, processor.1, processor.2
     );
+}
+
+/// The median, the least and the most.
+pub(crate) fn median(of: impl Iterator<Item = f64>) -> (f64, f64, f64) {
+    let mut sorted: Vec<f64> = of.collect();
+    sorted.sort_by(f64::total_cmp);
+    (
+        sorted[sorted.len() / 2],
+        sorted[0],
+        sorted[sorted.len() - 1],
+    )
 }
 
 /// How long one of these takes on this processor now, in microseconds: the least of a few turns.
