@@ -1,5 +1,6 @@
 //! A deployment on a disk, and a node that calls it over mutual TLS.
 
+use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -64,6 +65,15 @@ pub(crate) fn entry(number: usize, node: &str) -> EntryDraft {
             "unix:path:/usr/bin/service".to_owned(),
         ],
         ..EntryDraft::default()
+    }
+}
+
+/// As [`entry`], for every process of the user that runs this.
+pub(crate) fn own_entry(number: usize, node: &str) -> EntryDraft {
+    let own = std::fs::metadata("/proc/self").unwrap().uid();
+    EntryDraft {
+        selectors: vec![format!("unix:uid:{own}")],
+        ..entry(number, node)
     }
 }
 

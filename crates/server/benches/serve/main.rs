@@ -10,6 +10,7 @@
 #![expect(clippy::print_stdout, reason = "its result is what it prints")]
 #![expect(clippy::disallowed_methods, reason = "a benchmark measures time")]
 
+mod agent;
 mod agent_memory;
 mod agents;
 mod client;
@@ -24,6 +25,7 @@ mod opening;
 mod rekey;
 mod signals;
 mod signatures;
+mod stream;
 mod tenants;
 
 use std::path::Path;
@@ -33,12 +35,13 @@ use std::path::Path;
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 /// What there is to measure.
-const PARTS: [(&str, fn()); 11] = [
+const PARTS: [(&str, fn()); 12] = [
     ("issue", issue::run),
     ("exchange", exchange::run),
     ("entries", entries::write),
     ("start", entries::start),
     ("push", entries::push),
+    ("stream", stream::run),
     ("rekey", rekey::run),
     ("signals", signals::run),
     ("tenants", tenants::run),
