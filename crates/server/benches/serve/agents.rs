@@ -24,6 +24,7 @@ use tonic::transport::Channel;
 use crate::client::{Client, Identity, connect};
 use crate::deployment::{self, TENANT};
 use crate::measure::{memory, percentile, processor, round};
+use crate::verifier::Shown;
 
 /// How many agents there are, and how many entries each serves.
 const AGENTS: usize = 5_000;
@@ -178,6 +179,8 @@ pub(crate) fn now() -> f64 {
 /// The agents, in the process of the client.
 pub(crate) struct Fleet {
     nodes: Vec<NodeClient<Channel>>,
+    /// What they were shown as verifiers.
+    shown: Shown,
     arrivals: mpsc::UnboundedReceiver<(String, f64)>,
 }
 
@@ -186,11 +189,13 @@ impl Fleet {
     pub(crate) async fn start(identities: &str, address: &str) -> (Self, Value) {
         let text = std::fs::read_to_string(identities).unwrap();
         let (arrived, arrivals) = mpsc::unbounded_channel();
+        let shown = Shown::default();
         let limit = Arc::new(Semaphore::new(AT_ONCE));
         let mut agents = JoinSet::new();
         for line in text.lines() {
             let identity = Identity::from_json(&serde_json::from_str(line).unwrap());
             let (limit, arrived) = (Arc::clone(&limit), arrived.clone());
+            let shown = shown.clone();
             let address = address.to_owned();
             agents.spawn(async move {
                 let _permit = limit.acquire().await.unwrap();
@@ -211,7 +216,7 @@ impl Fleet {
                 }
                 assert_eq!(entries, ENTRIES_EACH, "each has what it serves");
                 let took = started.elapsed();
-                tokio::spawn(read(updates, asked, arrived));
+                tokio::spawn(read(updates, asked, arrived, shown));
                 (client, took)
             });
         }
@@ -220,7 +225,19 @@ impl Fleet {
             "median": percentile(&mut times, 0.5).round(),
             "p99": percentile(&mut times, 0.99).round(),
         });
-        (Self { nodes, arrivals }, answer)
+        let fleet = Self {
+            nodes,
+            shown,
+            arrivals,
+        };
+        (fleet, answer)
+    }
+
+    /// Shows a credential to all of them, as a file tells it.
+    pub(crate) fn show(&self, file: &str) -> Value {
+        let text = std::fs::read_to_string(file).unwrap();
+        self.shown.show(&serde_json::from_str(&text).unwrap());
+        Value::Null
     }
 
     /// The next so many entries that arrive anywhere, each with when it did.
@@ -265,6 +282,7 @@ async fn read(
     mut updates: Streaming<Update>,
     asked: mpsc::Sender<FollowRequest>,
     arrived: mpsc::UnboundedSender<(String, f64)>,
+    shown: Shown,
 ) {
     let mut endings = Endings::default();
     while let Ok(Some(update)) = updates.message().await {
@@ -279,8 +297,7 @@ async fn read(
                 told.by.clone(),
             );
             endings.put(mark, ending);
-            // What was had before is refused from here on.
-            assert!(endings.of(mark).unwrap().ends(Some(before)));
+            shown.assert_refused(&endings);
             drop(arrived.send((mark.digest().to_string(), now())));
         }
         let at = now();

@@ -132,6 +132,7 @@ pub(crate) fn run() {
                 fleet = Some(made);
                 answer
             }
+            "show" => fleet.as_ref().unwrap().show(words[1]),
             "arrival" => runtime.block_on(fleet.as_mut().unwrap().arrival(number(1))),
             "renewals" => runtime.block_on(fleet.as_ref().unwrap().renewals(number(1), number(2))),
             other => panic!("no order is called {other}"),

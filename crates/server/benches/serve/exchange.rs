@@ -31,8 +31,9 @@ use crate::exchanger::{Exchanger, send};
 use crate::measure::{ROUNDS, is_wanted, least_microseconds};
 use crate::signatures::{Signatures, row};
 
-/// Whose tokens are exchanged, and for whom they must be.
+/// Whose tokens are exchanged, whom what is given is for, and whom they must be for themselves.
 pub(crate) const ISSUER: &str = "https://issuer.example.com";
+pub(crate) const AUDIENCE: &str = "https://cloud.example.com";
 pub(crate) const OURSELVES: &str = "http://127.0.0.1:8080/t/bench";
 
 /// What is asked for.
@@ -122,7 +123,7 @@ pub(crate) fn trust(plane: &Plane, address: &str) {
         "from": {"anchor": "ci", "facts": {"claims.environment": "production"}},
         "gives": {
             "spiffe_id": "spiffe://bench.avouch.test/jobs/{subject}", "kinds": ["access-token"],
-            "audiences": ["https://cloud.example.com"], "scopes": ["deploy"], "lifetime": 900,
+            "audiences": [AUDIENCE], "scopes": ["deploy"], "lifetime": 900,
             "outlives": true,
         },
         "bearer": {"reason": "measured", "expires": "2100-01-01T00:00:00Z"},

@@ -27,6 +27,7 @@ mod signals;
 mod signatures;
 mod stream;
 mod tenants;
+mod verifier;
 
 use std::path::Path;
 

@@ -1,20 +1,22 @@
 //! How long it takes from a security event to the last of a thousand connected verifiers that refuses
-//! what was exchanged for its subject.
+//! what was exchanged for its subject: each was shown the token, believed it, and decides on it anew when
+//! it hears.
 
 use std::io::{Read, Write};
 use std::net::TcpStream;
 use std::time::Duration;
 
 use avouch_core::ended::Mark;
+use avouch_core::id::TrustDomain;
 use avouch_testkit::key::Key;
 use avouch_testkit::token::TokenForge;
-use serde_json::json;
+use serde_json::{Value, json};
 use tokio::runtime::Runtime;
 
 use crate::agents::{ENTRIES_EACH, now};
 use crate::client::Client;
 use crate::deployment::{self, TENANT};
-use crate::exchange::{ISSUER, OURSELVES, serve, trust};
+use crate::exchange::{AUDIENCE, ISSUER, OURSELVES, serve, trust};
 use crate::exchanger::send;
 use crate::measure::percentile;
 
@@ -48,18 +50,29 @@ pub(crate) fn run() {
     let first = deployment::enrol(&plane, "first");
     let mut client = Client::start(&nodes, &first);
     client.order(&format!("fleet {}", identities.path().display()));
+    let domain = TrustDomain::parse("bench.avouch.test").unwrap();
+    let bundle = plane.bundle(&deployment::tenant(&plane), &domain).unwrap();
     println!(
         "{VERIFIERS} verifiers follow one server, simulated in a process beside it; {EVENTS} events one after another, {ROUNDS} rounds"
     );
     let issuer = Key::p256("issuer");
+    let file = folder.path().join("shown.json");
     let (mut worst, mut answered) = (Vec::new(), Vec::new());
     for round in 0..ROUNDS {
         let mut times = Vec::new();
         for number in 0..EVENTS {
             let who = format!("subject-{round}-{number}");
+            let shown = json!({
+                "trust_domain": domain.as_str(), "bundle": bundle, "audience": AUDIENCE,
+                "token": exchanged(&address, &issuer, &who), "now": seconds(),
+            });
+            std::fs::write(&file, shown.to_string()).unwrap();
+            client.order(&format!("show {}", file.display()));
             client.begin(&format!("arrival {VERIFIERS}"));
             let began = now();
-            assert_eq!(post(&address, &event(&issuer, &who)), 202);
+            let (path, media) = ("events", "application/secevent+jwt");
+            let (status, _) = post(&address, path, media, &event(&issuer, &who));
+            assert_eq!(status, 202);
             answered.push(Duration::from_secs_f64(now() - began));
             let arrived = client.await_end();
             let mark = Mark::subject(ISSUER, &who).digest().to_string();
@@ -103,15 +116,37 @@ fn seconds() -> i64 {
     i64::try_from(since.unwrap().as_secs()).unwrap()
 }
 
-/// Sends an event over a connection of its own, and gives the status.
-fn post(address: &str, event: &str) -> u16 {
+/// What is given for a token of this subject.
+fn exchanged(address: &str, issuer: &Key, subject: &str) -> String {
+    let at = seconds();
+    let token = TokenForge::saying(json!({
+        "iss": ISSUER, "sub": subject, "aud": OURSELVES, "iat": at, "exp": at + 600,
+        "jti": format!("token-{subject}"), "environment": "production",
+    }))
+    .sign(issuer, "key-1");
+    let asked = format!(
+        "grant_type=urn:ietf:params:oauth:grant-type:token-exchange&subject_token={token}&subject_token_type=urn:ietf:params:oauth:token-type:jwt"
+    );
+    let media = "application/x-www-form-urlencoded";
+    let (status, body) = post(address, "token", media, &asked);
+    assert_eq!(status, 200, "{body}");
+    let answer: Value = serde_json::from_str(&body).unwrap();
+    answer["access_token"].as_str().unwrap().to_owned()
+}
+
+/// Sends something to the tenant over a connection of its own, and gives the status and the body.
+fn post(address: &str, path: &str, media: &str, body: &str) -> (u16, String) {
     let mut stream = TcpStream::connect(address).unwrap();
-    let length = event.len();
+    let length = body.len();
     let sent = format!(
-        "POST /t/{TENANT}/events HTTP/1.1\r\nhost: {address}\r\nconnection: close\r\ncontent-type: application/secevent+jwt\r\ncontent-length: {length}\r\n\r\n{event}"
+        "POST /t/{TENANT}/{path} HTTP/1.1\r\nhost: {address}\r\nconnection: close\r\ncontent-type: {media}\r\ncontent-length: {length}\r\n\r\n{body}"
     );
     stream.write_all(sent.as_bytes()).unwrap();
     let mut answer = String::new();
     stream.read_to_string(&mut answer).unwrap();
-    answer.split(' ').nth(1).unwrap().parse().unwrap()
+    let (head, body) = answer.split_once("\r\n\r\n").unwrap();
+    (
+        head.split(' ').nth(1).unwrap().parse().unwrap(),
+        body.to_owned(),
+    )
 }
