@@ -70,7 +70,9 @@ impl Shown {
             return;
         };
         match presented.decide(endings) {
-            Verdict::Reject(refusal) => assert_eq!(refusal.reason().code(), "revocation.subject_ended"),
+            Verdict::Reject(refusal) => {
+                assert_eq!(refusal.reason().code(), "revocation.subject_ended")
+            }
             other => panic!("it is still believed: {other:?}"),
         }
     }

@@ -20,7 +20,7 @@ const OPERATOR: Operator = Operator::of_this_deployment();
 /// Something to write, which can be done again.
 type Write = fn(&SqliteStore) -> Result<(), Fault>;
 
-const WRITES: [(&str, Write); 17] = [
+const WRITES: [(&str, Write); 19] = [
     ("add_tenant", |store| {
         store.add_tenant(&OPERATOR, &tenant("other", Some("acme")))
     }),
@@ -89,6 +89,17 @@ const WRITES: [(&str, Write); 17] = [
     ("forget_uses", |store| {
         let before = Time::from_unix(i64::MAX);
         store.forget_uses(&OPERATOR, before).map(drop)
+    }),
+    ("remove_tenants", |store| {
+        let at = match store.heads(&OPERATOR)?.get(&acme()) {
+            Some(at) => *at,
+            // It was removed, and the answer was lost.
+            None => return Ok(()),
+        };
+        store.remove_tenants(&OPERATOR, &[(acme(), at)])
+    }),
+    ("clear_removed", |store| {
+        store.clear_removed(&OPERATOR).map(drop)
     }),
     ("raise", |store| {
         store.raise(&OPERATOR, Sequence::of(1_000)).map(drop)
@@ -209,6 +220,13 @@ fn prepared(folder: &Path) -> SqliteStore {
     store.apply(&acme(), &[Change::Remove(gone)]).unwrap();
     store.record_intents(&acme(), &[intent("old")]).unwrap();
     store.use_once(&acme(), &[used("old")]).unwrap();
+    // One that was removed and is not cleared away.
+    let departed = tenant("departed", Some("acme"));
+    store.add_tenant(&OPERATOR, &departed).unwrap();
+    let at = store.apply(&departed.id, &[anchor("left")]).unwrap();
+    store
+        .remove_tenants(&OPERATOR, &[(departed.id, at)])
+        .unwrap();
     store
 }
 
@@ -217,7 +235,7 @@ fn contents(folder: &Path) -> Vec<Vec<Value>> {
     let connection = file(folder).connect().unwrap();
     let mut rows = Vec::new();
     for table in [
-        "(SELECT id, parent, forgotten > 0 FROM tenant)",
+        "(SELECT id, parent, removed, forgotten > 0 FROM tenant)",
         "(SELECT kind, id, body FROM object)",
         "trust_domain",
         "intent",

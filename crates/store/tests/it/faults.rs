@@ -3,11 +3,12 @@
 
 use std::collections::BTreeMap;
 
+use avouch_core::id::TenantId;
 use avouch_core::time::Time;
 use avouch_store::postgresql::PostgresqlStore;
 use avouch_store::{
-    BoundedKind, Conflict, Fault, Followers, IntentRow, Lifetime, Sequence, Snapshot, Store,
-    TenantRecord, Used, Within,
+    AuthorityRecord, BoundedKind, Change, Conflict, Fault, Followers, IntentRow, Lifetime, Object,
+    Sequence, Snapshot, Store, TenantRecord, Used, Within,
 };
 use avouch_testkit::postgresql::Cluster;
 
@@ -21,7 +22,7 @@ use crate::over::{notice, notices_over};
 /// Something to write, which can be done again; the tenant is one that may be added.
 type Write = fn(&dyn Store, &TenantRecord) -> Result<(), Fault>;
 
-const WRITES: [(&str, Write); 17] = [
+const WRITES: [(&str, Write); 18] = [
     ("add_tenant", |store, other| {
         store.add_tenant(&OPERATOR, other)
     }),
@@ -117,6 +118,9 @@ const WRITES: [(&str, Write); 17] = [
             Err(Fault::Conflict(Conflict::UnknownTenant(_))) => Ok(()),
             other => other,
         }
+    }),
+    ("clear_removed", |store, _| {
+        store.clear_removed(&OPERATOR).map(drop)
     }),
     ("raise", |store, _| {
         store.raise(&OPERATOR, Sequence::of(1_000)).map(drop)
@@ -266,7 +270,26 @@ fn prepared(address: &str) -> PostgresqlStore {
         .record_intents(&tenant("acme"), &[intent("old", 100)])
         .unwrap();
     store.use_once(&tenant("acme"), &[used("old", 1)]).unwrap();
+    remove_with_a_key_elsewhere(&store, "departed");
     store
+}
+
+/// A tenant comes and goes, and what it had is not cleared away yet.
+fn remove_with_a_key_elsewhere(store: &dyn Store, name: &str) {
+    let key = add_tenant(store, name);
+    let in_token = AuthorityRecord {
+        private_key: None,
+        key_address: Some("pkcs11:id=%02".to_owned()),
+        ..authority("k", "departed.test", &key, b"unused")
+    };
+    let changes = [
+        domain("departed.test"),
+        Change::Put(Object::Authority(in_token)),
+    ];
+    let at = store.apply(&tenant(name), &changes).unwrap();
+    store
+        .remove_tenants(&OPERATOR, &[(tenant(name), at)])
+        .unwrap();
 }
 
 fn other_tenant(store: &dyn Store) -> TenantRecord {
@@ -283,6 +306,7 @@ struct Contents {
     is_raised: bool,
     forgets_removals: bool,
     tenants: Vec<String>,
+    keys_of_removed: Vec<(TenantId, String)>,
     snapshot: Snapshot,
     intents: Vec<IntentRow>,
     lifetimes: Vec<Lifetime>,
@@ -300,6 +324,7 @@ fn contents(store: &dyn Store) -> Contents {
         is_raised,
         forgets_removals: feed.unwrap().is_none(),
         tenants: tenants.into_iter().map(name).collect(),
+        keys_of_removed: store.keys_of_removed(&OPERATOR).unwrap(),
         snapshot,
         intents: store
             .intents(&tenant("acme"), Time::from_unix(0), 100)
