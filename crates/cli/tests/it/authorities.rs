@@ -288,7 +288,11 @@ fn a_log_is_replayed_without_a_server_and_shows_whether_it_was_changed() {
         assert_eq!(replayed.json()["identical"], true);
         replayed.json()["living"].as_u64().unwrap() >= 2
     });
-    // A line that is changed does not fit to the next, and one that is left out at the end is missed.
+    assert_that_a_changed_log_is_rejected(&plane, &log);
+}
+
+/// A line that is changed does not fit to the next.
+fn assert_that_a_changed_log_is_rejected(plane: &Plane, log: &str) {
     let changed = log.replace("by-hand", "by-hond");
     plane.folder.file("changed.jsonl", changed);
     let replay = ["authority", "replay", "changed.jsonl"];
