@@ -353,6 +353,48 @@ pub enum CommandFault {
     System(#[from] std::io::Error),
 }
 
+/// What kind of end a fault is, on which the number depends with which a program ends.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Ending {
+    /// Our side failed, or nobody answered.
+    Fault,
+    /// The server answered, and refuses.
+    Refused,
+    /// What the agent was told cannot be meant.
+    Usage,
+}
+
+impl Ending {
+    /// The number; scripts rely on them, and they are those of the command `avouch`.
+    pub fn code(self) -> u8 {
+        match self {
+            Self::Fault => 1,
+            Self::Usage => 2,
+            Self::Refused => 3,
+        }
+    }
+}
+
+impl CommandFault {
+    /// How a program ends for it.
+    pub fn ending(&self) -> Ending {
+        match self {
+            Self::Link(LinkFault::Refused(_)) => Ending::Refused,
+            Self::Link(LinkFault::Address(_))
+            | Self::Kubelet(
+                KubeletFault::Address(_)
+                | KubeletFault::Unprotected(_)
+                | KubeletFault::NoAuthorities,
+            ) => Ending::Usage,
+            Self::Kubelet(KubeletFault::Authorities { .. })
+            | Self::Link(_)
+            | Self::ServerTrust { .. }
+            | Self::Socket(_)
+            | Self::System(_) => Ending::Fault,
+        }
+    }
+}
+
 /// Runs the agent until it is told to stop. `ready` is called with what clients are given as
 /// `SPIFFE_ENDPOINT_SOCKET`.
 ///

@@ -2,6 +2,7 @@
 
 use std::path::Path;
 use std::sync::Arc;
+use std::time::Duration;
 
 use avouch_api::grpc::envoy::service::secret::v3::secret_discovery_service_server::SecretDiscoveryServiceServer;
 use avouch_api::grpc::workload::spiffe_workload_api_server::SpiffeWorkloadApiServer;
@@ -41,11 +42,17 @@ pub struct Limits {
     pub connections: usize,
     /// The largest executable that is read for its digest, in bytes.
     pub executable_bytes: u64,
+    /// How long a connection goes on over which nobody has called who is let in as a broker: a minute
+    /// by default. Workloads are known from the start, and have their places by their users.
+    pub until_known: Duration,
 }
 
 impl Limits {
     /// A connection that is idle takes some 20 KB of memory, so this is 40 MB.
     const MOST_CONNECTIONS_PER_USER: usize = 2048;
+
+    /// Brokers call as soon as they have connected.
+    const UNTIL_KNOWN: Duration = Duration::from_secs(60);
 
     /// As many as eight users may have.
     const MOST_CONNECTIONS: usize = 8 * Self::MOST_CONNECTIONS_PER_USER;
@@ -57,6 +64,7 @@ impl Limits {
             connections_per_user: (files / 8).min(Self::MOST_CONNECTIONS_PER_USER),
             connections: (files / 4).min(Self::MOST_CONNECTIONS),
             executable_bytes: Executables::LARGEST,
+            until_known: Self::UNTIL_KNOWN,
         }
     }
 }

@@ -3,7 +3,7 @@
 use std::io::{self, Write};
 use std::process::ExitCode;
 
-use avouch_agent::command::{AgentArguments, run};
+use avouch_agent::command::{AgentArguments, Ending, run};
 use avouch_agent::{logging, shell};
 use clap::Parser;
 
@@ -24,13 +24,14 @@ fn main() -> ExitCode {
     let ready = |address: &str| {
         written = writeln!(io::stdout(), "{}", shell::endpoint_socket(address));
     };
-    let ran = run(&agent, ready).map_err(|fault| fault.to_string());
-    match ran.and_then(|()| written.map_err(|error| format!("standard output: {error}"))) {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(fault) => {
-            // Nothing is left to do if standard error is closed.
-            let _ = writeln!(io::stderr(), "error: {fault}");
-            ExitCode::FAILURE
-        }
-    }
+    let (code, fault) = match run(&agent, ready) {
+        Err(fault) => (fault.ending().code(), fault.to_string()),
+        Ok(()) => match written {
+            Ok(()) => return ExitCode::SUCCESS,
+            Err(error) => (Ending::Fault.code(), format!("standard output: {error}")),
+        },
+    };
+    // Nothing is left to do if standard error is closed.
+    let _ = writeln!(io::stderr(), "error: {fault}");
+    code.into()
 }

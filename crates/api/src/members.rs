@@ -30,10 +30,11 @@ impl Document {
     /// The refusal of this document for `detail`, which never holds a value.
     pub fn refuse(self, detail: impl Into<String>) -> Reason {
         let detail = detail.into();
+        let what = self.name();
         match self {
             Self::Question => Reason::Malformed { detail },
             Self::Request(object) => Reason::IssueBodyMalformed { object, detail },
-            Self::Trust => Reason::TrustDocumentMalformed { detail },
+            Self::Trust => Reason::TrustDocumentMalformed { what, detail },
         }
     }
 
@@ -42,14 +43,18 @@ impl Document {
         if !room.is_exceeded() {
             return self.refuse(error.to_string());
         }
-        let part = match self {
+        Reason::JsonMembers {
+            part: self.name(),
+            allowed: most,
+        }
+    }
+
+    /// What it is, in words.
+    fn name(self) -> &'static str {
+        match self {
             Self::Question => "question",
             Self::Request(object) => object,
             Self::Trust => "trust document",
-        };
-        Reason::JsonMembers {
-            part,
-            allowed: most,
         }
     }
 }

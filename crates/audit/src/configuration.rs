@@ -40,10 +40,31 @@ impl System {
     /// `input.trust_document_malformed` when it is none of this system, or has what cannot be
     /// evaluated.
     pub fn read(self, document: &Value) -> Result<Configuration, Reason> {
-        match self {
+        let read = match self {
             Self::Aws => aws::read(document),
             Self::Gcp => gcp::read(document),
             Self::Kubernetes => kubernetes::read(document),
+        };
+        read.map_err(|reason| match reason {
+            Reason::TrustDocumentMalformed { detail, .. } => self.malformed(detail),
+            other => other,
+        })
+    }
+
+    /// The refusal of a file of this system.
+    pub fn malformed(self, detail: impl Into<String>) -> Reason {
+        Reason::TrustDocumentMalformed {
+            what: self.document(),
+            detail: detail.into(),
+        }
+    }
+
+    /// What its file is, in words.
+    pub fn document(self) -> &'static str {
+        match self {
+            Self::Aws => "trust policy of AWS",
+            Self::Gcp => "workload identity provider of Google Cloud",
+            Self::Kubernetes => "authentication configuration of Kubernetes",
         }
     }
 }

@@ -3,9 +3,11 @@
 use avouch_core::reason::{Reason, printable};
 use serde_json::{Map, Value};
 
-/// Refuses a file, with what is wrong in it.
+/// Refuses a file, with what is wrong in it. [`System::read`](crate::System::read) says of which system
+/// the file is.
 pub(crate) fn malformed(detail: impl Into<String>) -> Reason {
     Reason::TrustDocumentMalformed {
+        what: "configuration",
         detail: detail.into(),
     }
 }

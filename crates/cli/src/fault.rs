@@ -4,7 +4,7 @@ use std::io;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use avouch_agent::command::CommandFault;
+use avouch_agent::command::{CommandFault, Ending};
 use avouch_agent::node::LinkFault;
 use avouch_core::id::SpiffeId;
 use avouch_core::reason::Reason;
@@ -164,11 +164,14 @@ impl Fault {
             Self::NoIdentity
             | Self::NotThis(_)
             | Self::Node(LinkFault::Refused(_))
-            | Self::Agent(CommandFault::Link(LinkFault::Refused(_)))
             | Self::Refused(_) => Exit::Rejected,
+            Self::Agent(fault) => match fault.ending() {
+                Ending::Fault => Exit::Fault,
+                Ending::Refused => Exit::Rejected,
+                Ending::Usage => Exit::Usage,
+            },
             Self::Directory(_)
             | Self::Folder { .. }
-            | Self::Agent(_)
             | Self::NoAgent { .. }
             | Self::NoServer { .. }
             | Self::Node(_)

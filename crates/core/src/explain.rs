@@ -9,6 +9,7 @@ use crate::credential::x509::{Certificate, GeneralName};
 use crate::question::Question;
 use crate::reason::{Family, Reason, printable};
 use crate::verdict::Refusal;
+use crate::words::counted;
 
 /// What the presenter of a refused credential is told, besides the id of the decision.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -131,7 +132,10 @@ fn reach(ca: &Certificate) -> String {
     {
         None => "through any number of intermediates".to_owned(),
         Some(0) => "directly, without intermediates".to_owned(),
-        Some(most) => format!("through at most {most} intermediates"),
+        Some(most) => {
+            let intermediates = counted(most, "intermediate", "intermediates");
+            format!("through at most {intermediates}")
+        }
     };
     format!("{names}, for {purpose}, {depth}, until {}", ca.not_after())
 }

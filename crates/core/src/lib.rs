@@ -49,5 +49,6 @@ pub mod time;
 pub mod verdict;
 pub mod view;
 pub mod vouch;
+pub mod words;
 
 pub use model::decide;

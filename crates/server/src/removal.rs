@@ -15,6 +15,7 @@ use std::sync::Arc;
 use avouch_core::id::{TenantId, TrustDomain};
 use avouch_core::reason::Reason;
 use avouch_core::time::Time;
+use avouch_core::words::counted;
 use avouch_store::{
     Change, Conflict, CredentialKind, Fault as StoreFault, Key, Lasting, RuleRecord, Sequence,
     Snapshot,
@@ -182,6 +183,34 @@ fn in_words(kind: CredentialKind) -> &'static str {
     }
 }
 
+/// What one of several is called.
+fn one_of(several: &'static str) -> &'static str {
+    match several {
+        "APIs of others" => "API of others",
+        "JWT-SVIDs" => "JWT-SVID",
+        "WIT-SVIDs" => "WIT-SVID",
+        "X509-SVIDs" => "X509-SVID",
+        "administrators" => "administrator",
+        "anchors" => "anchor",
+        "answers about certificates" => "answer about a certificate",
+        "attestors" => "attestor",
+        AUTHORITIES => "authority",
+        "certificates of authorities" => "certificate of an authority",
+        "decisions on record" => "decision on record",
+        "exchange rules" => "exchange rule",
+        "federations" => "federation",
+        "issuers" => "issuer",
+        "join tokens" => "join token",
+        "nodes" => "node",
+        "other certificates" => "other certificate",
+        "registration entries" => "registration entry",
+        "revocation lists" => "revocation list",
+        "security events" => "security event",
+        "status lists" => "status list",
+        other => other,
+    }
+}
+
 impl fmt::Display for Going {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let mut parts: Vec<String> = Vec::new();
@@ -189,10 +218,12 @@ impl fmt::Display for Going {
         let domains = self.trust_domains.iter();
         parts.extend(domains.map(|name| format!("the trust domain {name}")));
         let objects = self.objects.iter();
-        parts.extend(objects.map(|(name, count)| format!("{count} {name}")));
+        parts.extend(objects.map(|(name, count)| counted(count, one_of(name), name)));
         parts.extend(self.living.iter().map(|(kind, living)| {
             let Living { count, until } = living;
-            format!("{count} {kind} that live until {until}")
+            let one = format!("{} that lives", one_of(kind));
+            let told = counted(count, &one, &format!("{kind} that live"));
+            format!("{told} until {until}")
         }));
         parts.extend(self.damaged.iter().map(|one| {
             let Damaged { tenant, why } = one;

@@ -10,6 +10,7 @@ use std::sync::Arc;
 use avouch_core::id::Digest;
 use avouch_core::reason::Reason;
 use avouch_core::time::Time;
+use avouch_core::words::counted;
 use avouch_store::keyring::{Sealed, SecretOf};
 use avouch_store::{
     AnchorRecord, AttestorRecord, AuthorityRecord, Change, EgressRecord, IssuerRecord,
@@ -91,7 +92,7 @@ impl Secret {
         let severity = severity(since.unwrap_or(now), self.expires, now);
         let finding = severity.map(|severity| {
             let (kind, name) = (self.kind, &self.name);
-            let age = age.unwrap_or_default();
+            let age = counted(age.unwrap_or_default(), "day", "days");
             let end = match self.expires {
                 Some(end) => format!("and is good until {end}"),
                 None => "and has no end".to_owned(),
@@ -100,7 +101,7 @@ impl Secret {
                 "code": LONG_LIVED,
                 "severity": severity,
                 "place": format!("{kind} {name}"),
-                "sentence": format!("The {kind} of {name} has been good for {age} days {end}; whoever has it is believed."),
+                "sentence": format!("The {kind} of {name} has been good for {age} {end}; whoever has it is believed."),
                 "fix": self.fix,
             })
         });

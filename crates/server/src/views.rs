@@ -136,6 +136,7 @@ fn check_owner(document: &TrustDocument, tenant: &Tenant) -> Result<(), Reason> 
     match anchors.find(|anchor| anchor.tenant != *tenant.id()) {
         None => Ok(()),
         Some(_) => Err(Reason::TrustDocumentMalformed {
+            what: "trust document",
             detail: "an anchor names another `tenant` as its owner".to_owned(),
         }),
     }

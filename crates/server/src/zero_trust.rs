@@ -6,6 +6,7 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
+use avouch_core::words::counted;
 use avouch_store::{AuthorityRole, AuthorityState, Entry, SignalKind, Snapshot};
 use serde_json::{Map, Value, json};
 
@@ -199,7 +200,9 @@ fn service_identity(seen: &Seen) -> Line {
                 Vec::new(),
             ),
             (entries, nodes) => Answer::Met(format!(
-                "{entries} registration entries, served by {nodes} nodes"
+                "{}, served by {}",
+                counted(entries, "registration entry", "registration entries"),
+                counted(nodes, "node", "nodes")
             )),
         },
         fix: "avouch entry create --spiffe-id ID --selector …, and avouch node token NAME for a node",

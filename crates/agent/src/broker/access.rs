@@ -170,6 +170,7 @@ impl Interceptor for Door {
         let connection = connection
             .ok_or_else(|| Status::internal("the connection does not tell who called"))?;
         let broker = self.0.broker(&connection)?;
+        connection.is_known_now();
         request.extensions_mut().insert(broker);
         Ok(request)
     }

@@ -3,6 +3,7 @@
 use std::io;
 use std::pin::Pin;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
@@ -11,6 +12,7 @@ use rustls::ServerConfig;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::{TcpListener, TcpStream, UnixListener, UnixStream};
 use tokio::sync::{Semaphore, mpsc};
+use tokio::time::Sleep;
 use tokio_rustls::TlsAcceptor;
 use tokio_rustls::server::TlsStream;
 use tokio_stream::wrappers::ReceiverStream;
@@ -43,6 +45,14 @@ pub(super) struct Connection {
     pub(super) chain: Arc<Vec<Vec<u8>>>,
     /// Whether it is on this machine.
     pub(super) is_local: bool,
+    is_known: Arc<AtomicBool>,
+}
+
+impl Connection {
+    /// A call over it was let in.
+    pub(super) fn is_known_now(&self) {
+        self.is_known.store(true, Ordering::Relaxed);
+    }
 }
 
 /// A stream of bytes in both directions.
@@ -55,6 +65,9 @@ pub(super) enum Wire {
 pub(super) struct Secured {
     stream: TlsStream<Wire>,
     connection: Connection,
+    /// When it ends if no call was let in by then: who says nothing at all is not asked by HTTP/2
+    /// whether it is there, and would keep its seat.
+    end_of_stranger: Option<Pin<Box<Sleep>>>,
     _seat: Seat<Holder>,
 }
 
@@ -67,6 +80,7 @@ pub(super) fn accept(
     network: Option<TcpListener>,
     config: Arc<ServerConfig>,
     brokers: &Arc<Brokers>,
+    until_known: Duration,
 ) -> ReceiverStream<io::Result<Secured>> {
     let (accepted, connections) = mpsc::channel(16);
     let listeners = [
@@ -82,6 +96,7 @@ pub(super) fn accept(
             handshakes: Arc::new(Semaphore::new(MOST_HANDSHAKES)),
             seats: Seats::new(MOST_CONNECTIONS_OF_ONE, MOST_CONNECTIONS),
             accepted: accepted.clone(),
+            until_known,
         };
         tokio::spawn(Arc::new(accepting).run(listener));
     }
@@ -108,6 +123,7 @@ struct Accepting {
     handshakes: Arc<Semaphore>,
     seats: Seats<Holder>,
     accepted: mpsc::Sender<io::Result<Secured>>,
+    until_known: Duration,
 }
 
 /// Whoever connects again and again in vain may not fill the log with it.
@@ -169,6 +185,7 @@ impl Accepting {
         let connection = Connection {
             chain: Arc::new(chain),
             is_local,
+            is_known: Arc::default(),
         };
         let holder = self.brokers.permitted(&connection);
         let Some(seat) = self.seats.take(holder.clone()) else {
@@ -185,8 +202,20 @@ impl Accepting {
         Some(Secured {
             connection,
             stream,
+            end_of_stranger: Some(Box::pin(tokio::time::sleep(self.until_known))),
             _seat: seat,
         })
+    }
+}
+
+impl Secured {
+    /// Whether nobody has come to be known on it for too long.
+    fn is_over(&mut self, context: &mut Context<'_>) -> bool {
+        if self.connection.is_known.load(Ordering::Relaxed) {
+            self.end_of_stranger = None;
+        }
+        let end = self.end_of_stranger.as_mut();
+        end.is_some_and(|end| end.as_mut().poll(context).is_ready())
     }
 }
 
@@ -204,6 +233,9 @@ impl AsyncRead for Secured {
         context: &mut Context<'_>,
         buffer: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
+        if self.is_over(context) {
+            return Poll::Ready(Err(io::ErrorKind::TimedOut.into()));
+        }
         Pin::new(&mut self.stream).poll_read(context, buffer)
     }
 }

@@ -140,7 +140,8 @@ impl BrokerEndpoint {
             .add_service(InterceptedService::new(reflection_v1alpha, door));
         let config = Arc::new(tls::config(credentials)?);
         let (socket, place) = self.socket.into_parts();
-        let connections = listener::accept(socket, self.listener, config, &brokers);
+        let until_known = self.limits.until_known;
+        let connections = listener::accept(socket, self.listener, config, &brokers, until_known);
         let stop = async {
             stop.await;
             stopping.send_replace(true);

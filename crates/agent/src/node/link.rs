@@ -145,7 +145,10 @@ impl Link {
         let member = match Membership::read(&joining.folder).map_err(kept)? {
             Some(member) => member,
             None => {
-                let member = join_in_turn(&joining, &verifier).await?;
+                // So that those who were turned away together do not come back together.
+                let apart = Duration::from_millis(u64::from(std::process::id() % 500));
+                let pause = |pause| tokio::time::sleep(pause + apart);
+                let member = in_turn(|| join(&joining, &verifier), pause).await?;
                 member.write(&joining.folder).map_err(kept)?;
                 member
             }
@@ -281,20 +284,18 @@ fn client(channel: Channel) -> NodeClient<Channel> {
 
 /// Joins, and comes again for a while where the server has no place at the moment: of many nodes that
 /// begin at once, all come to be let in. Nothing was used up then.
-async fn join_in_turn(
-    joining: &Joining,
-    verifier: &Arc<ServerVerifier>,
-) -> Result<Membership, LinkFault> {
-    // So that those who were turned away together do not come back together.
-    let apart = Duration::from_millis(u64::from(std::process::id() % 500));
+async fn in_turn<M>(
+    mut join: impl AsyncFnMut() -> Result<M, LinkFault>,
+    mut pause: impl AsyncFnMut(Duration),
+) -> Result<M, LinkFault> {
     let mut pauses = JOIN_PAUSES.iter();
     loop {
-        let joined = join(joining, verifier).await;
-        let (Err(LinkFault::Busy(why)), Some(pause)) = (&joined, pauses.next()) else {
+        let joined = join().await;
+        let (Err(LinkFault::Busy(why)), Some(seconds)) = (&joined, pauses.next()) else {
             return joined;
         };
         tracing::warn!(why, "the node is not let in yet, and tries again");
-        tokio::time::sleep(Duration::from_secs(*pause) + apart).await;
+        pause(Duration::from_secs(*seconds)).await;
     }
 }
 
@@ -484,4 +485,65 @@ fn connect(
         }
     });
     Ok(endpoint.connect_with_connector_lazy(connector))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// What comes of joining where the server answers one after the other, and how long was waited.
+    async fn joined(
+        answers: impl IntoIterator<Item = Result<&'static str, Status>>,
+    ) -> (Result<&'static str, LinkFault>, Vec<u64>) {
+        let mut answers = answers.into_iter();
+        let mut waited = Vec::new();
+        let join = async || {
+            let answer = answers.next().expect("it is not asked so often");
+            answer.map_err(|status| fault("server.test:8081", &status))
+        };
+        let joined = in_turn(join, async |pause| waited.push(pause.as_secs())).await;
+        (joined, waited)
+    }
+
+    fn busy() -> Result<&'static str, Status> {
+        Err(Status::unavailable("all places are taken"))
+    }
+
+    #[tokio::test]
+    async fn a_node_that_is_turned_away_once_is_admitted_when_it_comes_again() {
+        let (member, waited) = joined([busy(), Ok("member")]).await;
+        assert_eq!((member.unwrap(), waited), ("member", vec![1]));
+        let (member, waited) = joined([busy(), busy(), busy(), Ok("member")]).await;
+        assert_eq!((member.unwrap(), waited), ("member", vec![1, 2, 4]));
+    }
+
+    #[tokio::test]
+    async fn a_node_that_never_finds_a_place_says_so_after_two_minutes() {
+        let (never, waited) = joined(std::iter::repeat_with(busy)).await;
+        let never = never.unwrap_err();
+        assert!(matches!(never, LinkFault::Busy(_)), "{never}");
+        assert_eq!(
+            never.to_string(),
+            "the server asks to be called again later: all places are taken"
+        );
+        assert_eq!(waited, JOIN_PAUSES);
+        assert_eq!(waited.iter().sum::<u64>(), 120);
+    }
+
+    #[tokio::test]
+    async fn only_a_server_that_has_no_place_is_asked_again() {
+        let (refused, waited) = joined([Err(Status::permission_denied("banned"))]).await;
+        assert!(matches!(refused, Err(LinkFault::Refused(_))));
+        assert!(waited.is_empty());
+        // A server that is not there speaks through the transport, which has a source.
+        let absent = Status::from_error(Box::new(io::Error::other("connection refused")));
+        let (away, waited) = joined([Err(absent)]).await;
+        assert!(matches!(away, Err(LinkFault::Away { .. })));
+        assert!(waited.is_empty());
+        // One that has found a place may still be refused.
+        let turned_away_first = [busy(), Err(Status::permission_denied("banned"))];
+        let (refused, waited) = joined(turned_away_first).await;
+        assert!(matches!(refused, Err(LinkFault::Refused(_))));
+        assert_eq!(waited, [1]);
+    }
 }

@@ -1,5 +1,7 @@
 //! The SPIFFE Broker API over real sockets, clause by clause.
 
+mod connection;
+
 use std::collections::BTreeSet;
 use std::io;
 use std::net::SocketAddr;
@@ -8,6 +10,7 @@ use std::path::PathBuf;
 use std::process::{Child, Command};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
 
 use avouch_agent::{BrokerEndpoint, Credentials, Kubelet, Limits, OwnSvid, Selector};
 use avouch_api::grpc::broker::api_client::ApiClient;
@@ -22,8 +25,8 @@ use avouch_core::reason::Reason;
 use hyper_util::rt::TokioIo;
 use prost::Message;
 use prost_types::{Any, FileDescriptorSet};
-use rustls::ClientConfig;
-use rustls::pki_types::{CertificateDer, PrivatePkcs8KeyDer, ServerName};
+use rustls::pki_types::ServerName;
+use tokio::io::AsyncReadExt;
 use tokio::net::{TcpStream, UnixStream};
 use tokio::sync::oneshot;
 use tokio_rustls::TlsConnector;
@@ -32,11 +35,11 @@ use tonic::transport::{Channel, Endpoint};
 use tonic::{Code, Status, Streaming};
 use tower::service_fn;
 
+use self::connection::{Stream, config};
 use crate::kubelet::{MockKubelet, list, pod};
 use crate::outside::go_workload;
 use crate::world::{
-    DATABASE, FOREIGN, Header, Office, PATIENCE, WEB, World, chain_is_of, entitled, pkcs8_of, svid,
-    web,
+    DATABASE, FOREIGN, Header, Office, PATIENCE, WEB, World, chain_is_of, entitled, svid, web,
 };
 
 const MESH: &str = "spiffe://demo.avouch.test/mesh";
@@ -86,10 +89,15 @@ impl Brokers {
 
     /// With these brokers.
     async fn start_for(rules: &[String], kubelet: Option<Arc<Kubelet>>) -> Self {
+        Self::start_within(rules, kubelet, Limits::default()).await
+    }
+
+    /// The same, within these limits.
+    async fn start_within(rules: &[String], kubelet: Option<Arc<Kubelet>>, limits: Limits) -> Self {
         let world = World::start().await;
         let socket = world.folder.path().join("broker.sock");
         let rules = rules.iter().map(|rule| rule.parse().unwrap()).collect();
-        let endpoint = BrokerEndpoint::bind(&socket, rules, Limits::default()).unwrap();
+        let endpoint = BrokerEndpoint::bind(&socket, rules, limits).unwrap();
         let endpoint = endpoint.with_kubelet(kubelet);
         // A port that was free a moment ago.
         let free = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
@@ -120,6 +128,14 @@ impl Brokers {
         ApiClient::with_interceptor(channel, Header(vec![HEADER]))
     }
 
+    /// A connection on the socket over which whoever has this name says nothing.
+    async fn silent(&self, who: &str) -> tokio_rustls::client::TlsStream<UnixStream> {
+        let connector = TlsConnector::from(Arc::new(config(Some(who))));
+        let stream = UnixStream::connect(&self.socket).await.unwrap();
+        let name = ServerName::try_from("broker").unwrap();
+        connector.connect(name, stream).await.unwrap()
+    }
+
     async fn channel(
         &self,
         broker: Option<&str>,
@@ -143,138 +159,6 @@ impl Brokers {
         });
         let endpoint = Endpoint::from_static("http://broker");
         endpoint.connect_with_connector(connect).await
-    }
-}
-
-/// TLS as whoever has this SPIFFE ID, or as no one.
-fn config(who: Option<&str>) -> ClientConfig {
-    let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
-    let builder = ClientConfig::builder_with_provider(provider)
-        .with_protocol_versions(&[&rustls::version::TLS13])
-        .unwrap()
-        .dangerous()
-        .with_custom_certificate_verifier(Arc::new(verifier::Provider));
-    let mut config = match who {
-        Some(who) => {
-            let svid = svid(who, None);
-            let chain = std::iter::once(svid.certificate).chain(svid.intermediates);
-            let key = PrivatePkcs8KeyDer::from(pkcs8_of(who));
-            let chain = chain.map(CertificateDer::from).collect();
-            builder.with_client_auth_cert(chain, key.into()).unwrap()
-        }
-        None => builder.with_no_client_auth(),
-    };
-    config.alpn_protocols = vec![b"h2".to_vec()];
-    config
-}
-
-/// Believes the provider that is expected and no other (K-03).
-mod verifier {
-    use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
-    use rustls::crypto::aws_lc_rs::default_provider;
-    use rustls::crypto::verify_tls13_signature;
-    use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
-    use rustls::{DigitallySignedStruct, Error, SignatureScheme};
-
-    #[derive(Debug)]
-    pub(super) struct Provider;
-
-    impl ServerCertVerifier for Provider {
-        fn verify_server_cert(
-            &self,
-            end_entity: &CertificateDer<'_>,
-            intermediates: &[CertificateDer<'_>],
-            _: &ServerName<'_>,
-            _: &[u8],
-            _: UnixTime,
-        ) -> Result<ServerCertVerified, Error> {
-            let chain = std::iter::once(end_entity).chain(intermediates);
-            let chain: Vec<Vec<u8>> = chain.map(|one| one.to_vec()).collect();
-            match super::chain_is_of(&chain) {
-                Ok(id) if id.as_str() == super::PROVIDER => Ok(ServerCertVerified::assertion()),
-                other => Err(Error::General(format!("not the provider: {other:?}"))),
-            }
-        }
-
-        fn verify_tls12_signature(
-            &self,
-            _: &[u8],
-            _: &CertificateDer<'_>,
-            _: &DigitallySignedStruct,
-        ) -> Result<HandshakeSignatureValid, Error> {
-            Err(Error::General("TLS 1.3".to_owned()))
-        }
-
-        fn verify_tls13_signature(
-            &self,
-            message: &[u8],
-            certificate: &CertificateDer<'_>,
-            signed: &DigitallySignedStruct,
-        ) -> Result<HandshakeSignatureValid, Error> {
-            let algorithms = default_provider().signature_verification_algorithms;
-            verify_tls13_signature(message, certificate, signed, &algorithms)
-        }
-
-        fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
-            let algorithms = default_provider().signature_verification_algorithms;
-            algorithms.supported_schemes()
-        }
-    }
-}
-
-/// A connection of a client.
-enum Stream {
-    Local(tokio_rustls::client::TlsStream<UnixStream>),
-    Network(tokio_rustls::client::TlsStream<TcpStream>),
-}
-
-mod stream {
-    use std::io;
-    use std::pin::Pin;
-    use std::task::{Context, Poll};
-
-    use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
-
-    use super::Stream;
-
-    impl AsyncRead for Stream {
-        fn poll_read(
-            self: Pin<&mut Self>,
-            context: &mut Context<'_>,
-            buffer: &mut ReadBuf<'_>,
-        ) -> Poll<io::Result<()>> {
-            match self.get_mut() {
-                Self::Local(stream) => Pin::new(stream).poll_read(context, buffer),
-                Self::Network(stream) => Pin::new(stream).poll_read(context, buffer),
-            }
-        }
-    }
-
-    impl AsyncWrite for Stream {
-        fn poll_write(
-            self: Pin<&mut Self>,
-            context: &mut Context<'_>,
-            bytes: &[u8],
-        ) -> Poll<io::Result<usize>> {
-            match self.get_mut() {
-                Self::Local(stream) => Pin::new(stream).poll_write(context, bytes),
-                Self::Network(stream) => Pin::new(stream).poll_write(context, bytes),
-            }
-        }
-
-        fn poll_flush(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-            match self.get_mut() {
-                Self::Local(stream) => Pin::new(stream).poll_flush(context),
-                Self::Network(stream) => Pin::new(stream).poll_flush(context),
-            }
-        }
-
-        fn poll_shutdown(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-            match self.get_mut() {
-                Self::Local(stream) => Pin::new(stream).poll_shutdown(context),
-                Self::Network(stream) => Pin::new(stream).poll_shutdown(context),
-            }
-        }
     }
 }
 
@@ -531,6 +415,54 @@ async fn nobody_keeps_the_brokers_of_this_machine_out_by_holding_connections() {
     assert!(one_more.await.is_err());
     let mut mesh = brokers.client(MESH).await;
     first(&mut mesh, asked).await.unwrap();
+}
+
+#[tokio::test]
+async fn who_connects_and_does_not_call_as_a_broker_loses_its_seat_and_who_has_called_keeps_it() {
+    let limits = Limits {
+        until_known: Duration::from_secs(2),
+        ..Limits::default()
+    };
+    let rules = [format!("{MESH}=pid")];
+    let brokers = Brokers::start_within(&rules, None, limits).await;
+    let workload = Sleeper::start(None);
+    let asked = process(workload.pid());
+    let mut mesh = brokers.client(MESH).await;
+    let stream = mesh.subscribe_to_x509svid(asked.clone()).await;
+    let mut stream = stream.unwrap().into_inner();
+    next(&mut stream).await.unwrap();
+
+    // One that speaks HTTP/2 and is no broker, and others that say nothing, on all seats there are.
+    let mut other = brokers.client(WEB).await;
+    let status = first(&mut other, asked.clone()).await.unwrap_err();
+    assert_eq!(status.code(), Code::PermissionDenied);
+    let mut silent = Vec::new();
+    for _ in 0..15 {
+        silent.push(brokers.silent(MESH).await);
+        silent.push(brokers.silent(WEB).await);
+    }
+    for one in &mut silent {
+        let end = tokio::time::timeout(PATIENCE, one.read_to_end(&mut Vec::new())).await;
+        drop(end.expect("who says nothing is not waited for"));
+    }
+
+    // Its stream goes on, and so do its calls.
+    let changed = Ok(entitled(vec![svid(DATABASE, None)]));
+    brokers.world.office.change(changed);
+    assert_eq!(names(&next(&mut stream).await.unwrap()), [DATABASE]);
+    first(&mut mesh, asked.clone()).await.unwrap();
+    let mut others = Vec::new();
+    for _ in 0..15 {
+        let mut one = brokers.client(MESH).await;
+        first(&mut one, asked.clone()).await.unwrap();
+        others.push(one);
+    }
+    for _ in 0..16 {
+        let mut one = brokers.client(WEB).await;
+        let status = first(&mut one, asked.clone()).await.unwrap_err();
+        assert_eq!(status.code(), Code::PermissionDenied, "the seat is free");
+        others.push(one);
+    }
 }
 
 #[tokio::test]

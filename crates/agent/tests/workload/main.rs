@@ -9,6 +9,7 @@ mod envoy;
 mod jwt;
 mod kubelet;
 mod outside;
+mod program;
 mod secrets;
 mod spiffe_crate;
 mod streams;

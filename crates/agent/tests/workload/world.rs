@@ -462,7 +462,7 @@ fn jwt_key(name: &str) -> Key {
 }
 
 /// The keys of a trust domain for tokens, and its root.
-fn spiffe_bundle(name: &str) -> Value {
+pub(crate) fn spiffe_bundle(name: &str) -> Value {
     let key = jwt_key(name);
     let (x, y) = key.public()[1..].split_at(32);
     let number = |bytes| Base64UrlUnpadded::encode_string(bytes);

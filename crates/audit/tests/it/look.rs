@@ -77,5 +77,8 @@ pub(crate) fn gravest(system: System, document: &Value) -> Option<Severity> {
 pub(crate) fn refused(system: System, document: &Value) -> String {
     let reason = system.read(document).unwrap_err();
     assert_eq!(reason.code(), "input.trust_document_malformed");
-    reason.sentence()
+    let sentence = reason.sentence();
+    let named = format!("The {} cannot be read: ", system.document());
+    assert!(sentence.starts_with(&named), "{sentence}");
+    sentence
 }

@@ -26,7 +26,7 @@ const CONFIGURATION_BYTES: usize = 4 << 20;
 pub fn import(arguments: &ImportArguments, common: &Common) -> Result<Exit, Fault> {
     let (system, file) = arguments.what.parts();
     let read = || -> Result<(Configuration, Option<Map<String, Value>>), Stop> {
-        let document = value_in(&file.file)?;
+        let document = value_in(&file.file, system.document())?;
         let configuration = system
             .read(&document)
             .map_err(|reason| Stop::refused(&file.file, reason))?;
@@ -175,26 +175,29 @@ fn exit(severity: Severity) -> Exit {
 
 /// The claims that were given, if any were.
 fn claims(file: &ImportFile) -> Result<Option<Map<String, Value>>, Stop> {
+    const CLAIMS: &str = "file of claims";
     let (path, value) = match (&file.claims, &file.token) {
-        (Some(path), _) => (path, value_in(path)?),
+        (Some(path), _) => (path, value_in(path, CLAIMS)?),
         (None, Some(path)) => (path, payload_in(path)?),
         (None, None) => return Ok(None),
     };
     match value {
         Value::Object(claims) => Ok(Some(claims)),
-        _ => Err(malformed(path, "the claims are no object")),
+        _ => Err(malformed(path, CLAIMS, "the claims are no object")),
     }
 }
 
-fn value_in(path: &Path) -> Result<Value, Stop> {
-    let text = text_in(path)?;
-    avouch_api::read_value(&text).map_err(|why| malformed(path, &why.0))
+/// The value in a file that is `what`.
+fn value_in(path: &Path, what: &'static str) -> Result<Value, Stop> {
+    let text = text_in(path, what)?;
+    avouch_api::read_value(&text).map_err(|why| malformed(path, what, &why.0))
 }
 
 /// What a token says; its signature is for whoever is shown it.
 fn payload_in(path: &Path) -> Result<Value, Stop> {
-    let text = text_in(path)?;
-    let refuse = |detail: &str| malformed(path, detail);
+    const TOKEN: &str = "token";
+    let text = text_in(path, TOKEN)?;
+    let refuse = |detail: &str| malformed(path, TOKEN, detail);
     let payload = text.trim().split('.').nth(1);
     let payload = payload.ok_or_else(|| refuse("it is no compact JWT"))?;
     let bytes = Base64UrlUnpadded::decode_vec(payload)
@@ -203,14 +206,14 @@ fn payload_in(path: &Path) -> Result<Value, Stop> {
     avouch_api::read_value(&text).map_err(|why| refuse(&why.0))
 }
 
-fn text_in(path: &Path) -> Result<String, Stop> {
-    let bytes = input::read(path, "configuration", CONFIGURATION_BYTES)?;
-    String::from_utf8(bytes).map_err(|_| malformed(path, "it is not UTF-8"))
+fn text_in(path: &Path, what: &'static str) -> Result<String, Stop> {
+    let bytes = input::read(path, what, CONFIGURATION_BYTES)?;
+    String::from_utf8(bytes).map_err(|_| malformed(path, what, "it is not UTF-8"))
 }
 
-fn malformed(path: &Path, detail: &str) -> Stop {
+fn malformed(path: &Path, what: &'static str, detail: &str) -> Stop {
     let detail = detail.to_owned();
-    Stop::refused(path, Reason::TrustDocumentMalformed { detail })
+    Stop::refused(path, Reason::TrustDocumentMalformed { what, detail })
 }
 
 fn pretty(value: &Value) -> String {

@@ -5,6 +5,7 @@ use std::path::Path;
 use avouch_api::TrustDocument;
 use avouch_core::anchor::AnchorKind;
 use avouch_core::reason::printable;
+use avouch_core::words::counted;
 use base64ct::{Base64, Encoding};
 use serde_json::{Value, json};
 
@@ -68,7 +69,9 @@ fn store_in_words(anchor: &Value) -> Option<String> {
         let (label, source) = (text("label"), text("source"));
         let (days, count) = (number("age") / 86_400, number("certificates"));
         return Some(format!(
-            "public store {label}: {count} certificates of {source}, {days} days old"
+            "public store {label}: {} of {source}, {} old",
+            counted(count, "certificate", "certificates"),
+            counted(days, "day", "days")
         ));
     }
     let also_in = list_of(anchor, "also_in").iter().filter_map(Value::as_str);

@@ -93,7 +93,10 @@ pub(super) fn replay(asked: &ReplayArguments, common: &Common) -> Result<Exit, F
         ("LATE", "late"),
         ("TAMPERED", "tampered"),
     ];
-    let log = read_log(&asked.log)?;
+    let log = match read_log(&asked.log)? {
+        Ok(log) => log,
+        Err(broken) => return rejected(&broken, common),
+    };
     let digest = log.state.digest(log.at).to_string();
     let mut identical = digest == log.held;
     let mut answer = json!({
@@ -106,7 +109,11 @@ pub(super) fn replay(asked: &ReplayArguments, common: &Common) -> Result<Exit, F
         "held": log.held,
     });
     if let (Some(earlier), Some(answer)) = (&asked.against, answer.as_object_mut()) {
-        let compared = compare(&read_log(earlier)?, &log).ok_or_else(|| {
+        let earlier = match read_log(earlier)? {
+            Ok(earlier) => earlier,
+            Err(broken) => return rejected(&broken, common),
+        };
+        let compared = compare(&earlier, &log).ok_or_else(|| {
             let name = input::name_of(&asked.log);
             let why = "its last line does not say for how long it is kept, so nobody knows what may \
                        have gone";
@@ -128,6 +135,18 @@ pub(super) fn replay(asked: &ReplayArguments, common: &Common) -> Result<Exit, F
         true => Exit::Accepted,
         false => Exit::Rejected,
     })
+}
+
+/// Tells that a file is no log as a server wrote it, which is what was asked about it.
+fn rejected(broken: &str, common: &Common) -> Result<Exit, Fault> {
+    const BROKEN: [Column; 2] = [("IDENTICAL", "identical"), ("BROKEN", "broken")];
+    let answer = json!({ "identical": false, "broken": broken });
+    output::formatted(
+        common.output,
+        || members(&BROKEN, &answer),
+        || pretty(&answer),
+    )?;
+    Ok(Exit::Rejected)
 }
 
 /// What a later log says of what an earlier one says.
@@ -197,12 +216,10 @@ fn compare(earlier: &Log, later: &Log) -> Option<Compared> {
     Some(compared)
 }
 
-fn read_log(file: &Path) -> Result<Log, Fault> {
+/// The log in a file, or where and how it is broken.
+fn read_log(file: &Path) -> Result<Result<Log, String>, Fault> {
     let text = read_text(file)?;
-    read(&text).map_err(|why| {
-        let name = input::name_of(file);
-        Fault::Run(format!("{name}: {why}"))
-    })
+    Ok(read(&text).map_err(|why| format!("{}: {why}", input::name_of(file))))
 }
 
 /// Reads a log from its end, which says up to when, and then from its beginning.

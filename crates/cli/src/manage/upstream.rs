@@ -4,6 +4,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use avouch_api::text::to_pem;
+use avouch_core::words::counted;
 use base64ct::{Base64, Encoding};
 use der::pem;
 use serde_json::{Map, Value, json};
@@ -146,7 +147,8 @@ fn wait(client: &Client, path: &str, trust_domain: &str) -> Result<Value, Fault>
             .min();
         if progress != told {
             if let Some((holding, connected)) = progress {
-                output::warn(&format!("{holding} of {connected} nodes hold the new keys"));
+                let of_all = counted(connected, "node holds", "nodes hold");
+                output::warn(&format!("{holding} of {of_all} the new keys"));
             }
             told = progress;
         }

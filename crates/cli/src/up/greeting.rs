@@ -5,6 +5,7 @@ use std::net::SocketAddr;
 use std::path::Path;
 
 use avouch_agent::shell;
+use avouch_core::words::counted;
 use avouch_server::Plane;
 use serde_json::{Value, json};
 
@@ -41,15 +42,13 @@ impl fmt::Display for Greeting<'_> {
         }
         writeln!(f, "  data       {}\n", self.data.display())?;
         let count = self.plane.count_tenants();
-        let tenants = if count == 1 { "tenant" } else { "tenants" };
-        writeln!(f, "{count} {tenants}:")?;
+        writeln!(f, "{}:", counted(count, "tenant", "tenants"))?;
         for tenant in self.plane.listed(5) {
             let domains = tenant.trust_domains.iter();
             let domains: Vec<&str> = domains.map(|name| name.as_str()).collect();
             let domains = domains.join(", ");
             let entries = match self.plane.count_entries(&tenant.id) {
-                Ok(1) => "1 entry".to_owned(),
-                Ok(entries) => format!("{entries} entries"),
+                Ok(entries) => counted(entries, "entry", "entries"),
                 Err(_) => "it cannot be read; the log says why".to_owned(),
             };
             writeln!(f, "  {:<10} {domains} ({entries})", tenant.id.as_str())?;

@@ -288,12 +288,31 @@ fn a_log_is_replayed_without_a_server_and_shows_whether_it_was_changed() {
         assert_eq!(replayed.json()["identical"], true);
         replayed.json()["living"].as_u64().unwrap() >= 2
     });
-    // A line that is changed does not fit to the next, and one that is left out at the end is missed.
+    assert_that_a_changed_log_is_rejected(&plane, &log);
+}
+
+/// A line that is changed does not fit to the next.
+fn assert_that_a_changed_log_is_rejected(plane: &Plane, log: &str) {
     let changed = log.replace("by-hand", "by-hond");
     plane.folder.file("changed.jsonl", changed);
-    let refused = plane.folder.run(&["authority", "replay", "changed.jsonl"]);
-    assert_eq!(refused.code, 1, "{}", refused.out);
-    assert!(refused.err.contains("does not follow"), "{}", refused.err);
+    let replay = ["authority", "replay", "changed.jsonl"];
+    let told = ["authority", "replay", "changed.jsonl", "-o", "json"];
+    let against = [
+        "authority",
+        "replay",
+        "log.jsonl",
+        "--against",
+        "changed.jsonl",
+    ];
+    for asked in [&replay[..], &told, &against] {
+        let rejected = plane.folder.run(asked);
+        assert_eq!(rejected.code, 3, "{}{}", rejected.out, rejected.err);
+        assert!(rejected.out.contains("does not follow"), "{}", rejected.out);
+        assert!(rejected.err.is_empty(), "{}", rejected.err);
+    }
+    assert_eq!(plane.folder.run(&told).json()["identical"], false);
+    let absent = plane.folder.run(&["authority", "replay", "absent.jsonl"]);
+    assert_eq!(absent.code, 1, "{}", absent.out);
 }
 
 /// Makes a root with OpenSSL and puts its key into the token under an identifier; the file with the key

@@ -74,7 +74,10 @@ fn claims_and_tokens_are_held_against_a_configuration() {
     );
     let admitted = run("--token", "token.jwt");
     assert_eq!(admitted.code, 0, "{admitted:?}");
-    assert_eq!(run("--token", "broken.jwt").code, 3);
+    let broken = run("--token", "broken.jwt");
+    assert_eq!(broken.code, 3);
+    let broken = broken.json()["reason"]["sentence"].to_string();
+    assert!(broken.contains("The token cannot be read"), "{broken}");
     insta::assert_snapshot!(
         folder
             .run(&[

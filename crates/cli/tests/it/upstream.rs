@@ -328,7 +328,7 @@ fn a_drill_is_watched_until_every_node_holds_the_new_keys() {
     let replaced = manage(&plane, &["authority", "replace", DOMAIN, "--wait"]);
     assert_eq!(replaced.code, 0, "{}", replaced.err);
     assert!(
-        replaced.err.contains("1 of 1 nodes hold the new keys"),
+        replaced.err.contains("1 of 1 node holds the new keys"),
         "{}",
         replaced.err
     );

@@ -130,6 +130,7 @@ impl<'a> Members<'a> {
 /// The refusal of a trust document.
 pub(crate) fn trust_document(detail: impl Into<String>) -> Reason {
     Reason::TrustDocumentMalformed {
+        what: "trust document",
         detail: detail.into(),
     }
 }

@@ -65,7 +65,7 @@ impl ExchangeRule {
         Reader { name, view, now }
             .rule(document)
             .map_err(|reason| match reason {
-                Reason::TrustDocumentMalformed { detail } => invalid(name, detail),
+                Reason::TrustDocumentMalformed { detail, .. } => invalid(name, detail),
                 other => other,
             })
     }

@@ -138,10 +138,10 @@ catalogue! {
             "The token is not a compact JWS of three parts: {detail}.",
             fix: "Pass the token in its compact form, `header.payload.signature`.",
             spec: "RFC 7515 3.1";
-        TrustDocumentMalformed { detail: String } = "input.trust_document_malformed",
-            "The trust document cannot be read: {detail}.",
-            fix: "Correct the named field; the shape is described in docs/how-to/trust-documents.md.",
-            spec: "docs/how-to/trust-documents.md";
+        TrustDocumentMalformed { what: &'static str, detail: String } = "input.trust_document_malformed",
+            "The {what} cannot be read: {detail}.",
+            fix: "Correct what is named; docs/how-to/trust-documents.md describes trust documents, docs/how-to/import-trust.md what is read of other systems.",
+            spec: "docs/how-to/trust-documents.md; docs/how-to/import-trust.md";
         UnsafeText { claim: String, character: String } = "input.unsafe_text",
             "The claim `{claim}` holds the character {character}, which can make a log or a rule show something else than is there.",
             fix: "Refuse the token; have the issuer forbid such characters in `{claim}`.",

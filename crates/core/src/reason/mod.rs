@@ -11,6 +11,8 @@ pub use catalogue::{CATALOGUE, Reason};
 pub(crate) use evidence::is_unsafe_to_print;
 pub use evidence::{Evidence, printable};
 
+use crate::words::of_one;
+
 /// What a kind of refusal is about; the part of its code before the dot.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Family {
@@ -85,7 +87,9 @@ impl Reason {
     #[must_use]
     pub fn of_sent(self, object: &'static str) -> Self {
         match self {
-            Self::TrustDocumentMalformed { detail } => Self::IssueBodyMalformed { object, detail },
+            Self::TrustDocumentMalformed { detail, .. } => {
+                Self::IssueBodyMalformed { object, detail }
+            }
             other => other,
         }
     }
@@ -116,7 +120,7 @@ impl Reason {
     }
 }
 
-/// Puts evidence in the place of its `{name}`. Evidence is made safe to print first, so a hostile
+/// Puts evidence in the place of its `{name}`, and says `1 second` where it is one. Evidence is made safe to print first, so a hostile
 /// certificate cannot write on the reader's terminal.
 fn fill(template: &str, evidence: &[(&'static str, Evidence)]) -> String {
     let mut filled = String::with_capacity(template.len() + 64);
@@ -127,11 +131,20 @@ fn fill(template: &str, evidence: &[(&'static str, Evidence)]) -> String {
             rest = after;
             continue;
         };
+        rest = after;
         match evidence.iter().find(|(known, _)| *known == name) {
-            Some((_, value)) => filled.push_str(&value.to_string()),
+            Some((_, value)) => {
+                filled.push_str(&value.to_string());
+                if *value == Evidence::Number(1)
+                    && let Some((noun, after)) = of_one(rest)
+                {
+                    filled.push(' ');
+                    filled.push_str(noun);
+                    rest = after;
+                }
+            }
             None => filled.push_str(name),
         }
-        rest = after;
     }
     filled.push_str(rest);
     filled
@@ -191,6 +204,35 @@ mod tests {
                 assert!(text.ends_with('.'), "{}: {text}", entry.code);
             }
         }
+    }
+
+    #[test]
+    fn one_of_something_is_told_as_one() {
+        let held = |nodes, readers| {
+            let authority = "a".to_owned();
+            let reason = Reason::IssueAuthorityNotHeld {
+                authority,
+                nodes,
+                readers,
+            };
+            reason.sentence()
+        };
+        assert!(
+            held(1, 2).contains(": 1 node and 2 readers of"),
+            "{}",
+            held(1, 2)
+        );
+        assert!(
+            held(0, 1).contains(": 0 nodes and 1 reader of"),
+            "{}",
+            held(0, 1)
+        );
+        // A text is what it is.
+        let reason = Reason::CertificateMalformed {
+            position: "1".to_owned(),
+            detail: "1".to_owned(),
+        };
+        assert!(reason.sentence().starts_with("The 1 cannot"));
     }
 
     #[test]

@@ -5,6 +5,7 @@ use avouch_core::crypto::AwsLc;
 use avouch_core::decide;
 use avouch_core::id::{Digest, TenantId};
 use avouch_core::reason::Reason;
+use avouch_core::time::Time;
 use avouch_core::verdict::{Need, Verdict};
 use avouch_core::view::{Unusable, View};
 use avouch_testkit::key::Key;
@@ -159,6 +160,45 @@ fn hostile_18_a_key_that_was_removed_no_longer_checks() {
     with_keys(&[jwk(&new, "new-1")]).is_refused("federation.key_unknown");
     // The same name with other material is another key, not the old one merged with the new.
     with_keys(&[jwk(&new, "old-1")]).is_refused("federation.signature_invalid");
+}
+
+#[test]
+fn a_key_that_an_older_set_lacks_is_believed_and_said_to_be_in_doubt() {
+    // RFC 7638 3.2, for a key of an elliptic curve.
+    let thumbprint = |key: &Key| {
+        let jwk = jwk(key, "key-1");
+        let members = format!(
+            r#"{{"crv":"P-256","kty":"EC","x":{},"y":{}}}"#,
+            jwk["x"], jwk["y"]
+        );
+        encode(Digest::of(members.as_bytes()).as_bytes())
+    };
+    let doubted = |key: &Key, until: i64| {
+        let mut anchor = issuer();
+        anchor["doubted_keys"] = json!([{
+            "thumbprint": thumbprint(key),
+            "since": Time::from_unix(NOW_SECONDS - 60).to_string(),
+            "until": Time::from_unix(until).to_string(),
+        }]);
+        Ask::jwt(good().sign(&issuer_key(), "key-1")).trust(&anchor)
+    };
+    let said = |ask: Ask| {
+        let identity = ask.identity();
+        let mut said = identity.checks().iter().map(|one| one.compared.to_string());
+        said.find(|text| text.contains("in doubt"))
+    };
+    assert_eq!(
+        said(doubted(&issuer_key(), NOW_SECONDS + 301)).unwrap(),
+        format!(
+            "key-1 is in doubt: it is missing from an older key set that was served on {}, and is refused by {} if \
+             it is missing still",
+            Time::from_unix(NOW_SECONDS - 60),
+            Time::from_unix(NOW_SECONDS + 301)
+        )
+    );
+    assert_eq!(said(doubted(&issuer_key(), NOW_SECONDS)), None);
+    let other = Key::p256("another");
+    assert_eq!(said(doubted(&other, NOW_SECONDS + 301)), None);
 }
 
 #[test]

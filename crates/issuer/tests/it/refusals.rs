@@ -211,7 +211,7 @@ fn an_authority_before_its_turn_says_so() {
         .unwrap();
     assert_eq!(
         reason.sentence(),
-        "A credential for 1 seconds is not issued here; the profile allows 60 to 86400."
+        "A credential for 1 second is not issued here; the profile allows 60 to 86400."
     );
 }
 

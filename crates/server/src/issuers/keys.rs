@@ -438,6 +438,10 @@ impl Keys {
         if !all.is_empty() {
             anchor.insert("withheld_keys".to_owned(), all.into());
         }
+        let doubted = self.doubted(now);
+        if !doubted.is_empty() {
+            anchor.insert("doubted_keys".to_owned(), doubted.into());
+        }
         if let (Some(as_of), Some(next)) = (self.as_of, self.next) {
             let fetched = json!({
                 "as_of": Time::from_unix(as_of).to_string(),

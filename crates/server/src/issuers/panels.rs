@@ -127,6 +127,7 @@ fn mfa(
     let asking = rules.iter().filter(|rule| rule.assurance().asks()).count();
     said.push(match rules.len() {
         0 => "no exchange rule admits through it".to_owned(),
+        1 => format!("{asking} of 1 exchange rule asks how someone signed in"),
         all => format!("{asking} of {all} exchange rules ask how someone signed in"),
     });
     said

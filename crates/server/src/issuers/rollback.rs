@@ -12,6 +12,7 @@
 use avouch_core::id::Digest;
 use avouch_core::time::Time;
 use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
 
 use super::keys::{Keys, KnownKey};
 use super::shown;
@@ -158,6 +159,11 @@ impl Sighting {
 
     fn is_over(&self, now: Time) -> bool {
         now.unix() >= self.first + HELD
+    }
+
+    /// By when it is known at the latest whether the key was taken out.
+    fn known_by(&self) -> i64 {
+        self.first + HELD + ONE_MORE_LOOK
     }
 }
 
@@ -313,7 +319,22 @@ impl Keys {
     /// Whether a key was missed a little while ago, so that it is soon looked again what is served.
     pub(super) fn is_in_doubt(&self, now: Time) -> bool {
         let mut lacked = self.lacked.iter();
-        lacked.any(|one| now.unix() < one.first + HELD + ONE_MORE_LOOK)
+        lacked.any(|one| now.unix() < one.known_by())
+    }
+
+    /// The keys that are believed and in doubt, as an anchor has them.
+    pub(super) fn doubted(&self, now: Time) -> Vec<Value> {
+        let doubted = self.current().filter_map(|key| {
+            let name = key.whole_name();
+            let mut lacked = self.lacked.iter();
+            let one = lacked.find(|one| one.key == name && now.unix() < one.known_by())?;
+            Some(json!({
+                "thumbprint": key.thumbprint,
+                "since": shown(one.first),
+                "until": shown(one.known_by()),
+            }))
+        });
+        doubted.collect()
     }
 
     /// Since when a key that is believed is missed by some of what is served.

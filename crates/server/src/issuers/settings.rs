@@ -25,7 +25,8 @@ const LONGEST_REFRESH: u32 = 3_600;
 pub(super) const SHORTEST_REFRESH: u32 = 60;
 
 /// What is written by whoever fetches the keys, and by nobody else.
-const STANDING: [&str; 5] = [
+const STANDING: [&str; 6] = [
+    "doubted_keys",
     "keys_fetched",
     "pins",
     "quarantined",

@@ -517,6 +517,7 @@ fn nodes_of_a_tenant_above_serve_its_workloads_too() {
     };
     // The one node of this deployment is the root's.
     assert_eq!(line()["answer"], "met", "{}", line());
+    assert_eq!(line()["why"], "1 registration entry, served by 1 node");
     let root = world.plane.root().unwrap();
     world.plane.set_banned(&root, "node-1", true).unwrap();
     assert_eq!(line()["answer"], "not_met", "{}", line());

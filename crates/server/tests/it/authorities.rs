@@ -66,7 +66,7 @@ fn an_authority_whose_certificates_nothing_has_replaced_is_revoked_only_anyway()
     );
     // The certificate of the node that has joined.
     let told = refused.json()["detail"].as_str().unwrap().to_owned();
-    assert!(told.contains("would end 1 credentials"), "{told}");
+    assert!(told.contains("would end 1 credential "), "{told}");
     let revoked = step("revoke", &json!({"anyway": true}));
     assert_eq!(revoked.status, 200, "{}", revoked.body);
     let gone = revoked.json()["authorities"].as_array().unwrap().clone();
@@ -315,12 +315,12 @@ fn tokens_that_live_keep_their_authority_from_being_revoked() {
     let (jwt, wit) = (signing(&world, "jwt"), signing(&world, "wit"));
     for id in [&jwt, &wit] {
         assert_eq!(step(&world, id, "taint").status, 200);
-        assert_in_use(&step(&world, id, "revoke"), "would end 1 credentials");
+        assert_in_use(&step(&world, id, "revoke"), "would end 1 credential ");
     }
     issue();
     // The node has another WIT-SVID now; whoever was shown the JWT-SVID may hold it until it ends.
     assert_eq!(step(&world, &wit, "revoke").status, 200);
-    assert_in_use(&step(&world, &jwt, "revoke"), "would end 1 credentials");
+    assert_in_use(&step(&world, &jwt, "revoke"), "would end 1 credential ");
 }
 
 #[test]
@@ -344,13 +344,13 @@ fn who_reads_the_bundle_and_has_not_read_of_a_successor_is_waited_for() {
         "{}",
         refused.body
     );
-    assert!(refused.body.contains("1 readers"), "{}", refused.body);
+    assert!(refused.body.contains("1 reader "), "{}", refused.body);
     read();
     let before = signing(&world, "x509");
     assert_eq!(step(&world, &next, "activate").status, 200);
     read();
     assert_eq!(step(&world, &before, "taint").status, 200);
-    assert_in_use(&step(&world, &before, "revoke"), "1 readers");
+    assert_in_use(&step(&world, &before, "revoke"), "1 reader ");
     read();
     let revoked = step(&world, &before, "revoke");
     assert_eq!(revoked.status, 200, "{}", revoked.body);

@@ -63,7 +63,7 @@ fn a_tenant_goes_with_all_that_is_its_own_once_that_is_named() {
         let code = (refused.status, refused.code());
         assert_eq!(code, (409, "issue.removal_unconfirmed".to_owned()));
         assert!(
-            refused.body.contains("1 registration entries"),
+            refused.body.contains("1 registration entry, "),
             "{}",
             refused.body
         );

@@ -81,6 +81,19 @@ impl Rotated {
         said.collect()
     }
 
+    /// What is said of the key of a letter where it is in doubt, with a token that it signed.
+    fn doubt_of(&self, letter: char) -> Option<String> {
+        let (key, kid) = self.key(letter);
+        let token = token(&self.registry, &self.issuer, key, &kid);
+        let verdict = self.registry.verdict("one", &token);
+        let mut checks = verdict["checks"].as_array().unwrap().iter();
+        let doubt = checks.find(|check| check.to_string().contains("in doubt"))?;
+        let text = doubt["compared"]
+            .as_str()
+            .expect("a check says what it compared");
+        Some(text.to_owned())
+    }
+
     fn state(&self) -> String {
         self.registry.show("ci")["state"]
             .as_str()
@@ -141,6 +154,14 @@ fn an_older_key_set_that_is_served_once_brings_nothing_back_and_ends_nothing() {
     let mut keys = keys.as_array().unwrap().iter();
     let missed = keys.find(|key| key["kid"] == "k-c").unwrap();
     assert!(missed["missed_since"].is_string(), "{missed}");
+    // Who is believed by it is told so, and by it alone.
+    let said = rotated.doubt_of('c').expect("the newest key is in doubt");
+    let since = missed["missed_since"].as_str().unwrap();
+    assert!(
+        said.starts_with("k-c is in doubt: ") && said.contains(since),
+        "{said}"
+    );
+    assert_eq!(rotated.doubt_of('b'), None);
     // What descends from the newest key is exchanged on.
     let second = rotated.exchange(&first);
     assert_eq!(second.status, 200, "{}", second.body);
@@ -148,6 +169,10 @@ fn an_older_key_set_that_is_served_once_brings_nothing_back_and_ends_nothing() {
     rotated.minutes(1);
     assert_eq!(rotated.state(), "ok");
     assert_eq!(rotated.said("abc"), ["removed", "accept", "accept"]);
+    // It was missed once, which is not over with the next set that has it.
+    assert!(rotated.doubt_of('c').is_some());
+    rotated.minutes(6);
+    assert_eq!(rotated.doubt_of('c'), None);
     assert!(rotated.has_event("rollback") && rotated.has_event("rollback_over"));
     assert!(!rotated.has_event("key_returned"));
 }

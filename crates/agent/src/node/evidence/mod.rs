@@ -11,6 +11,7 @@ use std::path::{Path, PathBuf};
 
 use avouch_api::grpc::node::TpmSealed;
 use avouch_api::grpc::node::evidence::Shown;
+use avouch_core::words::counted;
 use zeroize::Zeroizing;
 
 use super::LinkFault;
@@ -161,7 +162,10 @@ fn read(path: &Path) -> Result<Zeroizing<Vec<u8>>, EvidenceFault> {
     let fault = |error: io::Error| unusable(path, error.to_string());
     let length = fs::metadata(path).map_err(fault)?.len();
     if length > LONGEST_FILE {
-        return Err(unusable(path, format!("it is {length} bytes long")));
+        return Err(unusable(
+            path,
+            format!("it is {} long", counted(length, "byte", "bytes")),
+        ));
     }
     fs::read(path).map(Zeroizing::new).map_err(fault)
 }

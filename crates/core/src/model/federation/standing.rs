@@ -6,15 +6,17 @@
 
 use serde_json::Value;
 
-use crate::credential::jose::jwk::KeySet;
+use crate::credential::jose::base64url;
+use crate::credential::jose::jwk::{Jwk, KeySet};
 use crate::credential::members::{Members, trust_document};
 use crate::reason::Reason;
 use crate::time::Time;
-use crate::verdict::StatusSource;
+use crate::verdict::{Compared, Fact, StatusSource};
 
 /// How an issuer stands.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Standing {
+    doubted: Vec<Doubted>,
     fetched: Option<Fetched>,
     quarantined: Option<Quarantined>,
     unpinned: Option<Unpinned>,
@@ -40,6 +42,15 @@ struct Missed {
     seen: Vec<String>,
 }
 
+/// A key that an older key set lacks: nobody knows yet whether it was taken out.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Doubted {
+    thumbprint: String,
+    since: Time,
+    /// By when it is known.
+    until: Time,
+}
+
 /// When its keys were fetched.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Fetched {
@@ -63,7 +74,8 @@ struct Unpinned {
 }
 
 /// The members that are read here.
-pub(super) const MEMBERS: [&str; 5] = [
+pub(super) const MEMBERS: [&str; 6] = [
+    "doubted_keys",
     "keys_fetched",
     "pins",
     "quarantined",
@@ -72,10 +84,13 @@ pub(super) const MEMBERS: [&str; 5] = [
 ];
 
 impl Standing {
-    /// Reads `keys_fetched` (`as_of`, `next`, `usable_until`), `pins` (`held`, `not_consulted`,
+    /// Reads `doubted_keys` (`thumbprint`, `since`, `until`), `keys_fetched` (`as_of`, `next`, `usable_until`), `pins` (`held`, `not_consulted`,
     /// `missed`), `quarantined` (`since`, `cause`) and `unpinned` (`reason`, `expires`).
     pub(super) fn read(members: &Members<'_>) -> Result<Self, Reason> {
-        let mut standing = Self::default();
+        let mut standing = Self {
+            doubted: Doubted::read(members)?,
+            ..Self::default()
+        };
         if let Some((place, value)) = part(members, "keys_fetched") {
             let part = object(value, &place, &["as_of", "next", "usable_until"])?;
             standing.fetched = Some(Fetched {
@@ -156,6 +171,23 @@ impl Standing {
         }
     }
 
+    /// That a key is in doubt at `now`, in words, if it is: it is believed for the time being, and whoever
+    /// reads on what a decision rests must not take that for more.
+    pub(super) fn doubt_in_words(&self, key: &Jwk, now: Time) -> Option<Compared> {
+        let thumbprint = base64url::encode(key.thumbprint().as_bytes());
+        let mut doubted = self.doubted.iter();
+        let doubted = doubted.find(|one| one.thumbprint == thumbprint && now < one.until)?;
+        Some(Compared::with(
+            "{} is in doubt: it is missing from an older key set that was served on {}, and is refused by {} if it \
+             is missing still",
+            vec![
+                Fact::Text(key.name()),
+                Fact::Time(doubted.since),
+                Fact::Time(doubted.until),
+            ],
+        ))
+    }
+
     /// What its pins were good for, in words, if it has any: a pin that is there and was not looked
     /// at must not be taken for one that was.
     pub(super) fn pins_in_words(&self) -> Option<String> {
@@ -190,6 +222,26 @@ impl Standing {
             as_of: fetched.as_of,
             next: fetched.next,
         })
+    }
+}
+
+impl Doubted {
+    fn read(members: &Members<'_>) -> Result<Vec<Self>, Reason> {
+        let elements = match members.get("doubted_keys") {
+            None => return Ok(Vec::new()),
+            Some(Value::Array(elements)) => elements,
+            Some(value) => return Err(members.mistyped("doubted_keys", "a list of keys", value)),
+        };
+        let doubted = elements.iter().enumerate().map(|(index, element)| {
+            let place = format!("{}[{index}]", members.place("doubted_keys"));
+            let part = object(element, &place, &["since", "thumbprint", "until"])?;
+            Ok(Self {
+                thumbprint: part.required_text("thumbprint")?.to_owned(),
+                since: required_time(&part, "since")?,
+                until: required_time(&part, "until")?,
+            })
+        });
+        doubted.collect()
     }
 }
 

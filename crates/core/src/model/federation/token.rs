@@ -522,6 +522,15 @@ impl<'a> TokenModel<'a> {
                 spec: "docs/how-to/trust-documents.md",
             });
         }
+        if let (Owner::Issuer(issuer), Ok(key)) = (&reached.owner, &reached.key)
+            && let Some(doubt) = issuer.standing().doubt_in_words(key, now)
+        {
+            checks.push(Check {
+                what: "keys",
+                compared: doubt,
+                spec: "docs/how-to/issuers.md",
+            });
+        }
         if let Owner::Issuer(issuer) = reached.owner
             && let Some(pins) = issuer.standing().pins_in_words()
         {
