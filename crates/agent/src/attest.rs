@@ -266,7 +266,46 @@ fn same_user(peer: &Peer) -> Result<(), NotAttested> {
 
 #[cfg(test)]
 mod tests {
+    use avouch_core::id::Digest;
+
     use super::*;
+    use crate::selector::PodFact;
+
+    fn told(process: u32, selectors: Vec<Selector>, inode: u64) -> Attested {
+        Attested {
+            process,
+            lasting: Lasting {
+                facts: selectors.iter().filter(|one| lasts(one)).cloned().collect(),
+                program: Some((1, inode)),
+            },
+            selectors,
+            absent: Vec::new(),
+        }
+    }
+
+    #[test]
+    fn only_a_fact_that_the_process_itself_changes_makes_it_someone_else() {
+        let a = || "a".to_owned();
+        let before = told(7, Vec::new(), 5);
+        for (fact, lasts) in [
+            (Selector::ContainerId(a()), true),
+            (Selector::PodUid(a()), true),
+            (Selector::SystemdUnit(a()), true),
+            (Selector::SystemdUserUnit(1000, a()), true),
+            (Selector::UnixGid(1000), true),
+            (Selector::UnixUid(1000), true),
+            // Told by who may be away, or of a file that may have been replaced.
+            (Selector::Pod(PodFact::Name, a()), false),
+            (Selector::UnixGroup(a()), false),
+            (Selector::UnixPath(a()), false),
+            (Selector::UnixSha256(Digest::of(b"a")), false),
+            (Selector::UnixUser(a()), false),
+        ] {
+            let now = told(7, vec![fact], 5);
+            assert_eq!(before.is_still(&now), !lasts, "{now:?}");
+        }
+        assert!(!before.is_still(&told(8, Vec::new(), 5)));
+    }
 
     #[test]
     fn who_becomes_someone_else_or_runs_another_program_is_not_who_it_was() {
@@ -276,15 +315,7 @@ mod tests {
                 Selector::UnixUid(user),
             ];
             selectors.extend(name.map(|name| Selector::UnixUser(name.to_owned())));
-            Attested {
-                process: 7,
-                lasting: Lasting {
-                    facts: selectors.iter().filter(|one| lasts(one)).cloned().collect(),
-                    program: Some((1, inode)),
-                },
-                selectors,
-                absent: Vec::new(),
-            }
+            told(7, selectors, inode)
         };
         let before = attested(1000, "web.service", 5, Some("web"));
         // Where the system's database does not answer at the moment.

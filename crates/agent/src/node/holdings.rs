@@ -542,6 +542,25 @@ mod tests {
     }
 
     #[test]
+    fn of_a_tenant_that_goes_while_it_arrives_nothing_is_left() {
+        let mut holdings = Holdings::default();
+        let first = Update {
+            anew: true,
+            more: true,
+            ..update(&["a"], 9)
+        };
+        holdings.follow(first);
+        let gone = Update {
+            gone: true,
+            ..update(&[], 0)
+        };
+        assert_eq!(holdings.follow(gone), Arrived::default());
+        // One of its name that is made anew has nothing of it.
+        holdings.follow(update(&["b"], 1));
+        assert_eq!(selecting(&holdings), ["b"]);
+    }
+
+    #[test]
     fn the_bundle_of_the_last_trust_domain_goes_with_it() {
         let mut holdings = Holdings::default();
         let with_bundle = Update {

@@ -118,3 +118,102 @@ fn is_revoked(svid: &X509Svid, view: &View, now: Time) -> bool {
     matches!(verdict, Verdict::Reject(refusal)
         if matches!(refusal.reason(), Reason::CredentialRevoked { .. }))
 }
+
+#[cfg(test)]
+mod tests {
+    use avouch_api::grpc::node;
+    use avouch_testkit::certificate::CertificateForge;
+    use avouch_testkit::crl::{CrlForge, Entry};
+    use avouch_testkit::key::Key;
+    use avouch_testkit::world::Authority;
+    use base64ct::{Base64, Encoding};
+    use serde_json::json;
+    use zeroize::Zeroizing;
+
+    use super::*;
+    use crate::identities::PrivateKey;
+    use avouch_core::id::SpiffeId;
+
+    const ID: &str = "spiffe://demo.avouch.test/web";
+    const BEFORE: &str = "2024-05-30T00:00:00Z";
+
+    /// What the list of `authority` names, in a trust domain that has `others`, too.
+    fn holdings(authority: &Authority, others: &[&Authority], named: &[&[u8]]) -> Holdings {
+        let keys = std::iter::once(&authority).chain(others).map(|one| {
+            let x5c = [Base64::encode_string(&one.certificate)];
+            json!({"use": "x509-svid", "kty": "OKP", "crv": "Ed25519", "x5c": x5c})
+        });
+        let keys: Vec<_> = keys.collect();
+        let list = named.iter().fold(CrlForge::complete(), |list, serial| {
+            list.revoke(Entry::new(serial, BEFORE).reason(4))
+        });
+        let mut holdings = Holdings::default();
+        holdings.follow(node::Update {
+            tenant: "demo".to_owned(),
+            sequence: 1,
+            bundles: vec![node::Bundle {
+                trust_domain: "demo.avouch.test".to_owned(),
+                document: json!({ "keys": keys }).to_string(),
+                revocation_lists: vec![authority.crl(list)],
+                own: true,
+            }],
+            distrust: Some(node::Distrust::default()),
+            ..node::Update::default()
+        });
+        holdings
+    }
+
+    fn forge(serial: &[u8]) -> CertificateForge {
+        CertificateForge::svid(ID, &Key::ed25519(ID)).serial(serial)
+    }
+
+    fn held(name: &str, certificate: Vec<u8>, above: &[&Authority]) -> (EntryKey, Arc<X509Svid>) {
+        let key = EntryKey {
+            tenant: TenantId::parse("demo").unwrap(),
+            id: name.to_owned(),
+            facts: Vec::new(),
+        };
+        let svid = X509Svid {
+            spiffe_id: SpiffeId::parse(ID).unwrap(),
+            certificate,
+            intermediates: above.iter().map(|one| one.certificate.clone()).collect(),
+            private_key: PrivateKey::from_pkcs8(Zeroizing::new(Vec::new())),
+            hint: None,
+        };
+        (key, Arc::new(svid))
+    }
+
+    fn revoked(holdings: &Holdings, held: Vec<(EntryKey, Arc<X509Svid>)>) -> Vec<String> {
+        let now = Time::from_unix(1_717_200_000);
+        let revoked = Looked::at(holdings, held).revoked(now).into_iter();
+        revoked.map(|key| key.id).collect()
+    }
+
+    #[test]
+    fn what_a_list_of_its_authority_names_is_revoked_and_what_is_below_that() {
+        let root = Authority::root("Root");
+        let below =
+            root.intermediate_with("Below", Key::ed25519("Below"), |forge| forge.serial(&[7]));
+        let holdings = holdings(&root, &[], &[&[1], &[7]]);
+        let held = vec![
+            held("named", root.issue(forge(&[1])), &[]),
+            held("free", root.issue(forge(&[2])), &[]),
+            held("below", below.issue(forge(&[3])), &[&below]),
+        ];
+        assert_eq!(revoked(&holdings, held), ["named", "below"]);
+    }
+
+    #[test]
+    fn the_same_number_of_another_authority_is_not_revoked() {
+        let (root, other) = (Authority::root("Root"), Authority::root("Other"));
+        let holdings = holdings(&root, &[&other], &[&[1]]);
+        let ended = forge(&[1]).valid("2024-05-01T00:00:00Z", BEFORE);
+        let held = vec![
+            held("another", other.issue(forge(&[1])), &[]),
+            // It is refused for another reason.
+            held("ended", other.issue(ended), &[]),
+            held("named", root.issue(forge(&[1])), &[]),
+        ];
+        assert_eq!(revoked(&holdings, held), ["named"]);
+    }
+}

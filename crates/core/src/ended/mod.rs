@@ -523,9 +523,11 @@ mod tests {
 
     #[test]
     fn of_a_token_that_ended_alone_it_is_said_and_not_of_its_subject() {
-        let said_of = |mark: Mark| {
+        let said_of = |marks: &[Mark]| {
             let mut endings = Endings::default();
-            endings.put(mark, Ending::after(None, &said(10)));
+            for mark in marks {
+                endings.put(*mark, Ending::after(None, &said(10)));
+            }
             let claims = json!({"iss": "a", "jti": "one", "iat": 5, "sub": "b"});
             let claims = Claims::read(claims.as_object().unwrap()).unwrap();
             let birth = Birth::of_token("a", &claims, false);
@@ -535,8 +537,10 @@ mod tests {
                 other => panic!("{other:?}"),
             }
         };
-        assert_eq!(said_of(Mark::token("a", "one")), "the token `one` of b");
-        assert_eq!(said_of(Mark::subject("a", "b")), "b");
+        let (token, subject) = (Mark::token("a", "one"), Mark::subject("a", "b"));
+        assert_eq!(said_of(&[token]), "the token `one` of b");
+        assert_eq!(said_of(&[subject]), "b");
+        assert_eq!(said_of(&[token, subject]), "b");
     }
 
     #[test]

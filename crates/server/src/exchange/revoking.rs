@@ -40,8 +40,8 @@ impl Exchange<'_> {
         let Ok(presented) = presented else {
             return Ok(());
         };
-        let subject = self.held_or_ended(&request.token, &presented);
-        let (Some(subject), Some(id)) = (subject, presented.id()) else {
+        let found = self.held_or_ended(&request.token, &presented);
+        let (Some((subject, has_ended)), Some(id)) = (found, presented.id()) else {
             return Ok(());
         };
         if asker.is_some_and(|asker| !presented.is_in_hand_of(&asker)) {
@@ -49,21 +49,23 @@ impl Exchange<'_> {
         }
         // Not before there is something to end: whoever has nothing writes nothing.
         self.use_up(uses)?;
-        self.plane.end_own_token(self.tenant, &subject, id, by)
+        self.plane
+            .end_own_token(self.tenant, (&subject, id), has_ended, by)
     }
 
-    /// Whose a token is that holds, or that was ended itself: whoever has ended it may have died before
-    /// all that descends from it was revoked, and is asked again by whoever was not answered.
-    fn held_or_ended(&self, token: &str, presented: &Presented) -> Option<SpiffeId> {
+    /// Whose a token is that holds, or, which is told with it, that was ended itself: whoever has ended it
+    /// may have died before all that descends from it was revoked, and is asked again by whoever was not
+    /// answered.
+    fn held_or_ended(&self, token: &str, presented: &Presented) -> Option<(SpiffeId, bool)> {
         if let Some(subject) = self.holds(token, presented) {
-            return Some(subject);
+            return Some((subject, false));
         }
         let lists = self.plane.status_lists.all(self.tenant.id());
         let before = View::clone(&self.known.base).with_status_lists(&lists);
         let subject = self.holds_in(&before, token, presented)?;
         let id = presented.id()?;
         let is_ended = self.plane.has_ended_own_token(self.tenant, &subject, id);
-        is_ended.then_some(subject)
+        is_ended.then_some((subject, true))
     }
 
     /// Who asks: a client by its assertion, or whoever has the key of a proof or of a certificate. Nobody

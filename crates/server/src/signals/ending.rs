@@ -260,13 +260,25 @@ impl Plane {
             changes.extend(more(is_news)?);
             Ok(changes)
         })?;
-        // Also when it was known: whoever was told before may have died before this was done.
-        if ending.turn != Turn::Opened && (is_news || !self.was_just_looked_through(tenant, ending))
-        {
+        if ending.turn != Turn::Opened {
+            // Also when it was known: whoever was told before may have died before this was done.
+            self.look_through(tenant, ending, is_news)?;
+        }
+        Ok(is_news)
+    }
+
+    /// Revokes what descends from what has ended, unless all was just looked through for that.
+    fn look_through(
+        &self,
+        tenant: &Arc<Tenant>,
+        ending: &ToEnd<'_>,
+        is_news: bool,
+    ) -> Result<(), Refused> {
+        if is_news || !self.was_just_looked_through(tenant, ending) {
             self.revoke_descendants(tenant, ending)?;
             self.note_looked_through(tenant, ending);
         }
-        Ok(is_news)
+        Ok(())
     }
 
     /// Whether all that was issued was just looked through for what a holder has ended. It takes a walk
@@ -290,12 +302,13 @@ impl Plane {
     }
 
     /// Ends one token of the tenant's own and what was exchanged for it: because an administrator says so, or
-    /// whoever has it in hand.
+    /// whoever has it in hand. What such a one shows that has ended before is not ended anew each time,
+    /// which would be written and told: only what descends from it is looked for once more.
     pub(crate) fn end_own_token(
         &self,
         tenant: &Arc<Tenant>,
-        subject: &SpiffeId,
-        id: &str,
+        (subject, id): (&SpiffeId, &str),
+        has_ended: bool,
         by: Option<String>,
     ) -> Result<(), Refused> {
         let holders = SignalId::parse(HOLDERS);
@@ -314,6 +327,9 @@ impl Plane {
             by: by.as_deref().unwrap_or("whoever had it in hand"),
             stream: by.is_none().then_some(&share),
         };
+        if has_ended && ending.is_by_holder() {
+            return self.look_through(tenant, &ending, false);
+        }
         self.end(tenant, &ending, |_| Ok(Vec::new()))?;
         Ok(())
     }

@@ -181,6 +181,29 @@ mod tests {
     }
 
     #[test]
+    fn who_may_run_is_told_also_where_one_has_waited_longer_that_may_not() {
+        let queue = Queue::new();
+        let (one, two) = (tenant("one"), tenant("two"));
+        let run = |tenant| {
+            let running = (0..OF_ONE.running).map(|_| queue.take(Share::Of(tenant)).unwrap());
+            running.collect::<Vec<Turn<'_>>>()
+        };
+        let (of_one, mut of_two) = (run(&one), run(&two));
+        std::thread::scope(|scope| {
+            let mut waiting = Vec::new();
+            for tenant in [&one, &two] {
+                waiting.push(scope.spawn(|| queue.take(Share::Of(tenant)).is_ok()));
+                wait_for(&queue, &waiting);
+            }
+            // All run that may at once, and of `one` as many as may.
+            drop(of_two.pop());
+            assert!(waiting.pop().unwrap().join().unwrap(), "it was not told");
+            drop(of_one);
+            assert!(waiting.pop().unwrap().join().unwrap());
+        });
+    }
+
+    #[test]
     fn a_tenant_that_takes_all_it_can_leaves_turns_to_the_others() {
         let queue = Queue::new();
         let (one, two) = (tenant("one"), tenant("two"));

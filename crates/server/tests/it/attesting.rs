@@ -519,6 +519,10 @@ fn a_token_that_was_taken_is_taken_however_it_is_written() {
     let name = "k8s_psat-5e0f5b0a-1111-4222-8333-444455556666";
     world.plane.evict(&tenant, name).unwrap();
     assert_eq!(code(bring(&world, &other)), "issue.node_joined_already");
+    // That is remembered for as long as it holds.
+    world.pass(1_800);
+    world.plane.forget_uses().unwrap();
+    assert_eq!(code(bring(&world, &token)), "issue.node_joined_already");
     // It would have been good otherwise.
     let first = with_other_signature(&sign(&pod(&world, 30)));
     bring(&world, &first).unwrap();

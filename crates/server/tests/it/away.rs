@@ -32,6 +32,8 @@ pub(crate) enum Cut {
     BeforeStoring,
     /// When it is stored, and before that is told.
     AfterStoring,
+    /// When what was issued is to be looked through.
+    BeforeLookingThrough,
 }
 
 /// A store that answers only while it is there.
@@ -171,6 +173,7 @@ impl Store for Switched {
     }
 
     fn intents(&self, tenant: &TenantId, from: Time, limit: u32) -> Result<Vec<IntentRow>, Fault> {
+        self.cut_if(Cut::BeforeLookingThrough)?;
         self.store()?.intents(tenant, from, limit)
     }
 

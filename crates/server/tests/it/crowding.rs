@@ -90,7 +90,10 @@ fn connections_of_strangers_are_few_for_each_address() {
 
 /// How many were turned away, as those are told who watch the server.
 fn turned_away(world: &World, what: &str) -> u64 {
-    let page = world.get("/metrics").body;
+    count_of(&world.get("/metrics").body, what)
+}
+
+fn count_of(page: &str, what: &str) -> u64 {
     let head = format!("avouch_turned_away_total{{what=\"{what}\"}} ");
     let count = page.lines().find_map(|line| line.strip_prefix(&head));
     count.unwrap().parse().unwrap()
@@ -175,5 +178,12 @@ fn one_address_does_not_have_all_connections_of_verifiers() {
         assert!(kept.len() <= 1_024, "nothing bounds what one address has");
     };
     assert!(most >= 64, "{most}");
-    assert!(is_served(&mut elsewhere(&world, world.address)));
+    let mut other = elsewhere(&world, world.address);
+    assert!(is_served(&mut other));
+    // Whoever watches from there is told of who was turned away.
+    let asked = b"GET /metrics HTTP/1.1\r\nhost: test\r\nconnection: close\r\n\r\n";
+    other.write_all(asked).unwrap();
+    let mut page = String::new();
+    other.read_to_string(&mut page).unwrap();
+    assert!(count_of(&page, "http") > 0, "{page}");
 }

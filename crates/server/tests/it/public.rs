@@ -321,6 +321,18 @@ fn a_question_of_many_values_is_refused_before_they_take_memory() {
     let asked = request("POST", "/t/one/decide", &[], Some(&body));
     let answer = send(world.address, &asked).json();
     assert_eq!(answer["reason"]["code"], "limit.json_members");
+    // Nor is more read of what it says is to be trusted, whoever says so.
+    let bearer = format!("Bearer {}", world.operator());
+    let trusting = |values: usize| {
+        let anchors = "0,".repeat(values);
+        let body =
+            format!("{{\"credential\":{{\"jwt\":\"x\"}},\"trust\":{{\"anchors\":[{anchors}0]}}}}");
+        let sent = [("authorization", bearer.as_str())];
+        let asked = request("POST", "/t/one/decide", &sent, Some(&body));
+        send(world.address, &asked).json()["reason"]["code"].clone()
+    };
+    assert_eq!(trusting(70_000), "limit.json_members");
+    assert_eq!(trusting(60_000), "input.token_not_compact");
 }
 
 #[test]

@@ -3,6 +3,7 @@
 use avouch_testkit::key::Key;
 use serde_json::{Value, json};
 
+use crate::away::Cut;
 use crate::exchange::{
     ACCESS_TOKEN, Cloud, OURSELVES, claims, exchange_form, form, public, refusal, rule,
     token as issued,
@@ -90,7 +91,8 @@ fn whoever_ends_a_token_again_at_once_has_nothing_looked_through() {
     let cloud = chained();
     let (first, second) = twice(&cloud, &json!({}));
     assert_eq!(revoke(&cloud, &first, &[]).status, 200);
-    // What was issued is in the store, which would have to be asked.
+    // What was issued is in the store, which would have to be asked; so would be to end it anew.
+    cloud.world.pass(30);
     cloud.world.store_away(true);
     assert_eq!(revoke(&cloud, &first, &[]).status, 200);
     assert_eq!(revoke(&cloud, &second, &[]).status, 200);
@@ -98,6 +100,38 @@ fn whoever_ends_a_token_again_at_once_has_nothing_looked_through() {
     let (third, _) = twice(&cloud, &someone("other"));
     cloud.world.store_away(true);
     assert_eq!(revoke(&cloud, &third, &[]).status, 503);
+    cloud.world.store_away(false);
+    // After a minute it is looked through again.
+    cloud.world.pass(61);
+    assert_eq!(revoke(&cloud, &second, &[]).status, 200);
+    cloud.world.cut_next(Cut::BeforeLookingThrough);
+    assert_eq!(revoke(&cloud, &first, &[]).status, 503);
+    assert_eq!(revoke(&cloud, &first, &[]).status, 200);
+    cloud.world.cut_next(Cut::BeforeLookingThrough);
+    assert_eq!(revoke(&cloud, &first, &[]).status, 200);
+    // And whenever someone asks for it who may end what they like.
+    let bearer = format!("Bearer {}", cloud.world.operator());
+    let administers = [("authorization", bearer.as_str())];
+    assert_eq!(revoke(&cloud, &first, &administers).status, 503);
+    assert_eq!(revoke(&cloud, &first, &administers).status, 200);
+    cloud.world.cut_next(Cut::BeforeLookingThrough);
+    assert_eq!(revoke(&cloud, &first, &administers).status, 503);
+}
+
+#[test]
+fn whoever_was_not_answered_has_all_looked_through_once_more() {
+    let cloud = chained();
+    let (first, _) = twice(&cloud, &json!({}));
+    cloud.world.cut_next(Cut::BeforeLookingThrough);
+    assert_eq!(revoke(&cloud, &first, &[]).status, 503);
+    // It has ended, and what descends from it may have not.
+    assert!(!is_active(&cloud, &first));
+    cloud.world.store_away(true);
+    assert_eq!(revoke(&cloud, &first, &[]).status, 503);
+    cloud.world.store_away(false);
+    assert_eq!(revoke(&cloud, &first, &[]).status, 200);
+    cloud.world.store_away(true);
+    assert_eq!(revoke(&cloud, &first, &[]).status, 200);
 }
 
 #[test]

@@ -4,9 +4,10 @@ use std::net::TcpListener;
 
 use avouch_testkit::chain::key;
 use avouch_testkit::federation::{CONFIGURATION, Federation};
-use avouch_testkit::https::response;
+use avouch_testkit::https::{response, root};
 use avouch_testkit::issuer::IssuerServer;
 use avouch_testkit::token::{jwk, jwks};
+use avouch_testkit::world::pem;
 use serde_json::json;
 
 use crate::registry::{AUDIENCE, Registry};
@@ -225,9 +226,11 @@ fn a_federation_that_has_gone_away_is_not_waited_for_where_another_chain_is_know
 fn two_anchors_of_one_federation_have_each_their_own_chains() {
     let registry = Registry::new();
     let federation = Federation::start(registry.now());
-    let others = IssuerServer::start();
+    // Every server of issuers here is under one root: this is another.
+    let others = pem("CERTIFICATE", &root("Others").certificate);
     let mut without = federation.anchor(&[&federation.authority()]);
-    without["fetch"]["ca"] = json!(others.ca());
+    assert_ne!(without["fetch"]["ca"], json!(others));
+    without["fetch"]["ca"] = json!(others);
     // The first in turn trusts no certificate of the federation.
     for (name, anchor) in [
         ("a", without),

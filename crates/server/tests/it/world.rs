@@ -3,12 +3,13 @@
 use std::collections::HashSet;
 use std::net::SocketAddr;
 use std::path::Path;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
 use std::sync::{Arc, Mutex, RwLock};
 use std::thread::ThreadId;
 
 use avouch_core::id::{TenantId, TrustDomain};
-use avouch_server::clock::SystemClock;
+use avouch_core::time::Time;
+use avouch_server::clock::{Clock, SystemClock};
 use avouch_server::entries::EntryDraft;
 use avouch_server::issuing::Wanted;
 use avouch_server::nodes::Admitted;
@@ -29,12 +30,23 @@ use crate::away::{Cut, Switched};
 use crate::http::{Answer, request, send};
 use crate::tls::Identity;
 
+/// The clock of the machine, so many seconds ahead.
+#[derive(Default)]
+struct Ahead(AtomicI64);
+
+impl Clock for Ahead {
+    fn now(&self) -> Time {
+        SystemClock.now().plus(self.0.load(Ordering::SeqCst))
+    }
+}
+
 /// A deployment that is served.
 pub(crate) struct World {
     pub(crate) plane: Arc<Plane>,
     pub(crate) address: SocketAddr,
     is_away: Arc<AtomicBool>,
     switched: Arc<Switched>,
+    clock: Arc<Ahead>,
     node: Admitted,
     stop: watch::Sender<bool>,
     runtime: Option<Runtime>,
@@ -62,8 +74,8 @@ impl World {
         let path = folder.path().to_owned();
         let founding = founding();
         let key = move |tenants: &[_]| Ok(RootKey::open_or_create(&path, tenants)?);
-        let clock = Arc::new(SystemClock);
-        let plane = Plane::open(store, key, &founding, settings, clock).unwrap();
+        let clock = Arc::<Ahead>::default();
+        let plane = Plane::open(store, key, &founding, settings, clock.clone()).unwrap();
         for name in ["one", "two"] {
             let id = TenantId::parse(name).unwrap();
             let tenant = plane
@@ -90,6 +102,7 @@ impl World {
             address,
             is_away,
             switched,
+            clock,
             node,
             stop,
             runtime: Some(runtime),
@@ -209,6 +222,11 @@ impl World {
     /// Takes the store away, or gives it back.
     pub(crate) fn store_away(&self, is_away: bool) {
         self.is_away.store(is_away, Ordering::SeqCst);
+    }
+
+    /// Has time pass, for what is served now.
+    pub(crate) fn pass(&self, seconds: i64) {
+        self.clock.0.fetch_add(seconds, Ordering::SeqCst);
     }
 
     /// Has the next call of a kind break off.

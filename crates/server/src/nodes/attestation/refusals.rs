@@ -107,6 +107,13 @@ enum Whose {
     Unbelieved,
 }
 
+impl Whose {
+    /// Of nodes that would be of this tenant, which is there.
+    fn of(tenant: Option<&TenantId>) -> Self {
+        tenant.cloned().map_or(Self::OfNone, Self::Of)
+    }
+}
+
 /// How many were told in the log in a minute.
 #[derive(Default)]
 pub(crate) struct ToldOfRefused(Mutex<Told>);
@@ -175,7 +182,7 @@ impl Plane {
     /// the root, apart from its own, if there is none.
     pub(crate) fn note_refused(&self, tenant: &str, refused: RefusedNode) {
         let named = TenantId::parse(tenant).filter(|id| self.known(id).is_some());
-        let whose = named.clone().map_or(Whose::OfNone, Whose::Of);
+        let whose = Whose::of(named.as_ref());
         if self.tells_of(whose, refused.network()) {
             tell(tenant, &refused);
         }
@@ -266,8 +273,8 @@ mod tests {
             let telling = told.one_more(whose.clone(), network, Time::from_unix(1));
             telling.is_told
         };
-        let tenants = ["one", "two"].map(|name| Whose::Of(TenantId::parse(name).unwrap()));
-        for flooded in [Whose::OfNone, Whose::Unbelieved, tenants[0].clone()] {
+        let tenants = ["one", "two"].map(|name| Whose::of(TenantId::parse(name).as_ref()));
+        for flooded in [Whose::of(None), Whose::Unbelieved, tenants[0].clone()] {
             let flood = addresses().filter(|network| one_more(&flooded, *network));
             assert_eq!(flood.count(), MOST_TOLD as usize, "{flooded:?}");
         }
