@@ -317,6 +317,12 @@ fn b08_b09_b10_b11_a_map_of_bundles_is_believed_for_each_trust_domain_it_names()
     };
     let (code, told) = verify(&map(&signer, &other));
     assert_eq!(code, 0, "{told}");
+    // B-11: a hint inside, which there should be none of, changes nothing.
+    let mut hinted = bundle(&signer);
+    hinted["spiffe_refresh_hint"] = json!(1);
+    let hinted = json!({"trust_domains": {"prod.example.com": hinted}});
+    let (code, told) = verify(&hinted.to_string());
+    assert_eq!(code, 0, "{told}");
     // B-08: a key is of the trust domain that it stands under.
     assert_eq!(verify(&map(&other, &signer)).0, 3);
     // B-09: there may be none.

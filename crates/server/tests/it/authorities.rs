@@ -288,7 +288,7 @@ fn one_identity_on_two_nodes_and_of_two_entries_is_as_many_certificates() {
     assert_eq!(step(&world, &id, "taint").status, 200);
     // Each is replaced for itself, and none for another.
     for (left, (node, entry)) in (1..=3).rev().zip(all) {
-        let told = format!("would end {left} credentials");
+        let told = format!("would end {left} credential");
         assert_in_use(&step(&world, &id, "revoke"), &told);
         issue(node, entry);
     }

@@ -229,6 +229,27 @@ fn f_04_an_older_bundle_never_takes_the_place_of_a_later_one() {
 }
 
 #[test]
+fn b_01_b_05_what_a_reader_does_not_know_is_ignored_as_it_arrives() {
+    let (world, endpoint) = with_web();
+    let [good, for_later, nameless] =
+        ["good", "for later", "nameless"].map(|name| authority(FOREIGN, name));
+    let mut published = bundle(1, &[&good, &for_later, &nameless]);
+    published["published_by"] = json!({"some": ["one", 1]});
+    // Both are told apart by case, and a key without a use is for nothing.
+    published["keys"][0]["alg_of_tomorrow"] = json!(true);
+    published["keys"][1]["use"] = json!("X509-SVID");
+    published["keys"][2].as_object_mut().unwrap().remove("use");
+    let keys = published["keys"].as_array_mut().unwrap();
+    keys.push(json!({"kty": "LATTICE", "use": "x509-svid", "pub": "AQAB"}));
+    keys.push(json!({"kty": "OKP", "use": "tomorrow-svid", "crv": "Ed448"}));
+    endpoint.publish(&published);
+    let relation = refresh(&world);
+    assert_eq!(relation["state"], "fetched", "{relation}");
+    assert!(believes(&world, &good));
+    assert!(!believes(&world, &for_later) && !believes(&world, &nameless));
+}
+
+#[test]
 fn b_04_b_06_an_empty_bundle_takes_everything_back() {
     let (world, endpoint) = with_web();
     let first = authority(FOREIGN, "First");
