@@ -317,7 +317,7 @@ fn a_relying_party_without_a_name_is_a_question_not_an_answer() {
 fn an_anchor_holds_only_as_its_owner_wants() {
     let expires = |seconds: i64| {
         ask(&good()).with_anchor(|anchor| {
-            let end = avouch_core::time::Time::from_unix(NOW_SECONDS + seconds);
+            let end = Time::from_unix(NOW_SECONDS + seconds);
             anchor.stewardship.expires = Some(end);
         })
     };
