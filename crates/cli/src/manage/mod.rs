@@ -304,7 +304,12 @@ pub fn authority(arguments: &AuthorityArguments, common: &Common) -> Result<Exit
             client.post(&at("authorities", authority, "taint")?, &nothing)?
         }
     };
-    tell_list(common, &answer, "authorities", &AUTHORITY)
+    output::formatted(
+        common.output,
+        || upstream::drawn(&answer, &AUTHORITY),
+        || pretty(&answer),
+    )?;
+    Ok(Exit::Accepted)
 }
 
 /// Which certificates are meant, by a serial number, an identity or what they were given for.
