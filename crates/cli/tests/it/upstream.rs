@@ -325,6 +325,20 @@ fn check_services_only(plane: &Plane) {
 fn a_drill_is_watched_until_every_node_holds_the_new_keys() {
     let plane = Plane::start("upstream-drill", &[]);
     assert_eq!(plane.run(&["fetch", "x509"]).code, 0);
+    let audited = manage(&plane, &["audit", "zero-trust"]);
+    assert_eq!(audited.code, 13, "{}", audited.err);
+    assert!(
+        audited
+            .out
+            .contains("\nmedium: The key of the root authority "),
+        "{}",
+        audited.out
+    );
+    assert!(
+        audited.out.contains(" (software-root)\n  fix: "),
+        "{}",
+        audited.out
+    );
     let replace = ["authority", "replace", DOMAIN, "--wait", "-o", "json"];
     let replaced = manage(&plane, &replace);
     // Nothing has failed, and nobody watches.
