@@ -304,12 +304,7 @@ pub fn authority(arguments: &AuthorityArguments, common: &Common) -> Result<Exit
             client.post(&at("authorities", authority, "taint")?, &nothing)?
         }
     };
-    output::formatted(
-        common.output,
-        || upstream::drawn(&answer, &AUTHORITY),
-        || pretty(&answer),
-    )?;
-    Ok(Exit::Accepted)
+    upstream::tell(common, &answer, &AUTHORITY)
 }
 
 /// Which certificates are meant, by a serial number, an identity or what they were given for.

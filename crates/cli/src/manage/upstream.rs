@@ -181,8 +181,14 @@ fn note_readers(answer: &Value, trust_domain: &str) {
     }
 }
 
-/// `authority list` and its like for people: a table, and who is behind by name below it.
-pub(super) fn drawn(answer: &Value, columns: &[Column]) -> String {
+/// `authority list` and its like.
+pub(super) fn tell(common: &Common, answer: &Value, columns: &[Column]) -> Result<Exit, Fault> {
+    output::formatted(common.output, || drawn(answer, columns), || pretty(answer))?;
+    Ok(Exit::Accepted)
+}
+
+/// For people: a table, and who is behind by name below it.
+fn drawn(answer: &Value, columns: &[Column]) -> String {
     let authorities = list_of(answer, "authorities");
     let mut text = table(columns, authorities);
     for one in authorities {
