@@ -39,11 +39,24 @@ pub fn columns() -> Option<usize> {
         .then(|| said.filter(|columns| *columns > 0).unwrap_or(WIDTH))
 }
 
-/// Tells on standard error what does not end the command.
-pub fn warn(text: &str) {
-    let style = Style::new(colour_wanted() && io::stderr().is_terminal());
+/// Tells on standard error one of the refusals that the command has come to: the others of what was
+/// asked for may be done.
+pub fn refused(text: &str) {
     // Nothing is left to do if standard error is closed.
-    let _ = writeln!(io::stderr().lock(), "{}", style.fault(text));
+    let _ = writeln!(io::stderr().lock(), "{}", style_beside().fault(text));
+}
+
+/// Tells on standard error what was done and may not be as it was meant.
+pub fn warn(text: &str) {
+    // Nothing is left to do if standard error is closed.
+    let _ = writeln!(io::stderr().lock(), "{}", style_beside().warning(text));
+}
+
+/// Tells on standard error how far something is, if somebody watches.
+pub fn progress(text: &str) {
+    if io::stderr().is_terminal() {
+        note(text);
+    }
 }
 
 /// Tells on standard error what is worth knowing and is no fault.
@@ -60,11 +73,16 @@ pub fn report(fault: &Fault, format: Format) -> ExitCode {
         let _ = data(&format!("{:#}", refusal.to_json()));
     }
     if !fault.is_closed_pipe() {
-        let style = Style::new(colour_wanted() && io::stderr().is_terminal());
+        let text = style_beside().fault(&fault.to_string());
         // Nothing is left to do if standard error is closed too.
-        let _ = writeln!(io::stderr().lock(), "{}", style.fault(&fault.to_string()));
+        let _ = writeln!(io::stderr().lock(), "{text}");
     }
     fault.exit().into()
+}
+
+/// How to draw on standard error.
+fn style_beside() -> Style {
+    Style::new(colour_wanted() && io::stderr().is_terminal())
 }
 
 fn colour_wanted() -> bool {

@@ -37,6 +37,15 @@ impl Time {
         Ok(Self(moment.as_second() - i64::from(negative_fraction)))
     }
 
+    /// Reads a moment (RFC 3339), or a day, which stands for its first second in UTC: as people write
+    /// until when something is to hold.
+    pub fn parse_or_day(text: &str) -> Result<Self, NotATime> {
+        if text.len() == "2026-01-31".len() {
+            return Self::parse(&format!("{text}T00:00:00Z"));
+        }
+        Self::parse(text)
+    }
+
     /// Reads a moment as HTTP writes it, `Sun, 06 Nov 1994 08:49:37 GMT` (RFC 9110 5.6.7).
     pub fn parse_http(text: &str) -> Option<Self> {
         let moment = jiff::fmt::rfc2822::DateTimeParser::new().parse_timestamp(text);

@@ -17,6 +17,13 @@ use crate::tenant::Tenant;
 /// The longest that an identity of a workload may live without being proved anew, in seconds.
 const LONGEST_LIFE: u32 = 86_400;
 
+/// The rule that findings of keys in software are of, and how grave each is: as a line that is not met.
+const SOFTWARE_ROOT: &str = "software-root";
+const SOFTWARE_ROOT_SEVERITY: &str = "medium";
+
+/// What brings keys into hardware.
+const KEYS_FIX: &str = "avouch server run --keys pkcs11:…, then avouch authority replace";
+
 /// How many names one line tells.
 const MOST_TOLD: usize = 20;
 
@@ -167,7 +174,11 @@ impl Plane {
                 lines.filter(|line| line.get("answer").and_then(Value::as_str) == Some(word));
             these.count()
         };
+        let findings = software_roots(&seen);
+        let severity = findings.first().map(|_| SOFTWARE_ROOT_SEVERITY);
         Ok(json!({
+            "findings": findings,
+            "severity": severity,
             "standard": "NIST SP 800-207A, identity tier",
             "at": self.now().to_string(),
             "lines": lines.iter().map(Line::to_json).collect::<Vec<_>>(),
@@ -368,9 +379,28 @@ fn monitoring(seen: &Seen) -> Line {
     }
 }
 
-fn keys(seen: &Seen) -> Line {
+/// The roots whose keys can be copied, as they are called here.
+fn soft_roots(seen: &Seen) -> impl Iterator<Item = String> {
     let soft = seen.roots.iter().filter(|(_, is_in_token)| !is_in_token);
-    let soft: Vec<String> = soft.map(|(name, _)| format!("authority {name}")).collect();
+    soft.map(|(name, _)| format!("authority {name}"))
+}
+
+/// The rule `software-root`: each root whose key is where a program can read it.
+fn software_roots(seen: &Seen) -> Vec<Value> {
+    let found = soft_roots(seen).map(|place| {
+        json!({
+            "code": SOFTWARE_ROOT,
+            "severity": SOFTWARE_ROOT_SEVERITY,
+            "sentence": format!("The key of the root {place} is in the store and not in hardware; whoever has a copy of it signs as this root."),
+            "place": place,
+            "fix": KEYS_FIX,
+        })
+    });
+    found.collect()
+}
+
+fn keys(seen: &Seen) -> Line {
+    let soft: Vec<String> = soft_roots(seen).collect();
     Line {
         id: "keys-in-hardware",
         asks: "The keys on which all identities rest cannot be copied.",
@@ -382,7 +412,7 @@ fn keys(seen: &Seen) -> Line {
                 "the keys of some roots are in the store",
             ),
         },
-        fix: "avouch server run --keys pkcs11:…, then avouch authority replace",
+        fix: KEYS_FIX,
     }
 }
 

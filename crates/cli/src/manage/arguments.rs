@@ -645,7 +645,8 @@ Exit codes:
   3   there is no newer bundle; the answer says why";
 
 fn time(text: &str) -> Result<Time, String> {
-    Time::parse(text).map_err(|_| "a time such as 2027-01-31T12:00:00Z".to_owned())
+    Time::parse_or_day(text)
+        .map_err(|_| "a time such as 2027-01-31T12:00:00Z or a day such as 2027-01-31".to_owned())
 }
 
 /// Examples of `why-not`.

@@ -90,7 +90,12 @@ fn secrets(answer: &Value) -> String {
         ("LAST USED", "last_used"),
         ("USED BY", "used_by"),
     ];
-    let mut text = table(&ALL, list_of(answer, "secrets"));
+    table(&ALL, list_of(answer, "secrets")) + &findings(answer)
+}
+
+/// What is found, the gravest first, and the step away from each.
+fn findings(answer: &Value) -> String {
+    let mut text = String::new();
     for finding in list_of(answer, "findings") {
         let said = |name: &str| {
             finding
@@ -134,7 +139,7 @@ fn checklist(answer: &Value) -> String {
         count("not_met"),
         count("not_known")
     ));
-    text
+    text + &findings(answer)
 }
 
 fn exit(severity: &str) -> Exit {

@@ -46,6 +46,7 @@ fn drawn(answer: &Value) -> String {
         ("TENANT", "tenant"),
         ("UNDER", "rule"),
     ];
+    const FOR: [Column; 1] = [("FOR RELYING PARTIES", "relying_parties")];
     const BOUNDS: [Column; 3] = [
         ("BOUNDED BY", "anchor"),
         ("TO AT MOST", "grants_at_most"),
@@ -77,6 +78,9 @@ fn drawn(answer: &Value) -> String {
         if !list.is_empty() {
             parts.push(table(columns, list));
         }
+    }
+    if !list_of(answer, "relying_parties").is_empty() {
+        parts.push(members(&FOR, answer));
     }
     if let Some(quarantine) = answer.get("quarantine") {
         parts.push(members(&QUARANTINE, quarantine));

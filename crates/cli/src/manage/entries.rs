@@ -230,7 +230,7 @@ impl Asking<'_> {
                 }
                 for (place, answer) in (1..).zip(answers) {
                     if let Some(problem) = answer.get("problem") {
-                        output::warn(&in_words(place, problem));
+                        output::refused(&in_words(place, problem));
                     }
                 }
             }

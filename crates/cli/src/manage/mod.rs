@@ -304,7 +304,7 @@ pub fn authority(arguments: &AuthorityArguments, common: &Common) -> Result<Exit
             client.post(&at("authorities", authority, "taint")?, &nothing)?
         }
     };
-    tell_list(common, &answer, "authorities", &AUTHORITY)
+    upstream::tell(common, &answer, &AUTHORITY)
 }
 
 /// Which certificates are meant, by a serial number, an identity or what they were given for.

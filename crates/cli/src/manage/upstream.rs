@@ -1,9 +1,11 @@
 //! Authorities from elsewhere, and a drill that is watched.
 
+use std::collections::BTreeSet;
 use std::path::Path;
 use std::time::Duration;
 
 use avouch_api::text::to_pem;
+use avouch_core::reason::printable;
 use avouch_core::words::counted;
 use base64ct::{Base64, Encoding};
 use der::pem;
@@ -11,7 +13,7 @@ use serde_json::{Map, Value, json};
 use zeroize::Zeroizing;
 
 use super::client::Client;
-use super::table::Column;
+use super::table::{Column, table};
 use super::{LONGEST_FILE, list_of, path, pretty, tell_one};
 use crate::arguments::Common;
 use crate::fault::{Exit, Fault};
@@ -132,29 +134,78 @@ pub(super) fn tell_request(common: &Common, answer: &Value) -> Result<Exit, Faul
 }
 
 /// Waits until every connected node holds the authorities of a trust domain that sign now, and says
-/// how far it is whenever that changes.
+/// how far it is whenever that changes, if somebody watches. Those who read what is published come
+/// back when they like and are not waited for: it says who of them has still to.
 fn wait(client: &Client, path: &str, trust_domain: &str) -> Result<Value, Fault> {
     let mut told = None;
     loop {
         let answer = client.get(path)?;
-        let signing = list_of(&answer, "authorities").iter().filter(|one| {
-            one.get("trust_domain").and_then(Value::as_str) == Some(trust_domain)
-                && one.get("state").and_then(Value::as_str) == Some("active")
-        });
         let number = |one: &Value, name: &str| one.get(name).and_then(Value::as_u64).unwrap_or(0);
-        let progress = signing
+        let progress = signing(&answer, trust_domain)
             .map(|one| (number(one, "nodes_holding"), number(one, "nodes_connected")))
             .min();
         if progress != told {
             if let Some((holding, connected)) = progress {
                 let of_all = counted(connected, "node holds", "nodes hold");
-                output::warn(&format!("{holding} of {of_all} the new keys"));
+                output::progress(&format!("{holding} of {of_all} the new keys"));
             }
             told = progress;
         }
         if progress.is_none_or(|(holding, connected)| holding >= connected) {
+            note_readers(&answer, trust_domain);
             return Ok(answer);
         }
         pause();
     }
+}
+
+/// The authorities of a trust domain that sign now.
+fn signing<'a>(answer: &'a Value, trust_domain: &'a str) -> impl Iterator<Item = &'a Value> {
+    list_of(answer, "authorities").iter().filter(move |one| {
+        one.get("trust_domain").and_then(Value::as_str) == Some(trust_domain)
+            && one.get("state").and_then(Value::as_str) == Some("active")
+    })
+}
+
+/// Says which readers of what is published do not know the new keys yet.
+fn note_readers(answer: &Value, trust_domain: &str) {
+    let behind: BTreeSet<&str> = signing(answer, trust_domain)
+        .flat_map(|one| list_of(one, "not_read_by"))
+        .filter_map(Value::as_str)
+        .collect();
+    if !behind.is_empty() {
+        let behind: Vec<String> = behind.into_iter().map(printable).collect();
+        output::note(&format!(
+            "the new keys are not yet read by {}: these read the bundle or the keys from time to time, \
+             and refuse what is new until they have (`avouch authority list` shows when)",
+            behind.join(", ")
+        ));
+    }
+}
+
+/// `authority list` and its like.
+pub(super) fn tell(common: &Common, answer: &Value, columns: &[Column]) -> Result<Exit, Fault> {
+    output::formatted(common.output, || drawn(answer, columns), || pretty(answer))?;
+    Ok(Exit::Accepted)
+}
+
+/// For people: a table, and who is behind by name below it.
+fn drawn(answer: &Value, columns: &[Column]) -> String {
+    let authorities = list_of(answer, "authorities");
+    let mut text = table(columns, authorities);
+    for one in authorities {
+        let id = one.get("id").and_then(Value::as_str).unwrap_or_default();
+        for (member, what) in [
+            ("not_held_by", "is not yet held by"),
+            ("not_read_by", "is not yet read by"),
+        ] {
+            let behind = list_of(one, member).iter().filter_map(Value::as_str);
+            let behind: Vec<String> = behind.map(printable).collect();
+            if !behind.is_empty() {
+                let (id, behind) = (printable(id), behind.join(", "));
+                text.push_str(&format!("{id} {what} {behind}\n"));
+            }
+        }
+    }
+    text
 }

@@ -20,6 +20,11 @@ impl Style {
         format!("{}: {message}", self.bad("error"))
     }
 
+    /// What was done and may not be as it was meant.
+    pub fn warning(self, message: &str) -> String {
+        format!("{}: {message}", self.unsure("warning"))
+    }
+
     pub(crate) fn good(self, text: &str) -> String {
         self.paint("32;1", text)
     }

@@ -50,6 +50,15 @@ tenant: shop
 name: idp
 spec: {issuer: "https://idp.example.com", owner: the shop team, reason: sessions}
 ---
+kind: receiver
+tenant: shop
+name: billing
+spec:
+  subject: spiffe://shop.test/billing
+  audience: https://billing.shop.test
+  owner: the shop team
+  reason: it ends its own sessions when ours end
+---
 kind: anchor
 tenant: shop
 name: partner
@@ -121,7 +130,7 @@ fn everything_in_a_file_is_made_in_the_order_of_need_and_the_second_time_nothing
     folder.file("keys/webhook.key", "whsec_live_of_the_shop\n");
     let planned = served.run(&["plan", "-f", "shop.yaml", "-o", "json"]);
     assert_eq!(planned.code, 0, "{planned:?}");
-    assert_eq!(summary(&planned), json!({"create": 14}));
+    assert_eq!(summary(&planned), json!({"create": 15}));
     let kinds = |ran: &Ran| -> Vec<String> {
         let objects = ran.json()["objects"].as_array().cloned().unwrap();
         let kinds = objects.iter().map(|one| one["kind"].as_str().unwrap());
@@ -138,9 +147,9 @@ fn everything_in_a_file_is_made_in_the_order_of_need_and_the_second_time_nothing
     insta::assert_snapshot!("apply_all", applied.told());
     let again = served.run(&["apply", "-f", "shop.yaml", "-o", "json"]);
     assert_eq!(again.code, 0, "{again:?}");
-    assert_eq!(summary(&again), json!({"left": 14}));
+    assert_eq!(summary(&again), json!({"left": 15}));
     let check = served.run(&["plan", "-f", "shop.yaml", "--check"]);
-    assert_eq!((check.code, check.out.as_str()), (0, "14 to leave\n"));
+    assert_eq!((check.code, check.out.as_str()), (0, "15 to leave\n"));
 
     // What is written out can be put back, and then there is nothing to do.
     let exported = served.run(&["export", "--tenant", "shop"]);
@@ -149,14 +158,14 @@ fn everything_in_a_file_is_made_in_the_order_of_need_and_the_second_time_nothing
     let round = served.run(&["plan", "-f", "exported.yaml", "--check"]);
     assert_eq!(
         (round.code, round.out.as_str()),
-        (0, "13 to leave\n"),
+        (0, "14 to leave\n"),
         "{}",
         exported.out
     );
     let json = served.run(&["export", "--tenant", "shop", "-o", "json"]);
     folder.file("exported.json", &json.out);
     let round = served.run(&["plan", "-f", "exported.json", "--check"]);
-    assert_eq!(round.out, "13 to leave\n");
+    assert_eq!(round.out, "14 to leave\n");
     // Into nothing, too: all of it is enough to make the tenant again, with the keys beside it.
     let renamed = exported.out.replace("shop.test", "copy.test");
     let with_keys = |line: &str| match line.contains("api.stripe.com") {
@@ -170,7 +179,7 @@ fn everything_in_a_file_is_made_in_the_order_of_need_and_the_second_time_nothing
     folder.file("copy.yaml", renamed.replace(": shop\n", ": copy\n"));
     let copied = served.run(&["apply", "-f", "copy.yaml", "-o", "json"]);
     assert_eq!(copied.code, 0, "{copied:?}");
-    assert_eq!(summary(&copied), json!({"created": 13}));
+    assert_eq!(summary(&copied), json!({"created": 14}));
 }
 
 #[test]

@@ -15,7 +15,7 @@ use std::time::{Duration, Instant};
 
 use avouch_testkit::softhsm::SoftHsm;
 use nix::sys::signal::Signal;
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use crate::plane::Plane;
 
@@ -54,6 +54,8 @@ fn keys_that_are_made_in_a_token_stay_there_and_go_when_they_are_revoked() {
         all.iter().all(|one| one["key_origin"] == "pkcs11"),
         "{all:?}"
     );
+    let audited = plane.run(&["audit", "zero-trust", "--tenant", "demo", "-o", "json"]);
+    assert_eq!(audited.json()["findings"], json!([]), "{}", audited.out);
     let at = all[0]["key_address"].as_str().unwrap();
     assert!(at.starts_with("pkcs11:token=avouch%20test;id=%"), "{at}");
     assert!(!plane.folder.path().join("avouch-data/root.key").exists());

@@ -523,9 +523,9 @@ impl Reader<'_> {
     fn time(&self, members: &Members<'_>, name: &str) -> Result<Option<Time>, Reason> {
         match members.text(name)? {
             None => Ok(None),
-            Some(text) => Time::parse(text).map(Some).map_err(|_| {
+            Some(text) => Time::parse_or_day(text).map(Some).map_err(|_| {
                 self.refuse(format!(
-                    "`{}` is no time, such as 2026-01-31T09:30:00Z",
+                    "`{}` is no time such as 2026-01-31T09:30:00Z, and no day such as 2026-01-31",
                     members.place(name)
                 ))
             }),

@@ -19,7 +19,7 @@ use crate::tenant::Tenant;
 /// Answers `active` and what the token says, or nothing but that it does not hold: why is nobody's
 /// business here (2.2).
 pub(super) fn answer(call: &Call) -> Result<Answer, Stop> {
-    let (tenant, request) = asked(call)?;
+    let (tenant, request) = asked(call, "introspection request")?;
     let known = call.http.views.known(call, &tenant)?;
     let known_by = (&known, &call.http.views);
     let exchange = Exchange::at(call.plane(), &tenant, known_by, &call.id);
@@ -43,7 +43,7 @@ pub(super) fn answer(call: &Call) -> Result<Answer, Stop> {
 /// Ends a token, and what was exchanged for it, for whoever has it in hand (RFC 7009). What is no token of
 /// the tenant, or was over, is answered like what has been ended (2.2).
 pub(super) fn revoke(call: &Call) -> Result<Answer, Stop> {
-    let (tenant, request) = asked(call)?;
+    let (tenant, request) = asked(call, "revocation request")?;
     let known = call.http.views.known(call, &tenant)?;
     let known_by = (&known, &call.http.views);
     let exchange = Exchange::at(call.plane(), &tenant, known_by, &call.id);
@@ -59,7 +59,7 @@ pub(super) fn revoke(call: &Call) -> Result<Answer, Stop> {
 }
 
 /// About which token of which tenant something is asked.
-fn asked(call: &Call) -> Result<(Arc<Tenant>, IntrospectionRequest), Stop> {
+fn asked(call: &Call, what: &'static str) -> Result<(Arc<Tenant>, IntrospectionRequest), Stop> {
     let tenant = call.any_tenant()?;
     // Another server may have answered already that the token has ended. While the store does not answer,
     // what is in memory counts.
@@ -71,7 +71,7 @@ fn asked(call: &Call) -> Result<(Arc<Tenant>, IntrospectionRequest), Stop> {
         return Err(Stop::OAuth(Box::new(oauth::Refusal::of_basic())));
     }
     let refuse = |reason: Reason| Stop::OAuth(Box::new(oauth::Refusal::of(reason)));
-    let sent = call.form("introspection request").map_err(refuse)?;
+    let sent = call.form(what).map_err(refuse)?;
     let request = IntrospectionRequest::read(sent).map_err(refuse)?;
     Ok((tenant, request))
 }

@@ -31,7 +31,7 @@ use avouch_core::reason::Reason;
 use axum::Router;
 use axum::extract::{ConnectInfo, RawPathParams, Request};
 use axum::http::header::{AUTHORIZATION, CONTENT_TYPE, IF_NONE_MATCH, ORIGIN};
-use axum::http::{Method as Named, Uri};
+use axum::http::{HeaderName, HeaderValue, Method as Named, Uri};
 use axum::response::{IntoResponse, Response};
 use axum::routing::MethodRouter;
 use tokio::net::TcpListener;
@@ -58,6 +58,9 @@ use sending::Sending;
 /// How many requests are worked on at once; each may hold a thread. Half of the threads that the
 /// runtime has for this remain for nodes.
 const MOST_AT_ONCE: usize = 256;
+
+/// The header that says what an answer is called.
+const DECISION: HeaderName = HeaderName::from_static("avouch-decision");
 
 /// How long an answer may take. Work that was begun is carried through even then.
 const LONGEST_WORK: Duration = Duration::from_secs(30);
@@ -169,7 +172,7 @@ impl Http {
         let span = traces::of_http(route.method.name(), route.path, &id, request.headers());
         let call = Call::of(
             Arc::clone(&self),
-            id,
+            id.clone(),
             route,
             names,
             presented(route, &request),
@@ -187,7 +190,14 @@ impl Http {
         } else {
             outcome
         };
-        let response = outcome.into_response(&self);
+        let response = named(outcome.into_response(&self), &id);
+        tracing::debug!(
+            request = id,
+            method = route.method.name(),
+            route = route.path,
+            status = response.status().as_u16(),
+            "answered"
+        );
         traces::answered(&span, response.status().as_u16());
         self.plane.counters.answered(Answered {
             method: route.method.name(),
@@ -278,7 +288,8 @@ impl Http {
         reason: Reason,
     ) -> Response {
         let id = uuid::Uuid::now_v7().to_string();
-        let response = Outcome::refused(id, reason.into()).into_response(self);
+        let response = Outcome::refused(id.clone(), reason.into()).into_response(self);
+        let response = named(response, &id);
         self.plane.counters.answered(Answered {
             method,
             route,
@@ -286,6 +297,16 @@ impl Http {
         });
         response
     }
+}
+
+/// An answer with what it is called: by that the log and the traces have it, and whoever was answered
+/// can quote it, whatever the answer was. It stands in the place of a header of that name which someone
+/// else's answer came with.
+fn named(mut response: Response, id: &str) -> Response {
+    if let Ok(id) = HeaderValue::from_str(id) {
+        response.headers_mut().insert(DECISION, id);
+    }
+    response
 }
 
 /// What came of a request.

@@ -2,6 +2,7 @@
 
 use serde_json::{Map, Value, json};
 
+use super::DECISION;
 use super::routes::{Access, Route, routes};
 use crate::access::Role;
 use crate::fault::Fault;
@@ -35,6 +36,12 @@ pub(super) fn document() -> Result<Value, Fault> {
         "paths": paths,
         "components": {
             "schemas": schemas,
+            "headers": { DECISION.as_str(): {
+                "description": "What the answer is called (a UUID): the `decision` of a verdict or a \
+                                problem, and the `request` or `decision` of lines in the log of the \
+                                server. Decisions themselves are not kept",
+                "schema": { "type": "string", "format": "uuid" },
+            } },
             "securitySchemes": { "administrator": {
                 "type": "http",
                 "scheme": "bearer",
@@ -127,7 +134,11 @@ fn responses(route: &Route) -> Value {
         (Some(_), false) => ("200", "The answer"),
         (Some(_), true) => ("201", "What was made"),
     };
-    let mut answer = json!({ "description": meaning });
+    let headers = || {
+        let reference = format!("#/components/headers/{DECISION}");
+        json!({ DECISION.as_str(): { "$ref": reference } })
+    };
+    let mut answer = json!({ "description": meaning, "headers": headers() });
     if let (Some(schema), Some(members)) = (route.gives, answer.as_object_mut()) {
         let content_type = match schema {
             "Metrics" => "text/plain",
@@ -146,12 +157,14 @@ fn responses(route: &Route) -> Value {
         status: answer,
         "default": {
             "description": "Refused or failed",
+            "headers": headers(),
             "content": content(content_type, schema),
         },
     });
     if let (true, Some(members)) = (takes_event(route), responses.as_object_mut()) {
         let refused = json!({
             "description": "What was sent is not taken",
+            "headers": headers(),
             "content": content("application/json", "EventRefusal"),
         });
         members.insert("400".to_owned(), refused);

@@ -50,6 +50,7 @@ impl Reached<'_> {
             "becomes": rule.gives_ids(),
             "gives": rule.grant_in_words(),
             "lifetime": rule.lifetime(),
+            "relying_parties": rule.audiences(),
         })
     }
 }
@@ -147,6 +148,10 @@ impl Plane {
         let is_contained = administers
             .iter()
             .all(|(_, role, _)| !changes_anything(*role));
+        let parties: BTreeSet<&String> = reached
+            .iter()
+            .flat_map(|one| one.rule.audiences())
+            .collect();
         let longest = reached.iter().map(|one| one.rule.lifetime()).max();
         let ends = longest.map(|longest| self.now().plus(longest));
         Ok(json!({
@@ -162,6 +167,7 @@ impl Plane {
                     .collect::<Vec<_>>(),
                 "administers": administers.iter().map(|(told, _, _)| told).collect::<Vec<_>>(),
             },
+            "relying_parties": parties,
             "quarantine": {
                 "already": keys.quarantine.is_some(),
                 "stops": reached.iter().filter(own).map(|one| one.rule.name()).collect::<Vec<_>>(),

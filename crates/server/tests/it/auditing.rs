@@ -289,6 +289,19 @@ fn the_checklist_says_what_is_met_by_what_is_there() {
     assert_eq!(scene.line("encryption-in-transit").0, "met");
     assert_eq!(scene.line("no-bearers").0, "met");
     assert_eq!(scene.line("identity-record").0, "not_known");
+    // Keys are in the store here.
+    let (answer, roots) = scene.line("keys-in-hardware");
+    assert_eq!(answer, "not_met");
+    let findings = list["findings"].as_array().unwrap();
+    let places: Vec<Value> = findings.iter().map(|one| one["place"].clone()).collect();
+    assert!(!places.is_empty());
+    assert_eq!(json!(places), roots);
+    for finding in findings {
+        assert_eq!(
+            (&finding["code"], &finding["severity"]),
+            (&json!("software-root"), &list["severity"])
+        );
+    }
     // Where the server is called in the clear, the same line is not met.
     let clear = World::new();
     let answer = clear.call(

@@ -94,6 +94,18 @@ fn the_thief_of_an_issuer_gets_what_was_predicted_and_after_quarantine_nothing()
         BTreeSet::from(["jobs".into(), "second".into()])
     );
     assert_eq!(told["thief"]["administers"], json!([]));
+    // For whom that is, each once: the same as the ranking says, and of those that follow.
+    assert_eq!(
+        told["relying_parties"],
+        json!([OURSELVES, "https://cloud.test"])
+    );
+    for one in gets.as_array().unwrap() {
+        let own = match one["rule"] == "jobs" {
+            true => OURSELVES,
+            false => "https://cloud.test",
+        };
+        assert_eq!(one["relying_parties"], json!([own]));
+    }
     assert_eq!(told["passed"], true, "{told}");
     let predicted = texts(gets, "becomes");
 

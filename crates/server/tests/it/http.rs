@@ -41,10 +41,18 @@ impl Answer {
         problem["code"].as_str().unwrap().to_owned()
     }
 
+    /// What it is called.
+    pub(crate) fn decision(&self) -> String {
+        let id = self.header("avouch-decision");
+        id.unwrap_or_else(|| panic!("it is called nothing: {self:?}"))
+            .to_owned()
+    }
+
     /// Everything but what differs from one request to the next.
     pub(crate) fn without_ids(&self) -> String {
         let mut headers = self.headers.clone();
-        headers.retain(|(name, _)| !name.eq_ignore_ascii_case("date"));
+        let differs = ["date", "avouch-decision"];
+        headers.retain(|(name, _)| !differs.iter().any(|one| name.eq_ignore_ascii_case(one)));
         let text = format!("{} {headers:?} {}", self.status, self.body);
         match serde_json::from_str::<Value>(&self.body) {
             Ok(body) => match body["decision"].as_str() {

@@ -169,6 +169,64 @@ fn what_is_not_there_and_what_is_not_done_there_are_problems() {
 }
 
 #[test]
+fn every_answer_is_called_something_and_a_refusal_says_the_same() {
+    let world = World::new();
+    let token = world.operator();
+    let form = [("content-type", "application/x-www-form-urlencoded")];
+    let mut called = BTreeSet::new();
+    for answer in [
+        world.get("/healthz"),
+        world.get("/t/one/keys"),
+        world.get("/openapi.json"),
+        world.call(&token, "GET", "/v1/tenants", None),
+        world.call(&token, "DELETE", "/v1/tenants/one/rules/none", None),
+        world.get("/nothing"),
+        world.get("/v1/tenants"),
+        world.get("/healthz?what=1"),
+        send(world.address, &request("PUT", "/healthz", &[], None)),
+        send(
+            world.address,
+            &request("POST", "/t/one/token", &form, Some("x=y")),
+        ),
+        world.send(
+            &token,
+            "POST",
+            "/t/one/decide",
+            &json!({"credential": {"jwt": "x"}}),
+        ),
+    ] {
+        let id = answer.decision();
+        if let Ok(body) = serde_json::from_str::<Value>(&answer.body)
+            && let Some(said) = body.get("decision")
+        {
+            assert_eq!(said, id.as_str(), "{answer:?}");
+        }
+        assert!(
+            answer.status == 200 || answer.body.contains(&id),
+            "{answer:?}"
+        );
+        assert!(called.insert(id), "another has the same: {answer:?}");
+    }
+    let has_it = send(
+        world.address,
+        &request("GET", "/t/one/keys", &[("if-none-match", "*")], None),
+    );
+    assert_eq!(has_it.status, 304);
+    assert!(called.insert(has_it.decision()));
+    let described = world.get("/openapi.json").json();
+    let reference = json!({"$ref": "#/components/headers/avouch-decision"});
+    assert!(described["components"]["headers"]["avouch-decision"].is_object());
+    for (path, methods) in described["paths"].as_object().unwrap() {
+        for (method, operation) in methods.as_object().unwrap() {
+            for (status, response) in operation["responses"].as_object().unwrap() {
+                let header = &response["headers"]["avouch-decision"];
+                assert_eq!(header, &reference, "{method} {path} {status}");
+            }
+        }
+    }
+}
+
+#[test]
 fn every_address_is_described_and_every_description_is_an_address() {
     let world = World::new();
     let described = world.get("/openapi.json").json();

@@ -75,6 +75,19 @@ fn whoever_has_a_token_in_hand_ends_it_and_all_that_was_exchanged_for_it() {
     assert!(named.body.contains("_holders_"), "{}", named.body);
     let nothing = post(&cloud, "/t/one/revoke", &[], &[]);
     assert_eq!(refusal(&nothing).0, "invalid_request");
+    let plain = request(
+        "POST",
+        "/t/one/revoke",
+        &[("content-type", "text/plain")],
+        Some("token=x"),
+    );
+    let plain = send(cloud.world.address, &plain);
+    assert_eq!(refusal(&plain).0, "invalid_request");
+    assert!(
+        plain.body.contains("The revocation request that was sent"),
+        "{}",
+        plain.body
+    );
     let told = cloud.manage("GET", "/v1/tenants/one/ended", &json!({}));
     let ended = told.json()["ended"].as_array().unwrap().clone();
     assert_eq!(ended.len(), 2, "{ended:?}");

@@ -90,6 +90,32 @@ fn a_rule_says_whom_it_admits_and_what_it_gives() {
 }
 
 #[test]
+fn a_day_will_do_wherever_something_ends() {
+    let world = world();
+    let until = json!({"reason": "until then", "expires": "2099-01-31"});
+    let mut rule = rule();
+    rule["expires"] = json!("2099-01-31");
+    rule["bearer"] = until.clone();
+    let stored = put(&world, &rule);
+    assert_eq!(stored.status, 200, "{}", stored.body);
+    rule["expires"] = json!("2099-02-31");
+    let refused = put(&world, &rule);
+    assert!(
+        refused.body.contains("no day such as 2026-01-31"),
+        "{}",
+        refused.body
+    );
+    let keys = jwks(&[jwk(&Key::p256("issuer"), "k1")]);
+    let anchor = json!({
+        "issuer": "https://issuer.test", "audiences": ["x"], "jwks": keys,
+        "unpinned": until, "owner": "ops", "reason": "a test", "expires": "2099-01-31",
+    });
+    let path = "/v1/tenants/one/anchors/days";
+    let stored = world.send(&world.operator(), "PUT", path, &anchor);
+    assert_eq!(stored.status, 200, "{}", stored.body);
+}
+
+#[test]
 fn hostile_37_a_shared_issuer_is_not_exchanged_without_an_id_that_lasts() {
     let world = world();
     for facts in [

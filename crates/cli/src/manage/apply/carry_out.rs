@@ -100,6 +100,7 @@ fn send(client: &Client, step: &Step) -> Result<(), Fault> {
         | Kind::Pin
         | Kind::Service
         | Kind::Signal
+        | Kind::Receiver
         | Kind::Attestor
         | Kind::Egress
         | Kind::Rule

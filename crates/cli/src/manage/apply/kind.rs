@@ -27,6 +27,8 @@ pub(super) enum Kind {
     Service,
     /// Whose events a tenant takes.
     Signal,
+    /// Who is told of what ended.
+    Receiver,
     /// What a tenant accepts from nodes.
     Attestor,
     /// Which workloads may use which API of others.
@@ -38,7 +40,7 @@ pub(super) enum Kind {
 }
 
 impl Kind {
-    pub(super) const ALL: [Self; 14] = [
+    pub(super) const ALL: [Self; 15] = [
         Self::Tenant,
         Self::TrustDomain,
         Self::Quota,
@@ -49,6 +51,7 @@ impl Kind {
         Self::Pin,
         Self::Service,
         Self::Signal,
+        Self::Receiver,
         Self::Attestor,
         Self::Egress,
         Self::Rule,
@@ -68,6 +71,7 @@ impl Kind {
             Self::Pin => "pin",
             Self::Service => "service",
             Self::Signal => "signal",
+            Self::Receiver => "receiver",
             Self::Attestor => "attestor",
             Self::Egress => "egress",
             Self::Rule => "rule",
@@ -88,6 +92,7 @@ impl Kind {
             Self::Pin => "pins",
             Self::Service => "services",
             Self::Signal => "signals",
+            Self::Receiver => "receivers",
             Self::Attestor => "attestors",
             Self::Egress => "egress",
             Self::Rule => "rules",
@@ -145,6 +150,7 @@ impl Kind {
             | Self::Issuer
             | Self::Service
             | Self::Signal
+            | Self::Receiver
             | Self::Attestor
             | Self::Egress
             | Self::Rule => None,
@@ -204,7 +210,14 @@ impl Kind {
                     spec.remove(files.of_files);
                 }
             }
-            Self::Tenant | Self::TrustDomain | Self::Anchor | Self::Service | Self::Rule => {}
+            // Nothing of a receiver is secret: what it is called with it has said itself, and that is
+            // no part of what is wanted of it.
+            Self::Tenant
+            | Self::TrustDomain
+            | Self::Anchor
+            | Self::Service
+            | Self::Receiver
+            | Self::Rule => {}
         }
         spec
     }

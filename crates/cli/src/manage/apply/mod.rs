@@ -129,7 +129,7 @@ fn tell_problems(common: &Common, problems: &[Problem]) -> Result<Exit, Fault> {
     match common.output {
         Format::Human => problems
             .iter()
-            .for_each(|problem| output::warn(&problem.to_string())),
+            .for_each(|problem| output::refused(&problem.to_string())),
         Format::Json | Format::Sarif => {
             let problems: Vec<Value> = problems.iter().map(Problem::to_json).collect();
             output::data(&pretty(&json!({ "problems": problems })))?;
@@ -157,7 +157,7 @@ fn tell(common: &Common, steps: &[Step], telling: Telling) -> Result<(), Fault> 
     if common.output == Format::Human {
         for step in steps {
             if let Outcome::Refused(problem) = &step.outcome {
-                output::warn(&problem.to_string());
+                output::refused(&problem.to_string());
             }
         }
     }

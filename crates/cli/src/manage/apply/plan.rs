@@ -13,12 +13,13 @@ use crate::fault::Fault;
 
 /// The kinds of objects that may say who answers for them. Pins are not among them: a monitor adds
 /// some, in the name of the owner of what they continue.
-const OWNED: [Kind; 7] = [
+const OWNED: [Kind; 8] = [
     Kind::Anchor,
     Kind::Federation,
     Kind::Issuer,
     Kind::Service,
     Kind::Signal,
+    Kind::Receiver,
     Kind::Rule,
     Kind::Entry,
 ];

@@ -69,6 +69,7 @@ pub(super) fn all(client: &Client, kind: Kind, tenant: &str) -> Result<Objects, 
         Kind::Egress => document(list("egress", "name")?, "egress"),
         Kind::Service => document(list("services", "name")?, "document"),
         Kind::Signal => document(list("signals", "name")?, "document"),
+        Kind::Receiver => document(list("receivers", "name")?, "document"),
         Kind::Pin => {
             let known = kind.members().unwrap_or_default();
             let listed = list("pins", "name")?.into_iter();

@@ -328,9 +328,9 @@ fn object<'a>(value: &'a Value, place: &'a str, known: &[&str]) -> Result<Member
 fn time(part: &Members<'_>, name: &str) -> Result<Option<Time>, Reason> {
     match part.text(name)? {
         None => Ok(None),
-        Some(text) => Time::parse(text).map(Some).map_err(|_| {
+        Some(text) => Time::parse_or_day(text).map(Some).map_err(|_| {
             trust_document(format!(
-                "`{}` must be a time such as 2026-01-31T12:00:00Z",
+                "`{}` must be a time such as 2026-01-31T12:00:00Z or a day such as 2026-01-31",
                 part.place(name)
             ))
         }),
