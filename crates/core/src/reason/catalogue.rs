@@ -706,8 +706,8 @@ catalogue! {
             spec: "draft-ietf-wimse-wpt-02 2; RFC 7800 3";
         ProofMissing {} = "federation.proof_missing",
             "The token is bound to a key, so it is only believed together with proof that its holder has that key.",
-            fix: "Send a workload proof token (WPT) made with the key in `cnf` along with it.",
-            spec: "RFC 7800 3; SPIFFE WIT-SVID 5; draft-ietf-wimse-wpt-02 2";
+            fix: "With a WIT-SVID, send a workload proof token (WPT) made with the key in `cnf`; about any other token ask `/introspect`, and check the DPoP proof or the client certificate against the `cnf` it answers.",
+            spec: "RFC 7800 3; RFC 7662 2.2; RFC 9449 6.2; RFC 8705 3.2; SPIFFE WIT-SVID 5; draft-ietf-wimse-wpt-02 2";
         SamlAlgorithm { algorithm: String } = "federation.saml_algorithm_forbidden",
             "The signature of the assertion is made with `{algorithm}`, which is not accepted.",
             fix: "Have the identity provider sign with RSA or ECDSA and SHA-256 or longer, over exclusive canonical XML.",
