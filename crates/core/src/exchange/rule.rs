@@ -415,8 +415,7 @@ impl Admission {
         let Some(rule) = &self.facts else {
             return Vec::new();
         };
-        let facts = Facts::of_map(identity.facts().clone());
-        let differences = rule.differences(&facts).into_iter();
+        let differences = rule.differences(identity.all_facts()).into_iter();
         differences
             .map(|difference| difference.in_words())
             .collect()

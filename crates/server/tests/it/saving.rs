@@ -1,7 +1,7 @@
 //! What a trust in an issuer must say before it is saved.
 
 use avouch_testkit::key::Key;
-use avouch_testkit::token::{jwk, jwks};
+use avouch_testkit::token::{TokenForge, jwk, jwks};
 use serde_json::{Value, json};
 
 use crate::registry::{AUDIENCE, Registry, with};
@@ -63,6 +63,62 @@ fn an_issuer_alone_is_not_trusted_without_a_reason_and_an_end() {
         "issuer": "https://kubernetes.default.svc.cluster.local", "jwks": key,
     });
     assert_eq!(registry.put("cluster", &cluster).status, 200);
+}
+
+/// Okta, Entra and Keycloak send the groups of someone as a list.
+#[test]
+fn a_group_is_asked_for_by_name_and_what_is_saved_says_so() {
+    let registry = Registry::new();
+    let key = Key::p256("people");
+    let put = |issuer: &str, matcher: Value| {
+        let document = json!({
+            "issuer": issuer, "audiences": [AUDIENCE], "jwks": jwks(&[jwk(&key, "k")]),
+            "rules": [{"name": "admins", "facts": {"claims.groups": matcher}}],
+        });
+        let put = registry.put("people", &document);
+        assert_eq!(put.status, 200, "{}", put.body);
+        put.json()
+    };
+    let of = |issuer: &str, groups: Value| {
+        let at = registry.now();
+        let claims = json!({
+            "iss": issuer, "sub": "00u1", "aud": AUDIENCE, "iat": at, "exp": at + 300,
+            "groups": groups,
+        });
+        TokenForge::saying(claims).sign(&key, "k")
+    };
+    for issuer in ["https://login.example.com", "https://acme.okta.com"] {
+        let saved = put(issuer, json!({"has": "admins"}));
+        let admits = "admins: every token whose claims.groups has `admins`";
+        assert_eq!(saved["admits"], json!([admits]), "{saved}");
+        let verdict = registry.verdict("one", &of(issuer, json!(["users", "admins"])));
+        assert_eq!(verdict["verdict"], "accept", "{verdict}");
+        let lists = &verdict["identity"]["lists"];
+        assert_eq!(lists["claims.groups"], json!(["admins", "users"]));
+        for groups in [
+            json!("admins"),
+            json!(["Admins"]),
+            json!([["admins"]]),
+            json!(["admins", 7]),
+            json!(vec!["admins"; 1_000]),
+            json!([]),
+        ] {
+            let decided = registry.decide(&of(issuer, groups.clone()));
+            assert_eq!(decided, "policy.rule_not_matched", "{groups}");
+        }
+        // Who asks for a text is told that there is a list, and what it would take.
+        put(issuer, json!("admins"));
+        let verdict = registry.verdict("one", &of(issuer, json!(["admins"])));
+        let told = verdict.to_string();
+        assert!(
+            told.contains("seen a list; ask for one of its values with `has`"),
+            "{told}"
+        );
+        assert!(
+            told.contains("every token whose claims.groups has `admins`"),
+            "{told}"
+        );
+    }
 }
 
 /// What is refused as an issuer is not saved as an anchor either.
