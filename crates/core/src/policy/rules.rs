@@ -81,7 +81,7 @@ impl Matcher {
     }
 
     /// The texts that match, if they can be counted. Of a list, they say nothing of what else it has.
-    fn texts(&self) -> Option<Vec<String>> {
+    pub(super) fn texts(&self) -> Option<Vec<String>> {
         match self {
             Self::AnyOf(texts) => Some(texts.iter().cloned().collect()),
             Self::Pattern(pattern) => pattern.only_text().map(|only| vec![only]),
@@ -324,15 +324,6 @@ impl Rule {
                 covered.join(" and ")
             )
         }
-    }
-
-    /// Whether it asks for anything in particular of anyone.
-    pub fn names_someone(&self) -> bool {
-        self.conditions.values().any(|matcher| match matcher {
-            // Whoever is in a group is not everyone.
-            Matcher::AnyOf(_) | Matcher::Has(_) => true,
-            Matcher::Pattern(pattern) => !pattern.names_nothing(),
-        })
     }
 
     /// Whether it names a customer of a shared issuer for good.

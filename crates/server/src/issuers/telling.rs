@@ -304,9 +304,15 @@ pub(super) fn population(anchor: &IssuerAnchor) -> Vec<String> {
         return vec![everyone_of(anchor)];
     }
     let rules = anchor.rules().iter();
-    rules
-        .map(|rule| format!("{}: {}", rule.name(), rule.population(&Facts::default())))
-        .collect()
+    let told = rules.map(|rule| {
+        let population = rule.population(&Facts::default());
+        let everyone = match rule.customer_named(anchor.preset()) {
+            Some(customer) => format!(": everyone of that customer ({customer}), whoever it is"),
+            None => String::new(),
+        };
+        format!("{}: {population}{everyone}", rule.name())
+    });
+    told.collect()
 }
 
 /// All whose tokens the issuer signs, in words.

@@ -175,3 +175,169 @@ fn every_rule_on_the_claim_sub_says_what_to_write() {
         );
     }
 }
+
+/// What every subject of an issuer has, or may have, says nothing of who is meant.
+#[test]
+fn a_rule_that_names_nobody_in_particular_is_not_saved() {
+    let registry = Registry::new();
+    let put = |issuer: &str, facts: &Value, more: Value| {
+        let document = json!({
+            "issuer": issuer, "audiences": [AUDIENCE],
+            "jwks": jwks(&[jwk(&Key::p256("k"), "k")]),
+            "rules": [{"name": "r", "facts": facts}],
+        });
+        registry.put("i", &with(document, more))
+    };
+    let nothing = json!({});
+    let entra = "https://login.microsoftonline.com/aaaaaaaa-bbbb-4ccc-8ddd-eeeeeeeeeeee/v2.0";
+    let aws = "https://3f2a9c1e-8b7d-4c6a-9e5f-1a2b3c4d5e6f.tokens.sts.global.api.aws";
+    let circle = "https://oidc.circleci.com/org/7";
+    let enterprise = "https://token.actions.githubusercontent.com/acme";
+    let dex = json!({"preset": "dex"});
+    for (issuer, facts, more) in [
+        (
+            entra,
+            json!({"entra.tenant_id": "aaaaaaaa-bbbb-4ccc-8ddd-eeeeeeeeeeee", "entra.identity_type": "app"}),
+            &nothing,
+        ),
+        (
+            circle,
+            json!({"circleci.organization_id": "7", "circleci.ssh_rerun": "false"}),
+            &nothing,
+        ),
+        (aws, json!({"aws.region": "eu-west-1"}), &nothing),
+        (aws, json!({"aws.account_id": "123456789012"}), &nothing),
+        (enterprise, json!({"github.event_name": "push"}), &nothing),
+        (enterprise, json!({"claims.event_name": "push"}), &nothing),
+        (
+            "https://dex.example.com",
+            json!({"dex.connector_id": "github"}),
+            &dex,
+        ),
+    ] {
+        let refused = put(issuer, &facts, more.clone());
+        assert_eq!(
+            refused.code(),
+            "issue.trust_unconditional",
+            "{facts}: {}",
+            refused.body
+        );
+        let ends = json!({"reason": "a pilot", "expires": "2027-01-16T00:00:00Z"});
+        let overridden = put(
+            issuer,
+            &facts,
+            with(more.clone(), json!({ "override": ends })),
+        );
+        assert_eq!(overridden.status, 200, "{facts}: {}", overridden.body);
+        registry.call("DELETE", "/v1/tenants/one/issuers/i", None);
+    }
+    // The customer of an issuer of many is what has to be named, and the answer says whom that admits.
+    let shared = put(
+        "https://agent.buildkite.com",
+        &json!({"buildkite.organization_id": "o-1"}),
+        json!({}),
+    );
+    assert_eq!(shared.status, 200, "{}", shared.body);
+    assert_eq!(
+        shared.json()["admits"][0],
+        "r: every token with buildkite.organization_id = o-1: everyone of that customer \
+         (buildkite.organization_id), whoever it is"
+    );
+    registry.call("DELETE", "/v1/tenants/one/issuers/i", None);
+    let named = json!({"github.repository_id": "74", "github.event_name": "push"});
+    let saved = put(enterprise, &named, json!({}));
+    assert_eq!(saved.status, 200, "{}", saved.body);
+    assert!(
+        !saved.body.contains("everyone of that customer"),
+        "{}",
+        saved.body
+    );
+}
+
+/// Mail is given to the next as names are, whoever has verified it.
+#[test]
+fn a_mail_or_a_name_alone_is_not_saved_on_whatever_issuer() {
+    let registry = Registry::new();
+    let login = "https://login.example.com";
+    let okta = "https://acme.okta.com";
+    let dex = json!({"preset": "dex"});
+    let nothing = json!({});
+    for (issuer, more, alone, id) in [
+        (
+            login,
+            &nothing,
+            json!({"claims.email": "a@b.test"}),
+            json!({"subject": "7"}),
+        ),
+        (
+            login,
+            &nothing,
+            json!({"claims.repository": "o/r"}),
+            json!({"claims.repository_id": "74"}),
+        ),
+        (
+            login,
+            &nothing,
+            json!({"claims.project_path": "g/p"}),
+            json!({"claims.project_id": "20"}),
+        ),
+        (
+            login,
+            &nothing,
+            json!({"claims.username": "a"}),
+            json!({"subject": "7"}),
+        ),
+        (
+            login,
+            &nothing,
+            json!({"claims.login": "a"}),
+            json!({"subject": "7"}),
+        ),
+        (
+            okta,
+            &nothing,
+            json!({"okta.email": "a@b.test"}),
+            json!({"okta.user_id": "00u1"}),
+        ),
+        (
+            "https://acme.eu.auth0.com/",
+            &nothing,
+            json!({"auth0.email": "a@b.test"}),
+            json!({"subject": "auth0|1"}),
+        ),
+        (
+            login,
+            &dex,
+            json!({"dex.email": "a@b.test"}),
+            json!({"dex.user_id": "1"}),
+        ),
+        (
+            "https://cloud.google.com/iap",
+            &nothing,
+            json!({"iap.email": "a@b.test"}),
+            json!({"subject": "accounts.google.com:1"}),
+        ),
+    ] {
+        let put = |facts: &Value, more: Value| {
+            let document = json!({
+                "issuer": issuer, "audiences": [AUDIENCE],
+                "jwks": jwks(&[jwk(&Key::p256("k"), "k")]),
+                "rules": [{"name": "r", "facts": facts}],
+            });
+            registry.put("i", &with(document, more))
+        };
+        let refused = put(&alone, more.clone());
+        assert_eq!(
+            refused.code(),
+            "issue.trust_mutable",
+            "{alone}: {}",
+            refused.body
+        );
+        let saved = put(&with(alone.clone(), id), more.clone());
+        assert_eq!(saved.status, 200, "{alone}: {}", saved.body);
+        let ends = json!({"reason": "a pilot", "expires": "2027-01-16T00:00:00Z"});
+        let overridden = put(&alone, with(more.clone(), json!({ "override": ends })));
+        assert_eq!(overridden.status, 200, "{alone}: {}", overridden.body);
+        registry.call("DELETE", "/v1/tenants/one/issuers/i", None);
+    }
+}
