@@ -41,7 +41,7 @@ const CHANGEABLE: [&str; 16] = [
 
 /// Claims that say to what someone belongs (RFC 9068 2.2.3.1). They are facts whatever the preset, since
 /// providers have them by whatever the customer has set up, and exchange rules ask for them, too.
-const MEMBERSHIPS: [&str; 3] = ["entitlements", "groups", "roles"];
+pub(super) const MEMBERSHIPS: [&str; 3] = ["entitlements", "groups", "roles"];
 
 /// The most values a list may have to be a fact. Entra names 200 groups at most, Okta 100.
 const LIST_MAX: usize = 256;

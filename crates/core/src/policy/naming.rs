@@ -1,7 +1,7 @@
 //! Whether a rule names someone, or only what everyone has whose tokens an issuer signs, or may have:
 //! an issuer by whose rule anyone comes is trusted for all that it signs.
 
-use super::facts::CLAIMS;
+use super::facts::{CLAIMS, MEMBERSHIPS};
 use super::presets::Preset;
 use super::rules::{Matcher, Rule};
 
@@ -102,6 +102,16 @@ impl Rule {
         self.naming(preset).any(|fact| {
             let of_customers = preset.filter(|preset| preset.facts_of_customers().contains(&fact));
             of_customers.is_none_or(|preset| preset.has_many_customers(issuer))
+        })
+    }
+
+    /// The facts that nearly all providers send as lists and of which it asks as of a text, which is no mistake
+    /// where a provider sends one.
+    pub fn lists_asked_as_texts(&self) -> impl Iterator<Item = &str> {
+        let conditions = self.conditions().iter();
+        conditions.filter_map(|(fact, matcher)| {
+            let is_list = MEMBERSHIPS.contains(&fact.strip_prefix(CLAIMS)?);
+            (is_list && !matches!(matcher, Matcher::Has(_))).then_some(fact.as_str())
         })
     }
 

@@ -91,6 +91,7 @@ fn a_group_is_asked_for_by_name_and_what_is_saved_says_so() {
         let saved = put(issuer, json!({"has": "admins"}));
         let admits = "admins: every token whose claims.groups has `admins`";
         assert_eq!(saved["admits"], json!([admits]), "{saved}");
+        assert_eq!(saved["warnings"], json!([]), "{saved}");
         let verdict = registry.verdict("one", &of(issuer, json!(["users", "admins"])));
         assert_eq!(verdict["verdict"], "accept", "{verdict}");
         let lists = &verdict["identity"]["lists"];
@@ -107,7 +108,12 @@ fn a_group_is_asked_for_by_name_and_what_is_saved_says_so() {
             assert_eq!(decided, "policy.rule_not_matched", "{groups}");
         }
         // Who asks for a text is told that there is a list, and what it would take.
-        put(issuer, json!("admins"));
+        let saved = put(issuer, json!("admins"));
+        let warned = saved["warnings"][0].as_str().unwrap();
+        assert!(
+            warned.contains("claims.groups is asked for as one text"),
+            "{warned}"
+        );
         let verdict = registry.verdict("one", &of(issuer, json!(["admins"])));
         let told = verdict.to_string();
         assert!(
@@ -254,70 +260,47 @@ fn a_rule_that_names_nobody_in_particular_is_not_saved() {
     );
 }
 
+/// Names that pass to another, by issuer and what else its document says, and an id for each.
+fn names_and_ids() -> Vec<(&'static str, Value, Value, Value)> {
+    let login = "https://login.example.com";
+    let mail = |fact: &str| json!({ fact: "a@b.test" });
+    let known = |issuer, name, id| (issuer, json!({}), name, id);
+    let subject = || json!({"subject": "7"});
+    vec![
+        known(login, mail("claims.email"), subject()),
+        known(login, json!({"claims.username": "a"}), subject()),
+        known(login, json!({"claims.login": "a"}), subject()),
+        known(
+            login,
+            json!({"claims.repository": "o/r"}),
+            json!({"claims.repository_id": "74"}),
+        ),
+        known(
+            login,
+            json!({"claims.project_path": "g/p"}),
+            json!({"claims.project_id": "20"}),
+        ),
+        known(
+            "https://acme.okta.com",
+            mail("okta.email"),
+            json!({"okta.user_id": "00u1"}),
+        ),
+        known("https://acme.eu.auth0.com/", mail("auth0.email"), subject()),
+        known("https://cloud.google.com/iap", mail("iap.email"), subject()),
+        (
+            login,
+            json!({"preset": "dex"}),
+            mail("dex.email"),
+            json!({"dex.user_id": "1"}),
+        ),
+    ]
+}
+
 /// Mail is given to the next as names are, whoever has verified it.
 #[test]
 fn a_mail_or_a_name_alone_is_not_saved_on_whatever_issuer() {
     let registry = Registry::new();
-    let login = "https://login.example.com";
-    let okta = "https://acme.okta.com";
-    let dex = json!({"preset": "dex"});
-    let nothing = json!({});
-    for (issuer, more, alone, id) in [
-        (
-            login,
-            &nothing,
-            json!({"claims.email": "a@b.test"}),
-            json!({"subject": "7"}),
-        ),
-        (
-            login,
-            &nothing,
-            json!({"claims.repository": "o/r"}),
-            json!({"claims.repository_id": "74"}),
-        ),
-        (
-            login,
-            &nothing,
-            json!({"claims.project_path": "g/p"}),
-            json!({"claims.project_id": "20"}),
-        ),
-        (
-            login,
-            &nothing,
-            json!({"claims.username": "a"}),
-            json!({"subject": "7"}),
-        ),
-        (
-            login,
-            &nothing,
-            json!({"claims.login": "a"}),
-            json!({"subject": "7"}),
-        ),
-        (
-            okta,
-            &nothing,
-            json!({"okta.email": "a@b.test"}),
-            json!({"okta.user_id": "00u1"}),
-        ),
-        (
-            "https://acme.eu.auth0.com/",
-            &nothing,
-            json!({"auth0.email": "a@b.test"}),
-            json!({"subject": "auth0|1"}),
-        ),
-        (
-            login,
-            &dex,
-            json!({"dex.email": "a@b.test"}),
-            json!({"dex.user_id": "1"}),
-        ),
-        (
-            "https://cloud.google.com/iap",
-            &nothing,
-            json!({"iap.email": "a@b.test"}),
-            json!({"subject": "accounts.google.com:1"}),
-        ),
-    ] {
+    for (issuer, more, alone, id) in names_and_ids() {
         let put = |facts: &Value, more: Value| {
             let document = json!({
                 "issuer": issuer, "audiences": [AUDIENCE],
@@ -336,7 +319,7 @@ fn a_mail_or_a_name_alone_is_not_saved_on_whatever_issuer() {
         let saved = put(&with(alone.clone(), id), more.clone());
         assert_eq!(saved.status, 200, "{alone}: {}", saved.body);
         let ends = json!({"reason": "a pilot", "expires": "2027-01-16T00:00:00Z"});
-        let overridden = put(&alone, with(more.clone(), json!({ "override": ends })));
+        let overridden = put(&alone, with(more, json!({ "override": ends })));
         assert_eq!(overridden.status, 200, "{alone}: {}", overridden.body);
         registry.call("DELETE", "/v1/tenants/one/issuers/i", None);
     }
