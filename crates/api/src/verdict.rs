@@ -317,6 +317,8 @@ struct IdentityDocument<'a> {
     tenant: &'a str,
     assurance: &'static str,
     facts: &'a BTreeMap<String, String>,
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    lists: BTreeMap<&'a str, &'a BTreeSet<String>>,
     #[serde(skip_serializing_if = "Option::is_none")]
     signed_in: Option<SignedInDocument<'a>>,
 }
@@ -350,6 +352,7 @@ impl<'a> IdentityDocument<'a> {
             tenant: identity.tenant().as_str(),
             assurance: identity.assurance().name(),
             facts: identity.facts(),
+            lists: identity.lists().collect(),
             signed_in: identity.signed_in().map(SignedInDocument::of),
         }
     }

@@ -475,12 +475,14 @@ fn written(matcher: &Matcher) -> Value {
             _ => json!(texts),
         },
         Matcher::Pattern(pattern) => json!({ "pattern": pattern.to_string() }),
+        Matcher::Has(texts) => json!({ "has": texts }),
     }
 }
 
 /// What matches both, if one matcher says so.
 fn both(one: Matcher, other: Matcher) -> Option<Matcher> {
     match (one, other) {
+        (Matcher::Has(_), _) | (_, Matcher::Has(_)) => None,
         (Matcher::AnyOf(texts), other) | (other, Matcher::AnyOf(texts)) => {
             let texts = texts.into_iter().filter(|text| other.matches(text));
             Some(Matcher::AnyOf(texts.collect()))

@@ -1,6 +1,6 @@
 //! What came of a question: believed, refused, or not to be told yet.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::sync::Arc;
 
@@ -11,6 +11,7 @@ use crate::credential::saml::XmlToVerify;
 use crate::id::{Digest, TenantId};
 use crate::model::federation::SignedIn;
 use crate::path::Attempts;
+use crate::policy::facts::Facts;
 use crate::question::AwaitedKey;
 use crate::reason::Reason;
 use crate::time::Time;
@@ -60,7 +61,7 @@ pub struct Identity {
     pub(crate) anchor: AnchorReached,
     pub(crate) checks: Vec<Check>,
     pub(crate) legs: Vec<Leg>,
-    pub(crate) facts: BTreeMap<String, String>,
+    pub(crate) facts: Facts,
     pub(crate) signed_in: Option<SignedIn>,
     /// What its token says, where that was read for it.
     pub(crate) claims: Option<Claimed>,
@@ -177,8 +178,18 @@ impl Identity {
         &self.legs
     }
 
-    /// The typed facts that rules may speak of, by name.
+    /// The typed facts that rules may speak of and that are one text, by name.
     pub fn facts(&self) -> &BTreeMap<String, String> {
+        self.facts.texts()
+    }
+
+    /// The same that are lists of texts.
+    pub fn lists(&self) -> impl Iterator<Item = (&str, &BTreeSet<String>)> {
+        self.facts.lists()
+    }
+
+    /// All of them.
+    pub(crate) fn all_facts(&self) -> &Facts {
         &self.facts
     }
 

@@ -1,5 +1,7 @@
 //! A verdict, drawn like a compiler's diagnostic.
 
+use std::collections::BTreeMap;
+
 use avouch_api::{Answer, Outcome};
 use avouch_core::anchor::{AnchorKind, KeyOrigin, PublicStore};
 use avouch_core::model::federation::SignedIn;
@@ -327,18 +329,24 @@ fn sign_in_in_words(said: &SignedIn) -> String {
 }
 
 fn facts(page: &mut Page, identity: &Identity) {
-    if identity.facts().is_empty() {
+    let lists = identity.lists().map(|(name, texts)| {
+        let texts: Vec<&str> = texts.iter().map(String::as_str).collect();
+        (name, format!("a list of {}", texts.join(", ")))
+    });
+    let texts = identity.facts().iter();
+    let texts = texts.map(|(name, value)| (name.as_str(), value.clone()));
+    let facts: BTreeMap<&str, String> = texts.chain(lists).collect();
+    if facts.is_empty() {
         return;
     }
     page.gap();
     page.line(&page.style.strong("facts that rules may speak of"));
-    let column = identity
-        .facts()
+    let column = facts
         .keys()
         .map(|name| name.chars().count())
         .max()
         .unwrap_or(0);
-    for (name, value) in identity.facts() {
+    for (name, value) in &facts {
         page.field(2, column.min(40), &printable(name), &printable(value));
     }
 }

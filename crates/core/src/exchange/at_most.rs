@@ -13,9 +13,9 @@ use super::rule::{ExchangeRule, IssuedKind};
 use crate::credential::members::{Members, trust_document};
 use crate::id::SpiffeId;
 use crate::model::federation::SignedIn;
-use crate::policy::facts::Facts;
+use crate::policy::facts::{Facts, List};
 use crate::policy::reading::read_matcher;
-use crate::policy::rules::Matcher;
+use crate::policy::rules::{Matcher, invalid};
 use crate::reason::{Reason, printable};
 
 /// The bounds of an anchor.
@@ -193,9 +193,11 @@ impl GrantsAtMost {
     /// Whether an anchor may say this of someone.
     pub(crate) fn check_facts(&self, anchor: &str, facts: &Facts) -> Result<(), Reason> {
         for (fact, permitted) in &self.claims {
-            if let Some(value) = facts.get(fact)
-                && !permitted.matches(value)
-            {
+            let listed = facts.list(fact).and_then(List::texts);
+            let listed = listed.into_iter().flatten().map(String::as_str);
+            // Each value of a list is one that it says.
+            let mut said = facts.get(fact).into_iter().chain(listed);
+            if let Some(value) = said.find(|value| !permitted.matches(value)) {
                 return Err(Reason::ClaimBeyondBound {
                     anchor: anchor.to_owned(),
                     fact: fact.clone(),
@@ -381,8 +383,16 @@ fn claims(members: &Members<'_>) -> Result<BTreeMap<String, Matcher>, Reason> {
         Some(Value::Object(_)) => return Err(members.empty("claims")),
         Some(other) => return Err(members.mistyped("claims", "an object", other)),
     };
-    let read =
-        |(fact, value): (&String, &Value)| Ok((fact.clone(), read_matcher(&place, fact, value)?));
+    let read = |(fact, value): (&String, &Value)| match read_matcher(&place, fact, value)? {
+        Matcher::Has(_) => {
+            let detail = format!(
+                "`{fact}` is bounded by the values that it may have, each of them where it is a list, \
+                 and not by one that it `has`"
+            );
+            Err(invalid(&place, detail))
+        }
+        matcher => Ok((fact.clone(), matcher)),
+    };
     object.iter().map(read).collect()
 }
 
@@ -450,5 +460,15 @@ mod tests {
         };
         assert!(says("claims.env", "dev") && says("subject", "a/b") && says("claims.x", "y"));
         assert!(!says("claims.env", "prod") && !says("claims.env", "Dev") && !says("subject", "b"));
+        // Each value of a list is one that it says.
+        let lists = |values: Value| {
+            let claims = json!({ "env": values });
+            let facts = Facts::of(claims.as_object().unwrap(), None, std::iter::empty()).unwrap();
+            bounds.check_facts("ci", &facts).is_ok()
+        };
+        assert!(lists(json!(["dev", "test"])) && lists(json!([])));
+        assert!(!lists(json!(["dev", "prod"])) && !lists(json!(["Dev"])));
+        let has = self::bounds(&json!({"claims": {"claims.env": {"has": "dev"}}}));
+        assert_eq!(has.unwrap_err().code(), "policy.rule_invalid");
     }
 }

@@ -9,7 +9,7 @@ use std::fmt;
 
 use super::Believed;
 use super::rule::{Admission, ExchangeRule, Rules, Source};
-use crate::policy::facts::{Facts, SUBJECT};
+use crate::policy::facts::SUBJECT;
 use crate::policy::rules::{Matcher, Rule};
 use crate::policy::subject::without_github_ids;
 use crate::reason::printable;
@@ -187,9 +187,9 @@ fn missed(admission: &Admission, subject: &Believed) -> Option<Vec<String>> {
         return None;
     }
     let rule = admission.facts.as_ref()?;
-    let facts = Facts::of_map(subject.identity.facts().clone());
+    let facts = subject.identity.all_facts();
     let missed: Vec<String> = rule
-        .differences(&facts)
+        .differences(facts)
         .into_iter()
         .map(|difference| difference.fact)
         .collect();

@@ -11,7 +11,6 @@ use crate::credential::jose::bundle::Bundle;
 use crate::credential::jose::jwk::{Jwk, KeySet};
 use crate::id::{Digest, SpiffeId, TrustDomain};
 use crate::model::federation::{Introspection, IssuerAnchor, SignedIn};
-use crate::policy::facts::Facts;
 use crate::reason::{Reason, printable};
 use crate::time::Time;
 use crate::verdict::{Identity, IdentityKind, TrustModel};
@@ -214,7 +213,7 @@ fn under<'a>(
     // Who cannot have it however surely they sign in is not asked to sign in again.
     narrowed(&rule.gives.scopes, allowed.as_deref(), asked)?;
     let anchor = &subject.identity.anchor().anchor;
-    anchor.admits_facts(&Facts::of_map(subject.identity.facts().clone()))?;
+    anchor.admits_facts(subject.identity.all_facts())?;
     let before = lineage.len().saturating_sub(1);
     let of_actor = acting.as_ref().map_or(&[][..], |acting| &acting.lineage);
     let vouching = lineage.iter().take(before).chain(of_actor);
@@ -396,7 +395,7 @@ impl Descent {
     ) -> Result<(), Reason> {
         let actor = acting.actor;
         let anchor = &actor.identity.anchor().anchor;
-        anchor.admits_facts(&Facts::of_map(actor.identity.facts().clone()))?;
+        anchor.admits_facts(actor.identity.all_facts())?;
         let subject = self.keeps_from_administering.take();
         self.check(place, rule, (actor, &acting.lineage), id)?;
         self.keeps_from_administering = subject.or(self.keeps_from_administering.take());

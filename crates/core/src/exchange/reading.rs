@@ -16,7 +16,7 @@ use crate::model::federation::{CHAIN_FACTS, SAML_FACTS};
 use crate::model::ssh::FACTS as SSH_FACTS;
 use crate::policy::presets::Preset;
 use crate::policy::reading::Vocabulary;
-use crate::policy::rules::{Rule, invalid, require_pins};
+use crate::policy::rules::{Matcher, Rule, invalid, require_pins};
 use crate::reason::Reason;
 use crate::time::Time;
 use crate::view::View;
@@ -444,15 +444,21 @@ impl Reader<'_> {
             if !is_named && !SSH_FACTS.contains(&fact) {
                 vocabulary.check(self.name, fact)?;
             }
+            let asked = admits
+                .facts
+                .as_ref()
+                .and_then(|rule| rule.conditions().get(fact));
+            if matches!(asked, Some(Matcher::Has(_))) {
+                return Err(self.refuse(format!(
+                    "`gives.spiffe_id` is made of `{fact}`, of which it asks as of a list: which of its \
+                     values names someone cannot be told"
+                )));
+            }
             let is_shared = Preset::shared_with(&admits.called).is_some();
             let lasts = admits
                 .preset
                 .is_some_and(|preset| preset.pins().contains(&fact));
-            let is_fixed = admits
-                .facts
-                .as_ref()
-                .is_some_and(|rule| rule.conditions().contains_key(fact));
-            if is_shared && !lasts && !is_fixed && !is_excused {
+            if is_shared && !lasts && asked.is_none() && !is_excused {
                 return Err(self.refuse(format!(
                     "`gives.spiffe_id` is made of `{fact}`, which can pass to another; use an id, \
                      or ask for one value of it"

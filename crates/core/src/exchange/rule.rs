@@ -415,8 +415,7 @@ impl Admission {
         let Some(rule) = &self.facts else {
             return Vec::new();
         };
-        let facts = Facts::of_map(identity.facts().clone());
-        let differences = rule.differences(&facts).into_iter();
+        let differences = rule.differences(identity.all_facts()).into_iter();
         differences
             .map(|difference| difference.in_words())
             .collect()
@@ -453,8 +452,15 @@ impl Admission {
                     .to_owned(),
             ];
         }
-        let (Some(preset), Some(rule)) = (self.preset, &self.facts) else {
+        let Some(rule) = &self.facts else {
             return Vec::new();
+        };
+        let lists = rule.lists_asked_as_texts().map(|fact| {
+            format!("{fact} asked for as one text: most providers send a list, which `has` asks")
+        });
+        let lists: Vec<String> = lists.collect();
+        let Some(preset) = self.preset else {
+            return lists;
         };
         let open = |facts: &&(&[&str], &str)| {
             !facts
@@ -463,9 +469,9 @@ impl Admission {
                 .any(|fact| rule.conditions().contains_key(*fact))
         };
         let often = preset.often_forgotten().iter().filter(open);
-        often
-            .map(|(facts, admitted)| format!("{} not asked for: {admitted}", facts.join(", ")))
-            .collect()
+        let often = often
+            .map(|(facts, admitted)| format!("{} not asked for: {admitted}", facts.join(", ")));
+        often.chain(lists).collect()
     }
 }
 

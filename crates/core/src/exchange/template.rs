@@ -135,7 +135,7 @@ impl Template {
             };
             let value = facts
                 .get(fact)
-                .ok_or_else(|| unfit("is not there".to_owned()))?;
+                .ok_or_else(|| unfit("is not there, or is a list".to_owned()))?;
             if !is_segment(value) {
                 return Err(unfit(format!(
                     "is `{}`, which is not one segment of a path",

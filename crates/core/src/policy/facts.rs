@@ -1,6 +1,6 @@
 //! Typed facts: what a token says, under names that rules can speak of.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::{Map, Value};
 
@@ -39,10 +39,57 @@ const CHANGEABLE: [&str; 16] = [
     "website",
 ];
 
+/// Claims that say to what someone belongs (RFC 9068 2.2.3.1). They are facts whatever the preset, since
+/// providers have them by whatever the customer has set up, and exchange rules ask for them, too.
+pub(super) const MEMBERSHIPS: [&str; 3] = ["entitlements", "groups", "roles"];
+
+/// The most values a list may have to be a fact. Entra names 200 groups at most, Okta 100.
+const LIST_MAX: usize = 256;
+
 /// The facts of one token. What is not there is not a fact, and never matches.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Facts {
-    facts: BTreeMap<String, String>,
+    texts: BTreeMap<String, String>,
+    lists: BTreeMap<String, List>,
+}
+
+/// A claim with several values.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum List {
+    /// What it has, in no order.
+    Of(BTreeSet<String>),
+    /// It is no fact, for this reason. It never matches, and whoever wonders is told why.
+    Unfit(&'static str),
+}
+
+impl List {
+    /// A list of these values, `None` standing for one that is no text.
+    fn of<'a>(values: impl ExactSizeIterator<Item = Option<&'a str>>) -> Self {
+        if values.len() > LIST_MAX {
+            return Self::Unfit("a list of more than 256 values");
+        }
+        let mut texts = BTreeSet::new();
+        for value in values {
+            match value {
+                None | Some("") => return Self::Unfit("a list of other things than texts"),
+                // Whoever may name a group of theirs must not keep its members from being believed, so
+                // this is not refused as it is in a text.
+                Some(text) if text.chars().any(is_unsafe_to_print) => {
+                    return Self::Unfit("a list with characters that deceive a reader");
+                }
+                Some(text) => texts.insert(text.to_owned()),
+            };
+        }
+        Self::Of(texts)
+    }
+
+    /// What it has; nothing where it is no fact.
+    pub fn texts(&self) -> Option<&BTreeSet<String>> {
+        match self {
+            Self::Of(texts) => Some(texts),
+            Self::Unfit(_) => None,
+        }
+    }
 }
 
 impl Facts {
@@ -64,8 +111,8 @@ impl Facts {
         match preset {
             Some(preset) => {
                 preset.for_each_fact(claims, &mut |name, value| facts.insert(name, value))?;
-                for name in asked {
-                    let claim = name.strip_prefix(CLAIMS).unwrap_or_default();
+                let asked = asked.map(|name| name.strip_prefix(CLAIMS).unwrap_or_default());
+                for claim in asked.chain(MEMBERSHIPS) {
                     facts.insert_claim(claims, claim)?;
                 }
             }
@@ -78,24 +125,41 @@ impl Facts {
         Ok(facts)
     }
 
-    /// A fact by its name.
+    /// A fact by its name, if it is one text.
     pub fn get(&self, name: &str) -> Option<&str> {
-        self.facts.get(name).map(String::as_str)
+        self.texts.get(name).map(String::as_str)
+    }
+
+    /// A fact by its name, if it is a list.
+    pub fn list(&self, name: &str) -> Option<&List> {
+        self.lists.get(name)
     }
 
     /// The names of all facts.
     pub fn names(&self) -> impl Iterator<Item = &str> {
-        self.facts.keys().map(String::as_str)
+        let texts = self.texts.keys().map(String::as_str);
+        let all: BTreeSet<&str> = self.lists().map(|(name, _)| name).chain(texts).collect();
+        all.into_iter()
+    }
+
+    /// All facts that are one text, by name.
+    pub fn texts(&self) -> &BTreeMap<String, String> {
+        &self.texts
+    }
+
+    /// All facts that are lists and nothing else, by name.
+    pub fn lists(&self) -> impl Iterator<Item = (&str, &BTreeSet<String>)> {
+        let lists = self.lists.iter();
+        lists.filter_map(|(name, list)| match self.texts.contains_key(name) {
+            true => None,
+            false => Some((name.as_str(), list.texts()?)),
+        })
     }
 
     /// The facts of whoever was believed.
-    pub(crate) fn of_map(facts: BTreeMap<String, String>) -> Self {
-        Self { facts }
-    }
-
-    /// All facts by name.
-    pub(crate) fn into_map(self) -> BTreeMap<String, String> {
-        self.facts
+    pub(crate) fn of_map(texts: BTreeMap<String, String>) -> Self {
+        let lists = BTreeMap::new();
+        Self { texts, lists }
     }
 
     /// Adds a fact, or replaces it.
@@ -105,7 +169,24 @@ impl Facts {
     /// `input.unsafe_text` when it could show a reader something else than is there.
     pub fn insert(&mut self, name: String, value: String) -> Result<(), Reason> {
         refuse_unsafe(&name, &value)?;
-        self.facts.insert(name, value);
+        self.texts.insert(name, value);
+        Ok(())
+    }
+
+    /// Adds an attribute that may have several values, as those of SAML do. One that has a single value is
+    /// that text, and a list of it, too: who is in one group only is in it all the same.
+    ///
+    /// # Errors
+    ///
+    /// `input.unsafe_text` when a single value could show a reader something else than is there.
+    pub(crate) fn insert_all(&mut self, name: &str, values: &[String]) -> Result<(), Reason> {
+        if let [value] = values {
+            self.insert(name.to_owned(), value.clone())?;
+        }
+        if !values.is_empty() {
+            let list = List::of(values.iter().map(|value| Some(value.as_str())));
+            self.lists.insert(name.to_owned(), list);
+        }
         Ok(())
     }
 
@@ -114,8 +195,17 @@ impl Facts {
         if !may_be_a_fact(claim) || claim == "email" && !is_email_verified(claims) {
             return Ok(());
         }
-        match claims.get(claim).and_then(text_of) {
-            Some(value) => self.insert(format!("{CLAIMS}{claim}"), value),
+        let name = || format!("{CLAIMS}{claim}");
+        match claims.get(claim) {
+            Some(Value::Array(values)) => {
+                let list = List::of(values.iter().map(Value::as_str));
+                self.lists.insert(name(), list);
+                Ok(())
+            }
+            Some(value) => match text_of(value) {
+                Some(value) => self.insert(name(), value),
+                None => Ok(()),
+            },
             None => Ok(()),
         }
     }
@@ -132,7 +222,7 @@ pub(crate) fn is_email_verified(claims: &Map<String, Value>) -> bool {
 }
 
 /// A claim as the text of a fact: texts as they are, true and false and whole numbers in words;
-/// nothing for an empty text, for fractions, lists and objects.
+/// nothing for an empty text, for fractions and objects, nor for lists, which are no one text.
 pub(crate) fn text_of(value: &Value) -> Option<String> {
     match value {
         Value::String(text) if text.is_empty() => None,
@@ -182,7 +272,43 @@ mod tests {
         assert_eq!(facts.get("claims.project"), Some("p"));
         assert_eq!(facts.get("claims.protected"), Some("true"));
         assert_eq!(facts.get("claims.id"), Some("7"));
-        assert_eq!(facts.names().count(), 4);
+        assert_eq!(facts.get("claims.groups"), None);
+        assert_eq!(facts.lists().count(), 1);
+        assert_eq!(facts.names().count(), 5);
+    }
+
+    #[test]
+    fn a_list_of_texts_is_a_fact_and_no_other_list_is() {
+        let list_of = |groups: Value| facts(&json!({ "groups": groups })).unwrap();
+        let of_two = list_of(json!(["b", "a", "b"]));
+        let all: Vec<_> = of_two.lists().collect();
+        let texts = BTreeSet::from(["a".to_owned(), "b".to_owned()]);
+        assert_eq!(all, [("claims.groups", &texts)]);
+        let most: Vec<String> = (0..LIST_MAX).map(|number| number.to_string()).collect();
+        let one_more: Vec<String> = (0..=LIST_MAX).map(|number| number.to_string()).collect();
+        assert_eq!(list_of(json!(most)).lists().count(), 1);
+        // The same value often is counted as often as it is said.
+        let again = vec!["a"; LIST_MAX + 1];
+        for unfit in [
+            json!(one_more),
+            json!(again),
+            json!([["a"]]),
+            json!(["a", ["a"]]),
+            json!(["a", 7]),
+            json!(["a", null]),
+            json!(["a", ""]),
+            json!([{"a": "a"}]),
+            json!(["a", "b\u{202e}c"]),
+        ] {
+            let facts = list_of(unfit.clone());
+            assert_eq!(facts.names().count(), 0, "{unfit}");
+            assert!(matches!(facts.list("claims.groups"), Some(List::Unfit(_))));
+        }
+        let claims = json!({"groups": ["a"], "teams": ["a"], "roles": "one"});
+        let claims = claims.as_object().unwrap();
+        let facts = Facts::of(claims, Some(Preset::Okta), std::iter::empty()).unwrap();
+        let names: Vec<&str> = facts.names().collect();
+        assert_eq!(names, ["claims.groups", "claims.roles"]);
     }
 
     #[test]

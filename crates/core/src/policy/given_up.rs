@@ -1,7 +1,120 @@
 //! Names that customers of an issuer give up and others take, so that trust in one alone may come
 //! to mean somebody else.
 
+use super::facts::{CLAIMS, SUBJECT};
+use super::naming::called;
 use super::presets::Preset;
+use super::rules::Rule;
+
+/// Claims that name someone for now, of issuers of whom no more is known than how such claims are called,
+/// beside those that presets take such names from.
+const NAMES: [&str; 4] = ["login", "slug", "user_name", "username"];
+
+/// Claims and attributes of SAML that are an address of mail, which whoever runs the domain gives to the
+/// next when someone has left.
+const MAILS: [&str; 5] = [
+    "email",
+    "http://schemas.xmlsoap.org/ws/2005/05/identity/claims/emailaddress",
+    "http://schemas.xmlsoap.org/ws/2005/05/identity/claims/upn",
+    "mail",
+    "urn:oid:0.9.2342.19200300.100.1.3",
+];
+
+/// Names in a rule that somebody else may have later.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Changeable {
+    /// The facts.
+    pub names: Vec<String>,
+    /// The facts of which one would tell for good who is meant.
+    pub pins: Vec<&'static str>,
+}
+
+impl Rule {
+    /// The names that somebody else may have later, if it trusts them with nothing beside them by which
+    /// whoever has them is known for good. An address is somebody's, so what says whose customer someone is
+    /// does not pin it.
+    pub fn changeable(&self, preset: Option<Preset>) -> Option<Changeable> {
+        let (mails, others): (Vec<&str>, Vec<&str>) = self
+            .conditions()
+            .keys()
+            .map(String::as_str)
+            .filter(|fact| is_given_up(fact, preset))
+            .partition(|fact| is_mail(fact, preset));
+        let pins = preset.map_or(&[SUBJECT][..], Preset::pins);
+        let of_people: Vec<&str> = pins
+            .iter()
+            .copied()
+            .filter(|pin| !names_more_than_one(pin))
+            .collect();
+        let (names, pins) = if !mails.is_empty() && !self.is_pinned_by(preset, &of_people) {
+            (mails, of_people)
+        } else if !others.is_empty() && !self.is_pinned_by(preset, pins) {
+            (others, pins.to_vec())
+        } else {
+            return None;
+        };
+        let names = names.into_iter().map(str::to_owned).collect();
+        Some(Changeable { names, pins })
+    }
+
+    /// Whether it asks for certain values of one of these, or of what another issuer would have for one. A
+    /// subject is one where the preset does not know it to be put together from names.
+    fn is_pinned_by(&self, preset: Option<Preset>, pins: &[&str]) -> bool {
+        self.conditions().iter().any(|(fact, matcher)| {
+            let Some(texts) = matcher.texts() else {
+                return false;
+            };
+            match (called(fact, preset), preset) {
+                (SUBJECT, None) => true,
+                (SUBJECT, Some(preset)) => {
+                    texts.iter().all(|text| preset.is_immutable_subject(text))
+                }
+                (fact, Some(_)) => pins.contains(&fact),
+                (fact, None) => fact.strip_prefix(CLAIMS).is_some_and(is_id),
+            }
+        })
+    }
+}
+
+/// Pins that many have: of a customer, or of the client that someone has signed in to.
+fn names_more_than_one(pin: &str) -> bool {
+    let of_many = ["auth0.client_id", "auth0.organization_id", "okta.client_id"];
+    of_many.contains(&pin)
+        || Preset::ALL
+            .iter()
+            .any(|preset| preset.facts_of_customers().contains(&pin))
+}
+
+/// Whether a claim is one from which a preset takes what names someone for good.
+fn is_id(claim: &str) -> bool {
+    Preset::ALL.iter().any(|preset| {
+        let fact = preset.fact_of_claim(&[claim]);
+        fact.is_some_and(|fact| preset.pins().contains(&fact) && !names_more_than_one(fact))
+    })
+}
+
+fn is_mail(fact: &str, preset: Option<Preset>) -> bool {
+    let mail = preset.and_then(|preset| preset.fact_of_claim(&["email"]));
+    let claim = fact.strip_prefix(CLAIMS);
+    mail == Some(called(fact, preset)) || claim.is_some_and(|claim| MAILS.contains(&claim))
+}
+
+fn is_given_up(fact: &str, preset: Option<Preset>) -> bool {
+    let known = |preset: &Preset, fact| preset.names_that_are_given_up().contains(&fact);
+    if is_mail(fact, preset)
+        || preset.is_some_and(|preset| known(&preset, called(fact, Some(preset))))
+    {
+        return true;
+    }
+    let Some(claim) = fact.strip_prefix(CLAIMS) else {
+        return false;
+    };
+    NAMES.contains(&claim)
+        || Preset::ALL.iter().any(|preset| {
+            let fact = preset.fact_of_claim(&[claim]);
+            fact.is_some_and(|fact| known(preset, fact))
+        })
+}
 
 impl Preset {
     /// The facts that name someone for now: whoever renames, transfers or deletes what has the name
@@ -74,7 +187,115 @@ impl Preset {
 
 #[cfg(test)]
 mod tests {
+    use serde_json::{Value, json};
+
     use super::*;
+
+    fn changeable(preset: Option<Preset>, facts: &Value) -> Option<Changeable> {
+        let rule = Rule::read(&json!({"name": "r", "facts": facts}), 1, preset);
+        rule.unwrap().changeable(preset)
+    }
+
+    #[test]
+    fn a_name_that_passes_to_another_needs_an_id_beside_it() {
+        for (preset, facts) in [
+            (None, json!({"claims.email": "a@b.test"})),
+            (
+                None,
+                json!({"claims.mail": "a@b.test", "claims.team": "red"}),
+            ),
+            (
+                None,
+                json!({"claims.repository": "o/r", "claims.event_name": "push"}),
+            ),
+            (None, json!({"claims.project_path": {"pattern": "g/*"}})),
+            (None, json!({"claims.username": "a"})),
+            (
+                None,
+                json!({"claims.login": "a", "subject": {"pattern": "*"}}),
+            ),
+            (None, json!({"claims.slug": "a"})),
+            (
+                None,
+                json!({"claims.email": "a@b.test", "claims.org_id": "o"}),
+            ),
+            (Some(Preset::Okta), json!({"okta.email": "a@b.test"})),
+            (
+                Some(Preset::Okta),
+                json!({"okta.email": "a@b.test", "okta.client_id": "c"}),
+            ),
+            (
+                Some(Preset::Okta),
+                json!({"okta.email": "a@b.test", "subject": "a@b.test"}),
+            ),
+            (Some(Preset::Okta), json!({"claims.email": "a@b.test"})),
+            (
+                Some(Preset::Auth0),
+                json!({"auth0.email": "a@b.test", "auth0.organization_id": "o"}),
+            ),
+            (
+                Some(Preset::Dex),
+                json!({"dex.email": "a@b.test", "dex.connector_id": "c"}),
+            ),
+            (
+                Some(Preset::Google),
+                json!({"google.email": "a@b.test", "google.hosted_domain": "b.test"}),
+            ),
+            (Some(Preset::GoogleIap), json!({"iap.email": "a@b.test"})),
+            (Some(Preset::GitHub), json!({"claims.repository": "o/r"})),
+            (Some(Preset::Entra), json!({"claims.email": "a@b.test"})),
+        ] {
+            let found = changeable(preset, &facts);
+            assert!(found.is_some_and(|found| found.names.len() == 1), "{facts}");
+        }
+    }
+
+    #[test]
+    fn a_name_with_an_id_beside_it_and_what_is_no_such_name_are_left_alone() {
+        for (preset, facts) in [
+            (None, json!({"claims.email": "a@b.test", "subject": "7"})),
+            (
+                None,
+                json!({"claims.repository": "o/r", "claims.repository_id": "74"}),
+            ),
+            (None, json!({"claims.group": "staff", "claims.team": "red"})),
+            (None, json!({"claims.groups": {"has": "admins"}})),
+            (
+                Some(Preset::Okta),
+                json!({"okta.email": "a@b.test", "okta.user_id": "00u1"}),
+            ),
+            (
+                Some(Preset::Okta),
+                json!({"okta.email": "a@b.test", "subject": "00u1"}),
+            ),
+            (
+                Some(Preset::Auth0),
+                json!({"auth0.email": "a@b.test", "subject": "auth0|1"}),
+            ),
+            (
+                Some(Preset::Dex),
+                json!({"dex.email": "a@b.test", "dex.user_id": "1"}),
+            ),
+            (
+                Some(Preset::Google),
+                json!({"google.hosted_domain": "b.test"}),
+            ),
+            (
+                Some(Preset::GoogleIap),
+                json!({"iap.email": "a@b.test", "subject": "1"}),
+            ),
+            (
+                Some(Preset::GitHub),
+                json!({"github.repository": "o/r", "github.repository_id": "74"}),
+            ),
+            (
+                Some(Preset::GitHub),
+                json!({"claims.repository": "o/r", "claims.repository_owner_id": "65"}),
+            ),
+        ] {
+            assert_eq!(changeable(preset, &facts), None, "{facts}");
+        }
+    }
 
     #[test]
     fn every_name_is_a_fact_and_is_known_for_good_by_another() {

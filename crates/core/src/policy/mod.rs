@@ -5,6 +5,7 @@
 
 pub mod facts;
 mod given_up;
+mod naming;
 pub mod pattern;
 pub mod presets;
 pub(crate) mod reading;

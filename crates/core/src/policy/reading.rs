@@ -14,7 +14,7 @@ use crate::reason::Reason;
 
 impl Rule {
     /// Reads `{"name": …, "facts": {"<fact>": "<exact text>" | ["<any of>", …] |
-    /// {"pattern": "a/*/**"}}}`. `number` is its place among its issuer's rules, and its name if
+    /// {"pattern": "a/*/**"} | {"has": "<one of a list>"}}}`. `number` is its place among its issuer's rules, and its name if
     /// it has no other; a fact must be one that tokens of `preset` can have.
     ///
     /// # Errors
@@ -123,7 +123,12 @@ fn read_conditions(
     let mut conditions = BTreeMap::new();
     for (fact, value) in facts {
         vocabulary.check(rule, fact)?;
-        conditions.insert(fact.clone(), read_matcher(rule, fact, value)?);
+        let matcher = read_matcher(rule, fact, value)?;
+        if matches!(matcher, Matcher::Has(_)) && !fact.starts_with(CLAIMS) {
+            let detail = format!("`{fact}` is never a list, so it would never have a value");
+            return Err(invalid(rule, detail));
+        }
+        conditions.insert(fact.clone(), matcher);
     }
     Ok(conditions)
 }
@@ -158,36 +163,52 @@ pub(crate) fn read_matcher(rule: &str, fact: &str, value: &Value) -> Result<Matc
             let text = read_exact(rule, fact, text)?;
             Ok(Matcher::exactly(text))
         }
-        Value::Array(elements) => {
-            let mut texts = BTreeSet::new();
-            for element in elements {
-                let Value::String(text) = element else {
-                    return Err(invalid(
-                        rule,
-                        format!("a value of `{fact}` is {}", kind_of(element)),
-                    ));
-                };
-                texts.insert(read_exact(rule, fact, text)?.to_owned());
+        Value::Array(elements) => read_texts(rule, fact, elements).map(Matcher::AnyOf),
+        Value::Object(members) if members.len() == 1 => {
+            match (members.get("pattern"), members.get("has")) {
+                (Some(Value::String(pattern)), _) => Pattern::parse(pattern)
+                    .map(Matcher::Pattern)
+                    .map_err(|detail| invalid(rule, format!("`{fact}`: {detail}"))),
+                (None, Some(Value::String(text))) => {
+                    let text = read_exact(rule, fact, text)?.to_owned();
+                    Ok(Matcher::Has(BTreeSet::from([text])))
+                }
+                (None, Some(Value::Array(elements))) => {
+                    read_texts(rule, fact, elements).map(Matcher::Has)
+                }
+                _ => Err(one_member(rule, fact)),
             }
-            Ok(Matcher::AnyOf(texts))
         }
-        Value::Object(members) => match (members.get("pattern"), members.len()) {
-            (Some(Value::String(pattern)), 1) => Pattern::parse(pattern)
-                .map(Matcher::Pattern)
-                .map_err(|detail| invalid(rule, format!("`{fact}`: {detail}"))),
-            _ => Err(invalid(
-                rule,
-                format!("`{fact}` needs the one member `pattern`"),
-            )),
-        },
+        Value::Object(_) => Err(one_member(rule, fact)),
         other => Err(invalid(
             rule,
             format!(
-                "`{fact}` must be a text, a list of texts or a pattern, but is {}",
+                "`{fact}` must be a text, a list of texts, a pattern or what a list `has`, but is {}",
                 kind_of(other)
             ),
         )),
     }
+}
+
+fn one_member(rule: &str, fact: &str) -> Reason {
+    let detail = format!(
+        "`{fact}` needs the one member `pattern`, a text, or `has`, a text or a list of texts"
+    );
+    invalid(rule, detail)
+}
+
+fn read_texts(rule: &str, fact: &str, elements: &[Value]) -> Result<BTreeSet<String>, Reason> {
+    let mut texts = BTreeSet::new();
+    for element in elements {
+        let Value::String(text) = element else {
+            return Err(invalid(
+                rule,
+                format!("a value of `{fact}` is {}", kind_of(element)),
+            ));
+        };
+        texts.insert(read_exact(rule, fact, text)?.to_owned());
+    }
+    Ok(texts)
 }
 
 /// A star in an exact text is what someone wrote who meant a pattern.

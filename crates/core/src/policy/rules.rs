@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::facts::{Facts, SUBJECT};
+use super::facts::{Facts, List, SUBJECT};
 use super::pattern::Pattern;
 use super::presets::Preset;
 use crate::reason::{Reason, printable};
@@ -14,6 +14,8 @@ pub enum Matcher {
     AnyOf(BTreeSet<String>),
     /// A text of this pattern.
     Pattern(Pattern),
+    /// A list that has one of these texts, exactly.
+    Has(BTreeSet<String>),
 }
 
 impl Matcher {
@@ -22,35 +24,54 @@ impl Matcher {
         Self::AnyOf(BTreeSet::from([text.into()]))
     }
 
-    /// Whether the text matches.
+    /// Whether the text matches. A list is asked for its values, each of which is one.
     pub fn matches(&self, text: &str) -> bool {
         match self {
-            Self::AnyOf(texts) => texts.contains(text),
+            Self::AnyOf(texts) | Self::Has(texts) => texts.contains(text),
             Self::Pattern(pattern) => pattern.matches(text),
+        }
+    }
+
+    /// Whether the fact of this name is what is asked for. A text is never taken for a list of one, nor a
+    /// list for any of its texts: who wrote the rule has not thought of it.
+    fn is_met(&self, fact: &str, facts: &Facts) -> bool {
+        match self {
+            Self::AnyOf(_) | Self::Pattern(_) => {
+                facts.get(fact).is_some_and(|text| self.matches(text))
+            }
+            Self::Has(texts) => {
+                let has = facts.list(fact).and_then(List::texts);
+                has.is_some_and(|has| !has.is_disjoint(texts))
+            }
         }
     }
 
     /// Whether no text matches.
     pub fn is_empty(&self) -> bool {
         match self {
-            Self::AnyOf(texts) => texts.is_empty(),
+            Self::AnyOf(texts) | Self::Has(texts) => texts.is_empty(),
             Self::Pattern(_) => false,
         }
     }
 
-    /// Whether some text matches both.
+    /// Whether something matches both. A list may have what either asks for; and an attribute with a
+    /// single value is a text and a list.
     pub fn overlaps(&self, other: &Self) -> bool {
         match (self, other) {
-            (Self::AnyOf(texts), matcher) | (matcher, Self::AnyOf(texts)) => {
+            (Self::Has(_), Self::Has(_)) => true,
+            (Self::AnyOf(texts) | Self::Has(texts), matcher)
+            | (matcher, Self::AnyOf(texts) | Self::Has(texts)) => {
                 texts.iter().any(|text| matcher.matches(text))
             }
             (Self::Pattern(one), Self::Pattern(two)) => one.overlaps(two),
         }
     }
 
-    /// Whether every text that matches `other` matches this too.
+    /// Whether all that matches `other` matches this too.
     pub fn covers(&self, other: &Self) -> bool {
         match (self, other) {
+            (Self::Has(wide), Self::Has(narrow)) => wide.is_superset(narrow),
+            (Self::Has(_), _) | (_, Self::Has(_)) => false,
             (matcher, Self::AnyOf(texts)) => texts.iter().all(|text| matcher.matches(text)),
             (Self::AnyOf(texts), Self::Pattern(pattern)) => pattern
                 .only_text()
@@ -59,11 +80,12 @@ impl Matcher {
         }
     }
 
-    /// The texts that match, if they can be counted.
-    fn texts(&self) -> Option<Vec<String>> {
+    /// The texts that match, if they can be counted. Of a list, they say nothing of what else it has.
+    pub(super) fn texts(&self) -> Option<Vec<String>> {
         match self {
             Self::AnyOf(texts) => Some(texts.iter().cloned().collect()),
             Self::Pattern(pattern) => pattern.only_text().map(|only| vec![only]),
+            Self::Has(_) => None,
         }
     }
 
@@ -74,8 +96,27 @@ impl Matcher {
                 texts.join(" or ")
             }
             Self::Pattern(pattern) => printable(&pattern.to_string()),
+            Self::Has(texts) => format!("a list that has {}", quoted(texts)),
         }
     }
+
+    /// The one that asks of a list what this asks of a text.
+    fn of_list(&self, has: &BTreeSet<String>) -> Option<Self> {
+        let texts: BTreeSet<String> = match self {
+            Self::AnyOf(texts) => texts.intersection(has).cloned().collect(),
+            Self::Pattern(_) | Self::Has(_) => BTreeSet::new(),
+        };
+        (!texts.is_empty()).then_some(Self::Has(texts))
+    }
+}
+
+/// Texts of a list, one of which is enough.
+fn quoted(texts: &BTreeSet<String>) -> String {
+    let texts: Vec<String> = texts
+        .iter()
+        .map(|text| format!("`{}`", printable(text)))
+        .collect();
+    texts.join(" or ")
 }
 
 /// A rule: who may come from an issuer. All of its conditions must hold.
@@ -92,11 +133,31 @@ pub struct Difference {
     pub fact: String,
     /// What the rule asks for, in words.
     pub expected: String,
-    /// What was seen, if anything.
+    /// What was seen, in words, if anything.
     pub seen: Option<String>,
 }
 
 impl Difference {
+    fn of(fact: &str, matcher: &Matcher, facts: &Facts) -> Self {
+        let seen = match (matcher, facts.get(fact), facts.list(fact)) {
+            (Matcher::Has(_), _, Some(list)) => Some(has_in_words(list)),
+            (Matcher::Has(_), Some(text), None) => {
+                Some(format!("the text {text}, which is no list"))
+            }
+            (_, Some(text), _) => Some(text.to_owned()),
+            (_, None, Some(List::Of(_))) => {
+                Some("a list; ask for one of its values with `has`".to_owned())
+            }
+            (_, None, Some(list @ List::Unfit(_))) => Some(has_in_words(list)),
+            (_, None, None) => None,
+        };
+        Self {
+            fact: fact.to_owned(),
+            expected: matcher.in_words(),
+            seen,
+        }
+    }
+
     /// As one phrase.
     pub fn in_words(&self) -> String {
         let expected = &self.expected;
@@ -107,6 +168,27 @@ impl Difference {
                 self.fact
             ),
         }
+    }
+}
+
+/// The most values of a list that are shown to whoever wonders why it does not match.
+const SHOWN_MAX: usize = 5;
+
+fn has_in_words(list: &List) -> String {
+    let texts = match list {
+        List::Unfit(why) => return format!("{why}, which is no fact"),
+        List::Of(texts) if texts.is_empty() => return "an empty list".to_owned(),
+        List::Of(texts) => texts,
+    };
+    let shown: Vec<String> = texts
+        .iter()
+        .take(SHOWN_MAX)
+        .map(|text| printable(text))
+        .collect();
+    let shown = shown.join(", ");
+    match texts.len().saturating_sub(SHOWN_MAX) {
+        0 => format!("a list of {shown}"),
+        more => format!("a list of {shown} and {more} more"),
     }
 }
 
@@ -145,19 +227,15 @@ impl Rule {
     pub fn admits(&self, facts: &Facts) -> bool {
         self.conditions
             .iter()
-            .all(|(fact, matcher)| facts.get(fact).is_some_and(|text| matcher.matches(text)))
+            .all(|(fact, matcher)| matcher.is_met(fact, facts))
     }
 
     /// The conditions that the facts do not meet.
     pub fn differences(&self, facts: &Facts) -> Vec<Difference> {
         self.conditions
             .iter()
-            .filter(|(fact, matcher)| !facts.get(fact).is_some_and(|text| matcher.matches(text)))
-            .map(|(fact, matcher)| Difference {
-                fact: fact.clone(),
-                expected: matcher.in_words(),
-                seen: facts.get(fact).map(str::to_owned),
-            })
+            .filter(|(fact, matcher)| !matcher.is_met(fact, facts))
+            .map(|(fact, matcher)| Difference::of(fact, matcher, facts))
             .collect()
     }
 
@@ -182,14 +260,18 @@ impl Rule {
     }
 
     /// The tightest change of this rule that admits these facts: what differs, set to what was
-    /// seen. `None` when a fact that it asks for is not there at all.
+    /// seen. `None` when a fact that it asks for is not there at all, or is a list without what it asks for:
+    /// which of its values to ask for instead is nobody's guess.
     pub fn adapted_to(&self, facts: &Facts) -> Option<Self> {
         let mut conditions = self.conditions.clone();
         for (fact, matcher) in &mut conditions {
-            let seen = facts.get(fact)?;
-            if !matcher.matches(seen) {
-                *matcher = Matcher::exactly(seen);
+            if matcher.is_met(fact, facts) {
+                continue;
             }
+            *matcher = match (facts.get(fact), facts.list(fact)) {
+                (Some(seen), _) => Matcher::exactly(seen),
+                (None, list) => matcher.of_list(list?.texts()?)?,
+            };
         }
         Some(Self {
             name: self.name.clone(),
@@ -200,21 +282,29 @@ impl Rule {
     /// Whom it admits, in words, beside those who have exactly `facts`: what it does not ask for
     /// may be anything.
     pub fn population(&self, facts: &Facts) -> String {
-        let asked: Vec<String> = self
-            .conditions
-            .iter()
-            .map(|(fact, matcher)| format!("{fact} = {}", matcher.in_words()))
+        let mut asked = Vec::new();
+        let mut has = Vec::new();
+        for (fact, matcher) in &self.conditions {
+            match matcher {
+                Matcher::Has(texts) => has.push(format!("{fact} has {}", quoted(texts))),
+                matcher => asked.push(format!("{fact} = {}", matcher.in_words())),
+            }
+        }
+        let parts = [("with", asked), ("whose", has)].into_iter();
+        let parts = parts.filter(|(_, conditions)| !conditions.is_empty());
+        let asked: Vec<String> = parts
+            .map(|(word, conditions)| format!("{word} {}", conditions.join(" and ")))
             .collect();
         let free: Vec<&str> = facts
             .names()
             .filter(|name| *name != SUBJECT && !self.conditions.contains_key(*name))
             .take(4)
             .collect();
-        let asked = asked.join(" and ");
+        let asked = asked.join(" ");
         if free.is_empty() {
-            format!("every token with {asked}")
+            format!("every token {asked}")
         } else {
-            format!("every token with {asked}, whatever its {}", free.join(", "))
+            format!("every token {asked}, whatever its {}", free.join(", "))
         }
     }
 
@@ -234,14 +324,6 @@ impl Rule {
                 covered.join(" and ")
             )
         }
-    }
-
-    /// Whether it asks for anything in particular of anyone.
-    pub fn names_someone(&self) -> bool {
-        self.conditions.values().any(|matcher| match matcher {
-            Matcher::AnyOf(_) => true,
-            Matcher::Pattern(pattern) => !pattern.names_nothing(),
-        })
     }
 
     /// Whether it names a customer of a shared issuer for good.
@@ -271,7 +353,7 @@ pub(crate) fn not_matched(issuer: &str, rules: &[Rule], facts: &Facts) -> Option
         .min_by_key(|(_, differences)| differences.len())?;
     let fix_admits = match closest.adapted_to(facts) {
         Some(adapted) => adapted.reach_beside(rules, facts),
-        None => "no one yet, since the token lacks a fact".to_owned(),
+        None => "no one yet, since the token lacks what it asks for".to_owned(),
     };
     Some(Reason::RuleNotMatched {
         issuer: issuer.to_owned(),
@@ -391,6 +473,13 @@ mod tests {
             json!({"claims.a": {"pattern": "repo-*"}}),
             json!({"claims.a": {"regex": ".*"}}),
             json!({"claims.a": {"pattern": "a", "not": "b"}}),
+            json!({"claims.a": {"has": "a", "pattern": "a"}}),
+            json!({"claims.a": {"has": "admin*"}}),
+            json!({"claims.a": {"has": ""}}),
+            json!({"claims.a": {"has": []}}),
+            json!({"claims.a": {"has": ["a", 7]}}),
+            json!({"claims.a": {"has": {"pattern": "a"}}}),
+            json!({"subject": {"has": "a"}}),
             json!({"claims.a": 7}),
             json!({"claims.a": true}),
             json!({"claims.preferred_username": "admin"}),
@@ -412,6 +501,117 @@ mod tests {
         }
         let misspelt = json!({"facts": {"github.repositry_id": "1"}});
         assert!(Rule::read(&misspelt, 1, Some(Preset::GitHub)).is_err());
+    }
+
+    fn claims(claims: &Value) -> Facts {
+        Facts::of(claims.as_object().unwrap(), None, std::iter::empty()).unwrap()
+    }
+
+    #[test]
+    fn a_list_has_exactly_what_is_asked_for() {
+        let asked = rule(&json!({"claims.groups": {"has": "admins"}}));
+        for groups in [
+            json!(["admins"]),
+            json!(["users", "admins"]),
+            json!(["admins", "admins"]),
+        ] {
+            assert!(
+                asked.admits(&claims(&json!({ "groups": groups }))),
+                "{groups}"
+            );
+        }
+        let many: Vec<String> = (0..10_000).map(|number| format!("g{number}")).collect();
+        let many = [&many[..], &["admins".to_owned()]].concat();
+        for (groups, seen) in [
+            (json!("admins"), "seen the text admins, which is no list"),
+            (json!("[\"admins\"]"), "seen the text"),
+            (json!("users,admins"), "seen the text"),
+            (
+                json!([["admins"]]),
+                "seen a list of other things than texts",
+            ),
+            (
+                json!(["admins", ["admins"]]),
+                "seen a list of other things than texts",
+            ),
+            (json!({"admins": "admins"}), "but the token has none"),
+            (json!(["Admins"]), "seen a list of Admins)"),
+            (json!(["admins "]), "seen a list of admins )"),
+            (json!(["admins-of-else", "my/admins"]), "seen a list of"),
+            (json!(["users,admins"]), "seen a list of users,admins)"),
+            (json!([]), "seen an empty list"),
+            (
+                json!(many),
+                "seen a list of more than 256 values, which is no fact",
+            ),
+            (json!(null), "but the token has none"),
+        ] {
+            let facts = claims(&json!({ "groups": groups }));
+            assert!(!asked.admits(&facts), "{groups}");
+            let differences = asked.differences(&facts);
+            let words = differences[0].in_words();
+            let expected = "claims.groups (expected a list that has `admins`, ";
+            assert!(
+                words.starts_with(expected) && words.contains(seen),
+                "{words}"
+            );
+        }
+        let words = asked.differences(&claims(&json!({"other": ["admins"]})))[0].in_words();
+        assert!(words.ends_with("but the token has none)"), "{words}");
+        let seven = json!({"groups": ["a", "b", "c", "d", "e", "f", "g"]});
+        let words = asked.differences(&claims(&seven))[0].in_words();
+        assert!(
+            words.ends_with("seen a list of a, b, c, d, e and 2 more)"),
+            "{words}"
+        );
+    }
+
+    #[test]
+    fn a_text_is_never_found_in_a_list() {
+        let facts = claims(&json!({"groups": ["admins"]}));
+        for matcher in [
+            json!("admins"),
+            json!(["admins", "ops"]),
+            json!({"pattern": "admins"}),
+            json!({"pattern": "*"}),
+        ] {
+            let asked = rule(&json!({ "claims.groups": matcher }));
+            assert!(!asked.admits(&facts), "{matcher}");
+            let words = asked.differences(&facts)[0].in_words();
+            assert!(
+                words.contains("seen a list; ask for one of its values with `has`"),
+                "{words}"
+            );
+        }
+    }
+
+    #[test]
+    fn what_a_list_has_is_told_in_words_and_mended_where_that_is_plain() {
+        let both = json!({"claims.a": "1", "claims.groups": {"has": ["ops", "admins"]}});
+        let asked = rule(&both);
+        assert_eq!(
+            asked.population(&Facts::default()),
+            "every token with claims.a = 1 whose claims.groups has `admins` or `ops`"
+        );
+        let alone = rule(&json!({"claims.groups": {"has": "admins"}}));
+        assert_eq!(
+            alone.population(&claims(&json!({"roles": ["x"]}))),
+            "every token whose claims.groups has `admins`, whatever its claims.roles"
+        );
+        let facts = claims(&json!({"groups": ["admins", "users"]}));
+        let by_text = rule(&json!({"claims.groups": ["admins", "ops"]}));
+        assert_eq!(by_text.adapted_to(&facts), Some(alone.clone()));
+        assert_eq!(
+            rule(&json!({"claims.groups": "ops"})).adapted_to(&facts),
+            None
+        );
+        let other = rule(&json!({"claims.groups": {"has": "ops"}}));
+        assert_eq!(other.adapted_to(&facts), None);
+        // Someone may be in both.
+        assert!(other.overlaps(&alone) && !other.covers(&alone));
+        assert!(rule(&both).overlaps(&alone) && !alone.covers(&by_text));
+        let either = rule(&json!({"claims.groups": {"has": ["admins", "ops"]}}));
+        assert!(either.covers(&alone) && !alone.covers(&either));
     }
 
     #[test]

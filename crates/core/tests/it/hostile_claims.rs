@@ -87,6 +87,55 @@ fn hostile_31_a_claim_that_its_holder_may_change_names_no_one() {
 }
 
 #[test]
+fn hostile_33_a_list_is_asked_for_what_it_has_and_for_nothing_else() {
+    let of = |groups: Value| good().claim("groups", groups);
+    let by = |groups: Value, matcher: Value| {
+        let facts = json!({ "claims.groups": matcher });
+        ruled(&of(groups), crate::token_ask::ISSUER, facts)
+    };
+    let has = || json!({"has": "admins"});
+    for groups in [json!(["users", "admins"]), json!(["admins", "admins"])] {
+        by(groups, has()).is_accepted();
+    }
+    by(json!(["ops"]), json!({"has": ["admins", "ops"]})).is_accepted();
+    by(json!("admins"), json!("admins")).is_accepted();
+    let many = |number: usize| json!(vec!["admins"; number]);
+    by(many(256), has()).is_accepted();
+    for groups in [
+        json!("admins"),
+        json!(["Admins"]),
+        json!(["admins "]),
+        json!(["the/admins"]),
+        json!(["users,admins"]),
+        json!([["admins"]]),
+        json!(["admins", ["users"]]),
+        json!(["admins", 1]),
+        json!({"admins": true}),
+        json!([]),
+        json!(null),
+        many(257),
+    ] {
+        by(groups, has()).is_refused("policy.rule_not_matched");
+    }
+    for matcher in [json!("admins"), json!(["admins"]), json!({"pattern": "*"})] {
+        by(json!(["admins"]), matcher).is_refused("policy.rule_not_matched");
+    }
+    let refused = |matcher: Value| {
+        let mut anchor = issuer();
+        anchor["rules"] = json!([{"facts": {"claims.groups": matcher}}]);
+        read_anchor(&anchor).unwrap_err().code()
+    };
+    for matcher in [
+        json!({"has": "admin*"}),
+        json!({"has": []}),
+        json!({"has": {"pattern": "**"}}),
+        json!({"has": "a", "pattern": "a"}),
+    ] {
+        assert_eq!(refused(matcher), "policy.rule_invalid");
+    }
+}
+
+#[test]
 fn hostile_32_a_wildcard_never_crosses_a_segment() {
     let of = |repository: &str| {
         github()

@@ -167,6 +167,39 @@ fn an_assertion_says_who_someone_is_and_how_they_signed_in() {
 }
 
 #[test]
+fn an_attribute_is_asked_for_one_of_its_values_however_many_it_has() {
+    let of = |values: &[&str]| {
+        let values = values.join("</saml:AttributeValue><saml:AttributeValue>");
+        forge().with(">ops<", &format!(">{values}<"))
+    };
+    let asks = |values: &[&str], matcher: Value| {
+        let rule = json!([{"name": "operators", "facts": {"claims.department": matcher}}]);
+        Ask::of(&of(values)).under("rules", rule)
+    };
+    let has = || json!({"has": "ops"});
+    let identity = asks(&["dev", "ops"], has()).identity();
+    let lists: Vec<_> = identity.lists().collect();
+    assert_eq!(lists.len(), 1, "{lists:?}");
+    assert!(lists[0].1.contains("dev"), "{lists:?}");
+    assert!(!identity.facts().contains_key("claims.department"));
+    // Who is in one group only is in it all the same, and is told as before.
+    let identity = asks(&["ops"], has()).identity();
+    assert_eq!(identity.facts()["claims.department"], "ops");
+    assert_eq!(identity.lists().count(), 0);
+    for (values, matcher) in [
+        (&["dev", "ops"][..], json!("ops")),
+        (&["dev", "ops"], json!(["dev", "ops"])),
+        (&["dev", "ops"], json!({"pattern": "*"})),
+        (&["dev", "Ops"], has()),
+        (&["dev", "ops,dev"], has()),
+        (&["dev", "ops", ""], has()),
+        (&["dev"], has()),
+    ] {
+        asks(values, matcher).is("policy.rule_not_matched");
+    }
+}
+
+#[test]
 fn what_is_not_known_of_a_signature_is_asked_for_and_never_assumed() {
     let ask = Ask::about(good());
     let Verdict::Undetermined(needs) = ask.decide_once() else {

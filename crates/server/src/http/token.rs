@@ -1,5 +1,6 @@
 //! The token endpoint.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use avouch_core::exchange::Given;
@@ -203,8 +204,12 @@ pub(super) fn trial(call: &Call, tenant: &Arc<Tenant>) -> Result<Answer, Stop> {
         Ok(considered) => {
             let mut told = in_words(&considered.given);
             if let Some(members) = told.as_object_mut() {
-                let facts = considered.subject.identity.facts();
-                members.insert("facts".to_owned(), json!(facts));
+                let identity = &considered.subject.identity;
+                members.insert("facts".to_owned(), json!(identity.facts()));
+                let lists: BTreeMap<_, _> = identity.lists().collect();
+                if !lists.is_empty() {
+                    members.insert("lists".to_owned(), json!(lists));
+                }
             }
             Ok(Answer::json(&told))
         }

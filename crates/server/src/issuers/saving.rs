@@ -23,12 +23,14 @@ pub(crate) fn check(kind: &AnchorKind) -> Result<(), Reason> {
         AnchorKind::Saml(provider) => {
             let (name, rules) = (provider.entity_id(), provider.rules());
             let everyone = || format!("everyone for whom {name} signs");
-            refuse_unconditional(name, provider.standing(), rules, everyone)
+            refuse_unconditional(name, None, provider.standing(), rules, everyone)?;
+            refuse_mutable(None, provider.standing(), rules)
         }
         AnchorKind::Federation(federation) => {
             let (name, rules) = (federation.entity_id(), federation.rules());
             let everyone = || format!("everyone for whom an entity below {name} signs");
-            refuse_unconditional(name, federation.standing(), rules, everyone)
+            refuse_unconditional(name, None, federation.standing(), rules, everyone)?;
+            refuse_mutable(None, federation.standing(), rules)
         }
         // Each of these is one key of one subject, or vouches for names below its own.
         AnchorKind::ApiKey(_)
@@ -43,18 +45,17 @@ pub(crate) fn check(kind: &AnchorKind) -> Result<(), Reason> {
 /// trust domain, which is no issuer: it vouches for nothing but IDs below its own name.
 fn check_issuer(issuer: &IssuerAnchor) -> Result<(), Reason> {
     let (name, standing, rules) = (issuer.issuer(), issuer.standing(), issuer.rules());
-    if issuer.preset() != Some(Preset::Kubernetes) {
-        refuse_unconditional(name, standing, rules, || everyone_of(issuer))?;
+    let preset = issuer.preset();
+    if preset != Some(Preset::Kubernetes) {
+        refuse_unconditional(name, preset, standing, rules, || everyone_of(issuer))?;
     }
-    match issuer.preset() {
-        Some(preset) if standing.unpinned_reason().is_none() => refuse_mutable(preset, rules),
-        Some(_) | None => Ok(()),
-    }
+    refuse_mutable(preset, standing, rules)
 }
 
 /// An issuer alone says whose house the key is from, not who comes out of it.
 fn refuse_unconditional(
     name: &str,
+    preset: Option<Preset>,
     standing: &Standing,
     rules: &[Rule],
     everyone: impl FnOnce() -> String,
@@ -71,7 +72,7 @@ fn refuse_unconditional(
     };
     match rules {
         [] => refuse("(none)", everyone()),
-        rules => match rules.iter().find(|rule| !rule.names_someone()) {
+        rules => match rules.iter().find(|rule| !rule.names_someone(name, preset)) {
             None => Ok(()),
             Some(rule) => refuse(rule.name(), rule.population(&Facts::default())),
         },
@@ -83,18 +84,20 @@ fn refuse_unconditional(
 /// Names of Kubernetes are excused, too: nobody from outside the cluster can take one over, and what
 /// deploys there deletes and makes accounts anew under their names every day. Whoever wants the account
 /// and not its name pins `k8s.service_account_uid`; that a rule does not is told as a warning.
-fn refuse_mutable(preset: Preset, rules: &[Rule]) -> Result<(), Reason> {
+fn refuse_mutable(
+    preset: Option<Preset>,
+    standing: &Standing,
+    rules: &[Rule],
+) -> Result<(), Reason> {
+    if standing.unpinned_reason().is_some() {
+        return Ok(());
+    }
     for rule in rules {
-        let asked = rule.conditions().keys().map(String::as_str);
-        let names: Vec<String> = asked
-            .filter(|fact| preset.names_that_are_given_up().contains(fact))
-            .map(str::to_owned)
-            .collect();
-        if !names.is_empty() && !rule.pins(preset) {
+        if let Some(changeable) = rule.changeable(preset) {
             return Err(Reason::IssueTrustMutable {
                 rule: rule.name().to_owned(),
-                names,
-                pins: preset.pins().iter().map(|pin| (*pin).to_owned()).collect(),
+                names: changeable.names,
+                pins: changeable.pins.into_iter().map(str::to_owned).collect(),
             });
         }
     }

@@ -7,6 +7,7 @@ use avouch_core::model::federation::{IssuerAnchor, SamlAnchor};
 use avouch_core::pin::Judged;
 use avouch_core::policy::facts::Facts;
 use avouch_core::policy::presets::Preset;
+use avouch_core::policy::rules::Rule;
 use avouch_core::time::Time;
 use avouch_store::IssuerId;
 use serde_json::{Value, json};
@@ -295,7 +296,21 @@ fn warnings_of(provider: &SamlAnchor, now: Time) -> Vec<String> {
         Some(until) => warnings.push(format!("its metadata ends on {until}")),
         None => {}
     }
+    warnings.extend(asked_as_texts(provider.rules()));
     warnings
+}
+
+/// Rules that may be meant for a list, which they never match.
+fn asked_as_texts(rules: &[Rule]) -> impl Iterator<Item = String> {
+    rules.iter().flat_map(|rule| {
+        let facts = rule.lists_asked_as_texts();
+        facts.map(|fact| {
+            format!(
+                "{}: {fact} is asked for as one text, and most providers send a list: ask with `has`",
+                rule.name()
+            )
+        })
+    })
 }
 
 /// Whom it lets in, in words: one sentence for each rule, or all whose tokens the issuer signs.
@@ -304,9 +319,15 @@ pub(super) fn population(anchor: &IssuerAnchor) -> Vec<String> {
         return vec![everyone_of(anchor)];
     }
     let rules = anchor.rules().iter();
-    rules
-        .map(|rule| format!("{}: {}", rule.name(), rule.population(&Facts::default())))
-        .collect()
+    let told = rules.map(|rule| {
+        let population = rule.population(&Facts::default());
+        let everyone = match rule.customer_named(anchor.preset()) {
+            Some(customer) => format!(": everyone of that customer ({customer}), whoever it is"),
+            None => String::new(),
+        };
+        format!("{}: {population}{everyone}", rule.name())
+    });
+    told.collect()
 }
 
 /// All whose tokens the issuer signs, in words.
@@ -331,7 +352,7 @@ fn warnings(anchor: &IssuerAnchor, settings: &IssuerSettings, keys: &Keys) -> Ve
         warnings.push(format!("trusted without a pin until {expires}: {reason}"));
     }
     if anchor.preset() == Some(Preset::Kubernetes) {
-        let unpinned = |rule: &&avouch_core::policy::rules::Rule| !rule.pins(Preset::Kubernetes);
+        let unpinned = |rule: &&Rule| !rule.pins(Preset::Kubernetes);
         for rule in anchor.rules().iter().filter(unpinned) {
             warnings.push(format!(
                 "{}: who deletes and makes the service account anew has its name; pin \
@@ -353,6 +374,7 @@ fn warnings(anchor: &IssuerAnchor, settings: &IssuerSettings, keys: &Keys) -> Ve
             ));
         }
     }
+    warnings.extend(asked_as_texts(anchor.rules()));
     if settings.takes_new_keys && matches!(settings.source, Source::Discovery(_) | Source::Keys(_))
     {
         warnings.push(

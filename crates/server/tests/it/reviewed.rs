@@ -176,6 +176,24 @@ fn a_token_of_a_pod_is_what_its_cluster_says_and_only_for_seconds() {
     assert_eq!(registry.show("prod")["state"], "ok");
 }
 
+/// What the cluster says of the groups of an account, no token says.
+#[test]
+fn a_group_that_a_cluster_names_can_be_asked_for() {
+    let (registry, cluster) = house();
+    let asks = |group: &str| {
+        let rules = json!([{"name": "r", "facts": {"claims.groups": {"has": group}}}]);
+        let put = registry.put("prod", &cluster.document(json!({ "rules": rules })));
+        assert_eq!(put.status, 200, "{}", put.body);
+        registry.decide(&cluster.token(&registry, json!({"groups": ["of the token"]})))
+    };
+    assert_eq!(asks("system:serviceaccounts:shop"), "accept");
+    assert_eq!(
+        asks("system:serviceaccounts:sho"),
+        "policy.rule_not_matched"
+    );
+    assert_eq!(asks("of the token"), "policy.rule_not_matched");
+}
+
 #[test]
 fn hostile_40_what_a_cluster_does_not_say_plainly_is_no_yes() {
     let (mut registry, cluster) = house();

@@ -1,7 +1,7 @@
 //! What a trust in an issuer must say before it is saved.
 
 use avouch_testkit::key::Key;
-use avouch_testkit::token::{jwk, jwks};
+use avouch_testkit::token::{TokenForge, jwk, jwks};
 use serde_json::{Value, json};
 
 use crate::registry::{AUDIENCE, Registry, with};
@@ -65,6 +65,68 @@ fn an_issuer_alone_is_not_trusted_without_a_reason_and_an_end() {
     assert_eq!(registry.put("cluster", &cluster).status, 200);
 }
 
+/// Okta, Entra and Keycloak send the groups of someone as a list.
+#[test]
+fn a_group_is_asked_for_by_name_and_what_is_saved_says_so() {
+    let registry = Registry::new();
+    let key = Key::p256("people");
+    let put = |issuer: &str, matcher: Value| {
+        let document = json!({
+            "issuer": issuer, "audiences": [AUDIENCE], "jwks": jwks(&[jwk(&key, "k")]),
+            "rules": [{"name": "admins", "facts": {"claims.groups": matcher}}],
+        });
+        let put = registry.put("people", &document);
+        assert_eq!(put.status, 200, "{}", put.body);
+        put.json()
+    };
+    let of = |issuer: &str, groups: Value| {
+        let at = registry.now();
+        let claims = json!({
+            "iss": issuer, "sub": "00u1", "aud": AUDIENCE, "iat": at, "exp": at + 300,
+            "groups": groups,
+        });
+        TokenForge::saying(claims).sign(&key, "k")
+    };
+    for issuer in ["https://login.example.com", "https://acme.okta.com"] {
+        let saved = put(issuer, json!({"has": "admins"}));
+        let admits = "admins: every token whose claims.groups has `admins`";
+        assert_eq!(saved["admits"], json!([admits]), "{saved}");
+        assert_eq!(saved["warnings"], json!([]), "{saved}");
+        let verdict = registry.verdict("one", &of(issuer, json!(["users", "admins"])));
+        assert_eq!(verdict["verdict"], "accept", "{verdict}");
+        let lists = &verdict["identity"]["lists"];
+        assert_eq!(lists["claims.groups"], json!(["admins", "users"]));
+        for groups in [
+            json!("admins"),
+            json!(["Admins"]),
+            json!([["admins"]]),
+            json!(["admins", 7]),
+            json!(vec!["admins"; 1_000]),
+            json!([]),
+        ] {
+            let decided = registry.decide(&of(issuer, groups.clone()));
+            assert_eq!(decided, "policy.rule_not_matched", "{groups}");
+        }
+        // Who asks for a text is told that there is a list, and what it would take.
+        let saved = put(issuer, json!("admins"));
+        let warned = saved["warnings"][0].as_str().unwrap();
+        assert!(
+            warned.contains("claims.groups is asked for as one text"),
+            "{warned}"
+        );
+        let verdict = registry.verdict("one", &of(issuer, json!(["admins"])));
+        let told = verdict.to_string();
+        assert!(
+            told.contains("seen a list; ask for one of its values with `has`"),
+            "{told}"
+        );
+        assert!(
+            told.contains("every token whose claims.groups has `admins`"),
+            "{told}"
+        );
+    }
+}
+
 /// What is refused as an issuer is not saved as an anchor either.
 #[test]
 fn an_anchor_put_by_hand_trusts_no_name_alone() {
@@ -117,5 +179,148 @@ fn every_rule_on_the_claim_sub_says_what_to_write() {
             "{}",
             refused.body
         );
+    }
+}
+
+/// What every subject of an issuer has, or may have, says nothing of who is meant.
+#[test]
+fn a_rule_that_names_nobody_in_particular_is_not_saved() {
+    let registry = Registry::new();
+    let put = |issuer: &str, facts: &Value, more: Value| {
+        let document = json!({
+            "issuer": issuer, "audiences": [AUDIENCE],
+            "jwks": jwks(&[jwk(&Key::p256("k"), "k")]),
+            "rules": [{"name": "r", "facts": facts}],
+        });
+        registry.put("i", &with(document, more))
+    };
+    let nothing = json!({});
+    let entra = "https://login.microsoftonline.com/aaaaaaaa-bbbb-4ccc-8ddd-eeeeeeeeeeee/v2.0";
+    let aws = "https://3f2a9c1e-8b7d-4c6a-9e5f-1a2b3c4d5e6f.tokens.sts.global.api.aws";
+    let circle = "https://oidc.circleci.com/org/7";
+    let enterprise = "https://token.actions.githubusercontent.com/acme";
+    let dex = json!({"preset": "dex"});
+    for (issuer, facts, more) in [
+        (
+            entra,
+            json!({"entra.tenant_id": "aaaaaaaa-bbbb-4ccc-8ddd-eeeeeeeeeeee", "entra.identity_type": "app"}),
+            &nothing,
+        ),
+        (
+            circle,
+            json!({"circleci.organization_id": "7", "circleci.ssh_rerun": "false"}),
+            &nothing,
+        ),
+        (aws, json!({"aws.region": "eu-west-1"}), &nothing),
+        (aws, json!({"aws.account_id": "123456789012"}), &nothing),
+        (enterprise, json!({"github.event_name": "push"}), &nothing),
+        (enterprise, json!({"claims.event_name": "push"}), &nothing),
+        (
+            "https://dex.example.com",
+            json!({"dex.connector_id": "github"}),
+            &dex,
+        ),
+    ] {
+        let refused = put(issuer, &facts, more.clone());
+        assert_eq!(
+            refused.code(),
+            "issue.trust_unconditional",
+            "{facts}: {}",
+            refused.body
+        );
+        let ends = json!({"reason": "a pilot", "expires": "2027-01-16T00:00:00Z"});
+        let overridden = put(
+            issuer,
+            &facts,
+            with(more.clone(), json!({ "override": ends })),
+        );
+        assert_eq!(overridden.status, 200, "{facts}: {}", overridden.body);
+        registry.call("DELETE", "/v1/tenants/one/issuers/i", None);
+    }
+    // The customer of an issuer of many is what has to be named, and the answer says whom that admits.
+    let shared = put(
+        "https://agent.buildkite.com",
+        &json!({"buildkite.organization_id": "o-1"}),
+        json!({}),
+    );
+    assert_eq!(shared.status, 200, "{}", shared.body);
+    assert_eq!(
+        shared.json()["admits"][0],
+        "r: every token with buildkite.organization_id = o-1: everyone of that customer \
+         (buildkite.organization_id), whoever it is"
+    );
+    registry.call("DELETE", "/v1/tenants/one/issuers/i", None);
+    let named = json!({"github.repository_id": "74", "github.event_name": "push"});
+    let saved = put(enterprise, &named, json!({}));
+    assert_eq!(saved.status, 200, "{}", saved.body);
+    assert!(
+        !saved.body.contains("everyone of that customer"),
+        "{}",
+        saved.body
+    );
+}
+
+/// Names that pass to another, by issuer and what else its document says, and an id for each.
+fn names_and_ids() -> Vec<(&'static str, Value, Value, Value)> {
+    let login = "https://login.example.com";
+    let mail = |fact: &str| json!({ fact: "a@b.test" });
+    let known = |issuer, name, id| (issuer, json!({}), name, id);
+    let subject = || json!({"subject": "7"});
+    vec![
+        known(login, mail("claims.email"), subject()),
+        known(login, json!({"claims.username": "a"}), subject()),
+        known(login, json!({"claims.login": "a"}), subject()),
+        known(
+            login,
+            json!({"claims.repository": "o/r"}),
+            json!({"claims.repository_id": "74"}),
+        ),
+        known(
+            login,
+            json!({"claims.project_path": "g/p"}),
+            json!({"claims.project_id": "20"}),
+        ),
+        known(
+            "https://acme.okta.com",
+            mail("okta.email"),
+            json!({"okta.user_id": "00u1"}),
+        ),
+        known("https://acme.eu.auth0.com/", mail("auth0.email"), subject()),
+        known("https://cloud.google.com/iap", mail("iap.email"), subject()),
+        (
+            login,
+            json!({"preset": "dex"}),
+            mail("dex.email"),
+            json!({"dex.user_id": "1"}),
+        ),
+    ]
+}
+
+/// Mail is given to the next as names are, whoever has verified it.
+#[test]
+fn a_mail_or_a_name_alone_is_not_saved_on_whatever_issuer() {
+    let registry = Registry::new();
+    for (issuer, more, alone, id) in names_and_ids() {
+        let put = |facts: &Value, more: Value| {
+            let document = json!({
+                "issuer": issuer, "audiences": [AUDIENCE],
+                "jwks": jwks(&[jwk(&Key::p256("k"), "k")]),
+                "rules": [{"name": "r", "facts": facts}],
+            });
+            registry.put("i", &with(document, more))
+        };
+        let refused = put(&alone, more.clone());
+        assert_eq!(
+            refused.code(),
+            "issue.trust_mutable",
+            "{alone}: {}",
+            refused.body
+        );
+        let saved = put(&with(alone.clone(), id), more.clone());
+        assert_eq!(saved.status, 200, "{alone}: {}", saved.body);
+        let ends = json!({"reason": "a pilot", "expires": "2027-01-16T00:00:00Z"});
+        let overridden = put(&alone, with(more, json!({ "override": ends })));
+        assert_eq!(overridden.status, 200, "{alone}: {}", overridden.body);
+        registry.call("DELETE", "/v1/tenants/one/issuers/i", None);
     }
 }

@@ -31,7 +31,7 @@ const EXCHANGE: &str = "urn:ietf:params:oauth:grant-type:token-exchange";
 /// The longest token that is read, four times what a server takes.
 const LONGEST_TOKEN: usize = 64 << 10;
 
-const TRIAL: [Column; 7] = [
+const TRIAL: [Column; 8] = [
     ("RULE", "rule"),
     ("SPIFFE ID", "spiffe_id"),
     ("KIND", "kind"),
@@ -39,6 +39,7 @@ const TRIAL: [Column; 7] = [
     ("SCOPES", "scopes"),
     ("SECONDS", "lifetime"),
     ("FACTS", "facts"),
+    ("LISTS", "lists"),
 ];
 
 /// `token`.

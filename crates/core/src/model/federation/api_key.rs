@@ -169,7 +169,10 @@ impl ApiKeyModel<'_> {
                 spec: "docs/how-to/trust-documents.md",
             }],
             legs: Vec::new(),
-            facts: BTreeMap::from([(SUBJECT.to_owned(), known.subject().to_owned())]),
+            facts: Facts::of_map(BTreeMap::from([(
+                SUBJECT.to_owned(),
+                known.subject().to_owned(),
+            )])),
             signed_in: None,
             claims: None,
             revocation: Vec::new(),

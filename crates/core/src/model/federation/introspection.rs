@@ -707,7 +707,7 @@ impl<'a> Model for OpaqueModel<'a> {
                 question.now,
             ),
             legs: Vec::new(),
-            facts: facts.into_map(),
+            facts,
             signed_in: Some(signed_in).filter(SignedIn::says_something),
             claims: None,
             revocation: vec![source(answer, reached.asking)],

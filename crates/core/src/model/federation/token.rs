@@ -477,7 +477,7 @@ impl<'a> TokenModel<'a> {
             },
             checks: self.checks(reached, expires, audience, rule),
             legs,
-            facts: facts.into_map(),
+            facts,
             signed_in: None,
             claims: None,
             revocation: source.into_iter().collect(),

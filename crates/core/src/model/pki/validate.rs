@@ -31,7 +31,7 @@ use crate::view::{AnchorCertificate, View};
 pub(super) struct Conclusion {
     pub(super) name: String,
     pub(super) spiffe_id: Option<SpiffeId>,
-    pub(super) facts: BTreeMap<String, String>,
+    pub(super) facts: Facts,
     pub(super) checks: Vec<Check>,
     pub(super) revocation: Vec<StatusSource>,
     pub(super) valid_from: Time,
@@ -97,8 +97,8 @@ pub(super) fn conclude(
         cas,
         question,
     )?;
-    let facts = facts_of(end_entity, spiffe_id.as_ref());
-    source.anchor.admits_facts(&Facts::of_map(facts.clone()))?;
+    let facts = Facts::of_map(facts_of(end_entity, spiffe_id.as_ref()));
+    source.anchor.admits_facts(&facts)?;
     expectation::check(end_entity, &question.context.expected, profile).map_err(Stop::Decided)?;
     let revocation = not_revoked(model, &path, budget)?;
     let opinion = second_opinion::ask(&path, question)?;

@@ -493,7 +493,7 @@ impl SshModel<'_> {
             },
             checks: self.checks(&subject),
             legs: Vec::new(),
-            facts: facts.into_map(),
+            facts,
             signed_in: None,
             claims: None,
             revocation: Vec::new(),

@@ -133,6 +133,43 @@ fn hostile_31_a_claim_that_its_holder_may_change_gives_nothing() {
 }
 
 #[test]
+fn hostile_33_a_group_is_exchanged_for_what_the_list_has() {
+    let cloud = Cloud::new();
+    for okta in [
+        Issuer::trusted(&cloud, ("people", "https://login.test"), &json!({})),
+        Issuer::trusted(&cloud, ("okta", "https://acme.okta.com"), &json!({})),
+    ] {
+        okta.admits(&json!({"claims.groups": {"has": "admins"}}));
+        let of = |groups: Value| json!({"sub": "00u1", "groups": groups});
+        okta.lets_in(&of(json!(["users", "admins"])));
+        okta.lets_in(&of(json!(["admins", "admins"])));
+        for groups in [
+            json!("admins"),
+            json!(["Admins"]),
+            json!([["admins"]]),
+            json!(["admins", null]),
+            json!(vec!["admins"; 1_000]),
+            json!([]),
+        ] {
+            assert_eq!(
+                okta.turns_away(&of(groups.clone())),
+                NOT_ADMITTED,
+                "{groups}"
+            );
+        }
+        // Nobody is named after a list: which of its values it would be is nobody's guess.
+        let mut rule = okta.rule(&json!({"claims.groups": {"has": "admins"}}));
+        rule["gives"]["spiffe_id"] = json!("spiffe://one.test/{claims.groups}");
+        assert_eq!(cloud.refuses_rule(&rule), "policy.rule_invalid");
+        rule["from"]["facts"] = json!({"subject": "00u1"});
+        cloud.rule(okta.name, &rule);
+        let list = okta.turns_away(&of(json!(["admins"])));
+        assert_eq!(list, "issue.template_unfit");
+        okta.lets_in(&of(json!("admins")));
+    }
+}
+
+#[test]
 fn hostile_34_a_name_that_holds_the_divider_is_not_read_as_two_parts() {
     let cloud = Cloud::new();
     cloud.rule("deploy", &ruled(&json!({"github.environment": "prod"})));

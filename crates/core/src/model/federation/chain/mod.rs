@@ -662,7 +662,7 @@ impl ChainModel<'_> {
             },
             checks,
             legs: Vec::new(),
-            facts: facts.into_map(),
+            facts,
             signed_in: None,
             claims: None,
             revocation: Vec::new(),

@@ -168,8 +168,7 @@ pub(super) fn check_name(provider: &SamlAnchor, subject: &Subject) -> Result<(),
     }
 }
 
-/// What rules may speak of: the subject, how it is named and signed in, and every attribute that
-/// has one value.
+/// What rules may speak of: the subject, how it is named and signed in, and every attribute.
 pub(super) fn facts(assertion: &Assertion) -> Result<Facts, Reason> {
     let mut facts = Facts::default();
     let subject = &assertion.subject;
@@ -183,11 +182,8 @@ pub(super) fn facts(assertion: &Assertion) -> Result<Facts, Reason> {
     }
     for (name, values) in &assertion.attributes {
         // Nobody says that an address was verified, so it names no one.
-        if let [value] = values.as_slice()
-            && may_be_a_fact(name)
-            && name != "email"
-        {
-            facts.insert(format!("{CLAIMS}{name}"), value.clone())?;
+        if may_be_a_fact(name) && name != "email" {
+            facts.insert_all(&format!("{CLAIMS}{name}"), values)?;
         }
     }
     Ok(facts)

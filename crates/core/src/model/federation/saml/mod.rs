@@ -403,7 +403,7 @@ impl SamlModel<'_> {
             },
             checks: self.checks(&concluded),
             legs: Vec::new(),
-            facts: concluded.facts.into_map(),
+            facts: concluded.facts,
             signed_in: assertion
                 .sign_in
                 .is_some()
