@@ -193,17 +193,23 @@ impl GrantsAtMost {
     /// Whether an anchor may say this of someone.
     pub(crate) fn check_facts(&self, anchor: &str, facts: &Facts) -> Result<(), Reason> {
         for (fact, permitted) in &self.claims {
-            let listed = facts.list(fact).and_then(List::texts);
+            let beyond = |value: &str| Reason::ClaimBeyondBound {
+                anchor: anchor.to_owned(),
+                fact: fact.clone(),
+                value: value.to_owned(),
+                permitted: permitted.in_words(),
+            };
+            let listed = match facts.list(fact) {
+                None => None,
+                Some(List::Of(texts)) => Some(texts),
+                // Nobody here reads it, but whoever is shown the token may.
+                Some(List::Unfit(what)) => return Err(beyond(what)),
+            };
             let listed = listed.into_iter().flatten().map(String::as_str);
             // Each value of a list is one that it says.
             let mut said = facts.get(fact).into_iter().chain(listed);
             if let Some(value) = said.find(|value| !permitted.matches(value)) {
-                return Err(Reason::ClaimBeyondBound {
-                    anchor: anchor.to_owned(),
-                    fact: fact.clone(),
-                    value: value.to_owned(),
-                    permitted: permitted.in_words(),
-                });
+                return Err(beyond(value));
             }
         }
         Ok(())
@@ -468,6 +474,9 @@ mod tests {
         };
         assert!(lists(json!(["dev", "test"])) && lists(json!([])));
         assert!(!lists(json!(["dev", "prod"])) && !lists(json!(["Dev"])));
+        // One that is no fact is not one that says nothing.
+        assert!(!lists(json!(["dev", 7])) && !lists(json!(vec!["dev"; 257])));
+        assert!(!lists(json!(["dev", "pr\u{200b}od"])) && !lists(json!([["prod"]])));
         let has = self::bounds(&json!({"claims": {"claims.env": {"has": "dev"}}}));
         assert_eq!(has.unwrap_err().code(), "policy.rule_invalid");
     }

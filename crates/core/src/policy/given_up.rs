@@ -12,12 +12,14 @@ const NAMES: [&str; 4] = ["login", "slug", "user_name", "username"];
 
 /// Claims and attributes of SAML that are an address of mail, which whoever runs the domain gives to the
 /// next when someone has left.
-const MAILS: [&str; 5] = [
+const MAILS: [&str; 7] = [
     "email",
     "http://schemas.xmlsoap.org/ws/2005/05/identity/claims/emailaddress",
+    "http://schemas.xmlsoap.org/ws/2005/05/identity/claims/name",
     "http://schemas.xmlsoap.org/ws/2005/05/identity/claims/upn",
     "mail",
     "urn:oid:0.9.2342.19200300.100.1.3",
+    "urn:oid:1.3.6.1.4.1.5923.1.1.1.6",
 ];
 
 /// Names in a rule that somebody else may have later.

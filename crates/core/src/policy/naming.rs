@@ -6,12 +6,17 @@ use super::presets::Preset;
 use super::rules::{Matcher, Rule};
 
 /// Claims, and facts of SAML, that say how a token came about and not whose it is.
-const OF_NOBODY: [&str; 7] = [
+const OF_NOBODY: [&str; 12] = [
     "claims.acr",
     "claims.amr",
     "claims.auth_time",
     "claims.email_verified",
+    "claims.locale",
+    "claims.phone_number_verified",
+    "claims.token_use",
+    "claims.typ",
     "claims.ver",
+    "claims.zoneinfo",
     "saml.authn_context",
     "saml.name_format",
 ];
@@ -91,8 +96,9 @@ impl Preset {
 
     /// Whether the issuer signs for many customers, so that a rule that names one tells them apart.
     fn has_many_customers(self, issuer: &str) -> bool {
-        // Those of Identity-Aware Proxy are told apart by the audience, but the domain is not all of it.
-        self == Self::GoogleIap || Self::shared_with(issuer).is_some()
+        // Those of Identity-Aware Proxy are told apart by the audience, but the domain is not all of it; and
+        // a server of Terraform Enterprise has many organizations, as the one of its vendor does.
+        matches!(self, Self::GoogleIap | Self::HcpTerraform) || Self::shared_with(issuer).is_some()
     }
 }
 

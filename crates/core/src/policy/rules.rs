@@ -269,6 +269,10 @@ impl Rule {
                 continue;
             }
             *matcher = match (facts.get(fact), facts.list(fact)) {
+                // What is both is asked for as it was.
+                (_, Some(list)) if matches!(matcher, Matcher::Has(_)) => {
+                    matcher.of_list(list.texts()?)?
+                }
                 (Some(seen), _) => Matcher::exactly(seen),
                 (None, list) => matcher.of_list(list?.texts()?)?,
             };

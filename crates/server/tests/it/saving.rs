@@ -1,10 +1,14 @@
 //! What a trust in an issuer must say before it is saved.
 
+use avouch_core::id::TenantId;
+use avouch_store::sqlite::SqliteStore;
+use avouch_store::{Change, Object, Store};
 use avouch_testkit::key::Key;
 use avouch_testkit::token::{TokenForge, jwk, jwks};
 use serde_json::{Value, json};
 
 use crate::registry::{AUDIENCE, Registry, with};
+use crate::world::World;
 
 /// Whoever saves a trust says whom it believes, or why not and until when.
 #[test]
@@ -149,6 +153,52 @@ fn an_anchor_put_by_hand_trusts_no_name_alone() {
     assert_eq!(anchor(name, json!({ "unpinned": ends })).status, 200);
     let by_id = json!({"gitlab.project_id": "20", "gitlab.project_path": "my-group/my-project"});
     assert_eq!(anchor(by_id, json!({})).status, 200);
+}
+
+/// Who trusts by a name since a time when that was saved can still replace a stolen key.
+#[test]
+fn what_is_trusted_already_is_saved_with_other_keys_and_no_other_rule() {
+    let world = World::new();
+    let path = "/v1/tenants/one/issuers/people";
+    let document = |key: &str, facts: Value| {
+        json!({
+            "issuer": "https://login.example.com", "audiences": [AUDIENCE],
+            "jwks": jwks(&[jwk(&Key::p256(key), key)]), "rules": [{"name": "r", "facts": facts}],
+        })
+    };
+    let put =
+        |world: &World, document: &Value| world.send(&world.operator(), "PUT", path, document);
+    let saved = put(
+        &world,
+        &document("old", json!({"subject": "anna@example.com"})),
+    );
+    assert_eq!(saved.status, 200, "{}", saved.body);
+    let world = trusting_a_mail(world);
+    let by_mail = json!({"claims.email": "anna@example.com"});
+    let saved = put(&world, &document("new", by_mail));
+    assert_eq!(saved.status, 200, "{}", saved.body);
+    let other = json!({"claims.email": "bert@example.com"});
+    let refused = put(&world, &document("new", other));
+    assert_eq!(refused.code(), "issue.trust_mutable", "{}", refused.body);
+}
+
+/// The same deployment where the issuer was saved with a rule that is refused today.
+fn trusting_a_mail(mut world: World) -> World {
+    let one = TenantId::parse("one").unwrap();
+    let store = SqliteStore::open(world.folder()).unwrap();
+    let mut record = store
+        .load(&one)
+        .unwrap()
+        .issuers
+        .into_values()
+        .next()
+        .unwrap();
+    record.document = record.document.replace("\"subject\":", "\"claims.email\":");
+    store
+        .apply(&one, &[Change::Put(Object::Issuer(record))])
+        .unwrap();
+    world.restart();
+    world
 }
 
 /// The subject has a name of its own, whoever writes a rule.
