@@ -254,7 +254,7 @@ fn an_issuer_through_which_one_becomes_an_administrator_fails_the_drill_until_it
             ],
             "mfa": [
                 "whether its tokens say how someone signed in is not known",
-                "0 of 1 exchange rules ask how someone signed in",
+                "0 of 1 exchange rule asks how someone signed in",
             ],
             "audit": [
                 "nobody answers for it: name an `owner`",
