@@ -6,12 +6,11 @@ use super::presets::Preset;
 use super::rules::{Matcher, Rule};
 
 /// Claims, and facts of SAML, that say how a token came about and not whose it is.
-const OF_NOBODY: [&str; 12] = [
+const OF_NOBODY: [&str; 11] = [
     "claims.acr",
     "claims.amr",
     "claims.auth_time",
     "claims.email_verified",
-    "claims.locale",
     "claims.phone_number_verified",
     "claims.token_use",
     "claims.typ",
@@ -212,6 +211,14 @@ mod tests {
                 other,
                 json!({"claims.email_verified": "true", "claims.acr": "1"}),
             ),
+            (
+                other,
+                json!({"claims.typ": "Bearer", "claims.token_use": "access"}),
+            ),
+            (
+                other,
+                json!({"claims.phone_number_verified": "true", "claims.zoneinfo": "UTC"}),
+            ),
             (other, json!({"claims.team": {"pattern": "*"}})),
         ] {
             assert!(
@@ -274,5 +281,9 @@ mod tests {
                 "{facts}"
             );
         }
+        // A server of one's own has many organizations, too.
+        let organization = json!({"hcp_terraform.organization_id": "org-1"});
+        let preset = Some(Preset::HcpTerraform);
+        assert!(names_someone("https://tfe.test", preset, &organization));
     }
 }

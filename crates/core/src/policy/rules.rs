@@ -611,6 +611,12 @@ mod tests {
         );
         let other = rule(&json!({"claims.groups": {"has": "ops"}}));
         assert_eq!(other.adapted_to(&facts), None);
+        // Nor is an attribute with one value, which is a text, too.
+        let mut single = Facts::default();
+        single
+            .insert_all("claims.groups", &["users".to_owned()])
+            .unwrap();
+        assert_eq!(other.adapted_to(&single), None);
         // Someone may be in both.
         assert!(other.overlaps(&alone) && !other.covers(&alone));
         assert!(rule(&both).overlaps(&alone) && !alone.covers(&by_text));

@@ -11,7 +11,7 @@ use tonic::Streaming;
 
 use crate::client::connect;
 use crate::deployment;
-use crate::measure::{ROUNDS, percentile, report, round};
+use crate::measure::{ROUNDS, report, report_changes, round};
 use crate::opening::open_elsewhere;
 
 /// How many are written in a round.
@@ -93,14 +93,7 @@ pub(crate) fn push() {
     println!(
         "A change at {PUSHED_BESIDE} entries until a node has it, with its commit, {CHANGES} times each"
     );
-    for (name, times) in [("created", &mut created), ("removed", &mut removed)] {
-        println!(
-            "  {name}: median {:.1} ms, p99 {:.1} ms, most {:.1} ms; wanted p99 200 ms",
-            percentile(times, 0.5),
-            percentile(times, 0.99),
-            percentile(times, 1.0),
-        );
-    }
+    report_changes(&mut created, &mut removed);
 }
 
 async fn arrives(

@@ -97,6 +97,18 @@ pub(crate) fn memory_of(process: u32) -> u64 {
     kilobytes.unwrap().parse::<u64>().unwrap() / 1024
 }
 
+/// Prints how long it took until what was created was seen, and what was removed.
+pub(crate) fn report_changes(created: &mut [Duration], removed: &mut [Duration]) {
+    for (name, times) in [("created", created), ("removed", removed)] {
+        println!(
+            "  {name}: median {:.1} ms, p99 {:.1} ms, most {:.1} ms; wanted p99 200 ms",
+            percentile(times, 0.5),
+            percentile(times, 0.99),
+            percentile(times, 1.0),
+        );
+    }
+}
+
 /// The value below which this share of the times lies, in milliseconds.
 pub(crate) fn percentile(times: &mut [Duration], share: f64) -> f64 {
     times.sort();

@@ -11,7 +11,7 @@ use tonic::Streaming;
 
 use crate::agent::Agent;
 use crate::deployment;
-use crate::measure::percentile;
+use crate::measure::report_changes;
 
 /// How many entries there are beside those that change.
 const BESIDE: usize = 100_000;
@@ -40,14 +40,7 @@ pub(crate) fn run() {
         println!(
             "An agent with {BESIDE} entries on its server, {whose}: a change until the workload has seen it on its stream, {CHANGES} times each"
         );
-        for (name, times) in [("created", &mut created), ("removed", &mut removed)] {
-            println!(
-                "  {name}: median {:.1} ms, p99 {:.1} ms, most {:.1} ms; wanted p99 200 ms",
-                percentile(times, 0.5),
-                percentile(times, 0.99),
-                percentile(times, 1.0),
-            );
-        }
+        report_changes(&mut created, &mut removed);
     }
 }
 
