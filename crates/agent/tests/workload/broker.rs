@@ -26,7 +26,7 @@ use hyper_util::rt::TokioIo;
 use prost::Message;
 use prost_types::{Any, FileDescriptorSet};
 use rustls::pki_types::ServerName;
-use tokio::io::AsyncReadExt;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpStream, UnixStream};
 use tokio::sync::oneshot;
 use tokio_rustls::TlsConnector;
@@ -415,6 +415,31 @@ async fn nobody_keeps_the_brokers_of_this_machine_out_by_holding_connections() {
     assert!(one_more.await.is_err());
     let mut mesh = brokers.client(MESH).await;
     first(&mut mesh, asked).await.unwrap();
+}
+
+#[tokio::test]
+async fn who_asks_whether_anyone_is_there_and_takes_no_answer_loses_its_seat_too() {
+    let limits = Limits {
+        until_known: Duration::from_secs(2),
+        ..Limits::default()
+    };
+    let brokers = Brokers::start_within(&[format!("{MESH}=pid")], None, limits).await;
+    let mut flooding = brokers.silent(WEB).await;
+    // RFC 9113 3.4, then one PING (6.7) after the other, whose answers nobody reads.
+    let settings = [0, 0, 0, 4, 0, 0, 0, 0, 0];
+    let preface = [b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n".as_slice(), &settings].concat();
+    flooding.write_all(&preface).await.unwrap();
+    let pings = [0, 0, 8, 6, 0, 0, 0, 0, 0, 1, 2, 3, 4, 5, 6, 7, 8].repeat(1_000);
+    let flood = async {
+        loop {
+            if let Err(error) = flooding.write_all(&pings).await {
+                return error;
+            }
+        }
+    };
+    let ended = tokio::time::timeout(PATIENCE, flood).await;
+    let error = ended.expect("who takes no answers is not waited for");
+    assert_eq!(error.kind(), io::ErrorKind::BrokenPipe, "{error}");
 }
 
 #[tokio::test]
