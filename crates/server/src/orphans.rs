@@ -1,17 +1,22 @@
-//! Registration entries whose owner is gone: someone answered for a workload, and their account was
-//! closed where they signed in. The workload runs on, and nobody answers for it.
+//! What has an owner who is gone: someone answered for a workload, or for a trust by which others come
+//! in, and their account was closed where they signed in. It goes on, and nobody answers for it.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use avouch_core::ended::{Ending, Mark};
+use avouch_core::reason::printable;
 use serde_json::{Value, json};
 
 use crate::fault::Refused;
 use crate::plane::Plane;
 use crate::tenant::Tenant;
 
-/// Whose accounts are closed, as owners of entries are written.
+/// The rule that findings of orphans are of, and how grave each is.
+const ORPHANED: &str = "orphaned";
+const SEVERITY: &str = "medium";
+
+/// Whose accounts are closed, as owners are written.
 pub(crate) struct Orphans {
     /// Those who may have called someone so.
     issuers: BTreeSet<String>,
@@ -39,14 +44,20 @@ impl Plane {
 }
 
 impl Orphans {
-    /// That the account of an owner is closed: by the name of the subject, or by an address of mail.
-    pub(crate) fn of(&self, entry: &str, owner: &str) -> Option<Value> {
-        let (issuer, ending) = self.issuers.iter().find_map(|issuer| {
+    /// That the account of an owner is closed: who said so, and how.
+    fn gone(&self, owner: &str) -> Option<(&str, &Ending)> {
+        self.issuers.iter().find_map(|issuer| {
+            // By the name of the subject, or by an address of mail.
             let marks = [Mark::subject(issuer, owner), Mark::email(issuer, owner)];
             let mut closed = marks.into_iter().filter_map(|mark| self.endings.of(mark));
-            let ending: &Ending = closed.find(|ending| ending.is_closed())?;
-            Some((issuer, ending))
-        })?;
+            let ending = closed.find(|ending| ending.is_closed())?;
+            Some((issuer.as_str(), ending))
+        })
+    }
+
+    /// The entry as an orphan, if its owner is gone.
+    pub(crate) fn of(&self, entry: &str, owner: &str) -> Option<Value> {
+        let (issuer, ending) = self.gone(owner)?;
         Some(json!({
             "entry": entry,
             "owner": owner,
@@ -54,6 +65,24 @@ impl Orphans {
             "event": ending.event,
             "by": ending.by,
             "since": ending.stands_since().to_string(),
+        }))
+    }
+
+    /// What an audit finds of anything that has an owner, if they are gone. `place` is its kind and its
+    /// name.
+    pub(crate) fn finding(&self, place: &str, owner: &str) -> Option<Value> {
+        let (issuer, ending) = self.gone(owner)?;
+        let (said, since) = (printable(issuer), ending.stands_since());
+        Some(json!({
+            "code": ORPHANED,
+            "severity": SEVERITY,
+            "sentence": format!(
+                "Nobody answers for {place} any more: the account of its owner {} is closed since {since}, \
+                 as {said} says.",
+                printable(owner),
+            ),
+            "place": place,
+            "fix": "give it an owner who is there, or remove it",
         }))
     }
 }

@@ -128,6 +128,27 @@ impl Seen {
         issuers.chain(anchors.map(|(name, one)| (format!("anchor {name}"), name.as_str(), one)))
     }
 
+    /// All that has an owner, as it is called here, and who that is.
+    fn owned(&self) -> impl Iterator<Item = (String, &str)> {
+        let entries = self.entries.iter().filter_map(|entry| {
+            let owner = entry.extras.owner.as_deref()?;
+            Some((format!("entry {}", entry.id), owner))
+        });
+        let documents = [
+            ("rule", &self.rules),
+            ("issuer", &self.issuers),
+            ("anchor", &self.anchors),
+            ("egress", &self.egresses),
+        ];
+        let documents = documents.into_iter().flat_map(|(kind, all)| {
+            all.iter().filter_map(move |(name, document)| {
+                let owner = document.get("owner")?.as_str()?;
+                Some((format!("{kind} {name}"), owner))
+            })
+        });
+        entries.chain(documents)
+    }
+
     fn follows_nobody(&self) -> bool {
         self.issuers.is_empty() && self.anchors.is_empty()
     }
@@ -153,6 +174,10 @@ impl Plane {
         let nodes = nodes.sum();
         let seen = tenant.read(|snapshot| Seen::of(snapshot, nodes));
         let secrets = self.secrets(tenant)?;
+        let orphans = self.orphans(tenant)?;
+        let owned = seen.owned();
+        let orphaned = owned.filter_map(|(place, owner)| orphans.finding(&place, owner));
+        let orphaned: Vec<Value> = orphaned.collect();
         let x509 = self.settings.node_ttl;
         let lines = [
             service_identity(&seen),
@@ -165,7 +190,7 @@ impl Plane {
             monitoring(&seen),
             keys(&seen),
             static_credentials(&secrets),
-            ownership(&seen),
+            ownership(&seen, &orphaned),
             review(&seen),
         ];
         let count = |word: &str| {
@@ -174,8 +199,13 @@ impl Plane {
                 lines.filter(|line| line.get("answer").and_then(Value::as_str) == Some(word));
             these.count()
         };
-        let findings = software_roots(&seen);
-        let severity = findings.first().map(|_| SOFTWARE_ROOT_SEVERITY);
+        let mut findings = orphaned;
+        findings.extend(software_roots(&seen));
+        // All rules here are as grave as a line that is not met.
+        let severity = findings
+            .first()
+            .and_then(|one| one.get("severity"))
+            .cloned();
         Ok(json!({
             "findings": findings,
             "severity": severity,
@@ -435,21 +465,23 @@ fn static_credentials(secrets: &Value) -> Line {
     }
 }
 
-fn ownership(seen: &Seen) -> Line {
-    let silent =
+fn ownership(seen: &Seen, orphaned: &[Value]) -> Line {
+    let mut silent =
         seen.entries_that(|entry| entry.extras.owner.is_none() || entry.extras.purpose.is_none());
+    let orphaned = orphaned.iter().filter_map(|one| one.get("place")?.as_str());
+    silent.extend(orphaned.map(str::to_owned));
     Line {
         id: "identity-record",
         asks: "Somebody answers for every identity, and it is written down what it is for.",
-        answer: match seen.entries.is_empty() {
+        answer: match seen.entries.is_empty() && silent.is_empty() {
             true => Answer::NotKnown("there are no entries to look at".to_owned()),
             false => unless(
                 silent,
-                "every entry names an owner and a purpose",
-                "some entries name no owner or no purpose",
+                "every entry names an owner and a purpose, and no account of an owner is known to be closed",
+                "some entries name no owner or no purpose, or the account of an owner is closed",
             ),
         },
-        fix: "avouch entry update NAME --owner WHO --purpose WHY",
+        fix: "avouch entry update NAME --owner WHO --purpose WHY; the same of rules, issuers, anchors and egresses whose owner is gone",
     }
 }
 
@@ -577,7 +609,7 @@ mod tests {
         check(service_identity(&good()), "met", json!([]));
         for (line, name) in [
             (attestation as fn(&Seen) -> Line, "attestation"),
-            (ownership, "ownership"),
+            (|seen| ownership(seen, &[]), "ownership"),
             (review, "review"),
         ] {
             assert_eq!(answer(line(&nothing())).0, "not_known", "{name}");

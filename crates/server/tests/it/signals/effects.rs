@@ -337,8 +337,29 @@ fn what_someone_answered_for_is_an_orphan_once_their_account_is_closed() {
         let made = cloud.manage("POST", entries, &entry);
         assert!(made.status < 300, "{}", made.body);
     }
+    // She answers for a rule by which others come in, too.
+    let rules = "/v1/tenants/one/rules";
+    let listed = cloud.manage("GET", rules, &json!({})).json();
+    let mut rule = listed["rules"][0]["rule"].clone();
+    rule["owner"] = json!(SUBJECT);
+    let name = listed["rules"][0]["name"].as_str().unwrap();
+    let kept = cloud.manage("PUT", &format!("{rules}/{name}"), &rule);
+    assert_eq!(kept.status, 200, "{}", kept.body);
     let orphaned = || cloud.manage("GET", entries, &json!({})).json()["orphaned"].clone();
+    let audited = || {
+        let audit = "/v1/tenants/one/audit/zero-trust";
+        let list = cloud.manage("GET", audit, &json!({})).json();
+        let findings = list["findings"].as_array().unwrap().iter();
+        let places = findings.filter(|one| one["code"] == "orphaned");
+        let places: Vec<Value> = places.map(|one| one["place"].clone()).collect();
+        let lines = list["lines"].as_array().unwrap().iter();
+        let mut lines = lines.filter(|line| line["id"] == "identity-record");
+        let by = lines.next().unwrap()["by"].as_array().unwrap().clone();
+        assert!(places.iter().all(|place| by.contains(place)), "{list}");
+        json!(places)
+    };
     assert_eq!(orphaned(), json!([]));
+    assert_eq!(audited(), json!([]));
     // A session that ended leaves nobody without an owner.
     told(&cloud, &event(&cloud, REVOKED, &subject(SUBJECT), 30));
     assert_eq!(orphaned(), json!([]));
@@ -350,10 +371,12 @@ fn what_someone_answered_for_is_an_orphan_once_their_account_is_closed() {
         (&found[0]["entry"], &found[0]["issuer"]),
         (&json!("hers"), &json!(GITHUB))
     );
+    assert_eq!(audited(), json!(["entry hers", format!("rule {name}")]));
     // Opened again, someone answers for it again; purged, nobody ever will.
     let enabled = format!("{RISC}/account-enabled");
     told(&cloud, &event(&cloud, &enabled, &subject(SUBJECT), 10));
     assert_eq!(orphaned(), json!([]));
+    assert_eq!(audited(), json!([]));
     let purged = format!("{RISC}/account-purged");
     told(&cloud, &event(&cloud, &purged, &subject(SUBJECT), 5));
     assert_eq!(orphaned()[0]["owner"], SUBJECT);
