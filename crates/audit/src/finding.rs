@@ -19,6 +19,19 @@ pub enum Severity {
 }
 
 impl Severity {
+    const ALL: [Self; 5] = [
+        Self::Info,
+        Self::Low,
+        Self::Medium,
+        Self::High,
+        Self::Critical,
+    ];
+
+    /// The one of this name.
+    pub fn named(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|one| one.name() == name)
+    }
+
     /// The name.
     pub fn name(self) -> &'static str {
         match self {

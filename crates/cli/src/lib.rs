@@ -38,10 +38,14 @@ use fault::{Exit, Fault};
 /// Does what the arguments say. What is refused is an answer, not a fault.
 pub fn run(arguments: &Arguments) -> Result<Exit, Fault> {
     let common = &arguments.common;
-    let has_findings = matches!(arguments.command, Command::Import(_));
+    let has_findings = match &arguments.command {
+        Command::Import(_) => true,
+        Command::Audit(audit) => audit.command.has_findings(),
+        _ => false,
+    };
     if common.output == arguments::Format::Sarif && !has_findings {
         return Err(Fault::Usage(
-            "`-o sarif` is for findings, which this command has none of; see `avouch import`"
+            "`-o sarif` is for findings, which this command has none of; see `avouch import` and `avouch audit`"
                 .to_owned(),
         ));
     }

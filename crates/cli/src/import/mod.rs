@@ -3,7 +3,6 @@
 
 pub mod arguments;
 mod draw;
-mod sarif;
 
 use std::path::Path;
 
@@ -17,6 +16,7 @@ use crate::arguments::{Common, Format};
 use crate::fault::{Exit, Fault};
 use crate::input::{self, Stop};
 use crate::output;
+use crate::render::sarif;
 use arguments::{ImportArguments, ImportFile};
 
 /// The most that is read of one configuration: many times what each of these systems takes.
@@ -48,13 +48,31 @@ fn findings(configuration: &Configuration, file: &Path, common: &Common) -> Resu
         Format::Human => output::data(&draw::findings(configuration, &found, output::style()))?,
         Format::Json => output::data(&pretty(&findings_json(configuration, &found)))?,
         Format::Sarif => {
-            output::data(&pretty(&sarif::log(&found, &input::name_of(file))))?;
+            let shown: Vec<sarif::Found<'_>> = found.iter().map(shown).collect();
+            output::data(&pretty(&sarif::log(&shown, Some(&input::name_of(file)))))?;
             // Whoever reads it takes another end for a tool that failed.
             return Ok(Exit::Accepted);
         }
     }
     let gravest = found.iter().map(|finding| finding.severity).max();
     Ok(gravest.map_or(Exit::Accepted, exit))
+}
+
+fn shown(finding: &Finding) -> sarif::Found<'_> {
+    let witness = finding
+        .witness
+        .as_ref()
+        .map(|witness| json!({ "admitted": witness.admitted, "claims": witness.claims }));
+    sarif::Found {
+        code: finding.code.name(),
+        title: finding.code.title(),
+        usual: finding.code.severity(),
+        severity: finding.severity,
+        sentence: &finding.sentence,
+        fix: &finding.fix,
+        place: &finding.place,
+        witness,
+    }
 }
 
 fn held_against(

@@ -1,5 +1,6 @@
 //! `audit`: what is found when one looks at a tenant as an auditor does.
 
+use avouch_audit::Severity;
 use clap::Subcommand;
 use serde_json::Value;
 
@@ -7,9 +8,10 @@ use super::arguments::AuditArguments;
 use super::client::Client;
 use super::table::{Column, members, table};
 use super::{list_of, path, pretty, segment};
-use crate::arguments::Common;
+use crate::arguments::{Common, Format};
 use crate::fault::{Exit, Fault};
 use crate::output;
+use crate::render::sarif;
 
 /// Commands that look and change nothing.
 #[derive(Debug, Subcommand)]
@@ -22,12 +24,24 @@ pub enum AuditCommand {
     },
     /// Static credentials that are known of the tenant: how old each is, who uses it, and the step
     /// away from it; ends with 12, 13 or 14 if one is good for too long
-    #[command(after_help = "Examples:\n  avouch audit secrets --tenant demo")]
+    #[command(
+        after_help = "Examples:\n  avouch audit secrets --tenant demo\n  avouch audit secrets --tenant demo -o sarif > findings.sarif"
+    )]
     Secrets,
     /// What NIST SP 800-207A asks of the identity tier: met, not met or not known, by what is
     /// configured; ends with 13 if something is not met, and with 11 if something is not known
     #[command(after_help = "Examples:\n  avouch audit zero-trust --tenant demo -o json")]
     ZeroTrust,
+}
+
+impl AuditCommand {
+    /// Whether it has findings, which can be written for code hosts and editors.
+    pub fn has_findings(&self) -> bool {
+        match self {
+            Self::Record { .. } => false,
+            Self::Secrets | Self::ZeroTrust => true,
+        }
+    }
 }
 
 /// `audit`.
@@ -51,12 +65,18 @@ pub fn audit(arguments: &AuditArguments, common: &Common) -> Result<Exit, Fault>
         }
         AuditCommand::Secrets => {
             let answer = client.get(&path(common, "audit/secrets")?)?;
+            if common.output == Format::Sarif {
+                return as_sarif(&answer);
+            }
             output::formatted(common.output, || secrets(&answer), || pretty(&answer))?;
             let severity = answer.get("severity").and_then(Value::as_str);
             Ok(severity.map_or(Exit::Accepted, exit))
         }
         AuditCommand::ZeroTrust => {
             let answer = client.get(&path(common, "audit/zero-trust")?)?;
+            if common.output == Format::Sarif {
+                return as_sarif(&answer);
+            }
             output::formatted(common.output, || checklist(&answer), || pretty(&answer))?;
             let count = |name: &str| answer.get(name).and_then(Value::as_u64).unwrap_or_default();
             Ok(match (count("not_met"), count("not_known")) {
@@ -140,6 +160,45 @@ fn checklist(answer: &Value) -> String {
         count("not_known")
     ));
     text + &findings(answer)
+}
+
+/// The rules that servers find by, and what each finds. One of a later server is called by its name.
+const RULES: [(&str, &str); 3] = [
+    (
+        "long-lived-secret",
+        "A static credential is good for too long",
+    ),
+    ("orphaned", "The account of an owner is closed"),
+    ("software-root", "The key of a root can be copied"),
+];
+
+/// What is found, for code hosts and editors. Whoever reads it takes another end than 0 for a tool that
+/// failed.
+fn as_sarif(answer: &Value) -> Result<Exit, Fault> {
+    let findings = list_of(answer, "findings").iter().map(|finding| {
+        let said = |name: &str| {
+            finding
+                .get(name)
+                .and_then(Value::as_str)
+                .unwrap_or_default()
+        };
+        let code = said("code");
+        let title = RULES.iter().find(|(rule, _)| *rule == code);
+        let severity = Severity::named(said("severity")).unwrap_or(Severity::High);
+        sarif::Found {
+            code,
+            title: title.map_or(code, |(_, title)| title),
+            usual: severity,
+            severity,
+            sentence: said("sentence"),
+            fix: said("fix"),
+            place: said("place"),
+            witness: None,
+        }
+    });
+    let findings: Vec<sarif::Found<'_>> = findings.collect();
+    output::data(&pretty(&sarif::log(&findings, None)))?;
+    Ok(Exit::Accepted)
 }
 
 fn exit(severity: &str) -> Exit {

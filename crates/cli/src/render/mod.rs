@@ -5,6 +5,7 @@ mod anchors;
 mod flow;
 mod layout;
 mod models;
+pub(crate) mod sarif;
 mod told;
 mod verdict;
 

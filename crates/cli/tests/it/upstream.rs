@@ -339,6 +339,24 @@ fn a_drill_is_watched_until_every_node_holds_the_new_keys() {
         "{}",
         audited.out
     );
+    // Code hosts take another end than 0 for a tool that failed.
+    let written = manage(&plane, &["audit", "zero-trust", "-o", "sarif"]);
+    assert_eq!(written.code, 0, "{}", written.err);
+    let run = written.json()["runs"][0].clone();
+    let rules = run["tool"]["driver"]["rules"].as_array().unwrap().clone();
+    assert_eq!((rules.len(), &rules[0]["id"]), (1, &json!("software-root")));
+    let results = run["results"].as_array().unwrap();
+    assert!(!results.is_empty());
+    for result in results {
+        assert_eq!(
+            (&result["ruleId"], &result["level"]),
+            (&rules[0]["id"], &json!("warning"))
+        );
+        let place = result["locations"][0]["logicalLocations"][0]["fullyQualifiedName"].as_str();
+        assert!(place.unwrap().starts_with("authority "), "{result}");
+    }
+    let record = manage(&plane, &["audit", "record", "web", "-o", "sarif"]);
+    assert_eq!(record.code, 2, "{}", record.err);
     let replace = ["authority", "replace", DOMAIN, "--wait", "-o", "json"];
     let replaced = manage(&plane, &replace);
     // Nothing has failed, and nobody watches.
