@@ -5,14 +5,17 @@ use std::time::{Duration, Instant};
 
 use avouch_api::grpc::node::node_client::NodeClient;
 use avouch_api::grpc::node::{FollowRequest, Update};
+use avouch_server::Plane;
+use serde_json::json;
 use tokio::runtime::Runtime;
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::Streaming;
 
 use crate::client::connect;
-use crate::deployment;
-use crate::measure::{ROUNDS, report, report_changes, round};
+use crate::exchanger::send;
+use crate::measure::{ROUNDS, Round, report, report_changes, round};
 use crate::opening::open_elsewhere;
+use crate::{deployment, exchange};
 
 /// How many are written in a round.
 const PER_ROUND: usize = 50_000;
@@ -30,13 +33,29 @@ pub(crate) fn write() {
     let folder = tempfile::tempdir().unwrap();
     let plane = deployment::open(folder.path());
     println!("Entries in batches of 1,000 into SQLite, {ROUNDS} rounds: median (least to most)");
-    let rounds: Vec<_> = (0..ROUNDS)
-        .map(|number| {
-            let from = number * PER_ROUND;
-            round(|| deployment::write_entries(&plane, from, from + PER_ROUND, "other"))
-        })
-        .collect();
+    let rounds = write_on_from(&plane, 0);
     report("entries", PER_ROUND, &rounds, "wanted 20,000/s");
+    bound_above(&plane);
+    let rounds = write_on_from(&plane, ROUNDS);
+    report("entries, below a quota above", PER_ROUND, &rounds, "");
+}
+
+fn write_on_from(plane: &Plane, first: usize) -> Vec<Round> {
+    let rounds = (first..first + ROUNDS).map(|number| {
+        let from = number * PER_ROUND;
+        round(|| deployment::write_entries(plane, from, from + PER_ROUND, "other"))
+    });
+    rounds.collect()
+}
+
+/// Bounds how many entries the tenant above and all below it may have, so that each write counts them.
+fn bound_above(plane: &Arc<Plane>) {
+    let runtime = Runtime::new().unwrap();
+    let (address, _stop) = runtime.block_on(exchange::serve(plane));
+    let token = plane.operator_token().unwrap().token;
+    let quota = json!({ "entries": MANY }).to_string();
+    let status = send(&address, "PUT", "/v1/tenants/root/quota", &token, &quota);
+    assert_eq!(status, 200, "the quota");
 }
 
 pub(crate) fn start() {
