@@ -59,12 +59,23 @@ pub struct Common {
 /// How to write an answer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum Format {
-    /// For a person.
+    /// For a person. All others are for programs.
     Human,
     /// For a program.
     Json,
     /// For a code host or an editor (SARIF 2.1.0); findings only.
     Sarif,
+    /// For Graphviz: who vouches for whom; of `explain` only.
+    Dot,
+    /// As a picture of the same.
+    Svg,
+}
+
+impl Format {
+    /// Whether it draws who vouches for whom.
+    pub fn is_picture(self) -> bool {
+        matches!(self, Self::Dot | Self::Svg)
+    }
 }
 
 /// The commands.
@@ -685,6 +696,7 @@ Examples:
   avouch explain token.jwt --trust trust.yaml --audience vault
   avouch explain token.jwt --server https://avouch.example.com --tenant demo --audience vault
   avouch explain token.jwt --trust trust.yaml --audience vault --flow svg > flow.svg
+  avouch explain server.pem --trust ca.pem --dns db.example.com -o svg > paths.svg
 
 Exit codes are those of `avouch verify`.";
 

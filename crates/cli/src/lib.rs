@@ -32,23 +32,35 @@ pub mod trust;
 pub mod up;
 pub mod verify;
 
-use arguments::{AgentCommand, AnchorCommand, Arguments, Command, ModelCommand, ServerCommand};
+use arguments::{
+    AgentCommand, AnchorCommand, Arguments, Command, ExplainArguments, Format, ModelCommand,
+    ServerCommand,
+};
 use fault::{Exit, Fault};
+
+/// That the command has what is to be written in the form that was asked for.
+fn check_format(arguments: &Arguments) -> Result<(), Fault> {
+    let refused = match (arguments.common.output, &arguments.command) {
+        (Format::Human | Format::Json, _)
+        | (Format::Sarif, Command::Import(_))
+        | (Format::Dot | Format::Svg, Command::Explain(ExplainArguments { flow: None, .. })) => {
+            None
+        }
+        (Format::Sarif, Command::Audit(audit)) if audit.command.has_findings() => None,
+        (Format::Sarif, _) => Some(
+            "`-o sarif` is for findings, which this command has none of; see `avouch import` and `avouch audit`",
+        ),
+        (Format::Dot | Format::Svg, _) => Some(
+            "`-o dot` and `-o svg` draw who vouches for whom, which `avouch explain` tells (without `--flow`)",
+        ),
+    };
+    refused.map_or(Ok(()), |text| Err(Fault::Usage(text.to_owned())))
+}
 
 /// Does what the arguments say. What is refused is an answer, not a fault.
 pub fn run(arguments: &Arguments) -> Result<Exit, Fault> {
     let common = &arguments.common;
-    let has_findings = match &arguments.command {
-        Command::Import(_) => true,
-        Command::Audit(audit) => audit.command.has_findings(),
-        _ => false,
-    };
-    if common.output == arguments::Format::Sarif && !has_findings {
-        return Err(Fault::Usage(
-            "`-o sarif` is for findings, which this command has none of; see `avouch import` and `avouch audit`"
-                .to_owned(),
-        ));
-    }
+    check_format(arguments)?;
     match &arguments.command {
         Command::Verify(verify) => match &verify.batch {
             Some(_) if verify.remote.server.is_some() => Err(Fault::Usage(

@@ -98,6 +98,6 @@ pub fn formatted(
 ) -> Result<(), Fault> {
     match format {
         Format::Human => data(&human()),
-        Format::Json | Format::Sarif => data(&json()),
+        _ => data(&json()),
     }
 }

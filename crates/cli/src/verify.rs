@@ -13,11 +13,11 @@ use avouch_core::view::View;
 use avouch_server::xml_signatures;
 use serde_json::Value;
 
-use crate::arguments::{Common, ExplainArguments, FlowForm, QuestionArguments};
+use crate::arguments::{Common, ExplainArguments, FlowForm, Format, QuestionArguments};
 use crate::fault::{Exit, Fault};
 use crate::input::{self, Stop};
 use crate::manage::arguments::Remote;
-use crate::render::{Detail, Flow};
+use crate::render::{Detail, Flow, Graph};
 use crate::{clock, credential, manage, output, render, trust};
 
 /// Decides on the credential in these files and tells the verdict in short.
@@ -79,12 +79,25 @@ pub fn tell_unreadable(place: &str, reason: &Reason, common: &Common) -> Result<
 }
 
 fn tell(answer: &Answer<'_>, common: &Common, detail: Detail) -> Result<Exit, Fault> {
-    output::formatted(
-        common.output,
-        || render::answer(answer, detail, output::style()),
-        || answer.to_pretty(),
-    )?;
+    let told = || serde_json::from_str(&answer.to_line()).unwrap_or_default();
+    match picture(common.output, told) {
+        Some(picture) => output::data(&picture)?,
+        None => output::formatted(
+            common.output,
+            || render::answer(answer, detail, output::style()),
+            || answer.to_pretty(),
+        )?,
+    }
     Ok(exit_of(answer))
+}
+
+/// Who vouches for whom in a verdict, if that is to be drawn.
+fn picture(format: Format, verdict: impl FnOnce() -> Value) -> Option<String> {
+    match format {
+        Format::Dot => Some(Graph::of(&verdict()).to_dot()),
+        Format::Svg => Some(Graph::of(&verdict()).to_svg()),
+        _ => None,
+    }
 }
 
 /// What the arguments ask.
@@ -142,11 +155,14 @@ impl Asking<'_> {
             Err(Stop::Fault(fault)) => return Err(fault),
         };
         let asked = avouch_api::question_to_json(&question, self.arguments.at);
-        if self.flow.is_none() {
+        let is_drawn = self.flow.is_some() || self.common.output.is_picture();
+        if !is_drawn {
             return manage::decide(self.remote, &asked, detail, self.common);
         }
         let (verdict, exit) = manage::decided(self.remote, &asked, self.common)?;
-        if !self.drawn(&verdict, &question.credential)? {
+        if let Some(picture) = picture(self.common.output, || verdict.clone()) {
+            output::data(&picture)?;
+        } else if !self.drawn(&verdict, &question.credential)? {
             manage::tell_decided(&verdict, detail, self.common)?;
         }
         Ok(exit)

@@ -46,13 +46,13 @@ fn findings(configuration: &Configuration, file: &Path, common: &Common) -> Resu
     let found = judge(configuration);
     match common.output {
         Format::Human => output::data(&draw::findings(configuration, &found, output::style()))?,
-        Format::Json => output::data(&pretty(&findings_json(configuration, &found)))?,
         Format::Sarif => {
             let shown: Vec<sarif::Found<'_>> = found.iter().map(shown).collect();
             output::data(&pretty(&sarif::log(&shown, Some(&input::name_of(file)))))?;
             // Whoever reads it takes another end for a tool that failed.
             return Ok(Exit::Accepted);
         }
+        _ => output::data(&pretty(&findings_json(configuration, &found)))?,
     }
     let gravest = found.iter().map(|finding| finding.severity).max();
     Ok(gravest.map_or(Exit::Accepted, exit))

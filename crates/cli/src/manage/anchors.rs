@@ -100,7 +100,7 @@ fn put(name: &str, document: &Value, remote: &Remote, common: &Common) -> Result
     }
     match common.output {
         Format::Human => output::data(name)?,
-        Format::Json | Format::Sarif => output::data(&pretty(&answer))?,
+        _ => output::data(&pretty(&answer))?,
     }
     Ok(Exit::Accepted)
 }

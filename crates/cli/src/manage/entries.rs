@@ -221,7 +221,6 @@ impl Asking<'_> {
         let is_refused = |answer: &&Value| answer.get("problem").is_some();
         let refused = answers.iter().filter(is_refused).count();
         match self.common.output {
-            Format::Json | Format::Sarif => output::data(&pretty(&json!({ "answers": answers })))?,
             Format::Human => {
                 let rows = answers.iter().filter_map(|answer| answer.get(done));
                 let rows: Vec<Value> = rows.cloned().collect();
@@ -234,6 +233,7 @@ impl Asking<'_> {
                     }
                 }
             }
+            _ => output::data(&pretty(&json!({ "answers": answers })))?,
         }
         Ok(if refused == 0 {
             Exit::Accepted

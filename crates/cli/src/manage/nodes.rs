@@ -133,7 +133,7 @@ fn attestor(client: &Client, command: &AttestorCommand, common: &Common) -> Resu
             let answer = client.put(&at(name)?, &read(file)?)?;
             match common.output {
                 Format::Human => output::data(name)?,
-                Format::Json | Format::Sarif => output::data(&pretty(&answer))?,
+                _ => output::data(&pretty(&answer))?,
             }
             Ok(Exit::Accepted)
         }

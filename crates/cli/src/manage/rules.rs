@@ -110,7 +110,7 @@ fn drift(client: &Client, common: &Common) -> Result<Exit, Fault> {
 fn tell(common: &Common, answer: &Value) -> Result<Exit, Fault> {
     match common.output {
         Format::Human => tell_one(common, &with_problem(answer), &ALONE),
-        Format::Json | Format::Sarif => tell_one(common, answer, &ALONE),
+        _ => tell_one(common, answer, &ALONE),
     }
 }
 

@@ -15,6 +15,8 @@ use avouch_core::reason::printable;
 use base64ct::{Base64UrlUnpadded, Encoding};
 use serde_json::{Map, Value, json};
 
+use super::svg::{ARROW, escaped, shortened};
+
 /// What the stations are called, in the order in which they are passed.
 const STATIONS: [&str; 5] = [
     "client",
@@ -131,10 +133,7 @@ impl Flow {
         let _ = writeln!(svg, "<title>{}</title>", escaped(&STATIONS.join(" to ")));
         let lines: Vec<String> = self.to_text().lines().map(escaped).collect();
         let _ = writeln!(svg, "<desc>{}</desc>", lines.join("\n"));
-        svg.push_str(
-            "<defs><marker id=\"to\" markerWidth=\"8\" markerHeight=\"8\" refX=\"7\" refY=\"4\" \
-             orient=\"auto\"><path d=\"M0 0L8 4L0 8z\"/></marker></defs>\n",
-        );
+        svg.push_str(ARROW);
         let stations = STATIONS.iter().zip(&self.stations).enumerate();
         for (number, (name, station)) in stations {
             let left = 10 + number * STEP;
@@ -217,33 +216,6 @@ fn text(claims: &Map<String, Value>, name: &str) -> Option<String> {
 fn claims_of(token: &str) -> Option<Map<String, Value>> {
     let claims = Base64UrlUnpadded::decode_vec(token.trim().split('.').nth(1)?).ok()?;
     serde_json::from_slice(&claims).ok()
-}
-
-/// The head and the end of what is too long: names differ at both.
-fn shortened(text: &str, most: usize) -> String {
-    let count = text.chars().count();
-    if count <= most {
-        return text.to_owned();
-    }
-    let head: String = text.chars().take(most / 2).collect();
-    let end: String = text.chars().skip(count - (most / 2 - 1)).collect();
-    format!("{head}…{end}")
-}
-
-/// As text in XML, with nothing left that means something there.
-fn escaped(text: &str) -> String {
-    let mut safe = String::new();
-    for character in printable(text).chars() {
-        match character {
-            '&' => safe.push_str("&amp;"),
-            '<' => safe.push_str("&lt;"),
-            '>' => safe.push_str("&gt;"),
-            '"' => safe.push_str("&quot;"),
-            '\'' => safe.push_str("&apos;"),
-            other => safe.push(other),
-        }
-    }
-    safe
 }
 
 #[cfg(test)]

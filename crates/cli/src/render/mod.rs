@@ -3,14 +3,17 @@
 
 mod anchors;
 mod flow;
+mod graph;
 mod layout;
 mod models;
 pub(crate) mod sarif;
+mod svg;
 mod told;
 mod verdict;
 
 pub use anchors::{anchor_diff, anchor_list};
 pub(crate) use flow::Flow;
+pub(crate) use graph::Graph;
 pub use layout::Style;
 pub(crate) use layout::{Page, WIDTH, count, wrap};
 pub use models::models;

@@ -60,6 +60,61 @@ fn an_svid_is_drawn_in_four_lines_and_counted() {
 }
 
 #[test]
+fn who_vouches_for_whom_is_drawn_for_graphviz_and_as_a_picture() {
+    let folder = spiffe_world("pictures");
+    let asked = |command: &str, trust: &str, form: &[&str]| {
+        let trusted = ["--trust", trust, "--spiffe", "prod.example.com"];
+        let at = ["--at", AT];
+        folder.run(&[&[command, "svid.pem"], &trusted[..], &at[..], form].concat())
+    };
+    let dot = asked("explain", "trust.yaml", &["-o", "dot"]);
+    assert_eq!((dot.code, dot.err.as_str()), (0, ""));
+    assert!(dot.out.starts_with("digraph verdict {\n"), "{}", dot.out);
+    assert!(
+        dot.out.contains("\"trust anchor\\nproduction\""),
+        "{}",
+        dot.out
+    );
+    assert!(dot.out.contains("\"CN=Prod Root\\nkey "), "{}", dot.out);
+    let svg = asked("explain", "trust.yaml", &["-o", "svg"]);
+    assert_eq!(svg.code, 0);
+    let picture = roxmltree::Document::parse(&svg.out).unwrap();
+    let nodes = picture.descendants();
+    let nodes = nodes.filter(|node| node.attribute("class") == Some("node"));
+    assert_eq!(
+        nodes.count(),
+        4,
+        "leaf, two authorities, anchor: {}",
+        svg.out
+    );
+
+    // What is refused is drawn up to where it stopped, and ends as it does else.
+    folder.file("nothing.yaml", "anchors: []\n");
+    let refused = asked("explain", "nothing.yaml", &["-o", "dot"]);
+    assert_eq!(refused.code, 3, "{refused:?}");
+    assert!(refused.out.contains("color=red"), "{}", refused.out);
+    folder.file(
+        "broken.pem",
+        "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n",
+    );
+    let broken = folder.run(&[
+        "explain",
+        "broken.pem",
+        "--trust",
+        "trust.yaml",
+        "-o",
+        "svg",
+    ]);
+    assert_eq!(broken.code, 3, "{broken:?}");
+    assert!(broken.out.contains("the credential"), "{}", broken.out);
+
+    // A form that a command cannot write is a mistake of who asks.
+    assert_eq!(asked("verify", "trust.yaml", &["-o", "dot"]).code, 2);
+    let both = ["--flow", "svg", "-o", "svg"];
+    assert_eq!(asked("explain", "trust.yaml", &both).code, 2);
+}
+
+#[test]
 fn an_accepted_svid_explained() {
     let folder = spiffe_world("accepted_svid");
     insta::assert_snapshot!(folder.both(&[

@@ -26,6 +26,9 @@ use crate::client::Identity;
 /// The tenant that everything is about.
 pub(crate) const TENANT: &str = "bench";
 
+/// The one above it, which is that of the operator.
+pub(crate) const ABOVE: &str = "root";
+
 /// Opens the deployment in a folder, or founds it.
 pub(crate) fn open(folder: &Path) -> Arc<Plane> {
     open_with(folder, Settings::default())
@@ -35,7 +38,7 @@ pub(crate) fn open(folder: &Path) -> Arc<Plane> {
 pub(crate) fn open_with(folder: &Path, settings: Settings) -> Arc<Plane> {
     let store = Arc::new(SqliteStore::open(folder).unwrap());
     let founding = Founding {
-        tenant: TenantId::parse("root").unwrap(),
+        tenant: TenantId::parse(ABOVE).unwrap(),
         trust_domain: TrustDomain::parse("root.avouch.test").unwrap(),
     };
     let root_key = |tenants: &[_]| Ok(RootKey::open_or_create(folder, tenants)?);

@@ -12,6 +12,7 @@ use tokio_stream::wrappers::ReceiverStream;
 use tonic::Streaming;
 
 use crate::client::connect;
+use crate::deployment::ABOVE;
 use crate::exchanger::send;
 use crate::measure::{ROUNDS, Round, report, report_changes, round};
 use crate::opening::open_elsewhere;
@@ -54,7 +55,8 @@ fn bound_above(plane: &Arc<Plane>) {
     let (address, _stop) = runtime.block_on(exchange::serve(plane));
     let token = plane.operator_token().unwrap().token;
     let quota = json!({ "entries": MANY }).to_string();
-    let status = send(&address, "PUT", "/v1/tenants/root/quota", &token, &quota);
+    let path = format!("/v1/tenants/{ABOVE}/quota");
+    let status = send(&address, "PUT", &path, &token, &quota);
     assert_eq!(status, 200, "the quota");
 }
 

@@ -130,7 +130,7 @@ fn tell_problems(common: &Common, problems: &[Problem]) -> Result<Exit, Fault> {
         Format::Human => problems
             .iter()
             .for_each(|problem| output::refused(&problem.to_string())),
-        Format::Json | Format::Sarif => {
+        _ => {
             let problems: Vec<Value> = problems.iter().map(Problem::to_json).collect();
             output::data(&pretty(&json!({ "problems": problems })))?;
         }

@@ -156,7 +156,7 @@ fn try_out(arguments: &ExchangeArguments, common: &Common) -> Result<Exit, Fault
     };
     match common.output {
         Format::Human => Err(problem_of(problem)),
-        Format::Json | Format::Sarif => {
+        _ => {
             output::data(&pretty(&answer))?;
             Ok(Exit::Rejected)
         }
@@ -244,7 +244,7 @@ fn refused(refusal: &Value, common: &Common) -> Result<Exit, Fault> {
     };
     match common.output {
         Format::Human => drop(output::report(&problem_of(refusal), Format::Human)),
-        Format::Json | Format::Sarif => output::data(&pretty(refusal))?,
+        _ => output::data(&pretty(refusal))?,
     }
     Ok(exit)
 }
