@@ -162,9 +162,9 @@ impl Graph {
                      y=\"{}\" text-anchor=\"middle\">{}</text></g>\n",
                     escaped(hint),
                     top + 18,
-                    escaped(&shortened(lines[0], 36)),
+                    escaped(&shortened(lines[0], 32)),
                     top + 34,
-                    escaped(&shortened(lines[1], 40)),
+                    escaped(&shortened(lines[1], 34)),
                 )
             };
             let edge = |row: usize, how: &str, drawn: &str| {
