@@ -16,6 +16,7 @@ use tokio::time::Sleep;
 use tokio_rustls::TlsAcceptor;
 use tokio_rustls::server::TlsStream;
 use tokio_stream::wrappers::ReceiverStream;
+use tokio_util::either::Either;
 use tonic::transport::server::Connected;
 
 use super::access::Brokers;
@@ -55,11 +56,8 @@ impl Connection {
     }
 }
 
-/// A stream of bytes in both directions.
-pub(super) enum Wire {
-    Local(UnixStream),
-    Network(TcpStream),
-}
+/// A stream of bytes in both directions: over the socket, or over the network.
+type Wire = Either<UnixStream, TcpStream>;
 
 /// A connection whose other end has shown who it is.
 pub(super) struct Secured {
@@ -111,8 +109,8 @@ enum Listener {
 impl Listener {
     async fn accept(&self) -> io::Result<Wire> {
         match self {
-            Self::Local(socket) => socket.accept().await.map(|(one, _)| Wire::Local(one)),
-            Self::Network(listener) => listener.accept().await.map(|(one, _)| Wire::Network(one)),
+            Self::Local(socket) => socket.accept().await.map(|(one, _)| Wire::Left(one)),
+            Self::Network(listener) => listener.accept().await.map(|(one, _)| Wire::Right(one)),
         }
     }
 }
@@ -162,7 +160,7 @@ impl Accepting {
     }
 
     async fn shake_hands(&self, wire: Wire) -> Option<Secured> {
-        let is_local = matches!(wire, Wire::Local(_));
+        let is_local = matches!(wire, Wire::Left(_));
         let shaken = tokio::time::timeout(LONGEST_HANDSHAKE, self.acceptor.accept(wire)).await;
         let stream = match shaken {
             Ok(Ok(stream)) => stream,
@@ -255,45 +253,5 @@ impl AsyncWrite for Secured {
 
     fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
         Pin::new(&mut self.stream).poll_shutdown(context)
-    }
-}
-
-impl AsyncRead for Wire {
-    fn poll_read(
-        self: Pin<&mut Self>,
-        context: &mut Context<'_>,
-        buffer: &mut ReadBuf<'_>,
-    ) -> Poll<io::Result<()>> {
-        match self.get_mut() {
-            Self::Local(stream) => Pin::new(stream).poll_read(context, buffer),
-            Self::Network(stream) => Pin::new(stream).poll_read(context, buffer),
-        }
-    }
-}
-
-impl AsyncWrite for Wire {
-    fn poll_write(
-        self: Pin<&mut Self>,
-        context: &mut Context<'_>,
-        bytes: &[u8],
-    ) -> Poll<io::Result<usize>> {
-        match self.get_mut() {
-            Self::Local(stream) => Pin::new(stream).poll_write(context, bytes),
-            Self::Network(stream) => Pin::new(stream).poll_write(context, bytes),
-        }
-    }
-
-    fn poll_flush(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        match self.get_mut() {
-            Self::Local(stream) => Pin::new(stream).poll_flush(context),
-            Self::Network(stream) => Pin::new(stream).poll_flush(context),
-        }
-    }
-
-    fn poll_shutdown(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        match self.get_mut() {
-            Self::Local(stream) => Pin::new(stream).poll_shutdown(context),
-            Self::Network(stream) => Pin::new(stream).poll_shutdown(context),
-        }
     }
 }

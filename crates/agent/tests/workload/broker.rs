@@ -150,11 +150,11 @@ impl Brokers {
                 if network {
                     let stream = TcpStream::connect(address).await?;
                     let stream = connector.connect(name, stream).await?;
-                    return Ok::<_, io::Error>(TokioIo::new(Stream::Network(stream)));
+                    return Ok::<_, io::Error>(TokioIo::new(Stream::Right(stream)));
                 }
                 let stream = UnixStream::connect(socket).await?;
                 let stream = connector.connect(name, stream).await?;
-                Ok(TokioIo::new(Stream::Local(stream)))
+                Ok(TokioIo::new(Stream::Left(stream)))
             }
         });
         let endpoint = Endpoint::from_static("http://broker");

@@ -5,6 +5,8 @@ use std::sync::Arc;
 use rustls::ClientConfig;
 use rustls::pki_types::{CertificateDer, PrivatePkcs8KeyDer};
 use tokio::net::{TcpStream, UnixStream};
+use tokio_rustls::client::TlsStream;
+use tokio_util::either::Either;
 
 use crate::world::{pkcs8_of, svid};
 
@@ -86,58 +88,5 @@ mod verifier {
     }
 }
 
-/// A connection of a client.
-pub(super) enum Stream {
-    Local(tokio_rustls::client::TlsStream<UnixStream>),
-    Network(tokio_rustls::client::TlsStream<TcpStream>),
-}
-
-mod stream {
-    use std::io;
-    use std::pin::Pin;
-    use std::task::{Context, Poll};
-
-    use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
-
-    use super::Stream;
-
-    impl AsyncRead for Stream {
-        fn poll_read(
-            self: Pin<&mut Self>,
-            context: &mut Context<'_>,
-            buffer: &mut ReadBuf<'_>,
-        ) -> Poll<io::Result<()>> {
-            match self.get_mut() {
-                Self::Local(stream) => Pin::new(stream).poll_read(context, buffer),
-                Self::Network(stream) => Pin::new(stream).poll_read(context, buffer),
-            }
-        }
-    }
-
-    impl AsyncWrite for Stream {
-        fn poll_write(
-            self: Pin<&mut Self>,
-            context: &mut Context<'_>,
-            bytes: &[u8],
-        ) -> Poll<io::Result<usize>> {
-            match self.get_mut() {
-                Self::Local(stream) => Pin::new(stream).poll_write(context, bytes),
-                Self::Network(stream) => Pin::new(stream).poll_write(context, bytes),
-            }
-        }
-
-        fn poll_flush(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-            match self.get_mut() {
-                Self::Local(stream) => Pin::new(stream).poll_flush(context),
-                Self::Network(stream) => Pin::new(stream).poll_flush(context),
-            }
-        }
-
-        fn poll_shutdown(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-            match self.get_mut() {
-                Self::Local(stream) => Pin::new(stream).poll_shutdown(context),
-                Self::Network(stream) => Pin::new(stream).poll_shutdown(context),
-            }
-        }
-    }
-}
+/// A connection of a client: over the socket, or over the network.
+pub(super) type Stream = Either<TlsStream<UnixStream>, TlsStream<TcpStream>>;
