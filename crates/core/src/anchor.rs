@@ -221,6 +221,19 @@ impl AnchorKind {
         }
     }
 
+    /// That it is an issuer or a provider in quarantine, if it is.
+    pub(crate) fn quarantine(&self) -> Option<Reason> {
+        match self {
+            Self::Issuer(issuer) => issuer.standing().quarantine(issuer.issuer()),
+            Self::Saml(provider) => provider.standing().quarantine(provider.entity_id()),
+            Self::ApiKey(_)
+            | Self::Certificate(_)
+            | Self::Federation(_)
+            | Self::Ssh(_)
+            | Self::TrustDomain(_) => None,
+        }
+    }
+
     /// What the issuer of tokens or assertions is called whose keys these are, if it is one.
     pub fn issuer_name(&self) -> Option<&str> {
         match self {

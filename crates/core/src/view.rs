@@ -3,11 +3,14 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use serde_json::{Map, Value};
+
 use crate::anchor::{Anchor, AnchorKind};
 use crate::credential::jose::bundle::Bundle;
 use crate::credential::jose::status_list::StatusList;
 use crate::credential::x509::{Certificate, Crl, DistinguishedName};
 use crate::ended::Endings;
+use crate::exchange::statement::read_lineage;
 use crate::id::{Digest, TenantId, TrustDomain};
 use crate::model::federation::{FederationAnchor, Introspected, IssuerAnchor, SamlAnchor};
 use crate::reason::Reason;
@@ -25,6 +28,8 @@ pub struct View {
     /// The issuers of tokens, by each name that their tokens may carry.
     issuers: BTreeMap<String, Vec<Arc<Anchor>>>,
     trust_domains: BTreeMap<TrustDomain, Vec<Arc<Anchor>>>,
+    /// Those that are in quarantine, which are few.
+    quarantined: Vec<Arc<Anchor>>,
     unusable: Vec<Unusable>,
     endings: Arc<Endings>,
     /// The status lists of tokens by their address, the newest first.
@@ -84,6 +89,7 @@ impl View {
             certificates: index(&anchors),
             issuers: index_issuers(&anchors),
             trust_domains: index_trust_domains(&anchors),
+            quarantined: quarantined(&anchors),
             anchors,
             crls_by_issuer: index_by_issuer(&crls),
             crls,
@@ -145,6 +151,28 @@ impl View {
             epoch,
             ..self
         }
+    }
+
+    /// That a token descends from nobody who is in quarantine: what was given for the word of an issuer that
+    /// may have been a thief's holds no longer than that word. That it may say of itself from whom it
+    /// descends does not matter here: it only ever costs it something.
+    ///
+    /// # Errors
+    ///
+    /// `federation.issuer_quarantined`.
+    pub(crate) fn check_descent(&self, claims: &Map<String, Value>) -> Result<(), Reason> {
+        if self.quarantined.is_empty() {
+            return Ok(());
+        }
+        let lineage = read_lineage(claims);
+        let mut anchors = self.quarantined.iter();
+        let reason = anchors.find_map(|anchor| {
+            let name = anchor.kind.issuer_name()?;
+            let mut ancestors = lineage.iter();
+            ancestors.find(|ancestor| ancestor.issuer == name)?;
+            anchor.kind.quarantine()
+        });
+        reason.map_or(Ok(()), Err)
     }
 
     /// The same view with what issuers answered about tokens, too.
@@ -368,6 +396,12 @@ impl View {
     pub fn epoch(&self) -> Digest {
         self.epoch
     }
+}
+
+fn quarantined(anchors: &[Arc<Anchor>]) -> Vec<Arc<Anchor>> {
+    let anchors = anchors.iter();
+    let quarantined = anchors.filter(|anchor| anchor.kind.quarantine().is_some());
+    quarantined.cloned().collect()
 }
 
 fn index_issuers(anchors: &[Arc<Anchor>]) -> BTreeMap<String, Vec<Arc<Anchor>>> {

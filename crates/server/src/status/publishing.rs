@@ -4,7 +4,7 @@
 //! one number, whatever other servers do, and nothing more is stored than the intent that is stored
 //! anyway. What the lists say is worked out of the intents and of what ended.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use avouch_core::ended::{Birth, Mark};
@@ -15,7 +15,7 @@ use avouch_issuer::random::Random;
 use avouch_issuer::stages::issue_one;
 use avouch_issuer::status_list::StatusListRequest;
 use avouch_issuer::token::TokenKind;
-use avouch_store::{CredentialKind, IntentRow};
+use avouch_store::{CredentialKind, IntentRow, Sequence};
 use serde_json::{Value, json};
 
 use crate::fault::{Fault, Refused};
@@ -67,10 +67,16 @@ struct Filling {
     turn: u32,
 }
 
+#[derive(Clone)]
 struct Signed {
     token: String,
     /// When something ended last before it was made.
     ended: u64,
+    /// As what the tenant was when it was looked at last, and who was in quarantine then.
+    at: Sequence,
+    quarantined: BTreeSet<String>,
+    /// Until when it is given out.
+    until: Time,
 }
 
 /// The number of a token.
@@ -120,9 +126,10 @@ impl Publishing {
         Ok((known.list, index))
     }
 
-    fn signed(&self, tenant: &TenantId, list: &str, ended: u64, now: Time) -> Option<String> {
-        let known = self.signed.of(tenant, &list.to_owned(), now)?;
-        (known.ended == ended).then(|| known.token.clone())
+    fn keep(&self, tenant: &TenantId, list: &str, signed: Signed, now: Time) {
+        let (until, size) = (signed.until, signed.token.len());
+        self.signed
+            .keep(tenant, list.to_owned(), (signed, size), until, now);
     }
 }
 
@@ -159,15 +166,33 @@ impl Plane {
             return Err(unknown().into());
         }
         let now = self.now();
-        let (ended, endings) = {
+        let (at, ended, endings) = {
             let held = tenant.held();
-            (held.ended_sequence.number(), Arc::clone(&held.endings))
+            let ended = held.ended_sequence.number();
+            (held.snapshot.sequence, ended, Arc::clone(&held.endings))
         };
-        if let Some(token) = self.publishing.signed(tenant.id(), name, ended, now) {
+        let known = self
+            .publishing
+            .signed
+            .of(tenant.id(), &name.to_owned(), now);
+        let known = known.filter(|known| known.ended == ended);
+        if let Some(known) = known.as_ref().filter(|known| known.at == at) {
+            return Ok(known.token.clone());
+        }
+        let (_, quarantined) = self.issuer_anchors(tenant)?;
+        let quarantined: BTreeSet<String> = quarantined.into_keys().collect();
+        if let Some(known) = known.filter(|known| known.quarantined == quarantined) {
+            let token = known.token.clone();
+            let seen = Signed {
+                at,
+                ..Signed::clone(&known)
+            };
+            self.publishing.keep(tenant.id(), name, seen, now);
             return Ok(token);
         }
         // Where nothing ended, it is enough that there is one.
-        let most = if endings.is_empty() { 1 } else { ENTRIES };
+        let is_empty = endings.is_empty() && quarantined.is_empty();
+        let most = if is_empty { 1 } else { ENTRIES };
         let intents = self.store.intents_called(tenant.id(), name, most)?;
         let tokens = || intents.iter().filter(|one| one.kind == CredentialKind::Jwt);
         let first = tokens().next().ok_or_else(unknown)?;
@@ -175,7 +200,9 @@ impl Plane {
         let mut statuses = vec![0_u8; usize::try_from(ENTRIES / 8).unwrap_or_default()];
         for intent in tokens().filter(|intent| intent.not_after > now) {
             let (birth, lineage) = (birth_of(intent), &intent.lineage);
-            if endings.is_ended(&birth, lineage)
+            let mut ancestors = lineage.iter();
+            let is_held = ancestors.any(|ancestor| quarantined.contains(&ancestor.issuer));
+            if (is_held || endings.is_ended(&birth, lineage))
                 && let Some(index) = index_of(intent)
                 && let Some(byte) = statuses.get_mut(index / 8)
             {
@@ -200,11 +227,11 @@ impl Plane {
         let made = Signed {
             token: token.clone(),
             ended,
+            at,
+            quarantined,
+            until: now.plus(SIGNED_ANEW),
         };
-        let until = now.plus(SIGNED_ANEW);
-        let kept = (made, token.len());
-        let signed = &self.publishing.signed;
-        signed.keep(tenant.id(), name.to_owned(), kept, until, now);
+        self.publishing.keep(tenant.id(), name, made, now);
         Ok(token)
     }
 }

@@ -311,6 +311,45 @@ fn published(cloud: &Cloud, uri: &str) -> StatusList {
 }
 
 #[test]
+fn hostile_61_what_was_given_for_the_word_of_an_issuer_in_quarantine_holds_no_more() {
+    let cloud = telling();
+    let form = exchange_form(&workflow(&cloud, 20, &json!({})), &[]);
+    let ours = issued_token(&cloud.send(&form, &[]));
+    let (index, uri) = place(&ours);
+    let is_active = || {
+        let bearer = format!("Bearer {}", cloud.world.operator());
+        let fields = [
+            ("authorization", bearer.as_str()),
+            ("content-type", "application/x-www-form-urlencoded"),
+        ];
+        let asked = crate::exchange::form(&[("token", &ours)]);
+        let asked = crate::http::request("POST", "/t/one/introspect", &fields, Some(&asked));
+        crate::http::send(cloud.world.address, &asked).json()["active"] == true
+    };
+    let says = || {
+        let is_valid = published(&cloud, &uri).status(index).unwrap().is_valid();
+        (decided(&cloud, &ours), is_active(), is_valid)
+    };
+    assert_eq!(says(), ("accept".to_owned(), true, true));
+    let mut uploaded = cloud.github_anchor();
+    uploaded["audiences"] = json!([crate::exchange::OURSELVES]);
+    let issuer = "/v1/tenants/one/issuers/gh";
+    let put = cloud.manage("PUT", issuer, &uploaded);
+    assert!(put.status < 300, "{}", put.body);
+    let cause = json!({"reason": "its key may be stolen"});
+    let stopped = cloud.manage("POST", &format!("{issuer}/quarantine"), &cause);
+    assert!(stopped.status < 300, "{}", stopped.body);
+    let refused = "federation.issuer_quarantined".to_owned();
+    assert_eq!(says(), (refused, false, false));
+    // Nothing was stolen after all.
+    let shown = cloud.manage("GET", issuer, &json!({})).json();
+    let looked_at = json!({ "etag": shown["etag"] });
+    let released = cloud.manage("POST", &format!("{issuer}/release"), &looked_at);
+    assert!(released.status < 300, "{}", released.body);
+    assert_eq!(says(), ("accept".to_owned(), true, true));
+}
+
+#[test]
 fn what_ended_shows_in_the_list_that_its_token_names() {
     let cloud = telling();
     let exchanged = |changed: &Value| {

@@ -135,14 +135,20 @@ impl Standing {
         self.unpinned.as_ref().map(|one| one.reason.as_str())
     }
 
+    /// That it is in quarantine, if it is.
+    pub(crate) fn quarantine(&self, issuer: &str) -> Option<Reason> {
+        let Quarantined { since, cause } = self.quarantined.as_ref()?;
+        Some(Reason::IssuerQuarantined {
+            issuer: issuer.to_owned(),
+            since: *since,
+            cause: cause.clone(),
+        })
+    }
+
     /// Whether its tokens may be believed at `now`, whatever they say.
     pub(crate) fn admits(&self, issuer: &str, anchor: &str, now: Time) -> Result<(), Reason> {
-        if let Some(Quarantined { since, cause }) = &self.quarantined {
-            return Err(Reason::IssuerQuarantined {
-                issuer: issuer.to_owned(),
-                since: *since,
-                cause: cause.clone(),
-            });
+        if let Some(reason) = self.quarantine(issuer) {
+            return Err(reason);
         }
         if let Some(Unpinned { expires, .. }) = &self.unpinned
             && now >= *expires

@@ -338,9 +338,12 @@ impl<'a> TokenModel<'a> {
         }
     }
 
-    /// That neither the subject nor anything that the token descends from ended since.
+    /// That neither the subject nor anything that the token descends from ended since, and that nobody
+    /// from whom it descends is in quarantine.
     fn check_ended(&self, owner: Owner<'_>) -> Result<(), Reason> {
-        let endings = self.asked.view.endings();
+        let view = self.asked.view;
+        view.check_descent(self.claims.all)?;
+        let endings = view.endings();
         if endings.is_empty() {
             return Ok(());
         }

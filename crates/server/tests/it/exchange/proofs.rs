@@ -274,7 +274,7 @@ fn hostile_61_an_anchor_of_the_same_name_is_not_the_one_that_vouched() {
     let stopped = cloud.manage("POST", path, &cause);
     assert!(stopped.status < 300, "{}", stopped.body);
     let refused = cloud.exchange_as_operator(&first, &[]);
-    assert_eq!(refusal(&refused).1, "issue.lineage_broken");
+    assert_eq!(refusal(&refused).1, "federation.issuer_quarantined");
     let removed = cloud.manage("DELETE", "/v1/tenants/one/issuers/gh", &json!({}));
     assert!(removed.status < 300, "{}", removed.body);
     token(&cloud.exchange(&first, &[]));
