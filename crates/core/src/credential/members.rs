@@ -66,7 +66,14 @@ impl<'a> Members<'a> {
             .iter()
             .map(|element| match element {
                 Value::String(text) if !text.is_empty() => self.safe(name, text).map(str::to_owned),
-                other => Err(self.mistyped(name, "a list of texts, none of them empty", other)),
+                other => Err(trust_document(format!(
+                    "`{}` must be a list of texts, none of them empty, but has {}",
+                    self.place(name),
+                    match other {
+                        Value::String(_) => "an empty one",
+                        _ => kind_of(other),
+                    },
+                ))),
             })
             .collect()
     }

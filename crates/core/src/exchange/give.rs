@@ -597,6 +597,9 @@ fn kind(rule: &ExchangeRule, wanted: &Wanted) -> Result<IssuedKind, Reason> {
     })
 }
 
+/// For whom a credential is asked for, where nobody is named and the rule gives them for several.
+pub const NO_ONE: &str = "no one in particular";
+
 /// Each audience must be one of the rule's, compared exactly.
 fn audiences(
     rule: &ExchangeRule,
@@ -616,7 +619,7 @@ fn audiences(
     }
     match (wanted.audiences.as_slice(), allowed.as_slice()) {
         ([], [only]) => Ok(vec![only.clone()]),
-        ([], _) => Err(refuse("no one in particular".to_owned())),
+        ([], _) => Err(refuse(NO_ONE.to_owned())),
         (asked, _) => Ok(asked.to_vec()),
     }
 }
@@ -655,7 +658,8 @@ fn narrowed(
 
 /// How long it may be valid: what the rule says, and never longer than the rule, the anchor and the
 /// exception that allows it; nor than what was presented, unless the rule says so and nobody has
-/// exchanged it before.
+/// exchanged it before. What a client signs tells who it is at that moment, and it can sign another at any:
+/// how long that holds says nothing of what it may have.
 fn bounded(
     place: Place<'_>,
     rule: &ExchangeRule,
@@ -672,7 +676,8 @@ fn bounded(
             .filter(|bearer| bearer.holds(place.now))
             .map(|bearer| bearer.expires),
         // The verdict holds for the whole of its last second.
-        (!rule.gives.outlives || descends).then(|| subject.valid_until().plus(1)),
+        (descends || !(rule.gives.outlives || rule.is_for_client()))
+            .then(|| subject.valid_until().plus(1)),
     ];
     let left = ends.into_iter().flatten().map(|end| end.since(place.now));
     left.fold(lifetime, i64::min)

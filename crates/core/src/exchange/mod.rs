@@ -17,7 +17,7 @@ pub mod rule;
 pub mod statement;
 mod template;
 
-pub use give::{Given, Place, Wanted, give, still_given};
+pub use give::{Given, NO_ONE, Place, Wanted, give, still_given};
 pub use rule::{ExchangeRule, IssuedKind, Rules};
 pub use statement::{Ancestor, Statement};
 

@@ -393,7 +393,10 @@ impl Reader<'_> {
         } else {
             kinds
         };
-        let audiences = gives.texts("audiences")?;
+        let audiences = match gives.get("audiences") {
+            Some(Value::Array(list)) if list.is_empty() => Vec::new(),
+            _ => gives.texts("audiences")?,
+        };
         if audiences.is_empty() && kinds.iter().any(|kind| kind.has_audience()) {
             return Err(self.refuse("`gives.audiences` must name for whom its tokens may be"));
         }

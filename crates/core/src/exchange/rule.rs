@@ -291,6 +291,10 @@ impl ExchangeRule {
     /// What a reader of the rule may not have thought of.
     pub fn remarks(&self, now: Time) -> Vec<String> {
         let mut remarks = self.admits.forgotten();
+        let end = self.stewardship.expires.filter(|end| now >= *end);
+        remarks.extend(
+            end.map(|end| format!("it ended on {end} (`expires`): it gives nothing any more")),
+        );
         let exceptions = [
             (
                 "bearer",
@@ -351,6 +355,11 @@ impl fmt::Display for Grant {
 }
 
 impl ExchangeRule {
+    /// Whether it admits a client that signs with keys of its own.
+    pub(super) fn is_for_client(&self) -> bool {
+        matches!(self.admits.source, Source::Client { .. })
+    }
+
     /// The keys of the client that it admits, if the anchor of that has this name.
     pub(super) fn keys_of_client(&self, anchor: &str) -> Option<&KeySet> {
         match &self.admits.source {

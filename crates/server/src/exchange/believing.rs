@@ -444,8 +444,12 @@ impl Exchange<'_> {
         if is_client || proved.is_some() && proved == key.thumbprint() {
             return Ok(chain);
         }
+        let detail = match proved {
+            Some(_) => "it was not made with the key of the certificate",
+            None => "none was sent, and a certificate is exchanged for who proves its key",
+        };
         Err(Reason::IssueProof {
-            detail: "it was not made with the key of the certificate".to_owned(),
+            detail: detail.to_owned(),
         })
     }
 

@@ -1,6 +1,7 @@
 //! Refusals as clients of OAuth understand them (RFC 6749 5.2, RFC 8693 2.2.2).
 
 use avouch_core::credential::jose::algorithm::Algorithm;
+use avouch_core::exchange::NO_ONE;
 use avouch_core::explain;
 use avouch_core::reason::{Family, Reason};
 use axum::http::header::{RETRY_AFTER, WWW_AUTHENTICATE};
@@ -143,9 +144,21 @@ impl Refusal {
         }
         let sentence = for_peer(reason);
         let sentence = sentence.unwrap_or_else(|| explain::of_reason_for_peer(reason).sentence);
-        let hint = "Ask whoever administers the tenant, and give them the decision: their log says \
-                    why under its number.";
-        (sentence.to_owned(), hint.to_owned())
+        // What whoever asks can mend themselves.
+        let is_theirs = match reason {
+            Reason::IssueProofRequired { .. } => true,
+            Reason::IssueTarget { asked, .. } => asked == NO_ONE,
+            _ => false,
+        };
+        let hint = match is_theirs {
+            true => reason.hint(),
+            false => {
+                "Ask whoever administers the tenant, and give them the decision: their log says \
+                      why under its number."
+                    .to_owned()
+            }
+        };
+        (sentence.to_owned(), hint)
     }
 
     /// The members beside those of a problem.
@@ -211,7 +224,6 @@ fn is_about_the_request(reason: &Reason) -> bool {
             | Reason::IssueNonce { .. }
             | Reason::IssueObjectUnknown { .. }
             | Reason::IssueProof { .. }
-            | Reason::IssueProofRequired { .. }
             | Reason::IssuePublicKey { .. }
             | Reason::IssueRate { .. }
             | Reason::IssueRequest { .. }
@@ -267,6 +279,12 @@ fn for_peer(reason: &Reason) -> Option<&'static str> {
         }
         Reason::IssueNamesExcess { .. } => "The name of the subject was not used here before.",
         Reason::IssueScope { .. } => "The scope is wider than what may be had.",
+        Reason::IssueProofRequired { .. } => {
+            "Nothing is given to bearers here, and no key was proved with the request."
+        }
+        Reason::IssueTarget { asked, .. } if asked == NO_ONE => {
+            "It was not said for whom the credential is to be."
+        }
         Reason::IssueTarget { .. } => "A credential for this audience cannot be had.",
         Reason::IssueTemplate { .. } => "No identity can be made of what the token says.",
         Reason::IssueTokenType { .. } => "A credential of this type cannot be had.",

@@ -148,10 +148,14 @@ fn every_static_credential_is_told_with_its_age_its_users_and_the_step_away_from
         assert!(!told.to_string().contains(secret), "{secret}");
     }
     let (answer, by) = scene.line("no-long-lived-secrets");
-    assert_eq!(
-        (answer.as_str(), by),
-        ("not_met", json!(["API key legacy"]))
-    );
+    // What was made just now and has no end is good for longer, too.
+    let endless = [
+        "API key legacy",
+        "egress key payments",
+        "webhook secret payments",
+        "bearer exception legacy",
+    ];
+    assert_eq!((answer.as_str(), by), ("not_met", json!(endless)));
 }
 
 #[test]

@@ -233,6 +233,10 @@ fn a_preview_stores_nothing_and_tells_what_may_be_forgotten() {
         answer.json()
     };
     assert_eq!(preview(&rule())["remarks"], json!([]));
+    let mut over = rule();
+    over["expires"] = json!("2020-01-01");
+    let remarks = preview(&over)["remarks"].to_string();
+    assert!(remarks.contains("gives nothing any more"), "{remarks}");
     let of_workloads =
         json!({"trust_domain": "one.test", "facts": {"subject": "spiffe://one.test/web"}});
     let mut named = with("from", of_workloads);

@@ -37,6 +37,8 @@ pub struct IssuerAnchor {
     rules: Vec<Rule>,
     algorithms: Vec<Algorithm>,
     lifetime_max: i64,
+    /// Whether each of its tokens says when it was issued.
+    says_when_issued: bool,
     single_audience: bool,
     authorized_parties: Vec<String>,
     fetched_under: Option<Arc<Certificate>>,
@@ -96,6 +98,7 @@ impl IssuerAnchor {
             rules,
             algorithms: read_algorithms(&members, preset)?,
             lifetime_max: lifetime_max(&members, LIFETIME_MAX)?,
+            says_when_issued: true,
             single_audience: members.flag("single_audience")?,
             authorized_parties: members.texts("authorized_parties")?,
             fetched_under: read_certificate(&members)?,
@@ -116,6 +119,8 @@ impl IssuerAnchor {
             rules: Vec::new(),
             algorithms: Algorithm::ALL.to_vec(),
             lifetime_max: ASSERTION_LIFETIME_MAX,
+            // RFC 7523 3 (6): a client may leave it out.
+            says_when_issued: false,
             single_audience: true,
             authorized_parties: Vec::new(),
             fetched_under: None,
@@ -138,6 +143,11 @@ impl IssuerAnchor {
     /// Subjects, marks and what was used are of this name, so that nothing of one cluster is another's.
     pub fn issuer(&self) -> &str {
         &self.issuer
+    }
+
+    /// Whether each of its tokens says when it was issued.
+    pub(crate) fn says_when_issued(&self) -> bool {
+        self.says_when_issued
     }
 
     /// Whether others may carry the name that its tokens do.

@@ -274,7 +274,7 @@ impl<'a> TokenModel<'a> {
         let now = self.asked.question.now;
         match owner {
             Owner::Issuer(issuer) => {
-                if self.claims.issued_at.is_none() {
+                if self.claims.issued_at.is_none() && issuer.says_when_issued() {
                     return Err(Reason::ClaimMissing { claim: "iat" });
                 }
                 self.claims.check_times(now, issuer.lifetime_max())

@@ -49,7 +49,7 @@ pub(super) struct K8sPsat {
 /// Who says whether a token is one.
 enum Source {
     /// The core, by the keys of the cluster.
-    Keys(View),
+    Keys(Box<View>),
     /// The cluster.
     Review(Review),
 }
@@ -65,7 +65,7 @@ impl K8sPsat {
                 let agents = members.text_list("service_accounts")?;
                 Source::Review(Review::read(review, &agents, secret)?)
             }
-            None => Source::Keys(trust(&mut members, tenant)?),
+            None => Source::Keys(Box::new(trust(&mut members, tenant)?)),
         };
         let read = Self {
             source,

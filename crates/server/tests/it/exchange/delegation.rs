@@ -539,13 +539,23 @@ fn hostile_30_a_client_shows_who_it_is_to_this_issuer_alone() {
         cloud.send(&form(&[&own, more].concat()), &[("dpop", &proof)])
     };
     let good = assertion(&cloud, &json!({})).sign(&key, "c1");
-    let access = claims(&token(&ask(&good, &[("client_id", "batch")])));
+    let given = ask(&good, &[("client_id", "batch")]);
+    // How long it may say who it is, is not how long what it has is good.
+    assert_eq!(given.json()["expires_in"], 900);
+    let access = claims(&token(&given));
     assert_eq!(
         (access["sub"].as_str(), access["client_id"].as_str()),
         (Some("spiffe://one.test/batch"), Some("batch"))
     );
     assert_eq!(refusal(&ask(&good, &[])).1, "issue.token_used");
     let now = cloud.now();
+    // RFC 7523 3 (6): it need not say when it was made.
+    let unborn = |exp: i64| {
+        let whole = assertion(&cloud, &json!({"exp": exp}));
+        ask(&whole.without("iat").sign(&key, "c1"), &[])
+    };
+    token(&unborn(now + 60));
+    assert_eq!(refusal(&unborn(now + 7_200)).0, "invalid_client");
     for (what, changed) in [
         (
             "the token endpoint",

@@ -163,6 +163,9 @@ fn hostile_61_a_certificate_remembers_what_it_was_given_for() {
     assert_eq!(removed.status, 204, "{}", removed.body);
     let refused = cloud.exchange_certificate(&first, &key);
     assert_eq!(refusal(&refused).1, "issue.lineage_broken");
+    // Who proves nothing is told that, and not that a proof was wrong.
+    let bare = cloud.send(&exchange_form(&first, &[("subject_token_type", X509)]), &[]);
+    assert!(bare.body.contains("none was sent"), "{}", bare.body);
 }
 
 #[test]

@@ -324,6 +324,17 @@ fn hostile_52_nothing_is_had_that_is_wider_than_the_rule() {
         refused(&[("resource", "https://cloud.test.evil.test")]).0,
         "invalid_target"
     );
+    // Where there are several, one has to be named, and a stranger may know that.
+    let mut several = rule();
+    let audiences = json!(["https://one.test", "https://two.test"]);
+    several["gives"]["audiences"] = audiences;
+    cloud.rule("deploy", &several);
+    let unsaid = cloud.exchange(&fresh(), &[]);
+    assert_eq!(refusal(&unsaid).0, "invalid_target");
+    let detail = unsaid.json()["detail"].to_string();
+    assert!(detail.contains("not said for whom"), "{detail}");
+    assert!(unsaid.json()["hint"].to_string().contains("`audience`"));
+    cloud.rule("deploy", &rule());
     assert_eq!(
         refused(&[("scope", "deploy admin")]),
         ("invalid_scope".into(), "issue.scope_not_allowed".into())

@@ -44,6 +44,10 @@ fn nothing_is_given_to_bearers_unless_a_rule_says_so_for_a_time() {
             .unwrap()
             .starts_with("DPoP")
     );
+    // How the rule is called is its tenant's affair; what is missing is whoever asks's.
+    let told = refused.json();
+    assert!(!refused.body.contains("deploy"), "{told}");
+    assert!(told["hint"].to_string().contains("DPoP proof"), "{told}");
     let mut bearer = rule();
     bearer["bearer"] = json!({"reason": "an old client", "expires": "2100-01-01T00:00:00Z"});
     cloud.rule("deploy", &bearer);
