@@ -11,6 +11,7 @@ use avouch_core::reason::Reason;
 use axum::extract::RawPathParams;
 use axum::http::HeaderMap;
 use tokio::sync::OwnedSemaphorePermit;
+use tokio::time::Instant;
 
 use super::Http;
 use super::answer::Answer;
@@ -81,6 +82,8 @@ pub(super) struct Call {
     names: BTreeMap<String, String>,
     query: BTreeMap<String, String>,
     caller: OnceLock<Caller>,
+    /// When it came.
+    pub(super) began: Instant,
 }
 
 /// Why there is no answer but a problem.
@@ -183,6 +186,7 @@ impl Call {
                 .collect(),
             query,
             caller: OnceLock::new(),
+            began: Instant::now(),
         })
     }
 

@@ -143,8 +143,8 @@ impl Refusal {
         }
         let sentence = for_peer(reason);
         let sentence = sentence.unwrap_or_else(|| explain::of_reason_for_peer(reason).sentence);
-        let hint = "Ask whoever administers the tenant, and give them the decision: their log says \
-                    why under its number.";
+        let hint = "Ask whoever administers the tenant, and give them the decision: `avouch explain` \
+                    tells them why by its number.";
         (sentence.to_owned(), hint.to_owned())
     }
 
