@@ -665,7 +665,7 @@ impl Exchange<'_> {
 impl Exchange<'_> {
     /// Notes what came of a credential. Whoever is believed at once is given something, or it is decided
     /// again.
-    fn note_verdict(&self, question: &Question, view: &View, verdict: &Verdict) {
+    pub(super) fn note_verdict(&self, question: &Question, view: &View, verdict: &Verdict) {
         if self.pace == Pace::AtOnce {
             return;
         }
@@ -739,7 +739,7 @@ fn profile_of(chain: &[Vec<u8>]) -> Profile {
 }
 
 /// What is missing to decide; where that is looked for again later, when.
-fn undecided(needs: &[Need], now: Time) -> Reason {
+pub(super) fn undecided(needs: &[Need], now: Time) -> Reason {
     let first = needs.first();
     if let Some(Need::Key(AwaitedKey { issuer, key, from })) = first {
         return Reason::IssueKeyAwaited {

@@ -17,6 +17,7 @@ use super::Http;
 use super::answer::Answer;
 use super::routes::{Access, Route};
 use crate::caller::Caller;
+use crate::decisions::Place as Decided;
 use crate::fault::{Fault, Refused};
 use crate::plane::Plane;
 use crate::tenant::Tenant;
@@ -192,6 +193,16 @@ impl Call {
 
     pub(super) fn plane(&self) -> &Arc<Plane> {
         &self.http.plane
+    }
+
+    /// What is decided now, at an address of a tenant.
+    pub(super) fn decided(&self, request: &'static str) -> Decided {
+        Decided {
+            id: self.id.clone(),
+            at: self.plane().now(),
+            request,
+            took: self.began.elapsed(),
+        }
     }
 
     /// The request as it came.

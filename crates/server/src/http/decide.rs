@@ -21,7 +21,7 @@ use serde_json::{Value, json};
 use super::answer::Answer;
 use super::call::{Call, Stop};
 use crate::access::{Noun, Verb};
-use crate::decisions::{Course, Place as Decided, Record, Said, Shown};
+use crate::decisions::{Course, Record, Said, Shown};
 use crate::exchange::rules::rules_of;
 use crate::fault::Refused;
 use crate::issuers::seconds_until;
@@ -410,12 +410,7 @@ fn told(
 }
 
 fn record(call: &Call, answer: &Told<'_>, line: String) -> Record {
-    let place = Decided {
-        id: call.id.clone(),
-        at: call.plane().now(),
-        request: "decide",
-        took: call.began.elapsed(),
-    };
+    let place = call.decided("decide");
     let mut course = Course {
         shown: None,
         said: Some(Said::Verdict(line)),

@@ -232,6 +232,41 @@ fn a_stranger_who_was_told_a_code_is_explained_by_the_tenant() {
 }
 
 #[test]
+fn whoever_introspects_learns_that_a_token_does_not_hold_and_the_tenant_why() {
+    let cloud = Cloud::new();
+    let given = token(&cloud.exchange(&cloud.workflow(&json!({})), &[]));
+    let introspected = |shown: &str| {
+        let bearer = format!("Bearer {}", cloud.world.operator());
+        let form = form(&[("token", shown)]);
+        let headers = [
+            ("authorization", bearer.as_str()),
+            ("content-type", "application/x-www-form-urlencoded"),
+        ];
+        let path = "/t/one/introspect";
+        let asked = crate::http::request("POST", path, &headers, Some(&form));
+        let answer = crate::http::send(cloud.world.address, &asked);
+        assert_eq!(answer.status, 200, "{answer:?}");
+        (
+            answer.json()["active"] == true,
+            cloud.record(&answer.decision()),
+        )
+    };
+    let (is_active, record) = introspected(&given);
+    assert!(is_active);
+    assert_eq!(record["request"], "introspect");
+    assert_eq!(record["verdict"]["verdict"], "accept");
+    let (unsigned, _) = given.rsplit_once('.').unwrap();
+    let (is_active, record) = introspected(&format!("{unsigned}.{}", "A".repeat(86)));
+    assert!(!is_active);
+    let reason = &record["verdict"]["reason"]["code"];
+    assert_eq!(reason, "federation.signature_invalid", "{record}");
+    let (is_active, record) = introspected("nothing");
+    assert!(!is_active);
+    assert_eq!(record["verdict"]["verdict"], "reject");
+    assert_eq!(record["credential"]["kind"], "jwt");
+}
+
+#[test]
 fn what_is_refused_while_the_store_is_away_is_stored_when_it_is_back_and_forgotten_after_a_week() {
     let cloud = Cloud::new();
     let world = &cloud.world;
