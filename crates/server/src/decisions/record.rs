@@ -67,8 +67,8 @@ pub(crate) struct Record {
     request: &'static str,
     took: Duration,
     verdict: &'static str,
-    /// What was asked beside what was shown.
-    asked: Option<Value>,
+    /// What was asked beside what was shown, in JSON.
+    asked: Option<String>,
     course: Course,
     /// Why nothing was given.
     refused: Option<Reason>,
@@ -97,9 +97,9 @@ impl Record {
         Self { refused, ..self }
     }
 
-    pub(crate) fn with_asked(self, asked: Value) -> Self {
+    pub(crate) fn with_asked(self, asked: &Value) -> Self {
         Self {
-            asked: Some(asked),
+            asked: Some(asked.to_string()),
             ..self
         }
     }
@@ -142,12 +142,13 @@ impl Record {
     pub(super) fn size(&self) -> usize {
         let shown = self.course.shown.as_ref().map_or(0, Shown::size);
         let said = match &self.course.said {
-            Some(Said::Verdict(text)) => text.len(),
+            // What is told as the reason is in it once more.
+            Some(Said::Verdict(text)) => 2 * text.len(),
             // What is believed of someone was shown, and what was checked is about as much for all.
             Some(Said::Believed(..)) => shown + 2_048,
             None => 0,
         };
-        1_024 + shown + said
+        1_024 + shown + said + self.asked.as_ref().map_or(0, String::len)
     }
 
     /// As it is stored.
@@ -169,7 +170,7 @@ impl Record {
             "request": self.request,
             "microseconds": u64::try_from(self.took.as_micros()).unwrap_or(u64::MAX),
             "credential": self.course.shown.as_ref().map(Shown::to_json),
-            "asked": self.asked,
+            "asked": self.asked.as_deref().map(read),
             "given": self.gave.as_ref().map(|gave| json!({
                 "rule": gave.rule, "spiffe_id": gave.spiffe_id,
             })),
@@ -185,7 +186,7 @@ impl Record {
 
     fn document(&self) -> Value {
         match &self.course.said {
-            Some(Said::Verdict(text)) => serde_json::from_str(text).unwrap_or_default(),
+            Some(Said::Verdict(text)) => read(text),
             Some(Said::Believed(identity, epoch)) => {
                 let sought = Sought {
                     decision: &self.id,
@@ -225,6 +226,11 @@ impl Record {
         };
         std::sync::Arc::new(Self::of(place, "reject", course).at(Sequence::of(held)))
     }
+}
+
+/// What was written here.
+fn read(text: &str) -> Value {
+    serde_json::from_str(text).unwrap_or_default()
 }
 
 /// Leaves out of a record what makes it too long.

@@ -6,6 +6,7 @@ use std::pin::Pin;
 use std::sync::{Arc, OnceLock};
 
 use avouch_api::members::{Document, MOST_VALUES, MOST_VALUES_OF_STRANGERS, Members};
+use avouch_core::credential::Credential;
 use avouch_core::id::{TenantId, TrustDomain};
 use avouch_core::reason::Reason;
 use axum::extract::RawPathParams;
@@ -17,7 +18,7 @@ use super::Http;
 use super::answer::Answer;
 use super::routes::{Access, Route};
 use crate::caller::Caller;
-use crate::decisions::Place as Decided;
+use crate::decisions::{Course, Place as Decided, Record, Shown};
 use crate::fault::{Fault, Refused};
 use crate::plane::Plane;
 use crate::tenant::Tenant;
@@ -241,6 +242,33 @@ impl Call {
             Err(Refused::Reason(reason)) => Err(Stop::Unauthenticated(reason)),
             Err(Refused::Fault(fault)) => Err(fault.into()),
         }
+    }
+
+    /// What whoever calls has shown.
+    fn shown_by_caller(&self) -> Option<Credential> {
+        match &self.authorization {
+            Some(authorization) => {
+                let (_, token) = authorization.split_once(' ')?;
+                Some(Credential::Jwt(token.trim().to_owned()))
+            }
+            None => Some(Credential::X509(self.certificates.to_vec())),
+        }
+    }
+
+    /// Keeps that whoever calls was not believed, for the tenant of which they say they are.
+    pub(super) fn keep_refused(&self, reason: &Reason) {
+        let Some(credential) = self.shown_by_caller() else {
+            return;
+        };
+        let Some(tenant) = self.plane().claimed_tenant(&credential) else {
+            return;
+        };
+        let course = Course {
+            shown: Some(Shown::of(&credential)),
+            said: None,
+        };
+        let record = Record::refused(self.decided("manage"), course, reason);
+        self.plane().keep_decision(&tenant, record);
     }
 
     /// Who calls by a token that is bound to a key, and a proof by that key for this very request.

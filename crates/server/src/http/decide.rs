@@ -421,7 +421,7 @@ fn record(call: &Call, answer: &Told<'_>, line: String) -> Record {
     course.shown = Some(Shown::of(&question.credential));
     Record::of(place, answer.word(), course)
         .with_reason(answer.reason())
-        .with_asked(avouch_api::context_to_json(question))
+        .with_asked(&avouch_api::context_to_json(question))
 }
 
 fn for_peer(answer: &Told<'_>) -> Value {

@@ -83,6 +83,12 @@ fn the_tenant_reads_why_an_exchange_was_refused_and_whoever_was_refused_does_not
     assert_eq!(record["credential"]["header"]["kid"], "k1");
     assert!(!record.to_string().contains(signature(&subject)));
 
+    let described = cloud.world.get("/openapi.json").json();
+    let described = &described["components"]["schemas"]["Decision"]["properties"];
+    for name in record.as_object().unwrap().keys() {
+        assert!(described[name].is_object(), "{name} is not described");
+    }
+
     // What the core itself refuses is told by its own verdict.
     let forged = cloud
         .workflow_forge(&json!({}))
@@ -267,6 +273,36 @@ fn whoever_introspects_learns_that_a_token_does_not_hold_and_the_tenant_why() {
 }
 
 #[test]
+fn whoever_administers_a_tenant_sees_why_someone_who_says_to_be_of_it_was_not_believed() {
+    let cloud = Cloud::new();
+    let world = &cloud.world;
+    let genuine = world.token("spiffe://one.test/administrator");
+    let (unsigned, signed) = genuine.rsplit_once('.').unwrap();
+    let forged = format!("{unsigned}.{}", "A".repeat(86));
+    let refused = world.call(&forged, "GET", "/v1/tenants/two/entries", None);
+    assert_eq!(refused.status, 401, "{refused:?}");
+    let record = cloud.record(&refused.decision());
+    assert_eq!(record["request"], "manage");
+    assert_eq!(record["refused"]["code"], refused.code());
+    assert_eq!(
+        record["credential"]["claims"]["sub"],
+        "spiffe://one.test/administrator"
+    );
+    assert!(!record.to_string().contains(signed));
+    // It is a matter of the tenant of which they say they are, and of nobody whose address they call.
+    let elsewhere = format!("/v1/tenants/two/decisions/{}", refused.decision());
+    assert_eq!(cloud.manage("GET", &elsewhere, &Value::Null).status, 404);
+    // Of nobody's trust domain nothing is kept.
+    let (kept, _) = cloud.listed("verdict=reject");
+    assert_eq!(kept, [refused.decision()]);
+    for token in ["x", "x.y.z", ""] {
+        let refused = world.call(token, "GET", "/v1/tenants/one/entries", None);
+        assert_eq!(refused.status, 401);
+    }
+    assert_eq!(cloud.listed("verdict=reject").0, kept);
+}
+
+#[test]
 fn what_is_refused_while_the_store_is_away_is_stored_when_it_is_back_and_forgotten_after_a_week() {
     let cloud = Cloud::new();
     let world = &cloud.world;
@@ -283,6 +319,23 @@ fn what_is_refused_while_the_store_is_away_is_stored_when_it_is_back_and_forgott
     world.pass(120);
     world.plane.forget_decisions().unwrap();
     assert_eq!(status(), 404);
+}
+
+#[test]
+fn a_long_question_takes_the_room_that_it_needs_and_no_more_is_kept_than_can_be_read() {
+    let cloud = Cloud::new();
+    let long: Vec<String> = (0..2_000)
+        .map(|number| format!("https://audience-{number}.test"))
+        .collect();
+    let question = json!({"credential": {"jwt": "x"}, "audience": long}).to_string();
+    let asked = crate::http::request("POST", "/t/one/decide", &[], Some(&question));
+    let id = crate::http::send(cloud.world.address, &asked).decision();
+    let kept = cloud.kept(&id);
+    assert!(kept.body.len() < 16 << 10, "{}", kept.body.len());
+    let record = kept.json();
+    assert_eq!(record["asked"], Value::Null);
+    assert_eq!(record["left_out"], json!(["asked"]));
+    assert_eq!(record["verdict"]["verdict"], "reject");
 }
 
 #[test]
