@@ -339,6 +339,34 @@ fn a_long_question_takes_the_room_that_it_needs_and_no_more_is_kept_than_can_be_
 }
 
 #[test]
+fn what_a_tenant_decided_goes_with_it_and_is_not_anothers_of_its_name() {
+    let cloud = Cloud::new();
+    let given = cloud.exchange(&cloud.workflow(&json!({})), &[]);
+    let stored = cloud.decide(&json!({"jwt": "x"}));
+    cloud.world.plane.store_decisions().unwrap();
+    let waiting = cloud.decide(&json!({"jwt": "y"}));
+    let ids = [given.decision(), stored, waiting];
+    for id in &ids {
+        assert_eq!(cloud.kept(id).status, 200);
+    }
+    let removed = cloud.manage(
+        "DELETE",
+        "/v1/tenants/one?confirm=one,one.test",
+        &Value::Null,
+    );
+    assert_eq!(removed.status, 200, "{removed:?}");
+    let new = json!({"name": "one", "trust_domain": "one.test"});
+    let again = cloud.manage("POST", "/v1/tenants", &new);
+    assert_eq!(again.status, 201, "{again:?}");
+    assert_eq!(cloud.listed("").0, Vec::<String>::new());
+    for id in &ids {
+        assert_eq!(cloud.kept(id).status, 404);
+    }
+    cloud.world.plane.store_decisions().unwrap();
+    assert_eq!(cloud.listed("").0, Vec::<String>::new());
+}
+
+#[test]
 fn a_flood_of_refusals_is_bounded_and_what_is_lost_is_counted() {
     const FLOOD: usize = 2_100;
     const ROOM: usize = 2_048;
