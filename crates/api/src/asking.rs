@@ -9,6 +9,22 @@ use serde_json::{Map, Value, json};
 /// The JSON object that asks this question. A server reads its own clock unless `at` is given. What
 /// only a server can know, such as which keys a caller has proved to have, is never asked for.
 pub fn question_to_json(question: &Question, at: Option<Time>) -> Value {
+    let mut asked = context_to_json(question);
+    if let Some(members) = asked.as_object_mut() {
+        members.extend(at.map(|at| ("at".to_owned(), json!(at.to_string()))));
+        let Context {
+            issuer,
+            trust_chain,
+            ..
+        } = &question.context;
+        let shown = credential(&question.credential, issuer.as_deref(), trust_chain);
+        members.insert("credential".to_owned(), shown);
+    }
+    asked
+}
+
+/// The same without what was shown and when: nothing in it is a secret.
+pub fn context_to_json(question: &Question) -> Value {
     let Context {
         expected,
         audiences,
@@ -18,13 +34,10 @@ pub fn question_to_json(question: &Question, at: Option<Time>) -> Value {
         policies,
         recipients,
         in_response_to,
-        issuer,
-        trust_chain,
         ..
     } = &question.context;
     let limits = max_path_length.map(|length| json!({ "max_path_length": length }));
     present([
-        ("at", at.map(|at| json!(at.to_string()))),
         ("profile", Some(json!(question.profile.name()))),
         ("purpose", Some(json!(question.purpose.name()))),
         ("expect", expect(expected)),
@@ -38,14 +51,6 @@ pub fn question_to_json(question: &Question, at: Option<Time>) -> Value {
         ("require_revocation", yes(*require_revocation)),
         ("policies", asked_policies(policies)),
         ("limits", limits),
-        (
-            "credential",
-            Some(credential(
-                &question.credential,
-                issuer.as_deref(),
-                trust_chain,
-            )),
-        ),
     ])
 }
 

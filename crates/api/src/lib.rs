@@ -28,11 +28,11 @@ pub mod text;
 mod trust;
 mod verdict;
 
-pub use asking::question_to_json;
+pub use asking::{context_to_json, question_to_json};
 pub use facts::WORKLOAD_FACTS;
 pub use question::{
     Asked, Unreadable, expected_name, expected_spiffe, policy_identifier, profile_for, purpose_for,
 };
 pub use strict::{NotAValue, read_value, write_yaml};
 pub use trust::{Entry, TrustDocument};
-pub use verdict::{Answer, Outcome};
+pub use verdict::{Answer, Outcome, Sought};

@@ -110,6 +110,48 @@ impl<'a> Answer<'a> {
     }
 }
 
+/// What came of what was asked for by someone who was believed: it was given, or refused for a reason
+/// that lies not in what they have shown. Written in the form of a verdict.
+#[derive(Clone, Copy, Debug)]
+pub struct Sought<'a> {
+    /// What we call the decision.
+    pub decision: &'a str,
+    /// Who was believed.
+    pub identity: &'a Identity,
+    /// When.
+    pub at: Time,
+    /// By which view.
+    pub epoch: Digest,
+    /// Why nothing was given.
+    pub refused: Option<&'a Reason>,
+}
+
+impl Serialize for Sought<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let identity = self.identity;
+        let mut document = VerdictDocument::named(None, self.decision, "accept", &[]);
+        document.accepted(identity, &[]);
+        if let Some(reason) = self.refused {
+            // The path held, and beyond its end nothing was given.
+            let attempt = AttemptDocument {
+                path: std::mem::take(&mut document.path),
+                stopped_at: "what was asked for",
+                reason: ReasonDocument::of(reason),
+            };
+            document = VerdictDocument {
+                model: document.model,
+                exposed_to: document.exposed_to,
+                reason: Some(ReasonDocument::of(reason)),
+                attempts: vec![attempt],
+                ..VerdictDocument::named(None, self.decision, "reject", &[])
+            };
+        }
+        document.at = Some(Moment(self.at));
+        document.epoch = Some(DigestText(self.epoch));
+        document.serialize(serializer)
+    }
+}
+
 impl Serialize for Answer<'_> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         let mut document = VerdictDocument::blank(self);
@@ -160,10 +202,19 @@ struct VerdictDocument<'a> {
 
 impl<'a> VerdictDocument<'a> {
     fn blank(answer: &Answer<'a>) -> Self {
+        Self::named(answer.id, answer.decision, answer.word(), answer.unusable())
+    }
+
+    fn named(
+        id: Option<&'a str>,
+        decision: &'a str,
+        verdict: &'static str,
+        unusable: &'a [Unusable],
+    ) -> Self {
         Self {
-            id: answer.id,
-            decision: answer.decision,
-            verdict: answer.word(),
+            id,
+            decision,
+            verdict,
             model: None,
             identity: None,
             path: Vec::new(),
@@ -175,7 +226,7 @@ impl<'a> VerdictDocument<'a> {
             legs: Vec::new(),
             needs: Vec::new(),
             effects: Vec::new(),
-            unusable: answer.unusable().iter().map(UnusableDocument::of).collect(),
+            unusable: unusable.iter().map(UnusableDocument::of).collect(),
             exposed_to: &[],
             revocation: Vec::new(),
             valid_from: None,

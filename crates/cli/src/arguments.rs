@@ -24,7 +24,9 @@ use crate::manage::arguments::{
     RuleArguments, TenantArguments, TrustDomainArguments, WHY_NOT_EXAMPLES, WhyNotArguments,
 };
 use crate::manage::exchange::arguments::TokenArguments;
-use crate::manage::{EgressArguments, ReceiverArguments, ServiceArguments, SignalArguments};
+use crate::manage::{
+    DecisionArguments, EgressArguments, ReceiverArguments, ServiceArguments, SignalArguments,
+};
 
 /// A trust plane for machine identities: decides on credentials, and issues them.
 ///
@@ -101,6 +103,8 @@ pub enum Command {
     Authority(AuthorityArguments),
     /// What a node of a Kubernetes cluster does whose CA is a tenant
     Cluster(ClusterArguments),
+    /// What a server has decided on credentials that were shown to it
+    Decision(DecisionArguments),
     /// Suppose the worst and see what would come of it: nothing is changed
     Drill(DrillArguments),
     /// APIs of others that know only a key: workloads use them without seeing it
@@ -108,7 +112,8 @@ pub enum Command {
     Egress(EgressArguments),
     /// Which workloads get which identity
     Entry(EntryArguments),
-    /// The same verdict drawn in full: every check, or every path that failed
+    /// The same verdict drawn in full: every check, or every path that failed; of a credential, or as a
+    /// server gave it, by the id of the decision
     #[command(after_help = EXPLAIN_EXAMPLES)]
     Explain(ExplainArguments),
     /// What a tenant has, in the shape that `apply` takes
@@ -461,8 +466,8 @@ pub struct VerifyArguments {
 pub struct ExplainArguments {
     /// Files with the credential (`-` for standard input): a certificate or chain in PEM or DER, a
     /// JWT, a SAML response, a key or certificate of SSH, an API key, told apart by what is in them.
-    /// Several files make one chain
-    #[arg(value_name = "CREDENTIAL", required = true)]
+    /// Several files make one chain. Or the id of a decision that a server has made for a tenant
+    #[arg(value_name = "CREDENTIAL|DECISION-ID", required = true)]
     pub credentials: Vec<PathBuf>,
     /// Draw how the client of an accepted token came from its identity provider to what it shares
     #[arg(long, value_name = "FORM")]
@@ -697,6 +702,11 @@ Examples:
   avouch explain token.jwt --server https://avouch.example.com --tenant demo --audience vault
   avouch explain token.jwt --trust trust.yaml --audience vault --flow svg > flow.svg
   avouch explain server.pem --trust ca.pem --dns db.example.com -o svg > paths.svg
+  avouch explain 01a22c9f-1ca2-7660-8663-908e332769be --tenant demo
+
+Whoever is refused by a server is told a code and the id of the decision (`decision` in the answer,
+`avouch-decision` in its head); whoever administers the tenant draws that here. `avouch decision list`
+has the latest.
 
 Exit codes are those of `avouch verify`.";
 

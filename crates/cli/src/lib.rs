@@ -90,6 +90,7 @@ pub fn run(arguments: &Arguments) -> Result<Exit, Fault> {
         Command::Advise(advise) => advise::advise(advise, common),
         Command::Cluster(cluster) => manage::cluster(cluster, common),
         Command::Audit(audit) => manage::audit::audit(audit, common),
+        Command::Decision(decision) => manage::decision(decision, common),
         Command::Drill(drill) => manage::drill(drill, common),
         Command::Egress(egress) => manage::egress(egress, common),
         Command::Entry(entry) => manage::entry(entry, common),

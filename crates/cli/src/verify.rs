@@ -1,6 +1,6 @@
 //! `verify` and `explain`: one credential, one verdict.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use avouch_api::{Answer, Outcome, profile_for, purpose_for};
 use avouch_core::budget::Budget;
@@ -40,14 +40,9 @@ pub fn verify(
 /// Decides on the credential in these files and tells the verdict in full.
 pub fn explain(arguments: &ExplainArguments, common: &Common) -> Result<Exit, Fault> {
     let files = arguments.credentials.as_slice();
-    for file in files {
-        let is_decision = file.to_str().is_some_and(clock::is_decision_id);
-        if is_decision && !file.exists() {
-            return Err(Fault::Usage(
-                "this is the id of a decision, and this version keeps none; name the credential"
-                    .to_owned(),
-            ));
-        }
+    let ids = files.iter().filter_map(|file| decision_named(file));
+    if let Some(id) = ids.into_iter().next() {
+        return explain_decision(id, arguments, common);
     }
     let asking = Asking {
         files,
@@ -57,6 +52,56 @@ pub fn explain(arguments: &ExplainArguments, common: &Common) -> Result<Exit, Fa
         flow: arguments.flow,
     };
     asking.answer(Detail::Full)
+}
+
+/// The id of a decision, if that is what was named and no file.
+fn decision_named(file: &Path) -> Option<&str> {
+    let text = file.to_str().filter(|text| clock::is_decision_id(text));
+    text.filter(|_| !file.exists())
+}
+
+/// Draws the verdict of a decision that a server has kept.
+fn explain_decision(
+    id: &str,
+    arguments: &ExplainArguments,
+    common: &Common,
+) -> Result<Exit, Fault> {
+    let question = &arguments.question;
+    if arguments.credentials.len() > 1 || !question.trust.is_empty() || !question.crl.is_empty() {
+        return Err(Fault::Usage(format!(
+            "{id} is the id of a decision, which was made by what was trusted then: name it alone"
+        )));
+    }
+    let record = manage::decision_kept(&arguments.remote, id, common)?;
+    let verdict = record.get("verdict").cloned().unwrap_or_default();
+    let exit = manage::exit_of_verdict(&verdict);
+    if let Some(form) = arguments.flow {
+        let claims = record
+            .pointer("/credential/claims")
+            .and_then(Value::as_object);
+        let flow = claims.and_then(|claims| Flow::of_claims(&verdict, claims));
+        if let Some(flow) = flow {
+            draw(&flow, form, common)?;
+            return Ok(exit);
+        }
+    }
+    output::formatted(
+        common.output,
+        || manage::drawn_record(&record),
+        || serde_json::to_string_pretty(&verdict).unwrap_or_default(),
+    )?;
+    Ok(exit)
+}
+
+fn draw(flow: &Flow, form: FlowForm, common: &Common) -> Result<(), Fault> {
+    output::formatted(
+        common.output,
+        || match form {
+            FlowForm::Svg => flow.to_svg(),
+            FlowForm::Text => flow.to_text(),
+        },
+        || serde_json::to_string_pretty(&flow.to_json()).unwrap_or_default(),
+    )
 }
 
 /// How a run ends for an answer.
@@ -179,14 +224,7 @@ impl Asking<'_> {
         let Some(flow) = Flow::of(verdict, token) else {
             return Ok(false);
         };
-        output::formatted(
-            self.common.output,
-            || match form {
-                FlowForm::Svg => flow.to_svg(),
-                FlowForm::Text => flow.to_text(),
-            },
-            || serde_json::to_string_pretty(&flow.to_json()).unwrap_or_default(),
-        )?;
+        draw(&flow, form, self.common)?;
         Ok(true)
     }
 

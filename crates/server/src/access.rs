@@ -23,6 +23,8 @@ pub enum Noun {
     Anchor,
     /// Authorities.
     Authority,
+    /// What was decided on credentials that others have shown.
+    Decision,
     /// APIs of others and their keys.
     Egress,
     /// Registration entries.
@@ -45,10 +47,11 @@ pub enum Noun {
 
 impl Noun {
     /// All of them.
-    pub const ALL: [Self; 12] = [
+    pub const ALL: [Self; 13] = [
         Self::Admin,
         Self::Anchor,
         Self::Authority,
+        Self::Decision,
         Self::Egress,
         Self::Entry,
         Self::Federation,
@@ -66,6 +69,7 @@ impl Noun {
             Self::Admin => "administrators",
             Self::Anchor => "anchors",
             Self::Authority => "authorities",
+            Self::Decision => "decisions",
             Self::Egress => "egress",
             Self::Entry => "entries",
             Self::Federation => "federations",
@@ -112,7 +116,7 @@ pub enum Role {
     AuthorityManager,
     /// Let nodes join, and ban them.
     NodeManager,
-    /// Everything.
+    /// Everything that anyone may.
     Operator,
     /// Say which workloads get which identities.
     Registrar,
@@ -149,6 +153,8 @@ impl Role {
     /// Whether it lets its holder do this.
     pub fn may(self, verb: Verb, noun: Noun) -> bool {
         match (self, verb, noun) {
+            // What was decided was decided.
+            (_, Verb::Write, Noun::Decision) => false,
             (Self::Operator, Verb::Read | Verb::Write, _) => true,
             (
                 Self::Administrator

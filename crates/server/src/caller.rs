@@ -198,6 +198,16 @@ impl Plane {
         }
     }
 
+    /// Whose it would be, if what was shown were believed: the tenant of the trust domain that it names.
+    pub(crate) fn claimed_tenant(&self, credential: &Credential) -> Option<Arc<Tenant>> {
+        let named = match credential {
+            Credential::Jwt(token) => trust_domain_of(token),
+            Credential::X509(chain) => trust_domain_of_leaf(chain).ok().flatten(),
+            _ => None,
+        };
+        self.owner_of(&named?).ok().flatten()
+    }
+
     /// `trust_domain` is what the credential claims: it chooses the bundle to ask, and nothing
     /// else.
     fn identify(

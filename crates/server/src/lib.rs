@@ -36,6 +36,7 @@ pub mod clock;
 pub mod cluster;
 mod counters;
 mod currency;
+pub mod decisions;
 mod egress;
 pub mod entries;
 mod exchange;

@@ -29,6 +29,7 @@ use crate::certificate_status::StatusAnswers;
 use crate::clock::Clock;
 use crate::counters::Counters;
 use crate::currency::Currency;
+use crate::decisions::Decisions;
 use crate::egress::Egresses;
 use crate::fault::{Fault, Refused};
 use crate::federation::States;
@@ -99,6 +100,7 @@ pub struct Plane {
     /// What was answered about certificates.
     pub(crate) status_answers: StatusAnswers,
     pub(crate) service_uses: ServiceUses,
+    pub(crate) decisions: Decisions,
     pub(crate) looked_through: LookedThrough,
     /// When the store was asked last on behalf of a node that would be refused otherwise.
     looked_again: AtomicI64,
@@ -166,6 +168,7 @@ impl Plane {
             publishing: Publishing::default(),
             status_answers: StatusAnswers::default(),
             service_uses: ServiceUses::default(),
+            decisions: Decisions::default(),
             looked_through: LookedThrough::default(),
             looked_again: AtomicI64::new(i64::MIN / 2),
             store,
@@ -705,6 +708,8 @@ impl Plane {
             tenants.by_id.remove(known.id());
             tenants.by_domain.retain(|_, owner| owner != known.id());
             tenants.taken_out += 1;
+            drop(tenants);
+            self.decisions.forget(known.id());
         }
     }
 

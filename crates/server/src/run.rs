@@ -14,7 +14,7 @@ use tokio::task::JoinSet;
 use crate::fault::{Fault, Refused};
 use crate::plane::Plane;
 use crate::tls::{ServerIdentity, Shown, SpiffeEndpoint, WebCertificate};
-use crate::{federation, http, issuers, node_api, signals};
+use crate::{decisions, federation, http, issuers, node_api, signals};
 
 /// How often it is looked for what is over: entries, join tokens, what ended and what is to be told of.
 const OVER_PERIOD: Duration = Duration::from_secs(5);
@@ -170,6 +170,7 @@ pub async fn run(
     jobs.spawn(forget_intents(Arc::clone(&plane)));
     jobs.spawn(forget_removals(Arc::clone(&plane)));
     jobs.spawn(store_tallies(Arc::clone(&plane)));
+    jobs.spawn(decisions::store(Arc::clone(&plane)));
     if let Some(certificate) = listeners.certificate {
         jobs.spawn(follow_files(certificate));
     }
@@ -187,8 +188,13 @@ pub async fn run(
             serving.abort_all();
         }
     }
-    // What was counted since the last minute.
-    blocking(move || counting.store_tallies()).await?;
+    // What was counted since the last minute, and what was decided since the last moment.
+    blocking(move || {
+        let counted = counting.store_tallies();
+        counting.store_decisions()?;
+        counted
+    })
+    .await?;
     Ok(first?)
 }
 
@@ -248,6 +254,7 @@ async fn forget_uses(plane: Arc<Plane>) {
         let plane = Arc::clone(&plane);
         let forgotten = blocking(move || {
             plane.forget_uses()?;
+            plane.forget_decisions()?;
             plane.clear_removed()?;
             plane.forget_endings()?;
             plane.forget_notices()

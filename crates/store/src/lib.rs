@@ -6,6 +6,7 @@
 //!                 ◄─ Feed ───── Store::changes_after          ever after
 //! issuer ── IntentRow ────────► Store::record_intents         before anything is signed
 //! exchange ─ SingleUse ───────► Store::use_once               before anything used is believed
+//! server ── DecisionRow ──────► Store::keep_decisions         in batches, after the answer
 //! ```
 //!
 //! Servers answer from memory, so a database has one thing to do: keep every object of a tenant as
@@ -14,7 +15,7 @@
 //! [`Store::forget_removals`]. The change feed is that same table read in the order of those numbers,
 //! which is why it needs no table of its own; whoever was away for longer than removals are kept loads
 //! anew. Only what is asked for by SQL (tenants, owners of trust domains, intents,
-//! single uses) has columns.
+//! single uses, decisions) has columns.
 //!
 //! One trait ([`Store`]), two engines: [`sqlite`] in a file, which needs nothing, and
 //! [`postgresql`] for several servers on one database. The same suite of tests runs on both. Calls
@@ -24,6 +25,7 @@
 
 mod change;
 mod codec;
+mod decision;
 mod fault;
 mod follower;
 mod intent;
@@ -44,14 +46,15 @@ mod tenant;
 mod within;
 
 pub use change::{Change, Feed, Key, Object, Sequence, Snapshot};
+pub use decision::{DecisionRow, WantedDecisions};
 pub use fault::{Conflict, Fault};
 pub use follower::{Followers, Report};
 pub use intent::{CredentialKind, IntentRow};
 pub use keyring::WrappedKey;
 pub use lifetime::{Lasting, Lifetime, LifetimeKind, Living};
 pub use names::{
-    AdminId, AnchorId, AttestorId, AuthorityId, EgressId, EntryId, IntentId, IssuerId, JoinTokenId,
-    NameId, NodeId, RuleId, ServerId, ServiceId, SignalId, TallyId,
+    AdminId, AnchorId, AttestorId, AuthorityId, DecisionId, EgressId, EntryId, IntentId, IssuerId,
+    JoinTokenId, NameId, NodeId, RuleId, ServerId, ServiceId, SignalId, TallyId,
 };
 pub use outline::{Appointed, Counts, Outline};
 pub use over::{Over, OverKind};

@@ -71,6 +71,8 @@ names! {
     ServiceId;
     /// The name of a tally: the day it was counted on.
     TallyId;
+    /// The name of a decision: a UUID of version 7, as its answer has it.
+    DecisionId;
     /// The name of an intent: the serial number of the certificate in hexadecimal, or the `jti` of
     /// the token.
     IntentId;

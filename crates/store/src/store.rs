@@ -8,11 +8,12 @@ use avouch_core::id::{Digest, TenantId, TrustDomain};
 use avouch_core::time::Time;
 
 use crate::change::{Change, Feed, Key, Object, Sequence, Snapshot};
+use crate::decision::{DecisionRow, WantedDecisions};
 use crate::fault::Fault;
 use crate::follower::{Followers, Report};
 use crate::intent::IntentRow;
 use crate::lifetime::{Lasting, Lifetime, Living};
-use crate::names::{IntentId, ServerId};
+use crate::names::{DecisionId, IntentId, ServerId};
 use crate::outline::{Appointed, Counts, Outline};
 use crate::over::Over;
 use crate::single_use::{SingleUse, UseKind, Used};
@@ -319,6 +320,32 @@ pub trait Store: Send + Sync {
     /// Forgets, for all tenants, uses that were to be remembered until a time before `before`: some
     /// thousands at a time. Returns how many, which is 0 when none is left.
     fn forget_uses(&self, operator: &Operator, before: Time) -> Result<u64, Fault>;
+
+    /// Keeps decisions of a tenant, and of all that it has the latest `most`: the oldest go first. The
+    /// same decision again is kept once.
+    ///
+    /// Conflicts when the tenant does not exist.
+    fn keep_decisions(
+        &self,
+        tenant: &TenantId,
+        held: Sequence,
+        decisions: &[DecisionRow],
+        most: u32,
+    ) -> Result<(), Fault>;
+
+    /// The decision of this name.
+    fn decision(&self, tenant: &TenantId, id: &DecisionId) -> Result<Option<DecisionRow>, Fault>;
+
+    /// The decisions that are wanted, the latest first.
+    fn decisions(
+        &self,
+        tenant: &TenantId,
+        wanted: &WantedDecisions,
+    ) -> Result<Vec<DecisionRow>, Fault>;
+
+    /// Forgets, for all tenants, decisions that were made before `before`: some thousands at a time.
+    /// Returns how many, which is 0 when none is left.
+    fn forget_decisions(&self, operator: &Operator, before: Time) -> Result<u64, Fault>;
 }
 
 /// The right to see and change which tenants there are. Only who runs the deployment makes one, in

@@ -10,6 +10,7 @@ mod bound;
 mod client;
 mod cluster;
 mod deciding;
+mod decisions;
 mod drill;
 mod egress;
 mod entries;
@@ -48,6 +49,8 @@ use arguments::{
 pub use bootstrap::cluster;
 use client::Client;
 pub(crate) use deciding::{decide, decided, tell_decided};
+pub use decisions::{DecisionArguments, decision};
+pub(crate) use decisions::{decision_kept, drawn as drawn_record, exit_of as exit_of_verdict};
 pub use drill::drill;
 pub use egress::{EgressArguments, egress};
 pub use entries::entry;

@@ -37,8 +37,12 @@ impl Flow {
     /// Of the token for which a verdict was given. None without an acceptance, or where the identity is
     /// not told.
     pub(crate) fn of(verdict: &Value, token: &str) -> Option<Self> {
+        Self::of_claims(verdict, &claims_of(token)?)
+    }
+
+    /// As [`Flow::of`], of the claims of the token.
+    pub(crate) fn of_claims(verdict: &Value, claims: &Map<String, Value>) -> Option<Self> {
         let identity = verdict.get("identity")?.get("name")?.as_str()?;
-        let claims = claims_of(token)?;
         let anchor = verdict.get("anchor")?;
         // Whoever else signs a token writes into it what they like: only a trust domain gives in exchange.
         let is_of_domain = anchor.get("kind").and_then(Value::as_str) == Some("trust_domain");
@@ -52,23 +56,23 @@ impl Flow {
                 .and_then(Value::as_str);
             text.map(str::to_owned)
         };
-        let subject = text(&claims, "sub").unwrap_or_else(|| "its holder".to_owned());
+        let subject = text(claims, "sub").unwrap_or_else(|| "its holder".to_owned());
         let actor = told(claims.get("act"), "sub");
         let (provider, shown) = match first {
             // The token was given in exchange: who was there first stands in it.
             Some(_) => (told(first, "iss")?, told(first, "digest")?),
             None => (
                 told(Some(anchor), "subject")?,
-                text(&claims, "jti").unwrap_or_else(|| "without a name".to_owned()),
+                text(claims, "jti").unwrap_or_else(|| "without a name".to_owned()),
             ),
         };
         let trusted = told(first, "anchor").or_else(|| told(Some(anchor), "name"))?;
         let exchanged = first
-            .map(|_| text(&claims, "iss"))
+            .map(|_| text(claims, "iss"))
             .map(Option::unwrap_or_default);
         let client = match (&actor, first) {
             (Some(actor), _) => format!("{actor} for {subject}"),
-            (None, Some(_)) => holder(&claims),
+            (None, Some(_)) => holder(claims),
             (None, None) => subject,
         };
         let token = match first {

@@ -24,7 +24,7 @@ const ISSUER: &str = "https://ci.example.com";
 pub(crate) const PUBLIC: &str = "https://avouch.example.com";
 
 /// Has the tenant `demo` trust an issuer, and give to whoever it calls a job.
-fn trusting(plane: &Plane) {
+pub(crate) fn trusting(plane: &Plane) {
     let issuer = json!({
         "issuer": ISSUER, "jwks": jwks(&[jwk(&Key::p256("ci"), "k1")]),
         "rules": [{"name": "ours", "facts": {"claims.environment": ["prod", "stage", "dev"]}}],
@@ -48,9 +48,14 @@ fn trusting(plane: &Plane) {
 
 /// The token of a job of this name.
 fn token(job: &str) -> String {
+    token_of(job, "prod")
+}
+
+/// The token of a job of this name, for an environment.
+pub(crate) fn token_of(job: &str, environment: &str) -> String {
     let now = now();
     TokenForge::saying(json!({
-        "iss": ISSUER, "sub": "job", "aud": format!("{PUBLIC}/t/demo"), "environment": "prod",
+        "iss": ISSUER, "sub": "job", "aud": format!("{PUBLIC}/t/demo"), "environment": environment,
         "jti": job, "iat": now, "exp": now + 600,
     }))
     .sign(&Key::p256("ci"), "k1")

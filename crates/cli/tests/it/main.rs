@@ -6,6 +6,7 @@ mod authorities;
 mod batch;
 mod clients;
 mod cluster;
+mod decided;
 mod documents;
 mod drifted;
 mod egress;

@@ -410,11 +410,18 @@ fn a_wrong_trust_document_names_the_field() {
 }
 
 #[test]
-fn a_decision_that_is_not_kept_is_a_usage_error() {
+fn the_id_of_a_decision_is_asked_for_alone_and_of_a_tenant() {
     let folder = Folder::new("decision_id");
-    let ran = folder.run(&["explain", "01a20260-162c-70d5-8221-32d10c913395"]);
-    assert_eq!(ran.code, 2);
-    assert!(ran.err.contains("id of a decision"), "{ran:?}");
+    let id = "01a20260-162c-70d5-8221-32d10c913395";
+    for (more, said) in [
+        (vec![], "which tenant"),
+        (vec!["--trust", "trust.yaml"], "name it alone"),
+        (vec![id], "name it alone"),
+    ] {
+        let ran = folder.run(&[&["explain", id], more.as_slice()].concat());
+        assert_eq!(ran.code, 2, "{ran:?}");
+        assert!(ran.err.contains(said), "{ran:?}");
+    }
 }
 
 #[test]

@@ -3,7 +3,7 @@
 use std::sync::{Arc, OnceLock};
 
 use crate::caller::{claims_of, serial_text};
-use avouch_api::text;
+use avouch_api::{Answer, Outcome, text};
 use avouch_core::anchor::{Anchor, AnchorKind, Constraints, Stewardship};
 use avouch_core::credential::Credential;
 use avouch_core::credential::x509::Certificate;
@@ -30,6 +30,7 @@ use super::request::{Client, ClientKind, Form, OTHER_CLIENT, Token};
 use super::{
     ASSERTION, CLIENT_ASSERTION, DPOP_PROOF, Exchange, Pace, Proven, Shown, nonces, unsettled,
 };
+use crate::decisions::{Course, Said, Shown as Kept};
 use crate::fault::{Fault, Refused};
 use crate::issuance_log;
 use crate::issuers::seconds_until;
@@ -631,7 +632,10 @@ impl Exchange<'_> {
             now: self.now,
             context,
         };
+        let shown = Some(Kept::of(&question.credential));
+        self.course.replace(Course { shown, said: None });
         let (verdict, answers) = self.decided(&mut question, view)?;
+        self.note_verdict(&question, view, &verdict);
         let sealed = match verdict {
             Verdict::Accept(sealed) => sealed,
             Verdict::Reject(refusal) => return Err(refusal.reason().clone().into()),
@@ -659,6 +663,35 @@ impl Exchange<'_> {
             statement,
             on_record: Vec::new(),
         })
+    }
+}
+
+impl Exchange<'_> {
+    /// Notes what came of a credential. Whoever is believed at once is given something, or it is decided
+    /// again.
+    pub(super) fn note_verdict(&self, question: &Question, view: &View, verdict: &Verdict) {
+        if self.pace == Pace::AtOnce {
+            return;
+        }
+        let said = match verdict {
+            Verdict::Accept(sealed) => {
+                Said::Believed(Box::new(sealed.preview().clone()), view.epoch())
+            }
+            Verdict::Reject(_) | Verdict::Undetermined(_) => {
+                let decided = Outcome::Decided {
+                    question,
+                    view,
+                    verdict,
+                };
+                let answer = Answer {
+                    id: None,
+                    decision: self.decision,
+                    outcome: decided,
+                };
+                Said::Verdict(answer.to_line())
+            }
+        };
+        self.course.borrow_mut().said = Some(said);
     }
 }
 
@@ -710,7 +743,7 @@ fn profile_of(chain: &[Vec<u8>]) -> Profile {
 }
 
 /// What is missing to decide; where that is looked for again later, when.
-fn undecided(needs: &[Need], now: Time) -> Reason {
+pub(super) fn undecided(needs: &[Need], now: Time) -> Reason {
     let first = needs.first();
     if let Some(Need::Key(AwaitedKey { issuer, key, from })) = first {
         return Reason::IssueKeyAwaited {

@@ -12,10 +12,11 @@ use avouch_core::verdict::{IdentityKind, Verdict};
 use avouch_core::view::View;
 use serde_json::{Map, Value};
 
-use super::believing::Uses;
+use super::believing::{Uses, undecided};
 use super::request::IntrospectionRequest;
 use super::{Exchange, Shown};
-use crate::fault::{Fault, Refused};
+use crate::decisions::{Course, Shown as Kept};
+use crate::fault::Refused;
 
 impl Exchange<'_> {
     /// That whoever asks is a workload of the tenant, or a client that a rule knows: by its assertion,
@@ -60,13 +61,23 @@ impl Exchange<'_> {
         }
     }
 
-    /// What a token of the tenant says, if it holds: for whomever it is, and whoever holds it.
-    pub(crate) fn introspect(&self, token: &str) -> Result<Option<Map<String, Value>>, Fault> {
-        let Ok(presented) = Presented::read(token) else {
-            return Ok(None);
-        };
-        let holds = self.holds(token, &presented).is_some();
-        Ok(holds.then(|| presented.into_answer()))
+    /// What a token of the tenant says, if it holds: for whomever it is, and whoever holds it. Otherwise
+    /// why it does not; of a token of someone else's there is nothing to say.
+    pub(crate) fn introspect(&self, token: &str) -> Result<Map<String, Value>, Option<Reason>> {
+        let credential = Credential::Jwt(token.to_owned());
+        let shown = Some(Kept::of(&credential));
+        self.course.replace(Course { shown, said: None });
+        let presented = Presented::read(token).map_err(Some)?;
+        let (question, verdict) = self.judged(self.view, credential, &presented);
+        self.note_verdict(&question, self.view, &verdict);
+        match &verdict {
+            Verdict::Accept(_) => match self.own_of(&verdict) {
+                Some(_) => Ok(presented.into_answer()),
+                None => Err(None),
+            },
+            Verdict::Reject(refusal) => Err(Some(refusal.reason().clone())),
+            Verdict::Undetermined(needs) => Err(Some(undecided(needs, self.now))),
+        }
     }
 
     /// Whose a token of the tenant is, if it holds.
@@ -81,15 +92,30 @@ impl Exchange<'_> {
         token: &str,
         presented: &Presented,
     ) -> Option<SpiffeId> {
+        let credential = Credential::Jwt(token.to_owned());
+        self.own_of(&self.judged(view, credential, presented).1)
+    }
+
+    fn judged(
+        &self,
+        view: &View,
+        credential: Credential,
+        presented: &Presented,
+    ) -> (Question, Verdict) {
         let question = Question {
             tenant: self.tenant.id().clone(),
-            credential: Credential::Jwt(token.to_owned()),
+            credential,
             profile: Profile::Spiffe,
             purpose: Purpose::Any,
             now: self.now,
             context: presented.context(),
         };
         let verdict = decide(&question, view, &AwsLc, &mut Budget::default());
+        (question, verdict)
+    }
+
+    /// Whom it is of, if it is one of the tenant.
+    fn own_of(&self, verdict: &Verdict) -> Option<SpiffeId> {
         let Verdict::Accept(sealed) = verdict else {
             return None;
         };

@@ -23,6 +23,7 @@ use serde_json::{Map, Value};
 use super::believing::UsingLog;
 use super::request::{ACCESS_TOKEN, JWT_SVID, TokenRequest, WIT_SVID, X509_SVID};
 use super::{Considered, Exchange, nonces};
+use crate::decisions::{Course, Gave, Said};
 use crate::fault::{Fault, Refused};
 use crate::http::{Known, Views};
 use crate::plane::Plane;
@@ -54,13 +55,13 @@ pub(crate) struct TokenResponse {
 
 /// What is settled but for its use, its record and its signature. Whoever waits for it holds no
 /// thread meanwhile.
-pub(crate) struct Pending(Pin<Box<dyn Future<Output = Result<Issued, Refused>> + Send>>);
-
-impl Pending {
+pub(crate) struct Pending {
     /// Uses and records, and then signs.
-    pub(crate) async fn issued(self) -> Result<Issued, Refused> {
-        self.0.await
-    }
+    pub(crate) issued: Pin<Box<dyn Future<Output = Result<Issued, Refused>> + Send>>,
+    /// For what it is given.
+    pub(crate) course: Course,
+    /// What is given.
+    pub(crate) gives: Gave,
 }
 
 impl Exchange<'_> {
@@ -205,7 +206,16 @@ impl Exchange<'_> {
         let (plane, tenant) = (Arc::clone(self.plane), Arc::clone(self.tenant));
         let now = self.now;
         let by = (Arc::clone(self.known), Arc::clone(self.views));
-        Ok(Pending(Box::pin(async move {
+        let gives = Gave {
+            rule: considered.given.rule.name().to_owned(),
+            spiffe_id: considered.given.id.to_string(),
+        };
+        let identity = Box::new(considered.subject.identity);
+        let course = Course {
+            said: Some(Said::Believed(identity, self.view.epoch())),
+            ..self.course.take()
+        };
+        let issued = Box::pin(async move {
             // Before anything is used, so that it can be asked for again as it was.
             if let Err(refused) = check_still_given(&plane, &tenant, &log, &by).await {
                 plane.give_back_issuance(&tenant);
@@ -236,7 +246,12 @@ impl Exchange<'_> {
             plane.note_seen(news);
             let (credential, ends) = told(issued);
             Ok(response.with(credential, ends.since(now)))
-        })))
+        });
+        Ok(Pending {
+            issued,
+            course,
+            gives,
+        })
     }
 }
 

@@ -33,6 +33,7 @@ use avouch_core::time::Time;
 use avouch_core::verdict::TrustModel;
 use avouch_core::view::View;
 
+use crate::decisions::Course;
 use crate::fault::{Fault, Refused};
 use crate::http::{Known, Views};
 use crate::names::Naming;
@@ -65,6 +66,8 @@ pub(crate) struct Exchange<'a> {
     has_news: Cell<bool>,
     /// Who was refused something for a service.
     refused: RefCell<Option<String>>,
+    /// What was shown, and what came of it.
+    course: RefCell<Course>,
 }
 
 /// What an exchange may take.
@@ -136,6 +139,7 @@ impl<'a> Exchange<'a> {
             pace: Pace::Thorough,
             has_news: Cell::new(false),
             refused: RefCell::default(),
+            course: RefCell::default(),
             plane,
             tenant,
             view: &known.view,
@@ -168,6 +172,11 @@ impl<'a> Exchange<'a> {
     /// Whether asking again in a new view makes sense: something was fetched that this one lacks.
     pub(crate) fn has_news(&self) -> bool {
         self.has_news.get()
+    }
+
+    /// What was shown and decided on before it was refused.
+    pub(crate) fn course(&self) -> Course {
+        self.course.take()
     }
 
     /// Exchanges, up to what has to be waited for.
@@ -221,7 +230,9 @@ impl<'a> Exchange<'a> {
                 actor: Some(actor), ..
             } => {
                 let mut reusable = Uses::default();
+                let of_subject = self.course.take();
                 let actor = self.subject("actor_token", actor, holder, shown, &mut reusable)?;
+                self.course.replace(of_subject);
                 uses.keep_proofs(reusable);
                 Some(actor)
             }

@@ -157,7 +157,7 @@ impl Desk {
     fn edited(&self, name: &str, edit: impl FnOnce()) -> Option<&'static str> {
         let begun = self.begun(name).unwrap();
         edit();
-        self.runtime.block_on(begun.issued()).err().map(code)
+        self.runtime.block_on(begun.issued).err().map(code)
     }
 }
 
@@ -166,7 +166,7 @@ impl Desk {
     /// before anyone waits for it says nothing of that, so another is begun.
     fn edited_in_record(&self, name: &str, edit: impl FnOnce()) -> Option<&'static str> {
         for _ in 0..100 {
-            let mut issued = Box::pin(self.begun(name).unwrap().issued());
+            let mut issued = Box::pin(self.begun(name).unwrap().issued);
             let first = poll_fn(|context| Poll::Ready(issued.as_mut().poll(context)));
             match self.runtime.block_on(first) {
                 Poll::Pending => {
@@ -218,12 +218,12 @@ fn what_was_refused_because_of_an_edit_can_be_shown_again() {
     let begun = desk.begun_with(token.clone()).unwrap();
     let narrow = narrowed(rule("by-hand"), "/gives/scopes", json!(["read"]));
     desk.put_rule("by-hand", &narrow);
-    let refused = desk.runtime.block_on(begun.issued()).err().map(code);
+    let refused = desk.runtime.block_on(begun.issued).err().map(code);
     assert_eq!(refused, NOT_ADMITTED);
     let again = desk.begun_with(token.clone()).unwrap();
-    assert_eq!(desk.runtime.block_on(again.issued()).err().map(code), None);
+    assert_eq!(desk.runtime.block_on(again.issued).err().map(code), None);
     let third = desk.begun_with(token);
-    let third = third.and_then(|begun| desk.runtime.block_on(begun.issued()));
+    let third = third.and_then(|begun| desk.runtime.block_on(begun.issued));
     assert_eq!(third.err().map(code), Some("issue.token_used"));
 }
 

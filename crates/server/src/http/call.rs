@@ -6,16 +6,19 @@ use std::pin::Pin;
 use std::sync::{Arc, OnceLock};
 
 use avouch_api::members::{Document, MOST_VALUES, MOST_VALUES_OF_STRANGERS, Members};
+use avouch_core::credential::Credential;
 use avouch_core::id::{TenantId, TrustDomain};
 use avouch_core::reason::Reason;
 use axum::extract::RawPathParams;
 use axum::http::HeaderMap;
 use tokio::sync::OwnedSemaphorePermit;
+use tokio::time::Instant;
 
 use super::Http;
 use super::answer::Answer;
 use super::routes::{Access, Route};
 use crate::caller::Caller;
+use crate::decisions::{Course, Place as Decided, Record, Shown};
 use crate::fault::{Fault, Refused};
 use crate::plane::Plane;
 use crate::tenant::Tenant;
@@ -81,6 +84,8 @@ pub(super) struct Call {
     names: BTreeMap<String, String>,
     query: BTreeMap<String, String>,
     caller: OnceLock<Caller>,
+    /// When it came.
+    pub(super) began: Instant,
 }
 
 /// Why there is no answer but a problem.
@@ -183,11 +188,22 @@ impl Call {
                 .collect(),
             query,
             caller: OnceLock::new(),
+            began: Instant::now(),
         })
     }
 
     pub(super) fn plane(&self) -> &Arc<Plane> {
         &self.http.plane
+    }
+
+    /// What is decided now, at an address of a tenant.
+    pub(super) fn decided(&self, request: &'static str) -> Decided {
+        Decided {
+            id: self.id.clone(),
+            at: self.plane().now(),
+            request,
+            took: self.began.elapsed(),
+        }
     }
 
     /// The request as it came.
@@ -226,6 +242,33 @@ impl Call {
             Err(Refused::Reason(reason)) => Err(Stop::Unauthenticated(reason)),
             Err(Refused::Fault(fault)) => Err(fault.into()),
         }
+    }
+
+    /// What whoever calls has shown.
+    fn shown_by_caller(&self) -> Option<Credential> {
+        match &self.authorization {
+            Some(authorization) => {
+                let (_, token) = authorization.split_once(' ')?;
+                Some(Credential::Jwt(token.trim().to_owned()))
+            }
+            None => Some(Credential::X509(self.certificates.to_vec())),
+        }
+    }
+
+    /// Keeps that whoever calls was not believed, for the tenant of which they say they are.
+    pub(super) fn keep_refused(&self, reason: &Reason) {
+        let Some(credential) = self.shown_by_caller() else {
+            return;
+        };
+        let Some(tenant) = self.plane().claimed_tenant(&credential) else {
+            return;
+        };
+        let course = Course {
+            shown: Some(Shown::of(&credential)),
+            said: None,
+        };
+        let record = Record::refused(self.decided("manage"), course, reason);
+        self.plane().keep_decision(&tenant, record);
     }
 
     /// Who calls by a token that is bound to a key, and a proof by that key for this very request.

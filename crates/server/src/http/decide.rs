@@ -21,6 +21,7 @@ use serde_json::{Value, json};
 use super::answer::Answer;
 use super::call::{Call, Stop};
 use crate::access::{Noun, Verb};
+use crate::decisions::{Course, Record, Said, Shown};
 use crate::exchange::rules::rules_of;
 use crate::fault::Refused;
 use crate::issuers::seconds_until;
@@ -216,7 +217,7 @@ pub(super) fn answer(call: &Call) -> Result<Answer, Stop> {
         Err(unreadable) => {
             let id = unreadable.id.as_deref();
             return Ok(refused(
-                call,
+                (call, &tenant),
                 id,
                 "the question",
                 &unreadable.reason,
@@ -236,7 +237,8 @@ pub(super) fn answer(call: &Call) -> Result<Answer, Stop> {
             }
             Err(reason) => {
                 let place = "the trust document";
-                return Ok(refused(call, id.as_deref(), place, &reason, sees_all));
+                let place_of = (call, &tenant);
+                return Ok(refused(place_of, id.as_deref(), place, &reason, sees_all));
             }
         },
     };
@@ -271,7 +273,7 @@ pub(super) fn answer(call: &Call) -> Result<Answer, Stop> {
         view: &view,
         verdict: &verdict,
     };
-    let answer = told(call, id.as_deref(), outcome, sees_all);
+    let answer = told((call, &tenant), id.as_deref(), outcome, sees_all);
     Ok(match again(&verdict, question.now) {
         Some(seconds) => answer.with(RETRY_AFTER, &seconds.to_string()),
         None => answer,
@@ -370,11 +372,25 @@ fn word(verdict: &Verdict) -> &'static str {
     }
 }
 
-fn refused(call: &Call, id: Option<&str>, place: &str, reason: &Reason, sees_all: bool) -> Answer {
-    told(call, id, Outcome::Unreadable { place, reason }, sees_all)
+/// In which call something is decided for which tenant.
+type Within<'a> = (&'a Call, &'a Arc<Tenant>);
+
+fn refused(
+    within: Within<'_>,
+    id: Option<&str>,
+    place: &str,
+    reason: &Reason,
+    sees_all: bool,
+) -> Answer {
+    told(within, id, Outcome::Unreadable { place, reason }, sees_all)
 }
 
-fn told(call: &Call, id: Option<&str>, outcome: Outcome<'_>, sees_all: bool) -> Answer {
+fn told(
+    (call, tenant): Within<'_>,
+    id: Option<&str>,
+    outcome: Outcome<'_>,
+    sees_all: bool,
+) -> Answer {
     let answer = Told {
         id,
         decision: &call.id,
@@ -383,10 +399,29 @@ fn told(call: &Call, id: Option<&str>, outcome: Outcome<'_>, sees_all: bool) -> 
     if let Some(reason) = answer.reason() {
         call.plane().counters.refused(reason.code());
     }
-    if sees_all {
-        return Answer::text("application/json", answer.to_line());
-    }
-    Answer::json(&for_peer(&answer))
+    let line = answer.to_line();
+    let told = match sees_all {
+        true => Answer::text("application/json", line.clone()),
+        false => Answer::json(&for_peer(&answer)),
+    };
+    call.plane()
+        .keep_decision(tenant, record(call, &answer, line));
+    told
+}
+
+fn record(call: &Call, answer: &Told<'_>, line: String) -> Record {
+    let place = call.decided("decide");
+    let mut course = Course {
+        shown: None,
+        said: Some(Said::Verdict(line)),
+    };
+    let Outcome::Decided { question, .. } = answer.outcome else {
+        return Record::of(place, answer.word(), course).with_reason(answer.reason());
+    };
+    course.shown = Some(Shown::of(&question.credential));
+    Record::of(place, answer.word(), course)
+        .with_reason(answer.reason())
+        .with_asked(&avouch_api::context_to_json(question))
 }
 
 fn for_peer(answer: &Told<'_>) -> Value {

@@ -11,6 +11,7 @@ use super::call::{Call, Stop};
 use super::decide::LONGEST_LOOK;
 use super::oauth;
 use crate::access::{Noun, Verb};
+use crate::decisions::Record;
 use crate::exchange::request::IntrospectionRequest;
 use crate::exchange::{Exchange, Revoking, Shown};
 use crate::fault::Refused;
@@ -28,15 +29,26 @@ pub(super) fn answer(call: &Call) -> Result<Answer, Stop> {
             proofs: &[],
             certificates: call.certificates(),
         };
-        exchange.authenticated(&request, shown).map_err(stopped)?;
+        exchange
+            .authenticated(&request, shown)
+            .map_err(|refused| stopped((call, &tenant), "introspect", &exchange, refused))?;
     }
-    let told = match exchange.introspect(&request.token)? {
-        Some(mut claims) => {
+    let told = exchange.introspect(&request.token);
+    let (place, course) = (call.decided("introspect"), exchange.course());
+    let (told, record) = match told {
+        Ok(mut claims) => {
             claims.insert("active".to_owned(), true.into());
-            Value::Object(claims)
+            let record = Record::of(place, "accept", course);
+            (Value::Object(claims), Some(record))
         }
-        None => json!({ "active": false }),
+        Err(reason) => {
+            let record = reason.map(|reason| Record::refused(place, course, &reason));
+            (json!({ "active": false }), record)
+        }
     };
+    if let Some(record) = record {
+        call.plane().keep_decision(&tenant, record);
+    }
     Ok(Answer::json(&told))
 }
 
@@ -54,7 +66,9 @@ pub(super) fn revoke(call: &Call) -> Result<Answer, Stop> {
             certificates: call.certificates(),
         }),
     };
-    exchange.revoke(&request, revoking).map_err(stopped)?;
+    exchange
+        .revoke(&request, revoking)
+        .map_err(|refused| stopped((call, &tenant), "revoke", &exchange, refused))?;
     Ok(Answer::json(&json!({})))
 }
 
@@ -76,9 +90,20 @@ fn asked(call: &Call, what: &'static str) -> Result<(Arc<Tenant>, IntrospectionR
     Ok((tenant, request))
 }
 
-fn stopped(refused: Refused) -> Stop {
+/// A refusal, which is kept for the tenant.
+fn stopped(
+    (call, tenant): (&Call, &Arc<Tenant>),
+    request: &'static str,
+    exchange: &Exchange<'_>,
+    refused: Refused,
+) -> Stop {
     match refused {
-        Refused::Reason(reason) => Stop::OAuth(Box::new(oauth::Refusal::of(*reason))),
+        Refused::Reason(reason) => {
+            let (place, course) = (call.decided(request), exchange.course());
+            let record = Record::refused(place, course, &reason);
+            call.plane().keep_decision(tenant, record);
+            Stop::OAuth(Box::new(oauth::Refusal::of(*reason)))
+        }
         Refused::Fault(fault) => fault.into(),
     }
 }

@@ -219,7 +219,14 @@ impl Http {
                 let Some(place) = self.place() else {
                     return Outcome::problem(Problem::busy(id));
                 };
-                match blocking(Some(place), move || (allow(&call), call)).await {
+                let allowing = move || {
+                    let allowed = allow(&call);
+                    if let Err(Stop::Unauthenticated(reason)) = &allowed {
+                        call.keep_refused(reason);
+                    }
+                    (allowed, call)
+                };
+                match blocking(Some(place), allowing).await {
                     Ok((Ok(allowed), call)) => (call, allowed),
                     Ok((Err(stop), _)) => return Outcome::refused(id, stop),
                     Err(unfinished) => return Outcome::problem(unfinished.problem(id)),

@@ -153,8 +153,8 @@ impl Refusal {
         let hint = match is_theirs {
             true => reason.hint(),
             false => {
-                "Ask whoever administers the tenant, and give them the decision: their log says \
-                      why under its number."
+                "Ask whoever administers the tenant, and give them the decision: `avouch explain` \
+                      tells them why by its number."
                     .to_owned()
             }
         };

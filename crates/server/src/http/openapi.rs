@@ -39,7 +39,8 @@ pub(super) fn document() -> Result<Value, Fault> {
             "headers": { DECISION.as_str(): {
                 "description": "What the answer is called (a UUID): the `decision` of a verdict or a \
                                 problem, and the `request` or `decision` of lines in the log of the \
-                                server. Decisions themselves are not kept",
+                                server. A decision on a credential is kept for a while under it: \
+                                `GET /v1/tenants/{tenant}/decisions/{decision}`",
                 "schema": { "type": "string", "format": "uuid" },
             } },
             "securitySchemes": { "administrator": {

@@ -4,8 +4,8 @@ mod issuing;
 mod open;
 
 use super::manage::{
-    admins, anchors, attestors, audit, bounds, egress, entries, federations, issuers, nodes, pins,
-    rules, services, signals, why_not,
+    admins, anchors, attestors, audit, bounds, decisions, egress, entries, federations, issuers,
+    nodes, pins, rules, services, signals, why_not,
 };
 pub(super) use super::route::{Access, Beginner, Method, Route};
 use super::route::{BATCH, FORM};
@@ -86,6 +86,22 @@ static ROUTES: &[Route] = &[
          workloads of one `node`, or those that `could` become one ID. What is not in it is not \
          issued",
     ),
+    Route::get(
+        "/v1/tenants/{tenant}/decisions",
+        Access::Of(Verb::Read, Noun::Decision, decisions::list),
+        "Decisions",
+    )
+    .query(&["after", "code", "limit", "verdict"])
+    .says(
+        "What was decided lately on credentials that others have shown, the latest first, `limit` at a \
+         time; `next` is `after` of the next call",
+    ),
+    Route::get(
+        "/v1/tenants/{tenant}/decisions/{decision}",
+        Access::Of(Verb::Read, Noun::Decision, decisions::show),
+        "Decision",
+    )
+    .says("A decision with its whole verdict, by the `decision` that whoever was answered can quote"),
     Route::get(
         "/v1/tenants/{tenant}/drift",
         Access::Of(Verb::Read, Noun::Rule, rules::drift),

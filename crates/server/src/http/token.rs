@@ -4,10 +4,11 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use avouch_core::exchange::Given;
-use avouch_core::id::TenantId;
 use avouch_core::reason::Reason;
+use avouch_core::time::Time;
 use axum::http::header::PRAGMA;
 use serde_json::{Value, json};
+use tokio::time::Instant;
 
 use super::answer::Answer;
 use super::call::{Call, Rest, Stop};
@@ -16,9 +17,11 @@ use super::manage::refusal;
 use super::oauth;
 use super::routes::Beginner;
 use crate::access::{Noun, Verb};
+use crate::decisions::{Course, Place as Decided, Record};
 use crate::exchange::request::{Grant, TokenRequest};
 use crate::exchange::{Exchange, Pending, Shown};
 use crate::fault::Refused;
+use crate::plane::Plane;
 use crate::tenant::Tenant;
 
 /// Everything is settled at first; the use and the record are waited for without a thread.
@@ -48,23 +51,25 @@ fn begin(call: &Call) -> Result<Rest, Stop> {
     if call.has_authorization() {
         call.caller_if_any()?;
     }
-    let told = |reason: Reason, is_grant: bool| match sees_all(call, &tenant) {
-        Ok(sees_all) => Stop::OAuth(Box::new(oauth::Refusal {
-            is_grant,
-            sees_all,
-            ..oauth::Refusal::of(reason)
-        })),
-        Err(stop) => stop,
-    };
-    let request = read(call).map_err(|reason| told(reason, false))?;
     let place = Place::of(call, &tenant);
-    let pending = match exchanged(call, &tenant, &request)? {
-        Ok(pending) => pending,
-        Err(Refused::Reason(reason)) => {
-            place.note_refusal(&reason);
-            return Err(told(*reason, is_grant(&request)));
+    let told = |reason: Reason, course: Course, is_grant: bool| {
+        place.note_refusal(&reason, course);
+        match sees_all(call, &tenant) {
+            Ok(sees_all) => Stop::OAuth(Box::new(oauth::Refusal {
+                is_grant,
+                sees_all,
+                ..oauth::Refusal::of(reason)
+            })),
+            Err(stop) => stop,
         }
-        Err(Refused::Fault(fault)) => return Err(fault.into()),
+    };
+    let request = read(call).map_err(|reason| told(reason, Course::default(), false))?;
+    let pending = match exchanged(call, &tenant, &request)? {
+        (Ok(pending), _) => pending,
+        (Err(Refused::Reason(reason)), course) => {
+            return Err(told(*reason, course, is_grant(&request)));
+        }
+        (Err(Refused::Fault(fault)), _) => return Err(fault.into()),
     };
     Ok(rest(place, &request, pending))
 }
@@ -76,11 +81,19 @@ fn is_grant(request: &TokenRequest) -> bool {
 /// Has what is settled used, recorded and signed, and tells what came of it.
 fn rest(place: Place, request: &TokenRequest, pending: Pending) -> Rest {
     let is_grant = is_grant(request);
+    let Pending {
+        issued,
+        course,
+        gives,
+    } = pending;
     Rest::of(async move {
-        match pending.issued().await {
+        match issued.await {
             Ok(issued) => {
-                let Place { decision, tenant } = place;
-                tracing::info!(decision, %tenant, "{}", issued.note);
+                let Place {
+                    decision, tenant, ..
+                } = &place;
+                tracing::info!(decision, tenant = %tenant.id(), "{}", issued.note);
+                place.keep(Record::given(place.decided(), course, gives));
                 // RFC 6749 5.1 asks for it, whoever still reads it.
                 let answer = Answer::written(&issued.answer)?.with(PRAGMA, "no-cache");
                 Ok(match issued.nonce {
@@ -90,7 +103,7 @@ fn rest(place: Place, request: &TokenRequest, pending: Pending) -> Rest {
             }
             // It was used before, and of that everyone is told the same.
             Err(Refused::Reason(reason)) => {
-                place.note_refusal(&reason);
+                place.note_refusal(&reason, course);
                 Err(Stop::OAuth(Box::new(oauth::Refusal {
                     is_grant,
                     ..oauth::Refusal::of(*reason)
@@ -101,26 +114,46 @@ fn rest(place: Place, request: &TokenRequest, pending: Pending) -> Rest {
     })
 }
 
-/// Where something is asked for, as the log names it.
+/// Where something is asked for, as the log and the record of it name it.
 struct Place {
+    plane: Arc<Plane>,
+    tenant: Arc<Tenant>,
     decision: String,
-    tenant: TenantId,
+    at: Time,
+    began: Instant,
 }
 
 impl Place {
-    fn of(call: &Call, tenant: &Tenant) -> Self {
+    fn of(call: &Call, tenant: &Arc<Tenant>) -> Self {
         Self {
+            plane: Arc::clone(call.plane()),
+            tenant: Arc::clone(tenant),
             decision: call.id.clone(),
-            tenant: tenant.id().clone(),
+            at: call.plane().now(),
+            began: call.began,
         }
     }
 
-    /// The presenter learns a code; whoever administers the tenant finds the rest here.
-    fn note_refusal(&self, reason: &Reason) {
+    fn decided(&self) -> Decided {
+        Decided {
+            id: self.decision.clone(),
+            at: self.at,
+            request: "token",
+            took: self.began.elapsed(),
+        }
+    }
+
+    fn keep(&self, record: Record) {
+        self.plane.keep_decision(&self.tenant, record);
+    }
+
+    /// The presenter learns a code; whoever administers the tenant finds the rest here, and in the record.
+    fn note_refusal(&self, reason: &Reason, course: Course) {
         tracing::info!(
-            decision = self.decision, tenant = %self.tenant, code = reason.code(),
+            decision = self.decision, tenant = %self.tenant.id(), code = reason.code(),
             "nothing was exchanged: {}", reason.sentence()
         );
+        self.keep(Record::refused(self.decided(), course, reason));
     }
 }
 
@@ -130,7 +163,7 @@ fn exchanged(
     call: &Call,
     tenant: &Arc<Tenant>,
     request: &TokenRequest,
-) -> Result<Result<Pending, Refused>, Stop> {
+) -> Result<(Result<Pending, Refused>, Course), Stop> {
     let mut is_current = false;
     for _ in 0..MOST_FETCHES {
         let known = call.http.views.known(call, tenant)?;
@@ -143,14 +176,16 @@ fn exchanged(
                 call.plane().be_current(tenant, LONGEST_LOOK);
                 continue;
             }
-            return Ok(tried);
+            return Ok((tried, exchange.course()));
         }
         if tried.is_ok() {
-            return Ok(tried);
+            return Ok((tried, exchange.course()));
         }
     }
     let known = call.http.views.known(call, tenant)?;
-    Ok(exchange_of(call, tenant, &known).exchange(request, shown(call)))
+    let exchange = exchange_of(call, tenant, &known);
+    let tried = exchange.exchange(request, shown(call));
+    Ok((tried, exchange.course()))
 }
 
 /// Whether it is refused for what may be trusted of late.

@@ -268,6 +268,11 @@ fn of_process(plane: &Plane, page: &mut Page) {
     );
     page.value("avouch_store_faults_total", &[], counters.store_faults());
     page.counter(
+        "avouch_decisions_lost_total",
+        "Refusals that were not kept, since there were more than can be stored in time.",
+    );
+    page.value("avouch_decisions_lost_total", &[], plane.decisions.lost());
+    page.counter(
         "avouch_turned_away_total",
         "Connections and joins for which there was no place, by what they were.",
     );

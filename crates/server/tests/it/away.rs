@@ -11,9 +11,10 @@ use avouch_core::time::Time;
 use avouch_server::Refused;
 use avouch_store::sqlite::SqliteStore;
 use avouch_store::{
-    Appointed, Change, Counts, Entry, EntryExtras, EntryId, Fault, Feed, Followers, IntentId,
-    IntentRow, Key as StoreKey, Lasting, Lifetime, Living, Object, Operator, Outline, Over, Report,
-    Selector, Sequence, ServerId, SingleUse, Snapshot, Store, TenantRecord, UseKind, Used, Within,
+    Appointed, Change, Counts, DecisionId, DecisionRow, Entry, EntryExtras, EntryId, Fault, Feed,
+    Followers, IntentId, IntentRow, Key as StoreKey, Lasting, Lifetime, Living, Object, Operator,
+    Outline, Over, Report, Selector, Sequence, ServerId, SingleUse, Snapshot, Store, TenantRecord,
+    UseKind, Used, WantedDecisions, Within,
 };
 use avouch_testkit::key::Key;
 use serde_json::json;
@@ -286,6 +287,32 @@ impl Store for Switched {
 
     fn forget_uses(&self, operator: &Operator, before: Time) -> Result<u64, Fault> {
         self.store()?.forget_uses(operator, before)
+    }
+
+    fn keep_decisions(
+        &self,
+        tenant: &TenantId,
+        held: Sequence,
+        decisions: &[DecisionRow],
+        most: u32,
+    ) -> Result<(), Fault> {
+        self.store()?.keep_decisions(tenant, held, decisions, most)
+    }
+
+    fn decision(&self, tenant: &TenantId, id: &DecisionId) -> Result<Option<DecisionRow>, Fault> {
+        self.store()?.decision(tenant, id)
+    }
+
+    fn decisions(
+        &self,
+        tenant: &TenantId,
+        wanted: &WantedDecisions,
+    ) -> Result<Vec<DecisionRow>, Fault> {
+        self.store()?.decisions(tenant, wanted)
+    }
+
+    fn forget_decisions(&self, operator: &Operator, before: Time) -> Result<u64, Fault> {
+        self.store()?.forget_decisions(operator, before)
     }
 }
 

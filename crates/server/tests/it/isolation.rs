@@ -22,6 +22,9 @@ use crate::world::{World, signing_request};
 /// Who may do everything in the tenant `one`, and has no role elsewhere.
 const ADMINISTRATOR: &str = "spiffe://one.test/administrator";
 
+/// The name of a decision that nobody made.
+const NONE: &str = "0193d6a0-0000-7000-8000-000000000000";
+
 /// What is sent where something must be: in order, so that nothing but the tenant is wrong.
 fn body(method: &str, path: &str) -> Option<Value> {
     let named = path.rsplit('/').next().unwrap_or_default();
@@ -129,7 +132,7 @@ fn relate(world: &World, two: &Arc<Tenant>) {
 }
 
 /// An address with the names of what the tenant `two` has.
-fn filled(path: &str, pin: &str, authority: &str) -> String {
+fn filled(path: &str, pin: &str, authority: &str, decision: &str) -> String {
     const WEB: [&str; 11] = [
         "{entry}",
         "{admin}",
@@ -147,6 +150,7 @@ fn filled(path: &str, pin: &str, authority: &str) -> String {
     let path = WEB.iter().fold(path.to_owned(), named);
     path.replace("{pin}", pin)
         .replace("{authority}", authority)
+        .replace("{decision}", decision)
         .replace("{trust_domain}", "two.test")
 }
 
@@ -204,6 +208,13 @@ fn the_administrator_of_a_tenant_cannot_tell_another_from_none() {
     put_documents(&world);
     world.plane.put_attestor(&two, "web", &attestor()).unwrap();
     relate(&world, &two);
+    // One that is kept, since it was refused.
+    let question = json!({"credential": {"jwt": "x"}});
+    let refused = world.send(&world.operator(), "POST", "/t/two/decide", &question);
+    let decision = refused.decision();
+    let there = format!("/v1/tenants/two/decisions/{decision}");
+    let there = world.call(&world.operator(), "GET", &there, None);
+    assert_eq!(there.status, 200, "{}", there.body);
     let issuer = issuer_document();
     world.plane.put_issuer(&two, "web", &issuer).unwrap();
     let pin = format!("sha256:{}", "00".repeat(32));
@@ -211,7 +222,7 @@ fn the_administrator_of_a_tenant_cannot_tell_another_from_none() {
     let count = of_tenants.len();
     let mut seen = 0;
     for (method, path) in of_tenants {
-        let objects = filled(path, &pin, &authority);
+        let objects = filled(path, &pin, &authority, &decision);
         let body = body(method, path).map(|body| body.to_string());
         let ask = |tenant: &str| {
             let path = objects.replace("{tenant}", tenant);
@@ -226,7 +237,7 @@ fn the_administrator_of_a_tenant_cannot_tell_another_from_none() {
         if path.matches('{').count() > 1 && method != "PUT" {
             let hide = |text: &str| {
                 let text = text.replace("web", "wow").replace("two.test", "wow.test");
-                text.replace(&authority, "none")
+                text.replace(&authority, "none").replace(&decision, NONE)
             };
             let own = objects.replace("{tenant}", "one");
             let foreign = world.call(&token, method, &own, None);
@@ -308,7 +319,8 @@ impl One {
     fn tries(&self, world: &World, of: &Self, method: &str, path: &str) {
         let body = body(method, path).map(|body| body.to_string());
         let pin = format!("sha256:{}", "00".repeat(32));
-        let objects = filled(path, &pin, "none").replace("two.test", &format!("{}.test", of.name));
+        let objects =
+            filled(path, &pin, "none", NONE).replace("two.test", &format!("{}.test", of.name));
         let ask = |tenant: &str| {
             let path = objects.replace("{tenant}", tenant);
             world.call(&self.token, method, &path, body.as_deref())

@@ -14,6 +14,7 @@ mod cluster;
 mod clusters;
 mod crowding;
 mod damaged;
+mod decisions;
 mod drill;
 mod dynamic;
 mod egress;

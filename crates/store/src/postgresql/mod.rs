@@ -5,6 +5,7 @@
 //! out the next number; that is why a higher number is never visible before a lower one.
 
 mod address;
+mod decisions;
 mod followers;
 mod lifetimes;
 mod listener;
@@ -31,11 +32,12 @@ use postgres::error::SqlState;
 use postgres::types::{WasNull, WrongType};
 
 use crate::change::{Change, Feed, Key, Object, Sequence, Snapshot};
+use crate::decision::{DecisionRow, WantedDecisions};
 use crate::fault::Fault;
 use crate::follower::{Followers, Report};
 use crate::intent::IntentRow;
 use crate::lifetime::{Lasting, Lifetime, Living};
-use crate::names::{IntentId, ServerId};
+use crate::names::{DecisionId, IntentId, ServerId};
 use crate::outline::{Appointed, Counts, Outline};
 use crate::over::Over;
 use crate::plan::{self, Plan};
@@ -427,6 +429,39 @@ impl Store for PostgresqlStore {
 
     fn forget_uses(&self, _: &Operator, before: Time) -> Result<u64, Fault> {
         self.call(move |session| session.write(|session| uses::forget_uses(session, before)))
+    }
+
+    fn keep_decisions(
+        &self,
+        tenant: &TenantId,
+        held: Sequence,
+        decisions: &[DecisionRow],
+        most: u32,
+    ) -> Result<(), Fault> {
+        let (tenant, decisions) = (tenant.clone(), decisions.to_vec());
+        self.call(move |session| {
+            session.write(|session| decisions::keep(session, &tenant, held, &decisions, most))
+        })
+    }
+
+    fn decision(&self, tenant: &TenantId, id: &DecisionId) -> Result<Option<DecisionRow>, Fault> {
+        let (tenant, id) = (tenant.clone(), id.clone());
+        self.call(move |session| session.read(|session| decisions::find(session, &tenant, &id)))
+    }
+
+    fn decisions(
+        &self,
+        tenant: &TenantId,
+        wanted: &WantedDecisions,
+    ) -> Result<Vec<DecisionRow>, Fault> {
+        let (tenant, wanted) = (tenant.clone(), wanted.clone());
+        self.call(move |session| {
+            session.read(|session| decisions::latest(session, &tenant, &wanted))
+        })
+    }
+
+    fn forget_decisions(&self, _: &Operator, before: Time) -> Result<u64, Fault> {
+        self.call(move |session| session.write(|session| decisions::forget(session, before)))
     }
 }
 

@@ -101,6 +101,9 @@ pub(super) fn clear_removed(session: &mut Session) -> Result<u64, Fault> {
         "DELETE FROM follower WHERE ctid = ANY(ARRAY(
              SELECT ctid FROM follower WHERE tenant IN (SELECT id FROM tenant WHERE removed)
              LIMIT $1 FOR UPDATE SKIP LOCKED))",
+        "DELETE FROM decision WHERE ctid = ANY(ARRAY(
+             SELECT ctid FROM decision WHERE tenant IN (SELECT id FROM tenant WHERE removed)
+             LIMIT $1 FOR UPDATE SKIP LOCKED))",
     ] {
         cleared += session.execute(statement, &[&MOST_FORGOTTEN])?;
     }
@@ -127,6 +130,7 @@ pub(super) fn add_again(session: &mut Session, tenant: &TenantRecord) -> Result<
         "DELETE FROM intent WHERE tenant = $1",
         "DELETE FROM single_use WHERE tenant = $1",
         "DELETE FROM follower WHERE tenant = $1",
+        "DELETE FROM decision WHERE tenant = $1",
     ] {
         session.execute(statement, &[&id])?;
     }

@@ -4,7 +4,7 @@ use super::session::Session;
 use crate::fault::Fault;
 
 /// One step to each version. A step that was released is never changed.
-const MIGRATIONS: [&str; 12] = [
+const MIGRATIONS: [&str; 13] = [
     "
     CREATE TABLE avouch.tenant (
         id TEXT PRIMARY KEY,
@@ -153,6 +153,21 @@ const MIGRATIONS: [&str; 12] = [
         END
     ) STORED;
     CREATE INDEX object_by_end ON avouch.object (kind, tenant, ends) WHERE ends IS NOT NULL;
+",
+    // The names are in the order of time byte by byte, whatever the database was told to sort by.
+    "
+    -- What was decided on credentials that others have shown, as long as it is kept. Without a
+    -- reference to the tenant, which would lock its row with each.
+    CREATE TABLE avouch.decision (
+        tenant TEXT NOT NULL,
+        id TEXT COLLATE \"C\" NOT NULL,
+        at BIGINT NOT NULL,
+        verdict TEXT NOT NULL,
+        code TEXT,
+        document TEXT NOT NULL,
+        PRIMARY KEY (tenant, id)
+    );
+    CREATE INDEX decision_by_time ON avouch.decision (at);
 ",
 ];
 

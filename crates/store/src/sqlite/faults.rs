@@ -20,7 +20,7 @@ const OPERATOR: Operator = Operator::of_this_deployment();
 /// Something to write, which can be done again.
 type Write = fn(&SqliteStore) -> Result<(), Fault>;
 
-const WRITES: [(&str, Write); 19] = [
+const WRITES: [(&str, Write); 21] = [
     ("add_tenant", |store| {
         store.add_tenant(&OPERATOR, &tenant("other", Some("acme")))
     }),
@@ -89,6 +89,14 @@ const WRITES: [(&str, Write); 19] = [
     ("forget_uses", |store| {
         let before = Time::from_unix(i64::MAX);
         store.forget_uses(&OPERATOR, before).map(drop)
+    }),
+    ("keep_decisions", |store| {
+        // There is room for one, so the old goes with it.
+        store.keep_decisions(&acme(), Sequence::LATEST, &[decision("0002")], 1)
+    }),
+    ("forget_decisions", |store| {
+        let before = Time::from_unix(i64::MAX);
+        store.forget_decisions(&OPERATOR, before).map(drop)
     }),
     ("remove_tenants", |store| {
         let at = match store.heads(&OPERATOR)?.get(&acme()) {
@@ -162,6 +170,16 @@ fn intent(name: &str) -> IntentRow {
     }
 }
 
+fn decision(id: &str) -> DecisionRow {
+    DecisionRow {
+        id: DecisionId::parse(id).unwrap(),
+        at: Time::from_unix(1),
+        verdict: "reject".to_owned(),
+        code: None,
+        document: "{}".to_owned(),
+    }
+}
+
 fn lifetime(seconds: u32) -> Lifetime {
     Lifetime {
         kind: crate::LifetimeKind::Svid,
@@ -220,6 +238,9 @@ fn prepared(folder: &Path) -> SqliteStore {
     store.apply(&acme(), &[Change::Remove(gone)]).unwrap();
     store.record_intents(&acme(), &[intent("old")]).unwrap();
     store.use_once(&acme(), &[used("old")]).unwrap();
+    store
+        .keep_decisions(&acme(), Sequence::LATEST, &[decision("0001")], 1)
+        .unwrap();
     // One that was removed and is not cleared away.
     let departed = tenant("departed", Some("acme"));
     store.add_tenant(&OPERATOR, &departed).unwrap();
@@ -244,6 +265,7 @@ fn contents(folder: &Path) -> Vec<Vec<Value>> {
         "follower",
         "brought_key",
         "lifetime",
+        "decision",
     ] {
         let mut statement = connection
             .prepare(&format!("SELECT * FROM {table}"))

@@ -4,6 +4,7 @@
 //! calls cost one flush of the disk; readers have connections of their own and never wait for it
 //! (write-ahead log). A commit is flushed before it is acknowledged (`synchronous=FULL`).
 
+mod decisions;
 mod followers;
 mod lifetimes;
 mod outline;
@@ -27,11 +28,12 @@ use avouch_core::time::Time;
 use rusqlite::{Connection, ErrorCode, OpenFlags};
 
 use crate::change::{Change, Feed, Key, Object, Sequence, Snapshot};
+use crate::decision::{DecisionRow, WantedDecisions};
 use crate::fault::Fault;
 use crate::follower::{Followers, Report};
 use crate::intent::IntentRow;
 use crate::lifetime::{Lasting, Lifetime, Living};
-use crate::names::{IntentId, ServerId};
+use crate::names::{DecisionId, IntentId, ServerId};
 use crate::outline::{Appointed, Counts, Outline};
 use crate::over::Over;
 use crate::plan::{self, Plan};
@@ -338,6 +340,37 @@ impl Store for SqliteStore {
     fn forget_uses(&self, _: &Operator, before: Time) -> Result<u64, Fault> {
         self.writer
             .write(move |connection| uses::forget_uses(connection, before))
+    }
+
+    fn keep_decisions(
+        &self,
+        tenant: &TenantId,
+        held: Sequence,
+        decisions: &[DecisionRow],
+        most: u32,
+    ) -> Result<(), Fault> {
+        let (tenant, decisions) = (tenant.clone(), decisions.to_vec());
+        self.writer
+            .write(move |connection| decisions::keep(connection, &tenant, held, &decisions, most))
+    }
+
+    fn decision(&self, tenant: &TenantId, id: &DecisionId) -> Result<Option<DecisionRow>, Fault> {
+        self.readers
+            .read(|connection| decisions::find(connection, tenant, id))
+    }
+
+    fn decisions(
+        &self,
+        tenant: &TenantId,
+        wanted: &WantedDecisions,
+    ) -> Result<Vec<DecisionRow>, Fault> {
+        self.readers
+            .read(|connection| decisions::latest(connection, tenant, wanted))
+    }
+
+    fn forget_decisions(&self, _: &Operator, before: Time) -> Result<u64, Fault> {
+        self.writer
+            .write(move |connection| decisions::forget(connection, before))
     }
 }
 

@@ -12,11 +12,12 @@ use crate::store::MOST_FORGOTTEN;
 use crate::tenant::TenantRecord;
 
 /// Where what a tenant owns is, and by what a row of it is found.
-const OWNED: [(&str, &str); 4] = [
+const OWNED: [(&str, &str); 5] = [
     ("object", "tenant, kind, id"),
     ("intent", "tenant, id"),
     ("single_use", "tenant, kind, digest"),
     ("follower", "tenant, server"),
+    ("decision", "tenant, id"),
 ];
 
 pub(super) fn remove_tenants(

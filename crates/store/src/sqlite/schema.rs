@@ -8,7 +8,7 @@ use crate::fault::Fault;
 pub(super) const APPLICATION: i64 = 0x4156_4348;
 
 /// One step to each version. A step that was released is never changed.
-pub(super) const MIGRATIONS: [&str; 13] = [
+pub(super) const MIGRATIONS: [&str; 14] = [
     "
     CREATE TABLE tenant (
         id TEXT PRIMARY KEY,
@@ -180,6 +180,20 @@ pub(super) const MIGRATIONS: [&str; 13] = [
         END
     ) VIRTUAL;
     CREATE INDEX object_by_end ON object (kind, tenant, ends) WHERE ends IS NOT NULL;
+",
+    "
+    -- What was decided on credentials that others have shown, as long as it is kept. Without a
+    -- reference to the tenant: whoever writes here has just looked whether it is there.
+    CREATE TABLE decision (
+        tenant TEXT NOT NULL,
+        id TEXT NOT NULL,
+        at INTEGER NOT NULL,
+        verdict TEXT NOT NULL,
+        code TEXT,
+        document TEXT NOT NULL,
+        PRIMARY KEY (tenant, id)
+    ) STRICT;
+    CREATE INDEX decision_by_time ON decision (at);
 ",
 ];
 

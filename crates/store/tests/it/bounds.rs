@@ -7,11 +7,11 @@ use std::thread;
 use avouch_core::id::TenantId;
 use avouch_core::time::Time;
 use avouch_store::{
-    BoundedKind, Conflict, Fault, IntentId, Sequence, Store, UseKind, Used, Within,
+    BoundedKind, Change, Conflict, Fault, IntentId, Key, Sequence, Store, UseKind, Used, Within,
 };
 
 use crate::objects::*;
-use crate::suite::Engine;
+use crate::suite::{Engine, with_domain};
 
 /// How often each adds something.
 const ROUNDS: usize = 12;
@@ -106,4 +106,15 @@ fn add_one(store: &dyn Store, id: &TenantId) {
             Err(fault) => panic!("{id}: {fault}"),
         }
     }
+}
+
+pub(crate) fn a_tenant_has_one_quota_or_none(engine: &dyn Engine) {
+    let store = with_domain(engine);
+    let apply = |change| store.apply(&tenant("acme"), &[change]).unwrap();
+    let held = || store.load(&tenant("acme")).unwrap().quota;
+    apply(quota(1));
+    apply(quota(2));
+    assert_eq!(held().unwrap().entries, Some(2));
+    apply(Change::Remove(Key::Quota));
+    assert_eq!(held(), None);
 }

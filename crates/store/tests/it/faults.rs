@@ -7,12 +7,13 @@ use avouch_core::id::TenantId;
 use avouch_core::time::Time;
 use avouch_store::postgresql::PostgresqlStore;
 use avouch_store::{
-    AuthorityRecord, BoundedKind, Change, Conflict, Fault, Followers, IntentRow, Lifetime, Object,
-    Sequence, Snapshot, Store, TenantRecord, Used, Within,
+    AuthorityRecord, BoundedKind, Change, Conflict, DecisionRow, Fault, Followers, IntentRow,
+    Lifetime, Object, Sequence, Snapshot, Store, TenantRecord, Used, Within,
 };
 use avouch_testkit::postgresql::Cluster;
 
 use crate::cut::{Cut, Wire};
+use crate::decisions::{all, keep};
 use crate::followers::{followers, report, server};
 use crate::lifetimes::lifetime;
 use crate::objects::*;
@@ -22,7 +23,7 @@ use crate::over::{notice, notices_over};
 /// Something to write, which can be done again; the tenant is one that may be added.
 type Write = fn(&dyn Store, &TenantRecord) -> Result<(), Fault>;
 
-const WRITES: [(&str, Write); 18] = [
+const WRITES: [(&str, Write); 20] = [
     ("add_tenant", |store, other| {
         store.add_tenant(&OPERATOR, other)
     }),
@@ -107,6 +108,11 @@ const WRITES: [(&str, Write); 18] = [
     ("forget_answers", |store, _| {
         let before = Time::from_unix(100_000);
         store.forget_answers(&tenant("acme"), before).map(drop)
+    }),
+    ("keep_decisions", |store, _| keep(store, "acme", &[2], 1)),
+    ("forget_decisions", |store, _| {
+        let before = Time::from_unix(100_000);
+        store.forget_decisions(&OPERATOR, before).map(drop)
     }),
     ("remove_tenants", |store, _| {
         let acme = tenant("acme");
@@ -270,6 +276,7 @@ fn prepared(address: &str) -> PostgresqlStore {
         .record_intents(&tenant("acme"), &[intent("old", 100)])
         .unwrap();
     store.use_once(&tenant("acme"), &[used("old", 1)]).unwrap();
+    keep(&store, "acme", &[1], 1).unwrap();
     remove_with_a_key_elsewhere(&store, "departed");
     store
 }
@@ -310,6 +317,7 @@ struct Contents {
     snapshot: Snapshot,
     intents: Vec<IntentRow>,
     lifetimes: Vec<Lifetime>,
+    decisions: Vec<DecisionRow>,
     followers: Vec<Followers>,
 }
 
@@ -330,6 +338,7 @@ fn contents(store: &dyn Store) -> Contents {
             .intents(&tenant("acme"), Time::from_unix(0), 100)
             .unwrap(),
         lifetimes: store.lifetimes(&OPERATOR).unwrap(),
+        decisions: all(store, "acme"),
         followers: store
             .followers(&tenant("acme"), &server("nobody"), Time::from_unix(0))
             .unwrap(),

@@ -3,6 +3,7 @@
 mod bounds;
 mod brought_keys;
 mod cut;
+mod decisions;
 mod faults;
 mod followers;
 mod kill;

@@ -14,6 +14,7 @@ use proptest::test_runner::{Config, TestRunner};
 
 pub(crate) use crate::bounds::*;
 pub(crate) use crate::brought_keys::*;
+pub(crate) use crate::decisions::*;
 pub(crate) use crate::followers::*;
 pub(crate) use crate::lifetimes::*;
 use crate::objects::*;
@@ -92,6 +93,9 @@ macro_rules! on_every_case {
             whose_a_trust_domain_is_is_known_as_long_as_it_is,
             what_is_over_is_removed_of_each_tenant_and_told_as_news,
             what_is_given_more_time_while_it_is_removed_stays,
+            decisions_are_kept_after_a_restart_and_told_latest_first,
+            of_many_decisions_the_oldest_go_first,
+            decisions_of_a_tenant_that_was_removed_are_nobodys,
         }
     };
 }
@@ -222,17 +226,6 @@ pub(crate) fn what_is_removed_is_gone_and_may_be_removed_again(engine: &dyn Engi
         .apply(&tenant("acme"), &[entry("e1", "spiffe://a.test/x")])
         .unwrap();
     assert_eq!(store.load(&tenant("acme")).unwrap().entries.len(), 1);
-}
-
-pub(crate) fn a_tenant_has_one_quota_or_none(engine: &dyn Engine) {
-    let store = with_domain(engine);
-    let apply = |change| store.apply(&tenant("acme"), &[change]).unwrap();
-    let held = || store.load(&tenant("acme")).unwrap().quota;
-    apply(quota(1));
-    apply(quota(2));
-    assert_eq!(held().unwrap().entries, Some(2));
-    apply(Change::Remove(Key::Quota));
-    assert_eq!(held(), None);
 }
 
 pub(crate) fn the_last_change_of_an_object_in_one_call_counts(engine: &dyn Engine) {
@@ -766,7 +759,7 @@ pub(crate) fn ten_thousand_entries_go_in_one_call(engine: &dyn Engine) {
 }
 
 /// A store with the tenant `acme`, which has the trust domain `a.test`.
-fn with_domain(engine: &dyn Engine) -> Box<dyn Store> {
+pub(crate) fn with_domain(engine: &dyn Engine) -> Box<dyn Store> {
     let store = engine.open();
     add_tenant(&*store, "acme");
     store.apply(&tenant("acme"), &[domain("a.test")]).unwrap();

@@ -8,6 +8,7 @@ pub(super) mod authorities;
 pub(super) mod bounds;
 pub(super) mod certificates;
 pub(super) mod clusters;
+pub(super) mod decisions;
 pub(super) mod egress;
 pub(super) mod entries;
 pub(super) mod federations;
