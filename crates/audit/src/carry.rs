@@ -475,14 +475,39 @@ fn written(matcher: &Matcher) -> Value {
             _ => json!(texts),
         },
         Matcher::Pattern(pattern) => json!({ "pattern": pattern.to_string() }),
-        Matcher::Has(texts) => json!({ "has": texts }),
+        Matcher::Has(texts) => match texts.first() {
+            Some(only) if texts.len() == 1 => json!({ "has": only }),
+            _ => json!({ "has": texts }),
+        },
+        Matcher::HasAll(texts) => json!({ "has_all": texts }),
     }
 }
 
 /// What matches both, if one matcher says so.
 fn both(one: Matcher, other: Matcher) -> Option<Matcher> {
     match (one, other) {
-        (Matcher::Has(_), _) | (_, Matcher::Has(_)) => None,
+        (Matcher::Has(one), Matcher::Has(other)) if one.is_subset(&other) => {
+            Some(Matcher::Has(one))
+        }
+        (Matcher::Has(one), Matcher::Has(other)) if other.is_subset(&one) => {
+            Some(Matcher::Has(other))
+        }
+        (Matcher::Has(one), Matcher::Has(other)) if one.len() == 1 && other.len() == 1 => {
+            Some(Matcher::HasAll(one.into_iter().chain(other).collect()))
+        }
+        (Matcher::Has(some), Matcher::HasAll(all)) | (Matcher::HasAll(all), Matcher::Has(some)) => {
+            match (some.is_disjoint(&all), some.len()) {
+                (false, _) => Some(Matcher::HasAll(all)),
+                (true, 1) => Some(Matcher::HasAll(all.into_iter().chain(some).collect())),
+                (true, _) => None,
+            }
+        }
+        (Matcher::HasAll(one), Matcher::HasAll(other)) => {
+            Some(Matcher::HasAll(one.into_iter().chain(other).collect()))
+        }
+        (Matcher::Has(_) | Matcher::HasAll(_), _) | (_, Matcher::Has(_) | Matcher::HasAll(_)) => {
+            None
+        }
         (Matcher::AnyOf(texts), other) | (other, Matcher::AnyOf(texts)) => {
             let texts = texts.into_iter().filter(|text| other.matches(text));
             Some(Matcher::AnyOf(texts.collect()))

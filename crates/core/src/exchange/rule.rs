@@ -9,6 +9,7 @@ use crate::anchor::{AnchorKind, Stewardship};
 use crate::credential::jose::jwk::KeySet;
 use crate::id::{Digest, SpiffeId, TrustDomain};
 use crate::policy::facts::{Facts, SUBJECT};
+use crate::policy::given_up::Changeable;
 use crate::policy::presets::Preset;
 use crate::policy::rules::{Matcher, Rule, invalid};
 use crate::reason::{Reason, printable};
@@ -30,7 +31,7 @@ pub struct ExchangeRule {
     pub(super) bearer: Option<Exception>,
     pub(super) reuse: Option<Exception>,
     pub(super) unpinned: Option<Exception>,
-    /// Whether it could not be used without that.
+    /// Whether it could not be used, or saved, without that.
     pub(super) rests_on_unpinned: bool,
     /// Whether a proof must answer a nonce (RFC 9449 8).
     pub(super) nonce: bool,
@@ -52,6 +53,8 @@ pub struct Admission {
     pub(super) tells_methods: bool,
     /// What the issuer is called, for a reader.
     pub(super) called: String,
+    /// The names that it trusts and that somebody else may have later.
+    pub(super) changeable: Option<Changeable>,
 }
 
 /// Who vouches for whoever is admitted.
@@ -170,6 +173,30 @@ impl ExchangeRule {
                 admits.called
             ),
         ))
+    }
+
+    /// That it trusts no name that somebody else may have later, unless it says so with an end. Rules that
+    /// were stored before are not asked.
+    ///
+    /// # Errors
+    ///
+    /// `issue.trust_mutable`.
+    pub fn check_names(&self, now: Time) -> Result<(), Reason> {
+        let is_excused = self.unpinned.as_ref().is_some_and(|one| one.holds(now));
+        match self.changeable() {
+            Some(changeable) if !is_excused => Err(Reason::IssueTrustMutable {
+                rule: self.name.clone(),
+                names: changeable.names.clone(),
+                pins: changeable.pins.iter().copied().map(str::to_owned).collect(),
+            }),
+            Some(_) | None => Ok(()),
+        }
+    }
+
+    /// The names that it trusts, of subjects or of actors, and that somebody else may have later.
+    pub(super) fn changeable(&self) -> Option<&Changeable> {
+        let mut admitted = std::iter::once(&self.admits).chain(&self.actors);
+        admitted.find_map(|admission| admission.changeable.as_ref())
     }
 
     /// Its name.
@@ -321,6 +348,13 @@ impl ExchangeRule {
                     printable(&exception.reason)
                 ));
             }
+        }
+        if let Some(changeable) = self.changeable().filter(|_| self.unpinned.is_none()) {
+            remarks.push(format!(
+                "{} asked for without one of {}: whoever has the name later is admitted too",
+                changeable.names.join(", "),
+                changeable.pins.join(", ")
+            ));
         }
         if self.gives.outlives {
             remarks.push(format!(

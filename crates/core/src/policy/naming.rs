@@ -116,7 +116,7 @@ impl Rule {
         let conditions = self.conditions().iter();
         conditions.filter_map(|(fact, matcher)| {
             let is_list = MEMBERSHIPS.contains(&fact.strip_prefix(CLAIMS)?);
-            (is_list && !matches!(matcher, Matcher::Has(_))).then_some(fact.as_str())
+            (is_list && !matcher.asks_list()).then_some(fact.as_str())
         })
     }
 
@@ -135,7 +135,7 @@ impl Rule {
         let conditions = self.conditions().iter();
         let particular = conditions.filter(|(_, matcher)| match matcher {
             // Whoever is in a group is not everyone.
-            Matcher::AnyOf(_) | Matcher::Has(_) => true,
+            Matcher::AnyOf(_) | Matcher::Has(_) | Matcher::HasAll(_) => true,
             Matcher::Pattern(pattern) => !pattern.names_nothing(),
         });
         particular

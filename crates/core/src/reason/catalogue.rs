@@ -1348,7 +1348,7 @@ catalogue! {
             spec: "TPM 2.0 Library Part 1, 31.3";
         IssueTrustMutable { rule: String, names: Vec<String>, pins: Vec<String> } = "issue.trust_mutable",
             "The rule {rule} trusts whoever has the names {names}, and somebody else may have them later.",
-            fix: "Pin one of {pins} as well; to trust a name alone for a while, say `override` with a reason and an expiry.",
+            fix: "Pin one of {pins} as well; to trust a name alone for a while, say `override` (of an anchor or an exchange rule: `unpinned`) with a reason and an expiry.",
             spec: "docs/how-to/issuers.md";
         IssueTrustUnconditional { issuer: String, rule: String, population: String } = "issue.trust_unconditional",
             "Trusting {issuer} by the rule {rule} believes {population}.",

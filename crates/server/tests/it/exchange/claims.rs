@@ -123,7 +123,11 @@ fn hostile_31_a_claim_that_its_holder_may_change_gives_nothing() {
         let code = cloud.refuses_rule(&people.rule(&facts));
         assert_eq!(code, "policy.rule_invalid", "{claim}");
     }
-    people.admits(&json!({"claims.email": "a@example.com"}));
+    // A mail passes to the next as well.
+    let mut rule = people.rule(&json!({"claims.email": "a@example.com"}));
+    assert_eq!(cloud.refuses_rule(&rule), "issue.trust_mutable");
+    rule["unpinned"] = json!({"reason": "a test", "expires": "2100-01-01T00:00:00Z"});
+    cloud.rule(people.name, &rule);
     let who = json!({"sub": "7", "email": "a@example.com", "email_verified": true});
     for unverified in [json!(false), json!("true"), json!(1)] {
         let claims = but(&who, &json!({ "email_verified": unverified }));
