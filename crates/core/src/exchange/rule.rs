@@ -1,5 +1,6 @@
 //! Exchange rules: whom they admit, what they give, and whom else that would be.
 
+use std::collections::BTreeSet;
 use std::fmt;
 
 use super::Believed;
@@ -8,10 +9,11 @@ use super::template::Template;
 use crate::anchor::{AnchorKind, Stewardship};
 use crate::credential::jose::jwk::KeySet;
 use crate::id::{Digest, SpiffeId, TrustDomain};
-use crate::policy::facts::{Facts, SUBJECT};
+use crate::policy::facts::{CLAIMS, Facts, SUBJECT};
 use crate::policy::given_up::Changeable;
 use crate::policy::presets::Preset;
 use crate::policy::rules::{Matcher, Rule, invalid};
+use crate::question::AskedClaim;
 use crate::reason::{Reason, printable};
 use crate::time::Time;
 use crate::verdict::Identity;
@@ -413,6 +415,19 @@ impl Admission {
         }
     }
 
+    /// The claims that it asks for by their own names.
+    fn asked_claims(&self) -> impl Iterator<Item = AskedClaim> {
+        let asked = self.anchor().zip(self.facts.as_ref());
+        asked.into_iter().flat_map(|(anchor, facts)| {
+            let facts = facts.conditions().keys();
+            let claims = facts.filter_map(|fact| fact.strip_prefix(CLAIMS));
+            claims.map(move |claim| AskedClaim {
+                anchor: anchor.to_owned(),
+                claim: claim.to_owned(),
+            })
+        })
+    }
+
     /// Whether the identity comes from the source.
     pub(super) fn is_from_source(&self, identity: &Identity) -> bool {
         let anchor = &identity.anchor().anchor;
@@ -535,6 +550,14 @@ impl Rules {
             }
         }
         names
+    }
+
+    /// The claims by which rules admit, beside the facts that tokens have anyway.
+    pub fn asked_claims(&self, now: Time) -> BTreeSet<AskedClaim> {
+        let live = self.usable.iter().filter(|rule| !rule.has_ended(now));
+        live.flat_map(|rule| std::iter::once(&rule.admits).chain(&rule.actors))
+            .flat_map(Admission::asked_claims)
+            .collect()
     }
 
     /// The keys of the client of this name, of each rule that admits it.

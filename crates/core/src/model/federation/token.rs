@@ -326,7 +326,11 @@ impl<'a> TokenModel<'a> {
             .flat_map(|rule| rule.conditions().keys());
         let bounded = anchor.constraints.grants_at_most.claims();
         let asked = asked.map(String::as_str).chain(bounded);
-        let facts = Facts::of(self.claims.all, preset, asked)?;
+        let mut facts = Facts::of(self.claims.all, preset, asked)?;
+        facts.add_claims(
+            self.claims.all,
+            self.asked.question.context.asked_of(anchor),
+        );
         anchor.admits_facts(&facts)?;
         let rules = issuer.rules();
         match rules.iter().find(|rule| rule.admits(&facts)) {
