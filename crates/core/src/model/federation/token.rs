@@ -18,6 +18,7 @@ use crate::anchor::{Anchor, AnchorKind};
 use crate::budget::Budget;
 use crate::credential::Credential;
 use crate::credential::jose::algorithm::Algorithm;
+use crate::credential::jose::base64url;
 use crate::credential::jose::bundle::Bundle;
 use crate::credential::jose::jwk::KeySet;
 use crate::credential::jose::jws::Jws;
@@ -549,6 +550,14 @@ impl<'a> TokenModel<'a> {
                 what: "possession",
                 compared: format!("proof by the key {}", proof.key_name()).into(),
                 spec: "draft-ietf-wimse-wpt-02 2; RFC 7800 3",
+            });
+        } else if let Some(key) = &self.asked.question.context.holder.jkt
+            && self.claims.all.contains_key("cnf")
+        {
+            checks.push(Check {
+                what: "possession",
+                compared: format!("proof by the key {}", base64url::encode(key.as_bytes())).into(),
+                spec: "RFC 9449 6.1, 7.2",
             });
         }
         checks
