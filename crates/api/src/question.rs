@@ -5,6 +5,7 @@ use std::net::IpAddr;
 
 use avouch_core::budget::{Budget, Limits};
 use avouch_core::credential::Credential;
+use avouch_core::exchange::dpop::ShownProof;
 use avouch_core::id::{SpiffeId, TenantId, TrustDomain};
 use avouch_core::question::{Context, ExpectedName, InitialPolicies, Profile, Purpose, Question};
 use avouch_core::reason::Reason;
@@ -28,6 +29,7 @@ pub struct Asked<'a> {
     purpose: Purpose,
     context: Context,
     credential: Credential,
+    dpop: Option<ShownProof>,
     limits: Limits,
     trust: Option<&'a str>,
 }
@@ -83,11 +85,16 @@ impl<'a> Asked<'a> {
             issuer,
             trust_chain,
             host,
+            dpop,
         } = match members.members("credential")? {
             Some(credential) => read_credential(credential)?,
             None => return Err(members.refuse("credential", "is missing")),
         };
         members.finish()?;
+        // It is used once, and nobody remembers for long what was used at another time.
+        if dpop.is_some() && at.is_some() {
+            return Err(Document::Question.refuse("`credential.dpop` is of now: leave `at` out"));
+        }
         let mut expected = expected;
         expected.extend(host);
         let profile = profile.unwrap_or_else(|| profile_for(&expected));
@@ -110,9 +117,15 @@ impl<'a> Asked<'a> {
                 ..Context::default()
             },
             credential,
+            dpop,
             limits,
             trust,
         })
+    }
+
+    /// The proof that came with its token. Whoever does not look at it decides as if there were none.
+    pub fn dpop(&self) -> Option<&ShownProof> {
+        self.dpop.as_ref()
     }
 
     /// What the asker calls the question.
@@ -308,6 +321,8 @@ struct Presented {
     trust_chain: Vec<String>,
     /// The host whose key it is said to be.
     host: Option<ExpectedName>,
+    /// The proof that its holder has made for a request.
+    dpop: Option<ShownProof>,
 }
 
 fn read_credential(mut members: Members) -> Result<Presented, Reason> {
@@ -321,6 +336,7 @@ fn read_credential(mut members: Members) -> Result<Presented, Reason> {
     }
     let trust_chain = members.text_list("trust_chain")?;
     let issuer = members.text("issuer")?;
+    let dpop = members.members("dpop")?.map(read_proof).transpose()?;
     if let Some(token) = members.text("opaque")? {
         found.push(Credential::Opaque(token));
     }
@@ -360,6 +376,9 @@ fn read_credential(mut members: Members) -> Result<Presented, Reason> {
         (Some(_), None) if !is_jwt && !trust_chain.is_empty() => {
             Err(Document::Question.refuse("`credential.trust_chain` goes with a `jwt`"))
         }
+        (Some(_), None) if !is_jwt && dpop.is_some() => {
+            Err(Document::Question.refuse("`credential.dpop` goes with a `jwt`"))
+        }
         (Some(_), None) if !is_opaque && issuer.is_some() => {
             Err(Document::Question.refuse("`credential.issuer` goes with an `opaque`"))
         }
@@ -368,10 +387,23 @@ fn read_credential(mut members: Members) -> Result<Presented, Reason> {
             issuer,
             trust_chain,
             host,
+            dpop,
         }),
         (None, _) => Err(Document::Question.refuse("`credential` is empty")),
         (Some(_), Some(_)) => Err(Document::Question.refuse("`credential` holds more than one")),
     }
+}
+
+/// A DPoP proof, with the request for which it was made.
+fn read_proof(mut members: Members) -> Result<ShownProof, Reason> {
+    let shown = ShownProof {
+        proof: members.required_text("proof")?,
+        method: members.required_text("method")?,
+        url: members.required_text("url")?,
+        nonce: members.text("nonce")?,
+    };
+    members.finish()?;
+    Ok(shown)
 }
 
 /// A key or a certificate of SSH, and the proof that whoever shows it holds the key.

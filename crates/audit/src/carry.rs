@@ -135,9 +135,11 @@ impl Carrier {
     fn wish(&mut self, wish: &Wish) {
         let claim = printable(&wish.path.join("."));
         let globs: Vec<Glob> = wish.any.iter().filter_map(text_asked_for).collect();
-        if globs.len() < wish.any.len() {
+        if wish.is_of_list() {
+            self.list(wish, &claim);
+        } else if globs.len() < wish.any.len() {
             self.refuse(format!(
-                "what is asked of `{claim}`: lists and bare presence are no facts"
+                "what is asked of `{claim}`: objects and bare presence are no facts"
             ));
         } else if wish.is_about("sub") {
             self.subject(&globs);
@@ -147,6 +149,38 @@ impl Carrier {
             self.check_kind(wish, &claim);
             self.claim(&wish.path, &globs);
         }
+    }
+
+    /// Asks a list for one of these. A list of other things than texts is no fact, so this admits fewer.
+    fn list(&mut self, wish: &Wish, claim: &str) {
+        let of_list = wish.any.iter().filter_map(|want| match want {
+            Want::ListWith(glob) => Some(glob),
+            Want::Glob(_) | Want::Present | Want::Value(_) => None,
+        });
+        let of_list: Vec<&Glob> = of_list.collect();
+        if of_list.len() < wish.any.len() {
+            return self.refuse(format!(
+                "`{claim}`: it may be a list or something else, which are two rules"
+            ));
+        }
+        if let Some(glob) = of_list.iter().find(|glob| !glob.is_literal()) {
+            return self.refuse(format!(
+                "`{claim}` has `{}`: values of lists are compared exactly here",
+                printable(&glob.text())
+            ));
+        }
+        let path: Vec<&str> = wish.path.iter().map(String::as_str).collect();
+        let Some(fact) = self.fact_of(&path).filter(|fact| fact.starts_with(CLAIMS)) else {
+            return self.refuse(format!("`{claim}` is no list that is a fact here"));
+        };
+        let narrowed = format!(
+            "`{claim}`: a list with anything else than texts, or with over 256 values, is no fact here"
+        );
+        if !self.left.contains(&narrowed) {
+            self.left.push(narrowed);
+        }
+        let texts = of_list.into_iter().map(Glob::text).collect();
+        self.require(&fact, Matcher::Has(texts));
     }
 
     /// Of the audiences, those that are asked for once more.
@@ -475,14 +509,39 @@ fn written(matcher: &Matcher) -> Value {
             _ => json!(texts),
         },
         Matcher::Pattern(pattern) => json!({ "pattern": pattern.to_string() }),
-        Matcher::Has(texts) => json!({ "has": texts }),
+        Matcher::Has(texts) => match texts.first() {
+            Some(only) if texts.len() == 1 => json!({ "has": only }),
+            _ => json!({ "has": texts }),
+        },
+        Matcher::HasAll(texts) => json!({ "has_all": texts }),
     }
 }
 
 /// What matches both, if one matcher says so.
 fn both(one: Matcher, other: Matcher) -> Option<Matcher> {
     match (one, other) {
-        (Matcher::Has(_), _) | (_, Matcher::Has(_)) => None,
+        (Matcher::Has(one), Matcher::Has(other)) if one.is_subset(&other) => {
+            Some(Matcher::Has(one))
+        }
+        (Matcher::Has(one), Matcher::Has(other)) if other.is_subset(&one) => {
+            Some(Matcher::Has(other))
+        }
+        (Matcher::Has(one), Matcher::Has(other)) if one.len() == 1 && other.len() == 1 => {
+            Some(Matcher::HasAll(one.into_iter().chain(other).collect()))
+        }
+        (Matcher::Has(some), Matcher::HasAll(all)) | (Matcher::HasAll(all), Matcher::Has(some)) => {
+            match (some.is_disjoint(&all), some.len()) {
+                (false, _) => Some(Matcher::HasAll(all)),
+                (true, 1) => Some(Matcher::HasAll(all.into_iter().chain(some).collect())),
+                (true, _) => None,
+            }
+        }
+        (Matcher::HasAll(one), Matcher::HasAll(other)) => {
+            Some(Matcher::HasAll(one.into_iter().chain(other).collect()))
+        }
+        (Matcher::Has(_) | Matcher::HasAll(_), _) | (_, Matcher::Has(_) | Matcher::HasAll(_)) => {
+            None
+        }
         (Matcher::AnyOf(texts), other) | (other, Matcher::AnyOf(texts)) => {
             let texts = texts.into_iter().filter(|text| other.matches(text));
             Some(Matcher::AnyOf(texts.collect()))

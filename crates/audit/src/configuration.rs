@@ -117,10 +117,29 @@ impl Asks {
             match part.demand(paths) {
                 Some(wish) => self.said.push(wish),
                 None => self.unsaid.push(format!(
-                    "`{}`: only a claim that is compared by `==`, `in` or `startsWith` becomes a fact",
+                    "`{}`: only a claim that is compared by `==`, `in` or `startsWith`, or a list in which texts are \
+                     looked for by `in` or `exists`, becomes a fact",
                     printable(&part.to_string())
                 )),
             }
+        }
+    }
+}
+
+impl Asks {
+    /// Whether a claim is asked for as a list.
+    pub(crate) fn asks_list(&self, path: &[String]) -> bool {
+        let mut said = self.said.iter();
+        said.any(|wish| wish.path == path && wish.is_of_list())
+    }
+
+    /// Takes down that what is made of a claim is one text, where conditions ask for the claim as a list:
+    /// then nobody is meant.
+    pub(crate) fn refuse_list(&mut self, target: &str, words: &str, needed: &[Vec<String>]) {
+        if needed.iter().any(|path| self.asks_list(path)) {
+            self.unsaid.push(format!(
+                "`{target} = {words}`: a list is no value of it, so nobody is meant"
+            ));
         }
     }
 }

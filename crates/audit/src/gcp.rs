@@ -218,14 +218,20 @@ impl Provider {
                     "`{target} = {words}`: what it has no value for is refused there"
                 ));
             }
-            for path in expression.needs(&paths) {
-                if target == "google.groups" {
-                    let words = printable(&expression.to_string());
-                    asks.unsaid
-                        .push(format!("`{target} = {words}`: lists are no facts"));
-                } else {
-                    asks.said.push(Wish::present(path));
-                }
+            let words = printable(&expression.to_string());
+            let needed = expression.needs(&paths);
+            if target != "google.groups" {
+                asks.refuse_list(target, &words, &needed);
+                asks.said.extend(needed.into_iter().map(Wish::present));
+                continue;
+            }
+            let list = expression.path().and_then(|path| paths(&path));
+            // Whoever has a list with what is asked for has one.
+            let is_asked = list.is_some_and(|list| asks.asks_list(&list));
+            if !is_asked && !needed.is_empty() {
+                asks.unsaid.push(format!(
+                    "`{target} = {words}`: it must be a list, and no condition asks what the claim has"
+                ));
             }
         }
         asks

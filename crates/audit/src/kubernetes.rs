@@ -250,6 +250,22 @@ impl Mappings {
         mapped.chain(extra.map(|(key, expression)| (key.as_str(), expression)))
     }
 
+    /// What must be one text, and the claims that it is made of.
+    fn texts(&self) -> impl Iterator<Item = (&'static str, String, Vec<Vec<String>>)> {
+        let texts = [
+            ("username", Some(&self.username)),
+            ("uid", self.uid.as_ref()),
+        ];
+        texts.into_iter().filter_map(|(name, mapping)| {
+            let mapping = mapping?;
+            let needed = match mapping {
+                Mapping::Claim { claim, .. } => vec![vec![claim.clone()]],
+                Mapping::Expression(expression) => expression.needs(&claim_of),
+            };
+            Some((name, mapping.in_words(), needed))
+        })
+    }
+
     /// The claims without which there is no user.
     fn needs(&self) -> Vec<Vec<String>> {
         let mut needed = match &self.username {
@@ -410,6 +426,9 @@ impl Authenticator {
                     "`{name} = {words}`: what it has no value for is refused there"
                 ));
             }
+        }
+        for (name, words, needed) in self.mappings.texts() {
+            asks.refuse_list(name, &printable(&words), &needed);
         }
         let needed = self.mappings.needs().into_iter();
         asks.said.extend(needed.map(Wish::present));

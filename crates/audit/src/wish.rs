@@ -18,8 +18,8 @@ pub(crate) struct Wish {
 pub(crate) enum Want {
     /// A text of this pattern.
     Glob(Glob),
-    /// A list that has this text.
-    ListWith(String),
+    /// A list that has a text of this pattern.
+    ListWith(Glob),
     /// Anything, as long as it is there.
     Present,
     /// Exactly this.
@@ -48,6 +48,12 @@ impl Wish {
             Want::Glob(glob) => Some(glob),
             Want::ListWith(_) | Want::Present | Want::Value(_) => None,
         })
+    }
+
+    /// Whether it asks of a list what it has.
+    pub(crate) fn is_of_list(&self) -> bool {
+        let mut any = self.any.iter();
+        any.any(|want| matches!(want, Want::ListWith(_)))
     }
 
     /// Whether it only asks that the claim be there.

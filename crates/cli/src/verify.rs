@@ -85,11 +85,14 @@ fn explain_decision(
             return Ok(exit);
         }
     }
-    output::formatted(
-        common.output,
-        || manage::drawn_record(&record),
-        || serde_json::to_string_pretty(&verdict).unwrap_or_default(),
-    )?;
+    match picture(common.output, || verdict.clone()) {
+        Some(picture) => output::data(&picture)?,
+        None => output::formatted(
+            common.output,
+            || manage::drawn_record(&record),
+            || serde_json::to_string_pretty(&verdict).unwrap_or_default(),
+        )?,
+    }
     Ok(exit)
 }
 

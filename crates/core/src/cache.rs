@@ -162,6 +162,7 @@ impl Text {
             trust_chain,
             xml_signatures,
             awaited_keys,
+            asked_claims,
         } = context;
         self.count(expected.len());
         for name in expected {
@@ -205,6 +206,11 @@ impl Text {
                 }
                 XmlFound::NotHeld => self.count(0),
             }
+        }
+        self.count(asked_claims.len());
+        for asked in asked_claims {
+            self.part(asked.anchor.as_bytes());
+            self.part(asked.claim.as_bytes());
         }
         self.count(awaited_keys.len());
         for awaited in awaited_keys {

@@ -1,9 +1,12 @@
 //! What is asked: is this credential to be believed, now, for this?
 
+use std::collections::BTreeSet;
+
 use const_oid::ObjectIdentifier;
 
 use serde_json::Value;
 
+use crate::anchor::Anchor;
 use crate::credential::Credential;
 use crate::credential::jose::base64url;
 use crate::credential::saml::XmlSignature;
@@ -64,6 +67,27 @@ pub struct Context {
     /// Keys that may be published by now and are not looked for before a while. Never taken from
     /// whoever asks.
     pub awaited_keys: Vec<AwaitedKey>,
+    /// Claims that are facts beside those that the anchor itself asks for, since something is given by
+    /// them. Never taken from whoever asks.
+    pub asked_claims: BTreeSet<AskedClaim>,
+}
+
+/// A claim of tokens by which something is given to subjects of an anchor.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct AskedClaim {
+    /// The name of the anchor.
+    pub anchor: String,
+    /// The name of the claim.
+    pub claim: String,
+}
+
+impl Context {
+    /// The claims of tokens under this anchor by which something is given.
+    pub(crate) fn asked_of(&self, anchor: &Anchor) -> impl Iterator<Item = &str> {
+        let asked = self.asked_claims.iter();
+        let asked = asked.filter(move |asked| asked.anchor == anchor.name);
+        asked.map(|asked| asked.claim.as_str())
+    }
 }
 
 /// A key that an issuer did not have when its keys were looked at last, and when they are looked at

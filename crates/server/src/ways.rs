@@ -137,7 +137,7 @@ impl Asked {
         self.tokens_of.contains(&shape.trust_domain)
             && match &self.subject {
                 Some(Matcher::AnyOf(subjects)) => subjects.iter().any(is_named),
-                Some(Matcher::Has(_) | Matcher::Pattern(_)) | None => true,
+                Some(Matcher::Has(_) | Matcher::HasAll(_) | Matcher::Pattern(_)) | None => true,
             }
     }
 

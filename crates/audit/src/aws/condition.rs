@@ -186,6 +186,11 @@ fn may_be_handed_on(preset: Option<Preset>, claim: &str) -> bool {
     }
 }
 
+/// Whether the claim is a list in tokens of such an issuer, among those that AWS hands on.
+fn is_list(preset: Option<Preset>, claim: &str) -> bool {
+    claim == "amr" || preset == Some(Preset::CircleCi) && claim == "oidc.circleci.com/context-ids"
+}
+
 impl Condition {
     pub(super) fn read(
         place: &str,
@@ -315,15 +320,15 @@ impl Condition {
             }
         };
         // Of a list one element is enough, and only a list has several.
-        let any = match (claim.as_str(), self.set) {
-            ("amr", _) => any
+        let any = match is_list(preset, &claim) {
+            true => any
                 .into_iter()
                 .map(|want| match want {
-                    Want::Glob(glob) => Want::ListWith(glob.text()),
+                    Want::Glob(glob) => Want::ListWith(glob),
                     other => other,
                 })
                 .collect(),
-            _ => any,
+            false => any,
         };
         Some(Wish::new(&[&claim], any))
     }
@@ -338,6 +343,12 @@ impl Condition {
             ));
             return;
         };
+        if wish.is_of_list() && self.set != Some(Set::AnyValue) {
+            asks.unsaid.push(format!(
+                "`{words}`: it is a list, of which a fact says what is asked by `ForAnyValue:` and nothing else"
+            ));
+            return;
+        }
         if self.if_exists || self.set == Some(Set::AllValues) {
             asks.narrowed.push(format!(
                 "`{words}`: a fact that is missing never matches here"

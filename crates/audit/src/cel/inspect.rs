@@ -77,7 +77,10 @@ impl Inspection {
             } => self.wish_of_call(name, target.as_deref(), arguments, paths),
             Expression::Fold(fold) => {
                 if let Some(element) = element_asked_for(fold) {
-                    self.add(claim(&fold.over), vec![Want::ListWith(element)]);
+                    self.add(
+                        claim(&fold.over),
+                        vec![Want::ListWith(Glob::literal(&element))],
+                    );
                 }
             }
             path @ (Expression::Conditional(..) | Expression::Member(..) | Expression::Name(_)) => {
@@ -119,7 +122,7 @@ impl Inspection {
                 self.add(claim(path), values.collect());
             }
             (operators::IN, None, [Expression::Value(Value::Text(text)), list]) => {
-                self.add(claim(list), vec![Want::ListWith(text.to_string())]);
+                self.add(claim(list), vec![Want::ListWith(Glob::literal(text))]);
             }
             ("matches", None, [path, Expression::Value(Value::Text(pattern))])
             | ("matches", Some(path), [Expression::Value(Value::Text(pattern))]) => {
@@ -207,8 +210,8 @@ impl Inspection {
 }
 
 impl Expression {
-    /// What it asks of one claim, if it compares a claim with texts, flags or whole numbers and does
-    /// nothing else: whoever grants the wish meets the condition.
+    /// What it asks of one claim, if it compares a claim with texts, flags or whole numbers, or looks for
+    /// texts in a list, and does nothing else: whoever grants the wish meets the condition.
     pub(crate) fn demand(&self, paths: Paths<'_>) -> Option<Wish> {
         let claim = |expression: &Self| {
             let claim = expression.path().and_then(|path| paths(&path));
@@ -235,8 +238,17 @@ impl Expression {
                     });
                     (claim(path)?, values.collect::<Option<_>>()?)
                 }
+                (operators::IN, [Self::Value(Value::Text(text)), list]) => {
+                    let is_there = list.or_nothing().unwrap_or(list);
+                    (claim(is_there)?, vec![Want::ListWith(Glob::literal(text))])
+                }
                 _ => return None,
             },
+            Self::Fold(fold) => {
+                let is_there = fold.over.or_nothing().unwrap_or(&fold.over);
+                let any = fold.elements_asked_for()?.into_iter();
+                (claim(is_there)?, any.map(Want::ListWith).collect())
+            }
             Self::Call {
                 name,
                 target: Some(path),
@@ -251,6 +263,19 @@ impl Expression {
             _ => return None,
         };
         (!any.is_empty()).then_some(Wish { path, any })
+    }
+
+    /// The list, if it is one where it is there, and the empty list where not: whatever is looked for in it
+    /// is in the one or in none.
+    fn or_nothing(&self) -> Option<&Self> {
+        match self {
+            Self::Conditional(condition, _, other)
+                if matches!(&**condition, Self::Has(..)) && **other == Self::List(Vec::new()) =>
+            {
+                if_there(self)
+            }
+            _ => None,
+        }
     }
 
     /// Whether it has a value whenever the claims are there that it reads, and are texts.
@@ -385,6 +410,45 @@ fn if_there(expression: &Expression) -> Option<&Expression> {
         return None;
     };
     (of == from && asked == read).then_some(one)
+}
+
+impl Fold {
+    /// The texts of which one must be an element, if it is `exists` and asks for nothing else.
+    fn elements_asked_for(&self) -> Option<Vec<Glob>> {
+        fn asked(of: &Expression, element: &str) -> Option<Vec<Glob>> {
+            let is_element =
+                |one: &Expression| matches!(one, Expression::Name(name) if name == element);
+            let literal = |one: &Expression| one.text().map(Glob::literal);
+            match of {
+                Expression::Or(one, other) => {
+                    let mut any = asked(one, element)?;
+                    any.extend(asked(other, element)?);
+                    Some(any)
+                }
+                Expression::Call {
+                    name,
+                    target: None,
+                    arguments,
+                } => match (name.as_str(), arguments.as_slice()) {
+                    (operators::EQUALS, [one, other]) if is_element(one) => {
+                        Some(vec![literal(other)?])
+                    }
+                    (operators::EQUALS, [other, one]) if is_element(one) => {
+                        Some(vec![literal(other)?])
+                    }
+                    (operators::IN, [one, Expression::List(texts)]) if is_element(one) => {
+                        texts.iter().map(literal).collect()
+                    }
+                    _ => None,
+                },
+                _ => None,
+            }
+        }
+        match self.as_macro()? {
+            ("exists", of) => asked(of, &self.element),
+            _ => None,
+        }
+    }
 }
 
 /// The text that one element must be, in a loop such as `exists(g, g == 'x')`.

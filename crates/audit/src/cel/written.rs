@@ -70,7 +70,8 @@ impl fmt::Display for Fold {
 }
 
 impl Fold {
-    fn as_macro(&self) -> Option<(&'static str, &Expression)> {
+    /// The macro that it was written as, and what that has for each element.
+    pub(super) fn as_macro(&self) -> Option<(&'static str, &Expression)> {
         let is_result =
             |it: &Expression| matches!(it, Expression::Name(name) if *name == self.result);
         if self.second.is_some() || !is_result(&self.end) {

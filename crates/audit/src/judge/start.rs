@@ -98,7 +98,7 @@ fn values(wish: &Wish, usual: &Sample) -> Vec<Value> {
                 let usual = claims.get(name).and_then(Value::as_str).unwrap_or("x");
                 values.extend(texts(glob, usual).into_iter().map(Value::String));
             }
-            Want::ListWith(text) => values.push(Value::Array(vec![Value::String(text.clone())])),
+            Want::ListWith(glob) => values.push(Value::Array(vec![Value::String(glob.text())])),
             Want::Present => {
                 let is_there = wish
                     .path

@@ -300,3 +300,95 @@ fn a_token_that_was_given_to_another_client_is_not_carried_over_with_its_audienc
     let anchor = &github.draft.unwrap().anchor["anchors"][0];
     assert_eq!(anchor.get("authorized_parties"), None);
 }
+
+#[test]
+fn a_list_in_which_texts_are_looked_for_is_asked_for_what_it_has() {
+    let facts_of = |system: System, document: &Value| rule(system, document, None).0;
+    let id = "assertion.repository_id == '74'";
+    for (condition, groups) in [
+        ("'a' in assertion.groups", json!({"has": "a"})),
+        (
+            "'a' in assertion.groups || 'b' in assertion.groups",
+            json!({"has": ["a", "b"]}),
+        ),
+        (
+            "'a' in assertion.groups && 'b' in assertion.groups",
+            json!({"has_all": ["a", "b"]}),
+        ),
+        (
+            "assertion.groups.exists(g, g == 'a' || g in ['b', 'c'])",
+            json!({"has": ["a", "b", "c"]}),
+        ),
+    ] {
+        let provider = google(&format!("{id} && ({condition})"));
+        let facts = facts_of(System::Gcp, &provider);
+        assert_eq!(facts["claims.groups"], groups, "{condition}");
+        let rules = json!([{"expression": format!("{id} && ({condition})").replace("assertion.", "claims.")}]);
+        let facts = facts_of(System::Kubernetes, &kubernetes(&rules));
+        assert_eq!(facts["claims.groups"], groups, "{condition}");
+    }
+    let optional = json!([
+        {"claim": "repository_id", "requiredValue": "74"},
+        {"expression": "'a' in claims.?groups.orValue([])"},
+    ]);
+    let facts = facts_of(System::Kubernetes, &kubernetes(&optional));
+    assert_eq!(facts["claims.groups"], json!({"has": "a"}));
+    let mut conditions = json!({"StringEquals": {
+        format!("{GITHUB}:aud"): "sts.amazonaws.com", format!("{GITHUB}:repository_id"): "74",
+    }});
+    conditions["ForAnyValue:StringEquals"] = json!({format!("{GITHUB}:amr"): ["mfa", "hwk"]});
+    let facts = facts_of(System::Aws, &statement(GITHUB, &conditions));
+    assert_eq!(facts["claims.amr"], json!({"has": ["hwk", "mfa"]}));
+    // What the groups of the pool are made of is there, then.
+    let mut provider = google(&format!("{id} && 'a' in google.groups"));
+    provider["attributeMapping"]["google.groups"] = json!("assertion.groups");
+    let facts = facts_of(System::Gcp, &provider);
+    assert_eq!(facts["claims.groups"], json!({"has": "a"}));
+}
+
+#[test]
+fn what_else_is_asked_of_a_list_is_said_and_there_is_no_rule() {
+    let id = "assertion.repository_id == '74'";
+    for condition in [
+        "assertion.groups.all(g, g == 'a')",
+        "assertion.groups.exists_one(g, g == 'a')",
+        "assertion.groups.exists(g, g.startsWith('a'))",
+        "assertion.groups.exists(g, g != 'a')",
+        "!('a' in assertion.groups)",
+        "assertion.actor in assertion.groups",
+        "'a' in (has(assertion.actor) ? assertion.groups : ['a'])",
+        "'a' in assertion.groups.map(g, g.lowerAscii())",
+    ] {
+        refused(
+            System::Gcp,
+            &google(&format!("{id} && {condition}")),
+            "looked for by",
+        );
+    }
+    let both = google(&format!(
+        "{id} && ('a' in assertion.groups || assertion.groups == 'a')"
+    ));
+    refused(System::Gcp, &both, "two rules");
+    let nested = google(&format!("{id} && 'a' in assertion.realm_access.roles"));
+    refused(System::Gcp, &nested, "is no list that is a fact here");
+    let wildcard = google(&format!("{id} && 'a*' in assertion.groups"));
+    refused(System::Gcp, &wildcard, "compared exactly");
+    // A name that is a list is none.
+    let mut provider = google(&format!("{id} && 'a' in assertion.groups"));
+    provider["attributeMapping"]["attribute.team"] = json!("assertion.groups");
+    refused(System::Gcp, &provider, "a list is no value of it");
+    // Nobody looks whether the groups of the pool are a list.
+    let mut provider = google(id);
+    provider["attributeMapping"]["google.groups"] = json!("assertion.groups");
+    refused(System::Gcp, &provider, "it must be a list");
+    for operator in [
+        "ForAllValues:StringEquals",
+        "StringEquals",
+        "ForAnyValue:StringLike",
+    ] {
+        let mut conditions = json!({"StringEquals": {format!("{GITHUB}:repository_id"): "74"}});
+        conditions[operator][format!("{GITHUB}:amr")] = json!("m*");
+        let carried = carry(System::Aws, &statement(GITHUB, &conditions), None);
+        assert_eq!(carried.draft, None, "{operator}: {:?}", carried.left);
+    }
+}

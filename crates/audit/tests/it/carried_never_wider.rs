@@ -3,7 +3,7 @@
 
 use avouch_audit::{Admission, System, carried};
 use avouch_core::policy::presets::Preset;
-use avouch_core::policy::rules::Rule;
+use avouch_core::policy::rules::{Matcher, Rule};
 use serde_json::{Map, Value, json};
 
 const GITHUB: &str = "token.actions.githubusercontent.com";
@@ -67,6 +67,11 @@ fn jobs() -> Vec<Token> {
                         // Some write a flag as it is, and some as a text.
                         let flags = [json!(true), json!("true")];
                         claims["flag"] = flags[usize::from(branch.len() % 2 == 0)].clone();
+                        for (claim, lists) in [("groups", groups()), ("amr", methods())] {
+                            if let Some(list) = &lists[jobs.len() / 3 % lists.len()] {
+                                claims[claim] = list.clone();
+                            }
+                        }
                         if let Some(environment) = environment {
                             claims["environment"] = json!(environment);
                         }
@@ -98,6 +103,37 @@ fn jobs() -> Vec<Token> {
         }
     }
     jobs
+}
+
+/// What may stand where a list of groups should.
+fn groups() -> Vec<Option<Value>> {
+    let mut all = vec![None];
+    all.extend(
+        [
+            json!(["admins"]),
+            json!(["admins", "oncall"]),
+            json!("admins"),
+            json!(["oncall", "adm*"]),
+            json!(["admins", 7]),
+            json!([]),
+            json!(["admin"]),
+            json!({"admins": true}),
+            json!(["staff", "oncall", "admins"]),
+            json!(["staff"]),
+        ]
+        .map(Some),
+    );
+    all
+}
+
+fn methods() -> Vec<Option<Value>> {
+    let said = [
+        json!(["mfa"]),
+        json!(["pwd", "mfa"]),
+        json!("mfa"),
+        json!(["pwd"]),
+    ];
+    said.map(Some).into_iter().chain([None]).collect()
 }
 
 fn pods() -> Vec<Token> {
@@ -335,6 +371,113 @@ fn kubernetes(dice: &mut Dice) -> Value {
     })
 }
 
+/// As a policy of AWS, with conditions on a list beside.
+fn aws_of_lists(dice: &mut Dice) -> Value {
+    let mut conditions = json!({"StringEquals": {
+        format!("{GITHUB}:repository_id"): "74", format!("{GITHUB}:aud"): "sts.amazonaws.com",
+    }});
+    for _ in 0..=dice.below(2) {
+        let operator = dice.one(&[
+            "ForAnyValue:StringEquals",
+            "ForAnyValue:StringEquals",
+            "ForAnyValue:StringLike",
+            "ForAnyValue:StringEqualsIfExists",
+            "ForAnyValue:StringEqualsIgnoreCase",
+            "ForAnyValue:StringNotEquals",
+            "ForAllValues:StringEquals",
+            "StringEquals",
+            "StringLike",
+        ]);
+        let values = dice.some(&["mfa", "pwd", "mf?", "m*", "MFA"]);
+        conditions[operator][format!("{GITHUB}:amr")] = json!(values);
+    }
+    statement(GITHUB, &conditions)
+}
+
+/// A condition on a list: most are carried over, and what is near to them is not.
+fn part_of_a_list(dice: &mut Dice, root: &str) -> String {
+    let (one, other) = (
+        dice.one(&["admins", "oncall", "adm*"]),
+        dice.one(&["admins", "oncall", "staff"]),
+    );
+    let groups = format!("{root}.groups");
+    match dice.below(16) {
+        0..=2 => format!("'{one}' in {groups}"),
+        3 => format!("'{one}' in {groups} || '{other}' in {groups}"),
+        4 => format!("{groups}.exists(g, g == '{one}')"),
+        5 => format!("{groups}.exists(g, g == '{one}' || '{other}' == g)"),
+        6 => format!("{groups}.exists(g, g in ['{one}', '{other}'])"),
+        7 => format!("'{other}' in (has({groups}) ? {groups} : [])"),
+        8 => format!("has({groups}) && '{other}' in {groups}"),
+        9 => format!("{groups}.all(g, g == '{one}')"),
+        10 => format!("{groups}.exists_one(g, g == '{other}')"),
+        11 => format!("{groups}.exists(g, g.startsWith('{other}'))"),
+        12 => format!("!('{other}' in {groups})"),
+        13 => format!("{groups} == ['{other}']"),
+        14 => format!("'{one}' in {groups} || {groups} == '{other}'"),
+        _ => format!("'{other}' in (has({root}.actor) ? {groups} : ['{other}'])"),
+    }
+}
+
+fn parts_of_lists(dice: &mut Dice, root: &str) -> String {
+    let mut parts = vec![format!("{root}.repository_id == '74'")];
+    parts.extend((0..=dice.below(2)).map(|_| format!("({})", part_of_a_list(dice, root))));
+    parts.join(" && ")
+}
+
+fn google_of_lists(dice: &mut Dice) -> Value {
+    let mut provider = google(dice);
+    provider["attributeCondition"] = json!(parts_of_lists(dice, "assertion"));
+    let mapping = json!({"google.subject": "assertion.sub"});
+    provider["attributeMapping"] = mapping;
+    match dice.below(6) {
+        0 | 1 => provider["attributeMapping"]["google.groups"] = json!("assertion.groups"),
+        2 => provider["attributeMapping"]["attribute.groups"] = json!("assertion.groups"),
+        _ => {}
+    }
+    provider
+}
+
+fn kubernetes_of_lists(dice: &mut Dice) -> Value {
+    let mut configuration = kubernetes(dice);
+    let rule = json!({"expression": parts_of_lists(dice, "claims")});
+    configuration["jwt"][0]["claimValidationRules"] = json!([rule]);
+    let mut mappings = json!({"username": {"claim": "sub", "prefix": ""}});
+    match dice.below(6) {
+        0 => mappings["groups"] = json!({"claim": "groups", "prefix": ""}),
+        1 => mappings["groups"] = json!({"expression": "claims.groups"}),
+        2 => mappings["uid"] = json!({"claim": "groups"}),
+        _ => {}
+    }
+    configuration["jwt"][0]["claimMappings"] = mappings;
+    configuration
+}
+
+/// What a rule sees of a claim that is a list, if it is one of texts.
+fn list<'a>(claims: &'a Map<String, Value>, name: &str) -> Option<Vec<&'a str>> {
+    let claim = claims.get(name.strip_prefix("claims.")?)?;
+    claim.as_array()?.iter().map(Value::as_str).collect()
+}
+
+fn is_met(
+    preset: Option<Preset>,
+    claims: &Map<String, Value>,
+    name: &str,
+    matcher: &Matcher,
+) -> bool {
+    let has = |text: &String| {
+        let list = list(claims, name);
+        list.is_some_and(|list| list.contains(&text.as_str()))
+    };
+    match matcher {
+        Matcher::Has(texts) => texts.iter().any(has),
+        Matcher::HasAll(texts) => texts.iter().all(has),
+        Matcher::AnyOf(_) | Matcher::Pattern(_) => {
+            fact(preset, claims, name).is_some_and(|text| matcher.matches(text))
+        }
+    }
+}
+
 /// What a rule sees of claims.
 fn fact<'a>(preset: Option<Preset>, claims: &'a Map<String, Value>, name: &str) -> Option<&'a str> {
     let find = |path: &[&str]| preset.and_then(|preset| preset.fact_of_claim(path)) == Some(name);
@@ -378,9 +521,10 @@ fn check(admission: &Admission, jobs: &[Token], document: &Value) -> Option<usiz
     let mut admitted = 0;
     for (claims, forms) in jobs {
         let comes_in = (audiences.is_empty() || audiences.contains(&claims["aud"]))
-            && rule.conditions().iter().all(|(name, matcher)| {
-                fact(preset, claims, name).is_some_and(|text| matcher.matches(text))
-            });
+            && rule
+                .conditions()
+                .iter()
+                .all(|(name, matcher)| is_met(preset, claims, name, matcher));
         if !comes_in {
             continue;
         }
@@ -435,5 +579,17 @@ fn a_rule_never_admits_more_than_the_configuration_of_kubernetes() {
         0x94d0_49bb_1331_11eb,
         &jobs(),
         kubernetes,
+    );
+}
+
+#[test]
+fn a_rule_over_lists_never_admits_more_than_what_it_was_carried_over_from() {
+    check_all(System::Aws, 0x1ce4_e5b9_bf58_476d, &jobs(), aws_of_lists);
+    check_all(System::Gcp, 0x94d0_49bb_1331_11eb, &jobs(), google_of_lists);
+    check_all(
+        System::Kubernetes,
+        0xbf58_476d_1ce4_e5b9,
+        &jobs(),
+        kubernetes_of_lists,
     );
 }

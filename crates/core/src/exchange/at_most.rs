@@ -390,7 +390,7 @@ fn claims(members: &Members<'_>) -> Result<BTreeMap<String, Matcher>, Reason> {
         Some(other) => return Err(members.mistyped("claims", "an object", other)),
     };
     let read = |(fact, value): (&String, &Value)| match read_matcher(&place, fact, value)? {
-        Matcher::Has(_) => {
+        Matcher::Has(_) | Matcher::HasAll(_) => {
             let detail = format!(
                 "`{fact}` is bounded by the values that it may have, each of them where it is a list, \
                  and not by one that it `has`"

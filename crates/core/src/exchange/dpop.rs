@@ -1,12 +1,15 @@
 //! Proofs that the sender of a request has a key (RFC 9449).
 
+use super::introspection::Presented;
 use crate::budget::{Budget, Limits};
+use crate::credential::Credential;
 use crate::credential::jose::base64url;
 use crate::credential::jose::jwk::Jwk;
 use crate::credential::jose::jws::Jws;
 use crate::crypto::{PublicKey, Verifier};
 use crate::id::Digest;
 use crate::model::federation::claims::{Rounded, seconds, text};
+use crate::question::Question;
 use crate::reason::{Reason, printable};
 use crate::stop::Stop;
 use crate::time::Time;
@@ -107,6 +110,59 @@ impl Proved {
             use_digest: Digest::of_list([b"dpop", thumbprint.as_bytes().as_slice(), id.as_bytes()]),
             until: made.plus(2 * WINDOW),
         })
+    }
+}
+
+/// A proof that came with a token to somebody else, who holds the request and asks about both.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ShownProof {
+    /// The proof.
+    pub proof: String,
+    /// The method of the request.
+    pub method: String,
+    /// Its address.
+    pub url: String,
+    /// The nonce that whoever asks has given out, if they did.
+    pub nonce: Option<String>,
+}
+
+impl ShownProof {
+    /// Checks it for the token of the question, and takes it into account there. Whoever goes on sees to it
+    /// that it is used once.
+    ///
+    /// # Errors
+    ///
+    /// As of [`Proved::check`], also where the token is bound to no key: that is anyone's, whatever key is
+    /// shown beside it.
+    pub fn prove(
+        &self,
+        question: &mut Question,
+        crypto: &dyn Verifier,
+        budget: &mut Budget,
+    ) -> Result<Proved, Reason> {
+        let Credential::Jwt(token) = &question.credential else {
+            return Err(invalid("it goes with a token"));
+        };
+        let request = Request {
+            method: &self.method,
+            address: &self.url,
+            access_token: Some(token),
+            now: question.now,
+        };
+        let proved = Proved::check(&self.proof, request, crypto, budget)?;
+        if self.nonce.is_some() && self.nonce != proved.nonce {
+            return Err(invalid("it answers another nonce, or none"));
+        }
+        // What is wrong with the token itself is found where it is decided on.
+        if let Ok(presented) = Presented::read(token) {
+            let context = presented.context();
+            if context.holder.jkt.is_none() {
+                return Err(invalid("the token is bound to no key of a proof"));
+            }
+            question.context.access_token = context.access_token;
+        }
+        question.context.holder.jkt = Some(proved.thumbprint);
+        Ok(proved)
     }
 }
 

@@ -90,9 +90,11 @@ impl Reader<'_> {
         let unpinned = self.exception(&members, "unpinned")?;
         let is_excused = unpinned.as_ref().is_some_and(|one| one.holds(self.now));
         let mut rule = self.rule_read(document, &members, unpinned, is_excused)?;
+        // What a name that can pass to another is trusted by ends as well.
+        rule.rests_on_unpinned = rule.changeable().is_some();
         if is_excused {
             let alone = self.rule_read(document, &members, None, false);
-            rule.rests_on_unpinned = alone.is_err();
+            rule.rests_on_unpinned |= alone.is_err();
         }
         Ok(rule)
     }
@@ -213,6 +215,7 @@ impl Reader<'_> {
             facts: None,
             preset: None,
             tells_methods: true,
+            changeable: None,
         })
     }
 
@@ -249,6 +252,7 @@ impl Reader<'_> {
             facts: Some(facts),
             preset: None,
             tells_methods: true,
+            changeable: None,
         })
     }
 
@@ -309,12 +313,25 @@ impl Reader<'_> {
             (_, None) if !is_excused => return Err(self.no_facts(place, &called)),
             _ => {}
         }
+        // Whom its issuer lets in by rules of its own, these tell apart already.
+        let own = match &anchor.kind {
+            AnchorKind::Federation(federation) => Some(federation.rules()),
+            AnchorKind::Issuer(issuer) => Some(issuer.rules()),
+            AnchorKind::Saml(provider) => Some(provider.rules()),
+            AnchorKind::ApiKey(_)
+            | AnchorKind::Certificate(_)
+            | AnchorKind::Ssh(_)
+            | AnchorKind::TrustDomain(_) => None,
+        };
+        let asked = facts.as_ref().zip(own);
+        let changeable = asked.and_then(|(asked, own)| asked.changeable_below(preset, own));
         Ok(Admission {
             source: Source::Anchor(anchor.name.clone()),
             facts,
             preset,
             tells_methods,
             called,
+            changeable,
         })
     }
 
@@ -451,7 +468,7 @@ impl Reader<'_> {
                 .facts
                 .as_ref()
                 .and_then(|rule| rule.conditions().get(fact));
-            if matches!(asked, Some(Matcher::Has(_))) {
+            if asked.is_some_and(Matcher::asks_list) {
                 return Err(self.refuse(format!(
                     "`gives.spiffe_id` is made of `{fact}`, of which it asks as of a list: which of its \
                      values names someone cannot be told"

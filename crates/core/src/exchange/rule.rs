@@ -1,5 +1,6 @@
 //! Exchange rules: whom they admit, what they give, and whom else that would be.
 
+use std::collections::BTreeSet;
 use std::fmt;
 
 use super::Believed;
@@ -8,9 +9,11 @@ use super::template::Template;
 use crate::anchor::{AnchorKind, Stewardship};
 use crate::credential::jose::jwk::KeySet;
 use crate::id::{Digest, SpiffeId, TrustDomain};
-use crate::policy::facts::{Facts, SUBJECT};
+use crate::policy::facts::{CLAIMS, Facts, SUBJECT};
+use crate::policy::given_up::Changeable;
 use crate::policy::presets::Preset;
 use crate::policy::rules::{Matcher, Rule, invalid};
+use crate::question::AskedClaim;
 use crate::reason::{Reason, printable};
 use crate::time::Time;
 use crate::verdict::Identity;
@@ -30,7 +33,7 @@ pub struct ExchangeRule {
     pub(super) bearer: Option<Exception>,
     pub(super) reuse: Option<Exception>,
     pub(super) unpinned: Option<Exception>,
-    /// Whether it could not be used without that.
+    /// Whether it could not be used, or saved, without that.
     pub(super) rests_on_unpinned: bool,
     /// Whether a proof must answer a nonce (RFC 9449 8).
     pub(super) nonce: bool,
@@ -52,6 +55,8 @@ pub struct Admission {
     pub(super) tells_methods: bool,
     /// What the issuer is called, for a reader.
     pub(super) called: String,
+    /// The names that it trusts and that somebody else may have later.
+    pub(super) changeable: Option<Changeable>,
 }
 
 /// Who vouches for whoever is admitted.
@@ -170,6 +175,30 @@ impl ExchangeRule {
                 admits.called
             ),
         ))
+    }
+
+    /// That it trusts no name that somebody else may have later, unless it says so with an end. Rules that
+    /// were stored before are not asked.
+    ///
+    /// # Errors
+    ///
+    /// `issue.trust_mutable`.
+    pub fn check_names(&self, now: Time) -> Result<(), Reason> {
+        let is_excused = self.unpinned.as_ref().is_some_and(|one| one.holds(now));
+        match self.changeable() {
+            Some(changeable) if !is_excused => Err(Reason::IssueTrustMutable {
+                rule: self.name.clone(),
+                names: changeable.names.clone(),
+                pins: changeable.pins.iter().copied().map(str::to_owned).collect(),
+            }),
+            Some(_) | None => Ok(()),
+        }
+    }
+
+    /// The names that it trusts, of subjects or of actors, and that somebody else may have later.
+    pub(super) fn changeable(&self) -> Option<&Changeable> {
+        let mut admitted = std::iter::once(&self.admits).chain(&self.actors);
+        admitted.find_map(|admission| admission.changeable.as_ref())
     }
 
     /// Its name.
@@ -326,6 +355,13 @@ impl ExchangeRule {
                 ));
             }
         }
+        if let Some(changeable) = self.changeable().filter(|_| self.unpinned.is_none()) {
+            remarks.push(format!(
+                "{} asked for without one of {}: whoever has the name later is admitted too",
+                changeable.names.join(", "),
+                changeable.pins.join(", ")
+            ));
+        }
         if self.gives.outlives {
             remarks.push(format!(
                 "what it gives is valid for {} seconds, whether what was presented is by then or not",
@@ -386,6 +422,19 @@ impl Admission {
             Source::Anchor(name) => Some(name),
             Source::Client { .. } | Source::TrustDomain(_) => None,
         }
+    }
+
+    /// The claims that it asks for by their own names.
+    fn asked_claims(&self) -> impl Iterator<Item = AskedClaim> {
+        let asked = self.anchor().zip(self.facts.as_ref());
+        asked.into_iter().flat_map(|(anchor, facts)| {
+            let facts = facts.conditions().keys();
+            let claims = facts.filter_map(|fact| fact.strip_prefix(CLAIMS));
+            claims.map(move |claim| AskedClaim {
+                anchor: anchor.to_owned(),
+                claim: claim.to_owned(),
+            })
+        })
     }
 
     /// Whether the identity comes from the source.
@@ -510,6 +559,14 @@ impl Rules {
             }
         }
         names
+    }
+
+    /// The claims by which rules admit, beside the facts that tokens have anyway.
+    pub fn asked_claims(&self, now: Time) -> BTreeSet<AskedClaim> {
+        let live = self.usable.iter().filter(|rule| !rule.has_ended(now));
+        live.flat_map(|rule| std::iter::once(&rule.admits).chain(&rule.actors))
+            .flat_map(Admission::asked_claims)
+            .collect()
     }
 
     /// The keys of the client of this name, of each rule that admits it.

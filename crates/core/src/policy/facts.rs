@@ -125,6 +125,22 @@ impl Facts {
         Ok(facts)
     }
 
+    /// Adds claims that others ask for than whoever trusts the issuer. One that could deceive a reader is
+    /// no fact then: what one rule asks for must not keep those from being believed whom another admits.
+    pub(crate) fn add_claims<'a>(
+        &mut self,
+        claims: &Map<String, Value>,
+        asked: impl Iterator<Item = &'a str>,
+    ) {
+        for claim in asked {
+            let name = format!("{CLAIMS}{claim}");
+            if self.get(&name).is_none() && self.list(&name).is_none() {
+                // Then it is not added.
+                drop(self.insert_claim(claims, claim));
+            }
+        }
+    }
+
     /// A fact by its name, if it is one text.
     pub fn get(&self, name: &str) -> Option<&str> {
         self.texts.get(name).map(String::as_str)

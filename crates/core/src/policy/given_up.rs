@@ -12,12 +12,13 @@ const NAMES: [&str; 4] = ["login", "slug", "user_name", "username"];
 
 /// Claims and attributes of SAML that are an address of mail, which whoever runs the domain gives to the
 /// next when someone has left.
-const MAILS: [&str; 7] = [
+const MAILS: [&str; 8] = [
     "email",
     "http://schemas.xmlsoap.org/ws/2005/05/identity/claims/emailaddress",
     "http://schemas.xmlsoap.org/ws/2005/05/identity/claims/name",
     "http://schemas.xmlsoap.org/ws/2005/05/identity/claims/upn",
     "mail",
+    "user_email",
     "urn:oid:0.9.2342.19200300.100.1.3",
     "urn:oid:1.3.6.1.4.1.5923.1.1.1.6",
 ];
@@ -36,7 +37,13 @@ impl Rule {
     /// whoever has them is known for good. An address is somebody's, so what says whose customer someone is
     /// does not pin it.
     pub fn changeable(&self, preset: Option<Preset>) -> Option<Changeable> {
-        let (mails, others): (Vec<&str>, Vec<&str>) = self
+        self.changeable_below(preset, &[])
+    }
+
+    /// The same of those who have been let in by one of `others` already: what each of these pins by which
+    /// someone may come here is pinned here, too.
+    pub fn changeable_below(&self, preset: Option<Preset>, others: &[Self]) -> Option<Changeable> {
+        let (mails, names_given_up): (Vec<&str>, Vec<&str>) = self
             .conditions()
             .keys()
             .map(String::as_str)
@@ -48,10 +55,18 @@ impl Rule {
             .copied()
             .filter(|pin| !names_more_than_one(pin))
             .collect();
-        let (names, pins) = if !mails.is_empty() && !self.is_pinned_by(preset, &of_people) {
+        let is_pinned = |pins: &[&str]| {
+            let mut ways = others
+                .iter()
+                .filter(|other| other.overlaps(self))
+                .peekable();
+            self.is_pinned_by(preset, pins)
+                || ways.peek().is_some() && ways.all(|way| way.is_pinned_by(preset, pins))
+        };
+        let (names, pins) = if !mails.is_empty() && !is_pinned(&of_people) {
             (mails, of_people)
-        } else if !others.is_empty() && !self.is_pinned_by(preset, pins) {
-            (others, pins.to_vec())
+        } else if !names_given_up.is_empty() && !is_pinned(pins) {
+            (names_given_up, pins.to_vec())
         } else {
             return None;
         };
@@ -196,6 +211,39 @@ mod tests {
     fn changeable(preset: Option<Preset>, facts: &Value) -> Option<Changeable> {
         let rule = Rule::read(&json!({"name": "r", "facts": facts}), 1, preset);
         rule.unwrap().changeable(preset)
+    }
+
+    #[test]
+    fn what_whoever_was_let_in_has_shown_pins_a_name_of_theirs() {
+        let preset = Some(Preset::GitLab);
+        let read = |facts: &Value| {
+            let rule = Rule::read(&json!({"name": "r", "facts": facts}), 1, preset);
+            rule.unwrap()
+        };
+        let name = json!({"gitlab.project_path": "g/p"});
+        let id = json!({"gitlab.project_id": "20"});
+        let other = json!({"gitlab.project_path": "g/other"});
+        let elsewhere = json!({"gitlab.project_path": "g/other", "gitlab.namespace_id": "7"});
+        for (asked, own, is_pinned) in [
+            (&name, vec![], false),
+            (&name, vec![&id], true),
+            // One of two ways to come pins nothing.
+            (
+                &name,
+                vec![&id, &json!({"gitlab.ref_protected": "true"})],
+                false,
+            ),
+            // Who comes by the other is somebody else.
+            (&name, vec![&id, &other], true),
+            // And who can come by none is not pinned by it.
+            (&name, vec![&elsewhere], false),
+            (&json!({"claims.user_email": "a@b.test"}), vec![], false),
+            (&json!({"gitlab.ref_protected": "true"}), vec![], true),
+        ] {
+            let own: Vec<Rule> = own.into_iter().map(read).collect();
+            let changeable = read(asked).changeable_below(preset, &own);
+            assert_eq!(changeable.is_none(), is_pinned, "{asked} {own:?}");
+        }
     }
 
     #[test]

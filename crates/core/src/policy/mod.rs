@@ -4,7 +4,7 @@
 //! this admit" is computed, not guessed; and a fact that is absent never matches.
 
 pub mod facts;
-mod given_up;
+pub mod given_up;
 mod naming;
 pub mod pattern;
 pub mod presets;

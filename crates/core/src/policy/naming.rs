@@ -5,13 +5,16 @@ use super::facts::{CLAIMS, MEMBERSHIPS};
 use super::presets::Preset;
 use super::rules::{Matcher, Rule};
 
-/// Claims, and facts of SAML, that say how a token came about and not whose it is.
-const OF_NOBODY: [&str; 11] = [
+/// Claims, and facts of SAML, that say how a token came about, or what for, and not whose it is. What it may be
+/// used for is asked for by any client, for whoever signs in; which client that is, is one in particular.
+const OF_NOBODY: [&str; 13] = [
     "claims.acr",
     "claims.amr",
     "claims.auth_time",
     "claims.email_verified",
     "claims.phone_number_verified",
+    "claims.scope",
+    "claims.scp",
     "claims.token_use",
     "claims.typ",
     "claims.ver",
@@ -116,7 +119,7 @@ impl Rule {
         let conditions = self.conditions().iter();
         conditions.filter_map(|(fact, matcher)| {
             let is_list = MEMBERSHIPS.contains(&fact.strip_prefix(CLAIMS)?);
-            (is_list && !matches!(matcher, Matcher::Has(_))).then_some(fact.as_str())
+            (is_list && !matcher.asks_list()).then_some(fact.as_str())
         })
     }
 
@@ -135,7 +138,7 @@ impl Rule {
         let conditions = self.conditions().iter();
         let particular = conditions.filter(|(_, matcher)| match matcher {
             // Whoever is in a group is not everyone.
-            Matcher::AnyOf(_) | Matcher::Has(_) => true,
+            Matcher::AnyOf(_) | Matcher::Has(_) | Matcher::HasAll(_) => true,
             Matcher::Pattern(pattern) => !pattern.names_nothing(),
         });
         particular
@@ -219,6 +222,12 @@ mod tests {
                 other,
                 json!({"claims.phone_number_verified": "true", "claims.zoneinfo": "UTC"}),
             ),
+            (other, json!({"claims.scope": "deploy"})),
+            (other, json!({"claims.scp": {"has": "deploy"}})),
+            (
+                "https://acme.okta.com",
+                json!({"claims.scp": {"has_all": ["read", "deploy"]}}),
+            ),
             (other, json!({"claims.team": {"pattern": "*"}})),
         ] {
             assert!(
@@ -275,6 +284,16 @@ mod tests {
                 json!({"claims.groups": {"has": "admins"}}),
             ),
             ("https://login.test", json!({"claims.group": "staff"})),
+            ("https://login.test", json!({"claims.client_id": "batch"})),
+            (
+                "https://login.test",
+                json!({"claims.appid": "batch", "claims.scope": "deploy"}),
+            ),
+            ("https://acme.okta.com", json!({"okta.client_id": "0oa1"})),
+            (
+                "https://acme.auth0.com",
+                json!({"auth0.client_id": "c", "claims.scope": "deploy"}),
+            ),
         ] {
             assert!(
                 names_someone(issuer, Preset::of_issuer(issuer), &facts),

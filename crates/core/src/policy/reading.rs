@@ -14,7 +14,7 @@ use crate::reason::Reason;
 
 impl Rule {
     /// Reads `{"name": …, "facts": {"<fact>": "<exact text>" | ["<any of>", …] |
-    /// {"pattern": "a/*/**"} | {"has": "<one of a list>"}}}`. `number` is its place among its issuer's rules, and its name if
+    /// {"pattern": "a/*/**"} | {"has": "<one of a list>"} | {"has_all": ["<each of a list>", …]}}}`. `number` is its place among its issuer's rules, and its name if
     /// it has no other; a fact must be one that tokens of `preset` can have.
     ///
     /// # Errors
@@ -124,7 +124,7 @@ fn read_conditions(
     for (fact, value) in facts {
         vocabulary.check(rule, fact)?;
         let matcher = read_matcher(rule, fact, value)?;
-        if matches!(matcher, Matcher::Has(_)) && !fact.starts_with(CLAIMS) {
+        if matcher.asks_list() && !fact.starts_with(CLAIMS) {
             let detail = format!("`{fact}` is never a list, so it would never have a value");
             return Err(invalid(rule, detail));
         }
@@ -165,16 +165,21 @@ pub(crate) fn read_matcher(rule: &str, fact: &str, value: &Value) -> Result<Matc
         }
         Value::Array(elements) => read_texts(rule, fact, elements).map(Matcher::AnyOf),
         Value::Object(members) if members.len() == 1 => {
-            match (members.get("pattern"), members.get("has")) {
-                (Some(Value::String(pattern)), _) => Pattern::parse(pattern)
+            let asked = ["pattern", "has", "has_all"].into_iter();
+            let mut asked = asked.filter_map(|name| Some((name, members.get(name)?)));
+            match asked.next() {
+                Some(("pattern", Value::String(pattern))) => Pattern::parse(pattern)
                     .map(Matcher::Pattern)
                     .map_err(|detail| invalid(rule, format!("`{fact}`: {detail}"))),
-                (None, Some(Value::String(text))) => {
+                Some(("has", Value::String(text))) => {
                     let text = read_exact(rule, fact, text)?.to_owned();
                     Ok(Matcher::Has(BTreeSet::from([text])))
                 }
-                (None, Some(Value::Array(elements))) => {
+                Some(("has", Value::Array(elements))) => {
                     read_texts(rule, fact, elements).map(Matcher::Has)
+                }
+                Some(("has_all", Value::Array(elements))) => {
+                    read_texts(rule, fact, elements).map(Matcher::HasAll)
                 }
                 _ => Err(one_member(rule, fact)),
             }
@@ -192,7 +197,8 @@ pub(crate) fn read_matcher(rule: &str, fact: &str, value: &Value) -> Result<Matc
 
 fn one_member(rule: &str, fact: &str) -> Reason {
     let detail = format!(
-        "`{fact}` needs the one member `pattern`, a text, or `has`, a text or a list of texts"
+        "`{fact}` needs the one member `pattern`, a text, `has`, a text or a list of texts of which one is enough, \
+         or `has_all`, a list of texts"
     );
     invalid(rule, detail)
 }

@@ -16,6 +16,8 @@ pub enum Matcher {
     Pattern(Pattern),
     /// A list that has one of these texts, exactly.
     Has(BTreeSet<String>),
+    /// A list that has each of these texts, exactly.
+    HasAll(BTreeSet<String>),
 }
 
 impl Matcher {
@@ -27,8 +29,16 @@ impl Matcher {
     /// Whether the text matches. A list is asked for its values, each of which is one.
     pub fn matches(&self, text: &str) -> bool {
         match self {
-            Self::AnyOf(texts) | Self::Has(texts) => texts.contains(text),
+            Self::AnyOf(texts) | Self::Has(texts) | Self::HasAll(texts) => texts.contains(text),
             Self::Pattern(pattern) => pattern.matches(text),
+        }
+    }
+
+    /// Whether it asks of a list what it has.
+    pub fn asks_list(&self) -> bool {
+        match self {
+            Self::Has(_) | Self::HasAll(_) => true,
+            Self::AnyOf(_) | Self::Pattern(_) => false,
         }
     }
 
@@ -39,9 +49,12 @@ impl Matcher {
             Self::AnyOf(_) | Self::Pattern(_) => {
                 facts.get(fact).is_some_and(|text| self.matches(text))
             }
-            Self::Has(texts) => {
+            Self::Has(texts) | Self::HasAll(texts) => {
                 let has = facts.list(fact).and_then(List::texts);
-                has.is_some_and(|has| !has.is_disjoint(texts))
+                has.is_some_and(|has| match self {
+                    Self::HasAll(_) => has.is_superset(texts),
+                    _ => !has.is_disjoint(texts),
+                })
             }
         }
     }
@@ -49,7 +62,7 @@ impl Matcher {
     /// Whether no text matches.
     pub fn is_empty(&self) -> bool {
         match self {
-            Self::AnyOf(texts) | Self::Has(texts) => texts.is_empty(),
+            Self::AnyOf(texts) | Self::Has(texts) | Self::HasAll(texts) => texts.is_empty(),
             Self::Pattern(_) => false,
         }
     }
@@ -58,9 +71,9 @@ impl Matcher {
     /// single value is a text and a list.
     pub fn overlaps(&self, other: &Self) -> bool {
         match (self, other) {
-            (Self::Has(_), Self::Has(_)) => true,
-            (Self::AnyOf(texts) | Self::Has(texts), matcher)
-            | (matcher, Self::AnyOf(texts) | Self::Has(texts)) => {
+            (one, two) if one.asks_list() && two.asks_list() => true,
+            (Self::AnyOf(texts) | Self::Has(texts) | Self::HasAll(texts), matcher)
+            | (matcher, Self::AnyOf(texts) | Self::Has(texts) | Self::HasAll(texts)) => {
                 texts.iter().any(|text| matcher.matches(text))
             }
             (Self::Pattern(one), Self::Pattern(two)) => one.overlaps(two),
@@ -71,7 +84,13 @@ impl Matcher {
     pub fn covers(&self, other: &Self) -> bool {
         match (self, other) {
             (Self::Has(wide), Self::Has(narrow)) => wide.is_superset(narrow),
-            (Self::Has(_), _) | (_, Self::Has(_)) => false,
+            (Self::Has(wide), Self::HasAll(narrow)) => !wide.is_disjoint(narrow),
+            (Self::HasAll(wide), Self::HasAll(narrow)) => wide.is_subset(narrow),
+            // One of them is enough for it, whichever it is.
+            (Self::HasAll(wide), Self::Has(narrow)) => {
+                wide.len() == 1 && !narrow.is_empty() && narrow.is_subset(wide)
+            }
+            (Self::Has(_) | Self::HasAll(_), _) | (_, Self::Has(_) | Self::HasAll(_)) => false,
             (matcher, Self::AnyOf(texts)) => texts.iter().all(|text| matcher.matches(text)),
             (Self::AnyOf(texts), Self::Pattern(pattern)) => pattern
                 .only_text()
@@ -85,7 +104,7 @@ impl Matcher {
         match self {
             Self::AnyOf(texts) => Some(texts.iter().cloned().collect()),
             Self::Pattern(pattern) => pattern.only_text().map(|only| vec![only]),
-            Self::Has(_) => None,
+            Self::Has(_) | Self::HasAll(_) => None,
         }
     }
 
@@ -96,7 +115,8 @@ impl Matcher {
                 texts.join(" or ")
             }
             Self::Pattern(pattern) => printable(&pattern.to_string()),
-            Self::Has(texts) => format!("a list that has {}", quoted(texts)),
+            Self::Has(texts) => format!("a list that has {}", quoted(texts, " or ")),
+            Self::HasAll(texts) => format!("a list that has {}", quoted(texts, " and ")),
         }
     }
 
@@ -104,19 +124,19 @@ impl Matcher {
     fn of_list(&self, has: &BTreeSet<String>) -> Option<Self> {
         let texts: BTreeSet<String> = match self {
             Self::AnyOf(texts) => texts.intersection(has).cloned().collect(),
-            Self::Pattern(_) | Self::Has(_) => BTreeSet::new(),
+            Self::Pattern(_) | Self::Has(_) | Self::HasAll(_) => BTreeSet::new(),
         };
         (!texts.is_empty()).then_some(Self::Has(texts))
     }
 }
 
-/// Texts of a list, one of which is enough.
-fn quoted(texts: &BTreeSet<String>) -> String {
+/// Texts of a list, of which one is enough, or each is needed.
+fn quoted(texts: &BTreeSet<String>, between: &str) -> String {
     let texts: Vec<String> = texts
         .iter()
         .map(|text| format!("`{}`", printable(text)))
         .collect();
-    texts.join(" or ")
+    texts.join(between)
 }
 
 /// A rule: who may come from an issuer. All of its conditions must hold.
@@ -140,8 +160,8 @@ pub struct Difference {
 impl Difference {
     fn of(fact: &str, matcher: &Matcher, facts: &Facts) -> Self {
         let seen = match (matcher, facts.get(fact), facts.list(fact)) {
-            (Matcher::Has(_), _, Some(list)) => Some(has_in_words(list)),
-            (Matcher::Has(_), Some(text), None) => {
+            (_, _, Some(list)) if matcher.asks_list() => Some(has_in_words(list)),
+            (_, Some(text), None) if matcher.asks_list() => {
                 Some(format!("the text {text}, which is no list"))
             }
             (_, Some(text), _) => Some(text.to_owned()),
@@ -270,9 +290,7 @@ impl Rule {
             }
             *matcher = match (facts.get(fact), facts.list(fact)) {
                 // What is both is asked for as it was.
-                (_, Some(list)) if matches!(matcher, Matcher::Has(_)) => {
-                    matcher.of_list(list.texts()?)?
-                }
+                (_, Some(list)) if matcher.asks_list() => matcher.of_list(list.texts()?)?,
                 (Some(seen), _) => Matcher::exactly(seen),
                 (None, list) => matcher.of_list(list?.texts()?)?,
             };
@@ -290,7 +308,10 @@ impl Rule {
         let mut has = Vec::new();
         for (fact, matcher) in &self.conditions {
             match matcher {
-                Matcher::Has(texts) => has.push(format!("{fact} has {}", quoted(texts))),
+                Matcher::Has(texts) => has.push(format!("{fact} has {}", quoted(texts, " or "))),
+                Matcher::HasAll(texts) => {
+                    has.push(format!("{fact} has {}", quoted(texts, " and ")));
+                }
                 matcher => asked.push(format!("{fact} = {}", matcher.in_words())),
             }
         }
@@ -484,6 +505,11 @@ mod tests {
             json!({"claims.a": {"has": ["a", 7]}}),
             json!({"claims.a": {"has": {"pattern": "a"}}}),
             json!({"subject": {"has": "a"}}),
+            json!({"subject": {"has_all": ["a"]}}),
+            json!({"claims.a": {"has_all": "a"}}),
+            json!({"claims.a": {"has_all": []}}),
+            json!({"claims.a": {"has_all": ["a*"]}}),
+            json!({"claims.a": {"has_all": ["a"], "has": "b"}}),
             json!({"claims.a": 7}),
             json!({"claims.a": true}),
             json!({"claims.preferred_username": "admin"}),
@@ -571,6 +597,36 @@ mod tests {
     }
 
     #[test]
+    fn cover_of_what_lists_have_agrees_with_every_list() {
+        let lists = ["", "a", "b", "c", "ab", "ac", "bc", "abc"];
+        let rules = [
+            json!({"has": "a"}),
+            json!({"has": ["a", "b"]}),
+            json!({"has_all": ["a"]}),
+            json!({"has_all": ["a", "b"]}),
+            json!({"has_all": ["a", "b", "c"]}),
+        ]
+        .map(|matcher| rule(&json!({ "claims.groups": matcher })));
+        let admitted = |rule: &Rule| {
+            let lists = lists.iter().filter(|list| {
+                let texts: Vec<String> = list.chars().map(String::from).collect();
+                rule.admits(&claims(&json!({ "groups": texts })))
+            });
+            lists.copied().collect::<BTreeSet<&str>>()
+        };
+        for wide in &rules {
+            for narrow in &rules {
+                let is_covered = admitted(wide).is_superset(&admitted(narrow));
+                assert_eq!(wide.covers(narrow), is_covered, "{wide:?} {narrow:?}");
+                assert!(wide.overlaps(narrow));
+            }
+        }
+        // A text has nothing.
+        let facts = claims(&json!({"groups": "a"}));
+        assert!(rules.iter().all(|rule| !rule.admits(&facts)));
+    }
+
+    #[test]
     fn a_text_is_never_found_in_a_list() {
         let facts = claims(&json!({"groups": ["admins"]}));
         for matcher in [
@@ -602,7 +658,19 @@ mod tests {
             alone.population(&claims(&json!({"roles": ["x"]}))),
             "every token whose claims.groups has `admins`, whatever its claims.roles"
         );
+        let each = rule(&json!({"claims.groups": {"has_all": ["ops", "admins"]}}));
+        assert_eq!(
+            each.population(&Facts::default()),
+            "every token whose claims.groups has `admins` and `ops`"
+        );
+        assert!(alone.covers(&each) && !each.covers(&alone) && each.overlaps(&alone));
         let facts = claims(&json!({"groups": ["admins", "users"]}));
+        assert!(!each.admits(&facts) && alone.admits(&facts));
+        assert_eq!(each.adapted_to(&facts), None);
+        assert_eq!(
+            each.differences(&facts)[0].in_words(),
+            "claims.groups (expected a list that has `admins` and `ops`, seen a list of admins, users)"
+        );
         let by_text = rule(&json!({"claims.groups": ["admins", "ops"]}));
         assert_eq!(by_text.adapted_to(&facts), Some(alone.clone()));
         assert_eq!(
@@ -621,6 +689,7 @@ mod tests {
         assert!(other.overlaps(&alone) && !other.covers(&alone));
         assert!(rule(&both).overlaps(&alone) && !alone.covers(&by_text));
         let either = rule(&json!({"claims.groups": {"has": ["admins", "ops"]}}));
+        assert!(either.covers(&each) && !each.covers(&either));
         assert!(either.covers(&alone) && !alone.covers(&either));
     }
 

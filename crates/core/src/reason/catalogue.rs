@@ -706,7 +706,7 @@ catalogue! {
             spec: "draft-ietf-wimse-wpt-02 2; RFC 7800 3";
         ProofMissing {} = "federation.proof_missing",
             "The token is bound to a key, so it is only believed together with proof that its holder has that key.",
-            fix: "With a WIT-SVID, send a workload proof token (WPT) made with the key in `cnf`; about any other token ask `/introspect`, and check the DPoP proof or the client certificate against the `cnf` it answers.",
+            fix: "With a WIT-SVID, send a workload proof token (WPT) made with the key in `cnf`; with a token that came with a DPoP proof, ask `/decide` with `credential.dpop`: the proof, its method and its URL; about any other ask `/introspect`, and check the client certificate against the `cnf` it answers.",
             spec: "RFC 7800 3; RFC 7662 2.2; RFC 9449 6.2; RFC 8705 3.2; SPIFFE WIT-SVID 5; draft-ietf-wimse-wpt-02 2";
         SamlAlgorithm { algorithm: String } = "federation.saml_algorithm_forbidden",
             "The signature of the assertion is made with `{algorithm}`, which is not accepted.",
@@ -1348,7 +1348,7 @@ catalogue! {
             spec: "TPM 2.0 Library Part 1, 31.3";
         IssueTrustMutable { rule: String, names: Vec<String>, pins: Vec<String> } = "issue.trust_mutable",
             "The rule {rule} trusts whoever has the names {names}, and somebody else may have them later.",
-            fix: "Pin one of {pins} as well; to trust a name alone for a while, say `override` with a reason and an expiry.",
+            fix: "Pin one of {pins} as well; to trust a name alone for a while, say `override` (of an anchor or an exchange rule: `unpinned`) with a reason and an expiry.",
             spec: "docs/how-to/issuers.md";
         IssueTrustUnconditional { issuer: String, rule: String, population: String } = "issue.trust_unconditional",
             "Trusting {issuer} by the rule {rule} believes {population}.",

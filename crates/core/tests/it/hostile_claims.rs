@@ -98,6 +98,16 @@ fn hostile_33_a_list_is_asked_for_what_it_has_and_for_nothing_else() {
         by(groups, has()).is_accepted();
     }
     by(json!(["ops"]), json!({"has": ["admins", "ops"]})).is_accepted();
+    let each = || json!({"has_all": ["admins", "ops"]});
+    by(json!(["ops", "users", "admins"]), each()).is_accepted();
+    for groups in [
+        json!(["ops"]),
+        json!(["admins", "Ops"]),
+        json!("admins"),
+        json!([]),
+    ] {
+        by(groups, each()).is_refused("policy.rule_not_matched");
+    }
     by(json!("admins"), json!("admins")).is_accepted();
     let many = |number: usize| json!(vec!["admins"; number]);
     by(many(256), has()).is_accepted();

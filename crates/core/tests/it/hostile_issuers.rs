@@ -173,8 +173,14 @@ fn a_key_that_an_older_set_lacks_is_believed_and_said_to_be_in_doubt() {
         );
         encode(Digest::of(members.as_bytes()).as_bytes())
     };
-    let doubted = |key: &Key, until: i64| {
+    let doubted_as_of = |key: &Key, until: i64, as_of: Option<i64>| {
         let mut anchor = issuer();
+        if let Some(as_of) = as_of {
+            anchor["keys_fetched"] = json!({
+                "as_of": Time::from_unix(as_of).to_string(),
+                "usable_until": Time::from_unix(NOW_SECONDS + 3_600).to_string(),
+            });
+        }
         anchor["doubted_keys"] = json!([{
             "thumbprint": thumbprint(key),
             "since": Time::from_unix(NOW_SECONDS - 60).to_string(),
@@ -182,6 +188,7 @@ fn a_key_that_an_older_set_lacks_is_believed_and_said_to_be_in_doubt() {
         }]);
         Ask::jwt(good().sign(&issuer_key(), "key-1")).trust(&anchor)
     };
+    let doubted = |key: &Key, until: i64| doubted_as_of(key, until, None);
     let said = |ask: Ask| {
         let identity = ask.identity();
         let mut said = identity.checks().iter().map(|one| one.compared.to_string());
@@ -199,6 +206,19 @@ fn a_key_that_an_older_set_lacks_is_believed_and_said_to_be_in_doubt() {
     assert_eq!(said(doubted(&issuer_key(), NOW_SECONDS)), None);
     let other = Key::p256("another");
     assert_eq!(said(doubted(&other, NOW_SECONDS + 301)), None);
+    // What is known is older than the doubt: nobody could ask.
+    let as_of = NOW_SECONDS - 90;
+    let asked = |as_of: i64| said(doubted_as_of(&issuer_key(), NOW_SECONDS - 1, Some(as_of)));
+    assert_eq!(
+        asked(as_of).unwrap(),
+        format!(
+            "key-1 is in doubt: it is missing from an older key set that was served on {}, and nobody could ask \
+             since {} whether it was taken out",
+            Time::from_unix(NOW_SECONDS - 60),
+            Time::from_unix(as_of)
+        )
+    );
+    assert_eq!(asked(NOW_SECONDS - 1), None);
 }
 
 #[test]

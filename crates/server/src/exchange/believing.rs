@@ -315,6 +315,7 @@ impl Exchange<'_> {
             access_token: token.form == Form::AccessToken,
             issuer: token.issuer.clone(),
             own_type: (what == ASSERTION).then_some("authorization-grant+jwt"),
+            asked_claims: self.rules.asked_claims(self.now),
             ..Context::default()
         };
         if token.form == Form::Ssh {

@@ -66,6 +66,9 @@ impl Plane {
         rule.check_bounds()?;
         self.check_administers(tenant, &rule, &view)?;
         rule.check_met_by_someone()?;
+        if !is_as_stored(tenant, name, document) {
+            rule.check_names(self.now())?;
+        }
         Ok(rule)
     }
 
@@ -143,6 +146,19 @@ impl Plane {
         self.apply(tenant, &changes)?;
         Ok(())
     }
+}
+
+/// Whether a rule admits whom it admits already: who changes what it gives changes nothing of that, and what
+/// was stored when less was asked of it goes on.
+fn is_as_stored(tenant: &Tenant, name: &str, document: &Map<String, Value>) -> bool {
+    let id = RuleId::parse(name);
+    let stored = id.and_then(|id| tenant.read(|snapshot| snapshot.rules.get(&id).cloned()));
+    let stored = stored.and_then(|record| serde_json::from_str(&record.document).ok());
+    stored.is_some_and(|stored: Map<String, Value>| {
+        let admits = ["actors", "from", "unpinned"].into_iter();
+        let mut admits = admits.map(|member| stored.get(member) == document.get(member));
+        admits.all(|is_same| is_same)
+    })
 }
 
 /// The rules of a tenant that knows `view`. One that cannot be used gives nothing, and is shown.

@@ -8,6 +8,7 @@ use avouch_api::{Answer as Told, Asked, Outcome, TrustDocument};
 use avouch_core::budget::Budget;
 use avouch_core::crypto::AwsLc;
 use avouch_core::exchange::Rules;
+use avouch_core::exchange::dpop::Proved;
 use avouch_core::explain;
 use avouch_core::id::TenantId;
 use avouch_core::question::Question;
@@ -36,6 +37,9 @@ pub(super) const LONGEST_LOOK: Duration = Duration::from_millis(250);
 
 /// How often something is fetched for one decision: keys, and the status list that a token names.
 pub(super) const MOST_FETCHES: usize = 2;
+
+/// What a refusal calls the proof that came with a token.
+const PROOF: &str = "the DPoP proof";
 
 /// Views of tenants, made again when what is in them has changed, and each minute, since keys leave
 /// a bundle when they end.
@@ -226,25 +230,36 @@ pub(super) fn answer(call: &Call) -> Result<Answer, Stop> {
         }
     };
     let id = asked.id().map(str::to_owned);
-    let view = match asked.trust().filter(|_| sees_all) {
-        None => call.http.views.of(call, &tenant)?,
-        Some(trust) => match views::read_brought(trust, &tenant, "the question") {
-            Ok(document) => {
-                let mut documents = call.plane().trust_of(&tenant)?;
-                documents.push(document);
-                let kept = call.plane().status_lists.all(tenant.id());
-                Arc::new(views::view(&tenant, documents).with_status_lists(&kept))
-            }
-            Err(reason) => {
-                let place = "the trust document";
-                let place_of = (call, &tenant);
-                return Ok(refused(place_of, id.as_deref(), place, &reason, sees_all));
-            }
-        },
+    let view = match view_for(call, &tenant, asked.trust().filter(|_| sees_all))? {
+        Ok(view) => view,
+        Err(reason) => {
+            let place = "the trust document";
+            return Ok(refused(
+                (call, &tenant),
+                id.as_deref(),
+                place,
+                &reason,
+                sees_all,
+            ));
+        }
     };
     let budget = asked.budget();
     let brings_trust = asked.trust().is_some() && sees_all;
+    let shown = asked.dpop().cloned();
     let mut question = asked.into_question(tenant.id().clone(), call.plane().now());
+    let proved = shown.map(|shown| shown.prove(&mut question, &AwsLc, &mut budget.clone()));
+    let proved = match proved.transpose() {
+        Ok(proved) => proved,
+        Err(reason) => {
+            return Ok(refused(
+                (call, &tenant),
+                id.as_deref(),
+                PROOF,
+                &reason,
+                sees_all,
+            ));
+        }
+    };
     let deciding = traces::part("decide");
     let decided = deciding.in_scope(|| decide(call, &tenant, &mut question, &view, &budget))?;
     let (verdict, view) = match brings_trust {
@@ -262,6 +277,15 @@ pub(super) fn answer(call: &Call) -> Result<Answer, Stop> {
     };
     deciding.record("avouch.verdict", word(&verdict));
     let plane = call.plane();
+    if let Some(reason) = used_before(plane, &tenant, &verdict, proved.as_ref())? {
+        return Ok(refused(
+            (call, &tenant),
+            id.as_deref(),
+            PROOF,
+            &reason,
+            sees_all,
+        ));
+    }
     // What is decided by what the question brings itself is seen of nobody.
     if !brings_trust {
         plane.note_issuer_use(&tenant, &verdict);
@@ -278,6 +302,43 @@ pub(super) fn answer(call: &Call) -> Result<Answer, Stop> {
         Some(seconds) => answer.with(RETRY_AFTER, &seconds.to_string()),
         None => answer,
     })
+}
+
+/// What is trusted where it is asked, with what the question brings; or why that cannot be read.
+fn view_for(
+    call: &Call,
+    tenant: &Arc<Tenant>,
+    brought: Option<&str>,
+) -> Result<Result<Arc<View>, Reason>, Refused> {
+    let Some(trust) = brought else {
+        return Ok(Ok(call.http.views.of(call, tenant)?));
+    };
+    let document = match views::read_brought(trust, tenant, "the question") {
+        Ok(document) => document,
+        Err(reason) => return Ok(Err(reason)),
+    };
+    let mut documents = call.plane().trust_of(tenant)?;
+    documents.push(document);
+    let kept = call.plane().status_lists.all(tenant.id());
+    let view = views::view(tenant, documents).with_status_lists(&kept);
+    Ok(Ok(Arc::new(view)))
+}
+
+/// Uses the proof up that came with a token, if that is believed; why not, if it was used before.
+fn used_before(
+    plane: &Plane,
+    tenant: &Tenant,
+    verdict: &Verdict,
+    proved: Option<&Proved>,
+) -> Result<Option<Box<Reason>>, Refused> {
+    let (Verdict::Accept(_), Some(proved)) = (verdict, proved) else {
+        return Ok(None);
+    };
+    match plane.use_proof(tenant, proved) {
+        Ok(()) => Ok(None),
+        Err(Refused::Reason(reason)) => Ok(Some(reason)),
+        Err(fault @ Refused::Fault(_)) => Err(fault),
+    }
 }
 
 /// What comes of a question with what is known. What cannot be read of the tenant is a fact that is

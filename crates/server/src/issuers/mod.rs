@@ -393,6 +393,11 @@ impl Plane {
             };
             match keys.take(&settings.issuer, &published.set, now, came) {
                 Ok(taken) => {
+                    if taken != Taken::Held {
+                        keys.as_of = Some(now.unix());
+                        keys.url = Some(published.url.clone());
+                        keys.held = published.pinned.clone();
+                    }
                     // Soon the newer one is served again, or this is what it publishes.
                     let is_looked_at_soon = taken != Taken::Whole || keys.is_in_doubt(now);
                     let next = match is_looked_at_soon {
@@ -402,11 +407,6 @@ impl Plane {
                     keys.next = Some(now.plus(next).unix());
                     if published.is_discovered {
                         keys.discover_next = Some(now.plus(published.fresh_for).unix());
-                    }
-                    if taken != Taken::Held {
-                        keys.as_of = Some(now.unix());
-                        keys.url = Some(published.url.clone());
-                        keys.held = published.pinned.clone();
                     }
                     (keys.failing, keys.missed, refused) = (None, None, None);
                 }

@@ -5,6 +5,7 @@
 //! - One that an older set lacks is believed for [`HELD`] seconds after it was first missed, whatever is
 //!   served in between: the issuer may have withdrawn it, and a removed key is a revocation. A set that
 //!   only lacks something and does not say that it is older is no older set: what it lacks ends at once.
+//!   While nobody can ask it stays in doubt, however long: that nothing was served shows nothing.
 //! - One that was removed comes back when nothing without it was served for so long.
 //!
 //! So whoever serves old and new in turn keeps a stolen key alive no longer, and brings none back.
@@ -161,9 +162,20 @@ impl Sighting {
         now.unix() >= self.first + HELD
     }
 
-    /// By when it is known at the latest whether the key was taken out.
+    /// By when it is known at the latest whether the key was taken out, if it is asked.
     fn known_by(&self) -> i64 {
         self.first + HELD + ONE_MORE_LOOK
+    }
+
+    /// Whether it was asked since then, and the key was there: what is known is of `as_of`. It is never of
+    /// then where someone has uploaded the keys.
+    fn is_settled(&self, as_of: Option<i64>) -> bool {
+        as_of.is_none_or(|as_of| as_of >= self.known_by())
+    }
+
+    /// Whether it is not known yet what has become of the key.
+    fn is_in_doubt(&self, as_of: Option<i64>, now: Time) -> bool {
+        now.unix() < self.known_by() || !self.is_settled(as_of)
     }
 }
 
@@ -298,7 +310,9 @@ impl Keys {
     /// served without it.
     fn forget_sightings(&mut self, published: &[KnownKey], now: Time) {
         let oldest = now.unix() - SIGHTED;
-        self.lacked.retain(|one| one.last >= oldest);
+        let as_of = self.as_of;
+        self.lacked
+            .retain(|one| one.last >= oldest || !one.is_settled(as_of));
         let there: Vec<String> = published.iter().map(KnownKey::whole_name).collect();
         let removed = self.keys.iter().filter(|key| key.removed.is_some());
         let gone: Vec<String> = removed
@@ -316,10 +330,11 @@ impl Keys {
         self.offered.retain(|one| !current.contains(&one.key));
     }
 
-    /// Whether a key was missed a little while ago, so that it is soon looked again what is served.
+    /// Whether a key was missed a little while ago, or nobody could ask since, so that it is soon looked
+    /// again what is served.
     pub(super) fn is_in_doubt(&self, now: Time) -> bool {
         let mut lacked = self.lacked.iter();
-        lacked.any(|one| now.unix() < one.known_by())
+        lacked.any(|one| one.is_in_doubt(self.as_of, now))
     }
 
     /// The keys that are believed and in doubt, as an anchor has them.
@@ -327,7 +342,7 @@ impl Keys {
         let doubted = self.current().filter_map(|key| {
             let name = key.whole_name();
             let mut lacked = self.lacked.iter();
-            let one = lacked.find(|one| one.key == name && now.unix() < one.known_by())?;
+            let one = lacked.find(|one| one.key == name && one.is_in_doubt(self.as_of, now))?;
             Some(json!({
                 "thumbprint": key.thumbprint,
                 "since": shown(one.first),

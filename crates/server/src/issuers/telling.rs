@@ -296,6 +296,12 @@ fn warnings_of(provider: &SamlAnchor, now: Time) -> Vec<String> {
         Some(until) => warnings.push(format!("its metadata ends on {until}")),
         None => {}
     }
+    if let Some(duration) = provider.cache_duration() {
+        warnings.push(format!(
+            "its metadata asks to be read anew after {duration} (`cacheDuration`), and nobody does: put what it \
+             publishes again by then"
+        ));
+    }
     warnings.extend(asked_as_texts(provider.rules()));
     warnings
 }

@@ -140,6 +140,17 @@ mod tests {
     use std::thread::ScopedJoinHandle;
     use std::time::Instant;
 
+    use avouch_api::TrustDocument;
+    use avouch_core::budget::Budget;
+    use avouch_core::credential::Credential;
+    use avouch_core::crypto::AwsLc;
+    use avouch_core::question::{Context, Profile, Purpose, Question};
+    use avouch_core::time::Time;
+    use avouch_testkit::saml_hostile::{AUDIENCE, RECIPIENT, anchor, good};
+    use avouch_testkit::token::NOW_SECONDS;
+    use serde_json::json;
+
+    use super::super::{QUEUE, decide};
     use super::*;
 
     fn tenant(name: &str) -> TenantId {
@@ -200,6 +211,46 @@ mod tests {
             assert!(waiting.pop().unwrap().join().unwrap(), "it was not told");
             drop(of_one);
             assert!(waiting.pop().unwrap().join().unwrap());
+        });
+    }
+
+    /// Whether there is no room to find out about an assertion that is shown to a tenant.
+    fn is_turned_away(tenant: &TenantId) -> bool {
+        let trust = json!({"anchors": [anchor()]}).to_string();
+        let trust = TrustDocument::read(trust.as_bytes(), tenant, "a test").unwrap();
+        let view = TrustDocument::view(tenant.clone(), vec![trust]);
+        let mut question = Question {
+            tenant: tenant.clone(),
+            credential: Credential::Saml(good()),
+            profile: Profile::Private,
+            purpose: Purpose::Any,
+            now: Time::from_unix(NOW_SECONDS),
+            context: Context {
+                audiences: vec![AUDIENCE.to_owned()],
+                recipients: vec![RECIPIENT.to_owned()],
+                ..Context::default()
+            },
+        };
+        // Where the program is not installed, that is found out after its turn.
+        let decided = decide(&mut question, &view, &AwsLc, &Budget::default());
+        decided.is_err_and(|fault| fault.to_string().contains("too many are waiting"))
+    }
+
+    #[test]
+    fn what_is_shown_to_a_tenant_is_found_out_in_its_share_and_in_no_other() {
+        let (one, two) = (tenant("one"), tenant("two"));
+        let running: Vec<Turn<'_>> = (0..OF_ONE.running)
+            .map(|_| QUEUE.take(Share::Of(&one)).unwrap())
+            .collect();
+        std::thread::scope(|scope| {
+            let waiting: Vec<_> = (0..OF_ONE.waiting)
+                .map(|_| scope.spawn(|| QUEUE.take(Share::Of(&one)).is_ok()))
+                .collect();
+            wait_for(&QUEUE, &waiting);
+            assert!(is_turned_away(&one), "it was found out beside its share");
+            assert!(!is_turned_away(&two), "another tenant has no turn");
+            drop(running);
+            assert!(waiting.into_iter().all(|one| one.join().unwrap()));
         });
     }
 

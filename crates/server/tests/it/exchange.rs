@@ -3,6 +3,7 @@
 mod at_most;
 mod bound;
 mod claims;
+mod decided;
 mod delegation;
 mod descent;
 mod drift;

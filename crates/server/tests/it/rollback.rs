@@ -368,6 +368,42 @@ fn a_while_in_which_nothing_could_be_fetched_brings_no_key_back() {
 }
 
 #[test]
+fn a_key_stays_in_doubt_while_nobody_can_ask() {
+    for is_served_between in [false, true] {
+        let mut rotated = Rotated::new();
+        rotated.serves("ab");
+        if is_served_between {
+            rotated.issuer.publish_set(&rotated.set("bc"));
+            rotated.minutes(1);
+        }
+        assert!(rotated.doubt_of('c').is_some());
+        rotated.issuer.page("/jwks", response(500, &[], b""));
+        rotated.registry.pass(9_000);
+        rotated.registry.tick();
+        assert_eq!(rotated.said("abc"), ["removed", "accept", "accept"]);
+        let said = rotated.doubt_of('c').expect("nobody could ask");
+        assert!(said.contains("nobody could ask since"), "{said}");
+        assert_eq!(rotated.doubt_of('b'), None);
+        // Its absence counts from when it was missed first, though that is hours ago.
+        rotated.issuer.publish_set(&rotated.set("ab"));
+        rotated.registry.pass(700);
+        rotated.registry.tick();
+        assert_eq!(rotated.said("bc"), ["accept", "removed"]);
+    }
+    // The near miss: it is there when it can be asked again.
+    let mut rotated = Rotated::new();
+    rotated.serves("ab");
+    rotated.issuer.page("/jwks", response(500, &[], b""));
+    rotated.registry.pass(9_000);
+    rotated.registry.tick();
+    rotated.issuer.publish_set(&rotated.set("bc"));
+    rotated.registry.pass(700);
+    rotated.registry.tick();
+    assert_eq!(rotated.doubt_of('c'), None);
+    assert_eq!(rotated.said("abc"), ["removed", "accept", "accept"]);
+}
+
+#[test]
 fn an_issuer_with_an_older_set_is_asked_each_minute_and_no_more_and_shown_as_that() {
     let mut rotated = Rotated::new();
     rotated.issuer.page("/jwks", response(500, &[], b""));

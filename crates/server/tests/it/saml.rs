@@ -251,6 +251,14 @@ fn an_identity_provider_is_an_issuer_by_its_metadata_and_is_put_into_quarantine_
     ended["saml"]["metadata"] = metadata(Some("2026-01-01T00:00:00Z")).into();
     let warnings = registry.put("staff", &ended).json()["warnings"].to_string();
     assert!(warnings.contains("ended on 2026-01-01"), "{warnings}");
+    // A cache is for whoever reads it by themselves: it ends nothing here.
+    let cached = metadata(None).replacen(" entityID=", " cacheDuration=\"PT6H\" entityID=", 1);
+    ended["saml"]["metadata"] = cached.into();
+    let warnings = registry.put("staff", &ended).json()["warnings"].to_string();
+    assert!(
+        warnings.contains("read anew after PT6H") && !warnings.contains("ended on"),
+        "{warnings}"
+    );
 }
 
 #[test]

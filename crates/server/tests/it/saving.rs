@@ -201,6 +201,83 @@ fn trusting_a_mail(mut world: World) -> World {
     world
 }
 
+/// An exchange rule trusts a name no more than the rule of an issuer does.
+#[test]
+fn an_exchange_rule_trusts_no_name_alone_that_its_issuer_does_not_pin() {
+    let registry = Registry::new();
+    let domain = json!({"name": "one.test"});
+    registry.call("POST", "/v1/tenants/one/trust-domains", Some(&domain));
+    let path = "/v1/tenants/one/rules/deploy";
+    let issuer = |facts: Value| {
+        let document = json!({
+            "issuer": "https://gitlab.example.com", "preset": "gitlab", "audiences": [AUDIENCE],
+            "jwks": jwks(&[jwk(&Key::p256("gitlab"), "k")]),
+            "rules": [{"name": "ours", "facts": facts}],
+        });
+        let put = registry.put("gitlab", &document);
+        assert_eq!(put.status, 200, "{}", put.body);
+    };
+    let rule = |facts: Value, more: Value| {
+        let document = json!({
+            "from": {"anchor": "gitlab", "facts": facts},
+            "gives": {"spiffe_id": "spiffe://one.test/a", "audiences": ["https://cloud.test"]},
+            "owner": "o", "reason": "r",
+        });
+        with(document, more)
+    };
+    let put = |rule: &Value| registry.call("PUT", path, Some(rule));
+    let name = || json!({"gitlab.project_path": "g/p"});
+    let by_name = rule(name(), json!({}));
+    issuer(json!({"gitlab.namespace_path": "g", "gitlab.namespace_id": "7"}));
+    // Its issuer pins whose projects these are.
+    assert_eq!(put(&by_name).status, 200);
+    registry.call("DELETE", path, None);
+    issuer(json!({"claims.groups": {"has": "builders"}}));
+    let refused = put(&by_name);
+    assert_eq!(refused.code(), "issue.trust_mutable", "{}", refused.body);
+    assert!(
+        refused.body.contains("gitlab.project_id"),
+        "{}",
+        refused.body
+    );
+    let preview = "/v1/tenants/one/preview-rule";
+    let told = registry.call("POST", preview, Some(&by_name)).json();
+    assert_eq!(told["problem"]["code"], "issue.trust_mutable", "{told}");
+    let acting = with(
+        rule(json!({"gitlab.project_id": "20"}), json!({})),
+        json!({"actors": [{"anchor": "gitlab", "facts": name()}]}),
+    );
+    assert_eq!(put(&acting).code(), "issue.trust_mutable");
+    for pinned in [
+        rule(
+            json!({"gitlab.project_path": "g/p", "gitlab.project_id": "20"}),
+            json!({}),
+        ),
+        rule(
+            name(),
+            json!({"unpinned": {"reason": "a pilot", "expires": "2027-01-16T00:00:00Z"}}),
+        ),
+    ] {
+        let saved = put(&pinned);
+        assert_eq!(saved.status, 200, "{}", saved.body);
+    }
+    let names = |told: Value| told["remarks"].to_string();
+    let remark = "gitlab.project_path asked for without one of";
+    let pinned = rule(json!({"gitlab.project_id": "20"}), json!({}));
+    assert!(!names(put(&pinned).json()).contains(remark));
+    // What was stored when its issuer pinned more goes on, and may give something else.
+    issuer(json!({"gitlab.namespace_path": "g", "gitlab.namespace_id": "7"}));
+    assert_eq!(put(&by_name).status, 200);
+    issuer(json!({"claims.groups": {"has": "builders"}}));
+    let mut longer = by_name;
+    longer["gives"]["lifetime"] = json!(600);
+    let saved = put(&longer);
+    assert_eq!(saved.status, 200, "{}", saved.body);
+    assert!(names(saved.json()).contains(remark), "{}", saved.body);
+    longer["from"]["facts"] = json!({"gitlab.project_path": "g/q"});
+    assert_eq!(put(&longer).code(), "issue.trust_mutable");
+}
+
 /// The subject has a name of its own, whoever writes a rule.
 #[test]
 fn every_rule_on_the_claim_sub_says_what_to_write() {

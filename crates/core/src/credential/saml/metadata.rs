@@ -18,6 +18,9 @@ pub(crate) struct Metadata {
     pub(crate) certificates: Vec<Vec<u8>>,
     /// From when on it must not be used any more.
     pub(crate) valid_until: Option<Time>,
+    /// After how long it is to be read anew, as it is written. That ends nothing: who put it has read it then,
+    /// and nobody reads it by themselves.
+    pub(crate) cache_duration: Option<String>,
 }
 
 impl Metadata {
@@ -58,6 +61,11 @@ impl Metadata {
         for around in entity.ancestors().filter(Node::is_element) {
             keep_earliest(&mut valid_until, around)?;
         }
+        let around = entity.ancestors().filter(Node::is_element);
+        let cache_duration = named(entity, METADATA, "IDPSSODescriptor")
+            .filter(|role| speaks_saml_2(*role))
+            .chain(around)
+            .find_map(|node| attribute(node, "cacheDuration"));
         for role in named(entity, METADATA, "IDPSSODescriptor").filter(|role| speaks_saml_2(*role))
         {
             keep_earliest(&mut valid_until, role)?;
@@ -83,6 +91,7 @@ impl Metadata {
             entity_id: entity_id.to_owned(),
             certificates,
             valid_until,
+            cache_duration: cache_duration.map(printable),
         })
     }
 }

@@ -569,7 +569,8 @@ impl<'a> OpaqueModel<'a> {
         let asked = rules.iter().flat_map(|rule| rule.conditions().keys());
         let bounded = reached.anchor.constraints.grants_at_most.claims();
         let asked = asked.map(String::as_str).chain(bounded);
-        let facts = Facts::of(claims.all, issuer.preset(), asked)?;
+        let mut facts = Facts::of(claims.all, issuer.preset(), asked)?;
+        facts.add_claims(claims.all, question.context.asked_of(reached.anchor));
         reached.anchor.admits_facts(&facts)?;
         check_expected(&question.context.expected, subject, None, None)?;
         match rules.iter().find(|rule| rule.admits(&facts)) {

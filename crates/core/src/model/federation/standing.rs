@@ -47,7 +47,7 @@ struct Missed {
 struct Doubted {
     thumbprint: String,
     since: Time,
-    /// By when it is known.
+    /// By when it is known, if it could be asked.
     until: Time,
 }
 
@@ -182,15 +182,21 @@ impl Standing {
     pub(super) fn doubt_in_words(&self, key: &Jwk, now: Time) -> Option<Compared> {
         let thumbprint = base64url::encode(key.thumbprint().as_bytes());
         let mut doubted = self.doubted.iter();
-        let doubted = doubted.find(|one| one.thumbprint == thumbprint && now < one.until)?;
+        let doubted = doubted.find(|one| one.thumbprint == thumbprint)?;
+        let (name, since) = (Fact::Text(key.name()), Fact::Time(doubted.since));
+        if now < doubted.until {
+            return Some(Compared::with(
+                "{} is in doubt: it is missing from an older key set that was served on {}, and is refused by {} if \
+                 it is missing still",
+                vec![name, since, Fact::Time(doubted.until)],
+            ));
+        }
+        // That nobody could ask meanwhile makes no key good again.
+        let fetched = self.fetched.filter(|one| one.as_of < doubted.until)?;
         Some(Compared::with(
-            "{} is in doubt: it is missing from an older key set that was served on {}, and is refused by {} if it \
-             is missing still",
-            vec![
-                Fact::Text(key.name()),
-                Fact::Time(doubted.since),
-                Fact::Time(doubted.until),
-            ],
+            "{} is in doubt: it is missing from an older key set that was served on {}, and nobody could ask since \
+             {} whether it was taken out",
+            vec![name, since, Fact::Time(fetched.as_of)],
         ))
     }
 

@@ -18,6 +18,7 @@ use crate::anchor::{Anchor, AnchorKind};
 use crate::budget::Budget;
 use crate::credential::Credential;
 use crate::credential::jose::algorithm::Algorithm;
+use crate::credential::jose::base64url;
 use crate::credential::jose::bundle::Bundle;
 use crate::credential::jose::jwk::KeySet;
 use crate::credential::jose::jws::Jws;
@@ -326,7 +327,11 @@ impl<'a> TokenModel<'a> {
             .flat_map(|rule| rule.conditions().keys());
         let bounded = anchor.constraints.grants_at_most.claims();
         let asked = asked.map(String::as_str).chain(bounded);
-        let facts = Facts::of(self.claims.all, preset, asked)?;
+        let mut facts = Facts::of(self.claims.all, preset, asked)?;
+        facts.add_claims(
+            self.claims.all,
+            self.asked.question.context.asked_of(anchor),
+        );
         anchor.admits_facts(&facts)?;
         let rules = issuer.rules();
         match rules.iter().find(|rule| rule.admits(&facts)) {
@@ -548,6 +553,14 @@ impl<'a> TokenModel<'a> {
                 what: "possession",
                 compared: format!("proof by the key {}", proof.key_name()).into(),
                 spec: "draft-ietf-wimse-wpt-02 2; RFC 7800 3",
+            });
+        } else if let Some(key) = &self.asked.question.context.holder.jkt
+            && self.claims.all.contains_key("cnf")
+        {
+            checks.push(Check {
+                what: "possession",
+                compared: format!("proof by the key {}", base64url::encode(key.as_bytes())).into(),
+                spec: "RFC 9449 6.1, 7.2",
             });
         }
         checks

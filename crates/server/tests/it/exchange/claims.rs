@@ -123,7 +123,11 @@ fn hostile_31_a_claim_that_its_holder_may_change_gives_nothing() {
         let code = cloud.refuses_rule(&people.rule(&facts));
         assert_eq!(code, "policy.rule_invalid", "{claim}");
     }
-    people.admits(&json!({"claims.email": "a@example.com"}));
+    // A mail passes to the next as well.
+    let mut rule = people.rule(&json!({"claims.email": "a@example.com"}));
+    assert_eq!(cloud.refuses_rule(&rule), "issue.trust_mutable");
+    rule["unpinned"] = json!({"reason": "a test", "expires": "2100-01-01T00:00:00Z"});
+    cloud.rule(people.name, &rule);
     let who = json!({"sub": "7", "email": "a@example.com", "email_verified": true});
     for unverified in [json!(false), json!("true"), json!(1)] {
         let claims = but(&who, &json!({ "email_verified": unverified }));
@@ -167,6 +171,45 @@ fn hostile_33_a_group_is_exchanged_for_what_the_list_has() {
         assert_eq!(list, "issue.template_unfit");
         okta.lets_in(&of(json!("admins")));
     }
+}
+
+#[test]
+fn an_exchange_rule_sees_each_claim_that_it_asks_for_also_where_its_issuer_asks_for_none() {
+    let cloud = Cloud::new();
+    for (name, issuer) in [
+        ("people", "https://login.test"),
+        ("okta", "https://acme.okta.com"),
+    ] {
+        let okta = Issuer::trusted(&cloud, (name, issuer), &json!({}));
+        okta.admits(&json!({
+            "claims.teams": {"has_all": ["payments", "oncall"]}, "claims.site": "berlin",
+        }));
+        let of = |teams: Value| json!({"sub": "00u1", "site": "berlin", "teams": teams});
+        let both = json!(["oncall", "payments", "staff"]);
+        okta.lets_in(&of(both.clone()));
+        for teams in [
+            json!(["payments"]),
+            json!("payments"),
+            json!(["payments", "oncall", 7]),
+            json!(vec!["oncall"; 300]),
+            json!(null),
+        ] {
+            assert_eq!(okta.turns_away(&of(teams.clone())), NOT_ADMITTED, "{teams}");
+        }
+        let elsewhere = but(&of(both), &json!({"site": "paris"}));
+        assert_eq!(okta.turns_away(&elsewhere), NOT_ADMITTED);
+    }
+    // What one rule asks for keeps nobody out whom another admits.
+    let okta = Issuer::trusted(
+        &cloud,
+        ("acme", "https://acme.auth0.com"),
+        &json!({"preset": "auth0"}),
+    );
+    okta.admits(&json!({"subject": "auth0|1"}));
+    let mut rule = okta.rule(&json!({"claims.title": "chief"}));
+    rule["gives"]["spiffe_id"] = json!("spiffe://one.test/chief");
+    cloud.rule("chief", &rule);
+    okta.lets_in(&json!({"sub": "auth0|1", "title": "a\u{202e}b"}));
 }
 
 #[test]

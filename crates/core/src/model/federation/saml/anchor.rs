@@ -29,6 +29,7 @@ pub struct SamlAnchor {
     entity_id: String,
     certificates: Vec<Arc<Certificate>>,
     valid_until: Option<Time>,
+    cache_duration: Option<String>,
     audiences: Vec<String>,
     recipients: Vec<String>,
     rules: Vec<Rule>,
@@ -91,6 +92,7 @@ impl SamlAnchor {
             entity_id: provider.entity_id,
             certificates: provider.certificates,
             valid_until: provider.valid_until,
+            cache_duration: provider.cache_duration,
             audiences: members.texts("audiences")?,
             recipients: members.texts("recipients")?,
             rules: read_rules(&members)?,
@@ -114,6 +116,11 @@ impl SamlAnchor {
     /// Until when its metadata may be used, if it says so.
     pub fn valid_until(&self) -> Option<Time> {
         self.valid_until
+    }
+
+    /// After how long its metadata asks to be read anew, as it is written there.
+    pub fn cache_duration(&self) -> Option<&str> {
+        self.cache_duration.as_deref()
     }
 
     /// For whom its assertions may be; anyone whom the question names when empty.
@@ -165,6 +172,7 @@ struct Provider {
     entity_id: String,
     certificates: Vec<Arc<Certificate>>,
     valid_until: Option<Time>,
+    cache_duration: Option<String>,
 }
 
 impl Provider {
@@ -199,6 +207,7 @@ impl Provider {
                     entity_id: metadata.entity_id,
                     certificates: certificates.collect::<Result<_, _>>()?,
                     valid_until: metadata.valid_until,
+                    cache_duration: metadata.cache_duration,
                 })
             }
             (None, Some(list), Some(named)) => {
@@ -208,6 +217,7 @@ impl Provider {
                     entity_id: named.to_owned(),
                     certificates: certificates.collect::<Result<_, _>>()?,
                     valid_until: None,
+                    cache_duration: None,
                 })
             }
             (Some(_), Some(_), _) => Err(trust_document(format!(
