@@ -34,7 +34,7 @@ impl Cloud {
     }
 
     /// Shows a credential as a stranger; what it is called that it was decided.
-    fn decide(&self, credential: &Value) -> String {
+    fn decide_on(&self, credential: &Value) -> String {
         let question = json!({"credential": credential, "audience": ["someone"]});
         let path = "/t/one/decide";
         let told = crate::http::send(
@@ -181,11 +181,11 @@ fn nothing_is_kept_that_would_let_its_bearer_in() {
         misplaced.decision(),
         unreadable.decision(),
     ];
-    ids.push(cloud.decide(&json!({"api_key": secret})));
-    ids.push(cloud.decide(&json!({"jwt": subject})));
-    ids.push(cloud.decide(&json!({"jwt": secret})));
-    ids.push(cloud.decide(&json!({"saml": secret})));
-    ids.push(cloud.decide(&json!({"wit": {"token": subject, "proof": subject}})));
+    ids.push(cloud.decide_on(&json!({"api_key": secret})));
+    ids.push(cloud.decide_on(&json!({"jwt": subject})));
+    ids.push(cloud.decide_on(&json!({"jwt": secret})));
+    ids.push(cloud.decide_on(&json!({"saml": secret})));
+    ids.push(cloud.decide_on(&json!({"wit": {"token": subject, "proof": subject}})));
     cloud.world.plane.store_decisions().unwrap();
     for id in ids {
         let answer = cloud.kept(&id);
@@ -213,7 +213,7 @@ fn nothing_is_kept_that_would_let_its_bearer_in() {
 fn a_stranger_who_was_told_a_code_is_explained_by_the_tenant() {
     let cloud = Cloud::new();
     let subject = cloud.workflow(&json!({"aud": "another"}));
-    let id = cloud.decide(&json!({"jwt": subject}));
+    let id = cloud.decide_on(&json!({"jwt": subject}));
     let record = cloud.record(&id);
     assert_eq!(record["request"], "decide");
     assert_eq!(record["asked"]["audience"], json!(["someone"]));
@@ -307,7 +307,7 @@ fn what_is_refused_while_the_store_is_away_is_stored_when_it_is_back_and_forgott
     let cloud = Cloud::new();
     let world = &cloud.world;
     world.store_away(true);
-    let id = cloud.decide(&json!({"jwt": "x"}));
+    let id = cloud.decide_on(&json!({"jwt": "x"}));
     world.plane.store_decisions().unwrap_err();
     world.store_away(false);
     world.plane.store_decisions().unwrap();
@@ -342,9 +342,9 @@ fn a_long_question_takes_the_room_that_it_needs_and_no_more_is_kept_than_can_be_
 fn what_a_tenant_decided_goes_with_it_and_is_not_anothers_of_its_name() {
     let cloud = Cloud::new();
     let given = cloud.exchange(&cloud.workflow(&json!({})), &[]);
-    let stored = cloud.decide(&json!({"jwt": "x"}));
+    let stored = cloud.decide_on(&json!({"jwt": "x"}));
     cloud.world.plane.store_decisions().unwrap();
-    let waiting = cloud.decide(&json!({"jwt": "y"}));
+    let waiting = cloud.decide_on(&json!({"jwt": "y"}));
     let ids = [given.decision(), stored, waiting];
     for id in &ids {
         assert_eq!(cloud.kept(id).status, 200);
