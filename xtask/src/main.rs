@@ -8,6 +8,7 @@
 
 mod bettertls;
 mod command;
+mod findings;
 mod fixtures;
 mod fuzz;
 mod protocols;
@@ -27,7 +28,8 @@ cargo xtask COMMAND
   test       run every check: format, lints, documentation, tests, tidiness, fuzzing, benchmarks
   tidy       run only the checks of tidiness, which build nothing else
   fuzz N     run each fuzz target for N seconds; with its name only that one
-  docs       write docs/reasons.md from the catalogue of reasons
+  docs       write docs/reasons.md from the catalogue of reasons, docs/findings.md from the codes of
+             findings and docs/facts.md from the presets of issuers
   fixtures   write the worked examples of reasons that are missing; with `--bless CODE` that
              one anew
   protocols  write crates/api/src/grpc from crates/api/proto";
@@ -45,7 +47,7 @@ fn main() -> ExitCode {
             }
             Err(_) => Err(format!("`{seconds}` is not a number of seconds")),
         },
-        ["docs"] => reasons::write(&workspace),
+        ["docs"] => reasons::write(&workspace).and_then(|()| findings::write(&workspace)),
         ["fixtures"] => fixtures::write(&workspace, None),
         ["fixtures", "--bless", code] => fixtures::write(&workspace, Some(code)),
         ["protocols"] => protocols::write(&workspace),

@@ -89,6 +89,7 @@ pub struct Admission {
     /// The conditions in words, as they were written.
     pub(crate) conditions: Vec<String>,
     pub(crate) wishes: Vec<Wish>,
+    pub(crate) hints: Hints,
     /// Its expressions, by where they stand, and what they look for.
     pub(crate) expressions: Vec<(String, Inspection)>,
     pub(crate) asks: Asks,
@@ -97,6 +98,17 @@ pub struct Admission {
     /// To whom its tokens must have been given (`azp`), where that is asked beside.
     pub(crate) parties: Vec<String>,
     pub(crate) gate: Box<dyn Gate>,
+}
+
+/// What helps to find claims that an admission admits, and says nothing of whom it means.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Hints {
+    /// Claims of which some values are excluded: what is usual there may be among them.
+    pub(crate) avoided: Vec<Vec<String>>,
+    /// What may be tried beside what is wished for.
+    pub(crate) more: Vec<Wish>,
+    /// Texts that something is compared with, of which a part of a claim may be one.
+    pub(crate) texts: Vec<String>,
 }
 
 /// What an admission asks for, told apart by whether facts can say it.
@@ -148,6 +160,12 @@ impl Asks {
 pub(crate) trait Gate: fmt::Debug {
     /// What comes of each condition.
     fn trace(&self, claims: &Map<String, Value>, budget: &mut Budget) -> Trace;
+
+    /// Why no claims are admitted at all, if that is certain. With `names_are_plain` names have no
+    /// wildcards in them, as their issuers see to.
+    fn contradiction(&self, _names_are_plain: bool) -> Option<String> {
+        None
+    }
 
     /// A name of the system itself that these claims become, if it gives them names.
     fn names_reserved(&self, _claims: &Map<String, Value>, _budget: &mut Budget) -> Option<String> {

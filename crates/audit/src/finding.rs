@@ -100,11 +100,13 @@ codes! {
     NotPrincipal, "not-principal", Critical,
         "Everyone is admitted but those who are named.";
     NothingAdmitted, "nothing-admitted", Info,
-        "No claims were found that are admitted, so nothing could be tried.";
+        "Nobody is admitted: conditions contradict each other, or never hold.";
     OldSubjectFormat, "old-subject-format", Medium,
         "A subject that stops matching when its issuer writes ids into it.";
     PlanPhaseAdmitted, "plan-phase-admitted", Medium,
         "Plans are admitted as confirmed applies are.";
+    PopulationNotKnown, "population-not-known", High,
+        "Whom it admits is not known, and may be anyone.";
     ReservedNameReachable, "reserved-name-reachable", Critical,
         "An issuer outside can name users or groups of the system itself.";
     SingleCharacterWildcard, "single-character-wildcard", Medium,

@@ -7,8 +7,10 @@ use avouch_core::policy::presets::Preset;
 use avouch_core::reason::{Reason, printable};
 use serde_json::{Map, Value as Json};
 
-use crate::cel::{Budget, Expression, FUEL, Failure, Inspection, Scope, Value};
-use crate::configuration::{Admission, Asks, Configuration, Gate, System};
+use crate::cel::{
+    Budget, Expression, FUEL, Failure, Inspection, Scope, Value, contradiction, nested,
+};
+use crate::configuration::{Admission, Asks, Configuration, Gate, Hints, System};
 use crate::finding::Finding;
 use crate::members::{list, malformed, object, required_text, text, texts};
 use crate::trace::{Held, Step, Trace};
@@ -102,6 +104,11 @@ fn read_provider(
         preset,
         conditions: provider.in_words(),
         wishes: provider.wishes(&inspection),
+        hints: Hints {
+            avoided: inspection.avoided.clone(),
+            more: Vec::new(),
+            texts: inspection.texts.clone(),
+        },
         asks: provider.asks(),
         expressions: vec![(format!("{place}.attributeCondition"), inspection)],
         audiences: provider.audiences.clone(),
@@ -282,6 +289,31 @@ impl Provider {
 }
 
 impl Gate for Provider {
+    fn contradiction(&self, names_are_plain: bool) -> Option<String> {
+        // Names are not looked at here.
+        if names_are_plain {
+            return None;
+        }
+        let parts = self.condition.iter().flat_map(Expression::conjuncts);
+        let paths = |path: &[String]| self.claim_of(path);
+        // The condition sees the claim itself, and what is mapped from it as it is.
+        let scope = |claim: &[String], value: &Json| {
+            let assertion = Value::of_json(&nested(claim, value));
+            let mut scope = Scope::default().with("assertion", assertion);
+            for root in ["attribute", "google"] {
+                let members = self.mapping.keys().filter_map(|target| {
+                    let name = target.strip_prefix(root)?.strip_prefix('.')?;
+                    let from = self.claim_of(&[root.to_owned(), name.to_owned()])?;
+                    (from == claim).then(|| (name.to_owned(), Value::of_json(value)))
+                });
+                let members: BTreeMap<String, Value> = members.collect();
+                scope = scope.with(root, Value::Map(std::sync::Arc::new(members)));
+            }
+            scope
+        };
+        contradiction(&parts.collect::<Vec<_>>(), &paths, &scope)
+    }
+
     fn trace(&self, claims: &Map<String, Json>, budget: &mut Budget) -> Trace {
         let audience = audience_step(&self.audiences, claims);
         let scope = match self.scope(claims, budget) {

@@ -1,6 +1,8 @@
 //! Wildcards as IAM has them: `*` stands for any text, also for none and across every divider, and
 //! `?` for exactly one character. There is no escape but `${*}`, `${?}` and `${$}`.
 
+use std::collections::BTreeSet;
+
 /// A text with wildcards.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct Glob {
@@ -110,6 +112,45 @@ impl Glob {
             .iter()
             .skip(piece)
             .all(|piece| *piece == Piece::AnyText)
+    }
+
+    /// Where reading a text begins: the places in the pattern that may come next.
+    pub(crate) fn start(&self) -> BTreeSet<usize> {
+        self.reached([0])
+    }
+
+    /// The places that may come next after one more character.
+    pub(crate) fn step(&self, places: &BTreeSet<usize>, character: char) -> BTreeSet<usize> {
+        let next = places.iter().filter_map(|at| match self.pieces.get(*at)? {
+            Piece::AnyText => Some(*at),
+            Piece::AnyOne => Some(at + 1),
+            Piece::Character(expected) => (*expected == character).then_some(at + 1),
+        });
+        self.reached(next)
+    }
+
+    /// Whether a text that was read so far has the pattern.
+    pub(crate) fn is_through(&self, places: &BTreeSet<usize>) -> bool {
+        places.contains(&self.pieces.len())
+    }
+
+    /// These places, and those behind each `*` there.
+    fn reached(&self, places: impl IntoIterator<Item = usize>) -> BTreeSet<usize> {
+        let mut reached = BTreeSet::new();
+        for mut at in places {
+            while reached.insert(at) && self.pieces.get(at) == Some(&Piece::AnyText) {
+                at += 1;
+            }
+        }
+        reached
+    }
+
+    /// The characters that it has as themselves.
+    pub(crate) fn characters(&self) -> impl Iterator<Item = char> {
+        self.pieces.iter().filter_map(|piece| match piece {
+            Piece::Character(character) => Some(*character),
+            Piece::AnyOne | Piece::AnyText => None,
+        })
     }
 
     /// Whether it has wildcards.

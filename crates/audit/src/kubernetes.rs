@@ -8,14 +8,15 @@ use avouch_core::policy::presets::Preset;
 use avouch_core::reason::{Reason, printable};
 use serde_json::{Map, Value as Json};
 
-use crate::cel::{Budget, Expression, FUEL, Inspection, Scope, Value};
-use crate::configuration::{Admission, Asks, Configuration, Gate, System};
+use crate::cel::{Budget, Expression, FUEL, Inspection, Scope, Value, contradiction, nested};
+use crate::configuration::{Admission, Asks, Configuration, Gate, Hints, System};
 use crate::finding::Finding;
 use crate::gcp::{audience_step, parse, steps_of};
 use crate::glob::Glob;
 use crate::members::{list, malformed, object, only, required_text, text, texts};
 use crate::trace::{Held, Step, Trace};
 use crate::wish::{Want, Wish};
+use cel::common::ast::operators;
 
 /// The longest expression that is read here; the API server bounds their cost instead.
 const LONGEST: usize = 16_384;
@@ -104,6 +105,17 @@ fn read_authenticator(
         issuer: url,
         conditions: authenticator.in_words(),
         wishes: authenticator.wishes(&expressions),
+        hints: Hints {
+            avoided: expressions
+                .iter()
+                .flat_map(|(_, inspection)| inspection.avoided.clone())
+                .collect(),
+            more: Vec::new(),
+            texts: expressions
+                .iter()
+                .flat_map(|(_, inspection)| inspection.texts.clone())
+                .collect(),
+        },
         asks: authenticator.asks(),
         expressions,
         parties: Vec::new(),
@@ -359,6 +371,19 @@ impl Mapping {
     }
 }
 
+/// A rule on one claim, as the expression that says the same.
+fn written_out(claim: &str, value: &str) -> Expression {
+    let root = Box::new(Expression::Name("claims".to_owned()));
+    Expression::Call {
+        name: operators::EQUALS.to_owned(),
+        target: None,
+        arguments: vec![
+            Expression::Member(root, claim.to_owned()),
+            Expression::Value(Value::Text(value.into())),
+        ],
+    }
+}
+
 fn equality(claim: &str, value: &str) -> Wish {
     Wish::new(&[claim], vec![Want::Glob(Glob::literal(value))])
 }
@@ -563,6 +588,27 @@ impl Authenticator {
 }
 
 impl Gate for Authenticator {
+    fn contradiction(&self, names_are_plain: bool) -> Option<String> {
+        // Names are not looked at here.
+        if names_are_plain {
+            return None;
+        }
+        let rules = self.claims.iter().filter_map(|rule| match rule {
+            ClaimRule::Equals { claim, value } => Some(written_out(claim, value)),
+            ClaimRule::Expression { .. } => None,
+        });
+        let rules: Vec<Expression> = rules.collect();
+        let expressions = self.claims.iter().filter_map(|rule| match rule {
+            ClaimRule::Equals { .. } => None,
+            ClaimRule::Expression { expression, .. } => Some(expression.conjuncts()),
+        });
+        let parts: Vec<&Expression> = rules.iter().chain(expressions.flatten()).collect();
+        let scope = |claim: &[String], value: &Json| {
+            Scope::default().with("claims", Value::of_json(&nested(claim, value)))
+        };
+        contradiction(&parts, &claim_of, &scope)
+    }
+
     fn trace(&self, claims: &Map<String, Json>, budget: &mut Budget) -> Trace {
         let mut steps = vec![audience_step(&self.audiences, claims)];
         let scope = Scope::default().with("claims", Value::of_json(&Json::Object(claims.clone())));

@@ -26,6 +26,7 @@ pub mod gcp;
 mod glob;
 mod judge;
 pub mod kubernetes;
+mod language;
 mod members;
 mod sample;
 pub mod trace;

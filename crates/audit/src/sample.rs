@@ -147,6 +147,7 @@ impl Sample {
     /// With another value of a claim, and of those that follow from it.
     pub(crate) fn set(&mut self, path: &[String], value: &Value) {
         self.others.retain(|(other, _)| other != path);
+        self.restore(path);
         let claim = match path {
             [only] => only.as_str(),
             [first, second] if first == "kubernetes.io" && second == "namespace" => "namespace",
@@ -211,6 +212,7 @@ impl Sample {
 
     /// With a subject that is not put together from the claims.
     pub(crate) fn set_raw_subject(&mut self, text: String) {
+        self.restore(&["sub".to_owned()]);
         self.subject = Some(text);
     }
 
@@ -233,6 +235,12 @@ impl Sample {
     /// Whether its subject is put together from claims.
     pub(crate) fn is_composed(&self) -> bool {
         self.subject.is_none()
+    }
+
+    /// With a claim that was taken out.
+    fn restore(&mut self, path: &[String]) {
+        let path = path.join("\u{1f}");
+        self.without.retain(|other| *other != path);
     }
 
     /// Without an environment, also in its subject.

@@ -45,6 +45,7 @@ pub mod fault;
 pub mod federation;
 pub mod fetch;
 mod files;
+pub mod findings;
 mod given_already;
 mod grants;
 pub mod http;

@@ -9,12 +9,9 @@ use avouch_core::reason::printable;
 use serde_json::{Value, json};
 
 use crate::fault::Refused;
+use crate::findings::ORPHANED;
 use crate::plane::Plane;
 use crate::tenant::Tenant;
-
-/// The rule that findings of orphans are of, and how grave each is.
-const ORPHANED: &str = "orphaned";
-const SEVERITY: &str = "medium";
 
 /// Whose accounts are closed, as owners are written.
 pub(crate) struct Orphans {
@@ -74,8 +71,8 @@ impl Orphans {
         let (issuer, ending) = self.gone(owner)?;
         let (said, since) = (printable(issuer), ending.stands_since());
         Some(json!({
-            "code": ORPHANED,
-            "severity": SEVERITY,
+            "code": ORPHANED.code,
+            "severity": ORPHANED.severity,
             "sentence": format!(
                 "Nobody answers for {place} any more: the account of its owner {} is closed since {since}, \
                  as {said} says.",

@@ -22,13 +22,11 @@ use zeroize::Zeroizing;
 
 use crate::egress::uses::Uses;
 use crate::fault::{Fault, Refused};
+use crate::findings::LONG_LIVED;
 use crate::issuers::{CLIENT_SECRET, REVIEWER_TOKEN};
 use crate::plane::Plane;
 use crate::tallies::day_of;
 use crate::tenant::Tenant;
-
-/// The rule that findings are of.
-const LONG_LIVED: &str = "long-lived-secret";
 
 /// For how many days one may be good before it is told of, and before that is grave: as access keys
 /// are usually rotated, and nobody remembers who has one after a year.
@@ -98,7 +96,7 @@ impl Secret {
                 None => "and has no end".to_owned(),
             };
             json!({
-                "code": LONG_LIVED,
+                "code": LONG_LIVED.code,
                 "severity": severity,
                 "place": format!("{kind} {name}"),
                 "sentence": format!("The {kind} of {name} has been good for {age} {end}; whoever has it is believed."),

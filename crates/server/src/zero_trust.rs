@@ -11,15 +11,12 @@ use avouch_store::{AuthorityRole, AuthorityState, Entry, SignalKind, Snapshot};
 use serde_json::{Map, Value, json};
 
 use crate::fault::Refused;
+use crate::findings::SOFTWARE_ROOT;
 use crate::plane::Plane;
 use crate::tenant::Tenant;
 
 /// The longest that an identity of a workload may live without being proved anew, in seconds.
 const LONGEST_LIFE: u32 = 86_400;
-
-/// The rule that findings of keys in software are of, and how grave each is: as a line that is not met.
-const SOFTWARE_ROOT: &str = "software-root";
-const SOFTWARE_ROOT_SEVERITY: &str = "medium";
 
 /// What brings keys into hardware.
 const KEYS_FIX: &str = "avouch server run --keys pkcs11:…, then avouch authority replace";
@@ -423,8 +420,8 @@ fn soft_roots(seen: &Seen) -> impl Iterator<Item = String> {
 fn software_roots(seen: &Seen) -> Vec<Value> {
     let found = soft_roots(seen).map(|place| {
         json!({
-            "code": SOFTWARE_ROOT,
-            "severity": SOFTWARE_ROOT_SEVERITY,
+            "code": SOFTWARE_ROOT.code,
+            "severity": SOFTWARE_ROOT.severity,
             "sentence": format!("The key of the root {place} is in the store and not in hardware; whoever has a copy of it signs as this root."),
             "place": place,
             "fix": KEYS_FIX,

@@ -55,7 +55,14 @@ const DIRECTION: [(&str, &[&str]); 10] = [
     ("avouch-testkit", &[]),
     (
         "xtask",
-        &["avouch", "avouch-api", "avouch-core", "avouch-testkit"],
+        &[
+            "avouch",
+            "avouch-api",
+            "avouch-audit",
+            "avouch-core",
+            "avouch-server",
+            "avouch-testkit",
+        ],
     ),
 ];
 

@@ -6,6 +6,7 @@ mod fixtures;
 mod purity;
 mod text;
 
+use crate::findings;
 use crate::reasons;
 use crate::tally::Tally;
 use crate::workspace::Workspace;
@@ -30,6 +31,10 @@ pub(crate) fn run(workspace: &Workspace) -> Tally {
     tally.check(
         "docs/reasons.md is up to date",
         &reasons::up_to_date(workspace),
+    );
+    tally.check(
+        "docs/findings.md and docs/facts.md are up to date",
+        &findings::up_to_date(workspace),
     );
     tally.check("every reason has a fixture", &fixtures::missing(workspace));
     tally.check("files are short", &text::long_files(workspace));

@@ -8,6 +8,7 @@ use serde_json::{Map, Value};
 use crate::configuration::Asks;
 use crate::finding::{Code, Finding};
 use crate::glob::Glob;
+use crate::language::Language;
 use crate::members::malformed;
 use crate::trace::Held;
 use crate::wish::{Want, Wish};
@@ -17,6 +18,17 @@ use crate::wish::{Want, Wish};
 pub(super) enum Meaning {
     Allow,
     Deny,
+}
+
+/// What is asked of the texts under one key.
+#[derive(Clone, Debug)]
+pub(super) struct Constraint {
+    /// What they must be.
+    pub(super) language: Language,
+    /// Whether each of several must be so, and not only one.
+    pub(super) of_all: bool,
+    /// Whether there need be none.
+    pub(super) may_be_absent: bool,
 }
 
 /// One operator on one key.
@@ -304,17 +316,24 @@ impl Condition {
 
     /// What claims should be so that it holds, if it asks for something that is there.
     pub(super) fn wish(&self, provider: &str, preset: Option<Preset>) -> Option<Wish> {
-        let claim = claim_of(provider, &self.key)?;
-        if !may_be_handed_on(preset, &claim) {
-            return None;
-        }
+        self.wanted(provider, preset, Meaning::Allow)
+    }
+
+    /// What claims should be so that it does not hold, if all others are excluded by it: a denial of all
+    /// but one asks for that one.
+    pub(super) fn spared(&self, provider: &str, preset: Option<Preset>) -> Option<Wish> {
+        self.wanted(provider, preset, Meaning::Deny)
+    }
+
+    fn wanted(&self, provider: &str, preset: Option<Preset>, meaning: Meaning) -> Option<Wish> {
+        let claim = self.claim(provider, preset)?;
+        let is_denied = meaning == Meaning::Deny;
         let any = match &self.test {
-            Test::Texts {
-                any,
-                negated: false,
-                ..
-            } => any.iter().cloned().map(Want::Glob).collect(),
-            Test::Null { absent } if absent.contains(&false) => vec![Want::Present],
+            Test::Texts { any, negated, .. } if *negated == is_denied => {
+                any.iter().cloned().map(Want::Glob).collect()
+            }
+            Test::Null { .. } if self.presence(meaning) == (true, false) => vec![Want::Present],
+            Test::Null { absent } if !is_denied && absent.contains(&false) => vec![Want::Present],
             Test::Texts { .. } | Test::Null { .. } | Test::Numbers { .. } | Test::NotOfClaims => {
                 return None;
             }
@@ -331,6 +350,74 @@ impl Condition {
             false => any,
         };
         Some(Wish::new(&[&claim], any))
+    }
+
+    /// The claim that it is about, if the system hands that on.
+    pub(super) fn claim(&self, provider: &str, preset: Option<Preset>) -> Option<String> {
+        let claim = claim_of(provider, &self.key)?;
+        may_be_handed_on(preset, &claim).then_some(claim)
+    }
+
+    /// The claim of which it excludes values, or takes some numbers only: what is tried elsewhere there
+    /// may not be tried here.
+    pub(super) fn avoided(&self, provider: &str, preset: Option<Preset>) -> Option<String> {
+        let is_positive = matches!(&self.test, Test::Texts { negated: false, .. });
+        self.claim(provider, preset).filter(|_| !is_positive)
+    }
+
+    /// Numbers near those that it compares with.
+    pub(super) fn numbers(&self, provider: &str, preset: Option<Preset>) -> Option<Wish> {
+        let claim = self.claim(provider, preset)?;
+        let Test::Numbers { any, .. } = &self.test else {
+            return None;
+        };
+        let near = any
+            .iter()
+            .flat_map(|number| [*number, number - 1.0, number + 1.0]);
+        let near = near.map(|number| Want::Value(serde_json::json!(number)));
+        Some(Wish::new(&[&claim], near.collect()))
+    }
+
+    /// Whether it is about the request, so that it may hold or not.
+    pub(super) fn is_elsewhere(&self, provider: &str) -> bool {
+        claim_of(provider, &self.key).is_none() && is_of_the_request(&self.key)
+    }
+
+    /// Whether it asks that its key be there, and whether that it be away.
+    pub(super) fn presence(&self, meaning: Meaning) -> (bool, bool) {
+        let Test::Null { absent } = &self.test else {
+            return (false, false);
+        };
+        let holds = |is_absent: bool| absent.contains(&is_absent) != (meaning == Meaning::Deny);
+        (!holds(true), !holds(false))
+    }
+
+    /// What it asks of texts under its key, `meaning` for an allowance or against a denial; nothing where
+    /// that cannot be told from the texts alone.
+    pub(super) fn constraint(&self, meaning: Meaning) -> Option<Constraint> {
+        let Test::Texts {
+            any,
+            negated,
+            folds_case,
+        } = &self.test
+        else {
+            return None;
+        };
+        let is_denied = meaning == Meaning::Deny;
+        let of_all = match self.set {
+            Some(Set::AllValues) => true,
+            Some(Set::AnyValue) => false,
+            None => *negated,
+        };
+        Some(Constraint {
+            language: Language {
+                any: any.clone(),
+                is_negated: *negated != is_denied,
+                folds_case: *folds_case,
+            },
+            of_all: of_all != is_denied,
+            may_be_absent: self.holds_when_absent() != is_denied,
+        })
     }
 
     /// Takes down what it asks for, as far as facts can say it.

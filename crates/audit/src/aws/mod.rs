@@ -1,13 +1,14 @@
 //! Trust policies of AWS roles: who may assume a role with a token (`AssumeRoleWithWebIdentity`).
 
 mod condition;
+mod empty;
 
 use avouch_core::policy::presets::Preset;
 use avouch_core::reason::{Reason, printable};
 use serde_json::{Map, Value};
 
 use crate::cel::Budget;
-use crate::configuration::{Admission, Asks, Configuration, Gate, System};
+use crate::configuration::{Admission, Asks, Configuration, Gate, Hints, System};
 use crate::finding::{Code, Finding, Severity};
 use crate::glob::Glob;
 use crate::members::{malformed, object, only, text, texts};
@@ -17,6 +18,9 @@ use condition::{Condition, Meaning, handed_on, may_have_another_party};
 
 /// The call by which a role is assumed with a token.
 const WITH_A_TOKEN: &str = "sts:AssumeRoleWithWebIdentity";
+
+/// The calls by which it is assumed in another way.
+const OTHERWISE: [&str; 2] = ["sts:AssumeRole", "sts:AssumeRoleWithSAML"];
 
 /// The version of the language in which variables stand in values; the one before is plain.
 const WITH_VARIABLES: &str = "2012-10-17";
@@ -122,8 +126,8 @@ impl Reader {
             Some("Deny") => false,
             _ => return Err(malformed(format!("`{place}.Effect` is Allow or Deny"))),
         };
-        if !is_about_tokens(place, members)? {
-            return Ok(());
+        if !is_about(WITH_A_TOKEN, place, members)? {
+            return self.without_tokens(place, members, allows);
         }
         let conditions = self.conditions(place, members)?;
         let principals = self.principals(place, members, allows, conditions.is_empty())?;
@@ -136,6 +140,24 @@ impl Reader {
             self.allows.push(statement);
         } else {
             self.denies.push(statement);
+        }
+        Ok(())
+    }
+
+    /// Whoever may assume the role in another way; only everyone is of interest here.
+    fn without_tokens(
+        &mut self,
+        place: &str,
+        members: &Map<String, Value>,
+        allows: bool,
+    ) -> Result<(), Reason> {
+        let mut is_about_roles = false;
+        for call in OTHERWISE {
+            is_about_roles |= is_about(call, place, members)?;
+        }
+        if allows && is_about_roles {
+            let is_free = !members.contains_key("Condition");
+            self.principals(place, members, allows, is_free)?;
         }
         Ok(())
     }
@@ -248,6 +270,7 @@ impl Reader {
                         .map(Condition::in_words)
                         .collect(),
                     wishes: gate.wishes(),
+                    hints: gate.hints(),
                     expressions: Vec::new(),
                     asks: gate.asks(),
                     audiences: gate.audiences(),
@@ -297,13 +320,14 @@ fn read_principals(place: &str, principal: &Value) -> Result<(bool, Vec<String>)
     Ok((is_anyone, providers))
 }
 
-fn is_about_tokens(place: &str, members: &Map<String, Value>) -> Result<bool, Reason> {
+/// Whether a statement is about this call.
+fn is_about(call: &str, place: &str, members: &Map<String, Value>) -> Result<bool, Reason> {
+    let call = call.to_ascii_lowercase();
     let matches = |name: &str| -> Result<Option<bool>, Reason> {
         let Some(value) = members.get(name) else {
             return Ok(None);
         };
         let actions = texts(&format!("{place}.{name}"), value)?;
-        let call = WITH_A_TOKEN.to_ascii_lowercase();
         let covers = |action: &String| Glob::parse(&action.to_ascii_lowercase()).matches(&call);
         Ok(Some(actions.iter().any(covers)))
     };
@@ -344,10 +368,39 @@ struct Statements {
 
 impl Statements {
     fn wishes(&self) -> Vec<Wish> {
-        let conditions = self.allows.iter();
-        conditions
-            .filter_map(|condition| condition.wish(&self.provider, self.preset))
-            .collect()
+        let (provider, preset) = (&self.provider, self.preset);
+        let allowed = self
+            .allows
+            .iter()
+            .filter_map(|one| one.wish(provider, preset));
+        // Who denies all but one means that one.
+        let spared = self.denies.iter().filter_map(|deny| match deny.as_slice() {
+            [only] => only.spared(provider, preset),
+            _ => None,
+        });
+        allowed.chain(spared).collect()
+    }
+
+    /// What else may be looked for: what one of several conditions of a denial spares, and numbers.
+    fn hints(&self) -> Hints {
+        let (provider, preset) = (&self.provider, self.preset);
+        let several = self.denies.iter().filter(|deny| deny.len() > 1).flatten();
+        let spared = several.filter_map(|one| one.spared(provider, preset));
+        let numbers = self
+            .allows
+            .iter()
+            .filter_map(|one| one.numbers(provider, preset));
+        let avoided = self
+            .allows
+            .iter()
+            .filter_map(|one| one.avoided(provider, preset));
+        let denied = self.denies.iter().flatten();
+        let denied = denied.filter_map(|one| one.claim(provider, preset));
+        Hints {
+            avoided: avoided.chain(denied).map(|claim| vec![claim]).collect(),
+            more: spared.chain(numbers).collect(),
+            texts: Vec::new(),
+        }
     }
 
     /// What must hold, as far as facts can say it.
@@ -394,6 +447,10 @@ impl Statements {
 }
 
 impl Gate for Statements {
+    fn contradiction(&self, names_are_plain: bool) -> Option<String> {
+        Self::contradiction(self, names_are_plain)
+    }
+
     fn trace(&self, claims: &Map<String, Value>, _budget: &mut Budget) -> Trace {
         let step = |condition: &Condition, meaning: Meaning| {
             let seen = handed_on(&self.provider, self.preset, condition.key(), claims);

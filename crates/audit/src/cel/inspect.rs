@@ -17,6 +17,10 @@ pub(crate) type Paths<'a> = &'a dyn Fn(&[String]) -> Option<Vec<String>>;
 pub(crate) struct Inspection {
     /// What claims should be.
     pub(crate) wishes: Vec<Wish>,
+    /// Claims of which some values are excluded.
+    pub(crate) avoided: Vec<Vec<String>>,
+    /// The texts in it.
+    pub(crate) texts: Vec<String>,
     /// Regular expressions that match anywhere: the call, the claim, the expression.
     pub(crate) unanchored: Vec<Unanchored>,
     /// Claims that are read without asking first whether they are there.
@@ -44,27 +48,51 @@ impl Inspection {
             worst: expression.worst(),
             ..Self::default()
         };
-        inspection.wish(expression, paths);
+        inspection.wish(expression, true, paths);
         inspection.look(expression, paths);
         inspection
     }
 
-    /// What an expression asks for so that it holds. Of alternatives all are taken down, one of
-    /// which will do.
-    fn wish(&mut self, expression: &Expression, paths: Paths<'_>) {
+    /// What an expression asks for so that it holds, or so that it does not. Of alternatives all are taken
+    /// down, one of which will do.
+    fn wish(&mut self, expression: &Expression, holds: bool, paths: Paths<'_>) {
         let claim = |expression: &Expression| expression.path().and_then(|path| paths(&path));
         match expression {
-            Expression::And(one, other) => {
-                self.wish(one, paths);
-                self.wish(other, paths);
-            }
-            Expression::Or(one, other) => {
+            Expression::Not(of) => self.wish(of, !holds, paths),
+            Expression::And(one, other) | Expression::Or(one, other) => {
+                let is_both = holds == matches!(expression, Expression::And(..));
                 let before = self.wishes.len();
-                self.wish(one, paths);
+                self.wish(one, holds, paths);
                 let after = self.wishes.len();
-                self.wish(other, paths);
-                self.merge(before, after);
+                self.wish(other, holds, paths);
+                if !is_both {
+                    self.merge(before, after);
+                }
             }
+            Expression::Call {
+                name,
+                target: None,
+                arguments,
+            } if name == operators::NOT_EQUALS => self.equality(arguments, !holds, paths),
+            Expression::Call {
+                name,
+                target: None,
+                arguments,
+            } if name == operators::EQUALS => self.equality(arguments, holds, paths),
+            path @ (Expression::Conditional(..) | Expression::Member(..) | Expression::Name(_)) => {
+                if let (Expression::Conditional(_, one, other), None) = (path, if_there(path)) {
+                    let before = self.wishes.len();
+                    self.wish(one, holds, paths);
+                    let after = self.wishes.len();
+                    self.wish(other, holds, paths);
+                    self.merge(before, after);
+                    return;
+                }
+                let path = if_there(path).unwrap_or(path);
+                let wanted = vec![Want::Value(serde_json::Value::Bool(holds))];
+                self.add(claim(path), wanted);
+            }
+            other if !holds => self.avoid(other, paths),
             Expression::Has(of, member) => {
                 let mut path = of.path().unwrap_or_default();
                 path.push(member.clone());
@@ -83,15 +111,43 @@ impl Inspection {
                     );
                 }
             }
-            path @ (Expression::Conditional(..) | Expression::Member(..) | Expression::Name(_)) => {
-                let path = if_there(path).unwrap_or(path);
-                let wanted = vec![Want::Value(serde_json::Value::Bool(true))];
-                self.add(claim(path), wanted);
+            Expression::List(_) | Expression::Map(_) | Expression::Value(_) => {}
+        }
+    }
+
+    /// What is asked of two expressions that must be the same, or must not.
+    fn equality(&mut self, sides: &[Expression], holds: bool, paths: Paths<'_>) {
+        let [one, other] = sides else { return };
+        for (path, value) in [(one, other), (other, one)] {
+            let Expression::Value(value) = value else {
+                continue;
+            };
+            let bare = without_folding(path).path().and_then(|path| paths(&path));
+            match (holds, value) {
+                (true, value) => self.add(bare, vec![wanted(value)]),
+                (false, Value::Bool(flag)) => {
+                    let other = serde_json::Value::Bool(!flag);
+                    self.add(bare, vec![Want::Value(other)]);
+                }
+                (false, _) => self.avoid(path, paths),
             }
-            Expression::List(_)
-            | Expression::Map(_)
-            | Expression::Not(_)
-            | Expression::Value(_) => {}
+        }
+    }
+
+    /// Takes down the claims of which some values are excluded.
+    fn avoid(&mut self, expression: &Expression, paths: Paths<'_>) {
+        match expression.path().and_then(|path| paths(&path)) {
+            Some(claim) => self.avoided.push(claim),
+            None => {
+                if let Expression::Has(of, member) = expression {
+                    let mut path = of.path().unwrap_or_default();
+                    path.push(member.clone());
+                    self.avoided.extend(paths(&path));
+                }
+                for part in expression.parts() {
+                    self.avoid(part, paths);
+                }
+            }
         }
     }
 
@@ -107,13 +163,6 @@ impl Inspection {
             bare.path().and_then(|path| paths(&path))
         };
         match (name, target, arguments) {
-            (operators::EQUALS, None, [one, other]) => {
-                for (path, value) in [(one, other), (other, one)] {
-                    if let Expression::Value(value) = value {
-                        self.add(claim(path), vec![wanted(value)]);
-                    }
-                }
-            }
             (operators::IN, None, [path, Expression::List(elements)]) => {
                 let values = elements.iter().filter_map(|element| match element {
                     Expression::Value(value) => Some(wanted(value)),
@@ -201,6 +250,7 @@ impl Inspection {
                     return;
                 }
             }
+            Expression::Value(Value::Text(text)) => self.texts.push(text.to_string()),
             _ => {}
         }
         for part in expression.parts() {

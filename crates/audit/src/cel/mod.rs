@@ -3,6 +3,7 @@
 //! and because each part must be able to say what came of it.
 
 mod budget;
+mod contradiction;
 mod evaluate;
 mod functions;
 mod inspect;
@@ -10,6 +11,7 @@ mod value;
 mod written;
 
 pub(crate) use budget::Budget;
+pub(crate) use contradiction::{contradiction, nested};
 pub(crate) use inspect::{Inspection, Paths, Unanchored};
 pub use value::{Failure, Scope, Value};
 

@@ -4,6 +4,7 @@
 mod names;
 mod probes;
 mod start;
+mod strangers;
 
 use std::cell::RefCell;
 
@@ -15,6 +16,7 @@ use crate::finding::{Code, Finding, Severity};
 use crate::sample::{Sample, shape};
 use crate::wish::Want;
 use names::Names;
+use start::Start;
 
 /// From how many steps on an expression is reported; conditions over claims take some hundred.
 const DEAR: u64 = 100_000;
@@ -65,28 +67,22 @@ impl<'a> Judge<'a> {
     }
 
     fn run(&mut self) {
+        let gate = &self.admission.gate;
+        if let Some(why) = gate.contradiction(false) {
+            return self.nobody(&why);
+        }
         let start = start::admitted(self.admission, &mut self.budget.borrow_mut());
         let Some(start) = start else {
-            let (what, fix) = match self.asks_for_a_literal_wildcard() {
-                true => (
-                    "No claims were found that it admits: it asks for a text with `*` or `?` in it, which \
-                     stand for themselves there, and no name has one.",
-                    "Write the whole name; only `StringLike` knows patterns, and they admit more than \
-                     is meant.",
-                ),
-                false => (
-                    "No claims were found that it admits: its conditions contradict each other, or are \
-                     too intricate to meet by trying.",
-                    "Give claims of a token that should be admitted, with --claims.",
-                ),
+            return match gate.contradiction(true) {
+                Some(why) => self.nobody(&why),
+                None => self.not_known(),
             };
-            let place = &self.admission.place;
-            self.found
-                .push(Finding::new(Code::NothingAdmitted, place, what, fix));
-            self.expressions(None);
-            return;
         };
-        let is_open = self.strangers(&start);
+        let Start {
+            sample: start,
+            lacks_a_claim,
+        } = start;
+        let is_open = lacks_a_claim || self.strangers(&start);
         if !is_open {
             self.siblings(&start);
             self.names_that_pass(&start);
@@ -99,6 +95,36 @@ impl<'a> Judge<'a> {
         self.wildcards(&start);
         self.reserved(&start);
         self.expressions(Some(&start));
+    }
+
+    /// Reports that it admits nobody, which is proved.
+    fn nobody(&mut self, why: &str) {
+        let (what, fix) = match self.asks_for_a_literal_wildcard() {
+            true => (
+                "It admits nobody: it asks for a text with `*` or `?` in it, which stand for themselves there,                  and no name has one."
+                    .to_owned(),
+                "Write the whole name; only `StringLike` knows patterns, and they admit more than is meant.",
+            ),
+            false => (
+                format!("It admits nobody: {why}."),
+                "Take the condition out that is not meant, or the whole of it.",
+            ),
+        };
+        let place = &self.admission.place;
+        self.found
+            .push(Finding::new(Code::NothingAdmitted, place, what, fix));
+        self.expressions(None);
+    }
+
+    /// Reports that nobody was found whom it admits, which proves nothing.
+    fn not_known(&mut self) {
+        self.found.push(Finding::new(
+            Code::PopulationNotKnown,
+            &self.admission.place,
+            "Whom it admits is not known: its conditions are too intricate to meet by trying, and that they              contradict each other is not proved. Take it that it admits everyone.",
+            "Ask for one whole subject or for one id, or see with --claims what becomes of a token.",
+        ));
+        self.expressions(None);
     }
 
     fn asks_for_a_literal_wildcard(&self) -> bool {

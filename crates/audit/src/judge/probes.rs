@@ -11,92 +11,12 @@ use crate::finding::{Code, Finding, Severity};
 use crate::sample::{Part, Sample, read_subject, shape};
 
 impl Judge<'_> {
-    /// Tries claims of someone else altogether; says whether just anyone is admitted.
-    pub(super) fn strangers(&mut self, start: &Sample) -> bool {
-        let plain = self.stranger(start);
-        if !self.is_named_for_good()
-            && self.names.tenants.is_empty()
-            && self.names.objects.is_empty()
-            && self.admits(&plain)
-        {
-            self.anyone(&plain);
-            return true;
-        }
-        let Some(tenant) = shape(self.admission.preset).tenant else {
-            return false;
-        };
-        let name = start.value(tenant.name).unwrap_or_default().to_owned();
-        let mut others = vec![plain.clone(), self.namesake(start, "evil-org")];
-        for twin in [
-            format!("{name}-evil"),
-            format!("evil-{name}"),
-            format!("evil{name}"),
-        ] {
-            others.push(self.namesake(start, &twin));
-        }
-        others.extend(self.branches_called_like(&plain, start));
-        let Some(witness) = others.iter().find(|sample| self.admits(sample)).cloned() else {
-            return false;
-        };
-        let called = witness.value(tenant.name).unwrap_or_default();
-        let finding = Finding::new(
-            Code::WildcardSubject,
-            &self.admission.place,
-            format!(
-                "It means {}, and admits {} as well.",
-                self.meant(),
-                printable(called)
-            ),
-            self.narrowest(start),
-        );
-        let issuer = &self.admission.issuer;
-        let is_ours = Preset::shared_with(issuer).is_none() || Preset::named_by(issuer).is_some();
-        self.report(
-            if is_ours {
-                finding.as_grave_as(Severity::Medium)
-            } else {
-                finding
-            },
-            &witness,
-        );
-        false
-    }
-
-    fn anyone(&mut self, witness: &Sample) {
-        let everyone = Preset::shared_with(&self.admission.issuer);
-        // An issuer by the name of one customer signs for no other, for as long as the name is theirs.
-        let is_ones = Preset::named_by(&self.admission.issuer).is_some();
-        let severity = match (everyone, self.system) {
-            (Some(_), _) if !is_ones => Severity::Critical,
-            (_, System::Aws) => Severity::High,
-            // Who may do what is said elsewhere: in bindings, and in roles.
-            (Some(_), System::Kubernetes) | (_, System::Gcp) => Severity::Medium,
-            (None, System::Kubernetes) => Severity::Info,
-        };
-        let whom = everyone.map_or_else(
-            || {
-                format!(
-                    "everyone whose tokens {} signs",
-                    printable(&self.admission.issuer)
-                )
-            },
-            str::to_owned,
-        );
-        let finding = Finding::new(
-            Code::IssuerOnlyTrust,
-            &self.admission.place,
-            format!("It admits {whom}: no condition names one of them."),
-            self.narrowest(witness),
-        );
-        self.report(finding.as_grave_as(severity), witness);
-    }
-
     fn is_named_for_good(&self) -> bool {
         self.names.has_tenant_id || self.names.has_object_id
     }
 
     /// Whom the configuration names, in words.
-    fn meant(&self) -> String {
+    pub(super) fn meant(&self) -> String {
         let mut names = self.names.tenants.clone();
         names.sort();
         names.dedup();
@@ -108,66 +28,6 @@ impl Judge<'_> {
         }
         let names: Vec<String> = names.iter().map(|name| printable(name)).collect();
         names.join(" and ")
-    }
-
-    /// Someone else, with something else, in the same circumstances.
-    fn stranger(&self, start: &Sample) -> Sample {
-        let mut sample = start.clone();
-        let shape = shape(self.admission.preset);
-        if !sample.is_composed() && shape.object.name != "sub" {
-            let form = Sample::of(self.admission.preset, &self.admission.issuer, "x");
-            sample.set_form(form.form().to_vec());
-        }
-        match shape.tenant {
-            Some(tenant) => {
-                sample.set_text(tenant.name, "evil-org");
-                let object = if matches!(shape.object.name, "repository" | "project_path") {
-                    "evil-org/evil"
-                } else {
-                    "evil"
-                };
-                sample.set_text(shape.object.name, object);
-                with_other_ids(&mut sample, &shape);
-            }
-            None if shape.object.name == "sub" => {
-                sample.set_subject("someone-else");
-                sample.set_text("email", "mallory@evil.example");
-                if sample.value("hd").is_some() {
-                    sample.set_text("hd", "evil.example");
-                }
-            }
-            None => sample.set_text(shape.object.name, "00000000-0000-4000-8000-000000000666"),
-        }
-        sample
-    }
-
-    /// Another customer with something of the same name.
-    fn namesake(&self, start: &Sample, tenant: &str) -> Sample {
-        let mut sample = start.clone();
-        let shape = shape(self.admission.preset);
-        if let Some(named) = shape.tenant {
-            sample.set_text(named.name, tenant);
-        }
-        with_other_ids(&mut sample, &shape);
-        sample
-    }
-
-    /// A stranger whose branch or environment is called like what is meant.
-    fn branches_called_like(&self, plain: &Sample, start: &Sample) -> Vec<Sample> {
-        let object = start.value(shape(self.admission.preset).object.name);
-        let object = object.unwrap_or_default().to_owned();
-        if self.admission.preset != Some(Preset::GitHub) {
-            return Vec::new();
-        }
-        let named = |claim: &str, value: String| {
-            let mut sample = plain.clone();
-            sample.set_text(claim, &value);
-            sample
-        };
-        vec![
-            named("ref", format!("refs/heads/{object}")),
-            named("environment", object),
-        ]
     }
 
     /// Tries what else the same customer has.
@@ -619,7 +479,7 @@ impl Judge<'_> {
     }
 
     /// The narrowest condition for what is meant.
-    fn narrowest(&self, start: &Sample) -> String {
+    pub(super) fn narrowest(&self, start: &Sample) -> String {
         let value = |claim: &str| printable(start.value(claim).unwrap_or_default());
         let provider = self.admission.issuer.trim_start_matches("https://");
         match (self.admission.preset, self.system) {
@@ -661,11 +521,11 @@ impl Judge<'_> {
     }
 }
 
-const NOBODY: &str = "zz-nobody";
+pub(super) const NOBODY: &str = "zz-nobody";
 const OTHER_TENANT: &str = "666";
 const OTHER_OBJECT: &str = "667";
 
-fn with_other_ids(sample: &mut Sample, shape: &crate::sample::Shape) {
+pub(super) fn with_other_ids(sample: &mut Sample, shape: &crate::sample::Shape) {
     if let Some(id) = shape.tenant.and_then(|tenant| tenant.id) {
         sample.set_text(id, OTHER_TENANT);
     }

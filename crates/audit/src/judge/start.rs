@@ -1,11 +1,14 @@
 //! Finding claims that a configuration admits, from what its conditions ask for.
 
+use avouch_core::policy::presets::Preset;
 use serde_json::Value;
 
+use super::probes::NOBODY;
+use super::strangers::{STRANGERS, stranger};
 use crate::cel::Budget;
 use crate::configuration::Admission;
 use crate::glob::Glob;
-use crate::sample::{Part, Sample};
+use crate::sample::{Part, Sample, is_always_there};
 use crate::wish::{Want, Wish};
 
 /// How many sets of claims are tried.
@@ -15,40 +18,222 @@ const MOST_TRIED: usize = 4_096;
 const MOST_OF_ONE: usize = 6;
 const MOST_OF_SUBJECT: usize = 2_048;
 
+/// The most sets of claims that are tried in all.
+const MOST_IN_ALL: usize = 20_000;
+
+/// Of how many wishes each is left out in turn.
+const MOST_LEFT_OUT: usize = 8;
+
+/// Claims that are admitted.
+pub(super) struct Start {
+    pub(super) sample: Sample,
+    /// Whether they lack a claim that every token of their issuer has, so that they show nothing but that
+    /// its condition holds without.
+    pub(super) lacks_a_claim: bool,
+}
+
 /// Claims that are admitted, and that their issuer could sign.
-pub(super) fn admitted(admission: &Admission, budget: &mut Budget) -> Option<Sample> {
+pub(super) fn admitted(admission: &Admission, budget: &mut Budget) -> Option<Start> {
+    let mut search = Search {
+        admission,
+        budget,
+        left: MOST_IN_ALL,
+    };
+    let bases = bases(admission);
+    let wishes: Vec<&Wish> = admission.wishes.iter().collect();
+    let more: Vec<&Wish> = wishes
+        .iter()
+        .copied()
+        .chain(&admission.hints.more)
+        .collect();
+    let whole = |sample| Start {
+        sample,
+        lacks_a_claim: false,
+    };
+    for base in &bases {
+        if let Some(sample) = search.among(base, &wishes) {
+            return Some(whole(sample));
+        }
+    }
+    if more.len() > wishes.len() {
+        for base in &bases {
+            if let Some(sample) = search.among(base, &more) {
+                return Some(whole(sample));
+            }
+        }
+    }
+    // Of alternatives some stand in each other's way.
+    for some in parts_of(&wishes) {
+        for base in &bases {
+            if let Some(sample) = search.among(base, &some) {
+                return Some(whole(sample));
+            }
+        }
+    }
+    for base in with_texts(admission, &bases) {
+        if let Some(sample) = search.among(&base, &wishes) {
+            return Some(whole(sample));
+        }
+    }
+    without_claims(admission, &bases, &wishes, &mut search)
+}
+
+/// Parts of what is wished for: nothing, each one left out, each alone.
+fn parts_of<'a>(wishes: &[&'a Wish]) -> Vec<Vec<&'a Wish>> {
+    let few = wishes.len().min(MOST_LEFT_OUT);
+    let but = |at: usize| {
+        let others = wishes.iter().enumerate();
+        let others = others.filter(|(other, _)| *other != at);
+        others.map(|(_, wish)| *wish).collect()
+    };
+    let alone = wishes.iter().take(few).map(|wish| vec![*wish]);
+    let mut parts = vec![Vec::new()];
+    parts.extend((0..few).map(but));
+    parts.extend(alone);
+    parts
+}
+
+/// Those of whom a part of a claim is a text that the conditions speak of.
+fn with_texts(admission: &Admission, bases: &[Sample]) -> Vec<Sample> {
+    let mut all = Vec::new();
+    if admission.preset != Some(Preset::GitHub) {
+        return all;
+    }
+    let texts = admission.hints.texts.iter().take(MOST_OF_ONE);
+    let texts: Vec<&str> = texts.map(String::as_str).chain(["x/y"]).collect();
+    for base in bases {
+        for text in &texts {
+            let named = [
+                ("environment", (*text).to_owned()),
+                ("ref", format!("refs/heads/{text}")),
+            ];
+            for (claim, value) in named {
+                let mut sample = base.clone();
+                sample.set_text(claim, &value);
+                all.push(sample);
+            }
+        }
+    }
+    all
+}
+
+/// Claims that are admitted because some are not there.
+fn without_claims(
+    admission: &Admission,
+    bases: &[Sample],
+    wishes: &[&Wish],
+    search: &mut Search<'_>,
+) -> Option<Start> {
+    let mut paths: Vec<&[String]> = wishes.iter().map(|wish| wish.path.as_slice()).collect();
+    paths.extend(admission.hints.avoided.iter().map(Vec::as_slice));
+    paths.sort_unstable();
+    paths.dedup();
+    let mut removals: Vec<Vec<&[String]>> = paths.iter().map(|path| vec![*path]).collect();
+    removals.push(paths);
+    for removed in &removals {
+        let rest = wishes.iter().copied();
+        let rest = rest.filter(|wish| !removed.contains(&wish.path.as_slice()));
+        let rest: Vec<&Wish> = rest.collect();
+        for base in bases {
+            let mut base = base.clone();
+            for path in removed {
+                base.remove(path);
+            }
+            if let Some(sample) = search.among(&base, &rest) {
+                let mut removed = removed.iter();
+                return Some(Start {
+                    sample,
+                    lacks_a_claim: removed.any(|path| {
+                        let path: Vec<&str> = path.iter().map(String::as_str).collect();
+                        is_always_there(admission.preset, &path)
+                    }),
+                });
+            }
+        }
+    }
+    None
+}
+
+struct Search<'a> {
+    admission: &'a Admission,
+    budget: &'a mut Budget,
+    left: usize,
+}
+
+impl Search<'_> {
+    /// Claims that are admitted, made of these by granting the wishes.
+    fn among(&mut self, base: &Sample, wishes: &[&Wish]) -> Option<Sample> {
+        if self.left == 0 || self.budget.is_spent() {
+            return None;
+        }
+        let choices: Vec<(&Wish, Vec<Value>)> = wishes
+            .iter()
+            .map(|wish| (*wish, values(wish, base)))
+            .filter(|(_, values)| !values.is_empty())
+            .collect();
+        let mut tried = combinations(base, &choices, MOST_TRIED.min(self.left));
+        tried.retain(Sample::can_be_signed);
+        // Subjects that can be signed come before those that are only texts, those that say where a job
+        // runs before those that do not, and plain names before those that are put together.
+        tried.sort_by_cached_key(|sample| {
+            let says_where = is_written_alike(sample.form(), base.form());
+            let length = sample
+                .claims()
+                .get("sub")
+                .map(|subject| subject.to_string().len());
+            (!sample.is_composed(), !says_where, length)
+        });
+        for sample in tried {
+            if self.left == 0 || self.budget.is_spent() {
+                return None;
+            }
+            self.left -= 1;
+            if self.admission.admits(&sample.claims(), self.budget) {
+                return Some(sample);
+            }
+        }
+        None
+    }
+}
+
+/// Those from whom claims are made: who is usual, and where values are excluded others as well.
+fn bases(admission: &Admission) -> Vec<Sample> {
     let audience = admission
         .audiences
         .first()
         .map_or("https://audience.example", String::as_str);
     let usual = Sample::of(admission.preset, &admission.issuer, audience);
-    let choices: Vec<(&Wish, Vec<Value>)> = admission
-        .wishes
-        .iter()
-        .map(|wish| (wish, values(wish, &usual)))
-        .filter(|(_, values)| !values.is_empty())
-        .collect();
-    let mut tried = combinations(&usual, &choices);
-    tried.retain(Sample::can_be_signed);
-    // Subjects that can be signed come before those that are only texts, those that say where a job
-    // runs before those that do not, and plain names before those that are put together.
-    tried.sort_by_cached_key(|sample| {
-        let says_where = is_written_alike(sample.form(), usual.form());
-        let length = sample
-            .claims()
-            .get("sub")
-            .map(|subject| subject.to_string().len());
-        (!sample.is_composed(), !says_where, length)
-    });
-    for sample in tried {
-        if admission.admits(&sample.claims(), budget) {
-            return Some(sample);
+    let avoided = &admission.hints.avoided;
+    let elsewhere = |of: &Sample, claims: &[Vec<String>]| {
+        let mut sample = of.clone();
+        for path in claims.iter().filter(|path| *path != &["sub"]) {
+            sample.set(path, &Value::String(another(path).to_owned()));
         }
-        if budget.is_spent() {
-            break;
-        }
+        sample
+    };
+    let mut bases = vec![usual.clone()];
+    let strangers = STRANGERS.map(|name| stranger(admission, &usual, name));
+    bases.extend(strangers.clone());
+    if avoided.is_empty() {
+        return bases;
     }
-    None
+    bases.push(elsewhere(&usual, avoided));
+    bases.extend(strangers.iter().map(|one| elsewhere(one, avoided)));
+    for path in avoided.iter().take(MOST_OF_ONE) {
+        bases.push(elsewhere(&usual, std::slice::from_ref(path)));
+    }
+    bases
+}
+
+/// Something else than is usual.
+fn another(path: &[String]) -> &'static str {
+    match path {
+        [claim] if claim == "ref" => "refs/heads/zz-nobody",
+        [claim] if claim == "ref_type" => "tag",
+        [claim] if claim == "event_name" => "workflow_dispatch",
+        [claim] if claim == "repository" || claim == "project_path" => "zz-nobody/zz-nobody",
+        _ => NOBODY,
+    }
 }
 
 /// Whether subjects have the same parts, with ids or without.
@@ -60,7 +245,7 @@ fn is_written_alike(one: &[Part], other: &[Part]) -> bool {
     one.len() == other.len() && one.iter().zip(other).all(is_alike)
 }
 
-fn combinations(usual: &Sample, choices: &[(&Wish, Vec<Value>)]) -> Vec<Sample> {
+fn combinations(usual: &Sample, choices: &[(&Wish, Vec<Value>)], most: usize) -> Vec<Sample> {
     let mut samples = vec![usual.clone()];
     // What a subject says comes first, so that what is asked for by name stands in the end.
     let (subjects, others): (Vec<_>, Vec<_>) =
@@ -69,7 +254,7 @@ fn combinations(usual: &Sample, choices: &[(&Wish, Vec<Value>)]) -> Vec<Sample> 
         let mut next = Vec::new();
         for value in values {
             for sample in &samples {
-                if next.len() >= MOST_TRIED {
+                if next.len() >= most {
                     break;
                 }
                 let mut sample = sample.clone();

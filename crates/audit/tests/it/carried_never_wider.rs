@@ -6,36 +6,36 @@ use avouch_core::policy::presets::Preset;
 use avouch_core::policy::rules::{Matcher, Rule};
 use serde_json::{Map, Value, json};
 
-const GITHUB: &str = "token.actions.githubusercontent.com";
+pub(crate) const GITHUB: &str = "token.actions.githubusercontent.com";
 const CLUSTER: &str = "oidc.eks.eu-west-1.amazonaws.com/id/EXAMPLE";
 const POLICIES: usize = 800;
 
 /// Numbers that are the same in every run.
-struct Dice(u64);
+pub(crate) struct Dice(pub(crate) u64);
 
 impl Dice {
-    fn below(&mut self, bound: usize) -> usize {
+    pub(crate) fn below(&mut self, bound: usize) -> usize {
         self.0 ^= self.0 << 13;
         self.0 ^= self.0 >> 7;
         self.0 ^= self.0 << 17;
         usize::try_from(self.0 >> 33).unwrap() % bound
     }
 
-    fn one<'a>(&mut self, of: &[&'a str]) -> &'a str {
+    pub(crate) fn one<'a>(&mut self, of: &[&'a str]) -> &'a str {
         of[self.below(of.len())]
     }
 
-    fn some<'a>(&mut self, of: &[&'a str]) -> Vec<&'a str> {
+    pub(crate) fn some<'a>(&mut self, of: &[&'a str]) -> Vec<&'a str> {
         let count = 1 + self.below(2);
         (0..count).map(|_| self.one(of)).collect()
     }
 }
 
 /// A token, and the same with each other subject that it may have.
-type Token = (Map<String, Value>, Vec<Map<String, Value>>);
+pub(crate) type Token = (Map<String, Value>, Vec<Map<String, Value>>);
 
 /// Every job of some repositories, in each form that GitHub writes subjects in.
-fn jobs() -> Vec<Token> {
+pub(crate) fn jobs() -> Vec<Token> {
     let mut jobs = Vec::new();
     for (repository, id) in [
         ("octo-org/octo-repo", "74"),
@@ -156,7 +156,7 @@ fn pods() -> Vec<Token> {
 }
 
 /// Texts that policies ask of each claim: whole, with wildcards, and almost.
-fn texts_of(claim: &str) -> &'static [&'static str] {
+pub(crate) fn texts_of(claim: &str) -> &'static [&'static str] {
     match claim {
         "repository_id" => &["74", "74", "75", "7*", "*"],
         "repository" => &[
@@ -209,7 +209,7 @@ fn texts_of(claim: &str) -> &'static [&'static str] {
     }
 }
 
-const CLAIMS: [&str; 8] = [
+pub(crate) const CLAIMS: [&str; 8] = [
     "sub",
     "sub",
     "repository_id",
@@ -220,7 +220,7 @@ const CLAIMS: [&str; 8] = [
     "actor",
 ];
 
-fn aws(dice: &mut Dice) -> Value {
+pub(crate) fn aws(dice: &mut Dice) -> Value {
     let mut conditions = json!({});
     for _ in 0..=dice.below(3) {
         let operator = dice.one(&[
@@ -266,7 +266,7 @@ fn statement(provider: &str, conditions: &Value) -> Value {
     }]})
 }
 
-fn part(dice: &mut Dice) -> String {
+pub(crate) fn part(dice: &mut Dice) -> String {
     let claim = dice.one(&CLAIMS);
     let text = dice.one(texts_of(claim));
     match dice.below(8) {
@@ -305,7 +305,7 @@ fn conjunction(dice: &mut Dice) -> String {
     parts.join(" && ")
 }
 
-fn google(dice: &mut Dice) -> Value {
+pub(crate) fn google(dice: &mut Dice) -> Value {
     let condition = match dice.below(6) {
         0 => format!("({}) || ({})", conjunction(dice), conjunction(dice)),
         _ => conjunction(dice),
@@ -334,7 +334,7 @@ fn google(dice: &mut Dice) -> Value {
     })
 }
 
-fn kubernetes(dice: &mut Dice) -> Value {
+pub(crate) fn kubernetes(dice: &mut Dice) -> Value {
     let mut rules = Vec::new();
     for _ in 0..=dice.below(3) {
         rules.push(if dice.below(4) == 0 {

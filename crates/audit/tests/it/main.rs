@@ -6,4 +6,6 @@ mod carried_never_wider;
 mod cel;
 mod gcp;
 mod kubernetes;
+mod lint_agrees;
 mod look;
+mod negations;

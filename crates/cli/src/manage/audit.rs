@@ -4,6 +4,8 @@ use avouch_audit::Severity;
 use clap::Subcommand;
 use serde_json::Value;
 
+use avouch_server::findings::RULES;
+
 use super::arguments::AuditArguments;
 use super::client::Client;
 use super::table::{Column, members, table};
@@ -162,16 +164,6 @@ fn checklist(answer: &Value) -> String {
     text + &findings(answer)
 }
 
-/// The rules that servers find by, and what each finds. One of a later server is called by its name.
-const RULES: [(&str, &str); 3] = [
-    (
-        "long-lived-secret",
-        "A static credential is good for too long",
-    ),
-    ("orphaned", "The account of an owner is closed"),
-    ("software-root", "The key of a root can be copied"),
-];
-
 /// What is found, for code hosts and editors. Whoever reads it takes another end than 0 for a tool that
 /// failed.
 fn as_sarif(answer: &Value) -> Result<Exit, Fault> {
@@ -183,11 +175,12 @@ fn as_sarif(answer: &Value) -> Result<Exit, Fault> {
                 .unwrap_or_default()
         };
         let code = said("code");
-        let title = RULES.iter().find(|(rule, _)| *rule == code);
+        // One of a later server is called by its name.
+        let rule = RULES.iter().find(|rule| rule.code == code);
         let severity = Severity::named(said("severity")).unwrap_or(Severity::High);
         sarif::Found {
             code,
-            title: title.map_or(code, |(_, title)| title),
+            title: rule.map_or(code, |rule| rule.title),
             usual: severity,
             severity,
             sentence: said("sentence"),

@@ -64,13 +64,14 @@ const ACTORS: [Column; 3] = [
     ("ADMITS", "admits"),
     ("GIVES", "gives"),
 ];
-const PRESET: [Column; 6] = [
+const PRESET: [Column; 7] = [
     ("PRESET", "name"),
     ("ISSUER", "issuer"),
     ("SIGNS FOR", "signs_for"),
     ("PIN ONE OF", "pins"),
     ("HELD TO IDS", "held_names"),
     ("TELLS MFA", "tells_how_one_signed_in"),
+    ("FACTS", "facts"),
 ];
 
 /// What is known of well-known issuers, from the program itself.
@@ -86,16 +87,46 @@ fn presets(common: &Common) -> Result<Exit, Fault> {
             "pins": preset.pins(),
             "held_names": held.collect::<Vec<_>>(),
             "tells_how_one_signed_in": preset.tells_how_one_signed_in(),
+            "facts": facts(*preset),
         })
     });
     let presets: Vec<Value> = presets.collect();
     let drawn = || {
-        let each = presets.iter().map(|preset| members(&PRESET, preset));
+        let each = presets.iter().map(|preset| {
+            let mut preset = preset.clone();
+            if let Some(facts) = preset.get_mut("facts") {
+                *facts = in_words(facts);
+            }
+            members(&PRESET, &preset)
+        });
         each.collect::<Vec<_>>().join("\n")
     };
     let answer = json!({ "presets": presets });
     output::formatted(common.output, drawn, || pretty(&answer))?;
     Ok(Exit::Accepted)
+}
+
+/// The facts of a preset, and the claim that each is taken from.
+fn facts(preset: Preset) -> Value {
+    let subject = std::iter::once(("subject", "sub".to_owned()));
+    let facts = subject.chain(preset.facts());
+    facts
+        .map(|(fact, claim)| json!({ "fact": fact, "claim": claim }))
+        .collect()
+}
+
+/// The same for a person, each in a few words.
+fn in_words(facts: &Value) -> Value {
+    let text = |fact: &Value, member: &str| {
+        fact.get(member)
+            .and_then(Value::as_str)
+            .unwrap_or_default()
+            .to_owned()
+    };
+    let facts = facts.as_array().into_iter().flatten();
+    facts
+        .map(|fact| format!("{} ({})", text(fact, "fact"), text(fact, "claim")))
+        .collect()
 }
 
 /// `issuer`.

@@ -344,6 +344,19 @@ impl Preset {
         source.map(|(fact, _)| *fact)
     }
 
+    /// All facts of its tokens beside the subject, each with the claim that it is taken from; members of
+    /// claims within claims are divided by dots. GitHub has another for each property of a repository.
+    pub fn facts(self) -> Vec<(&'static str, String)> {
+        let sources = self.sources().iter();
+        let mut facts: Vec<_> = sources
+            .map(|(fact, claim)| (*fact, claim.join(".")))
+            .collect();
+        if self == Self::GitHub {
+            facts.push((OF_PROPERTY, "repo_property_<name>".to_owned()));
+        }
+        facts
+    }
+
     /// Whether tokens of this kind have a fact of this name.
     pub fn has_fact(self, name: &str) -> bool {
         self.sources().iter().any(|(fact, _)| *fact == name)
@@ -470,6 +483,7 @@ fn is_kubernetes(host: &str, path: &str) -> bool {
 
 /// Custom properties of a repository, each a claim of its own.
 const REPOSITORY_PROPERTY_FACT: &str = "github.repo_property_";
+const OF_PROPERTY: &str = "github.repo_property_<name>";
 
 const GITHUB: &[Source] = &[
     ("github.actor", &["actor"]),

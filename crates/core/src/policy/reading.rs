@@ -151,10 +151,59 @@ fn check_fact_name(rule: &str, fact: &str, preset: Option<Preset>) -> Result<(),
         return Ok(());
     }
     let place = match preset {
-        Some(preset) => format!("tokens of {} have no fact `{fact}`", preset.name()),
+        Some(preset) => format!(
+            "tokens of {} have no fact `{fact}`; the nearest are {} (`avouch issuer presets` lists all)",
+            preset.name(),
+            nearest(fact, preset)
+        ),
         None => format!("there is no fact `{fact}`; claims are called `{CLAIMS}<name>`"),
     };
     Err(invalid(rule, place))
+}
+
+/// How many facts are named that may be meant.
+const MOST_NAMED: usize = 4;
+
+/// The facts of a preset that are most like this name, the most alike first.
+fn nearest(name: &str, preset: Preset) -> String {
+    let short = |fact: &str| fact.rsplit('.').next().unwrap_or_default().to_owned();
+    let wanted = short(name);
+    let mut facts: Vec<(usize, &str)> = std::iter::once(SUBJECT)
+        .chain(preset.facts().into_iter().map(|(fact, _)| fact))
+        .map(|fact| (distance(&wanted, &short(fact)), fact))
+        .collect();
+    facts.sort_unstable();
+    let named = facts.iter().take(MOST_NAMED);
+    let named: Vec<String> = named.map(|(_, fact)| format!("`{fact}`")).collect();
+    named.join(", ")
+}
+
+/// How unlike two names are. One that begins alike is most often an abbreviation of the other, which counts for
+/// more than its length.
+fn distance(one: &str, other: &str) -> usize {
+    const WEIGHT: usize = 2;
+    const MOST: usize = 32;
+    let alike = one.chars().zip(other.chars()).take(MOST);
+    let alike = alike.take_while(|(one, other)| one == other).count();
+    differences(one, other) + WEIGHT * (MOST - alike)
+}
+
+/// How many letters must be put in, taken out or replaced to make one text of the other. Of long names
+/// only the beginning is compared.
+fn differences(one: &str, other: &str) -> usize {
+    const LONGEST: usize = 64;
+    let other: Vec<char> = other.chars().take(LONGEST).collect();
+    let mut row: Vec<usize> = (0..=other.len()).collect();
+    for (at, letter) in one.chars().take(LONGEST).enumerate() {
+        let mut next = vec![at + 1];
+        for ((expected, above), corner) in other.iter().zip(row.iter().skip(1)).zip(&row) {
+            let left = next.last().copied().unwrap_or_default();
+            let replaced = corner + usize::from(*expected != letter);
+            next.push(replaced.min(above + 1).min(left + 1));
+        }
+        row = next;
+    }
+    row.last().copied().unwrap_or_default()
 }
 
 pub(crate) fn read_matcher(rule: &str, fact: &str, value: &Value) -> Result<Matcher, Reason> {
@@ -229,4 +278,45 @@ fn read_exact<'a>(rule: &str, fact: &str, text: &'a str) -> Result<&'a str, Reas
         return Err(invalid(rule, detail));
     }
     Ok(text)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_fact_that_there_is_not_is_refused_with_the_nearest() {
+        let refused = |fact: &str, preset| {
+            check_fact_name("r", fact, Some(preset))
+                .map_err(|reason| reason.sentence())
+                .unwrap_err()
+        };
+        let said = refused("buildkite.organisation", Preset::Buildkite);
+        assert!(
+            said.contains("the nearest are `buildkite.organization"),
+            "{said}"
+        );
+        let said = refused("github.repo_id", Preset::GitHub);
+        assert!(said.contains("`github.repository_id`"), "{said}");
+        assert!(said.contains("avouch issuer presets"), "{said}");
+        for preset in Preset::ALL {
+            for (fact, _) in preset.facts() {
+                let read = check_fact_name("r", &fact.replace("<name>", "team"), Some(preset));
+                assert!(read.is_ok(), "{fact}");
+            }
+        }
+    }
+
+    #[test]
+    fn differences_are_counted_in_letters() {
+        for (one, other, expected) in [
+            ("", "", 0),
+            ("a", "", 1),
+            ("", "ab", 2),
+            ("kitten", "sitting", 3),
+            ("organisation", "organization", 1),
+        ] {
+            assert_eq!(differences(one, other), expected, "{one} {other}");
+        }
+    }
 }

@@ -24,8 +24,8 @@ pub enum IssuerCommand {
         #[arg(long)]
         by_reliance: bool,
     },
-    /// Well-known issuers: what each pins a customer by, which names it holds to ids, and whether it
-    /// can say how someone signed in. Needs no server
+    /// Well-known issuers: what each pins a customer by, which names it holds to ids, whether it can
+    /// say how someone signed in, and the facts of its tokens with their claims. Needs no server
     #[command(after_help = "Examples:\n  avouch issuer presets\n  avouch issuer presets -o json")]
     Presets,
     /// Trust an issuer, in the place of what had its name
