@@ -464,6 +464,9 @@ pub(crate) fn certificates(
         return Ok(());
     }
     for block in text::pem_blocks(element)? {
+        if let Some(what) = block.wrapped_certificates() {
+            return Err(document.refuse(format!("`{path}`: {what}")));
+        }
         if !block.is_certificate() {
             return Err(document.refuse(format!(
                 "`{path}` holds a PEM block that is not a certificate"

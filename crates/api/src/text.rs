@@ -35,6 +35,21 @@ impl<'a> PemBlock<'a> {
         matches!(self.label, "X509 CRL" | "CRL")
     }
 
+    /// What it is and how to have certificates of it, where it holds some in a form that is not read.
+    pub fn wrapped_certificates(&self) -> Option<&'static str> {
+        match self.label {
+            "PKCS7" | "CMS" => Some(
+                "it is a PKCS#7 bundle; take the certificates out with \
+                 `openssl pkcs7 -print_certs`",
+            ),
+            "TRUSTED CERTIFICATE" => Some(
+                "it is a certificate with uses that OpenSSL alone knows; take the certificate out \
+                 with `openssl x509`",
+            ),
+            _ => None,
+        }
+    }
+
     /// Its bytes; `input.pem_malformed` where they are not base64.
     pub fn decode(&self) -> Result<Vec<u8>, Reason> {
         base64(self.body).ok_or_else(|| Reason::PemMalformed {
@@ -44,6 +59,20 @@ impl<'a> PemBlock<'a> {
             ),
         })
     }
+}
+
+/// What bytes are and how to have certificates of them, where they are a PKCS#7 bundle in DER: an
+/// outer SEQUENCE that begins with the name of signed data (RFC 5652 3, 5.1).
+pub fn bundled_certificates(bytes: &[u8]) -> Option<&'static str> {
+    const SIGNED_DATA: [u8; 11] = [6, 9, 0x2a, 0x86, 0x48, 0x86, 0xf7, 0x0d, 1, 7, 2];
+    // The length of a SEQUENCE takes one byte, or as many more as its first says.
+    let (tag, rest) = bytes.split_first()?;
+    let long = rest.first()?.checked_sub(0x80).unwrap_or_default();
+    let inside = rest.get(1 + usize::from(long)..)?;
+    (*tag == 0x30 && inside.starts_with(&SIGNED_DATA)).then_some(
+        "it is a PKCS#7 bundle; take the certificates out with \
+         `openssl pkcs7 -inform der -print_certs`",
+    )
 }
 
 /// Whether `text` has the beginning of a PEM block anywhere.

@@ -291,6 +291,8 @@ impl Reader<'_> {
                 document.add_certificate(&der, &position, common, self.source);
             } else if block.is_crl() {
                 document.add_crl(&der, self.source)?;
+            } else if let Some(what) = block.wrapped_certificates() {
+                return Err(Document::Trust.refuse(what));
             } else {
                 return Err(Document::Trust.refuse(format!(
                     "it holds a PEM block `{}`; a store holds certificates and revocation lists",
@@ -307,6 +309,9 @@ impl Reader<'_> {
             let common = Common::of_nothing(self.tenant);
             document.add_certificate(bytes, &nth(1, self.source), common, self.source);
             return Ok(document);
+        }
+        if let Some(what) = text::bundled_certificates(bytes) {
+            return Err(Document::Trust.refuse(what));
         }
         if document.add_crl(bytes, self.source).is_err() {
             return Err(Document::Trust
@@ -582,9 +587,10 @@ fn trust_domain(mut members: Members) -> Result<Read, Reason> {
         .take("bundle")
         .ok_or_else(|| members.refuse("bundle", "is missing"))?;
     members.finish()?;
-    let anchor = Bundle::read(&name, &bundle)?;
+    let name = TrustDomain::parse_named(&name)?;
+    let anchor = Bundle::read(name.as_str(), &bundle)?;
     Ok(Read {
-        name,
+        name: name.to_string(),
         kind: AnchorKind::TrustDomain(anchor),
         members: Map::from_iter([("bundle".to_owned(), bundle)]),
     })
@@ -717,7 +723,7 @@ fn constraints(members: Option<Members>) -> Result<Constraints, Reason> {
         .texts("trust_domains")?
         .iter()
         .map(|name| {
-            TrustDomain::parse(name)
+            TrustDomain::parse_named(name)
                 .map_err(|_| members.refuse("trust_domains", "has a name that is no trust domain"))
         })
         .collect::<Result<_, _>>()?;

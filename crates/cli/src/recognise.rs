@@ -71,8 +71,8 @@ fn recognise_text(text: &str, depth: Depth) -> Result<Recognised, Reason> {
     if trimmed.starts_with('{') {
         return recognise_json(trimmed);
     }
-    if is_ssh(trimmed) {
-        return Ok(Recognised::Ssh(without_host(trimmed)));
+    if let Some(before) = before_ssh_key(trimmed) {
+        return ssh(trimmed, before);
     }
     if trimmed.starts_with('<') && trimmed.contains("urn:oasis:names:tc:SAML") {
         if trimmed.contains("urn:oasis:names:tc:SAML:2.0:metadata") {
@@ -136,6 +136,9 @@ fn recognise_pem(text: &str) -> Result<Recognised, Reason> {
             .collect::<Result<_, _>>()
             .map(Recognised::Certificates);
     }
+    if let Some(what) = blocks.iter().find_map(PemBlock::wrapped_certificates) {
+        return unrecognised(what);
+    }
     let label = blocks.first().map(PemBlock::label).unwrap_or_default();
     unrecognised(match label {
         "CERTIFICATE REQUEST" | "NEW CERTIFICATE REQUEST" => {
@@ -145,10 +148,6 @@ fn recognise_pem(text: &str) -> Result<Recognised, Reason> {
             "it is a bare public key, for which no one vouches"
         }
         "X509 CRL" | "CRL" => "it is a revocation list; give it with `--crl`",
-        "PKCS7" | "CMS" => {
-            "it is a PKCS#7 bundle; take the certificates out with \
-             `openssl pkcs7 -print_certs`"
-        }
         _ => "it is PEM of some other kind",
     })
 }
@@ -260,30 +259,30 @@ fn private_key_in_text(text: &str) -> Option<&'static str> {
         .then_some("an age identity")
 }
 
-/// An SSH public key or certificate (RFC 4253 6.6), also behind a host name as in `known_hosts`.
-fn is_ssh(text: &str) -> bool {
+/// How many words stand before an SSH public key or certificate (RFC 4253 6.6), if there is one.
+fn before_ssh_key(text: &str) -> Option<usize> {
     let kinds = ["ssh-", "ecdsa-sha2-", "sk-ssh-", "sk-ecdsa-sha2-"];
-    let mut words = text.split_ascii_whitespace().take(3).peekable();
-    while let Some(word) = words.next() {
+    let words = text.split_ascii_whitespace();
+    let mut pairs = words.clone().zip(words.skip(1));
+    pairs.position(|(word, key)| {
         let is_kind = kinds.iter().any(|kind| word.starts_with(kind));
         // Every key begins with the length of its kind, which is under 256.
-        if is_kind && words.peek().is_some_and(|key| key.starts_with("AAAA")) {
-            return true;
-        }
-    }
-    false
+        is_kind && key.starts_with("AAAA")
+    })
 }
 
-/// A key without the name of the host that stands before it in `known_hosts`.
-fn without_host(text: &str) -> String {
-    let first = text.lines().next().unwrap_or_default();
-    let words: Vec<&str> = first.split_ascii_whitespace().collect();
-    let key = words
-        .iter()
-        .position(|word| word.starts_with("AAAA"))
-        .unwrap_or_default();
-    let words = words.get(key.saturating_sub(1)..).unwrap_or_default();
-    words.join(" ")
+/// A key or certificate that stands alone. What stands before one in `known_hosts` or
+/// `authorized_keys` bounds how it may be used, and would not be kept to.
+fn ssh(text: &str, before: usize) -> Result<Recognised, Reason> {
+    if before == 0 {
+        return Ok(Recognised::Ssh(text.to_owned()));
+    }
+    let first = text.split_ascii_whitespace().next().unwrap_or_default();
+    let first: String = first.chars().take(64).collect();
+    Err(Reason::SshMalformed {
+        part: "key or certificate",
+        detail: format!("`{first}` stands before it, which would not be kept to; send it alone"),
+    })
 }
 
 /// Three or five parts of base64url, of which the first begins a JSON object.

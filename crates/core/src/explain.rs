@@ -65,7 +65,8 @@ pub fn also_admitted(reason: &Reason, question: &Question) -> Option<String> {
             "everything else below {} as well",
             printable(anchor)
         )),
-        Reason::AnchorName { anchor, .. }
+        Reason::AnchorAudience { anchor, .. }
+        | Reason::AnchorName { anchor, .. }
         | Reason::AnchorPathLength { anchor, .. }
         | Reason::AnchorPurpose { anchor, .. }
         | Reason::AnchorTrustDomain { anchor, .. } => Some(format!(

@@ -74,7 +74,8 @@ impl TrustDomain {
         if text.contains('@') {
             return refuse("it has user information before the trust domain");
         }
-        if text.contains(':') {
+        let port = text.split_once(':').map(|(_, port)| port);
+        if port.is_some_and(|port| port.bytes().all(|b| b.is_ascii_digit())) {
             return refuse("it has a port after the trust domain");
         }
         if !text
@@ -84,6 +85,26 @@ impl TrustDomain {
             return refuse("the trust domain has characters other than a-z, 0-9, `.`, `-` and `_`");
         }
         Ok(Self(text.into()))
+    }
+
+    /// Reads what a person calls a trust domain: its bare name, or the ID of the domain itself, such
+    /// as `spiffe://example.org` (SPIFFE-ID 2.1), which no workload has.
+    ///
+    /// # Errors
+    ///
+    /// `spiffe.id_invalid`.
+    pub fn parse_named(text: &str) -> Result<Self, Reason> {
+        if !text.contains("://") {
+            return Self::parse(text);
+        }
+        let id = SpiffeId::parse(text)?;
+        if id.path().is_empty() {
+            return Ok(id.trust_domain);
+        }
+        Err(Reason::IdInvalid {
+            id: text.to_owned(),
+            detail: "it names a workload, and here a trust domain is named: it must have no path",
+        })
     }
 
     /// The bare name.

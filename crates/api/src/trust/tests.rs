@@ -169,6 +169,60 @@ fn one_wrong_certificate_of_several_is_set_aside_alone() {
 }
 
 #[test]
+fn certificates_in_another_form_are_refused_with_how_to_take_them_out() {
+    let block = |label: &str| format!("-----BEGIN {label}-----\nAAAA\n-----END {label}-----\n");
+    for (label, fix) in [
+        ("PKCS7", "`openssl pkcs7 -print_certs`"),
+        ("CMS", "`openssl pkcs7 -print_certs`"),
+        ("TRUSTED CERTIFICATE", "`openssl x509`"),
+    ] {
+        let sentence = read(&block(label)).unwrap_err().sentence();
+        assert!(sentence.contains(fix), "{sentence}");
+        let anchor = serde_json::json!({"x509": block(label)}).to_string();
+        let sentence = set_aside(&anchor);
+        assert!(sentence.contains(fix), "{sentence}");
+    }
+    // Signed data of nothing, in the lengths that a bundle may have; its end is never looked at.
+    let name = [6, 9, 0x2a, 0x86, 0x48, 0x86, 0xf7, 0x0d, 1, 7, 2];
+    for length in [&[0x0b][..], &[0x81, 0x0b], &[0x82, 0, 0x0b], &[0x80]] {
+        let der = [&[0x30], length, &name].concat();
+        let reason = TrustDocument::read(&der, &TenantId::local(), "certs.p7b").unwrap_err();
+        let sentence = reason.sentence();
+        assert!(
+            sentence.contains("`openssl pkcs7 -inform der -print_certs`"),
+            "{sentence}"
+        );
+    }
+}
+
+#[test]
+fn a_trust_domain_may_be_called_by_its_spiffe_id() {
+    let anchor = |name: &str| {
+        let bundle = serde_json::json!({"keys": []});
+        serde_json::json!({"trust_domain": name, "bundle": bundle}).to_string()
+    };
+    let document = |name: &str| read(&format!("{{\"anchors\": [{}]}}", anchor(name))).unwrap();
+    for same in ["ex.org", "spiffe://ex.org", "SPIFFE://ex.org"] {
+        let read = document(same);
+        let [entry] = read.entries() else {
+            panic!("{same}: {read:?}");
+        };
+        assert_eq!(entry.anchor.name, "ex.org", "{same}");
+    }
+    for (other, why) in [
+        ("spiffe://ex.org/web", "it must have no path"),
+        ("spiffe://ex.org/", "its path ends in `/`"),
+        ("spiffe://ex.org:8443", "it has a port"),
+        ("https://ex.org", "it does not begin with `spiffe://`"),
+        ("ex.org:8443", "it has a port"),
+        ("ex:org", "characters other than"),
+    ] {
+        let sentence = set_aside(&anchor(other));
+        assert!(sentence.contains(why), "{other}: {sentence}");
+    }
+}
+
+#[test]
 fn a_revocation_list_that_cannot_be_read_refuses_the_document() {
     let reason = read(r#"{"anchors": [], "crls": ["AAAA"]}"#).unwrap_err();
     assert_eq!(reason.code(), "input.crl_malformed");

@@ -1,10 +1,9 @@
 //! `audit`: what is found when one looks at a tenant as an auditor does.
 
 use avouch_audit::Severity;
+use avouch_server::findings::RULES;
 use clap::Subcommand;
 use serde_json::Value;
-
-use avouch_server::findings::RULES;
 
 use super::arguments::AuditArguments;
 use super::client::Client;

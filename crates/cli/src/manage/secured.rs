@@ -8,10 +8,10 @@ use std::sync::Arc;
 
 use avouch_api::grpc::workload::{X509svid, X509svidRequest};
 use avouch_core::credential::jose::bundle::Bundle;
+use avouch_core::credential::x509::Certificate;
 use avouch_core::id::SpiffeId;
 use avouch_server::clock::SystemClock;
 use avouch_server::tls::SpiffePeer;
-use base64ct::{Base64, Encoding};
 use rustls::client::WantsClientCert;
 use rustls::crypto::aws_lc_rs;
 use rustls::pki_types::pem::PemObject;
@@ -19,7 +19,6 @@ use rustls::pki_types::{CertificateDer, PrivateKeyDer, PrivatePkcs8KeyDer, Serve
 use rustls::{
     ClientConfig, ClientConnection, ConfigBuilder, RootCertStore, StreamOwned, WantsVerifier,
 };
-use serde_json::{Value, json};
 use ureq::unversioned::transport::{
     Buffers, ConnectionDetails, Connector, LazyBuffers, NextTimeout, Transport, TransportAdapter,
 };
@@ -119,12 +118,10 @@ fn as_workload(remote: &Remote) -> Result<(ClientConfig, Arc<SpiffePeer>), Fault
     let trust_domain = id.trust_domain();
     let server = format!("spiffe://{trust_domain}/avouch/server");
     let server = SpiffeId::parse(&server).map_err(|reason| Fault::Run(reason.sentence()))?;
-    let keys = fetch::certificates(&svid.bundle)
+    let authorities = fetch::certificates(&svid.bundle)
         .into_iter()
-        .map(|der| json!({"kty": "any", "use": "x509-svid", "x5c": [Base64::encode_string(&der)]}));
-    let document = json!({ "keys": keys.collect::<Vec<Value>>() });
-    let bundle = Bundle::read(trust_domain.as_str(), &document)
-        .map_err(|reason| Fault::Run(reason.sentence()))?;
+        .filter_map(|der| Certificate::parse(&der).ok().map(Arc::new));
+    let bundle = Bundle::of_authorities(trust_domain.clone(), authorities.collect());
     let peer = Arc::new(SpiffePeer::new(server, bundle, Arc::new(SystemClock)));
     let chain = fetch::certificates(&svid.x509_svid).into_iter();
     let key = PrivatePkcs8KeyDer::from(svid.x509_svid_key.clone());

@@ -328,15 +328,23 @@ fn what_is_no_credential_is_told_by_its_name() {
 }
 
 #[test]
-fn keys_of_ssh_are_recognised_also_behind_the_name_of_a_host() {
+fn keys_of_ssh_are_recognised_and_nothing_around_them_is_dropped() {
     let folder = Folder::new("keys_of_ssh");
     let good = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIBX/2ks0OxHHiJvW2LDjcbZGdTbYsbXTHv8oP2KPKCPv";
-    let behind = format!("host.example {good}");
+    let behind = |before: &str| format!("{before} {good}");
     let trust = format!("anchors: [{{ssh: {{keys: [\"{good}\"], subject: robot}}}}]");
     folder.file("trust.yaml", trust);
     for (text, code) in [
         (good, 0),
-        (&behind, 0),
+        (&format!("{good} me@host\n"), 0),
+        (&behind("host.example"), 3),
+        (&behind("restrict,command=\"x y\""), 3),
+        (&behind("@cert-authority *"), 3),
+        (
+            &behind("# host.example:22 SSH-2.0-OpenSSH\nhost.example"),
+            3,
+        ),
+        (&format!("{good} one\n{good} two\n"), 3),
         ("ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIJ me@host", 3),
         ("host.example ssh-rsa AAAAB3NzaC1yc2E", 3),
     ] {

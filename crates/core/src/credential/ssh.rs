@@ -45,9 +45,13 @@ pub struct SshKey {
 }
 
 impl SshKey {
-    /// Reads a line as it stands in a file `.pub`.
+    /// Reads a line as it stands in a file `.pub`; of several nobody could tell which is meant.
     pub fn parse(text: &str) -> Option<Self> {
-        let read = ssh_key::PublicKey::from_openssh(text.trim()).ok()?;
+        let line = text.trim();
+        if line.contains(['\n', '\r']) {
+            return None;
+        }
+        let read = ssh_key::PublicKey::from_openssh(line).ok()?;
         Self::of(read.key_data())
     }
 
@@ -274,6 +278,9 @@ impl Presented {
             part: "key or certificate",
             detail: detail.to_owned(),
         };
+        if text.contains(['\n', '\r']) {
+            return Err(refuse("it has several lines, and one is asked about"));
+        }
         let mut words = text.split_ascii_whitespace();
         let is_certificate = words.next().is_some_and(|kind| kind.ends_with(CERTIFICATE));
         if !is_certificate {

@@ -116,6 +116,25 @@ impl Birth {
         }
     }
 
+    /// The same, but before all time where it claims one after `latest`: whoever's clock is that wrong
+    /// has not said when, and must not outlive what ends in between.
+    #[must_use]
+    pub(crate) fn unless_after(self, latest: Time) -> Self {
+        Self {
+            at: self.at.filter(|at| *at <= latest),
+            ..self
+        }
+    }
+
+    /// The same, but had by `seen` at the latest, when it was there.
+    #[must_use]
+    pub(crate) fn seen_at(self, seen: Time) -> Self {
+        Self {
+            at: self.at.map(|at| at.min(seen)),
+            ..self
+        }
+    }
+
     /// That of a certificate whose subject `issuer` vouches for.
     pub(crate) fn of_certificate(issuer: &str, subject: &str, at: Time) -> Self {
         Self {

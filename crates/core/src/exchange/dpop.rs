@@ -96,6 +96,7 @@ impl Proved {
                 request.now
             )));
         }
+        check_life(&jws, request.now)?;
         check_token(request.access_token, claim("ath")?)?;
         let id = required("jti")?;
         if id.len() > ID_BYTES_MAX {
@@ -173,7 +174,7 @@ fn read<'a>(proof: &'a str, limits: &Limits) -> Result<(Jws<'a>, Jwk), Reason> {
         return Err(invalid("there are several"));
     }
     let (jws, key) = said(Jws::read_with_own_key(proof, limits))?;
-    if jws.header().token_type.as_deref() != Some("dpop+jwt") {
+    if !jws.header().is_of_type("dpop+jwt") {
         return Err(invalid("its `typ` is not `dpop+jwt`"));
     }
     let key = match Jwk::read(&key, "the sender", "sig") {
@@ -186,6 +187,19 @@ fn read<'a>(proof: &'a str, limits: &Limits) -> Result<(Jws<'a>, Jwk), Reason> {
     };
     said(key.admits(jws.header().algorithm))?;
     Ok((jws, key))
+}
+
+/// A proof need not say how long it holds; one that does is held to it (RFC 7519 4.1.4, 4.1.5).
+fn check_life(jws: &Jws<'_>, now: Time) -> Result<(), Reason> {
+    let until = said(seconds(&jws.claims, "exp", Rounded::Down))?;
+    if let Some(until) = until.filter(|until| now >= *until) {
+        return Err(invalid(&format!("it expired on {until}; it is {now}")));
+    }
+    let from = said(seconds(&jws.claims, "nbf", Rounded::Up))?;
+    if let Some(from) = from.filter(|from| *from > now.plus(WINDOW)) {
+        return Err(invalid(&format!("it holds from {from} on; it is {now}")));
+    }
+    Ok(())
 }
 
 /// Where a token comes with the proof, the proof must be for it (RFC 9449 4.2 `ath`).

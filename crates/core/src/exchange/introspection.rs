@@ -53,9 +53,8 @@ impl Presented {
             jkt: digest("jkt"),
             certificate: digest("x5t#S256"),
         };
-        let token_type = jws.header().token_type.as_deref();
-        let is_access_token = token_type.is_some_and(|name| name.eq_ignore_ascii_case("at+jwt"));
-        let is_wit = token_type.is_some_and(|name| name.eq_ignore_ascii_case("wit+jwt"));
+        let is_access_token = jws.header().is_of_type("at+jwt");
+        let is_wit = jws.header().is_of_type("wit+jwt");
         Ok(Self {
             audiences,
             holder,

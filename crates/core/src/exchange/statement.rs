@@ -144,7 +144,7 @@ impl Statement {
         // A name alone is one of whoever signed the token, and not of anyone who has it elsewhere.
         let whose = claims.issuer.filter(|_| !is_svid);
         Ok(Self {
-            birth: Birth::of_token(owner, claims, is_svid),
+            birth: Birth::of_token(owner, claims, is_svid).seen_at(identity.valid_from()),
             use_digest,
             expires,
             audiences: claims.audiences.iter().map(ToString::to_string).collect(),

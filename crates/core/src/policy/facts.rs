@@ -51,6 +51,8 @@ const LIST_MAX: usize = 256;
 pub struct Facts {
     texts: BTreeMap<String, String>,
     lists: BTreeMap<String, List>,
+    /// The name of an address that is there and is no fact, since nobody has verified it.
+    unverified: Option<String>,
 }
 
 /// A claim with several values.
@@ -111,6 +113,7 @@ impl Facts {
         match preset {
             Some(preset) => {
                 preset.for_each_fact(claims, &mut |name, value| facts.insert(name, value))?;
+                facts.unverified = preset.unverified_email(claims).map(str::to_owned);
                 let asked = asked.map(|name| name.strip_prefix(CLAIMS).unwrap_or_default());
                 for claim in asked.chain(MEMBERSHIPS) {
                     facts.insert_claim(claims, claim)?;
@@ -146,6 +149,11 @@ impl Facts {
         self.texts.get(name).map(String::as_str)
     }
 
+    /// Whether the token has this, and it is no fact because nobody has verified it.
+    pub fn is_unverified(&self, name: &str) -> bool {
+        self.unverified.as_deref() == Some(name)
+    }
+
     /// A fact by its name, if it is a list.
     pub fn list(&self, name: &str) -> Option<&List> {
         self.lists.get(name)
@@ -174,8 +182,10 @@ impl Facts {
 
     /// The facts of whoever was believed.
     pub(crate) fn of_map(texts: BTreeMap<String, String>) -> Self {
-        let lists = BTreeMap::new();
-        Self { texts, lists }
+        Self {
+            texts,
+            ..Self::default()
+        }
     }
 
     /// Adds a fact, or replaces it.
@@ -208,10 +218,16 @@ impl Facts {
 
     /// Adds a claim that is a fact in itself. An e-mail address is one only if it was verified.
     fn insert_claim(&mut self, claims: &Map<String, Value>, claim: &str) -> Result<(), Reason> {
-        if !may_be_a_fact(claim) || claim == "email" && !is_email_verified(claims) {
+        if !may_be_a_fact(claim) {
             return Ok(());
         }
         let name = || format!("{CLAIMS}{claim}");
+        if claim == "email" && !is_email_verified(claims) {
+            if claims.contains_key(claim) {
+                self.unverified = Some(name());
+            }
+            return Ok(());
+        }
         match claims.get(claim) {
             Some(Value::Array(values)) => {
                 let list = List::of(values.iter().map(Value::as_str));
@@ -337,6 +353,8 @@ mod tests {
         ] {
             let facts = facts(&json!({"email": "a@b.test", "email_verified": verified})).unwrap();
             assert_eq!(facts.get("claims.email"), expected, "{verified}");
+            let is_unverified = facts.is_unverified("claims.email");
+            assert_eq!(is_unverified, expected.is_none(), "{verified}");
         }
     }
 

@@ -420,6 +420,16 @@ impl Preset {
         Ok(())
     }
 
+    /// The fact that an address in these claims would be if anyone had verified it.
+    pub(crate) fn unverified_email(self, claims: &Map<String, Value>) -> Option<&'static str> {
+        if self.verifies_email(claims) || !claims.contains_key("email") {
+            return None;
+        }
+        let mut sources = self.sources().iter();
+        let found = sources.find(|(_, path)| *path == ["email"]);
+        found.map(|(fact, _)| *fact)
+    }
+
     fn verifies_email(self, claims: &Map<String, Value>) -> bool {
         // The proxy has signed the user in itself, and sends no `email_verified`.
         self == Self::GoogleIap || is_email_verified(claims)

@@ -169,6 +169,9 @@ impl Difference {
                 Some("a list; ask for one of its values with `has`".to_owned())
             }
             (_, None, Some(list @ List::Unfit(_))) => Some(has_in_words(list)),
+            (_, None, None) if facts.is_unverified(fact) => {
+                Some("one that `email_verified` does not confirm, which is no fact".to_owned())
+            }
             (_, None, None) => None,
         };
         Self {
@@ -716,6 +719,35 @@ mod tests {
                     .to_owned(),
             })
         );
+    }
+
+    #[test]
+    fn an_address_that_nobody_verified_is_told_from_none() {
+        let differs = |claims: Value, preset: Option<Preset>, fact: &str| {
+            let of_issuer = json!({"name": "r", "facts": {fact: "a@b.test"}});
+            let rules = [Rule::read(&of_issuer, 1, preset).unwrap()];
+            let asked = [fact].into_iter();
+            let facts = Facts::of(claims.as_object().unwrap(), preset, asked).unwrap();
+            match not_matched("i", &rules, &facts) {
+                Some(Reason::RuleNotMatched { differs, .. }) => differs.join("; "),
+                other => panic!("{other:?}"),
+            }
+        };
+        let none = "claims.email (expected a@b.test, but the token has none)";
+        assert_eq!(differs(json!({}), None, "claims.email"), none);
+        let unverified = json!({"email": "a@b.test", "email_verified": false});
+        let words = differs(unverified.clone(), None, "claims.email");
+        assert!(
+            words.contains("`email_verified` does not confirm"),
+            "{words}"
+        );
+        let words = differs(unverified.clone(), Some(Preset::Okta), "okta.email");
+        assert!(
+            words.contains("`email_verified` does not confirm"),
+            "{words}"
+        );
+        let words = differs(unverified, Some(Preset::Okta), "claims.team");
+        assert!(words.contains("the token has none"), "{words}");
     }
 
     #[test]

@@ -5,9 +5,13 @@
 //! else; and where a name could hold the text that divides the parts, only the claims tell which
 //! reading is right.
 
+use std::borrow::Cow;
+
 use serde_json::{Map, Value};
 
+use super::facts::text_of;
 use super::presets::{Preset, claim_at};
+use crate::credential::jose::json::kind_of;
 use crate::reason::Reason;
 
 /// Checks the subject of a token of `preset`.
@@ -282,11 +286,18 @@ impl<'a> Subject<'a> {
         }
     }
 
-    fn claim(&self, claim: &str) -> Result<&'a str, Reason> {
-        // An empty claim agrees with an empty part, so it is not the same as a missing one.
-        text(self.claims, claim).ok_or_else(|| {
-            self.disagrees(format!("there is no claim `{claim}` to compare it with"))
-        })
+    /// A claim as it would stand in a subject. Some issuers write numbers as numbers, and some as
+    /// texts.
+    fn claim(&self, claim: &str) -> Result<Cow<'a, str>, Reason> {
+        match self.claims.get(claim) {
+            // An empty claim agrees with an empty part, so it is not the same as a missing one.
+            Some(Value::String(text)) => Ok(Cow::Borrowed(text)),
+            Some(value) => text_of(value).map(Cow::Owned).ok_or_else(|| {
+                let kind = kind_of(value);
+                self.disagrees(format!("the claim `{claim}` is {kind}, and no text"))
+            }),
+            None => Err(self.disagrees(format!("there is no claim `{claim}` to compare it with"))),
+        }
     }
 
     fn disagrees(&self, detail: String) -> Reason {

@@ -509,6 +509,10 @@ catalogue! {
             "The certificate is of the kind {found}, and its authority is trusted for the kind {expected} alone.",
             fix: "Certify the key for what it is: `ssh-keygen -h` makes the certificate of a host, and without it that of a user.",
             spec: "OpenSSH PROTOCOL.certkeys";
+        SshNameMismatch { names: Vec<String>, expected: String } = "ssh.name_mismatch",
+            "What was presented is of {names}, not of {expected}.",
+            fix: "Look whether you reached whom you meant; if {expected} it is, have its key certified for that name by `ssh-keygen -n`.",
+            spec: "OpenSSH PROTOCOL.certkeys";
         SshNotSigned { authority: String } = "ssh.not_signed",
             "The certificate was not signed by {authority}, which it names, or was changed after it was signed.",
             fix: "Have the key certified anew; if it fails again, treat the sender as hostile.",
@@ -759,7 +763,7 @@ catalogue! {
         SamlRecipient { recipients: Vec<String>, expected: Vec<String> } = "federation.saml_recipient_mismatch",
             "The assertion may be shown at {recipients}, not at {expected}; it was meant for another place.",
             fix: "Have the identity provider send assertions for this service to {expected}.",
-            spec: "SAML Profiles 4.1.4.3";
+            spec: "SAML Profiles 4.1.4.3; SAML Core 3.2.2";
         SamlSignature { key: String, issuer: String } = "federation.saml_signature_invalid",
             "The assertion was not signed by the key {key} of {issuer}, or was changed after it was signed.",
             fix: "Get a new assertion; if {issuer} has changed its key, put its metadata of now into the trust document.",
@@ -1388,6 +1392,10 @@ catalogue! {
             spec: "docs/how-to/third-party-api.md";
     }
     Policy {
+        AnchorAudience { anchor: String, list: &'static str, asked: Vec<String>, permitted: Vec<String> } = "policy.anchor_audience",
+            "{anchor} is trusted only for what is meant for {permitted} (its `{list}`), and here it is to be for {asked}.",
+            fix: "Add {asked} to the `{list}` of {anchor}, or send what is meant for {permitted} to where that is.",
+            spec: "docs/how-to/trust-documents.md; RFC 7519 4.1.3";
         AnchorExpired { anchor: String, expires: Time, at: Time } = "policy.anchor_expired",
             "The path ends at {anchor}, but its owner trusted it only until {expires}; it is {at}.",
             fix: "Have the owner of {anchor} review it and set a new expiry, or remove it.",

@@ -96,9 +96,8 @@ impl<'a> Set<'a> {
     /// `issue.event_malformed`, or why the token cannot be read.
     pub fn read(token: &'a str, limits: &Limits) -> Result<Self, Reason> {
         let token = Jws::read(token, limits)?;
-        let found = token.header().token_type.as_deref().unwrap_or("(none)");
-        let name = found.strip_prefix("application/").unwrap_or(found);
-        if !name.eq_ignore_ascii_case(TYPE) {
+        if !token.header().is_of_type(TYPE) {
+            let found = token.header().token_type().unwrap_or("(none)");
             return Err(malformed(format!("its `typ` is {found}")));
         }
         // SSF 1.0 4.1.2, 4.1.7: with these, it could be taken for a token of its subject.

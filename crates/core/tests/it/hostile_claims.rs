@@ -54,6 +54,33 @@ fn pinned(token: &TokenForge, mut facts: Value) -> Ask {
 }
 
 #[test]
+fn hostile_33_numbers_of_owner_and_repository_may_be_numbers() {
+    let subject = "repo:octo-org@65/octo-repo@74:ref:refs/heads/main";
+    let token = |owner: Value, repository: Value| {
+        let token = github()
+            .claim("sub", subject.into())
+            .claim("repository_owner_id", owner)
+            .claim("repository_id", repository);
+        pinned(&token, json!({"subject": subject}))
+    };
+    token(json!("65"), json!("74")).is_accepted();
+    token(json!(65), json!(74)).is_accepted();
+    let disagrees = "federation.subject_not_of_issuer";
+    token(json!(66), json!(74)).is_refused(disagrees);
+    token(json!(65), json!(75)).is_refused(disagrees);
+    // What is no number of anything is told as what it is, and not as missing.
+    for other in [json!(65.5), json!(null), json!([65])] {
+        let asked = token(other.clone(), json!(74));
+        asked.is_refused(disagrees);
+        let sentence = asked.reason().sentence();
+        assert!(
+            !sentence.contains("there is no claim"),
+            "{other}: {sentence}"
+        );
+    }
+}
+
+#[test]
 fn hostile_31_a_claim_that_its_holder_may_change_names_no_one() {
     for claim in [
         "preferred_username",

@@ -3,7 +3,7 @@
 use avouch_core::model::federation::{CLOCK_LEEWAY, LIFETIME_MAX, PROOF_LIFETIME_MAX};
 use avouch_core::question::ExpectedName;
 use avouch_core::time::Time;
-use avouch_core::verdict::Effect;
+use avouch_core::verdict::{Effect, Verdict};
 use avouch_testkit::key::Key;
 use avouch_testkit::token::{NOW_SECONDS, TokenForge};
 use serde_json::{Value, json};
@@ -81,10 +81,20 @@ fn hostile_30_what_the_anchor_admits_and_what_the_question_names_must_both_hold(
     let both = good().claim("aud", json!(["vault", "db"]));
     let bound = |audiences: Value| with_member(&both, "audiences", audiences);
     // For us, but tokens of this issuer are not admitted for that name.
-    bound(json!(["db"])).is_refused("federation.audience_mismatch");
+    bound(json!(["db"])).is_refused("policy.anchor_audience");
     bound(json!(["vault"]))
         .audiences(&["db"])
-        .is_refused("federation.audience_mismatch");
+        .is_refused("policy.anchor_audience");
+    // The token is for us, so that it would contradict itself to say that it is for someone else.
+    let Verdict::Reject(refusal) = with_member(&good(), "audiences", json!(["zz"])).decide() else {
+        panic!("not refused");
+    };
+    let reason = refusal.attempts().nearest().reason().clone();
+    assert_eq!(reason.code(), "policy.anchor_audience");
+    for said in [reason.sentence(), reason.hint()] {
+        assert!(said.contains("vault") && said.contains("zz"), "{said}");
+        assert!(said.contains("`audiences`"), "{said}");
+    }
     bound(json!(["vault"]))
         .audiences(&["db", "vault"])
         .is_accepted();

@@ -203,7 +203,9 @@ fn hostile_06_a_token_of_another_type_proves_something_else() {
     ] {
         ask(&good().header("typ", found.into())).is_refused("federation.type_unexpected");
     }
-    ask(&good().header("typ", "JOSE".into())).is_refused("federation.type_unexpected");
+    for found in ["JOSE", "jose", "application/jose"] {
+        ask(&good().header("typ", found.into())).is_refused("federation.type_unexpected");
+    }
     ask(&good().header("typ", "wit+jwt".into())).is_refused("federation.proof_missing");
     ask(&good().header("typ", 1.into())).is_refused("input.header_malformed");
     for found in ["JWT", "jwt", "application/jwt"] {
@@ -372,6 +374,14 @@ fn hostile_13_text_that_could_deceive_a_reader_is_refused_where_it_names_someone
     ] {
         ask(&good().claim("sub", text.into())).is_refused("input.unsafe_text");
         ask(&good().claim("role", text.into())).is_refused("input.unsafe_text");
+        for claim in ["jti", "azp", "client_id"] {
+            ask(&good().claim(claim, text.into())).is_refused("input.unsafe_text");
+        }
+        ask(&good().claim("aud", json!([AUDIENCE, text]))).is_refused("input.unsafe_text");
+        // Whoever may name a group must not lock its members out, so that there it is no fact at all;
+        // and a name that is shown is no name that anyone is known by.
+        ask(&good().claim("groups", json!(["a", text]))).is_accepted();
+        ask(&good().claim("given_name", text.into())).is_accepted();
     }
     // Letters of any script are letters, and another normal form is another name.
     let anchor = json!({"issuer": ISSUER, "jwks": jwks(&[jwk(&issuer_key(), "key-1")]),

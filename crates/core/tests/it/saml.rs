@@ -429,7 +429,10 @@ fn hostile_58_an_assertion_is_for_one_service_at_one_address() {
     let nowhere = json!([other]);
     Ask::about(good())
         .under("recipients", nowhere)
-        .is("federation.saml_recipient_mismatch");
+        .is("policy.anchor_audience");
+    Ask::about(good())
+        .under("audiences", json!([audience]))
+        .is("policy.anchor_audience");
     let mut nameless = Ask::about(good());
     nameless.question.context.recipients.clear();
     let verdict = nameless.decide();
@@ -437,6 +440,34 @@ fn hostile_58_an_assertion_is_for_one_service_at_one_address() {
     let mut nameless = Ask::about(good()).under("recipients", json!([RECIPIENT, other]));
     nameless.question.context.recipients.clear();
     nameless.is("accept");
+}
+
+#[test]
+fn hostile_58_a_response_that_was_sent_elsewhere_is_refused() {
+    let mismatch = "federation.saml_recipient_mismatch";
+    let sent_to = |destination: &str| {
+        let response = format!("<samlp:Response Destination=\"{destination}\" ");
+        Ask::about(good().replace("<samlp:Response ", &response))
+    };
+    let other = "https://other.example.com/saml/acs";
+    sent_to(RECIPIENT).is("accept");
+    for elsewhere in [
+        other,
+        "",
+        &format!("{RECIPIENT}/"),
+        &RECIPIENT.to_uppercase(),
+    ] {
+        sent_to(elsewhere).is(mismatch);
+    }
+    // Each of two addresses of ours is one place: what came to one was not to be shown at the other.
+    let mut both = sent_to(other);
+    both.question.context.recipients.push(other.to_owned());
+    both.is(mismatch);
+    // Where nobody says where it came to, nothing can be told.
+    let mut nameless = sent_to(other);
+    nameless.question.context.recipients.clear();
+    let verdict = nameless.decide();
+    assert!(matches!(&verdict, Verdict::Undetermined(needs) if *needs == [Need::Recipient]));
 }
 
 #[test]

@@ -99,6 +99,56 @@ fn b_05_keys_of_unknown_kinds_and_uses_are_ignored() {
 }
 
 #[test]
+fn b_05_what_is_of_an_unknown_kind_or_use_is_ignored_whatever_it_lacks() {
+    let mut bundle = good();
+    let keys = bundle["keys"].as_array_mut().unwrap();
+    for of_use in ["jwt-svid", "wit-svid", "x509-svid"] {
+        keys.push(json!({"kty": "future", "use": of_use}));
+        keys.push(json!({"kty": "future", "use": of_use, "kid": 7, "d": "whatever that is"}));
+    }
+    keys.push(json!({"kty": "AKP", "use": "jwt-svid"}));
+    keys.push(json!({"kty": "EC", "use": "future-svid", "d": "AA"}));
+    keys.push(json!({"use": "future-svid"}));
+    ask(&bundle).is_accepted();
+    let read = read(&bundle);
+    assert_eq!(read.jwt_authorities().set_aside().len(), 3);
+    assert_eq!(read.wit_authorities().set_aside().len(), 2);
+    assert_eq!(read.passed_over().len(), 4);
+    // What is known lacks its name as before, and its secrets are no less secret.
+    refused(
+        &json!({"keys": [{"kty": "EC", "use": "jwt-svid"}]}),
+        "input.bundle_malformed",
+    );
+    let secret = json!({"keys": [{"kty": "oct", "use": "x509-svid", "k": "AA"}]});
+    refused(&secret, "input.jwks_private_key");
+}
+
+/// RFC 7517 4.7: what stands in `x5c` first is a certificate of the key itself.
+#[test]
+fn a_key_with_the_certificate_of_another_is_not_used() {
+    let authority = Authority::root("Example SPIFFE Authority");
+    let x5c = json!([Base64::encode_string(&authority.certificate)]);
+    let mut own = jwk(&authority.key, "x");
+    own["use"] = "x509-svid".into();
+    own["x5c"] = x5c.clone();
+    let mut other = own.clone();
+    other["x"] = jwk(&Key::ed25519("other"), "x")["x"].clone();
+    let of = |key: &Value| read(&json!({ "keys": [key] }));
+    assert_eq!(of(&own).x509_authorities.len(), 1);
+    let found = of(&other);
+    assert!(found.x509_authorities.is_empty());
+    assert!(
+        found.passed_over()[0].contains("another key"),
+        "{:?}",
+        found.passed_over()
+    );
+
+    let mut bundle = good();
+    bundle["keys"][0]["x5c"] = x5c;
+    ask(&bundle).is_refused("input.jwk_malformed");
+}
+
+#[test]
 fn b_06_a_bundle_without_usable_keys_withdraws_all_svids_of_its_trust_domain() {
     let token = good_svid().sign(&jwt_authority(), "jwt-1");
     ask(&json!({"keys": []})).is_refused("spiffe.bundle_has_no_keys");
@@ -186,7 +236,7 @@ fn x509_authorities_are_read_from_their_first_certificate_alone() {
     let authority = Authority::root("Example SPIFFE Authority");
     let encoded = Base64::encode_string(&authority.certificate);
     let with = |x5c: Value| {
-        let mut key = jwk(&Key::p256("x"), "x");
+        let mut key = jwk(&authority.key, "x");
         key["use"] = "x509-svid".into();
         key["x5c"] = x5c;
         read(&json!({"keys": [key]}))

@@ -89,10 +89,18 @@ fn j_05_the_name_of_the_key_is_optional() {
 
 #[test]
 fn j_06_the_type_if_set_is_jwt_or_jose() {
-    for found in ["JWT", "JOSE"] {
+    // Media types, in whichever letters and with or without what may be left out (RFC 7515 4.1.9).
+    for found in [
+        "JWT",
+        "JOSE",
+        "jwt",
+        "application/jwt",
+        "jose",
+        "application/JOSE",
+    ] {
         ask_svid(&good_svid().header("typ", found.into())).is_accepted();
     }
-    for found in ["jwt", "application/jwt", "at+jwt", "jose"] {
+    for found in ["at+jwt", "text/jwt", "application/application/jwt", "JWT "] {
         ask_svid(&good_svid().header("typ", found.into())).is_refused("federation.type_unexpected");
     }
 }

@@ -1,13 +1,20 @@
 //! WIT-SVID, clause by clause, as one who checks it: W-01 to W-25, in the order of the standard.
 
+use std::sync::Arc;
+
+use avouch_core::budget::Budget;
+use avouch_core::crypto::AwsLc;
+use avouch_core::ended::{Ending, Endings, Mark, Standing};
 use avouch_core::model::federation::CLOCK_LEEWAY;
+use avouch_core::time::Time;
 use avouch_core::verdict::Effect;
 use avouch_testkit::key::{Key, RsaTestKey};
 use avouch_testkit::token::{NOW_SECONDS, TokenForge, jwk};
 use serde_json::{Value, json};
 
 use crate::token_ask::{
-    AUDIENCE, Ask, TRUST_DOMAIN, WORKLOAD, jwt_authority, read_anchor, trust_domain, wit_authority,
+    AUDIENCE, Ask, TRUST_DOMAIN, WORKLOAD, jwt_authority, outcome, read_anchor, trust_domain,
+    wit_authority,
 };
 
 fn holder() -> Key {
@@ -76,11 +83,19 @@ fn w_02_the_name_of_the_key_is_a_text_compared_with_regard_to_case() {
 
 #[test]
 fn w_03_the_type_is_wit_jwt() {
-    for found in ["JWT", "WIT+JWT", "application/wit+jwt", "wit"] {
+    for found in ["JWT", "wit", "text/wit+jwt", "application/", "wit+jwt;v=1"] {
         ask(&wit().header("typ", found.into())).is_refused("federation.type_unexpected");
     }
     ask(&wit().untyped()).is_refused("federation.type_unexpected");
-    ask(&wit().header("typ", "wit+jwt".into())).is_accepted();
+    // A media type, in whichever letters and with or without what may be left out (RFC 7515 4.1.9).
+    for found in [
+        "wit+jwt",
+        "WIT+JWT",
+        "application/wit+jwt",
+        "Application/Wit+Jwt",
+    ] {
+        ask(&wit().header("typ", found.into())).is_accepted();
+    }
 }
 
 #[test]
@@ -220,9 +235,33 @@ fn w_15_the_time_of_issue_does_not_begin_its_validity() {
     let issued = ask(&wit().claim("iat", (NOW_SECONDS + CLOCK_LEEWAY).into()));
     issued.is_accepted();
     ask(&wit().without("iat")).is_accepted();
-    // Far in the future it is not a start but a lie.
-    ask(&wit().claim("iat", (NOW_SECONDS + 3_000).into()))
-        .is_refused("federation.issued_in_future");
+    // Not even far in the future, where `nbf` alone would count; nor does it shorten its life.
+    let issued = |seconds: i64| wit().claim("iat", (NOW_SECONDS + seconds).into());
+    ask(&issued(3_000)).is_accepted();
+    let year = 31_536_000;
+    ask(&issued(year).claim("exp", (NOW_SECONDS + year + 60).into()))
+        .is_refused("federation.lifetime_excessive");
+    // Nor does it survive what ended meanwhile.
+    let ended_at = |seconds: i64, asked: &Ask| {
+        let (event, by) = ("session-revoked".to_owned(), "issuer".to_owned());
+        let before = Time::from_unix(NOW_SECONDS + seconds);
+        let ending = Ending::standing(before, Standing::UNSAID, event, by);
+        let mut endings = Endings::default();
+        endings.put(Mark::subject("spiffe://prod.example.com", WORKLOAD), ending);
+        let view = asked.view().with_endings(Arc::new(endings));
+        let mut budget = Budget::default();
+        outcome(&avouch_core::decide(
+            &asked.question,
+            &view,
+            &AwsLc,
+            &mut budget,
+        ))
+    };
+    assert_eq!(ended_at(-100, &ask(&issued(-50))), "accept");
+    assert_eq!(
+        ended_at(-100, &ask(&issued(3_000))),
+        "revocation.subject_ended"
+    );
 }
 
 #[test]

@@ -287,7 +287,7 @@ fn x_20_the_scheme_is_spiffe_and_the_id_well_formed() {
 }
 
 fn bundle_key(members: &[(&str, serde_json::Value)]) -> serde_json::Value {
-    let mut key = json!({"kty": "OKP", "crv": "Ed25519", "x": "11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo", "use": "x509-svid"});
+    let mut key = json!({"kty": "OKP", "crv": "Ed25519", "use": "x509-svid"});
     for (name, value) in members {
         key[*name] = value.clone();
     }

@@ -224,7 +224,7 @@ fn a_host_is_the_name_that_is_expected_of_it() {
             .name()
             .ends_with("#web-1.example.com")
     );
-    host("web-2.example.com").is_refused("federation.subject_mismatch");
+    host("web-2.example.com").is_refused("ssh.name_mismatch");
     Ask::ssh(&line, None)
         .trust(&hosts())
         .is_refused("ssh.principal_ambiguous");
@@ -241,6 +241,23 @@ fn a_host_is_the_name_that_is_expected_of_it() {
     ask(&deploy().sign(&authority()))
         .with_anchor(|anchor| anchor.constraints.dns = vec!["example.com".to_owned()])
         .is_refused("policy.anchor_name");
+}
+
+#[test]
+fn of_several_lines_none_is_taken_for_what_is_asked_about() {
+    let (good, other) = (deploy().sign(&authority()), public_line(&Key::ed25519("b")));
+    ask(&format!("{good}\n")).is_accepted();
+    for text in [
+        format!("{good}\n{other}"),
+        format!("{good}\r{other}"),
+        format!("{other}\n{good}"),
+        format!("{other}\n{other}"),
+        format!("# a comment\n{good}"),
+        format!("db.example.com {good}"),
+        format!("restrict,command=\"x\" {other}"),
+    ] {
+        ask(&text).is_refused("input.ssh_malformed");
+    }
 }
 
 #[test]

@@ -261,6 +261,7 @@ fn for_peer(reason: &Reason) -> Option<&'static str> {
         }
         Reason::ApiKeyUnknown { .. } => "The key is not one that is known here.",
         Reason::AudienceMismatch { .. } => "The token is for someone else.",
+        Reason::AnchorAudience { .. } => "The issuer is not trusted with tokens for this service.",
         Reason::AudienceExtra { .. } => "The token is for others, too.",
         Reason::IssueActor { .. } => "Whoever is to act may not act for this subject.",
         Reason::IssueAssurance { .. } => "The subject has not signed in surely enough.",

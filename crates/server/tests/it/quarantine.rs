@@ -221,7 +221,7 @@ impl Believed {
                 // Where the issuer is believed by hand for another audience, that is said first.
                 let found = answer.json()["code"].as_str().unwrap().to_owned();
                 assert!(
-                    [code, "federation.audience_mismatch"].contains(&found.as_str()),
+                    [code, "policy.anchor_audience"].contains(&found.as_str()),
                     "{found}"
                 );
                 rules.push(name.to_owned());

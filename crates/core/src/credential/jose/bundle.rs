@@ -7,10 +7,15 @@ use base64ct::{Base64, Encoding};
 use serde_json::{Map, Value};
 
 use super::json::kind_of;
-use super::jwk::{AddFailed, Jwk, KeySet, holds_secret};
+use super::jwk::{AddFailed, Jwk, KeySet, holds_secret, spelled_out};
 use crate::credential::x509::Certificate;
 use crate::id::TrustDomain;
 use crate::reason::Reason;
+
+/// The uses of keys that are known here.
+const X509: &str = "x509-svid";
+const JWT: &str = "jwt-svid";
+const WIT: &str = "wit-svid";
 
 /// The keys that may speak for a SPIFFE trust domain, by the kind of SVID they sign.
 #[derive(Clone, Debug)]
@@ -57,13 +62,9 @@ impl Bundle {
         let sequence = whole_number(members, "spiffe_sequence").map_err(malformed)?;
         let refresh_hint = whole_number(members, "spiffe_refresh_hint").map_err(malformed)?;
         let mut read = Self {
-            trust_domain: trust_domain.clone(),
-            x509_authorities: Vec::new(),
-            jwt_authorities: KeySet::default(),
-            wit_authorities: KeySet::default(),
             sequence,
             refresh_hint,
-            passed_over: Vec::new(),
+            ..Self::of_authorities(trust_domain.clone(), Vec::new())
         };
         for key in keys {
             read.add(key).map_err(|failed| match failed {
@@ -73,6 +74,19 @@ impl Bundle {
         }
         read.check_key_names()?;
         Ok(read)
+    }
+
+    /// A bundle of X.509 authorities and nothing else.
+    pub fn of_authorities(trust_domain: TrustDomain, authorities: Vec<Arc<Certificate>>) -> Self {
+        Self {
+            trust_domain,
+            x509_authorities: authorities,
+            jwt_authorities: KeySet::default(),
+            wit_authorities: KeySet::default(),
+            sequence: None,
+            refresh_hint: None,
+            passed_over: Vec::new(),
+        }
     }
 
     /// Reads a bundle map, `{"trust_domains": {"<name>": <bundle>, …}}` (SPIFFE Trust Domain and
@@ -124,6 +138,22 @@ impl Bundle {
         let Value::Object(key) = entry else {
             return Err(AddFailed::Malformed(format!("a key is {}", kind_of(entry))));
         };
+        let of_use = match key.get("use").and_then(Value::as_str) {
+            Some(of_use @ (X509 | JWT | WIT)) => of_use,
+            Some(other) => {
+                let what = format!("a key with the use `{other}`");
+                self.passed_over.push(what);
+                return Ok(());
+            }
+            None => {
+                self.passed_over.push("a key without `use`".to_owned());
+                return Ok(());
+            }
+        };
+        if let Some(kind) = unknown_type(key, of_use) {
+            self.ignore(key, of_use, kind);
+            return Ok(());
+        }
         let owner = self.trust_domain.to_string();
         if holds_secret(key) {
             return Err(AddFailed::Refused(Reason::JwksPrivateKey {
@@ -131,27 +161,38 @@ impl Bundle {
                 key: key_name(key),
             }));
         }
-        match key.get("use").and_then(Value::as_str) {
-            Some("x509-svid") => {
+        match of_use {
+            JWT => add_named(&mut self.jwt_authorities, &owner, entry, JWT),
+            WIT => add_named(&mut self.wit_authorities, &owner, entry, WIT),
+            _ => {
                 self.add_x509_authority(key);
-                Ok(())
-            }
-            Some("jwt-svid") => add_named(&mut self.jwt_authorities, &owner, entry, "jwt-svid"),
-            Some("wit-svid") => add_named(&mut self.wit_authorities, &owner, entry, "wit-svid"),
-            Some(other) => {
-                self.passed_over
-                    .push(format!("a key with the use `{other}`"));
-                Ok(())
-            }
-            None => {
-                self.passed_over.push("a key without `use`".to_owned());
                 Ok(())
             }
         }
     }
 
+    /// Ignores an entry of an unknown type as a whole, whatever it has or lacks (SPIFFE Trust Domain
+    /// and Bundle 4.2.1). Whoever looks for a key of its name is told why it is none.
+    fn ignore(&mut self, key: &Map<String, Value>, of_use: &str, kind: &str) {
+        let authorities = match of_use {
+            JWT => &mut self.jwt_authorities,
+            WIT => &mut self.wit_authorities,
+            _ => {
+                let what = format!("an `{X509}` key of the type `{kind}`");
+                self.passed_over.push(what);
+                return;
+            }
+        };
+        let reason = Reason::KeyNotForSigning {
+            key: key_name(key),
+            detail: format!("its type is `{kind}`"),
+        };
+        authorities.set_one_aside(key.get("kid").and_then(Value::as_str), reason);
+    }
+
     /// Adds the first certificate of `x5c`; further ones are ignored, as is an entry without any
-    /// (SPIFFE X.509-SVID 6.2).
+    /// (SPIFFE X.509-SVID 6.2), and one that spells out another key than its certificate has
+    /// (RFC 7517 4.7).
     fn add_x509_authority(&mut self, key: &Map<String, Value>) {
         let encoded = key
             .get("x5c")
@@ -166,10 +207,14 @@ impl Bundle {
         let certificate = Base64::decode_vec(encoded)
             .map_err(|_| "it is not base64".to_owned())
             .and_then(|der| Certificate::parse(&der));
+        let certificate = certificate.and_then(|certificate| {
+            check_key(key, &certificate)?;
+            Ok(certificate)
+        });
         match certificate {
             Ok(certificate) => self.x509_authorities.push(Arc::new(certificate)),
             Err(detail) => self.passed_over.push(format!(
-                "an `x509-svid` key whose certificate cannot be read: {detail}"
+                "an `x509-svid` key whose certificate cannot be used: {detail}"
             )),
         }
     }
@@ -191,6 +236,35 @@ impl Bundle {
             }
         }
         Ok(())
+    }
+}
+
+/// The type of a key that is none of those that a key of this use may have here, if it says one.
+/// Only certificates are read with keys of ML-DSA (`AKP`).
+fn unknown_type<'a>(key: &'a Map<String, Value>, of_use: &str) -> Option<&'a str> {
+    let kind = key.get("kty").and_then(Value::as_str)?;
+    let is_known = match kind {
+        "EC" | "OKP" | "RSA" | "oct" => true,
+        "AKP" => of_use == X509,
+        _ => false,
+    };
+    (!is_known).then_some(kind)
+}
+
+/// That a certificate has the key that the members beside it spell out, where they do and where it
+/// has one that can be spelled out.
+fn check_key(key: &Map<String, Value>, certificate: &Certificate) -> Result<(), String> {
+    let Ok(certified) = certificate.public_key() else {
+        return Ok(());
+    };
+    if key.get("kty").and_then(Value::as_str) == Some("AKP") {
+        return Ok(());
+    }
+    match spelled_out(key, "") {
+        Ok(None) => Ok(()),
+        Ok(Some(spelled)) if spelled == *certified => Ok(()),
+        Ok(Some(_)) => Err("it is of another key than stands beside it".to_owned()),
+        Err(reason) => Err(reason.sentence()),
     }
 }
 

@@ -74,13 +74,7 @@ impl<'a> EntityStatement<'a> {
     pub(crate) fn read(token: &'a str, position: usize, limits: &Limits) -> Result<Self, Reason> {
         let jws = Jws::read(token, limits)?;
         let place = Place { position };
-        let found = jws.header().token_type.as_deref();
-        if found != Some(TYPE) {
-            return Err(Reason::TypeUnexpected {
-                found: found.unwrap_or("(none)").to_owned(),
-                expected: vec![TYPE.to_owned()],
-            });
-        }
+        jws.header().expect_type(TYPE)?;
         if jws.header().key_id.is_none() {
             return Err(place.refuse("its header names no key (`kid`)"));
         }

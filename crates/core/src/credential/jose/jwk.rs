@@ -1,10 +1,12 @@
 //! JSON Web Keys (RFC 7517) and sets of them, as the keys of an issuer.
 
+use base64ct::{Base64, Encoding};
 use serde_json::{Map, Value};
 
 use super::algorithm::Algorithm;
 use super::json::kind_of;
 use super::{base64url, rsa};
+use crate::credential::x509::Certificate;
 use crate::crypto::{KeyKind, PublicKey};
 use crate::id::Digest;
 use crate::reason::Reason;
@@ -42,12 +44,8 @@ impl Jwk {
         reader.refuse_secrets()?;
         let kind = reader.required_text("kty")?;
         reader.check_use(expected_use)?;
-        let (key, thumbprint) = match kind {
-            "EC" => reader.elliptic_curve()?,
-            "OKP" => reader.octet_pair()?,
-            "RSA" => reader.rsa()?,
-            other => return Err(reader.not_for_signing(format!("its type is `{other}`"))),
-        };
+        let (key, thumbprint) = reader.key(kind)?;
+        reader.check_certificate(&key)?;
         let algorithm = reader.algorithm(key.kind())?;
         Ok(Self {
             id: reader.id.map(str::to_owned),
@@ -220,6 +218,14 @@ impl KeySet {
         }
     }
 
+    /// Has the set say that it has a key which is not used.
+    pub(super) fn set_one_aside(&mut self, id: Option<&str>, reason: Reason) {
+        self.set_aside.push(SetAside {
+            id: id.map(str::to_owned),
+            reason,
+        });
+    }
+
     /// Has the set say why it has not the key of this name.
     pub(crate) fn withhold(&mut self, id: String, reason: Reason) {
         self.keys.retain(|key| key.id.as_ref() != Some(&id));
@@ -249,6 +255,33 @@ impl KeySet {
 pub(super) fn holds_secret(key: &Map<String, Value>) -> bool {
     let is_shared = key.get("kty").and_then(Value::as_str) == Some("oct");
     is_shared || SECRET_MEMBERS.iter().any(|name| key.contains_key(*name))
+}
+
+/// The public half that the members of a key spell out, if there are any that do; `None` for a key
+/// that says no more than its type.
+pub(super) fn spelled_out(
+    object: &Map<String, Value>,
+    owner: &str,
+) -> Result<Option<PublicKey>, Reason> {
+    const MEMBERS: [&str; 5] = ["e", "n", "pub", "x", "y"];
+    if !MEMBERS.iter().any(|member| object.contains_key(*member)) {
+        return Ok(None);
+    }
+    // What it is called is nothing to its key.
+    let reader = Reader {
+        object,
+        owner,
+        id: None,
+    };
+    let (key, _) = reader.key(reader.required_text("kty")?)?;
+    Ok(Some(key))
+}
+
+/// The key of the first certificate of `x5c`, if it can be read.
+fn certified(object: &Map<String, Value>) -> Option<PublicKey> {
+    let encoded = object.get("x5c")?.as_array()?.first()?.as_str()?;
+    let certificate = Certificate::parse(&Base64::decode_vec(encoded).ok()?).ok()?;
+    certificate.public_key().ok().cloned()
 }
 
 /// Why a set cannot take its keys.
@@ -352,6 +385,27 @@ impl<'a> Reader<'a> {
         }
     }
 
+    /// The key and its thumbprint, by its `kty`.
+    fn key(&self, kind: &str) -> Result<(PublicKey, Digest), Reason> {
+        match kind {
+            "EC" => self.elliptic_curve(),
+            "OKP" => self.octet_pair(),
+            "RSA" => self.rsa(),
+            other => Err(self.not_for_signing(format!("its type is `{other}`"))),
+        }
+    }
+
+    /// That a certificate which comes with it is of the same key (RFC 7517 4.7). Nothing else is
+    /// ever asked of one, so that one which cannot be read says nothing.
+    fn check_certificate(&self, key: &PublicKey) -> Result<(), Reason> {
+        match certified(self.object) {
+            Some(other) if other != *key => {
+                Err(self.malformed("the certificate in its `x5c` is of another key"))
+            }
+            Some(_) | None => Ok(()),
+        }
+    }
+
     fn algorithm(&self, kind: KeyKind) -> Result<Option<Algorithm>, Reason> {
         let Some(name) = self.text("alg")? else {
             return Ok(None);
@@ -433,6 +487,8 @@ impl<'a> Reader<'a> {
 
 #[cfg(test)]
 mod tests {
+    use avouch_testkit::token::jwk;
+    use avouch_testkit::world::Authority;
     use serde_json::json;
 
     use super::*;
@@ -561,6 +617,30 @@ mod tests {
         let set = KeySet::read("https://issuer.test", &set).unwrap();
         assert_eq!(set.names(), ["1"]);
         assert_eq!(set.set_aside()[0].id(), Some("future"));
+    }
+
+    /// RFC 7517 4.7. What cannot be read as a certificate is of nobody's key and says nothing.
+    #[test]
+    fn a_key_with_the_certificate_of_another_is_set_aside() {
+        let authority = Authority::root("Example");
+        let own = jwk(&authority.key, "own");
+        let with = |key: &Value, x5c: Value| {
+            let mut key = key.clone();
+            key["x5c"] = x5c;
+            key
+        };
+        let x5c = json!([Base64::encode_string(&authority.certificate)]);
+        assert!(read(&with(&own, x5c.clone())).is_ok());
+        let reason = read(&with(&curve_key(), x5c.clone())).unwrap_err();
+        assert_eq!(reason.code(), "input.jwk_malformed");
+        assert!(reason.sentence().contains("x5c"), "{}", reason.sentence());
+        let set = json!({"keys": [with(&curve_key(), x5c), own]});
+        let set = KeySet::read("https://issuer.test", &set).unwrap();
+        assert_eq!(set.names(), ["own"]);
+        assert_eq!(set.set_aside()[0].id(), Some("1"));
+        for unread in [json!([]), json!(["QQ=="]), json!(7)] {
+            assert!(read(&with(&curve_key(), unread)).is_ok());
+        }
     }
 
     #[test]

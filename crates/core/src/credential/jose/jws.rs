@@ -48,7 +48,7 @@ pub(crate) struct Compact<'a> {
 pub(crate) struct Header {
     pub(crate) algorithm: Algorithm,
     pub(crate) key_id: Option<String>,
-    pub(crate) token_type: Option<String>,
+    token_type: Option<String>,
     /// The statements of a federation that lead from its issuer to a trust anchor (OpenID
     /// Federation 1.0, 4.3).
     pub(crate) trust_chain: Vec<String>,
@@ -265,6 +265,37 @@ fn decode(text: &str, part: &'static str) -> Result<Vec<u8>, Reason> {
 }
 
 impl Header {
+    /// Whether it says that the token is of this type, which is written without `application/`. A
+    /// type is a media type: large and small letters are the same (RFC 2045 5.1), and a writer may
+    /// leave `application/` out (RFC 7515 4.1.9).
+    pub(crate) fn is_of_type(&self, name: &str) -> bool {
+        let prefix = "application/";
+        let Some(found) = self.token_type.as_deref() else {
+            return false;
+        };
+        let found = match found.split_at_checked(prefix.len()) {
+            Some((start, rest)) if start.eq_ignore_ascii_case(prefix) => rest,
+            Some(_) | None => found,
+        };
+        found.eq_ignore_ascii_case(name)
+    }
+
+    /// The type as it is written, if there is one.
+    pub(crate) fn token_type(&self) -> Option<&str> {
+        self.token_type.as_deref()
+    }
+
+    /// That the token is of this type.
+    pub(crate) fn expect_type(&self, name: &str) -> Result<(), Reason> {
+        if self.is_of_type(name) {
+            return Ok(());
+        }
+        Err(Reason::TypeUnexpected {
+            found: self.token_type().unwrap_or("(none)").to_owned(),
+            expected: vec![name.to_owned()],
+        })
+    }
+
     fn read(bytes: &[u8], keyed: Keyed, limits: &Limits) -> Result<Self, Reason> {
         let mut object = json::read_object(bytes, "header", limits)?;
         let key = match keyed {

@@ -114,10 +114,8 @@ impl StatusList {
         }
         let jws = Jws::read(token, &limits)?;
         let header = jws.header();
-        let found = header.token_type.as_deref().unwrap_or("(none)");
-        let is_list = found.eq_ignore_ascii_case(TYPE)
-            || found.eq_ignore_ascii_case("application/statuslist+jwt");
-        if !is_list {
+        if !header.is_of_type(TYPE) {
+            let found = header.token_type().unwrap_or("(none)");
             return Err(malformed(format!(
                 "its type is {}, not {TYPE}",
                 printable(found)

@@ -24,6 +24,8 @@ pub(crate) struct Presented {
     pub(crate) id: String,
     /// The request that the response around it says it answers.
     pub(crate) response_to: Option<String>,
+    /// The address to which the response around it says it was sent.
+    pub(crate) destination: Option<String>,
     /// How it says it was signed.
     pub(crate) scheme: Scheme,
     signature: Vec<u8>,
@@ -54,12 +56,15 @@ impl Presented {
         }
         let issuer = named(assertion, ASSERTION, "Issuer").next();
         let issuer = issuer.ok_or(Reason::SamlElementMissing { element: "Issuer" })?;
+        let of_response = |name| {
+            let value = attribute(root, name).filter(|_| root != assertion);
+            value.map(str::to_owned)
+        };
         Ok(Self {
             issuer: xml::text(issuer)?.to_owned(),
             id: id.to_owned(),
-            response_to: attribute(root, "InResponseTo")
-                .filter(|_| root != assertion)
-                .map(str::to_owned),
+            response_to: of_response("InResponseTo"),
+            destination: of_response("Destination"),
             scheme: info.scheme,
             signature: base64(value)?,
             document: to_verify(text, assertion, signature, value)?,

@@ -2,6 +2,7 @@
 
 use super::claims::Claims;
 use super::issuer::IssuerAnchor;
+use crate::anchor::Anchor;
 use crate::question::Context;
 use crate::reason::Reason;
 
@@ -9,6 +10,8 @@ use crate::reason::Reason;
 pub(super) enum RelyingParty<'a> {
     /// By any of these names.
     Named(Vec<&'a str>),
+    /// By none under this anchor: the question gives names, and the anchor admits others only.
+    NotAdmitted(&'a [String]),
     /// No one says, so no token can be told to be for it.
     Unknown,
 }
@@ -28,28 +31,38 @@ impl<'a> RelyingParty<'a> {
                 .map(String::as_str)
                 .collect(),
         };
-        Self::Named(names)
+        match names.is_empty() {
+            true => Self::NotAdmitted(admitted),
+            false => Self::Named(names),
+        }
     }
 
-    /// The name of it that the audiences hold, compared exactly.
+    /// The name of it that the audiences hold, compared exactly. `anchor` is the anchor that admits
+    /// names or does not.
     pub(super) fn check(
         &self,
         audiences: &[&'a str],
         context: &Context,
+        anchor: &Anchor,
     ) -> Result<Option<&'a str>, Reason> {
         let names = match self {
             Self::Unknown => return Ok(None),
+            // No token whatever could be for it, so that what this one is for says nothing.
+            Self::NotAdmitted(admitted) => {
+                return Err(Reason::AnchorAudience {
+                    anchor: anchor.name.clone(),
+                    list: "audiences",
+                    asked: context.audiences.clone(),
+                    permitted: admitted.to_vec(),
+                });
+            }
             Self::Named(names) => names,
         };
         match audiences.iter().find(|audience| names.contains(audience)) {
             Some(audience) => Ok(Some(audience)),
             None => Err(Reason::AudienceMismatch {
                 audiences: owned(audiences),
-                expected: if names.is_empty() {
-                    context.audiences.clone()
-                } else {
-                    owned(names)
-                },
+                expected: owned(names),
             }),
         }
     }

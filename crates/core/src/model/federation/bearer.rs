@@ -8,48 +8,22 @@ use crate::reason::Reason;
 /// Refuses a token whose type says that it proves something else than who its bearer is
 /// (RFC 8725 3.11).
 pub(super) fn check_bearer_type(token: &Jws<'_>, context: &Context) -> Result<(), Reason> {
-    let found = token.header().token_type.as_ref();
+    let header = token.header();
     if context.access_token {
         // RFC 9068 4: anything else is refused, a type left out with it.
-        return match found.map(|found| media_type(found)) {
-            Some(name) if name.eq_ignore_ascii_case("at+jwt") => Ok(()),
-            Some(_) | None => Err(Reason::TypeUnexpected {
-                found: found.map_or("(none)", String::as_str).to_owned(),
-                expected: vec!["at+jwt".to_owned()],
-            }),
-        };
+        return header.expect_type("at+jwt");
     }
-    let Some(found) = found else {
-        return Ok(());
-    };
-    let name = media_type(found);
-    if name.eq_ignore_ascii_case("JWT") || found == "JOSE" {
+    if header.token_type().is_none() || header.is_of_type("JOSE") {
         return Ok(());
     }
-    if context
-        .own_type
-        .is_some_and(|own| name.eq_ignore_ascii_case(own))
-    {
+    let is_own = |own: &&str| header.is_of_type(own);
+    if context.own_type.as_ref().is_some_and(is_own) {
         return Ok(());
     }
-    if name.eq_ignore_ascii_case("wit+jwt") {
+    if header.is_of_type("wit+jwt") {
         return Err(Reason::ProofMissing {});
     }
-    Err(Reason::TypeUnexpected {
-        found: found.clone(),
-        expected: vec!["JWT".to_owned()],
-    })
-}
-
-/// A type without the `application/` that RFC 7515 4.1.9 lets a writer leave out.
-pub(super) fn media_type(token_type: &str) -> &str {
-    let prefix = "application/";
-    match token_type.get(..prefix.len()) {
-        Some(start) if start.eq_ignore_ascii_case(prefix) => {
-            token_type.get(prefix.len()..).unwrap_or_default()
-        }
-        Some(_) | None => token_type,
-    }
+    header.expect_type("JWT")
 }
 
 /// What every token that is shown alone must say about itself, whoever issued it.

@@ -48,8 +48,18 @@ impl<'a> Claims<'a> {
             authorized_party: text(all, "azp")?,
             nonce: text(all, "nonce")?,
         };
-        for (claim, text) in [("iss", claims.issuer), ("sub", claims.subject)] {
+        let client = all.get("client_id").and_then(Value::as_str);
+        for (claim, text) in [
+            ("iss", claims.issuer),
+            ("sub", claims.subject),
+            ("jti", claims.id),
+            ("azp", claims.authorized_party),
+            ("client_id", client),
+        ] {
             refuse_unsafe(claim, text.unwrap_or_default())?;
+        }
+        for audience in &claims.audiences {
+            refuse_unsafe("aud", audience)?;
         }
         Ok(claims)
     }
@@ -72,6 +82,26 @@ impl<'a> Claims<'a> {
     /// Whether the token holds at `now`, and does not live longer than `lifetime_max` seconds. A
     /// token that does not say when it was issued is counted from `nbf`, or from now.
     pub(crate) fn check_times(&self, now: Time, lifetime_max: i64) -> Result<Time, Reason> {
+        let expires = self.check_not_expired(now)?;
+        self.check_begun(now)?;
+        let born = self.issued_at.or(self.not_before).unwrap_or(now);
+        check_lifetime(born, expires, lifetime_max)?;
+        Ok(expires)
+    }
+
+    /// The same of a workload identity token, from when on which holds `nbf` alone says: `iat` must
+    /// not be asked (SPIFFE WIT-SVID 3.6). So it cannot make a life look shorter, either.
+    pub(crate) fn check_times_of_wit(&self, now: Time, lifetime_max: i64) -> Result<Time, Reason> {
+        let expires = self.check_not_expired(now)?;
+        self.check_not_before(now)?;
+        let latest = now.plus(CLOCK_LEEWAY);
+        let issued_at = self.issued_at.filter(|issued_at| *issued_at <= latest);
+        let born = issued_at.or(self.not_before).unwrap_or(now);
+        check_lifetime(born, expires, lifetime_max)?;
+        Ok(expires)
+    }
+
+    fn check_not_expired(&self, now: Time) -> Result<Time, Reason> {
         let expires = self.required_expiry()?;
         // RFC 7519 4.1.4: "on or after" is too late.
         if now >= expires {
@@ -81,30 +111,26 @@ impl<'a> Claims<'a> {
                 ago: duration_in_words(now.since(expires)),
             });
         }
-        self.check_begun(now)?;
-        let born = self.issued_at.or(self.not_before).unwrap_or(now);
-        let lifetime = expires.since(born);
-        if lifetime > lifetime_max {
-            return Err(Reason::LifetimeExcessive {
-                lifetime: duration_in_words(lifetime),
-                allowed: duration_in_words(lifetime_max),
-            });
-        }
         Ok(expires)
+    }
+
+    fn check_not_before(&self, now: Time) -> Result<(), Reason> {
+        match self.not_before {
+            Some(not_before) if not_before > now.plus(CLOCK_LEEWAY) => {
+                Err(Reason::TokenNotYetValid {
+                    not_before,
+                    at: now,
+                    ahead: duration_in_words(not_before.since(now)),
+                })
+            }
+            Some(_) | None => Ok(()),
+        }
     }
 
     /// Whether the token holds already at `now`.
     pub(crate) fn check_begun(&self, now: Time) -> Result<(), Reason> {
+        self.check_not_before(now)?;
         let latest = now.plus(CLOCK_LEEWAY);
-        if let Some(not_before) = self.not_before
-            && not_before > latest
-        {
-            return Err(Reason::TokenNotYetValid {
-                not_before,
-                at: now,
-                ahead: duration_in_words(not_before.since(now)),
-            });
-        }
         if let Some(issued_at) = self.issued_at
             && issued_at > latest
         {
@@ -116,6 +142,17 @@ impl<'a> Claims<'a> {
         }
         Ok(())
     }
+}
+
+fn check_lifetime(born: Time, expires: Time, lifetime_max: i64) -> Result<(), Reason> {
+    let lifetime = expires.since(born);
+    if lifetime > lifetime_max {
+        return Err(Reason::LifetimeExcessive {
+            lifetime: duration_in_words(lifetime),
+            allowed: duration_in_words(lifetime_max),
+        });
+    }
+    Ok(())
 }
 
 /// A claim that is a text and says something, if it is there.

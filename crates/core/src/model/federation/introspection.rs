@@ -497,7 +497,9 @@ impl<'a> OpaqueModel<'a> {
         let (question, issuer) = (self.asked.question, reached.issuer);
         own.check_times(question.now, issuer.lifetime_max())?;
         let party = RelyingParty::of(&question.context, issuer.audiences());
-        party.check(&own.audiences, &question.context).map(drop)
+        party
+            .check(&own.audiences, &question.context, reached.anchor)
+            .map(drop)
     }
 
     fn opaque(&self) -> Reason {
@@ -596,7 +598,7 @@ impl<'a> OpaqueModel<'a> {
             };
         }
         let party = RelyingParty::of(context, reached.issuer.audiences());
-        let fits = party.check(&claims.audiences, context)?;
+        let fits = party.check(&claims.audiences, context, reached.anchor)?;
         check_parties(reached.issuer, claims, fits)?;
         Ok(fits.map(str::to_owned))
     }

@@ -100,7 +100,7 @@ fn of_signed(model: &TokenModel<'_>, reached: &AnchorKey<'_>) -> Vec<Leg> {
         Ok((_, rule)) => held(FEDERATION, federation_name(reached, rule)),
         Err(reason) => failed(FEDERATION, federation_name(reached, None), reason),
     };
-    let audience = match model.check_audience(reached.owner) {
+    let audience = match model.check_audience(reached.anchor, reached.owner) {
         Ok(Some(audience)) => held(AUDIENCE, audience.to_owned()),
         Ok(None) => not_reached(AUDIENCE),
         Err(reason) => failed(AUDIENCE, "the audience of the token".to_owned(), reason),

@@ -5,7 +5,6 @@
 use serde_json::Value;
 
 use super::Asked;
-use super::bearer::media_type;
 use super::claims::{Claims, text};
 use crate::budget::{Budget, Limits};
 use crate::credential::jose::algorithm::Algorithm;
@@ -22,18 +21,10 @@ use crate::verdict::Effect;
 /// seconds".
 pub const PROOF_LIFETIME_MAX: i64 = 300;
 
-/// Refuses what is not a workload identity token (WIT-SVID 2): its type is exact and it names its
-/// key.
+/// Refuses what is not a workload identity token (WIT-SVID 2): it says that it is one, and
+/// names its key.
 pub(super) fn check_wit_type(token: &Jws<'_>) -> Result<(), Reason> {
-    match token.header().token_type.as_deref() {
-        Some("wit+jwt") => {}
-        found => {
-            return Err(Reason::TypeUnexpected {
-                found: found.unwrap_or("(none)").to_owned(),
-                expected: vec!["wit+jwt".to_owned()],
-            });
-        }
-    }
+    token.header().expect_type("wit+jwt")?;
     if token.header().key_id.is_none() {
         return Err(Reason::HeaderMalformed {
             member: "kid",
@@ -92,13 +83,7 @@ impl<'a> Proof<'a> {
         limits: &Limits,
     ) -> Result<Self, Reason> {
         let jws = Jws::read(proof, limits)?;
-        let token_type = jws.header().token_type.as_deref().map(media_type);
-        if !token_type.is_some_and(|found| found.eq_ignore_ascii_case("wpt+jwt")) {
-            return Err(Reason::TypeUnexpected {
-                found: token_type.unwrap_or("(none)").to_owned(),
-                expected: vec!["wpt+jwt".to_owned()],
-            });
-        }
+        jws.header().expect_type("wpt+jwt")?;
         key.admits(jws.header().algorithm)?;
         let claims = Claims::read(&jws.claims)?;
         let expires = claims.required_expiry()?;

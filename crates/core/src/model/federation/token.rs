@@ -248,25 +248,29 @@ impl<'a> TokenModel<'a> {
         }
         let unexpected_type = |expected: &[&str]| {
             Err(Reason::TypeUnexpected {
-                found: header.token_type.clone().unwrap_or_default(),
+                found: header.token_type().unwrap_or_default().to_owned(),
                 expected: expected.iter().map(|name| (*name).to_owned()).collect(),
             })
         };
-        match (owner, self.form, header.token_type.as_deref()) {
-            (Owner::Issuer(_), _, Some("JOSE")) => unexpected_type(&["JWT"]),
-            (Owner::TrustDomain(_), Form::Bearer, Some(found))
-                if !matches!(found, "JWT" | "JOSE")
-                    && !self.asked.question.context.access_token =>
+        let is_untyped = header.token_type().is_none();
+        let is_jose = header.is_of_type("JOSE");
+        match (owner, self.form) {
+            (Owner::Issuer(_), _) if is_jose => unexpected_type(&["JWT"]),
+            (Owner::TrustDomain(_), Form::Bearer)
+                if !(is_untyped
+                    || is_jose
+                    || header.is_of_type("JWT")
+                    || self.asked.question.context.access_token) =>
             {
                 unexpected_type(&["JWT", "JOSE"])
             }
-            (Owner::TrustDomain(_), Form::Bearer, _) => match header.others.first() {
+            (Owner::TrustDomain(_), Form::Bearer) => match header.others.first() {
                 Some(member) => Err(Reason::HeaderUnexpected {
                     member: member.clone(),
                 }),
                 None => Ok(()),
             },
-            (Owner::Issuer(_), _, _) | (Owner::TrustDomain(_), Form::Wit(_), _) => Ok(()),
+            (Owner::Issuer(_), _) | (Owner::TrustDomain(_), Form::Wit(_)) => Ok(()),
         }
     }
 
@@ -280,18 +284,25 @@ impl<'a> TokenModel<'a> {
                 }
                 self.claims.check_times(now, issuer.lifetime_max())
             }
-            Owner::TrustDomain(_) => self.claims.check_times(now, LIFETIME_MAX),
+            Owner::TrustDomain(_) => match self.form {
+                Form::Bearer => self.claims.check_times(now, LIFETIME_MAX),
+                Form::Wit(_) => self.claims.check_times_of_wit(now, LIFETIME_MAX),
+            },
         }
     }
 
     /// For whom the token is; `None` when no one says who we are. A WIT is for no one, and its
     /// proof is.
-    pub(super) fn check_audience(&self, owner: Owner<'a>) -> Result<Option<&'a str>, Reason> {
+    pub(super) fn check_audience(
+        &self,
+        anchor: &Anchor,
+        owner: Owner<'a>,
+    ) -> Result<Option<&'a str>, Reason> {
         let context = &self.asked.question.context;
         let relying_party = RelyingParty::of(context, self.admitted(owner));
         let audience = match self.form {
-            Form::Bearer => relying_party.check(&self.claims.audiences, context)?,
-            Form::Wit(proof) => relying_party.check(&proof.audiences(), context)?,
+            Form::Bearer => relying_party.check(&self.claims.audiences, context, anchor)?,
+            Form::Wit(proof) => relying_party.check(&proof.audiences(), context, anchor)?,
         };
         if let Owner::Issuer(issuer) = owner {
             check_parties(issuer, self.claims, audience)?;
@@ -354,7 +365,8 @@ impl<'a> TokenModel<'a> {
         }
         let is_svid = matches!(owner, Owner::TrustDomain(_));
         let issuer = owner.name();
-        let birth = Birth::of_token(&issuer, self.claims, is_svid);
+        let latest = self.asked.question.now.plus(CLOCK_LEEWAY);
+        let birth = Birth::of_token(&issuer, self.claims, is_svid).unless_after(latest);
         endings.check_token(&birth, &issuer, self.claims)
     }
 
@@ -652,7 +664,7 @@ impl<'a> Model for TokenModel<'a> {
         if let Form::Wit(proof) = self.form {
             proof.check(&self.asked, budget)?;
         }
-        let audience = self.check_audience(owner)?;
+        let audience = self.check_audience(reached.anchor, owner)?;
         let (facts, rule) = self.check_subject(reached.anchor, owner)?;
         self.check_ended(owner)?;
         let email = ["google.email", "iap.email", "claims.email"]

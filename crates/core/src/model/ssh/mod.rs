@@ -350,8 +350,8 @@ impl SshModel<'_> {
                 _ => false,
             });
             if taken.is_empty() {
-                return Err(Reason::SubjectMismatch {
-                    subject: all.join(", "),
+                return Err(Reason::SshNameMismatch {
+                    names: shown(&all.iter().collect::<Vec<_>>()),
                     expected: expected.to_string(),
                 });
             }
@@ -370,8 +370,8 @@ impl SshModel<'_> {
     fn check_expected(&self, subject: &str) -> Result<(), Reason> {
         match self.question.context.expected.first() {
             None => Ok(()),
-            Some(expected) => Err(Reason::SubjectMismatch {
-                subject: subject.to_owned(),
+            Some(expected) => Err(Reason::SshNameMismatch {
+                names: vec![subject.to_owned()],
                 expected: expected.to_string(),
             }),
         }

@@ -96,6 +96,18 @@ fn proofs_of_nothing(cloud: &Cloud) -> Vec<(&'static str, String)> {
     let now = cloud.now();
     vec![
         (
+            "an end that is past",
+            cloud.proof_saying(&[("exp", json!(now))]),
+        ),
+        (
+            "a beginning to come",
+            cloud.proof_saying(&[("nbf", json!(now + 61))]),
+        ),
+        (
+            "an end that is none",
+            cloud.proof_saying(&[("exp", json!("x"))]),
+        ),
+        (
             "another type",
             cloud
                 .proof()
@@ -164,11 +176,21 @@ fn hostile_54_a_proof_is_for_this_request_of_this_moment() {
 #[test]
 fn hostile_54_a_proof_is_good_once_and_near_misses_are_good() {
     let cloud = Cloud::new();
+    let typed = |name: &str| {
+        let proof = cloud.proof().header("typ", json!(name));
+        proof.sign_nameless(&cloud.holder)
+    };
     // Near misses: a little early or late, and an address that is spelt otherwise.
     for near in [
         cloud.proof_saying(&[("iat", json!(cloud.now() - 30))]),
         cloud.proof_saying(&[("iat", json!(cloud.now() + 30))]),
         cloud.proof_saying(&[("htu", json!("HTTP://127.0.0.1:8080/t/one/token?x=1"))]),
+        cloud.proof_saying(&[
+            ("exp", json!(cloud.now() + 1)),
+            ("nbf", json!(cloud.now() + 30)),
+        ]),
+        typed("DPoP+JWT"),
+        typed("application/dpop+jwt"),
     ] {
         token(&cloud.with_proof(&near));
     }

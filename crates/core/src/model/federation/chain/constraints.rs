@@ -156,7 +156,7 @@ impl Marks<'_> {
             detail: detail.to_owned(),
         };
         let jws = Jws::read(token, &Limits::default())?;
-        if jws.header().token_type.as_deref() != Some("trust-mark+jwt") {
+        if !jws.header().is_of_type("trust-mark+jwt") {
             return Err(refuse("it is no trust mark").into());
         }
         let claims = Claims::read(&jws.claims)?;

@@ -522,7 +522,7 @@ impl<'a> Model for ChainModel<'a> {
             .claims
             .check_times(question.now, federation.lifetime_max())?;
         let party = RelyingParty::of(&question.context, federation.audiences());
-        let audience = party.check(&self.claims.audiences, &question.context)?;
+        let audience = party.check(&self.claims.audiences, &question.context, reached.anchor)?;
         check_nonce(&question.context, self.claims)?;
         let (facts, rule) = self.check_subject(reached)?;
         let birth = Birth::of_token(self.issuer(), self.claims, false);

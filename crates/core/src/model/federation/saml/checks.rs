@@ -1,6 +1,7 @@
 //! What an assertion must pass once it is known who signed it.
 
 use super::anchor::{AUTHN_CONTEXT, Answers, NAME_FORMAT, SamlAnchor};
+use crate::anchor::Anchor;
 use crate::credential::saml::assertion::{Assertion, Confirmation, Subject};
 use crate::model::federation::claims::CLOCK_LEEWAY;
 use crate::policy::facts::{CLAIMS, Facts, SUBJECT, may_be_a_fact};
@@ -68,10 +69,13 @@ pub(super) fn check_times(
 
 /// Where and in answer to what an assertion is shown.
 pub(super) struct Place<'a> {
+    pub(super) anchor: &'a Anchor,
     pub(super) provider: &'a SamlAnchor,
     pub(super) context: &'a Context,
     /// The request that the response names, which nobody need have signed: it can only refuse.
     pub(super) response_to: Option<&'a str>,
+    /// The address that the response names, which can only refuse, too.
+    pub(super) destination: Option<&'a str>,
     pub(super) now: Time,
 }
 
@@ -81,9 +85,10 @@ impl Place<'_> {
         &self,
         subject: &'s Subject,
     ) -> Result<Option<&'s Confirmation>, Reason> {
-        let Some(names) = self.recipients() else {
+        let Some(names) = self.recipients()? else {
             return Ok(None);
         };
+        let names = self.at_destination(names)?;
         let fitting: Vec<&Confirmation> = subject
             .confirmations
             .iter()
@@ -94,10 +99,7 @@ impl Place<'_> {
                 .confirmations
                 .iter()
                 .map(|one| one.recipient.clone());
-            return Err(Reason::SamlRecipient {
-                recipients: found.collect(),
-                expected: names.iter().map(|name| (*name).to_owned()).collect(),
-            });
+            return Err(elsewhere(found.collect(), &names));
         };
         let mut last = None;
         for one in &fitting {
@@ -111,17 +113,38 @@ impl Place<'_> {
 
     /// The addresses that the question gives, within those of the anchor; either alone where the
     /// other says nothing.
-    fn recipients(&self) -> Option<Vec<&str>> {
+    fn recipients(&self) -> Result<Option<Vec<&str>>, Reason> {
         let asked = &self.context.recipients;
         let admitted = self.provider.recipients();
-        match (asked.is_empty(), admitted.is_empty()) {
-            (true, true) => None,
-            (true, false) => Some(texts(admitted)),
-            (false, true) => Some(texts(asked)),
+        let both: Vec<&str> = match (asked.is_empty(), admitted.is_empty()) {
+            (true, true) => return Ok(None),
+            (true, false) => texts(admitted),
+            (false, true) => texts(asked),
             (false, false) => {
                 let both = asked.iter().filter(|name| admitted.contains(name));
-                Some(both.map(String::as_str).collect())
+                both.map(String::as_str).collect()
             }
+        };
+        if both.is_empty() {
+            return Err(Reason::AnchorAudience {
+                anchor: self.anchor.name.clone(),
+                list: "recipients",
+                asked: asked.clone(),
+                permitted: admitted.to_vec(),
+            });
+        }
+        Ok(Some(both))
+    }
+
+    /// Those of our addresses to which the response may have come: where it names one, that alone
+    /// (SAML Core 3.2.2), compared letter by letter as `Recipient` is.
+    fn at_destination<'n>(&self, names: Vec<&'n str>) -> Result<Vec<&'n str>, Reason> {
+        let Some(destination) = self.destination else {
+            return Ok(names);
+        };
+        match names.iter().find(|name| **name == destination) {
+            Some(name) => Ok(vec![name]),
+            None => Err(elsewhere(vec![destination.to_owned()], &names)),
         }
     }
 
@@ -151,6 +174,13 @@ impl Place<'_> {
             found: seen.unwrap_or("no request").to_owned(),
             expected: wanted.unwrap_or("no request").to_owned(),
         })
+    }
+}
+
+fn elsewhere(recipients: Vec<String>, names: &[&str]) -> Reason {
+    Reason::SamlRecipient {
+        recipients,
+        expected: names.iter().map(|name| (*name).to_owned()).collect(),
     }
 }
 

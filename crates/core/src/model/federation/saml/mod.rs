@@ -302,12 +302,16 @@ impl<'a> Model for SamlModel<'a> {
         let mut audience = None;
         for restriction in &assertion.audiences {
             let texts: Vec<&str> = restriction.iter().map(String::as_str).collect();
-            audience = party.check(&texts, context)?.map(str::to_owned);
+            audience = party
+                .check(&texts, context, reached.anchor)?
+                .map(str::to_owned);
         }
         let place = checks::Place {
+            anchor: reached.anchor,
             provider,
             context,
             response_to: self.presented.response_to.as_deref(),
+            destination: self.presented.destination.as_deref(),
             now: question.now,
         };
         let confirmed = place.check(&assertion.subject)?;
