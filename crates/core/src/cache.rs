@@ -154,6 +154,7 @@ impl Text {
             require_revocation,
             policies,
             holder: Holder { jkt, certificate },
+            holder_is_assumed,
             access_token,
             own_type,
             recipients,
@@ -180,7 +181,7 @@ impl Text {
         for key in [jkt, certificate] {
             self.optional(key.as_ref().map(|digest| digest.as_bytes().as_slice()));
         }
-        self.part(&[u8::from(*access_token)]);
+        self.part(&[u8::from(*holder_is_assumed), u8::from(*access_token)]);
         self.optional(own_type.map(str::as_bytes));
         self.count(recipients.len());
         for recipient in recipients {

@@ -47,6 +47,9 @@ pub struct Context {
     pub policies: InitialPolicies,
     /// Which keys whoever presents it has proved to have, in the same exchange.
     pub holder: Holder,
+    /// Whether `holder` is only what the token says of it: whoever asks has proved nothing, and wants to know
+    /// whether it would hold for its holder.
+    pub holder_is_assumed: bool,
     /// Whether an access token (RFC 9068) is asked about, which proves nothing elsewhere.
     pub access_token: bool,
     /// A type that a token may have beside the usual one, since it is made for what is asked here and

@@ -153,6 +153,14 @@ impl View {
         }
     }
 
+    /// The same view as if nobody were in quarantine: what was given for their word may hold again later.
+    /// Nothing is believed by it that rests on one of them directly.
+    #[must_use]
+    pub fn past_quarantines(mut self) -> Self {
+        self.quarantined.clear();
+        self
+    }
+
     /// That a token descends from nobody who is in quarantine: what was given for the word of an issuer that
     /// may have been a thief's holds no longer than that word. That it may say of itself from whom it
     /// descends does not matter here: it only ever costs it something.

@@ -258,11 +258,15 @@ impl Nodes {
     }
 }
 
-/// Lines as a quoted string of DOT, in which nothing of them means anything.
+/// Lines as a quoted string of DOT, in which nothing of them means anything: no quote, no escape, and no
+/// entity of HTML, which Graphviz reads in such strings too.
 fn quoted(lines: &[&str]) -> String {
     let lines = lines.iter().filter(|line| !line.is_empty());
     let lines: Vec<String> = lines
-        .map(|line| printable(line).replace('\\', "\\\\").replace('"', "\\\""))
+        .map(|line| {
+            let line = printable(line).replace('&', "&amp;");
+            line.replace('\\', "\\\\").replace('"', "\\\"")
+        })
         .collect();
     format!("\"{}\"", lines.join("\\n"))
 }
@@ -411,11 +415,12 @@ mod tests {
         );
         let hostile = json!({
             "verdict": "reject", "attempts": [],
-            "reason": {"code": "x", "sentence": "a\\\"];\nn9 [b\u{1b}\u{202e}"},
+            "reason": {"code": "x", "sentence": "a\\\"];\nn9 [b\u{1b}\u{202e}&#8238;"},
         });
         let dot = Graph::of(&hostile).to_dot();
         assert_eq!(dot.lines().count(), 7, "{dot}");
         assert!(!dot.contains(['\u{1b}', '\u{202e}']), "{dot}");
+        assert!(dot.contains("&amp;#8238;"), "{dot}");
     }
 
     #[test]

@@ -35,7 +35,7 @@ pub(crate) fn log(found: &[Found<'_>], file: Option<&str>) -> Value {
         .map(|rule| {
             json!({
                 "id": rule.code,
-                "shortDescription": {"text": rule.title},
+                "shortDescription": {"text": plain(rule.title)},
                 "defaultConfiguration": {"level": level(rule.usual)},
                 "properties": {"security-severity": score(rule.usual)},
             })
@@ -65,10 +65,25 @@ fn result(finding: &Found<'_>, file: Option<&str>) -> Value {
     json!({
         "ruleId": finding.code,
         "level": level(finding.severity),
-        "message": {"text": format!("{} Fix: {}", finding.sentence, finding.fix)},
+        "message": {"text": plain(&format!("{} Fix: {}", finding.sentence, finding.fix))},
         "locations": [location],
         "properties": {"severity": finding.severity.name(), "witness": finding.witness},
     })
+}
+
+/// A text as a message in which no name means anything: SARIF has links (`[text](address)`) and places to
+/// be filled (`{0}`) in those (3.11.5, 3.11.6).
+fn plain(text: &str) -> String {
+    let mut message = String::new();
+    for character in text.chars() {
+        match character {
+            '\\' | '[' | ']' => message.push('\\'),
+            '{' | '}' => message.push(character),
+            _ => {}
+        }
+        message.push(character);
+    }
+    message
 }
 
 fn level(severity: Severity) -> &'static str {
@@ -87,5 +102,15 @@ fn score(severity: Severity) -> &'static str {
         Severity::Medium => "5.5",
         Severity::High => "8.0",
         Severity::Critical => "9.5",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::plain;
+
+    #[test]
+    fn names_make_no_links_and_no_places_to_be_filled() {
+        assert_eq!(plain(r"[a](https://x) {0} \"), r"\[a\](https://x) {{0}} \\");
     }
 }

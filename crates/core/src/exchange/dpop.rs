@@ -82,7 +82,9 @@ impl Proved {
             )));
         }
         let address = required("htu")?;
-        if normalised(address) != normalised(request.address) {
+        // What is no address is none that anything was sent to.
+        let sent_to = normalised(request.address);
+        if sent_to.is_none() || normalised(address) != sent_to {
             let address = printable(address);
             return Err(invalid(&format!(
                 "`htu` is {address}, which is not this address"

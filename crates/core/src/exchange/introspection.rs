@@ -70,6 +70,7 @@ impl Presented {
         Context {
             audiences: self.audiences.clone(),
             holder: self.holder.clone(),
+            holder_is_assumed: true,
             access_token: self.is_access_token,
             ..Context::default()
         }

@@ -80,12 +80,7 @@ impl Exchange<'_> {
         }
     }
 
-    /// Whose a token of the tenant is, if it holds.
-    pub(super) fn holds(&self, token: &str, presented: &Presented) -> Option<SpiffeId> {
-        self.holds_in(self.view, token, presented)
-    }
-
-    /// As [`Exchange::holds`], by what is known in a view.
+    /// Whose a token of the tenant is, if it holds by what is known in a view.
     pub(super) fn holds_in(
         &self,
         view: &View,

@@ -55,13 +55,16 @@ impl Exchange<'_> {
 
     /// Whose a token is that holds, or, which is told with it, that was ended itself: whoever has ended it
     /// may have died before all that descends from it was revoked, and is asked again by whoever was not
-    /// answered.
+    /// answered. What descends from an issuer in quarantine may hold again once that is released, and ends
+    /// like all else.
     fn held_or_ended(&self, token: &str, presented: &Presented) -> Option<(SpiffeId, bool)> {
-        if let Some(subject) = self.holds(token, presented) {
+        let now = View::clone(self.view).past_quarantines();
+        if let Some(subject) = self.holds_in(&now, token, presented) {
             return Some((subject, false));
         }
         let lists = self.plane.status_lists.all(self.tenant.id());
         let before = View::clone(&self.known.base).with_status_lists(&lists);
+        let before = before.past_quarantines();
         let subject = self.holds_in(&before, token, presented)?;
         let id = presented.id()?;
         let is_ended = self.plane.has_ended_own_token(self.tenant, &subject, id);

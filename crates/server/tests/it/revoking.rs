@@ -338,3 +338,28 @@ fn what_the_tenant_issued_ends_in_each_of_its_trust_domains_and_all_marks_are_to
     let answer = cloud.manage("POST", "/v1/tenants/one/ended", &end).json();
     assert_eq!(answer["marks"], json!([answer["mark"]]), "{answer}");
 }
+
+#[test]
+fn what_is_ended_while_its_issuer_is_in_quarantine_stays_ended_after_a_release() {
+    let cloud = chained();
+    let (first, second) = twice(&cloud, &json!({}));
+    let (other, _) = twice(&cloud, &someone("other"));
+    let mut uploaded = cloud.github_anchor();
+    uploaded["audiences"] = json!([OURSELVES]);
+    let issuer = "/v1/tenants/one/issuers/gh";
+    let put = cloud.manage("PUT", issuer, &uploaded);
+    assert!(put.status < 300, "{}", put.body);
+    let cause = json!({"reason": "its key may be stolen"});
+    let stopped = cloud.manage("POST", &format!("{issuer}/quarantine"), &cause);
+    assert!(stopped.status < 300, "{}", stopped.body);
+    assert!(!is_active(&cloud, &first) && !is_active(&cloud, &other));
+    assert_eq!(revoke(&cloud, &first, &[]).status, 200);
+    // Asked once more, as by whoever was not answered.
+    assert_eq!(revoke(&cloud, &first, &[]).status, 200);
+    let shown = cloud.manage("GET", issuer, &json!({})).json();
+    let looked_at = json!({ "etag": shown["etag"] });
+    let released = cloud.manage("POST", &format!("{issuer}/release"), &looked_at);
+    assert!(released.status < 300, "{}", released.body);
+    assert!(is_active(&cloud, &other));
+    assert!(!is_active(&cloud, &first) && !is_active(&cloud, &second));
+}

@@ -568,6 +568,7 @@ impl<'a> TokenModel<'a> {
             });
         } else if let Some(key) = &self.asked.question.context.holder.jkt
             && self.claims.all.contains_key("cnf")
+            && !self.asked.question.context.holder_is_assumed
         {
             checks.push(Check {
                 what: "possession",

@@ -98,6 +98,11 @@ fn a_token_is_decided_on_with_the_proof_that_came_with_it_and_each_proof_once() 
 fn a_proof_of_something_else_proves_nothing_where_it_is_decided() {
     let cloud = Cloud::new();
     let shown = cloud.access_token();
+    // Two that are no address are not the same one.
+    let proof = cloud.proof_with(&shown, &json!({"htu": "/balance"}), &cloud.holder);
+    let mut nowhere = question(&shown, &proof);
+    nowhere["credential"]["dpop"]["url"] = json!("/pay");
+    assert_eq!(cloud.code(&nowhere), "issue.proof_invalid");
     let other = cloud.access_token();
     let refused = "issue.proof_invalid";
     for changed in [
