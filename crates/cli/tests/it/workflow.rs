@@ -251,19 +251,37 @@ fn the_workflow_of_the_how_to_gets_its_certificate_and_others_get_the_sentences_
     let fork = of_repository("mallory", "66", "octo-repo", "99");
     let other = of_repository("octo-org", "65", "other-repo", "75");
     let printed = HOW_TO.split_once("## What a fork is told").unwrap().1;
-    let mut printed = printed
-        .split("```text\n")
-        .skip(1)
-        .map(|text| text.split("```").next().unwrap());
-    for claims in [fork, other] {
+    let blocks = |kind: &'static str| {
+        let blocks = printed.split(kind).skip(1);
+        blocks.map(|text| text.split("```").next().unwrap())
+    };
+    let [answer, other_answer, other_why, ..] = blocks("```text\n").collect::<Vec<_>>()[..] else {
+        panic!("what a fork is told, and what another is, and why");
+    };
+    let (drawn, _) = blocks("```console\n")
+        .next()
+        .unwrap()
+        .split_once('…')
+        .unwrap();
+    let (_, why) = drawn.split_once('\n').unwrap();
+    // As a line, however it is broken where it is drawn.
+    let flat = |text: &str| text.split_whitespace().collect::<Vec<_>>().join(" ");
+    for (claims, answer, why) in [(fork, answer, why), (other, other_answer, other_why)] {
         let (folder, outputs) = shop.job(workflow, claims);
         assert_eq!(outputs.len(), 1);
         assert_eq!(outputs[0].status.code(), Some(3));
-        assert_eq!(steady(&told(&outputs[0])), steady(printed.next().unwrap()));
+        let told = told(&outputs[0]);
+        assert_eq!(steady(&told), steady(answer));
         assert!(!folder.path().join("identity/svid.pem").exists());
+        let (_, id) = told.trim_end().rsplit_once(' ').unwrap();
+        let command = format!("avouch explain {id} --tenant shop");
+        let explained = shop.shell(shop.plane.folder.path(), &command);
+        assert_eq!(explained.status.code(), Some(3), "{explained:?}");
+        let explained = flat(&String::from_utf8_lossy(&explained.stdout));
+        assert!(explained.contains(&flat(why)), "{explained}");
+        let sentence = why.split_once("]: ").map_or(why, |(_, sentence)| sentence);
         let log = shop.plane.log();
-        let line = printed.next().unwrap().trim();
-        assert!(log.contains(line), "not in the log: {line}\n{log}");
+        assert!(log.contains(&flat(sentence)), "not in the log: {sentence}");
     }
     // Jobs of pull requests of the repository itself, and of another environment.
     let of = |rest: &str| format!("repo:octo-org@65/octo-repo@74:{rest}");
