@@ -127,8 +127,8 @@ fn findings(answer: &Value) -> String {
         let (code, severity) = (said("code"), said("severity"));
         text.push_str(&format!(
             "\n{severity}: {} ({code})\n  fix: {}\n",
-            avouch_core::reason::printable(said("sentence")),
-            avouch_core::reason::printable(said("fix")),
+            avouch_core::reason::printable_sentence(said("sentence")),
+            avouch_core::reason::printable_sentence(said("fix")),
         ));
     }
     text

@@ -4,7 +4,7 @@
 
 use std::fmt::Write;
 
-use avouch_core::reason::printable;
+use avouch_core::reason::printable_sentence;
 use serde_json::Value;
 
 use super::svg::{ARROW, escaped, shortened};
@@ -264,7 +264,7 @@ fn quoted(lines: &[&str]) -> String {
     let lines = lines.iter().filter(|line| !line.is_empty());
     let lines: Vec<String> = lines
         .map(|line| {
-            let line = printable(line).replace('&', "&amp;");
+            let line = printable_sentence(line).replace('&', "&amp;");
             line.replace('\\', "\\\\").replace('"', "\\\"")
         })
         .collect();

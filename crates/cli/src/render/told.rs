@@ -1,7 +1,7 @@
 //! A verdict that a server told, drawn from its JSON: the path to the anchor, or where each path
 //! failed. Whoever may not read the anchors of the tenant is told a code and no more.
 
-use avouch_core::reason::printable;
+use avouch_core::reason::{printable, printable_sentence};
 use serde_json::Value;
 
 use super::Detail;
@@ -162,7 +162,7 @@ fn rejected(page: &mut Page, verdict: &Value, detail: Detail) {
 fn headline(page: &mut Page, word: &str, reason: &Value) {
     let word = format!("{word}[{}]", text(reason, "code"));
     let painted = page.style.bad(&word);
-    page.headline(&word, &painted, &text(reason, "sentence"));
+    page.headline(&word, &painted, &whole(reason, "sentence"));
 }
 
 /// The vouches that were found, and where it stopped.
@@ -198,7 +198,7 @@ fn remarks(page: &mut Page, reason: &Value, detail: Detail) {
     }
     for (name, member) in [("fix", "hint"), ("admits", "also_admits"), ("spec", "spec")] {
         if reason.get(member).is_some_and(Value::is_string) {
-            page.remark(name, &text(reason, member));
+            page.remark(name, &whole(reason, member));
         }
     }
 }
@@ -208,7 +208,7 @@ fn undetermined(page: &mut Page, verdict: &Value) {
     let sentence = "there can be no verdict without more facts";
     page.headline("undetermined", &painted, sentence);
     for need in list(verdict, "needs") {
-        page.remark("need", &text(need, "sentence"));
+        page.remark("need", &whole(need, "sentence"));
     }
     page.remark("decision", &text(verdict, "decision"));
 }
@@ -235,6 +235,12 @@ fn list<'a>(of: &'a Value, name: &str) -> &'a [Value] {
 }
 
 /// A member that is a text, made safe to print.
+/// A whole sentence, which has other texts in it.
+fn whole(of: &Value, name: &str) -> String {
+    let text = of.get(name).and_then(Value::as_str);
+    printable_sentence(text.unwrap_or_default())
+}
+
 fn text(of: &Value, name: &str) -> String {
     let text = of.get(name).and_then(Value::as_str);
     printable(text.unwrap_or_default())

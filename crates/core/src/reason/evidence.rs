@@ -59,12 +59,24 @@ impl fmt::Display for Evidence {
 /// How much of one text a person is shown.
 const SHOWN_CHARACTERS: usize = 200;
 
+/// How much of one sentence, in which several texts may stand.
+const SENTENCE_CHARACTERS: usize = 4_000;
+
 /// Makes a text from outside safe to print: what could move the cursor, turn the direction of
 /// writing or hide is shown as an escape.
 pub fn printable(text: &str) -> String {
-    let mut shown = String::with_capacity(text.len());
+    printable_within(text, SHOWN_CHARACTERS)
+}
+
+/// The same of a sentence that another program has made, of texts of which none is too long.
+pub fn printable_sentence(text: &str) -> String {
+    printable_within(text, SENTENCE_CHARACTERS)
+}
+
+fn printable_within(text: &str, most: usize) -> String {
+    let mut shown = String::with_capacity(text.len().min(most));
     for (index, character) in text.chars().enumerate() {
-        if index == SHOWN_CHARACTERS {
+        if index == most {
             shown.push('…');
             break;
         }

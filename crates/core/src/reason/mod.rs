@@ -9,7 +9,7 @@ mod evidence;
 
 pub use catalogue::{CATALOGUE, Reason};
 pub(crate) use evidence::is_unsafe_to_print;
-pub use evidence::{Evidence, printable};
+pub use evidence::{Evidence, printable, printable_sentence};
 
 use crate::words::of_one;
 
