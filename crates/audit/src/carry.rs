@@ -6,9 +6,10 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use avouch_core::policy::facts::{CLAIMS, SUBJECT};
+use avouch_core::policy::matcher::Matcher;
 use avouch_core::policy::pattern::Pattern;
 use avouch_core::policy::presets::Preset;
-use avouch_core::policy::rules::{Matcher, Rule};
+use avouch_core::policy::rules::Rule;
 use avouch_core::reason::printable;
 use serde_json::{Map, Value, json};
 

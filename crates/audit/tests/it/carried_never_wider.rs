@@ -2,8 +2,9 @@
 //! with made-up policies and every job that could come.
 
 use avouch_audit::{Admission, System, carried};
+use avouch_core::policy::matcher::Matcher;
 use avouch_core::policy::presets::Preset;
-use avouch_core::policy::rules::{Matcher, Rule};
+use avouch_core::policy::rules::Rule;
 use serde_json::{Map, Value, json};
 
 pub(crate) const GITHUB: &str = "token.actions.githubusercontent.com";

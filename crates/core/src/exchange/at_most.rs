@@ -14,8 +14,9 @@ use crate::credential::members::{Members, trust_document};
 use crate::id::SpiffeId;
 use crate::model::federation::SignedIn;
 use crate::policy::facts::{Facts, List};
+use crate::policy::matcher::Matcher;
 use crate::policy::reading::read_matcher;
-use crate::policy::rules::{Matcher, invalid};
+use crate::policy::rules::invalid;
 use crate::reason::{Reason, printable};
 
 /// The bounds of an anchor.

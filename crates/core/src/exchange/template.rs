@@ -4,8 +4,9 @@ use std::collections::BTreeMap;
 use std::fmt;
 
 use crate::id::{SpiffeId, TrustDomain};
+use crate::policy::matcher::Matcher;
 use crate::policy::pattern::Pattern;
-use crate::policy::rules::{Matcher, invalid};
+use crate::policy::rules::invalid;
 use crate::reason::{Reason, printable};
 
 /// A SPIFFE ID in which `{fact}` stands for exactly one segment of the path. Nothing that a token

@@ -5,6 +5,7 @@
 
 pub mod facts;
 pub mod given_up;
+pub mod matcher;
 mod naming;
 pub mod pattern;
 pub mod presets;

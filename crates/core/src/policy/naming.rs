@@ -2,8 +2,9 @@
 //! an issuer by whose rule anyone comes is trusted for all that it signs.
 
 use super::facts::{CLAIMS, MEMBERSHIPS};
+use super::matcher::Matcher;
 use super::presets::Preset;
-use super::rules::{Matcher, Rule};
+use super::rules::Rule;
 
 /// Claims, and facts of SAML, that say how a token came about, or what for, and not whose it is. What it may be
 /// used for is asked for by any client, for whoever signs in; which client that is, is one in particular.

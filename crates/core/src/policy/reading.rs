@@ -6,9 +6,10 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde_json::{Map, Value};
 
 use super::facts::{CLAIMS, SUBJECT, may_be_a_fact};
+use super::matcher::Matcher;
 use super::pattern::Pattern;
 use super::presets::Preset;
-use super::rules::{Matcher, Rule, invalid};
+use super::rules::{Rule, invalid};
 use crate::credential::jose::json::kind_of;
 use crate::reason::Reason;
 
