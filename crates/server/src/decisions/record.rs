@@ -355,7 +355,13 @@ pub(super) fn summary(record: &Value) -> Value {
 
 #[cfg(test)]
 mod tests {
+    use avouch_api::{Asked, TrustDocument};
     use avouch_core::credential::Credential;
+    use avouch_core::crypto::AwsLc;
+    use avouch_core::id::TenantId;
+    use avouch_core::verdict::Verdict;
+    use avouch_testkit::key::Key;
+    use avouch_testkit::token::{TokenForge, jwk, jwks};
     use base64ct::{Base64UrlUnpadded, Encoding};
 
     use super::*;
@@ -498,5 +504,51 @@ mod tests {
                 assert_eq!(row.verdict, word);
             }
         }
+    }
+
+    #[test]
+    fn what_is_known_of_whoever_is_believed_takes_the_room_that_it_needs() {
+        let tenant = TenantId::parse("one").unwrap();
+        let key = Key::p256("jobs");
+        let trust = json!({"anchors": [{
+            "issuer": "https://by-hand.test", "jwks": jwks(&[jwk(&key, "k")]),
+            "rules": [{"name": "jobs", "facts": {"subject": ["job"]}}],
+        }]});
+        let trust = TrustDocument::read_json(&trust.to_string(), &tenant, "here").unwrap();
+        let view = TrustDocument::view(tenant.clone(), vec![trust]);
+        let size = |more: Value| {
+            let mut claims = json!({
+                "iss": "https://by-hand.test", "sub": "job", "iat": 1_000, "exp": 1_300,
+                "aud": "here",
+            });
+            for (name, value) in more.as_object().unwrap() {
+                claims[name] = value.clone();
+            }
+            let token = TokenForge::saying(claims).sign(&key, "k");
+            let length = token.len();
+            let asked = json!({"credential": {"jwt": token}, "audience": ["here"]});
+            let asked = asked.to_string();
+            let asked = Asked::read(&asked).unwrap();
+            let budget = asked.budget();
+            let question = asked.into_question(tenant.clone(), Time::from_unix(1_100));
+            let verdict = avouch_core::decide(&question, &view, &AwsLc, &mut budget.clone());
+            let Verdict::Accept(sealed) = verdict else {
+                panic!("{verdict:?}");
+            };
+            let identity = Box::new(sealed.preview().clone());
+            let course = Course {
+                shown: Some(Shown::of(&question.credential)),
+                said: Some(Said::Believed(identity, view.epoch())),
+            };
+            let place = Place::example(UUID);
+            (Record::of(place, "accept", course).size(), length)
+        };
+        let (short, length) = size(json!({}));
+        let many: Map<String, Value> = (0..1_000)
+            .map(|number| (format!("c{number}"), number.into()))
+            .collect();
+        let (long, longer) = size(many.into());
+        assert!(long - short >= 10 * (longer - length), "{short} {long}");
+        assert!(long > 100_000, "{long}");
     }
 }
