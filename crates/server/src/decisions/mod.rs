@@ -10,9 +10,11 @@
 //! and what does not fit is counted and told.
 
 mod record;
+mod secrets;
 mod shelf;
 mod shown;
 
+use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -102,9 +104,60 @@ impl Decisions {
         lock(&self.waiting).forget(tenant);
     }
 
+    /// Keeps a decision of a tenant while it is held; how many refusals had to go for it. Of one that was
+    /// removed nothing is there for another of its name, whose records are not touched.
+    fn keep(&self, tenant: &TenantId, record: Arc<Record>, is_held: impl Fn() -> bool) -> usize {
+        if !is_held() {
+            return 0;
+        }
+        let is_accepted = record.is_accepted();
+        let shelf = match is_accepted {
+            true => &self.accepted,
+            false => &self.waiting,
+        };
+        let gone = lock(shelf).put(tenant, Arc::clone(&record));
+        // It may have been removed in between.
+        if !is_held() {
+            lock(shelf).take_back(tenant, &record);
+        }
+        if is_accepted {
+            return 0;
+        }
+        self.there_are.notify_one();
+        gone
+    }
+
     fn find(&self, tenant: &TenantId, id: &str) -> Option<Arc<Record>> {
         let accepted = lock(&self.accepted).find(tenant, id);
         accepted.or_else(|| lock(&self.waiting).find(tenant, id))
+    }
+
+    /// Stores all that waits, for each tenant in turn; what failed first.
+    fn store(
+        &self,
+        store: impl Fn(&TenantId, &[Arc<Record>]) -> Result<(), avouch_store::Fault>,
+    ) -> Result<(), avouch_store::Fault> {
+        let mut failed = BTreeSet::new();
+        let mut first = None;
+        loop {
+            let Some((tenant, batch)) = lock(&self.waiting).batch(BATCH, &failed) else {
+                return first.map_or(Ok(()), Err);
+            };
+            match store(&tenant, &batch) {
+                // The tenant is gone.
+                Ok(()) | Err(avouch_store::Fault::Conflict(_)) => {
+                    lock(&self.waiting).take(&tenant, &batch);
+                }
+                Err(fault) => {
+                    let is_of_all = is_of_the_whole_store(&fault);
+                    let fault = first.get_or_insert(fault).clone();
+                    if is_of_all {
+                        return Err(fault);
+                    }
+                    failed.insert(tenant);
+                }
+            }
+        }
     }
 
     /// Counts what is lost; how much, if the log is to tell of it.
@@ -122,6 +175,12 @@ impl Decisions {
     }
 }
 
+/// Whether what failed for one tenant fails for each.
+fn is_of_the_whole_store(fault: &avouch_store::Fault) -> bool {
+    use avouch_store::Fault as Of;
+    fault.retryable() || matches!(fault, Of::Denied(_) | Of::Forgetful(_) | Of::Newer { .. })
+}
+
 /// Whoever panicked meanwhile, what is held is whole.
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
@@ -132,22 +191,14 @@ impl Plane {
     pub(crate) fn keep_decision(&self, tenant: &Arc<Tenant>, record: Record) {
         let held = tenant.read(|snapshot| snapshot.sequence);
         let record = Arc::new(record.at(held));
-        let decisions = &self.decisions;
-        if record.is_accepted() {
-            lock(&decisions.accepted).put(tenant.id(), record);
-        } else {
-            let gone = lock(&decisions.waiting).put(tenant.id(), record);
-            decisions.there_are.notify_one();
-            if let Some(count) = decisions.lose(gone, self.now()) {
-                tracing::warn!(
-                    count,
-                    "refusals were not kept: there are more than can be stored in time"
-                );
-            }
-        }
-        // Of a tenant that was removed meanwhile nothing is there for another of its name.
-        if !self.holds(tenant) {
-            decisions.forget(tenant.id());
+        let lost = self
+            .decisions
+            .keep(tenant.id(), record, || self.holds(tenant));
+        if let Some(count) = self.decisions.lose(lost, self.now()) {
+            tracing::warn!(
+                count,
+                "refusals were not kept: there are more than can be stored in time"
+            );
         }
     }
 
@@ -155,29 +206,19 @@ impl Plane {
     ///
     /// # Errors
     ///
-    /// What failed on our side; then it waits on.
+    /// What failed on our side first; then that waits on, and with it all where the whole store fails.
     pub fn store_decisions(&self) -> Result<(), Fault> {
         let decisions = &self.decisions;
         let _turn = lock(&decisions.storing);
-        loop {
-            let Some((tenant, batch)) = lock(&decisions.waiting).batch(BATCH) else {
-                return Ok(());
-            };
+        let stored = decisions.store(|tenant, batch| {
             let rows: Vec<DecisionRow> = batch.iter().filter_map(|one| one.to_row()).collect();
             let held = batch.first().map(|first| first.held).unwrap_or_default();
-            match self
-                .store
-                .keep_decisions(&tenant, held, &rows, MOST_REFUSED)
-            {
-                // The tenant is gone.
-                Ok(()) | Err(avouch_store::Fault::Conflict(_)) => {}
-                Err(fault) => {
-                    self.counters.store_failed();
-                    return Err(fault.into());
-                }
-            }
-            lock(&decisions.waiting).take(&tenant, &batch);
-        }
+            self.store.keep_decisions(tenant, held, &rows, MOST_REFUSED)
+        });
+        stored.map_err(|fault| {
+            self.counters.store_failed();
+            fault.into()
+        })
     }
 
     /// Forgets what was decided too long ago.
@@ -290,5 +331,52 @@ mod tests {
         assert_eq!(told(3, 59), None);
         assert_eq!(told(1, 60), Some(4));
         assert_eq!(decisions.lost(), 6);
+    }
+
+    fn tenant(name: &str) -> TenantId {
+        TenantId::parse(name).unwrap()
+    }
+
+    #[test]
+    fn a_late_record_of_a_removed_tenant_is_not_kept_and_touches_no_other() {
+        let decisions = Decisions::default();
+        let one = tenant("one");
+        let keep = |id: &str, is_held: &[bool]| {
+            let answers = std::cell::RefCell::new(is_held.to_vec());
+            decisions.keep(&one, Record::example(id, 1, 10), || {
+                answers.borrow_mut().remove(0)
+            })
+        };
+        keep("of the new", &[true, true]);
+        keep("late", &[false]);
+        keep("removed meanwhile", &[true, false]);
+        let waiting = lock(&decisions.waiting);
+        let ids: Vec<&str> = waiting.all(&one).map(|record| record.id.as_str()).collect();
+        assert_eq!(ids, ["of the new"]);
+    }
+
+    #[test]
+    fn what_cannot_be_stored_of_one_tenant_keeps_no_other_waiting() {
+        let decisions = Decisions::default();
+        for name in ["a", "b", "c"] {
+            decisions.keep(&tenant(name), Record::example(name, 1, 10), || true);
+        }
+        let corrupt = || avouch_store::Fault::Corrupt("a row".to_owned());
+        let failed = decisions.store(|of, _| match *of == tenant("a") {
+            true => Err(corrupt()),
+            false => Ok(()),
+        });
+        assert_eq!(failed.unwrap_err().to_string(), corrupt().to_string());
+        let waits = |name: &str| lock(&decisions.waiting).all(&tenant(name)).count();
+        assert_eq!(["a", "b", "c"].map(waits), [1, 0, 0]);
+        // What fails for all is tried for one.
+        decisions.keep(&tenant("b"), Record::example("b", 1, 10), || true);
+        let tried = std::cell::Cell::new(0);
+        let failed = decisions.store(|_, _| {
+            tried.set(tried.get() + 1);
+            Err(avouch_store::Fault::Full)
+        });
+        assert!(matches!(failed, Err(avouch_store::Fault::Full)));
+        assert_eq!((tried.get(), waits("a"), waits("b")), (1, 1, 1));
     }
 }

@@ -2,6 +2,7 @@
 //! more, the oldest of whoever has the most goes first: nobody takes the room of the others.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::ops::Bound;
 use std::sync::Arc;
 
 use avouch_core::id::TenantId;
@@ -23,6 +24,8 @@ pub(super) struct Shelf {
     places: BTreeMap<TenantId, Place>,
     /// Who has how much.
     sizes: BTreeSet<(usize, TenantId)>,
+    /// Of whom the last batch was.
+    last: Option<TenantId>,
 }
 
 #[derive(Default)]
@@ -38,6 +41,7 @@ impl Shelf {
             bytes: 0,
             places: BTreeMap::new(),
             sizes: BTreeSet::new(),
+            last: None,
         }
     }
 
@@ -72,12 +76,26 @@ impl Shelf {
         self.all(tenant).rev().find(|one| one.id == id).cloned()
     }
 
-    /// The oldest of some tenant that were decided on the same state of it, at most `most`.
-    pub(super) fn batch(&self, most: usize) -> Option<(TenantId, Vec<Arc<Record>>)> {
-        let (tenant, place) = self.places.iter().next()?;
+    /// The oldest of some tenant that were decided on the same state of it, at most `most`. It is each
+    /// tenant's turn, so that nobody waits for one who has more and more; `but` are left out.
+    pub(super) fn batch(
+        &mut self,
+        most: usize,
+        but: &BTreeSet<TenantId>,
+    ) -> Option<(TenantId, Vec<Arc<Record>>)> {
+        let above = match &self.last {
+            Some(last) => (Bound::Excluded(last), Bound::Unbounded),
+            None => (Bound::Unbounded, Bound::Unbounded),
+        };
+        let from_there = self.places.range::<TenantId, _>(above);
+        let mut in_turn = from_there.chain(&self.places);
+        let (tenant, place) = in_turn.find(|(tenant, _)| !but.contains(tenant))?;
         let first = place.records.front()?.held;
         let alike = place.records.iter().take_while(|one| one.held == first);
-        Some((tenant.clone(), alike.take(most).cloned().collect()))
+        let batch = alike.take(most).cloned().collect();
+        let tenant = tenant.clone();
+        self.last = Some(tenant.clone());
+        Some((tenant, batch))
     }
 
     /// Takes away those of a batch that are still there.
@@ -88,6 +106,19 @@ impl Shelf {
                 if place.records.front().is_some_and(is_first) {
                     place.drop_oldest();
                 }
+            }
+        });
+    }
+
+    /// Takes a record away again that was put last or nearly so.
+    pub(super) fn take_back(&mut self, tenant: &TenantId, record: &Arc<Record>) {
+        self.change(tenant, |place| {
+            let found = place.records.iter();
+            let found = found.rev().position(|one| Arc::ptr_eq(one, record));
+            if let Some(from_end) = found {
+                let at = place.records.len() - 1 - from_end;
+                place.records.remove(at);
+                place.bytes -= record.size();
             }
         });
     }
@@ -182,11 +213,46 @@ mod tests {
         for (id, held) in [("1", 1), ("2", 1), ("3", 2)] {
             shelf.put(&tenant("a"), Record::example(id, held, 10));
         }
-        let (of, batch) = shelf.batch(10).unwrap();
+        let (of, batch) = shelf.batch(10, &BTreeSet::new()).unwrap();
         assert_eq!((of, batch.len()), (tenant("a"), 2));
         // Meanwhile another comes, and the first has to go.
         shelf.put(&tenant("a"), Record::example("4", 2, 10));
         shelf.take(&tenant("a"), &batch);
         assert_eq!(names(&shelf, "a"), ["3", "4"]);
+    }
+
+    #[test]
+    fn who_has_more_and_more_keeps_nobody_waiting() {
+        const MOST: usize = 64;
+        let room = Room {
+            most_of_one: 1_000,
+            bytes: usize::MAX,
+        };
+        let mut shelf = Shelf::of(room);
+        let put = |shelf: &mut Shelf, of: &str, count: usize| {
+            for number in 0..count {
+                shelf.put(&tenant(of), Record::example(&number.to_string(), 1, 10));
+            }
+        };
+        put(&mut shelf, "a", 200);
+        put(&mut shelf, "b", 1);
+        let none = BTreeSet::new();
+        let mut served = Vec::new();
+        for _ in 0..3 {
+            let (of, batch) = shelf.batch(MOST, &none).unwrap();
+            shelf.take(&of, &batch);
+            served.push(of);
+            put(&mut shelf, "a", MOST);
+        }
+        assert_eq!(served, [tenant("a"), tenant("b"), tenant("a")]);
+        // Whose cannot be stored is passed over.
+        put(&mut shelf, "c", 1);
+        let mut but = none;
+        for next in ["c", "a"] {
+            let (of, _) = shelf.batch(MOST, &but).unwrap();
+            assert_eq!(of, tenant(next));
+            but.insert(of);
+        }
+        assert!(shelf.batch(MOST, &but).is_none());
     }
 }

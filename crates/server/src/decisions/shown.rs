@@ -8,14 +8,15 @@ use avouch_core::id::Digest;
 use base64ct::{Base64, Base64UrlUnpadded, Encoding};
 use serde_json::{Map, Value};
 
-/// Claims in which other tokens stand (OpenID Connect Core 1.0 5.6.2, RFC 6749 5.1).
-const BEARING: [&str; 3] = ["_claim_sources", "access_token", "refresh_token"];
+use super::secrets::without_secrets;
 
 /// A credential that was shown.
 pub(crate) struct Shown {
     kind: String,
     digest: Digest,
     public: Public,
+    /// How long a token was, which may have been read.
+    claimed: usize,
 }
 
 enum Public {
@@ -37,11 +38,16 @@ impl Shown {
             public: match credential {
                 Credential::Jwt(token) | Credential::Wit { token, .. } => unsigned(token),
                 Credential::X509(chain) => Public::Certificates(chain.clone()),
-                Credential::Ssh { key, .. } => Public::Key(key.clone()),
+                Credential::Ssh { key, .. } if is_short(key) => Public::Key(key.clone()),
                 Credential::ApiKey(_)
                 | Credential::Opaque(_)
                 | Credential::Saml(_)
+                | Credential::Ssh { .. }
                 | Credential::Unsupported(_) => Public::Nothing,
+            },
+            claimed: match credential {
+                Credential::Jwt(token) | Credential::Wit { token, .. } => token.len(),
+                _ => 0,
             },
         }
     }
@@ -53,6 +59,12 @@ impl Shown {
             Public::Certificates(chain) => chain.iter().map(Vec::len).sum(),
             Public::Key(text) | Public::Token(text) => text.len(),
         }
+    }
+
+    /// About how many bytes its claims take where they are read: a member of a few characters takes a
+    /// hundred.
+    pub(super) fn claims_size(&self) -> usize {
+        10 * self.claimed
     }
 
     /// What can be read of it; of what is not what it was said to be, nothing.
@@ -67,10 +79,11 @@ impl Shown {
                 let read: Vec<String> = read.map(|der| Base64::encode_string(der)).collect();
                 shown.insert("certificates".to_owned(), read.into());
             }
-            Public::Key(line) if is_public_key(line) => {
-                shown.insert("key".to_owned(), line.trim().into());
+            Public::Key(line) => {
+                if let Some(key) = public_key(line) {
+                    shown.insert("key".to_owned(), key.into());
+                }
             }
-            Public::Key(_) => {}
             Public::Token(unsigned) => {
                 let parts = ["header", "claims"].into_iter().zip(unsigned.split('.'));
                 for (name, part) in parts {
@@ -82,8 +95,16 @@ impl Shown {
     }
 }
 
+/// Whether anyone reads it: what is longer is refused unread.
+fn is_short(text: &str) -> bool {
+    text.len() <= Limits::default().token_bytes
+}
+
 /// A token without its signature, if it is one in which anyone can read.
 fn unsigned(token: &str) -> Public {
+    if !is_short(token) {
+        return Public::Nothing;
+    }
     let is_compact = token.bytes().filter(|byte| *byte == b'.').count() == 2;
     match token.rsplit_once('.') {
         Some((unsigned, _)) if is_compact => Public::Token(unsigned.to_owned()),
@@ -94,45 +115,25 @@ fn unsigned(token: &str) -> Public {
 fn object(part: &str, name: &'static str) -> Option<Value> {
     let bytes = Base64UrlUnpadded::decode_vec(part).ok()?;
     let read = json::read(&bytes, name, &Limits::default()).ok()?;
-    Some(without_bearers(read))
+    Some(without_secrets(read))
 }
 
-/// The same without what would be a credential itself.
-fn without_bearers(value: Value) -> Value {
-    match value {
-        Value::Object(members) => {
-            let kept = members
-                .into_iter()
-                .filter(|(name, _)| !BEARING.contains(&name.as_str()));
-            kept.map(|(name, value)| (name, without_bearers(value)))
-                .collect()
-        }
-        Value::Array(list) => list.into_iter().map(without_bearers).collect(),
-        Value::String(text) => match unsigned(&text) {
-            Public::Token(unsigned) if is_headed(&unsigned) => format!("{unsigned}.").into(),
-            _ => Value::String(text),
-        },
-        Value::Null | Value::Bool(_) | Value::Number(_) => value,
+/// The algorithm and the key of a line, if it is one of a public key or a certificate: whoever has sent
+/// something else may have sent a private key, and so may who has sent more beside it.
+fn public_key(line: &str) -> Option<String> {
+    if line.trim().contains(['\r', '\n']) {
+        return None;
     }
-}
-
-/// Whether it begins with the header of a token, as names with two dots do not.
-fn is_headed(text: &str) -> bool {
-    let header = text.split('.').next().unwrap_or_default();
-    let bytes = Base64UrlUnpadded::decode_vec(header).unwrap_or_default();
-    bytes.first() == Some(&b'{')
-}
-
-/// Whether it is no more than the name of an algorithm, a key and a comment: who has sent something else
-/// may have sent a private key.
-fn is_public_key(line: &str) -> bool {
-    let line = line.trim();
-    let mut parts = line.split(' ');
-    let is_named = parts.next().is_some_and(|name| {
-        let heads = ["ssh-", "ecdsa-sha2-", "sk-ssh-", "sk-ecdsa-", "rsa-sha2-"];
-        heads.iter().any(|head| name.starts_with(head))
-    });
-    is_named && parts.next().is_some_and(|key| key.starts_with("AAAA")) && !line.contains('\n')
+    let mut fields = line.split_ascii_whitespace();
+    let (name, key) = (fields.next()?, fields.next()?);
+    let blob = Base64::decode_vec(key).ok()?;
+    // The key says its own algorithm (RFC 4253 6.6), so that neither is anything else.
+    let length = u32::try_from(name.len()).ok()?.to_be_bytes();
+    let said = blob.strip_prefix(&length)?;
+    let is_named = ["ssh-", "ecdsa-sha2-", "sk-ssh-", "sk-ecdsa-"]
+        .iter()
+        .any(|head| name.starts_with(head));
+    (is_named && said.starts_with(name.as_bytes())).then(|| format!("{name} {key}"))
 }
 
 #[cfg(test)]
@@ -202,11 +203,53 @@ mod tests {
             assert!(!text.contains(&encoded), "{text}");
             assert!(text.contains(&credential.digest().to_string()));
         }
-        let line = "ssh-ed25519 AAAAC3Nza someone";
-        let key = Credential::Ssh {
-            key: format!("{line}\n"),
-            proof: None,
+    }
+
+    #[test]
+    fn of_a_key_of_ssh_its_algorithm_and_the_key_are_kept() {
+        let key = |line: String| {
+            let proof = None;
+            shown(&Credential::Ssh { key: line, proof })["key"].take()
         };
-        assert_eq!(shown(&key)["key"], line);
+        let blob = Base64::encode_string(b"\0\0\0\x0bssh-ed25519\0\0\0\x020123456789");
+        let line = format!("ssh-ed25519 {blob}");
+        for shown in [
+            line.clone(),
+            format!("{line}\n"),
+            format!("{line} me@here -----BEGIN OPENSSH PRIVATE KEY----- SECRET"),
+        ] {
+            assert_eq!(key(shown), line);
+        }
+        for other in [
+            "ssh-ed25519 AAAA -----BEGIN OPENSSH PRIVATE KEY----- SECRET".to_owned(),
+            format!("{line}\rSECRET"),
+            format!("{line}\nSECRET"),
+            format!("ssh-SECRET {blob}"),
+            format!("{line}SECRET"),
+            format!("ssh-ed25519 {}", "A".repeat(1 << 20)),
+            format!("{line} {}", "A".repeat(1 << 20)),
+        ] {
+            assert_eq!(key(other), Value::Null);
+        }
+    }
+
+    #[test]
+    fn of_a_token_that_is_too_long_to_be_read_nothing_is_kept() {
+        let long = "x".repeat(700 << 10);
+        for text in [
+            token(&json!({ "x": long }).to_string(), "{}"),
+            token("{}", &json!({ "x": long }).to_string()),
+        ] {
+            let shown = Shown::of(&Credential::Jwt(text));
+            assert_eq!(shown.size(), 0);
+            let names = shown.to_json();
+            let names: Vec<&str> = names
+                .as_object()
+                .unwrap()
+                .keys()
+                .map(String::as_str)
+                .collect();
+            assert_eq!(names, ["digest", "kind"]);
+        }
     }
 }

@@ -208,56 +208,34 @@ pub(super) fn answer(call: &Call) -> Result<Answer, Stop> {
     call.plane().be_current(&tenant, LONGEST_LOOK);
     // It may be gone since, and another have its name.
     let tenant = call.any_tenant()?;
-    let sees_all = match call.caller_if_any()? {
-        Some(caller) => call
-            .plane()
-            .permit(&caller, tenant.id().as_str(), Verb::Read, Noun::Anchor)
-            .is_ok(),
-        None => false,
-    };
+    let mut within = Within::of(call, &tenant)?;
+    let sees_all = within.sees_all;
     let text = call.text("question")?;
     let asked = match Asked::read(text) {
         Ok(asked) => asked,
         Err(unreadable) => {
             let id = unreadable.id.as_deref();
-            return Ok(refused(
-                (call, &tenant),
-                id,
-                "the question",
-                &unreadable.reason,
-                sees_all,
-            ));
+            return Ok(refused(within, id, "the question", &unreadable.reason));
         }
     };
     let id = asked.id().map(str::to_owned);
+    let brings_trust = asked.trust().is_some() && sees_all;
+    within.brings_trust = brings_trust;
     let view = match view_for(call, &tenant, asked.trust().filter(|_| sees_all))? {
         Ok(view) => view,
         Err(reason) => {
             let place = "the trust document";
-            return Ok(refused(
-                (call, &tenant),
-                id.as_deref(),
-                place,
-                &reason,
-                sees_all,
-            ));
+            return Ok(refused(within, id.as_deref(), place, &reason));
         }
     };
     let budget = asked.budget();
-    let brings_trust = asked.trust().is_some() && sees_all;
     let shown = asked.dpop().cloned();
     let mut question = asked.into_question(tenant.id().clone(), call.plane().now());
     let proved = shown.map(|shown| shown.prove(&mut question, &AwsLc, &mut budget.clone()));
     let proved = match proved.transpose() {
         Ok(proved) => proved,
         Err(reason) => {
-            return Ok(refused(
-                (call, &tenant),
-                id.as_deref(),
-                PROOF,
-                &reason,
-                sees_all,
-            ));
+            return Ok(refused(within, id.as_deref(), PROOF, &reason));
         }
     };
     let deciding = traces::part("decide");
@@ -278,13 +256,7 @@ pub(super) fn answer(call: &Call) -> Result<Answer, Stop> {
     deciding.record("avouch.verdict", word(&verdict));
     let plane = call.plane();
     if let Some(reason) = used_before(plane, &tenant, &verdict, proved.as_ref())? {
-        return Ok(refused(
-            (call, &tenant),
-            id.as_deref(),
-            PROOF,
-            &reason,
-            sees_all,
-        ));
+        return Ok(refused(within, id.as_deref(), PROOF, &reason));
     }
     // What is decided by what the question brings itself is seen of nobody.
     if !brings_trust {
@@ -297,7 +269,7 @@ pub(super) fn answer(call: &Call) -> Result<Answer, Stop> {
         view: &view,
         verdict: &verdict,
     };
-    let answer = told((call, &tenant), id.as_deref(), outcome, sees_all);
+    let answer = told(within, id.as_deref(), outcome);
     Ok(match again(&verdict, question.now) {
         Some(seconds) => answer.with(RETRY_AFTER, &seconds.to_string()),
         None => answer,
@@ -434,24 +406,40 @@ fn word(verdict: &Verdict) -> &'static str {
 }
 
 /// In which call something is decided for which tenant.
-type Within<'a> = (&'a Call, &'a Arc<Tenant>);
-
-fn refused(
-    within: Within<'_>,
-    id: Option<&str>,
-    place: &str,
-    reason: &Reason,
+#[derive(Clone, Copy)]
+struct Within<'a> {
+    call: &'a Call,
+    tenant: &'a Arc<Tenant>,
+    /// Whether the asker is told all.
     sees_all: bool,
-) -> Answer {
-    told(within, id, Outcome::Unreadable { place, reason }, sees_all)
+    /// Whether more is trusted than what the tenant trusts.
+    brings_trust: bool,
 }
 
-fn told(
-    (call, tenant): Within<'_>,
-    id: Option<&str>,
-    outcome: Outcome<'_>,
-    sees_all: bool,
-) -> Answer {
+impl<'a> Within<'a> {
+    fn of(call: &'a Call, tenant: &'a Arc<Tenant>) -> Result<Self, Stop> {
+        let sees_all = match call.caller_if_any()? {
+            Some(caller) => call
+                .plane()
+                .permit(&caller, tenant.id().as_str(), Verb::Read, Noun::Anchor)
+                .is_ok(),
+            None => false,
+        };
+        Ok(Self {
+            call,
+            tenant,
+            sees_all,
+            brings_trust: false,
+        })
+    }
+}
+
+fn refused(within: Within<'_>, id: Option<&str>, place: &str, reason: &Reason) -> Answer {
+    told(within, id, Outcome::Unreadable { place, reason })
+}
+
+fn told(within: Within<'_>, id: Option<&str>, outcome: Outcome<'_>) -> Answer {
+    let call = within.call;
     let answer = Told {
         id,
         decision: &call.id,
@@ -461,12 +449,15 @@ fn told(
         call.plane().counters.refused(reason.code());
     }
     let line = answer.to_line();
-    let told = match sees_all {
+    let told = match within.sees_all {
         true => Answer::text("application/json", line.clone()),
         false => Answer::json(&for_peer(&answer)),
     };
-    call.plane()
-        .keep_decision(tenant, record(call, &answer, line));
+    // What would be decided if more were trusted, the tenant has not decided.
+    if !within.brings_trust {
+        call.plane()
+            .keep_decision(within.tenant, record(call, &answer, line));
+    }
     told
 }
 

@@ -3,6 +3,7 @@
 use std::slice::from_ref;
 
 use avouch_testkit::key::Key;
+use base64ct::{Base64UrlUnpadded, Encoding};
 use serde_json::{Value, json};
 
 use crate::exchange::{Cloud, exchange_form, form, refusal, sentence, token};
@@ -336,6 +337,39 @@ fn a_long_question_takes_the_room_that_it_needs_and_no_more_is_kept_than_can_be_
     assert_eq!(record["asked"], Value::Null);
     assert_eq!(record["left_out"], json!(["asked"]));
     assert_eq!(record["verdict"]["verdict"], "reject");
+}
+
+#[test]
+fn what_strangers_send_takes_no_more_than_the_room_of_one_record() {
+    let cloud = Cloud::new();
+    let header = json!({"alg": "ES256", "x": "x".repeat(500 << 10)}).to_string();
+    let header = Base64UrlUnpadded::encode_string(header.as_bytes());
+    let key = format!("ssh-ed25519 AAAA{}", "A".repeat(900 << 10));
+    for credential in [
+        json!({"jwt": format!("{header}.e30.AAAA")}),
+        json!({"ssh": {"key": key}}),
+    ] {
+        let id = cloud.decide_on(&credential);
+        let kept = cloud.kept(&id).body;
+        assert!(kept.len() <= 16 << 10, "{}", kept.len());
+        assert!(cloud.record(&id)["credential"]["digest"].is_string());
+    }
+}
+
+#[test]
+fn what_would_be_decided_by_what_a_question_brings_is_not_kept() {
+    let cloud = Cloud::new();
+    for trust in [json!({"anchors": []}), json!({"anchors": "none"})] {
+        for (brought, status) in [(Some(&trust), 404), (None, 200)] {
+            let mut question = json!({"credential": {"jwt": "x"}});
+            if let Some(trust) = brought {
+                question["trust"] = trust.clone();
+            }
+            let told = cloud.manage("POST", "/t/one/decide", &question);
+            assert_eq!(told.json()["verdict"], "reject", "{told:?}");
+            assert_eq!(cloud.kept(&told.decision()).status, status);
+        }
+    }
 }
 
 #[test]
