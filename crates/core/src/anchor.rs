@@ -33,6 +33,20 @@ pub struct Anchor {
 }
 
 impl Anchor {
+    /// An anchor of `tenant` with nothing said of it: nobody answers for it, it does not expire, it vouches
+    /// for whatever its kind can, and it was read from nowhere. For what a program trusts by itself, such as
+    /// its own keys; what a person trusts has a steward.
+    pub fn bare(name: impl Into<String>, kind: AnchorKind, tenant: &TenantId) -> Self {
+        Self {
+            name: name.into(),
+            kind,
+            stewardship: Stewardship::default(),
+            constraints: Constraints::default(),
+            tenant: tenant.clone(),
+            source: None,
+        }
+    }
+
     /// Whether a path of `tenant` may end here at `now`, whatever kind of anchor it is. The first
     /// moment of its expiry is already too late.
     pub(crate) fn admits(&self, tenant: &TenantId, now: Time) -> Result<(), Reason> {

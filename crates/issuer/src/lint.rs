@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use avouch_core::anchor::{Anchor, AnchorKind, Constraints, StatusUse, Stewardship};
+use avouch_core::anchor::{Anchor, AnchorKind, Constraints, StatusUse};
 use avouch_core::budget::Budget;
 use avouch_core::credential::Credential;
 use avouch_core::credential::x509::{Certificate, Crl};
@@ -114,7 +114,8 @@ pub(crate) fn view_of_roots(
             AnchorKind::Certificate(Arc::clone(root)),
         )
     });
-    let epoch = Digest::of_list(roots.iter().map(|root| root.der()));
+    let certificates = roots.iter().map(|root| root.der());
+    let epoch = Digest::of_list(certificates.chain(lists.iter().map(Crl::der)));
     View::new(tenant.clone(), anchors.collect(), lists, Vec::new(), epoch)
 }
 
@@ -127,16 +128,12 @@ pub(crate) fn empty_view(tenant: &TenantId) -> View {
 /// An anchor of the issuer's own keys.
 pub(crate) fn anchor(tenant: &TenantId, trust_domain: &TrustDomain, kind: AnchorKind) -> Anchor {
     Anchor {
-        name: trust_domain.to_string(),
-        kind,
-        stewardship: Stewardship::default(),
         // What it has taken back it knows itself.
         constraints: Constraints {
             status_lists: StatusUse::Ignored,
             ..Constraints::default()
         },
-        tenant: tenant.clone(),
-        source: None,
+        ..Anchor::bare(trust_domain.to_string(), kind, tenant)
     }
 }
 

@@ -3,7 +3,7 @@
 
 use std::sync::Arc;
 
-use avouch_core::anchor::{Anchor, AnchorKind, Constraints, StatusUse, Stewardship};
+use avouch_core::anchor::{Anchor, AnchorKind, Constraints, StatusUse};
 use avouch_core::budget::{Budget, Limits};
 use avouch_core::credential::Credential;
 use avouch_core::credential::jose::bundle::Bundle;
@@ -297,25 +297,24 @@ fn view_of_domain(
             .bundle(trust_domain, held.bundle_sequence.number(), u32::MAX, now)?;
     let bundle = Bundle::read(trust_domain.as_str(), &document)
         .map_err(|reason| Fault::Stored(reason.sentence()))?;
+    let epoch = bundle.digest();
+    let kind = AnchorKind::TrustDomain(bundle);
     let anchor = Anchor {
-        name: trust_domain.to_string(),
-        kind: AnchorKind::TrustDomain(bundle),
-        stewardship: Stewardship::default(),
         // What has ended of its own it knows itself.
         constraints: Constraints {
             status_lists: StatusUse::Ignored,
             ..Constraints::default()
         },
-        tenant: tenant.id().clone(),
-        source: None,
+        ..Anchor::bare(trust_domain.to_string(), kind, tenant.id())
     };
-    let epoch = Digest::of(document.to_string().as_bytes());
     let id = tenant.id().clone();
     let lists = held.revocation_lists(trust_domain, now);
     let lists = lists
         .map(Crl::parse)
         .collect::<Result<Vec<Crl>, String>>()
         .map_err(Fault::Stored)?;
+    let parts = [epoch.as_bytes().as_slice()].into_iter();
+    let epoch = Digest::of_list(parts.chain(lists.iter().map(Crl::der)));
     let view = View::new(id, vec![anchor], lists, Vec::new(), epoch);
     let as_of = (held.bundle_sequence, held.ended_sequence);
     Ok((view.with_endings(Arc::clone(&held.endings)), Some(as_of)))

@@ -95,6 +95,42 @@ impl Fault {
         }
     }
 
+    /// What failed, for whoever calls: without the names of machines and folders, which the log has.
+    pub(crate) fn in_words(&self) -> &'static str {
+        use avouch_store::Fault as Store;
+        match self {
+            Self::Store(Store::Busy(_)) => "The database is busy.",
+            Self::Store(Store::Lost(_)) => "The database cannot be reached.",
+            Self::Store(Store::Full) => "The disk of the database is full.",
+            Self::Store(Store::Disk(_)) => "The disk of the database failed.",
+            Self::Store(Store::Denied(_)) => "The database does not let the server in.",
+            Self::Store(Store::Corrupt(_)) => "The database is damaged.",
+            Self::Store(Store::Newer { .. }) => "The database was used by a later version.",
+            Self::Store(Store::Bug(_) | Store::Conflict(_) | Store::Forgetful(_)) => {
+                "The store fails; the log of the server says why."
+            }
+            Self::Behind(_)
+            | Self::Bug(_)
+            | Self::Certificate { .. }
+            | Self::Issuer(_)
+            | Self::Keyring(_)
+            | Self::Listen { .. }
+            | Self::Serving { .. }
+            | Self::Stored(_)
+            | Self::XmlSignatures { .. } => "The server cannot do this now; its log says why.",
+        }
+    }
+
+    /// What helps against a fault that is over some time.
+    pub(crate) fn remedy(&self) -> &'static str {
+        match self {
+            Self::Store(avouch_store::Fault::Full) => {
+                "Make room on it and try again; what is in memory is served on."
+            }
+            _ => "Try again in a moment.",
+        }
+    }
+
     /// Whether the same call may succeed later without anyone changing it.
     pub fn retryable(&self) -> bool {
         match self {

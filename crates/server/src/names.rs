@@ -18,7 +18,7 @@ use avouch_store::{
 };
 use serde_json::{Value, json};
 
-use crate::fault::{Fault, Refused};
+use crate::fault::Refused;
 use crate::plane::Plane;
 use crate::tenant::{Held, Tenant};
 
@@ -142,7 +142,8 @@ impl Plane {
                 }
             }
         }
-        Err(Fault::Stored(format!("the tenant {} changes too fast", tenant.id())).into())
+        let detail = "the tenant changes too fast".to_owned();
+        Err(Reason::IssueConflict { detail }.into())
     }
 
     /// What a rule knows an id by.

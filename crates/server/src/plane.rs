@@ -597,8 +597,7 @@ impl Plane {
     ///
     /// Why it does not.
     pub fn check_store(&self) -> Result<(), Fault> {
-        self.store.heads(&OPERATOR)?;
-        Ok(())
+        Ok(self.store.check(&OPERATOR)?)
     }
 
     /// A tenant as the store has it now.

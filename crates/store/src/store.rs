@@ -42,6 +42,10 @@ pub(crate) const SERVER_FORGOTTEN_AFTER: i64 = 3_600;
 ///
 /// Every call blocks.
 pub trait Store: Send + Sync {
+    /// That it can be changed: something is written as it is, which takes the way to the disk that
+    /// every change takes.
+    fn check(&self, operator: &Operator) -> Result<(), Fault>;
+
     /// Adds a tenant to the tree.
     ///
     /// Conflicts when the tenant above it is missing or not of an earlier kind, and when the name

@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use avouch_core::anchor::{Anchor, AnchorKind, Constraints, Stewardship};
+use avouch_core::anchor::{Anchor, AnchorKind};
 use avouch_core::budget::Budget;
 use avouch_core::credential::Credential;
 use avouch_core::credential::jose::bundle::Bundle;
@@ -42,15 +42,11 @@ impl Published {
 
     /// In which nothing else vouches for anyone.
     pub(super) fn view(self) -> View {
-        let epoch = Digest::of(self.bundle.trust_domain.as_str().as_bytes());
-        let anchor = Anchor {
-            name: "SPIFFE bundle".to_owned(),
-            kind: AnchorKind::TrustDomain(self.bundle),
-            stewardship: Stewardship::default(),
-            constraints: Constraints::default(),
-            tenant: self.tenant.clone(),
-            source: None,
-        };
+        let bundle = self.bundle.digest();
+        let lists = self.lists.iter().map(Vec::as_slice);
+        let epoch = Digest::of_list(std::iter::once(bundle.as_bytes().as_slice()).chain(lists));
+        let kind = AnchorKind::TrustDomain(self.bundle);
+        let anchor = Anchor::bare("SPIFFE bundle", kind, &self.tenant);
         let lists = self.lists.iter();
         let lists = lists.filter_map(|der| Crl::parse(der).ok()).collect();
         View::new(self.tenant, vec![anchor], lists, Vec::new(), epoch)

@@ -13,7 +13,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use avouch_core::anchor::{Anchor, AnchorKind, Constraints, StatusUse, Stewardship};
+use avouch_core::anchor::{Anchor, AnchorKind, Constraints, StatusUse};
 use avouch_core::id::{Digest, TenantId, TrustDomain};
 use avouch_core::view::View;
 
@@ -64,10 +64,10 @@ impl<'a> Relied<'a> {
             None => self.bundles.values().next()?.0,
         };
         let of_tenant = self.bundles.iter().filter(|(_, (of, _))| *of == tenant);
-        let (names, anchors): (Vec<&TrustDomain>, Vec<Anchor>) = of_tenant
-            .map(|(name, (_, bundle))| (*name, anchor(tenant, bundle)))
+        let (bundles, anchors): (Vec<Digest>, Vec<Anchor>) = of_tenant
+            .map(|(_, (_, bundle))| (bundle.whole.digest(), anchor(tenant, bundle)))
             .unzip();
-        let epoch = Digest::of_list(names.iter().map(|name| name.as_str().as_bytes()));
+        let epoch = Digest::of_list(bundles.iter().map(|digest| digest.as_bytes().as_slice()));
         let view = View::new(tenant.clone(), anchors, Vec::new(), Vec::new(), epoch);
         let endings = &self.holdings.of(tenant)?.endings;
         Some(view.with_endings(Arc::clone(endings)))
@@ -79,16 +79,13 @@ fn domains_of(entry: &Entry) -> impl Iterator<Item = &TrustDomain> {
 }
 
 fn anchor(tenant: &TenantId, bundle: &HeldBundle) -> Anchor {
+    let kind = AnchorKind::TrustDomain(bundle.whole.clone());
     Anchor {
-        name: "SPIFFE bundle".to_owned(),
-        kind: AnchorKind::TrustDomain(bundle.whole.clone()),
-        stewardship: Stewardship::default(),
         // The server tells what has ended, and nothing is fetched here.
         constraints: Constraints {
             status_lists: StatusUse::Ignored,
             ..Constraints::default()
         },
-        tenant: tenant.clone(),
-        source: None,
+        ..Anchor::bare("SPIFFE bundle", kind, tenant)
     }
 }

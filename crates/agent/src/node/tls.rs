@@ -3,7 +3,7 @@
 use std::fmt;
 use std::sync::{Arc, PoisonError, RwLock};
 
-use avouch_core::anchor::{Anchor, AnchorKind, Constraints, Stewardship};
+use avouch_core::anchor::{Anchor, AnchorKind};
 use avouch_core::budget::Budget;
 use avouch_core::credential::Credential;
 use avouch_core::credential::jose::bundle::Bundle;
@@ -52,14 +52,9 @@ impl ServerTrust {
         let epoch = Digest::of(self.bundle.as_bytes());
         let document = serde_json::from_str(&self.bundle).unwrap_or(Value::Null);
         let tenant = TenantId::local();
-        let anchor = Anchor {
-            name: self.trust_domain.to_string(),
-            kind: AnchorKind::TrustDomain(Bundle::read(self.trust_domain.as_str(), &document)?),
-            stewardship: Stewardship::default(),
-            constraints: Constraints::default(),
-            tenant: tenant.clone(),
-            source: None,
-        };
+        let bundle = Bundle::read(self.trust_domain.as_str(), &document)?;
+        let name = self.trust_domain.to_string();
+        let anchor = Anchor::bare(name, AnchorKind::TrustDomain(bundle), &tenant);
         Ok(View::new(
             tenant,
             vec![anchor],

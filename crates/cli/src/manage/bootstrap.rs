@@ -11,7 +11,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use avouch_core::anchor::{Anchor, AnchorKind, Constraints, Stewardship};
+use avouch_core::anchor::{Anchor, AnchorKind};
 use avouch_core::budget::Budget;
 use avouch_core::credential::Credential;
 use avouch_core::credential::x509::Certificate;
@@ -220,14 +220,8 @@ impl Answer {
                 "the server has answered with a certificate of another key or of another node";
             return Err(Fault::Run(why.to_owned()));
         }
-        let anchor = Anchor {
-            name: "cluster CA".to_owned(),
-            kind: AnchorKind::Certificate(Arc::clone(&self.ca)),
-            stewardship: Stewardship::default(),
-            constraints: Constraints::default(),
-            tenant: tenant.clone(),
-            source: None,
-        };
+        let kind = AnchorKind::Certificate(Arc::clone(&self.ca));
+        let anchor = Anchor::bare("cluster CA", kind, &tenant);
         let epoch = Digest::of(self.ca.der());
         let view = View::new(tenant.clone(), vec![anchor], Vec::new(), Vec::new(), epoch);
         let question = Question {

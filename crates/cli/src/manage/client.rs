@@ -160,7 +160,9 @@ impl Client {
             return Err(refusal.into());
         }
         let request = member("decision").unwrap_or_default();
-        Err(Fault::Run(format!("{sentence} {hint} (request {request})")))
+        Err(Fault::Run(format!(
+            "{sentence} {hint} ({code}, request {request})"
+        )))
     }
 
     fn away(&self, error: &ureq::Error) -> Fault {

@@ -248,3 +248,26 @@ fn x509_authorities_are_read_from_their_first_certificate_alone() {
         assert_eq!(bundle.passed_over().len(), 1);
     }
 }
+
+/// Views that are made of a bundle are told apart by it.
+#[test]
+fn the_digest_of_a_bundle_is_that_of_whom_it_vouches_for_and_by_which_keys() {
+    let digest = |bundle: &Value| read(bundle).digest();
+    let mut same = good();
+    same["spiffe_sequence"] = json!(7);
+    same["custom"] = json!([1]);
+    assert_eq!(digest(&same), digest(&good()));
+
+    let other = Bundle::read("other.example.org", &good()).unwrap();
+    assert_ne!(other.digest(), digest(&good()));
+    for n in 0..good()["keys"].as_array().unwrap().len() {
+        let mut fewer = good();
+        fewer["keys"].as_array_mut().unwrap().remove(n);
+        assert_ne!(digest(&fewer), digest(&good()), "without key {n}");
+        let mut renamed = good();
+        if renamed["keys"][n]["kid"].is_string() {
+            renamed["keys"][n]["kid"] = json!("another-name");
+            assert_ne!(digest(&renamed), digest(&good()), "key {n} renamed");
+        }
+    }
+}

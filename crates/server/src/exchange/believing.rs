@@ -4,8 +4,9 @@ use std::sync::{Arc, OnceLock};
 
 use crate::caller::{claims_of, serial_text};
 use avouch_api::{Answer, Outcome, text};
-use avouch_core::anchor::{Anchor, AnchorKind, Constraints, Stewardship};
+use avouch_core::anchor::{Anchor, AnchorKind};
 use avouch_core::credential::Credential;
+use avouch_core::credential::jose::jwk::KeySet;
 use avouch_core::credential::x509::Certificate;
 use avouch_core::crypto::AwsLc;
 use avouch_core::exchange::rule::client_anchor;
@@ -500,8 +501,7 @@ impl Exchange<'_> {
                 let mut last = refuse("no rule knows a client of this name").into();
                 let mut found = None;
                 for keys in self.rules.client_keys(&id, self.now) {
-                    let issuer = IssuerAnchor::of_client(&id, keys.clone(), &self.issuer);
-                    let view = self.view_of_client(&id, issuer);
+                    let view = self.view_of_client(&id, keys);
                     match self.believe(&view, credential(), context.clone(), uses) {
                         Ok(believed) => {
                             found = Some(believed);
@@ -542,17 +542,13 @@ impl Exchange<'_> {
     }
 
     /// A view in which a client vouches for itself, and for nobody else.
-    fn view_of_client(&self, id: &str, issuer: IssuerAnchor) -> View {
+    fn view_of_client(&self, id: &str, keys: &KeySet) -> View {
         let tenant = self.tenant.id();
-        let anchor = Anchor {
-            name: client_anchor(id),
-            kind: AnchorKind::Issuer(issuer),
-            stewardship: Stewardship::default(),
-            constraints: Constraints::default(),
-            tenant: tenant.clone(),
-            source: None,
-        };
-        let epoch = self.view.epoch();
+        let issuer = IssuerAnchor::of_client(id, keys.clone(), &self.issuer);
+        let anchor = Anchor::bare(client_anchor(id), AnchorKind::Issuer(issuer), tenant);
+        let parts = [id, self.issuer.as_str()].map(str::as_bytes);
+        let keys = keys.digest();
+        let epoch = Digest::of_list(parts.into_iter().chain([keys.as_bytes().as_slice()]));
         let view = View::new(tenant.clone(), vec![anchor], Vec::new(), Vec::new(), epoch);
         view.with_endings(Arc::clone(&self.tenant.held().endings))
     }

@@ -164,7 +164,8 @@ impl Problem {
         tracing::error!(request = id, %fault, "a request failed");
         if fault.retryable() {
             return Self {
-                detail: "The server cannot do this now.".to_owned(),
+                detail: fault.in_words().to_owned(),
+                hint: fault.remedy().to_owned(),
                 ..Self::later(id)
             };
         }

@@ -13,11 +13,14 @@ use serde_json::json;
 use super::answer::Answer;
 use super::call::{Call, Stop};
 use super::openapi;
-use crate::fault::Fault;
 use crate::plane::{KnownTenant, Life, Plane};
 
 /// How long the store may take to answer before it counts as not answering.
 const LONGEST_ANSWER: Duration = Duration::from_secs(2);
+
+/// For how many seconds a store that could be changed counts as one that can: a disk is not written to
+/// each time someone wants to know.
+const IN_ORDER: i64 = 5;
 
 /// What was last found out about the store. It is asked once a second at most, however often
 /// someone wants to know, and by one thread at a time, however long it takes.
@@ -30,6 +33,18 @@ struct Known {
     is_asked: bool,
 }
 
+impl Known {
+    /// What needs not be asked anew.
+    fn recent(&self, now: Time) -> Option<Result<(), &'static str>> {
+        let (at, found) = self.found?;
+        let is_recent = match found {
+            Ok(()) => (0..IN_ORDER).contains(&now.since(at)),
+            Err(_) => at == now,
+        };
+        is_recent.then_some(found)
+    }
+}
+
 const SILENT: &str = "The store does not answer; what is in memory is served on.";
 
 impl StoreState {
@@ -37,17 +52,17 @@ impl StoreState {
         let now = plane.now();
         {
             let mut known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-            match known.found {
-                Some((at, found)) if at == now => return found,
-                _ if known.is_asked => return Err(SILENT),
-                _ => known.is_asked = true,
+            match known.recent(now) {
+                Some(found) => return found,
+                None if known.is_asked => return Err(SILENT),
+                None => known.is_asked = true,
             }
         }
         let (tell, told) = mpsc::channel();
         let plane = Arc::clone(plane);
         let state = Arc::clone(&self.0);
         std::thread::spawn(move || {
-            let found = plane.check_store().map_err(|fault| in_words(&fault));
+            let found = plane.check_store().map_err(|fault| fault.in_words());
             let mut known = state.lock().unwrap_or_else(PoisonError::into_inner);
             known.is_asked = false;
             known.found = Some((plane.now(), found));
@@ -56,30 +71,6 @@ impl StoreState {
             let _ = tell.send(found);
         });
         told.recv_timeout(LONGEST_ANSWER).unwrap_or(Err(SILENT))
-    }
-}
-
-/// What failed, without the names of machines and folders.
-fn in_words(fault: &Fault) -> &'static str {
-    use avouch_store::Fault as Store;
-    match fault {
-        Fault::Store(Store::Busy(_)) => "The database is busy.",
-        Fault::Store(Store::Lost(_)) => "The database cannot be reached.",
-        Fault::Store(Store::Full) => "The disk of the database is full.",
-        Fault::Store(Store::Disk(_)) => "The disk of the database failed.",
-        Fault::Store(Store::Denied(_)) => "The database does not let the server in.",
-        Fault::Store(Store::Corrupt(_)) => "The database is damaged.",
-        Fault::Store(Store::Newer { .. }) => "The database was used by a later version.",
-        Fault::Store(Store::Bug(_) | Store::Conflict(_) | Store::Forgetful(_))
-        | Fault::Behind(_)
-        | Fault::Bug(_)
-        | Fault::Certificate { .. }
-        | Fault::Issuer(_)
-        | Fault::Keyring(_)
-        | Fault::Listen { .. }
-        | Fault::Serving { .. }
-        | Fault::Stored(_)
-        | Fault::XmlSignatures { .. } => "The store fails; the log of the server says why.",
     }
 }
 

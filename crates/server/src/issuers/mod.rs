@@ -30,7 +30,7 @@ use std::sync::{Arc, PoisonError};
 use avouch_core::reason::Reason;
 use avouch_core::time::Time;
 use avouch_core::verdict::Verdict;
-use avouch_store::{Change, IssuerId, IssuerKeysRecord, IssuerRecord, Key, Object, Sequence};
+use avouch_store::{Change, IssuerId, IssuerKeysRecord, IssuerRecord, Key, Object};
 use serde_json::{Map, Value, json};
 
 use crate::fault::{Fault, Refused};
@@ -47,10 +47,6 @@ pub(crate) use refresh::{Looked, Refreshing, seconds_until};
 pub(crate) use secrets::{CLIENT_SECRET, REVIEWER_TOKEN};
 use settings::{IssuerSettings, SHORTEST_REFRESH, Source};
 pub(crate) use telling::admits;
-
-/// How often a change of what is known of keys is worked out anew when something else has changed
-/// meanwhile.
-const MOST_TRIES: usize = 16;
 
 /// How a status list is fetched.
 pub(crate) struct ListsAllowed {
@@ -80,25 +76,22 @@ impl Plane {
             member: "name".to_owned(),
             detail: "a name is 1 to 128 letters, digits, `.`, `_` and `-`".to_owned(),
         })?;
-        for _ in 0..MOST_TRIES {
-            let at = tenant.read(|snapshot| snapshot.sequence);
+        // Worked out in its turn: a quarantine must not be written over.
+        let put = self.settle(tenant, || {
             // Each time anew: the secret that is kept may be another one meanwhile.
             let document = self.with_sealed_secrets(tenant, &id, document)?;
             let settings = IssuerSettings::read(&document)?;
             self.check_issuer(tenant, &id, &settings)?;
+            let keys = self.keys_under(tenant, &id, &settings)?;
             let record = IssuerRecord {
                 id: id.clone(),
                 document,
             };
-            let keys = self.keys_under(tenant, &id, &settings)?;
-            let changes = [Change::Put(Object::Issuer(record)), put_keys(&id, &keys)];
-            // Stored only if nothing else was meanwhile: a quarantine must not be written over.
-            if self.stored_at(tenant, at, &changes)? {
-                self.refreshing.forget(&(tenant.id().clone(), id.clone()));
-                return Ok(id);
-            }
-        }
-        Err(too_fast(&id))
+            let changes = vec![Change::Put(Object::Issuer(record)), put_keys(&id, &keys)];
+            Ok((id.clone(), changes))
+        })?;
+        self.refreshing.forget(&(tenant.id().clone(), id));
+        Ok(put)
     }
 
     /// What stays known of the keys of an issuer whose settings become these.
@@ -118,21 +111,6 @@ impl Plane {
             (keys.as_of, keys.next, keys.failing) = (None, None, None);
         }
         Ok(keys)
-    }
-
-    /// Stores changes if nothing has changed since `at`, on whichever server; whether it has.
-    fn stored_at(
-        &self,
-        tenant: &Arc<Tenant>,
-        at: Sequence,
-        changes: &[Change],
-    ) -> Result<bool, Refused> {
-        match self.apply_at(tenant, at, changes) {
-            Err(Refused::Reason(reason)) if matches!(*reason, Reason::IssueConflict { .. }) => {
-                Ok(false)
-            }
-            stored => stored.map(|_| true),
-        }
     }
 
     /// Reads it as an anchor, as when something is decided, and looks at whom it lets in.
@@ -441,22 +419,21 @@ impl Plane {
         id: &IssuerId,
         mut note: impl FnMut(&IssuerSettings, &mut Keys) -> Result<(), Reason>,
     ) -> Result<(), Refused> {
-        for _ in 0..MOST_TRIES {
-            let at = tenant.read(|snapshot| snapshot.sequence);
+        let quarantined = self.settle(tenant, || {
             let (settings, before) = self.issuer(tenant, id)?;
             let mut after = before.clone();
             note(&settings, &mut after)?;
             if after == before {
-                return Ok(());
+                return Ok((None, Vec::new()));
             }
-            if self.stored_at(tenant, at, &[put_keys(id, &after)])? {
-                if before.quarantine.is_none() && after.quarantine.is_some() {
-                    self.revoke_descended(tenant, &settings.issuer);
-                }
-                return Ok(());
-            }
+            let is_new = before.quarantine.is_none() && after.quarantine.is_some();
+            let changes = vec![put_keys(id, &after)];
+            Ok((is_new.then_some(settings.issuer), changes))
+        })?;
+        if let Some(issuer) = quarantined {
+            self.revoke_descended(tenant, &issuer);
         }
-        Err(too_fast(id))
+        Ok(())
     }
 
     /// The anchors that issuers come to, and the issuers in quarantine with why.
@@ -582,10 +559,6 @@ fn put_keys(id: &IssuerId, keys: &Keys) -> Change {
         id: id.clone(),
         document: keys.to_text(),
     }))
-}
-
-fn too_fast(id: &IssuerId) -> Refused {
-    Fault::Stored(format!("the tenant of the issuer {id} changes too fast")).into()
 }
 
 fn unknown(name: &str) -> Reason {

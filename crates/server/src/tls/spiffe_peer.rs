@@ -3,13 +3,13 @@
 use std::fmt;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use avouch_core::anchor::{Anchor, AnchorKind, Constraints, Stewardship};
+use avouch_core::anchor::{Anchor, AnchorKind};
 use avouch_core::budget::Budget;
 use avouch_core::credential::Credential;
 use avouch_core::credential::jose::bundle::Bundle;
 use avouch_core::crypto::AwsLc;
 use avouch_core::decide;
-use avouch_core::id::{Digest, SpiffeId, TenantId};
+use avouch_core::id::{SpiffeId, TenantId};
 use avouch_core::question::{Context, ExpectedName, Profile, Purpose, Question};
 use avouch_core::reason::Reason;
 use avouch_core::verdict::Verdict;
@@ -35,15 +35,9 @@ impl SpiffePeer {
     /// `bundle` is that of the trust domain of `expected`.
     pub fn new(expected: SpiffeId, bundle: Bundle, clock: Arc<dyn Clock>) -> Self {
         let tenant = TenantId::local();
-        let anchor = Anchor {
-            name: bundle.trust_domain.to_string(),
-            kind: AnchorKind::TrustDomain(bundle),
-            stewardship: Stewardship::default(),
-            constraints: Constraints::default(),
-            tenant: tenant.clone(),
-            source: None,
-        };
-        let epoch = Digest::of(expected.as_str().as_bytes());
+        let epoch = bundle.digest();
+        let name = bundle.trust_domain.to_string();
+        let anchor = Anchor::bare(name, AnchorKind::TrustDomain(bundle), &tenant);
         Self {
             expected,
             view: View::new(tenant, vec![anchor], Vec::new(), Vec::new(), epoch),

@@ -35,6 +35,8 @@ pub(crate) enum Cut {
     AfterStoring,
     /// When what was issued is to be looked through.
     BeforeLookingThrough,
+    /// At every change, until there is room on the disk again.
+    NoRoom,
 }
 
 /// A store that answers only while it is there.
@@ -56,6 +58,14 @@ impl Switched {
         Ok(())
     }
 
+    /// The store, to change something.
+    fn changed(&self) -> Result<Arc<dyn Store>, Fault> {
+        match *self.cut.lock().unwrap() {
+            Some(Cut::NoRoom) => Err(Fault::Full),
+            _ => self.store(),
+        }
+    }
+
     fn store(&self) -> Result<Arc<dyn Store>, Fault> {
         if self.is_away.load(Ordering::SeqCst) {
             return Err(Fault::Lost(INSIDE.to_owned()));
@@ -65,8 +75,12 @@ impl Switched {
 }
 
 impl Store for Switched {
+    fn check(&self, operator: &Operator) -> Result<(), Fault> {
+        self.changed()?.check(operator)
+    }
+
     fn add_tenant(&self, operator: &Operator, tenant: &TenantRecord) -> Result<(), Fault> {
-        self.store()?.add_tenant(operator, tenant)
+        self.changed()?.add_tenant(operator, tenant)
     }
 
     fn remove_tenants(
@@ -110,7 +124,7 @@ impl Store for Switched {
         held: Sequence,
         changes: &[Change],
     ) -> Result<Sequence, Fault> {
-        self.store()?.apply_held(tenant, held, changes)
+        self.changed()?.apply_held(tenant, held, changes)
     }
 
     fn apply_at(
@@ -120,7 +134,7 @@ impl Store for Switched {
         changes: &[Change],
     ) -> Result<Sequence, Fault> {
         self.cut_if(Cut::BeforeStoring)?;
-        let stored = self.store()?.apply_at(tenant, at, changes);
+        let stored = self.changed()?.apply_at(tenant, at, changes);
         self.cut_if(Cut::AfterStoring)?;
         stored
     }
@@ -196,7 +210,7 @@ impl Store for Switched {
     }
 
     fn keep_lifetimes(&self, operator: &Operator, lifetimes: &[Lifetime]) -> Result<(), Fault> {
-        self.store()?.keep_lifetimes(operator, lifetimes)
+        self.changed()?.keep_lifetimes(operator, lifetimes)
     }
 
     fn lifetimes(&self, operator: &Operator) -> Result<Vec<Lifetime>, Fault> {
@@ -296,7 +310,8 @@ impl Store for Switched {
         decisions: &[DecisionRow],
         most: u32,
     ) -> Result<(), Fault> {
-        self.store()?.keep_decisions(tenant, held, decisions, most)
+        self.changed()?
+            .keep_decisions(tenant, held, decisions, most)
     }
 
     fn decision(&self, tenant: &TenantId, id: &DecisionId) -> Result<Option<DecisionRow>, Fault> {
@@ -374,6 +389,40 @@ fn without_the_store_nothing_changes_and_what_is_in_memory_is_served_on() {
         "{metrics}"
     );
     world.store_away(false);
+    let stored = world.send(&token, "POST", "/v1/tenants/one/entries", &entry);
+    assert_eq!(stored.status, 201, "{}", stored.body);
+}
+
+#[test]
+fn a_full_disk_is_said_to_be_one_and_the_server_is_unready_until_there_is_room() {
+    let world = World::new();
+    let token = world.operator();
+    let ready = || world.get("/readyz");
+    assert_eq!(ready().status, 200);
+    world.cut_next(Cut::NoRoom);
+    let entry = json!({"spiffe_id": "spiffe://one.test/web", "selectors": ["unix:uid:1"]});
+    let refused = world.send(&token, "POST", "/v1/tenants/one/entries", &entry);
+    assert_eq!(
+        (refused.status, refused.code().as_str()),
+        (503, "server.unavailable")
+    );
+    let full = "The disk of the database is full.";
+    assert_eq!(refused.json()["detail"], full);
+    let hint = refused.json()["hint"].to_string();
+    assert!(hint.contains("Make room"), "{hint}");
+
+    assert_eq!(ready().status, 200, "it was written to a moment ago");
+    world.pass(5);
+    let unready = ready();
+    assert_eq!(
+        (unready.status, &unready.json()["detail"]),
+        (503, &json!(full))
+    );
+    assert_eq!(world.get("/t/one/bundle").status, 200);
+
+    world.uncut();
+    world.pass(1);
+    assert_eq!(ready().status, 200);
     let stored = world.send(&token, "POST", "/v1/tenants/one/entries", &entry);
     assert_eq!(stored.status, 201, "{}", stored.body);
 }

@@ -234,6 +234,11 @@ impl World {
         *self.switched.cut.lock().unwrap() = Some(cut);
     }
 
+    /// Whatever was to fail does not.
+    pub(crate) fn uncut(&self) {
+        *self.switched.cut.lock().unwrap() = None;
+    }
+
     /// The same deployment as another server has it, or this one after a restart.
     pub(crate) fn opened_again(&self, settings: Settings) -> Arc<Plane> {
         let path = self.folder.path().to_owned();

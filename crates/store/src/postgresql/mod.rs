@@ -137,6 +137,10 @@ impl Drop for PostgresqlStore {
 }
 
 impl Store for PostgresqlStore {
+    fn check(&self, _: &Operator) -> Result<(), Fault> {
+        self.call(|session| session.write(schema::rewrite_version))
+    }
+
     fn add_tenant(&self, _: &Operator, tenant: &TenantRecord) -> Result<(), Fault> {
         let tenant = tenant.clone();
         self.call(move |session| session.write(|session| statements::add_tenant(session, &tenant)))

@@ -20,7 +20,8 @@ const OPERATOR: Operator = Operator::of_this_deployment();
 /// Something to write, which can be done again.
 type Write = fn(&SqliteStore) -> Result<(), Fault>;
 
-const WRITES: [(&str, Write); 21] = [
+const WRITES: [(&str, Write); 22] = [
+    ("check", |store| store.check(&OPERATOR)),
     ("add_tenant", |store| {
         store.add_tenant(&OPERATOR, &tenant("other", Some("acme")))
     }),

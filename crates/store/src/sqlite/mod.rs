@@ -99,6 +99,10 @@ impl SqliteStore {
 }
 
 impl Store for SqliteStore {
+    fn check(&self, _: &Operator) -> Result<(), Fault> {
+        self.writer.write(schema::rewrite_version)
+    }
+
     fn add_tenant(&self, _: &Operator, tenant: &TenantRecord) -> Result<(), Fault> {
         let tenant = tenant.clone();
         self.writer

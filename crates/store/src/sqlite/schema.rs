@@ -221,3 +221,10 @@ pub(super) fn migrate(connection: &mut Connection) -> Result<(), Fault> {
     transaction.commit()?;
     Ok(())
 }
+
+/// Writes the version as it is.
+pub(super) fn rewrite_version(connection: &Connection) -> Result<(), Fault> {
+    let found: i64 = connection.pragma_query_value(None, "user_version", |row| row.get(0))?;
+    connection.pragma_update(None, "user_version", found)?;
+    Ok(())
+}

@@ -66,6 +66,13 @@ fn a_full_disk_is_a_fault_and_nothing_is_lost() {
     let fault = store.apply(&tenant(), &[anchor("b", 1 << 20)]).unwrap_err();
     assert_eq!(fault, Fault::Full);
     assert!(fault.retryable());
+    let operator = Operator::of_this_deployment();
+    let limited = store.check(&operator);
+    assert_eq!(
+        limited,
+        Ok(()),
+        "what is written in its place takes no room"
+    );
     let snapshot = store.load(&tenant()).unwrap();
     assert_eq!((snapshot.sequence, snapshot.anchors.len()), (before, 1));
 

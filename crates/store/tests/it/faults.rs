@@ -23,7 +23,8 @@ use crate::over::{notice, notices_over};
 /// Something to write, which can be done again; the tenant is one that may be added.
 type Write = fn(&dyn Store, &TenantRecord) -> Result<(), Fault>;
 
-const WRITES: [(&str, Write); 20] = [
+const WRITES: [(&str, Write); 21] = [
+    ("check", |store, _| store.check(&OPERATOR)),
     ("add_tenant", |store, other| {
         store.add_tenant(&OPERATOR, other)
     }),

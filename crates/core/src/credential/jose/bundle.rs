@@ -9,7 +9,7 @@ use serde_json::{Map, Value};
 use super::json::kind_of;
 use super::jwk::{AddFailed, Jwk, KeySet, holds_secret, spelled_out};
 use crate::credential::x509::Certificate;
-use crate::id::TrustDomain;
+use crate::id::{Digest, TrustDomain};
 use crate::reason::Reason;
 
 /// The uses of keys that are known here.
@@ -116,6 +116,16 @@ impl Bundle {
     /// The keys that sign WIT-SVIDs.
     pub fn wit_authorities(&self) -> &KeySet {
         &self.wit_authorities
+    }
+
+    /// A digest of whom it vouches for and by which keys; not of its number nor of what was passed over,
+    /// on which no verdict rests.
+    pub fn digest(&self) -> Digest {
+        let name = self.trust_domain.as_str().as_bytes();
+        let tokens = [self.jwt_authorities.digest(), self.wit_authorities.digest()];
+        let tokens = tokens.iter().map(|digest| digest.as_bytes().as_slice());
+        let certificates = self.x509_authorities.iter().map(|one| one.der());
+        Digest::of_list(std::iter::once(name).chain(tokens).chain(certificates))
     }
 
     /// Its number: a later bundle has a higher one.

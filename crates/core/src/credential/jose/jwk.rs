@@ -245,6 +245,25 @@ impl KeySet {
         &self.set_aside
     }
 
+    /// A digest of all that a verdict may rest on: each key that may check signatures with its name and
+    /// algorithm, in the order of the set, and the names of those that may not.
+    pub fn digest(&self) -> Digest {
+        let keys = self.keys.iter().flat_map(|key| {
+            let algorithm = key.algorithm.map_or("", Algorithm::name);
+            let name = key.id().unwrap_or_default();
+            [
+                key.thumbprint.as_bytes().as_slice(),
+                name.as_bytes(),
+                algorithm.as_bytes(),
+            ]
+        });
+        let aside = self.set_aside.iter().flat_map(|aside| {
+            let name = aside.id().unwrap_or_default();
+            [name.as_bytes(), aside.reason.code().as_bytes()]
+        });
+        Digest::of_list(keys.chain(aside))
+    }
+
     /// The names of the keys that may check signatures.
     pub fn names(&self) -> Vec<String> {
         self.keys.iter().map(Jwk::name).collect()

@@ -20,8 +20,8 @@ use avouch_core::time::Time;
 use avouch_store::{Change, IssuerId, IssuerPinsRecord, Object};
 
 use super::keys::Keys;
+use super::put_keys;
 use super::settings::IssuerSettings;
-use super::{MOST_TRIES, put_keys, too_fast};
 use crate::fault::{Fault, Refused};
 use crate::fetch::PinCheck;
 use crate::plane::Plane;
@@ -286,8 +286,7 @@ impl Plane {
         id: &IssuerId,
         mut note: impl FnMut(&IssuerSettings, &mut Pins, &mut Keys) -> Result<(), Reason>,
     ) -> Result<(), Refused> {
-        for _ in 0..MOST_TRIES {
-            let at = tenant.read(|snapshot| snapshot.sequence);
+        self.settle(tenant, || {
             let (settings, keys_before) = self.issuer(tenant, id)?;
             let pins_before = self.pins(tenant, id)?;
             let (mut pins, mut keys) = (pins_before.clone(), keys_before.clone());
@@ -302,11 +301,8 @@ impl Plane {
             if keys != keys_before {
                 changes.push(put_keys(id, &keys));
             }
-            if changes.is_empty() || self.stored_at(tenant, at, &changes)? {
-                return Ok(());
-            }
-        }
-        Err(too_fast(id))
+            Ok(((), changes))
+        })
     }
 }
 
