@@ -245,7 +245,8 @@ pub enum Step {
 /// ends with nothing to do.
 ///
 /// With no authority that signs, for want of any or because it was tainted, a prepared one is
-/// activated at once; there is no use in waiting.
+/// activated at once; there is no use in waiting. One of the future counts as none: a clock was ahead
+/// when it was made, and nothing that it signs would be believed until then.
 pub fn due(lives: &[LifeCycle], now: Time) -> Vec<Step> {
     let mut steps: Vec<Step> = lives
         .iter()
@@ -257,10 +258,13 @@ pub fn due(lives: &[LifeCycle], now: Time) -> Vec<Step> {
         let live = lives.iter().enumerate();
         live.filter(move |(_, life)| life.state == state && now <= life.not_after)
     };
-    let active = in_state(State::Active).max_by_key(|(_, life)| life.not_after);
-    let prepared = in_state(State::Prepared).max_by_key(|(_, life)| life.not_after);
-    let older = in_state(State::Active).filter(|(place, _)| Some(*place) != active.map(|(p, _)| p));
-    steps.extend(older.map(|(place, _)| Step::Retire(place)));
+    let usable = |state: State| in_state(state).filter(|(_, life)| now >= life.not_before);
+    let active = usable(State::Active).max_by_key(|(_, life)| life.not_after);
+    let prepared = usable(State::Prepared).max_by_key(|(_, life)| life.not_after);
+    // Until another signs, who is to be retired is of use to those whose clock is ahead, too.
+    let others = in_state(State::Active)
+        .filter(|(place, _)| active.is_some_and(|(active, _)| active != *place));
+    steps.extend(others.map(|(place, _)| Step::Retire(place)));
     match (active, prepared) {
         (None, None) => steps.push(Step::Prepare),
         (None, Some((successor, _))) => steps.push(Step::Activate(successor)),
@@ -280,12 +284,19 @@ pub fn due_from(lives: &[LifeCycle], now: Time) -> Time {
         return now;
     }
     let mut moments: Vec<Time> = lives.iter().map(|life| life.not_after.plus(1)).collect();
-    let has_successor = lives.iter().any(|life| life.state == State::Prepared);
     let active = lives.iter().filter(|life| life.state == State::Active);
-    moments.extend(active.map(|life| match has_successor {
-        true => life.activate_successor_at(),
-        false => life.prepare_successor_at(),
-    }));
+    for life in active {
+        let prepared = lives.iter().filter(|life| life.state == State::Prepared);
+        let (prepare, activate) = (life.prepare_successor_at(), life.activate_successor_at());
+        let mut is_prepared = false;
+        for successor in prepared {
+            is_prepared |= successor.not_before <= prepare.max(now);
+            moments.push(successor.not_before.max(activate));
+        }
+        if !is_prepared {
+            moments.push(prepare);
+        }
+    }
     moments.into_iter().min().unwrap_or(now).max(now)
 }
 
@@ -303,8 +314,11 @@ mod tests {
         ];
         for first in states {
             for second in states {
-                for start in [0, 7, 40] {
-                    let lives = [life(first, 0, 60), life(second, start, start + 90)];
+                for (from, start) in [(0, 0), (0, 7), (0, 40), (30, 0), (30, 20), (70, 90)] {
+                    let lives = [
+                        life(first, from, from + 60),
+                        life(second, start, start + 90),
+                    ];
                     for now in 0..200 {
                         let from = due_from(&lives, at(now)).unix();
                         let is_due = |now| !due(&lives, at(now)).is_empty();
@@ -353,6 +367,22 @@ mod tests {
                 }
             }
         }
+    }
+
+    #[test]
+    fn an_authority_of_the_future_is_replaced_by_one_of_now_and_then_retired() {
+        let ahead = life(State::Active, 45 * DAY, 75 * DAY);
+        assert_eq!(due(&[ahead], at(0)), [Step::Prepare]);
+        let both = [ahead, life(State::Prepared, 0, 30 * DAY)];
+        assert_eq!(due(&both, at(0)), [Step::Activate(1)]);
+        let both = [ahead, life(State::Active, 0, 30 * DAY)];
+        assert_eq!(due(&both, at(0)), [Step::Retire(0)]);
+        let both = [life(State::Retired, 45 * DAY, 75 * DAY), both[1]];
+        assert_eq!(due(&both, at(0)), []);
+        // One that is prepared and of the future takes over from nobody.
+        let both = [both[1], life(State::Prepared, 29 * DAY, 59 * DAY)];
+        assert_eq!(due(&both, at(26 * DAY)), [Step::Prepare]);
+        assert_eq!(due_from(&both, at(0)), at(15 * DAY));
     }
 
     #[test]

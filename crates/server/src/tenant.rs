@@ -10,7 +10,7 @@ use avouch_core::time::Time;
 use avouch_issuer::signer::Origin;
 use avouch_store::{
     AnchorId, AuthorityId, AuthorityState, Change, Feed, Key, Object, Sequence, SignalKey,
-    SignalKind, SignalRecord, Snapshot, TenantKind, TenantRecord,
+    SignalKind, SignalRecord, Snapshot, TenantKind, TenantRecord, Upstream,
 };
 use tokio::sync::watch;
 
@@ -406,8 +406,13 @@ impl Held {
     }
 
     /// Where the keys are kept that vouch for a trust domain: for all of them, the place from which
-    /// a key is taken the most easily. `None` if there are none.
+    /// a key is taken the most easily. `None` if there are none, and where the root is elsewhere: where its
+    /// key is, nobody here knows.
     pub(crate) fn key_origin(&self, trust_domain: &TrustDomain) -> Option<&'static str> {
+        let domain = self.snapshot.trust_domains.get(trust_domain)?;
+        if domain.upstream == Upstream::Elsewhere {
+            return None;
+        }
         let records = self.snapshot.authorities.values();
         let own = records.filter(|record| record.trust_domain == *trust_domain);
         let origins: Vec<&str> = own.filter_map(origin_of).collect();

@@ -7,7 +7,7 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use avouch_core::words::counted;
-use avouch_store::{AuthorityRole, AuthorityState, Entry, SignalKind, Snapshot};
+use avouch_store::{AuthorityRole, AuthorityState, Entry, SignalKind, Snapshot, Upstream};
 use serde_json::{Map, Value, json};
 
 use crate::fault::Refused;
@@ -75,6 +75,8 @@ struct Seen {
     signals: BTreeSet<String>,
     /// Roots that sign, and where their keys are.
     roots: Vec<(String, bool)>,
+    /// The trust domains whose root is elsewhere.
+    rooted_elsewhere: Vec<String>,
     /// Those that may serve the tenant, also of tenants above.
     nodes: usize,
 }
@@ -115,6 +117,12 @@ impl Seen {
             signals: signals.collect(),
             roots: roots
                 .map(|one| (one.id.to_string(), one.key_address.is_some()))
+                .collect(),
+            rooted_elsewhere: snapshot
+                .trust_domains
+                .values()
+                .filter(|domain| domain.upstream == Upstream::Elsewhere)
+                .map(|domain| domain.name.to_string())
                 .collect(),
             nodes,
         }
@@ -435,9 +443,13 @@ fn keys(seen: &Seen) -> Line {
     Line {
         id: "keys-in-hardware",
         asks: "The keys on which all identities rest cannot be copied.",
-        answer: match seen.roots.is_empty() {
-            true => Answer::NotKnown("no root signs here".to_owned()),
-            false => unless(
+        answer: match (seen.roots.as_slice(), seen.rooted_elsewhere.as_slice()) {
+            ([], []) => Answer::NotKnown("no root signs here".to_owned()),
+            (_, [_, ..]) if soft.is_empty() => Answer::NotKnown(format!(
+                "the root of {} is elsewhere, and where its key is is not known here",
+                seen.rooted_elsewhere.join(", ")
+            )),
+            _ => unless(
                 soft,
                 "the key of every root is in a token",
                 "the keys of some roots are in the store",
@@ -557,6 +569,7 @@ mod tests {
             api_keys: BTreeSet::new(),
             signals: BTreeSet::new(),
             roots: Vec::new(),
+            rooted_elsewhere: Vec::new(),
             nodes: 0,
         }
     }
@@ -699,6 +712,12 @@ mod tests {
         check(keys(&nothing()), "not_known", json!([]));
         check(keys(&roots(true)), "met", json!([]));
         check(keys(&roots(false)), "not_met", json!(["authority r1"]));
+        let elsewhere = |is_in_token| Seen {
+            rooted_elsewhere: vec!["one.test".to_owned()],
+            ..roots(is_in_token)
+        };
+        check(keys(&elsewhere(true)), "not_known", json!([]));
+        check(keys(&elsewhere(false)), "not_met", json!(["authority r1"]));
         let found =
             |severity: &str| json!({"findings": [{"severity": severity, "place": "API key k"}]});
         check(

@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use avouch_core::id::SpiffeId;
+use avouch_store::sqlite::DATABASE_FILE;
 use serde_json::Value;
 
 use super::LOCAL_NODE;
@@ -15,6 +16,9 @@ use crate::fault::Fault;
 
 /// Others may pass through, to the socket of workloads, and see nothing of what is in it.
 const MODE: u32 = 0o711;
+
+/// The file by which agents on other machines know the server; there since a plane was started here.
+pub(super) const SERVER_FILE: &str = "server.json";
 
 /// The file that keeps the name of the local node where the store is shared.
 const NAME_FILE: &str = "node-name";
@@ -63,6 +67,22 @@ impl Folder {
     /// Where it is.
     pub(super) fn path(&self) -> &Path {
         &self.path
+    }
+
+    /// That the database of the plane that was started here before is here, where none is named elsewhere:
+    /// in its place an empty one would be made, with other keys.
+    pub(super) fn check_database(&self, is_elsewhere: bool) -> Result<(), Fault> {
+        let has = |name: &str| self.path.join(name).exists();
+        if is_elsewhere || has(DATABASE_FILE) || !has(SERVER_FILE) {
+            return Ok(());
+        }
+        Err(Fault::Folder {
+            path: self.path.clone(),
+            why: format!(
+                "a plane was started here whose database is not in it: say where that is with --store, as then. \
+                 To begin anew, choose another folder with --data, or remove `{SERVER_FILE}` in this one"
+            ),
+        })
     }
 
     /// Where the agent keeps its own identity.
@@ -201,6 +221,19 @@ mod tests {
         drop(opened);
         drop(Folder::open(&made).unwrap());
         assert_eq!(mode_of(&made).unwrap(), MODE);
+    }
+
+    #[test]
+    fn no_second_database_is_begun_where_that_of_the_plane_is_elsewhere() {
+        let place = tempfile::tempdir().unwrap();
+        let folder = Folder::open(place.path()).unwrap();
+        folder.check_database(false).unwrap();
+        folder.write_public(SERVER_FILE, "{}").unwrap();
+        folder.check_database(true).unwrap();
+        let refused = folder.check_database(false).unwrap_err().to_string();
+        assert!(refused.contains("--store"), "{refused}");
+        fs::write(place.path().join(DATABASE_FILE), "").unwrap();
+        folder.check_database(false).unwrap();
     }
 
     #[test]

@@ -43,7 +43,7 @@ use tokio::task::JoinHandle;
 use crate::arguments::{Common, RootKeyPlace, ServerArguments, SpiffeListen, UpArguments};
 use crate::fault::{Exit, Fault};
 use crate::output;
-use folder::Folder;
+use folder::{Folder, SERVER_FILE};
 use greeting::Greeting;
 use traces::Traces;
 
@@ -143,6 +143,7 @@ impl Started {
         // Before anything is made on disk: a taken address is the most common mistake.
         let (listeners, endpoints) = listeners(arguments).await?;
         let folder = Folder::open(&arguments.data)?;
+        folder.check_database(arguments.store.is_some())?;
         let addresses = Addresses {
             http: listeners.http_address()?,
             nodes: listeners.node_address()?,
@@ -473,7 +474,7 @@ async fn keep_files(plane: Arc<Plane>, folder: Folder, mut renew_at: Time) {
 
 /// Writes what is due, and says when the credential is due again.
 fn write_files(plane: &Plane, folder: &Folder, renew_at: Option<Time>) -> Result<Time, Fault> {
-    folder.write_public("server.json", &trust_of_server(plane)?)?;
+    folder.write_public(SERVER_FILE, &trust_of_server(plane)?)?;
     if let Some(renew_at) = renew_at
         && plane.now() < renew_at
     {

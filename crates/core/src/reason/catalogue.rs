@@ -1111,7 +1111,7 @@ catalogue! {
             fix: "Present a token with the facts that {closest} asks for, or add a rule; `avouch rule preview` shows whom it would admit.",
             spec: "RFC 8693 2.2.2";
         IssueGrant { grant: String, supported: Vec<String> } = "issue.grant_unsupported",
-            "The grant {grant} is not known here; known are: {supported}.",
+            "The grant type {grant} is not known here; known are: {supported}.",
             fix: "Send one of {supported} as `grant_type`.",
             spec: "RFC 6749 5.2";
         IssueIdOutside { id: String, trust_domain: String } = "issue.id_outside_trust_domain",

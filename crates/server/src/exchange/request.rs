@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use avouch_api::members::Document;
 use avouch_core::exchange::{IssuedKind, Wanted};
-use avouch_core::reason::{Reason, printable};
+use avouch_core::reason::Reason;
 
 /// RFC 8693 2.1.
 const EXCHANGE: &str = "urn:ietf:params:oauth:grant-type:token-exchange";
@@ -175,7 +175,7 @@ impl TokenRequest {
             CLIENT_CREDENTIALS => Grant::ClientCredentials,
             other => {
                 return Err(Reason::IssueGrant {
-                    grant: other.to_owned(),
+                    grant: as_name(other),
                     supported: GRANTS.map(str::to_owned).to_vec(),
                 });
             }
@@ -290,7 +290,7 @@ fn kind_of(text: &str) -> Result<IssuedKind, Reason> {
         .map(|(_, kind)| *kind)
         .ok_or_else(|| Reason::IssueTokenType {
             parameter: "requested_token_type",
-            found: text.to_owned(),
+            found: as_name(text),
             supported: KINDS.map(|(name, _)| name.to_owned()).to_vec(),
         })
 }
@@ -301,9 +301,30 @@ fn form_of(parameter: &'static str, text: &str) -> Result<Form, Reason> {
         .map(|(_, form)| *form)
         .ok_or_else(|| Reason::IssueTokenType {
             parameter,
-            found: text.to_owned(),
+            found: as_name(text),
             supported: FORMS.map(|(name, _)| name.to_owned()).to_vec(),
         })
+}
+
+/// A name that nobody knows, as whoever sent it is told and as it is kept: what stands in the wrong place
+/// may be a secret, so only what has the form of such names is repeated.
+pub(crate) fn as_name(text: &str) -> String {
+    let is_of = |most: usize, known: fn(u8) -> bool, text: &str| {
+        (1..=most).contains(&text.len()) && text.bytes().all(known)
+    };
+    let is_word = |text: &str| is_of(32, |byte| matches!(byte, b'a'..=b'z' | b'_'), text);
+    let is_urn = |text: &str| {
+        let known = |byte: u8| byte.is_ascii_alphanumeric() || b":-_.".contains(&byte);
+        text.strip_prefix("urn:")
+            .is_some_and(|rest| is_of(124, known, rest))
+    };
+    match is_word(text) || is_urn(text) {
+        true => text.to_owned(),
+        false => format!(
+            "of {} characters (not repeated here, for it may be a secret)",
+            text.chars().count()
+        ),
+    }
 }
 
 fn refuse(detail: String) -> Reason {
@@ -369,12 +390,14 @@ impl Parameters {
                 1
             };
             if values.len() > most {
-                let name = printable(&name);
+                let name = as_name(&name);
                 let times = match most {
                     1 => "once".to_owned(),
                     more => format!("{more} times"),
                 };
-                return Err(refuse(format!("`{name}` stands more than {times}")));
+                return Err(refuse(format!(
+                    "the parameter {name} stands more than {times}"
+                )));
             }
         }
         Ok(Self(parameters))
@@ -436,7 +459,7 @@ impl Parameters {
                     other => {
                         return Err(Reason::IssueTokenType {
                             parameter: CLIENT_ASSERTION_TYPE,
-                            found: other.to_owned(),
+                            found: as_name(other),
                             supported: [BY_KEY, BY_SVID].map(str::to_owned).to_vec(),
                         });
                     }
@@ -503,6 +526,26 @@ mod tests {
             code("grant_type=client_credentials&client_secret=x"),
             "issue.client_not_authenticated"
         );
+    }
+
+    #[test]
+    fn what_stands_in_the_wrong_place_is_not_repeated() {
+        let secret = "sk_live_51Mszz";
+        for body in [
+            format!("grant_type={secret}"),
+            format!("grant_type={EXCHANGE};subject_token={secret}"),
+            format!("grant_type={EXCHANGE}&subject_token=x&subject_token_type={secret}"),
+            format!("grant_type={CLIENT_CREDENTIALS}&requested_token_type={secret}"),
+            format!(
+                "grant_type={CLIENT_CREDENTIALS}&client_assertion=x&client_assertion_type={secret}"
+            ),
+            format!("{secret}=1&{secret}=2"),
+        ] {
+            let told = format!("{:?}", TokenRequest::read(&body).unwrap_err());
+            assert!(!told.contains(secret), "{told}");
+        }
+        assert_eq!(as_name("password"), "password");
+        assert_eq!(as_name(EXCHANGE), EXCHANGE);
     }
 
     #[test]

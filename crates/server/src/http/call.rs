@@ -19,6 +19,7 @@ use super::answer::Answer;
 use super::routes::{Access, Route};
 use crate::caller::Caller;
 use crate::decisions::{Course, Place as Decided, Record, Shown};
+use crate::exchange::request::as_name;
 use crate::fault::{Fault, Refused};
 use crate::plane::Plane;
 use crate::tenant::Tenant;
@@ -443,10 +444,13 @@ fn query(route: &Route, query: Option<&str>) -> Result<BTreeMap<String, String>,
     for part in query.split('&') {
         let (name, value) = part.split_once('=').unwrap_or((part, ""));
         if !route.query.contains(&name) {
-            let name = avouch_core::reason::printable(name);
+            let name = as_name(name);
             return Err(refuse(match route.query {
-                [] => format!("`{name}` is not known here; this address takes nothing"),
-                all => format!("`{name}` is not known here; these are: {}", all.join(", ")),
+                [] => format!("the member {name} is not known here; this address takes none"),
+                all => format!(
+                    "the member {name} is not known here; these are: {}",
+                    all.join(", ")
+                ),
             }));
         }
         // All that is asked for are names and numbers, which need no escapes.

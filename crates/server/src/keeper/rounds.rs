@@ -181,7 +181,10 @@ impl Draft<'_> {
 
     pub(crate) fn has(&self, group: Group, state: State) -> bool {
         let mut of_group = self.records.values().filter(|record| group.has(record));
-        of_group.any(|record| record.state.name() == state.name() && self.now <= record.not_after)
+        of_group.any(|record| {
+            let lasts = record.not_before <= self.now && self.now <= record.not_after;
+            record.state.name() == state.name() && lasts
+        })
     }
 
     fn step(
