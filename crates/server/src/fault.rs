@@ -2,7 +2,7 @@
 
 use avouch_core::id::TenantId;
 use avouch_core::reason::Reason;
-use avouch_issuer::fault::NotIssued;
+use avouch_issuer::fault::{Fault as IssuerFault, NotIssued};
 use avouch_store::Conflict;
 use avouch_store::keyring::KeyringFault;
 
@@ -108,6 +108,9 @@ impl Fault {
             Self::Store(Store::Newer { .. }) => "The database was used by a later version.",
             Self::Store(Store::Bug(_) | Store::Conflict(_) | Store::Forgetful(_)) => {
                 "The store fails; the log of the server says why."
+            }
+            Self::Issuer(IssuerFault::TokenFailed(_)) => {
+                "The token with the keys does not answer; the log of the server says why."
             }
             Self::Behind(_)
             | Self::Bug(_)

@@ -202,6 +202,19 @@ impl Plane {
         )
     }
 
+    /// The key that signs the operator's credential now, by its name in the bundle.
+    ///
+    /// # Errors
+    ///
+    /// `issue.conflict` where none signs; or what failed on our side.
+    pub fn operator_key(&self) -> Result<String, Refused> {
+        let root = self.root()?;
+        let (id, held) = (self.operator_id()?, root.held());
+        let authorities = held.authorities()?;
+        let signing = authorities.signing_token(TokenKind::Jwt, id.trust_domain(), self.now())?;
+        Ok(signing.id().to_owned())
+    }
+
     /// Signs a JWT-SVID for an identity of a tenant.
     pub(crate) fn sign_jwt(
         &self,

@@ -369,7 +369,7 @@ impl Draft<'_> {
     /// Signs the list of each authority whose list is missing or is half as old as it may be.
     pub(crate) fn sign_due_lists(&mut self) -> Result<(), Refused> {
         let now = self.now;
-        self.sign_lists(|record| list_due_from(record).is_none_or(|from| now >= from))
+        self.sign_lists(|record| list_due_from(record, now).is_none_or(|from| now >= from))
     }
 
     /// Signs the list of each authority that has revoked something its list does not tell.
@@ -429,7 +429,8 @@ enum Holder<'a> {
         node: &'a SpiffeId,
         entry: Option<&'a EntryId>,
     },
-    /// Who has this identity, which is one process: a node, a server.
+    /// Who has this identity, which is one process, or a file that servers renew: a node, a server, the
+    /// operator.
     Itself(&'a SpiffeId),
     /// Whoever it was given to.
     Bearer(&'a IntentId),
@@ -445,7 +446,9 @@ impl<'a> Holder<'a> {
                 node,
                 entry: intent.entry.as_ref(),
             },
-            (CredentialKind::X509, None) if is_reserved() => Self::Itself(&intent.subject),
+            (CredentialKind::X509 | CredentialKind::Jwt, None) if is_reserved() => {
+                Self::Itself(&intent.subject)
+            }
             _ => Self::Bearer(&intent.id),
         }
     }
@@ -474,9 +477,13 @@ pub(crate) fn with_revoked(
     record
 }
 
-/// From when on the list of an authority is to be signed anew; `None` if it has none.
-pub(crate) fn list_due_from(record: &AuthorityRecord) -> Option<Time> {
+/// From when on the list of an authority is to be signed anew; `None` if it has none. One of the future,
+/// from when a clock was ahead, tells nobody anything: it is due at once.
+pub(crate) fn list_due_from(record: &AuthorityRecord, now: Time) -> Option<Time> {
     let list = record.revocation_list.as_ref()?;
+    if list.this_update > now {
+        return Some(now);
+    }
     let half = list.next_update.since(list.this_update) / 2;
     Some(list.this_update.plus(half))
 }

@@ -68,6 +68,9 @@ pub struct Joining {
     pub token: Option<Zeroizing<String>>,
     /// What the node shows instead of a token.
     pub attesting: Option<Attesting>,
+    /// Whether the server has the clock of this machine: then an identity of the future, from when that clock
+    /// was ahead, is believed by nobody, and the node joins again. Elsewhere it is our clock that may be wrong.
+    pub has_clock_of_server: bool,
 }
 
 /// Why there is no way to the server.
@@ -142,7 +145,10 @@ impl Link {
             source,
         };
         let verifier = Arc::new(ServerVerifier::new(joining.trust.clone()));
-        let member = match Membership::read(&joining.folder).map_err(kept)? {
+        let is_of_use =
+            |member: &Membership| !(joining.has_clock_of_server && member.is_of_the_future());
+        let member = Membership::read(&joining.folder).map_err(kept)?;
+        let member = match member.filter(is_of_use) {
             Some(member) => member,
             None => {
                 // So that those who were turned away together do not come back together.

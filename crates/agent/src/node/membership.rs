@@ -54,6 +54,13 @@ impl Membership {
         self.validity.not_after
     }
 
+    /// Whether it does not hold yet.
+    pub(super) fn is_of_the_future(&self) -> bool {
+        let own = self.certificates.first();
+        let own = own.and_then(|der| Certificate::parse(der).ok());
+        own.is_some_and(|own| now() < own.not_before())
+    }
+
     /// Reads what was kept; `None` if there is nothing, or nothing that can be used any more.
     pub(super) fn read(folder: &Path) -> io::Result<Option<Self>> {
         let path = folder.join(FILE);

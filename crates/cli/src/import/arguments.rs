@@ -66,7 +66,7 @@ Examples:
   avouch import aws-trust-policy trust.json --claims claims.json --as-rules
 
 Exit codes:
-  0   nothing is found; with --claims or --token: admitted; with -o sarif: written
+  0   nothing is found; with --claims or --token: admitted
   11, 12, 13, 14   the gravest finding is info, low, medium, high or critical
   3   the file is refused; with --claims or --token: not admitted
 

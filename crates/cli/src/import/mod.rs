@@ -49,8 +49,6 @@ fn findings(configuration: &Configuration, file: &Path, common: &Common) -> Resu
         Format::Sarif => {
             let shown: Vec<sarif::Found<'_>> = found.iter().map(shown).collect();
             output::data(&pretty(&sarif::log(&shown, Some(&input::name_of(file)))))?;
-            // Whoever reads it takes another end for a tool that failed.
-            return Ok(Exit::Accepted);
         }
         _ => output::data(&pretty(&findings_json(configuration, &found)))?,
     }

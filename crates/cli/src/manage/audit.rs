@@ -66,19 +66,13 @@ pub fn audit(arguments: &AuditArguments, common: &Common) -> Result<Exit, Fault>
         }
         AuditCommand::Secrets => {
             let answer = client.get(&path(common, "audit/secrets")?)?;
-            if common.output == Format::Sarif {
-                return as_sarif(&answer);
-            }
-            output::formatted(common.output, || secrets(&answer), || pretty(&answer))?;
+            told(&answer, secrets, common)?;
             let severity = answer.get("severity").and_then(Value::as_str);
             Ok(severity.map_or(Exit::Accepted, exit))
         }
         AuditCommand::ZeroTrust => {
             let answer = client.get(&path(common, "audit/zero-trust")?)?;
-            if common.output == Format::Sarif {
-                return as_sarif(&answer);
-            }
-            output::formatted(common.output, || checklist(&answer), || pretty(&answer))?;
+            told(&answer, checklist, common)?;
             let count = |name: &str| answer.get(name).and_then(Value::as_u64).unwrap_or_default();
             Ok(match (count("not_met"), count("not_known")) {
                 (0, 0) => Exit::Accepted,
@@ -163,9 +157,16 @@ fn checklist(answer: &Value) -> String {
     text + &findings(answer)
 }
 
-/// What is found, for code hosts and editors. Whoever reads it takes another end than 0 for a tool that
-/// failed.
-fn as_sarif(answer: &Value) -> Result<Exit, Fault> {
+/// What is found, in the form that was asked for.
+fn told(answer: &Value, drawn: fn(&Value) -> String, common: &Common) -> Result<(), Fault> {
+    match common.output {
+        Format::Sarif => output::data(&pretty(&as_sarif(answer))),
+        format => output::formatted(format, || drawn(answer), || pretty(answer)),
+    }
+}
+
+/// What is found, for code hosts and editors.
+fn as_sarif(answer: &Value) -> Value {
     let findings = list_of(answer, "findings").iter().map(|finding| {
         let said = |name: &str| {
             finding
@@ -189,8 +190,7 @@ fn as_sarif(answer: &Value) -> Result<Exit, Fault> {
         }
     });
     let findings: Vec<sarif::Found<'_>> = findings.collect();
-    output::data(&pretty(&sarif::log(&findings, None)))?;
-    Ok(Exit::Accepted)
+    sarif::log(&findings, None)
 }
 
 fn exit(severity: &str) -> Exit {

@@ -187,12 +187,15 @@ fn in_short(record: &Value) -> Value {
 fn kept(client: &Client, id: &str, common: &Common) -> Result<Value, Fault> {
     let address = path(common, &format!("decisions/{}", segment(id)?))?;
     client.get(&address).map_err(|fault| match fault {
-        Fault::Refused(refusal) if is_of_decision(&refusal, id) => Fault::Run(format!(
-            "no decision {id} of the tenant {} is kept: refusals are for {REFUSED_DAYS} days, the latest \
-             {MOST_REFUSED} of a tenant, and what was accepted by the server that decided, the last \
-             {MOST_ACCEPTED} of a tenant until it ends; of another tenant, name that with --tenant",
-            common.tenant.as_str()
-        )),
+        Fault::Refused(refusal) if is_of_decision(&refusal, id) => {
+            let hint = format!(
+                "Refusals are kept for {REFUSED_DAYS} days, the latest {MOST_REFUSED} of a tenant, and what was \
+                 accepted by the server that decided, the last {MOST_ACCEPTED} of a tenant until it ends; if it is \
+                 of another tenant than {}, name that with --tenant.",
+                common.tenant.as_str()
+            );
+            Refusal { hint, ..*refusal }.into()
+        }
         other => other,
     })
 }

@@ -134,8 +134,8 @@ struct Started {
     folder: Folder,
     plane: Arc<Plane>,
     is_alone: bool,
-    /// When the operator's credential is due again.
-    renew_at: Time,
+    /// The operator's credential, as it was written.
+    credential: Credential,
 }
 
 impl Started {
@@ -153,7 +153,7 @@ impl Started {
             },
         };
         let plane = open(arguments, &folder, addresses, with_demo).await?;
-        let renew_at = {
+        let credential = {
             let (plane, folder) = (Arc::clone(&plane), folder.clone());
             let address = addresses.local_url(arguments.public_url.as_deref());
             // Before anything is said, so that whoever waits for the greeting can use them.
@@ -166,7 +166,7 @@ impl Started {
         };
         Ok(Self {
             plane,
-            renew_at,
+            credential,
             is_alone: arguments.store.is_none(),
             listeners,
             addresses,
@@ -185,7 +185,7 @@ impl Started {
             files: tokio::spawn(keep_files(
                 Arc::clone(&self.plane),
                 self.folder.clone(),
-                self.renew_at,
+                self.credential,
             )),
             workloads: None,
             node: None,
@@ -428,6 +428,7 @@ async fn join(running: &Running) -> Result<Node, Fault> {
         folder: running.folder.agent(),
         token: None,
         attesting: None,
+        has_clock_of_server: true,
     };
     match Node::join(joining.clone()).await {
         Err(LinkFault::NoToken(_)) => {}
@@ -458,13 +459,14 @@ fn trust_of_server(plane: &Plane) -> Result<String, Fault> {
 }
 
 /// Keeps the operator's credential and what agents know the server by.
-async fn keep_files(plane: Arc<Plane>, folder: Folder, mut renew_at: Time) {
+async fn keep_files(plane: Arc<Plane>, folder: Folder, mut credential: Credential) {
     loop {
         tokio::time::sleep(FILES_PERIOD).await;
         let (plane, folder) = (Arc::clone(&plane), folder.clone());
-        let kept = blocking(move || Ok(write_files(&plane, &folder, Some(renew_at))));
+        let before = credential.clone();
+        let kept = blocking(move || Ok(write_files(&plane, &folder, Some(before))));
         match kept.await.and_then(|kept| kept) {
-            Ok(next) => renew_at = next,
+            Ok(next) => credential = next,
             Err(error) => {
                 tracing::error!(%error, "the operator's credential could not be written");
             }
@@ -472,18 +474,37 @@ async fn keep_files(plane: Arc<Plane>, folder: Folder, mut renew_at: Time) {
     }
 }
 
-/// Writes what is due, and says when the credential is due again.
-fn write_files(plane: &Plane, folder: &Folder, renew_at: Option<Time>) -> Result<Time, Fault> {
+/// The operator's credential in its file.
+#[derive(Clone, Debug)]
+struct Credential {
+    renew_at: Time,
+    /// The key that has signed it.
+    key: String,
+}
+
+/// Writes what is due: the credential when half of its life is over, and when another key signs, since
+/// the one before may be taken back at any moment.
+fn write_files(
+    plane: &Plane,
+    folder: &Folder,
+    credential: Option<Credential>,
+) -> Result<Credential, Fault> {
     folder.write_public(SERVER_FILE, &trust_of_server(plane)?)?;
-    if let Some(renew_at) = renew_at
-        && plane.now() < renew_at
+    // Asked before it is signed: at worst it is signed once more.
+    let key = plane.operator_key()?;
+    if let Some(credential) = credential
+        && plane.now() < credential.renew_at
+        && key == credential.key
     {
-        return Ok(renew_at);
+        return Ok(credential);
     }
-    let credential = plane.operator_token()?;
-    folder.write_secret("operator.jwt", &credential.token)?;
-    let half = credential.expires.since(credential.issued) / 2;
-    Ok(credential.issued.plus(half))
+    let token = plane.operator_token()?;
+    folder.write_secret("operator.jwt", &token.token)?;
+    let half = token.expires.since(token.issued) / 2;
+    Ok(Credential {
+        renew_at: token.issued.plus(half),
+        key,
+    })
 }
 
 fn ended_early<E: Into<Fault>>(ended: Result<Result<(), E>, tokio::task::JoinError>) -> Fault {

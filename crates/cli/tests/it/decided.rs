@@ -70,7 +70,7 @@ fn a_refused_exchange_is_explained_by_its_id_and_after_a_restart_too() {
     assert!(listed.out.contains(&id), "{listed:?}");
     let none = "01a20260-162c-70d5-8221-32d10c913395";
     let ran = plane.run(&["explain", none, "--tenant", "demo"]);
-    assert_eq!(ran.code, 1, "{ran:?}");
+    assert_eq!(ran.code, 3, "{ran:?}");
     assert!(ran.err.contains("for 7 days"), "{ran:?}");
 }
 

@@ -125,7 +125,8 @@ fn findings_are_written_as_sarif_and_nothing_else_is() {
     let folder = Folder::new("import_sarif");
     folder.file("trust.json", policy("repo:octo-org*:environment:prod"));
     let ran = folder.run(&["import", "aws-trust-policy", "trust.json", "-o", "sarif"]);
-    assert_eq!(ran.code, 0, "{ran:?}");
+    let without = folder.run(&["import", "aws-trust-policy", "trust.json"]);
+    assert_eq!((ran.code, without.code), (14, 14), "{ran:?}");
     let log = ran.json();
     assert_eq!(log["version"], "2.1.0");
     let results = log["runs"][0]["results"].as_array().unwrap();

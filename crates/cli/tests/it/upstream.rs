@@ -7,6 +7,7 @@
 )]
 
 use std::process::Command;
+use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 
@@ -339,9 +340,8 @@ fn a_drill_is_watched_until_every_node_holds_the_new_keys() {
         "{}",
         audited.out
     );
-    // Code hosts take another end than 0 for a tool that failed.
     let written = manage(&plane, &["audit", "zero-trust", "-o", "sarif"]);
-    assert_eq!(written.code, 0, "{}", written.err);
+    assert_eq!(written.code, 13, "{}", written.err);
     let run = written.json()["runs"][0].clone();
     let rules = run["tool"]["driver"]["rules"].as_array().unwrap().clone();
     assert_eq!((rules.len(), &rules[0]["id"]), (1, &json!("software-root")));
@@ -371,6 +371,31 @@ fn a_drill_is_watched_until_every_node_holds_the_new_keys() {
             (&json!(1), &json!(1))
         );
     }
+}
+
+#[test]
+fn an_operator_whose_key_is_replaced_and_taken_back_has_another_credential_by_then() {
+    let plane = Plane::start("upstream-operator", &[]);
+    let credential = plane.folder.path().join("avouch-data/operator.jwt");
+    let read = || std::fs::read_to_string(&credential).unwrap();
+    let before = read();
+    let of_root = ["--tenant", "root", "-o", "json"];
+    let run = |what: &[&str]| plane.run(&[what, &of_root].concat());
+    let replaced = run(&["authority", "replace", "root.avouch.test"]);
+    assert_eq!(replaced.code, 0, "{}", replaced.err);
+    let started = Instant::now();
+    while read() == before {
+        assert!(started.elapsed() < Duration::from_secs(30), "it stays");
+        assert_eq!(run(&["authority", "list"]).code, 0);
+    }
+    let listed = run(&["authority", "list"]).json();
+    let tainted = listed["authorities"].as_array().unwrap().iter();
+    let tainted = tainted.filter(|one| one["state"] == "tainted" && one["kind"] == "jwt");
+    for id in tainted.map(|one| one["id"].as_str().unwrap()) {
+        let revoked = run(&["authority", "revoke", id]);
+        assert_eq!(revoked.code, 0, "{}", revoked.err);
+    }
+    assert_eq!(run(&["authority", "list"]).code, 0);
 }
 
 #[test]

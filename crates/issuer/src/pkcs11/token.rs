@@ -215,7 +215,8 @@ impl Token {
         let label = &self.address.token;
         match found.as_slice() {
             [one] => Ok(*one),
-            [] => Err(Fault::TokenUnusable(format!(
+            // It may be put back.
+            [] => Err(Fault::TokenFailed(format!(
                 "there is no token with the label `{label}`"
             ))),
             _ => Err(Fault::TokenUnusable(format!(

@@ -489,10 +489,25 @@ fn for_peer(answer: &Told<'_>) -> Value {
             json!({ "code": told.code, "sentence": told.sentence })
         }),
     };
-    json!({
+    let mut told = json!({
         "id": answer.id,
         "decision": answer.decision,
         "verdict": answer.word(),
         "reason": reason,
-    })
+    });
+    // Whoever asks has the credential, and is to act on whose it is; by what it is believed stays here.
+    if let Outcome::Decided {
+        verdict: Verdict::Accept(sealed),
+        ..
+    } = &answer.outcome
+    {
+        let identity = sealed.preview();
+        told["identity"] = json!({
+            "name": identity.name(),
+            "kind": identity.kind().name(),
+            "tenant": identity.tenant().as_str(),
+        });
+        told["valid_until"] = json!(identity.valid_until().to_string());
+    }
+    told
 }

@@ -66,7 +66,7 @@ fn wakes_for(upstream: Upstream, own: &[&AuthorityRecord], now: Time) -> Time {
             | AuthorityState::Tainted => {}
         }
         if signs_lists(record, now) {
-            moments.push(list_due_from(record).unwrap_or(now));
+            moments.push(list_due_from(record, now).unwrap_or(now));
         }
     }
     if upstream != Upstream::Elsewhere && has_moved(own) {

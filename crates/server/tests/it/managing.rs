@@ -326,6 +326,24 @@ fn a_signing_request_is_answered_with_a_chain_that_the_tenant_believes() {
     assert_eq!(whole["verdict"], "accept", "{whole}");
     assert_eq!(whole["identity"]["name"], "spiffe://one.test/web");
     assert_eq!(whole["identity"]["tenant"], "one");
+    // Whoever presents it is told whose it is, and not by what it is believed.
+    let stranger = crate::http::request("POST", "/t/one/decide", &[], Some(&question.to_string()));
+    let told = crate::http::send(world.address, &stranger).json();
+    let members: Vec<&String> = told.as_object().unwrap().keys().collect();
+    let known = [
+        "decision",
+        "id",
+        "identity",
+        "reason",
+        "valid_until",
+        "verdict",
+    ];
+    assert_eq!(members, known);
+    let identity = json!({"name": "spiffe://one.test/web", "kind": "spiffe", "tenant": "one"});
+    assert_eq!(
+        (&told["identity"], &told["valid_until"]),
+        (&identity, &whole["valid_until"])
+    );
     // Another tenant does not believe it, and a stranger is not told why.
     let stranger = crate::http::request("POST", "/t/two/decide", &[], Some(&question.to_string()));
     let told = crate::http::send(world.address, &stranger).json();
