@@ -57,7 +57,7 @@ struct Use {
     what: &'static str,
     digest: Digest,
     until: Time,
-    is_subject: bool,
+    is_presented: bool,
 }
 
 impl Uses {
@@ -67,22 +67,15 @@ impl Uses {
             what,
             digest,
             until,
-            is_subject: false,
+            is_presented: false,
         });
     }
 
-    fn of_subject(&mut self, what: &'static str, digest: Digest, until: Time) {
+    fn of_presented(&mut self, what: &'static str, digest: Digest, until: Time) {
         self.of(UseKind::Token, what, digest, until);
         if let Some(subject) = self.uses.last_mut() {
-            subject.is_subject = true;
+            subject.is_presented = true;
         }
-    }
-
-    /// Takes over the proofs of another: who may be shown again has to prove it anew.
-    pub(super) fn keep_proofs(&mut self, other: Self) {
-        let others = other.uses.into_iter();
-        self.uses
-            .extend(others.filter(|one| one.kind == UseKind::Proof));
     }
 
     /// What is used, as it is stored, for whoever signs nothing for it.
@@ -116,9 +109,9 @@ impl Uses {
         })
     }
 
-    /// The subject may be presented again.
-    pub(super) fn forget_subject(&mut self) {
-        self.uses.retain(|one| !one.is_subject);
+    /// The subject, and who acts for it, may be presented again; what they prove they prove anew.
+    pub(super) fn forget_tokens(&mut self) {
+        self.uses.retain(|one| !one.is_presented);
     }
 }
 
@@ -354,7 +347,7 @@ impl Exchange<'_> {
         let used = match &believed.statement {
             Some(statement) if token.form != Form::Wit => {
                 let until = statement.expires.plus(CLOCK_LEEWAY);
-                uses.of_subject(what, statement.use_digest, until);
+                uses.of_presented(what, statement.use_digest, until);
                 statement.use_digest
             }
             // A proof of possession is used in its place, or there is nothing that could be.

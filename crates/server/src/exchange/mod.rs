@@ -229,11 +229,9 @@ impl<'a> Exchange<'a> {
             Grant::Exchange {
                 actor: Some(actor), ..
             } => {
-                let mut reusable = Uses::default();
                 let of_subject = self.course.take();
-                let actor = self.subject("actor_token", actor, holder, shown, &mut reusable)?;
+                let actor = self.subject("actor_token", actor, holder, shown, &mut uses)?;
                 self.course.replace(of_subject);
-                uses.keep_proofs(reusable);
                 Some(actor)
             }
             Grant::Exchange { actor: None, .. }
@@ -261,7 +259,7 @@ impl<'a> Exchange<'a> {
             }
         }
         if given.rule.lets_reuse(self.now) {
-            uses.forget_subject();
+            uses.forget_tokens();
         }
         Ok(Considered {
             subject,

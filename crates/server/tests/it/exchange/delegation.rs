@@ -1,11 +1,16 @@
 //! Who acts for whom, clients with keys of their own, and how surely someone has signed in.
 
+use std::sync::atomic::{AtomicU64, Ordering};
+
 use serde_json::{Value, json};
 
 use avouch_testkit::key::Key;
 use avouch_testkit::token::{TokenForge, jwk, jwks};
 
 use super::{CLOUD, Cloud, JWT, OURSELVES, claims, exchange_form, form, refusal, sentence, token};
+
+/// How many tokens of actors there have been: no two are one.
+static ACTORS: AtomicU64 = AtomicU64::new(0);
 
 pub(super) const PEOPLE: &str = "https://login.test";
 const ASSERTION: &str = "urn:ietf:params:oauth:grant-type:jwt-bearer";
@@ -82,6 +87,10 @@ impl Service {
         let now = self.cloud.now();
         let forge = TokenForge::jwt_svid(&format!("spiffe://partner.test{name}"), OURSELVES)
             .claim("aud", json!([OURSELVES]))
+            .claim(
+                "jti",
+                json!(ACTORS.fetch_add(1, Ordering::Relaxed).to_string()),
+            )
             .claim("iat", json!(now))
             .claim("exp", json!(now + 300));
         let more = more.as_object().unwrap().iter();
@@ -129,7 +138,19 @@ fn hostile_53_who_acts_is_shown_apart_from_who_it_is_done_for() {
         json!({"sub": "spiffe://partner.test/svc/shop"})
     );
     // Whoever acted before stays in the chain.
-    let chained = service.person(&json!({"act": {"sub": "first", "iss": PEOPLE}}));
+    let chained = json!({"act": {"sub": "first", "iss": PEOPLE}});
+    let used = service.for_person(&service.person(&chained), Some(&actor));
+    assert_eq!(
+        refusal(&used).1,
+        "issue.token_used",
+        "the actor's token, too, is used once"
+    );
+    assert!(
+        sentence(&used).contains("actor_token"),
+        "{}",
+        sentence(&used)
+    );
+    let (chained, actor) = (service.person(&chained), service.actor("/svc/shop"));
     let chain = claims(&token(&service.for_person(&chained, Some(&actor))));
     assert_eq!(
         chain["act"],
