@@ -45,10 +45,13 @@ const REASONS: [(&str, u8); 7] = [
     ("privilege_withdrawn", 9),
 ];
 
-/// The number of a reason by its name.
+/// The number of a reason by its name, or as RFC 5280 spells it (`keyCompromise`).
 pub fn reason_number(name: &str) -> Option<u8> {
+    let plain = |name: &str| name.replace('_', "").to_ascii_lowercase();
+    let wanted = plain(name);
     let mut all = REASONS.iter();
-    all.find(|(one, _)| *one == name).map(|(_, number)| *number)
+    all.find(|(one, _)| plain(one) == wanted)
+        .map(|(_, number)| *number)
 }
 
 /// The names of all reasons.

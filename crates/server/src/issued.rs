@@ -87,6 +87,15 @@ impl Asked {
     }
 }
 
+/// A serial number as it is stored, of one that other programs have shown (`0x41A2`, `41:a2`).
+pub(crate) fn plain_serial(shown: &str) -> String {
+    let plain = shown.replace(':', "").to_ascii_lowercase();
+    match plain.strip_prefix("0x") {
+        Some(digits) => digits.to_owned(),
+        None => plain,
+    }
+}
+
 impl Plane {
     /// What has this serial number, in hexadecimal with colons or without; or this `jti`, of a token.
     ///
@@ -94,7 +103,7 @@ impl Plane {
     ///
     /// `issue.object_unknown`, or what failed on our side.
     pub(crate) fn issued_as(&self, tenant: &Tenant, serial: &str) -> Result<IntentRow, Refused> {
-        let plain = serial.replace(':', "").to_lowercase();
+        let plain = plain_serial(serial);
         for name in [serial, plain.as_str()] {
             let Some(id) = IntentId::parse(name) else {
                 continue;

@@ -160,8 +160,9 @@ impl ServerCertVerifier for ServerVerifier {
                 tracing::error!(
                     code = reason.code(),
                     sentence = reason.sentence(),
-                    fix = reason.hint(),
-                    "the server is not who it should be"
+                    fix = "If its root was replaced while this node was off, bring a fresh copy of the server's \
+                           `server.json` for `--server-trust`; else find out who answers at its address.",
+                    "the server is not who it should be by what this node knows of it"
                 );
                 Err(CertificateError::ApplicationVerificationFailure.into())
             }

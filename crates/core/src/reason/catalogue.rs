@@ -984,7 +984,7 @@ catalogue! {
             spec: "docs/how-to/run.md";
         IssueBootstrapMismatch { shown: String, own: String } = "issue.bootstrap_ca_mismatch",
             "The node was told to believe a cluster CA with the key {shown}, and that of this cluster has {own}: it was given a wrong hash, or is being led to another cluster.",
-            fix: "Compare the hash with `avouch authority list`; if it was copied well, find out who answered the node.",
+            fix: "Compare the hash with what `avouch authority bootstrap-token` has told; if it was copied well, find out who answered the node.",
             spec: "docs/how-to/cluster.md";
         IssueBootstrapNode { node: String, asked: String } = "issue.bootstrap_node",
             "The bootstrap token is for the node {node}, and the request is for {asked}.",

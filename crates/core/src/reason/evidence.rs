@@ -41,10 +41,10 @@ impl fmt::Display for Evidence {
             Self::Flag(flag) => flag.fmt(f),
             Self::List(list) if list.is_empty() => f.write_str("none"),
             Self::List(list) => {
-                let shown: Vec<String> = list.iter().take(8).map(|text| printable(text)).collect();
+                let shown: Vec<String> = list.iter().take(SHOWN_TEXTS).map(|text| printable(text)).collect();
                 f.write_str(&shown.join(", "))?;
-                if list.len() > 8 {
-                    write!(f, " and {} more", list.len() - 8)
+                if list.len() > SHOWN_TEXTS {
+                    write!(f, " and {} more", list.len() - SHOWN_TEXTS)
                 } else {
                     Ok(())
                 }
@@ -57,7 +57,10 @@ impl fmt::Display for Evidence {
 }
 
 /// How much of one text a person is shown.
-const SHOWN_CHARACTERS: usize = 200;
+const SHOWN_CHARACTERS: usize = 300;
+
+/// How many texts of a list a person is shown.
+const SHOWN_TEXTS: usize = 10;
 
 /// How much of one sentence, in which several texts may stand.
 const SENTENCE_CHARACTERS: usize = 4_000;

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use avouch_core::reason::{Family, Reason};
 use axum::http::StatusCode;
+use axum::http::header::CONTENT_LANGUAGE;
 use serde_json::json;
 
 use super::answer::Answer;
@@ -68,7 +69,10 @@ fn refused(call: &Call, reason: &Reason) -> Answer {
         "err": word_of(reason), "description": description(reason),
         "code": code, "decision": decision,
     });
-    Answer::json(&told).with_status(StatusCode::BAD_REQUEST)
+    // RFC 8935 2.3: in which language the description is.
+    Answer::json(&told)
+        .with_status(StatusCode::BAD_REQUEST)
+        .with(CONTENT_LANGUAGE, "en")
 }
 
 /// The word for a refusal (RFC 8935 2.4, SSF 1.0 8.1.4.1).

@@ -371,7 +371,8 @@ impl SshModel<'_> {
         match self.question.context.expected.first() {
             None => Ok(()),
             Some(expected) => Err(Reason::SshNameMismatch {
-                names: vec![subject.to_owned()],
+                // A key alone is listed for who signs with it: which host has it, no authority says.
+                names: vec![format!("{subject} (a key that is listed, and for no host)")],
                 expected: expected.to_string(),
             }),
         }

@@ -16,6 +16,7 @@ use super::said;
 use crate::fault::Refused;
 use crate::http::answer::Answer;
 use crate::http::call::{Call, Stop};
+use crate::issued::plain_serial;
 use crate::keys::origin_of;
 use crate::revocations::Which;
 use crate::sharing::Audience;
@@ -179,7 +180,14 @@ pub(in crate::http) fn revoke_certificates(
     members.finish()?;
     let refuse = |detail: String| Document::Request("revocation").refuse(detail);
     let which = match (serial, id, from) {
-        (Some(serial), None, None) => Which::Serial(serial.replace(':', "").to_lowercase()),
+        (Some(serial), None, None) => {
+            let plain = plain_serial(&serial);
+            if plain.is_empty() || !plain.bytes().all(|byte| byte.is_ascii_hexdigit()) {
+                let detail = "`serial` is a number in hexadecimal digits, such as 5c01a9";
+                return Err(refuse(detail.to_owned()).into());
+            }
+            Which::Serial(plain)
+        }
         (None, Some(id), None) => Which::Identity(SpiffeId::parse(&id)?),
         (None, None, Some(from)) => Which::Descended(from),
         _ => {
