@@ -420,7 +420,7 @@ async fn run_until_told(
         folder: arguments.agent_data.clone(),
         token: arguments.join_token.clone().map(Zeroizing::new),
         attesting: arguments.attestation.attesting(),
-        has_clock_of_server: false,
+        beside: None,
     };
     // Before the token is used up: a socket that cannot be served would cost it.
     let sockets = Sockets::open(&arguments.socket, &arguments.serving).await?;

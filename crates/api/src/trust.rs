@@ -324,6 +324,13 @@ impl Reader<'_> {
         if value.get("trust_domains").is_some() && value.get("anchors").is_none() {
             return self.bundle_map(&value);
         }
+        if value.get("keys").is_some_and(Value::is_array) && value.get("anchors").is_none() {
+            return Err(Document::Trust.refuse(
+                "it is a set of keys and does not say whose: a SPIFFE bundle is trusted as \
+                 `{\"anchors\": [{\"trust_domain\": …, \"bundle\": …}]}`, the keys of an issuer as \
+                 `{\"anchors\": [{\"issuer\": …, \"jwks\": …}]}`",
+            ));
+        }
         let mut members = Members::of(Document::Trust, "", value)?;
         let anchors = members.list("anchors")?;
         let crls = members.list("crls")?.unwrap_or_default();

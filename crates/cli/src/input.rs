@@ -83,12 +83,25 @@ pub fn read(path: &Path, part: &'static str, allowed: usize) -> Result<Vec<u8>, 
     Ok(bytes)
 }
 
-/// Opens a file, or standard input for `-`.
+/// What some editors begin a text in UTF-8 with; nothing else that is read here begins so.
+const BYTE_ORDER_MARK: &[u8] = b"\xEF\xBB\xBF";
+
+/// Opens a file, or standard input for `-`, behind the byte order mark if it has one.
 pub fn open(path: &Path) -> io::Result<Box<dyn Read + Send>> {
     if is_stdin(path) {
-        return Ok(Box::new(io::stdin()));
+        return unmarked(io::stdin());
     }
-    Ok(Box::new(File::open(path)?))
+    unmarked(File::open(path)?)
+}
+
+fn unmarked(mut reader: impl Read + Send + 'static) -> io::Result<Box<dyn Read + Send>> {
+    let mut head = Vec::new();
+    let length = BYTE_ORDER_MARK.len() as u64;
+    reader.by_ref().take(length).read_to_end(&mut head)?;
+    if head == BYTE_ORDER_MARK {
+        head.clear();
+    }
+    Ok(Box::new(io::Cursor::new(head).chain(reader)))
 }
 
 /// What it means that a file cannot be read.

@@ -1,6 +1,7 @@
 //! The way to the server, as the member that this node is.
 
 use std::error::Error;
+use std::fmt;
 use std::io;
 use std::path::PathBuf;
 use std::sync::{Arc, PoisonError, RwLock, Weak};
@@ -68,9 +69,23 @@ pub struct Joining {
     pub token: Option<Zeroizing<String>>,
     /// What the node shows instead of a token.
     pub attesting: Option<Attesting>,
-    /// Whether the server has the clock of this machine: then an identity of the future, from when that clock
-    /// was ahead, is believed by nobody, and the node joins again. Elsewhere it is our clock that may be wrong.
-    pub has_clock_of_server: bool,
+    /// The server, if it is in this process.
+    pub beside: Option<Beside>,
+}
+
+/// A server in the process of the node. It gives a join token whenever one is needed, as after a sleep of
+/// the machine that was longer than the identity of the node. And it has the same clock: an identity of
+/// the future, from when that was ahead, is believed by nobody; elsewhere it is our clock that may be wrong.
+#[derive(Clone)]
+pub struct Beside {
+    /// Makes a join token, or says why not. It may block.
+    pub new_token: Arc<dyn Fn() -> Result<Zeroizing<String>, String> + Send + Sync>,
+}
+
+impl fmt::Debug for Beside {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Beside")
+    }
 }
 
 /// Why there is no way to the server.
@@ -90,6 +105,9 @@ pub enum LinkFault {
         .0.display()
     )]
     NoToken(PathBuf),
+    /// The server in this process gives no token.
+    #[error("the server gives this node no join token: {0}")]
+    NotGiven(String),
     /// The identity has ended while the agent ran, and there is nothing else to show.
     #[error(
         "the identity of this node ended at {0}, so it has to join again: start the agent with a new token, which `avouch node token` makes"
@@ -146,7 +164,7 @@ impl Link {
         };
         let verifier = Arc::new(ServerVerifier::new(joining.trust.clone()));
         let is_of_use =
-            |member: &Membership| !(joining.has_clock_of_server && member.is_of_the_future());
+            |member: &Membership| !(joining.beside.is_some() && member.is_of_the_future());
         let member = Membership::read(&joining.folder).map_err(kept)?;
         let member = match member.filter(is_of_use) {
             Some(member) => member,
@@ -205,7 +223,9 @@ impl Link {
     async fn renew(&self, is_refused: bool) -> Result<(), LinkFault> {
         let is_over = self.is_over();
         let member = match is_over || is_refused {
-            true if self.may_attest() => join(&self.joining, &self.verifier).await?,
+            true if self.may_attest() || (is_over && self.joining.beside.is_some()) => {
+                join(&self.joining, &self.verifier).await?
+            }
             _ if is_over => return Err(LinkFault::Over(self.member().not_after())),
             _ => self.next().await?,
         };
@@ -321,8 +341,13 @@ async fn join(joining: &Joining, verifier: &Arc<ServerVerifier>) -> Result<Membe
         return member_of(key, attested.map_err(|stop| stop.fault(&joining.server))?);
     }
     let key = NodeKey::generate()?;
-    let token = joining.token.as_ref();
-    let token = token.ok_or_else(|| LinkFault::NoToken(joining.folder.clone()))?;
+    let token = match (&joining.token, joining.beside.clone()) {
+        (Some(token), _) => token.clone(),
+        (None, Some(beside)) => off_the_threads(move || (beside.new_token)())
+            .await?
+            .map_err(LinkFault::NotGiven)?,
+        (None, None) => return Err(LinkFault::NoToken(joining.folder.clone())),
+    };
     let request = JoinRequest {
         join_token: token.as_str().to_owned(),
         signing_request: key.signing_request()?,

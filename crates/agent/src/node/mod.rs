@@ -46,7 +46,7 @@ use tokens::Tokens;
 
 pub use evidence::{Attesting, Evidence, EvidenceFault, Preparation};
 pub use key::{KeyFault, MemberKey, NodeKey};
-pub use link::{Joining, LinkFault, ServerTrust};
+pub use link::{Beside, Joining, LinkFault, ServerTrust};
 pub use tpm::TpmKey;
 
 /// A node: it follows one server, and knows what each of its workloads may hold.

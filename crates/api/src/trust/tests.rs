@@ -268,3 +268,14 @@ fn a_view_is_named_by_what_it_was_read_from() {
     assert_eq!(epoch(ROOT), epoch(ROOT));
     assert_ne!(epoch(ROOT), epoch(&ROOT.repeat(2)));
 }
+
+#[test]
+fn keys_that_do_not_say_whose_they_are_are_told_how_they_are_trusted() {
+    let refused = TrustDocument::read(br#"{"keys": []}"#, &TenantId::local(), "file").unwrap_err();
+    assert_eq!(refused.code(), "input.trust_document_malformed");
+    assert!(
+        refused.sentence().contains("trust_domain"),
+        "{}",
+        refused.sentence()
+    );
+}

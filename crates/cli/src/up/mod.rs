@@ -20,7 +20,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use avouch_agent::command::{AgentArguments, Sockets};
-use avouch_agent::node::{Joining, LinkFault, Node, ServerTrust};
+use avouch_agent::node::{Beside, Joining, Node, ServerTrust};
 use avouch_agent::{logging, open_files};
 use avouch_core::id::{TenantId, TrustDomain};
 use avouch_core::time::Time;
@@ -417,27 +417,34 @@ fn open_store(address: Option<&str>, folder: &Path) -> Result<Arc<dyn Store>, Re
     })
 }
 
-/// Takes up the membership of the local node, or lets it join.
+/// Takes up the membership of the local node, or lets it join: now, and whenever its identity has ended.
 async fn join(running: &Running) -> Result<Node, Fault> {
-    let plane = &running.plane;
-    let trust = trust_of_server(plane)?;
+    let trust = trust_of_server(&running.plane)?;
     let trust = ServerTrust::read(&trust).ok_or_else(|| bug("the own bundle cannot be read"))?;
-    let mut joining = Joining {
+    let (plane, folder) = (Arc::clone(&running.plane), running.folder.clone());
+    let is_alone = running.is_alone;
+    let new_token = move || {
+        let name = folder
+            .node_name(is_alone)
+            .map_err(|fault| fault.to_string())?;
+        let root = plane.root().map_err(|fault| fault.to_string())?;
+        let made = plane.new_join_token(&root, &name, TOKEN_TTL);
+        let made = made.map_err(|refused| match &refused {
+            Refused::Reason(reason) => reason.sentence(),
+            Refused::Fault(fault) => fault.to_string(),
+        })?;
+        Ok(made.token)
+    };
+    let joining = Joining {
         server: reachable(running.addresses.nodes).to_string(),
         trust,
         folder: running.folder.agent(),
         token: None,
         attesting: None,
-        has_clock_of_server: true,
+        beside: Some(Beside {
+            new_token: Arc::new(new_token),
+        }),
     };
-    match Node::join(joining.clone()).await {
-        Err(LinkFault::NoToken(_)) => {}
-        joined => return Ok(joined?),
-    }
-    let plane = Arc::clone(plane);
-    let name = running.folder.node_name(running.is_alone)?;
-    let token = blocking(move || plane.new_join_token(&plane.root()?, &name, TOKEN_TTL));
-    joining.token = Some(token.await?.token);
     Ok(Node::join(joining).await?)
 }
 

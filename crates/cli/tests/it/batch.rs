@@ -284,3 +284,17 @@ fn memory_stays_the_same_over_a_hundred_thousand_lines() {
     // 4 MiB are nothing beside 100,000 lines, which are 40 MiB to read and 100 to write.
     assert!(late < early + 4096, "{early} KiB grew to {late} KiB");
 }
+
+#[test]
+fn a_byte_order_mark_is_no_part_of_what_is_read() {
+    let folder = Folder::new("batch_marked");
+    folder.file(
+        "questions.jsonl",
+        format!("\u{feff}{}", lines(&[question("1")])),
+    );
+    let ran = folder.run(&["verify", "--batch", "questions.jsonl"]);
+    assert_eq!((ran.code, words(&ran)), (0, vec!["accept".to_owned()]));
+    // Neither is it the first byte of something that is shorter than a mark.
+    folder.file("short.jsonl", "{}");
+    assert_eq!(folder.run(&["verify", "--batch", "short.jsonl"]).code, 3);
+}

@@ -964,7 +964,7 @@ catalogue! {
             spec: "RFC 5280 4.1.2.5";
         IssueAuthorityInUse { authority: String, credentials: usize, nodes: usize, readers: usize } = "issue.authority_in_use",
             "Revoking the authority {authority} now would end {credentials} credentials that nothing has replaced yet, and {nodes} nodes and {readers} readers of its bundle may not know its successor.",
-            fix: "Wait until `avouch authority list` shows that every node and every reader has the successor, or revoke it with `--anyway`.",
+            fix: "Wait until every node and every reader has the successor (`avouch authority list`), and what it signed is renewed or has ended, as tokens do by themselves; or revoke it with `--anyway`.",
             spec: "docs/how-to/authorities.md";
         IssueAuthorityNotHeld { authority: String, nodes: usize, readers: usize } = "issue.authority_not_held",
             "The authority {authority} cannot sign yet: {nodes} nodes and {readers} readers of its bundle do not know it, and could not check what it signs.",

@@ -41,7 +41,11 @@ impl fmt::Display for Evidence {
             Self::Flag(flag) => flag.fmt(f),
             Self::List(list) if list.is_empty() => f.write_str("none"),
             Self::List(list) => {
-                let shown: Vec<String> = list.iter().take(SHOWN_TEXTS).map(|text| printable(text)).collect();
+                let shown: Vec<String> = list
+                    .iter()
+                    .take(SHOWN_TEXTS)
+                    .map(|text| printable(text))
+                    .collect();
                 f.write_str(&shown.join(", "))?;
                 if list.len() > SHOWN_TEXTS {
                     write!(f, " and {} more", list.len() - SHOWN_TEXTS)
