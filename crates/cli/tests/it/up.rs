@@ -404,6 +404,24 @@ fn an_identity_is_renewed_before_it_ends() {
     }
 }
 
+/// As a machine that sleeps for longer than the identity of the node lasts.
+#[test]
+fn a_plane_that_has_slept_through_the_end_of_its_node_goes_on_by_itself() {
+    let plane = Plane::start("up-asleep", &["--x509-ttl", "10"]);
+    assert_eq!(plane.run(&["fetch", "x509"]).code, 0);
+    plane.send(Signal::SIGSTOP);
+    std::thread::sleep(Duration::from_secs(12));
+    plane.send(Signal::SIGCONT);
+    let woken = Instant::now();
+    loop {
+        let fetched = plane.run(&["fetch", "x509"]);
+        if fetched.code == 0 {
+            break;
+        }
+        assert!(woken.elapsed() < Duration::from_secs(60), "{fetched:?}");
+    }
+}
+
 #[test]
 fn who_has_no_entry_is_told_so_and_the_log_says_what_was_missing() {
     if !Uid::effective().is_root() {
