@@ -381,6 +381,9 @@ pub struct FetchWitArguments {
 /// The arguments of `fetch x509`.
 #[derive(Args, Debug)]
 pub struct FetchX509Arguments {
+    /// This identity alone [default: each of this process]
+    #[arg(long, value_name = "ID", value_parser = spiffe_id)]
+    pub spiffe_id: Option<SpiffeId>,
     /// Write svid.pem, key.pem (mode 0600), bundle.pem and the revocation lists crl.pem into this
     /// folder, and the bundle of each foreign trust domain to federated/TRUST-DOMAIN.pem. Files of
     /// further identities and trust domains that are no more are removed; those of the last identity
@@ -686,6 +689,7 @@ const FETCH_EXAMPLES: &str = "\
 Examples:
   avouch fetch x509
   avouch fetch x509 --write /run/api
+  avouch fetch x509 --spiffe-id spiffe://demo.avouch.test/web --write /run/web
   avouch fetch x509 --write /run/api --watch --run 'nginx -s reload'
   avouch fetch jwt --audience vault
   avouch fetch bundle -o json

@@ -35,7 +35,7 @@ pub(super) async fn fetch(
         .map_err(|status| denied(&status))?
         .into_inner();
     let fetched = first(&mut stream).await?;
-    take(&fetched, arguments, common)?;
+    take(fetched, arguments, common)?;
     Ok(Exit::Accepted)
 }
 
@@ -61,7 +61,7 @@ async fn watch(
         loop {
             match stream.message().await {
                 Ok(Some(fetched)) => {
-                    take(&fetched, arguments, common)?;
+                    take(fetched, arguments, common)?;
                     if let Some(command) = &arguments.run {
                         run(command).await?;
                     }
@@ -89,10 +89,19 @@ async fn run(command: &str) -> Result<(), Fault> {
 }
 
 fn take(
-    fetched: &X509svidResponse,
+    mut fetched: X509svidResponse,
     arguments: &FetchX509Arguments,
     common: &Common,
 ) -> Result<(), Fault> {
+    if let Some(wanted) = &arguments.spiffe_id {
+        fetched
+            .svids
+            .retain(|svid| svid.spiffe_id == wanted.as_str());
+        if fetched.svids.is_empty() {
+            return Err(Fault::NotThis(wanted.clone()));
+        }
+    }
+    let fetched = &fetched;
     if let Some(folder) = &arguments.write {
         write(folder, fetched)?;
     }

@@ -491,6 +491,14 @@ fn what_a_workload_names_wrongly_is_said_at_once_and_is_no_fault_of_the_agent() 
     let long = "x".repeat(2_049);
     let refused = plane.run(&["fetch", "jwt", "--audience", &long]);
     assert!(refused.err.contains(why), "{}", refused.err);
+    let other = "spiffe://demo.avouch.test/other";
+    let fetched = plane.run(&["fetch", "x509", "--spiffe-id", other]);
+    assert_eq!((fetched.code, fetched.out.as_str()), (3, ""), "{fetched:?}");
+    assert!(fetched.err.contains(other), "{fetched:?}");
+    let svids = json(&plane.run(&["fetch", "x509", "-o", "json"]))["svids"].clone();
+    let own = svids[0]["spiffe_id"].as_str().unwrap();
+    let fetched = plane.run(&["fetch", "x509", "--spiffe-id", own, "-o", "json"]);
+    assert_eq!(json(&fetched)["svids"][0]["spiffe_id"], own);
     let log = plane.log();
     assert_eq!(log.matches("no identity issued").count(), 2, "{log}");
     assert!(!log.contains("ERROR"), "{log}");
