@@ -1234,6 +1234,10 @@ catalogue! {
             "The certification request was not signed by the private half of the key it brings.",
             fix: "Make the request again with the key it is for.",
             spec: "RFC 2986 3";
+        IssueRequestRefused { id: String, more: String } = "issue.request_refused",
+            "The certification request asks for {more}, which is not given to {id}.",
+            fix: "Make the request without it: only its key is taken. DNS names are given by the registration entry.",
+            spec: "docs/how-to/authorities.md";
         IssueRevocationKind { kind: &'static str, instead: &'static str } = "issue.revocation_unsupported",
             "What was presented is {kind}, and nothing of that kind is ended here.",
             fix: "Have an administrator say `{instead}`.",

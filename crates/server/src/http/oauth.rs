@@ -228,6 +228,7 @@ fn is_about_the_request(reason: &Reason) -> bool {
             | Reason::IssueRate { .. }
             | Reason::IssueRequest { .. }
             | Reason::IssueRequestNotSigned {}
+            | Reason::IssueRequestRefused { .. }
             | Reason::IssueRevocationKind { .. }
             | Reason::IssueSshChallenge { .. }
             | Reason::IssueSubjectEnds { .. }

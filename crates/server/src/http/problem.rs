@@ -401,6 +401,7 @@ fn status_of_issue(code: &str) -> Option<StatusCode> {
         | "issue.public_key_malformed"
         | "issue.request_malformed"
         | "issue.request_not_signed"
+        | "issue.request_refused"
         | "issue.upstream_key"
         | "issue.upstream_malformed"
         | "issue.ttl_out_of_bounds"
