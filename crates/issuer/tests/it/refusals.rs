@@ -144,6 +144,7 @@ const OF_THE_SERVER: &[&str] = &[
     "issue.object_unknown",
     "issue.proof_invalid",
     "issue.proof_required",
+    "issue.proxy_restricted",
     "issue.quota_exceeded",
     "issue.rate_exceeded",
     "issue.release_stale",

@@ -284,6 +284,9 @@ fn for_peer(reason: &Reason) -> Option<&'static str> {
         Reason::IssueProofRequired { .. } => {
             "Nothing is given to bearers here, and no key was proved with the request."
         }
+        Reason::IssueProxyRestricted { .. } => {
+            "The assertion does not let others be told anything on its word."
+        }
         Reason::IssueTarget { asked, .. } if asked == NO_ONE => {
             "It was not said for whom the credential is to be."
         }

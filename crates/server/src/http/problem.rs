@@ -328,6 +328,7 @@ fn is_told_of_an_exchange(code: &str) -> bool {
             | "issue.nonce_required"
             | "issue.proof_invalid"
             | "issue.proof_required"
+            | "issue.proxy_restricted"
             | "issue.revocation_unsupported"
             | "issue.scope_not_allowed"
             | "issue.ssh_challenge"
