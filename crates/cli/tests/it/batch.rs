@@ -4,7 +4,9 @@ use std::io::{BufRead, BufReader, Write};
 use std::process::Stdio;
 use std::thread;
 
+use avouch_testkit::key::Key;
 use avouch_testkit::question::QuestionForge;
+use avouch_testkit::token::{NOW_SECONDS, TokenForge, hash, jwk, jwks};
 use avouch_testkit::world::Authority;
 use serde_json::{Value, json};
 
@@ -283,4 +285,100 @@ fn memory_stays_the_same_over_a_hundred_thousand_lines() {
     assert_eq!(child.wait().unwrap().code(), Some(3));
     // 4 MiB are nothing beside 100,000 lines, which are 40 MiB to read and 100 to write.
     assert!(late < early + 4096, "{early} KiB grew to {late} KiB");
+}
+
+/// A token that is bound to a key is worth nothing without a proof by it, offline as on a server.
+#[test]
+fn a_proof_that_comes_with_a_token_is_looked_at() {
+    const ISSUER: &str = "https://issuer.example.com";
+    const URL: &str = "https://cloud.test/orders";
+    let (issuer, holder) = (Key::p256("issuer"), Key::p256("holder"));
+    let public = |key: &Key| {
+        let mut public = jwk(key, "x");
+        for member in ["kid", "use"] {
+            public.as_object_mut().unwrap().remove(member);
+        }
+        public
+    };
+    let of = public(&holder);
+    let named = format!(
+        r#"{{"crv":"P-256","kty":"EC","x":{},"y":{}}}"#,
+        of["x"], of["y"]
+    );
+    let bound = TokenForge::oidc(ISSUER, "job-7", "vault");
+    let token = bound
+        .clone()
+        .claim("cnf", json!({"jkt": hash(&named)}))
+        .sign(&issuer, "k");
+    let unbound = bound.sign(&issuer, "k");
+    let proof = |token: &str, key: &Key, changed: &[(&str, Value)]| {
+        let mut forge = TokenForge::saying(json!({
+            "htm": "GET", "htu": URL, "iat": NOW_SECONDS, "jti": "1", "ath": hash(token),
+        }))
+        .header("typ", json!("dpop+jwt"))
+        .header("jwk", public(key));
+        for (name, value) in changed {
+            forge = forge.claim(name, value.clone());
+        }
+        forge.sign_nameless(key)
+    };
+    let asked = |token: &str, proof: Option<String>| {
+        let mut credential = json!({"jwt": token});
+        if let Some(proof) = proof {
+            credential["dpop"] = json!({"proof": proof, "method": "GET", "url": URL});
+        }
+        json!({
+            "credential": credential, "audience": ["vault"],
+            "trust": {"anchors": [{
+                "issuer": ISSUER, "jwks": jwks(&[jwk(&issuer, "k")]),
+                "rules": [{"name": "jobs", "facts": {"subject": "job-7"}}],
+            }]},
+        })
+    };
+    let other = Key::p256("other");
+    let invalid = "issue.proof_invalid";
+    let cases = [
+        (asked(&token, Some(proof(&token, &holder, &[]))), "accept"),
+        (asked(&token, None), "federation.proof_missing"),
+        (
+            asked(&token, Some(proof(&token, &other, &[]))),
+            "federation.proof_missing",
+        ),
+        (
+            asked(
+                &token,
+                Some(proof(&token, &holder, &[("htm", json!("POST"))])),
+            ),
+            invalid,
+        ),
+        (
+            asked(
+                &token,
+                Some(proof(&token, &holder, &[("iat", json!(NOW_SECONDS - 61))])),
+            ),
+            invalid,
+        ),
+        (asked(&token, Some(proof(&unbound, &holder, &[]))), invalid),
+        (
+            asked(&unbound, Some(proof(&unbound, &holder, &[]))),
+            invalid,
+        ),
+        (asked(&unbound, None), "accept"),
+    ];
+    let folder = Folder::new("batch_proofs");
+    let questions: Vec<Value> = cases.iter().map(|(asked, _)| asked.clone()).collect();
+    let ran = folder.run_with(
+        &["verify", "--batch", "-", "--at", avouch_testkit::NOW],
+        lines(&questions),
+    );
+    let told: Vec<String> = ran
+        .lines()
+        .iter()
+        .map(|told| match told["verdict"].as_str() {
+            Some("reject") => told["reason"]["code"].as_str().unwrap().to_owned(),
+            other => other.unwrap_or_default().to_owned(),
+        })
+        .collect();
+    let expected: Vec<&str> = cases.iter().map(|(_, expected)| *expected).collect();
+    assert_eq!(told, expected, "{ran:?}");
 }
