@@ -56,9 +56,10 @@ impl Plane {
             found.decisions = tallied.by_voucher.get(&key).copied().unwrap_or_default();
         }
         let parties = parties_of(live.iter().copied());
+        let quarantined = self.quarantined(tenant)?;
         let believed = vouchers
             .keys()
-            .filter(|(kind, name)| *kind == "issuer" && !self.is_quarantined(tenant, name));
+            .filter(|(kind, name)| *kind == "issuer" && !quarantined.contains_key(*name));
         let federations: Vec<&str> = believed.map(|(_, name)| *name).collect();
         let mut told: Vec<(u64, usize, Value)> = vouchers
             .iter()
@@ -109,16 +110,6 @@ impl Plane {
             "most_depends": most("depends"),
             "issuers": told,
         }))
-    }
-}
-
-impl Plane {
-    /// Whether nothing of an issuer is believed for now.
-    fn is_quarantined(&self, tenant: &Tenant, issuer: &str) -> bool {
-        let quarantined = self
-            .issuer_anchors(tenant)
-            .map(|(_, quarantined)| quarantined);
-        quarantined.is_ok_and(|quarantined| quarantined.contains_key(issuer))
     }
 }
 

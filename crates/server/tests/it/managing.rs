@@ -1,6 +1,9 @@
 //! What administrators do with a tenant.
 
+use avouch_server::Refused;
+use avouch_testkit::extension::subject_alternative_names;
 use avouch_testkit::key::Key;
+use avouch_testkit::name::{GeneralName, Name};
 use avouch_testkit::world::pem;
 use serde_json::{Value, json};
 
@@ -365,7 +368,10 @@ fn a_signing_request_by_hand_may_ask_for_the_names_of_its_entry_and_no_others() 
     };
     assert_eq!(asked("web.test").status, 200);
     let refused = asked("other.test");
-    assert_eq!((refused.status, refused.code()), (400, "issue.request_refused".into()));
+    assert_eq!(
+        (refused.status, refused.code()),
+        (400, "issue.request_refused".into())
+    );
     assert!(refused.body.contains("other.test"), "{}", refused.body);
     // A node has the name that its token gives, and no token is used up by asking for another.
     let node = operator_join(&world, &[GeneralName::uri("spiffe://one.test/web")]);

@@ -116,10 +116,7 @@ fn a_signing_request_for_more_than_is_given_gets_nothing_and_uses_nothing_up() {
         refused.body
     );
     // As older programs write it (RFC 7468 7).
-    let answer = asked(
-        "NEW CERTIFICATE REQUEST",
-        "spiffe://one.test/ci/74/deploy",
-    );
+    let answer = asked("NEW CERTIFICATE REQUEST", "spiffe://one.test/ci/74/deploy");
     assert!(token(&answer).starts_with("-----BEGIN CERTIFICATE-----"));
 }
 
