@@ -287,82 +287,77 @@ fn memory_stays_the_same_over_a_hundred_thousand_lines() {
     assert!(late < early + 4096, "{early} KiB grew to {late} KiB");
 }
 
+const ISSUER: &str = "https://issuer.example.com";
+const ORDERS: &str = "https://cloud.test/orders";
+
+/// The public key alone.
+fn public(key: &Key) -> Value {
+    let mut public = jwk(key, "x");
+    for member in ["kid", "use"] {
+        public.as_object_mut().unwrap().remove(member);
+    }
+    public
+}
+
+/// The thumbprint of a key (RFC 7638).
+fn thumbprint(key: &Key) -> String {
+    let of = public(key);
+    hash(&format!(
+        r#"{{"crv":"P-256","kty":"EC","x":{},"y":{}}}"#,
+        of["x"], of["y"]
+    ))
+}
+
+/// A proof by a key for a request with a token.
+fn proof(token: &str, key: &Key, claim: &str, value: Value) -> String {
+    TokenForge::saying(json!({
+        "htm": "GET", "htu": ORDERS, "iat": NOW_SECONDS, "jti": "1", "ath": hash(token),
+    }))
+    .header("typ", json!("dpop+jwt"))
+    .header("jwk", public(key))
+    .claim(claim, value)
+    .sign_nameless(key)
+}
+
+/// A question about a token of [`ISSUER`] that came with a proof.
+fn asked(token: &str, proof: Option<String>) -> Value {
+    let mut credential = json!({"jwt": token});
+    if let Some(proof) = proof {
+        credential["dpop"] = json!({"proof": proof, "method": "GET", "url": ORDERS});
+    }
+    json!({
+        "credential": credential, "audience": ["vault"],
+        "trust": {"anchors": [{
+            "issuer": ISSUER, "jwks": jwks(&[jwk(&Key::p256("issuer"), "k")]),
+            "rules": [{"name": "jobs", "facts": {"subject": "job-7"}}],
+        }]},
+    })
+}
+
 /// A token that is bound to a key is worth nothing without a proof by it, offline as on a server.
 #[test]
 fn a_proof_that_comes_with_a_token_is_looked_at() {
-    const ISSUER: &str = "https://issuer.example.com";
-    const URL: &str = "https://cloud.test/orders";
     let (issuer, holder) = (Key::p256("issuer"), Key::p256("holder"));
-    let public = |key: &Key| {
-        let mut public = jwk(key, "x");
-        for member in ["kid", "use"] {
-            public.as_object_mut().unwrap().remove(member);
-        }
-        public
-    };
-    let of = public(&holder);
-    let named = format!(
-        r#"{{"crv":"P-256","kty":"EC","x":{},"y":{}}}"#,
-        of["x"], of["y"]
-    );
-    let bound = TokenForge::oidc(ISSUER, "job-7", "vault");
-    let token = bound
+    let unbound = TokenForge::oidc(ISSUER, "job-7", "vault");
+    let bound = unbound
         .clone()
-        .claim("cnf", json!({"jkt": hash(&named)}))
+        .claim("cnf", json!({"jkt": thumbprint(&holder)}))
         .sign(&issuer, "k");
-    let unbound = bound.sign(&issuer, "k");
-    let proof = |token: &str, key: &Key, changed: &[(&str, Value)]| {
-        let mut forge = TokenForge::saying(json!({
-            "htm": "GET", "htu": URL, "iat": NOW_SECONDS, "jti": "1", "ath": hash(token),
-        }))
-        .header("typ", json!("dpop+jwt"))
-        .header("jwk", public(key));
-        for (name, value) in changed {
-            forge = forge.claim(name, value.clone());
-        }
-        forge.sign_nameless(key)
-    };
-    let asked = |token: &str, proof: Option<String>| {
-        let mut credential = json!({"jwt": token});
-        if let Some(proof) = proof {
-            credential["dpop"] = json!({"proof": proof, "method": "GET", "url": URL});
-        }
-        json!({
-            "credential": credential, "audience": ["vault"],
-            "trust": {"anchors": [{
-                "issuer": ISSUER, "jwks": jwks(&[jwk(&issuer, "k")]),
-                "rules": [{"name": "jobs", "facts": {"subject": "job-7"}}],
-            }]},
-        })
-    };
-    let other = Key::p256("other");
-    let invalid = "issue.proof_invalid";
+    let unbound = unbound.sign(&issuer, "k");
+    let good = |token: &str, key: &Key| Some(proof(token, key, "jti", json!("1")));
+    let wrong = |claim: &str, value: Value| Some(proof(&bound, &holder, claim, value));
+    let (invalid, missing) = ("issue.proof_invalid", "federation.proof_missing");
     let cases = [
-        (asked(&token, Some(proof(&token, &holder, &[]))), "accept"),
-        (asked(&token, None), "federation.proof_missing"),
+        (asked(&bound, good(&bound, &holder)), "accept"),
+        (asked(&bound, None), missing),
+        (asked(&bound, good(&bound, &Key::p256("other"))), missing),
+        (asked(&bound, wrong("htm", json!("POST"))), invalid),
         (
-            asked(&token, Some(proof(&token, &other, &[]))),
-            "federation.proof_missing",
-        ),
-        (
-            asked(
-                &token,
-                Some(proof(&token, &holder, &[("htm", json!("POST"))])),
-            ),
+            asked(&bound, wrong("iat", json!(NOW_SECONDS - 61))),
             invalid,
         ),
-        (
-            asked(
-                &token,
-                Some(proof(&token, &holder, &[("iat", json!(NOW_SECONDS - 61))])),
-            ),
-            invalid,
-        ),
-        (asked(&token, Some(proof(&unbound, &holder, &[]))), invalid),
-        (
-            asked(&unbound, Some(proof(&unbound, &holder, &[]))),
-            invalid,
-        ),
+        (asked(&bound, good(&unbound, &holder)), invalid),
+        (asked(&unbound, good(&unbound, &holder)), invalid),
         (asked(&unbound, None), "accept"),
     ];
     let folder = Folder::new("batch_proofs");

@@ -56,11 +56,7 @@ impl Plane {
             found.decisions = tallied.by_voucher.get(&key).copied().unwrap_or_default();
         }
         let parties = parties_of(live.iter().copied());
-        let quarantined = self.quarantined(tenant)?;
-        let believed = vouchers
-            .keys()
-            .filter(|(kind, name)| *kind == "issuer" && !quarantined.contains_key(*name));
-        let federations: Vec<&str> = believed.map(|(_, name)| *name).collect();
+        let federations = believed_issuers(vouchers.keys(), &self.quarantined(tenant)?);
         let mut told: Vec<(u64, usize, Value)> = vouchers
             .iter()
             .map(|((kind, name), found)| {
@@ -111,6 +107,17 @@ impl Plane {
             "issuers": told,
         }))
     }
+}
+
+/// The issuers among those who vouch of which something is believed now.
+fn believed_issuers<'a>(
+    vouchers: impl Iterator<Item = &'a (&'a str, &'a str)>,
+    quarantined: &BTreeMap<String, Value>,
+) -> Vec<&'a str> {
+    vouchers
+        .filter(|(kind, name)| *kind == "issuer" && !quarantined.contains_key(*name))
+        .map(|(_, name)| *name)
+        .collect()
 }
 
 fn is_from(rule: &ExchangeRule, kind: &str, name: &str, anchors: &[&str]) -> bool {
