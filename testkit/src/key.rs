@@ -7,6 +7,8 @@ use aws_lc_rs::signature::{
 use aws_lc_rs::{agreement, digest, rand};
 
 use crate::asn1;
+use crate::extension::Extension;
+use crate::name::Name;
 
 /// A key pair of a test. Whoever knows its name knows its private half.
 #[derive(Clone, PartialEq, Eq)]
@@ -78,11 +80,22 @@ pub enum Scheme {
 impl Key {
     /// A PKCS#10 request (RFC 2986) that names nobody, signed with the key.
     pub fn signing_request(&self) -> Vec<u8> {
+        self.signing_request_for(&Name::empty(), &[])
+    }
+
+    /// A PKCS#10 request of this subject, which asks for these extensions (RFC 2985 5.4.2).
+    pub fn signing_request_for(&self, subject: &Name, extensions: &[Extension]) -> Vec<u8> {
+        let attributes = if extensions.is_empty() {
+            Vec::new()
+        } else {
+            let list = asn1::sequence(extensions.iter().map(Extension::to_der));
+            asn1::sequence([asn1::oid("1.2.840.113549.1.9.14"), asn1::set([list])])
+        };
         let info = asn1::sequence([
             asn1::number(0),
-            asn1::sequence::<Vec<u8>>([]),
+            subject.to_der(),
             self.public_key_info(),
-            asn1::constructed(0, &[]),
+            asn1::constructed(0, &attributes),
         ]);
         let signature = self.sign(self.scheme(), &info);
         let algorithm = self.scheme().identifier_for(self.kind());

@@ -123,7 +123,8 @@ impl<'a> Asked<'a> {
         })
     }
 
-    /// The proof that came with its token. Whoever does not look at it decides as if there were none.
+    /// The proof that came with its token. Whoever decides has to look at it: the token may be bound to its
+    /// key.
     pub fn dpop(&self) -> Option<&ShownProof> {
         self.dpop.as_ref()
     }

@@ -122,6 +122,23 @@ pub fn pem_blocks(text: &str) -> Result<Vec<PemBlock<'_>>, Reason> {
     Ok(blocks)
 }
 
+/// The DER of the certification request in a PEM text, under the name that it has now or the one that
+/// older programs write (RFC 7468 7).
+///
+/// # Errors
+///
+/// `issue.request_malformed` if there is none, and those of [`pem_blocks`].
+pub fn pem_signing_request(text: &str) -> Result<Vec<u8>, Reason> {
+    let blocks = pem_blocks(text)?;
+    let labels = ["CERTIFICATE REQUEST", "NEW CERTIFICATE REQUEST"];
+    match blocks.iter().find(|block| labels.contains(&block.label)) {
+        Some(block) => block.decode(),
+        None => Err(Reason::IssueRequest {
+            detail: "there is no PEM block `CERTIFICATE REQUEST`".to_owned(),
+        }),
+    }
+}
+
 /// One block of PEM (RFC 7468 2), in lines of 64 characters.
 pub fn to_pem(label: &str, der: &[u8]) -> String {
     let encoded = Base64::encode_string(der);

@@ -1,6 +1,7 @@
 //! The tightest trust in Avouch that covers what a configuration means, and what it cannot say.
 //!
-//! Whoever a rule admits that stands here, the configuration admits. What no fact says is said in
+//! Whoever a rule admits that stands here, the configuration admits, but for what an issuer writes in a claim
+//! that becomes a group or a UID there and is of the wrong type. What no fact says is said in
 //! words, and then there is no rule: one without it would admit more.
 
 use std::collections::{BTreeMap, BTreeSet};

@@ -118,7 +118,8 @@ pub(crate) struct Asks {
     pub(crate) said: Vec<Wish>,
     /// What no fact says, and why. A rule without it would admit more.
     pub(crate) unsaid: Vec<String>,
-    /// Where facts say more than was asked, so that a rule admits fewer.
+    /// What else a reader should know of: mostly where facts say more than was asked, so that a rule admits
+    /// fewer.
     pub(crate) narrowed: Vec<String>,
 }
 

@@ -289,6 +289,10 @@ impl Mappings {
                 needed.extend(expression.needs(&claim_of));
             }
         }
+        // Groups may be missing.
+        if let Some(Mapping::Claim { claim, .. }) = &self.uid {
+            needed.push(vec![claim.clone()]);
+        }
         for (_, expression) in &self.extra {
             needed.extend(expression.needs(&claim_of));
         }
@@ -349,13 +353,31 @@ impl Mapping {
             Self::Claim { claim, prefix } => match claims.get(claim) {
                 None => Ok(None),
                 Some(Json::String(text)) => Ok(Some(Value::Text(format!("{prefix}{text}").into()))),
+                Some(Json::Null) => Ok(Some(Value::Null)),
                 Some(Json::Array(elements)) => {
-                    let texts = elements.iter().filter_map(Json::as_str);
-                    let texts = texts.map(|text| Value::Text(format!("{prefix}{text}").into()));
-                    Ok(Some(Value::List(texts.collect())))
+                    let texts = elements.iter().map(|element| match element {
+                        Json::String(text) => Ok(Value::Text(format!("{prefix}{text}").into())),
+                        // Read into a text, it is the empty one there.
+                        Json::Null => Ok(Value::Text(prefix.as_str().into())),
+                        _ => Err(format!("the list `{claim}` has what is no text")),
+                    });
+                    Ok(Some(Value::List(texts.collect::<Result<_, _>>()?)))
                 }
                 Some(_) => Err(format!("the claim `{claim}` is no text")),
             },
+        }
+    }
+
+    /// What becomes of a value that is mapped to `groups` or `uid`. Groups that are not there are none; a
+    /// UID that is not there refuses whoever lacks it, and so does what is no text.
+    fn fitting(&self, member: &str, value: Option<Value>) -> Result<Option<Value>, String> {
+        match value {
+            value if member == "groups" => value.map_or(Ok(None), fitting_texts),
+            None => Err("the claim is missing".to_owned()),
+            Some(Value::Text(text)) => Ok(Some(Value::Text(text))),
+            // Read into a text, it is the empty one there; as the value of an expression it is none.
+            Some(Value::Null) if matches!(self, Self::Claim { .. }) => Ok(None),
+            Some(_) => Err("it is no text".to_owned()),
         }
     }
 
@@ -368,6 +390,19 @@ impl Mapping {
                 paths.into_iter().next()
             }
         }
+    }
+}
+
+/// Texts, or one of them: what is something else refuses whoever has it. Nothing, which JSON calls null, is
+/// none.
+fn fitting_texts(value: Value) -> Result<Option<Value>, String> {
+    match value {
+        Value::Null => Ok(None),
+        Value::Text(text) => Ok(Some(Value::List(Arc::from([Value::Text(text)])))),
+        Value::List(texts) if texts.iter().all(|one| matches!(one, Value::Text(_))) => {
+            Ok(Some(Value::List(texts)))
+        }
+        _ => Err("it is neither a text nor a list of texts".to_owned()),
     }
 }
 
@@ -454,6 +489,19 @@ impl Authenticator {
         }
         for (name, words, needed) in self.mappings.texts() {
             asks.refuse_list(name, &printable(&words), &needed);
+        }
+        let others = [
+            ("groups", &self.mappings.groups, "a text or a list of texts"),
+            ("uid", &self.mappings.uid, "a text"),
+        ];
+        for (member, mapping, fitting) in others {
+            if let Some(Mapping::Claim { claim, .. }) = mapping {
+                let claim = printable(claim);
+                asks.narrowed.push(format!(
+                    "`{member}` is made of the claim `{claim}`: who has something else in it than {fitting} is \
+                     refused there, and is not for that here"
+                ));
+            }
         }
         let needed = self.mappings.needs().into_iter();
         asks.said.extend(needed.map(Wish::present));
@@ -558,15 +606,9 @@ impl Authenticator {
         ];
         for (member, mapping) in others {
             let Some(mapping) = mapping else { continue };
-            match mapping.value(scope, claims, budget) {
-                Ok(Some(Value::Text(text))) if member == "groups" => {
-                    let one = Value::List(Arc::from([Value::Text(text)]));
-                    user.insert(member.to_owned(), one);
-                }
-                Ok(Some(value)) => {
-                    user.insert(member.to_owned(), value);
-                }
-                Ok(None) => {}
+            let value = mapping.value(scope, claims, budget);
+            match value.and_then(|value| mapping.fitting(member, value)) {
+                Ok(value) => user.extend(value.map(|value| (member.to_owned(), value))),
                 Err(why) => steps.push(Step {
                     condition: format!("{member} = {}", mapping.in_words()),
                     seen: None,
@@ -575,11 +617,13 @@ impl Authenticator {
             }
         }
         for (key, expression) in &self.mappings.extra {
-            if let Err(why) = expression.evaluate_within(scope, budget) {
+            let value = expression.evaluate_within(scope, budget);
+            let value = value.map_err(|why| why.to_string());
+            if let Err(why) = value.and_then(fitting_texts) {
                 steps.push(Step {
                     condition: format!("extra {key} = {expression}"),
                     seen: None,
-                    held: Held::Failed(why.to_string()),
+                    held: Held::Failed(why),
                 });
             }
         }

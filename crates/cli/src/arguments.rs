@@ -271,7 +271,7 @@ pub struct ServerArguments {
     /// days]
     #[arg(long, value_name = "SECONDS")]
     pub keep_issued: Option<u32>,
-    /// How long X.509-SVIDs are valid for which nothing else is said, in seconds
+    /// How long X.509- and WIT-SVIDs are valid for which nothing else is said, in seconds
     #[arg(long, value_name = "SECONDS", default_value_t = 3_600,
           value_parser = clap::value_parser!(u32).range(10..=86_400))]
     pub x509_ttl: u32,

@@ -40,6 +40,9 @@ const PORTION_BYTES: usize = 64 << 10;
 /// Where a question that cannot be read is said to have been refused.
 const THE_QUESTION: &str = "the question";
 
+/// Where a proof that came with a token is said to have been refused.
+const THE_PROOF: &str = "the DPoP proof";
+
 /// Views that are kept: a batch asks about a few trust documents, mostly one.
 const VIEWS_KEPT: usize = 64;
 
@@ -259,7 +262,13 @@ impl Desk<'_> {
         };
         let budget = asked.budget();
         let now = self.at.unwrap_or_else(clock::now);
+        let shown = asked.dpop().cloned();
         let mut question = asked.into_question(self.tenant.clone(), now);
+        // As a server does, but that nothing here remembers whether it was used before.
+        let proved = shown.map(|one| one.prove(&mut question, &self.verifier, &mut budget.clone()));
+        if let Some(Err(reason)) = proved {
+            return refuse(id.as_deref(), THE_PROOF, &reason, text);
+        }
         let verdict = xml_signatures::decide_alone(&mut question, &view, &self.verifier, &budget);
         // What cannot be found out stays undetermined: one line has no exit of its own.
         let verdict = verdict.unwrap_or_else(|_| {

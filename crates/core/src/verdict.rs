@@ -8,6 +8,7 @@ use serde_json::{Map, Value};
 
 use crate::anchor::Anchor;
 use crate::credential::saml::XmlToVerify;
+use crate::credential::saml::assertion::Proxying;
 use crate::id::{Digest, TenantId};
 use crate::model::federation::SignedIn;
 use crate::path::Attempts;
@@ -65,6 +66,8 @@ pub struct Identity {
     pub(crate) signed_in: Option<SignedIn>,
     /// What its token says, where that was read for it.
     pub(crate) claims: Option<Claimed>,
+    /// What may be vouched for on the word of its assertion, if that bounds it.
+    pub(crate) proxying: Option<Proxying>,
     pub(crate) revocation: Vec<StatusSource>,
     pub(crate) valid_from: Time,
     pub(crate) valid_until: Time,

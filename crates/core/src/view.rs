@@ -9,12 +9,14 @@ use crate::anchor::{Anchor, AnchorKind};
 use crate::credential::jose::bundle::Bundle;
 use crate::credential::jose::status_list::StatusList;
 use crate::credential::x509::{Certificate, Crl, DistinguishedName};
-use crate::ended::Endings;
-use crate::exchange::statement::read_lineage;
+use crate::ended::{Begun, Endings};
+use crate::exchange::statement::{descends_from, read_lineage};
 use crate::id::{Digest, TenantId, TrustDomain};
+use crate::model::federation::claims::CLOCK_LEEWAY;
 use crate::model::federation::{FederationAnchor, Introspected, IssuerAnchor, SamlAnchor};
 use crate::reason::Reason;
 use crate::service::Service;
+use crate::time::Time;
 
 /// Everything that a decision may rest on, fixed. Its epoch is a digest of its content, so that a
 /// stored decision names exactly what was known.
@@ -173,7 +175,7 @@ impl View {
     /// # Errors
     ///
     /// `federation.issuer_quarantined`.
-    pub(crate) fn check_descent(&self, claims: &Map<String, Value>) -> Result<(), Reason> {
+    fn check_descent(&self, claims: &Map<String, Value>) -> Result<(), Reason> {
         if self.quarantined.is_empty() {
             return Ok(());
         }
@@ -181,11 +183,30 @@ impl View {
         let mut anchors = self.quarantined.iter();
         let reason = anchors.find_map(|anchor| {
             let name = anchor.kind.issuer_name()?;
-            let mut ancestors = lineage.iter();
-            ancestors.find(|ancestor| ancestor.issuer == name)?;
-            anchor.kind.quarantine()
+            descends_from(&lineage, name).then(|| anchor.kind.quarantine())?
         });
         reason.map_or(Ok(()), Err)
+    }
+
+    /// That what a credential rests on still holds: nobody from whom it descends is in quarantine, and
+    /// neither its subject nor anything that it descends from has ended since. Every model of what issuers
+    /// say asks this, and nothing less.
+    ///
+    /// # Errors
+    ///
+    /// `federation.issuer_quarantined`, `revocation.subject_ended`.
+    pub(crate) fn check_not_ended(&self, begun: &Begun<'_>, now: Time) -> Result<(), Reason> {
+        if let Begun::Token { claims, .. } = begun {
+            self.check_descent(claims.all)?;
+        }
+        if self.endings.is_empty() {
+            return Ok(());
+        }
+        let birth = begun.birth().unless_after(now.plus(CLOCK_LEEWAY));
+        match begun {
+            Begun::Token { issuer, claims, .. } => self.endings.check_token(&birth, issuer, claims),
+            Begun::Assertion(assertion) => self.endings.check(&birth, &assertion.subject.name),
+        }
     }
 
     /// The same view with what issuers answered about tokens, too.

@@ -254,6 +254,10 @@ fn check(
     if request.has_uris() {
         return refuse("it asks for a URI, which could be someone's SPIFFE ID".to_owned());
     }
+    // No signer of Kubernetes allows it.
+    if request.asks_for_ca() {
+        return refuse("it asks to be a CA, and a component of a cluster is none".to_owned());
+    }
     let is_node = |name: &str| name.strip_prefix(NODE).is_some_and(|name| !name.is_empty());
     if signer != ClusterSigner::Client {
         if request.organizations() != [NODES] {

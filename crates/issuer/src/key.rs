@@ -92,8 +92,8 @@ impl PublicHalf {
     }
 
     /// Takes the key out of a certification request (PKCS#10, RFC 2986) whose sender has shown to
-    /// hold the private half. Everything else it asks for is passed over: who someone is, is not
-    /// for them to say.
+    /// hold the private half, whatever else it asks for. For an SVID,
+    /// [`SigningRequest`](crate::signing_request::SigningRequest) judges that, too.
     ///
     /// # Errors
     ///

@@ -44,6 +44,7 @@ pub mod profile;
 pub mod random;
 pub mod revocation_list;
 pub mod signer;
+pub mod signing_request;
 pub mod stages;
 pub mod status_list;
 pub mod status_response;

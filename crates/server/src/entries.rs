@@ -43,7 +43,7 @@ pub struct EntryDraft {
     pub federates_with: Vec<String>,
     /// What tells several identities of one workload apart.
     pub hint: String,
-    /// How long X.509-SVIDs are valid, in seconds.
+    /// How long X.509- and WIT-SVIDs are valid, in seconds.
     pub x509_ttl: Option<u32>,
     /// How long JWT-SVIDs are valid, in seconds.
     pub jwt_ttl: Option<u32>,
@@ -263,7 +263,9 @@ impl Plane {
         let federates_with = domains
             .map(|name| TrustDomain::parse(name))
             .collect::<Result<Vec<_>, _>>()?;
+        // It is the time of both, and is judged now for both.
         self.settings.x509.lifetime.choose(draft.x509_ttl)?;
+        self.settings.wit.lifetime.choose(draft.x509_ttl)?;
         self.settings.jwt.lifetime.choose(draft.jwt_ttl)?;
         check_words("hint", &draft.hint, MOST_HINT_BYTES)?;
         for (member, words) in [("owner", &draft.owner), ("purpose", &draft.purpose)] {

@@ -11,6 +11,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
+use avouch_core::exchange::statement::descends_from;
 use avouch_core::id::{SpiffeId, TrustDomain};
 use avouch_core::reason::Reason;
 use avouch_core::time::Time;
@@ -50,6 +51,9 @@ pub enum Which {
     /// All that were given in exchange for what descends from this: an anchor, an issuer or a key by
     /// its name, or a token by the digest in its lineage.
     Descended(String),
+    /// All that were given in exchange for what this issuer has said, and for nothing that is called like
+    /// it.
+    DescendedFromIssuer(String),
 }
 
 /// A certificate that was revoked.
@@ -114,7 +118,7 @@ impl Plane {
     /// Revokes what was given in exchange for tokens of an issuer, which is believed no more. What
     /// fails here is told in the log and leaves the issuer disbelieved.
     pub(crate) fn revoke_descended(&self, tenant: &Arc<Tenant>, issuer: &str) {
-        let which = Which::Descended(issuer.to_owned());
+        let which = Which::DescendedFromIssuer(issuer.to_owned());
         match self.revoke_certificates(tenant, &which, KEY_COMPROMISE) {
             Ok(revoked) => tracing::warn!(
                 tenant = %tenant.id(), issuer, count = revoked.len(),
@@ -225,6 +229,7 @@ impl Plane {
             Which::Serial(serial) => intent.id.as_str() == serial,
             Which::Identity(id) => intent.subject == *id,
             Which::Descended(from) => descends(intent, from),
+            Which::DescendedFromIssuer(issuer) => descends_from(&intent.lineage, issuer),
         })
     }
 
@@ -524,7 +529,7 @@ fn unknown(which: &Which) -> Refused {
             serial.clone(),
         ),
         Which::Identity(id) => ("certificate that has not ended, of", id.to_string()),
-        Which::Descended(from) => (
+        Which::Descended(from) | Which::DescendedFromIssuer(from) => (
             "certificate that has not ended, and descends from",
             from.clone(),
         ),

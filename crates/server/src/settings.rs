@@ -105,13 +105,16 @@ impl Settings {
         })
     }
 
-    /// How long X.509-SVIDs of workloads, of nodes and of the server are valid, in seconds.
+    /// How long X.509-SVIDs of workloads, of nodes and of the server are valid, in seconds, and WIT-SVIDs:
+    /// an entry says one time for both, so what one may be the other may be.
     ///
     /// # Errors
     ///
     /// When no profile could say so.
     pub fn set_x509_ttl(&mut self, seconds: u32) -> Result<(), InvalidLifetime> {
-        self.x509.lifetime = Lifetime::new(SHORTEST_X509, seconds, DAY)?;
+        let lifetime = Lifetime::new(SHORTEST_X509, seconds, DAY)?;
+        self.x509.lifetime = lifetime;
+        self.wit.lifetime = lifetime;
         self.node_ttl = seconds;
         Ok(())
     }

@@ -453,7 +453,7 @@ pub struct EntryExtras {
     /// What tells several identities of one workload apart (SPIFFE Workload API 5.2.1); may be
     /// empty.
     pub hint: String,
-    /// How long X509-SVIDs are valid, in seconds; the default of the issuer if none.
+    /// How long X509- and WIT-SVIDs are valid, in seconds; the default of the issuer if none.
     pub x509_ttl: Option<u32>,
     /// How long JWT-SVIDs are valid, in seconds; the default of the issuer if none.
     pub jwt_ttl: Option<u32>,

@@ -271,3 +271,56 @@ fn claims_may_be_optional_in_conditions_and_mappings() {
         assert!(!found.contains(&"nothing-admitted".to_owned()), "{found:?}");
     }
 }
+
+/// As the API server reads them: groups are a text or texts, a UID is a text, and null is nothing.
+#[test]
+fn claims_of_another_type_than_what_they_become_are_refused() {
+    let admits = |mapped: &str, mapping: &Value, value: &Value| {
+        let mut mappings = json!({"username": {"claim": "sub", "prefix": "company:"}});
+        mappings[mapped] = mapping.clone();
+        let configuration = System::Kubernetes
+            .read(&company(&mappings, &json!([])))
+            .unwrap();
+        let claims = json!({
+            "iss": "https://login.example.com", "aud": ["kubernetes"], "sub": "mia", "roles": value,
+        });
+        configuration.admissions[0]
+            .trace(claims.as_object().unwrap())
+            .admitted
+    };
+    let by_claim = json!({"claim": "roles", "prefix": ""});
+    let uid_by_claim = json!({"claim": "roles"});
+    let by_expression = json!({"expression": "claims.roles"});
+    for (value, groups, uid) in [
+        (json!("a"), true, true),
+        (json!(["a", "b"]), true, false),
+        (json!([]), true, false),
+        (json!(7), false, false),
+        (json!(true), false, false),
+        (json!({"a": "b"}), false, false),
+        (json!(["a", 7]), false, false),
+        (json!([["a"]]), false, false),
+    ] {
+        for mapping in [&by_claim, &by_expression] {
+            assert_eq!(
+                admits("groups", mapping, &value),
+                groups,
+                "{mapping} {value}"
+            );
+        }
+        for mapping in [&uid_by_claim, &by_expression] {
+            assert_eq!(admits("uid", mapping, &value), uid, "{mapping} {value}");
+        }
+    }
+    let elsewhere = json!({"claim": "other", "prefix": ""});
+    assert!(admits("groups", &elsewhere, &json!("a")));
+    assert!(!admits("uid", &json!({"claim": "other"}), &json!("a")));
+    assert!(admits("groups", &by_expression, &Value::Null));
+    let extra = json!([{"key": "example.com/roles", "valueExpression": "claims.roles"}]);
+    assert!(admits("extra", &extra, &json!(["a"])));
+    assert!(!admits("extra", &extra, &json!(7)));
+    assert!(admits("groups", &by_claim, &Value::Null));
+    assert!(admits("groups", &by_claim, &json!(["a", null])));
+    assert!(admits("uid", &uid_by_claim, &Value::Null));
+    assert!(!admits("uid", &by_expression, &Value::Null));
+}

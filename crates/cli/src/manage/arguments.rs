@@ -398,7 +398,7 @@ pub struct EntryMembers {
     /// What tells several identities of one workload apart
     #[arg(long)]
     pub hint: Option<String>,
-    /// How long X.509-SVIDs are valid
+    /// How long X.509- and WIT-SVIDs are valid
     #[arg(long, value_name = "SECONDS")]
     pub x509_ttl: Option<u32>,
     /// How long JWT-SVIDs are valid

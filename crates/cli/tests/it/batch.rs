@@ -4,7 +4,9 @@ use std::io::{BufRead, BufReader, Write};
 use std::process::Stdio;
 use std::thread;
 
+use avouch_testkit::key::Key;
 use avouch_testkit::question::QuestionForge;
+use avouch_testkit::token::{NOW_SECONDS, TokenForge, hash, jwk, jwks};
 use avouch_testkit::world::Authority;
 use serde_json::{Value, json};
 
@@ -297,4 +299,95 @@ fn a_byte_order_mark_is_no_part_of_what_is_read() {
     // Neither is it the first byte of something that is shorter than a mark.
     folder.file("short.jsonl", "{}");
     assert_eq!(folder.run(&["verify", "--batch", "short.jsonl"]).code, 3);
+}
+
+const ISSUER: &str = "https://issuer.example.com";
+const ORDERS: &str = "https://cloud.test/orders";
+
+/// The public key alone.
+fn public(key: &Key) -> Value {
+    let mut public = jwk(key, "x");
+    for member in ["kid", "use"] {
+        public.as_object_mut().unwrap().remove(member);
+    }
+    public
+}
+
+/// The thumbprint of a key (RFC 7638).
+fn thumbprint(key: &Key) -> String {
+    let of = public(key);
+    hash(&format!(
+        r#"{{"crv":"P-256","kty":"EC","x":{},"y":{}}}"#,
+        of["x"], of["y"]
+    ))
+}
+
+/// A proof by a key for a request with a token.
+fn proof(token: &str, key: &Key, claim: &str, value: Value) -> String {
+    TokenForge::saying(json!({
+        "htm": "GET", "htu": ORDERS, "iat": NOW_SECONDS, "jti": "1", "ath": hash(token),
+    }))
+    .header("typ", json!("dpop+jwt"))
+    .header("jwk", public(key))
+    .claim(claim, value)
+    .sign_nameless(key)
+}
+
+/// A question about a token of [`ISSUER`] that came with a proof.
+fn asked(token: &str, proof: Option<String>) -> Value {
+    let mut credential = json!({"jwt": token});
+    if let Some(proof) = proof {
+        credential["dpop"] = json!({"proof": proof, "method": "GET", "url": ORDERS});
+    }
+    json!({
+        "credential": credential, "audience": ["vault"],
+        "trust": {"anchors": [{
+            "issuer": ISSUER, "jwks": jwks(&[jwk(&Key::p256("issuer"), "k")]),
+            "rules": [{"name": "jobs", "facts": {"subject": "job-7"}}],
+        }]},
+    })
+}
+
+/// A token that is bound to a key is worth nothing without a proof by it, offline as on a server.
+#[test]
+fn a_proof_that_comes_with_a_token_is_looked_at() {
+    let (issuer, holder) = (Key::p256("issuer"), Key::p256("holder"));
+    let unbound = TokenForge::oidc(ISSUER, "job-7", "vault");
+    let bound = unbound
+        .clone()
+        .claim("cnf", json!({"jkt": thumbprint(&holder)}))
+        .sign(&issuer, "k");
+    let unbound = unbound.sign(&issuer, "k");
+    let good = |token: &str, key: &Key| Some(proof(token, key, "jti", json!("1")));
+    let wrong = |claim: &str, value: Value| Some(proof(&bound, &holder, claim, value));
+    let (invalid, missing) = ("issue.proof_invalid", "federation.proof_missing");
+    let cases = [
+        (asked(&bound, good(&bound, &holder)), "accept"),
+        (asked(&bound, None), missing),
+        (asked(&bound, good(&bound, &Key::p256("other"))), missing),
+        (asked(&bound, wrong("htm", json!("POST"))), invalid),
+        (
+            asked(&bound, wrong("iat", json!(NOW_SECONDS - 61))),
+            invalid,
+        ),
+        (asked(&bound, good(&unbound, &holder)), invalid),
+        (asked(&unbound, good(&unbound, &holder)), invalid),
+        (asked(&unbound, None), "accept"),
+    ];
+    let folder = Folder::new("batch_proofs");
+    let questions: Vec<Value> = cases.iter().map(|(asked, _)| asked.clone()).collect();
+    let ran = folder.run_with(
+        &["verify", "--batch", "-", "--at", avouch_testkit::NOW],
+        lines(&questions),
+    );
+    let told: Vec<String> = ran
+        .lines()
+        .iter()
+        .map(|told| match told["verdict"].as_str() {
+            Some("reject") => told["reason"]["code"].as_str().unwrap().to_owned(),
+            other => other.unwrap_or_default().to_owned(),
+        })
+        .collect();
+    let expected: Vec<&str> = cases.iter().map(|(_, expected)| *expected).collect();
+    assert_eq!(told, expected, "{ran:?}");
 }

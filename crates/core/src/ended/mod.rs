@@ -12,6 +12,7 @@ use std::cmp::Ordering;
 use serde::Serialize;
 use serde_json::Value;
 
+use crate::credential::saml::assertion::Assertion;
 use crate::exchange::statement::{Ancestor, read_lineage};
 use crate::id::Digest;
 use crate::model::federation::claims::{Claims, Rounded, seconds};
@@ -75,6 +76,35 @@ impl Mark {
     /// What is written of it.
     pub fn digest(self) -> Digest {
         self.0
+    }
+}
+
+/// What may have ended since it was had.
+pub(crate) enum Begun<'a> {
+    /// A token, or what its issuer says of one.
+    Token {
+        /// Who vouches for it.
+        issuer: &'a str,
+        /// What it says.
+        claims: &'a Claims<'a>,
+        /// Whether it is an SVID, whose time is not that of a sign-in.
+        is_svid: bool,
+    },
+    /// An assertion of SAML.
+    Assertion(&'a Assertion),
+}
+
+impl Begun<'_> {
+    /// When it was had, as it says itself.
+    pub(crate) fn birth(&self) -> Birth {
+        match self {
+            Self::Token {
+                issuer,
+                claims,
+                is_svid,
+            } => Birth::of_token(issuer, claims, *is_svid),
+            Self::Assertion(assertion) => assertion.birth(),
+        }
     }
 }
 

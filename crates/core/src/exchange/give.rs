@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use super::Believed;
 use super::delegation::{Actor, extended};
+use super::proxying;
 use super::rule::{Cap, ExchangeRule, IssuedKind, Rules};
 use super::statement::{Ancestor, Statement, is_bearable};
 use crate::anchor::{Anchor, AnchorKind};
@@ -208,6 +209,9 @@ fn under<'a>(
         .transpose()?;
     let kind = kind(rule, wanted)?;
     let audiences = audiences(rule, kind, wanted)?;
+    for (believed, _) in std::iter::once((subject, digest)).chain(actor) {
+        proxying::check(believed, kind, &audiences)?;
+    }
     let allowed = allowed(statement, &lineage);
     let asked = wanted.scopes.as_deref();
     // Who cannot have it however surely they sign in is not asked to sign in again.

@@ -12,6 +12,7 @@ pub mod dpop;
 pub mod drift;
 mod give;
 pub mod introspection;
+mod proxying;
 mod reading;
 pub mod rule;
 pub mod statement;

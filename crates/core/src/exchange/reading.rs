@@ -14,6 +14,7 @@ use crate::credential::members::Members;
 use crate::id::{Digest, TrustDomain};
 use crate::model::federation::{CHAIN_FACTS, SAML_FACTS};
 use crate::model::ssh::FACTS as SSH_FACTS;
+use crate::policy::given_up::Changeable;
 use crate::policy::matcher::Matcher;
 use crate::policy::presets::Preset;
 use crate::policy::reading::Vocabulary;
@@ -69,6 +70,19 @@ impl ExchangeRule {
                 Reason::TrustDocumentMalformed { detail, .. } => invalid(name, detail),
                 other => other,
             })
+    }
+}
+
+/// By which rules an issuer lets someone in: whom those tell apart for good is told apart already.
+fn own_rules(anchor: &Anchor) -> Option<&[Rule]> {
+    match &anchor.kind {
+        AnchorKind::Federation(federation) => Some(federation.rules()),
+        AnchorKind::Issuer(issuer) => Some(issuer.rules()),
+        AnchorKind::Saml(provider) => Some(provider.rules()),
+        AnchorKind::ApiKey(_)
+        | AnchorKind::Certificate(_)
+        | AnchorKind::Ssh(_)
+        | AnchorKind::TrustDomain(_) => None,
     }
 }
 
@@ -314,17 +328,7 @@ impl Reader<'_> {
             (_, None) if !is_excused => return Err(self.no_facts(place, &called)),
             _ => {}
         }
-        // Whom its issuer lets in by rules of its own, these tell apart already.
-        let own = match &anchor.kind {
-            AnchorKind::Federation(federation) => Some(federation.rules()),
-            AnchorKind::Issuer(issuer) => Some(issuer.rules()),
-            AnchorKind::Saml(provider) => Some(provider.rules()),
-            AnchorKind::ApiKey(_)
-            | AnchorKind::Certificate(_)
-            | AnchorKind::Ssh(_)
-            | AnchorKind::TrustDomain(_) => None,
-        };
-        let asked = facts.as_ref().zip(own);
+        let asked = facts.as_ref().zip(own_rules(anchor));
         let changeable = asked.and_then(|(asked, own)| asked.changeable_below(preset, own));
         Ok(Admission {
             source: Source::Anchor(anchor.name.clone()),
@@ -395,6 +399,7 @@ impl Reader<'_> {
         let gives = Members::of(gives, "gives", &KNOWN)?;
         let template = Template::read(self.name, gives.required_text("spiffe_id")?)?;
         self.check_template(&template, admits, is_excused)?;
+        let changeable = self.changeable_identity(&template, admits)?;
         let kinds: Vec<IssuedKind> = gives
             .texts("kinds")?
             .iter()
@@ -426,6 +431,7 @@ impl Reader<'_> {
         }
         Ok(Grant {
             template,
+            changeable,
             kinds,
             audiences,
             scopes,
@@ -487,6 +493,23 @@ impl Reader<'_> {
             }
         }
         Ok(())
+    }
+
+    /// The names of which identities are made that can pass to another.
+    fn changeable_identity(
+        &self,
+        template: &Template,
+        admits: &Admission,
+    ) -> Result<Option<Changeable>, Reason> {
+        let Source::Anchor(name) = &admits.source else {
+            return Ok(None);
+        };
+        let Some(own) = own_rules(self.anchor(name)?) else {
+            return Ok(None);
+        };
+        let anyone = Rule::of_anyone(self.name);
+        let asked = admits.facts.as_ref().unwrap_or(&anyone);
+        Ok(asked.changeable_identity(admits.preset, own, template.facts()))
     }
 
     fn assurance(&self, members: &Members<'_>, gives: &Grant) -> Result<AssuranceRule, Reason> {

@@ -80,6 +80,8 @@ pub enum Source {
 #[derive(Clone, Debug)]
 pub struct Grant {
     pub(super) template: Template,
+    /// The names of which its identities are made and that somebody else may have later.
+    pub(super) changeable: Option<Changeable>,
     pub(super) kinds: Vec<IssuedKind>,
     pub(super) audiences: Vec<String>,
     pub(super) scopes: Vec<String>,
@@ -196,10 +198,13 @@ impl ExchangeRule {
         }
     }
 
-    /// The names that it trusts, of subjects or of actors, and that somebody else may have later.
+    /// The names that it trusts, of subjects or of actors, or of which it makes identities, and that
+    /// somebody else may have later.
     pub(super) fn changeable(&self) -> Option<&Changeable> {
         let mut admitted = std::iter::once(&self.admits).chain(&self.actors);
-        admitted.find_map(|admission| admission.changeable.as_ref())
+        admitted
+            .find_map(|admission| admission.changeable.as_ref())
+            .or(self.gives.changeable.as_ref())
     }
 
     /// Its name.

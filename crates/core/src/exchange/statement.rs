@@ -236,6 +236,11 @@ fn is_access_by(claims: &Map<String, Value>) -> Option<&'static str> {
         .or_else(|| says("token_use", "access").then_some("token_use"))
 }
 
+/// Whether something descends from what an issuer has said, however far up that stands.
+pub fn descends_from(lineage: &[Ancestor], issuer: &str) -> bool {
+    lineage.iter().any(|ancestor| ancestor.issuer == issuer)
+}
+
 /// Others may use this name for something else, so what is not a lineage is none.
 pub(crate) fn read_lineage(claims: &Map<String, Value>) -> Vec<Ancestor> {
     let Some(Value::Array(list)) = claims.get(LINEAGE) else {

@@ -116,7 +116,7 @@ impl Template {
     }
 
     /// The facts in it.
-    pub(super) fn facts(&self) -> impl Iterator<Item = &str> {
+    pub(super) fn facts(&self) -> impl Iterator<Item = &str> + Clone {
         self.segments.iter().filter_map(|segment| match segment {
             Segment::Fact(fact) => Some(fact.as_str()),
             Segment::Text(_) => None,

@@ -2,6 +2,7 @@
 
 use crate::budget::Budget;
 use crate::path::{self, Model};
+use crate::time::Time;
 use crate::verdict::{Effect, Identity, Need, Refusal, Sealed, TrustModel, Verdict};
 
 /// What was shown.
@@ -20,6 +21,12 @@ impl Proved {
             Self::AllBut(need) => Verdict::Undetermined(vec![need]),
         }
     }
+}
+
+/// The last second in which something holds that expires then, or with one of `ends` if that is earlier: in
+/// the second in which one of them expires it is too late.
+pub(crate) fn last_second(expires: Time, ends: impl IntoIterator<Item = Option<Time>>) -> Time {
+    ends.into_iter().flatten().fold(expires, Time::min).plus(-1)
 }
 
 /// Searches from `start`; where no path holds, every one that failed is the refusal.

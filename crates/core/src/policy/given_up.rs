@@ -43,35 +43,39 @@ impl Rule {
     /// The same of those who have been let in by one of `others` already: what each of these pins by which
     /// someone may come here is pinned here, too.
     pub fn changeable_below(&self, preset: Option<Preset>, others: &[Self]) -> Option<Changeable> {
-        let (mails, names_given_up): (Vec<&str>, Vec<&str>) = self
-            .conditions()
-            .keys()
-            .map(String::as_str)
-            .filter(|fact| is_given_up(fact, preset))
-            .partition(|fact| is_mail(fact, preset));
-        let pins = preset.map_or(&[SUBJECT][..], Preset::pins);
-        let of_people: Vec<&str> = pins
+        let facts = self.conditions().keys().map(String::as_str);
+        among(facts, preset, |pins| {
+            self.is_pinned_below(preset, others, pins)
+        })
+    }
+
+    /// The names of which an identity is made for whom it admits, and that somebody else may have later, if
+    /// nothing tells for good whose identity it is: neither `facts`, of which it is made, nor what is asked
+    /// for. What is asked for as it stands is no name that anybody brings.
+    pub fn changeable_identity<'a>(
+        &self,
+        preset: Option<Preset>,
+        others: &[Self],
+        facts: impl Iterator<Item = &'a str> + Clone,
+    ) -> Option<Changeable> {
+        let is_brought = |fact: &&str| {
+            let asked = self.conditions().get(*fact);
+            asked.is_none_or(|matcher| matcher.texts().is_none())
+        };
+        among(facts.clone().filter(is_brought), preset, |pins| {
+            let mut facts = facts.clone();
+            facts.any(|fact| is_pin(fact, preset, pins))
+                || self.is_pinned_below(preset, others, pins)
+        })
+    }
+
+    fn is_pinned_below(&self, preset: Option<Preset>, others: &[Self], pins: &[&str]) -> bool {
+        let mut ways = others
             .iter()
-            .copied()
-            .filter(|pin| !names_more_than_one(pin))
-            .collect();
-        let is_pinned = |pins: &[&str]| {
-            let mut ways = others
-                .iter()
-                .filter(|other| other.overlaps(self))
-                .peekable();
-            self.is_pinned_by(preset, pins)
-                || ways.peek().is_some() && ways.all(|way| way.is_pinned_by(preset, pins))
-        };
-        let (names, pins) = if !mails.is_empty() && !is_pinned(&of_people) {
-            (mails, of_people)
-        } else if !names_given_up.is_empty() && !is_pinned(pins) {
-            (names_given_up, pins.to_vec())
-        } else {
-            return None;
-        };
-        let names = names.into_iter().map(str::to_owned).collect();
-        Some(Changeable { names, pins })
+            .filter(|other| other.overlaps(self))
+            .peekable();
+        self.is_pinned_by(preset, pins)
+            || ways.peek().is_some() && ways.all(|way| way.is_pinned_by(preset, pins))
     }
 
     /// Whether it asks for certain values of one of these, or of what another issuer would have for one. A
@@ -90,6 +94,43 @@ impl Rule {
                 (fact, None) => fact.strip_prefix(CLAIMS).is_some_and(is_id),
             }
         })
+    }
+}
+
+/// Those of `facts` that somebody else may have later, unless one of the pins that would tell for good who
+/// is meant `is_pinned`. An address needs one of people; of other names any will do.
+fn among<'a>(
+    facts: impl Iterator<Item = &'a str>,
+    preset: Option<Preset>,
+    is_pinned: impl Fn(&[&str]) -> bool,
+) -> Option<Changeable> {
+    let (mails, names_given_up): (Vec<&str>, Vec<&str>) = facts
+        .filter(|fact| is_given_up(fact, preset))
+        .partition(|fact| is_mail(fact, preset));
+    let pins = preset.map_or(&[SUBJECT][..], Preset::pins);
+    let of_people: Vec<&str> = pins
+        .iter()
+        .copied()
+        .filter(|pin| !names_more_than_one(pin))
+        .collect();
+    let (names, pins) = if !mails.is_empty() && !is_pinned(&of_people) {
+        (mails, of_people)
+    } else if !names_given_up.is_empty() && !is_pinned(pins) {
+        (names_given_up, pins.to_vec())
+    } else {
+        return None;
+    };
+    let names = names.into_iter().map(str::to_owned).collect();
+    Some(Changeable { names, pins })
+}
+
+/// Whether whoever has any one value of a fact is known by it for good. A subject is where the preset does
+/// not know it to be put together from names.
+fn is_pin(fact: &str, preset: Option<Preset>, pins: &[&str]) -> bool {
+    match (called(fact, preset), preset) {
+        (SUBJECT, None) => true,
+        (fact, Some(_)) => pins.contains(&fact),
+        (fact, None) => fact.strip_prefix(CLAIMS).is_some_and(is_id),
     }
 }
 

@@ -1210,6 +1210,10 @@ catalogue! {
             "The public key cannot be used: {detail}.",
             fix: "Send the key as a DER SubjectPublicKeyInfo.",
             spec: "RFC 5280 4.1.2.7";
+        IssueProxyRestricted { issuer: String, detail: String } = "issue.proxy_restricted",
+            "Nothing is given on the word of the assertion of {issuer}: {detail}.",
+            fix: "Have the identity provider leave `ProxyRestriction` out for this service, or name there whom the credential is to be for.",
+            spec: "SAML Core 2.5.1.6";
         IssueQuota { what: &'static str, most: u32 } = "issue.quota_exceeded",
             "The tenant, or one above it, may have {most} {what}, and has them.",
             fix: "Remove {what} that nobody needs, or ask who administers the tenant above for more (`avouch tenant quota`).",
@@ -1234,6 +1238,10 @@ catalogue! {
             "The certification request was not signed by the private half of the key it brings.",
             fix: "Make the request again with the key it is for.",
             spec: "RFC 2986 3";
+        IssueRequestRefused { id: String, more: String } = "issue.request_refused",
+            "The certification request asks for {more}, which is not given to {id}.",
+            fix: "Make the request without it: only its key is taken. DNS names are given by the registration entry.",
+            spec: "docs/how-to/authorities.md";
         IssueRevocationKind { kind: &'static str, instead: &'static str } = "issue.revocation_unsupported",
             "What was presented is {kind}, and nothing of that kind is ended here.",
             fix: "Have an administrator say `{instead}`.",

@@ -42,7 +42,7 @@ fn opaque() -> Ask {
     asked
 }
 
-fn with(changes: &Value) -> Ask {
+pub(crate) fn with(changes: &Value) -> Ask {
     let mut answer = answer();
     for (name, value) in changes.as_object().unwrap() {
         match value.is_null() {

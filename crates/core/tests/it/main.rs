@@ -16,6 +16,7 @@ mod hostile_time;
 mod hostile_tokens;
 mod introspection;
 mod kubernetes;
+mod not_ended;
 mod pki_bettertls;
 mod pki_limbo;
 mod pki_ml_dsa;

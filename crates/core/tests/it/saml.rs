@@ -597,3 +597,35 @@ fn keys_come_from_metadata_that_may_still_be_used() {
         );
     }
 }
+
+#[test]
+fn an_assertion_holds_no_longer_than_its_issuer_is_trusted_without_a_pin() {
+    let until = |asked: Ask| asked.identity().valid_until().unix() - NOW_SECONDS;
+    assert!(until(Ask::of(&forge())) > 30);
+    let expires = Time::from_unix(NOW_SECONDS + 30).to_string();
+    let unpinned = json!({"reason": "a pilot", "expires": expires});
+    assert_eq!(until(Ask::of(&forge()).under("unpinned", unpinned)), 29);
+}
+
+/// SAML Core 2.5.1.6: it bounds whoever issues something on the word of the assertion, and nobody else.
+#[test]
+fn what_may_be_vouched_for_on_its_word_does_not_bound_who_believes_an_assertion() {
+    let with = |restriction: &str| {
+        let conditions = format!("{restriction}</saml:Conditions>");
+        Ask::of(&forge().with("</saml:Conditions>", &conditions))
+    };
+    let audience = "<saml:Audience>https://other.test</saml:Audience>";
+    for (restriction, expected) in [
+        ("<saml:ProxyRestriction Count=\"0\"></saml:ProxyRestriction>".to_owned(), "accept"),
+        (format!("<saml:ProxyRestriction>{audience}</saml:ProxyRestriction>"), "accept"),
+        ("<saml:ProxyRestriction Count=\"-1\"></saml:ProxyRestriction>".to_owned(), "input.saml_malformed"),
+        ("<saml:ProxyRestriction Count=\"\"></saml:ProxyRestriction>".to_owned(), "input.saml_malformed"),
+        (
+            "<saml:ProxyRestriction></saml:ProxyRestriction><saml:ProxyRestriction></saml:ProxyRestriction>".to_owned(),
+            "input.saml_malformed",
+        ),
+        ("<saml:Condition></saml:Condition>".to_owned(), "federation.saml_condition_unknown"),
+    ] {
+        with(&restriction).is(expected);
+    }
+}

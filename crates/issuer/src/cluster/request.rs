@@ -12,8 +12,8 @@ use x509_cert::ext::pkix::name::{DirectoryString, GeneralName};
 use x509_cert::name::Name;
 use x509_cert::request::CertReq;
 
-use crate::certificate::EXTENSION_REQUEST;
 use crate::key::PublicHalf;
+use crate::signing_request::{asks_for_ca, extensions};
 
 const COMMON_NAME: ObjectIdentifier = ObjectIdentifier::new_unwrap("2.5.4.3");
 const ORGANIZATION: ObjectIdentifier = ObjectIdentifier::new_unwrap("2.5.4.10");
@@ -34,6 +34,7 @@ pub struct ComponentRequest {
     ips: Vec<IpAddr>,
     emails: Vec<String>,
     has_uris: bool,
+    asks_for_ca: bool,
 }
 
 impl ComponentRequest {
@@ -48,6 +49,7 @@ impl ComponentRequest {
         };
         let public_half = PublicHalf::from_signing_request(der)?;
         let request = CertReq::from_der(der).map_err(|error| refuse(&error.to_string()))?;
+        let extensions = extensions(&request)?;
         let subject = &request.info.subject;
         let mut commons = texts(subject, COMMON_NAME)?;
         // One reader would take the first, another the last.
@@ -65,8 +67,9 @@ impl ComponentRequest {
             ips: Vec::new(),
             emails: Vec::new(),
             has_uris: false,
+            asks_for_ca: asks_for_ca(&extensions)?,
         };
-        for name in names(&request)? {
+        for name in names(&extensions)? {
             read.take(name)?;
         }
         Ok(read)
@@ -130,6 +133,10 @@ impl ComponentRequest {
     pub(crate) fn has_uris(&self) -> bool {
         self.has_uris
     }
+
+    pub(crate) fn asks_for_ca(&self) -> bool {
+        self.asks_for_ca
+    }
 }
 
 /// The values of an attribute of a subject.
@@ -154,32 +161,21 @@ fn texts(subject: &Name, oid: ObjectIdentifier) -> Result<Vec<String>, Reason> {
 }
 
 /// The names that are asked for beside the subject. Other extensions are passed over, as Kubernetes
-/// does.
-fn names(request: &CertReq) -> Result<Vec<GeneralName>, Reason> {
+/// does, unless they would make a CA.
+fn names(extensions: &[Extension]) -> Result<Vec<GeneralName>, Reason> {
     let refuse = |detail: &str| Reason::IssueRequest {
         detail: detail.to_owned(),
     };
     let mut names = Vec::new();
     let mut lists = 0;
-    for attribute in request.info.attributes.iter() {
-        if attribute.oid != EXTENSION_REQUEST {
+    for extension in extensions {
+        if extension.extn_id != SUBJECT_ALT_NAME {
             continue;
         }
-        for value in attribute.values.iter() {
-            let extensions: Vec<Extension> = value
-                .decode_as()
-                .map_err(|_| refuse("its extensions cannot be read"))?;
-            for extension in extensions {
-                if extension.extn_id != SUBJECT_ALT_NAME {
-                    continue;
-                }
-                lists += 1;
-                let SubjectAltName(more) =
-                    SubjectAltName::from_der(extension.extn_value.as_bytes())
-                        .map_err(|_| refuse("its names cannot be read"))?;
-                names.extend(more);
-            }
-        }
+        lists += 1;
+        let SubjectAltName(more) = SubjectAltName::from_der(extension.extn_value.as_bytes())
+            .map_err(|_| refuse("its names cannot be read"))?;
+        names.extend(more);
     }
     if lists > 1 {
         return Err(refuse("it has more than one list of names"));

@@ -6,6 +6,7 @@ mod keys;
 mod others;
 mod refusals;
 mod revocation_lists;
+mod signing_requests;
 mod stages;
 mod status_responses;
 mod svids;

@@ -8,8 +8,10 @@ use avouch_core::reason::{CATALOGUE, Family, Reason};
 use avouch_issuer::fault::NotIssued;
 use avouch_issuer::key::PublicHalf;
 use avouch_issuer::life_cycle::LifeCycle;
+use avouch_issuer::signing_request::SigningRequest;
 use avouch_testkit::asn1;
 use avouch_testkit::key::{Key, RsaTestKey};
+use avouch_testkit::name::Name;
 
 use crate::world::{World, bearer, half, holder, now, workload};
 
@@ -31,6 +33,14 @@ fn signing_request(key: &Key, signer: &Key) -> Vec<u8> {
     let signature = signer.sign(signer.scheme(), &info);
     let algorithm = signer.scheme().identifier_for(signer.kind());
     asn1::sequence([info, algorithm, asn1::bit_string(0, &signature)])
+}
+
+/// Why a request is refused whose sender would be a CA.
+fn ca_request(key: &Key) -> Reason {
+    let asked = avouch_testkit::extension::basic_constraints(true, None);
+    let der = key.signing_request_for(&Name::empty(), &[asked]);
+    let request = SigningRequest::read(&der).unwrap();
+    request.for_svid(&workload().id, &[]).unwrap_err()
 }
 
 /// A request that is refused for each reason of the family.
@@ -64,6 +74,7 @@ fn examples() -> Vec<Reason> {
         PublicHalf::from_info(b"no key").unwrap_err(),
         PublicHalf::from_signing_request(b"no request").unwrap_err(),
         PublicHalf::from_signing_request(&signing_request(&key, &other)).unwrap_err(),
+        ca_request(&key),
         refused(world.x509(brief)),
     ]
 }
@@ -133,6 +144,7 @@ const OF_THE_SERVER: &[&str] = &[
     "issue.object_unknown",
     "issue.proof_invalid",
     "issue.proof_required",
+    "issue.proxy_restricted",
     "issue.quota_exceeded",
     "issue.rate_exceeded",
     "issue.release_stale",

@@ -179,7 +179,11 @@ impl Record {
                 let claims = self.course.shown.as_ref().map_or(0, Shown::claims_size);
                 2_048 + shown + claims + size_of_facts(identity)
             }
-            None => 0,
+            // Whoever was refused unread may have chosen the words.
+            None => {
+                let reason = self.refused.as_ref();
+                reason.map_or(0, |reason| format!("{reason:?}").len())
+            }
         };
         1_024 + shown + said + self.asked.as_ref().map_or(0, String::len)
     }
@@ -478,6 +482,18 @@ mod tests {
             let row = record.to_row().unwrap();
             assert!(row.document.len() <= LONGEST, "{}", row.document.len());
         }
+    }
+
+    #[test]
+    fn what_refuses_someone_unread_takes_the_room_that_it_needs() {
+        let size = |detail: &str| {
+            let reason = Reason::IssueUpstreamMalformed {
+                detail: detail.to_owned(),
+            };
+            let course = Course::default();
+            Record::refused(Place::example(UUID), course, &reason).size()
+        };
+        assert!(size(&"x".repeat(LONGEST)) >= size("no") + LONGEST - 2);
     }
 
     #[test]

@@ -52,6 +52,16 @@ impl Shown {
         }
     }
 
+    /// What is known by its digest alone.
+    pub(crate) fn named(kind: &str, digest: Digest) -> Self {
+        Self {
+            kind: kind.to_owned(),
+            digest,
+            public: Public::Nothing,
+            claimed: 0,
+        }
+    }
+
     /// About how many bytes it takes.
     pub(super) fn size(&self) -> usize {
         match &self.public {

@@ -4,7 +4,7 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
-use avouch_api::text::{pem_blocks, to_pem};
+use avouch_api::text::{pem_signing_request, to_pem};
 use avouch_core::exchange::delegation;
 use avouch_core::exchange::statement::{Ancestor, LINEAGE};
 use avouch_core::exchange::{Given, IssuedKind};
@@ -13,6 +13,7 @@ use avouch_core::time::Time;
 use avouch_core::verdict::IdentityKind;
 use avouch_issuer::key::PublicHalf;
 use avouch_issuer::profile::Lifetime;
+use avouch_issuer::signing_request::SigningRequest;
 use avouch_issuer::stages::{Draft, Prepared, record_one};
 use avouch_issuer::token::{JwtRequest, More, TokenKind, WitRequest};
 use avouch_issuer::x509_svid::X509Request;
@@ -153,16 +154,10 @@ impl Exchange<'_> {
     ) -> Result<Pending, Refused> {
         let given = &considered.given;
         let text = request.certificate_request.as_deref().unwrap_or_default();
-        let blocks = pem_blocks(text)?;
-        let block = blocks
-            .iter()
-            .find(|block| block.label() == "CERTIFICATE REQUEST");
-        let block = block.ok_or_else(|| Reason::IssueRequest {
-            detail: "there is no PEM block `CERTIFICATE REQUEST`".to_owned(),
-        })?;
+        let asked = SigningRequest::read(&pem_signing_request(text)?)?;
         let wanted = X509Request {
             id: given.id.clone(),
-            public_half: PublicHalf::from_signing_request(&block.decode()?)?,
+            public_half: asked.for_svid(&given.id, &[])?,
             ttl: Some(time_to_live(
                 &self.plane.settings.x509.lifetime,
                 given.lifetime,

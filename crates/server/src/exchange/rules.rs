@@ -148,8 +148,8 @@ impl Plane {
     }
 }
 
-/// Whether a rule admits whom it admits already: who changes what it gives changes nothing of that, and what
-/// was stored when less was asked of it goes on.
+/// Whether a rule admits whom it admits already, and makes the same identities of them: who changes what else
+/// it gives changes nothing of that, and what was stored when less was asked of it goes on.
 fn is_as_stored(tenant: &Tenant, name: &str, document: &Map<String, Value>) -> bool {
     let id = RuleId::parse(name);
     let stored = id.and_then(|id| tenant.read(|snapshot| snapshot.rules.get(&id).cloned()));
@@ -157,7 +157,8 @@ fn is_as_stored(tenant: &Tenant, name: &str, document: &Map<String, Value>) -> b
     stored.is_some_and(|stored: Map<String, Value>| {
         let admits = ["actors", "from", "unpinned"].into_iter();
         let mut admits = admits.map(|member| stored.get(member) == document.get(member));
-        admits.all(|is_same| is_same)
+        let gives = |rule: &Map<String, Value>| rule.get("gives")?.get("spiffe_id").cloned();
+        admits.all(|is_same| is_same) && gives(&stored) == gives(document)
     })
 }
 

@@ -228,6 +228,7 @@ fn is_about_the_request(reason: &Reason) -> bool {
             | Reason::IssueRate { .. }
             | Reason::IssueRequest { .. }
             | Reason::IssueRequestNotSigned {}
+            | Reason::IssueRequestRefused { .. }
             | Reason::IssueRevocationKind { .. }
             | Reason::IssueSshChallenge { .. }
             | Reason::IssueSubjectEnds { .. }
@@ -282,6 +283,9 @@ fn for_peer(reason: &Reason) -> Option<&'static str> {
         Reason::IssueScope { .. } => "The scope is wider than what may be had.",
         Reason::IssueProofRequired { .. } => {
             "Nothing is given to bearers here, and no key was proved with the request."
+        }
+        Reason::IssueProxyRestricted { .. } => {
+            "The assertion does not let others be told anything on its word."
         }
         Reason::IssueTarget { asked, .. } if asked == NO_ONE => {
             "It was not said for whom the credential is to be."

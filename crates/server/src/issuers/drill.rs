@@ -298,7 +298,7 @@ impl Plane {
             }
         });
         let scene = self.scene(&owner)?;
-        let (_, quarantined) = self.issuer_anchors(&owner)?;
+        let quarantined = self.quarantined(&owner)?;
         for rule in scene.rules.iter().filter(|rule| rule.could_give(subject)) {
             let rests_on_issuer = match rule.admits().source() {
                 Source::Anchor(name) => {

@@ -436,6 +436,22 @@ impl Plane {
         Ok(())
     }
 
+    /// The issuers of a tenant of which nothing is believed for now, by their names, with why.
+    ///
+    /// # Errors
+    ///
+    /// What failed on our side: of whom that cannot be told, nothing is assumed.
+    pub(crate) fn quarantined(&self, tenant: &Tenant) -> Result<BTreeMap<String, Value>, Refused> {
+        let ids: Vec<IssuerId> = tenant.read(|snapshot| snapshot.issuers.keys().cloned().collect());
+        let mut quarantined = BTreeMap::new();
+        for id in ids {
+            let (settings, keys) = self.issuer(tenant, &id)?;
+            let why = keys.quarantine.as_ref().map(Quarantine::to_json);
+            quarantined.extend(why.map(|why| (settings.issuer, why)));
+        }
+        Ok(quarantined)
+    }
+
     /// The anchors that issuers come to, and the issuers in quarantine with why.
     pub(crate) fn issuer_anchors(
         &self,

@@ -56,10 +56,7 @@ impl Plane {
             found.decisions = tallied.by_voucher.get(&key).copied().unwrap_or_default();
         }
         let parties = parties_of(live.iter().copied());
-        let believed = vouchers
-            .keys()
-            .filter(|(kind, name)| *kind == "issuer" && !self.is_quarantined(tenant, name));
-        let federations: Vec<&str> = believed.map(|(_, name)| *name).collect();
+        let federations = believed_issuers(vouchers.keys(), &self.quarantined(tenant)?);
         let mut told: Vec<(u64, usize, Value)> = vouchers
             .iter()
             .map(|((kind, name), found)| {
@@ -112,14 +109,15 @@ impl Plane {
     }
 }
 
-impl Plane {
-    /// Whether nothing of an issuer is believed for now.
-    fn is_quarantined(&self, tenant: &Tenant, issuer: &str) -> bool {
-        let quarantined = self
-            .issuer_anchors(tenant)
-            .map(|(_, quarantined)| quarantined);
-        quarantined.is_ok_and(|quarantined| quarantined.contains_key(issuer))
-    }
+/// The issuers among those who vouch of which something is believed now.
+fn believed_issuers<'a>(
+    vouchers: impl Iterator<Item = &'a (&'a str, &'a str)>,
+    quarantined: &BTreeMap<String, Value>,
+) -> Vec<&'a str> {
+    vouchers
+        .filter(|(kind, name)| *kind == "issuer" && !quarantined.contains_key(*name))
+        .map(|(_, name)| *name)
+        .collect()
 }
 
 fn is_from(rule: &ExchangeRule, kind: &str, name: &str, anchors: &[&str]) -> bool {

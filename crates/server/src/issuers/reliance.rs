@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use avouch_core::anchor::AnchorKind;
 use avouch_core::exchange::ExchangeRule;
+use avouch_core::exchange::statement::descends_from;
 use avouch_core::time::Time;
 use serde_json::{Value, json};
 
@@ -117,10 +118,9 @@ impl Plane {
         let from = now.plus(-longest.unwrap_or_default());
         let recorded = self.store.intents(tenant.id(), from, MOST_LOOKED_AT).ok()?;
         let is_all = recorded.len() < usize::try_from(MOST_LOOKED_AT).unwrap_or(usize::MAX);
-        let mut alive = recorded.iter().filter(|intent| {
-            let mut ancestors = intent.lineage.iter();
-            intent.not_after > now && ancestors.any(|ancestor| ancestor.issuer == issuer)
-        });
+        let mut alive = recorded
+            .iter()
+            .filter(|intent| intent.not_after > now && descends_from(&intent.lineage, issuer));
         let count = alive.clone().count();
         let shown = alive.by_ref().take(MOST_SHOWN).map(|intent| {
             json!({

@@ -7,12 +7,15 @@ use std::time::Duration;
 
 use avouch_api::grpc::node::attest_reply::Step as Reply;
 use avouch_api::grpc::node::attest_request::Step;
+use avouch_api::grpc::node::evidence::Shown;
 use avouch_api::grpc::node::{
     AttestReply, AttestRequest, Evidence, Intention, JoinRequest, Membership,
 };
 use avouch_core::explain;
+use avouch_core::id::Digest;
 use avouch_core::reason::Reason;
 use tokio::sync::{Semaphore, mpsc};
+use tokio::time::Instant;
 use tonic::{Status, Streaming};
 
 use super::{NodeService, failed, membership};
@@ -71,6 +74,9 @@ struct Asking {
     attestor: Option<String>,
     method: String,
     address: Option<SocketAddr>,
+    began: Instant,
+    /// What names that which it has shown, if it has.
+    shown: Option<Digest>,
 }
 
 impl NodeService {
@@ -91,6 +97,8 @@ impl NodeService {
             attestor: None,
             method: "join_token".to_owned(),
             address,
+            began: Instant::now(),
+            shown: Some(digest_of("join_token", [&asked.join_token])),
         };
         self.look(asking, move |plane| {
             let joined = plane.join(&asked.join_token, &asked.signing_request)?;
@@ -133,8 +141,9 @@ impl NodeService {
         };
         drop(beginning);
         let _place = self.place(&self.room.on_their_way, address)?;
+        let asking = Asking::of(&intention, address);
         let meant = intention.clone();
-        let challenge = self.look(Asking::of(&intention, address), move |plane| {
+        let challenge = self.look(asking.clone(), move |plane| {
             plane.check_intention(&meant)?;
             Ok(plane.challenge()?)
         });
@@ -147,24 +156,30 @@ impl NodeService {
             Some(Step::Evidence(evidence)) => evidence,
             Some(Step::Intention(_) | Step::Opened(_)) | None => return Err(out_of_order()),
         };
+        let asking = asking.showing(&evidence);
         let (meant, shown) = (intention.clone(), evidence.clone());
-        let sealing = self.look(Asking::of(&intention, address), move |plane| {
+        let sealing = self.look(asking.clone(), move |plane| {
             plane.sealing_for(&meant, &shown)
         });
         let opened = match sealing.await? {
-            Some(sealing) => {
-                let asking = Asking::of(&intention, address);
-                Some(
-                    self.have_opened(asking, sealing, &mut asked, replies)
-                        .await?,
-                )
-            }
+            Some(sealing) => Some(
+                self.have_opened(asking.clone(), sealing, &mut asked, replies)
+                    .await?,
+            ),
             None => None,
         };
-        let asking = Asking::of(&intention, address);
-        let answer = self.ask_elsewhere(asking, &intention, &evidence).await?;
-        self.decide(intention, address, challenge, evidence, answer, opened)
-            .await
+        let answer = self
+            .ask_elsewhere(asking.clone(), &intention, &evidence)
+            .await?;
+        let method = intention.method.clone();
+        let joined = self.look(asking, move |plane| {
+            let (answer, opened) = (answer.as_ref(), opened.as_ref());
+            let joined = plane.attest(&intention, &challenge, &evidence, answer, opened)?;
+            membership(plane, joined)
+        });
+        let joined = joined.await?;
+        tracing::info!(node = joined.spiffe_id, method, "a node was attested");
+        Ok(joined)
     }
 
     /// Sends a node what only its TPM can open, and takes what was in it.
@@ -184,7 +199,10 @@ impl NodeService {
             // A TPM that cannot open it has nothing to send.
             Some(Step::Intention(_) | Step::Evidence(_)) | None => sealing.open(&[]),
         };
-        opened.map_err(|reason| self.refuse(asking, reason))
+        match opened {
+            Ok(opened) => Ok(opened),
+            Err(reason) => Err(self.refuse(asking, reason).await),
+        }
     }
 
     /// What is answered to the question that has to be asked first, if there is one.
@@ -202,30 +220,11 @@ impl NodeService {
             return Ok(None);
         };
         let answered = self.plane.fetcher().fetch(&tenant, &question).await;
-        answered.map(Some).map_err(|refused| match refused {
-            Refused::Reason(reason) => self.refuse(asking, *reason),
-            Refused::Fault(fault) => failed(&fault),
-        })
-    }
-
-    async fn decide(
-        &self,
-        intention: Intention,
-        address: Option<SocketAddr>,
-        challenge: [u8; 32],
-        evidence: Evidence,
-        answer: Option<Fetched>,
-        opened: Option<Opened>,
-    ) -> Result<Membership, Status> {
-        let method = intention.method.clone();
-        let joined = self.look(Asking::of(&intention, address), move |plane| {
-            let (answer, opened) = (answer.as_ref(), opened.as_ref());
-            let joined = plane.attest(&intention, &challenge, &evidence, answer, opened)?;
-            membership(plane, joined)
-        });
-        let joined = joined.await?;
-        tracing::info!(node = joined.spiffe_id, method, "a node was attested");
-        Ok(joined)
+        match answered {
+            Ok(answer) => Ok(Some(answer)),
+            Err(Refused::Reason(reason)) => Err(self.refuse(asking, *reason).await),
+            Err(Refused::Fault(fault)) => Err(failed(&fault)),
+        }
     }
 
     /// Does what blocks, for few at once. A refusal is noted for the tenant, and told as a code.
@@ -241,8 +240,10 @@ impl NodeService {
             let _place = place;
             work(plane)
         };
-        let done = self.try_work(work).await?;
-        done.map_err(|reason| self.refuse(asking, *reason))
+        match self.try_work(work).await? {
+            Ok(done) => Ok(done),
+            Err(reason) => Err(self.refuse(asking, *reason).await),
+        }
     }
 
     /// A place among those who want to join, until it is dropped.
@@ -256,22 +257,31 @@ impl NodeService {
         })
     }
 
-    fn refuse(&self, asking: Asking, reason: Reason) -> Status {
+    /// What is told whoever is refused; why, is noted for the tenant under the same id.
+    async fn refuse(&self, asking: Asking, reason: Reason) -> Status {
         let decision = uuid::Uuid::now_v7().to_string();
         let told = explain::of_reason_for_peer(&reason);
         let status = Status::permission_denied(format!(
             "{}: {} Whoever runs the server is told why by `avouch node refused`, under {decision}",
             told.code, told.sentence
         ));
+        let tenant = asking.tenant;
         let refused = RefusedNode {
             decision,
             at: self.plane.now(),
+            took: asking.began.elapsed(),
             address: asking.address,
             method: asking.method,
             attestor: asking.attestor,
+            shown: asking.shown,
             reason,
         };
-        self.plane.note_refused(&asking.tenant, refused);
+        // The tenant may have to be read for it. Whoever is refused is so in any case.
+        let noting = self.try_work(move |plane| {
+            plane.note_refused(&tenant, refused);
+            Ok(())
+        });
+        drop(noting.await);
         status
     }
 }
@@ -284,8 +294,28 @@ impl Asking {
             attestor: Some(short(&intention.attestor)),
             method: short(&intention.method),
             address,
+            began: Instant::now(),
+            shown: None,
         }
     }
+
+    /// The same, once it has shown something.
+    fn showing(self, evidence: &Evidence) -> Self {
+        let shown = evidence.shown.as_ref().map(|shown| match shown {
+            Shown::X509pop(shown) => digest_of(&self.method, &shown.certificates),
+            Shown::Sshpop(shown) => digest_of(&self.method, [&shown.certificate]),
+            Shown::K8sPsat(token) => digest_of(&self.method, [token]),
+            Shown::Tpm(shown) => digest_of(&self.method, [&shown.endorsement_key]),
+        });
+        Self { shown, ..self }
+    }
+}
+
+/// What names what a node has shown by a method, without telling it.
+fn digest_of<T: AsRef<[u8]>>(method: &str, shown: impl IntoIterator<Item = T>) -> Digest {
+    let shown: Vec<T> = shown.into_iter().collect();
+    let parts = shown.iter().map(AsRef::as_ref);
+    Digest::of_list(std::iter::once(method.as_bytes()).chain(parts))
 }
 
 async fn step(

@@ -14,6 +14,7 @@ use avouch_core::time::Time;
 use avouch_issuer::BACKDATE;
 use avouch_issuer::key::PublicHalf;
 use avouch_issuer::random::Mark;
+use avouch_issuer::signing_request::SigningRequest;
 use avouch_issuer::x509_svid::X509Request;
 use avouch_store::{Change, Entry, Key, NodeId, NodeRecord, Object, Selector};
 
@@ -152,7 +153,7 @@ impl Plane {
     /// Those of a signing request, `issue.tpm_node_key_kept`, `issue.node_renews_too_often`,
     /// `issue.node_not_admitted` if it has just been sent away, or what failed on our side.
     pub fn renew(&self, node: &Admitted, signing_request: &[u8]) -> Result<Membership, Refused> {
-        let public_half = PublicHalf::from_signing_request(signing_request)?;
+        let public_half = SigningRequest::read(signing_request)?.for_svid(&node.id, &[])?;
         // A key in a TPM is why the node is believed, so no other one takes its place unseen.
         if attestation::leaves_its_key(&node.facts, public_half.info()) {
             let node = node.id.to_string();

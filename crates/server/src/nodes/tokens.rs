@@ -12,6 +12,7 @@ use avouch_core::reason::Reason;
 use avouch_core::time::Time;
 use avouch_issuer::key::PublicHalf;
 use avouch_issuer::random::{Mark, Random};
+use avouch_issuer::signing_request::SigningRequest;
 use avouch_store::{Change, JoinTokenId, JoinTokenRecord, NodeId, NodeRecord, Object};
 use base64ct::{Base64UrlUnpadded, Encoding};
 use zeroize::Zeroizing;
@@ -100,7 +101,7 @@ impl Plane {
     /// `issue.join_token_unknown`, `issue.join_token_used`, `issue.join_token_expired`, `issue.conflict`
     /// if another has joined meanwhile, those of a signing request, or what failed on our side.
     pub fn join(&self, token: &str, signing_request: &[u8]) -> Result<Membership, Refused> {
-        let public_half = PublicHalf::from_signing_request(signing_request)?;
+        let request = SigningRequest::read(signing_request)?;
         let unknown = || Refused::from(Reason::IssueJoinTokenUnknown {});
         let tenant = token.split_once('.').map(|(tenant, _)| tenant);
         let tenant = tenant.map(|name| self.tenant_named(name)).transpose()?;
@@ -125,6 +126,7 @@ impl Plane {
         let (record, before) = check()?;
         let before = before.as_ref().map(Which::of);
         let joining = Which::joining(Mark::new(&self.random)?, self.now());
+        let public_half = request.for_svid(&record.spiffe_id, &[])?;
         let key = public_half.clone();
         let membership = self.sign_node(&tenant, &record.spiffe_id, key, joining)?;
         self.settle(&tenant, || {

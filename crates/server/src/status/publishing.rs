@@ -8,6 +8,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use avouch_core::ended::{Birth, Mark};
+use avouch_core::exchange::statement::descends_from;
 use avouch_core::id::{TenantId, TrustDomain, hex};
 use avouch_core::reason::Reason;
 use avouch_core::time::Time;
@@ -179,8 +180,7 @@ impl Plane {
         if let Some(known) = known.as_ref().filter(|known| known.at == at) {
             return Ok(known.token.clone());
         }
-        let (_, quarantined) = self.issuer_anchors(tenant)?;
-        let quarantined: BTreeSet<String> = quarantined.into_keys().collect();
+        let quarantined: BTreeSet<String> = self.quarantined(tenant)?.into_keys().collect();
         if let Some(known) = known.filter(|known| known.quarantined == quarantined) {
             let token = known.token.clone();
             let seen = Signed {
@@ -200,8 +200,8 @@ impl Plane {
         let mut statuses = vec![0_u8; usize::try_from(ENTRIES / 8).unwrap_or_default()];
         for intent in tokens().filter(|intent| intent.not_after > now) {
             let (birth, lineage) = (birth_of(intent), &intent.lineage);
-            let mut ancestors = lineage.iter();
-            let is_held = ancestors.any(|ancestor| quarantined.contains(&ancestor.issuer));
+            let mut held = quarantined.iter();
+            let is_held = held.any(|issuer| descends_from(lineage, issuer));
             if (is_held || endings.is_ended(&birth, lineage))
                 && let Some(index) = index_of(intent)
                 && let Some(byte) = statuses.get_mut(index / 8)

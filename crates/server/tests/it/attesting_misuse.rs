@@ -10,7 +10,7 @@ use avouch_api::grpc::node::attest_reply::Step as Reply;
 use avouch_api::grpc::node::attest_request::Step;
 use avouch_api::grpc::node::evidence::Shown;
 use avouch_api::grpc::node::node_client::NodeClient;
-use avouch_api::grpc::node::{AttestReply, AttestRequest, Evidence, X509Possession};
+use avouch_api::grpc::node::{AttestReply, AttestRequest, Evidence, JoinRequest, X509Possession};
 use avouch_core::credential::jose::bundle::Bundle;
 use avouch_server::clock::SystemClock;
 use avouch_server::node_api;
@@ -20,6 +20,7 @@ use hyper_util::rt::TokioIo;
 use rustls::ClientConfig;
 use rustls::crypto::aws_lc_rs;
 use rustls::pki_types::ServerName;
+use serde_json::Value;
 use tokio::net::{TcpListener, TcpSocket, TcpStream};
 use tokio::sync::{mpsc, watch};
 use tokio_rustls::TlsConnector;
@@ -280,4 +281,69 @@ fn what_is_too_long_is_refused_and_whoever_hangs_up_in_the_middle_holds_nothing(
         }
     }
     served.lets_others_in();
+}
+
+/// The decision that a node is told of when it is refused.
+fn decision(status: &Status) -> String {
+    assert_eq!(status.code(), Code::PermissionDenied, "{status:?}");
+    let told = status.message().rsplit(' ').next().unwrap();
+    told.to_owned()
+}
+
+#[test]
+fn a_node_that_is_not_let_in_is_a_decision_of_the_tenant_under_the_id_that_it_was_told() {
+    let served = Served::new();
+    let world = &served.world;
+    let operator = world.operator();
+    let kept = |tenant: &str, id: &str| {
+        let path = format!("/v1/tenants/{tenant}/decisions/{id}");
+        world.send(&operator, "GET", &path, &Value::Null)
+    };
+    let one = world.plane.tenant_named("one").unwrap().unwrap();
+    let token = world.plane.new_join_token(&one, "n1", 600).unwrap();
+    let join = |token: &str| {
+        let request = JoinRequest {
+            join_token: token.to_owned(),
+            signing_request: signing_request(&Key::p256("n1")),
+        };
+        let mut client = NodeClient::new(served.connect());
+        let answer = world.runtime().block_on(client.join(request));
+        answer.map(drop)
+    };
+    join(&token.token).unwrap();
+    let used = decision(&join(&token.token).unwrap_err());
+    let mut call = served.call();
+    call.challenge();
+    call.send(Step::Evidence(evidence("third", &[1; 32])));
+    let forged = decision(&call.reply().unwrap_err());
+    for (id, code, method) in [
+        (&used, "issue.join_token_used", "join_token"),
+        (&forged, "issue.attestation_not_proven", "x509pop"),
+    ] {
+        // It waits, and is stored.
+        for _ in 0..2 {
+            let answer = kept("one", id);
+            assert_eq!(answer.status, 200, "{answer:?}");
+            let record = answer.json();
+            assert_eq!(record["decision"], **id);
+            assert_eq!(record["request"], "join");
+            assert_eq!(record["refused"]["code"], code, "{record}");
+            assert_eq!(record["verdict"]["verdict"], "reject", "{record}");
+            assert_eq!(record["asked"]["method"], method);
+            assert!(record["asked"]["address"].is_string(), "{record}");
+            let shown = record["credential"].as_object().unwrap();
+            let members: Vec<&str> = shown.keys().map(String::as_str).collect();
+            assert_eq!(members, ["digest", "kind"], "{record}");
+            let secret = token.token.split_once('.').unwrap().1;
+            assert!(!record.to_string().contains(secret), "{record}");
+            world.plane.store_decisions().unwrap();
+        }
+        assert_eq!(kept("two", id).status, 404);
+    }
+    let list = "/v1/tenants/one/decisions?verdict=reject&code=issue.join_token_used";
+    let listed = world.send(&operator, "GET", list, &Value::Null).json();
+    assert_eq!(listed["decisions"][0]["decision"], *used, "{listed}");
+    // Whoever names no tenant that is here has none whose decisions it fills.
+    let nobody = decision(&join("nobody.x").unwrap_err());
+    assert_eq!(kept("top", &nobody).status, 404);
 }

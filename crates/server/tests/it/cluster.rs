@@ -1,8 +1,9 @@
 //! A tenant as the CA of a Kubernetes cluster: what its signers sign, and the first certificate of a
 //! kubelet.
 
-use avouch_testkit::asn1;
-use avouch_testkit::extension::{Extension, subject_alternative_names};
+use avouch_testkit::extension::{
+    KeyUsage, basic_constraints, key_usage, subject_alternative_names,
+};
 use avouch_testkit::key::Key;
 use avouch_testkit::name::{GeneralName, Name};
 use avouch_testkit::world::pem;
@@ -42,23 +43,8 @@ pub(crate) fn node(name: &str) -> Name {
 
 /// A certification request (RFC 2986) with names beside its subject.
 pub(crate) fn certification_request(key: &Key, subject: &Name, names: &[GeneralName]) -> Vec<u8> {
-    let attributes = if names.is_empty() {
-        Vec::new()
-    } else {
-        let extension: Extension = subject_alternative_names(names);
-        let extensions = asn1::sequence([extension.to_der()]);
-        // extensionRequest (RFC 2985 5.4.2).
-        asn1::sequence([asn1::oid("1.2.840.113549.1.9.14"), asn1::set([extensions])])
-    };
-    let info = asn1::sequence([
-        asn1::number(0),
-        subject.to_der(),
-        key.public_key_info(),
-        asn1::constructed(0, &attributes),
-    ]);
-    let signature = key.sign(key.scheme(), &info);
-    let algorithm = key.scheme().identifier_for(key.kind());
-    asn1::sequence([info, algorithm, asn1::bit_string(0, &signature)])
+    let extension = (!names.is_empty()).then(|| subject_alternative_names(names));
+    key.signing_request_for(subject, extension.as_slice())
 }
 
 fn document(signer: &str, der: &[u8], usages: &[&str]) -> Value {
@@ -151,6 +137,26 @@ fn each_signer_signs_what_kubernetes_lets_it_and_nothing_else() {
         }
         assert_eq!(answer.code(), code, "{signer} {usages:?}: {}", answer.body);
         assert!(answer.body.contains(words), "{words}: {}", answer.body);
+    }
+}
+
+#[test]
+fn no_component_asks_to_be_a_ca_and_other_extensions_are_passed_over() {
+    let world = world();
+    let key = Key::p256("component");
+    let person = Name::common_name("jane");
+    let signing = key_usage(&[KeyUsage::KeyCertSign]);
+    for (extension, refused) in [
+        (basic_constraints(true, None), true),
+        (signing, true),
+        (basic_constraints(false, None), false),
+        (key_usage(&[KeyUsage::NonRepudiation]), false),
+    ] {
+        let request = key.signing_request_for(&person, &[extension]);
+        let answer = sign(&world, &document(CLIENT, &request, &CLIENT_USAGES));
+        let code = if refused { 400 } else { 200 };
+        assert_eq!(answer.status, code, "{}", answer.body);
+        assert!(!refused || answer.body.contains("asks to be a CA"));
     }
 }
 

@@ -510,3 +510,25 @@ fn issuers_are_ranked_by_what_rests_on_them_and_the_count_survives_a_restart() {
     registry.exchange(&token(&registry, 9));
     assert_eq!(ranking(&registry)["issuers"][0]["decisions"], 5);
 }
+
+/// Nobody is told to rely on an issuer of which nothing is believed.
+#[test]
+fn an_issuer_in_quarantine_takes_the_place_of_no_key() {
+    let (registry, issuer, _) = house();
+    let sha256 = avouch_testkit::token::digest("a key");
+    let key = json!({"api_key": {"sha256": sha256, "subject": "batch"}});
+    put(&registry, "anchors", "batch", &key);
+    let replaceable_by = || {
+        let told = registry
+            .call("GET", "/v1/tenants/one/reliance", None)
+            .json();
+        let mut told = told["issuers"].as_array().unwrap().clone().into_iter();
+        let of_key = told.find(|one| one["kind"] == "api_key").unwrap();
+        of_key["replaceable_by"].clone()
+    };
+    assert_eq!(replaceable_by(), json!([issuer.issuer()]));
+    let cause = json!({"reason": "its key may be stolen"});
+    let path = "/v1/tenants/one/issuers/ci/quarantine";
+    assert!(registry.call("POST", path, Some(&cause)).status < 300);
+    assert_eq!(replaceable_by(), json!([]));
+}

@@ -4,9 +4,11 @@ use avouch_core::id::SpiffeId;
 use avouch_core::reason::Reason;
 use avouch_issuer::profile::Lifetime;
 use avouch_server::entries::EntryDraft;
+use avouch_server::issuing::Wanted;
 use avouch_server::revocations::Which;
 use avouch_server::{Refused, Settings};
 use avouch_store::{AuthorityKind, AuthorityRole, AuthorityState};
+use avouch_testkit::key::Key;
 
 use crate::refusals::{Deployment, draft};
 
@@ -86,4 +88,46 @@ fn servers_note_how_long_what_they_sign_may_live_for_as_long_as_it_may() {
     world.pass(4 * 86_400);
     plane.keep_lifetimes().unwrap();
     assert_eq!(noted(), [300]);
+}
+
+/// An entry says one time for its certificates and its workload identity tokens.
+#[test]
+fn a_time_that_an_entry_may_say_is_one_that_every_svid_of_it_may_have() {
+    let mut brief = Settings::default();
+    brief.set_x509_ttl(30).unwrap();
+    let world = Deployment::new();
+    let (caller, _) = world.join("node-1");
+    let plane = world.opened_with(brief);
+    let tenant = plane.tenant_named("shop").unwrap().unwrap();
+    let node = plane.admit(&caller).unwrap();
+    for (ttl, expected) in [(Some(30), 30), (Some(10), 10), (None, 30)] {
+        let entry = EntryDraft {
+            x509_ttl: ttl,
+            ..draft("web")
+        };
+        let put = plane.put_entries(&tenant, vec![entry]).unwrap();
+        assert!(put[0].is_ok(), "{put:?}");
+        let wanted = [Wanted {
+            entry: "web".to_owned(),
+            public_key: Key::p256("workload").public_key_info(),
+            facts: Vec::new(),
+        }];
+        let now = plane.now();
+        let x509 = plane.issue_x509(&node, "shop", &wanted).unwrap();
+        assert_eq!(x509[0].as_ref().unwrap().not_after.since(now), expected);
+        let wit = plane.issue_wit(&node, "shop", &wanted).unwrap();
+        assert_eq!(wit[0].as_ref().unwrap().expires.since(now), expected);
+    }
+    // Where the two are bounded otherwise, both bounds hold when the entry is written.
+    let mut apart = Settings::default();
+    apart.x509.lifetime = Lifetime::new(10, 30, 86_400).unwrap();
+    let plane = world.opened_with(apart);
+    let tenant = plane.tenant_named("shop").unwrap().unwrap();
+    let entry = EntryDraft {
+        x509_ttl: Some(30),
+        ..draft("api")
+    };
+    let put = plane.put_entries(&tenant, vec![entry]).unwrap();
+    let code = put[0].as_ref().err().map(Reason::code);
+    assert_eq!(code, Some("issue.ttl_out_of_bounds"));
 }

@@ -1,6 +1,9 @@
 //! What administrators do with a tenant.
 
+use avouch_server::Refused;
+use avouch_testkit::extension::subject_alternative_names;
 use avouch_testkit::key::Key;
+use avouch_testkit::name::{GeneralName, Name};
 use avouch_testkit::world::pem;
 use serde_json::{Value, json};
 
@@ -360,6 +363,55 @@ fn a_signing_request_is_answered_with_a_chain_that_the_tenant_believes() {
         world.send(&token, "POST", path, &unknown).code(),
         "issue.object_unknown"
     );
+}
+
+#[test]
+fn a_signing_request_by_hand_may_ask_for_the_names_of_its_entry_and_no_others() {
+    let world = World::new();
+    let operator = world.operator();
+    let entry = json!({
+        "spiffe_id": "spiffe://one.test/web",
+        "selectors": ["unix:uid:1"],
+        "dns_names": ["web.test"],
+    });
+    world.send(&operator, "POST", "/v1/tenants/one/entries", &entry);
+    let asked = |name: &str| {
+        let names = subject_alternative_names(&[GeneralName::dns(name)]);
+        let request = Key::p256("web").signing_request_for(&Name::common_name("web"), &[names]);
+        let body = json!({
+            "signing_request": pem("CERTIFICATE REQUEST", &request),
+            "spiffe_id": "spiffe://one.test/web",
+        });
+        world.send(&operator, "POST", "/v1/tenants/one/certificates", &body)
+    };
+    assert_eq!(asked("web.test").status, 200);
+    let refused = asked("other.test");
+    assert_eq!(
+        (refused.status, refused.code()),
+        (400, "issue.request_refused".into())
+    );
+    assert!(refused.body.contains("other.test"), "{}", refused.body);
+    // A node has the name that its token gives, and no token is used up by asking for another.
+    let node = operator_join(&world, &[GeneralName::uri("spiffe://one.test/web")]);
+    assert_eq!(node, Some("issue.request_refused".to_owned()));
+    assert_eq!(operator_join(&world, &[]), None);
+}
+
+/// Has a node join with one and the same token; says the code if it may not.
+fn operator_join(world: &World, names: &[GeneralName]) -> Option<String> {
+    static TOKEN: std::sync::OnceLock<String> = std::sync::OnceLock::new();
+    let tenant = world.plane.tenant_named("one").unwrap().unwrap();
+    let token = TOKEN.get_or_init(|| {
+        let made = world.plane.new_join_token(&tenant, "node-7", 600).unwrap();
+        made.token.to_string()
+    });
+    let asked = (!names.is_empty()).then(|| subject_alternative_names(names));
+    let request = Key::p256("node-7").signing_request_for(&Name::empty(), asked.as_slice());
+    match world.plane.join(token, &request) {
+        Ok(_) => None,
+        Err(Refused::Reason(reason)) => Some(reason.code().to_owned()),
+        Err(fault) => panic!("{fault:?}"),
+    }
 }
 
 #[test]

@@ -278,6 +278,62 @@ fn an_exchange_rule_trusts_no_name_alone_that_its_issuer_does_not_pin() {
     assert_eq!(put(&longer).code(), "issue.trust_mutable");
 }
 
+/// Whoever has the mail later would have the identity that is made of it.
+#[test]
+fn no_identity_is_made_of_a_name_alone_that_somebody_else_may_have_later() {
+    let registry = Registry::new();
+    let domain = json!({"name": "one.test"});
+    registry.call("POST", "/v1/tenants/one/trust-domains", Some(&domain));
+    let document = json!({
+        "issuer": "https://login.test", "audiences": [AUDIENCE],
+        "jwks": jwks(&[jwk(&Key::p256("login"), "k")]),
+        "rules": [{"name": "ours", "facts": {"claims.groups": {"has": "builders"}}}],
+    });
+    let put = registry.put("login", &document);
+    assert_eq!(put.status, 200, "{}", put.body);
+    let rule = |made_of: &str, facts: Value, more: Value| {
+        let document = json!({
+            "from": {"anchor": "login", "facts": facts},
+            "gives": {"spiffe_id": format!("spiffe://one.test/{made_of}"), "audiences": ["https://cloud.test"]},
+            "owner": "o", "reason": "r",
+        });
+        with(document, more)
+    };
+    let anyone = || json!({"claims.groups": {"has": "builders"}});
+    let code = |rule: &Value| {
+        let saved = registry.call("PUT", "/v1/tenants/one/rules/people", Some(rule));
+        let told = match saved.status {
+            200 => String::new(),
+            _ => saved.code(),
+        };
+        registry.call("DELETE", "/v1/tenants/one/rules/people", None);
+        told
+    };
+    let changeable = "issue.trust_mutable";
+    let pattern = json!({"claims.email": {"pattern": "*"}, "claims.groups": {"has": "builders"}});
+    let excused = json!({"unpinned": {"reason": "a pilot", "expires": "2027-01-16T00:00:00Z"}});
+    for (made_of, facts, more, expected) in [
+        ("{claims.email}", anyone(), json!({}), changeable),
+        ("{claims.email}", pattern, json!({}), changeable),
+        ("people/{claims.username}", anyone(), json!({}), changeable),
+        ("{claims.email}", anyone(), excused, ""),
+        ("{subject}", anyone(), json!({}), ""),
+        ("{subject}/{claims.email}", anyone(), json!({}), ""),
+        ("{claims.email}", json!({"subject": "7"}), json!({}), ""),
+        ("{claims.department}", anyone(), json!({}), ""),
+    ] {
+        let rule = rule(made_of, facts, more);
+        assert_eq!(code(&rule), expected, "{rule}");
+    }
+    // What is saved does not come to be made of one unnoticed.
+    let path = "/v1/tenants/one/rules/people";
+    let put = |rule: &Value| registry.call("PUT", path, Some(rule));
+    assert_eq!(put(&rule("{subject}", anyone(), json!({}))).status, 200);
+    let refused = put(&rule("{claims.email}", anyone(), json!({})));
+    assert_eq!(refused.code(), changeable);
+    assert!(refused.body.contains("claims.email"), "{}", refused.body);
+}
+
 /// The subject has a name of its own, whoever writes a rule.
 #[test]
 fn every_rule_on_the_claim_sub_says_what_to_write() {

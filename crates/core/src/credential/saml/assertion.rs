@@ -29,6 +29,7 @@ pub(crate) struct Assertion {
     pub(crate) expires: Option<Time>,
     /// One list for each restriction, all of which must hold.
     pub(crate) audiences: Vec<Vec<String>>,
+    pub(crate) proxying: Option<Proxying>,
     pub(crate) sign_in: Option<SignIn>,
     pub(crate) attributes: BTreeMap<String, Vec<String>>,
 }
@@ -60,6 +61,36 @@ pub(crate) struct SignIn {
     /// Its session, as the identity provider calls it.
     pub(crate) session: Option<String>,
     pub(crate) session_ends: Option<Time>,
+}
+
+/// Whether others may be told something on the word of an assertion (SAML Core 2.5.1.6).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Proxying {
+    /// Over how many more parties; any number if it does not say.
+    pub(crate) count: Option<u32>,
+    /// Whom; anyone if it names nobody.
+    pub(crate) audiences: Vec<String>,
+}
+
+impl Proxying {
+    fn of(node: Node<'_, '_>) -> Result<Self, Reason> {
+        let count = attribute(node, "Count").map(|text| {
+            let digits = text.trim();
+            let is_number = !digits.is_empty() && digits.bytes().all(|one| one.is_ascii_digit());
+            match is_number {
+                // A number beyond all bounds bounds nothing.
+                true => Ok(digits.parse().unwrap_or(u32::MAX)),
+                false => Err(malformed("its `Count` is no number".to_owned())),
+            }
+        });
+        let audiences = named(node, ASSERTION, "Audience")
+            .map(|audience| text(audience).map(str::to_owned))
+            .collect::<Result<_, _>>()?;
+        Ok(Self {
+            count: count.transpose()?,
+            audiences,
+        })
+    }
 }
 
 impl Assertion {
@@ -117,6 +148,9 @@ impl Assertion {
             not_before: moment(conditions, "NotBefore", Rounded::Up)?,
             expires: moment(conditions, "NotOnOrAfter", Rounded::Down)?,
             audiences: audiences(conditions)?,
+            proxying: only(conditions, "ProxyRestriction")?
+                .map(Proxying::of)
+                .transpose()?,
             sign_in: sign_in(root)?,
             attributes: attributes(root)?,
         })
@@ -124,10 +158,13 @@ impl Assertion {
 }
 
 /// A condition that is not understood makes an assertion indeterminate (SAML Core 2.5.1.1). That it
-/// be used once is kept of every assertion.
+/// be used once is kept of every assertion, and what may be vouched for on its word bounds whoever
+/// issues something, not whoever believes it.
 fn check_conditions(conditions: Node<'_, '_>) -> Result<(), Reason> {
     let known = |node: &Node<'_, '_>| {
-        is(*node, ASSERTION, "AudienceRestriction") || is(*node, ASSERTION, "OneTimeUse")
+        ["AudienceRestriction", "OneTimeUse", "ProxyRestriction"]
+            .iter()
+            .any(|name| is(*node, ASSERTION, name))
     };
     match elements(conditions).find(|node| !known(node)) {
         None => Ok(()),

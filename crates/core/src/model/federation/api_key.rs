@@ -175,6 +175,7 @@ impl ApiKeyModel<'_> {
             )])),
             signed_in: None,
             claims: None,
+            proxying: None,
             revocation: Vec::new(),
             valid_from: now,
             valid_until: anchor

@@ -23,7 +23,7 @@ use crate::credential::jose::json::read_object;
 use crate::credential::jose::jws::Jws;
 use crate::credential::members::{Members, trust_document};
 use crate::crypto::Verifier;
-use crate::ended::Birth;
+use crate::ended::Begun;
 use crate::id::Digest;
 use crate::model::proved::{self, Proved};
 use crate::path::{Candidate, Model};
@@ -668,9 +668,12 @@ impl<'a> Model for OpaqueModel<'a> {
         check_nonce(&question.context, &claims)?;
         let (facts, rule) = self.check_subject(reached, &claims, subject)?;
         let issuer = reached.issuer.issuer();
-        let birth = Birth::of_token(issuer, &claims, false);
-        let endings = self.asked.view.endings();
-        endings.check_token(&birth, issuer, &claims)?;
+        let begun = Begun::Token {
+            issuer,
+            claims: &claims,
+            is_svid: false,
+        };
+        self.asked.view.check_not_ended(&begun, question.now)?;
         let signed_in = SignedIn::read(claims.all, reached.issuer.sign_in())?;
         let Some(audience) = audience else {
             return Ok(Proved::AllBut(Need::Audience));
@@ -689,7 +692,6 @@ impl<'a> Model for OpaqueModel<'a> {
             reached.anchor.stewardship.expires,
             reached.issuer.standing().end(),
         ];
-        let end = ends.into_iter().flatten().fold(expires, Time::min);
         let identity = Identity {
             name: format!("{issuer}#{subject}"),
             kind: IdentityKind::Token,
@@ -713,10 +715,10 @@ impl<'a> Model for OpaqueModel<'a> {
             facts,
             signed_in: Some(signed_in).filter(SignedIn::says_something),
             claims: None,
+            proxying: None,
             revocation: vec![source(answer, reached.asking)],
             valid_from: claims.valid_from(question.now),
-            // In the second in which one of them expires it is too late.
-            valid_until: end.plus(-1),
+            valid_until: proved::last_second(expires, ends),
         };
         Ok(Proved::Identity(Box::new(identity), effects))
     }

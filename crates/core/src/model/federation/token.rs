@@ -22,9 +22,9 @@ use crate::credential::jose::base64url;
 use crate::credential::jose::bundle::Bundle;
 use crate::credential::jose::jwk::KeySet;
 use crate::credential::jose::jws::Jws;
-use crate::ended::Birth;
+use crate::ended::Begun;
 use crate::id::SpiffeId;
-use crate::model::proved::Proved;
+use crate::model::proved::{self, Proved};
 use crate::path::{self, Attempts, Candidate, Model};
 use crate::policy::facts::Facts;
 use crate::policy::presets::Preset;
@@ -357,17 +357,13 @@ impl<'a> TokenModel<'a> {
     /// That neither the subject nor anything that the token descends from ended since, and that nobody
     /// from whom it descends is in quarantine.
     fn check_ended(&self, owner: Owner<'_>) -> Result<(), Reason> {
-        let view = self.asked.view;
-        view.check_descent(self.claims.all)?;
-        let endings = view.endings();
-        if endings.is_empty() {
-            return Ok(());
-        }
-        let is_svid = matches!(owner, Owner::TrustDomain(_));
-        let issuer = owner.name();
-        let latest = self.asked.question.now.plus(CLOCK_LEEWAY);
-        let birth = Birth::of_token(&issuer, self.claims, is_svid).unless_after(latest);
-        endings.check_token(&birth, &issuer, self.claims)
+        let begun = Begun::Token {
+            issuer: &owner.name(),
+            claims: self.claims,
+            is_svid: matches!(owner, Owner::TrustDomain(_)),
+        };
+        let question = self.asked.question;
+        self.asked.view.check_not_ended(&begun, question.now)
     }
 
     /// Whether its issuer stands by it, where the anchor wants it asked.
@@ -455,11 +451,6 @@ impl<'a> TokenModel<'a> {
         (facts, rule): (Facts, Option<&Rule>),
     ) -> Identity {
         let question = self.asked.question;
-        // In the second in which one of them expires it is too late.
-        let end = match reached.anchor.stewardship.expires {
-            Some(end) => end.min(expires),
-            None => expires,
-        };
         let (stands_until, source) = match reached.owner {
             Owner::Issuer(issuer) => {
                 let standing = issuer.standing();
@@ -467,7 +458,7 @@ impl<'a> TokenModel<'a> {
             }
             Owner::TrustDomain(_) => (None, None),
         };
-        let end = stands_until.map_or(end, |until| end.min(until));
+        let ends = [reached.anchor.stewardship.expires, stands_until];
         let (name, kind) = match (reached.owner, &self.spiffe_id) {
             (Owner::TrustDomain(_), Some(id)) => (id.to_string(), IdentityKind::Spiffe),
             (owner, _) => (
@@ -500,9 +491,10 @@ impl<'a> TokenModel<'a> {
             facts,
             signed_in: None,
             claims: None,
+            proxying: None,
             revocation: source.into_iter().collect(),
             valid_from: self.claims.valid_from(question.now),
-            valid_until: end.plus(-1),
+            valid_until: proved::last_second(expires, ends),
         }
     }
 

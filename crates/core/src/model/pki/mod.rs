@@ -129,6 +129,7 @@ fn identity(found: Found<Pki<'_>>, end_entity: &Arc<Certificate>) -> Identity {
         facts: conclusion.facts,
         signed_in: None,
         claims: None,
+        proxying: None,
         revocation: conclusion.revocation,
         valid_from: conclusion.valid_from,
         valid_until: conclusion.valid_until,

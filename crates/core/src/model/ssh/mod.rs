@@ -476,9 +476,7 @@ impl SshModel<'_> {
             }
             Presented::Key(_) => (now, Time::from_unix(FOREVER)),
         };
-        let expires = reached.anchor.stewardship.expires;
-        // In the second in which one of them expires it is too late.
-        let end = expires.map_or(until, |expires| expires.min(until));
+        let end = proved::last_second(until, [reached.anchor.stewardship.expires]);
         let issuer = self.issuer();
         let key = issuer.trim_start_matches("ssh:").to_owned();
         Identity {
@@ -497,9 +495,10 @@ impl SshModel<'_> {
             facts,
             signed_in: None,
             claims: None,
+            proxying: None,
             revocation: Vec::new(),
             valid_from: from.min(now),
-            valid_until: end.plus(-1),
+            valid_until: end,
         }
     }
 

@@ -2,11 +2,11 @@
 
 use std::sync::Arc;
 
-use avouch_api::text::{pem_blocks, to_pem};
+use avouch_api::text::{pem_signing_request, to_pem};
 use avouch_core::id::SpiffeId;
 use avouch_core::reason::Reason;
 use avouch_core::template::IdTemplate;
-use avouch_issuer::key::PublicHalf;
+use avouch_issuer::signing_request::SigningRequest;
 use avouch_issuer::x509_svid::X509Request;
 use avouch_store::{AuthorityUse, Entry};
 use serde_json::json;
@@ -37,8 +37,9 @@ pub(in crate::http) fn issue(call: &Call, tenant: &Arc<Tenant>) -> Result<Answer
     // Nothing was attested of who brings a request by hand.
     let entry = entry_of(call, tenant, &id)?;
     let granted = Granted::of(&entry, &[], &[])?;
+    let asked = SigningRequest::read(&pem_signing_request(&request)?)?;
     let request = X509Request {
-        public_half: PublicHalf::from_signing_request(&signing_request(&request)?)?,
+        public_half: asked.for_svid(&granted.id, &granted.dns_names)?,
         ttl: shorter(ttl, granted.x509_ttl),
         dns_names: granted.dns_names,
         id: granted.id,
@@ -84,22 +85,5 @@ fn entry_of(call: &Call, tenant: &Tenant, id: &SpiffeId) -> Result<Arc<Entry>, R
             at: now,
         }),
         Some(_) | None => Ok(entry),
-    }
-}
-
-pub(super) fn signing_request(text: &str) -> Result<Vec<u8>, Reason> {
-    let blocks = pem_blocks(text)?;
-    let request = blocks.iter().find(|block| {
-        // The second is what older programs write (RFC 7468 7).
-        matches!(
-            block.label(),
-            "CERTIFICATE REQUEST" | "NEW CERTIFICATE REQUEST"
-        )
-    });
-    match request {
-        Some(block) => block.decode(),
-        None => Err(Reason::IssueRequest {
-            detail: "there is no PEM block `CERTIFICATE REQUEST`".to_owned(),
-        }),
     }
 }

@@ -5,14 +5,13 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use avouch_api::members::{Document, Members};
-use avouch_api::text::to_pem;
+use avouch_api::text::{pem_signing_request, to_pem};
 use avouch_core::id::TrustDomain;
 use avouch_core::reason::Reason;
 use avouch_issuer::cluster::{ClusterSigner, ComponentCertificate, ComponentRequest, Usage};
 use base64ct::{Base64, Encoding};
 use serde_json::{Map, Value, json};
 
-use super::certificates::signing_request;
 use crate::cluster::{BootstrapToken, Bootstrapped, Pin, Signing};
 use crate::http::answer::Answer;
 use crate::http::call::{Call, Stop};
@@ -232,7 +231,7 @@ fn read(mut members: Members) -> Result<(Map<String, Value>, Signing), Reason> {
     });
     let signing = Signing {
         signer,
-        request: ComponentRequest::read(&signing_request(&pem)?)?,
+        request: ComponentRequest::read(&pem_signing_request(&pem)?)?,
         usages,
         ttl,
     };

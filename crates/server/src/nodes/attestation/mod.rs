@@ -25,8 +25,8 @@ use avouch_api::grpc::node::{Evidence, Intention};
 use avouch_core::id::{Digest, TenantId};
 use avouch_core::reason::Reason;
 use avouch_core::time::Time;
-use avouch_issuer::key::PublicHalf;
 use avouch_issuer::random::{Mark, Random};
+use avouch_issuer::signing_request::SigningRequest;
 use avouch_store::{
     AttemptId, AttestorId, Change, NodeId, NodeRecord, Object, Selector, SingleUse, UseKind, Used,
 };
@@ -244,24 +244,18 @@ impl Plane {
             let detail = "there is nothing of it";
             malformed(attestor.method, detail)
         })?;
-        let public_half = PublicHalf::from_signing_request(&evidence.signing_request)?;
+        let request = SigningRequest::read(&evidence.signing_request)?;
         let server = self.server_id().trust_domain().as_str();
         let moment = Moment {
             tenant: &tenant,
             statement: &statement(server, intention, challenge, &evidence.signing_request),
             now: self.now(),
-            node_key: public_half.info(),
+            node_key: request.public_half().info(),
             answer,
             opened,
         };
         let attested = attestor.attestation.check(shown, &moment)?;
-        self.take_in(
-            &tenant,
-            &intention.attestor,
-            &attestor,
-            &attested,
-            public_half,
-        )
+        self.take_in(&tenant, &intention.attestor, &attestor, &attested, &request)
     }
 
     fn attestor(&self, intention: &Intention) -> Result<(Arc<Tenant>, Arc<Attestor>), Refused> {
@@ -296,13 +290,14 @@ impl Plane {
         name: &str,
         attestor: &Attestor,
         attested: &Attested,
-        public_half: PublicHalf,
+        request: &SigningRequest,
     ) -> Result<Membership, Refused> {
         let method = attestor.method.name();
         let name = AttestorId::parse(name).ok_or_else(|| bug("a known attestor has no name"))?;
         let id = NodeId::parse(&format!("{name}-{}", attested.name));
         let id = id.ok_or_else(|| malformed(attestor.method, "its name is none for a node"))?;
         let spiffe_id = node_id(tenant, &id)?;
+        let public_half = request.for_svid(&spiffe_id, &[])?;
         let check = || -> Result<Option<NodeRecord>, Refused> {
             let before = tenant.read(|snapshot| snapshot.nodes.get(&id).cloned());
             match &before {

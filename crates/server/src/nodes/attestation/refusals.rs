@@ -4,11 +4,14 @@
 use std::collections::{BTreeMap, VecDeque};
 use std::net::SocketAddr;
 use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
 
-use avouch_core::id::TenantId;
+use avouch_core::id::{Digest, TenantId};
 use avouch_core::reason::Reason;
 use avouch_core::time::Time;
+use serde_json::json;
 
+use crate::decisions::{Course, Place, Record, Shown};
 use crate::plane::Plane;
 use crate::shares::{Counts, Network};
 
@@ -27,12 +30,16 @@ pub(crate) struct RefusedNode {
     pub(crate) decision: String,
     /// When.
     pub(crate) at: Time,
+    /// How long after it had called.
+    pub(crate) took: Duration,
     /// From where it called.
     pub(crate) address: Option<SocketAddr>,
     /// How it meant to show who it is.
     pub(crate) method: String,
     /// By which attestor; none for a join token.
     pub(crate) attestor: Option<String>,
+    /// What names that which it has shown, without telling it.
+    pub(crate) shown: Option<Digest>,
     /// Why not.
     pub(crate) reason: Reason,
 }
@@ -187,7 +194,36 @@ impl Plane {
             tell(tenant, &refused);
         }
         self.counters.refused(refused.reason.code());
+        if let Some(id) = &named {
+            self.keep_refused(id, &refused);
+        }
         self.refused_nodes.note(named, refused);
+    }
+
+    /// Keeps it among the decisions of the tenant, in the room that all of them have. Of one that cannot be
+    /// read, nobody reads decisions.
+    fn keep_refused(&self, id: &TenantId, refused: &RefusedNode) {
+        let Ok(Some(tenant)) = self.tenant(id) else {
+            return;
+        };
+        let place = Place {
+            id: refused.decision.clone(),
+            at: refused.at,
+            request: "join",
+            took: refused.took,
+        };
+        let shown = refused.shown;
+        let course = Course {
+            shown: shown.map(|digest| Shown::named(&refused.method, digest)),
+            said: None,
+        };
+        let asked = json!({
+            "method": refused.method,
+            "attestor": refused.attestor,
+            "address": refused.address.map(|address| address.to_string()),
+        });
+        let record = Record::refused(place, course, &refused.reason).with_asked(&asked);
+        self.keep_decision(&tenant, record);
     }
 }
 
@@ -213,9 +249,11 @@ mod tests {
         RefusedNode {
             decision: name.to_owned(),
             at: Time::from_unix(at),
+            took: Duration::ZERO,
             address: None,
             method: "join_token".to_owned(),
             attestor: None,
+            shown: None,
             reason: Reason::IssueObjectUnknown {
                 object: "tenant",
                 name: "x".to_owned(),

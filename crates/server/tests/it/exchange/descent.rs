@@ -4,6 +4,7 @@
 use serde_json::{Value, json};
 
 use avouch_server::Settings;
+use avouch_server::revocations::Which;
 use avouch_testkit::key::Key;
 use avouch_testkit::token::TokenForge;
 use avouch_testkit::world::pem;
@@ -201,6 +202,25 @@ fn hostile_61_certificates_that_descend_from_an_issuer_in_quarantine_are_revoked
     assert_eq!(outcome(&first), "revocation.revoked");
     assert_eq!(outcome(&second), "revocation.revoked");
     assert_eq!(outcome(&unrelated), "accept");
+}
+
+/// An anchor or a key may be called like an issuer; what was given for its word was not given for that of
+/// the issuer.
+#[test]
+fn what_descends_from_an_issuer_is_told_by_the_issuer_alone() {
+    let cloud = Cloud::new();
+    cloud.certificate(&Key::p256("one"));
+    let plane = &cloud.world.plane;
+    let tenant = plane.tenant_named("one").unwrap().unwrap();
+    let revoked = |issuer: &str| {
+        let which = Which::DescendedFromIssuer(issuer.to_owned());
+        let revoked = plane.revoke_certificates(&tenant, &which, 1);
+        revoked.map_or(0, |revoked| revoked.len())
+    };
+    for name in ["github", "k1"] {
+        assert_eq!(revoked(name), 0, "{name}");
+    }
+    assert_eq!(revoked(super::GITHUB), 1);
 }
 
 #[test]

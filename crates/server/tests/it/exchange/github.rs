@@ -3,7 +3,9 @@
 
 use serde_json::{Value, json};
 
+use avouch_testkit::extension::subject_alternative_names;
 use avouch_testkit::key::Key;
+use avouch_testkit::name::{GeneralName, Name};
 use avouch_testkit::token::{TokenForge, jwk, jwks};
 
 use super::{
@@ -83,6 +85,39 @@ fn a_certificate_is_given_for_a_signing_request_that_proves_its_key() {
         (error.as_str(), code.as_str()),
         ("invalid_request", "issue.body_malformed")
     );
+}
+
+#[test]
+fn a_signing_request_for_more_than_is_given_gets_nothing_and_uses_nothing_up() {
+    let cloud = Cloud::new();
+    let subject = cloud.workflow(&json!({}));
+    let asked = |label: &str, uri: &str| {
+        let names = subject_alternative_names(&[GeneralName::uri(uri)]);
+        let request = Key::p256("new").signing_request_for(&Name::empty(), &[names]);
+        let request = avouch_testkit::world::pem(label, &request);
+        let body = exchange_form(
+            &subject,
+            &[
+                (
+                    "requested_token_type",
+                    "urn:avouch:params:token-type:x509-svid",
+                ),
+                ("certificate_request", &request),
+            ],
+        );
+        cloud.send(&body, &[])
+    };
+    let refused = asked("CERTIFICATE REQUEST", "spiffe://one.test/admin");
+    let (error, code) = refusal(&refused);
+    assert_eq!(
+        (error.as_str(), code.as_str()),
+        ("invalid_request", "issue.request_refused"),
+        "{}",
+        refused.body
+    );
+    // As older programs write it (RFC 7468 7).
+    let answer = asked("NEW CERTIFICATE REQUEST", "spiffe://one.test/ci/74/deploy");
+    assert!(token(&answer).starts_with("-----BEGIN CERTIFICATE-----"));
 }
 
 /// What it is, the token, the code of its refusal, and what only the owner is told.

@@ -21,6 +21,16 @@ fn assertion(cloud: &Cloud, id: &str) -> SamlForge {
         .with("2024-05-31T23:50:00Z", &at(-600))
 }
 
+/// What the tests of this file trust.
+fn trusting() -> Cloud {
+    let cloud = Cloud::new();
+    let mut staff = anchor();
+    staff["audiences"] = json!([OURSELVES]);
+    staff["recipients"] = json!([format!("{OURSELVES}/token")]);
+    cloud.anchor("staff", &staff);
+    cloud
+}
+
 fn encoded(document: &str) -> String {
     Base64UrlUnpadded::encode_string(document.as_bytes())
 }
@@ -30,11 +40,7 @@ fn hostile_58_an_assertion_is_exchanged_once_and_only_where_it_is_for() {
     if let Err(why) = xmlsec1() {
         return println!("skipped: SAML with xmlsec1: {why}");
     }
-    let cloud = Cloud::new();
-    let mut staff = anchor();
-    staff["audiences"] = json!([OURSELVES]);
-    staff["recipients"] = json!([format!("{OURSELVES}/token")]);
-    cloud.anchor("staff", &staff);
+    let cloud = trusting();
     let rule = json!({
         "from": {"anchor": "staff", "facts": {"claims.department": "ops"}},
         "assurance": {"acr": ["https://refeds.org/profile/mfa"], "max_age": 3600},
@@ -91,5 +97,66 @@ fn hostile_58_an_assertion_is_exchanged_once_and_only_where_it_is_for() {
     ] {
         let refused = refusal(&cloud.exchange(&encoded(&document), &of_saml));
         assert_eq!(refused.1, code, "{name}");
+    }
+}
+
+/// SAML Core 2.5.1.6: whoever has signed it says whether others may be told something on its word.
+#[test]
+fn nothing_is_given_on_the_word_of_an_assertion_that_does_not_allow_it() {
+    if let Err(why) = xmlsec1() {
+        return println!("skipped: SAML with xmlsec1: {why}");
+    }
+    let cloud = trusting();
+    cloud.rule(
+        "staff",
+        &json!({
+            "from": {"anchor": "staff", "facts": {"claims.department": "ops"}},
+            "gives": {
+                "spiffe_id": "spiffe://one.test/staff/{claims.department}", "kinds": ["jwt-svid", "x509-svid"],
+                "audiences": [CLOUD], "lifetime": 120,
+            },
+            "owner": "the platform team", "reason": "operators sign in",
+        }),
+    );
+    let request = avouch_testkit::world::pem(
+        "CERTIFICATE REQUEST",
+        &crate::world::signing_request(&cloud.holder),
+    );
+    let certificate = [
+        (
+            "requested_token_type",
+            "urn:avouch:params:token-type:x509-svid",
+        ),
+        ("certificate_request", request.as_str()),
+    ];
+    let named = |audience: &str| {
+        format!(
+            "<saml:ProxyRestriction><saml:Audience>{audience}</saml:Audience></saml:ProxyRestriction>"
+        )
+    };
+    let counted =
+        |count: u32| format!("<saml:ProxyRestriction Count=\"{count}\"></saml:ProxyRestriction>");
+    let restricted = "issue.proxy_restricted";
+    let cases = [
+        (counted(0), &[][..], restricted),
+        (counted(1), &[], restricted),
+        (named("https://other.test"), &[], restricted),
+        (named(CLOUD), &certificate, restricted),
+        (named(CLOUD), &[], ""),
+        (String::new(), &certificate, ""),
+    ];
+    for (number, (restriction, more, code)) in cases.into_iter().enumerate() {
+        let conditions = format!("{restriction}</saml:Conditions>");
+        let forge =
+            assertion(&cloud, &format!("_p{number}")).with("</saml:Conditions>", &conditions);
+        let document = encoded(&response(&forge.sign(&key())));
+        let of_saml = [("subject_token_type", SAML2)];
+        let asked: Vec<(&str, &str)> = of_saml.iter().chain(more).copied().collect();
+        let answer = cloud.exchange(&document, &asked);
+        if code.is_empty() {
+            token(&answer);
+        } else {
+            assert_eq!(refusal(&answer).1, code, "{restriction}");
+        }
     }
 }

@@ -25,7 +25,7 @@ use crate::credential::jose::algorithm::Algorithm;
 use crate::credential::jose::entity::EntityStatement;
 use crate::credential::jose::jwk::{Jwk, KeySet};
 use crate::credential::jose::jws::Jws;
-use crate::ended::Birth;
+use crate::ended::Begun;
 use crate::model::proved::{self, Proved};
 use crate::path::{Candidate, Model};
 use crate::policy::facts::Facts;
@@ -525,9 +525,12 @@ impl<'a> Model for ChainModel<'a> {
         let audience = party.check(&self.claims.audiences, &question.context, reached.anchor)?;
         check_nonce(&question.context, self.claims)?;
         let (facts, rule) = self.check_subject(reached)?;
-        let birth = Birth::of_token(self.issuer(), self.claims, false);
-        let endings = self.asked.view.endings();
-        endings.check_token(&birth, self.issuer(), self.claims)?;
+        let begun = Begun::Token {
+            issuer: self.issuer(),
+            claims: self.claims,
+            is_svid: false,
+        };
+        self.asked.view.check_not_ended(&begun, question.now)?;
         let Some(audience) = audience else {
             return Ok(Proved::AllBut(Need::Audience));
         };
@@ -606,11 +609,10 @@ impl ChainModel<'_> {
         (facts, rule): (Facts, Option<&Rule>),
     ) -> Identity {
         let now = self.asked.question.now;
-        // In the second in which one of them expires it is too late.
-        let end = match reached.anchor.stewardship.expires {
-            Some(end) => end.min(expires),
-            None => expires,
-        };
+        let ends = [
+            reached.anchor.stewardship.expires,
+            reached.federation.standing().end(),
+        ];
         let key = reached.key.as_ref().map(|key| key.name());
         let mut checks = vec![
             Check {
@@ -665,9 +667,10 @@ impl ChainModel<'_> {
             facts,
             signed_in: None,
             claims: None,
+            proxying: None,
             revocation: Vec::new(),
             valid_from: self.claims.valid_from(now),
-            valid_until: end.plus(-1),
+            valid_until: proved::last_second(expires, ends),
         }
     }
 }

@@ -21,6 +21,7 @@ use crate::credential::saml::presented::Presented;
 use crate::credential::saml::{XmlFound, XmlToVerify};
 use crate::credential::x509::Certificate;
 use crate::crypto::Verifier;
+use crate::ended::Begun;
 use crate::id::Digest;
 use crate::model::pki::key_refused;
 use crate::model::proved::{self, Proved};
@@ -316,8 +317,8 @@ impl<'a> Model for SamlModel<'a> {
         };
         let confirmed = place.check(&assertion.subject)?;
         let (facts, rule) = self.check_subject(reached, &assertion)?;
-        let endings = self.asked.view.endings();
-        endings.check(&assertion.birth(), &assertion.subject.name)?;
+        let begun = Begun::Assertion(&assertion);
+        self.asked.view.check_not_ended(&begun, question.now)?;
         check_expected(&context.expected, &assertion.subject.name, None, None)?;
         let Some(audience) = audience else {
             return Ok(Proved::AllBut(Need::Audience));
@@ -382,12 +383,11 @@ impl SamlModel<'_> {
         let now = self.asked.question.now;
         let reached = concluded.reached;
         let provider = reached.provider;
-        // In the second in which one of them expires it is too late.
-        let ends = [reached.anchor.stewardship.expires, provider.valid_until()];
-        let end = ends
-            .into_iter()
-            .flatten()
-            .fold(concluded.expires, Time::min);
+        let ends = [
+            reached.anchor.stewardship.expires,
+            provider.valid_until(),
+            provider.standing().end(),
+        ];
         let assertion = concluded.assertion;
         let begun = assertion.not_before.unwrap_or(assertion.issued_at);
         Identity {
@@ -413,9 +413,10 @@ impl SamlModel<'_> {
                 .is_some()
                 .then(|| SignedIn::of_assertion(assertion)),
             claims: None,
+            proxying: assertion.proxying.clone(),
             revocation: Vec::new(),
             valid_from: begun.max(assertion.issued_at).min(now),
-            valid_until: end.plus(-1),
+            valid_until: proved::last_second(concluded.expires, ends),
         }
     }
 
