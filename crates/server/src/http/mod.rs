@@ -41,7 +41,8 @@ use tracing::Instrument;
 
 use crate::caller::Caller;
 use crate::counters::Answered;
-use crate::fault::Fault;
+use crate::dry_run;
+use crate::fault::{Fault, Refused};
 use crate::issuance_log;
 use crate::plane::{KnownTenant, Plane};
 use crate::tenant::Tenant;
@@ -353,6 +354,20 @@ enum Allowed {
 
 impl Allowed {
     fn run(&self, call: &Call) -> Result<Worked, Stop> {
+        if !call.is_dry_run() {
+            return self.done(call);
+        }
+        match dry_run::rehearsed(|| self.done(call)) {
+            Ok(Worked::Whole(answer)) if answer.is_of_dry_run => Ok(Worked::Whole(answer)),
+            // It came to its end without anything to store, or to where it would be stored.
+            Ok(_) | Err(Stop::Refused(Refused::Fault(Fault::DryRun))) => {
+                Ok(Worked::Whole(Answer::dry_run(None)))
+            }
+            Err(stop) => Err(stop),
+        }
+    }
+
+    fn done(&self, call: &Call) -> Result<Worked, Stop> {
         let answer = match self {
             Self::Beginner(beginner) => return (beginner.begin)(call).map(Worked::But),
             Self::Anyone(run) => run(call),
@@ -420,7 +435,7 @@ fn note(call: &Call, stopped: Option<&Stop>) {
     let outcome = stopped.map_or("done", Stop::code);
     tracing::info!(
         request = call.id, administrator = %caller.id, method = call.route.method.name(),
-        route = call.route.path, tenant = call.name("tenant"), outcome,
+        route = call.route.path, tenant = call.name("tenant"), outcome, dry_run = call.is_dry_run(),
         "an administrator has called"
     );
 }

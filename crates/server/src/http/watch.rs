@@ -74,6 +74,7 @@ fn in_words(fault: &Fault) -> &'static str {
         | Fault::Behind(_)
         | Fault::Bug(_)
         | Fault::Certificate { .. }
+        | Fault::DryRun
         | Fault::Issuer(_)
         | Fault::Keyring(_)
         | Fault::Listen { .. }

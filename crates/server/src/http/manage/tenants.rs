@@ -14,6 +14,7 @@ use crate::fault::Refused;
 use crate::http::answer::Answer;
 use crate::http::call::{Call, Stop};
 use crate::plane::Listed;
+use crate::quotas::Bounded;
 use crate::tenant::Tenant;
 
 pub(in crate::http) fn list(call: &Call, caller: &Caller) -> Result<Answer, Stop> {
@@ -66,7 +67,11 @@ pub(in crate::http) fn create(call: &Call, caller: &Caller) -> Result<Answer, St
         .as_deref()
         .map(TrustDomain::parse)
         .transpose()?;
-    // Looked at before, so that a name that is taken does not leave half of what was asked for.
+    // Looked at before, so that a name that is taken does not leave half of what was asked for, nor a
+    // bound that is reached.
+    if trust_domain.is_some() {
+        plane.check_room(&parent, Bounded::TrustDomains)?;
+    }
     if let Some(name) = &trust_domain
         && plane.is_owned(name)
     {

@@ -14,6 +14,7 @@ pub(super) static ROUTES: &[Route] = &[
     )
     .says("The tenants in which you have a role"),
     Route::post("/v1/tenants", Access::Administrator(tenants::create))
+    .rehearses()
         .takes("NewTenant")
         .creates("Tenant")
         .says("Adds a tenant below another, and a trust domain if one is named"),
@@ -119,6 +120,7 @@ pub(super) static ROUTES: &[Route] = &[
         "/v1/tenants/{tenant}/quota",
         Access::Of(Verb::Write, Noun::Tenant, quotas::put),
     )
+    .rehearses()
     .takes("Quota")
     .gives("QuotaAndUse")
     .says(
@@ -161,6 +163,7 @@ pub(super) static ROUTES: &[Route] = &[
         "/v1/tenants/{tenant}/trust-domains",
         Access::Of(Verb::Write, Noun::TrustDomain, tenants::add_trust_domain),
     )
+    .rehearses()
     .takes("NewTrustDomain")
     .creates("TrustDomain")
     .says("Gives the tenant a trust domain with all its authorities"),

@@ -43,7 +43,11 @@ fn what_is_used_a_second_time_is_called_what_it_is() {
     // RFC 7523 3.2.
     let shown = assertion(&cloud, &json!({})).sign(&key, "c1");
     token(&as_client(&cloud, &shown));
-    used(&as_client(&cloud, &shown), "invalid_client");
+    let again = as_client(&cloud, &shown);
+    used(&again, "invalid_client");
+    assert_eq!(again.status, 401, "{again:?}");
+    let challenge = again.header("www-authenticate");
+    assert_eq!(challenge, Some("Bearer error=\"invalid_client\""));
     // RFC 8693 2.2.2.
     let once = cloud.workflow(&json!({}));
     token(&cloud.exchange(&once, &[]));
@@ -129,6 +133,10 @@ fn who_shows_a_secret_is_told_that_none_is_taken_in_the_scheme_they_used() {
     ]);
     let answer = cloud.send(&unknown, &[]);
     assert!(answer.body.contains("jwt-spiffe"), "{answer:?}");
+    assert_eq!(
+        (answer.status, refusal(&answer).0.as_str()),
+        (401, "invalid_client")
+    );
 }
 
 /// RFC 6749 5.1 and 5.2.
