@@ -32,6 +32,12 @@ static ROUTES: &[Route] = &[
         Access::Of(Verb::Write, Noun::Admin, admins::remove),
     )
     .says("Takes a role away. Nobody takes more than they have"),
+    Route::get(
+        "/v1/tenants/{tenant}/admins/{admin}",
+        Access::Of(Verb::Read, Noun::Admin, admins::show),
+        "Admin",
+    )
+    .says("Who has a role, by the name under which it was given"),
     Route::put(
         "/v1/tenants/{tenant}/admins/{admin}",
         Access::Of(Verb::Write, Noun::Admin, admins::put),
@@ -52,6 +58,12 @@ static ROUTES: &[Route] = &[
     )
     .rehearses()
     .says("Trusts an anchor no more"),
+    Route::get(
+        "/v1/tenants/{tenant}/anchors/{anchor}",
+        Access::Of(Verb::Read, Noun::Anchor, anchors::show),
+        "Anchor",
+    )
+    .says("An anchor"),
     Route::put(
         "/v1/tenants/{tenant}/anchors/{anchor}",
         Access::Of(Verb::Write, Noun::Anchor, anchors::put),
@@ -71,6 +83,12 @@ static ROUTES: &[Route] = &[
         Access::Of(Verb::Write, Noun::Node, attestors::remove),
     )
     .says("Accepts nothing by an attestor any more; nodes that it let join stay"),
+    Route::get(
+        "/v1/tenants/{tenant}/attestors/{attestor}",
+        Access::Of(Verb::Read, Noun::Node, attestors::show),
+        "Attestor",
+    )
+    .says("An attestor, without what is secret in it"),
     Route::put(
         "/v1/tenants/{tenant}/attestors/{attestor}",
         Access::Of(Verb::Write, Noun::Node, attestors::put),
@@ -318,6 +336,12 @@ static ROUTES: &[Route] = &[
         Access::Of(Verb::Write, Noun::Issuer, pins::remove),
     )
     .says("Pins something no more"),
+    Route::get(
+        "/v1/tenants/{tenant}/issuers/{issuer}/pins/{pin}",
+        Access::Of(Verb::Read, Noun::Issuer, pins::show_one),
+        "Pin",
+    )
+    .says("One pin of an issuer"),
     Route::put(
         "/v1/tenants/{tenant}/issuers/{issuer}/pins/{pin}",
         Access::Of(Verb::Write, Noun::Issuer, pins::put),

@@ -41,6 +41,12 @@ pub(super) static ROUTES: &[Route] = &[
         "Authorities",
     )
     .says("The authorities of the tenant, and which connected nodes know them"),
+    Route::get(
+        "/v1/tenants/{tenant}/authorities/{authority}",
+        Access::Of(Verb::Read, Noun::Authority, authorities::show),
+        "Authority",
+    )
+    .says("An authority, and which connected nodes know it"),
     Route::post(
         "/v1/tenants/{tenant}/authorities/{authority}/activate",
         Access::Of(Verb::Write, Noun::Authority, authorities::activate),
@@ -177,6 +183,12 @@ pub(super) static ROUTES: &[Route] = &[
         "Removes a trust domain with its authorities and all that is in it; unless nothing of it is in \
          use, `confirm` names it",
     ),
+    Route::get(
+        "/v1/tenants/{tenant}/trust-domains/{trust_domain}",
+        Access::Of(Verb::Read, Noun::TrustDomain, tenants::trust_domain),
+        "TrustDomain",
+    )
+    .says("A trust domain of the tenant"),
     Route::post(
         "/v1/tenants/{tenant}/trust-domains/{trust_domain}/authorities",
         Access::Of(Verb::Write, Noun::Authority, authorities::add),
