@@ -19,9 +19,10 @@ use crate::manage::apply::arguments::{
 use crate::manage::arguments::cluster::ClusterArguments;
 use crate::manage::arguments::{
     ANCHOR_IMPORT_EXAMPLES, ANCHOR_PUT_EXAMPLES, AdminArguments, AnchorDeleteArguments,
-    AnchorImportArguments, AnchorPutArguments, AuditArguments, AuthorityArguments, DrillArguments,
-    EntryArguments, FederationArguments, IssuerArguments, NodeArguments, PinArguments, Remote,
-    RuleArguments, TenantArguments, TrustDomainArguments, WHY_NOT_EXAMPLES, WhyNotArguments,
+    AnchorImportArguments, AnchorPutArguments, AnchorShowArguments, AuditArguments,
+    AuthorityArguments, DrillArguments, EntryArguments, FederationArguments, IssuerArguments,
+    NodeArguments, PinArguments, Remote, RuleArguments, TenantArguments, TrustDomainArguments,
+    WHY_NOT_EXAMPLES, WhyNotArguments,
 };
 use crate::manage::exchange::arguments::TokenArguments;
 use crate::manage::{
@@ -417,6 +418,9 @@ pub enum AnchorCommand {
     /// Have a tenant of a server trust an anchor
     #[command(after_help = ANCHOR_PUT_EXAMPLES)]
     Put(AnchorPutArguments),
+    /// One anchor of a tenant of a server
+    #[command(after_help = "Examples:\n  avouch anchor show partner --tenant demo -o json")]
+    Show(AnchorShowArguments),
 }
 
 /// Commands on trust models.

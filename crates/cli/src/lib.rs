@@ -85,6 +85,7 @@ pub fn run(arguments: &Arguments) -> Result<Exit, Fault> {
             manage::list_anchors(&list.remote, common)
         }
         Command::Anchor(AnchorCommand::List(list)) => anchors::list(list, common),
+        Command::Anchor(AnchorCommand::Show(show)) => manage::show_anchor(show, common),
         Command::Anchor(AnchorCommand::Put(put)) => manage::put_anchor(put, common),
         Command::Authority(authority) => manage::authority(authority, common),
         Command::Advise(advise) => advise::advise(advise, common),

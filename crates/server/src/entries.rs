@@ -10,6 +10,7 @@ use avouch_core::time::Time;
 use avouch_issuer::random::Random;
 use avouch_store::{Change, Entry, EntryExtras, EntryId, Extras, Key, Object, Selector, Snapshot};
 
+use crate::dry_run;
 use crate::fault::Refused;
 use crate::grants::{check_identity, check_name};
 use crate::issuing::Answers;
@@ -117,12 +118,16 @@ impl Plane {
                 return Ok(answers);
             }
             // Someone may have set a bound just now.
-            if !may_meet && self.bounds_of(tenant, &changes).is_empty() {
-                self.apply(tenant, &changes)?;
-                return Ok(answers);
-            }
-            match self.apply_at(tenant, at, &changes) {
+            let is_free = !may_meet && self.bounds_of(tenant, &changes).is_empty();
+            let stored = match is_free {
+                true => self.apply(tenant, &changes),
+                false => self.apply_at(tenant, at, &changes),
+            };
+            match stored {
                 Ok(_) => return Ok(answers),
+                // Each has its own answer, also where none is stored.
+                Err(refused) if dry_run::has_ended_well(&refused) => return Ok(answers),
+                Err(Refused::Reason(reason)) if is_free => return Err(Refused::Reason(reason)),
                 Err(Refused::Reason(reason)) => {
                     // Others have taken the room meanwhile, perhaps on another server: now it is seen how
                     // much, and each element is told for itself.
@@ -206,10 +211,13 @@ impl Plane {
             .flatten()
             .map(|id| Change::Remove(Key::Entry(id.clone())))
             .collect();
-        if !changes.is_empty() {
-            self.apply(tenant, &changes)?;
+        if changes.is_empty() {
+            return Ok(answers);
         }
-        Ok(answers)
+        match self.apply(tenant, &changes) {
+            Err(refused) if !dry_run::has_ended_well(&refused) => Err(refused),
+            Ok(_) | Err(_) => Ok(answers),
+        }
     }
 
     fn new_entry_id(&self) -> Result<EntryId, Refused> {

@@ -60,6 +60,9 @@ pub enum Fault {
         /// Whether it may be possible later.
         again: bool,
     },
+    /// What was asked for is in order, and was to be asked only: it ended before the commit.
+    #[error("it would be done, and was only asked for")]
+    DryRun,
     /// This cannot happen.
     #[error("a bug in the server, please report it: {0}")]
     Bug(String),
@@ -87,6 +90,7 @@ impl Fault {
             | Self::Store(avouch_store::Fault::Corrupt(_)) => true,
             Self::Bug(_)
             | Self::Certificate { .. }
+            | Self::DryRun
             | Self::Issuer(_)
             | Self::Listen { .. }
             | Self::Serving { .. }
@@ -115,6 +119,7 @@ impl Fault {
             Self::Behind(_)
             | Self::Bug(_)
             | Self::Certificate { .. }
+            | Self::DryRun
             | Self::Issuer(_)
             | Self::Keyring(_)
             | Self::Listen { .. }
@@ -142,7 +147,11 @@ impl Fault {
             Self::XmlSignatures { again, .. } => *again,
             // Another server may hold all of it.
             Self::Behind(_) | Self::Listen { .. } | Self::Serving { .. } => true,
-            Self::Bug(_) | Self::Certificate { .. } | Self::Keyring(_) | Self::Stored(_) => false,
+            Self::Bug(_)
+            | Self::Certificate { .. }
+            | Self::DryRun
+            | Self::Keyring(_)
+            | Self::Stored(_) => false,
         }
     }
 }

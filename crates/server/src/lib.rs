@@ -37,6 +37,7 @@ pub mod cluster;
 mod counters;
 mod currency;
 pub mod decisions;
+mod dry_run;
 mod egress;
 pub mod entries;
 mod exchange;

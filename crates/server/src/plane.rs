@@ -5,6 +5,7 @@ mod forgetting;
 mod known;
 mod opening;
 mod readings;
+mod rehearsing;
 mod sketch;
 #[cfg(test)]
 mod tests;
@@ -286,6 +287,7 @@ impl Plane {
         {
             self.fit(&parent)?;
         }
+        self.rehearse_tenant_if_asked(&record)?;
         // Keys of one that had its name are found by what is left of that one.
         self.destroy_keys_of_removed()?;
         self.store.add_tenant(&OPERATOR, &record)?;
@@ -312,6 +314,7 @@ impl Plane {
         if !is_there {
             self.settle(tenant, || self.with_trust_domain(tenant, trust_domain))?;
         }
+        crate::dry_run::stop()?;
         self.tend(tenant)
     }
 
@@ -531,6 +534,7 @@ impl Plane {
         stored: impl FnOnce(&dyn Store) -> Result<Sequence, avouch_store::Fault>,
     ) -> Result<Sequence, Refused> {
         self.fit(tenant)?;
+        self.rehearse_if_asked(tenant, changes)?;
         let held = tenant.read(|snapshot| snapshot.sequence);
         let storing = crate::traces::part("store.apply");
         let sequence = storing.in_scope(|| stored(self.store.as_ref()));

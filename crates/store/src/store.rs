@@ -321,6 +321,20 @@ pub trait Store: Send + Sync {
         within: &[Within],
     ) -> Result<(Vec<Used>, Sequence), Fault>;
 
+    /// Does all that [`Store::add_tenant`] does but the commit: it conflicts as that would, and nothing is
+    /// changed.
+    fn rehearse_tenant(&self, operator: &Operator, tenant: &TenantRecord) -> Result<(), Fault>;
+
+    /// Does all that [`Store::apply_held`] does, keeping to bounds as [`Store::apply_within`], but the
+    /// commit: it conflicts as that would, and nothing is changed.
+    fn rehearse(
+        &self,
+        tenant: &TenantId,
+        held: Sequence,
+        changes: &[Change],
+        within: &[Within],
+    ) -> Result<(), Fault>;
+
     /// Forgets, for all tenants, uses that were to be remembered until a time before `before`: some
     /// thousands at a time. Returns how many, which is 0 when none is left.
     fn forget_uses(&self, operator: &Operator, before: Time) -> Result<u64, Fault>;

@@ -9,9 +9,11 @@ use avouch_core::words::counted;
 use base64ct::{Base64, Encoding};
 use serde_json::{Value, json};
 
-use super::arguments::{AnchorDeleteArguments, AnchorImportArguments, AnchorPutArguments, Remote};
+use super::arguments::{
+    AnchorDeleteArguments, AnchorImportArguments, AnchorPutArguments, AnchorShowArguments, Remote,
+};
 use super::client::Client;
-use super::table::{Column, table};
+use super::table::{Column, members, table};
 use super::{list_of, path, pretty, read, refused_file, said, segment, tell_json, tell_removed};
 use crate::arguments::{Common, Format};
 use crate::fault::{Exit, Fault};
@@ -29,36 +31,52 @@ const KINDS: [&str; 7] = [
     "openid_federation",
 ];
 
+const ANCHOR: [Column; 6] = [
+    ("NAME", "name"),
+    ("KIND", "kind"),
+    ("STORE", "store"),
+    ("OWNER", "owner"),
+    ("REASON", "reason"),
+    ("EXPIRES", "expires"),
+];
+
 /// `anchor list` without files.
 pub fn list_anchors(remote: &Remote, common: &Common) -> Result<Exit, Fault> {
-    const ANCHOR: [Column; 6] = [
-        ("NAME", "name"),
-        ("KIND", "kind"),
-        ("STORE", "store"),
-        ("OWNER", "owner"),
-        ("REASON", "reason"),
-        ("EXPIRES", "expires"),
-    ];
     let path = path(common, "anchors")?;
     let answer = Client::open(remote)?.get(&path)?;
     if common.output == Format::Json {
         return tell_json(&answer);
     }
-    let rows = list_of(&answer, "anchors").iter().map(|anchor| {
-        let document = anchor.get("anchor").cloned().unwrap_or_default();
-        let kind = KINDS.into_iter().find(|kind| document.get(kind).is_some());
-        let shown = |name: &str| document.get(name).cloned().unwrap_or_default();
-        json!({
-            "name": anchor.get("name"),
-            "kind": kind,
-            "store": store_in_words(anchor),
-            "owner": shown("owner"),
-            "reason": shown("reason"),
-            "expires": shown("expires"),
-        })
-    });
+    let rows = list_of(&answer, "anchors").iter().map(row);
     output::data(&table(&ANCHOR, &rows.collect::<Vec<_>>()))?;
     Ok(Exit::Accepted)
+}
+
+/// `anchor show`.
+pub fn show_anchor(arguments: &AnchorShowArguments, common: &Common) -> Result<Exit, Fault> {
+    let path = path(common, &format!("anchors/{}", segment(&arguments.name)?))?;
+    let answer = Client::open(&arguments.remote)?.get(&path)?;
+    output::formatted(
+        common.output,
+        || members(&ANCHOR, &row(&answer)),
+        || pretty(&answer),
+    )?;
+    Ok(Exit::Accepted)
+}
+
+/// What is told of an anchor to a person.
+fn row(anchor: &Value) -> Value {
+    let document = anchor.get("anchor").cloned().unwrap_or_default();
+    let kind = KINDS.into_iter().find(|kind| document.get(kind).is_some());
+    let shown = |name: &str| document.get(name).cloned().unwrap_or_default();
+    json!({
+        "name": anchor.get("name"),
+        "kind": kind,
+        "store": store_in_words(anchor),
+        "owner": shown("owner"),
+        "reason": shown("reason"),
+        "expires": shown("expires"),
+    })
 }
 
 /// The public store that an anchor is, or that has its key as well.

@@ -15,7 +15,7 @@ use clap::{Args, Subcommand};
 pub use super::audit::AuditCommand;
 pub use super::bound::Bound;
 pub use anchors::{
-    AnchorDeleteArguments, AnchorImportArguments, AnchorPutArguments,
+    AnchorDeleteArguments, AnchorImportArguments, AnchorPutArguments, AnchorShowArguments,
     IMPORT_EXAMPLES as ANCHOR_IMPORT_EXAMPLES, PUT_EXAMPLES as ANCHOR_PUT_EXAMPLES,
 };
 pub use authority::{
@@ -292,6 +292,12 @@ pub enum TrustDomainCommand {
     /// The trust domains of the tenant
     #[command(after_help = "Examples:\n  avouch trust-domain list --tenant demo")]
     List,
+    /// One trust domain
+    #[command(after_help = "Examples:\n  avouch trust-domain show demo.avouch.test --tenant demo")]
+    Show {
+        /// Its name
+        name: String,
+    },
 }
 
 /// How it is confirmed what goes.
@@ -551,6 +557,12 @@ pub enum AttestorCommand {
         #[arg(short, long, value_name = "FILE")]
         file: PathBuf,
     },
+    /// One attestor, as it was put
+    #[command(after_help = "Examples:\n  avouch node attestor show x509pop --tenant demo")]
+    Show {
+        /// Its name
+        name: String,
+    },
 }
 
 /// Commands on administrators.
@@ -581,6 +593,12 @@ pub enum AdminCommand {
             value_name = "operator|administrator|auditor|registrar|node-manager|authority-manager"
         )]
         role: String,
+    },
+    /// Who has a role, and since when
+    #[command(after_help = "Examples:\n  avouch admin show anna --tenant demo")]
+    Show {
+        /// The name under which it was given
+        name: String,
     },
 }
 

@@ -41,7 +41,7 @@ use crate::arguments::{Common, Format};
 use crate::fault::{Exit, Fault, Refusal};
 use crate::input::{self, Stop};
 use crate::output;
-pub use anchors::{delete_anchor, import_anchor, list_anchors, put_anchor};
+pub use anchors::{delete_anchor, import_anchor, list_anchors, put_anchor, show_anchor};
 use arguments::{
     AdminArguments, AdminCommand, AuthorityArguments, AuthorityCommand, Removal, TenantArguments,
     TenantCommand, TrustDomainArguments, TrustDomainCommand, WhyNotArguments,
@@ -198,6 +198,10 @@ pub fn trust_domain(arguments: &TrustDomainArguments, common: &Common) -> Result
             let answer = client.get(&path)?;
             tell_list(common, &answer, "trust_domains", &TRUST_DOMAIN)
         }
+        TrustDomainCommand::Show { name } => {
+            let answer = client.get(&format!("{path}/{}", segment(name)?))?;
+            tell_one(common, &answer, &TRUST_DOMAIN)
+        }
         TrustDomainCommand::Delete { name, removal } => {
             let path = format!("{path}/{}", segment(name)?);
             remove(&client, &path, removal, common)
@@ -244,6 +248,7 @@ pub fn authority(arguments: &AuthorityArguments, common: &Common) -> Result<Exit
     };
     let answer = match &arguments.command {
         AuthorityCommand::List => client.get(&path(common, "authorities")?)?,
+        AuthorityCommand::Show { authority } => return show_authority(&client, authority, common),
         AuthorityCommand::Prepare { trust_domain } => {
             client.post(&at("trust-domains", trust_domain, "prepare")?, &nothing)?
         }
@@ -299,15 +304,23 @@ pub fn authority(arguments: &AuthorityArguments, common: &Common) -> Result<Exit
             reason,
         } => {
             let names = [serial, spiffe_id, descended_from].map(Option::as_deref);
-            let which = certificates_named(names, reason);
-            let answer = client.post(&path(common, "revoke-certificates")?, &which)?;
-            return tell_list(common, &answer, "revoked", &REVOKED);
+            return revoke_certificates(&client, &certificates_named(names, reason), common);
         }
         AuthorityCommand::Taint { authority } => {
             client.post(&at("authorities", authority, "taint")?, &nothing)?
         }
     };
     upstream::tell(common, &answer, &AUTHORITY)
+}
+
+fn show_authority(client: &Client, name: &str, common: &Common) -> Result<Exit, Fault> {
+    let address = path(common, &format!("authorities/{}", segment(name)?))?;
+    tell_one(common, &client.get(&address)?, &AUTHORITY)
+}
+
+fn revoke_certificates(client: &Client, which: &Value, common: &Common) -> Result<Exit, Fault> {
+    let answer = client.post(&path(common, "revoke-certificates")?, which)?;
+    tell_list(common, &answer, "revoked", &REVOKED)
 }
 
 /// Which certificates are meant, by a serial number, an identity or what they were given for.
@@ -337,6 +350,7 @@ pub fn admin(arguments: &AdminArguments, common: &Common) -> Result<Exit, Fault>
             let answer = client.get(&path(common, "admins")?)?;
             tell_list(common, &answer, "admins", &ADMIN)
         }
+        AdminCommand::Show { name } => tell_one(common, &client.get(&at(name)?)?, &ADMIN),
         AdminCommand::Put {
             name,
             subject,

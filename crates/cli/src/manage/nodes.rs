@@ -5,7 +5,9 @@ use serde_json::{Value, json};
 use super::arguments::{AttestorCommand, NodeArguments, NodeCommand};
 use super::client::Client;
 use super::table::Column;
-use super::{list_of, path, pretty, read, said, segment, table, tell_list, tell_one, tell_removed};
+use super::{
+    list_of, members, path, pretty, read, said, segment, table, tell_list, tell_one, tell_removed,
+};
 use crate::arguments::{Common, Format};
 use crate::fault::{Exit, Fault};
 use crate::output;
@@ -110,18 +112,28 @@ fn refused(client: &Client, decision: Option<&str>, common: &Common) -> Result<E
 fn attestor(client: &Client, command: &AttestorCommand, common: &Common) -> Result<Exit, Fault> {
     const ATTESTOR: [Column; 3] = [("NAME", "name"), ("METHOD", "method"), ("REJOIN", "rejoin")];
     let at = |name: &str| path(common, &format!("attestors/{}", segment(name)?));
+    let row = |attestor: &Value| {
+        let document = attestor.get("attestor").cloned().unwrap_or_default();
+        let shown = |name: &str| document.get(name).cloned().unwrap_or_default();
+        json!({
+            "name": attestor.get("name"),
+            "method": shown("method"),
+            "rejoin": shown("rejoin"),
+        })
+    };
     match command {
+        AttestorCommand::Show { name } => {
+            let answer = client.get(&at(name)?)?;
+            output::formatted(
+                common.output,
+                || members(&ATTESTOR, &row(&answer)),
+                || pretty(&answer),
+            )?;
+            Ok(Exit::Accepted)
+        }
         AttestorCommand::List => {
             let answer = client.get(&path(common, "attestors")?)?;
-            let rows = list_of(&answer, "attestors").iter().map(|attestor| {
-                let document = attestor.get("attestor").cloned().unwrap_or_default();
-                let shown = |name: &str| document.get(name).cloned().unwrap_or_default();
-                json!({
-                    "name": attestor.get("name"),
-                    "method": shown("method"),
-                    "rejoin": shown("rejoin"),
-                })
-            });
+            let rows = list_of(&answer, "attestors").iter().map(row);
             output::formatted(
                 common.output,
                 || table(&ATTESTOR, &rows.collect::<Vec<_>>()),

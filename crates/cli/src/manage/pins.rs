@@ -10,7 +10,7 @@ use super::arguments::{
 use super::aws_command::Provider;
 use super::client::Client;
 use super::table::{Column, table};
-use super::{gravest, list_of, path, pretty, read, said, segment, tell_removed};
+use super::{gravest, list_of, path, pretty, read, said, segment, tell_one, tell_removed};
 use crate::arguments::Common;
 use crate::fault::{Exit, Fault};
 use crate::input::{self, Stop};
@@ -26,6 +26,20 @@ const PIN: [Column; 7] = [
     ("MODE", "mode"),
     ("STATE", "state"),
     ("OWNER", "owner"),
+    ("EXPIRES", "expires"),
+];
+
+/// One alone.
+const ONE: [Column; 10] = [
+    ("ISSUER", "name"),
+    ("PIN", "pin"),
+    ("NAMES", "means"),
+    ("PLACE", "place"),
+    ("MODE", "mode"),
+    ("STATE", "state"),
+    ("CONSULTED", "consulted"),
+    ("OWNER", "owner"),
+    ("REASON", "reason"),
     ("EXPIRES", "expires"),
 ];
 
@@ -88,6 +102,10 @@ pub fn pin(arguments: &PinArguments, common: &Common) -> Result<Exit, Fault> {
         PinCommand::Put(put) => {
             let address = at(common, &put.issuer, put.pin)?;
             tell(common, &client.put(&address, &wanted(put))?)
+        }
+        PinCommand::Show { issuer, pin } => {
+            let answer = client.get(&at(common, issuer, *pin)?)?;
+            tell_one(common, &answer, &ONE)
         }
         PinCommand::Remove { issuer, pin } => {
             client.delete(&at(common, issuer, *pin)?)?;

@@ -4,6 +4,7 @@
 mod anchors;
 mod flow;
 mod graph;
+mod ladder;
 mod layout;
 mod models;
 pub(crate) mod sarif;

@@ -5,6 +5,7 @@ use avouch_core::reason::{printable, printable_sentence};
 use serde_json::Value;
 
 use super::Detail;
+use super::ladder::{self, End, Ladder, Step};
 use super::layout::{Page, Style, branch, count};
 
 /// The column of names beside which the facts of an acceptance stand.
@@ -39,22 +40,13 @@ fn accepted(page: &mut Page, verdict: &Value, detail: Detail) {
     let painted = page.style.good("accepted");
     page.headline("accepted", &painted, &name);
     page.gap();
-    page.line(&format!("  {}", page.style.strong(&name)));
-    let path = list(verdict, "path");
-    for (depth, vouch) in (1..).zip(path) {
-        page.line(&format!("  {}{}", branch(depth), said_by(vouch)));
-    }
     let anchor = verdict.get("anchor").cloned().unwrap_or_default();
-    let end = format!(
-        "anchored in the trusted {} {}",
-        kind(&anchor),
-        text(&anchor, "name")
-    );
-    let end = match store_of(&anchor) {
-        Some(store) => format!("{end}, of the public store {}", text(store, "label")),
-        None => end,
+    let ladder = Ladder {
+        end: end(&anchor, identity),
+        steps: list(verdict, "path").iter().map(step).collect(),
+        name,
     };
-    page.line(&format!("  {}{end}", branch(path.len() + 1)));
+    ladder.draw(page);
     page.gap();
     stewardship(page, &anchor);
     let of = format!(
@@ -214,14 +206,32 @@ fn undetermined(page: &mut Page, verdict: &Value) {
 }
 
 fn said_by(vouch: &Value) -> String {
-    let (by, key) = (text(vouch, "by"), text(vouch, "key_id"));
-    match vouch.get("how").and_then(Value::as_str) {
-        Some("x509") => format!("signed by {by}"),
-        Some("api_key") => "known by its digest".to_owned(),
-        Some("ssh") => format!("known to {by} by key {key}"),
-        Some("ssh_proved") => format!("known to {by} by key {key}, and proved by its holder"),
-        Some("wit") => format!("signed by {by}, key {key}, and proved by its holder"),
-        Some(_) | None => format!("signed by {by}, key {key}"),
+    step(vouch).in_words()
+}
+
+fn step(vouch: &Value) -> Step {
+    Step {
+        how: ladder::way(&text(vouch, "how")),
+        by: text(vouch, "by"),
+        key: text(vouch, "key_id"),
+    }
+}
+
+/// The anchor. Whose a bundle is, and whether a key of SSH is listed, is told by the identity.
+fn end(anchor: &Value, identity: &Value) -> End {
+    let name = text(identity, "name");
+    let id = name.strip_prefix("spiffe://");
+    let trust_domain = id.and_then(|id| id.split('/').next());
+    let facts = identity.get("facts").cloned().unwrap_or_default();
+    let source = anchor.get("source").and_then(Value::as_str);
+    End {
+        kind: text(anchor, "kind"),
+        name: text(anchor, "name"),
+        subject: text(anchor, "subject"),
+        source: source.map(printable),
+        store: store_of(anchor).map(|store| text(store, "label")),
+        trust_domain: trust_domain.map(str::to_owned),
+        is_listed_key: text(&facts, "ssh.kind") == "key",
     }
 }
 

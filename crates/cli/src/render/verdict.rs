@@ -10,9 +10,10 @@ use avouch_core::reason::{Reason, printable};
 use avouch_core::verdict::{
     AnchorReached, Effect, Identity, IdentityKind, Leg, Need, Refusal, Verdict,
 };
-use avouch_core::vouch::{How, Vouch};
+use avouch_core::vouch::Vouch;
 
 use super::Detail;
+use super::ladder::{End, Ladder, Step};
 use super::layout::{Page, Style, branch, count};
 
 /// Draws what came of a question.
@@ -40,7 +41,7 @@ fn accepted(page: &mut Page, identity: &Identity, detail: Detail) {
     let name = printable(identity.name());
     page.headline("accepted", &page.style.good("accepted"), &name);
     page.gap();
-    ladder(page, identity);
+    ladder(identity).draw(page);
     page.gap();
     stewardship(page, identity);
     page.field(
@@ -104,98 +105,47 @@ fn effects(page: &mut Page, effects: &[Effect]) {
 }
 
 /// The identity, who signed for it, who signed for them, and the anchor in which it ends.
-fn ladder(page: &mut Page, identity: &Identity) {
-    page.line(&format!(
-        "  {}",
-        page.style.strong(&printable(identity.name()))
-    ));
-    for (depth, vouch) in (1..).zip(identity.path()) {
-        page.line(&format!("  {}{}", branch(depth), said_by(vouch)));
+fn ladder(identity: &Identity) -> Ladder {
+    Ladder {
+        name: printable(identity.name()),
+        steps: identity.path().iter().map(step).collect(),
+        end: end(identity.anchor()),
     }
-    let depth = identity.path().len() + 1;
-    let place = anchor_in_words(identity.anchor());
-    page.line(&format!("  {}anchored in {place}", branch(depth)));
-    page.line(&format!("  {}", page.style.faint(&counts(identity))));
+}
+
+fn step(vouch: &Vouch) -> Step {
+    Step {
+        how: Some(vouch.how()),
+        by: printable(vouch.by()),
+        key: printable(vouch.key()),
+    }
 }
 
 fn said_by(vouch: &Vouch) -> String {
-    let by = printable(vouch.by());
-    let key = printable(vouch.key());
-    match vouch.how() {
-        How::X509 => format!("signed by {by}"),
-        How::EntityStatement | How::Jwt | How::Saml => format!("signed by {by}, key {key}"),
-        How::Introspection | How::TokenReview => format!("told by {by} when it was asked"),
-        How::Wit => format!("signed by {by}, key {key}, and proved by its holder"),
-        How::Ssh => format!("known to {by} by key {key}"),
-        How::SshProved => format!("known to {by} by key {key}, and proved by its holder"),
-        How::ApiKey => "known by its digest".to_owned(),
-    }
+    step(vouch).in_words()
 }
 
-fn anchor_in_words(reached: &AnchorReached) -> String {
+fn end(reached: &AnchorReached) -> End {
     let anchor = &reached.anchor;
-    let name = printable(&anchor.name);
-    if let (AnchorKind::Certificate(_), Some(store)) =
-        (&anchor.kind, &anchor.stewardship.public_store)
-    {
-        let which = match anchor.name == reached.subject {
-            true => "that certificate".to_owned(),
-            false => format!("the certificate {name}"),
-        };
-        return format!("{which}, of the public store {}", store.label.name());
+    let store = anchor.stewardship.public_store.as_ref();
+    let (trust_domain, is_listed_key) = match &anchor.kind {
+        AnchorKind::TrustDomain(bundle) => (Some(bundle.trust_domain.to_string()), false),
+        AnchorKind::Ssh(trusted) => (None, trusted.subject().is_some()),
+        AnchorKind::ApiKey(_)
+        | AnchorKind::Certificate(_)
+        | AnchorKind::Federation(_)
+        | AnchorKind::Issuer(_)
+        | AnchorKind::Saml(_) => (None, false),
+    };
+    End {
+        kind: anchor.kind.name().to_owned(),
+        name: printable(&anchor.name),
+        subject: printable(&reached.subject),
+        source: anchor.source.as_deref().map(printable),
+        store: store.map(|store| store.label.name().to_owned()),
+        trust_domain,
+        is_listed_key,
     }
-    match (&anchor.kind, &anchor.source) {
-        (AnchorKind::ApiKey(_), _) => format!("the digest kept as {name}"),
-        // Its name was told as that of the last signer.
-        (AnchorKind::Certificate(_), Some(source)) if anchor.name == reached.subject => {
-            format!("that certificate, from {}", printable(source))
-        }
-        (AnchorKind::Certificate(_), _) => format!("the trusted certificate {name}"),
-        (AnchorKind::Issuer(_), _) => format!("the trusted issuer {name}"),
-        (AnchorKind::Federation(_), _) => format!("the trust anchor {name} of a federation"),
-        (AnchorKind::Saml(_), _) => format!("the trusted identity provider {name}"),
-        (AnchorKind::TrustDomain(bundle), _) => {
-            format!("the bundle of {}", bundle.trust_domain)
-        }
-        (AnchorKind::Ssh(trusted), _) => match trusted.subject() {
-            Some(_) => format!("the key listed as {name}"),
-            None => format!("the trusted authority {name}"),
-        },
-    }
-}
-
-/// What the ladder is made of. The anchor is not a certificate of the path: it is what the tenant
-/// holds (RFC 5280 6.1), so it is counted apart, though its key made the last signature.
-fn counts(identity: &Identity) -> String {
-    let signatures = identity.path().len();
-    let signatures_in_words = count(signatures, "issuer signature", "issuer signatures");
-    let certificates = identity
-        .path()
-        .iter()
-        .filter(|vouch| vouch.how() == How::X509)
-        .count();
-    if certificates == 0 || certificates != signatures {
-        return match identity.path().first().map(Vouch::how) {
-            Some(How::ApiKey) | None => "1 anchor, no signature".to_owned(),
-            Some(
-                How::EntityStatement
-                | How::Introspection
-                | How::Jwt
-                | How::Saml
-                | How::Ssh
-                | How::SshProved
-                | How::TokenReview
-                | How::Wit
-                | How::X509,
-            ) => {
-                format!("{signatures_in_words}, 1 anchor")
-            }
-        };
-    }
-    format!(
-        "{}, {signatures_in_words}, 1 anchor",
-        count(certificates + 1, "certificate", "certificates")
-    )
 }
 
 /// Who answers for the anchor, why it is there, since when and until when.

@@ -130,7 +130,11 @@ fn everything_in_a_file_is_made_in_the_order_of_need_and_the_second_time_nothing
     folder.file("keys/webhook.key", "whsec_live_of_the_shop\n");
     let planned = served.run(&["plan", "-f", "shop.yaml", "-o", "json"]);
     assert_eq!(planned.code, 0, "{planned:?}");
-    assert_eq!(summary(&planned), json!({"create": 15}));
+    // Only the tenant above is below one that is there.
+    assert_eq!(summary(&planned), json!({"create": 15, "not_known": 14}));
+    let quota = &planned.json()["objects"][3];
+    let told = [&quota["kind"], &quota["outcome"], &quota["until"]];
+    assert_eq!(told, ["quota", "not_known", "tenant shop"]);
     let kinds = |ran: &Ran| -> Vec<String> {
         let objects = ran.json()["objects"].as_array().cloned().unwrap();
         let kinds = objects.iter().map(|one| one["kind"].as_str().unwrap());
@@ -330,6 +334,123 @@ fn what_differs_is_shown_by_its_member_and_what_nobody_names_goes_only_when_it_i
         "{names:?}"
     );
     assert!(names.len() > 1, "the entry of nobody is gone: {names:?}");
+}
+
+/// What is in order, what is not, and what only is when other things are there.
+fn of_all_sorts() -> String {
+    let entry = |name: &str, domain: &str, selector: &str| {
+        format!(
+            "---\nkind: entry\nname: {name}\nspec:\n  spiffe_id: spiffe://{domain}/{name}\n  \
+             selectors: ['{selector}']\n"
+        )
+    };
+    let rule = |name: &str, from: &str| {
+        format!(
+            "---\nkind: rule\nname: {name}\nspec:\n  from: {{trust_domain: {from}, facts: {{spiffe.path: /x}}}}\n  \
+             gives: {{spiffe_id: 'spiffe://demo.avouch.test/x', audiences: [vault]}}\n  owner: me\n  \
+             reason: tests\n"
+        )
+    };
+    [
+        entry("good", "demo.avouch.test", "unix:uid:1"),
+        entry("bad", "demo.avouch.test", "nothing"),
+        entry("early", "later.test", "unix:uid:1"),
+        entry("homeless", "far.test", "unix:uid:1"),
+        rule("of-partner", "partner.test"),
+        rule("of-nobody", "nobody.test"),
+        "---\nkind: anchor\nname: partner\nspec: {trust_domain: partner.test, bundle: {keys: []}}\n"
+            .to_owned(),
+        "---\nkind: issuer\nname: ci\nspec: {issuer: 'https://token.actions.githubusercontent.com', \
+         audiences: [a], owner: me}\n"
+            .to_owned(),
+        "---\nkind: trust-domain\nname: later.test\n".to_owned(),
+    ]
+    .concat()
+}
+
+/// A file without an object: its lines are comments, so that those of the others stay where they are.
+fn without(text: &str, name: &str) -> String {
+    let documents = text
+        .split("---\n")
+        .map(|one| match one.contains(&format!("name: {name}\n")) {
+            true => one.lines().map(|line| format!("# {line}\n")).collect(),
+            false => one.to_owned(),
+        });
+    documents.collect::<Vec<String>>().join("---\n")
+}
+
+#[test]
+fn a_plan_tells_what_the_server_would_refuse_and_what_can_be_known_only_later() {
+    let served = Served::start("apply-asked");
+    let folder = &served.plane.folder;
+    folder.file("all.yaml", of_all_sorts());
+    let run = |command: &[&str]| {
+        let files = ["-f", "all.yaml", "--tenant", "demo"];
+        served.run(&[command, &files].concat())
+    };
+    let heads = || served.run(&["tenant", "show", "demo", "-o", "json"]).out;
+    let before = heads();
+    let planned = run(&["plan"]);
+    insta::assert_snapshot!("plan_asked", planned.told());
+    assert_eq!(planned.code, 3);
+    assert_eq!(run(&["plan", "--check"]).code, 3);
+    let json = run(&["plan", "-o", "json"]);
+    let all = json.json()["objects"].as_array().cloned().unwrap();
+    let of = |name: &str| all.iter().find(|one| one["name"] == name).cloned().unwrap();
+    assert_eq!(of("good")["outcome"], "not_done");
+    assert_eq!(of("bad")["problem"]["code"], "issue.object_malformed");
+    let early = of("early");
+    assert_eq!(early["outcome"], "not_known");
+    assert_eq!(early["until"], "trust-domain later.test of demo");
+    assert_eq!(early["problem"]["code"], "issue.id_outside_trust_domain");
+    assert_eq!(of("of-partner")["until"], "anchor partner of demo");
+    // Nothing was done, and what the plan has told is what happens.
+    assert_eq!(heads(), before);
+    let left = served.run(&["entry", "show", "good", "--tenant", "demo"]);
+    assert_eq!(left.code, 3, "{left:?}");
+    for (refused, name) in [
+        ("issuer", "ci"),
+        ("rule", "of-nobody"),
+        ("entry", "bad"),
+        ("entry", "homeless"),
+    ] {
+        let applied = run(&["apply", "-o", "json"]);
+        assert_eq!(applied.code, 3, "{applied:?}");
+        let objects = applied.json()["objects"].as_array().cloned().unwrap();
+        let mut met = objects.iter().filter(|one| one["outcome"] == "refused");
+        let met = met.find(|one| one["name"] == name).unwrap();
+        assert_eq!(met["kind"], refused);
+        for member in ["code", "hint"] {
+            assert_eq!(met["problem"][member], of(name)["problem"][member]);
+        }
+        let text = std::fs::read_to_string(folder.path().join("all.yaml")).unwrap();
+        folder.file("all.yaml", without(&text, name));
+    }
+    let applied = run(&["apply", "-o", "json"]);
+    assert_eq!(applied.code, 0, "{applied:?}");
+    let clean = run(&["plan", "--check"]);
+    assert_eq!((clean.code, clean.out.as_str()), (0, "5 to leave\n"));
+}
+
+#[test]
+fn room_that_a_file_makes_itself_is_not_missing_yet() {
+    let served = Served::start("apply-room");
+    let folder = &served.plane.folder;
+    let quota = |most: u32| format!("kind: quota\ntenant: demo\nspec: {{entries: {most}}}\n");
+    folder.file("quota.yaml", quota(1));
+    assert_eq!(served.run(&["apply", "-f", "quota.yaml"]).code, 0);
+    let entry = "---\nkind: entry\ntenant: demo\nname: more\nspec:\n  \
+                 spiffe_id: spiffe://demo.avouch.test/more\n  selectors: ['unix:uid:1']\n";
+    folder.file("more.yaml", entry);
+    let full = served.run(&["plan", "-f", "more.yaml"]);
+    assert_eq!(full.code, 3, "{full:?}");
+    assert!(full.err.contains("issue.quota_exceeded"), "{full:?}");
+    folder.file("more.yaml", [&quota(100), entry].concat());
+    let roomy = served.run(&["plan", "-f", "more.yaml"]);
+    assert_eq!(roomy.code, 0, "{roomy:?}");
+    let told = "create    entry more of demo (to be known after quota of demo)\n";
+    assert!(roomy.out.contains(told), "{roomy:?}");
+    assert_eq!(served.run(&["apply", "-f", "more.yaml"]).code, 0);
 }
 
 #[test]

@@ -292,3 +292,49 @@ fn where_no_server_answers_the_way_to_start_one_is_told() {
     assert_eq!(nobody.code, 2);
     assert!(nobody.err.contains("--tenant"), "{}", nobody.err);
 }
+
+#[test]
+fn whatever_is_listed_is_shown_by_its_name() {
+    let served = Served::start("shown");
+    let folder = &served.plane.folder;
+    let key = "{kty: EC, crv: P-256, kid: one, alg: ES256, x: MKBCTNIcKUSDii11ySs3526iDZ8AiTo7Tu6KPAqv7D4, \
+               y: 4Etl6SRW2YiLUrN5vfvVHuhp7x8PxltmWWlbbM4IFyM}";
+    let digest = "sha1:a031c46782e6e6c662c2c87c76da9aa62ccabd8e";
+    folder.file(
+        "all.yaml",
+        format!(
+            "kind: admin\nname: anna\nspec: {{subject: 'spiffe://demo.avouch.test/anna', role: auditor}}\n---\n\
+             kind: anchor\nname: partner\nspec: {{trust_domain: partner.test, owner: us, bundle: {{keys: []}}}}\n---\n\
+             kind: attestor\nname: machines\nspec:\n  method: sshpop\n  domains: [machines.test]\n  authorities:\n    \
+             - ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIBX/2ks0OxHHiJvW2LDjcbZGdTbYsbXTHv8oP2KPKCPv\n---\n\
+             kind: issuer\nname: ci\nspec:\n  issuer: https://ci.test\n  audiences: [a]\n  jwks: {{keys: [{key}]}}\n  \
+             rules: [{{name: x, facts: {{subject: x}}}}]\n---\n\
+             kind: pin\nname: ci/{digest}\n\
+             spec: {{mode: vestigial, owner: us, reason: x, expires: 2099-01-31}}\n"
+        ),
+    );
+    let applied = served.run(&["apply", "-f", "all.yaml", "--tenant", "demo"]);
+    assert_eq!(applied.code, 0, "{applied:?}");
+    let of: [(&[&str], &str, &str, &[&str]); 6] = [
+        (&["admin"], "admins", "name", &[]),
+        (&["anchor"], "anchors", "name", &[]),
+        (&["node", "attestor"], "attestors", "name", &[]),
+        (&["authority"], "authorities", "id", &[]),
+        (&["pin"], "pins", "pin", &["ci"]),
+        (&["trust-domain"], "trust_domains", "name", &[]),
+    ];
+    for (noun, list, named, above) in of {
+        let run = |rest: &[&str]| served.run(&[noun, rest, &["--tenant", "demo"]].concat());
+        let listed = run(&["list", "-o", "json"]).json();
+        let first = listed[list][0].clone();
+        let name = first[named].as_str().unwrap();
+        let show = [&["show"], above, &[name]].concat();
+        let shown = run(&[&show[..], &["-o", "json"]].concat());
+        assert_eq!((shown.code, shown.json()), (0, first.clone()), "{noun:?}");
+        let human = run(&show);
+        assert!(human.code == 0 && human.out.contains(name), "{human:?}");
+    }
+    let none = served.run(&["admin", "show", "none", "--tenant", "demo"]);
+    assert_eq!(none.code, 3, "{none:?}");
+    assert!(none.err.contains("issue.object_unknown"), "{none:?}");
+}

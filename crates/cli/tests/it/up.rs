@@ -286,7 +286,9 @@ fn a_server_decides_by_what_its_tenant_trusts_and_tells_strangers_a_code() {
             .starts_with("accepted: spiffe://demo.avouch.test/user/")
     );
     assert!(
-        accepted.out.contains("anchored in the trusted"),
+        accepted
+            .out
+            .contains("anchored in the bundle of demo.avouch.test"),
         "{}",
         accepted.out
     );

@@ -493,6 +493,17 @@ fn m_47_exactly_this_id_is_issued_and_explained_in_four_lines() {
         ladder,
         expected.map(|line| line.replace("svid/bundle.pem", &bundle))
     );
+    // So does the tenant, which has the root in a bundle.
+    let server = plane.http();
+    let decided = plane.folder.run(&[
+        "verify", &svid, "--server", &server, "--tenant", "prod", "--spiffe", ID,
+    ]);
+    assert_eq!(decided.code, 0, "{decided:?}");
+    let ladder = decided.out.lines().skip(2).take(5);
+    let ladder: Vec<String> = ladder.map(without_keys).collect();
+    let [id, first, second, _, counts] = expected;
+    let bundle = "        └─ anchored in the bundle of prod.example.com";
+    assert_eq!(ladder, [id, first, second, bundle, counts]);
 }
 
 /// A line without key identifiers, which differ from run to run.

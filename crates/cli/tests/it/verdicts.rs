@@ -1,10 +1,12 @@
 //! Exactly what a person and a program are told, together.
 
+use avouch_core::id::Digest;
 use avouch_testkit::certificate::CertificateForge;
 use avouch_testkit::key::Key;
 use avouch_testkit::world::{Authority, pem};
 
-use crate::run::Folder;
+use crate::plane::Plane;
+use crate::run::{Folder, Ran};
 
 const AT: &str = "2024-06-01";
 
@@ -57,6 +59,59 @@ fn an_svid_is_drawn_in_four_lines_and_counted() {
             └─ anchored in the trusted certificate production
       3 certificates, 2 issuer signatures, 1 anchor
     ");
+}
+
+#[test]
+fn a_server_draws_the_same_lines_and_counts_them() {
+    let plane = Plane::start("same_lines", &[]);
+    let folder = spiffe_world("same_lines_offline");
+    let trust = std::fs::read_to_string(folder.path().join("trust.yaml")).unwrap();
+    let (_, root) = trust.split_once("    x509: |\n").unwrap();
+    let key = "a-key-of-the-backup-job-0123456789";
+    let known = format!(
+        "api_key: {{sha256: {}, subject: backup job}}\n",
+        Digest::of(key.as_bytes())
+    );
+    let svid = std::fs::read(folder.path().join("svid.pem")).unwrap();
+    plane.folder.file("svid.pem", svid).file("backup.key", key);
+    let lines = |ran: &Ran| -> Vec<String> {
+        assert_eq!(ran.code, 0, "{ran:?}");
+        let lines = ran.out.lines().skip(2).take_while(|line| !line.is_empty());
+        lines.map(str::to_owned).collect()
+    };
+    let server = plane.http();
+    let at_server = ["--server", &server, "--tenant", "demo"];
+    for (name, anchor, credential, more, counts) in [
+        (
+            "production",
+            format!("constraints: {{trust_domains: prod.example.com}}\nx509: |\n{root}"),
+            "svid.pem",
+            &["--spiffe", "prod.example.com", "--at", AT][..],
+            "  3 certificates, 2 issuer signatures, 1 anchor",
+        ),
+        (
+            "backup",
+            known,
+            "backup.key",
+            &[],
+            "  1 anchor, no signature",
+        ),
+    ] {
+        plane.folder.file("anchor.yaml", &anchor);
+        let members = anchor.replace('\n', "\n    ");
+        let trust = format!("anchors:\n  - name: {name}\n    {members}\n");
+        plane.folder.file("trust.yaml", trust);
+        let put = ["anchor", "put", name, "-f", "anchor.yaml"];
+        let put = plane.folder.run(&[&put[..], &at_server].concat());
+        assert_eq!(put.code, 0, "{put:?}");
+        let verify = |place: &[&str]| {
+            let verify = ["verify", credential];
+            lines(&plane.folder.run(&[&verify[..], more, place].concat()))
+        };
+        let offline = verify(&["--trust", "trust.yaml"]);
+        assert_eq!(offline.last().unwrap(), counts);
+        assert_eq!(verify(&at_server), offline);
+    }
 }
 
 #[test]
@@ -364,7 +419,7 @@ fn the_system_store_is_labelled_as_the_public_web() {
         .env("SSL_CERT_FILE", folder.path().join("root.pem"))
         .output()
         .unwrap();
-    let ran = crate::run::Ran::of(output);
+    let ran = Ran::of(output);
     assert_eq!(ran.code, 0, "{ran:?}");
     let anchor = &ran.json()["anchor"];
     assert_eq!(anchor["store"]["label"], "web-pki", "{anchor}");
@@ -398,10 +453,7 @@ fn the_tenant_can_come_from_the_environment() {
         .env("AVOUCH_TENANT", "demo")
         .output()
         .unwrap();
-    assert_eq!(
-        crate::run::Ran::of(output).json()["identity"]["tenant"],
-        "demo"
-    );
+    assert_eq!(Ran::of(output).json()["identity"]["tenant"], "demo");
     let mut named = arguments.to_vec();
     named.extend(["--tenant", "Not A Tenant"]);
     assert_eq!(folder.run(&named).code, 2);

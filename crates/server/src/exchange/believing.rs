@@ -99,14 +99,16 @@ impl Uses {
 
     /// What had been used before, by what the store has told of each.
     pub(super) fn used_before(&self, told: &[Used]) -> Option<Reason> {
-        let mut uses = self.uses.iter().zip(told);
-        uses.find_map(|(one, used)| match used {
-            Used::Before { at } => Some(Reason::IssueUsed {
-                what: one.what,
-                at: *at,
-            }),
+        let uses = self.uses.iter().zip(told);
+        let mut before = uses.filter_map(|(one, used)| match used {
+            Used::Before { at } => Some((one.what, *at)),
             Used::First => None,
-        })
+        });
+        let first = before.next()?;
+        // Who asks comes before what is asked for, also where one token is to be both.
+        let of_client = before.find(|(what, _)| *what == CLIENT_ASSERTION);
+        let (what, at) = of_client.unwrap_or(first);
+        Some(Reason::IssueUsed { what, at })
     }
 
     /// The subject, and who acts for it, may be presented again; what they prove they prove anew.

@@ -9,13 +9,15 @@ use axum::http::header::{
 use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 use axum::response::{IntoResponse, Response};
 use serde::Serialize;
-use serde_json::Value;
+use serde_json::{Map, Value};
 
 use super::call::Call;
 use crate::fault::Fault;
 
 /// An answer.
 pub(super) struct Answer {
+    /// Whether it says that it is one of a dry run.
+    pub(super) is_of_dry_run: bool,
     status: StatusCode,
     headers: HeaderMap,
     body: Vec<u8>,
@@ -44,9 +46,19 @@ impl Answer {
         answer
     }
 
+    /// That what was asked for would be done, with the answers for each of several if it was several.
+    pub(super) fn dry_run(answers: Option<Vec<Value>>) -> Self {
+        let mut members = Map::from_iter([("dry_run".to_owned(), Value::Bool(true))]);
+        members.extend(answers.map(|answers| ("answers".to_owned(), Value::Array(answers))));
+        let mut answer = Self::json(&Value::Object(members));
+        answer.is_of_dry_run = true;
+        answer
+    }
+
     /// Done, and nothing to say.
     pub(super) fn done() -> Self {
         Self {
+            is_of_dry_run: false,
             status: StatusCode::NO_CONTENT,
             headers: HeaderMap::new(),
             body: Vec::new(),
@@ -88,6 +100,7 @@ impl Answer {
     /// Text that nobody is to keep.
     pub(super) fn text(content_type: &'static str, body: String) -> Self {
         let mut answer = Self {
+            is_of_dry_run: false,
             status: StatusCode::OK,
             headers: HeaderMap::new(),
             body: body.into_bytes(),

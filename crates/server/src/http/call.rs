@@ -24,6 +24,9 @@ use crate::fault::{Fault, Refused};
 use crate::plane::Plane;
 use crate::tenant::Tenant;
 
+/// What a call has behind the question mark of which nothing is stored.
+pub(super) const DRY_RUN: &str = "dry_run";
+
 /// The one type of a form (RFC 6749 3.2, RFC 7662 2.1).
 const FORM: &str = "application/x-www-form-urlencoded";
 
@@ -220,6 +223,11 @@ impl Call {
     /// What stands behind the question mark under a name.
     pub(super) fn asked(&self, name: &str) -> Option<&str> {
         self.query.get(name).map(String::as_str)
+    }
+
+    /// Whether nothing of it is to be done.
+    pub(super) fn is_dry_run(&self) -> bool {
+        self.asked(DRY_RUN) == Some("true")
     }
 
     /// Who calls: by a JWT-SVID, with a proof where it is bound to a key, or by the X.509-SVID of its connection.
@@ -434,6 +442,20 @@ fn bearer<'a>(route: &Route, authorization: &'a str) -> Result<&'a str, Stop> {
     Ok(token.trim())
 }
 
+/// Whether a call may be a dry run. One that cannot be is not carried out: who asks what would come of
+/// something does not want it done.
+fn check_dry_run(route: &Route, value: &str) -> Result<(), String> {
+    if !["false", "true"].contains(&value) {
+        return Err(format!("`{DRY_RUN}` must be `true` or `false`"));
+    }
+    if !route.may_rehearse {
+        return Err(format!(
+            "`{DRY_RUN}` is not known here: what is asked for can only be done, and was not"
+        ));
+    }
+    Ok(())
+}
+
 /// What stands behind the question mark. What is not known, or stands twice, is refused.
 fn query(route: &Route, query: Option<&str>) -> Result<BTreeMap<String, String>, Reason> {
     let refuse = |detail: String| Document::Request("query of the address").refuse(detail);
@@ -443,7 +465,9 @@ fn query(route: &Route, query: Option<&str>) -> Result<BTreeMap<String, String>,
     };
     for part in query.split('&') {
         let (name, value) = part.split_once('=').unwrap_or((part, ""));
-        if !route.query.contains(&name) {
+        if name == DRY_RUN {
+            check_dry_run(route, value).map_err(refuse)?;
+        } else if !route.query.contains(&name) {
             let name = as_name(name);
             return Err(refuse(match route.query {
                 [] => format!("the member {name} is not known here; this address takes none"),

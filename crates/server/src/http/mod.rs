@@ -27,11 +27,14 @@ mod watch;
 use std::sync::Arc;
 use std::time::Duration;
 
+use avouch_api::members::Document;
 use avouch_core::reason::Reason;
 use axum::Router;
 use axum::extract::{ConnectInfo, RawPathParams, Request};
-use axum::http::header::{AUTHORIZATION, CONTENT_TYPE, IF_NONE_MATCH, ORIGIN};
-use axum::http::{HeaderName, HeaderValue, Method as Named, Uri};
+use axum::http::header::{AUTHORIZATION, CONTENT_TYPE, HOST, IF_NONE_MATCH, ORIGIN};
+use axum::http::uri::Authority;
+use axum::http::{HeaderName, HeaderValue, Method as Named, Uri, Version};
+use axum::middleware::{self, Next};
 use axum::response::{IntoResponse, Response};
 use axum::routing::MethodRouter;
 use tokio::net::TcpListener;
@@ -41,7 +44,8 @@ use tracing::Instrument;
 
 use crate::caller::Caller;
 use crate::counters::Answered;
-use crate::fault::Fault;
+use crate::dry_run;
+use crate::fault::{Fault, Refused};
 use crate::issuance_log;
 use crate::plane::{KnownTenant, Plane};
 use crate::tenant::Tenant;
@@ -105,10 +109,35 @@ pub fn router(plane: Arc<Plane>) -> Router {
         router = router.route(path, methods_of(&http, path));
     }
     let of_unknown = Arc::clone(&http);
-    router.fallback(move |uri: Uri| {
+    let router = router.fallback(move |uri: Uri| {
         let http = Arc::clone(&of_unknown);
         async move { http.unknown(uri.path()) }
-    })
+    });
+    router.layer(middleware::from_fn(move |request: Request, next: Next| {
+        let http = Arc::clone(&http);
+        async move {
+            match check_host(&request) {
+                Ok(()) => next.run(request).await,
+                Err(detail) => http.refused_head(&request, detail),
+            }
+        }
+    }))
+}
+
+/// RFC 9112 3.2: whoever speaks HTTP/1.1 says once, and in order, whom it means.
+fn check_host(request: &Request) -> Result<(), &'static str> {
+    let mut hosts = request.headers().get_all(HOST).iter();
+    match (hosts.next(), hosts.next()) {
+        (None, _) if request.version() == Version::HTTP_11 => Err("`Host` is missing"),
+        (None, _) => Ok(()),
+        (Some(_), Some(_)) => Err("`Host` stands in it more than once"),
+        // Empty it is where the target has no authority (RFC 9110 7.2).
+        (Some(host), None) if host.is_empty() => Ok(()),
+        (Some(host), None) => match Authority::try_from(host.as_bytes()) {
+            Ok(authority) if !authority.as_str().contains('@') => Ok(()),
+            Ok(_) | Err(_) => Err("`Host` is no host, with a port or without"),
+        },
+    }
 }
 
 /// The methods and addresses that there are, such as `GET` and `/healthz`.
@@ -277,15 +306,17 @@ impl Http {
         )
     }
 
+    fn refused_head(&self, request: &Request, detail: &str) -> Response {
+        let reason = Document::Request("head of the request").refuse(detail);
+        self.refuse_address("none", counted(request.method()), reason)
+    }
+
     fn refused_method(&self, path: &'static str, method: &Named, allowed: Vec<String>) -> Response {
-        // Anyone can make up methods, and each would be counted by itself.
-        let known = Method::ALL.into_iter().map(Method::name);
-        let counted = known.into_iter().find(|name| *name == method.as_str());
         let reason = Reason::IssueMethodNotAllowed {
             method: method.as_str().chars().take(32).collect(),
             allowed,
         };
-        self.refuse_address(path, counted.unwrap_or("other"), reason)
+        self.refuse_address(path, counted(method), reason)
     }
 
     fn refuse_address(
@@ -304,6 +335,13 @@ impl Http {
         });
         response
     }
+}
+
+/// As what a method is counted: anyone can make up some, and each would be counted by itself.
+fn counted(method: &Named) -> &'static str {
+    let mut known = Method::ALL.into_iter().map(Method::name);
+    let counted = known.find(|name| *name == method.as_str());
+    counted.unwrap_or("other")
 }
 
 /// An answer with what it is called: by that the log and the traces have it, and whoever was answered
@@ -353,6 +391,20 @@ enum Allowed {
 
 impl Allowed {
     fn run(&self, call: &Call) -> Result<Worked, Stop> {
+        if !call.is_dry_run() {
+            return self.done(call);
+        }
+        match dry_run::rehearsed(|| self.done(call)) {
+            Ok(Worked::Whole(answer)) if answer.is_of_dry_run => Ok(Worked::Whole(answer)),
+            // It came to its end without anything to store, or to where it would be stored.
+            Ok(_) | Err(Stop::Refused(Refused::Fault(Fault::DryRun))) => {
+                Ok(Worked::Whole(Answer::dry_run(None)))
+            }
+            Err(stop) => Err(stop),
+        }
+    }
+
+    fn done(&self, call: &Call) -> Result<Worked, Stop> {
         let answer = match self {
             Self::Beginner(beginner) => return (beginner.begin)(call).map(Worked::But),
             Self::Anyone(run) => run(call),
@@ -420,7 +472,7 @@ fn note(call: &Call, stopped: Option<&Stop>) {
     let outcome = stopped.map_or("done", Stop::code);
     tracing::info!(
         request = call.id, administrator = %caller.id, method = call.route.method.name(),
-        route = call.route.path, tenant = call.name("tenant"), outcome,
+        route = call.route.path, tenant = call.name("tenant"), outcome, dry_run = call.is_dry_run(),
         "an administrator has called"
     );
 }

@@ -99,17 +99,27 @@ impl Refusal {
         }
     }
 
+    /// Whether a client has not shown who it is (RFC 6749 5.2): also with an assertion that was used before
+    /// (RFC 7523 3.2), and in a way that is not supported.
+    pub(crate) fn is_of_client(&self) -> bool {
+        match &self.reason {
+            Reason::IssueClient { .. } => true,
+            Reason::IssueUsed { what, .. } => *what == CLIENT_ASSERTION,
+            Reason::IssueTokenType { parameter, .. } => *parameter == CLIENT_ASSERTION_TYPE,
+            _ => false,
+        }
+    }
+
     /// The word for it.
     fn word(&self) -> Word {
         match &self.reason {
+            _ if self.is_of_client() => Word::InvalidClient,
             Reason::IssueAssurance { .. } => Word::InsufficientUserAuthentication,
-            Reason::IssueClient { .. } => Word::InvalidClient,
             Reason::IssueGrant { .. } => Word::UnsupportedGrantType,
             Reason::IssueNonce { .. } => Word::UseDpopNonce,
             Reason::IssueProof { .. } => Word::InvalidDpopProof,
-            // RFC 9449 5 and RFC 7523 3.2: what can be used once is no good the second time.
+            // RFC 9449 5: what can be used once is no good the second time.
             Reason::IssueUsed { what, .. } if *what == DPOP_PROOF => Word::InvalidDpopProof,
-            Reason::IssueUsed { what, .. } if *what == CLIENT_ASSERTION => Word::InvalidClient,
             // RFC 7009 2.2.1: it holds still, and may be ended later.
             Reason::IssueEndingsExcess { .. }
             | Reason::IssueKeyAwaited { .. }
@@ -199,7 +209,7 @@ impl Refusal {
             }
             // RFC 6749 5.2: who tried by the header is answered in the scheme that they used.
             Reason::IssueClient { .. } if self.is_basic => "Basic realm=\"avouch\"".to_owned(),
-            Reason::IssueClient { .. } => "Bearer error=\"invalid_client\"".to_owned(),
+            _ if self.is_of_client() => "Bearer error=\"invalid_client\"".to_owned(),
             Reason::IssueNonce { nonce, .. } => return vec![(DPOP_NONCE, nonce.clone())],
             Reason::IssueEndingsExcess { .. } | Reason::IssueUndecided { .. } => {
                 return vec![(RETRY_AFTER, SOON.to_string())];

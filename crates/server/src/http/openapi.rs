@@ -3,6 +3,7 @@
 use serde_json::{Map, Value, json};
 
 use super::DECISION;
+use super::call::DRY_RUN;
 use super::routes::{Access, Route, routes};
 use crate::access::Role;
 use crate::fault::Fault;
@@ -124,7 +125,18 @@ fn parameters(route: &Route) -> Value {
         };
         json!({ "name": name, "in": "query", "schema": { "type": kind } })
     });
-    names.chain(asked).collect()
+    let rehearsing = route.may_rehearse.then(|| {
+        json!({
+            "name": DRY_RUN,
+            "in": "query",
+            "description": "With `true` all is looked at as if it were to be done, and refused as it would \
+                            be: the same rights, the same checks, also those of the store. Nothing is \
+                            stored, fetched or told, and nothing of a quota is used. What is in order is \
+                            answered with 200 and a `DryRun`. Where it is not described it is refused",
+            "schema": { "type": "boolean", "default": false },
+        })
+    });
+    names.chain(asked).chain(rehearsing).collect()
 }
 
 fn responses(route: &Route) -> Value {
@@ -162,6 +174,9 @@ fn responses(route: &Route) -> Value {
             "content": content(content_type, schema),
         },
     });
+    if let (true, Some(members)) = (route.may_rehearse, responses.as_object_mut()) {
+        members.insert("200".to_owned(), rehearsed(route, headers()));
+    }
     if let (true, Some(members)) = (takes_event(route), responses.as_object_mut()) {
         let refused = json!({
             "description": "What was sent is not taken",
@@ -171,6 +186,24 @@ fn responses(route: &Route) -> Value {
         members.insert("400".to_owned(), refused);
     }
     responses
+}
+
+/// What is answered with 200 where a dry run may be asked for.
+fn rehearsed(route: &Route, headers: Value) -> Value {
+    let reference = |schema: &str| json!({ "$ref": format!("#/components/schemas/{schema}") });
+    let dry_run = reference("DryRun");
+    let (description, schema) = match route.gives.filter(|_| !route.creates) {
+        Some(schema) => (
+            "The answer, or that of a dry run",
+            json!({ "anyOf": [reference(schema), dry_run] }),
+        ),
+        None => ("Of a dry run: it would be done", dry_run),
+    };
+    json!({
+        "description": description,
+        "headers": headers,
+        "content": { "application/json": { "schema": schema } },
+    })
 }
 
 fn takes_event(route: &Route) -> bool {

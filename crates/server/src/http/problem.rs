@@ -99,9 +99,11 @@ impl Problem {
     fn of_oauth(id: String, refusal: &oauth::Refusal) -> Self {
         let reason = &refusal.reason;
         let (detail, hint) = refusal.told();
-        let status = match refusal.is_temporary() {
-            true => StatusCode::SERVICE_UNAVAILABLE,
-            false => status_of(reason.code(), reason.family()),
+        let status = match () {
+            () if refusal.is_temporary() => StatusCode::SERVICE_UNAVAILABLE,
+            // RFC 6749 5.2, whatever the code is called elsewhere.
+            () if refusal.is_of_client() => StatusCode::UNAUTHORIZED,
+            () => status_of(reason.code(), reason.family()),
         };
         Self {
             id,

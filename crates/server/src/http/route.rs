@@ -54,6 +54,8 @@ pub(super) struct Route {
     pub(super) summary: &'static str,
     /// What may stand behind the question mark.
     pub(super) query: &'static [&'static str],
+    /// Whether it may be asked without being done (`dry_run`).
+    pub(super) may_rehearse: bool,
     /// The name of the schema of what is sent, if anything is.
     pub(super) takes: Option<&'static str>,
     /// Whether it goes without what is sent, too.
@@ -168,6 +170,7 @@ impl Route {
             path,
             summary: "",
             query: &[],
+            may_rehearse: false,
             takes: None,
             may_be_empty: false,
             gives: None,
@@ -185,6 +188,15 @@ impl Route {
 
     pub(super) const fn query(self, query: &'static [&'static str]) -> Self {
         Self { query, ..self }
+    }
+
+    /// With `dry_run=true` it does all but store. Nothing that cannot be undone stands before the commit
+    /// of such a row, and what waits without a thread has none.
+    pub(super) const fn rehearses(self) -> Self {
+        Self {
+            may_rehearse: true,
+            ..self
+        }
     }
 
     pub(super) const fn takes(self, schema: &'static str) -> Self {

@@ -32,10 +32,17 @@ static ROUTES: &[Route] = &[
         Access::Of(Verb::Write, Noun::Admin, admins::remove),
     )
     .says("Takes a role away. Nobody takes more than they have"),
+    Route::get(
+        "/v1/tenants/{tenant}/admins/{admin}",
+        Access::Of(Verb::Read, Noun::Admin, admins::show),
+        "Admin",
+    )
+    .says("Who has a role, by the name under which it was given"),
     Route::put(
         "/v1/tenants/{tenant}/admins/{admin}",
         Access::Of(Verb::Write, Noun::Admin, admins::put),
     )
+    .rehearses()
     .takes("NewAdmin")
     .gives("Admin")
     .says("Gives someone a role in the tenant and all below it. Nobody gives more than they have"),
@@ -49,11 +56,19 @@ static ROUTES: &[Route] = &[
         "/v1/tenants/{tenant}/anchors/{anchor}",
         Access::Of(Verb::Write, Noun::Anchor, anchors::remove),
     )
+    .rehearses()
     .says("Trusts an anchor no more"),
+    Route::get(
+        "/v1/tenants/{tenant}/anchors/{anchor}",
+        Access::Of(Verb::Read, Noun::Anchor, anchors::show),
+        "Anchor",
+    )
+    .says("An anchor"),
     Route::put(
         "/v1/tenants/{tenant}/anchors/{anchor}",
         Access::Of(Verb::Write, Noun::Anchor, anchors::put),
     )
+    .rehearses()
     .takes("AnchorDocument")
     .gives("Anchor")
     .says("Trusts an anchor: one element of `anchors` of a trust document"),
@@ -68,10 +83,17 @@ static ROUTES: &[Route] = &[
         Access::Of(Verb::Write, Noun::Node, attestors::remove),
     )
     .says("Accepts nothing by an attestor any more; nodes that it let join stay"),
+    Route::get(
+        "/v1/tenants/{tenant}/attestors/{attestor}",
+        Access::Of(Verb::Read, Noun::Node, attestors::show),
+        "Attestor",
+    )
+    .says("An attestor, without what is secret in it"),
     Route::put(
         "/v1/tenants/{tenant}/attestors/{attestor}",
         Access::Of(Verb::Write, Noun::Node, attestors::put),
     )
+    .rehearses()
     .takes("AttestorDocument")
     .gives("Attestor")
     .says("Accepts nodes by a method, from those whom it names"),
@@ -160,6 +182,7 @@ static ROUTES: &[Route] = &[
         "/v1/tenants/{tenant}/egress/{egress}",
         Access::Of(Verb::Write, Noun::Egress, egress::put),
     )
+    .rehearses()
     .takes("NewEgress")
     .gives("Egress")
     .says("Lets workloads use an API of others; without `key` the key stays, if the API does"),
@@ -187,6 +210,7 @@ static ROUTES: &[Route] = &[
         "/v1/tenants/{tenant}/entries",
         Access::Of(Verb::Write, Noun::Entry, entries::create),
     )
+    .rehearses()
     .takes("EntryOrEntries")
     .creates("EntryOrAnswers")
     .at_most(BATCH)
@@ -195,6 +219,7 @@ static ROUTES: &[Route] = &[
         "/v1/tenants/{tenant}/entries/{entry}",
         Access::Of(Verb::Write, Noun::Entry, entries::remove),
     )
+    .rehearses()
     .says("Removes a registration entry"),
     Route::get(
         "/v1/tenants/{tenant}/entries/{entry}",
@@ -206,6 +231,7 @@ static ROUTES: &[Route] = &[
         "/v1/tenants/{tenant}/entries/{entry}",
         Access::Of(Verb::Write, Noun::Entry, entries::replace),
     )
+    .rehearses()
     .takes("Entry")
     .gives("Entry")
     .says("Puts a registration entry in the place of what has this name"),
@@ -225,6 +251,7 @@ static ROUTES: &[Route] = &[
         "/v1/tenants/{tenant}/federations/{federation}",
         Access::Of(Verb::Write, Noun::Federation, federations::remove),
     )
+    .rehearses()
     .says("Ends the relation to a foreign trust domain, and takes its bundle back"),
     Route::get(
         "/v1/tenants/{tenant}/federations/{federation}",
@@ -236,6 +263,7 @@ static ROUTES: &[Route] = &[
         "/v1/tenants/{tenant}/federations/{federation}",
         Access::Of(Verb::Write, Noun::Federation, federations::put),
     )
+    .rehearses()
     .takes("NewFederation")
     .gives("Federation")
     .says("Says where the bundle of a foreign trust domain is, and by what its endpoint is known"),
@@ -255,6 +283,7 @@ static ROUTES: &[Route] = &[
         "/v1/tenants/{tenant}/issuers/{issuer}",
         Access::Of(Verb::Write, Noun::Issuer, issuers::remove),
     )
+    .rehearses()
     .says("Trusts an issuer no more, and forgets its keys"),
     Route::get(
         "/v1/tenants/{tenant}/issuers/{issuer}",
@@ -266,6 +295,7 @@ static ROUTES: &[Route] = &[
         "/v1/tenants/{tenant}/issuers/{issuer}",
         Access::Of(Verb::Write, Noun::Issuer, issuers::put),
     )
+    .rehearses()
     .takes("IssuerDocument")
     .gives("Issuer")
     .says("Trusts an issuer, and fetches its keys unless they were given"),
@@ -306,10 +336,17 @@ static ROUTES: &[Route] = &[
         Access::Of(Verb::Write, Noun::Issuer, pins::remove),
     )
     .says("Pins something no more"),
+    Route::get(
+        "/v1/tenants/{tenant}/issuers/{issuer}/pins/{pin}",
+        Access::Of(Verb::Read, Noun::Issuer, pins::show_one),
+        "Pin",
+    )
+    .says("One pin of an issuer"),
     Route::put(
         "/v1/tenants/{tenant}/issuers/{issuer}/pins/{pin}",
         Access::Of(Verb::Write, Noun::Issuer, pins::put),
     )
+    .rehearses()
     .takes("NewPin")
     .gives("PinsOfIssuer")
     .says("Pins a certificate or a key by its digest, in the place of what has this name"),
@@ -400,6 +437,7 @@ static ROUTES: &[Route] = &[
         "/v1/tenants/{tenant}/receivers/{receiver}",
         Access::Of(Verb::Write, Noun::Signal, signals::remove_receiver),
     )
+    .rehearses()
     .says("Tells a receiver nothing any more"),
     Route::get(
         "/v1/tenants/{tenant}/receivers/{receiver}",
@@ -411,6 +449,7 @@ static ROUTES: &[Route] = &[
         "/v1/tenants/{tenant}/receivers/{receiver}",
         Access::Of(Verb::Write, Noun::Signal, signals::put_receiver),
     )
+    .rehearses()
     .takes("ReceiverDocument")
     .gives("Receiver")
     .says("Lets someone ask for events of the tenant, in the place of who had this name"),
@@ -445,6 +484,7 @@ static ROUTES: &[Route] = &[
         "/v1/tenants/{tenant}/rules/{rule}",
         Access::Of(Verb::Write, Noun::Rule, rules::remove),
     )
+    .rehearses()
     .says("Lets nobody exchange anything under a rule any more"),
     Route::get(
         "/v1/tenants/{tenant}/rules/{rule}",
@@ -456,6 +496,7 @@ static ROUTES: &[Route] = &[
         "/v1/tenants/{tenant}/rules/{rule}",
         Access::Of(Verb::Write, Noun::Rule, rules::put),
     )
+    .rehearses()
     .takes("RuleDocument")
     .gives("Rule")
     .says(
@@ -478,6 +519,7 @@ static ROUTES: &[Route] = &[
         "/v1/tenants/{tenant}/services/{service}",
         Access::Of(Verb::Write, Noun::Anchor, services::remove),
     )
+    .rehearses()
     .says("Lets any trust model decide for a service again, and forgets what was seen of it"),
     Route::get(
         "/v1/tenants/{tenant}/services/{service}",
@@ -489,6 +531,7 @@ static ROUTES: &[Route] = &[
         "/v1/tenants/{tenant}/services/{service}",
         Access::Of(Verb::Write, Noun::Anchor, services::put),
     )
+    .rehearses()
     .takes("ServiceDocument")
     .gives("Service")
     .says(
@@ -504,6 +547,7 @@ static ROUTES: &[Route] = &[
         "/v1/tenants/{tenant}/signals/{signal}",
         Access::Of(Verb::Write, Noun::Signal, signals::remove),
     )
+    .rehearses()
     .says("Takes no events of a stream any more; what it ended stays ended"),
     Route::get(
         "/v1/tenants/{tenant}/signals/{signal}",
@@ -515,6 +559,7 @@ static ROUTES: &[Route] = &[
         "/v1/tenants/{tenant}/signals/{signal}",
         Access::Of(Verb::Write, Noun::Signal, signals::put),
     )
+    .rehearses()
     .takes("SignalDocument")
     .gives("Signal")
     .says("Takes events of a transmitter, in the place of the stream that had this name"),

@@ -83,6 +83,20 @@ impl Store for Switched {
         self.changed()?.add_tenant(operator, tenant)
     }
 
+    fn rehearse_tenant(&self, operator: &Operator, tenant: &TenantRecord) -> Result<(), Fault> {
+        self.store()?.rehearse_tenant(operator, tenant)
+    }
+
+    fn rehearse(
+        &self,
+        tenant: &TenantId,
+        held: Sequence,
+        changes: &[Change],
+        within: &[Within],
+    ) -> Result<(), Fault> {
+        self.store()?.rehearse(tenant, held, changes, within)
+    }
+
     fn remove_tenants(
         &self,
         operator: &Operator,

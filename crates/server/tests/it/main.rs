@@ -16,6 +16,7 @@ mod crowding;
 mod damaged;
 mod decisions;
 mod drill;
+mod dry_run;
 mod dynamic;
 mod egress;
 mod federating;

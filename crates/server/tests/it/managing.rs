@@ -4,6 +4,7 @@ use avouch_server::Refused;
 use avouch_testkit::extension::subject_alternative_names;
 use avouch_testkit::key::Key;
 use avouch_testkit::name::{GeneralName, Name};
+use avouch_testkit::token::{jwk, jwks};
 use avouch_testkit::world::pem;
 use serde_json::{Value, json};
 
@@ -519,4 +520,70 @@ fn why_not_says_on_which_nodes_an_entry_matches_if_none_is_named() {
     assert_eq!(told["matching"][0]["entry"], "here", "{told}");
     assert_eq!(told["nearly"][0]["entry"], "some", "{told}");
     assert_eq!(told["depends_on_node"], json!([]));
+}
+
+#[test]
+fn whatever_has_a_name_is_read_by_it_as_it_is_listed() {
+    for (method, path) in avouch_server::http::addresses() {
+        // What is passed on to others, and what is asked for once.
+        let is_one = path.starts_with("/v1/") && path.ends_with('}');
+        if is_one && method != "GET" {
+            let mut all = avouch_server::http::addresses();
+            assert!(all.any(|other| other == ("GET", path)), "{method} {path}");
+        }
+    }
+    let world = World::new();
+    let token = world.operator();
+    let put = |path: &str, document: &Value| {
+        let path = format!("/v1/tenants/one/{path}");
+        let done = world.send(&token, "PUT", &path, document);
+        assert_eq!(done.status, 200, "{}", done.body);
+    };
+    let anna = json!({"subject": "spiffe://one.test/anna", "role": "auditor"});
+    put("admins/anna", &anna);
+    put(
+        "anchors/partner",
+        &json!({"trust_domain": "partner.test", "bundle": {"keys": []}}),
+    );
+    let review = json!({"server": "https://127.0.0.1:1", "token": "of nobody"});
+    let clusters = json!({
+        "method": "k8s_psat", "cluster": "prod", "audiences": ["avouch"], "review": review,
+        "service_accounts": ["spire/agent"],
+    });
+    put("attestors/cluster", &clusters);
+    put(
+        "issuers/ci",
+        &json!({
+            "issuer": "https://ci.test", "audiences": ["a"], "jwks": jwks(&[jwk(&Key::p256("ci"), "k")]),
+            "rules": [{"name": "x", "facts": {"subject": "x"}}],
+        }),
+    );
+    let digest = "sha1:a031c46782e6e6c662c2c87c76da9aa62ccabd8e";
+    let pin = json!({"mode": "vestigial", "owner": "us", "reason": "x", "expires": "2099-01-31"});
+    put(&format!("issuers/ci/pins/{digest}"), &pin);
+    for (list, member, named, at) in [
+        ("admins", "admins", "name", "admins"),
+        ("anchors", "anchors", "name", "anchors"),
+        ("attestors", "attestors", "name", "attestors"),
+        ("authorities", "authorities", "id", "authorities"),
+        ("pins", "pins", "pin", "issuers/ci/pins"),
+        ("trust-domains", "trust_domains", "name", "trust-domains"),
+    ] {
+        let get = |path: &str| world.call(&token, "GET", path, None);
+        let listed = get(&format!("/v1/tenants/one/{list}")).json();
+        let listed = listed[member].as_array().unwrap();
+        assert!(!listed.is_empty(), "{list}");
+        for one in listed {
+            let name = one[named].as_str().unwrap();
+            let shown = get(&format!("/v1/tenants/one/{at}/{name}"));
+            assert_eq!((shown.status, &shown.json()), (200, one), "{list}");
+            assert!(!shown.body.contains("of nobody"), "{list}");
+        }
+        let none = get(&format!("/v1/tenants/one/{at}/none"));
+        assert_eq!(
+            (none.status, none.code().as_str()),
+            (404, "issue.object_unknown"),
+            "{list}"
+        );
+    }
 }

@@ -488,3 +488,39 @@ fn the_bundle_of_a_tenant_stays_that_of_the_trust_domain_it_had_first() {
     assert_eq!(keys("/t/two/bundle/two.test"), before);
     assert_ne!(keys("/t/two/bundle/a.test"), before);
 }
+
+/// RFC 9112 3.2.
+#[test]
+fn who_does_not_say_whom_it_means_is_refused_in_words_and_who_does_is_not() {
+    let world = World::new();
+    let sent = |version: &str, target: &str, hosts: &[&str]| {
+        let hosts: String = hosts
+            .iter()
+            .map(|host| format!("host:{host}\r\n"))
+            .collect();
+        let text = format!("GET {target} HTTP/{version}\r\nconnection: close\r\n{hosts}\r\n");
+        send(world.address, text.as_bytes())
+    };
+    for (target, hosts) in [
+        ("/healthz", &[][..]),
+        ("/nothing", &[]),
+        // Also where the target says it: the one is no excuse for the other.
+        ("http://test/healthz", &[]),
+        ("/healthz", &[" test", " test"]),
+        ("/healthz", &[" me@test"]),
+        ("/healthz", &[" a b"]),
+        ("/healthz", &[" test/healthz"]),
+    ] {
+        let refused = sent("1.1", target, hosts);
+        assert_eq!(refused.status, 400, "{target} {hosts:?}: {refused:?}");
+        let typed = refused.header("content-type");
+        assert_eq!(typed, Some("application/problem+json"));
+        assert_eq!(refused.code(), "issue.body_malformed");
+        assert!(refused.body.contains("`Host`"), "{refused:?}");
+        assert!(refused.body.contains(&refused.decision()), "{refused:?}");
+    }
+    for hosts in [&[" test"][..], &[" test:8080"], &[" [::1]:8080"], &[""]] {
+        assert_eq!(sent("1.1", "/healthz", hosts).status, 200, "{hosts:?}");
+    }
+    assert_eq!(sent("1.0", "/healthz", &[]).status, 200);
+}

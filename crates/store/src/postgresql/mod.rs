@@ -389,6 +389,32 @@ impl Store for PostgresqlStore {
         })
     }
 
+    fn rehearse_tenant(&self, _: &Operator, tenant: &TenantRecord) -> Result<(), Fault> {
+        let tenant = tenant.clone();
+        self.call(move |session| {
+            session.rehearse(|session| statements::add_tenant(session, &tenant))
+        })
+    }
+
+    fn rehearse(
+        &self,
+        tenant: &TenantId,
+        held: Sequence,
+        changes: &[Change],
+        within: &[Within],
+    ) -> Result<(), Fault> {
+        let plan = Plan::of(changes)?;
+        let (tenant, within) = (tenant.clone(), within.to_vec());
+        let _turn = self.turns.take(tops(&within))?;
+        self.call(move |session| {
+            session.rehearse(|session| {
+                outline::hold_tops(session, &tenant, &within)?;
+                outline::check_within(session, &within)?;
+                statements::apply(session, &tenant, held, None, &plan)
+            })
+        })
+    }
+
     fn use_and_record_later(
         &self,
         tenant: &TenantId,

@@ -45,6 +45,17 @@ impl Session {
         self.transact("BEGIN ISOLATION LEVEL READ COMMITTED READ WRITE", work)
     }
 
+    /// Does `work` in one transaction and undoes it again.
+    pub(super) fn rehearse<T>(
+        &mut self,
+        work: impl FnOnce(&mut Self) -> Result<T, Fault>,
+    ) -> Result<(), Fault> {
+        self.begin("BEGIN ISOLATION LEVEL READ COMMITTED READ WRITE")?;
+        let done = work(self).map(drop);
+        let undone = self.end("ROLLBACK");
+        done.and(undone)
+    }
+
     /// Does `work` in one transaction: all that it reads is of one moment.
     pub(super) fn read<T>(
         &mut self,

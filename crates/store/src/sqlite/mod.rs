@@ -305,6 +305,27 @@ impl Store for SqliteStore {
         })
     }
 
+    fn rehearse_tenant(&self, _: &Operator, tenant: &TenantRecord) -> Result<(), Fault> {
+        let tenant = tenant.clone();
+        self.writer
+            .rehearse(move |connection| statements::add_tenant(connection, &tenant))
+    }
+
+    fn rehearse(
+        &self,
+        tenant: &TenantId,
+        held: Sequence,
+        changes: &[Change],
+        within: &[Within],
+    ) -> Result<(), Fault> {
+        let plan = Plan::of(changes)?;
+        let (tenant, within) = (tenant.clone(), within.to_vec());
+        self.writer.rehearse(move |connection| {
+            outline::check_within(connection, &within)?;
+            statements::apply(connection, &tenant, held, None, &plan)
+        })
+    }
+
     fn use_and_record_later(
         &self,
         tenant: &TenantId,

@@ -58,6 +58,20 @@ impl Writer {
         answered.recv().map_err(|_| stopped())?
     }
 
+    /// Carries `work` out and undoes it again, whatever else is in the same commit.
+    pub(super) fn rehearse<T>(
+        &self,
+        work: impl Fn(&Connection) -> Result<T, Fault> + Send + 'static,
+    ) -> Result<(), Fault> {
+        self.write(move |connection| {
+            say(connection, "SAVEPOINT rehearsal")?;
+            // Where it fails the call is undone as any other.
+            work(connection)?;
+            say(connection, "ROLLBACK TO rehearsal")?;
+            Ok(say(connection, "RELEASE rehearsal")?)
+        })
+    }
+
     /// Carries `work` out, and tells what came of it when that is durable.
     pub(super) fn write_later<T: Send + 'static>(
         &self,

@@ -64,6 +64,60 @@ pub(crate) fn a_change_that_there_is_no_room_for_is_not_made_and_uses_up_nothing
     assert_eq!(store.load(&one).unwrap().anchors.len(), 1);
 }
 
+pub(crate) fn what_is_rehearsed_conflicts_as_if_it_were_done_and_changes_nothing(
+    engine: &dyn Engine,
+) {
+    let store = engine.open();
+    for name in ["one", "two"] {
+        add_tenant(&*store, name);
+    }
+    let (one, two) = (tenant("one"), tenant("two"));
+    store.apply(&two, &[domain("two.test")]).unwrap();
+    let before = (store.heads(&OPERATOR).unwrap(), store.load(&one).unwrap());
+    let entries = ["a", "b"].map(|name| entry(name, "spiffe://one.test/x"));
+    let changes = [vec![domain("one.test")], entries.to_vec()].concat();
+    let at = before.1.sequence;
+    let bounds = |most| [within("root", most, 2)];
+    let rehearsed = store.rehearse(&one, at, &changes, &bounds(2));
+    assert_eq!(rehearsed, Ok(()));
+    let full = Conflict::Full {
+        kind: BoundedKind::Entry,
+        most: 1,
+    };
+    let rehearsed = store.rehearse(&one, at, &changes, &bounds(1));
+    assert_eq!(rehearsed, Err(full.into()));
+    let taken = store.rehearse(&one, at, &[domain("two.test")], &[]);
+    assert_eq!(
+        taken,
+        Err(Conflict::TrustDomainTaken(trust_domain("two.test")).into())
+    );
+    let homeless = store.rehearse(&one, at, &entries, &[]);
+    assert_eq!(homeless, store.apply(&one, &entries).map(drop));
+    assert!(homeless.is_err());
+    // A tenant, too: one that may be added, one that is there, and one below nothing.
+    let mut tenants = store.tenants(&OPERATOR).unwrap().into_iter();
+    let mut record = tenants.find(|record| record.id == one).unwrap();
+    record.created = Time::from_unix(7);
+    let taken = store.rehearse_tenant(&OPERATOR, &record);
+    assert_eq!(taken, Err(Conflict::TenantTaken(one.clone()).into()));
+    record.id = tenant("three");
+    assert_eq!(store.rehearse_tenant(&OPERATOR, &record), Ok(()));
+    record.parent = Some(tenant("none"));
+    let below_nothing = store.rehearse_tenant(&OPERATOR, &record);
+    assert_eq!(
+        below_nothing,
+        Err(Conflict::UnknownTenant(tenant("none")).into())
+    );
+    // Nothing of it is there, nor any number of it, also after a restart.
+    drop(store);
+    let store = engine.open();
+    let after = (store.heads(&OPERATOR).unwrap(), store.load(&one).unwrap());
+    assert_eq!(after, before);
+    assert_eq!(store.tenants(&OPERATOR).unwrap().len(), 3);
+    store.apply(&one, &changes).unwrap();
+    assert_eq!(store.load(&one).unwrap().entries.len(), 2);
+}
+
 pub(crate) fn those_who_keep_to_bounds_and_a_server_that_starts_do_not_wait_for_ever(
     engine: &dyn Engine,
 ) {

@@ -53,6 +53,7 @@ macro_rules! on_every_case {
             a_trust_domain_belongs_to_one_tenant_for_ever,
             an_object_outside_the_trust_domains_of_its_tenant_is_refused,
             a_trust_domain_in_use_is_not_removed,
+            what_is_rehearsed_conflicts_as_if_it_were_done_and_changes_nothing,
             the_tree_of_tenants_is_kept_in_order,
             a_tenant_is_never_changed,
             a_tenant_that_was_removed_owns_nothing_and_gives_nothing_to_its_name,

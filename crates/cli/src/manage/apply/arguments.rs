@@ -92,13 +92,15 @@ Examples:
   avouch plan -f shop.yaml
   avouch plan -f config/ --check -o json
 
-Nothing is changed. What the server would refuse of an anchor, issuer, attestor or rule shows when it
-is applied.
+Nothing is changed. The server is asked what it would refuse of each object, beside what is there now.
+What needs another object of the files can be known only after that one is there; the plan says so.
 
 Exit codes:
   0   here it is
-  3   the files cannot be applied; all that is wrong with them is told
-  11  with --check: something would be done";
+  3   the files cannot be applied, or something in them would be refused; all of it is told
+  11  with --check: something would be done
+
+How to go on: docs/how-to/apply.md";
 
 /// Examples of `export`.
 pub const EXPORT_EXAMPLES: &str = "\

@@ -16,9 +16,35 @@ use crate::fault::Fault;
 /// How many registration entries are sent at once: one commit each time.
 const BATCH: usize = 5_000;
 
+/// Whether something is done, or a server is asked what would come of it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Way {
+    Done,
+    Asked,
+}
+
+impl Way {
+    /// An address where it is done, or asked.
+    fn to(self, path: &str) -> String {
+        match self {
+            Self::Done => path.to_owned(),
+            Self::Asked => format!("{path}?dry_run=true"),
+        }
+    }
+
+    /// What came of a step that was not refused.
+    fn outcome(self) -> Outcome {
+        match self {
+            Self::Done => Outcome::Done,
+            Self::Asked => Outcome::WouldBeDone,
+        }
+    }
+}
+
 /// Carries out steps in their order and notes what came of each. It ends at the first that is
-/// refused, since what comes after may need it; what failed is the error.
-pub(super) fn carry_out(client: &Client, steps: &mut [Step]) -> Result<(), Fault> {
+/// refused, since what comes after may need it; where they are only asked it goes on. What failed is the
+/// error.
+pub(super) fn carry_out(client: &Client, steps: &mut [Step], way: Way) -> Result<(), Fault> {
     let mut left = steps;
     while let Some(first) = left.first() {
         let count = match is_new_entry(first, first) {
@@ -31,12 +57,13 @@ pub(super) fn carry_out(client: &Client, steps: &mut [Step]) -> Result<(), Fault
         };
         let (now, later) = left.split_at_mut(count.max(1));
         match &mut *now {
-            [one] => alone(client, one)?,
-            many => together(client, many)?,
+            [one] => alone(client, one, way)?,
+            many => together(client, many, way)?,
         }
-        if now
-            .iter()
-            .any(|step| matches!(step.outcome, Outcome::Refused(_)))
+        if way == Way::Done
+            && now
+                .iter()
+                .any(|step| matches!(step.outcome, Outcome::Refused(_)))
         {
             return Ok(());
         }
@@ -48,16 +75,17 @@ pub(super) fn carry_out(client: &Client, steps: &mut [Step]) -> Result<(), Fault
 /// Whether it is a registration entry to be created in the same tenant.
 fn is_new_entry(step: &Step, first: &Step) -> bool {
     step.name.kind == Kind::Entry
+        && matches!(step.outcome, Outcome::Pending)
         && step.action == Action::Create
         && step.name.tenant == first.name.tenant
 }
 
-fn alone(client: &Client, step: &mut Step) -> Result<(), Fault> {
-    if step.action == Action::Leave {
+fn alone(client: &Client, step: &mut Step, way: Way) -> Result<(), Fault> {
+    if step.action == Action::Leave || !matches!(step.outcome, Outcome::Pending) {
         return Ok(());
     }
-    match send(client, step) {
-        Ok(()) => step.outcome = Outcome::Done,
+    match send(client, step, way) {
+        Ok(()) => step.outcome = way.outcome(),
         Err(Fault::Refused(why)) => {
             step.outcome = Outcome::Refused(problem(step, &why.code, &why.sentence, &why.hint));
         }
@@ -69,11 +97,12 @@ fn alone(client: &Client, step: &mut Step) -> Result<(), Fault> {
     Ok(())
 }
 
-fn send(client: &Client, step: &Step) -> Result<(), Fault> {
-    let all = under(&step.name)?;
+fn send(client: &Client, step: &Step, way: Way) -> Result<(), Fault> {
+    let all = way.to(&under(&step.name)?);
+    let one = || Ok::<_, Fault>(way.to(&one(&step.name)?));
     let spec = Value::Object(step.spec.clone());
     if step.action == Action::Remove {
-        return client.delete(&one(&step.name)?).map(drop);
+        return client.delete(&one()?).map(drop);
     }
     let is_new = step.action == Action::Create;
     let spec = match spec {
@@ -89,7 +118,10 @@ fn send(client: &Client, step: &Step) -> Result<(), Fault> {
         spec => spec,
     };
     let answer = match step.name.kind {
-        Kind::Tenant => client.post("/v1/tenants", &with(&step.spec, "name", &step.name)),
+        Kind::Tenant => client.post(
+            &way.to("/v1/tenants"),
+            &with(&step.spec, "name", &step.name),
+        ),
         Kind::TrustDomain => client.post(&all, &json!({ "name": step.name.name })),
         Kind::Quota => client.put(&all, &spec),
         Kind::Entry if is_new => client.post(&all, &with(&step.spec, "id", &step.name)),
@@ -104,9 +136,9 @@ fn send(client: &Client, step: &Step) -> Result<(), Fault> {
         | Kind::Attestor
         | Kind::Egress
         | Kind::Rule
-        | Kind::Entry => client.put(&one(&step.name)?, &spec),
+        | Kind::Entry => client.put(&one()?, &spec),
     }?;
-    if step.name.kind == Kind::Admin {
+    if step.name.kind == Kind::Admin && way == Way::Done {
         note_given_already(&answer);
     }
     Ok(())
@@ -152,17 +184,25 @@ fn with(spec: &Map<String, Value>, member: &str, name: &Name) -> Value {
 }
 
 /// New registration entries of one tenant, with an answer for each.
-fn together(client: &Client, steps: &mut [Step]) -> Result<(), Fault> {
+fn together(client: &Client, steps: &mut [Step], way: Way) -> Result<(), Fault> {
     let entries = steps.iter().map(|step| with(&step.spec, "id", &step.name));
     let entries: Vec<Value> = entries.collect();
-    let Some(first) = steps.first_mut() else {
+    let Some(first) = steps.first() else {
         return Ok(());
     };
-    let answer = match client.post(&under(&first.name)?, &json!({ "entries": entries })) {
+    let address = way.to(&under(&first.name)?);
+    let answer = match client.post(&address, &json!({ "entries": entries })) {
         Ok(answer) => answer,
-        // All of them for one reason, such as a missing right.
+        // All of them for one reason, such as a missing right. What is done ends there.
         Err(Fault::Refused(why)) => {
-            first.outcome = Outcome::Refused(problem(first, &why.code, &why.sentence, &why.hint));
+            let told = match way {
+                Way::Done => 1,
+                Way::Asked => steps.len(),
+            };
+            for step in steps.iter_mut().take(told) {
+                let problem = problem(step, &why.code, &why.sentence, &why.hint);
+                step.outcome = Outcome::Refused(problem);
+            }
             return Ok(());
         }
         Err(fault) => {
@@ -177,7 +217,7 @@ fn together(client: &Client, steps: &mut [Step]) -> Result<(), Fault> {
         step.outcome = match answers.next() {
             None => Outcome::Unsure,
             Some(answer) => match answer.get("problem") {
-                None => Outcome::Done,
+                None => way.outcome(),
                 Some(told) => {
                     let text = |name: &str| {
                         let text = told.get(name).and_then(Value::as_str);

@@ -1,6 +1,7 @@
 //! `plan`, `apply` and `export`: everything that is configured, from files and into files.
 
 pub mod arguments;
+mod asking;
 mod carry_out;
 mod documents;
 mod kind;
@@ -16,6 +17,7 @@ use crate::arguments::{Common, Format};
 use crate::fault::{Exit, Fault};
 use crate::output;
 use arguments::{ApplyArguments, ExportArguments, FileArguments, PlanArguments};
+use carry_out::Way;
 use documents::{Problem, Wanted};
 use kind::Kind;
 use plan::{Action, Outcome, Step};
@@ -23,11 +25,16 @@ use plan::{Action, Outcome, Step};
 /// `plan`.
 pub fn plan(arguments: &PlanArguments, common: &Common) -> Result<Exit, Fault> {
     let client = Client::open(&arguments.remote)?;
-    let steps = match planned(&client, &arguments.files, common)? {
+    let mut steps = match planned(&client, &arguments.files, common)? {
         Ok(steps) => steps,
         Err(problems) => return tell_problems(common, &problems),
     };
+    let asked = asking::ask(&client, &mut steps);
     tell(common, &steps, Telling::Plan)?;
+    asked?;
+    if steps.iter().any(is_refused) {
+        return Ok(Exit::Rejected);
+    }
     let is_clean = steps.iter().all(|step| step.action == Action::Leave);
     Ok(match arguments.check && !is_clean {
         true => Exit::FindingInfo,
@@ -42,14 +49,17 @@ pub fn apply(arguments: &ApplyArguments, common: &Common) -> Result<Exit, Fault>
         Ok(steps) => steps,
         Err(problems) => return tell_problems(common, &problems),
     };
-    let carried = carry_out::carry_out(&client, &mut steps);
+    let carried = carry_out::carry_out(&client, &mut steps, Way::Done);
     tell(common, &steps, Telling::Done)?;
     carried?;
-    let is_refused = |step: &Step| matches!(step.outcome, Outcome::Refused(_));
     Ok(match steps.iter().any(is_refused) {
         true => Exit::Rejected,
         false => Exit::Accepted,
     })
+}
+
+fn is_refused(step: &Step) -> bool {
+    matches!(step.outcome, Outcome::Refused(_))
 }
 
 /// `export`.
@@ -183,15 +193,21 @@ fn to_json(step: &Step) -> Value {
     }
     let outcome = match &step.outcome {
         Outcome::Pending if step.action == Action::Leave => "left",
-        Outcome::Pending => "not_done",
+        Outcome::Pending | Outcome::WouldBeDone => "not_done",
+        Outcome::NotKnown { .. } => "not_known",
         Outcome::Done => "done",
         Outcome::Refused(_) => "refused",
         Outcome::Unsure => "unsure",
     };
     members.insert("outcome".to_owned(), json!(outcome));
-    if let Outcome::Refused(problem) = &step.outcome {
-        members.insert("problem".to_owned(), problem.to_json());
-    }
+    let (problem, until) = match &step.outcome {
+        Outcome::Refused(problem) => (Some(problem), None),
+        Outcome::NotKnown { until, now } => (now.as_ref(), Some(until)),
+        Outcome::Pending | Outcome::WouldBeDone | Outcome::Done | Outcome::Unsure => (None, None),
+    };
+    let problem = problem.map(|problem| ("problem".to_owned(), problem.to_json()));
+    let until = until.map(|name| ("until".to_owned(), json!(name.to_string())));
+    members.extend(problem.into_iter().chain(until));
     Value::Object(members)
 }
 
@@ -209,7 +225,9 @@ fn word(step: &Step, telling: Telling) -> &'static str {
     match (&step.outcome, telling, &step.action) {
         (_, Telling::Plan, action) => infinitive(action),
         (_, Telling::Done, Action::Leave) => "left",
-        (Outcome::Pending, Telling::Done, _) => "not done",
+        (Outcome::Pending | Outcome::WouldBeDone | Outcome::NotKnown { .. }, Telling::Done, _) => {
+            "not done"
+        }
         (Outcome::Refused(_), Telling::Done, _) => "refused",
         (Outcome::Unsure, Telling::Done, _) => "unsure",
         (Outcome::Done, Telling::Done, Action::Create) => "created",
@@ -222,10 +240,23 @@ fn counts(steps: &[Step], telling: Telling) -> Value {
     let mut counts = Map::new();
     for step in steps {
         let word = word(step, telling).replace(' ', "_");
-        let count = counts.get(&word).and_then(Value::as_u64).unwrap_or(0);
-        counts.insert(word, count.saturating_add(1).into());
+        count(&mut counts, word);
+        match (telling, &step.outcome) {
+            (Telling::Plan, Outcome::Refused(_)) => count(&mut counts, REFUSED.to_owned()),
+            (Telling::Plan, Outcome::NotKnown { .. }) => count(&mut counts, NOT_KNOWN.to_owned()),
+            _ => {}
+        }
     }
     Value::Object(counts)
+}
+
+/// What a plan counts besides what would be done.
+const REFUSED: &str = "refused";
+const NOT_KNOWN: &str = "not_known";
+
+fn count(counts: &mut Map<String, Value>, word: String) {
+    let count = counts.get(&word).and_then(Value::as_u64).unwrap_or(0);
+    counts.insert(word, count.saturating_add(1).into());
 }
 
 /// What is left as it is is only counted.
@@ -236,7 +267,12 @@ fn drawn(steps: &[Step], telling: Telling) -> String {
             continue;
         }
         let word = word(step, telling);
-        text.push_str(&format!("{word:<9} {}\n", step.name));
+        let said = match (&step.outcome, telling) {
+            (Outcome::Refused(_), Telling::Plan) => " (would be refused)".to_owned(),
+            (Outcome::NotKnown { until, .. }, _) => format!(" (to be known after {until})"),
+            _ => String::new(),
+        };
+        text.push_str(&format!("{word:<9} {}{said}\n", step.name));
         if let Action::Change(differences) = &step.action {
             for difference in differences {
                 let member = printable(&difference.member);
@@ -247,7 +283,11 @@ fn drawn(steps: &[Step], telling: Telling) -> String {
     }
     let counts = counts(steps, telling);
     let counts = counts.as_object().into_iter().flatten();
-    let counts = counts.map(|(word, count)| format!("{count} to {word}").replace('_', " "));
+    let counts = counts.map(|(word, count)| match (word.as_str(), telling) {
+        (REFUSED, Telling::Plan) => format!("{count} would be refused"),
+        (NOT_KNOWN, Telling::Plan) => format!("{count} not known yet"),
+        (word, _) => format!("{count} to {word}").replace('_', " "),
+    });
     let counts: Vec<String> = counts.collect();
     let counts = match telling {
         Telling::Plan => counts.join(", "),

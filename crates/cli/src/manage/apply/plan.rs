@@ -52,6 +52,14 @@ pub(super) enum Outcome {
     Pending,
     Done,
     Refused(Problem),
+    /// It was asked for and not to be done, and would be.
+    WouldBeDone,
+    /// The server can tell only when something else is there, or has changed.
+    NotKnown {
+        until: Name,
+        /// What it says now.
+        now: Option<Problem>,
+    },
     /// It was asked for, and no answer came.
     Unsure,
 }

@@ -18,6 +18,16 @@ pub struct AnchorDeleteArguments {
     pub remote: Remote,
 }
 
+/// The arguments of `anchor show`.
+#[derive(Args, Debug)]
+pub struct AnchorShowArguments {
+    /// Its name
+    pub name: String,
+    /// Which server.
+    #[command(flatten)]
+    pub remote: Remote,
+}
+
 /// The arguments of `anchor import`.
 #[derive(Args, Debug)]
 pub struct AnchorImportArguments {

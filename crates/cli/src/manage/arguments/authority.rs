@@ -128,6 +128,12 @@ pub enum AuthorityCommand {
         #[arg(allow_hyphen_values = true)]
         authority: String,
     },
+    /// One authority, and how many nodes know it
+    #[command(after_help = "Examples:\n  avouch authority show 3f2a… --tenant demo")]
+    Show {
+        /// Its name, as `authority list` shows it
+        authority: String,
+    },
     /// Make a token with which the kubelet of one node gets its first certificate, once; it is shown
     /// only now
     #[command(after_help = BOOTSTRAP_TOKEN_EXAMPLES)]

@@ -43,6 +43,17 @@ pub enum PinCommand {
         #[arg(value_parser = pinned)]
         pin: Pinned,
     },
+    /// One pin of an issuer
+    #[command(
+        after_help = "Examples:\n  avouch pin show ci sha1:a031c46782e6e6c662c2c87c76da9aa62ccabd8e --tenant demo"
+    )]
+    Show {
+        /// The name of the issuer
+        issuer: String,
+        /// The pin
+        #[arg(value_parser = pinned)]
+        pin: Pinned,
+    },
     /// Pin what was seen, because you know that it is meant
     #[command(after_help = STAGE_EXAMPLES)]
     Stage(PinStageArguments),

@@ -3,9 +3,10 @@
 use std::sync::Arc;
 
 use avouch_core::id::SpiffeId;
-use avouch_store::AdminRecord;
+use avouch_store::{AdminId, AdminRecord};
 use serde_json::{Value, json};
 
+use super::unknown;
 use crate::given_already::Giver;
 use crate::http::answer::Answer;
 use crate::http::call::{Call, Stop};
@@ -18,6 +19,15 @@ pub(in crate::http) fn list(_: &Call, tenant: &Arc<Tenant>) -> Result<Answer, St
     let admins: Vec<Value> =
         tenant.read(|snapshot| snapshot.admins.values().map(to_json).collect());
     Ok(Answer::json(&json!({ "admins": admins })))
+}
+
+pub(in crate::http) fn show(call: &Call, tenant: &Arc<Tenant>) -> Result<Answer, Stop> {
+    let name = call.name("admin");
+    let admin = AdminId::parse(name)
+        .and_then(|id| tenant.read(|snapshot| snapshot.admins.get(&id).map(to_json)));
+    Ok(Answer::json(
+        &admin.ok_or_else(|| unknown("administrator", name))?,
+    ))
 }
 
 pub(in crate::http) fn put(call: &Call, tenant: &Arc<Tenant>) -> Result<Answer, Stop> {

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use avouch_core::time::Time;
 use serde_json::{Map, Value, json};
 
+use super::unknown;
 use crate::anchors::AnchorTold;
 use crate::http::answer::Answer;
 use crate::http::call::{Call, Stop};
@@ -18,6 +19,15 @@ pub(in crate::http) fn list(call: &Call, tenant: &Arc<Tenant>) -> Result<Answer,
     let anchors = Plane::anchors(tenant);
     let anchors: Vec<Value> = anchors.iter().map(|told| to_json(told, now)).collect();
     Ok(Answer::json(&json!({ "anchors": anchors })))
+}
+
+/// With all others in view: which public stores have its key too is told of it.
+pub(in crate::http) fn show(call: &Call, tenant: &Arc<Tenant>) -> Result<Answer, Stop> {
+    let name = call.name("anchor");
+    let mut anchors = Plane::anchors(tenant).into_iter();
+    let told = anchors.find(|told| told.record.id.as_str() == name);
+    let told = told.ok_or_else(|| unknown("anchor", name))?;
+    Ok(Answer::json(&to_json(&told, call.plane().now())))
 }
 
 /// The anchor is kept as it was sent: it is the document that is read when something is decided.

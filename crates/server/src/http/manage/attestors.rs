@@ -2,9 +2,10 @@
 
 use std::sync::Arc;
 
-use avouch_store::AttestorRecord;
+use avouch_store::{AttestorId, AttestorRecord};
 use serde_json::{Value, json};
 
+use super::unknown;
 use crate::http::answer::Answer;
 use crate::http::call::{Call, Stop};
 use crate::tenant::Tenant;
@@ -13,6 +14,15 @@ pub(in crate::http) fn list(_: &Call, tenant: &Arc<Tenant>) -> Result<Answer, St
     let attestors: Vec<Value> =
         tenant.read(|snapshot| snapshot.attestors.values().map(to_json).collect());
     Ok(Answer::json(&json!({ "attestors": attestors })))
+}
+
+pub(in crate::http) fn show(call: &Call, tenant: &Arc<Tenant>) -> Result<Answer, Stop> {
+    let name = call.name("attestor");
+    let attestor = AttestorId::parse(name)
+        .and_then(|id| tenant.read(|snapshot| snapshot.attestors.get(&id).map(to_json)));
+    Ok(Answer::json(
+        &attestor.ok_or_else(|| unknown("attestor", name))?,
+    ))
 }
 
 /// The attestor is kept as it was sent: it is the document that is read when a node shows something.

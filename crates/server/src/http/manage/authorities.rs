@@ -7,12 +7,12 @@ use avouch_api::text::{pem_blocks, to_pem};
 use avouch_core::id::{Digest, SpiffeId};
 use avouch_core::reason::Reason;
 use avouch_issuer::revocation_list::{reason_names, reason_number};
-use avouch_store::{AuthorityRecord, AuthorityUse, Sequence, Upstream};
+use avouch_store::{AuthorityId, AuthorityRecord, AuthorityUse, Sequence, Upstream};
 use base64ct::{Base64, Encoding};
 use serde_json::{Map, Value, json};
 use zeroize::Zeroizing;
 
-use super::said;
+use super::{said, unknown};
 use crate::fault::Refused;
 use crate::http::answer::Answer;
 use crate::http::call::{Call, Stop};
@@ -20,7 +20,7 @@ use crate::issued::plain_serial;
 use crate::keys::origin_of;
 use crate::revocations::Which;
 use crate::sharing::Audience;
-use crate::tenant::Tenant;
+use crate::tenant::{Held, Tenant};
 use crate::upstream::renew_by;
 
 /// The most nodes that are named; the others are only counted.
@@ -31,16 +31,34 @@ pub(in crate::http) fn list(call: &Call, tenant: &Arc<Tenant>) -> Result<Answer,
     let held = tenant.held();
     let authorities = held.snapshot.authorities.values();
     let authorities: Vec<Value> = authorities
-        .map(|record| {
-            let domain = held.snapshot.trust_domains.get(&record.trust_domain);
-            let upstream = domain.map(|domain| domain.upstream);
-            let published = held.published.get(&record.id).copied();
-            let mut members = to_json(record, upstream, published, &audience);
-            members.extend(of_readers(call, tenant, record, published));
-            said(Value::Object(members))
-        })
+        .map(|record| told(call, tenant, &held, record, &audience))
         .collect();
     Ok(Answer::json(&json!({ "authorities": authorities })))
+}
+
+pub(in crate::http) fn show(call: &Call, tenant: &Arc<Tenant>) -> Result<Answer, Stop> {
+    let audience = call.plane().audience(tenant);
+    let name = call.name("authority");
+    let held = tenant.held();
+    let record = AuthorityId::parse(name).and_then(|id| held.snapshot.authorities.get(&id));
+    let record = record.ok_or_else(|| unknown("authority", name))?;
+    let told = told(call, tenant, &held, record, &audience);
+    Ok(Answer::json(&told))
+}
+
+fn told(
+    call: &Call,
+    tenant: &Tenant,
+    held: &Held,
+    record: &AuthorityRecord,
+    audience: &Audience,
+) -> Value {
+    let domain = held.snapshot.trust_domains.get(&record.trust_domain);
+    let upstream = domain.map(|domain| domain.upstream);
+    let published = held.published.get(&record.id).copied();
+    let mut members = to_json(record, upstream, published, audience);
+    members.extend(of_readers(call, tenant, record, published));
+    said(Value::Object(members))
 }
 
 pub(in crate::http) fn taint(call: &Call, tenant: &Arc<Tenant>) -> Result<Answer, Stop> {

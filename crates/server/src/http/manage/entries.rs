@@ -85,6 +85,9 @@ pub(in crate::http) fn create(call: &Call, tenant: &Arc<Tenant>) -> Result<Answe
         let entry = one(call
             .plane()
             .store_entries(tenant, vec![draft], Existing::Refuse)?)?;
+        if call.is_dry_run() {
+            return Ok(Answer::dry_run(None));
+        }
         let location = format!("/v1/tenants/{}/entries/{}", tenant.id(), entry.id);
         return Ok(Answer::created(&to_json(&entry), &location));
     };
@@ -98,7 +101,10 @@ pub(in crate::http) fn create(call: &Call, tenant: &Arc<Tenant>) -> Result<Answe
             Err(reason) => refusal(reason),
         })
         .collect();
-    Ok(Answer::json(&json!({ "answers": answers })))
+    Ok(match call.is_dry_run() {
+        true => Answer::dry_run(Some(answers)),
+        false => Answer::json(&json!({ "answers": answers })),
+    })
 }
 
 /// Stores those that could be read, and puts their answers in the places they were read from.

@@ -18,6 +18,11 @@ pub(in crate::http) fn show(call: &Call, tenant: &Arc<Tenant>) -> Result<Answer,
     told(call, tenant)
 }
 
+pub(in crate::http) fn show_one(call: &Call, tenant: &Arc<Tenant>) -> Result<Answer, Stop> {
+    let (issuer, pin) = (call.name("issuer"), call.name("pin"));
+    Ok(Answer::json(&call.plane().tell_pin(tenant, issuer, pin)?))
+}
+
 /// Keys are fetched anew under the pins as they are now; that they cannot be is told, and does not
 /// keep the pin from being stored: whoever pins before a rotation knows why.
 pub(in crate::http) fn put(call: &Call, tenant: &Arc<Tenant>) -> Result<Answer, Stop> {

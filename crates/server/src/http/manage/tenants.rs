@@ -4,16 +4,17 @@ use std::sync::Arc;
 
 use avouch_core::id::{TenantId, TrustDomain};
 use avouch_core::reason::Reason;
-use avouch_store::TenantKind;
+use avouch_store::{TenantKind, TrustDomainRecord};
 use serde_json::{Value, json};
 
-use super::said;
+use super::{said, unknown};
 use crate::access::{Noun, Role, Verb};
 use crate::caller::Caller;
 use crate::fault::Refused;
 use crate::http::answer::Answer;
 use crate::http::call::{Call, Stop};
 use crate::plane::Listed;
+use crate::quotas::Bounded;
 use crate::tenant::Tenant;
 
 pub(in crate::http) fn list(call: &Call, caller: &Caller) -> Result<Answer, Stop> {
@@ -66,7 +67,11 @@ pub(in crate::http) fn create(call: &Call, caller: &Caller) -> Result<Answer, St
         .as_deref()
         .map(TrustDomain::parse)
         .transpose()?;
-    // Looked at before, so that a name that is taken does not leave half of what was asked for.
+    // Looked at before, so that a name that is taken does not leave half of what was asked for, nor a
+    // bound that is reached.
+    if trust_domain.is_some() {
+        plane.check_room(&parent, Bounded::TrustDomains)?;
+    }
     if let Some(name) = &trust_domain
         && plane.is_owned(name)
     {
@@ -94,16 +99,24 @@ pub(in crate::http) fn show(call: &Call, tenant: &Arc<Tenant>) -> Result<Answer,
 pub(in crate::http) fn trust_domains(_: &Call, tenant: &Arc<Tenant>) -> Result<Answer, Stop> {
     let domains: Vec<Value> = tenant.read(|snapshot| {
         let records = snapshot.trust_domains.values();
-        records
-            .map(|record| {
-                json!({
-                    "name": record.name.as_str(),
-                    "created": record.created.to_string(),
-                })
-            })
-            .collect()
+        records.map(domain_to_json).collect()
     });
     Ok(Answer::json(&json!({ "trust_domains": domains })))
+}
+
+pub(in crate::http) fn trust_domain(call: &Call, tenant: &Arc<Tenant>) -> Result<Answer, Stop> {
+    let name = call.own_trust_domain(tenant)?;
+    let record = tenant.read(|snapshot| snapshot.trust_domains.get(&name).map(domain_to_json));
+    // Someone may have removed it just now.
+    let record = record.ok_or_else(|| unknown("trust domain", name.as_str()))?;
+    Ok(Answer::json(&record))
+}
+
+fn domain_to_json(record: &TrustDomainRecord) -> Value {
+    json!({
+        "name": record.name.as_str(),
+        "created": record.created.to_string(),
+    })
 }
 
 pub(in crate::http) fn add_trust_domain(call: &Call, tenant: &Arc<Tenant>) -> Result<Answer, Stop> {

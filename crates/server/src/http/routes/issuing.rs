@@ -14,6 +14,7 @@ pub(super) static ROUTES: &[Route] = &[
     )
     .says("The tenants in which you have a role"),
     Route::post("/v1/tenants", Access::Administrator(tenants::create))
+    .rehearses()
         .takes("NewTenant")
         .creates("Tenant")
         .says("Adds a tenant below another, and a trust domain if one is named"),
@@ -40,6 +41,12 @@ pub(super) static ROUTES: &[Route] = &[
         "Authorities",
     )
     .says("The authorities of the tenant, and which connected nodes know them"),
+    Route::get(
+        "/v1/tenants/{tenant}/authorities/{authority}",
+        Access::Of(Verb::Read, Noun::Authority, authorities::show),
+        "Authority",
+    )
+    .says("An authority, and which connected nodes know it"),
     Route::post(
         "/v1/tenants/{tenant}/authorities/{authority}/activate",
         Access::Of(Verb::Write, Noun::Authority, authorities::activate),
@@ -119,6 +126,7 @@ pub(super) static ROUTES: &[Route] = &[
         "/v1/tenants/{tenant}/quota",
         Access::Of(Verb::Write, Noun::Tenant, quotas::put),
     )
+    .rehearses()
     .takes("Quota")
     .gives("QuotaAndUse")
     .says(
@@ -161,6 +169,7 @@ pub(super) static ROUTES: &[Route] = &[
         "/v1/tenants/{tenant}/trust-domains",
         Access::Of(Verb::Write, Noun::TrustDomain, tenants::add_trust_domain),
     )
+    .rehearses()
     .takes("NewTrustDomain")
     .creates("TrustDomain")
     .says("Gives the tenant a trust domain with all its authorities"),
@@ -174,6 +183,12 @@ pub(super) static ROUTES: &[Route] = &[
         "Removes a trust domain with its authorities and all that is in it; unless nothing of it is in \
          use, `confirm` names it",
     ),
+    Route::get(
+        "/v1/tenants/{tenant}/trust-domains/{trust_domain}",
+        Access::Of(Verb::Read, Noun::TrustDomain, tenants::trust_domain),
+        "TrustDomain",
+    )
+    .says("A trust domain of the tenant"),
     Route::post(
         "/v1/tenants/{tenant}/trust-domains/{trust_domain}/authorities",
         Access::Of(Verb::Write, Noun::Authority, authorities::add),

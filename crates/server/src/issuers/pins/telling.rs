@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use avouch_core::pin::{Judged, Pin, Pinned, Place, judge};
+use avouch_core::reason::Reason;
 use avouch_core::time::Time;
 use avouch_store::IssuerId;
 use serde_json::{Value, json};
@@ -55,6 +56,34 @@ impl Plane {
     pub(crate) fn tell_pins(&self, tenant: &Arc<Tenant>, name: &str) -> Result<Value, Refused> {
         let id = self.issuer_named(tenant, name)?;
         self.tell_pins_of(tenant, &id)
+    }
+
+    /// One pin of an issuer.
+    ///
+    /// # Errors
+    ///
+    /// `issue.object_unknown`, or what failed on our side.
+    pub(crate) fn tell_pin(
+        &self,
+        tenant: &Arc<Tenant>,
+        name: &str,
+        pin: &str,
+    ) -> Result<Value, Refused> {
+        let id = self.issuer_named(tenant, name)?;
+        let (settings, keys) = self.issuer(tenant, &id)?;
+        let pins = self.pins(tenant, &id)?;
+        let pinned = Pinned::parse(pin);
+        let mut all = pins.pins.iter();
+        let found = all.find(|one| pinned.is_some() && one.read().map(|pin| pin.pinned) == pinned);
+        let found = found.ok_or_else(|| Reason::IssueObjectUnknown {
+            object: "pin",
+            name: pin.chars().take(128).collect(),
+        })?;
+        let mut told = pin_to_json(found, &pins, &keys, &settings, self.now());
+        if let Some(members) = told.as_object_mut() {
+            members.insert("name".to_owned(), id.as_str().into());
+        }
+        Ok(told)
     }
 
     fn tell_pins_of(&self, tenant: &Arc<Tenant>, id: &IssuerId) -> Result<Value, Refused> {

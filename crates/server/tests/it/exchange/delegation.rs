@@ -14,7 +14,7 @@ static ACTORS: AtomicU64 = AtomicU64::new(0);
 
 pub(super) const PEOPLE: &str = "https://login.test";
 const ASSERTION: &str = "urn:ietf:params:oauth:grant-type:jwt-bearer";
-const BY_SVID: &str = "urn:ietf:params:oauth:client-assertion-type:jwt-spiffe";
+pub(super) const BY_SVID: &str = "urn:ietf:params:oauth:client-assertion-type:jwt-spiffe";
 pub(super) const BY_KEY: &str = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer";
 
 /// A cloud in which a service acts for people.

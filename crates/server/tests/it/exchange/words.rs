@@ -3,8 +3,8 @@
 use avouch_testkit::key::Key;
 use serde_json::{Value, json};
 
-use super::delegation::{BY_KEY, assertion, client};
-use super::{Cloud, exchange_form, form, refusal, token};
+use super::delegation::{BY_KEY, BY_SVID, Service, assertion, client};
+use super::{CLOUD, Cloud, exchange_form, form, refusal, token};
 use crate::http::Answer;
 
 const BEARER_GRANT: &str = "urn:ietf:params:oauth:grant-type:jwt-bearer";
@@ -43,11 +43,62 @@ fn what_is_used_a_second_time_is_called_what_it_is() {
     // RFC 7523 3.2.
     let shown = assertion(&cloud, &json!({})).sign(&key, "c1");
     token(&as_client(&cloud, &shown));
-    used(&as_client(&cloud, &shown), "invalid_client");
+    let again = as_client(&cloud, &shown);
+    used(&again, "invalid_client");
+    assert_eq!(again.status, 401, "{again:?}");
+    let challenge = again.header("www-authenticate");
+    assert_eq!(challenge, Some("Bearer error=\"invalid_client\""));
     // RFC 8693 2.2.2.
     let once = cloud.workflow(&json!({}));
     token(&cloud.exchange(&once, &[]));
     used(&cloud.exchange(&once, &[]), "invalid_request");
+}
+
+/// RFC 6749 5.2: who asks comes before what is asked for.
+#[test]
+fn what_shows_who_a_client_is_and_was_used_is_no_client_whatever_else_it_is() {
+    let service = Service::new(&[]);
+    let cloud = &service.cloud;
+    cloud.rule(
+        "shops",
+        &json!({
+            "from": {"trust_domain": "partner.test", "facts": {"spiffe.path": {"pattern": "/svc/*"}}},
+            "gives": {
+                "spiffe_id": "spiffe://one.test/shop", "kinds": ["access-token"], "audiences": [CLOUD],
+            },
+            "owner": "o", "reason": "r",
+        }),
+    );
+    let svid = service.actor("/svc/first");
+    let both = [
+        ("client_assertion_type", BY_SVID),
+        ("client_assertion", svid.as_str()),
+    ];
+    token(&cloud.exchange(&svid, &both));
+    let [kind, shown] = both;
+    let granted = form(&[
+        ("grant_type", BEARER_GRANT),
+        ("assertion", &svid),
+        kind,
+        shown,
+    ]);
+    let proof = cloud.signed_proof();
+    for again in [
+        cloud.exchange(&svid, &both),
+        cloud.send(&granted, &[("dpop", &proof)]),
+    ] {
+        assert_eq!(
+            (again.status, refusal(&again).0),
+            (401, "invalid_client".into())
+        );
+    }
+    // A subject that was used is none of the client's fault.
+    let fresh = service.actor("/svc/second");
+    let again = cloud.exchange(&svid, &[kind, ("client_assertion", &fresh)]);
+    assert_eq!(
+        (again.status, refusal(&again).0),
+        (400, "invalid_request".into())
+    );
 }
 
 /// The types of RFC 7523bis, each where it belongs and nowhere else.
@@ -129,6 +180,10 @@ fn who_shows_a_secret_is_told_that_none_is_taken_in_the_scheme_they_used() {
     ]);
     let answer = cloud.send(&unknown, &[]);
     assert!(answer.body.contains("jwt-spiffe"), "{answer:?}");
+    assert_eq!(
+        (answer.status, refusal(&answer).0.as_str()),
+        (401, "invalid_client")
+    );
 }
 
 /// RFC 6749 5.1 and 5.2.
