@@ -221,7 +221,7 @@ impl Answer {
             return Err(Fault::Run(why.to_owned()));
         }
         let kind = AnchorKind::Certificate(Arc::clone(&self.ca));
-        let anchor = Anchor::bare("cluster CA", kind, &tenant);
+        let anchor = Anchor::bare("cluster CA", kind, tenant);
         let epoch = Digest::of(self.ca.der());
         let view = View::new(tenant.clone(), vec![anchor], Vec::new(), Vec::new(), epoch);
         let question = Question {

@@ -17,7 +17,7 @@ use avouch_core::time::Time;
 use avouch_core::verdict::{Need, Verdict};
 use avouch_core::view::View;
 use axum::http::header::RETRY_AFTER;
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 
 use super::answer::Answer;
 use super::call::{Call, Stop};
@@ -476,6 +476,7 @@ fn record(call: &Call, answer: &Told<'_>, line: String) -> Record {
         .with_asked(&avouch_api::context_to_json(question))
 }
 
+/// What whoever asks is told that may not see all.
 fn for_peer(answer: &Told<'_>) -> Value {
     let reason = match &answer.outcome {
         // How a question is asked is no matter of the tenant, and nobody repeats what stands in it.
@@ -489,25 +490,27 @@ fn for_peer(answer: &Told<'_>) -> Value {
             json!({ "code": told.code, "sentence": told.sentence })
         }),
     };
-    let mut told = json!({
-        "id": answer.id,
-        "decision": answer.decision,
-        "verdict": answer.word(),
-        "reason": reason,
-    });
+    let mut told = Map::from_iter([
+        ("id".to_owned(), answer.id.into()),
+        ("decision".to_owned(), answer.decision.into()),
+        ("verdict".to_owned(), answer.word().into()),
+        ("reason".to_owned(), reason.into()),
+    ]);
     // Whoever asks has the credential, and is to act on whose it is; by what it is believed stays here.
     if let Outcome::Decided {
         verdict: Verdict::Accept(sealed),
         ..
     } = &answer.outcome
     {
-        let identity = sealed.preview();
-        told["identity"] = json!({
-            "name": identity.name(),
-            "kind": identity.kind().name(),
-            "tenant": identity.tenant().as_str(),
+        let believed = sealed.preview();
+        let identity = json!({
+            "name": believed.name(),
+            "kind": believed.kind().name(),
+            "tenant": believed.tenant().as_str(),
         });
-        told["valid_until"] = json!(identity.valid_until().to_string());
+        told.insert("identity".to_owned(), identity);
+        let until = believed.valid_until().to_string();
+        told.insert("valid_until".to_owned(), until.into());
     }
-    told
+    Value::Object(told)
 }
