@@ -5,6 +5,10 @@
     clippy::print_stdout,
     reason = "what is skipped is read from the output of the tests"
 )]
+#![expect(
+    clippy::disallowed_methods,
+    reason = "it waits for what happens in another process, and no longer than it may take"
+)]
 
 use std::process::Command;
 use std::time::{Duration, Instant};

@@ -1,5 +1,6 @@
 //! Exchange over the wire: what is given for a token of someone else's, and what is not.
 
+mod assurance;
 mod at_most;
 mod bound;
 mod claims;
