@@ -129,9 +129,7 @@ impl Plane {
         changes: &[Change],
     ) -> Result<bool, Refused> {
         match self.apply_at(tenant, at, changes) {
-            Err(Refused::Reason(reason)) if matches!(*reason, Reason::IssueConflict { .. }) => {
-                Ok(false)
-            }
+            Err(refused) if refused.is_conflict() => Ok(false),
             stored => stored.map(|_| true),
         }
     }
