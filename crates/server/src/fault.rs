@@ -167,6 +167,14 @@ pub enum Refused {
     Fault(#[from] Fault),
 }
 
+impl Refused {
+    /// Whether something else was changed meanwhile, or is there: what was worked out from what was there
+    /// before may come out otherwise.
+    pub(crate) fn is_conflict(&self) -> bool {
+        matches!(self, Self::Reason(reason) if matches!(**reason, Reason::IssueConflict { .. }))
+    }
+}
+
 impl From<Reason> for Refused {
     fn from(reason: Reason) -> Self {
         Self::Reason(Box::new(reason))

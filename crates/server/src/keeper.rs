@@ -23,7 +23,7 @@ use avouch_store::{
 };
 
 use crate::authority_record::{self, NameBounds, in_state, life_of};
-use crate::fault::{Fault, Refused};
+use crate::fault::Refused;
 use crate::plane::{KnownTenant, Plane};
 use crate::revocations::{CA_COMPROMISE, with_revoked};
 use crate::tenant::Tenant;
@@ -112,7 +112,8 @@ impl Plane {
     ///
     /// What failed on our side.
     pub fn tend(&self, tenant: &Arc<Tenant>) -> Result<(), Refused> {
-        let mut conflict = None;
+        let detail = "the tenant changes too fast".to_owned();
+        let mut conflict = Refused::from(Reason::IssueConflict { detail });
         for _ in 0..MOST_ATTEMPTS {
             let mut failed = Ok(());
             let (at, domains) = tenant.read(|snapshot| {
@@ -140,17 +141,18 @@ impl Plane {
                     report(tenant, &changes);
                     return failed;
                 }
-                Err(Refused::Reason(reason)) => {
+                Err(refused @ Refused::Reason(_)) => {
                     discard(tenant, &made);
-                    conflict = Some(reason);
+                    // What is refused for another reason is refused again, and its keys made for nothing.
+                    if !refused.is_conflict() {
+                        return Err(refused);
+                    }
+                    conflict = refused;
                 }
                 Err(fault) => return Err(fault),
             }
         }
-        Err(conflict.map_or_else(
-            || Fault::Bug("nothing was tried".to_owned()).into(),
-            Refused::Reason,
-        ))
+        Err(conflict)
     }
 
     /// Lets an authority sign no more and has all that it signed replaced at once: it may be in the

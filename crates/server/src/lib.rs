@@ -29,6 +29,7 @@ mod anchors;
 mod authorities;
 mod authority_record;
 mod back_off;
+mod blocking;
 mod bundles;
 pub mod caller;
 mod certificate_status;

@@ -130,8 +130,7 @@ impl Plane {
                 Ok(number)
             };
             match self.change_while(tenant, changing, &holding.changes, stored) {
-                Err(Refused::Reason(reason)) if matches!(*reason, Reason::IssueConflict { .. }) => {
-                }
+                Err(refused) if refused.is_conflict() => {}
                 changed => {
                     changed?;
                     let is_first = told.iter().all(|used| *used == Used::First);

@@ -455,9 +455,8 @@ impl Plane {
         intents: &[IntentRow],
         mut worked_out: impl FnMut() -> Result<(T, Vec<Change>), Refused>,
     ) -> Result<(T, Vec<Used>), Refused> {
-        let mut conflict = Reason::IssueConflict {
-            detail: "the tenant changes too fast".to_owned(),
-        };
+        let detail = "the tenant changes too fast".to_owned();
+        let mut conflict = Refused::from(Reason::IssueConflict { detail });
         for _ in 0..MOST_ATTEMPTS {
             let changing = tenant.changing();
             let at = tenant.read(|snapshot| snapshot.sequence);
@@ -482,13 +481,11 @@ impl Plane {
             };
             match self.change_while(tenant, changing, &changes, stored) {
                 Ok(_) => return Ok((done, told)),
-                Err(Refused::Reason(reason)) if matches!(*reason, Reason::IssueConflict { .. }) => {
-                    conflict = *reason;
-                }
+                Err(refused) if refused.is_conflict() => conflict = refused,
                 Err(other) => return Err(other),
             }
         }
-        Err(conflict.into())
+        Err(conflict)
     }
 
     /// Stores changes if no authority has changed since `known`, the number of the last change of any.

@@ -97,22 +97,18 @@ impl Plane {
         issued: &[IntentRow],
         reason: u8,
     ) -> Result<Vec<RevokedNow>, Refused> {
-        let mut conflict = None;
+        let detail = "the tenant changes too fast".to_owned();
+        let mut conflict = Refused::from(Reason::IssueConflict { detail });
         for _ in 0..MOST_ATTEMPTS {
             let at = tenant.read(|snapshot| snapshot.sequence);
             let revoked = self.revoke_issued(tenant, at, issued, reason);
             match revoked {
                 Ok(revoked) => return Ok(revoked),
-                Err(Refused::Reason(reason)) if reason.code() == "issue.conflict" => {
-                    conflict = Some(reason);
-                }
+                Err(refused) if refused.is_conflict() => conflict = refused,
                 Err(other) => return Err(other),
             }
         }
-        Err(conflict.map_or_else(
-            || Fault::Bug("nothing was tried".to_owned()).into(),
-            Refused::Reason,
-        ))
+        Err(conflict)
     }
 
     /// Revokes what was given in exchange for tokens of an issuer, which is believed no more. What

@@ -11,6 +11,7 @@ use tokio::net::TcpListener;
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 
+use crate::blocking::blocking;
 use crate::fault::{Fault, Refused};
 use crate::plane::Plane;
 use crate::tls::{ServerIdentity, Shown, SpiffeEndpoint, WebCertificate};
@@ -358,11 +359,4 @@ async fn follow_store(plane: Arc<Plane>) {
             }
         }
     }
-}
-
-async fn blocking<T: Send + 'static>(
-    work: impl FnOnce() -> Result<T, Refused> + Send + 'static,
-) -> Result<T, Refused> {
-    let done = tokio::task::spawn_blocking(work).await;
-    done.unwrap_or_else(|error| Err(Fault::Bug(error.to_string()).into()))
 }

@@ -8,7 +8,6 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use avouch_core::id::Digest;
-use avouch_core::reason::Reason;
 use avouch_core::time::Time;
 use avouch_core::words::counted;
 use avouch_store::keyring::{Sealed, SecretOf};
@@ -205,8 +204,7 @@ impl Plane {
                     tenant.tallies.note(at, now);
                     return Ok(());
                 }
-                Err(Refused::Reason(reason)) if matches!(*reason, Reason::IssueConflict { .. }) => {
-                }
+                Err(refused) if refused.is_conflict() => {}
                 Err(failed) => return Err(failed),
             }
         }

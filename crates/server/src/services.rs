@@ -27,9 +27,6 @@ use crate::tenant::Tenant;
 /// How many services a tenant has at most: each is looked at with every decision.
 const MOST_SERVICES: usize = 256;
 
-/// How often a change is worked out anew because something else has changed meanwhile.
-const MOST_TRIES: usize = 16;
-
 /// The longest name of an identity that is kept of the first decision.
 const LONGEST_NAME: usize = 256;
 
@@ -342,23 +339,12 @@ impl Plane {
         id: &ServiceId,
         mut worked_out: impl FnMut(Option<&ServiceRecord>) -> Result<Option<ServiceRecord>, Fault>,
     ) -> Result<(), Refused> {
-        for _ in 0..MOST_TRIES {
-            let (at, before) =
-                tenant.read(|snapshot| (snapshot.sequence, snapshot.services.get(id).cloned()));
-            let Some(after) = worked_out(before.as_ref())? else {
-                return Ok(());
-            };
-            match self.apply_at(tenant, at, &[Change::Put(Object::Service(after))]) {
-                Ok(_) => return Ok(()),
-                Err(Refused::Reason(reason)) if matches!(*reason, Reason::IssueConflict { .. }) => {
-                }
-                Err(failed) => return Err(failed),
-            }
-        }
-        Err(Reason::IssueConflict {
-            detail: "others change the tenant too fast".to_owned(),
-        }
-        .into())
+        self.settle(tenant, || {
+            let before = tenant.read(|snapshot| snapshot.services.get(id).cloned());
+            let after = worked_out(before.as_ref())?;
+            let put = after.map(|after| Change::Put(Object::Service(after)));
+            Ok(((), put.into_iter().collect()))
+        })
     }
 
     /// All services of a tenant, with what was found.

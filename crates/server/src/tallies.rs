@@ -9,7 +9,6 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use avouch_core::anchor::{Anchor, AnchorKind};
-use avouch_core::reason::Reason;
 use avouch_core::time::Time;
 use avouch_core::verdict::Verdict;
 use avouch_store::{Change, Key, Object, Sequence, TallyId, TallyRecord};
@@ -26,9 +25,6 @@ pub(crate) const DAYS: i64 = 30;
 
 /// The seconds of a day.
 const DAY: i64 = 86_400;
-
-/// How often a tally is added anew because something else has changed meanwhile.
-const MOST_TRIES: usize = 16;
 
 /// How often static credentials are looked at where something changes all the time, in seconds.
 const LOOK_EVERY: i64 = 600;
@@ -222,14 +218,14 @@ impl Plane {
         let (today, oldest) = (day_of(now), day_of(now.plus(-(DAYS - 1) * DAY)));
         let id = TallyId::parse(&today);
         let id = id.ok_or_else(|| Fault::Bug(format!("{today} is no name of a day")))?;
-        for _ in 0..MOST_TRIES {
-            let (at, mut document, gone) = tenant.read(|snapshot| {
+        self.settle(tenant, || {
+            let (mut document, gone) = tenant.read(|snapshot| {
                 let record = snapshot.tallies.get(&id);
                 let document = record.map(|record| read(&record.document));
                 let days = snapshot.tallies.keys();
                 let gone = days.filter(|day| day.as_str() < oldest.as_str());
                 let gone: Vec<TallyId> = gone.cloned().collect();
-                (snapshot.sequence, document.unwrap_or_default(), gone)
+                (document.unwrap_or_default(), gone)
             });
             for (kind, names) in counted {
                 let of_kind = document.entry(*kind).or_insert_with(|| json!({}));
@@ -243,17 +239,8 @@ impl Plane {
             };
             let mut changes = vec![Change::Put(Object::Tally(record))];
             changes.extend(gone.into_iter().map(|day| Change::Remove(Key::Tally(day))));
-            match self.apply_at(tenant, at, &changes) {
-                Ok(_) => return Ok(()),
-                Err(Refused::Reason(reason)) if matches!(*reason, Reason::IssueConflict { .. }) => {
-                }
-                Err(failed) => return Err(failed),
-            }
-        }
-        Err(Reason::IssueConflict {
-            detail: "others change the tenant too fast".to_owned(),
-        }
-        .into())
+            Ok(((), changes))
+        })
     }
 }
 

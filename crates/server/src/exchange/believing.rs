@@ -2,6 +2,7 @@
 
 use std::sync::{Arc, OnceLock};
 
+use crate::blocking::blocking;
 use crate::caller::{claims_of, serial_text};
 use avouch_api::{Answer, Outcome, text};
 use avouch_core::anchor::{Anchor, AnchorKind};
@@ -223,11 +224,7 @@ impl UsingLog {
     async fn use_record_and_hold(&self, rows: Vec<IntentRow>) -> Result<Vec<Used>, Refused> {
         let (plane, tenant) = (Arc::clone(&self.plane), Arc::clone(&self.tenant));
         let (uses, naming) = (self.rows(), self.naming.clone());
-        let held = tokio::task::spawn_blocking(move || {
-            plane.use_record_and_hold(&tenant, &uses, &rows, &naming)
-        });
-        held.await
-            .unwrap_or_else(|error| Err(Fault::Bug(error.to_string()).into()))
+        blocking(move || plane.use_record_and_hold(&tenant, &uses, &rows, &naming)).await
     }
 
     fn not_recorded(&self, reason: Reason) -> IssuerFault {

@@ -24,6 +24,7 @@ use serde_json::{Map, Value};
 use super::believing::UsingLog;
 use super::request::{ACCESS_TOKEN, JWT_SVID, TokenRequest, WIT_SVID, X509_SVID};
 use super::{Considered, Exchange, nonces};
+use crate::blocking::blocking;
 use crate::decisions::{Course, Gave, Said};
 use crate::fault::{Fault, Refused};
 use crate::http::{Known, Views};
@@ -229,9 +230,7 @@ impl Exchange<'_> {
             let issued = if recorded.signs_at_once() {
                 recorded.sign()?
             } else {
-                let signing = tokio::task::spawn_blocking(move || recorded.sign());
-                let broken = |_| Fault::Bug("what signs has broken off".to_owned());
-                let issued = signing.await.map_err(broken)??;
+                let issued = blocking(move || Ok(recorded.sign()?)).await?;
                 // A token elsewhere takes its time, in which other servers have answered.
                 check_not_ended(&plane, &tenant, &authority, log.lineage()).await?;
                 issued
@@ -307,12 +306,11 @@ async fn check_still_given(
     let (plane, tenant) = (Arc::clone(plane), Arc::clone(tenant));
     let (before, views) = (Arc::clone(before), Arc::clone(views));
     let (rule, lineage) = (log.rule().to_owned(), log.lineage().to_vec());
-    let looked = tokio::task::spawn_blocking(move || {
+    blocking(move || {
         let known = views.known_to(&plane, &tenant)?;
         plane.check_still_given(&tenant, (&known, &before), (&rule, &lineage))
-    });
-    let broken = |_| Fault::Bug("what looks again has broken off".to_owned());
-    looked.await.map_err(broken)?
+    })
+    .await
 }
 
 /// When what a tenant trusts, and what it gives, changed last.

@@ -33,6 +33,7 @@ use avouch_core::verdict::Verdict;
 use avouch_store::{Change, IssuerId, IssuerKeysRecord, IssuerRecord, Key, Object};
 use serde_json::{Map, Value, json};
 
+use crate::blocking::blocking;
 use crate::fault::{Fault, Refused};
 use crate::fetch::{Target, Trust};
 use crate::introspection::Ask;
@@ -518,11 +519,11 @@ pub(crate) async fn keep(plane: Arc<Plane>) {
         let watching = Arc::clone(&plane);
         tokio::spawn(async move { watching.watch_due_pins().await });
         let storing = Arc::clone(&plane);
-        if let Err(error) = refresh::blocking(move || storing.store_issuer_uses()).await {
+        if let Err(error) = blocking(move || storing.store_issuer_uses()).await {
             tracing::error!(%error, "the first use of a key could not be stored");
         }
         let storing = Arc::clone(&plane);
-        if let Err(error) = refresh::blocking(move || storing.store_service_uses()).await {
+        if let Err(error) = blocking(move || storing.store_service_uses()).await {
             tracing::error!(%error, "what was seen of a service could not be stored");
         }
     }

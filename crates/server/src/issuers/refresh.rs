@@ -21,7 +21,8 @@ use super::pins::Watched;
 use super::rollback::Dated;
 use super::settings::{IssuerSettings, SHORTEST_REFRESH, Source};
 use crate::back_off::{BackOff, Waits};
-use crate::fault::{Fault, Refused};
+use crate::blocking::blocking;
+use crate::fault::Refused;
 use crate::fetch::{Fetched, Flights, Limits, Request, Target, Trust};
 use crate::plane::Plane;
 use crate::tenant::Tenant;
@@ -597,11 +598,4 @@ async fn fetch_json(
         Err(other) => return Err(other.into()),
     };
     Ok((fetched, Value::Object(members.rest())))
-}
-
-pub(super) async fn blocking<T: Send + 'static>(
-    work: impl FnOnce() -> Result<T, Refused> + Send + 'static,
-) -> Result<T, Refused> {
-    let done = tokio::task::spawn_blocking(work).await;
-    done.unwrap_or_else(|error| Err(Fault::Bug(error.to_string()).into()))
 }

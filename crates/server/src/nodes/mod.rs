@@ -279,8 +279,8 @@ impl Plane {
             let put = [Change::Put(Object::Node(record.clone()))];
             match self.apply_unread(known, at, &put) {
                 Ok(()) => return Ok(record),
-                Err(refused @ Refused::Reason(_)) => last = Some(refused),
-                Err(fault) => return Err(fault),
+                Err(refused) if refused.is_conflict() => last = Some(refused),
+                Err(refused) => return Err(refused),
             }
         }
         Err(last.unwrap_or_else(|| unknown().into()))

@@ -140,7 +140,8 @@ impl Plane {
         tenant: &Arc<Tenant>,
         mut worked_out: impl FnMut() -> Result<Vec<Change>, Refused>,
     ) -> Result<bool, Refused> {
-        let mut conflict = None;
+        let detail = "the tenant changes too fast".to_owned();
+        let mut conflict = Refused::from(Reason::IssueConflict { detail });
         for _ in 0..MOST_TRIES {
             let at = tenant.read(|snapshot| snapshot.sequence);
             let changes = worked_out()?;
@@ -149,17 +150,10 @@ impl Plane {
             }
             match self.apply_at(tenant, at, &changes) {
                 Ok(_) => return Ok(true),
-                Err(Refused::Reason(reason)) if matches!(*reason, Reason::IssueConflict { .. }) => {
-                    conflict = Some(reason);
-                }
+                Err(refused) if refused.is_conflict() => conflict = refused,
                 Err(other) => return Err(other),
             }
         }
-        let conflict = conflict.map(|reason| *reason);
-        Err(conflict
-            .unwrap_or_else(|| Reason::IssueConflict {
-                detail: "the tenant changes too fast".to_owned(),
-            })
-            .into())
+        Err(conflict)
     }
 }

@@ -20,6 +20,7 @@ use super::attempts::Attempts;
 use super::notices::{Notice, notices_of};
 use super::receivers::{PUSH, Receiver, ReceiverSettings, ReceiverState, receiver_state};
 use super::{record_of, records_of};
+use crate::blocking::blocking;
 use crate::failing::Failing;
 use crate::fault::{Fault, Refused};
 use crate::fetch::{Request, Trust};
@@ -391,11 +392,4 @@ fn signing_domain(tenant: &Tenant, about: &SpiffeId) -> Result<SpiffeId, Refused
         name: format!("of {}", tenant.id()),
     })?;
     Ok(SpiffeId::parse(&format!("spiffe://{first}"))?)
-}
-
-async fn blocking<T: Send + 'static>(
-    work: impl FnOnce() -> Result<T, Refused> + Send + 'static,
-) -> Result<T, Refused> {
-    let done = tokio::task::spawn_blocking(work).await;
-    done.unwrap_or_else(|error| Err(Fault::Bug(error.to_string()).into()))
 }

@@ -21,6 +21,7 @@ use super::receiving::{Way, may_come_again, state_of};
 use super::settings::{Delivery, Settings};
 use super::state::{Asked, Remote, State};
 use super::{record_of, records_of};
+use crate::blocking::blocking;
 use crate::fault::{Fault, Refused};
 use crate::fetch::{Fetched, Limits, Request, Target, Trust};
 use crate::plane::{Plane, reserved};
@@ -537,11 +538,4 @@ impl<'a> Caller<'a> {
             detail: detail.to_owned(),
         }
     }
-}
-
-async fn blocking<T: Send + 'static>(
-    work: impl FnOnce() -> Result<T, Refused> + Send + 'static,
-) -> Result<T, Refused> {
-    let done = tokio::task::spawn_blocking(work).await;
-    done.unwrap_or_else(|error| Err(Fault::Bug(error.to_string()).into()))
 }

@@ -12,10 +12,11 @@ use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 
 use super::super::keys::Keys;
-use super::super::refresh::{Id, blocking, request};
+use super::super::refresh::{Id, request};
 use super::super::settings::{IssuerSettings, Source};
 use super::record::{MOST_PINS, Pins, StoredPin};
 use super::warnings::{Warning, warnings};
+use crate::blocking::blocking;
 use crate::fault::Refused;
 use crate::fetch::{Look, Target};
 use crate::plane::Plane;
