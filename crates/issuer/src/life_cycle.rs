@@ -24,6 +24,10 @@ const PREPARE_BEFORE_END_MAX: i64 = 30 * DAY;
 /// sooner than 7 days before its end.
 const ACTIVATE_BEFORE_END_MAX: i64 = 7 * DAY;
 
+/// By how many seconds the clocks of servers on one store may differ. What begins later than that is of the
+/// future; what begins sooner was made a moment ago by a server whose clock is ahead, and lasts.
+pub const SKEW: i64 = 60;
+
 /// Where in its life an authority is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum State {
@@ -165,6 +169,11 @@ impl LifeCycle {
         self.step(State::Revoked, &[State::Tainted], "be revoked", authority)
     }
 
+    /// Whether it begins so late that a clock was ahead when it was made.
+    fn is_of_the_future(&self, now: Time) -> bool {
+        now.plus(SKEW) < self.not_before
+    }
+
     /// Whether its key belongs in the bundle.
     pub fn is_published(&self, now: Time) -> bool {
         !matches!(self.state, State::Requested | State::Revoked) && now <= self.not_after
@@ -258,7 +267,7 @@ pub fn due(lives: &[LifeCycle], now: Time) -> Vec<Step> {
         let live = lives.iter().enumerate();
         live.filter(move |(_, life)| life.state == state && now <= life.not_after)
     };
-    let usable = |state: State| in_state(state).filter(|(_, life)| now >= life.not_before);
+    let usable = |state: State| in_state(state).filter(|(_, life)| !life.is_of_the_future(now));
     let active = usable(State::Active).max_by_key(|(_, life)| life.not_after);
     let prepared = usable(State::Prepared).max_by_key(|(_, life)| life.not_after);
     // Until another signs, who is to be retired is of use to those whose clock is ahead, too.
@@ -290,8 +299,9 @@ pub fn due_from(lives: &[LifeCycle], now: Time) -> Time {
         let (prepare, activate) = (life.prepare_successor_at(), life.activate_successor_at());
         let mut is_prepared = false;
         for successor in prepared {
-            is_prepared |= successor.not_before <= prepare.max(now);
-            moments.push(successor.not_before.max(activate));
+            let usable_from = successor.not_before.plus(-SKEW);
+            is_prepared |= usable_from <= prepare.max(now);
+            moments.push(usable_from.max(activate));
         }
         if !is_prepared {
             moments.push(prepare);
@@ -314,12 +324,12 @@ mod tests {
         ];
         for first in states {
             for second in states {
-                for (from, start) in [(0, 0), (0, 7), (0, 40), (30, 0), (30, 20), (70, 90)] {
+                for (from, start) in [(0, 0), (0, 7), (0, 40), (90, 0), (90, 80), (130, 150)] {
                     let lives = [
                         life(first, from, from + 60),
                         life(second, start, start + 90),
                     ];
-                    for now in 0..200 {
+                    for now in 0..300 {
                         let from = due_from(&lives, at(now)).unix();
                         let is_due = |now| !due(&lives, at(now)).is_empty();
                         assert!(is_due(from), "{first:?} {second:?} {start} {now}");
@@ -383,6 +393,10 @@ mod tests {
         let both = [both[1], life(State::Prepared, 29 * DAY, 59 * DAY)];
         assert_eq!(due(&both, at(26 * DAY)), [Step::Prepare]);
         assert_eq!(due_from(&both, at(0)), at(15 * DAY));
+        // What another server has made a moment ago is not of the future.
+        let fresh = life(State::Active, SKEW, 30 * DAY);
+        assert_eq!(due(&[fresh], at(0)), []);
+        assert_eq!(due(&[fresh], at(-1)), [Step::Prepare]);
     }
 
     #[test]

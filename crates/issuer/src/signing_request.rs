@@ -152,11 +152,14 @@ fn excess_of_basics(basics: &BasicConstraints) -> Option<String> {
     basics.ca.then(|| "to be a CA".to_owned())
 }
 
-/// An SVID signs (X.509-SVID 4.3). That its key may be used in the key exchanges of TLS 1.2 is what many
-/// tools ask for anyway, and of no consequence: no key here is used for that.
+/// An SVID signs (X.509-SVID 4.3). That its key may encipher, or sign what is not to be denied, is what many
+/// tools ask for anyway (`v3_req` of openssl), and of no consequence: it is not put into the certificate.
 fn excess_of_usages(KeyUsage(usages): &KeyUsage) -> Option<String> {
-    let usual: FlagSet<KeyUsages> =
-        KeyUsages::DigitalSignature | KeyUsages::KeyEncipherment | KeyUsages::KeyAgreement;
+    let usual: FlagSet<KeyUsages> = KeyUsages::DigitalSignature
+        | KeyUsages::NonRepudiation
+        | KeyUsages::KeyEncipherment
+        | KeyUsages::DataEncipherment
+        | KeyUsages::KeyAgreement;
     let more = *usages - usual;
     let first = more.into_iter().next()?;
     Some(format!("the key usage {first:?}"))

@@ -13,7 +13,16 @@ thread_local! {
 /// Does something of which nothing is stored, nor anything done that would come after: where it comes
 /// to the commit, it ends with [`Fault::DryRun`].
 pub(crate) fn rehearsed<T>(work: impl FnOnce() -> T) -> T {
-    let before = Before(IS_ON.replace(true));
+    with(true, work)
+}
+
+/// Does for good what is due whoever comes by, and no part of what is only asked for.
+pub(crate) fn suspended<T>(work: impl FnOnce() -> T) -> T {
+    with(false, work)
+}
+
+fn with<T>(is_on: bool, work: impl FnOnce() -> T) -> T {
+    let before = Before(IS_ON.replace(is_on));
     let done = work();
     drop(before);
     done
@@ -56,5 +65,7 @@ mod tests {
         assert!(panicked.is_err());
         assert!(!is_on());
         assert!(rehearsed(is_on));
+        let within = rehearsed(|| (suspended(is_on), is_on()));
+        assert_eq!(within, (false, true));
     }
 }

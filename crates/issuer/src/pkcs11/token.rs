@@ -75,6 +75,11 @@ impl Token {
             refused: Mutex::default(),
         };
         let _using = using();
+        // What is not there when it is named is named wrongly, as far as one can tell.
+        token.slot().map_err(|fault| match fault {
+            Fault::TokenFailed(detail) => Fault::TokenUnusable(detail),
+            other => other,
+        })?;
         let session = token.session()?;
         token.idle().push(session);
         Ok(token)

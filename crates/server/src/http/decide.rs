@@ -14,7 +14,7 @@ use avouch_core::id::TenantId;
 use avouch_core::question::Question;
 use avouch_core::reason::Reason;
 use avouch_core::time::Time;
-use avouch_core::verdict::{Need, Verdict};
+use avouch_core::verdict::{IdentityKind, Need, Verdict};
 use avouch_core::view::View;
 use axum::http::header::RETRY_AFTER;
 use serde_json::{Map, Value, json};
@@ -476,6 +476,15 @@ fn record(call: &Call, answer: &Told<'_>, line: String) -> Record {
         .with_asked(&avouch_api::context_to_json(question))
 }
 
+/// Whether whose a credential is, and until when, stands in the credential. A key of SSH is public, and whose
+/// it is and until when that counts only the tenant says; so it is of an API key.
+fn stands_in_it(kind: IdentityKind) -> bool {
+    match kind {
+        IdentityKind::Certificate | IdentityKind::Spiffe | IdentityKind::Token => true,
+        IdentityKind::ApiKey | IdentityKind::Ssh => false,
+    }
+}
+
 /// What whoever asks is told that may not see all.
 fn for_peer(answer: &Told<'_>) -> Value {
     let reason = match &answer.outcome {
@@ -501,6 +510,7 @@ fn for_peer(answer: &Told<'_>) -> Value {
         verdict: Verdict::Accept(sealed),
         ..
     } = &answer.outcome
+        && stands_in_it(sealed.preview().kind())
     {
         let believed = sealed.preview();
         let identity = json!({

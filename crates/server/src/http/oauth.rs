@@ -120,8 +120,9 @@ impl Refusal {
             Reason::IssueProof { .. } => Word::InvalidDpopProof,
             // RFC 9449 5: what can be used once is no good the second time.
             Reason::IssueUsed { what, .. } if *what == DPOP_PROOF => Word::InvalidDpopProof,
-            // RFC 7009 2.2.1: it holds still, and may be ended later.
-            Reason::IssueEndingsExcess { .. }
+            // RFC 7009 2.2.1: it holds still, and may be ended later. Where others were faster nothing was used.
+            Reason::IssueConflict { .. }
+            | Reason::IssueEndingsExcess { .. }
             | Reason::IssueKeyAwaited { .. }
             | Reason::IssueUndecided { .. } => Word::TemporarilyUnavailable,
             Reason::IssueRate { .. } => Word::SlowDown,

@@ -1,7 +1,7 @@
 //! What is due, round by round, until nothing is; and whom a successor waits for.
 
 use avouch_core::reason::Reason;
-use avouch_issuer::life_cycle::{LifeCycle, State, Step, due};
+use avouch_issuer::life_cycle::{LifeCycle, SKEW, State, Step, due};
 use avouch_store::{AuthorityId, AuthorityRecord, AuthorityState, AuthorityUse, Upstream};
 
 use super::{Draft, Group};
@@ -182,7 +182,7 @@ impl Draft<'_> {
     pub(crate) fn has(&self, group: Group, state: State) -> bool {
         let mut of_group = self.records.values().filter(|record| group.has(record));
         of_group.any(|record| {
-            let lasts = record.not_before <= self.now && self.now <= record.not_after;
+            let lasts = record.not_before <= self.now.plus(SKEW) && self.now <= record.not_after;
             record.state.name() == state.name() && lasts
         })
     }

@@ -1,5 +1,6 @@
 //! What administrators do with a tenant.
 
+use avouch_core::id::Digest;
 use avouch_server::Refused;
 use avouch_testkit::extension::subject_alternative_names;
 use avouch_testkit::key::Key;
@@ -306,6 +307,30 @@ fn why_a_workload_gets_nothing_is_told_by_what_is_missing() {
     let asked = json!({"selectors": ["unix:uid:1", "unix:path:/web"]});
     let told = world.send(&token, "POST", path, &asked).json();
     assert_eq!(told["matching"][0]["entry"], "web");
+}
+
+/// Whose an API key is and until when, the tenant says, and not the key.
+#[test]
+fn whose_a_listed_key_is_a_stranger_is_not_told() {
+    let world = World::new();
+    let token = world.operator();
+    let secret = "a key of many random characters";
+    let anchor = json!({
+        "api_key": {"sha256": Digest::of(secret.as_bytes()).to_string(), "subject": "old-system"},
+        "owner": "o", "reason": "r",
+    });
+    let put = world.send(&token, "PUT", "/v1/tenants/one/anchors/old", &anchor);
+    assert_eq!(put.status, 200, "{}", put.body);
+    let question = json!({"credential": {"api_key": secret}});
+    let whole = world
+        .send(&token, "POST", "/t/one/decide", &question)
+        .json();
+    assert_eq!(whole["identity"]["name"], "old-system", "{whole}");
+    let stranger = crate::http::request("POST", "/t/one/decide", &[], Some(&question.to_string()));
+    let told = crate::http::send(world.address, &stranger).json();
+    let members: Vec<&String> = told.as_object().unwrap().keys().collect();
+    assert_eq!(members, ["decision", "id", "reason", "verdict"]);
+    assert_eq!(told["verdict"], "accept");
 }
 
 #[test]

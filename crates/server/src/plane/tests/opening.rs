@@ -282,6 +282,28 @@ fn authorities_follow_each_other_though_nobody_opens_their_tenant() {
     });
 }
 
+/// What is due is no part of what somebody only asks for.
+#[test]
+fn a_tenant_that_is_opened_in_a_dry_run_has_what_is_due_done_for_good() {
+    let folder = tempfile::tempdir().unwrap();
+    let clock = Arc::new(Hand(AtomicI64::new(1_800_000_000)));
+    let open = || -> Arc<dyn Store> { Arc::new(SqliteStore::open(folder.path()).unwrap()) };
+    let start = || server_at(open(), folder.path(), Arc::<Hand>::clone(&clock));
+    add(&start(), "one");
+    let here = start();
+    clock.0.fetch_add(16 * 86_400, Ordering::SeqCst);
+    let opened = crate::dry_run::rehearsed(|| here.tenant(&id("one")));
+    assert!(opened.unwrap().is_some());
+    let stored = open().load(&id("one")).unwrap().authorities;
+    let prepared = stored
+        .values()
+        .filter(|one| one.state == AuthorityState::Prepared);
+    assert!(
+        prepared.count() > 0,
+        "a successor is due after half of a month"
+    );
+}
+
 #[test]
 fn a_tenant_that_asks_others_in_time_is_opened_by_itself() {
     let folder = tempfile::tempdir().unwrap();
