@@ -20,8 +20,9 @@ use crate::on_postgresql::or_skipped;
 /// How often to kill; `AVOUCH_KILL_ROUNDS` says otherwise.
 const ROUNDS: u64 = 20;
 
-/// After how many lines a writer has been let go on for long enough.
-const LONGEST: u64 = 10_000;
+/// After how many lines a writer has been let go on for long enough. Whoever hands an authority over loses
+/// to those who change something else again and again on a busy machine, so it takes many of theirs.
+const LONGEST: u64 = 200_000;
 
 #[test]
 fn nothing_acknowledged_is_lost_when_the_process_is_killed_on_sqlite() {
