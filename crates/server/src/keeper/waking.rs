@@ -91,7 +91,7 @@ fn has_moved(own: &[&AuthorityRecord]) -> bool {
 #[cfg(test)]
 mod tests {
     use avouch_core::id::TrustDomain;
-    use avouch_store::{AuthorityId, AuthorityKind, AuthorityRole};
+    use avouch_store::{AuthorityId, AuthorityKind, AuthorityRole, RevocationListRecord};
 
     use super::*;
 
@@ -119,6 +119,22 @@ mod tests {
             used_for: AuthorityUse::Services,
             revoked: Vec::new(),
             revocation_list: None,
+        }
+    }
+
+    #[test]
+    fn a_list_is_due_at_half_its_life_and_at_once_if_it_is_of_the_future() {
+        let mut one = record(Group::Root, AuthorityState::Active, (0, 1_000));
+        assert_eq!(list_due_from(&one, Time::from_unix(5)), None);
+        one.revocation_list = Some(Box::new(RevocationListRecord {
+            number: 1,
+            this_update: Time::from_unix(100),
+            next_update: Time::from_unix(200),
+            der: Vec::new(),
+        }));
+        for (now, due) in [(99, 99), (100, 150), (180, 150)] {
+            let from = list_due_from(&one, Time::from_unix(now));
+            assert_eq!(from, Some(Time::from_unix(due)), "{now}");
         }
     }
 
