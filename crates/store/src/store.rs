@@ -103,7 +103,7 @@ pub trait Store: Send + Sync {
     }
 
     /// Lets the numbers of all tenants go on from `floor`, unless they are beyond it, and returns
-    /// what they were. Nothing else changes.
+    /// what they were. Nothing else changes; [`Store::changes_after`] knows those that were left out.
     fn raise(
         &self,
         operator: &Operator,
@@ -169,8 +169,9 @@ pub trait Store: Send + Sync {
     /// All that the tenant owns.
     fn load(&self, tenant: &TenantId) -> Result<Snapshot, Fault>;
 
-    /// What has changed after `after`; `None` if removals since are forgotten, so that whoever holds
-    /// what was there then has to load everything anew.
+    /// What has changed after `after`; `None` if that cannot be told, so that whoever holds what was
+    /// there then has to load everything anew: removals since are forgotten, or the number is one of
+    /// those that were left out when numbers were raised last, so it is of a database that is gone.
     fn changes_after(&self, tenant: &TenantId, after: Sequence) -> Result<Option<Feed>, Fault>;
 
     /// Forgets what was removed by the change `up_to` or earlier, some thousands at a time, and

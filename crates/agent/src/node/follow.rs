@@ -76,7 +76,7 @@ async fn once(shared: &Arc<Shared>) -> Result<(), Status> {
         let Some((tenant, sequence)) = arrived.whole else {
             continue;
         };
-        if arrived.among.distrust {
+        if arrived.among.distrust || arrived.among.bundles {
             shared.tokens.forget_distrusted(&shared.holdings());
             // What is not to be trusted any more is replaced before the change is said to have
             // arrived, so that the server knows when nobody holds it.
@@ -84,7 +84,7 @@ async fn once(shared: &Arc<Shared>) -> Result<(), Status> {
             svids::replace_distrusted::<Wit>(shared).await;
         }
         if arrived.among.bundles {
-            svids::replace_revoked(shared, &tenant).await;
+            svids::replace_disbelieved(shared, &tenant).await;
         }
         shared.tell();
         let held = BTreeMap::from([(tenant.to_string(), sequence)]);

@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use avouch_api::grpc::node::{self, Update};
 use avouch_core::credential::jose::bundle::Bundle;
+use avouch_core::credential::jose::jwk::KeySet;
 use avouch_core::ended::{Ending, Endings, Mark, Standing};
 use avouch_core::id::{Digest, SpiffeId, TenantId, TrustDomain};
 use avouch_core::template::{IdTemplate, Unfilled, Whose};
@@ -295,6 +296,19 @@ impl Holdings {
     pub(super) fn distrusts(&self, tenant: &TenantId, authority: &str) -> bool {
         let holding = self.tenants.get(tenant);
         holding.is_some_and(|holding| holding.distrusted.contains(authority))
+    }
+
+    /// Whether a token for an entry is to be replaced that this key signed: it is distrusted, or it is
+    /// not published any more, as after the server's database was put back to a time before the key.
+    pub(super) fn distrusts_signer(&self, entry: &EntryKey, key: &str) -> bool {
+        let has = |keys: &KeySet| keys.keys().iter().any(|one| one.id() == Some(key));
+        let is_unpublished = |entry: Entry| {
+            let published = self.published(entry.spiffe_id.trust_domain());
+            published.is_some_and(|(_, held)| {
+                !has(held.whole.jwt_authorities()) && !has(held.whole.wit_authorities())
+            })
+        };
+        self.distrusts(&entry.tenant, key) || self.entry(entry).is_some_and(is_unpublished)
     }
 }
 

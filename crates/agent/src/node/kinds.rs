@@ -9,7 +9,7 @@ use avouch_core::time::Time;
 use tonic::Status;
 use zeroize::Zeroizing;
 
-use super::holdings::Entry;
+use super::holdings::{Entry, EntryKey, Holdings};
 use super::key::NodeKey;
 use super::svids::{Issued, Kind, Svids};
 use super::tokens::{id_of, key_of};
@@ -44,6 +44,11 @@ impl Kind for X509 {
 
     fn refusal(answer: &X509Answer) -> Option<&Refusal> {
         answer.refusal.as_ref()
+    }
+
+    /// Of what is above it the chain tells ([`super::published`]).
+    fn is_distrusted(holdings: &Holdings, entry: &EntryKey, authority: &str) -> bool {
+        holdings.distrusts(&entry.tenant, authority)
     }
 
     fn take(entry: &Entry, key: &NodeKey, answer: X509Answer) -> Option<Issued<Self>> {
@@ -94,6 +99,10 @@ impl Kind for Wit {
 
     fn refusal(answer: &WitAnswer) -> Option<&Refusal> {
         answer.refusal.as_ref()
+    }
+
+    fn is_distrusted(holdings: &Holdings, entry: &EntryKey, authority: &str) -> bool {
+        holdings.distrusts_signer(entry, authority)
     }
 
     fn take(entry: &Entry, key: &NodeKey, answer: WitAnswer) -> Option<Issued<Self>> {

@@ -11,7 +11,7 @@ use avouch_core::credential::jose::bundle::Bundle;
 use avouch_core::credential::x509::{Certificate, Crl};
 use avouch_core::crypto::AwsLc;
 use avouch_core::decide;
-use avouch_core::id::{Digest, TenantId, TrustDomain};
+use avouch_core::id::{Digest, TenantId, TrustDomain, hex};
 use avouch_core::question::{Context, Profile, Purpose, Question};
 use avouch_core::reason::Reason;
 use avouch_core::time::Time;
@@ -66,7 +66,6 @@ impl Looked {
             let domain = svid.spiffe_id.trust_domain();
             if !published.contains_key(domain)
                 && let Some(found) = Published::of(holdings, domain)
-                && !found.lists.is_empty()
             {
                 published.insert(domain.clone(), found);
             }
@@ -74,32 +73,36 @@ impl Looked {
         Self { held, published }
     }
 
-    /// Those that a list names, or names something above. It takes as long as there are SVIDs and entries
-    /// of lists.
-    pub(super) fn revoked(self, now: Time) -> Vec<EntryKey> {
+    /// Those that a list names, or names something above, and those whose root is not published any more,
+    /// as after the server's database was put back to a time before it. It takes as long as there are
+    /// SVIDs and entries of lists.
+    pub(super) fn disbelieved(self, now: Time) -> Vec<EntryKey> {
         let views = self.published.into_iter();
         let views: BTreeMap<TrustDomain, View> = views
             .map(|(domain, published)| (domain, published.view()))
             .collect();
-        let is_revoked = |svid: &X509Svid| {
+        let is_disbelieved = |svid: &X509Svid| {
             let view = views.get(svid.spiffe_id.trust_domain());
-            view.is_some_and(|view| is_revoked(svid, view, now))
+            view.is_some_and(|view| is_disbelieved(svid, view, now))
         };
         let held = self.held.into_iter();
-        held.filter_map(|(key, svid)| is_revoked(&svid).then_some(key))
+        held.filter_map(|(key, svid)| is_disbelieved(&svid).then_some(key))
             .collect()
     }
 }
 
-fn is_revoked(svid: &X509Svid, view: &View, now: Time) -> bool {
+fn is_disbelieved(svid: &X509Svid, view: &View, now: Time) -> bool {
     let chain = std::iter::once(&svid.certificate).chain(&svid.intermediates);
-    // Hardly any number stands in a list, and only then it is worth its signatures to decide whose it is.
-    let is_named = |der: &Vec<u8>| {
-        let lists = view.crls();
-        Certificate::parse(der)
-            .is_ok_and(|certificate| lists.iter().any(|list| list.names(certificate.serial())))
+    let read = chain.clone().flat_map(|der| Certificate::parse(der));
+    let read: Vec<Certificate> = read.collect();
+    // Hardly any number stands in a list, and hardly any root goes before what is below it; only then it is
+    // worth its signatures to decide.
+    let is_named = |certificate: &Certificate| {
+        let mut lists = view.crls().iter();
+        lists.any(|list| list.names(certificate.serial()))
     };
-    if !chain.clone().any(is_named) {
+    let has_root = read.last().is_some_and(|last| is_below_a_root(last, view));
+    if has_root && !read.iter().any(is_named) {
         return false;
     }
     let question = Question {
@@ -112,7 +115,23 @@ fn is_revoked(svid: &X509Svid, view: &View, now: Time) -> bool {
     };
     let verdict = decide(&question, view, &AwsLc, &mut Budget::default());
     matches!(verdict, Verdict::Reject(refusal)
-        if matches!(refusal.reason(), Reason::CredentialRevoked { .. }))
+    if matches!(
+        refusal.reason(),
+        Reason::CredentialRevoked { .. } | Reason::IssuerNotFound { .. }
+    ))
+}
+
+/// Whether it names a key that is published as the one that signed it.
+fn is_below_a_root(certificate: &Certificate, view: &View) -> bool {
+    let signer = certificate.authority_key_id().map(hex);
+    let mut kinds = view.anchors().iter().map(|anchor| &anchor.kind);
+    kinds.any(|kind| match kind {
+        AnchorKind::TrustDomain(bundle) => {
+            let mut roots = bundle.x509_authorities.iter();
+            roots.any(|root| Some(&*root.key_id()) == signer.as_deref())
+        }
+        _ => false,
+    })
 }
 
 #[cfg(test)]
@@ -179,10 +198,10 @@ mod tests {
         (key, Arc::new(svid))
     }
 
-    fn revoked(holdings: &Holdings, held: Vec<(EntryKey, Arc<X509Svid>)>) -> Vec<String> {
+    fn disbelieved(holdings: &Holdings, held: Vec<(EntryKey, Arc<X509Svid>)>) -> Vec<String> {
         let now = Time::from_unix(1_717_200_000);
-        let revoked = Looked::at(holdings, held).revoked(now).into_iter();
-        revoked.map(|key| key.id).collect()
+        let disbelieved = Looked::at(holdings, held).disbelieved(now).into_iter();
+        disbelieved.map(|key| key.id).collect()
     }
 
     #[test]
@@ -196,7 +215,7 @@ mod tests {
             held("free", root.issue(forge(&[2])), &[]),
             held("below", below.issue(forge(&[3])), &[&below]),
         ];
-        assert_eq!(revoked(&holdings, held), ["named", "below"]);
+        assert_eq!(disbelieved(&holdings, held), ["named", "below"]);
     }
 
     #[test]
@@ -210,6 +229,19 @@ mod tests {
             held("ended", other.issue(ended), &[]),
             held("named", root.issue(forge(&[1])), &[]),
         ];
-        assert_eq!(revoked(&holdings, held), ["named"]);
+        assert_eq!(disbelieved(&holdings, held), ["named"]);
+    }
+
+    #[test]
+    fn what_is_below_a_root_that_is_not_published_any_more_is_believed_no_more() {
+        let (root, gone) = (Authority::root("Root"), Authority::root("Gone"));
+        let below = |root: &Authority| root.intermediate("Below");
+        let (here, there) = (below(&root), below(&gone));
+        let holdings = holdings(&root, &[], &[]);
+        let held = vec![
+            held("stays", here.issue(forge(&[1])), &[&here]),
+            held("gone", there.issue(forge(&[1])), &[&there]),
+        ];
+        assert_eq!(disbelieved(&holdings, held), ["gone"]);
     }
 }

@@ -56,6 +56,9 @@ pub(super) trait Kind: Sized + Send + Sync + 'static {
     /// Why there is none.
     fn refusal(answer: &Self::Answer) -> Option<&Refusal>;
 
+    /// Whether what an authority signed for an entry is to be replaced.
+    fn is_distrusted(holdings: &Holdings, entry: &EntryKey, authority: &str) -> bool;
+
     /// What the server gave, unless it is something else than was asked for.
     fn take(entry: &Entry, key: &NodeKey, answer: Self::Answer) -> Option<Issued<Self>>;
 }
@@ -258,31 +261,36 @@ pub(super) async fn replace_distrusted<K: Kind>(shared: &Shared) {
     let due = {
         let holdings = shared.holdings();
         K::all(shared).entries_of(&holdings, |key, held| {
-            holdings.distrusts(&key.tenant, &held.authority)
+            K::is_distrusted(&holdings, key, &held.authority)
         })
     };
-    replace::<K>(shared, due, "SVIDs of a tainted authority").await;
+    replace::<K>(
+        shared,
+        due,
+        "SVIDs of an authority that is not to be trusted",
+    )
+    .await;
 }
 
-/// Replaces at once what the revocation lists of a tenant name that are held now.
-pub(super) async fn replace_revoked(shared: &Shared, tenant: &TenantId) {
+/// Replaces at once what nobody believes by the bundles and the revocation lists that are held now.
+pub(super) async fn replace_disbelieved(shared: &Shared, tenant: &TenantId) {
     // As above.
     let _asking = X509::all(shared).asking.lock().await;
     let held = X509::all(shared).of_tenant(tenant);
     let looked = Looked::at(&shared.holdings(), held);
     let now = now();
     // Lists may be long, and workloads are not to wait for them.
-    let revoked = tokio::task::spawn_blocking(move || looked.revoked(now)).await;
-    let revoked = revoked.unwrap_or_else(|error| {
-        tracing::error!(%error, "what is revoked could not be told");
+    let disbelieved = tokio::task::spawn_blocking(move || looked.disbelieved(now)).await;
+    let disbelieved = disbelieved.unwrap_or_else(|error| {
+        tracing::error!(%error, "what is believed no more could not be told");
         Vec::new()
     });
     let due = {
         let holdings = shared.holdings();
-        let due = revoked.iter().filter_map(|key| holdings.entry(key));
+        let due = disbelieved.iter().filter_map(|key| holdings.entry(key));
         due.collect()
     };
-    replace::<X509>(shared, due, "revoked SVIDs").await;
+    replace::<X509>(shared, due, "SVIDs that nobody believes any more").await;
 }
 
 /// To be called by who alone asks.

@@ -128,12 +128,13 @@ impl Tokens {
         self.lock().keep(key, token, self.room);
     }
 
+    /// Forgets those whose signer is not to be trusted any more.
     pub(super) fn forget_distrusted(&self, holdings: &Holdings) {
         let mut held = self.lock();
         let distrusted = held
             .tokens
             .iter()
-            .filter(|(key, held)| holdings.distrusts(&key.0.tenant, &held.key));
+            .filter(|(key, held)| holdings.distrusts_signer(&key.0, &held.key));
         let distrusted: Vec<Arc<Key>> = distrusted.map(|(key, _)| Arc::clone(key)).collect();
         for key in distrusted {
             held.forget(&key);

@@ -7,6 +7,7 @@ use avouch_core::id::TenantId;
 use avouch_server::entries::EntryDraft;
 use avouch_server::tenant::Tenant;
 use avouch_store::sqlite::SqliteStore;
+use avouch_store::{Operator, Sequence, Store};
 use tempfile::TempDir;
 
 use crate::world::World;
@@ -85,7 +86,7 @@ fn a_server_notices_by_its_own_report_however_far_others_have_gone_on() {
     let store = Arc::new(SqliteStore::open(backup.path()).unwrap());
     // As another server that has changed more since than what is gone.
     for round in 0..10 {
-        use avouch_store::{AnchorId, AnchorRecord, Change, Object, Store};
+        use avouch_store::{AnchorId, AnchorRecord, Change, Object};
         let put = Change::Put(Object::Anchor(AnchorRecord {
             id: AnchorId::parse(&format!("a{round}")).unwrap(),
             document: "{}".to_owned(),
@@ -94,5 +95,22 @@ fn a_server_notices_by_its_own_report_however_far_others_have_gone_on() {
     }
     world.put_store(store);
     world.plane.report_followers().unwrap();
+    assert_eq!(entries(&world), ["before"]);
+}
+
+#[test]
+fn a_server_learns_of_it_from_another_that_has_noticed_first() {
+    let world = World::new();
+    put_entry(&world, "before");
+    world.plane.report_followers().unwrap();
+    let backup = backup_of(world.folder());
+    put_entry(&world, "gone");
+    let store = Arc::new(SqliteStore::open(backup.path()).unwrap());
+    // As another server, or one that has just been started, whose numbers are now far beyond.
+    let beyond = Sequence::of(1 << 60);
+    store.raise(&Operator::of_this_deployment(), beyond).unwrap();
+    world.put_store(store);
+    world.plane.report_followers().unwrap();
+    world.plane.follow_store().unwrap();
     assert_eq!(entries(&world), ["before"]);
 }

@@ -25,7 +25,8 @@ pub(super) fn raise(
     )?;
     let before = heads(session)?;
     session.execute(
-        "UPDATE tenant SET sequence = $1 WHERE sequence < $1",
+        "UPDATE tenant SET sequence = $1, skipped_after = sequence, skipped_before = $1
+         WHERE sequence < $1",
         &[&floor.stored()],
     )?;
     Ok(before)

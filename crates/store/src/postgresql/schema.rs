@@ -4,7 +4,7 @@ use super::session::Session;
 use crate::fault::Fault;
 
 /// One step to each version. A step that was released is never changed.
-const MIGRATIONS: [&str; 13] = [
+const MIGRATIONS: [&str; 14] = [
     "
     CREATE TABLE avouch.tenant (
         id TEXT PRIMARY KEY,
@@ -168,6 +168,12 @@ const MIGRATIONS: [&str; 13] = [
         PRIMARY KEY (tenant, id)
     );
     CREATE INDEX decision_by_time ON avouch.decision (at);
+",
+    "
+    -- No number between these two was ever given, as far as the database knows: who holds one was told
+    -- it by a database that is gone.
+    ALTER TABLE avouch.tenant ADD COLUMN skipped_after BIGINT NOT NULL DEFAULT 0;
+    ALTER TABLE avouch.tenant ADD COLUMN skipped_before BIGINT NOT NULL DEFAULT 0;
 ",
 ];
 

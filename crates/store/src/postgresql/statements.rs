@@ -397,17 +397,19 @@ pub(super) fn changes_after(
     after: Sequence,
 ) -> Result<Option<Changed>, Fault> {
     let found = session.query(
-        "SELECT sequence, begins, forgotten FROM tenant WHERE id = $1 AND NOT removed",
-        &[&tenant.as_str()],
+        "SELECT sequence, begins,
+                forgotten > $2 OR (skipped_after < $2 AND $2 < skipped_before) AS is_lost
+         FROM tenant WHERE id = $1 AND NOT removed",
+        &[&tenant.as_str(), &after.stored()],
     )?;
     let Some(row) = found.first() else {
         return Ok(Some(Changed::default()));
     };
     let head = sequence_of(row)?;
     let begins = Sequence::from_stored(row.try_get("begins")?)?;
-    let forgotten = Sequence::from_stored(row.try_get("forgotten")?)?;
+    let is_lost: bool = row.try_get("is_lost")?;
     // Who was there before this one began holds another.
-    if begins <= after && forgotten > after {
+    if begins <= after && is_lost {
         return Ok(None);
     }
     let mut found = session.stream(

@@ -20,7 +20,10 @@ pub(super) fn raise(
 ) -> Result<BTreeMap<TenantId, Sequence>, Fault> {
     let before = heads(connection)?;
     connection
-        .prepare_cached("UPDATE tenant SET sequence = ?1 WHERE sequence < ?1")?
+        .prepare_cached(
+            "UPDATE tenant SET sequence = ?1, skipped_after = sequence, skipped_before = ?1
+             WHERE sequence < ?1",
+        )?
         .execute([floor.stored()])?;
     Ok(before)
 }

@@ -8,7 +8,7 @@ use crate::fault::Fault;
 pub(super) const APPLICATION: i64 = 0x4156_4348;
 
 /// One step to each version. A step that was released is never changed.
-pub(super) const MIGRATIONS: [&str; 14] = [
+pub(super) const MIGRATIONS: [&str; 15] = [
     "
     CREATE TABLE tenant (
         id TEXT PRIMARY KEY,
@@ -194,6 +194,12 @@ pub(super) const MIGRATIONS: [&str; 14] = [
         PRIMARY KEY (tenant, id)
     ) STRICT;
     CREATE INDEX decision_by_time ON decision (at);
+",
+    "
+    -- No number between these two was ever given, as far as the database knows: who holds one was told
+    -- it by a database that is gone.
+    ALTER TABLE tenant ADD COLUMN skipped_after INTEGER NOT NULL DEFAULT 0;
+    ALTER TABLE tenant ADD COLUMN skipped_before INTEGER NOT NULL DEFAULT 0;
 ",
 ];
 

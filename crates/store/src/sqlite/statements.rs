@@ -338,18 +338,20 @@ pub(super) fn changes_after(
 ) -> Result<Option<Changed>, Fault> {
     let found = connection
         .prepare_cached(
-            "SELECT sequence, begins, forgotten FROM tenant WHERE id = ?1 AND removed = 0",
+            "SELECT sequence, begins,
+                    forgotten > ?2 OR (skipped_after < ?2 AND ?2 < skipped_before) AS is_lost
+             FROM tenant WHERE id = ?1 AND removed = 0",
         )?
-        .query_row([tenant.as_str()], |row| {
-            Ok((sequence_of(row), row.get("begins")?, row.get("forgotten")?))
+        .query_row(params![tenant.as_str(), after.stored()], |row| {
+            Ok((sequence_of(row), row.get("begins")?, row.get("is_lost")?))
         })
         .optional()?;
-    let Some((head, begins, forgotten)) = found else {
+    let Some((head, begins, is_lost)) = found else {
         return Ok(Some(Changed::default()));
     };
     let (head, begins) = (head?, Sequence::from_stored(begins)?);
     // Who was there before this one began holds another.
-    if begins <= after && Sequence::from_stored(forgotten)? > after {
+    if begins <= after && is_lost {
         return Ok(None);
     }
     let mut statement = connection.prepare_cached(

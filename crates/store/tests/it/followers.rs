@@ -95,6 +95,12 @@ pub(crate) fn numbers_are_raised_for_all_tenants_and_go_on_from_there(engine: &d
     assert_eq!((feed.head, feed.changes.len()), (Sequence::of(1_000), 0));
     let next = store.apply(&tenant("acme"), &[anchor("y")]).unwrap();
     assert_eq!(next, Sequence::of(1_001));
+    // Whoever holds a number that was left out holds what was never here.
+    let changes = |after| store.changes_after(&tenant("acme"), Sequence::of(after));
+    for left_out in [last.number() + 1, 999] {
+        assert!(changes(left_out).unwrap().is_none(), "{left_out}");
+    }
+    assert_eq!(changes(1_000).unwrap().unwrap().changes.len(), 1);
     // Never lower.
     let before = store.raise(&OPERATOR, Sequence::of(1_000)).unwrap();
     assert_eq!(before[&tenant("acme")], next);
