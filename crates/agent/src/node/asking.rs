@@ -15,21 +15,20 @@ use crate::identities::{NotIssued, Token};
 const MOST_AT_ONCE: usize = 500;
 
 /// A token for these audiences as each of the entries, in their order: one that was issued a moment
-/// ago, or a new one, or while the server is away one that has not expired.
+/// ago, or a new one, or while the server is away one that has not expired. Why there is none for one is
+/// nothing to the others, which may be of other tenants.
 pub(super) async fn tokens(
     shared: &Shared,
     entries: &[Entry],
     audiences: &[String],
-) -> Result<Vec<Token>, NotIssued> {
+) -> Vec<Result<Token, NotIssued>> {
     let mut audiences = audiences.to_vec();
     audiences.sort();
     audiences.dedup();
-    let mut tokens: Vec<Option<Token>> = {
+    let mut tokens: Vec<Option<Result<Token, NotIssued>>> = {
         let (holdings, now) = (shared.holdings(), now());
-        let held = entries
-            .iter()
-            .map(|entry| shared.tokens.fresh(entry, &audiences, &holdings, now));
-        held.collect()
+        let fresh = |entry| shared.tokens.fresh(entry, &audiences, &holdings, now);
+        entries.iter().map(|entry| fresh(entry).map(Ok)).collect()
     };
     let mut missing: BTreeMap<&TenantId, Vec<usize>> = BTreeMap::new();
     for (place, entry) in entries.iter().enumerate() {
@@ -40,7 +39,7 @@ pub(super) async fn tokens(
     for (tenant, places) in missing {
         for places in places.chunks(MOST_AT_ONCE) {
             let asked: Vec<&Entry> = places.iter().filter_map(|at| entries.get(*at)).collect();
-            let given = ask(shared, tenant, &asked, &audiences).await?;
+            let given = ask(shared, tenant, &asked, &audiences).await;
             for (place, token) in places.iter().zip(given) {
                 if let Some(slot) = tokens.get_mut(*place) {
                     *slot = Some(token);
@@ -48,11 +47,13 @@ pub(super) async fn tokens(
             }
         }
     }
-    let missing = || NotIssued::Unavailable {
+    let unanswered = || NotIssued::Unavailable {
         why: "the server has answered for fewer than were asked for".to_owned(),
     };
-    let all: Option<Vec<Token>> = tokens.into_iter().collect();
-    all.ok_or_else(missing)
+    let tokens = tokens.into_iter();
+    tokens
+        .map(|token| token.unwrap_or_else(|| Err(unanswered())))
+        .collect()
 }
 
 async fn ask(
@@ -60,7 +61,7 @@ async fn ask(
     tenant: &TenantId,
     entries: &[&Entry],
     audiences: &[String],
-) -> Result<Vec<Token>, NotIssued> {
+) -> Vec<Result<Token, NotIssued>> {
     let items = entries.iter().map(|entry| TokenForEntry {
         entry: entry.key.id.clone(),
         audiences: audiences.to_vec(),
@@ -80,13 +81,14 @@ async fn ask(
                 .collect()
         }
         Err(status) => {
-            let usable = entries
-                .iter()
-                .map(|entry| shared.tokens.usable(entry, audiences, now()));
-            let usable: Option<Vec<Token>> = usable.collect();
-            usable.ok_or_else(|| NotIssued::Unavailable {
+            let away = || NotIssued::Unavailable {
                 why: innermost(&status),
-            })
+            };
+            let usable = |entry| shared.tokens.usable(entry, audiences, now());
+            let entries = entries.iter();
+            entries
+                .map(|entry| usable(entry).ok_or_else(away))
+                .collect()
         }
     }
 }

@@ -83,14 +83,8 @@ impl Identities for Node {
             // One token for each identity, whatever number of entries it has.
             let mut seen = BTreeSet::new();
             chosen.retain(|entry| seen.insert(entry.spiffe_id.to_string()));
-            let tokens = asking::tokens(&self.shared, &chosen, audiences).await?;
-            let svids = chosen.into_iter().zip(tokens);
-            let svids = svids.map(|(entry, token)| JwtSvid {
-                token,
-                spiffe_id: entry.spiffe_id,
-                hint: entry.hint,
-            });
-            Ok(svids.collect())
+            let tokens = asking::tokens(&self.shared, &chosen, audiences).await;
+            those_issued(chosen, tokens)
         })
     }
 
@@ -114,6 +108,37 @@ impl Identities for Node {
             validate(&view, audience, token, now())
         })
     }
+}
+
+/// Those that there is a token for; what is refused of one is told in the log.
+///
+/// # Errors
+///
+/// Why there is none of the first, where there is none at all.
+fn those_issued(
+    entries: Vec<Entry>,
+    tokens: Vec<Result<Token, NotIssued>>,
+) -> Result<Vec<JwtSvid>, NotIssued> {
+    let (mut svids, mut refused) = (Vec::new(), Vec::new());
+    for (entry, token) in entries.into_iter().zip(tokens) {
+        match token {
+            Ok(token) => svids.push(JwtSvid {
+                token,
+                spiffe_id: entry.spiffe_id,
+                hint: entry.hint,
+            }),
+            Err(why) => refused.push((entry, why)),
+        }
+    }
+    if svids.is_empty() {
+        let first = refused.into_iter().next();
+        return first.map_or_else(|| Ok(svids), |(_, why)| Err(why));
+    }
+    for (entry, why) in refused {
+        let (tenant, id) = (&entry.key.tenant, &entry.key.id);
+        tracing::warn!(%tenant, entry = id, %why, "a JWT-SVID was refused, and the others are given");
+    }
+    Ok(svids)
 }
 
 impl Node {
@@ -305,4 +330,45 @@ fn claims_of(token: &Token) -> Option<serde_json::Map<String, Value>> {
     let claims = token.expose().split('.').nth(1)?;
     let claims = Base64UrlUnpadded::decode_vec(claims).ok()?;
     serde_json::from_slice(&claims).ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use avouch_core::id::TenantId;
+
+    use super::super::holdings::EntryKey;
+    use super::*;
+
+    fn entry(tenant: &str) -> Entry {
+        Entry {
+            key: EntryKey {
+                tenant: TenantId::parse(tenant).unwrap(),
+                id: "web".to_owned(),
+                facts: Vec::new(),
+            },
+            spiffe_id: SpiffeId::parse(&format!("spiffe://{tenant}.test/web")).unwrap(),
+            federates_with: Vec::new(),
+            hint: None,
+            created: 0,
+            revision: 0,
+        }
+    }
+
+    fn refused(why: &str) -> Result<Token, NotIssued> {
+        let why = why.to_owned();
+        Err(NotIssued::Unavailable { why })
+    }
+
+    #[test]
+    fn what_is_refused_of_one_tenant_takes_nothing_from_another() {
+        let entries = || vec![entry("spent"), entry("demo")];
+        let tokens = vec![refused("its quota is spent"), Ok(Token::new("a.b.c"))];
+        let given = those_issued(entries(), tokens).unwrap();
+        let given: Vec<&str> = given.iter().map(|svid| svid.spiffe_id.as_str()).collect();
+        assert_eq!(given, ["spiffe://demo.test/web"]);
+
+        let tokens = vec![refused("its quota is spent"), refused("it is away")];
+        let why = those_issued(entries(), tokens).unwrap_err().to_string();
+        assert!(why.contains("its quota is spent"), "{why}");
+    }
 }

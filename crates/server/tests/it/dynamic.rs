@@ -91,6 +91,17 @@ fn the_server_makes_the_identity_of_the_facts_and_not_of_what_a_node_would_like(
 }
 
 #[test]
+fn where_only_the_node_fills_places_no_fact_of_a_workload_is_asked_for() {
+    let world = Deployment::new();
+    let (_, node) = world.join("node-1");
+    let here = entry("here", "spiffe://shop.test/on/{node.name}", &["unix:uid:0"]);
+    world.put(here).unwrap();
+    // A node is told no place then, so it sends nothing.
+    let id = issued(&world, &node, "here", &[]).unwrap();
+    assert_eq!(id, "spiffe://shop.test/on/node-1");
+}
+
+#[test]
 fn no_fact_makes_an_identity_of_a_node_or_of_a_server() {
     let world = Deployment::new();
     let (_, node) = world.join("node-1");

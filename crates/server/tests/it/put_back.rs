@@ -108,7 +108,9 @@ fn a_server_learns_of_it_from_another_that_has_noticed_first() {
     let store = Arc::new(SqliteStore::open(backup.path()).unwrap());
     // As another server, or one that has just been started, whose numbers are now far beyond.
     let beyond = Sequence::of(1 << 60);
-    store.raise(&Operator::of_this_deployment(), beyond).unwrap();
+    store
+        .raise(&Operator::of_this_deployment(), beyond)
+        .unwrap();
     world.put_store(store);
     world.plane.report_followers().unwrap();
     world.plane.follow_store().unwrap();
