@@ -18,8 +18,8 @@ use avouch_core::reason::Reason;
 use avouch_core::time::Time;
 use avouch_issuer::life_cycle::State;
 use avouch_store::{
-    AuthorityId, AuthorityRecord, AuthorityState, Change, Key, Object, RevokedCertificate,
-    Sequence, Upstream,
+    AuthorityId, AuthorityRecord, AuthorityState, AuthorityUse, Change, Key, Object,
+    RevokedCertificate, Sequence, Upstream,
 };
 
 use crate::authority_record::{self, NameBounds, in_state, life_of};
@@ -160,8 +160,9 @@ impl Plane {
     ///
     /// # Errors
     ///
-    /// `issue.object_unknown`, `issue.authority_state`, or what failed on our side.
-    pub fn taint(&self, tenant: &Arc<Tenant>, id: &str) -> Result<(), Refused> {
+    /// `issue.object_unknown`, `issue.authority_state`; `issue.authority_no_successor` where nothing would
+    /// sign in its place, unless `anyway`; or what failed on our side.
+    pub fn taint(&self, tenant: &Arc<Tenant>, id: &str, anyway: bool) -> Result<(), Refused> {
         unless_moved(|| {
             let trust_domain = authority(tenant, id)?.trust_domain;
             // What is read after the draft is as the draft has it, or the draft is not stored.
@@ -170,7 +171,7 @@ impl Plane {
             life_of(&record)?.taint(id)?;
             let mut tainted = signed_by(tenant, &record);
             tainted.push(record);
-            draft.taint_all(tainted)
+            draft.taint_all(tainted, anyway)
         })
     }
 
@@ -223,7 +224,7 @@ impl Plane {
     }
 
     /// Prepares a successor for each authority of a trust domain that signs, without waiting for
-    /// its time; it signs when its predecessor is tainted or ends.
+    /// its time; it signs when its predecessor is tainted or ends. What a root elsewhere signs is brought.
     ///
     /// # Errors
     ///
@@ -232,7 +233,7 @@ impl Plane {
         unless_moved(|| {
             let mut draft = Draft::of(self, tenant, trust_domain.clone());
             for group in draft.groups() {
-                if !draft.has(group, State::Prepared) {
+                if draft.makes_successors(group) && !draft.has(group, State::Prepared) {
                     draft.prepare(group)?;
                 }
             }
@@ -241,20 +242,30 @@ impl Plane {
         })
     }
 
-    /// Replaces every key of a trust domain, as if all of them were in the wrong hands.
+    /// Replaces every key of a trust domain, as if all of them were in the wrong hands. What was brought from
+    /// a root elsewhere to follow signs then.
     ///
     /// # Errors
     ///
-    /// What failed on our side.
+    /// `issue.authority_no_successor` where nothing would sign in the place of one, unless `anyway`; or what
+    /// failed on our side.
     pub fn replace_all(
         &self,
         tenant: &Arc<Tenant>,
         trust_domain: &TrustDomain,
+        anyway: bool,
     ) -> Result<(), Refused> {
         unless_moved(|| {
             let draft = Draft::of(self, tenant, trust_domain.clone());
-            let records = draft.records.values().cloned().collect();
-            draft.taint_all(records)
+            // What was brought to follow is all that can, and has signed nothing yet.
+            let is_brought = |record: &AuthorityRecord| {
+                record.state == AuthorityState::Prepared
+                    && Group::of(record).is_some_and(|group| !draft.makes_successors(group))
+            };
+            let records = draft.records.values();
+            let records = records.filter(|record| !is_brought(record)).cloned();
+            let records = records.collect();
+            draft.taint_all(records, anyway)
         })
     }
 }
@@ -347,15 +358,34 @@ impl<'a> Draft<'a> {
     }
 
     /// Taints those of the authorities that can be, and has others sign with the same change: at no
-    /// moment is there none that signs.
-    fn taint_all(mut self, records: Vec<AuthorityRecord>) -> Result<(), Refused> {
+    /// moment is there none that signs, unless `anyway`.
+    fn taint_all(mut self, records: Vec<AuthorityRecord>, anyway: bool) -> Result<(), Refused> {
+        let signed = self.signing_services();
         for record in records {
             if let Ok(life) = life_of(&record)?.taint(record.id.as_str()) {
                 self.put(in_state(&record, life.state(), self.now)?);
             }
         }
         self.work()?;
+        if let (Some(last), None, false) = (signed, self.signing_services(), anyway) {
+            discard(self.tenant, &self.made);
+            return Err(Reason::IssueAuthorityNoSuccessor {
+                authority: last.to_string(),
+                trust_domain: self.trust_domain.to_string(),
+            }
+            .into());
+        }
         self.store()
+    }
+
+    /// The authority that signs X.509-SVIDs, if one does.
+    fn signing_services(&self) -> Option<AuthorityId> {
+        let services = Group::Intermediate(AuthorityUse::Services);
+        let mut records = self.records.values();
+        let signs = |record: &&AuthorityRecord| {
+            services.has(record) && record.state == AuthorityState::Active
+        };
+        records.find(signs).map(|record| record.id.clone())
     }
 
     /// Stores what was worked out, if no authority has changed meanwhile. Otherwise the keys that were

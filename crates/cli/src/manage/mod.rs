@@ -285,9 +285,17 @@ pub fn authority(arguments: &AuthorityArguments, common: &Common) -> Result<Exit
         }
         AuthorityCommand::BootstrapToken(token) => return cluster::token(&client, token, common),
         AuthorityCommand::Sign(sign) => return cluster::sign(&client, sign, common),
-        AuthorityCommand::Replace { trust_domain, wait } => {
+        AuthorityCommand::Replace {
+            trust_domain,
+            wait,
+            anyway,
+        } => {
             let address = at("trust-domains", trust_domain, "replace")?;
-            upstream::replace(&client, &address, trust_domain, *wait, common)?
+            let answer = client.post(&address, &json!({ "anyway": anyway }))?;
+            match wait {
+                true => upstream::wait(&client, &path(common, "authorities")?, trust_domain)?,
+                false => answer,
+            }
         }
         AuthorityCommand::Revoke { authority, anyway } => client.post(
             &at("authorities", authority, "revoke")?,
@@ -306,8 +314,9 @@ pub fn authority(arguments: &AuthorityArguments, common: &Common) -> Result<Exit
             let names = [serial, spiffe_id, descended_from].map(Option::as_deref);
             return revoke_certificates(&client, &certificates_named(names, reason), common);
         }
-        AuthorityCommand::Taint { authority } => {
-            client.post(&at("authorities", authority, "taint")?, &nothing)?
+        AuthorityCommand::Taint { authority, anyway } => {
+            let how = json!({ "anyway": anyway });
+            client.post(&at("authorities", authority, "taint")?, &how)?
         }
     };
     upstream::tell(common, &answer, &AUTHORITY)

@@ -970,6 +970,10 @@ catalogue! {
             "The authority {authority} cannot sign yet: {nodes} nodes and {readers} readers of its bundle do not know it, and could not check what it signs.",
             fix: "Wait until `avouch authority list` shows that every node and every reader knows it, or find out why some do not.",
             spec: "SPIFFE Federation 5.2.2; docs/how-to/authorities.md";
+        IssueAuthorityNoSuccessor { authority: String, trust_domain: String } = "issue.authority_no_successor",
+            "Nothing would sign X.509-SVIDs of {trust_domain} after {authority}: its certificates end at a root elsewhere, and no successor is prepared.",
+            fix: "Bring the next one (`avouch authority csr {trust_domain}`, and `avouch authority import` when it is signed), and ask again; or with `--anyway`, and nothing is issued until it is there.",
+            spec: "docs/how-to/authorities.md";
         IssueAuthorityState { authority: String, state: &'static str, action: &'static str } = "issue.authority_state",
             "The authority {authority} is {state}, so it cannot {action}.",
             fix: "Use another authority of the trust domain, or prepare and activate a new one; what signs is tainted before it is revoked.",

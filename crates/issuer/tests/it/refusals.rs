@@ -88,6 +88,7 @@ const OF_THE_SERVER: &[&str] = &[
     "issue.attestation_not_proven",
     "issue.attestor_unknown",
     "issue.authority_in_use",
+    "issue.authority_no_successor",
     "issue.authority_not_held",
     "issue.body_malformed",
     "issue.bootstrap_ca_mismatch",

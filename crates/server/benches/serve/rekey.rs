@@ -41,7 +41,7 @@ pub(crate) fn run() {
         client.begin(&format!("rekey {HELD} {BATCH}"));
         assert_eq!(client.await_end(), "held", "it holds all of them first");
         let drill = round(|| {
-            plane.replace_all(&tenant, &domain).unwrap();
+            plane.replace_all(&tenant, &domain, false).unwrap();
             client.await_end();
         });
         times.push(drill.wall);

@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use avouch_core::id::{Digest, TenantId, TrustDomain};
+use avouch_core::reason::Reason;
 use avouch_core::time::Time;
 use avouch_store::{FederationCourse, FederationFailure, FederationRecord};
 
@@ -40,8 +41,16 @@ pub(crate) fn word(course: Option<&FederationCourse>) -> &'static str {
     }
 }
 
+/// What helps where an endpoint shows a certificate below a root that nobody has told of.
+const REPLACED: &str = "If all keys of the trust domain were replaced at once, get its bundle another way and put it in \
+                        place (`avouch federation put --bundle`); else find out who answers at that address.";
+
 pub(super) fn failure_of(refused: &Refused) -> FederationFailure {
     let (code, sentence, hint) = match refused {
+        // Only a peer that is known by its X.509-SVID is looked for in the bundle.
+        Refused::Reason(reason) if matches!(**reason, Reason::IssuerNotFound { .. }) => {
+            (reason.code(), reason.sentence(), REPLACED.to_owned())
+        }
         Refused::Reason(reason) => (reason.code(), reason.sentence(), reason.hint()),
         Refused::Fault(_) => (
             "server.failed",

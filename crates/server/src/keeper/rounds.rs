@@ -76,7 +76,7 @@ impl Draft<'_> {
             .map(life_of)
             .collect::<Result<Vec<LifeCycle>, Fault>>()?;
         let mut steps = self.allowed(group, &ids, due(&lives, self.now))?;
-        if !group.has_own_successors(self.upstream) && !self.is_needed_below(group) {
+        if !self.makes_successors(group) {
             steps.retain(|step| !matches!(step, Step::Prepare));
         }
         if group == Group::Intermediate(AuthorityUse::Services) && steps.is_empty() {
@@ -91,6 +91,11 @@ impl Draft<'_> {
             }
         }
         Ok(!steps.is_empty())
+    }
+
+    /// Whether the next of a group is made here.
+    pub(crate) fn makes_successors(&self, group: Group) -> bool {
+        group.has_own_successors(self.upstream) || self.is_needed_below(group)
     }
 
     /// Whether intermediates that are always ours need a root of ours.

@@ -541,7 +541,7 @@ fn what_was_tainted_is_not_brought_back_by_what_is_due_at_the_same_moment() {
                 scope.spawn(|| {
                     let tenant = elsewhere.tenant(&acme()).unwrap().unwrap();
                     both.wait();
-                    elsewhere.taint(&tenant, lost.as_str()).unwrap();
+                    elsewhere.taint(&tenant, lost.as_str(), false).unwrap();
                 });
             });
             for plane in [&here, &elsewhere] {

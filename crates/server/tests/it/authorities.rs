@@ -10,6 +10,7 @@ use avouch_testkit::key::Key;
 use serde_json::{Value, json};
 
 use crate::http::Answer;
+use crate::superiors::{Root, brought};
 use crate::world::{World, signing_request};
 
 /// The authority of the root tenant that signs certificates.
@@ -42,7 +43,7 @@ fn the_keys_of_a_tenant_are_opened_when_they_are_needed_and_not_with_the_start()
     let two = again.tenant_named("two").unwrap().unwrap();
     for (tenant, name) in [(&one, "one"), (&two, "two")] {
         let domain = TrustDomain::parse(&format!("{name}.test")).unwrap();
-        again.replace_all(tenant, &domain).unwrap();
+        again.replace_all(tenant, &domain, false).unwrap();
         world.plane.follow_store().unwrap();
         let here = again.jwks(tenant).unwrap();
         assert_eq!(here, world.get(&format!("/t/{name}/keys")).json());
@@ -159,6 +160,69 @@ fn what_is_asked_of_an_authority_is_read_strictly() {
         let refused = world.send(&token, "POST", &format!("{one}/{path}"), &body);
         assert_eq!(refused.code(), code, "{path} {body}: {}", refused.body);
     }
+}
+
+#[test]
+fn what_only_a_root_elsewhere_can_follow_is_tainted_when_its_successor_is_there_or_anyway() {
+    let world = World::new();
+    let token = world.operator();
+    let corporate = Root::of("corporate");
+    assert_eq!(brought(&world, &token, &corporate).status, 200);
+    let domain = |step: &str, body: &Value| {
+        let path = format!("/v1/tenants/one/trust-domains/one.test/{step}");
+        world.send(&token, "POST", &path, body)
+    };
+    let states = || {
+        let path = "/v1/tenants/one/authorities";
+        world.call(&token, "GET", path, None).json()["authorities"].clone()
+    };
+    let first = signing(&world, "x509");
+    let prepared = in_state(&states(), "prepared");
+    assert_eq!(step(&world, &prepared, "activate").status, 200);
+    assert_eq!(signing(&world, "x509"), prepared, "and no more {first}");
+
+    // What we make ourselves is prepared, and of the rest nothing is said to be.
+    let made = domain("prepare", &json!({}));
+    assert_eq!(made.status, 200, "{}", made.body);
+    let before = states();
+    for refused in [
+        step(&world, &prepared, "taint"),
+        domain("replace", &json!({})),
+    ] {
+        assert_eq!(
+            (refused.status, refused.code().as_str()),
+            (409, "issue.authority_no_successor"),
+            "{}",
+            refused.body
+        );
+    }
+    assert_eq!(states(), before, "nothing is changed by what is refused");
+
+    // With the next one there, it signs at once.
+    assert_eq!(brought(&world, &token, &corporate).status, 200);
+    let next = in_state(&states(), "prepared");
+    let replaced = domain("replace", &json!({}));
+    assert_eq!(replaced.status, 200, "{}", replaced.body);
+    assert_eq!(signing(&world, "x509"), next);
+
+    // In an emergency there may be no time for that.
+    let tainted = domain("replace", &json!({"anyway": true}));
+    assert_eq!(tainted.status, 200, "{}", tainted.body);
+    let states = states();
+    let left = states.as_array().unwrap().iter();
+    let left = left.filter(|one| one["kind"] == "x509" && one["role"] == "intermediate");
+    assert!(left.clone().count() > 0);
+    assert!(left.into_iter().all(|one| one["state"] != "active"));
+}
+
+/// The intermediate of X.509 that is in this state.
+fn in_state(authorities: &Value, state: &str) -> String {
+    let mut all = authorities.as_array().unwrap().iter();
+    let is_meant = |one: &&Value| {
+        one["kind"] == "x509" && one["role"] == "intermediate" && one["state"] == state
+    };
+    let found = all.find(is_meant).unwrap();
+    found["id"].as_str().unwrap().to_owned()
 }
 
 #[test]

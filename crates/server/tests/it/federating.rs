@@ -457,6 +457,8 @@ fn f_21_f_22_f_23_an_endpoint_of_https_spiffe_is_known_by_its_latest_bundle() {
     assert_eq!(refresh(&world)["sequence"], 4);
     endpoint.server.show(&svid(&first, id));
     assert_eq!(failure(&world), "pki.issuer_not_found");
+    let hint = refresh(&world)["failure"]["hint"].to_string();
+    assert!(hint.contains("avouch federation put --bundle"), "{hint}");
     // A valid one of another workload there is not the endpoint, and no Web certificate is one.
     endpoint
         .server
@@ -721,7 +723,7 @@ fn f01_f02_b02_two_deployments_federate_by_https_spiffe_through_a_change_of_all_
     let first = in_state(&two, "active");
     first
         .iter()
-        .for_each(|id| settled(there.plane.taint(&two, id)));
+        .for_each(|id| settled(there.plane.taint(&two, id, false)));
     let tainted = in_state(&two, "tainted");
     // With the successor that the old root had signed.
     assert!(

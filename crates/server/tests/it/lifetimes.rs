@@ -48,7 +48,7 @@ fn what_lives_longer_than_is_settled_now_is_counted_and_revoked_all_the_same() {
         });
         signs.unwrap().id.to_string()
     });
-    plane.taint(&tenant, &signing).unwrap();
+    plane.taint(&tenant, &signing, false).unwrap();
     let refused = plane.revoke(&tenant, &signing, false);
     let Err(Refused::Reason(reason)) = refused else {
         panic!("nothing lives: {refused:?}");

@@ -135,7 +135,7 @@ fn the_log_follows_a_drill_and_the_end_of_an_authority() {
     issue(&world, "web");
     let one = world.plane.tenant_named("one").unwrap().unwrap();
     let domain = TrustDomain::parse("one.test").unwrap();
-    world.plane.replace_all(&one, &domain).unwrap();
+    world.plane.replace_all(&one, &domain, false).unwrap();
     issue(&world, "web");
     let tainted: Vec<String> = one.read(|snapshot| {
         let records = snapshot.authorities.values();

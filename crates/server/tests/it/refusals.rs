@@ -551,7 +551,10 @@ fn a_drill_replaces_every_key_and_leaves_nothing_that_could_sign_before() {
     };
     let before = keys(AuthorityState::Active);
     let head = world.tenant.read(|snapshot| snapshot.sequence);
-    world.plane.replace_all(&world.tenant, &domain()).unwrap();
+    world
+        .plane
+        .replace_all(&world.tenant, &domain(), false)
+        .unwrap();
     // One change: at no moment is there none that signs.
     let after = world.tenant.read(|snapshot| snapshot.sequence);
     assert_eq!(after.number(), head.number() + 1);

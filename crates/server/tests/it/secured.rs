@@ -256,7 +256,7 @@ fn what_an_endpoint_shows_follows_its_authorities() {
     assert_eq!(shown(&caller), before);
     let one = world.plane.tenant_named("one").unwrap().unwrap();
     let domain = TrustDomain::parse("one.test").unwrap();
-    world.plane.replace_all(&one, &domain).unwrap();
+    world.plane.replace_all(&one, &domain, false).unwrap();
     // Who knows the new keys believes what comes after.
     let caller = peer(&world, "one", "one.test");
     assert_ne!(shown(&caller), before);
@@ -363,7 +363,7 @@ fn an_administrator_whose_authority_is_revoked_is_one_no_more_on_the_same_connec
     };
     assert_eq!(ask(), "200");
     let domain = TrustDomain::parse("one.test").unwrap();
-    world.plane.replace_all(&one, &domain).unwrap();
+    world.plane.replace_all(&one, &domain, false).unwrap();
     let tainted: Vec<String> = one.read(|held| {
         let all = held.authorities.values();
         let tainted = all.filter(|record| record.state.name() == "tainted");

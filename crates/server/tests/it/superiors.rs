@@ -526,13 +526,13 @@ fn who_manages_authorities_renews_an_intermediate_below_a_root_that_is_believed(
 const HOLDS: (&str, &str) = ("2026-01-01T00:00:00Z", "2034-01-01T00:00:00Z");
 
 /// A root that is made elsewhere.
-struct Root {
+pub(crate) struct Root {
     key: Key,
     certificate: Vec<u8>,
 }
 
 impl Root {
-    fn of(name: &str) -> Self {
+    pub(crate) fn of(name: &str) -> Self {
         let key = Key::p256(name);
         let forge = CertificateForge::authority("Corporate", &key).valid(HOLDS.0, HOLDS.1);
         Self {
@@ -543,7 +543,7 @@ impl Root {
 }
 
 /// Asks for the certificate of an intermediate, has it signed by a root elsewhere, and brings it.
-fn brought(world: &World, token: &str, root: &Root) -> Answer {
+pub(crate) fn brought(world: &World, token: &str, root: &Root) -> Answer {
     let path = "/v1/tenants/one/trust-domains/one.test";
     let request = world.send(token, "POST", &format!("{path}/csr"), &json!({}));
     assert_eq!(request.status, 200, "{}", request.body);

@@ -75,6 +75,9 @@ pub enum AuthorityCommand {
         /// Stay until every connected node holds the new keys, and tell how many do
         #[arg(long)]
         wait: bool,
+        /// Also where nothing would sign in the place of an authority below a root elsewhere
+        #[arg(long)]
+        anyway: bool,
     },
     /// Take a tainted authority out of the bundle and destroy its key
     #[command(after_help = "Examples:\n  avouch authority revoke 3f2a… --tenant demo")]
@@ -127,6 +130,9 @@ pub enum AuthorityCommand {
         // The name of a key may begin with a hyphen.
         #[arg(allow_hyphen_values = true)]
         authority: String,
+        /// Also where nothing would sign in its place
+        #[arg(long)]
+        anyway: bool,
     },
     /// One authority, and how many nodes know it
     #[command(after_help = "Examples:\n  avouch authority show 3f2a… --tenant demo")]

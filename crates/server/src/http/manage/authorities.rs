@@ -62,8 +62,10 @@ fn told(
 }
 
 pub(in crate::http) fn taint(call: &Call, tenant: &Arc<Tenant>) -> Result<Answer, Stop> {
-    call.members_if_any("authority")?.finish()?;
-    call.plane().taint(tenant, call.name("authority"))?;
+    let mut members = call.members_if_any("authority")?;
+    let anyway = members.flag("anyway")?.unwrap_or(false);
+    members.finish()?;
+    call.plane().taint(tenant, call.name("authority"), anyway)?;
     list(call, tenant)
 }
 
@@ -84,9 +86,11 @@ pub(in crate::http) fn prepare(call: &Call, tenant: &Arc<Tenant>) -> Result<Answ
 }
 
 pub(in crate::http) fn replace_all(call: &Call, tenant: &Arc<Tenant>) -> Result<Answer, Stop> {
-    call.members_if_any("trust domain")?.finish()?;
+    let mut members = call.members_if_any("trust domain")?;
+    let anyway = members.flag("anyway")?.unwrap_or(false);
+    members.finish()?;
     let name = call.own_trust_domain(tenant)?;
-    call.plane().replace_all(tenant, &name)?;
+    call.plane().replace_all(tenant, &name, anyway)?;
     list(call, tenant)
 }
 

@@ -73,8 +73,13 @@ pub(super) static ROUTES: &[Route] = &[
         "/v1/tenants/{tenant}/authorities/{authority}/taint",
         Access::Of(Verb::Write, Noun::Authority, authorities::taint),
     )
+    .takes("Revoking")
+    .optional()
     .gives("Authorities")
-    .says("Lets an authority sign no more, and has all that it signed replaced"),
+    .says(
+        "Lets an authority sign no more, and has all that it signed replaced; refused where nothing \
+         would sign in its place, unless `anyway`",
+    ),
     Route::post(
         "/v1/tenants/{tenant}/bootstrap-tokens",
         Access::Of(Verb::Write, Noun::Node, clusters::new_token),
@@ -225,6 +230,11 @@ pub(super) static ROUTES: &[Route] = &[
         "/v1/tenants/{tenant}/trust-domains/{trust_domain}/replace",
         Access::Of(Verb::Write, Noun::Authority, authorities::replace_all),
     )
+    .takes("Revoking")
+    .optional()
     .gives("Authorities")
-    .says("Replaces every key of a trust domain, as if all were in the wrong hands"),
+    .says(
+        "Replaces every key of a trust domain, as if all were in the wrong hands; refused where nothing \
+         would sign in the place of one, unless `anyway`",
+    ),
 ];
