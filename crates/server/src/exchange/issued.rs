@@ -27,9 +27,9 @@ use super::{Considered, Exchange, nonces};
 use crate::blocking::blocking;
 use crate::decisions::{Course, Gave, Said};
 use crate::fault::{Fault, Refused};
-use crate::http::{Known, Views};
 use crate::plane::Plane;
 use crate::tenant::Tenant;
+use crate::views::{Known, Views};
 
 /// How long is waited to be as current as the store before anything is signed.
 const LONGEST_LOOK: Duration = Duration::from_secs(5);
@@ -307,7 +307,7 @@ async fn check_still_given(
     let (before, views) = (Arc::clone(before), Arc::clone(views));
     let (rule, lineage) = (log.rule().to_owned(), log.lineage().to_vec());
     blocking(move || {
-        let known = views.known_to(&plane, &tenant)?;
+        let known = views.known(&plane, &tenant)?;
         plane.check_still_given(&tenant, (&known, &before), (&rule, &lineage))
     })
     .await

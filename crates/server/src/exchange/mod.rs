@@ -35,10 +35,10 @@ use avouch_core::view::View;
 
 use crate::decisions::Course;
 use crate::fault::{Fault, Refused};
-use crate::http::{Known, Views};
 use crate::names::Naming;
 use crate::plane::{Plane, RESERVED};
 use crate::tenant::Tenant;
+use crate::views::{Known, Views};
 use believing::Uses;
 pub(crate) use issued::Pending;
 use request::{Client, Grant, NO_CREDENTIAL, OTHER_CLIENT, TokenRequest};

@@ -13,11 +13,10 @@ use serde_json::{Map, Value};
 
 use crate::administrators::Superiors;
 use crate::fault::Refused;
-use crate::http::Known;
 use crate::names;
 use crate::plane::{Plane, RESERVED};
 use crate::tenant::Tenant;
-use crate::views;
+use crate::views::{self, Known};
 
 impl Plane {
     /// Stores a rule in the place of what had its name. It is read first, as it will be when

@@ -9,6 +9,7 @@ use avouch_api::members::{Document, MOST_VALUES, MOST_VALUES_OF_STRANGERS, Membe
 use avouch_core::credential::Credential;
 use avouch_core::id::{TenantId, TrustDomain};
 use avouch_core::reason::Reason;
+use avouch_core::view::View;
 use axum::extract::RawPathParams;
 use axum::http::HeaderMap;
 use tokio::sync::OwnedSemaphorePermit;
@@ -23,6 +24,7 @@ use crate::exchange::request::as_name;
 use crate::fault::{Fault, Refused};
 use crate::plane::Plane;
 use crate::tenant::Tenant;
+use crate::views::Known;
 
 /// What a call has behind the question mark of which nothing is stored.
 pub(super) const DRY_RUN: &str = "dry_run";
@@ -411,6 +413,16 @@ impl Call {
             }
             .into()
         })
+    }
+
+    /// What a tenant trusts now, and its exchange rules.
+    pub(super) fn known(&self, tenant: &Arc<Tenant>) -> Result<Arc<Known>, Refused> {
+        self.http.views.known(self.plane(), tenant)
+    }
+
+    /// What a tenant trusts now.
+    pub(super) fn view(&self, tenant: &Arc<Tenant>) -> Result<Arc<View>, Refused> {
+        Ok(Arc::clone(&self.known(tenant)?.view))
     }
 
     /// The trust domain in the address, if it is the tenant's own.

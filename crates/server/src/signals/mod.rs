@@ -17,6 +17,7 @@ mod ending;
 mod notices;
 mod receivers;
 mod receiving;
+mod refused;
 mod sending;
 mod settings;
 mod state;
@@ -39,6 +40,7 @@ pub(crate) use ending::{LookedThrough, Shares, endings_of, mark_of, read_ending}
 pub(crate) use notices::with_notices;
 pub(crate) use receivers::{Receiver, Step};
 pub(crate) use receiving::{Receiving, may_come_again};
+pub(crate) use refused::{description_of, word_of};
 pub(crate) use sending::{Poll, sending};
 pub(crate) use streams::Named;
 pub(crate) use transmitter::following;
