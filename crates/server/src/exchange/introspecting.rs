@@ -12,8 +12,9 @@ use avouch_core::verdict::{IdentityKind, Verdict};
 use avouch_core::view::View;
 use serde_json::{Map, Value};
 
-use super::believing::{Uses, undecided};
+use super::believing::undecided;
 use super::request::IntrospectionRequest;
+use super::using::Uses;
 use super::{Exchange, Shown};
 use crate::decisions::{Course, Shown as Kept};
 use crate::fault::Refused;

@@ -21,8 +21,8 @@ use avouch_store::{AuthorityId, AuthorityState};
 use serde::Serialize;
 use serde_json::{Map, Value};
 
-use super::believing::UsingLog;
 use super::request::{ACCESS_TOKEN, JWT_SVID, TokenRequest, WIT_SVID, X509_SVID};
+use super::using::UsingLog;
 use super::{Considered, Exchange, nonces};
 use crate::blocking::blocking;
 use crate::decisions::{Course, Gave, Said};

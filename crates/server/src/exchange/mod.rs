@@ -15,6 +15,7 @@ mod nonces;
 pub(crate) mod request;
 mod revoking;
 pub(crate) mod rules;
+mod using;
 
 #[cfg(test)]
 mod tests;
@@ -39,10 +40,10 @@ use crate::names::Naming;
 use crate::plane::{Plane, RESERVED};
 use crate::tenant::Tenant;
 use crate::views::{Known, Views};
-use believing::Uses;
 pub(crate) use issued::Pending;
 use request::{Client, Grant, NO_CREDENTIAL, OTHER_CLIENT, TokenRequest};
 pub(crate) use revoking::Revoking;
+use using::Uses;
 
 /// Where something is exchanged.
 pub(crate) struct Exchange<'a> {
@@ -259,7 +260,7 @@ impl<'a> Exchange<'a> {
             }
         }
         if given.rule.lets_reuse(self.now) {
-            uses.forget_tokens();
+            uses.forget_presented();
         }
         Ok(Considered {
             subject,

@@ -6,8 +6,8 @@ use avouch_core::reason::Reason;
 use avouch_core::verdict::IdentityKind;
 use avouch_core::view::View;
 
-use super::believing::Uses;
 use super::request::IntrospectionRequest;
+use super::using::Uses;
 use super::{Exchange, Shown};
 use crate::fault::Refused;
 
