@@ -16,7 +16,6 @@ use std::fmt;
 use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
 use avouch_core::id::{SpiffeId, TenantId, TrustDomain};
-use avouch_core::reason::Reason;
 use avouch_core::time::Time;
 use avouch_issuer::random::SystemRandom;
 use avouch_store::keyring::RootKey;
@@ -32,7 +31,7 @@ use crate::counters::Counters;
 use crate::currency::Currency;
 use crate::decisions::Decisions;
 use crate::egress::Egresses;
-use crate::fault::{Fault, Refused};
+use crate::fault::{Fault, Refused, misnamed};
 use crate::federation::States;
 use crate::fetch::Fetcher;
 use crate::introspection::Asking;
@@ -348,11 +347,7 @@ impl Plane {
         subject: SpiffeId,
         role: Role,
     ) -> Result<AdminRecord, Refused> {
-        let id = AdminId::parse(name).ok_or_else(|| Reason::IssueObjectMalformed {
-            object: "administrator",
-            member: "name".to_owned(),
-            detail: "a name is 1 to 128 letters, digits, `.`, `_` and `-`".to_owned(),
-        })?;
+        let id = AdminId::parse(name).ok_or_else(|| misnamed("administrator", "name"))?;
         let there = tenant.read(|snapshot| snapshot.admins.get(&id).cloned());
         if let Some(there) = there
             && there.subject == subject

@@ -26,7 +26,7 @@ use super::using::UsingLog;
 use super::{Considered, Exchange, nonces};
 use crate::blocking::blocking;
 use crate::decisions::{Course, Gave, Said};
-use crate::fault::{Fault, Refused};
+use crate::fault::{Fault, Refused, unknown};
 use crate::plane::Plane;
 use crate::tenant::Tenant;
 use crate::views::{Known, Views};
@@ -270,11 +270,7 @@ async fn check_not_ended(
     }
     plane.fit(tenant)?;
     if !plane.holds(tenant) {
-        return Err(Reason::IssueObjectUnknown {
-            object: "tenant",
-            name: tenant.id().to_string(),
-        }
-        .into());
+        return Err(unknown("tenant", tenant.id().as_str()).into());
     }
     let held = tenant.held();
     let id = AuthorityId::parse(authority);

@@ -12,7 +12,7 @@ use avouch_store::{Change, Key, Object, RuleId, RuleRecord};
 use serde_json::{Map, Value};
 
 use crate::administrators::Superiors;
-use crate::fault::Refused;
+use crate::fault::{Refused, misnamed, unknown};
 use crate::names;
 use crate::plane::{Plane, RESERVED};
 use crate::tenant::Tenant;
@@ -33,11 +33,7 @@ impl Plane {
         name: &str,
         document: &Map<String, Value>,
     ) -> Result<RuleRecord, Refused> {
-        let id = RuleId::parse(name).ok_or_else(|| Reason::IssueObjectMalformed {
-            object: "rule",
-            member: "name".to_owned(),
-            detail: "a name is 1 to 128 letters, digits, `.`, `_` and `-`".to_owned(),
-        })?;
+        let id = RuleId::parse(name).ok_or_else(|| misnamed("rule", "name"))?;
         let rule = self.preview_rule(tenant, name, document)?;
         superiors.check_rule(&rule)?;
         let record = RuleRecord {
@@ -136,10 +132,7 @@ impl Plane {
     pub(crate) fn remove_rule(&self, tenant: &Arc<Tenant>, name: &str) -> Result<(), Refused> {
         let id = RuleId::parse(name);
         let there = id.filter(|id| tenant.read(|snapshot| snapshot.rules.contains_key(id)));
-        let id = there.ok_or_else(|| Reason::IssueObjectUnknown {
-            object: "rule",
-            name: name.chars().take(128).collect(),
-        })?;
+        let id = there.ok_or_else(|| unknown("rule", name))?;
         let mut changes = names::of_rule(tenant, id.as_str());
         changes.push(Change::Remove(Key::Rule(id)));
         self.apply(tenant, &changes)?;
@@ -195,10 +188,7 @@ fn read(
     let rule = ExchangeRule::read(name, document, view, now)?;
     let trust_domain = rule.trust_domain();
     if !tenant.read(|snapshot| snapshot.trust_domains.contains_key(trust_domain)) {
-        return Err(Reason::IssueObjectUnknown {
-            object: "trust domain",
-            name: trust_domain.to_string(),
-        });
+        return Err(unknown("trust domain", trust_domain.as_str()));
     }
     if rule.first_segment() == Some(RESERVED) {
         return Err(Reason::IssueIdReserved {

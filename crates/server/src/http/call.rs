@@ -21,7 +21,7 @@ use super::routes::{Access, Route};
 use crate::caller::Caller;
 use crate::decisions::{Course, Place as Decided, Record, Shown};
 use crate::exchange::request::as_name;
-use crate::fault::{Fault, Refused};
+use crate::fault::{Fault, Refused, unknown};
 use crate::plane::Plane;
 use crate::tenant::Tenant;
 use crate::views::Known;
@@ -406,13 +406,7 @@ impl Call {
     pub(super) fn any_tenant(&self) -> Result<Arc<Tenant>, Refused> {
         let name = self.name("tenant");
         let found = self.plane().tenant_named(name)?;
-        found.ok_or_else(|| {
-            Reason::IssueObjectUnknown {
-                object: "tenant",
-                name: name.chars().take(64).collect(),
-            }
-            .into()
-        })
+        found.ok_or_else(|| unknown("tenant", name).into())
     }
 
     /// What a tenant trusts now, and its exchange rules.
@@ -431,10 +425,7 @@ impl Call {
         let parsed = TrustDomain::parse(name).ok();
         let own =
             parsed.filter(|name| tenant.read(|snapshot| snapshot.trust_domains.contains_key(name)));
-        own.ok_or_else(|| Reason::IssueObjectUnknown {
-            object: "trust domain",
-            name: name.chars().take(256).collect(),
-        })
+        own.ok_or_else(|| unknown("trust domain", name))
     }
 }
 

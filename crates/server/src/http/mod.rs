@@ -45,7 +45,7 @@ use tracing::Instrument;
 use crate::caller::Caller;
 use crate::counters::Answered;
 use crate::dry_run;
-use crate::fault::{Fault, Refused};
+use crate::fault::{Fault, Refused, unknown};
 use crate::issuance_log;
 use crate::plane::{KnownTenant, Plane};
 use crate::tenant::Tenant;
@@ -294,14 +294,7 @@ impl Http {
     }
 
     fn unknown(&self, path: &str) -> Response {
-        self.refuse_address(
-            "none",
-            "other",
-            Reason::IssueObjectUnknown {
-                object: "address",
-                name: path.chars().take(256).collect(),
-            },
-        )
+        self.refuse_address("none", "other", unknown("address", path))
     }
 
     fn refused_head(&self, request: &Request, detail: &str) -> Response {

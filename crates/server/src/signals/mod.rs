@@ -29,9 +29,11 @@ use std::time::Duration;
 
 use avouch_core::reason::Reason;
 use avouch_core::time::Time;
-use avouch_store::{Change, Key, Object, SignalId, SignalKey, SignalKind, SignalRecord};
+use avouch_store::{
+    Change, Key, NAME_IN_WORDS, Object, SignalId, SignalKey, SignalKind, SignalRecord,
+};
 
-use crate::fault::Refused;
+use crate::fault::{Refused, unknown};
 use crate::plane::Plane;
 use crate::tenant::Tenant;
 
@@ -102,10 +104,7 @@ fn named(
 ) -> Result<SignalId, Reason> {
     let id = SignalId::parse(name);
     let there = id.filter(|id| record_of(tenant, kind, id).is_some());
-    there.ok_or_else(|| Reason::IssueObjectUnknown {
-        object,
-        name: name.chars().take(128).collect(),
-    })
+    there.ok_or_else(|| unknown(object, name))
 }
 
 fn new_name(object: &'static str, name: &str) -> Result<SignalId, Reason> {
@@ -113,10 +112,7 @@ fn new_name(object: &'static str, name: &str) -> Result<SignalId, Reason> {
     id.ok_or_else(|| Reason::IssueObjectMalformed {
         object,
         member: "name".to_owned(),
-        detail: format!(
-            "a name is 1 to 128 letters, digits, `.`, `_` and `-`, and not `{}`",
-            ending::HOLDERS
-        ),
+        detail: format!("{NAME_IN_WORDS}, and not `{}`", ending::HOLDERS),
     })
 }
 

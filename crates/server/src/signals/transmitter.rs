@@ -417,11 +417,7 @@ impl<'a> Caller<'a> {
                 )
             }
             None => {
-                let first = tenant.first_trust_domain();
-                let domain = first.ok_or_else(|| Reason::IssueObjectUnknown {
-                    object: "trust domain",
-                    name: format!("of {}", tenant.id()),
-                })?;
+                let domain = tenant.require_trust_domain()?;
                 let server = reserved(&domain, "server")?;
                 let audience = vec![settings.issuer.clone()];
                 Zeroizing::new(plane.sign_jwt(tenant, server, audience, None)?.token)

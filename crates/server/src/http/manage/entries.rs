@@ -11,9 +11,10 @@ use avouch_store::{Entry, EntryId};
 use serde_json::{Value, json};
 
 use super::audit::missing;
-use super::{refusal, said, unknown};
+use super::{refusal, said};
 use crate::administrators::Superiors;
 use crate::entries::{EntryDraft, Existing};
+use crate::fault::unknown;
 use crate::http::answer::Answer;
 use crate::http::call::{Call, Stop};
 use crate::issuing::Answers;
