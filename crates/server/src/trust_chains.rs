@@ -19,6 +19,7 @@ use avouch_core::anchor::AnchorKind;
 use avouch_core::credential::Credential;
 use avouch_core::id::TenantId;
 use avouch_core::model::federation::FederationAnchor;
+use avouch_core::question::Question;
 use avouch_core::reason::Reason;
 use avouch_core::time::Time;
 use avouch_core::verdict::Verdict;
@@ -179,15 +180,17 @@ impl Bounds {
 
 impl Plane {
     /// The statements that lead from the issuer of a token to a trust anchor, where a verdict lacks
-    /// them and the anchor lets them be fetched. `tried` are those of which that verdict is. It
+    /// them and the anchor lets them be fetched. Those that come with the question were tried. It
     /// blocks.
     pub(crate) fn missing_chain(
         self: &Arc<Self>,
         tenant: &Arc<Tenant>,
+        view: &View,
+        question: &Question,
         verdict: &Verdict,
-        (credential, view, tried): (&Credential, &View, &[String]),
     ) -> Option<Vec<String>> {
-        let Credential::Jwt(token) = credential else {
+        let tried = question.context.trust_chain.as_slice();
+        let Credential::Jwt(token) = &question.credential else {
             return None;
         };
         let again = may_help(verdict);

@@ -93,7 +93,7 @@ impl Exchange<'_> {
         })
     }
 
-    /// Who a token is of, and what names it among all.
+    /// Who a token is of.
     pub(super) fn subject(
         &self,
         what: &'static str,
@@ -101,7 +101,7 @@ impl Exchange<'_> {
         holder: &Holder,
         shown: Shown<'_>,
         uses: &mut Uses,
-    ) -> Result<(Believed, Digest), Refused> {
+    ) -> Result<Believed, Refused> {
         let mut context = Context {
             audiences: self.rules.subject_audiences(&self.issuer),
             holder: holder.clone(),
@@ -133,7 +133,6 @@ impl Exchange<'_> {
             },
             Form::X509 => Credential::X509(self.proved_chain(token, holder, shown)?),
         };
-        let digest = credential.digest();
         let leaf = match &credential {
             Credential::X509(chain) => chain.first().cloned(),
             _ => None,
@@ -143,16 +142,15 @@ impl Exchange<'_> {
         if let Some(leaf) = leaf {
             believed.on_record = self.on_record(&leaf)?;
         }
-        let used = match &believed.statement {
-            Some(statement) if token.form != Form::Wit => {
-                let until = statement.expires.plus(CLOCK_LEEWAY);
-                uses.of_presented(what, statement.use_digest, until);
-                statement.use_digest
-            }
-            // A proof of possession is used in its place, or there is nothing that could be.
-            Some(_) | None => digest,
-        };
-        Ok((believed, used))
+        // Otherwise a proof of possession is used in its place, or there is nothing that could be.
+        if let Some(statement) = &believed.statement
+            && token.form != Form::Wit
+        {
+            let until = statement.expires.plus(CLOCK_LEEWAY);
+            uses.of_presented(what, statement.use_digest, until);
+            believed.digest = statement.use_digest;
+        }
+        Ok(believed)
     }
 
     /// What the tenant has on record of what a certificate descends from, if it was given in exchange.
@@ -253,14 +251,13 @@ impl Exchange<'_> {
         &self,
         shown: Shown<'_>,
         uses: &mut Uses,
-    ) -> Result<Option<(Believed, Digest)>, Refused> {
+    ) -> Result<Option<Believed>, Refused> {
         if shown.certificates.is_empty() {
             return Ok(None);
         }
         let credential = Credential::X509(shown.certificates.to_vec());
-        let digest = credential.digest();
         let client = self.believe(self.view, credential, Context::default(), uses);
-        Ok(Some((client.map_err(not_authenticated)?, digest)))
+        client.map(Some).map_err(not_authenticated)
     }
 
     /// Who the client is, by its assertion (RFC 7523 2.2).
@@ -330,7 +327,10 @@ impl Exchange<'_> {
             statement.use_digest,
             until,
         );
-        Ok(believed)
+        Ok(Believed {
+            digest: Digest::of(client.assertion.as_bytes()),
+            ..believed
+        })
     }
 
     /// A view in which a client vouches for itself, and for nobody else.
@@ -366,9 +366,7 @@ impl Exchange<'_> {
             return Ok((verdict, Vec::new()));
         }
         for _ in 0..MOST_CHAINS {
-            let tried = question.context.trust_chain.clone();
-            let place = (&question.credential, view, tried.as_slice());
-            let Some(chain) = plane.missing_chain(tenant, &verdict, place) else {
+            let Some(chain) = plane.missing_chain(tenant, view, question, &verdict) else {
                 break;
             };
             question.context.trust_chain = chain;
@@ -450,6 +448,7 @@ impl Exchange<'_> {
         Ok(Believed {
             identity,
             statement,
+            digest: question.credential.digest(),
             on_record: Vec::new(),
         })
     }

@@ -30,7 +30,7 @@ impl Exchange<'_> {
         let mut uses = Uses::default();
         let client = match &request.client {
             Some(client) => Some(self.client(client, &mut uses)?),
-            None => self.tls_client(shown, &mut uses)?.map(|(client, _)| client),
+            None => self.tls_client(shown, &mut uses)?,
         };
         let refuse = |detail: &str| Reason::IssueClient {
             detail: detail.to_owned(),

@@ -7,7 +7,7 @@ use std::time::Duration;
 use avouch_api::text::{pem_signing_request, to_pem};
 use avouch_core::exchange::delegation;
 use avouch_core::exchange::statement::{Ancestor, LINEAGE};
-use avouch_core::exchange::{Given, IssuedKind};
+use avouch_core::exchange::{Given, Granted, IssuedKind};
 use avouch_core::reason::Reason;
 use avouch_core::time::Time;
 use avouch_core::verdict::IdentityKind;
@@ -22,6 +22,7 @@ use serde::Serialize;
 use serde_json::{Map, Value};
 
 use super::request::{ACCESS_TOKEN, JWT_SVID, TokenRequest, WIT_SVID, X509_SVID};
+use super::rules::Since;
 use super::using::UsingLog;
 use super::{Considered, Exchange, nonces};
 use crate::blocking::blocking;
@@ -303,8 +304,16 @@ async fn check_still_given(
     let (before, views) = (Arc::clone(before), Arc::clone(views));
     let (rule, lineage) = (log.rule().to_owned(), log.lineage().to_vec());
     blocking(move || {
-        let known = views.known(&plane, &tenant)?;
-        plane.check_still_given(&tenant, (&known, &before), (&rule, &lineage))
+        let now = views.known(&plane, &tenant)?;
+        let since = Since {
+            before: &before,
+            now: &now,
+        };
+        let granted = Granted {
+            rule: &rule,
+            lineage: &lineage,
+        };
+        plane.check_still_given(&tenant, since, granted)
     })
     .await
 }

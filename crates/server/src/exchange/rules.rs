@@ -3,7 +3,7 @@
 
 use std::sync::Arc;
 
-use avouch_core::exchange::{Ancestor, ExchangeRule, Place, Rules, at_most, still_given};
+use avouch_core::exchange::{Before, ExchangeRule, Granted, Place, Rules, at_most, still_given};
 use avouch_core::id::TrustDomain;
 use avouch_core::reason::Reason;
 use avouch_core::time::Time;
@@ -17,6 +17,13 @@ use crate::names;
 use crate::plane::{Plane, RESERVED};
 use crate::tenant::Tenant;
 use crate::views::{self, Known};
+
+/// What a tenant knew when something was considered, and what it knows now.
+#[derive(Clone, Copy)]
+pub(super) struct Since<'a> {
+    pub(super) before: &'a Known,
+    pub(super) now: &'a Known,
+}
 
 impl Plane {
     /// Stores a rule in the place of what had its name. It is read first, as it will be when
@@ -109,19 +116,23 @@ impl Plane {
     pub(super) fn check_still_given(
         &self,
         tenant: &Arc<Tenant>,
-        (known, before): (&Known, &Known),
-        given: (&str, &[Ancestor]),
+        since: Since<'_>,
+        granted: Granted<'_>,
     ) -> Result<(), Refused> {
         let own: Vec<TrustDomain> =
             tenant.read(|snapshot| snapshot.trust_domains.keys().cloned().collect());
         let place = Place {
-            view: &known.view,
-            rules: &known.rules,
+            view: &since.now.view,
+            rules: &since.now.rules,
             own: &own,
             issuer: &self.issuer_of(tenant.id()),
             now: self.now(),
         };
-        Ok(still_given(place, (&before.view, &before.rules), given)?)
+        let before = Before {
+            view: &since.before.view,
+            rules: &since.before.rules,
+        };
+        Ok(still_given(place, before, granted)?)
     }
 
     /// Lets nobody exchange anything under a rule any more.

@@ -205,11 +205,9 @@ impl Asking<'_> {
                 true => plane.introspected(self.tenant, &verdict, &question.credential)?,
                 false => Vec::new(),
             };
-            let tried = question.context.trust_chain.as_slice();
-            let place = (&question.credential, known.as_ref(), tried);
             let chain = match brings_chain {
                 true => None,
-                false => plane.missing_chain(self.tenant, &verdict, place),
+                false => plane.missing_chain(self.tenant, &known, question, &verdict),
             };
             if !told.is_empty() {
                 answers = told;

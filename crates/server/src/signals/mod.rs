@@ -38,7 +38,7 @@ use crate::plane::Plane;
 use crate::tenant::Tenant;
 
 pub(crate) use attempts::Attempts;
-pub(crate) use ending::{LookedThrough, Shares, endings_of, mark_of, read_ending};
+pub(crate) use ending::{LookedThrough, OwnToken, Shares, endings_of, mark_of, read_ending};
 pub(crate) use notices::with_notices;
 pub(crate) use receivers::{Receiver, Step};
 pub(crate) use receiving::{Receiving, may_come_again};
