@@ -291,18 +291,8 @@ impl View {
 
     /// The bundles of trust domains.
     pub(crate) fn bundles(&self) -> impl Iterator<Item = &Bundle> {
-        self.trusted
-            .anchors
-            .iter()
-            .filter_map(|anchor| match &anchor.kind {
-                AnchorKind::TrustDomain(bundle) => Some(bundle),
-                AnchorKind::ApiKey(_)
-                | AnchorKind::Certificate(_)
-                | AnchorKind::Federation(_)
-                | AnchorKind::Issuer(_)
-                | AnchorKind::Saml(_)
-                | AnchorKind::Ssh(_) => None,
-            })
+        let anchors = self.trusted.anchors.iter();
+        anchors.filter_map(|anchor| anchor.kind.as_trust_domain())
     }
 
     /// The issuers of tokens that are called `name`, in the order of their document.
@@ -310,31 +300,17 @@ impl View {
         &self,
         name: &str,
     ) -> impl Iterator<Item = (&Arc<Anchor>, &IssuerAnchor)> {
-        let named = self
-            .trusted
-            .issuers
-            .get(name)
-            .map_or(&[][..], Vec::as_slice);
-        named.iter().filter_map(|anchor| match &anchor.kind {
-            AnchorKind::Issuer(issuer) => Some((anchor, issuer)),
-            AnchorKind::ApiKey(_)
-            | AnchorKind::Certificate(_)
-            | AnchorKind::Federation(_)
-            | AnchorKind::Saml(_)
-            | AnchorKind::Ssh(_)
-            | AnchorKind::TrustDomain(_) => None,
-        })
+        let named = self.trusted.issuers.get(name);
+        let named = named.map_or(&[][..], Vec::as_slice);
+        named
+            .iter()
+            .filter_map(|anchor| Some((anchor, anchor.kind.as_issuer()?)))
     }
 
     /// The trust anchors of federations, in the order of their document.
     fn federations(&self) -> impl Iterator<Item = (&Arc<Anchor>, &FederationAnchor)> {
-        self.trusted
-            .anchors
-            .iter()
-            .filter_map(|anchor| match &anchor.kind {
-                AnchorKind::Federation(federation) => Some((anchor, federation)),
-                _ => None,
-            })
+        let anchors = self.trusted.anchors.iter();
+        anchors.filter_map(|anchor| Some((anchor, anchor.kind.as_federation()?)))
     }
 
     /// Those that are called `name`.
@@ -357,15 +333,9 @@ impl View {
         &self,
         name: &str,
     ) -> impl Iterator<Item = (&Arc<Anchor>, &SamlAnchor)> {
-        self.trusted
-            .anchors
-            .iter()
-            .filter_map(move |anchor| match &anchor.kind {
-                AnchorKind::Saml(provider) if provider.entity_id() == name => {
-                    Some((anchor, provider))
-                }
-                _ => None,
-            })
+        let anchors = self.trusted.anchors.iter();
+        let providers = anchors.filter_map(|anchor| Some((anchor, anchor.kind.as_saml()?)));
+        providers.filter(move |(_, provider)| provider.entity_id() == name)
     }
 
     /// The bundles of one trust domain, in the order of their document.
@@ -375,15 +345,9 @@ impl View {
     ) -> impl Iterator<Item = (&Arc<Anchor>, &Bundle)> {
         let named = self.trusted.trust_domains.get(trust_domain);
         let named = named.map_or(&[][..], Vec::as_slice);
-        named.iter().filter_map(|anchor| match &anchor.kind {
-            AnchorKind::TrustDomain(bundle) => Some((anchor, bundle)),
-            AnchorKind::ApiKey(_)
-            | AnchorKind::Certificate(_)
-            | AnchorKind::Federation(_)
-            | AnchorKind::Issuer(_)
-            | AnchorKind::Saml(_)
-            | AnchorKind::Ssh(_) => None,
-        })
+        named
+            .iter()
+            .filter_map(|anchor| Some((anchor, anchor.kind.as_trust_domain()?)))
     }
 
     /// The anchor certificates with this subject, those whose key identifier is `key_id` first.
@@ -463,10 +427,8 @@ fn quarantined(anchors: &[Arc<Anchor>]) -> Vec<Arc<Anchor>> {
 fn index_issuers(anchors: &[Arc<Anchor>]) -> BTreeMap<String, Vec<Arc<Anchor>>> {
     let mut index: BTreeMap<String, Vec<Arc<Anchor>>> = BTreeMap::new();
     for anchor in anchors {
-        let AnchorKind::Issuer(issuer) = &anchor.kind else {
-            continue;
-        };
-        for name in issuer.names() {
+        let names = anchor.kind.as_issuer().map(IssuerAnchor::names);
+        for name in names.into_iter().flatten() {
             let same = index.entry(name.to_owned()).or_default();
             same.push(Arc::clone(anchor));
         }
@@ -477,7 +439,7 @@ fn index_issuers(anchors: &[Arc<Anchor>]) -> BTreeMap<String, Vec<Arc<Anchor>>> 
 fn index_trust_domains(anchors: &[Arc<Anchor>]) -> BTreeMap<TrustDomain, Vec<Arc<Anchor>>> {
     let mut index: BTreeMap<TrustDomain, Vec<Arc<Anchor>>> = BTreeMap::new();
     for anchor in anchors {
-        if let AnchorKind::TrustDomain(bundle) = &anchor.kind {
+        if let Some(bundle) = anchor.kind.as_trust_domain() {
             let same = index.entry(bundle.trust_domain.clone()).or_default();
             same.push(Arc::clone(anchor));
         }

@@ -15,7 +15,6 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
-use avouch_core::anchor::AnchorKind;
 use avouch_core::credential::Credential;
 use avouch_core::id::TenantId;
 use avouch_core::model::federation::FederationAnchor;
@@ -200,10 +199,8 @@ impl Plane {
         let issuer = text_of(token, "iss")?;
         let target = Target::parse(&issuer).ok()?;
         let anchors = view.anchors().iter();
-        let bounds = anchors.filter_map(|anchor| match &anchor.kind {
-            AnchorKind::Federation(federation) => Bounds::of(&anchor.name, federation),
-            _ => None,
-        });
+        let bounds =
+            anchors.filter_map(|anchor| Bounds::of(&anchor.name, anchor.kind.as_federation()?));
         let mut allowed: Vec<Bounds> = bounds.filter(|bounds| bounds.allow(&target)).collect();
         let found_at = |bounds: &Bounds| {
             let known = self.known_chain(tenant, bounds, &issuer);

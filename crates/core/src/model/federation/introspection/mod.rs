@@ -19,7 +19,7 @@ use super::claims::{CLOCK_LEEWAY, Claims};
 use super::issuer::IssuerAnchor;
 use super::signed_in::SignedIn;
 use super::subject::{check_constraints, check_expected};
-use crate::anchor::{Anchor, AnchorKind};
+use crate::anchor::Anchor;
 use crate::budget::Budget;
 use crate::crypto::Verifier;
 use crate::ended::Begun;
@@ -191,16 +191,14 @@ impl<'a> OpaqueModel<'a> {
     /// is shown to nobody else: whoever else saw it could use it.
     fn issuers(&self) -> Vec<AnchorKey<'a>> {
         let anchors = self.asked.view.anchors().iter();
-        let asked = anchors.filter_map(|anchor| match &anchor.kind {
-            AnchorKind::Issuer(issuer) => {
-                let asking = issuer.introspection().filter(|asking| self.asks(asking))?;
-                Some(AnchorKey {
-                    anchor,
-                    issuer,
-                    asking,
-                })
-            }
-            _ => None,
+        let asked = anchors.filter_map(|anchor| {
+            let issuer = anchor.kind.as_issuer()?;
+            let asking = issuer.introspection().filter(|asking| self.asks(asking))?;
+            Some(AnchorKey {
+                anchor,
+                issuer,
+                asking,
+            })
         });
         let mut asked: Vec<AnchorKey<'a>> = asked.collect();
         let is_named = |one: &AnchorKey<'_>, name| one.issuer.names().any(|known| known == name);
@@ -264,15 +262,13 @@ impl<'a> OpaqueModel<'a> {
 
     fn opaque(&self) -> Reason {
         let anchors = self.asked.view.anchors().iter();
-        let known = anchors.filter_map(|anchor| match &anchor.kind {
-            AnchorKind::Issuer(issuer) => {
-                let asking = issuer.introspection().filter(|asking| self.asks(asking));
-                asking.map(|_| issuer.issuer().to_owned())
-            }
-            _ => None,
+        let issuers = anchors.filter_map(|anchor| anchor.kind.as_issuer());
+        let asked = issuers.filter(|issuer| {
+            let asking = issuer.introspection();
+            asking.is_some_and(|asking| self.asks(asking))
         });
         Reason::TokenOpaque {
-            known: known.collect(),
+            known: asked.map(|issuer| issuer.issuer().to_owned()).collect(),
         }
     }
 
